@@ -1,0 +1,223 @@
+"""Where pixels are: regular north-up grids in metres, their longitudes and latitudes, and nearest-pixel regridding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import xarray as xr
+
+from models.errors import InputError
+
+TARGET_SIZE_M = 10.0
+"""Pixel size of the grid embeddings are made on."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A regular north-up grid of square pixels: row 0 is the northern edge, column 0 the western one."""
+
+    crs: str
+    """Projected CRS in metres, such as ``"EPSG:32631"``."""
+    left_m: float
+    """Western edge (not centre) of the first column."""
+    top_m: float
+    """Northern edge of the first row."""
+    size_m: float
+    """Side length of a pixel."""
+    nx: int
+    ny: int
+
+    def __post_init__(self) -> None:
+        if not (self.size_m > 0 and self.nx > 0 and self.ny > 0):
+            raise InputError(
+                f"Got a grid of {self.ny} x {self.nx} pixels of {self.size_m} m, need at least one pixel of "
+                "positive size; check the coordinates."
+            )
+
+    @classmethod
+    def of(cls, cube: xr.Dataset | xr.DataArray) -> Grid:
+        """The grid a cube with ``x``, ``y`` (pixel centres, metres) and ``spatial_ref`` lies on."""
+        for axis in ("x", "y"):
+            if axis not in cube.coords or cube[axis].ndim != 1:
+                raise InputError(
+                    f"Got data without a 1-d coordinate {axis!r}, need pixel centres in metres; assign x and y."
+                )
+        x, y = (np.asarray(cube[axis].values, dtype=float) for axis in ("x", "y"))
+        size = _step(x, "x") if x.size > 1 else -_step(y, "y")
+        step_y = _step(y, "y") if y.size > 1 else -size
+        if size < 0:
+            raise InputError("Got x descending, need x ascending (west to east); use .sortby('x').")
+        if step_y > 0:
+            raise InputError(
+                "Got y ascending, need y descending (north-up); use .sortby('y', ascending=False)."
+            )
+        if abs(size + step_y) > 1e-3 * size:
+            raise InputError(
+                f"Got pixels of {size:g} x {-step_y:g} m, need square ones; resample to one pixel size."
+            )
+        left, top = float(x[0] - size / 2), float(y[0] + size / 2)
+        return cls(crs_name(cube), left, top, float(size), x.size, y.size)
+
+    @property
+    def x(self) -> np.ndarray:
+        """Pixel centres, metres, west to east."""
+        return self.left_m + (np.arange(self.nx) + 0.5) * self.size_m
+
+    @property
+    def y(self) -> np.ndarray:
+        """Pixel centres, metres, north to south."""
+        return self.top_m - (np.arange(self.ny) + 0.5) * self.size_m
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """Outer edges in metres: left, bottom, right, top."""
+        return (
+            self.left_m,
+            self.top_m - self.ny * self.size_m,
+            self.left_m + self.nx * self.size_m,
+            self.top_m,
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows, columns."""
+        return self.ny, self.nx
+
+    def lonlat(self, x, y):
+        """Longitude and latitude (WGS 84, degrees) of metres ``x``, ``y``; scalars or arrays."""
+        return _transformer(self.crs, "EPSG:4326").transform(x, y)
+
+    def xy(self, lon, lat):
+        """Metres of longitude and latitude (WGS 84, degrees); scalars or arrays."""
+        return _transformer("EPSG:4326", self.crs).transform(lon, lat)
+
+    def lonlat_extent(self) -> tuple[float, float, float, float]:
+        """West, south, east, north in degrees: the box around the four corners."""
+        left, bottom, right, top = self.extent
+        lon, lat = self.lonlat(np.array([left, left, right, right]), np.array([bottom, top, bottom, top]))
+        return lon.min(), lat.min(), lon.max(), lat.max()
+
+    def pixel(self, lon: float, lat: float) -> tuple[int, int]:
+        """Row and column of the pixel that holds a point; InputError outside the grid."""
+        x, y = self.xy(lon, lat)
+        left, bottom, right, top = self.extent
+        if not (left <= x <= right and bottom <= y <= top):
+            west, south, east, north = self.lonlat_extent()
+            raise InputError(
+                f"Got lon {lon:g}, lat {lat:g}, need a point inside lon {west:.5f} to {east:.5f}, "
+                f"lat {south:.5f} to {north:.5f}; choose one in the scene (the order is LON,LAT)."
+            )
+        row, col = int((top - y) // self.size_m), int((x - left) // self.size_m)
+        return min(row, self.ny - 1), min(col, self.nx - 1)
+
+    def coords(self) -> dict[str, xr.Variable]:
+        """The coordinates ``x``, ``y`` and ``spatial_ref`` a cube on this grid carries."""
+        return {
+            "x": xr.Variable("x", self.x, {"standard_name": "projection_x_coordinate", "units": "m"}),
+            "y": xr.Variable("y", self.y, {"standard_name": "projection_y_coordinate", "units": "m"}),
+            "spatial_ref": spatial_ref(self.crs),
+        }
+
+    def window(self, rows: slice, cols: slice) -> Grid:
+        """The grid of a rectangle of rows and columns."""
+        r0, r1, _ = rows.indices(self.ny)
+        c0, c1, _ = cols.indices(self.nx)
+        left, top = self.left_m + c0 * self.size_m, self.top_m - r0 * self.size_m
+        return Grid(self.crs, left, top, self.size_m, c1 - c0, r1 - r0)
+
+
+def target_grid(scene: xr.DataTree) -> Grid:
+    """The 10 m grid over the extent of /s2, or of /s1 where there is no Sentinel-2."""
+    node = next((name for name in ("s2", "s1") if name in scene.children), None)
+    if node is None:
+        raise InputError("Got a scene with neither /s2 nor /s1, need one of them; check what was opened.")
+    grid = Grid.of(scene[node].to_dataset())
+    factor = grid.size_m / TARGET_SIZE_M
+    nx, ny = (int(np.ceil(n * factor - 1e-6)) for n in (grid.nx, grid.ny))
+    return Grid(grid.crs, grid.left_m, grid.top_m, TARGET_SIZE_M, nx, ny)
+
+
+def onto(cube: xr.DataArray, grid: Grid) -> xr.DataArray:
+    """``cube`` (..., y, x) on another grid of the same CRS: each pixel takes the value it lies in.
+
+    Coarse pixels are repeated, never smoothed. Outside the cube: NaN, False, or 0 for integers.
+    """
+    own = Grid.of(cube)
+    if own.crs != grid.crs:
+        raise InputError(f"Got data in {own.crs}, need {grid.crs}; reproject them first.")
+    if own == grid:
+        return cube
+    cols = np.floor((grid.x - own.left_m) / own.size_m).astype(int)
+    rows = np.floor((own.top_m - grid.y) / own.size_m).astype(int)
+    out = cube.isel(x=cols.clip(0, own.nx - 1), y=rows.clip(0, own.ny - 1)).assign_coords(grid.coords())
+    inside_x = xr.DataArray((cols >= 0) & (cols < own.nx), dims="x")
+    inside_y = xr.DataArray((rows >= 0) & (rows < own.ny), dims="y")
+    if inside_x.all() and inside_y.all():
+        return out
+    fill = np.asarray(np.nan if cube.dtype.kind == "f" else 0).astype(cube.dtype)
+    return out.where(inside_x & inside_y, fill)
+
+
+def spatial_ref(crs: str) -> xr.Variable:
+    """The ``spatial_ref`` coordinate that rioxarray and GDAL read."""
+    return xr.Variable((), 0, dict(_cf(crs)))
+
+
+def crs_name(cube: xr.Dataset | xr.DataArray) -> str:
+    """``"EPSG:32631"`` of the cube's ``spatial_ref``; InputError where it is missing or not in metres."""
+    attrs = cube.coords["spatial_ref"].attrs if "spatial_ref" in cube.coords else {}
+    wkt = attrs.get("crs_wkt") or attrs.get("spatial_ref")
+    if not wkt:
+        raise InputError(
+            "Got data without a CRS, need a spatial_ref coordinate; write one with .rio.write_crs('EPSG:...')."
+        )
+    return _name(str(wkt))
+
+
+@lru_cache(maxsize=64)
+def _name(wkt: str) -> str:
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        crs = CRS.from_user_input(wkt)
+    except CRSError as error:
+        raise InputError(f"Got a CRS that PROJ cannot read ({wkt[:40]!r}), need a UTM zone; write one.") from error
+    if not crs.is_projected or crs.axis_info[0].unit_name not in ("metre", "meter"):
+        raise InputError(
+            f"Got the CRS {crs.name!r}, need a projected one in metres; reproject to the UTM zone of the scene."
+        )
+    epsg = crs.to_epsg()
+    return f"EPSG:{epsg}" if epsg else crs.to_wkt()
+
+
+@lru_cache(maxsize=64)
+def _cf(crs: str) -> dict:
+    from pyproj import CRS
+
+    parsed = CRS.from_user_input(crs)
+    return {**parsed.to_cf(), "spatial_ref": parsed.to_wkt()}
+
+
+@lru_cache(maxsize=64)
+def _transformer(source: str, target: str):
+    from pyproj import Transformer
+
+    return Transformer.from_crs(source, target, always_xy=True)
+
+
+def _step(values: np.ndarray, axis: str) -> float:
+    """The one step between pixel centres; InputError where steps differ."""
+    if values.size < 2:
+        raise InputError(
+            f"Got a single pixel along {axis}, need at least two pixels to know their size; widen the cube."
+        )
+    steps = np.diff(values)
+    step = (values[-1] - values[0]) / (values.size - 1)
+    if step == 0 or np.abs(steps - step).max() > 1e-2 * abs(step):
+        raise InputError(
+            f"Got {axis} with steps from {steps.min():g} to {steps.max():g} m, need a regular grid; resample it."
+        )
+    return float(step)

@@ -1,0 +1,332 @@
+"""The scene contract: which nodes, variables, dims and units a scene has, checked with advice where it is broken.
+
+A scene is an ``xr.DataTree`` with one node per sensor, each on its own regular north-up grid (pixel centres in
+metres, one projected CRS for all nodes) and with its own strictly increasing UTC times. ``NODES`` is the whole
+contract as frozen facts; ``validate`` holds a scene against it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from embeddings.geometry import Grid, crs_name
+from models.errors import InputError
+
+S2_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+S2_BANDS_10M = ("B02", "B03", "B04", "B08")
+S2_BANDS_20M = ("B05", "B06", "B07", "B8A", "B11", "B12")
+S1_BANDS = ("VV", "VH")
+L8_BANDS = ("L2", "L3", "L4", "L5", "L6", "L7")
+ORBITS = ("ascending", "descending")
+
+CUBE = ("time", "band", "y", "x")
+MAPS = ("time", "y", "x")
+SERIES = ("time",)
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable of a node."""
+
+    name: str
+    dims: tuple[str, ...]
+    units: str
+    kind: str = "f"
+    """numpy dtype kind: f float, b bool, i integer."""
+    required: bool = False
+    low: float = -np.inf
+    """Values below are not physical in these units."""
+    high: float = np.inf
+    """Values above are not physical in these units."""
+    advice: str = ""
+    """What to do when values are out of low..high."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of a scene: a sensor, the weather, a tower or the simulator's truth."""
+
+    name: str
+    variables: tuple[Variable, ...]
+    bands: tuple[str, ...] = ()
+
+    @property
+    def gridded(self) -> bool:
+        """Whether the node has pixels."""
+        return any("x" in variable.dims for variable in self.variables)
+
+
+_DN = (
+    "it looks like digital numbers, divide by 10000 "
+    "(and take the offset of 1000 off first if the processing baseline is 04.00 or later)"
+)
+_REFLECTANCE = Variable("reflectance", CUBE, "1", required=True, low=-0.5, high=2.5, advice=_DN)
+_CLEAR = Variable("clear", MAPS, "1", kind="b", required=True)
+_WEATHER = (
+    Variable("sw_in", SERIES, "W m-2", low=-50, high=1000, advice="divide J m-2 d-1 by 86400"),
+    Variable("tair", SERIES, "degC", low=-95, high=65, advice="subtract 273.15 from kelvin"),
+    Variable("vpd", SERIES, "hPa", low=-5, high=150, advice="divide Pa by 100 or multiply kPa by 10"),
+    Variable("precip", SERIES, "mm d-1", low=-1, high=2000, advice="multiply kg m-2 s-1 by 86400"),
+)
+_SHARES = ("05", "16", "25", "50", "75", "84", "95")
+
+NODES: dict[str, Node] = {
+    node.name: node
+    for node in (
+        Node("s2", (_REFLECTANCE, _CLEAR, Variable("cloud_truth", MAPS, "1", kind="b")), S2_BANDS),
+        Node(
+            "s1",
+            (
+                Variable(
+                    "backscatter", CUBE, "dB", required=True, low=-100, high=60,
+                    advice="it looks like scaled integers, bring it to decibel",
+                ),
+            ),
+            S1_BANDS,
+        ),
+        Node("landsat8", (_REFLECTANCE, _CLEAR), L8_BANDS),
+        Node("weather", _WEATHER),
+        Node(
+            "tower",
+            (
+                Variable("gpp_nt", SERIES, "gC m-2 d-1"),
+                Variable("gpp_dt", SERIES, "gC m-2 d-1"),
+                *(Variable(f"gpp_{m}_{q}", SERIES, "gC m-2 d-1") for m in ("nt", "dt") for q in _SHARES),
+                Variable("qc", SERIES, "1", low=0, high=1, advice="give the fraction of good data, 0-1"),
+                *_WEATHER,
+            ),
+        ),
+        Node(
+            "truth",
+            (
+                Variable("lai", MAPS, "m2 m-2"),
+                Variable("fapar", MAPS, "1"),
+                Variable("chlorophyll", MAPS, "ug cm-2"),
+                Variable("soil_moisture", MAPS, "m3 m-3"),
+                Variable("gpp", MAPS, "gC m-2 d-1"),
+                Variable("land_cover", ("y", "x"), "1", kind="i"),
+            ),
+        ),
+    )
+}
+
+SENSORS = ("s2", "s1")
+"""Nodes of which a scene needs at least one."""
+
+WEATHER = tuple(variable.name for variable in _WEATHER)
+
+
+def units(node: str, name: str) -> str:
+    """Units of a variable, ``units("weather", "vpd") == "hPa"``."""
+    return next(variable.units for variable in NODES[node].variables if variable.name == name)
+
+
+def validate(scene: xr.DataTree) -> xr.DataTree:
+    """The scene with dims in the contract's order and times in ns, or an InputError that says got, need, do.
+
+    Values in memory are all looked at; of lazy ones only three dates, so that opening stays cheap.
+    """
+    if not isinstance(scene, xr.DataTree):
+        raise InputError(
+            f"Got a {type(scene).__name__}, need an xarray.DataTree; build one with DataTree.from_dict."
+        )
+    present = [name for name in SENSORS if name in scene.children]
+    if not present:
+        found = ", ".join(f"/{name}" for name in scene.children) or "no node"
+        raise InputError(f"Got {found}, need at least one of /s2 and /s1; add a sensor node.")
+    datasets = {node.path: node.to_dataset() for node in scene.subtree}
+    for name, node in NODES.items():
+        if name in scene.children:
+            datasets[f"/{name}"] = _checked(node, datasets[f"/{name}"])
+    _one_crs({name: datasets[f"/{name}"] for name in NODES if name in scene.children})
+    return xr.DataTree.from_dict(datasets, name=scene.name)
+
+
+def days(cube: xr.Dataset | xr.DataArray) -> np.ndarray:
+    """UTC days (datetime64[D]) of the cube's times."""
+    return cube["time"].values.astype("datetime64[D]")
+
+
+def digest(scene: xr.DataTree) -> str:
+    """Hash of what a scene says: names, coordinates and values of every node, and none of the attrs.
+
+    Neither the order of nodes and variables, nor chunks, nor the spelling of the CRS, nor the bits of a NaN matter.
+    """
+    out = hashlib.blake2b(digest_size=16)
+    for node in sorted(scene.subtree, key=lambda node: node.path):
+        dataset = node.to_dataset(inherit=False)
+        for name in sorted(map(str, dataset.variables)):
+            variable = dataset[name]
+            if name == "spatial_ref":
+                out.update(f"{node.path}:crs:{crs_name(dataset)}\n".encode())
+                continue
+            out.update(f"{node.path}:{name}:{variable.dims}:{variable.shape}\n".encode())
+            for block in _blocks(variable):
+                out.update(block)
+    return out.hexdigest()
+
+
+def _blocks(array: xr.DataArray, rows: int = 16) -> Iterator[bytes]:
+    """The array's bytes in C order, a few rows at a time so that a lazy cube is never held whole."""
+    if array.ndim == 0:
+        yield _canonical(array.values)
+        return
+    for start in range(0, array.shape[0], rows):
+        yield _canonical(array[start : start + rows].values)
+
+
+def _canonical(values: np.ndarray) -> bytes:
+    """Bytes that equal values share: one NaN, one zero, little-endian, times in ns, text in UTF-8."""
+    if values.dtype.kind == "M":
+        return values.astype("datetime64[ns]").astype("<i8").tobytes()
+    if values.dtype.kind == "f":
+        return np.where(np.isnan(values), np.nan, values + 0.0).astype(values.dtype.newbyteorder("<")).tobytes()
+    if values.dtype.kind in "biu":
+        return values.astype(values.dtype.newbyteorder("<")).tobytes()
+    return "\0".join(map(str, values.ravel())).encode()
+
+
+def _checked(node: Node, dataset: xr.Dataset) -> xr.Dataset:
+    """One node's dataset, transposed where only the order of dims was off."""
+    where = f"/{node.name}"
+    _time(where, dataset)
+    if dataset["time"].dtype != "datetime64[ns]":
+        dataset = dataset.assign_coords(time=dataset["time"].astype("datetime64[ns]"))
+    if node.gridded:
+        try:
+            Grid.of(dataset)
+        except InputError as error:
+            raise InputError(f"In {where}: {error}") from error
+    for variable in node.variables:
+        if variable.name in dataset:
+            dataset[variable.name] = _dims(where, variable, dataset[variable.name])
+            _values(where, variable, dataset[variable.name])
+        elif variable.required:
+            found = ", ".join(map(str, dataset.data_vars)) or "no variable"
+            raise InputError(
+                f"Got {where} with {found}, need {variable.name!r} {_shape(variable.dims)}; add or rename it."
+            )
+    if not any(variable.name in dataset for variable in node.variables):
+        known = ", ".join(variable.name for variable in node.variables)
+        raise InputError(f"Got {where} without a known variable, need some of {known}; rename them.")
+    if node.bands:
+        _bands(where, node, dataset)
+    if "clear" in dataset:
+        _clear_has_data(where, dataset)
+    return dataset
+
+
+def _time(where: str, dataset: xr.Dataset) -> None:
+    time = dataset.coords.get("time")
+    if time is None or time.ndim != 1:
+        raise InputError(f"Got {where} without a time coordinate, need UTC times; add a 1-d 'time'.")
+    if not np.issubdtype(time.dtype, np.datetime64):
+        raise InputError(f"Got {where} time as {time.dtype}, need datetime64; convert with pandas.to_datetime.")
+    if not time.size:
+        raise InputError(f"Got {where} without a single date, need at least one; widen the time range.")
+    if np.isnat(time.values).any():
+        raise InputError(f"Got {where} with a missing time (NaT), need a date for each image; drop the others.")
+    steps = np.diff(time.values.astype("datetime64[ns]").astype("int64"))
+    if (steps == 0).any():
+        twice = str(time.values[1:][steps == 0][0])[:19]
+        raise InputError(f"Got {where} with {twice} twice, need each time once; merge or drop the duplicates.")
+    if (steps < 0).any():
+        back = str(time.values[1:][steps < 0][0])[:19]
+        raise InputError(f"Got {where} going back in time at {back}, need increasing times; use .sortby('time').")
+
+
+def _dims(where: str, variable: Variable, array: xr.DataArray) -> xr.DataArray:
+    if set(array.dims) != set(variable.dims):
+        raise InputError(
+            f"Got {where} {variable.name} with dims {_shape(array.dims)}, need {_shape(variable.dims)}; "
+            "rename, add or select dims."
+        )
+    return array if array.dims == variable.dims else array.transpose(*variable.dims)
+
+
+def _values(where: str, variable: Variable, array: xr.DataArray) -> None:
+    what = f"{where} {variable.name}"
+    if variable.kind == "b":
+        if array.dtype.kind != "b":
+            raise InputError(f"Got {what} as {array.dtype}, need bool; convert with .astype(bool).")
+        return
+    if variable.kind == "f" and array.dtype.kind != "f":
+        advice = variable.advice or "convert it with .astype('float32')"
+        raise InputError(f"Got {what} as {array.dtype}, need float32 with NaN for no data; {advice}.")
+    if variable.kind == "i" or not array.size:
+        return
+    values = _sample(array)
+    finite = np.isfinite(values)
+    if not finite.any():
+        if array.chunks is None or not bool(np.isfinite(array).any()):
+            raise InputError(f"Got {what} with no value at all (all NaN), need data; check the no-data mask.")
+        return
+    low, high = float(values[finite].min()), float(values[finite].max())
+    physical = variable.name if variable.units == "1" else variable.units
+    if low <= -9000 or (variable.name == "reflectance" and low < variable.low):
+        raise InputError(f"Got {what} down to {low:g}, need NaN for no data; mask -9999 before scaling.")
+    if low < variable.low or high > variable.high:
+        raise InputError(
+            f"Got {what} from {low:g} to {high:g}, need {physical} between {variable.low:g} and "
+            f"{variable.high:g}; {variable.advice}."
+        )
+    if variable.name == "backscatter" and low >= 0:
+        raise InputError(
+            f"Got {what} from {low:g} to {high:g}, need dB; it looks like linear power, take 10 log10 of it."
+        )
+
+
+def _bands(where: str, node: Node, dataset: xr.Dataset) -> None:
+    if "band" not in dataset.coords:
+        raise InputError(f"Got {where} without band names, need some of {', '.join(node.bands)}; assign 'band'.")
+    names = [str(name) for name in dataset["band"].values]
+    unknown = [name for name in names if name not in node.bands]
+    if unknown or len(set(names)) < len(names):
+        raise InputError(
+            f"Got {where} with bands {', '.join(names)}, need each of {', '.join(node.bands)} at most once; "
+            "rename or drop the others."
+        )
+    if "orbit" in dataset.coords:
+        other = sorted({str(value) for value in dataset["orbit"].values} - set(ORBITS))
+        if other:
+            raise InputError(f"Got {where} orbit {', '.join(other)}, need {' or '.join(ORBITS)}; rename them.")
+
+
+def _clear_has_data(where: str, dataset: xr.Dataset) -> None:
+    """Where a pixel is clear there is a value in some band."""
+    clear, seen = _sample(dataset["clear"]), ~np.isnan(_sample(dataset["reflectance"])).all(axis=1)
+    if (clear & ~seen).any():
+        share = (clear & ~seen).sum() / clear.sum()
+        raise InputError(
+            f"Got {where} with {share:.1%} of the clear pixels without any data, need clear to be False there; "
+            "combine the mask with the valid pixels."
+        )
+
+
+def _sample(array: xr.DataArray) -> np.ndarray:
+    """All values in memory; of lazy ones the middle 256 pixels of the first, middle and last date."""
+    if array.chunks is None:
+        return array.values
+    pick: dict[Hashable, object] = {}
+    for dim, size in array.sizes.items():
+        if dim == "time":
+            pick[dim] = sorted({0, size // 2, size - 1})
+        elif dim in ("x", "y") and size > 256:
+            pick[dim] = slice(size // 2 - 128, size // 2 + 128)
+    return array.isel(pick).values
+
+
+def _one_crs(datasets: dict[str, xr.Dataset]) -> None:
+    names = {f"/{name}": crs_name(data) for name, data in datasets.items() if NODES[name].gridded}
+    if len(set(names.values())) > 1:
+        told = ", ".join(f"{where} in {crs}" for where, crs in names.items())
+        raise InputError(f"Got {told}, need one CRS for all nodes; reproject the others.")
+
+
+def _shape(dims: tuple[Hashable, ...]) -> str:
+    return f"({', '.join(map(str, dims))})"
