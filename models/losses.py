@@ -1,0 +1,30 @@
+"""What a good answer is: hidden measurements predicted at their own date, and honest about the error."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def hidden_measurements(
+    mean: Float[Tensor, "*n band"],
+    sigma: Float[Tensor, "*n band"],
+    target: Float[Tensor, "*n band"],
+    weight: Float[Tensor, "*n"],
+    error_scale: float,
+) -> Float[Tensor, ""]:
+    """Huber loss of the mean (undetected haze must not pull it) plus the Gaussian score of sigma.
+
+    ``target`` is NaN where nothing was measured. The mean learns from the Huber term alone: sigma's term sees the
+    error as given, so that an uncertain answer is not excused from being right.
+    """
+    known = ~torch.isnan(target)
+    error = torch.where(known, mean - torch.nan_to_num(target), 0.0)
+    scaled = error / error_scale
+    huber = torch.nn.functional.huber_loss(scaled, torch.zeros_like(scaled), reduction="none", delta=1.0)
+    # Outliers beyond three error scales are haze or snow, not the land's own uncertainty.
+    seen = error.detach().abs().clamp(max=3 * error_scale)
+    score = torch.log(sigma / error_scale) + 0.5 * (seen / sigma).square()
+    each = (huber + 0.1 * score) * known * weight[..., None]
+    return each.sum() / (known * weight[..., None]).sum().clamp(min=1.0)

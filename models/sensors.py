@@ -1,0 +1,86 @@
+"""What a sensor is: its bands, units, scaling and native resolution, as one frozen fact per sensor."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class SensorSpec:
+    """One sensor as the networks see it.
+
+    A new sensor is one more ``SensorSpec`` and a ``fluxlens train sensor NAME``; the others stay untouched.
+    """
+
+    name: str
+    """Node of the scene that carries it: ``s2``, ``s1``."""
+    variable: str
+    """Variable inside the node: ``reflectance`` or ``backscatter``."""
+    unit: str
+    bands: tuple[str, ...]
+    centre: tuple[float, ...]
+    """Per band, in ``unit``: subtracted before encoding."""
+    spread: tuple[float, ...]
+    """Per band, in ``unit``: divided by before encoding; round numbers near the spread over European land."""
+    error_scale: float
+    """In ``unit``: an error of this size counts one in the loss, the same for all bands."""
+    valid_range: tuple[float, float]
+    """In ``unit``: values outside are treated as missing."""
+    native_m: int
+    token: int
+    """Length of the token that one acquisition leaves per pixel."""
+    width: int
+    """Channels inside the encoder."""
+    reach: int
+    """Nearest usable acquisitions on each side of a day that its query may look at."""
+
+    def __post_init__(self) -> None:
+        if not len(self.bands) == len(self.centre) == len(self.spread):
+            raise ValueError(
+                f"{self.name} has {len(self.bands)} bands, {len(self.centre)} centres and {len(self.spread)} spreads;"
+                " give one of each per band."
+            )
+
+
+# Band centres and native resolutions: ESA, Sentinel-2 MSI user guide. Scaling: round numbers near the mean and
+# standard deviation of clear land over the year; they only condition the optimisation.
+S2 = SensorSpec(
+    name="s2",
+    variable="reflectance",
+    unit="1",
+    bands=("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"),
+    centre=(0.06, 0.09, 0.08, 0.13, 0.25, 0.30, 0.31, 0.33, 0.23, 0.15),
+    spread=(0.04, 0.05, 0.06, 0.06, 0.10, 0.12, 0.13, 0.13, 0.09, 0.08),
+    error_scale=0.05,
+    valid_range=(-0.05, 2.0),
+    native_m=10,
+    token=24,
+    width=32,
+    reach=8,
+)
+
+# Backscatter of land in VV and VH: ESA, Sentinel-1 product specification; values in decibel.
+S1 = SensorSpec(
+    name="s1",
+    variable="backscatter",
+    unit="dB",
+    bands=("VV", "VH"),
+    centre=(-11.0, -18.0),
+    spread=(4.0, 4.0),
+    error_scale=2.0,
+    valid_range=(-60.0, 30.0),
+    native_m=20,
+    token=8,
+    width=16,
+    reach=8,
+)
+
+SENSORS: dict[str, SensorSpec] = {spec.name: spec for spec in (S2, S1)}
+
+
+def digest(specs: dict[str, SensorSpec]) -> str:
+    """Fingerprint of the sensor facts a model was trained with, 16 hex digits."""
+    text = json.dumps({name: asdict(spec) for name, spec in sorted(specs.items())}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
