@@ -1,4 +1,4 @@
-"""Where pixels are: regular north-up grids in metres, their longitudes and latitudes, and nearest-pixel regridding."""
+"""Where pixels are: regular north-up grids in metres, their longitudes and latitudes, and regridding."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Grid:
         for axis in ("x", "y"):
             if axis not in cube.coords or cube[axis].ndim != 1:
                 raise InputError(
-                    f"Got data without a 1-d coordinate {axis!r}, need pixel centres in metres; assign x and y."
+                    f"Got data without a 1-d coordinate {axis!r}, need pixel centres in metres; assign it."
                 )
         x, y = (np.asarray(cube[axis].values, dtype=float) for axis in ("x", "y"))
         size = _step(x, "x") if x.size > 1 else -_step(y, "y")
@@ -171,7 +171,7 @@ def crs_name(cube: xr.Dataset | xr.DataArray) -> str:
     wkt = attrs.get("crs_wkt") or attrs.get("spatial_ref")
     if not wkt:
         raise InputError(
-            "Got data without a CRS, need a spatial_ref coordinate; write one with .rio.write_crs('EPSG:...')."
+            "Got data without a CRS, need a spatial_ref coordinate; use .rio.write_crs('EPSG:...')."
         )
     return _name(str(wkt))
 
@@ -184,10 +184,10 @@ def _name(wkt: str) -> str:
     try:
         crs = CRS.from_user_input(wkt)
     except CRSError as error:
-        raise InputError(f"Got a CRS that PROJ cannot read ({wkt[:40]!r}), need a UTM zone; write one.") from error
+        raise InputError(f"Got the CRS {wkt[:40]!r}, need one PROJ can read; write a UTM zone.") from error
     if not crs.is_projected or crs.axis_info[0].unit_name not in ("metre", "meter"):
         raise InputError(
-            f"Got the CRS {crs.name!r}, need a projected one in metres; reproject to the UTM zone of the scene."
+            f"Got the CRS {crs.name!r}, need a projected one in metres; reproject to the UTM zone."
         )
     epsg = crs.to_epsg()
     return f"EPSG:{epsg}" if epsg else crs.to_wkt()
@@ -218,6 +218,6 @@ def _step(values: np.ndarray, axis: str) -> float:
     step = (values[-1] - values[0]) / (values.size - 1)
     if step == 0 or np.abs(steps - step).max() > 1e-2 * abs(step):
         raise InputError(
-            f"Got {axis} with steps from {steps.min():g} to {steps.max():g} m, need a regular grid; resample it."
+            f"Got {axis} with steps from {steps.min():g} to {steps.max():g} m, need a regular grid; resample."
         )
     return float(step)

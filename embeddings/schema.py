@@ -1,8 +1,8 @@
-"""The scene contract: which nodes, variables, dims and units a scene has, checked with advice where it is broken.
+"""The scene contract: the nodes, variables, dims and units a scene has, checked with advice.
 
-A scene is an ``xr.DataTree`` with one node per sensor, each on its own regular north-up grid (pixel centres in
-metres, one projected CRS for all nodes) and with its own strictly increasing UTC times. ``NODES`` is the whole
-contract as frozen facts; ``validate`` holds a scene against it.
+A scene is an ``xr.DataTree`` with one node per sensor, each on its own regular north-up grid (pixel
+centres in metres, one projected CRS for all nodes) and with its own strictly increasing UTC times. ``NODES``
+is the whole contract as frozen facts; ``validate`` holds a scene against it.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class Variable:
     """Values above are not physical in these units."""
     advice: str = ""
     """What to do when values are out of low..high."""
+    step: float | None = None
+    """Stored as int16 multiples of this; None: stored as it is."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ _DN = (
     "it looks like digital numbers, divide by 10000 "
     "(and take the offset of 1000 off first if the processing baseline is 04.00 or later)"
 )
-_REFLECTANCE = Variable("reflectance", CUBE, "1", required=True, low=-0.5, high=2.5, advice=_DN)
+_REFLECTANCE = Variable("reflectance", CUBE, "1", required=True, low=-0.5, high=2.5, advice=_DN, step=1e-4)
 _CLEAR = Variable("clear", MAPS, "1", kind="b", required=True)
 _WEATHER = (
     Variable("sw_in", SERIES, "W m-2", low=-50, high=1000, advice="divide J m-2 d-1 by 86400"),
@@ -104,11 +106,11 @@ NODES: dict[str, Node] = {
         Node(
             "truth",
             (
-                Variable("lai", MAPS, "m2 m-2"),
-                Variable("fapar", MAPS, "1"),
-                Variable("chlorophyll", MAPS, "ug cm-2"),
-                Variable("soil_moisture", MAPS, "m3 m-3"),
-                Variable("gpp", MAPS, "gC m-2 d-1"),
+                Variable("lai", MAPS, "m2 m-2", step=1e-3),
+                Variable("fapar", MAPS, "1", step=1e-4),
+                Variable("chlorophyll", MAPS, "ug cm-2", step=1e-2),
+                Variable("soil_moisture", MAPS, "m3 m-3", step=1e-4),
+                Variable("gpp", MAPS, "gC m-2 d-1", step=2e-3),
                 Variable("land_cover", ("y", "x"), "1", kind="i"),
             ),
         ),
@@ -127,7 +129,7 @@ def units(node: str, name: str) -> str:
 
 
 def validate(scene: xr.DataTree) -> xr.DataTree:
-    """The scene with dims in the contract's order and times in ns, or an InputError that says got, need, do.
+    """The scene with dims in the contract's order and times in ns, or an InputError.
 
     Values in memory are all looked at; of lazy ones only three dates, so that opening stays cheap.
     """
@@ -147,6 +149,25 @@ def validate(scene: xr.DataTree) -> xr.DataTree:
     return xr.DataTree.from_dict(datasets, name=scene.name)
 
 
+def quantise(values: np.ndarray, step: float) -> np.ndarray:
+    """float32 multiples of ``step``, bit for bit what a store of int16 multiples gives back; NaN stays NaN."""
+    return np.round(np.asarray(values, dtype="float64") / step).astype("float32") * np.float32(step)
+
+
+def quantised(scene: xr.DataTree) -> xr.DataTree:
+    """The scene as it will be read back once written: variables with a ``step`` rounded to multiples of it."""
+    datasets = {node.path: node.to_dataset() for node in scene.subtree}
+    for name, node in NODES.items():
+        dataset = datasets.get(f"/{name}")
+        for variable in node.variables if dataset is not None else ():
+            if variable.step and variable.name in dataset:
+                dataset[variable.name] = xr.apply_ufunc(
+                    quantise, dataset[variable.name], variable.step,
+                    dask="parallelized", output_dtypes=["float32"], keep_attrs=True,
+                )
+    return xr.DataTree.from_dict(datasets, name=scene.name)
+
+
 def days(cube: xr.Dataset | xr.DataArray) -> np.ndarray:
     """UTC days (datetime64[D]) of the cube's times."""
     return cube["time"].values.astype("datetime64[D]")
@@ -155,7 +176,7 @@ def days(cube: xr.Dataset | xr.DataArray) -> np.ndarray:
 def digest(scene: xr.DataTree) -> str:
     """Hash of what a scene says: names, coordinates and values of every node, and none of the attrs.
 
-    Neither the order of nodes and variables, nor chunks, nor the spelling of the CRS, nor the bits of a NaN matter.
+    The order of nodes and variables, chunks, the spelling of the CRS and the bits of a NaN do not matter.
     """
     out = hashlib.blake2b(digest_size=16)
     for node in sorted(scene.subtree, key=lambda node: node.path):
@@ -185,7 +206,8 @@ def _canonical(values: np.ndarray) -> bytes:
     if values.dtype.kind == "M":
         return values.astype("datetime64[ns]").astype("<i8").tobytes()
     if values.dtype.kind == "f":
-        return np.where(np.isnan(values), np.nan, values + 0.0).astype(values.dtype.newbyteorder("<")).tobytes()
+        values = np.where(np.isnan(values), values.dtype.type(np.nan), values + values.dtype.type(0))
+        return values.astype(values.dtype.newbyteorder("<")).tobytes()
     if values.dtype.kind in "biu":
         return values.astype(values.dtype.newbyteorder("<")).tobytes()
     return "\0".join(map(str, values.ravel())).encode()
@@ -226,18 +248,18 @@ def _time(where: str, dataset: xr.Dataset) -> None:
     if time is None or time.ndim != 1:
         raise InputError(f"Got {where} without a time coordinate, need UTC times; add a 1-d 'time'.")
     if not np.issubdtype(time.dtype, np.datetime64):
-        raise InputError(f"Got {where} time as {time.dtype}, need datetime64; convert with pandas.to_datetime.")
+        raise InputError(f"Got {where} time as {time.dtype}, need datetime64; use pandas.to_datetime.")
     if not time.size:
         raise InputError(f"Got {where} without a single date, need at least one; widen the time range.")
     if np.isnat(time.values).any():
-        raise InputError(f"Got {where} with a missing time (NaT), need a date for each image; drop the others.")
+        raise InputError(f"Got {where} with a missing time (NaT), need a date for each; drop the others.")
     steps = np.diff(time.values.astype("datetime64[ns]").astype("int64"))
     if (steps == 0).any():
         twice = str(time.values[1:][steps == 0][0])[:19]
-        raise InputError(f"Got {where} with {twice} twice, need each time once; merge or drop the duplicates.")
+        raise InputError(f"Got {where} with {twice} twice, need each time once; merge the duplicates.")
     if (steps < 0).any():
         back = str(time.values[1:][steps < 0][0])[:19]
-        raise InputError(f"Got {where} going back in time at {back}, need increasing times; use .sortby('time').")
+        raise InputError(f"Got {where} going back in time at {back}, need increasing times; sort by time.")
 
 
 def _dims(where: str, variable: Variable, array: xr.DataArray) -> xr.DataArray:
@@ -283,7 +305,7 @@ def _values(where: str, variable: Variable, array: xr.DataArray) -> None:
 
 def _bands(where: str, node: Node, dataset: xr.Dataset) -> None:
     if "band" not in dataset.coords:
-        raise InputError(f"Got {where} without band names, need some of {', '.join(node.bands)}; assign 'band'.")
+        raise InputError(f"Got {where} without band names, need {', '.join(node.bands)}; assign 'band'.")
     names = [str(name) for name in dataset["band"].values]
     unknown = [name for name in names if name not in node.bands]
     if unknown or len(set(names)) < len(names):
@@ -294,7 +316,7 @@ def _bands(where: str, node: Node, dataset: xr.Dataset) -> None:
     if "orbit" in dataset.coords:
         other = sorted({str(value) for value in dataset["orbit"].values} - set(ORBITS))
         if other:
-            raise InputError(f"Got {where} orbit {', '.join(other)}, need {' or '.join(ORBITS)}; rename them.")
+            raise InputError(f"Got {where} orbit {', '.join(other)}, need {' or '.join(ORBITS)}; rename.")
 
 
 def _clear_has_data(where: str, dataset: xr.Dataset) -> None:
@@ -303,7 +325,7 @@ def _clear_has_data(where: str, dataset: xr.Dataset) -> None:
     if (clear & ~seen).any():
         share = (clear & ~seen).sum() / clear.sum()
         raise InputError(
-            f"Got {where} with {share:.1%} of the clear pixels without any data, need clear to be False there; "
+            f"Got {where} with {share:.1%} of the clear pixels without any data, need clear False there; "
             "combine the mask with the valid pixels."
         )
 

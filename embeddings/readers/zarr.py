@@ -1,0 +1,122 @@
+"""Our own scene files: Zarr v3, one group per node, written whole or not at all.
+
+Variables with a ``step`` in the contract (reflectance 0.0001, and the maps of the simulator's truth) are
+stored as int16 multiples of it, -32768 for no data: reflectance that came as digital numbers is given back
+bit for bit, anything finer is rounded to the step (``schema.quantised`` does the same in memory). All else
+is stored as it is. Chunks are 16 dates x all bands x 64 x 64 pixels: small enough for a pixel's series, few enough for a map.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from embeddings import schema
+from models.errors import InputError
+
+CHUNKS = {"time": 16, "y": 64, "x": 64}
+NO_DATA = -32768
+
+
+def write(scene: xr.DataTree, target, group: str | None = None) -> None:
+    """Write a validated scene to a new path, or into a Zarr store object below ``group``.
+
+    A path is built beside its place and renamed, so that it holds the whole scene or does not exist.
+    """
+    scene = schema.validate(scene)
+    if not isinstance(target, str | Path):
+        _write_nodes(scene, target, group)
+        return
+    path = Path(target).expanduser()
+    if path.exists():
+        raise InputError(f"Got {path}, which exists already, need a new path; choose another or remove it.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    building = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        _write_nodes(scene, str(building), group)
+        building.rename(path)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def open(source, group: str | None = None) -> xr.DataTree:
+    """A scene written by ``write``, lazily (dask), validated."""
+    try:
+        with _quiet():
+            # Unpacked here and not by xarray, which would make float64 of int16 and not the reader's exact float32.
+            tree = xr.open_datatree(
+                source, engine="zarr", group=group, chunks={}, consolidated=False, mask_and_scale=False
+            )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"Got {_told(source)}, which is no readable Zarr scene ({type(error).__name__}), "
+            "need one written by fluxlens; write or copy it again."
+        ) from error
+    return schema.validate(tree.map_over_datasets(_unpacked))
+
+
+def _write_nodes(scene: xr.DataTree, store, group: str | None) -> None:
+    with _quiet():
+        for node in scene.subtree:
+            dataset = node.to_dataset(inherit=False)
+            name = node.path.strip("/")
+            here = "/".join(part for part in (group, name) if part) or None
+            dataset = dataset.chunk(_chunks(dataset)) if dataset.chunks else dataset
+            dataset = dataset.drop_encoding()
+            dataset.to_zarr(
+                store, group=here, mode="w-", zarr_format=3, consolidated=False,
+                encoding=_encoding(name, dataset),
+            )
+
+
+def _unpacked(dataset: xr.Dataset) -> xr.Dataset:
+    """Multiples of a step as float32, -32768 as NaN."""
+    for name, array in dataset.data_vars.items():
+        if "scale_factor" in array.attrs:
+            step = np.float32(array.attrs.pop("scale_factor"))
+            no_data = array.attrs.pop("_FillValue", NO_DATA)
+            dataset[name] = (array.astype("float32") * step).where(array != no_data).assign_attrs(array.attrs)
+    return dataset
+
+
+def _encoding(name: str, dataset: xr.Dataset) -> dict[str, dict]:
+    """Chunks of every array, and packing where the contract has a step."""
+    chunks = _chunks(dataset)
+    out: dict[str, dict] = {
+        str(key): {"chunks": tuple(chunks[dim] for dim in variable.dims)}
+        for key, variable in dataset.variables.items()
+        if variable.ndim and key not in dataset.indexes
+    }
+    node = schema.NODES.get(name)
+    for variable in node.variables if node else ():
+        if variable.step and variable.name in dataset:
+            out[variable.name] |= {"dtype": "int16", "scale_factor": variable.step, "_FillValue": NO_DATA}
+    return out
+
+
+def _chunks(dataset: xr.Dataset) -> dict[str, int]:
+    """Chunk length per dim; series without pixels stay whole."""
+    gridded = "x" in dataset.dims
+    return {
+        str(dim): min(size, CHUNKS.get(str(dim), size)) if gridded else size
+        for dim, size in dataset.sizes.items()
+    }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Zarr warns that text has no final v3 specification yet; readers of both kinds exist, so it may."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
+        yield
+
+
+def _told(source) -> str:
+    return str(source) if isinstance(source, str | Path) else f"a {type(source).__name__}"
