@@ -150,12 +150,12 @@ def validate(scene: xr.DataTree) -> xr.DataTree:
 
 
 def quantise(values: np.ndarray, step: float) -> np.ndarray:
-    """float32 multiples of ``step``, bit for bit what a store of int16 multiples gives back; NaN stays NaN."""
+    """float32 multiples of ``step``, bit for bit what a store of int16 gives back; NaN stays NaN."""
     return np.round(np.asarray(values, dtype="float64") / step).astype("float32") * np.float32(step)
 
 
 def quantised(scene: xr.DataTree) -> xr.DataTree:
-    """The scene as it will be read back once written: variables with a ``step`` rounded to multiples of it."""
+    """The scene as it is read back once written: variables with a ``step`` rounded to multiples of it."""
     datasets = {node.path: node.to_dataset() for node in scene.subtree}
     for name, node in NODES.items():
         dataset = datasets.get(f"/{name}")

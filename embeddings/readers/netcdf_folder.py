@@ -237,7 +237,7 @@ def _saturation(celsius: xr.DataArray) -> xr.DataArray:
 
 
 def _read(folder: Path, prefix: str, names: tuple[str, ...]) -> xr.Dataset | None:
-    """Variables of all files of one kind, in order of time, dims (time, y, x); None where there is no file."""
+    """Variables of all files of one kind, in order of time; None where there is no file."""
     paths = sorted(path for path in folder.glob("*.nc") if path.name.lower().startswith(prefix.lower()))
     parts = [_read_file(path, names) for path in paths]
     if not parts:
@@ -276,7 +276,7 @@ def _with_time(path: Path, data: xr.Dataset) -> xr.Dataset:
     try:
         time = pd.DatetimeIndex(pd.to_datetime(data[name].values)).as_unit("ns")
     except (ValueError, TypeError) as error:
-        raise InputError(f"Got {path.name} with times that are no dates, need UTC dates; repair.") from error
+        raise InputError(f"Got {path.name} with times that are no dates, need UTC dates; mend.") from error
     return data.rename({name: "time"} if name != "time" else {}).assign_coords(time=time)
 
 

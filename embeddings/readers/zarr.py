@@ -3,7 +3,8 @@
 Variables with a ``step`` in the contract (reflectance 0.0001, and the maps of the simulator's truth) are
 stored as int16 multiples of it, -32768 for no data: reflectance that came as digital numbers is given back
 bit for bit, anything finer is rounded to the step (``schema.quantised`` does the same in memory). All else
-is stored as it is. Chunks are 16 dates x all bands x 64 x 64 pixels: small enough for a pixel's series, few enough for a map.
+is stored as it is. Chunks are 16 dates x all bands x 64 x 64 pixels: small enough for a pixel's series, few
+enough for a map.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def open(source, group: str | None = None) -> xr.DataTree:
     """A scene written by ``write``, lazily (dask), validated."""
     try:
         with _quiet():
-            # Unpacked here and not by xarray, which would make float64 of int16 and not the reader's exact float32.
+            # Unpacked here and not by xarray, which makes float64 of it and not the readers' exact float32.
             tree = xr.open_datatree(
                 source, engine="zarr", group=group, chunks={}, consolidated=False, mask_and_scale=False
             )
@@ -78,6 +79,7 @@ def _write_nodes(scene: xr.DataTree, store, group: str | None) -> None:
 
 def _unpacked(dataset: xr.Dataset) -> xr.Dataset:
     """Multiples of a step as float32, -32768 as NaN."""
+    dataset = dataset.copy()
     for name, array in dataset.data_vars.items():
         if "scale_factor" in array.attrs:
             step = np.float32(array.attrs.pop("scale_factor"))
