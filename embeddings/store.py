@@ -1,0 +1,573 @@
+"""Embedding cubes on disk: one Icechunk repository that holds the same numbers as maps and as series.
+
+The layout ``maps`` answers "one day, everywhere" and ``series`` answers "one pixel, every day"; each is slow
+at what the other is for. A store becomes visible in one commit, at a path where before there was nothing; its
+snapshot id names exactly what was seen.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from embeddings.geometry import Grid
+from embeddings.quantise import SIGMA_ENCODING, decode_sigma, encode_sigma
+from models.errors import InputError
+
+TILE_PX = 256
+"""Side of a chunk of the maps layout."""
+PILLAR_PX = 16
+"""Side of a chunk of the series layout, which holds all days."""
+SHARD_BYTES = 128 * 2**20
+"""A shard is encoded in memory at once: its raw bytes stay below this, whatever the number of days."""
+SLAB_BYTES = 64 * 2**20
+"""Maps are written in slabs of days of about this size."""
+ZSTD_LEVEL = 1
+"""int8 features are nearly noise: level 3 saves 1 % more and takes twice the time; a shuffle does nothing."""
+LAYOUTS = ("maps", "series")
+COORDS = ("time", "y", "x", "feature", "scale", "spatial_ref")
+VARIABLES = ("embedding", "sigma", "days_from_s2", "days_from_s1")
+
+
+def write(
+    path: str | Path,
+    template: xr.Dataset,
+    blocks: Iterable[Any],
+    scene: xr.DataTree | None = None,
+    message: str = "",
+    overwrite: bool = False,
+) -> str:
+    """Write a cube from its blocks and return the snapshot id.
+
+    ``template`` gives coordinates, attributes and dtypes; each block (``rows``, ``cols``, ``cube``) covers
+    all days of a rectangle, in any order, and together they cover every pixel once. Memory stays bounded:
+    blocks gather in a scratch file until a map tile is full. An existing store is only replaced with
+    ``overwrite``, by one commit on top, so that its earlier snapshots can still be opened.
+    """
+    path = Path(path).resolve()
+    message = message or f"write {template.attrs.get('title', 'embeddings')}"
+    if path.exists() and not overwrite:
+        raise InputError(
+            f"Got the path {path}, which exists already, need a new one; choose another or remove it first."
+        )
+    if path.exists() and not is_store(path):
+        raise InputError(
+            f"Got {path} to overwrite, need an embedding store; remove it yourself if it can go."
+        )
+    if not path.parent.is_dir():
+        raise InputError(f"Got {path}, need a path in a folder that exists; create {path.parent} first.")
+    beside = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
+    beside.mkdir()
+    try:
+        if path.exists():
+            return _commit(_open_repository(path), template, blocks, scene, message, scratch=beside)
+        repository = _icechunk().Repository.create(_storage(beside / "store"))
+        snapshot = _commit(repository, template, blocks, scene, message, scratch=beside)
+        try:
+            os.replace(beside / "store", path)
+        except OSError as error:
+            raise InputError(
+                f"Got the path {path}, which another process wrote meanwhile; choose another name."
+            ) from error
+        return snapshot
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def is_store(path: str | Path) -> bool:
+    """Whether a folder looks like a store, without opening it."""
+    return (Path(path) / "refs").is_dir() and (Path(path) / "snapshots").is_dir()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One commit of a store."""
+
+    id: str
+    written_at: pd.Timestamp
+    """UTC."""
+    message: str
+
+
+class Store:
+    """A cube on disk, pinned to one snapshot: reads never wait for writers and never see them."""
+
+    def __init__(self, path: Path, repository: Any, session: Any) -> None:
+        self.path = path
+        self.snapshot: str = session.snapshot_id
+        self._repository = repository
+        self._zarr = session.store
+
+    @classmethod
+    def open(cls, path: str | Path, snapshot: str | None = None) -> Store:
+        """The newest state of a store, or the one a snapshot id names."""
+        path = Path(path)
+        if not path.exists():
+            raise InputError(f"Got the store {path}, which does not exist; write one with `fluxlens embed`.")
+        if not is_store(path):
+            raise InputError(f"Got {path}, need an embedding store; write one with `fluxlens embed`.")
+        repository = _open_repository(path)
+        try:
+            which = {"snapshot_id": snapshot} if snapshot else {"branch": "main"}
+            store = cls(path, repository, repository.readonly_session(**which))
+        except _icechunk().IcechunkError as error:
+            if snapshot is None:
+                raise InputError(_damaged(path, error)) from error
+            raise InputError(
+                f"Got the snapshot {snapshot!r}, need one of {_some(cls._log(repository))}; choose one."
+            ) from error
+        store._check()
+        return store
+
+    @property
+    def grid(self) -> Grid:
+        """Where the pixels are."""
+        return Grid.of(self._coords)
+
+    @property
+    def days(self) -> np.ndarray:
+        """Days of the cube, datetime64[ns] at midnight UTC."""
+        return self._coords["time"].values
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """What the cube says of itself: model, digests, quantisation, whether simulated."""
+        return self._coords.attrs
+
+    def cube(self, layout: str | None = None) -> xr.Dataset:
+        """The whole cube, lazily, from ``maps`` (the default) or ``series``."""
+        layout = layout or "maps"
+        if layout not in LAYOUTS:
+            raise InputError(f"Got the layout {layout!r}, need one of {', '.join(LAYOUTS)}.")
+        with self._reading():
+            raw = xr.open_zarr(
+                self._zarr,
+                group=layout,
+                consolidated=False,
+                chunks=self._dask_chunks(layout),
+                mask_and_scale=False,
+            )
+        names = self._arrays[layout]
+        return self._coords.assign({name: self._variable(name, raw[name].variable) for name in names})
+
+    def map(self, day: Any) -> xr.Dataset:
+        """One day of all pixels, in memory; ``time`` is a scalar."""
+        index = self._day(day)
+        return self._read("maps", (index, slice(None), slice(None)))
+
+    def series(self, row: int, col: int) -> xr.Dataset:
+        """All days of one pixel, in memory; ``y`` and ``x`` are scalars. Touches one chunk per variable."""
+        for name, value, size in (("row", row, self.grid_shape[0]), ("column", col, self.grid_shape[1])):
+            if not 0 <= value < size:
+                raise InputError(f"Got {name} {value}, need 0 to {size - 1}; choose a pixel of the cube.")
+        return self._read("series", (slice(None), int(row), int(col)))
+
+    def window(self, days: slice, rows: slice, cols: slice) -> xr.Dataset:
+        """A box of the cube in memory, from the layout that touches fewer bytes (integer slices, step 1)."""
+        layout = min(LAYOUTS, key=lambda name: self._bytes_touched(name, (days, rows, cols)))
+        return self._read(layout, (days, rows, cols))
+
+    def scene(self) -> xr.DataTree | None:
+        """The scene the cube was made from, lazily; None where the store carries none."""
+        names = self._scene_nodes
+        if not names:
+            return None
+        with self._reading():
+            nodes = {f"/{name}": self._open_node(f"scene/{name}") for name in names}
+            nodes["/"] = xr.Dataset(attrs=self._open_group("scene").attrs.asdict())
+        return xr.DataTree.from_dict(nodes)
+
+    def log(self) -> list[Snapshot]:
+        """Commits of the store, newest first, up to the first that holds a cube."""
+        return self._log(self._repository)
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        """Rows, columns."""
+        return self._coords.sizes["y"], self._coords.sizes["x"]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on disk, all snapshots and the scene included."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+    # --- how it reads ---
+
+    @cached_property
+    def _coords(self) -> xr.Dataset:
+        """Coordinates and attributes in memory; opening them per click would cost more than the pixel."""
+        with self._reading():
+            opened = xr.open_zarr(
+                self._zarr, group="maps", consolidated=False, chunks=None, decode_coords="all"
+            )
+            coords = opened.drop_vars(opened.data_vars).load().drop_encoding()
+        ordered = {name: coords[name] for name in _in_order(coords.coords, COORDS)}
+        return _plain_text(xr.Dataset(coords=ordered, attrs=coords.attrs))
+
+    @cached_property
+    def _arrays(self) -> dict[str, dict[str, Any]]:
+        """Opened zarr arrays by layout and name."""
+        with self._reading():
+            return {layout: self._layout_arrays(layout) for layout in LAYOUTS}
+
+    def _layout_arrays(self, layout: str) -> dict[str, Any]:
+        arrays = dict(self._open_group(layout).arrays())
+        return {name: arrays[name] for name in _in_order(arrays, VARIABLES) if arrays[name].ndim >= 3}
+
+    @cached_property
+    def _attributes(self) -> dict[str, dict[str, Any]]:
+        hidden = {"grid_mapping", "coordinates", *SIGMA_ENCODING}
+        return {
+            name: {key: value for key, value in array.attrs.items() if key not in hidden}
+            for name, array in self._arrays["maps"].items()
+        }
+
+    @cached_property
+    def _scene_nodes(self) -> list[str]:
+        with self._reading():
+            root = self._open_group("")
+            return sorted(root["scene"].group_keys()) if "scene" in root else []
+
+    def _read(self, layout: str, key: tuple[Any, Any, Any]) -> xr.Dataset:
+        coords = self._coords.isel(dict(zip(("time", "y", "x"), key, strict=True)))
+        arrays = self._arrays[layout]
+        with self._reading():
+            values = _gather(list(arrays.values()), key)
+        dims = [dim for dim, part in zip(("time", "y", "x"), key, strict=True) if isinstance(part, slice)]
+        dims_of = {3: dims, 4: [*dims, "feature"]}
+        raw = {
+            name: xr.Variable(dims_of[array.ndim], value)
+            for (name, array), value in zip(arrays.items(), values, strict=True)
+        }
+        return coords.assign({name: self._variable(name, variable) for name, variable in raw.items()})
+
+    def _variable(self, name: str, raw: xr.Variable) -> xr.Variable:
+        """Values as the cube contract has them; raw may be a dask array."""
+        if name == "sigma":
+            lazy = raw.chunks is not None
+            data = raw.data.map_blocks(decode_sigma, dtype=np.float32) if lazy else decode_sigma(raw.data)
+            return xr.Variable(raw.dims, data, self._attributes[name])
+        return xr.Variable(raw.dims, raw.data, self._attributes[name])
+
+    def _bytes_touched(self, layout: str, key: tuple[slice, slice, slice]) -> int:
+        total = 0
+        for array in self._arrays[layout].values():
+            chunk_bytes = int(np.prod(array.chunks)) * array.dtype.itemsize
+            for part, size, chunk in zip(key, array.shape, array.chunks, strict=False):
+                first, last, _ = part.indices(size)
+                chunk_bytes *= max(0, -(-last // chunk) - first // chunk)
+            total += chunk_bytes
+        return total
+
+    def _dask_chunks(self, layout: str) -> dict[str, int]:
+        embedding = self._arrays[layout]["embedding"]
+        chunk = embedding.shards or embedding.chunks
+        return dict(zip(("time", "y", "x", "feature"), chunk, strict=True))
+
+    def _day(self, day: Any) -> int:
+        try:
+            wanted = np.datetime64(pd.Timestamp(day), "ns").astype("datetime64[D]")
+        except (ValueError, TypeError) as error:
+            raise InputError(f"Got the day {day!r}, need a date such as 2020-05-01.") from error
+        days = self.days.astype("datetime64[D]")
+        index = int(np.searchsorted(days, wanted))
+        if index == days.size or days[index] != wanted:
+            raise InputError(f"Got the day {wanted}, need one from {days[0]} to {days[-1]}; choose another.")
+        return index
+
+    def _open_group(self, group: str) -> Any:
+        import zarr
+
+        return zarr.open_group(self._zarr, path=group, mode="r", zarr_format=3)
+
+    def _open_node(self, group: str) -> xr.Dataset:
+        node = xr.open_zarr(self._zarr, group=group, consolidated=False, chunks={}, decode_coords="all")
+        return _plain_text(node)
+
+    def _check(self) -> None:
+        """Everything that can be told at once is told at opening, not at the first click."""
+        missing = {"embedding", "sigma"} - set(self._arrays["maps"]) & set(self._arrays["series"])
+        if missing:
+            raise InputError(_damaged(self.path, f"no {' and '.join(sorted(missing))}"))
+        _ = self._coords
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        import zarr
+
+        try:
+            yield
+        except (_icechunk().IcechunkError, zarr.errors.BaseZarrError, OSError, KeyError) as error:
+            raise InputError(_damaged(self.path, error)) from error
+
+    @staticmethod
+    def _log(repository: Any) -> list[Snapshot]:
+        commits = [
+            Snapshot(info.id, pd.Timestamp(info.written_at), info.message)
+            for info in repository.ancestry(branch="main")
+        ]
+        return commits[:-1]  # the oldest is Icechunk's own, of the empty repository
+
+
+# --- writing ---
+
+
+def _commit(
+    repository: Any,
+    template: xr.Dataset,
+    blocks: Iterable[Any],
+    scene: xr.DataTree | None,
+    message: str,
+    scratch: Path,
+) -> str:
+    """Everything in one transaction: until the commit nobody sees any of it."""
+    import zarr
+
+    session = repository.writable_session("main")
+    root = zarr.open_group(session.store, mode="a", zarr_format=3)
+    for name in list(root.group_keys()):
+        del root[name]
+    arrays = {layout: _create(session.store, layout, template) for layout in LAYOUTS}
+    if scene is not None:
+        _write_scene(session.store, scene)
+    with _Gatherer(arrays, scratch) as gatherer:
+        for block in blocks:
+            gatherer.add(block)
+    return session.commit(message)
+
+
+def _create(store: Any, layout: str, template: xr.Dataset) -> dict[str, Any]:
+    """Empty arrays of one layout, beside the template's coordinates."""
+    import zarr
+    from zarr.codecs import ZstdCodec
+
+    coords = template.drop_vars(template.data_vars).drop_encoding()
+    _object_text(coords).to_zarr(store, group=layout, mode="w", consolidated=False, zarr_format=3)
+    group = zarr.open_group(store, path=layout, mode="a", zarr_format=3)
+    shard_px = _shard_px(template["embedding"])
+    arrays = {}
+    for name, variable in template.data_vars.items():
+        encoding = SIGMA_ENCODING if name == "sigma" else {}
+        chunks, shards = _chunks(layout, variable.shape, shard_px)
+        arrays[str(name)] = group.create_array(
+            str(name),
+            shape=variable.shape,
+            chunks=chunks,
+            shards=shards,
+            dtype=np.uint8 if name == "sigma" else variable.dtype,
+            fill_value=encoding.get("_FillValue", 0),
+            compressors=[ZstdCodec(level=ZSTD_LEVEL)],
+            dimension_names=[str(dim) for dim in variable.dims],
+            attributes={**variable.attrs, **encoding, "grid_mapping": "spatial_ref"},
+        )
+    return arrays
+
+
+def _chunks(layout: str, shape: tuple[int, ...], shard_px: int) -> tuple[tuple, tuple | None]:
+    days, ny, nx, *features = shape
+    if layout == "maps":
+        return (1, min(TILE_PX, ny), min(TILE_PX, nx), *features), None
+    pillar = [min(PILLAR_PX, side) for side in (ny, nx)]
+    shard = [-(-min(shard_px, side) // px) * px for side, px in zip((ny, nx), pillar, strict=True)]
+    return (days, *pillar, *features), (days, *shard, *features)
+
+
+def _shard_px(embedding: xr.DataArray) -> int:
+    """64 to 256 pixels: as large as memory for one raw shard allows, so that there are few files."""
+    days, _, _, features = embedding.shape
+    sides = (px for px in (256, 128) if days * features * px**2 <= SHARD_BYTES)
+    return next(sides, 64)
+
+
+class _Gatherer:
+    """Collects blocks until a map tile is full, then writes the tile in both layouts.
+
+    Chunks are thereby written once each: rewriting a chunk per block would cost compression again and leave
+    the replaced chunks behind on disk.
+    """
+
+    def __init__(self, arrays: dict[str, dict[str, Any]], scratch: Path) -> None:
+        self.arrays = arrays
+        self.scratch = scratch
+        self.days, self.ny, self.nx, _ = arrays["maps"]["embedding"].shape
+        self.open: dict[tuple[int, int], dict[str, np.ndarray]] = {}
+        self.seen = np.zeros((self.ny, self.nx), bool)
+
+    def __enter__(self) -> _Gatherer:
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is None and not self.seen.all():
+            raise RuntimeError(f"{int((~self.seen).sum())} pixels of the cube were never computed")
+
+    def add(self, block: Any) -> None:
+        """Take one block; write whatever tile it completes."""
+        values = {name: _bytes_of(name, block.cube[name]) for name in self.arrays["maps"]}
+        if values["embedding"].shape[0] != self.days:
+            raise RuntimeError(f"a block has {values['embedding'].shape[0]} days, the cube {self.days}")
+        r0, r1, _ = block.rows.indices(self.ny)
+        c0, c1, _ = block.cols.indices(self.nx)
+        self.seen[r0:r1, c0:c1] = True
+        for i in range(r0 // TILE_PX, -(-r1 // TILE_PX)):
+            for j in range(c0 // TILE_PX, -(-c1 // TILE_PX)):
+                rows, cols = self._tile(i, j)
+                r, c = _meet(rows, r0, r1), _meet(cols, c0, c1)
+                for name, held in self._held(i, j).items():
+                    part = values[name][:, _from(r, r0), _from(c, c0)]
+                    held[:, _from(r, rows.start), _from(c, cols.start)] = part
+                if self.seen[rows, cols].all():
+                    self._flush(i, j)
+
+    def _tile(self, i: int, j: int) -> tuple[slice, slice]:
+        return (
+            slice(i * TILE_PX, min((i + 1) * TILE_PX, self.ny)),
+            slice(j * TILE_PX, min((j + 1) * TILE_PX, self.nx)),
+        )
+
+    def _held(self, i: int, j: int) -> dict[str, np.ndarray]:
+        """The tile's arrays on disk: a row of tiles over years is larger than memory."""
+        if (i, j) not in self.open:
+            rows, cols = self._tile(i, j)
+            side = (self.days, rows.stop - rows.start, cols.stop - cols.start)
+            self.open[i, j] = {
+                name: np.memmap(
+                    self.scratch / f"{i}_{j}_{name}", array.dtype, "w+", shape=(*side, *array.shape[3:])
+                )
+                for name, array in self.arrays["maps"].items()
+            }
+        return self.open[i, j]
+
+    def _flush(self, i: int, j: int) -> None:
+        rows, cols = self._tile(i, j)
+        for name, held in self.open.pop((i, j)).items():
+            _write_days(self.arrays["maps"][name], held, rows, cols)
+            _write_shards(self.arrays["series"][name], held, rows, cols)
+            (self.scratch / f"{i}_{j}_{name}").unlink()
+
+
+def _write_days(array: Any, held: np.ndarray, rows: slice, cols: slice) -> None:
+    step = max(1, SLAB_BYTES // held[0].nbytes)
+    for day in range(0, held.shape[0], step):
+        array[day : day + step, rows, cols] = np.asarray(held[day : day + step])
+
+
+def _write_shards(array: Any, held: np.ndarray, rows: slice, cols: slice) -> None:
+    _, height, width, *_ = array.shards
+    for top in range(0, held.shape[1], height):
+        for left in range(0, held.shape[2], width):
+            part = np.ascontiguousarray(held[:, top : top + height, left : left + width])
+            r, c = rows.start + top, cols.start + left
+            array[:, r : r + part.shape[1], c : c + part.shape[2]] = part
+
+
+def _write_scene(store: Any, scene: xr.DataTree) -> None:
+    """A copy of the scene, in chunks that neither a date nor a pixel's series finds too large."""
+    import zarr
+
+    zarr.open_group(store, path="scene", mode="w", zarr_format=3).attrs.update(_json(scene.attrs))
+    for name, node in scene.children.items():
+        dataset = _object_text(node.to_dataset().drop_encoding())
+        encoding: dict[str, dict[str, Any]] = {}
+        for key, variable in dataset.data_vars.items():
+            chunks = _scene_chunks(variable)
+            encoding[key] = {"chunks": tuple(chunks.values())} if chunks else {}
+            if variable.chunks is not None:
+                dataset[key] = variable.chunk(chunks)
+            if "x" in chunks and "spatial_ref" in dataset.coords:
+                encoding[key]["grid_mapping"] = "spatial_ref"
+        dataset.to_zarr(store, group=f"scene/{name}", encoding=encoding, consolidated=False, zarr_format=3)
+
+
+def _scene_chunks(variable: xr.DataArray) -> dict[str, int]:
+    side = {"time": 16, "y": 64, "x": 64} if "x" in variable.dims else {}
+    return {str(dim): min(side.get(str(dim), size), size) for dim, size in variable.sizes.items()}
+
+
+# --- small helpers ---
+
+
+def _icechunk() -> Any:
+    import icechunk
+
+    # It warns on every opening that a local folder has one writer at a time, which is how it is used here.
+    icechunk.set_logs_filter("error")
+    return icechunk
+
+
+def _storage(path: Path) -> Any:
+    return _icechunk().local_filesystem_storage(str(path))
+
+
+def _open_repository(path: Path) -> Any:
+    try:
+        return _icechunk().Repository.open(_storage(path))
+    except _icechunk().IcechunkError as error:
+        raise InputError(_damaged(path, error)) from error
+
+
+def _gather(arrays: list[Any], key: tuple[Any, ...]) -> list[np.ndarray]:
+    return [np.asarray(array[key]) for array in arrays]
+
+
+def _bytes_of(name: str, values: xr.DataArray) -> np.ndarray:
+    return encode_sigma(values.values) if name == "sigma" else values.values
+
+
+def _meet(part: slice, start: int, stop: int) -> slice:
+    return slice(max(part.start, start), min(part.stop, stop))
+
+
+def _from(part: slice, origin: int) -> slice:
+    return slice(part.start - origin, part.stop - origin)
+
+
+def _in_order(names: Iterable[Any], first: tuple[str, ...]) -> list[Any]:
+    """Zarr forgets the order of a group's members; the cube's own is part of its contract."""
+    return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))
+
+
+def _object_text(dataset: xr.Dataset) -> xr.Dataset:
+    """Fixed-width text has no Zarr v3 specification; variable-length text has."""
+    return _with_text(dataset, "U", lambda text: text.astype(object))
+
+
+def _plain_text(dataset: xr.Dataset) -> xr.Dataset:
+    """Text as numpy's own fixed-width strings, as in a cube that never was on disk."""
+    return _with_text(dataset, "OT", lambda text: np.array(text.tolist(), dtype=str))
+
+
+def _with_text(dataset: xr.Dataset, kinds: str, convert: Callable[[np.ndarray], np.ndarray]) -> xr.Dataset:
+    for name, variable in dataset.variables.items():
+        if variable.dtype.kind in kinds:
+            plain = xr.Variable(variable.dims, convert(variable.values), variable.attrs)
+            assign = dataset.assign_coords if name in dataset.coords else dataset.assign
+            dataset = assign({name: plain})
+    return dataset
+
+
+def _json(attrs: dict) -> dict:
+    return {key: value.item() if isinstance(value, np.generic) else value for key, value in attrs.items()}
+
+
+def _damaged(path: Path, why: object) -> str:
+    told = (line.strip(" x|`->") for line in str(why).splitlines())
+    first = next(filter(None, told), type(why).__name__)
+    return f"Got the store {path}, which is damaged or not ours ({first}); restore it or write it again."
+
+
+def _some(log: list[Snapshot]) -> str:
+    ids = [commit.id for commit in log]
+    with suppress(IndexError):
+        return ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+    return "none"

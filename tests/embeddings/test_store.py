@@ -1,0 +1,232 @@
+"""A store gives back, day by day and pixel by pixel, what was written, or it does not exist."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from embeddings import store as store_module
+from embeddings.geometry import Grid
+from embeddings.quantise import decode_sigma, encode_sigma
+from embeddings.store import Store, write
+from models.errors import InputError
+
+NY, NX, DAYS, FEATURES = 40, 56, 9, 4
+
+
+@pytest.fixture(scope="module")
+def cube() -> xr.Dataset:
+    """A small cube of random numbers that keeps the cube contract."""
+    return random_cube()
+
+
+def random_cube(
+    seed: int = 0, days: int = DAYS, ny: int = NY, nx: int = NX, features: int = FEATURES
+) -> xr.Dataset:
+    draw = np.random.default_rng(seed)
+    grid = Grid("EPSG:32631", 600000.0, 5700000.0, 10.0, nx, ny)
+    sigma = decode_sigma(draw.integers(0, 255, (days, ny, nx)).astype(np.uint8))
+    shape = ("time", "y", "x")
+    return xr.Dataset(
+        {
+            "embedding": (
+                (*shape, "feature"),
+                draw.integers(-127, 128, (days, ny, nx, features)).astype(np.int8),
+            ),
+            "sigma": (shape, sigma, {"units": "1"}),
+            "days_from_s2": (shape, draw.integers(-1, 30, (days, ny, nx)).astype(np.int16), {"units": "d"}),
+            "days_from_s1": (shape, draw.integers(-1, 30, (days, ny, nx)).astype(np.int16), {"units": "d"}),
+        },
+        coords={
+            "time": np.arange("2020-01-01", days, dtype="datetime64[D]").astype("datetime64[ns]"),
+            "feature": [f"e{i:02d}" for i in range(features)],
+            "scale": ("feature", np.linspace(0.01, 0.02, features).astype(np.float32)),
+            **grid.coords(),
+        },
+        attrs={"title": "tiny", "simulated": 1, "model": "none", "model_digest": "0" * 8, "scene_id": "tiny"},
+    )
+
+
+def blocks_of(cube: xr.Dataset, px: int = 16):
+    for top in range(0, cube.sizes["y"], px):
+        for left in range(0, cube.sizes["x"], px):
+            rows = slice(top, min(top + px, cube.sizes["y"]))
+            cols = slice(left, min(left + px, cube.sizes["x"]))
+            yield SimpleNamespace(rows=rows, cols=cols, cube=cube.isel(y=rows, x=cols))
+
+
+@pytest.fixture(scope="module")
+def scene(cube) -> xr.DataTree:
+    weather = xr.Dataset(
+        {"sw_in": ("time", np.arange(DAYS, dtype=np.float32), {"units": "W m-2"})}, coords={"time": cube.time}
+    )
+    s2 = xr.Dataset(
+        {
+            "reflectance": (("time", "band", "y", "x"), np.full((2, 2, NY, NX), 0.25, np.float32)),
+            "clear": (("time", "y", "x"), np.ones((2, NY, NX), bool)),
+        },
+        coords={
+            "time": cube.time[:2],
+            "band": ["B04", "B08"],
+            "x": cube.x,
+            "y": cube.y,
+            "spatial_ref": cube.spatial_ref,
+        },
+    )
+    root = xr.Dataset(attrs={"id": "tiny", "simulated": np.int64(1)})
+    return xr.DataTree.from_dict({"/": root, "/s2": s2, "/weather": weather})
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory, cube, scene) -> Store:
+    path = tmp_path_factory.mktemp("store") / "tiny.icechunk"
+    write(path, cube, blocks_of(cube), scene=scene, message="first")
+    return Store.open(path)
+
+
+@pytest.mark.parametrize("layout", [None, "maps", "series"])
+def test_what_was_written_is_read_back_identically(stored, cube, layout):
+    back = stored.cube(layout)
+    xr.testing.assert_identical(back.compute(), cube)
+    assert list(back.dims) == list(cube.dims)
+    assert list(back.data_vars) == list(cube.data_vars)
+    assert {name: back[name].dtype for name in back.variables} == {
+        name: cube[name].dtype for name in cube.variables
+    }
+
+
+def test_a_pixel_s_series_is_the_cube_at_that_pixel(stored, cube):
+    for row, col in [(0, 0), (17, 33), (NY - 1, NX - 1)]:
+        xr.testing.assert_identical(stored.series(row, col), cube.isel(y=row, x=col))
+
+
+def test_a_day_s_map_is_the_cube_on_that_day(stored, cube):
+    xr.testing.assert_identical(stored.map("2020-01-04"), cube.sel(time="2020-01-04"))
+    xr.testing.assert_identical(stored.map(cube.time.values[-1]), cube.isel(time=-1))
+
+
+def test_a_window_is_the_same_from_whichever_layout(stored, cube):
+    for key in [(slice(0, 1), slice(0, NY), slice(0, NX)), (slice(0, DAYS), slice(3, 4), slice(5, 7))]:
+        window = cube.isel(dict(zip(("time", "y", "x"), key, strict=True)))
+        xr.testing.assert_identical(stored.window(*key), window)
+
+
+def test_the_router_takes_maps_for_a_day_and_series_for_a_pixel(stored):
+    day, pixel = (slice(0, 1), slice(0, NY), slice(0, NX)), (slice(0, DAYS), slice(0, 1), slice(0, 1))
+    assert stored._bytes_touched("maps", day) < stored._bytes_touched("series", day)
+    assert stored._bytes_touched("series", pixel) < stored._bytes_touched("maps", pixel)
+
+
+def test_the_scene_comes_along(stored, scene):
+    back = stored.scene()
+    assert back.attrs == {"id": "tiny", "simulated": 1}
+    for name in ("s2", "weather"):
+        xr.testing.assert_identical(back[name].to_dataset().compute(), scene[name].to_dataset())
+    assert back["s2"]["clear"].dtype == bool
+    assert back["s2"]["band"].dtype.kind == "U"
+
+
+def test_the_grid_is_the_cube_s(stored, cube):
+    assert stored.grid == Grid.of(cube)
+
+
+def test_tiles_and_shards_larger_and_smaller_than_blocks_give_the_same(tmp_path, monkeypatch, cube):
+    monkeypatch.setattr(store_module, "TILE_PX", 32)
+    monkeypatch.setattr(store_module, "SHARD_BYTES", 0)
+    for px in (7, 24, 64):
+        write(tmp_path / f"{px}", cube, reversed(list(blocks_of(cube, px))))
+        for layout in ("maps", "series"):
+            xr.testing.assert_identical(Store.open(tmp_path / f"{px}").cube(layout).compute(), cube)
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, ZeroDivisionError])
+def test_an_interrupted_write_leaves_nothing(tmp_path, cube, failure):
+    def broken():
+        yield from list(blocks_of(cube))[:5]
+        raise failure
+
+    with pytest.raises(failure):
+        write(tmp_path / "store", cube, broken())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forgotten_block_is_noticed(tmp_path, cube):
+    with pytest.raises(RuntimeError, match="never computed"):
+        write(tmp_path / "store", cube, list(blocks_of(cube))[:-1])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_overwrite_leaves_the_old_cube(tmp_path, cube):
+    path = tmp_path / "store"
+    first = write(path, cube, blocks_of(cube))
+    with pytest.raises(RuntimeError):
+        write(path, random_cube(1), [], overwrite=True)
+    assert Store.open(path).snapshot == first
+    xr.testing.assert_identical(Store.open(path).cube().compute(), cube)
+
+
+def test_a_snapshot_pins_what_was_seen(tmp_path, cube):
+    path, other = tmp_path / "store", random_cube(1, days=5)
+    first = write(path, cube, blocks_of(cube), message="first")
+    before = Store.open(path)
+    second = write(path, other, blocks_of(other), message="second", overwrite=True)
+    assert [commit.id for commit in Store.open(path).log()] == [second, first]
+    xr.testing.assert_identical(Store.open(path).cube().compute(), other)
+    xr.testing.assert_identical(Store.open(path, snapshot=first).cube().compute(), cube)
+    xr.testing.assert_identical(before.series(3, 4), cube.isel(y=3, x=4))
+
+
+def test_an_existing_path_is_not_touched(tmp_path, cube):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("mine")
+    with pytest.raises(InputError, match="exists already"):
+        write(tmp_path / "notes", cube, blocks_of(cube))
+    with pytest.raises(InputError, match="need an embedding store"):
+        write(tmp_path / "notes", cube, blocks_of(cube), overwrite=True)
+    assert (tmp_path / "notes" / "a.txt").read_text() == "mine"
+
+
+def test_what_is_no_store_is_told_so(tmp_path, stored):
+    with pytest.raises(InputError, match="does not exist"):
+        Store.open(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="need an embedding store"):
+        Store.open(tmp_path)
+    for snapshot in ("NOPE", "1CECHNKREP0F1RSTCMT0"):
+        with pytest.raises(InputError):
+            Store.open(stored.path, snapshot=snapshot)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_damaged_store_is_told_so(tmp_path, cube):
+    path = tmp_path / "store"
+    write(path, cube, blocks_of(cube))
+    for file in (path / "manifests").iterdir():
+        file.write_bytes(b"rubbish")
+    with pytest.raises(InputError, match="damaged"):
+        Store.open(path).series(0, 0)
+    for file in (path / "snapshots").iterdir():
+        file.unlink()
+    with pytest.raises(InputError, match="damaged"):
+        Store.open(path)
+
+
+def test_a_pixel_or_day_outside_is_told_so(stored):
+    with pytest.raises(InputError, match="need 0 to 39"):
+        stored.series(NY, 0)
+    with pytest.raises(InputError, match="need 0 to 55"):
+        stored.series(0, -1)
+    with pytest.raises(InputError, match="2020-01-01 to 2020-01-09"):
+        stored.map("2021-01-01")
+    with pytest.raises(InputError, match="need a date"):
+        stored.map("spring")
+    with pytest.raises(InputError, match="maps, series"):
+        stored.cube("cubes")
+
+
+def test_sigma_is_a_byte_on_disk_and_survives_the_round_trip(stored):
+    assert stored._arrays["maps"]["sigma"].dtype == np.uint8
+    codes = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(encode_sigma(decode_sigma(codes)), codes)
+    assert decode_sigma(codes).dtype == np.float32
+    assert decode_sigma(encode_sigma(np.array([9.0])))[0] == pytest.approx(0.127)
