@@ -1,0 +1,140 @@
+"""How leaves over soil reflect and absorb light: a table of radiative transfer, interpolated.
+
+The numbers come from PROSPECT-D + 4SAIL by ``make_canopy_table.py``. The sun's height and the view are the same for a
+whole acquisition, so they are interpolated once per date; brown pigment and leaf water once per land unit; leaf area
+and chlorophyll for each pixel.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+TABLE_FILE = Path(__file__).parent / "canopy_table.npz"
+
+
+@dataclass(frozen=True)
+class Band:
+    """One Sentinel-2 band: S2A values of ESA's Sentinel-2 Spectral Response Functions, COPE-GSEG-EOPG-TN-15-0007."""
+
+    centre_nm: float
+    width_nm: float
+    """Full width at half maximum."""
+    native_m: int
+
+
+BANDS = {
+    "B02": Band(492.4, 66, 10),
+    "B03": Band(559.8, 36, 10),
+    "B04": Band(664.6, 31, 10),
+    "B05": Band(704.1, 15, 20),
+    "B06": Band(740.5, 15, 20),
+    "B07": Band(782.8, 20, 20),
+    "B08": Band(832.8, 106, 10),
+    "B8A": Band(864.7, 21, 20),
+    "B11": Band(1613.7, 91, 20),
+    "B12": Band(2202.4, 175, 20),
+}
+
+
+@dataclass(frozen=True)
+class LeafType:
+    """What a table cell needs besides the state: ranges as in Jacquemoud et al. 2009, doi:10.1016/j.rse.2008.01.026."""
+
+    structure: float
+    """PROSPECT N, layers."""
+    dry_matter_g_cm2: float
+    mean_angle_deg: float
+    """Campbell's ellipsoidal mean leaf angle."""
+    hotspot: float
+    """Leaf size over canopy height."""
+
+
+LEAVES = {
+    "broad": LeafType(1.6, 0.006, 45.0, 0.10),
+    "grass": LeafType(1.45, 0.005, 63.0, 0.05),
+    "needle": LeafType(2.0, 0.020, 57.0, 0.03),
+}
+VIEWS = {"hot": 30.0, "cold": 150.0}
+"""Relative azimuth (degrees) of sun and sensor: looking with the sun at its back, and against it."""
+VIEW_ZENITH_DEG = 10.0
+"""Near the swath's edge: Sentinel-2 sees at most about 11 degrees off nadir."""
+SUN_DEG = (15.0, 35.0, 55.0, 72.0)
+AXES = {
+    "brown": (0.0, 0.5, 1.5),
+    "water": (0.005, 0.012, 0.025),
+    "cab": (5.0, 20.0, 40.0, 80.0),
+    "lai": (0.0, 0.25, 0.6, 1.1, 1.8, 2.8, 4.2, 7.0),
+}
+"""brown pigment (arbitrary, PROSPECT), leaf water g cm-2, chlorophyll ug cm-2, leaf area m2 m-2."""
+CHANNELS = 3 * len(BANDS) + 1
+"""a, b, c of each band, then absorbed PAR."""
+
+
+def _place(nodes: tuple[float, ...], value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The node below each value, and how far it is to the next one (0-1); outside, the edge."""
+    grid = np.asarray(nodes, dtype=np.float32)
+    value = np.clip(value, grid[0], grid[-1])
+    low = np.clip(np.searchsorted(grid, value, side="right") - 1, 0, len(grid) - 2)
+    return low, ((value - grid[low]) / (grid[low + 1] - grid[low])).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Canopy:
+    """The table, (leaf, view, sun, brown, water, cab, lai, channel)."""
+
+    values: np.ndarray
+
+    @staticmethod
+    def pack(values: np.ndarray) -> np.ndarray:
+        """To 16 bits: all channels lie between 0 and 1.1."""
+        return np.round(np.clip(values, 0, 1.1) / 1.1 * 65535).astype(np.uint16)
+
+    @classmethod
+    @cache
+    def load(cls) -> "Canopy":
+        """Read once per process."""
+        with np.load(TABLE_FILE) as stored:
+            return cls(stored["table"].astype(np.float32) * np.float32(1.1 / 65535))
+
+    def seen(self, sun_deg: float, hot: float) -> np.ndarray:
+        """One acquisition's table (leaf, brown, water, cab, lai, channel); ``hot`` 1 = sun at the sensor's back, 0 = against."""
+        low, part = _place(SUN_DEG, np.asarray(sun_deg))
+        view = self.values[:, 0] * np.float32(hot) + self.values[:, 1] * np.float32(1 - hot)
+        return view[:, low] * (1 - part) + view[:, low + 1] * part
+
+    def units(self, seen: np.ndarray, leaf: np.ndarray, brown: np.ndarray, water: np.ndarray) -> np.ndarray:
+        """(unit, cab, lai, channel) at each unit's brown pigment and leaf water; all arguments (unit,)."""
+        b, pb = _place(AXES["brown"], brown)
+        w, pw = _place(AXES["water"], water)
+        pb, pw = pb[:, None, None, None], pw[:, None, None, None]
+        dry = seen[leaf, b, w] * (1 - pb) + seen[leaf, b + 1, w] * pb
+        wet = seen[leaf, b, w + 1] * (1 - pb) + seen[leaf, b + 1, w + 1] * pb
+        return dry * (1 - pw) + wet * pw
+
+    @staticmethod
+    def pixels(units: np.ndarray, unit: np.ndarray, lai: np.ndarray, cab: np.ndarray) -> np.ndarray:
+        """(pixel, channel) at each pixel's leaf area and chlorophyll; ``unit``, ``lai``, ``cab`` (pixel,)."""
+        n, c = _place(AXES["lai"], lai)[0], _place(AXES["cab"], cab)[0]
+        pn, pc = _place(AXES["lai"], lai)[1][:, None], _place(AXES["cab"], cab)[1][:, None]
+        flat = units.reshape(-1, units.shape[-1])
+        lais, cabs = units.shape[2], units.shape[1]
+        at = (unit * cabs + c) * lais + n
+        out = flat[at] * ((1 - pc) * (1 - pn))
+        out += flat[at + 1] * ((1 - pc) * pn)
+        out += flat[at + lais] * (pc * (1 - pn))
+        out += flat[at + lais + 1] * (pc * pn)
+        return out
+
+
+def over_soil(channels: np.ndarray, soil: np.ndarray) -> np.ndarray:
+    """Reflectance (..., band) of canopies over soils (..., band): ``a + b s / (1 - c s)``."""
+    n = len(BANDS)
+    a, b, c = channels[..., :n], channels[..., n : 2 * n], channels[..., 2 * n : 3 * n]
+    return a + b * soil / (1 - c * soil)
+
+
+def absorbed(channels: np.ndarray) -> np.ndarray:
+    """Fraction of PAR absorbed by the canopy, 0-1."""
+    return np.clip(channels[..., -1], 0, 1)

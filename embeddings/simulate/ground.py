@@ -1,0 +1,115 @@
+"""The land's pixels on given days: the units' state spread over the map, and the light they reflect and absorb."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from embeddings.simulate import canopy
+from embeddings.simulate.canopy import Canopy
+from embeddings.simulate.landscape import BROAD, NEEDLE, WATER, Land
+from embeddings.simulate.vegetation import Growth
+
+# Reflectance in the order of canopy.BANDS. Soil: a dry loam of the kind in Stoner & Baumgardner 1981; straw, roofs and
+# asphalt in the range of the ECOSTRESS library (Meerdink et al. 2019, doi:10.1016/j.rse.2019.05.015); clear inland water
+# as in Pahlevan et al. 2021; snow after Warren & Wiscombe 1980. Rounded by hand; simple by intention.
+DRY_SOIL = np.array([0.090, 0.126, 0.168, 0.190, 0.206, 0.218, 0.230, 0.244, 0.345, 0.300], dtype=np.float32)
+STRAW = np.array([0.085, 0.125, 0.180, 0.205, 0.235, 0.255, 0.275, 0.295, 0.370, 0.265], dtype=np.float32)
+FOREST_FLOOR = np.array(
+    [0.025, 0.040, 0.045, 0.070, 0.110, 0.125, 0.135, 0.150, 0.170, 0.110], dtype=np.float32
+)
+ROOF = np.array([0.115, 0.130, 0.150, 0.158, 0.166, 0.173, 0.180, 0.190, 0.225, 0.200], dtype=np.float32)
+ASPHALT = np.array([0.085, 0.100, 0.115, 0.123, 0.130, 0.136, 0.142, 0.150, 0.185, 0.170], dtype=np.float32)
+LAKE = np.array([0.030, 0.040, 0.028, 0.024, 0.016, 0.015, 0.013, 0.012, 0.007, 0.005], dtype=np.float32)
+SNOW = np.array([0.92, 0.92, 0.91, 0.90, 0.88, 0.87, 0.85, 0.83, 0.10, 0.08], dtype=np.float32)
+DARKENING = np.array([1.00, 1.00, 1.00, 1.00, 0.98, 0.97, 0.96, 0.96, 1.05, 1.25], dtype=np.float32)
+"""How strongly wetness darkens the soil, relative to the visible (Lobell & Asner 2002, doi:10.2136/sssaj2002.7220)."""
+SHADE = {NEEDLE: 0.66, BROAD: 0.82}
+"""Sunlit share of a forest's crowns as seen from above (after Gerard & North 1997); other covers cast no shade of note."""
+CLUMPING = {NEEDLE: 0.60, BROAD: 0.82}
+"""Clumping index (Chen et al. 2005, doi:10.1016/j.rse.2005.05.003): effective over true leaf area."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Land and growth together; asks are by day index and answer maps flattened to (pixel,)."""
+
+    land: Land
+    growth: Growth
+
+    def lai(self, day: int) -> np.ndarray:
+        """Leaf area, m2 m-2: growth lags on poor spots, a harvest takes all at once."""
+        unit = self.land.unit.ravel()
+        late = np.maximum(day - self.land.lag_days.ravel(), 0)
+        now, before = self.growth.lai[unit, day], self.growth.lai[unit, late]
+        return np.minimum(now, before) * self.land.vigour.ravel() * self.plants
+
+    @property
+    def plants(self) -> np.ndarray:
+        """Share of the pixel that is neither sealed nor built on."""
+        return (1 - self.land.road.ravel()) * (1 - self.land.roof.ravel())
+
+    def cab(self, day: int) -> np.ndarray:
+        """Leaf chlorophyll, ug cm-2: better spots are greener."""
+        return self.growth.cab[self.land.unit.ravel(), day] * (0.7 + 0.3 * self.land.vigour.ravel())
+
+    def moisture(self, day: int) -> np.ndarray:
+        """Top soil water, m3 m-3; dark soils hold more."""
+        unit = self.land.unit.ravel()
+        hold = np.clip(1.5 - 0.5 * self.land.soil.ravel(), 0.7, 1.25)
+        return np.where(
+            self.land.cover.ravel() == WATER, 1.0, np.clip(self.growth.moisture[unit, day] * hold, 0.02, 0.5)
+        )
+
+    def light(self, day: int, sun_deg: float, hot: float) -> np.ndarray:
+        """(pixel, channel) of canopy.Canopy for an acquisition."""
+        table = Canopy.load()
+        g, unit = self.growth, self.land.unit.ravel()
+        seen = table.seen(sun_deg, hot)
+        brown = np.where(g.leaf[:, day] == 2, 0.15, 1.3 * (1 - g.green[:, day]))
+        units = table.units(seen, g.leaf[:, day], brown, g.water[:, day])
+        open_lai = self.lai(day) / np.maximum(self.plants, 0.05) * self._clumping()
+        dull = self.cab(day) * (0.15 + 0.85 * g.green[unit, day])
+        return Canopy.pixels(units, unit, open_lai, dull)
+
+    def fapar(self, channels: np.ndarray, day: int) -> np.ndarray:
+        """Fraction of PAR absorbed by green leaves, 0-1."""
+        green = self.growth.green[self.land.unit.ravel(), day]
+        return np.clip(canopy.absorbed(channels) * green * self.plants, 0, 1)
+
+    def reflectance(self, day: int, sun_deg: float, hot: float, lake_tone: float = 1.0) -> np.ndarray:
+        """(pixel, band) at the surface, before any sensor."""
+        g, land, unit = self.growth, self.land, self.land.unit.ravel()
+        cover = land.cover.ravel()
+        wet = np.clip((self.moisture(day) - 0.05) / 0.35, 0, 1)[:, None]
+        soil = DRY_SOIL * land.soil.ravel()[:, None] * np.exp(-0.75 * wet * DARKENING)
+        straw = STRAW * np.exp(-0.35 * wet)
+        share = g.litter[unit, day][:, None]
+        wood = ((cover == NEEDLE) | (cover == BROAD))[:, None]
+        ground = np.where(wood, 0.25 * soil + 0.75 * FOREST_FLOOR, soil * (1 - share) + straw * share)
+        snow = float(g.snow[day])
+        ground = ground * (1 - snow) + SNOW * snow
+        out = canopy.over_soil(self.light(day, sun_deg, hot), ground) * self._shade()[:, None]
+        if snow > 0:  # some of it stays on the crowns and on short canopies
+            on_top = np.where(wood, 0.12, 0.55) * snow
+            out = out * (1 - on_top) + SNOW * on_top
+        white = 1 - 0.8 * snow
+        for share, stuff in ((land.roof, ROOF), (land.road, ASPHALT)):
+            tone = land.roof_tone.ravel()[:, None] if stuff is ROOF else 1.0
+            part = share.ravel()[:, None]
+            out = out * (1 - part) + (stuff * tone * white * (1 - 0.2 * wet) + SNOW * (1 - white)) * part
+        lake = cover == WATER
+        out[lake] = LAKE * lake_tone
+        return out.astype(np.float32)
+
+    def _shade(self) -> np.ndarray:
+        cover, vigour = self.land.cover.ravel(), self.land.vigour.ravel()
+        shade = np.ones(cover.size, dtype=np.float32)
+        for kind, sunlit in SHADE.items():
+            shade[cover == kind] = np.clip(sunlit * (0.75 + 0.25 * vigour[cover == kind]), 0.3, 1)
+        return shade
+
+    def _clumping(self) -> np.ndarray:
+        out = np.ones(self.land.cover.size, dtype=np.float32)
+        for kind, value in CLUMPING.items():
+            out[self.land.cover.ravel() == kind] = value
+        return out

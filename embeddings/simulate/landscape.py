@@ -1,0 +1,194 @@
+"""A piece of land: who owns which parcel, what grows there, roads, houses, water, and the soil below."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from embeddings.simulate.noise import Waves, smoothstep
+
+COVERS = (
+    "needleleaf_forest",
+    "broadleaf_forest",
+    "grassland",
+    "winter_cereal",
+    "summer_crop",
+    "settlement",
+    "water",
+)
+NEEDLE, BROAD, GRASS, CEREAL, SUMMER, TOWN, WATER = range(len(COVERS))
+PIXEL_M = 10.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a landscape shall look like."""
+
+    forest: float = 0.25
+    """Share of the land, 0-1; so are ``grass``, ``water``."""
+    grass: float = 0.25
+    """Share of the open land."""
+    cereal: float = 0.5
+    """Share of the cropland."""
+    needle: float = 0.4
+    """Share of the forest."""
+    water: float = 0.03
+    village: float = 0.06
+    field_ha: float = 2.5
+    """Typical field size; European fields mostly 0.5-10 ha (Lesiv et al. 2019, doi:10.1111/gcb.14492)."""
+    roads: bool = True
+
+
+@dataclass(frozen=True)
+class Land:
+    """Maps (y, x), and the cover of each unit; a unit is a field, a stand, a pond or a garden quarter."""
+
+    unit: np.ndarray
+    cover: np.ndarray
+    """int8, index into COVERS."""
+    unit_cover: np.ndarray
+    """(unit,) int8."""
+    vigour: np.ndarray
+    """Leaf area relative to the unit's own, about 1."""
+    lag_days: np.ndarray
+    """How many days growth lags behind the unit's best spot, >= 0."""
+    soil: np.ndarray
+    """Soil brightness relative to the mean soil, about 1."""
+    road: np.ndarray
+    """Sealed share of the pixel, 0-1."""
+    roof: np.ndarray
+    """Share of roofs and yards, 0-1."""
+    roof_tone: np.ndarray
+    """Brightness of what is built there, about 1."""
+
+
+def _nearest(x: np.ndarray, y: np.ndarray, sx: np.ndarray, sy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the nearest seed, and metres to the border with the second nearest."""
+    d = np.hypot(x[..., None] - sx, y[..., None] - sy)
+    two = np.partition(d, 1, axis=-1)
+    return d.argmin(-1), (two[..., 1] - two[..., 0]) / 2
+
+
+def _blocks(
+    rng: np.random.Generator, x: np.ndarray, y: np.ndarray, side_m: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Road-bounded blocks: Voronoi cells of jittered seeds, under a gentle warp."""
+    warp = [Waves.draw(rng, 250, 1200).at(x, y) for _ in range(2)]
+    gx, gy = x[None, :] + 22 * warp[0], y[:, None] + 22 * warp[1]
+    extent = int(np.ceil(max(np.ptp(x), np.ptp(y)) / side_m)) + 3
+    step = (np.arange(extent) - 1) * side_m
+    sx, sy = (a.ravel() for a in np.meshgrid(x.min() + step, y.min() + step))
+    sx = sx + rng.uniform(-0.38, 0.38, sx.size) * side_m
+    sy = sy + rng.uniform(-0.38, 0.38, sy.size) * side_m
+    return _nearest(gx, gy, sx, sy)
+
+
+def _divide(
+    rng: np.random.Generator, x: np.ndarray, y: np.ndarray, block: np.ndarray, ha: float
+) -> np.ndarray:
+    """Each block cut again and again, across its longer side, into fields of about ``ha`` hectares."""
+    xx, yy = (a.ravel() for a in np.meshgrid(x, y))
+    out = np.zeros(block.size, dtype=np.int32)
+    count = 0
+    base = rng.uniform(0, np.pi)
+    for b in np.unique(block):
+        angle = base + rng.normal(0, 0.25)
+        todo = [(np.flatnonzero(block.ravel() == b), float(ha * np.exp(rng.normal(0, 0.4))))]
+        while todo:
+            at, target = todo.pop()
+            if at.size * PIXEL_M**2 / 1e4 < target * 1.5 or at.size < 12:
+                out[at] = count
+                count += 1
+                continue
+            u = xx[at] * np.cos(angle) + yy[at] * np.sin(angle)
+            v = -xx[at] * np.sin(angle) + yy[at] * np.cos(angle)
+            along = u if np.ptp(u) * rng.uniform(0.6, 1.1) > np.ptp(v) * 0.8 else v
+            cut = along.min() + np.ptp(along) * rng.uniform(0.33, 0.67)
+            todo += [(at[along < cut], target), (at[along >= cut], target)]
+    return out.reshape(block.shape)
+
+
+def _top_share(field: np.ndarray, share: float) -> np.ndarray:
+    """The highest ``share`` of a field."""
+    if share <= 0:
+        return np.zeros(field.shape, dtype=bool)
+    return field > np.quantile(field, 1 - min(share, 1))
+
+
+def _paths(parcel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Field margins: the sealed or grassy strip that some parcel borders carry, 0-1."""
+    edge = np.zeros(parcel.shape, dtype=bool)
+    edge[:, 1:] |= parcel[:, 1:] != parcel[:, :-1]
+    edge[1:] |= parcel[1:] != parcel[:-1]
+    return edge & (rng.random(parcel.max() + 1) < 0.5)[parcel]
+
+
+def make(rng: np.random.Generator, size_px: int, plan: Plan) -> Land:
+    """Draw one landscape of ``size_px`` x ``size_px`` pixels of 10 m."""
+    x = np.arange(size_px) * PIXEL_M + PIXEL_M / 2
+    y = x[::-1].copy()
+    side = float(np.clip(np.sqrt(plan.field_ha * 1e4) * rng.uniform(2.2, 3.2), 180, 800))
+    block, road_m = _blocks(rng, x, y, side)
+    parcel = _divide(rng, x, y, block, plan.field_ha)
+    n = parcel.max() + 1
+    wish = rng.random(n)
+    kind = np.where(rng.random(n) < plan.grass, GRASS, np.where(wish < plan.cereal, CEREAL, SUMMER))
+    cover = kind[parcel]
+
+    hills = Waves.draw(rng, 120, 1500, 1.2).at(x, y)
+    wood = _top_share(hills + 0.25 * rng.standard_normal(n)[parcel] * 1.2, plan.forest)
+    stand, _ = _nearest(
+        x[None, :] + 15 * Waves.draw(rng, 60, 300).at(x, y),
+        y[:, None] + 15 * Waves.draw(rng, 60, 300).at(x, y),
+        *rng.uniform(-50, size_px * PIXEL_M + 50, (2, max(4, int(size_px**2 / 350)))),
+    )
+    stands = stand.max() + 1
+    leafy = Waves.draw(rng, 200, 1500).at(x, y)
+    lean = np.array([leafy[stand == s].mean() if (stand == s).any() else 0.0 for s in range(stands)])
+    needle_stand = (lean + 0.5 * rng.standard_normal(stands)) < np.quantile(lean, np.clip(plan.needle, 0, 1))
+    cover = np.where(wood, np.where(needle_stand[stand], NEEDLE, BROAD), cover)
+    unit = np.where(wood, n + stand, parcel)
+
+    village = Waves.draw(rng, 200, 900).at(x, y) - 0.02 * np.minimum(road_m, 60)
+    town = _top_share(village, plan.village) & ~wood
+    unit = np.where(town, n + stands + block, unit)
+    cover = np.where(town, TOWN, cover)
+
+    wet = Waves.draw(rng, 150, 1200, 1.2).at(x, y) - 0.6 * hills
+    if rng.random() < 0.4:  # a stream, following the zero line of the wetness field
+        wet = -np.abs(wet - np.quantile(wet, 0.75)) * 1.0
+    lake = _top_share(wet, plan.water)
+    unit = np.where(lake, n + stands + block.max() + 1, unit)
+    cover = np.where(lake, WATER, cover)
+
+    _, unit = np.unique(unit, return_inverse=True)
+    unit = unit.reshape(cover.shape)
+    units = unit.max() + 1
+    unit_cover = np.zeros(units, dtype=np.int8)
+    unit_cover[unit.ravel()] = cover.ravel()
+
+    lane = (1 - smoothstep(road_m, 2.5, 9.0)) * (~wood | (rng.random() < 0.5)) * plan.roads
+    lane = np.where(lake, 0, lane * rng.uniform(0.45, 0.9))
+    margin = np.where(np.isin(cover, (GRASS, CEREAL, SUMMER)), 0.10 * _paths(parcel, rng), 0)
+    road = np.maximum(lane, margin)
+    built = np.where(town, np.clip(0.45 + 0.28 * rng.standard_normal(cover.shape), 0.05, 0.95), 0)
+    farms = (rng.random(units) < 0.03)[unit] & np.isin(cover, (GRASS, CEREAL, SUMMER))
+    built = np.where(farms & (Waves.draw(rng, 60, 160).at(x, y) > 1.6), 0.6, built)
+
+    rough = 0.6 * Waves.draw(rng, 25, 90, 0.5).at(x, y) + 0.6 * Waves.draw(rng, 90, 500).at(x, y)
+    grain = rng.standard_normal(cover.shape)
+    spread = np.array([0.16, 0.16, 0.13, 0.10, 0.12, 0.20, 0.0])[cover]
+    clumpy = np.array([0.10, 0.10, 0.05, 0.03, 0.035, 0.15, 0.0])[cover]
+    vigour = np.clip(1 + spread * rough + clumpy * grain, 0.25, 1.7)
+    lag = np.clip(2.0 + 2.0 * Waves.draw(rng, 40, 400).at(x, y) - 1.2 * rough, 0, 9)
+    soil = 1 + 0.13 * Waves.draw(rng, 60, 1200).at(x, y) + 0.025 * grain
+    return Land(
+        unit=unit,
+        cover=cover.astype(np.int8),
+        unit_cover=unit_cover,
+        vigour=vigour.astype(np.float32),
+        lag_days=np.round(lag).astype(np.int16),
+        soil=np.clip(soil, 0.5, 1.6).astype(np.float32),
+        road=road.astype(np.float32),
+        roof=built.astype(np.float32),
+        roof_tone=np.exp(0.35 * rng.standard_normal(cover.shape)).astype(np.float32),
+    )

@@ -1,0 +1,52 @@
+"""Random fields that can be asked anywhere: sums of plane waves, evaluated as one matrix product."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Waves:
+    """A smooth, roughly Gaussian field of mean 0 and standard deviation 1 over the plane."""
+
+    kx: np.ndarray
+    """Wave numbers eastward, radians per metre."""
+    ky: np.ndarray
+    phase: np.ndarray
+    """Radians."""
+    amplitude: np.ndarray
+
+    @classmethod
+    def draw(
+        cls, rng: np.random.Generator, short_m: float, long_m: float, slope: float = 1.0, n: int = 48
+    ) -> "Waves":
+        """Wavelengths between ``short_m`` and ``long_m``; amplitude grows with wavelength to the power ``slope``."""
+        length = short_m * (long_m / short_m) ** rng.random(n)
+        angle = rng.random(n) * 2 * np.pi
+        k = 2 * np.pi / length
+        amplitude = length**slope
+        amplitude *= np.sqrt(2 / (amplitude**2).sum())
+        return cls(k * np.cos(angle), k * np.sin(angle), rng.random(n) * 2 * np.pi, amplitude)
+
+    def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """(y, x) values on the grid of the two axes, metres."""
+        east = np.exp(1j * np.outer(self.kx, x))
+        north = self.amplitude[:, None] * np.exp(1j * (np.outer(self.ky, y) + self.phase[:, None]))
+        return (north.real.T @ east.real - north.imag.T @ east.imag).astype(np.float32)
+
+
+def smoothstep(value: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 below ``low``, 1 above ``high``, smooth between."""
+    t = np.clip((value - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def wander(rng: np.random.Generator, days: int, memory_days: float) -> np.ndarray:
+    """(day,) first-order autoregressive series, mean 0, standard deviation 1."""
+    keep = np.exp(-1 / memory_days)
+    shock = rng.standard_normal(days) * np.sqrt(1 - keep**2)
+    out = np.empty(days)
+    out[0] = rng.standard_normal()
+    for day in range(1, days):
+        out[day] = keep * out[day - 1] + shock[day]
+    return out

@@ -1,0 +1,221 @@
+"""What Sentinel-2 delivers: dates, haze, clouds and their shadows, the sensor's blur and noise, and a mask that errs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from embeddings.simulate.canopy import BANDS
+from embeddings.simulate.ground import Pixels
+from embeddings.simulate.noise import Waves
+from embeddings.simulate.weather import Weather, sun_zenith_deg
+
+OVERPASS_H = 10.6
+"""Local solar time of the descending node, 10:30 (Sentinel-2 User Handbook, ESA), and a little."""
+CLOUD_TINT = np.array([1.00, 1.00, 1.00, 1.00, 0.99, 0.98, 0.97, 0.96, 0.72, 0.55], dtype=np.float32)
+"""Brightness of cloud relative to the visible: droplets and ice absorb in the shortwave infrared (Nakajima & King 1990)."""
+SKYLIGHT = np.array([0.42, 0.33, 0.25, 0.22, 0.20, 0.18, 0.16, 0.15, 0.04, 0.02], dtype=np.float32)
+"""Share of light left in a cloud's shadow: the blue sky still shines."""
+HAZE_SLOPE = (np.array([band.centre_nm for band in BANDS.values()]) / 492.4) ** -1.4
+"""Aerosol scattering by wavelength, Ångström exponent 1.4 (continental aerosol, Dubovik et al. 2002)."""
+PARALLAX = np.array([-0.9, 0.0, 0.55, 0.75, 0.9, 1.1, -0.45, 1.3, 1.0, 1.8], dtype=np.float32)
+"""Push-broom bands look in turn: a high cloud is displaced between them (Sentinel-2 MSI technical guide); relative."""
+
+
+@dataclass(frozen=True)
+class Orbits:
+    """When Sentinel-2 passes, and how good the sky and the mask are."""
+
+    every_days: int = 5
+    second: bool = False
+    """A second relative orbit covers the place too, seen 2 or 3 days apart and from the other side."""
+    lost: float = 0.04
+    """Share of acquisitions that never reach the archive."""
+    cloudier: float = 0.0
+    """Added to the cloud cover's logit."""
+    mask_skill: float = 1.0
+    """Around 1; less makes the mask miss more haze, thin cloud and shadow."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One acquisition."""
+
+    day: int
+    """Index into the scene's days."""
+    second: bool
+    hot: float
+    """1: sun at the sensor's back; 0: against the sun."""
+
+
+@dataclass(frozen=True)
+class Sky:
+    """Optical effects over the scene at one acquisition, (y, x)."""
+
+    thick: np.ndarray
+    """Optical thickness of cloud."""
+    shadow: np.ndarray
+    """Share of direct sunlight taken away, 0-1."""
+    haze: np.ndarray
+    """Reflectance added in the blue."""
+
+
+def passes(rng: np.random.Generator, days: int, orbits: Orbits) -> list[Pass]:
+    """All acquisitions of the scene's days, in order."""
+    first = int(rng.integers(orbits.every_days))
+    other = (first + int(rng.integers(2, 4))) % orbits.every_days
+    edge = rng.uniform(0.1, 0.4)
+    found = [
+        Pass(day, False, edge if orbits.second else rng.uniform(0.35, 0.65))
+        for day in range(first, days, orbits.every_days)
+    ]
+    if orbits.second:
+        found += [Pass(day, True, 1 - edge) for day in range(other, days, orbits.every_days)]
+    kept = [p for p in sorted(found, key=lambda p: p.day) if rng.random() > orbits.lost]
+    return kept or sorted(found, key=lambda p: p.day)[:1]
+
+
+def sky(rng: np.random.Generator, cover: float, x: np.ndarray, y: np.ndarray, sun_deg: float) -> Sky:
+    """Clouds of one moment: fractal fields cut at a level set by ``cover`` (0-1), shadows thrown away from the sun."""
+    broad = Waves.draw(rng, 2500, 14000, 0.6, 16)
+    fine = Waves.draw(rng, 130, 2500, 0.9, 64)
+    patchy = rng.uniform(0.35, 0.75)
+    level = np.clip(1.9 - 3.8 * cover, -2.6, 2.6)
+    rise = rng.uniform(4, 16)  # optical thickness gained per unit above the level: sharp cumulus or soft veil
+
+    def thickness(dx: float, dy: float) -> np.ndarray:
+        value = np.sqrt(1 - patchy**2) * broad.at(x + dx, y + dy) + patchy * fine.at(x + dx, y + dy)
+        return rise * np.maximum(value - level, 0) ** 1.3
+
+    height_m = rng.uniform(600, 3000)
+    reach = height_m * np.tan(np.radians(min(sun_deg, 75)))
+    azimuth = np.radians(rng.uniform(140, 170))
+    thrown = thickness(reach * np.sin(azimuth), reach * np.cos(azimuth))
+    shadow = (1 - np.exp(-0.35 * thrown)) * 0.9
+    thick = thickness(0, 0)
+    if rng.random() < 0.25 + 0.3 * cover:  # cirrus: thin, wide, streaky
+        veil = Waves.draw(rng, 500, 6000, 1.0, 32).at(x, y)
+        thick = thick + rng.gamma(1.2, 0.25) * np.clip(veil + rng.uniform(-0.8, 1.0), 0, 2)
+    haze = np.zeros_like(thick)
+    if rng.random() < 0.20:
+        level_haze = rng.gamma(1.5, 0.012)
+        haze = level_haze * np.clip(1 + 0.45 * Waves.draw(rng, 300, 5000).at(x, y), 0.1, 2.5)
+    return Sky(thick, shadow, haze)
+
+
+def _blur(image: np.ndarray, dx: float, dy: float, width: float) -> np.ndarray:
+    """(y, x, band) through the sensor's point spread, displaced by a fraction of a pixel."""
+    for axis, shift in ((1, dx), (0, dy)):
+        taps = np.exp(-0.5 * ((np.arange(-2, 3) - shift) / width) ** 2)
+        taps = (taps / taps.sum()).astype(np.float32)
+        pad = [(0, 0)] * 3
+        pad[axis] = (2, 2)
+        wide = np.pad(image, pad, mode="edge")
+        n = image.shape[axis]
+        image = sum(np.take(wide, range(k, k + n), axis=axis) * taps[k] for k in range(5))
+    return image
+
+
+def _coarse(image: np.ndarray, where: list[int]) -> None:
+    """Average the named bands of (y, x, band) over 2 x 2 pixels, in place."""
+    ny, nx, _ = image.shape
+    block = image[..., where].reshape(ny // 2, 2, nx // 2, 2, -1).mean(axis=(1, 3))
+    image[..., where] = block.repeat(2, axis=0).repeat(2, axis=1)
+
+
+COARSE = [i for i, band in enumerate(BANDS.values()) if band.native_m == 20]
+
+
+def observe(rng: np.random.Generator, surface: np.ndarray, air: Sky, snow: float, skill: float):
+    """(reflectance (y, x, band), clear (y, x), cloud_truth (y, x)) of one acquisition of ``surface`` (y, x, band).
+
+    Cloud: two-stream albedo with asymmetry 0.85 (after Lacis & Hansen 1974); level-2A correction errs by a few percent,
+    correlated over bands, and more in the blue (validated uncertainty of Sen2Cor: 5 % + 0.005, Doxani et al. 2018,
+    doi:10.3390/rs10020352); sensor noise from the mission's signal-to-noise requirement (> 100 to 170).
+    """
+    ny, nx, bands = surface.shape
+    image = _blur(surface, *(0.22 * rng.standard_normal(2)), 0.55)
+    thick, shadow = air.thick[..., None], air.shadow[..., None]
+    image = image * (1 - shadow * (1 - SKYLIGHT))
+    albedo = 0.15 * thick / (2 + 0.15 * thick) * 1.55
+    if air.thick.max() > 0.05:
+        slide = rng.uniform(0, 1.3)
+        slope = np.gradient(albedo[..., 0], axis=0)[..., None]
+        albedo = np.clip(albedo + slope * slide * PARALLAX, 0, 1)
+    albedo = np.minimum(albedo, 0.95)
+    image = image * (1 - albedo) ** 1.6 + albedo * CLOUD_TINT * 0.95
+    hazy = air.haze[..., None] * HAZE_SLOPE
+    image = image * (1 - 1.2 * hazy) + hazy
+
+    aerosol = 0.0065 * rng.standard_normal() * HAZE_SLOPE
+    gain = 1 + 0.022 * rng.standard_normal() + 0.012 * rng.standard_normal() * np.linspace(-1, 1, bands)
+    gain = gain + 0.006 * rng.standard_normal(bands)
+    image = image * gain + aerosol + 0.0015 * rng.standard_normal(bands)
+    native = np.where([b.native_m == 10 for b in BANDS.values()], 1.0, 1.6)
+    image = image + (0.0016 + 0.008 * image) * native * rng.standard_normal(image.shape)
+    image = image.astype(np.float32)
+    _coarse(image, COARSE)
+    image = np.clip(np.round(image, 4), 1e-4, 1.6).astype(np.float32)
+
+    cloud_truth = (air.thick > 0.25) | (air.shadow > 0.12) | (air.haze > 0.02)
+    return image, _scl_clear(rng, image, air, snow, skill), cloud_truth
+
+
+def _scl_clear(
+    rng: np.random.Generator, image: np.ndarray, air: Sky, snow: float, skill: float
+) -> np.ndarray:
+    """A mask with the known faults of Sen2Cor's scene classification, on 20 m (Baetens et al. 2019, doi:10.3390/rs11040433).
+
+    It finds thick cloud, but some dates not thin cloud and haze; it takes cloud edges for land, misses faint shadows,
+    and takes bright ground for cloud and dark ground for shadow.
+    """
+
+    def at_20m(field: np.ndarray) -> np.ndarray:
+        ny, nx = field.shape
+        return field.reshape(ny // 2, 2, nx // 2, 2).mean(axis=(1, 3))
+
+    thick, shadow, haze = at_20m(air.thick), at_20m(air.shadow), at_20m(air.haze)
+    wobble = rng.standard_normal(thick.shape)
+    sees_cloud = np.exp(rng.normal(0.0, 0.75)) * 1.0 / skill
+    seen = thick + 18 * haze * (rng.random() < 0.5) > sees_cloud * (1 + 0.15 * wobble)
+    sees_shadow = rng.choice([0.22, 0.42, 0.65, 2.0], p=[0.4, 0.3, 0.2, 0.1]) / skill
+    seen |= shadow > sees_shadow * (1 + 0.1 * wobble)
+    if rng.random() < 0.35:  # a buffer, some dates
+        grown = seen.copy()
+        grown[1:] |= seen[:-1]
+        grown[:-1] |= seen[1:]
+        grown[:, 1:] |= seen[:, :-1]
+        grown[:, :-1] |= seen[:, 1:]
+        seen = grown
+    blue, nir = at_20m(image[..., 0]), at_20m(image[..., 6])
+    odd = (blue > 0.20) & (rng.random() < 0.7) & (thick < 0.2)
+    dark = (nir < 0.10) & (blue < 0.035) & (rng.random() < 0.35)
+    snowy = (snow > 0.25) & (blue > 0.25)
+    bad = seen | odd | dark | snowy
+    if rng.random() < 0.06:
+        bad |= wobble + 0.0 > 1.2
+    return ~bad.repeat(2, axis=0).repeat(2, axis=1)
+
+
+def acquire(
+    rng: np.random.Generator, pixels: Pixels, weather: Weather, first: int, days: int, orbits: Orbits
+):
+    """Yield (Pass, reflectance, clear, cloud_truth) of every acquisition; ``first`` is the scene's first day in ``weather``."""
+    shape = pixels.land.unit.shape
+    x = np.arange(shape[1]) * 10.0
+    y = -np.arange(shape[0]) * 10.0
+    for p in passes(rng, days, orbits):
+        day = first + p.day
+        local = np.random.default_rng(rng.integers(2**63))
+        sun_deg = sun_zenith_deg(weather.lat, weather.days[day].dayofyear, OVERPASS_H)
+        surface = pixels.reflectance(day, sun_deg, p.hot, np.exp(0.25 * local.standard_normal()))
+        daily = np.clip(weather.cloud[day], 0.01, 0.99)
+        moment = 1 / (
+            1 + np.exp(-(np.log(daily / (1 - daily)) * 0.9 + 0.5 * local.standard_normal() + orbits.cloudier))
+        )
+        air = sky(local, moment, x, y, sun_deg)
+        yield (
+            p,
+            *observe(
+                local, surface.reshape(*shape, -1), air, float(pixels.growth.snow[day]), orbits.mask_skill
+            ),
+        )

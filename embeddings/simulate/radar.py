@@ -1,0 +1,198 @@
+"""What Sentinel-1 delivers: backscatter of wet soil under leaves, trees, houses and water, with speckle."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from embeddings.simulate.ground import Pixels
+from embeddings.simulate.landscape import BROAD, NEEDLE, TOWN, WATER
+from embeddings.simulate.vegetation import GRASS_LEAF
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Water-cloud parameters of a canopy, one polarisation (Attema & Ulaby 1978, doi:10.1029/RS013i002p00357).
+
+    ``sigma = A V cos(t) (1 - T2) + T2 soil``, ``T2 = exp(-2 B V / cos(t))``, V = leaf area. Values fall in the ranges
+    fitted to Sentinel-1 by Bousbih et al. 2017 (doi:10.3390/s17112617) and Vreugdenhil et al. 2018 (doi:10.3390/rs10091396).
+    """
+
+    a: float
+    """Scattering per leaf area, linear power."""
+    b: float
+    """Extinction per leaf area."""
+
+
+@dataclass(frozen=True)
+class Soil:
+    """Backscatter of bare soil: ``dry_db + slope_db * moisture`` (Bousbih et al. 2017)."""
+
+    dry_db: float
+    slope_db: float
+    """dB per m3 m-3."""
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """When Sentinel-1 passes."""
+
+    every_days: int = 6
+    orbits: tuple[str, ...] = ("ascending",)
+
+
+POLARISATIONS = ("VV", "VH")
+SOIL = {"VV": Soil(-14.6, 22.0), "VH": Soil(-23.2, 17.0)}
+ERECT = {"VV": Cloud(0.020, 0.16), "VH": Cloud(0.0065, 0.09)}
+"""Stems and blades stand along VV: it is weakened, as over wheat in May."""
+LEAFY = {"VV": Cloud(0.060, 0.14), "VH": Cloud(0.0150, 0.11)}
+FOREST_DB = {BROAD: (-8.9, -14.3), NEEDLE: (-9.6, -14.6)}
+"""Closed canopies at 40 degrees incidence (Sentinel-1 statistics of Dostálová et al. 2018, doi:10.1080/2150704X.2018.1479788)."""
+TOWN_DB, LAKE_DB = (-5.5, -13.0), (-20.5, -27.0)
+NOISE_FLOOR = 10 ** (-25 / 10)
+"""Noise-equivalent sigma naught, better than -22 dB (Sentinel-1 User Handbook)."""
+LOOKS = {"VV": 2.0, "VH": 1.55}
+"""Looks of a fine sample: after smoothing below, about 10 and 8 in a 20 m pixel, from IW GRD's 4.4 (S1 product guide)."""
+SMOOTH = np.array([1.0, 3.0, 1.0]) / 5
+"""Resampling leaves neighbours correlated by about one half."""
+
+
+def _db(power: np.ndarray) -> np.ndarray:
+    return 10 * np.log10(np.maximum(power, 1e-6))
+
+
+def _power(db: np.ndarray) -> np.ndarray:
+    return 10 ** (np.asarray(db) / 10)
+
+
+def water_cloud(lai: np.ndarray, soil: np.ndarray, canopy: Cloud, incidence_deg: float) -> np.ndarray:
+    """Backscatter, linear power."""
+    cos = np.cos(np.radians(incidence_deg))
+    through = np.exp(-2 * canopy.b * lai / cos)
+    return canopy.a * lai * cos * (1 - through) + through * soil
+
+
+def _half(field: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    ny, nx = shape
+    return field.reshape(ny // 2, 2, nx // 2, 2).mean(axis=(1, 3))
+
+
+def speckle(rng: np.random.Generator, shape: tuple[int, int], looks: float) -> np.ndarray:
+    """(y, x) multiplicative gamma noise of mean 1, smoothed as resampled images are."""
+    ny, nx = shape
+    fine = rng.gamma(looks, 1 / looks, (ny + 2, nx + 2))
+    rows = sum(SMOOTH[k] * fine[k : k + ny] for k in range(3))
+    return sum(SMOOTH[k] * rows[:, k : k + nx] for k in range(3))
+
+
+@dataclass(frozen=True)
+class Scatterers:
+    """What does not change from date to date, (pixel,)."""
+
+    fixed_db: np.ndarray
+    """Tilt, rows, single bright things: dB."""
+    town: np.ndarray
+
+
+def settle(rng: np.random.Generator, pixels: Pixels) -> Scatterers:
+    """Draw the fixed scatterers of a landscape."""
+    land = pixels.land
+    cover = land.cover.ravel()
+    per_unit = 0.7 * rng.standard_normal(len(land.unit_cover))[land.unit.ravel()]
+    fixed = per_unit + 0.45 * rng.standard_normal(cover.size)
+    town = np.where(
+        cover == TOWN, 2.6 * rng.standard_normal(cover.size) + 4.0 * (rng.random(cover.size) < 0.06), 0
+    )
+    return Scatterers(np.where(cover == WATER, 0, fixed), town)
+
+
+def surface(
+    pixels: Pixels, still: Scatterers, day: int, tair: float, rain: float, wind: float, incidence_deg: float
+):
+    """{polarisation: (pixel,) linear power} before speckle."""
+    land, g = pixels.land, pixels.growth
+    unit, cover = land.unit.ravel(), land.cover.ravel()
+    lai, moisture = pixels.lai(day), pixels.moisture(day)
+    green = g.green[unit, day]
+    sap = lai * (0.35 + 0.65 * green)
+    erect = g.leaf[unit, day] == GRASS_LEAF
+    rough = g.rough_db[unit, day]
+    out = {}
+    for i, pol in enumerate(POLARISATIONS):
+        soil_db = (
+            SOIL[pol].dry_db
+            + SOIL[pol].slope_db * np.minimum(moisture, 0.45)
+            + rough * (1.0 if pol == "VV" else 1.2)
+        )
+        if g.frozen[day]:
+            soil_db = soil_db - 3.5  # frozen ground looks dry (Baghdadi et al. 2018, doi:10.3390/rs10121971)
+        soil = _power(soil_db)
+        power = np.where(
+            erect,
+            water_cloud(sap, soil, ERECT[pol], incidence_deg),
+            water_cloud(sap, soil, LEAFY[pol], incidence_deg),
+        )
+        if g.snow[day] > 0.1:  # wet snow swallows the wave, dry snow does not (Nagler & Rott 2000)
+            power = power * _power(-4.0 * g.snow[day] if tair > 0 else -0.4)
+        for kind, level in FOREST_DB.items():
+            at = cover == kind
+            wood = (
+                level[i]
+                - (1.3 if g.frozen[day] else 0)
+                + (0.6 if kind == BROAD else 0.2) * (lai[at] < 1.5) * (i == 0)
+            )
+            wood = (
+                wood
+                + 3.0 * (moisture[at] - 0.28) * (1 if pol == "VV" else 0.6)
+                + 0.25 * np.log(np.maximum(lai[at], 0.3) / 4)
+            )
+            power[at] = _power(wood)
+        power = power * _power(still.fixed_db)
+        built = np.clip(land.roof.ravel(), 0, 1) * np.where(cover == TOWN, 1, 0.6)
+        power = power * (1 - built) + _power(TOWN_DB[i] + still.town) * built
+        power = power * (1 - 0.7 * land.road.ravel()) + 0.7 * land.road.ravel() * _power(
+            -16.0 if pol == "VV" else -23.0
+        )
+        lake = cover == WATER
+        power[lake] = _power(LAKE_DB[i] + wind)
+        if rain > 4:
+            power = power * _power(0.4)  # drops on the leaves
+        out[pol] = power
+    return out
+
+
+def acquire(
+    rng: np.random.Generator,
+    pixels: Pixels,
+    tair: np.ndarray,
+    precip: np.ndarray,
+    first: int,
+    days: int,
+    tracks: Tracks,
+):
+    """Yield (day, orbit, (band, y, x) dB on the 20 m grid) of every acquisition, in order."""
+    still = settle(rng, pixels)
+    shape = pixels.land.unit.shape
+    offsets = {orbit: int(rng.integers(tracks.every_days)) for orbit in tracks.orbits}
+    tilt = {orbit: 0.5 * rng.standard_normal(len(pixels.land.unit_cover)) for orbit in tracks.orbits}
+    incidence = {orbit: rng.uniform(33, 43) for orbit in tracks.orbits}
+    found = sorted(
+        (day, orbit)
+        for orbit, first_day in offsets.items()
+        for day in range(first_day, days, tracks.every_days)
+    )
+    for day, orbit in found:
+        if rng.random() < 0.02:
+            continue
+        at = first + day
+        local = np.random.default_rng(rng.integers(2**63))
+        powers = surface(
+            pixels, still, at, tair[at], precip[at], 2.5 * local.standard_normal(), incidence[orbit]
+        )
+        look = _power(tilt[orbit][pixels.land.unit.ravel()] - 0.12 * (incidence[orbit] - 38))
+        image = []
+        for pol, power in powers.items():
+            mean = _half(power * look, shape)
+            seen = mean * speckle(local, mean.shape, LOOKS[pol]) * _power(0.22 * local.standard_normal())
+            seen = seen + 0.3 * NOISE_FLOOR * local.standard_normal(mean.shape)
+            image.append(np.clip(_db(np.maximum(seen, 1e-4 if pol == "VV" else 4e-5)), -45, 15))
+        yield day, orbit, np.stack(image).astype(np.float32)

@@ -1,0 +1,375 @@
+"""A whole simulated scene: land, weather, growth, both satellites, the truth and a tower, from one seed."""
+
+import zlib
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from embeddings.simulate import carbon, landscape, optics, radar, tower, vegetation, weather
+from embeddings.simulate.canopy import BANDS
+from embeddings.simulate.ground import Pixels
+from embeddings.simulate.landscape import COVERS, PIXEL_M, WATER, Plan
+from embeddings.simulate.optics import Orbits
+from embeddings.simulate.radar import POLARISATIONS, Tracks
+from models.errors import InputError
+
+SPIN_UP_DAYS = 430
+"""Soil, snow and crops forget where they began."""
+TRUTH = {
+    "lai": ("m2 m-2", "leaf area index, green and brown"),
+    "fapar": ("1", "fraction of photosynthetically active radiation absorbed by green leaves"),
+    "chlorophyll": ("ug cm-2", "chlorophyll of the green leaves"),
+    "soil_moisture": ("m3 m-3", "volumetric water of the top 10 cm; 1 = open water"),
+    "gpp": ("gC m-2 d-1", "gross primary production"),
+}
+WEATHER = {
+    "sw_in": ("W m-2", "incoming shortwave radiation, daily mean"),
+    "tair": ("degC", "air temperature, daily mean"),
+    "vpd": ("hPa", "vapour pressure deficit, daily mean"),
+    "precip": ("mm d-1", "precipitation"),
+}
+Progress = Generator[tuple[str, float], None, xr.DataTree]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that decides a scene; the same request gives the same bytes."""
+
+    name: str = "demo"
+    seed: int = 0
+    size_px: int = 100
+    """Side length, pixels of 10 m; even."""
+    start: str = "2020-01-01"
+    end: str = "2020-12-31"
+    climate: str = "temperate"
+    lon: float | None = None
+    lat: float | None = None
+    """Degrees; the climate's own place when not given."""
+    truth: bool = True
+    """Whether to add /truth and /tower."""
+    plan: Plan = Plan()
+    orbits: Orbits = Orbits()
+    tracks: Tracks = Tracks()
+
+    def __post_init__(self) -> None:
+        if self.size_px < 8 or self.size_px % 2:
+            raise InputError(
+                f"size_px is {self.size_px}, not an even number of at least 8; try {max(8, self.size_px + 1)}."
+            )
+        if pd.Timestamp(self.end) < pd.Timestamp(self.start):
+            raise InputError(
+                f"the scene would end on {self.end}, before it starts on {self.start}; swap the dates."
+            )
+        preset = weather.climate_of(self.climate)
+        object.__setattr__(self, "lon", preset.lon if self.lon is None else float(self.lon))
+        object.__setattr__(self, "lat", preset.lat if self.lat is None else float(self.lat))
+        if not (-180 <= self.lon <= 180 and -75 <= self.lat <= 75):
+            raise InputError(
+                f"the place is lon {self.lon}, lat {self.lat}; need lon -180..180 and lat -75..75 degrees."
+            )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Axes of the 10 m grid: pixel centres, metres, in the UTM zone of the place."""
+
+    epsg: int
+    x: np.ndarray
+    y: np.ndarray
+
+    @classmethod
+    def of(cls, request: Request) -> "_Place":
+        from pyproj import Transformer
+
+        zone = int(min((request.lon + 180) // 6 + 1, 60))
+        epsg = (32600 if request.lat >= 0 else 32700) + zone
+        east, north = Transformer.from_crs(4326, epsg, always_xy=True).transform(request.lon, request.lat)
+        half = request.size_px * PIXEL_M / 2
+        left, top = (np.round(v / 20) * 20 for v in (east - half, north + half))
+        steps = (np.arange(request.size_px) + 0.5) * PIXEL_M
+        return cls(epsg, left + steps, top - steps)
+
+    def coarse(self) -> "_Place":
+        """The 20 m grid that shares the corner."""
+        return _Place(self.epsg, self.x.reshape(-1, 2).mean(1), self.y.reshape(-1, 2).mean(1))
+
+    def lonlat(self, row: int, col: int) -> tuple[float, float]:
+        from pyproj import Transformer
+
+        lon, lat = Transformer.from_crs(self.epsg, 4326, always_xy=True).transform(self.x[col], self.y[row])
+        return round(float(lon), 6), round(float(lat), 6)
+
+    def gridded(self, dataset: xr.Dataset) -> xr.Dataset:
+        """With axes, their attributes and the CRS."""
+        import rioxarray  # noqa: F401  (the .rio accessor)
+
+        dataset = dataset.assign_coords(
+            y=("y", self.y, {"units": "m", "standard_name": "projection_y_coordinate"}),
+            x=("x", self.x, {"units": "m", "standard_name": "projection_x_coordinate"}),
+        )
+        return dataset.rio.write_crs(self.epsg)
+
+
+def _streams(request: Request) -> dict[str, np.random.Generator]:
+    """One independent stream of chance per subject: asking for less truth changes nothing else."""
+    names = ("land", "weather", "growth", "s2", "s1", "tower")
+    seeds = np.random.SeedSequence([request.seed & 0xFFFFFFFF, zlib.crc32(request.climate.encode())]).spawn(
+        len(names)
+    )
+    return {name: np.random.default_rng(seed) for name, seed in zip(names, seeds, strict=True)}
+
+
+def _moment(day: pd.Timestamp, local_h: float, lon: float, second: int) -> np.datetime64:
+    """An acquisition's time, UTC."""
+    utc = day + pd.Timedelta(hours=(local_h - lon / 15)) + pd.Timedelta(seconds=second)
+    return np.datetime64(utc.round("s"), "ns")
+
+
+def build(request: Request) -> Progress:
+    """Yield (message, fraction done) and return the scene."""
+    chance = _streams(request)
+    days = pd.date_range(request.start, request.end, freq="D").as_unit("ns")
+    all_days = pd.date_range(days[0] - pd.Timedelta(days=SPIN_UP_DAYS), days[-1], freq="D").as_unit("ns")
+    n, first = len(days), SPIN_UP_DAYS
+    place = _Place.of(request)
+    yield "drawing the land", 0.0
+    land = landscape.make(chance["land"], request.size_px, request.plan)
+    climate = weather.climate_of(request.climate)
+    met = weather.make(chance["weather"], climate, request.lat, all_days)
+    yield "growing what grows", 0.05
+    middle = first + n // 2
+    season = int((np.diff(met.phase[: middle + 1]) < -300).sum())
+    if met.phase[middle] > 260:  # autumn: the season that is over counts for less than the one sown
+        season += int(n > 200 and met.phase[middle] > 300)
+    farming = vegetation.FARMING[request.climate]
+    growth = vegetation.grow(chance["growth"], land.unit_cover, met, climate, farming, season)
+    pixels = Pixels(land, growth)
+
+    nodes = {}
+    yield "Sentinel-2", 0.15
+    images = []
+    for image in optics.acquire(chance["s2"], pixels, met, first, n, request.orbits):
+        images.append(image)
+        yield f"Sentinel-2, {days[image[0].day].date()}", 0.15 + 0.4 * image[0].day / n
+    nodes["s2"] = place.gridded(_s2(images, days, request.lon))
+    echoes = []
+    for echo in radar.acquire(chance["s1"], pixels, met.tair, met.precip, first, n, request.tracks):
+        echoes.append(echo)
+        yield f"Sentinel-1, {days[echo[0]].date()}", 0.55 + 0.2 * echo[0] / n
+    nodes["s1"] = place.coarse().gridded(_s1(echoes, days, request.lon))
+    recent = met.cut(first)
+    nodes["weather"] = _weather(recent)
+    if request.truth:
+        truth = yield from _truth(pixels, met, first, n)
+        nodes["truth"] = place.gridded(truth.assign_coords(time=days))
+        nodes["tower"] = _tower(chance["tower"], request, place, land, nodes["truth"], nodes["weather"])
+    scene = xr.DataTree.from_dict({f"/{name}": node for name, node in nodes.items()})
+    scene.attrs = _attrs(request)
+    yield "done", 1.0
+    return scene
+
+
+def _attrs(request: Request) -> dict:
+    return {
+        "id": f"SIM-{request.name}-{request.seed}",
+        "title": f"simulated {request.climate} landscape {request.name!r} (seed {request.seed})",
+        "simulated": 1,
+        "source": "fluxlens simulator: PROSPECT-D + 4SAIL table, water-cloud model, P-model (pyrealm)",
+        "licence": "CC0-1.0",
+        "climate": request.climate,
+        "seed": int(request.seed),
+        "lon": request.lon,
+        "lat": request.lat,
+    }
+
+
+def _s2(images: list, days: pd.DatetimeIndex, lon: float) -> xr.Dataset:
+    times = [_moment(days[p.day], optics.OVERPASS_H, lon, 600 * p.second) for p, *_ in images]
+    reflectance = np.stack([image.transpose(2, 0, 1) for _, image, *_ in images])
+    dataset = xr.Dataset(
+        {
+            "reflectance": (("time", "band", "y", "x"), reflectance),
+            "clear": (("time", "y", "x"), np.stack([clear for *_, clear, _ in images])),
+            "cloud_truth": (("time", "y", "x"), np.stack([cloud for *_, cloud in images])),
+            "orbit": ("time", np.array([("R051", "R008")[p.second] for p, *_ in images])),
+        },
+        coords={"time": np.array(times, dtype="datetime64[ns]"), "band": list(BANDS)},
+        attrs={"simulated": 1},
+    )
+    dataset["reflectance"].attrs = {"units": "1", "long_name": "simulated surface reflectance"}
+    dataset["clear"].attrs = {"long_name": "taken for clear by an imperfect mask"}
+    dataset["cloud_truth"].attrs = {"long_name": "cloud, thin cloud, haze above 0.02 or shadow"}
+    return dataset
+
+
+def _s1(echoes: list, days: pd.DatetimeIndex, lon: float) -> xr.Dataset:
+    hour = {"ascending": 17.9, "descending": 6.0}
+    echoes = sorted(echoes, key=lambda e: (e[0], hour[e[1]]))
+    times = [_moment(days[day], hour[orbit], lon, 0) for day, orbit, _ in echoes]
+    dataset = xr.Dataset(
+        {"backscatter": (("time", "band", "y", "x"), np.stack([image for *_, image in echoes]))},
+        coords={
+            "time": np.array(times, dtype="datetime64[ns]"),
+            "band": list(POLARISATIONS),
+            "orbit": ("time", np.array([orbit for _, orbit, _ in echoes])),
+        },
+        attrs={"simulated": 1},
+    )
+    dataset["backscatter"].attrs = {"units": "dB", "long_name": "simulated backscatter coefficient"}
+    return dataset
+
+
+def _weather(met: weather.Weather) -> xr.Dataset:
+    dataset = xr.Dataset(
+        {name: ("time", getattr(met, name).astype(np.float32)) for name in WEATHER},
+        coords={"time": met.days},
+        attrs={"simulated": 1},
+    )
+    for name, (units, words) in WEATHER.items():
+        dataset[name].attrs = {"units": units, "long_name": words}
+    return dataset
+
+
+def _truth(
+    pixels: Pixels, met: weather.Weather, first: int, days: int
+) -> Generator[tuple[str, float], None, xr.Dataset]:
+    """Yield progress; return the truth, daily."""
+    land, growth = pixels.land, pixels.growth
+    shape = land.unit.shape
+    out = {name: np.zeros((days, *shape), dtype=np.float32) for name in TRUTH}
+    c3, c4, par = carbon.efficiency(met), carbon.efficiency(met, c4=True), carbon.par_mol(met)
+    unit = land.unit.ravel()
+    for day in range(days):
+        at = first + day
+        sun_deg = min(weather.sun_zenith_deg(met.lat, met.days[at].dayofyear, optics.OVERPASS_H), 72)
+        fapar = pixels.fapar(pixels.light(at, sun_deg, 0.5), at) * (1 - 0.7 * growth.snow[at])
+        lue = np.where(growth.c4[unit, at], c4[at], c3[at])
+        worn = 0.55 + 0.45 * np.clip(growth.cab[unit, at] / 40, 0.2, 1)  # pale leaves work less
+        row = {
+            "lai": pixels.lai(at),
+            "fapar": fapar,
+            "chlorophyll": np.where(unit_water(land), 0, pixels.cab(at)),
+            "soil_moisture": pixels.moisture(at),
+            "gpp": fapar * par[at] * lue * (0.15 + 0.85 * growth.stress[unit, at]) * worn,
+        }
+        for name, value in row.items():
+            out[name][day] = value.reshape(shape)
+        if day % 30 == 0:
+            yield "absorbed light and carbon", 0.75 + 0.25 * day / days
+    dataset = xr.Dataset(
+        {name: (("time", "y", "x"), value) for name, value in out.items()}, attrs={"simulated": 1}
+    )
+    for name, (units, words) in TRUTH.items():
+        dataset[name].attrs = {"units": units, "long_name": f"simulated {words}"}
+    dataset["land_cover"] = (("y", "x"), land.cover)
+    dataset["land_cover"].attrs = {
+        "flag_values": np.arange(len(COVERS), dtype=np.int8),
+        "flag_meanings": " ".join(COVERS),
+        "long_name": "simulated land cover of the main season",
+    }
+    return dataset
+
+
+def unit_water(land: landscape.Land) -> np.ndarray:
+    """(pixel,) open water."""
+    return land.cover.ravel() == WATER
+
+
+def _tower(
+    rng, request: Request, place: _Place, land: landscape.Land, truth: xr.Dataset, met: xr.Dataset
+) -> xr.Dataset:
+    row, col = tower.place(rng, land)
+    seen = np.einsum("tyx,yx->t", truth["gpp"].values, tower.footprint(land, row, col))
+    node = tower.measure(rng, seen, pd.DatetimeIndex(truth.time.values)).merge(met, combine_attrs="drop")
+    lon, lat = place.lonlat(row, col)
+    node.attrs = {
+        "site": f"SIM-{request.name}-{request.seed}",
+        "lon": lon,
+        "lat": lat,
+        "igbp": tower.IGBP.get(int(land.cover[row, col]), "OSH"),
+        "simulated": 1,
+    }
+    return node
+
+
+def steps(name: str = "demo", **request) -> Progress:
+    """Progress of ``simulate``: yields (message, fraction); the generator's return value is the scene."""
+    return build(Request(name, **request))
+
+
+def simulate(name: str = "demo", **request) -> xr.DataTree:
+    """A simulated scene; see ``Request`` for what can be asked: seed, size_px, start, end, climate, lon, lat, truth, ..."""
+    return finish(steps(name, **request))
+
+
+def finish(progress: Progress) -> xr.DataTree:
+    """Run a ``steps`` generator to its end."""
+    while True:
+        try:
+            next(progress)
+        except StopIteration as stop:
+            return stop.value
+
+
+def random_request(seed: int, size_px: int = 64, **fixed) -> Request:
+    """Draw climate, place, fields, orbits and cloudiness for training."""
+    rng = np.random.default_rng([seed, 4711])
+    climate = rng.choice(list(weather.CLIMATES), p=[0.46, 0.14, 0.16, 0.08, 0.16])
+    lat = {
+        "temperate": (43, 56),
+        "boreal": (57, 66),
+        "mediterranean": (35, 43),
+        "semi-arid": (11, 17),
+        "southern": (-45, -33),
+    }
+    lon = {
+        "temperate": (-4, 28),
+        "boreal": (8, 40),
+        "mediterranean": (-8, 28),
+        "semi-arid": (-16, 30),
+        "southern": (140, 178),
+    }
+    plan = Plan(
+        forest=float(rng.choice([0.0, 0.1, 0.25, 0.5, 0.8], p=[0.25, 0.3, 0.25, 0.12, 0.08])),
+        grass=float(rng.beta(1.3, 2.2)),
+        cereal=float(rng.beta(2.0, 2.0)),
+        needle=float(rng.random()),
+        water=float(rng.choice([0.0, 0.01, 0.05], p=[0.5, 0.35, 0.15])),
+        village=float(rng.choice([0.0, 0.04, 0.12, 0.35], p=[0.35, 0.35, 0.22, 0.08])),
+        field_ha=float(np.exp(rng.uniform(np.log(0.7), np.log(9)))),
+        roads=bool(rng.random() < 0.85),
+    )
+    orbits = Orbits(
+        second=bool(rng.random() < 0.45),
+        lost=float(rng.choice([0.02, 0.25], p=[0.7, 0.3])),
+        cloudier=float(rng.normal(0.0, 0.4)),
+        mask_skill=float(np.exp(rng.normal(0, 0.3))),
+    )
+    tracks = Tracks(
+        int(rng.choice([6, 12], p=[0.7, 0.3])),
+        (("ascending",), ("descending",), ("ascending", "descending"))[rng.integers(3)],
+    )
+    start = pd.Timestamp("2018-01-01") + pd.Timedelta(days=int(rng.integers(0, 365)))
+    drawn = Request(
+        name=f"random-{seed}",
+        seed=seed,
+        size_px=size_px,
+        start=str(start.date()),
+        end=str((start + pd.Timedelta(days=484)).date()),
+        climate=str(climate),
+        lon=float(rng.uniform(*lon[climate])),
+        lat=float(rng.uniform(*lat[climate])),
+        truth=False,
+        plan=plan,
+        orbits=orbits,
+        tracks=tracks,
+    )
+    return replace(drawn, **fixed)
+
+
+def random_scene(seed: int, size_px: int = 64, **fixed) -> xr.DataTree:
+    """A scene for training, unlike the last one; ``fixed`` overrides any field of ``Request`` (``truth=True``, dates)."""
+    return finish(build(random_request(seed, size_px, **fixed)))

@@ -1,0 +1,146 @@
+"""Daily weather of a place: sunshine, warmth, dry air and rain that belong together."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from embeddings.simulate.noise import wander
+from models.errors import InputError
+
+
+@dataclass(frozen=True)
+class Climate:
+    """A preset, in the spirit of the Köppen classes of Beck et al. 2018, doi:10.1038/sdata.2018.214."""
+
+    lon: float
+    lat: float
+    tair_mean_degc: float
+    tair_swing_k: float
+    """Half the difference of warmest and coldest month."""
+    tair_spread_k: float
+    """Standard deviation of weather around the season."""
+    cloud_mean: float
+    """Typical daily cloud cover, 0-1."""
+    cloud_season: float
+    """Added in the winter half-year, taken away in the summer half-year."""
+    rain_mm_a: float
+    humidity: float
+    """Mean relative humidity, 0-1."""
+    pressure_pa: float = 100_000.0
+
+
+CLIMATES = {
+    "temperate": Climate(4.2, 50.75, 10.8, 7.8, 3.4, 0.60, 0.10, 820, 0.76),
+    "boreal": Climate(24.3, 61.85, 4.2, 13.0, 4.3, 0.62, 0.08, 640, 0.76),
+    "mediterranean": Climate(-4.6, 38.6, 16.0, 9.2, 3.0, 0.36, 0.16, 480, 0.60),
+    "semi-arid": Climate(-15.4, 15.4, 28.0, 4.0, 2.2, 0.33, -0.14, 420, 0.42),
+    "southern": Climate(175.6, -40.3, 12.8, 5.2, 2.6, 0.57, 0.06, 950, 0.77),
+}
+
+
+def climate_of(name: str) -> Climate:
+    """The preset of that name."""
+    if name not in CLIMATES:
+        raise InputError(f"climate is {name!r}, not one of {', '.join(CLIMATES)}; name one of these.")
+    return CLIMATES[name]
+
+
+@dataclass(frozen=True)
+class Weather:
+    """Daily means, all (day,)."""
+
+    days: pd.DatetimeIndex
+    lat: float
+    sw_in: np.ndarray
+    """Incoming shortwave radiation, W m-2."""
+    tair: np.ndarray
+    """Air temperature, degC."""
+    vpd: np.ndarray
+    """Vapour pressure deficit, hPa."""
+    precip: np.ndarray
+    """Precipitation, mm d-1."""
+    cloud: np.ndarray
+    """Cloud cover of the region, 0-1."""
+    daylength_h: np.ndarray
+    pressure_pa: float
+    phase: np.ndarray
+    """Days since the last winter solstice of this hemisphere, 0-365: the season's own calendar."""
+
+    def cut(self, start: int) -> "Weather":
+        """Without the first ``start`` days."""
+        series = {
+            name: value[start:]
+            for name, value in self.__dict__.items()
+            if isinstance(value, (np.ndarray, pd.Index))
+        }
+        return Weather(**{**self.__dict__, **series})
+
+
+def declination_rad(doy: np.ndarray) -> np.ndarray:
+    """The sun's declination (FAO-56, Allen et al. 1998, eq. 24)."""
+    return 0.409 * np.sin(2 * np.pi * doy / 365 - 1.39)
+
+
+def sun_zenith_deg(lat: float, doy: float, hour: float) -> float:
+    """The sun's angle from the vertical at local solar time ``hour``."""
+    delta, phi = declination_rad(np.asarray(doy)), np.radians(lat)
+    turn = np.radians(15 * (hour - 12))
+    return float(
+        np.degrees(np.arccos(np.sin(phi) * np.sin(delta) + np.cos(phi) * np.cos(delta) * np.cos(turn)))
+    )
+
+
+def _sky(lat: float, doy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Radiation at the top of the atmosphere, W m-2, and day length, h (FAO-56, eqs 21-34)."""
+    delta, phi = declination_rad(doy), np.radians(lat)
+    sunset = np.arccos(np.clip(-np.tan(phi) * np.tan(delta), -1, 1))
+    near = 1 + 0.033 * np.cos(2 * np.pi * doy / 365)
+    height = sunset * np.sin(phi) * np.sin(delta) + np.cos(phi) * np.cos(delta) * np.sin(sunset)
+    return 1367 / np.pi * near * height, 24 / np.pi * sunset
+
+
+def saturation_hpa(tair: np.ndarray) -> np.ndarray:
+    """Saturation vapour pressure over water (Magnus form, Alduchov & Eskridge 1996)."""
+    return 6.112 * np.exp(17.62 * tair / (243.12 + tair))
+
+
+def make(rng: np.random.Generator, climate: Climate, lat: float, days: pd.DatetimeIndex) -> Weather:
+    """A stochastic weather generator after Richardson (1981, doi:10.1029/WR017i001p00182), cloud first.
+
+    Cloud wanders with the passing of systems (memory about three days); dark days are the rainy ones; clear days are
+    warm in summer and cold in winter.
+    """
+    n, doy = len(days), days.dayofyear.to_numpy().astype(float)
+    top, length = _sky(lat, doy)
+    phase = (doy + (10 if lat >= 0 else 193)) % 365.25
+    winter = np.cos(2 * np.pi * phase / 365.25)
+    mean = np.clip(climate.cloud_mean + climate.cloud_season * winter, 0.05, 0.95)
+    slow = 0.85 * wander(rng, n, 2.2) + 0.53 * wander(rng, n, 14)
+    cloud = 1 / (1 + np.exp(-(np.log(mean / (1 - mean)) * 1.3 + 1.9 * slow)))
+    clearness = 0.76 * (1 - 0.78 * cloud**1.7) * np.exp(0.05 * rng.standard_normal(n))
+    sw_in = top * np.clip(clearness, 0.05, 0.8)
+
+    warm_year = 0.7 * rng.standard_normal()
+    season = -climate.tair_swing_k * np.cos(2 * np.pi * (phase - 28) / 365.25)
+    anomaly = climate.tair_spread_k * (0.8 * wander(rng, n, 5) + 0.6 * wander(rng, n, 25))
+    clear_effect = -(cloud - mean) * np.where(winter > 0, -1, 1) * np.abs(winter) * 5
+    tair = climate.tair_mean_degc + warm_year + season + anomaly + clear_effect
+
+    humidity = np.clip(
+        climate.humidity + 0.30 * (cloud - mean) + 0.10 * winter + 0.05 * wander(rng, n, 4), 0.15, 0.99
+    )
+    day_warmer = 1 + 0.5 * (
+        1 - cloud
+    )  # the deficit of the daylight hours outweighs that of the mean temperature
+    vpd = saturation_hpa(tair) * (1 - humidity) * day_warmer
+
+    wet = rng.random(n) < np.clip(1.25 * cloud**2.2, 0, 0.95)
+    amount = rng.gamma(0.75, 1.0, n) * cloud**1.5 * wet
+    rainy = np.clip((climate.cloud_season < 0) * (1 - winter) ** 2 + (climate.cloud_season >= 0), 0, 4)
+    amount *= rainy
+    precip = (
+        amount / max(amount.mean(), 1e-6) * climate.rain_mm_a / 365.25 * np.exp(0.12 * rng.standard_normal())
+    )
+    precip = np.where(precip < 0.1, 0, precip)
+    return Weather(days, lat, sw_in, tair, vpd, precip, cloud, length, climate.pressure_pa, phase)
