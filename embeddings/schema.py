@@ -151,7 +151,12 @@ def validate(scene: xr.DataTree) -> xr.DataTree:
 
 def quantise(values: np.ndarray, step: float) -> np.ndarray:
     """float32 multiples of ``step``, bit for bit what a store of int16 gives back; NaN stays NaN."""
-    return np.round(np.asarray(values, dtype="float64") / step).astype("float32") * np.float32(step)
+    return unpack(np.round(np.asarray(values, dtype="float64") / step), step)
+
+
+def unpack(multiples, step: float):
+    """float32 nearest to ``multiples`` (any array) x ``step``: divided, as 1 / step is whole and exact."""
+    return multiples.astype("float32") / np.float32(round(1 / step))
 
 
 def quantised(scene: xr.DataTree) -> xr.DataTree:
@@ -290,7 +295,7 @@ def _values(where: str, variable: Variable, array: xr.DataArray) -> None:
         return
     low, high = float(values[finite].min()), float(values[finite].max())
     physical = variable.name if variable.units == "1" else variable.units
-    if low <= -9000 or (variable.name == "reflectance" and low < variable.low):
+    if -10_000 <= low <= -9000 or (variable.name == "reflectance" and low < variable.low):
         raise InputError(f"Got {what} down to {low:g}, need NaN for no data; mask -9999 before scaling.")
     if low < variable.low or high > variable.high:
         raise InputError(

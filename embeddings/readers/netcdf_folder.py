@@ -27,7 +27,7 @@ from models.errors import InputError
 
 CLEAR_SCL = (4, 5, 6)
 """Scene classification of Sen2Cor: vegetation, not vegetated, water."""
-SCALE = np.float32(1e-4)
+STEP = 1e-4
 LICENCE = "Copernicus Sentinel data and Copernicus Climate Change Service: free and open, with attribution"
 
 
@@ -128,7 +128,7 @@ def _one_per_day(
         if same.size > 1:
             use = np.where(clear[same].any(axis=0), clear[same], True)
             merged = _mean(np.where(use[:, None], values[same], np.nan))
-            out[index] = schema.quantise(merged, float(SCALE))
+            out[index] = schema.quantise(merged, STEP)
             flags[index] = clear[same].any(axis=0)
     return out, flags, days.astype("datetime64[ns]")
 
@@ -155,8 +155,7 @@ def _reflectance(numbers: xr.DataArray, offset: int) -> xr.DataArray:
     """Reflectance 0-1 of digital numbers, 0 = no data; floats are taken to be reflectance already."""
     if numbers.dtype.kind == "f":
         return numbers.where(numbers > -9999).astype("float32")
-    scaled = (numbers.astype("float32") + np.float32(offset)) * SCALE
-    return scaled.where(numbers != 0)
+    return schema.unpack(numbers.astype("float32") + np.float32(offset), STEP).where(numbers != 0)
 
 
 def _offset(part: xr.Dataset, offset: int | None) -> int:
@@ -184,9 +183,9 @@ def _sentinel1(folder: Path) -> xr.Dataset | None:
 def _decibel(file: xr.Dataset) -> xr.DataArray:
     """dB (time, band, y, x) of one orbit; slices of the same day are averaged as power, not as dB."""
     stacked = xr.concat([file[name] for name in schema.S1_BANDS], dim="band").transpose(*schema.CUBE)
-    scale = SCALE if stacked.dtype.kind in "iu" else np.float32(1)
     numbers = stacked.values
-    decibel = np.where((numbers == 0) | (numbers <= -9999e4), np.nan, numbers.astype("float32") * scale)
+    decibel = schema.unpack(numbers, STEP) if numbers.dtype.kind in "iu" else numbers.astype("float32")
+    decibel = np.where(numbers == 0, np.float32(np.nan), decibel)
     day = stacked["time"].values.astype("datetime64[D]")
     days, first = np.unique(day, return_index=True)
     out = decibel[first]

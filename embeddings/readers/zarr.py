@@ -24,6 +24,7 @@ from models.errors import InputError
 
 CHUNKS = {"time": 16, "y": 64, "x": 64}
 NO_DATA = -32768
+PACKING = ("scale_factor", "_FillValue")
 
 
 def write(scene: xr.DataTree, target, group: str | None = None) -> None:
@@ -70,10 +71,10 @@ def _write_nodes(scene: xr.DataTree, store, group: str | None) -> None:
             name = node.path.strip("/")
             here = "/".join(part for part in (group, name) if part) or None
             dataset = dataset.chunk(_chunks(dataset)) if dataset.chunks else dataset
-            dataset = dataset.drop_encoding()
+            dataset = _packed(name, dataset.drop_encoding())
             dataset.to_zarr(
                 store, group=here, mode="w-", zarr_format=3, consolidated=False,
-                encoding=_encoding(name, dataset),
+                encoding=_encoding(dataset),
             )
 
 
@@ -81,26 +82,40 @@ def _unpacked(dataset: xr.Dataset) -> xr.Dataset:
     """Multiples of a step as float32, -32768 as NaN."""
     dataset = dataset.copy()
     for name, array in dataset.data_vars.items():
+        attrs = {key: value for key, value in array.attrs.items() if key not in PACKING}
         if "scale_factor" in array.attrs:
-            step = np.float32(array.attrs.pop("scale_factor"))
-            no_data = array.attrs.pop("_FillValue", NO_DATA)
-            dataset[name] = (array.astype("float32") * step).where(array != no_data).assign_attrs(array.attrs)
+            array = schema.unpack(array, array.attrs["scale_factor"]).where(array != NO_DATA)
+        dataset[name] = array.drop_attrs(deep=False).assign_attrs(attrs)
     return dataset
 
 
-def _encoding(name: str, dataset: xr.Dataset) -> dict[str, dict]:
-    """Chunks of every array, and packing where the contract has a step."""
-    chunks = _chunks(dataset)
-    out: dict[str, dict] = {
-        str(key): {"chunks": tuple(chunks[dim] for dim in variable.dims)}
-        for key, variable in dataset.variables.items()
-        if variable.ndim and key not in dataset.indexes
-    }
+def _packed(name: str, dataset: xr.Dataset) -> xr.Dataset:
+    """int16 multiples where the contract has a step, with the attrs by which CF readers unpack them."""
     node = schema.NODES.get(name)
     for variable in node.variables if node else ():
         if variable.step and variable.name in dataset:
-            out[variable.name] |= {"dtype": "int16", "scale_factor": variable.step, "_FillValue": NO_DATA}
-    return out
+            array = dataset[variable.name]
+            numbers = xr.apply_ufunc(
+                _multiples, array, variable.step, dask="parallelized", output_dtypes=["int16"]
+            )
+            dataset[variable.name] = numbers.assign_attrs(array.attrs, scale_factor=variable.step)
+            dataset[variable.name].encoding["_FillValue"] = NO_DATA
+    return dataset
+
+
+def _multiples(values: np.ndarray, step: float) -> np.ndarray:
+    numbers = np.round(values.astype("float64") / step).clip(-32767, 32767)
+    return np.where(np.isnan(numbers), NO_DATA, numbers).astype("int16")
+
+
+def _encoding(dataset: xr.Dataset) -> dict[str, dict]:
+    """Chunks of every array, and what stands for no data."""
+    chunks = _chunks(dataset)
+    return {
+        str(key): variable.encoding | {"chunks": tuple(chunks[dim] for dim in variable.dims)}
+        for key, variable in dataset.variables.items()
+        if variable.ndim and key not in dataset.indexes
+    }
 
 
 def _chunks(dataset: xr.Dataset) -> dict[str, int]:

@@ -1,0 +1,128 @@
+"""A DeepFeatures ScienceCube (Zarr v2, one Sentinel-2 cube with daily ERA5-Land) as a scene, lazily.
+
+``s2l2a`` (band, time, y, x) float32 reflectance, ``cloud_mask`` (time, y, x) with 0 clear, 1 thick cloud,
+2 thin cloud, 3 shadow, and ``era5_<variable>_<statistic>`` on ``time_era5``. The CRS is ``spatial_ref`` or
+the attribute ``utm_zone`` ("32U": zone and latitude band). B01 and B09 are left out: 60 m, made for the air.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from embeddings import schema
+from embeddings.geometry import Grid, spatial_ref
+from models.errors import InputError
+
+ALL_BANDS = ("B01", *schema.S2_BANDS[:8], "B09", *schema.S2_BANDS[8:])
+"""Order of the twelve bands where the cube does not name them."""
+
+SUN_AT_MOST_W_M2 = 500.0
+"""Daily mean radiation never exceeds this at the ground: more means accumulations that were summed twice."""
+
+
+def open(path: str | Path) -> xr.DataTree:
+    """The validated scene of a ScienceCube."""
+    try:
+        cube = xr.open_zarr(path, chunks={}, zarr_format=2, consolidated=None)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"Got {path}, which is no readable Zarr v2 ({type(error).__name__}), need one; fetch it again."
+        ) from error
+    missing = [name for name in ("s2l2a", "cloud_mask") if name not in cube]
+    if missing:
+        raise InputError(
+            f"Got {path} without {', '.join(missing)}, need both of a ScienceCube; check the file."
+        )
+    datasets = {"/": xr.Dataset(attrs=_attrs(path, cube)), "/s2": _sentinel2(path, cube)}
+    weather = _weather(cube)
+    if weather is not None:
+        datasets["/weather"] = weather
+    return schema.validate(xr.DataTree.from_dict(datasets))
+
+
+def _sentinel2(path: str | Path, cube: xr.Dataset) -> xr.Dataset:
+    """One image per UTC day (of two on a day the first), bands in the contract's names."""
+    s2 = cube[["s2l2a", "cloud_mask"]].assign_coords(band=_bands(path, cube), spatial_ref=_crs(path, cube))
+    s2 = s2.sel(band=[name for name in schema.S2_BANDS if name in s2["band"].values])
+    s2 = s2.assign_coords(time=s2["time"].astype("datetime64[ns]").dt.floor("D"))
+    s2 = s2.sortby("time").drop_duplicates("time").sortby("x").sortby("y", ascending=False)
+    reflectance = s2["s2l2a"].transpose(*schema.CUBE).astype("float32")
+    clear = (s2["cloud_mask"].transpose(*schema.MAPS) == 0) & reflectance.notnull().all("band")
+    out = xr.Dataset({"reflectance": reflectance, "clear": clear})
+    out["reflectance"].attrs = {"units": "1", "long_name": "surface reflectance"}
+    keep = {"time", "band", "x", "y", "spatial_ref"}
+    return out.drop_vars(set(out.coords) - keep).assign_coords(Grid.of(out).coords())
+
+
+def _bands(path: str | Path, cube: xr.Dataset) -> list[str]:
+    if "band" in cube.coords:
+        return [re.sub(r"^B(\d)$", r"B0\1", str(name)) for name in cube["band"].values]
+    if cube.sizes["band"] == len(ALL_BANDS):
+        return list(ALL_BANDS)
+    raise InputError(
+        f"Got {path} with {cube.sizes['band']} unnamed bands, need names or all 12; add a coordinate 'band'."
+    )
+
+
+def _crs(path: str | Path, cube: xr.Dataset) -> xr.Variable:
+    if "spatial_ref" in cube.coords and cube["spatial_ref"].attrs:
+        return cube["spatial_ref"].variable.load()
+    name = str(cube.attrs.get("utm_zone", ""))
+    if re.fullmatch(r"EPSG:\d+", name):
+        return spatial_ref(name)
+    zone = re.fullmatch(r"(\d{1,2})([C-X])", name)
+    if zone is None:
+        raise InputError(f"Got {path} with utm_zone {name!r}, need one such as '32U'; add the attribute.")
+    return spatial_ref(f"EPSG:{32600 + int(zone[1]) + (100 if zone[2] < 'N' else 0)}")
+
+
+def _weather(cube: xr.Dataset) -> xr.Dataset | None:
+    """Daily weather of ERA5-Land; None where radiation or temperature are missing or unusable."""
+    era5 = {
+        str(name).removeprefix("era5_"): cube[name].load()
+        for name in cube.data_vars
+        if str(name).startswith("era5_") and cube[name].dims == ("time_era5",)
+    }
+    if not {"t2m_mean", "ssrd_sum"} <= set(era5):
+        return None
+    sw_in = era5["ssrd_sum"] / 86400
+    if float(sw_in.max()) > SUN_AT_MOST_W_M2:
+        return None
+    out = {"sw_in": sw_in, "tair": _celsius(era5["t2m_mean"])}
+    if {"t2m_max", "t2m_min", "d2m_mean"} <= set(era5):
+        saturation = (_saturation(era5["t2m_max"]) + _saturation(era5["t2m_min"])) / 2
+        out["vpd"] = (saturation - _saturation(era5["d2m_mean"])).clip(min=0)
+    if "tp_sum" in era5:
+        out["precip"] = (era5["tp_sum"] * 1000).clip(min=0)
+    weather = xr.Dataset(out).astype("float32").rename(time_era5="time").sortby("time")
+    weather = weather.assign_coords(time=weather["time"].dt.floor("D"))
+    for name in weather.data_vars:
+        weather[name].attrs = {"units": schema.units("weather", str(name))}
+    weather.attrs = {"source": "ERA5-Land, Copernicus Climate Change Service (C3S)"}
+    return weather.drop_vars(set(weather.coords) - {"time"})
+
+
+def _saturation(temperature: xr.DataArray) -> xr.DataArray:
+    """Saturation vapour pressure, hPa (FAO-56, equation 11), of K or degC."""
+    celsius = _celsius(temperature)
+    return 6.108 * np.exp(17.27 * celsius / (celsius + 237.3))
+
+
+def _celsius(temperature: xr.DataArray) -> xr.DataArray:
+    """degC; cubes hold kelvin or degC, and nothing on land is above 150 degC or below 150 K."""
+    return temperature - 273.15 if float(temperature.max()) > 150 else temperature
+
+
+def _attrs(path: str | Path, cube: xr.Dataset) -> dict[str, object]:
+    name = str(cube.attrs.get("id", Path(path).stem))
+    return {
+        "id": name,
+        "title": f"DeepFeatures ScienceCube {name}",
+        "simulated": 0,
+        "source": "Contains modified Copernicus Sentinel data; ERA5-Land (Copernicus C3S)",
+        "licence": "Copernicus data: free and open, with attribution",
+    }
