@@ -52,8 +52,8 @@ class LeafType:
 
 
 LEAVES = {
-    "broad": LeafType(1.6, 0.006, 45.0, 0.10),
-    "grass": LeafType(1.45, 0.005, 63.0, 0.05),
+    "broad": LeafType(1.8, 0.0055, 45.0, 0.10),
+    "grass": LeafType(1.8, 0.004, 56.0, 0.05),
     "needle": LeafType(2.0, 0.020, 57.0, 0.03),
 }
 VIEWS = {"hot": 30.0, "cold": 150.0}

@@ -12,7 +12,7 @@ from embeddings.simulate.vegetation import Growth
 # Reflectance in the order of canopy.BANDS. Soil: a dry loam of the kind in Stoner & Baumgardner 1981; straw, roofs and
 # asphalt in the range of the ECOSTRESS library (Meerdink et al. 2019, doi:10.1016/j.rse.2019.05.015); clear inland water
 # as in Pahlevan et al. 2021; snow after Warren & Wiscombe 1980. Rounded by hand; simple by intention.
-DRY_SOIL = np.array([0.090, 0.126, 0.168, 0.190, 0.206, 0.218, 0.230, 0.244, 0.345, 0.300], dtype=np.float32)
+DRY_SOIL = np.array([0.098, 0.138, 0.186, 0.210, 0.228, 0.241, 0.254, 0.269, 0.375, 0.325], dtype=np.float32)
 STRAW = np.array([0.085, 0.125, 0.180, 0.205, 0.235, 0.255, 0.275, 0.295, 0.370, 0.265], dtype=np.float32)
 FOREST_FLOOR = np.array(
     [0.025, 0.040, 0.045, 0.070, 0.110, 0.125, 0.135, 0.150, 0.170, 0.110], dtype=np.float32
@@ -80,7 +80,8 @@ class Pixels:
         """(pixel, band) at the surface, before any sensor."""
         g, land, unit = self.growth, self.land, self.land.unit.ravel()
         cover = land.cover.ravel()
-        wet = np.clip((self.moisture(day) - 0.05) / 0.35, 0, 1)[:, None]
+        deep = np.clip((self.moisture(day) - 0.05) / 0.35, 0, 1)[:, None]
+        wet = 0.5 * deep + 0.5 * float(g.skin[day])
         soil = DRY_SOIL * land.soil.ravel()[:, None] * np.exp(-0.75 * wet * DARKENING)
         straw = STRAW * np.exp(-0.35 * wet)
         share = g.litter[unit, day][:, None]

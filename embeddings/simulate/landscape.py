@@ -73,7 +73,7 @@ def _blocks(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Road-bounded blocks: Voronoi cells of jittered seeds, under a gentle warp."""
     warp = [Waves.draw(rng, 250, 1200).at(x, y) for _ in range(2)]
-    gx, gy = x[None, :] + 22 * warp[0], y[:, None] + 22 * warp[1]
+    gx, gy = x[None, :] + 9 * warp[0], y[:, None] + 9 * warp[1]
     extent = int(np.ceil(max(np.ptp(x), np.ptp(y)) / side_m)) + 3
     step = (np.arange(extent) - 1) * side_m
     sx, sy = (a.ravel() for a in np.meshgrid(x.min() + step, y.min() + step))

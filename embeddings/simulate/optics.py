@@ -77,7 +77,7 @@ def passes(rng: np.random.Generator, days: int, orbits: Orbits) -> list[Pass]:
 def sky(rng: np.random.Generator, cover: float, x: np.ndarray, y: np.ndarray, sun_deg: float) -> Sky:
     """Clouds of one moment: fractal fields cut at a level set by ``cover`` (0-1), shadows thrown away from the sun."""
     broad = Waves.draw(rng, 2500, 14000, 0.6, 16)
-    fine = Waves.draw(rng, 130, 2500, 0.9, 64)
+    fine = Waves.draw(rng, 45, 2500, 0.62, 96)
     patchy = rng.uniform(0.35, 0.75)
     level = np.clip(1.9 - 3.8 * cover, -2.6, 2.6)
     rise = rng.uniform(4, 16)  # optical thickness gained per unit above the level: sharp cumulus or soft veil
@@ -96,8 +96,8 @@ def sky(rng: np.random.Generator, cover: float, x: np.ndarray, y: np.ndarray, su
         veil = Waves.draw(rng, 500, 6000, 1.0, 32).at(x, y)
         thick = thick + rng.gamma(1.2, 0.25) * np.clip(veil + rng.uniform(-0.8, 1.0), 0, 2)
     haze = np.zeros_like(thick)
-    if rng.random() < 0.20:
-        level_haze = rng.gamma(1.5, 0.012)
+    if rng.random() < 0.15:
+        level_haze = rng.gamma(1.5, 0.010)
         haze = level_haze * np.clip(1 + 0.45 * Waves.draw(rng, 300, 5000).at(x, y), 0.1, 2.5)
     return Sky(thick, shadow, haze)
 
@@ -132,7 +132,7 @@ def observe(rng: np.random.Generator, surface: np.ndarray, air: Sky, snow: float
     correlated over bands, and more in the blue (validated uncertainty of Sen2Cor: 5 % + 0.005, Doxani et al. 2018,
     doi:10.3390/rs10020352); sensor noise from the mission's signal-to-noise requirement (> 100 to 170).
     """
-    ny, nx, bands = surface.shape
+    bands = surface.shape[-1]
     image = _blur(surface, *(0.22 * rng.standard_normal(2)), 0.55)
     thick, shadow = air.thick[..., None], air.shadow[..., None]
     image = image * (1 - shadow * (1 - SKYLIGHT))
@@ -147,8 +147,8 @@ def observe(rng: np.random.Generator, surface: np.ndarray, air: Sky, snow: float
     image = image * (1 - 1.2 * hazy) + hazy
 
     aerosol = 0.0065 * rng.standard_normal() * HAZE_SLOPE
-    gain = 1 + 0.022 * rng.standard_normal() + 0.012 * rng.standard_normal() * np.linspace(-1, 1, bands)
-    gain = gain + 0.006 * rng.standard_normal(bands)
+    gain = 1 + 0.034 * rng.standard_normal() + 0.020 * rng.standard_normal() * np.linspace(-1, 1, bands)
+    gain = gain + 0.010 * rng.standard_normal(bands)
     image = image * gain + aerosol + 0.0015 * rng.standard_normal(bands)
     native = np.where([b.native_m == 10 for b in BANDS.values()], 1.0, 1.6)
     image = image + (0.0016 + 0.008 * image) * native * rng.standard_normal(image.shape)
@@ -175,9 +175,9 @@ def _scl_clear(
 
     thick, shadow, haze = at_20m(air.thick), at_20m(air.shadow), at_20m(air.haze)
     wobble = rng.standard_normal(thick.shape)
-    sees_cloud = np.exp(rng.normal(0.0, 0.75)) * 1.0 / skill
+    sees_cloud = np.exp(rng.normal(-0.6, 0.6)) / skill
     seen = thick + 18 * haze * (rng.random() < 0.5) > sees_cloud * (1 + 0.15 * wobble)
-    sees_shadow = rng.choice([0.22, 0.42, 0.65, 2.0], p=[0.4, 0.3, 0.2, 0.1]) / skill
+    sees_shadow = rng.choice([0.15, 0.28, 0.5, 1.2], p=[0.4, 0.3, 0.2, 0.1]) / skill
     seen |= shadow > sees_shadow * (1 + 0.1 * wobble)
     if rng.random() < 0.35:  # a buffer, some dates
         grown = seen.copy()
@@ -192,7 +192,7 @@ def _scl_clear(
     snowy = (snow > 0.25) & (blue > 0.25)
     bad = seen | odd | dark | snowy
     if rng.random() < 0.06:
-        bad |= wobble + 0.0 > 1.2
+        bad |= wobble > 1.2
     return ~bad.repeat(2, axis=0).repeat(2, axis=1)
 
 

@@ -41,16 +41,16 @@ class Tracks:
 
 
 POLARISATIONS = ("VV", "VH")
-SOIL = {"VV": Soil(-14.6, 22.0), "VH": Soil(-23.2, 17.0)}
+SOIL = {"VV": Soil(-16.2, 21.5), "VH": Soil(-25.0, 18.0)}
 ERECT = {"VV": Cloud(0.020, 0.16), "VH": Cloud(0.0065, 0.09)}
 """Stems and blades stand along VV: it is weakened, as over wheat in May."""
-LEAFY = {"VV": Cloud(0.060, 0.14), "VH": Cloud(0.0150, 0.11)}
+LEAFY = {"VV": Cloud(0.048, 0.14), "VH": Cloud(0.0145, 0.12)}
 FOREST_DB = {BROAD: (-8.9, -14.3), NEEDLE: (-9.6, -14.6)}
 """Closed canopies at 40 degrees incidence (Sentinel-1 statistics of Dostálová et al. 2018, doi:10.1080/2150704X.2018.1479788)."""
 TOWN_DB, LAKE_DB = (-5.5, -13.0), (-20.5, -27.0)
 NOISE_FLOOR = 10 ** (-25 / 10)
 """Noise-equivalent sigma naught, better than -22 dB (Sentinel-1 User Handbook)."""
-LOOKS = {"VV": 2.0, "VH": 1.55}
+LOOKS = {"VV": 2.0, "VH": 1.3}
 """Looks of a fine sample: after smoothing below, about 10 and 8 in a 20 m pixel, from IW GRD's 4.4 (S1 product guide)."""
 SMOOTH = np.array([1.0, 3.0, 1.0]) / 5
 """Resampling leaves neighbours correlated by about one half."""
@@ -97,7 +97,7 @@ def settle(rng: np.random.Generator, pixels: Pixels) -> Scatterers:
     """Draw the fixed scatterers of a landscape."""
     land = pixels.land
     cover = land.cover.ravel()
-    per_unit = 0.7 * rng.standard_normal(len(land.unit_cover))[land.unit.ravel()]
+    per_unit = 1.0 * rng.standard_normal(len(land.unit_cover))[land.unit.ravel()]
     fixed = per_unit + 0.45 * rng.standard_normal(cover.size)
     town = np.where(
         cover == TOWN, 2.6 * rng.standard_normal(cover.size) + 4.0 * (rng.random(cover.size) < 0.06), 0
@@ -173,7 +173,7 @@ def acquire(
     still = settle(rng, pixels)
     shape = pixels.land.unit.shape
     offsets = {orbit: int(rng.integers(tracks.every_days)) for orbit in tracks.orbits}
-    tilt = {orbit: 0.5 * rng.standard_normal(len(pixels.land.unit_cover)) for orbit in tracks.orbits}
+    tilt = {orbit: 0.6 * rng.standard_normal(len(pixels.land.unit_cover)) for orbit in tracks.orbits}
     incidence = {orbit: rng.uniform(33, 43) for orbit in tracks.orbits}
     found = sorted(
         (day, orbit)
@@ -194,5 +194,5 @@ def acquire(
             mean = _half(power * look, shape)
             seen = mean * speckle(local, mean.shape, LOOKS[pol]) * _power(0.22 * local.standard_normal())
             seen = seen + 0.3 * NOISE_FLOOR * local.standard_normal(mean.shape)
-            image.append(np.clip(_db(np.maximum(seen, 1e-4 if pol == "VV" else 4e-5)), -45, 15))
+            image.append(np.clip(_db(np.maximum(seen, 5e-4 if pol == "VV" else 2e-4)), -45, 15))
         yield day, orbit, np.stack(image).astype(np.float32)

@@ -70,6 +70,8 @@ class Growth:
     """How far root-zone water allows photosynthesis, 0-1."""
     snow: np.ndarray
     """Share of the ground under snow, 0-1, (day,)."""
+    skin: np.ndarray
+    """How wet the very surface is, 0-1, (day,): rain fills it, a few warm days dry it."""
     frozen: np.ndarray
     """Ground frozen, (day,) bool."""
     leaf: np.ndarray
@@ -117,7 +119,7 @@ BASE_DEGC = np.array([0.0, 0.0, 7.0, 4.0, 2.0])
 
 def _course(crop: np.ndarray, stage: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Leaf area relative to its peak, and its green share, at a stage of development (1 = ripe)."""
-    wheat = 0.24 * smoothstep(stage, 0.05, 0.24) + 0.76 * smoothstep(stage, 0.36, 0.63)
+    wheat = 0.32 * smoothstep(stage, 0.05, 0.22) + 0.68 * smoothstep(stage, 0.27, 0.53)
     wheat_green = 1 - smoothstep(stage, 0.76, 0.95)
     maize = smoothstep(stage, 0.12, 0.52)
     maize_green = 1 - 0.85 * smoothstep(stage, 0.80, 1.04)
@@ -170,9 +172,9 @@ def grow(
             crop
         ]
         need[crop] = _normal_warmth(climate, start, when, BASE_DEGC[crop]) * (1 + 0.035 * draw[2])
-    need[CATCH] = 620 * (1 + 0.2 * draw[3])
+    need[CATCH] = 520 * (1 + 0.2 * draw[3])
     peak = np.array(
-        [np.zeros(units), 5.2 + 0.8 * draw[4], 4.4 + 0.7 * draw[4], 4.6 + 0.7 * draw[4], 2.6 + 0.8 * draw[5]]
+        [np.zeros(units), 5.2 + 0.8 * draw[4], 4.4 + 0.7 * draw[4], 4.6 + 0.7 * draw[4], 3.2 + 0.9 * draw[5]]
     )
     peak *= np.clip(0.45 + farming.grass_lai / 7.5, 0.5, 1)
     peak = np.maximum(peak, 0.3) * (np.arange(5) > 0)[:, None]
@@ -185,13 +187,13 @@ def grow(
 
     # --- grass: mown a number of times a year, or grazed, or (in town) kept short
     cuts = rng.integers(farming.cuts[0], farming.cuts[1] + 1, units)
-    grazed = (luck[8] < 0.35) | (cuts == 0)
+    grazed = (luck[8] < 0.25) | (cuts == 0)
     cut_gap = np.where(cuts > 0, 190 / np.maximum(cuts, 1), 999)
     cut_ready = 130 + draw[7] * 10  # first mowing about the first week of May
     grass_max = farming.grass_lai * np.exp(0.12 * draw[8]) * np.where(is_town, 0.55, 1)
     grass_cab = 40 * np.exp(0.12 * draw[9])
     trees_lai = np.where(needle, farming.needle_lai, farming.broad_lai) * np.exp(0.15 * draw[10])
-    bud_warmth = (150 + 40 * draw[11]) * np.clip(climate.tair_mean_degc / 10.8, 0.6, 1.3)
+    bud_warmth = (115 + 30 * draw[11]) * np.clip(climate.tair_mean_degc / 10.8, 0.6, 1.3)
     leaf_fall = 16 * draw[12] * 0.5
 
     f = _Fields(units)
@@ -204,12 +206,13 @@ def grow(
         np.full(units, 99.0),
         np.full(units, 0.15),
     )
-    warmth, chill, snow_mm, cold = 0.0, 0.0, 0.0, 0.0
+    warmth, chill, snow_mm, cold, skin = 0.0, 0.0, 0.0, 0.0, 0.5
     out = {
         name: np.zeros((units, days), dtype=np.float32)
         for name in ("lai", "green", "cab", "water", "litter", "rough_db", "moisture", "stress")
     }
-    snow_cover, frozen = np.zeros(days, dtype=np.float32), np.zeros(days, dtype=bool)
+    snow_cover, skins = np.zeros((2, days), dtype=np.float32)
+    frozen = np.zeros(days, dtype=bool)
     leaf, c4 = np.zeros((units, days), dtype=np.int8), np.zeros((units, days), dtype=bool)
 
     for day in range(days):
@@ -273,8 +276,8 @@ def grow(
         cab = cab * np.where((f.crop == WHEAT) & (stage < 0.35), 0.8, 1)
 
         # grass
-        ease = np.clip((t - 3) / 11, 0, 1) * np.clip(sun / 140, 0.1, 1) * stress
-        grass_lai += np.where(is_grass, 0.125 * ease * grass_lai * (1 - grass_lai / grass_max), 0)
+        ease = np.clip((t - 2) / 9, 0, 1) * np.clip(sun / 120, 0.1, 1) * stress
+        grass_lai += np.where(is_grass, 0.15 * ease * grass_lai * (1 - grass_lai / grass_max), 0)
         grass_lai -= np.where(is_grass, grass_lai * (0.004 + 0.012 * (1 - stress) + 0.006 * (t < 0)), 0)
         grass_lai = np.where(
             grazed & ~is_town & (grass_lai > 1.9), grass_lai - 0.05 * (grass_lai - 1.6), grass_lai
@@ -338,6 +341,7 @@ def grow(
         cold = 0.85 * cold + 0.15 * t
         soaked = rain - falling + melt + np.where(watered & (wet < 0.5) & is_field & (lai > 0.4), 6.0, 0)
         demand = max(0.0135 * (t + 17.8) * sun * 0.0864 / 2.45, 0)
+        skin = min(skin + (rain - falling + melt) / 4, 1) * np.exp(-demand / 3.0)
         shade = 1 - np.exp(-0.6 * lai * green)
         top_free = np.clip((top - RESIDUAL) / (FIELD_CAPACITY - RESIDUAL), 0, 1)
         bare = demand * (1 - shade) * np.clip(top_free * 1.3, 0, 1) ** 1.5
@@ -360,9 +364,10 @@ def grow(
         for name, value in row.items():
             out[name][:, day] = value
         snow_cover[day] = np.clip(snow_mm / 12, 0, 1)
+        skins[day] = skin
         frozen[day] = cold < -1.5
         leaf[:, day] = np.where(
             needle, NEEDLE_LEAF, np.where(broad | np.isin(f.crop, (BEET, CATCH)), BROAD_LEAF, GRASS_LEAF)
         )
         c4[:, day] = f.crop == MAIZE
-    return Growth(**out, snow=snow_cover, frozen=frozen, leaf=leaf, c4=c4)
+    return Growth(**out, snow=snow_cover, skin=skins, frozen=frozen, leaf=leaf, c4=c4)
