@@ -1,0 +1,139 @@
+"""The dashboard: one Explorer per session, wired from state, data and views; `panel serve app/dashboard.py`."""
+
+import sys
+from pathlib import Path
+
+import holoviews as hv
+import pandas as pd
+import panel as pn
+import xarray as xr
+
+from app.data import Data
+from app.opening import OPENINGS, Opening, Steps
+from app.state import State
+from app.views import messages
+from app.views.browser import Browser
+from app.views.header import Header
+from app.views.map import MapView
+from app.views.series import SeriesView
+from app.views.style import page_css, sheets
+from models.errors import InputError
+
+TITLE = "fluxlens"
+POLL_MS = 250
+_COLUMNS = """
+:host { display: grid !important; grid-template-columns: minmax(330px, 43fr) minmax(380px, 57fr); gap: 12px;
+  align-items: stretch; }
+@media (max-width: 780px) { :host { grid-template-columns: 1fr; } }
+"""
+_PAGE = ":host { min-height: 100vh; background: var(--bg); }"
+_BODY = ":host { padding: 12px 18px 18px; box-sizing: border-box; }"
+
+
+class Explorer:
+    """The dashboard's own object: ``.panel()`` in a notebook or a page, ``.selection`` and ``.series`` as data.
+
+    ``cat`` is an intake catalog; ``data`` shows a store directly, without a catalog.
+    """
+
+    def __init__(self, cat=None, entry: str = "", data: Data | None = None):
+        self.cat = cat
+        self.state = State(entry=entry)
+        self.data: Data | None = None
+        self.browser = Browser(width=0, height=0, margin=0)
+        self.header = Header(self.state, self._entries())
+        self._waiting = messages.waiting_pane()
+        self._welcome = messages.welcome(lambda: setattr(self.browser, "explained", True))
+        self._body = pn.Column(self._waiting, sizing_mode="stretch_width", margin=0)
+        self.map: MapView | None = None
+        self.charts: SeriesView | None = None
+        self._opening: Opening | None = None
+        self._poll = None
+        self._wire()
+        if data is not None:
+            self.show(data)
+
+    def _wire(self) -> None:
+        self.state.param.watch(lambda _: self.open(self.state.entry), "entry")
+        self.state.param.watch(lambda event: setattr(self.browser, "dark", event.new), "dark")
+        self.browser.param.watch(lambda event: setattr(self.state, "dark", event.new), "dark")
+        self.browser.param.watch(lambda event: setattr(self._welcome, "visible", not event.new), "returning")
+        self.browser.param.watch(lambda event: self.map and self.map.step(event.new - event.old), "steps")
+
+    def _entries(self) -> list[str]:
+        return []
+
+    # --- opening ---
+
+    def open(self, entry: str, steps: Steps | None = None) -> None:
+        """Opens a catalog entry without stopping the page."""
+        self._opening = OPENINGS.get(str(getattr(self.cat, "path", "")), entry, steps)
+        self._body[:] = [self._waiting]
+        if self._poll is None:
+            self._poll = pn.state.add_periodic_callback(self._look, period=POLL_MS)
+        self._look()
+
+    def _look(self) -> None:
+        """How far the opening is; shows the explorer when it is done."""
+        opening = self._opening
+        if not opening.ended:
+            self._waiting.object = messages.waiting(
+                "Preparing the demo", "A landscape, two years of satellite passes over it and their daily embeddings are "
+                "being made on this machine, once. The next start takes seconds.", opening.message, opening.fraction)
+            return
+        self._poll.stop()
+        self._poll = None
+        if opening.error:
+            self.state.message = opening.error
+        else:
+            self.show(opening.data)
+
+    def show(self, data: Data) -> None:
+        """Puts a store on screen, its first pixel chosen, in the middle of its season."""
+        self.data = data
+        state = self.state
+        state.param.update(day=data.days[len(data.days) // 2].date(), pins=[data.start], feature=0, message="",
+                           layer=state.layer if state.layer in data.layers else data.layers[0])
+        self.map = MapView(state, data)
+        self.charts = SeriesView(state, data)
+        self.map.plot.tap.add_subscriber(self.tap)
+        self.header.show(data)
+        columns = pn.Column(self.map.view, self.charts.view, sizing_mode="stretch_width", margin=0,
+                            stylesheets=[_COLUMNS])
+        self._body[:] = [columns]
+
+    # --- what a visitor does ---
+
+    def tap(self, x: float | None, y: float | None) -> None:
+        """Chooses the pixel at a place in metres; outside the scene a message says so."""
+        if x is None or y is None:
+            return
+        try:
+            self.state.pin(*self.data.locate(x, y))
+        except InputError as error:
+            self.state.message = str(error)
+
+    # --- what a notebook reads ---
+
+    @property
+    def selection(self) -> xr.Dataset:
+        """The current pixel, all days: embedding, sigma, days from observation."""
+        return self.data.store.series(*self.state.pixel)
+
+    @property
+    def series(self) -> pd.DataFrame:
+        """The current pixel's charts as a daily table."""
+        return self.data.pixel(*self.state.pixel).drop_dims(["acquisition", "component"], errors="ignore").to_dataframe()
+
+    def panel(self) -> pn.Column:
+        """The whole screen."""
+        body = pn.Column(messages.message(self.state), self._welcome, self._body, sizing_mode="stretch_width",
+                         margin=0, stylesheets=sheets(_BODY))
+        return pn.Column(self.header.view, body, self.browser, sizing_mode="stretch_width", margin=0,
+                         stylesheets=[_PAGE])
+
+
+def setup() -> None:
+    """What Panel and HoloViews need once per session; nothing is fetched from other hosts."""
+    pn.extension(raw_css=[page_css()], notifications=False)
+    hv.extension("bokeh", logo=False)

@@ -1,0 +1,67 @@
+"""Catalog entries opened off the main thread, once per process, told step by step to every session that waits."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from app.data import Data
+from models.errors import InputError
+
+Steps = Callable[[str], Iterator]
+"""Of an entry's name: yields (message, fraction 0-1) and finally the Data."""
+
+
+@dataclass
+class Opening:
+    """How far one entry is; ``data`` or ``error`` is set when it has ended."""
+
+    entry: str
+    message: str = "Looking at the catalog"
+    fraction: float = 0.0
+    error: str = ""
+    data: Data | None = None
+    _thread: threading.Thread | None = field(default=None, repr=False)
+
+    @property
+    def ended(self) -> bool:
+        return self.data is not None or bool(self.error)
+
+    def follow(self, steps: Iterator) -> None:
+        """Takes every step; an error becomes a sentence, never a dead page."""
+        try:
+            for step in steps:
+                if isinstance(step, Data):
+                    self.message, self.fraction = "Reading the season's colours", 0.98
+                    step.warm()
+                    self.data = step
+                else:
+                    self.message, self.fraction = step
+        except InputError as error:
+            self.error = str(error)
+        except Exception as error:  # whatever a file or a driver does, the page must say it and live
+            self.error = f"Got {type(error).__name__} while opening {self.entry!r} ({error}); choose another entry."
+        if not self.ended:
+            self.error = f"Got nothing from {self.entry!r}, need a store of embeddings; choose another entry."
+
+
+class Openings:
+    """All openings of this process; a failed one is tried again when asked for again."""
+
+    def __init__(self):
+        self._known: dict[tuple[str, str], Opening] = {}
+        self._lock = threading.Lock()
+
+    def get(self, catalog: str, entry: str, steps: Steps) -> Opening:
+        """The opening of an entry, begun if nobody has."""
+        with self._lock:
+            known = self._known.get((catalog, entry))
+            if known is None or known.error:
+                known = Opening(entry)
+                known._thread = threading.Thread(target=known.follow, args=(steps(entry),), daemon=True,
+                                                 name=f"open {entry}")
+                self._known[catalog, entry] = known
+                known._thread.start()
+            return known
+
+
+OPENINGS = Openings()

@@ -1,0 +1,176 @@
+"""The map as HoloViews elements: aggregated to the screen once, coloured after, marked on top."""
+
+from collections.abc import Callable
+
+import colorcet
+import holoviews as hv
+import numpy as np
+import param
+from bokeh.models import CustomJSHover, HoverTool, ScaleBar
+from holoviews.operation.datashader import rasterize
+
+from app.data import Look, Picture
+from embeddings.geometry import Grid
+
+ACCENT = "#0b7a75"
+HALO = "#ffffff"
+TOWER = "#d55e00"
+FADED = 90
+"""Opacity (of 255) of pixels seen but masked; nothing known is fully transparent."""
+
+
+def image(picture: Picture, grid: Grid) -> hv.Image:
+    """The picture's values as an element in metres, one value dimension per plane (and one for the mask)."""
+    left, bottom, right, top = grid.extent
+    planes = [np.ascontiguousarray(picture.values[..., i]) for i in range(picture.values.shape[-1])]
+    names = list(picture.look.planes)
+    if picture.faded is not None:
+        planes.append(picture.faded.astype("float32"))
+        names.append("masked")
+    return hv.Image((grid.x, grid.y, *planes), ["x", "y"], names, bounds=(left, bottom, right, top))
+
+
+def paint(element: hv.Image, look: Look) -> hv.RGB:
+    """Colours an aggregated element with the layer's one stretch; fully transparent where nothing is known."""
+    names = look.planes
+    planes = np.stack([element.dimension_values(name, flat=False) for name in names], axis=-1)
+    low, high = np.asarray(look.low), np.asarray(look.high)
+    share = ((planes - low) / (high - low)).clip(0, 1)
+    known = np.isfinite(share).all(-1)
+    level = (np.nan_to_num(share) * 255).round().astype("uint8")
+    colour = level if look.palette is None else swatches(look.palette)[level[..., 0]]
+    alpha = np.where(known, 255, 0).astype("uint8")
+    if "masked" in {dim.name for dim in element.vdims}:
+        alpha[(element.dimension_values("masked", flat=False) > 0.5) & known] = FADED
+    left, bottom, right, top = element.bounds.lbrt()
+    # dimension_values runs south to north; an element made of arrays without coordinates runs north to south.
+    rgba = np.dstack([colour, alpha])[::-1]
+    return hv.RGB(rgba, ["x", "y"], vdims=list(hv.RGB.vdims) + [hv.Dimension("A", range=(0, 1))],
+                  bounds=(left, bottom, right, top))
+
+
+def swatches(palette: str) -> np.ndarray:
+    """(256, 3) uint8 of a colorcet palette."""
+    colours = colorcet.palette[palette]
+    return np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in colours], dtype="uint8")
+
+
+def gradient(palette: str, stops: int = 16) -> str:
+    """The palette as a CSS gradient, for the colour bar."""
+    colours = colorcet.palette[palette]
+    picks = np.linspace(0, len(colours) - 1, stops).round().astype(int)
+    return f"linear-gradient(90deg, {', '.join(colours[i] for i in picks)})"
+
+
+def lonlat_terms(grid: Grid) -> tuple[list[float], list[float], tuple[float, float, float, float]]:
+    """A quadratic in x and y for longitude and latitude: the browser's hover needs no projection library.
+
+    Coefficients of 1, u, v, u2, uv, v2 with u, v the place scaled to -1..1 over the extent (centre and half sides
+    last); within centimetres over 10 km.
+    """
+    left, bottom, right, top = grid.extent
+    cx, cy, hx, hy = (left + right) / 2, (bottom + top) / 2, (right - left) / 2, (top - bottom) / 2
+    u, v = (axis.ravel() for axis in np.meshgrid(np.linspace(-1, 1, 7), np.linspace(-1, 1, 7)))
+    design = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
+    lon, lat = grid.lonlat(cx + u * hx, cy + v * hy)
+    terms = [np.linalg.lstsq(design, np.asarray(values), rcond=None)[0].tolist() for values in (lon, lat)]
+    return terms[0], terms[1], (cx, cy, hx, hy)
+
+
+def _lonlat_hover(grid: Grid) -> CustomJSHover:
+    lon, lat, place = lonlat_terms(grid)
+    return CustomJSHover(args={"lon": lon, "lat": lat, "place": list(place)}, code="""
+        const u = (special_vars.x - place[0]) / place[2], v = (special_vars.y - place[1]) / place[3];
+        const at = (c) => c[0] + c[1]*u + c[2]*v + c[3]*u*u + c[4]*u*v + c[5]*v*v;
+        return at(lat).toFixed(5) + "° N, " + at(lon).toFixed(5) + "° E";
+    """)
+
+
+class MapPlot:
+    """The map of one store: DynamicMap -> rasterize -> paint -> opts, with the tapped pixel and the tower on top.
+
+    ``answer(layer, day, feature)`` gives a Picture; ``state`` tells which. A new stretch or palette repaints
+    what was aggregated; a new pixel moves the ring only.
+    """
+
+    def __init__(self, state: param.Parameterized, grid: Grid, answer: Callable[..., Picture],
+                 tower_xy: tuple[float, float] | None = None):
+        self.state, self.grid, self.answer, self.tower_xy = state, grid, answer, tower_xy
+        self.look: Look | None = None
+        self._aggregated: hv.Image | None = None
+        chosen = hv.streams.Params(state, ["layer", "day", "feature"])
+        raster = rasterize(hv.DynamicMap(self._image, streams=[chosen]), aggregator="mean", expand=False,
+                           interpolation="nearest", precompute=True)
+        self.raster = raster.apply(self._paint).apply.opts(hooks=[self._dress])
+        self.tap = hv.streams.Tap(source=self.raster, x=None, y=None)
+        self.ring = hv.DynamicMap(self._ring, streams=[hv.streams.Params(state, ["pins"])])
+
+    def _image(self, layer: str, day, feature: int) -> hv.Image:
+        picture = self.answer(layer, day, feature)
+        self.look = picture.look
+        return image(picture, self.grid)
+
+    def _paint(self, element: hv.Image) -> hv.RGB:
+        self._aggregated = element
+        return paint(element, self.look)
+
+    def _ring(self, pins: list) -> hv.Overlay:
+        places = [(float(self.grid.x[col]), float(self.grid.y[row])) for row, col in pins]
+        halo = hv.Points(places, label="halo").opts(
+            color=None, fill_alpha=0, line_color=HALO, line_width=5, size=15, marker="circle")
+        ring = hv.Points(places, label="ring").opts(
+            color=None, fill_alpha=0, line_color=ACCENT, line_width=2.5, size=15, marker="circle")
+        return halo * ring
+
+    def _tower(self) -> hv.Points:
+        places = [self.tower_xy] if self.tower_xy else []
+        return hv.Points(places, label="tower").opts(
+            marker="triangle", size=13, color=TOWER, line_color=HALO, line_width=1.5)
+
+    def _dress(self, plot, element) -> None:
+        """Hover with value and place; the values ride along with the colours."""
+        source, figure = plot.handles["source"], plot.state
+        values = self._aggregated
+        if values is not None and "image" in source.data:
+            shape = source.data["image"][0].shape
+            for slot in range(3):
+                names = self.look.planes
+                plane = values.dimension_values(names[slot], flat=False) if slot < len(names) else None
+                fits = plane is not None and plane.shape == shape
+                source.data[f"v{slot}"] = [plane.astype("float32") if fits else np.zeros(shape, "float32")]
+        hover = next((tool for tool in figure.tools if tool.tags == ["map"]), None)
+        if hover is None:
+            hover = HoverTool(tags=["map"], renderers=[plot.handles["glyph_renderer"]], attachment="above",
+                              formatters={"$x": _lonlat_hover(self.grid)})
+            figure.add_tools(hover)
+        unit = f" {self.look.unit}" if self.look.unit else ""
+        rows = [(name, f"@v{slot}{{0.000}}{unit if len(self.look.planes) == 1 else ''}")
+                for slot, name in enumerate(self.look.planes)]
+        tips = [*rows, ("at", "$x{custom}")]
+        if hover.tooltips != tips:
+            hover.tooltips = tips
+
+    def _frame(self, plot, element) -> None:
+        """A quiet frame: the picture is the chart, its edges are the scene's."""
+        figure = plot.state
+        figure.min_border = 0
+        figure.outline_line_color = None
+        figure.toolbar.logo = None
+        figure.background_fill_alpha = 0
+        figure.border_fill_alpha = 0
+        for bar in figure.select({"type": ScaleBar}):
+            bar.update(background_fill_alpha=0.75, border_line_color=None, label_text_font="Inter, Helvetica, Arial",
+                       label_text_font_size="11px", bar_line_width=2, margin=10, padding=6)
+
+    @property
+    def element(self) -> hv.Overlay:
+        """What a pane shows."""
+        left, bottom, right, top = self.grid.extent
+        whole = self.raster * hv.DynamicMap(self._tower) * self.ring
+        return whole.opts(
+            hv.opts.RGB(scalebar=True, scalebar_unit=("m", "m"), scalebar_location="bottom_right"),
+            hv.opts.Overlay(
+                xlim=(left, right), ylim=(bottom, top), responsive=True, xaxis=None, yaxis=None, show_legend=False,
+                default_tools=["pan", "wheel_zoom", "reset"], active_tools=["pan", "wheel_zoom"], toolbar=None,
+                hooks=[self._frame], bgcolor=None, padding=0),
+        )

@@ -1,0 +1,54 @@
+"""The line on top: which scene, whether it is simulated, light or dark."""
+
+from html import escape
+
+import panel as pn
+
+from app.state import State
+from app.views.style import sheets
+
+_BAR = """
+:host { display: flex !important; align-items: center; gap: 14px; padding: 8px 18px; background: var(--card);
+  border-bottom: 1px solid var(--line); box-sizing: border-box; min-height: 48px; flex-wrap: wrap; }
+"""
+_TEXT = """
+.mark { font: 650 17px/1 var(--font); letter-spacing: -.02em; color: var(--ink); }
+.mark i { color: var(--accent); font-style: normal; }
+.scene { display: flex; align-items: center; gap: 10px; flex-wrap: wrap; color: var(--muted); }
+.scene b { color: var(--ink); font-weight: 600; }
+.badge { background: var(--warn-bg); color: var(--warn); border: 1px solid var(--warn-line); border-radius: 4px;
+  padding: 2px 7px; font: 650 11px/1.4 var(--font); letter-spacing: .04em; text-transform: uppercase; }
+"""
+
+
+def scene_line(data) -> str:
+    """Title, period, model; the badge where numbers are simulated."""
+    badge = '<span class="badge" title="These numbers were made by a simulator, not measured.">Simulated</span>'
+    period = f"{data.first:%Y-%m-%d} to {data.last:%Y-%m-%d}"
+    size = f"{data.grid.nx} × {data.grid.ny} px of {data.grid.size_m:g} m"
+    model = f" · model {escape(str(data.attrs['model']))}" if data.attrs.get("model") else ""
+    return (f'<div class="scene"><b>{escape(data.title)}</b>{badge if data.simulated else ""}'
+            f"<span>{period} · {size}{model}</span></div>")
+
+
+class Header:
+    """Wordmark, scene, badge, choice of entry, theme."""
+
+    def __init__(self, state: State, entries: list[str]):
+        mark = pn.pane.HTML('<span class="mark">flux<i>lens</i></span>', margin=0, stylesheets=sheets(_TEXT))
+        self._scene = pn.pane.HTML("", margin=0, stylesheets=sheets(_TEXT, ":host { flex: 1 1 260px; }"))
+        options = list(dict.fromkeys([*entries, *([state.entry] if state.entry else [])]))
+        self.entry = pn.widgets.Select(
+            options=options, value=state.entry or None, width=200, margin=0, visible=len(options) > 1,
+            stylesheets=sheets())
+        self.theme = pn.widgets.Button(label="Dark", width=58, margin=0, stylesheets=sheets())
+        self.view = pn.Row(mark, self._scene, self.entry, self.theme, sizing_mode="stretch_width", margin=0,
+                           stylesheets=sheets(_BAR))
+        self.entry.param.watch(lambda event: setattr(state, "entry", event.new), "value")
+        self.theme.on_click(lambda _: setattr(state, "dark", not state.dark))
+        state.param.watch(lambda event: setattr(self.entry, "value", event.new), "entry")
+        state.param.watch(lambda event: setattr(self.theme, "label", "Light" if event.new else "Dark"), "dark")
+
+    def show(self, data) -> None:
+        """Names the scene on screen."""
+        self._scene.object = scene_line(data) if data is not None else ""

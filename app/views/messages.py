@@ -1,0 +1,78 @@
+"""One sentence when something is wrong, three when all is new, and steps while data are being made."""
+
+from html import escape
+
+import panel as pn
+
+from app.state import State
+from app.views.style import sheets
+
+WELCOME = (
+    "<b>Every day, every 10 m pixel.</b> fluxlens fuses Sentinel-1 and Sentinel-2 into a daily embedding, and reads "
+    "gross primary production (GPP) from it. Tap the map for a pixel's season; move the day with the slider, the "
+    "← → keys, or a tap in a chart. Filled dots are what a satellite saw clearly, shaded stretches are what the "
+    "model had to bridge."
+)
+_BANNER = """
+:host { display: block; }
+.banner { display: flex; gap: 10px; align-items: baseline; padding: 9px 14px; border-radius: 8px; line-height: 1.5;
+  font-size: 13px; }
+.warn { background: var(--warn-bg); color: var(--warn); border: 1px solid var(--warn-line); }
+.hello { background: var(--accent-weak); color: var(--ink); }
+"""
+_WAIT = """
+.wait { max-width: 560px; margin: 16vh auto 0; padding: 0 24px; text-align: left; }
+h2 { font: 600 20px/1.3 var(--font); margin: 0 0 6px; }
+p { color: var(--muted); line-height: 1.55; margin: 0 0 22px; font-size: 14px; }
+.track { height: 6px; border-radius: 3px; background: var(--line); overflow: hidden; }
+.bar { height: 100%; border-radius: 3px; background: var(--accent); transition: width .4s; }
+.step { display: flex; justify-content: space-between; margin-top: 10px; font-size: 13px; color: var(--ink);
+  font-variant-numeric: tabular-nums; }
+"""
+
+
+def message(state: State) -> pn.pane.HTML:
+    """The state's message in a banner; absent while there is none."""
+    pane = pn.pane.HTML("", visible=False, sizing_mode="stretch_width", margin=(0, 0, 10, 0),
+                        stylesheets=sheets(_BANNER))
+
+    def update(*_) -> None:
+        pane.param.update(
+            object=f'<div class="banner warn" role="alert"><span>{escape(state.message)}</span></div>',
+            visible=bool(state.message))
+
+    state.param.watch(update, "message")
+    update()
+    return pane
+
+
+def welcome(on_close) -> pn.Row:
+    """Three sentences for a first visit."""
+    text = pn.pane.HTML(f'<div class="banner hello"><span>{WELCOME}</span></div>', sizing_mode="stretch_width",
+                        margin=0, stylesheets=sheets(_BANNER))
+    close = pn.widgets.Button(label="Got it", margin=(0, 12, 0, 4), align="center", stylesheets=sheets())
+    row = pn.Row(text, close, sizing_mode="stretch_width", margin=(0, 0, 10, 0), stylesheets=sheets(
+        ":host { background: var(--accent-weak); border-radius: 8px; }"))
+
+    def gone(_) -> None:
+        row.visible = False
+        on_close()
+
+    close.on_click(gone)
+    return row
+
+
+def waiting(title: str, text: str, step: str, fraction: float) -> str:
+    """The page while data are being made."""
+    percent = round(100 * min(max(fraction, 0.0), 1.0))
+    return (
+        f'<div class="wait"><h2>{escape(title)}</h2><p>{escape(text)}</p>'
+        f'<div class="track" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100">'
+        f'<div class="bar" style="width:{max(percent, 2)}%"></div></div>'
+        f'<div class="step"><span>{escape(step)}</span><span>{percent} %</span></div></div>'
+    )
+
+
+def waiting_pane() -> pn.pane.HTML:
+    """Holds ``waiting``."""
+    return pn.pane.HTML("", sizing_mode="stretch_width", min_height=420, margin=0, stylesheets=sheets(_WAIT))
