@@ -179,7 +179,7 @@ def make(rng: np.random.Generator, size_px: int, plan: Plan) -> Land:
     spread = np.array([0.16, 0.16, 0.13, 0.10, 0.12, 0.20, 0.0])[cover]
     clumpy = np.array([0.10, 0.10, 0.05, 0.03, 0.035, 0.15, 0.0])[cover]
     vigour = np.clip(1 + spread * rough + clumpy * grain, 0.25, 1.7)
-    lag = np.clip(2.0 + 2.0 * Waves.draw(rng, 40, 400).at(x, y) - 1.2 * rough, 0, 9)
+    lag = np.clip(3.0 + 2.6 * Waves.draw(rng, 40, 400).at(x, y) - 1.5 * rough, 0, 11)
     soil = 1 + 0.13 * Waves.draw(rng, 60, 1200).at(x, y) + 0.025 * grain
     return Land(
         unit=unit,

@@ -79,7 +79,7 @@ def sky(rng: np.random.Generator, cover: float, x: np.ndarray, y: np.ndarray, su
     broad = Waves.draw(rng, 2500, 14000, 0.6, 16)
     fine = Waves.draw(rng, 45, 2500, 0.62, 96)
     patchy = rng.uniform(0.35, 0.75)
-    level = np.clip(1.9 - 3.8 * cover, -2.6, 2.6)
+    level = np.clip(2.1 - 3.8 * cover, -2.6, 2.6)
     rise = rng.uniform(4, 16)  # optical thickness gained per unit above the level: sharp cumulus or soft veil
 
     def thickness(dx: float, dy: float) -> np.ndarray:
@@ -133,7 +133,7 @@ def observe(rng: np.random.Generator, surface: np.ndarray, air: Sky, snow: float
     doi:10.3390/rs10020352); sensor noise from the mission's signal-to-noise requirement (> 100 to 170).
     """
     bands = surface.shape[-1]
-    image = _blur(surface, *(0.22 * rng.standard_normal(2)), 0.55)
+    image = _blur(surface, *(0.28 * rng.standard_normal(2)), 0.55)
     thick, shadow = air.thick[..., None], air.shadow[..., None]
     image = image * (1 - shadow * (1 - SKYLIGHT))
     albedo = 0.15 * thick / (2 + 0.15 * thick) * 1.55
@@ -147,8 +147,8 @@ def observe(rng: np.random.Generator, surface: np.ndarray, air: Sky, snow: float
     image = image * (1 - 1.2 * hazy) + hazy
 
     aerosol = 0.0065 * rng.standard_normal() * HAZE_SLOPE
-    gain = 1 + 0.034 * rng.standard_normal() + 0.020 * rng.standard_normal() * np.linspace(-1, 1, bands)
-    gain = gain + 0.010 * rng.standard_normal(bands)
+    gain = 1 + 0.042 * rng.standard_normal() + 0.030 * rng.standard_normal() * np.linspace(-1, 1, bands)
+    gain = gain + 0.012 * rng.standard_normal(bands)
     image = image * gain + aerosol + 0.0015 * rng.standard_normal(bands)
     native = np.where([b.native_m == 10 for b in BANDS.values()], 1.0, 1.6)
     image = image + (0.0016 + 0.008 * image) * native * rng.standard_normal(image.shape)
@@ -175,9 +175,9 @@ def _scl_clear(
 
     thick, shadow, haze = at_20m(air.thick), at_20m(air.shadow), at_20m(air.haze)
     wobble = rng.standard_normal(thick.shape)
-    sees_cloud = np.exp(rng.normal(-0.6, 0.6)) / skill
+    sees_cloud = np.exp(rng.normal(-0.5, 0.6)) / skill
     seen = thick + 18 * haze * (rng.random() < 0.5) > sees_cloud * (1 + 0.15 * wobble)
-    sees_shadow = rng.choice([0.15, 0.28, 0.5, 1.2], p=[0.4, 0.3, 0.2, 0.1]) / skill
+    sees_shadow = rng.choice([0.2, 0.38, 0.6, 1.2], p=[0.4, 0.3, 0.2, 0.1]) / skill
     seen |= shadow > sees_shadow * (1 + 0.1 * wobble)
     if rng.random() < 0.35:  # a buffer, some dates
         grown = seen.copy()
@@ -196,6 +196,14 @@ def _scl_clear(
     return ~bad.repeat(2, axis=0).repeat(2, axis=1)
 
 
+def _shimmer(rng: np.random.Generator, pixels: Pixels, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(pixel, 1) what sun, rows, wind and dew change from pass to pass, field by field: a few percent (Roy et al. 2017)."""
+    unit = pixels.land.unit.ravel()
+    fields = 0.025 * rng.standard_normal(unit.max() + 1)[unit]
+    patches = 0.012 * Waves.draw(rng, 60, 600, n=24).at(x, y).ravel()
+    return np.exp(fields + patches).astype(np.float32)[:, None]
+
+
 def acquire(
     rng: np.random.Generator, pixels: Pixels, weather: Weather, first: int, days: int, orbits: Orbits
 ):
@@ -206,8 +214,9 @@ def acquire(
     for p in passes(rng, days, orbits):
         day = first + p.day
         local = np.random.default_rng(rng.integers(2**63))
-        sun_deg = sun_zenith_deg(weather.lat, weather.days[day].dayofyear, OVERPASS_H)
+        sun_deg = sun_zenith_deg(weather.lat, weather.days[day].day_of_year, OVERPASS_H)
         surface = pixels.reflectance(day, sun_deg, p.hot, np.exp(0.25 * local.standard_normal()))
+        surface = surface * _shimmer(local, pixels, x, y)
         daily = np.clip(weather.cloud[day], 0.01, 0.99)
         moment = 1 / (
             1 + np.exp(-(np.log(daily / (1 - daily)) * 0.9 + 0.5 * local.standard_normal() + orbits.cloudier))

@@ -41,8 +41,8 @@ class Tracks:
 
 
 POLARISATIONS = ("VV", "VH")
-SOIL = {"VV": Soil(-16.2, 21.5), "VH": Soil(-25.0, 18.0)}
-ERECT = {"VV": Cloud(0.020, 0.16), "VH": Cloud(0.0065, 0.09)}
+SOIL = {"VV": Soil(-17.0, 24.0), "VH": Soil(-25.0, 18.0)}
+ERECT = {"VV": Cloud(0.018, 0.19), "VH": Cloud(0.0065, 0.09)}
 """Stems and blades stand along VV: it is weakened, as over wheat in May."""
 LEAFY = {"VV": Cloud(0.048, 0.14), "VH": Cloud(0.0145, 0.12)}
 FOREST_DB = {BROAD: (-8.9, -14.3), NEEDLE: (-9.6, -14.6)}

@@ -244,7 +244,7 @@ def _truth(
     unit = land.unit.ravel()
     for day in range(days):
         at = first + day
-        sun_deg = min(weather.sun_zenith_deg(met.lat, met.days[at].dayofyear, optics.OVERPASS_H), 72)
+        sun_deg = min(weather.sun_zenith_deg(met.lat, met.days[at].day_of_year, optics.OVERPASS_H), 72)
         fapar = pixels.fapar(pixels.light(at, sun_deg, 0.5), at) * (1 - 0.7 * growth.snow[at])
         lue = np.where(growth.c4[unit, at], c4[at], c3[at])
         worn = 0.55 + 0.45 * np.clip(growth.cab[unit, at] / 40, 0.2, 1)  # pale leaves work less

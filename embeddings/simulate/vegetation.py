@@ -28,7 +28,7 @@ class Farming:
     summer_sown: float = 122
     maize_ripe: float = 288
     beet_ripe: float = 312
-    catch_share: float = 0.55
+    catch_share: float = 0.7
     irrigated: float = 0.0
     """Share of the summer crops that are watered."""
     cuts: tuple[int, int] = (2, 5)
@@ -181,7 +181,7 @@ def grow(
     till_after = np.where(luck[1] < 0.35, luck[2] * 12, 12 + luck[2] * 70)
     wants_catch = luck[3] < farming.catch_share
     catch_killed = 330 + luck[4] * 110
-    weeds = np.where(luck[5] < 0.5, 0.2, 1.0) * luck[6]
+    weeds = np.where(luck[5] < 0.35, 0.3, 0.5 + 1.1 * luck[6])
     watered = luck[7] < farming.irrigated
     crop_cab = np.array([30, 48, 50, 45, 38])[:, None] * np.exp(0.12 * draw[6])
 
@@ -197,7 +197,9 @@ def grow(
     leaf_fall = 16 * draw[12] * 0.5
 
     f = _Fields(units)
-    root_mm = np.where(broad | needle, 230, np.where(is_field, 170, 130)) * np.exp(0.15 * draw[13])
+    root_mm = np.where(
+        broad | needle, 420 if farming.evergreen_broad else 300, np.where(is_field, 220, 180)
+    ) * np.exp(0.15 * draw[13])
     store, top = root_mm * 0.8, np.full(units, 0.3)
     grass_lai, litter = np.full(units, 1.2), np.full(units, 0.2)
     rough, vigour, last_cut, thatch = (
@@ -256,7 +258,7 @@ def grow(
 
         # how well the plants drink
         wet = np.clip(store / root_mm, 0, 1)
-        stress = np.clip(wet / 0.45, 0, 1)
+        stress = np.clip(wet / 0.4, 0, 1)
         stress = np.where(watered & is_field, np.maximum(stress, 0.85), stress)
         vigour += (np.clip(0.25 + 0.75 * stress, 0, 1) - vigour) / 18
 
@@ -265,8 +267,8 @@ def grow(
         fresh = (f.crop == FALLOW) & is_field
         ages = (
             np.clip((f.since - 6) / 35, 0, 1)
-            * np.where(f.since < till_after, 1, 0.35)
-            * np.where(phase > 60, 1, 0.6)
+            * np.where(f.since < till_after, 1, 0.45)
+            * np.where(phase > 60, 1, 0.8)
         )
         lai = np.where(fresh, weeds * ages * stress, lai)
         green = np.where(f.crop == WHEAT, np.minimum(green, np.clip(vigour * 1.4 - 0.1, 0, 1)), green)

@@ -111,19 +111,20 @@ def make(rng: np.random.Generator, climate: Climate, lat: float, days: pd.Dateti
     Cloud wanders with the passing of systems (memory about three days); dark days are the rainy ones; clear days are
     warm in summer and cold in winter.
     """
-    n, doy = len(days), days.dayofyear.to_numpy().astype(float)
+    n, doy = len(days), days.day_of_year.to_numpy().astype(float)
     top, length = _sky(lat, doy)
     phase = (doy + (10 if lat >= 0 else 193)) % 365.25
     winter = np.cos(2 * np.pi * phase / 365.25)
     mean = np.clip(climate.cloud_mean + climate.cloud_season * winter, 0.05, 0.95)
     slow = 0.85 * wander(rng, n, 2.2) + 0.53 * wander(rng, n, 14)
     cloud = 1 / (1 + np.exp(-(np.log(mean / (1 - mean)) * 1.3 + 1.9 * slow)))
-    clearness = 0.76 * (1 - 0.78 * cloud**1.7) * np.exp(0.05 * rng.standard_normal(n))
+    clearness = 0.74 * (1 - 0.80 * cloud**1.5) * np.exp(0.05 * rng.standard_normal(n))
     sw_in = top * np.clip(clearness, 0.05, 0.8)
 
-    warm_year = 0.7 * rng.standard_normal()
+    warm_year = 0.6 * rng.standard_normal()
     season = -climate.tair_swing_k * np.cos(2 * np.pi * (phase - 28) / 365.25)
-    anomaly = climate.tair_spread_k * (0.8 * wander(rng, n, 5) + 0.6 * wander(rng, n, 25))
+    anomaly = climate.tair_spread_k * (0.85 * wander(rng, n, 5) + 0.5 * wander(rng, n, 20))
+    anomaly -= anomaly.mean()
     clear_effect = -(cloud - mean) * np.where(winter > 0, -1, 1) * np.abs(winter) * 5
     tair = climate.tair_mean_degc + warm_year + season + anomaly + clear_effect
 
@@ -136,7 +137,9 @@ def make(rng: np.random.Generator, climate: Climate, lat: float, days: pd.Dateti
     vpd = saturation_hpa(tair) * (1 - humidity) * day_warmer
 
     wet = rng.random(n) < np.clip(1.25 * cloud**2.2, 0, 0.95)
-    amount = rng.gamma(0.75, 1.0, n) * cloud**1.5 * wet
+    amount = (
+        rng.gamma(0.75, 1.0, n) * cloud**1.5 * wet * (1 - 0.35 * winter)
+    )  # summer rain falls in heavier showers
     rainy = np.clip((climate.cloud_season < 0) * (1 - winter) ** 2 + (climate.cloud_season >= 0), 0, 4)
     amount *= rainy
     precip = (
