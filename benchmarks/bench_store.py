@@ -1,4 +1,4 @@
-"""How fast a stored cube answers: one pixel's year and one day's map, beside bare Zarr reads of the same chunks."""
+"""How fast a stored cube answers a pixel's year and a day's map, beside bare reads of the same chunks."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from embeddings.cache import finish
 from embeddings.geometry import Grid
 from embeddings.quantise import SIGMA_ENCODING, decode_sigma, encode_sigma
 from models.errors import InputError
@@ -61,6 +62,18 @@ def write(
     blocks gather in a scratch file until a map tile is full. An existing store is only replaced with
     ``overwrite``, by one commit on top, so that its earlier snapshots can still be opened.
     """
+    return finish(write_steps(path, template, blocks, scene, message, overwrite))
+
+
+def write_steps(
+    path: str | Path,
+    template: xr.Dataset,
+    blocks: Iterable[Any],
+    scene: xr.DataTree | None = None,
+    message: str = "",
+    overwrite: bool = False,
+) -> Generator[Any, None, str]:
+    """As ``write``, yielding each block once it is taken; closing the generator leaves nothing behind."""
     path = Path(path).resolve()
     message = message or f"write {template.attrs.get('title', 'embeddings')}"
     if path.exists() and not overwrite:
@@ -77,9 +90,11 @@ def write(
     beside.mkdir()
     try:
         if path.exists():
-            return _commit(_open_repository(path), template, blocks, scene, message, scratch=beside)
+            return (
+                yield from _commit(_open_repository(path), template, blocks, scene, message, scratch=beside)
+            )
         repository = _icechunk().Repository.create(_storage(beside / "store"))
-        snapshot = _commit(repository, template, blocks, scene, message, scratch=beside)
+        snapshot = yield from _commit(repository, template, blocks, scene, message, scratch=beside)
         try:
             os.replace(beside / "store", path)
         except OSError as error:
@@ -186,13 +201,12 @@ class Store:
 
     def scene(self) -> xr.DataTree | None:
         """The scene the cube was made from, lazily; None where the store carries none."""
-        names = self._scene_nodes
-        if not names:
-            return None
         with self._reading():
-            nodes = {f"/{name}": self._open_node(f"scene/{name}") for name in names}
-            nodes["/"] = xr.Dataset(attrs=self._open_group("scene").attrs.asdict())
-        return xr.DataTree.from_dict(nodes)
+            if "scene" not in self._open_group(""):
+                return None
+        from embeddings.readers import zarr as scenes
+
+        return scenes.open(self._zarr, group="scene")
 
     def log(self) -> list[Snapshot]:
         """Commits of the store, newest first, up to the first that holds a cube."""
@@ -238,12 +252,6 @@ class Store:
             name: {key: value for key, value in array.attrs.items() if key not in hidden}
             for name, array in self._arrays["maps"].items()
         }
-
-    @cached_property
-    def _scene_nodes(self) -> list[str]:
-        with self._reading():
-            root = self._open_group("")
-            return sorted(root["scene"].group_keys()) if "scene" in root else []
 
     def _read(self, layout: str, key: tuple[Any, Any, Any]) -> xr.Dataset:
         coords = self._coords.isel(dict(zip(("time", "y", "x"), key, strict=True)))
@@ -297,10 +305,6 @@ class Store:
 
         return zarr.open_group(self._zarr, path=group, mode="r", zarr_format=3)
 
-    def _open_node(self, group: str) -> xr.Dataset:
-        node = xr.open_zarr(self._zarr, group=group, consolidated=False, chunks={}, decode_coords="all")
-        return _plain_text(node)
-
     def _check(self) -> None:
         """Everything that can be told at once is told at opening, not at the first click."""
         missing = {"embedding", "sigma"} - set(self._arrays["maps"]) & set(self._arrays["series"])
@@ -336,7 +340,7 @@ def _commit(
     scene: xr.DataTree | None,
     message: str,
     scratch: Path,
-) -> str:
+) -> Generator[Any, None, str]:
     """Everything in one transaction: until the commit nobody sees any of it."""
     import zarr
 
@@ -346,10 +350,13 @@ def _commit(
         del root[name]
     arrays = {layout: _create(session.store, layout, template) for layout in LAYOUTS}
     if scene is not None:
-        _write_scene(session.store, scene)
+        from embeddings.readers import zarr as scenes
+
+        scenes.write(scene, session.store, group="scene")
     with _Gatherer(arrays, scratch) as gatherer:
         for block in blocks:
             gatherer.add(block)
+            yield block
     return session.commit(message)
 
 
@@ -478,29 +485,6 @@ def _write_shards(array: Any, held: np.ndarray, rows: slice, cols: slice) -> Non
             array[:, r : r + part.shape[1], c : c + part.shape[2]] = part
 
 
-def _write_scene(store: Any, scene: xr.DataTree) -> None:
-    """A copy of the scene, in chunks that neither a date nor a pixel's series finds too large."""
-    import zarr
-
-    zarr.open_group(store, path="scene", mode="w", zarr_format=3).attrs.update(_json(scene.attrs))
-    for name, node in scene.children.items():
-        dataset = _object_text(node.to_dataset().drop_encoding())
-        encoding: dict[str, dict[str, Any]] = {}
-        for key, variable in dataset.data_vars.items():
-            chunks = _scene_chunks(variable)
-            encoding[key] = {"chunks": tuple(chunks.values())} if chunks else {}
-            if variable.chunks is not None:
-                dataset[key] = variable.chunk(chunks)
-            if "x" in chunks and "spatial_ref" in dataset.coords:
-                encoding[key]["grid_mapping"] = "spatial_ref"
-        dataset.to_zarr(store, group=f"scene/{name}", encoding=encoding, consolidated=False, zarr_format=3)
-
-
-def _scene_chunks(variable: xr.DataArray) -> dict[str, int]:
-    side = {"time": 16, "y": 64, "x": 64} if "x" in variable.dims else {}
-    return {str(dim): min(side.get(str(dim), size), size) for dim, size in variable.sizes.items()}
-
-
 # --- small helpers ---
 
 
@@ -573,10 +557,6 @@ def _with_text(dataset: xr.Dataset, kinds: str, convert: Callable[[np.ndarray], 
             assign = dataset.assign_coords if name in dataset.coords else dataset.assign
             dataset = assign({name: plain})
     return dataset
-
-
-def _json(attrs: dict) -> dict:
-    return {key: value.item() if isinstance(value, np.generic) else value for key, value in attrs.items()}
 
 
 def _damaged(path: Path, why: object) -> str:

@@ -1,0 +1,171 @@
+"""Catalogs: every scene, cube and tower by name, opened only after their YAML was found to be harmless.
+
+A catalog may come from a stranger. intake would import modules a catalog names and run its templates, so a
+file is read as plain YAML first: only the four drivers of this project, only their arguments, and no template
+except ``{{ CATALOG_DIR }}``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from embeddings.cache import Steps
+from models.errors import InputError
+
+LARGEST_BYTES = 2**20
+TOP_KEYS = {"metadata", "sources", "name", "description"}
+ENTRY_KEYS = {"driver", "description", "args", "metadata"}
+KINDS = {
+    "fluxlens_scene": "scene",
+    "fluxlens_embeddings": "embeddings",
+    "fluxlens_on_demand": "on demand",
+    "fluxlens_tower": "tower",
+}
+"""What an entry of each driver is called for people."""
+_CATALOG_DIR = re.compile(r"\{\{\s*CATALOG_DIR\s*\}\}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a catalog."""
+
+    name: str
+    kind: str
+    """One of ``KINDS``."""
+    description: str
+
+
+def default_path() -> Path:
+    """The catalog that comes with the package."""
+    beside = Path(__file__).parent / "catalog.yaml"
+    return beside if beside.exists() else Path(__file__).parent.parent / "catalog.yaml"
+
+
+def open(path: str | Path | None = None) -> Any:
+    """The intake catalog at a path (default: the package's own), checked before intake sees it."""
+    path = Path(path) if path is not None else default_path()
+    check(path)
+    import intake
+
+    catalog = intake.open_catalog(str(path.resolve()), ttl=None, getenv=False, getshell=False)
+    catalog.autoreload = False  # what was checked is what is used
+    return catalog
+
+
+def entries(catalog: Any) -> list[Entry]:
+    """What a catalog holds, in its own order."""
+    found = []
+    for name in catalog:
+        told = catalog._entries[name].describe()
+        driver = told["driver"][0] if told["driver"] else ""
+        found.append(Entry(name, KINDS.get(driver, driver), told["description"] or ""))
+    return found
+
+
+def source(catalog: Any, name: str, **arguments: Any) -> Any:
+    """The source of an entry; InputError names the entries there are."""
+    names = list(catalog)
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(f"Got the entry {name!r}, need one of {', '.join(sorted(names))}{hint or '.'}")
+    for key, value in arguments.items():
+        # intake renders arguments as templates too.
+        if isinstance(value, str) and "{" in value:
+            raise InputError(f"Got {key} = {value!r}, need a plain value without braces; correct it.")
+    found = catalog[name]
+    return found(**arguments) if arguments else found
+
+
+def steps(catalog: Any, name: str, **arguments: Any) -> Steps[Any]:
+    """Read an entry: yields (message, fraction), returns what ``read`` returns."""
+    return source(catalog, name, **arguments).steps()
+
+
+def check(path: str | Path) -> dict[str, dict]:
+    """The entries of a catalog file as plain data, or an InputError that names the first thing wrong."""
+    import yaml
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"Got the catalog {path}, which is not a file, need a YAML file; check the path.")
+    if path.suffix not in (".yaml", ".yml"):
+        raise InputError(f"Got the catalog {path}, need a file that ends in .yaml or .yml; rename it.")
+    if path.stat().st_size > LARGEST_BYTES:
+        raise InputError(f"Got the catalog {path} of more than 1 MiB, need a smaller one; split it.")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        raise InputError(f"Got the catalog {path}, which is not valid YAML{line}; correct it.") from error
+    if not isinstance(data, dict) or not isinstance(data.get("sources"), dict):
+        raise InputError(f"Got the catalog {path} without sources, need a mapping 'sources'; add it.")
+    _only(f"the catalog {path}", data, TOP_KEYS)
+    for text in _texts(data):
+        _plain(text)
+    metadata = data.get("metadata") or {}
+    if not isinstance(metadata, dict) or metadata.get("parameters") or metadata.get("version", 1) != 1:
+        raise InputError(f"Got the catalog {path} with other metadata than version 1, need that; correct it.")
+    for name, entry in data["sources"].items():
+        _check_entry(name, entry)
+    return data["sources"]
+
+
+def _check_entry(name: Any, entry: Any) -> None:
+    from embeddings.driver import arguments
+
+    if not isinstance(name, str) or not isinstance(entry, dict):
+        raise InputError(
+            f"Got the entry {name!r}, need a name and below it a mapping with a driver; correct it."
+        )
+    _only(f"the entry {name!r}", entry, ENTRY_KEYS)
+    driver = entry.get("driver")
+    if not isinstance(driver, str) or driver not in KINDS:
+        raise InputError(
+            f"Got the entry {name!r} with driver {driver!r}, need one of {', '.join(KINDS)}; correct it."
+        )
+    args = entry.get("args") or {}
+    if not isinstance(args, dict) or not isinstance(entry.get("metadata") or {}, dict):
+        raise InputError(
+            f"Got the entry {name!r} whose args or metadata are no mapping, need one; correct it."
+        )
+    known = arguments(driver)
+    if known is not None:
+        _only(f"the args of entry {name!r}", args, known)
+
+
+def _only(where: str, found: dict, known: set[str]) -> None:
+    other = [str(key) for key in found if key not in known]
+    if other:
+        raise InputError(
+            f"Got {', '.join(other)} in {where}, need only {', '.join(sorted(known))}; remove the rest."
+        )
+
+
+def _plain(text: str) -> None:
+    rest = _CATALOG_DIR.sub("", text)
+    if any(mark in rest for mark in ("{{", "{%", "{#", "!template")) or re.match(
+        r"(client_)?(env|shell)\(", rest
+    ):
+        raise InputError(
+            f"Got {text[:60]!r} in the catalog, need plain text or {{{{ CATALOG_DIR }}}}; remove it."
+        )
+
+
+def _texts(data: Any) -> Iterator[str]:
+    """All strings of nested data; a container that YAML repeats by reference is looked at once."""
+    seen: set[int] = set()
+    waiting = [data]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict | list) and id(item) not in seen:
+            seen.add(id(item))
+            waiting += [*item.keys(), *item.values()] if isinstance(item, dict) else item

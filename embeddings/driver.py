@@ -1,0 +1,284 @@
+"""The four intake drivers: a scene, a stored cube, a cube computed as it is read, a tower.
+
+Each has ``read()`` and ``steps()``; the latter yields (message, fraction) and returns what ``read`` does.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from intake.source.base import DataSource, Schema
+
+from embeddings import cache
+from embeddings.cache import Steps
+from models.errors import InputError
+
+
+class _Source(DataSource):
+    """What the four share: no partitions, nothing loaded before it is read."""
+
+    container = "xarray"
+    version = "1"
+    partition_access = False
+
+    def read(self) -> Any:
+        """Run all steps and return the result."""
+        return cache.finish(self.steps())
+
+    def steps(self) -> Steps[Any]:
+        raise NotImplementedError
+
+    @property
+    def ready(self) -> bool:
+        """Whether reading has nothing long to do first."""
+        return True
+
+    def _get_schema(self) -> Schema:
+        return Schema(dtype=None, shape=None, npartitions=1, extra_metadata={})
+
+    def _close(self) -> None:
+        self._schema = None
+
+    def _scene_source(self, name: str) -> SceneSource:
+        """The scene entry of that name in this source's own catalog."""
+        from embeddings.catalog import source
+
+        if self.cat is None:
+            raise InputError(
+                f"Got the scene {name!r} without a catalog, need an entry of one; open a catalog first."
+            )
+        found = source(self.cat, name)
+        if not isinstance(found, SceneSource):
+            raise InputError(f"Got the entry {name!r}, need one that is a scene; choose another.")
+        return found
+
+    def _path(self, path: str) -> Path | str:
+        """A relative path starts at the catalog's folder."""
+        if "://" in path:
+            return path
+        given = Path(path).expanduser()
+        root = (self.metadata or {}).get("catalog_dir", "")
+        return given if given.is_absolute() or not root else Path(root) / given
+
+    def _model(self, name: str) -> str:
+        """A model's name, or the path of its weights."""
+        return str(self._path(name)) if name.endswith(".safetensors") else name
+
+
+class SceneSource(_Source):
+    """A scene: from a ``path``, or simulated from a request and kept in the cache."""
+
+    name = "fluxlens_scene"
+
+    def __init__(
+        self, scene: str | None = None, path: str | None = None, metadata: dict | None = None, **request: Any
+    ) -> None:
+        super().__init__(metadata=metadata)
+        if (path is None) == (scene is None):
+            raise InputError(
+                "Got a scene entry with neither or both of path and scene, need one; set args: path."
+            )
+        if scene not in (None, "simulated"):
+            raise InputError(f"Got args scene: {scene!r} of a scene entry, need 'simulated'; or give a path.")
+        if path is not None and request:
+            raise InputError(f"Got {', '.join(request)} beside a path, need the path alone; remove them.")
+        self.path = path
+        self.request = {name: _plain(value) for name, value in request.items()}
+
+    def steps(self) -> Steps[xr.DataTree]:
+        from embeddings.readers import open_scene
+
+        if self.path is not None:
+            yield "opening the scene", 0.0
+            return open_scene(self._path(self.path))
+        path = yield from cache.once(self.key, self._simulate)
+        return open_scene(path)
+
+    @cached_property
+    def key(self) -> str:
+        """Name of the simulated scene in the cache, or the path."""
+        if self.path is not None:
+            return str(self._path(self.path))
+        return cache.key(
+            f"scene-{self._asked.name}", self.request, cache.fingerprint("simulate", "schema.py")
+        )
+
+    @property
+    def ready(self) -> bool:
+        return self.path is not None or (cache.folder() / self.key).exists()
+
+    @cached_property
+    def _asked(self) -> Any:
+        from embeddings.simulate import Request
+
+        known = {field.name: field for field in fields(Request)}
+        usable = [name for name in known if name not in ("plan", "orbits", "tracks")]
+        for name in self.request:
+            if name not in usable:
+                raise InputError(
+                    f"Got {name!r} for a simulated scene, need some of {', '.join(usable)}; rename it."
+                )
+        try:
+            return Request(**self.request)
+        except InputError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"Got a simulated scene with {self.request}, need numbers and dates ({error}); correct it."
+            ) from error
+
+    def _simulate(self, path: Path) -> Steps[None]:
+        from embeddings import simulate
+        from embeddings.readers import zarr
+
+        scene = yield from simulate.build(self._asked)
+        yield "writing the scene", 1.0
+        zarr.write(scene, path)
+
+
+class EmbeddingsSource(_Source):
+    """A stored cube: of a ``store`` path, or of a ``scene`` entry, embedded into the cache when not there."""
+
+    name = "fluxlens_embeddings"
+
+    def __init__(
+        self,
+        store: str | None = None,
+        scene: str | None = None,
+        model: str = "default",
+        start: Any = None,
+        end: Any = None,
+        snapshot: str | None = None,
+        metadata: dict | None = None,
+    ) -> None:
+        super().__init__(metadata=metadata)
+        if (store is None) == (scene is None):
+            raise InputError(
+                "Got an embeddings entry with neither or both of store and scene, need one; set one."
+            )
+        self.store_path, self.scene, self.model, self.snapshot = store, scene, model, snapshot
+        self.start, self.end = _plain(start), _plain(end)
+
+    def steps(self) -> Steps[xr.Dataset]:
+        store = yield from self.store_steps()
+        return store.cube()
+
+    def store_steps(self) -> Steps[Any]:
+        """As ``steps``, but returns the opened ``Store`` itself: maps, series, scene, snapshot."""
+        from embeddings.store import Store
+
+        if self.store_path is not None:
+            yield "opening the store", 0.0
+            return Store.open(self._path(self.store_path), snapshot=self.snapshot)
+        path = yield from cache.once(self.key, self._embed)
+        return Store.open(path, snapshot=self.snapshot)
+
+    def store(self) -> Any:
+        """The opened ``Store``."""
+        return cache.finish(self.store_steps())
+
+    @cached_property
+    def key(self) -> str:
+        """Name of the store in the cache."""
+        code = cache.fingerprint("engine.py", "inputs.py", "store.py", "../models")
+        scene = self._scene_source(self.scene)
+        changed = [_changed(scene.key) if scene.path is not None else 0, _changed(self._model(self.model))]
+        return cache.key(
+            "embeddings", scene.key, self._model(self.model), changed, self.start, self.end, code
+        )
+
+    @property
+    def ready(self) -> bool:
+        return self.store_path is not None or (cache.folder() / self.key).exists()
+
+    def _embed(self, path: Path) -> Steps[None]:
+        from embeddings.embed import into_store
+
+        scene = yield from self._scene_source(self.scene).steps()
+        yield from into_store(path, scene, self._model(self.model), self.start, self.end)
+
+
+class OnDemandSource(_Source):
+    """A cube computed block by block as it is read: any scene entry, model and days."""
+
+    name = "fluxlens_on_demand"
+
+    def __init__(
+        self,
+        scene: str | None = None,
+        model: str = "default",
+        start: Any = None,
+        end: Any = None,
+        device: str = "auto",
+        metadata: dict | None = None,
+    ) -> None:
+        super().__init__(metadata=metadata)
+        self.scene, self.model, self.device = scene, model, device
+        self.start, self.end = _plain(start), _plain(end)
+
+    def steps(self) -> Steps[xr.Dataset]:
+        if self.scene is None:
+            raise InputError("Got no scene, need the name of a scene entry; write (scene='demo_scene').")
+        scene = yield from self._scene_source(self.scene).steps()
+        yield "loading the model", 1.0
+        from embeddings import engine
+        from models import checkpoints
+
+        return engine.lazy(
+            scene, checkpoints.load(self._model(self.model), self.device), self.start, self.end
+        )
+
+
+class TowerSource(_Source):
+    """Daily GPP of a tower: from a file, or the tower of a ``scene`` entry."""
+
+    name = "fluxlens_tower"
+
+    def __init__(
+        self, path: str | None = None, scene: str | None = None, metadata: dict | None = None
+    ) -> None:
+        super().__init__(metadata=metadata)
+        if (path is None) == (scene is None):
+            raise InputError("Got a tower entry with neither or both of path and scene, need one; set one.")
+        self.path, self.scene = path, scene
+
+    def steps(self) -> Steps[xr.Dataset]:
+        if self.path is not None:
+            from embeddings import towers
+
+            yield "reading the tower", 0.0
+            return towers.read(self._path(self.path))
+        scene = yield from self._scene_source(self.scene).steps()
+        if "tower" not in scene.children:
+            raise InputError(
+                f"Got the scene {self.scene!r}, which has no tower; choose another or give a path."
+            )
+        return scene["tower"].to_dataset().load()
+
+
+SOURCES = {source.name: source for source in (SceneSource, EmbeddingsSource, OnDemandSource, TowerSource)}
+"""Drivers by the name a catalog writes."""
+
+
+def arguments(driver: str) -> set[str] | None:
+    """Names of the args an entry of this driver may have; None where a simulated scene's request comes in."""
+    parameters = inspect.signature(SOURCES[driver].__init__).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return None
+    return set(parameters) - {"self", "metadata"}
+
+
+def _plain(value: Any) -> Any:
+    """YAML makes dates of 2020-05-01; everything here takes them as text."""
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _changed(path: str) -> float:
+    """When a path last changed, so that what was made of its older content is made again; 0 for a name."""
+    place = Path(path)
+    return max((file.stat().st_mtime for file in (place, *place.glob("*")) if file.exists()), default=0.0)

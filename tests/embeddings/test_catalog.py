@@ -1,0 +1,237 @@
+"""Catalog entries open by name, stored or computed alike, and a stranger's catalog does no harm."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import intake
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+
+from embeddings import cache, catalog
+from models.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+TINY = {
+    "scene": "simulated",
+    "name": "tiny",
+    "seed": 3,
+    "size_px": 8,
+    "start": "2020-06-01",
+    "end": "2020-06-20",
+}
+
+
+@pytest.fixture(scope="module")
+def tiny_catalog(tmp_path_factory):
+    """A catalog like the project's own, of a scene that is made in a moment and an untrained model."""
+    import torch
+
+    from models import checkpoints
+    from models.embedder import Embedder
+
+    folder = tmp_path_factory.mktemp("catalog")
+    torch.manual_seed(0)
+    checkpoints.save(Embedder(), folder / "untrained.safetensors", "untrained", {})
+    model = "{{ CATALOG_DIR }}/untrained.safetensors"
+    sources = {
+        "demo_scene": {"driver": "fluxlens_scene", "args": TINY},
+        "demo_embeddings": {"driver": "fluxlens_embeddings", "args": {"scene": "demo_scene", "model": model}},
+        "embeddings_on_demand": {
+            "driver": "fluxlens_on_demand",
+            "args": {"scene": "demo_scene", "model": model},
+        },
+        "demo_tower": {"driver": "fluxlens_tower", "args": {"scene": "demo_scene"}},
+    }
+    path = folder / "catalog.yaml"
+    path.write_text(yaml.safe_dump({"metadata": {"version": 1}, "sources": sources}, sort_keys=False))
+    patch = pytest.MonkeyPatch()
+    patch.setenv("FLUXLENS_CACHE", str(folder / "cache"))
+    yield path
+    patch.undo()
+
+
+def written(folder: Path, sources: object, **more: object) -> Path:
+    path = folder / "catalog.yaml"
+    path.write_text(yaml.safe_dump({"sources": sources, **more}))
+    return path
+
+
+def test_the_four_entries_read_as_promised(tiny_catalog):
+    cat = intake.open_catalog(str(tiny_catalog))
+    scene = cat["demo_scene"].read()
+    assert isinstance(scene, xr.DataTree)
+    assert {"s2", "s1", "weather", "tower"} <= set(scene.children)
+    stored = cat["demo_embeddings"].read()
+    assert stored["embedding"].dtype == np.int8
+    part = cat["embeddings_on_demand"](scene="demo_scene", start="2020-06-05", end="2020-06-09").read()
+    assert part.sizes["time"] == 5
+    assert {"gpp_nt", "gpp_dt", "qc"} <= set(cat["demo_tower"].read().data_vars)
+
+
+def test_stored_and_computed_cubes_are_identical(tiny_catalog):
+    cat = catalog.open(tiny_catalog)
+    stored, computed = cat["demo_embeddings"].read(), cat["embeddings_on_demand"].read()
+    assert stored.sizes == computed.sizes
+    assert stored["embedding"].chunks
+    assert computed["embedding"].chunks
+    assert {name: stored[name].dtype for name in stored.variables} == {
+        name: computed[name].dtype for name in computed.variables
+    }
+    xr.testing.assert_identical(stored.compute(), computed.compute())
+
+
+def test_the_stored_cube_is_made_once_and_carries_its_scene(tiny_catalog):
+    source = catalog.source(catalog.open(tiny_catalog), "demo_embeddings")
+    first = source.store()
+    assert source.ready
+    assert catalog.source(catalog.open(tiny_catalog), "demo_embeddings").store().snapshot == first.snapshot
+    assert "weather" in first.scene().children
+
+
+def test_steps_tell_how_far_they_are(tiny_catalog, tmp_path, monkeypatch):
+    monkeypatch.setenv("FLUXLENS_CACHE", str(tmp_path))
+    told = list(catalog.steps(catalog.open(tiny_catalog), "demo_embeddings"))
+    assert all(isinstance(message, str) and 0 <= fraction <= 1 for message, fraction in told)
+    assert any("embedding" in message for message, _ in told)
+
+
+def test_an_unknown_entry_lists_the_known_and_the_nearest(tiny_catalog):
+    with pytest.raises(InputError, match=r"demo_embeddings, demo_scene.*did you mean demo_scene\?"):
+        catalog.source(catalog.open(tiny_catalog), "demo_scen")
+    with pytest.raises(InputError, match="is a scene"):
+        catalog.open(tiny_catalog)["embeddings_on_demand"](scene="demo_tower").read()
+    with pytest.raises(InputError, match="need one of"):
+        catalog.open(tiny_catalog)["embeddings_on_demand"](scene="../../secret").read()
+
+
+def test_the_project_s_own_catalog_is_sound():
+    assert [entry.name for entry in catalog.entries(catalog.open(ROOT / "catalog.yaml"))] == [
+        "demo_scene",
+        "demo_embeddings",
+        "embeddings_on_demand",
+        "demo_tower",
+    ]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"driver": "csv", "args": {"urlpath": "/etc/passwd"}},
+        {"driver": "os.system"},
+        {"driver": ["fluxlens_scene"]},
+        {"driver": "fluxlens_scene", "args": {"path": "{{ ''.__class__.__mro__ }}"}},
+        {"driver": "fluxlens_scene", "args": {"path": "{{ env(HOME) }}"}},
+        {"driver": "fluxlens_scene", "args": {"path": "{% for x in y %}{% endfor %}"}},
+        {"driver": "fluxlens_scene", "description": "env(HOME)"},
+        {"driver": "fluxlens_scene", "args": {"path": "x"}, "parameters": {"a": {"default": "shell(ls)"}}},
+        {"driver": "fluxlens_scene", "cls": "os.system", "args": ["ls"]},
+        {"driver": "fluxlens_on_demand", "args": {"urlpath": "x"}},
+        {"driver": "fluxlens_tower", "args": ["x"]},
+        "fluxlens_scene",
+    ],
+)
+def test_a_hostile_entry_is_refused_before_intake_sees_it(tmp_path, entry, monkeypatch):
+    monkeypatch.setattr(intake, "open_catalog", lambda *_, **__: pytest.fail("intake saw it"))
+    with pytest.raises(InputError):
+        catalog.open(written(tmp_path, {"entry": entry}))
+
+
+def test_a_hostile_file_is_refused(tmp_path):
+    for more in (
+        {"plugins": {"source": [{"module": "os"}]}},
+        {"metadata": {"parameters": {"a": {"default": "shell(ls)"}}}},
+        {"metadata": {"version": 2}},
+    ):
+        with pytest.raises(InputError):
+            catalog.check(written(tmp_path, {}, **more))
+    bad = tmp_path / "bad.yaml"
+    for text in ("sources: [", "sources: !!python/object/apply:os.system [ls]", "- a", "", "sources:\n  - a"):
+        bad.write_text(text)
+        with pytest.raises(InputError):
+            catalog.check(bad)
+    bad.write_text("#" * (catalog.LARGEST_BYTES + 1))
+    with pytest.raises(InputError, match="1 MiB"):
+        catalog.check(bad)
+    with pytest.raises(InputError, match="not a file"):
+        catalog.open(tmp_path / "nowhere.yaml")
+
+
+def test_yaml_that_refers_to_itself_ends(tmp_path):
+    path = tmp_path / "catalog.yaml"
+    path.write_text("sources: {}\nmetadata: &a\n  again: *a\n")
+    assert catalog.check(path) == {}
+
+
+def test_an_argument_with_a_template_is_refused(tiny_catalog):
+    with pytest.raises(InputError, match="without braces"):
+        catalog.source(catalog.open(tiny_catalog), "embeddings_on_demand", scene="{{ ''.__class__ }}")
+
+
+def test_a_wrong_request_names_what_is_wrong(tmp_path):
+    for args, match in [
+        ({**TINY, "size_px": 7}, "even"),
+        ({**TINY, "size": 8}, "size_px"),
+        ({**TINY, "climate": "lunar"}, "climate|temperate"),
+        ({"path": "nowhere"}, "does not exist"),
+        ({"path": "x", "scene": "simulated"}, "both"),
+    ]:
+        cat = catalog.open(written(tmp_path, {"entry": {"driver": "fluxlens_scene", "args": args}}))
+        with pytest.raises(InputError, match=match):
+            catalog.source(cat, "entry").read()
+
+
+def test_two_threads_that_want_the_same_build_it_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLUXLENS_CACHE", str(tmp_path))
+    monkeypatch.setattr(cache, "WAIT_S", 0.01)
+    built, start = [], threading.Barrier(2)
+
+    def build(path):
+        built.append(path)
+        for i in range(5):
+            yield "building", i / 5
+            threading.Event().wait(0.01)
+        path.mkdir()
+
+    def want():
+        start.wait()
+        assert cache.finish(cache.once("thing", build)) == tmp_path / "thing"
+
+    threads = [threading.Thread(target=want) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(built) == 1
+
+
+def test_a_cancelled_build_leaves_nothing_and_the_lock_free(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLUXLENS_CACHE", str(tmp_path))
+
+    def build(path):
+        path.mkdir()
+        yield "half", 0.5
+        raise AssertionError("not reached")
+
+    steps = cache.once("thing", build)
+    assert next(steps) == ("half", 0.5)
+    steps.close()
+    assert [path for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
+
+    def again(path):
+        path.mkdir()
+        yield "done", 1.0
+
+    assert cache.finish(cache.once("thing", again)).exists()
+
+
+def test_listing_a_catalog_does_not_load_torch():
+    code = (
+        "import sys; from embeddings import catalog; print(catalog.entries(catalog.open()));"
+        "assert not {'torch', 'panel', 'holoviews'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
