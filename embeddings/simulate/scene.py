@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -50,14 +50,14 @@ class Request:
     """Degrees; the climate's own place when not given."""
     truth: bool = True
     """Whether to add /truth and /tower."""
-    plan: Plan = Plan()
-    orbits: Orbits = Orbits()
-    tracks: Tracks = Tracks()
+    plan: Plan = field(default_factory=Plan)
+    orbits: Orbits = field(default_factory=Orbits)
+    tracks: Tracks = field(default_factory=Tracks)
 
     def __post_init__(self) -> None:
         if self.size_px < 8 or self.size_px % 2:
             raise InputError(
-                f"size_px is {self.size_px}, not an even number of at least 8; try {max(8, self.size_px + 1)}."
+                f"size_px is {self.size_px}, need an even one >= 8; try {max(8, self.size_px + self.size_px % 2)}."
             )
         if pd.Timestamp(self.end) < pd.Timestamp(self.start):
             raise InputError(
@@ -289,7 +289,7 @@ def _tower(
         "site": f"SIM-{request.name}-{request.seed}",
         "lon": lon,
         "lat": lat,
-        "igbp": tower.IGBP.get(int(land.cover[row, col]), "OSH"),
+        "igbp": tower.igbp(int(land.cover[row, col]), request.climate),
         "simulated": 1,
     }
     return node
@@ -301,7 +301,7 @@ def steps(name: str = "demo", **request) -> Progress:
 
 
 def simulate(name: str = "demo", **request) -> xr.DataTree:
-    """A simulated scene; see ``Request`` for what can be asked: seed, size_px, start, end, climate, lon, lat, truth, ..."""
+    """A simulated scene; ``Request`` names all that can be asked: seed, size_px, start, climate, ..."""
     return finish(steps(name, **request))
 
 
@@ -371,5 +371,5 @@ def random_request(seed: int, size_px: int = 64, **fixed) -> Request:
 
 
 def random_scene(seed: int, size_px: int = 64, **fixed) -> xr.DataTree:
-    """A scene for training, unlike the last one; ``fixed`` overrides any field of ``Request`` (``truth=True``, dates)."""
+    """A scene for training; ``fixed`` overrides any field of ``Request`` (``truth=True``, dates)."""
     return finish(build(random_request(seed, size_px, **fixed)))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from embeddings.simulate import vegetation
 from embeddings.simulate.landscape import BROAD, CEREAL, GRASS, NEEDLE, PIXEL_M, SUMMER, Land
 from embeddings.simulate.noise import wander
 from models.errors import InputError
@@ -16,6 +17,13 @@ PERCENTILES = {5: -1.645, 16: -0.994, 25: -0.674, 50: 0.0, 75: 0.674, 84: 0.994,
 FOOTPRINT_M = 60.0
 """Spread of the daily footprint around a low tower (flux footprints: Kljun et al. 2015, doi:10.5194/gmd-8-3695-2015)."""
 MISSING = -9999
+
+
+def igbp(cover: int, climate: str) -> str:
+    """The IGBP class of the place; broad leaves stay on all year where the climate lets them."""
+    if cover == BROAD and vegetation.FARMING[climate].evergreen_broad:
+        return "SAV" if climate == "semi-arid" else "EBF"
+    return IGBP.get(cover, "OSH")
 
 
 def place(rng: np.random.Generator, land: Land) -> tuple[int, int]:

@@ -9,8 +9,8 @@ from embeddings.simulate.landscape import BROAD, CEREAL, GRASS, NEEDLE, SUMMER, 
 from embeddings.simulate.noise import smoothstep
 from embeddings.simulate.weather import Climate, Weather
 
-FALLOW, WHEAT, MAIZE, BEET, CATCH = range(5)
-"""What stands on a field: nothing, winter cereal, maize, a leafy root crop, a cover crop over autumn."""
+FALLOW, WHEAT, MAIZE, BEET, CATCH, SPRING = range(6)
+"""What stands on a field: nothing, winter cereal, maize, a leafy root crop, a cover crop over autumn, spring cereal."""
 GRASS_LEAF, BROAD_LEAF, NEEDLE_LEAF = (list(LEAVES).index(name) for name in ("grass", "broad", "needle"))
 
 FIELD_CAPACITY, WILTING, RESIDUAL = 0.36, 0.12, 0.05
@@ -25,6 +25,9 @@ class Farming:
 
     wheat_sown: float = 300
     wheat_ripe: float = 215
+    spring_sown: float = 82
+    spring_share: float = 0.1
+    """Of the cereals, sown in spring; so are those whose field came free too late in autumn."""
     summer_sown: float = 122
     maize_ripe: float = 288
     beet_ripe: float = 312
@@ -41,10 +44,10 @@ class Farming:
 
 FARMING = {
     "temperate": Farming(),
-    "boreal": Farming(252, 235, 145, 275, 285, 0.2, 0.0, (1, 3), 3.6, False, 3.8, 3.6),
-    "mediterranean": Farming(325, 172, 130, 270, 285, 0.1, 0.8, (0, 2), 2.6, True, 2.2, 2.0),
-    "semi-arid": Farming(318, 110, 192, 290, 295, 0.0, 0.1, (0, 1), 2.0, True, 1.0, 1.2),
-    "southern": Farming(310, 215, 125, 280, 300, 0.4, 0.3, (3, 6), 4.2, True, 4.4, 4.8),
+    "boreal": Farming(252, 235, 138, 0.75, 145, 275, 285, 0.2, 0.0, (1, 3), 3.6, False, 3.8, 3.6),
+    "mediterranean": Farming(325, 172, 50, 0.05, 130, 270, 285, 0.1, 0.8, (0, 2), 2.6, True, 2.2, 2.0),
+    "semi-arid": Farming(318, 110, 10, 0.0, 192, 290, 295, 0.0, 0.1, (0, 1), 2.0, True, 1.0, 1.2),
+    "southern": Farming(310, 215, 85, 0.2, 125, 280, 300, 0.4, 0.3, (3, 6), 4.2, True, 4.4, 4.8),
 }
 
 
@@ -113,8 +116,8 @@ def _in_window(phase: float, start: np.ndarray, length: float) -> np.ndarray:
     return (phase - start) % 365.25 < length
 
 
-BASE_DEGC = np.array([0.0, 0.0, 7.0, 4.0, 2.0])
-"""Below it no development: wheat 0, maize 7, beet 4 (Bonhomme 2000, doi:10.1016/S1161-0301(00)00058-7), mustard 2."""
+BASE_DEGC = np.array([0.0, 0.0, 7.0, 4.0, 2.0, 0.0])
+"""Below it no development: cereals 0, maize 7, beet 4 (Bonhomme 2000, doi:10.1016/S1161-0301(00)00058-7), mustard 2."""
 
 
 def _course(crop: np.ndarray, stage: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -127,8 +130,10 @@ def _course(crop: np.ndarray, stage: np.ndarray) -> tuple[np.ndarray, np.ndarray
     beet_green = 1 - 0.2 * smoothstep(stage, 0.75, 1.0)
     catch = smoothstep(stage, 0.1, 0.8)
     nothing = np.zeros_like(stage)
-    size = np.choose(crop, [nothing, wheat * (1 - 0.3 * smoothstep(stage, 0.8, 1)), maize, beet, catch])
-    green = np.choose(crop, [nothing + 1, wheat_green, maize_green, beet_green, nothing + 1])
+    straw = 1 - 0.3 * smoothstep(stage, 0.8, 1)
+    spring = smoothstep(stage, 0.10, 0.52)
+    size = np.choose(crop, [nothing, wheat * straw, maize, beet, catch, spring * straw])
+    green = np.choose(crop, [nothing + 1, wheat_green, maize_green, beet_green, nothing + 1, wheat_green])
     return size, green
 
 
@@ -159,31 +164,38 @@ def grow(
     summer = np.where(luck[0] < 0.55, MAIZE, BEET)
     rotation = np.where(rng.random((units, season[-1] + 3)) < 0.5, WHEAT, summer[:, None])
     rotation[:, main_season] = np.where(cover == CEREAL, WHEAT, summer)
+    rotation[(rotation == WHEAT) & (rng.random(rotation.shape) < farming.spring_share)] = SPRING
     spread = draw[0] * 6
     sown = {
         WHEAT: farming.wheat_sown + draw[1] * 9,
         MAIZE: farming.summer_sown + 10 + draw[1] * 7,
         BEET: farming.summer_sown - 10 + draw[1] * 7,
+        SPRING: farming.spring_sown + draw[1] * 6,
     }
-    ripe = {WHEAT: farming.wheat_ripe, MAIZE: farming.maize_ripe, BEET: farming.beet_ripe}
-    need = np.ones((5, units))
+    ripe = {
+        WHEAT: farming.wheat_ripe,
+        SPRING: farming.wheat_ripe + 8,
+        MAIZE: farming.maize_ripe,
+        BEET: farming.beet_ripe,
+    }
+    need = np.ones((6, units))
     for crop, when in ripe.items():
-        start = {WHEAT: farming.wheat_sown, MAIZE: farming.summer_sown + 10, BEET: farming.summer_sown - 10}[
-            crop
-        ]
+        start = float(np.mean(sown[crop] - draw[1] * {WHEAT: 9, SPRING: 6}.get(crop, 7)))
         need[crop] = _normal_warmth(climate, start, when, BASE_DEGC[crop]) * (1 + 0.035 * draw[2])
     need[CATCH] = 520 * (1 + 0.2 * draw[3])
-    peak = np.array(
-        [np.zeros(units), 5.2 + 0.8 * draw[4], 4.4 + 0.7 * draw[4], 4.6 + 0.7 * draw[4], 3.2 + 0.9 * draw[5]]
+    middling, thick = (
+        np.array([[0.0], [5.2], [4.4], [4.6], [3.2], [4.3]]),
+        np.array([[0.0], [0.8], [0.7], [0.7], [0.9], [0.7]]),
     )
+    peak = middling + thick * np.where(np.arange(6)[:, None] == CATCH, draw[5], draw[4])
     peak *= np.clip(0.45 + farming.grass_lai / 7.5, 0.5, 1)
-    peak = np.maximum(peak, 0.3) * (np.arange(5) > 0)[:, None]
+    peak = np.maximum(peak, 0.3) * (np.arange(6) > 0)[:, None]
     till_after = np.where(luck[1] < 0.35, luck[2] * 12, 12 + luck[2] * 70)
     wants_catch = luck[3] < farming.catch_share
     catch_killed = 330 + luck[4] * 110
     weeds = np.where(luck[5] < 0.35, 0.3, 0.5 + 1.1 * luck[6])
     watered = luck[7] < farming.irrigated
-    crop_cab = np.array([30, 48, 50, 45, 38])[:, None] * np.exp(0.12 * draw[6])
+    crop_cab = np.array([30, 48, 50, 45, 38, 46])[:, None] * np.exp(0.12 * draw[6])
 
     # --- grass: mown a number of times a year, or grazed, or (in town) kept short
     cuts = rng.integers(farming.cuts[0], farming.cuts[1] + 1, units)
@@ -221,32 +233,40 @@ def grow(
         t, rain, sun = weather.tair[day], weather.precip[day], weather.sw_in[day]
         phase, length = weather.phase[day], weather.daylength_h[day]
         dry = rain < 2.5
-        coming = rotation[:, season[day]] if phase < 200 else rotation[:, season[day] + 1]
+        coming, following = rotation[:, season[day]], rotation[:, season[day] + 1]
 
         # fields: sow, grow, harvest, till
         idle = is_field & (f.crop == FALLOW)
-        for crop in (WHEAT, MAIZE, BEET):
-            due = idle & (coming == crop) & _in_window(phase, sown[crop], 45) & dry & (f.since > 8)
+        meant = {
+            WHEAT: (following == WHEAT) & (phase > 200),
+            SPRING: (coming == SPRING) | (coming == WHEAT),  # what autumn left unsown
+            MAIZE: (coming == MAIZE) & (phase < 260),
+            BEET: (coming == BEET) & (phase < 260),
+        }
+        for crop, wanted in meant.items():
+            window = _in_window(phase, sown[crop], 30 if crop == SPRING else 45)
+            due = idle & (f.crop == FALLOW) & wanted & window & dry & (f.since > 8)
             f.crop[due], f.tt[due], litter[due] = crop, 0, 0.05
             rough[due] = draw[14, due] * 0.8 - 0.3
-        due = (
-            idle & (f.crop == FALLOW) & wants_catch & (coming != WHEAT) & _in_window(phase, 236 + spread, 25)
-        )
-        due &= (f.since > 8) & dry
+        due = idle & (f.crop == FALLOW) & wants_catch & (following != WHEAT) & (f.since > 8) & dry
+        due &= _in_window(phase, 236 + spread, 25)
         f.crop[due], f.tt[due], litter[due] = CATCH, 0, 0.1
-        kill = (f.crop == CATCH) & _in_window(phase, catch_killed % 365.25, 60)
+        killed = np.where(
+            coming == SPRING, np.minimum(catch_killed, 365 + farming.spring_sown - 25), catch_killed
+        )
+        kill = (f.crop == CATCH) & _in_window(phase, killed % 365.25, 60)
         f.crop[kill], f.since[kill], litter[kill], rough[kill] = FALLOW, 0, 0.25, 1.2
         f.tt += np.maximum(t - BASE_DEGC[f.crop], 0) * (f.crop > 0)
         stage = f.tt / need[f.crop, np.arange(units)]
+        cereal = np.isin(f.crop, (WHEAT, SPRING))
         late = (
-            ((f.crop == WHEAT) & _in_window(phase, farming.wheat_ripe + 30 + spread, 60))
+            (cereal & _in_window(phase, farming.wheat_ripe + 30 + spread, 60))
             | ((f.crop == MAIZE) & _in_window(phase, farming.maize_ripe + 20 + spread, 60))
             | ((f.crop == BEET) & _in_window(phase, farming.beet_ripe + 25 + spread, 60))
         )
-        cut = is_field & (
-            ((stage > 1.0) & np.isin(f.crop, (WHEAT, MAIZE, BEET)) & dry) | (late & (stage > 0.3))
-        )
-        straw = np.where(f.crop == WHEAT, 0.75, np.where(f.crop == MAIZE, 0.45, 0.25))
+        ready = (stage > 1.0) & (f.crop != FALLOW) & (f.crop != CATCH) & dry
+        cut = is_field & (ready | (late & (stage > 0.3)))
+        straw = np.where(cereal, 0.75, np.where(f.crop == MAIZE, 0.45, 0.25))
         litter[cut], f.since[cut] = straw[cut], 0
         rough[cut] = np.where(f.crop[cut] == BEET, 1.5, 0.3)
         f.crop[cut], f.tt[cut] = FALLOW, 0
@@ -271,11 +291,12 @@ def grow(
             * np.where(phase > 60, 1, 0.8)
         )
         lai = np.where(fresh, weeds * ages * stress, lai)
-        green = np.where(f.crop == WHEAT, np.minimum(green, np.clip(vigour * 1.4 - 0.1, 0, 1)), green)
+        cereal = np.isin(f.crop, (WHEAT, SPRING))
+        green = np.where(cereal, np.minimum(green, np.clip(vigour * 1.4 - 0.1, 0, 1)), green)
         cab = crop_cab[f.crop, np.arange(units)] * np.where(
-            f.crop == WHEAT, 1 - 0.35 * smoothstep(stage, 0.68, 0.9), 1
+            cereal, 1 - 0.35 * smoothstep(stage, 0.68, 0.9), 1
         )
-        cab = cab * np.where((f.crop == WHEAT) & (stage < 0.35), 0.8, 1)
+        cab = cab * np.where(cereal & (stage < 0.35), 0.8, 1)
 
         # grass
         ease = np.clip((t - 2) / 9, 0, 1) * np.clip(sun / 120, 0.1, 1) * stress

@@ -107,7 +107,9 @@ def test_nothing_grows_on_water():
 
 
 def test_boreal_midwinter_has_no_gpp_and_may_have_snow():
-    north = simulate("north", seed=1, climate="boreal", lat=68.5, size_px=16, start="2020-12-10", end="2021-01-10")
+    north = simulate(
+        "north", seed=1, climate="boreal", lat=68.5, size_px=16, start="2020-12-10", end="2021-01-10"
+    )
     assert north["truth/gpp"].values.max() < 0.05
 
 
@@ -141,8 +143,18 @@ def test_wet_bare_soil_is_brighter_to_radar_and_darker_to_the_eye():
     land = landscape.make(rng, 16, landscape.Plan(forest=0, water=0, village=0))
     zero = np.zeros((len(land.unit_cover), 1), dtype=np.float32)
     dry = Growth(
-        lai=zero, green=zero + 1, cab=zero + 40, water=zero + 0.01, litter=zero, rough_db=zero, moisture=zero + 0.08,
-        stress=zero + 1, snow=np.zeros(1), skin=np.zeros(1), frozen=np.zeros(1, bool), leaf=zero.astype(np.int8),
+        lai=zero,
+        green=zero + 1,
+        cab=zero + 40,
+        water=zero + 0.01,
+        litter=zero,
+        rough_db=zero,
+        moisture=zero + 0.08,
+        stress=zero + 1,
+        snow=np.zeros(1),
+        skin=np.zeros(1),
+        frozen=np.zeros(1, bool),
+        leaf=zero.astype(np.int8),
         c4=zero.astype(bool),
     )
     wet = replace(dry, moisture=zero + 0.34, skin=np.ones(1))
@@ -164,7 +176,9 @@ def test_tower_file_reads_back_with_gaps(scene, tmp_path):
     kept = gpp[gpp != -9999]
     truth = scene["tower/gpp_nt"].to_series().dropna()
     np.testing.assert_allclose(kept.values, truth.values, atol=1e-4)
-    assert {"TA_F", "SW_IN_F", "VPD_F", "P_F", "NEE_VUT_REF_QC", "GPP_DT_VUT_REF", "GPP_NT_VUT_25"} <= set(table)
+    assert {"TA_F", "SW_IN_F", "VPD_F", "P_F", "NEE_VUT_REF_QC", "GPP_DT_VUT_REF", "GPP_NT_VUT_25"} <= set(
+        table
+    )
 
 
 def test_tower_stands_inside_on_vegetation(scene):
