@@ -22,7 +22,8 @@ def daily_table(days: int = 10) -> pd.DataFrame:
     table = pd.DataFrame({"TIMESTAMP": stamps, "TA_F_QC": 1.0, "NEE_VUT_REF": -3.0, "RECO_NT_VUT_REF": 4.0})
     for name, low, high in [
         ("GPP_NT_VUT_REF", 2, 12), ("GPP_DT_VUT_REF", 2, 12), ("GPP_NT_VUT_05", 1, 2),
-        ("GPP_DT_VUT_95", 12, 13), ("NEE_VUT_REF_QC", 0, 1), ("SW_IN_F", 100, 300), ("TA_F", 5, 25), ("VPD_F", 1, 10), ("P_F", 0, 9),
+        ("GPP_DT_VUT_95", 12, 13), ("NEE_VUT_REF_QC", 0, 1), ("SW_IN_F", 100, 300), ("TA_F", 5, 25),
+        ("VPD_F", 1, 10), ("P_F", 0, 9),
     ]:
         table[name] = rng.uniform(low, high, days).round(5)
     table.loc[3, ["GPP_NT_VUT_REF", "TA_F"]] = -9999

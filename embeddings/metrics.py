@@ -1,0 +1,169 @@
+"""How well predictions fit: scores that say which R2 they are, whole and per time scale.
+
+``observed`` and ``predicted`` are series or arrays of one shape; pairs with a NaN in either are left out, and
+labelled series (xarray, pandas) are aligned first. With fewer than two pairs every score is NaN. All is
+computed in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from embeddings.baselines import HALF_WINDOW_DAYS, slots, usual_year
+from models.errors import InputError
+
+SCALES = ("daily", "weekly", "monthly", "seasonal", "anomaly")
+DAYS_AT_LEAST = 0.5
+"""Share of a week's or month's days that must have a pair for its mean to count."""
+
+
+def n(observed, predicted) -> int:
+    """Pairs without a NaN."""
+    return _pairs(observed, predicted)[0].size
+
+
+def nse(observed, predicted) -> float:
+    """Nash-Sutcliffe efficiency, 1 - SSE / SST: 1 perfect, 0 as good as the mean of the observations."""
+    o, p = _pairs(observed, predicted)
+    total = ((o - o.mean()) ** 2).sum() if o.size > 1 else 0.0
+    return float(1 - ((p - o) ** 2).sum() / total) if total > 0 else np.nan
+
+
+def r2(observed, predicted) -> float:
+    """Squared Pearson correlation: blind to bias and to wrong amplitude."""
+    return _correlation(*_pairs(observed, predicted)) ** 2
+
+
+def rmse(observed, predicted) -> float:
+    """Root mean squared error, in the units of the data."""
+    return _mean(observed, predicted, lambda error: error**2) ** 0.5
+
+
+def mae(observed, predicted) -> float:
+    """Mean absolute error, in the units of the data."""
+    return _mean(observed, predicted, np.abs)
+
+
+def bias(observed, predicted) -> float:
+    """Mean of predicted - observed: positive where the model is too high."""
+    return _mean(observed, predicted, lambda error: error)
+
+
+def kge(observed, predicted) -> float:
+    """Kling-Gupta efficiency (Gupta et al. 2009): correlation, ratio of spreads, ratio of means in one."""
+    o, p = _pairs(observed, predicted)
+    if o.size < 2 or o.std() == 0 or o.mean() == 0:
+        return np.nan
+    parts = _correlation(o, p) - 1, p.std() / o.std() - 1, p.mean() / o.mean() - 1
+    return float(1 - np.sqrt(np.square(parts).sum()))
+
+
+def mse_split(observed, predicted) -> dict[str, float]:
+    """The mean squared error as a sum of three (Kobayashi and Salam 2000).
+
+    ``bias2`` from the means, ``variance`` from the spreads, ``phase`` from imperfect correlation.
+    """
+    o, p = _pairs(observed, predicted)
+    if o.size < 2:
+        return {"bias2": np.nan, "variance": np.nan, "phase": np.nan}
+    together = ((o - o.mean()) * (p - p.mean())).mean()
+    return {
+        "bias2": float((p.mean() - o.mean()) ** 2),
+        "variance": float((p.std() - o.std()) ** 2),
+        "phase": float(2 * (p.std() * o.std() - together)),
+    }
+
+
+def scores(observed, predicted) -> dict[str, float]:
+    """All scores of one pair of series."""
+    o, p = _pairs(observed, predicted)
+    one = {score.__name__: score(o, p) for score in (n, nse, r2, rmse, mae, bias, kge)}
+    return one | mse_split(o, p)
+
+
+def table(observed, predicted, scales: Iterable[str] = SCALES) -> pd.DataFrame:
+    """Scores of two daily series with a time axis, one row per scale.
+
+    ``weekly`` and ``monthly`` are means over periods with a pair on at least half of their days; ``seasonal``
+    is the usual year of each series (day of year, window of 15 days), ``anomaly`` the daily departure from
+    it. Both use paired days only; anomalies need two years or more around the same day of the year.
+    """
+    pairs = _daily_pairs(observed, predicted)
+    scales = tuple(scales)
+    unknown = [scale for scale in scales if scale not in SCALES]
+    if unknown:
+        raise InputError(f"Got the scale {unknown[0]!r}, need some of {', '.join(SCALES)}; choose one.")
+    rows = {scale: scores(*_at(scale, pairs)) for scale in scales}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("scale").astype({"n": int})
+
+
+def per_site(frame: pd.DataFrame, observed: str, predicted: str, site: str = "site") -> pd.DataFrame:
+    """Scores of each site of a long table, and below them the quartiles over sites and all rows pooled."""
+    rows = {str(name): scores(rows[observed], rows[predicted]) for name, rows in frame.groupby(site)}
+    sites = pd.DataFrame.from_dict(rows, orient="index")
+    quartiles = sites.quantile([0.25, 0.5, 0.75]).set_axis(["q25", "median", "q75"])
+    pooled = pd.DataFrame([scores(frame[observed], frame[predicted])], index=["pooled"])
+    return pd.concat([sites, quartiles, pooled]).rename_axis(site)
+
+
+def _pairs(observed, predicted) -> tuple[np.ndarray, np.ndarray]:
+    """Both as flat float64, without the pairs that have a NaN."""
+    if isinstance(observed, xr.DataArray) and isinstance(predicted, xr.DataArray):
+        observed, predicted = xr.broadcast(*xr.align(observed, predicted, join="inner"))
+    elif isinstance(observed, pd.Series) and isinstance(predicted, pd.Series):
+        observed, predicted = observed.align(predicted, join="inner")
+    o, p = (np.asarray(values, dtype="float64") for values in (observed, predicted))
+    if o.shape != p.shape:
+        raise InputError(f"Got shapes {o.shape} and {p.shape}, need one shape; align them.")
+    both = np.isfinite(o) & np.isfinite(p)
+    return o[both], p[both]
+
+
+def _mean(observed, predicted, of) -> float:
+    o, p = _pairs(observed, predicted)
+    return float(of(p - o).mean()) if o.size > 1 else np.nan
+
+
+def _correlation(o: np.ndarray, p: np.ndarray) -> float:
+    if o.size < 2 or o.std() == 0 or p.std() == 0:
+        return np.nan
+    return float(((o - o.mean()) * (p - p.mean())).mean() / (o.std() * p.std()))
+
+
+def _daily_pairs(observed, predicted) -> pd.DataFrame:
+    """Columns o and p on every day from first to last, both NaN where either is."""
+    series = []
+    for values in (observed, predicted):
+        if isinstance(values, xr.DataArray) and values.dims == ("time",):
+            values = pd.Series(values.values, pd.DatetimeIndex(values["time"].values))
+        if not (isinstance(values, pd.Series) and isinstance(values.index, pd.DatetimeIndex)):
+            raise InputError(
+                f"Got a {type(values).__name__} without days, need a DataArray (time) or a Series with "
+                "dates; add the time axis."
+            )
+        series.append(values.astype("float64"))
+    pairs = pd.concat(series, axis=1, join="inner", keys=["o", "p"])
+    pairs = pairs.where(pairs.notna().all(axis=1))
+    return pairs if pairs.empty else pairs.resample("D").mean()
+
+
+def _at(scale: str, pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Observed and predicted values at one time scale."""
+    if scale in ("weekly", "monthly") and len(pairs):
+        periods = pairs.resample("7D" if scale == "weekly" else "MS")
+        days = 7 if scale == "weekly" else periods.size().index.days_in_month.values[:, None]
+        pairs = periods.mean().where(periods.count() >= DAYS_AT_LEAST * days)
+    elif scale in ("seasonal", "anomaly") and len(pairs):
+        time = pd.DatetimeIndex(pairs.index)
+        usual = {key: usual_year(pairs[key].values, time, HALF_WINDOW_DAYS) for key in ("o", "p")}
+        if scale == "seasonal":
+            seen = np.unique(slots(time[pairs["o"].notna()]))
+            return usual["o"][0][seen], usual["p"][0][seen]
+        slot = slots(time)
+        rich = usual["o"][1][slot] >= 2
+        pairs = pd.DataFrame({key: pairs[key] - usual[key][0][slot] for key in ("o", "p")})[rich]
+    return pairs["o"].values, pairs["p"].values
