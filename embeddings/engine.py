@@ -1,0 +1,325 @@
+"""The engine: a scene's acquisitions are encoded once, and every day of every pixel is asked, block by block.
+
+Blocks are aligned to the scene's grid and to days since 1970, whatever is asked, so that the same pixel and day get the
+same numbers, bit for bit, from a full run, a window, a single month or a single click.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+
+import embeddings
+from embeddings import schema
+from embeddings.geometry import Grid, target_grid
+from embeddings.inputs import Series, days_of, read, span, times_of
+from models.batch import Tokens
+from models.embedder import Embedder
+from models.encoder import HALO_PX
+from models.errors import InputError
+
+GROUP_DAYS = 8
+"""Days asked together; they share the tokens they look at."""
+STRIP_PX = 1024
+"""Pixels asked together: their tokens stay in the processor's cache."""
+BLOCK_PX = 64
+SIGMA_STEP = 0.0005
+SIGMA_TOP = 254 * SIGMA_STEP
+
+
+@dataclass(frozen=True)
+class Block:
+    """A finished rectangle, all asked days."""
+
+    rows: slice
+    cols: slice
+    cube: xr.Dataset
+    done: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        return self.done / self.total
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a scene: which days, which rectangle of the 10 m grid."""
+
+    grid: Grid
+    first: int
+    last: int
+    rows: slice
+    cols: slice
+
+    @classmethod
+    def of(cls, scene: xr.DataTree, model: Embedder, start=None, end=None, window=None) -> Request:
+        """Defaults: from the first to the last acquisition, the whole scene. InputError when nothing remains."""
+        grid = target_grid(scene)
+        first, last = span(scene, model.config.sensors)
+        begin, finish = _day(start, first, "start"), _day(end, last, "end")
+        if finish < begin:
+            raise InputError(
+                f"end {_iso(finish)} lies before start {_iso(begin)}; give an end on or after the start."
+            )
+        if finish < first or begin > last:
+            raise InputError(
+                f"{_iso(begin)} to {_iso(finish)} lies outside the scene's acquisitions, {_iso(first)} to"
+                f" {_iso(last)}; ask for days inside."
+            )
+        begin, finish = max(begin, first), min(finish, last)
+        rows, cols = window or (slice(0, grid.ny), slice(0, grid.nx))
+        rows, cols = (slice(*s.indices(n)[:2]) for s, n in ((rows, grid.ny), (cols, grid.nx)))
+        if rows.stop <= rows.start or cols.stop <= cols.start:
+            raise InputError(f"the window holds no pixel of the scene's {grid.ny} x {grid.nx}; choose one inside.")
+        return cls(grid, begin, finish, rows, cols)
+
+    @property
+    def days(self) -> np.ndarray:
+        return np.arange(self.first, self.last + 1)
+
+    def blocks(self) -> list[tuple[slice, slice]]:
+        """Aligned blocks that touch the window, whole."""
+
+        def edges(s: slice, n: int) -> list[slice]:
+            starts = range(s.start // BLOCK_PX * BLOCK_PX, s.stop, BLOCK_PX)
+            return [slice(a, min(a + BLOCK_PX, n)) for a in starts]
+
+        return [(r, c) for r in edges(self.rows, self.grid.ny) for c in edges(self.cols, self.grid.nx)]
+
+
+def run(
+    scene: xr.DataTree, model: Embedder, start=None, end=None, window=None, causal: bool = False
+) -> Iterator[Block]:
+    """Embeds block by block. ``window`` is (rows, cols) on the 10 m grid; ``causal`` looks at the past only."""
+    request = Request.of(scene, model, start, end, window)
+    attrs = _attrs(scene, model, causal)
+    blocks = request.blocks()
+    for i, (rows, cols) in enumerate(blocks):
+        arrays = _block(scene, model, request, rows, cols, causal)
+        cut_rows, cut_cols = _overlap(rows, request.rows), _overlap(cols, request.cols)
+        inside = (
+            slice(None),
+            slice(cut_rows.start - rows.start, cut_rows.stop - rows.start),
+            slice(cut_cols.start - cols.start, cut_cols.stop - cols.start),
+        )
+        arrays = {name: array[inside] for name, array in arrays.items()}
+        cube = _cube(request, model, cut_rows, cut_cols, arrays, attrs)
+        shift_rows = slice(cut_rows.start - request.rows.start, cut_rows.stop - request.rows.start)
+        shift_cols = slice(cut_cols.start - request.cols.start, cut_cols.stop - request.cols.start)
+        yield Block(shift_rows, shift_cols, cube, i + 1, len(blocks))
+
+
+def compute(scene: xr.DataTree, model: Embedder, start=None, end=None, window=None, causal: bool = False) -> xr.Dataset:
+    """The whole answer in memory."""
+    cube = template(scene, model, start, end, window, causal).compute()
+    for block in run(scene, model, start, end, window, causal):
+        for name in block.cube.data_vars:
+            cube[name].values[:, block.rows, block.cols] = block.cube[name].values
+    return cube
+
+
+def lazy(scene: xr.DataTree, model: Embedder, start=None, end=None, window=None, causal: bool = False) -> xr.Dataset:
+    """The same Dataset with dask arrays: each aligned block is computed when it is read."""
+    import dask
+    import dask.array as da
+
+    request = Request.of(scene, model, start, end, window)
+    grids: dict[str, list[list]] = {name: [] for name in _VARIABLES}
+    row_starts = sorted({rows.start for rows, _ in request.blocks()})
+    for r in row_starts:
+        line: dict[str, list] = {name: [] for name in _VARIABLES}
+        for rows, cols in (b for b in request.blocks() if b[0].start == r):
+            part = (_overlap(rows, request.rows), _overlap(cols, request.cols))
+            made = dask.delayed(_part)(scene, model, request, part, causal)
+            size = (len(request.days), part[0].stop - part[0].start, part[1].stop - part[1].start)
+            for name, dtype in _VARIABLES.items():
+                full = (*size, model.features) if name == "embedding" else size
+                line[name].append(da.from_delayed(made[name], full, dtype))
+        for name in _VARIABLES:
+            grids[name].append(line[name])
+    arrays = {
+        name: da.concatenate([da.concatenate(line, axis=2) for line in lines], axis=1)
+        for name, lines in grids.items()
+    }
+    return _cube(request, model, request.rows, request.cols, arrays, _attrs(scene, model, causal))
+
+
+def template(scene: xr.DataTree, model: Embedder, start=None, end=None, window=None, causal: bool = False) -> xr.Dataset:
+    """Coordinates, dtypes and attributes of the answer around lazy zeros."""
+    import dask.array as da
+
+    request = Request.of(scene, model, start, end, window)
+    shape = (len(request.days), request.rows.stop - request.rows.start, request.cols.stop - request.cols.start)
+    arrays = {
+        name: da.zeros((*shape, model.features) if name == "embedding" else shape, dtype=dtype)
+        for name, dtype in _VARIABLES.items()
+    }
+    return _cube(request, model, request.rows, request.cols, arrays, _attrs(scene, model, causal))
+
+
+_VARIABLES = {"embedding": np.int8, "sigma": np.float32, "days_from_s2": np.int16, "days_from_s1": np.int16}
+
+
+def _part(scene, model, request: Request, part: tuple[slice, slice], causal: bool) -> dict[str, np.ndarray]:
+    """One aligned block, cut to the part of it that is asked."""
+    rows = _aligned(part[0], request.grid.ny)
+    cols = _aligned(part[1], request.grid.nx)
+    arrays = _block(scene, model, request, rows, cols, causal)
+    cut = (
+        slice(None),
+        slice(part[0].start - rows.start, part[0].stop - rows.start),
+        slice(part[1].start - cols.start, part[1].stop - cols.start),
+    )
+    return {name: array[cut] for name, array in arrays.items()}
+
+
+def _block(
+    scene: xr.DataTree, model: Embedder, request: Request, rows: slice, cols: slice, causal: bool
+) -> dict[str, np.ndarray]:
+    """Quantised numbers of one aligned block: (time, y, x[, feature])."""
+    shape = (rows.stop - rows.start, cols.stop - cols.start)
+    series = {name: read(scene, spec, request.grid, rows, cols, HALO_PX) for name, spec in model.config.specs.items()}
+    tokens = {name: encode(model, name, s) for name, s in series.items() if s is not None and len(s.day)}
+    return embed_pixels(model, tokens, shape, request.days, causal)
+
+
+@torch.inference_mode()
+def encode(model: Embedder, name: str, series: Series) -> Tokens:
+    """Tokens of all acquisitions, one at a time so that none depends on which others are there."""
+    device = model.scale.device
+    h, w = (n - 2 * HALO_PX for n in series.usable.shape[1:])
+    inner = series.usable[:, HALO_PX : HALO_PX + h, HALO_PX : HALO_PX + w]
+    token = torch.zeros(h * w, len(series.day), model.config.specs[name].token, device=device)
+    for t in np.flatnonzero(inner.any((1, 2))):
+        values = torch.from_numpy(series.values[t : t + 1]).to(device)
+        usable = torch.from_numpy(series.usable[t : t + 1]).to(device)
+        token[:, t] = model.encode(name, values, usable)[0].flatten(1).T
+    usable = torch.from_numpy(inner.reshape(len(series.day), -1).T.copy()).to(device)
+    day = torch.from_numpy(series.day).to(device).expand(h * w, -1)
+    return Tokens(token, usable, day)
+
+
+@torch.inference_mode()
+def embed_pixels(
+    model: Embedder, tokens: dict[str, Tokens], shape: tuple[int, int], days: np.ndarray, causal: bool = False
+) -> dict[str, np.ndarray]:
+    """Asks every day of every pixel; returns the quantised arrays of the cube."""
+    device = model.scale.device
+    pixels = shape[0] * shape[1]
+    padded = torch.arange(
+        days[0] // GROUP_DAYS * GROUP_DAYS, (days[-1] // GROUP_DAYS + 1) * GROUP_DAYS, device=device
+    )
+    keep = slice(int(days[0] - padded[0]), int(days[-1] - padded[0]) + 1)
+    out = {
+        "embedding": np.empty((len(days), pixels, model.features), np.int8),
+        **{name: np.empty((len(days), pixels), dtype) for name, dtype in _VARIABLES.items() if name != "embedding"},
+    }
+    for start in range(0, pixels, STRIP_PX):
+        strip = torch.arange(start, min(start + STRIP_PX, pixels), device=device)
+        part = {name: t.select(strip) for name, t in tokens.items()}
+        answer = model.embed(part, padded.expand(len(strip), -1), causal, group=GROUP_DAYS)
+        z = answer.z[:, keep].transpose(0, 1)  # t p f
+        where = (slice(None), slice(start, start + len(strip)))
+        out["embedding"][where] = (z / model.scale).round().clamp(-127, 127).to(torch.int8).cpu().numpy()
+        steps = (model.sigma(z) / SIGMA_STEP).round().clamp(0, 254)
+        out["sigma"][where] = steps.cpu().numpy().astype(np.float32) * np.float32(SIGMA_STEP)
+        for sensor in ("s2", "s1"):
+            near = answer.nearest.get(sensor)
+            near = near[:, keep].T.cpu().numpy() if near is not None else -1
+            out[f"days_from_{sensor}"][where] = near
+    return {name: array.reshape(len(days), *shape, *array.shape[2:]) for name, array in out.items()}
+
+
+def embed_spectra(
+    model: Embedder, bands: np.ndarray, names: tuple[str, ...], days: np.ndarray | None = None, sensor: str = "s2"
+) -> np.ndarray:
+    """Embeddings (n, feature) float32 of single spectra without neighbours in space or time.
+
+    ``bands`` (n, len(names)) in the sensor's unit; each spectrum is asked for its own day.
+    """
+    spec = model.config.specs[sensor]
+    side = 2 * HALO_PX + 1
+    values = np.full((len(bands), len(spec.bands), side, side), np.nan, np.float32)
+    for i, name in enumerate(names):
+        values[:, spec.bands.index(name), HALO_PX, HALO_PX] = bands[:, i]
+    usable = ~np.isnan(values).all(1)
+    with torch.inference_mode():
+        token = model.encode(sensor, torch.from_numpy(values), torch.from_numpy(usable))[:, :, 0, 0]
+        day = torch.zeros(len(bands), 1, dtype=torch.int64)
+        tokens = Tokens(token[:, None], torch.ones(len(bands), 1, dtype=torch.bool), day)
+        return model.embed({sensor: tokens}, day).z[:, 0].numpy()
+
+
+def values(cube: xr.Dataset) -> xr.DataArray:
+    """The embedding as float32 numbers: int8 steps times each feature's scale."""
+    return cube["embedding"].astype(np.float32) * cube["scale"].astype(np.float32)
+
+
+def _cube(request: Request, model: Embedder, rows: slice, cols: slice, arrays: dict, attrs: dict) -> xr.Dataset:
+    grid = request.grid.window(rows, cols)
+    where = ("time", "y", "x")
+    features = [f"e{i:02d}" for i in range(model.features)]
+    described = {
+        "embedding": {"long_name": "daily embedding, int8 steps of `scale`", "units": "1"},
+        "sigma": {
+            "long_name": "expected root-mean-square error of the reflectance this embedding reconstructs",
+            "units": "1",
+        },
+        "days_from_s2": {"long_name": "days to the nearest clear Sentinel-2 acquisition, -1 = none", "units": "d"},
+        "days_from_s1": {"long_name": "days to the nearest Sentinel-1 acquisition, -1 = none", "units": "d"},
+    }
+    data = {
+        name: ((*where, "feature") if name == "embedding" else where, array, described[name])
+        for name, array in arrays.items()
+    }
+    coords = {
+        "time": ("time", times_of(request.days), {"long_name": "UTC day", "standard_name": "time"}),
+        **grid.coords(),
+        "feature": ("feature", features),
+        "scale": ("feature", model.scale.cpu().numpy(), {"long_name": "value of one int8 step", "units": "1"}),
+    }
+    return xr.Dataset(data, coords, attrs)
+
+
+def _attrs(scene: xr.DataTree, model: Embedder, causal: bool) -> dict:
+    simulated = int(scene.attrs.get("simulated", 0))
+    title = scene.attrs.get("title", scene.attrs.get("id", "scene"))
+    return {
+        "title": f"Daily embeddings of {title}",
+        "simulated": simulated,
+        "model": model.name,
+        "model_digest": model.digest,
+        "scene_id": str(scene.attrs.get("id", "")),
+        "scene_digest": schema.digest(scene),
+        "software": f"fluxlens {embeddings.__version__}",
+        "causal": int(causal),
+        "quantisation": "embedding value = int8 * scale(feature)",
+        "Conventions": "CF-1.11",
+    }
+
+
+def _day(value, default: int, what: str) -> int:
+    if value is None:
+        return default
+    try:
+        return int(days_of(np.datetime64(str(value), "D")))
+    except ValueError as error:
+        raise InputError(f"{what} is {value!r}, not a date; write it as YYYY-MM-DD.") from error
+
+
+def _iso(day: int) -> str:
+    return str(times_of(np.int64(day)).astype("datetime64[D]"))
+
+
+def _overlap(a: slice, b: slice) -> slice:
+    return slice(max(a.start, b.start), min(a.stop, b.stop))
+
+
+def _aligned(part: slice, size: int) -> slice:
+    start = part.start // BLOCK_PX * BLOCK_PX
+    return slice(start, min(start + BLOCK_PX, size))

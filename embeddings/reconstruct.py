@@ -1,0 +1,121 @@
+"""Hidden dates as the model sees them: what a sensor would have measured, told from everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+
+from embeddings import engine
+from embeddings.geometry import target_grid
+from embeddings.inputs import Series, days_of, read, times_of
+from models.embedder import Embedder
+from models.encoder import HALO_PX
+from models.errors import InputError
+from models.sensors import SENSORS
+
+QUANTITY = {"s2": "reflectance", "s1": "backscatter"}
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Which acquisitions the model must not see."""
+
+    sensor: str
+    days: tuple[int, ...]
+    """Days since 1970-01-01 that are asked; their acquisitions of ``sensor`` are hidden."""
+    within_days: int = 0
+    """Acquisitions of ``sensor`` this close to an asked day are hidden as well."""
+    also: tuple[str, ...] = ()
+    """Sensors removed altogether, to see what they are worth."""
+
+    def keep(self, name: str, day: np.ndarray) -> np.ndarray:
+        """Which acquisitions of sensor ``name`` remain visible."""
+        if name in self.also:
+            return np.zeros(len(day), bool)
+        if name != self.sensor:
+            return np.ones(len(day), bool)
+        return np.abs(day[:, None] - np.array(self.days)).min(1) > self.within_days
+
+
+def parse_days(scene: xr.DataTree, dates: Sequence[str], sensor: str) -> tuple[int, ...]:
+    """Days of the dates to hide; InputError when one is no date or has no acquisition of the sensor."""
+    if sensor not in scene.children:
+        raise InputError(
+            f"the scene has no {sensor}, only {sorted(set(scene.children) & set(SENSORS))}; hide one of those."
+        )
+    there = days_of(scene[sensor]["time"].values)
+    days = []
+    for date in dates:
+        try:
+            day = int(days_of(np.datetime64(date, "D")))
+        except ValueError as error:
+            raise InputError(f"--hide has {date!r}, not a date; write dates as YYYY-MM-DD,YYYY-MM-DD.") from error
+        if day not in there:
+            nearest = there[np.abs(there - day).argmin()]
+            raise InputError(
+                f"{date} has no {sensor} acquisition to hide; the nearest is on"
+                f" {times_of(nearest).astype('datetime64[D]')}."
+            )
+        days.append(day)
+    if not days:
+        raise InputError("no date to hide was given; write --hide YYYY-MM-DD[,YYYY-MM-DD].")
+    return tuple(sorted(set(days)))
+
+
+def run(scene: xr.DataTree, model: Embedder, hidden: Hidden, causal: bool = False) -> xr.Dataset:
+    """Reconstruction (time, band, y, x) on the 10 m grid with its expected error; no holes."""
+    spec, grid = SENSORS[hidden.sensor], target_grid(scene)
+    shape = (len(hidden.days), len(spec.bands), grid.ny, grid.nx)
+    mean, sigma = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    for rows, cols in engine.Request.of(scene, model).blocks():
+        size = (rows.stop - rows.start, cols.stop - cols.start)
+        for start, (block_mean, block_sigma) in _block(scene, model, hidden, rows, cols, causal):
+            where = np.unravel_index(np.arange(start, start + block_mean.shape[0]), size)
+            mean[:, :, where[0] + rows.start, where[1] + cols.start] = block_mean.transpose(1, 2, 0)
+            sigma[:, :, where[0] + rows.start, where[1] + cols.start] = block_sigma.transpose(1, 2, 0)
+    name = QUANTITY[hidden.sensor]
+    dims = ("time", "band", "y", "x")
+    attrs = {"units": spec.unit, "long_name": f"reconstructed {name}, its own acquisition hidden"}
+    return xr.Dataset(
+        {
+            name: (dims, mean, attrs),
+            f"{name}_sigma": (dims, sigma, {"units": spec.unit, "long_name": "expected error, standard deviation"}),
+        },
+        {"time": times_of(np.array(hidden.days)), "band": list(spec.bands), **grid.coords()},
+        {
+            "title": f"Hidden {hidden.sensor} dates of {scene.attrs.get('id', 'a scene')}, reconstructed",
+            "simulated": int(scene.attrs.get("simulated", 0)),
+            "model": model.name,
+            "model_digest": model.digest,
+            "hidden_sensor": hidden.sensor,
+            "hidden_within_days": hidden.within_days,
+            "Conventions": "CF-1.11",
+        },
+    )
+
+
+@torch.inference_mode()
+def _block(
+    scene: xr.DataTree, model: Embedder, hidden: Hidden, rows: slice, cols: slice, causal: bool
+) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:
+    """Per strip of pixels: its start and the decoded (pixel, time, band) mean and sigma."""
+    tokens = {}
+    for name, spec in model.config.specs.items():
+        series = read(scene, spec, target_grid(scene), rows, cols, HALO_PX)
+        if series is None:
+            continue
+        left: Series = series.at(hidden.keep(name, series.day))
+        if len(left.day):
+            tokens[name] = engine.encode(model, name, left)
+    pixels = (rows.stop - rows.start) * (cols.stop - cols.start)
+    days = torch.tensor(hidden.days, device=model.scale.device)
+    for start in range(0, pixels, engine.STRIP_PX):
+        strip = torch.arange(start, min(start + engine.STRIP_PX, pixels), device=days.device)
+        part = {name: t.select(strip) for name, t in tokens.items()}
+        z = model.embed(part, days.expand(len(strip), -1), causal).z
+        mean, sigma = model.decoders[hidden.sensor](z)
+        yield start, (mean.cpu().numpy(), sigma.cpu().numpy())
