@@ -1,8 +1,8 @@
 """How leaves over soil reflect and absorb light: a table of radiative transfer, interpolated.
 
-The numbers come from PROSPECT-D + 4SAIL by ``make_canopy_table.py``. The sun's height and the view are the same for a
-whole acquisition, so they are interpolated once per date; brown pigment and leaf water once per land unit; leaf area
-and chlorophyll for each pixel.
+The numbers come from PROSPECT-D + 4SAIL by ``make_canopy_table.py``. The sun's height and the view are the
+same for a whole acquisition, so they are interpolated once per date; brown pigment and leaf water once per
+land unit; leaf area and chlorophyll for each pixel.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ TABLE_FILE = Path(__file__).parent / "canopy_table.npz"
 
 @dataclass(frozen=True)
 class Band:
-    """One Sentinel-2 band: S2A values of ESA's Sentinel-2 Spectral Response Functions, COPE-GSEG-EOPG-TN-15-0007."""
+    """One Sentinel-2 band: S2A values of ESA's Sentinel-2 Spectral Response Functions,
+    COPE-GSEG-EOPG-TN-15-0007."""
 
     centre_nm: float
     width_nm: float
@@ -40,7 +41,8 @@ BANDS = {
 
 @dataclass(frozen=True)
 class LeafType:
-    """What a table cell needs besides the state: ranges as in Jacquemoud et al. 2009, doi:10.1016/j.rse.2008.01.026."""
+    """What a table cell needs besides the state:
+    ranges as in Jacquemoud et al. 2009, doi:10.1016/j.rse.2008.01.026."""
 
     structure: float
     """PROSPECT N, layers."""
@@ -99,7 +101,8 @@ class Canopy:
             return cls(stored["table"].astype(np.float32) * np.float32(1.1 / 65535))
 
     def seen(self, sun_deg: float, hot: float) -> np.ndarray:
-        """One acquisition's table (leaf, brown, water, cab, lai, channel); ``hot`` 1 = sun at the sensor's back, 0 = against."""
+        """One acquisition's table (leaf, brown, water, cab, lai, channel);
+        ``hot`` 1 = sun at the sensor's back, 0 = against."""
         low, part = _place(SUN_DEG, np.asarray(sun_deg))
         view = self.values[:, 0] * np.float32(hot) + self.values[:, 1] * np.float32(1 - hot)
         return view[:, low] * (1 - part) + view[:, low + 1] * part

@@ -12,7 +12,8 @@ ACCLIMATION_DAYS = 15
 """Leaves follow the weather of about two weeks (Mengoli et al. 2022, doi:10.1029/2021MS002767)."""
 CO2_PPM = 415.0
 ECOSYSTEM = 0.82
-"""Canopy over leaf efficiency: shaded leaves, age and nutrients; tuned to GPP of 8-14 gC m-2 d-1 in temperate summer."""
+"""Canopy over leaf efficiency: shaded leaves, age and nutrients;
+tuned to GPP of 8-14 gC m-2 d-1 in temperate summer."""
 
 
 def smooth(series: np.ndarray, days: int) -> np.ndarray:
@@ -26,13 +27,15 @@ def smooth(series: np.ndarray, days: int) -> np.ndarray:
 
 
 def efficiency(weather: Weather, c4: bool = False) -> np.ndarray:
-    """Light-use efficiency of each day, gC per mol of absorbed photons (Stocker et al. 2020, doi:10.5194/gmd-13-1545-2020)."""
+    """Light-use efficiency of each day, gC per mol of absorbed photons
+    (Stocker et al. 2020, doi:10.5194/gmd-13-1545-2020)."""
     from pyrealm.pmodel import PModel, PModelEnvironment
 
     tair = smooth(weather.tair, ACCLIMATION_DAYS)
     vpd_pa = np.clip(smooth(weather.vpd, ACCLIMATION_DAYS) * 100, 50, 6000)
     with warnings.catch_warnings():
-        # pyrealm announces its new default quantum yield, and warns of ``where`` without ``out`` inside itself
+        # pyrealm announces its new default quantum yield, and warns of ``where`` without ``out`` inside
+        # itself
         warnings.simplefilter("ignore")
         env = PModelEnvironment(
             tc=np.clip(tair, 0.5, 45),

@@ -1,4 +1,4 @@
-"""The land's pixels on given days: the units' state spread over the map, and the light they reflect and absorb."""
+"""The land's pixels, day by day: the units' state spread over the map, the light reflected and absorbed."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,10 @@ from embeddings.simulate.canopy import Canopy
 from embeddings.simulate.landscape import BROAD, NEEDLE, WATER, Land
 from embeddings.simulate.vegetation import Growth
 
-# Reflectance in the order of canopy.BANDS. Soil: a dry loam of the kind in Stoner & Baumgardner 1981; straw, roofs and
-# asphalt in the range of the ECOSTRESS library (Meerdink et al. 2019, doi:10.1016/j.rse.2019.05.015); clear inland water
-# as in Pahlevan et al. 2021; snow after Warren & Wiscombe 1980. Rounded by hand; simple by intention.
+# Reflectance in the order of canopy.BANDS. Soil: a dry loam of the kind in Stoner & Baumgardner 1981;
+# straw, roofs and asphalt in the range of the ECOSTRESS library (Meerdink et al. 2019,
+# doi:10.1016/j.rse.2019.05.015); clear inland water as in Pahlevan et al. 2021; snow after Warren &
+# Wiscombe 1980. Rounded by hand; simple by intention.
 DRY_SOIL = np.array([0.098, 0.138, 0.186, 0.210, 0.228, 0.241, 0.254, 0.269, 0.375, 0.325], dtype=np.float32)
 STRAW = np.array([0.085, 0.125, 0.180, 0.205, 0.235, 0.255, 0.275, 0.295, 0.370, 0.265], dtype=np.float32)
 FOREST_FLOOR = np.array(
@@ -22,9 +23,11 @@ ASPHALT = np.array([0.085, 0.100, 0.115, 0.123, 0.130, 0.136, 0.142, 0.150, 0.18
 LAKE = np.array([0.030, 0.040, 0.028, 0.024, 0.016, 0.015, 0.013, 0.012, 0.007, 0.005], dtype=np.float32)
 SNOW = np.array([0.92, 0.92, 0.91, 0.90, 0.88, 0.87, 0.85, 0.83, 0.10, 0.08], dtype=np.float32)
 DARKENING = np.array([1.00, 1.00, 1.00, 1.00, 0.98, 0.97, 0.96, 0.96, 1.05, 1.25], dtype=np.float32)
-"""How strongly wetness darkens the soil, relative to the visible (Lobell & Asner 2002, doi:10.2136/sssaj2002.7220)."""
+"""How strongly wetness darkens the soil, relative to the visible
+(Lobell & Asner 2002, doi:10.2136/sssaj2002.7220)."""
 SHADE = {NEEDLE: 0.66, BROAD: 0.82}
-"""Sunlit share of a forest's crowns as seen from above (after Gerard & North 1997); other covers cast no shade of note."""
+"""Sunlit share of a forest's crowns as seen from above (after Gerard & North 1997);
+other covers cast no shade of note."""
 CLUMPING = {NEEDLE: 0.60, BROAD: 0.82}
 """Clumping index (Chen et al. 2005, doi:10.1016/j.rse.2005.05.003): effective over true leaf area."""
 

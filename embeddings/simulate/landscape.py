@@ -61,17 +61,18 @@ class Land:
     """Brightness of what is built there, about 1."""
 
 
-def _nearest(x: np.ndarray, y: np.ndarray, sx: np.ndarray, sy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Index of the nearest seed, and metres to the border with the second nearest."""
+def _nearest(x: np.ndarray, y: np.ndarray, sx: np.ndarray, sy: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Indices of the nearest and second nearest seed, and metres to the border between them."""
     d = np.hypot(x[..., None] - sx, y[..., None] - sy)
-    two = np.partition(d, 1, axis=-1)
-    return d.argmin(-1), (two[..., 1] - two[..., 0]) / 2
+    first, second = np.moveaxis(np.argpartition(d, 1, axis=-1)[..., :2], -1, 0)
+    near, far = (np.take_along_axis(d, i[..., None], -1)[..., 0] for i in (first, second))
+    return first, second, (far - near) / 2
 
 
 def _blocks(
     rng: np.random.Generator, x: np.ndarray, y: np.ndarray, side_m: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Road-bounded blocks: Voronoi cells of jittered seeds, under a gentle warp."""
+    """Blocks (Voronoi cells of jittered seeds, gently warped) and metres to the road, if a border has one."""
     warp = [Waves.draw(rng, 250, 1200).at(x, y) for _ in range(2)]
     gx, gy = x[None, :] + 9 * warp[0], y[:, None] + 9 * warp[1]
     extent = int(np.ceil(max(np.ptp(x), np.ptp(y)) / side_m)) + 3
@@ -79,7 +80,9 @@ def _blocks(
     sx, sy = (a.ravel() for a in np.meshgrid(x.min() + step, y.min() + step))
     sx = sx + rng.uniform(-0.38, 0.38, sx.size) * side_m
     sy = sy + rng.uniform(-0.38, 0.38, sy.size) * side_m
-    return _nearest(gx, gy, sx, sy)
+    first, second, border_m = _nearest(gx, gy, sx, sy)
+    paved = np.triu(rng.random((sx.size, sx.size)) < 0.55)
+    return first, np.where((paved | paved.T)[first, second], border_m, 99.0)
 
 
 def _divide(
@@ -136,7 +139,7 @@ def make(rng: np.random.Generator, size_px: int, plan: Plan) -> Land:
 
     hills = Waves.draw(rng, 120, 1500, 1.2).at(x, y)
     wood = _top_share(hills + 0.25 * rng.standard_normal(n)[parcel] * 1.2, plan.forest)
-    stand, _ = _nearest(
+    stand, _, _ = _nearest(
         x[None, :] + 15 * Waves.draw(rng, 60, 300).at(x, y),
         y[:, None] + 15 * Waves.draw(rng, 60, 300).at(x, y),
         *rng.uniform(-50, size_px * PIXEL_M + 50, (2, max(4, int(size_px**2 / 350)))),
@@ -166,7 +169,7 @@ def make(rng: np.random.Generator, size_px: int, plan: Plan) -> Land:
     unit_cover = np.zeros(units, dtype=np.int8)
     unit_cover[unit.ravel()] = cover.ravel()
 
-    lane = (1 - smoothstep(road_m, 2.5, 9.0)) * (~wood | (rng.random() < 0.5)) * plan.roads
+    lane = (1 - smoothstep(road_m, 1.5, 7.5)) * (~wood | (rng.random() < 0.5)) * plan.roads
     lane = np.where(lake, 0, lane * rng.uniform(0.45, 0.9))
     margin = np.where(np.isin(cover, (GRASS, CEREAL, SUMMER)), 0.10 * _paths(parcel, rng), 0)
     road = np.maximum(lane, margin)

@@ -1,11 +1,13 @@
 """Development tool: compute the simulator's canopy table, and its golden values, with PROSPECT-D and 4SAIL.
 
 Run it by hand (``python -m embeddings.simulate.make_canopy_table``) where ``prosail`` is installed: the extra
-``simulator-table``. ``prosail`` is GPL-3 and is never imported at run time; the package only reads the numbers.
+``simulator-table``. ``prosail`` is GPL-3 and is never imported at run time; the package only reads the
+numbers.
 
 Methods: PROSPECT-D (Féret et al. 2017, doi:10.1016/j.rse.2017.03.004), 4SAIL (Verhoef et al. 2007,
-doi:10.1109/TGRS.2007.895844). Soil is left out of the table: over a soil of reflectance ``s`` a canopy reflects
-``a + b s / (1 - c s)``, and ``a``, ``b``, ``c`` are what is stored, so that any soil, litter or snow can lie below.
+doi:10.1109/TGRS.2007.895844). Soil is left out of the table: over a soil of reflectance ``s`` a canopy
+reflects ``a + b s / (1 - c s)``, and ``a``, ``b``, ``c`` are what is stored, so that any soil, litter or
+snow can lie below.
 """
 
 import json

@@ -20,7 +20,8 @@ class Waves:
     def draw(
         cls, rng: np.random.Generator, short_m: float, long_m: float, slope: float = 1.0, n: int = 48
     ) -> "Waves":
-        """Wavelengths between ``short_m`` and ``long_m``; amplitude grows with wavelength to the power ``slope``."""
+        """Wavelengths between ``short_m`` and ``long_m``;
+        amplitude grows with wavelength to the power ``slope``."""
         length = short_m * (long_m / short_m) ** rng.random(n)
         angle = rng.random(n) * 2 * np.pi
         k = 2 * np.pi / length

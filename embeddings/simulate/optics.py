@@ -1,4 +1,4 @@
-"""What Sentinel-2 delivers: dates, haze, clouds and their shadows, the sensor's blur and noise, and a mask that errs."""
+"""What Sentinel-2 delivers: dates, haze, clouds, shadows, blur, noise, and a mask that errs."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,15 @@ from embeddings.simulate.weather import Weather, sun_zenith_deg
 OVERPASS_H = 10.6
 """Local solar time of the descending node, 10:30 (Sentinel-2 User Handbook, ESA), and a little."""
 CLOUD_TINT = np.array([1.00, 1.00, 1.00, 1.00, 0.99, 0.98, 0.97, 0.96, 0.72, 0.55], dtype=np.float32)
-"""Brightness of cloud relative to the visible: droplets and ice absorb in the shortwave infrared (Nakajima & King 1990)."""
+"""Brightness of cloud relative to the visible:
+droplets and ice absorb in the shortwave infrared (Nakajima & King 1990)."""
 SKYLIGHT = np.array([0.42, 0.33, 0.25, 0.22, 0.20, 0.18, 0.16, 0.15, 0.04, 0.02], dtype=np.float32)
 """Share of light left in a cloud's shadow: the blue sky still shines."""
 HAZE_SLOPE = (np.array([band.centre_nm for band in BANDS.values()]) / 492.4) ** -1.4
 """Aerosol scattering by wavelength, Ångström exponent 1.4 (continental aerosol, Dubovik et al. 2002)."""
 PARALLAX = np.array([-0.9, 0.0, 0.55, 0.75, 0.9, 1.1, -0.45, 1.3, 1.0, 1.8], dtype=np.float32)
-"""Push-broom bands look in turn: a high cloud is displaced between them (Sentinel-2 MSI technical guide); relative."""
+"""Push-broom bands look in turn: a high cloud is displaced between them
+(Sentinel-2 MSI technical guide); relative."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def passes(rng: np.random.Generator, days: int, orbits: Orbits) -> list[Pass]:
 
 
 def sky(rng: np.random.Generator, cover: float, x: np.ndarray, y: np.ndarray, sun_deg: float) -> Sky:
-    """Clouds of one moment: fractal fields cut at a level set by ``cover`` (0-1), shadows thrown away from the sun."""
+    """Clouds of one moment: fractal fields cut at a level set by ``cover``
+    (0-1), shadows thrown away from the sun."""
     broad = Waves.draw(rng, 2500, 14000, 0.6, 16)
     fine = Waves.draw(rng, 45, 2500, 0.62, 96)
     patchy = rng.uniform(0.35, 0.75)
@@ -126,11 +129,13 @@ COARSE = [i for i, band in enumerate(BANDS.values()) if band.native_m == 20]
 
 
 def observe(rng: np.random.Generator, surface: np.ndarray, air: Sky, snow: float, skill: float):
-    """(reflectance (y, x, band), clear (y, x), cloud_truth (y, x)) of one acquisition of ``surface`` (y, x, band).
+    """(reflectance (y, x, band), clear (y, x), cloud_truth (y, x)) of one acquisition of ``surface``
+    (y, x, band).
 
-    Cloud: two-stream albedo with asymmetry 0.85 (after Lacis & Hansen 1974); level-2A correction errs by a few percent,
-    correlated over bands, and more in the blue (validated uncertainty of Sen2Cor: 5 % + 0.005, Doxani et al. 2018,
-    doi:10.3390/rs10020352); sensor noise from the mission's signal-to-noise requirement (> 100 to 170).
+    Cloud: two-stream albedo with asymmetry 0.85 (after Lacis & Hansen 1974); level-2A correction errs by a
+    few percent, correlated over bands, and more in the blue (validated uncertainty of Sen2Cor: 5 % + 0.005,
+    Doxani et al. 2018, doi:10.3390/rs10020352); sensor noise from the mission's signal-to-noise requirement
+    (> 100 to 170).
     """
     bands = surface.shape[-1]
     image = _blur(surface, *(0.28 * rng.standard_normal(2)), 0.55)
@@ -163,10 +168,11 @@ def observe(rng: np.random.Generator, surface: np.ndarray, air: Sky, snow: float
 def _scl_clear(
     rng: np.random.Generator, image: np.ndarray, air: Sky, snow: float, skill: float
 ) -> np.ndarray:
-    """A mask with the known faults of Sen2Cor's scene classification, on 20 m (Baetens et al. 2019, doi:10.3390/rs11040433).
+    """A mask with the known faults of Sen2Cor's scene classification, on 20 m (Baetens et al. 2019,
+    doi:10.3390/rs11040433).
 
-    It finds thick cloud, but some dates not thin cloud and haze; it takes cloud edges for land, misses faint shadows,
-    and takes bright ground for cloud and dark ground for shadow.
+    It finds thick cloud, but some dates not thin cloud and haze; it takes cloud edges for land, misses
+    faint shadows, and takes bright ground for cloud and dark ground for shadow.
     """
 
     def at_20m(field: np.ndarray) -> np.ndarray:
@@ -197,7 +203,8 @@ def _scl_clear(
 
 
 def _shimmer(rng: np.random.Generator, pixels: Pixels, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(pixel, 1) what sun, rows, wind and dew change from pass to pass, field by field: a few percent (Roy et al. 2017)."""
+    """(pixel, 1) what sun, rows, wind and dew change from pass to pass, field by field:
+    a few percent (Roy et al. 2017)."""
     unit = pixels.land.unit.ravel()
     fields = 0.025 * rng.standard_normal(unit.max() + 1)[unit]
     patches = 0.012 * Waves.draw(rng, 60, 600, n=24).at(x, y).ravel()
@@ -207,7 +214,8 @@ def _shimmer(rng: np.random.Generator, pixels: Pixels, x: np.ndarray, y: np.ndar
 def acquire(
     rng: np.random.Generator, pixels: Pixels, weather: Weather, first: int, days: int, orbits: Orbits
 ):
-    """Yield (Pass, reflectance, clear, cloud_truth) of every acquisition; ``first`` is the scene's first day in ``weather``."""
+    """Yield (Pass, reflectance, clear, cloud_truth) of every acquisition;
+    ``first`` is the scene's first day in ``weather``."""
     shape = pixels.land.unit.shape
     x = np.arange(shape[1]) * 10.0
     y = -np.arange(shape[0]) * 10.0

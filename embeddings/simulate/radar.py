@@ -11,10 +11,12 @@ from embeddings.simulate.vegetation import GRASS_LEAF
 
 @dataclass(frozen=True)
 class Cloud:
-    """Water-cloud parameters of a canopy, one polarisation (Attema & Ulaby 1978, doi:10.1029/RS013i002p00357).
+    """Water-cloud parameters of a canopy, one polarisation (Attema & Ulaby 1978,
+    doi:10.1029/RS013i002p00357).
 
-    ``sigma = A V cos(t) (1 - T2) + T2 soil``, ``T2 = exp(-2 B V / cos(t))``, V = leaf area. Values fall in the ranges
-    fitted to Sentinel-1 by Bousbih et al. 2017 (doi:10.3390/s17112617) and Vreugdenhil et al. 2018 (doi:10.3390/rs10091396).
+    ``sigma = A V cos(t) (1 - T2) + T2 soil``, ``T2 = exp(-2 B V / cos(t))``, V = leaf area. Values fall in
+    the ranges fitted to Sentinel-1 by Bousbih et al. 2017 (doi:10.3390/s17112617) and Vreugdenhil et al.
+    2018 (doi:10.3390/rs10091396).
     """
 
     a: float
@@ -46,12 +48,14 @@ ERECT = {"VV": Cloud(0.018, 0.19), "VH": Cloud(0.0065, 0.09)}
 """Stems and blades stand along VV: it is weakened, as over wheat in May."""
 LEAFY = {"VV": Cloud(0.048, 0.14), "VH": Cloud(0.0145, 0.12)}
 FOREST_DB = {BROAD: (-8.9, -14.3), NEEDLE: (-9.6, -14.6)}
-"""Closed canopies at 40 degrees incidence (Sentinel-1 statistics of Dostálová et al. 2018, doi:10.1080/2150704X.2018.1479788)."""
+"""Closed canopies at 40 degrees incidence (Sentinel-1 statistics of Dostálová et al. 2018,
+doi:10.1080/2150704X.2018.1479788)."""
 TOWN_DB, LAKE_DB = (-5.5, -13.0), (-20.5, -27.0)
 NOISE_FLOOR = 10 ** (-25 / 10)
 """Noise-equivalent sigma naught, better than -22 dB (Sentinel-1 User Handbook)."""
 LOOKS = {"VV": 2.0, "VH": 1.3}
-"""Looks of a fine sample: after smoothing below, about 10 and 8 in a 20 m pixel, from IW GRD's 4.4 (S1 product guide)."""
+"""Looks of a fine sample: after smoothing below, about 10 and 8 in a 20 m pixel, from IW GRD's 4.4
+(S1 product guide)."""
 SMOOTH = np.array([1.0, 3.0, 1.0]) / 5
 """Resampling leaves neighbours correlated by about one half."""
 

@@ -56,9 +56,8 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.size_px < 8 or self.size_px % 2:
-            raise InputError(
-                f"size_px is {self.size_px}, need an even one >= 8; try {max(8, self.size_px + self.size_px % 2)}."
-            )
+            nearest = max(8, self.size_px // 2 * 2)
+            raise InputError(f"size_px is {self.size_px}, need an even one of at least 8; try {nearest}.")
         if pd.Timestamp(self.end) < pd.Timestamp(self.start):
             raise InputError(
                 f"the scene would end on {self.end}, before it starts on {self.start}; swap the dates."

@@ -15,7 +15,8 @@ IGBP = {NEEDLE: "ENF", BROAD: "DBF", GRASS: "GRA", CEREAL: "CRO", SUMMER: "CRO"}
 PERCENTILES = {5: -1.645, 16: -0.994, 25: -0.674, 50: 0.0, 75: 0.674, 84: 0.994, 95: 1.645}
 """Of the uncertainty from friction-velocity thresholds, and where they lie in a normal distribution."""
 FOOTPRINT_M = 60.0
-"""Spread of the daily footprint around a low tower (flux footprints: Kljun et al. 2015, doi:10.5194/gmd-8-3695-2015)."""
+"""Spread of the daily footprint around a low tower (flux footprints:
+Kljun et al. 2015, doi:10.5194/gmd-8-3695-2015)."""
 MISSING = -9999
 
 
@@ -56,10 +57,12 @@ def footprint(land: Land, row: int, col: int) -> np.ndarray:
 
 
 def measure(rng: np.random.Generator, truth: np.ndarray, days: pd.DatetimeIndex) -> xr.Dataset:
-    """GPP as partitioned from a measured exchange: two estimates of ``truth`` (day,), their spread, quality, gaps.
+    """GPP as partitioned from a measured exchange: two estimates of ``truth`` (day,), their spread,
+    quality, gaps.
 
     Random error grows with the flux (Hollinger & Richardson 2005, doi:10.1093/treephys/25.7.873); night-time
-    (Reichstein et al. 2005) and day-time (Lasslop et al. 2010) partitioning differ by a slow, structural part.
+    (Reichstein et al. 2005) and day-time (Lasslop et al. 2010) partitioning differ by a slow, structural
+    part.
     """
     n = len(days)
     slow, other = wander(rng, n, 40), wander(rng, n, 25)
@@ -94,7 +97,8 @@ def measure(rng: np.random.Generator, truth: np.ndarray, days: pd.DatetimeIndex)
 
 
 def write_tower_file(scene: xr.DataTree, folder: str | Path) -> Path:
-    """Write the scene's tower as a FLUXNET2015 daily file (Pastorello et al. 2020, doi:10.1038/s41597-020-0534-3)."""
+    """Write the scene's tower as a FLUXNET2015 daily file
+    (Pastorello et al. 2020, doi:10.1038/s41597-020-0534-3)."""
     if "tower" not in scene.children:
         raise InputError("the scene has no tower; a simulated scene with truth=True has one: simulate it so.")
     tower = scene["tower"].to_dataset()

@@ -1,4 +1,4 @@
-"""What grows on each unit of land, day by day: leaves, their colour, the soil's water, snow, and what farmers do."""
+"""What grows on each unit of land, day by day: leaves, colour, soil water, snow, and what farmers do."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,8 @@ from embeddings.simulate.noise import smoothstep
 from embeddings.simulate.weather import Climate, Weather
 
 FALLOW, WHEAT, MAIZE, BEET, CATCH, SPRING = range(6)
-"""What stands on a field: nothing, winter cereal, maize, a leafy root crop, a cover crop over autumn, spring cereal."""
+"""What stands on a field: nothing, winter cereal, maize, a leafy root crop, a cover crop over autumn,
+spring cereal."""
 GRASS_LEAF, BROAD_LEAF, NEEDLE_LEAF = (list(LEAVES).index(name) for name in ("grass", "broad", "needle"))
 
 FIELD_CAPACITY, WILTING, RESIDUAL = 0.36, 0.12, 0.05
@@ -21,10 +22,11 @@ TOP_MM = 100.0
 
 @dataclass(frozen=True)
 class Farming:
-    """When things are done, in days since the winter solstice; usual dates of the EU crop calendars (JRC MARS)."""
+    """When things are done, in days since the winter solstice;
+    usual dates of the EU crop calendars (JRC MARS)."""
 
     wheat_sown: float = 300
-    wheat_ripe: float = 215
+    wheat_ripe: float = 207
     spring_sown: float = 82
     spring_share: float = 0.1
     """Of the cereals, sown in spring; so are those whose field came free too late in autumn."""
@@ -117,13 +119,14 @@ def _in_window(phase: float, start: np.ndarray, length: float) -> np.ndarray:
 
 
 BASE_DEGC = np.array([0.0, 0.0, 7.0, 4.0, 2.0, 0.0])
-"""Below it no development: cereals 0, maize 7, beet 4 (Bonhomme 2000, doi:10.1016/S1161-0301(00)00058-7), mustard 2."""
+"""Below it no development: cereals 0, maize 7, beet 4
+(Bonhomme 2000, doi:10.1016/S1161-0301(00)00058-7), mustard 2."""
 
 
 def _course(crop: np.ndarray, stage: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Leaf area relative to its peak, and its green share, at a stage of development (1 = ripe)."""
     wheat = 0.32 * smoothstep(stage, 0.05, 0.22) + 0.68 * smoothstep(stage, 0.27, 0.53)
-    wheat_green = 1 - smoothstep(stage, 0.76, 0.95)
+    wheat_green = 1 - smoothstep(stage, 0.74, 0.93)
     maize = smoothstep(stage, 0.12, 0.52)
     maize_green = 1 - 0.85 * smoothstep(stage, 0.80, 1.04)
     beet = smoothstep(stage, 0.12, 0.46) * (1 - 0.25 * smoothstep(stage, 0.7, 1.0))
@@ -145,12 +148,14 @@ def grow(
     farming: Farming,
     main_season: int,
 ) -> Growth:
-    """Run all units of ``cover`` (unit,) through the weather; ``main_season`` counts solstices from the first day.
+    """Run all units of ``cover`` (unit,) through the weather; ``main_season`` counts solstices from
+    the first day.
 
-    Soil water is a two-layer bucket after FAO-56 (Allen et al. 1998), reference evapotranspiration Hargreaves'
-    radiation form (Hargreaves & Samani 1985), snow a degree-day store. Crops follow thermal time scaled to the
-    climate's own calendar; grass grows logistically and is mown or grazed; deciduous trees leaf out on warmth
-    and lose colour with short, cold days (after Delpierre et al. 2009, doi:10.1016/j.agrformet.2008.11.014).
+    Soil water is a two-layer bucket after FAO-56 (Allen et al. 1998), reference evapotranspiration
+    Hargreaves' radiation form (Hargreaves & Samani 1985), snow a degree-day store. Crops follow thermal
+    time scaled to the climate's own calendar; grass grows logistically and is mown or grazed; deciduous
+    trees leaf out on warmth and lose colour with short, cold days (after Delpierre et al. 2009,
+    doi:10.1016/j.agrformet.2008.11.014).
     """
     units, days = len(cover), len(weather.days)
     draw = rng.standard_normal((16, units))
@@ -181,7 +186,7 @@ def grow(
     need = np.ones((6, units))
     for crop, when in ripe.items():
         start = float(np.mean(sown[crop] - draw[1] * {WHEAT: 9, SPRING: 6}.get(crop, 7)))
-        need[crop] = _normal_warmth(climate, start, when, BASE_DEGC[crop]) * (1 + 0.035 * draw[2])
+        need[crop] = _normal_warmth(climate, start, when, BASE_DEGC[crop]) * (1 + 0.05 * draw[2])
     need[CATCH] = 520 * (1 + 0.2 * draw[3])
     middling, thick = (
         np.array([[0.0], [5.2], [4.4], [4.6], [3.2], [4.3]]),
@@ -335,9 +340,11 @@ def grow(
                 46 * np.exp(0.1 * draw[6]),
             )
         else:
-            out_leaf = smoothstep((warmth - bud_warmth) / 160, 0, 1) * (phase < 330) * (0.8 + 0.2 * vigour)
+            out_leaf = smoothstep((warmth - bud_warmth) / 160, 0, 1) * (phase < 352) * (0.8 + 0.2 * vigour)
             fading = smoothstep((chill + leaf_fall) / 170, 0.1, 1)
             fallen = smoothstep((chill + leaf_fall) / 230, 0.45, 1)
+            fading = np.maximum(fading, smoothstep(phase + 0.3 * leaf_fall, 292, 330))  # warm autumns end too
+            fallen = np.maximum(fallen, smoothstep(phase + 0.3 * leaf_fall, 308, 345))
             wood = 0.75
             tree = wood + trees_lai * out_leaf * (1 - fallen)
             tree_green = np.clip(

@@ -108,8 +108,8 @@ def saturation_hpa(tair: np.ndarray) -> np.ndarray:
 def make(rng: np.random.Generator, climate: Climate, lat: float, days: pd.DatetimeIndex) -> Weather:
     """A stochastic weather generator after Richardson (1981, doi:10.1029/WR017i001p00182), cloud first.
 
-    Cloud wanders with the passing of systems (memory about three days); dark days are the rainy ones; clear days are
-    warm in summer and cold in winter.
+    Cloud wanders with the passing of systems (memory about three days); dark days are the rainy ones; clear
+    days are warm in summer and cold in winter.
     """
     n, doy = len(days), days.day_of_year.to_numpy().astype(float)
     top, length = _sky(lat, doy)
