@@ -87,6 +87,16 @@ def steps(catalog: Any, name: str, **arguments: Any) -> Steps[Any]:
     return source(catalog, name, **arguments).steps()
 
 
+def problems(catalog: Any) -> Iterator[tuple[str, str]]:
+    """Each entry's name and what is wrong with it (nothing: ""), found without computing anything."""
+    for name in catalog:
+        try:
+            source(catalog, name).check()
+            yield name, ""
+        except InputError as error:
+            yield name, str(error)
+
+
 def check(path: str | Path) -> dict[str, dict]:
     """The entries of a catalog file as plain data, or an InputError that names the first thing wrong."""
     import yaml

@@ -33,6 +33,10 @@ class _Source(DataSource):
     def steps(self) -> Steps[Any]:
         raise NotImplementedError
 
+    def check(self) -> None:
+        """InputError when reading could not work; computes nothing."""
+        raise NotImplementedError
+
     @property
     def ready(self) -> bool:
         """Whether reading has nothing long to do first."""
@@ -98,6 +102,14 @@ class SceneSource(_Source):
             return open_scene(self._path(self.path))
         path = yield from cache.once(self.key, self._simulate)
         return open_scene(path)
+
+    def check(self) -> None:
+        if self.path is None:
+            _ = self._asked
+        else:
+            from embeddings.readers import open_scene
+
+            open_scene(self._path(self.path))
 
     @cached_property
     def key(self) -> str:
@@ -182,6 +194,12 @@ class EmbeddingsSource(_Source):
         """The opened ``Store``."""
         return cache.finish(self.store_steps())
 
+    def check(self) -> None:
+        if self.store_path is None:
+            self._scene_source(self.scene).check()
+        else:
+            self.store()
+
     @cached_property
     def key(self) -> str:
         """Name of the store in the cache."""
@@ -233,6 +251,10 @@ class OnDemandSource(_Source):
             scene, checkpoints.load(self._model(self.model), self.device), self.start, self.end
         )
 
+    def check(self) -> None:
+        if self.scene is not None:
+            self._scene_source(self.scene).check()
+
 
 class TowerSource(_Source):
     """Daily GPP of a tower: from a file, or the tower of a ``scene`` entry."""
@@ -259,6 +281,12 @@ class TowerSource(_Source):
                 f"Got the scene {self.scene!r}, which has no tower; choose another or give a path."
             )
         return scene["tower"].to_dataset().load()
+
+    def check(self) -> None:
+        if self.path is None:
+            self._scene_source(self.scene).check()
+        else:
+            self.read()
 
 
 SOURCES = {source.name: source for source in (SceneSource, EmbeddingsSource, OnDemandSource, TowerSource)}

@@ -1,0 +1,405 @@
+"""The command line: `fluxlens VERB ...`; exit code 0 done, 2 the input is wrong, told in one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from models.errors import InputError
+
+# Everything heavy is imported by the verb that needs it: `fluxlens --help` answers at once.
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    arguments = _joined(sys.argv[1:] if argv is None else list(argv))
+    parsed = _parser().parse_args(arguments)
+    try:
+        parsed.run(parsed)
+    except InputError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _refuse(
+            f"Got {error.filename}: {error.strerror}, need a file that can be used; check the path."
+        )
+    except KeyboardInterrupt:
+        print("fluxlens: stopped; nothing half-written was left.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _refuse(sentence: str) -> int:
+    print(f"fluxlens: {' '.join(sentence.split())}", file=sys.stderr)
+    return 2
+
+
+def _joined(argv: list[str]) -> list[str]:
+    """``--at -3.7,40.4`` as ``--at=-3.7,40.4``: argparse would take a western longitude for an option."""
+    out: list[str] = []
+    for word in argv:
+        if out and out[-1] == "--at":
+            out[-1] = f"--at={word}"
+        else:
+            out.append(word)
+    return out
+
+
+# --- verbs ---
+
+
+def serve(args: argparse.Namespace) -> None:
+    """The dashboard."""
+    from embeddings import catalog
+
+    path = Path(args.catalog) if args.catalog else catalog.default_path()
+    catalog.check(path)
+    if not 0 <= args.port <= 65535:
+        raise InputError(f"Got port {args.port}, need 0 to 65535; choose another.")
+    from app import dashboard
+
+    dashboard.serve(path.resolve(), args.port, show=args.open)
+
+
+def embed(args: argparse.Namespace) -> None:
+    """A scene to a store of daily embeddings."""
+    from embeddings.store import Store
+
+    out = Path(args.out)
+    if out.exists() and not args.resume:
+        raise InputError(
+            f"Got --out {out}, which exists already, need a new path; choose another or remove it."
+        )
+    if args.workers < 0:
+        raise InputError(f"Got --workers {args.workers}, need 1 or more; choose another number.")
+    if args.workers and args.scheduler:
+        raise InputError("Got --workers and --scheduler, need one of them; leave one out.")
+    if args.device == "cuda" and (args.workers > 1 or args.scheduler):
+        raise InputError(
+            "Got --device cuda with workers, need cpu; the GPU serves one process, leave them out."
+        )
+    scene = _scene(args.scene, args.catalog)
+    from embeddings.embed import embed as embedding
+    from models import checkpoints
+
+    model = checkpoints.load(args.model, "cpu" if args.workers > 1 or args.scheduler else args.device)
+    blocks = embedding(
+        out, scene, model, args.start, args.end, args.workers, args.scheduler, resume=args.resume
+    )
+    started, pixel_days, progress = time.monotonic(), 0, _Progress()
+    while True:
+        try:
+            block = next(blocks)
+        except StopIteration as stop:
+            snapshot = stop.value
+            break
+        pixel_days += block.pixel_days
+        rate = pixel_days / max(time.monotonic() - started, 1e-9)
+        told = f"{pixel_days:,} pixel-days, {rate:,.0f} per second"
+        progress.tell(f"embedding: {told}", block.done / block.total)
+    progress.end()
+    store = Store.open(out, snapshot)
+    if not pixel_days:
+        print(f"{out} is whole already, nothing to do; snapshot {snapshot}")
+        return
+    print(f"{out}: {len(store.days)} days of {store.grid.ny} x {store.grid.nx} pixels, snapshot {snapshot}")
+
+
+def reconstruct(args: argparse.Namespace) -> None:
+    """Hidden dates of a scene, as the model sees them."""
+    from app import export
+
+    export.check_path(args.out, {".nc"})
+    scene = _scene(args.scene, args.catalog)
+    from embeddings import reconstruct as reconstruction
+    from models import checkpoints
+
+    dates = [date.strip() for date in args.hide.split(",") if date.strip()]
+    days = reconstruction.parse_days(scene, dates, args.hide_sensor)
+    model = checkpoints.load(args.model, args.device)
+    hidden = reconstruction.Hidden(args.hide_sensor, days)
+    export.write(reconstruction.run(scene, model, hidden), args.out)
+    print(f"{args.out}: {args.hide_sensor} on {', '.join(dates)}")
+
+
+def export_points(args: argparse.Namespace) -> None:
+    """Series of pixels as one tidy file."""
+    from app import export
+    from embeddings.store import Store
+
+    export.check_path(args.out)
+    store = Store.open(args.store, args.snapshot)
+    if args.polygon:
+        place: dict[str, Any] = {"polygon": export.read_polygon(args.polygon)}
+    else:
+        place = {"points": [export.parse_at(args.at)] if args.at else export.read_points(args.points)}
+    told = export.to_file(store, args.out, start=args.start, end=args.end, **place)
+    print(f"{args.out}: {told}")
+
+
+def catalog_list(args: argparse.Namespace) -> None:
+    """What a catalog holds."""
+    from embeddings import catalog
+
+    entries = catalog.entries(catalog.open(args.catalog))
+    widths = [
+        max((len(text) for text in column), default=0)
+        for column in zip(*((e.name, e.kind) for e in entries), strict=True)
+    ]
+    for entry in entries:
+        print(f"{entry.name:<{widths[0]}}  {entry.kind:<{widths[1]}}  {entry.description}")
+
+
+def catalog_check(args: argparse.Namespace) -> None:
+    """Whether every entry of a catalog can be opened."""
+    from embeddings import catalog
+
+    wrong = 0
+    for name, problem in catalog.problems(catalog.open(args.catalog)):
+        wrong += bool(problem)
+        print(f"{name}: {problem or 'ok'}")
+    if wrong:
+        raise InputError(
+            f"Got a catalog with {wrong} of its entries wrong, need all sound; correct those above."
+        )
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train a sensor's encoder, the fusion or the GPP head."""
+    from embeddings import training
+
+    training.run(args.what, args.name, out=args.out, scenes=args.scenes, steps=args.steps, seed=args.seed)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """How good the model is, as numbers."""
+    from embeddings import evaluation
+
+    _tell(evaluation.run(args.what, model=args.model, data=args.data), args.json)
+
+
+def predict_gpp(args: argparse.Namespace) -> None:
+    """GPP with its band for a table of spectra and weather."""
+    from embeddings import gpp_table
+
+    gpp_table.predict(args.table, args.out)
+
+
+def bench(args: argparse.Namespace) -> None:
+    """How fast something is on this machine."""
+    import importlib.util
+
+    file = Path(__file__).parent.parent / "benchmarks" / f"bench_{args.what}.py"
+    if not file.exists():
+        raise InputError(
+            f"Got bench {args.what} without {file.name}, need a checkout of the project; run it there."
+        )
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module
+    spec.loader.exec_module(module)
+    _tell(module.run(), args.json)
+
+
+# --- what verbs share ---
+
+
+def _scene(name: str, catalog_path: str | None) -> Any:
+    """A scene by entry or path, its making told on stderr."""
+    from embeddings import catalog
+    from embeddings.readers import open_scene
+
+    path = Path(catalog_path) if catalog_path else catalog.default_path()
+    if name not in catalog.check(path):
+        if "://" not in name and not Path(name).exists():
+            names = ", ".join(sorted(catalog.check(path)))
+            raise InputError(f"Got the scene {name!r}, need a path or one of {names}; check the spelling.")
+        return open_scene(name)
+    import xarray as xr
+
+    scene = _finish(catalog.steps(catalog.open(path), name))
+    if not isinstance(scene, xr.DataTree):
+        raise InputError(f"Got the entry {name!r}, need one that is a scene; choose another.")
+    return scene
+
+
+def _finish(steps: Any) -> Any:
+    progress = _Progress()
+    while True:
+        try:
+            message, fraction = next(steps)
+        except StopIteration as stop:
+            progress.end()
+            return stop.value
+        progress.tell(message, fraction)
+
+
+class _Progress:
+    """One line on stderr that changes in place, or, where stderr is a file, a line every few seconds."""
+
+    EVERY_S = 5.0
+
+    def __init__(self) -> None:
+        self.live = sys.stderr.isatty()
+        self.told_at = -self.EVERY_S
+        self.open = False
+
+    def tell(self, message: str, fraction: float) -> None:
+        """Show where the work is."""
+        line = f"{fraction:4.0%} {message}"
+        if self.live:
+            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+            self.open = True
+        elif fraction >= 1 or time.monotonic() - self.told_at > self.EVERY_S:
+            self.told_at = time.monotonic()
+            print(line, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self.open:
+            print(file=sys.stderr)
+            self.open = False
+
+
+def _tell(result: dict, file: str | None) -> None:
+    """A flat object on stdout, and in a file when asked."""
+    text = json.dumps(result, indent=2, default=float)
+    print(text)
+    if file:
+        from app.export import replacing
+
+        with replacing(file) as beside:
+            beside.write_text(text + "\n")
+
+
+# --- the parser ---
+
+
+def _parser() -> argparse.ArgumentParser:
+    from embeddings import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="fluxlens",
+        description="Every 10 m pixel of land, day by day: daily embeddings and the GPP they imply.",
+    )
+    parser.add_argument("--version", action="version", version=f"fluxlens {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for build in (_serve, _embed, _reconstruct, _export, _train, _evaluate, _predict, _catalog, _bench):
+        build(verbs)
+    return parser
+
+
+def _verb(verbs: Any, name: str, run: Callable) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=run.__doc__, description=run.__doc__)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _serve(verbs: Any) -> None:
+    parser = _verb(verbs, "serve", serve)
+    _catalog_option(parser)
+    parser.add_argument("--port", type=int, default=5006, help="0 takes a free one (default 5006)")
+    parser.add_argument("--no-open", dest="open", action="store_false", help="do not open a browser")
+
+
+def _embed(verbs: Any) -> None:
+    parser = _verb(verbs, "embed", embed)
+    _scene_argument(parser)
+    parser.add_argument("--out", required=True, metavar="STORE", help="path of the new store")
+    _model_options(parser)
+    _days(parser)
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="compute in N processes")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="compute on a Dask scheduler, tcp://HOST:PORT")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep finished blocks beside the store until it is whole"
+    )
+
+
+def _reconstruct(verbs: Any) -> None:
+    parser = _verb(verbs, "reconstruct", reconstruct)
+    _scene_argument(parser)
+    parser.add_argument("--hide", required=True, metavar="D[,D...]", help="dates of acquisitions to hide")
+    parser.add_argument("--hide-sensor", choices=("s1", "s2"), default="s2", help="whose dates (default s2)")
+    parser.add_argument("--out", required=True, metavar="FILE.nc")
+    _model_options(parser)
+
+
+def _export(verbs: Any) -> None:
+    parser = _verb(verbs, "export", export_points)
+    parser.add_argument("store", metavar="STORE")
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--at", metavar="LON,LAT", help="one point, degrees")
+    place.add_argument("--points", metavar="FILE", help="CSV with lon,lat[,name] or GeoJSON")
+    place.add_argument("--polygon", metavar="FILE", help="GeoJSON; every pixel whose centre is inside")
+    _days(parser)
+    parser.add_argument("--out", required=True, metavar="FILE", help=".csv .parquet .nc .zarr or .tif")
+    parser.add_argument("--snapshot", metavar="ID", help="of the store; default the newest")
+
+
+def _train(verbs: Any) -> None:
+    parser = _verb(verbs, "train", train)
+    parser.add_argument("what", choices=("sensor", "fusion", "gpp"))
+    parser.add_argument("name", nargs="?", help="of the sensor: s1, s2, landsat8")
+    parser.add_argument("--out", metavar="FILE.safetensors")
+    parser.add_argument("--scenes", metavar="FOLDER", help="scenes to train on beside simulated ones")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def _evaluate(verbs: Any) -> None:
+    parser = _verb(verbs, "evaluate", evaluate)
+    parser.add_argument("what", choices=("reconstruction", "gpp"))
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--data", metavar="PATH", help="measured data to evaluate on")
+    parser.add_argument("--json", metavar="FILE")
+
+
+def _predict(verbs: Any) -> None:
+    parser = _verb(_nested(verbs, "predict", "Predictions for tables."), "gpp", predict_gpp)
+    parser.add_argument("--table", required=True, metavar="IN.csv")
+    parser.add_argument("--out", required=True, metavar="OUT.csv")
+
+
+def _catalog(verbs: Any) -> None:
+    nested = _nested(verbs, "catalog", "Look at a catalog.")
+    _catalog_option(_verb(nested, "list", catalog_list))
+    _catalog_option(_verb(nested, "check", catalog_check))
+
+
+def _bench(verbs: Any) -> None:
+    parser = _verb(verbs, "bench", bench)
+    parser.add_argument("what", choices=("embed", "store", "screen"))
+    parser.add_argument("--json", metavar="FILE")
+
+
+def _nested(verbs: Any, name: str, text: str) -> Any:
+    return verbs.add_parser(name, help=text, description=text).add_subparsers(metavar="VERB", required=True)
+
+
+def _scene_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scene", metavar="SCENE", help="a catalog entry or a path")
+    _catalog_option(parser)
+
+
+def _catalog_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--catalog", metavar="C", help="a catalog.yaml (default: the one of the package)")
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="default", metavar="M", help="a name or a .safetensors file")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def _days(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--start", metavar="D", help="first day, YYYY-MM-DD")
+    parser.add_argument("--end", metavar="D", help="last day, YYYY-MM-DD")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

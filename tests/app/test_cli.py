@@ -1,0 +1,249 @@
+"""The command line ends with 0 and a file, or with 2 and one sentence and nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import xarray as xr
+import yaml
+from tiny_cube import blocks_of, random_cube
+
+from app.cli import main
+from embeddings.geometry import Grid
+from embeddings.store import Store, write
+
+ROOT = Path(__file__).parents[2]
+DAYS = ["--start", "2020-06-05", "--end", "2020-06-08"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    cube = random_cube()
+    path = tmp_path_factory.mktemp("cli") / "store"
+    write(path, cube, blocks_of(cube))
+    return path
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """A folder with a catalog of one small simulated scene, untrained weights and its own cache."""
+    import torch
+
+    from models import checkpoints
+    from models.embedder import Embedder
+
+    folder = tmp_path_factory.mktemp("world")
+    torch.manual_seed(0)
+    checkpoints.save(Embedder(), folder / "m.safetensors", "untrained", {})
+    scene = {"scene": "simulated", "seed": 3, "size_px": 8, "start": "2020-06-01", "end": "2020-06-20"}
+    sources = {"tiny": {"driver": "fluxlens_scene", "args": scene, "description": "a tiny scene"}}
+    (folder / "catalog.yaml").write_text(yaml.safe_dump({"sources": sources}))
+    patch = pytest.MonkeyPatch()
+    patch.setenv("FLUXLENS_CACHE", str(folder / "cache"))
+    yield folder
+    patch.undo()
+
+
+def model_of(world: Path) -> list[str]:
+    return [
+        "--catalog",
+        str(world / "catalog.yaml"),
+        "--model",
+        str(world / "m.safetensors"),
+        "--device",
+        "cpu",
+    ]
+
+
+def refused(capsys, arguments: list[str]) -> str:
+    assert main(arguments) == 2
+    told = capsys.readouterr()
+    lines = told.err.strip().splitlines()
+    assert lines[-1].startswith("fluxlens: ")
+    assert "Traceback" not in told.err
+    return lines[-1]
+
+
+def here(store: Path) -> str:
+    grid = Grid.of(Store.open(store).cube())
+    lon, lat = grid.lonlat(grid.x[3], grid.y[4])
+    return f"{lon},{lat}"
+
+
+def test_help_loads_neither_torch_nor_panel():
+    code = (
+        "import sys; from app.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'panel', 'xarray', 'intake', 'zarr'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    for verb in (
+        "serve",
+        "embed",
+        "reconstruct",
+        "export",
+        "train",
+        "evaluate",
+        "predict",
+        "catalog",
+        "bench",
+    ):
+        assert verb in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["embed"], ["export", "x"], ["bench", "sleep"]])
+def test_wrong_usage_ends_with_2(arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+
+
+def test_a_point_becomes_a_table(store, tmp_path, capsys):
+    assert main(["export", str(store), "--at", here(store), "--out", str(tmp_path / "a.csv")]) == 0
+    assert "9 rows" in capsys.readouterr().out
+    assert (tmp_path / "a.csv").read_text().startswith("# title: tiny")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"store": "nowhere"}, "does not exist"),
+        ({"--at": "0,0"}, "inside lon"),
+        ({"--at": "-500,0"}, "degrees"),
+        ({"--at": "here"}, "LON,LAT"),
+        ({"--out": "a.xls"}, ".csv"),
+        ({"--out": "no/a.csv"}, "folder"),
+        ({"--start": "2020-01-05", "--end": "2020-01-01"}, "before the start"),
+        ({"--start": "2030-01-01"}, "need"),
+        ({"--snapshot": "X"}, "snapshot"),
+    ],
+)
+def test_a_wrong_export_is_one_sentence_and_no_file(store, tmp_path, capsys, monkeypatch, change, match):
+    monkeypatch.chdir(tmp_path)
+    asked = {"--at": here(store), "--out": "a.csv"} | change
+    where = asked.pop("store", str(store))
+    told = refused(capsys, ["export", where, *(word for pair in asked.items() for word in pair)])
+    assert match in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scene_is_embedded_and_the_second_run_has_nothing_to_do(world, tmp_path, capsys):
+    out = tmp_path / "store"
+    arguments = ["embed", "tiny", "--out", str(out), *DAYS, *model_of(world)]
+    assert main([*arguments, "--resume"]) == 0
+    told = capsys.readouterr()
+    assert "256 pixel-days" in told.err
+    store = Store.open(out)
+    assert store.snapshot in told.out
+    assert len(store.days) == 4
+    assert store.scene() is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    assert main([*arguments, "--resume"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert "exists already" in refused(capsys, arguments)
+    assert "another scene, model or days" in refused(
+        capsys, ["embed", "tiny", "--out", str(out), *model_of(world), "--resume"]
+    )
+
+
+def test_an_interrupted_embedding_resumes_with_the_same_numbers(world, tmp_path, capsys, monkeypatch):
+    from embeddings import embed, engine
+
+    monkeypatch.setattr(engine, "BLOCK_PX", 4)
+    arguments = ["embed", "tiny", *DAYS, *model_of(world)]
+    assert main([*arguments, "--out", str(tmp_path / "whole")]) == 0
+    computed, original = [], embed._compute
+
+    def failing(part):
+        computed.append(part)
+        if len(computed) == 3:
+            raise KeyboardInterrupt
+        return original(part)
+
+    monkeypatch.setattr(embed, "_compute", failing)
+    assert main([*arguments, "--out", str(tmp_path / "cut"), "--resume"]) == 130
+    assert not (tmp_path / "cut").exists()
+    assert main([*arguments, "--out", str(tmp_path / "cut"), "--resume"]) == 0
+    assert len(computed) < 3 + 4
+    xr.testing.assert_identical(
+        Store.open(tmp_path / "cut").cube().compute(), Store.open(tmp_path / "whole").cube().compute()
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cut", "whole"]
+
+
+def test_ctrl_c_leaves_nothing(world, tmp_path, capsys, monkeypatch):
+    from embeddings import embed
+
+    monkeypatch.setattr(embed, "_compute", lambda part: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert main(["embed", "tiny", "--out", str(tmp_path / "store"), *DAYS, *model_of(world)]) == 130
+    assert "stopped" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_workers_compute_the_same(world, tmp_path, monkeypatch):
+    from embeddings import engine
+
+    monkeypatch.setattr(engine, "BLOCK_PX", 4)
+    arguments = ["embed", "tiny", *DAYS, *model_of(world)]
+    for name, more in [("one", []), ("two", ["--workers", "2"])]:
+        assert main([*arguments, "--out", str(tmp_path / name), *more]) == 0
+    one, two = (Store.open(tmp_path / name).cube().compute() for name in ("one", "two"))
+    xr.testing.assert_identical(one, two)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (["nowhere"], "need a path or one of tiny"),
+        (["tiny", "--start", "2020-06-08", "--end", "2020-06-05"], "before start"),
+        (["tiny", "--start", "2031-01-01"], "outside|before start"),
+        (["tiny", "--model", "nowhere"], "no model"),
+        (["tiny", "--workers", "-1"], "--workers"),
+        (["tiny", "--workers", "2", "--scheduler", "tcp://x:1"], "one of them"),
+        (["tiny", "--out", "no/where"], "folder"),
+        (["tiny", "--catalog", "nowhere.yaml"], "catalog"),
+    ],
+)
+def test_a_wrong_embedding_is_one_sentence_and_no_store(world, tmp_path, capsys, monkeypatch, change, match):
+    import re
+
+    monkeypatch.chdir(tmp_path)
+    told = refused(capsys, ["embed", "--out", "store", *model_of(world), *change])
+    assert re.search(match, told)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hidden_dates_are_written(world, tmp_path, capsys):
+    import embeddings.catalog as catalogs
+
+    scene = catalogs.open(world / "catalog.yaml")["tiny"].read()
+    date = str(scene["s2"]["time"].values[0])[:10]
+    out = tmp_path / "a.nc"
+    assert main(["reconstruct", "tiny", "--hide", date, "--out", str(out), *model_of(world)]) == 0
+    with xr.open_dataset(out, engine="netcdf4") as back:
+        assert back["reflectance"].dims == ("time", "band", "y", "x")
+        assert str(back["time"].values[0])[:10] == date
+        assert not back["reflectance"].isnull().any()
+    out.unlink()
+    wrong = ["reconstruct", "tiny", "--hide", "1999-01-01", "--out", str(out), *model_of(world)]
+    assert "no s2 acquisition" in refused(capsys, wrong)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_catalog_is_listed_and_checked(world, tmp_path, capsys):
+    assert main(["catalog", "list", "--catalog", str(world / "catalog.yaml")]) == 0
+    assert "a tiny scene" in capsys.readouterr().out
+    assert main(["catalog", "check", "--catalog", str(world / "catalog.yaml")]) == 0
+    assert "tiny: ok" in capsys.readouterr().out
+    wrong = tmp_path / "catalog.yaml"
+    wrong.write_text(
+        yaml.safe_dump({"sources": {"a": {"driver": "fluxlens_scene", "args": {"path": "nowhere"}}}})
+    )
+    assert "1 of its entries" in refused(capsys, ["catalog", "check", "--catalog", str(wrong)])
+
+
+def test_serving_a_bad_catalog_ends_before_it_starts(tmp_path, capsys):
+    assert "not a file" in refused(capsys, ["serve", "--catalog", str(tmp_path / "nowhere.yaml")])
+    assert "port" in refused(capsys, ["serve", "--port", "99999"])
