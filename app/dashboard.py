@@ -1,6 +1,5 @@
 """The dashboard: one Explorer per session, wired from state, data and views; `panel serve app/dashboard.py`."""
 
-import sys
 from pathlib import Path
 
 import holoviews as hv
@@ -8,11 +7,13 @@ import pandas as pd
 import panel as pn
 import xarray as xr
 
+from app import export
 from app.data import Data
-from app.opening import OPENINGS, Opening, Steps
+from app.opening import OPENINGS, Opening, steps
 from app.state import State
 from app.views import messages
 from app.views.browser import Browser
+from app.views.export import ExportView
 from app.views.header import Header
 from app.views.map import MapView
 from app.views.series import SeriesView
@@ -22,12 +23,13 @@ from models.errors import InputError
 TITLE = "fluxlens"
 POLL_MS = 250
 _COLUMNS = """
-:host { display: grid !important; grid-template-columns: minmax(330px, 43fr) minmax(380px, 57fr); gap: 12px;
+:host { flex: 1 1 auto !important; display: grid !important; grid-template-columns: minmax(330px, 43fr) minmax(380px, 57fr); gap: 12px;
   align-items: stretch; }
 @media (max-width: 780px) { :host { grid-template-columns: 1fr; } }
 """
+_FILL = ":host { flex: 1 1 auto !important; }"
 _PAGE = ":host { min-height: 100vh; background: var(--bg); }"
-_BODY = ":host { padding: 12px 18px 18px; box-sizing: border-box; }"
+_BODY = ":host { flex: 1 1 auto !important; padding: 12px 18px 18px; box-sizing: border-box; }"
 
 
 class Explorer:
@@ -44,7 +46,7 @@ class Explorer:
         self.header = Header(self.state, self._entries())
         self._waiting = messages.waiting_pane()
         self._welcome = messages.welcome(lambda: setattr(self.browser, "explained", True))
-        self._body = pn.Column(self._waiting, sizing_mode="stretch_width", margin=0)
+        self._body = pn.Column(self._waiting, sizing_mode="stretch_width", margin=0, stylesheets=[_FILL])
         self.map: MapView | None = None
         self.charts: SeriesView | None = None
         self._opening: Opening | None = None
@@ -61,30 +63,62 @@ class Explorer:
         self.browser.param.watch(lambda event: self.map and self.map.step(event.new - event.old), "steps")
 
     def _entries(self) -> list[str]:
-        return []
+        """Names of the entries that hold embeddings."""
+        if self.cat is None:
+            return []
+        from embeddings.catalog import entries
+
+        return [entry.name for entry in entries(self.cat) if entry.kind == "embeddings"]
 
     # --- opening ---
 
-    def open(self, entry: str, steps: Steps | None = None) -> None:
+    def open(self, entry: str) -> None:
         """Opens a catalog entry without stopping the page."""
-        self._opening = OPENINGS.get(str(getattr(self.cat, "path", "")), entry, steps)
+        self._opening = OPENINGS.get(
+            str(getattr(self.cat, "path", "")), entry, lambda: steps(self.cat, entry)
+        )
         self._body[:] = [self._waiting]
-        if self._poll is None:
-            self._poll = pn.state.add_periodic_callback(self._look, period=POLL_MS)
         self._look()
+        if self._opening is not None and self._poll is None:
+            self._poll = pn.state.add_periodic_callback(self._look, period=POLL_MS)
+
+    def start(self, entry: str = "") -> None:
+        """Opens the entry asked for, or the catalog's first."""
+        entry = entry or next(iter(self._entries()), "")
+        if not entry:
+            self.fail(
+                "Got a catalog without embeddings, need at least one such entry; add one to the catalog."
+            )
+        elif self.state.entry == entry:
+            self.open(entry)
+        else:
+            self.state.entry = entry
+
+    def fail(self, sentence: str) -> None:
+        """Says what is wrong; the page lives on."""
+        self.state.message = sentence
+        self._waiting.object = messages.nothing(self._entries())
 
     def _look(self) -> None:
         """How far the opening is; shows the explorer when it is done."""
         opening = self._opening
+        if opening is None:
+            return
         if not opening.ended:
             self._waiting.object = messages.waiting(
-                "Preparing the demo", "A landscape, two years of satellite passes over it and their daily embeddings are "
-                "being made on this machine, once. The next start takes seconds.", opening.message, opening.fraction)
+                "Preparing the demo",
+                "A landscape, two years of satellite passes over it and their daily embeddings are "
+                "being made on this machine, once. The next start takes seconds.",
+                opening.message,
+                opening.fraction,
+            )
             return
-        self._poll.stop()
-        self._poll = None
+        self._opening = None
+        if self._poll is not None:
+            self._poll.stop()
+            self._poll = None
         if opening.error:
-            self.state.message = opening.error
+            self.fail(opening.error)
         else:
             self.show(opening.data)
 
@@ -92,14 +126,21 @@ class Explorer:
         """Puts a store on screen, its first pixel chosen, in the middle of its season."""
         self.data = data
         state = self.state
-        state.param.update(day=data.days[len(data.days) // 2].date(), pins=[data.start], feature=0, message="",
-                           layer=state.layer if state.layer in data.layers else data.layers[0])
+        state.param.update(
+            day=data.days[len(data.days) // 2].date(),
+            pins=[data.start],
+            feature=0,
+            message="",
+            layer=state.layer if state.layer in data.layers else data.layers[0],
+        )
         self.map = MapView(state, data)
-        self.charts = SeriesView(state, data)
+        self.export = ExportView(state, data)
+        self.charts = SeriesView(state, data, self.export.view)
         self.map.plot.tap.add_subscriber(self.tap)
         self.header.show(data)
-        columns = pn.Column(self.map.view, self.charts.view, sizing_mode="stretch_width", margin=0,
-                            stylesheets=[_COLUMNS])
+        columns = pn.Column(
+            self.map.view, self.charts.view, sizing_mode="stretch_width", margin=0, stylesheets=[_COLUMNS]
+        )
         self._body[:] = [columns]
 
     # --- what a visitor does ---
@@ -117,23 +158,63 @@ class Explorer:
 
     @property
     def selection(self) -> xr.Dataset:
-        """The current pixel, all days: embedding, sigma, days from observation."""
-        return self.data.store.series(*self.state.pixel)
+        """The current pixel, all days: embedding (int8 times ``scale``), sigma, days from observation, GPP."""
+        cube = self.data.store.series(*self.state.pixel)
+        pixel = self.data.pixel(*self.state.pixel)
+        found = [name for name in ("gpp", "gpp_lo", "gpp_hi") if name in pixel]
+        return cube.assign({name: ("time", pixel[name].values, pixel[name].attrs) for name in found})
 
     @property
     def series(self) -> pd.DataFrame:
-        """The current pixel's charts as a daily table."""
-        return self.data.pixel(*self.state.pixel).drop_dims(["acquisition", "component"], errors="ignore").to_dataframe()
+        """The current pixel as the tidy table an export writes: one row per day."""
+        lon, lat = self.data.grid.lonlat(*self.data.centre(*self.state.pixel))
+        return export.tidy(self.data.store, points=[export.Point(float(lon), float(lat))])
 
     def panel(self) -> pn.Column:
         """The whole screen."""
-        body = pn.Column(messages.message(self.state), self._welcome, self._body, sizing_mode="stretch_width",
-                         margin=0, stylesheets=sheets(_BODY))
-        return pn.Column(self.header.view, body, self.browser, sizing_mode="stretch_width", margin=0,
-                         stylesheets=[_PAGE])
+        body = pn.Column(
+            messages.message(self.state),
+            self._welcome,
+            self._body,
+            sizing_mode="stretch_width",
+            margin=0,
+            stylesheets=sheets(_BODY),
+        )
+        return pn.Column(
+            self.header.view, body, self.browser, sizing_mode="stretch_width", margin=0, stylesheets=[_PAGE]
+        )
 
 
 def setup() -> None:
     """What Panel and HoloViews need once per session; nothing is fetched from other hosts."""
-    pn.extension(raw_css=[page_css()], notifications=False)
+    pn.extension(raw_css=[page_css()], respect_explicit_sizing=True)
     hv.extension("bokeh", logo=False)
+
+
+def page(catalog_path: str | Path | None = None) -> pn.Column:
+    """The screen of a new session; a catalog that cannot be read becomes a message on it."""
+    from embeddings import catalog
+
+    setup()
+    try:
+        cat = catalog.open(catalog_path)
+    except InputError as error:
+        explorer = Explorer()
+        explorer.fail(str(error))
+        return explorer.panel()
+    explorer = Explorer(cat)
+    asked = pn.state.session_args.get("entry", [b""])[0].decode() if pn.state.session_args else ""
+    explorer.start(asked)
+    return explorer.panel()
+
+
+def serve(catalog_path: str | Path | None = None, port: int = 5006, show: bool = False) -> None:
+    """Serves the dashboard until stopped."""
+    pn.serve({"/": lambda: page(catalog_path)}, port=port, show=show, title=TITLE, address="localhost")
+
+
+if __name__.startswith("bokeh_app"):
+    # `panel serve` runs this file anew for every session; the imported module is made once per process.
+    from app.dashboard import page as shared_page
+
+    shared_page().servable(title=TITLE)

@@ -184,7 +184,9 @@ class Data:
         cube = self.cube(day)
         if layer == "pca":
             weights, mean = self.components
-            values = cube.embedding.values.astype("float32") @ (weights * self._scale()[:, None]) - mean @ weights
+            values = (
+                cube.embedding.values.astype("float32") @ (weights * self._scale()[:, None]) - mean @ weights
+            )
         elif layer == "feature":
             values = cube.embedding.isel(feature=feature).values * self._scale()[feature]
         elif layer == "gpp":
@@ -207,7 +209,9 @@ class Data:
         step = {"y": max(1, self.grid.ny // SAMPLE_SIDE), "x": max(1, self.grid.nx // SAMPLE_SIDE)}
         thin = {dim: slice(n // 2, None, n) for dim, n in step.items()}
         cubes = [self._maps.isel(time=int(i), **thin).load() for i in picks]
-        return xr.concat(cubes, dim="time", data_vars="all", coords="minimal", compat="override", join="override")
+        return xr.concat(
+            cubes, dim="time", data_vars="all", coords="minimal", compat="override", join="override"
+        )
 
     @cached_property
     def components(self) -> tuple[np.ndarray, np.ndarray]:
@@ -252,11 +256,19 @@ class Data:
         if layer == "gpp":
             return Look("GPP", "gC m⁻² d⁻¹", ("gpp",), (0.0,), (self._gpp_stretch[0],), "CET_CBL2")
         if layer == "width":
-            return Look("Width of the 90 % band", "gC m⁻² d⁻¹", ("gpp_hi−gpp_lo",), (0.0,),
-                        (self._gpp_stretch[1],), "CET_CBL1")
+            return Look(
+                "Width of the 90 % band",
+                "gC m⁻² d⁻¹",
+                ("gpp_hi−gpp_lo",),
+                (0.0,),
+                (self._gpp_stretch[1],),
+                "CET_CBL1",
+            )
         if layer == "sigma":
             top = math.ceil(np.nanpercentile(self._sample.sigma.values, 99) * 100) / 100
-            return Look("Sigma, expected reflectance error", "", ("sigma",), (0.0,), (max(top, 0.01),), "CET_CBL1")
+            return Look(
+                "Sigma, expected reflectance error", "", ("sigma",), (0.0,), (max(top, 0.01),), "CET_CBL1"
+            )
         return Look("Days to the nearest clear Sentinel-2 view", "d", ("days",), (0.0,), (30.0,), "CET_CBL1")
 
     # --- true colour ---

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from app.data import Data
 from models.errors import InputError
 
-Steps = Callable[[str], Iterator]
-"""Of an entry's name: yields (message, fraction 0-1) and finally the Data."""
+Steps = Callable[[], Iterator]
+"""Yields (message, fraction 0-1) and finally the Data."""
 
 
 @dataclass
@@ -39,7 +39,9 @@ class Opening:
         except InputError as error:
             self.error = str(error)
         except Exception as error:  # whatever a file or a driver does, the page must say it and live
-            self.error = f"Got {type(error).__name__} while opening {self.entry!r} ({error}); choose another entry."
+            self.error = (
+                f"Got {type(error).__name__} while opening {self.entry!r} ({error}); choose another entry."
+            )
         if not self.ended:
             self.error = f"Got nothing from {self.entry!r}, need a store of embeddings; choose another entry."
 
@@ -57,11 +59,32 @@ class Openings:
             known = self._known.get((catalog, entry))
             if known is None or known.error:
                 known = Opening(entry)
-                known._thread = threading.Thread(target=known.follow, args=(steps(entry),), daemon=True,
-                                                 name=f"open {entry}")
+                known._thread = threading.Thread(
+                    target=known.follow, args=(steps(),), daemon=True, name=f"open {entry}"
+                )
                 self._known[catalog, entry] = known
                 known._thread.start()
             return known
 
 
 OPENINGS = Openings()
+
+
+def steps(catalog, entry: str) -> Iterator:
+    """Opens an embeddings entry, making it first where it is not stored yet."""
+    from embeddings.catalog import source
+
+    found = source(catalog, entry)
+    if not hasattr(found, "store_steps"):
+        raise InputError(f"Got the entry {entry!r}, need one that holds embeddings; choose another.")
+    store = yield from found.store_steps()
+    yield Data(store, _predictor())
+
+
+def _predictor():
+    """The GPP model; None where the installation has none, so that the rest still works."""
+    try:
+        from embeddings.gpp import predict
+    except ModuleNotFoundError:
+        return None
+    return predict

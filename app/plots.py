@@ -6,8 +6,8 @@ import colorcet
 import holoviews as hv
 import numpy as np
 import param
-from bokeh.models import CustomJSHover, HoverTool, ScaleBar
-from holoviews.operation.datashader import rasterize
+from bokeh.models import ColumnDataSource, CustomJSHover, HoverTool, MetricLength, ScaleBar
+from holoviews.operation.datashader import regrid
 
 from app.data import Look, Picture
 from embeddings.geometry import Grid
@@ -45,8 +45,12 @@ def paint(element: hv.Image, look: Look) -> hv.RGB:
     left, bottom, right, top = element.bounds.lbrt()
     # dimension_values runs south to north; an element made of arrays without coordinates runs north to south.
     rgba = np.dstack([colour, alpha])[::-1]
-    return hv.RGB(rgba, ["x", "y"], vdims=list(hv.RGB.vdims) + [hv.Dimension("A", range=(0, 1))],
-                  bounds=(left, bottom, right, top))
+    return hv.RGB(
+        rgba,
+        ["x", "y"],
+        vdims=list(hv.RGB.vdims) + [hv.Dimension("A", range=(0, 1))],
+        bounds=(left, bottom, right, top),
+    )
 
 
 def swatches(palette: str) -> np.ndarray:
@@ -79,98 +83,136 @@ def lonlat_terms(grid: Grid) -> tuple[list[float], list[float], tuple[float, flo
 
 def _lonlat_hover(grid: Grid) -> CustomJSHover:
     lon, lat, place = lonlat_terms(grid)
-    return CustomJSHover(args={"lon": lon, "lat": lat, "place": list(place)}, code="""
+    return CustomJSHover(
+        args={"lon": lon, "lat": lat, "place": list(place)},
+        code="""
         const u = (special_vars.x - place[0]) / place[2], v = (special_vars.y - place[1]) / place[3];
         const at = (c) => c[0] + c[1]*u + c[2]*v + c[3]*u*u + c[4]*u*v + c[5]*v*v;
         return at(lat).toFixed(5) + "° N, " + at(lon).toFixed(5) + "° E";
-    """)
+    """,
+    )
 
 
 class MapPlot:
-    """The map of one store: DynamicMap -> rasterize -> paint -> opts, with the tapped pixel and the tower on top.
+    """The map of one store: DynamicMap -> regrid -> paint -> opts, with the tapped pixel and the tower on top.
 
-    ``answer(layer, day, feature)`` gives a Picture; ``state`` tells which. A new stretch or palette repaints
-    what was aggregated; a new pixel moves the ring only.
+    ``answer(layer, day, feature)`` gives a Picture; ``state`` tells which. Panning and zooming aggregate what was
+    read; marks are glyphs of their own, so that a tap redraws a ring and not the map.
     """
 
-    def __init__(self, state: param.Parameterized, grid: Grid, answer: Callable[..., Picture],
-                 tower_xy: tuple[float, float] | None = None):
-        self.state, self.grid, self.answer, self.tower_xy = state, grid, answer, tower_xy
-        self.look: Look | None = None
+    def __init__(
+        self,
+        state: param.Parameterized,
+        grid: Grid,
+        answer: Callable[..., Picture],
+        tower_xy: tuple[float, float] | None = None,
+    ):
+        self.grid, self.answer = grid, answer
+        self.pins = ColumnDataSource(data={"x": [], "y": []})
+        self.towers = ColumnDataSource(
+            data={"x": [tower_xy[0]], "y": [tower_xy[1]]} if tower_xy else self.pins.data
+        )
+        self._look: Look | None = None
         self._aggregated: hv.Image | None = None
+        self._hover: HoverTool | None = None
         chosen = hv.streams.Params(state, ["layer", "day", "feature"])
-        raster = rasterize(hv.DynamicMap(self._image, streams=[chosen]), aggregator="mean", expand=False,
-                           interpolation="nearest", precompute=True)
-        self.raster = raster.apply(self._paint).apply.opts(hooks=[self._dress])
-        self.tap = hv.streams.Tap(source=self.raster, x=None, y=None)
-        self.ring = hv.DynamicMap(self._ring, streams=[hv.streams.Params(state, ["pins"])])
+        # rasterize() comes down to regrid() for images, after a search for other elements at each frame.
+        seen = regrid(
+            hv.DynamicMap(self._image, streams=[chosen]), aggregator="mean", interpolation="nearest"
+        )
+        left, bottom, right, top = grid.extent
+        self.element = seen.apply(self._paint).apply.opts(
+            xlim=(left, right),
+            ylim=(bottom, top),
+            responsive=True,
+            xaxis=None,
+            yaxis=None,
+            padding=0,
+            border=0,
+            toolbar=None,
+            default_tools=["pan", "wheel_zoom", "reset"],
+            active_tools=["pan", "wheel_zoom"],
+            scalebar=True,
+            scalebar_unit=("m", "m"),
+            scalebar_location="bottom_right",
+            hooks=[self._dress],
+        )
+        self.tap = hv.streams.Tap(source=self.element, x=None, y=None)
+        self.mark(state.pins)
+        state.param.watch(lambda event: self.mark(event.new), "pins")
+
+    def mark(self, pins: list[tuple[int, int]]) -> None:
+        """Rings the chosen pixels."""
+        self.pins.data = {
+            "x": [self.grid.x[col] for _, col in pins],
+            "y": [self.grid.y[row] for row, _ in pins],
+        }
 
     def _image(self, layer: str, day, feature: int) -> hv.Image:
         picture = self.answer(layer, day, feature)
-        self.look = picture.look
+        self._look = picture.look
         return image(picture, self.grid)
 
     def _paint(self, element: hv.Image) -> hv.RGB:
         self._aggregated = element
-        return paint(element, self.look)
-
-    def _ring(self, pins: list) -> hv.Overlay:
-        places = [(float(self.grid.x[col]), float(self.grid.y[row])) for row, col in pins]
-        halo = hv.Points(places, label="halo").opts(
-            color=None, fill_alpha=0, line_color=HALO, line_width=5, size=15, marker="circle")
-        ring = hv.Points(places, label="ring").opts(
-            color=None, fill_alpha=0, line_color=ACCENT, line_width=2.5, size=15, marker="circle")
-        return halo * ring
-
-    def _tower(self) -> hv.Points:
-        places = [self.tower_xy] if self.tower_xy else []
-        return hv.Points(places, label="tower").opts(
-            marker="triangle", size=13, color=TOWER, line_color=HALO, line_width=1.5)
+        return paint(element, self._look)
 
     def _dress(self, plot, element) -> None:
-        """Hover with value and place; the values ride along with the colours."""
-        source, figure = plot.handles["source"], plot.state
-        values = self._aggregated
-        if values is not None and "image" in source.data:
-            shape = source.data["image"][0].shape
-            for slot in range(3):
-                names = self.look.planes
-                plane = values.dimension_values(names[slot], flat=False) if slot < len(names) else None
-                fits = plane is not None and plane.shape == shape
-                source.data[f"v{slot}"] = [plane.astype("float32") if fits else np.zeros(shape, "float32")]
-        hover = next((tool for tool in figure.tools if tool.tags == ["map"]), None)
-        if hover is None:
-            hover = HoverTool(tags=["map"], renderers=[plot.handles["glyph_renderer"]], attachment="above",
-                              formatters={"$x": _lonlat_hover(self.grid)})
-            figure.add_tools(hover)
-        unit = f" {self.look.unit}" if self.look.unit else ""
-        rows = [(name, f"@v{slot}{{0.000}}{unit if len(self.look.planes) == 1 else ''}")
-                for slot, name in enumerate(self.look.planes)]
-        tips = [*rows, ("at", "$x{custom}")]
-        if hover.tooltips != tips:
-            hover.tooltips = tips
+        """Frame and marks once; at every frame the hover's values, which ride along with the colours."""
+        if self._hover is None or self._hover not in plot.state.tools:
+            self._frame(plot.state)
+            self._marks(plot.state)
+            self._hover = HoverTool(
+                renderers=[plot.handles["glyph_renderer"]],
+                attachment="above",
+                formatters={"$x": _lonlat_hover(self.grid)},
+            )
+            plot.state.add_tools(self._hover)
+        source, planes = plot.handles["source"], self._look.planes
+        values = {
+            f"v{i}": [self._aggregated.dimension_values(name, flat=False).astype("float32")]
+            for i, name in enumerate(planes)
+        }
+        source.data.update(values)
+        unit = f" {self._look.unit}" if self._look.unit and len(planes) == 1 else ""
+        tips = [*((name, f"@v{i}{{0.000}}{unit}") for i, name in enumerate(planes)), ("at", "$x{custom}")]
+        if self._hover.tooltips != tips:
+            self._hover.tooltips = tips
 
-    def _frame(self, plot, element) -> None:
+    def _marks(self, figure) -> None:
+        tower = figure.scatter(
+            "x",
+            "y",
+            source=self.towers,
+            marker="triangle",
+            size=13,
+            color=TOWER,
+            line_color=HALO,
+            line_width=1.5,
+        )
+        halo = figure.scatter(
+            "x", "y", source=self.pins, size=20, fill_alpha=0, line_color=HALO, line_width=6
+        )
+        ring = figure.scatter(
+            "x", "y", source=self.pins, size=20, fill_alpha=0, line_color=ACCENT, line_width=3
+        )
+        for mark in (tower, halo, ring):
+            mark.level = "overlay"
+
+    @staticmethod
+    def _frame(figure) -> None:
         """A quiet frame: the picture is the chart, its edges are the scene's."""
-        figure = plot.state
         figure.min_border = 0
         figure.outline_line_color = None
-        figure.toolbar.logo = None
         figure.background_fill_alpha = 0
         figure.border_fill_alpha = 0
         for bar in figure.select({"type": ScaleBar}):
-            bar.update(background_fill_alpha=0.75, border_line_color=None, label_text_font="Inter, Helvetica, Arial",
-                       label_text_font_size="11px", bar_line_width=2, margin=10, padding=6)
-
-    @property
-    def element(self) -> hv.Overlay:
-        """What a pane shows."""
-        left, bottom, right, top = self.grid.extent
-        whole = self.raster * hv.DynamicMap(self._tower) * self.ring
-        return whole.opts(
-            hv.opts.RGB(scalebar=True, scalebar_unit=("m", "m"), scalebar_location="bottom_right"),
-            hv.opts.Overlay(
-                xlim=(left, right), ylim=(bottom, top), responsive=True, xaxis=None, yaxis=None, show_legend=False,
-                default_tools=["pan", "wheel_zoom", "reset"], active_tools=["pan", "wheel_zoom"], toolbar=None,
-                hooks=[self._frame], bgcolor=None, padding=0),
-        )
+            bar.update(
+                dimensional=MetricLength(include=["m", "km"]),
+                background_fill_alpha=0.8,
+                border_line_color=None,
+                label_text_font_size="11px",
+                bar_line_width=2,
+                margin=8,
+                padding=6,
+            )

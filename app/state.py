@@ -19,10 +19,14 @@ class State(param.Parameterized):
     """What is chosen; views watch it, nothing else holds a choice."""
 
     entry = param.String(default="", doc="Catalog entry on screen.")
-    day = param.CalendarDate(default=dt.date(2020, 1, 1), doc="Day of the map and of the charts' cursor, UTC.")
+    day = param.CalendarDate(
+        default=dt.date(2020, 1, 1), doc="Day of the map and of the charts' cursor, UTC."
+    )
     layer = param.Selector(default="pca", objects=list(LAYERS), doc="What the map shows.")
     feature = param.Integer(default=0, bounds=(0, None), doc="Embedding feature of the layer 'feature'.")
-    pins = param.List(default=[], item_type=tuple, doc="Tapped pixels as (row, col); the last one is current.")
+    pins = param.List(
+        default=[], item_type=tuple, doc="Tapped pixels as (row, col); the last one is current."
+    )
     tower = param.Boolean(default=True, doc="Whether tower GPP is drawn beside the prediction.")
     dark = param.Boolean(default=False, doc="Dark colours.")
     message = param.String(default="", doc="One sentence for the visitor; empty when all is well.")

@@ -23,31 +23,57 @@ _TEXT = """
 
 def scene_line(data) -> str:
     """Title, period, model; the badge where numbers are simulated."""
-    badge = '<span class="badge" title="These numbers were made by a simulator, not measured.">Simulated</span>'
+    badge = (
+        '<span class="badge" title="These numbers were made by a simulator, not measured.">Simulated</span>'
+    )
     period = f"{data.first:%Y-%m-%d} to {data.last:%Y-%m-%d}"
     size = f"{data.grid.nx} × {data.grid.ny} px of {data.grid.size_m:g} m"
     model = f" · model {escape(str(data.attrs['model']))}" if data.attrs.get("model") else ""
-    return (f'<div class="scene"><b>{escape(data.title)}</b>{badge if data.simulated else ""}'
-            f"<span>{period} · {size}{model}</span></div>")
+    return (
+        f'<div class="scene"><b>{escape(data.title)}</b>{badge if data.simulated else ""}'
+        f"<span>{period} · {size}{model}</span></div>"
+    )
 
 
 class Header:
     """Wordmark, scene, badge, choice of entry, theme."""
 
     def __init__(self, state: State, entries: list[str]):
-        mark = pn.pane.HTML('<span class="mark">flux<i>lens</i></span>', margin=0, stylesheets=sheets(_TEXT))
-        self._scene = pn.pane.HTML("", margin=0, stylesheets=sheets(_TEXT, ":host { flex: 1 1 260px; }"))
-        options = list(dict.fromkeys([*entries, *([state.entry] if state.entry else [])]))
+        mark = pn.pane.HTML(
+            '<span class="mark">flux<i>lens</i></span>', margin=0, align="center", stylesheets=sheets(_TEXT)
+        )
+        self._scene = pn.pane.HTML(
+            "", margin=0, align="center", stylesheets=sheets(_TEXT, ":host { flex: 1 1 260px; }")
+        )
         self.entry = pn.widgets.Select(
-            options=options, value=state.entry or None, width=200, margin=0, visible=len(options) > 1,
-            stylesheets=sheets())
-        self.theme = pn.widgets.Button(label="Dark", width=58, margin=0, stylesheets=sheets())
-        self.view = pn.Row(mark, self._scene, self.entry, self.theme, sizing_mode="stretch_width", margin=0,
-                           stylesheets=sheets(_BAR))
+            options=entries,
+            value=state.entry if state.entry in entries else None,
+            width=200,
+            margin=0,
+            align="center",
+            visible=len(entries) > 1,
+            stylesheets=sheets(),
+        )
+        self.theme = pn.widgets.Button(label="Dark", width=58, margin=0, align="center", stylesheets=sheets())
+        self.view = pn.Row(
+            mark,
+            self._scene,
+            self.entry,
+            self.theme,
+            sizing_mode="stretch_width",
+            margin=0,
+            stylesheets=sheets(_BAR),
+        )
         self.entry.param.watch(lambda event: setattr(state, "entry", event.new), "value")
         self.theme.on_click(lambda _: setattr(state, "dark", not state.dark))
-        state.param.watch(lambda event: setattr(self.entry, "value", event.new), "entry")
-        state.param.watch(lambda event: setattr(self.theme, "label", "Light" if event.new else "Dark"), "dark")
+        state.param.watch(lambda event: self._chosen(event.new), "entry")
+        state.param.watch(
+            lambda event: setattr(self.theme, "label", "Light" if event.new else "Dark"), "dark"
+        )
+
+    def _chosen(self, entry: str) -> None:
+        if entry in self.entry.options:
+            self.entry.value = entry
 
     def show(self, data) -> None:
         """Names the scene on screen."""

@@ -33,11 +33,17 @@ def colour_bar(look) -> str:
     """The stretch, the same for all days."""
     if look.palette is None:
         dots = zip(("#e05252", "#3fa45b", "#4a7fd6"), look.planes, strict=True)
-        return '<div class="rgb">' + "".join(f'<span><i style="background:{c}"></i>{n}</span>' for c, n in dots) + "</div>"
+        return (
+            '<div class="rgb">'
+            + "".join(f'<span><i style="background:{c}"></i>{n}</span>' for c, n in dots)
+            + "</div>"
+        )
     low, high = look.low[0], look.high[0]
     ticks = [number(low), number((low + high) / 2), f"{number(high)} {look.unit}".strip()]
-    return (f'<div class="bar"><div class="ramp" style="background:{gradient(look.palette)}"></div>'
-            f'<div class="ticks">{"".join(f"<span>{escape(t)}</span>" for t in ticks)}</div></div>')
+    return (
+        f'<div class="bar"><div class="ramp" style="background:{gradient(look.palette)}"></div>'
+        f'<div class="ticks">{"".join(f"<span>{escape(t)}</span>" for t in ticks)}</div></div>'
+    )
 
 
 class MapView:
@@ -47,22 +53,47 @@ class MapView:
         self.state, self.data = state, data
         self.plot = MapPlot(state, data.grid, data.picture, data.tower_xy)
         self.layers = pn.widgets.RadioButtonGroup(
-            options={LAYERS[key]: key for key in data.layers}, value=state.layer, margin=0, stylesheets=sheets())
+            options={LAYERS[key]: key for key in data.layers},
+            value=state.layer,
+            margin=0,
+            stylesheets=sheets(),
+        )
         self.feature = pn.widgets.Select(
-            options={name: i for i, name in enumerate(data.features)}, value=state.feature, width=84, margin=0,
-            visible=state.layer == "feature", stylesheets=sheets())
-        self._caption = pn.pane.HTML("", sizing_mode="stretch_width", margin=(6, 0, 6, 0), stylesheets=sheets(_CAPTION))
+            options={name: i for i, name in enumerate(data.features)},
+            value=state.feature,
+            width=84,
+            margin=0,
+            visible=state.layer == "feature",
+            stylesheets=sheets(),
+        )
+        self._caption = pn.pane.HTML(
+            "", sizing_mode="stretch_width", margin=(6, 0, 6, 0), stylesheets=sheets(_CAPTION)
+        )
         self.pane = pn.pane.HoloViews(
-            self.plot.element, sizing_mode="stretch_both", linked_axes=False, margin=0,
-            stylesheets=[f":host {{ aspect-ratio: {data.grid.nx} / {data.grid.ny}; width: 100%; height: auto !important; "
-                         "border-radius: 4px; overflow: hidden; background: var(--hover); flex: none !important; }"])
+            self.plot.element,
+            sizing_mode="stretch_both",
+            linked_axes=False,
+            margin=0,
+            stylesheets=[
+                f":host {{ aspect-ratio: {data.grid.nx} / {data.grid.ny}; width: 100%; height: auto !important; "
+                "border-radius: 4px; overflow: hidden; background: var(--hover); flex: none !important; }"
+            ],
+        )
         self.slider = pn.widgets.DateSlider(
-            start=data.first, end=data.last, value=state.day, show_value=False, sizing_mode="stretch_width",
-            margin=(11, 12, 0, 12), stylesheets=sheets())
+            start=data.first,
+            end=data.last,
+            value=state.day,
+            show_value=False,
+            sizing_mode="stretch_width",
+            margin=(9, 10, 6, 14),
+            stylesheets=sheets(":host { flex: 1 1 180px !important; min-width: 180px; }"),
+        )
         self._day = pn.pane.HTML("", width=104, margin=0, stylesheets=sheets(_DAY))
         self.back = pn.widgets.Button(label="‹", width=30, margin=0, stylesheets=sheets(), description=None)
         self.forth = pn.widgets.Button(label="›", width=30, margin=0, stylesheets=sheets())
-        self.play = pn.widgets.Toggle(label="Play", width=58, margin=0, stylesheets=sheets())
+        self.play = pn.widgets.Toggle(
+            label="Play", width=58, margin=0, css_classes=["quiet"], stylesheets=sheets()
+        )
         self._player = None
         self._wire()
         self._describe()
@@ -100,16 +131,38 @@ class MapView:
         picture = self.data.picture(state.layer, state.day, state.feature)
         self._caption.object = (
             f'<div class="caption"><div class="what"><b>{escape(picture.look.label)}</b><br>'
-            f"<span>{escape(picture.note)}</span></div>{colour_bar(picture.look)}</div>")
+            f"<span>{escape(picture.note)}</span></div>{colour_bar(picture.look)}</div>"
+        )
         self._day.object = f'<div class="day">{fmt(state.day)}</div>'
         self.feature.visible = state.layer == "feature"
         self.layers.value, self.feature.value, self.slider.value = state.layer, state.feature, state.day
 
     @property
     def view(self) -> pn.Column:
-        above = pn.Row(self.layers, self.feature, sizing_mode="stretch_width", margin=0, stylesheets=[
-            ":host { flex-wrap: wrap; gap: 8px; }"])
-        below = pn.Row(self.back, self._day, self.forth, self.slider, self.play, sizing_mode="stretch_width",
-                       margin=(10, 0, 0, 0))
-        return pn.Column(above, self._caption, self.pane, below, sizing_mode="stretch_width", margin=0,
-                         css_classes=["card"], stylesheets=sheets(":host { padding: 12px 14px; }"))
+        above = pn.Row(
+            self.layers,
+            self.feature,
+            sizing_mode="stretch_width",
+            margin=0,
+            stylesheets=[":host { flex-wrap: wrap; gap: 8px; }"],
+        )
+        below = pn.Row(
+            self.back,
+            self._day,
+            self.forth,
+            self.play,
+            self.slider,
+            sizing_mode="stretch_width",
+            margin=(10, 0, 0, 0),
+            stylesheets=[":host { flex-wrap: wrap; gap: 4px; }"],
+        )
+        return pn.Column(
+            above,
+            self._caption,
+            self.pane,
+            below,
+            sizing_mode="stretch_width",
+            margin=0,
+            css_classes=["card"],
+            stylesheets=sheets(":host { padding: 12px 14px; }"),
+        )

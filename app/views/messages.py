@@ -14,7 +14,6 @@ WELCOME = (
     "model had to bridge."
 )
 _BANNER = """
-:host { display: block; }
 .banner { display: flex; gap: 10px; align-items: baseline; padding: 9px 14px; border-radius: 8px; line-height: 1.5;
   font-size: 13px; }
 .warn { background: var(--warn-bg); color: var(--warn); border: 1px solid var(--warn-line); }
@@ -33,13 +32,15 @@ p { color: var(--muted); line-height: 1.55; margin: 0 0 22px; font-size: 14px; }
 
 def message(state: State) -> pn.pane.HTML:
     """The state's message in a banner; absent while there is none."""
-    pane = pn.pane.HTML("", visible=False, sizing_mode="stretch_width", margin=(0, 0, 10, 0),
-                        stylesheets=sheets(_BANNER))
+    pane = pn.pane.HTML(
+        "", visible=False, sizing_mode="stretch_width", margin=(0, 0, 10, 0), stylesheets=sheets(_BANNER)
+    )
 
     def update(*_) -> None:
         pane.param.update(
             object=f'<div class="banner warn" role="alert"><span>{escape(state.message)}</span></div>',
-            visible=bool(state.message))
+            visible=bool(state.message),
+        )
 
     state.param.watch(update, "message")
     update()
@@ -48,11 +49,20 @@ def message(state: State) -> pn.pane.HTML:
 
 def welcome(on_close) -> pn.Row:
     """Three sentences for a first visit."""
-    text = pn.pane.HTML(f'<div class="banner hello"><span>{WELCOME}</span></div>', sizing_mode="stretch_width",
-                        margin=0, stylesheets=sheets(_BANNER))
+    text = pn.pane.HTML(
+        f'<div class="banner hello"><span>{WELCOME}</span></div>',
+        sizing_mode="stretch_width",
+        margin=0,
+        stylesheets=sheets(_BANNER),
+    )
     close = pn.widgets.Button(label="Got it", margin=(0, 12, 0, 4), align="center", stylesheets=sheets())
-    row = pn.Row(text, close, sizing_mode="stretch_width", margin=(0, 0, 10, 0), stylesheets=sheets(
-        ":host { background: var(--accent-weak); border-radius: 8px; }"))
+    row = pn.Row(
+        text,
+        close,
+        sizing_mode="stretch_width",
+        margin=(0, 0, 10, 0),
+        stylesheets=sheets(":host { background: var(--accent-weak); border-radius: 8px; }"),
+    )
 
     def gone(_) -> None:
         row.visible = False
@@ -71,6 +81,19 @@ def waiting(title: str, text: str, step: str, fraction: float) -> str:
         f'<div class="bar" style="width:{max(percent, 2)}%"></div></div>'
         f'<div class="step"><span>{escape(step)}</span><span>{percent} %</span></div></div>'
     )
+
+
+def nothing(entries: list[str]) -> str:
+    """The page when there is nothing to show: what can be done."""
+    names = ", ".join(f"<b>{escape(name)}</b>" for name in entries)
+    advice = (
+        f"Choose one of the entries on top: {names}."
+        if entries
+        else (
+            "Start again with a catalog that has embeddings: <code>fluxlens serve --catalog catalog.yaml</code>."
+        )
+    )
+    return f'<div class="wait"><h2>Nothing to show yet</h2><p>{advice}</p></div>'
 
 
 def waiting_pane() -> pn.pane.HTML:

@@ -40,14 +40,26 @@ class SeriesView:
     def __init__(self, state: State, data: Data, export: pn.viewable.Viewable | None = None):
         self.state, self.data = state, data
         self.charts = Charts(
-            data.days, with_gpp=data.predict is not None, with_ndvi=data._ndvi is not None,
-            on_day=lambda day: setattr(state, "day", day))
-        self.heads = {name: pn.pane.HTML("", sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=sheets(_HEAD))
-                      for name in self.charts.figures}
+            data.days,
+            with_gpp=data.predict is not None,
+            with_ndvi=data._ndvi is not None,
+            on_day=lambda day: setattr(state, "day", day),
+        )
+        self.heads = {
+            name: pn.pane.HTML(
+                "", sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=sheets(_HEAD)
+            )
+            for name in self.charts.figures
+        }
         self._where = pn.pane.HTML("", margin=0, stylesheets=sheets(_TOP, ":host { flex: 1 1 200px; }"))
         self.tower = pn.widgets.Toggle(
-            label="Tower", value=state.tower, margin=0, visible=data.tower is not None and "gpp" in self.charts.figures,
-            stylesheets=sheets())
+            label="Tower",
+            value=state.tower,
+            margin=0,
+            visible=data.tower is not None and "gpp" in self.charts.figures,
+            css_classes=["quiet"],
+            stylesheets=sheets(),
+        )
         self.export = export
         self.tower.param.watch(lambda event: setattr(state, "tower", event.new), "value")
         state.param.watch(self._pixel, "pins")
@@ -65,8 +77,10 @@ class SeriesView:
         row, col = self.state.pixel
         self.charts.show(self.data.pixel(row, col), self._shown_tower())
         lon, lat = self.data.grid.lonlat(*self.data.centre(row, col))
-        self._where.object = (f'<div class="pixel"><b>Pixel {row}, {col}</b> &nbsp; {abs(lat):.5f}° {"N" if lat >= 0 else "S"}, '
-                              f'{abs(lon):.5f}° {"E" if lon >= 0 else "W"}</div>')
+        self._where.object = (
+            f'<div class="pixel"><b>Pixel {row}, {col}</b> &nbsp; {abs(lat):.5f}° {"N" if lat >= 0 else "S"}, '
+            f"{abs(lon):.5f}° {'E' if lon >= 0 else 'W'}</div>"
+        )
         self._legends()
 
     def _tower(self, *_) -> None:
@@ -90,24 +104,36 @@ class SeriesView:
         made = " · simulated" if self.data.simulated else ""
         if "ndvi" in self.heads:
             self.heads["ndvi"].object = self._ndvi_head(pixel, made)
-        shades = (key("line", colour, name, f"{float(today.pc.sel(component=name)):.2f}") for name, colour in COMPONENTS.items())
-        self.heads["pc"].object = self._head("Embedding, principal components", made, *shades,
-                                             f"sigma {float(today.sigma):.3f}")
+        shades = (
+            key("line", colour, name, f"{float(today.pc.sel(component=name)):.2f}")
+            for name, colour in COMPONENTS.items()
+        )
+        self.heads["pc"].object = self._head(
+            "Embedding, principal components", made, *shades, f"sigma {float(today.sigma):.3f}"
+        )
         if "gpp" in self.heads:
             self.heads["gpp"].object = self._gpp_head(today, made)
 
     def _ndvi_head(self, pixel, made: str) -> str:
-        apart = np.abs((pd.DatetimeIndex(pixel.acquisition.values).normalize() - pd.Timestamp(self.state.day)).days)
+        apart = np.abs(
+            (pd.DatetimeIndex(pixel.acquisition.values).normalize() - pd.Timestamp(self.state.day)).days
+        )
         that_day = pixel.isel(acquisition=int(apart.argmin())) if len(apart) and apart.min() == 0 else None
         seen = f"{float(that_day.ndvi):.2f}" if that_day is not None else ""
         clear = that_day is not None and bool(that_day.clear)
         return self._head(
-            "NDVI, Sentinel-2", made, key("dot", NDVI, "clear", seen if clear else ""),
-            key("ring", NDVI, "masked", "" if clear else seen), key("area", "#7d8a98", f"no clear view for over {GAP_DAYS} d"))
+            "NDVI, Sentinel-2",
+            made,
+            key("dot", NDVI, "clear", seen if clear else ""),
+            key("ring", NDVI, "masked", "" if clear else seen),
+            key("area", "#7d8a98", f"no clear view for over {GAP_DAYS} d"),
+        )
 
     def _gpp_head(self, today, made: str) -> str:
-        parts = [key("line", ACCENT, "predicted", f"{float(today.gpp):.1f}"),
-                 key("area", ACCENT, "90 % band", f"{float(today.gpp_lo):.1f} to {float(today.gpp_hi):.1f}")]
+        parts = [
+            key("line", ACCENT, "predicted", f"{float(today.gpp):.1f}"),
+            key("area", ACCENT, "90 % band", f"{float(today.gpp_lo):.1f} to {float(today.gpp_hi):.1f}"),
+        ]
         tower = self._shown_tower()
         if tower is not None:
             that_day = tower.reindex(time=[pd.Timestamp(self.state.day)])
@@ -117,8 +143,14 @@ class SeriesView:
             for name, shape, colour in (("NT", "dot", NIGHT), ("DT", "diamond", DAYTIME)):
                 column = f"gpp_{name.lower()}"
                 value = float(that_day[column].values[0]) if column in that_day else np.nan
-                parts.append(key(shape, colour, f"{site} {name}{far if name == 'DT' else ''}",
-                                 f"{value:.1f}" if np.isfinite(value) else ""))
+                parts.append(
+                    key(
+                        shape,
+                        colour,
+                        f"{site} {name}{far if name == 'DT' else ''}",
+                        f"{value:.1f}" if np.isfinite(value) else "",
+                    )
+                )
         return self._head("GPP, gC m⁻² d⁻¹", made, *parts)
 
     @staticmethod
@@ -127,10 +159,25 @@ class SeriesView:
 
     @property
     def view(self) -> pn.Column:
-        top = pn.Row(self._where, self.tower, *([self.export] if self.export else []), sizing_mode="stretch_width",
-                     margin=0, stylesheets=[":host { gap: 8px; flex-wrap: wrap; }"])
+        top = pn.Row(
+            self._where,
+            self.tower,
+            *([self.export] if self.export else []),
+            sizing_mode="stretch_width",
+            margin=0,
+            stylesheets=[":host { gap: 8px; flex-wrap: wrap; }"],
+        )
         stack = []
         for name, figure in self.charts.figures.items():
-            stack += [self.heads[name], pn.pane.Bokeh(figure, sizing_mode="stretch_both", margin=0, min_height=120)]
-        return pn.Column(top, *stack, sizing_mode="stretch_both", margin=0, css_classes=["card"],
-                         stylesheets=sheets(":host { padding: 12px 14px 6px; min-height: 560px; }"))
+            stack += [
+                self.heads[name],
+                pn.pane.Bokeh(figure, sizing_mode="stretch_both", margin=0, min_height=110),
+            ]
+        return pn.Column(
+            top,
+            *stack,
+            sizing_mode="stretch_width",
+            margin=0,
+            css_classes=["card"],
+            stylesheets=sheets(":host { padding: 12px 14px 6px; min-height: 540px; }"),
+        )

@@ -16,7 +16,12 @@ def greenness(days: pd.DatetimeIndex) -> np.ndarray:
     """(time, y, x), 0-1: a season per land cover; columns left of 20 lake, middle forest, right a field cut twice."""
     doy = days.dayofyear.values.astype(float)
     forest = 1 / (1 + np.exp(-(doy - 120) / 10)) - 1 / (1 + np.exp(-(doy - 285) / 9))
-    field = 1 / (1 + np.exp(-(doy - 95) / 8)) * np.where((doy > 165) & (doy < 190), 0.35, 1) * np.exp(-((doy - 150) / 160) ** 2)
+    field = (
+        1
+        / (1 + np.exp(-(doy - 95) / 8))
+        * np.where((doy > 165) & (doy < 190), 0.35, 1)
+        * np.exp(-(((doy - 150) / 160) ** 2))
+    )
     out = np.zeros((len(days), NY, NX))
     wave = 1 + 0.08 * np.sin(np.arange(NY) / 5)[:, None] * np.cos(np.arange(NX) / 7)
     out[:, :, 15:40] = (forest[:, None, None] * wave[:, 15:40]).clip(0)
@@ -29,8 +34,15 @@ def weather() -> xr.Dataset:
     rng = np.random.default_rng(2)
     sun = (120 + 150 * np.sin((doy - 80) / 365 * 2 * np.pi)) * rng.uniform(0.45, 1.15, len(DAYS))
     air = 10 + 9 * np.sin((doy - 110) / 365 * 2 * np.pi) + rng.normal(0, 2, len(DAYS))
-    columns = {"sw_in": (sun, "W m-2"), "tair": (air, "degC"), "vpd": (0.4 * air.clip(1), "hPa"), "precip": (0 * air, "mm d-1")}
-    return xr.Dataset({k: ("time", v.astype("float32"), {"units": u}) for k, (v, u) in columns.items()}, {"time": DAYS})
+    columns = {
+        "sw_in": (sun, "W m-2"),
+        "tair": (air, "degC"),
+        "vpd": (0.4 * air.clip(1), "hPa"),
+        "precip": (0 * air, "mm d-1"),
+    }
+    return xr.Dataset(
+        {k: ("time", v.astype("float32"), {"units": u}) for k, (v, u) in columns.items()}, {"time": DAYS}
+    )
 
 
 def make_scene() -> xr.DataTree:
@@ -48,22 +60,35 @@ def make_scene() -> xr.DataTree:
     clear[[2, 20, 30]] = True
     refl[~clear.repeat(1, 0)[:, None].repeat(4, 1)] += 0.35
     s2 = xr.Dataset(
-        {"reflectance": (("time", "band", "y", "x"), refl.astype("float32")), "clear": (("time", "y", "x"), clear)},
+        {
+            "reflectance": (("time", "band", "y", "x"), refl.astype("float32")),
+            "clear": (("time", "y", "x"), clear),
+        },
         {"time": shots.values, "band": list(bands), "y": GRID.y, "x": GRID.x},
     )
     lon, lat = GRID.lonlat(float(GRID.x[28]), float(GRID.y[20]))
     gpp = greenness(DAYS)[:, 20, 28] * weather().sw_in.values * 0.045
     tower = xr.Dataset(
         {
-            "gpp_nt": ("time", (gpp + rng.normal(0, 0.6, len(DAYS))).astype("float32"), {"units": "gC m-2 d-1"}),
-            "gpp_dt": ("time", (gpp + rng.normal(0, 0.4, len(DAYS))).astype("float32"), {"units": "gC m-2 d-1"}),
+            "gpp_nt": (
+                "time",
+                (gpp + rng.normal(0, 0.6, len(DAYS))).astype("float32"),
+                {"units": "gC m-2 d-1"},
+            ),
+            "gpp_dt": (
+                "time",
+                (gpp + rng.normal(0, 0.4, len(DAYS))).astype("float32"),
+                {"units": "gC m-2 d-1"},
+            ),
             "qc": ("time", np.ones(len(DAYS), "float32")),
         },
         {"time": DAYS},
         {"site": "XX-Tst", "lon": float(lon), "lat": float(lat), "igbp": "DBF", "simulated": 1},
     )
     attrs = {"id": "tiny", "title": "A tiny made-up world", "simulated": 1, "source": "tests"}
-    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), "/s2": s2, "/weather": weather(), "/tower": tower})
+    return xr.DataTree.from_dict(
+        {"/": xr.Dataset(attrs=attrs), "/s2": s2, "/weather": weather(), "/tower": tower}
+    )
 
 
 def make_cube() -> xr.Dataset:
@@ -83,10 +108,18 @@ def make_cube() -> xr.Dataset:
             "days_from_s1": (("time", "y", "x"), (since % 6).astype("int16")),
         },
         {
-            "time": DAYS, "y": GRID.y, "x": GRID.x, "feature": [f"e{i:02d}" for i in range(FEATURES)],
+            "time": DAYS,
+            "y": GRID.y,
+            "x": GRID.x,
+            "feature": [f"e{i:02d}" for i in range(FEATURES)],
             "scale": ("feature", np.full(FEATURES, 1 / 64, "float32")),
         },
-        {"title": "Embeddings of a tiny made-up world", "simulated": 1, "model": "made-up", "scene_id": "tiny"},
+        {
+            "title": "Embeddings of a tiny made-up world",
+            "simulated": 1,
+            "model": "made-up",
+            "scene_id": "tiny",
+        },
     )
 
 
