@@ -88,7 +88,7 @@ def light_use(nirv: xr.DataArray, sw_in: xr.DataArray, gpp: xr.DataArray, train)
     light, observed = (nirv * sw_in).values, gpp.values
     learn = _mask(pd.DatetimeIndex(gpp["time"].values), train) & np.isfinite(light) & np.isfinite(observed)
     if not learn.any() or not (light[learn] ** 2).sum() > 0:
-        raise InputError("Got no training day with NIRv, light and GPP, need some; name other training years.")
+        raise InputError("Got no training day with NIRv, light and GPP, need some; name other years.")
     return float((light[learn] * observed[learn]).sum() / (light[learn] ** 2).sum())
 
 

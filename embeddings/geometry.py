@@ -57,8 +57,9 @@ class Grid:
             raise InputError(
                 f"Got pixels of {size:g} x {-step_y:g} m, need square ones; resample to one pixel size."
             )
-        left, top = float(x[0] - size / 2), float(y[0] + size / 2)
-        return cls(crs_name(cube), left, top, float(size), x.size, y.size)
+        # rounded to a micrometre, so that equal grids are equal however their centres were computed
+        left, top, size = (round(float(metres), 6) for metres in (x[0] - size / 2, y[0] + size / 2, size))
+        return cls(crs_name(cube), left, top, size, x.size, y.size)
 
     @property
     def x(self) -> np.ndarray:

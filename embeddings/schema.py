@@ -117,6 +117,9 @@ NODES: dict[str, Node] = {
     )
 }
 
+BRIGHTEST = 2.0
+"""Highest reflectance of a scene; cloud, snow and glint exceed 1, sensors saturate about here."""
+
 SENSORS = ("s2", "s1")
 """Nodes of which a scene needs at least one."""
 
@@ -147,6 +150,15 @@ def validate(scene: xr.DataTree) -> xr.DataTree:
             datasets[f"/{name}"] = _checked(node, datasets[f"/{name}"])
     _one_crs({name: datasets[f"/{name}"] for name in NODES if name in scene.children})
     return xr.DataTree.from_dict(datasets, name=scene.name)
+
+
+def held_at_brightest(reflectance: xr.DataArray) -> xr.DataArray:
+    """Reflectance with saturated cloud and sun glint held at 2, the most the contract allows.
+
+    Values above 100 are left: they are digital numbers, which ``validate`` refuses.
+    """
+    saturated = (reflectance > BRIGHTEST) & (reflectance < 100)
+    return reflectance.where(~saturated, np.float32(BRIGHTEST))
 
 
 def quantise(values: np.ndarray, step: float) -> np.ndarray:

@@ -13,6 +13,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -135,12 +136,19 @@ def _open(path: Path) -> tuple[str, bytes]:
     if not zipfile.is_zipfile(path):
         return path.name, path.read_bytes()
     with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if not re.search(r"_(ERA|AUX|VARINFO)", name)]
         for resolution in ("DD", "HH", "HR", "WW", "MM"):
-            for name in archive.namelist():
-                data = re.search(rf"_{resolution}_[^/]*\.csv$", name) and not re.search(r"_(ERA|AUX)", name)
-                if data:
-                    return Path(name).name, archive.read(name)
+            for name in names:
+                if re.search(rf"_{resolution}_[^/]*\.csv$", name):
+                    return Path(name).name, _unzipped(archive, name)
     raise InputError(f"Got {path.name} without a *_DD_*.csv in it, need a tower's zip; fetch the full set.")
+
+
+def _unzipped(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        return archive.read(name)
+    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, zlib.error) as error:
+        raise InputError(f"Got {name} in a damaged zip, need a whole one; fetch it again.") from error
 
 
 def _times(name: str, stamps: pd.Series) -> pd.DatetimeIndex:

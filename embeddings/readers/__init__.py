@@ -12,7 +12,7 @@ from models.errors import InputError
 def open_scene(path: str | Path) -> xr.DataTree:
     """The validated scene at a path or URL, its format found by looking.
 
-    Known are our own Zarr, a folder of NetCDF files per sensor, and a DeepFeatures ScienceCube (Zarr v2).
+    Known are our own Zarr, a folder of NetCDF files per sensor, and a DeepFeatures ScienceCube.
     """
     if "://" in str(path):
         from embeddings.readers import zarr
@@ -21,14 +21,14 @@ def open_scene(path: str | Path) -> xr.DataTree:
     folder = Path(path).expanduser()
     if not folder.exists():
         raise InputError(f"Got {path}, which does not exist, need a scene; check the spelling of the path.")
+    if (folder / "s2l2a").exists() or (folder / ".zgroup").exists() or (folder / ".zmetadata").exists():
+        from embeddings.readers import science_cube
+
+        return science_cube.open(folder)
     if (folder / "zarr.json").exists():
         from embeddings.readers import zarr
 
         return zarr.open(folder)
-    if (folder / ".zgroup").exists() or (folder / ".zmetadata").exists():
-        from embeddings.readers import science_cube
-
-        return science_cube.open(folder)
     if folder.is_dir() and any(folder.glob("*.nc")):
         from embeddings.readers import netcdf_folder
 

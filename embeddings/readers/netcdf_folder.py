@@ -37,7 +37,7 @@ def open(folder: str | Path, offset: int | None = None) -> xr.DataTree:
     ``offset`` is added to the digital numbers of Sentinel-2 before scaling: -1000 for processing baseline
     04.00 and later where the provider has not applied it; by default the files' attribute ``offset``, else 0.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     nodes = {
         "s2": _sentinel2(folder, offset),
         "s1": _sentinel1(folder),
@@ -154,8 +154,9 @@ def _by_day(part: xr.Dataset) -> xr.Dataset:
 def _reflectance(numbers: xr.DataArray, offset: int) -> xr.DataArray:
     """Reflectance 0-1 of digital numbers, 0 = no data; floats are taken to be reflectance already."""
     if numbers.dtype.kind == "f":
-        return numbers.where(numbers > -9999).astype("float32")
-    return schema.unpack(numbers.astype("float32") + np.float32(offset), STEP).where(numbers != 0)
+        return schema.held_at_brightest(numbers.where(numbers > -9999).astype("float32"))
+    scaled = schema.unpack(numbers.astype("float32") + np.float32(offset), STEP)
+    return schema.held_at_brightest(scaled.where(numbers != 0))
 
 
 def _offset(part: xr.Dataset, offset: int | None) -> int:
@@ -265,13 +266,17 @@ def _read_file(path: Path, names: tuple[str, ...]) -> xr.Dataset:
             f"Got {path.name}, which cannot be read ({_first_line(error)}), need a whole NetCDF file; "
             "fetch it again."
         ) from error
-    return _with_crs(path, _with_time(path, data))
+    if not {"x", "y"} <= set(data.coords):
+        raise InputError(f"Got {path.name} without x and y, need pixel centres in metres; fetch it again.")
+    return _with_crs(path, _with_time(path, data)).sortby("x").sortby("y", ascending=False)
 
 
 def _with_time(path: Path, data: xr.Dataset) -> xr.Dataset:
     name = next((name for name in ("time", "timestamp", "t") if name in data.coords), None)
     if name is None:
         raise InputError(f"Got {path.name} without times, need a coordinate 'time'; add it.")
+    if not data[name].size:
+        raise InputError(f"Got {path.name} without a single date, need at least one; widen the time range.")
     try:
         time = pd.DatetimeIndex(pd.to_datetime(data[name].values)).as_unit("ns")
     except (ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""A DeepFeatures ScienceCube (Zarr v2, one Sentinel-2 cube with daily ERA5-Land) as a scene, lazily.
+"""A DeepFeatures ScienceCube (Zarr: one Sentinel-2 cube with daily ERA5-Land) as a scene, lazily.
 
 ``s2l2a`` (band, time, y, x) float32 reflectance, ``cloud_mask`` (time, y, x) with 0 clear, 1 thick cloud,
 2 thin cloud, 3 shadow, and ``era5_<variable>_<statistic>`` on ``time_era5``. The CRS is ``spatial_ref`` or
@@ -27,10 +27,10 @@ SUN_AT_MOST_W_M2 = 500.0
 def open(path: str | Path) -> xr.DataTree:
     """The validated scene of a ScienceCube."""
     try:
-        cube = xr.open_zarr(path, chunks={}, zarr_format=2, consolidated=None)
+        cube = xr.open_zarr(path, chunks={}, consolidated=(Path(path) / ".zmetadata").exists())
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"Got {path}, which is no readable Zarr v2 ({type(error).__name__}), need one; fetch it again."
+            f"Got {path}, which is no readable Zarr ({type(error).__name__}), need one; fetch it again."
         ) from error
     missing = [name for name in ("s2l2a", "cloud_mask") if name not in cube]
     if missing:
@@ -50,7 +50,7 @@ def _sentinel2(path: str | Path, cube: xr.Dataset) -> xr.Dataset:
     s2 = s2.sel(band=[name for name in schema.S2_BANDS if name in s2["band"].values])
     s2 = s2.assign_coords(time=s2["time"].astype("datetime64[ns]").dt.floor("D"))
     s2 = s2.sortby("time").drop_duplicates("time").sortby("x").sortby("y", ascending=False)
-    reflectance = s2["s2l2a"].transpose(*schema.CUBE).astype("float32")
+    reflectance = schema.held_at_brightest(s2["s2l2a"].transpose(*schema.CUBE).astype("float32"))
     clear = (s2["cloud_mask"].transpose(*schema.MAPS) == 0) & reflectance.notnull().all("band")
     out = xr.Dataset({"reflectance": reflectance, "clear": clear})
     out["reflectance"].attrs = {"units": "1", "long_name": "surface reflectance"}

@@ -65,8 +65,8 @@ def files() -> dict[str, xr.Dataset]:
 def put(tmp_path):
     """A function that writes files into a new folder and returns it."""
 
-    def write(files: dict[str, xr.Dataset]) -> Path:
-        folder = tmp_path / "X"
+    def write(files: dict[str, xr.Dataset], name: str = "X") -> Path:
+        folder = tmp_path / name
         folder.mkdir()
         for name, data in files.items():
             data.to_netcdf(folder / name)
@@ -156,6 +156,29 @@ def test_the_offset_of_new_baselines_is_taken_off(files, put):
     assert float(by_hand["s2/reflectance"].sel(band="B05").max()) == pytest.approx(0.25)
 
 
+def test_saturated_cloud_is_held_at_the_brightest_legal_value(files, put):
+    files["S2_L2A_20m_X.nc"]["B05"][0, 0, 0] = 61_000
+    s2 = open_scene(put(files))["s2"].to_dataset()
+    assert float(s2.reflectance.max()) == schema.BRIGHTEST
+    assert float(s2.reflectance.sel(band="B05")[0, 0, 2]) == pytest.approx(0.3)
+
+
+def test_files_of_float_reflectance_open_and_float_numbers_do_not(files, put):
+    coarse = files["S2_L2A_20m_X.nc"]
+    for band in schema.S2_BANDS_20M:
+        coarse[band] = (coarse[band].dims, np.full(coarse[band].shape, 0.25, "f4"))
+    coarse["B05"][0, 0, 0] = np.nan
+    folder = put({"S2_L2A_20m_X.nc": coarse})
+    s2 = open_scene(folder)["s2"].to_dataset()
+    assert float(s2.reflectance.max()) == 0.25
+    assert not s2.clear[0, 0, 0]
+    (coarse[[*schema.S2_BANDS_20M]] * 10_000.0).merge(coarse[["SCL"]]).assign_attrs(coarse.attrs).to_netcdf(
+        folder / "S2_L2A_20m_X.nc"
+    )
+    with pytest.raises(InputError, match="digital numbers"):
+        open_scene(folder)
+
+
 def test_both_orbits_are_kept_and_named(files, put):
     later = PASSES + pd.Timedelta("12h")  # the next morning
     same_day = PASSES[:1] - pd.Timedelta("12h")
@@ -178,6 +201,17 @@ def test_images_missing_in_one_resolution_are_left_out(files, put):
     files["S2_L2A_10m_X.nc"] = files["S2_L2A_10m_X.nc"].isel(timestamp=[0, 3])
     days = schema.days(open_scene(put(files))["s2"].to_dataset())
     assert list(days.astype(str)) == ["2019-06-01", "2019-06-09"]
+
+
+def test_rasters_upside_down_or_turned_are_put_right(files, put):
+    marked = files["S2_L2A_20m_X.nc"]
+    marked["B05"][:, 0, 1] = 500
+    expected = open_scene(put(files))
+    turned = {
+        name: data.transpose("x", "y", "timestamp").isel(y=slice(None, None, -1))
+        for name, data in files.items()
+    }
+    assert schema.digest(open_scene(put(turned, "turned"))) == schema.digest(expected)
 
 
 def test_landsat_keeps_its_own_names_and_mask(files, put):
@@ -208,7 +242,14 @@ def drop(name: str, variable: str):
         (lambda files: files.pop("S2_L2A_20m_X.nc"), r"no S2_L2A_20m, need its SCL"),
         (lambda files: [files.pop(name) for name in list(files) if name[0] == "S"], r"without Sentinel"),
         (lambda files: files["S2_L2A_20m_X.nc"].attrs.pop("epsg"), r"without a CRS, need an attribute"),
-        (lambda files: drop("S2_L2A_20m_X.nc", "timestamp")(files), r"without times"),
+        (drop("S2_L2A_20m_X.nc", "timestamp"), r"without times"),
+        (drop("S2_L2A_20m_X.nc", "x"), r"without x and y"),
+        (
+            lambda files: files.update(
+                {name: data.isel(timestamp=[]) for name, data in files.items() if "S1" in name}
+            ),
+            r"without a single date",
+        ),
         (
             lambda files: files.update(
                 {"S2_L2A_10m_X.nc": files["S2_L2A_10m_X.nc"].assign_coords(timestamp=TIMES + YEAR)}
@@ -383,6 +424,12 @@ def test_a_wrong_science_cube_is_refused(deep_cube, tmp_path, change, told):
     change(deep_cube).to_zarr(tmp_path / "c.zarr", zarr_format=2)
     with pytest.raises(InputError, match=told):
         open_scene(tmp_path / "c.zarr")
+
+
+def test_a_science_cube_in_a_newer_zarr_opens_as_well(deep_cube, tmp_path):
+    numeric = deep_cube.drop_vars("band")  # text has no final specification in Zarr v3
+    numeric.to_zarr(tmp_path / "c.zarr", zarr_format=3, consolidated=False)
+    assert list(open_scene(tmp_path / "c.zarr")["s2/band"].values) == list(schema.S2_BANDS)
 
 
 def test_radiation_that_was_summed_twice_is_not_believed(deep_cube, tmp_path):

@@ -200,6 +200,17 @@ def test_yearly_files_and_empty_places_are_refused(tmp_path):
         towers.read(tmp_path / "empty.zip")
 
 
+def test_a_damaged_zip_is_named(tmp_path):
+    path = tmp_path / "FLX_XX-Abc.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(DAILY, daily_table().to_csv(index=False))
+    content = bytearray(path.read_bytes())
+    content[120:160] = bytes(40)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="damaged zip"):
+        towers.read(path)
+
+
 SITES = {
     "plain.txt": "XX-Abc,51.5,-3.25,GRA,fluxnet \nXX-Xyz,-15.4,23.2,DBF,fluxnet \n",
     "header.csv": "name,SITE_ID,Longitude,Latitude,IGBP\n"
