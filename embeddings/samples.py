@@ -87,8 +87,8 @@ class Plan:
     """How often which kind of absence is drawn, as shares of samples."""
 
     sensors: tuple[str, ...] = ("s2", "s1")
-    pixels: int = 48
-    asks: int = 10
+    pixels: int = 24
+    asks: int = 8
     stretch_days: tuple[int, int] = (90, 260)
     """Length of the stretch of the scene's time that a sample sees."""
     gap: float = 0.3

@@ -25,13 +25,13 @@ HEADS = 4
 
 @dataclass(frozen=True)
 class Around:
-    """For groups of days: which tokens they may look at."""
+    """For m = pixels * groups of days: which tokens they may look at."""
 
-    index: Int[Tensor, "p u"]
+    index: Int[Tensor, "m u"]
     """Positions along t, u = 2 * reach + days in the group - 1."""
-    dt: Int[Tensor, "p g u"]
+    dt: Int[Tensor, "m g u"]
     """Token's day minus asked day, days."""
-    seen: Bool[Tensor, "p g u"]
+    seen: Bool[Tensor, "m g u"]
 
 
 @dataclass(frozen=True)
@@ -50,21 +50,23 @@ class Timeline:
         day = torch.where(position < count, tokens.day.gather(1, order), torch.iinfo(torch.int64).max // 2)
         return cls(order, day.contiguous(), count)
 
-    def around(self, days: Int[Tensor, "p g"], reach: int, causal: bool) -> Around:
+    def around(self, days: Int[Tensor, "p n g"], reach: int, causal: bool) -> Around:
         """The ``reach`` nearest usable acquisitions up to each day and the ``reach`` nearest after it.
 
-        ``days`` are g consecutive days (or one): an acquisition a day at most, so u positions hold all of them.
+        A group is g consecutive days (or one): an acquisition a day at most, so u positions hold all of them.
         """
-        g = days.shape[1]
-        before = torch.searchsorted(self.day, days.contiguous(), right=True)  # p g
+        p, n, g = days.shape
+        before = torch.searchsorted(self.day, days.flatten(1).contiguous(), right=True).view(p, n, g)
         u = torch.arange(2 * reach + g - 1, device=days.device)
-        position = before[:, :1] - reach + u  # p u
-        inside = (position >= 0) & (position < self.count)
-        slot = position.clamp(0, max(self.order.shape[1] - 1, 0))
-        dt = self.day.gather(1, slot)[:, None] - days[:, :, None]  # p g u
-        rank = position[:, None] - before[:, :, None]
-        seen = inside[:, None] & (rank >= -reach) & (rank < (0 if causal else reach))
-        return Around(self.order.gather(1, slot), dt.clamp(-MAX_DAYS, MAX_DAYS), seen)
+        position = before[:, :, :1] - reach + u  # p n u
+        inside = (position >= 0) & (position < self.count[:, None])
+        slot = position.clamp(0, self.order.shape[1] - 1).flatten(1)
+        day = self.day.gather(1, slot).view(p, n, 1, -1)
+        dt = day - days[..., None]  # p n g u
+        rank = position[:, :, None] - before[..., None]
+        seen = inside[:, :, None] & (rank >= -reach) & (rank < (0 if causal else reach))
+        index = self.order.gather(1, slot).view(p, n, -1)
+        return Around(index.flatten(0, 1), dt.clamp(-MAX_DAYS, MAX_DAYS).flatten(0, 1), seen.flatten(0, 1))
 
 
 def _time_features() -> Float[Tensor, "dt k"]:
@@ -85,6 +87,11 @@ def _time_features() -> Float[Tensor, "dt k"]:
         ],
         dim=1,
     )
+
+
+def _rows(table: Float[Tensor, "n c"], index: Int[Tensor, "*i"]) -> Float[Tensor, "*i c"]:
+    """Rows by number; an embedding look-up, because its backward pass is many times faster than indexing's."""
+    return nn.functional.embedding(index, table)
 
 
 class TimeAttention(nn.Module):
@@ -170,58 +177,60 @@ class Fusion(nn.Module):
     ) -> Answer:
         """Embeddings of ``days``. With ``group`` > 1 each run of ``group`` days must be consecutive (faster)."""
         plan = {name: self._prepare(name, t) for name, t in tokens.items() if name in self.looks and t.token.shape[1]}
-        parts, nearest = [], {name: [] for name in self.sensors}
-        for chunk in days.split(group, 1):
-            z, near = self._days(plan, chunk, causal)
-            parts.append(z)
-            for name in self.sensors:
-                nearest[name].append(near[name])
-        return Answer(torch.cat(parts, 1), {name: torch.cat(n, 1) for name, n in nearest.items()})
+        groups = days.unflatten(1, (-1, group))
+        # Single days are asked all at once (training); groups one by one, so that memory does not grow with the year.
+        answers = [self._groups(plan, part, causal) for part in groups.split(groups.shape[1] if group == 1 else 1, 1)]
+        nearest = {name: torch.cat([near[name] for _, near in answers], 1) for name in self.sensors}
+        return Answer(torch.cat([z for z, _ in answers], 1), nearest)
 
     def _prepare(self, name: str, tokens: Tokens) -> tuple[Timeline, Tensor, Tensor]:
         look = self.looks[name]
         return Timeline.of(tokens), look.project(tokens.token), look.table()
 
-    def _days(self, plan: dict, days: Int[Tensor, "p g"], causal: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        p, g = days.shape
+    def _groups(
+        self, plan: dict, days: Int[Tensor, "p n g"], causal: bool
+    ) -> tuple[Float[Tensor, "p ng f"], dict[str, Int[Tensor, "p ng"]]]:
+        p, n, g = days.shape
+        m = p * n
+        pixel = torch.arange(p, device=days.device).repeat_interleave(n)[:, None]
         first, again, nearest = [], {}, {}
         for name, look in self.looks.items():
             if name not in plan:
-                first.append(self._nothing(look, p, g, look.width + self.FLAGS))
-                nearest[name] = days.new_full((p, g), -1)
+                unseen = look.time_features.new_tensor([1.0, 1.0, 0.0, 1.0]).expand(m, g, -1)
+                first += [self._nothing(look, m, g), unseen]
+                nearest[name] = days.new_full((p, n * g), -1)
                 continue
             timeline, projected, table = plan[name]
             around = timeline.around(days, look.reach, causal)
-            bias = table[around.dt + MAX_DAYS].permute(0, 3, 1, 2)  # p 2h g u
-            rows = around.index + torch.arange(p, device=days.device)[:, None] * projected.shape[1]
-            near = projected.flatten(0, 1)[rows.flatten()].unflatten(0, rows.shape)  # p u c
+            bias = _rows(table, around.dt + MAX_DAYS).permute(0, 3, 1, 2)  # m 2h g u
+            near = _rows(projected.flatten(0, 1), around.index + pixel * projected.shape[1])  # m u c
             trusts, values, keys = look.split(near)
             seen = around.seen[:, None]
             when = (around.dt.to(near.dtype) / 30)[:, None]
-            seen_first = look.look(bias[:, :HEADS] + trusts[0], values[0], when, seen)
-            flags, nearest[name] = self._flags(around, near.dtype)
-            first += [seen_first, flags]
+            flags, days_away = self._flags(around, near.dtype)
+            nearest[name] = days_away.view(p, n * g)
+            first += [look.look(bias[:, :HEADS] + trusts[0], values[0], when, seen), flags]
             again[name] = (bias[:, HEADS:] + trusts[1], values[1], keys, when, seen)
-        known = torch.cat(first, -1)  # p g first
+        known = torch.cat(first, -1)  # m g first
         question = self.question(known)
         second = []
         for name, look in self.looks.items():
             if name not in again:
-                second.append(self._nothing(look, p, g, look.width))
+                second.append(self._nothing(look, m, g))
                 continue
             bias, values, keys, when, seen = again[name]
-            asked = look.ask(question).unflatten(-1, (HEADS, look.key)).transpose(1, 2)  # p h g k
+            asked = look.ask(question).unflatten(-1, (HEADS, look.key)).transpose(1, 2)  # m h g k
             score = torch.matmul(asked, keys.transpose(-1, -2)) / look.key**0.5 + bias
             second.append(look.look(score, values, when, seen))
         x = torch.cat([known, *second], -1)
-        return self.straight(x) + self.bend(x), nearest
+        return (self.straight(x) + self.bend(x)).view(p, n * g, -1), nearest
 
     @staticmethod
-    def _nothing(look: TimeAttention, p: int, g: int, width: int) -> Tensor:
-        return look.time_features.new_zeros(p, g, width)
+    def _nothing(look: TimeAttention, m: int, g: int) -> Float[Tensor, "m g w"]:
+        return look.time_features.new_zeros(m, g, look.width)
 
     @staticmethod
-    def _flags(around: Around, dtype: torch.dtype) -> tuple[Float[Tensor, "p g 4"], Int[Tensor, "p g"]]:
+    def _flags(around: Around, dtype: torch.dtype) -> tuple[Float[Tensor, "m g 4"], Int[Tensor, "m g"]]:
         """How far the nearest acquisitions are on either side (0 on the day, 1 far or none), and whether any is."""
         far = MAX_DAYS + 1
         past = torch.where(around.seen & (around.dt <= 0), -around.dt, far).amin(-1)

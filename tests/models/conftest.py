@@ -1,0 +1,31 @@
+"""Small tensors for the networks."""
+
+import pytest
+import torch
+
+from models.batch import Tokens
+from models.embedder import Embedder
+from models.sensors import SENSORS
+
+
+@pytest.fixture(scope="session")
+def model() -> Embedder:
+    """An untrained embedder of both sensors: what is tested here must hold for any weights."""
+    torch.manual_seed(1)
+    return Embedder().eval().requires_grad_(False)
+
+
+@pytest.fixture
+def tokens() -> dict[str, Tokens]:
+    """Five pixels, forty acquisitions each; half of Sentinel-2 clouded."""
+    generator = torch.Generator().manual_seed(2)
+
+    def make(name: str, every: int, clear: float) -> Tokens:
+        shape = (5, 40)
+        return Tokens(
+            torch.randn(*shape, SENSORS[name].token, generator=generator),
+            torch.rand(*shape, generator=generator) < clear,
+            (torch.arange(40) * every + 18_000).expand(5, -1),
+        )
+
+    return {"s2": make("s2", 5, 0.5), "s1": make("s1", 6, 1.0)}
