@@ -179,13 +179,7 @@ def crs_name(cube: xr.Dataset | xr.DataArray) -> str:
 
 @lru_cache(maxsize=64)
 def _name(wkt: str) -> str:
-    from pyproj import CRS
-    from pyproj.exceptions import CRSError
-
-    try:
-        crs = CRS.from_user_input(wkt)
-    except CRSError as error:
-        raise InputError(f"Got the CRS {wkt[:40]!r}, need one PROJ can read; write a UTM zone.") from error
+    crs = _parsed(wkt)
     if not crs.is_projected or crs.axis_info[0].unit_name not in ("metre", "meter"):
         raise InputError(
             f"Got the CRS {crs.name!r}, need a projected one in metres; reproject to the UTM zone."
@@ -196,10 +190,18 @@ def _name(wkt: str) -> str:
 
 @lru_cache(maxsize=64)
 def _cf(crs: str) -> dict:
-    from pyproj import CRS
-
-    parsed = CRS.from_user_input(crs)
+    parsed = _parsed(crs)
     return {**parsed.to_cf(), "spatial_ref": parsed.to_wkt()}
+
+
+def _parsed(crs: str):
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        return CRS.from_user_input(crs)
+    except CRSError as error:
+        raise InputError(f"Got the CRS {crs[:40]!r}, need one PROJ can read; write a UTM zone.") from error
 
 
 @lru_cache(maxsize=64)

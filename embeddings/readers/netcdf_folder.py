@@ -261,7 +261,7 @@ def _read_file(path: Path, names: tuple[str, ...]) -> xr.Dataset:
             data = file[list(names)].load()
     except InputError:
         raise
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # a damaged file makes HDF5 and netCDF4 fail in any way they can
         raise InputError(
             f"Got {path.name}, which cannot be read ({_first_line(error)}), need a whole NetCDF file; "
             "fetch it again."
@@ -287,7 +287,7 @@ def _with_time(path: Path, data: xr.Dataset) -> xr.Dataset:
 def _with_crs(path: Path, data: xr.Dataset) -> xr.Dataset:
     """The CRS from ``spatial_ref`` or, more often right, from the attribute ``epsg``."""
     if "epsg" in data.attrs:
-        return data.assign_coords(spatial_ref=spatial_ref(f"EPSG:{int(data.attrs['epsg'])}"))
+        return data.assign_coords(spatial_ref=spatial_ref(f"EPSG:{data.attrs['epsg']}"))
     if "spatial_ref" not in data.coords:
         raise InputError(f"Got {path.name} without a CRS, need an attribute 'epsg'; add it.")
     return data

@@ -242,6 +242,7 @@ def drop(name: str, variable: str):
         (lambda files: files.pop("S2_L2A_20m_X.nc"), r"no S2_L2A_20m, need its SCL"),
         (lambda files: [files.pop(name) for name in list(files) if name[0] == "S"], r"without Sentinel"),
         (lambda files: files["S2_L2A_20m_X.nc"].attrs.pop("epsg"), r"without a CRS, need an attribute"),
+        (lambda files: files["S2_L2A_20m_X.nc"].attrs.update(epsg="north"), r"CRS 'EPSG:north'"),
         (drop("S2_L2A_20m_X.nc", "timestamp"), r"without times"),
         (drop("S2_L2A_20m_X.nc", "x"), r"without x and y"),
         (
