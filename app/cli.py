@@ -172,9 +172,24 @@ def catalog_check(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Train a sensor's encoder, the fusion or the GPP head."""
+    if (args.what == "sensor") != (args.name is not None):
+        raise InputError(
+            f"Got train {args.what} {args.name or 'without a name'}, need train sensor NAME or fusion."
+        )
+    out = Path(args.out)
+    if out.suffix != ".safetensors" or not out.resolve().parent.is_dir():
+        raise InputError(f"Got --out {out}, need a .safetensors file in a folder that exists; correct it.")
+    if args.simulated < 0 or args.steps < 1:
+        raise InputError("Got --simulated or --steps below its least, need 0 and 1 at least; correct it.")
     from embeddings import training
+    from models.training import Recipe
 
-    training.run(args.what, args.name, out=args.out, scenes=args.scenes, steps=args.steps, seed=args.seed)
+    lesson = training.Lesson(args.simulated, tuple(args.cube), Recipe(steps=args.steps, seed=args.seed))
+    if args.what == "sensor":
+        steps = training.sensor(args.name, out, lesson)
+    else:
+        steps = training.fusion(out, lesson, start=Path(args.encoders) if args.encoders else None)
+    print(f"{out}: digest {_finish(steps)}")
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -346,9 +361,17 @@ def _train(verbs: Any) -> None:
     parser = _verb(verbs, "train", train)
     parser.add_argument("what", choices=("sensor", "fusion", "gpp"))
     parser.add_argument("name", nargs="?", help="of the sensor: s1, s2, landsat8")
-    parser.add_argument("--out", metavar="FILE.safetensors")
-    parser.add_argument("--scenes", metavar="FOLDER", help="scenes to train on beside simulated ones")
-    parser.add_argument("--steps", type=int)
+    parser.add_argument("--out", required=True, metavar="FILE.safetensors")
+    parser.add_argument(
+        "--simulated", type=int, default=48, metavar="N", help="simulated scenes (default 48)"
+    )
+    parser.add_argument(
+        "--cube", action="append", default=[], metavar="PATH", help="a measured scene; repeatable"
+    )
+    parser.add_argument(
+        "--encoders", metavar="FOLDER", help="fusion: weights of stage one (default: shipped)"
+    )
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
 
 

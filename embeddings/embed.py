@@ -153,10 +153,10 @@ def _client(scheduler: str) -> Iterator[Any]:
         from distributed import Client
     except ImportError as error:
         raise InputError(
-            "Got --scheduler without the package distributed, need it; pip install distributed."
+            'Got --scheduler without the package distributed, need it; pip install "fluxlens[cluster]".'
         ) from error
     try:
-        client = Client(scheduler, timeout=10)
+        client = Client(scheduler, timeout=10, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"Got the scheduler {scheduler!r}, which does not answer, need tcp://HOST:PORT; start it first."

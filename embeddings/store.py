@@ -350,9 +350,13 @@ def _commit(
         del root[name]
     arrays = {layout: _create(session.store, layout, template) for layout in LAYOUTS}
     if scene is not None:
+        import dask
+
         from embeddings.readers import zarr as scenes
 
-        scenes.write(scene, session.store, group="scene")
+        # The open transaction lives in this process; a cluster the user is connected to cannot write to it.
+        with dask.config.set(scheduler="threads"):
+            scenes.write(scene, session.store, group="scene")
     with _Gatherer(arrays, scratch) as gatherer:
         for block in blocks:
             gatherer.add(block)
