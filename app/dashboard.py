@@ -133,10 +133,9 @@ class Explorer:
             message="",
             layer=state.layer if state.layer in data.layers else data.layers[0],
         )
-        self.map = MapView(state, data)
+        self.map = MapView(state, data, self.tap)
         self.export = ExportView(state, data)
         self.charts = SeriesView(state, data, self.export.view)
-        self.map.plot.tap.add_subscriber(self.tap)
         self.header.show(data)
         columns = pn.Column(
             self.map.view, self.charts.view, sizing_mode="stretch_width", margin=0, stylesheets=[_COLUMNS]
@@ -145,10 +144,8 @@ class Explorer:
 
     # --- what a visitor does ---
 
-    def tap(self, x: float | None, y: float | None) -> None:
+    def tap(self, x: float, y: float) -> None:
         """Chooses the pixel at a place in metres; outside the scene a message says so."""
-        if x is None or y is None:
-            return
         try:
             self.state.pin(*self.data.locate(x, y))
         except InputError as error:

@@ -6,6 +6,7 @@ import colorcet
 import holoviews as hv
 import numpy as np
 import param
+from bokeh.events import Tap
 from bokeh.models import ColumnDataSource, CustomJSHover, HoverTool, MetricLength, ScaleBar
 from holoviews.operation.datashader import regrid
 
@@ -106,8 +107,9 @@ class MapPlot:
         grid: Grid,
         answer: Callable[..., Picture],
         tower_xy: tuple[float, float] | None = None,
+        on_tap: Callable[[float, float], None] | None = None,
     ):
-        self.grid, self.answer = grid, answer
+        self.grid, self.answer, self.on_tap = grid, answer, on_tap
         self.pins = ColumnDataSource(data={"x": [], "y": []})
         self.towers = ColumnDataSource(
             data={"x": [tower_xy[0]], "y": [tower_xy[1]]} if tower_xy else self.pins.data
@@ -137,7 +139,6 @@ class MapPlot:
             scalebar_location="bottom_right",
             hooks=[self._dress],
         )
-        self.tap = hv.streams.Tap(source=self.element, x=None, y=None)
         self.mark(state.pins)
         state.param.watch(lambda event: self.mark(event.new), "pins")
 
@@ -162,6 +163,8 @@ class MapPlot:
         if self._hover is None or self._hover not in plot.state.tools:
             self._frame(plot.state)
             self._marks(plot.state)
+            if self.on_tap:
+                plot.state.on_event(Tap, lambda event: self.on_tap(event.x, event.y))
             self._hover = HoverTool(
                 renderers=[plot.handles["glyph_renderer"]],
                 attachment="above",

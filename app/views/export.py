@@ -42,7 +42,6 @@ class ExportView:
             label="Export pixel",
             auto=True,
             embed=False,
-            button_type="default",
             width=96,
             margin=0,
             css_classes=["primary"],

@@ -49,9 +49,9 @@ def colour_bar(look) -> str:
 class MapView:
     """Layer buttons above, the picture, the day below."""
 
-    def __init__(self, state: State, data: Data):
+    def __init__(self, state: State, data: Data, on_tap=None):
         self.state, self.data = state, data
-        self.plot = MapPlot(state, data.grid, data.picture, data.tower_xy)
+        self.plot = MapPlot(state, data.grid, data.picture, data.tower_xy, on_tap)
         self.layers = pn.widgets.RadioButtonGroup(
             options={LAYERS[key]: key for key in data.layers},
             value=state.layer,

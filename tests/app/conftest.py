@@ -1,161 +1,26 @@
-"""A small made-up store that keeps the contracts: a forest, a field that is cut, a lake, clouds, and a tower."""
+"""The tiny world as fixtures."""
 
-import numpy as np
-import pandas as pd
 import pytest
-import xarray as xr
-
-from embeddings.geometry import Grid
-
-NX, NY, FEATURES = 60, 48, 32
-DAYS = pd.date_range("2020-03-01", "2020-10-31")
-GRID = Grid("EPSG:32632", 500_000.0, 5_600_000.0, 10.0, NX, NY)
-
-
-def greenness(days: pd.DatetimeIndex) -> np.ndarray:
-    """(time, y, x), 0-1: a season per land cover; columns left of 20 lake, middle forest, right a field cut twice."""
-    doy = days.dayofyear.values.astype(float)
-    forest = 1 / (1 + np.exp(-(doy - 120) / 10)) - 1 / (1 + np.exp(-(doy - 285) / 9))
-    field = (
-        1
-        / (1 + np.exp(-(doy - 95) / 8))
-        * np.where((doy > 165) & (doy < 190), 0.35, 1)
-        * np.exp(-(((doy - 150) / 160) ** 2))
-    )
-    out = np.zeros((len(days), NY, NX))
-    wave = 1 + 0.08 * np.sin(np.arange(NY) / 5)[:, None] * np.cos(np.arange(NX) / 7)
-    out[:, :, 15:40] = (forest[:, None, None] * wave[:, 15:40]).clip(0)
-    out[:, :, 40:] = (field[:, None, None] * wave[:, 40:]).clip(0)
-    return out.astype("float32")
-
-
-def weather() -> xr.Dataset:
-    doy = DAYS.dayofyear.values
-    rng = np.random.default_rng(2)
-    sun = (120 + 150 * np.sin((doy - 80) / 365 * 2 * np.pi)) * rng.uniform(0.45, 1.15, len(DAYS))
-    air = 10 + 9 * np.sin((doy - 110) / 365 * 2 * np.pi) + rng.normal(0, 2, len(DAYS))
-    columns = {
-        "sw_in": (sun, "W m-2"),
-        "tair": (air, "degC"),
-        "vpd": (0.4 * air.clip(1), "hPa"),
-        "precip": (0 * air, "mm d-1"),
-    }
-    return xr.Dataset(
-        {k: ("time", v.astype("float32"), {"units": u}) for k, (v, u) in columns.items()}, {"time": DAYS}
-    )
-
-
-def make_scene() -> xr.DataTree:
-    rng = np.random.default_rng(0)
-    shots = DAYS[::5] + pd.Timedelta(hours=10, minutes=33)
-    green = greenness(shots.normalize())
-    bands = {"B02": (0.06, -0.03), "B03": (0.08, -0.02), "B04": (0.09, -0.06), "B08": (0.13, 0.3)}
-    refl = np.stack([base + slope * green for base, slope in bands.values()], axis=1)
-    refl += rng.normal(0, 0.004, refl.shape)
-    refl[:, :, :, :15] *= 0.4
-    clear = np.ones((len(shots), NY, NX), bool)
-    for i in range(len(shots)):
-        if rng.random() < 0.45 or 10 <= i <= 15:
-            clear[i, :, : int(rng.uniform(0.5, 1.1) * NX)] = False
-    clear[[2, 20, 30]] = True
-    refl[~clear.repeat(1, 0)[:, None].repeat(4, 1)] += 0.35
-    s2 = xr.Dataset(
-        {
-            "reflectance": (("time", "band", "y", "x"), refl.astype("float32")),
-            "clear": (("time", "y", "x"), clear),
-        },
-        {"time": shots.values, "band": list(bands), "y": GRID.y, "x": GRID.x},
-    )
-    lon, lat = GRID.lonlat(float(GRID.x[28]), float(GRID.y[20]))
-    gpp = greenness(DAYS)[:, 20, 28] * weather().sw_in.values * 0.045
-    tower = xr.Dataset(
-        {
-            "gpp_nt": (
-                "time",
-                (gpp + rng.normal(0, 0.6, len(DAYS))).astype("float32"),
-                {"units": "gC m-2 d-1"},
-            ),
-            "gpp_dt": (
-                "time",
-                (gpp + rng.normal(0, 0.4, len(DAYS))).astype("float32"),
-                {"units": "gC m-2 d-1"},
-            ),
-            "qc": ("time", np.ones(len(DAYS), "float32")),
-        },
-        {"time": DAYS},
-        {"site": "XX-Tst", "lon": float(lon), "lat": float(lat), "igbp": "DBF", "simulated": 1},
-    )
-    attrs = {"id": "tiny", "title": "A tiny made-up world", "simulated": 1, "source": "tests"}
-    return xr.DataTree.from_dict(
-        {"/": xr.Dataset(attrs=attrs), "/s2": s2, "/weather": weather(), "/tower": tower}
-    )
-
-
-def make_cube() -> xr.Dataset:
-    rng = np.random.default_rng(1)
-    green = greenness(DAYS)
-    mix = rng.normal(0, 1, (3, FEATURES))
-    kind = np.zeros((NY, NX))
-    kind[:, 15:40], kind[:, 40:] = 1, -1
-    latent = np.stack([green * 2 - 1, np.broadcast_to(kind, green.shape), green * kind], axis=-1)
-    value = (latent @ mix / 3 * 127).clip(-127, 127)
-    since = np.broadcast_to((np.arange(len(DAYS)) % 17)[:, None, None], green.shape)
-    return xr.Dataset(
-        {
-            "embedding": (("time", "y", "x", "feature"), value.round().astype("int8")),
-            "sigma": (("time", "y", "x"), (0.01 + since * 0.002).astype("float32")),
-            "days_from_s2": (("time", "y", "x"), since.astype("int16")),
-            "days_from_s1": (("time", "y", "x"), (since % 6).astype("int16")),
-        },
-        {
-            "time": DAYS,
-            "y": GRID.y,
-            "x": GRID.x,
-            "feature": [f"e{i:02d}" for i in range(FEATURES)],
-            "scale": ("feature", np.full(FEATURES, 1 / 64, "float32")),
-        },
-        {
-            "title": "Embeddings of a tiny made-up world",
-            "simulated": 1,
-            "model": "made-up",
-            "scene_id": "tiny",
-        },
-    )
-
-
-def predict(cube: xr.Dataset, weather: xr.Dataset) -> xr.Dataset:
-    """GPP of the made-up world: light times a decoded greenness, with a fifth as the band."""
-    light = weather.sw_in.sel(time=cube.time)
-    gpp = (cube.embedding.isel(feature=0).astype("float32") * 0.02 + 0.5).clip(0) * light * 0.03
-    return xr.Dataset({"gpp": gpp, "gpp_lo": gpp * 0.8 - 0.4, "gpp_hi": gpp * 1.2 + 0.4})
-
-
-class TinyStore:
-    """The store's interface over arrays in memory; counts what it is asked."""
-
-    def __init__(self):
-        self._cube, self._scene = make_cube(), make_scene()
-        self.grid, self.snapshot, self.path = GRID, "0" * 12, "tiny"
-        self.asked = {"map": 0, "series": 0}
-
-    def cube(self, layout=None):
-        return self._cube
-
-    def scene(self):
-        return self._scene
-
-    def map(self, day):
-        self.asked["map"] += 1
-        return self._cube.sel(time=day)
-
-    def series(self, row, col):
-        self.asked["series"] += 1
-        return self._cube.isel(y=row, x=col)
+from app_world import TinyStore, predict, write_store
 
 
 @pytest.fixture
 def store() -> TinyStore:
     return TinyStore()
+
+
+@pytest.fixture(scope="session")
+def catalog(tmp_path_factory):
+    """A catalog file with the tiny world on disk, and an entry whose store is missing."""
+    folder = tmp_path_factory.mktemp("tiny")
+    write_store(folder / "store")
+    (folder / "catalog.yaml").write_text(
+        "metadata: {version: 1}\n"
+        "sources:\n"
+        "  tiny: {driver: fluxlens_embeddings, description: A tiny world., args: {store: store}}\n"
+        "  missing: {driver: fluxlens_embeddings, description: Nothing there., args: {store: nowhere}}\n"
+    )
+    return folder / "catalog.yaml"
 
 
 @pytest.fixture

@@ -1,0 +1,212 @@
+"""A visit in a real browser: the page comes up, a tap changes the series, keys step the day, a file is saved."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).parent.parent.parent
+ARTIFACTS = ROOT / "artifacts"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    found = (
+        os.environ.get("FLUXLENS_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    )
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium found; install it or set FLUXLENS_CHROMIUM")
+        pytest.skip("no Chromium found; install it or set FLUXLENS_CHROMIUM")
+    return found
+
+
+@pytest.fixture(scope="module")
+def url(catalog):
+    """The dashboard served by the command line, as a user would."""
+    port = free_port()
+    command = [sys.executable, "-m", "app.cli", "serve", "--catalog", str(catalog), "--port", str(port)]
+    with subprocess.Popen(
+        command, cwd=catalog.parent, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as server:
+        address = f"http://localhost:{port}/"
+        until = time.monotonic() + 90
+        while True:
+            try:
+                urllib.request.urlopen(address, timeout=30).close()
+                break
+            except OSError:
+                if server.poll() is not None:
+                    pytest.fail(f"the server ended: {server.stderr.read().decode()[-2000:]}")
+                if time.monotonic() > until:
+                    server.kill()
+                    pytest.fail("the server did not answer in 90 s")
+                time.sleep(0.3)
+        yield address
+        server.terminate()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def visit(browser, url):
+    """A page with the explorer on it; remembers requests to other hosts and errors of the page."""
+    page = browser.new_page(viewport={"width": 1400, "height": 900}, accept_downloads=True)
+    page.strange, page.wrong = [], []
+    page.on("request", lambda r: None if local(r.url) else page.strange.append(r.url))
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+    page.goto(url)
+    page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=60_000)
+    page.locator("canvas").first.wait_for()
+    page.wait_for_timeout(800)
+    yield page
+    page.close()
+
+
+def local(address: str) -> bool:
+    return (
+        address.startswith(("data:", "blob:", "about:"))
+        or re.match(r"(http|ws)://localhost[:/]", address) is not None
+    )
+
+
+def map_box(page) -> dict:
+    """The picture's rectangle on screen: the largest figure left of the middle."""
+    boxes = [figure.bounding_box() for figure in page.locator(".bk-Figure").all()]
+    return max((box for box in boxes if box["x"] < 400), key=lambda box: box["height"])
+
+
+def tap(page, across: float, down: float) -> None:
+    box = map_box(page)
+    page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
+
+
+def shot(page, name: str) -> np.ndarray:
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTIFACTS / name)
+    return np.asarray(Image.open(ARTIFACTS / name).convert("RGB")).astype(int)
+
+
+def test_a_tap_on_the_map_changes_the_series(visit):
+    visit.get_by_text("Pixel 20, 28").wait_for()
+    before = shot(visit, "before_tap.png")
+    tap(visit, 0.9, 0.25)
+    visit.get_by_text("Pixel 12, 54").wait_for(timeout=10_000)
+    visit.wait_for_timeout(600)
+    after = shot(visit, "after_tap.png")
+    charts = np.s_[250:800, 650:1380]
+    assert (np.abs(before[charts] - after[charts]).max(-1) > 40).sum() > 500
+    assert visit.wrong == []
+
+
+def test_arrow_keys_and_buttons_step_the_day(visit):
+    day = visit.locator(".day")
+    assert day.inner_text() == "1 Jul 2020"
+    visit.keyboard.press("ArrowRight")
+    visit.get_by_text("2 Jul 2020").first.wait_for(timeout=10_000)
+    visit.get_by_role("button", name="‹").click()
+    visit.get_by_text("1 Jul 2020").first.wait_for(timeout=10_000)
+
+
+def test_a_tap_in_a_chart_moves_the_day(visit):
+    boxes = [figure.bounding_box() for figure in visit.locator(".bk-Figure").all()]
+    chart = next(box for box in boxes if box["x"] > 400)
+    visit.mouse.click(chart["x"] + chart["width"] * 0.25, chart["y"] + chart["height"] * 0.5)
+    visit.wait_for_timeout(1500)
+    day = pd.Timestamp(visit.locator(".day").inner_text())
+    assert pd.Timestamp("2020-04-10") < day < pd.Timestamp("2020-05-10")
+
+
+def test_every_layer_is_drawn_with_its_legend(visit):
+    for layer, legend in (
+        ("True colour", "as seen on"),
+        ("Sigma", "expected reflectance error"),
+        ("Days from S2", "d"),
+    ):
+        visit.get_by_role("button", name=layer, exact=True).click()
+        visit.locator(".caption", has_text=legend).wait_for(timeout=10_000)
+        visit.wait_for_timeout(500)
+        shot(visit, f"layer_{layer.replace(' ', '_').lower()}.png")
+    assert visit.wrong == []
+
+
+def test_a_tap_beside_the_scene_gives_a_message(visit):
+    box = map_box(visit)
+    visit.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    for _ in range(4):
+        visit.mouse.wheel(0, 400)
+        visit.wait_for_timeout(150)
+    visit.wait_for_timeout(800)
+    tap(visit, 0.02, 0.02)
+    visit.get_by_role("alert").get_by_text("need a point inside").wait_for(timeout=10_000)
+    shot(visit, "message.png")
+
+
+def test_the_tapped_pixel_is_saved_as_a_table(visit, tmp_path):
+    with visit.expect_download(timeout=30_000) as waiting:
+        visit.get_by_text("Export pixel").click()
+    saved = tmp_path / waiting.value.suggested_filename
+    waiting.value.save_as(saved)
+    assert saved.name.endswith("_simulated.csv")
+    table = pd.read_csv(saved, comment="#")
+    assert len(table) == 245
+    assert {"time", "lon", "lat", "e00", "e31", "sigma", "days_from_s2"} <= set(table.columns)
+
+
+def test_dark_and_narrow_are_drawn_and_remembered(visit):
+    visit.get_by_role("button", name="Dark").click()
+    visit.get_by_role("button", name="Light").wait_for(timeout=10_000)
+    visit.wait_for_timeout(500)
+    dark = shot(visit, "dark_1400.png")
+    assert dark[300:320, 5:12].max() < 60
+    visit.set_viewport_size({"width": 900, "height": 900})
+    visit.wait_for_timeout(800)
+    shot(visit, "dark_900.png")
+    assert visit.evaluate("document.documentElement.scrollWidth") <= 900
+
+
+def test_an_entry_whose_store_is_missing_gives_a_message_and_the_way_back(visit):
+    visit.locator("select").filter(has_text="missing").select_option("missing")
+    visit.get_by_role("alert").get_by_text("does not exist").wait_for(timeout=10_000)
+    shot(visit, "missing.png")
+    visit.locator("select").filter(has_text="missing").select_option("tiny")
+    visit.get_by_text("NDVI, Sentinel-2").wait_for(timeout=20_000)
+
+
+def test_the_page_asks_no_other_host(visit):
+    assert visit.strange == []

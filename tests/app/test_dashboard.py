@@ -1,0 +1,150 @@
+"""The explorer: taps, days, messages, and a page that lives on whatever is asked."""
+
+import datetime as dt
+import time
+
+import numpy as np
+import panel as pn
+import pytest
+from bokeh.document import Document
+
+from app.dashboard import Explorer, page, setup
+from app.opening import Opening
+from embeddings import catalog as catalogs
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _extension():
+    setup()
+
+
+@pytest.fixture
+def explorer(data):
+    found = Explorer(data=data)
+    found.panel().server_doc(Document())
+    return found
+
+
+def daily(explorer):
+    return explorer.charts.charts.sources["daily"].data
+
+
+def test_a_tap_changes_the_series(explorer):
+    before = np.array(daily(explorer)["PC1"])
+    explorer.tap(*explorer.data.centre(5, 55))
+    assert explorer.state.pixel == (5, 55)
+    assert not np.array_equal(before, daily(explorer)["PC1"])
+
+
+def test_a_tap_outside_gives_a_message_and_keeps_the_pixel(explorer):
+    before = explorer.state.pixel
+    explorer.tap(0.0, 0.0)
+    assert "need a point inside" in explorer.state.message
+    assert explorer.state.pixel == before
+    explorer.tap(*explorer.data.centre(1, 1))
+    assert explorer.state.message == ""
+
+
+def test_a_day_moves_slider_cursor_and_legends_together(explorer):
+    explorer.state.day = dt.date(2020, 6, 14)
+    assert explorer.map.slider.value == dt.date(2020, 6, 14)
+    assert str(explorer.charts.charts.cursors[0].location)[:10] == "2020-06-14"
+    assert "14 Jun 2020" in explorer.map._day.object
+    legend = explorer.charts.heads["gpp"].object
+    explorer.state.day = dt.date(2020, 10, 14)
+    assert explorer.charts.heads["gpp"].object != legend
+
+
+def test_a_tap_in_a_chart_moves_the_day_within_the_period(explorer):
+    explorer.charts.charts._tapped(dt.datetime(2020, 5, 2, 3, tzinfo=dt.UTC).timestamp() * 1000)
+    assert explorer.state.day == dt.date(2020, 5, 2)
+    explorer.charts.charts._tapped(dt.datetime(2031, 1, 1, tzinfo=dt.UTC).timestamp() * 1000)
+    assert explorer.state.day == explorer.data.last
+
+
+def test_arrow_keys_step_the_day(explorer):
+    before = explorer.state.day
+    explorer.browser.steps += 7
+    assert (explorer.state.day - before).days == 7
+
+
+def test_tower_points_go_and_come_back(explorer):
+    tower = explorer.charts.charts.sources["tower"]
+    assert len(tower.data["time"]) > 0
+    explorer.state.tower = False
+    assert len(tower.data["time"]) == 0
+    explorer.state.tower = True
+    assert len(tower.data["time"]) > 0
+
+
+def test_simulated_numbers_say_so_in_header_and_charts(explorer):
+    assert "Simulated" in explorer.header._scene.object
+    assert all("simulated" in head.object for head in explorer.charts.heads.values())
+
+
+def test_two_sessions_do_not_move_each_other(data):
+    mine, yours = Explorer(data=data), Explorer(data=data)
+    before = yours.state.pixel, yours.state.day
+    mine.tap(*data.centre(2, 2))
+    mine.state.day = dt.date(2020, 4, 1)
+    assert (yours.state.pixel, yours.state.day) == before
+
+
+def wait_for(explorer, seconds=20):
+    until = time.monotonic() + seconds
+    while explorer._opening is not None and time.monotonic() < until:
+        time.sleep(0.05)
+        explorer._look()
+
+
+def test_a_catalog_entry_opens_and_its_pixel_is_data(catalog):
+    explorer = Explorer(catalogs.open(catalog))
+    explorer.start("tiny")
+    wait_for(explorer)
+    assert explorer.data is not None, explorer.state.message
+    assert explorer.selection.sizes["feature"] == 32
+    assert {"time", "lon", "lat", "e00", "sigma"} <= set(explorer.series.columns)
+
+
+@pytest.mark.parametrize("entry", ["missing", "no_such_entry"])
+def test_a_bad_entry_becomes_a_message_and_the_next_one_opens(catalog, entry):
+    explorer = Explorer(catalogs.open(catalog))
+    explorer.start(entry)
+    wait_for(explorer)
+    assert explorer.state.message.startswith("Got ")
+    explorer.state.entry = "tiny"
+    wait_for(explorer)
+    assert explorer.data is not None
+    assert explorer.state.message == ""
+
+
+def test_a_bad_catalog_becomes_a_page_with_a_message(tmp_path):
+    screen = page(tmp_path / "none.yaml")
+    texts = [pane.object for pane in screen.select(pn.pane.HTML)]
+    assert any("which is not a file" in text for text in texts)
+
+
+def test_whatever_fails_while_opening_becomes_a_sentence():
+    def steps():
+        yield "reading", 0.5
+        raise OSError("disk on fire")
+
+    opening = Opening("demo")
+    opening.follow(steps())
+    assert opening.ended
+    assert "disk on fire" in opening.error
+
+
+def test_the_exported_file_names_the_pixel_and_says_simulated(catalog):
+    import io
+
+    import pandas as pd
+
+    explorer = Explorer(catalogs.open(catalog))
+    explorer.start("tiny")
+    wait_for(explorer)
+    assert explorer.export.button.filename == "fluxlens_r20_c28_2020-03-01_2020-10-31_simulated.csv"
+    text = explorer.export._file().read().decode()
+    assert "# simulated: 1" in text
+    table = pd.read_csv(io.StringIO(text), comment="#")
+    assert len(table) == len(explorer.data.days)

@@ -1,0 +1,89 @@
+"""Answers: fixed stretches, real dates, few reads, honest gaps."""
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from app.data import Data, gaps
+from models.errors import InputError
+
+JUNE, OCTOBER = dt.date(2020, 6, 14), dt.date(2020, 10, 20)
+
+
+def test_the_stretch_is_the_same_on_two_days(data):
+    for layer in data.layers:
+        assert data.picture(layer, JUNE).look == data.picture(layer, OCTOBER).look
+
+
+def test_another_component_redraws_but_does_not_reload(data, store):
+    data.look("feature", 0)
+    data.picture("feature", JUNE, 0)
+    before = store.asked["map"]
+    first, second = (data.picture("feature", JUNE, n).values for n in (0, 1))
+    data.picture("pca", JUNE)
+    data.picture("sigma", JUNE)
+    assert store.asked["map"] == before
+    assert not np.array_equal(first, second)
+
+
+def test_a_feature_is_the_stored_integer_times_its_scale(data, store):
+    shown = data.picture("feature", JUNE, 5).values[..., 0]
+    stored = store.cube().embedding.sel(time=pd.Timestamp(JUNE), feature="e05").values / 64
+    np.testing.assert_allclose(shown, stored, rtol=1e-6)
+
+
+def test_components_keep_their_signs(store):
+    (one, _), (two, _) = Data(store).components, Data(store).components
+    np.testing.assert_array_equal(one, two)
+    assert (one[np.abs(one).argmax(0), range(3)] > 0).all()
+
+
+def test_true_colour_tells_its_real_date(data):
+    picture = data.picture("true", JUNE)
+    shares = data.store.scene()["s2"].clear.mean(("y", "x"))
+    clear_days = pd.DatetimeIndex(shares.time.values[shares.values >= 0.9]).normalize()
+    nearest = clear_days[np.abs(clear_days - pd.Timestamp(JUNE)).argmin()]
+    assert f"{nearest.day} {nearest:%b %Y}" in picture.note
+    assert picture.values.shape == (48, 60, 3)
+
+
+def test_a_store_without_weather_has_no_gpp_layer(store):
+    from app_world import predict
+
+    del store._scene["weather"]
+    found = Data(store, predict)
+    assert "gpp" not in found.layers
+    assert "gpp" not in found.pixel(3, 3)
+
+
+def test_a_store_without_a_scene_still_shows_its_embeddings(store):
+    store._scene = None
+    found = Data(store)
+    assert found.layers == ["pca", "feature", "sigma", "gap"]
+    assert "ndvi" not in found.pixel(3, 3)
+
+
+def test_ndvi_of_a_pixel_is_the_scene_s(data):
+    pixel = data.pixel(10, 30)
+    seen = data.store.scene()["s2"].reflectance.isel(y=10, x=30)
+    red, nir = seen.sel(band="B04").values, seen.sel(band="B08").values
+    np.testing.assert_allclose(pixel.ndvi.values, (nir - red) / (nir + red), rtol=1e-4)
+
+
+def test_a_long_stretch_without_a_clear_view_is_a_gap():
+    days = pd.to_datetime(["2020-03-05", "2020-03-10", "2020-04-10"])
+    first, last = pd.Timestamp("2020-03-01"), pd.Timestamp("2020-04-12")
+    assert gaps(days, first, last, longer_than=10) == [(days[1], days[2])]
+    assert gaps(days[:0], first, last) == [(first, last)]
+
+
+def test_a_place_outside_the_scene_is_refused_with_its_extent(data):
+    with pytest.raises(InputError, match="inside lon"):
+        data.locate(0.0, 0.0)
+
+
+def test_a_pixel_is_found_where_its_centre_is(data):
+    assert data.locate(*data.centre(7, 41)) == (7, 41)
+    assert data.start == (20, 28)
