@@ -62,13 +62,13 @@ class Request:
         grid = target_grid(scene)
         first, last = span(scene, model.config.sensors)
         begin, finish = _day(start, first, "start"), _day(end, last, "end")
-        if finish < begin:
+        if start is not None and end is not None and finish < begin:
             raise InputError(
                 f"end {_iso(finish)} lies before start {_iso(begin)}; give an end on or after the start."
             )
         if finish < first or begin > last:
             raise InputError(
-                f"{_iso(begin)} to {_iso(finish)} lies outside the scene's acquisitions, {_iso(first)} to"
+                f"start {_iso(begin)}, end {_iso(finish)} lie outside the scene's acquisitions, {_iso(first)} to"
                 f" {_iso(last)}; ask for days inside."
             )
         begin, finish = max(begin, first), min(finish, last)
@@ -116,11 +116,13 @@ def run(
 
 def compute(scene: xr.DataTree, model: Embedder, start=None, end=None, window=None, causal: bool = False) -> xr.Dataset:
     """The whole answer in memory."""
-    cube = template(scene, model, start, end, window, causal).compute()
+    request = Request.of(scene, model, start, end, window)
+    shape = (len(request.days), request.rows.stop - request.rows.start, request.cols.stop - request.cols.start)
+    arrays = {name: np.empty(full, dtype) for name, (full, dtype) in _layout(shape, model.features).items()}
     for block in run(scene, model, start, end, window, causal):
-        for name in block.cube.data_vars:
-            cube[name].values[:, block.rows, block.cols] = block.cube[name].values
-    return cube
+        for name, array in arrays.items():
+            array[:, block.rows, block.cols] = block.cube[name].values
+    return _cube(request, model, request.rows, request.cols, arrays, _attrs(scene, model, causal))
 
 
 def lazy(scene: xr.DataTree, model: Embedder, start=None, end=None, window=None, causal: bool = False) -> xr.Dataset:
@@ -137,8 +139,7 @@ def lazy(scene: xr.DataTree, model: Embedder, start=None, end=None, window=None,
             part = (_overlap(rows, request.rows), _overlap(cols, request.cols))
             made = dask.delayed(_part)(scene, model, request, part, causal)
             size = (len(request.days), part[0].stop - part[0].start, part[1].stop - part[1].start)
-            for name, dtype in _VARIABLES.items():
-                full = (*size, model.features) if name == "embedding" else size
+            for name, (full, dtype) in _layout(size, model.features).items():
                 line[name].append(da.from_delayed(made[name], full, dtype))
         for name in _VARIABLES:
             grids[name].append(line[name])
@@ -155,14 +156,16 @@ def template(scene: xr.DataTree, model: Embedder, start=None, end=None, window=N
 
     request = Request.of(scene, model, start, end, window)
     shape = (len(request.days), request.rows.stop - request.rows.start, request.cols.stop - request.cols.start)
-    arrays = {
-        name: da.zeros((*shape, model.features) if name == "embedding" else shape, dtype=dtype)
-        for name, dtype in _VARIABLES.items()
-    }
+    arrays = {name: da.zeros(full, dtype=dtype) for name, (full, dtype) in _layout(shape, model.features).items()}
     return _cube(request, model, request.rows, request.cols, arrays, _attrs(scene, model, causal))
 
 
 _VARIABLES = {"embedding": np.int8, "sigma": np.float32, "days_from_s2": np.int16, "days_from_s1": np.int16}
+
+
+def _layout(shape: tuple[int, int, int], features: int) -> dict[str, tuple[tuple[int, ...], type]]:
+    """Shape and dtype of each variable for (time, y, x) of ``shape``."""
+    return {n: ((*shape, features) if n == "embedding" else shape, dtype) for n, dtype in _VARIABLES.items()}
 
 
 def _part(scene, model, request: Request, part: tuple[slice, slice], causal: bool) -> dict[str, np.ndarray]:
@@ -216,8 +219,8 @@ def embed_pixels(
     )
     keep = slice(int(days[0] - padded[0]), int(days[-1] - padded[0]) + 1)
     out = {
-        "embedding": np.empty((len(days), pixels, model.features), np.int8),
-        **{name: np.empty((len(days), pixels), dtype) for name, dtype in _VARIABLES.items() if name != "embedding"},
+        name: np.empty((full[0], pixels, *full[3:]), dtype)
+        for name, (full, dtype) in _layout((len(days), *shape), model.features).items()
     }
     for start in range(0, pixels, STRIP_PX):
         strip = torch.arange(start, min(start + STRIP_PX, pixels), device=device)

@@ -29,12 +29,12 @@ class Images:
 
 @dataclass(frozen=True)
 class Tokens:
-    """What the acquisitions of one sensor left at each pixel, in order of time."""
+    """What the acquisitions of one sensor left at each pixel, in any order."""
 
     token: Float[Tensor, "p t d"]
     usable: Bool[Tensor, "p t"]
     day: Int[Tensor, "p t"]
-    """Days since 1970-01-01 UTC, strictly increasing along t."""
+    """Days since 1970-01-01 UTC, no day twice."""
 
     def __post_init__(self) -> None:
         if not self.token.shape[:2] == self.usable.shape == self.day.shape:

@@ -44,10 +44,11 @@ class Timeline:
 
     @classmethod
     def of(cls, tokens: Tokens) -> Timeline:
-        order = torch.argsort((~tokens.usable).to(torch.uint8), dim=1, stable=True)
+        late = torch.iinfo(torch.int64).max // 2
+        order = torch.argsort(torch.where(tokens.usable, tokens.day, late), dim=1, stable=True)
         count = tokens.usable.sum(1, keepdim=True)
         position = torch.arange(order.shape[1], device=order.device)
-        day = torch.where(position < count, tokens.day.gather(1, order), torch.iinfo(torch.int64).max // 2)
+        day = torch.where(position < count, tokens.day.gather(1, order), late)
         return cls(order, day.contiguous(), count)
 
     def around(self, days: Int[Tensor, "p n g"], reach: int, causal: bool) -> Around:
