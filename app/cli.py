@@ -80,6 +80,8 @@ def embed(args: argparse.Namespace) -> None:
         raise InputError(f"Got --workers {args.workers}, need 1 or more; choose another number.")
     if args.workers and args.scheduler:
         raise InputError("Got --workers and --scheduler, need one of them; leave one out.")
+    if args.scheduler and not args.scheduler.startswith(("tcp://", "tls://", "ws://", "wss://")):
+        raise InputError(f"Got --scheduler {args.scheduler!r}, need tcp://HOST:PORT; correct it.")
     if args.device == "cuda" and (args.workers > 1 or args.scheduler):
         raise InputError(
             "Got --device cuda with workers, need cpu; the GPU serves one process, leave them out."

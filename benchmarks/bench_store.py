@@ -18,7 +18,7 @@ from embeddings.quantise import decode_sigma
 from embeddings.store import Store, write
 
 
-def run(side_px: int = 256, days: int = 365, features: int = 32, reads: int = 20, seed: int = 0) -> dict:
+def run(side_px: int = 128, days: int = 365, features: int = 32, reads: int = 20, seed: int = 0) -> dict:
     """Write a made-up cube, read it cold in Python (warm in the page cache), and return one flat object."""
     with tempfile.TemporaryDirectory(prefix="fluxlens-bench-") as folder:
         cubes = _Cube(side_px, days, features, seed)
@@ -141,6 +141,6 @@ def _seconds(what: Callable) -> float:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--side-px", type=int, default=256)
+    parser.add_argument("--side-px", type=int, default=128)
     parser.add_argument("--days", type=int, default=365)
     print(json.dumps(run(**vars(parser.parse_args())), indent=2))

@@ -202,6 +202,7 @@ def test_workers_compute_the_same(world, tmp_path, monkeypatch):
         (["tiny", "--model", "nowhere"], "no model"),
         (["tiny", "--workers", "-1"], "--workers"),
         (["tiny", "--workers", "2", "--scheduler", "tcp://x:1"], "one of them"),
+        (["tiny", "--scheduler", "rubbish"], "tcp://HOST:PORT"),
         (["tiny", "--out", "no/where"], "folder"),
         (["tiny", "--catalog", "nowhere.yaml"], "catalog"),
     ],
