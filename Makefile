@@ -1,0 +1,46 @@
+# What people do with a checkout: make serve, make test, make lint, make bench.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: env serve test lint bench browser clean
+
+env: $(READY)
+
+# Made again only when what it is made from changes.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python $$($(PYTHON) -V) found, 3.11 or newer needed; run: make env PYTHON=python3.11"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+serve: env
+	$(BIN)/fluxlens serve --catalog catalog.yaml
+
+# The browser tests drive a real Chromium: one that is there, or one fetched once.
+browser: env
+	@command -v chromium chromium-browser google-chrome >/dev/null 2>&1 || ls $(VENV)/.browser >/dev/null 2>&1 || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+		else \
+			$(BIN)/playwright install --with-deps chromium && touch $(VENV)/.browser; \
+		fi; }
+
+test: env browser
+	$(BIN)/python -m pytest -m "not gpu"
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+bench: env
+	$(BIN)/fluxlens bench embed
+	$(BIN)/fluxlens bench store
+	$(BIN)/fluxlens bench screen
+
+clean:
+	rm -rf $(VENV) artifacts build dist
