@@ -196,9 +196,19 @@ def train(args: argparse.Namespace) -> None:
 
 def evaluate(args: argparse.Namespace) -> None:
     """How good the model is, as numbers."""
-    from embeddings import evaluation
+    if args.what == "gpp":
+        from embeddings import gpp_table
 
-    _tell(evaluation.run(args.what, model=args.model, data=args.data), args.json)
+        return _tell(gpp_table.evaluate(args.data, args.split), args.json)
+    if not args.data:
+        raise InputError(
+            "Got evaluate reconstruction without --data, need a measured scene or a folder of them; add --data PATH."
+        )
+    from embeddings import evaluation
+    from models import checkpoints
+
+    numbers = evaluation.run(evaluation.open_scenes(args.data), checkpoints.load(args.model, args.device))
+    _tell(numbers, args.json)
 
 
 def predict_gpp(args: argparse.Namespace) -> None:
@@ -380,8 +390,11 @@ def _train(verbs: Any) -> None:
 def _evaluate(verbs: Any) -> None:
     parser = _verb(verbs, "evaluate", evaluate)
     parser.add_argument("what", choices=("reconstruction", "gpp"))
-    parser.add_argument("--model", default="default")
-    parser.add_argument("--data", metavar="PATH", help="measured data to evaluate on")
+    _model_options(parser)
+    parser.add_argument("--data", metavar="PATH", help="a measured scene, a folder of them, or the GPP table")
+    parser.add_argument(
+        "--split", choices=("leave-site-out", "leave-year-out"), default="leave-site-out", help="gpp: what is held out"
+    )
     parser.add_argument("--json", metavar="FILE")
 
 
