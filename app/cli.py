@@ -186,11 +186,12 @@ def train(args: argparse.Namespace) -> None:
     from embeddings import training
     from models.training import Recipe
 
-    lesson = training.Lesson(args.simulated, tuple(args.cube), Recipe(steps=args.steps, seed=args.seed))
+    recipe = Recipe(steps=args.steps, learning_rate=args.learning_rate, seed=args.seed)
+    lesson = training.Lesson(args.simulated, tuple(args.cube), recipe, Path(args.start) if args.start else None)
     if args.what == "sensor":
         steps = training.sensor(args.name, out, lesson)
     else:
-        steps = training.fusion(out, lesson, start=Path(args.encoders) if args.encoders else None)
+        steps = training.fusion(out, lesson, encoders=Path(args.encoders) if args.encoders else None)
     print(f"{out}: digest {_finish(steps)}")
 
 
@@ -383,7 +384,9 @@ def _train(verbs: Any) -> None:
     parser.add_argument(
         "--encoders", metavar="FOLDER", help="fusion: weights of stage one (default: shipped)"
     )
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--start", metavar="FILE", help="weights to go on from (default: random ones)")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
 
 

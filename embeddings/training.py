@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from embeddings import cache
 from embeddings.samples import Archive, Plan, batches
@@ -34,6 +35,8 @@ class Lesson:
     cubes: tuple[str, ...] = ()
     """Paths of measured cubes (any scene the readers open)."""
     recipe: Recipe = field(default_factory=Recipe)
+    start: Path | None = None
+    """Weights to go on from; None begins with random ones."""
 
     def card(self, ids: list[str], curve: list) -> dict:
         """The part of the model card that says what taught it."""
@@ -46,6 +49,7 @@ class Lesson:
             if ids
             else "none",
             "recipe": asdict(self.recipe),
+            "start": checkpoints.load(self.start, "cpu").digest if self.start else "random weights",
             "curve": [[step, round(loss, 4)] for step, loss in curve],
         }
 
@@ -55,23 +59,41 @@ def sensor(name: str, out: Path, lesson: Lesson) -> Generator[Step, None, str]:
     if name not in SENSORS:
         raise InputError(f"no sensor {name!r}; use one of {sorted(SENSORS)} or add its SensorSpec.")
     archives = yield from _archives(lesson)
-    model = Embedder(Config(sensors=(name,)))
+    model = _begin((name,), lesson)
     plan = Plan(sensors=(name,))
     digest = yield from _teach(model, archives, plan, lesson, name, out)
     return digest
 
 
-def fusion(out: Path, lesson: Lesson, sensors: Sequence[str] = ("s2", "s1"), start: Path | None = None) -> Generator[Step, None, str]:
-    """Stage two: the fusion learns over the frozen encoders of stage one, read from ``start`` or the shipped ones."""
+def fusion(
+    out: Path, lesson: Lesson, sensors: Sequence[str] = ("s2", "s1"), encoders: Path | None = None
+) -> Generator[Step, None, str]:
+    """Stage two: the fusion learns over the frozen encoders of stage one, from the folder or the shipped ones."""
     archives = yield from _archives(lesson)
-    model = Embedder(Config(sensors=tuple(sensors)))
+    model = _begin(tuple(sensors), lesson)
     for name in sensors:
-        taught = checkpoints.load(start / f"{name}.safetensors" if start else name, "cpu")
+        taught = checkpoints.load(encoders / f"{name}.safetensors" if encoders else name, "cpu")
         model.encoders[name].load_state_dict(taught.encoders[name].state_dict())
-        model.fusion.looks[name].load_state_dict(_same_shape(taught.fusion.looks[name], model.fusion.looks[name]))
+        if lesson.start is None:
+            ours, theirs = model.fusion.looks[name], taught.fusion.looks[name]
+            ours.load_state_dict(_same_shape(theirs, ours))
     freeze_encoders(model)
     digest = yield from _teach(model, archives, Plan(sensors=tuple(sensors)), lesson, "fusion", out)
     return digest
+
+
+def _begin(sensors: tuple[str, ...], lesson: Lesson) -> Embedder:
+    """Random weights of the recipe's seed, or those the lesson goes on from."""
+    torch.manual_seed(lesson.recipe.seed)
+    model = Embedder(Config(sensors=sensors))
+    if lesson.start is not None:
+        before = checkpoints.load(lesson.start, "cpu")
+        if before.config != model.config:
+            raise InputError(
+                f"--start has weights of {before.config.sensors}, need those of {sensors}; give the same sensors."
+            )
+        model.load_state_dict(before.state_dict())
+    return model
 
 
 def _same_shape(source, target) -> dict:

@@ -38,7 +38,7 @@ class Sample:
 class Recipe:
     """How long and how fast; the defaults are those of the shipped weights."""
 
-    steps: int = 4000
+    steps: int = 2000
     learning_rate: float = 3e-3
     causal_share: float = 0.1
     prefixes: tuple[int, ...] = (8, 16)
