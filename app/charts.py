@@ -20,9 +20,9 @@ from bokeh.plotting import figure
 from app.data import GAP_DAYS, gaps
 from app.plots import ACCENT, TOWER
 
-COMPONENTS = {"PC1": "#d55e00", "PC2": "#009e73", "PC3": "#0072b2"}
+COMPONENTS = {"PC1": "#d55e00", "PC2": "#009e73", "PC3": "#2f86c9"}
 """Okabe-Ito colours; red, green and blue as on the map."""
-NDVI, NIGHT, DAYTIME = "#3d4a5c", TOWER, "#9b59a6"
+NDVI, NIGHT, DAYTIME = "#5f6f85", TOWER, "#9b59a6"
 INK = {
     "light": {"text": "#4a5563", "grid": "#e8ebef", "shade": "#aab4c0", "cursor": "#16202c"},
     "dark": {"text": "#a9b4c2", "grid": "#2a333e", "shade": "#5c6876", "cursor": "#f2f5f8"},
@@ -33,7 +33,7 @@ BREAK_DAYS = 1.5
 
 
 def broken(time: pd.DatetimeIndex, *columns: np.ndarray, longer_than: float = BREAK_DAYS):
-    """``time`` and ``columns`` with a NaN put into every hole of more days, so that a gap is drawn as a gap."""
+    """``time`` and ``columns`` with a NaN in every longer hole, so that a gap is drawn as a gap."""
     holes = np.flatnonzero(np.diff(time) > pd.Timedelta(days=longer_than)) + 1
     if not len(holes):
         return time, *columns

@@ -1,4 +1,4 @@
-"""The dashboard: one Explorer per session, wired from state, data and views; `panel serve app/dashboard.py`."""
+"""The dashboard, `panel serve app/dashboard.py`: an Explorer per session, wired of state, data and views."""
 
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from models.errors import InputError
 TITLE = "fluxlens"
 POLL_MS = 250
 _COLUMNS = """
-:host { flex: 1 1 auto !important; display: grid !important; grid-template-columns: minmax(330px, 43fr) minmax(380px, 57fr); gap: 12px;
-  align-items: stretch; }
-@media (max-width: 780px) { :host { grid-template-columns: 1fr; } }
+:host { flex: 1 1 auto !important; display: grid !important; gap: 12px; align-items: stretch;
+  grid-template-columns: minmax(330px, 43fr) minmax(380px, 57fr); grid-template-rows: 1fr; }
+@media (max-width: 780px) { :host { grid-template-columns: 1fr; grid-template-rows: none; } }
 """
 _FILL = ":host { flex: 1 1 auto !important; }"
 _PAGE = ":host { min-height: 100vh; background: var(--bg); }"
@@ -33,7 +33,7 @@ _BODY = ":host { flex: 1 1 auto !important; padding: 12px 18px 18px; box-sizing:
 
 
 class Explorer:
-    """The dashboard's own object: ``.panel()`` in a notebook or a page, ``.selection`` and ``.series`` as data.
+    """The dashboard's own object: ``.panel()`` to look at, ``.selection`` and ``.series`` to work with.
 
     ``cat`` is an intake catalog; ``data`` shows a store directly, without a catalog.
     """
@@ -106,11 +106,7 @@ class Explorer:
             return
         if not opening.ended:
             self._waiting.object = messages.waiting(
-                "Preparing the demo",
-                "A landscape, two years of satellite passes over it and their daily embeddings are "
-                "being made on this machine, once. The next start takes seconds.",
-                opening.message,
-                opening.fraction,
+                f"Preparing {opening.entry}", opening.message, opening.fraction, opening.seconds
             )
             return
         self._opening = None
@@ -148,14 +144,17 @@ class Explorer:
         """Chooses the pixel at a place in metres; outside the scene a message says so."""
         try:
             self.state.pin(*self.data.locate(x, y))
-        except InputError as error:
-            self.state.message = str(error)
+        except InputError:
+            lon, lat = self.data.grid.lonlat(x, y)
+            self.state.message = (
+                f"Got a tap at {lat:.5f}, {lon:.5f}, which is outside the scene; tap inside the picture."
+            )
 
     # --- what a notebook reads ---
 
     @property
     def selection(self) -> xr.Dataset:
-        """The current pixel, all days: embedding (int8 times ``scale``), sigma, days from observation, GPP."""
+        """The current pixel, all days: embedding (times ``scale``), sigma, days from observation, GPP."""
         cube = self.data.store.series(*self.state.pixel)
         pixel = self.data.pixel(*self.state.pixel)
         found = [name for name in ("gpp", "gpp_lo", "gpp_hi") if name in pixel]

@@ -30,6 +30,8 @@ class Look:
     """Names of the value planes: one for a palette, three for red, green, blue."""
     low: tuple[float, ...]
     high: tuple[float, ...]
+    gamma: float = 1.0
+    """Below 1 brightens what is dark, as photographs do."""
     palette: str | None = None
     """A colour-blind-safe colorcet palette, or None when the planes are the colours."""
 
@@ -53,7 +55,7 @@ def fmt(day) -> str:
 
 
 def gaps(clear_times: pd.DatetimeIndex, first: pd.Timestamp, last: pd.Timestamp, longer_than: int = GAP_DAYS):
-    """Stretches (start, end) inside first..last in which no clear view fell for more than ``longer_than`` days."""
+    """Stretches (start, end) inside first..last without a clear view for more than ``longer_than`` days."""
     edges = pd.DatetimeIndex([first, *clear_times[(clear_times > first) & (clear_times < last)], last])
     long = np.flatnonzero(np.diff(edges) > pd.Timedelta(days=longer_than))
     return [(edges[i], edges[i + 1]) for i in long]
@@ -62,7 +64,7 @@ def gaps(clear_times: pd.DatetimeIndex, first: pd.Timestamp, last: pd.Timestamp,
 class Data:
     """A store's answers, cached on small keys (day, layer, pixel), never on arrays; shared by all sessions.
 
-    ``predict(cube, weather)`` gives gpp, gpp_lo, gpp_hi; without it, or without weather, there is no GPP layer.
+    ``predict(cube, weather)`` gives gpp, gpp_lo, gpp_hi; without it, or without weather, there is no GPP.
     """
 
     def __init__(self, store, predict: Callable | None = None):
@@ -244,7 +246,9 @@ class Data:
     def look(self, layer: str, feature: int = 0) -> Look:
         """The layer's colours, the same for every day."""
         if layer == "true":
-            return Look("True colour", "reflectance", ("B04", "B03", "B02"), (0.0,) * 3, (0.28, 0.26, 0.24))
+            return Look(
+                "True colour", "reflectance", ("B04", "B03", "B02"), (0.0,) * 3, (0.24, 0.22, 0.20), gamma=0.7
+            )
         if layer == "pca":
             low, high = self._pca_stretch
             return Look("Embedding, first three components", "", ("PC1", "PC2", "PC3"), low, high)
@@ -252,9 +256,9 @@ class Data:
             name = self.features[feature]
             sample = np.abs(self._sample.embedding.isel(feature=feature).values * self._scale()[feature])
             top = float(f"{max(np.percentile(sample, 99), 1e-6):.2g}")
-            return Look(f"Feature {name}", "", (name,), (-top,), (top,), "CET_CBD1")
+            return Look(f"Feature {name}", "", (name,), (-top,), (top,), palette="CET_CBD1")
         if layer == "gpp":
-            return Look("GPP", "gC m⁻² d⁻¹", ("gpp",), (0.0,), (self._gpp_stretch[0],), "CET_CBL2")
+            return Look("GPP", "gC m⁻² d⁻¹", ("gpp",), (0.0,), (self._gpp_stretch[0],), palette="CET_CBL2")
         if layer == "width":
             return Look(
                 "Width of the 90 % band",
@@ -262,14 +266,21 @@ class Data:
                 ("gpp_hi−gpp_lo",),
                 (0.0,),
                 (self._gpp_stretch[1],),
-                "CET_CBL1",
+                palette="CET_CBL1",
             )
         if layer == "sigma":
             top = math.ceil(np.nanpercentile(self._sample.sigma.values, 99) * 100) / 100
             return Look(
-                "Sigma, expected reflectance error", "", ("sigma",), (0.0,), (max(top, 0.01),), "CET_CBL1"
+                "Sigma, expected reflectance error",
+                "",
+                ("sigma",),
+                (0.0,),
+                (max(top, 0.01),),
+                palette="CET_CBL1",
             )
-        return Look("Days to the nearest clear Sentinel-2 view", "d", ("days",), (0.0,), (30.0,), "CET_CBL1")
+        return Look(
+            "Days to the nearest clear Sentinel-2 view", "d", ("days",), (0.0,), (30.0,), palette="CET_CBL1"
+        )
 
     # --- true colour ---
 
@@ -289,7 +300,7 @@ class Data:
         return self._s2["clear"].isel(thin).mean(("y", "x")).values
 
     def _nearest_photo(self, day: dt.date) -> int:
-        """The acquisition nearest to the day among those nine tenths clear, or as clear as the scene ever gets."""
+        """The acquisition nearest to the day among those 90 % clear, or as clear as the scene ever gets."""
         share = self._clear_share
         good = np.flatnonzero(share >= min(0.9, share.max()))
         apart = np.abs(self._s2.time.values[good] - np.datetime64(pd.Timestamp(day) + pd.Timedelta(hours=12)))

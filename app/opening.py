@@ -1,6 +1,7 @@
-"""Catalog entries opened off the main thread, once per process, told step by step to every session that waits."""
+"""Catalog entries opened in threads, once per process, told step by step to every session that waits."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -20,11 +21,17 @@ class Opening:
     fraction: float = 0.0
     error: str = ""
     data: Data | None = None
+    begun: float = field(default_factory=time.monotonic)
     _thread: threading.Thread | None = field(default=None, repr=False)
 
     @property
     def ended(self) -> bool:
         return self.data is not None or bool(self.error)
+
+    @property
+    def seconds(self) -> float:
+        """Since the opening began."""
+        return time.monotonic() - self.begun
 
     def follow(self, steps: Iterator) -> None:
         """Takes every step; an error becomes a sentence, never a dead page."""
@@ -78,10 +85,10 @@ def steps(catalog, entry: str) -> Iterator:
     if not hasattr(found, "store_steps"):
         raise InputError(f"Got the entry {entry!r}, need one that holds embeddings; choose another.")
     store = yield from found.store_steps()
-    yield Data(store, _predictor())
+    yield Data(store, predictor())
 
 
-def _predictor():
+def predictor():
     """The GPP model; None where the installation has none, so that the rest still works."""
     try:
         from embeddings.gpp import predict

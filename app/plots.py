@@ -21,7 +21,7 @@ FADED = 90
 
 
 def image(picture: Picture, grid: Grid) -> hv.Image:
-    """The picture's values as an element in metres, one value dimension per plane (and one for the mask)."""
+    """The picture's values as an element in metres, one value dimension per plane, one for the mask."""
     left, bottom, right, top = grid.extent
     planes = [np.ascontiguousarray(picture.values[..., i]) for i in range(picture.values.shape[-1])]
     names = list(picture.look.planes)
@@ -32,11 +32,11 @@ def image(picture: Picture, grid: Grid) -> hv.Image:
 
 
 def paint(element: hv.Image, look: Look) -> hv.RGB:
-    """Colours an aggregated element with the layer's one stretch; fully transparent where nothing is known."""
+    """Colours an aggregated element with the layer's one stretch; transparent where nothing is known."""
     names = look.planes
     planes = np.stack([element.dimension_values(name, flat=False) for name in names], axis=-1)
     low, high = np.asarray(look.low), np.asarray(look.high)
-    share = ((planes - low) / (high - low)).clip(0, 1)
+    share = ((planes - low) / (high - low)).clip(0, 1) ** look.gamma
     known = np.isfinite(share).all(-1)
     level = (np.nan_to_num(share) * 255).round().astype("uint8")
     colour = level if look.palette is None else swatches(look.palette)[level[..., 0]]
@@ -49,7 +49,7 @@ def paint(element: hv.Image, look: Look) -> hv.RGB:
     return hv.RGB(
         rgba,
         ["x", "y"],
-        vdims=list(hv.RGB.vdims) + [hv.Dimension("A", range=(0, 1))],
+        vdims=[*hv.RGB.vdims, hv.Dimension("A", range=(0, 1))],
         bounds=(left, bottom, right, top),
     )
 
@@ -68,10 +68,10 @@ def gradient(palette: str, stops: int = 16) -> str:
 
 
 def lonlat_terms(grid: Grid) -> tuple[list[float], list[float], tuple[float, float, float, float]]:
-    """A quadratic in x and y for longitude and latitude: the browser's hover needs no projection library.
+    """Longitude and latitude as quadratics of x and y: the browser's hover needs no projection library.
 
-    Coefficients of 1, u, v, u2, uv, v2 with u, v the place scaled to -1..1 over the extent (centre and half sides
-    last); within centimetres over 10 km.
+    Coefficients of 1, u, v, u2, uv, v2 with u, v the place scaled to -1..1 over the extent (its centre and
+    half sides last); within centimetres over 10 km.
     """
     left, bottom, right, top = grid.extent
     cx, cy, hx, hy = (left + right) / 2, (bottom + top) / 2, (right - left) / 2, (top - bottom) / 2
@@ -95,10 +95,10 @@ def _lonlat_hover(grid: Grid) -> CustomJSHover:
 
 
 class MapPlot:
-    """The map of one store: DynamicMap -> regrid -> paint -> opts, with the tapped pixel and the tower on top.
+    """The map of one store: DynamicMap -> regrid -> paint -> opts, the tapped pixel and the tower on top.
 
-    ``answer(layer, day, feature)`` gives a Picture; ``state`` tells which. Panning and zooming aggregate what was
-    read; marks are glyphs of their own, so that a tap redraws a ring and not the map.
+    ``answer(layer, day, feature)`` gives a Picture; ``state`` tells which. Panning and zooming aggregate what
+    was read; marks are glyphs of their own, so that a tap redraws a ring and not the map.
     """
 
     def __init__(

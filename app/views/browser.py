@@ -16,7 +16,8 @@ class Browser(JSComponent):
     export function render({ model }) {
       const root = document.documentElement;
       const paint = () => { root.dataset.theme = model.dark ? "dark" : "light"; };
-      const remember = (key, value) => { try { localStorage.setItem(key, value); } catch { /* private mode */ } };
+      // Without storage (private mode) the page only forgets.
+      const remember = (key, value) => { try { localStorage.setItem(key, value); } catch {} };
       const recall = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
       if (recall("fluxlens-theme") === "dark") { model.dark = true; }
       if (recall("fluxlens-explained")) { model.returning = true; }

@@ -8,7 +8,8 @@ from app.state import State
 from app.views.style import sheets
 
 _BAR = """
-:host { display: flex !important; align-items: center; gap: 14px; padding: 8px 18px; background: var(--card);
+:host { display: flex !important; align-items: center; gap: 14px; padding: 8px 18px;
+  background: var(--card);
   border-bottom: 1px solid var(--line); box-sizing: border-box; min-height: 48px; flex-wrap: wrap; }
 """
 _TEXT = """
@@ -16,7 +17,8 @@ _TEXT = """
 .mark i { color: var(--accent); font-style: normal; }
 .scene { display: flex; align-items: center; gap: 10px; flex-wrap: wrap; color: var(--muted); }
 .scene b { color: var(--ink); font-weight: 600; }
-.badge { background: var(--warn-bg); color: var(--warn); border: 1px solid var(--warn-line); border-radius: 4px;
+.badge { background: var(--warn-bg); color: var(--warn); border: 1px solid var(--warn-line);
+  border-radius: 4px;
   padding: 2px 7px; font: 650 11px/1.4 var(--font); letter-spacing: .04em; text-transform: uppercase; }
 """
 

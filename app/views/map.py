@@ -10,7 +10,8 @@ from app.state import LAYERS, State
 from app.views.style import sheets
 
 _CAPTION = """
-.caption { display: flex; align-items: center; justify-content: space-between; gap: 14px; min-height: 34px; line-height: 1.3; }
+.caption { display: flex; align-items: center; justify-content: space-between; gap: 14px;
+  min-height: 34px; line-height: 1.3; }
 .what b { font-weight: 600; } .what span { color: var(--muted); }
 .bar { flex: 0 0 190px; font-size: 11px; color: var(--muted); font-variant-numeric: tabular-nums; }
 .bar .ramp { height: 8px; border-radius: 2px; }
@@ -19,7 +20,8 @@ _CAPTION = """
 .rgb i { display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 4px; }
 """
 _DAY = """
-.day { font: 600 15px/30px var(--font); font-variant-numeric: tabular-nums; white-space: nowrap; text-align: center; }
+.day { font: 600 15px/30px var(--font); font-variant-numeric: tabular-nums; white-space: nowrap;
+  text-align: center; }
 """
 PLAY_MS = 250
 
@@ -75,7 +77,8 @@ class MapView:
             linked_axes=False,
             margin=0,
             stylesheets=[
-                f":host {{ aspect-ratio: {data.grid.nx} / {data.grid.ny}; width: 100%; height: auto !important; "
+                f":host {{ aspect-ratio: {data.grid.nx} / {data.grid.ny}; width: 100%; "
+                "height: auto !important; "
                 "border-radius: 4px; overflow: hidden; background: var(--hover); flex: none !important; }"
             ],
         )

@@ -8,14 +8,23 @@ from app.state import State
 from app.views.style import sheets
 
 WELCOME = (
-    "<b>Every day, every 10 m pixel.</b> fluxlens fuses Sentinel-1 and Sentinel-2 into a daily embedding, and reads "
-    "gross primary production (GPP) from it. Tap the map for a pixel's season; move the day with the slider, the "
-    "← → keys, or a tap in a chart. Filled dots are what a satellite saw clearly, shaded stretches are what the "
-    "model had to bridge."
+    "<b>Every day, every 10 m pixel.</b> fluxlens fuses Sentinel-1 and Sentinel-2 into a daily embedding, "
+    "and reads gross primary production (GPP) from it. Tap the map for a pixel's season; move the day with "
+    "the slider, the ← → keys, or a tap in a chart. Filled dots are what a satellite saw clearly, shaded "
+    "stretches are what the model had to bridge."
+)
+WAITING = (
+    "What is not stored yet is made on this machine, once: for the demo a landscape, a year of satellite "
+    "passes over it, and their daily embeddings. The first time takes minutes, the next start seconds. "
+    "This page goes on by itself."
 )
 _BANNER = """
-.banner { display: flex; gap: 10px; align-items: baseline; padding: 9px 14px; border-radius: 8px; line-height: 1.5;
+.banner { display: flex; gap: 10px; align-items: baseline; padding: 9px 14px; border-radius: 8px;
+  line-height: 1.5;
   font-size: 13px; }
+.toast { position: fixed; left: 50%; bottom: 22px; transform: translateX(-50%); z-index: 20;
+  width: max-content;
+  max-width: min(720px, 90vw); box-shadow: 0 4px 18px rgba(0, 0, 0, .16); }
 .warn { background: var(--warn-bg); color: var(--warn); border: 1px solid var(--warn-line); }
 .hello { background: var(--accent-weak); color: var(--ink); }
 """
@@ -33,12 +42,12 @@ p { color: var(--muted); line-height: 1.55; margin: 0 0 22px; font-size: 14px; }
 def message(state: State) -> pn.pane.HTML:
     """The state's message in a banner; absent while there is none."""
     pane = pn.pane.HTML(
-        "", visible=False, sizing_mode="stretch_width", margin=(0, 0, 10, 0), stylesheets=sheets(_BANNER)
+        "", visible=False, sizing_mode="stretch_width", margin=0, height=0, stylesheets=sheets(_BANNER)
     )
 
     def update(*_) -> None:
         pane.param.update(
-            object=f'<div class="banner warn" role="alert"><span>{escape(state.message)}</span></div>',
+            object=f'<div class="banner warn toast" role="alert"><span>{escape(state.message)}</span></div>',
             visible=bool(state.message),
         )
 
@@ -72,14 +81,16 @@ def welcome(on_close) -> pn.Row:
     return row
 
 
-def waiting(title: str, text: str, step: str, fraction: float) -> str:
+def waiting(title: str, step: str, fraction: float, seconds: float) -> str:
     """The page while data are being made."""
     percent = round(100 * min(max(fraction, 0.0), 1.0))
+    passed = f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
     return (
-        f'<div class="wait"><h2>{escape(title)}</h2><p>{escape(text)}</p>'
-        f'<div class="track" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100">'
+        f'<div class="wait"><h2>{escape(title)}</h2><p>{WAITING}</p>'
+        f'<div class="track" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" '
+        'aria-valuemax="100">'
         f'<div class="bar" style="width:{max(percent, 2)}%"></div></div>'
-        f'<div class="step"><span>{escape(step)}</span><span>{percent} %</span></div></div>'
+        f'<div class="step"><span>{escape(step)}</span><span>{percent} % · {passed} min</span></div></div>'
     )
 
 
@@ -90,7 +101,8 @@ def nothing(entries: list[str]) -> str:
         f"Choose one of the entries on top: {names}."
         if entries
         else (
-            "Start again with a catalog that has embeddings: <code>fluxlens serve --catalog catalog.yaml</code>."
+            "Start again with a catalog that has embeddings: "
+            "<code>fluxlens serve --catalog catalog.yaml</code>."
         )
     )
     return f'<div class="wait"><h2>Nothing to show yet</h2><p>{advice}</p></div>'

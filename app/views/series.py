@@ -13,12 +13,15 @@ from app.state import State
 from app.views.style import sheets
 
 _HEAD = """
-.head { display: flex; align-items: baseline; gap: 4px 14px; flex-wrap: wrap; line-height: 1.35; font-size: 12px;
+.head { display: flex; align-items: baseline; gap: 4px 14px; flex-wrap: wrap; line-height: 1.35;
+  font-size: 12px;
   color: var(--muted); font-variant-numeric: tabular-nums; }
 .head b { color: var(--ink); font-weight: 600; font-size: 13px; }
 .key { white-space: nowrap; } .key em { font-style: normal; color: var(--ink); }
-.dot, .ring, .line, .area, .diamond { display: inline-block; margin-right: 5px; vertical-align: middle; box-sizing: border-box; }
-.dot { width: 8px; height: 8px; border-radius: 4px; } .ring { width: 8px; height: 8px; border-radius: 4px; border: 1px solid; }
+.dot, .ring, .line, .area, .diamond { display: inline-block; margin-right: 5px; vertical-align: middle;
+  box-sizing: border-box; }
+.dot { width: 8px; height: 8px; border-radius: 4px; } .ring { width: 8px; height: 8px;
+  border-radius: 4px; border: 1px solid; }
 .diamond { width: 7px; height: 7px; transform: rotate(45deg); }
 .line { width: 14px; height: 2px; } .area { width: 14px; height: 9px; opacity: .3; }
 """
@@ -31,11 +34,12 @@ _TOP = """
 def key(shape: str, colour: str, text: str, value: str = "") -> str:
     """One entry of a legend, with the day's value."""
     paint = f"border-color:{colour}" if shape == "ring" else f"background:{colour}"
-    return f'<span class="key"><i class="{shape}" style="{paint}"></i>{text}{f" <em>{value}</em>" if value else ""}</span>'
+    number = f" <em>{value}</em>" if value else ""
+    return f'<span class="key"><i class="{shape}" style="{paint}"></i>{text}{number}</span>'
 
 
 class SeriesView:
-    """Charts are made once; a tap changes their numbers, a day their cursor and the numbers in the legends."""
+    """Charts are made once; a tap changes their numbers, a day their cursor and the legends' numbers."""
 
     def __init__(self, state: State, data: Data, export: pn.viewable.Viewable | None = None):
         self.state, self.data = state, data
@@ -78,7 +82,8 @@ class SeriesView:
         self.charts.show(self.data.pixel(row, col), self._shown_tower())
         lon, lat = self.data.grid.lonlat(*self.data.centre(row, col))
         self._where.object = (
-            f'<div class="pixel"><b>Pixel {row}, {col}</b> &nbsp; {abs(lat):.5f}° {"N" if lat >= 0 else "S"}, '
+            f'<div class="pixel"><b>Pixel {row}, {col}</b> &nbsp; '
+            f'{abs(lat):.5f}° {"N" if lat >= 0 else "S"}, '
             f"{abs(lon):.5f}° {'E' if lon >= 0 else 'W'}</div>"
         )
         self._legends()

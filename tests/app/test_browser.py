@@ -1,4 +1,4 @@
-"""A visit in a real browser: the page comes up, a tap changes the series, keys step the day, a file is saved."""
+"""A visit in a real browser: a tap changes the series, keys step the day, a file is saved."""
 
 import os
 import re
@@ -173,7 +173,7 @@ def test_a_tap_beside_the_scene_gives_a_message(visit):
         visit.wait_for_timeout(150)
     visit.wait_for_timeout(800)
     tap(visit, 0.02, 0.02)
-    visit.get_by_role("alert").get_by_text("need a point inside").wait_for(timeout=10_000)
+    visit.get_by_role("alert").get_by_text("outside the scene").wait_for(timeout=10_000)
     shot(visit, "message.png")
 
 

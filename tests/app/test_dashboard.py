@@ -6,9 +6,11 @@ import time
 import numpy as np
 import panel as pn
 import pytest
+from app_world import TinyStore, predict
 from bokeh.document import Document
 
 from app.dashboard import Explorer, page, setup
+from app.data import Data
 from app.opening import Opening
 from embeddings import catalog as catalogs
 
@@ -18,11 +20,19 @@ def _extension():
     setup()
 
 
-@pytest.fixture
-def explorer(data):
-    found = Explorer(data=data)
+@pytest.fixture(scope="module")
+def screen(_extension):
+    found = Explorer(data=Data(TinyStore(), predict))
     found.panel().server_doc(Document())
     return found
+
+
+@pytest.fixture
+def explorer(screen):
+    """The one screen of these tests, as it was at first: building its document takes seconds."""
+    start = screen.data.start
+    screen.state.param.update(day=dt.date(2020, 7, 1), layer="pca", pins=[start], tower=True, message="")
+    return screen
 
 
 def daily(explorer):
@@ -39,7 +49,7 @@ def test_a_tap_changes_the_series(explorer):
 def test_a_tap_outside_gives_a_message_and_keeps_the_pixel(explorer):
     before = explorer.state.pixel
     explorer.tap(0.0, 0.0)
-    assert "need a point inside" in explorer.state.message
+    assert "outside the scene" in explorer.state.message
     assert explorer.state.pixel == before
     explorer.tap(*explorer.data.centre(1, 1))
     assert explorer.state.message == ""

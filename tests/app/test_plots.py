@@ -12,7 +12,7 @@ from app.state import State
 from embeddings.geometry import Grid
 
 GRID = Grid("EPSG:32632", 500_000.0, 5_600_000.0, 10.0, 4, 3)
-LOOK = Look("Value", "", ("value",), (0.0,), (1.0,), "CET_CBL2")
+LOOK = Look("Value", "", ("value",), (0.0,), (1.0,), palette="CET_CBL2")
 
 
 @pytest.fixture(autouse=True)
