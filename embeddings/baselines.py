@@ -102,6 +102,53 @@ def nirv_par(nirv: xr.DataArray, sw_in: xr.DataArray, gpp: xr.DataArray, train) 
     return out.rename("gpp").assign_attrs(units="gC m-2 d-1", long_name="k x NIRv x shortwave radiation")
 
 
+def p_model(fapar, sw_in, tair, vpd, pressure_pa: float = 101_325.0) -> np.ndarray:
+    """GPP of the P-model (Stocker et al. 2020, doi:10.5194/gmd-13-1545-2020) for C3 plants, gC m-2 d-1.
+
+    ``fapar`` 0-1, ``sw_in`` W m-2 (daily mean), ``tair`` degC, ``vpd`` hPa, arrays of one shape; frost stops it.
+    """
+    import warnings
+
+    from pyrealm.pmodel import PModel, PModelEnvironment
+
+    fapar, sw_in, tair, vpd = (np.asarray(part, dtype="float64") for part in (fapar, sw_in, tair, vpd))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pyrealm announces its new default quantum yield
+        env = PModelEnvironment(
+            tc=np.clip(tair, 0.5, 45.0),
+            vpd=np.clip(vpd * 100, 50, 6000),
+            co2=np.full(tair.shape, 415.0),
+            patm=np.full(tair.shape, pressure_pa),
+            fapar=np.ones(tair.shape),
+            ppfd=np.ones(tair.shape),
+        )
+        lue = np.nan_to_num(np.asarray(PModel(env, method_optchi="prentice14").lue, dtype="float64"))
+    photons = sw_in * 86400 * 2.04e-6  # mol m-2 d-1 (Meek et al. 1984)
+    return np.where(tair > 0, fapar * photons * lue, 0.0)
+
+
+def fapar_from_ndvi(ndvi) -> np.ndarray:
+    """Absorbed share of light, linear in NDVI: 1.24 x NDVI - 0.168, 0-1 (Sims et al. 2006)."""
+    return np.clip(1.24 * np.asarray(ndvi, dtype="float64") - 0.168, 0, 1)
+
+
+def type_cycle(train: pd.DataFrame, test: pd.DataFrame, half_window_days: int = 15) -> np.ndarray:
+    """The usual year of the plant type: mean of its training rows near the day of the year.
+
+    Both have ``date``, ``type`` and (``train``) ``gpp``. A type or season never seen gets that of all types, and
+    what is left the mean of all training rows.
+    """
+    out = np.full(len(test), float(train["gpp"].mean()))
+    day = slots(pd.DatetimeIndex(test["date"]))
+    for rows, to in [(train, np.ones(len(test), bool))] + [
+        (train[train["type"] == kind], (test["type"] == kind).values) for kind in test["type"].unique()
+    ]:
+        usual = usual_year(rows["gpp"].values, pd.DatetimeIndex(rows["date"]), half_window_days)[0][day]
+        at = to & np.isfinite(usual)
+        out[at] = usual[at]
+    return out
+
+
 def _mask(time: pd.DatetimeIndex, train) -> np.ndarray:
     """Which days may be learnt from: those of the years given, or the mask itself."""
     train = np.asarray(train if isinstance(train, xr.DataArray | np.ndarray) else list(train))

@@ -1,0 +1,262 @@
+"""GPP for tables of single spectra with weather, at sites the head never saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from embeddings import gpp_features
+from embeddings.gpp_features import BANDS, WEATHER, Filler
+from models.errors import InputError
+
+WEIGHTS = "gpp_table.safetensors"
+KIND = "table"
+BAND = 0.90
+NEIGHBOURS = 5
+NORMAL_90 = 1.6449
+UNUSUAL = 0.99
+"""Share of training rows that lie nearer to other sites' rows than the limit of `ood`."""
+NEVER = ("LHLAND", "SHLAND")
+"""Outputs of a land model, which already knows the vegetation: never used."""
+LETTERS = "CDEFGHJKLMNPQRSTUVWX"
+"""Latitude bands of 8 degrees of the military grid, from 80 S."""
+
+
+def read(path: str | Path, need_gpp: bool = False) -> pd.DataFrame:
+    """A table with `site`, `date` (days), the bands, what there is of weather, `lat` where it can be known, `gpp`."""
+    try:
+        raw = pd.read_csv(path, dtype={"SITE_ID": str, "site": str})
+    except FileNotFoundError as error:
+        raise InputError(f"Got {path}, which does not exist, need a CSV file; check the path.") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise InputError(f"Got {path}, which is not a CSV table, need one with a header; check the file.") from error
+    return clean(raw, need_gpp)
+
+
+def clean(raw: pd.DataFrame, need_gpp: bool = False) -> pd.DataFrame:
+    """Checks names, dates and numbers; keeps order and number of rows."""
+    raw = raw.rename(columns={"SITE_ID": "site"} if "site" not in raw else {})
+    need = ["site", "date", *BANDS, *(["GPP"] if need_gpp else [])]
+    if lost := [name for name in need if name not in raw]:
+        raise InputError(
+            f"Got a table without {', '.join(lost)}, need the columns SITE_ID, date, {', '.join(BANDS)}"
+            f"{', GPP' if need_gpp else ''}; add them."
+        )
+    if raw.empty:
+        raise InputError("Got a table without rows, need one or more; check the file.")
+    if raw["site"].isna().any():
+        raise InputError(
+            f"Got row {int(raw['site'].isna().values.argmax()) + 1} without a site, need one in each; fill it in."
+        )
+    date = pd.to_datetime(raw["date"].astype(str), errors="coerce", format="ISO8601")
+    if date.isna().any():
+        bad = raw["date"][date.isna()].iloc[0]
+        raise InputError(f"Got the date {bad!r}, need dates as YYYY-MM-DD; rewrite it.")
+    date = date.dt.tz_localize(None) if date.dt.tz is not None else date
+    out = pd.DataFrame({"site": raw["site"].astype(str).values, "date": date.dt.normalize().values})
+    for name in (*BANDS, *WEATHER, *(["GPP"] if need_gpp else [])):
+        if name in raw:
+            out[name] = _numbers(raw[name])
+    _check_units(out)
+    out["lat"] = _latitude(raw)
+    out["type"] = raw["PFT"].fillna("unknown").astype(str).values if "PFT" in raw else "unknown"
+    return out.rename(columns={"GPP": "gpp"})
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    values = pd.to_numeric(column, errors="coerce")
+    if (values.isna() & column.notna()).any():
+        bad = column[values.isna() & column.notna()].iloc[0]
+        raise InputError(f"Got {bad!r} in the column {column.name}, need a number or nothing; correct it.")
+    return values.where(np.isfinite(values) & (values > -9000)).values.astype(float)  # -9999 is missing
+
+
+def _check_units(table: pd.DataFrame) -> None:
+    if table[list(BANDS)].stack().median() > 2:
+        raise InputError("Got bands above 2, need reflectance 0-1; divide by 10000.")
+    for name in ("T2MIN", "T2MAX", "T2MEAN", "TSMDEWMEAN"):
+        if name in table and table[name].notna().any() and table[name].median() < 150:
+            raise InputError(f"Got {name} of {table[name].median():.0f}, need kelvin; add 273.15.")
+
+
+def _latitude(raw: pd.DataFrame) -> np.ndarray:
+    """Degrees: given, or the middle of the tile's latitude band; NaN if neither."""
+    for name in ("lat", "latitude", "LAT"):
+        if name in raw:
+            return _numbers(raw[name])
+    for name, pattern in (("TILE_ID_x", r"^T?\d{2}([C-X])"), ("TILE_ID_y", r"^T?\d{2}([C-X])"), ("Chip", r"\.T\d{2}([C-X])")):
+        if name in raw:
+            letter = raw[name].astype(str).str.extract(pattern)[0]
+            return letter.map({one: -76.0 + 8 * i for i, one in enumerate(LETTERS)}).values.astype(float)
+    return np.full(len(raw), np.nan)
+
+
+def root(gpp: np.ndarray) -> np.ndarray:
+    """Signed square root: errors of GPP grow with GPP, those of its root hardly."""
+    return np.sign(gpp) * np.sqrt(np.abs(gpp))
+
+
+def square(value: np.ndarray) -> np.ndarray:
+    """Back from ``root``."""
+    return np.sign(value) * np.square(value)
+
+
+@dataclass
+class Head:
+    """Processes of several kernels, averaged; how to fill gaps; how wide the band; what is unusual."""
+
+    processes: list
+    filler: Filler
+    widen: float = 1.0
+    """Factor on the spread that made the band hold at left-out sites."""
+    unusual: float = np.inf
+    digest: str = ""
+    card: dict | None = None
+
+    @classmethod
+    def fit(cls, table: pd.DataFrame, kernels: tuple[str, ...] = ("gaussian", "cauchy", "matern"), steps: int = 25) -> Head:
+        """Learns everything from this table, which has `gpp`; rows without GPP are left out."""
+        import torch
+
+        from models.process import SiteProcess
+
+        x, filler, y, site = _lesson(table)
+        groups = torch.from_numpy(gpp_features.group_index())
+        processes = [SiteProcess(groups, kernel).fit(x, y, site, steps) for kernel in kernels]
+        return cls(processes, filler).calibrate()
+
+    def know(self, table: pd.DataFrame) -> Head:
+        """The same hyperparameters, scaling and filler, with other rows to predict from."""
+        from models.process import SiteProcess
+
+        x, _, y, site = _lesson(table, self.filler)
+        processes = [
+            SiteProcess(p.groups, p.shape, centre=p.centre, spread=p.spread, hyper=p.hyper).know(x, y, site)
+            for p in self.processes
+        ]
+        return Head(processes, self.filler, self.widen, self.unusual)
+
+    def calibrate(self) -> Head:
+        """Widens the band and sets the limit of `ood` by leaving out each known site in turn."""
+        mean, spread = self.left_out()
+        error = np.abs(self.processes[0].y.numpy() - mean) / spread
+        self.widen = float(np.quantile(error, BAND)) / NORMAL_90
+        z, site = self.processes[0].x.numpy()[:, NOW], self.processes[0].site.numpy()
+        far = np.concatenate([_distance(z[site == s], z[site != s]) for s in np.unique(site)])
+        self.unusual = float(np.quantile(far, UNUSUAL))
+        return self
+
+    def left_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and spread of root GPP at each known row from all other sites."""
+        return _mixture([[part.numpy() for part in p.left_out()] for p in self.processes])
+
+    def predict(self, table: pd.DataFrame) -> pd.DataFrame:
+        """`gpp`, `gpp_lo`, `gpp_hi` (gC m-2 d-1) and `ood` of each row."""
+        import torch
+
+        answers, far = [], []
+        for rows in self.filler.fill(gpp_features.base(table)):
+            x = gpp_features.features(rows, table).values
+            answers += [[part.numpy() for part in p.predict(torch.tensor(x))] for p in self.processes]
+            first = self.processes[0]
+            far.append(_distance(((x - first.centre.numpy()) / first.spread.numpy())[:, NOW], first.x.numpy()[:, NOW]))
+        mean, spread = _mixture(answers)
+        lost = table[list(BANDS)].isna().any(axis=1).values
+        return pd.DataFrame(
+            banded(mean, spread, self.widen) | {"ood": (np.mean(far, 0) > self.unusual) | lost}, table.index
+        )
+
+
+NOW = [gpp_features.NAMES.index(n) for g in ("leaf", "air", "light") for n in gpp_features.GROUPS[g]]
+"""Features of the row itself, by which `ood` is told."""
+
+
+def banded(mean: np.ndarray, spread: np.ndarray, widen: float) -> dict[str, np.ndarray]:
+    """GPP never negative in the middle; its band may reach below zero, as measurements do."""
+    half = NORMAL_90 * widen * spread
+    return {"gpp": np.square(np.maximum(mean, 0)), "gpp_lo": square(mean - half), "gpp_hi": square(mean + half)}
+
+
+def _lesson(table: pd.DataFrame, filler: Filler | None = None):
+    import torch
+
+    table = table[table["gpp"].notna()].reset_index(drop=True)
+    base = gpp_features.base(table)
+    filler = filler or Filler.fit(base)
+    drawn = filler.fill(base)
+    complete = sum(drawn[1:], drawn[0]) / len(drawn)
+    x = gpp_features.features(complete, table).values
+    site = np.unique(table["site"], return_inverse=True)[1]
+    return torch.tensor(x), filler, torch.tensor(root(table["gpp"].values)), torch.tensor(site)
+
+
+def _mixture(answers: list) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and spread of equal parts, each a (mean, variance)."""
+    means, variances = (np.stack(part) for part in zip(*answers, strict=True))
+    return means.mean(0), np.sqrt(variances.mean(0) + means.var(0))
+
+
+def _distance(z: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Mean distance to the nearest known rows."""
+    from scipy.spatial import cKDTree
+
+    return cKDTree(known).query(z, k=NEIGHBOURS)[0].mean(1)
+
+
+def save(head: Head, path: str | Path, card: dict) -> str:
+    """The head as tensors and configuration; returns its digest."""
+    import torch
+
+    from models import heads
+
+    tensors = {f"filler.{name}": torch.tensor(getattr(head.filler, name)) for name in ("mean", "cov")}
+    for i, process in enumerate(head.processes):
+        tensors |= {f"{i}.{name}": tensor.clone() for name, tensor in process.state().items()}
+    config = {
+        "kernels": [process.shape for process in head.processes],
+        "features": list(gpp_features.NAMES),
+        "widen": head.widen,
+        "unusual": head.unusual,
+    }
+    return heads.save(path, KIND, tensors, config, card)
+
+
+@cache
+def load(path: str | Path = "default") -> Head:
+    """The shipped head, or that of a file."""
+    from models import heads
+    from models.process import SiteProcess
+
+    path = heads.WEIGHTS / WEIGHTS if str(path) == "default" else Path(path)
+    tensors, config, card, digest = heads.load(path, KIND)
+    if config["features"] != list(gpp_features.NAMES):
+        raise InputError(f"Got {path.name} made for other features, need this version's; run `fluxlens train gpp`.")
+    processes = []
+    for i, kernel in enumerate(config["kernels"]):
+        state = {name.split(".", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(f"{i}.")}
+        processes.append(SiteProcess.of(state, kernel))
+    filler = Filler(tensors["filler.mean"].numpy(), tensors["filler.cov"].numpy())
+    return Head(processes, filler, config["widen"], config["unusual"], digest, card)
+
+
+def predict(in_csv: str | Path, out_csv: str | Path, head: str | Path = "default") -> pd.DataFrame:
+    """Reads a table, writes `site,date,gpp,gpp_lo,gpp_hi,ood` in its order (90 % band), and returns that."""
+    import os
+
+    table = read(in_csv)
+    answer = pd.concat([table[["site", "date"]], load(head).predict(table)], axis=1)
+    answer["date"] = answer["date"].dt.strftime("%Y-%m-%d")
+    out = Path(out_csv)
+    if not out.parent.is_dir():
+        raise InputError(f"Got {out}, whose folder does not exist, need one that does; create it.")
+    beside = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        answer.to_csv(beside, index=False, float_format="%.4f")
+        beside.replace(out)
+    finally:
+        beside.unlink(missing_ok=True)
+    return answer
