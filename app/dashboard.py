@@ -24,7 +24,7 @@ TITLE = "fluxlens"
 POLL_MS = 250
 _COLUMNS = """
 :host { flex: 1 1 auto !important; display: grid !important; gap: 12px; align-items: stretch;
-  grid-template-columns: minmax(330px, 43fr) minmax(380px, 57fr); grid-template-rows: 1fr; }
+  grid-template-columns: minmax(330px, 46fr) minmax(380px, 54fr); grid-template-rows: 1fr; }
 @media (max-width: 780px) { :host { grid-template-columns: 1fr; grid-template-rows: none; } }
 """
 _FILL = ":host { flex: 1 1 auto !important; }"

@@ -216,6 +216,7 @@ class MapPlot:
                 border_line_color=None,
                 label_text_font_size="11px",
                 bar_line_width=2,
+                bar_length=0.22,
                 margin=8,
                 padding=6,
             )

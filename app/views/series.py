@@ -83,7 +83,7 @@ class SeriesView:
         lon, lat = self.data.grid.lonlat(*self.data.centre(row, col))
         self._where.object = (
             f'<div class="pixel"><b>Pixel {row}, {col}</b> &nbsp; '
-            f'{abs(lat):.5f}° {"N" if lat >= 0 else "S"}, '
+            f"{abs(lat):.5f}° {'N' if lat >= 0 else 'S'}, "
             f"{abs(lon):.5f}° {'E' if lon >= 0 else 'W'}</div>"
         )
         self._legends()
