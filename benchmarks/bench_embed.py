@@ -19,7 +19,9 @@ PUBLISHED_FLOP = 13.7e9
 def run(side_px: int = 128, device: str = "auto", repeats: int = 3) -> dict[str, float]:
     """Embeds a simulated year and prints nothing; returns one flat object. Scene reading is part of the time."""
     model = checkpoints.load("default", device)
-    scene = simulate("bench", seed=1, size_px=side_px, start="2020-01-01", end="2020-12-31", truth=False).load()
+    scene = simulate(
+        "bench", seed=1, size_px=side_px, start="2020-01-01", end="2020-12-31", truth=False
+    ).load()
     first, last = engine.Request.of(scene, model).days[[0, -1]]
     pixel_days = side_px**2 * int(last - first + 1)
     peak = matmul_peak(model.scale.device)

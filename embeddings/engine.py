@@ -75,7 +75,9 @@ class Request:
         rows, cols = window or (slice(0, grid.ny), slice(0, grid.nx))
         rows, cols = (slice(*s.indices(n)[:2]) for s, n in ((rows, grid.ny), (cols, grid.nx)))
         if rows.stop <= rows.start or cols.stop <= cols.start:
-            raise InputError(f"the window holds no pixel of the scene's {grid.ny} x {grid.nx}; choose one inside.")
+            raise InputError(
+                f"the window holds no pixel of the scene's {grid.ny} x {grid.nx}; choose one inside."
+            )
         return cls(grid, begin, finish, rows, cols)
 
     @property
@@ -114,10 +116,16 @@ def run(
         yield Block(shift_rows, shift_cols, cube, i + 1, len(blocks))
 
 
-def compute(scene: xr.DataTree, model: Embedder, start=None, end=None, window=None, causal: bool = False) -> xr.Dataset:
+def compute(
+    scene: xr.DataTree, model: Embedder, start=None, end=None, window=None, causal: bool = False
+) -> xr.Dataset:
     """The whole answer in memory."""
     request = Request.of(scene, model, start, end, window)
-    shape = (len(request.days), request.rows.stop - request.rows.start, request.cols.stop - request.cols.start)
+    shape = (
+        len(request.days),
+        request.rows.stop - request.rows.start,
+        request.cols.stop - request.cols.start,
+    )
     arrays = {name: np.empty(full, dtype) for name, (full, dtype) in _layout(shape, model.features).items()}
     for block in run(scene, model, start, end, window, causal):
         for name, array in arrays.items():
@@ -125,7 +133,9 @@ def compute(scene: xr.DataTree, model: Embedder, start=None, end=None, window=No
     return _cube(request, model, request.rows, request.cols, arrays, _attrs(scene, model, causal))
 
 
-def lazy(scene: xr.DataTree, model: Embedder, start=None, end=None, window=None, causal: bool = False) -> xr.Dataset:
+def lazy(
+    scene: xr.DataTree, model: Embedder, start=None, end=None, window=None, causal: bool = False
+) -> xr.Dataset:
     """The same Dataset with dask arrays: each aligned block is computed when it is read."""
     import dask
     import dask.array as da
@@ -150,13 +160,21 @@ def lazy(scene: xr.DataTree, model: Embedder, start=None, end=None, window=None,
     return _cube(request, model, request.rows, request.cols, arrays, _attrs(scene, model, causal))
 
 
-def template(scene: xr.DataTree, model: Embedder, start=None, end=None, window=None, causal: bool = False) -> xr.Dataset:
+def template(
+    scene: xr.DataTree, model: Embedder, start=None, end=None, window=None, causal: bool = False
+) -> xr.Dataset:
     """Coordinates, dtypes and attributes of the answer around lazy zeros."""
     import dask.array as da
 
     request = Request.of(scene, model, start, end, window)
-    shape = (len(request.days), request.rows.stop - request.rows.start, request.cols.stop - request.cols.start)
-    arrays = {name: da.zeros(full, dtype=dtype) for name, (full, dtype) in _layout(shape, model.features).items()}
+    shape = (
+        len(request.days),
+        request.rows.stop - request.rows.start,
+        request.cols.stop - request.cols.start,
+    )
+    arrays = {
+        name: da.zeros(full, dtype=dtype) for name, (full, dtype) in _layout(shape, model.features).items()
+    }
     return _cube(request, model, request.rows, request.cols, arrays, _attrs(scene, model, causal))
 
 
@@ -186,7 +204,10 @@ def _block(
 ) -> dict[str, np.ndarray]:
     """Quantised numbers of one aligned block: (time, y, x[, feature])."""
     shape = (rows.stop - rows.start, cols.stop - cols.start)
-    series = {name: read(scene, spec, request.grid, rows, cols, HALO_PX) for name, spec in model.config.specs.items()}
+    series = {
+        name: read(scene, spec, request.grid, rows, cols, HALO_PX)
+        for name, spec in model.config.specs.items()
+    }
     tokens = {name: encode(model, name, s) for name, s in series.items() if s is not None and len(s.day)}
     return embed_pixels(model, tokens, shape, request.days, causal)
 
@@ -239,7 +260,11 @@ def embed_pixels(
 
 
 def embed_spectra(
-    model: Embedder, bands: np.ndarray, names: tuple[str, ...], days: np.ndarray | None = None, sensor: str = "s2"
+    model: Embedder,
+    bands: np.ndarray,
+    names: tuple[str, ...],
+    days: np.ndarray | None = None,
+    sensor: str = "s2",
 ) -> np.ndarray:
     """Embeddings (n, feature) float32 of single spectra without neighbours in space or time.
 
@@ -263,7 +288,9 @@ def values(cube: xr.Dataset) -> xr.DataArray:
     return cube["embedding"].astype(np.float32) * cube["scale"].astype(np.float32)
 
 
-def _cube(request: Request, model: Embedder, rows: slice, cols: slice, arrays: dict, attrs: dict) -> xr.Dataset:
+def _cube(
+    request: Request, model: Embedder, rows: slice, cols: slice, arrays: dict, attrs: dict
+) -> xr.Dataset:
     grid = request.grid.window(rows, cols)
     where = ("time", "y", "x")
     features = [f"e{i:02d}" for i in range(model.features)]
@@ -273,7 +300,10 @@ def _cube(request: Request, model: Embedder, rows: slice, cols: slice, arrays: d
             "long_name": "expected root-mean-square error of the reflectance this embedding reconstructs",
             "units": "1",
         },
-        "days_from_s2": {"long_name": "days to the nearest clear Sentinel-2 acquisition, -1 = none", "units": "d"},
+        "days_from_s2": {
+            "long_name": "days to the nearest clear Sentinel-2 acquisition, -1 = none",
+            "units": "d",
+        },
         "days_from_s1": {"long_name": "days to the nearest Sentinel-1 acquisition, -1 = none", "units": "d"},
     }
     data = {
@@ -284,7 +314,11 @@ def _cube(request: Request, model: Embedder, rows: slice, cols: slice, arrays: d
         "time": ("time", times_of(request.days), {"long_name": "UTC day", "standard_name": "time"}),
         **grid.coords(),
         "feature": ("feature", features),
-        "scale": ("feature", model.scale.cpu().numpy(), {"long_name": "value of one int8 step", "units": "1"}),
+        "scale": (
+            "feature",
+            model.scale.cpu().numpy(),
+            {"long_name": "value of one int8 step", "units": "1"},
+        ),
     }
     return xr.Dataset(data, coords, attrs)
 

@@ -1,7 +1,7 @@
 """How well hidden dates are told: the model beside the methods a user would otherwise take, date by date.
 
-Protocol: among Sentinel-2 dates with at least 80 % clear pixels, the inner ones, every third is hidden and predicted from
-the rest; root-mean-square error over clear pixels per band on the 20 m grid, then the mean over bands.
+Protocol: among Sentinel-2 dates with at least 80 % clear pixels, the inner ones, every third is hidden and predicted
+from the rest; root-mean-square error over clear pixels per band on the 20 m grid, then the mean over bands.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def whittaker(truth: Truth, visible: np.ndarray, days: np.ndarray, smoothness: f
     difference = np.diff(np.eye(n), 2, axis=0)
     penalty = smoothness * difference.T @ difference
     bands = np.stack([np.pad(np.diagonal(penalty, k), (k, 0)) for k in (2, 1, 0)])
-    t, b, y, x = truth.values.shape
+    _, b, y, x = truth.values.shape
     out = np.empty((len(days), b, y, x), np.float32)
     for row in range(y):
         for col in range(x):
@@ -88,7 +88,9 @@ def whittaker(truth: Truth, visible: np.ndarray, days: np.ndarray, smoothness: f
     return out
 
 
-def score(scene: xr.DataTree, model: Embedder, gap_days: int = 0, without: tuple[str, ...] = ()) -> xr.Dataset:
+def score(
+    scene: xr.DataTree, model: Embedder, gap_days: int = 0, without: tuple[str, ...] = ()
+) -> xr.Dataset:
     """Errors (date, band) of the model and of both baselines on the scene's hidden dates."""
     truth = Truth.of(scene)
     test = truth.hidden()
@@ -115,7 +117,11 @@ def score(scene: xr.DataTree, model: Embedder, gap_days: int = 0, without: tuple
     squares[:, :, ~bands] = np.nan
     return xr.Dataset(
         {"squares": (("method", "time", "band"), squares), "pixels": ("time", count)},
-        {"method": ["fluxlens", "linear", "whittaker"], "time": times_of(truth.day[test]), "band": list(S2.bands)},
+        {
+            "method": ["fluxlens", "linear", "whittaker"],
+            "time": times_of(truth.day[test]),
+            "band": list(S2.bands),
+        },
     )
 
 
@@ -157,7 +163,11 @@ def open_scenes(data: str | Path) -> dict[str, xr.DataTree]:
     from embeddings.readers import open_scene
 
     folder = Path(data)
-    inside = [f for f in sorted(folder.glob("*")) if f.is_dir() and any(f.glob("S2_*.nc"))] if folder.is_dir() else []
+    inside = (
+        [f for f in sorted(folder.glob("*")) if f.is_dir() and any(f.glob("S2_*.nc"))]
+        if folder.is_dir()
+        else []
+    )
     scenes = [open_scene(path) for path in inside or [folder]]
     return {str(scene.attrs["id"]): scene for scene in scenes}
 

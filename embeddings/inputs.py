@@ -52,7 +52,9 @@ def span(scene: xr.DataTree, sensors: tuple[str, ...]) -> tuple[int, int]:
     return int(min(d.min() for d in days)), int(max(d.max() for d in days))
 
 
-def read(scene: xr.DataTree, spec: SensorSpec, grid: Grid, rows: slice, cols: slice, halo_px: int = 0) -> Series | None:
+def read(
+    scene: xr.DataTree, spec: SensorSpec, grid: Grid, rows: slice, cols: slice, halo_px: int = 0
+) -> Series | None:
     """The sensor's acquisitions over rows and cols of ``grid`` plus a halo; None if the scene lacks the sensor.
 
     Coarser grids are repeated onto the 10 m grid. Beyond the scene's edge the halo is missing, never made up.

@@ -53,7 +53,9 @@ def parse_days(scene: xr.DataTree, dates: Sequence[str], sensor: str) -> tuple[i
         try:
             day = int(days_of(np.datetime64(date, "D")))
         except ValueError as error:
-            raise InputError(f"--hide has {date!r}, not a date; write dates as YYYY-MM-DD,YYYY-MM-DD.") from error
+            raise InputError(
+                f"--hide has {date!r}, not a date; write dates as YYYY-MM-DD,YYYY-MM-DD."
+            ) from error
         if day not in there:
             nearest = there[np.abs(there - day).argmin()]
             raise InputError(
@@ -83,7 +85,11 @@ def run(scene: xr.DataTree, model: Embedder, hidden: Hidden, causal: bool = Fals
     return xr.Dataset(
         {
             name: (dims, mean, attrs),
-            f"{name}_sigma": (dims, sigma, {"units": spec.unit, "long_name": "expected error, standard deviation"}),
+            f"{name}_sigma": (
+                dims,
+                sigma,
+                {"units": spec.unit, "long_name": "expected error, standard deviation"},
+            ),
         },
         {"time": times_of(np.array(hidden.days)), "band": list(spec.bands), **grid.coords()},
         {

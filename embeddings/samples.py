@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -63,7 +63,9 @@ class Archive:
     def values(self, name: str, where: tuple) -> np.ndarray:
         """Physical values (time, band, y, x) of a part; NaN where missing."""
         steps = self.steps[name][where]
-        return np.where(steps == self.MISSING, np.nan, steps * np.float32(step_of(SENSORS[name]))).astype(np.float32)
+        return np.where(steps == self.MISSING, np.nan, steps * np.float32(step_of(SENSORS[name]))).astype(
+            np.float32
+        )
 
 
 def step_of(spec: SensorSpec) -> float:
@@ -101,6 +103,12 @@ class Plan:
     no_10m: float = 0.2
     hls: float = 0.1
     lone_pixels: float = 0.1
+    jitter: float = 0.6
+    """Bands each given a gain and an offset for all of a sample's dates: no simulator knows every surface, so what is
+    measured must be carried through the embedding, not corrected towards what is usual."""
+    gain: float = 0.15
+    offset: float = 0.3
+    """Standard deviations: of log gain, and of the offset in the sensor's error scales."""
 
 
 def batches(archives: list[Archive], plan: Plan, seed: int, size: int = 16) -> Iterator[list[Sample]]:
@@ -125,6 +133,8 @@ def draw(archive: Archive, plan: Plan, rng: np.random.Generator) -> Sample | Non
     parts = {n: part for n, part in parts.items() if len(part.day)}
     if not parts:
         return None
+    if rng.random() < plan.jitter:
+        parts = {n: _jittered(part, SENSORS[n], plan, rng) for n, part in parts.items()}
     hidden, asks = _hide(parts, plan, rng)
     if not len(asks):
         return None
@@ -200,6 +210,15 @@ def _cut(archive: Archive, name: str, y: int, x: int, turn, during: tuple[int, i
     )
 
 
+def _jittered(part: _Part, spec: SensorSpec, plan: Plan, rng: np.random.Generator) -> _Part:
+    bands = (len(spec.bands), 1, 1)
+    offset = rng.normal(0, plan.offset * spec.error_scale, bands).astype(np.float32)
+    if spec.unit == "dB":  # a gain is an offset in decibel
+        return replace(part, values=part.values + offset)
+    gain = np.exp(rng.normal(0, plan.gain, bands)).astype(np.float32)
+    return replace(part, values=part.values * gain + offset)
+
+
 def _hide(
     parts: dict[str, _Part], plan: Plan, rng: np.random.Generator
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -229,8 +248,8 @@ def _hide(
     if others and rng.random() < plan.without:
         hidden[main][:] = True
     asked_hidden, asked_seen = good[hidden[main][good]], good[~hidden[main][good]]
-    chosen = list(rng.permutation(part.day[asked_hidden])[: plan.asks - 3])
-    chosen += list(rng.permutation(part.day[asked_seen])[:1])
+    chosen = list(rng.permutation(part.day[asked_hidden])[: plan.asks - 4])
+    chosen += list(rng.permutation(part.day[asked_seen])[:2])
     for name in others:
         chosen += list(rng.permutation(parts[name].day[hidden[name]])[:2])
     days = np.unique(np.array(chosen, np.int64))

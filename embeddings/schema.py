@@ -85,7 +85,12 @@ NODES: dict[str, Node] = {
             "s1",
             (
                 Variable(
-                    "backscatter", CUBE, "dB", required=True, low=-100, high=60,
+                    "backscatter",
+                    CUBE,
+                    "dB",
+                    required=True,
+                    low=-100,
+                    high=60,
                     advice="it looks like scaled integers, bring it to decibel",
                 ),
             ),
@@ -179,8 +184,12 @@ def quantised(scene: xr.DataTree) -> xr.DataTree:
         for variable in node.variables if dataset is not None else ():
             if variable.step and variable.name in dataset:
                 dataset[variable.name] = xr.apply_ufunc(
-                    quantise, dataset[variable.name], variable.step,
-                    dask="parallelized", output_dtypes=["float32"], keep_attrs=True,
+                    quantise,
+                    dataset[variable.name],
+                    variable.step,
+                    dask="parallelized",
+                    output_dtypes=["float32"],
+                    keep_attrs=True,
                 )
     return xr.DataTree.from_dict(datasets, name=scene.name)
 

@@ -114,10 +114,15 @@ class _Table:
         wanted = [self.time, *columns]
         try:
             frame = pd.read_csv(
-                io.BytesIO(self._content), sep=self._separator, header=0, names=self.header, index_col=False,
+                io.BytesIO(self._content),
+                sep=self._separator,
+                header=0,
+                names=self.header,
+                index_col=False,
                 usecols=[self.header.index(column) for column in dict.fromkeys(wanted)],
                 dtype={column: "str" if column == self.time else "float64" for column in wanted},
-                na_values=["-9999", "-9999.0", "-6999"], skipinitialspace=True,
+                na_values=["-9999", "-9999.0", "-6999"],
+                skipinitialspace=True,
             )
         except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
             why = (str(error).splitlines() or ["?"])[0][:80]
@@ -280,9 +285,11 @@ def _bif(table: pd.DataFrame) -> pd.DataFrame:
     table.columns = [str(column).strip() for column in table.columns]
     if not {"SITE_ID", "VARIABLE", "DATAVALUE"} <= set(table.columns):
         return table
-    return table.drop_duplicates(["SITE_ID", "VARIABLE"]).pivot(
-        index="SITE_ID", columns="VARIABLE", values="DATAVALUE"
-    ).reset_index()
+    return (
+        table.drop_duplicates(["SITE_ID", "VARIABLE"])
+        .pivot(index="SITE_ID", columns="VARIABLE", values="DATAVALUE")
+        .reset_index()
+    )
 
 
 def _geojson(path: Path) -> pd.DataFrame:

@@ -123,7 +123,9 @@ def _archives(lesson: Lesson) -> Generator[Step, None, list[Archive]]:
     for path in lesson.cubes:
         archives += [Archive.of(open_scene(path))] * REAL_REPEATS
     if not archives:
-        raise InputError("nothing to learn from: 0 simulated scenes and no cube; give --simulated N or --cube PATH.")
+        raise InputError(
+            "nothing to learn from: 0 simulated scenes and no cube; give --simulated N or --cube PATH."
+        )
     return archives
 
 

@@ -62,7 +62,9 @@ def load(name_or_path: str | Path = "default", device: str = "auto") -> Embedder
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise InputError(f"{path.name} does not fit its own configuration; download or train it again.") from error
+        raise InputError(
+            f"{path.name} does not fit its own configuration; download or train it again."
+        ) from error
     model.identity = Identity(header["name"], header["digest"], json.loads(header.get("card", "{}")))
     return model.eval().requires_grad_(False).to(pick_device(device))
 
@@ -109,7 +111,9 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
                 )
             return header, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path.name} is not a readable safetensors file ({error}); download or train it again.") from error
+        raise InputError(
+            f"{path.name} is not a readable safetensors file ({error}); download or train it again."
+        ) from error
 
 
 def _digest(state: dict[str, torch.Tensor]) -> str:

@@ -20,9 +20,7 @@ class Decoder(nn.Module):
         self.straight = nn.Linear(features, bands)
         self.bend = nn.Sequential(nn.Linear(features, hidden), nn.GELU(), nn.Linear(hidden, 2 * bands))
 
-    def forward(
-        self, z: Float[Tensor, "*n f"]
-    ) -> tuple[Float[Tensor, "*n band"], Float[Tensor, "*n band"]]:
+    def forward(self, z: Float[Tensor, "*n f"]) -> tuple[Float[Tensor, "*n band"], Float[Tensor, "*n band"]]:
         """Mean and standard deviation per band, in the sensor's unit."""
         bend, log_sigma = self.bend(z).chunk(2, -1)
         mean = self.centre + self.spread * (self.straight(z) + bend)

@@ -47,7 +47,9 @@ class Embedder(nn.Module):
         self.identity = Identity()
         self.encoders = nn.ModuleDict({name: Encoder(spec) for name, spec in specs.items()})
         self.fusion = Fusion(specs, self.config.features, self.config.hidden)
-        self.decoders = nn.ModuleDict({name: Decoder(spec, self.config.features) for name, spec in specs.items()})
+        self.decoders = nn.ModuleDict(
+            {name: Decoder(spec, self.config.features) for name, spec in specs.items()}
+        )
         # Step of the int8 quantisation per feature; part of the model, the same for every cube.
         self.register_buffer("scale", torch.full((self.config.features,), 4 / 127))
 

@@ -177,10 +177,16 @@ class Fusion(nn.Module):
         self, tokens: dict[str, Tokens], days: Int[Tensor, "p q"], causal: bool = False, group: int = 1
     ) -> Answer:
         """Embeddings of ``days``. With ``group`` > 1 each run of ``group`` days must be consecutive (faster)."""
-        plan = {name: self._prepare(name, t) for name, t in tokens.items() if name in self.looks and t.token.shape[1]}
+        plan = {
+            name: self._prepare(name, t)
+            for name, t in tokens.items()
+            if name in self.looks and t.token.shape[1]
+        }
         groups = days.unflatten(1, (-1, group))
         # Single days are asked all at once (training); groups one by one, so that memory does not grow with the year.
-        answers = [self._groups(plan, part, causal) for part in groups.split(groups.shape[1] if group == 1 else 1, 1)]
+        answers = [
+            self._groups(plan, part, causal) for part in groups.split(groups.shape[1] if group == 1 else 1, 1)
+        ]
         nearest = {name: torch.cat([near[name] for _, near in answers], 1) for name in self.sensors}
         return Answer(torch.cat([z for z, _ in answers], 1), nearest)
 

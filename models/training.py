@@ -88,7 +88,12 @@ def train(model: Embedder, batches: Iterator[list[Sample]], recipe: Recipe) -> I
             recent = []
             last = step == recipe.steps
             yield Progress(
-                step, recipe.steps, curve[-1][1], time.monotonic() - start, averaged.eval() if last else None, curve
+                step,
+                recipe.steps,
+                curve[-1][1],
+                time.monotonic() - start,
+                averaged.eval() if last else None,
+                curve,
             )
 
 

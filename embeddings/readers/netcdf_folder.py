@@ -198,8 +198,12 @@ def _decibel(file: xr.Dataset) -> xr.DataArray:
 
 def _weather(folder: Path) -> xr.Dataset | None:
     names = (
-        "solar_radiation_flux", "temperature_mean", "temperature_max", "temperature_min",
-        "vapour_pressure", "precipitation_flux",
+        "solar_radiation_flux",
+        "temperature_mean",
+        "temperature_max",
+        "temperature_min",
+        "vapour_pressure",
+        "precipitation_flux",
     )
     file = _read(folder, "AgERA5", names)
     if file is None:

@@ -73,7 +73,11 @@ def _write_nodes(scene: xr.DataTree, store, group: str | None) -> None:
             dataset = dataset.chunk(_chunks(dataset)) if dataset.chunks else dataset
             dataset = _packed(name, dataset.drop_encoding())
             dataset.to_zarr(
-                store, group=here, mode="w-", zarr_format=3, consolidated=False,
+                store,
+                group=here,
+                mode="w-",
+                zarr_format=3,
+                consolidated=False,
                 encoding=_encoding(dataset),
             )
 

@@ -124,7 +124,9 @@ def test_coarse_pixels_are_repeated_and_the_outside_is_missing(scene):
 def test_two_acquisitions_of_one_day_become_one(scene):
     s2 = scene["s2"].to_dataset()
     twin = s2.isel(time=[0]).assign_coords(time=s2["time"].values[:1] + np.timedelta64(3, "h"))
-    both = xr.DataTree.from_dict({"s2": xr.concat([s2.isel(time=[0]), twin, s2.isel(time=slice(1, None))], "time")})
+    both = xr.DataTree.from_dict(
+        {"s2": xr.concat([s2.isel(time=[0]), twin, s2.isel(time=slice(1, None))], "time")}
+    )
     grid = target_grid(scene)
     once, twice = (read(s, S2, grid, slice(0, 8), slice(0, 8)) for s in (scene, both))
     np.testing.assert_array_equal(once.day, twice.day)

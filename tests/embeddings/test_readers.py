@@ -22,8 +22,12 @@ PASSES = pd.DatetimeIndex(["2019-06-02T17:31:51", "2019-06-08T17:31:51"]).as_uni
 MAPS = ("timestamp", "y", "x")
 YEAR = pd.Timedelta("365D")
 WEATHER = {
-    "solar_radiation_flux": 86400.0 * 200, "temperature_mean": 293.15, "temperature_max": 298.15,
-    "temperature_min": 288.15, "vapour_pressure": 14.0, "precipitation_flux": 2.0,
+    "solar_radiation_flux": 86400.0 * 200,
+    "temperature_mean": 293.15,
+    "temperature_max": 298.15,
+    "temperature_min": 288.15,
+    "vapour_pressure": 14.0,
+    "precipitation_flux": 2.0,
 }
 
 
@@ -369,8 +373,12 @@ def deep_cube() -> xr.Dataset:
     rng = np.random.default_rng(3)
     days = pd.date_range("2020-06-01", periods=5).as_unit("ns")
     era5 = {
-        "ssrd_sum": 86400 * 250.0, "t2m_mean": 290.0, "t2m_max": 298.15, "t2m_min": 288.15,
-        "d2m_mean": 283.15, "tp_sum": 0.003,
+        "ssrd_sum": 86400 * 250.0,
+        "t2m_mean": 290.0,
+        "t2m_max": 298.15,
+        "t2m_min": 288.15,
+        "d2m_mean": 283.15,
+        "tp_sum": 0.003,
     }
     bands = list(science_cube.ALL_BANDS)
     return xr.Dataset(
@@ -380,7 +388,11 @@ def deep_cube() -> xr.Dataset:
             **{f"era5_{key}": ("time_era5", np.full(5, value, "f4")) for key, value in era5.items()},
         },
         coords={
-            "band": bands, "time": TIMES, "y": FINE.y, "x": FINE.x, "time_era5": days,
+            "band": bands,
+            "time": TIMES,
+            "y": FINE.y,
+            "x": FINE.x,
+            "time_era5": days,
             "spatial_ref": spatial_ref("EPSG:32631"),
         },
         attrs={"id": 7, "utm_zone": "31U", "center_wgs84": [50.7, 4.06]},

@@ -31,8 +31,10 @@ def scene() -> xr.DataTree:
     s1 = xr.Dataset(
         {"backscatter": (schema.CUBE, rng.uniform(-25, -5, (2, 2, 3, 4)).astype("float32"))},
         coords={
-            "time": dates("2020-05-02", 2, "6D"), "band": ["VV", "VH"],
-            "orbit": ("time", ["ascending", "descending"]), **COARSE.coords(),
+            "time": dates("2020-05-02", 2, "6D"),
+            "band": ["VV", "VH"],
+            "orbit": ("time", ["ascending", "descending"]),
+            **COARSE.coords(),
         },
     )
     weather = xr.Dataset(

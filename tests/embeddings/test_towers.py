@@ -21,9 +21,15 @@ def daily_table(days: int = 10) -> pd.DataFrame:
     stamps = pd.date_range("2018-06-01", periods=days).strftime("%Y%m%d").astype(int)
     table = pd.DataFrame({"TIMESTAMP": stamps, "TA_F_QC": 1.0, "NEE_VUT_REF": -3.0, "RECO_NT_VUT_REF": 4.0})
     for name, low, high in [
-        ("GPP_NT_VUT_REF", 2, 12), ("GPP_DT_VUT_REF", 2, 12), ("GPP_NT_VUT_05", 1, 2),
-        ("GPP_DT_VUT_95", 12, 13), ("NEE_VUT_REF_QC", 0, 1), ("SW_IN_F", 100, 300), ("TA_F", 5, 25),
-        ("VPD_F", 1, 10), ("P_F", 0, 9),
+        ("GPP_NT_VUT_REF", 2, 12),
+        ("GPP_DT_VUT_REF", 2, 12),
+        ("GPP_NT_VUT_05", 1, 2),
+        ("GPP_DT_VUT_95", 12, 13),
+        ("NEE_VUT_REF_QC", 0, 1),
+        ("SW_IN_F", 100, 300),
+        ("TA_F", 5, 25),
+        ("VPD_F", 1, 10),
+        ("P_F", 0, 9),
     ]:
         table[name] = rng.uniform(low, high, days).round(5)
     table.loc[3, ["GPP_NT_VUT_REF", "TA_F"]] = -9999
@@ -39,8 +45,13 @@ def hourly_table(days: int = 3) -> pd.DataFrame:
         {
             "TIMESTAMP_START": start.strftime(stamp),
             "TIMESTAMP_END": (start + pd.Timedelta("30min")).strftime(stamp),
-            "GPP_NT_VUT_REF": 10.0, "GPP_DT_VUT_REF": 9.0, "NEE_VUT_REF_QC": np.tile([0, 1, 2, 3], 12 * days),
-            "SW_IN_F": 200.0, "TA_F": 15.0, "VPD_F": 8.0, "P_F": 0.1,
+            "GPP_NT_VUT_REF": 10.0,
+            "GPP_DT_VUT_REF": 9.0,
+            "NEE_VUT_REF_QC": np.tile([0, 1, 2, 3], 12 * days),
+            "SW_IN_F": 200.0,
+            "TA_F": 15.0,
+            "VPD_F": 8.0,
+            "P_F": 0.1,
         }
     )
     table.loc[48 * (days - 1) + 22 :, "GPP_NT_VUT_REF"] = -9999
@@ -228,7 +239,8 @@ SITES = {
             "type": "FeatureCollection",
             "features": [
                 {
-                    "type": "Feature", "properties": {"site": site, "igbp": igbp},
+                    "type": "Feature",
+                    "properties": {"site": site, "igbp": igbp},
                     "geometry": {"type": "Point", "coordinates": [lon, lat]},
                 }
                 for site, lat, lon, igbp in [("XX-Abc", 51.5, -3.25, "GRA"), ("XX-Xyz", -15.4, 23.2, "DBF")]
