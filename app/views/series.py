@@ -45,7 +45,7 @@ class SeriesView:
         self.state, self.data = state, data
         self.charts = Charts(
             data.days,
-            with_gpp=data.predict is not None,
+            with_gpp=data.predict is not None or data.tower is not None,
             with_ndvi=data._ndvi is not None,
             on_day=lambda day: setattr(state, "day", day),
         )
@@ -135,10 +135,13 @@ class SeriesView:
         )
 
     def _gpp_head(self, today, made: str) -> str:
-        parts = [
-            key("line", ACCENT, "predicted", f"{float(today.gpp):.1f}"),
-            key("area", ACCENT, "90 % band", f"{float(today.gpp_lo):.1f} to {float(today.gpp_hi):.1f}"),
-        ]
+        parts = []
+        if "gpp" in today:
+            band = f"{float(today.gpp_lo):.1f} to {float(today.gpp_hi):.1f}"
+            parts = [
+                key("line", ACCENT, "predicted", f"{float(today.gpp):.1f}"),
+                key("area", ACCENT, "90 % band", band),
+            ]
         tower = self._shown_tower()
         if tower is not None:
             that_day = tower.reindex(time=[pd.Timestamp(self.state.day)])
