@@ -176,13 +176,18 @@ def train(args: argparse.Namespace) -> None:
     """Train a sensor's encoder, the fusion or the GPP head."""
     if (args.what == "sensor") != (args.name is not None):
         raise InputError(
-            f"Got train {args.what} {args.name or 'without a name'}, need train sensor NAME or fusion."
+            f"Got train {args.what} {args.name or 'without a name'}, need train sensor NAME, fusion or gpp."
         )
     out = Path(args.out)
     if out.suffix != ".safetensors" or not out.resolve().parent.is_dir():
         raise InputError(f"Got --out {out}, need a .safetensors file in a folder that exists; correct it.")
     if args.simulated < 0 or args.steps < 1:
         raise InputError("Got --simulated or --steps below its least, need 0 and 1 at least; correct it.")
+    if args.what == "gpp":
+        from embeddings import gpp_training
+
+        print(f"{out}: digest {_finish(gpp_training.run(out, args.table, args.seed))}")
+        return
     from embeddings import training
     from models.training import Recipe
 
@@ -198,9 +203,13 @@ def train(args: argparse.Namespace) -> None:
 def evaluate(args: argparse.Namespace) -> None:
     """How good the model is, as numbers."""
     if args.what == "gpp":
-        from embeddings import gpp_table
+        from embeddings import gpp_evaluation
 
-        return _tell(gpp_table.evaluate(args.data, args.split), args.json)
+        if not args.data:
+            raise InputError("Got evaluate gpp without --data, need the table of measured rows; add --data FILE.csv.")
+        result = _finish(gpp_evaluation.evaluate(args.data, args.split))
+        print(gpp_evaluation.report(result), file=sys.stderr)
+        return _tell(result, args.json)
     if not args.data:
         raise InputError(
             "Got evaluate reconstruction without --data, need a measured scene or a folder of them; add --data PATH."
@@ -384,6 +393,7 @@ def _train(verbs: Any) -> None:
     parser.add_argument(
         "--encoders", metavar="FOLDER", help="fusion: weights of stage one (default: shipped)"
     )
+    parser.add_argument("--table", metavar="FILE.csv", help="gpp: measured rows (default: simulated landscapes)")
     parser.add_argument("--start", metavar="FILE", help="weights to go on from (default: random ones)")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--learning-rate", type=float, default=3e-3)

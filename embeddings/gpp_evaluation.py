@@ -42,7 +42,9 @@ def leave_site_out(table: pd.DataFrame, **fit) -> Generator[tuple[str, float], N
 
 def deal(site: pd.Series) -> list[list[str]]:
     """Sites in parts, from the richest down in turn, so that parts have rows alike."""
-    names = list(site.value_counts().sort_index(kind="stable").sort_values(ascending=False, kind="stable").index)
+    names = list(
+        site.value_counts().sort_index(kind="stable").sort_values(ascending=False, kind="stable").index
+    )
     if len(names) < 3:
         raise InputError(f"Got {len(names)} sites, need three or more to leave one out; give more.")
     count = min(PARTS, len(names))
@@ -90,7 +92,9 @@ def coverage(table: pd.DataFrame, band: pd.DataFrame) -> dict[str, float]:
     return out
 
 
-def evaluate(path: str | Path, split: str = "leave-site-out", **fit) -> Generator[tuple[str, float], None, dict]:
+def evaluate(
+    path: str | Path, split: str = "leave-site-out", **fit
+) -> Generator[tuple[str, float], None, dict]:
     """Yields progress; returns a flat result, which ``report`` shows as a table."""
     if split != "leave-site-out":
         raise InputError(f"Got the split {split!r}, need leave-site-out; choose it.")
@@ -99,7 +103,12 @@ def evaluate(path: str | Path, split: str = "leave-site-out", **fit) -> Generato
     band = yield from leave_site_out(table, **fit)
     head = f"{MODEL} (process, 90 % band)"
     rows = {head: band["gpp"].values, **others(table)}
-    facts = {"data": Path(path).name, "rows": len(table), "sites": int(table["site"].nunique()), "split": split}
+    facts = {
+        "data": Path(path).name,
+        "rows": len(table),
+        "sites": int(table["site"].nunique()),
+        "split": split,
+    }
     result: dict = dict(facts)
     for name, predicted in rows.items():
         key = MODEL if name == head else name.replace(" ", "_").replace("(", "").replace(")", "")

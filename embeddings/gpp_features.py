@@ -1,6 +1,6 @@
 """Features of a table of spectra and weather: greenness, water, light, season, and the site's own range of each.
 
-What a site's other rows show (its greenest and barest spectra, those of nearby dates) is used as a covariate; GPP never is.
+What a site's other rows show (its greenest and barest spectra, those of nearby dates) is a covariate; GPP never is.
 Rows of one site never see those of another.
 """
 
@@ -55,7 +55,7 @@ def base(table: pd.DataFrame) -> pd.DataFrame:
     out[list(BANDS)] = out[list(BANDS)].clip(*REFLECTANCE)
     out[["SWLAND", "PARDFLAND"]] = out[["SWLAND", "PARDFLAND"]].clip(lower=1.0)
     out[list(LOGARITHMIC)] = np.log(out[list(LOGARITHMIC)])
-    angle = 2 * np.pi * table["date"].dt.dayofyear / YEAR_DAYS
+    angle = 2 * np.pi * table["date"].dt.day_of_year / YEAR_DAYS
     return out.assign(sin_day=np.sin(angle), cos_day=np.cos(angle))
 
 
@@ -112,7 +112,7 @@ def features(rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     out["warm"] = 1 / (1 + np.exp(-(out["tmean"] - 5) / 3))
     out["root_nirv_sw"] = np.sqrt(out["nirv"].clip(lower=0) * out["sw"])
     out["root_nirv_sw_warm"] = out["root_nirv_sw"] * out["warm"]
-    hours, clear_sky = sun(rows["lat"], table["date"].dt.dayofyear)
+    hours, clear_sky = sun(rows["lat"], table["date"].dt.day_of_year)
     out["day_length"], out["clearness"] = hours, out["sw"] / clear_sky.clip(lower=20)
     side = np.tanh(rows["lat"] / 10)  # seasons turn over at the equator and fade towards it
     out["season_sin"], out["season_cos"] = rows["sin_day"] * side, rows["cos_day"] * side
@@ -124,7 +124,7 @@ def features(rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 def sun(lat: pd.Series, day_of_year: pd.Series) -> tuple[pd.Series, pd.Series]:
     """Day length, h, and radiation above the air, W m-2 (FAO-56, equations 21 to 34)."""
     angle = 2 * np.pi * day_of_year / 365
-    phi, declination = np.radians(lat.clip(-66, 75)), 0.409 * np.sin(angle - 1.39)
+    phi, declination = np.radians(lat.clip(-89, 89)), 0.409 * np.sin(angle - 1.39)
     sunset = np.arccos((-np.tan(phi) * np.tan(declination)).clip(-1, 1))
     high = sunset * np.sin(phi) * np.sin(declination) + np.cos(phi) * np.cos(declination) * np.sin(sunset)
     return 24 / np.pi * sunset, 1367 / np.pi * (1 + 0.033 * np.cos(angle)) * high

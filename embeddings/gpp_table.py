@@ -33,7 +33,9 @@ def read(path: str | Path, need_gpp: bool = False) -> pd.DataFrame:
     except FileNotFoundError as error:
         raise InputError(f"Got {path}, which does not exist, need a CSV file; check the path.") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise InputError(f"Got {path}, which is not a CSV table, need one with a header; check the file.") from error
+        raise InputError(
+            f"Got {path}, which is not a CSV table, need one with a header; check the file."
+        ) from error
     return clean(raw, need_gpp)
 
 
@@ -88,7 +90,11 @@ def _latitude(raw: pd.DataFrame) -> np.ndarray:
     for name in ("lat", "latitude", "LAT"):
         if name in raw:
             return _numbers(raw[name])
-    for name, pattern in (("TILE_ID_x", r"^T?\d{2}([C-X])"), ("TILE_ID_y", r"^T?\d{2}([C-X])"), ("Chip", r"\.T\d{2}([C-X])")):
+    for name, pattern in (
+        ("TILE_ID_x", r"^T?\d{2}([C-X])"),
+        ("TILE_ID_y", r"^T?\d{2}([C-X])"),
+        ("Chip", r"\.T\d{2}([C-X])"),
+    ):
         if name in raw:
             letter = raw[name].astype(str).str.extract(pattern)[0]
             return letter.map({one: -76.0 + 8 * i for i, one in enumerate(LETTERS)}).values.astype(float)
@@ -118,7 +124,9 @@ class Head:
     card: dict | None = None
 
     @classmethod
-    def fit(cls, table: pd.DataFrame, kernels: tuple[str, ...] = ("gaussian", "cauchy", "matern"), steps: int = 25) -> Head:
+    def fit(
+        cls, table: pd.DataFrame, kernels: tuple[str, ...] = ("gaussian", "cauchy", "matern"), steps: int = 25
+    ) -> Head:
         """Learns everything from this table, which has `gpp`; rows without GPP are left out."""
         import torch
 
@@ -163,7 +171,11 @@ class Head:
             x = gpp_features.features(rows, table).values
             answers += [[part.numpy() for part in p.predict(torch.tensor(x))] for p in self.processes]
             first = self.processes[0]
-            far.append(_distance(((x - first.centre.numpy()) / first.spread.numpy())[:, NOW], first.x.numpy()[:, NOW]))
+            far.append(
+                _distance(
+                    ((x - first.centre.numpy()) / first.spread.numpy())[:, NOW], first.x.numpy()[:, NOW]
+                )
+            )
         mean, spread = _mixture(answers)
         lost = table[list(BANDS)].isna().any(axis=1).values
         return pd.DataFrame(
@@ -178,7 +190,11 @@ NOW = [gpp_features.NAMES.index(n) for g in ("leaf", "air", "light") for n in gp
 def banded(mean: np.ndarray, spread: np.ndarray, widen: float) -> dict[str, np.ndarray]:
     """GPP never negative in the middle; its band may reach below zero, as measurements do."""
     half = NORMAL_90 * widen * spread
-    return {"gpp": np.square(np.maximum(mean, 0)), "gpp_lo": square(mean - half), "gpp_hi": square(mean + half)}
+    return {
+        "gpp": np.square(np.maximum(mean, 0)),
+        "gpp_lo": square(mean - half),
+        "gpp_hi": square(mean + half),
+    }
 
 
 def _lesson(table: pd.DataFrame, filler: Filler | None = None):
@@ -234,10 +250,14 @@ def load(path: str | Path = "default") -> Head:
     path = heads.WEIGHTS / WEIGHTS if str(path) == "default" else Path(path)
     tensors, config, card, digest = heads.load(path, KIND)
     if config["features"] != list(gpp_features.NAMES):
-        raise InputError(f"Got {path.name} made for other features, need this version's; run `fluxlens train gpp`.")
+        raise InputError(
+            f"Got {path.name} made for other features, need this version's; run `fluxlens train gpp`."
+        )
     processes = []
     for i, kernel in enumerate(config["kernels"]):
-        state = {name.split(".", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(f"{i}.")}
+        state = {
+            name.split(".", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(f"{i}.")
+        }
         processes.append(SiteProcess.of(state, kernel))
     filler = Filler(tensors["filler.mean"].numpy(), tensors["filler.cov"].numpy())
     return Head(processes, filler, config["widen"], config["unusual"], digest, card)

@@ -1,7 +1,7 @@
 """A Gaussian process whose sites may each differ: what is common to all predicts places never seen.
 
-The covariance of two rows is a common part (Rasmussen and Williams 2006, chapters 2 and 5) plus, for rows of one site, a
-part of its own: a level, a slope and a smooth departure. A new site shares only the common part, so that a site of a
+The covariance of two rows is a common part (Rasmussen and Williams 2006, chapters 2 and 5) plus, for rows of one
+site, a part of its own: a level, a slope and a smooth departure. A new site shares only the common part, so that a site of a
 hundred rows teaches what it has in common with others and not itself, and the spread at a new site holds the
 differences between sites. Features come in groups, each with one length scale. All in float64.
 """
@@ -118,7 +118,9 @@ class SiteProcess:
     def of(cls, state: dict[str, Tensor], shape: str) -> SiteProcess:
         """The process of a ``state``."""
         if shape not in SHAPES:
-            raise InputError(f"Got the kernel {shape!r}, need one of {', '.join(SHAPES)}; train the head again.")
+            raise InputError(
+                f"Got the kernel {shape!r}, need one of {', '.join(SHAPES)}; train the head again."
+            )
         hyper = {name[6:]: value for name, value in state.items() if name.startswith("hyper.")}
         process = cls(state["groups"], shape, centre=state["centre"], spread=state["spread"], hyper=hyper)
         x = state["x"] * process.spread + process.centre
@@ -151,7 +153,9 @@ class SiteProcess:
 
     def _alone(self, z: Tensor) -> Float[Tensor, "m"]:
         """Variance of a row nothing is known about: no distance to itself, its own square."""
-        squares = torch.stack([z[:, self.groups == i].square().mean(1) for i in range(int(self.groups.max()) + 1)])
+        squares = torch.stack(
+            [z[:, self.groups == i].square().mean(1) for i in range(int(self.groups.max()) + 1)]
+        )
         none = torch.zeros_like(squares)
         common = self._common(self.hyper, none, squares)
         own = self._own(self.hyper, none[0], squares.sum(0), len(squares))
@@ -180,7 +184,9 @@ def _stacks(a: Tensor, b: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
 def _surprise(covariance: Tensor, target: Tensor) -> Tensor:
     """Minus the log likelihood of the target, less a constant."""
     cholesky = torch.linalg.cholesky(covariance)
-    return 0.5 * target @ torch.cholesky_solve(target[:, None], cholesky)[:, 0] + cholesky.diagonal().log().sum()
+    return (
+        0.5 * target @ torch.cholesky_solve(target[:, None], cholesky)[:, 0] + cholesky.diagonal().log().sum()
+    )
 
 
 def _prior(hyper: Hyper) -> Tensor:

@@ -1,0 +1,110 @@
+"""What stands beside an embedding when GPP is asked: light, air, recent weather, season, nearness of the satellites."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from models.errors import InputError
+
+RECENT_DAYS = 15
+"""Leaves follow the weather of about two weeks (Mengoli et al. 2022, doi:10.1029/2021MS002767)."""
+WET_DAYS = 40
+"""Roots remember rain for about so long."""
+USUAL_CLEARNESS = 0.55
+"""Share of clear-sky light that reaches the ground where no radiation is known."""
+GAP_TOP_DAYS = 60
+
+
+def drivers(weather: xr.Dataset | None, days: pd.DatetimeIndex, lat: float) -> tuple[np.ndarray, np.ndarray]:
+    """Shortwave (day,) W m-2 and ``models.gpp.DRIVERS`` (day, driver), float32; the last two, of the pixel, stay 0."""
+    from models.gpp import DRIVERS
+
+    known = _daily(weather, days)
+    hours, clear_sky = sky(lat, days.day_of_year.values)
+    no_sw = np.isnan(known["sw_in"])
+    sw = np.where(no_sw, USUAL_CLEARNESS * clear_sky, known["sw_in"])
+    air = np.zeros((len(days), len(DRIVERS)))
+    columns = {
+        "tair": (known["tair"] - 10) / 10,
+        "tair_recent": (known["tair_recent"] - 10) / 10,
+        "vpd": np.log1p(np.maximum(known["vpd"], 0)) - 1.8,
+        "vpd_recent": np.log1p(np.maximum(known["vpd_recent"], 0)) - 1.8,
+        "rain_recent": np.log1p(np.maximum(known["rain_recent"], 0)) - 0.9,
+        "day_length": (hours - 12) / 3,
+        "clear_sky": (clear_sky - 220) / 90,
+        "no_tair": np.isnan(known["tair"]),
+        "no_vpd": np.isnan(known["vpd"]),
+        "no_rain": np.isnan(known["rain_recent"]),
+        "no_sw": no_sw,
+    }
+    for name, values in columns.items():
+        air[:, DRIVERS.index(name)] = np.nan_to_num(np.asarray(values, dtype=float))
+    return sw.astype(np.float32), air.astype(np.float32)
+
+
+def nearness(days_from_s2: np.ndarray) -> np.ndarray:
+    """Days to the nearest clear acquisition as a driver, 0 near to 1 far; -1 (none) is far."""
+    days = np.where(np.asarray(days_from_s2) < 0, GAP_TOP_DAYS, days_from_s2)
+    return (np.log1p(np.minimum(days, GAP_TOP_DAYS)) / np.log1p(GAP_TOP_DAYS)).astype(np.float32)
+
+
+def unsureness(sigma: np.ndarray) -> np.ndarray:
+    """Expected error of the reconstruction as a driver, near 0-2."""
+    return np.minimum(np.nan_to_num(np.asarray(sigma, dtype=np.float32), nan=0.1275) * 40, 4)
+
+
+def sky(lat: float, day_of_year: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Day length, h, and clear-sky shortwave at the ground, W m-2 (FAO-56, equations 21 to 37)."""
+    from embeddings.gpp_features import sun
+
+    hours, above = sun(pd.Series(np.full(len(day_of_year), float(lat))), pd.Series(day_of_year))
+    return hours.values, 0.75 * np.maximum(above.values, 0)
+
+
+def latitude(cube: xr.Dataset) -> float:
+    """Degrees north of the middle of the cube."""
+    for name in ("lat", "latitude"):
+        if name in cube.coords:
+            return float(np.mean(cube[name].values))
+        if name in cube.attrs:
+            return float(cube.attrs[name])
+    if {"x", "y", "spatial_ref"} <= set(cube.coords):
+        crs = cube["spatial_ref"].attrs.get("crs_wkt") or cube["spatial_ref"].attrs.get("spatial_ref")
+        if crs:
+            x, y = float(np.mean(cube["x"].values)), float(np.mean(cube["y"].values))
+            return float(_to_degrees(crs).transform(x, y)[1])
+    raise InputError("Got a cube without a place, need x, y and spatial_ref or an attribute lat; add one.")
+
+
+@cache
+def _to_degrees(crs: str):
+    from pyproj import Transformer
+
+    return Transformer.from_crs(crs, 4326, always_xy=True)
+
+
+def _daily(weather: xr.Dataset | None, days: pd.DatetimeIndex) -> dict[str, np.ndarray]:
+    """Weather of the days and of the weeks before, NaN where there is none."""
+    names = ("sw_in", "tair", "vpd", "precip")
+    if weather is None or not any(name in weather for name in names):
+        return dict.fromkeys((*names, "tair_recent", "vpd_recent", "rain_recent"), np.full(len(days), np.nan))
+    given = pd.DatetimeIndex(weather["time"].values).normalize()
+    frame = pd.DataFrame(
+        {n: weather[n].values.astype(float) if n in weather else np.nan for n in names}, given
+    )
+    frame = frame[~frame.index.duplicated()].sort_index()
+    every = frame.reindex(
+        pd.date_range(min(frame.index[0], days[0]), max(frame.index[-1], days[-1]), freq="D")
+    )
+    for name, source, span in (
+        ("tair_recent", "tair", RECENT_DAYS),
+        ("vpd_recent", "vpd", RECENT_DAYS),
+        ("rain_recent", "precip", WET_DAYS),
+    ):
+        past = every[source].ewm(alpha=1 / span, adjust=True, ignore_na=False).mean()
+        every[name] = past.where(every[source].notna())
+    return {name: every[name].reindex(days).values for name in every}

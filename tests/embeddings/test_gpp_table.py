@@ -1,0 +1,188 @@
+"""GPP for tables: what is read, what is refused, what a row may and may not depend on, and no leakage."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from embeddings import gpp_evaluation, gpp_features, gpp_table
+from embeddings.gpp_table import Head
+from models.errors import InputError
+
+SITES = 8
+
+
+def table(rng: np.random.Generator, sites: int = SITES, rows: int = 14) -> pd.DataFrame:
+    """A tiny world where GPP is greenness times light, and every site a little its own."""
+    parts = []
+    for i in range(sites):
+        date = pd.Timestamp("2019-01-05") + pd.to_timedelta(np.sort(rng.integers(0, 700, rows)), unit="D")
+        summer = 0.5 - 0.5 * np.cos(2 * np.pi * date.day_of_year.values / 365.25)
+        green = np.clip(summer * rng.uniform(0.6, 1) + 0.1 * rng.random(rows), 0.05, 1)
+        sw = 60 + 220 * summer + 20 * rng.random(rows)
+        tmean = 272 + 22 * summer + rng.normal(0, 2, rows)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "SITE_ID": f"S{i}",
+                    "date": date.strftime("%Y-%m-%d"),
+                    "b2": 0.05 - 0.02 * green,
+                    "b3": 0.08 - 0.02 * green,
+                    "b4": 0.12 - 0.09 * green,
+                    "b5": 0.18 + 0.25 * green,
+                    "b6": 0.28 - 0.10 * green,
+                    "b7": 0.20 - 0.12 * green,
+                    "T2MIN": tmean - 5,
+                    "T2MAX": tmean + 6,
+                    "T2MEAN": tmean,
+                    "TSMDEWMEAN": tmean - 6,
+                    "GWETROOT": 0.5 + 0.1 * rng.random(rows),
+                    "SWLAND": sw,
+                    "PARDFLAND": 0.12 * sw,
+                    "TILE_ID_x": "T31UES",
+                    "PFT": "GRA",
+                    "GPP": np.clip(
+                        0.04 * green * sw * rng.uniform(0.9, 1.1) + rng.normal(0, 0.2, rows), -0.1, None
+                    ),
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def raw() -> pd.DataFrame:
+    return table(np.random.default_rng(1))
+
+
+@pytest.fixture(scope="module")
+def head(raw) -> Head:
+    return Head.fit(gpp_table.clean(raw, need_gpp=True), kernels=("cauchy",), steps=6)
+
+
+def test_one_answer_per_row_in_order_with_the_band_around_it(tmp_path, raw, head):
+    mixed = raw.sample(frac=1, random_state=0)
+    mixed.drop(columns=["GPP", "PFT"]).to_csv(tmp_path / "in.csv", index=False)
+    gpp_table.save(head, tmp_path / "head.safetensors", {})
+    gpp_table.predict(tmp_path / "in.csv", tmp_path / "out.csv", tmp_path / "head.safetensors")
+    out = pd.read_csv(tmp_path / "out.csv")
+    assert list(out.columns) == ["site", "date", "gpp", "gpp_lo", "gpp_hi", "ood"]
+    assert list(out["site"]) == list(mixed["SITE_ID"])
+    assert list(out["date"]) == list(mixed["date"])
+    assert ((out.gpp_lo <= out.gpp) & (out.gpp <= out.gpp_hi)).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["head.safetensors", "in.csv", "out.csv"]
+
+
+def test_a_head_read_back_answers_the_same(tmp_path, raw, head):
+    rows = gpp_table.clean(raw)
+    gpp_table.save(head, tmp_path / "head.safetensors", {"rows": 1})
+    again = gpp_table.load(tmp_path / "head.safetensors")
+    assert again.card == {"rows": 1}
+    pd.testing.assert_frame_equal(again.predict(rows), head.predict(rows), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kept", [[], ["SWLAND", "T2MEAN"], ["TILE_ID_x"]])
+def test_only_bands_date_and_site_are_needed_and_what_is_missing_widens_the_band(raw, head, kept):
+    whole = head.predict(gpp_table.clean(raw))
+    poor = head.predict(gpp_table.clean(raw[["SITE_ID", "date", *gpp_features.BANDS, *kept]]))
+    assert np.isfinite(poor[["gpp", "gpp_lo", "gpp_hi"]].values).all()
+    assert (poor.gpp_hi - poor.gpp_lo).mean() > (whole.gpp_hi - whole.gpp_lo).mean()
+
+
+def test_a_hole_in_one_row_changes_only_its_own_site(raw, head):
+    holed = raw.copy()
+    holed.loc[3, "SWLAND"] = np.nan
+    before, after = (head.predict(gpp_table.clean(rows)) for rows in (raw, holed))
+    elsewhere = raw["SITE_ID"] != raw["SITE_ID"][3]
+    np.testing.assert_allclose(after["gpp"][elsewhere], before["gpp"][elsewhere], rtol=1e-9)
+    assert after["gpp"][3] != before["gpp"][3]
+
+
+def test_a_site_never_sees_other_sites_of_its_table_nor_the_order_of_rows(raw, head):
+    whole = head.predict(gpp_table.clean(raw))
+    alone = head.predict(gpp_table.clean(raw[raw["SITE_ID"] == "S3"]))
+    np.testing.assert_allclose(alone["gpp"], whole["gpp"][raw["SITE_ID"] == "S3"], rtol=1e-9)
+    mixed = raw.sample(frac=1, random_state=2)
+    shuffled = head.predict(gpp_table.clean(mixed)).set_axis(mixed.index)
+    np.testing.assert_allclose(shuffled["gpp"].sort_index(), whole["gpp"], rtol=1e-9)
+
+
+def test_gpp_and_land_model_outputs_in_the_input_have_no_influence(raw, head):
+    told = raw.assign(GPP=99.0, LHLAND=1e3, SHLAND=-1e3)
+    pd.testing.assert_frame_equal(head.predict(gpp_table.clean(told)), head.predict(gpp_table.clean(raw)))
+
+
+def test_spectra_unlike_any_are_flagged(raw, head):
+    odd = raw.assign(b4=0.9, b5=0.05)
+    assert head.predict(gpp_table.clean(odd))["ood"].all()
+    assert head.predict(gpp_table.clean(raw))["ood"].mean() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda t: t.drop(columns="b4"), "without b4"),
+        (lambda t: t.drop(columns="SITE_ID"), "without site"),
+        (lambda t: t.assign(date="spring"), "the date 'spring'"),
+        (lambda t: t.assign(b2="dark"), "'dark' in the column b2"),
+        (lambda t: t.assign(T2MEAN=15.0), "need kelvin"),
+        (lambda t: t.assign(**{b: t[b] * 1e4 for b in gpp_features.BANDS}), "divide by 10000"),
+        (lambda t: t.iloc[:0], "without rows"),
+    ],
+)
+def test_wrong_tables_are_refused_in_one_sentence(raw, change, told):
+    with pytest.raises(InputError, match=told) as caught:
+        gpp_table.clean(change(raw))
+    assert "need" in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        gpp_table.read(tmp_path / "no.csv")
+
+
+def test_draws_for_missing_values_follow_what_is_there():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(500)
+    rows = pd.DataFrame({"x": x, "y": 3 * x + 0.1 * rng.standard_normal(500)})
+    filler = gpp_features.Filler.fit(rows)
+    drawn = filler.fill(pd.DataFrame({"x": [2.0, 2.0], "y": [np.nan, 5.0]}))
+    assert np.mean([d["y"][0] for d in drawn]) == pytest.approx(6, abs=0.3)
+    assert all(d["y"][1] == 5 for d in drawn)
+
+
+def test_part_of_the_sites_never_shares_a_site():
+    site = pd.Series(["a"] * 5 + ["b"] * 3 + ["c"] * 2 + ["d"])
+    parts = gpp_evaluation.deal(site)
+    assert sorted(name for part in parts for name in part) == ["a", "b", "c", "d"]
+
+
+def held_out(raw: pd.DataFrame) -> float:
+    from embeddings import metrics
+
+    rows = gpp_table.clean(raw, need_gpp=True)
+    progress = gpp_evaluation.leave_site_out(rows, kernels=("cauchy",), steps=4)
+    while True:
+        try:
+            next(progress)
+        except StopIteration as stop:
+            return metrics.nse(rows["gpp"], stop.value["gpp"])
+
+
+def test_labels_shuffled_among_sites_fall_to_chance(raw):
+    shuffled = raw.assign(GPP=np.random.default_rng(3).permutation(raw["GPP"].values))
+    assert held_out(raw) > 0.8
+    assert held_out(shuffled) < 0.1
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_measured_rows_at_sites_never_seen_beat_greenness_times_light(real_data):
+    from embeddings.cache import finish
+
+    result = finish(gpp_evaluation.evaluate(real_data / "flux_hls_table" / "hls_merra2_gpp.csv"))
+    assert result["rows"] == 751
+    assert result["nirv_x_sw.nse"] == pytest.approx(0.657, abs=0.002)
+    assert result["model.nse"] > 0.72
+    assert result["model.median_site_nse"] > 0.64
+    assert 0.85 < result["model.coverage"] < 0.95
+    assert "leave-site-out" in gpp_evaluation.report(result)

@@ -1,0 +1,53 @@
+"""The process with site parts: closed forms agree with leaving out for real; sites do not teach themselves."""
+
+import numpy as np
+import pytest
+import torch
+
+from models.errors import InputError
+from models.process import SHAPES, SiteProcess
+
+
+def world(rows: int = 60, features: int = 3):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(rows, features, generator=generator, dtype=torch.float64)
+    site = torch.arange(rows) % 6
+    y = x[:, 0] + 0.5 * x[:, 1].sin() + 0.3 * torch.randn(6, generator=generator, dtype=torch.float64)[site]
+    return x, y, site
+
+
+@pytest.fixture(scope="module", params=sorted(SHAPES))
+def process(request) -> SiteProcess:
+    return SiteProcess(torch.tensor([0, 0, 1]), request.param).fit(*world(), steps=5)
+
+
+def test_leaving_a_site_out_in_closed_form_is_leaving_it_out(process):
+    x, y, site = world()
+    mean, variance = process.left_out()
+    stay = site != 2
+    other = SiteProcess(process.groups, process.shape, centre=process.centre, spread=process.spread)
+    other.hyper = process.hyper
+    other.know(x[stay], y[stay], site[stay])
+    shift = y.mean() - y[stay].mean()  # the closed form keeps the mean of all rows
+    told, spread = other.predict(x[~stay])
+    # A changed mean moves the answer by less than the change.
+    np.testing.assert_allclose(told, mean[~stay], atol=abs(float(shift)) + 1e-9)
+    np.testing.assert_allclose(spread, variance[~stay], rtol=1e-6)
+
+
+def test_state_gives_the_same_process(process):
+    x, _, _ = world()
+    again = SiteProcess.of({name: value.clone() for name, value in process.state().items()}, process.shape)
+    for ours, theirs in zip(process.predict(x), again.predict(x), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+
+
+def test_far_from_all_rows_the_spread_is_wider(process):
+    x, _, _ = world()
+    near, far = (float(process.predict(rows)[1].mean()) for rows in (x, x + 20))
+    assert far > near
+
+
+def test_an_unknown_kernel_is_refused(process):
+    with pytest.raises(InputError, match="need one of"):
+        SiteProcess.of(process.state(), "square")
