@@ -156,9 +156,7 @@ def draw(archive: Archive, plan: Plan, rng: np.random.Generator) -> Sample | Non
             _blank_neighbours(values, usable, pixels)
         images[name] = Images(torch.from_numpy(values), torch.from_numpy(usable & ~np.isnan(values).all(1)))
         days[name] = torch.from_numpy(part.day[keep])
-    seen = np.zeros(len(asks), bool)
-    for name, part in parts.items():
-        seen |= np.isin(asks, part.day[~hidden[name]])
+    seen = np.isin(asks, np.concatenate([day.numpy() for day in days.values()]))
     weight = torch.from_numpy(np.where(seen, 0.3, 1.0).astype(np.float32))
     return Sample(images, days, torch.from_numpy(np.asarray(pixels)), torch.from_numpy(asks), targets, weight)
 

@@ -1,0 +1,86 @@
+"""Hidden dates: what is scored, and that it is scored as the protocol says."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from embeddings import evaluation, reconstruct
+from embeddings.readers import open_scene
+from embeddings.simulate import simulate
+from models import checkpoints
+from models.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def scene() -> xr.DataTree:
+    return simulate("hidden", seed=6, size_px=16, start="2020-03-01", end="2020-10-31")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return checkpoints.load("default", "cpu")
+
+
+def clear_days(scene) -> np.ndarray:
+    truth = evaluation.Truth.of(scene)
+    return truth.day[truth.hidden()]
+
+
+def test_a_hidden_acquisition_has_no_influence(scene, model):
+    days = tuple(int(d) for d in clear_days(scene)[:2])
+    hidden = reconstruct.Hidden("s2", days)
+    spoiled = scene.copy(deep=True)
+    at = np.isin(evaluation.Truth.of(scene).day, days)
+    spoiled["s2"]["reflectance"].values[at] = 0.9
+    xr.testing.assert_identical(
+        reconstruct.run(scene, model, hidden), reconstruct.run(spoiled, model, hidden)
+    )
+
+
+def test_reconstruction_has_no_holes_and_lies_on_the_10_m_grid(scene, model):
+    days = tuple(int(d) for d in clear_days(scene))
+    for sensor, name in (("s2", "reflectance"), ("s1", "backscatter")):
+        asked = (
+            days
+            if sensor == "s2"
+            else reconstruct.parse_days(
+                scene, [str(scene["s1"]["time"].values[4].astype("datetime64[D]"))], "s1"
+            )
+        )
+        found = reconstruct.run(scene, model, reconstruct.Hidden(sensor, asked))[name]
+        assert found.dims == ("time", "band", "y", "x")
+        assert found.shape[2:] == (16, 16)
+        assert np.isfinite(found.values).all()
+
+
+def test_wider_hiding_hides_more(scene, model):
+    day = (int(clear_days(scene)[1]),)
+    near, wide = (reconstruct.run(scene, model, reconstruct.Hidden("s2", day, n)) for n in (0, 30))
+    assert np.abs(near["reflectance"] - wide["reflectance"]).max() > 1e-3
+    assert wide["reflectance_sigma"].mean() > near["reflectance_sigma"].mean()
+
+
+def test_linear_interpolation_is_exact_for_a_straight_season():
+    day = np.arange(0, 50, 5)
+    values = (0.1 + 0.004 * day)[:, None, None, None] * np.ones((1, 2, 3, 3))
+    truth = evaluation.Truth(values.astype(np.float32), np.ones((10, 3, 3), bool), day)
+    visible = np.arange(10) != 4
+    np.testing.assert_allclose(evaluation.linear(truth, visible, 4), values[4], rtol=1e-5)
+    smooth = evaluation.whittaker(truth, visible, day[[4]], smoothness=10)
+    np.testing.assert_allclose(smooth[0], values[4], rtol=1e-3)
+
+
+def test_a_date_that_cannot_be_hidden_is_told(scene):
+    with pytest.raises(InputError, match="no s2 acquisition"):
+        reconstruct.parse_days(scene, ["2020-02-01"], "s2")
+    with pytest.raises(InputError, match="not a date"):
+        reconstruct.parse_days(scene, ["soon"], "s2")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("cube", "linear"), [("0000280849BAC91C", 0.0541), ("000028085BF08E7E", 0.0438)])
+def test_on_measured_cubes_hidden_dates_are_told_better_than_by_interpolation(real_data, model, cube, linear):
+    scene = open_scene(real_data / "s1s2_daily_cubes" / cube)
+    errors = evaluation.rmse(evaluation.score(scene, model))
+    assert float(errors.sel({"method": "linear"})) == pytest.approx(linear, abs=5e-5)
+    assert float(errors.sel({"method": "fluxlens"})) < 0.95 * linear
