@@ -26,7 +26,7 @@ GROUP_DAYS = 8
 """Days asked together; they share the tokens they look at."""
 STRIP_PX = 1024
 """Pixels asked together: their tokens stay in the processor's cache."""
-BLOCK_PX = 64
+BLOCK_PX = 32
 SIGMA_STEP = 0.0005
 SIGMA_TOP = 254 * SIGMA_STEP
 

@@ -139,13 +139,8 @@ class Head:
 
     def know(self, table: pd.DataFrame) -> Head:
         """The same hyperparameters, scaling and filler, with other rows to predict from."""
-        from models.process import SiteProcess
-
         x, _, y, site = _lesson(table, self.filler)
-        processes = [
-            SiteProcess(p.groups, p.shape, centre=p.centre, spread=p.spread, hyper=p.hyper).know(x, y, site)
-            for p in self.processes
-        ]
+        processes = [process.knowing(x, y, site) for process in self.processes]
         return Head(processes, self.filler, self.widen, self.unusual)
 
     def calibrate(self) -> Head:

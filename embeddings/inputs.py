@@ -81,9 +81,10 @@ def read(
     inside = np.ix_(row[in_y] - box["y"].start, col[in_x] - box["x"].start)
     target = np.ix_(np.flatnonzero(in_y), np.flatnonzero(in_x))
     measured = node[spec.variable].isel(box)
-    for i, band in enumerate(spec.bands):
-        if band in measured["band"].values:
-            values[:, i, *target] = measured.sel(band=band).values[:, *inside]
+    there = [band for band in spec.bands if band in measured["band"].values]
+    stack = measured.sel(band=there).values  # one read: stored chunks hold all bands
+    for i, band in enumerate(there):
+        values[:, spec.bands.index(band), *target] = stack[:, i][:, *inside]
     low, high = spec.valid_range
     known = (values >= low) & (values <= high)
     values[~known] = np.nan
