@@ -8,6 +8,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """What is made once and kept goes to a folder of this run, never to the user's."""
+    if "FLUXLENS_CACHE" not in os.environ:
+        os.environ["FLUXLENS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of measured data; never part of the project."""
