@@ -103,6 +103,8 @@ class Plan:
     no_10m: float = 0.2
     hls: float = 0.1
     lone_pixels: float = 0.1
+    seen_weight: float = 0.15
+    """Weight of days whose acquisition is shown: enough to learn that it is near, not to copy its noise."""
     jitter: float = 0.6
     """Bands each given a gain and an offset for all of a sample's dates: no simulator knows every surface, so what is
     measured must be carried through the embedding, not corrected towards what is usual."""
@@ -156,8 +158,10 @@ def draw(archive: Archive, plan: Plan, rng: np.random.Generator) -> Sample | Non
             _blank_neighbours(values, usable, pixels)
         images[name] = Images(torch.from_numpy(values), torch.from_numpy(usable & ~np.isnan(values).all(1)))
         days[name] = torch.from_numpy(part.day[keep])
+        if SENSORS[name].unit == "dB":  # speckle must not be copied: a radar image shown is never its own target
+            targets[name][:, np.isin(asks, part.day[keep])] = float("nan")
     seen = np.isin(asks, np.concatenate([day.numpy() for day in days.values()]))
-    weight = torch.from_numpy(np.where(seen, 0.3, 1.0).astype(np.float32))
+    weight = torch.from_numpy(np.where(seen, plan.seen_weight, 1.0).astype(np.float32))
     return Sample(images, days, torch.from_numpy(np.asarray(pixels)), torch.from_numpy(asks), targets, weight)
 
 
