@@ -100,7 +100,7 @@ def test_two_sessions_do_not_move_each_other(data):
     assert (yours.state.pixel, yours.state.day) == before
 
 
-def wait_for(explorer, seconds=20):
+def wait_for(explorer, seconds=120):
     until = time.monotonic() + seconds
     while explorer._opening is not None and time.monotonic() < until:
         time.sleep(0.05)
