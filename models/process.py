@@ -1,8 +1,8 @@
 """A Gaussian process whose sites may each differ: what is common to all predicts places never seen.
 
 The covariance of two rows is a common part (Rasmussen and Williams 2006, chapters 2 and 5) plus, for rows of one
-site, a part of its own: a level, a slope and a smooth departure. A new site shares only the common part, so that a site of a
-hundred rows teaches what it has in common with others and not itself, and the spread at a new site holds the
+site, a part of its own: a level, a slope and a smooth departure. A new site shares only the common part, so that a
+site of a hundred rows teaches what it has in common with others and not itself, and the spread at a new site holds the
 differences between sites. Features come in groups, each with one length scale. All in float64.
 """
 
@@ -55,6 +55,8 @@ class SiteProcess:
     site: Int[Tensor, "n"] = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
     centre: Float[Tensor, "f"] = field(default_factory=lambda: torch.zeros(0))
     spread: Float[Tensor, "f"] = field(default_factory=lambda: torch.ones(0))
+    middle: Float[Tensor, ""] = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    """Mean of what taught the hyperparameters."""
     hyper: Hyper = field(default_factory=dict)
 
     def fit(self, x: Tensor, y: Tensor, site: Tensor, steps: int = 25, rate: float = 0.12) -> SiteProcess:
@@ -63,13 +65,13 @@ class SiteProcess:
         Few steps on purpose: with thirty sites the most likely hyperparameters fit the sites at hand, and those
         nearer the priors predict new ones better.
         """
-        self.centre, self.spread = x.mean(0), x.std(0) + 1e-9
+        self.centre, self.spread, self.middle = x.mean(0), x.std(0) + 1e-9, y.mean()
         hyper = self._start()
         for value in hyper.values():
             value.requires_grad_(True)
         optimiser = torch.optim.Adam(hyper.values(), lr=rate)
         rows = _Rows((x - self.centre) / self.spread, self.groups, site)
-        target = y - y.mean()
+        target = y - self.middle
         for step in range(steps):
             for group in optimiser.param_groups:
                 group["lr"] = rate if step < 0.6 * steps else 0.4 * rate
@@ -79,12 +81,18 @@ class SiteProcess:
         self.hyper = {name: value.detach() for name, value in hyper.items()}
         return self.know(x, y, site)
 
+    def knowing(self, x: Tensor, y: Tensor, site: Tensor) -> SiteProcess:
+        """Another process with the same hyperparameters that knows these rows."""
+        other = SiteProcess(self.groups, self.shape, hyper=self.hyper)
+        other.centre, other.spread, other.middle = self.centre, self.spread, self.middle
+        return other.know(x, y, site)
+
     def know(self, x: Tensor, y: Tensor, site: Tensor) -> SiteProcess:
-        """Conditions on these rows with the hyperparameters and the scaling as they are."""
+        """Conditions on these rows with hyperparameters, scaling and middle as they are."""
         self.x, self.y, self.site = (x - self.centre) / self.spread, y, site
         rows = _Rows(self.x, self.groups, site)
         self._cholesky = torch.linalg.cholesky(self._covariance(self.hyper, rows))
-        self._weight = torch.cholesky_solve((y - y.mean())[:, None], self._cholesky)[:, 0]
+        self._weight = torch.cholesky_solve((y - self.middle)[:, None], self._cholesky)[:, 0]
         return self
 
     @torch.no_grad()
@@ -93,7 +101,7 @@ class SiteProcess:
         z = (x - self.centre) / self.spread
         near = self._common(self.hyper, *_stacks(z, self.x, self.groups))
         known = torch.linalg.solve_triangular(self._cholesky, near.T, upper=False).square().sum(0)
-        return near @ self._weight + self.y.mean(), self._alone(z) - known
+        return near @ self._weight + self.middle, self._alone(z) - known
 
     @torch.no_grad()
     def left_out(self) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
@@ -111,7 +119,7 @@ class SiteProcess:
 
     def state(self) -> dict[str, Tensor]:
         """Everything ``of`` needs, as tensors."""
-        kept = {name: getattr(self, name) for name in ("groups", "x", "y", "site", "centre", "spread")}
+        kept = {name: getattr(self, name) for name in ("groups", "x", "y", "site", "centre", "spread", "middle")}
         return kept | {f"hyper.{name}": value for name, value in self.hyper.items()}
 
     @classmethod
@@ -122,7 +130,8 @@ class SiteProcess:
                 f"Got the kernel {shape!r}, need one of {', '.join(SHAPES)}; train the head again."
             )
         hyper = {name[6:]: value for name, value in state.items() if name.startswith("hyper.")}
-        process = cls(state["groups"], shape, centre=state["centre"], spread=state["spread"], hyper=hyper)
+        process = cls(state["groups"], shape, hyper=hyper)
+        process.centre, process.spread, process.middle = state["centre"], state["spread"], state["middle"]
         x = state["x"] * process.spread + process.centre
         return process.know(x, state["y"], state["site"])
 

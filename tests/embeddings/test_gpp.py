@@ -1,0 +1,127 @@
+"""GPP of cubes: series and maps agree, weather may be missing, the band widens then, and provenance is carried."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+from embeddings import gpp, gpp_weather
+from models.errors import InputError
+from models.gpp import Config, DailyHead
+from tests.tiny_cube import random_cube
+
+FEATURES = 4
+
+
+@pytest.fixture(scope="module")
+def head() -> gpp.Head:
+    torch.manual_seed(3)
+    net = DailyHead(Config(FEATURES)).eval().requires_grad_(False)
+    return gpp.Head(net, "0" * 8, "abc", {})
+
+
+@pytest.fixture(scope="module")
+def cube() -> xr.Dataset:
+    return random_cube(ny=6, nx=8)
+
+
+@pytest.fixture(scope="module")
+def weather() -> xr.Dataset:
+    days = pd.date_range("2019-11-01", "2020-02-28", unit="ns")
+    n = np.arange(len(days))
+    parts = {"sw_in": 60 + n % 30, "tair": 5 + n % 7, "vpd": 2 + n % 3, "precip": (n % 4).astype(float)}
+    return xr.Dataset({k: ("time", v.astype(np.float32)) for k, v in parts.items()}, {"time": days})
+
+
+def test_a_map_has_the_dims_of_its_cube_units_and_provenance(cube, weather, head):
+    out = gpp.predict(cube, weather, head)
+    assert out["gpp"].dims == ("time", "y", "x")
+    assert set(out.data_vars) == {"gpp", "gpp_lo", "gpp_hi", "ood"}
+    assert out["gpp"].attrs["units"] == "gC m-2 d-1"
+    assert out["ood"].dtype == bool
+    assert out.attrs["gpp_head_digest"] == "abc"
+    assert out.attrs["simulated"] == 1
+    assert ((out.gpp_lo <= out.gpp) & (out.gpp <= out.gpp_hi)).all()
+    assert (out.gpp >= 0).all()
+
+
+def test_a_pixel_a_day_and_the_whole_cube_agree(cube, weather, head):
+    whole = gpp.predict(cube, weather, head)
+    pixel = gpp.predict(cube.isel(y=2, x=5), weather, head)
+    day = gpp.predict(cube.isel(time=[3]), weather, head)
+    np.testing.assert_allclose(pixel["gpp"], whole["gpp"][:, 2, 5], rtol=1e-5)
+    np.testing.assert_allclose(day["gpp_hi"], whole["gpp_hi"][3:4], rtol=1e-5)
+    assert pixel["gpp"].dims == ("time",)
+
+
+def test_small_chunks_give_the_same(cube, weather, head, monkeypatch):
+    whole = gpp.predict(cube, weather, head)
+    monkeypatch.setattr(gpp, "CHUNK", 100)
+    np.testing.assert_allclose(gpp.predict(cube, weather, head)["gpp"], whole["gpp"], rtol=1e-5)
+
+
+def test_without_weather_day_length_and_clear_sky_stand_in(cube, weather, head):
+    for poor in (None, weather[["tair"]], weather.isel(time=slice(0, 5))):
+        out = gpp.predict(cube, poor, head)
+        assert np.isfinite(out[["gpp", "gpp_lo", "gpp_hi"]].to_array()).all()
+    assert "clear-sky" in gpp.predict(cube, None, head).attrs["weather"]
+
+
+def test_missing_weather_is_a_fact_beside_the_numbers():
+    days = pd.date_range("2020-06-01", periods=3)
+    light, air = gpp_weather.drivers(None, days, 50.0)
+    assert (light > 100).all()
+    assert (air[:, 7:11] == 1).all()
+
+
+def test_the_recent_past_counts_even_for_a_single_day(weather):
+    day = pd.DatetimeIndex(["2020-02-10"])
+    all_year, alone = (gpp_weather.drivers(w, day, 50.0)[1] for w in (weather, weather.sel(time=day)))
+    assert all_year[0, 1] != alone[0, 1]
+    assert all_year[0, 0] == alone[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("lat", "day", "hours"), [(0, 80, 12), (50, 172, 16.3), (-50, 172, 8), (69, 172, 24), (69, 355, 0)]
+)
+def test_day_length_is_that_of_the_almanac(lat, day, hours):
+    told, clear = gpp_weather.sky(lat, np.array([day]))
+    assert told[0] == pytest.approx(hours, abs=0.35)
+    assert (clear[0] > 0) == (hours > 0)
+
+
+def test_embeddings_of_another_model_are_refused(cube, weather, head):
+    other = cube.assign_attrs(model_digest="1" * 8)
+    with pytest.raises(InputError, match="need those of"):
+        gpp.predict(other, weather, head)
+
+
+def test_a_cube_without_a_place_is_refused(cube, head):
+    with pytest.raises(InputError, match="lat"):
+        gpp.predict(cube.drop_vars(["x", "y", "spatial_ref"]), None, head)
+
+
+def test_a_pixel_year_takes_less_than_twenty_milliseconds(head):
+    year = random_cube(days=366, ny=1, nx=1).isel(y=0, x=0)
+    days = pd.DatetimeIndex(year["time"].values)
+    weather = xr.Dataset(
+        {name: ("time", np.full(len(days), 10.0)) for name in ("sw_in", "tair", "vpd")}, {"time": days}
+    )
+    gpp.predict(year, weather, head)
+    took = []
+    for _ in range(7):
+        start = time.perf_counter()
+        gpp.predict(year, weather, head)
+        took.append(time.perf_counter() - start)
+    assert min(took) < 0.02
+
+
+def test_the_shipped_head_fits_the_shipped_model_and_says_what_taught_it():
+    from models import checkpoints
+
+    head = gpp.load()
+    assert head.model_digest == checkpoints.load("default", "cpu").digest
+    assert "landscapes" in head.card["taught_by"]

@@ -1,0 +1,83 @@
+"""The daily head keeps to physics whatever its weights are, and learns a tiny world."""
+
+import pytest
+import torch
+
+from models.gpp import DRIVERS, DailyHead, Lesson, fit, theory
+
+AIR = len(DRIVERS)
+
+
+@pytest.fixture
+def head() -> DailyHead:
+    torch.manual_seed(4)
+    return DailyHead().eval()
+
+
+@pytest.fixture
+def pixels() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    return torch.randn(50, 32, generator=generator), torch.randn(50, AIR, generator=generator)
+
+
+def test_nothing_grows_in_the_dark(head, pixels):
+    z, air = pixels
+    mean, spread = head(z, torch.zeros(50), air)
+    assert (mean == 0).all()
+    assert (spread > 0).all()
+
+
+def test_more_light_is_more_growth_but_ever_less_so(head, pixels):
+    z, air = pixels
+    light = torch.linspace(0, 400, 9)
+    mean = torch.stack([head(z, sw.expand(50), air)[0] for sw in light])
+    gain = mean.diff(dim=0)
+    assert (gain >= 0).all()
+    assert (gain.diff(dim=0) <= 1e-5).all()
+
+
+def test_a_pixel_never_depends_on_its_companions(head, pixels):
+    z, air = pixels
+    sw = torch.full((50,), 200.0)
+    alone = head(z[7:8], sw[:1], air[7:8])[0]
+    torch.testing.assert_close(head(z, sw, air)[0][7:8], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_theory_is_that_of_pyrealm():
+    import warnings
+
+    import numpy as np
+
+    t, vpd_hpa = np.array([2.0, 8, 15, 22, 30, 38]), np.array([2.0, 5, 8, 15, 25, 40])
+    air = torch.zeros(6, AIR)
+    air[:, DRIVERS.index("tair_recent")] = torch.from_numpy((t - 10) / 10).float()
+    air[:, DRIVERS.index("vpd_recent")] = torch.from_numpy(np.log1p(vpd_hpa) - 1.8).float()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pyrealm announces its new default quantum yield
+        from pyrealm.pmodel import PModel, PModelEnvironment
+
+        one = np.ones(6)
+        env = PModelEnvironment(
+            tc=t, vpd=vpd_hpa * 100, co2=415 * one, patm=101_325 * one, fapar=one, ppfd=one
+        )
+        lue = PModel(env, method_optchi="prentice14").lue
+    np.testing.assert_allclose(theory(air), lue, rtol=2e-3)
+
+
+def test_it_learns_a_tiny_world_and_how_sure_it_may_be(head):
+    generator = torch.Generator().manual_seed(6)
+    z = torch.randn(4000, 32, generator=generator)
+    sw, air = 300 * torch.rand(4000, generator=generator), 0.3 * torch.randn(4000, AIR, generator=generator)
+    true = 0.03 * sw * torch.sigmoid(2 * z[:, 0]) * theory(air)
+    lesson = Lesson(z, sw, air, true, true + 0.5 * torch.randn(4000, generator=generator))
+    fit(head, lesson, steps=250, batch=512)
+    mean, spread = head(z, sw, air)
+    assert 1 - (mean.detach() - true).square().mean() / true.var() > 0.9
+    assert float(spread.detach().median()) == pytest.approx(0.5, abs=0.15)
+
+
+def test_embeddings_unlike_those_that_taught_are_strange(head, pixels):
+    z, _ = pixels
+    head.meet(torch.randn(5000, 32))
+    assert (head.strangeness(8 * z) > head.far).all()
+    assert (head.strangeness(z) > head.far).float().mean() < 0.2
