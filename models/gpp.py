@@ -2,8 +2,8 @@
 
 With A = PAR x absorbed(z), GPP = theory(w) x efficiency(z, w) x A / (1 + saturation(z, w) x A): zero in the dark,
 never negative, rising and levelling off in light, whatever the weights are (light-use efficiency: Monteith 1972;
-rectangular hyperbola: Michaelis and Menten 1913, as used for canopies by Ruimy et al. 1995). ``w`` holds weather other than today's light;
-``theory`` is the P-model's light-use efficiency, so that only what departs from it has to be learnt.
+rectangular hyperbola: Michaelis and Menten 1913, as used for canopies by Ruimy et al. 1995). ``w`` holds weather other
+than today's light; ``theory`` is the P-model's light-use efficiency, so only what departs from it has to be learnt.
 """
 
 from __future__ import annotations
