@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.errors import InputError
-from models.process import JITTER, SHAPES, SiteProcess
+from models.process import JITTER, SHAPES, SiteProcess, Sketch
 
 
 def world(rows: int = 60, features: int = 3):
@@ -32,9 +32,21 @@ def test_leaving_a_site_out_in_closed_form_is_leaving_it_out(process):
 
 def test_state_gives_the_same_process(process):
     x, _, _ = world()
-    again = SiteProcess.of({name: value.clone() for name, value in process.state().items()}, process.shape)
-    for ours, theirs in zip(process.predict(x), again.predict(x), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+    sketch = process.sketch(40)
+    again = Sketch.of({name: value.clone() for name, value in sketch.state().items()}, process.shape)
+    for ours, theirs in zip(sketch.predict(x), again.predict(x), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_a_sketch_predicts_what_the_process_predicts_and_holds_none_of_its_rows(process):
+    generator = torch.Generator().manual_seed(3)
+    new = torch.randn(40, 3, generator=generator, dtype=torch.float64)
+    (mean, variance), (told, spread) = process.predict(new), process.sketch(60).predict(new)
+    assert (mean - told).abs().mean() < 0.15 * process.y.std()
+    np.testing.assert_allclose(spread, variance, rtol=0.5)
+    state = process.sketch(60).state()
+    assert not {"x", "y", "site"} & set(state)
+    assert torch.cdist(state["z"].double(), process.x).min() > 0
 
 
 def test_far_from_all_rows_the_spread_is_wider(process):
@@ -45,4 +57,4 @@ def test_far_from_all_rows_the_spread_is_wider(process):
 
 def test_an_unknown_kernel_is_refused(process):
     with pytest.raises(InputError, match="need one of"):
-        SiteProcess.of(process.state(), "square")
+        Sketch.of(process.sketch(20).state(), "square")
