@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -16,10 +16,9 @@ from models.errors import InputError
 WEIGHTS = "gpp_table.safetensors"
 KIND = "table"
 BAND = 0.90
-NEIGHBOURS = 5
 NORMAL_90 = 1.6449
 UNUSUAL = 0.99
-"""Share of training rows that lie nearer to other sites' rows than the limit of `ood`."""
+"""Share of training rows that lie nearer to the other sites' centre than the limit of `ood`."""
 NEVER = ("LHLAND", "SHLAND")
 """Outputs of a land model, which already knows the vegetation: never used."""
 LETTERS = "CDEFGHJKLMNPQRSTUVWX"
@@ -111,6 +110,24 @@ def square(value: np.ndarray) -> np.ndarray:
     return np.sign(value) * np.square(value)
 
 
+@dataclass(frozen=True)
+class Usual:
+    """Where the features of a row usually lie, by mean and covariance (Mahalanobis 1936)."""
+
+    mean: np.ndarray
+    inverse: np.ndarray
+    limit: float = np.inf
+
+    @classmethod
+    def of(cls, x: np.ndarray) -> Usual:
+        return cls(x.mean(0), np.linalg.inv(np.cov(x.T) + 1e-6 * np.diag(x.var(0) + 1e-12)))
+
+    def distance(self, x: np.ndarray) -> np.ndarray:
+        """Of each row, in standard deviations."""
+        away = x - self.mean
+        return np.sqrt(np.einsum("nf,fg,ng->n", away, self.inverse, away))
+
+
 @dataclass
 class Head:
     """Processes of several kernels, averaged; how to fill gaps; how wide the band; what is unusual."""
@@ -119,7 +136,7 @@ class Head:
     filler: Filler
     widen: float = 1.0
     """Factor on the spread that made the band hold at left-out sites."""
-    unusual: float = np.inf
+    usual: Usual | None = None
     digest: str = ""
     card: dict | None = None
 
@@ -141,16 +158,21 @@ class Head:
         """The same hyperparameters, scaling and filler, with other rows to predict from."""
         x, _, y, site = _lesson(table, self.filler)
         processes = [process.knowing(x, y, site) for process in self.processes]
-        return Head(processes, self.filler, self.widen, self.unusual)
+        return Head(processes, self.filler, self.widen, self.usual)
+
+    def sketch(self) -> Head:
+        """The head as it is shipped: it predicts the same from pseudo-rows and holds no measurement."""
+        return replace(self, processes=[process.sketch() for process in self.processes])
 
     def calibrate(self) -> Head:
         """Widens the band and sets the limit of `ood` by leaving out each known site in turn."""
         mean, spread = self.left_out()
         error = np.abs(self.processes[0].y.numpy() - mean) / spread
         self.widen = float(np.quantile(error, BAND)) / NORMAL_90
-        z, site = self.processes[0].x.numpy()[:, NOW], self.processes[0].site.numpy()
-        far = np.concatenate([_distance(z[site == s], z[site != s]) for s in np.unique(site)])
-        self.unusual = float(np.quantile(far, UNUSUAL))
+        known = self.processes[0]
+        x, site = (known.x * known.spread + known.centre).numpy()[:, NOW], known.site.numpy()
+        far = np.concatenate([Usual.of(x[site != s]).distance(x[site == s]) for s in np.unique(site)])
+        self.usual = replace(Usual.of(x), limit=float(np.quantile(far, UNUSUAL)))
         return self
 
     def left_out(self) -> tuple[np.ndarray, np.ndarray]:
@@ -165,16 +187,12 @@ class Head:
         for rows in self.filler.fill(gpp_features.base(table)):
             x = gpp_features.features(rows, table).values
             answers += [[part.numpy() for part in p.predict(torch.tensor(x))] for p in self.processes]
-            first = self.processes[0]
-            far.append(
-                _distance(
-                    ((x - first.centre.numpy()) / first.spread.numpy())[:, NOW], first.x.numpy()[:, NOW]
-                )
-            )
+            far.append(self.usual.distance(x[:, NOW]))
         mean, spread = _mixture(answers)
         lost = table[list(BANDS)].isna().any(axis=1).values
         return pd.DataFrame(
-            banded(mean, spread, self.widen) | {"ood": (np.mean(far, 0) > self.unusual) | lost}, table.index
+            banded(mean, spread, self.widen) | {"ood": (np.mean(far, 0) > self.usual.limit) | lost},
+            table.index,
         )
 
 
@@ -211,27 +229,22 @@ def _mixture(answers: list) -> tuple[np.ndarray, np.ndarray]:
     return means.mean(0), np.sqrt(variances.mean(0) + means.var(0))
 
 
-def _distance(z: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Mean distance to the nearest known rows."""
-    from scipy.spatial import cKDTree
-
-    return cKDTree(known).query(z, k=NEIGHBOURS)[0].mean(1)
-
-
 def save(head: Head, path: str | Path, card: dict) -> str:
     """The head as tensors and configuration; returns its digest."""
     import torch
 
     from models import heads
 
+    head = head.sketch()
     tensors = {f"filler.{name}": torch.tensor(getattr(head.filler, name)) for name in ("mean", "cov")}
+    tensors |= {f"usual.{name}": torch.tensor(getattr(head.usual, name)) for name in ("mean", "inverse")}
     for i, process in enumerate(head.processes):
         tensors |= {f"{i}.{name}": tensor.clone() for name, tensor in process.state().items()}
     config = {
         "kernels": [process.shape for process in head.processes],
         "features": list(gpp_features.NAMES),
         "widen": head.widen,
-        "unusual": head.unusual,
+        "unusual": head.usual.limit,
     }
     return heads.save(path, KIND, tensors, config, card)
 
@@ -255,7 +268,8 @@ def load(path: str | Path = "default") -> Head:
         }
         processes.append(SiteProcess.of(state, kernel))
     filler = Filler(tensors["filler.mean"].numpy(), tensors["filler.cov"].numpy())
-    return Head(processes, filler, config["widen"], config["unusual"], digest, card)
+    usual = Usual(tensors["usual.mean"].numpy(), tensors["usual.inverse"].numpy(), config["unusual"])
+    return Head(processes, filler, config["widen"], usual, digest, card)
 
 
 def predict(in_csv: str | Path, out_csv: str | Path, head: str | Path = "default") -> pd.DataFrame:

@@ -158,7 +158,7 @@ def draw(archive: Archive, plan: Plan, rng: np.random.Generator) -> Sample | Non
             _blank_neighbours(values, usable, pixels)
         images[name] = Images(torch.from_numpy(values), torch.from_numpy(usable & ~np.isnan(values).all(1)))
         days[name] = torch.from_numpy(part.day[keep])
-        if SENSORS[name].unit == "dB":  # speckle must not be copied: a radar image shown is never its own target
+        if SENSORS[name].unit == "dB":  # speckle must not be copied: an image shown is never its own target
             targets[name][:, np.isin(asks, part.day[keep])] = float("nan")
     seen = np.isin(asks, np.concatenate([day.numpy() for day in days.values()]))
     weight = torch.from_numpy(np.where(seen, plan.seen_weight, 1.0).astype(np.float32))

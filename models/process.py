@@ -19,6 +19,9 @@ from torch import Tensor
 from models.errors import InputError
 
 JITTER = 1e-6
+STREW = 0.1
+"""Standard deviation of pseudo-rows around rows, in standard deviations of a feature: near enough to tell what the
+rows tell, far enough not to be them."""
 DEPART_S = 0.7
 """Spread of the prior of log length scales and log slopes."""
 PRIOR = {
@@ -45,7 +48,7 @@ SHAPES: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass
 class SiteProcess:
-    """A process over standardised features; made by ``fit``, kept as tensors by ``state``."""
+    """A process over standardised features, made by ``fit``; a ``sketch`` of it is what is kept."""
 
     groups: Int[Tensor, "f"]
     """Group of each feature, 0 to the number of groups less one."""
@@ -83,9 +86,7 @@ class SiteProcess:
 
     def knowing(self, x: Tensor, y: Tensor, site: Tensor) -> SiteProcess:
         """Another process with the same hyperparameters that knows these rows."""
-        other = SiteProcess(self.groups, self.shape, hyper=self.hyper)
-        other.centre, other.spread, other.middle = self.centre, self.spread, self.middle
-        return other.know(x, y, site)
+        return self._like().know(x, y, site)
 
     def know(self, x: Tensor, y: Tensor, site: Tensor) -> SiteProcess:
         """Conditions on these rows with hyperparameters, scaling and middle as they are."""
@@ -117,14 +118,30 @@ class SiteProcess:
             variance[rows] = block.diagonal()
         return mean, variance
 
+    @torch.no_grad()
+    def sketch(self, seed: int = 0) -> SiteProcess:
+        """What this process predicts at new sites, told by as many pseudo-rows: it knows no row and no target.
+
+        The pseudo-rows are strewn around the rows, and the rows' weights projected on them (Nystroem; Rasmussen and
+        Williams 2006, chapter 8), so that a head can be shipped without the measurements that taught it.
+        """
+        draw = torch.Generator().manual_seed(seed)
+        z = self.x + STREW * torch.randn(self.x.shape, generator=draw, dtype=self.x.dtype)
+        own = self._common(self.hyper, *_stacks(z, z, self.groups))
+        own = own + 1e-5 * own.diagonal().mean() * torch.eye(len(z), dtype=z.dtype)
+        across = self._common(self.hyper, *_stacks(z, self.x, self.groups))
+        return self._like()._given(z, self.site, torch.linalg.solve(own, across @ self._weight))
+
     def state(self) -> dict[str, Tensor]:
-        """Everything ``of`` needs, as tensors."""
-        kept = {name: getattr(self, name) for name in ("groups", "x", "y", "site", "centre", "spread", "middle")}
-        return kept | {f"hyper.{name}": value for name, value in self.hyper.items()}
+        """Of a sketch: everything ``of`` needs, as tensors."""
+        kept = {name: getattr(self, name) for name in ("groups", "x", "site", "centre", "spread", "middle")}
+        return (
+            kept | {"weight": self._weight} | {f"hyper.{name}": value for name, value in self.hyper.items()}
+        )
 
     @classmethod
     def of(cls, state: dict[str, Tensor], shape: str) -> SiteProcess:
-        """The process of a ``state``."""
+        """The sketch of a ``state``."""
         if shape not in SHAPES:
             raise InputError(
                 f"Got the kernel {shape!r}, need one of {', '.join(SHAPES)}; train the head again."
@@ -132,8 +149,18 @@ class SiteProcess:
         hyper = {name[6:]: value for name, value in state.items() if name.startswith("hyper.")}
         process = cls(state["groups"], shape, hyper=hyper)
         process.centre, process.spread, process.middle = state["centre"], state["spread"], state["middle"]
-        x = state["x"] * process.spread + process.centre
-        return process.know(x, state["y"], state["site"])
+        return process._given(state["x"], state["site"], state["weight"])
+
+    def _like(self) -> SiteProcess:
+        other = SiteProcess(self.groups, self.shape, hyper=self.hyper)
+        other.centre, other.spread, other.middle = self.centre, self.spread, self.middle
+        return other
+
+    def _given(self, z: Tensor, site: Tensor, weight: Tensor) -> SiteProcess:
+        """Predicts from standardised rows whose weights are known."""
+        self.x, self.site, self._weight = z, site, weight
+        self._cholesky = torch.linalg.cholesky(self._covariance(self.hyper, _Rows(z, self.groups, site)))
+        return self
 
     def _start(self) -> Hyper:
         count = int(self.groups.max()) + 1

@@ -77,7 +77,7 @@ def test_a_head_read_back_answers_the_same(tmp_path, raw, head):
     gpp_table.save(head, tmp_path / "head.safetensors", {"rows": 1})
     again = gpp_table.load(tmp_path / "head.safetensors")
     assert again.card == {"rows": 1}
-    pd.testing.assert_frame_equal(again.predict(rows), head.predict(rows), rtol=1e-9)
+    pd.testing.assert_frame_equal(again.predict(rows), head.sketch().predict(rows), rtol=1e-6)
 
 
 @pytest.mark.parametrize("kept", [[], ["SWLAND", "T2MEAN"], ["TILE_ID_x"]])
