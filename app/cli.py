@@ -192,7 +192,9 @@ def train(args: argparse.Namespace) -> None:
     from models.training import Recipe
 
     recipe = Recipe(steps=args.steps, learning_rate=args.learning_rate, seed=args.seed)
-    lesson = training.Lesson(args.simulated, tuple(args.cube), recipe, Path(args.start) if args.start else None)
+    lesson = training.Lesson(
+        args.simulated, tuple(args.cube), recipe, Path(args.start) if args.start else None
+    )
     if args.what == "sensor":
         steps = training.sensor(args.name, out, lesson)
     else:
@@ -206,7 +208,9 @@ def evaluate(args: argparse.Namespace) -> None:
         from embeddings import gpp_evaluation
 
         if not args.data:
-            raise InputError("Got evaluate gpp without --data, need the table of measured rows; add --data FILE.csv.")
+            raise InputError(
+                "Got evaluate gpp without --data, need the table of measured rows; add --data FILE.csv."
+            )
         result = _finish(gpp_evaluation.evaluate(args.data, args.split))
         print(gpp_evaluation.report(result), file=sys.stderr)
         return _tell(result, args.json)
@@ -393,7 +397,9 @@ def _train(verbs: Any) -> None:
     parser.add_argument(
         "--encoders", metavar="FOLDER", help="fusion: weights of stage one (default: shipped)"
     )
-    parser.add_argument("--table", metavar="FILE.csv", help="gpp: measured rows (default: simulated landscapes)")
+    parser.add_argument(
+        "--table", metavar="FILE.csv", help="gpp: measured rows (default: simulated landscapes)"
+    )
     parser.add_argument("--start", metavar="FILE", help="weights to go on from (default: random ones)")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
@@ -406,7 +412,7 @@ def _evaluate(verbs: Any) -> None:
     _model_options(parser)
     parser.add_argument("--data", metavar="PATH", help="a measured scene, a folder of them, or the GPP table")
     parser.add_argument(
-        "--split", choices=("leave-site-out", "leave-year-out"), default="leave-site-out", help="gpp: what is held out"
+        "--split", choices=("leave-site-out",), default="leave-site-out", help="gpp: what is held out"
     )
     parser.add_argument("--json", metavar="FILE")
 

@@ -82,7 +82,7 @@ def pick_device(device: str) -> str:
 
 def shipped() -> list[str]:
     """Names of the weights that come with the package."""
-    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors") if not path.stem.startswith("gpp"))
 
 
 def _find(name: str) -> Path:
