@@ -20,8 +20,6 @@ SIDE_PX = 8
 """Square whose pixels may be asked; it is read with the encoder's halo around it."""
 S2_10M = ("B02", "B03", "B04", "B08")
 HLS = ("B02", "B03", "B04", "B8A", "B11", "B12")
-OTHER_LOOK_DAYS = 12
-"""A radar image may stand for another this many days away: one repeat cycle of one satellite."""
 PIXEL_PITCH = HALO_PX + 1
 """Pixels this far apart do not see each other: a lattice of single pixels without neighbours."""
 
@@ -160,8 +158,8 @@ def draw(archive: Archive, plan: Plan, rng: np.random.Generator) -> Sample | Non
             _blank_neighbours(values, usable, pixels)
         images[name] = Images(torch.from_numpy(values), torch.from_numpy(usable & ~np.isnan(values).all(1)))
         days[name] = torch.from_numpy(part.day[keep])
-        if SENSORS[name].unit == "dB":
-            targets[name] = _target(part, pixels, _other_look(asks, part.day[keep], part.day[hidden[name]]))
+        if SENSORS[name].unit == "dB":  # speckle must not be copied: an image shown is never its own target
+            targets[name][:, np.isin(asks, part.day[keep])] = float("nan")
     seen = np.isin(asks, np.concatenate([day.numpy() for day in days.values()]))
     weight = torch.from_numpy(np.where(seen, plan.seen_weight, 1.0).astype(np.float32))
     return Sample(images, days, torch.from_numpy(np.asarray(pixels)), torch.from_numpy(asks), targets, weight)
@@ -244,7 +242,7 @@ def _hide(
         hidden[main] |= ~np.isin(np.arange(len(part.day)), keep)
     others = [name for name in parts if name != main]
     for name in others:
-        hidden[name] = rng.random(len(hidden[name])) < rng.uniform(0.1, 0.5)
+        hidden[name] = rng.random(len(hidden[name])) < 0.15
         if rng.random() < plan.few:
             hidden[name] |= rng.random(len(hidden[name])) < 0.95
         if rng.random() < plan.without:
@@ -255,8 +253,7 @@ def _hide(
     chosen = list(rng.permutation(part.day[asked_hidden])[: plan.asks - 4])
     chosen += list(rng.permutation(part.day[asked_seen])[:2])
     for name in others:
-        chosen += list(rng.permutation(parts[name].day[hidden[name]])[:1])
-        chosen += list(rng.permutation(parts[name].day[~hidden[name]])[:1])
+        chosen += list(rng.permutation(parts[name].day[hidden[name]])[:2])
     days = np.unique(np.array(chosen, np.int64))
     return hidden, rng.choice(days, plan.asks) if len(days) else days
 
@@ -269,16 +266,6 @@ def _target(part: _Part, pixels: np.ndarray, asks: np.ndarray) -> torch.Tensor:
     sure = part.sure[at][:, HALO_PX:-HALO_PX, HALO_PX:-HALO_PX].reshape(len(asks), -1)[:, pixels]
     sure = sure & (part.day[at] == asks)[:, None]
     return torch.from_numpy(np.where(sure[:, None], values, np.nan).transpose(2, 0, 1).astype(np.float32))
-
-
-def _other_look(asks: np.ndarray, shown: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """Days whose radar image is the target: for an image shown, the nearest hidden one, so that its speckle is not
-    copied (Lehtinen et al. 2018); day 0, which has none, where no hidden one is near."""
-    if not len(hidden):
-        return np.where(np.isin(asks, shown), 0, asks)
-    other = hidden[np.abs(asks[:, None] - hidden).argmin(1)]
-    other = np.where(np.abs(other - asks) <= OTHER_LOOK_DAYS, other, 0)
-    return np.where(np.isin(asks, shown), other, asks)
 
 
 def _absent_bands(name: str, plan: Plan, rng: np.random.Generator) -> list[int]:
