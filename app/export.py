@@ -292,6 +292,7 @@ class _Cubes:
             "store_snapshot": "" if self.store is None else self.store.snapshot,
             "crs": self.grid.crs,
             "features": "e00, e01, ...: dimensionless, stored int8 times the model's scale",
+            "gpp": self._why_no_gpp(),
             "software": f"fluxlens {__version__}",
             "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
@@ -313,12 +314,19 @@ class _Cubes:
         gpp = self._gpp(found)
         return out if gpp is None else out.assign(gpp)
 
-    def _gpp(self, found: xr.Dataset) -> dict[str, xr.DataArray] | None:
+    def _why_no_gpp(self) -> str:
+        from embeddings import gpp
+
         if self.weather is None:
-            return None
-        try:
-            from embeddings import gpp
-        except ImportError:
+            return "not given: no weather is known here"
+        if not gpp.knows(self.cube.attrs):
+            return "not given: the GPP head was taught with another model than made these embeddings"
+        return ""
+
+    def _gpp(self, found: xr.Dataset) -> dict[str, xr.DataArray] | None:
+        from embeddings import gpp
+
+        if self._why_no_gpp():
             return None
         told = gpp.predict(found, self.weather)
         return {name: told[name] for name in ("gpp", "gpp_lo", "gpp_hi", "ood") if name in told}

@@ -85,13 +85,11 @@ def steps(catalog, entry: str) -> Iterator:
     if not hasattr(found, "store_steps"):
         raise InputError(f"Got the entry {entry!r}, need one that holds embeddings; choose another.")
     store = yield from found.store_steps()
-    yield Data(store, predictor())
+    yield Data(store, predictor(store))
 
 
-def predictor():
-    """The GPP model; None where the installation has none, so that the rest still works."""
-    try:
-        from embeddings.gpp import predict
-    except ModuleNotFoundError:
-        return None
-    return predict
+def predictor(store):
+    """The GPP model; None where it was taught with another model than made the store, so that the rest still works."""
+    from embeddings import gpp
+
+    return gpp.predict if gpp.knows(store.attrs) else None

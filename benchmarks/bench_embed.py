@@ -16,7 +16,7 @@ PUBLISHED_FLOP = 13.7e9
 """Per pixel and date: Peters et al. (2025, arXiv 2511.11706), counted from their public code."""
 
 
-def run(side_px: int = 128, device: str = "auto", repeats: int = 3) -> dict[str, float]:
+def run(side_px: int = 64, device: str = "auto", repeats: int = 3) -> dict[str, float]:
     """Embeds a simulated year and prints nothing; returns one flat object. Scene reading is part of the time."""
     model = checkpoints.load("default", device)
     scene = simulate(
@@ -25,7 +25,7 @@ def run(side_px: int = 128, device: str = "auto", repeats: int = 3) -> dict[str,
     first, last = engine.Request.of(scene, model).days[[0, -1]]
     pixel_days = side_px**2 * int(last - first + 1)
     peak = matmul_peak(model.scale.device)
-    for _ in engine.run(scene, model, window=(slice(0, 64), slice(0, 64))):
+    for _ in engine.run(scene, model, window=(slice(0, 32), slice(0, 32))):
         pass  # warm: allocator, kernels chosen
     seconds = [_seconds(lambda: _drain(scene, model)) for _ in range(repeats)]
     flop = flop_per_pixel_day(scene, model)

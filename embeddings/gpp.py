@@ -124,17 +124,22 @@ def _over(cube: xr.Dataset, name: str, block: xr.DataArray) -> np.ndarray | None
     return cube[name].transpose(*block.dims[:-1]).values
 
 
+def knows(attrs: dict, head: Head | None = None) -> bool:
+    """Whether the head was taught with the model that made a cube with these attrs."""
+    made, need = str(attrs.get("model_digest", "")), (head or load()).model_digest
+    return not (made and need and made != need)
+
+
 def _check(cube: xr.Dataset, head: Head) -> None:
     lost = [name for name in ("embedding", "scale", "time") if name not in cube.variables]
     if lost:
         raise InputError(
             f"Got a cube without {', '.join(lost)}, need embeddings as `fluxlens embed` writes them; embed a scene."
         )
-    made, need = str(cube.attrs.get("model_digest", "")), head.model_digest
-    if made and need and made != need:
+    if not knows(cube.attrs, head):
         raise InputError(
-            f"Got embeddings of the model {made}, need those of {need} that taught the GPP head; embed the scene"
-            " again or run `fluxlens train gpp`."
+            f"Got embeddings of the model {cube.attrs['model_digest']}, need those of {head.model_digest} that taught"
+            " the GPP head; embed the scene again or run `fluxlens train gpp`."
         )
 
 

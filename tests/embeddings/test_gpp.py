@@ -125,3 +125,8 @@ def test_the_shipped_head_fits_the_shipped_model_and_says_what_taught_it():
     head = gpp.load()
     assert head.model_digest == checkpoints.load("default", "cpu").digest
     assert "landscapes" in head.card["taught_by"]
+
+
+def test_the_head_knows_the_model_it_was_taught_with_and_no_other():
+    assert gpp.knows({"model_digest": gpp.load().model_digest})
+    assert not gpp.knows({"model_digest": "0123456789abcdef"})
