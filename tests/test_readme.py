@@ -38,7 +38,7 @@ def test_the_readme_shows_commands_at_all():
 
 
 def test_every_file_the_readme_names_is_there():
-    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+    for link in re.findall(r"\]\((?!http)([\w./-]+)\)", README):
         assert (ROOT / link).exists(), link
 
 
