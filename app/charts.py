@@ -22,7 +22,7 @@ from app.plots import ACCENT, TOWER
 
 COMPONENTS = {"PC1": "#d55e00", "PC2": "#009e73", "PC3": "#2f86c9"}
 """Okabe-Ito colours; red, green and blue as on the map."""
-NDVI, NIGHT, DAYTIME = "#5f6f85", TOWER, "#9b59a6"
+NDVI, NIGHT, DAYTIME, USUAL = "#5f6f85", TOWER, "#9b59a6", "#7d8a98"
 INK = {
     "light": {"text": "#4a5563", "grid": "#e8ebef", "shade": "#aab4c0", "cursor": "#16202c"},
     "dark": {"text": "#a9b4c2", "grid": "#2a333e", "shade": "#5c6876", "cursor": "#f2f5f8"},
@@ -72,7 +72,7 @@ class Charts:
             "season": {"time": [], "ndvi": []},
             "masked": {"time": [], "ndvi": []},
             "daily": {name: [] for name in ("time", "PC1", "PC2", "PC3", "gpp", "gpp_lo", "gpp_hi", "days")},
-            "tower": {"time": [], "gpp_nt": [], "gpp_dt": []},
+            "tower": {"time": [], "gpp_nt": [], "gpp_dt": [], "gpp_usual": []},
         }
 
     # --- the three charts ---
@@ -182,6 +182,9 @@ class Charts:
                 alpha=0.75,
             ),
         ]
+        fig.line(
+            "time", "gpp_usual", source=self.sources["tower"], color=USUAL, line_width=1.6, line_dash=[5, 3]
+        )
         line = fig.line("time", "gpp", source=daily, color=ACCENT, line_width=2)
         tips = "<b>@time{%e %b %Y}</b> GPP @gpp{0.0} (@gpp_lo{0.0} to @gpp_hi{0.0}) gC m⁻² d⁻¹"
         fig.add_tools(
@@ -229,7 +232,7 @@ class Charts:
         time = pd.DatetimeIndex(inside.time.values)
         blank = np.full(len(time), np.nan)
         self.sources["tower"].data = {"time": time} | {
-            n: inside[n].values if n in inside else blank for n in ("gpp_nt", "gpp_dt")
+            n: inside[n].values if n in inside else blank for n in ("gpp_nt", "gpp_dt", "gpp_usual")
         }
 
     def cursor(self, day) -> None:

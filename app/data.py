@@ -118,7 +118,9 @@ class Data:
 
     @cached_property
     def tower(self) -> xr.Dataset | None:
-        return self._node("tower")
+        """The tower's file, with `gpp_usual` where it has several years."""
+        tower = self._node("tower")
+        return tower if tower is None else tower.assign(usual(tower))
 
     @cached_property
     def tower_xy(self) -> tuple[float, float] | None:
@@ -363,3 +365,17 @@ class Data:
             self.look(layer)
         self.picture("pca", self.first)
         self.pixel(*self.start)
+
+
+def usual(tower: xr.Dataset) -> dict[str, xr.DataArray]:
+    """`gpp_usual`: each year's day-of-year climatology of the tower's *other* years; nothing for a single year."""
+    from embeddings.baselines import doy_climatology
+
+    years = set(tower.time.dt.year.values.tolist())
+    if "gpp_nt" not in tower or len(years) < 2:
+        return {}
+    parts = []
+    for year in sorted(years):
+        others = doy_climatology(tower.gpp_nt, years - {year})
+        parts.append(others.sel(time=others.time.dt.year == year))
+    return {"gpp_usual": xr.concat(parts, "time")}

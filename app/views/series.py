@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import panel as pn
 
-from app.charts import COMPONENTS, DAYTIME, NDVI, NIGHT, Charts
+from app.charts import COMPONENTS, DAYTIME, NDVI, NIGHT, USUAL, Charts
 from app.data import GAP_DAYS, NEAR_TOWER_M, Data
 from app.plots import ACCENT
 from app.state import State
@@ -158,6 +158,11 @@ class SeriesView:
                         f"{site} {name}{far if name == 'DT' else ''}",
                         f"{value:.1f}" if np.isfinite(value) else "",
                     )
+                )
+            if "gpp_usual" in that_day:
+                value = float(that_day["gpp_usual"].values[0])
+                parts.append(
+                    key("line", USUAL, "its other years", f"{value:.1f}" if np.isfinite(value) else "")
                 )
         return self._head("GPP, gC m⁻² d⁻¹", made, *parts)
 

@@ -5,8 +5,9 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
-from app.data import Data, gaps
+from app.data import Data, gaps, usual
 from models.errors import InputError
 
 JUNE, OCTOBER = dt.date(2020, 6, 14), dt.date(2020, 10, 20)
@@ -87,3 +88,13 @@ def test_a_place_outside_the_scene_is_refused_with_its_extent(data):
 def test_a_pixel_is_found_where_its_centre_is(data):
     assert data.locate(*data.centre(7, 41)) == (7, 41)
     assert data.start == (20, 28)
+
+
+def test_the_usual_year_of_a_tower_never_holds_the_year_it_stands_beside():
+    days = pd.date_range("2019-01-01", "2020-12-31")
+    gpp = np.where(days.year == 2019, 3.0, 7.0)
+    tower = xr.Dataset({"gpp_nt": ("time", gpp)}, {"time": days})
+    told = usual(tower)["gpp_usual"]
+    assert set(told.sel(time="2019").values) == {7.0}
+    assert set(told.sel(time="2020").values) == {3.0}
+    assert usual(tower.sel(time="2020")) == {}
