@@ -84,6 +84,11 @@ class Request:
     def days(self) -> np.ndarray:
         return np.arange(self.first, self.last + 1)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Days, rows, columns."""
+        return len(self.days), self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
+
     def blocks(self) -> list[tuple[slice, slice]]:
         """Aligned blocks that touch the window, whole."""
 
@@ -102,14 +107,8 @@ def run(
     attrs = _attrs(scene, model, causal)
     blocks = request.blocks()
     for i, (rows, cols) in enumerate(blocks):
-        arrays = _block(scene, model, request, rows, cols, causal)
         cut_rows, cut_cols = _overlap(rows, request.rows), _overlap(cols, request.cols)
-        inside = (
-            slice(None),
-            slice(cut_rows.start - rows.start, cut_rows.stop - rows.start),
-            slice(cut_cols.start - cols.start, cut_cols.stop - cols.start),
-        )
-        arrays = {name: array[inside] for name, array in arrays.items()}
+        arrays = _part(scene, model, request, (cut_rows, cut_cols), causal)
         cube = _cube(request, model, cut_rows, cut_cols, arrays, attrs)
         shift_rows = slice(cut_rows.start - request.rows.start, cut_rows.stop - request.rows.start)
         shift_cols = slice(cut_cols.start - request.cols.start, cut_cols.stop - request.cols.start)
@@ -121,12 +120,9 @@ def compute(
 ) -> xr.Dataset:
     """The whole answer in memory."""
     request = Request.of(scene, model, start, end, window)
-    shape = (
-        len(request.days),
-        request.rows.stop - request.rows.start,
-        request.cols.stop - request.cols.start,
-    )
-    arrays = {name: np.empty(full, dtype) for name, (full, dtype) in _layout(shape, model.features).items()}
+    arrays = {
+        name: np.empty(full, dtype) for name, (full, dtype) in _layout(request.shape, model.features).items()
+    }
     for block in run(scene, model, start, end, window, causal):
         for name, array in arrays.items():
             array[:, block.rows, block.cols] = block.cube[name].values
@@ -167,13 +163,9 @@ def template(
     import dask.array as da
 
     request = Request.of(scene, model, start, end, window)
-    shape = (
-        len(request.days),
-        request.rows.stop - request.rows.start,
-        request.cols.stop - request.cols.start,
-    )
     arrays = {
-        name: da.zeros(full, dtype=dtype) for name, (full, dtype) in _layout(shape, model.features).items()
+        name: da.zeros(full, dtype=dtype)
+        for name, (full, dtype) in _layout(request.shape, model.features).items()
     }
     return _cube(request, model, request.rows, request.cols, arrays, _attrs(scene, model, causal))
 
