@@ -106,12 +106,8 @@ def batch_loss(model: Embedder, samples: list[Sample], causal: bool, recipe: Rec
     for name, decoder in model.decoders.items():
         target = torch.cat([s.target[name] for s in samples])
         mean, sigma = decoder(z)
-        total = total + hidden_measurements(mean, sigma, target, weight, decoder_scale(model, name))
+        total = total + hidden_measurements(mean, sigma, target, weight, model.config.specs[name].error_scale)
     return total
-
-
-def decoder_scale(model: Embedder, name: str) -> float:
-    return model.config.specs[name].error_scale
 
 
 def embed_samples(model: Embedder, samples: list[Sample], causal: bool) -> Float[Tensor, "p q f"]:

@@ -1,6 +1,7 @@
 """A simulated world: scenes with their truth, for the demo, for tests and for training."""
 
-from embeddings.simulate.scene import Request, build, finish, random_request, random_scene, simulate, steps
+from embeddings.cache import finish
+from embeddings.simulate.scene import Request, build, random_request, random_scene, simulate, steps
 from embeddings.simulate.tower import write_tower_file
 
 __all__ = [

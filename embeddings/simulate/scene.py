@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from embeddings.cache import finish
 from embeddings.simulate import carbon, landscape, optics, radar, tower, vegetation, weather
 from embeddings.simulate.canopy import BANDS
 from embeddings.simulate.ground import Pixels
@@ -302,15 +303,6 @@ def steps(name: str = "demo", **request) -> Progress:
 def simulate(name: str = "demo", **request) -> xr.DataTree:
     """A simulated scene; ``Request`` names all that can be asked: seed, size_px, start, climate, ..."""
     return finish(steps(name, **request))
-
-
-def finish(progress: Progress) -> xr.DataTree:
-    """Run a ``steps`` generator to its end."""
-    while True:
-        try:
-            next(progress)
-        except StopIteration as stop:
-            return stop.value
 
 
 def random_request(seed: int, size_px: int = 64, **fixed) -> Request:
