@@ -17,15 +17,16 @@ import embeddings
 from embeddings import schema
 from embeddings.geometry import Grid, target_grid
 from embeddings.inputs import Series, days_of, read, span, times_of
-from models.batch import Tokens
+from models.batch import Answer, Tokens
 from models.embedder import Embedder
 from models.encoder import HALO_PX
 from models.errors import InputError
+from models.fusion import WINDOW_DAYS
 
-GROUP_DAYS = 8
-"""Days asked together; they share the tokens they look at."""
-STRIP_PX = 1024
-"""Pixels asked together: their tokens stay in the processor's cache."""
+GROUP_DAYS = 32
+"""Days asked together: they share the acquisitions they look at."""
+STRIP_PX = 128
+"""Pixels asked together: what is known of them stays in the processor's cache."""
 BLOCK_PX = 32
 SIGMA_STEP = 0.0005
 SIGMA_TOP = 254 * SIGMA_STEP
@@ -210,14 +211,14 @@ def encode(model: Embedder, name: str, series: Series) -> Tokens:
     device = model.scale.device
     h, w = (n - 2 * HALO_PX for n in series.usable.shape[1:])
     inner = series.usable[:, HALO_PX : HALO_PX + h, HALO_PX : HALO_PX + w]
-    token = torch.zeros(h * w, len(series.day), model.config.specs[name].token, device=device)
-    for t in np.flatnonzero(inner.any((1, 2))):
+    seen = np.flatnonzero(inner.any((1, 2)))
+    token = torch.empty(len(seen), h * w, model.config.specs[name].token, device=device)
+    for i, t in enumerate(seen):
         values = torch.from_numpy(series.values[t : t + 1]).to(device)
         usable = torch.from_numpy(series.usable[t : t + 1]).to(device)
-        token[:, t] = model.encode(name, values, usable)[0].flatten(1).T
-    usable = torch.from_numpy(inner.reshape(len(series.day), -1).T.copy()).to(device)
-    day = torch.from_numpy(series.day).to(device).expand(h * w, -1)
-    return Tokens(token, usable, day)
+        token[i] = model.encode(name, values, usable)[0].flatten(1).T
+    usable = torch.from_numpy(inner[seen].reshape(len(seen), -1)).to(device)
+    return Tokens(token[None], usable[None], torch.from_numpy(series.day[seen])[None].to(device))
 
 
 @torch.inference_mode()
@@ -225,30 +226,57 @@ def embed_pixels(
     model: Embedder, tokens: dict[str, Tokens], shape: tuple[int, int], days: np.ndarray, causal: bool = False
 ) -> dict[str, np.ndarray]:
     """Asks every day of every pixel; returns the quantised arrays of the cube."""
-    device = model.scale.device
     pixels = shape[0] * shape[1]
-    padded = torch.arange(
-        days[0] // GROUP_DAYS * GROUP_DAYS, (days[-1] // GROUP_DAYS + 1) * GROUP_DAYS, device=device
-    )
-    keep = slice(int(days[0] - padded[0]), int(days[-1] - padded[0]) + 1)
     out = {
         name: np.empty((full[0], pixels, *full[3:]), dtype)
         for name, (full, dtype) in _layout((len(days), *shape), model.features).items()
     }
-    for start in range(0, pixels, STRIP_PX):
-        strip = torch.arange(start, min(start + STRIP_PX, pixels), device=device)
-        part = {name: t.select(strip) for name, t in tokens.items()}
-        answer = model.embed(part, padded.expand(len(strip), -1), causal, group=GROUP_DAYS)
-        z = answer.z[:, keep].transpose(0, 1)  # t p f
-        where = (slice(None), slice(start, start + len(strip)))
-        out["embedding"][where] = (z / model.scale).round().clamp(-127, 127).to(torch.int8).cpu().numpy()
-        steps = (model.sigma(z) / SIGMA_STEP).round().clamp(0, 254)
-        out["sigma"][where] = steps.cpu().numpy().astype(np.float32) * np.float32(SIGMA_STEP)
-        for sensor in ("s2", "s1"):
-            near = answer.nearest.get(sensor)
-            near = near[:, keep].T.cpu().numpy() if near is not None else -1
-            out[f"days_from_{sensor}"][where] = near
+    for strip, asked, answer in ask(model, tokens, pixels, days, causal):
+        where = (slice(asked.start - days[0], asked.stop - days[0]), strip)
+        steps = (answer.z[0] / model.scale).round_().clamp_(-127, 127)
+        out["embedding"][where] = steps.to(torch.int8).cpu().numpy()
+        steps = (model.sigma(answer)[0] / SIGMA_STEP).round_().clamp_(0, 254)
+        out["sigma"][where] = steps.cpu().numpy() * np.float32(SIGMA_STEP)
+    for sensor in ("s2", "s1"):
+        out[f"days_from_{sensor}"][:] = nearest(tokens[sensor], days, causal) if sensor in tokens else -1
     return {name: array.reshape(len(days), *shape, *array.shape[2:]) for name, array in out.items()}
+
+
+def ask(
+    model: Embedder, tokens: dict[str, Tokens], pixels: int, days: np.ndarray, causal: bool
+) -> Iterator[tuple[slice, range, Answer]]:
+    """Answers strip by strip and group by group of consecutive ``days``.
+
+    Groups are aligned to days since 1970 and asked whole, so that a day's numbers do not depend on what else is asked.
+    """
+    first, last = int(days[0]), int(days[-1])
+    groups = range(first // GROUP_DAYS * GROUP_DAYS, last + 1, GROUP_DAYS)
+    for start in range(0, pixels, STRIP_PX):
+        strip = slice(start, min(start + STRIP_PX, pixels))
+        written = model.write({name: t.pixels(strip) for name, t in tokens.items()}, causal)
+        for group in groups:
+            asked = range(max(group, first), min(group + GROUP_DAYS, last + 1))
+            answer = model.answer(written, torch.arange(group, group + GROUP_DAYS)[None], causal)
+            yield strip, asked, answer.days(slice(asked.start - group, asked.stop - group))
+
+
+def nearest(tokens: Tokens, days: np.ndarray, causal: bool = False) -> np.ndarray:
+    """Days (day, pixel) to the nearest usable acquisition that is looked at, -1 where there is none."""
+    day, usable = tokens.day[0].cpu().numpy(), tokens.usable[0].cpu().numpy()
+    far = WINDOW_DAYS + 1
+    first = int(days[0]) - far
+    length = int(days[-1]) + far + 1 - first
+    keep = (day >= first) & (day < first + length)
+    distance = np.full((length, usable.shape[1]), far, np.int32)
+    at = day[keep] - first
+    distance[at] = np.where(usable[keep], 0, far)
+    ramp = np.arange(length, dtype=np.int32)[:, None]
+    past = np.minimum.accumulate(distance - ramp, 0) + ramp
+    if not causal:
+        future = np.minimum.accumulate((distance + ramp)[::-1], 0)[::-1] - ramp
+        past = np.minimum(past, future)
+    past = past[far : far + len(days)]
+    return np.where(past < far, past, -1).astype(np.int16)
 
 
 def embed_spectra(
@@ -270,9 +298,9 @@ def embed_spectra(
     usable = ~np.isnan(values).all(1)
     with torch.inference_mode():
         token = model.encode(sensor, torch.from_numpy(values), torch.from_numpy(usable))[:, :, 0, 0]
-        day = torch.zeros(len(bands), 1, dtype=torch.int64)
-        tokens = Tokens(token[:, None], torch.ones(len(bands), 1, dtype=torch.bool), day)
-        return model.embed({sensor: tokens}, day).z[:, 0].numpy()
+        day = torch.zeros(1, 1, dtype=torch.int64)
+        tokens = Tokens(token[None, None], torch.ones(1, 1, len(bands), dtype=torch.bool), day)
+        return model.embed({sensor: tokens}, day).z[0, 0].numpy()
 
 
 def values(cube: xr.Dataset) -> xr.DataArray:

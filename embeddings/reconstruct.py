@@ -118,10 +118,10 @@ def _block(
         if len(left.day):
             tokens[name] = engine.encode(model, name, left)
     pixels = (rows.stop - rows.start) * (cols.stop - cols.start)
-    days = torch.tensor(hidden.days, device=model.scale.device)
+    days = torch.tensor([hidden.days], device=model.scale.device)
     for start in range(0, pixels, engine.STRIP_PX):
-        strip = torch.arange(start, min(start + engine.STRIP_PX, pixels), device=days.device)
-        part = {name: t.select(strip) for name, t in tokens.items()}
-        z = model.embed(part, days.expand(len(strip), -1), causal).z
-        mean, sigma = model.decoders[hidden.sensor](z)
+        strip = slice(start, min(start + engine.STRIP_PX, pixels))
+        answer = model.embed({name: t.pixels(strip) for name, t in tokens.items()}, days, causal)
+        decoder, doubt = model.decoders[hidden.sensor], answer.doubt[hidden.sensor]
+        mean, sigma = (part[0].transpose(0, 1) for part in (decoder(answer.z), decoder.error(doubt)))
         yield start, (mean.cpu().numpy(), sigma.cpu().numpy())

@@ -146,7 +146,7 @@ def draw(archive: Archive, plan: Plan, rng: np.random.Generator) -> Sample | Non
     for name in plan.sensors:
         if name not in parts:
             images[name], days[name] = _no_images(name)
-            targets[name] = torch.full((len(pixels), len(asks), len(SENSORS[name].bands)), float("nan"))
+            targets[name] = torch.full((len(asks), len(pixels), len(SENSORS[name].bands)), float("nan"))
             continue
         part = parts[name]
         targets[name] = _target(part, pixels, asks)
@@ -159,7 +159,7 @@ def draw(archive: Archive, plan: Plan, rng: np.random.Generator) -> Sample | Non
         images[name] = Images(torch.from_numpy(values), torch.from_numpy(usable & ~np.isnan(values).all(1)))
         days[name] = torch.from_numpy(part.day[keep])
         if SENSORS[name].unit == "dB":  # speckle must not be copied: an image shown is never its own target
-            targets[name][:, np.isin(asks, part.day[keep])] = float("nan")
+            targets[name][np.isin(asks, part.day[keep])] = float("nan")
     seen = np.isin(asks, np.concatenate([day.numpy() for day in days.values()]))
     weight = torch.from_numpy(np.where(seen, plan.seen_weight, 1.0).astype(np.float32))
     return Sample(images, days, torch.from_numpy(np.asarray(pixels)), torch.from_numpy(asks), targets, weight)
@@ -259,13 +259,13 @@ def _hide(
 
 
 def _target(part: _Part, pixels: np.ndarray, asks: np.ndarray) -> torch.Tensor:
-    """Measured values (pixel, ask, band) on the asked days, NaN where there is nothing sure."""
+    """Measured values (ask, pixel, band) on the asked days, NaN where there is nothing sure."""
     at = np.searchsorted(part.day, asks).clip(0, len(part.day) - 1)
     inner = (slice(None), slice(None), slice(HALO_PX, -HALO_PX), slice(HALO_PX, -HALO_PX))
     values = part.values[at][inner].reshape(len(asks), part.values.shape[1], -1)[:, :, pixels]
     sure = part.sure[at][:, HALO_PX:-HALO_PX, HALO_PX:-HALO_PX].reshape(len(asks), -1)[:, pixels]
     sure = sure & (part.day[at] == asks)[:, None]
-    return torch.from_numpy(np.where(sure[:, None], values, np.nan).transpose(2, 0, 1).astype(np.float32))
+    return torch.from_numpy(np.where(sure[:, None], values, np.nan).transpose(0, 2, 1).astype(np.float32))
 
 
 def _absent_bands(name: str, plan: Plan, rng: np.random.Generator) -> list[int]:

@@ -74,9 +74,6 @@ def fusion(
     for name in sensors:
         taught = checkpoints.load(encoders / f"{name}.safetensors" if encoders else name, "cpu")
         model.encoders[name].load_state_dict(taught.encoders[name].state_dict())
-        if lesson.start is None:
-            ours, theirs = model.fusion.looks[name], taught.fusion.looks[name]
-            ours.load_state_dict(_same_shape(theirs, ours))
     freeze_encoders(model)
     digest = yield from _teach(model, archives, Plan(sensors=tuple(sensors)), lesson, "fusion", out)
     return digest
@@ -94,11 +91,6 @@ def _begin(sensors: tuple[str, ...], lesson: Lesson) -> Embedder:
             )
         model.load_state_dict(before.state_dict())
     return model
-
-
-def _same_shape(source, target) -> dict:
-    have = target.state_dict()
-    return {k: v if v.shape == have[k].shape else have[k] for k, v in source.state_dict().items()}
 
 
 def _teach(

@@ -29,54 +29,49 @@ class Images:
 
 @dataclass(frozen=True)
 class Tokens:
-    """What the acquisitions of one sensor left at each pixel, in any order."""
+    """What the acquisitions of one sensor left over one area, or over several areas of as many pixels."""
 
-    token: Float[Tensor, "p t d"]
-    usable: Bool[Tensor, "p t"]
-    day: Int[Tensor, "p t"]
-    """Days since 1970-01-01 UTC, no day twice."""
+    token: Float[Tensor, "a t p d"]
+    usable: Bool[Tensor, "a t p"]
+    day: Int[Tensor, "a t"]
+    """Days since 1970-01-01 UTC, in any order; where a pixel is usable no day twice."""
 
     def __post_init__(self) -> None:
-        if not self.token.shape[:2] == self.usable.shape == self.day.shape:
+        if not (
+            self.token.shape[:3] == self.usable.shape and self.token.shape[:2] == self.day.shape
+        ):
             raise ValueError(
                 f"token {tuple(self.token.shape)}, usable {tuple(self.usable.shape)} and day"
-                f" {tuple(self.day.shape)} do not agree on (pixel, time)."
+                f" {tuple(self.day.shape)} do not agree on (area, time, pixel)."
             )
 
-    def select(self, pixels: Tensor) -> Tokens:
-        """The same for a subset of pixels."""
-        return Tokens(self.token[pixels], self.usable[pixels], self.day[pixels])
+    def pixels(self, part: slice) -> Tokens:
+        """The same for some of the pixels."""
+        return Tokens(self.token[:, :, part], self.usable[:, :, part], self.day)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Embeddings of the asked days and how far the nearest usable acquisitions are."""
+    """Embeddings of the asked days and the doubt about what they tell."""
 
-    z: Float[Tensor, "p q f"]
-    nearest: dict[str, Int[Tensor, "p q"]]
-    """Per sensor: days to the nearest acquisition used, -1 where there is none."""
+    z: Float[Tensor, "a q p f"]
+    doubt: dict[str, Float[Tensor, "a q p band"]]
+    """Per sensor: log of the expected error of each band, in units of the band's spread."""
+
+    def days(self, part: slice) -> Answer:
+        """The same for some of the asked days."""
+        return Answer(self.z[:, part], {name: doubt[:, part] for name, doubt in self.doubt.items()})
 
 
 def cat(parts: list[Tokens]) -> Tokens:
-    """Tokens of several areas as one list of pixels; shorter series are padded with unusable times."""
+    """Tokens of several areas as one; shorter series are padded with unusable times."""
     longest = max(part.token.shape[1] for part in parts)
 
-    def pad(part: Tokens) -> Tokens:
-        p, t, d = part.token.shape
-        if t == longest:
-            return part
-        room = longest - t
-        last = part.day[:, -1:] if t else part.day.new_zeros(p, 1)
-        later = last + 1 + torch.arange(room, device=part.day.device)
-        return Tokens(
-            torch.cat([part.token, part.token.new_zeros(p, room, d)], 1),
-            torch.cat([part.usable, part.usable.new_zeros(p, room)], 1),
-            torch.cat([part.day, later], 1),
-        )
+    def pad(array: Tensor) -> Tensor:
+        return torch.cat([array, array.new_zeros(1, longest - array.shape[1], *array.shape[2:])], 1)
 
-    padded = [pad(part) for part in parts]
     return Tokens(
-        torch.cat([part.token for part in padded]),
-        torch.cat([part.usable for part in padded]),
-        torch.cat([part.day for part in padded]),
+        torch.cat([pad(part.token) for part in parts]),
+        torch.cat([pad(part.usable) for part in parts]),
+        torch.cat([pad(part.day) for part in parts]),
     )

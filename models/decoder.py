@@ -1,4 +1,4 @@
-"""The decoder of one sensor: what the sensor would measure given the embedding, and how far off that may be."""
+"""The decoder of one sensor: what the sensor would measure given the embedding."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ class Decoder(nn.Module):
         self.register_buffer("centre", torch.tensor(spec.centre), persistent=False)
         self.register_buffer("spread", torch.tensor(spec.spread), persistent=False)
         self.straight = nn.Linear(features, bands)
-        self.bend = nn.Sequential(nn.Linear(features, hidden), nn.GELU(), nn.Linear(hidden, 2 * bands))
+        self.bend = nn.Sequential(nn.Linear(features, hidden), nn.GELU(), nn.Linear(hidden, bands))
 
-    def forward(self, z: Float[Tensor, "*n f"]) -> tuple[Float[Tensor, "*n band"], Float[Tensor, "*n band"]]:
-        """Mean and standard deviation per band, in the sensor's unit."""
-        bend, log_sigma = self.bend(z).chunk(2, -1)
-        mean = self.centre + self.spread * (self.straight(z) + bend)
-        return mean, self.spread * torch.exp(log_sigma.clamp(-5, 3) - 1.0)
+    def forward(self, z: Float[Tensor, "*n f"]) -> Float[Tensor, "*n band"]:
+        """Each band in the sensor's unit."""
+        return self.centre + self.spread * (self.straight(z) + self.bend(z))
+
+    def error(self, doubt: Float[Tensor, "*n band"]) -> Float[Tensor, "*n band"]:
+        """Expected error, a standard deviation in the sensor's unit, of what the embedding with this doubt tells."""
+        return self.spread * torch.exp(doubt.clamp(-5, 3) - 1.0)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.batch import Answer, Tokens
 from models.decoder import Decoder
 from models.encoder import Encoder
-from models.fusion import Fusion
+from models.fusion import Fusion, Written
 from models.sensors import SENSORS, SensorSpec
 
 
@@ -71,13 +71,19 @@ class Embedder(nn.Module):
         """Tokens of whole acquisitions, without their halo of 3 pixels."""
         return self.encoders[sensor](values, usable)
 
-    def embed(
-        self, tokens: dict[str, Tokens], days: Int[Tensor, "p q"], causal: bool = False, group: int = 1
-    ) -> Answer:
+    def embed(self, tokens: dict[str, Tokens], days: Int[Tensor, "a q"], causal: bool = False) -> Answer:
         """Embeddings of the asked days for each pixel."""
-        return self.fusion(tokens, days, causal, group)
+        return self.fusion(tokens, days, causal)
 
-    def sigma(self, z: Float[Tensor, "*n f"]) -> Float[Tensor, "*n"]:
+    def write(self, tokens: dict[str, Tokens], causal: bool = False) -> dict[str, Written]:
+        """First half of ``embed``: done once, whatever days are asked."""
+        return self.fusion.write(tokens, causal)
+
+    def answer(self, written: dict[str, Written], days: Int[Tensor, "a q"], causal: bool = False) -> Answer:
+        """Second half of ``embed``."""
+        return self.fusion.answer(written, days.to(self.scale.device), causal)
+
+    def sigma(self, answer: Answer) -> Float[Tensor, "a q p"]:
         """Expected root-mean-square error of the reconstructed bands of the first sensor, in its unit."""
-        _, spread = self.decoders[self.config.sensors[0]](z)
-        return spread.square().mean(-1).sqrt()
+        first = self.config.sensors[0]
+        return self.decoders[first].error(answer.doubt[first]).square().mean(-1).sqrt()

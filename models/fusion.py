@@ -1,10 +1,12 @@
-"""The fusion: asked for a day, it attends over the tokens of all sensors around that day and answers with the
-embedding of that day.
+"""The fusion: what all sensors saw around a day becomes the embedding of that day.
 
-Attention in two looks. The first weighs a token by its distance in time and by what its own content says of its
-quality (haze, snow, cloud edge). The second asks again, knowing the first answer, so that tokens that disagree with the
-others can be told apart: the learned counterpart of an iteratively reweighted local regression (Cleveland 1979). With a
-time bias of -log|dt| the first look is linear interpolation; training starts near there.
+Two rounds of kernel regression over time, both learned. In the first every acquisition is set beside what all the others
+say of its own day, and is corrected and weighed by that: haze, snow and speckle that disagree with their neighbours lose
+weight, the learned counterpart of a robust local regression (Cleveland 1979). In the second the asked day takes a locally
+linear average (Fan 1993) of the corrected acquisitions, per head with its own reach in time.
+
+A kernel depends on dates alone, not on the pixel, so that both rounds are plain matrix products over whole blocks of
+pixels; and it is smooth in time, so that an embedding moves when the land does, not when a satellite passes.
 """
 
 from __future__ import annotations
@@ -12,239 +14,203 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from models.batch import Answer, Tokens
 from models.sensors import SensorSpec
 
-MAX_DAYS = 400
-"""Distances in time beyond this are treated as this, days."""
-HEADS = 4
+WINDOW_DAYS = 200
+"""Acquisitions farther from an asked day than this are not looked at."""
+MONTH = 30.0
+"""Unit of time inside the networks, days."""
+TINY = 1e-24
+"""Weights below this count as nothing seen."""
+CYCLES_DAYS = (5, 10, 6, 12)
+"""Repeat of Sentinel-2 and Sentinel-1 orbits: passes this far apart look from the same side."""
 
 
-@dataclass(frozen=True)
-class Around:
-    """For m = pixels * groups of days: which tokens they may look at."""
-
-    index: Int[Tensor, "m u"]
-    """Positions along t, u = 2 * reach + days in the group - 1."""
-    dt: Int[Tensor, "m g u"]
-    """Token's day minus asked day, days."""
-    seen: Bool[Tensor, "m g u"]
+def _reaches(heads: int) -> tuple[Tensor, Tensor]:
+    """Cores (days) and sides that kernels start from: from a day to a month, every fourth looking back, or ahead."""
+    core = torch.logspace(0, 1.3, heads)
+    side = torch.tensor([(0.0, 0.0, 3.0, -3.0)[i % 4] for i in range(heads)])
+    return core, side
 
 
-@dataclass(frozen=True)
-class Timeline:
-    """Usable acquisitions of each pixel packed to the front, so that neighbours in time are neighbours in memory."""
+class Kernel(nn.Module):
+    """Log weight of an acquisition by its distance in time: per head a power law with a smooth core and a side."""
 
-    order: Int[Tensor, "p t"]
-    day: Int[Tensor, "p t"]
-    count: Int[Tensor, "p 1"]
-
-    @classmethod
-    def of(cls, tokens: Tokens) -> Timeline:
-        late = torch.iinfo(torch.int64).max // 2
-        order = torch.argsort(torch.where(tokens.usable, tokens.day, late), dim=1, stable=True)
-        count = tokens.usable.sum(1, keepdim=True)
-        position = torch.arange(order.shape[1], device=order.device)
-        day = torch.where(position < count, tokens.day.gather(1, order), late)
-        return cls(order, day.contiguous(), count)
-
-    def around(self, days: Int[Tensor, "p n g"], reach: int, causal: bool) -> Around:
-        """The ``reach`` nearest usable acquisitions up to each day and the ``reach`` nearest after it.
-
-        A group is g consecutive days (or one): an acquisition a day at most, so u positions hold all of them.
-        """
-        p, n, g = days.shape
-        before = torch.searchsorted(self.day, days.flatten(1).contiguous(), right=True).view(p, n, g)
-        u = torch.arange(2 * reach + g - 1, device=days.device)
-        position = before[:, :, :1] - reach + u  # p n u
-        inside = (position >= 0) & (position < self.count[:, None])
-        slot = position.clamp(0, self.order.shape[1] - 1).flatten(1)
-        day = self.day.gather(1, slot).view(p, n, 1, -1)
-        dt = day - days[..., None]  # p n g u
-        rank = position[:, :, None] - before[..., None]
-        seen = inside[:, :, None] & (rank >= -reach) & (rank < (0 if causal else reach))
-        index = self.order.gather(1, slot).view(p, n, -1)
-        return Around(index.flatten(0, 1), dt.clamp(-MAX_DAYS, MAX_DAYS).flatten(0, 1), seen.flatten(0, 1))
-
-
-def _time_features() -> Float[Tensor, "dt k"]:
-    """What a distance in time says: near or far, past or future, and whether the same orbit passes (5, 10 days)."""
-    dt = torch.arange(-MAX_DAYS, MAX_DAYS + 1, dtype=torch.float32)
-    turn = 2 * torch.pi * dt
-    return torch.stack(
-        [
-            torch.log1p(dt.abs()) / 3,
-            dt.abs() / 30,
-            dt.abs() / 200,
-            dt.sign(),
-            (dt == 0).float(),
-            torch.cos(turn / 5),
-            torch.cos(turn / 10),
-            torch.cos(turn / 12),
-            torch.cos(turn / 365.25),
-        ],
-        dim=1,
-    )
-
-
-def _rows(table: Float[Tensor, "n c"], index: Int[Tensor, "*i"]) -> Float[Tensor, "*i c"]:
-    """Rows by number; an embedding look-up, because its backward pass is many times faster than indexing's."""
-    return nn.functional.embedding(index, table)
-
-
-class TimeAttention(nn.Module):
-    """Two looks at the tokens of one sensor around a day."""
-
-    def __init__(self, spec: SensorSpec, question: int) -> None:
+    def __init__(self, heads: int, cycles: bool = False) -> None:
         super().__init__()
-        d = spec.token
-        self.reach = spec.reach
-        self.value = d * 2 // 3 if d > 8 else d
-        self.key = 8
-        self.register_buffer("time_features", _time_features(), persistent=False)
-        k = self.time_features.shape[1]
-        self.time = nn.Sequential(nn.Linear(k, 16), nn.GELU(), nn.Linear(16, 2 * HEADS))
-        self.time_line = nn.Linear(k, 2 * HEADS, bias=False)
-        self.trust = nn.Sequential(nn.Linear(d, 16), nn.GELU(), nn.Linear(16, 2 * HEADS))
-        self.values = nn.Linear(d, 2 * HEADS * self.value)
-        self.keys = nn.Linear(d, HEADS * self.key)
-        self.ask = nn.Linear(question, HEADS * self.key)
-        with torch.no_grad():  # start as inverse-distance weights, sharper in some heads than in others
-            self.time_line.weight.zero_()
-            self.time_line.weight[:, 0] = -3 * torch.tensor([1.0, 1.5, 2.0, 0.5] * 2)
+        core, side = _reaches(heads)
+        self.log_core = nn.Parameter(core.log())
+        self.power = nn.Parameter(torch.full((heads,), 4.0))
+        self.side = nn.Parameter(side)
+        self.cycle = nn.Parameter(torch.zeros(heads, len(CYCLES_DAYS))) if cycles else None
+
+    def forward(self, dt: Float[Tensor, "a q t"]) -> Float[Tensor, "a h q t"]:
+        """``dt``: acquisition's day minus asked day, days."""
+        dt = dt[:, None]
+        core, power, side = (
+            p[:, None, None] for p in (self.log_core.exp(), nn.functional.softplus(self.power), self.side)
+        )
+        far = (dt / core).square()
+        log_weight = side * dt * torch.rsqrt(dt.square() + core.square() + 4) - 0.5 * power * torch.log1p(far)
+        if self.cycle is not None:
+            phases = torch.stack([torch.cos(2 * torch.pi * dt / days) for days in CYCLES_DAYS], -1)
+            log_weight = log_weight + torch.einsum("aoqtc,hc->ahqt", phases, self.cycle)
+        return log_weight
+
+
+class Memory(nn.Module):
+    """Acquisitions of one sensor as weighted values, ready to be averaged for any day."""
+
+    def __init__(self, width: int, heads: int, value: int, hidden: int, cycles: bool = False) -> None:
+        super().__init__()
+        self.heads, self.value = heads, value
+        self.kernel = Kernel(heads, cycles)
+        self.read = nn.Sequential(nn.Linear(width, hidden), nn.GELU())
+        self.trust = nn.Linear(hidden, heads)
+        self.bend = nn.Linear(hidden, heads * value)
+        self.straight = nn.Linear(width, heads * value, bias=False)
+        self.log_ridge = nn.Parameter(torch.full((heads,), 4.0))
+        nn.init.zeros_(self.trust.weight)
+        nn.init.zeros_(self.trust.bias)
 
     @property
     def width(self) -> int:
-        """Numbers one look answers with: the values and the mean distance in time, per head."""
-        return HEADS * (self.value + 1)
+        """Numbers per day: the values, and per head the evidence for them and its centre in time."""
+        return self.heads * (self.value + 2)
 
-    def table(self) -> Float[Tensor, "dt h2"]:
-        """Bias of every distance in time for both looks; small, made once per call."""
-        return self.time(self.time_features) + self.time_line(self.time_features)
+    def write(self, x: Float[Tensor, "a t p w"], usable: Tensor) -> Float[Tensor, "a h t p c"]:
+        """Per head each acquisition's weight, followed by its weighted values; zeros where it is not usable."""
+        hidden = self.read(x)
+        weight = torch.exp(self.trust(hidden).clamp(-12, 6)) * usable[..., None]  # a t p h
+        values = (self.bend(hidden) + self.straight(x)).unflatten(-1, (self.heads, self.value))
+        return torch.cat([weight[..., None], weight[..., None] * values], -1).permute(0, 3, 1, 2, 4).contiguous()
 
-    def project(self, token: Float[Tensor, "*n d"]) -> Float[Tensor, "*n c"]:
-        """All that attention needs of a token, computed once per acquisition and pixel."""
-        return torch.cat([self.trust(token), self.values(token), self.keys(token)], -1)
+    def ask(
+        self, dt: Float[Tensor, "a q t"], seen: Tensor, written: Float[Tensor, "a h t p c"]
+    ) -> tuple[Float[Tensor, "a q p hv"], Float[Tensor, "a q p h2"]]:
+        """Locally linear values per head, and evidence (log weight, centre in time); zeros where nothing is seen."""
+        a, h, t, p, c = written.shape
+        q = dt.shape[1]
+        near = dt[:, None] / MONTH
+        kernel = torch.exp(self.kernel(dt)) * seen[:, None]  # a h q t
+        lagged = kernel * near
+        sums = torch.matmul(torch.cat([kernel, lagged], 2), written.reshape(a, h, t, p * c)).view(a, h, 2, q, p, c)
+        zeroth, first = sums[:, :, 0], sums[:, :, 1]
+        second = torch.matmul(lagged * near, written[..., 0])  # a h q p
+        total = zeroth[..., 0]
+        known = total > TINY
+        one_over = torch.where(known, 1 / torch.where(known, total, 1.0), 0.0)
+        centre = first[..., 0] * one_over
+        variance = (second * one_over - centre.square()).clamp(min=0)
+        ridge = torch.exp(self.log_ridge - 6)[:, None, None]  # month2
+        tilt = centre / (variance + ridge)
+        level, slope = one_over * (1 + centre * tilt), -one_over * tilt
+        values = level[..., None] * zeroth[..., 1:] + slope[..., None] * first[..., 1:]  # a h q p v
+        evidence = torch.stack([torch.log(total + TINY) / 8, centre / (1 + centre.abs())], -1)
+        return values.permute(0, 2, 3, 1, 4).flatten(3), evidence.permute(0, 2, 3, 1, 4).flatten(3)
 
-    def look(
-        self,
-        score: Float[Tensor, "p h g u"],
-        value: Float[Tensor, "p h u v"],
-        when: Float[Tensor, "p 1 g u"],
-        seen: Bool[Tensor, "p 1 g u"],
-    ) -> Float[Tensor, "p g w"]:
-        """Weighted values; zeros where nothing is seen."""
-        score = score.masked_fill(~seen, -1e4)
-        weight = torch.softmax(score, -1) * seen
-        mean = torch.matmul(weight, value)  # p h g v
-        mean_when = (weight * when).sum(-1, keepdim=True)
-        return torch.cat([mean, mean_when], -1).permute(0, 2, 1, 3).flatten(2)
+    def nothing(self, like: Tensor, a: int, q: int, p: int) -> tuple[Tensor, Tensor]:
+        """The answer where the sensor never looked: what ``ask`` gives when nothing is seen."""
+        evidence = like.new_tensor([TINY, 1.0]).log() * like.new_tensor([1 / 8, 0.0])
+        return like.new_zeros(a, q, p, self.heads * self.value), evidence.repeat(self.heads).expand(a, q, p, -1)
 
-    def split(
-        self, projected: Float[Tensor, "p u c"]
-    ) -> tuple[list[Tensor], list[Tensor], Float[Tensor, "p h u k"]]:
-        trust, values, keys = projected.split([2 * HEADS, 2 * HEADS * self.value, HEADS * self.key], -1)
-        p, u = trust.shape[:2]
-        trusts = [part.transpose(1, 2)[:, :, None] for part in trust.chunk(2, -1)]  # p h 1 u
-        valued = [part.reshape(p, u, HEADS, self.value).transpose(1, 2) for part in values.chunk(2, -1)]
-        return trusts, valued, keys.reshape(p, u, HEADS, self.key).transpose(1, 2)
+
+@dataclass(frozen=True)
+class Written:
+    """One sensor's corrected acquisitions, made once and asked for any day."""
+
+    day: Int[Tensor, "a t"]
+    values: Float[Tensor, "a h t p c"]
+
+    def around(self, days: Int[Tensor, "a q"]) -> Written:
+        """Without the acquisitions at either end that no asked day looks at."""
+        near = (self.day >= days.min() - WINDOW_DAYS) & (self.day <= days.max() + WINDOW_DAYS)
+        at = near.any(0).nonzero().flatten().tolist() or [0]
+        part = slice(at[0], at[-1] + 1)
+        return Written(self.day[:, part], self.values[:, :, part])
 
 
 class Fusion(nn.Module):
-    """Tokens of all sensors to the embedding of any day."""
+    """Tokens of all sensors to the embedding of any day, and how far off what it tells may be."""
 
-    FLAGS = 4
+    CONTEXT_HEADS, CONTEXT_VALUE = 4, 6
 
     def __init__(self, specs: dict[str, SensorSpec], features: int, hidden: int) -> None:
         super().__init__()
         self.features = features
-        self.sensors = tuple(specs)
-        question = 32
-        self.looks = nn.ModuleDict({name: TimeAttention(spec, question) for name, spec in specs.items()})
-        first = sum(look.width + self.FLAGS for look in self.looks.values())
-        second = sum(look.width for look in self.looks.values())
-        self.question = nn.Sequential(nn.Linear(first, question), nn.GELU())
-        self.straight = nn.Linear(first + second, features)
+        self.bands = {name: len(spec.bands) for name, spec in specs.items()}
+        self.context = nn.ModuleDict(
+            {
+                name: Memory(spec.token, self.CONTEXT_HEADS, self.CONTEXT_VALUE, 24, cycles=True)
+                for name, spec in specs.items()
+            }
+        )
+        beside = sum(memory.width for memory in self.context.values())
+        self.memory = nn.ModuleDict(
+            {name: Memory(spec.token + beside, spec.heads, 8, 64) for name, spec in specs.items()}
+        )
+        values = sum(memory.heads * memory.value for memory in self.memory.values())
+        evidence = sum(memory.heads * 2 for memory in self.memory.values())
+        self.straight = nn.Linear(values, features)
+        self.first = nn.Linear(values + evidence, hidden)
         self.bend = nn.Sequential(
-            nn.Linear(first + second, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(),
-            nn.Linear(hidden, features),
-        )  # fmt: skip
+            nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, features)
+        )
+        self.doubt = nn.Sequential(
+            nn.Linear(evidence + features, 32), nn.GELU(), nn.Linear(32, sum(self.bands.values()))
+        )
 
-    def forward(
-        self, tokens: dict[str, Tokens], days: Int[Tensor, "p q"], causal: bool = False, group: int = 1
-    ) -> Answer:
-        """Embeddings of ``days``. With ``group`` > 1 each run of ``group`` days must be consecutive (faster)."""
-        plan = {
-            name: self._prepare(name, t)
-            for name, t in tokens.items()
-            if name in self.looks and t.token.shape[1]
-        }
-        groups = days.unflatten(1, (-1, group))
-        # Single days are asked all at once (training); groups one by one, so that memory does not grow with the year.
-        answers = [
-            self._groups(plan, part, causal) for part in groups.split(groups.shape[1] if group == 1 else 1, 1)
-        ]
-        nearest = {name: torch.cat([near[name] for _, near in answers], 1) for name in self.sensors}
-        return Answer(torch.cat([z for z, _ in answers], 1), nearest)
+    def forward(self, tokens: dict[str, Tokens], days: Int[Tensor, "a q"], causal: bool = False) -> Answer:
+        """Embeddings of ``days``, the same for all pixels of an area."""
+        return self.answer(self.write(tokens, causal), days, causal)
 
-    def _prepare(self, name: str, tokens: Tokens) -> tuple[Timeline, Tensor, Tensor]:
-        look = self.looks[name]
-        return Timeline.of(tokens), look.project(tokens.token), look.table()
+    def write(self, tokens: dict[str, Tokens], causal: bool = False) -> dict[str, Written]:
+        """Round one: every acquisition beside what all the others say of its own day."""
+        tokens = {name: t for name, t in tokens.items() if name in self.memory and t.day.shape[1]}
+        context = {name: self.context[name].write(t.token, t.usable) for name, t in tokens.items()}
+        written = {}
+        for name, own in tokens.items():
+            beside = [own.token]
+            for other, memory in self.context.items():
+                if other not in tokens:
+                    beside += memory.nothing(own.token, *own.usable.shape)
+                    continue
+                dt, seen = _distance(tokens[other].day, own.day, causal)
+                if other == name:
+                    seen = seen & (dt != 0)
+                beside += memory.ask(dt, seen, context[other])
+            written[name] = Written(own.day, self.memory[name].write(torch.cat(beside, -1), own.usable))
+        return written
 
-    def _groups(
-        self, plan: dict, days: Int[Tensor, "p n g"], causal: bool
-    ) -> tuple[Float[Tensor, "p ng f"], dict[str, Int[Tensor, "p ng"]]]:
-        p, n, g = days.shape
-        m = p * n
-        pixel = torch.arange(p, device=days.device).repeat_interleave(n)[:, None]
-        first, again, nearest = [], {}, {}
-        for name, look in self.looks.items():
-            if name not in plan:
-                unseen = look.time_features.new_tensor([1.0, 1.0, 0.0, 1.0]).expand(m, g, -1)
-                first += [self._nothing(look, m, g), unseen]
-                nearest[name] = days.new_full((p, n * g), -1)
-                continue
-            timeline, projected, table = plan[name]
-            around = timeline.around(days, look.reach, causal)
-            bias = _rows(table, around.dt + MAX_DAYS).permute(0, 3, 1, 2)  # m 2h g u
-            near = _rows(projected.flatten(0, 1), around.index + pixel * projected.shape[1])  # m u c
-            trusts, values, keys = look.split(near)
-            seen = around.seen[:, None]
-            when = (around.dt.to(near.dtype) / 30)[:, None]
-            flags, days_away = self._flags(around, near.dtype)
-            nearest[name] = days_away.view(p, n * g)
-            first += [look.look(bias[:, :HEADS] + trusts[0], values[0], when, seen), flags]
-            again[name] = (bias[:, HEADS:] + trusts[1], values[1], keys, when, seen)
-        known = torch.cat(first, -1)  # m g first
-        question = self.question(known)
-        second = []
-        for name, look in self.looks.items():
-            if name not in again:
-                second.append(self._nothing(look, m, g))
-                continue
-            bias, values, keys, when, seen = again[name]
-            asked = look.ask(question).unflatten(-1, (HEADS, look.key)).transpose(1, 2)  # m h g k
-            score = torch.matmul(asked, keys.transpose(-1, -2)) / look.key**0.5 + bias
-            second.append(look.look(score, values, when, seen))
-        x = torch.cat([known, *second], -1)
-        return (self.straight(x) + self.bend(x)).view(p, n * g, -1), nearest
+    def answer(self, written: dict[str, Written], days: Int[Tensor, "a q"], causal: bool = False) -> Answer:
+        """Round two: the asked days from the corrected acquisitions."""
+        like = self.straight.weight
+        p = next((w.values.shape[3] for w in written.values()), 1)
+        values, evidence = [], []
+        for name, memory in self.memory.items():
+            if name in written:
+                one = written[name].around(days)
+                dt, seen = _distance(one.day, days, causal)
+                told = memory.ask(dt, seen, one.values)
+            else:
+                told = memory.nothing(like, *days.shape, p)
+            values.append(told[0])
+            evidence.append(told[1])
+        x, known = torch.cat(values, -1), torch.cat(evidence, -1)
+        z = self.straight(x) + self.bend(self.first(torch.cat([x, known], -1)))
+        # Doubt is told from the answer, it does not shape it.
+        doubt = self.doubt(torch.cat([known.detach(), z.detach()], -1))
+        return Answer(z, dict(zip(self.bands, doubt.split(list(self.bands.values()), -1), strict=True)))
 
-    @staticmethod
-    def _nothing(look: TimeAttention, m: int, g: int) -> Float[Tensor, "m g w"]:
-        return look.time_features.new_zeros(m, g, look.width)
 
-    @staticmethod
-    def _flags(around: Around, dtype: torch.dtype) -> tuple[Float[Tensor, "m g 4"], Int[Tensor, "m g"]]:
-        """How far the nearest acquisitions are on either side (0 on the day, 1 far or none), and whether any is."""
-        far = MAX_DAYS + 1
-        past = torch.where(around.seen & (around.dt <= 0), -around.dt, far).amin(-1)
-        future = torch.where(around.seen & (around.dt > 0), around.dt, far).amin(-1)
-        nearest = torch.minimum(past, future)
-        scale = torch.log(torch.tensor(1.0 + far))
-        past_f, future_f = (torch.log1p(d.to(dtype)) / scale for d in (past, future))
-        any_seen = (nearest < far).to(dtype)
-        flags = torch.stack([past_f, future_f, any_seen, torch.minimum(past_f, future_f)], -1)
-        return flags, torch.where(nearest < far, nearest, -1)
+def _distance(
+    there: Int[Tensor, "a t"], asked: Int[Tensor, "a q"], causal: bool
+) -> tuple[Float[Tensor, "a q t"], Tensor]:
+    """Acquisition's day minus asked day, days, and which acquisitions may be looked at."""
+    dt = (there[:, None] - asked[:, :, None]).to(torch.float32)
+    seen = dt.abs() <= WINDOW_DAYS
+    return dt, seen & (dt <= 0) if causal else seen

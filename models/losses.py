@@ -12,6 +12,7 @@ def hidden_measurements(
     sigma: Float[Tensor, "*n band"],
     target: Float[Tensor, "*n band"],
     weight: Float[Tensor, "*n"],
+    sigma_weight: Float[Tensor, "*n"],
     error_scale: float,
 ) -> Float[Tensor, ""]:
     """Huber loss of the mean (undetected haze must not pull it) plus the Gaussian score of sigma.
@@ -26,5 +27,8 @@ def hidden_measurements(
     # Outliers beyond three error scales are haze or snow, not the land's own uncertainty.
     seen = error.detach().abs().clamp(max=3 * error_scale)
     score = torch.log(sigma / error_scale) + 0.5 * (seen / sigma).square()
-    each = (huber + 0.1 * score) * known * weight[..., None]
-    return each.sum() / (known * weight[..., None]).sum().clamp(min=1.0)
+    return _mean(huber, known * weight[..., None]) + 0.1 * _mean(score, known * sigma_weight[..., None])
+
+
+def _mean(each: Tensor, weight: Tensor) -> Tensor:
+    return (each * weight).sum() / weight.sum().clamp(min=1.0)

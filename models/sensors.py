@@ -33,8 +33,8 @@ class SensorSpec:
     """Length of the token that one acquisition leaves per pixel."""
     width: int
     """Channels inside the encoder."""
-    reach: int
-    """Nearest usable acquisitions on each side of a day that its query may look at."""
+    heads: int
+    """Ways of looking along time, each with its own reach, that the fusion has for it."""
 
     def __post_init__(self) -> None:
         if not len(self.bands) == len(self.centre) == len(self.spread):
@@ -58,7 +58,7 @@ S2 = SensorSpec(
     native_m=10,
     token=24,
     width=32,
-    reach=8,
+    heads=8,
 )
 
 # Backscatter of land in VV and VH: ESA, Sentinel-1 product specification; values in decibel.
@@ -74,7 +74,7 @@ S1 = SensorSpec(
     native_m=20,
     token=8,
     width=16,
-    reach=8,
+    heads=4,
 )
 
 SENSORS: dict[str, SensorSpec] = {spec.name: spec for spec in (S2, S1)}

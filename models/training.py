@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from models.batch import Images, Tokens, cat
+from models.batch import Answer, Images, Tokens, cat
 from models.embedder import Embedder
 from models.losses import hidden_measurements
 
@@ -29,7 +29,7 @@ class Sample:
     """Flat positions inside the square (without halo) that are asked."""
     ask: Int[Tensor, "q"]
     """Days asked."""
-    target: dict[str, Float[Tensor, "p q band"]]
+    target: dict[str, Float[Tensor, "q p band"]]
     """Per sensor: what was measured on those days, NaN where nothing was."""
     weight: Float[Tensor, "q"]
 
@@ -99,21 +99,22 @@ def train(model: Embedder, batches: Iterator[list[Sample]], recipe: Recipe) -> I
 
 def batch_loss(model: Embedder, samples: list[Sample], causal: bool, recipe: Recipe) -> Tensor:
     """Mean loss over sensors of what was hidden in the samples."""
-    z = embed_samples(model, samples, causal)
-    z = z * _prefix_mask(z, recipe)
-    weight = torch.cat([s.weight[None].expand(len(s.pixels), -1) for s in samples])
+    answer = embed_samples(model, samples, causal)
+    mask, whole = _prefix_mask(answer.z, recipe)
+    z = answer.z * mask
+    weight = torch.stack([s.weight for s in samples])[:, :, None]  # a q 1
     total = z.new_zeros(())
     for name, decoder in model.decoders.items():
-        target = torch.cat([s.target[name] for s in samples])
-        mean, sigma = decoder(z)
-        total = total + hidden_measurements(mean, sigma, target, weight, model.config.specs[name].error_scale)
+        target = torch.stack([s.target[name] for s in samples])
+        error = decoder.error(answer.doubt[name])
+        scale = model.config.specs[name].error_scale
+        total = total + hidden_measurements(decoder(z), error, target, weight, whole * weight, scale)
     return total
 
 
-def embed_samples(model: Embedder, samples: list[Sample], causal: bool) -> Float[Tensor, "p q f"]:
+def embed_samples(model: Embedder, samples: list[Sample], causal: bool) -> Answer:
     tokens = {name: _tokens(model, name, samples) for name in model.encoders}
-    days = torch.cat([s.ask[None].expand(len(s.pixels), -1) for s in samples])
-    return model.embed(tokens, days, causal).z
+    return model.embed(tokens, torch.stack([s.ask for s in samples]), causal)
 
 
 def _tokens(model: Embedder, name: str, samples: list[Sample]) -> Tokens:
@@ -126,21 +127,26 @@ def _tokens(model: Embedder, name: str, samples: list[Sample]) -> Tokens:
     parts, at = [], 0
     for sample, image in zip(samples, images, strict=True):
         n = len(image.values)
-        token = encoded[at : at + n][:, :, sample.pixels].permute(2, 0, 1)  # p n d
-        usable = image.usable[:, halo:-halo, halo:-halo].flatten(1)[:, sample.pixels].T
-        parts.append(Tokens(token, usable, sample.day[name][None].expand(len(sample.pixels), -1)))
+        token = encoded[at : at + n][:, :, sample.pixels].transpose(1, 2)  # n p d
+        usable = image.usable[:, halo:-halo, halo:-halo].flatten(1)[:, sample.pixels]
+        parts.append(Tokens(token[None], usable[None], sample.day[name][None]))
         at += n
     return cat(parts)
 
 
-def _prefix_mask(z: Float[Tensor, "p q f"], recipe: Recipe) -> Float[Tensor, "p 1 f"]:
-    """Some pixels must be told by their first features alone, so that a prefix is useful (Kusupati et al. 2022)."""
-    p, _, f = z.shape
-    length = torch.full((p,), f)
-    short = torch.rand(p) < recipe.prefix_share
-    choice = torch.tensor(recipe.prefixes)[torch.randint(len(recipe.prefixes), (p,))]
-    length = torch.where(short, choice, length)
-    return (torch.arange(f) < length[:, None]).to(z.dtype)[:, None].to(z.device)
+def _prefix_mask(
+    z: Float[Tensor, "a q p f"], recipe: Recipe
+) -> tuple[Float[Tensor, "a 1 p f"], Float[Tensor, "a 1 p"]]:
+    """Some pixels must be told by their first features alone, so that a prefix is useful (Kusupati et al. 2022).
+
+    Returns the features left, and which pixels have all of them.
+    """
+    a, _, p, f = z.shape
+    short = torch.rand(a, p) < recipe.prefix_share
+    choice = torch.tensor(recipe.prefixes)[torch.randint(len(recipe.prefixes), (a, p))]
+    length = torch.where(short, choice, f)
+    mask = torch.arange(f) < length[..., None]
+    return mask[:, None].to(z), (~short)[:, None].to(z)
 
 
 def _schedule(done: float) -> float:
@@ -158,6 +164,6 @@ def _average(averaged: Embedder, model: Embedder, decay: float) -> None:
 @torch.no_grad()
 def set_scale(model: Embedder, batches: Iterator[list[Sample]], count: int = 20) -> None:
     """Fixes the int8 step of each feature so that all but one value in ten thousand fit into +-127 steps."""
-    z = torch.cat([embed_samples(model, next(batches), False).flatten(0, 1) for _ in range(count)])
+    z = torch.cat([embed_samples(model, next(batches), False).z.flatten(0, 2) for _ in range(count)])
     top = z.abs().kthvalue(int(len(z) * 0.9999), dim=0).values
     model.scale.copy_((top * 1.05 / 127).clamp(min=1e-6))
