@@ -89,8 +89,8 @@ class Plan:
     """How often which kind of absence is drawn, as shares of samples."""
 
     sensors: tuple[str, ...] = ("s2", "s1")
-    pixels: int = 24
-    asks: int = 8
+    pixels: int = 16
+    asks: int = 16
     stretch_days: tuple[int, int] = (90, 260)
     """Length of the stretch of the scene's time that a sample sees."""
     gap: float = 0.3

@@ -21,7 +21,7 @@ class Config:
 
     sensors: tuple[str, ...] = ("s2", "s1")
     features: int = 32
-    hidden: int = 64
+    hidden: int = 96
 
     @property
     def specs(self) -> dict[str, SensorSpec]:

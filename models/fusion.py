@@ -24,6 +24,8 @@ WINDOW_DAYS = 200
 """Acquisitions farther from an asked day than this are not looked at."""
 MONTH = 30.0
 """Unit of time inside the networks, days."""
+PACE = 10.0
+"""Shapes of kernels are few and far from their best at the start: they learn this much faster than other weights."""
 TINY = 1e-24
 """Weights below this count as nothing seen."""
 CYCLES_DAYS = (5, 10, 6, 12)
@@ -43,22 +45,25 @@ class Kernel(nn.Module):
     def __init__(self, heads: int, cycles: bool = False) -> None:
         super().__init__()
         core, side = _reaches(heads)
-        self.log_core = nn.Parameter(core.log())
-        self.power = nn.Parameter(torch.full((heads,), 4.0))
-        self.side = nn.Parameter(side)
+        self.log_core = nn.Parameter(core.log() / PACE)
+        self.power = nn.Parameter(torch.full((heads,), 4.0 / PACE))
+        self.side = nn.Parameter(side / PACE)
         self.cycle = nn.Parameter(torch.zeros(heads, len(CYCLES_DAYS))) if cycles else None
+
+    def shape(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Core (days), power and side per head, (h, 1, 1) each."""
+        core, power, side = (PACE * p[:, None, None] for p in (self.log_core, self.power, self.side))
+        return core.exp(), nn.functional.softplus(power), side
 
     def forward(self, dt: Float[Tensor, "a q t"]) -> Float[Tensor, "a h q t"]:
         """``dt``: acquisition's day minus asked day, days."""
         dt = dt[:, None]
-        core, power, side = (
-            p[:, None, None] for p in (self.log_core.exp(), nn.functional.softplus(self.power), self.side)
-        )
+        core, power, side = self.shape()
         far = (dt / core).square()
         log_weight = side * dt * torch.rsqrt(dt.square() + core.square() + 4) - 0.5 * power * torch.log1p(far)
         if self.cycle is not None:
             phases = torch.stack([torch.cos(2 * torch.pi * dt / days) for days in CYCLES_DAYS], -1)
-            log_weight = log_weight + torch.einsum("aoqtc,hc->ahqt", phases, self.cycle)
+            log_weight = log_weight + torch.einsum("aoqtc,hc->ahqt", phases, PACE * self.cycle)
         return log_weight
 
 
@@ -73,7 +78,7 @@ class Memory(nn.Module):
         self.trust = nn.Linear(hidden, heads)
         self.bend = nn.Linear(hidden, heads * value)
         self.straight = nn.Linear(width, heads * value, bias=False)
-        self.log_ridge = nn.Parameter(torch.full((heads,), 4.0))
+        self.log_ridge = nn.Parameter(torch.full((heads,), -2.0 / PACE))
         nn.init.zeros_(self.trust.weight)
         nn.init.zeros_(self.trust.bias)
 
@@ -106,7 +111,7 @@ class Memory(nn.Module):
         one_over = torch.where(known, 1 / torch.where(known, total, 1.0), 0.0)
         centre = first[..., 0] * one_over
         variance = (second * one_over - centre.square()).clamp(min=0)
-        ridge = torch.exp(self.log_ridge - 6)[:, None, None]  # month2
+        ridge = torch.exp(PACE * self.log_ridge)[:, None, None]  # month2
         tilt = centre / (variance + ridge)
         level, slope = one_over * (1 + centre * tilt), -one_over * tilt
         values = level[..., None] * zeroth[..., 1:] + slope[..., None] * first[..., 1:]  # a h q p v
