@@ -37,9 +37,7 @@ class Tokens:
     """Days since 1970-01-01 UTC, in any order; where a pixel is usable no day twice."""
 
     def __post_init__(self) -> None:
-        if not (
-            self.token.shape[:3] == self.usable.shape and self.token.shape[:2] == self.day.shape
-        ):
+        if not (self.token.shape[:3] == self.usable.shape and self.token.shape[:2] == self.day.shape):
             raise ValueError(
                 f"token {tuple(self.token.shape)}, usable {tuple(self.usable.shape)} and day"
                 f" {tuple(self.day.shape)} do not agree on (area, time, pixel)."

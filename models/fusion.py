@@ -92,7 +92,9 @@ class Memory(nn.Module):
         hidden = self.read(x)
         weight = torch.exp(self.trust(hidden).clamp(-12, 6)) * usable[..., None]  # a t p h
         values = (self.bend(hidden) + self.straight(x)).unflatten(-1, (self.heads, self.value))
-        return torch.cat([weight[..., None], weight[..., None] * values], -1).permute(0, 3, 1, 2, 4).contiguous()
+        return (
+            torch.cat([weight[..., None], weight[..., None] * values], -1).permute(0, 3, 1, 2, 4).contiguous()
+        )
 
     def ask(
         self, dt: Float[Tensor, "a q t"], seen: Tensor, written: Float[Tensor, "a h t p c"]
@@ -103,7 +105,9 @@ class Memory(nn.Module):
         near = dt[:, None] / MONTH
         kernel = torch.exp(self.kernel(dt)) * seen[:, None]  # a h q t
         lagged = kernel * near
-        sums = torch.matmul(torch.cat([kernel, lagged], 2), written.reshape(a, h, t, p * c)).view(a, h, 2, q, p, c)
+        sums = torch.matmul(torch.cat([kernel, lagged], 2), written.reshape(a, h, t, p * c)).view(
+            a, h, 2, q, p, c
+        )
         zeroth, first = sums[:, :, 0], sums[:, :, 1]
         second = torch.matmul(lagged * near, written[..., 0])  # a h q p
         total = zeroth[..., 0]
@@ -121,7 +125,9 @@ class Memory(nn.Module):
     def nothing(self, like: Tensor, a: int, q: int, p: int) -> tuple[Tensor, Tensor]:
         """The answer where the sensor never looked: what ``ask`` gives when nothing is seen."""
         evidence = like.new_tensor([TINY, 1.0]).log() * like.new_tensor([1 / 8, 0.0])
-        return like.new_zeros(a, q, p, self.heads * self.value), evidence.repeat(self.heads).expand(a, q, p, -1)
+        return like.new_zeros(a, q, p, self.heads * self.value), evidence.repeat(self.heads).expand(
+            a, q, p, -1
+        )
 
 
 @dataclass(frozen=True)

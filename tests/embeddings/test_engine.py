@@ -9,9 +9,11 @@ from embeddings import engine
 from embeddings.geometry import target_grid
 from embeddings.inputs import days_of, read
 from embeddings.simulate import simulate
+from models.batch import Tokens
 from models.embedder import Embedder
 from models.encoder import HALO_PX
 from models.errors import InputError
+from models.fusion import WINDOW_DAYS
 from models.sensors import S1, S2
 
 
@@ -64,9 +66,24 @@ def test_the_order_of_acquisitions_is_of_no_account(scene, model):
     grid = target_grid(scene)
     series = read(scene, S2, grid, slice(0, 8), slice(0, 8), HALO_PX)
     turned = series.at(np.arange(len(series.day))[::-1])
-    days = torch.arange(series.day[0], series.day[-1]).expand(64, -1)
+    days = torch.arange(series.day[0], series.day[-1])[None]
     forth, back = (model.embed({"s2": engine.encode(model, "s2", s)}, days).z for s in (series, turned))
     torch.testing.assert_close(forth, back, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_nearest_counts_days_to_the_nearest_clear_acquisition(causal):
+    rng = np.random.default_rng(1)
+    usable = rng.random((12, 7)) < 0.4
+    day = np.sort(rng.choice(np.arange(18_000, 18_400), 12, replace=False))
+    tokens = Tokens(torch.zeros(1, 12, 7, 2), torch.from_numpy(usable)[None], torch.from_numpy(day)[None])
+    asked = np.arange(18_050, 18_450)
+    found = engine.nearest(tokens, asked, causal)
+    for p in range(7):
+        away = np.abs(asked[:, None] - day[usable[:, p]])
+        looked = (away <= WINDOW_DAYS) & ((day[usable[:, p]] <= asked[:, None]) | (not causal))
+        expected = np.where(looked, away, 999).min(1, initial=999)
+        np.testing.assert_array_equal(found[:, p], np.where(expected == 999, -1, expected))
 
 
 def test_distances_are_those_to_the_sensors_own_acquisitions(cube, scene):

@@ -21,11 +21,11 @@ def tokens() -> dict[str, Tokens]:
     generator = torch.Generator().manual_seed(2)
 
     def make(name: str, every: int, clear: float) -> Tokens:
-        shape = (5, 40)
+        shape = (1, 40, 5)
         return Tokens(
             torch.randn(*shape, SENSORS[name].token, generator=generator),
             torch.rand(*shape, generator=generator) < clear,
-            (torch.arange(40) * every + 18_000).expand(5, -1),
+            torch.arange(40)[None] * every + 18_000,
         )
 
     return {"s2": make("s2", 5, 0.5), "s1": make("s1", 6, 1.0)}

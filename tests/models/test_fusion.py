@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from models.batch import Tokens
+from models.batch import Tokens, cat
+from models.fusion import WINDOW_DAYS
 
 DAYS = torch.arange(18_040, 18_072)
 
 
 def embed(model, tokens, days=DAYS, **options):
-    pixels = len(next(iter(tokens.values())).token)
-    return model.embed(tokens, days.expand(pixels, -1), **options)
+    return model.embed(tokens, days[None], **options)
 
 
 def changed(tokens: Tokens, **parts) -> Tokens:
@@ -22,17 +22,33 @@ def changed(tokens: Tokens, **parts) -> Tokens:
 def test_a_pixel_does_not_depend_on_its_batch_companions(model, tokens):
     together = embed(model, tokens).z
     for pixel in range(5):
-        alone = embed(model, {n: t.select(torch.tensor([pixel])) for n, t in tokens.items()}).z
-        torch.testing.assert_close(alone[0], together[pixel], atol=1e-5, rtol=0)
+        alone = embed(model, {n: t.pixels(slice(pixel, pixel + 1)) for n, t in tokens.items()}).z
+        torch.testing.assert_close(alone[:, :, 0], together[:, :, pixel], atol=1e-5, rtol=0)
+
+
+def test_an_area_does_not_depend_on_the_areas_beside_it(model, tokens):
+    short = {
+        n: changed(t, token=t.token[:, 9:], usable=t.usable[:, 9:], day=t.day[:, 9:])
+        for n, t in tokens.items()
+    }
+    both = {n: cat([tokens[n], short[n]]) for n in tokens}
+    together = model.embed(both, DAYS.expand(2, -1)).z
+    torch.testing.assert_close(together[:1], embed(model, tokens).z, atol=1e-5, rtol=0)
+    torch.testing.assert_close(together[1:], embed(model, short).z, atol=1e-5, rtol=0)
 
 
 def test_days_asked_together_get_the_answers_of_days_asked_alone(model, tokens):
-    one_by_one, in_groups = embed(model, tokens, group=1), embed(model, tokens, group=8)
-    torch.testing.assert_close(one_by_one.z, in_groups.z, atol=1e-5, rtol=0)
-    assert torch.equal(one_by_one.nearest["s2"], in_groups.nearest["s2"])
+    together = embed(model, tokens)
+    alone = torch.cat([embed(model, tokens, day[None]).z for day in DAYS], 1)
+    torch.testing.assert_close(alone, together.z, atol=1e-5, rtol=0)
 
 
-def test_clouded_acquisitions_have_no_influence_even_if_nan(model, tokens):
+def test_the_order_of_acquisitions_is_of_no_account(model, tokens):
+    turned = {n: Tokens(t.token.flip(1), t.usable.flip(1), t.day.flip(1)) for n, t in tokens.items()}
+    torch.testing.assert_close(embed(model, turned).z, embed(model, tokens).z, atol=1e-5, rtol=0)
+
+
+def test_clouded_acquisitions_have_no_influence_even_if_absurd(model, tokens):
     before = embed(model, tokens).z
     s2 = tokens["s2"]
     spoiled = torch.where(s2.usable[..., None], s2.token, 1e6)
@@ -43,35 +59,60 @@ def test_an_absent_sensor_equals_one_that_never_saw_the_ground(model, tokens):
     blind = {**tokens, "s1": changed(tokens["s1"], usable=torch.zeros_like(tokens["s1"].usable))}
     absent = {"s2": tokens["s2"]}
     torch.testing.assert_close(embed(model, blind).z, embed(model, absent).z, atol=1e-5, rtol=0)
-    assert (embed(model, absent).nearest["s1"] == -1).all()
 
 
 @pytest.mark.parametrize("sensor", ["s2", "s1"])
 def test_each_sensor_changes_the_answer(model, tokens, sensor):
-    other = {**tokens, sensor: changed(tokens[sensor], token=tokens[sensor].token + 1)}
+    other = {**tokens, sensor: changed(tokens[sensor], token=-tokens[sensor].token)}
     assert (embed(model, other).z - embed(model, tokens).z).abs().max() > 1e-3
 
 
 def test_the_causal_answer_ignores_the_future(model, tokens):
     day = torch.tensor([18_060])
     later = tokens["s2"].day > 18_060
-    other = torch.where(later[..., None], -tokens["s2"].token, tokens["s2"].token)
+    other = torch.where(later[..., None, None], -tokens["s2"].token, tokens["s2"].token)
     spoiled = {**tokens, "s2": changed(tokens["s2"], token=other)}
     causal = embed(model, tokens, day, causal=True).z
     torch.testing.assert_close(embed(model, spoiled, day, causal=True).z, causal)
     assert (embed(model, spoiled, day).z - embed(model, tokens, day).z).abs().max() > 1e-4
 
 
-def test_nearest_counts_days_to_the_nearest_clear_acquisition(model, tokens):
-    nearest = embed(model, tokens).nearest["s2"]
-    for pixel in range(5):
-        days = tokens["s2"].day[pixel][tokens["s2"].usable[pixel]]
-        expected = (days[:, None] - DAYS).abs().amin(0)
-        assert torch.equal(nearest[pixel], expected)
+def test_acquisitions_beyond_the_window_are_not_looked_at(model, tokens):
+    near = embed(model, tokens).z
+    far = {
+        n: Tokens(
+            torch.cat([t.token, t.token[:, :1]], 1),
+            torch.cat([t.usable, t.usable[:, :1]], 1),
+            torch.cat([t.day, t.day[:, -1:] + 2 * WINDOW_DAYS], 1),
+        )
+        for n, t in tokens.items()
+    }
+    torch.testing.assert_close(embed(model, far).z, near, atol=1e-5, rtol=0)
+
+
+def test_a_land_that_does_not_change_stands_still(model, tokens):
+    """The same token at every pass: the embedding must not move because a satellite passes."""
+    still = {
+        n: changed(t, token=t.token[:, :1].expand_as(t.token), usable=torch.ones_like(t.usable))
+        for n, t in tokens.items()
+    }
+    moves = embed(model, still, torch.arange(18_080, 18_120)).z.diff(dim=1).abs().max()
+    changes = embed(model, tokens, torch.arange(18_080, 18_120)).z.diff(dim=1).abs().max()
+    assert moves < changes / 3
 
 
 def test_nothing_seen_at_all_still_gives_a_finite_answer(model, tokens):
     blind = {n: changed(t, usable=torch.zeros_like(t.usable)) for n, t in tokens.items()}
     answer = embed(model, blind)
     assert torch.isfinite(answer.z).all()
-    assert (answer.nearest["s2"] == -1).all()
+    assert torch.isfinite(model.sigma(answer)).all()
+
+
+def test_gradients_are_finite_where_nothing_is_seen(model, tokens):
+    import copy
+
+    learner = copy.deepcopy(model).requires_grad_(True)
+    blind = {n: changed(t, usable=torch.zeros_like(t.usable)) for n, t in tokens.items()}
+    answer = embed(learner, blind)
+    (answer.z.square().sum() + answer.doubt["s2"].sum()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in learner.fusion.parameters() if p.grad is not None)
