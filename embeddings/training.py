@@ -74,6 +74,9 @@ def fusion(
     for name in sensors:
         taught = checkpoints.load(encoders / f"{name}.safetensors" if encoders else name, "cpu")
         model.encoders[name].load_state_dict(taught.encoders[name].state_dict())
+        if lesson.start is None:
+            model.fusion.adopt(taught.fusion)
+            model.decoders[name].load_state_dict(taught.decoders[name].state_dict())
     freeze_encoders(model)
     digest = yield from _teach(model, archives, Plan(sensors=tuple(sensors)), lesson, "fusion", out)
     return digest

@@ -1,9 +1,9 @@
 """The fusion: what all sensors saw around a day becomes the embedding of that day.
 
-Two rounds of kernel regression over time, both learned. In the first every acquisition is set beside what all the others
-say of its own day, and is corrected and weighed by that: haze, snow and speckle that disagree with their neighbours lose
-weight, the learned counterpart of a robust local regression (Cleveland 1979). In the second the asked day takes a locally
-linear average (Fan 1993) of the corrected acquisitions, per head with its own reach in time.
+Two rounds of kernel regression over time, both learned. In the first every acquisition is set beside what all the
+others say of its own day, and is corrected and weighed by that: haze, snow and speckle that disagree with their
+neighbours lose weight, the learned counterpart of a robust local regression (Cleveland 1979). In the second the asked
+day takes a locally linear average (Fan 1993) of the corrected acquisitions, per head with its own reach in time.
 
 A kernel depends on dates alone, not on the pixel, so that both rounds are plain matrix products over whole blocks of
 pixels; and it is smooth in time, so that an embedding moves when the land does, not when a satellite passes.
@@ -28,13 +28,15 @@ PACE = 10.0
 """Shapes of kernels are few and far from their best at the start: they learn this much faster than other weights."""
 TINY = 1e-24
 """Weights below this count as nothing seen."""
+LEAST_CORE_DAYS = 1.5
+"""No kernel is narrower: a day with an acquisition is told like the days beside it."""
 CYCLES_DAYS = (5, 10, 6, 12)
 """Repeat of Sentinel-2 and Sentinel-1 orbits: passes this far apart look from the same side."""
 
 
 def _reaches(heads: int) -> tuple[Tensor, Tensor]:
-    """Cores (days) and sides that kernels start from: from a day to a month, every fourth looking back, or ahead."""
-    core = torch.logspace(0, 1.3, heads)
+    """Cores (days beyond the least) and sides that kernels start from; every fourth looks back, every fourth ahead."""
+    core = torch.logspace(-0.3, 1.3, heads)
     side = torch.tensor([(0.0, 0.0, 3.0, -3.0)[i % 4] for i in range(heads)])
     return core, side
 
@@ -53,7 +55,7 @@ class Kernel(nn.Module):
     def shape(self) -> tuple[Tensor, Tensor, Tensor]:
         """Core (days), power and side per head, (h, 1, 1) each."""
         core, power, side = (PACE * p[:, None, None] for p in (self.log_core, self.power, self.side))
-        return core.exp(), nn.functional.softplus(power), side
+        return LEAST_CORE_DAYS + core.exp(), nn.functional.softplus(power), side
 
     def forward(self, dt: Float[Tensor, "a q t"]) -> Float[Tensor, "a h q t"]:
         """``dt``: acquisition's day minus asked day, days."""
@@ -152,7 +154,7 @@ class Fusion(nn.Module):
 
     def __init__(self, specs: dict[str, SensorSpec], features: int, hidden: int) -> None:
         super().__init__()
-        self.features = features
+        self.sensors = tuple(specs)
         self.bands = {name: len(spec.bands) for name, spec in specs.items()}
         self.context = nn.ModuleDict(
             {
@@ -174,6 +176,41 @@ class Fusion(nn.Module):
         self.doubt = nn.Sequential(
             nn.Linear(evidence + features, 32), nn.GELU(), nn.Linear(32, sum(self.bands.values()))
         )
+
+    def adopt(self, taught: Fusion) -> None:
+        """Starts from a fusion of fewer sensors: gives its very answers, what it did not know counting for nothing.
+
+        A sensor both know brings its kernels and readings; the network that joins sensors is taken over where it
+        is still untaught, from the fusion whose sensors come first here.
+        """
+        first = self.sensors[: len(taught.sensors)] == taught.sensors
+        for name in taught.sensors:
+            self.context[name].load_state_dict(taught.context[name].state_dict())
+            _take(self.memory[name], taught.memory[name], self._read_from(name), taught._read_from(name))
+        if not first:
+            return
+        mine, theirs = self._joins(), taught._joins()
+        _take(self.straight, taught.straight, mine["values"], theirs["values"])
+        _take(
+            self.first, taught.first, mine["values"] + mine["evidence"], theirs["values"] + theirs["evidence"]
+        )
+        self.bend.load_state_dict(taught.bend.state_dict())
+
+    def _read_from(self, name: str) -> list[str]:
+        """What each input of a memory's reading is."""
+        own = [f"token {i}" for i in range(self.memory[name].read[0].in_features)]
+        beside = []
+        for other, memory in self.context.items():
+            beside += [f"{other} {i}" for i in range(memory.width)]
+        return own[: len(own) - len(beside)] + beside
+
+    def _joins(self) -> dict[str, list[str]]:
+        """What each input of the joining network is."""
+        labels: dict[str, list[str]] = {"values": [], "evidence": []}
+        for name, memory in self.memory.items():
+            labels["values"] += [f"{name} value {i}" for i in range(memory.heads * memory.value)]
+            labels["evidence"] += [f"{name} evidence {i}" for i in range(memory.heads * 2)]
+        return labels
 
     def forward(self, tokens: dict[str, Tokens], days: Int[Tensor, "a q"], causal: bool = False) -> Answer:
         """Embeddings of ``days``, the same for all pixels of an area."""
@@ -216,6 +253,20 @@ class Fusion(nn.Module):
         # Doubt is told from the answer, it does not shape it.
         doubt = self.doubt(torch.cat([known.detach(), z.detach()], -1))
         return Answer(z, dict(zip(self.bands, doubt.split(list(self.bands.values()), -1), strict=True)))
+
+
+@torch.no_grad()
+def _take(mine: nn.Module, theirs: nn.Module, inputs: list[str], known: list[str]) -> None:
+    """Weights of ``theirs`` for the inputs it knows, zero for the others; everything else as it is."""
+    state, taught = mine.state_dict(), theirs.state_dict()
+    at = [inputs.index(label) for label in known]
+    for key, value in taught.items():
+        if value.shape == state[key].shape:
+            state[key] = value
+        else:
+            state[key] = torch.zeros_like(state[key])
+            state[key][:, at] = value
+    mine.load_state_dict(state)
 
 
 def _distance(

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from models.batch import Tokens, cat
+from models.embedder import Config, Embedder
 from models.fusion import WINDOW_DAYS
 
 DAYS = torch.arange(18_040, 18_072)
@@ -106,6 +107,15 @@ def test_nothing_seen_at_all_still_gives_a_finite_answer(model, tokens):
     answer = embed(model, blind)
     assert torch.isfinite(answer.z).all()
     assert torch.isfinite(model.sigma(answer)).all()
+
+
+def test_a_fusion_begins_with_the_answers_of_the_sensor_it_adopts(tokens):
+    torch.manual_seed(3)
+    alone, both = Embedder(Config(sensors=("s2",))).eval(), Embedder().eval()
+    both.fusion.adopt(alone.fusion)
+    expected = embed(alone, {"s2": tokens["s2"]}).z
+    torch.testing.assert_close(embed(both, tokens).z, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(embed(both, {"s2": tokens["s2"]}).z, expected, atol=1e-5, rtol=0)
 
 
 def test_gradients_are_finite_where_nothing_is_seen(model, tokens):
