@@ -69,6 +69,7 @@ _DN = (
 )
 _REFLECTANCE = Variable("reflectance", CUBE, "1", required=True, low=-0.5, high=2.5, advice=_DN, step=1e-4)
 _CLEAR = Variable("clear", MAPS, "1", kind="b", required=True)
+_CLOUD_TRUTH = Variable("cloud_truth", MAPS, "1", kind="b")
 _WEATHER = (
     Variable("sw_in", SERIES, "W m-2", low=-50, high=1000, advice="divide J m-2 d-1 by 86400"),
     Variable("tair", SERIES, "degC", low=-95, high=65, advice="subtract 273.15 from kelvin"),
@@ -80,7 +81,7 @@ _SHARES = ("05", "16", "25", "50", "75", "84", "95")
 NODES: dict[str, Node] = {
     node.name: node
     for node in (
-        Node("s2", (_REFLECTANCE, _CLEAR, Variable("cloud_truth", MAPS, "1", kind="b")), S2_BANDS),
+        Node("s2", (_REFLECTANCE, _CLEAR, _CLOUD_TRUTH), S2_BANDS),
         Node(
             "s1",
             (
@@ -96,7 +97,7 @@ NODES: dict[str, Node] = {
             ),
             S1_BANDS,
         ),
-        Node("landsat8", (_REFLECTANCE, _CLEAR), L8_BANDS),
+        Node("landsat8", (_REFLECTANCE, _CLEAR, _CLOUD_TRUTH), L8_BANDS),
         Node("weather", _WEATHER),
         Node(
             "tower",

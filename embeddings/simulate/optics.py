@@ -216,23 +216,31 @@ def acquire(
 ):
     """Yield (Pass, reflectance, clear, cloud_truth) of every acquisition;
     ``first`` is the scene's first day in ``weather``."""
+    for p in passes(rng, days, orbits):
+        yield (p, *look(rng, pixels, weather, first + p.day, p.hot, OVERPASS_H, orbits))
+
+
+def look(
+    rng: np.random.Generator,
+    pixels: Pixels,
+    weather: Weather,
+    day: int,
+    hot: float,
+    local_h: float,
+    orbits: Orbits,
+):
+    """(reflectance, clear, cloud_truth) of one day at one local solar time, under clouds of its own."""
     shape = pixels.land.unit.shape
     x = np.arange(shape[1]) * 10.0
     y = -np.arange(shape[0]) * 10.0
-    for p in passes(rng, days, orbits):
-        day = first + p.day
-        local = np.random.default_rng(rng.integers(2**63))
-        sun_deg = sun_zenith_deg(weather.lat, weather.days[day].day_of_year, OVERPASS_H)
-        surface = pixels.reflectance(day, sun_deg, p.hot, np.exp(0.25 * local.standard_normal()))
-        surface = surface * _shimmer(local, pixels, x, y)
-        daily = np.clip(weather.cloud[day], 0.01, 0.99)
-        moment = 1 / (
-            1 + np.exp(-(np.log(daily / (1 - daily)) * 0.9 + 0.5 * local.standard_normal() + orbits.cloudier))
-        )
-        air = sky(local, moment, x, y, sun_deg)
-        yield (
-            p,
-            *observe(
-                local, surface.reshape(*shape, -1), air, float(pixels.growth.snow[day]), orbits.mask_skill
-            ),
-        )
+    local = np.random.default_rng(rng.integers(2**63))
+    sun_deg = sun_zenith_deg(weather.lat, weather.days[day].day_of_year, local_h)
+    surface = pixels.reflectance(day, sun_deg, hot, np.exp(0.25 * local.standard_normal()))
+    surface = surface * _shimmer(local, pixels, x, y)
+    daily = np.clip(weather.cloud[day], 0.01, 0.99)
+    moment = 1 / (
+        1 + np.exp(-(np.log(daily / (1 - daily)) * 0.9 + 0.5 * local.standard_normal() + orbits.cloudier))
+    )
+    air = sky(local, moment, x, y, sun_deg)
+    snow = float(pixels.growth.snow[day])
+    return observe(local, surface.reshape(*shape, -1), air, snow, orbits.mask_skill)

@@ -1,4 +1,4 @@
-"""A whole simulated scene: land, weather, growth, both satellites, the truth and a tower, from one seed."""
+"""A whole simulated scene: land, weather, growth, the satellites, the truth and a tower, from one seed."""
 
 import zlib
 from collections.abc import Generator
@@ -9,7 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from embeddings.cache import finish
-from embeddings.simulate import carbon, landscape, optics, radar, tower, vegetation, weather
+from embeddings.schema import L8_BANDS
+from embeddings.simulate import carbon, landsat, landscape, optics, radar, tower, vegetation, weather
 from embeddings.simulate.canopy import BANDS
 from embeddings.simulate.ground import Pixels
 from embeddings.simulate.landscape import COVERS, PIXEL_M, WATER, Plan
@@ -51,6 +52,8 @@ class Request:
     """Degrees; the climate's own place when not given."""
     truth: bool = True
     """Whether to add /truth and /tower."""
+    landsat: bool = False
+    """Whether to add /landsat8."""
     plan: Plan = field(default_factory=Plan)
     orbits: Orbits = field(default_factory=Orbits)
     tracks: Tracks = field(default_factory=Tracks)
@@ -114,8 +117,8 @@ class _Place:
 
 
 def _streams(request: Request) -> dict[str, np.random.Generator]:
-    """One independent stream of chance per subject: asking for less truth changes nothing else."""
-    names = ("land", "weather", "growth", "s2", "s1", "tower")
+    """One independent stream of chance per subject: asking for less truth, or for Landsat, changes nothing else."""
+    names = ("land", "weather", "growth", "s2", "s1", "tower", "landsat8")
     seeds = np.random.SeedSequence([request.seed & 0xFFFFFFFF, zlib.crc32(request.climate.encode())]).spawn(
         len(names)
     )
@@ -154,12 +157,21 @@ def build(request: Request) -> Progress:
     for image in optics.acquire(chance["s2"], pixels, met, first, n, request.orbits):
         images.append(image)
         yield f"Sentinel-2, {days[image[0].day].date()}", 0.15 + 0.4 * image[0].day / n
-    nodes["s2"] = place.gridded(_s2(images, days, request.lon))
+    nodes["s2"] = place.gridded(
+        _optical(images, days, request.lon, optics.OVERPASS_H, tuple(BANDS), ("R051", "R008"))
+    )
     echoes = []
     for echo in radar.acquire(chance["s1"], pixels, met.tair, met.precip, first, n, request.tracks):
         echoes.append(echo)
         yield f"Sentinel-1, {days[echo[0]].date()}", 0.55 + 0.2 * echo[0] / n
     nodes["s1"] = place.coarse().gridded(_s1(echoes, days, request.lon))
+    if request.landsat:
+        yield "Landsat 8", 0.75
+        seen = landsat.acquire(
+            chance["landsat8"], pixels, met, first, n, request.orbits.cloudier, place.x, place.y
+        )
+        node = _optical(list(seen), days, request.lon, landsat.OVERPASS_H, L8_BANDS, landsat.PATHS)
+        nodes["landsat8"] = place.gridded(node)
     recent = met.cut(first)
     nodes["weather"] = _weather(recent)
     if request.truth:
@@ -186,17 +198,24 @@ def _attrs(request: Request) -> dict:
     }
 
 
-def _s2(images: list, days: pd.DatetimeIndex, lon: float) -> xr.Dataset:
-    times = [_moment(days[p.day], optics.OVERPASS_H, lon, 600 * p.second) for p, *_ in images]
+def _optical(
+    images: list,
+    days: pd.DatetimeIndex,
+    lon: float,
+    local_h: float,
+    bands: tuple[str, ...],
+    orbits: tuple[str, str],
+) -> xr.Dataset:
+    times = [_moment(days[p.day], local_h, lon, 600 * p.second) for p, *_ in images]
     reflectance = np.stack([image.transpose(2, 0, 1) for _, image, *_ in images])
     dataset = xr.Dataset(
         {
             "reflectance": (("time", "band", "y", "x"), reflectance),
             "clear": (("time", "y", "x"), np.stack([clear for *_, clear, _ in images])),
             "cloud_truth": (("time", "y", "x"), np.stack([cloud for *_, cloud in images])),
-            "orbit": ("time", np.array([("R051", "R008")[p.second] for p, *_ in images])),
+            "orbit": ("time", np.array([orbits[p.second] for p, *_ in images])),
         },
-        coords={"time": np.array(times, dtype="datetime64[ns]"), "band": list(BANDS)},
+        coords={"time": np.array(times, dtype="datetime64[ns]"), "band": list(bands)},
         attrs={"simulated": 1},
     )
     dataset["reflectance"].attrs = {"units": "1", "long_name": "simulated surface reflectance"}

@@ -1,0 +1,88 @@
+"""What Landsat 8 sees of the same land: the Operational Land Imager's bands, every 16 days, pixels of 30 m."""
+
+import numpy as np
+
+from embeddings.simulate import optics
+from embeddings.simulate.canopy import BANDS
+from embeddings.simulate.ground import Pixels
+from embeddings.simulate.landscape import PIXEL_M
+from embeddings.simulate.optics import Orbits, Pass
+from embeddings.simulate.weather import Weather
+
+OVERPASS_H = 10.2
+"""Local solar time of the descending node (Landsat 8 Data Users Handbook, USGS, LSDS-1574)."""
+EVERY_DAYS = 16
+NEXT_PATH_DAYS = 7
+"""The neighbouring path to the west is seen seven days later (same handbook)."""
+SWATH_KM, SPACING_KM = 185.0, 172.0
+"""Width of a path, and its distance from the next at the equator: towards the poles more places lie on two."""
+LOST = 0.1
+"""Share of acquisitions that never reach the archive."""
+PATHS = ("P198", "P199")
+PIXEL30_M, EDGE_M = 30.0, 15.0
+"""Pixel centres lie on multiples of 30 m in UTM, edges half a pixel beside."""
+
+# Sentinel-2A to OLI by band, slope and offset fitted on 500 Hyperion spectra: Claverie et al. 2018, table 5,
+# doi:10.1016/j.rse.2018.09.002.
+BANDPASS = {
+    "B02": (0.9778, -0.0040),
+    "B03": (1.0053, -0.0009),
+    "B04": (0.9765, 0.0009),
+    "B8A": (0.9983, -0.0001),
+    "B11": (0.9987, -0.0011),
+    "B12": (1.0030, -0.0012),
+}
+LIKE = [list(BANDS).index(name) for name in BANDPASS]
+SLOPE, OFFSET = np.array(list(BANDPASS.values())).T
+
+
+def passes(rng: np.random.Generator, days: int, lat: float) -> list[Pass]:
+    """All acquisitions of the scene's days, in order; at least one."""
+    first = int(rng.integers(EVERY_DAYS))
+    both = rng.random() < SWATH_KM / (SPACING_KM * np.cos(np.radians(lat))) - 1
+    hot = rng.uniform(0.25, 0.45) if both else rng.uniform(0.35, 0.65)
+    found = [Pass(day, False, hot) for day in range(first, days, EVERY_DAYS)]
+    if both:
+        later = (first + NEXT_PATH_DAYS) % EVERY_DAYS
+        found += [Pass(day, True, 1 - hot) for day in range(later, days, EVERY_DAYS)]
+    found = sorted(found, key=lambda p: p.day) or [Pass(days - 1, False, hot)]
+    return [p for p in found if rng.random() > LOST] or found[:1]
+
+
+def acquire(
+    rng: np.random.Generator,
+    pixels: Pixels,
+    weather: Weather,
+    first: int,
+    days: int,
+    cloudier: float,
+    x: np.ndarray,
+    y: np.ndarray,
+):
+    """Yield (Pass, reflectance, clear, cloud_truth) of every acquisition, 30 m pixels repeated on the 10 m grid of
+    centres ``x`` and ``y``.
+
+    Air, errors of the correction and the mask are those of ``optics.look``, at another hour with another day's
+    chance; averaging over nine pixels leaves a third of the noise, as OLI's better signal-to-noise ratio does.
+    """
+    orbits = Orbits(cloudier=cloudier, mask_skill=float(np.exp(rng.normal(0, 0.3))))
+    (rows, row), (cols, col) = coverage(-y), coverage(x)
+    for p in passes(rng, days, weather.lat):
+        image, clear, cloud = optics.look(rng, pixels, weather, first + p.day, p.hot, OVERPASS_H, orbits)
+
+        def at_30m(field: np.ndarray) -> np.ndarray:
+            return np.einsum("ry,yx...,cx->rc...", rows, field, cols, optimize=True)[row][:, col]
+
+        reflectance = np.round(at_30m(image[..., LIKE]) * SLOPE + OFFSET, 4).astype(np.float32)
+        yield p, reflectance, at_30m(clear) > 0.5, at_30m(cloud) > 0.1
+
+
+def coverage(centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Along one ascending axis of 10 m pixel centres, metres: each 30 m pixel's shares (30 m, 10 m) of what it covers,
+    adding up to one, and the 30 m pixel that each centre lies in (10 m)."""
+    index = np.floor((centre - EDGE_M) / PIXEL30_M).astype(int)
+    left = (np.arange(index[0], index[-1] + 1) * PIXEL30_M + EDGE_M)[:, None]
+    half = PIXEL_M / 2
+    overlap = np.minimum(left + PIXEL30_M, centre + half) - np.maximum(left, centre - half)
+    share = np.clip(overlap, 0, None)
+    return share / share.sum(1, keepdims=True), index - index[0]
