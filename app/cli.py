@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import InputError
+from models.sensors import SENSORS
 
 # Everything heavy is imported by the verb that needs it: `fluxlens --help` answers at once.
 
@@ -198,7 +199,8 @@ def train(args: argparse.Namespace) -> None:
     if args.what == "sensor":
         steps = training.sensor(args.name, out, lesson)
     else:
-        steps = training.fusion(out, lesson, encoders=Path(args.encoders) if args.encoders else None)
+        encoders = Path(args.encoders) if args.encoders else None
+        steps = training.fusion(out, lesson, tuple(args.sensors.split(",")), encoders)
     print(f"{out}: digest {_finish(steps)}")
 
 
@@ -366,7 +368,9 @@ def _reconstruct(verbs: Any) -> None:
     parser = _verb(verbs, "reconstruct", reconstruct)
     _scene_argument(parser)
     parser.add_argument("--hide", required=True, metavar="D[,D...]", help="dates of acquisitions to hide")
-    parser.add_argument("--hide-sensor", choices=("s1", "s2"), default="s2", help="whose dates (default s2)")
+    parser.add_argument(
+        "--hide-sensor", choices=tuple(SENSORS), default="s2", help="whose dates (default s2)"
+    )
     parser.add_argument("--out", required=True, metavar="FILE.nc")
     _model_options(parser)
 
@@ -386,7 +390,7 @@ def _export(verbs: Any) -> None:
 def _train(verbs: Any) -> None:
     parser = _verb(verbs, "train", train)
     parser.add_argument("what", choices=("sensor", "fusion", "gpp"))
-    parser.add_argument("name", nargs="?", help="of the sensor: s1, s2, landsat8")
+    parser.add_argument("name", nargs="?", help=f"of the sensor: {', '.join(SENSORS)}")
     parser.add_argument("--out", required=True, metavar="FILE.safetensors")
     parser.add_argument(
         "--simulated", type=int, default=48, metavar="N", help="simulated scenes (default 48)"
@@ -395,7 +399,12 @@ def _train(verbs: Any) -> None:
         "--cube", action="append", default=[], metavar="PATH", help="a measured scene; repeatable"
     )
     parser.add_argument(
-        "--encoders", metavar="FOLDER", help="fusion: weights of stage one (default: shipped)"
+        "--sensors", default="s2,s1", metavar="A,B", help="fusion: of which sensors (default s2,s1)"
+    )
+    parser.add_argument(
+        "--encoders",
+        metavar="FOLDER",
+        help="fusion: weights of stage one; those it lacks are the shipped ones",
     )
     parser.add_argument(
         "--table", metavar="FILE.csv", help="gpp: measured rows (default: simulated landscapes)"

@@ -17,8 +17,6 @@ from models.encoder import HALO_PX
 from models.errors import InputError
 from models.sensors import SENSORS
 
-QUANTITY = {"s2": "reflectance", "s1": "backscatter"}
-
 
 @dataclass(frozen=True)
 class Hidden:
@@ -70,6 +68,11 @@ def parse_days(scene: xr.DataTree, dates: Sequence[str], sensor: str) -> tuple[i
 
 def run(scene: xr.DataTree, model: Embedder, hidden: Hidden, causal: bool = False) -> xr.Dataset:
     """Reconstruction (time, band, y, x) on the 10 m grid with its expected error; no holes."""
+    if hidden.sensor not in model.config.sensors:
+        raise InputError(
+            f"Got {hidden.sensor} to hide, need one of {', '.join(model.config.sensors)}, which {model.name} knows;"
+            " choose another sensor or model."
+        )
     spec, grid = SENSORS[hidden.sensor], target_grid(scene)
     shape = (len(hidden.days), len(spec.bands), grid.ny, grid.nx)
     mean, sigma = np.empty(shape, np.float32), np.empty(shape, np.float32)
@@ -79,7 +82,7 @@ def run(scene: xr.DataTree, model: Embedder, hidden: Hidden, causal: bool = Fals
             where = np.unravel_index(np.arange(start, start + block_mean.shape[0]), size)
             mean[:, :, where[0] + rows.start, where[1] + cols.start] = block_mean.transpose(1, 2, 0)
             sigma[:, :, where[0] + rows.start, where[1] + cols.start] = block_sigma.transpose(1, 2, 0)
-    name = QUANTITY[hidden.sensor]
+    name = spec.variable
     dims = ("time", "band", "y", "x")
     attrs = {"units": spec.unit, "long_name": f"reconstructed {name}, its own acquisition hidden"}
     return xr.Dataset(

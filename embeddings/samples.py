@@ -13,6 +13,7 @@ from embeddings.geometry import target_grid
 from embeddings.inputs import Series, read
 from models.batch import Images
 from models.encoder import HALO_PX
+from models.errors import InputError
 from models.sensors import SENSORS, SensorSpec
 from models.training import Sample
 
@@ -20,6 +21,7 @@ SIDE_PX = 8
 """Square whose pixels may be asked; it is read with the encoder's halo around it."""
 S2_10M = ("B02", "B03", "B04", "B08")
 HLS = ("B02", "B03", "B04", "B8A", "B11", "B12")
+"""Bands of Sentinel-2 that Landsat 8 has too, in the order of Landsat's."""
 PIXEL_PITCH = HALO_PX + 1
 """Pixels this far apart do not see each other: a lattice of single pixels without neighbours."""
 
@@ -75,10 +77,10 @@ def step_of(spec: SensorSpec) -> float:
 
 def _sure(scene: xr.DataTree, name: str, series: Series) -> np.ndarray:
     """Targets: clear by the mask on mostly clear dates, and truly free of cloud where the scene knows."""
-    if name != "s2":
+    if SENSORS[name].unit == "dB":
         return series.usable
     sure = series.usable & (series.usable.mean((1, 2)) >= 0.5)[:, None, None]
-    node = scene["s2"]
+    node = scene[name]
     if "cloud_truth" in node and node["cloud_truth"].shape == sure.shape:
         sure = series.usable & ~node["cloud_truth"].values.astype(bool)
     return sure
@@ -99,7 +101,9 @@ class Plan:
     few: float = 0.08
     """Only one to six acquisitions of a sensor left."""
     without: float = 0.08
-    """A whole sensor absent (when there are two)."""
+    """A whole sensor absent (when there are several)."""
+    no_landsat: float = 0.25
+    """Landsat absent: most scenes lack it."""
     no_10m: float = 0.2
     hls: float = 0.1
     lone_pixels: float = 0.1
@@ -117,6 +121,11 @@ def batches(archives: list[Archive], plan: Plan, seed: int, size: int = 16) -> I
     """Endless batches, each of ``size`` samples from scenes drawn at random; the same seed, the same batches."""
     rng = np.random.default_rng(seed)
     usable = [a for a in archives if set(plan.sensors) & set(a.steps) and min(a.shape) >= SIDE_PX]
+    if not usable:
+        raise InputError(
+            f"Got no scene of {SIDE_PX} x {SIDE_PX} pixels with {' or '.join(plan.sensors)}, need one to learn from;"
+            " give --simulated N or --cube PATH."
+        )
     while True:
         batch = []
         while len(batch) < size:
@@ -136,7 +145,7 @@ def draw(archive: Archive, plan: Plan, rng: np.random.Generator) -> Sample | Non
     if not parts:
         return None
     if rng.random() < plan.jitter:
-        parts = {n: _jittered(part, SENSORS[n], plan, rng) for n, part in parts.items()}
+        parts = _jittered(parts, plan, rng)
     hidden, asks = _hide(parts, plan, rng)
     if not len(asks):
         return None
@@ -212,13 +221,25 @@ def _cut(archive: Archive, name: str, y: int, x: int, turn, during: tuple[int, i
     )
 
 
-def _jittered(part: _Part, spec: SensorSpec, plan: Plan, rng: np.random.Generator) -> _Part:
+def _jittered(parts: dict[str, _Part], plan: Plan, rng: np.random.Generator) -> dict[str, _Part]:
+    """Gains and offsets drawn per sensor and band; bands of two sensors that see the same light share theirs."""
+    drawn = {name: _jitter(SENSORS[name], plan, rng) for name in parts}
+    if {"s2", "landsat8"} <= set(drawn):
+        same = [SENSORS["s2"].bands.index(band) for band in HLS]
+        drawn["landsat8"] = tuple(change[same] for change in drawn["s2"])
+    return {
+        name: replace(part, values=part.values * drawn[name][0] + drawn[name][1])
+        for name, part in parts.items()
+    }
+
+
+def _jitter(spec: SensorSpec, plan: Plan, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Gain and offset (band, 1, 1)."""
     bands = (len(spec.bands), 1, 1)
     offset = rng.normal(0, plan.offset * spec.error_scale, bands).astype(np.float32)
     if spec.unit == "dB":  # a gain is an offset in decibel
-        return replace(part, values=part.values + offset)
-    gain = np.exp(rng.normal(0, plan.gain, bands)).astype(np.float32)
-    return replace(part, values=part.values * gain + offset)
+        return np.ones_like(offset), offset
+    return np.exp(rng.normal(0, plan.gain, bands)).astype(np.float32), offset
 
 
 def _hide(
@@ -227,8 +248,8 @@ def _hide(
     """Which acquisitions are hidden per sensor, and the days asked."""
     main = "s2" if "s2" in parts else next(iter(parts))
     part = parts[main]
-    share = part.sure[:, HALO_PX:-HALO_PX, HALO_PX:-HALO_PX].mean((1, 2))
-    good = np.flatnonzero(share >= 0.5)
+    sure = {n: p.sure[:, HALO_PX:-HALO_PX, HALO_PX:-HALO_PX].mean((1, 2)) >= 0.5 for n, p in parts.items()}
+    good = np.flatnonzero(sure[main])
     hidden = {name: np.zeros(len(p.day), bool) for name, p in parts.items()}
     if not len(good):
         return hidden, np.array([], np.int64)
@@ -245,7 +266,7 @@ def _hide(
         hidden[name] = rng.random(len(hidden[name])) < 0.15
         if rng.random() < plan.few:
             hidden[name] |= rng.random(len(hidden[name])) < 0.95
-        if rng.random() < plan.without:
+        if rng.random() < (plan.no_landsat if name == "landsat8" else plan.without):
             hidden[name][:] = True
     if others and rng.random() < plan.without:
         hidden[main][:] = True
@@ -253,7 +274,7 @@ def _hide(
     chosen = list(rng.permutation(part.day[asked_hidden])[: plan.asks - 4])
     chosen += list(rng.permutation(part.day[asked_seen])[:2])
     for name in others:
-        chosen += list(rng.permutation(parts[name].day[hidden[name]])[:2])
+        chosen += list(rng.permutation(parts[name].day[hidden[name] & sure[name]])[:2])
     days = np.unique(np.array(chosen, np.int64))
     return hidden, rng.choice(days, plan.asks) if len(days) else days
 

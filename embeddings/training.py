@@ -23,6 +23,7 @@ FIRST_SEED = 10_000
 """Simulated landscapes from this seed on teach; those below are left for tests and evaluation."""
 REAL_REPEATS = 6
 """A measured cube is drawn this many times as often as one simulated scene."""
+SENTINELS = ("s2", "s1")
 
 Step = tuple[str, float]
 
@@ -38,14 +39,15 @@ class Lesson:
     start: Path | None = None
     """Weights to go on from; None begins with random ones."""
 
-    def card(self, ids: list[str], curve: list) -> dict:
+    def card(self, ids: list[str], curve: list, sensors: Sequence[str]) -> dict:
         """The part of the model card that says what taught it."""
+        landsat = "Landsat 8 surface reflectance (USGS), " if "landsat8" in sensors else ""
         return {
             "simulated_scenes": self.simulated,
             "simulated_seeds": f"{FIRST_SEED} to {FIRST_SEED + self.simulated - 1}",
             "measured_cubes": ids,
-            "measured_source": "modified Copernicus Sentinel data 2018-2019 and AgERA5, from the test resources of "
-            "WorldCereal/worldcereal-classification (MIT)"
+            "measured_source": f"modified Copernicus Sentinel data 2018-2019, {landsat}AgERA5, from the test "
+            "resources of WorldCereal/worldcereal-classification (MIT)"
             if ids
             else "none",
             "recipe": asdict(self.recipe),
@@ -58,7 +60,7 @@ def sensor(name: str, out: Path, lesson: Lesson) -> Generator[Step, None, str]:
     """Stage one: the sensor learns on its own from its hidden acquisitions. Returns the digest of the weights."""
     if name not in SENSORS:
         raise InputError(f"no sensor {name!r}; use one of {sorted(SENSORS)} or add its SensorSpec.")
-    archives = yield from _archives(lesson)
+    archives = yield from _archives(lesson, (name,))
     model = _begin((name,), lesson)
     plan = Plan(sensors=(name,))
     digest = yield from _teach(model, archives, plan, lesson, name, out)
@@ -66,13 +68,21 @@ def sensor(name: str, out: Path, lesson: Lesson) -> Generator[Step, None, str]:
 
 
 def fusion(
-    out: Path, lesson: Lesson, sensors: Sequence[str] = ("s2", "s1"), encoders: Path | None = None
+    out: Path, lesson: Lesson, sensors: Sequence[str] = SENTINELS, encoders: Path | None = None
 ) -> Generator[Step, None, str]:
-    """Stage two: the fusion learns over the frozen encoders of stage one, from the folder or the shipped ones."""
-    archives = yield from _archives(lesson)
+    """Stage two: the fusion learns over the frozen encoders of stage one, from the folder or else the shipped ones."""
+    if sensors[0] != "s2" or len(set(sensors)) < len(sensors) or set(sensors) - set(SENSORS):
+        raise InputError(
+            f"Got the sensors {','.join(sensors)}, need s2 first and each of {','.join(SENSORS)} at most once;"
+            " correct them."
+        )
+    if encoders is not None and not encoders.is_dir():
+        raise InputError(f"Got --encoders {encoders}, need a folder of weights; correct the path.")
+    archives = yield from _archives(lesson, tuple(sensors))
     model = _begin(tuple(sensors), lesson)
     for name in sensors:
-        taught = checkpoints.load(encoders / f"{name}.safetensors" if encoders else name, "cpu")
+        own = encoders / f"{name}.safetensors" if encoders else None
+        taught = checkpoints.load(own if own and own.exists() else name, "cpu")
         model.encoders[name].load_state_dict(taught.encoders[name].state_dict())
         if lesson.start is None:
             model.fusion.adopt(taught.fusion)
@@ -106,48 +116,58 @@ def _teach(
     best = progress.model
     set_scale(best, samples)
     measured = sorted({a.id for a in archives if not a.id.startswith("SIM")})
-    return checkpoints.save(best, out, name, lesson.card(measured, progress.curve))
+    return checkpoints.save(best, out, name, lesson.card(measured, progress.curve, plan.sensors))
 
 
-def _archives(lesson: Lesson) -> Generator[Step, None, list[Archive]]:
+def _archives(lesson: Lesson, sensors: tuple[str, ...]) -> Generator[Step, None, list[Archive]]:
     from embeddings.readers import open_scene
 
     archives = []
     for i in range(lesson.simulated):
-        archives.append((yield from simulated_archive(FIRST_SEED + i, i / max(lesson.simulated, 1))))
+        share = i / max(lesson.simulated, 1)
+        archives.append((yield from simulated_archive(FIRST_SEED + i, share, sensors)))
     for path in lesson.cubes:
-        archives += [Archive.of(open_scene(path))] * REAL_REPEATS
+        measured = Archive.of(open_scene(path), sensors)
+        archives += [measured] * REAL_REPEATS if measured.steps else []
     if not archives:
         raise InputError(
-            "nothing to learn from: 0 simulated scenes and no cube; give --simulated N or --cube PATH."
+            f"nothing to learn from: 0 simulated scenes and no cube with {' or '.join(sensors)};"
+            " give --simulated N or --cube PATH."
         )
     return archives
 
 
-def simulated_archive(seed: int, share: float = 0.0) -> Generator[Step, None, Archive]:
-    """The archive of one random simulated landscape, kept in the cache."""
+def simulated_archive(
+    seed: int, share: float = 0.0, sensors: Sequence[str] = SENTINELS
+) -> Generator[Step, None, Archive]:
+    """The archive of one random simulated landscape, kept in the cache; Landsat beside the Sentinels, in a file of its
+    own."""
+    parts: dict[str, dict[str, np.ndarray]] = {"steps": {}, "usable": {}, "sure": {}, "day": {}}
+    for kept, ending in ((SENTINELS, ""), (("landsat8",), "-landsat8")):
+        if not set(kept) & set(sensors):
+            continue
+        path = yield from cache.once(
+            f"training-{seed}-{SIMULATED_SIZE_PX}{ending}.npz",
+            lambda to, kept=kept: _keep(to, seed, share, kept),
+        )
+        with np.load(path) as stored:
+            for key in stored.files:
+                if key != "id":
+                    part, name = key.split("/")
+                    parts[part][name] = stored[key]
+    return Archive(f"SIM-{seed}", **parts)
 
-    def build(path: Path) -> Generator[Step, None, None]:
-        from embeddings.simulate import random_scene
 
-        yield f"simulating landscape {seed}", share
-        made = Archive.of(random_scene(seed, SIMULATED_SIZE_PX))
-        with path.open("wb") as file:
-            np.savez_compressed(file, id=f"SIM-{seed}", **_flat(made))
+def _keep(path: Path, seed: int, share: float, sensors: tuple[str, ...]) -> Generator[Step, None, None]:
+    from embeddings.simulate import random_scene
 
-    path = yield from cache.once(f"training-{seed}-{SIMULATED_SIZE_PX}.npz", build)
-    with np.load(path) as stored:
-        parts: dict[str, dict[str, np.ndarray]] = {"steps": {}, "usable": {}, "sure": {}, "day": {}}
-        for key in stored.files:
-            if key != "id":
-                part, name = key.split("/")
-                parts[part][name] = stored[key]
-        return Archive(str(stored["id"]), **parts)
-
-
-def _flat(archive: Archive) -> dict[str, np.ndarray]:
-    return {
+    yield f"simulating landscape {seed}", share
+    scene = random_scene(seed, SIMULATED_SIZE_PX, landsat="landsat8" in sensors)
+    made = Archive.of(scene, sensors)
+    arrays = {
         f"{part}/{name}": array
         for part in ("steps", "usable", "sure", "day")
-        for name, array in getattr(archive, part).items()
+        for name, array in getattr(made, part).items()
     }
+    with path.open("wb") as file:
+        np.savez_compressed(file, id=f"SIM-{seed}", **arrays)

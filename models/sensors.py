@@ -15,7 +15,7 @@ class SensorSpec:
     """
 
     name: str
-    """Node of the scene that carries it: ``s2``, ``s1``."""
+    """Node of the scene that carries it: ``s2``, ``s1``, ``landsat8``."""
     variable: str
     """Variable inside the node: ``reflectance`` or ``backscatter``."""
     unit: str
@@ -77,7 +77,23 @@ S1 = SensorSpec(
     heads=4,
 )
 
-SENSORS: dict[str, SensorSpec] = {spec.name: spec for spec in (S2, S1)}
+# Blue, green, red, near and shortwave infrared of the Operational Land Imager: USGS, Landsat 8 Data Users Handbook.
+L8 = SensorSpec(
+    name="landsat8",
+    variable="reflectance",
+    unit="1",
+    bands=("L2", "L3", "L4", "L5", "L6", "L7"),
+    centre=(0.05, 0.08, 0.07, 0.30, 0.21, 0.13),
+    spread=(0.04, 0.05, 0.06, 0.12, 0.08, 0.07),
+    error_scale=0.05,
+    valid_range=(-0.05, 2.0),
+    native_m=30,
+    token=16,
+    width=24,
+    reach=8,
+)
+
+SENSORS: dict[str, SensorSpec] = {spec.name: spec for spec in (S2, S1, L8)}
 
 
 def digest(specs: dict[str, SensorSpec]) -> str:
