@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from embeddings import cache, training
-from embeddings.samples import Archive, Plan, batches, draw
-from embeddings.simulate import random_scene
+from embeddings import cache, engine, evaluation, reconstruct, training
+from embeddings.readers import open_scene
+from embeddings.samples import HLS, Archive, Plan, batches, draw
+from embeddings.simulate import random_scene, simulate
 from models import checkpoints
 from models.embedder import Embedder
+from models.errors import InputError
+from models.sensors import S2
 from models.training import Recipe
+
+ALL = ("s2", "s1", "landsat8")
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +114,108 @@ def test_batches_of_one_seed_are_the_same(archive):
     for a, b in zip(one, two, strict=True):
         assert torch.equal(a.ask, b.ask)
         torch.testing.assert_close(a.images["s2"].values, b.images["s2"].values, equal_nan=True)
+
+
+@pytest.fixture(scope="module")
+def with_landsat() -> Archive:
+    return Archive.of(random_scene(3, 16, start="2019-03-01", end="2019-10-31", landsat=True), ALL)
+
+
+@pytest.fixture(scope="module")
+def three(weights):
+    """Landsat learns alone, then joins: shipped encoders of the Sentinels, its own from the folder."""
+    folder = weights / "landsat"
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLUXLENS_CACHE", str(weights))
+        patch.setattr(training, "SIMULATED_SIZE_PX", 16)
+        kept = {path.name: path.stat().st_mtime_ns for path in weights.glob("training-*.npz")}
+        lesson = training.Lesson(simulated=2, recipe=Recipe(steps=6))
+        cache.finish(training.sensor("landsat8", folder / "landsat8.safetensors", lesson))
+        cache.finish(training.fusion(folder / "fusion.safetensors", lesson, ALL, folder))
+    assert kept == {name: (weights / name).stat().st_mtime_ns for name in kept}, "the Sentinels' files stay"
+    assert len(list(weights.glob("training-*-landsat8.npz"))) == 2
+    return checkpoints.load(folder / "fusion.safetensors", "cpu")
+
+
+def test_a_new_sensor_leaves_the_shipped_encoders_alone(three, weights):
+    assert three.config.sensors == ALL
+    for name, path in (("s2", "s2"), ("s1", "s1"), ("landsat8", weights / "landsat/landsat8.safetensors")):
+        alone = checkpoints.load(path, "cpu").encoders[name].state_dict()
+        for key, value in three.encoders[name].state_dict().items():
+            assert torch.equal(value, alone[key]), f"{name} {key}"
+
+
+def test_landsat_changes_the_embedding_and_may_be_missing(three):
+    scene = simulate("three", seed=6, size_px=16, start="2020-03-01", end="2020-10-31", landsat=True)
+    bare = scene.copy()
+    del bare["landsat8"]
+    window = {"start": "2020-06-01", "end": "2020-06-30"}
+    seen, unseen = (engine.compute(s, three, **window)["embedding"].values for s in (scene, bare))
+    assert seen.shape == unseen.shape
+    assert (seen != unseen).any()
+    default = checkpoints.load("default", "cpu")
+    of_two = [engine.compute(s, default, **window)["embedding"].values for s in (scene, bare)]
+    np.testing.assert_array_equal(*of_two)
+    scores = [evaluation.rmse(evaluation.score(s, three, 0, ("landsat8",)))[0] for s in (scene, bare)]
+    assert np.isfinite(scores).all()
+    assert scores[0] == scores[1]
+    day = reconstruct.parse_days(scene, [str(scene["landsat8/time"].values[3])[:10]], "landsat8")
+    hidden = reconstruct.Hidden("landsat8", day)
+    found = reconstruct.run(scene, three, hidden)["reflectance"]
+    assert found.shape == (1, 6, 16, 16)
+    assert np.isfinite(found.values).all()
+    with pytest.raises(InputError, match="landsat8 to hide"):
+        reconstruct.run(scene, default, hidden)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("cube", ["0000280849BAC91C", "000028085BF08E7E"])
+def test_measured_cubes_with_and_without_landsat_are_scored(real_data, three, cube):
+    scene = open_scene(real_data / "s1s2_daily_cubes" / cube)
+    cases = [evaluation.rmse(evaluation.score(scene, three, 20, w))[0] for w in ((), ("landsat8",))]
+    assert np.isfinite(cases).all()
+    assert (cases[0] != cases[1]) == ("landsat8" in scene.children)
+
+
+def test_targets_of_landsat_are_truly_free_of_cloud(with_landsat):
+    scene = random_scene(3, 16, start="2019-03-01", end="2019-10-31", landsat=True)
+    cloud = scene["landsat8/cloud_truth"].values
+    assert not (with_landsat.sure["landsat8"] & cloud).any()
+    assert (with_landsat.usable["landsat8"] & cloud).any()
+
+
+def test_landsat_is_sometimes_absent_and_mostly_seen_in_a_gap_of_sentinel_2(with_landsat):
+    rng = np.random.default_rng(2)
+    plan = Plan(sensors=ALL, gap=1, gap_days=(30, 40), few=0, without=0)
+    samples = [s for s in (draw(with_landsat, plan, rng) for _ in range(200)) if s]
+    shown = np.array([len(s.day["landsat8"]) for s in samples])
+    assert 0.15 < (shown == 0).mean() < 0.35
+    asked = [s for s in samples if len(s.day["landsat8"]) and (s.weight == 1).any()]
+    near = [(s.day["landsat8"][:, None] - s.ask[s.weight == 1]).abs().min() <= 16 for s in asked]
+    assert np.mean(near) > 0.7
+    assert np.mean([bool(torch.isfinite(s.target["landsat8"]).any()) for s in samples]) > 0.6
+
+
+def test_bands_that_see_the_same_light_are_changed_alike(with_landsat):
+    rng = np.random.default_rng(3)
+    flat = replace(
+        with_landsat,
+        steps={name: np.full_like(steps, 2000) for name, steps in with_landsat.steps.items()},
+    )
+    sample = draw(flat, replace(Plan(sensors=ALL), jitter=1, no_10m=0, hls=0, gap=0, no_landsat=0), rng)
+    s2, l8 = (np.nanmedian(sample.images[n].values.numpy(), (0, 2, 3)) for n in ("s2", "landsat8"))
+    known = np.isfinite(l8)
+    np.testing.assert_allclose(s2[[S2.bands.index(b) for b in HLS]][known], l8[known])
+    assert known.sum() >= 5
+    assert np.abs(l8[known] - 0.2).max() > 0.005
+
+
+def test_nothing_to_learn_from_is_told(weights):
+    lesson = training.Lesson(simulated=0)
+    with pytest.raises(InputError, match="no cube with landsat8"):
+        cache.finish(training.sensor("landsat8", weights / "none.safetensors", lesson))
+    with pytest.raises(InputError, match="need s2 first"):
+        cache.finish(training.fusion(weights / "none.safetensors", lesson, ("landsat8", "s2")))
+    with pytest.raises(InputError, match="folder of weights"):
+        cache.finish(training.fusion(weights / "none.safetensors", lesson, ALL, weights / "nowhere"))
