@@ -248,3 +248,17 @@ def test_a_catalog_is_listed_and_checked(world, tmp_path, capsys):
 def test_serving_a_bad_catalog_ends_before_it_starts(tmp_path, capsys):
     assert "not a file" in refused(capsys, ["serve", "--catalog", str(tmp_path / "nowhere.yaml")])
     assert "port" in refused(capsys, ["serve", "--port", "99999"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["sensor", "landsat9"], "no sensor 'landsat9'"),
+        (["fusion", "--sensors", "s2,landsat9"], "s2,landsat9"),
+        (["fusion", "--sensors", "s1,s2"], "s2 first"),
+        (["fusion", "--sensors", "s2,s1,landsat8", "--encoders", "nowhere"], "folder of weights"),
+    ],
+)
+def test_training_of_what_is_not_there_is_refused(arguments, match, tmp_path, capsys):
+    assert match in refused(capsys, ["train", *arguments, "--out", str(tmp_path / "w.safetensors")])
+    assert not list(tmp_path.iterdir())
