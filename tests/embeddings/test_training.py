@@ -123,12 +123,14 @@ def with_landsat() -> Archive:
 
 @pytest.fixture(scope="module")
 def three(weights):
-    """Landsat learns alone, then joins: shipped encoders of the Sentinels, its own from the folder."""
+    """Landsat learns alone, then joins: encoders of the Sentinels from where the shipped ones are, its own from the
+    folder."""
     folder = weights / "landsat"
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLUXLENS_CACHE", str(weights))
         patch.setattr(training, "SIMULATED_SIZE_PX", 16)
+        patch.setattr(checkpoints, "WEIGHTS", weights)
         kept = {path.name: path.stat().st_mtime_ns for path in weights.glob("training-*.npz")}
         lesson = training.Lesson(simulated=2, recipe=Recipe(steps=6))
         cache.finish(training.sensor("landsat8", folder / "landsat8.safetensors", lesson))
@@ -138,15 +140,15 @@ def three(weights):
     return checkpoints.load(folder / "fusion.safetensors", "cpu")
 
 
-def test_a_new_sensor_leaves_the_shipped_encoders_alone(three, weights):
+def test_a_new_sensor_leaves_the_other_encoders_alone(three, weights):
     assert three.config.sensors == ALL
-    for name, path in (("s2", "s2"), ("s1", "s1"), ("landsat8", weights / "landsat/landsat8.safetensors")):
-        alone = checkpoints.load(path, "cpu").encoders[name].state_dict()
+    for name, folder in (("s2", weights), ("s1", weights), ("landsat8", weights / "landsat")):
+        alone = checkpoints.load(folder / f"{name}.safetensors", "cpu").encoders[name].state_dict()
         for key, value in three.encoders[name].state_dict().items():
             assert torch.equal(value, alone[key]), f"{name} {key}"
 
 
-def test_landsat_changes_the_embedding_and_may_be_missing(three):
+def test_landsat_changes_the_embedding_and_may_be_missing(three, weights):
     scene = simulate("three", seed=6, size_px=16, start="2020-03-01", end="2020-10-31", landsat=True)
     bare = scene.copy()
     del bare["landsat8"]
@@ -154,8 +156,8 @@ def test_landsat_changes_the_embedding_and_may_be_missing(three):
     seen, unseen = (engine.compute(s, three, **window)["embedding"].values for s in (scene, bare))
     assert seen.shape == unseen.shape
     assert (seen != unseen).any()
-    default = checkpoints.load("default", "cpu")
-    of_two = [engine.compute(s, default, **window)["embedding"].values for s in (scene, bare)]
+    two = checkpoints.load(weights / "fusion.safetensors", "cpu")
+    of_two = [engine.compute(s, two, **window)["embedding"].values for s in (scene, bare)]
     np.testing.assert_array_equal(*of_two)
     scores = [evaluation.rmse(evaluation.score(s, three, 0, ("landsat8",)))[0] for s in (scene, bare)]
     assert np.isfinite(scores).all()
@@ -166,7 +168,7 @@ def test_landsat_changes_the_embedding_and_may_be_missing(three):
     assert found.shape == (1, 6, 16, 16)
     assert np.isfinite(found.values).all()
     with pytest.raises(InputError, match="landsat8 to hide"):
-        reconstruct.run(scene, default, hidden)
+        reconstruct.run(scene, two, hidden)
 
 
 @pytest.mark.real
