@@ -90,7 +90,7 @@ L8 = SensorSpec(
     native_m=30,
     token=16,
     width=24,
-    reach=8,
+    heads=4,
 )
 
 SENSORS: dict[str, SensorSpec] = {spec.name: spec for spec in (S2, S1, L8)}
