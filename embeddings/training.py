@@ -80,30 +80,42 @@ def fusion(
         raise InputError(f"Got --encoders {encoders}, need a folder of weights; correct the path.")
     archives = yield from _archives(lesson, tuple(sensors))
     model = _begin(tuple(sensors), lesson)
-    for name in sensors:
+    for name in sensors[len(_begun(lesson)) :]:
         own = encoders / f"{name}.safetensors" if encoders else None
-        taught = checkpoints.load(own if own and own.exists() else name, "cpu")
-        model.encoders[name].load_state_dict(taught.encoders[name].state_dict())
-        if lesson.start is None:
-            model.fusion.adopt(taught.fusion)
-            model.decoders[name].load_state_dict(taught.decoders[name].state_dict())
+        _adopt(model, checkpoints.load(own if own and own.exists() else name, "cpu"))
     freeze_encoders(model)
     digest = yield from _teach(model, archives, Plan(sensors=tuple(sensors)), lesson, "fusion", out)
     return digest
 
 
 def _begin(sensors: tuple[str, ...], lesson: Lesson) -> Embedder:
-    """Random weights of the recipe's seed, or those the lesson goes on from."""
+    """Random weights of the recipe's seed, or those the lesson goes on from, which may know the first sensors only."""
     torch.manual_seed(lesson.recipe.seed)
     model = Embedder(Config(sensors=sensors))
-    if lesson.start is not None:
-        before = checkpoints.load(lesson.start, "cpu")
-        if before.config != model.config:
-            raise InputError(
-                f"--start has weights of {before.config.sensors}, need those of {sensors}; give the same sensors."
-            )
-        model.load_state_dict(before.state_dict())
+    begun = _begun(lesson)
+    if begun != sensors[: len(begun)]:
+        raise InputError(
+            f"--start has weights of {','.join(begun)}, need those of {','.join(sensors)} or its first sensors;"
+            " give such a file."
+        )
+    if begun == sensors:
+        model.load_state_dict(checkpoints.load(lesson.start, "cpu").state_dict())
+    elif begun:
+        _adopt(model, checkpoints.load(lesson.start, "cpu"))
     return model
+
+
+def _begun(lesson: Lesson) -> tuple[str, ...]:
+    """Sensors of the weights the lesson goes on from."""
+    return checkpoints.load(lesson.start, "cpu").config.sensors if lesson.start else ()
+
+
+def _adopt(model: Embedder, taught: Embedder) -> None:
+    """All that weights of fewer sensors know."""
+    model.fusion.adopt(taught.fusion)
+    for name in taught.config.sensors:
+        model.encoders[name].load_state_dict(taught.encoders[name].state_dict())
+        model.decoders[name].load_state_dict(taught.decoders[name].state_dict())
 
 
 def _teach(
