@@ -23,11 +23,9 @@ import xarray as xr
 
 from embeddings import schema
 from embeddings.geometry import Grid, onto, spatial_ref
+from embeddings.readers import acquisitions
 from models.errors import InputError
 
-CLEAR_SCL = (4, 5, 6)
-"""Scene classification of Sen2Cor: vegetation, not vegetated, water."""
-STEP = 1e-4
 LICENCE = "Copernicus Sentinel data and Copernicus Climate Change Service: free and open, with attribution"
 
 
@@ -68,14 +66,14 @@ def _sentinel2(folder: Path, offset: int | None) -> xr.Dataset | None:
         parts, bands = list(_same_dates(folder, coarse, fine)), schema.S2_BANDS
     grid = Grid.of(parts[-1])
     images = {
-        name: onto(_reflectance(part[name], _offset(part, offset)), grid)
+        name: onto(acquisitions.reflectance(part[name], _offset(part, offset)), grid)
         for part in parts
         for name in bands
         if name in part
     }
     reflectance = xr.concat([images[name] for name in bands], dim="band").transpose(*schema.CUBE)
     scl = onto(parts[0]["SCL"], grid)
-    return _optical(reflectance, bands, scl.isin(CLEAR_SCL), grid)
+    return acquisitions.optical(reflectance, bands, scl.isin(acquisitions.CLEAR_SCL), grid)
 
 
 def _landsat8(folder: Path) -> xr.Dataset | None:
@@ -85,9 +83,9 @@ def _landsat8(folder: Path) -> xr.Dataset | None:
         return None
     # LaSRC gives int16, -2000 to 16000, -9999 = no data; cast to uint16 somewhere, so that -1 became 65535.
     signed = {name: file[name].astype("int16", copy=False) for name in names}
-    images = [_reflectance(image.where(image > -9999, 0), 0) for image in signed.values()]
+    images = [acquisitions.reflectance(image.where(image > -9999, 0), 0) for image in signed.values()]
     reflectance = xr.concat(images, dim="band").transpose(*schema.CUBE)
-    return _optical(reflectance, schema.L8_BANDS, _landsat_clear(file["pixel_qa"]), Grid.of(file))
+    return acquisitions.optical(reflectance, schema.L8_BANDS, _landsat_clear(file["pixel_qa"]), Grid.of(file))
 
 
 def _landsat_clear(pixel_qa: xr.DataArray) -> xr.DataArray:
@@ -97,40 +95,6 @@ def _landsat_clear(pixel_qa: xr.DataArray) -> xr.DataArray:
     """
     land_or_water = (pixel_qa & 0b110) > 0
     return land_or_water & (((pixel_qa >> 6) & 3) < 2) & (((pixel_qa >> 8) & 3) < 2)
-
-
-def _optical(
-    reflectance: xr.DataArray, bands: tuple[str, ...], clear: xr.DataArray, grid: Grid
-) -> xr.Dataset:
-    """The node of an optical sensor, one image per day."""
-    seen = reflectance.notnull().all("band")
-    values, flags, days = _one_per_day(
-        reflectance.values, (clear & seen).transpose(*schema.MAPS).values, reflectance["time"].values
-    )
-    return xr.Dataset(
-        {
-            "reflectance": (schema.CUBE, values, {"units": "1", "long_name": "surface reflectance"}),
-            "clear": (schema.MAPS, flags, {"long_name": "no cloud, shadow or snow, and data in all bands"}),
-        },
-        coords={"time": days, "band": list(bands), **grid.coords()},
-    )
-
-
-def _one_per_day(
-    values: np.ndarray, clear: np.ndarray, time: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images of the same UTC day merged: the mean of the clear values, else the mean of the valid ones."""
-    day = time.astype("datetime64[D]")
-    days, first = np.unique(day, return_index=True)
-    out, flags = values[first], clear[first]
-    for index, date in enumerate(days):
-        same = np.flatnonzero(day == date)
-        if same.size > 1:
-            use = np.where(clear[same].any(axis=0), clear[same], True)
-            merged = _mean(np.where(use[:, None], values[same], np.nan))
-            out[index] = schema.quantise(merged, STEP)
-            flags[index] = clear[same].any(axis=0)
-    return out, flags, days.astype("datetime64[ns]")
 
 
 def _same_dates(folder: Path, coarse: xr.Dataset, fine: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
@@ -149,14 +113,6 @@ def _same_dates(folder: Path, coarse: xr.Dataset, fine: xr.Dataset) -> tuple[xr.
 
 def _by_day(part: xr.Dataset) -> xr.Dataset:
     return part.assign_coords(time=part["time"].dt.floor("D")).drop_duplicates("time")
-
-
-def _reflectance(numbers: xr.DataArray, offset: int) -> xr.DataArray:
-    """Reflectance 0-1 of digital numbers, 0 = no data; floats are taken to be reflectance already."""
-    if numbers.dtype.kind == "f":
-        return schema.held_at_brightest(numbers.where(numbers > -9999).astype("float32"))
-    scaled = schema.unpack(numbers.astype("float32") + np.float32(offset), STEP)
-    return schema.held_at_brightest(scaled.where(numbers != 0))
 
 
 def _offset(part: xr.Dataset, offset: int | None) -> int:
@@ -185,13 +141,15 @@ def _decibel(file: xr.Dataset) -> xr.DataArray:
     """dB (time, band, y, x) of one orbit; slices of the same day are averaged as power, not as dB."""
     stacked = xr.concat([file[name] for name in schema.S1_BANDS], dim="band").transpose(*schema.CUBE)
     numbers = stacked.values
-    decibel = schema.unpack(numbers, STEP) if numbers.dtype.kind in "iu" else numbers.astype("float32")
+    decibel = (
+        schema.unpack(numbers, acquisitions.STEP) if numbers.dtype.kind in "iu" else numbers.astype("float32")
+    )
     decibel = np.where(numbers == 0, np.float32(np.nan), decibel)
     day = stacked["time"].values.astype("datetime64[D]")
     days, first = np.unique(day, return_index=True)
     out = decibel[first]
     for index in np.flatnonzero(np.bincount(np.searchsorted(days, day)) > 1):
-        power = _mean(10 ** (decibel[day == days[index]] / 10))
+        power = acquisitions.mean(10 ** (decibel[day == days[index]] / 10))
         out[index] = 10 * np.log10(power)
     return stacked.isel(time=first).copy(data=out.astype("float32"))
 
@@ -309,13 +267,6 @@ def _attrs(folder: Path, nodes: dict[str, xr.Dataset]) -> dict[str, object]:
         + (" and Landsat 8 (USGS)" if "landsat8" in nodes else ""),
         "licence": LICENCE,
     }
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the first axis of what is not NaN; NaN where nothing is."""
-    count = np.isfinite(values).sum(axis=0)
-    total = np.nansum(values, axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _first_line(error: Exception) -> str:
