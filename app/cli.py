@@ -114,6 +114,33 @@ def embed(args: argparse.Namespace) -> None:
     print(f"{out}: {len(store.days)} days of {store.grid.ny} x {store.grid.nx} pixels, snapshot {snapshot}")
 
 
+def scene_stac(args: argparse.Namespace) -> None:
+    """A scene of Sentinel-2 and Sentinel-1 from a STAC API."""
+    from app.export import parse_at
+    from embeddings import stac
+    from embeddings.readers import weather_table
+
+    at = parse_at(args.at)
+    request = stac.Request(at.lon, at.lat, args.size_m, args.start, args.end, args.provider, args.s1)
+    if not (args.dry_run or args.out):
+        raise InputError(
+            "Got scene stac without --out, need the path of the new scene; add it, or --dry-run."
+        )
+    if args.dry_run:
+        found = stac.passes(request)
+        for one in found:
+            print(f"{str(one.time)[:10]}  {one.sensor}  {len(one.items)} images  {one.orbit}".rstrip())
+        fetched, stored = (round(bytes / 1e6) for bytes in stac.estimate(found, request))
+        print(
+            f"{len(found)} dates; about {fetched:,} MB to fetch and {stored:,} MB to keep, before compression"
+        )
+        return
+    weather = weather_table.open(args.weather) if args.weather else None
+    for problem in _finish(stac.fetch(request, args.out, weather)):
+        print(f"left out {problem}", file=sys.stderr)
+    print(f"{args.out}: {request.grid.ny} x {request.grid.nx} pixels, {request.start} to {request.end}")
+
+
 def reconstruct(args: argparse.Namespace) -> None:
     """Hidden dates of a scene, as the model sees them."""
     from app import export
@@ -333,7 +360,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fluxlens {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for build in (_serve, _embed, _reconstruct, _export, _train, _evaluate, _predict, _catalog, _bench):
+    for build in (
+        _serve,
+        _embed,
+        _scene_stac,
+        _reconstruct,
+        _export,
+        _train,
+        _evaluate,
+        _predict,
+        _catalog,
+        _bench,
+    ):
         build(verbs)
     return parser
 
@@ -362,6 +400,29 @@ def _embed(verbs: Any) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="keep finished blocks beside the store until it is whole"
     )
+
+
+def _scene_stac(verbs: Any) -> None:
+    parser = _verb(_nested(verbs, "scene", "Scenes from elsewhere."), "stac", scene_stac)
+    parser.add_argument("--at", required=True, metavar="LON,LAT", help="the middle, degrees")
+    parser.add_argument("--size-m", required=True, type=int, metavar="N", help="side, a multiple of 20")
+    parser.add_argument("--start", required=True, metavar="D", help="first day, YYYY-MM-DD")
+    parser.add_argument("--end", required=True, metavar="D", help="last day, YYYY-MM-DD")
+    parser.add_argument(
+        "--provider",
+        default="planetary-computer",
+        metavar="P",
+        help="planetary-computer (default), earth-search or the URL of a STAC API",
+    )
+    parser.add_argument(
+        "--s1",
+        choices=("any", "rtc", "grd", "none"),
+        default="any",
+        help="which Sentinel-1 (default the best)",
+    )
+    parser.add_argument("--weather", metavar="CSV", help="daily: time and sw_in, tair, vpd, precip")
+    parser.add_argument("--out", metavar="SCENE", help="path of the new scene")
+    parser.add_argument("--dry-run", action="store_true", help="print dates and bytes, fetch nothing")
 
 
 def _reconstruct(verbs: Any) -> None:

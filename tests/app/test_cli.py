@@ -81,6 +81,7 @@ def test_help_loads_neither_torch_nor_panel():
     for verb in (
         "serve",
         "embed",
+        "scene",
         "reconstruct",
         "export",
         "train",
@@ -231,6 +232,36 @@ def test_hidden_dates_are_written(world, tmp_path, capsys):
     wrong = ["reconstruct", "tiny", "--hide", "1999-01-01", "--out", str(out), *model_of(world)]
     assert "no s2 acquisition" in refused(capsys, wrong)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scene_is_planned_and_fetched_from_a_stac_api(tmp_path, capsys, monkeypatch):
+    from stac_world import LAT, LON, World
+
+    from embeddings.readers import open_scene
+    from embeddings.stac import access
+
+    monkeypatch.setattr(access, "WAIT_S", 0.02)
+    files, out = tmp_path / "files", tmp_path / "scene.zarr"
+    files.mkdir()
+    api = World(files)
+    api.s2("A", "2020-06-01T10:40:21")
+    api.s2("B", "2020-06-06T10:40:21", lacks=("B04",))
+    api.s1("S", "2020-06-02T17:31:51")
+    days = ["--start", "2020-06-01", "--end", "2020-06-30"]
+    command = ["scene", "stac", "--at", f"{LON},{LAT}", "--size-m", "160", *days, "--provider", api.url]
+    assert "without --out" in refused(capsys, command)
+    assert main([*command, "--dry-run"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].split() == ["2020-06-01", "s2", "1", "images"]
+    assert told[2].split() == ["2020-06-02", "s1", "1", "images", "ascending"]
+    assert told[3].startswith("3 dates; about")
+    assert main([*command, "--out", str(out)]) == 0
+    assert "left out B: it has no B04" in capsys.readouterr().err
+    assert set(open_scene(out).children) == {"s1", "s2"}
+    assert "exists already" in refused(capsys, [*command, "--out", str(out)])
+    api.close()
+    assert "no answer from 127" in refused(capsys, [*command, "--out", str(tmp_path / "other")])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["files", "scene.zarr"]
 
 
 def test_a_catalog_is_listed_and_checked(world, tmp_path, capsys):

@@ -1,0 +1,101 @@
+"""From passes to a scene on disk: date by date, kept beside it until it is whole, so that a break costs one date."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import xarray as xr
+
+from embeddings import schema
+from embeddings.cache import Steps
+from embeddings.readers import zarr
+from embeddings.stac import pixels
+from embeddings.stac.request import Request
+from embeddings.stac.search import Pass, passes
+from models.errors import InputError
+
+LICENCE = "Copernicus Sentinel data: free and open, with attribution"
+
+
+def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) -> Steps[list[str]]:
+    """Write the scene of a request; yields (message, fraction), returns a sentence per image left out.
+
+    Dates that an earlier, broken-off run of the same request has fetched are taken from there.
+    """
+    path = Path(out).expanduser().resolve()
+    if path.exists():
+        raise InputError(f"Got {path}, which exists already, need a new path; choose another or remove it.")
+    if not path.parent.is_dir():
+        raise InputError(f"Got {path}, need a path in a folder that exists; create {path.parent} first.")
+    yield f"asking {request.url}", 0.0
+    found = passes(request)
+    told = hashlib.blake2b(str(request).encode(), digest_size=6).hexdigest()
+    folder = path.parent / f".{path.name}.{told}.dates"
+    folder.mkdir(exist_ok=True)
+    for done, one in enumerate(found):
+        yield f"fetching {one.name}, {done + 1} of {len(found)}", done / len(found)
+        _date(one, request, folder)
+    yield f"writing {path.name}", 1.0
+    left_out: list[str] = []
+    nodes = {name: _node(name, found, folder, left_out) for name in schema.SENSORS}
+    nodes = {name: node for name, node in nodes.items() if node is not None}
+    if not nodes:
+        raise InputError(
+            f"Got {len(found)} dates without a single value at {request.lon:g},{request.lat:g} from "
+            f"{request.url}, need some; {left_out[0] if left_out else 'widen the days'}."
+        )
+    if weather is not None:
+        nodes["weather"] = weather
+    root = xr.Dataset(attrs=_attrs(path.stem, request, found, left_out))
+    scene = xr.DataTree.from_dict({"/": root, **{f"/{name}": node for name, node in nodes.items()}})
+    zarr.write(scene, path)
+    shutil.rmtree(folder)
+    return left_out
+
+
+def _date(one: Pass, request: Request, folder: Path) -> None:
+    """One pass in its file, unless it is there."""
+    file = folder / f"{one.name}.nc"
+    if file.exists():
+        return
+    date, left_out = pixels.read(one, request.grid)
+    variable = date[next(iter(date.data_vars))]
+    date.attrs = {"left_out": json.dumps(left_out), "empty": int(not variable.notnull().any())}
+    beside = file.with_suffix(".part")
+    packed = {str(name): {"zlib": True, "complevel": 1} for name in date.data_vars}
+    date.to_netcdf(beside, engine="netcdf4", encoding=packed)
+    os.replace(beside, file)
+
+
+def _node(name: str, found: list[Pass], folder: Path, left_out: list[str]) -> xr.Dataset | None:
+    """All dates of a sensor that hold a value, lazily; None where none does."""
+    dates, orbits = [], []
+    for one in (one for one in found if one.sensor == name):
+        date = xr.open_dataset(folder / f"{one.name}.nc", engine="netcdf4", chunks={"y": 512, "x": 512})
+        left_out += json.loads(date.attrs["left_out"])
+        if not date.attrs["empty"]:
+            dates.append(date.drop_attrs(deep=False))
+            orbits.append(one.orbit)
+    if not dates:
+        return None
+    node = xr.concat(dates, "time", data_vars="minimal", coords="minimal", compat="override", join="override")
+    return node.assign_coords(orbit=("time", orbits)) if all(orbits) else node
+
+
+def _attrs(name: str, request: Request, found: list[Pass], left_out: list[str]) -> dict[str, object]:
+    years = sorted({str(one.time)[:4] for one in found})
+    products = sorted({str(item.collection_id) for one in found for item in one.items})
+    told = {"left_out": left_out} if left_out else {}
+    return {
+        "id": name,
+        "title": f"{name}, {request.start} to {request.end}",
+        "simulated": 0,
+        "source": f"Contains modified Copernicus Sentinel data {'-'.join({years[0]: 0, years[-1]: 0})}; "
+        f"{', '.join(products)} from {request.url}",
+        "licence": LICENCE,
+        **told,
+    }

@@ -1,0 +1,159 @@
+"""The pixels of a pass on the grid of the request: reflectance with its clear mask, or backscatter in dB."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from embeddings import schema
+from embeddings.geometry import Grid
+from embeddings.readers import acquisitions
+from embeddings.stac import access, grd
+from embeddings.stac.search import Pass, asset, baseline
+from models.errors import InputError
+
+THREADS = 8
+"""Files read at the same time: they wait for the network, not for the processor."""
+OFFSET = -1000
+"""Of digital numbers since baseline 04.00 (ESA, Sentinel-2 Products Specification, BOA_ADD_OFFSET)."""
+CALIBRATION = "schema-calibration-"
+"""Sentinel-1 images that are neither calibrated nor on a map come with assets of these names."""
+
+for _library in ("odc", "rasterio"):  # what they have to say of a failure is told by us, in one sentence
+    logging.getLogger(_library).addHandler(logging.NullHandler())
+
+
+def read(one: Pass, grid: Grid) -> tuple[xr.Dataset, list[str]]:
+    """One date of a node, its images merged, and a sentence per image that had to be left out."""
+    images, left_out = [], []
+    for item in one.items:
+        try:
+            images.append(_patiently(item, grid, _sentinel2 if one.sensor == "s2" else _sentinel1))
+        except access.Broken as broken:
+            left_out.append(f"{item.id}: {broken}")
+    merge = _optical if one.sensor == "s2" else _radar
+    return merge(images, grid).assign_coords(time=[one.time]), left_out
+
+
+def _optical(images: list[tuple[xr.DataArray, xr.DataArray]], grid: Grid) -> xr.Dataset:
+    """Reflectance and clear mask, clear pixels of any image first; nothing but NaN of no image."""
+    if not images:
+        nothing = _array(np.zeros((len(schema.S2_BANDS), *grid.shape), "uint16"), schema.S2_BANDS, grid)
+        images = [(acquisitions.reflectance(nothing, 0), nothing[0] > 0)]
+    reflectance, clear = (
+        xr.concat([image[part].drop_vars("band", errors="ignore") for image in images], "time")
+        for part in (0, 1)
+    )
+    # All are of one day: any time of it makes them one.
+    same = {"time": np.zeros(len(images), "datetime64[ns]")}
+    return acquisitions.optical(
+        reflectance.assign_coords(same), schema.S2_BANDS, clear.assign_coords(same), grid
+    )
+
+
+def _radar(images: list[np.ndarray], grid: Grid) -> xr.Dataset:
+    """Backscatter on the 20 m grid: images averaged as power, then dB."""
+    coarse = Grid(grid.crs, grid.left_m, grid.top_m, 20.0, grid.nx // 2, grid.ny // 2)
+    empty = np.full((len(schema.S1_BANDS), *coarse.shape), np.nan)
+    power = acquisitions.mean(np.stack(images or [empty]))
+    decibel = (10 * np.log10(power)).astype("float32")[None]
+    told = {"units": "dB", "long_name": "backscatter"}
+    return xr.Dataset(
+        {"backscatter": (schema.CUBE, decibel, told)},
+        coords={"band": list(schema.S1_BANDS), **coarse.coords()},
+    )
+
+
+def _sentinel2(item: Any, grid: Grid) -> tuple[xr.DataArray, xr.DataArray]:
+    """Reflectance (band, y, x) and where the scene classification calls it clear (y, x)."""
+    numbers = _array(
+        _load(item, (*schema.S2_BANDS, "SCL"), grid, "uint16", 0), (*schema.S2_BANDS, "SCL"), grid
+    )
+    bands, scl = numbers.isel(band=slice(-1)), numbers.sel(band="SCL")
+    taken_off = item.properties.get("earthsearch:boa_offset_applied", False)
+    offset = OFFSET if baseline(item) >= 4 and not taken_off else 0
+    return acquisitions.reflectance(bands, offset), scl.isin(acquisitions.CLEAR_SCL)
+
+
+def _sentinel1(item: Any, grid: Grid) -> np.ndarray:
+    """Linear power (band, y, x) at 20 m, the mean of 2 x 2 pixels of 10 m."""
+    if any(name.startswith(CALIBRATION) for name in item.assets):
+        hrefs = [_href(item, band) for band in schema.S1_BANDS]
+        tables = [item.assets[CALIBRATION + band.lower()].get_absolute_href() for band in schema.S1_BANDS]
+        power = np.stack([grd.power(*both, grid) for both in zip(hrefs, tables, strict=True)])
+    else:
+        power = _load(item, schema.S1_BANDS, grid, "float32", np.nan)
+    power = np.where(power > 0, power, np.nan)
+    return acquisitions.mean(np.stack([power[:, row::2, col::2] for row in (0, 1) for col in (0, 1)]))
+
+
+def _load(item: Any, bands: Iterable[str], grid: Grid, dtype: str, nodata: float) -> np.ndarray:
+    """Values (band, y, x) on the grid: each pixel takes that of the source pixel it lies in."""
+    import odc.stac
+    from affine import Affine
+    from odc.geo.geobox import GeoBox
+
+    names = [_name(item, band) for band in bands]
+    onto = GeoBox(grid.shape, Affine(grid.size_m, 0, grid.left_m, 0, -grid.size_m, grid.top_m), grid.crs)
+    told = {"data_type": dtype, "nodata": nodata}
+    with warnings.catch_warnings():
+        # odc-geo 0.5 and rasterio 1.4 use what affine 3 and shapely 2.2 no longer like, and name the array they
+        # fill not georeferenced.
+        warnings.simplefilter("ignore")
+        loaded = odc.stac.load(
+            [item],
+            bands=names,
+            geobox=onto,
+            dtype=dtype,
+            nodata=nodata,
+            resampling="nearest",
+            patch_url=access.sign,
+            pool=THREADS,
+            stac_cfg={"*": {"assets": {"*": told}, "warnings": "ignore"}},
+        )
+    return np.stack([loaded[name].values[0] for name in names])
+
+
+def _patiently(item: Any, grid: Grid, image: Callable[[Any, Grid], Any]) -> Any:
+    """An item's image; a failure is looked into, and where its server is well, tried once more.
+
+    GDAL asks busy and silent servers again by itself, but remembers those it gave up: the second time it must not.
+    """
+    import rasterio
+
+    for memory in ({}, {"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/"}):
+        try:
+            with rasterio.Env(**access.gdal(), **memory):
+                return image(item, grid)
+        except (InputError, access.Broken, MemoryError):
+            raise
+        except Exception as error:  # a damaged file makes GDAL and odc fail in any way they can
+            why = type(error).__name__
+            for name in (asset(item, band) for band in _bands(item)):
+                access.ask(access.sign(item.assets[name].get_absolute_href()), f"its {name}")
+    raise access.Broken(f"a file of it cannot be read ({why})")
+
+
+def _bands(item: Any) -> tuple[str, ...]:
+    return schema.S1_BANDS if asset(item, "VV") else (*schema.S2_BANDS, "SCL")
+
+
+def _name(item: Any, band: str) -> str:
+    """Of the band's asset; Broken where the item has none."""
+    name = asset(item, band)
+    if name is None:
+        raise access.Broken(f"it has no {band}")
+    return name
+
+
+def _href(item: Any, band: str) -> str:
+    return access.sign(item.assets[_name(item, band)].get_absolute_href())
+
+
+def _array(values: np.ndarray, bands: tuple[str, ...], grid: Grid) -> xr.DataArray:
+    return xr.DataArray(values, dims=schema.CUBE[1:], coords={"band": list(bands), **grid.coords()})

@@ -1,0 +1,384 @@
+"""Scenes from a STAC API: what is fetched is what lies on the ground, and what fails is told or tried again."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from stac_world import LAT, LON, World, ground
+
+from embeddings import schema, stac
+from embeddings.cache import finish
+from embeddings.geometry import Grid
+from embeddings.readers import open_scene
+from embeddings.stac import access, search
+from models.errors import InputError
+
+SIDE_M = 320
+
+
+@pytest.fixture(autouse=True)
+def _in_a_hurry(monkeypatch):
+    monkeypatch.setattr(access, "WAIT_S", 0.02)
+    monkeypatch.setattr(access, "TIMEOUT_S", 0.5)
+
+
+@pytest.fixture
+def world(tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    world = World(folder)
+    yield world
+    world.close()
+
+
+def asked(world, **other) -> stac.Request:
+    facts = {"start": "2020-06-01", "end": "2020-06-30", "provider": world.url} | other
+    return stac.Request(LON, LAT, SIDE_M, **facts)
+
+
+def fetched(world, tmp_path, weather=None, **other) -> tuple[xr.DataTree, list[str]]:
+    """The scene, in memory, and what was left out."""
+    left_out = finish(stac.fetch(asked(world, **other), tmp_path / "scene.zarr", weather))
+    return open_scene(tmp_path / "scene.zarr").load(), left_out
+
+
+def seen(grid: Grid) -> np.ndarray:
+    """Reflectance of the made-up ground at pixel centres, as digital numbers hold it."""
+    return np.round(1000 + 4000 * ground(*grid.lonlat(*np.meshgrid(grid.x, grid.y)))) / 10_000
+
+
+def test_the_scene_is_what_lies_on_the_ground(world, tmp_path):
+    world.s2("A", "2020-06-01T10:40:21")
+    world.s2("B", "2020-06-06T10:40:21", scl=9)
+    world.s1("S", "2020-06-02T17:31:51", power=(0.1, 0.02))
+    scene, left_out = fetched(world, tmp_path)
+    s2, s1 = scene["s2"].to_dataset(), scene["s1"].to_dataset()
+    grid = asked(world).grid
+    assert left_out == []
+    assert (grid.crs, grid.nx, grid.left_m % 20, grid.top_m % 20) == ("EPSG:32631", 32, 0, 0)
+    assert Grid.of(s2) == grid
+    assert list(s2.band.values) == list(schema.S2_BANDS)
+    np.testing.assert_allclose(s2.reflectance.sel(band="B08")[0], seen(grid), atol=1e-6)
+    coarse = Grid(grid.crs, grid.left_m, grid.top_m, 20.0, 16, 16)
+    np.testing.assert_allclose(
+        s2.reflectance.sel(band="B11")[0], seen(coarse).repeat(2, 0).repeat(2, 1), atol=1e-6
+    )
+    assert bool(s2.clear[0].all())
+    assert not s2.clear[1].any()
+    assert list(schema.days(s2).astype(str)) == ["2020-06-01", "2020-06-06"]
+    assert Grid.of(s1) == coarse
+    np.testing.assert_allclose(s1.backscatter[0, :, 3, 4], [-10, 10 * np.log10(0.02)], rtol=1e-6)
+    assert list(s1.orbit.values) == ["ascending"]
+    assert str(s1.time.values[0])[:19] == "2020-06-02T00:00:00"
+    assert scene.attrs["simulated"] == 0
+    assert world.url in scene.attrs["source"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["files", "scene.zarr"]
+
+
+@pytest.mark.parametrize(
+    ("baseline", "names", "told", "stored"),
+    [
+        ("02.14", "own", {}, 0),
+        ("04.00", "own", {}, 1000),
+        ("05.10", "own", {}, 1000),
+        ("05.10", "common", {"earthsearch:boa_offset_applied": False}, 1000),
+        ("05.10", "common", {"earthsearch:boa_offset_applied": True}, 0),
+    ],
+)
+def test_reflectance_is_the_same_whatever_the_baseline_and_who_provides_it(
+    world, tmp_path, baseline, names, told, stored
+):
+    def numbers(lon, lat):
+        return 1000 + 4000 * ground(lon, lat) + stored
+
+    world.s2("A", "2020-06-01T10:40:21", dn=numbers, baseline=baseline, names=names, **told)
+    scene, _ = fetched(world, tmp_path)
+    np.testing.assert_allclose(scene["s2/reflectance"].sel(band="B03")[0], seen(asked(world).grid), atol=1e-6)
+
+
+def test_an_untold_baseline_goes_by_the_date(world):
+    for name, day in [("A", "24"), ("B", "26")]:
+        del world.s2(name, f"2022-01-{day}T10:00:00")["properties"]["s2:processing_baseline"]
+    found = stac.passes(asked(world, start="2022-01-01", end="2022-02-01"))
+    assert [search.baseline(one.items[0]) for one in found] == [3.0, 4.0]
+
+
+def test_tiles_of_two_zones_on_one_day_are_one_image_and_clear_values_win(world, tmp_path):
+    world.s2("A", "2020-06-01T10:40:21", scl=4)
+    world.s2("B", "2020-06-01T10:40:25", zone=32, scl=4)
+    world.s2("C", "2020-06-11T10:40:21", scl=9, dn=lambda lon, lat: 9000 + 0 * lon)
+    world.s2("D", "2020-06-11T10:40:25", zone=32, scl=5)
+    scene, _ = fetched(world, tmp_path)
+    s2 = scene["s2"].to_dataset()
+    assert s2.sizes["time"] == 2
+    assert bool(s2.clear.all())
+    truth = seen(asked(world).grid)
+    # the other zone's pixels lie askew: half a pixel of a slope of at most 0.004 a pixel
+    assert float(abs(s2.reflectance.sel(band="B02") - truth).max()) < 0.005
+    one_pixel = np.abs(np.diff(truth, axis=1)).max()
+    assert one_pixel > 0.002  # a shift would show
+
+
+def test_of_an_image_processed_twice_the_newer_one_counts(world, tmp_path):
+    world.s2("new", "2020-06-01T10:40:21", baseline="05.00", dn=lambda lon, lat: 4000 + 0 * lon)
+    world.s2("old", "2020-06-01T10:40:21", baseline="02.14", dn=lambda lon, lat: 1000 + 0 * lon)
+    (one,) = stac.passes(asked(world))
+    assert [item.id for item in one.items] == ["new"]
+
+
+def test_slices_are_averaged_as_power_and_orbits_of_one_day_keep_their_hour(world, tmp_path):
+    world.s1("up", "2020-06-02T17:31:51", power=(0.1, 0.02))
+    world.s1("up_next", "2020-06-02T17:32:16", power=(0.3, 0.04))
+    world.s1("down", "2020-06-02T05:50:00", power=(0.05, 0.01), orbit="descending")
+    world.s1("wide", "2020-06-03T05:50:00", **{"sar:instrument_mode": "EW"})
+    scene, _ = fetched(world, tmp_path)
+    s1 = scene["s1"].to_dataset()
+    assert list(s1.orbit.values) == ["descending", "ascending"]
+    assert [str(time)[:19] for time in s1.time.values] == ["2020-06-02T05:50:00", "2020-06-02T17:31:51"]
+    np.testing.assert_allclose(s1.backscatter[1, :, 0, 0], 10 * np.log10([0.2, 0.03]), rtol=1e-6)
+
+
+def test_ground_range_images_are_calibrated_and_laid_on_the_map(world, tmp_path):
+    world.grd(
+        "G", "2020-06-02T05:50:00", lambda lon, lat: 2000 * (1 + ground(lon, lat)), lambda row, col: 40_000.0
+    )
+    scene, _ = fetched(world, tmp_path, s1="grd")
+    s1 = scene["s1"].to_dataset()
+    grid = Grid.of(s1)
+    truth = 20 * np.log10(0.05 * (1 + ground(*grid.lonlat(*np.meshgrid(grid.x, grid.y)))))
+    np.testing.assert_allclose(s1.backscatter[0, 0], truth, atol=0.05)
+    assert np.abs(np.diff(truth, axis=1)).max() > 0.1  # a shift of one pixel would show
+    assert list(s1.orbit.values) == ["descending"]
+
+
+def test_the_gain_of_a_ground_range_image_is_taken_where_the_pixel_is(world, tmp_path):
+    from embeddings.stac import grd
+
+    world.grd(
+        "G", "2020-06-02T05:50:00", lambda lon, lat: 1000 + 0 * lon, lambda row, col: 300 + row / 10 + col
+    )
+    row, col = np.array([0.0, 100.0, 159.0]), np.array([0.0, 50.5, 159.0])
+    gain = grd._gain(f"{world.url}/store/G_vv.xml", row, col)
+    np.testing.assert_allclose(gain, 300 + row / 10 + col)
+
+
+def test_every_page_of_the_answer_is_read(world):
+    world.page = 2
+    for day in range(1, 6):
+        world.s1(f"S{day}", f"2020-06-0{day}T17:31:51")
+    assert len(stac.passes(asked(world))) == 5
+
+
+def test_days_outside_are_not_asked_for(world):
+    for name, day in [("A", "05-31"), ("B", "06-01"), ("C", "06-30"), ("D", "07-01")]:
+        world.s1(name, f"2020-{day}T23:59:30")
+    assert [one.items[0].id for one in stac.passes(asked(world))] == ["B", "C"]
+
+
+@pytest.mark.parametrize("path", ["/", "/search", "/store/A_B05.tif", "/store/A_SCL.tif"])
+@pytest.mark.parametrize("fault", [503, 429, "slow"])
+def test_a_busy_or_slow_server_is_asked_again(world, tmp_path, path, fault):
+    world.s2("A", "2020-06-01T10:40:21")
+    world.faults[path] = [fault, fault]
+    scene, left_out = fetched(world, tmp_path, s1="none")
+    assert left_out == []
+    assert bool(scene["s2/clear"].all())
+    assert world.faults[path] == []
+
+
+def test_a_server_that_stays_busy_ends_it_and_the_next_run_goes_on(world, tmp_path):
+    for day in (1, 6, 11):
+        world.s2(f"A{day:02d}", f"2020-06-{day:02d}T10:40:21")
+    world.faults["/store/A06_B05.tif"] = [503] * 1000
+    with pytest.raises(InputError, match=r"no answer from 127.*run the same command again"):
+        finish(stac.fetch(asked(world), tmp_path / "scene.zarr"))
+    assert not (tmp_path / "scene.zarr").exists()
+    world.faults.clear()
+    world.asked.clear()
+    scene, _ = fetched(world, tmp_path)
+    assert scene["s2"].sizes["time"] == 3
+    assert bool(scene["s2/clear"].all())
+    assert not any("A01" in path for path in world.asked)
+    assert any("A11" in path for path in world.asked)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["files", "scene.zarr"]
+
+
+def test_a_file_that_is_cut_off_costs_its_image_only(world, tmp_path):
+    world.s2("A", "2020-06-01T10:40:21")
+    world.s2("B", "2020-06-06T10:40:21", scl=9)
+    world.s2("C", "2020-06-06T10:40:25", zone=32)
+    world.s2("D", "2020-06-11T10:40:21")
+    for name in ("A_B04.tif", "C_SCL.tif"):
+        file = world.folder / name
+        file.write_bytes(file.read_bytes()[: 600 if name[0] == "A" else file.stat().st_size // 2])
+    scene, left_out = fetched(world, tmp_path)
+    assert [told.split(":")[0] for told in left_out] == ["A", "C"]
+    assert all("cannot be read" in told for told in left_out)
+    assert scene.attrs["left_out"] == left_out
+    assert list(schema.days(scene["s2"].to_dataset()).astype(str)) == ["2020-06-06", "2020-06-11"]
+    assert not scene["s2/clear"][0].any()
+
+
+def test_an_image_without_all_its_files_is_left_out_and_named(world, tmp_path):
+    world.s2("A", "2020-06-01T10:40:21", lacks=("B8A",))
+    world.s2("B", "2020-06-06T10:40:21")
+    world.s2("C", "2020-06-11T10:40:21")
+    (world.folder / "B_B12.tif").unlink()
+    scene, left_out = fetched(world, tmp_path)
+    assert left_out == ["A: it has no B8A", "B: its B12 is not there (code 404)"]
+    assert scene["s2"].sizes["time"] == 1
+
+
+def test_where_nothing_can_be_read_there_is_no_scene(world, tmp_path):
+    world.s2("A", "2020-06-01T10:40:21", lacks=("B8A",))
+    with pytest.raises(InputError, match=r"without a single value.*A: it has no B8A"):
+        fetched(world, tmp_path)
+    assert not (tmp_path / "scene.zarr").exists()
+
+
+def test_an_image_that_misses_the_square_is_no_date(world, tmp_path):
+    world.s2("A", "2020-06-01T10:40:21", dn=lambda lon, lat: 0 * lon, scl=0)
+    world.s2("B", "2020-06-06T10:40:21")
+    scene, _ = fetched(world, tmp_path)
+    assert list(schema.days(scene["s2"].to_dataset()).astype(str)) == ["2020-06-06"]
+
+
+@pytest.fixture
+def signed(world, monkeypatch):
+    """The world behind tokens, given to everybody but the owner of a wrong key."""
+    world.token = "sig=secret"
+    monkeypatch.setattr(access, "BLOBS", "127.0.0.1")
+    monkeypatch.setattr(access, "TOKENS", f"{world.url}/token")
+    monkeypatch.setattr(access, "_tokens", {})
+    return world
+
+
+def test_storage_that_wants_a_token_gets_one_and_it_is_asked_for_once(signed, tmp_path):
+    signed.s2("A", "2020-06-01T10:40:21")
+    signed.s2("B", "2020-06-06T10:40:21")
+    scene, left_out = fetched(signed, tmp_path)
+    assert (scene["s2"].sizes["time"], left_out) == (2, [])
+    assert signed.asked["/token/127/store"] == 1
+    assert "secret" not in str(scene.attrs)
+
+
+def test_storage_that_lets_nobody_in_says_what_to_set(signed, tmp_path, monkeypatch):
+    signed.s1("S", "2020-06-02T17:31:51")
+    monkeypatch.setenv(access.KEY, "nobody")
+    with pytest.raises(InputError, match=rf"403 .*set {access.KEY}.*another --s1"):
+        fetched(signed, tmp_path)
+    monkeypatch.delenv(access.KEY)
+    monkeypatch.setattr(access, "BLOBS", "no.such.host")  # without a token the storage itself refuses
+    with pytest.raises(InputError, match=rf"403 .*set {access.KEY}"):
+        fetched(signed, tmp_path)
+
+
+def test_a_token_is_renewed_before_it_ends(signed, monkeypatch):
+    href = f"{signed.url}/store/x.tif"
+    assert access.sign(href) == f"{href}?sig=secret"
+    place, (token, until) = next(iter(access._tokens.items()))
+    access._tokens[place] = (token, until.replace(year=2000))
+    access.sign(href)
+    assert signed.asked["/token/127/store"] == 2
+    assert access.sign("https://example.com/x.tif") == "https://example.com/x.tif"
+
+
+def test_a_plan_says_how_much_and_fetches_nothing(world, monkeypatch):
+    monkeypatch.setattr(search, "BLOCK_PX", 128)
+    rng = np.random.default_rng(0)
+    world.s2("A", "2020-06-01T10:40:21", dn=lambda lon, lat: rng.integers(1, 60_000, lon.shape))
+    request = asked(world)
+    to_fetch, to_keep = stac.estimate(stac.passes(request), request)
+    assert not any(path.startswith("/store") for path in world.asked)
+    assert to_keep == 32 * 32 * 21
+    from embeddings.stac import pixels
+
+    pixels.read(stac.passes(request)[0], request.grid)
+    sent = sum(size for path, size in world.sent.items() if path.startswith("/store"))
+    assert sent / 3 < to_fetch < sent * 3  # noise cannot be compressed; heads and whole blocks are the rest
+
+
+def test_weather_of_a_table_goes_into_the_scene(world, tmp_path):
+    from embeddings.readers import weather_table
+
+    world.s2("A", "2020-06-01T10:40:21")
+    table = tmp_path / "weather.csv"
+    table.write_text("# station\nDate, tair, sw_in, wind\n2020-06-02,12.5,-9999,3\n2020-06-01,11,200,4\n")
+    scene, _ = fetched(world, tmp_path, weather_table.open(table))
+    weather = scene["weather"].to_dataset()
+    assert set(weather.data_vars) == {"tair", "sw_in"}
+    np.testing.assert_array_equal(weather.tair, [11, 12.5])
+    np.testing.assert_array_equal(weather.sw_in, [200, np.nan])
+    assert weather.sw_in.attrs["units"] == "W m-2"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("day,tair\n2020-06-01,3\n", "columns day, tair, need time and some of sw_in in W m-2"),
+        ("time,wind\n2020-06-01,3\n", "need time and some of"),
+        ("time,tair\nsoon,3\n", "no number or no date"),
+        ("time,tair\n2020-06-01,warm\n", "no number or no date"),
+        ("time,tair\n2020-06-01,3\n2020-06-01T12:00,4\n", "2020-06-01 twice"),
+        ("", "no table"),
+        ("\x00\xff", "need"),
+    ],
+)
+def test_a_table_that_is_no_weather_is_refused(tmp_path, text, told):
+    from embeddings.readers import weather_table
+
+    (tmp_path / "w.csv").write_text(text, encoding="latin-1")
+    with pytest.raises(InputError, match=told):
+        weather_table.open(tmp_path / "w.csv")
+
+
+def test_an_existing_scene_or_a_missing_folder_is_refused_before_anything_is_asked(world, tmp_path):
+    for out, told in [(tmp_path, "exists already"), (tmp_path / "no" / "scene", "a folder that exists")]:
+        with pytest.raises(InputError, match=told):
+            finish(stac.fetch(asked(world), out))
+    assert not world.asked
+
+
+def test_no_image_is_told_with_what_was_asked(world, tmp_path):
+    with pytest.raises(InputError, match=r"no image of 2020-06-01 to 2020-06-30 at 5\.99,50\.75"):
+        finish(stac.fetch(asked(world), tmp_path / "scene.zarr"))
+    assert list(tmp_path.iterdir()) == [tmp_path / "files"]
+
+
+def test_an_address_without_a_catalog_is_told(world, tmp_path):
+    with pytest.raises(InputError, match=r"no STAC API at .*/nothing .code 404"):
+        finish(stac.fetch(asked(world, provider=f"{world.url}/nothing"), tmp_path / "scene.zarr"))
+    world.close()
+    with pytest.raises(InputError, match="no answer from 127"):
+        finish(stac.fetch(asked(world), tmp_path / "scene.zarr"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"lat": 86.0}, "lat 86"),
+        ({"lon": float("nan")}, "lon nan"),
+        ({"size_m": 50}, "try 40"),
+        ({"size_m": 0}, "try 40"),
+        ({"size_m": 10**7}, "try 20000"),
+        ({"start": "2020-07-01"}, "need start before end"),
+        ({"end": "June"}, "'June', need YYYY-MM-DD"),
+        ({"provider": "nasa"}, "need planetary-computer, earth-search or the URL"),
+        ({"s1": "slc"}, "need one of rtc, grd"),
+    ],
+)
+def test_a_wrong_request_is_refused_in_one_sentence(wrong, told):
+    right = {"lon": LON, "lat": LAT, "size_m": 320, "start": "2020-06-01", "end": "2020-06-30"}
+    with pytest.raises(InputError, match=told):
+        stac.Request(**(right | wrong))
+
+
+@pytest.mark.parametrize(
+    ("lon", "lat", "crs"),
+    [(5.99, 50, "EPSG:32631"), (6.01, 50, "EPSG:32632"), (180, -10, "EPSG:32760"), (-180, 0, "EPSG:32601")],
+)
+def test_the_grid_is_in_the_zone_of_the_point(lon, lat, crs):
+    grid = stac.Request(lon, lat, 640, "2020-06-01", "2020-06-02").grid
+    assert grid.crs == crs
+    back = grid.lonlat(grid.x.mean(), grid.y.mean())
+    assert np.allclose(np.mod(back[0] - lon + 180, 360) - 180, 0, atol=2e-4)
+    assert back[1] == pytest.approx(lat, abs=2e-4)

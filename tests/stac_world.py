@@ -1,0 +1,289 @@
+"""A STAC API with cloud-optimised files on this machine, which fails as it is told to."""
+
+import json
+import shutil
+import threading
+import time
+from collections import Counter, defaultdict
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import rasterio
+from affine import Affine
+from rasterio.control import GroundControlPoint
+
+from embeddings.geometry import Grid
+
+LON, LAT = 5.99, 50.75
+"""Less than a kilometre west of where zone 31 ends: both zones have tiles of it."""
+HALF_M = 1000
+BLOCK_PX = 128
+ES_NAMES = {
+    "B02": "blue",
+    "B03": "green",
+    "B04": "red",
+    "B05": "rededge1",
+    "B06": "rededge2",
+    "B07": "rededge3",
+    "B08": "nir",
+    "B8A": "nir08",
+    "B11": "swir16",
+    "B12": "swir22",
+    "SCL": "scl",
+}
+FINE = ("B02", "B03", "B04", "B08")
+
+
+def ground(lon, lat):
+    """What there is to see, 0-1: smooth, and different everywhere."""
+    return 0.5 + 0.25 * np.sin((lon - LON) * 300) + 0.25 * np.cos((lat - LAT) * 400)
+
+
+class World:
+    """The items of an API and the files they point to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.items, self.page = folder, [], 100
+        self.collections = ["sentinel-2-l2a", "sentinel-1-rtc", "sentinel-1-grd"]
+        self.faults: dict[str, list] = defaultdict(list)
+        """By path: what to do with the next requests, ``503`` and the like, ``slow``, or None for well."""
+        self.asked: Counter = Counter()
+        self.sent: Counter = Counter()
+        self.token = ""
+        """When set, files are given to those only who bring it."""
+        world = self
+
+        class Handler(_Handler):
+            world = self
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        world.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def s2(self, name, when, zone=31, scl=4, dn=None, names="own", baseline="02.14", lacks=(), **told):
+        """An image of Sentinel-2; ``dn`` (lon, lat) -> digital numbers, of all bands."""
+        dn = dn or (lambda lon, lat: 1000 + 4000 * ground(lon, lat))
+        assets, written = {}, {}
+        for band in ES_NAMES:
+            size_m = 10 if band in FINE else 20
+            kind = "SCL" if band == "SCL" else size_m
+            file = f"{name}_{band}.tif"
+            if kind in written:
+                shutil.copyfile(self.folder / written[kind], self.folder / file)
+            else:
+                values = scl if kind == "SCL" else np.round(dn(*self._lonlat(zone, size_m)))
+                self._write(file, zone, size_m, values, "uint8" if kind == "SCL" else "uint16", 0)
+                written[kind] = file
+            if band not in lacks:
+                assets[band if names == "own" else ES_NAMES[band]] = file
+        told = {"s2:processing_baseline": baseline, "platform": "sentinel-2a", **told}
+        return self._item(name, "sentinel-2-l2a", when, assets, {"s2:mgrs_tile": f"{zone}ABC", **told})
+
+    def s1(self, name, when, power=(0.1, 0.02), orbit="ascending", **told):
+        """A terrain-corrected image of Sentinel-1, linear power."""
+        assets = {}
+        for band, value in zip(("vv", "vh"), power, strict=True):
+            assets[band] = f"{name}_{band}.tif"
+            self._write(assets[band], 31, 10, value, "float32", -32768)
+        told = {"sat:orbit_state": orbit, "sar:instrument_mode": "IW", **told}
+        return self._item(name, "sentinel-1-rtc", when, assets, told)
+
+    def grd(self, name, when, dn, gain):
+        """A ground range image: rows along a track 13 degrees off north, tie points, a table of gains (row, col)."""
+        turn, px, side = np.radians(193), 10.0, 160
+        middle = np.array(self.grid(31).xy(LON, LAT))
+        across, along = np.array([np.cos(turn), -np.sin(turn)]), np.array([np.sin(turn), np.cos(turn)])
+
+        def place(row, col):
+            x, y = (
+                middle[i] + (np.asarray(col) - side / 2) * px * across[i]
+                + (np.asarray(row) - side / 2) * px * along[i]
+                for i in (0, 1)
+            )  # fmt: skip
+            return self.grid(31).lonlat(x, y)
+
+        ties = [(row, col) for row in np.linspace(0, side, 7) for col in np.linspace(0, side, 9)]
+        gcps = [GroundControlPoint(row, col, *place(row, col), 0.0) for row, col in ties]
+        rows, cols = np.mgrid[:side, :side]
+        values = np.round(dn(*place(rows + 0.5, cols + 0.5))).astype("uint16")
+        assets = {}
+        for band in ("vv", "vh"):
+            assets[band] = f"{name}_{band}.tif"
+            with rasterio.open(
+                self.folder / assets[band], "w", driver="GTiff", width=side, height=side, count=1, dtype="uint16",
+                tiled=True, blockxsize=BLOCK_PX, blockysize=BLOCK_PX, gcps=gcps, crs="EPSG:4326",
+            ) as file:  # fmt: skip
+                file.write(values, 1)
+            assets[f"schema-calibration-{band}"] = f"{name}_{band}.xml"
+            pixels = np.arange(0, side + 40, 40)
+            vectors = "".join(
+                f"<calibrationVector><line>{line}</line>"
+                f'<pixel count="{pixels.size}">{" ".join(map(str, pixels))}</pixel>'
+                f"<sigmaNought>{' '.join(str(gain(line, pixel)) for pixel in pixels)}</sigmaNought></calibrationVector>"
+                for line in range(-40, side + 80, 80)
+            )
+            text = f"<calibration><calibrationVectorList>{vectors}</calibrationVectorList></calibration>"
+            (self.folder / f"{name}_{band}.xml").write_text(text)
+        told = {"sat:orbit_state": "descending", "sar:instrument_mode": "IW"}
+        return self._item(name, "sentinel-1-grd", when, assets, told)
+
+    @staticmethod
+    def grid(zone: int, size_m: int = 10) -> Grid:
+        """Of the tile of a zone."""
+        x, y = Grid(f"EPSG:326{zone}", 0, 0, 10, 1, 1).xy(LON, LAT)
+        left, top = round((x - HALF_M) / 20) * 20, round((y + HALF_M) / 20) * 20
+        return Grid(f"EPSG:326{zone}", left, top, size_m, 2 * HALF_M // size_m, 2 * HALF_M // size_m)
+
+    def _lonlat(self, zone: int, size_m: int):
+        grid = self.grid(zone, size_m)
+        return grid.lonlat(*np.meshgrid(grid.x, grid.y))
+
+    def _write(self, name, zone, size_m, values, dtype, nodata) -> None:
+        grid = self.grid(zone, size_m)
+        where = {"crs": grid.crs, "transform": Affine(size_m, 0, grid.left_m, 0, -size_m, grid.top_m)}
+        with rasterio.open(
+            self.folder / name, "w", driver="COG", width=grid.nx, height=grid.ny, count=1, dtype=dtype,
+            nodata=nodata, blocksize=BLOCK_PX, **where,
+        ) as file:  # fmt: skip
+            file.write(np.broadcast_to(values, grid.shape).astype(dtype), 1)
+
+    def _item(self, name, collection, when, assets, properties) -> dict:
+        west, south, east, north = self.grid(31).lonlat_extent()
+        corners = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+        item = {
+            "type": "Feature",
+            "stac_version": "1.0.0",
+            "id": name,
+            "collection": collection,
+            "geometry": {"type": "Polygon", "coordinates": [corners]},
+            "bbox": [west, south, east, north],
+            "properties": {"datetime": f"{when}Z", **properties},
+            "links": [],
+            "assets": {
+                key: {
+                    "href": f"{self.url}/store/{file}",
+                    "type": "image/tiff; application=geotiff",
+                    "roles": ["data"],
+                }
+                for key, file in assets.items()
+            },
+        }
+        self.items.append(item)
+        return item
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    world: World
+
+    def log_message(self, *_) -> None:
+        """Quiet."""
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._answer(json.loads(body))
+
+    def _answer(self, body: dict | None = None) -> None:
+        world, parts = self.world, urlsplit(self.path)
+        world.asked[parts.path] += 1
+        faults = world.faults[parts.path]
+        fault = faults.pop(0) if faults else None
+        if isinstance(fault, int):
+            return self._send(fault, b"")
+        if fault == "slow":
+            time.sleep(1.0)
+        query = {key: value[0] for key, value in parse_qs(parts.query).items()}
+        if parts.path.startswith("/store/"):
+            if world.token and parts.query != world.token:
+                return self._send(403, b"")
+            return self._file(world.folder / parts.path.removeprefix("/store/"))
+        if parts.path.startswith("/token/"):
+            told = {"msft:expiry": "2999-01-01T00:00:00Z", "token": world.token}
+            if self.headers.get("Ocp-Apim-Subscription-Key") == "nobody":
+                return self._send(403, b"")
+            return self._json(told)
+        if parts.path == "/search":
+            return self._json(self._page(body or query))
+        if parts.path == "/":
+            return self._json(self._landing())
+        self._send(404, b"{}")
+
+    def _landing(self) -> dict:
+        url = self.world.url
+        core = "https://api.stacspec.org/v1.0.0"
+        links = [
+            {"rel": "self", "href": url, "type": "application/json"},
+            {"rel": "root", "href": url, "type": "application/json"},
+            {"rel": "search", "href": f"{url}/search", "type": "application/geo+json", "method": "POST"},
+        ]
+        conforms = [f"{core}/core", f"{core}/item-search"]
+        return {
+            "type": "Catalog", "id": "here", "stac_version": "1.0.0", "description": "here", "links": links,
+            "conformsTo": conforms,
+        }  # fmt: skip
+
+    def _page(self, asked: dict) -> dict:
+        start, end = (datetime.fromisoformat(text) for text in asked["datetime"].split("/"))
+        west, south, east, north = asked["bbox"]
+        found = [
+            item
+            for item in self.world.items
+            if item["collection"] in asked["collections"]
+            and start <= datetime.fromisoformat(item["properties"]["datetime"]) <= end
+            and item["bbox"][0] <= east and item["bbox"][2] >= west
+            and item["bbox"][1] <= north and item["bbox"][3] >= south
+        ]  # fmt: skip
+        first = int(asked.get("token", 0))
+        size = min(int(asked.get("limit", 10)), self.world.page)
+        links = []
+        if first + size < len(found):
+            more = {**asked, "token": first + size}
+            links = [{"rel": "next", "href": f"{self.world.url}/search", "method": "POST", "body": more}]
+        return {"type": "FeatureCollection", "features": found[first : first + size], "links": links}
+
+    def _file(self, path: Path) -> None:
+        if not path.is_file():
+            return self._send(404, b"")
+        data = path.read_bytes()
+        wanted = self.headers.get("Range")
+        if wanted is None:
+            return self._send(200, data)
+        first, _, last = wanted.removeprefix("bytes=").partition("-")
+        if int(first) >= len(data):
+            return self._send(416, b"")
+        part = data[int(first) : int(last or len(data)) + 1]
+        told = f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}"
+        self._send(206, part, {"Content-Range": told})
+
+    def _json(self, told: dict) -> None:
+        self._send(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
+
+    def _send(self, code: int, data: bytes, headers: dict | None = None) -> None:
+        try:
+            self.send_response(code)
+            for name, value in {
+                "Content-Length": len(data),
+                "Accept-Ranges": "bytes",
+                **(headers or {}),
+            }.items():
+                self.send_header(name, str(value))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(data)
+                self.world.sent[urlsplit(self.path).path] += len(data)
+        except OSError:
+            self.close_connection = True  # they did not wait for us
