@@ -74,10 +74,10 @@ def silent(url: str, why: str) -> InputError:
     )
 
 
-def refused(url: str, code: int) -> InputError:
+def refused(url: str, why: str) -> InputError:
     """What is raised where a server does not let us in."""
     return InputError(
-        f"Got {code} from {urlsplit(url).netloc}, which gives this file to accounts only, need one; set "
+        f"Got {why} from {urlsplit(url).netloc}, which gives its files to accounts only, need one; set "
         f"{KEY} or the AWS variables, or choose another --s1."
     )
 
@@ -98,7 +98,7 @@ def _token(place: str) -> tuple[str, datetime]:
     key = os.environ.get(KEY)
     answer = get(f"{TOKENS}/{place}", {"Ocp-Apim-Subscription-Key": key} if key else None)
     if answer.status_code in (401, 403):
-        raise refused(TOKENS, answer.status_code)
+        raise refused(TOKENS, f"code {answer.status_code}")
     if not answer.ok:
         raise silent(TOKENS, f"code {answer.status_code}")
     told = answer.json()
@@ -112,10 +112,10 @@ class Broken(Exception):
 def ask(url: str, name: str) -> None:
     """Whether a file that could not be read is there: Broken where not, InputError where nobody tells."""
     if not url.startswith("http"):
-        raise silent(url, "storage that needs an account of its own")
+        raise refused(url, "nothing")
     answer = get(url, {"Range": "bytes=0-0"})
     if answer.status_code in (401, 403):
-        raise refused(url, answer.status_code)
+        raise refused(url, f"code {answer.status_code}")
     if answer.status_code in BUSY:
         raise silent(url, f"code {answer.status_code}")
     if not answer.ok:

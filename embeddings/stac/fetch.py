@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import xarray as xr
@@ -33,7 +34,8 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
         raise InputError(f"Got {path}, need a path in a folder that exists; create {path.parent} first.")
     yield f"asking {request.url}", 0.0
     found = passes(request)
-    told = hashlib.blake2b(str(request).encode(), digest_size=6).hexdigest()
+    # Without --s1: dates of Sentinel-2 stay when the user has to choose another radar product.
+    told = hashlib.blake2b(str(replace(request, s1="any")).encode(), digest_size=6).hexdigest()
     folder = path.parent / f".{path.name}.{told}.dates"
     folder.mkdir(exist_ok=True)
     for done, one in enumerate(found):
@@ -94,7 +96,7 @@ def _attrs(name: str, request: Request, found: list[Pass], left_out: list[str]) 
         "id": name,
         "title": f"{name}, {request.start} to {request.end}",
         "simulated": 0,
-        "source": f"Contains modified Copernicus Sentinel data {'-'.join({years[0]: 0, years[-1]: 0})}; "
+        "source": f"Contains modified Copernicus Sentinel data {'-'.join(years[:: len(years) - 1 or 1])}; "
         f"{', '.join(products)} from {request.url}",
         "licence": LICENCE,
         **told,

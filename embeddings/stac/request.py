@@ -23,7 +23,7 @@ S1_PRODUCTS = {
 STEP_M = 20
 """Edges lie on multiples of it, as those of Sentinel-2's own tiles do: a 20 m pixel is 2 x 2 of 10 m."""
 SIDE_AT_MOST_M = 20_000
-"""One date is held in memory: some 0.2 GB of reflectance."""
+"""A date is held in memory: at this side 0.2 GB of reflectance an image, and up to six images a date."""
 
 
 @dataclass(frozen=True)

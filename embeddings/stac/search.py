@@ -51,12 +51,13 @@ class Pass:
 
     @property
     def name(self) -> str:
-        """Good for a file and for people: ``s1_2020-06-01_ascending``."""
-        return "_".join(filter(None, (self.sensor, str(self.time)[:10], self.orbit)))
+        """Good for a file and for people: ``sentinel-1-rtc_2020-06-01_ascending``."""
+        product = str(self.items[0].collection_id)
+        return "_".join(filter(None, (product, str(self.time)[:10], self.orbit)))
 
 
 def passes(request: Request) -> list[Pass]:
-    """All passes over the request, in order of sensor and time."""
+    """All passes over the request, in order of time."""
     with _answering(request.url):
         from pystac_client import Client
         from pystac_client.stac_api_io import StacApiIO
@@ -73,7 +74,7 @@ def passes(request: Request) -> list[Pass]:
             f"Got no image of {request.start} to {request.end} at {request.lon:g},{request.lat:g} from "
             f"{request.url}, need one at least; widen the days or ask another provider."
         )
-    return found
+    return sorted(found, key=lambda one: one.time)
 
 
 def asset(item: Any, band: str) -> str | None:
@@ -125,15 +126,13 @@ def _items(client: Any, request: Request, collection: str) -> list[Any]:
 
 
 def _newest(items: list[Any]) -> list[Any]:
-    """Of images processed more than once only the newest processing."""
-    images: dict[tuple, Any] = {}
-    for item in sorted(
-        items, key=lambda item: (baseline(item), str(item.properties.get("created")), item.id)
-    ):
+    """Of images processed more than once the newest baseline; two halves of an image share theirs, both stay."""
+    images: dict[tuple, list[Any]] = defaultdict(list)
+    for item in items:
         told = item.properties
         tile = told.get("s2:mgrs_tile") or told.get("grid:code") or item.id
-        images[tile, told.get("platform"), np.datetime64(_time(item), "h")] = item
-    return list(images.values())
+        images[tile, told.get("platform"), np.datetime64(_time(item), "h")].append(item)
+    return [item for same in images.values() for item in same if baseline(item) == max(map(baseline, same))]
 
 
 def baseline(item: Any) -> float:
@@ -157,11 +156,11 @@ def _grouped(sensor: str, items: list[Any]) -> list[Pass]:
         groups[np.datetime64(_time(item), "D"), orbit if orbit in schema.ORBITS else ""].append(item)
     days = [day for day, _ in groups]
     out = []
-    for (day, orbit), images in sorted(groups.items(), key=lambda group: group[0]):
+    for (day, orbit), images in groups.items():
         images = sorted(images, key=lambda item: (_time(item), item.id))
         time = day if days.count(day) == 1 else _time(images[0])
         out.append(Pass(sensor, time.astype("datetime64[ns]"), orbit, tuple(images)))
-    return sorted(out, key=lambda one: one.time)
+    return out
 
 
 def _time(item: Any) -> np.datetime64:

@@ -18,7 +18,7 @@ SIDE_M = 320
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch):
     monkeypatch.setattr(access, "WAIT_S", 0.02)
-    monkeypatch.setattr(access, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(access, "TIMEOUT_S", 20.0)
 
 
 @pytest.fixture
@@ -125,6 +125,18 @@ def test_of_an_image_processed_twice_the_newer_one_counts(world, tmp_path):
     assert [item.id for item in one.items] == ["new"]
 
 
+def test_two_halves_of_an_image_are_both_read(world, tmp_path):
+    for name, side in [("east", 1), ("west", -1)]:
+        world.s2(
+            name,
+            "2020-06-01T10:40:21",
+            dn=lambda lon, lat, side=side: np.where((lon - LON) * side > 0, 3000, 0),
+        )
+    scene, _ = fetched(world, tmp_path)
+    assert float(scene["s2/clear"].mean()) > 0.95  # but where a 20 m pixel has a foot in either half
+    np.testing.assert_allclose(scene["s2/reflectance"], 0.3, rtol=1e-6)
+
+
 def test_slices_are_averaged_as_power_and_orbits_of_one_day_keep_their_hour(world, tmp_path):
     world.s1("up", "2020-06-02T17:31:51", power=(0.1, 0.02))
     world.s1("up_next", "2020-06-02T17:32:16", power=(0.3, 0.04))
@@ -176,7 +188,9 @@ def test_days_outside_are_not_asked_for(world):
 
 @pytest.mark.parametrize("path", ["/", "/search", "/store/A_B05.tif", "/store/A_SCL.tif"])
 @pytest.mark.parametrize("fault", [503, 429, "slow"])
-def test_a_busy_or_slow_server_is_asked_again(world, tmp_path, path, fault):
+def test_a_busy_or_slow_server_is_asked_again(world, tmp_path, path, fault, monkeypatch):
+    if fault == "slow":
+        monkeypatch.setattr(access, "TIMEOUT_S", 0.5)
     world.s2("A", "2020-06-01T10:40:21")
     world.faults[path] = [fault, fault]
     scene, left_out = fetched(world, tmp_path, s1="none")
@@ -228,6 +242,36 @@ def test_an_image_without_all_its_files_is_left_out_and_named(world, tmp_path):
     assert scene["s2"].sizes["time"] == 1
 
 
+@pytest.fixture
+def bucket(world, monkeypatch):
+    """The world's files as a bucket of S3 as well."""
+    endpoint = {"AWS_S3_ENDPOINT": world.url.removeprefix("http://"), "AWS_HTTPS": "NO"}
+    account = {"AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "mine", "AWS_VIRTUAL_HOSTING": "FALSE"}
+    for name, value in {**endpoint, **account}.items():
+        monkeypatch.setenv(name, value)
+    return world
+
+
+def test_files_on_s3_are_read_with_the_account_of_the_environment(bucket, tmp_path):
+    item = bucket.s1("S", "2020-06-02T17:31:51", power=(0.1, 0.01))
+    for band in ("vv", "vh"):
+        item["assets"][band]["href"] = f"s3://store/S_{band}.tif"
+    scene, _ = fetched(bucket, tmp_path)
+    np.testing.assert_allclose(scene["s1/backscatter"][0, :, 0, 0], [-10, -20], rtol=1e-6)
+
+
+def test_another_radar_product_keeps_the_optical_dates(bucket, tmp_path):
+    bucket.s2("A", "2020-06-01T10:40:21")
+    item = bucket.s1("S", "2020-06-02T17:31:51")
+    item["assets"]["vv"]["href"] = "s3://no-such-bucket/vv.tif"
+    with pytest.raises(InputError, match=r"no-such-bucket.*AWS variables.*another --s1"):
+        fetched(bucket, tmp_path)
+    bucket.asked.clear()
+    scene, _ = fetched(bucket, tmp_path, s1="none")
+    assert list(scene.children) == ["s2"]
+    assert not any(path.startswith("/store") for path in bucket.asked)
+
+
 def test_where_nothing_can_be_read_there_is_no_scene(world, tmp_path):
     world.s2("A", "2020-06-01T10:40:21", lacks=("B8A",))
     with pytest.raises(InputError, match=r"without a single value.*A: it has no B8A"):
@@ -264,11 +308,11 @@ def test_storage_that_wants_a_token_gets_one_and_it_is_asked_for_once(signed, tm
 def test_storage_that_lets_nobody_in_says_what_to_set(signed, tmp_path, monkeypatch):
     signed.s1("S", "2020-06-02T17:31:51")
     monkeypatch.setenv(access.KEY, "nobody")
-    with pytest.raises(InputError, match=rf"403 .*set {access.KEY}.*another --s1"):
+    with pytest.raises(InputError, match=rf"code 403 .*set {access.KEY}.*another --s1"):
         fetched(signed, tmp_path)
     monkeypatch.delenv(access.KEY)
     monkeypatch.setattr(access, "BLOBS", "no.such.host")  # without a token the storage itself refuses
-    with pytest.raises(InputError, match=rf"403 .*set {access.KEY}"):
+    with pytest.raises(InputError, match=rf"code 403 .*set {access.KEY}"):
         fetched(signed, tmp_path)
 
 
