@@ -129,7 +129,7 @@ def scene_stac(args: argparse.Namespace) -> None:
     if args.dry_run:
         found = stac.passes(request)
         for one in found:
-            print(f"{str(one.time)[:10]}  {one.sensor}  {len(one.items)} images  {one.orbit}".rstrip())
+            print(f"{str(one.time)[:10]}  {one.sensor}  images: {len(one.items)}  {one.orbit}".rstrip())
         fetched, stored = (round(bytes / 1e6) for bytes in stac.estimate(found, request))
         print(
             f"{len(found)} dates; about {fetched:,} MB to fetch and {stored:,} MB to keep, before compression"

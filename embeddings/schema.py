@@ -153,7 +153,7 @@ def validate(scene: xr.DataTree) -> xr.DataTree:
     datasets = {node.path: node.to_dataset() for node in scene.subtree}
     for name, node in NODES.items():
         if name in scene.children:
-            datasets[f"/{name}"] = _checked(node, datasets[f"/{name}"])
+            datasets[f"/{name}"] = checked(node, datasets[f"/{name}"])
     _one_crs({name: datasets[f"/{name}"] for name in NODES if name in scene.children})
     return xr.DataTree.from_dict(datasets, name=scene.name)
 
@@ -240,7 +240,7 @@ def _canonical(values: np.ndarray) -> bytes:
     return "\0".join(map(str, values.ravel())).encode()
 
 
-def _checked(node: Node, dataset: xr.Dataset) -> xr.Dataset:
+def checked(node: Node, dataset: xr.Dataset) -> xr.Dataset:
     """One node's dataset, transposed where only the order of dims was off."""
     where = f"/{node.name}"
     _time(where, dataset)

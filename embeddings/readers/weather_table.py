@@ -49,4 +49,4 @@ def open(path: str | Path) -> xr.Dataset:
         coords={"time": days.values},
         attrs={"source": Path(path).name},
     )
-    return node.sortby("time")
+    return schema.checked(schema.NODES["weather"], node.sortby("time"))

@@ -109,14 +109,15 @@ class Broken(Exception):
     """A file that is not there or cannot be read, while its server answers."""
 
 
-def ask(url: str, name: str) -> None:
-    """Whether a file that could not be read is there: Broken where not, InputError where nobody tells."""
+def ask(url: str, name: str, part: str = "0-0") -> bytes:
+    """Bytes ``part`` of a file: Broken where it is not there, InputError where its server does not tell."""
     if not url.startswith("http"):
         raise refused(url, "nothing")
-    answer = get(url, {"Range": "bytes=0-0"})
+    answer = get(url, {"Range": f"bytes={part}"})
     if answer.status_code in (401, 403):
         raise refused(url, f"code {answer.status_code}")
     if answer.status_code in BUSY:
         raise silent(url, f"code {answer.status_code}")
     if not answer.ok:
         raise Broken(f"{name} is not there (code {answer.status_code})")
+    return answer.content

@@ -252,8 +252,8 @@ def test_a_scene_is_planned_and_fetched_from_a_stac_api(tmp_path, capsys, monkey
     assert "without --out" in refused(capsys, command)
     assert main([*command, "--dry-run"]) == 0
     told = capsys.readouterr().out.splitlines()
-    assert told[0].split() == ["2020-06-01", "s2", "1", "images"]
-    assert told[1].split() == ["2020-06-02", "s1", "1", "images", "ascending"]
+    assert told[0].split() == ["2020-06-01", "s2", "images:", "1"]
+    assert told[1].split() == ["2020-06-02", "s1", "images:", "1", "ascending"]
     assert told[3].startswith("3 dates; about")
     assert main([*command, "--out", str(out)]) == 0
     assert "left out B: it has no B04" in capsys.readouterr().err

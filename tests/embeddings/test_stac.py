@@ -173,6 +173,16 @@ def test_the_gain_of_a_ground_range_image_is_taken_where_the_pixel_is(world, tmp
     np.testing.assert_allclose(gain, 300 + row / 10 + col)
 
 
+def test_a_calibration_that_is_gone_is_named_and_a_busy_one_waited_for(world, tmp_path):
+    for name, day in [("G", "02"), ("H", "08")]:
+        world.grd(name, f"2020-06-{day}T05:50:00", lambda lon, lat: 1000 + 0 * lon, lambda row, col: 4000.0)
+    (world.folder / "G_vh.xml").unlink()
+    world.faults["/store/H_vv.xml"] = [503, 503]
+    scene, left_out = fetched(world, tmp_path, s1="grd")
+    assert left_out == ["G: its calibration is not there (code 404)"]
+    np.testing.assert_allclose(scene["s1/backscatter"], 20 * np.log10(1 / 4), rtol=1e-5)
+
+
 def test_every_page_of_the_answer_is_read(world):
     world.page = 2
     for day in range(1, 6):
@@ -363,6 +373,7 @@ def test_weather_of_a_table_goes_into_the_scene(world, tmp_path):
         ("time,tair\nsoon,3\n", "no number or no date"),
         ("time,tair\n2020-06-01,warm\n", "no number or no date"),
         ("time,tair\n2020-06-01,3\n2020-06-01T12:00,4\n", "2020-06-01 twice"),
+        ("time,tair\n2020-06-01,293\n", "subtract 273.15"),
         ("", "no table"),
         ("\x00\xff", "need"),
     ],
