@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 import xarray as xr
 
 from embeddings.geometry import target_grid
-from embeddings.inputs import Series, read
+from embeddings.inputs import Series, days_of, read
 from models.batch import Images
+from models.decoder import LAND
 from models.encoder import HALO_PX
 from models.errors import InputError
 from models.sensors import SENSORS, SensorSpec
@@ -22,6 +23,9 @@ SIDE_PX = 8
 S2_10M = ("B02", "B03", "B04", "B08")
 HLS = ("B02", "B03", "B04", "B8A", "B11", "B12")
 """Bands of Sentinel-2 that Landsat 8 has too, in the order of Landsat's."""
+LAND_STEPS = (0.002, 1e-4, 0.01, 1e-4)
+LEAFY, BARE = 0.5, 1.0
+"""Leaf area, m2 m-2: from here on leaves can be green, and up to here the radar sees the soil."""
 PIXEL_PITCH = HALO_PX + 1
 """Pixels this far apart do not see each other: a lattice of single pixels without neighbours."""
 
@@ -38,6 +42,8 @@ class Archive:
     sure: dict[str, np.ndarray]
     """Fit to be a target: the mask, and where it is known (simulated scenes) the true cloud too."""
     day: dict[str, np.ndarray]
+    land: dict[str, np.ndarray] = field(default_factory=dict)
+    """The state of a simulated land: ``state`` (time, variable, y, x) int16 steps of ``LAND_STEPS`` and its ``day``."""
 
     MISSING = np.int16(-32768)
 
@@ -70,6 +76,21 @@ class Archive:
         )
 
 
+def land_of(scene: xr.DataTree) -> dict[str, np.ndarray]:
+    """What ``Archive.land`` holds of a simulated scene: what can be told of leaves and soil, nothing else."""
+    truth = scene["truth"]
+    lai, moisture = truth["lai"].values, truth["soil_moisture"].values
+    sure = {
+        "chlorophyll": lai >= LEAFY,
+        "soil_moisture": (lai < BARE) & (moisture < 1),  # open water is full
+    }
+    parts = [
+        np.where(sure.get(name, True), np.round(truth[name].values / step), Archive.MISSING)
+        for name, step in zip(LAND, LAND_STEPS, strict=True)
+    ]
+    return {"state": np.stack(parts, 1).astype(np.int16), "day": days_of(truth["time"].values)}
+
+
 def step_of(spec: SensorSpec) -> float:
     """Size of one integer step in the sensor's unit, as the products deliver it."""
     return 1e-4 if spec.unit == "1" else 1e-2
@@ -95,6 +116,8 @@ class Plan:
     asks: int = 16
     stretch_days: tuple[int, int] = (90, 260)
     """Length of the stretch of the scene's time that a sample sees."""
+    free: int = 4
+    """Asked days that may have no acquisition at all, where the state of the land is known."""
     gap: float = 0.3
     """All Sentinel-2 within some days of the asked date hidden."""
     gap_days: tuple[int, int] = (4, 40)
@@ -144,11 +167,15 @@ def draw(archive: Archive, plan: Plan, rng: np.random.Generator) -> Sample | Non
     parts = {n: part for n, part in parts.items() if len(part.day)}
     if not parts:
         return None
-    if rng.random() < plan.jitter:
+    jitter = rng.random() < plan.jitter
+    if jitter:
         parts = _jittered(parts, plan, rng)
     hidden, asks = _hide(parts, plan, rng)
     if not len(asks):
         return None
+    known = archive.land and not jitter  # jittered bands are those of another land
+    if known:
+        asks[: plan.free] = rng.choice(archive.land["day"], plan.free)
     lone = rng.random() < plan.lone_pixels
     pixels = _lattice(rng, plan.pixels) if lone else rng.choice(SIDE_PX**2, plan.pixels, replace=False)
     images, days, targets = {}, {}, {}
@@ -171,7 +198,13 @@ def draw(archive: Archive, plan: Plan, rng: np.random.Generator) -> Sample | Non
             targets[name][np.isin(asks, part.day[keep])] = float("nan")
     seen = np.isin(asks, np.concatenate([day.numpy() for day in days.values()]))
     weight = torch.from_numpy(np.where(seen, plan.seen_weight, 1.0).astype(np.float32))
-    return Sample(images, days, torch.from_numpy(np.asarray(pixels)), torch.from_numpy(asks), targets, weight)
+    if known:
+        land = _land(archive, y, x, turn, np.asarray(pixels), asks)
+    else:
+        land = torch.full((len(asks), len(pixels), len(LAND)), float("nan"))
+    return Sample(
+        images, days, torch.from_numpy(np.asarray(pixels)), torch.from_numpy(asks), targets, weight, land
+    )
 
 
 @dataclass(frozen=True)
@@ -287,6 +320,16 @@ def _target(part: _Part, pixels: np.ndarray, asks: np.ndarray) -> torch.Tensor:
     sure = part.sure[at][:, HALO_PX:-HALO_PX, HALO_PX:-HALO_PX].reshape(len(asks), -1)[:, pixels]
     sure = sure & (part.day[at] == asks)[:, None]
     return torch.from_numpy(np.where(sure[:, None], values, np.nan).transpose(0, 2, 1).astype(np.float32))
+
+
+def _land(archive: Archive, y: int, x: int, turn, pixels: np.ndarray, asks: np.ndarray) -> torch.Tensor:
+    """State (ask, pixel, variable) on the asked days, NaN where it cannot be told."""
+    day = archive.land["day"]
+    at = (asks - day[0]).clip(0, len(day) - 1)
+    square = turn(archive.land["state"][at, :, y : y + SIDE_PX, x : x + SIDE_PX])
+    steps = square.reshape(len(asks), len(LAND), -1)[:, :, pixels].transpose(0, 2, 1)
+    known = (steps != archive.MISSING) & (day[at] == asks)[:, None, None]
+    return torch.from_numpy(np.where(known, steps * np.array(LAND_STEPS), np.nan).astype(np.float32))
 
 
 def _absent_bands(name: str, plan: Plan, rng: np.random.Generator) -> list[int]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from embeddings import cache
-from embeddings.samples import Archive, Plan, batches
+from embeddings.samples import Archive, Plan, batches, land_of
 from models import checkpoints
 from models.embedder import Config, Embedder
 from models.errors import InputError
@@ -61,7 +61,7 @@ def sensor(name: str, out: Path, lesson: Lesson) -> Generator[Step, None, str]:
     if name not in SENSORS:
         raise InputError(f"no sensor {name!r}; use one of {sorted(SENSORS)} or add its SensorSpec.")
     archives = yield from _archives(lesson, (name,))
-    model = _begin((name,), lesson)
+    model = _begin(Config(sensors=(name,)), lesson)
     plan = Plan(sensors=(name,))
     digest = yield from _teach(model, archives, plan, lesson, name, out)
     return digest
@@ -78,8 +78,8 @@ def fusion(
         )
     if encoders is not None and not encoders.is_dir():
         raise InputError(f"Got --encoders {encoders}, need a folder of weights; correct the path.")
-    archives = yield from _archives(lesson, tuple(sensors))
-    model = _begin(tuple(sensors), lesson)
+    archives = yield from _archives(lesson, tuple(sensors), land=True)
+    model = _begin(Config(sensors=tuple(sensors), land=True), lesson)
     for name in sensors[len(_begun(lesson)) :]:
         own = encoders / f"{name}.safetensors" if encoders else None
         _adopt(model, checkpoints.load(own if own and own.exists() else name, "cpu"))
@@ -88,10 +88,10 @@ def fusion(
     return digest
 
 
-def _begin(sensors: tuple[str, ...], lesson: Lesson) -> Embedder:
+def _begin(config: Config, lesson: Lesson) -> Embedder:
     """Random weights of the recipe's seed, or those the lesson goes on from, which may know the first sensors only."""
     torch.manual_seed(lesson.recipe.seed)
-    model = Embedder(Config(sensors=sensors))
+    model, sensors = Embedder(config), config.sensors
     begun = _begun(lesson)
     if begun != sensors[: len(begun)]:
         raise InputError(
@@ -131,13 +131,15 @@ def _teach(
     return checkpoints.save(best, out, name, lesson.card(measured, progress.curve, plan.sensors))
 
 
-def _archives(lesson: Lesson, sensors: tuple[str, ...]) -> Generator[Step, None, list[Archive]]:
+def _archives(
+    lesson: Lesson, sensors: tuple[str, ...], land: bool = False
+) -> Generator[Step, None, list[Archive]]:
     from embeddings.readers import open_scene
 
     archives = []
     for i in range(lesson.simulated):
         share = i / max(lesson.simulated, 1)
-        archives.append((yield from simulated_archive(FIRST_SEED + i, share, sensors)))
+        archives.append((yield from simulated_archive(FIRST_SEED + i, share, sensors, land)))
     for path in lesson.cubes:
         measured = Archive.of(open_scene(path), sensors)
         archives += [measured] * REAL_REPEATS if measured.steps else []
@@ -150,13 +152,13 @@ def _archives(lesson: Lesson, sensors: tuple[str, ...]) -> Generator[Step, None,
 
 
 def simulated_archive(
-    seed: int, share: float = 0.0, sensors: Sequence[str] = SENTINELS
+    seed: int, share: float = 0.0, sensors: Sequence[str] = SENTINELS, land: bool = False
 ) -> Generator[Step, None, Archive]:
-    """The archive of one random simulated landscape, kept in the cache; Landsat beside the Sentinels, in a file of its
+    """The archive of one random simulated landscape, kept in the cache; Landsat and the land's state in files of their
     own."""
-    parts: dict[str, dict[str, np.ndarray]] = {"steps": {}, "usable": {}, "sure": {}, "day": {}}
-    for kept, ending in ((SENTINELS, ""), (("landsat8",), "-landsat8")):
-        if not set(kept) & set(sensors):
+    parts: dict[str, dict[str, np.ndarray]] = {"steps": {}, "usable": {}, "sure": {}, "day": {}, "land": {}}
+    for kept, ending in ((SENTINELS, ""), (("landsat8",), "-landsat8"), (("land",), "-land")):
+        if not set(kept) & {*sensors, *(("land",) if land else ())}:
             continue
         path = yield from cache.once(
             f"training-{seed}-{SIMULATED_SIZE_PX}{ending}.npz",
@@ -174,11 +176,12 @@ def _keep(path: Path, seed: int, share: float, sensors: tuple[str, ...]) -> Gene
     from embeddings.simulate import random_scene
 
     yield f"simulating landscape {seed}", share
-    scene = random_scene(seed, SIMULATED_SIZE_PX, landsat="landsat8" in sensors)
-    made = Archive.of(scene, sensors)
+    land = "land" in sensors
+    scene = random_scene(seed, SIMULATED_SIZE_PX, landsat="landsat8" in sensors, truth=land)
+    made = Archive("", {}, {}, {}, {}, land_of(scene)) if land else Archive.of(scene, sensors)
     arrays = {
         f"{part}/{name}": array
-        for part in ("steps", "usable", "sure", "day")
+        for part in ("steps", "usable", "sure", "day", "land")
         for name, array in getattr(made, part).items()
     }
     with path.open("wb") as file:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from models.batch import Answer, Tokens
-from models.decoder import Decoder
+from models.decoder import Decoder, Land
 from models.encoder import Encoder
 from models.fusion import Fusion, Written
 from models.sensors import SENSORS, SensorSpec
@@ -22,6 +22,8 @@ class Config:
     sensors: tuple[str, ...] = ("s2", "s1")
     features: int = 32
     hidden: int = 96
+    land: bool = False
+    """Whether the embedding is also read as the state of the land (stage two)."""
 
     @property
     def specs(self) -> dict[str, SensorSpec]:
@@ -50,6 +52,7 @@ class Embedder(nn.Module):
         self.decoders = nn.ModuleDict(
             {name: Decoder(spec, self.config.features) for name, spec in specs.items()}
         )
+        self.land = Land(self.config.features) if self.config.land else None
         # Step of the int8 quantisation per feature; part of the model, the same for every cube.
         self.register_buffer("scale", torch.full((self.config.features,), 4 / 127))
 

@@ -30,5 +30,15 @@ def hidden_measurements(
     return _mean(huber, known * weight[..., None]) + 0.1 * _mean(score, known * sigma_weight[..., None])
 
 
+def land_state(
+    told: Float[Tensor, "*n v"], target: Float[Tensor, "*n v"], spread: Float[Tensor, "v"]
+) -> Tensor:
+    """Mean Huber loss in spreads of each variable; ``target`` is NaN where the state is unknown."""
+    known = ~torch.isnan(target)
+    error = torch.where(known, told - torch.nan_to_num(target), 0.0) / spread
+    huber = torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=1.0)
+    return _mean(huber, known)
+
+
 def _mean(each: Tensor, weight: Tensor) -> Tensor:
     return (each * weight).sum() / weight.sum().clamp(min=1.0)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.batch import Answer, Images, Tokens, cat
 from models.embedder import Embedder
-from models.losses import hidden_measurements
+from models.losses import hidden_measurements, land_state
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Sample:
     target: dict[str, Float[Tensor, "q p band"]]
     """Per sensor: what was measured on those days, NaN where nothing was."""
     weight: Float[Tensor, "q"]
+    land: Float[Tensor, "q p variable"]
+    """The state of the land (``models.decoder.LAND``) on those days, NaN where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Recipe:
     causal_share: float = 0.1
     prefixes: tuple[int, ...] = (8, 16)
     prefix_share: float = 0.3
+    land_weight: float = 0.5
+    """Of the state of the land beside what was hidden."""
     average: float = 0.998
     """Decay of the running average of weights that is kept."""
     seed: int = 0
@@ -109,6 +113,9 @@ def batch_loss(model: Embedder, samples: list[Sample], causal: bool, recipe: Rec
         error = decoder.error(answer.doubt[name])
         scale = model.config.specs[name].error_scale
         total = total + hidden_measurements(decoder(z), error, target, weight, whole * weight, scale)
+    if model.land is not None:
+        state = torch.stack([s.land for s in samples])
+        total = total + recipe.land_weight * land_state(model.land(z), state, model.land.spread)
     return total
 
 
