@@ -26,8 +26,8 @@ MONTH = 30.0
 """Unit of time inside the networks, days."""
 PACE = 10.0
 """Shapes of kernels are few and far from their best at the start: they learn this much faster than other weights."""
-TINY = 1e-24
-"""Weights below this count as nothing seen."""
+TINY = 1e-14
+"""Weight of nothing seen: a value told by less fades away, and its gradient stays finite."""
 LEAST_CORE_DAYS = 1.5
 """No kernel is narrower: a day with an acquisition is told like the days beside it."""
 CYCLES_DAYS = (5, 10, 6, 12)
@@ -92,7 +92,7 @@ class Memory(nn.Module):
     def write(self, x: Float[Tensor, "a t p w"], usable: Tensor) -> Float[Tensor, "a h t p c"]:
         """Per head each acquisition's weight, followed by its weighted values; zeros where it is not usable."""
         hidden = self.read(x)
-        weight = torch.exp(self.trust(hidden).clamp(-12, 6)) * usable[..., None]  # a t p h
+        weight = torch.exp(self.trust(hidden).clamp(-8, 4)) * usable[..., None]  # a t p h
         values = (self.bend(hidden) + self.straight(x)).unflatten(-1, (self.heads, self.value))
         return (
             torch.cat([weight[..., None], weight[..., None] * values], -1).permute(0, 3, 1, 2, 4).contiguous()
@@ -113,8 +113,7 @@ class Memory(nn.Module):
         zeroth, first = sums[:, :, 0], sums[:, :, 1]
         second = torch.matmul(lagged * near, written[..., 0])  # a h q p
         total = zeroth[..., 0]
-        known = total > TINY
-        one_over = torch.where(known, 1 / torch.where(known, total, 1.0), 0.0)
+        one_over = 1 / (total + TINY)
         centre = first[..., 0] * one_over
         variance = (second * one_over - centre.square()).clamp(min=0)
         ridge = torch.exp(PACE * self.log_ridge)[:, None, None]  # month2

@@ -83,12 +83,12 @@ def train(model: Embedder, batches: Iterator[list[Sample]], recipe: Recipe) -> I
         loss = batch_loss(model, next(batches), causal, recipe)
         optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(learn, 1.0)
-        optimiser.step()
-        _average(averaged, model, min(recipe.average, step / (step + 10)))
-        recent.append(loss.item())
+        if torch.isfinite(torch.nn.utils.clip_grad_norm_(learn, 1.0)):  # one absurd batch must not spoil all
+            optimiser.step()
+            _average(averaged, model, min(recipe.average, step / (step + 10)))
+            recent.append(loss.item())
         if step % 50 == 0 or step == recipe.steps:
-            curve.append((step, sum(recent) / len(recent)))
+            curve.append((step, sum(recent) / max(len(recent), 1)))
             recent = []
             last = step == recipe.steps
             yield Progress(
