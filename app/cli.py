@@ -243,6 +243,16 @@ def evaluate(args: argparse.Namespace) -> None:
         result = _finish(gpp_evaluation.evaluate(args.data, args.split))
         print(gpp_evaluation.report(result), file=sys.stderr)
         return _tell(result, args.json)
+    if args.what == "realism":
+        from embeddings import evaluation, realism
+
+        if not args.data:
+            raise InputError(
+                "Got evaluate realism without --data, need measured scenes to compare with; add --data FOLDER."
+            )
+        result = _finish(realism.compare(evaluation.open_scenes(args.data)))
+        print(realism.report(result), file=sys.stderr)
+        return _tell(result, args.json)
     if not args.data:
         raise InputError(
             "Got evaluate reconstruction without --data, need a measured scene or a folder of them; add --data PATH."
@@ -478,7 +488,7 @@ def _train(verbs: Any) -> None:
 
 def _evaluate(verbs: Any) -> None:
     parser = _verb(verbs, "evaluate", evaluate)
-    parser.add_argument("what", choices=("reconstruction", "gpp"))
+    parser.add_argument("what", choices=("reconstruction", "gpp", "realism"))
     _model_options(parser)
     parser.add_argument("--data", metavar="PATH", help="a measured scene, a folder of them, or the GPP table")
     parser.add_argument(
