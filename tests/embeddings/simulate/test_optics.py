@@ -1,0 +1,27 @@
+"""Noise and mask of simulated Sentinel-2, beside what the instrument and its mask are known for."""
+
+import numpy as np
+import pytest
+
+from embeddings.simulate import optics
+from embeddings.simulate.canopy import BANDS
+
+
+def sky(side: int, thick: float = 0.0, shadow: float = 0.0) -> optics.Sky:
+    flat = np.zeros((side, side))
+    return optics.Sky(flat + thick, flat + shadow, flat)
+
+
+def seen(level: float, air: optics.Sky, seed: int) -> tuple[np.ndarray, ...]:
+    surface = np.full((*air.thick.shape, len(BANDS)), level, np.float32)
+    return optics.observe(np.random.default_rng(seed), surface, air, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("level", [0.1, 0.3])
+def test_signal_to_noise_keeps_the_requirement_with_a_margin(level):
+    image, _, _ = seen(level, sky(64), 0)
+    ratio = image.mean((0, 1)) / image[::2, ::2].std((0, 1))
+    assert (ratio > 70).all()
+    assert (ratio < 300).all()
+    ten = np.array([band.native_m == 10 for band in BANDS.values()])
+    assert ratio[ten].mean() > ratio[~ten].mean()
