@@ -173,7 +173,7 @@ def _scl_clear(
     doi:10.3390/rs11040433).
 
     It finds thick cloud, but some dates not thin cloud and haze; it takes cloud edges for land, misses
-    faint shadows, and takes bright ground for cloud and dark ground for shadow.
+    faint shadows and on many dates all of them, and takes bright ground for cloud and dark ground for shadow.
     """
 
     def at_20m(field: np.ndarray) -> np.ndarray:
@@ -182,9 +182,9 @@ def _scl_clear(
 
     thick, shadow, haze = at_20m(air.thick), at_20m(air.shadow), at_20m(air.haze)
     wobble = rng.standard_normal(thick.shape)
-    sees_cloud = np.exp(rng.normal(-0.5, 0.6)) / skill
+    sees_cloud = np.exp(rng.normal(-0.2, 0.8)) / skill
     seen = thick + 18 * haze * (rng.random() < 0.5) > sees_cloud * (1 + 0.15 * wobble)
-    sees_shadow = rng.choice([0.2, 0.38, 0.6, 1.2], p=[0.4, 0.3, 0.2, 0.1]) / skill
+    sees_shadow = rng.choice([0.2, 0.38, 0.6, 1.2], p=[0.2, 0.2, 0.25, 0.35]) / skill
     seen |= shadow > sees_shadow * (1 + 0.1 * wobble)
     if rng.random() < 0.35:  # a buffer, some dates
         grown = seen.copy()

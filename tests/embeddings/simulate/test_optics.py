@@ -25,3 +25,10 @@ def test_signal_to_noise_keeps_the_requirement_with_a_margin(level):
     assert (ratio < 300).all()
     ten = np.array([band.native_m == 10 for band in BANDS.values()])
     assert ratio[ten].mean() > ratio[~ten].mean()
+
+
+def test_thick_cloud_is_always_found_shadow_on_some_dates_only():
+    found = [seen(0.3, sky(8, thick=20.0), seed)[1].mean() for seed in range(40)]
+    assert max(found) == 0
+    missed = [seen(0.1, sky(8, shadow=0.5), seed)[1].mean() for seed in range(200)]
+    assert 0.4 < np.mean(missed) < 0.75
