@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from embeddings.simulate.ground import Pixels
-from embeddings.simulate.landscape import BROAD, NEEDLE, TOWN, WATER
+from embeddings.simulate.landscape import BROAD, NEEDLE, PIXEL_M, TOWN, WATER
+from embeddings.simulate.noise import Waves
 from embeddings.simulate.vegetation import GRASS_LEAF
 
 
@@ -53,11 +54,11 @@ doi:10.1080/2150704X.2018.1479788)."""
 TOWN_DB, LAKE_DB = (-5.5, -13.0), (-20.5, -27.0)
 NOISE_FLOOR = 10 ** (-25 / 10)
 """Noise-equivalent sigma naught, better than -22 dB (Sentinel-1 User Handbook)."""
-LOOKS = {"VV": 2.0, "VH": 1.3}
-"""Looks of a fine sample: after smoothing below, about 10 and 8 in a 20 m pixel, from IW GRD's 4.4
+LOOKS = {"VV": 3.1, "VH": 1.9}
+"""Looks of a fine sample: after smoothing below, about 12 and 7 in a 20 m pixel, from IW GRD's 4.4
 (S1 product guide)."""
-SMOOTH = np.array([1.0, 3.0, 1.0]) / 5
-"""Resampling leaves neighbours correlated by about one half."""
+SMOOTH = np.array([1.0, 4.2, 1.0]) / 6.2
+"""Resampling leaves neighbours correlated by 0.43."""
 
 
 def _db(power: np.ndarray) -> np.ndarray:
@@ -164,6 +165,14 @@ def surface(
     return out
 
 
+def _unrest(rng: np.random.Generator, pixels: Pixels) -> np.ndarray:
+    """(pixel,) dB that dew, wind in the leaves and the uneven drying of fields add to both polarisations of a pass."""
+    unit, shape = pixels.land.unit.ravel(), pixels.land.unit.shape
+    x, y = (np.arange(n) * PIXEL_M for n in shape[::-1])
+    patches = Waves.draw(rng, 60, 400, n=24).at(x, y).ravel()
+    return 0.4 * rng.standard_normal(unit.max() + 1)[unit] + 0.4 * patches
+
+
 def acquire(
     rng: np.random.Generator,
     pixels: Pixels,
@@ -192,7 +201,9 @@ def acquire(
         powers = surface(
             pixels, still, at, tair[at], precip[at], 2.5 * local.standard_normal(), incidence[orbit]
         )
-        look = _power(tilt[orbit][pixels.land.unit.ravel()] - 0.12 * (incidence[orbit] - 38))
+        look = _power(
+            tilt[orbit][pixels.land.unit.ravel()] - 0.12 * (incidence[orbit] - 38) + _unrest(local, pixels)
+        )
         image = []
         for pol, power in powers.items():
             mean = _half(power * look, shape)
