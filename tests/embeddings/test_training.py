@@ -8,9 +8,10 @@ import torch
 
 from embeddings import cache, engine, evaluation, reconstruct, training
 from embeddings.readers import open_scene
-from embeddings.samples import HLS, Archive, Plan, batches, draw
+from embeddings.samples import HLS, Archive, Plan, batches, draw, land_of
 from embeddings.simulate import random_scene, simulate
 from models import checkpoints
+from models.decoder import LAND
 from models.embedder import Embedder
 from models.errors import InputError
 from models.sensors import S2
@@ -107,6 +108,22 @@ def test_targets_are_the_measured_values(archive):
             at = np.flatnonzero(archive.day["s2"] == day)
             assert not told.size or np.isin(told, values[at]).all()
     assert known > 1000
+
+
+def test_the_state_of_the_land_is_the_truth_of_the_asked_days():
+    scene = random_scene(3, 16, start="2019-03-01", end="2019-10-31", truth=True)
+    told = replace(Archive.of(scene), land=land_of(scene))
+    rng = np.random.default_rng(2)
+    known = 0
+    for sample in filter(None, (draw(told, replace(Plan(), jitter=0), rng) for _ in range(6))):
+        for day, state in zip(sample.ask.numpy(), sample.land.numpy(), strict=True):
+            truth = scene["truth"]["lai"].values[told.land["day"] == day]
+            lai = state[:, LAND.index("lai")]
+            known += np.isfinite(lai).sum()
+            assert all(np.abs(truth - value).min() < 2e-3 for value in lai[np.isfinite(lai)])
+    assert known > 500
+    jittered = draw(told, replace(Plan(), jitter=1), rng)
+    assert torch.isnan(jittered.land).all()
 
 
 def test_batches_of_one_seed_are_the_same(archive):
