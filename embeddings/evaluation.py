@@ -6,6 +6,7 @@ from the rest; root-mean-square error over clear pixels per band on the 20 m gri
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from embeddings import reconstruct
+from embeddings.cache import Steps
 from embeddings.geometry import target_grid
 from embeddings.inputs import Series, read, times_of
 from models.embedder import Embedder
@@ -22,6 +24,21 @@ from models.sensors import S2
 CLEAR_SHARE = 0.8
 EVERY = 3
 GAP_DAYS = 20
+BLUE = S2.bands.index("B02")
+HAZE = 0.02
+"""A hidden date is called hazy when its median blue lies this much above the line between its neighbours."""
+FIRST_HELD_OUT = 7_000
+"""Seed of the first simulated landscape that scores; those that teach begin at ``training.FIRST_SEED``."""
+PLACES = {
+    "temperate": ("temperate", 10.5, 49.2),
+    "boreal": ("boreal", 26.0, 62.3),
+    "mediterranean": ("mediterranean", -3.5, 39.2),
+    "semi-arid": ("semi-arid", 1.5, 13.6),
+    "southern": ("southern", 172.0, -42.5),
+    "mediterranean-south": ("mediterranean", 19.0, -33.4),
+    "semi-arid-south": ("semi-arid", 24.5, -19.0),
+}
+"""Climate of the simulator, longitude and latitude; in the last two's hemisphere that climate never taught."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +106,17 @@ def whittaker(truth: Truth, visible: np.ndarray, days: np.ndarray, smoothness: f
 
 
 def score(
-    scene: xr.DataTree, model: Embedder, gap_days: int = 0, without: tuple[str, ...] = ()
+    scene: xr.DataTree,
+    model: Embedder,
+    gap_days: int = 0,
+    without: tuple[str, ...] = (),
+    causal: bool = False,
+    features: int | None = None,
 ) -> xr.Dataset:
-    """Errors (date, band) of the model and of both baselines on the scene's hidden dates."""
+    """Errors (date, band) of the model and of both baselines on the scene's hidden dates, and which are hazy.
+
+    ``causal`` lets the model see the past only, ``features`` its first features only; the baselines see all.
+    """
     truth = Truth.of(scene)
     test = truth.hidden()
     if not len(test):
@@ -101,22 +126,28 @@ def score(
         )
     hidden = reconstruct.Hidden("s2", tuple(int(d) for d in truth.day[test]), gap_days, without)
     visible = hidden.keep("s2", truth.day)
-    ours = reconstruct.run(scene, model, hidden)["reflectance"].values
+    ours = reconstruct.run(scene, model, hidden, causal, features)["reflectance"].values
     _, b, y, x = truth.values.shape
     ours = ours[:, :, : 2 * y, : 2 * x].reshape(len(test), b, y, 2, x, 2).mean((3, 5))
     smooth = whittaker(truth, visible, truth.day[test])
     bands = ~np.isnan(truth.values).all((0, 2, 3))
     squares = np.full((3, len(test), b), np.nan)
-    count = np.zeros(len(test))
+    count, blue = np.zeros(len(test)), np.zeros(len(test))
     for k, i in enumerate(test):
         straight = linear(truth, visible, i)
         known = truth.clear[i] & np.isfinite(straight[bands]).all(0) & np.isfinite(smooth[k][bands]).all(0)
         count[k] = known.sum()
+        if bands[BLUE] and known.any():
+            blue[k] = np.median((truth.values[i] - straight)[BLUE][known])
         for m, guess in enumerate((ours[k], straight, smooth[k])):
             squares[m, k] = np.where(known, (guess - truth.values[i]) ** 2, 0).sum((1, 2))
     squares[:, :, ~bands] = np.nan
     return xr.Dataset(
-        {"squares": (("method", "time", "band"), squares), "pixels": ("time", count)},
+        {
+            "squares": (("method", "time", "band"), squares),
+            "pixels": ("time", count),
+            "hazy": ("time", blue > HAZE),
+        },
         {
             "method": ["fluxlens", "linear", "whittaker"],
             "time": times_of(truth.day[test]),
@@ -135,27 +166,91 @@ def rmse_by_date(errors: xr.Dataset) -> xr.DataArray:
     return np.sqrt(errors["squares"] / errors["pixels"]).mean("band")
 
 
-def run(scenes: dict[str, xr.DataTree], model: Embedder) -> dict[str, float]:
-    """Prints the tables of all scenes; returns their numbers as one flat object."""
+@dataclass(frozen=True)
+class Case:
+    """One way of hiding and answering."""
+
+    label: str
+    gap_days: int = 0
+    without: tuple[str, ...] = ()
+    causal: bool = False
+    features: int | None = None
+
+    def score(self, scene: xr.DataTree, model: Embedder) -> xr.Dataset:
+        """Errors of the scene's hidden dates."""
+        return score(scene, model, self.gap_days, self.without, self.causal, self.features)
+
+
+CASES = {
+    "hidden": Case("every third date"),
+    "prefix16": Case("first 16 features alone", features=16),
+    "prefix8": Case("first 8 features alone", features=8),
+    "causal": Case("past only", causal=True),
+    "gap": Case(f"and all within {GAP_DAYS} days", GAP_DAYS),
+    "gap_without_s1": Case("... without s1", GAP_DAYS, ("s1",)),
+}
+METHODS = ("rmse", "linear", "whittaker")
+
+
+def evaluate(scenes: dict[str, xr.DataTree], model: Embedder) -> Steps[tuple[dict[str, float], str]]:
+    """Yields progress; returns the numbers of all scenes as one flat object, and their tables."""
     taught = set(model.identity.card.get("measured_cubes", []))
     numbers: dict[str, float] = {}
-    for name, scene in scenes.items():
-        seen = "this cube taught the model" if name in taught else "the model never saw this cube"
-        print(f"\n{name}: hidden dates, RMSE of reflectance at 20 m, mean over bands ({seen})")
-        cases = {"every third date": (0, ()), f"and all within {GAP_DAYS} days": (GAP_DAYS, ())}
-        if "s1" in scene.children:
-            cases["long gaps without s1"] = (GAP_DAYS, ("s1",))
-        print(f"{'':28}{'fluxlens':>10}{'linear':>10}{'whittaker':>11}{'/ linear':>10}")
-        for case, (gap, without) in cases.items():
-            errors = score(scene, model, gap, without)
-            ours, line, smooth = (float(v) for v in rmse(errors))
-            _row(case, ours, line, smooth)
-            key = f"{name}_{'gap' if gap else 'hidden'}{'_without_s1' if without else ''}"
-            numbers |= {f"{key}_rmse": ours, f"{key}_linear": line, f"{key}_ratio": ours / line}
-            if not gap:
-                for date, values in zip(errors["time"].values, rmse_by_date(errors).values.T, strict=True):
-                    _row(f"  {np.datetime_as_string(date, 'D')}", *values)
-    return numbers
+    lines = [
+        "Hidden dates, RMSE of reflectance at 20 m, mean over bands; linear and whittaker see the future too"
+    ]
+    for at, (name, scene) in enumerate(scenes.items()):
+        lines += _head(f"{name} ({'this scene taught' if name in taught else 'never seen by'} the model)")
+        for key, case in CASES.items():
+            yield f"{name}: {case.label}", at / len(scenes)
+            if not set(case.without) <= set(scene.children):
+                continue
+            errors = case.score(scene, model)
+            _note(numbers, lines, f"{name}_{key}", case.label, rmse(errors).values)
+            if key == "hidden":
+                lines += _dates(errors)
+                clean = errors.isel(time=~errors["hazy"].values)
+                if 0 < clean.sizes["time"] < errors.sizes["time"]:
+                    _note(numbers, lines, f"{name}_clean", "without hazy dates", rmse(clean).values)
+        _worth_of_s1(numbers, lines, name)
+    if len(scenes) > 1:
+        lines += _head(f"mean of {len(scenes)} scenes")
+        for key, case in {**CASES, "clean": Case("scenes with hazy dates, without them")}.items():
+            found = [name for name in scenes if f"{name}_{key}_rmse" in numbers]
+            if found:
+                means = [np.mean([numbers[f"{name}_{key}_{m}"] for name in found]) for m in METHODS]
+                _note(numbers, lines, f"all_{key}", case.label, means)
+        _worth_of_s1(numbers, lines, "all")
+    return numbers, "\n".join(lines)
+
+
+def _head(name: str) -> list[str]:
+    return ["", name, f"{'':36}{'fluxlens':>10}{'linear':>10}{'whittaker':>11}{'/ linear':>10}"]
+
+
+def _note(numbers: dict, lines: list[str], key: str, label: str, errors: Iterable[float]) -> None:
+    ours, line, smooth = (float(v) for v in errors)
+    named = dict(zip(METHODS, (ours, line, smooth), strict=True)) | {"ratio": ours / line}
+    numbers |= {f"{key}_{name}": value for name, value in named.items()}
+    lines.append(_row(label, ours, line, smooth))
+
+
+def _row(label: str, ours: float, line: float, smooth: float) -> str:
+    return f"{label:36}{ours:10.4f}{line:10.4f}{smooth:11.4f}{ours / line:10.3f}"
+
+
+def _dates(errors: xr.Dataset) -> Iterator[str]:
+    each = zip(errors["time"].values, errors["hazy"].values, rmse_by_date(errors).values.T, strict=True)
+    for date, hazy, values in each:
+        yield _row(f"  {np.datetime_as_string(date, 'D')}{' hazy' if hazy else ''}", *values)
+
+
+def _worth_of_s1(numbers: dict, lines: list[str], name: str) -> None:
+    """By how much Sentinel-1 lowers the error in gaps."""
+    if f"{name}_gap_without_s1_rmse" in numbers:
+        worth = 1 - numbers[f"{name}_gap_rmse"] / numbers[f"{name}_gap_without_s1_rmse"]
+        numbers[f"{name}_gap_s1_worth"] = worth
+        lines.append(f"s1 lowers the error in gaps by {worth:.1%}")
 
 
 def open_scenes(data: str | Path) -> dict[str, xr.DataTree]:
@@ -172,6 +267,28 @@ def open_scenes(data: str | Path) -> dict[str, xr.DataTree]:
     return {str(scene.attrs["id"]): scene for scene in scenes}
 
 
+def held_out(size_px: int = 32, each: int = 1) -> Steps[dict[str, xr.DataTree]]:
+    """One year of ``each`` simulated landscapes at every place of ``PLACES``, their seeds below the taught ones."""
+    from embeddings.simulate import random_scene
+
+    scenes = {}
+    for i, (name, (climate, lon, lat)) in enumerate(PLACES.items()):
+        for k in range(each):
+            yield f"simulating {name}", (i + k / each) / len(PLACES)
+            year = 2018 + (i + k) % 3
+            scenes[f"{name}-{k + 1}"] = random_scene(
+                FIRST_HELD_OUT + i + len(PLACES) * k,
+                size_px,
+                climate=climate,
+                lon=lon,
+                lat=lat,
+                start=f"{year}-01-01",
+                end=f"{year}-12-31",
+                truth=True,
+            )
+    return scenes
+
+
 def _nearest(truth: Truth, visible: np.ndarray, order: range) -> tuple[np.ndarray, np.ndarray]:
     found = np.full(truth.values.shape[1:], np.nan, np.float32)
     day = np.full(truth.clear.shape[1:], np.nan)
@@ -183,7 +300,3 @@ def _nearest(truth: Truth, visible: np.ndarray, order: range) -> tuple[np.ndarra
         if not np.isnan(day).any():
             break
     return found, day
-
-
-def _row(label: str, ours: float, line: float, smooth: float) -> None:
-    print(f"{label:28}{ours:10.4f}{line:10.4f}{smooth:11.4f}{ours / line:10.3f}")

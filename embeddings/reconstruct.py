@@ -66,8 +66,13 @@ def parse_days(scene: xr.DataTree, dates: Sequence[str], sensor: str) -> tuple[i
     return tuple(sorted(set(days)))
 
 
-def run(scene: xr.DataTree, model: Embedder, hidden: Hidden, causal: bool = False) -> xr.Dataset:
-    """Reconstruction (time, band, y, x) on the 10 m grid with its expected error; no holes."""
+def run(
+    scene: xr.DataTree, model: Embedder, hidden: Hidden, causal: bool = False, features: int | None = None
+) -> xr.Dataset:
+    """Reconstruction (time, band, y, x) on the 10 m grid with its expected error; no holes.
+
+    ``causal`` looks at the past only; ``features`` decodes the first features alone, the others set to zero.
+    """
     if hidden.sensor not in model.config.sensors:
         raise InputError(
             f"Got {hidden.sensor} to hide, need one of {', '.join(model.config.sensors)}, which {model.name} knows;"
@@ -78,7 +83,7 @@ def run(scene: xr.DataTree, model: Embedder, hidden: Hidden, causal: bool = Fals
     mean, sigma = np.empty(shape, np.float32), np.empty(shape, np.float32)
     for rows, cols in engine.Request.of(scene, model).blocks():
         size = (rows.stop - rows.start, cols.stop - cols.start)
-        for start, (block_mean, block_sigma) in _block(scene, model, hidden, rows, cols, causal):
+        for start, (block_mean, block_sigma) in _block(scene, model, hidden, rows, cols, causal, features):
             where = np.unravel_index(np.arange(start, start + block_mean.shape[0]), size)
             mean[:, :, where[0] + rows.start, where[1] + cols.start] = block_mean.transpose(1, 2, 0)
             sigma[:, :, where[0] + rows.start, where[1] + cols.start] = block_sigma.transpose(1, 2, 0)
@@ -109,7 +114,13 @@ def run(scene: xr.DataTree, model: Embedder, hidden: Hidden, causal: bool = Fals
 
 @torch.inference_mode()
 def _block(
-    scene: xr.DataTree, model: Embedder, hidden: Hidden, rows: slice, cols: slice, causal: bool
+    scene: xr.DataTree,
+    model: Embedder,
+    hidden: Hidden,
+    rows: slice,
+    cols: slice,
+    causal: bool,
+    features: int | None,
 ) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:
     """Per strip of pixels: its start and the decoded (pixel, time, band) mean and sigma."""
     tokens = {}
@@ -125,6 +136,8 @@ def _block(
     for start in range(0, pixels, engine.STRIP_PX):
         strip = slice(start, min(start + engine.STRIP_PX, pixels))
         answer = model.embed({name: t.pixels(strip) for name, t in tokens.items()}, days, causal)
+        if features is not None:
+            answer.z[..., features:] = 0
         decoder, doubt = model.decoders[hidden.sensor], answer.doubt[hidden.sensor]
         mean, sigma = (part[0].transpose(0, 1) for part in (decoder(answer.z), decoder.error(doubt)))
         yield start, (mean.cpu().numpy(), sigma.cpu().numpy())
