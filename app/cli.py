@@ -209,20 +209,14 @@ def train(args: argparse.Namespace) -> None:
     out = Path(args.out)
     if out.suffix != ".safetensors" or not out.resolve().parent.is_dir():
         raise InputError(f"Got --out {out}, need a .safetensors file in a folder that exists; correct it.")
-    if args.simulated < 0 or args.steps < 1:
-        raise InputError("Got --simulated or --steps below its least, need 0 and 1 at least; correct it.")
     if args.what == "gpp":
         from embeddings import gpp_training
 
         print(f"{out}: digest {_finish(gpp_training.run(out, args.table, args.seed))}")
         return
     from embeddings import training
-    from models.training import Recipe
 
-    recipe = Recipe(steps=args.steps, learning_rate=args.learning_rate, seed=args.seed)
-    lesson = training.Lesson(
-        args.simulated, tuple(args.cube), recipe, Path(args.start) if args.start else None
-    )
+    lesson = _lesson(args, tuple(args.cube))
     if args.what == "sensor":
         steps = training.sensor(args.name, out, lesson)
     else:
@@ -231,37 +225,61 @@ def train(args: argparse.Namespace) -> None:
     print(f"{out}: digest {_finish(steps)}")
 
 
-def evaluate(args: argparse.Namespace) -> None:
-    """How good the model is, as numbers."""
-    if args.what == "gpp":
-        from embeddings import gpp_evaluation
-
-        if not args.data:
-            raise InputError(
-                "Got evaluate gpp without --data, need the table of measured rows; add --data FILE.csv."
-            )
-        result = _finish(gpp_evaluation.evaluate(args.data, args.split))
-        print(gpp_evaluation.report(result), file=sys.stderr)
-        return _tell(result, args.json)
-    if args.what == "realism":
-        from embeddings import evaluation, realism
-
-        if not args.data:
-            raise InputError(
-                "Got evaluate realism without --data, need measured scenes to compare with; add --data FOLDER."
-            )
-        result = _finish(realism.compare(evaluation.open_scenes(args.data)))
-        print(realism.report(result), file=sys.stderr)
-        return _tell(result, args.json)
-    if not args.data:
-        raise InputError(
-            "Got evaluate reconstruction without --data, need a measured scene or a folder of them; add --data PATH."
-        )
+def evaluate_reconstruction(args: argparse.Namespace) -> None:
+    """Hidden dates beside linear interpolation and Whittaker smoothing."""
     from embeddings import evaluation
+
+    scenes, model = _examined(args, 32)
+    _report(evaluation.evaluate(scenes, dict.fromkeys(scenes, model)), args.json)
+
+
+def evaluate_truth(args: argparse.Namespace) -> None:
+    """Linear probes to the simulator's truth, and how honest sigma is."""
+    from embeddings import truth
     from models import checkpoints
 
-    numbers = evaluation.run(evaluation.open_scenes(args.data), checkpoints.load(args.model, args.device))
-    _tell(numbers, args.json)
+    _report(truth.evaluate(checkpoints.load(args.model, args.device)), args.json)
+
+
+def evaluate_coherence(args: argparse.Namespace) -> None:
+    """Jumps from day to day, seams, and whether all ways of asking agree."""
+    from embeddings import coherence
+
+    _report(coherence.evaluate(*_examined(args, coherence.SIMULATED_PX)), args.json)
+
+
+def evaluate_left_out(args: argparse.Namespace) -> None:
+    """Every cube of a folder told by a fusion trained without it."""
+    from embeddings import leave_out
+
+    encoders = Path(args.encoders) if args.encoders else None
+    _report(leave_out.evaluate(args.data, _lesson(args), encoders, args.device), args.json)
+
+
+def evaluate_probes(args: argparse.Namespace) -> None:
+    """Linear probes of single spectra to GPP and plant type, beside raw bands."""
+    from embeddings import probes
+    from models import checkpoints
+
+    _report(probes.evaluate(args.data, checkpoints.load(args.model, args.device)), args.json)
+
+
+def evaluate_realism(args: argparse.Namespace) -> None:
+    """Statistics of measured scenes beside simulated landscapes, and a classifier that tries to tell them apart."""
+    from embeddings import evaluation, realism
+
+    result = _finish(realism.compare(evaluation.open_scenes(args.data)))
+    print(realism.report(result), file=sys.stderr)
+    _tell(result, args.json)
+
+
+def evaluate_gpp(args: argparse.Namespace) -> None:
+    """GPP of single spectra at sites never seen, beside its baselines."""
+    from embeddings import gpp_evaluation
+
+    result = _finish(gpp_evaluation.evaluate(args.data, args.split))
+    print(gpp_evaluation.report(result), file=sys.stderr)
+    _tell(result, args.json)
 
 
 def predict_gpp(args: argparse.Namespace) -> None:
@@ -345,6 +363,35 @@ class _Progress:
         if self.open:
             print(file=sys.stderr)
             self.open = False
+
+
+def _lesson(args: argparse.Namespace, cubes: tuple[str, ...] = ()) -> Any:
+    """What teaches, of the options of ``_lesson_options``."""
+    if args.simulated < 0 or args.steps < 1:
+        raise InputError("Got --simulated or --steps below its least, need 0 and 1 at least; correct it.")
+    from embeddings.training import Lesson
+    from models.training import Recipe
+
+    recipe = Recipe(steps=args.steps, learning_rate=args.learning_rate, seed=args.seed)
+    return Lesson(args.simulated, cubes, recipe, Path(args.start) if args.start else None)
+
+
+def _examined(args: argparse.Namespace, size_px: int) -> tuple[dict, Any]:
+    """The scenes that are asked for, or simulated ones that never taught, and the model."""
+    from embeddings import evaluation
+    from models import checkpoints
+
+    model = checkpoints.load(args.model, args.device)
+    if args.data:
+        return evaluation.open_scenes(args.data), model
+    return _finish(evaluation.held_out(size_px)), model
+
+
+def _report(steps: Any, file: str | None) -> None:
+    """Runs an evaluation: its tables on stderr, its numbers on stdout and in a file when asked."""
+    numbers, table = _finish(steps)
+    print(table, file=sys.stderr)
+    _tell(numbers, file)
 
 
 def _tell(result: dict, file: str | None) -> None:
@@ -464,21 +511,25 @@ def _train(verbs: Any) -> None:
     parser.add_argument("name", nargs="?", help=f"of the sensor: {', '.join(SENSORS)}")
     parser.add_argument("--out", required=True, metavar="FILE.safetensors")
     parser.add_argument(
-        "--simulated", type=int, default=48, metavar="N", help="simulated scenes (default 48)"
-    )
-    parser.add_argument(
         "--cube", action="append", default=[], metavar="PATH", help="a measured scene; repeatable"
     )
     parser.add_argument(
         "--sensors", default="s2,s1", metavar="A,B", help="fusion: of which sensors (default s2,s1)"
     )
     parser.add_argument(
+        "--table", metavar="FILE.csv", help="gpp: measured rows (default: simulated landscapes)"
+    )
+    _lesson_options(parser)
+
+
+def _lesson_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--simulated", type=int, default=48, metavar="N", help="simulated scenes (default 48)"
+    )
+    parser.add_argument(
         "--encoders",
         metavar="FOLDER",
         help="fusion: weights of stage one; those it lacks are the shipped ones",
-    )
-    parser.add_argument(
-        "--table", metavar="FILE.csv", help="gpp: measured rows (default: simulated landscapes)"
     )
     parser.add_argument("--start", metavar="FILE", help="weights to go on from (default: random ones)")
     parser.add_argument("--steps", type=int, default=2000)
@@ -487,14 +538,32 @@ def _train(verbs: Any) -> None:
 
 
 def _evaluate(verbs: Any) -> None:
-    parser = _verb(verbs, "evaluate", evaluate)
-    parser.add_argument("what", choices=("reconstruction", "gpp", "realism"))
-    _model_options(parser)
-    parser.add_argument("--data", metavar="PATH", help="a measured scene, a folder of them, or the GPP table")
-    parser.add_argument(
-        "--split", choices=("leave-site-out",), default="leave-site-out", help="gpp: what is held out"
+    kinds = _nested(verbs, "evaluate", "How good the model is, as numbers.")
+    scenes = "a measured scene or a folder of them (default: simulated ones that never taught)"
+    reconstruction = _verb(kinds, "reconstruction", evaluate_reconstruction)
+    truth = _verb(kinds, "truth", evaluate_truth)
+    coherence = _verb(kinds, "coherence", evaluate_coherence)
+    left_out = _verb(kinds, "leave-one-cube-out", evaluate_left_out)
+    probes = _verb(kinds, "probes", evaluate_probes)
+    realism = _verb(kinds, "realism", evaluate_realism)
+    gpp = _verb(kinds, "gpp", evaluate_gpp)
+    for parser in (reconstruction, coherence):
+        parser.add_argument("--data", metavar="PATH", help=scenes)
+    for parser in (left_out, realism):
+        parser.add_argument("--data", required=True, metavar="FOLDER", help="of measured cubes")
+    for parser in (probes, gpp):
+        parser.add_argument(
+            "--data", required=True, metavar="FILE.csv", help="measured rows, spectra beside GPP"
+        )
+    for parser in (reconstruction, truth, coherence, probes):
+        _model_options(parser)
+    _lesson_options(left_out)
+    _device_option(left_out)
+    gpp.add_argument(
+        "--split", choices=("leave-site-out",), default="leave-site-out", help="what is held out"
     )
-    parser.add_argument("--json", metavar="FILE")
+    for parser in (reconstruction, truth, coherence, left_out, probes, realism, gpp):
+        parser.add_argument("--json", metavar="FILE")
 
 
 def _predict(verbs: Any) -> None:
@@ -530,6 +599,10 @@ def _catalog_option(parser: argparse.ArgumentParser) -> None:
 
 def _model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="default", metavar="M", help="a name or a .safetensors file")
+    _device_option(parser)
+
+
+def _device_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 

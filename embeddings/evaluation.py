@@ -192,15 +192,18 @@ CASES = {
 METHODS = ("rmse", "linear", "whittaker")
 
 
-def evaluate(scenes: dict[str, xr.DataTree], model: Embedder) -> Steps[tuple[dict[str, float], str]]:
-    """Yields progress; returns the numbers of all scenes as one flat object, and their tables."""
-    taught = set(model.identity.card.get("measured_cubes", []))
+def evaluate(
+    scenes: dict[str, xr.DataTree], models: dict[str, Embedder]
+) -> Steps[tuple[dict[str, float], str]]:
+    """Every scene by its own model; returns the numbers of all as one flat object, and their tables."""
     numbers: dict[str, float] = {}
     lines = [
         "Hidden dates, RMSE of reflectance at 20 m, mean over bands; linear and whittaker see the future too"
     ]
     for at, (name, scene) in enumerate(scenes.items()):
-        lines += _head(f"{name} ({'this scene taught' if name in taught else 'never seen by'} the model)")
+        model = models[name]
+        seen = name in model.identity.card.get("measured_cubes", [])
+        lines += _head(f"{name} ({'this scene taught' if seen else 'never seen by'} the model)")
         for key, case in CASES.items():
             yield f"{name}: {case.label}", at / len(scenes)
             if not set(case.without) <= set(scene.children):
@@ -257,14 +260,17 @@ def open_scenes(data: str | Path) -> dict[str, xr.DataTree]:
     """Scenes by id: every folder in ``data``, or the one scene that ``data`` is."""
     from embeddings.readers import open_scene
 
-    folder = Path(data)
-    inside = (
-        [f for f in sorted(folder.glob("*")) if f.is_dir() and any(f.glob("S2_*.nc"))]
-        if folder.is_dir()
-        else []
-    )
-    scenes = [open_scene(path) for path in inside or [folder]]
+    scenes = [open_scene(path) for path in scene_paths(data)]
     return {str(scene.attrs["id"]): scene for scene in scenes}
+
+
+def scene_paths(data: str | Path) -> list[Path]:
+    """Folders of measured scenes in ``data``, or ``data`` itself."""
+    folder = Path(data)
+    inside = folder.is_dir() and [
+        f for f in sorted(folder.glob("*")) if f.is_dir() and any(f.glob("S2_*.nc"))
+    ]
+    return inside or [folder]
 
 
 def held_out(size_px: int = 32, each: int = 1) -> Steps[dict[str, xr.DataTree]]:
