@@ -74,21 +74,16 @@ def sample(scene: xr.DataTree, model: Embedder, seed: int) -> Sampled:
     grid, days = target_grid(scene), days_of(cube["time"].values)
     everywhere = slice(0, grid.ny), slice(0, grid.nx)
     raw = np.concatenate([interpolated(read(scene, spec, grid, *everywhere), days) for spec in (S2, S1)], 1)
-    truth = truth.sel(time=cube["time"])
-    at = np.random.default_rng(seed).integers(0, raw[:, 0].size, PIXEL_DAYS)
-    shape = raw[:, 0].shape
+    shape = (len(days), *grid.shape)
+    at = np.unravel_index(np.random.default_rng(seed).integers(0, np.prod(shape), PIXEL_DAYS), shape)
     rows = {
-        "embedding": engine.values(cube).values.reshape(raw[:, 0].size, -1)[at],
-        "past only": engine.values(past).values.reshape(raw[:, 0].size, -1)[at],
-        "bands": raw.transpose(0, 2, 3, 1).reshape(raw[:, 0].size, -1)[at],
-        "tair": np.broadcast_to(
-            scene["weather"]["tair"].sel(time=cube["time"]).values[:, None, None], shape
-        ).ravel()[at],
+        "embedding": engine.values(cube).values[at],
+        "past only": engine.values(past).values[at],
+        "bands": raw.transpose(0, 2, 3, 1)[at],
+        "tair": scene["weather"]["tair"].sel(time=cube["time"]).values[at[0]],
     }
-    for name in VARIABLES:
-        rows[name] = truth[name].values.ravel()[at]
-    for name in ("days_from_s2", "days_from_s1"):
-        rows[name] = cube[name].values.ravel()[at]
+    rows |= {name: truth[name].sel(time=cube["time"]).values[at] for name in VARIABLES}
+    rows |= {name: cube[name].values[at] for name in ("days_from_s2", "days_from_s1")}
     known = np.isfinite(rows["bands"]).all(1)
     return {name: values[known] for name, values in rows.items()}
 

@@ -1,5 +1,6 @@
 """The command line ends with 0 and a file, or with 2 and one sentence and nothing."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from tiny_cube import blocks_of, random_cube
 
 from app.cli import main
 from embeddings.geometry import Grid
+from embeddings.readers import zarr
+from embeddings.simulate import simulate
 from embeddings.store import Store, write
 
 ROOT = Path(__file__).parents[2]
@@ -93,11 +96,32 @@ def test_help_loads_neither_torch_nor_panel():
         assert verb in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["embed"], ["export", "x"], ["bench", "sleep"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["fly"], ["embed"], ["export", "x"], ["bench", "sleep"], ["evaluate"], ["evaluate", "gpp"]],
+)
 def test_wrong_usage_ends_with_2(arguments):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
+
+
+def test_an_evaluation_tells_numbers_on_stdout_and_in_a_file_and_its_table_beside(tmp_path, capsys):
+    scene, numbers = tmp_path / "scene.zarr", tmp_path / "numbers.json"
+    zarr.write(simulate("exam", seed=1, size_px=16, start="2020-05-01", end="2020-06-15"), scene)
+    assert main(["evaluate", "coherence", "--data", str(scene), "--json", str(numbers)]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out) == json.loads(numbers.read_text())
+    assert json.loads(told.out)["SIM-exam-1_month_difference"] <= 1e-5
+    assert "16 x 16 px" in told.err
+
+
+def test_an_evaluation_that_cannot_be_is_one_sentence(capsys):
+    lesson = ["evaluate", "leave-one-cube-out", "--data", "nowhere"]
+    assert "--steps" in refused(capsys, [*lesson, "--steps", "0"])
+    assert "nowhere" in refused(capsys, lesson)
+    assert "nowhere" in refused(capsys, ["evaluate", "probes", "--data", "nowhere"])
+    assert "no model" in refused(capsys, ["evaluate", "truth", "--model", "nowhere"])
 
 
 def test_a_point_becomes_a_table(store, tmp_path, capsys):

@@ -5,6 +5,8 @@ import pytest
 import xarray as xr
 
 from embeddings import evaluation, reconstruct
+from embeddings.cache import finish
+from embeddings.inputs import days_of
 from embeddings.readers import open_scene
 from embeddings.simulate import simulate
 from models import checkpoints
@@ -75,6 +77,67 @@ def test_a_date_that_cannot_be_hidden_is_told(scene):
         reconstruct.parse_days(scene, ["2020-02-01"], "s2")
     with pytest.raises(InputError, match="not a date"):
         reconstruct.parse_days(scene, ["soon"], "s2")
+
+
+def test_fewer_features_and_no_future_change_the_answer(scene, model):
+    hidden = reconstruct.Hidden("s2", (int(clear_days(scene)[1]),))
+    whole, same, short, past = (
+        reconstruct.run(scene, model, hidden, **how)["reflectance"]
+        for how in ({}, {"features": 32}, {"features": 8}, {"causal": True})
+    )
+    xr.testing.assert_identical(whole, same)
+    assert np.abs(whole - short).max() > 1e-3
+    assert np.abs(whole - past).max() > 1e-3
+
+
+def test_a_gap_alone_leaves_the_other_dates_visible(scene, model):
+    day = clear_days(scene)
+    errors = evaluation.score(scene, model, 20, alone=True)
+    np.testing.assert_array_equal(days_of(errors["time"].values), day)
+    assert (errors["pixels"] > 0).all()
+    one = reconstruct.run(scene, model, reconstruct.Hidden("s2", (int(day[2]),), 20))["reflectance"].values
+    truth = evaluation.Truth.of(scene)
+    coarse = one[0].reshape(10, 8, 2, 8, 2).mean((2, 4))
+    clear = truth.clear[truth.day == day[2]][0]
+    squares = ((coarse - truth.values[truth.day == day[2]][0]) ** 2)[:, clear].sum(1)
+    # Another gap of the same round is at least 80 days away: it may show, hardly.
+    np.testing.assert_allclose(errors["squares"].values[0, 2], squares, rtol=0.05)
+
+
+def test_days_of_a_round_are_far_apart_and_none_is_lost():
+    days = np.array([3, 10, 50, 95, 100, 180, 200])
+    rounds = evaluation._apart(days, 80)
+    assert sorted(np.concatenate(rounds)) == sorted(days)
+    assert all((np.diff(some) > 80).all() for some in rounds)
+    assert len(rounds) == 3
+
+
+def test_a_hazy_date_is_named(scene, model):
+    errors = evaluation.score(scene, model)
+    clear = int(np.flatnonzero(~errors["hazy"].values)[0])
+    veiled = scene.copy(deep=True)
+    at = np.isin(evaluation.Truth.of(scene).day, clear_days(scene)[clear])
+    veiled["s2"]["reflectance"].values[at] += 0.05
+    again = evaluation.score(veiled, model)
+    assert np.flatnonzero(again["hazy"].values != errors["hazy"].values).tolist() == [clear]
+
+
+def test_tables_hold_every_case_and_their_mean(scene, model):
+    scenes = {"one": scene, "two": scene}
+    numbers, told = finish(evaluation.evaluate(scenes, dict.fromkeys(scenes, model)))
+    for key in evaluation.CASES:
+        if key.startswith("gap"):  # so short a season leaves nothing to interpolate
+            assert f"one_{key}_ratio" not in numbers
+        else:
+            ratios = [numbers[f"{name}_{key}_ratio"] for name in ("one", "two", "all")]
+            assert ratios == pytest.approx(ratios[:1] * 3)
+    assert numbers["one_hidden_rmse"] == pytest.approx(
+        float(evaluation.rmse(evaluation.score(scene, model))[0])
+    )
+    worth = 1 - numbers["one_one_gap_rmse"] / numbers["one_one_gap_without_s1_rmse"]
+    assert numbers["one_one_gap_s1_worth"] == pytest.approx(worth)
+    for date in evaluation.score(scene, model)["time"].values:
+        assert np.datetime_as_string(date, "D") in told
 
 
 @pytest.mark.real

@@ -1,0 +1,53 @@
+"""A cube left out has not taught, and weights that saw it are not taken."""
+
+from pathlib import Path
+
+import pytest
+
+from embeddings import evaluation, leave_out, training
+from embeddings.cache import finish
+from embeddings.readers import zarr
+from embeddings.simulate import simulate
+from models.errors import InputError
+from models.training import Recipe
+
+CUBES = ("0000280849BAC91C", "elsewhere")
+
+
+@pytest.fixture
+def cubes(tmp_path, monkeypatch) -> list[Path]:
+    """Two tiny scenes on disk; the first bears the name of a cube that taught the shipped weights."""
+    paths = []
+    for seed, name in enumerate(CUBES):
+        scene = simulate(name, seed=seed, size_px=10, start="2020-03-01", end="2020-08-31")
+        scene.attrs["id"] = name
+        paths.append(tmp_path / f"{name}.zarr")
+        zarr.write(scene, paths[-1])
+    monkeypatch.setattr(evaluation, "scene_paths", lambda data: paths)
+    return paths
+
+
+@pytest.mark.slow
+def test_each_cube_is_told_by_the_others(cubes, monkeypatch):
+    monkeypatch.setattr(evaluation, "CASES", {"hidden": evaluation.CASES["hidden"]})
+    lessons = []
+    real = training.fusion
+
+    def watched(out, lesson, **rest):
+        lessons.append(lesson)
+        return real(out, lesson, **rest)
+
+    monkeypatch.setattr(training, "fusion", watched)
+    lesson = training.Lesson(simulated=0, recipe=Recipe(steps=2))
+    numbers, told = finish(leave_out.evaluate("anywhere", lesson, device="cpu"))
+    assert [one.cubes for one in lessons] == [(str(cubes[1]),), (str(cubes[0]),)]
+    for name in CUBES:
+        assert numbers[f"{name}_hidden_ratio"] > 0
+    assert (numbers["0000280849BAC91C_encoders_saw_it"], numbers["elsewhere_encoders_saw_it"]) == (1, 0)
+    assert "encoders learned from 0000280849BAC91C" in told
+
+
+def test_weights_that_saw_a_cube_are_refused(cubes):
+    lesson = training.Lesson(simulated=0, recipe=Recipe(steps=2), start=Path("fusion"))
+    with pytest.raises(InputError, match="learned from 0000280849BAC91C"):
+        finish(leave_out.evaluate("anywhere", lesson, device="cpu"))

@@ -1,0 +1,87 @@
+"""A probe reads what is there, from groups that never taught it, and nothing else."""
+
+import numpy as np
+import pytest
+
+from embeddings import metrics, probes
+from embeddings.cache import finish
+from models import checkpoints
+from models.errors import InputError
+
+
+@pytest.fixture
+def rows():
+    """Inputs (row, 5), group and noise of 6 groups of unequal size."""
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(6), [20, 30, 40, 50, 60, 70])
+    return rng.normal(3, 2, (len(group), 5)), group, rng.normal(size=len(group))
+
+
+def test_a_probe_on_the_truth_itself_is_right(rows):
+    x, group, _ = rows
+    assert metrics.nse(x[:, 2], probes.ridge(x, x[:, 2], group)) > 0.9999
+
+
+def test_a_probe_on_noise_tells_nothing(rows):
+    x, group, noise = rows
+    assert metrics.nse(noise, probes.ridge(x, noise, group)) < 0.05
+
+
+def test_moments_fit_what_rows_would(rows):
+    x, group, noise = rows
+    y, strength = x @ np.arange(5.0) + noise, 0.3
+    some = group < 3
+    parts = probes.Moments.of(x[some], y[some]) + probes.Moments.of(x[~some], y[~some])
+    scaled = (x - x.mean(0)) / x.std(0)
+    padded = np.vstack([scaled, np.sqrt(strength * len(x)) * np.eye(5)])
+    direct = np.linalg.lstsq(padded, np.append(y - y.mean(), np.zeros(5)), rcond=None)[0]
+    weights = parts.fit(strength)
+    np.testing.assert_allclose(weights[:-1] * x.std(0), direct, rtol=1e-8)
+    told = np.column_stack([x, np.ones(len(x))]) @ weights
+    assert parts.error(weights) == pytest.approx(((y - told) ** 2).sum())
+
+
+@pytest.mark.parametrize("folds", [[0, 1, 2, 3, 4, 5], [0, 0, 1, 1, 2, 2]])
+def test_a_row_is_never_told_by_its_own_fold(rows, folds):
+    x, group, noise = rows
+    fold = np.array(folds)[group]
+    told = probes.ridge(x, noise, group, fold)
+    spoiled = np.where(fold == 0, 100 + 7 * x[:, 0], noise)
+    again = probes.ridge(x, spoiled, group, fold)
+    np.testing.assert_allclose(again[fold == 0], told[fold == 0])
+    assert np.abs(again - told)[fold != 0].max() > 1
+
+
+def test_kinds_that_a_plane_separates_are_told_at_groups_never_seen():
+    rng = np.random.default_rng(1)
+    group = np.repeat(np.arange(9), 12)
+    kind = np.array(["wheat", "wood", "water"])[group % 3]
+    x = np.eye(3)[group % 3] * 4 + rng.normal(0, 0.5, (len(group), 3))
+    assert (probes.logistic(x, kind, group) == kind).all()
+    lone = np.where(group == 8, "moor", kind)  # nobody else shows it
+    assert (probes.logistic(x, lone, group)[group == 8] != "moor").all()
+
+
+def test_prefixes_are_the_first_features():
+    z = np.arange(64.0).reshape(2, 32)
+    parts = probes.prefixes("z", z)
+    assert [part.shape[1] for part in parts.values()] == [32, 16, 8]
+    np.testing.assert_array_equal(parts["z_8"], z[:, :8])
+
+
+def test_two_groups_are_too_few(rows):
+    x, group, noise = rows
+    with pytest.raises(InputError, match="need three"):
+        probes.ridge(x, noise, group % 2)
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_on_the_measured_table_the_raw_bands_score_as_known(real_data):
+    table = real_data / "flux_hls_table" / "hls_merra2_gpp.csv"
+    numbers, told = finish(probes.evaluate(table, checkpoints.load("default", "cpu")))
+    assert (numbers["rows"], numbers["sites"]) == (751, 30)
+    assert numbers["bands_gpp_r2"] == pytest.approx(0.680, abs=0.005)
+    assert numbers["embedding_gpp_r2"] > 0.55
+    assert 1 / 6 < numbers["bands_type_balanced_accuracy"] < 1
+    assert "embedding_8" in told
