@@ -22,7 +22,7 @@ from models.errors import InputError
 PREFIXES = (8, 16)
 STRENGTHS = 10.0 ** np.arange(-6, 2)
 """Penalties tried, per row and for inputs of unit variance."""
-LOGISTIC_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
+LOGISTIC_STRENGTHS = (1e-3, 1e-2, 1e-1)
 HLS = ("B02", "B03", "B04", "B8A", "B11", "B12")
 """Sentinel-2 bands of the table's columns ``gpp_features.BANDS``."""
 
@@ -129,7 +129,7 @@ def _classify(
         return value, (x[teach].T @ (weight * (softmax(score, 1) - one)) + penalty * w).ravel()
 
     best = minimize(
-        loss, np.zeros(x.shape[1] * len(names)), jac=True, method="L-BFGS-B", options={"maxiter": 300}
+        loss, np.zeros(x.shape[1] * len(names)), jac=True, method="L-BFGS-B", options={"maxiter": 100}
     ).x
     return names[(x[ask] @ best.reshape(x.shape[1], -1)).argmax(1)]
 

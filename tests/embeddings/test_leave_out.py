@@ -45,6 +45,8 @@ def test_each_cube_is_told_by_the_others(cubes, monkeypatch):
         assert numbers[f"{name}_hidden_ratio"] > 0
     assert (numbers["0000280849BAC91C_encoders_saw_it"], numbers["elsewhere_encoders_saw_it"]) == (1, 0)
     assert "encoders learned from 0000280849BAC91C" in told
+    assert "0000280849BAC91C (this scene taught the model)" in told
+    assert "elsewhere (never seen by the model)" in told
 
 
 def test_weights_that_saw_a_cube_are_refused(cubes):
