@@ -212,7 +212,7 @@ def train(args: argparse.Namespace) -> None:
     if args.what == "gpp":
         from embeddings import gpp_training
 
-        print(f"{out}: digest {_finish(gpp_training.run(out, args.table, args.seed))}")
+        print(f"{out}: digest {_finish(gpp_training.run(out, args.table, args.seed, args.model))}")
         return
     from embeddings import training
 
@@ -519,6 +519,7 @@ def _train(verbs: Any) -> None:
     parser.add_argument(
         "--table", metavar="FILE.csv", help="gpp: measured rows (default: simulated landscapes)"
     )
+    parser.add_argument("--model", default="default", help="gpp: weights whose embeddings teach it")
     _lesson_options(parser)
 
 

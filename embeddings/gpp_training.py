@@ -19,11 +19,16 @@ GAP_DAYS = 15
 """Farther than this from a clear acquisition, a day lies in a gap of 30 days or more."""
 
 
-def run(out: str | Path, table_path: str | Path | None = None, seed: int = 0) -> Steps:
-    """The head for tables when measured rows are given, else the daily head; yields progress, returns the digest."""
+def run(
+    out: str | Path, table_path: str | Path | None = None, seed: int = 0, model: str = "default"
+) -> Steps:
+    """The head for tables when measured rows are given, else the daily head on embeddings of ``model``.
+
+    Yields progress, returns the digest.
+    """
     if table_path is not None:
         return (yield from table(table_path, out))
-    return (yield from daily(out, seed=seed))
+    return (yield from daily(out, model=model, seed=seed))
 
 
 def table(path: str | Path, out: str | Path | None = None, **fit) -> Steps:
