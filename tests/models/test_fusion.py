@@ -5,7 +5,7 @@ import torch
 
 from models.batch import Tokens, cat
 from models.embedder import Config, Embedder
-from models.fusion import WINDOW_DAYS
+from models.fusion import WINDOW_DAYS, Memory
 
 DAYS = torch.arange(18_040, 18_072)
 
@@ -100,6 +100,21 @@ def test_a_land_that_does_not_change_stands_still(model, tokens):
     moves = embed(model, still, torch.arange(18_080, 18_120)).z.diff(dim=1).abs().max()
     changes = embed(model, tokens, torch.arange(18_080, 18_120)).z.diff(dim=1).abs().max()
     assert moves < changes / 3
+
+
+def test_a_land_that_changes_steadily_is_told_without_lag():
+    """Locally linear averages follow a straight line even where acquisitions lie to one side (Fan 1993)."""
+    memory = Memory(width=1, heads=4, value=1, hidden=4).requires_grad_(False)
+    memory.bend.weight.zero_()
+    memory.bend.bias.zero_()
+    memory.straight.weight.fill_(1.0)
+    memory.log_ridge.fill_(-2.0)  # a ridge of half a minute
+    days = torch.tensor([[0.0, 3.0, 4.0, 9.0, 11.0, 30.0, 33.0, 60.0]])
+    written = memory.write((0.1 * days)[:, :, None, None], torch.ones(1, 8, 1, dtype=torch.bool))
+    asked = torch.arange(1.0, 60.0)[None]
+    dt = days[:, None] - asked[:, :, None]
+    values, _ = memory.ask(dt, torch.ones_like(dt, dtype=torch.bool), written)
+    torch.testing.assert_close(values[0, :, 0], 0.1 * asked[0][:, None].expand(-1, 4), atol=2e-3, rtol=0)
 
 
 def test_nothing_seen_at_all_still_gives_a_finite_answer(model, tokens):
