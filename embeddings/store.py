@@ -1,15 +1,16 @@
 """Embedding cubes on disk: one Icechunk repository that holds the same numbers as maps and as series.
 
 The layout ``maps`` answers "one day, everywhere" and ``series`` answers "one pixel, every day"; each is slow
-at what the other is for. A store becomes visible in one commit, at a path where before there was nothing; its
-snapshot id names exactly what was seen.
+at what the other is for. ``overviews`` are maps at a half, a quarter ... of the resolution. Beside the
+``embedding`` lies ``quality``, one byte each for sigma and the two distances in days. A store becomes visible
+in one commit, at a path where before there was nothing; its snapshot id names exactly what was seen.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,28 +24,35 @@ import xarray as xr
 
 from embeddings.cache import finish
 from embeddings.geometry import Grid
-from embeddings.quantise import SIGMA_ENCODING, decode_sigma, encode_sigma
+from embeddings.quantise import decode_days, decode_sigma, encode_days, encode_sigma
 from models.errors import InputError
 
 TILE_PX = 256
-"""Side of a chunk of the maps layout."""
+"""Side of the square that is gathered before it is written."""
+MAP_PX = 128
+"""Side of a chunk of the maps layout and of overviews."""
 PILLAR_PX = 16
 """Side of a chunk of the series layout, which holds all days."""
 SHARD_BYTES = 128 * 2**20
 """A shard is encoded in memory at once: its raw bytes stay below this, whatever the number of days."""
 SLAB_BYTES = 64 * 2**20
 """Maps are written in slabs of days of about this size."""
-ZSTD_LEVEL = 1
-"""int8 features are nearly noise: level 3 saves 1 % more and takes twice the time; a shuffle does nothing."""
+FRAME_BYTES = 4 * 10**6
+"""What a picture at any zoom may touch, before compression."""
+LEVEL = 1
+"""Of zstd: more saves a percent or two and takes several times as long."""
 LAYOUTS = ("maps", "series")
 COORDS = ("time", "y", "x", "feature", "scale", "spatial_ref")
-VARIABLES = {
-    "embedding": np.dtype(np.int8),
-    "sigma": np.dtype(np.uint8),
-    "days_from_s2": np.dtype(np.int16),
-    "days_from_s1": np.dtype(np.int16),
+QUALITY = {
+    "sigma": (encode_sigma, decode_sigma),
+    "days_from_s2": (encode_days, decode_days),
+    "days_from_s1": (encode_days, decode_days),
 }
-"""Order and dtypes on disk."""
+"""Layers of ``quality`` in their order: to bytes and back."""
+DTYPES = {"embedding": np.dtype(np.int8), "quality": np.dtype(np.uint8)}
+"""Arrays on disk."""
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def write(
@@ -86,24 +94,67 @@ def write_steps(
         )
     if not path.parent.is_dir():
         raise InputError(f"Got {path}, need a path in a folder that exists; create {path.parent} first.")
-    beside = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
-    beside.mkdir()
-    try:
+    with _alone(path) as scratch:
         if path.exists():
-            return (
-                yield from _commit(_open_repository(path), template, blocks, scene, message, scratch=beside)
-            )
-        repository = _icechunk().Repository.create(_storage(beside / "store"))
-        snapshot = yield from _commit(repository, template, blocks, scene, message, scratch=beside)
+            return (yield from _commit(_open_repository(path), template, blocks, scene, message, scratch))
+        repository = _icechunk().Repository.create(_storage(scratch / "store"))
+        snapshot = yield from _commit(repository, template, blocks, scene, message, scratch)
         try:
-            os.replace(beside / "store", path)
+            os.replace(scratch / "store", path)
         except OSError as error:
+            if not path.exists():
+                raise
             raise InputError(
                 f"Got the path {path}, which another process wrote meanwhile; choose another name."
             ) from error
         return snapshot
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[Path]:
+    """A scratch folder beside ``path`` for one writer at a time; what a killed one left in it is removed."""
+    from filelock import FileLock, Timeout
+
+    scratch = path.parent / f".{path.name}.partial"
+    with writable(path):
+        scratch.mkdir(exist_ok=True)
+        # A screen may advance a writer from changing threads, so the lock belongs to the object.
+        lock = FileLock(scratch / "lock", thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise InputError(
+                f"Got {path}, which another process writes, need it alone; wait or choose another name."
+            ) from error
+        try:
+            for left in scratch.iterdir():
+                shutil.rmtree(left) if left.is_dir() else left.name == "lock" or left.unlink()
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+            lock.release()
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """A full disk and a folder that takes no files are told as what they are."""
+    try:
+        yield
+    except (OSError, _icechunk().IcechunkError) as error:
+        # Icechunk tells the operating system's error in words only
+        code = getattr(error, "errno", None) or next(
+            (code for code in FULL | FORBIDDEN if f"os error {code})" in str(error)), None
+        )
+        if code in FULL:
+            raise InputError(
+                f"Got {path} on a disk that is full or at its quota, need space; free some or choose another."
+            ) from error
+        if code in FORBIDDEN:
+            raise InputError(
+                f"Got {path} in a folder that takes no files ({os.strerror(code)}), need one that can be "
+                "written; choose another."
+            ) from error
+        raise
 
 
 def is_store(path: str | Path) -> bool:
@@ -171,21 +222,36 @@ class Store:
         layout = layout or "maps"
         if layout not in LAYOUTS:
             raise InputError(f"Got the layout {layout!r}, need one of {', '.join(LAYOUTS)}.")
+        import dask.array as da
+
+        arrays = self._arrays[layout]
         with self._reading():
-            raw = xr.open_zarr(
-                self._zarr,
-                group=layout,
-                consolidated=False,
-                chunks=self._dask_chunks(layout),
-                mask_and_scale=False,
-            )
-        names = self._arrays[layout]
-        return self._coords.assign({name: self._variable(name, raw[name].variable) for name in names})
+            lazy = {
+                name: da.from_zarr(array, chunks=self._dask_chunks(array)) for name, array in arrays.items()
+            }
+        return self._dataset(self._coords, lazy, ("time", "y", "x"))
 
     def map(self, day: Any) -> xr.Dataset:
         """One day of all pixels, in memory; ``time`` is a scalar."""
         index = self._day(day)
         return self._read("maps", (index, slice(None), slice(None)))
+
+    def frame(self, day: Any, rows: slice, cols: slice) -> xr.Dataset:
+        """A rectangle of one day as finely as ``FRAME_BYTES`` allow; pixels of overviews are larger.
+
+        An overview has the mean embedding of the pixels it covers and the worst of each quality.
+        """
+        index = self._day(day)
+        r, c = (part.indices(size)[:2] for part, size in zip((rows, cols), self.grid_shape, strict=True))
+        for level, layout in self._levels.items():
+            key = (slice(index, index + 1), *(slice(a // level, -(-b // level)) for a, b in (r, c)))
+            if self._bytes_touched(layout, key) <= FRAME_BYTES:
+                break
+        grid = self.grid
+        ny, nx = (-(-size // level) for size in self.grid_shape)
+        coarse = Grid(grid.crs, grid.left_m, grid.top_m, grid.size_m * level, nx, ny).window(*key[1:])
+        coords = self._coords.isel(time=index).drop_vars(("x", "y")).assign_coords(coarse.coords())
+        return self._dataset(coords, self._values(layout, (index, *key[1:])), ("y", "x"))
 
     def series(self, row: int, col: int) -> xr.Dataset:
         """All days of one pixel, in memory; ``y`` and ``x`` are scalars. Touches one chunk per variable."""
@@ -239,40 +305,42 @@ class Store:
     def _arrays(self) -> dict[str, dict[str, Any]]:
         """Opened zarr arrays by layout and name."""
         with self._reading():
-            return {layout: self._layout_arrays(layout) for layout in LAYOUTS}
+            layouts = [*LAYOUTS, *list(self._levels.values())[1:]]
+            return {layout: {name: self._open_group(layout)[name] for name in DTYPES} for layout in layouts}
 
-    def _layout_arrays(self, layout: str) -> dict[str, Any]:
-        arrays = dict(self._open_group(layout).arrays())
-        return {name: arrays[name] for name in _in_order(arrays, VARIABLES) if arrays[name].ndim >= 3}
+    @cached_property
+    def _levels(self) -> dict[int, str]:
+        """Where maps of 1, 2, 4 ... pixels in one lie."""
+        return {1: "maps"} | {level: f"overviews/{level}" for level in _levels(*self.grid_shape)}
 
     @cached_property
     def _attributes(self) -> dict[str, dict[str, Any]]:
-        hidden = {"grid_mapping", "coordinates", *SIGMA_ENCODING}
-        return {
-            name: {key: value for key, value in array.attrs.items() if key not in hidden}
-            for name, array in self._arrays["maps"].items()
-        }
+        maps = self._arrays["maps"]
+        hidden = {"grid_mapping", "coordinates"}
+        own = {key: value for key, value in maps["embedding"].attrs.items() if key not in hidden}
+        return {"embedding": own, **maps["quality"].attrs["layers"]}
 
     def _read(self, layout: str, key: tuple[Any, Any, Any]) -> xr.Dataset:
         coords = self._coords.isel(dict(zip(("time", "y", "x"), key, strict=True)))
+        dims = [dim for dim, part in zip(("time", "y", "x"), key, strict=True) if isinstance(part, slice)]
+        return self._dataset(coords, self._values(layout, key), dims)
+
+    def _values(self, layout: str, key: tuple[Any, Any, Any]) -> dict[str, np.ndarray]:
         arrays = self._arrays[layout]
         with self._reading():
-            values = _gather(list(arrays.values()), key)
-        dims = [dim for dim, part in zip(("time", "y", "x"), key, strict=True) if isinstance(part, slice)]
-        dims_of = {3: dims, 4: [*dims, "feature"]}
-        raw = {
-            name: xr.Variable(dims_of[array.ndim], value)
-            for (name, array), value in zip(arrays.items(), values, strict=True)
-        }
-        return coords.assign({name: self._variable(name, variable) for name, variable in raw.items()})
+            return dict(zip(arrays, _gather(list(arrays.values()), key), strict=True))
 
-    def _variable(self, name: str, raw: xr.Variable) -> xr.Variable:
-        """Values as the cube contract has them; raw may be a dask array."""
-        if name == "sigma":
-            lazy = raw.chunks is not None
-            data = raw.data.map_blocks(decode_sigma, dtype=np.float32) if lazy else decode_sigma(raw.data)
-            return xr.Variable(raw.dims, data, self._attributes[name])
-        return xr.Variable(raw.dims, raw.data, self._attributes[name])
+    def _dataset(self, coords: xr.Dataset, values: dict[str, Any], dims: Iterable[str]) -> xr.Dataset:
+        """The variables of the cube contract; values are numpy or dask arrays as on disk."""
+        out = {"embedding": ((*dims, "feature"), values["embedding"], self._attributes["embedding"])}
+        for layer, (name, (_, decode)) in enumerate(QUALITY.items()):
+            codes = values["quality"][..., layer]
+            lazy = not isinstance(codes, np.ndarray)
+            data = (
+                codes.map_blocks(decode, dtype=decode(np.zeros(1, np.uint8)).dtype) if lazy else decode(codes)
+            )
+            out[name] = (tuple(dims), data, self._attributes[name])
+        return coords.assign(out)
 
     def _bytes_touched(self, layout: str, key: tuple[slice, slice, slice]) -> int:
         total = 0
@@ -284,10 +352,9 @@ class Store:
             total += chunk_bytes
         return total
 
-    def _dask_chunks(self, layout: str) -> dict[str, int]:
-        embedding = self._arrays[layout]["embedding"]
-        chunk = embedding.shards or embedding.chunks
-        return dict(zip(("time", "y", "x", "feature"), chunk, strict=True))
+    @staticmethod
+    def _dask_chunks(array: Any) -> tuple[int, ...]:
+        return array.shards or array.chunks
 
     def _day(self, day: Any) -> int:
         try:
@@ -303,14 +370,13 @@ class Store:
     def _open_group(self, group: str) -> Any:
         import zarr
 
+        import embeddings.codec  # noqa: F401 (registers itself)
+
         return zarr.open_group(self._zarr, path=group, mode="r", zarr_format=3)
 
     def _check(self) -> None:
         """Everything that can be told at once is told at opening, not at the first click."""
-        missing = {"embedding", "sigma"} - set(self._arrays["maps"]) & set(self._arrays["series"])
-        if missing:
-            raise InputError(_damaged(self.path, f"no {' and '.join(sorted(missing))}"))
-        _ = self._coords
+        _ = self._coords, self._arrays
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -349,6 +415,7 @@ def _commit(
     for name in list(root.group_keys()):
         del root[name]
     arrays = {layout: _create(session.store, layout, template) for layout in LAYOUTS}
+    levels = _levels(template.sizes["y"], template.sizes["x"])
     if scene is not None:
         import dask
 
@@ -361,44 +428,67 @@ def _commit(
         for block in blocks:
             gatherer.add(block)
             yield block
+    fine = arrays["maps"]
+    for level in levels:
+        coarse = _create_arrays(root.create_group(f"overviews/{level}"), "maps", template, level)
+        for name, halve in (("embedding", _mean), ("quality", _worst)):
+            _shrink(fine[name], coarse[name], halve)
+        fine = coarse
     return session.commit(message)
 
 
 def _create(store: Any, layout: str, template: xr.Dataset) -> dict[str, Any]:
     """Empty arrays of one layout, beside the template's coordinates."""
     import zarr
-    from zarr.codecs import ZstdCodec
 
     coords = template.drop_vars(template.data_vars).drop_encoding()
     _object_text(coords).to_zarr(store, group=layout, mode="w", consolidated=False, zarr_format=3)
-    group = zarr.open_group(store, path=layout, mode="a", zarr_format=3)
-    shard_px = _shard_px(template["embedding"])
+    return _create_arrays(zarr.open_group(store, path=layout, mode="a", zarr_format=3), layout, template)
+
+
+def _create_arrays(group: Any, layout: str, template: xr.Dataset, level: int = 1) -> dict[str, Any]:
+    days, ny, nx, features = template["embedding"].shape
+    shape = (days, -(-ny // level), -(-nx // level))
+    layers = {name: dict(template[name].attrs) for name in QUALITY}
+    attrs = {"embedding": dict(template["embedding"].attrs), "quality": {"layers": layers}}
     arrays = {}
-    for name in VARIABLES:
-        variable = template[name]
-        encoding = SIGMA_ENCODING if name == "sigma" else {}
-        chunks, shards = _chunks(layout, variable.shape, shard_px)
+    for (name, dtype), last in zip(DTYPES.items(), (features, len(QUALITY)), strict=True):
+        chunks, shards = _chunks(layout, (*shape, last), _shard_px(template["embedding"]))
         arrays[name] = group.create_array(
             name,
-            shape=variable.shape,
+            shape=(*shape, last),
             chunks=chunks,
             shards=shards,
-            dtype=VARIABLES[name],
-            fill_value=encoding.get("_FillValue", 0),
-            compressors=[ZstdCodec(level=ZSTD_LEVEL)],
-            dimension_names=[str(dim) for dim in variable.dims],
-            attributes={**variable.attrs, **encoding, "grid_mapping": "spatial_ref"},
+            dtype=dtype,
+            fill_value=0,
+            **_codecs(layout),
+            dimension_names=["time", "y", "x", "feature" if name == "embedding" else "layer"],
+            attributes={**attrs[name], "grid_mapping": "spatial_ref"},
         )
     return arrays
 
 
-def _chunks(layout: str, shape: tuple[int, ...], shard_px: int) -> tuple[tuple, tuple | None]:
-    days, ny, nx, *features = shape
+def _codecs(layout: str) -> dict[str, list]:
+    """Feature by feature: differences from the pixel to the north on maps, from the day before in series."""
+    from zarr.codecs import BloscCodec, TransposeCodec, ZstdCodec
+
+    from embeddings.codec import Difference
+
     if layout == "maps":
-        return (1, min(TILE_PX, ny), min(TILE_PX, nx), *features), None
+        filters, packer = [TransposeCodec(order=(0, 3, 1, 2)), Difference(2)], ZstdCodec(level=LEVEL)
+    else:
+        filters = [TransposeCodec(order=(3, 0, 1, 2)), Difference(1)]
+        packer = BloscCodec(cname="zstd", clevel=LEVEL, shuffle="bitshuffle")
+    return {"filters": filters, "compressors": [packer]}
+
+
+def _chunks(layout: str, shape: tuple[int, ...], shard_px: int) -> tuple[tuple, tuple | None]:
+    days, ny, nx, last = shape
+    if layout == "maps":
+        return (1, min(MAP_PX, ny), min(MAP_PX, nx), last), None
     pillar = [min(PILLAR_PX, side) for side in (ny, nx)]
     shard = [-(-min(shard_px, side) // px) * px for side, px in zip((ny, nx), pillar, strict=True)]
-    return (days, *pillar, *features), (days, *shard, *features)
+    return (days, *pillar, last), (days, *shard, last)
 
 
 def _shard_px(embedding: xr.DataArray) -> int:
@@ -406,6 +496,38 @@ def _shard_px(embedding: xr.DataArray) -> int:
     days, _, _, features = embedding.shape
     sides = (px for px in (256, 128) if days * features * px**2 <= SHARD_BYTES)
     return next(sides, 64)
+
+
+def _levels(ny: int, nx: int) -> list[int]:
+    """2, 4 ... pixels in one, until a map is one chunk."""
+    levels = []
+    while max(ny, nx) > MAP_PX * 2 ** len(levels):
+        levels.append(2 ** (len(levels) + 1))
+    return levels
+
+
+def _shrink(fine: Any, coarse: Any, halve: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Fill an overview from the next finer one, slab by slab; ``halve`` takes (time, y, 2, x, 2, last)."""
+    days, ny, nx, last = coarse.shape
+    step = max(1, SLAB_BYTES // (4 * MAP_PX**2 * last))
+    for top in range(0, ny, MAP_PX):
+        for left in range(0, nx, MAP_PX):
+            for day in range(0, days, step):
+                part = fine[day : day + step, 2 * top : 2 * (top + MAP_PX), 2 * left : 2 * (left + MAP_PX)]
+                odd = [(0, 0), *((0, side % 2) for side in part.shape[1:3]), (0, 0)]
+                part = np.pad(part, odd, mode="edge")
+                n, height, width, _ = part.shape
+                half = halve(part.reshape(n, height // 2, 2, width // 2, 2, last))
+                coarse[day : day + n, top : top + height // 2, left : left + width // 2] = half
+
+
+def _mean(pixels: np.ndarray) -> np.ndarray:
+    return np.rint(pixels.sum((2, 4), dtype=np.int16) / np.float32(4)).astype(np.int8)
+
+
+def _worst(codes: np.ndarray) -> np.ndarray:
+    """Bytes of quality grow with doubt; missing is the largest."""
+    return codes.max((2, 4))
 
 
 class _Gatherer:
@@ -431,7 +553,7 @@ class _Gatherer:
 
     def add(self, block: Any) -> None:
         """Take one block; write whatever tile it completes."""
-        values = {name: _bytes_of(name, block.cube[name]) for name in self.arrays["maps"]}
+        values = _bytes_of(block.cube)
         if values["embedding"].shape[0] != self.days:
             raise RuntimeError(f"a block has {values['embedding'].shape[0]} days, the cube {self.days}")
         r0, r1, _ = block.rows.indices(self.ny)
@@ -459,9 +581,7 @@ class _Gatherer:
             rows, cols = self._tile(i, j)
             side = (self.days, rows.stop - rows.start, cols.stop - cols.start)
             self.open[i, j] = {
-                name: np.memmap(
-                    self.scratch / f"{i}_{j}_{name}", array.dtype, "w+", shape=(*side, *array.shape[3:])
-                )
+                name: _reserved(self.scratch / f"{i}_{j}_{name}", array.dtype, (*side, *array.shape[3:]))
                 for name, array in self.arrays["maps"].items()
             }
         return self.open[i, j]
@@ -523,11 +643,20 @@ def _gather(arrays: list[Any], key: tuple[Any, ...]) -> list[np.ndarray]:
     return [np.asarray(values) for values in sync(together())]
 
 
-def _bytes_of(name: str, values: xr.DataArray) -> np.ndarray:
-    out = encode_sigma(values.values) if name == "sigma" else values.values
-    if out.dtype != VARIABLES[name]:
-        raise TypeError(f"a block's {name} is {out.dtype}, the cube contract says {VARIABLES[name]}")
-    return out
+def _reserved(file: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """An array in a file whose space is taken at once: writing to a hole of a full disk kills the process."""
+    with open(file, "wb") as new:
+        size = int(np.prod(shape)) * dtype.itemsize
+        os.posix_fallocate(new.fileno(), 0, size) if hasattr(os, "posix_fallocate") else new.truncate(size)
+    return np.memmap(file, dtype, "r+", shape=shape)
+
+
+def _bytes_of(cube: xr.Dataset) -> dict[str, np.ndarray]:
+    embedding = cube["embedding"].values
+    if embedding.dtype != DTYPES["embedding"]:
+        raise TypeError(f"a block's embedding is {embedding.dtype}, the cube contract says int8")
+    layers = [encode(cube[name].values) for name, (encode, _) in QUALITY.items()]
+    return {"embedding": embedding, "quality": np.stack(layers, axis=-1)}
 
 
 def _meet(part: slice, start: int, stop: int) -> slice:

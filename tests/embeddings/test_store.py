@@ -187,7 +187,7 @@ def test_a_pixel_or_day_outside_is_told_so(stored):
 
 
 def test_sigma_is_a_byte_on_disk_and_survives_the_round_trip(stored):
-    assert stored._arrays["maps"]["sigma"].dtype == np.uint8
+    assert stored._arrays["maps"]["quality"].dtype == np.uint8
     codes = np.arange(256, dtype=np.uint8)
     np.testing.assert_array_equal(encode_sigma(decode_sigma(codes)), codes)
     assert decode_sigma(codes).dtype == np.float32
