@@ -370,8 +370,6 @@ class Store:
     def _open_group(self, group: str) -> Any:
         import zarr
 
-        import embeddings.codec  # noqa: F401 (registers itself)
-
         return zarr.open_group(self._zarr, path=group, mode="r", zarr_format=3)
 
     def _check(self) -> None:
@@ -614,6 +612,8 @@ def _write_shards(array: Any, held: np.ndarray, rows: slice, cols: slice) -> Non
 
 def _icechunk() -> Any:
     import icechunk
+
+    import embeddings.codec  # noqa: F401 (makes it known to zarr)
 
     # It warns on every opening that a local folder has one writer at a time, which is how it is used here.
     icechunk.set_logs_filter("error")
