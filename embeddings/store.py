@@ -242,15 +242,9 @@ class Store:
         An overview has the mean embedding of the pixels it covers and the worst of each quality.
         """
         index = self._day(day)
-        r, c = (part.indices(size)[:2] for part, size in zip((rows, cols), self.grid_shape, strict=True))
-        for level, layout in self._levels.items():
-            key = (slice(index, index + 1), *(slice(a // level, -(-b // level)) for a, b in (r, c)))
-            if self._bytes_touched(layout, key) <= FRAME_BYTES:
-                break
-        grid = self.grid
-        ny, nx = (-(-size // level) for size in self.grid_shape)
-        coarse = Grid(grid.crs, grid.left_m, grid.top_m, grid.size_m * level, nx, ny).window(*key[1:])
-        coords = self._coords.isel(time=index).drop_vars(("x", "y")).assign_coords(coarse.coords())
+        layout, key = self._seen(index, rows, cols)
+        coords = self._coords.isel(time=index).drop_vars(("x", "y"))
+        coords = coords.assign_coords(self._grid_of(layout).window(*key[1:]).coords())
         return self._dataset(coords, self._values(layout, (index, *key[1:])), ("y", "x"))
 
     def series(self, row: int, col: int) -> xr.Dataset:
@@ -341,6 +335,20 @@ class Store:
             )
             out[name] = (tuple(dims), data, self._attributes[name])
         return coords.assign(out)
+
+    def _seen(self, index: int, rows: slice, cols: slice) -> tuple[str, tuple[slice, slice, slice]]:
+        """The finest layout and its key by which a rectangle of one day stays within ``FRAME_BYTES``."""
+        parts = [part.indices(size)[:2] for part, size in zip((rows, cols), self.grid_shape, strict=True)]
+        for level, layout in self._levels.items():
+            key = (slice(index, index + 1), *(slice(a // level, -(-b // level)) for a, b in parts))
+            if self._bytes_touched(layout, key) <= FRAME_BYTES:
+                break
+        return layout, key
+
+    def _grid_of(self, layout: str) -> Grid:
+        level = next(level for level, name in self._levels.items() if name == layout)
+        grid, (ny, nx) = self.grid, (-(-size // level) for size in self.grid_shape)
+        return Grid(grid.crs, grid.left_m, grid.top_m, grid.size_m * level, nx, ny)
 
     def _bytes_touched(self, layout: str, key: tuple[slice, slice, slice]) -> int:
         total = 0

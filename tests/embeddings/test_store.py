@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from tiny_cube import DAYS, NX, NY, blocks_of, random_cube
+from tiny_cube import DAYS, FEATURES, NX, NY, blocks_of, random_cube
 
 from embeddings import store as store_module
 from embeddings.geometry import Grid
@@ -100,6 +100,31 @@ def test_tiles_and_shards_larger_and_smaller_than_blocks_give_the_same(tmp_path,
         write(tmp_path / f"{px}", cube, reversed(list(blocks_of(cube, px))))
         for layout in ("maps", "series"):
             xr.testing.assert_identical(Store.open(tmp_path / f"{px}").cube(layout).compute(), cube)
+
+
+def test_a_frame_is_as_fine_as_its_bytes_allow(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "MAP_PX", 8)
+    monkeypatch.setattr(store_module, "FRAME_BYTES", 8 * 8 * (FEATURES + 3) * 6)
+    wide = random_cube(3, days=2, ny=37, nx=64)
+    write(tmp_path / "store", wide, blocks_of(wide))
+    store, day = Store.open(tmp_path / "store"), wide.time.values[1]
+    near = store.frame(day, slice(8, 20), slice(30, 40))
+    xr.testing.assert_equal(near, wide.isel(time=1, y=slice(8, 20), x=slice(30, 40)))
+    whole = store.frame(day, slice(None), slice(None))
+    assert dict(whole.sizes) == {"y": 10, "x": 16, "feature": FEATURES}
+    assert Grid.of(whole).extent[0::3] == Grid.of(wide).extent[0::3]
+    corner = wide.isel(time=1, y=slice(0, 4), x=slice(0, 4))
+    assert whole["days_from_s2"][0, 0] == worst_days(corner["days_from_s2"].values)
+    mean = corner["embedding"].mean(("y", "x")).values
+    np.testing.assert_allclose(whole["embedding"][0, 0].values, mean, atol=1.0)
+    for rows, cols in ((slice(0, 37), slice(5, 64)), (slice(7, 9), slice(7, 9)), (slice(0, 1), slice(0, 64))):
+        layout, key = store._seen(0, rows, cols)
+        assert store._bytes_touched(layout, key) <= store_module.FRAME_BYTES
+        assert store.frame(day, rows, cols).sizes["x"] > 0
+
+
+def worst_days(days: np.ndarray) -> int:
+    return -1 if (days < 0).any() else int(days.max())
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, ZeroDivisionError])
