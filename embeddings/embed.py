@@ -61,11 +61,13 @@ def embed(
     cube = engine.lazy(scene, model, start, end)
     path = Path(path).resolve()
     if resume and path.exists():
-        return _already_there(store.Store.open(path), cube)
+        snapshot = _already_there(store.Store.open(path), cube)
+        _Journal(path, cube).remove()  # of a run killed between its last two steps
+        return snapshot
     days = cube["time"].values.astype("datetime64[D]")
     message = f"{cube.attrs['title']}, {days[0]} to {days[-1]}, model {model.name} {model.digest}"
     journal = _Journal(path, cube) if resume else None
-    with _submitter(workers, scheduler) as submit:
+    with store.writable(path), _submitter(workers, scheduler) as submit:
         blocks = _blocks(cube, submit, AHEAD * max(workers, 1) if not scheduler else 64, journal)
         snapshot = yield from store.write_steps(path, cube, blocks, scene, message)
     if journal:
@@ -188,7 +190,6 @@ class _Journal:
         self.cube = cube
         if not path.parent.is_dir():
             raise InputError(f"Got {path}, need a path in a folder that exists; create {path.parent} first.")
-        self.folder.mkdir(exist_ok=True)
 
     def get(self, window: tuple[slice, slice]) -> xr.Dataset | None:
         file = self._file(window)
@@ -201,8 +202,12 @@ class _Journal:
     def put(self, window: tuple[slice, slice], part: xr.Dataset) -> None:
         file = self._file(window)
         if not file.exists():
-            beside = file.with_suffix(".tmp.npz")
-            np.savez(beside, **{str(name): values.values for name, values in part.data_vars.items()})
+            self.folder.mkdir(exist_ok=True)
+            beside = file.with_suffix(".tmp")
+            with open(beside, "wb") as out:
+                np.savez(out, **{str(name): values.values for name, values in part.data_vars.items()})
+                out.flush()
+                os.fsync(out.fileno())  # after a power cut the name must not stand for an empty file
             os.replace(beside, file)
 
     def remove(self) -> None:

@@ -8,9 +8,11 @@ in one commit, at a path where before there was nothing; its snapshot id names e
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import os
 import shutil
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -96,7 +98,9 @@ def write_steps(
         raise InputError(f"Got {path}, need a path in a folder that exists; create {path.parent} first.")
     with _alone(path) as scratch:
         if path.exists():
-            return (yield from _commit(_open_repository(path), template, blocks, scene, message, scratch))
+            repository = _open_repository(path)
+            with _swept(repository):
+                return (yield from _commit(repository, template, blocks, scene, message, scratch))
         repository = _icechunk().Repository.create(_storage(scratch / "store"))
         snapshot = yield from _commit(repository, template, blocks, scene, message, scratch)
         try:
@@ -131,8 +135,28 @@ def _alone(path: Path) -> Iterator[Path]:
                 shutil.rmtree(left) if left.is_dir() else left.name == "lock" or left.unlink()
             yield scratch
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            _remove(scratch)
             lock.release()
+
+
+def _remove(folder: Path) -> None:
+    """Also what threads still write for a moment after one of them failed."""
+    for _ in range(50):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
+
+
+@contextmanager
+def _swept(repository: Any) -> Iterator[None]:
+    """Chunks that no commit names, of this writer or of one that was killed, do not stay in the store."""
+    try:
+        repository.garbage_collect(dt.datetime.now(dt.UTC))
+        yield
+    except BaseException:
+        repository.garbage_collect(dt.datetime.now(dt.UTC))
+        raise
 
 
 @contextmanager
