@@ -45,6 +45,8 @@ class Grid:
                     f"Got data without a 1-d coordinate {axis!r}, need pixel centres in metres; assign it."
                 )
         x, y = (np.asarray(cube[axis].values, dtype=float) for axis in ("x", "y"))
+        if not (x.size and y.size):
+            raise InputError(f"Got data of {y.size} x {x.size} pixels, need some; widen the box.")
         size = _step(x, "x") if x.size > 1 else -_step(y, "y")
         step_y = _step(y, "y") if y.size > 1 else -size
         if size < 0:

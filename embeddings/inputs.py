@@ -82,7 +82,7 @@ def read(
     target = np.ix_(np.flatnonzero(in_y), np.flatnonzero(in_x))
     measured = node[spec.variable].isel(box)
     there = [band for band in spec.bands if band in measured["band"].values]
-    stack = measured.sel(band=there).values  # one read: stored chunks hold all bands
+    stack = _loaded(scene, measured.sel(band=there))  # one read: stored chunks hold all bands
     for i, band in enumerate(there):
         values[:, spec.bands.index(band), *target] = stack[:, i][:, *inside]
     low, high = spec.valid_range
@@ -90,9 +90,20 @@ def read(
     values[~known] = np.nan
     clear = np.ones_like(usable)
     if "clear" in node:
-        clear[:, *target] = node["clear"].isel(box).values[:, *inside]
+        clear[:, *target] = _loaded(scene, node["clear"].isel(box))[:, *inside]
     usable = clear & known.any(1)
     return _one_a_day(Series(values, usable, days))
+
+
+def _loaded(scene: xr.DataTree, values: xr.DataArray) -> np.ndarray:
+    try:
+        return values.values
+    except (OSError, ValueError, RuntimeError) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0][:80]
+        raise InputError(
+            f"Got the scene {scene.attrs.get('id', '?')}, whose files cannot be read ({why}), need whole ones;"
+            " write or fetch it again."
+        ) from error
 
 
 def _one_a_day(series: Series) -> Series:

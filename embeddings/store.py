@@ -53,6 +53,8 @@ QUALITY = {
 """Layers of ``quality`` in their order: to bytes and back."""
 DTYPES = {"embedding": np.dtype(np.int8), "quality": np.dtype(np.uint8)}
 """Arrays on disk."""
+DAMAGE = (ValueError, TypeError, RuntimeError)
+"""What else decoding of damaged bytes may raise."""
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -414,7 +416,7 @@ class Store:
 
         try:
             yield
-        except (_icechunk().IcechunkError, zarr.errors.BaseZarrError, OSError, KeyError) as error:
+        except (_icechunk().IcechunkError, zarr.errors.BaseZarrError, OSError, KeyError, *DAMAGE) as error:
             raise InputError(_damaged(self.path, error)) from error
 
     @staticmethod
@@ -500,7 +502,7 @@ def _create_arrays(group: Any, layout: str, template: xr.Dataset, level: int = 1
 
 def _codecs(layout: str) -> dict[str, list]:
     """Feature by feature: differences from the pixel to the north on maps, from the day before in series."""
-    from zarr.codecs import BloscCodec, TransposeCodec, ZstdCodec
+    from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec, ZstdCodec
 
     from embeddings.codec import Difference
 
@@ -509,7 +511,8 @@ def _codecs(layout: str) -> dict[str, list]:
     else:
         filters = [TransposeCodec(order=(3, 0, 1, 2)), Difference(1)]
         packer = BloscCodec(cname="zstd", clevel=LEVEL, shuffle="bitshuffle")
-    return {"filters": filters, "compressors": [packer]}
+    # the checksum: a flipped bit is told, never shown
+    return {"filters": filters, "compressors": [packer, Crc32cCodec()]}
 
 
 def _chunks(layout: str, shape: tuple[int, ...], shard_px: int) -> tuple[tuple, tuple | None]:

@@ -15,6 +15,10 @@ Only where an ascending and a descending pass share a day do both keep their hou
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +30,20 @@ from embeddings.geometry import Grid, onto, spatial_ref
 from embeddings.readers import acquisitions
 from models.errors import InputError
 
+PROBE_S, PROBE_BYTES_PER_S = 30.0, 5e6
+"""A whole file is read in less, even on a slow disk."""
+_PROBE = """
+import sys, netCDF4
+for path in sys.argv[1:]:
+    print(path, flush=True)
+    try:
+        with netCDF4.Dataset(path) as file:
+            file.set_auto_maskandscale(False)
+            for variable in file.variables.values():
+                variable[...]
+    except Exception:
+        pass
+"""
 LICENCE = "Copernicus Sentinel data and Copernicus Climate Change Service: free and open, with attribution"
 
 
@@ -36,6 +54,8 @@ def open(folder: str | Path, offset: int | None = None) -> xr.DataTree:
     04.00 and later where the provider has not applied it; by default the files' attribute ``offset``, else 0.
     """
     folder = Path(folder).resolve()
+    files = [path for path in sorted(folder.glob("*.nc")) if path.is_file()]
+    _survive(tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files))
     nodes = {
         "s2": _sentinel2(folder, offset),
         "s1": _sentinel1(folder),
@@ -50,6 +70,22 @@ def open(folder: str | Path, offset: int | None = None) -> xr.DataTree:
     root = xr.Dataset(attrs=_attrs(folder, nodes))
     datasets = {"/": root, **{f"/{name}": node for name, node in nodes.items()}}
     return schema.validate(xr.DataTree.from_dict(datasets, name=root.attrs["id"]))
+
+
+@lru_cache(maxsize=64)
+def _survive(files: tuple[tuple[str, int, int], ...]) -> None:
+    """InputError where reading a file (path, time, bytes) kills or hangs a process: damaged HDF5 can do both."""
+    seconds = PROBE_S + sum(size for _, _, size in files) / PROBE_BYTES_PER_S
+    # -P: a module beside the user's data is not taken for netCDF4
+    command = [sys.executable, "-P", "-c", _PROBE, *(path for path, _, _ in files)]
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=seconds)
+        told, ended = done.stdout, "crashes" if done.returncode else ""
+    except subprocess.TimeoutExpired as late:
+        told, ended = late.stdout or b"", f"does not end reading within {seconds:.0f} s"
+    if ended:
+        name = os.path.basename(told.decode().splitlines()[-1]) if told else "the NetCDF library"
+        raise InputError(f"Got {name}, which {ended}, need a whole NetCDF file; fetch it again.")
 
 
 def _sentinel2(folder: Path, offset: int | None) -> xr.Dataset | None:
