@@ -56,12 +56,14 @@ def open(source, group: str | None = None) -> xr.DataTree:
             tree = xr.open_datatree(
                 source, engine="zarr", group=group, chunks={}, consolidated=False, mask_and_scale=False
             )
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        return schema.validate(tree.map_over_datasets(_unpacked))
+    except InputError:
+        raise
+    except Exception as error:  # damaged bytes make decoders fail in any way they can
         raise InputError(
             f"Got {_told(source)}, which is no readable Zarr scene ({type(error).__name__}), "
             "need one written by fluxlens; write or copy it again."
         ) from error
-    return schema.validate(tree.map_over_datasets(_unpacked))
 
 
 def _write_nodes(scene: xr.DataTree, store, group: str | None) -> None:

@@ -151,9 +151,8 @@ HOSTILE = st.sampled_from(
     ]
 )
 KEYS = st.sampled_from(
-    "metadata sources plugins driver args path scene store version a direct_access source module parameters"
-    " description cache catalog_dir name model urlpath".split()
-)
+    ["sources", "driver", "args", "path", "scene", "store", "metadata", "version", "plugins", "source"]
+) | st.sampled_from(["module", "parameters", "description", "cache", "catalog_dir", "model", "direct_access"])
 TREES = st.recursive(
     HOSTILE | st.integers() | st.none() | st.booleans() | st.text(max_size=12),
     lambda inner: st.dictionaries(KEYS, inner, max_size=4) | st.lists(inner, max_size=3),
