@@ -29,7 +29,7 @@ def folder() -> Path:
 
 
 def once(name: str, build: Callable[[Path], Steps[Any]]) -> Steps[Path]:
-    """The path of ``name`` in the cache, built by ``build(path)`` unless it is there.
+    """The path of ``name`` in the cache, a file or a folder, built by ``build(path)`` unless it is there.
 
     Two processes that want the same thing compute it once: the second waits and takes what the first made. A
     build that fails or is cancelled leaves nothing.
@@ -39,21 +39,22 @@ def once(name: str, build: Callable[[Path], Steps[Any]]) -> Steps[Path]:
     path = folder() / name
     if path.exists():
         return path
+    path.parent.mkdir(parents=True, exist_ok=True)
     # A screen may advance this generator from changing threads, so the lock belongs to the object.
-    lock = FileLock(folder() / f".{name}.lock", thread_local=False)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
     while not lock.is_locked:
         try:
             lock.acquire(timeout=WAIT_S)
         except Timeout:
             yield "waiting for another process that makes it", 0.0
-    beside = folder() / f".{name}.{uuid.uuid4().hex[:8]}.partial"
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         if not path.exists():
             yield from build(beside)
             os.replace(beside, path)
         return path
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        beside.unlink() if beside.is_file() else shutil.rmtree(beside, ignore_errors=True)
         lock.release()
 
 

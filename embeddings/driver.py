@@ -222,7 +222,7 @@ class EmbeddingsSource(_Source):
 
 
 class OnDemandSource(_Source):
-    """A cube computed block by block as it is read: any scene entry, model and days."""
+    """A cube computed block by block as it is read, each block once: any scene entry, model and days."""
 
     name = "fluxlens_on_demand"
 
@@ -244,12 +244,11 @@ class OnDemandSource(_Source):
             raise InputError("Got no scene, need the name of a scene entry; write (scene='demo_scene').")
         scene = yield from self._scene_source(self.scene).steps()
         yield "loading the model", 1.0
-        from embeddings import engine
+        from embeddings import embed, engine
         from models import checkpoints
 
-        return engine.lazy(
-            scene, checkpoints.load(self._model(self.model), self.device), self.start, self.end
-        )
+        model = checkpoints.load(self._model(self.model), self.device)
+        return embed.remembered(engine.lazy(scene, model, self.start, self.end))
 
     def check(self) -> None:
         if self.scene is not None:

@@ -11,12 +11,14 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from embeddings import cache
 from embeddings.cache import Steps
 from models.errors import InputError
 
@@ -89,6 +91,48 @@ def into_store(
         except StopIteration as stop:
             return stop.value
         yield f"embedding, block {block.done} of {block.total}", block.done / block.total
+
+
+def remembered(cube: xr.Dataset) -> xr.Dataset:
+    """The engine's lazy cube, whose blocks are kept in the cache folder once computed.
+
+    They are named by what they follow from, so that whoever asks again, or at the same moment, computes nothing.
+    """
+    import dask
+    import dask.array as da
+
+    facts = [cube.attrs[name] for name in ("scene_digest", "model_digest", "causal", "software")]
+    corner = [str(cube[dim].values[[0, -1]]) for dim in ("time", "y", "x")]
+    code = cache.fingerprint("engine.py", "inputs.py", "../models")
+    folder = cache.key("blocks", facts, corner, code)
+    lines: dict[str, dict[int, list]] = {str(name): {} for name in cube.data_vars}
+    for rows, cols in _windows(cube):
+        # the cube inside a partial: dask would compute it before the cache is looked at
+        part = dask.delayed(_kept)(f"{folder}/{rows.start}_{cols.start}.npz", partial(_cut, cube, rows, cols))
+        for name, line in lines.items():
+            shape = list(cube[name].shape)
+            shape[1:3] = rows.stop - rows.start, cols.stop - cols.start
+            block = da.from_delayed(part[name], tuple(shape), cube[name].dtype)
+            line.setdefault(rows.start, []).append(block)
+    arrays = {
+        name: da.concatenate([da.concatenate(blocks, axis=2) for blocks in line.values()], axis=1)
+        for name, line in lines.items()
+    }
+    return cube.assign({name: cube[name].copy(data=array) for name, array in arrays.items()})
+
+
+def _cut(cube: xr.Dataset, rows: slice, cols: slice) -> xr.Dataset:
+    return _compute(cube.isel(y=rows, x=cols))
+
+
+def _kept(name: str, compute: Callable[[], xr.Dataset]) -> dict[str, np.ndarray]:
+    def build(path: Path) -> Steps[None]:
+        yield "computing a block", 0.0
+        with open(path, "wb") as out:
+            np.savez(out, **{str(key): values.values for key, values in compute().data_vars.items()})
+
+    with np.load(cache.finish(cache.once(name, build))) as held:
+        return dict(held)
 
 
 def _blocks(cube: xr.Dataset, submit: Callable, ahead: int, journal: _Journal | None) -> Iterator[Done]:

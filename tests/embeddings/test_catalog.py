@@ -12,6 +12,7 @@ import xarray as xr
 import yaml
 
 from embeddings import cache, catalog
+from models import checkpoints
 from models.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +91,37 @@ def test_the_stored_cube_is_made_once_and_carries_its_scene(tiny_catalog):
     assert source.ready
     assert catalog.source(catalog.open(tiny_catalog), "demo_embeddings").store().snapshot == first.snapshot
     assert "weather" in first.scene().children
+
+
+def test_what_is_asked_twice_or_at_the_same_moment_is_computed_once(tiny_catalog, tmp_path, monkeypatch):
+    from embeddings import embed, engine
+
+    monkeypatch.setattr(engine, "BLOCK_PX", 4)
+    computed, original = [], embed._compute
+
+    def counted(part):
+        computed.append(part)
+        return original(part)
+
+    monkeypatch.setattr(embed, "_compute", counted)
+    ask = {"scene": "demo_scene", "start": "2020-06-06", "end": "2020-06-08"}
+    found: list = []
+
+    def user():
+        found.append(catalog.open(tiny_catalog)["embeddings_on_demand"](**ask).read().compute())
+
+    users = [threading.Thread(target=user) for _ in range(2)]
+    for thread in users:
+        thread.start()
+    for thread in users:
+        thread.join()
+    user()
+    assert len(computed) == 4
+    source = catalog.open(tiny_catalog)["embeddings_on_demand"]
+    model = checkpoints.load(source._model(source.model), "cpu")
+    alone = engine.compute(source._scene_source("demo_scene").read(), model, ask["start"], ask["end"])
+    for cube in found:
+        xr.testing.assert_identical(cube, alone)
 
 
 def test_steps_tell_how_far_they_are(tiny_catalog, tmp_path, monkeypatch):
