@@ -274,10 +274,10 @@ def evaluate_realism(args: argparse.Namespace) -> None:
 
 
 def evaluate_gpp(args: argparse.Namespace) -> None:
-    """GPP of single spectra at sites never seen, beside its baselines."""
+    """GPP of single spectra at sites or in years never seen, beside its baselines."""
     from embeddings import gpp_evaluation
 
-    result = _finish(gpp_evaluation.evaluate(args.data, args.split))
+    result = _finish(gpp_evaluation.evaluate(args.data, args.split, args.model))
     print(gpp_evaluation.report(result), file=sys.stderr)
     _tell(result, args.json)
 
@@ -556,12 +556,15 @@ def _evaluate(verbs: Any) -> None:
         parser.add_argument(
             "--data", required=True, metavar="FILE.csv", help="measured rows, spectra beside GPP"
         )
-    for parser in (reconstruction, truth, coherence, probes):
+    for parser in (reconstruction, truth, coherence, probes, gpp):
         _model_options(parser)
     _lesson_options(left_out)
     _device_option(left_out)
     gpp.add_argument(
-        "--split", choices=("leave-site-out",), default="leave-site-out", help="what is held out"
+        "--split",
+        choices=("leave-site-out", "leave-year-out"),
+        default="leave-site-out",
+        help="what is held out",
     )
     for parser in (reconstruction, truth, coherence, left_out, probes, realism, gpp):
         parser.add_argument("--json", metavar="FILE")

@@ -132,16 +132,18 @@ def fapar_from_ndvi(ndvi) -> np.ndarray:
     return np.clip(1.24 * np.asarray(ndvi, dtype="float64") - 0.168, 0, 1)
 
 
-def type_cycle(train: pd.DataFrame, test: pd.DataFrame, half_window_days: int = 15) -> np.ndarray:
-    """The usual year of the plant type: mean of its training rows near the day of the year.
+def usual_cycle(
+    train: pd.DataFrame, test: pd.DataFrame, kind: str = "type", half_window_days: int = 15
+) -> np.ndarray:
+    """The usual year of the plant type, or of another ``kind``: mean of its training rows near the day of the year.
 
-    Both have ``date``, ``type`` and (``train``) ``gpp``. A type or season never seen gets that of all types, and
-    what is left the mean of all training rows.
+    Both have ``date``, ``type`` or ``site``, and (``train``) ``gpp``. A kind or season never seen gets that of all
+    rows, and what is left the mean of all training rows.
     """
     out = np.full(len(test), float(train["gpp"].mean()))
     day = slots(pd.DatetimeIndex(test["date"]))
     for rows, to in [(train, np.ones(len(test), bool))] + [
-        (train[train["type"] == kind], (test["type"] == kind).values) for kind in test["type"].unique()
+        (train[train[kind] == one], (test[kind] == one).values) for one in test[kind].unique()
     ]:
         usual = usual_year(rows["gpp"].values, pd.DatetimeIndex(rows["date"]), half_window_days)[0][day]
         at = to & np.isfinite(usual)

@@ -1,4 +1,4 @@
-"""How well GPP is predicted at sites never seen, beside what any model has to beat."""
+"""How well GPP is predicted at sites or in years never seen, beside what any model has to beat."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from embeddings import baselines, gpp_features, metrics
-from embeddings.gpp_table import Head, read
+from embeddings.gpp_table import Head, banded, embedded, read
 from models.errors import InputError
 
 PARTS = 6
@@ -17,27 +17,29 @@ PARTS = 6
 RICH_ROWS = 10
 """Rows a site needs for a score of its own."""
 TYPE_ROWS = 50
-"""Rows a plant type needs for a coverage of its own."""
+"""Rows a plant type needs for a coverage and a score of its own."""
 MODEL = "model"
+SPLITS = {"leave-site-out": "site", "leave-year-out": "year"}
+"""What is held out whole: a column of the table."""
+Band = Generator[tuple[str, float], None, pd.DataFrame]
 
 
-def leave_site_out(table: pd.DataFrame, **fit) -> Generator[tuple[str, float], None, pd.DataFrame]:
-    """Each row predicted without its site; yields progress, returns `gpp`, `gpp_lo`, `gpp_hi`.
+def leave_out(table: pd.DataFrame, by: str, name: str = MODEL, **fit) -> Band:
+    """Each row predicted without any row of its ``by``; yields progress, returns `gpp`, `gpp_lo`, `gpp_hi`.
 
-    Sites are dealt into six parts. Everything learnt by search (scaling, hyperparameters, filler, width of the
-    band) comes from the other five parts; a site's rows are then predicted, as a shipped head would, by a sketch of
-    all rows of all other sites.
+    Everything learnt by search (scaling, hyperparameters, filler, width of the band) comes from the rows outside the
+    part that is asked: a year, or a sixth of the sites. A row of a year left out learns from other years of its site.
     """
-    table = table.reset_index(drop=True)
     out = pd.DataFrame(np.nan, table.index, ["gpp", "gpp_lo", "gpp_hi"])
-    parts = deal(table["site"])
+    parts = deal(table[by]) if by == "site" else [[one] for one in sorted(table[by].unique())]
+    if len(parts) < 2:
+        raise InputError(f"Got rows of one {by}, need two or more to leave one out; give more.")
     for i, part in enumerate(parts):
-        yield f"leave-site-out, part {i + 1} of {len(parts)}", i / len(parts)
-        learnt = Head.fit(table[~table["site"].isin(part).values], **fit)
-        for site in part:
-            here = (table["site"] == site).values
-            told = learnt.know(table[~here]).sketch().predict(table[here])
-            out[here] = told[list(out)].values
+        yield f"{name}, leave-{by}-out, part {i + 1} of {len(parts)}", i / len(parts)
+        here = table[by].isin(part).values
+        head = Head.fit(table[~here], by=by, **fit)
+        told = banded(*head.know(table).left_out(table[by]), head.widen)
+        out[here] = np.column_stack([told[column] for column in out])[here]
     return out
 
 
@@ -52,35 +54,44 @@ def deal(site: pd.Series) -> list[list[str]]:
     return [names[i::count] for i in range(count)]
 
 
-def others(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The baselines, each learnt on all other sites."""
+def others(table: pd.DataFrame, by: str = "site") -> dict[str, np.ndarray]:
+    """The baselines, each learnt on all other sites or years."""
     base = gpp_features.base(table)
     filler = gpp_features.Filler.fit(base)
     drawn = filler.fill(base)
     now = gpp_features.features(sum(drawn[1:], drawn[0]) / len(drawn), table)
-    light = now["nirv"] * now["sw"]
     fapar = baselines.fapar_from_ndvi(now["ndvi"])
-    theory = baselines.p_model(fapar, now["sw"], now["tmean"], np.expm1(now["log_vpd"]))
-    out = {name: np.empty(len(table)) for name in ("nirv x sw", "p-model (ndvi)", "plant type cycle", "mean")}
-    for name in table["site"].unique():
-        here = (table["site"] == name).values
+    drives = {
+        "nirv x sw": (now["nirv"] * now["sw"]).values,
+        "p-model (ndvi)": baselines.p_model(fapar, now["sw"], now["tmean"], np.expm1(now["log_vpd"])),
+    }
+    cycles = {"day of year": "site", "plant type cycle": "type"}
+    out = {name: np.empty(len(table)) for name in (*drives, *cycles, "mean")}
+    for one in table[by].unique():
+        here = (table[by] == one).values
         train = table[~here]
-        for key, drive in (("nirv x sw", light.values), ("p-model (ndvi)", theory)):
+        for name, drive in drives.items():
             k = (drive[~here] * train["gpp"]).sum() / (drive[~here] ** 2).sum()
-            out[key][here] = k * drive[here]
-        out["plant type cycle"][here] = baselines.type_cycle(train, table[here])
+            out[name][here] = k * drive[here]
+        for name, kind in cycles.items():
+            out[name][here] = baselines.usual_cycle(train, table[here], kind)
         out["mean"][here] = train["gpp"].mean()
     return out
 
 
 def scores(table: pd.DataFrame, predicted: np.ndarray) -> dict[str, float]:
-    """Pooled over rows, and the median NSE of sites with ten rows or more."""
+    """Pooled over rows, by plant type with fifty rows or more, and the median NSE of sites with ten or more."""
     every = metrics.scores(table["gpp"], predicted)
     counts = table["site"].value_counts()
     rich = [s for s in counts.index if counts[s] >= RICH_ROWS]
     own = [metrics.nse(table["gpp"][table["site"] == s], predicted[table["site"] == s]) for s in rich]
-    kept = {key: every[key] for key in ("nse", "r2", "rmse", "mae", "bias")}
-    return kept | {"median_site_nse": float(np.median(own)) if own else np.nan}
+    kept = {key: every[key] for key in ("nse", "r2", "rmse", "mae", "bias", "kge")}
+    types = {
+        f"nse_{kind}": metrics.nse(rows["gpp"], predicted[rows.index])
+        for kind, rows in table.groupby("type")
+        if len(rows) >= TYPE_ROWS
+    }
+    return kept | {"median_site_nse": float(np.median(own)) if own else np.nan} | types
 
 
 def coverage(table: pd.DataFrame, band: pd.DataFrame) -> dict[str, float]:
@@ -94,42 +105,63 @@ def coverage(table: pd.DataFrame, band: pd.DataFrame) -> dict[str, float]:
 
 
 def evaluate(
-    path: str | Path, split: str = "leave-site-out", **fit
+    path: str | Path, split: str = "leave-site-out", model: str | None = None, **fit
 ) -> Generator[tuple[str, float], None, dict]:
-    """Yields progress; returns a flat result, which ``report`` shows as a table."""
-    if split != "leave-site-out":
-        raise InputError(f"Got the split {split!r}, need leave-site-out; choose it.")
+    """Yields progress; returns a flat result, which ``report`` shows as a table.
+
+    With the name of an embedding ``model``, the same head is scored on raw bands and on embeddings too.
+    """
+    if split not in SPLITS:
+        raise InputError(f"Got the split {split!r}, need {' or '.join(SPLITS)}; choose one.")
+    by = SPLITS[split]
     table = read(path, need_gpp=True)
     table = table[table["gpp"].notna()].reset_index(drop=True)
-    band = yield from leave_site_out(table, **fit)
-    head = f"{MODEL} (process, 90 % band)"
-    rows = {head: band["gpp"].values, **others(table)}
-    facts = {
+    table = table.assign(year=table["date"].dt.year)
+    looks = {MODEL: gpp_features.GROUPS}
+    if model is not None:
+        table = embedded(table, model)
+        looks |= {
+            "head on bands": gpp_features.BANDS_ALONE,
+            "head on embedding": gpp_features.EMBEDDING_ALONE,
+        }
+    bands = {}
+    for name, groups in looks.items():
+        bands[name] = yield from leave_out(table, by, name, groups=groups, **fit)
+    result: dict = {
         "data": Path(path).name,
         "rows": len(table),
         "sites": int(table["site"].nunique()),
         "split": split,
     }
-    result: dict = dict(facts)
-    for name, predicted in rows.items():
-        key = MODEL if name == head else name.replace(" ", "_").replace("(", "").replace(")", "")
-        result |= {f"{key}.{score}": value for score, value in scores(table, predicted).items()}
-    return result | {f"{MODEL}.{name}": value for name, value in coverage(table, band).items()}
+    predicted = {name: band["gpp"].values for name, band in bands.items()} | others(table, by)
+    for name, values in predicted.items():
+        key = name.replace(" ", "_").replace("(", "").replace(")", "")
+        result |= {f"{key}.{score}": value for score, value in scores(table, values).items()}
+    for name, band in bands.items():
+        key = name.replace(" ", "_")
+        result |= {f"{key}.{score}": value for score, value in coverage(table, band).items()}
+    return result
 
 
 def report(result: dict) -> str:
     """The result as lines a reader compares."""
     names = list(dict.fromkeys(key.split(".")[0] for key in result if "." in key))
-    columns = ("nse", "r2", "rmse", "mae", "bias", "median_site_nse", "coverage")
+    columns = ("nse", "r2", "rmse", "mae", "bias", "kge", "median_site_nse", "coverage")
     lines = [
         f"{result['split']}: {result['data']}, {result['rows']} rows at {result['sites']} sites; RMSE, MAE, bias in"
         " gC m-2 d-1; coverage of the 90 % band",
-        f"{'':<20}" + "".join(f"{name:>16}" for name in columns),
+        f"{'':<28}" + "".join(f"{name:>16}" for name in columns),
     ]
     for name in names:
         values = [result.get(f"{name}.{column}") for column in columns]
-        lines.append(f"{name:<20}" + "".join(f"{'' if v is None else format(v, '.3f'):>16}" for v in values))
-    types = {k.split("coverage_")[1]: v for k, v in result.items() if ".coverage_" in k}
-    if types:
-        lines.append("coverage by plant type: " + ", ".join(f"{k} {v:.2f}" for k, v in types.items()))
+        lines.append(f"{name:<28}" + "".join(f"{'' if v is None else format(v, '.3f'):>16}" for v in values))
+    kinds = [key.split(".nse_")[1] for key in result if key.startswith(f"{MODEL}.nse_")]
+    if kinds:
+        lines.append(f"\n{'by plant type: NSE':<28}" + "".join(f"{kind:>16}" for kind in kinds))
+    for what, label in (("nse", "{}"), ("coverage", "{}, coverage")):
+        for name in names if kinds else ():
+            values = [result.get(f"{name}.{what}_{kind}") for kind in kinds]
+            if values[0] is not None:
+                cells = "".join(f"{value:>16.3f}" for value in values)
+                lines.append(f"{label.format(name):<28}{cells}")
     return "\n".join(lines)

@@ -39,12 +39,18 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "season": ("season_sin", "season_cos"),
 }
 """Features that share a length scale."""
+AROUND = {name: GROUPS[name] for name in ("air", "light", "sun", "season")}
+"""Weather and season, beside which spectra are compared."""
+BANDS_ALONE = {"bands": tuple(f"log_{name}" for name in BANDS), **AROUND}
+"""One raw spectrum."""
+EMBEDDING_ALONE = {"embedding": tuple(f"e{i:02d}" for i in range(32)), **AROUND}
+"""The embedding of the day, which the table then carries in columns `e00` to `e31`."""
 NAMES = tuple(name for group in GROUPS.values() for name in group)
 
 
-def group_index() -> np.ndarray:
-    """Group of each of ``NAMES``."""
-    return np.repeat(np.arange(len(GROUPS)), [len(group) for group in GROUPS.values()])
+def group_index(groups: dict[str, tuple[str, ...]] = GROUPS) -> np.ndarray:
+    """Group of each of the names."""
+    return np.repeat(np.arange(len(groups)), [len(group) for group in groups.values()])
 
 
 def base(table: pd.DataFrame) -> pd.DataFrame:
@@ -96,8 +102,10 @@ class Filler:
         return [pd.DataFrame(values, rows.index, rows.columns) for values in drawn]
 
 
-def features(rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """``NAMES`` of complete ``base`` rows; sites and dates are those of the table."""
+def features(
+    rows: pd.DataFrame, table: pd.DataFrame, groups: dict[str, tuple[str, ...]] = GROUPS
+) -> pd.DataFrame:
+    """The names in ``groups`` of complete ``base`` rows; sites, dates and embeddings are those of the table."""
     b2, b3, b4, b5, b6, b7 = (np.exp(rows[name]) for name in BANDS)
     out = pd.DataFrame(index=rows.index)
     out["ndvi"] = (b5 - b4) / (b5 + b4)
@@ -116,9 +124,16 @@ def features(rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     out["day_length"], out["clearness"] = hours, out["sw"] / clear_sky.clip(lower=20)
     side = np.tanh(rows["lat"] / 10)  # seasons turn over at the equator and fade towards it
     out["season_sin"], out["season_cos"] = rows["sin_day"] * side, rows["cos_day"] * side
-    clean = (b2 < 0.2) & ((b3 - b6) / (b3 + b6) < 0.2)  # neither cloud nor snow
-    extra = {"log_b4": rows["b4"], "log_b7": rows["b7"], "vpd": vpd}
-    return out.assign(**_context(out.assign(**extra), clean, table))[list(NAMES)]
+    clean = clear(b2, b3, b6)
+    extra = {f"log_{name}": rows[name] for name in BANDS} | {"vpd": vpd}
+    out = out.assign(**extra)
+    out = out.assign(**_context(out, clean, table), **table.filter(regex=r"^e\d\d$"))
+    return out[[name for group in groups.values() for name in group]]
+
+
+def clear(b2: pd.Series, b3: pd.Series, b6: pd.Series) -> pd.Series:
+    """Whether a spectrum shows neither cloud nor snow."""
+    return (b2 < 0.2) & ((b3 - b6) / (b3 + b6) < 0.2)
 
 
 def sun(lat: pd.Series, day_of_year: pd.Series) -> tuple[pd.Series, pd.Series]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from embeddings import gpp_features
-from embeddings.gpp_features import BANDS, WEATHER, Filler
+from embeddings.gpp_features import BANDS, GROUPS, WEATHER, Filler
 from models.errors import InputError
 
 WEIGHTS = "gpp_table.safetensors"
@@ -21,6 +21,8 @@ UNUSUAL = 0.99
 """Share of training rows that lie nearer to the other sites' centre than the limit of `ood`."""
 NEVER = ("LHLAND", "SHLAND")
 """Outputs of a land model, which already knows the vegetation: never used."""
+SENTINEL_2 = ("B02", "B03", "B04", "B8A", "B11", "B12")
+"""The bands of Sentinel-2 that see what ``BANDS`` see."""
 LETTERS = "CDEFGHJKLMNPQRSTUVWX"
 """Latitude bands of 8 degrees of the military grid, from 80 S."""
 
@@ -100,6 +102,34 @@ def _latitude(raw: pd.DataFrame) -> np.ndarray:
     return np.full(len(raw), np.nan)
 
 
+def embedded(table: pd.DataFrame, model: str = "default") -> pd.DataFrame:
+    """The table with `e00` ... of each row's day, from all of its site's spectra as a series of one pixel.
+
+    Bands stand for those of Sentinel-2 of the same wavelengths; spectra of one day are averaged, those of cloud or
+    snow left out where the site has others.
+    """
+    import torch
+
+    from embeddings import engine
+    from embeddings.inputs import Series, days_of
+    from models import checkpoints
+
+    net = checkpoints.load(model, "cpu")
+    spec, middle = net.config.specs["s2"], engine.HALO_PX
+    day, z = days_of(table["date"].values), np.empty((len(table), net.features), np.float32)
+    where = [spec.bands.index(name) for name in SENTINEL_2]
+    for rows in table.groupby("site").indices.values():
+        seen, of = np.unique(day[rows], return_inverse=True)
+        spectra = table[list(BANDS)].iloc[rows].groupby(of).mean()
+        clear = gpp_features.clear(*(spectra[name] for name in ("b2", "b3", "b6"))).values
+        values = np.full((len(seen), len(spec.bands), 2 * middle + 1, 2 * middle + 1), np.nan, np.float32)
+        values[:, where, middle, middle] = np.where(clear[:, None] | ~clear.any(), spectra, np.nan)
+        tokens = engine.encode(net, "s2", Series(values, np.isfinite(values).any(1), seen))
+        with torch.inference_mode():
+            z[rows] = net.embed({"s2": tokens}, torch.from_numpy(seen)[None]).z[0, :, 0].numpy()[of]
+    return table.assign(**{f"e{i:02d}": column for i, column in enumerate(z.T)})
+
+
 def root(gpp: np.ndarray) -> np.ndarray:
     """Signed square root: errors of GPP grow with GPP, those of its root hardly."""
     return np.sign(gpp) * np.sqrt(np.abs(gpp))
@@ -139,45 +169,58 @@ class Head:
     usual: Usual | None = None
     digest: str = ""
     card: dict | None = None
+    groups: dict[str, tuple[str, ...]] = field(default_factory=lambda: GROUPS)
+    """What it looks at, as in ``gpp_features.GROUPS``."""
 
     @classmethod
     def fit(
-        cls, table: pd.DataFrame, kernels: tuple[str, ...] = ("gaussian", "cauchy", "matern"), steps: int = 25
+        cls,
+        table: pd.DataFrame,
+        kernels: tuple[str, ...] = ("gaussian", "cauchy", "matern"),
+        steps: int = 25,
+        groups: dict[str, tuple[str, ...]] = GROUPS,
+        by: str = "site",
     ) -> Head:
-        """Learns everything from this table, which has `gpp`; rows without GPP are left out."""
+        """Learns everything from this table, which has `gpp`; rows without GPP are left out.
+
+        The band is made to hold where a whole ``by`` (a column of the table) is left out.
+        """
         import torch
 
         from models.process import SiteProcess
 
-        x, filler, y, site = _lesson(table)
-        groups = torch.from_numpy(gpp_features.group_index())
-        processes = [SiteProcess(groups, kernel).fit(x, y, site, steps) for kernel in kernels]
-        return cls(processes, filler).calibrate()
+        table = table[table["gpp"].notna()]
+        x, filler, y, site = _lesson(table, groups)
+        index = torch.from_numpy(gpp_features.group_index(groups))
+        processes = [SiteProcess(index, kernel).fit(x, y, site, steps) for kernel in kernels]
+        return cls(processes, filler, groups=groups).calibrate(table[by])
 
     def know(self, table: pd.DataFrame) -> Head:
         """The same hyperparameters, scaling and filler, with other rows to predict from."""
-        x, _, y, site = _lesson(table, self.filler)
-        processes = [process.knowing(x, y, site) for process in self.processes]
-        return Head(processes, self.filler, self.widen, self.usual)
+        x, _, y, site = _lesson(table[table["gpp"].notna()], self.groups, self.filler)
+        return replace(self, processes=[process.knowing(x, y, site) for process in self.processes])
 
     def sketch(self) -> Head:
         """The head as it is shipped: it predicts the same from pseudo-rows and holds no measurement."""
         return replace(self, processes=[process.sketch() for process in self.processes])
 
-    def calibrate(self) -> Head:
-        """Widens the band and sets the limit of `ood` by leaving out each known site in turn."""
-        mean, spread = self.left_out()
+    def calibrate(self, group: pd.Series) -> Head:
+        """Widens the band by leaving out each group of known rows in turn; each site for the limit of `ood`."""
+        mean, spread = self.left_out(group)
         error = np.abs(self.processes[0].y.numpy() - mean) / spread
         self.widen = float(np.quantile(error, BAND)) / NORMAL_90
         known = self.processes[0]
-        x, site = (known.x * known.spread + known.centre).numpy()[:, NOW], known.site.numpy()
+        x, site = (known.x * known.spread + known.centre).numpy()[:, self._now], known.site.numpy()
         far = np.concatenate([Usual.of(x[site != s]).distance(x[site == s]) for s in np.unique(site)])
         self.usual = replace(Usual.of(x), limit=float(np.quantile(far, UNUSUAL)))
         return self
 
-    def left_out(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and spread of root GPP at each known row from all other sites."""
-        return _mixture([[part.numpy() for part in p.left_out()] for p in self.processes])
+    def left_out(self, group: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and spread of root GPP at each known row from all rows outside its group."""
+        import torch
+
+        index = torch.from_numpy(pd.factorize(group)[0])
+        return _mixture([[part.numpy() for part in p.left_out(index)] for p in self.processes])
 
     def predict(self, table: pd.DataFrame) -> pd.DataFrame:
         """`gpp`, `gpp_lo`, `gpp_hi` (gC m-2 d-1) and `ood` of each row."""
@@ -185,9 +228,9 @@ class Head:
 
         answers, far = [], []
         for rows in self.filler.fill(gpp_features.base(table)):
-            x = gpp_features.features(rows, table).values
+            x = gpp_features.features(rows, table, self.groups).values
             answers += [[part.numpy() for part in p.predict(torch.tensor(x))] for p in self.processes]
-            far.append(self.usual.distance(x[:, NOW]))
+            far.append(self.usual.distance(x[:, self._now]))
         mean, spread = _mixture(answers)
         lost = table[list(BANDS)].isna().any(axis=1).values
         return pd.DataFrame(
@@ -195,9 +238,15 @@ class Head:
             table.index,
         )
 
+    @property
+    def _now(self) -> list[int]:
+        """Features of the row itself, by which `ood` is told."""
+        names = [name for group in self.groups.values() for name in group]
+        return [names.index(n) for g in self.groups if g in NOW for n in self.groups[g]]
 
-NOW = [gpp_features.NAMES.index(n) for g in ("leaf", "air", "light") for n in gpp_features.GROUPS[g]]
-"""Features of the row itself, by which `ood` is told."""
+
+NOW = ("leaf", "bands", "embedding", "air", "light")
+"""Groups of features of the row itself."""
 
 
 def banded(mean: np.ndarray, spread: np.ndarray, widen: float) -> dict[str, np.ndarray]:
@@ -210,15 +259,15 @@ def banded(mean: np.ndarray, spread: np.ndarray, widen: float) -> dict[str, np.n
     }
 
 
-def _lesson(table: pd.DataFrame, filler: Filler | None = None):
+def _lesson(table: pd.DataFrame, groups: dict[str, tuple[str, ...]], filler: Filler | None = None):
     import torch
 
-    table = table[table["gpp"].notna()].reset_index(drop=True)
+    table = table.reset_index(drop=True)
     base = gpp_features.base(table)
     filler = filler or Filler.fit(base)
     drawn = filler.fill(base)
     complete = sum(drawn[1:], drawn[0]) / len(drawn)
-    x = gpp_features.features(complete, table).values
+    x = gpp_features.features(complete, table, groups).values
     site = np.unique(table["site"], return_inverse=True)[1]
     return torch.tensor(x), filler, torch.tensor(root(table["gpp"].values)), torch.tensor(site)
 

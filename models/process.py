@@ -105,14 +105,17 @@ class SiteProcess:
         return near @ self._weight + self.middle, self._alone(z) - known
 
     @torch.no_grad()
-    def left_out(self) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
-        """Mean and variance at each known row from the rows of all other sites, hyperparameters as they are.
+    def left_out(
+        self, group: Int[Tensor, "n"] | None = None
+    ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
+        """Mean and variance at each known row from all rows outside its group, hyperparameters as they are.
 
-        In closed form, one inverse for all sites (Sundararajan and Keerthi 2001).
+        ``group`` is the site unless given; with others a row learns from its own site too. In closed form, one
+        inverse for all groups (Sundararajan and Keerthi 2001).
         """
         inverse = torch.cholesky_inverse(self._cholesky)
         mean, variance = torch.empty_like(self.y), torch.empty_like(self.y)
-        for rows in _sites(self.site):
+        for rows in _members(self.site if group is None else group):
             block = torch.linalg.inv(inverse[rows][:, rows])
             mean[rows] = self.y[rows] - block @ self._weight[rows]
             variance[rows] = block.diagonal()
@@ -235,5 +238,5 @@ def _var(hyper: Hyper, name: str) -> Tensor:
     return torch.exp(2 * hyper[name])
 
 
-def _sites(site: Tensor) -> list[Tensor]:
-    return [(site == one).nonzero()[:, 0] for one in site.unique()]
+def _members(group: Tensor) -> list[Tensor]:
+    return [(group == one).nonzero()[:, 0] for one in group.unique()]

@@ -112,3 +112,17 @@ def test_on_the_public_table_nirv_times_light_scores_what_others_found(real_data
         predicted[out] = (baselines.light_use(nirv, sw_in, gpp, ~out) * nirv * sw_in)[out]
     assert metrics.nse(gpp, predicted) == pytest.approx(0.657, abs=0.01)
     assert metrics.rmse(gpp, predicted) == pytest.approx(2.10, abs=0.03)
+
+
+def test_the_usual_cycle_of_a_kind_falls_back_on_all_rows():
+    train = pd.DataFrame(
+        {
+            "date": pd.to_datetime(["2018-06-01", "2018-06-03", "2018-06-01", "2018-12-01"]),
+            "type": ["GRA", "GRA", "CRO", "CRO"],
+            "gpp": [4.0, 6.0, 9.0, 1.0],
+        }
+    )
+    asked = pd.DataFrame(
+        {"date": pd.to_datetime(["2019-06-02", "2019-12-01", "2019-03-01"]), "type": ["GRA", "GRA", "GRA"]}
+    )
+    np.testing.assert_allclose(baselines.usual_cycle(train, asked), [5, 1, 5])

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from embeddings import gpp_evaluation, gpp_features, gpp_table
 from embeddings.gpp_table import Head
@@ -156,22 +157,75 @@ def test_part_of_the_sites_never_shares_a_site():
     assert sorted(name for part in parts for name in part) == ["a", "b", "c", "d"]
 
 
-def held_out(raw: pd.DataFrame) -> float:
+def held_out(raw: pd.DataFrame, by: str = "site") -> float:
     from embeddings import metrics
+    from embeddings.cache import finish
 
     rows = gpp_table.clean(raw, need_gpp=True)
-    progress = gpp_evaluation.leave_site_out(rows, kernels=("cauchy",), steps=4)
-    while True:
-        try:
-            next(progress)
-        except StopIteration as stop:
-            return metrics.nse(rows["gpp"], stop.value["gpp"])
+    rows = rows.assign(year=rows["date"].dt.year)
+    told = finish(gpp_evaluation.leave_out(rows, by, kernels=("cauchy",), steps=4))
+    return metrics.nse(rows["gpp"], told["gpp"])
 
 
 def test_labels_shuffled_among_sites_fall_to_chance(raw):
     shuffled = raw.assign(GPP=np.random.default_rng(3).permutation(raw["GPP"].values))
-    assert held_out(raw) > 0.8
-    assert held_out(shuffled) < 0.1
+    for by in ("site", "year"):
+        assert held_out(raw, by) > 0.8
+        assert held_out(shuffled, by) < 0.1
+
+
+def test_what_only_the_held_out_labels_know_is_not_predicted(raw):
+    """Sites trade their whole series of GPP: what is learnt elsewhere no longer fits here."""
+    order = raw["SITE_ID"].unique()
+    factor = raw["SITE_ID"].map({site: 3.0 if i % 2 else 0.2 for i, site in enumerate(order)})
+    own = raw.assign(GPP=raw["GPP"] * factor)  # the site's level is in no spectrum
+    elsewhere, other_years = held_out(own, "site"), held_out(own, "year")
+    assert elsewhere < 0.5
+    assert other_years > elsewhere + 0.3
+
+
+def test_both_splits_are_reported_beside_the_same_baselines(raw, tmp_path):
+    from embeddings.cache import finish
+
+    rich = raw.assign(PFT=np.where(raw["SITE_ID"] < "S4", "GRA", "CRO"))
+    rich.to_csv(tmp_path / "rows.csv", index=False)
+    names = {}
+    for split in gpp_evaluation.SPLITS:
+        result = finish(gpp_evaluation.evaluate(tmp_path / "rows.csv", split, kernels=("cauchy",), steps=4))
+        names[split] = {key.split(".")[0] for key in result if "." in key}
+        told = gpp_evaluation.report(result)
+        assert told.startswith(split)
+        assert "day of year" in told.replace("_", " ")
+        assert {"model.coverage_GRA", "model.nse_CRO", "nirv_x_sw.nse_GRA"} <= set(result)
+    assert names["leave-site-out"] == names["leave-year-out"]
+    assert {"model", "nirv_x_sw", "p-model_ndvi", "plant_type_cycle", "day_of_year", "mean"} == names[split]
+
+
+def test_another_split_is_refused(tmp_path, raw):
+    from embeddings.cache import finish
+
+    with pytest.raises(InputError, match="leave-year-out"):
+        finish(gpp_evaluation.evaluate(tmp_path / "no.csv", "random"))
+    one_year = gpp_table.clean(raw.assign(date="2019-05-01"), need_gpp=True).assign(year=2019)
+    with pytest.raises(InputError, match="one year"):
+        finish(gpp_evaluation.leave_out(one_year, "year"))
+
+
+def test_the_embedding_of_a_row_comes_from_its_own_site(raw, monkeypatch):
+    from models import checkpoints
+    from models.embedder import Embedder
+
+    torch.manual_seed(0)
+    net = Embedder().eval()
+    monkeypatch.setattr(checkpoints, "load", lambda *_: net)
+    rows = gpp_table.clean(raw, need_gpp=True)
+    whole = gpp_table.embedded(rows)
+    alone = gpp_table.embedded(rows[rows["site"] == "S3"].reset_index(drop=True))
+    names = list(gpp_features.EMBEDDING_ALONE["embedding"])
+    there = whole[names][whole["site"] == "S3"].values
+    np.testing.assert_allclose(alone[names].values, there, atol=1e-5)
+    head = Head.fit(whole, kernels=("cauchy",), steps=4, groups=gpp_features.EMBEDDING_ALONE)
+    assert np.isfinite(head.predict(whole)["gpp"]).all()
 
 
 @pytest.mark.real

@@ -30,6 +30,15 @@ def test_leaving_a_site_out_in_closed_form_is_leaving_it_out(process):
     np.testing.assert_allclose(spread, variance[~stay], atol=2 * JITTER)
 
 
+def test_leaving_another_group_out_still_learns_from_the_own_site(process):
+    _, y, _ = world()
+    half = torch.arange(len(y)) // 6 % 2
+    told, spread = process.left_out(half)
+    elsewhere, alone = process.left_out()
+    assert (told - y).square().mean() < (elsewhere - y).square().mean()
+    assert spread.mean() < alone.mean()
+
+
 def test_state_gives_the_same_process(process):
     x, _, _ = world()
     sketch = process.sketch()
