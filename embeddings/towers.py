@@ -35,6 +35,17 @@ MISSING = -9990.0
 RESOLUTIONS = {"HH": "half-hourly", "HR": "hourly", "DD": "daily", "WW": "weekly", "MM": "monthly"}
 PERCENTILES = ("05", "16", "25", "50", "75", "84", "95")
 WEATHER = {"sw_in": "SW_IN", "tair": "TA", "vpd": "VPD", "precip": "P"}
+TURBULENCE = {
+    "wind": ("WS_F", "WS"),
+    "direction": ("WD", "WD_F"),
+    "ustar": ("USTAR", "USTAR_F"),
+    "heat": ("H_F_MDS", "H"),
+    "tair": ("TA_F", "TA"),
+    "pressure": ("PA_F", "PA"),
+    "sigma_v": ("V_SIGMA",),
+}
+OPTIONAL = ("pressure", "sigma_v")
+SEA_LEVEL_KPA = 101.325
 NETWORKS = {"FLX": "FLUXNET", "AMF": "AmeriFlux", "ICOSETC": "ICOS"}
 SITE = re.compile(r"(?<![A-Za-z])([A-Z]{2}-[A-Za-z0-9]{3})(?![A-Za-z0-9])")
 
@@ -62,6 +73,34 @@ def read(path: str | Path, sites: pd.DataFrame | None = None) -> xr.Dataset:
         tower[ours].attrs = _described(str(ours))
     tower.attrs = _attrs(name, resolution, threshold)
     return tower if sites is None else _placed(tower, sites)
+
+
+def turbulence(path: str | Path) -> pd.DataFrame:
+    """Half-hourly wind and turbulence of a tower, as ``footprint.Air.of`` takes it; NaN where not measured.
+
+    ``wind`` m s-1, ``direction`` degrees, ``ustar`` m s-1, ``obukhov`` m (from u*, sensible heat and temperature), and
+    ``sigma_v`` m s-1 where the file has it.
+    """
+    path = Path(path).expanduser()
+    name, content = _open(path, ("HH", "HR"))
+    table = _Table(name, content)
+    if _resolution(name, table) not in ("HH", "HR"):
+        raise InputError(f"Got {name}, need half-hourly or hourly wind; give the HH file of the full set.")
+    found = {
+        ours: next((theirs for theirs in names if theirs in table.header), None)
+        for ours, names in TURBULENCE.items()
+    }
+    lost = [TURBULENCE[ours][0] for ours, theirs in found.items() if theirs is None and ours not in OPTIONAL]
+    if lost:
+        raise InputError(f"Got {name} without {', '.join(lost)}, need them; fetch the full set.")
+    found = {ours: theirs for ours, theirs in found.items() if theirs is not None}
+    frame = table.read(list(found.values()))[list(found.values())].set_axis(list(found), axis=1)
+    kelvin = frame.pop("tair") + 273.15
+    pressure = frame.pop("pressure") if "pressure" in frame else kelvin * np.nan
+    density = 1000 * pressure.fillna(SEA_LEVEL_KPA) / (287.05 * kelvin)
+    heat = frame.pop("heat")
+    heat = heat.where(heat != 0, 1e-6)  # neutral: a length beyond all heights, not a division by zero
+    return frame.assign(obukhov=-density * 1005 * kelvin * frame["ustar"] ** 3 / (0.4 * 9.81 * heat))
 
 
 def sites(path: str | Path) -> pd.DataFrame:
@@ -134,19 +173,21 @@ class _Table:
         return frame[~frame.index.duplicated()]
 
 
-def _open(path: Path) -> tuple[str, bytes]:
-    """Name and content of the data file: the file itself, or the daily, else hourly one of a zip."""
+def _open(path: Path, resolutions: tuple[str, ...] = ("DD", "HH", "HR", "WW", "MM")) -> tuple[str, bytes]:
+    """Name and content of the data file: the file itself, or that of the first resolution in a zip."""
     if not path.is_file():
         raise InputError(f"Got {path}, which is no file, need a tower file (.csv or .zip); check the path.")
     if not zipfile.is_zipfile(path):
         return path.name, path.read_bytes()
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if not re.search(r"_(ERA|AUX|VARINFO)", name)]
-        for resolution in ("DD", "HH", "HR", "WW", "MM"):
+        for resolution in resolutions:
             for name in names:
                 if re.search(rf"_{resolution}_[^/]*\.csv$", name):
                     return Path(name).name, _unzipped(archive, name)
-    raise InputError(f"Got {path.name} without a *_DD_*.csv in it, need a tower's zip; fetch the full set.")
+    raise InputError(
+        f"Got {path.name} without a *_{resolutions[0]}_*.csv in it, need a tower's zip; fetch the full set."
+    )
 
 
 def _unzipped(archive: zipfile.ZipFile, name: str) -> bytes:

@@ -290,3 +290,34 @@ def test_an_official_file(real_data):
     assert tower.attrs["igbp"] == "WET"
     assert (tower.attrs["lon"], tower.attrs["lat"]) == (-121.6469, 38.1074)
     assert {f"gpp_{kind}_{share}" for kind in ("nt", "dt") for share in towers.PERCENTILES} <= set(tower)
+
+
+def windy_table() -> pd.DataFrame:
+    return hourly_table().assign(WS_F=3.0, WD=200.0, USTAR=0.4, H_F_MDS=100.0, PA_F=101.325)
+
+
+def test_wind_and_turbulence_come_from_the_half_hours(tmp_path):
+    windy_table().to_csv(tmp_path / HOURLY, index=False)
+    found = towers.turbulence(tmp_path / HOURLY)
+    assert list(found.columns) == ["wind", "direction", "ustar", "obukhov"]
+    # -rho cp T u*^3 / (k g H), by hand
+    density = 101325 / (287.05 * 288.15)
+    assert found["obukhov"].iloc[0] == pytest.approx(-density * 1005 * 288.15 * 0.064 / (0.4 * 9.81 * 100))
+    with zipfile.ZipFile(tmp_path / "both.zip", "w") as archive:
+        archive.writestr(DAILY, daily_table().to_csv(index=False))
+        archive.writestr(HOURLY, windy_table().drop(columns="PA_F").to_csv(index=False))
+    np.testing.assert_allclose(towers.turbulence(tmp_path / "both.zip")["obukhov"], found["obukhov"])
+
+
+def test_no_heat_flux_is_neutral_air_and_not_a_division_by_zero(tmp_path):
+    windy_table().assign(H_F_MDS=0.0).to_csv(tmp_path / HOURLY, index=False)
+    assert (towers.turbulence(tmp_path / HOURLY)["obukhov"].abs() > 1e6).all()
+
+
+def test_turbulence_needs_half_hours_with_wind(tmp_path):
+    daily_table().to_csv(tmp_path / DAILY, index=False)
+    with pytest.raises(InputError, match="half-hourly"):
+        towers.turbulence(tmp_path / DAILY)
+    hourly_table().to_csv(tmp_path / HOURLY, index=False)
+    with pytest.raises(InputError, match="without WS_F, WD"):
+        towers.turbulence(tmp_path / HOURLY)
