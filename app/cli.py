@@ -169,8 +169,34 @@ def export_points(args: argparse.Namespace) -> None:
         place: dict[str, Any] = {"polygon": export.read_polygon(args.polygon)}
     else:
         place = {"points": [export.parse_at(args.at)] if args.at else export.read_points(args.points)}
+    sight = _sight(args)
+    if sight is not None:
+        if args.polygon:
+            raise InputError("Got --polygon with --radius-m or --tower, need points; leave one out.")
+        place["sight"] = sight
     told = export.to_file(store, args.out, start=args.start, end=args.end, **place)
     print(f"{args.out}: {told}")
+
+
+def _sight(args: argparse.Namespace) -> Any:
+    """What is seen from a point: a disc, a flux footprint, or nothing but its pixel."""
+    from embeddings import footprint
+
+    if (args.tower is None) != (args.height_m is None):
+        raise InputError(
+            "Got one of --tower and --height-m, need both or none; add the file, or the sensors' height above the"
+            " displacement height."
+        )
+    if args.tower is not None:
+        from embeddings import towers
+
+        wind = towers.turbulence(args.tower)
+        return lambda grid, at: footprint.flux(
+            grid, at.lon, at.lat, footprint.Air.of(wind, args.height_m, at.lat)
+        )
+    if args.radius_m is not None:
+        return lambda grid, at: footprint.disc(grid, at.lon, at.lat, args.radius_m)
+    return None
 
 
 def catalog_list(args: argparse.Namespace) -> None:
@@ -500,6 +526,16 @@ def _export(verbs: Any) -> None:
     place.add_argument("--at", metavar="LON,LAT", help="one point, degrees")
     place.add_argument("--points", metavar="FILE", help="CSV with lon,lat[,name] or GeoJSON")
     place.add_argument("--polygon", metavar="FILE", help="GeoJSON; every pixel whose centre is inside")
+    sight = parser.add_mutually_exclusive_group()
+    sight.add_argument(
+        "--radius-m", type=float, metavar="R", help="mean within R of each point, 10 to 5000 m"
+    )
+    sight.add_argument(
+        "--tower", metavar="FILE", help="mean under the flux footprint of a half-hourly tower file"
+    )
+    parser.add_argument(
+        "--height-m", type=float, metavar="Z", help="of the tower's sensors above the displacement height"
+    )
     _days(parser)
     parser.add_argument("--out", required=True, metavar="FILE", help=".csv .parquet .nc .zarr or .tif")
     parser.add_argument("--snapshot", metavar="ID", help="of the store; default the newest")

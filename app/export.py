@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +30,12 @@ SUFFIXES = TABLES | CUBES | MAPS
 ROWS_AT_MOST = 20_000_000
 """A table of more rows than this is no longer handy; 365 days of 2.3 km x 2.3 km."""
 POINTS_AT_MOST = 100_000
+PIXEL_DAYS = 300_000
+"""Read together where pixels are averaged: bounded memory."""
+NEGLIGIBLE = 1e-3
+"""Of the largest weight: farther out a footprint is not looked at."""
+Sight = Callable[[Grid, Any], xr.DataArray]
+"""Weights (y, x) of what is seen from a point, as ``embeddings.footprint`` makes them."""
 UNITS = {
     "time": "UTC day",
     "lon": "degrees_east",
@@ -41,6 +48,9 @@ UNITS = {
     "gpp": "gC m-2 d-1",
     "gpp_lo": "gC m-2 d-1",
     "gpp_hi": "gC m-2 d-1",
+    "gpp_spread": "gC m-2 d-1, standard deviation over what is seen",
+    "spread": "of the features over what is seen, root mean square of their standard deviations",
+    "share": "of what is seen, 1 = all of it in the scene",
     "ood": "1 = unlike what the GPP model was trained on",
 }
 LABELS = {
@@ -146,10 +156,12 @@ def tidy(
     start: Any = None,
     end: Any = None,
     weather: xr.Dataset | None = None,
+    sight: Sight | None = None,
 ) -> pd.DataFrame:
     """One row per point (or pixel inside the polygon) and day, metadata in ``.attrs``.
 
-    ``store`` is a ``Store`` or a cube. With the weather of the store's scene (or given) there is GPP as well.
+    ``store`` is a ``Store`` or a cube. With the weather of the store's scene (or given) there is GPP as well. With a
+    ``sight`` a point stands for the weighted mean of what is seen from it.
     """
     cubes = _Cubes(store, start, end, weather)
     if polygon is not None:
@@ -167,7 +179,7 @@ def tidy(
             "ask for fewer days or write .nc or .zarr."
         )
     named = any(point.name for _, _, point in asked)
-    tables = [_table(cubes.pixel(row, col), point, named) for row, col, point in asked]
+    tables = [_table(cubes.series(row, col, point, sight), point, named) for row, col, point in asked]
     table = pd.concat(tables, ignore_index=True)
     table.attrs = cubes.metadata()
     return table
@@ -180,6 +192,7 @@ def cube_of(
     start: Any = None,
     end: Any = None,
     weather: xr.Dataset | None = None,
+    sight: Sight | None = None,
 ) -> xr.Dataset:
     """As ``tidy`` as a CF dataset: (point, time[, feature]), or (time, y, x[, feature]) with NaN outside."""
     cubes = _Cubes(store, start, end, weather)
@@ -194,7 +207,7 @@ def cube_of(
     else:
         series = []
         for point in points or []:
-            pixel = cubes.pixel(*cubes.grid.pixel(point.lon, point.lat))
+            pixel = cubes.series(*cubes.grid.pixel(point.lon, point.lat), point, sight)
             series.append(
                 pixel.drop_vars("spatial_ref").assign_coords(lon=point.lon, lat=point.lat, name=point.name)
             )
@@ -256,6 +269,7 @@ class _Cubes:
         self.days = _days(self.cube["time"].values, start, end)
         self.count = self.days.stop - self.days.start
         self.weather = self._weather() if weather is None else weather
+        self.sight = ""
 
     def pixel(self, row: int, col: int) -> xr.Dataset:
         """Series (time[, feature]) of one pixel; y and x are scalars."""
@@ -264,6 +278,23 @@ class _Cubes:
         else:
             found = self.store.series(row, col).isel(time=self.days)
         return self._finished(found)
+
+    def series(self, row: int, col: int, point: Point, sight: Sight | None) -> xr.Dataset:
+        """Series (time) of the pixel, or of the weighted mean of what is seen from the point."""
+        if sight is None:
+            return self.pixel(row, col)
+        weights = sight(self.grid, point)
+        self.sight = str(weights.attrs.get("long_name", ""))
+        held = np.nonzero(weights.values > NEGLIGIBLE * float(weights.max()))
+        rows, cols = (slice(int(i.min()), int(i.max()) + 1) for i in held)
+        weights, step = weights[rows, cols], max(1, PIXEL_DAYS // weights[rows, cols].size)
+        parts = []
+        for first in range(self.days.start, self.days.stop, step):
+            days = slice(first, min(first + step, self.days.stop))
+            parts.append(_seen(self.window(rows, cols, days), weights))
+        return xr.concat(parts, "time").assign_coords(
+            x=self.grid.x[col], y=self.grid.y[row], spatial_ref=self.cube["spatial_ref"]
+        )
 
     def window(self, rows: slice, cols: slice, days: slice | None = None) -> xr.Dataset:
         """A box (time, y, x[, feature])."""
@@ -293,6 +324,7 @@ class _Cubes:
             "crs": self.grid.crs,
             "features": "e00, e01, ...: dimensionless, stored int8 times the model's scale",
             "gpp": self._why_no_gpp(),
+            "seen": self.sight,
             "software": f"fluxlens {__version__}",
             "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
@@ -447,6 +479,20 @@ def _geotiff(cube: xr.Dataset, path: Path) -> None:
 
 
 # --- small helpers ---
+
+
+def _seen(found: xr.Dataset, weights: xr.DataArray) -> xr.Dataset:
+    """Means (time) of a box under weights, the `spread` of its features and of GPP, and the `share` seen."""
+    from embeddings import footprint
+
+    ages = [str(name) for name in found if str(name).startswith("days_from_")]
+    found = found.assign({name: found[name].where(found[name] >= 0) for name in ages})
+    mean, spread, share = footprint.seen(found, weights)
+    features = [str(name) for name in found if re.fullmatch(r"e\d\d", str(name))]
+    mixed = np.sqrt(sum(spread[name] ** 2 for name in features) / len(features))
+    out = mean.assign({name: mean[name].fillna(-1) for name in ages})
+    out = out.assign(spread=mixed, share=share[features[0]])
+    return out.assign(gpp_spread=spread["gpp"]) if "gpp" in spread else out
 
 
 def _table(series: xr.Dataset, point: Point, named: bool) -> pd.DataFrame:

@@ -133,7 +133,7 @@ def disc(grid: Grid, lon: float, lat: float, radius_m: float) -> xr.DataArray:
     row, col = np.abs(grid.y - y).argmin(), np.abs(grid.x - x).argmin()
     far = np.hypot(*np.meshgrid(grid.x[col] + steps - x, grid.y[row] + steps - y))
     inside = np.hypot(grid.x[None] - x, grid.y[:, None] - y) <= radius_m
-    return _weights(grid, inside / (far <= radius_m).sum())
+    return _weights(grid, inside / (far <= radius_m).sum(), f"pixels within {radius_m:g} m")
 
 
 def flux(grid: Grid, lon: float, lat: float, air: Air) -> xr.DataArray:
@@ -153,7 +153,10 @@ def flux(grid: Grid, lon: float, lat: float, air: Air) -> xr.DataArray:
         total += air.footprint(
             east * np.cos(turn) - north * np.sin(turn), east * np.sin(turn) + north * np.cos(turn)
         )
-    return _weights(grid, total * (grid.size_m / FINE) ** 2)
+    told = (
+        f"flux footprint (Kljun et al. 2015) of {len(air.wind_m_s)} half-hours, sensors at {air.height_m:g} m"
+    )
+    return _weights(grid, total * (grid.size_m / FINE) ** 2, told)
 
 
 def seen(cube: xr.Dataset | xr.DataArray, weights: xr.DataArray) -> tuple[xr.Dataset, xr.Dataset, xr.Dataset]:
@@ -171,6 +174,6 @@ def seen(cube: xr.Dataset | xr.DataArray, weights: xr.DataArray) -> tuple[xr.Dat
     return mean, spread, share
 
 
-def _weights(grid: Grid, values: np.ndarray) -> xr.DataArray:
-    attrs = {"long_name": "share of what the tower sees", "units": "1"}
+def _weights(grid: Grid, values: np.ndarray, told: str) -> xr.DataArray:
+    attrs = {"long_name": told, "units": "1"}
     return xr.DataArray(values, {"y": grid.y, "x": grid.x}, ("y", "x"), "weight", attrs)

@@ -130,6 +130,24 @@ def test_a_point_becomes_a_table(store, tmp_path, capsys):
     assert (tmp_path / "a.csv").read_text().startswith("# title: tiny")
 
 
+def test_a_point_may_stand_for_what_a_tower_sees(store, tmp_path, capsys):
+    import numpy as np
+    import pandas as pd
+
+    time = pd.date_range("2020-01-01", periods=48, freq="30min")
+    wind = {"WS_F": 3.0, "WD": 200.0, "USTAR": 0.4, "H_F_MDS": 50.0, "TA_F": 10.0}
+    table = pd.DataFrame({"TIMESTAMP_START": time.strftime("%Y%m%d%H%M"), **wind})
+    table.to_csv(tmp_path / "FLX_XX-Abc_FLUXNET2015_FULLSET_HH_2020.csv", index=False)
+    tower = str(next(tmp_path.glob("FLX*")))
+    for name, how in (("r", ["--radius-m", "100"]), ("f", ["--tower", tower, "--height-m", "3"])):
+        out = tmp_path / f"{name}.csv"
+        assert main(["export", str(store), "--at", here(store), *how, "--out", str(out)]) == 0
+        told = pd.read_csv(out, comment="#")
+        assert np.isfinite(told["spread"]).all()
+        assert (told["share"] > 0.5).all()
+    assert "# seen: flux footprint" in out.read_text()
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
@@ -142,6 +160,9 @@ def test_a_point_becomes_a_table(store, tmp_path, capsys):
         ({"--start": "2020-01-05", "--end": "2020-01-01"}, "before the start"),
         ({"--start": "2030-01-01"}, "need"),
         ({"--snapshot": "X"}, "snapshot"),
+        ({"--radius-m": "1"}, "radius"),
+        ({"--tower": "nowhere.csv"}, "--height-m"),
+        ({"--tower": "nowhere.csv", "--height-m": "3"}, "no file"),
     ],
 )
 def test_a_wrong_export_is_one_sentence_and_no_file(store, tmp_path, capsys, monkeypatch, change, match):

@@ -12,6 +12,7 @@ from tiny_cube import DAYS, NX, NY, blocks_of, random_cube
 
 from app import export
 from app.export import Point, tidy
+from embeddings import footprint
 from embeddings.geometry import Grid
 from embeddings.store import Store, write
 from models.errors import InputError
@@ -241,3 +242,33 @@ def test_broken_polygons_are_told(tmp_path, geometry):
 
 def test_the_last_pixel_can_be_asked(store, cube):
     assert len(tidy(store, points=[centre(cube, NY - 1, NX - 1)])) == DAYS
+
+
+def test_a_radius_gives_the_mean_of_its_pixels_and_how_mixed_they_are(store, cube, monkeypatch):
+
+    monkeypatch.setattr(export, "PIXEL_DAYS", 100)  # days in more than one part
+
+    def cross(grid, point):
+        return footprint.disc(grid, point.lon, point.lat, 11.0)
+
+    here = centre(cube, 20, 30)
+    table = tidy(store, points=[here], sight=cross)
+    rows, cols = [20, 19, 21, 20, 20], [30, 30, 30, 29, 31]
+    values = cube["embedding"].values[:, rows, cols].astype(float) * cube["scale"].values
+    np.testing.assert_allclose(table["e01"], values[:, :, 1].mean(1), rtol=1e-5)
+    np.testing.assert_allclose(table["spread"], np.sqrt((values.std(1) ** 2).mean(1)), rtol=1e-5)
+    np.testing.assert_allclose(table["share"], 1)
+    assert table.attrs["seen"] == "pixels within 11 m"
+    edge = tidy(cube, points=[centre(cube, 0, 30)], sight=cross)
+    np.testing.assert_allclose(edge["share"], 0.8)
+    series = export.cube_of(store, points=[here], sight=cross)
+    np.testing.assert_allclose(series["e01"].values[0], table["e01"])
+
+
+def test_days_without_an_observation_are_not_averaged_as_minus_one(cube):
+    blind = cube.assign(days_from_s2=cube["days_from_s2"] * 0 - 1)
+    blind["days_from_s2"][0, 20, 30] = 7
+    told = tidy(
+        blind, points=[centre(cube, 20, 30)], sight=lambda g, p: footprint.disc(g, p.lon, p.lat, 11.0)
+    )
+    assert list(told["days_from_s2"][:2]) == [7, -1]
