@@ -309,10 +309,27 @@ def evaluate_gpp(args: argparse.Namespace) -> None:
 
 
 def predict_gpp(args: argparse.Namespace) -> None:
-    """GPP with its band for a table of spectra and weather."""
-    from embeddings import gpp_table
+    """GPP with its band: maps of a store's days, or a table of spectra and weather."""
+    if (args.store is None) == (args.table is None):
+        raise InputError("Got neither or both of STORE and --table, need one of them; choose.")
+    if args.table is not None:
+        if args.start or args.end:
+            raise InputError("Got --start or --end with --table, need STORE for them; leave them out.")
+        from embeddings import gpp_table
 
-    gpp_table.predict(args.table, args.out)
+        gpp_table.predict(args.table, args.out)
+        return
+    from app import export
+    from embeddings.store import Store
+
+    path = export.check_path(args.out, export.CUBES | export.MAPS)
+    maps = _finish(export.gpp_maps(Store.open(args.store), args.start, args.end))
+    days = maps.sizes["time"]
+    if path.suffix.lower() in export.MAPS:
+        told, maps = maps.attrs, maps.astype("float32").mean("time")
+        maps.attrs = told
+    export.write(maps, path)
+    print(f"{path}: GPP of {maps.sizes['y']} x {maps.sizes['x']} pixels, {days} days")
 
 
 def bench(args: argparse.Namespace) -> None:
@@ -607,9 +624,16 @@ def _evaluate(verbs: Any) -> None:
 
 
 def _predict(verbs: Any) -> None:
-    parser = _verb(_nested(verbs, "predict", "Predictions for tables."), "gpp", predict_gpp)
-    parser.add_argument("--table", required=True, metavar="IN.csv")
-    parser.add_argument("--out", required=True, metavar="OUT.csv")
+    parser = _verb(_nested(verbs, "predict", "Predictions for stores and tables."), "gpp", predict_gpp)
+    parser.add_argument("store", nargs="?", metavar="STORE", help="maps of its days")
+    parser.add_argument("--table", metavar="IN.csv", help="spectra and weather, one row each")
+    _days(parser)
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="maps: .nc, .zarr, or .tif (mean of the days); table: .csv",
+    )
 
 
 def _catalog(verbs: Any) -> None:

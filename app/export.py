@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +32,8 @@ ROWS_AT_MOST = 20_000_000
 POINTS_AT_MOST = 100_000
 PIXEL_DAYS = 300_000
 """Read together where pixels are averaged: bounded memory."""
+MAPS_AT_MOST = 100_000_000
+"""Pixel-days of one file of GPP maps, which are held in memory: 512 x 512 pixels and a year."""
 NEGLIGIBLE = 1e-3
 """Of the largest weight: farther out a footprint is not looked at."""
 Sight = Callable[[Grid, Any], xr.DataArray]
@@ -235,6 +237,31 @@ def map_of(store: Any, polygon: list | None = None, start: Any = None, end: Any 
         total = part if total is None else total + part
     out = (total / cubes.count).where(xr.DataArray(inside[rows, cols], dims=("y", "x"))).astype(np.float32)
     out.attrs = cubes.metadata()
+    return out
+
+
+def gpp_maps(
+    store: Any, start: Any = None, end: Any = None
+) -> Generator[tuple[str, float], None, xr.Dataset]:
+    """GPP, its 90 % band and `ood` (time, y, x) of a store's days; yields progress.
+
+    Weather is that of the scene in the store; without it day length and clear-sky light stand in.
+    """
+    from embeddings import gpp
+
+    cubes = _Cubes(store, start, end, None)
+    pixels = cubes.grid.nx * cubes.grid.ny
+    if pixels * cubes.count > MAPS_AT_MOST:
+        raise InputError(
+            f"Got {pixels:,} pixels x {cubes.count} days, need at most {MAPS_AT_MOST:,}; ask for fewer days."
+        )
+    everywhere, parts, step = slice(None), [], max(1, PIXEL_DAYS // pixels)
+    for first in range(cubes.days.start, cubes.days.stop, step):
+        yield "GPP maps", (first - cubes.days.start) / cubes.count
+        days = slice(first, min(first + step, cubes.days.stop))
+        parts.append(gpp.predict(store.window(days, everywhere, everywhere), cubes.weather))
+    out = xr.concat(parts, "time", combine_attrs="override")
+    out.attrs |= {name: value for name, value in cubes.metadata().items() if name not in ("features", "gpp")}
     return out
 
 

@@ -130,6 +130,55 @@ def test_a_point_becomes_a_table(store, tmp_path, capsys):
     assert (tmp_path / "a.csv").read_text().startswith("# title: tiny")
 
 
+def test_gpp_maps_of_a_period_and_their_mean(store, tmp_path, capsys, monkeypatch):
+    import numpy as np
+    import rasterio
+    import torch
+    import xarray as xr
+
+    from app import export
+    from embeddings import gpp
+    from models.gpp import Config, DailyHead
+
+    torch.manual_seed(3)
+    head = gpp.Head(DailyHead(Config(4)).eval().requires_grad_(False), "0" * 8, "abc", {})
+    monkeypatch.setattr(gpp, "load", lambda *_: head)
+    monkeypatch.setattr(export, "PIXEL_DAYS", 2500)  # a day at a time
+    period = ["--start", "2020-01-02", "--end", "2020-01-04"]
+    for name in ("maps.nc", "maps.zarr", "mean.tif"):
+        assert main(["predict", "gpp", str(store), *period, "--out", str(tmp_path / name)]) == 0
+    assert "40 x 56 pixels, 3 days" in capsys.readouterr().out
+    with (
+        xr.open_dataset(tmp_path / "maps.nc") as maps,
+        xr.open_zarr(tmp_path / "maps.zarr", consolidated=False) as again,
+    ):
+        assert dict(maps.sizes) == {"time": 3, "y": 40, "x": 56}
+        assert set(maps) == {"gpp", "gpp_lo", "gpp_hi", "ood"} == set(again)
+        assert maps.attrs["simulated"] == 1
+        assert "clear-sky" in maps.attrs["weather"]
+        assert maps.attrs["days"] == "2020-01-02 to 2020-01-04"
+        np.testing.assert_allclose(again["gpp_hi"], maps["gpp_hi"])
+        with rasterio.open(tmp_path / "mean.tif") as file:
+            np.testing.assert_allclose(file.read(1), maps["gpp"].mean("time"), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["--out", "a.nc"], "STORE and --table"),
+        (["STORE", "--table", "a.csv", "--out", "a.nc"], "STORE and --table"),
+        (["--table", "a.csv", "--start", "2020-01-01", "--out", "a.csv"], "--start"),
+        (["STORE", "--out", "a.csv"], ".nc"),
+        (["STORE", "--end", "2019-01-01", "--out", "a.nc"], "need it on or after"),
+    ],
+)
+def test_wrong_gpp_maps_are_one_sentence_and_no_file(store, tmp_path, capsys, monkeypatch, arguments, match):
+    monkeypatch.chdir(tmp_path)
+    told = refused(capsys, ["predict", "gpp", *(str(store) if a == "STORE" else a for a in arguments)])
+    assert match in told
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_point_may_stand_for_what_a_tower_sees(store, tmp_path, capsys):
     import numpy as np
     import pandas as pd
