@@ -226,6 +226,20 @@ def catalog_check(args: argparse.Namespace) -> None:
         )
 
 
+def catalog_towers(args: argparse.Namespace) -> None:
+    """A catalog of the tower files in a folder."""
+    from app.export import replacing
+    from embeddings import catalog
+
+    out = Path(args.out)
+    if out.suffix not in (".yaml", ".yml"):
+        raise InputError(f"Got --out {out}, need a name that ends in .yaml; rename it.")
+    text = catalog.of_towers(args.folder, out.resolve().parent, args.sites)
+    with replacing(out) as beside:
+        beside.write_text(text, encoding="utf-8")
+    print(f"{out}: {len(catalog.check(out))} towers")
+
+
 def train(args: argparse.Namespace) -> None:
     """Train a sensor's encoder, the fusion or the GPP head."""
     if (args.what == "sensor") != (args.name is not None):
@@ -637,9 +651,13 @@ def _predict(verbs: Any) -> None:
 
 
 def _catalog(verbs: Any) -> None:
-    nested = _nested(verbs, "catalog", "Look at a catalog.")
+    nested = _nested(verbs, "catalog", "Look at a catalog, or make one of towers.")
     _catalog_option(_verb(nested, "list", catalog_list))
     _catalog_option(_verb(nested, "check", catalog_check))
+    parser = _verb(nested, "towers", catalog_towers)
+    parser.add_argument("folder", metavar="FOLDER", help="FLUXNET, AmeriFlux or ICOS files, .csv or .zip")
+    parser.add_argument("--sites", metavar="FILE", help="where the towers stand: CSV, BIF or GeoJSON")
+    parser.add_argument("--out", required=True, metavar="CATALOG.yaml")
 
 
 def _bench(verbs: Any) -> None:

@@ -97,6 +97,34 @@ def problems(catalog: Any) -> Iterator[tuple[str, str]]:
             yield name, str(error)
 
 
+def of_towers(folder: str | Path, beside: str | Path, sites: str | Path | None = None) -> str:
+    """The text of a catalog with an entry for each site with a tower file in a folder.
+
+    Paths are relative to ``beside``, the folder of the catalog; ``sites`` tells where the towers stand.
+    """
+    import os
+
+    import yaml
+
+    from embeddings import towers
+
+    place = towers.sites(sites) if sites is not None else None
+    sources = {}
+    for site, path in towers.files(folder).items():
+        args = {"path": os.path.relpath(path, beside)}
+        told = f"Flux tower {site}"
+        if place is not None:
+            args["sites"] = os.path.relpath(sites, beside)
+            if site in place.index:
+                row = place.loc[site]
+                told += f", {row['igbp']}" if "igbp" in row else ""
+                told += f", {row['lon']:.4f} {row['lat']:.4f}"
+        sources[site] = {"driver": "fluxlens_tower", "description": f"{told}: {path.name}.", "args": args}
+    return yaml.safe_dump(
+        {"metadata": {"version": 1}, "sources": sources}, sort_keys=False, allow_unicode=True
+    )
+
+
 def check(path: str | Path) -> dict[str, dict]:
     """The entries of a catalog file as plain data, or an InputError that names the first thing wrong."""
     import yaml

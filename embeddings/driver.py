@@ -256,24 +256,29 @@ class OnDemandSource(_Source):
 
 
 class TowerSource(_Source):
-    """Daily GPP of a tower: from a file, or the tower of a ``scene`` entry."""
+    """Daily GPP of a tower: from a file (placed by a table of ``sites``), or the tower of a ``scene`` entry."""
 
     name = "fluxlens_tower"
 
     def __init__(
-        self, path: str | None = None, scene: str | None = None, metadata: dict | None = None
+        self,
+        path: str | None = None,
+        scene: str | None = None,
+        sites: str | None = None,
+        metadata: dict | None = None,
     ) -> None:
         super().__init__(metadata=metadata)
         if (path is None) == (scene is None):
             raise InputError("Got a tower entry with neither or both of path and scene, need one; set one.")
-        self.path, self.scene = path, scene
+        self.path, self.scene, self.sites = path, scene, sites
 
     def steps(self) -> Steps[xr.Dataset]:
         if self.path is not None:
             from embeddings import towers
 
             yield "reading the tower", 0.0
-            return towers.read(self._path(self.path))
+            sites = towers.sites(self._path(self.sites)) if self.sites else None
+            return towers.read(self._path(self.path), sites)
         scene = yield from self._scene_source(self.scene).steps()
         if "tower" not in scene.children:
             raise InputError(

@@ -131,6 +131,27 @@ def sites(path: str | Path) -> pd.DataFrame:
     return table[[column for column in ("lon", "lat", "igbp", "network", "name") if column in table]]
 
 
+def files(folder: str | Path) -> dict[str, Path]:
+    """The best tower file of each site in a folder and those below it: daily or a zip, else the finest, by site."""
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"Got {folder}, which is no folder, need one with tower files; check the path.")
+    ranks, found = ("DD", "HH", "HR", "WW", "MM"), {}
+    for path in sorted(folder.rglob("*")):
+        named, site = re.search(r"_(DD|HH|HR|WW|MM)[_.]", path.name), SITE.search(path.name)
+        data = path.suffix.lower() in (".csv", ".zip") and not re.search(r"_(ERA|AUX|VARINFO|BIF)", path.name)
+        if not (site and data and path.is_file() and (named or path.suffix.lower() == ".zip")):
+            continue
+        rank = ranks.index(named[1]) if named else 0
+        if site[1] not in found or rank < found[site[1]][0]:
+            found[site[1]] = rank, path
+    if not found:
+        raise InputError(
+            f"Got {folder} without tower files, need such as FLX_SITE_..._DD_....csv or .zip; choose another."
+        )
+    return {site: path for site, (_, path) in sorted(found.items())}
+
+
 class _Table:
     """One CSV of a tower: its header, and its columns as numbers indexed by time."""
 

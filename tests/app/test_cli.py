@@ -370,6 +370,37 @@ def test_a_catalog_is_listed_and_checked(world, tmp_path, capsys):
     assert "1 of its entries" in refused(capsys, ["catalog", "check", "--catalog", str(wrong)])
 
 
+def test_a_folder_of_tower_files_becomes_a_catalog(tmp_path, capsys):
+    from embeddings import catalog
+
+    files = tmp_path / "files" / "deep"
+    files.mkdir(parents=True)
+    day = "TIMESTAMP,GPP_NT_VUT_REF,NEE_VUT_REF_QC\n20200101,2,1\n20200102,3,1\n"
+    for name in (
+        "FLX_XX-Abc_FLUXNET2015_FULLSET_DD_2020-2020_1-4.csv",
+        "FLX_XX-Abc_FLUXNET2015_FULLSET_MM_2020-2020_1-4.csv",
+        "FLX_XX-Abc_FLUXNET2015_ERAI_DD_2020-2020_1-4.csv",
+        "AMF_YY-Def_FLUXNET_SUBSET_DD_2020-2020_3-5.csv",
+        "notes.csv",
+    ):
+        (files / name).write_text(day)
+    (tmp_path / "sites.csv").write_text("site,lat,lon,igbp\nXX-Abc,50.5,4.25,GRA\n")
+    out = tmp_path / "towers.yaml"
+    made = ["catalog", "towers", str(tmp_path / "files"), "--sites", str(tmp_path / "sites.csv")]
+    assert main([*made, "--out", str(out)]) == 0
+    assert "2 towers" in capsys.readouterr().out
+    assert main(["catalog", "check", "--catalog", str(out)]) == 0
+    tower = catalog.open(out)["XX-Abc"].read()
+    assert (tower.attrs["lon"], tower.attrs["igbp"]) == (4.25, "GRA")
+    assert tower.attrs["source"].startswith("FLX_XX-Abc_FLUXNET2015_FULLSET_DD")
+    assert "lon" not in catalog.open(out)["YY-Def"].read().attrs
+    assert "no folder" in refused(capsys, ["catalog", "towers", str(out), "--out", str(out)])
+    (tmp_path / "empty").mkdir()
+    assert "without tower" in refused(
+        capsys, ["catalog", "towers", str(tmp_path / "empty"), "--out", str(out)]
+    )
+
+
 def test_serving_a_bad_catalog_ends_before_it_starts(tmp_path, capsys):
     assert "not a file" in refused(capsys, ["serve", "--catalog", str(tmp_path / "nowhere.yaml")])
     assert "port" in refused(capsys, ["serve", "--port", "99999"])
