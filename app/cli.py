@@ -194,9 +194,16 @@ def _sight(args: argparse.Namespace) -> Any:
         return lambda grid, at: footprint.flux(
             grid, at.lon, at.lat, footprint.Air.of(wind, args.height_m, at.lat)
         )
-    if args.radius_m is not None:
-        return lambda grid, at: footprint.disc(grid, at.lon, at.lat, args.radius_m)
-    return None
+    return _within(args.radius_m)
+
+
+def _within(radius_m: float | None) -> Any:
+    """What is seen within a radius of a point; without one its pixel."""
+    from embeddings import footprint
+
+    if radius_m is None:
+        return None
+    return lambda grid, at: footprint.disc(grid, at.lon, at.lat, radius_m)
 
 
 def catalog_list(args: argparse.Namespace) -> None:
@@ -314,12 +321,49 @@ def evaluate_realism(args: argparse.Namespace) -> None:
 
 
 def evaluate_gpp(args: argparse.Namespace) -> None:
-    """GPP of single spectra at sites or in years never seen, beside its baselines."""
+    """GPP of single spectra at sites or in years never seen, or of a store at a tower, beside baselines."""
     from embeddings import gpp_evaluation
 
+    if args.store:
+        result = _at_tower(args)
+        print(gpp_evaluation.tower_report(result), file=sys.stderr)
+        return _tell(result, args.json)
+    if not args.data:
+        raise InputError(
+            "Got evaluate gpp without --data or --store, need a table of measured rows, or a store; add one."
+        )
     result = _finish(gpp_evaluation.evaluate(args.data, args.split, args.model))
     print(gpp_evaluation.report(result), file=sys.stderr)
     _tell(result, args.json)
+
+
+def _at_tower(args: argparse.Namespace) -> dict:
+    """Daily GPP of a store beside its own scene's tower, or that of a file."""
+    from app import export
+    from embeddings import gpp_evaluation, towers
+    from embeddings.store import Store
+
+    store = Store.open(args.store)
+    if args.data:
+        tower = towers.read(args.data, towers.sites(args.sites) if args.sites else None)
+    else:
+        scene = store.scene()
+        if scene is None or "tower" not in scene.children:
+            raise InputError(
+                f"Got {args.store} without a tower in it, need a tower file; add --data FILE.csv."
+            )
+        tower = scene["tower"].to_dataset().load()
+    if args.at:
+        point = export.parse_at(args.at)
+    elif {"lon", "lat"} <= set(tower.attrs):
+        point = export.Point(float(tower.attrs["lon"]), float(tower.attrs["lat"]))
+    else:
+        raise InputError("Got a tower without a place, need one; add --at LON,LAT or --sites FILE.")
+    found = export.cube_of(store, points=[point], sight=_within(args.radius_m))
+    if "gpp" not in found:
+        raise InputError(f"Got {args.store} whose GPP is {found.attrs['gpp']}, need GPP; embed it again.")
+    predicted = found[["gpp", "gpp_lo", "gpp_hi"]].isel(point=0, drop=True)
+    return gpp_evaluation.at_tower(predicted, tower, args.least_qc)
 
 
 def predict_gpp(args: argparse.Namespace) -> None:
@@ -619,10 +663,8 @@ def _evaluate(verbs: Any) -> None:
         parser.add_argument("--data", metavar="PATH", help=scenes)
     for parser in (left_out, realism):
         parser.add_argument("--data", required=True, metavar="FOLDER", help="of measured cubes")
-    for parser in (probes, gpp):
-        parser.add_argument(
-            "--data", required=True, metavar="FILE.csv", help="measured rows, spectra beside GPP"
-        )
+    probes.add_argument("--data", required=True, metavar="FILE.csv", help="measured rows, spectra beside GPP")
+    gpp.add_argument("--data", metavar="FILE", help="measured rows; with --store a tower file")
     for parser in (reconstruction, truth, coherence, probes, gpp):
         _model_options(parser)
     _lesson_options(left_out)
@@ -632,6 +674,13 @@ def _evaluate(verbs: Any) -> None:
         choices=("leave-site-out", "leave-year-out"),
         default="leave-site-out",
         help="what is held out",
+    )
+    gpp.add_argument("--store", metavar="STORE", help="daily GPP beside its scene's tower or that of --data")
+    gpp.add_argument("--at", metavar="LON,LAT", help="where the tower stands, unless it is known")
+    gpp.add_argument("--sites", metavar="FILE", help="where towers stand: CSV, BIF or GeoJSON")
+    gpp.add_argument("--radius-m", type=float, metavar="R", help="mean within R of the tower")
+    gpp.add_argument(
+        "--least-qc", type=float, default=0.75, metavar="Q", help="days of less quality do not count"
     )
     for parser in (reconstruction, truth, coherence, left_out, probes, realism, gpp):
         parser.add_argument("--json", metavar="FILE")

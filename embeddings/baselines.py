@@ -35,6 +35,19 @@ def doy_climatology(
     return out
 
 
+def other_years(series: xr.DataArray, half_window_days: int = HALF_WINDOW_DAYS) -> xr.DataArray:
+    """The day-of-year climatology of each year's *other* years, at all times of ``series`` (time)."""
+    year = series["time"].dt.year
+    years = sorted(set(year.values.tolist()))
+    if len(years) < 2:
+        raise InputError("Got a series of one year, need two or more for a usual year; give a longer one.")
+    parts = []
+    for one in years:
+        usual = doy_climatology(series, set(years) - {one}, half_window_days)
+        parts.append(usual.sel(time=usual["time"].dt.year == one))
+    return xr.concat(parts, "time").sortby("time")
+
+
 def usual_year(
     values: np.ndarray, time: pd.DatetimeIndex, half_window_days: int
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from embeddings import baselines, gpp_features, metrics
 from embeddings.gpp_table import Head, banded, embedded, read
@@ -18,6 +19,8 @@ RICH_ROWS = 10
 """Rows a site needs for a score of its own."""
 TYPE_ROWS = 50
 """Rows a plant type needs for a coverage and a score of its own."""
+LEAST_QC = 0.75
+"""Share of a day's net exchange that was measured or filled well, below which the day does not count."""
 MODEL = "model"
 SPLITS = {"leave-site-out": "site", "leave-year-out": "year"}
 """What is held out whole: a column of the table."""
@@ -141,6 +144,57 @@ def evaluate(
         key = name.replace(" ", "_")
         result |= {f"{key}.{score}": value for score, value in coverage(table, band).items()}
     return result
+
+
+def at_tower(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float = LEAST_QC) -> dict:
+    """Daily `gpp`, `gpp_lo`, `gpp_hi` (time) beside a tower's `gpp_nt`, at each scale; a flat result.
+
+    Beside it the day-of-year climatology of the tower's other years, on the same days, where there are any.
+    """
+    observed = tower["gpp_nt"].where(tower["qc"] >= least_qc) if "qc" in tower else tower["gpp_nt"]
+    both = predicted.indexes["time"].intersection(observed.indexes["time"][observed.notnull().values])
+    if len(both) < 2:
+        raise InputError(
+            f"Got {len(both)} days with both a prediction and GPP of quality {least_qc:g} or better, need two or more;"
+            " choose another tower or period."
+        )
+    series = {MODEL: predicted["gpp"]}
+    if len(set(observed.dropna("time")["time"].dt.year.values.tolist())) > 1:
+        series["day_of_year"] = baselines.other_years(observed)
+    truth, band = observed.sel(time=both), predicted.sel(time=both)
+    inside = (truth >= band["gpp_lo"]) & (truth <= band["gpp_hi"])
+    result = {
+        "site": str(tower.attrs.get("site", "")),
+        "igbp": str(tower.attrs.get("igbp", "")),
+        "least_qc": least_qc,
+        "days": len(both),
+        "start": str(both[0].date()),
+        "end": str(both[-1].date()),
+        f"{MODEL}.coverage": float(inside.mean()),
+    }
+    for name, values in series.items():
+        found = metrics.table(truth, values.sel(time=both).drop_vars("spatial_ref", errors="ignore"))
+        result |= {
+            f"{name}.{scale}.{score}": float(value)
+            for scale, row in found.iterrows()
+            for score, value in row.items()
+        }
+    return result
+
+
+def tower_report(result: dict) -> str:
+    """The result of ``at_tower`` as lines a reader compares."""
+    columns = ("n", "nse", "r2", "rmse", "mae", "bias", "kge", "bias2", "variance", "phase")
+    lines = [
+        f"{result['site']} {result['igbp']}: {result['days']} days, {result['start']} to {result['end']}, quality"
+        f" {result['least_qc']:g} or better; the 90 % band holds {result[f'{MODEL}.coverage']:.0%}; gC m-2 d-1",
+        f"{'':<24}" + "".join(f"{name:>10}" for name in columns),
+    ]
+    for name in (MODEL, "day_of_year"):
+        for scale in metrics.SCALES if f"{name}.daily.n" in result else ():
+            values = "".join(f"{result[f'{name}.{scale}.{column}']:>10.3g}" for column in columns)
+            lines.append(f"{name.replace('_', ' '):<14}{scale:<10}{values}")
+    return "\n".join(lines)
 
 
 def report(result: dict) -> str:

@@ -162,6 +162,39 @@ def test_gpp_maps_of_a_period_and_their_mean(store, tmp_path, capsys, monkeypatc
             np.testing.assert_allclose(file.read(1), maps["gpp"].mean("time"), rtol=1e-5)
 
 
+def test_a_store_is_scored_at_a_tower(store, tmp_path, capsys, monkeypatch):
+    import json
+
+    import numpy as np
+    import pandas as pd
+    import torch
+    import xarray as xr
+
+    from app import export
+    from embeddings import gpp
+    from models.gpp import Config, DailyHead
+
+    torch.manual_seed(3)
+    head = gpp.Head(DailyHead(Config(4)).eval().requires_grad_(False), "0" * 8, "abc", {})
+    monkeypatch.setattr(gpp, "load", lambda *_: head)
+    evaluated = ["evaluate", "gpp", "--store", str(store)]
+    assert "without a tower" in refused(capsys, evaluated)
+    time = pd.date_range("2020-01-01", periods=9, unit="ns")
+    table = {"TIMESTAMP": time.strftime("%Y%m%d"), "GPP_NT_VUT_REF": np.arange(9.0), "NEE_VUT_REF_QC": 1.0}
+    tower = tmp_path / "FLX_XX-Abc_FLUXNET2015_FULLSET_DD_2020-2020_1-4.csv"
+    pd.DataFrame(table).to_csv(tower, index=False)
+    evaluated += ["--data", str(tower), "--radius-m", "50"]
+    assert "--at" in refused(capsys, evaluated)
+    evaluated += ["--at", here(store)]
+    assert "no weather" in refused(capsys, evaluated)
+    weather = xr.Dataset({"sw_in": ("time", np.full(9, 150.0, np.float32))}, {"time": time})
+    monkeypatch.setattr(export._Cubes, "_weather", lambda _: weather)
+    assert main(evaluated) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["site"], told["days"], told["model.daily.n"]) == ("XX-Abc", 9, 9)
+    assert np.isfinite(told["model.daily.rmse"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [

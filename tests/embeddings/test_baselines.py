@@ -114,6 +114,16 @@ def test_on_the_public_table_nirv_times_light_scores_what_others_found(real_data
     assert metrics.rmse(gpp, predicted) == pytest.approx(2.10, abs=0.03)
 
 
+def test_the_climatology_of_other_years_never_holds_the_own(years):
+    found = baselines.other_years(years)
+    for year in np.unique(years["time"].dt.year):
+        own = years["time"].dt.year == year
+        changed = baselines.other_years(years.where(~own, 99.0))
+        np.testing.assert_allclose(changed[own], found[own])
+    with pytest.raises(InputError, match="one year"):
+        baselines.other_years(years.sel(time=own))
+
+
 def test_the_usual_cycle_of_a_kind_falls_back_on_all_rows():
     train = pd.DataFrame(
         {

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
 
 from embeddings import gpp_evaluation, gpp_features, gpp_table
 from embeddings.gpp_table import Head
@@ -226,6 +227,40 @@ def test_the_embedding_of_a_row_comes_from_its_own_site(raw, monkeypatch):
     np.testing.assert_allclose(alone[names].values, there, atol=1e-5)
     head = Head.fit(whole, kernels=("cauchy",), steps=4, groups=gpp_features.EMBEDDING_ALONE)
     assert np.isfinite(head.predict(whole)["gpp"]).all()
+
+
+def daily_tower() -> tuple[xr.Dataset, xr.Dataset]:
+    """Three years of a season with a warm second year; the model knows the season and a constant too much."""
+    time = pd.date_range("2018-01-01", "2020-12-31", unit="ns")
+    season = 6 - 5 * np.cos(2 * np.pi * time.day_of_year.values / 365.25)
+    noise = np.random.default_rng(0).normal(0, 0.5, len(time))
+    qc = np.where(np.arange(len(time)) % 10, 1.0, 0.2)
+    measured = np.where(qc > 0.5, season + noise + (time.year == 2019), 99.0)
+    tower = xr.Dataset({"gpp_nt": ("time", measured), "qc": ("time", qc)}, {"time": time}, {"site": "XX-Abc"})
+    told = {"gpp": season + 1, "gpp_lo": season - 1, "gpp_hi": season + 3}
+    return xr.Dataset({k: ("time", v) for k, v in told.items()}, {"time": time}), tower
+
+
+def test_daily_series_are_scored_at_every_scale_beside_the_other_years():
+    predicted, tower = daily_tower()
+    result = gpp_evaluation.at_tower(predicted, tower)
+    good = tower["qc"].values > 0.5
+    assert result["days"] == good.sum()
+    o, p = tower["gpp_nt"].values[good], predicted["gpp"].values[good]
+    by_hand = 1 - ((o - p) ** 2).sum() / ((o - o.mean()) ** 2).sum()
+    assert result["model.daily.nse"] == pytest.approx(by_hand, abs=1e-9)
+    assert result["model.seasonal.bias"] == pytest.approx((p - o).mean(), abs=0.02)
+    assert result["model.anomaly.nse"] < 0.1 < 0.8 < result["day_of_year.monthly.nse"]
+    inside = (o > predicted["gpp_lo"].values[good]) & (o < predicted["gpp_hi"].values[good])
+    assert result["model.coverage"] == pytest.approx(inside.mean())
+    told = gpp_evaluation.tower_report(result)
+    assert all(scale in told for scale in ("daily", "weekly", "monthly", "seasonal", "anomaly"))
+
+
+def test_a_tower_without_common_days_is_told():
+    predicted, tower = daily_tower()
+    with pytest.raises(InputError, match="need two or more"):
+        gpp_evaluation.at_tower(predicted.isel(time=[0]), tower)
 
 
 @pytest.mark.real
