@@ -98,7 +98,7 @@ def test_help_loads_neither_torch_nor_panel():
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["fly"], ["embed"], ["export", "x"], ["bench", "sleep"], ["evaluate"], ["evaluate", "gpp"]],
+    [[], ["fly"], ["embed"], ["export", "x"], ["bench", "sleep"], ["evaluate"], ["evaluate", "sky"]],
 )
 def test_wrong_usage_ends_with_2(arguments):
     with pytest.raises(SystemExit) as stop:
@@ -177,6 +177,7 @@ def test_a_store_is_scored_at_a_tower(store, tmp_path, capsys, monkeypatch):
     torch.manual_seed(3)
     head = gpp.Head(DailyHead(Config(4)).eval().requires_grad_(False), "0" * 8, "abc", {})
     monkeypatch.setattr(gpp, "load", lambda *_: head)
+    assert "--data or --store" in refused(capsys, ["evaluate", "gpp"])
     evaluated = ["evaluate", "gpp", "--store", str(store)]
     assert "without a tower" in refused(capsys, evaluated)
     time = pd.date_range("2020-01-01", periods=9, unit="ns")
