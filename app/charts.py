@@ -1,4 +1,4 @@
-"""The series of one pixel as stacked Bokeh charts on one time axis: made once, only their numbers change."""
+"""The series of places as stacked Bokeh charts on one time axis: made once, only their numbers change."""
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from bokeh.models import (
     CustomJS,
     DatetimeTickFormatter,
     HoverTool,
+    LinearAxis,
     PanTool,
     Range1d,
     Span,
@@ -18,11 +19,14 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from app.data import GAP_DAYS, gaps
-from app.plots import ACCENT, TOWER
+from app.plots import TOWER
 
 COMPONENTS = {"PC1": "#d55e00", "PC2": "#009e73", "PC3": "#2f86c9"}
 """Okabe-Ito colours; red, green and blue as on the map."""
-NDVI, NIGHT, DAYTIME, USUAL = "#5f6f85", TOWER, "#9b59a6", "#7d8a98"
+NIGHT, DAYTIME, USUAL = TOWER, "#9b59a6", "#7d8a98"
+RADAR = {"VV": "#3b6fa0", "VH": "#b0643c"}
+WEATHER = {"sw_in": "#b8860b", "tair": "#c0392b"}
+TITLES = {"ndvi": "NDVI", "pc": "Embedding", "radar": "Radar", "gpp": "GPP", "weather": "Weather"}
 INK = {
     "light": {"text": "#4a5563", "grid": "#e8ebef", "shade": "#aab4c0", "cursor": "#16202c"},
     "dark": {"text": "#a9b4c2", "grid": "#2a333e", "shade": "#5c6876", "cursor": "#f2f5f8"},
@@ -44,38 +48,59 @@ def broken(time: pd.DatetimeIndex, *columns: np.ndarray, longer_than: float = BR
 
 
 class Charts:
-    """NDVI, embedding and GPP of one pixel; ``show`` changes the numbers, ``cursor`` the marked day."""
+    """The current place in full, the others as one line each in their colours; ``cursor`` marks the day.
 
-    def __init__(self, days: pd.DatetimeIndex, with_gpp: bool = True, with_ndvi: bool = True, on_day=None):
+    ``names`` are those of ``TITLES`` that can be drawn. ``weather`` (time) is the same for all places.
+    """
+
+    def __init__(
+        self, days: pd.DatetimeIndex, names: list[str], weather: xr.Dataset | None = None, on_day=None
+    ):
         margin = pd.Timedelta(days=max(2, len(days) // 100))
         self.first, self.last = days[0], days[-1]
         self.range = Range1d(self.first - margin, self.last + margin, bounds="auto")
         self.hairline = Span(dimension="height", line_dash="dotted", line_width=1, line_color="#8794a3")
         self.cursors: list[Span] = []
+        self.coloured: list = []
         self.on_day = on_day
         self.sources = {name: ColumnDataSource(data=empty) for name, empty in self._empty().items()}
-        self.figures = {}
-        if with_ndvi:
-            self.figures["ndvi"] = self._ndvi()
-        self.figures["pc"] = self._components()
-        if with_gpp:
-            self.figures["gpp"] = self._gpp()
-        for fig in list(self.figures.values())[:-1]:
-            fig.xaxis.visible = False
+        if weather is not None:
+            inside = weather.sel(time=slice(self.first, self.last))
+            blank = np.full(inside.sizes["time"], np.nan)
+            self.sources["weather"].data = {"time": inside.time.values} | {
+                name: inside[name].values if name in inside else blank for name in WEATHER
+            }
+        self.figures = {name: getattr(self, f"_{name}")() for name in TITLES if name in names}
+        for name, fig in self.figures.items():
+            if name != "weather":
+                fig.multi_line(
+                    "xs", "ys", source=self.sources[f"others_{name}"], color="colour", line_width=1.6
+                )
+        self.axis_under(list(self.figures))
         self.ink("light")
+
+    def axis_under(self, shown: list[str]) -> None:
+        """Dates stand under the lowest chart shown."""
+        lowest = [name for name in self.figures if name in shown][-1:]
+        for name, fig in self.figures.items():
+            fig.xaxis.visible = name in lowest
 
     @staticmethod
     def _empty() -> dict[str, dict]:
-        return {
-            "gaps": {"left": [], "right": []},
-            "clear": {"time": [], "ndvi": []},
-            "season": {"time": [], "ndvi": []},
-            "masked": {"time": [], "ndvi": []},
-            "daily": {name: [] for name in ("time", "PC1", "PC2", "PC3", "gpp", "gpp_lo", "gpp_hi", "days")},
-            "tower": {"time": [], "gpp_nt": [], "gpp_dt": [], "gpp_usual": []},
-        }
+        pcs = [f"{name}{end}" for name in COMPONENTS for end in ("", "_lo", "_hi")]
+        columns = {
+            "gaps": ("left", "right"),
+            "clear": ("time", "ndvi"),
+            "season": ("time", "ndvi", "ndvi_lo", "ndvi_hi"),
+            "masked": ("time", "ndvi"),
+            "daily": ("time", *pcs, "gpp", "gpp_lo", "gpp_hi", "days"),
+            "radar": ("time", *RADAR),
+            "tower": ("time", "gpp_nt", "gpp_dt", "gpp_usual"),
+            "weather": ("time", *WEATHER),
+        } | {f"others_{name}": ("xs", "ys", "colour") for name in TITLES if name != "weather"}
+        return {source: {name: [] for name in names} for source, names in columns.items()}
 
-    # --- the three charts ---
+    # --- the charts ---
 
     def _figure(self, **options):
         fig = figure(
@@ -121,17 +146,14 @@ class Charts:
 
     def _ndvi(self):
         fig = self._figure(y_range=Range1d(-0.15, 1.0))
-        fig.line("time", "ndvi", source=self.sources["season"], color=NDVI, line_width=1, alpha=0.35)
+        season = self.sources["season"]
+        spread = fig.varea("time", "ndvi_lo", "ndvi_hi", source=season, alpha=0.2)
+        line = fig.line("time", "ndvi", source=season, line_width=1.2, alpha=0.5)
         hollow = fig.scatter(
-            "time",
-            "ndvi",
-            source=self.sources["masked"],
-            size=5,
-            fill_alpha=0,
-            line_color=NDVI,
-            line_alpha=0.45,
+            "time", "ndvi", source=self.sources["masked"], size=5, fill_alpha=0, line_alpha=0.6
         )
-        solid = fig.scatter("time", "ndvi", source=self.sources["clear"], size=6, color=NDVI, line_color=None)
+        solid = fig.scatter("time", "ndvi", source=self.sources["clear"], size=6, line_color=None)
+        self.coloured += [spread, line, hollow, solid]
         for renderer, what in ((solid, "clear"), (hollow, "masked")):
             fig.add_tools(
                 HoverTool(
@@ -142,17 +164,20 @@ class Charts:
             )
         return fig
 
-    def _components(self):
+    def _pc(self):
         fig = self._figure()
+        self.pc_lines = []
         for name, colour in COMPONENTS.items():
-            fig.line("time", name, source=self.sources["daily"], color=colour, line_width=1.6)
+            daily = self.sources["daily"]
+            fig.varea("time", f"{name}_lo", f"{name}_hi", source=daily, color=colour, alpha=0.15)
+            self.pc_lines.append(fig.line("time", name, source=daily, color=colour, line_width=1.6))
         tips = (
             "<b>@time{%e %b %Y}</b> PC1 @PC1{0.00}, PC2 @PC2{0.00}, PC3 @PC3{0.00}<br>"
             "nearest clear Sentinel-2 view @days d away"
         )
         fig.add_tools(
             HoverTool(
-                renderers=fig.renderers[1:2], mode="vline", tooltips=tips, formatters={"@time": "datetime"}
+                renderers=self.pc_lines[:1], mode="vline", tooltips=tips, formatters={"@time": "datetime"}
             )
         )
         return fig
@@ -160,7 +185,7 @@ class Charts:
     def _gpp(self):
         fig = self._figure()
         daily = self.sources["daily"]
-        fig.varea("time", "gpp_lo", "gpp_hi", source=daily, color=ACCENT, alpha=0.2)
+        band = fig.varea("time", "gpp_lo", "gpp_hi", source=daily, alpha=0.2)
         self.tower_marks = [
             fig.scatter(
                 "time",
@@ -185,11 +210,46 @@ class Charts:
         fig.line(
             "time", "gpp_usual", source=self.sources["tower"], color=USUAL, line_width=1.6, line_dash=[5, 3]
         )
-        line = fig.line("time", "gpp", source=daily, color=ACCENT, line_width=2)
+        line = fig.line("time", "gpp", source=daily, line_width=2)
+        self.coloured += [band, line]
         tips = "<b>@time{%e %b %Y}</b> GPP @gpp{0.0} (@gpp_lo{0.0} to @gpp_hi{0.0}) gC m⁻² d⁻¹"
         fig.add_tools(
             HoverTool(renderers=[line], mode="vline", tooltips=tips, formatters={"@time": "datetime"})
         )
+        return fig
+
+    def _radar(self):
+        fig = self._figure()
+        for band, colour in RADAR.items():
+            fig.line("time", band, source=self.sources["radar"], color=colour, line_width=1, alpha=0.6)
+            fig.scatter("time", band, source=self.sources["radar"], color=colour, size=3.5, line_color=None)
+        tips = "<b>@time{%e %b %Y}</b> VV @VV{0.0}, VH @VH{0.0} dB"
+        fig.add_tools(
+            HoverTool(
+                renderers=fig.renderers[-3:-2], mode="vline", tooltips=tips, formatters={"@time": "datetime"}
+            )
+        )
+        return fig
+
+    def _weather(self):
+        fig = self._figure()
+        held = self.sources["weather"].data
+        reach = [np.nanmin([*held["tair"], 0]) - 2, np.nanmax([*held["tair"], 0]) + 2]
+        fig.extra_y_ranges = {"warmth": Range1d(*reach)}
+        fig.add_layout(LinearAxis(y_range_name="warmth", axis_label=None), "right")
+        light = fig.line(
+            "time", "sw_in", source=self.sources["weather"], color=WEATHER["sw_in"], line_width=1.3
+        )
+        air = {"color": WEATHER["tair"], "line_width": 1.3, "y_range_name": "warmth"}
+        fig.line("time", "tair", source=self.sources["weather"], **air)
+        tips = "<b>@time{%e %b %Y}</b> @sw_in{0} W m⁻², @tair{0.0} °C"
+        fig.add_tools(
+            HoverTool(renderers=[light], mode="vline", tooltips=tips, formatters={"@time": "datetime"})
+        )
+        fig.axis.minor_tick_line_color = fig.axis.axis_line_color = None
+        fig.axis.major_label_text_font, fig.axis.major_label_text_font_size = FONT, "11px"
+        fig.yaxis.major_tick_in, fig.yaxis.major_tick_out = 0, 3
+        fig.yaxis.ticker.desired_num_ticks = 4
         return fig
 
     def _tapped(self, milliseconds: float) -> None:
@@ -198,29 +258,55 @@ class Charts:
 
     # --- what changes ---
 
-    def show(self, pixel: xr.Dataset, tower: xr.Dataset | None = None) -> None:
-        """The numbers of another pixel; ``tower`` None draws no tower."""
-        names = [n for n in (*COMPONENTS, "gpp", "gpp_lo", "gpp_hi") if n in pixel or n in pixel.component]
-        columns = [(pixel[n] if n in pixel else pixel.pc.sel(component=n)).values for n in names]
-        time, days, *columns = broken(
-            pd.DatetimeIndex(pixel.time.values), pixel.days_from_s2.values, *columns
+    def show(self, series: xr.Dataset, colour: str, tower: xr.Dataset | None = None) -> None:
+        """The numbers of the current place, in its colour; ``tower`` None draws no tower."""
+        columns = {n: series[n].values for n in ("gpp", "gpp_lo", "gpp_hi") if n in series}
+        for end in ("", "_lo", "_hi"):
+            if f"pc{end}" in series:
+                for i, name in enumerate(series.component.values):
+                    columns[f"{name}{end}"] = series[f"pc{end}"].values[:, i]
+        time, days, *values = broken(
+            pd.DatetimeIndex(series.time.values), series.days_from_s2.values, *columns.values()
         )
         nothing = np.full(len(time), np.nan, "float32")
-        daily = {n: nothing for n in self._empty()["daily"]} | dict(zip(names, columns, strict=True))
+        daily = {n: nothing for n in self._empty()["daily"]} | dict(zip(columns, values, strict=True))
         self.sources["daily"].data = daily | {"time": time, "days": days}
-        if "ndvi" in pixel:
-            times, seen = pd.DatetimeIndex(pixel.acquisition.values), np.isfinite(pixel.ndvi.values)
-            clear = pixel.clear.values.astype(bool) & seen
-            for name, pick in (("clear", clear), ("masked", ~clear & seen)):
-                self.sources[name].data = {"time": times[pick], "ndvi": pixel.ndvi.values[pick]}
-            time, ndvi = broken(times[clear], pixel.ndvi.values[clear], longer_than=GAP_DAYS)
-            self.sources["season"].data = {"time": time, "ndvi": ndvi}
-            stretches = gaps(times[clear], self.first, self.last)
-            self.sources["gaps"].data = {
-                "left": [a for a, _ in stretches],
-                "right": [b for _, b in stretches],
-            }
+        seen = pd.DatetimeIndex(series.time.values[series.days_from_s2.values == 0])
+        if "ndvi" in series:
+            times, known = pd.DatetimeIndex(series.acquisition.values), np.isfinite(series.ndvi.values)
+            clear = series.clear.values.astype(bool) & known
+            seen = times[clear]
+            for name, pick in (("clear", clear), ("masked", ~clear & known)):
+                self.sources[name].data = {"time": times[pick], "ndvi": series.ndvi.values[pick]}
+            ends = [
+                series[n if n in series else "ndvi"].values[clear] for n in ("ndvi", "ndvi_lo", "ndvi_hi")
+            ]
+            time, ndvi, low, high = broken(seen, *ends, longer_than=GAP_DAYS)
+            self.sources["season"].data = {"time": time, "ndvi": ndvi, "ndvi_lo": low, "ndvi_hi": high}
+        stretches = gaps(seen, self.first, self.last)
+        self.sources["gaps"].data = {"left": [a for a, _ in stretches], "right": [b for _, b in stretches]}
+        if "passage" in series:
+            blank = np.full(series.sizes["passage"], np.nan)
+            bands = {band: series[band].values if band in series else blank for band in RADAR}
+            self.sources["radar"].data = {"time": pd.DatetimeIndex(series.passage.values)} | bands
+        for mark in self.coloured:
+            for side in ("line_color", "fill_color"):
+                if getattr(mark.glyph, side, None) is not None:
+                    setattr(mark.glyph, side, colour)
         self.show_tower(tower)
+
+    def show_others(self, others: list[tuple[str, xr.Dataset]]) -> None:
+        """One line a chart for each other place: NDVI of clear dates, PC1, VV, GPP."""
+        for name in self.figures:
+            if name == "weather":
+                continue
+            lines = [(colour, _line(name, series)) for colour, series in others]
+            lines = [(colour, line) for colour, line in lines if line is not None]
+            self.sources[f"others_{name}"].data = {
+                "xs": [line[0] for _, line in lines],
+                "ys": [line[1] for _, line in lines],
+                "colour": [colour for colour, _ in lines],
+            }
 
     def show_tower(self, tower: xr.Dataset | None) -> None:
         """Measured GPP beside the prediction, or none."""
@@ -250,3 +336,21 @@ class Charts:
             fig.tags[0].glyph.fill_color = ink["shade"]
         for span in self.cursors:
             span.line_color = ink["cursor"]
+
+
+def _line(chart: str, series: xr.Dataset):
+    """Times and values of the one line that stands for a place in a chart, or None."""
+    if chart == "pc":
+        return series.time.values, series.pc.values[:, 0]
+    if chart == "ndvi" and "ndvi" in series:
+        clear = series.clear.values.astype(bool) & np.isfinite(series.ndvi.values)
+        return broken(
+            pd.DatetimeIndex(series.acquisition.values[clear]),
+            series.ndvi.values[clear],
+            longer_than=GAP_DAYS,
+        )
+    if chart == "radar" and "VV" in series:
+        return series.passage.values, series.VV.values
+    if chart == "gpp" and "gpp" in series:
+        return series.time.values, series.gpp.values
+    return None

@@ -2,26 +2,27 @@
 
 from pathlib import Path
 
-import holoviews as hv
 import pandas as pd
 import panel as pn
 import xarray as xr
 
-from app import export
+from app import export, link
 from app.data import Data
 from app.opening import OPENINGS, Opening, steps
-from app.state import State
+from app.state import Place, State
 from app.views import messages
 from app.views.browser import Browser
 from app.views.export import ExportView
 from app.views.header import Header
 from app.views.map import MapView
+from app.views.places import PlacesView, outlined
 from app.views.series import SeriesView
 from app.views.style import page_css, sheets
 from models.errors import InputError
 
 TITLE = "fluxlens"
 POLL_MS = 250
+LINKED = ("day", "layer", "places", "current", "charts", *link.CHOICES)
 _COLUMNS = """
 :host { flex: 1 1 auto !important; display: grid !important; gap: 12px; align-items: stretch;
   grid-template-columns: minmax(330px, 46fr) minmax(380px, 54fr); grid-template-rows: 1fr; }
@@ -50,6 +51,7 @@ class Explorer:
         self.map: MapView | None = None
         self.charts: SeriesView | None = None
         self._opening: Opening | None = None
+        self._asked: dict[str, str] = {}
         self._poll = None
         self._wire()
         if data is not None:
@@ -60,6 +62,7 @@ class Explorer:
         self.state.param.watch(lambda event: setattr(self.browser, "dark", event.new), "dark")
         self.browser.param.watch(lambda event: setattr(self.state, "dark", event.new), "dark")
         self.browser.param.watch(lambda event: setattr(self._welcome, "visible", not event.new), "returning")
+        self.state.param.watch(self._write_link, list(LINKED))
         self.browser.param.watch(lambda event: self.map and self.map.step(event.new - event.old), "steps")
 
     def _entries(self) -> list[str]:
@@ -73,17 +76,20 @@ class Explorer:
     # --- opening ---
 
     def open(self, entry: str) -> None:
-        """Opens a catalog entry without stopping the page."""
+        """Opens a catalog entry without stopping the page, at the snapshot a link names."""
+        snapshot = self._asked.get("snapshot", "")
         self._opening = OPENINGS.get(
-            str(getattr(self.cat, "path", "")), entry, lambda: steps(self.cat, entry)
+            str(getattr(self.cat, "path", "")), entry, lambda: steps(self.cat, entry, snapshot), snapshot
         )
         self._body[:] = [self._waiting]
         self._look()
         if self._opening is not None and self._poll is None:
             self._poll = pn.state.add_periodic_callback(self._look, period=POLL_MS)
 
-    def start(self, entry: str = "") -> None:
-        """Opens the entry asked for, or the catalog's first."""
+    def start(self, entry: str = "", asked: str = "") -> None:
+        """Opens the entry asked for, or the catalog's first; ``asked`` is the query of a link."""
+        self._asked = link.read(asked)
+        entry = entry or self._asked.get("entry", "")
         entry = entry or next(iter(self._entries()), "")
         if not entry:
             self.fail(
@@ -122,33 +128,51 @@ class Explorer:
         """Puts a store on screen, its first pixel chosen, in the middle of its season."""
         self.data = data
         state = self.state
+        state.forget()
         state.param.update(
             day=data.days[len(data.days) // 2].date(),
-            pins=[data.start],
+            places=[Place(0, *data.start)],
+            current=0,
             feature=0,
             message="",
             layer=state.layer if state.layer in data.layers else data.layers[0],
         )
-        self.map = MapView(state, data, self.tap)
+        link.restore(self._asked, state, data)
+        self._asked = {}
+        self.map = MapView(state, data, self.tap, lambda xs, ys: self.outline(xs, ys))
         self.export = ExportView(state, data)
-        self.charts = SeriesView(state, data, self.export.view)
+        self.places = PlacesView(state, data, self.map.plot.drawing, [self.export.view])
+        self.charts = SeriesView(state, data, [self.places.view])
         self.header.show(data)
         columns = pn.Column(
             self.map.view, self.charts.view, sizing_mode="stretch_width", margin=0, stylesheets=[_COLUMNS]
         )
         self._body[:] = [columns]
+        self._write_link()
 
     # --- what a visitor does ---
 
-    def tap(self, x: float, y: float) -> None:
-        """Chooses the pixel at a place in metres; outside the scene a message says so."""
+    def tap(self, x: float, y: float, add: bool = False) -> None:
+        """Chooses the pixel at a place in metres, beside the others with ``add``; outside there is a message."""
         try:
-            self.state.pin(*self.data.locate(x, y))
+            pixel = self.data.locate(x, y)
+            self.state.pin(*pixel, add=add or self.places.more.value)
+            self.places.more.value = False
         except InputError:
             lon, lat = self.data.grid.lonlat(x, y)
             self.state.message = (
                 f"Got a tap at {lat:.5f}, {lon:.5f}, which is outside the scene; tap inside the picture."
             )
+
+    def outline(self, xs: list[float], ys: list[float]) -> None:
+        """Chooses the area inside a line, metres."""
+        self.places.draw.value = False
+        outlined(self.state, self.data, xs, ys)
+
+    def _write_link(self, *_) -> None:
+        """The address of the page tells what is on it."""
+        if pn.state.location is not None and self.data is not None:
+            pn.state.location.search = link.query(self.state, self.data)
 
     # --- what a notebook reads ---
 
@@ -184,7 +208,6 @@ class Explorer:
 def setup() -> None:
     """What Panel and HoloViews need once per session; nothing is fetched from other hosts."""
     pn.extension(raw_css=[page_css()], respect_explicit_sizing=True)
-    hv.extension("bokeh", logo=False)
 
 
 def page(catalog_path: str | Path | None = None) -> pn.Column:
@@ -199,8 +222,7 @@ def page(catalog_path: str | Path | None = None) -> pn.Column:
         explorer.fail(str(error))
         return explorer.panel()
     explorer = Explorer(cat)
-    asked = pn.state.session_args.get("entry", [b""])[0].decode() if pn.state.session_args else ""
-    explorer.start(asked)
+    explorer.start(asked=pn.state.location.search if pn.state.location else "")
     return explorer.panel()
 
 

@@ -3,12 +3,16 @@
 import datetime as dt
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+
+from app import areas
+from app.alike import Alike
+from app.pictures import Look, Picture, fmt
+from app.state import Place
 
 GAP_DAYS = 10
 """A stretch without a clear view longer than this many days is shaded in the charts."""
@@ -18,40 +22,6 @@ SAMPLE_DAYS, SAMPLE_SIDE = 16, 24
 """The sample behind every fixed stretch: that many days, that many pixels a side."""
 HELD_IN_MEMORY = 512 * 2**20
 """Bytes of NDVI kept for fast taps; a larger scene is read pixel by pixel."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a layer is coloured: one stretch for the whole period, so that nothing flickers."""
-
-    label: str
-    unit: str
-    planes: tuple[str, ...]
-    """Names of the value planes: one for a palette, three for red, green, blue."""
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    gamma: float = 1.0
-    """Below 1 brightens what is dark, as photographs do."""
-    palette: str | None = None
-    """A colour-blind-safe colorcet palette, or None when the planes are the colours."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One layer on one day: ``values`` (y, x, plane), NaN where nothing is known."""
-
-    values: np.ndarray
-    look: Look
-    note: str
-    """The date shown and where it comes from."""
-    faded: np.ndarray | None = None
-    """(y, x) bool, True where the value was seen but masked (cloud, shadow)."""
-
-
-def fmt(day) -> str:
-    """14 Jun 2020."""
-    day = pd.Timestamp(day)
-    return f"{day.day} {day:%b %Y}"
 
 
 def gaps(clear_times: pd.DatetimeIndex, first: pd.Timestamp, last: pd.Timestamp, longer_than: int = GAP_DAYS):
@@ -75,7 +45,9 @@ class Data:
         self.cube = lru_cache(maxsize=4)(self._cube)
         self.picture = lru_cache(maxsize=24)(self._picture)
         self.pixel = lru_cache(maxsize=256)(self._pixel)
+        self.area = lru_cache(maxsize=32)(partial(areas.series, self))
         self._gpp_map = lru_cache(maxsize=8)(self._predict_map)
+        self.alike = Alike(self)
         self._photo = lru_cache(maxsize=12)(self._read_photo)
 
     # --- what there is ---
@@ -114,13 +86,29 @@ class Data:
     def layers(self) -> list[str]:
         """Keys of the layers this store can show."""
         photo = ["true"] if self._rgb_bands else []
-        return [*photo, "pca", "feature", *(["gpp", "width"] if self.predict else []), "sigma", "gap"]
+        gpp = ["gpp", "width"] if self.predict else []
+        return [*photo, "pca", "feature", *gpp, "similar", "clusters", "sigma", "gap"]
+
+    @cached_property
+    def absent(self) -> list[str]:
+        """Why something is not on this screen, one sentence each."""
+        found = [str(band) for band in self._s2.band.values] if self._s2 is not None else []
+        has = f"this scene has {', '.join(found)}" if found else "this store carries no Sentinel-2"
+        told = []
+        if not self._rgb_bands:
+            told.append(f"No true colour: it needs B04, B03 and B02, {has}.")
+        if self.ndvi is None:
+            told.append(f"No NDVI: it needs B04 (red) and B08 or B8A (near infrared), {has}.")
+        if self.predict is None:
+            why = "the store carries no weather" if self._node("weather") is None else "another model made it"
+            told.append(f"No GPP: {why}.")
+        return told
 
     @cached_property
     def tower(self) -> xr.Dataset | None:
         """The tower's file, with `gpp_usual` where it has several years."""
         tower = self._node("tower")
-        return tower if tower is None else tower.assign(usual(tower))
+        return tower if tower is None else tower.assign(usual(tower)).load()
 
     @cached_property
     def tower_xy(self) -> tuple[float, float] | None:
@@ -167,18 +155,25 @@ class Data:
         cube = self.store.map(pd.Timestamp(day)).load()
         return cube.squeeze("time") if "time" in cube.dims else cube
 
-    def _scale(self) -> np.ndarray:
+    @cached_property
+    def scale(self) -> np.ndarray:
+        """(feature,) float32: value = int8 * scale."""
         return self._maps["scale"].values.astype("float32")
 
     @cached_property
-    def _weather(self) -> xr.Dataset:
-        return self._node("weather").load()
+    def weather(self) -> xr.Dataset | None:
+        """Daily weather of the scene, in memory."""
+        node = self._node("weather")
+        return node if node is None else node.load()
 
     def _predict_map(self, day: dt.date) -> xr.Dataset:
-        return self.predict(self.cube(day).expand_dims(time=[pd.Timestamp(day)]), self._weather).isel(time=0)
+        return self.predict(self.cube(day).expand_dims(time=[pd.Timestamp(day)]), self.weather).isel(time=0)
 
-    def _picture(self, layer: str, day: dt.date, feature: int = 0) -> Picture:
-        """The layer on that day; the layers of one day share one read of the store."""
+    def _picture(self, layer: str, day: dt.date | None, *detail) -> Picture:
+        """The layer on that day, as ``State.question`` asks; layers of one day share one read of the store."""
+        if layer in ("similar", "clusters"):
+            return getattr(self.alike, layer)(day, *detail)
+        feature = detail[0] if detail else 0
         look = self.look(layer, feature)
         if layer == "true":
             values, clear, seen = self._photo(self._nearest_photo(day))
@@ -188,11 +183,10 @@ class Data:
         cube = self.cube(day)
         if layer == "pca":
             weights, mean = self.components
-            values = (
-                cube.embedding.values.astype("float32") @ (weights * self._scale()[:, None]) - mean @ weights
-            )
+            onto = (weights * self.scale[:, None]).astype("float32")
+            values = cube.embedding.values.astype("float32") @ onto - mean @ weights
         elif layer == "feature":
-            values = cube.embedding.isel(feature=feature).values * self._scale()[feature]
+            values = cube.embedding.isel(feature=feature).values * self.scale[feature]
         elif layer == "gpp":
             values = self._gpp_map(day).gpp.values
         elif layer == "width":
@@ -201,13 +195,13 @@ class Data:
             values = cube.sigma.values
         else:
             values = np.where(cube.days_from_s2.values < 0, np.nan, cube.days_from_s2.values)
-        values = values.astype("float32").reshape(self.grid.ny, self.grid.nx, -1)
+        values = values.astype("float32", copy=False).reshape(self.grid.ny, self.grid.nx, -1)
         return Picture(values, look, fmt(day))
 
     # --- one stretch for all days ---
 
     @cached_property
-    def _sample(self) -> xr.Dataset:
+    def sample(self) -> xr.Dataset:
         """A few days and pixels, evenly spread over the period and the scene."""
         picks = np.unique(np.linspace(0, len(self.days) - 1, SAMPLE_DAYS).round().astype(int))
         step = {"y": max(1, self.grid.ny // SAMPLE_SIDE), "x": max(1, self.grid.nx // SAMPLE_SIDE)}
@@ -223,7 +217,7 @@ class Data:
 
         The largest loading of each component is positive, so that two runs never swap colours.
         """
-        sample = self._sample.embedding.values.reshape(-1, len(self.features)) * self._scale()
+        sample = self.sample.embedding.values.reshape(-1, len(self.features)) * self.scale
         mean = sample.mean(0)
         _, vectors = np.linalg.eigh(np.cov((sample - mean).T.astype("float64")))
         weights = vectors[:, ::-1][:, :3]
@@ -233,14 +227,14 @@ class Data:
     @cached_property
     def _pca_stretch(self) -> tuple[tuple, tuple]:
         weights, mean = self.components
-        sample = self._sample.embedding.values.reshape(-1, len(self.features)) * self._scale()
+        sample = self.sample.embedding.values.reshape(-1, len(self.features)) * self.scale
         low, high = np.percentile((sample - mean) @ weights, [1, 99], axis=0)
         return tuple(low.tolist()), tuple(high.tolist())
 
     @cached_property
     def _gpp_stretch(self) -> tuple[float, float]:
         """Upper ends for GPP and for the width of its band, whole gC m-2 d-1."""
-        guess = self.predict(self._sample.transpose("time", "y", "x", "feature", ...), self._weather)
+        guess = self.predict(self.sample.transpose("time", "y", "x", "feature", ...), self.weather)
         top = np.nanpercentile(guess.gpp.values, 99.5)
         width = np.nanpercentile((guess.gpp_hi - guess.gpp_lo).values, 99)
         return max(1.0, math.ceil(top)), max(1.0, math.ceil(width))
@@ -256,7 +250,7 @@ class Data:
             return Look("Embedding, first three components", "", ("PC1", "PC2", "PC3"), low, high)
         if layer == "feature":
             name = self.features[feature]
-            sample = np.abs(self._sample.embedding.isel(feature=feature).values * self._scale()[feature])
+            sample = np.abs(self.sample.embedding.isel(feature=feature).values * self.scale[feature])
             top = float(f"{max(np.percentile(sample, 99), 1e-6):.2g}")
             return Look(f"Feature {name}", "", (name,), (-top,), (top,), palette="CET_CBD1")
         if layer == "gpp":
@@ -271,7 +265,7 @@ class Data:
                 palette="CET_CBL1",
             )
         if layer == "sigma":
-            top = math.ceil(np.nanpercentile(self._sample.sigma.values, 99) * 100) / 100
+            top = math.ceil(np.nanpercentile(self.sample.sigma.values, 99) * 100) / 100
             return Look(
                 "Sigma, expected reflectance error",
                 "",
@@ -322,7 +316,7 @@ class Data:
     # --- one pixel ---
 
     @cached_property
-    def _ndvi(self) -> xr.Dataset | None:
+    def ndvi(self) -> xr.Dataset | None:
         """NDVI and the mask of every acquisition, in memory where it fits."""
         bands = set(self._s2.band.values.tolist()) if self._s2 is not None else set()
         near = next((b for b in ("B08", "B8A") if b in bands), None)
@@ -340,7 +334,7 @@ class Data:
         """Everything the charts show of one pixel, on daily ``time`` and on Sentinel-2's ``acquisition``."""
         cube = self.store.series(row, col).load()
         weights, mean = self.components
-        pc = cube.embedding.transpose("time", "feature").values * self._scale() @ weights - mean @ weights
+        pc = cube.embedding.transpose("time", "feature").values * self.scale @ weights - mean @ weights
         out = xr.Dataset(
             {"pc": (("time", "component"), pc.astype("float32"), {"long_name": "principal component"})},
             coords={"time": self.days, "component": ["PC1", "PC2", "PC3"][: pc.shape[1]]},
@@ -348,20 +342,49 @@ class Data:
         for name in ("sigma", "days_from_s2", "days_from_s1"):
             out[name] = ("time", cube[name].values)
         if self.predict:
-            guess = self.predict(cube, self._weather)
+            guess = self.predict(cube, self.weather)
             for name in ("gpp", "gpp_lo", "gpp_hi"):
                 out[name] = ("time", guess[name].values.astype("float32"), {"units": "gC m-2 d-1"})
-        if self._ndvi is not None:
+        if self.ndvi is not None:
             x, y = self.centre(row, col)
-            seen = self._ndvi.sel(x=x, y=y, method="nearest").load()
+            seen = self.ndvi.sel(x=x, y=y, method="nearest").load()
             out = out.assign_coords(acquisition=seen.time.values)
             out["ndvi"] = ("acquisition", seen.ndvi.values)
             out["clear"] = ("acquisition", seen.clear.values)
-        return out.assign_attrs(row=row, col=col)
+        x, y = self.centre(row, col)
+        return out.assign(self.radar({"x": x, "y": y})).assign_attrs(row=row, col=col)
+
+    def series(self, place: Place) -> xr.Dataset:
+        """What the charts show of a place, pixel or area."""
+        return self.area(place.area) if place.area else self.pixel(place.row, place.col)
+
+    @cached_property
+    def _s1(self) -> xr.DataArray | None:
+        """Backscatter, in memory where it fits."""
+        node = self._node("s1")
+        if node is None:
+            return None
+        found = node["backscatter"]
+        return found.load() if found.nbytes <= HELD_IN_MEMORY else found
+
+    @property
+    def has_radar(self) -> bool:
+        return self._s1 is not None
+
+    def radar(self, at: dict) -> dict:
+        """VV and VH, dB, of each ``passage`` over a place, or the mean over several."""
+        if self._s1 is None:
+            return {}
+        seen = self._s1.sel(at, method="nearest").load()
+        power = 10 ** (seen / 10)
+        seen = 10 * np.log10(power.mean("pixel")) if "pixel" in seen.dims else seen
+        bands = [band for band in ("VV", "VH") if band in seen.band.values]
+        columns = {band: ("passage", seen.sel(band=band).values) for band in bands}
+        return {"passage": pd.DatetimeIndex(seen.time.values)} | columns
 
     def warm(self) -> None:
         """Does once what the first tap and the first map would otherwise wait for."""
-        for layer in self.layers:
+        for layer in set(self.layers) - {"similar", "clusters"}:
             self.look(layer)
         self.picture("pca", self.first)
         self.pixel(*self.start)

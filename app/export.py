@@ -167,7 +167,7 @@ def tidy(
     """
     cubes = _Cubes(store, start, end, weather)
     if polygon is not None:
-        rows, cols = np.nonzero(_inside(cubes.grid, polygon))
+        rows, cols = np.nonzero(pixels_inside(cubes.grid, polygon))
         asked = [
             (int(row), int(col), Point(*cubes.lonlat(row, col))) for row, col in zip(rows, cols, strict=True)
         ]
@@ -199,7 +199,7 @@ def cube_of(
     """As ``tidy`` as a CF dataset: (point, time[, feature]), or (time, y, x[, feature]) with NaN outside."""
     cubes = _Cubes(store, start, end, weather)
     if polygon is not None:
-        inside = _inside(cubes.grid, polygon)
+        inside = pixels_inside(cubes.grid, polygon)
         if not inside.any():
             raise InputError("Got a polygon without a pixel centre inside, need one in the scene; move it.")
         rows, cols = (slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(inside))
@@ -227,7 +227,7 @@ def cube_of(
 def map_of(store: Any, polygon: list | None = None, start: Any = None, end: Any = None) -> xr.Dataset:
     """Features, sigma and GPP as one map (y, x): of the one day, or the mean of the days; NaN outside."""
     cubes = _Cubes(store, start, end, None)
-    inside = _inside(cubes.grid, polygon) if polygon is not None else np.ones(cubes.grid.shape, bool)
+    inside = pixels_inside(cubes.grid, polygon) if polygon is not None else np.ones(cubes.grid.shape, bool)
     if not inside.any():
         raise InputError("Got a polygon without a pixel centre inside, need one in the scene; move it.")
     rows, cols = (slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(inside))
@@ -554,7 +554,7 @@ def _date(value: Any, default: np.datetime64, what: str) -> np.datetime64:
         raise InputError(f"Got the {what} {value!r}, need a date such as 2020-05-01; correct it.") from error
 
 
-def _inside(grid: Grid, polygons: list[list[np.ndarray]]) -> np.ndarray:
+def pixels_inside(grid: Grid, polygons: list[list[np.ndarray]]) -> np.ndarray:
     """(row, col) True where the pixel's centre lies in a polygon."""
     from rasterio.features import rasterize
 

@@ -57,19 +57,19 @@ class Openings:
     """All openings of this process; a failed one is tried again when asked for again."""
 
     def __init__(self):
-        self._known: dict[tuple[str, str], Opening] = {}
+        self._known: dict[tuple[str, str, str], Opening] = {}
         self._lock = threading.Lock()
 
-    def get(self, catalog: str, entry: str, steps: Steps) -> Opening:
+    def get(self, catalog: str, entry: str, steps: Steps, snapshot: str = "") -> Opening:
         """The opening of an entry, begun if nobody has."""
         with self._lock:
-            known = self._known.get((catalog, entry))
+            known = self._known.get((catalog, entry, snapshot))
             if known is None or known.error:
                 known = Opening(entry)
                 known._thread = threading.Thread(
                     target=known.follow, args=(steps(),), daemon=True, name=f"open {entry}"
                 )
-                self._known[catalog, entry] = known
+                self._known[catalog, entry, snapshot] = known
                 known._thread.start()
             return known
 
@@ -77,14 +77,16 @@ class Openings:
 OPENINGS = Openings()
 
 
-def steps(catalog, entry: str) -> Iterator:
-    """Opens an embeddings entry, making it first where it is not stored yet."""
+def steps(catalog, entry: str, snapshot: str = "") -> Iterator:
+    """Opens an embeddings entry, making it first where it is not stored yet; ``snapshot`` may name an earlier state."""
     from embeddings.catalog import source
 
     found = source(catalog, entry)
     if not hasattr(found, "store_steps"):
         raise InputError(f"Got the entry {entry!r}, need one that holds embeddings; choose another.")
     store = yield from found.store_steps()
+    if snapshot and snapshot != store.snapshot:
+        store = type(store).open(store.path, snapshot)
     yield Data(store, predictor(store))
 
 

@@ -1,62 +1,73 @@
-"""The map as HoloViews elements: aggregated to the screen once, coloured after, marked on top."""
+"""The map as one Bokeh figure: numbers become colours once a day, panning and zooming stay in the browser."""
 
 from collections.abc import Callable
+from functools import cache
 
 import colorcet
-import holoviews as hv
 import numpy as np
-import param
-from bokeh.events import Tap
-from bokeh.models import ColumnDataSource, CustomJSHover, HoverTool, MetricLength, ScaleBar
-from holoviews.operation.datashader import regrid
+from bokeh.events import RangesUpdate, SelectionGeometry, Tap
+from bokeh.models import (
+    ColumnDataSource,
+    CustomJSHover,
+    HoverTool,
+    LassoSelectTool,
+    MetricLength,
+    PanTool,
+    Range1d,
+    ResetTool,
+    ScaleBar,
+    WheelZoomTool,
+)
+from bokeh.plotting import figure
 
-from app.data import Look, Picture
+from app.pictures import Look, Picture
+from app.state import COLOURS, Place
 from embeddings.geometry import Grid
 
-ACCENT = "#0b7a75"
 HALO = "#ffffff"
 TOWER = "#d55e00"
 FADED = 90
 """Opacity (of 255) of pixels seen but masked; nothing known is fully transparent."""
+SCREEN_PX = 1024
+"""A scene with more pixels a side is averaged to what is in sight; a smaller one is sent whole."""
 
 
-def image(picture: Picture, grid: Grid) -> hv.Image:
-    """The picture's values as an element in metres, one value dimension per plane, one for the mask."""
-    left, bottom, right, top = grid.extent
-    planes = [np.ascontiguousarray(picture.values[..., i]) for i in range(picture.values.shape[-1])]
-    names = list(picture.look.planes)
-    if picture.faded is not None:
-        planes.append(picture.faded.astype("float32"))
-        names.append("masked")
-    return hv.Image((grid.x, grid.y, *planes), ["x", "y"], names, bounds=(left, bottom, right, top))
+def paint(values: np.ndarray, look: Look, faded: np.ndarray | None = None) -> np.ndarray:
+    """(y, x, 4) uint8 of values (y, x, plane) in the layer's one stretch; transparent where nothing is known."""
+    low, high = np.asarray(look.low, "float32"), np.asarray(look.high, "float32")
+    share = np.clip((values - low) * (255 / (high - low)), 0, 255)
+    if look.gamma != 1:
+        share = 255 * (share / 255) ** look.gamma
+    known = np.isfinite(share[..., 0]) if share.shape[-1] == 1 else np.isfinite(share).all(-1)
+    level = (np.nan_to_num(share) + 0.5).astype("uint8")
+    rgba = np.empty((*values.shape[:2], 4), "uint8")
+    if look.classes:
+        rgba[..., :3] = _rgb(look.classes)[np.nan_to_num(values[..., 0]).astype("uint8")]
+    else:
+        rgba[..., :3] = level if look.palette is None else swatches(look.palette)[level[..., 0]]
+    rgba[..., 3] = np.where(known, 255, 0)
+    if faded is not None:
+        rgba[faded & known, 3] = FADED
+    return rgba
 
 
-def paint(element: hv.Image, look: Look) -> hv.RGB:
-    """Colours an aggregated element with the layer's one stretch; transparent where nothing is known."""
-    names = look.planes
-    planes = np.stack([element.dimension_values(name, flat=False) for name in names], axis=-1)
-    low, high = np.asarray(look.low), np.asarray(look.high)
-    share = ((planes - low) / (high - low)).clip(0, 1) ** look.gamma
-    known = np.isfinite(share).all(-1)
-    level = (np.nan_to_num(share) * 255).round().astype("uint8")
-    colour = level if look.palette is None else swatches(look.palette)[level[..., 0]]
-    alpha = np.where(known, 255, 0).astype("uint8")
-    if "masked" in {dim.name for dim in element.vdims}:
-        alpha[(element.dimension_values("masked", flat=False) > 0.5) & known] = FADED
-    left, bottom, right, top = element.bounds.lbrt()
-    # dimension_values runs south to north; an element made of arrays without coordinates runs north to south.
-    rgba = np.dstack([colour, alpha])[::-1]
-    return hv.RGB(
-        rgba,
-        ["x", "y"],
-        vdims=[*hv.RGB.vdims, hv.Dimension("A", range=(0, 1))],
-        bounds=(left, bottom, right, top),
-    )
+def coarser(values: np.ndarray, times: int) -> np.ndarray:
+    """Means over blocks of ``times`` pixels a side of (y, x, plane); the last rows and columns may be cut."""
+    if times == 1:
+        return values
+    ny, nx = (n // times * times for n in values.shape[:2])
+    blocks = values[:ny, :nx].reshape(ny // times, times, nx // times, times, -1)
+    return blocks.mean((1, 3), dtype="float32")
 
 
+@cache
 def swatches(palette: str) -> np.ndarray:
     """(256, 3) uint8 of a colorcet palette."""
-    colours = colorcet.palette[palette]
+    return _rgb(colorcet.palette[palette])
+
+
+def _rgb(colours) -> np.ndarray:
+    """(n, 3) uint8 of #rrggbb."""
     return np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in colours], dtype="uint8")
 
 
@@ -95,128 +106,191 @@ def _lonlat_hover(grid: Grid) -> CustomJSHover:
 
 
 class MapPlot:
-    """The map of one store: DynamicMap -> regrid -> paint -> opts, the tapped pixel and the tower on top.
+    """The picture in the middle, the tower, the places and the outlines on top; made once, only sources change.
 
-    ``answer(layer, day, feature)`` gives a Picture; ``state`` tells which. Panning and zooming aggregate what
-    was read; marks are glyphs of their own, so that a tap redraws a ring and not the map.
+    ``answer()`` gives the Picture to draw. A scene larger than the screen is cut to what is in sight and averaged
+    anew when the view moves; a smaller one is sent whole, and the browser pans and zooms without asking.
     """
 
     def __init__(
         self,
-        state: param.Parameterized,
         grid: Grid,
-        answer: Callable[..., Picture],
+        answer: Callable[[], Picture],
         tower_xy: tuple[float, float] | None = None,
-        on_tap: Callable[[float, float], None] | None = None,
+        on_tap: Callable[..., None] | None = None,
+        on_area: Callable[[list[float], list[float]], None] | None = None,
     ):
-        self.grid, self.answer, self.on_tap = grid, answer, on_tap
-        self.pins = ColumnDataSource(data={"x": [], "y": []})
-        self.towers = ColumnDataSource(
-            data={"x": [tower_xy[0]], "y": [tower_xy[1]]} if tower_xy else self.pins.data
-        )
-        self._look: Look | None = None
-        self._aggregated: hv.Image | None = None
-        self._hover: HoverTool | None = None
-        chosen = hv.streams.Params(state, ["layer", "day", "feature"])
-        # rasterize() comes down to regrid() for images, after a search for other elements at each frame.
-        seen = regrid(
-            hv.DynamicMap(self._image, streams=[chosen]), aggregator="mean", interpolation="nearest"
-        )
+        self.grid, self.answer = grid, answer
+        self.picture: Picture | None = None
         left, bottom, right, top = grid.extent
-        self.element = seen.apply(self._paint).apply.opts(
-            xlim=(left, right),
-            ylim=(bottom, top),
-            responsive=True,
-            xaxis=None,
-            yaxis=None,
-            padding=0,
-            border=0,
-            toolbar=None,
-            default_tools=["pan", "wheel_zoom", "reset"],
-            active_tools=["pan", "wheel_zoom"],
-            scalebar=True,
-            scalebar_unit=("m", "m"),
-            scalebar_location="bottom_right",
-            hooks=[self._dress],
+        self.image = ColumnDataSource(data=self._empty())
+        self.pins = ColumnDataSource(data={"x": [], "y": [], "colour": []})
+        self.outlines = ColumnDataSource(data={"xs": [], "ys": [], "colour": []})
+        self.figure = figure(
+            x_range=Range1d(left, right),
+            y_range=Range1d(bottom, top),
+            tools=[],
+            toolbar_location=None,
+            sizing_mode="stretch_both",
+            min_border=0,
+            outline_line_color=None,
+            background_fill_alpha=0,
+            border_fill_alpha=0,
         )
-        self.mark(state.pins)
-        state.param.watch(lambda event: self.mark(event.new), "pins")
+        self.figure.axis.visible = False
+        self.figure.grid.visible = False
+        self._glyph = self.figure.image_rgba("rgba", "x", "y", "dw", "dh", source=self.image)
+        self._marks(tower_xy)
+        self._tools(on_tap, on_area)
+        self.figure.add_layout(_scale_bar())
+        if max(grid.shape) > SCREEN_PX:
+            self.figure.on_event(RangesUpdate, lambda event: self._show())
+        self.draw()
 
-    def mark(self, pins: list[tuple[int, int]]) -> None:
-        """Rings the chosen pixels."""
+    def draw(self) -> None:
+        """Asks for the picture and shows it."""
+        self.picture = self.answer()
+        self._show()
+        look = self.picture.look
+        unit = f" {look.unit}" if look.unit and len(look.planes) == 1 else ""
+        digits = "{0}" if look.classes else "{0.000}"
+        tips = [
+            *((name, f"@v{i}{digits}{unit}") for i, name in enumerate(look.planes)),
+            ("on", self.picture.note),
+            ("at", "$x{custom}"),
+        ]
+        if self.hover.tooltips != tips:
+            self.hover.tooltips = tips
+
+    def mark(self, places: list[Place]) -> None:
+        """Rings the chosen pixels, outlines the chosen areas, each in its colour."""
+        pixels = [place for place in places if not place.area]
         self.pins.data = {
-            "x": [self.grid.x[col] for _, col in pins],
-            "y": [self.grid.y[row] for row, _ in pins],
+            "x": [self.grid.x[place.col] for place in pixels],
+            "y": [self.grid.y[place.row] for place in pixels],
+            "colour": [COLOURS[place.slot] for place in pixels],
         }
+        xs, ys, colours = [], [], []
+        for place in places:
+            for polygon in place.area:
+                ring = np.asarray(polygon[0])
+                x, y = self.grid.xy(ring[:, 0], ring[:, 1])
+                xs.append(np.asarray(x).tolist())
+                ys.append(np.asarray(y).tolist())
+                colours.append(COLOURS[place.slot])
+        self.outlines.data = {"xs": xs, "ys": ys, "colour": colours}
 
-    def _image(self, layer: str, day, feature: int) -> hv.Image:
-        picture = self.answer(layer, day, feature)
-        self._look = picture.look
-        return image(picture, self.grid)
+    def drawing(self, on: bool) -> None:
+        """Dragging outlines an area instead of moving the map."""
+        self.figure.toolbar.active_drag = self._lasso if on else self._pan
 
-    def _paint(self, element: hv.Image) -> hv.RGB:
-        self._aggregated = element
-        return paint(element, self._look)
-
-    def _dress(self, plot, element) -> None:
-        """Frame and marks once; at every frame the hover's values, which ride along with the colours."""
-        if self._hover is None or self._hover not in plot.state.tools:
-            self._frame(plot.state)
-            self._marks(plot.state)
-            if self.on_tap:
-                plot.state.on_event(Tap, lambda event: self.on_tap(event.x, event.y))
-            self._hover = HoverTool(
-                renderers=[plot.handles["glyph_renderer"]],
-                attachment="above",
-                formatters={"$x": _lonlat_hover(self.grid)},
-            )
-            plot.state.add_tools(self._hover)
-        source, planes = plot.handles["source"], self._look.planes
-        values = {
-            f"v{i}": [self._aggregated.dimension_values(name, flat=False).astype("float32")]
-            for i, name in enumerate(planes)
-        }
-        source.data.update(values)
-        unit = f" {self._look.unit}" if self._look.unit and len(planes) == 1 else ""
-        tips = [*((name, f"@v{i}{{0.000}}{unit}") for i, name in enumerate(planes)), ("at", "$x{custom}")]
-        if self._hover.tooltips != tips:
-            self._hover.tooltips = tips
-
-    def _marks(self, figure) -> None:
-        tower = figure.scatter(
-            "x",
-            "y",
-            source=self.towers,
-            marker="triangle",
-            size=13,
-            color=TOWER,
-            line_color=HALO,
-            line_width=1.5,
-        )
-        halo = figure.scatter(
-            "x", "y", source=self.pins, size=20, fill_alpha=0, line_color=HALO, line_width=6
-        )
-        ring = figure.scatter(
-            "x", "y", source=self.pins, size=20, fill_alpha=0, line_color=ACCENT, line_width=3
-        )
-        for mark in (tower, halo, ring):
-            mark.level = "overlay"
+    # --- the picture ---
 
     @staticmethod
-    def _frame(figure) -> None:
-        """A quiet frame: the picture is the chart, its edges are the scene's."""
-        figure.min_border = 0
-        figure.outline_line_color = None
-        figure.background_fill_alpha = 0
-        figure.border_fill_alpha = 0
-        for bar in figure.select({"type": ScaleBar}):
-            bar.update(
-                dimensional=MetricLength(include=["m", "km"]),
-                background_fill_alpha=0.8,
-                border_line_color=None,
-                label_text_font_size="11px",
-                bar_line_width=2,
-                bar_length=0.22,
-                margin=8,
-                padding=6,
+    def _empty() -> dict:
+        nothing = np.zeros((1, 1), "float32")
+        return {name: [nothing] for name in ("rgba", "v0", "v1", "v2")} | {
+            name: [0.0] for name in ("x", "y", "dw", "dh")
+        }
+
+    def _in_sight(self) -> tuple[slice, slice, int]:
+        """Rows, columns and how many pixels to average: what the figure shows, and half as much around it."""
+        ny, nx = self.grid.shape
+        if max(ny, nx) <= SCREEN_PX:
+            return slice(0, ny), slice(0, nx), 1
+        left, _, _, top = self.grid.extent
+        across, down = self.figure.x_range, self.figure.y_range
+        cols = sorted((float(end) - left) / self.grid.size_m for end in (across.start, across.end))
+        rows = sorted((top - float(end)) / self.grid.size_m for end in (down.start, down.end))
+        times = max(1, int(np.ceil(max(cols[1] - cols[0], rows[1] - rows[0]) / SCREEN_PX)))
+        return _cut(rows, ny, times), _cut(cols, nx, times), times
+
+    def _show(self) -> None:
+        """Paints what is in sight of the picture held."""
+        picture, size = self.picture, self.grid.size_m
+        rows, cols, times = self._in_sight()
+        values = coarser(picture.values[rows, cols], 1 if picture.look.classes else times)
+        step = times if picture.look.classes else 1
+        values = values[::step, ::step]
+        faded = picture.faded
+        if faded is not None:
+            faded = faded[rows, cols][::times, ::times][: values.shape[0], : values.shape[1]]
+        ny, nx, planes = values.shape
+        rgba = paint(values, picture.look, faded).view("uint32").reshape(ny, nx)
+        left, _, _, top = self.grid.extent
+        data = self._empty() | {
+            "rgba": [rgba[::-1]],  # images are given from south to north
+            "x": [left + cols.start * size],
+            "y": [top - rows.start * size - ny * times * size],
+            "dw": [nx * times * size],
+            "dh": [ny * times * size],
+        }
+        shown = values + 1 if picture.look.classes else values
+        data |= {f"v{i}": [np.ascontiguousarray(shown[::-1, :, i])] for i in range(planes)}
+        self.image.data = data
+
+    # --- what lies upon it ---
+
+    def _marks(self, tower_xy: tuple[float, float] | None) -> None:
+        fig = self.figure
+        for colour, width in ((HALO, 4), ("colour", 2)):
+            fig.multi_line("xs", "ys", source=self.outlines, line_color=colour, line_width=width)
+        if tower_xy is not None:
+            fig.scatter(
+                [tower_xy[0]],
+                [tower_xy[1]],
+                marker="triangle",
+                size=13,
+                color=TOWER,
+                line_color=HALO,
+                line_width=1.5,
             )
+        for colour, width in ((HALO, 6), ("colour", 3)):
+            fig.scatter(
+                "x", "y", source=self.pins, size=20, fill_alpha=0, line_color=colour, line_width=width
+            )
+        for mark in fig.renderers[1:]:
+            mark.level = "overlay"
+
+    def _tools(self, on_tap, on_area) -> None:
+        self.hover = HoverTool(
+            renderers=[self._glyph], attachment="above", formatters={"$x": _lonlat_hover(self.grid)}
+        )
+        self._pan, self._lasso = PanTool(), LassoSelectTool(renderers=[])
+        wheel = WheelZoomTool()
+        self.figure.add_tools(self._pan, self._lasso, wheel, ResetTool(), self.hover)
+        self.figure.toolbar.active_drag, self.figure.toolbar.active_scroll = self._pan, wheel
+        if on_tap:
+            self.figure.on_event(
+                Tap, lambda event: on_tap(event.x, event.y, bool((event.modifiers or {}).get("shift")))
+            )
+        if on_area:
+
+            def outlined(event) -> None:
+                if event.final and event.geometry.get("type") == "poly":
+                    on_area(list(event.geometry["x"]), list(event.geometry["y"]))
+
+            self.figure.on_event(SelectionGeometry, outlined)
+
+
+def _cut(ends: list[float], size: int, times: int) -> slice:
+    """Whole blocks of ``times`` pixels that cover ``ends`` and half as much on both sides, inside 0..size."""
+    half = (ends[1] - ends[0]) / 2
+    start = max(0, int((ends[0] - half) // times) * times)
+    stop = min(size // times * times, int(-(-(ends[1] + half) // times)) * times)
+    return slice(min(start, max(0, size - times)), max(stop, start + times))
+
+
+def _scale_bar() -> ScaleBar:
+    return ScaleBar(
+        unit="m",
+        location="bottom_right",
+        dimensional=MetricLength(include=["m", "km"]),
+        background_fill_alpha=0.8,
+        border_line_color=None,
+        label_text_font_size="11px",
+        bar_line_width=2,
+        bar_length=0.22,
+        margin=8,
+        padding=6,
+    )

@@ -1,6 +1,7 @@
 """The choices of one visitor: which entry, day, layer, feature and pixels; one object per session."""
 
 import datetime as dt
+from dataclasses import dataclass
 
 import param
 
@@ -10,9 +11,26 @@ LAYERS = {
     "feature": "Feature",
     "gpp": "GPP",
     "width": "GPP band",
+    "similar": "Similar",
+    "clusters": "Clusters",
     "sigma": "Sigma",
     "gap": "Days from S2",
 }
+COLOURS = ("#0b7a75", "#0072b2", "#c0548f", "#b8860b", "#6b5fb5", "#5a7d2a")
+"""One for each place, told apart by the colour-blind, legible on light and dark."""
+CLUSTERS = range(2, 9)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A pixel, or an area with the pixel nearest to its middle."""
+
+    slot: int
+    """Index of its colour, kept for as long as the place stays."""
+    row: int
+    col: int
+    area: tuple = ()
+    """Polygons, each rings of (lon, lat), the outline and then the holes; empty for a pixel."""
 
 
 class State(param.Parameterized):
@@ -24,21 +42,67 @@ class State(param.Parameterized):
     )
     layer = param.Selector(default="pca", objects=list(LAYERS), doc="What the map shows.")
     feature = param.Integer(default=0, bounds=(0, None), doc="Embedding feature of the layer 'feature'.")
-    pins = param.List(
-        default=[], item_type=tuple, doc="Tapped pixels as (row, col); the last one is current."
-    )
+    places = param.List(default=[], item_type=Place, doc="Pins and areas, in the order they were chosen.")
+    current = param.Integer(default=0, doc="Slot of the place that taps move and charts tell of in full.")
+    year = param.Boolean(default=False, doc="Similar and Clusters: by the whole period, not by the day.")
+    threshold = param.Number(default=0.8, bounds=(-1, 1), doc="Less similar pixels are faded.")
+    clusters = param.Integer(default=5, bounds=(CLUSTERS[0], CLUSTERS[-1]), doc="Number of clusters.")
+    charts = param.List(default=["ndvi", "pc", "radar", "gpp"], item_type=str, doc="Charts shown.")
     tower = param.Boolean(default=True, doc="Whether tower GPP is drawn beside the prediction.")
     dark = param.Boolean(default=False, doc="Dark colours.")
     message = param.String(default="", doc="One sentence for the visitor; empty when all is well.")
 
+    def watch(self, answer, names: list[str] | str) -> None:
+        """As ``param.watch``, until ``forget``: for views of one store."""
+        self._watchers = [*getattr(self, "_watchers", []), self.param.watch(answer, names)]
+
+    def forget(self) -> None:
+        """Ends what ``watch`` began: views of another store take over."""
+        for watcher in getattr(self, "_watchers", []):
+            self.param.unwatch(watcher)
+        self._watchers = []
+
+    @property
+    def place(self) -> Place | None:
+        """The current place, or None before the first tap."""
+        return next((place for place in self.places if place.slot == self.current), None)
+
     @property
     def pixel(self) -> tuple[int, int] | None:
-        """The current pixel (row, col), or None before the first tap."""
-        return self.pins[-1] if self.pins else None
+        """The current pixel (row, col); of an area the one in its middle."""
+        return (self.place.row, self.place.col) if self.place else None
 
-    def pin(self, row: int, col: int) -> None:
-        """Makes (row, col) the current pixel."""
-        self.param.update(pins=[(row, col)], message="")
+    @property
+    def question(self) -> tuple:
+        """What the map shows; equal questions have equal pictures."""
+        day = None if self.year else self.day
+        if self.layer == "feature":
+            return "feature", self.day, self.feature
+        if self.layer == "similar":
+            return "similar", day, self.pixel, self.threshold
+        if self.layer == "clusters":
+            return "clusters", day, self.clusters
+        return self.layer, self.day
+
+    def pin(self, row: int, col: int, area: tuple = (), add: bool = False) -> None:
+        """Moves the current pin to (row, col); with ``add``, or from an area, makes another place of its own."""
+        held = self.place
+        if held is None or held.area or area or add:
+            free = [slot for slot in range(len(COLOURS)) if slot not in {p.slot for p in self.places}]
+            if not free:
+                self.message = f"Got {len(COLOURS)} places already, need a free colour; remove a place first."
+                return
+            new = Place(free[0], row, col, area)
+            self.param.update(places=[*self.places, new], current=new.slot, message="")
+        else:
+            new = Place(held.slot, row, col)
+            self.param.update(places=[new if p is held else p for p in self.places], message="")
+
+    def remove(self) -> None:
+        """Takes the current place away; the last one stays."""
+        if len(self.places) > 1:
+            left = [place for place in self.places if place.slot != self.current]
+            self.param.update(places=left, current=left[-1].slot, message="")
 
     def step(self, days: int, first: dt.date, last: dt.date) -> None:
         """Moves the day by ``days``, kept inside first..last."""

@@ -4,19 +4,21 @@ from html import escape
 
 import panel as pn
 
-from app.data import Data, fmt
+from app.data import Data
+from app.pictures import Picture, fmt
 from app.plots import MapPlot, gradient
-from app.state import LAYERS, State
+from app.state import CLUSTERS, LAYERS, State
 from app.views.style import sheets
 
 _CAPTION = """
 .caption { display: flex; align-items: center; justify-content: space-between; gap: 14px;
   min-height: 34px; line-height: 1.3; }
 .what b { font-weight: 600; } .what span { color: var(--muted); }
+.absent { color: var(--muted); font-size: 12px; line-height: 1.4; }
 .bar { flex: 0 0 190px; font-size: 11px; color: var(--muted); font-variant-numeric: tabular-nums; }
 .bar .ramp { height: 8px; border-radius: 2px; }
 .bar .ticks { display: flex; justify-content: space-between; margin-top: 2px; }
-.rgb { display: flex; gap: 10px; font-size: 11px; color: var(--muted); white-space: nowrap; }
+.rgb { display: flex; flex-wrap: wrap; gap: 2px 10px; font-size: 11px; color: var(--muted); white-space: nowrap; }
 .rgb i { display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 4px; }
 """
 _DAY = """
@@ -31,8 +33,15 @@ def number(value: float) -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
-def colour_bar(look) -> str:
-    """The stretch, the same for all days."""
+def colour_bar(picture: Picture) -> str:
+    """The stretch, the same for all days; of classes their colours with their shares of the picture."""
+    look = picture.look
+    if look.classes:
+        parts = zip(look.classes, picture.shares, strict=True)
+        dots = (
+            f'<span><i style="background:{c}"></i>{n}: {p:.0%}</span>' for n, (c, p) in enumerate(parts, 1)
+        )
+        return f'<div class="rgb">{"".join(dots)}</div>'
     if look.palette is None:
         dots = zip(("#e05252", "#3fa45b", "#4a7fd6"), look.planes, strict=True)
         return (
@@ -51,9 +60,11 @@ def colour_bar(look) -> str:
 class MapView:
     """Layer buttons above, the picture, the day below."""
 
-    def __init__(self, state: State, data: Data, on_tap=None):
+    def __init__(self, state: State, data: Data, on_tap=None, on_area=None):
         self.state, self.data = state, data
-        self.plot = MapPlot(state, data.grid, data.picture, data.tower_xy, on_tap)
+        self._shown: tuple | None = None
+        self.plot = MapPlot(data.grid, self.picture, data.tower_xy, on_tap, on_area)
+        self.plot.mark(state.places)
         self.layers = pn.widgets.RadioButtonGroup(
             options={LAYERS[key]: key for key in data.layers},
             value=state.layer,
@@ -65,16 +76,45 @@ class MapView:
             value=state.feature,
             width=84,
             margin=0,
-            visible=state.layer == "feature",
+            stylesheets=sheets(),
+        )
+        self.year = pn.widgets.RadioButtonGroup(
+            options={"This day": False, "Whole period": True},
+            value=state.year,
+            margin=0,
+            css_classes=["quiet"],
+            stylesheets=sheets(),
+        )
+        self.threshold = pn.widgets.FloatSlider(
+            start=-1,
+            end=1,
+            step=0.02,
+            value=state.threshold,
+            show_value=False,
+            width=130,
+            margin=(9, 10, 6, 10),
+            stylesheets=sheets(),
+        )
+        self.clusters = pn.widgets.Select(
+            options={f"{n} clusters": n for n in CLUSTERS},
+            value=state.clusters,
+            width=110,
+            margin=0,
             stylesheets=sheets(),
         )
         self._caption = pn.pane.HTML(
             "", sizing_mode="stretch_width", margin=(6, 0, 6, 0), stylesheets=sheets(_CAPTION)
         )
-        self.pane = pn.pane.HoloViews(
-            self.plot.element,
+        self._absent = pn.pane.HTML(
+            f'<div class="absent">{escape(" ".join(data.absent))}</div>',
+            visible=bool(data.absent),
+            sizing_mode="stretch_width",
+            margin=(4, 0, 0, 0),
+            stylesheets=sheets(_CAPTION),
+        )
+        self.pane = pn.pane.Bokeh(
+            self.plot.figure,
             sizing_mode="stretch_both",
-            linked_axes=False,
             margin=0,
             stylesheets=[
                 f":host {{ aspect-ratio: {data.grid.nx} / {data.grid.ny}; width: 100%; "
@@ -102,16 +142,38 @@ class MapView:
         self._player = None
         self._wire()
         self._describe()
+        self._controls()
+
+    def picture(self) -> Picture:
+        """What the state asks for."""
+        return self.data.picture(*self.state.question)
 
     def _wire(self) -> None:
         state = self.state
-        self.layers.param.watch(lambda event: setattr(state, "layer", event.new), "value")
-        self.feature.param.watch(lambda event: setattr(state, "feature", event.new), "value")
-        self.slider.param.watch(lambda event: setattr(state, "day", event.new), "value")
+        state.watch(lambda event: self.plot.mark(event.new), "places")
+        state.watch(
+            self._update,
+            ["layer", "day", "feature", "places", "current", "year", "threshold", "clusters"],
+        )
+        for widget, name in (
+            (self.layers, "layer"),
+            (self.feature, "feature"),
+            (self.slider, "day"),
+            (self.year, "year"),
+            (self.threshold, "threshold"),
+            (self.clusters, "clusters"),
+        ):
+            widget.param.watch(lambda event, name=name: setattr(state, name, event.new), "value")
         self.back.on_click(lambda _: self.step(-1))
         self.forth.on_click(lambda _: self.step(1))
         self.play.param.watch(self._playing, "value")
-        state.param.watch(self._describe, ["layer", "day", "feature"])
+
+    def _update(self, *_) -> None:
+        """Another picture only where another one is asked for: a tap moves a ring, not the map."""
+        if self.state.question != self._shown:
+            self.plot.draw()
+            self._describe()
+        self._controls()
 
     def step(self, days: int) -> None:
         """Moves the day."""
@@ -131,22 +193,39 @@ class MapView:
         else:
             self.step(1)
 
-    def _describe(self, *_) -> None:
-        state = self.state
-        picture = self.data.picture(state.layer, state.day, state.feature)
+    def _describe(self) -> None:
+        picture = self.plot.picture
+        self._shown = self.state.question
         self._caption.object = (
             f'<div class="caption"><div class="what"><b>{escape(picture.look.label)}</b><br>'
-            f"<span>{escape(picture.note)}</span></div>{colour_bar(picture.look)}</div>"
+            f"<span>{escape(picture.note)}</span></div>{colour_bar(picture)}</div>"
         )
+
+    def _controls(self) -> None:
+        state = self.state
         self._day.object = f'<div class="day">{fmt(state.day)}</div>'
-        self.feature.visible = state.layer == "feature"
+        for widget, where in (
+            (self.feature, ("feature",)),
+            (self.year, ("similar", "clusters")),
+            (self.threshold, ("similar",)),
+            (self.clusters, ("clusters",)),
+        ):
+            widget.visible = state.layer in where
         self.layers.value, self.feature.value, self.slider.value = state.layer, state.feature, state.day
+        self.year.value, self.threshold.value, self.clusters.value = (
+            state.year,
+            state.threshold,
+            state.clusters,
+        )
 
     @property
     def view(self) -> pn.Column:
         above = pn.Row(
             self.layers,
             self.feature,
+            self.year,
+            self.threshold,
+            self.clusters,
             sizing_mode="stretch_width",
             margin=0,
             stylesheets=[":host { flex-wrap: wrap; gap: 8px; }"],
@@ -166,6 +245,7 @@ class MapView:
             self._caption,
             self.pane,
             below,
+            self._absent,
             sizing_mode="stretch_width",
             margin=0,
             css_classes=["card"],

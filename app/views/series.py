@@ -1,4 +1,4 @@
-"""The tapped pixel: where it is, its charts with their legends and the day's numbers, and the export."""
+"""The charts of the chosen places, with their legends and the day's numbers."""
 
 from html import escape
 
@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import panel as pn
 
-from app.charts import COMPONENTS, DAYTIME, NDVI, NIGHT, USUAL, Charts
+from app.charts import COMPONENTS, DAYTIME, NIGHT, RADAR, TITLES, USUAL, WEATHER, Charts
 from app.data import GAP_DAYS, NEAR_TOWER_M, Data
-from app.plots import ACCENT
-from app.state import State
+from app.state import COLOURS, State
 from app.views.style import sheets
 
 _HEAD = """
@@ -29,6 +28,13 @@ _TOP = """
 .pixel { font-size: 13px; line-height: 30px; color: var(--muted); font-variant-numeric: tabular-nums; }
 .pixel b { color: var(--ink); font-weight: 600; }
 """
+NINE = "90 % of its pixels"
+AIR = {
+    "sw_in": ("shortwave", "W m⁻²", 0),
+    "tair": ("air", "°C", 1),
+    "vpd": ("vapour pressure deficit", "hPa", 1),
+    "precip": ("rain", "mm", 1),
+}
 
 
 def key(shape: str, colour: str, text: str, value: str = "") -> str:
@@ -39,14 +45,14 @@ def key(shape: str, colour: str, text: str, value: str = "") -> str:
 
 
 class SeriesView:
-    """Charts are made once; a tap changes their numbers, a day their cursor and the legends' numbers."""
+    """Charts are made once; a place changes their numbers, a day their cursor and the legends' numbers."""
 
-    def __init__(self, state: State, data: Data, export: pn.viewable.Viewable | None = None):
-        self.state, self.data = state, data
+    def __init__(self, state: State, data: Data, above: list[pn.viewable.Viewable] = ()):
+        self.state, self.data, self.above = state, data, above
         self.charts = Charts(
             data.days,
-            with_gpp=data.predict is not None or data.tower is not None,
-            with_ndvi=data._ndvi is not None,
+            [name for name, there in self._there().items() if there],
+            data.weather,
             on_day=lambda day: setattr(state, "day", day),
         )
         self.heads = {
@@ -55,7 +61,18 @@ class SeriesView:
             )
             for name in self.charts.figures
         }
+        self.panes = {
+            name: pn.pane.Bokeh(figure, sizing_mode="stretch_both", margin=0, min_height=96)
+            for name, figure in self.charts.figures.items()
+        }
         self._where = pn.pane.HTML("", margin=0, stylesheets=sheets(_TOP, ":host { flex: 1 1 200px; }"))
+        self.shown = pn.widgets.CheckButtonGroup(
+            options={TITLES[name]: name for name in self.panes},
+            value=[name for name in self.panes if name in state.charts],
+            margin=0,
+            css_classes=["quiet"],
+            stylesheets=sheets(),
+        )
         self.tower = pn.widgets.Toggle(
             label="Tower",
             value=state.tower,
@@ -64,29 +81,55 @@ class SeriesView:
             css_classes=["quiet"],
             stylesheets=sheets(),
         )
-        self.export = export
         self.tower.param.watch(lambda event: setattr(state, "tower", event.new), "value")
-        state.param.watch(self._pixel, "pins")
-        state.param.watch(self._day, "day")
-        state.param.watch(self._tower, "tower")
-        state.param.watch(lambda event: self.charts.ink("dark" if event.new else "light"), "dark")
-        self._pixel()
-        self._day()
+        self.shown.param.watch(lambda event: setattr(state, "charts", event.new), "value")
+        state.watch(self._places, ["places", "current"])
+        state.watch(self._day, "day")
+        state.watch(self._tower, "tower")
+        state.watch(self._charts, "charts")
+        state.watch(lambda event: self.charts.ink("dark" if event.new else "light"), "dark")
+        self._places()
+        self._charts()
+        self.charts.cursor(state.day)
+        self.charts.ink("dark" if state.dark else "light")
+
+    def _there(self) -> dict[str, bool]:
+        """Which charts this store can fill."""
+        return {
+            "ndvi": self.data.ndvi is not None,
+            "pc": True,
+            "radar": self.data.has_radar,
+            "gpp": self.data.predict is not None or self.data.tower is not None,
+            "weather": self.data.weather is not None,
+        }
 
     # --- changes ---
 
-    def _pixel(self, *_) -> None:
-        if self.state.pixel is None:
+    def _places(self, *_) -> None:
+        place = self.state.place
+        if place is None:
             return
-        row, col = self.state.pixel
-        self.charts.show(self.data.pixel(row, col), self._shown_tower())
-        lon, lat = self.data.grid.lonlat(*self.data.centre(row, col))
+        series = self.data.series(place)
+        self.charts.show(series, COLOURS[place.slot], self._shown_tower())
+        others = [other for other in self.state.places if other is not place]
+        self.charts.show_others([(COLOURS[other.slot], self.data.series(other)) for other in others])
+        lon, lat = self.data.grid.lonlat(*self.data.centre(place.row, place.col))
+        name = f"Pixel {place.row}, {place.col}"
+        if place.area:
+            told, held = series.attrs["told_by"], series.attrs["pixels"]
+            name = f"Area of {held} pixels" + (f", told by {told}" if told < held else "")
         self._where.object = (
-            f'<div class="pixel"><b>Pixel {row}, {col}</b> &nbsp; '
+            f'<div class="pixel"><b>{name}</b> &nbsp; '
             f"{abs(lat):.5f}° {'N' if lat >= 0 else 'S'}, "
             f"{abs(lon):.5f}° {'E' if lon >= 0 else 'W'}</div>"
         )
         self._legends()
+
+    def _charts(self, *_) -> None:
+        self.shown.value = [name for name in self.panes if name in self.state.charts]
+        self.charts.axis_under(self.state.charts)
+        for name, pane in self.panes.items():
+            pane.visible = self.heads[name].visible = name in self.state.charts
 
     def _tower(self, *_) -> None:
         self.charts.show_tower(self._shown_tower())
@@ -102,91 +145,92 @@ class SeriesView:
     # --- legends ---
 
     def _legends(self) -> None:
-        if self.state.pixel is None:
+        place = self.state.place
+        if place is None:
             return
-        pixel = self.data.pixel(*self.state.pixel)
-        today = pixel.sel(time=pd.Timestamp(self.state.day))
+        series, day = self.data.series(place), pd.Timestamp(self.state.day)
+        today = self.data.days.get_indexer([day])[0]
         made = " · simulated" if self.data.simulated else ""
-        if "ndvi" in self.heads:
-            self.heads["ndvi"].object = self._ndvi_head(pixel, made)
-        shades = (
-            key("line", colour, name, f"{float(today.pc.sel(component=name)):.2f}")
-            for name, colour in COMPONENTS.items()
-        )
-        self.heads["pc"].object = self._head(
-            "Embedding, principal components", made, *shades, f"sigma {float(today.sigma):.3f}"
-        )
-        if "gpp" in self.heads:
-            self.heads["gpp"].object = self._gpp_head(today, made)
+        for name, head in self.heads.items():
+            title, *parts = getattr(self, f"_{name}_head")(series, today, COLOURS[place.slot])
+            head.object = f'<div class="head"><b>{title}{made}</b>{"".join(parts)}</div>'
 
-    def _ndvi_head(self, pixel, made: str) -> str:
-        apart = np.abs(
-            (pd.DatetimeIndex(pixel.acquisition.values).normalize() - pd.Timestamp(self.state.day)).days
-        )
-        that_day = pixel.isel(acquisition=int(apart.argmin())) if len(apart) and apart.min() == 0 else None
-        seen = f"{float(that_day.ndvi):.2f}" if that_day is not None else ""
-        clear = that_day is not None and bool(that_day.clear)
-        return self._head(
-            "NDVI, Sentinel-2",
-            made,
-            key("dot", NDVI, "clear", seen if clear else ""),
-            key("ring", NDVI, "masked", "" if clear else seen),
-            key("area", "#7d8a98", f"no clear view for over {GAP_DAYS} d"),
-        )
+    def _ndvi_head(self, series, today: int, colour: str):
+        at = _on(series.acquisition.values, self.state.day)
+        seen = "" if at is None else _told(series.ndvi.values[at], 2)
+        clear = at is not None and bool(series.clear.values[at])
+        yield "NDVI, Sentinel-2"
+        yield key("dot", colour, "clear", seen if clear else "")
+        yield key("ring", colour, "masked", "" if clear else seen)
+        yield key("area", "#7d8a98", f"no clear view for over {GAP_DAYS} d")
+        if "ndvi_lo" in series:
+            yield key("area", colour, NINE)
 
-    def _gpp_head(self, today, made: str) -> str:
-        parts = []
-        if "gpp" in today:
-            band = f"{float(today.gpp_lo):.1f} to {float(today.gpp_hi):.1f}"
-            parts = [
-                key("line", ACCENT, "predicted", f"{float(today.gpp):.1f}"),
-                key("area", ACCENT, "90 % band", band),
-            ]
+    def _pc_head(self, series, today: int, colour: str):
+        yield "Embedding, principal components"
+        for i, name in enumerate(series.component.values):
+            yield key("line", COMPONENTS[name], str(name), _told(series.pc.values[today, i], 2))
+        for place in self.state.places:
+            if place is not self.state.place:
+                yield key("line", COLOURS[place.slot], "PC1")
+        yield f"sigma {series.sigma.values[today]:.3f}"
+
+    def _radar_head(self, series, today: int, colour: str):
+        at = _on(series.passage.values, self.state.day)
+        yield "Radar, Sentinel-1, dB"
+        for band, ink in RADAR.items():
+            if band in series:
+                yield key("line", ink, band, "" if at is None else _told(series[band].values[at], 1))
+
+    def _weather_head(self, series, today: int, colour: str):
+        at = _on(self.data.weather.time.values, self.state.day)
+        yield "Weather"
+        for name, (words, unit, digits) in AIR.items():
+            if name in self.data.weather and at is not None:
+                number = _told(self.data.weather[name].values[at], digits)
+                ink = WEATHER.get(name)
+                text = f"{number} {unit}" if number else ""
+                yield (
+                    key("line", ink, words, text)
+                    if ink
+                    else f'<span class="key">{words} <em>{text}</em></span>'
+                )
+
+    def _gpp_head(self, series, today: int, colour: str):
+        yield "GPP, gC m⁻² d⁻¹"
+        if "gpp" in series:
+            low, value, high = (float(series[n].values[today]) for n in ("gpp_lo", "gpp", "gpp_hi"))
+            what = NINE if self.state.place.area else "90 % band"
+            yield key("line", colour, "predicted", f"{value:.1f}")
+            yield key("area", colour, what, f"{low:.1f} to {high:.1f}")
         tower = self._shown_tower()
-        if tower is not None:
-            that_day = tower.reindex(time=[pd.Timestamp(self.state.day)])
-            site = escape(str(tower.attrs.get("site", "tower")))
-            away = self.data.tower_distance_m(*self.state.pixel)
-            far = f", {away / 1000:.1f} km away" if away is not None and away > NEAR_TOWER_M else ""
-            for name, shape, colour in (("NT", "dot", NIGHT), ("DT", "diamond", DAYTIME)):
-                column = f"gpp_{name.lower()}"
-                value = float(that_day[column].values[0]) if column in that_day else np.nan
-                parts.append(
-                    key(
-                        shape,
-                        colour,
-                        f"{site} {name}{far if name == 'DT' else ''}",
-                        f"{value:.1f}" if np.isfinite(value) else "",
-                    )
-                )
-            if "gpp_usual" in that_day:
-                value = float(that_day["gpp_usual"].values[0])
-                parts.append(
-                    key("line", USUAL, "its other years", f"{value:.1f}" if np.isfinite(value) else "")
-                )
-        return self._head("GPP, gC m⁻² d⁻¹", made, *parts)
-
-    @staticmethod
-    def _head(title: str, made: str, *parts: str) -> str:
-        return f'<div class="head"><b>{title}{made}</b>{"".join(parts)}</div>'
+        if tower is None:
+            return
+        at = _on(tower.time.values, self.state.day)
+        site = escape(str(tower.attrs.get("site", "tower")))
+        away = self.data.tower_distance_m(*self.state.pixel)
+        far = f", {away / 1000:.1f} km away" if away is not None and away > NEAR_TOWER_M else ""
+        for column, shape, ink, words in (
+            ("gpp_nt", "dot", NIGHT, f"{site} NT"),
+            ("gpp_dt", "diamond", DAYTIME, f"{site} DT{far}"),
+            ("gpp_usual", "line", USUAL, "its other years"),
+        ):
+            if column in tower:
+                yield key(shape, ink, words, "" if at is None else _told(tower[column].values[at], 1))
 
     @property
     def view(self) -> pn.Column:
         top = pn.Row(
             self._where,
+            self.shown,
             self.tower,
-            *([self.export] if self.export else []),
             sizing_mode="stretch_width",
             margin=0,
             stylesheets=[":host { gap: 8px; flex-wrap: wrap; }"],
         )
-        stack = []
-        for name, figure in self.charts.figures.items():
-            stack += [
-                self.heads[name],
-                pn.pane.Bokeh(figure, sizing_mode="stretch_both", margin=0, min_height=110),
-            ]
+        stack = [part for name in self.panes for part in (self.heads[name], self.panes[name])]
         return pn.Column(
+            *self.above,
             top,
             *stack,
             sizing_mode="stretch_width",
@@ -194,3 +238,15 @@ class SeriesView:
             css_classes=["card"],
             stylesheets=sheets(":host { padding: 12px 14px 6px; min-height: 540px; }"),
         )
+
+
+def _on(times: np.ndarray, day) -> int | None:
+    """Index of the first of rising ``times`` that falls on a day."""
+    first = np.datetime64(day, "ns")
+    at = int(np.searchsorted(times, first))
+    return at if at < len(times) and times[at] < first + np.timedelta64(1, "D") else None
+
+
+def _told(value: float, digits: int) -> str:
+    """A number, or nothing where it is unknown."""
+    return f"{value:.{digits}f}" if np.isfinite(value) else ""

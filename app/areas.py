@@ -1,0 +1,87 @@
+"""The series of an area: mean of its pixels, and between which values nine of ten of them lie."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from models.errors import InputError
+
+if TYPE_CHECKING:
+    from app.data import Data
+
+PIXELS = 200
+"""A larger area is told by that many of its pixels, evenly spread."""
+BOX_BYTES = 64 * 2**20
+"""The box around them is read at once up to this size, else pixel by pixel."""
+HALF_CLEAR = 0.5
+SPREAD = (5, 95)
+"""Percent of pixels below the two ends."""
+
+
+def members(data: "Data", polygons: tuple) -> tuple[np.ndarray, np.ndarray, int]:
+    """Rows and columns of the pixels that tell of an area, and how many there are in it."""
+    from app.export import pixels_inside
+
+    rows, cols = np.nonzero(
+        pixels_inside(data.grid, [[np.asarray(ring) for ring in rings] for rings in polygons])
+    )
+    if not len(rows):
+        raise InputError("Got an area without a pixel centre inside, need one in the scene; draw it larger.")
+    picks = np.unique(np.linspace(0, len(rows) - 1, min(PIXELS, len(rows))).round().astype(int))
+    return rows[picks], cols[picks], len(rows)
+
+
+def series(data: "Data", polygons: tuple) -> xr.Dataset:
+    """As ``Data.pixel`` of one pixel, with ``_lo`` and ``_hi`` of the pixels beside each mean."""
+    rows, cols, count = members(data, polygons)
+    cube = _cube(data, rows, cols)
+    weights, mean = data.components
+    values = cube.embedding.transpose("time", "pixel", "feature").values * data.scale
+    parts = {"pc": values @ weights - mean @ weights}
+    out = xr.Dataset(coords={"time": data.days, "component": ["PC1", "PC2", "PC3"][: weights.shape[1]]})
+    if data.predict:
+        parts["gpp"] = data.predict(cube, data.weather).gpp.transpose("time", "pixel").values
+    for name, part in parts.items():
+        dims = ("time", "component")[: part.ndim - 1]
+        low, high = np.percentile(part, SPREAD, axis=1)
+        for end, numbers in (("", part.mean(1)), ("_lo", low), ("_hi", high)):
+            out[name + end] = (dims, numbers.astype("float32"))
+    for name in ("sigma", "days_from_s2", "days_from_s1"):
+        out[name] = ("time", cube[name].transpose("time", "pixel").values.mean(1))
+    at = {
+        "x": xr.DataArray(data.grid.x[cols], dims="pixel"),
+        "y": xr.DataArray(data.grid.y[rows], dims="pixel"),
+    }
+    return out.assign(_ndvi(data, at)).assign(data.radar(at)).assign_attrs(pixels=count, told_by=len(rows))
+
+
+def _cube(data: "Data", rows: np.ndarray, cols: np.ndarray) -> xr.Dataset:
+    """All days of the pixels, (time, pixel[, feature])."""
+    top, left = rows.min(), cols.min()
+    box = (slice(top, rows.max() + 1), slice(left, cols.max() + 1))
+    area = (box[0].stop - top) * (box[1].stop - left)
+    if area * len(data.days) * len(data.features) <= BOX_BYTES:
+        found = data.store.window(slice(0, len(data.days)), *box)
+        return found.isel(y=xr.DataArray(rows - top, dims="pixel"), x=xr.DataArray(cols - left, dims="pixel"))
+    each = [data.store.series(int(row), int(col)) for row, col in zip(rows, cols, strict=True)]
+    return xr.concat(each, "pixel", data_vars="all", coords="different", compat="equals", join="override")
+
+
+def _ndvi(data: "Data", at: dict[str, xr.DataArray]) -> dict:
+    """NDVI of the clear pixels of each acquisition; clear where half of them are."""
+    if data.ndvi is None:
+        return {}
+    seen = data.ndvi.sel(at, method="nearest").load().transpose("time", "pixel")
+    values, clear = seen.ndvi.values, seen.clear.values.astype(bool)
+    mostly = clear.mean(1) >= HALF_CLEAR
+    known = np.where(clear | ~mostly[:, None], values, np.nan)
+    rows = np.isfinite(known).any(1)
+    out = {name: np.full(len(values), np.nan, "float32") for name in ("ndvi", "ndvi_lo", "ndvi_hi")}
+    out["ndvi"][rows] = np.nanmean(known[rows], axis=1)
+    out["ndvi_lo"][rows], out["ndvi_hi"][rows] = np.nanpercentile(known[rows], SPREAD, axis=1)
+    times = pd.DatetimeIndex(seen.time.values)
+    return {"acquisition": times, "clear": ("acquisition", mostly)} | {
+        name: ("acquisition", column) for name, column in out.items()
+    }

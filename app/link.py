@@ -1,0 +1,89 @@
+"""The view as the query of an address, and back: a permalink that names data and model as well."""
+
+import datetime as dt
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+from app.data import Data
+from app.state import COLOURS, LAYERS, Place, State
+from models.errors import InputError
+
+CHOICES = {"feature": int, "clusters": int, "threshold": float, "year": lambda text: text == "True"}
+LENGTH = 6000
+"""Servers and chat windows cut longer addresses; areas are then left out."""
+
+
+def query(state: State, data: Data) -> str:
+    """``?entry=...&day=...``: what is on screen, of which snapshot by which model."""
+    said: dict[str, Any] = {"entry": state.entry, "day": state.day, "layer": state.layer}
+    said |= {
+        name: getattr(state, name) for name in CHOICES if getattr(state, name) != state.param[name].default
+    }
+    said |= {"charts": ",".join(state.charts), "current": state.current}
+    said |= {"pins": _pins([place for place in state.places if not place.area])}
+    said |= {"snapshot": data.store.snapshot, "model": data.attrs.get("model_digest", "")}
+    areas = {place.slot: place.area for place in state.places if place.area}
+    whole = said | ({"areas": json.dumps(areas, separators=(",", ":"))} if areas else {})
+    text = urlencode({name: value for name, value in whole.items() if value != ""})
+    if len(text) > LENGTH:
+        text = urlencode({name: value for name, value in said.items() if value != ""})
+    return f"?{text}"
+
+
+def _pins(pins: list[Place]) -> str:
+    return ";".join(f"{place.slot}:{place.row},{place.col}" for place in pins)
+
+
+def read(text: str) -> dict[str, str]:
+    """The parts of a query."""
+    return {name: values[0] for name, values in parse_qs(text.lstrip("?")).items()}
+
+
+def restore(said: dict[str, str], state: State, data: Data) -> None:
+    """Chooses what a link says, as far as this store has it; anything else becomes a message."""
+    from app.views.places import add_area
+
+    try:
+        _restore(said, state, data)
+        for ring in json.loads(said.get("areas", "{}")).values():
+            add_area(state, data, ring)
+        if said.get("current", "").isdigit() and int(said["current"]) in {p.slot for p in state.places}:
+            state.current = int(said["current"])
+    except (ValueError, TypeError, AttributeError, IndexError) as error:
+        state.message = (
+            f"Got a link that says {str(error)[:80]!r}, need one made here; the rest of the view is restored."
+        )
+    made = said.get("model", "")
+    if made and made != data.attrs.get("model_digest", ""):
+        state.message = (
+            f"Got a link to embeddings of the model {made[:12]}, need the store it was made with; "
+            f"this one is of {str(data.attrs.get('model_digest', 'no model'))[:12]}."
+        )
+
+
+def _restore(said: dict[str, str], state: State, data: Data) -> None:
+    found: dict[str, Any] = {}
+    if said.get("pins"):
+        found["places"] = [_pin(text, data) for text in said["pins"].split(";")[: len(COLOURS)]]
+        if len({place.slot for place in found["places"]}) < len(found["places"]):
+            raise InputError("two pins of one colour")
+        found["current"] = found["places"][-1].slot
+    if "day" in said:
+        found["day"] = min(max(dt.date.fromisoformat(said["day"]), data.first), data.last)
+    if said.get("layer") in set(LAYERS) & set(data.layers):
+        found["layer"] = said["layer"]
+    if "charts" in said:
+        found["charts"] = said["charts"].split(",")
+    found |= {name: read(said[name]) for name, read in CHOICES.items() if name in said}
+    if not 0 <= found.get("feature", 0) < len(data.features):
+        raise InputError(f"feature {found['feature']}")
+    state.param.update(**found)
+
+
+def _pin(text: str, data: Data) -> Place:
+    slot, at = text.split(":")
+    row, col = (int(part) for part in at.split(","))
+    if not (0 <= row < data.grid.ny and 0 <= col < data.grid.nx and 0 <= int(slot) < len(COLOURS)):
+        raise InputError(f"pin {text}")
+    return Place(int(slot), row, col)

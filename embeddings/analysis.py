@@ -1,0 +1,75 @@
+"""Which pixels are alike: cosine similarity and k-means on stored int8 embeddings, block by block."""
+
+import numpy as np
+
+BLOCK = 8192
+"""Pixels converted to float32 at once: what fits a core's cache."""
+
+
+def agreement(
+    embedding: np.ndarray, scale: np.ndarray, centre: np.ndarray, like: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Dot product with ``like`` and own squared length, both (pixel,), of embeddings less ``centre``.
+
+    ``embedding`` (pixel, feature) int8; ``scale``, ``centre`` (feature), the latter as ``like`` (feature) in values,
+    not integers. Sums over days give the cosine of whole trajectories.
+    """
+    weights, middle = scale**2, centre / scale
+    towards = np.stack([weights * (like / scale - middle), -2 * weights * middle], axis=1).astype("float32")
+    offset = -float(middle @ towards[:, 0]), float(weights @ middle**2)
+    weights = weights.astype("float32")
+    dot, length = (np.empty(len(embedding), "float32") for _ in range(2))
+    for start in range(0, len(embedding), BLOCK):
+        part = slice(start, start + BLOCK)
+        values = embedding[part].astype("float32")
+        both = values @ towards
+        dot[part] = both[:, 0] + offset[0]
+        np.square(values, out=values)
+        length[part] = both[:, 1] + values @ weights + offset[1]
+    return dot, np.maximum(length, 0)
+
+
+def cosine(dot: np.ndarray, length: np.ndarray, own: float) -> np.ndarray:
+    """Cosine similarity, -1..1; 0 where a length is nothing. ``own`` is the squared length of what is compared with."""
+    both = np.sqrt(length * own)
+    return np.divide(dot, both, out=np.zeros_like(dot), where=both > 1e-9).clip(-1, 1)
+
+
+def kmeans(values: np.ndarray, count: int, rounds: int = 25, seed: int = 0) -> np.ndarray:
+    """Centres (count, feature) of ``values`` (sample, feature), the largest cluster first.
+
+    Lloyd's algorithm from seeds spread by squared distance (Arthur and Vassilvitskii 2007, k-means++).
+    """
+    draw = np.random.default_rng(seed)
+    values = values.astype("float32")
+    centres = values[[draw.integers(len(values))]]
+    while len(centres) < count:
+        far = _distance(values, centres).min(1)
+        chance = far / far.sum() if far.sum() > 0 else None
+        centres = np.concatenate([centres, values[[draw.choice(len(values), p=chance)]]])
+    for _ in range(rounds):
+        nearest = _distance(values, centres).argmin(1)
+        sizes = np.bincount(nearest, minlength=count)
+        total = np.stack([values[nearest == k].sum(0) for k in range(count)])
+        moved = np.where(sizes[:, None] > 0, total / np.maximum(sizes, 1)[:, None], centres)
+        if np.allclose(moved, centres):
+            break
+        centres = moved
+    return centres[
+        np.argsort(-np.bincount(_distance(values, centres).argmin(1), minlength=count), kind="stable")
+    ]
+
+
+def assign(values: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Index of the nearest centre of every row."""
+    out = np.empty(len(values), "uint8")
+    for start in range(0, len(values), BLOCK):
+        out[start : start + BLOCK] = _distance(values[start : start + BLOCK], centres).argmin(1)
+    return out
+
+
+def _distance(values: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Squared distances (sample, centre)."""
+    values = values.astype("float32", copy=False)
+    squares = np.einsum("nf,nf->n", values, values)[:, None]
+    return np.maximum(squares - 2 * values @ centres.T + (centres**2).sum(1), 0)
