@@ -38,9 +38,9 @@ class Alike:
             f"Similarity to pixel {pixel[0]}, {pixel[1]}",
             "",
             ("cosine",),
-            (-1.0,),
+            (0.0,),
             (1.0,),
-            palette="CET_CBL2",
+            palette="CET_L17",
         )
         note = f"{when}: {near:.0%} of pixels at {threshold:.2f} or above"
         return Picture(values[..., None], look, note, values < threshold)

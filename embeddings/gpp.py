@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,8 +18,8 @@ from models.errors import InputError
 WEIGHTS = "gpp.safetensors"
 KIND = "daily"
 NORMAL_90 = 1.6449
-CHUNK = 65_536
-"""Pixel-days asked together: bounded memory."""
+CHUNK = 4096
+"""Pixel-days asked together: their layers stay in a core's cache, and memory is bounded."""
 
 
 @dataclass(frozen=True)
@@ -73,33 +74,24 @@ def predict(
     out["ood"] = np.zeros(block.shape[:-1], bool)
     scale = torch.from_numpy(cube["scale"].values.astype(np.float32).copy())
     gap, doubt = (_over(cube, name, block) for name in ("days_from_s2", "sigma"))
-    pixels = int(np.prod(block.shape[1:-1], dtype=int))
-    step = max(1, CHUNK // max(pixels, 1))
-    for first in range(0, len(days), step):
-        at = slice(first, min(first + step, len(days)))
-        count = at.stop - at.start
-        z = (
-            torch.from_numpy(np.ascontiguousarray(block[at].values))
-            .reshape(count * pixels, -1)
-            .to(torch.float32)
-            * scale
-        )
+    values = block.values.reshape(len(days), -1, block.shape[-1])
+    flat = {name: part.reshape(values.shape[:2]) for name, part in out.items()}
+    gap, doubt = (part if part is None else part.reshape(values.shape[:2]) for part in (gap, doubt))
+    for at, part in _parts(*values.shape[:2]):
+        z = torch.from_numpy(np.ascontiguousarray(values[at, part]))
+        count, pixels, features = z.shape
+        z = z.reshape(count * pixels, features).to(torch.float32) * scale
         drive = np.repeat(air[at, None], pixels, axis=1)
-        drive[..., -2] = nearness(gap[at].reshape(count, pixels)) if gap is not None else 0
-        drive[..., -1] = unsureness(doubt[at].reshape(count, pixels)) if doubt is not None else 0
+        drive[..., -2] = nearness(gap[at, part]) if gap is not None else 0
+        drive[..., -1] = unsureness(doubt[at, part]) if doubt is not None else 0
         light = torch.from_numpy(np.repeat(sw[at], pixels))
         with torch.inference_mode():
             mean, spread = head.net(z, light, torch.from_numpy(drive.reshape(count * pixels, -1)))
             strange = head.net.strangeness(z) > head.net.far
             half = NORMAL_90 * head.net.widen * spread
-        shape = block.shape[:-1]
-        for name, value in (
-            ("gpp", mean),
-            ("gpp_lo", mean - half),
-            ("gpp_hi", mean + half),
-            ("ood", strange),
-        ):
-            out[name][at] = value.numpy().reshape(count, *shape[1:])
+        found = {"gpp": mean, "gpp_lo": mean - half, "gpp_hi": mean + half, "ood": strange}
+        for name, value in found.items():
+            flat[name][at, part] = value.numpy().reshape(count, pixels)
     coords = {name: c for name, c in cube.coords.items() if "feature" not in c.dims}
     answer = xr.Dataset(
         {name: (where, value) for name, value in out.items()}, coords, _attrs(cube, weather, head)
@@ -115,6 +107,15 @@ LONG_NAMES = {
     "gpp_hi": "upper end of the 90 % band of what a tower would measure",
     "ood": "embedding unlike any that taught the head",
 }
+
+
+def _parts(days: int, pixels: int) -> Iterator[tuple[slice, slice]]:
+    """Days and pixels in pieces of about ``CHUNK`` pixel-days."""
+    wide = min(pixels, CHUNK)
+    long = max(1, CHUNK // max(wide, 1))
+    for first in range(0, days, long):
+        for left in range(0, pixels, wide):
+            yield slice(first, first + long), slice(left, left + wide)
 
 
 def _over(cube: xr.Dataset, name: str, block: xr.DataArray) -> np.ndarray | None:

@@ -72,6 +72,7 @@ class ExportView:
         )
         self.format.param.watch(self._rename, "value")
         state.watch(self._rename, ["places", "current"])
+        self._rename()
         self.view = pn.Row(self.format, self.button, margin=0, stylesheets=[":host { gap: 4px; }"])
 
     def _rename(self, *_) -> None:

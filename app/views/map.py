@@ -118,7 +118,7 @@ class MapView:
             margin=0,
             stylesheets=[
                 f":host {{ aspect-ratio: {data.grid.nx} / {data.grid.ny}; width: 100%; "
-                f"max-width: calc((100vh - 232px) * {data.grid.nx / data.grid.ny:.4f}); min-height: 240px; "
+                f"max-width: calc((100vh - 290px) * {data.grid.nx / data.grid.ny:.4f}); min-height: 240px; "
                 "margin: 0 auto !important; "
                 "height: auto !important; "
                 "border-radius: 4px; overflow: hidden; background: var(--hover); flex: none !important; }"

@@ -1,6 +1,7 @@
 """The chosen places: a coloured button each, one more, one less, an area drawn or from a file."""
 
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,15 @@ from app.views.style import sheets
 from models.errors import InputError
 
 UPLOAD_BYTES = 2**20
+_FILE = """
+:host { display: inline-flex !important; align-items: center; width: auto !important; }
+:host::before { content: "Area from GeoJSON"; color: var(--muted); font-size: 12px; margin-right: 6px;
+  white-space: nowrap; }
+input[type=file].bk-input { width: 108px; padding: 0 !important; border: none !important; color: transparent !important;
+  background: none !important; }
+input[type=file]::file-selector-button { font: 500 12.5px/1 var(--font); color: var(--ink); background: var(--card);
+  border: 1px solid var(--line); border-radius: 6px; height: 30px; padding: 0 11px; cursor: pointer; }
+"""
 CORNERS = 200
 """A drawn outline keeps at most that many corners."""
 
@@ -43,18 +53,17 @@ def outlined(state: State, data: Data, xs: list[float], ys: list[float]) -> None
 
 def uploaded(state: State, data: Data, content: bytes) -> None:
     """The area of an uploaded GeoJSON."""
-    try:
-        if len(content) > UPLOAD_BYTES:
-            raise InputError(
-                f"Got {len(content):,} bytes, need at most {UPLOAD_BYTES:,}; simplify the outline."
-            )
-        with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
-            path = Path(folder) / "upload.geojson"
-            path.write_bytes(content)
-            polygons = export.read_polygon(path)
-    except InputError as error:
-        state.message = str(error).replace(f"{folder}/", "") if "folder" in locals() else str(error)
+    if len(content) > UPLOAD_BYTES:
+        state.message = f"Got {len(content):,} bytes, need at most {UPLOAD_BYTES:,}; simplify the outline."
         return
+    with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
+        path = Path(folder) / "the file"
+        path.write_bytes(content)
+        try:
+            polygons = export.read_polygon(path)
+        except InputError as error:
+            state.message = str(error).replace(f"{folder}{os.sep}", "")
+            return
     add_area(state, data, polygons)
 
 
@@ -87,7 +96,7 @@ class PlacesView:
         )
         self.less = pn.widgets.Button(label="Remove", margin=0, stylesheets=sheets())
         self.file = pn.widgets.FileInput(
-            accept=".geojson,.json", multiple=False, margin=0, width=190, stylesheets=sheets()
+            accept=".geojson,.json", multiple=False, margin=0, stylesheets=sheets(_FILE)
         )
         self.draw.param.watch(lambda event: draw(event.new), "value")
         self.less.on_click(lambda _: state.remove())

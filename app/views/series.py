@@ -9,6 +9,7 @@ import panel as pn
 from app.charts import COMPONENTS, DAYTIME, NIGHT, RADAR, TITLES, USUAL, WEATHER, Charts
 from app.data import GAP_DAYS, NEAR_TOWER_M, Data
 from app.state import COLOURS, State
+from app.views.places import label
 from app.views.style import sheets
 
 _HEAD = """
@@ -25,7 +26,8 @@ _HEAD = """
 .line { width: 14px; height: 2px; } .area { width: 14px; height: 9px; opacity: .3; }
 """
 _TOP = """
-.pixel { font-size: 13px; line-height: 30px; color: var(--muted); font-variant-numeric: tabular-nums; }
+.pixel { white-space: nowrap; font-size: 13px; line-height: 30px; color: var(--muted);
+  font-variant-numeric: tabular-nums; }
 .pixel b { color: var(--ink); font-weight: 600; }
 """
 NINE = "90 % of its pixels"
@@ -65,7 +67,7 @@ class SeriesView:
             name: pn.pane.Bokeh(figure, sizing_mode="stretch_both", margin=0, min_height=96)
             for name, figure in self.charts.figures.items()
         }
-        self._where = pn.pane.HTML("", margin=0, stylesheets=sheets(_TOP, ":host { flex: 1 1 200px; }"))
+        self._where = pn.pane.HTML("", margin=0, stylesheets=sheets(_TOP, ":host { flex: 1 1 270px; }"))
         self.shown = pn.widgets.CheckButtonGroup(
             options={TITLES[name]: name for name in self.panes},
             value=[name for name in self.panes if name in state.charts],
@@ -117,7 +119,7 @@ class SeriesView:
         name = f"Pixel {place.row}, {place.col}"
         if place.area:
             told, held = series.attrs["told_by"], series.attrs["pixels"]
-            name = f"Area of {held} pixels" + (f", told by {told}" if told < held else "")
+            name = f"Area of {held} pixels" + (f", {told} of them read" if told < held else "")
         self._where.object = (
             f'<div class="pixel"><b>{name}</b> &nbsp; '
             f"{abs(lat):.5f}° {'N' if lat >= 0 else 'S'}, "
@@ -172,7 +174,7 @@ class SeriesView:
             yield key("line", COMPONENTS[name], str(name), _told(series.pc.values[today, i], 2))
         for place in self.state.places:
             if place is not self.state.place:
-                yield key("line", COLOURS[place.slot], "PC1")
+                yield key("line", COLOURS[place.slot], f"PC1 of {label(place)}")
         yield f"sigma {series.sigma.values[today]:.3f}"
 
     def _radar_head(self, series, today: int, colour: str):

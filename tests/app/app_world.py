@@ -87,9 +87,20 @@ def make_scene() -> xr.DataTree:
         {"time": DAYS},
         {"site": "XX-Tst", "lon": float(lon), "lat": float(lat), "igbp": "DBF", "simulated": 1},
     )
+    passes = DAYS[::6] + pd.Timedelta(hours=17)
+    wet = rng.normal(0, 0.5, (len(passes), 2, NY, NX)) + np.array([-10, -16])[:, None, None]
+    s1 = xr.Dataset(
+        {
+            "backscatter": (
+                ("time", "band", "y", "x"),
+                (wet + 4 * greenness(passes.normalize())[:, None]).astype("float32"),
+            )
+        },
+        {"time": passes.values, "band": ["VV", "VH"], "y": GRID.y, "x": GRID.x},
+    )
     attrs = {"id": "tiny", "title": "A tiny made-up world", "simulated": 1, "source": "tests"}
     return xr.DataTree.from_dict(
-        {"/": xr.Dataset(attrs=attrs), "/s2": s2, "/weather": weather(), "/tower": tower}
+        {"/": xr.Dataset(attrs=attrs), "/s2": s2, "/s1": s1, "/weather": weather(), "/tower": tower}
     )
 
 
@@ -140,7 +151,8 @@ def write_store(path) -> str:
     from embeddings.store import write
 
     cube, scene = make_cube().assign_coords(GRID.coords()), make_scene().copy()
-    scene["s2"] = scene["s2"].to_dataset().assign_coords(GRID.coords())
+    for name in ("s2", "s1"):
+        scene[name] = scene[name].to_dataset().assign_coords(GRID.coords())
     whole = SimpleNamespace(rows=slice(0, NY), cols=slice(0, NX), cube=cube)
     return write(path, cube, [whole], scene)
 
@@ -162,6 +174,9 @@ class TinyStore:
     def map(self, day):
         self.asked["map"] += 1
         return self._cube.sel(time=day)
+
+    def window(self, days, rows, cols):
+        return self._cube.isel(time=days, y=rows, x=cols)
 
     def series(self, row, col):
         self.asked["series"] += 1

@@ -1,5 +1,6 @@
 """A visit in a real browser: a tap changes the series, keys step the day, a file is saved."""
 
+import json
 import os
 import re
 import shutil
@@ -105,10 +106,15 @@ def local(address: str) -> bool:
     )
 
 
+def figures(page) -> list[dict]:
+    """Rectangles of the figures on screen, hidden ones left out."""
+    boxes = (figure.bounding_box() for figure in page.locator(".bk-Figure").all())
+    return [box for box in boxes if box]
+
+
 def map_box(page) -> dict:
     """The picture's rectangle on screen: the largest figure left of the middle."""
-    boxes = [figure.bounding_box() for figure in page.locator(".bk-Figure").all()]
-    return max((box for box in boxes if box["x"] < 400), key=lambda box: box["height"])
+    return max((box for box in figures(page) if box["x"] < 400), key=lambda box: box["height"])
 
 
 def tap(page, across: float, down: float) -> None:
@@ -144,8 +150,7 @@ def test_arrow_keys_and_buttons_step_the_day(visit):
 
 
 def test_a_tap_in_a_chart_moves_the_day(visit):
-    boxes = [figure.bounding_box() for figure in visit.locator(".bk-Figure").all()]
-    chart = next(box for box in boxes if box["x"] > 400)
+    chart = next(box for box in figures(visit) if box["x"] > 400)
     visit.mouse.click(chart["x"] + chart["width"] * 0.25, chart["y"] + chart["height"] * 0.5)
     visit.wait_for_timeout(1500)
     day = pd.Timestamp(visit.locator(".day").inner_text())
@@ -186,6 +191,86 @@ def test_the_tapped_pixel_is_saved_as_a_table(visit, tmp_path):
     table = pd.read_csv(saved, comment="#")
     assert len(table) == 245
     assert {"time", "lon", "lat", "e00", "e31", "sigma", "days_from_s2"} <= set(table.columns)
+
+
+def around(page, *corners: tuple[float, float]) -> None:
+    """Drags along corners of the map, given as shares of its sides."""
+    box = map_box(page)
+    places = [(box["x"] + across * box["width"], box["y"] + down * box["height"]) for across, down in corners]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=5)
+    page.mouse.up()
+
+
+def test_two_pins_and_an_area_share_the_charts_and_go_into_files(visit, tmp_path):
+    visit.get_by_role("button", name="+ Pin").click()
+    visit.wait_for_timeout(400)
+    tap(visit, 0.9, 0.25)
+    visit.get_by_role("button", name="12, 54").wait_for(timeout=10_000)
+    visit.get_by_text("PC1 of 20, 28").wait_for(timeout=10_000)
+    visit.get_by_text("Export 2 pins").wait_for(timeout=10_000)
+    with visit.expect_download(timeout=30_000) as waiting:
+        visit.get_by_text("Export 2 pins").click()
+    waiting.value.save_as(tmp_path / "pins.csv")
+    table = pd.read_csv(tmp_path / "pins.csv", comment="#")
+    assert len(table) == 2 * 245
+    assert set(table["name"]) == {"20, 28", "12, 54"}
+
+    visit.get_by_role("button", name="Draw area").click()
+    visit.wait_for_timeout(500)
+    around(visit, (0.3, 0.3), (0.5, 0.3), (0.5, 0.5), (0.3, 0.5), (0.3, 0.32))
+    visit.get_by_text(re.compile(r"Area of \d+ pixels")).wait_for(timeout=20_000)
+    visit.wait_for_timeout(800)
+    shot(visit, "pins_and_area.png")
+    visit.locator("select").filter(has_text="GeoJSON").select_option("GeoJSON")
+    visit.wait_for_timeout(500)
+    with visit.expect_download(timeout=30_000) as waiting:
+        visit.get_by_text("Export area").click()
+    waiting.value.save_as(tmp_path / "places.geojson")
+    shapes = [
+        f["geometry"]["type"] for f in json.loads((tmp_path / "places.geojson").read_text())["features"]
+    ]
+    assert shapes == ["Point", "Point", "MultiPolygon"]
+    visit.get_by_role("button", name="Remove").click()
+    visit.get_by_role("button", name="area 3").wait_for(state="detached", timeout=10_000)
+
+    visit.locator("input[type=file]").set_input_files(tmp_path / "places.geojson")
+    visit.get_by_role("alert").get_by_text("need Polygon").wait_for(timeout=10_000)
+    assert visit.wrong == []
+
+
+def test_similar_places_and_clusters_are_layers_with_their_legend(visit):
+    visit.get_by_role("button", name="Similar", exact=True).click()
+    visit.locator(".caption", has_text="pixel 20, 28").wait_for(timeout=10_000)
+    tap(visit, 0.9, 0.25)
+    visit.locator(".caption", has_text="pixel 12, 54").wait_for(timeout=10_000)
+    visit.wait_for_timeout(500)
+    shot(visit, "similar.png")
+    visit.get_by_role("button", name="Clusters", exact=True).click()
+    visit.get_by_role("button", name="Whole period").click()
+    visit.locator(".caption", has_text="k-means along 24 days").wait_for(timeout=20_000)
+    assert visit.locator(".caption .rgb span").count() == 5
+    visit.wait_for_timeout(500)
+    shot(visit, "clusters.png")
+
+
+def test_a_permalink_brings_the_view_back(visit, browser):
+    visit.get_by_role("button", name="Weather").click()
+    visit.get_by_text("vapour pressure deficit").wait_for(timeout=10_000)
+    visit.get_by_role("button", name="Sigma", exact=True).click()
+    visit.keyboard.press("ArrowRight")
+    tap(visit, 0.9, 0.25)
+    visit.get_by_text("Pixel 12, 54").wait_for(timeout=10_000)
+    visit.wait_for_function("location.search.includes('12%2C54') && location.search.includes('sigma')")
+    again = browser.new_page(viewport={"width": 1400, "height": 900})
+    again.goto(visit.url)
+    again.get_by_text("Pixel 12, 54").wait_for(timeout=60_000)
+    again.locator(".caption", has_text="Sigma").wait_for(timeout=10_000)
+    assert again.locator(".day").inner_text() == "2 Jul 2020"
+    again.get_by_text("vapour pressure deficit").wait_for(timeout=10_000)
+    again.close()
 
 
 def test_dark_and_narrow_are_drawn_and_remembered(visit):

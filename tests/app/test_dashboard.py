@@ -12,6 +12,7 @@ from bokeh.document import Document
 from app.dashboard import Explorer, page, setup
 from app.data import Data
 from app.opening import Opening
+from app.state import COLOURS, Place
 from embeddings import catalog as catalogs
 
 
@@ -31,7 +32,9 @@ def screen(_extension):
 def explorer(screen):
     """The one screen of these tests, as it was at first: building its document takes seconds."""
     start = screen.data.start
-    screen.state.param.update(day=dt.date(2020, 7, 1), layer="pca", pins=[start], tower=True, message="")
+    screen.state.param.update(
+        day=dt.date(2020, 7, 1), layer="pca", places=[Place(0, *start)], current=0, tower=True, message=""
+    )
     return screen
 
 
@@ -90,6 +93,75 @@ def test_tower_points_go_and_come_back(explorer):
 def test_simulated_numbers_say_so_in_header_and_charts(explorer):
     assert "Simulated" in explorer.header._scene.object
     assert all("simulated" in head.object for head in explorer.charts.heads.values())
+
+
+def test_a_tap_moves_the_ring_and_asks_for_no_picture(explorer):
+    sent = explorer.map.plot.image.data
+    explorer.tap(*explorer.data.centre(2, 3))
+    assert explorer.map.plot.image.data is sent
+    assert list(explorer.map.plot.pins.data["x"]) == [explorer.data.grid.x[3]]
+    explorer.state.layer = "similar"
+    assert explorer.map.plot.image.data is not sent
+    assert "pixel 2, 3" in explorer.map._caption.object
+
+
+def test_every_pin_has_its_line_in_every_chart(explorer):
+    explorer.tap(*explorer.data.centre(5, 55), add=True)
+    charts = explorer.charts.charts
+    first = explorer.data.pixel(*explorer.data.start)
+    for name in ("ndvi", "pc", "radar", "gpp"):
+        assert list(charts.sources[f"others_{name}"].data["colour"]) == [COLOURS[0]]
+    np.testing.assert_array_equal(charts.sources["others_gpp"].data["ys"][0], first.gpp.values)
+    explorer.places.less.clicks += 1
+    assert list(charts.sources["others_gpp"].data["colour"]) == []
+    assert explorer.state.pixel == explorer.data.start
+
+
+def test_an_outline_is_a_place_with_the_mean_of_its_pixels(explorer):
+    x, y = explorer.data.grid.x, explorer.data.grid.y
+    edges = [x[20] - 5, x[24] - 5], [y[10] + 5, y[13] + 5]
+    (west, east), (north, south) = edges
+    explorer.outline([west, east, east, west], [north, north, south, south])
+    place = explorer.state.place
+    held = explorer.data.series(place)
+    assert held.attrs["pixels"] == 12
+    gpp = [explorer.data.pixel(row, col).gpp.values for row in (10, 11, 12) for col in (20, 21, 22, 23)]
+    np.testing.assert_allclose(held.gpp.values, np.mean(gpp, axis=0), rtol=1e-4, atol=1e-5)
+    assert (held.gpp_lo <= held.gpp + 1e-4).all()
+    assert (held.gpp_lo < held.gpp_hi).any()
+    assert "Area of 12 pixels" in explorer.charts._where.object
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [(b"{", "JSON"), (b'{"type": "Point", "coordinates": [1, 2]}', "Point"), (b" " * 2**21, "bytes")],
+)
+def test_a_bad_upload_becomes_a_message_without_a_path(explorer, content, word):
+    before = explorer.state.places
+    explorer.places.file.param.update(value=content)
+    assert word in explorer.state.message
+    assert "/" not in explorer.state.message
+    assert explorer.state.places == before
+
+
+def test_exported_places_can_be_uploaded_again(explorer):
+    from app.views.places import geojson, uploaded
+
+    x, y = explorer.data.grid.x, explorer.data.grid.y
+    explorer.outline([x[20], x[24], x[24]], [y[10], y[10], y[14]])
+    held = explorer.state.place
+    uploaded(explorer.state, explorer.data, geojson([held], explorer.data).encode())
+    again = explorer.state.place
+    assert again.slot != held.slot
+    assert again.area == held.area
+
+
+def test_hidden_charts_leave_the_dates_under_the_lowest(explorer):
+    explorer.state.charts = ["ndvi", "pc"]
+    shown = {name: fig.xaxis[0].visible for name, fig in explorer.charts.charts.figures.items()}
+    assert [name for name, there in shown.items() if there] == ["pc"]
+    assert not explorer.charts.panes["gpp"].visible
+    explorer.state.charts = ["ndvi", "pc", "radar", "gpp"]
 
 
 def test_two_sessions_do_not_move_each_other(data):

@@ -14,7 +14,7 @@ JUNE, OCTOBER = dt.date(2020, 6, 14), dt.date(2020, 10, 20)
 
 
 def test_the_stretch_is_the_same_on_two_days(data):
-    for layer in data.layers:
+    for layer in set(data.layers) - {"similar", "clusters"}:
         assert data.picture(layer, JUNE).look == data.picture(layer, OCTOBER).look
 
 
@@ -62,7 +62,8 @@ def test_a_store_without_weather_has_no_gpp_layer(store):
 def test_a_store_without_a_scene_still_shows_its_embeddings(store):
     store._scene = None
     found = Data(store)
-    assert found.layers == ["pca", "feature", "sigma", "gap"]
+    assert found.layers == ["pca", "feature", "similar", "clusters", "sigma", "gap"]
+    assert [text[:7] for text in found.absent] == ["No true", "No NDVI", "No GPP:"]
     assert "ndvi" not in found.pixel(3, 3)
 
 
@@ -98,3 +99,16 @@ def test_the_usual_year_of_a_tower_never_holds_the_year_it_stands_beside():
     assert set(told.sel(time="2019").values) == {7.0}
     assert set(told.sel(time="2020").values) == {3.0}
     assert usual(tower.sel(time="2020")) == {}
+
+
+def test_a_scene_without_red_says_which_bands_it_has(store):
+    store._scene["s2"] = store._scene["s2"].to_dataset().isel(band=[3])
+    told = Data(store).absent
+    assert any("true colour" in text and "has B08" in text for text in told)
+    assert any("NDVI" in text and "has B08" in text for text in told)
+
+
+def test_radar_of_a_pixel_is_the_scene_s(data):
+    pixel = data.pixel(10, 30)
+    seen = data.store.scene()["s1"].backscatter.isel(y=10, x=30)
+    np.testing.assert_array_equal(pixel.VH.values, seen.sel(band="VH").values)

@@ -1,38 +1,35 @@
 """The map's elements: north is up, the unknown is transparent, the masked is faded, colours come late."""
 
-import datetime as dt
-
-import holoviews as hv
 import numpy as np
 import pytest
 
-from app.data import Look, Picture
-from app.plots import FADED, MapPlot, image, lonlat_terms, paint
-from app.state import State
+from app.pictures import Look, Picture
+from app.plots import FADED, SCREEN_PX, MapPlot, coarser, lonlat_terms, paint
+from app.state import COLOURS, Place
 from embeddings.geometry import Grid
 
 GRID = Grid("EPSG:32632", 500_000.0, 5_600_000.0, 10.0, 4, 3)
 LOOK = Look("Value", "", ("value",), (0.0,), (1.0,), palette="CET_CBL2")
 
 
-@pytest.fixture(autouse=True)
-def _bokeh():
-    hv.extension("bokeh", logo=False)
-
-
 def painted(values, faded=None, look=LOOK):
-    element = image(Picture(np.asarray(values, "float32")[..., None], look, "", faded), GRID)
-    rgb = paint(element, look)
-    # rows of rgb run south to north, as dimension_values gives them
-    return np.dstack([rgb.dimension_values(d, flat=False) for d in rgb.vdims])[::-1]
+    return paint(np.asarray(values, "float32")[..., None], look, faded)
+
+
+def plot(grid, values, **options):
+    return MapPlot(grid, lambda: Picture(values, LOOK, "1 Jul 2020"), **options)
 
 
 def test_north_stays_up():
-    values = np.zeros((3, 4))
+    values = np.zeros((3, 4, 1), "float32")
     values[0, 3] = 1
-    colours = painted(values)
-    assert (colours[0, 3, :3] != colours[0, 0, :3]).any()
-    assert (colours[2, 3, :3] == colours[0, 0, :3]).all()
+    sent = plot(GRID, values).image.data
+    # Bokeh draws the first row of an image lowest.
+    colours = sent["rgba"][0]
+    assert colours[2, 3] != colours[2, 0]
+    assert colours[0, 3] == colours[0, 0]
+    assert (sent["x"][0], sent["y"][0]) == GRID.extent[:2]
+    assert sent["v0"][0][2, 3] == 1
 
 
 def test_unknown_is_transparent_and_masked_is_faded():
@@ -63,19 +60,42 @@ def test_hover_places_agree_with_the_projection():
     assert terms @ lat == pytest.approx(expected[1], abs=1e-6)
 
 
-def test_a_tap_moves_the_ring_and_asks_for_no_picture(data):
-    asked = []
+def test_classes_have_their_own_colours():
+    look = Look("Clusters", "", ("cluster",), (0.0,), (1.0,), classes=("#010203", "#040506"))
+    assert painted([[0, 1]], look=look)[0, :, :3].tolist() == [[1, 2, 3], [4, 5, 6]]
 
-    def answer(*what):
-        asked.append(what)
-        return data.picture(*what)
 
-    state = State(day=dt.date(2020, 6, 14))
-    plot = MapPlot(state, data.grid, answer)
-    hv.renderer("bokeh").get_plot(plot.element)
-    before = len(asked)
-    state.pin(2, 3)
-    assert len(asked) == before
-    assert plot.pins.data["x"] == [data.grid.x[3]]
-    state.layer = "sigma"
-    assert len(asked) == before + 1
+def test_places_stand_on_the_map_in_their_colours():
+    shown = plot(GRID, np.zeros((3, 4, 1), "float32"))
+    lon, lat = GRID.lonlat(
+        np.array([500_000.0, 500_020.0, 500_020.0]), np.array([5_600_000.0] * 2 + [5_599_980.0])
+    )
+    ring = tuple(zip(lon.tolist(), lat.tolist(), strict=True))
+    shown.mark([Place(2, 1, 3), Place(0, 0, 0, ((ring,),))])
+    assert shown.pins.data == {"x": [GRID.x[3]], "y": [GRID.y[1]], "colour": [COLOURS[2]]}
+    assert shown.outlines.data["colour"] == [COLOURS[0]]
+    assert shown.outlines.data["xs"][0] == pytest.approx([500_000.0, 500_020.0, 500_020.0], abs=0.01)
+
+
+def test_blocks_are_averaged():
+    values = np.arange(20, dtype="float32").reshape(4, 5, 1)
+    assert coarser(values, 2)[..., 0].tolist() == [[3, 5], [13, 15]]
+    assert coarser(values, 1) is values
+
+
+def test_a_scene_larger_than_the_screen_is_sent_as_what_is_in_sight():
+    side = 3 * SCREEN_PX
+    grid = Grid("EPSG:32632", 500_000.0, 5_600_000.0, 10.0, side, side)
+    values = np.broadcast_to(np.linspace(0, 1, side, dtype="float32")[:, None, None], (side, side, 1))
+    shown = plot(grid, values)
+    whole = shown.image.data
+    assert max(whole["rgba"][0].shape) <= SCREEN_PX
+    assert whole["dw"][0] == pytest.approx(side * 10)
+    left, _, _, top = grid.extent
+    shown.figure.x_range.update(start=left + 10_000, end=left + 12_000)
+    shown.figure.y_range.update(start=top - 12_000, end=top - 10_000)
+    shown._show()
+    near = shown.image.data
+    assert near["dw"][0] == 4_000
+    assert near["rgba"][0].shape == (400, 400)
+    assert near["v0"][0][-1, 0] == values[900, 0, 0]  # the northern edge in sight and half as much around it
