@@ -170,9 +170,10 @@ class Explorer:
         outlined(self.state, self.data, xs, ys)
 
     def _write_link(self, *_) -> None:
-        """The address of the page tells what is on it."""
-        if pn.state.location is not None and self.data is not None:
-            pn.state.location.search = link.query(self.state, self.data)
+        """The address of a served page tells what is on it; a notebook's stays its own."""
+        served = pn.state.curdoc is not None and pn.state.curdoc.session_context is not None
+        if served and self.data is not None:
+            self.browser.link = link.query(self.state, self.data)
 
     # --- what a notebook reads ---
 

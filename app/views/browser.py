@@ -1,4 +1,4 @@
-"""What only the browser knows: keys pressed, the theme on the page, whether this is a first visit."""
+"""What only the browser knows: keys pressed, the page's address and theme, whether this is a first visit."""
 
 import param
 from panel.custom import JSComponent
@@ -10,6 +10,7 @@ class Browser(JSComponent):
     steps = param.Integer(default=0, doc="Net days asked for by the arrow keys since the page opened.")
     dark = param.Boolean(default=False)
     returning = param.Boolean(default=False, doc="Whether the explanation was closed on an earlier visit.")
+    link = param.String(default="", doc="Query of the page's address; no step of its own for the back button.")
     explained = param.Boolean(default=False, doc="Set when the visitor closes the explanation.")
 
     _esm = """
@@ -23,6 +24,9 @@ class Browser(JSComponent):
       if (recall("fluxlens-explained")) { model.returning = true; }
       paint();
       model.on("dark", () => { paint(); remember("fluxlens-theme", model.dark ? "dark" : "light"); });
+      const address = () => { if (model.link) history.replaceState(null, "", model.link); };
+      address();
+      model.on("link", address);
       model.on("explained", () => remember("fluxlens-explained", "yes"));
       window.addEventListener("keydown", (event) => {
         const path = event.composedPath();
