@@ -10,7 +10,9 @@ class Browser(JSComponent):
     steps = param.Integer(default=0, doc="Net days asked for by the arrow keys since the page opened.")
     dark = param.Boolean(default=False)
     returning = param.Boolean(default=False, doc="Whether the explanation was closed on an earlier visit.")
-    link = param.String(default="", doc="Query of the page's address; no step of its own for the back button.")
+    link = param.String(
+        default="", doc="Query of the page's address; no step of its own for the back button."
+    )
     explained = param.Boolean(default=False, doc="Set when the visitor closes the explanation.")
 
     _esm = """
