@@ -217,7 +217,7 @@ def encode(model: Embedder, name: str, series: Series) -> Tokens:
         values = torch.from_numpy(series.values[t : t + 1]).to(device)
         usable = torch.from_numpy(series.usable[t : t + 1]).to(device)
         token[i] = model.encode(name, values, usable)[0].flatten(1).T
-    usable = torch.from_numpy(inner[seen].reshape(len(seen), -1)).to(device)
+    usable = torch.from_numpy(inner[seen].reshape(len(seen), h * w)).to(device)
     return Tokens(token[None], usable[None], torch.from_numpy(series.day[seen])[None].to(device))
 
 

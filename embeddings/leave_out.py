@@ -35,7 +35,8 @@ def evaluate(
             yield from training.fusion(out, replace(lesson, cubes=others), encoders=encoders)
             models[name] = checkpoints.load(out, device)
     sensors = next(iter(models.values())).config.sensors
-    seen = set.union(*(_taught_by(encoders / f"{s}.safetensors" if encoders else s) for s in sensors))
+    own = {name: encoders / f"{name}.safetensors" for name in sensors} if encoders else {}
+    seen = set.union(*(_taught_by(own[s] if s in own and own[s].exists() else s) for s in sensors))
     for model in models.values():  # the tables call a scene seen that only the encoders saw
         card = model.identity.card
         all_seen = sorted(seen | set(card["measured_cubes"]))

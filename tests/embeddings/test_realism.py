@@ -134,4 +134,6 @@ def test_scenes_that_cannot_be_compared_are_refused_with_advice(tmp_path):
         realism.Look.of(optical)
     with pytest.raises(InputError, match="within 5 degrees"):
         realism.landscapes([-5.0])
-    assert main(["evaluate", "realism"]) == 2
+    with pytest.raises(SystemExit, match="2"):  # argparse itself asks for --data
+        main(["evaluate", "realism"])
+    assert main(["evaluate", "realism", "--data", str(tmp_path)]) == 2
