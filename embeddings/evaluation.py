@@ -170,7 +170,7 @@ def _errors(truth: Truth, hidden: reconstruct.Hidden, ours: np.ndarray) -> xr.Da
         if bands[BLUE] and known.any():
             blue[k] = np.median((truth.values[i] - straight)[BLUE][known])
         for m, guess in enumerate((ours[k], straight, smooth[k])):
-            squares[m, k] = np.where(known, (guess - truth.values[i]) ** 2, 0).sum((1, 2))
+            squares[m, k] = (np.where(known, guess - truth.values[i], 0) ** 2).sum((1, 2))
     squares[:, :, ~bands] = np.nan
     return xr.Dataset(
         {
