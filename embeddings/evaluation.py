@@ -214,6 +214,7 @@ class Case:
 
 CASES = {
     "hidden": Case("every third date"),
+    "hidden_without_landsat8": Case("... without landsat8", without=("landsat8",)),
     "prefix16": Case("first 16 features alone", features=16),
     "prefix8": Case("first 8 features alone", features=8),
     "causal": Case("past only", causal=True),
@@ -221,6 +222,7 @@ CASES = {
     "one_gap_without_s1": Case("... without s1", GAP_DAYS, ("s1",), alone=True),
     "gap": Case("all such gaps at once", GAP_DAYS),
     "gap_without_s1": Case("... without s1", GAP_DAYS, ("s1",)),
+    "gap_without_landsat8": Case("... without landsat8", GAP_DAYS, ("landsat8",)),
 }
 METHODS = ("rmse", "linear", "whittaker")
 
@@ -239,7 +241,7 @@ def evaluate(
         lines += _head(f"{name} ({'this scene taught' if seen else 'never seen by'} the model)")
         for key, case in CASES.items():
             yield f"{name}: {case.label}", at / len(scenes)
-            if not set(case.without) <= set(scene.children):
+            if not set(case.without) <= set(scene.children) & set(model.config.sensors):
                 continue
             errors = case.score(scene, model)
             if not errors["pixels"].any():
@@ -255,7 +257,7 @@ def evaluate(
         lines += _head(f"mean of {len(scenes)} scenes")
         for key, case in {**CASES, "clean": Case("scenes with hazy dates, without them")}.items():
             found = [name for name in scenes if f"{name}_{key}_rmse" in numbers]
-            if found:
+            if found and (len(found) == len(scenes) or key == "clean"):
                 means = [np.mean([numbers[f"{name}_{key}_{m}"] for name in found]) for m in METHODS]
                 _note(numbers, lines, f"all_{key}", case.label, means)
         _worth_of_s1(numbers, lines, "all")

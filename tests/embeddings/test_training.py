@@ -197,6 +197,17 @@ def test_measured_cubes_with_and_without_landsat_are_scored(real_data, three, cu
     assert (cases[0] != cases[1]) == ("landsat8" in scene.children)
 
 
+@pytest.mark.real
+def test_landsat_tells_hidden_dates_of_a_measured_cube(real_data):
+    scene = open_scene(real_data / "s1s2_daily_cubes" / "000028085BF08E7E")
+    model = checkpoints.load("landsat", "cpu")
+    for gap in (0, 20):
+        with_it, bare = (
+            evaluation.rmse(evaluation.score(scene, model, gap, w))[0] for w in ((), ("landsat8",))
+        )
+        assert with_it < bare
+
+
 def test_targets_of_landsat_are_truly_free_of_cloud(with_landsat):
     scene = random_scene(3, 16, start="2019-03-01", end="2019-10-31", landsat=True)
     cloud = scene["landsat8/cloud_truth"].values
