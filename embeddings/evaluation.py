@@ -257,9 +257,10 @@ def evaluate(
         lines += _head(f"mean of {len(scenes)} scenes")
         for key, case in {**CASES, "clean": Case("scenes with hazy dates, without them")}.items():
             found = [name for name in scenes if f"{name}_{key}_rmse" in numbers]
-            if found and (len(found) == len(scenes) or key == "clean"):
+            if found:
                 means = [np.mean([numbers[f"{name}_{key}_{m}"] for name in found]) for m in METHODS]
-                _note(numbers, lines, f"all_{key}", case.label, means)
+                some = "" if len(found) == len(scenes) else f" ({len(found)} scenes)"
+                _note(numbers, lines, f"all_{key}", case.label + some, means)
         _worth_of_s1(numbers, lines, "all")
     return numbers, "\n".join(lines)
 
