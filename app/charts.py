@@ -47,6 +47,40 @@ def broken(time: pd.DatetimeIndex, *columns: np.ndarray, longer_than: float = BR
     )
 
 
+def plain(**options):
+    """A figure without chrome: numbers on its axes, quiet lines across."""
+    fig = figure(
+        tools=[],
+        toolbar_location=None,
+        sizing_mode="stretch_both",
+        min_border_left=46,
+        min_border_right=8,
+        min_border_top=6,
+        min_border_bottom=4,
+        outline_line_color=None,
+        background_fill_alpha=0,
+        border_fill_alpha=0,
+        **options,
+    )
+    fig.xgrid.grid_line_color = None
+    fig.axis.axis_line_color = None
+    fig.axis.minor_tick_line_color = None
+    fig.axis.major_tick_in, fig.axis.major_tick_out = 0, 3
+    fig.axis.major_label_text_font = FONT
+    fig.axis.major_label_text_font_size = "11px"
+    fig.yaxis.ticker.desired_num_ticks = 4
+    return fig
+
+
+def lettering(fig, theme: str) -> None:
+    """Light or dark axes."""
+    ink = INK[theme]
+    fig.axis.major_label_text_color = ink["text"]
+    fig.axis.axis_label_text_color = ink["text"]
+    fig.axis.major_tick_line_color = ink["grid"]
+    fig.ygrid.grid_line_color = ink["grid"]
+
+
 class Charts:
     """The current place in full, the others as one line each in their colours; ``cursor`` marks the day.
 
@@ -103,35 +137,13 @@ class Charts:
     # --- the charts ---
 
     def _figure(self, **options):
-        fig = figure(
-            x_axis_type="datetime",
-            x_range=self.range,
-            tools=[],
-            toolbar_location=None,
-            sizing_mode="stretch_both",
-            min_height=110,
-            min_border_left=46,
-            min_border_right=8,
-            min_border_top=6,
-            min_border_bottom=4,
-            outline_line_color=None,
-            background_fill_alpha=0,
-            border_fill_alpha=0,
-            **options,
-        )
+        fig = plain(x_axis_type="datetime", x_range=self.range, min_height=110, **options)
         wheel, pan = WheelZoomTool(dimensions="width"), PanTool(dimensions="width")
         fig.add_tools(wheel, pan, CrosshairTool(overlay=self.hairline))
         fig.toolbar.active_scroll, fig.toolbar.active_drag = wheel, pan
         fig.js_on_event(DoubleTap, CustomJS(args={"range": self.range}, code="range.reset()"))
         if self.on_day:
             fig.on_event(Tap, lambda event: self._tapped(event.x))
-        fig.xgrid.grid_line_color = None
-        fig.axis.axis_line_color = None
-        fig.axis.minor_tick_line_color = None
-        fig.axis.major_tick_in, fig.axis.major_tick_out = 0, 3
-        fig.axis.major_label_text_font = FONT
-        fig.axis.major_label_text_font_size = "11px"
-        fig.yaxis.ticker.desired_num_ticks = 4
         fig.xaxis.formatter = DatetimeTickFormatter(days="%e %b", months="%b %Y", years="%Y")
         fig.xaxis.ticker.desired_num_ticks = 6
         shade = fig.vstrip(
@@ -330,9 +342,7 @@ class Charts:
         """Light or dark lettering."""
         ink = INK[theme]
         for fig in self.figures.values():
-            fig.axis.major_label_text_color = ink["text"]
-            fig.axis.major_tick_line_color = ink["grid"]
-            fig.ygrid.grid_line_color = ink["grid"]
+            lettering(fig, theme)
             fig.tags[0].glyph.fill_color = ink["shade"]
         for span in self.cursors:
             span.line_color = ink["cursor"]

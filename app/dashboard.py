@@ -15,9 +15,11 @@ from app.views.browser import Browser
 from app.views.export import ExportView
 from app.views.header import Header
 from app.views.map import MapView
+from app.views.pages import PagesView
 from app.views.places import PlacesView, outlined
 from app.views.series import SeriesView
 from app.views.style import page_css, sheets
+from app.views.tower import TowerView
 from models.errors import InputError
 
 TITLE = "fluxlens"
@@ -144,8 +146,13 @@ class Explorer:
         self.places = PlacesView(state, data, self.map.plot.drawing, [self.export.view])
         self.charts = SeriesView(state, data, [self.places.view])
         self.header.show(data)
+        pages = {"series": ("Series", self.charts.view)}
+        if data.fluxes():
+            self.tower = TowerView(state, data)
+            pages["tower"] = (f"Tower {data.tower.attrs.get('site', '')}".strip(), self.tower.view)
+        self.pages = PagesView(state, pages)
         columns = pn.Column(
-            self.map.view, self.charts.view, sizing_mode="stretch_width", margin=0, stylesheets=[_COLUMNS]
+            self.map.view, self.pages.view, sizing_mode="stretch_width", margin=0, stylesheets=[_COLUMNS]
         )
         self._body[:] = [columns]
         self._write_link()
@@ -158,6 +165,7 @@ class Explorer:
             pixel = self.data.locate(x, y)
             self.state.pin(*pixel, add=add or self.places.more.value)
             self.places.more.value = False
+            self.state.page = "tower" if self.map.plot.on_tower(x, y) and self.data.fluxes() else "series"
         except InputError:
             lon, lat = self.data.grid.lonlat(x, y)
             self.state.message = (

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from app import areas
+from app import areas, tower
 from app.alike import Alike
 from app.pictures import Look, Picture, fmt
 from app.state import Place
+from app.tower import FLUXES
+from models.errors import InputError
 
 GAP_DAYS = 10
 """A stretch without a clear view longer than this many days is shaded in the charts."""
@@ -46,6 +48,7 @@ class Data:
         self.picture = lru_cache(maxsize=24)(self._picture)
         self.pixel = lru_cache(maxsize=256)(self._pixel)
         self.area = lru_cache(maxsize=32)(partial(areas.series, self))
+        self.beside = lru_cache(maxsize=32)(partial(tower.beside, self))
         self._gpp_map = lru_cache(maxsize=8)(self._predict_map)
         self.alike = Alike(self)
         self._photo = lru_cache(maxsize=12)(self._read_photo)
@@ -110,6 +113,10 @@ class Data:
         tower = self._node("tower")
         return tower if tower is None else tower.assign(usual(tower)).load()
 
+    def fluxes(self) -> list[str]:
+        """Partitionings of GPP the tower has."""
+        return [name for name in FLUXES if self.tower is not None and name in self.tower]
+
     @cached_property
     def tower_xy(self) -> tuple[float, float] | None:
         """The tower's place in metres of the scene's CRS."""
@@ -142,6 +149,17 @@ class Data:
             row = int(np.abs(self.grid.y - self.tower_xy[1]).argmin())
             return row, col
         return self.grid.ny // 2, self.grid.nx // 2
+
+    @cached_property
+    def clear_at_tower(self) -> xr.DataArray:
+        """Reflectance (time, band) of red and near infrared at the tower's pixel, clear days only."""
+        if self.ndvi is None:
+            raise InputError("Got a scene without red and near infrared, need both; add B04 and B8A or B08.")
+        x, y = self.centre(*self.start)
+        bands = [band for band in ("B04", "B8A", "B08") if band in self._s2.band.values]
+        shots = self._s2["reflectance"].sel(band=bands).sel(x=x, y=y, method="nearest").load()
+        seen = shots.where(self.ndvi.clear.sel(x=x, y=y, method="nearest").load())
+        return seen.assign_coords(time=seen.indexes["time"].normalize()).drop_duplicates("time")
 
     def tower_distance_m(self, row: int, col: int) -> float | None:
         if self.tower_xy is None:
@@ -392,13 +410,8 @@ class Data:
 
 def usual(tower: xr.Dataset) -> dict[str, xr.DataArray]:
     """`gpp_usual`: each year's day-of-year climatology of the tower's *other* years; nothing for a single year."""
-    from embeddings.baselines import doy_climatology
+    from embeddings.baselines import other_years
 
-    years = set(tower.time.dt.year.values.tolist())
-    if "gpp_nt" not in tower or len(years) < 2:
+    if "gpp_nt" not in tower or len(set(tower.time.dt.year.values.tolist())) < 2:
         return {}
-    parts = []
-    for year in sorted(years):
-        others = doy_climatology(tower.gpp_nt, years - {year})
-        parts.append(others.sel(time=others.time.dt.year == year))
-    return {"gpp_usual": xr.concat(parts, "time")}
+    return {"gpp_usual": other_years(tower.gpp_nt)}

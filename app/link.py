@@ -9,7 +9,15 @@ from app.data import Data
 from app.state import COLOURS, LAYERS, Place, State
 from models.errors import InputError
 
-CHOICES = {"feature": int, "clusters": int, "threshold": float, "year": lambda text: text == "True"}
+CHOICES = {
+    "feature": int,
+    "clusters": int,
+    "threshold": float,
+    "year": lambda text: text == "True",
+    "page": str,
+    "flux": str,
+    "least_qc": float,
+}
 LENGTH = 6000
 """Servers and chat windows cut longer addresses; areas are then left out."""
 

@@ -28,6 +28,8 @@ HALO = "#ffffff"
 TOWER = "#d55e00"
 FADED = 90
 """Opacity (of 255) of pixels seen but masked; nothing known is fully transparent."""
+NEAR_MARKER = 0.018
+"""A tap this close, of the map's width, means the tower."""
 SCREEN_PX = 1024
 """A scene with more pixels a side is averaged to what is in sight; a smaller one is sent whole."""
 
@@ -120,7 +122,7 @@ class MapPlot:
         on_tap: Callable[..., None] | None = None,
         on_area: Callable[[list[float], list[float]], None] | None = None,
     ):
-        self.grid, self.answer = grid, answer
+        self.grid, self.answer, self.tower_xy = grid, answer, tower_xy
         self.picture: Picture | None = None
         left, bottom, right, top = grid.extent
         self.image = ColumnDataSource(data=self._empty())
@@ -179,6 +181,14 @@ class MapPlot:
                 ys.append(np.asarray(y).tolist())
                 colours.append(COLOURS[place.slot])
         self.outlines.data = {"xs": xs, "ys": ys, "colour": colours}
+
+    def on_tower(self, x: float, y: float) -> bool:
+        """Whether a tap meant the tower's marker: within about its size on screen, or on its pixel."""
+        if self.tower_xy is None:
+            return False
+        span = abs(float(self.figure.x_range.end) - float(self.figure.x_range.start))
+        away = np.hypot(x - self.tower_xy[0], y - self.tower_xy[1])
+        return bool(away <= max(NEAR_MARKER * span, self.grid.size_m / 2))
 
     def drawing(self, on: bool) -> None:
         """Dragging outlines an area instead of moving the map."""

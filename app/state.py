@@ -16,7 +16,7 @@ LAYERS = {
     "sigma": "Sigma",
     "gap": "Days from S2",
 }
-COLOURS = ("#0b7a75", "#0072b2", "#c0548f", "#b8860b", "#6b5fb5", "#5a7d2a")
+COLOURS = ("#129089", "#0072b2", "#c0548f", "#b8860b", "#6b5fb5", "#5a7d2a")
 """One for each place, told apart by the colour-blind, legible on light and dark."""
 CLUSTERS = range(2, 9)
 
@@ -49,6 +49,11 @@ class State(param.Parameterized):
     clusters = param.Integer(default=5, bounds=(CLUSTERS[0], CLUSTERS[-1]), doc="Number of clusters.")
     charts = param.List(default=["ndvi", "pc", "radar", "gpp"], item_type=str, doc="Charts shown.")
     tower = param.Boolean(default=True, doc="Whether tower GPP is drawn beside the prediction.")
+    page = param.Selector(default="series", objects=["series", "tower"], doc="What stands beside the map.")
+    flux = param.Selector(
+        default="gpp_nt", objects=["gpp_nt", "gpp_dt"], doc="The tower page's partitioning."
+    )
+    least_qc = param.Number(default=0.75, bounds=(0, 1), doc="The tower page's least quality of a day, 0-1.")
     dark = param.Boolean(default=False, doc="Dark colours.")
     message = param.String(default="", doc="One sentence for the visitor; empty when all is well.")
 

@@ -25,6 +25,11 @@ _DAY = """
 .day { font: 600 15px/30px var(--font); font-variant-numeric: tabular-nums; white-space: nowrap;
   text-align: center; }
 """
+_PICTURE = """
+:host { aspect-ratio: NX / NY; width: 100%; max-width: calc((100vh - 290px) * NX / NY); min-width: 240px;
+  min-height: 0 !important; height: auto !important; flex: none !important; align-self: center !important;
+  border-radius: 4px; overflow: hidden; background: var(--hover); }
+"""
 PLAY_MS = 250
 
 
@@ -112,18 +117,11 @@ class MapView:
             margin=(4, 0, 0, 0),
             stylesheets=sheets(_CAPTION),
         )
-        self.pane = pn.pane.Bokeh(
-            self.plot.figure,
-            sizing_mode="stretch_both",
-            margin=0,
-            stylesheets=[
-                f":host {{ aspect-ratio: {data.grid.nx} / {data.grid.ny}; width: 100%; "
-                f"max-width: calc((100vh - 290px) * {data.grid.nx / data.grid.ny:.4f}); min-height: 240px; "
-                "margin: 0 auto !important; "
-                "height: auto !important; "
-                "border-radius: 4px; overflow: hidden; background: var(--hover); flex: none !important; }"
-            ],
-        )
+        # on the figure itself: the pane keeps its own sheets to itself
+        self.plot.figure.stylesheets = [
+            _PICTURE.replace("NX", str(data.grid.nx)).replace("NY", str(data.grid.ny))
+        ]
+        self.pane = pn.pane.Bokeh(self.plot.figure, sizing_mode="stretch_width", margin=0)
         self.slider = pn.widgets.DateSlider(
             start=data.first,
             end=data.last,

@@ -12,7 +12,7 @@ from app.state import COLOURS, State
 from app.views.places import label
 from app.views.style import sheets
 
-_HEAD = """
+HEAD = """
 .head { display: flex; align-items: baseline; gap: 4px 14px; flex-wrap: wrap; line-height: 1.35;
   font-size: 12px;
   color: var(--muted); font-variant-numeric: tabular-nums; }
@@ -58,9 +58,7 @@ class SeriesView:
             on_day=lambda day: setattr(state, "day", day),
         )
         self.heads = {
-            name: pn.pane.HTML(
-                "", sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=sheets(_HEAD)
-            )
+            name: pn.pane.HTML("", sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=sheets(HEAD))
             for name in self.charts.figures
         }
         self.panes = {
@@ -237,8 +235,7 @@ class SeriesView:
             *stack,
             sizing_mode="stretch_width",
             margin=0,
-            css_classes=["card"],
-            stylesheets=sheets(":host { padding: 12px 14px 6px; min-height: 540px; }"),
+            stylesheets=[":host { flex: 1 0 auto !important; }"],
         )
 
 

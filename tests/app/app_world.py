@@ -69,22 +69,23 @@ def make_scene() -> xr.DataTree:
         {"time": shots.values, "band": list(bands), "y": GRID.y, "x": GRID.x},
     )
     lon, lat = GRID.lonlat(float(GRID.x[28]), float(GRID.y[20]))
-    gpp = greenness(DAYS)[:, 20, 28] * weather().sw_in.values * 0.045
+    gpp = np.tile(greenness(DAYS)[:, 20, 28] * weather().sw_in.values * 0.045, 2)
+    years = DAYS.map(lambda day: day.replace(year=2019)).append(DAYS)
     tower = xr.Dataset(
         {
             "gpp_nt": (
                 "time",
-                (gpp + rng.normal(0, 0.6, len(DAYS))).astype("float32"),
+                (gpp + rng.normal(0, 0.6, len(gpp))).astype("float32"),
                 {"units": "gC m-2 d-1"},
             ),
             "gpp_dt": (
                 "time",
-                (gpp + rng.normal(0, 0.4, len(DAYS))).astype("float32"),
+                (gpp + rng.normal(0, 0.4, len(gpp))).astype("float32"),
                 {"units": "gC m-2 d-1"},
             ),
-            "qc": ("time", np.ones(len(DAYS), "float32")),
+            "qc": ("time", np.where(np.arange(len(gpp)) % 3, 1, 0.5).astype("float32")),
         },
-        {"time": DAYS},
+        {"time": years},
         {"site": "XX-Tst", "lon": float(lon), "lat": float(lat), "igbp": "DBF", "simulated": 1},
     )
     passes = DAYS[::6] + pd.Timedelta(hours=17)

@@ -193,6 +193,30 @@ def test_the_tapped_pixel_is_saved_as_a_table(visit, tmp_path):
     assert {"time", "lon", "lat", "e00", "e31", "sigma", "days_from_s2"} <= set(table.columns)
 
 
+def test_a_tap_on_the_tower_opens_its_page_and_its_switches_change_the_scores(visit):
+    tap(visit, 28.5 / 60, 20.5 / 48)
+    visit.get_by_text("Each day, with the 1:1 line").wait_for(timeout=20_000)
+    rows = visit.locator("table tr", has_text="Predicted")
+    assert rows.count() == 5
+    assert visit.locator("table tr", has_text="Day of year").count() == 5
+    visit.get_by_text("leave-site-out").wait_for()
+    visit.get_by_text("leave-year-out: the tower's other years").wait_for()
+    before = rows.first.inner_text()
+    visit.wait_for_timeout(800)
+    night = shot(visit, "tower.png")
+    visit.get_by_role("button", name="Day-time").click()
+    visit.get_by_text("Day-time GPP, 163 days").wait_for(timeout=10_000)
+    assert rows.first.inner_text() != before
+    visit.wait_for_timeout(500)
+    assert (np.abs(night - shot(visit, "tower_day.png"))[200:800, 650:1380].max(-1) > 40).sum() > 500
+    quality = visit.get_by_text("Quality at least").bounding_box()
+    visit.mouse.click(quality["x"] + 2, quality["y"] + 24)
+    visit.get_by_text("Day-time GPP, 245 days").wait_for(timeout=10_000)
+    tap(visit, 0.9, 0.25)
+    visit.get_by_text("Pixel 12, 54").wait_for(timeout=10_000)
+    assert visit.wrong == []
+
+
 def around(page, *corners: tuple[float, float]) -> None:
     """Drags along corners of the map, given as shares of its sides."""
     box = map_box(page)
