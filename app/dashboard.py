@@ -1,5 +1,6 @@
 """The dashboard, `panel serve app/dashboard.py`: an Explorer per session, wired of state, data and views."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -8,10 +9,12 @@ import xarray as xr
 
 from app import export, link
 from app.data import Data
-from app.opening import OPENINGS, Opening, steps
+from app.opening import OPENINGS, Opening, predictor, steps
+from app.runs import ENTRY, Run
 from app.state import Place, State
 from app.views import messages
 from app.views.browser import Browser
+from app.views.compute import ComputeView
 from app.views.export import ExportView
 from app.views.header import Header
 from app.views.map import MapView
@@ -24,6 +27,7 @@ from models.errors import InputError
 
 TITLE = "fluxlens"
 POLL_MS = 250
+MADE = re.compile(rf"{ENTRY}[0-9a-f]{{12}}")
 LINKED = ("day", "layer", "places", "current", "charts", *link.CHOICES)
 _COLUMNS = """
 :host { flex: 1 1 auto !important; display: grid !important; gap: 12px; align-items: stretch;
@@ -55,6 +59,7 @@ class Explorer:
         self._opening: Opening | None = None
         self._asked: dict[str, str] = {}
         self._poll = None
+        self._results: dict[str, Path] = {}
         self._wire()
         if data is not None:
             self.show(data)
@@ -92,6 +97,7 @@ class Explorer:
         """Opens the entry asked for, or the catalog's first; ``asked`` is the query of a link."""
         self._asked = link.read(asked)
         entry = entry or self._asked.get("entry", "")
+        self._recall(entry)
         entry = entry or next(iter(self._entries()), "")
         if not entry:
             self.fail(
@@ -141,7 +147,7 @@ class Explorer:
         )
         link.restore(self._asked, state, data)
         self._asked = {}
-        self.map = MapView(state, data, self.tap, lambda xs, ys: self.outline(xs, ys))
+        self.map = MapView(state, data, self.tap, self.outline, lambda xs, ys: self.compute.boxed(xs, ys))
         self.export = ExportView(state, data)
         self.places = PlacesView(state, data, self.map.plot.drawing, [self.export.view])
         self.charts = SeriesView(state, data, [self.places.view])
@@ -150,6 +156,9 @@ class Explorer:
         if data.fluxes():
             self.tower = TowerView(state, data)
             pages["tower"] = (f"Tower {data.tower.attrs.get('site', '')}".strip(), self.tower.view)
+        if data.can_compute:
+            self.compute = ComputeView(state, data, self.map.plot, self.made, self.open_made)
+            pages["compute"] = ("Compute", self.compute.view)
         self.pages = PagesView(state, pages)
         columns = pn.Column(
             self.map.view, self.pages.view, sizing_mode="stretch_width", margin=0, stylesheets=[_COLUMNS]
@@ -165,7 +174,10 @@ class Explorer:
             pixel = self.data.locate(x, y)
             self.state.pin(*pixel, add=add or self.places.more.value)
             self.places.more.value = False
-            self.state.page = "tower" if self.map.plot.on_tower(x, y) and self.data.fluxes() else "series"
+            if self.map.plot.on_tower(x, y) and self.data.fluxes():
+                self.state.page = "tower"
+            elif self.state.page == "tower":
+                self.state.page = "series"
         except InputError:
             lon, lat = self.data.grid.lonlat(x, y)
             self.state.message = (
@@ -176,6 +188,37 @@ class Explorer:
         """Chooses the area inside a line, metres."""
         self.places.draw.value = False
         outlined(self.state, self.data, xs, ys)
+
+    def made(self, run: Run) -> str:
+        """Takes a finished run into this session's catalog; its name."""
+        name = run.path.name
+        if self.cat is not None:
+            _, ny, nx = run.box.shape
+            self._enter(name, f"{nx} × {ny} px, {run.box.first} to {run.box.last}")
+        self._results[name] = run.path
+        return name
+
+    def open_made(self, name: str) -> None:
+        """Shows the result of a run."""
+        self.state.page = "series"
+        if self.cat is not None:
+            self.state.entry = name
+        else:
+            store = type(self.data.store).open(self._results[name])
+            self.show(Data(store, predictor(store)))
+
+    def _enter(self, name: str, description: str) -> None:
+        from embeddings import cache, catalog
+
+        catalog.add_store(self.cat, name, cache.folder() / name, description)
+        self.header.add(name, description)
+
+    def _recall(self, name: str) -> None:
+        """A link may name a result of an earlier session that the cache still holds."""
+        from embeddings import cache
+
+        if self.cat is not None and MADE.fullmatch(name) and (cache.folder() / name).is_dir():
+            self._enter(name, f"{name}, computed earlier")
 
     def _write_link(self, *_) -> None:
         """The address of a served page tells what is on it; a notebook's stays its own."""

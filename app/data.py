@@ -130,6 +130,26 @@ class Data:
             return None
         return self.scene[name].to_dataset()
 
+    @cached_property
+    def sensed(self) -> xr.DataTree:
+        """What a model reads of the scene: its sensors, in memory where they fit."""
+        nodes = {name: self._node(name) for name in ("s2", "s1", "landsat8")}
+        nodes = {f"/{name}": node for name, node in nodes.items() if node is not None}
+        if sum(node.nbytes for node in nodes.values()) <= 4 * HELD_IN_MEMORY:
+            nodes = {name: node.load() for name, node in nodes.items()}
+        return xr.DataTree.from_dict({"/": xr.Dataset(attrs=self.scene.attrs), **nodes})
+
+    @property
+    def can_compute(self) -> bool:
+        """Whether the store carries images a model can read."""
+        return self._node("s2") is not None or self._node("s1") is not None
+
+    @cached_property
+    def acquisitions(self) -> int:
+        """How many images of the scene a model encodes."""
+        nodes = (self._node(name) for name in ("s2", "s1"))
+        return sum(node.sizes["time"] for node in nodes if node is not None)
+
     # --- where ---
 
     def locate(self, x: float, y: float) -> tuple[int, int]:

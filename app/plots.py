@@ -7,6 +7,7 @@ import colorcet
 import numpy as np
 from bokeh.events import RangesUpdate, SelectionGeometry, Tap
 from bokeh.models import (
+    BoxSelectTool,
     ColumnDataSource,
     CustomJSHover,
     HoverTool,
@@ -28,6 +29,8 @@ HALO = "#ffffff"
 TOWER = "#d55e00"
 FADED = 90
 """Opacity (of 255) of pixels seen but masked; nothing known is fully transparent."""
+PALE = 0.35
+"""Opacity of the picture under a box that is being computed."""
 NEAR_MARKER = 0.018
 """A tap this close, of the map's width, means the tower."""
 SCREEN_PX = 1024
@@ -121,6 +124,7 @@ class MapPlot:
         tower_xy: tuple[float, float] | None = None,
         on_tap: Callable[..., None] | None = None,
         on_area: Callable[[list[float], list[float]], None] | None = None,
+        on_box: Callable[[tuple[float, float], tuple[float, float]], None] | None = None,
     ):
         self.grid, self.answer, self.tower_xy = grid, answer, tower_xy
         self.picture: Picture | None = None
@@ -142,8 +146,11 @@ class MapPlot:
         self.figure.axis.visible = False
         self.figure.grid.visible = False
         self._glyph = self.figure.image_rgba("rgba", "x", "y", "dw", "dh", source=self.image)
+        self.fresh, self.box = ColumnDataSource(), ColumnDataSource()
+        self.fill(None)
+        self.frame(None)
         self._marks(tower_xy)
-        self._tools(on_tap, on_area)
+        self._tools(on_tap, on_area, on_box)
         self.figure.add_layout(_scale_bar())
         if max(grid.shape) > SCREEN_PX:
             self.figure.on_event(RangesUpdate, lambda event: self._show())
@@ -194,6 +201,35 @@ class MapPlot:
         """Dragging outlines an area instead of moving the map."""
         self.figure.toolbar.active_drag = self._lasso if on else self._pan
 
+    def boxing(self, on: bool) -> None:
+        """Dragging draws a box instead of moving the map."""
+        self.figure.toolbar.active_drag = self._rectangle if on else self._pan
+
+    def frame(self, part: Grid | None) -> None:
+        """Outlines a box of the grid, or none."""
+        names = ("left", "bottom", "right", "top")
+        inset = (
+            self.grid.size_m * self.grid.nx / 300
+        )  # the line stays inside the frame, which alone is cleared
+        ends = np.add(part.extent, [inset, inset, -inset, -inset]) if part else ()
+        self.box.data = dict(zip(names, [[end] for end in ends] or [[]] * 4, strict=True))
+
+    def fill(self, part: Grid | None, values: np.ndarray | None = None, look: Look | None = None) -> None:
+        """What is computed of a box so far, over the paler picture; None: the picture alone."""
+        self._glyph.glyph.global_alpha = 1.0 if part is None else PALE
+        if part is None:
+            self.fresh.data = {name: [] for name in ("rgba", "x", "y", "dw", "dh")}
+            return
+        left, bottom, right, top = part.extent
+        rgba = paint(values, look).view("uint32").reshape(values.shape[:2])
+        self.fresh.data = {
+            "rgba": [rgba[::-1]],
+            "x": [left],
+            "y": [bottom],
+            "dw": [right - left],
+            "dh": [top - bottom],
+        }
+
     # --- the picture ---
 
     @staticmethod
@@ -243,6 +279,10 @@ class MapPlot:
 
     def _marks(self, tower_xy: tuple[float, float] | None) -> None:
         fig = self.figure
+        fig.image_rgba("rgba", "x", "y", "dw", "dh", source=self.fresh)
+        for colour, dash in (("#16202c", "solid"), (HALO, [5, 4])):
+            edge = {"line_color": colour, "line_width": 2, "line_dash": dash, "fill_color": None}
+            fig.quad(left="left", right="right", bottom="bottom", top="top", source=self.box, **edge)
         for colour, width in ((HALO, 4), ("colour", 2)):
             fig.multi_line("xs", "ys", source=self.outlines, line_color=colour, line_width=width)
         if tower_xy is not None:
@@ -262,23 +302,27 @@ class MapPlot:
         for mark in fig.renderers[1:]:
             mark.level = "overlay"
 
-    def _tools(self, on_tap, on_area) -> None:
+    def _tools(self, on_tap, on_area, on_box) -> None:
         self.hover = HoverTool(
             renderers=[self._glyph], attachment="above", formatters={"$x": _lonlat_hover(self.grid)}
         )
         self._pan, self._lasso = PanTool(), LassoSelectTool(renderers=[])
+        self._rectangle = BoxSelectTool(renderers=[])
         wheel = WheelZoomTool()
-        self.figure.add_tools(self._pan, self._lasso, wheel, ResetTool(), self.hover)
+        self.figure.add_tools(self._pan, self._lasso, self._rectangle, wheel, ResetTool(), self.hover)
         self.figure.toolbar.active_drag, self.figure.toolbar.active_scroll = self._pan, wheel
         if on_tap:
             self.figure.on_event(
                 Tap, lambda event: on_tap(event.x, event.y, bool((event.modifiers or {}).get("shift")))
             )
-        if on_area:
+        if on_area or on_box:
 
             def outlined(event) -> None:
-                if event.final and event.geometry.get("type") == "poly":
-                    on_area(list(event.geometry["x"]), list(event.geometry["y"]))
+                shape = event.geometry
+                if event.final and shape.get("type") == "poly" and on_area:
+                    on_area(list(shape["x"]), list(shape["y"]))
+                if event.final and shape.get("type") == "rect" and on_box:
+                    on_box((shape["x0"], shape["x1"]), (shape["y0"], shape["y1"]))
 
             self.figure.on_event(SelectionGeometry, outlined)
 

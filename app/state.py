@@ -49,7 +49,9 @@ class State(param.Parameterized):
     clusters = param.Integer(default=5, bounds=(CLUSTERS[0], CLUSTERS[-1]), doc="Number of clusters.")
     charts = param.List(default=["ndvi", "pc", "radar", "gpp"], item_type=str, doc="Charts shown.")
     tower = param.Boolean(default=True, doc="Whether tower GPP is drawn beside the prediction.")
-    page = param.Selector(default="series", objects=["series", "tower"], doc="What stands beside the map.")
+    page = param.Selector(
+        default="series", objects=["series", "tower", "compute"], doc="What stands beside the map."
+    )
     flux = param.Selector(
         default="gpp_nt", objects=["gpp_nt", "gpp_dt"], doc="The tower page's partitioning."
     )

@@ -70,7 +70,7 @@ def beside(data: "Data", flux: str, least_qc: float) -> Beside:
     pixel = data.pixel(*data.start)
     measured = observed.reindex(time=time).values
     nothing = xr.full_like(time, np.nan, float)
-    low, high = (pixel[name] if name in pixel else nothing for name in ("gpp_lo", "gpp_hi"))
+    low, high = (pixel.get(name, nothing) for name in ("gpp_lo", "gpp_hi"))
     if np.isfinite(measured).sum() < 2:
         told = f"Got no day with a measurement of quality {least_qc:.2f} or better here; lower the quality."
         return Beside(data.days, measured, {}, low.values, high.values, absent=(told,))

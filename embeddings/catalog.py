@@ -67,6 +67,15 @@ def entries(catalog: Any) -> list[Entry]:
     return found
 
 
+def add_store(catalog: Any, name: str, path: Path, description: str) -> None:
+    """An entry for a store of embeddings, in this opened catalog and not in its file."""
+    from intake.catalog.local import LocalCatalogEntry
+
+    catalog._entries[name] = LocalCatalogEntry(
+        name, description, "fluxlens_embeddings", args={"store": str(path)}, getenv=False, catalog=catalog
+    )
+
+
 def source(catalog: Any, name: str, **arguments: Any) -> Any:
     """The source of an entry; InputError names the entries there are."""
     names = list(catalog)

@@ -48,7 +48,7 @@ class Header:
             "", margin=0, align="center", stylesheets=sheets(_TEXT, ":host { flex: 1 1 260px; }")
         )
         self.entry = pn.widgets.Select(
-            options=entries,
+            options={entry: entry for entry in entries},
             value=state.entry if state.entry in entries else None,
             width=200,
             margin=0,
@@ -74,8 +74,14 @@ class Header:
         )
 
     def _chosen(self, entry: str) -> None:
-        if entry in self.entry.options:
+        if entry in self.entry.options.values():
             self.entry.value = entry
+
+    def add(self, entry: str, label: str) -> None:
+        """One more entry to choose."""
+        if entry not in self.entry.options.values():
+            self.entry.options = self.entry.options | {label: entry}
+            self.entry.visible = len(self.entry.options) > 1
 
     def show(self, data) -> None:
         """Names the scene on screen."""

@@ -65,10 +65,10 @@ def colour_bar(picture: Picture) -> str:
 class MapView:
     """Layer buttons above, the picture, the day below."""
 
-    def __init__(self, state: State, data: Data, on_tap=None, on_area=None):
+    def __init__(self, state: State, data: Data, on_tap=None, on_area=None, on_box=None):
         self.state, self.data = state, data
         self._shown: tuple | None = None
-        self.plot = MapPlot(data.grid, self.picture, data.tower_xy, on_tap, on_area)
+        self.plot = MapPlot(data.grid, self.picture, data.tower_xy, on_tap, on_area, on_box)
         self.plot.mark(state.places)
         self.layers = pn.widgets.RadioButtonGroup(
             options={LAYERS[key]: key for key in data.layers},

@@ -55,7 +55,11 @@ def url(catalog):
     port = free_port()
     command = [sys.executable, "-m", "app.cli", "serve", "--catalog", str(catalog), "--port", str(port)]
     with subprocess.Popen(
-        command, cwd=catalog.parent, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command,
+        cwd=catalog.parent,
+        env=os.environ | {"FLUXLENS_CACHE": str(catalog.parent / "cache")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     ) as server:
         address = f"http://localhost:{port}/"
         until = time.monotonic() + 90
@@ -262,6 +266,45 @@ def test_two_pins_and_an_area_share_the_charts_and_go_into_files(visit, tmp_path
 
     visit.locator("input[type=file]").set_input_files(tmp_path / "places.geojson")
     visit.get_by_role("alert").get_by_text("need Polygon").wait_for(timeout=10_000)
+    assert visit.wrong == []
+
+
+def choose_day(page, which: int, day: str) -> None:
+    """As a click on a day of the calendar does."""
+    field = page.locator("input.flatpickr-input").nth(which)
+    field.evaluate("(field, day) => field._flatpickr.setDate(day, true)", day)
+
+
+def test_a_box_is_computed_block_by_block_cancelled_and_opened(visit):
+    visit.get_by_role("button", name="Compute", exact=True).click()
+    visit.get_by_text("Compute a box of this scene now").wait_for(timeout=10_000)
+    choose_day(visit, 0, "2020-03-01")
+    choose_day(visit, 1, "2020-10-31")
+    visit.get_by_text("245 days").wait_for(timeout=10_000)
+    visit.get_by_role("button", name="Draw box").click()
+    visit.wait_for_timeout(500)
+    around(visit, (0.05, 0.05), (0.92, 0.95))
+    cost = visit.locator(".cost")
+    cost.get_by_text("56 × 48 px").wait_for(timeout=10_000)
+    assert re.search(r"about .* s · at most [\d,.]+ MB", cost.inner_text())
+    run = visit.get_by_role("button", name="Run", exact=True)
+    run.click()
+    visit.get_by_text("Computing, block 1 of 4").wait_for(timeout=60_000)
+    visit.wait_for_timeout(400)
+    shot(visit, "computing.png")
+    visit.get_by_role("button", name="Cancel").click()
+    visit.get_by_text("Cancelled; nothing is left of it").wait_for(timeout=10_000)
+    choose_day(visit, 1, "2020-03-10")
+    visit.get_by_text("10 days").wait_for(timeout=10_000)
+    run.click()
+    visit.get_by_text("Done in").wait_for(timeout=60_000)
+    shot(visit, "computed.png")
+    visit.get_by_role("button", name="Open the result").click()
+    visit.get_by_text("2020-03-01 to 2020-03-10 · 56 × 48 px").wait_for(timeout=60_000)
+    visit.get_by_text("NDVI, Sentinel-2").wait_for(timeout=20_000)
+    assert visit.locator("select").filter(has_text="56 × 48 px, 2020-03-01 to 2020-03-10").count() == 1
+    visit.goto(visit.url)
+    visit.get_by_text("2020-03-01 to 2020-03-10 · 56 × 48 px").wait_for(timeout=60_000)
     assert visit.wrong == []
 
 
