@@ -71,6 +71,8 @@ class Explorer:
         self.browser.param.watch(lambda event: setattr(self._welcome, "visible", not event.new), "returning")
         self.state.param.watch(self._write_link, list(LINKED))
         self.browser.param.watch(lambda event: self.map and self.map.step(event.new - event.old), "steps")
+        self.browser.param.watch(lambda event: self.map and self.map.scrub(event.new - event.old), "scrubs")
+        self.state.param.watch(lambda event: setattr(self.browser, "scrub", event.new == "feature"), "layer")
 
     def _entries(self) -> list[str]:
         """Names of the entries that hold embeddings."""

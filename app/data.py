@@ -383,6 +383,8 @@ class Data:
             guess = self.predict(cube, self.weather)
             for name in ("gpp", "gpp_lo", "gpp_hi"):
                 out[name] = ("time", guess[name].values.astype("float32"), {"units": "gC m-2 d-1"})
+            steps = cube.embedding.transpose("time", "feature").values
+            out["with_gpp"] = ("feature", correlation(steps, out.gpp.values), {"long_name": "correlation"})
         if self.ndvi is not None:
             x, y = self.centre(row, col)
             seen = self.ndvi.sel(x=x, y=y, method="nearest").load()
@@ -426,6 +428,13 @@ class Data:
             self.look(layer)
         self.picture("pca", self.first)
         self.pixel(*self.start)
+
+
+def correlation(columns: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Of each column of (time, column) with ``values`` (time), -1..1; 0 where one of them never changes."""
+    columns, values = columns - columns.mean(0, dtype="float64"), values - values.mean(dtype="float64")
+    spread = np.sqrt((columns**2).sum(0) * (values**2).sum())
+    return np.divide(values @ columns, spread, out=np.zeros(columns.shape[1]), where=spread > 0)
 
 
 def usual(tower: xr.Dataset) -> dict[str, xr.DataArray]:

@@ -9,6 +9,7 @@ from bokeh.events import RangesUpdate, SelectionGeometry, Tap
 from bokeh.models import (
     BoxSelectTool,
     ColumnDataSource,
+    CrosshairTool,
     CustomJSHover,
     HoverTool,
     LassoSelectTool,
@@ -17,6 +18,7 @@ from bokeh.models import (
     Range1d,
     ResetTool,
     ScaleBar,
+    Span,
     WheelZoomTool,
 )
 from bokeh.plotting import figure
@@ -105,7 +107,8 @@ def _lonlat_hover(grid: Grid) -> CustomJSHover:
         code="""
         const u = (special_vars.x - place[0]) / place[2], v = (special_vars.y - place[1]) / place[3];
         const at = (c) => c[0] + c[1]*u + c[2]*v + c[3]*u*u + c[4]*u*v + c[5]*v*v;
-        return at(lat).toFixed(5) + "° N, " + at(lon).toFixed(5) + "° E";
+        const told = (v, ends) => Math.abs(v).toFixed(5) + "° " + ends[v < 0 ? 1 : 0];
+        return told(at(lat), "NS") + ", " + told(at(lon), "EW");
     """,
     )
 
@@ -114,7 +117,8 @@ class MapPlot:
     """The picture in the middle, the tower, the places and the outlines on top; made once, only sources change.
 
     ``answer()`` gives the Picture to draw. A scene larger than the screen is cut to what is in sight and averaged
-    anew when the view moves; a smaller one is sent whole, and the browser pans and zooms without asking.
+    anew when the view moves; a smaller one is sent whole, and the browser pans and zooms without asking. One
+    ``beside`` another moves with it, and each shows where the other is pointed at.
     """
 
     def __init__(
@@ -125,6 +129,7 @@ class MapPlot:
         on_tap: Callable[..., None] | None = None,
         on_area: Callable[[list[float], list[float]], None] | None = None,
         on_box: Callable[[tuple[float, float], tuple[float, float]], None] | None = None,
+        beside: "MapPlot | None" = None,
     ):
         self.grid, self.answer, self.tower_xy = grid, answer, tower_xy
         self.picture: Picture | None = None
@@ -133,8 +138,8 @@ class MapPlot:
         self.pins = ColumnDataSource(data={"x": [], "y": [], "colour": []})
         self.outlines = ColumnDataSource(data={"xs": [], "ys": [], "colour": []})
         self.figure = figure(
-            x_range=Range1d(left, right),
-            y_range=Range1d(bottom, top),
+            x_range=beside.figure.x_range if beside else Range1d(left, right),
+            y_range=beside.figure.y_range if beside else Range1d(bottom, top),
             tools=[],
             toolbar_location=None,
             sizing_mode="stretch_both",
@@ -152,6 +157,10 @@ class MapPlot:
         self._marks(tower_xy)
         self._tools(on_tap, on_area, on_box)
         self.figure.add_layout(_scale_bar())
+        self.cross = beside.cross if beside else _cross()
+        self.figure.add_tools(CrosshairTool(overlay=self.cross))
+        for span in self.cross:
+            span.visible = beside is not None
         if max(grid.shape) > SCREEN_PX:
             self.figure.on_event(RangesUpdate, lambda event: self._show())
         self.draw()
@@ -333,6 +342,11 @@ def _cut(ends: list[float], size: int, times: int) -> slice:
     start = max(0, int((ends[0] - half) // times) * times)
     stop = min(size // times * times, int(-(-(ends[1] + half) // times)) * times)
     return slice(min(start, max(0, size - times)), max(stop, start + times))
+
+
+def _cross() -> list[Span]:
+    """Two lines through the pointer, shared by maps beside each other."""
+    return [Span(dimension=d, line_width=1, line_color=HALO, line_alpha=0.8) for d in ("width", "height")]
 
 
 def _scale_bar() -> ScaleBar:

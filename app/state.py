@@ -82,14 +82,18 @@ class State(param.Parameterized):
     @property
     def question(self) -> tuple:
         """What the map shows; equal questions have equal pictures."""
-        day = None if self.year else self.day
-        if self.layer == "feature":
-            return "feature", self.day, self.feature
-        if self.layer == "similar":
-            return "similar", day, self.pixel, self.threshold
-        if self.layer == "clusters":
-            return "clusters", day, self.clusters
-        return self.layer, self.day
+        return self.ask(self.layer, self.day)
+
+    def ask(self, layer: str, day: dt.date) -> tuple:
+        """The question of a layer on a day, with all other choices as they are."""
+        period = None if self.year else day
+        if layer == "feature":
+            return "feature", day, self.feature
+        if layer == "similar":
+            return "similar", period, self.pixel, self.threshold
+        if layer == "clusters":
+            return "clusters", period, self.clusters
+        return layer, day
 
     def pin(self, row: int, col: int, area: tuple = (), add: bool = False) -> None:
         """Moves the current pin to (row, col); with ``add``, or from an area, makes another place of its own."""

@@ -8,6 +8,8 @@ class Browser(JSComponent):
     """An invisible part; counts steps asked for by the arrow keys and paints the page light or dark."""
 
     steps = param.Integer(default=0, doc="Net days asked for by the arrow keys since the page opened.")
+    scrubs = param.Integer(default=0, doc="Net features asked for by the up and down keys.")
+    scrub = param.Boolean(default=False, doc="Whether up and down are for features, not for scrolling.")
     dark = param.Boolean(default=False)
     returning = param.Boolean(default=False, doc="Whether the explanation was closed on an earlier visit.")
     link = param.String(
@@ -38,6 +40,8 @@ class Browser(JSComponent):
         const size = event.shiftKey ? 7 : 1;
         if (event.key === "ArrowRight") { model.steps += size; event.preventDefault(); }
         if (event.key === "ArrowLeft") { model.steps -= size; event.preventDefault(); }
+        if (model.scrub && event.key === "ArrowDown") { model.scrubs += 1; event.preventDefault(); }
+        if (model.scrub && event.key === "ArrowUp") { model.scrubs -= 1; event.preventDefault(); }
       });
       return document.createElement("span");
     }

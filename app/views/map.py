@@ -2,6 +2,7 @@
 
 from html import escape
 
+import numpy as np
 import panel as pn
 
 from app.data import Data
@@ -30,12 +31,16 @@ _PICTURE = """
   min-height: 0 !important; height: auto !important; flex: none !important; align-self: center !important;
   border-radius: 4px; overflow: hidden; background: var(--hover); }
 """
-PLAY_MS = 250
+_HALF = ":host { flex: 1 1 0 !important; min-width: 0; }"
+ASKED = ("layer", "day", "feature", "places", "current", "year", "threshold", "clusters")
+"""The choices a picture depends on."""
+STEPS = {f"{n} day{'s' * (n > 1)}": n for n in (1, 3, 7, 30)}
+SPEEDS = {f"{n} a second": n for n in (1, 2, 4, 8)}
 
 
-def number(value: float) -> str:
+def number(value: float, form: str = ".3g") -> str:
     """Short ticks: 0, 0.05, 12, −1.2."""
-    return f"{value:.3g}".replace("-", "−")
+    return f"{value:{form}}".replace("-", "−")
 
 
 def colour_bar(picture: Picture) -> str:
@@ -62,6 +67,87 @@ def colour_bar(picture: Picture) -> str:
     )
 
 
+def caption(picture: Picture, more: str = "") -> str:
+    """What is shown, when, and in which colours."""
+    return (
+        f'<div class="caption"><div class="what"><b>{escape(picture.look.label)}</b><br>'
+        f"<span>{escape(picture.note + more)}</span></div>{colour_bar(picture)}</div>"
+    )
+
+
+def framed(plot: MapPlot) -> pn.pane.Bokeh:
+    """The figure in the shape of its grid."""
+    ny, nx = plot.grid.shape
+    # on the figure itself: the pane keeps its own sheets to itself
+    plot.figure.stylesheets = [_PICTURE.replace("NX", str(nx)).replace("NY", str(ny))]
+    return pn.pane.Bokeh(plot.figure, sizing_mode="stretch_width", margin=0)
+
+
+class SecondMap:
+    """Another layer, or another day, beside the first map; made when first asked for."""
+
+    def __init__(self, state: State, data: Data, first: MapPlot):
+        self.state, self.data, self.first = state, data, first
+        self.plot: MapPlot | None = None
+        self._shown: tuple | None = None
+        self.layer = pn.widgets.Select(
+            options={LAYERS[key]: key for key in data.layers},
+            value=next(key for key in ("gpp", "true", "sigma") if key in data.layers),
+            width=128,
+            margin=0,
+            stylesheets=sheets(),
+        )
+        self.hold = pn.widgets.Toggle(label="Hold day", margin=0, css_classes=["quiet"], stylesheets=sheets())
+        self.held = state.day
+        self._caption = pn.pane.HTML(
+            "", sizing_mode="stretch_width", margin=(6, 0, 6, 0), stylesheets=sheets(_CAPTION)
+        )
+        self._body = pn.Column(sizing_mode="stretch_width", margin=0)
+        self.view = pn.Column(
+            self._caption,
+            self._body,
+            pn.Row(self.layer, self.hold, margin=(6, 0, 0, 0), stylesheets=[":host { gap: 6px; }"]),
+            sizing_mode="stretch_width",
+            margin=0,
+            visible=False,
+            stylesheets=[_HALF],
+        )
+        self.layer.param.watch(self.update, "value")
+        self.hold.param.watch(self._holding, "value")
+        state.watch(self.update, list(ASKED))
+        state.watch(lambda event: self.plot and self.plot.mark(event.new), "places")
+
+    def _holding(self, _) -> None:
+        self.held = self.state.day
+        self.update()
+
+    def _question(self) -> tuple:
+        return self.state.ask(self.layer.value, self.held if self.hold.value else self.state.day)
+
+    def show(self, on: bool) -> None:
+        """Puts the second map there, or takes it away."""
+        self.view.visible = on
+        for line in self.first.cross:
+            line.visible = on
+        if on and self.plot is None:
+            self.plot = MapPlot(
+                self.data.grid,
+                lambda: self.data.picture(*self._question()),
+                self.data.tower_xy,
+                beside=self.first,
+            )
+            self.plot.mark(self.state.places)
+            self._body[:] = [framed(self.plot)]
+        self.update()
+
+    def update(self, *_) -> None:
+        if self.plot is None or not self.view.visible or self._question() == self._shown:
+            return
+        self._shown = self._question()
+        self.plot.draw()
+        self._caption.object = caption(self.plot.picture)
+
+
 class MapView:
     """Layer buttons above, the picture, the day below."""
 
@@ -79,7 +165,7 @@ class MapView:
         self.feature = pn.widgets.Select(
             options={name: i for i, name in enumerate(data.features)},
             value=state.feature,
-            width=84,
+            width=116,
             margin=0,
             stylesheets=sheets(),
         )
@@ -117,11 +203,7 @@ class MapView:
             margin=(4, 0, 0, 0),
             stylesheets=sheets(_CAPTION),
         )
-        # on the figure itself: the pane keeps its own sheets to itself
-        self.plot.figure.stylesheets = [
-            _PICTURE.replace("NX", str(data.grid.nx)).replace("NY", str(data.grid.ny))
-        ]
-        self.pane = pn.pane.Bokeh(self.plot.figure, sizing_mode="stretch_width", margin=0)
+        self.pane = framed(self.plot)
         self.slider = pn.widgets.DateSlider(
             start=data.first,
             end=data.last,
@@ -137,7 +219,11 @@ class MapView:
         self.play = pn.widgets.Toggle(
             label="Play", width=58, margin=0, css_classes=["quiet"], stylesheets=sheets()
         )
+        self.pace = pn.widgets.Select(options=STEPS, width=84, margin=0, stylesheets=sheets())
+        self.speed = pn.widgets.Select(options=SPEEDS, value=4, width=104, margin=0, stylesheets=sheets())
         self._player = None
+        self.split = pn.widgets.Toggle(label="Split", margin=0, css_classes=["quiet"], stylesheets=sheets())
+        self.second = SecondMap(state, data, self.plot)
         self._wire()
         self._describe()
         self._controls()
@@ -149,10 +235,7 @@ class MapView:
     def _wire(self) -> None:
         state = self.state
         state.watch(lambda event: self.plot.mark(event.new), "places")
-        state.watch(
-            self._update,
-            ["layer", "day", "feature", "places", "current", "year", "threshold", "clusters"],
-        )
+        state.watch(self._update, list(ASKED))
         for widget, name in (
             (self.layers, "layer"),
             (self.feature, "feature"),
@@ -162,9 +245,11 @@ class MapView:
             (self.clusters, "clusters"),
         ):
             widget.param.watch(lambda event, name=name: setattr(state, name, event.new), "value")
-        self.back.on_click(lambda _: self.step(-1))
-        self.forth.on_click(lambda _: self.step(1))
+        self.back.on_click(lambda _: self.step(-self.pace.value))
+        self.forth.on_click(lambda _: self.step(self.pace.value))
         self.play.param.watch(self._playing, "value")
+        self.speed.param.watch(self._playing, "value")
+        self.split.param.watch(lambda event: self.second.show(event.new), "value")
 
     def _update(self, *_) -> None:
         """Another picture only where another one is asked for: a tap moves a ring, not the map."""
@@ -177,30 +262,49 @@ class MapView:
         """Moves the day."""
         self.state.step(days, self.data.first, self.data.last)
 
-    def _playing(self, event) -> None:
-        self.play.label = "Pause" if event.new else "Play"
-        if event.new:
-            self._player = pn.state.add_periodic_callback(self._frame, period=PLAY_MS)
-        elif self._player is not None:
+    def scrub(self, features: int) -> None:
+        """Moves through the features in the order of the list."""
+        if self.state.layer == "feature":
+            order = list(self.feature.options.values())
+            self.state.feature = order[(order.index(self.state.feature) + features) % len(order)]
+
+    def _playing(self, _) -> None:
+        self.play.label = "Pause" if self.play.value else "Play"
+        if self._player is not None:
             self._player.stop()
             self._player = None
+        if self.play.value:
+            self._player = pn.state.add_periodic_callback(self._frame, period=1000 // self.speed.value)
 
     def _frame(self) -> None:
         if self.state.day >= self.data.last:
             self.state.day = self.data.first
         else:
-            self.step(1)
+            self.step(self.pace.value)
+
+    def _rank(self) -> None:
+        """Features in the list, those first that move most with GPP at the current pixel."""
+        pixel = self.data.pixel(*self.state.pixel)
+        if "with_gpp" not in pixel:
+            return
+        told = pixel.with_gpp.values
+        order = np.argsort(-np.abs(told), kind="stable").tolist()
+        options = {f"{self.data.features[i]} · r {number(told[i], '+.2f')}": i for i in order}
+        if options != self.feature.options:
+            self.feature.param.update(options=options, value=self.state.feature)
 
     def _describe(self) -> None:
         picture = self.plot.picture
         self._shown = self.state.question
-        self._caption.object = (
-            f'<div class="caption"><div class="what"><b>{escape(picture.look.label)}</b><br>'
-            f"<span>{escape(picture.note)}</span></div>{colour_bar(picture)}</div>"
-        )
+        keys = ""
+        if self.state.layer == "feature":
+            keys = " · ↑ ↓ next" + (", ranked by correlation with GPP here" if self.data.predict else "")
+        self._caption.object = caption(picture, keys)
 
     def _controls(self) -> None:
         state = self.state
+        if state.layer == "feature":
+            self._rank()
         self._day.object = f'<div class="day">{fmt(state.day)}</div>'
         for widget, where in (
             (self.feature, ("feature",)),
@@ -224,15 +328,25 @@ class MapView:
             self.year,
             self.threshold,
             self.clusters,
+            self.split,
             sizing_mode="stretch_width",
             margin=0,
             stylesheets=[":host { flex-wrap: wrap; gap: 8px; }"],
+        )
+        maps = pn.Row(
+            pn.Column(self._caption, self.pane, sizing_mode="stretch_width", margin=0, stylesheets=[_HALF]),
+            self.second.view,
+            sizing_mode="stretch_width",
+            margin=0,
+            stylesheets=[":host { gap: 10px; }"],
         )
         below = pn.Row(
             self.back,
             self._day,
             self.forth,
             self.play,
+            self.pace,
+            self.speed,
             self.slider,
             sizing_mode="stretch_width",
             margin=(10, 0, 0, 0),
@@ -240,8 +354,7 @@ class MapView:
         )
         return pn.Column(
             above,
-            self._caption,
-            self.pane,
+            maps,
             below,
             self._absent,
             sizing_mode="stretch_width",

@@ -269,6 +269,45 @@ def test_two_pins_and_an_area_share_the_charts_and_go_into_files(visit, tmp_path
     assert visit.wrong == []
 
 
+def test_features_are_scrubbed_with_keys_in_the_order_of_their_part_in_gpp(visit):
+    visit.get_by_role("button", name="Feature", exact=True).click()
+    visit.locator(".caption", has_text="Feature e00").wait_for(timeout=10_000)
+    ranked = visit.locator("select", has_text="e31").locator("option").all_inner_texts()
+    strength = [abs(float(text.split(" r ")[1].replace("−", "-"))) for text in ranked]
+    assert strength == sorted(strength, reverse=True)
+    assert len(strength) == 32
+    names = [text[:3] for text in ranked]
+    visit.keyboard.press("ArrowDown")
+    following = names[(names.index("e00") + 1) % 32]
+    visit.locator(".caption", has_text=f"Feature {following}").wait_for(timeout=10_000)
+
+
+def test_two_maps_side_by_side_move_together_and_the_player_steps_weeks(visit):
+    visit.get_by_role("button", name="Split").click()
+    visit.get_by_role("button", name="Hold day").click()
+    visit.locator("select", has_text="Days from S2").last.select_option("Sigma")
+    captions = visit.locator(".caption")
+    captions.nth(1).get_by_text("expected reflectance error").wait_for(timeout=20_000)
+    visit.locator("select", has_text="7 days").select_option("7 days")
+    visit.get_by_role("button", name="›").click()
+    captions.nth(0).get_by_text("8 Jul 2020").wait_for(timeout=10_000)
+    captions.nth(1).get_by_text("1 Jul 2020").wait_for(timeout=10_000)
+    visit.wait_for_timeout(500)
+    left, right = [box for box in figures(visit) if box["x"] < 600][:2]
+    assert abs(left["width"] - right["width"]) < 2
+    before = shot(visit, "split.png")
+    visit.mouse.move(left["x"] + left["width"] * 0.3, left["y"] + left["height"] * 0.3)
+    for _ in range(3):
+        visit.mouse.wheel(0, -300)
+        visit.wait_for_timeout(100)
+    visit.wait_for_timeout(800)
+    after = shot(visit, "split_zoomed.png")
+    top, bottom = int(right["y"]) + 5, int(right["y"] + right["height"]) - 5
+    there = np.s_[top:bottom, int(right["x"]) + 5 : int(right["x"] + right["width"]) - 5]
+    assert (np.abs(before[there] - after[there]).max(-1) > 20).sum() > 300
+    assert visit.wrong == []
+
+
 def choose_day(page, which: int, day: str) -> None:
     """As a click on a day of the calendar does."""
     field = page.locator("input.flatpickr-input").nth(which)
