@@ -154,13 +154,13 @@ class Explorer:
         self.places = PlacesView(state, data, self.map.plot.drawing, [self.export.view])
         self.charts = SeriesView(state, data, [self.places.view])
         self.header.show(data)
-        pages = {"series": ("Series", self.charts.view)}
+        pages = {"series": ("Series", lambda: self.charts.view)}
         if data.fluxes():
-            self.tower = TowerView(state, data)
-            pages["tower"] = (f"Tower {data.tower.attrs.get('site', '')}".strip(), self.tower.view)
+            site = f"Tower {data.tower.attrs.get('site', '')}".strip()
+            pages["tower"] = (site, lambda: TowerView(state, data).view)
         if data.can_compute:
             self.compute = ComputeView(state, data, self.map.plot, self.made, self.open_made)
-            pages["compute"] = ("Compute", self.compute.view)
+            pages["compute"] = ("Compute", lambda: self.compute.view)
         self.pages = PagesView(state, pages)
         columns = pn.Column(
             self.map.view, self.pages.view, sizing_mode="stretch_width", margin=0, stylesheets=[_COLUMNS]

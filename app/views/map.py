@@ -12,8 +12,8 @@ from app.state import CLUSTERS, LAYERS, State
 from app.views.style import sheets
 
 _CAPTION = """
-.caption { display: flex; align-items: center; justify-content: space-between; gap: 14px;
-  min-height: 34px; line-height: 1.3; }
+.caption { display: flex; align-items: center; justify-content: space-between; gap: 4px 14px;
+  flex-wrap: wrap; min-height: 34px; line-height: 1.3; }
 .what b { font-weight: 600; } .what span { color: var(--muted); }
 .absent { color: var(--muted); font-size: 12px; line-height: 1.4; }
 .bar { flex: 0 0 190px; font-size: 11px; color: var(--muted); font-variant-numeric: tabular-nums; }
@@ -27,11 +27,11 @@ _DAY = """
   text-align: center; }
 """
 _PICTURE = """
-:host { aspect-ratio: NX / NY; width: 100%; max-width: calc((100vh - 290px) * NX / NY); min-width: 240px;
+:host { aspect-ratio: NX / NY; width: 100%; max-width: calc((100vh - 290px) * NX / NY); min-width: 120px;
   min-height: 0 !important; height: auto !important; flex: none !important; align-self: center !important;
   border-radius: 4px; overflow: hidden; background: var(--hover); }
 """
-_HALF = ":host { flex: 1 1 0 !important; min-width: 0; }"
+_HALF = ":host { flex: 1 1 0 !important; min-width: 0; align-self: flex-end !important; }"
 ASKED = ("layer", "day", "feature", "places", "current", "year", "threshold", "clusters")
 """The choices a picture depends on."""
 STEPS = {f"{n} day{'s' * (n > 1)}": n for n in (1, 3, 7, 30)}
@@ -95,9 +95,12 @@ class SecondMap:
             value=next(key for key in ("gpp", "true", "sigma") if key in data.layers),
             width=128,
             margin=0,
+            visible=False,
             stylesheets=sheets(),
         )
-        self.hold = pn.widgets.Toggle(label="Hold day", margin=0, css_classes=["quiet"], stylesheets=sheets())
+        self.hold = pn.widgets.Toggle(
+            label="Hold day", margin=0, visible=False, css_classes=["quiet"], stylesheets=sheets()
+        )
         self.held = state.day
         self._caption = pn.pane.HTML(
             "", sizing_mode="stretch_width", margin=(6, 0, 6, 0), stylesheets=sheets(_CAPTION)
@@ -106,7 +109,6 @@ class SecondMap:
         self.view = pn.Column(
             self._caption,
             self._body,
-            pn.Row(self.layer, self.hold, margin=(6, 0, 0, 0), stylesheets=[":host { gap: 6px; }"]),
             sizing_mode="stretch_width",
             margin=0,
             visible=False,
@@ -126,7 +128,7 @@ class SecondMap:
 
     def show(self, on: bool) -> None:
         """Puts the second map there, or takes it away."""
-        self.view.visible = on
+        self.view.visible = self.layer.visible = self.hold.visible = on
         for line in self.first.cross:
             line.visible = on
         if on and self.plot is None:
@@ -328,7 +330,6 @@ class MapView:
             self.year,
             self.threshold,
             self.clusters,
-            self.split,
             sizing_mode="stretch_width",
             margin=0,
             stylesheets=[":host { flex-wrap: wrap; gap: 8px; }"],
@@ -347,6 +348,9 @@ class MapView:
             self.play,
             self.pace,
             self.speed,
+            self.split,
+            self.second.layer,
+            self.second.hold,
             self.slider,
             sizing_mode="stretch_width",
             margin=(10, 0, 0, 0),

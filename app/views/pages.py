@@ -1,4 +1,7 @@
-"""The pages beside the map, one seen at a time: series of places, the tower."""
+"""The pages beside the map, one seen at a time: series of places, the tower, computing."""
+
+from collections.abc import Callable
+from functools import cache
 
 import panel as pn
 
@@ -18,10 +21,11 @@ _BODY = ":host { flex: 1 0 auto !important; }"
 
 
 class PagesView:
-    """Tabs by name, above the page chosen; a page is drawn when first looked at."""
+    """Tabs by name, above the page chosen; a page is made when first looked at."""
 
-    def __init__(self, state: State, pages: dict[str, tuple[str, pn.viewable.Viewable]]):
-        self.state, self.pages = state, {name: view for name, (_, view) in pages.items()}
+    def __init__(self, state: State, pages: dict[str, tuple[str, Callable[[], pn.viewable.Viewable]]]):
+        self.state = state
+        self.pages = {name: cache(make) for name, (_, make) in pages.items()}
         self.tabs = pn.widgets.RadioButtonGroup(
             options={words: name for name, (words, _) in pages.items()},
             sizing_mode="stretch_width",
@@ -37,7 +41,7 @@ class PagesView:
     def _update(self, *_) -> None:
         name = self.state.page if self.state.page in self.pages else next(iter(self.pages))
         self.tabs.value = name
-        self._body[:] = [self.pages[name]]
+        self._body[:] = [self.pages[name]()]
 
     @property
     def view(self) -> pn.Column:

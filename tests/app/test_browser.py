@@ -285,7 +285,7 @@ def test_features_are_scrubbed_with_keys_in_the_order_of_their_part_in_gpp(visit
 def test_two_maps_side_by_side_move_together_and_the_player_steps_weeks(visit):
     visit.get_by_role("button", name="Split").click()
     visit.get_by_role("button", name="Hold day").click()
-    visit.locator("select", has_text="Days from S2").last.select_option("Sigma")
+    visit.locator("select", has_text="Days from S2").select_option("Sigma")
     captions = visit.locator(".caption")
     captions.nth(1).get_by_text("expected reflectance error").wait_for(timeout=20_000)
     visit.locator("select", has_text="7 days").select_option("7 days")

@@ -16,10 +16,12 @@ def test_a_link_restores_the_view(data):
     )
     mine.places = [Place(0, 3, 4), Place(4, 7, 8)]
     mine.current = 0
+    mine.param.update(page="tower", flux="gpp_dt", least_qc=0.5)
     yours = State()
     link.restore(link.read(link.query(mine, data)), yours, data)
-    for name in ("day", "layer", "clusters", "year", "charts", "places", "current"):
+    for name in ("day", "layer", "clusters", "year", "charts", "places", "current", "page", "least_qc"):
         assert getattr(yours, name) == getattr(mine, name), name
+    assert yours.flux == "gpp_dt"
     assert yours.message == ""
 
 
