@@ -22,7 +22,7 @@ LINES = {
     "p_model": "P-model",
 }
 SPLITS = {
-    "model": "leave-site-out: no day of this tower taught it",
+    "model": "leave-site-out: this tower taught nothing",
     "day_of_year": "leave-year-out: the tower's other years",
     "nirv": "leave-year-out: k learnt in the tower's other years",
     "p_model": "nothing learnt: published constants",
@@ -42,6 +42,8 @@ class Beside:
     high: np.ndarray
     scores: dict[str, float] = field(default_factory=dict)
     """As ``gpp_evaluation.at_tower`` gives them, ``NAME.SCALE.SCORE``; empty where nothing can be scored."""
+    taught_by: str = ""
+    """What taught the model, as its card says."""
     absent: tuple[str, ...] = ()
     """Why something is missing, one sentence each."""
 
@@ -100,7 +102,13 @@ def beside(data: "Data", flux: str, least_qc: float) -> Beside:
             if "." not in key or key.startswith(kept)
         }
     held = {name: line.values.astype("float64") for name, line in lines.items()}
-    return Beside(data.days, measured, held, low.values, high.values, scores, tuple(absent))
+    return Beside(data.days, measured, held, low.values, high.values, scores, _card(data), tuple(absent))
+
+
+def _card(data: "Data") -> str:
+    from embeddings import gpp
+
+    return str(gpp.load().card.get("taught_by", "")) if data.predict is gpp.predict else ""
 
 
 def _day_of_year(data: "Data", observed: xr.DataArray) -> xr.DataArray:

@@ -120,7 +120,7 @@ class ComputeView:
             pn.pane.HTML("", sizing_mode="stretch_width", margin=(8, 0, 8, 0), stylesheets=sheets(_TEXT))
             for _ in range(2)
         )
-        self.draw.param.watch(lambda event: plot.boxing(event.new), "value")
+        self.draw.param.watch(self._drawing, "value")
         for widget in (self.first, self.last, self.model):
             widget.param.watch(self._changed, "value")
         self.go.on_click(lambda _: self.begin())
@@ -142,6 +142,10 @@ class ComputeView:
         self.rows, self.cols = drawn.rows, drawn.cols
         self._changed()
         self._page()
+
+    def _drawing(self, event) -> None:
+        self.plot.boxing(event.new)
+        self.draw.label = "Drag on the map" if event.new else "Draw box"
 
     def _changed(self, *_) -> None:
         if self.first.value is None or self.last.value is None or self.last.value < self.first.value:

@@ -60,7 +60,12 @@ def scores_table(told: Beside, shown: list[str]) -> str:
             who = f'<td class="name">{key("line", INKS[name], LINES[name])}</td>'
             rows.append(f'<tr class="{"" if i else "first"}">{what}{who}{"".join(cells)}</tr>')
     heads = "".join(f"<th>{words}</th>" for words in ("scale", "", *SCORES.values()))
-    splits = "; ".join(f"<b>{LINES[name]}</b>: {SPLITS[name]}" for name in told.lines if name in shown)
+    learnt = SPLITS | {
+        "model": SPLITS["model"] + (f" (taught by {told.taught_by})" if told.taught_by else "")
+    }
+    splits = ". ".join(
+        f"<b>{LINES[name]}</b>: {escape(learnt[name])}" for name in told.lines if name in shown
+    )
     why = "".join(f"<p>{escape(sentence)}</p>" for sentence in told.absent)
     table = f'<div class="wide"><table><tr>{heads}</tr>{"".join(rows)}</table></div>' if rows else ""
     notes = (

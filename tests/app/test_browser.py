@@ -321,7 +321,7 @@ def test_a_box_is_computed_block_by_block_cancelled_and_opened(visit):
     choose_day(visit, 1, "2020-10-31")
     visit.get_by_text("245 days").wait_for(timeout=10_000)
     visit.get_by_role("button", name="Draw box").click()
-    visit.wait_for_timeout(500)
+    visit.get_by_role("button", name="Drag on the map").wait_for(timeout=10_000)
     around(visit, (0.05, 0.05), (0.92, 0.95))
     cost = visit.locator(".cost")
     cost.get_by_text("56 × 48 px").wait_for(timeout=10_000)

@@ -58,3 +58,12 @@ def test_the_table_has_a_row_at_every_scale_and_names_the_split(data, line):
     table = scores_table(data.beside("gpp_nt", 0.75), [line])
     assert table.count("<tr") == 6
     assert SPLITS[line] in table
+
+
+def test_the_split_of_the_shipped_head_says_what_taught_it(store):
+    from app.views.tower import scores_table
+    from embeddings import gpp
+
+    told = Data(store, gpp.predict).beside("gpp_nt", 0.75)
+    assert told.taught_by == gpp.load().card["taught_by"] != ""
+    assert told.taught_by in scores_table(told, ["model"])
