@@ -64,6 +64,7 @@ def test_the_split_of_the_shipped_head_says_what_taught_it(store):
     from app.views.tower import scores_table
     from embeddings import gpp
 
+    store._cube = store._cube.assign_attrs(lat=50.5)
     told = Data(store, gpp.predict).beside("gpp_nt", 0.75)
     assert told.taught_by == gpp.load().card["taught_by"] != ""
     assert told.taught_by in scores_table(told, ["model"])
