@@ -83,7 +83,7 @@ def embed(args: argparse.Namespace) -> None:
         raise InputError("Got --workers and --scheduler, need one of them; leave one out.")
     if args.scheduler and not args.scheduler.startswith(("tcp://", "tls://", "ws://", "wss://")):
         raise InputError(f"Got --scheduler {args.scheduler!r}, need tcp://HOST:PORT; correct it.")
-    if args.device == "cuda" and (args.workers > 1 or args.scheduler):
+    if args.device == "cuda" and (args.workers or args.scheduler):
         raise InputError(
             "Got --device cuda with workers, need cpu; the GPU serves one process, leave them out."
         )
@@ -91,7 +91,7 @@ def embed(args: argparse.Namespace) -> None:
     from embeddings.embed import embed as embedding
     from models import checkpoints
 
-    model = checkpoints.load(args.model, "cpu" if args.workers > 1 or args.scheduler else args.device)
+    model = checkpoints.load(args.model, "cpu" if args.workers or args.scheduler else args.device)
     blocks = embedding(
         out, scene, model, args.start, args.end, args.workers, args.scheduler, resume=args.resume
     )
@@ -102,10 +102,12 @@ def embed(args: argparse.Namespace) -> None:
         except StopIteration as stop:
             snapshot = stop.value
             break
+        if block is None:
+            continue
         pixel_days += block.pixel_days
         rate = pixel_days / max(time.monotonic() - started, 1e-9)
         told = f"{pixel_days:,} pixel-days, {rate:,.0f} per second"
-        progress.tell(f"embedding: {told}", block.done / block.total)
+        progress.tell(f"embedding: {told}", block.share)
     progress.end()
     store = Store.open(out, snapshot)
     if not pixel_days:

@@ -84,3 +84,12 @@ def fingerprint(*places: str) -> str:
                 total.update(file.name.encode())
                 total.update(file.read_bytes())
     return total.hexdigest()
+
+
+def stamp(place: Path) -> str:
+    """Digest of names, sizes and times of a file, or of all files of a folder."""
+    total = hashlib.blake2b(digest_size=8)
+    for file in sorted(place.rglob("*") if place.is_dir() else [place]):
+        seen = file.stat()
+        total.update(f"{file.relative_to(place)}:{seen.st_size}:{seen.st_mtime_ns}\n".encode())
+    return total.hexdigest()

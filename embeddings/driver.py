@@ -124,6 +124,20 @@ class SceneSource(_Source):
     def ready(self) -> bool:
         return self.path is not None or (cache.folder() / self.key).exists()
 
+    def digest(self, scene: xr.DataTree) -> Steps[str]:
+        """The digest of the scene, kept until one of its files changes: reading all of it takes a while."""
+        from embeddings import schema
+
+        if self.path is not None and "://" in self.path:
+            return schema.digest(scene)
+
+        def build(path: Path) -> Steps[None]:
+            yield "reading the scene", 0.0
+            path.write_text(schema.digest(scene))
+
+        place = self._path(self.path) if self.path is not None else cache.folder() / self.key
+        return (yield from cache.once(cache.key("digest", str(place), cache.stamp(place)), build)).read_text()
+
     @cached_property
     def _asked(self) -> Any:
         from embeddings.simulate import Request
@@ -240,15 +254,26 @@ class OnDemandSource(_Source):
         self.start, self.end = _plain(start), _plain(end)
 
     def steps(self) -> Steps[xr.Dataset]:
+        from embeddings import embed
+
+        return embed.on_demand(*(yield from self._request()))
+
+    def fill(self) -> Steps[xr.Dataset]:
+        """As ``steps``, but all of it computed; closed, it stops within a second and finished blocks stay."""
+        from embeddings import embed
+
+        return (yield from embed.fill(*(yield from self._request())))
+
+    def _request(self) -> Steps[tuple]:
         if self.scene is None:
             raise InputError("Got no scene, need the name of a scene entry; write (scene='demo_scene').")
-        scene = yield from self._scene_source(self.scene).steps()
+        source = self._scene_source(self.scene)
+        scene = yield from source.steps()
         yield "loading the model", 1.0
-        from embeddings import embed, engine
         from models import checkpoints
 
         model = checkpoints.load(self._model(self.model), self.device)
-        return embed.remembered(engine.lazy(scene, model, self.start, self.end))
+        return scene, model, self.start, self.end, (yield from source.digest(scene))
 
     def check(self) -> None:
         if self.scene is not None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ProcessPoolExecutor
+import uuid
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -23,23 +23,10 @@ from embeddings.cache import Steps
 from models.errors import InputError
 
 AHEAD = 2
-"""Blocks under way per worker: one that computes, one that waits to be written."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """A finished rectangle, all days, and how many there are."""
-
-    rows: slice
-    cols: slice
-    cube: xr.Dataset
-    done: int
-    total: int
-
-    @property
-    def pixel_days(self) -> int:
-        """How many embeddings it holds."""
-        return int(np.prod([self.cube.sizes[dim] for dim in ("time", "y", "x")]))
+"""Blocks under way per core: one that is computed, one that waits to be written."""
+Part = tuple[slice, slice]
+Arrays = dict[str, np.ndarray]
+T = TypeVar("T")
 
 
 def embed(
@@ -51,8 +38,9 @@ def embed(
     workers: int = 0,
     scheduler: str | None = None,
     resume: bool = False,
-) -> Generator[Done, None, str]:
-    """Write a scene's embeddings to a store; yields each finished block, returns the snapshot id.
+) -> Generator[Any, None, str]:
+    """Write a scene's embeddings to a store; yields each finished ``Block``, and None several times a second
+    meanwhile, returns the snapshot id. Closed, it stops within a second.
 
     ``workers`` processes, or the Dask ``scheduler`` at an address, compute the blocks; this process writes
     them. With ``resume`` finished blocks are kept beside the store until it is whole, and taken from there by
@@ -60,7 +48,8 @@ def embed(
     """
     from embeddings import engine, store
 
-    cube = engine.lazy(scene, model, start, end)
+    cube = engine.template(scene, model, start, end)
+    request = engine.Request.of(scene, model, start, end)
     path = Path(path).resolve()
     if resume and path.exists():
         snapshot = _already_there(store.Store.open(path), cube)
@@ -69,8 +58,9 @@ def embed(
     days = cube["time"].values.astype("datetime64[D]")
     message = f"{cube.attrs['title']}, {days[0]} to {days[-1]}, model {model.name} {model.digest}"
     journal = _Journal(path, cube) if resume else None
-    with store.writable(path), _submitter(workers, scheduler) as submit:
-        blocks = _blocks(cube, submit, AHEAD * max(workers, 1) if not scheduler else 64, journal)
+    work = engine.Work(scene, model, request)
+    with store.writable(path), _computer(workers, scheduler) as compute:
+        blocks = _blocks(cube, request.parts(), partial(compute, work), journal)
         snapshot = yield from store.write_steps(path, cube, blocks, scene, message)
     if journal:
         journal.remove()
@@ -85,132 +75,186 @@ def into_store(
     from models import checkpoints
 
     blocks = embed(path, scene, checkpoints.load(model), start, end)
+    told = "embedding", 0.0
     while True:
         try:
             block = next(blocks)
         except StopIteration as stop:
             return stop.value
-        yield f"embedding, block {block.done} of {block.total}", block.done / block.total
+        if block is not None:
+            told = f"embedding, block {block.done} of {block.total}", block.share
+        yield told
 
 
-def remembered(cube: xr.Dataset) -> xr.Dataset:
+def on_demand(
+    scene: xr.DataTree,
+    model: Any,
+    start: str | None = None,
+    end: str | None = None,
+    digest: str | None = None,
+) -> xr.Dataset:
     """The engine's lazy cube, whose blocks are kept in the cache folder once computed.
 
     They are named by what they follow from, so that whoever asks again, or at the same moment, computes nothing.
+    Each cube is a session of its own in the queue for the device. ``digest`` is the scene's, where it is known.
     """
-    import dask
-    import dask.array as da
+    from embeddings import engine, schema
 
-    facts = [cube.attrs[name] for name in ("scene_digest", "model_digest", "causal", "software")]
-    corner = [str(cube[dim].values[[0, -1]]) for dim in ("time", "y", "x")]
+    digest = digest or schema.digest(scene)
+    request = engine.Request.of(scene, model, start, end)
+    through = partial(_kept, uuid.uuid4().hex, _folder(digest, model, request))
+    return engine.lazy(scene, model, start, end, digest=digest, through=through)
+
+
+def fill(
+    scene: xr.DataTree,
+    model: Any,
+    start: str | None = None,
+    end: str | None = None,
+    digest: str | None = None,
+) -> Steps[xr.Dataset]:
+    """As ``on_demand``, computed block by block; closed, it stops within a second and what is finished stays."""
+    from embeddings import engine, schema
+
+    digest = digest or schema.digest(scene)
+    request = engine.Request.of(scene, model, start, end)
+    work, parts = engine.Work(scene, model, request), request.parts()
+    for done, part in enumerate(parts):
+        steps = _kept_steps(_folder(digest, model, request), work, part)
+        yield from ((f"embedding, block {done + 1} of {len(parts)}", done / len(parts)) for _ in steps)
+    return on_demand(scene, model, start, end, digest).compute()
+
+
+def _folder(digest: str, model: Any, request: Any) -> str:
+    """Name in the cache of the blocks of a scene, a model and days."""
+    from embeddings import engine
+
     code = cache.fingerprint("engine.py", "inputs.py", "../models")
-    folder = cache.key("blocks", facts, corner, code)
-    lines: dict[str, dict[int, list]] = {str(name): {} for name in cube.data_vars}
-    for rows, cols in _windows(cube):
-        # the cube inside a partial: dask would compute it before the cache is looked at
-        part = dask.delayed(_kept)(f"{folder}/{rows.start}_{cols.start}.npz", partial(_cut, cube, rows, cols))
-        for name, line in lines.items():
-            shape = list(cube[name].shape)
-            shape[1:3] = rows.stop - rows.start, cols.stop - cols.start
-            block = da.from_delayed(part[name], tuple(shape), cube[name].dtype)
-            line.setdefault(rows.start, []).append(block)
-    arrays = {
-        name: da.concatenate([da.concatenate(blocks, axis=2) for blocks in line.values()], axis=1)
-        for name, line in lines.items()
-    }
-    return cube.assign({name: cube[name].copy(data=array) for name, array in arrays.items()})
+    days = request.first, request.last
+    return cache.key("blocks", digest, model.digest, days, str(request.grid), engine.BLOCK_PX, code)
 
 
-def _cut(cube: xr.Dataset, rows: slice, cols: slice) -> xr.Dataset:
-    return _compute(cube.isel(y=rows, x=cols))
+def _kept(session: str, folder: str, work: Any, part: Part) -> Arrays:
+    from embeddings import device
+
+    device.SESSION.set(session)
+    return cache.finish(_kept_steps(folder, work, part))
 
 
-def _kept(name: str, compute: Callable[[], xr.Dataset]) -> dict[str, np.ndarray]:
+def _kept_steps(folder: str, work: Any, part: Part) -> Steps[Arrays]:
     def build(path: Path) -> Steps[None]:
-        yield "computing a block", 0.0
-        with open(path, "wb") as out:
-            np.savez(out, **{str(key): values.values for key, values in compute().data_vars.items()})
+        def computed() -> Iterator[None]:
+            _save(path, (yield from work.steps(part)))
 
-    with np.load(cache.finish(cache.once(name, build))) as held:
+        yield from (("computing a block", 0.0) for _ in computed())
+
+    edges = "_".join(f"{s.start}-{s.stop}" for s in part)
+    with np.load((yield from cache.once(f"{folder}/{edges}.npz", build))) as held:
         return dict(held)
 
 
-def _blocks(cube: xr.Dataset, submit: Callable, ahead: int, journal: _Journal | None) -> Iterator[Done]:
-    """Blocks in order, a bounded number of them under way."""
-    windows = _windows(cube)
-    waiting: deque = deque()
-    todo = iter(windows)
-    for done, (rows, cols) in enumerate(windows, 1):
-        while len(waiting) < ahead and (window := next(todo, None)) is not None:
-            known = journal and journal.get(window)
-            waiting.append(
-                (lambda known=known: known) if known else submit(cube.isel(y=window[0], x=window[1]))
-            )
-        part = waiting.popleft()()
-        if journal:
-            journal.put((rows, cols), part)
-        yield Done(rows, cols, part, done, len(windows))
+def _save(path: Path, arrays: Arrays) -> None:
+    with open(path, "wb") as out:
+        np.savez(out, **arrays)
+        out.flush()
+        os.fsync(out.fileno())  # after a power cut the name must not stand for an empty file
 
 
-def _windows(cube: xr.Dataset) -> list[tuple[slice, slice]]:
-    """The rectangles the engine computes at once: the chunks of its lazy cube."""
+def _blocks(
+    cube: xr.Dataset, parts: list[Part], compute: Callable, journal: _Journal | None
+) -> Iterator[Any]:
+    """Finished blocks, those of the journal first, and None while others are computed."""
+    from embeddings.engine import Block
 
-    def edges(sizes: tuple[int, ...]) -> list[slice]:
-        stops = np.cumsum(sizes).tolist()
-        return [slice(stop - size, stop) for stop, size in zip(stops, sizes, strict=True)]
+    def block(part: Part, arrays: Arrays) -> Block:
+        filled = cube.isel(y=part[0], x=part[1])
+        filled = filled.assign({name: filled[name].copy(data=arrays[name]) for name in filled.data_vars})
+        return Block(*part, filled, next(count), len(parts))
 
-    return [(rows, cols) for rows in edges(cube.chunks["y"]) for cols in edges(cube.chunks["x"])]
+    count = itertools.count(1)
+    known = [part for part in parts if journal and journal.has(part)]
+    for part in known:
+        yield block(part, journal.get(part))
+    for finished in compute([part for part in parts if part not in known]):
+        if finished is not None and journal:
+            journal.put(*finished)
+        yield finished and block(*finished)
 
 
-def _compute(part: xr.Dataset) -> xr.Dataset:
-    return part.compute(scheduler="synchronous")
+def _here(work: Any, parts: list[Part]) -> Iterator[tuple[Part, Arrays] | None]:
+    """Parts and their arrays, one after the other; None several times a second meanwhile."""
+    for part in parts:
+        arrays = yield from work.steps(part)
+        yield part, arrays
 
 
-def _alone() -> None:
-    """A worker process uses one thread; there are as many workers as the user wants cores."""
-    import torch
+def _there(client: Any, work: Callable, parts: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """Parts and their arrays as workers finish them; what a killed worker was doing another does again."""
+    from distributed import KilledWorker, as_completed
 
-    torch.set_num_threads(1)
+    # a task, not scattered data: a worker that comes later or instead of another makes it anew
+    held = client.submit(_same, work, pure=False)
+    todo, under_way = iter(parts), {}
+
+    def send(part: Any) -> Any:
+        future = client.submit(_done, held, part, pure=False)
+        under_way[future.key] = part
+        return future
+
+    ahead = AHEAD * max(1, sum(client.nthreads().values()))
+    finished = as_completed([send(part) for part in islice(todo, ahead)], with_results=True)
+    try:
+        for future, arrays in finished:
+            yield under_way.pop(future.key), arrays
+            for part in islice(todo, 1):
+                finished.add(send(part))
+    except KilledWorker as error:
+        raise InputError(
+            "Got a block whose workers were killed again and again, need workers that live; give them more memory."
+        ) from error
+
+
+def _same(work: T) -> T:
+    return work
+
+
+def _done(work: Callable, part: Any) -> Any:
+    return work(part)
 
 
 @contextmanager
-def _submitter(workers: int, scheduler: str | None) -> Iterator[Callable]:
-    """A function that takes a lazy block and returns a function that waits for the computed one."""
+def _computer(workers: int, scheduler: str | None) -> Iterator[Callable]:
+    """What computes parts: this process, as many more as ``workers`` with one core each, or a Dask scheduler's."""
+    if not (workers or scheduler):
+        yield _here
+        return
+    with _client(workers, scheduler) as client:
+        yield partial(_there, client)
+
+
+@contextmanager
+def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
+    import logging
+
+    from distributed import Client, LocalCluster
+
     if scheduler:
-        with _client(scheduler) as client:
-            yield lambda part: client.submit(_compute, part, pure=False).result
-    elif workers > 1:
-        import multiprocessing
-
-        # spawn: a fork of a process that runs threads (torch, zarr) may hang
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_alone)
         try:
-            yield lambda part: pool.submit(_compute, part).result
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    else:
-        yield lambda part: lambda: _compute(part)
-
-
-@contextmanager
-def _client(scheduler: str) -> Iterator[Any]:
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise InputError(
-            'Got --scheduler without the package distributed, need it; pip install "fluxlens[cluster]".'
-        ) from error
-    try:
-        client = Client(scheduler, timeout=10, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"Got the scheduler {scheduler!r}, which does not answer, need tcp://HOST:PORT; start it first."
-        ) from error
-    try:
+            client = Client(scheduler, timeout=10, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"Got the scheduler {scheduler!r}, which does not answer, need tcp://HOST:PORT; start it first."
+            ) from error
+        with client:
+            yield client
+        return
+    with (
+        LocalCluster(
+            workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
         yield client
-    finally:
-        client.close()
 
 
 def _already_there(found: Any, cube: xr.Dataset) -> str:
@@ -231,31 +275,25 @@ class _Journal:
         told = json.dumps([cube.attrs, str(cube["time"].values[[0, -1]]), cube.sizes], default=str)
         digest = hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
         self.folder = path.parent / f".{path.name}.{digest}.blocks"
-        self.cube = cube
         if not path.parent.is_dir():
             raise InputError(f"Got {path}, need a path in a folder that exists; create {path.parent} first.")
 
-    def get(self, window: tuple[slice, slice]) -> xr.Dataset | None:
-        file = self._file(window)
-        if not file.exists():
-            return None
-        with np.load(file) as held:
-            part = self.cube.isel(y=window[0], x=window[1])
-            return part.assign({name: part[name].copy(data=held[name]) for name in part.data_vars})
+    def has(self, part: Part) -> bool:
+        return self._file(part).exists()
 
-    def put(self, window: tuple[slice, slice], part: xr.Dataset) -> None:
-        file = self._file(window)
-        if not file.exists():
-            self.folder.mkdir(exist_ok=True)
-            beside = file.with_suffix(".tmp")
-            with open(beside, "wb") as out:
-                np.savez(out, **{str(name): values.values for name, values in part.data_vars.items()})
-                out.flush()
-                os.fsync(out.fileno())  # after a power cut the name must not stand for an empty file
-            os.replace(beside, file)
+    def get(self, part: Part) -> Arrays:
+        with np.load(self._file(part)) as held:
+            return dict(held)
+
+    def put(self, part: Part, arrays: Arrays) -> None:
+        file = self._file(part)
+        self.folder.mkdir(exist_ok=True)
+        beside = file.with_suffix(".tmp")
+        _save(beside, arrays)
+        os.replace(beside, file)
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _file(self, window: tuple[slice, slice]) -> Path:
-        return self.folder / f"{window[0].start}_{window[1].start}.npz"
+    def _file(self, part: Part) -> Path:
+        return self.folder / f"{part[0].start}_{part[1].start}.npz"

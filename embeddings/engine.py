@@ -6,7 +6,7 @@ same numbers, bit for bit, from a full run, a window, a single month or a single
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ import xarray as xr
 
 import embeddings
 from embeddings import schema
+from embeddings.cache import finish
+from embeddings.device import QUEUES
 from embeddings.geometry import Grid, target_grid
 from embeddings.inputs import Series, days_of, read, span, times_of
 from models.batch import Answer, Tokens
@@ -27,7 +29,11 @@ GROUP_DAYS = 32
 """Days asked together: they share the acquisitions they look at."""
 STRIP_PX = 128
 """Pixels asked together: what is known of them stays in the processor's cache."""
+TURN = 16
+"""Acquisitions encoded in one turn of the device."""
 BLOCK_PX = 32
+TILES_PX = (256, 128)
+"""Blocks are computed tile by tile: a store writes whole tiles of one of these sizes and gathers few at a time."""
 SIGMA_STEP = 0.0005
 SIGMA_TOP = 254 * SIGMA_STEP
 
@@ -45,6 +51,15 @@ class Block:
     @property
     def share(self) -> float:
         return self.done / self.total
+
+    @property
+    def pixel_days(self) -> int:
+        """How many embeddings it holds."""
+        return self.cube["sigma"].size
+
+
+Part = tuple[slice, slice]
+"""Rows and columns of the scene's 10 m grid, within one aligned block."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +105,19 @@ class Request:
         """Days, rows, columns."""
         return len(self.days), self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
 
-    def blocks(self) -> list[tuple[slice, slice]]:
+    def parts(self) -> list[Part]:
+        """The window cut along aligned blocks; those of one map tile follow each other, so that few tiles are open."""
+        asked = [(_overlap(r, self.rows), _overlap(c, self.cols)) for r, c in self.blocks()]
+        return sorted(asked, key=lambda part: [s.start // px for px in TILES_PX for s in part])
+
+    def inside(self, part: Part) -> Part:
+        """The same part, counted from the window's corner."""
+        return tuple(
+            slice(s.start - w.start, s.stop - w.start)
+            for s, w in zip(part, (self.rows, self.cols), strict=True)
+        )
+
+    def blocks(self) -> list[Part]:
         """Aligned blocks that touch the window, whole."""
 
         def edges(s: slice, n: int) -> list[slice]:
@@ -100,20 +127,49 @@ class Request:
         return [(r, c) for r in edges(self.rows, self.grid.ny) for c in edges(self.cols, self.grid.nx)]
 
 
+@dataclass(frozen=True)
+class Work:
+    """All that the numbers of a request follow from; called with a part, its arrays."""
+
+    scene: xr.DataTree
+    model: Embedder
+    request: Request
+    causal: bool = False
+
+    def __call__(self, part: Part) -> dict[str, np.ndarray]:
+        return finish(self.steps(part))
+
+    def steps(self, part: Part) -> Generator[None, None, dict[str, np.ndarray]]:
+        """Pauses several times a second; closed in a pause, it leaves the device at once."""
+        rows, cols = (
+            _aligned(s, n) for s, n in zip(part, (self.request.grid.ny, self.request.grid.nx), strict=True)
+        )
+        tokens = {}
+        for name, spec in self.model.config.specs.items():
+            series = read(self.scene, spec, self.request.grid, rows, cols, HALO_PX)
+            yield
+            if series is not None and len(series.day):
+                tokens[name] = yield from _encode(self.model, name, series)
+        shape = (rows.stop - rows.start, cols.stop - cols.start)
+        arrays = yield from _embed_pixels(self.model, tokens, shape, self.request.days, self.causal)
+        cut = (
+            slice(None),
+            slice(part[0].start - rows.start, part[0].stop - rows.start),
+            slice(part[1].start - cols.start, part[1].stop - cols.start),
+        )
+        return {name: array[cut] for name, array in arrays.items()}
+
+
 def run(
     scene: xr.DataTree, model: Embedder, start=None, end=None, window=None, causal: bool = False
 ) -> Iterator[Block]:
     """Embeds block by block. ``window`` is (rows, cols) on the 10 m grid; ``causal`` looks at the past only."""
     request = Request.of(scene, model, start, end, window)
     attrs = _attrs(scene, model, causal)
-    blocks = request.blocks()
-    for i, (rows, cols) in enumerate(blocks):
-        cut_rows, cut_cols = _overlap(rows, request.rows), _overlap(cols, request.cols)
-        arrays = _part(scene, model, request, (cut_rows, cut_cols), causal)
-        cube = _cube(request, model, cut_rows, cut_cols, arrays, attrs)
-        shift_rows = slice(cut_rows.start - request.rows.start, cut_rows.stop - request.rows.start)
-        shift_cols = slice(cut_cols.start - request.cols.start, cut_cols.stop - request.cols.start)
-        yield Block(shift_rows, shift_cols, cube, i + 1, len(blocks))
+    parts, work = request.parts(), Work(scene, model, request, causal)
+    for i, (rows, cols) in enumerate(parts):
+        cube = _cube(request, model, rows, cols, work((rows, cols)), attrs)
+        yield Block(*request.inside((rows, cols)), cube, i + 1, len(parts))
 
 
 def compute(
@@ -131,30 +187,38 @@ def compute(
 
 
 def lazy(
-    scene: xr.DataTree, model: Embedder, start=None, end=None, window=None, causal: bool = False
+    scene: xr.DataTree,
+    model: Embedder,
+    start=None,
+    end=None,
+    window=None,
+    causal: bool = False,
+    digest: str | None = None,
+    through: Callable[[Work, Part], dict[str, np.ndarray]] | None = None,
 ) -> xr.Dataset:
-    """The same Dataset with dask arrays: each aligned block is computed when it is read."""
+    """The same Dataset with dask arrays: each aligned block is computed when it is read.
+
+    ``digest`` is the scene's, where it is known; ``through`` is called for a block instead of the work itself.
+    """
     import dask
     import dask.array as da
 
     request = Request.of(scene, model, start, end, window)
-    grids: dict[str, list[list]] = {name: [] for name in _VARIABLES}
-    row_starts = sorted({rows.start for rows, _ in request.blocks()})
-    for r in row_starts:
-        line: dict[str, list] = {name: [] for name in _VARIABLES}
-        for rows, cols in (b for b in request.blocks() if b[0].start == r):
-            part = (_overlap(rows, request.rows), _overlap(cols, request.cols))
-            made = dask.delayed(_part)(scene, model, request, part, causal)
-            size = (len(request.days), part[0].stop - part[0].start, part[1].stop - part[1].start)
-            for name, (full, dtype) in _layout(size, model.features).items():
-                line[name].append(da.from_delayed(made[name], full, dtype))
-        for name in _VARIABLES:
-            grids[name].append(line[name])
+    ask = through or Work.__call__
+    # one object of the graph, not one per block; a tuple would be looked through for things to compute
+    work = dask.delayed(Work(scene, model, request, causal), traverse=False)
+    lines: dict[int, dict[str, list]] = {}
+    for part in request.parts():
+        made = dask.delayed(ask)(work, part)
+        size = (len(request.days), part[0].stop - part[0].start, part[1].stop - part[1].start)
+        line = lines.setdefault(part[0].start, {name: [] for name in _VARIABLES})
+        for name, (full, dtype) in _layout(size, model.features).items():
+            line[name].append(da.from_delayed(made[name], full, dtype))
     arrays = {
-        name: da.concatenate([da.concatenate(line, axis=2) for line in lines], axis=1)
-        for name, lines in grids.items()
+        name: da.concatenate([da.concatenate(line[name], axis=2) for line in lines.values()], axis=1)
+        for name in _VARIABLES
     }
-    return _cube(request, model, request.rows, request.cols, arrays, _attrs(scene, model, causal))
+    return _cube(request, model, request.rows, request.cols, arrays, _attrs(scene, model, causal, digest))
 
 
 def template(
@@ -179,85 +243,85 @@ def _layout(shape: tuple[int, int, int], features: int) -> dict[str, tuple[tuple
     return {n: ((*shape, features) if n == "embedding" else shape, dtype) for n, dtype in _VARIABLES.items()}
 
 
-def _part(scene, model, request: Request, part: tuple[slice, slice], causal: bool) -> dict[str, np.ndarray]:
-    """One aligned block, cut to the part of it that is asked."""
-    rows = _aligned(part[0], request.grid.ny)
-    cols = _aligned(part[1], request.grid.nx)
-    arrays = _block(scene, model, request, rows, cols, causal)
-    cut = (
-        slice(None),
-        slice(part[0].start - rows.start, part[0].stop - rows.start),
-        slice(part[1].start - cols.start, part[1].stop - cols.start),
-    )
-    return {name: array[cut] for name, array in arrays.items()}
-
-
-def _block(
-    scene: xr.DataTree, model: Embedder, request: Request, rows: slice, cols: slice, causal: bool
-) -> dict[str, np.ndarray]:
-    """Quantised numbers of one aligned block: (time, y, x[, feature])."""
-    shape = (rows.stop - rows.start, cols.stop - cols.start)
-    series = {
-        name: read(scene, spec, request.grid, rows, cols, HALO_PX)
-        for name, spec in model.config.specs.items()
-    }
-    tokens = {name: encode(model, name, s) for name, s in series.items() if s is not None and len(s.day)}
-    return embed_pixels(model, tokens, shape, request.days, causal)
-
-
-@torch.inference_mode()
 def encode(model: Embedder, name: str, series: Series) -> Tokens:
     """Tokens of all acquisitions, one at a time so that none depends on which others are there."""
+    return finish(_encode(model, name, series))
+
+
+def _encode(model: Embedder, name: str, series: Series) -> Generator[None, None, Tokens]:
     device = model.scale.device
     h, w = (n - 2 * HALO_PX for n in series.usable.shape[1:])
     inner = series.usable[:, HALO_PX : HALO_PX + h, HALO_PX : HALO_PX + w]
     seen = np.flatnonzero(inner.any((1, 2)))
     token = torch.empty(len(seen), h * w, model.config.specs[name].token, device=device)
-    for i, t in enumerate(seen):
-        values = torch.from_numpy(series.values[t : t + 1]).to(device)
-        usable = torch.from_numpy(series.usable[t : t + 1]).to(device)
-        token[i] = model.encode(name, values, usable)[0].flatten(1).T
+
+    def some(first: int) -> Iterator[None]:
+        for i, t in enumerate(seen[first : first + TURN], first):
+            with torch.inference_mode():
+                values = torch.from_numpy(series.values[t : t + 1]).to(device)
+                usable = torch.from_numpy(series.usable[t : t + 1]).to(device)
+                token[i] = model.encode(name, values, usable)[0].flatten(1).T
+            yield
+
+    yield from QUEUES[device.type].map(some, range(0, len(seen), TURN))
     usable = torch.from_numpy(inner[seen].reshape(len(seen), h * w)).to(device)
     return Tokens(token[None], usable[None], torch.from_numpy(series.day[seen])[None].to(device))
 
 
-@torch.inference_mode()
-def embed_pixels(
-    model: Embedder, tokens: dict[str, Tokens], shape: tuple[int, int], days: np.ndarray, causal: bool = False
-) -> dict[str, np.ndarray]:
+def _embed_pixels(
+    model: Embedder, tokens: dict[str, Tokens], shape: tuple[int, int], days: np.ndarray, causal: bool
+) -> Generator[None, None, dict[str, np.ndarray]]:
     """Asks every day of every pixel; returns the quantised arrays of the cube."""
     pixels = shape[0] * shape[1]
     out = {
         name: np.empty((full[0], pixels, *full[3:]), dtype)
         for name, (full, dtype) in _layout((len(days), *shape), model.features).items()
     }
-    for strip, asked, answer in ask(model, tokens, pixels, days, causal):
-        where = (slice(asked.start - days[0], asked.stop - days[0]), strip)
-        steps = (answer.z[0] / model.scale).round_().clamp_(-127, 127)
-        out["embedding"][where] = steps.to(torch.int8).cpu().numpy()
-        steps = (model.sigma(answer)[0] / SIGMA_STEP).round_().clamp_(0, 254)
-        out["sigma"][where] = steps.cpu().numpy() * np.float32(SIGMA_STEP)
+
+    def asked(strip: slice) -> Iterator[None]:
+        for where, answer in ask(model, tokens, strip, days, causal):
+            with torch.inference_mode():
+                steps = (answer.z[0] / model.scale).round_().clamp_(-127, 127)
+                out["embedding"][where] = steps.to(torch.int8).cpu().numpy()
+                steps = (model.sigma(answer)[0] / SIGMA_STEP).round_().clamp_(0, 254)
+                out["sigma"][where] = steps.cpu().numpy() * np.float32(SIGMA_STEP)
+            yield
+
+    # a GPU is filled by a block, a core's cache by a strip
+    wide = STRIP_PX if model.scale.device.type == "cpu" else BLOCK_PX**2
+    strips = [slice(a, min(a + wide, pixels)) for a in range(0, pixels, wide)]
+    yield from QUEUES[model.scale.device.type].map(asked, strips)
     for sensor in ("s2", "s1"):
         out[f"days_from_{sensor}"][:] = nearest(tokens[sensor], days, causal) if sensor in tokens else -1
     return {name: array.reshape(len(days), *shape, *array.shape[2:]) for name, array in out.items()}
 
 
 def ask(
-    model: Embedder, tokens: dict[str, Tokens], pixels: int, days: np.ndarray, causal: bool
-) -> Iterator[tuple[slice, range, Answer]]:
-    """Answers strip by strip and group by group of consecutive ``days``.
+    model: Embedder, tokens: dict[str, Tokens], strip: slice, days: np.ndarray, causal: bool = False
+) -> Iterator[tuple[tuple[slice, slice], Answer]]:
+    """Answers for a strip of pixels, and which (days, pixels) they are, by groups of consecutive ``days``.
 
     Groups are aligned to days since 1970 and asked whole, so that a day's numbers do not depend on what else is asked.
+    Where the device's memory does not hold the strip, its halves are asked one after the other.
     """
     first, last = int(days[0]), int(days[-1])
-    groups = range(first // GROUP_DAYS * GROUP_DAYS, last + 1, GROUP_DAYS)
-    for start in range(0, pixels, STRIP_PX):
-        strip = slice(start, min(start + STRIP_PX, pixels))
-        written = model.write({name: t.pixels(strip) for name, t in tokens.items()}, causal)
-        for group in groups:
-            asked = range(max(group, first), min(group + GROUP_DAYS, last + 1))
-            answer = model.answer(written, torch.arange(group, group + GROUP_DAYS)[None], causal)
-            yield strip, asked, answer.days(slice(asked.start - group, asked.stop - group))
+    try:
+        with torch.inference_mode():
+            written = model.write({name: t.pixels(strip) for name, t in tokens.items()}, causal)
+        for group in range(first // GROUP_DAYS * GROUP_DAYS, last + 1, GROUP_DAYS):
+            start, stop = max(group, first), min(group + GROUP_DAYS, last + 1)
+            with torch.inference_mode():
+                answer = model.answer(written, torch.arange(group, group + GROUP_DAYS)[None], causal)
+            yield (slice(start - first, stop - first), strip), answer.days(slice(start - group, stop - group))
+        return
+    except torch.OutOfMemoryError:
+        if strip.stop - strip.start == 1:
+            raise
+    # outside of the except, whose traceback holds what was computed
+    written = answer = None
+    middle = (strip.start + strip.stop) // 2
+    for half in (slice(strip.start, middle), slice(middle, strip.stop)):
+        yield from ask(model, tokens, half, days, causal)
 
 
 def nearest(tokens: Tokens, days: np.ndarray, causal: bool = False) -> np.ndarray:
@@ -343,7 +407,7 @@ def _cube(
     return xr.Dataset(data, coords, attrs)
 
 
-def _attrs(scene: xr.DataTree, model: Embedder, causal: bool) -> dict:
+def _attrs(scene: xr.DataTree, model: Embedder, causal: bool, digest: str | None = None) -> dict:
     simulated = int(scene.attrs.get("simulated", 0))
     title = scene.attrs.get("title", scene.attrs.get("id", "scene"))
     return {
@@ -352,7 +416,7 @@ def _attrs(scene: xr.DataTree, model: Embedder, causal: bool) -> dict:
         "model": model.name,
         "model_digest": model.digest,
         "scene_id": str(scene.attrs.get("id", "")),
-        "scene_digest": schema.digest(scene),
+        "scene_digest": digest or schema.digest(scene),
         "software": f"fluxlens {embeddings.__version__}",
         "causal": int(causal),
         "quantisation": "embedding value = int8 * scale(feature)",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import xarray as xr
@@ -24,6 +25,9 @@ S1_BANDS = ("VV", "VH")
 L8_BANDS = ("L2", "L3", "L4", "L5", "L6", "L7")
 ORBITS = ("ascending", "descending")
 
+DIGEST_BYTES = 32 * 2**20
+DIGEST_BOX = {"time": 16, "y": 64, "x": 1024}
+"""Larger arrays are hashed in boxes of this size, whole chunks of our own scenes: no scene is ever held whole."""
 CUBE = ("time", "band", "y", "x")
 MAPS = ("time", "y", "x")
 SERIES = ("time",)
@@ -219,13 +223,16 @@ def digest(scene: xr.DataTree) -> str:
     return out.hexdigest()
 
 
-def _blocks(array: xr.DataArray, rows: int = 16) -> Iterator[bytes]:
-    """The array's bytes in C order, a few rows at a time so that a lazy cube is never held whole."""
-    if array.ndim == 0:
+def _blocks(array: xr.DataArray) -> Iterator[bytes]:
+    """The array's bytes, whole or, where it is large, in boxes that do not depend on how it is stored."""
+    if array.nbytes <= DIGEST_BYTES:
         yield _canonical(array.values)
         return
-    for start in range(0, array.shape[0], rows):
-        yield _canonical(array[start : start + rows].values)
+    steps = [DIGEST_BOX.get(str(dim), size) for dim, size in array.sizes.items()]
+    starts = (range(0, size, step) for size, step in zip(array.shape, steps, strict=True))
+    for corner in product(*starts):
+        box = tuple(slice(a, a + step) for a, step in zip(corner, steps, strict=True))
+        yield _canonical(array[box].values)
 
 
 def _canonical(values: np.ndarray) -> bytes:

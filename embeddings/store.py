@@ -29,8 +29,6 @@ from embeddings.geometry import Grid
 from embeddings.quantise import decode_days, decode_sigma, encode_days, encode_sigma
 from models.errors import InputError
 
-TILE_PX = 256
-"""Side of the square that is gathered before it is written."""
 MAP_PX = 128
 """Side of a chunk of the maps layout and of overviews."""
 PILLAR_PX = 16
@@ -85,7 +83,10 @@ def write_steps(
     message: str = "",
     overwrite: bool = False,
 ) -> Generator[Any, None, str]:
-    """As ``write``, yielding each block once it is taken; closing the generator leaves nothing behind."""
+    """As ``write``, yielding each block once it is taken; closing the generator leaves nothing behind.
+
+    A block may be None: nothing yet, but a moment to stop in.
+    """
     path = Path(path).resolve()
     message = message or f"write {template.attrs.get('title', 'embeddings')}"
     if path.exists() and not overwrite:
@@ -458,7 +459,8 @@ def _commit(
             scenes.write(scene, session.store, group="scene")
     with _Gatherer(arrays, scratch) as gatherer:
         for block in blocks:
-            gatherer.add(block)
+            if block is not None:
+                gatherer.add(block)
             yield block
     fine = arrays["maps"]
     for level in levels:
@@ -525,7 +527,10 @@ def _chunks(layout: str, shape: tuple[int, ...], shard_px: int) -> tuple[tuple, 
 
 
 def _shard_px(embedding: xr.DataArray) -> int:
-    """64 to 256 pixels: as large as memory for one raw shard allows, so that there are few files."""
+    """64 to 256 pixels: as large as memory for one raw shard allows, so that there are few files.
+
+    No tile that is gathered is larger, unless that of one chunk of the maps: more days take no more memory.
+    """
     days, _, _, features = embedding.shape
     sides = (px for px in (256, 128) if days * features * px**2 <= SHARD_BYTES)
     return next(sides, 64)
@@ -574,6 +579,7 @@ class _Gatherer:
         self.arrays = arrays
         self.scratch = scratch
         self.days, self.ny, self.nx, _ = arrays["maps"]["embedding"].shape
+        self.tile_px = max(MAP_PX, *arrays["series"]["embedding"].shards[1:3])
         self.open: dict[tuple[int, int], dict[str, np.ndarray]] = {}
         self.seen = np.zeros((self.ny, self.nx), bool)
 
@@ -592,8 +598,8 @@ class _Gatherer:
         r0, r1, _ = block.rows.indices(self.ny)
         c0, c1, _ = block.cols.indices(self.nx)
         self.seen[r0:r1, c0:c1] = True
-        for i in range(r0 // TILE_PX, -(-r1 // TILE_PX)):
-            for j in range(c0 // TILE_PX, -(-c1 // TILE_PX)):
+        for i in range(r0 // self.tile_px, -(-r1 // self.tile_px)):
+            for j in range(c0 // self.tile_px, -(-c1 // self.tile_px)):
                 rows, cols = self._tile(i, j)
                 r, c = _meet(rows, r0, r1), _meet(cols, c0, c1)
                 for name, held in self._held(i, j).items():
@@ -604,8 +610,8 @@ class _Gatherer:
 
     def _tile(self, i: int, j: int) -> tuple[slice, slice]:
         return (
-            slice(i * TILE_PX, min((i + 1) * TILE_PX, self.ny)),
-            slice(j * TILE_PX, min((j + 1) * TILE_PX, self.nx)),
+            slice(i * self.tile_px, min((i + 1) * self.tile_px, self.ny)),
+            slice(j * self.tile_px, min((j + 1) * self.tile_px, self.nx)),
         )
 
     def _held(self, i: int, j: int) -> dict[str, np.ndarray]:

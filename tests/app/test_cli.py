@@ -277,20 +277,20 @@ def test_a_scene_is_embedded_and_the_second_run_has_nothing_to_do(world, tmp_pat
 
 
 def test_an_interrupted_embedding_resumes_with_the_same_numbers(world, tmp_path, capsys, monkeypatch):
-    from embeddings import embed, engine
+    from embeddings import engine
 
     monkeypatch.setattr(engine, "BLOCK_PX", 4)
     arguments = ["embed", "tiny", *DAYS, *model_of(world)]
     assert main([*arguments, "--out", str(tmp_path / "whole")]) == 0
-    computed, original = [], embed._compute
+    computed, original = [], engine.Work.steps
 
-    def failing(part):
+    def failing(work, part):
         computed.append(part)
         if len(computed) == 3:
             raise KeyboardInterrupt
-        return original(part)
+        return original(work, part)
 
-    monkeypatch.setattr(embed, "_compute", failing)
+    monkeypatch.setattr(engine.Work, "steps", failing)
     assert main([*arguments, "--out", str(tmp_path / "cut"), "--resume"]) == 130
     assert not (tmp_path / "cut").exists()
     assert main([*arguments, "--out", str(tmp_path / "cut"), "--resume"]) == 0
@@ -302,9 +302,9 @@ def test_an_interrupted_embedding_resumes_with_the_same_numbers(world, tmp_path,
 
 
 def test_ctrl_c_leaves_nothing(world, tmp_path, capsys, monkeypatch):
-    from embeddings import embed
+    from embeddings import engine
 
-    monkeypatch.setattr(embed, "_compute", lambda part: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(engine.Work, "steps", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     assert main(["embed", "tiny", "--out", str(tmp_path / "store"), *DAYS, *model_of(world)]) == 130
     assert "stopped" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

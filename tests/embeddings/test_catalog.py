@@ -94,16 +94,16 @@ def test_the_stored_cube_is_made_once_and_carries_its_scene(tiny_catalog):
 
 
 def test_what_is_asked_twice_or_at_the_same_moment_is_computed_once(tiny_catalog, tmp_path, monkeypatch):
-    from embeddings import embed, engine
+    from embeddings import engine
 
     monkeypatch.setattr(engine, "BLOCK_PX", 4)
-    computed, original = [], embed._compute
+    computed, original = [], engine.Work.steps
 
-    def counted(part):
+    def counted(work, part):
         computed.append(part)
-        return original(part)
+        return original(work, part)
 
-    monkeypatch.setattr(embed, "_compute", counted)
+    monkeypatch.setattr(engine.Work, "steps", counted)
     ask = {"scene": "demo_scene", "start": "2020-06-06", "end": "2020-06-08"}
     found: list = []
 

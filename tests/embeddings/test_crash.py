@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -45,17 +46,21 @@ def world(tmp_path_factory) -> Path:
 def embed(world: Path, out: Path, log: Path) -> None:
     """What a child does: `fluxlens embed` in small blocks, each told in ``log`` before it is computed."""
     from app.cli import main
-    from embeddings import embed, engine
+    from embeddings import engine
 
     engine.BLOCK_PX = BLOCK_PX
-    compute = embed._compute
+    steps = engine.Work.steps
 
-    def told(part: xr.Dataset) -> xr.Dataset:
+    def told(work: engine.Work, part: engine.Part) -> Generator:
+        y, x = (
+            centres[s.start]
+            for centres, s in zip((work.request.grid.y, work.request.grid.x), part, strict=True)
+        )
         with open(log, "a") as file:
-            file.write(f"{float(part.y[0])} {float(part.x[0])}\n")
-        return compute(part)
+            file.write(f"{y} {x}\n")
+        return steps(work, part)
 
-    embed._compute = told
+    engine.Work.steps = told
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (the child's own, for as long as it lives)
     sys.exit(
         main(

@@ -94,8 +94,8 @@ def test_the_grid_is_the_cube_s(stored, cube):
 
 
 def test_tiles_and_shards_larger_and_smaller_than_blocks_give_the_same(tmp_path, monkeypatch, cube):
-    monkeypatch.setattr(store_module, "TILE_PX", 32)
-    monkeypatch.setattr(store_module, "SHARD_BYTES", 0)
+    monkeypatch.setattr(store_module, "MAP_PX", 32)
+    monkeypatch.setattr(store_module, "_shard_px", lambda embedding: 16)
     for px in (7, 24, 64):
         write(tmp_path / f"{px}", cube, reversed(list(blocks_of(cube, px))))
         for layout in ("maps", "series"):
