@@ -202,7 +202,7 @@ def _there(client: Any, work: Callable, parts: Iterable[Any]) -> Iterator[tuple[
         return future
 
     ahead = AHEAD * max(1, sum(client.nthreads().values()))
-    finished = as_completed([send(part) for part in islice(todo, ahead)], with_results=True)
+    finished = as_completed([send(part) for part in islice(todo, ahead)], loop=client.loop, with_results=True)
     try:
         for future, arrays in finished:
             yield under_way.pop(future.key), arrays

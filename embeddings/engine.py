@@ -314,9 +314,12 @@ def ask(
                 answer = model.answer(written, torch.arange(group, group + GROUP_DAYS)[None], causal)
             yield (slice(start - first, stop - first), strip), answer.days(slice(start - group, stop - group))
         return
-    except torch.OutOfMemoryError:
+    except torch.OutOfMemoryError as error:
         if strip.stop - strip.start == 1:
-            raise
+            raise InputError(
+                f"Got {len(days)} days, of which the device's memory does not hold a single pixel, need more of it or "
+                "fewer days; choose --device cpu or other days."
+            ) from error
     # outside of the except, whose traceback holds what was computed
     written = answer = None
     middle = (strip.start + strip.stop) // 2

@@ -124,6 +124,30 @@ def test_what_is_asked_twice_or_at_the_same_moment_is_computed_once(tiny_catalog
         xr.testing.assert_identical(cube, alone)
 
 
+def test_cancelled_on_demand_keeps_finished_blocks(tiny_catalog, monkeypatch):
+    from embeddings import engine
+
+    monkeypatch.setattr(engine, "BLOCK_PX", 4)
+    computed, original = [], engine.Work.steps
+
+    def counted(work, part):
+        computed.append(part)
+        return original(work, part)
+
+    monkeypatch.setattr(engine.Work, "steps", counted)
+    ask = {"scene": "demo_scene", "start": "2020-06-07", "end": "2020-06-10"}
+    source = catalog.open(tiny_catalog)["embeddings_on_demand"](**ask)
+    steps = source.fill()
+    while len(computed) < 3:
+        next(steps)
+    steps.close()
+    whole = cache.finish(source.fill())
+    assert computed == [*computed[:3], *computed[2:3], *computed[4:]]
+    assert len(computed) == 4 + 1
+    xr.testing.assert_identical(whole, source.read().compute())
+    assert len(computed) == 4 + 1
+
+
 def test_steps_tell_how_far_they_are(tiny_catalog, tmp_path, monkeypatch):
     monkeypatch.setenv("FLUXLENS_CACHE", str(tmp_path))
     told = list(catalog.steps(catalog.open(tiny_catalog), "demo_embeddings"))
