@@ -1,24 +1,55 @@
-"""How fast scenes become daily embeddings, beside what the machine's own matrix product reaches in the same run."""
+"""How fast scenes become daily embeddings, beside the machine's own matrix product; on demand, by area, by workers."""
 
 from __future__ import annotations
 
+import argparse
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
 import time
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
+import xarray as xr
 
-from embeddings import engine
+from embeddings import cache, embed, engine, inputs
+from embeddings.geometry import TARGET_SIZE_M, Grid
+from embeddings.readers import zarr
 from embeddings.simulate import simulate
 from models import checkpoints
 from models.embedder import Embedder
+from models.encoder import HALO_PX
 
 PUBLISHED_FLOP = 13.7e9
 """Per pixel and date: Peters et al. (2025, arXiv 2511.11706), counted from their public code."""
+TILE_PX = 128
+"""Side of the simulated landscape that large scenes repeat."""
+FIRST = np.datetime64("2020-05-18")
+"""First of the days asked of large scenes: where a group of days begins that are asked together."""
+MARGIN_DAYS = 12
+"""Acquisitions before and after them."""
 
 
-def run(side_px: int = 64, device: str = "auto", repeats: int = 3) -> dict[str, float]:
-    """Embeds a simulated year and prints nothing; returns one flat object. Scene reading is part of the time."""
+def run(side_px: int = 256, days: int = 30, device: str = "auto", repeats: int = 3) -> dict[str, float]:
+    """One flat object. Large scenes are ``side_px`` wide; the issue's own size is 2048, which takes half an hour."""
+    load = os.getloadavg()[0]
+    if load > 0.3:
+        print(
+            f"Other processes keep this machine busy (load {load:.1f}): it is faster alone.", file=sys.stderr
+        )
     model = checkpoints.load("default", device)
+    with tempfile.TemporaryDirectory(prefix="fluxlens-bench-") as folder:
+        out = {"load_before": load} | _rate(model, repeats) | _again(model, Path(folder))
+        return out | _area(Path(folder), side_px, days) | _workers(Path(folder), model)
+
+
+def _rate(model: Embedder, repeats: int, side_px: int = 64) -> dict[str, float]:
+    """Scene reading is part of the time."""
     scene = simulate(
         "bench", seed=1, size_px=side_px, start="2020-01-01", end="2020-12-31", truth=False
     ).load()
@@ -41,6 +72,101 @@ def run(side_px: int = 64, device: str = "auto", repeats: int = 3) -> dict[str, 
     }
 
 
+def _again(model: Embedder, folder: Path, side_px: int = 64) -> dict[str, float]:
+    """A year of a box on demand: the first block, all of it, and all of it asked again."""
+    scene = simulate("again", seed=3, size_px=side_px, start="2020-01-01", end="2020-12-31", truth=False)
+    zarr.write(scene, folder / "again.zarr")
+    scene = zarr.open(folder / "again.zarr")
+    with mock.patch.dict(os.environ, FLUXLENS_CACHE=str(folder / "cache")):
+        opened_s = _seconds(lambda: embed.on_demand(scene, model))
+        cube = embed.on_demand(scene, model)
+        block = {"y": slice(0, engine.BLOCK_PX), "x": slice(0, engine.BLOCK_PX)}
+        block_s = _seconds(cube.isel(block).compute)
+        whole_s = block_s + _seconds(cube.compute)
+        again_s = float(np.median([_seconds(cube.compute) for _ in range(5)]))
+    return {
+        "on_demand_opening_s": opened_s,
+        "on_demand_first_block_s": block_s,
+        "on_demand_first_time_s": whole_s,
+        "on_demand_again_s": again_s,
+        "on_demand_first_over_again": whole_s / again_s,
+    }
+
+
+def _area(folder: Path, side_px: int, days: int) -> dict[str, float]:
+    """Whole stores of a small and a large scene, and of four times the days, each in a process of its own."""
+    out: dict[str, float] = {}
+    sizes = [(256 if side_px > 256 else 128, days), (side_px, days), (min(side_px, 512), 4 * days)]
+    for side, count in dict.fromkeys(sizes):
+        mosaic(folder / "scene.zarr", side, count)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            seconds, peak_gb = pool.apply(_stored, (folder / "scene.zarr", folder / "store", count))
+        name = f"embed_{side}px_{count}days"
+        out |= {f"{name}_us_per_pixel_day": seconds / (side**2 * count) * 1e6, f"{name}_peak_gb": peak_gb}
+        for path in (folder / "scene.zarr", folder / "store"):
+            shutil.rmtree(path)
+    small, large, *_ = [f"embed_{side}px_{count}days_us_per_pixel_day" for side, count in sizes]
+    return out | {"embed_time_large_over_small": out[large] / out[small]}
+
+
+def _stored(scene: Path, store: Path, days: int) -> tuple[float, float]:
+    """Seconds of embedding into a store, and the most memory this process ever held, GB."""
+    period = str(FIRST), str(FIRST + days - 1)
+    steps = embed.embed(store, zarr.open(scene), checkpoints.load("default"), *period)
+    seconds = _seconds(lambda: cache.finish(steps))
+    held = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+    return seconds, int(held.split()[1]) * 1024 / 1e9
+
+
+def mosaic(path: Path, side_px: int, days: int) -> None:
+    """A scene of a simulated landscape repeated over ``side_px``, never held in memory."""
+    import dask.array as da
+
+    start, end = str(FIRST - MARGIN_DAYS), str(FIRST + days - 1 + MARGIN_DAYS)
+    small = simulate("tile", seed=2, size_px=min(TILE_PX, side_px), start=start, end=end, truth=False)
+    nodes = {"/": xr.Dataset(attrs=small.attrs)}
+    for name in ("s2", "s1"):
+        node = small[name].to_dataset(inherit=False)
+        grid = Grid.of(node)
+        side = int(side_px * TARGET_SIZE_M / grid.size_m)
+        wide = Grid(grid.crs, grid.left_m, grid.top_m, grid.size_m, side, side)
+        tiled = {}
+        for key, array in node.data_vars.items():
+            if "x" in array.dims:
+                repeats = [-(-side // grid.nx) if dim in ("x", "y") else 1 for dim in array.dims]
+                chunks = tuple(64 if dim in ("x", "y") else 16 for dim in array.dims)
+                data = da.tile(da.from_array(array.values, chunks), repeats)[..., :side, :side]
+                tiled[key] = (array.dims, data, array.attrs)
+            else:
+                tiled[key] = array
+        bare = node.drop_vars([*node.data_vars, "x", "y"], errors="ignore")
+        nodes[f"/{name}"] = bare.assign_coords(wide.coords()).assign(tiled)
+    nodes["/weather"] = small["weather"].to_dataset(inherit=False)
+    zarr.write(xr.DataTree.from_dict(nodes), path)
+
+
+def _workers(folder: Path, model: Embedder) -> dict[str, float]:
+    """One and two worker processes on the same scene: the whole run, and without their start."""
+    mosaic(folder / "workers.zarr", TILE_PX, 120)
+    scene = zarr.open(folder / "workers.zarr")
+    whole, steady = [], []
+    for workers in (1, 2):
+        began, at = time.perf_counter(), []
+        period = str(FIRST), str(FIRST + 119)
+        for block in embed.embed(
+            folder / f"workers{workers}", scene, model.to("cpu"), *period, workers=workers
+        ):
+            at += [time.perf_counter()] if block is not None else []
+        whole.append(time.perf_counter() - began)
+        # the first blocks of all workers end the start
+        steady.append((at[-1] - at[workers - 1]) / (len(at) - workers))
+    return {
+        "workers_2_over_1": whole[0] / whole[1],
+        "workers_2_over_1_without_start": steady[0] / steady[1],
+        "worker_pixel_days_per_s": TILE_PX**2 * 120 / 16 / steady[0],
+    }
+
+
 def matmul_peak(device: torch.device, size: int = 2048) -> float:
     """FLOP per second of a float32 matrix product, the best of five."""
     a, b = torch.randn(2, size, size, device=device)
@@ -58,11 +184,24 @@ def flop_per_pixel_day(scene, model: Embedder) -> float:
     """Multiplications and additions of convolutions and matrix products, all of a block's encoding shared out."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    window = (slice(0, 64), slice(0, 64))
+    request, block, strip = (
+        engine.Request.of(scene, model),
+        slice(0, engine.BLOCK_PX),
+        slice(0, engine.STRIP_PX),
+    )
+    flop, tokens = 0.0, {}
+    for name, spec in model.config.specs.items():
+        series = inputs.read(scene, spec, request.grid, block, block, HALO_PX)
+        tokens[name] = engine.encode(model, name, series)
+        one = [torch.from_numpy(part[:1]).to(model.scale.device) for part in (series.values, series.usable)]
+        with FlopCounterMode(display=False) as counter:
+            model.encode(name, *one)
+        flop += counter.get_total_flops() * tokens[name].day.shape[1] / engine.BLOCK_PX**2
+    # counted in this thread, which the device's own are not
     with FlopCounterMode(display=False) as counter:
-        blocks = list(engine.run(scene, model, window=window))
-    days = sum(block.cube["sigma"].size for block in blocks)
-    return counter.get_total_flops() / days
+        for _ in engine.ask(model, tokens, strip, request.days):
+            pass
+    return (flop + counter.get_total_flops() / engine.STRIP_PX) / len(request.days)
 
 
 def _drain(scene, model: Embedder) -> None:
@@ -77,5 +216,7 @@ def _seconds(work) -> float:
 
 
 if __name__ == "__main__":
-    for name, value in run().items():
-        print(f"{name:24}{value:14.4g}")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--side-px", type=int, default=256)
+    parser.add_argument("--days", type=int, default=30)
+    print(json.dumps(run(**vars(parser.parse_args())), indent=2))

@@ -8,10 +8,12 @@ import json
 import os
 import shutil
 import uuid
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -183,9 +185,13 @@ def _blocks(
 
 def _here(work: Any, parts: list[Part]) -> Iterator[tuple[Part, Arrays] | None]:
     """Parts and their arrays, one after the other; None several times a second meanwhile."""
-    for part in parts:
-        arrays = yield from work.steps(part)
-        yield part, arrays
+    with ThreadPoolExecutor(1) as reader:
+        coming = deque(reader.submit(work.read, part) for part in parts[:1])
+        for part, following in zip_longest(parts, parts[1:]):
+            # read while this one is computed
+            coming += [reader.submit(work.read, following)] if following else []
+            arrays = yield from work.steps(part, coming.popleft().result)
+            yield part, arrays
 
 
 def _there(client: Any, work: Callable, parts: Iterable[Any]) -> Iterator[tuple[Any, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -139,17 +140,23 @@ class Work:
     def __call__(self, part: Part) -> dict[str, np.ndarray]:
         return finish(self.steps(part))
 
-    def steps(self, part: Part) -> Generator[None, None, dict[str, np.ndarray]]:
-        """Pauses several times a second; closed in a pause, it leaves the device at once."""
-        rows, cols = (
-            _aligned(s, n) for s, n in zip(part, (self.request.grid.ny, self.request.grid.nx), strict=True)
-        )
+    def read(self, part: Part) -> dict[str, Series]:
+        """The acquisitions of each sensor there is over the part's whole block and a halo."""
+        specs, grid = self.model.config.specs.items(), self.request.grid
+        found = {name: read(self.scene, spec, grid, *self._whole(part), HALO_PX) for name, spec in specs}
+        return {name: series for name, series in found.items() if series is not None and len(series.day)}
+
+    def steps(
+        self, part: Part, series: Callable[[], dict[str, Series]] | None = None
+    ) -> Generator[None, None, dict[str, np.ndarray]]:
+        """Pauses several times a second; closed in a pause, it leaves the device at once.
+
+        ``series`` gives what ``read`` does, where that was begun before.
+        """
         tokens = {}
-        for name, spec in self.model.config.specs.items():
-            series = read(self.scene, spec, self.request.grid, rows, cols, HALO_PX)
-            yield
-            if series is not None and len(series.day):
-                tokens[name] = yield from _encode(self.model, name, series)
+        for name, one in (series() if series else self.read(part)).items():
+            tokens[name] = yield from _encode(self.model, name, one)
+        rows, cols = self._whole(part)
         shape = (rows.stop - rows.start, cols.stop - cols.start)
         arrays = yield from _embed_pixels(self.model, tokens, shape, self.request.days, self.causal)
         cut = (
@@ -158,6 +165,10 @@ class Work:
             slice(part[1].start - cols.start, part[1].stop - cols.start),
         )
         return {name: array[cut] for name, array in arrays.items()}
+
+    def _whole(self, part: Part) -> Part:
+        grid = self.request.grid
+        return _aligned(part[0], grid.ny), _aligned(part[1], grid.nx)
 
 
 def run(
@@ -224,12 +235,10 @@ def lazy(
 def template(
     scene: xr.DataTree, model: Embedder, start=None, end=None, window=None, causal: bool = False
 ) -> xr.Dataset:
-    """Coordinates, dtypes and attributes of the answer around lazy zeros."""
-    import dask.array as da
-
+    """Coordinates, dtypes and attributes of the answer around one zero that stands for all."""
     request = Request.of(scene, model, start, end, window)
     arrays = {
-        name: da.zeros(full, dtype=dtype)
+        name: np.broadcast_to(np.zeros((), dtype), full)
         for name, (full, dtype) in _layout(request.shape, model.features).items()
     }
     return _cube(request, model, request.rows, request.cols, arrays, _attrs(scene, model, causal))
@@ -334,16 +343,16 @@ def nearest(tokens: Tokens, days: np.ndarray, causal: bool = False) -> np.ndarra
     first = int(days[0]) - far
     length = int(days[-1]) + far + 1 - first
     keep = (day >= first) & (day < first + length)
-    distance = np.full((length, usable.shape[1]), far, np.int32)
-    at = day[keep] - first
-    distance[at] = np.where(usable[keep], 0, far)
-    ramp = np.arange(length, dtype=np.int32)[:, None]
-    past = np.minimum.accumulate(distance - ramp, 0) + ramp
-    if not causal:
-        future = np.minimum.accumulate((distance + ramp)[::-1], 0)[::-1] - ramp
-        past = np.minimum(past, future)
-    past = past[far : far + len(days)]
-    return np.where(past < far, past, -1).astype(np.int16)
+    past = np.full((length, usable.shape[1]), far, np.int16)
+    past[day[keep] - first] = np.where(usable[keep], 0, far)
+    future = past[::-1].copy()
+    for away in (past,) if causal else (past, future):
+        # day by day: a fifth of the time of minimum.accumulate, which goes value by value
+        for before, here in pairwise(away):
+            np.minimum(here, before + np.int16(1), out=here)
+    nearer = past if causal else np.minimum(past, future[::-1])
+    nearer = nearer[far : far + len(days)]
+    return np.where(nearer < far, nearer, np.int16(-1))
 
 
 def embed_spectra(

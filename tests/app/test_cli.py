@@ -284,11 +284,11 @@ def test_an_interrupted_embedding_resumes_with_the_same_numbers(world, tmp_path,
     assert main([*arguments, "--out", str(tmp_path / "whole")]) == 0
     computed, original = [], engine.Work.steps
 
-    def failing(work, part):
+    def failing(work, part, *more):
         computed.append(part)
         if len(computed) == 3:
             raise KeyboardInterrupt
-        return original(work, part)
+        return original(work, part, *more)
 
     monkeypatch.setattr(engine.Work, "steps", failing)
     assert main([*arguments, "--out", str(tmp_path / "cut"), "--resume"]) == 130

@@ -99,9 +99,9 @@ def test_what_is_asked_twice_or_at_the_same_moment_is_computed_once(tiny_catalog
     monkeypatch.setattr(engine, "BLOCK_PX", 4)
     computed, original = [], engine.Work.steps
 
-    def counted(work, part):
+    def counted(work, part, *more):
         computed.append(part)
-        return original(work, part)
+        return original(work, part, *more)
 
     monkeypatch.setattr(engine.Work, "steps", counted)
     ask = {"scene": "demo_scene", "start": "2020-06-06", "end": "2020-06-08"}
@@ -130,9 +130,9 @@ def test_cancelled_on_demand_keeps_finished_blocks(tiny_catalog, monkeypatch):
     monkeypatch.setattr(engine, "BLOCK_PX", 4)
     computed, original = [], engine.Work.steps
 
-    def counted(work, part):
+    def counted(work, part, *more):
         computed.append(part)
-        return original(work, part)
+        return original(work, part, *more)
 
     monkeypatch.setattr(engine.Work, "steps", counted)
     ask = {"scene": "demo_scene", "start": "2020-06-07", "end": "2020-06-10"}

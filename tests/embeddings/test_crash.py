@@ -51,14 +51,14 @@ def embed(world: Path, out: Path, log: Path) -> None:
     engine.BLOCK_PX = BLOCK_PX
     steps = engine.Work.steps
 
-    def told(work: engine.Work, part: engine.Part) -> Generator:
+    def told(work: engine.Work, part: engine.Part, *more) -> Generator:
         y, x = (
             centres[s.start]
             for centres, s in zip((work.request.grid.y, work.request.grid.x), part, strict=True)
         )
         with open(log, "a") as file:
             file.write(f"{y} {x}\n")
-        return steps(work, part)
+        return steps(work, part, *more)
 
     engine.Work.steps = told
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (the child's own, for as long as it lives)
