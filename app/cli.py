@@ -161,12 +161,18 @@ def reconstruct(args: argparse.Namespace) -> None:
 
 
 def export_points(args: argparse.Namespace) -> None:
-    """Series of pixels as one tidy file."""
+    """Series of pixels as one tidy file, or a whole store as plain Zarr."""
     from app import export
     from embeddings.store import Store
 
     export.check_path(args.out)
     store = Store.open(args.store, args.snapshot)
+    if not (args.at or args.points or args.polygon):
+        if args.radius_m or args.tower:
+            raise InputError("Got --radius-m or --tower without points, need --at or --points; add them.")
+        told = _finish(export.whole(store, args.out, args.start, args.end, args.layout))
+        print(f"{args.out}: {told}")
+        return
     if args.polygon:
         place: dict[str, Any] = {"polygon": export.read_polygon(args.polygon)}
     else:
@@ -599,7 +605,7 @@ def _reconstruct(verbs: Any) -> None:
 def _export(verbs: Any) -> None:
     parser = _verb(verbs, "export", export_points)
     parser.add_argument("store", metavar="STORE")
-    place = parser.add_mutually_exclusive_group(required=True)
+    place = parser.add_mutually_exclusive_group()
     place.add_argument("--at", metavar="LON,LAT", help="one point, degrees")
     place.add_argument("--points", metavar="FILE", help="CSV with lon,lat[,name] or GeoJSON")
     place.add_argument("--polygon", metavar="FILE", help="GeoJSON; every pixel whose centre is inside")
@@ -614,7 +620,15 @@ def _export(verbs: Any) -> None:
         "--height-m", type=float, metavar="Z", help="of the tower's sensors above the displacement height"
     )
     _days(parser)
-    parser.add_argument("--out", required=True, metavar="FILE", help=".csv .parquet .nc .zarr or .tif")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help=".csv .parquet .nc .zarr or .tif; .zarr alone: all of it"
+    )
+    parser.add_argument(
+        "--layout",
+        choices=("cf", "science-cube"),
+        default="cf",
+        help="of all of it: bytes decoded by CF attributes, or features (feature, time, y, x) as DeepFeatures has them",
+    )
     parser.add_argument("--snapshot", metavar="ID", help="of the store; default the newest")
 
 

@@ -286,6 +286,24 @@ def to_file(store: Any, path: str | Path, start: Any = None, end: Any = None, **
     return told
 
 
+def whole(
+    store: Any, path: str | Path, start: Any = None, end: Any = None, layout: str = "cf"
+) -> Generator[tuple[str, float], None, str]:
+    """All pixels of a store's days as Zarr that xarray alone reads; yields progress, returns one line about it."""
+    from embeddings import plain
+
+    path = check_path(path)
+    if path.suffix.lower() != ".zarr":
+        raise InputError(
+            f"Got {path.name} without a place, need --at, --points or --polygon; or a name that ends in .zarr for the"
+            " whole store."
+        )
+    days = _days(store.days, start, end)
+    with replacing(path) as beside:
+        yield from plain.write(store, beside, days, layout)
+    return f"{days.stop - days.start} days of {store.grid.ny} x {store.grid.nx} pixels"
+
+
 class _Cubes:
     """Dequantised features and GPP of one pixel or one window of a store or a cube, between two days."""
 

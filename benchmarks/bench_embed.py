@@ -96,26 +96,31 @@ def _again(model: Embedder, folder: Path, side_px: int = 64) -> dict[str, float]
 def _area(folder: Path, side_px: int, days: int) -> dict[str, float]:
     """Whole stores of a small and a large scene, and of four times the days, each in a process of its own."""
     out: dict[str, float] = {}
-    sizes = [(256 if side_px > 256 else 128, days), (side_px, days), (min(side_px, 512), 4 * days)]
+    sizes = [(256 if side_px > 256 else 128, days), (side_px, days), (side_px, 4 * days)]
     for side, count in dict.fromkeys(sizes):
         mosaic(folder / "scene.zarr", side, count)
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            seconds, peak_gb = pool.apply(_stored, (folder / "scene.zarr", folder / "store", count))
+            seconds, cpu_s, peak_gb = pool.apply(_stored, (folder / "scene.zarr", folder / "store", count))
         name = f"embed_{side}px_{count}days"
-        out |= {f"{name}_us_per_pixel_day": seconds / (side**2 * count) * 1e6, f"{name}_peak_gb": peak_gb}
+        per = 1e6 / (side**2 * count)
+        out |= {f"{name}_us_per_pixel_day": seconds * per, f"{name}_cpu_us_per_pixel_day": cpu_s * per}
+        out[f"{name}_peak_gb"] = peak_gb
         for path in (folder / "scene.zarr", folder / "store"):
             shutil.rmtree(path)
-    small, large, *_ = [f"embed_{side}px_{count}days_us_per_pixel_day" for side, count in sizes]
-    return out | {"embed_time_large_over_small": out[large] / out[small]}
+    small, large, more = [f"embed_{side}px_{count}days" for side, count in sizes]
+    for what in ("us_per_pixel_day", "cpu_us_per_pixel_day"):
+        out[f"large_over_small_{what}"] = out[f"{large}_{what}"] / out[f"{small}_{what}"]
+    return out | {"more_over_fewer_days_peak_gb": out[f"{more}_peak_gb"] / out[f"{large}_peak_gb"]}
 
 
-def _stored(scene: Path, store: Path, days: int) -> tuple[float, float]:
-    """Seconds of embedding into a store, and the most memory this process ever held, GB."""
+def _stored(scene: Path, store: Path, days: int) -> tuple[float, float, float]:
+    """Seconds of embedding into a store, by the clock and of the processor, and the most memory ever held, GB."""
     period = str(FIRST), str(FIRST + days - 1)
     steps = embed.embed(store, zarr.open(scene), checkpoints.load("default"), *period)
+    before_s = time.process_time()
     seconds = _seconds(lambda: cache.finish(steps))
     held = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
-    return seconds, int(held.split()[1]) * 1024 / 1e9
+    return seconds, time.process_time() - before_s, int(held.split()[1]) * 1024 / 1e9
 
 
 def mosaic(path: Path, side_px: int, days: int) -> None:

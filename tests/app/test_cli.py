@@ -246,13 +246,15 @@ def test_a_point_may_stand_for_what_a_tower_sees(store, tmp_path, capsys):
         ({"--radius-m": "1"}, "radius"),
         ({"--tower": "nowhere.csv"}, "--height-m"),
         ({"--tower": "nowhere.csv", "--height-m": "3"}, "no file"),
+        ({"--at": None}, "without a place"),
+        ({"--at": None, "--radius-m": "50"}, "without points"),
     ],
 )
 def test_a_wrong_export_is_one_sentence_and_no_file(store, tmp_path, capsys, monkeypatch, change, match):
     monkeypatch.chdir(tmp_path)
     asked = {"--at": here(store), "--out": "a.csv"} | change
     where = asked.pop("store", str(store))
-    told = refused(capsys, ["export", where, *(word for pair in asked.items() for word in pair)])
+    told = refused(capsys, ["export", where, *(word for pair in asked.items() if pair[1] for word in pair)])
     assert match in told
     assert list(tmp_path.iterdir()) == []
 
