@@ -211,9 +211,11 @@ def _there(client: Any, work: Callable, parts: Iterable[Any]) -> Iterator[tuple[
     finished = as_completed([send(part) for part in islice(todo, ahead)], loop=client.loop, with_results=True)
     try:
         for future, arrays in finished:
-            yield under_way.pop(future.key), arrays
-            for part in islice(todo, 1):
-                finished.add(send(part))
+            part = under_way.pop(future.key)
+            future.release()  # it would be computed again if its worker died now
+            yield part, arrays
+            for following in islice(todo, 1):
+                finished.add(send(following))
     except KilledWorker as error:
         raise InputError(
             "Got a block whose workers were killed again and again, need workers that live; give them more memory."
