@@ -411,7 +411,12 @@ def bench(args: argparse.Namespace) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[file.stem] = module
     spec.loader.exec_module(module)
-    _tell(module.run(), args.json)
+    sizes = {name: value for name in ("side_px", "days") if (value := getattr(args, name)) is not None}
+    if sizes and args.what != "embed":
+        raise InputError(f"Got --side-px or --days with bench {args.what}, need bench embed; leave them out.")
+    if min(sizes.values(), default=1) < 1:
+        raise InputError("Got --side-px or --days below 1, need some; correct it.")
+    _tell(module.run(**sizes), args.json)
 
 
 # --- what verbs share ---
@@ -728,6 +733,8 @@ def _catalog(verbs: Any) -> None:
 def _bench(verbs: Any) -> None:
     parser = _verb(verbs, "bench", bench)
     parser.add_argument("what", choices=("embed", "store", "screen"))
+    parser.add_argument("--side-px", type=int, metavar="N", help="embed: of the large scene (default 256)")
+    parser.add_argument("--days", type=int, metavar="N", help="embed: of the large scene (default 30)")
     parser.add_argument("--json", metavar="FILE")
 
 
