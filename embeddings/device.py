@@ -67,6 +67,7 @@ class Queue:
                 while not wait([job.done], PAUSE_S).done:
                     yield
                 job.done.result()
+                yield
         finally:
             dropped.set()
 
