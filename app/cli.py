@@ -733,7 +733,12 @@ def _catalog(verbs: Any) -> None:
 def _bench(verbs: Any) -> None:
     parser = _verb(verbs, "bench", bench)
     parser.add_argument("what", choices=("embed", "store", "screen"))
-    parser.add_argument("--side-px", type=int, metavar="N", help="embed: of the large scene (default 256)")
+    parser.add_argument(
+        "--side-px",
+        type=int,
+        metavar="N",
+        help="embed: also a scene this wide, and workers; 2048 takes an hour",
+    )
     parser.add_argument("--days", type=int, metavar="N", help="embed: of the large scene (default 30)")
     parser.add_argument("--json", metavar="FILE")
 
