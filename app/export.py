@@ -1,15 +1,11 @@
-"""Pixel series and maps as a file that tells what it is: CSV, Parquet, NetCDF, Zarr or GeoTIFF by suffix."""
+"""What an export is asked and answers: pixel series as tidy tables or cubes, maps as bands."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
 import re
-import shutil
-import uuid
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,14 +15,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from app.files import CUBES, MAPS, check_path, replacing, transform, write
 from embeddings import __version__
 from embeddings.geometry import Grid
 from models.errors import InputError
 
-TABLES = {".csv", ".parquet"}
-CUBES = {".nc", ".zarr"}
-MAPS = {".tif"}
-SUFFIXES = TABLES | CUBES | MAPS
+__all__ = ["CUBES", "MAPS", "check_path", "replacing", "write"]
 ROWS_AT_MOST = 20_000_000
 """A table of more rows than this is no longer handy; 365 days of 2.3 km x 2.3 km."""
 POINTS_AT_MOST = 100_000
@@ -38,32 +32,6 @@ NEGLIGIBLE = 1e-3
 """Of the largest weight: farther out a footprint is not looked at."""
 Sight = Callable[[Grid, Any], xr.DataArray]
 """Weights (y, x) of what is seen from a point, as ``embeddings.footprint`` makes them."""
-UNITS = {
-    "time": "UTC day",
-    "lon": "degrees_east",
-    "lat": "degrees_north",
-    "x": "m",
-    "y": "m",
-    "sigma": "reflectance 0-1",
-    "days_from_s2": "d, -1 = none",
-    "days_from_s1": "d, -1 = none",
-    "gpp": "gC m-2 d-1",
-    "gpp_lo": "gC m-2 d-1",
-    "gpp_hi": "gC m-2 d-1",
-    "gpp_spread": "gC m-2 d-1, standard deviation over what is seen",
-    "spread": "of the features over what is seen, root mean square of their standard deviations",
-    "share": "of what is seen, 1 = all of it in the scene",
-    "ood": "1 = unlike what the GPP model was trained on",
-}
-LABELS = {
-    "sigma": "expected root-mean-square error of the reflectance the embedding reconstructs",
-    "days_from_s2": "days to the nearest clear Sentinel-2 acquisition",
-    "days_from_s1": "days to the nearest Sentinel-1 acquisition",
-    "gpp": "gross primary production",
-    "gpp_lo": "gross primary production, lower end of the 90 % band",
-    "gpp_hi": "gross primary production, upper end of the 90 % band",
-}
-_RISKY = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -136,18 +104,6 @@ def read_polygon(path: str | Path) -> list[list[np.ndarray]]:
     return polygons
 
 
-def check_path(path: str | Path, suffixes: set[str] = SUFFIXES) -> Path:
-    """A path that can be written to, or an InputError before anything is computed."""
-    path = Path(path)
-    if path.suffix.lower() not in suffixes:
-        raise InputError(f"Got --out {path.name}, need one of {', '.join(sorted(suffixes))}; rename it.")
-    if not path.resolve().parent.is_dir():
-        raise InputError(f"Got --out {path}, need a folder that exists; create {path.parent} first.")
-    if path.is_dir() and not (path.suffix.lower() == ".zarr" and (path / "zarr.json").exists()):
-        raise InputError(f"Got --out {path}, which is a folder, need a file; choose another name.")
-    return path
-
-
 # --- what is answered ---
 
 
@@ -210,17 +166,14 @@ def cube_of(
         series = []
         for point in points or []:
             pixel = cubes.series(*cubes.grid.pixel(point.lon, point.lat), point, sight)
-            series.append(
-                pixel.drop_vars("spatial_ref").assign_coords(lon=point.lon, lat=point.lat, name=point.name)
-            )
+            pixel = pixel.drop_vars("spatial_ref")
+            series.append(pixel.assign_coords(lon=point.lon, lat=point.lat, name=point.name))
         out = xr.concat(series, "point", coords="different", compat="equals", join="exact")
-        out = out.assign_coords(
-            {name: ("point", np.atleast_1d(out[name].values)) for name in ("lon", "lat", "x", "y", "name")}
-        )
-    out.attrs = {**cubes.metadata(), "Conventions": "CF-1.11"}
-    for name in out.variables:
-        if name in UNITS and name != "time":
-            out[name].attrs.setdefault("units", UNITS[name].split(",")[0])
+        places = {
+            name: ("point", np.atleast_1d(out[name].values)) for name in ("lon", "lat", "x", "y", "name")
+        }
+        out = out.assign_coords(places | {"spatial_ref": cubes.cube["spatial_ref"].variable})
+    out.attrs = cubes.metadata()
     return out
 
 
@@ -231,11 +184,13 @@ def map_of(store: Any, polygon: list | None = None, start: Any = None, end: Any 
     if not inside.any():
         raise InputError("Got a polygon without a pixel centre inside, need one in the scene; move it.")
     rows, cols = (slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(inside))
-    total = None
+    total = known = 0
     for day in range(cubes.days.start, cubes.days.stop):
         part = cubes.window(rows, cols, slice(day, day + 1)).isel(time=0, drop=True).astype(np.float64)
-        total = part if total is None else total + part
-    out = (total / cubes.count).where(xr.DataArray(inside[rows, cols], dims=("y", "x"))).astype(np.float32)
+        part = _blank(part)
+        total, known = total + part.fillna(0), known + part.notnull()
+    out = (total / known.where(known > 0)).where(xr.DataArray(inside[rows, cols], dims=("y", "x")))
+    out = out.astype(np.float32)
     out.attrs = cubes.metadata()
     return out
 
@@ -369,6 +324,7 @@ class _Cubes:
             "crs": self.grid.crs,
             "features": "e00, e01, ...: dimensionless, stored int8 times the model's scale",
             "gpp": self._why_no_gpp(),
+            "gpp_head_digest": self.head_digest,
             "seen": self.sight,
             "software": f"fluxlens {__version__}",
             "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -388,8 +344,17 @@ class _Cubes:
         out = found.drop_vars(["embedding", "scale"]).drop_dims("feature", errors="ignore")
         names = {str(name): features.sel(feature=name, drop=True) for name in found["feature"].values}
         out = xr.Dataset(names, attrs=found.attrs).assign(out.data_vars)
+        if "days_from_s2" in out:
+            out["observed"] = (out["days_from_s2"] == 0).astype(np.int8).drop_attrs()
         gpp = self._gpp(found)
         return out if gpp is None else out.assign(gpp)
+
+    @property
+    def head_digest(self) -> str:
+        """Of the weights behind `gpp`; empty where there is none."""
+        from embeddings import gpp
+
+        return "" if self._why_no_gpp() else str(gpp.load().digest)
 
     def _why_no_gpp(self) -> str:
         from embeddings import gpp
@@ -409,121 +374,13 @@ class _Cubes:
         return {name: told[name] for name in ("gpp", "gpp_lo", "gpp_hi", "ood") if name in told}
 
 
-# --- files ---
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """A path beside ``path``, renamed onto it when the block ends well and removed when not."""
-    path = Path(path).resolve()
-    if not path.parent.is_dir():
-        raise InputError(f"Got the path {path}, need a folder that exists; create {path.parent} first.")
-    # The suffix stays last: writers look at it.
-    beside = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
-    try:
-        yield beside
-        if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(beside, path)
-    finally:
-        if beside.is_dir():
-            shutil.rmtree(beside, ignore_errors=True)
-        else:
-            beside.unlink(missing_ok=True)
-
-
-def write(data: pd.DataFrame | xr.Dataset, path: str | Path) -> None:
-    """A table or a dataset as the suffix says; an existing file is replaced only by the whole new one."""
-    path = check_path(path)
-    suffix = path.suffix.lower()
-    if isinstance(data, pd.DataFrame) != (suffix in TABLES):
-        kind = "a table" if isinstance(data, pd.DataFrame) else "a cube"
-        fitting = TABLES if isinstance(data, pd.DataFrame) else CUBES | MAPS
-        raise InputError(f"Got {kind} for {path.name}, need {', '.join(sorted(fitting))}; rename it.")
-    writers = {".csv": _csv, ".parquet": _parquet, ".nc": _netcdf, ".zarr": _zarr, ".tif": _geotiff}
-    with replacing(path) as beside:
-        writers[suffix](data, beside)
-
-
-def _csv(table: pd.DataFrame, path: Path) -> None:
-    units = {name: UNITS[name] for name in table.columns if name in UNITS}
-    lines = [f"# {key}: {_line(value)}" for key, value in table.attrs.items()]
-    lines += [f"# units {name}: {unit}" for name, unit in units.items()]
-    text = table.copy()
-    for name in text.columns:
-        if text[name].dtype == object or pd.api.types.is_string_dtype(text[name].dtype):
-            text[name] = [_harmless(value) for value in text[name]]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.write("\n".join(lines) + "\n")
-        text.to_csv(
-            file,
-            index=False,
-            date_format="%Y-%m-%d",
-            float_format="%.8g",
-            quoting=csv.QUOTE_MINIMAL,
-            lineterminator="\n",
-        )
-
-
-def _parquet(table: pd.DataFrame, path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    told = {key: str(value) for key, value in table.attrs.items()}
-    units = {f"units {name}": UNITS[name] for name in table.columns if name in UNITS}
-    plain = table.copy(deep=False)
-    plain.attrs = {}
-    arrow = pa.Table.from_pandas(plain, preserve_index=False)
-    pq.write_table(arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **told, **units}), path)
-
-
-def _netcdf(cube: xr.Dataset, path: Path) -> None:
-    cube = cube.drop_encoding()
-    encoding = {
-        str(name): {"zlib": True, "complevel": 2} for name, values in cube.data_vars.items() if values.ndim
-    }
-    if "time" in cube.coords:
-        encoding["time"] = {
-            "units": "days since 1970-01-01",
-            "dtype": "int32",
-            "calendar": "proleptic_gregorian",
-        }
-    for name, values in cube.data_vars.items():
-        if "x" in values.dims and "spatial_ref" in cube.coords:
-            encoding[str(name)]["grid_mapping"] = "spatial_ref"
-    cube.to_netcdf(path, engine="netcdf4", encoding=encoding)
-
-
-def _zarr(cube: xr.Dataset, path: Path) -> None:
-    text = {name: v.astype(object) for name, v in cube.coords.items() if v.dtype.kind == "U"}
-    cube.drop_encoding().assign_coords(text).to_zarr(path, mode="w", zarr_format=3, consolidated=False)
-
-
-def _geotiff(cube: xr.Dataset, path: Path) -> None:
-    import rasterio
-
-    grid = Grid.of(cube)
-    bands = {str(name): values for name, values in cube.data_vars.items() if set(values.dims) == {"y", "x"}}
-    profile = {
-        "driver": "GTiff",
-        "height": grid.ny,
-        "width": grid.nx,
-        "count": len(bands),
-        "dtype": "float32",
-        "crs": grid.crs,
-        "transform": _transform(grid),
-        "nodata": float("nan"),
-        "compress": "deflate",
-        "tiled": grid.nx >= 256 and grid.ny >= 256,
-    }
-    with rasterio.open(path, "w", **profile) as file:
-        for index, (name, values) in enumerate(bands.items(), 1):
-            file.write(values.transpose("y", "x").values.astype(np.float32), index)
-            file.set_band_description(index, name)
-        file.update_tags(**{key: str(value) for key, value in cube.attrs.items()})
-
-
 # --- small helpers ---
+
+
+def _blank(found: xr.Dataset) -> xr.Dataset:
+    """No observation is missing, not -1 day away, before anything is averaged."""
+    ages = [str(name) for name in found if str(name).startswith("days_from_")]
+    return found.assign({name: found[name].where(found[name] >= 0) for name in ages})
 
 
 def _seen(found: xr.Dataset, weights: xr.DataArray) -> xr.Dataset:
@@ -531,7 +388,7 @@ def _seen(found: xr.Dataset, weights: xr.DataArray) -> xr.Dataset:
     from embeddings import footprint
 
     ages = [str(name) for name in found if str(name).startswith("days_from_")]
-    found = found.assign({name: found[name].where(found[name] >= 0) for name in ages})
+    found = _blank(found)
     mean, spread, share = footprint.seen(found, weights)
     features = [str(name) for name in found if re.fullmatch(r"e\d\d", str(name))]
     mixed = np.sqrt(sum(spread[name] ** 2 for name in features) / len(features))
@@ -584,14 +441,7 @@ def pixels_inside(grid: Grid, polygons: list[list[np.ndarray]]) -> np.ndarray:
                 "Got a polygon outside the scene's map projection, need lon, lat near it; correct it."
             )
         shapes.append({"type": "Polygon", "coordinates": held})
-    return rasterize(shapes, grid.shape, transform=_transform(grid), dtype=np.uint8).astype(bool)
-
-
-def _transform(grid: Grid) -> Any:
-    """From column, row to metres, as GDAL has it."""
-    from affine import Affine
-
-    return Affine(grid.size_m, 0.0, grid.left_m, 0.0, -grid.size_m, grid.top_m)
+    return rasterize(shapes, grid.shape, transform=transform(grid), dtype=np.uint8).astype(bool)
 
 
 def _file(path: str | Path, what: str) -> Path:
@@ -651,12 +501,3 @@ def _points_of_csv(path: Path) -> list[Point]:
             ) from error
         points.append(Point(lon, lat, (row.get(names.get("name")) or "").strip()))
     return points
-
-
-def _harmless(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula gets a quote in front."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_RISKY) else value
-
-
-def _line(value: Any) -> str:
-    return " ".join(str(value).split())

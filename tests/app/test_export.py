@@ -1,7 +1,9 @@
 """An export is one tidy file with coordinates, units and where it comes from, or it is not there."""
 
+import csv
 import io
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -68,7 +70,10 @@ def test_a_table_has_one_row_per_point_and_day(store, cube):
         "sigma",
         "days_from_s2",
         "days_from_s1",
+        "observed",
     ]
+    days = cube["days_from_s2"].isel(y=3, x=5).values
+    assert (table.loc[table.name == "oak", "observed"] == (days == 0)).all()
     values = cube["embedding"].isel(y=20, x=30, feature=2) * cube["scale"].isel(feature=2)
     np.testing.assert_allclose(table.loc[table.name == "ash", "e02"], values, rtol=1e-6)
     assert (table.x == np.repeat([cube.x.values[5], cube.x.values[30]], DAYS)).all()
@@ -112,6 +117,7 @@ def test_csv_says_what_it_is_and_runs_no_formula(tmp_path, store, cube):
     export.to_file(store, path, points=[centre(cube, 3, 5, "=HYPERLINK(1)")])
     head, table = read_csv(path)
     assert head["simulated"] == "1"
+    assert head["units observed"].startswith("1 (of a clear Sentinel-2 acquisition")
     assert head["store_snapshot"] == store.snapshot
     assert {"title", "model_digest", "scene_id", "software", "created", "units x"} <= set(head)
     assert set(table["name"]) == {"'=HYPERLINK(1)"}
@@ -119,31 +125,77 @@ def test_csv_says_what_it_is_and_runs_no_formula(tmp_path, store, cube):
     assert not table.isna().any(axis=None)
 
 
-def test_parquet_keeps_types_and_metadata(tmp_path, store, cube):
+@pytest.mark.parametrize("title", ["a,=1+1", "=1+1", "a\n=1+1", 'a",@SUM(1)', "a; +1", "a\t-1", "a,＝1+1"])
+def test_no_cell_of_a_csv_is_a_formula(tmp_path, cube, title):
+    """A cell is what stands between separators, as spreadsheets take them (OWASP, CSV injection)."""
+    path = tmp_path / "a.csv"
+    export.write(tidy(cube.assign_attrs(title=title), points=[centre(cube, 3, 5, title)]), path)
+    with path.open(newline="") as file:
+        cells = [cell.strip() for row in csv.reader(file) for cell in re.split(";", ",".join(row))]
+        cells += [cell.strip() for cell in re.split("[,;\t]", path.read_text().splitlines()[0])]
+    assert not [cell for cell in cells if re.match("[=+@＝]|-[^0-9.]", cell)]
+
+
+def test_parquet_keeps_types_metadata_and_places(tmp_path, store, cube):
+    import geopandas
     import pyarrow.parquet as pq
 
     path = tmp_path / "a.parquet"
-    export.to_file(store, path, points=[centre(cube, 3, 5)])
+    export.to_file(store, path, points=[centre(cube, 3, 5), centre(cube, 20, 30)])
     told = pq.read_schema(path).metadata
     assert told[b"store_snapshot"].decode() == store.snapshot
     assert told[b"units sigma"]
-    expected = tidy(store, points=[centre(cube, 3, 5)])
-    pd.testing.assert_frame_equal(pd.read_parquet(path), expected, check_dtype=False)
+    expected = tidy(store, points=[centre(cube, 3, 5), centre(cube, 20, 30)])
+    back = geopandas.read_parquet(path)
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(back.drop(columns="geometry")), expected, check_dtype=False, check_frame_type=False
+    )
+    assert back.crs.to_string() == "OGC:CRS84"
+    np.testing.assert_array_equal(back.geometry.x, expected.lon)
+    np.testing.assert_array_equal(back.geometry.y, expected.lat)
+    np.testing.assert_allclose(
+        json.loads(told[b"geo"])["columns"]["geometry"]["bbox"], back.total_bounds, rtol=0
+    )
+
+
+@pytest.fixture
+def with_gpp(monkeypatch):
+    """An untrained GPP head that knows the tiny cube, and weather."""
+    import torch
+
+    from embeddings import gpp
+    from models.gpp import Config, DailyHead
+
+    torch.manual_seed(3)
+    head = gpp.Head(DailyHead(Config(4)).eval().requires_grad_(False), "0" * 8, "abc", {})
+    monkeypatch.setattr(gpp, "load", lambda *_: head)
+    days = pd.date_range("2020-01-01", periods=DAYS, unit="ns")
+    weather = xr.Dataset({"sw_in": ("time", np.full(DAYS, 150.0, np.float32))}, {"time": days})
+    monkeypatch.setattr(export._Cubes, "_weather", lambda _: weather)
+
+
+def opened(path):
+    if path.suffix == ".zarr":
+        return xr.open_zarr(path, consolidated=False, decode_coords="all")
+    return xr.open_dataset(path, engine="netcdf4", decode_coords="all")
 
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
-def test_cubes_hold_points_or_a_window(tmp_path, store, cube, suffix):
-    open_cube = xr.open_zarr if suffix == ".zarr" else xr.open_dataset
-    options = {"consolidated": False} if suffix == ".zarr" else {"engine": "netcdf4"}
-    export.to_file(
-        store, tmp_path / f"p{suffix}", points=[centre(cube, 3, 5, "oak"), centre(cube, 8, 9, "ash")]
-    )
-    with open_cube(tmp_path / f"p{suffix}", **options) as back:
+def test_cubes_hold_points_or_a_window(tmp_path, store, cube, suffix, with_gpp):
+    points = [centre(cube, 3, 5, "oak"), centre(cube, 8, 9, "ash")]
+    export.to_file(store, tmp_path / f"p{suffix}", points=points)
+    table = tidy(store, points=points)
+    with opened(tmp_path / f"p{suffix}") as back:
         assert dict(back.sizes) == {"point": 2, "time": DAYS}
         assert list(back["name"].values) == ["oak", "ash"]
-        assert back.attrs["Conventions"] == "CF-1.11"
+        assert back.attrs["store_snapshot"] == store.snapshot
+        assert back.attrs["gpp_head_digest"] == "abc"
+        for name in ("e03", "sigma", "gpp_hi", "observed", "ood"):
+            np.testing.assert_allclose(back[name].values.ravel(), table[name])
+        ages = table["days_from_s2"].where(table["days_from_s2"] >= 0)
+        np.testing.assert_array_equal(back["days_from_s2"].values.ravel(), ages)
     export.to_file(store, tmp_path / f"w{suffix}", polygon=square(cube, slice(4, 7), slice(10, 12)))
-    with open_cube(tmp_path / f"w{suffix}", decode_coords="all", **options) as back:
+    with opened(tmp_path / f"w{suffix}") as back:
         assert dict(back.sizes) == {"time": DAYS, "y": 3, "x": 2}
         assert Grid.of(back) == Grid.of(cube).window(slice(4, 7), slice(10, 12))
         expected = (cube["embedding"] * cube["scale"]).isel(feature=1, y=slice(4, 7), x=slice(10, 12))
@@ -151,7 +203,57 @@ def test_cubes_hold_points_or_a_window(tmp_path, store, cube, suffix):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.parametrize("place", ["points", "polygon", "sight"])
+def test_netcdf_keeps_the_cf_conventions(tmp_path, store, cube, with_gpp, place):
+    """By the numbered rules of CF 1.11, on the bare file; the IOOS compliance-checker 6.1 has nothing to add."""
+    import cftime
+    import netCDF4
+
+    asked = {"points": [centre(cube, 3, 5, "oak"), centre(cube, 8, 9)]}
+    if place == "polygon":
+        asked = {"polygon": square(cube, slice(4, 7), slice(10, 12))}
+    elif place == "sight":
+        asked["sight"] = lambda grid, at: footprint.disc(grid, at.lon, at.lat, 11.0)
+    export.to_file(store, tmp_path / "a.nc", **asked)
+    with netCDF4.Dataset(tmp_path / "a.nc") as file:
+        told = {name: {a: v.getncattr(a) for a in v.ncattrs()} for name, v in file.variables.items()}
+        assert file.Conventions == "CF-1.11"  # 2.6.1
+        assert all(file.getncattr(name).strip() for name in ("title", "history", "source"))  # 2.6.2
+        assert all({"long_name", "standard_name", "grid_mapping_name"} & set(t) for t in told.values())  # 3.2
+        for name, attrs in told.items():
+            assert re.fullmatch(r"[A-Za-z]\w*", name)  # 2.3
+            plain = attrs.get("flag_meanings") or name in ("point", "name", "spatial_ref")
+            assert plain or attrs["units"] in UDUNITS, name  # 3.1
+            assert "_FillValue" not in attrs or name not in ("time", "x", "y", "lon", "lat")  # 2.5.1
+            if "grid_mapping" in attrs:  # 5.6
+                assert told[attrs["grid_mapping"]]["grid_mapping_name"] == "transverse_mercator"
+        assert told["time"]["standard_name"] == "time"  # 4.4
+        first = cftime.num2date(file["time"][0], told["time"]["units"], told["time"]["calendar"])
+        assert first.isoformat() == "2020-01-01T00:00:00"
+        assert told["gpp"]["standard_name"].endswith("expressed_as_carbon")  # 3.3
+        assert (told["x"]["standard_name"], told["x"]["units"]) == ("projection_x_coordinate", "m")  # 5.6
+        if place != "sight":  # 3.5
+            assert told["observed"]["flag_meanings"].split() == ["filled", "observed"]
+            assert told["observed"]["flag_values"].dtype == file["observed"].dtype == np.int8
+        if place == "polygon":  # 2.4, 5.6
+            assert file["gpp"].dimensions == ("time", "y", "x")
+            assert told["x"]["axis"] == "X"
+            assert told["e00"]["grid_mapping"] == "spatial_ref"
+        else:  # 9
+            assert file.featureType == "timeSeries"
+            assert told["point"]["cf_role"] == "timeseries_id"
+            assert len(set(file["point"][:].tolist())) == 2
+            assert file["gpp"].dimensions == ("point", "time")
+            assert {"lat", "lon"} <= set(told["gpp"]["coordinates"].split())
+            assert told["lat"]["units"] == "degrees_north"  # 4.1
+
+
+UDUNITS = {"1", "d", "m", "degrees_north", "degrees_east", "g m-2 d-1", "days since 1970-01-01"}
+
+
 def test_a_geotiff_is_one_day_or_the_mean(tmp_path, store, cube):
+    from rio_cogeo.cogeo import cog_validate
+
     polygon = square(cube, slice(4, 7), slice(10, 12))
     export.to_file(store, tmp_path / "day.tif", polygon=polygon, start="2020-01-02", end="2020-01-02")
     export.to_file(store, tmp_path / "mean.tif", polygon=polygon)
@@ -162,8 +264,32 @@ def test_a_geotiff_is_one_day_or_the_mean(tmp_path, store, cube):
             assert file.crs.to_string() == "EPSG:32631"
             assert file.tags()["store_snapshot"] == store.snapshot
             np.testing.assert_allclose(file.read(2), expected.isel(feature=1), rtol=1e-4, atol=1e-7)
+            assert file.units[4:7] == ("1", "d", "d")
+            assert "reflectance" in file.tags(5)["long_name"]
+        valid, errors, warnings = cog_validate(tmp_path / f"{name}.tif", strict=True)
+        assert valid, errors + warnings
+    ages = cube["days_from_s2"].isel(y=slice(4, 7), x=slice(10, 12))
+    with rasterio.open(tmp_path / "mean.tif") as file:
+        band = dict(zip(file.descriptions, file.read(), strict=True))
+    np.testing.assert_allclose(band["days_from_s2"], ages.where(ages >= 0).mean("time"), rtol=1e-6)
+    np.testing.assert_allclose(band["observed"], (ages == 0).mean("time"), rtol=1e-6)
     with pytest.raises(InputError, match="need --polygon"):
         export.to_file(store, tmp_path / "p.tif", points=[centre(cube, 0, 0)])
+
+
+def test_a_large_geotiff_is_cloud_optimised(tmp_path):
+    from rio_cogeo.cogeo import cog_validate
+
+    grid = Grid("EPSG:32631", 600000.0, 5700000.0, 10.0, 1100, 600)
+    values = np.arange(600 * 1100, dtype=np.float32).reshape(600, 1100)
+    export.write(xr.Dataset({"sigma": (("y", "x"), values)}, grid.coords()), tmp_path / "a.tif")
+    valid, errors, warnings = cog_validate(tmp_path / "a.tif", strict=True)
+    assert valid, errors + warnings
+    with rasterio.open(tmp_path / "a.tif") as file:
+        assert file.overviews(1) == [2, 4]
+        np.testing.assert_array_equal(file.read(1), values)
+    with rasterio.open(tmp_path / "a.tif", overview_level=0) as file:
+        np.testing.assert_allclose(file.read(1)[0, 0], values[:2, :2].mean())
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, store, cube, monkeypatch):
