@@ -162,14 +162,21 @@ def reconstruct(args: argparse.Namespace) -> None:
 
 def export_points(args: argparse.Namespace) -> None:
     """Series of pixels as one tidy file, or a whole store as plain Zarr."""
-    from app import export
-    from embeddings.store import Store
+    from app import export, replay
 
-    export.check_path(args.out)
-    store = Store.open(args.store, args.snapshot)
+    if args.again:
+        return _export_again(args)
+    if not (args.store and args.out):
+        raise InputError("Got export without STORE or --out, need both; add them.")
+    path = export.check_path(args.out)
+    if args.replay:
+        replay.check_path(args.replay)
+    store = _store(args.store, args.catalog, args.snapshot)
     if not (args.at or args.points or args.polygon):
-        if args.radius_m or args.tower:
-            raise InputError("Got --radius-m or --tower without points, need --at or --points; add them.")
+        if args.radius_m or args.tower or args.replay:
+            raise InputError(
+                "Got --radius-m, --tower or --replay without a place, need --at, --points or --polygon; add one."
+            )
         told = _finish(export.whole(store, args.out, args.start, args.end, args.layout))
         print(f"{args.out}: {told}")
         return
@@ -178,12 +185,68 @@ def export_points(args: argparse.Namespace) -> None:
     else:
         place = {"points": [export.parse_at(args.at)] if args.at else export.read_points(args.points)}
     sight = _sight(args)
-    if sight is not None:
-        if args.polygon:
-            raise InputError("Got --polygon with --radius-m or --tower, need points; leave one out.")
-        place["sight"] = sight
-    told = export.to_file(store, args.out, start=args.start, end=args.end, **place)
+    if sight is not None and args.polygon:
+        raise InputError("Got --polygon with --radius-m or --tower, need points; leave one out.")
+    found, told = export.answer(store, path.suffix.lower(), args.start, args.end, **place, sight=sight)
+    export.write(found, path)
+    if args.replay:
+        name = replay.relative(args.store, args.replay) if Path(args.store).exists() else args.store
+        seen = {"radius_m": args.radius_m, "height_m": args.height_m}
+        if args.tower:
+            seen["tower"] = replay.relative(args.tower, args.replay)
+            seen["tower_sha256"] = replay.sha256(args.tower)
+        replay.save(replay.of(found, path, name, **place, **seen), args.replay)
     print(f"{args.out}: {told}")
+
+
+def _export_again(args: argparse.Namespace) -> None:
+    """The export a replay file tells of; refused where snapshot, model or inputs are not those of then."""
+    from app import export, replay
+
+    others = ("start", "end", "radius_m", "tower", "height_m", "snapshot", "replay")
+    given = [name for name in others if getattr(args, name) is not None]
+    if given:
+        raise InputError(f"Got --again with --{given[0].replace('_', '-')}, need it alone; leave one out.")
+    asked, folder = replay.load(args.again), Path(args.again).parent
+    path = export.check_path(args.out or folder / asked.out)
+    if not args.out and path.exists():
+        raise InputError(f"Got {path}, which exists already, need a new file; name one with --out.")
+    name = args.store or asked.store
+    if not name:
+        raise InputError("Got a replay file that names no store, need STORE; add it before --again.")
+    beside = folder / name
+    if not args.store and beside.exists():
+        name = str(beside)
+    store = _store(name, args.catalog, asked.made.get("store_snapshot"))
+    asked.check({"store_snapshot": store.snapshot} | store.attrs)
+    sight = argparse.Namespace(radius_m=asked.radius_m, height_m=asked.height_m, tower=None)
+    if asked.tower:
+        sight.tower = str(folder / asked.tower)
+        if not Path(sight.tower).is_file() or replay.sha256(sight.tower) != asked.tower_sha256:
+            raise InputError(f"Got the tower file {sight.tower}, need the one of then; restore it.")
+    place = asked.place() | {"sight": _sight(sight)}
+    found, told = export.answer(store, path.suffix.lower(), asked.start, asked.end, **place)
+    asked.check(dict.fromkeys(asked.made.keys() & replay.MADE_OF.keys(), "none") | found.attrs)
+    export.write(found, path)
+    same = replay.numbers(found) == asked.numbers
+    print(f"{path}: {told}, {'the same numbers' if same else 'in another form or with other rounding'}")
+
+
+def _store(name: str, catalog_path: str | None, snapshot: str | None) -> Any:
+    """A store by path or catalog entry, made first where it is an entry that is not stored yet."""
+    from embeddings import catalog
+    from embeddings.store import Store
+
+    if Path(name).exists():
+        return Store.open(name, snapshot)
+    path = Path(catalog_path) if catalog_path else catalog.default_path()
+    if name not in catalog.check(path):
+        return Store.open(name, snapshot)  # says what is missing
+    source = catalog.source(catalog.open(path), name)
+    if not hasattr(source, "store_steps"):
+        raise InputError(f"Got the entry {name!r}, need one that holds embeddings; choose another.")
+    store = _finish(source.store_steps())
+    return Store.open(store.path, snapshot) if snapshot else store
 
 
 def _sight(args: argparse.Namespace) -> Any:
@@ -609,11 +672,13 @@ def _reconstruct(verbs: Any) -> None:
 
 def _export(verbs: Any) -> None:
     parser = _verb(verbs, "export", export_points)
-    parser.add_argument("store", metavar="STORE")
+    parser.add_argument("store", nargs="?", metavar="STORE", help="a path or a catalog entry")
+    _catalog_option(parser)
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--at", metavar="LON,LAT", help="one point, degrees")
     place.add_argument("--points", metavar="FILE", help="CSV with lon,lat[,name] or GeoJSON")
     place.add_argument("--polygon", metavar="FILE", help="GeoJSON; every pixel whose centre is inside")
+    place.add_argument("--again", metavar="FILE.json", help="the export a replay file tells of")
     sight = parser.add_mutually_exclusive_group()
     sight.add_argument(
         "--radius-m", type=float, metavar="R", help="mean within R of each point, 10 to 5000 m"
@@ -626,7 +691,7 @@ def _export(verbs: Any) -> None:
     )
     _days(parser)
     parser.add_argument(
-        "--out", required=True, metavar="FILE", help=".csv .parquet .nc .zarr or .tif; .zarr alone: all of it"
+        "--out", metavar="FILE", help=".csv .parquet .nc .zarr or .tif; .zarr alone: all of it"
     )
     parser.add_argument(
         "--layout",
@@ -634,6 +699,7 @@ def _export(verbs: Any) -> None:
         default="cf",
         help="of all of it: bytes decoded by CF attributes, or features (feature, time, y, x) as DeepFeatures has them",
     )
+    parser.add_argument("--replay", metavar="FILE.json", help="write what was asked, for --again")
     parser.add_argument("--snapshot", metavar="ID", help="of the store; default the newest")
 
 

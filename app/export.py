@@ -220,23 +220,26 @@ def gpp_maps(
     return out
 
 
+def answer(
+    store: Any, suffix: str, start: Any = None, end: Any = None, **place: Any
+) -> tuple[pd.DataFrame | xr.Dataset, str]:
+    """What a file with that suffix holds, and one line about it."""
+    if suffix in MAPS:
+        if place.get("polygon") is None or place.get("sight"):
+            raise InputError(f"Got points for a map ({suffix}), need --polygon; choose it or another suffix.")
+        found = map_of(store, place["polygon"], start, end)
+        return found, f"a map of {found.sizes['y']} x {found.sizes['x']} pixels, {found.attrs['days']}"
+    if suffix in CUBES:
+        cube = cube_of(store, start=start, end=end, **place)
+        return cube, " x ".join(f"{size} {name}" for name, size in cube.sizes.items())
+    table = tidy(store, start=start, end=end, **place)
+    return table, f"{len(table)} rows"
+
+
 def to_file(store: Any, path: str | Path, start: Any = None, end: Any = None, **place: Any) -> str:
     """Write what is asked in the form the suffix says; returns one line about it."""
     path = check_path(path)
-    suffix = path.suffix.lower()
-    if suffix in MAPS:
-        if place.get("polygon") is None:
-            raise InputError(
-                f"Got points for {path.name}, need --polygon for a map; choose it or another suffix."
-            )
-        found = map_of(store, place["polygon"], start, end)
-        told = f"a map of {found.sizes['y']} x {found.sizes['x']} pixels, {found.attrs['days']}"
-    elif suffix in CUBES:
-        found = cube_of(store, start=start, end=end, **place)
-        told = " x ".join(f"{size} {name}" for name, size in found.sizes.items())
-    else:
-        found = tidy(store, start=start, end=end, **place)
-        told = f"{len(found)} rows"
+    found, told = answer(store, path.suffix.lower(), start, end, **place)
     write(found, path)
     return told
 
