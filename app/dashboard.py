@@ -150,7 +150,7 @@ class Explorer:
         link.restore(self._asked, state, data)
         self._asked = {}
         self.map = MapView(state, data, self.tap, self.outline, lambda xs, ys: self.compute.boxed(xs, ys))
-        self.export = ExportView(state, data)
+        self.export = ExportView(state, data, self.map.plot.figure)
         self.places = PlacesView(state, data, self.map.plot.drawing, [self.export.view])
         self.charts = SeriesView(state, data, [self.places.view])
         self.header.show(data)

@@ -163,16 +163,22 @@ def cube_of(
         cube = cubes.window(rows, cols)
         out = cube.assign({name: values.astype(np.float32).where(mask) for name, values in cube.items()})
     else:
-        series = []
-        for point in points or []:
-            pixel = cubes.series(*cubes.grid.pixel(point.lon, point.lat), point, sight)
-            pixel = pixel.drop_vars("spatial_ref")
-            series.append(pixel.assign_coords(lon=point.lon, lat=point.lat, name=point.name))
-        out = xr.concat(series, "point", coords="different", compat="equals", join="exact")
+        asked = points or []
+        series = [
+            cubes.series(*cubes.grid.pixel(point.lon, point.lat), point, sight).drop_vars("spatial_ref")
+            for point in asked
+        ]
         places = {
-            name: ("point", np.atleast_1d(out[name].values)) for name in ("lon", "lat", "x", "y", "name")
+            "lon": [point.lon for point in asked],
+            "lat": [point.lat for point in asked],
+            "x": [float(one["x"]) for one in series],
+            "y": [float(one["y"]) for one in series],
+            "name": [point.name for point in asked],
         }
-        out = out.assign_coords(places | {"spatial_ref": cubes.cube["spatial_ref"].variable})
+        bare = [one.drop_vars(("x", "y")) for one in series]
+        out = xr.concat(bare, "point", coords="different", compat="equals", join="exact")
+        out = out.assign_coords({name: ("point", values) for name, values in places.items()})
+        out = out.assign_coords(spatial_ref=cubes.cube["spatial_ref"].variable)
     out.attrs = cubes.metadata()
     return out
 
@@ -262,13 +268,18 @@ def whole(
     return f"{days.stop - days.start} days of {store.grid.ny} x {store.grid.nx} pixels"
 
 
+def metadata(store: Any, start: Any = None, end: Any = None) -> dict[str, Any]:
+    """What every file of those days says of itself: data, model, snapshot, digests, software."""
+    return _Cubes(store, start, end, None).metadata()
+
+
 class _Cubes:
     """Dequantised features and GPP of one pixel or one window of a store or a cube, between two days."""
 
     def __init__(self, store: Any, start: Any, end: Any, weather: xr.Dataset | None) -> None:
         self.store = None if isinstance(store, xr.Dataset) else store
         self.cube = store if self.store is None else store.cube()
-        self.grid = Grid.of(self.cube)
+        self.grid = Grid.of(self.cube) if self.store is None else store.grid
         self.days = _days(self.cube["time"].values, start, end)
         self.count = self.days.stop - self.days.start
         self.weather = self._weather() if weather is None else weather
@@ -457,7 +468,7 @@ def _file(path: str | Path, what: str) -> Path:
 def _features(path: Path) -> list[dict]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"Got {path}, which is not JSON, need GeoJSON; correct it.") from error
     if not isinstance(data, dict):
         raise InputError(f"Got {path}, which is JSON but not GeoJSON, need a FeatureCollection; correct it.")
@@ -465,9 +476,14 @@ def _features(path: Path) -> list[dict]:
         found = data["features"]
     else:
         found = [data if data.get("type") == "Feature" else {"geometry": data}]
-    if not all(isinstance(feature, dict) for feature in found):
+    if not all(map(_is_feature, found)):
         raise InputError(f"Got {path} with features that are none, need GeoJSON features; correct it.")
     return found
+
+
+def _is_feature(found: Any) -> bool:
+    parts = ("geometry", "properties")
+    return isinstance(found, dict) and all(isinstance(found.get(part), dict | None) for part in parts)
 
 
 def _point_of(path: Path, feature: dict) -> Point:
@@ -488,11 +504,15 @@ def _points_of_csv(path: Path) -> list[Point]:
         ]
     except UnicodeDecodeError as error:
         raise InputError(f"Got {path}, which is not text, need a CSV with lon,lat; correct it.") from error
-    rows = csv.DictReader(lines)
-    names = {(name or "").strip().lower(): name for name in rows.fieldnames or []}
+    try:
+        reader = csv.DictReader(lines)
+        names = {(name or "").strip().lower(): name for name in reader.fieldnames or []}
+        rows = list(reader)
+    except csv.Error as error:
+        raise InputError(f"Got {path}, which is no CSV ({error}), need lon,lat; correct it.") from error
     if not {"lon", "lat"} <= set(names):
         raise InputError(
-            f"Got {path} with columns {', '.join(names) or 'none'}, need lon and lat; rename them."
+            f"Got {path} with columns {', '.join(names)[:80] or 'none'}, need lon and lat; rename them."
         )
     points = []
     for number, row in enumerate(rows, 2):

@@ -1,93 +1,201 @@
-"""The export of the chosen pins, or of the chosen area: values, coordinates, units, where they come from."""
+"""The export of the chosen pins, of the chosen area, of many points, or of the map itself."""
 
 import io
+import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import panel as pn
 
-from app import export
+from app import export, files, replay, sheet
 from app.data import Data
 from app.state import State
-from app.views.places import geojson, label
+from app.views.places import UPLOAD_BYTES, geojson, label
 from app.views.style import sheets
+from models.errors import InputError
 
-FORMATS = {"CSV": ".csv", "Parquet": ".parquet", "NetCDF": ".nc", "GeoJSON": ".geojson"}
+FORMATS = {
+    "CSV": ".csv",
+    "Parquet": ".parquet",
+    "NetCDF": ".nc",
+    "Zarr": ".zarr.zip",
+    "GeoJSON": ".geojson",
+    "Replay file": ".json",
+    "Map: PNG": ".png",
+    "Map: GeoTIFF": ".tif",
+}
+MAPS = (".png", ".tif")
+ROWS_AT_MOST = 500_000
+"""Pixels times days that one visitor may ask for; the command line gives more."""
+_FILE = """
+:host { display: inline-flex !important; align-items: center; width: auto !important; }
+:host::before { content: "Many points"; color: var(--muted); font-size: 12px; margin-right: 6px; white-space: nowrap; }
+input[type=file].bk-input { width: 108px; padding: 0 !important; border: none !important; color: transparent !important;
+  background: none !important; }
+input[type=file]::file-selector-button { font: 500 12.5px/1 var(--font); color: var(--ink); background: var(--card);
+  border: 1px solid var(--line); border-radius: 6px; height: 30px; padding: 0 11px; cursor: pointer; }
+"""
 
 
-def file_name(state: State, data: Data, suffix: str) -> str:
+def file_name(state: State, data: Data, suffix: str, points: list[export.Point] | None = None) -> str:
     """Such as fluxlens_r20_c28_2020-03-01_2020-10-31_simulated.csv."""
     place = state.place
     pins = [held for held in state.places if not held.area]
     what = f"r{place.row}_c{place.col}" if len(pins) < 2 else f"{len(pins)}_pins"
-    if suffix == ".geojson":
+    if points:
+        what = f"{len(points)}_points"
+    elif suffix == ".geojson":
         what = f"{len(state.places)}_places"
     elif place.area:
         what = f"area_r{place.row}_c{place.col}"
     made = "_simulated" if data.simulated else ""
+    if suffix in MAPS:
+        return f"fluxlens_{state.layer}_{state.day}{made}{suffix}"
     return f"fluxlens_{what}_{data.first}_{data.last}{made}{suffix}"
 
 
-def places_file(state: State, data: Data, suffix: str) -> io.BytesIO:
-    """The bytes of a file: of the current area every pixel, else of all pins, every day; or the places themselves."""
+def uploaded(data: Data, name: str, content: bytes) -> list[export.Point]:
+    """The points of an uploaded CSV or GeoJSON, all in the scene; of its name only the ending is looked at."""
+    if len(content) > UPLOAD_BYTES:
+        raise InputError(f"Got {len(content):,} bytes, need at most {UPLOAD_BYTES:,}; split the file.")
+    suffix = ".geojson" if name.lower().endswith((".geojson", ".json")) else ".csv"
+    with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
+        path = Path(folder) / f"points{suffix}"
+        path.write_bytes(content)
+        try:
+            points = export.read_points(path)
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), "the file")) from error
+    for point in points:
+        data.grid.pixel(point.lon, point.lat)
+    _bounded(len(points), data)
+    return points
+
+
+def _bounded(pixels: int, data: Data) -> None:
+    if pixels * len(data.days) > ROWS_AT_MOST:
+        raise InputError(
+            f"Got {pixels:,} pixels x {len(data.days)} days, need at most {ROWS_AT_MOST:,} here; use `fluxlens export`."
+        )
+
+
+def asked(state: State, data: Data, points: list[export.Point] | None = None) -> dict[str, Any]:
+    """Points or polygon as ``export.answer`` takes them: those uploaded, the current area, or all pins."""
+    if points:
+        return {"points": points}
+    if state.place.area:
+        polygon = [[np.asarray(ring) for ring in rings] for rings in state.place.area]
+        _bounded(int(export.pixels_inside(data.grid, polygon).sum()), data)
+        return {"polygon": polygon}
+    pins = [place for place in state.places if not place.area]
+    named = len(pins) > 1
+    return {
+        "points": [
+            export.Point(
+                *(float(v) for v in data.grid.lonlat(*data.centre(pin.row, pin.col))),
+                label(pin) if named else "",
+            )
+            for pin in pins
+        ]
+    }
+
+
+def content(
+    state: State,
+    data: Data,
+    suffix: str,
+    points: list[export.Point] | None = None,
+    sight: tuple | None = None,
+) -> io.BytesIO:
+    """The bytes of a file: the map, the places themselves, what was asked, or the values of every day."""
+    if suffix == ".png":
+        return io.BytesIO(sheet.png(state, data, sight))
     if suffix == ".geojson":
         return io.BytesIO(geojson(state.places, data).encode())
-    if state.place.area:
-        asked = {"polygon": [[np.asarray(ring) for ring in rings] for rings in state.place.area]}
+    form = {".zarr.zip": ".zarr", ".json": ".csv"}.get(suffix, suffix)
+    if suffix == ".tif":
+        found = sheet.bands(state, data)
     else:
-        pins = [place for place in state.places if not place.area]
-        named = len(pins) > 1
-        asked = {
-            "points": [
-                export.Point(
-                    *(float(v) for v in data.grid.lonlat(*data.centre(pin.row, pin.col))),
-                    label(pin) if named else "",
-                )
-                for pin in pins
-            ]
-        }
+        place = asked(state, data, points)
+        found, _ = export.answer(data.store, form, **place)
+    if suffix == ".json":
+        told = replay.of(found, file_name(state, data, form, points), "", **place)
+        return io.BytesIO(replay.text(told).encode())
     with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
-        path = Path(folder) / f"places{suffix}"
-        export.to_file(data.store, path, **asked)
+        path = Path(folder) / f"places{form}"
+        files.write(found, path)
+        if suffix == ".zarr.zip":
+            path = Path(shutil.make_archive(str(Path(folder) / "packed"), "zip", path))
         return io.BytesIO(path.read_bytes())
 
 
 class ExportView:
-    """A choice of format and a button."""
+    """A choice of format, a button, and a file of many points."""
 
-    def __init__(self, state: State, data: Data):
-        self.state, self.data = state, data
-        self.format = pn.widgets.Select(options=FORMATS, width=92, margin=0, stylesheets=sheets())
+    def __init__(self, state: State, data: Data, figure=None):
+        self.state, self.data, self.figure = state, data, figure
+        self.points: list[export.Point] = []
+        self.format = pn.widgets.Select(options=FORMATS, width=124, margin=0, stylesheets=sheets())
         self.button = pn.widgets.FileDownload(
             callback=self._file,
             filename=file_name(state, data, ".csv"),
             label="Export pixel",
             auto=True,
             embed=False,
-            width=96,
+            width=122,
             margin=0,
             css_classes=["primary"],
             stylesheets=sheets(),
         )
+        self.many = pn.widgets.FileInput(
+            accept=".csv,.geojson,.json", multiple=False, margin=0, stylesheets=sheets(_FILE)
+        )
         self.format.param.watch(self._rename, "value")
-        state.watch(self._rename, ["places", "current"])
+        self.many.param.watch(self._take, "value")
+        state.watch(self._forget, ["places", "current"])
+        state.watch(self._rename, ["layer", "day"])
         self._rename()
-        self.view = pn.Row(self.format, self.button, margin=0, stylesheets=[":host { gap: 4px; }"])
+        self.view = pn.Row(self.format, self.button, self.many, margin=0, stylesheets=[":host { gap: 4px; }"])
+
+    def _take(self, event) -> None:
+        """Points of a file are what is exported until another place is chosen."""
+        if not event.new:
+            return
+        try:
+            self.points = uploaded(self.data, self.many.filename or "", event.new)
+            self.state.message = ""
+        except InputError as error:
+            self.state.message = str(error)
+        self._rename()
+
+    def _forget(self, *_) -> None:
+        self.points = []
+        self._rename()
 
     def _rename(self, *_) -> None:
-        place = self.state.place
+        place, suffix = self.state.place, self.format.value
         if place is None:
             return
         pins = sum(not held.area for held in self.state.places)
-        self.button.filename = file_name(self.state, self.data, self.format.value)
-        self.button.label = (
-            "Export area" if place.area else f"Export {pins} pins" if pins > 1 else "Export pixel"
-        )
+        one = "area" if place.area else f"{pins} pins" if pins > 1 else "pixel"
+        what = "map" if suffix in MAPS else f"{len(self.points)} points" if self.points else one
+        self.button.filename = file_name(self.state, self.data, suffix, self.points)
+        self.button.label = f"Export {what}"
+
+    def _sight(self) -> tuple | None:
+        """What of the map is on screen, metres."""
+        if self.figure is None:
+            return None
+        across, down = self.figure.x_range, self.figure.y_range
+        return across.start, down.start, across.end, down.end
 
     def _file(self) -> io.BytesIO | None:
         try:
-            return places_file(self.state, self.data, self.format.value)
+            return content(self.state, self.data, self.format.value, self.points, self._sight())
+        except InputError as error:
+            self.state.message = str(error)
         except Exception as error:  # a full disk or a broken store: the page says it and lives
             self.state.message = f"Got no file ({error}); try another format."
-            return None
+        return None

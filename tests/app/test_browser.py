@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
+import xarray as xr
 from PIL import Image
 
 pytestmark = pytest.mark.browser
@@ -264,7 +266,7 @@ def test_two_pins_and_an_area_share_the_charts_and_go_into_files(visit, tmp_path
     visit.get_by_role("button", name="Remove").click()
     visit.get_by_role("button", name="area 3").wait_for(state="detached", timeout=10_000)
 
-    visit.locator("input[type=file]").set_input_files(tmp_path / "places.geojson")
+    visit.locator("input[type=file]").first.set_input_files(tmp_path / "places.geojson")
     visit.get_by_role("alert").get_by_text("need Polygon").wait_for(timeout=10_000)
     assert visit.wrong == []
 
@@ -345,6 +347,63 @@ def test_a_box_is_computed_block_by_block_cancelled_and_opened(visit):
     visit.goto(visit.url)
     visit.get_by_text("2020-03-01 to 2020-03-10 · 56 × 48 px").wait_for(timeout=60_000)
     assert visit.wrong == []
+
+
+def test_each_export_opens_again_and_equals_the_store(visit, catalog, tmp_path):
+    from app.export import Point, tidy
+    from embeddings.store import Store
+
+    store = Store.open(catalog.parent / "store")
+    grid = store.grid
+    pixels = [(3, 5), (20, 28), (40, 55)]
+    asked = [Point(*map(float, grid.lonlat(grid.x[col], grid.y[row]))) for row, col in pixels]
+    many = tmp_path / "many.csv"
+    many.write_text("lon,lat\n" + "".join(f"{at.lon},{at.lat}\n" for at in asked))
+    visit.locator("input[type=file]").last.set_input_files(many)
+    visit.get_by_text("Export 3 points").wait_for(timeout=10_000)
+    expected = tidy(store, points=asked)
+
+    def saved(name: str, ending: str) -> Path:
+        visit.locator("select").filter(has_text="GeoJSON").select_option(name)
+        visit.wait_for_timeout(500)
+        with visit.expect_download(timeout=30_000) as waiting:
+            visit.get_by_text(re.compile("^Export ")).click()
+        path = tmp_path / waiting.value.suggested_filename
+        waiting.value.save_as(path)
+        assert path.name.endswith(f"_simulated{ending}")
+        return path
+
+    np.testing.assert_allclose(
+        pd.read_csv(saved("CSV", ".csv"), comment="#")["e07"], expected["e07"], rtol=1e-6
+    )
+    assert (pd.read_parquet(saved("Parquet", ".parquet"))["e07"] == expected["e07"]).all()
+    shutil.unpack_archive(saved("Zarr", ".zarr.zip"), tmp_path / "a.zarr")
+    with (
+        xr.open_dataset(saved("NetCDF", ".nc")) as one,
+        xr.open_zarr(tmp_path / "a.zarr", consolidated=False) as two,
+    ):
+        for found in (one, two):
+            np.testing.assert_array_equal(found["e07"].values.ravel(), expected["e07"])
+    visit.get_by_role("button", name="Sigma", exact=True).click()
+    visit.locator(".caption", has_text="Sigma").wait_for(timeout=10_000)
+    with rasterio.open(saved("Map: GeoTIFF", ".tif")) as file:
+        seen = store.map("2020-07-01")["sigma"].transpose("y", "x")
+        np.testing.assert_allclose(file.read(1), seen)
+    with Image.open(saved("Map: PNG", ".png")) as picture:
+        assert picture.text["store_snapshot"] == store.snapshot
+        ARTIFACTS.mkdir(exist_ok=True)
+        picture.save(ARTIFACTS / "exported_map.png")
+    assert json.loads(saved("Replay file", ".json").read_text())["made"]["store_snapshot"] == store.snapshot
+    shot(visit, "exports.png")
+    assert visit.wrong == []
+
+
+def test_a_bad_file_of_points_gives_a_message(visit, tmp_path):
+    bad = tmp_path / "bad.csv"
+    bad.write_text("a,<img src=x onerror=alert(1)>\n")
+    visit.locator("input[type=file]").last.set_input_files(bad)
+    visit.get_by_role("alert").get_by_text("<img src=x onerror=alert(1)>").wait_for(timeout=10_000)
+    assert visit.locator("img[src=x]").count() == 0
 
 
 def test_similar_places_and_clusters_are_layers_with_their_legend(visit):

@@ -105,6 +105,14 @@ def test_a_polygon_holds_the_pixels_whose_centre_is_inside(store, cube):
     np.testing.assert_allclose(table.lon.min(), centre(cube, 4, 10).lon, atol=1e-4)
 
 
+def test_points_may_share_a_pixel_a_column_or_a_name(store, cube):
+    points = [centre(cube, 3, 5), centre(cube, 3, 5), centre(cube, 9, 5, "oak")]
+    series = export.cube_of(store, points=points)
+    assert series["name"].values.tolist() == ["", "", "oak"]
+    assert series["x"].values.tolist() == [cube.x.values[5]] * 3
+    np.testing.assert_array_equal(series["e01"][0], series["e01"][1])
+
+
 def test_outside_is_told_with_the_extent(store, cube):
     with pytest.raises(InputError, match=r"lon .* to .*, lat .* to "):
         tidy(store, points=[Point(0.0, 0.0)])
