@@ -1,6 +1,7 @@
 """The dashboard, `panel serve app/dashboard.py`: an Explorer per session, wired of state, data and views."""
 
 import re
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -224,8 +225,7 @@ class Explorer:
 
     def _write_link(self, *_) -> None:
         """The address of a served page tells what is on it; a notebook's stays its own."""
-        served = pn.state.curdoc is not None and pn.state.curdoc.session_context is not None
-        if served and self.data is not None:
+        if _served() and self.data is not None:
             self.browser.link = link.query(self.state, self.data)
 
     # --- what a notebook reads ---
@@ -233,6 +233,7 @@ class Explorer:
     @property
     def selection(self) -> xr.Dataset:
         """The current pixel, all days: embedding (times ``scale``), sigma, days from observation, GPP."""
+        self._wait()
         cube = self.data.store.series(*self.state.pixel)
         pixel = self.data.pixel(*self.state.pixel)
         found = [name for name in ("gpp", "gpp_lo", "gpp_hi") if name in pixel]
@@ -241,11 +242,29 @@ class Explorer:
     @property
     def series(self) -> pd.DataFrame:
         """The current pixel as the tidy table an export writes: one row per day."""
+        self._wait()
         lon, lat = self.data.grid.lonlat(*self.data.centre(*self.state.pixel))
         return export.tidy(self.data.store, points=[export.Point(float(lon), float(lat))])
 
+    def _wait(self) -> None:
+        """Opens the catalog's first entry where none was asked for, and waits until it is there."""
+        self._begin()
+        while self._opening is not None:
+            time.sleep(POLL_MS / 1000)
+            self._look()
+        if self.data is None:
+            raise InputError(self.state.message or "Got no store, need one; choose an entry.")
+
+    def _begin(self) -> None:
+        idle = self.data is None and self._opening is None and not self.state.message
+        if idle and self.cat is not None:
+            self.start(self.state.entry)
+
     def panel(self) -> pn.Column:
         """The whole screen."""
+        if not _served():
+            setup()
+        self._begin()
         body = pn.Column(
             messages.message(self.state),
             self._welcome,
@@ -257,6 +276,11 @@ class Explorer:
         return pn.Column(
             self.header.view, body, self.browser, sizing_mode="stretch_width", margin=0, stylesheets=[_PAGE]
         )
+
+
+def _served() -> bool:
+    """Whether this is a page of a server, not an output of a notebook."""
+    return pn.state.curdoc is not None and pn.state.curdoc.session_context is not None
 
 
 def setup() -> None:

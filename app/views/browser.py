@@ -36,7 +36,8 @@ class Browser(JSComponent):
         const path = event.composedPath();
         const typing = path.some((el) => ["INPUT", "SELECT", "TEXTAREA"].includes(el.tagName)
           || (el.classList && el.classList.contains("noUi-handle")));
-        if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+        const elsewhere = "jpThemeName" in document.body.dataset;  // JupyterLab: the keys are its own
+        if (typing || elsewhere || event.ctrlKey || event.metaKey || event.altKey) return;
         const size = event.shiftKey ? 7 : 1;
         if (event.key === "ArrowRight") { model.steps += size; event.preventDefault(); }
         if (event.key === "ArrowLeft") { model.steps -= size; event.preventDefault(); }
