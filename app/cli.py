@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -63,9 +65,34 @@ def serve(args: argparse.Namespace) -> None:
     catalog.check(path)
     if not 0 <= args.port <= 65535:
         raise InputError(f"Got port {args.port}, need 0 to 65535; choose another.")
+    for origin in args.allow_origin:
+        if not re.fullmatch(r"[A-Za-z0-9.-]+(:\d{1,5})?", origin):
+            raise InputError(
+                f"Got --allow-origin {origin!r}, need HOST or HOST:PORT without a wildcard; correct it."
+            )
+    login = _users(args.login) if args.login else None
     from app import dashboard
 
-    dashboard.serve(path.resolve(), args.port, show=args.open)
+    dashboard.serve(path.resolve(), args.port, args.open, args.address, tuple(args.allow_origin), login)
+
+
+def _users(path: str) -> Path:
+    """The file of names and passwords, sound and for its owner's eyes only."""
+    file = Path(path).resolve()
+    try:
+        users = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"Got --login {path}, which is not JSON, need names and passwords.") from error
+    sound = (
+        isinstance(users, dict) and users and all(isinstance(p, str) and len(p) > 7 for p in users.values())
+    )
+    if not sound:
+        raise InputError(
+            f'Got --login {path}, need {{"NAME": "PASSWORD"}} with passwords of 8 letters or more; correct it.'
+        )
+    if os.name == "posix" and file.stat().st_mode & 0o077:
+        raise InputError(f"Got --login {path}, which others may read, need it private; run chmod 600 {path}.")
+    return file
 
 
 def embed(args: argparse.Namespace) -> None:
@@ -620,6 +647,15 @@ def _serve(verbs: Any) -> None:
     parser = _verb(verbs, "serve", serve)
     _catalog_option(parser)
     parser.add_argument("--port", type=int, default=5006, help="0 takes a free one (default 5006)")
+    parser.add_argument("--address", default="localhost", help="to listen on (default localhost)")
+    parser.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="HOST[:PORT]",
+        help="under which browsers may reach the page; repeatable",
+    )
+    parser.add_argument("--login", metavar="FILE.json", help='names and passwords, {"NAME": "PASSWORD"}')
     parser.add_argument("--no-open", dest="open", action="store_false", help="do not open a browser")
 
 

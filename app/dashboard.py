@@ -1,6 +1,7 @@
 """The dashboard, `panel serve app/dashboard.py`: an Explorer per session, wired of state, data and views."""
 
 import re
+import secrets
 import time
 from pathlib import Path
 
@@ -304,9 +305,33 @@ def page(catalog_path: str | Path | None = None) -> pn.Column:
     return explorer.panel()
 
 
-def serve(catalog_path: str | Path | None = None, port: int = 5006, show: bool = False) -> None:
-    """Serves the dashboard until stopped."""
-    pn.serve({"/": lambda: page(catalog_path)}, port=port, show=show, title=TITLE, address="localhost")
+def serve(
+    catalog_path: str | Path | None = None,
+    port: int = 5006,
+    show: bool = False,
+    address: str = "localhost",
+    origins: tuple[str, ...] = (),
+    login: Path | None = None,
+) -> None:
+    """Serves the dashboard until stopped.
+
+    ``origins`` are the HOST[:PORT] under which browsers may reach it besides localhost; ``login`` is a JSON file of
+    names and passwords. A login ends with the server.
+    """
+    guarded = {
+        "basic_auth": str(login),
+        "cookie_secret": secrets.token_hex(32),
+        "login_template": str(Path(__file__).parent / "views" / "login.html"),
+    }
+    pn.serve(
+        {"/": lambda: page(catalog_path)},
+        port=port,
+        show=show,
+        title=TITLE,
+        address=address,
+        websocket_origin=[*origins, f"localhost:{port}"] if origins else None,
+        **(guarded if login else {}),
+    )
 
 
 if __name__.startswith("bokeh_app"):

@@ -1,0 +1,80 @@
+"""The real JupyterLab: notebook 01 runs in a browser, and a tap on its map reaches the kernel."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+from app_world import GRID, make_scene, write_store
+from test_browser import FLAGS, ROOT, chromium, figures, free_port, shot  # noqa: F401
+
+from embeddings.readers import zarr
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+CATALOG = """\
+metadata: {version: 1}
+sources:
+  demo_scene: {driver: fluxlens_scene, description: A tiny world., args: {path: scene}}
+  demo_embeddings: {driver: fluxlens_embeddings, description: Its store., args: {store: store}}
+"""
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """JupyterLab on a copy of the notebook beside a catalog of the tiny world; all its own files in one folder."""
+    write_store(tmp_path / "store")
+    scene = make_scene().copy()
+    for name in ("s2", "s1"):
+        scene[name] = scene[name].to_dataset().assign_coords(GRID.coords())
+    zarr.write(scene, tmp_path / "scene")
+    (tmp_path / "catalog.yaml").write_text(CATALOG)
+    (tmp_path / "notebooks").mkdir()
+    shutil.copy(ROOT / "notebooks" / "01_look.ipynb", tmp_path / "notebooks")
+    port = free_port()
+    own = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
+    environment = {**os.environ, **own, "JUPYTERLAB_SETTINGS_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
+    command += ["--ip=127.0.0.1", "--IdentityProvider.token=", f"--ServerApp.root_dir={tmp_path}"]
+    command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        address = f"http://127.0.0.1:{port}"
+        until = time.monotonic() + 90
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/api/status", timeout=10).close()
+                break
+            except OSError:
+                assert server.poll() is None, "JupyterLab ended"
+                assert time.monotonic() < until, "JupyterLab did not answer in 90 s"
+                time.sleep(0.5)
+        yield f"{address}/lab/tree/notebooks/01_look.ipynb"
+        server.terminate()
+
+
+def test_notebook_01_runs_and_a_tap_reaches_the_kernel(lab, chromium):  # noqa: F811
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1500, "height": 1100})
+        page.goto(lab)
+        page.locator(".jp-Notebook").wait_for(timeout=90_000)
+        page.get_by_text("Idle").first.wait_for(state="attached", timeout=90_000)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.get_by_text("Pixel 20, 28").wait_for(timeout=120_000)
+        page.wait_for_timeout(1500)
+        page.locator(".bk-Figure").first.scroll_into_view_if_needed()
+        page.wait_for_timeout(500)
+        shot(page, "jupyterlab.png")
+        box = max((b for b in figures(page)), key=lambda b: b["height"])
+        page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 0.25 * box["height"])
+        page.get_by_text("Pixel 12, 54").wait_for(timeout=20_000)
+        shot(page, "jupyterlab_tapped.png")
+        browser.close()

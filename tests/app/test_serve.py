@@ -1,0 +1,128 @@
+"""Who may reach the page: origins that are named, and those with a name and a password where that is asked."""
+
+import http.client
+import json
+import subprocess
+import sys
+import time
+from urllib.parse import urlencode
+
+import pytest
+from test_browser import free_port
+
+from app.cli import main
+
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    "Sec-WebSocket-Version": "13",
+}
+
+
+@pytest.fixture(scope="module")
+def port(catalog):
+    """The dashboard with a login and one origin more."""
+    users, port = catalog.parent / "users.json", free_port()
+    users.write_text('{"ada": "lovelace1843"}')
+    users.chmod(0o600)
+    command = [sys.executable, "-m", "app.cli", "serve", "--catalog", str(catalog), "--port", str(port)]
+    command += ["--no-open", "--login", str(users), "--allow-origin", "fluxlens.example.org"]
+    with subprocess.Popen(command, cwd=catalog.parent, stderr=subprocess.PIPE) as server:
+        until = time.monotonic() + 90
+        while True:
+            try:
+                ask(port, "/login")
+                break
+            except OSError:
+                if server.poll() is not None or time.monotonic() > until:
+                    server.kill()
+                    pytest.fail(server.stderr.read().decode()[-2000:])
+                time.sleep(0.3)
+        yield port
+        server.terminate()
+
+
+def ask(port: int, path: str, method: str = "GET", body: str | None = None, **headers: str):
+    """Status, headers and text of one request; nothing is followed."""
+    line = http.client.HTTPConnection("localhost", port, timeout=30)
+    line.request(method, path, body, headers)
+    answer = line.getresponse()
+    text = "" if answer.status == 101 else answer.read().decode(errors="replace")
+    line.close()
+    return answer.status, answer.headers, text
+
+
+def log_in(port: int, name: str, password: str) -> str:
+    """The cookies given."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = urlencode({"username": name, "password": password})
+    _, headers, _ = ask(port, "/login", "POST", body, **form)
+    return "; ".join(cookie.split(";")[0] for cookie in headers.get_all("Set-Cookie") or [])
+
+
+def test_without_a_login_there_is_no_page_and_no_socket(port):
+    status, headers, text = ask(port, "/")
+    assert (status, headers["Location"].split("?")[0]) == (302, "./login")
+    assert "tiny" not in text
+    assert ask(port, "/ws", Origin=f"http://localhost:{port}", **UPGRADE)[0] in (302, 401, 403)
+
+
+def test_the_login_page_is_ours_and_runs_nothing_it_is_told(port):
+    status, _, text = ask(port, "/login?error=%3Cscript%3Ealert(1)%3C/script%3E")
+    assert status == 200
+    assert "<script" not in text
+    assert "http" not in text
+    assert "do not fit" in text
+
+
+@pytest.mark.parametrize(("name", "password"), [("ada", "wrong"), ("", ""), ("eve", "lovelace1843")])
+def test_a_wrong_password_opens_nothing(port, name, password):
+    assert ask(port, "/", Cookie=log_in(port, name, password))[0] == 302
+
+
+def test_a_right_one_opens_the_page(port):
+    status, _, text = ask(port, "/", Cookie=log_in(port, "ada", "lovelace1843"))
+    assert status == 200
+    assert "<title>fluxlens</title>" in text
+
+
+def test_only_named_origins_open_a_socket(port):
+    cookie = log_in(port, "ada", "lovelace1843")
+    for origin, allowed in (
+        ("http://fluxlens.example.org", True),
+        (f"http://localhost:{port}", True),
+        ("http://evil.example.org", False),
+        ("http://fluxlens.example.org.evil.org", False),
+    ):
+        status = ask(port, "/ws", Origin=origin, Cookie=cookie, **UPGRADE)[0]
+        assert (status == 101) == allowed, (origin, status)
+        assert allowed or status == 403
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "match"),
+    [
+        ("{", 0o600, "not JSON"),
+        ("{}", 0o600, "8 letters"),
+        ('{"ada": "short"}', 0o600, "8 letters"),
+        ('["ada"]', 0o600, "8 letters"),
+        (json.dumps({"ada": "lovelace1843"}), 0o644, "chmod 600"),
+        (None, 0, "No such file"),
+    ],
+)
+def test_a_wrong_file_of_users_is_told_before_anything_is_served(
+    tmp_path, catalog, capsys, content, mode, match
+):
+    users = tmp_path / "users.json"
+    if content is not None:
+        users.write_text(content)
+        users.chmod(mode)
+    assert main(["serve", "--catalog", str(catalog), "--login", str(users)]) == 2
+    assert match in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("origin", ["*", "http://a.org", "*.a.org", "a.org/x", "a.org:port"])
+def test_a_wrong_origin_is_told(catalog, capsys, origin):
+    assert main(["serve", "--catalog", str(catalog), "--allow-origin", origin]) == 2
+    assert "HOST:PORT" in capsys.readouterr().err
