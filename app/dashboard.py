@@ -234,38 +234,43 @@ class Explorer:
     @property
     def selection(self) -> xr.Dataset:
         """The current pixel, all days: embedding (times ``scale``), sigma, days from observation, GPP."""
-        self._wait()
-        cube = self.data.store.series(*self.state.pixel)
-        pixel = self.data.pixel(*self.state.pixel)
+        data = self._ready()
+        cube = data.store.series(*self.state.pixel)
+        pixel = data.pixel(*self.state.pixel)
         found = [name for name in ("gpp", "gpp_lo", "gpp_hi") if name in pixel]
         return cube.assign({name: ("time", pixel[name].values, pixel[name].attrs) for name in found})
 
     @property
     def series(self) -> pd.DataFrame:
         """The current pixel as the tidy table an export writes: one row per day."""
-        self._wait()
-        lon, lat = self.data.grid.lonlat(*self.data.centre(*self.state.pixel))
-        return export.tidy(self.data.store, points=[export.Point(float(lon), float(lat))])
+        data = self._ready()
+        lon, lat = data.grid.lonlat(*data.centre(*self.state.pixel))
+        return export.tidy(data.store, points=[export.Point(float(lon), float(lat))])
+
+    def _idle(self) -> bool:
+        """Whether nothing was asked for yet, as in a notebook."""
+        return self.cat is not None and self._opening is None and self.data is None and not self.state.message
 
     def _wait(self) -> None:
         """Opens the catalog's first entry where none was asked for, and waits until it is there."""
-        self._begin()
+        if self._idle():
+            self.start(self.state.entry)
         while self._opening is not None:
             time.sleep(POLL_MS / 1000)
             self._look()
+
+    def _ready(self) -> Data:
+        self._wait()
         if self.data is None:
             raise InputError(self.state.message or "Got no store, need one; choose an entry.")
-
-    def _begin(self) -> None:
-        idle = self.data is None and self._opening is None and not self.state.message
-        if idle and self.cat is not None:
-            self.start(self.state.entry)
+        return self.data
 
     def panel(self) -> pn.Column:
         """The whole screen."""
         if not _served():
             setup()
-        self._begin()
+        if self._idle():
+            self._wait()  # changes sent before a notebook has drawn the screen would be lost
         body = pn.Column(
             messages.message(self.state),
             self._welcome,

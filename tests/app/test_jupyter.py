@@ -66,6 +66,8 @@ def test_notebook_01_runs_and_a_tap_reaches_the_kernel(lab, chromium):  # noqa: 
         page.goto(lab)
         page.locator(".jp-Notebook").wait_for(timeout=90_000)
         page.get_by_text("Idle").first.wait_for(state="attached", timeout=90_000)
+        choose = page.get_by_role("button", name="Select", exact=True)  # asked where the kernels come late
+        page.add_locator_handler(choose, lambda button: button.click())
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         page.get_by_text("Pixel 20, 28").wait_for(timeout=120_000)
