@@ -65,7 +65,7 @@ def test_notebook_01_runs_and_a_tap_reaches_the_kernel(lab, chromium):  # noqa: 
         page = browser.new_page(viewport={"width": 1500, "height": 1100})
         page.goto(lab)
         page.locator(".jp-Notebook").wait_for(timeout=90_000)
-        page.get_by_text("Idle").first.wait_for(state="attached", timeout=90_000)
+        page.get_by_text("| Idle").wait_for(timeout=90_000)
         choose = page.get_by_role("button", name="Select", exact=True)  # asked where the kernels come late
         page.add_locator_handler(choose, lambda button: button.click())
         page.get_by_role("menuitem", name="Run", exact=True).click()
