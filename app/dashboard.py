@@ -291,7 +291,7 @@ def _served() -> bool:
 
 def setup() -> None:
     """What Panel and HoloViews need once per session; nothing is fetched from other hosts."""
-    pn.extension(raw_css=[page_css()], respect_explicit_sizing=True)
+    pn.extension(raw_css=[page_css()], respect_explicit_sizing=True, inline=not _served())
 
 
 def page(catalog_path: str | Path | None = None) -> pn.Column:
