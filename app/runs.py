@@ -145,7 +145,7 @@ class Run:
             self.state = "cancelled"
 
     def _steps(self) -> cache.Steps[Path]:
-        from embeddings import embed, engine
+        from embeddings import embed
         from models import checkpoints
 
         self.step = "reading the scene"
@@ -153,14 +153,14 @@ class Run:
         model = Stoppable(checkpoints.load(box.model), self.stop)
         self.model_digest = model.digest
         wide = tuple(_wide(*pair) for pair in zip((box.rows, box.cols), self.data.grid.shape, strict=True))
-        cube = engine.lazy(scene, model, box.first, box.last, wide)
         # the scene held in memory lacks what the model does not read; the numbers are those of the whole
-        cube = cube.assign_attrs(scene_digest=self.data.attrs.get("scene_digest", cube.attrs["scene_digest"]))
+        digest = self.data.attrs.get("scene_digest")
+        cube = embed.on_demand(scene, model, box.first, box.last, digest, wide)
         rows, cols = (
             slice(part.start - whole.start, part.stop - whole.start)
             for part, whole in zip((box.rows, box.cols), wide, strict=True)
         )
-        cube = embed.remembered(cube).isel(y=rows, x=cols)
+        cube = cube.isel(y=rows, x=cols)
         cube = cube.assign_coords(self.data.grid.window(box.rows, box.cols).coords())
         where = [box.rows.start, box.rows.stop, box.cols.start, box.cols.stop]
         facts = [cube.attrs[name] for name in ("scene_digest", "model_digest", "software")]
@@ -179,7 +179,7 @@ class Run:
         self.step = "writing the store"
 
     def _blocks(self, cube: xr.Dataset) -> Iterator:
-        from embeddings.embed import Done
+        from embeddings.engine import Block
 
         rows, cols = (_edges(cube.chunks[dim]) for dim in ("y", "x"))
         self.total, self.step = len(rows) * len(cols), "computing"
@@ -189,7 +189,7 @@ class Run:
             started = time.monotonic()
             part = cube.isel(y=r, x=c).compute(scheduler="synchronous")
             self.computing_s += time.monotonic() - started
-            yield Done(r, c, part, n, self.total)
+            yield Block(r, c, part, n, self.total)
 
 
 def _edges(sizes: tuple[int, ...]) -> list[slice]:

@@ -94,18 +94,20 @@ def on_demand(
     start: str | None = None,
     end: str | None = None,
     digest: str | None = None,
+    window: Part | None = None,
 ) -> xr.Dataset:
     """The engine's lazy cube, whose blocks are kept in the cache folder once computed.
 
     They are named by what they follow from, so that whoever asks again, or at the same moment, computes nothing.
-    Each cube is a session of its own in the queue for the device. ``digest`` is the scene's, where it is known.
+    Each cube is a session of its own in the queue for the device. ``digest`` is the scene's, where it is known;
+    ``window`` as of ``engine.run``.
     """
     from embeddings import engine, schema
 
     digest = digest or schema.digest(scene)
-    request = engine.Request.of(scene, model, start, end)
+    request = engine.Request.of(scene, model, start, end, window)
     through = partial(_kept, uuid.uuid4().hex, _folder(digest, model, request))
-    return engine.lazy(scene, model, start, end, digest=digest, through=through)
+    return engine.lazy(scene, model, start, end, window, digest=digest, through=through)
 
 
 def fill(
