@@ -291,8 +291,9 @@ def test_two_maps_side_by_side_move_together_and_the_player_steps_weeks(visit):
     captions = visit.locator(".caption")
     captions.nth(1).get_by_text("expected reflectance error").wait_for(timeout=20_000)
     visit.locator("select", has_text="7 days").select_option("7 days")
+    visit.wait_for_timeout(1000)
     visit.get_by_role("button", name="›").click()
-    captions.nth(0).get_by_text("8 Jul 2020").wait_for(timeout=10_000)
+    captions.nth(0).get_by_text("8 Jul 2020").wait_for(timeout=30_000)
     captions.nth(1).get_by_text("1 Jul 2020").wait_for(timeout=10_000)
     visit.wait_for_timeout(500)
     left, right = [box for box in figures(visit) if box["x"] < 600][:2]

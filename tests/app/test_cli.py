@@ -98,7 +98,15 @@ def test_help_loads_neither_torch_nor_panel():
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["fly"], ["embed"], ["export", "x"], ["bench", "sleep"], ["evaluate"], ["evaluate", "sky"]],
+    [
+        [],
+        ["fly"],
+        ["embed"],
+        ["export", "x", "--at", "1,1", "--again", "r.json"],
+        ["bench", "sleep"],
+        ["evaluate"],
+        ["evaluate", "sky"],
+    ],
 )
 def test_wrong_usage_ends_with_2(arguments):
     with pytest.raises(SystemExit) as stop:
@@ -247,7 +255,7 @@ def test_a_point_may_stand_for_what_a_tower_sees(store, tmp_path, capsys):
         ({"--tower": "nowhere.csv"}, "--height-m"),
         ({"--tower": "nowhere.csv", "--height-m": "3"}, "no file"),
         ({"--at": None}, "without a place"),
-        ({"--at": None, "--radius-m": "50"}, "without points"),
+        ({"--at": None, "--radius-m": "50"}, "without a place"),
     ],
 )
 def test_a_wrong_export_is_one_sentence_and_no_file(store, tmp_path, capsys, monkeypatch, change, match):

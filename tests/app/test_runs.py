@@ -10,7 +10,7 @@ from app_world import predict, write_store
 from app.data import Data
 from app.runs import Box, Run, Runs, Stoppable, Stopped
 from embeddings import catalog as catalogs
-from embeddings import engine
+from embeddings import device, engine
 from embeddings.store import Store
 from models import checkpoints
 from models.errors import InputError
@@ -66,7 +66,7 @@ def test_a_cancelled_run_stops_inside_a_block_and_leaves_nothing(world, tmp_path
     monkeypatch.setattr(engine, "ask", ask)
     run.follow()
     assert run.state == "cancelled"
-    assert len(asked) == 1
+    assert 1 <= len(asked) <= device.QUEUES["cpu"].places  # each core may be in the middle of a strip
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
 
 

@@ -126,7 +126,8 @@ def test_tables_hold_every_case_and_their_mean(scene, model):
     scenes = {"one": scene, "two": scene}
     numbers, told = finish(evaluation.evaluate(scenes, dict.fromkeys(scenes, model)))
     for key in evaluation.CASES:
-        if key.startswith("gap"):  # so short a season leaves nothing to interpolate
+        # so short a season leaves nothing to interpolate in all gaps; and there is no Landsat to leave out
+        if key.startswith("gap") or "landsat8" in evaluation.CASES[key].without:
             assert f"one_{key}_ratio" not in numbers
         else:
             ratios = [numbers[f"{name}_{key}_ratio"] for name in ("one", "two", "all")]
