@@ -30,7 +30,8 @@ browser: env
 		fi; }
 
 test: env browser
-	$(BIN)/python -m pytest -m "not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu and not browser" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m browser
 
 lint: env
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from tiny_cube import blocks_of, random_cube
 from embeddings.store import Store, write
 
 ROOT = Path(__file__).parents[2]
-KILLS = 20
+KILLS = int(os.environ.get("FLUXLENS_KILLS", 10))
 BLOCK_PX = 2
 ASKED = ["--start", "2020-06-05", "--end", "2020-06-08", "--device", "cpu", "--resume"]
 FORKS = multiprocessing.get_context("forkserver")
