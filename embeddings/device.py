@@ -57,6 +57,8 @@ class Queue:
         """Yields several times a second until all items are done; closed early, it drops what is not."""
         dropped = threading.Event()
         jobs = [_Job(work(item), dropped) for item in items]
+        if not jobs:
+            return
         session = SESSION.get() or threading.get_ident()
         with self._news:
             self._hire()
