@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import datetime as dt
 import errno
+import hashlib
+import json
 import os
 import shutil
 import time
@@ -53,6 +55,8 @@ DTYPES = {"embedding": np.dtype(np.int8), "quality": np.dtype(np.uint8)}
 """Arrays on disk."""
 DAMAGE = (ValueError, TypeError, RuntimeError)
 """What else decoding of damaged bytes may raise."""
+WORDS = "digest_of_words"
+"""Attribute of the store: digest of its attributes and coordinates, which have no checksum of their own."""
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -409,7 +413,23 @@ class Store:
 
     def _check(self) -> None:
         """Everything that can be told at once is told at opening, not at the first click."""
-        _ = self._coords, self._arrays
+        with self._reading():
+            told = self._open_group("").attrs.get(WORDS)
+        if told not in (None, self._words()):
+            raise InputError(_damaged(self.path, "its attributes or coordinates are not those written"))
+
+    def _words(self) -> str:
+        """Digest of all that is not in checksummed chunks: attributes, coordinates, how arrays are laid out."""
+        digest = hashlib.sha256()
+        for name, variable in sorted(self._coords.variables.items()):
+            digest.update(f"{name} {variable.dims} {variable.dtype.str}".encode() + variable.values.tobytes())
+        said = [self._coords.attrs, {name: coord.attrs for name, coord in self._coords.coords.items()}]
+        laid = {
+            layout: {name: array.metadata.to_dict() for name, array in arrays.items()}
+            for layout, arrays in self._arrays.items()
+        }
+        digest.update(json.dumps([*said, laid], sort_keys=True, default=str).encode())
+        return digest.hexdigest()
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -468,6 +488,7 @@ def _commit(
         for name, halve in (("embedding", _mean), ("quality", _worst)):
             _shrink(fine[name], coarse[name], halve)
         fine = coarse
+    root.attrs[WORDS] = Store(scratch, repository, session)._words()
     return session.commit(message)
 
 

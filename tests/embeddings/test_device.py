@@ -65,3 +65,11 @@ def test_an_error_reaches_who_asked_and_the_queue_goes_on():
     with pytest.raises(ValueError, match="one"):
         list(queue.map(work, [0, 1, 2]))
     list(queue.map(work, [0, 2]))
+
+
+def test_a_question_without_items_costs_no_thread():
+    queue = Queue(1)
+    assert list(queue.map(pytest.fail, [])) == []
+    list(queue.map(lambda item: iter([None]), [0]))
+    assert list(queue.map(pytest.fail, [])) == []
+    assert [thread.is_alive() for thread in queue._threads] == [True]
