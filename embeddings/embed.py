@@ -153,15 +153,38 @@ def _kept_steps(folder: str, work: Any, part: Part) -> Steps[Arrays]:
         yield from (("computing a block", 0.0) for _ in computed())
 
     edges = "_".join(f"{s.start}-{s.stop}" for s in part)
-    with np.load((yield from cache.once(f"{folder}/{edges}.npz", build))) as held:
-        return dict(held)
+    return _load((yield from cache.once(f"{folder}/{edges}.safetensors", build)))
 
 
 def _save(path: Path, arrays: Arrays) -> None:
+    """Arrays as they lie in memory, each with its checksum: packing would take longer than reading."""
+    from safetensors.numpy import save
+
+    held = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with open(path, "wb") as out:
-        np.savez(out, **arrays)
+        out.write(save(held, {name: _checksum(array) for name, array in held.items()}))
         out.flush()
         os.fsync(out.fileno())  # after a power cut the name must not stand for an empty file
+
+
+def _load(path: Path) -> Arrays:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as held:
+            arrays = {name: held.get_tensor(name) for name in held.keys()}  # noqa: SIM118 (no mapping)
+            whole = held.metadata() == {name: _checksum(array) for name, array in arrays.items()}
+    except (SafetensorError, UnicodeDecodeError):
+        whole = False
+    if not whole:
+        raise InputError(f"Got the block {path}, which is damaged; remove it and ask again.")
+    return arrays
+
+
+def _checksum(array: np.ndarray) -> str:
+    import google_crc32c
+
+    return str(google_crc32c.value(array.tobytes()))
 
 
 def _blocks(
@@ -292,8 +315,7 @@ class _Journal:
         return self._file(part).exists()
 
     def get(self, part: Part) -> Arrays:
-        with np.load(self._file(part)) as held:
-            return dict(held)
+        return _load(self._file(part))
 
     def put(self, part: Part, arrays: Arrays) -> None:
         file = self._file(part)
@@ -306,4 +328,4 @@ class _Journal:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _file(self, part: Part) -> Path:
-        return self.folder / f"{part[0].start}_{part[1].start}.npz"
+        return self.folder / f"{part[0].start}_{part[1].start}.safetensors"

@@ -97,7 +97,8 @@ def read(
 
 def _loaded(scene: xr.DataTree, values: xr.DataArray) -> np.ndarray:
     try:
-        return values.values
+        # Blocks are read in threads of Dask's; its pools inside its pools wait for each other when one fails.
+        return values.compute(scheduler="synchronous").values
     except (OSError, ValueError, RuntimeError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0][:80]
         raise InputError(

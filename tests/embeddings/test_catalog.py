@@ -124,6 +124,20 @@ def test_what_is_asked_twice_or_at_the_same_moment_is_computed_once(tiny_catalog
         xr.testing.assert_identical(cube, alone)
 
 
+def test_a_damaged_block_is_told_not_shown(tiny_catalog):
+    source = catalog.open(tiny_catalog)["embeddings_on_demand"](start="2020-06-12", end="2020-06-12")
+    before = set(cache.folder().rglob("*.safetensors"))
+    source.read().compute()
+    (block,) = set(cache.folder().rglob("*.safetensors")) - before
+    held = bytearray(block.read_bytes())
+    for damaged in (held[:-1] + bytes([held[-1] ^ 1]), held[:-5], b"", held[:9] + b"\xff" + held[10:]):
+        block.write_bytes(damaged)
+        with pytest.raises(InputError, match="damaged; remove it"):
+            source.read().compute()
+    block.unlink()
+    source.read().compute()
+
+
 def test_cancelled_on_demand_keeps_finished_blocks(tiny_catalog, monkeypatch):
     from embeddings import engine
 
