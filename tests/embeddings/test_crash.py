@@ -79,7 +79,7 @@ def embed(world: Path, out: Path, log: Path) -> None:
 
 def finished(folder: Path, cube: xr.Dataset) -> set[str]:
     """Blocks kept beside the store, in the words of the log."""
-    starts = [file.stem.split("_") for file in folder.glob(".store.*.blocks/*.npz")]
+    starts = [file.stem.split("_") for file in folder.glob(".store.*.blocks/*.npy")]
     return {f"{float(cube.y[int(row)])} {float(cube.x[int(col)])}" for row, col in starts}
 
 
