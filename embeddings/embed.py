@@ -59,7 +59,7 @@ def embed(
     resume: bool = False,
 ) -> Generator[Finished | None, None, str]:
     """Write a scene's embeddings to a store; yields each finished block, and None several times a second
-    meanwhile, returns the snapshot id. Closed, it stops within a second.
+    meanwhile, returns the snapshot id. Closed, it stops within a second, or as soon as its workers have ended.
 
     ``workers`` processes, or the Dask ``scheduler`` at an address, compute the blocks and write them in forks of
     the store, which this process commits. With ``resume`` finished blocks are kept beside the store until it is
@@ -88,6 +88,7 @@ def embed(
             done = 0
             for part in itertools.chain(known, compute(blocks, rest) if rest else ()):
                 if part is None:
+                    draft.settle()
                     yield None
                     continue
                 done += 1
@@ -208,7 +209,8 @@ class _Blocks:
     """Whether a power cut may not take them."""
 
     def __call__(self, part: Part) -> None:
-        self.put(part, self.work(part))
+        if not self.has(part):  # a worker may die between its block and saying so
+            self.put(part, self.work(part))
 
     def put(self, part: Part, arrays: Arrays) -> None:
         from embeddings import store, tiles
@@ -243,26 +245,24 @@ def _here(blocks: _Blocks, parts: list[Part]) -> Iterator[Part | None]:
 
 
 def _there(client: Any, work: Callable, parts: Iterable[Any]) -> Iterator[Any]:
-    """Parts as workers finish them; what a killed worker was doing another does again."""
-    from distributed import as_completed
-
+    """Parts as workers finish them, None several times a second meanwhile; what a killed worker did another does."""
     # a task, not scattered data: a worker that comes later or instead of another makes it anew
     held = client.submit(_same, work, pure=False)
-    todo, under_way = iter(parts), {}
-
-    def send(part: Any) -> Any:
-        future = client.submit(_done, held, part, pure=False)
-        under_way[future.key] = part
-        return future
-
     ahead = AHEAD * max(1, sum(client.nthreads().values()))
-    finished = as_completed([send(part) for part in islice(todo, ahead)], loop=client.loop, with_results=True)
-    for future, _ in finished:
-        part = under_way.pop(future.key)
-        future.release()  # it would be computed again if its worker died now
-        yield part
-        for following in islice(todo, 1):
-            finished.add(send(following))
+    todo, under_way = iter(parts), deque()
+    while True:
+        more = islice(todo, ahead - len(under_way))
+        under_way += [(client.submit(_done, held, part, pure=False), part) for part in more]
+        if not under_way:
+            return
+        finished = [pair for pair in under_way if pair[0].done()]
+        for pair in finished:
+            under_way.remove(pair)
+            pair[0].result()
+            yield pair[1]
+        if not finished:
+            time.sleep(PAUSE_S)
+            yield None
 
 
 def _same(work: T) -> T:

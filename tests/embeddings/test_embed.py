@@ -14,31 +14,39 @@ from embeddings import embed, store
 from embeddings.store import Store
 
 
-def told(log: Path, part: int) -> None:
-    """Stands for a block's computing: who begins it is told in ``log`` before it is done."""
+def told(log: Path, what: object) -> None:
+    """Who begins is told in ``log``, and then takes its time."""
     with open(log, "a") as file:
-        file.write(f"{part} {os.getpid()}\n")
+        file.write(f"{os.getpid()} {what}\n")
     time.sleep(0.2)
+
+
+def computed(log: Path, part: embed.Part) -> embed.Arrays:
+    told(log, part)
+    return {name: array.values for name, array in random_cube().isel(y=part[0], x=part[1]).items()}
 
 
 @pytest.mark.slow
 def test_a_killed_worker_costs_only_its_block(tmp_path):
     log, finished, killed = tmp_path / "log", [], None
+    parts = [(block.rows, block.cols) for block in blocks_of(random_cube(), 8)]
+    blocks = embed._Blocks(partial(computed, log), tmp_path / "blocks", durable=False)
     with embed._client(3, None) as client:
         assert list(client.nthreads().values()) == [1, 1, 1]
-        for part in embed._there(client, partial(told, log), range(15)):
-            finished.append(part)
-            if killed is None:
-                killed = log.read_text().split()[1]
+        for part in embed._there(client, blocks, parts):
+            finished += [] if part is None else [part]
+            if finished and killed is None:
+                killed = log.read_text().split()[0]
                 os.kill(int(killed), signal.SIGKILL)
-    assert sorted(finished) == list(range(15))
-    begun = [line.split() for line in log.read_text().splitlines()]
-    assert len(begun) <= 15 + 1
-    assert len({who for _, who in begun} - {killed}) == 3  # another took its place
+    assert sorted(map(str, finished)) == sorted(map(str, parts))
+    assert all(blocks.has(part) for part in parts)
+    begun = [line.split()[0] for line in log.read_text().splitlines()]
+    assert len(begun) <= len(parts) + 1
+    assert len({*begun} - {killed}) == 3  # another took its place
 
 
 def written_slowly(log: Path, tile: store.Tile, session: object) -> object:
-    told(log, 0)
+    told(log, tile)
     return tile.write(session)
 
 
@@ -57,7 +65,7 @@ def test_tiles_written_by_workers_are_the_same_though_one_is_killed(tmp_path, mo
             draft.put(block)
         while not log.exists():
             time.sleep(0.05)
-        os.kill(int(log.read_text().split()[1]), signal.SIGKILL)
+        os.kill(int(log.read_text().split()[0]), signal.SIGKILL)
         while not draft.settle():
             time.sleep(0.05)
         draft.commit("there")
