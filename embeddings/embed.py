@@ -28,10 +28,11 @@ from embeddings.cache import Steps
 from models.errors import InputError
 
 AHEAD = 2
-"""Blocks under way per core: one that is computed, one that waits to be written."""
+"""Blocks under way per core: one that is computed, one that waits for it."""
 Part = tuple[slice, slice]
 Arrays = dict[str, np.ndarray]
 PAUSE_S = 0.05
+"""Between two looks at what workers have finished."""
 T = TypeVar("T")
 
 
@@ -84,7 +85,8 @@ def embed(
             draft.add_scene(scene)
             parts = request.parts()
             known = [part for part in parts if blocks.has(part)]
-            rest = [part for part in parts if part not in known]
+            rest = [part for part in parts if not blocks.has(part)]
+            blocks.folder.mkdir(exist_ok=True)
             done = 0
             for part in itertools.chain(known, compute(blocks, rest) if rest else ()):
                 if part is None:
@@ -215,7 +217,6 @@ class _Blocks:
     def put(self, part: Part, arrays: Arrays) -> None:
         from embeddings import store, tiles
 
-        self.folder.mkdir(exist_ok=True)
         codes = store.packed(arrays)
         tiles.save(self.file(part), codes.shape, [codes], self.durable)
 

@@ -30,7 +30,7 @@ def computed(log: Path, part: embed.Part) -> embed.Arrays:
 def test_a_killed_worker_costs_only_its_block(tmp_path):
     log, finished, killed = tmp_path / "log", [], None
     parts = [(block.rows, block.cols) for block in blocks_of(random_cube(), 8)]
-    blocks = embed._Blocks(partial(computed, log), tmp_path / "blocks", durable=False)
+    blocks = embed._Blocks(partial(computed, log), tmp_path, durable=False)
     with embed._client(3, None) as client:
         assert list(client.nthreads().values()) == [1, 1, 1]
         for part in embed._there(client, blocks, parts):
