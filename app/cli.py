@@ -198,7 +198,7 @@ def export_points(args: argparse.Namespace) -> None:
     path = export.check_path(args.out)
     if args.replay:
         replay.check_path(args.replay)
-    store = _store(args.store, args.catalog, args.snapshot)
+    store = _features(args) or _store(args.store, args.catalog, args.snapshot)
     if not (args.at or args.points or args.polygon):
         if args.radius_m or args.tower or args.replay:
             raise InputError(
@@ -274,6 +274,26 @@ def _store(name: str, catalog_path: str | None, snapshot: str | None) -> Any:
         raise InputError(f"Got the entry {name!r}, need one that holds embeddings; choose another.")
     store = _finish(source.store_steps())
     return Store.open(store.path, snapshot) if snapshot else store
+
+
+def _features(args: argparse.Namespace) -> Any:
+    """The cube of a published feature cube, by path or catalog entry; None of anything else."""
+    from embeddings import catalog
+    from embeddings.readers import feature_cube
+
+    if Path(args.store).exists():
+        found = feature_cube.open(args.store) if feature_cube.is_feature_cube(args.store) else None
+    else:
+        path = Path(args.catalog) if args.catalog else catalog.default_path()
+        entry = catalog.check(path).get(args.store) or {}
+        named = "features" in (entry.get("args") or {})
+        found = catalog.source(catalog.open(path), args.store).read() if named else None
+    if found is not None and (args.replay or args.snapshot or not (args.at or args.points or args.polygon)):
+        raise InputError(
+            "Got a feature cube with --replay or --snapshot or without a place, need --at, --points or --polygon"
+            " alone; it is a plain file itself."
+        )
+    return found
 
 
 def _sight(args: argparse.Namespace) -> Any:

@@ -336,7 +336,8 @@ class _Cubes:
             "model_digest": held.get("model_digest", ""),
             "store_snapshot": "" if self.store is None else self.store.snapshot,
             "crs": self.grid.crs,
-            "features": "e00, e01, ...: dimensionless, stored int8 times the model's scale",
+            "features": "e00, e01, ...: dimensionless"
+            + (", stored int8 times the model's scale" if self.cube["embedding"].dtype == np.int8 else ""),
             "gpp": self._why_no_gpp(),
             "gpp_head_digest": self.head_digest,
             "seen": self.sight,

@@ -160,25 +160,34 @@ def mosaic(path: Path, side_px: int, days: int) -> None:
     zarr.write(xr.DataTree.from_dict(nodes), path)
 
 
-def _workers(folder: Path, model: Embedder) -> dict[str, float]:
-    """One and two worker processes on the same scene: the whole run, and without their start."""
-    mosaic(folder / "workers.zarr", TILE_PX, 120)
+def _workers(folder: Path, model: Embedder, side_px: int = 256, days: int = 180) -> dict[str, float]:
+    """The same scene by one and by two worker processes, from the call to the committed store.
+
+    Each worker has one thread and reads, computes and writes; the process that starts them commits. ``without_start``
+    leaves out what comes before the first block of each worker.
+    """
+    mosaic(folder / "workers.zarr", side_px, days)
     scene = zarr.open(folder / "workers.zarr")
-    whole, steady = [], []
+    period = str(FIRST), str(FIRST + days - 1)
+    whole, start = [], []
     for workers in (1, 2):
         began, at = time.perf_counter(), []
-        period = str(FIRST), str(FIRST + 119)
-        for block in embed.embed(
-            folder / f"workers{workers}", scene, model.to("cpu"), *period, workers=workers
-        ):
-            at += [time.perf_counter()] if block is not None else []
+        out = folder / f"workers{workers}"
+        for block in embed.embed(out, scene, model.to("cpu"), *period, workers=workers):
+            at += [time.perf_counter() - began] if block is not None else []
         whole.append(time.perf_counter() - began)
-        # the first blocks of all workers end the start
-        steady.append((at[-1] - at[workers - 1]) / (len(at) - workers))
+        start.append(at[workers - 1])
+        blocks = len(at)
+    # blocks that are finished when the clock starts do not count
+    rest = [seconds - before for seconds, before in zip(whole, start, strict=True)]
+    rates = [(blocks - workers) / seconds for workers, seconds in zip((1, 2), rest, strict=True)]
     return {
-        "workers_2_over_1": whole[0] / whole[1],
-        "workers_2_over_1_without_start": steady[0] / steady[1],
-        "worker_pixel_days_per_s": TILE_PX**2 * 120 / 16 / steady[0],
+        "one_worker_s": whole[0],
+        "two_workers_s": whole[1],
+        "two_workers_over_one": whole[0] / whole[1],
+        "two_workers_over_one_without_start": rates[1] / rates[0],
+        "worker_start_s": start[1],
+        "worker_pixel_days_per_s": rates[0] * side_px**2 * days / blocks,
     }
 
 

@@ -168,7 +168,9 @@ class SceneSource(_Source):
 
 
 class EmbeddingsSource(_Source):
-    """A stored cube: of a ``store`` path, or of a ``scene`` entry, embedded into the cache when not there."""
+    """A stored cube: of a ``store`` path, of a ``scene`` entry, embedded into the cache when not there, or the
+    published ``features`` of a DeepFeatures feature cube, to compare with.
+    """
 
     name = "fluxlens_embeddings"
 
@@ -180,17 +182,24 @@ class EmbeddingsSource(_Source):
         start: Any = None,
         end: Any = None,
         snapshot: str | None = None,
+        features: str | None = None,
         metadata: dict | None = None,
     ) -> None:
         super().__init__(metadata=metadata)
-        if (store is None) == (scene is None):
+        if [store, scene, features].count(None) != 2:
             raise InputError(
-                "Got an embeddings entry with neither or both of store and scene, need one; set one."
+                "Got an embeddings entry with none or several of store, scene and features, need one; set one."
             )
+        self.features = features
         self.store_path, self.scene, self.model, self.snapshot = store, scene, model, snapshot
         self.start, self.end = _plain(start), _plain(end)
 
     def steps(self) -> Steps[xr.Dataset]:
+        if self.features is not None:
+            from embeddings.readers import feature_cube
+
+            yield "opening the feature cube", 0.0
+            return feature_cube.open(self._path(self.features))
         store = yield from self.store_steps()
         return store.cube()
 
@@ -198,6 +207,11 @@ class EmbeddingsSource(_Source):
         """As ``steps``, but returns the opened ``Store`` itself: maps, series, scene, snapshot."""
         from embeddings.store import Store
 
+        if self.features is not None:
+            raise InputError(
+                f"Got {self.features}, published features to compare with, need an entry of daily embeddings; choose"
+                " another, or export it."
+            )
         if self.store_path is not None:
             yield "opening the store", 0.0
             return Store.open(self._path(self.store_path), snapshot=self.snapshot)
@@ -209,7 +223,9 @@ class EmbeddingsSource(_Source):
         return cache.finish(self.store_steps())
 
     def check(self) -> None:
-        if self.store_path is None:
+        if self.features is not None:
+            self.read()
+        elif self.store_path is None:
             self._scene_source(self.scene).check()
         else:
             self.store()
@@ -226,7 +242,7 @@ class EmbeddingsSource(_Source):
 
     @property
     def ready(self) -> bool:
-        return self.store_path is not None or (cache.folder() / self.key).exists()
+        return self.scene is None or (cache.folder() / self.key).exists()
 
     def _embed(self, path: Path) -> Steps[None]:
         from embeddings.embed import into_store

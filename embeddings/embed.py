@@ -1,17 +1,20 @@
-"""From a scene to a store: the engine's blocks, here or on workers, joined to the one writer."""
+"""From a scene to a store: the engine's blocks, computed and written here or by workers, committed by one process."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 import json
+import math
 import os
 import shutil
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -25,10 +28,25 @@ from embeddings.cache import Steps
 from models.errors import InputError
 
 AHEAD = 2
-"""Blocks under way per core: one that is computed, one that waits to be written."""
+"""Blocks under way per core: one that is computed, one that waits for it."""
 Part = tuple[slice, slice]
 Arrays = dict[str, np.ndarray]
+PAUSE_S = 0.05
+"""Between two looks at what workers have finished."""
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A block that will not be computed again."""
+
+    pixel_days: int
+    done: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        return self.done / self.total
 
 
 def embed(
@@ -40,32 +58,51 @@ def embed(
     workers: int = 0,
     scheduler: str | None = None,
     resume: bool = False,
-) -> Generator[Any, None, str]:
-    """Write a scene's embeddings to a store; yields each finished ``Block``, and None several times a second
-    meanwhile, returns the snapshot id. Closed, it stops within a second.
+) -> Generator[Finished | None, None, str]:
+    """Write a scene's embeddings to a store; yields each finished block, and None several times a second
+    meanwhile, returns the snapshot id. Closed, it stops within a second, or as soon as its workers have ended.
 
-    ``workers`` processes, or the Dask ``scheduler`` at an address, compute the blocks; this process writes
-    them. With ``resume`` finished blocks are kept beside the store until it is whole, and taken from there by
-    the next run with ``resume``; a whole store of the same scene, model and days is left as it is.
+    ``workers`` processes, or the Dask ``scheduler`` at an address, compute the blocks and write them in forks of
+    the store, which this process commits. With ``resume`` finished blocks are kept beside the store until it is
+    whole, and taken from there by the next run with ``resume``; a whole store of the same scene, model and days
+    is left as it is.
     """
     from embeddings import engine, store
 
     cube = engine.template(scene, model, start, end)
     request = engine.Request.of(scene, model, start, end)
     path = Path(path).resolve()
+    kept = _journal(path, cube)
     if resume and path.exists():
         snapshot = _already_there(store.Store.open(path), cube)
-        _Journal(path, cube).remove()  # of a run killed between its last two steps
+        shutil.rmtree(kept, ignore_errors=True)  # of a run killed between its last two steps
         return snapshot
     days = cube["time"].values.astype("datetime64[D]")
     message = f"{cube.attrs['title']}, {days[0]} to {days[-1]}, model {model.name} {model.digest}"
-    journal = _Journal(path, cube) if resume else None
-    work = engine.Work(scene, model, request)
-    with store.writable(path), _computer(workers, scheduler) as compute:
-        blocks = _blocks(cube, request.parts(), partial(compute, work), journal)
-        snapshot = yield from store.write_steps(path, cube, blocks, scene, message)
-    if journal:
-        journal.remove()
+    with store.writable(path), store.draft(path, cube) as draft:
+        blocks = _Blocks(engine.Work(scene, model, request), kept if resume else draft.scratch, resume)
+        with _computer(workers, scheduler, draft) as compute:
+            draft.add_scene(scene)
+            parts = request.parts()
+            known = [part for part in parts if blocks.has(part)]
+            rest = [part for part in parts if not blocks.has(part)]
+            blocks.folder.mkdir(exist_ok=True)
+            done = 0
+            for part in itertools.chain(known, compute(blocks, rest) if rest else ()):
+                if part is None:
+                    draft.settle()
+                    yield None
+                    continue
+                done += 1
+                draft.add(blocks.file(part), *part, keep=resume)
+                area = math.prod(side.stop - side.start for side in part)
+                yield Finished(area * len(days), done, len(parts))
+            while not draft.settle():
+                time.sleep(PAUSE_S)
+                yield None
+            snapshot = draft.commit(message)
+    if resume:
+        shutil.rmtree(kept, ignore_errors=True)
     return snapshot
 
 
@@ -187,88 +224,121 @@ def _checksum(array: np.ndarray) -> str:
     return str(google_crc32c.value(array.tobytes()))
 
 
-def _blocks(
-    cube: xr.Dataset, parts: list[Part], compute: Callable, journal: _Journal | None
-) -> Iterator[Any]:
-    """Finished blocks, those of the journal first, and None while others are computed."""
-    from embeddings.engine import Block
+@dataclass(frozen=True)
+class _Blocks:
+    """Finished blocks as files in a folder, for the store to be made of; called with a part, its block is."""
 
-    def block(part: Part, arrays: Arrays) -> Block:
-        filled = cube.isel(y=part[0], x=part[1])
-        filled = filled.assign({name: filled[name].copy(data=arrays[name]) for name in filled.data_vars})
-        return Block(*part, filled, next(count), len(parts))
+    work: Any
+    folder: Path
+    durable: bool
+    """Whether a power cut may not take them."""
 
-    count = itertools.count(1)
-    known = [part for part in parts if journal and journal.has(part)]
-    for part in known:
-        yield block(part, journal.get(part))
-    for finished in compute([part for part in parts if part not in known]):
-        if finished is not None and journal:
-            journal.put(*finished)
-        yield finished and block(*finished)
+    def __call__(self, part: Part) -> None:
+        if not self.has(part):  # a worker may die between its block and saying so
+            self.put(part, self.work(part))
+
+    def put(self, part: Part, arrays: Arrays) -> None:
+        from embeddings import store, tiles
+
+        codes = store.packed(arrays)
+        tiles.save(self.file(part), codes.shape, [codes], self.durable)
+
+    def has(self, part: Part) -> bool:
+        return self.file(part).exists()
+
+    def file(self, part: Part) -> Path:
+        return self.folder / f"{part[0].start}_{part[1].start}.npy"
 
 
-def _here(work: Any, parts: list[Part]) -> Iterator[tuple[Part, Arrays] | None]:
-    """Parts and their arrays, one after the other; None several times a second meanwhile."""
+def _journal(path: Path, cube: xr.Dataset) -> Path:
+    """Where finished blocks are kept beside a store in the making."""
+    told = json.dumps([cube.attrs, str(cube["time"].values[[0, -1]]), cube.sizes], default=str)
+    digest = hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
+    return path.parent / f".{path.name}.{digest}.blocks"
+
+
+def _here(blocks: _Blocks, parts: list[Part]) -> Iterator[Part | None]:
+    """Parts, one finished after the other; None several times a second meanwhile."""
     with ThreadPoolExecutor(1) as reader:
-        coming = deque(reader.submit(work.read, part) for part in parts[:1])
+        coming = deque(reader.submit(blocks.work.read, part) for part in parts[:1])
         for part, following in zip_longest(parts, parts[1:]):
             # read while this one is computed
-            coming += [reader.submit(work.read, following)] if following else []
-            arrays = yield from work.steps(part, coming.popleft().result)
-            yield part, arrays
+            coming += [reader.submit(blocks.work.read, following)] if following else []
+            blocks.put(part, (yield from blocks.work.steps(part, coming.popleft().result)))
+            yield part
 
 
-def _there(client: Any, work: Callable, parts: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-    """Parts and their arrays as workers finish them; what a killed worker was doing another does again."""
-    from distributed import KilledWorker, as_completed
-
+def _there(client: Any, work: Callable, parts: Iterable[Any]) -> Iterator[Any]:
+    """Parts as workers finish them, None several times a second meanwhile; what a killed worker did another does."""
     # a task, not scattered data: a worker that comes later or instead of another makes it anew
     held = client.submit(_same, work, pure=False)
-    todo, under_way = iter(parts), {}
-
-    def send(part: Any) -> Any:
-        future = client.submit(_done, held, part, pure=False)
-        under_way[future.key] = part
-        return future
-
     ahead = AHEAD * max(1, sum(client.nthreads().values()))
-    finished = as_completed([send(part) for part in islice(todo, ahead)], loop=client.loop, with_results=True)
-    try:
-        for future, arrays in finished:
-            part = under_way.pop(future.key)
-            future.release()  # it would be computed again if its worker died now
-            yield part, arrays
-            for following in islice(todo, 1):
-                finished.add(send(following))
-    except KilledWorker as error:
-        raise InputError(
-            "Got a block whose workers were killed again and again, need workers that live; give them more memory."
-        ) from error
+    todo, under_way = iter(parts), deque()
+    while True:
+        more = islice(todo, ahead - len(under_way))
+        under_way += [(client.submit(_done, held, part, pure=False), part) for part in more]
+        if not under_way:
+            return
+        finished = [pair for pair in under_way if pair[0].done()]
+        for pair in finished:
+            under_way.remove(pair)
+            pair[0].result()
+            yield pair[1]
+        if not finished:
+            time.sleep(PAUSE_S)
+            yield None
 
 
 def _same(work: T) -> T:
     return work
 
 
-def _done(work: Callable, part: Any) -> Any:
-    return work(part)
+def _done(work: Callable, *arguments: Any) -> Any:
+    import dask
+
+    # else a worker that reads a scene's arrays hands that out as tasks, and takes on other blocks meanwhile
+    with dask.config.set(scheduler="synchronous"):
+        return work(*arguments)
 
 
 @contextmanager
-def _computer(workers: int, scheduler: str | None) -> Iterator[Callable]:
-    """What computes parts: this process, as many more as ``workers`` with one core each, or a Dask scheduler's."""
+def _computer(workers: int, scheduler: str | None, draft: Any) -> Iterator[Callable]:
+    """What computes parts: this process, as many more as ``workers`` with one core each, or a Dask scheduler's.
+
+    Others than this process also write the tiles of the ``draft``.
+    """
     if not (workers or scheduler):
         yield _here
         return
+    from distributed import KilledWorker
+
     with _client(workers, scheduler) as client:
-        yield partial(_there, client)
+        if scheduler:
+            _check_shared(client, draft.scratch)
+        # what is written makes room
+        draft.hand_out(partial(client.submit, _done, pure=False, priority=1))
+        try:
+            yield partial(_there, client)
+        except KilledWorker as error:
+            raise InputError(
+                "Got a block whose workers were killed again and again, need workers that live; give them more memory."
+            ) from error
+
+
+def _check_shared(client: Any, folder: Path) -> None:
+    blind = [address for address, sees in client.run(os.path.isdir, str(folder)).items() if not sees]
+    if blind:
+        raise InputError(
+            f"Got the worker {blind[0]}, which has no folder {folder.parent} of this machine, need one that all see; "
+            "choose --out on storage they share."
+        )
 
 
 @contextmanager
 def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
     import logging
 
+    import dask
     from distributed import Client, LocalCluster
 
     if scheduler:
@@ -282,8 +352,14 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
             yield client
         return
     with (
+        # distributed gives memory back to the system at once, and half of a worker's time went into asking again
+        dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}),
         LocalCluster(
-            workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+            env={"ZARR_THREADING__MAX_WORKERS": "1"},
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
@@ -299,33 +375,3 @@ def _already_there(found: Any, cube: xr.Dataset) -> str:
         f"Got the store {found.path} of another scene, model or days, need the same ones to resume; "
         "choose another --out."
     )
-
-
-class _Journal:
-    """Finished blocks kept beside a store in the making."""
-
-    def __init__(self, path: Path, cube: xr.Dataset) -> None:
-        told = json.dumps([cube.attrs, str(cube["time"].values[[0, -1]]), cube.sizes], default=str)
-        digest = hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
-        self.folder = path.parent / f".{path.name}.{digest}.blocks"
-        if not path.parent.is_dir():
-            raise InputError(f"Got {path}, need a path in a folder that exists; create {path.parent} first.")
-
-    def has(self, part: Part) -> bool:
-        return self._file(part).exists()
-
-    def get(self, part: Part) -> Arrays:
-        return _load(self._file(part))
-
-    def put(self, part: Part, arrays: Arrays) -> None:
-        file = self._file(part)
-        self.folder.mkdir(exist_ok=True)
-        beside = file.with_suffix(".tmp")
-        _save(beside, arrays)
-        os.replace(beside, file)
-
-    def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _file(self, part: Part) -> Path:
-        return self.folder / f"{part[0].start}_{part[1].start}.safetensors"

@@ -33,8 +33,8 @@ STRIP_PX = 128
 TURN = 16
 """Acquisitions encoded in one turn of the device."""
 BLOCK_PX = 32
-TILES_PX = (256, 128)
-"""Blocks are computed tile by tile: a store writes whole tiles of one of these sizes and gathers few at a time."""
+TILES_PX = (4096, 2048, 1024, 512, 256, 128)
+"""Blocks are computed tile by tile: a store writes whole tiles, then their overviews, and gathers few at a time."""
 SIGMA_STEP = 0.0005
 SIGMA_TOP = 254 * SIGMA_STEP
 

@@ -15,10 +15,12 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ import xarray as xr
 from embeddings.cache import finish
 from embeddings.geometry import Grid
 from embeddings.quantise import decode_days, decode_sigma, encode_days, encode_sigma
+from embeddings.tiles import Mosaic, Piece, Tile, save
 from models.errors import InputError
 
 MAP_PX = 128
@@ -37,12 +40,12 @@ PILLAR_PX = 16
 """Side of a chunk of the series layout, which holds all days."""
 SHARD_BYTES = 128 * 2**20
 """A shard is encoded in memory at once: its raw bytes stay below this, whatever the number of days."""
-SLAB_BYTES = 64 * 2**20
-"""Maps are written in slabs of days of about this size."""
 FRAME_BYTES = 4 * 10**6
 """What a picture at any zoom may touch, before compression."""
 LEVEL = 1
 """Of zstd: more saves a percent or two and takes several times as long."""
+EMPTY = "arrays, still empty"
+"""Message of the commit from which workers write; no cube of its own."""
 LAYOUTS = ("maps", "series")
 COORDS = ("time", "y", "x", "feature", "scale", "spatial_ref")
 QUALITY = {
@@ -73,7 +76,7 @@ def write(
 
     ``template`` gives coordinates, attributes and dtypes; each block (``rows``, ``cols``, ``cube``) covers
     all days of a rectangle, in any order, and together they cover every pixel once. Memory stays bounded:
-    blocks gather in a scratch file until a map tile is full. An existing store is only replaced with
+    blocks gather in scratch files until a tile is full. An existing store is only replaced with
     ``overwrite``, by one commit on top, so that its earlier snapshots can still be opened.
     """
     return finish(write_steps(path, template, blocks, scene, message, overwrite))
@@ -91,8 +94,20 @@ def write_steps(
 
     A block may be None: nothing yet, but a moment to stop in.
     """
+    with draft(path, template, overwrite) as making:
+        if scene is not None:
+            making.add_scene(scene)
+        for block in blocks:
+            if block is not None:
+                making.put(block)
+            yield block
+        return making.commit(message)
+
+
+@contextmanager
+def draft(path: str | Path, template: xr.Dataset, overwrite: bool = False) -> Iterator[Draft]:
+    """A ``Draft`` of ``template``'s cube; in place once it was committed and the context is left without an error."""
     path = Path(path).resolve()
-    message = message or f"write {template.attrs.get('title', 'embeddings')}"
     if path.exists() and not overwrite:
         raise InputError(
             f"Got the path {path}, which exists already, need a new one; choose another or remove it first."
@@ -107,9 +122,10 @@ def write_steps(
         if path.exists():
             repository = _open_repository(path)
             with _swept(repository):
-                return (yield from _commit(repository, template, blocks, scene, message, scratch))
+                yield Draft(repository, template, scratch)
+            return
         repository = _icechunk().Repository.create(_storage(scratch / "store"))
-        snapshot = yield from _commit(repository, template, blocks, scene, message, scratch)
+        yield Draft(repository, template, scratch)
         try:
             os.replace(scratch / "store", path)
         except OSError as error:
@@ -118,7 +134,6 @@ def write_steps(
             raise InputError(
                 f"Got the path {path}, which another process wrote meanwhile; choose another name."
             ) from error
-        return snapshot
 
 
 @contextmanager
@@ -445,6 +460,7 @@ class Store:
         commits = [
             Snapshot(info.id, pd.Timestamp(info.written_at), info.message)
             for info in repository.ancestry(branch="main")
+            if info.message != EMPTY
         ]
         return commits[:-1]  # the oldest is Icechunk's own, of the empty repository
 
@@ -452,44 +468,134 @@ class Store:
 # --- writing ---
 
 
-def _commit(
-    repository: Any,
-    template: xr.Dataset,
-    blocks: Iterable[Any],
-    scene: xr.DataTree | None,
-    message: str,
-    scratch: Path,
-) -> Generator[Any, None, str]:
-    """Everything in one transaction: until the commit nobody sees any of it."""
-    import zarr
+class Draft:
+    """A store in the making: pieces become tiles, tiles are written, one commit shows all of it.
 
-    session = repository.writable_session("main")
-    root = zarr.open_group(session.store, mode="a", zarr_format=3)
-    for name in list(root.group_keys()):
-        del root[name]
-    arrays = {layout: _create(session.store, layout, template) for layout in LAYOUTS}
-    levels = _levels(template.sizes["y"], template.sizes["x"])
-    if scene is not None:
-        import dask
+    Each tile is written once, in all layouts: rewriting a chunk per block would cost compression again and leave
+    the replaced chunks behind on disk. An overview is gathered from the halves of the next finer one's tiles.
+    """
 
-        from embeddings.readers import zarr as scenes
+    def __init__(self, repository: Any, template: xr.Dataset, scratch: Path) -> None:
+        import zarr
 
-        # The open transaction lives in this process; a cluster the user is connected to cannot write to it.
-        with dask.config.set(scheduler="threads"):
-            scenes.write(scene, session.store, group="scene")
-    with _Gatherer(arrays, scratch) as gatherer:
-        for block in blocks:
-            if block is not None:
-                gatherer.add(block)
-            yield block
-    fine = arrays["maps"]
-    for level in levels:
-        coarse = _create_arrays(root.create_group(f"overviews/{level}"), "maps", template, level)
-        for name, halve in (("embedding", _mean), ("quality", _worst)):
-            _shrink(fine[name], coarse[name], halve)
-        fine = coarse
-    root.attrs[WORDS] = Store(scratch, repository, session)._words()
-    return session.commit(message)
+        self.scratch = scratch
+        self._repository, self._title = repository, template.attrs.get("title", "embeddings")
+        self._session = repository.writable_session("main")
+        root = zarr.open_group(self._session.store, mode="a", zarr_format=3)
+        for name in list(root.group_keys()):
+            del root[name]
+        arrays = {layout: _create(self._session.store, layout, template) for layout in LAYOUTS}
+        self._days, ny, nx, _ = template["embedding"].shape
+        shards = arrays["series"]["embedding"].shards[1:3]
+        self._layouts: list[tuple[str, ...]] = [LAYOUTS]
+        self._mosaics = [Mosaic(ny, nx, max(MAP_PX, *shards))]
+        for level in _levels(ny, nx):
+            name = f"overviews/{level}"
+            _create_arrays(root.create_group(name), "maps", template, level)
+            self._layouts.append((name,))
+            self._mosaics.append(Mosaic(-(-ny // level), -(-nx // level), MAP_PX))
+        root.attrs[WORDS] = Store(scratch, repository, self._session)._words()
+        self._target, self._submit = self._session, _at_once
+        self._under_way: list[tuple[Any, Callable[[], None]]] = []
+        self._uses: Counter[Path] = Counter()
+
+    def hand_out(self, submit: Callable[..., Any]) -> None:
+        """From here on ``submit(function, *arguments)`` writes somewhere else and answers with a future.
+
+        What is written there are forks of the session. They start from a commit of empty arrays.
+        """
+        self._session.commit(EMPTY)
+        self._session = self._repository.writable_session("main")
+        self._target, self._submit = self._session.fork(), submit
+
+    def add_scene(self, scene: xr.DataTree) -> None:
+        """The scene the cube was made from."""
+        self._under_way.append((self._submit(_write_scene, scene, self._target), lambda: None))
+
+    def put(self, block: Any) -> None:
+        """Take a block (``rows``, ``cols``, ``cube``)."""
+        codes = packed({name: array.values for name, array in block.cube.data_vars.items()})
+        if codes.shape[0] != self._days:
+            raise RuntimeError(f"a block has {codes.shape[0]} days, the cube {self._days}")
+        ny, nx = self._mosaics[0].seen.shape
+        rows, cols = slice(*block.rows.indices(ny)[:2]), slice(*block.cols.indices(nx)[:2])
+        file = self.scratch / f"{rows.start}_{cols.start}.npy"
+        save(file, codes.shape, [codes])
+        self.add(file, rows, cols)
+
+    def add(self, file: Path, rows: slice, cols: slice, keep: bool = False) -> None:
+        """Take the pixels of a file of ``tiles.save``, which is removed, unless to ``keep``, when it was used."""
+        self._uses[file] += keep
+        self._add(0, Piece(file, rows, cols))
+        self.settle()
+
+    def settle(self) -> bool:
+        """Take over what was written meanwhile; whether nothing is under way."""
+        while finished := [pair for pair in self._under_way if pair[0].done()]:
+            for pair in finished:
+                self._under_way.remove(pair)
+                future, then = pair
+                fork = future.result()
+                if fork is not self._session:
+                    self._session.merge(fork)
+                then()
+        return not self._under_way
+
+    def commit(self, message: str = "") -> str:
+        """The snapshot id of the whole cube; RuntimeError where pixels are missing."""
+        missing = int((~self._mosaics[0].seen).sum())
+        if missing:
+            raise RuntimeError(f"{missing} pixels of the cube were never computed")
+        snapshot = self._session.commit(message or f"write {self._title}")
+        if self._submit is not _at_once:  # what killed workers began to write
+            self._repository.garbage_collect(dt.datetime.now(dt.UTC))
+        return snapshot
+
+    def _add(self, level: int, piece: Piece) -> None:
+        mosaic, layouts = self._mosaics[level], self._layouts[level]
+        self._uses[piece.file] += len(mosaic.tiles(piece)) * len(layouts)
+        for rows, cols, pieces in mosaic.add(piece):
+            for layout in layouts:
+                coarser = layout != "series" and level + 1 < len(self._mosaics)
+                half = self.scratch / f"half{level}_{rows.start}_{cols.start}.npy" if coarser else None
+                tile = Tile(layout, rows, cols, pieces, half)
+                then = partial(self._written, level, tile)
+                self._under_way.append((self._submit(tile.write, self._target), then))
+
+    def _written(self, level: int, tile: Tile) -> None:
+        for piece in tile.pieces:
+            self._uses[piece.file] -= 1
+            if not self._uses[piece.file]:
+                piece.file.unlink()
+        if tile.half:
+            rows, cols = (slice(s.start // 2, -(-s.stop // 2)) for s in (tile.rows, tile.cols))
+            self._add(level + 1, Piece(tile.half, rows, cols))
+
+
+def packed(values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The variables of a cube as bytes (time, y, x, feature + layer)."""
+    embedding = values["embedding"]
+    if embedding.dtype != DTYPES["embedding"]:
+        raise TypeError(f"a block's embedding is {embedding.dtype}, the cube contract says int8")
+    layers = [encode(values[name])[..., None] for name, (encode, _) in QUALITY.items()]
+    return np.concatenate([embedding.view(np.uint8), *layers], axis=-1)
+
+
+def _write_scene(scene: xr.DataTree, session: Any) -> Any:
+    from embeddings.readers import zarr as scenes
+
+    scenes.write(scene, session.store, group="scene")
+    return session
+
+
+def _at_once(function: Callable[..., Any], *arguments: Any) -> Future:
+    import dask
+
+    done: Future = Future()
+    # The open transaction lives in this process; a cluster the user is connected to cannot write to it.
+    with dask.config.set(scheduler="threads"):
+        done.set_result(function(*arguments))
+    return done
 
 
 def _create(store: Any, layout: str, template: xr.Dataset) -> dict[str, Any]:
@@ -565,110 +671,6 @@ def _levels(ny: int, nx: int) -> list[int]:
     return levels
 
 
-def _shrink(fine: Any, coarse: Any, halve: Callable[[np.ndarray], np.ndarray]) -> None:
-    """Fill an overview from the next finer one, slab by slab; ``halve`` takes (time, y, 2, x, 2, last)."""
-    days, ny, nx, last = coarse.shape
-    step = max(1, SLAB_BYTES // (4 * MAP_PX**2 * last))
-    for top in range(0, ny, MAP_PX):
-        for left in range(0, nx, MAP_PX):
-            for day in range(0, days, step):
-                part = fine[day : day + step, 2 * top : 2 * (top + MAP_PX), 2 * left : 2 * (left + MAP_PX)]
-                odd = [(0, 0), *((0, side % 2) for side in part.shape[1:3]), (0, 0)]
-                part = np.pad(part, odd, mode="edge")
-                n, height, width, _ = part.shape
-                half = halve(part.reshape(n, height // 2, 2, width // 2, 2, last))
-                coarse[day : day + n, top : top + height // 2, left : left + width // 2] = half
-
-
-def _mean(pixels: np.ndarray) -> np.ndarray:
-    return np.rint(pixels.sum((2, 4), dtype=np.int16) / np.float32(4)).astype(np.int8)
-
-
-def _worst(codes: np.ndarray) -> np.ndarray:
-    """Bytes of quality grow with doubt; missing is the largest."""
-    return codes.max((2, 4))
-
-
-class _Gatherer:
-    """Collects blocks until a map tile is full, then writes the tile in both layouts.
-
-    Chunks are thereby written once each: rewriting a chunk per block would cost compression again and leave
-    the replaced chunks behind on disk.
-    """
-
-    def __init__(self, arrays: dict[str, dict[str, Any]], scratch: Path) -> None:
-        self.arrays = arrays
-        self.scratch = scratch
-        self.days, self.ny, self.nx, _ = arrays["maps"]["embedding"].shape
-        self.tile_px = max(MAP_PX, *arrays["series"]["embedding"].shards[1:3])
-        self.open: dict[tuple[int, int], dict[str, np.ndarray]] = {}
-        self.seen = np.zeros((self.ny, self.nx), bool)
-
-    def __enter__(self) -> _Gatherer:
-        return self
-
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        if kind is None and not self.seen.all():
-            raise RuntimeError(f"{int((~self.seen).sum())} pixels of the cube were never computed")
-
-    def add(self, block: Any) -> None:
-        """Take one block; write whatever tile it completes."""
-        values = _bytes_of(block.cube)
-        if values["embedding"].shape[0] != self.days:
-            raise RuntimeError(f"a block has {values['embedding'].shape[0]} days, the cube {self.days}")
-        r0, r1, _ = block.rows.indices(self.ny)
-        c0, c1, _ = block.cols.indices(self.nx)
-        self.seen[r0:r1, c0:c1] = True
-        for i in range(r0 // self.tile_px, -(-r1 // self.tile_px)):
-            for j in range(c0 // self.tile_px, -(-c1 // self.tile_px)):
-                rows, cols = self._tile(i, j)
-                r, c = _meet(rows, r0, r1), _meet(cols, c0, c1)
-                for name, held in self._held(i, j).items():
-                    part = values[name][:, _from(r, r0), _from(c, c0)]
-                    held[:, _from(r, rows.start), _from(c, cols.start)] = part
-                if self.seen[rows, cols].all():
-                    self._flush(i, j)
-
-    def _tile(self, i: int, j: int) -> tuple[slice, slice]:
-        return (
-            slice(i * self.tile_px, min((i + 1) * self.tile_px, self.ny)),
-            slice(j * self.tile_px, min((j + 1) * self.tile_px, self.nx)),
-        )
-
-    def _held(self, i: int, j: int) -> dict[str, np.ndarray]:
-        """The tile's arrays on disk: a row of tiles over years is larger than memory."""
-        if (i, j) not in self.open:
-            rows, cols = self._tile(i, j)
-            side = (self.days, rows.stop - rows.start, cols.stop - cols.start)
-            self.open[i, j] = {
-                name: _reserved(self.scratch / f"{i}_{j}_{name}", array.dtype, (*side, *array.shape[3:]))
-                for name, array in self.arrays["maps"].items()
-            }
-        return self.open[i, j]
-
-    def _flush(self, i: int, j: int) -> None:
-        rows, cols = self._tile(i, j)
-        for name, held in self.open.pop((i, j)).items():
-            _write_days(self.arrays["maps"][name], held, rows, cols)
-            _write_shards(self.arrays["series"][name], held, rows, cols)
-            (self.scratch / f"{i}_{j}_{name}").unlink()
-
-
-def _write_days(array: Any, held: np.ndarray, rows: slice, cols: slice) -> None:
-    step = max(1, SLAB_BYTES // held[0].nbytes)
-    for day in range(0, held.shape[0], step):
-        array[day : day + step, rows, cols] = np.asarray(held[day : day + step])
-
-
-def _write_shards(array: Any, held: np.ndarray, rows: slice, cols: slice) -> None:
-    _, height, width, *_ = array.shards
-    for top in range(0, held.shape[1], height):
-        for left in range(0, held.shape[2], width):
-            part = np.ascontiguousarray(held[:, top : top + height, left : left + width])
-            r, c = rows.start + top, cols.start + left
-            array[:, r : r + part.shape[1], c : c + part.shape[2]] = part
-
-
 # --- small helpers ---
 
 
@@ -703,30 +705,6 @@ def _gather(arrays: list[Any], key: tuple[Any, ...]) -> list[np.ndarray]:
         return await asyncio.gather(*(array.async_array.getitem(key) for array in arrays))
 
     return [np.asarray(values) for values in sync(together())]
-
-
-def _reserved(file: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """An array in a file whose space is taken at once: writing to a hole of a full disk kills the process."""
-    with open(file, "wb") as new:
-        size = int(np.prod(shape)) * dtype.itemsize
-        os.posix_fallocate(new.fileno(), 0, size) if hasattr(os, "posix_fallocate") else new.truncate(size)
-    return np.memmap(file, dtype, "r+", shape=shape)
-
-
-def _bytes_of(cube: xr.Dataset) -> dict[str, np.ndarray]:
-    embedding = cube["embedding"].values
-    if embedding.dtype != DTYPES["embedding"]:
-        raise TypeError(f"a block's embedding is {embedding.dtype}, the cube contract says int8")
-    layers = [encode(cube[name].values) for name, (encode, _) in QUALITY.items()]
-    return {"embedding": embedding, "quality": np.stack(layers, axis=-1)}
-
-
-def _meet(part: slice, start: int, stop: int) -> slice:
-    return slice(max(part.start, start), min(part.stop, stop))
-
-
-def _from(part: slice, origin: int) -> slice:
-    return slice(part.start - origin, part.stop - origin)
 
 
 def _in_order(names: Iterable[Any], first: Iterable[str]) -> list[Any]:

@@ -46,7 +46,7 @@ def open(path: str | Path) -> xr.DataTree:
 
 def _sentinel2(path: str | Path, cube: xr.Dataset) -> xr.Dataset:
     """One image per UTC day (of two on a day the first), bands in the contract's names."""
-    s2 = cube[["s2l2a", "cloud_mask"]].assign_coords(band=_bands(path, cube), spatial_ref=_crs(path, cube))
+    s2 = cube[["s2l2a", "cloud_mask"]].assign_coords(band=_bands(path, cube), spatial_ref=crs_of(path, cube))
     s2 = s2.sel(band=[name for name in schema.S2_BANDS if name in s2["band"].values])
     s2 = s2.assign_coords(time=s2["time"].astype("datetime64[ns]").dt.floor("D"))
     s2 = s2.sortby("time").drop_duplicates("time").sortby("x").sortby("y", ascending=False)
@@ -68,7 +68,8 @@ def _bands(path: str | Path, cube: xr.Dataset) -> list[str]:
     )
 
 
-def _crs(path: str | Path, cube: xr.Dataset) -> xr.Variable:
+def crs_of(path: str | Path, cube: xr.Dataset) -> xr.Variable:
+    """The variable ``spatial_ref`` of a cube, from its own or its attribute ``utm_zone``."""
     if "spatial_ref" in cube.coords and cube["spatial_ref"].attrs:
         return cube["spatial_ref"].variable.load()
     name = str(cube.attrs.get("utm_zone", ""))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 from tiny_cube import blocks_of, random_cube
@@ -43,7 +44,7 @@ def world(tmp_path_factory) -> Path:
     return folder
 
 
-def embed(world: Path, out: Path, log: Path) -> None:
+def embed(world: Path, out: Path, log: Path, *more: str) -> None:
     """What a child does: `fluxlens embed` in small blocks, each told in ``log`` before it is computed."""
     from app.cli import main
     from embeddings import engine
@@ -72,6 +73,7 @@ def embed(world: Path, out: Path, log: Path) -> None:
                 "--model",
                 str(world / "m.safetensors"),
                 *ASKED,
+                *more,
             ]
         )
     )
@@ -79,7 +81,7 @@ def embed(world: Path, out: Path, log: Path) -> None:
 
 def finished(folder: Path, cube: xr.Dataset) -> set[str]:
     """Blocks kept beside the store, in the words of the log."""
-    starts = [file.stem.split("_") for file in folder.glob(".store.*.blocks/*.safetensors")]
+    starts = [file.stem.split("_") for file in folder.glob(".store.*.blocks/*.npy")]
     return {f"{float(cube.y[int(row)])} {float(cube.x[int(col)])}" for row, col in starts}
 
 
@@ -124,6 +126,48 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(world, tmp_path):
         assert [path.name for path in folder.iterdir()] == ["store"]
         if kills >= KILLS:
             break
+
+
+@pytest.mark.slow
+def test_workers_whose_starter_is_killed_leave_finished_blocks(world, tmp_path):
+    FORKS.set_forkserver_preload(["app.cli", "embeddings.embed", "embeddings.store", "embeddings.engine"])
+    out, log = tmp_path / "store", tmp_path / "log"
+    child = FORKS.Process(target=embed, args=(world, out, log, "--workers", "2"))
+    child.start()
+    while not (files := list(tmp_path.glob(".store.*.blocks/*.npy"))):
+        time.sleep(0.001)
+    child.kill()
+    child.join()
+    assert not out.exists()
+    marked = np.load(files[0])
+    marked[..., 0] = 77
+    np.save(files[0], marked)
+    child = FORKS.Process(target=embed, args=(world, out, log, "--workers", "2"))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    row, col = map(int, files[0].stem.split("_"))
+    cube = Store.open(out).cube("series")["embedding"].compute()
+    here = cube[:, row : row + BLOCK_PX, col : col + BLOCK_PX, 0]
+    assert (here == 77).all()  # taken as it lay there
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+@pytest.mark.slow
+def test_workers_stop_when_their_run_is_closed(world, tmp_path):
+    from embeddings.embed import embed as steps_of
+    from embeddings.readers import zarr
+    from models import checkpoints
+
+    model = checkpoints.load(str(world / "m.safetensors"), "cpu")
+    steps = steps_of(tmp_path / "store", zarr.open(world / "scene"), model, workers=2)
+    next(steps)
+    began = time.monotonic()
+    steps.close()
+    assert (
+        time.monotonic() - began < 10
+    )  # distributed takes a second or two to end workers, more while they start
+    assert list(tmp_path.iterdir()) == []
 
 
 def overwrite(path: Path, seeds: range) -> None:

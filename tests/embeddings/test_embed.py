@@ -1,4 +1,4 @@
-"""Workers: the same numbers from other processes, and one that dies costs only the block it was at."""
+"""Workers: as many as asked, and one that dies costs only the block or the tile it was at."""
 
 import os
 import signal
@@ -7,29 +7,74 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import xarray as xr
+from tiny_cube import blocks_of, random_cube
 
-from embeddings import embed
+from embeddings import embed, store
+from embeddings.store import Store
 
 
-def block(log: Path, part: int) -> int:
-    """Stands for a block's computing: told in ``log`` before it is done; returns who did it."""
+def told(log: Path, what: object) -> None:
+    """Who begins is told in ``log``, and then takes its time."""
     with open(log, "a") as file:
-        file.write(f"{part}\n")
+        file.write(f"{os.getpid()} {what}\n")
     time.sleep(0.2)
-    return os.getpid()
+
+
+def computed(log: Path, part: embed.Part) -> embed.Arrays:
+    told(log, part)
+    return {name: array.values for name, array in random_cube().isel(y=part[0], x=part[1]).items()}
 
 
 @pytest.mark.slow
 def test_a_killed_worker_costs_only_its_block(tmp_path):
-    log, found, killed = tmp_path / "log", {}, None
-    with embed._computer(2, None) as compute:
-        for part, who in compute(partial(block, log), range(12)):
-            found[part] = who
-            if killed is None:
-                killed = who
-                os.kill(who, signal.SIGKILL)
-    assert sorted(found) == list(range(12))
-    assert len(set(found.values()) - {killed}) == 2  # another took its place
-    told = log.read_text().split()
-    assert set(told) == {str(part) for part in range(12)}
-    assert len(told) <= 12 + 1
+    log, finished, killed = tmp_path / "log", [], None
+    parts = [(block.rows, block.cols) for block in blocks_of(random_cube(), 8)]
+    blocks = embed._Blocks(partial(computed, log), tmp_path, durable=False)
+    with embed._client(3, None) as client:
+        assert list(client.nthreads().values()) == [1, 1, 1]
+        for part in embed._there(client, blocks, parts):
+            finished += [] if part is None else [part]
+            if finished and killed is None:
+                killed = log.read_text().split()[0]
+                os.kill(int(killed), signal.SIGKILL)
+    assert sorted(map(str, finished)) == sorted(map(str, parts))
+    assert all(blocks.has(part) for part in parts)
+    begun = [line.split()[0] for line in log.read_text().splitlines()]
+    assert len(begun) <= len(parts) + 1
+    assert len({*begun} - {killed}) == 3  # another took its place
+
+
+def written_slowly(log: Path, tile: store.Tile, session: object) -> object:
+    told(log, tile)
+    return tile.write(session)
+
+
+@pytest.mark.slow
+def test_tiles_written_by_workers_are_the_same_though_one_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "MAP_PX", 16)
+    monkeypatch.setattr(store, "_shard_px", lambda embedding: 16)
+    cube, log = random_cube(), tmp_path / "log"
+    store.write(tmp_path / "here", cube, blocks_of(cube))
+    with store.draft(tmp_path / "there", cube) as draft, embed._computer(2, None, draft):
+        hand_over = draft._submit
+        draft._submit = lambda write, session: hand_over(
+            partial(written_slowly, log), write.__self__, session
+        )
+        for block in blocks_of(cube):
+            draft.put(block)
+        while not log.exists():
+            time.sleep(0.05)
+        os.kill(int(log.read_text().split()[0]), signal.SIGKILL)
+        while not draft.settle():
+            time.sleep(0.05)
+        draft.commit("there")
+    here, there = (Store.open(tmp_path / name) for name in ("here", "there"))
+    for layout in store.LAYOUTS:
+        xr.testing.assert_identical(there.cube(layout).compute(), here.cube(layout).compute())
+    day, all_ = cube.time.values[0], slice(None)
+    monkeypatch.setattr(store, "FRAME_BYTES", 1000)
+    xr.testing.assert_identical(there.frame(day, all_, all_), here.frame(day, all_, all_))
+    assert there.nbytes < 1.1 * here.nbytes  # nothing left of what the killed one began
+    assert [snapshot.message for snapshot in there.log()] == ["there"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "log", "there"]

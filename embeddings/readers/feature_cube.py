@@ -1,0 +1,64 @@
+"""A DeepFeatures feature cube (published embeddings, to compare ours with) as a cube of embeddings, lazily.
+
+``features`` (feature, time, y, x) float32, NaN under cloud and at the border, only days with a Sentinel-2 image. The
+CRS is ``spatial_ref`` or the attribute ``utm_zone``, as in a ScienceCube.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from embeddings.geometry import Grid
+from embeddings.readers.science_cube import crs_of
+from models.errors import InputError
+
+DIMS = ("feature", "time", "y", "x")
+
+
+def is_feature_cube(path: str | Path) -> bool:
+    """Whether a folder looks like one, without opening it."""
+    return (Path(path) / "features").is_dir() and not (Path(path) / "s2l2a").exists()
+
+
+def open(path: str | Path) -> xr.Dataset:
+    """``embedding`` (time, y, x, feature) float32 of unit ``scale``, gaps NaN; one image per UTC day."""
+    try:
+        cube = xr.open_zarr(path, chunks={}, consolidated=(Path(path) / ".zmetadata").exists())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"Got {path}, which is no readable Zarr ({type(error).__name__}), need a feature cube; fetch it again."
+        ) from error
+    dims = cube["features"].dims if "features" in cube else None
+    if dims != DIMS or not {"time", "y", "x"} <= set(cube.coords):
+        got = f"features {dims}" if dims else "no features"
+        raise InputError(
+            f"Got {path} with {got}, need features {DIMS} and coordinates time, y, x; check it is a feature cube."
+        )
+    features = cube[["features"]].drop_vars([*cube.coords.keys() - {"time", "y", "x"}])
+    features = features.assign_coords(spatial_ref=crs_of(path, cube))
+    features = features.assign_coords(time=features["time"].astype("datetime64[ns]").dt.floor("D"))
+    features = features.sortby("time").drop_duplicates("time").sortby("x").sortby("y", ascending=False)
+    count = features.sizes["feature"]
+    out = features.rename(features="embedding").transpose("time", "y", "x", "feature").astype(np.float32)
+    out["embedding"].attrs = {"long_name": "feature of the published embedding", "units": "1"}
+    out = out.assign_coords(
+        Grid.of(out).coords()
+        | {
+            "feature": [f"e{i:02d}" for i in range(count)],
+            "scale": ("feature", np.ones(count, np.float32)),
+        }
+    )
+    name = str(cube.attrs.get("id", Path(path).stem))
+    kept = {
+        key: cube.attrs[key] for key in ("simulated", "scene_digest", "model_digest") if key in cube.attrs
+    }
+    out.attrs = {}
+    return out.assign_attrs(
+        {"simulated": 0, **kept},
+        title=f"Feature cube {name}",
+        model=str(cube.attrs.get("model", "DeepFeatures")),
+        scene_id=str(cube.attrs.get("scene_id", name)),
+    )
