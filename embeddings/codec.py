@@ -36,7 +36,11 @@ class Difference(ArrayArrayCodec):
 
     async def _decode_single(self, chunk_data: Any, chunk_spec: Any) -> Any:
         values = chunk_data.as_numpy_array()
-        before, steps, after = values.shape[: self.axis - 1], values.shape[self.axis], values.shape[self.axis + 1 :]
+        before, steps, after = (
+            values.shape[: self.axis - 1],
+            values.shape[self.axis],
+            values.shape[self.axis + 1 :],
+        )
         # The axis before that of the differences holds the features; cubes have them last in memory, so they are
         # laid there in the same pass: transposing afterwards takes ten times as long.
         features = values.shape[self.axis - 1]

@@ -8,7 +8,9 @@ than today's light; ``theory`` is the P-model's light-use efficiency, so only wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from jaxtyping import Float
@@ -74,17 +76,71 @@ class DailyHead(nn.Module):
     ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
         """``sw`` daily mean shortwave W m-2, ``air`` as ``DRIVERS``; both may be broadcast over pixels."""
         z = (z - self.centre) / self.size
-        absorbed = torch.sigmoid(self.absorbed(self.leaf(z))[..., 0])
-        efficiency, saturation = self.physiology(self.of_leaf(z) + self.of_air(air)).unbind(-1)
+        return self._answer(
+            self.leaf[0](z),
+            self.of_leaf(z) + self.of_air(air),
+            self.doubt_leaf(z) + self.doubt_air(air),
+            sw,
+            theory(air),
+        )
+
+    def of_days(
+        self, scale: Float[Tensor, "f"], sw: Float[Tensor, "d"], air: Float[Tensor, "d w"]
+    ) -> Callable[[slice, Float[Tensor, "d n f"], Float[Tensor, "d n 2"]], tuple[Tensor, Tensor, Tensor]]:
+        """Asks many pixels of the same days: ``(days, steps, seen)`` to mean, spread and strangeness, each (d, n).
+
+        As ``forward`` and ``strangeness`` tell them, with all that is linear in a pixel as one product.
+        ``days`` is a slice of ``sw`` and ``air``; ``steps`` x ``scale`` is the embedding; ``seen`` holds the drivers
+        that differ between pixels, which are 0 in ``air``.
+        """
+        layers = (self.leaf[0], self.of_leaf, self.doubt_leaf)
+        sizes = [layer.out_features for layer in layers]
+        leaf, physiology, doubt = (
+            slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)
+        )
+        weight = torch.cat([layer.weight for layer in layers] + [self.precision.T]) / self.size
+        shift = (
+            torch.cat([layer.bias for layer in layers] + [torch.zeros_like(self.centre)])
+            - weight @ self.centre
+        )
+        shift, own = shift.repeat(len(air), 1), torch.zeros(len(weight), 2)
+        for part, layer in ((physiology, self.of_air), (doubt, self.doubt_air)):
+            shift[:, part] += layer(air)
+            own[part] = layer.weight[:, -2:]
+        shift, light, best = shift[:, None], sw[:, None], theory(air)[:, None]
+        first = torch.cat([weight * scale, own], 1).T.contiguous()
+        step, middle = scale / self.size, self.centre / self.size
+
+        def ask(days: slice, steps: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            hidden = torch.cat([steps, seen], -1) @ first + shift[days]
+            mean, spread = self._answer(
+                hidden[..., leaf], hidden[..., physiology], hidden[..., doubt], light[days], best[days]
+            )
+            strange = (hidden[..., doubt.stop :] * (steps * step - middle)).sum(-1)
+            return mean, spread, strange.clamp_min(0).sqrt()
+
+        return ask
+
+    def _answer(
+        self,
+        leaf: Float[Tensor, "*n h"],
+        physiology: Float[Tensor, "*n h"],
+        doubt: Float[Tensor, "*n k"],
+        sw: Float[Tensor, "*#n"],
+        efficiency_there: Float[Tensor, "*#n"],
+    ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
+        """What follows from the three first layers."""
+        absorbed = torch.sigmoid(self.absorbed(F.silu(leaf))[..., 0])
+        efficiency, saturation = self.physiology(physiology).unbind(-1)
         light = sw.clamp_min(0) * PHOTONS * absorbed
         mean = (
             EFFICIENCY_TOP
-            * theory(air)
+            * efficiency_there
             * torch.sigmoid(efficiency)
             * light
             / (1 + 0.1 * F.softplus(saturation) * light)
         )
-        level, share = F.softplus(self.doubt(self.doubt_leaf(z) + self.doubt_air(air))).unbind(-1)
+        level, share = F.softplus(self.doubt(doubt)).unbind(-1)
         spread = (level.square() + (share * mean.detach()).square() + 1e-4).sqrt()
         return mean, spread
 
