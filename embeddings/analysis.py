@@ -27,7 +27,7 @@ def agreement(
     offsets = np.array([-float(middle @ towards), float(weights @ middle**2)], "float32")
     dot, length = (np.empty(len(embedding), "float32") for _ in range(2))
     embedding, weights = np.ascontiguousarray(embedding), weights.astype("float32")
-    agree, _ = _kernels()
+    agree = _kernels()[0]
     _each(
         lambda at: agree(embedding[at], towards, inwards, weights, offsets, dot[at], length[at]),
         len(embedding),
@@ -35,10 +35,20 @@ def agreement(
     return dot, length
 
 
+def project(embedding: np.ndarray, onto: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """``embedding`` (..., feature) int8 times ``onto`` (feature, plane), plus ``offset`` (plane), float32."""
+    flat = np.ascontiguousarray(embedding).reshape(-1, embedding.shape[-1])
+    out = np.empty((len(flat), onto.shape[1]), "float32")
+    weights, offset = np.ascontiguousarray(onto.T, "float32"), offset.astype("float32")
+    kernel = _kernels()[2]
+    _each(lambda at: kernel(flat[at], weights, offset, out[at]), len(flat))
+    return out.reshape(*embedding.shape[:-1], -1)
+
+
 def cosine(dot: np.ndarray, length: np.ndarray, own: float) -> np.ndarray:
     """Cosine similarity, -1..1; 0 where a length is nothing. ``own`` is the squared length of what is compared with."""
     out = np.empty_like(dot)
-    _, divide = _kernels()
+    divide = _kernels()[1]
     _each(lambda at: divide(dot[at], length[at], np.float32(own), out[at]), len(dot))
     return out
 
@@ -51,7 +61,7 @@ def _each(what: Callable[[slice], None], pixels: int) -> None:
 
 
 @cache
-def _kernels() -> tuple[Callable, Callable]:
+def _kernels() -> tuple[Callable, Callable, Callable]:
     """One pass over the integers: a product with matrices would first write them out as numbers four times as long."""
     import numba
 
@@ -73,7 +83,16 @@ def _kernels() -> tuple[Callable, Callable]:
             share = min(max(dot[pixel] / both, np.float32(-1)), np.float32(1))
             out[pixel] = share if both > np.float32(1e-9) else np.float32(0)
 
-    return agree, divide
+    @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+    def onto(embedding, weights, offset, out):
+        for pixel in range(len(embedding)):
+            for plane in range(len(weights)):
+                total = offset[plane]
+                for feature in range(embedding.shape[1]):
+                    total += np.float32(embedding[pixel, feature]) * weights[plane, feature]
+                out[pixel, plane] = total
+
+    return agree, divide, onto
 
 
 def kmeans(values: np.ndarray, count: int, rounds: int = 25, seed: int = 0) -> np.ndarray:
