@@ -25,7 +25,7 @@ NEAR_TOWER_M = 500
 SAMPLE_DAYS, SAMPLE_SIDE = 16, 24
 """The sample behind every fixed stretch: that many days, that many pixels a side."""
 HELD_IN_MEMORY = 512 * 2**20
-"""Bytes of NDVI kept for fast taps, a larger scene is read pixel by pixel; and of days read for maps."""
+"""Bytes of days read for maps; images for taps and true colour may take twice as many, larger ones are read anew."""
 SAMPLE_WIDE = 1024
 """Of a scene wider than this many pixels the sample is taken in heaps."""
 LOOKS = 4
@@ -362,10 +362,19 @@ class Data:
         return wanted if self._s2 is not None and set(wanted) <= set(self._s2.band.values.tolist()) else []
 
     @cached_property
+    def _images(self) -> tuple[xr.DataArray, xr.DataArray]:
+        """Reflectance in the bands that are shown, and where it is clear; in memory where they fit."""
+        near = "B08" if "B08" in self._s2.band.values else "B8A"
+        bands = [band for band in ("B02", "B03", "B04", near) if band in self._s2.band.values]
+        images, clear = self._s2["reflectance"].sel(band=bands), self._s2["clear"]
+        small = images.nbytes <= 2 * HELD_IN_MEMORY
+        return (images.load(), clear.load()) if small else (images, clear)
+
+    @cached_property
     def _clear_share(self) -> np.ndarray:
         """Share of clear pixels of every acquisition, from a thinned grid."""
         thin = {dim: slice(None, None, max(1, self._s2.sizes[dim] // 128)) for dim in ("y", "x")}
-        return self._s2["clear"].isel(thin).mean(("y", "x")).values
+        return self._images[1].isel(thin).mean(("y", "x")).values
 
     def _nearest_photo(self, day: dt.date) -> int:
         """The acquisition nearest to the day among those 90 % clear, or as clear as the scene ever gets."""
@@ -376,12 +385,9 @@ class Data:
 
     def _read_photo(self, index: int, sight: Sight | None):
         """Reflectance (y, x, band), whether clear (y, x), and when."""
-        shot = self._s2.isel(time=index)
-        seen = pd.Timestamp(shot.time.values)
-        values, clear = (
-            shot["reflectance"].sel(band=self._rgb_bands).transpose("y", "x", "band"),
-            shot["clear"],
-        )
+        images, clear = (part.isel(time=index) for part in self._images)
+        seen = pd.Timestamp(clear.time.values)
+        values = images.sel(band=self._rgb_bands).transpose("y", "x", "band")
         shape = self.grid.shape
         if sight is not None:
             shape = sight.bottom - sight.top, sight.right - sight.left
@@ -398,12 +404,10 @@ class Data:
         near = next((b for b in ("B08", "B8A") if b in bands), None)
         if near is None or "B04" not in bands:
             return None
-        red, nir = (self._s2["reflectance"].sel(band=b, drop=True) for b in ("B04", near))
-        small = red.nbytes <= HELD_IN_MEMORY
-        red, nir = (red.load(), nir.load()) if small else (red, nir)
+        images, clear = self._images
+        red, nir = (images.sel(band=b, drop=True) for b in ("B04", near))
         total = nir + red
         ndvi = ((nir - red) / total.where(total > 0.01)).astype("float32")
-        clear = self._s2["clear"].load() if small else self._s2["clear"]
         return xr.Dataset({"ndvi": ndvi, "clear": clear})
 
     def _pixel(self, row: int, col: int) -> xr.Dataset:

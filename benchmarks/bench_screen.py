@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import datetime as dt
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 
+from embeddings import cache
+from embeddings import store as store_file
 from embeddings.geometry import Grid
-from embeddings.store import Store, write
+from embeddings.readers import zarr as scenes
+from embeddings.store import Store
 
 FEATURES = 32
+TILE_PX = 256
+SEEN_PX = 2000
+"""A wider store carries coarse satellite images: fine ones would be larger than all the rest."""
 BANDS = ("B02", "B03", "B04", "B08")
 
 
@@ -78,12 +88,101 @@ def _milliseconds(what: Callable, inputs: Iterable) -> list[float]:
     return found
 
 
+def tiled(side_px: int, days: int, seed: int = 0) -> Path:
+    """The store of a season of ``TILE_PX`` pixels a side laid side by side, made once and kept in the cache folder.
+
+    Every chunk of a tile is compressed once and its bytes are copied.
+    """
+
+    def build(path: Path) -> Iterator[tuple[str, float]]:
+        import icechunk
+        import zarr
+
+        yield f"writing {side_px} x {side_px} px x {days} days", 0.0
+        cube, green = _season(TILE_PX, days, seed)
+        grid = Grid("EPSG:32631", 500_000.0, 5_600_000.0, 10.0, side_px, side_px)
+        template = xr.Dataset(
+            {
+                name: (
+                    held.dims,
+                    np.broadcast_to(held.dtype.type(0), (days, side_px, side_px, *held.shape[3:])),
+                )
+                for name, held in cube.items()
+            },
+            {name: cube[name] for name in ("time", "feature", "scale")},
+            cube.attrs,
+        ).assign_coords(grid.coords())
+        session = icechunk.Repository.create(store_file._storage(path)).writable_session("main")
+        root = zarr.open_group(session.store, mode="a", zarr_format=3)
+        seen = grid
+        if side_px > SEEN_PX:
+            coarse = side_px // (TILE_PX // 2)
+            seen = Grid(grid.crs, grid.left_m, grid.top_m, 10.0 * coarse, side_px // coarse, side_px // coarse)
+        wide = np.tile(green, (1, *2 * (-(-seen.nx // TILE_PX),)))[:, : seen.ny, : seen.nx]
+        made = _scene(seen, pd.DatetimeIndex(cube.time.values), wide, np.random.default_rng(seed))
+        scenes.write(made, session.store, "scene")
+        tile = store_file._bytes_of(cube)
+        for layout in store_file.LAYOUTS:
+            arrays = store_file._create(session.store, layout, template)
+            for name, array in arrays.items():
+                _repeat(session.store, f"{layout}/{name}", array, tile[name])
+        for level in store_file._levels(side_px, side_px):
+            coarse = store_file._create_arrays(
+                root.create_group(f"overviews/{level}"), "maps", template, level
+            )
+            for name, halve in (("embedding", store_file._mean), ("quality", store_file._worst)):
+                n, ny, nx, last = tile[name].shape
+                half = halve(tile[name].reshape(n, ny // 2, 2, nx // 2, 2, last))
+                # a tile of fewer pixels than a chunk is laid twice a side, which is the same ground
+                tile[name] = np.tile(half, (1, 2, 2, 1))
+                _repeat(session.store, f"overviews/{level}/{name}", coarse[name], tile[name])
+        session.commit("a made-up season, tiled")
+
+    return cache.finish(cache.once(cache.key("bench", side_px, days, seed, 1), build))
+
+
+def _repeat(store: Any, name: str, array: Any, tile: np.ndarray) -> None:
+    """Fills an array with a tile (time, y, x, last) by copying the bytes of its chunks."""
+    days, ny, nx, _ = array.shards or array.chunks
+    array[:, :TILE_PX, :TILE_PX] = tile[:, : array.shape[1], : array.shape[2]]
+    down, across = (
+        max(1, min(TILE_PX, size) // side) for size, side in zip(array.shape[1:3], (ny, nx), strict=True)
+    )
+
+    async def copy(day: int) -> None:
+        kind = default_buffer_prototype()
+        held = {
+            (i, j): await store.get(f"{name}/c/{day}/{i}/{j}/0", kind)
+            for i in range(down)
+            for j in range(across)
+        }
+        rows, cols = -(-array.shape[1] // ny), -(-array.shape[2] // nx)
+        todo = [(i, j) for i in range(rows) for j in range(cols) if i >= down or j >= across]
+        for start in range(0, len(todo), 64):
+            await asyncio.gather(
+                *(
+                    store.set(f"{name}/c/{day}/{i}/{j}/0", held[i % down, j % across])
+                    for i, j in todo[start : start + 64]
+                )
+            )
+
+    for day in range(-(-array.shape[0] // days)):
+        sync(copy(day))
+
+
 def _write(path: Path, side_px: int, days: int, seed: int) -> None:
-    """A season as smooth in time and as noisy in space as real ones."""
+    """A season in a store, with its scene."""
+    cube, green = _season(side_px, days, seed)
+    whole = SimpleNamespace(rows=slice(0, side_px), cols=slice(0, side_px), cube=cube)
+    scene = _scene(Grid.of(cube), pd.DatetimeIndex(cube.time.values), green, np.random.default_rng(seed))
+    store_file.write(path, cube, [whole], scene)
+
+
+def _season(side_px: int, days: int, seed: int) -> tuple[xr.Dataset, np.ndarray]:
+    """A cube as smooth in time and as noisy in space as real ones, and its greenness (time, y, x), 0-1."""
     draw = np.random.default_rng(seed)
     grid = Grid("EPSG:32631", 500_000.0, 5_600_000.0, 10.0, side_px, side_px)
-    time_ = pd.date_range("2020-01-01", periods=days)
-    season = np.sin(np.linspace(0, np.pi, days))[:, None, None]
+    season = np.sin(np.linspace(0, np.pi, days + 2)[1:-1])[:, None, None]
     green = (season * draw.uniform(0.3, 1, (1, side_px, side_px))).astype("float32")
     mix = draw.normal(0, 60, FEATURES).astype("float32")
     noise = draw.integers(-4, 5, (side_px, side_px, FEATURES)).astype("float32")
@@ -100,14 +199,13 @@ def _write(path: Path, side_px: int, days: int, seed: int) -> None:
             "days_from_s1": (axes, since),
         },
         {
-            "time": time_,
+            "time": pd.date_range("2020-03-01", periods=days),
             "feature": [f"e{n:02d}" for n in range(FEATURES)],
             "scale": ("feature", np.full(FEATURES, 1 / 64, "float32")),
         },
         {"title": "A made-up season", "simulated": 1, "model": "made-up"},
     ).assign_coords(grid.coords())
-    whole = SimpleNamespace(rows=slice(0, side_px), cols=slice(0, side_px), cube=cube)
-    write(path, cube, [whole], _scene(grid, time_, green, draw))
+    return cube, green
 
 
 def _scene(grid: Grid, days: pd.DatetimeIndex, green: np.ndarray, draw: np.random.Generator) -> xr.DataTree:
@@ -127,7 +225,7 @@ def _scene(grid: Grid, days: pd.DatetimeIndex, green: np.ndarray, draw: np.rando
     columns = {"sw_in": 150 + 120 * warm, "tair": 10 + 9 * warm, "vpd": 5 + 4 * warm, "precip": 2 + 0 * warm}
     weather = xr.Dataset({name: ("time", v.astype("float32")) for name, v in columns.items()}, {"time": days})
     lon, lat = (float(v) for v in grid.lonlat(grid.x[grid.nx // 2], grid.y[grid.ny // 2]))
-    gpp = (green[:, grid.ny // 2, grid.nx // 2] * 10).astype("float32")
+    gpp = (green[:, 0, 0] * 10).astype("float32")
     tower = xr.Dataset(
         {"gpp_nt": ("time", gpp), "gpp_dt": ("time", gpp), "qc": ("time", np.ones_like(gpp))},
         {"time": days},

@@ -18,7 +18,7 @@ from models.errors import InputError
 WEIGHTS = "gpp.safetensors"
 KIND = "daily"
 NORMAL_90 = 1.6449
-CHUNK = 4096
+CHUNK = 8192
 """Pixel-days asked together: their layers stay in a core's cache, and memory is bounded."""
 
 
