@@ -117,7 +117,9 @@ def tiled(side_px: int, days: int, seed: int = 0) -> Path:
         seen = grid
         if side_px > SEEN_PX:
             coarse = side_px // (TILE_PX // 2)
-            seen = Grid(grid.crs, grid.left_m, grid.top_m, 10.0 * coarse, side_px // coarse, side_px // coarse)
+            seen = Grid(
+                grid.crs, grid.left_m, grid.top_m, 10.0 * coarse, side_px // coarse, side_px // coarse
+            )
         wide = np.tile(green, (1, *2 * (-(-seen.nx // TILE_PX),)))[:, : seen.ny, : seen.nx]
         made = _scene(seen, pd.DatetimeIndex(cube.time.values), wide, np.random.default_rng(seed))
         scenes.write(made, session.store, "scene")
