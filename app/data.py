@@ -4,6 +4,7 @@ import datetime as dt
 import math
 from collections.abc import Callable
 from functools import cached_property, lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from app.held import Held
 from app.pictures import QUICK_PX, WHOLE_PX, Look, Picture, Sight, fmt, seen
 from app.state import Place
 from app.tower import FLUXES
-from embeddings import analysis
+from embeddings import analysis, cache
 from models.errors import InputError
 
 GAP_DAYS = 10
@@ -278,10 +279,13 @@ class Data:
         """A few days and pixels, evenly spread over the period and the scene."""
         picks = np.unique(np.linspace(0, len(self.days) - 1, SAMPLE_DAYS).round().astype(int))
         thin = {"y": _spread(self.grid.ny), "x": _spread(self.grid.nx)}
-        cubes = [self._maps.isel(time=int(i), **thin).load() for i in picks]
-        return xr.concat(
-            cubes, dim="time", data_vars="all", coords="minimal", compat="override", join="override"
-        )
+        found = self._maps.isel(time=picks, **thin)
+        if self.overview is None:
+            return found.load()
+        # of a large scene it takes seconds, so it is kept for the next start
+        name = cache.key("sample", self.store.snapshot, picks.tolist(), thin)
+        with np.load(cache.finish(cache.once(name, lambda path: _keep(found, path)))) as kept:
+            return found.copy(data=dict(kept))
 
     @cached_property
     def components(self) -> tuple[np.ndarray, np.ndarray]:
@@ -415,26 +419,23 @@ class Data:
         cube = self.store.series(row, col).load()
         weights, mean = self.components
         pc = cube.embedding.transpose("time", "feature").values * self.scale @ weights - mean @ weights
-        out = xr.Dataset(
-            {"pc": (("time", "component"), pc.astype("float32"), {"long_name": "principal component"})},
-            coords={"time": self.days, "component": ["PC1", "PC2", "PC3"][: pc.shape[1]]},
-        )
-        for name in ("sigma", "days_from_s2", "days_from_s1"):
-            out[name] = ("time", cube[name].values)
+        coords = {"time": self.days, "component": ["PC1", "PC2", "PC3"][: pc.shape[1]]}
+        out = {"pc": (("time", "component"), pc.astype("float32"), {"long_name": "principal component"})}
+        out |= {name: ("time", cube[name].values) for name in ("sigma", "days_from_s2", "days_from_s1")}
         if self.predict:
             guess = self.predict(cube, self.weather)
             for name in ("gpp", "gpp_lo", "gpp_hi"):
                 out[name] = ("time", guess[name].values.astype("float32"), {"units": "gC m-2 d-1"})
             steps = cube.embedding.transpose("time", "feature").values
-            out["with_gpp"] = ("feature", correlation(steps, out.gpp.values), {"long_name": "correlation"})
-        if self.ndvi is not None:
-            x, y = self.centre(row, col)
-            seen = self.ndvi.sel(x=x, y=y, method="nearest").load()
-            out = out.assign_coords(acquisition=seen.time.values)
-            out["ndvi"] = ("acquisition", seen.ndvi.values)
-            out["clear"] = ("acquisition", seen.clear.values)
+            told = correlation(steps, out["gpp"][1])
+            out["with_gpp"] = ("feature", told, {"long_name": "correlation"})
         x, y = self.centre(row, col)
-        return out.assign(self.radar({"x": x, "y": y})).assign_attrs(row=row, col=col)
+        if self.ndvi is not None:
+            seen = self.ndvi.sel(x=x, y=y, method="nearest").load()
+            coords["acquisition"] = seen.time.values
+            out |= {name: ("acquisition", seen[name].values) for name in ("ndvi", "clear")}
+        # all at once: each variable added by itself would be aligned with all others anew
+        return xr.Dataset(out | self.radar({"x": x, "y": y}), coords, {"row": row, "col": col})
 
     def series(self, place: Place) -> xr.Dataset:
         """What the charts show of a place, pixel or area."""
@@ -470,6 +471,13 @@ class Data:
             self.look(layer)
         self.picture("pca", self.first, sight=self.overview)
         self.pixel(*self.start)
+
+
+def _keep(found: xr.Dataset, path: Path) -> cache.Steps[None]:
+    """Numbers of a sample in a file."""
+    yield "reading a sample of the scene", 0.0
+    with path.open("wb") as file:
+        np.savez(file, **{name: array.values for name, array in found.load().items()})
 
 
 def _spread(size: int) -> slice | np.ndarray:

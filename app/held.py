@@ -34,6 +34,12 @@ class Held:
                 self.nbytes -= weight(self._known.popitem(last=False)[1])
         return answer
 
+    def clear(self) -> None:
+        """Forgets everything."""
+        with self._lock:
+            self._known.clear()
+            self.nbytes = 0
+
 
 def weight(answer: Any) -> int:
     """Bytes of arrays, or of all parts of a tuple or list."""

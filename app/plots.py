@@ -1,5 +1,8 @@
 """The map as one Bokeh figure: numbers become colours once a day, panning and zooming stay in the browser."""
 
+import os
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -37,9 +40,17 @@ PALE = 0.35
 """Opacity of the picture under a box that is being computed."""
 NEAR_MARKER = 0.018
 """A tap this close, of the map's width, means the tower."""
-REST_S = 0.35
+REST_S = 0.5
 """A view that rests that long becomes sharp."""
-SHARPENING = ThreadPoolExecutor(1, "sharpen")
+
+
+def _modest() -> None:
+    """This thread alone yields to the others, where the system can tell threads apart."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
+SHARPENING = ThreadPoolExecutor(1, "sharpen", _modest)
 """Beside the server's loop, one view at a time: whoever waits for a first view comes first."""
 
 
