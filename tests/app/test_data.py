@@ -125,7 +125,12 @@ def test_a_sight_shows_the_numbers_of_the_whole_and_an_overview_their_means(tmp_
     data = Data(file.Store.open(tmp_path / "store"), predict)
     near, wide = Sight(1, 8, 24, 20, 36), Sight(2, 4, 12, 10, 18)
     questions = [(layer, JUNE) for layer in data.layers if layer not in ("feature", "similar", "clusters")]
-    for question in [*questions, ("feature", JUNE, 3), ("similar", JUNE, (20, 28), 0.8), ("clusters", JUNE, 3)]:
+    for question in [
+        *questions,
+        ("feature", JUNE, 3),
+        ("similar", JUNE, (20, 28), 0.8),
+        ("clusters", JUNE, 3),
+    ]:
         whole, part = data.picture(*question), data.picture(*question, sight=near)
         np.testing.assert_allclose(part.values, whole.values[8:24, 20:36], atol=1e-5, err_msg=question[0])
         assert data.picture(*question, sight=wide).values.shape[:2] == (8, 8)

@@ -101,5 +101,7 @@ def test_many_pixels_at_once_are_told_what_each_is_told_alone():
 
 def test_the_quick_activation_is_silu_from_end_to_end():
     x = torch.cat([torch.linspace(-200, 200, 4001), torch.tensor([0.0, 1e-30, -1e-30, 1e6, -1e6])])
-    torch.testing.assert_close(_silu(x.clone()), torch.nn.functional.silu(x.double()).float(), rtol=1e-6, atol=1e-30)
+    torch.testing.assert_close(
+        _silu(x.clone()), torch.nn.functional.silu(x.double()).float(), rtol=1e-6, atol=1e-30
+    )
     assert _silu(torch.full((3,), torch.nan)).isnan().all()
