@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from app.pictures import CLASSES, Look, Picture, fmt
+from app.held import Held
+from app.pictures import CLASSES, Look, Picture, Sight, fmt
 from embeddings import analysis
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ TRAJECTORY_DAYS = 24
 """The whole period is compared on that many days, evenly spread."""
 TRAJECTORY_BYTES = 2**30
 """A larger scene is compared on fewer days, so that they stay in memory."""
+COSINE_BYTES = 2**28
+"""Of similarities kept; one of 4 million pixels is 16 MB."""
 SAMPLE_PX = 10_000
 """Cluster centres of trajectories are found on that many pixels."""
 
@@ -26,12 +29,16 @@ class Alike:
 
     def __init__(self, data: "Data"):
         self.data = data
-        self.cosine = lru_cache(maxsize=16)(self._cosine)
+        self.cosine = Held(self._cosine, COSINE_BYTES)
+        self._days = Held(self._read_days, TRAJECTORY_BYTES)
+        self._trajectories = Held(self._components, TRAJECTORY_BYTES // 4)
         self._centres = lru_cache(maxsize=8)(self._find_centres)
 
-    def similar(self, day: dt.date | None, pixel: tuple[int, int], threshold: float) -> Picture:
+    def similar(
+        self, day: dt.date | None, pixel: tuple[int, int], threshold: float, sight: Sight | None = None
+    ) -> Picture:
         """Cosine similarity to a pixel on a day (None: along the whole period); less than ``threshold`` is faded."""
-        values = self.cosine(day, pixel)
+        values = self.cosine(day, pixel, sight)
         near = float((values >= threshold).mean())
         when = f"on {fmt(day)}" if day else self._period
         look = Look(
@@ -45,59 +52,79 @@ class Alike:
         note = f"{when}: {near:.0%} of pixels at {threshold:.2f} or above"
         return Picture(values[..., None], look, note, values < threshold)
 
-    def clusters(self, day: dt.date | None, count: int) -> Picture:
+    def clusters(self, day: dt.date | None, count: int, sight: Sight | None = None) -> Picture:
         """k-means classes of a day, with centres common to all days; or (day None) of the whole period."""
         if day is None:
-            values = self._trajectories
-            kinds = analysis.assign(values, self._centres(True, count))
+            kinds = analysis.assign(self._trajectories(sight), self._centres(True, count))
         else:
-            kinds = analysis.assign(
-                self._features(self.data.cube(day).embedding.values), self._centres(False, count)
-            )
+            embedding = self.data.cube(day, sight, quality=False).embedding.values
+            kinds = analysis.assign(self._features(embedding), self._centres(False, count))
         shares = np.bincount(kinds, minlength=count) / kinds.size
         look = Look(f"{count} clusters", "", ("cluster",), (0.0,), (1.0,), classes=CLASSES[:count])
         note = f"k-means on {fmt(day)}, centres common to all days" if day else f"k-means {self._period}"
-        values = kinds.reshape(*self.data.grid.shape, 1).astype("float32")
+        values = kinds.reshape(*self._shape(sight), 1).astype("float32")
         return Picture(values, look, note, shares=tuple(shares.tolist()))
 
     # --- of a day, of the period ---
 
-    def _cosine(self, day: dt.date | None, pixel: tuple[int, int]) -> np.ndarray:
+    def _cosine(self, day: dt.date | None, pixel: tuple[int, int], sight: Sight | None = None) -> np.ndarray:
         """(y, x) float32."""
-        row, col = pixel
-        cubes = [self.data.cube(day).embedding.values] if day else self._days
         scale, centre = self.data.scale, self.data.components[1]
-        dot = length = np.zeros(self.data.grid.ny * self.data.grid.nx, "float32")
-        for cube in cubes:
-            more = analysis.agreement(cube.reshape(-1, len(scale)), scale, centre, cube[row, col] * scale)
-            dot, length = dot + more[0], length + more[1]
-        at = row * self.data.grid.nx + col
-        return analysis.cosine(dot, length, float(length[at])).reshape(self.data.grid.shape)
+        cubes = [self.data.cube(day, sight, quality=False).embedding.values] if day else self._days(sight)
+        dates = [day] if day else [self.data.days[i] for i in self._picks]
+        dot = length = own = np.float32(0)
+        for date, cube in zip(dates, cubes, strict=True):
+            here = cube[pixel] if sight is None else self._steps(date, pixel)
+            like = here * scale
+            more = analysis.agreement(cube.reshape(-1, len(scale)), scale, centre, like)
+            itself = analysis.agreement(here[None], scale, centre, like)[1]
+            # a day alone is not copied
+            dot, length, own = (
+                (more[0], more[1], itself[0]) if day else (dot + more[0], length + more[1], own + itself[0])
+            )
+        return analysis.cosine(dot, length, float(own)).reshape(self._shape(sight))
+
+    def _steps(self, day: dt.date, pixel: tuple[int, int]) -> np.ndarray:
+        """Embedding (feature) int8 of one pixel on a day."""
+        when = int(self.data.days.get_indexer([pd.Timestamp(day)])[0])
+        rows, cols = (slice(n, n + 1) for n in pixel)
+        return self.data.store.window(slice(when, when + 1), rows, cols).embedding.values.reshape(-1)
+
+    def _shape(self, sight: Sight | None) -> tuple[int, int]:
+        return (sight.bottom - sight.top, sight.right - sight.left) if sight else self.data.grid.shape
 
     @cached_property
-    def _days(self) -> list[np.ndarray]:
-        """Embeddings (y, x, feature) int8 of days evenly spread over the period."""
-        days, size = self.data.days, self.data.grid.ny * self.data.grid.nx * len(self.data.features)
-        count = max(2, min(TRAJECTORY_DAYS, TRAJECTORY_BYTES // size, len(days)))
-        picks = np.unique(np.linspace(0, len(days) - 1, count).round().astype(int))
-        return [self.data.store.map(pd.Timestamp(days[i])).embedding.values for i in picks]
+    def _picks(self) -> np.ndarray:
+        """Indices of days evenly spread over the period."""
+        days, (ny, nx) = self.data.days, self._shape(self.data.overview)
+        count = max(
+            2, min(TRAJECTORY_DAYS, TRAJECTORY_BYTES // (ny * nx * len(self.data.features)), len(days))
+        )
+        return np.unique(np.linspace(0, len(days) - 1, count).round().astype(int))
+
+    def _read_days(self, sight: Sight | None) -> list[np.ndarray]:
+        """Embeddings (y, x, feature) int8 of those days."""
+        days = [self.data.days[i] for i in self._picks]
+        if sight is None:
+            return [self.data.store.map(day).embedding.values for day in days]
+        at = sight.level, sight.rows, sight.cols
+        return [self.data.store.tile(day, *at, quality=False).embedding.values for day in days]
 
     @property
     def _period(self) -> str:
-        return f"along {len(self._days)} days from {fmt(self.data.first)} to {fmt(self.data.last)}"
+        return f"along {len(self._picks)} days from {fmt(self.data.first)} to {fmt(self.data.last)}"
 
     def _features(self, embedding: np.ndarray) -> np.ndarray:
         """(pixel, feature) float32."""
         return embedding.reshape(-1, len(self.data.scale)) * self.data.scale
 
-    @cached_property
-    def _trajectories(self) -> np.ndarray:
+    def _components(self, sight: Sight | None) -> np.ndarray:
         """The three principal components of every day side by side, (pixel, day x 3) float32."""
         weights = self.data.components[0]
-        return np.concatenate([self._features(cube) @ weights for cube in self._days], axis=1)
+        return np.concatenate([self._features(cube) @ weights for cube in self._days(sight)], axis=1)
 
     def _find_centres(self, period: bool, count: int) -> np.ndarray:
         if period:
-            values = self._trajectories
+            values = self._trajectories(self.data.overview)
             return analysis.kmeans(values[:: max(1, len(values) // SAMPLE_PX)], count)
         return analysis.kmeans(self._features(self.data.sample.embedding.values), count)

@@ -510,23 +510,22 @@ def predict_gpp(args: argparse.Namespace) -> None:
 
 def bench(args: argparse.Namespace) -> None:
     """How fast something is on this machine."""
-    import importlib.util
+    import importlib
 
-    file = Path(__file__).parent.parent / "benchmarks" / f"bench_{args.what}.py"
-    if not file.exists():
+    folder = Path(__file__).parent.parent / "benchmarks"
+    if not (folder / f"bench_{args.what}.py").exists():
         raise InputError(
-            f"Got bench {args.what} without {file.name}, need a checkout of the project; run it there."
+            f"Got bench {args.what} without bench_{args.what}.py, need a checkout of the project; run it there."
         )
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[file.stem] = module
-    spec.loader.exec_module(module)
-    sizes = {name: value for name in ("side_px", "days") if (value := getattr(args, name)) is not None}
-    if sizes and args.what != "embed":
-        raise InputError(f"Got --side-px or --days with bench {args.what}, need bench embed; leave them out.")
-    if min(sizes.values(), default=1) < 1:
-        raise InputError("Got --side-px or --days below 1, need some; correct it.")
-    _tell(module.run(**sizes), args.json)
+    takes = {"embed": ("side_px", "days"), "screen": ("side_px", "days", "sessions", "seconds")}
+    given = {name: value for name in takes["screen"] if (value := getattr(args, name)) is not None}
+    if wrong := [f"--{name.replace('_', '-')}" for name in given if name not in takes.get(args.what, ())]:
+        raise InputError(f"Got {wrong[0]} with bench {args.what}, which has no such size; leave it out.")
+    if min(given.values(), default=1) < 1:
+        raise InputError(f"Got {min(given.values())} as a size of the bench, need 1 or more; correct it.")
+    sys.path.insert(0, str(folder))
+    module = importlib.import_module(f"bench_{args.what}")
+    _tell(module.run(**given), args.json)
 
 
 # --- what verbs share ---
@@ -859,9 +858,14 @@ def _bench(verbs: Any) -> None:
         "--side-px",
         type=int,
         metavar="N",
-        help="embed: also a scene this wide, and workers; 2048 takes an hour",
+        help="embed: also a scene this wide, and workers, 2048 takes an hour; screen: also a store this wide, 10980 "
+        "takes minutes and 15 GB of the cache folder",
     )
-    parser.add_argument("--days", type=int, metavar="N", help="embed: of the large scene (default 30)")
+    parser.add_argument("--days", type=int, metavar="N", help="of the wide one (default: embed 30, screen 3)")
+    parser.add_argument(
+        "--sessions", type=int, metavar="N", help="screen: also N visitors at once, then 10 N in turn"
+    )
+    parser.add_argument("--seconds", type=float, metavar="S", help="screen: how long they stay (default 120)")
     parser.add_argument("--json", metavar="FILE")
 
 

@@ -3,6 +3,7 @@
 import re
 import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -323,6 +324,7 @@ def serve(
     ``origins`` are the HOST[:PORT] under which browsers may reach it besides localhost; ``login`` is a JSON file of
     names and passwords. A login ends with the server.
     """
+    _open_first(catalog_path)
     guarded = {
         "basic_auth": str(login),
         "cookie_secret": secrets.token_hex(32),
@@ -337,6 +339,16 @@ def serve(
         websocket_origin=[*origins, f"localhost:{port}"] if origins else None,
         **(guarded if login else {}),
     )
+
+
+def _open_first(catalog_path: str | Path | None) -> None:
+    """Begins with what the first visitor will see; what is wrong with it is told to them."""
+    from embeddings import catalog
+
+    with suppress(InputError):
+        cat = catalog.open(catalog_path)
+        if first := next((entry.name for entry in catalog.entries(cat) if entry.kind == "embeddings"), ""):
+            OPENINGS.get(str(getattr(cat, "path", "")), first, lambda: steps(cat, first))
 
 
 if __name__.startswith("bokeh_app"):

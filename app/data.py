@@ -4,6 +4,7 @@ import datetime as dt
 import math
 from collections.abc import Callable
 from functools import cached_property, lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,11 @@ import xarray as xr
 
 from app import areas, tower
 from app.alike import Alike
-from app.pictures import Look, Picture, fmt
+from app.held import Held
+from app.pictures import QUICK_PX, WHOLE_PX, Look, Picture, Sight, fmt, seen
 from app.state import Place
 from app.tower import FLUXES
+from embeddings import analysis, cache
 from models.errors import InputError
 
 GAP_DAYS = 10
@@ -23,7 +26,11 @@ NEAR_TOWER_M = 500
 SAMPLE_DAYS, SAMPLE_SIDE = 16, 24
 """The sample behind every fixed stretch: that many days, that many pixels a side."""
 HELD_IN_MEMORY = 512 * 2**20
-"""Bytes of NDVI kept for fast taps; a larger scene is read pixel by pixel."""
+"""Bytes of days read for maps; images for taps and true colour may take twice as many, larger ones are read anew."""
+SAMPLE_WIDE = 1024
+"""Of a scene wider than this many pixels the sample is taken in heaps."""
+LOOKS = 4
+"""Of a coarse view of an image at most that many pixels a side are averaged into one."""
 
 
 def gaps(clear_times: pd.DatetimeIndex, first: pd.Timestamp, last: pd.Timestamp, longer_than: int = GAP_DAYS):
@@ -44,14 +51,14 @@ class Data:
         self._maps = store.cube("maps")
         self.scene = store.scene()
         self.predict = predict if predict and self._node("weather") is not None else None
-        self.cube = lru_cache(maxsize=4)(self._cube)
-        self.picture = lru_cache(maxsize=24)(self._picture)
+        self._cubes = Held(self._cube, HELD_IN_MEMORY)
+        self._pictures = Held(self._picture, HELD_IN_MEMORY // 2)
         self.pixel = lru_cache(maxsize=256)(self._pixel)
         self.area = lru_cache(maxsize=32)(partial(areas.series, self))
         self.beside = lru_cache(maxsize=32)(partial(tower.beside, self))
-        self._gpp_map = lru_cache(maxsize=8)(self._predict_map)
+        self._gpp_map = Held(self._predict_map, HELD_IN_MEMORY // 4)
         self.alike = Alike(self)
-        self._photo = lru_cache(maxsize=12)(self._read_photo)
+        self._photo = Held(self._read_photo, HELD_IN_MEMORY // 2)
 
     # --- what there is ---
 
@@ -187,9 +194,21 @@ class Data:
         x, y = self.centre(row, col)
         return math.hypot(x - self.tower_xy[0], y - self.tower_xy[1])
 
+    @cached_property
+    def overview(self) -> Sight | None:
+        """All of a scene too large to be shown pixel by pixel; None where it is not."""
+        ny, nx = self.grid.shape
+        return seen((ny, nx), (0, ny), (0, nx), QUICK_PX) if max(ny, nx) > WHOLE_PX else None
+
     # --- one day ---
 
-    def _cube(self, day: dt.date) -> xr.Dataset:
+    def cube(self, day: dt.date, sight: Sight | None = None, quality: bool = True) -> xr.Dataset:
+        """One day of the whole scene, or of a sight, there without quality where it is not asked for."""
+        return self._cubes(day, sight, quality or sight is None)
+
+    def _cube(self, day: dt.date, sight: Sight | None, quality: bool) -> xr.Dataset:
+        if sight is not None:
+            return self.store.tile(day, sight.level, sight.rows, sight.cols, quality)
         cube = self.store.map(pd.Timestamp(day)).load()
         return cube.squeeze("time") if "time" in cube.dims else cube
 
@@ -204,37 +223,54 @@ class Data:
         node = self._node("weather")
         return node if node is None else node.load()
 
-    def _predict_map(self, day: dt.date) -> xr.Dataset:
-        return self.predict(self.cube(day).expand_dims(time=[pd.Timestamp(day)]), self.weather).isel(time=0)
+    def _predict_map(self, day: dt.date, sight: Sight | None) -> xr.Dataset:
+        cube = self.cube(day, sight).expand_dims(time=[pd.Timestamp(day)])
+        # days are as long in every sight of a scene as in the whole
+        return self.predict(cube.assign_coords(lat=self._latitude), self.weather).isel(time=0)
 
-    def _picture(self, layer: str, day: dt.date | None, *detail) -> Picture:
-        """The layer on that day, as ``State.question`` asks; layers of one day share one read of the store."""
+    @cached_property
+    def _latitude(self) -> float:
+        """Degrees north, of the middle of the scene."""
+        return (
+            float(self.attrs["lat"])
+            if "lat" in self.attrs
+            else float(self.grid.lonlat(self.grid.x.mean(), self.grid.y.mean())[1])
+        )
+
+    def picture(self, layer: str, day: dt.date | None, *detail, sight: Sight | None = None) -> Picture:
+        """The layer on that day, as ``State.question`` asks, of the whole scene or of a sight.
+
+        Layers of one day share one read of the store.
+        """
+        return self._pictures(layer, day, detail, sight)
+
+    def _picture(self, layer: str, day: dt.date | None, detail: tuple, sight: Sight | None) -> Picture:
         if layer in ("similar", "clusters"):
-            return getattr(self.alike, layer)(day, *detail)
+            return getattr(self.alike, layer)(day, *detail, sight=sight)
         feature = detail[0] if detail else 0
         look = self.look(layer, feature)
         if layer == "true":
-            values, clear, seen = self._photo(self._nearest_photo(day))
+            values, clear, seen = self._photo(self._nearest_photo(day), sight)
             apart = (seen.normalize() - pd.Timestamp(day)).days
             when = "that day" if not apart else f"{abs(apart)} d {'later' if apart > 0 else 'earlier'}"
             return Picture(values, look, f"Sentinel-2 as seen on {fmt(seen)}, {when}", ~clear)
-        cube = self.cube(day)
+        if layer in ("gpp", "width"):
+            found = self._gpp_map(day, sight)
+            values = found.gpp.values if layer == "gpp" else found.gpp_hi.values - found.gpp_lo.values
+        else:
+            cube = self.cube(day, sight, quality=layer not in ("pca", "feature"))
         if layer == "pca":
             weights, mean = self.components
             onto = (weights * self.scale[:, None]).astype("float32")
-            values = cube.embedding.values.astype("float32") @ onto - mean @ weights
+            values = analysis.project(cube.embedding.values, onto, -mean @ weights)
         elif layer == "feature":
             values = cube.embedding.isel(feature=feature).values * self.scale[feature]
-        elif layer == "gpp":
-            values = self._gpp_map(day).gpp.values
-        elif layer == "width":
-            values = self._gpp_map(day).gpp_hi.values - self._gpp_map(day).gpp_lo.values
         elif layer == "sigma":
             values = cube.sigma.values
-        else:
+        elif layer == "gap":
             values = np.where(cube.days_from_s2.values < 0, np.nan, cube.days_from_s2.values)
-        values = values.astype("float32", copy=False).reshape(self.grid.ny, self.grid.nx, -1)
-        return Picture(values, look, fmt(day))
+        values = values.astype("float32", copy=False)
+        return Picture(values.reshape(*values.shape[:2], -1), look, fmt(day))
 
     # --- one stretch for all days ---
 
@@ -242,12 +278,14 @@ class Data:
     def sample(self) -> xr.Dataset:
         """A few days and pixels, evenly spread over the period and the scene."""
         picks = np.unique(np.linspace(0, len(self.days) - 1, SAMPLE_DAYS).round().astype(int))
-        step = {"y": max(1, self.grid.ny // SAMPLE_SIDE), "x": max(1, self.grid.nx // SAMPLE_SIDE)}
-        thin = {dim: slice(n // 2, None, n) for dim, n in step.items()}
-        cubes = [self._maps.isel(time=int(i), **thin).load() for i in picks]
-        return xr.concat(
-            cubes, dim="time", data_vars="all", coords="minimal", compat="override", join="override"
-        )
+        thin = {"y": _spread(self.grid.ny), "x": _spread(self.grid.nx)}
+        found = self._maps.isel(time=picks, **thin)
+        if self.overview is None:
+            return found.load()
+        # of a large scene it takes seconds, so it is kept for the next start
+        name = cache.key("sample", self.store.snapshot, picks.tolist(), thin)
+        with np.load(cache.finish(cache.once(name, lambda path: _keep(found, path)))) as kept:
+            return found.copy(data=dict(kept))
 
     @cached_property
     def components(self) -> tuple[np.ndarray, np.ndarray]:
@@ -328,10 +366,19 @@ class Data:
         return wanted if self._s2 is not None and set(wanted) <= set(self._s2.band.values.tolist()) else []
 
     @cached_property
+    def _images(self) -> tuple[xr.DataArray, xr.DataArray]:
+        """Reflectance in the bands that are shown, and where it is clear; in memory where they fit."""
+        near = "B08" if "B08" in self._s2.band.values else "B8A"
+        bands = [band for band in ("B02", "B03", "B04", near) if band in self._s2.band.values]
+        images, clear = self._s2["reflectance"].sel(band=bands), self._s2["clear"]
+        small = images.nbytes <= 2 * HELD_IN_MEMORY
+        return (images.load(), clear.load()) if small else (images, clear)
+
+    @cached_property
     def _clear_share(self) -> np.ndarray:
         """Share of clear pixels of every acquisition, from a thinned grid."""
         thin = {dim: slice(None, None, max(1, self._s2.sizes[dim] // 128)) for dim in ("y", "x")}
-        return self._s2["clear"].isel(thin).mean(("y", "x")).values
+        return self._images[1].isel(thin).mean(("y", "x")).values
 
     def _nearest_photo(self, day: dt.date) -> int:
         """The acquisition nearest to the day among those 90 % clear, or as clear as the scene ever gets."""
@@ -340,16 +387,17 @@ class Data:
         apart = np.abs(self._s2.time.values[good] - np.datetime64(pd.Timestamp(day) + pd.Timedelta(hours=12)))
         return int(good[apart.argmin()])
 
-    def _read_photo(self, index: int):
-        shot = self._s2.isel(time=index)
-        values = shot["reflectance"].sel(band=self._rgb_bands).transpose("y", "x", "band").values
-        clear, seen = shot["clear"].values, pd.Timestamp(shot.time.values)
-        return self._upon_grid(values), self._upon_grid(clear), seen
-
-    def _upon_grid(self, array: np.ndarray) -> np.ndarray:
-        """Repeats coarser pixels onto the cube's grid."""
-        times = (max(1, self.grid.ny // array.shape[0]), max(1, self.grid.nx // array.shape[1]))
-        return array.repeat(times[0], axis=0).repeat(times[1], axis=1)[: self.grid.ny, : self.grid.nx]
+    def _read_photo(self, index: int, sight: Sight | None):
+        """Reflectance (y, x, band), whether clear (y, x), and when."""
+        images, clear = (part.isel(time=index) for part in self._images)
+        seen = pd.Timestamp(clear.time.values)
+        values = images.sel(band=self._rgb_bands).transpose("y", "x", "band")
+        shape = self.grid.shape
+        if sight is not None:
+            shape = sight.bottom - sight.top, sight.right - sight.left
+            sides = tuple(zip(self.grid.shape, (sight.rows, sight.cols), strict=True))
+            values, clear = (_in_sight(part, sides, sight.level) for part in (values, clear))
+        return _upon(np.asarray(values), shape), _upon(np.asarray(clear) > 0.5, shape), seen
 
     # --- one pixel ---
 
@@ -360,12 +408,10 @@ class Data:
         near = next((b for b in ("B08", "B8A") if b in bands), None)
         if near is None or "B04" not in bands:
             return None
-        red, nir = (self._s2["reflectance"].sel(band=b, drop=True) for b in ("B04", near))
-        small = red.nbytes <= HELD_IN_MEMORY
-        red, nir = (red.load(), nir.load()) if small else (red, nir)
+        images, clear = self._images
+        red, nir = (images.sel(band=b, drop=True) for b in ("B04", near))
         total = nir + red
         ndvi = ((nir - red) / total.where(total > 0.01)).astype("float32")
-        clear = self._s2["clear"].load() if small else self._s2["clear"]
         return xr.Dataset({"ndvi": ndvi, "clear": clear})
 
     def _pixel(self, row: int, col: int) -> xr.Dataset:
@@ -373,26 +419,23 @@ class Data:
         cube = self.store.series(row, col).load()
         weights, mean = self.components
         pc = cube.embedding.transpose("time", "feature").values * self.scale @ weights - mean @ weights
-        out = xr.Dataset(
-            {"pc": (("time", "component"), pc.astype("float32"), {"long_name": "principal component"})},
-            coords={"time": self.days, "component": ["PC1", "PC2", "PC3"][: pc.shape[1]]},
-        )
-        for name in ("sigma", "days_from_s2", "days_from_s1"):
-            out[name] = ("time", cube[name].values)
+        coords = {"time": self.days, "component": ["PC1", "PC2", "PC3"][: pc.shape[1]]}
+        out = {"pc": (("time", "component"), pc.astype("float32"), {"long_name": "principal component"})}
+        out |= {name: ("time", cube[name].values) for name in ("sigma", "days_from_s2", "days_from_s1")}
         if self.predict:
             guess = self.predict(cube, self.weather)
             for name in ("gpp", "gpp_lo", "gpp_hi"):
                 out[name] = ("time", guess[name].values.astype("float32"), {"units": "gC m-2 d-1"})
             steps = cube.embedding.transpose("time", "feature").values
-            out["with_gpp"] = ("feature", correlation(steps, out.gpp.values), {"long_name": "correlation"})
-        if self.ndvi is not None:
-            x, y = self.centre(row, col)
-            seen = self.ndvi.sel(x=x, y=y, method="nearest").load()
-            out = out.assign_coords(acquisition=seen.time.values)
-            out["ndvi"] = ("acquisition", seen.ndvi.values)
-            out["clear"] = ("acquisition", seen.clear.values)
+            told = correlation(steps, out["gpp"][1])
+            out["with_gpp"] = ("feature", told, {"long_name": "correlation"})
         x, y = self.centre(row, col)
-        return out.assign(self.radar({"x": x, "y": y})).assign_attrs(row=row, col=col)
+        if self.ndvi is not None:
+            seen = self.ndvi.sel(x=x, y=y, method="nearest").load()
+            coords["acquisition"] = seen.time.values
+            out |= {name: ("acquisition", seen[name].values) for name in ("ndvi", "clear")}
+        # all at once: each variable added by itself would be aligned with all others anew
+        return xr.Dataset(out | self.radar({"x": x, "y": y}), coords, {"row": row, "col": col})
 
     def series(self, place: Place) -> xr.Dataset:
         """What the charts show of a place, pixel or area."""
@@ -426,8 +469,48 @@ class Data:
         """Does once what the first tap and the first map would otherwise wait for."""
         for layer in set(self.layers) - {"similar", "clusters"}:
             self.look(layer)
-        self.picture("pca", self.first)
+        self.picture("pca", self.first, sight=self.overview)
         self.pixel(*self.start)
+
+
+def _keep(found: xr.Dataset, path: Path) -> cache.Steps[None]:
+    """Numbers of a sample in a file."""
+    yield "reading a sample of the scene", 0.0
+    with path.open("wb") as file:
+        np.savez(file, **{name: array.values for name, array in found.load().items()})
+
+
+def _spread(size: int) -> slice | np.ndarray:
+    """Pixels of the sample along one side; of a large scene a few beside each other, so that few chunks are read."""
+    step = max(1, size // SAMPLE_SIDE)
+    if size <= SAMPLE_WIDE:
+        return slice(step // 2, None, step)
+    heaps = np.linspace(0, size - 1, 2 * (SAMPLE_SIDE // 4) + 1)[1::2].astype(int)
+    return (heaps[:, None] // 128 * 128 + np.arange(16, 128, 32)).clip(0, size - 1).ravel()
+
+
+def _in_sight(array: xr.DataArray, sides: tuple, level: int) -> np.ndarray:
+    """A part of an image (y, x, ...), each block of pixels averaged to one, of a large one ``LOOKS`` pixels a side."""
+    blocks = []
+    for dim, (whole, part) in zip(("y", "x"), sides, strict=True):
+        share = array.sizes[dim] / whole * level
+        block = max(1, round(share))
+        step = max(1, block // LOOKS)
+        array = array.isel({dim: slice(int(part.start * share), int(np.ceil(part.stop * share)), step)})
+        blocks.append(block // step)
+    values = array.values.astype("float32")
+    short = [(0, -n % block) for n, block in zip(values.shape, blocks, strict=False)]
+    values = np.pad(values, short + [(0, 0)] * (values.ndim - 2), mode="edge")
+    ny, nx = (n // block for n, block in zip(values.shape, blocks, strict=False))
+    return values.reshape(ny, blocks[0], nx, blocks[1], *values.shape[2:]).mean((1, 3))
+
+
+def _upon(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Repeats coarser pixels onto a grid."""
+    times = [max(1, -(-n // held)) for n, held in zip(shape, array.shape, strict=False)]
+    repeated = array.repeat(times[0], axis=0) if times[0] > 1 else array
+    repeated = repeated.repeat(times[1], axis=1) if times[1] > 1 else repeated
+    return repeated[: shape[0], : shape[1]]
 
 
 def correlation(columns: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What the map is given to draw: values of one layer on one day, and how they are coloured."""
+"""What the map is given to draw: values of one layer on one day in one sight, and how they are coloured."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,12 @@ import pandas as pd
 
 CLASSES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#555555")
 """Of Okabe and Ito (2008), told apart by the colour-blind."""
+
+WHOLE_PX = 512
+"""A scene with at most that many pixels a side is shown whole, and the browser pans and zooms without asking."""
+QUICK_PX, SHARP_PX = 256, 800
+"""Sides of the view of a larger one: at once, and when it rests."""
+STARTS_PX = 4
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,62 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Sight:
+    """A part of the scene at one resolution; edges in pixels of that resolution, the last ones excluded."""
+
+    level: int
+    """How many of the scene's pixels a side are one here: 1, 2, 4 ..."""
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.top, self.bottom)
+
+    @property
+    def cols(self) -> slice:
+        return slice(self.left, self.right)
+
+    def covers(self, other: "Sight") -> bool:
+        """Whether all that ``other`` shows is here, as finely or more so."""
+        inside = (
+            self.top * self.level <= other.top * other.level,
+            self.left * self.level <= other.left * other.level,
+            self.bottom * self.level >= other.bottom * other.level,
+            self.right * self.level >= other.right * other.level,
+        )
+        return self.level <= other.level and all(inside)
+
+
+def seen(
+    shape: tuple[int, int],
+    rows: tuple[float, float],
+    cols: tuple[float, float],
+    most_px: int,
+    around: float = 0.125,
+) -> Sight:
+    """The finest sight of ``rows`` and ``cols`` (scene pixels, from and to) with at most ``most_px`` a side.
+
+    A share ``around`` of what is asked for is added at each edge, as far as the scene (``shape``) goes.
+    """
+    ends = []
+    for (low, high), size in zip((rows, cols), shape, strict=True):
+        more = (high - low) * around
+        low, high = max(0.0, min(low - more, size - 1)), min(float(size), max(high + more, 1))
+        ends.append((low, max(high, low + 1), size))
+    level = 1
+    while max(high - low for low, high, _ in ends) > most_px * level:
+        level *= 2
+    edges = []
+    for low, high, size in ends:
+        first = int(low / level) // STARTS_PX * STARTS_PX  # sensors of 20 and 40 m have their edges there too
+        edges += [first, min(int(np.ceil(high / level)), -(-size // level))]
+    return Sight(level, *edges)
+
+
+@dataclass(frozen=True)
 class Picture:
     """One layer on one day: ``values`` (y, x, plane), NaN where nothing is known."""
 
@@ -39,6 +101,10 @@ class Picture:
     """(y, x) bool, True where the value was seen but masked (cloud, shadow) or is not what is asked for."""
     shares: tuple[float, ...] = ()
     """Of all pixels, by class."""
+
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes + (0 if self.faded is None else self.faded.nbytes)
 
 
 def fmt(day) -> str:

@@ -1,11 +1,16 @@
 """The map as one Bokeh figure: numbers become colours once a day, panning and zooming stay in the browser."""
 
+import os
+import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 
 import colorcet
 import numpy as np
 from bokeh.events import RangesUpdate, SelectionGeometry, Tap
+from bokeh.io import curdoc
 from bokeh.models import (
     BoxSelectTool,
     ColumnDataSource,
@@ -23,7 +28,7 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
-from app.pictures import Look, Picture
+from app.pictures import QUICK_PX, SHARP_PX, WHOLE_PX, Look, Picture, Sight, seen
 from app.state import COLOURS, Place
 from embeddings.geometry import Grid
 
@@ -35,8 +40,18 @@ PALE = 0.35
 """Opacity of the picture under a box that is being computed."""
 NEAR_MARKER = 0.018
 """A tap this close, of the map's width, means the tower."""
-SCREEN_PX = 1024
-"""A scene with more pixels a side is averaged to what is in sight; a smaller one is sent whole."""
+REST_S = 0.5
+"""A view that rests that long becomes sharp."""
+
+
+def _modest() -> None:
+    """This thread alone yields to the others, where the system can tell threads apart."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
+SHARPENING = ThreadPoolExecutor(1, "sharpen", _modest)
+"""Beside the server's loop, one view at a time: whoever waits for a first view comes first."""
 
 
 def paint(values: np.ndarray, look: Look, faded: np.ndarray | None = None) -> np.ndarray:
@@ -56,15 +71,6 @@ def paint(values: np.ndarray, look: Look, faded: np.ndarray | None = None) -> np
     if faded is not None:
         rgba[faded & known, 3] = FADED
     return rgba
-
-
-def coarser(values: np.ndarray, times: int) -> np.ndarray:
-    """Means over blocks of ``times`` pixels a side of (y, x, plane); the last rows and columns may be cut."""
-    if times == 1:
-        return values
-    ny, nx = (n // times * times for n in values.shape[:2])
-    blocks = values[:ny, :nx].reshape(ny // times, times, nx // times, times, -1)
-    return blocks.mean((1, 3), dtype="float32")
 
 
 @cache
@@ -116,15 +122,15 @@ def _lonlat_hover(grid: Grid) -> CustomJSHover:
 class MapPlot:
     """The picture in the middle, the tower, the places and the outlines on top; made once, only sources change.
 
-    ``answer()`` gives the Picture to draw. A scene larger than the screen is cut to what is in sight and averaged
-    anew when the view moves; a smaller one is sent whole, and the browser pans and zooms without asking. One
-    ``beside`` another moves with it, and each shows where the other is pointed at.
+    ``answer(sight)`` gives the Picture to draw, of the whole scene (None) where it is small: the browser pans and zooms
+    it without asking. Of a larger one what is in sight is asked for when the view moves, coarsely at once and sharply
+    when it rests. One ``beside`` another moves with it, and each shows where the other is pointed at.
     """
 
     def __init__(
         self,
         grid: Grid,
-        answer: Callable[[], Picture],
+        answer: Callable[[Sight | None], Picture],
         tower_xy: tuple[float, float] | None = None,
         on_tap: Callable[..., None] | None = None,
         on_area: Callable[[list[float], list[float]], None] | None = None,
@@ -133,6 +139,8 @@ class MapPlot:
     ):
         self.grid, self.answer, self.tower_xy = grid, answer, tower_xy
         self.picture: Picture | None = None
+        self.sight: Sight | None = None
+        self._turn = 0
         left, bottom, right, top = grid.extent
         self.image = ColumnDataSource(data=self._empty())
         self.pins = ColumnDataSource(data={"x": [], "y": [], "colour": []})
@@ -161,24 +169,48 @@ class MapPlot:
         self.figure.add_tools(CrosshairTool(overlay=self.cross))
         for span in self.cross:
             span.visible = beside is not None
-        if max(grid.shape) > SCREEN_PX:
-            self.figure.on_event(RangesUpdate, lambda event: self._show())
+        if self._large:
+            self.figure.on_event(RangesUpdate, lambda event: self.look())
         self.draw()
 
     def draw(self) -> None:
-        """Asks for the picture and shows it."""
-        self.picture = self.answer()
-        self._show()
-        look = self.picture.look
-        unit = f" {look.unit}" if look.unit and len(look.planes) == 1 else ""
-        digits = "{0}" if look.classes else "{0.000}"
-        tips = [
-            *((name, f"@v{i}{digits}{unit}") for i, name in enumerate(look.planes)),
-            ("on", self.picture.note),
-            ("at", "$x{custom}"),
-        ]
-        if self.hover.tooltips != tips:
-            self.hover.tooltips = tips
+        """Asks for another picture and shows it."""
+        self.sight = None
+        self.look()
+
+    def look(self) -> None:
+        """Shows what is in sight, unless it is there already."""
+        if not self._large:
+            self._take(*self._made(None))
+            return
+        self._turn += 1
+        quick, sharp = (self._seen(px) for px in (QUICK_PX, SHARP_PX))
+        if not self._covers(self._seen(QUICK_PX, 0)):
+            self._take(*self._made(quick))
+        if not self._covers(self._seen(SHARP_PX, 0)):
+            self.later(sharp)
+
+    def later(self, sight: Sight) -> None:
+        """Shows a sharper sight when nothing else was asked for meanwhile; at once where no server waits."""
+        document, turn = self.figure.document or curdoc(), self._turn
+        if document.session_context is None:
+            self._take(*self._made(sight))
+            return
+
+        def rested() -> None:
+            if turn == self._turn:
+                SHARPENING.submit(
+                    lambda: self._made(sight) if turn == self._turn else None
+                ).add_done_callback(made)
+
+        def made(done: Future) -> None:
+            if done.exception() is None and done.result() and self.figure.document is document:
+                document.add_next_tick_callback(lambda: turn == self._turn and self._take(*done.result()))
+
+        document.add_timeout_callback(rested, int(1000 * REST_S))
+
+    def _covers(self, sight: Sight) -> bool:
+        return self.sight is not None and self.sight.covers(sight)
 
     def mark(self, places: list[Place]) -> None:
         """Rings the chosen pixels, outlines the chosen areas, each in its colour."""
@@ -248,41 +280,53 @@ class MapPlot:
             name: [0.0] for name in ("x", "y", "dw", "dh")
         }
 
-    def _in_sight(self) -> tuple[slice, slice, int]:
-        """Rows, columns and how many pixels to average: what the figure shows, and half as much around it."""
-        ny, nx = self.grid.shape
-        if max(ny, nx) <= SCREEN_PX:
-            return slice(0, ny), slice(0, nx), 1
+    @property
+    def _large(self) -> bool:
+        return max(self.grid.shape) > WHOLE_PX
+
+    def _seen(self, most_px: int, around: float = 0.125) -> Sight:
+        """The part of the scene in the figure's ranges."""
         left, _, _, top = self.grid.extent
         across, down = self.figure.x_range, self.figure.y_range
         cols = sorted((float(end) - left) / self.grid.size_m for end in (across.start, across.end))
         rows = sorted((top - float(end)) / self.grid.size_m for end in (down.start, down.end))
-        times = max(1, int(np.ceil(max(cols[1] - cols[0], rows[1] - rows[0]) / SCREEN_PX)))
-        return _cut(rows, ny, times), _cut(cols, nx, times), times
+        return seen(self.grid.shape, tuple(rows), tuple(cols), most_px, around)
 
-    def _show(self) -> None:
-        """Paints what is in sight of the picture held."""
-        picture, size = self.picture, self.grid.size_m
-        rows, cols, times = self._in_sight()
-        values = coarser(picture.values[rows, cols], 1 if picture.look.classes else times)
-        step = times if picture.look.classes else 1
-        values = values[::step, ::step]
-        faded = picture.faded
-        if faded is not None:
-            faded = faded[rows, cols][::times, ::times][: values.shape[0], : values.shape[1]]
+    def _made(self, sight: Sight | None) -> tuple[Sight | None, Picture, dict]:
+        """A picture and the columns that draw it."""
+        picture = self.answer(sight)
+        values, look = picture.values, picture.look
         ny, nx, planes = values.shape
-        rgba = paint(values, picture.look, faded).view("uint32").reshape(ny, nx)
-        left, _, _, top = self.grid.extent
+        size = self.grid.size_m * (sight.level if sight else 1)
+        west, _, _, north = self.grid.extent
+        rgba = paint(values, look, picture.faded).view("uint32").reshape(ny, nx)
         data = self._empty() | {
             "rgba": [rgba[::-1]],  # images are given from south to north
-            "x": [left + cols.start * size],
-            "y": [top - rows.start * size - ny * times * size],
-            "dw": [nx * times * size],
-            "dh": [ny * times * size],
+            "x": [west + (sight.left if sight else 0) * size],
+            "y": [north - ((sight.top if sight else 0) + ny) * size],
+            "dw": [nx * size],
+            "dh": [ny * size],
         }
-        shown = values + 1 if picture.look.classes else values
+        shown = values + 1 if look.classes else values
         data |= {f"v{i}": [np.ascontiguousarray(shown[::-1, :, i])] for i in range(planes)}
+        return sight, picture, data
+
+    def _take(self, sight: Sight | None, picture: Picture, data: dict) -> None:
+        """Puts it on screen."""
+        self.sight, self.picture = sight, picture
         self.image.data = data
+        look = picture.look
+        unit = f" {look.unit}" if look.unit and len(look.planes) == 1 else ""
+        digits = "{0}" if look.classes else "{0.000}"
+        level = sight.level if sight else 1
+        tips = [
+            *((name, f"@v{i}{digits}{unit}") for i, name in enumerate(look.planes)),
+            *([("of", f"{level} × {level} pixels")] if level > 1 else []),
+            ("on", picture.note),
+            ("at", "$x{custom}"),
+        ]
+        if self.hover.tooltips != tips:
+            self.hover.tooltips = tips
 
     # --- what lies upon it ---
 
@@ -334,14 +378,6 @@ class MapPlot:
                     on_box((shape["x0"], shape["x1"]), (shape["y0"], shape["y1"]))
 
             self.figure.on_event(SelectionGeometry, outlined)
-
-
-def _cut(ends: list[float], size: int, times: int) -> slice:
-    """Whole blocks of ``times`` pixels that cover ``ends`` and half as much on both sides, inside 0..size."""
-    half = (ends[1] - ends[0]) / 2
-    start = max(0, int((ends[0] - half) // times) * times)
-    stop = min(size // times * times, int(-(-(ends[1] + half) // times)) * times)
-    return slice(min(start, max(0, size - times)), max(stop, start + times))
 
 
 def _cross() -> list[Span]:

@@ -13,9 +13,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from app import export
 from app.data import Data
-from app.pictures import Look, Picture
-from app.plots import HALO, TOWER, coarser, paint, swatches
+from app.pictures import Look, Picture, seen
+from app.plots import HALO, TOWER, paint, swatches
 from app.state import COLOURS, State
+from embeddings.geometry import Grid
 from models.errors import InputError
 
 WIDE_PX = 1000
@@ -24,6 +25,7 @@ MOST_PX = 2000
 """A larger scene is averaged to at most that many pixels a side."""
 NUMBERS_AT_MOST = 25_000_000
 """Pixels times bands of a GeoTIFF made for a browser."""
+QUALITY = ("sigma", "days_from_s2", "days_from_s1")
 ABOVE, BELOW, EDGE = 74, 132, 20
 PAPER, INK, MUTED, UNKNOWN, WARN = "#ffffff", "#1a2430", "#55626f", "#e0e5ea", "#8a4b00"
 
@@ -37,14 +39,14 @@ def told(state: State, data: Data, picture: Picture) -> dict[str, Any]:
 
 def bands(state: State, data: Data) -> xr.Dataset:
     """The layer's values (y, x), then sigma and the distances in days of the day on screen."""
-    picture = data.picture(*state.question)
-    look, cube = picture.look, data.cube(state.day)
-    quality = [name for name in ("sigma", "days_from_s2", "days_from_s1") if name in cube]
-    if picture.values[..., 0].size * (len(look.planes) + len(quality) + 1) > NUMBERS_AT_MOST:
+    look = data.picture(*state.question, sight=data.overview).look
+    if data.grid.ny * data.grid.nx * (len(look.planes) + len(QUALITY) + 1) > NUMBERS_AT_MOST:
         raise InputError(
             f"Got a map of {data.grid.ny} x {data.grid.nx} pixels, need at most {NUMBERS_AT_MOST:,} numbers; "
             "use `fluxlens export` with --polygon."
         )
+    picture, cube = data.picture(*state.question), data.cube(state.day)
+    quality = [name for name in QUALITY if name in cube]
     shift = 1 if look.classes else 0  # classes are counted from 1, as in the legend
     out = {
         plain(name): (("y", "x"), picture.values[..., i] + shift, {"units": plain(look.unit) or "1"})
@@ -63,15 +65,21 @@ def plain(text: str) -> str:
 
 def png(state: State, data: Data, sight: tuple[float, float, float, float] | None = None) -> bytes:
     """The sheet; ``sight`` (left, bottom, right, top in metres) is what of the map is on screen."""
-    picture, grid = data.picture(*state.question), data.grid
+    grid = data.grid
     rows, cols = _seen(grid, sight)
-    cut = grid.window(rows, cols)
-    times = -(-max(cut.shape) // MOST_PX)
-    classes = bool(picture.look.classes)
-    values = picture.values[rows, cols]
-    values = values[::times, ::times] if classes else coarser(values, times)
-    faded = None if picture.faded is None else picture.faded[rows, cols][::times, ::times]
-    faded = None if faded is None else faded[: values.shape[0], : values.shape[1]]
+    if data.overview is None:
+        times, picture = 1, data.picture(*state.question)
+        values, faded = (
+            picture.values[rows, cols],
+            None if picture.faded is None else picture.faded[rows, cols],
+        )
+    else:
+        asked = seen(grid.shape, (rows.start, rows.stop), (cols.start, cols.stop), MOST_PX, 0)
+        times, picture = asked.level, data.picture(*state.question, sight=asked)
+        values, faded = picture.values, picture.faded
+        rows, cols = (slice(part.start * times, part.stop * times) for part in (asked.rows, asked.cols))
+    left, top = grid.left_m + cols.start * grid.size_m, grid.top_m - rows.start * grid.size_m
+    cut = Grid(grid.crs, left, top, grid.size_m * times, values.shape[1], values.shape[0])
     painted = Image.fromarray(paint(values, picture.look, faded), "RGBA")
     zoom = -(-WIDE_PX // painted.width) if painted.width < WIDE_PX else 1
     painted = painted.resize((painted.width * zoom, painted.height * zoom), Image.Resampling.NEAREST)

@@ -3,70 +3,159 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import datetime as dt
 import json
-import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import visitors
 import xarray as xr
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 
+from app.held import Held
+from embeddings import analysis, cache
+from embeddings import store as store_file
 from embeddings.geometry import Grid
-from embeddings.store import Store, write
+from embeddings.readers import zarr as scenes
+from embeddings.store import Store
 
+SMALL, LARGE = (256, 365), (1000, 120)
+"""Pixels a side and days of the stores that are always measured."""
 FEATURES = 32
+TILE_PX = 256
+SEEN_PX = 2000
+"""A wider store carries coarse satellite images: fine ones would be larger than all the rest."""
 BANDS = ("B02", "B03", "B04", "B08")
 
 
-def run(side_px: int = 256, days: int = 365, taps: int = 40, seed: int = 0) -> dict:
-    """A made-up store with its scene, as the dashboard opens it: a flat object of milliseconds.
+def run(side_px: int = 0, days: int = 3, sessions: int = 0, seconds: float = 120) -> dict:
+    """What a visitor waits for, on made-up stores kept in the cache folder: a flat object.
 
-    Times are what a visitor waits for on the server: reading, GPP, charts and picture brought up to date, without
-    the network and the drawing in the browser. ``cpu`` is this process's own time, whoever else computes.
+    ``tap``, ``day`` and ``frame`` are milliseconds of server time: reading, GPP, charts and picture brought up to date,
+    without network and drawing. ``cpu`` is this process's own time, whoever else computes; nothing is read twice.
+    ``sharp`` is what follows, beside the server's loop, when a view of a large scene rests. ``side_px`` x ``days``
+    is one more store; ``sessions`` visitors come at once for ``seconds``, then ten times as many one by one.
     """
+    out = measure(*SMALL)
+    sizes = [LARGE, (side_px, days)] if side_px else [LARGE]
+    for size in sizes:
+        out |= {f"{size[0]}px_{name}": value for name, value in measure(*size).items()}
+    if side_px:
+        for what in ("day", "frame"):
+            typical = [
+                np.mean([out[name] for name in out if _is(name, px, what)]) for px in (LARGE[0], side_px)
+            ]
+            out[f"{what}_{side_px}px_over_{LARGE[0]}px"] = float(typical[1] / typical[0])
+    out |= similarity() | visitors.first_page(tiled(*SMALL))
+    if sessions:
+        out |= visitors.sessions(tiled(*LARGE), sessions, seconds, 10 * sessions)
+    return out
+
+
+def _is(name: str, side_px: int, what: str) -> bool:
+    return name.startswith(f"{side_px}px_{what}_") and name.endswith("_median_ms") and "_true_" not in name
+
+
+def measure(side_px: int, days: int, taps: int = 40, seed: int = 0) -> dict:
+    """Times of one store, as the dashboard opens it."""
     from bokeh.document import Document
 
     from app.dashboard import Explorer, setup
     from app.data import Data
     from app.opening import predictor
 
-    with tempfile.TemporaryDirectory(prefix="fluxlens-bench-") as folder:
-        path = Path(folder) / "store"
-        _write(path, side_px, days, seed)
-        setup()
-        started = time.perf_counter()
-        store = Store.open(path)
-        data = Data(store, predictor(store))
-        data.warm()
-        opened_ms = 1000 * (time.perf_counter() - started)
-        started = time.perf_counter()
-        explorer = Explorer(data=data)
-        explorer.panel().server_doc(Document())
-        page_ms = 1000 * (time.perf_counter() - started)
-        draw = np.random.default_rng(seed)
-        pixels = [tuple(int(n) for n in at) for at in draw.integers(0, side_px, (taps, 2))]
-        places = [data.centre(*pixel) for pixel in pixels]
-        first = data.first + dt.timedelta(days=days // 3)
-        steps = [first + dt.timedelta(days=n) for n in range(taps)]
-        began = time.process_time()
-        tap = _milliseconds(lambda place: explorer.tap(*place), places)
-        tap_cpu_ms = 1000 * (time.process_time() - began) / taps
-        out = {"side_px": side_px, "days": days, "features": FEATURES, "with_gpp": data.predict is not None}
-        out |= {"open_ms": opened_ms, "page_ms": page_ms}
-        out |= {"tap_median_ms": float(np.median(tap)), "tap_p95_ms": float(np.percentile(tap, 95))}
-        out["tap_cpu_mean_ms"] = tap_cpu_ms
-        for layer in data.layers:
-            explorer.state.param.update(layer=layer, day=data.first)
-            began = time.process_time()
-            step = _milliseconds(lambda day: setattr(explorer.state, "day", day), steps)
-            out[f"day_{layer}_median_ms"] = float(np.median(step))
-            out[f"day_{layer}_p95_ms"] = float(np.percentile(step, 95))
-            out[f"day_{layer}_cpu_mean_ms"] = 1000 * (time.process_time() - began) / taps
-        return out
+    path = tiled(side_px, days)
+    setup()
+    started = time.perf_counter()
+    store = Store.open(path)
+    data = Data(store, predictor(store))
+    data.warm()
+    opened_ms = 1000 * (time.perf_counter() - started)
+    started = time.perf_counter()
+    explorer = Explorer(data=data)
+    explorer.panel().server_doc(Document())
+    out = {"side_px": side_px, "days": days, "features": FEATURES, "with_gpp": data.predict is not None}
+    out |= {"open_ms": opened_ms, "page_ms": 1000 * (time.perf_counter() - started)}
+    draw = np.random.default_rng(seed)
+    plot, rested = explorer.map.plot, []
+    plot.later = rested.append  # as on a server, where the loop does not wait for it
+    places = [data.centre(*(int(n) for n in at)) for at in draw.integers(0, side_px, (taps, 2))]
+    first = data.first + dt.timedelta(days=min(days // 3, days - 1))
+    steps = [first + dt.timedelta(days=n) for n in range(min(taps, days - days // 3))]
+    views = [_view(draw, data.grid) for _ in range(taps)]
+    explorer.tap(*data.centre(0, 0))
+    out |= _told("tap", lambda place: explorer.tap(*place), places)
+    for layer in data.layers:
+        _look(plot, data.grid.extent)
+        explorer.state.param.update(layer=layer, day=data.last)
+        _forget(data)
+        out |= _told(f"day_{layer}", lambda day: setattr(explorer.state, "day", day), steps)
+        if data.overview is not None:
+            _forget(data)
+            out |= _told(f"frame_{layer}", lambda view: _look(plot, view), views)
+            out |= _told(f"sharp_{layer}", plot._made, rested[-5:])
+    return out
+
+
+def similarity(pixels: int = 4_000_000, seed: int = 0) -> dict:
+    """Cosine similarity of all pixels of a day, beside what it takes to read their bytes."""
+    draw = np.random.default_rng(seed)
+    embedding = draw.integers(-100, 101, (pixels, FEATURES)).astype("int8")
+    scale, centre = np.full(FEATURES, 1 / 64, "float32"), draw.normal(0, 0.2, FEATURES).astype("float32")
+
+    def alike(_) -> None:
+        dot, length = analysis.agreement(embedding, scale, centre, embedding[0] * scale)
+        analysis.cosine(dot, length, float(length[0]))
+
+    words = embedding.reshape(-1).view("int64")
+    alike(0)
+    took_s = np.median(_milliseconds(alike, range(7))) / 1000
+    read_s = (
+        min(_milliseconds(lambda _: analysis._each(lambda at: words[at].sum(), len(words)), range(7))) / 1000
+    )
+    out = {"similarity_ms": 1000 * took_s, "similarity_gb_per_s": embedding.nbytes / took_s / 1e9}
+    out["memory_read_gb_per_s"] = embedding.nbytes / read_s / 1e9
+    return {name: float(value) for name, value in out.items()} | {
+        "similarity_share_of_memory": float(read_s / took_s)
+    }
+
+
+def _told(name: str, what: Callable, inputs: Iterable) -> dict[str, float]:
+    inputs = list(inputs)
+    began = time.process_time()
+    took = _milliseconds(what, inputs)
+    cpu_ms = 1000 * (time.process_time() - began) / len(inputs)
+    told = {"median_ms": np.median(took), "p95_ms": np.percentile(took, 95), "cpu_mean_ms": cpu_ms}
+    return {f"{name}_{end}": float(value) for end, value in told.items()}
+
+
+def _view(draw: np.random.Generator, grid: Grid) -> tuple[float, float, float, float]:
+    """Somewhere, between a kilometre and all of the scene wide."""
+    left, bottom, right, top = grid.extent
+    wide = float(np.exp(draw.uniform(np.log(min(1000, right - left)), np.log(right - left))))
+    x, y = draw.uniform(left, right - wide), draw.uniform(bottom, top - wide)
+    return x, y, x + wide, y + wide
+
+
+def _look(plot: Any, view: tuple[float, float, float, float]) -> None:
+    left, bottom, right, top = view
+    plot.figure.x_range.update(start=left, end=right)
+    plot.figure.y_range.update(start=bottom, end=top)
+    if plot.sight is not None:
+        plot.look()
+
+
+def _forget(data: Any) -> None:
+    for held in vars(data).values():
+        if isinstance(held, Held):
+            held.clear()
+    data.alike.cosine.clear()
 
 
 def _milliseconds(what: Callable, inputs: Iterable) -> list[float]:
@@ -78,12 +167,95 @@ def _milliseconds(what: Callable, inputs: Iterable) -> list[float]:
     return found
 
 
-def _write(path: Path, side_px: int, days: int, seed: int) -> None:
-    """A season as smooth in time and as noisy in space as real ones."""
+def tiled(side_px: int, days: int, seed: int = 0) -> Path:
+    """The store of a season of ``TILE_PX`` pixels a side laid side by side, made once and kept in the cache folder.
+
+    Every chunk of a tile is compressed once and its bytes are copied.
+    """
+
+    def build(path: Path) -> Iterator[tuple[str, float]]:
+        import icechunk
+        import zarr
+
+        yield f"writing {side_px} x {side_px} px x {days} days", 0.0
+        cube, green = _season(TILE_PX, days, seed)
+        grid = Grid("EPSG:32631", 500_000.0, 5_600_000.0, 10.0, side_px, side_px)
+        template = xr.Dataset(
+            {
+                name: (
+                    held.dims,
+                    np.broadcast_to(held.dtype.type(0), (days, side_px, side_px, *held.shape[3:])),
+                )
+                for name, held in cube.items()
+            },
+            {name: cube[name] for name in ("time", "feature", "scale")},
+            cube.attrs,
+        ).assign_coords(grid.coords())
+        session = icechunk.Repository.create(store_file._storage(path)).writable_session("main")
+        root = zarr.open_group(session.store, mode="a", zarr_format=3)
+        seen = grid
+        if side_px > SEEN_PX:
+            coarse = side_px // (TILE_PX // 2)
+            seen = Grid(
+                grid.crs, grid.left_m, grid.top_m, 10.0 * coarse, side_px // coarse, side_px // coarse
+            )
+        wide = np.tile(green, (1, *2 * (-(-seen.nx // TILE_PX),)))[:, : seen.ny, : seen.nx]
+        made = _scene(seen, pd.DatetimeIndex(cube.time.values), wide, np.random.default_rng(seed))
+        scenes.write(made, session.store, "scene")
+        tile = store_file._bytes_of(cube)
+        for layout in store_file.LAYOUTS:
+            arrays = store_file._create(session.store, layout, template)
+            for name, array in arrays.items():
+                _repeat(session.store, f"{layout}/{name}", array, tile[name])
+        for level in store_file._levels(side_px, side_px):
+            coarse = store_file._create_arrays(
+                root.create_group(f"overviews/{level}"), "maps", template, level
+            )
+            for name, halve in (("embedding", store_file._mean), ("quality", store_file._worst)):
+                n, ny, nx, last = tile[name].shape
+                half = halve(tile[name].reshape(n, ny // 2, 2, nx // 2, 2, last))
+                # a tile of fewer pixels than a chunk is laid twice a side, which is the same ground
+                tile[name] = np.tile(half, (1, 2, 2, 1))
+                _repeat(session.store, f"overviews/{level}/{name}", coarse[name], tile[name])
+        session.commit("a made-up season, tiled")
+
+    return cache.finish(cache.once(cache.key("bench", side_px, days, seed, 1), build))
+
+
+def _repeat(store: Any, name: str, array: Any, tile: np.ndarray) -> None:
+    """Fills an array with a tile (time, y, x, last) by copying the bytes of its chunks."""
+    days, ny, nx, _ = array.shards or array.chunks
+    array[:, :TILE_PX, :TILE_PX] = tile[:, : array.shape[1], : array.shape[2]]
+    down, across = (
+        max(1, min(TILE_PX, size) // side) for size, side in zip(array.shape[1:3], (ny, nx), strict=True)
+    )
+
+    async def copy(day: int) -> None:
+        kind = default_buffer_prototype()
+        held = {
+            (i, j): await store.get(f"{name}/c/{day}/{i}/{j}/0", kind)
+            for i in range(down)
+            for j in range(across)
+        }
+        rows, cols = -(-array.shape[1] // ny), -(-array.shape[2] // nx)
+        todo = [(i, j) for i in range(rows) for j in range(cols) if i >= down or j >= across]
+        for start in range(0, len(todo), 64):
+            await asyncio.gather(
+                *(
+                    store.set(f"{name}/c/{day}/{i}/{j}/0", held[i % down, j % across])
+                    for i, j in todo[start : start + 64]
+                )
+            )
+
+    for day in range(-(-array.shape[0] // days)):
+        sync(copy(day))
+
+
+def _season(side_px: int, days: int, seed: int) -> tuple[xr.Dataset, np.ndarray]:
+    """A cube as smooth in time and as noisy in space as real ones, and its greenness (time, y, x), 0-1."""
     draw = np.random.default_rng(seed)
     grid = Grid("EPSG:32631", 500_000.0, 5_600_000.0, 10.0, side_px, side_px)
-    time_ = pd.date_range("2020-01-01", periods=days)
-    season = np.sin(np.linspace(0, np.pi, days))[:, None, None]
+    season = np.sin(np.linspace(0, np.pi, days + 2)[1:-1])[:, None, None]
     green = (season * draw.uniform(0.3, 1, (1, side_px, side_px))).astype("float32")
     mix = draw.normal(0, 60, FEATURES).astype("float32")
     noise = draw.integers(-4, 5, (side_px, side_px, FEATURES)).astype("float32")
@@ -100,14 +272,13 @@ def _write(path: Path, side_px: int, days: int, seed: int) -> None:
             "days_from_s1": (axes, since),
         },
         {
-            "time": time_,
+            "time": pd.date_range("2020-03-01", periods=days),
             "feature": [f"e{n:02d}" for n in range(FEATURES)],
             "scale": ("feature", np.full(FEATURES, 1 / 64, "float32")),
         },
         {"title": "A made-up season", "simulated": 1, "model": "made-up"},
     ).assign_coords(grid.coords())
-    whole = SimpleNamespace(rows=slice(0, side_px), cols=slice(0, side_px), cube=cube)
-    write(path, cube, [whole], _scene(grid, time_, green, draw))
+    return cube, green
 
 
 def _scene(grid: Grid, days: pd.DatetimeIndex, green: np.ndarray, draw: np.random.Generator) -> xr.DataTree:
@@ -127,7 +298,7 @@ def _scene(grid: Grid, days: pd.DatetimeIndex, green: np.ndarray, draw: np.rando
     columns = {"sw_in": 150 + 120 * warm, "tair": 10 + 9 * warm, "vpd": 5 + 4 * warm, "precip": 2 + 0 * warm}
     weather = xr.Dataset({name: ("time", v.astype("float32")) for name, v in columns.items()}, {"time": days})
     lon, lat = (float(v) for v in grid.lonlat(grid.x[grid.nx // 2], grid.y[grid.ny // 2]))
-    gpp = (green[:, grid.ny // 2, grid.nx // 2] * 10).astype("float32")
+    gpp = (green[:, 0, 0] * 10).astype("float32")
     tower = xr.Dataset(
         {"gpp_nt": ("time", gpp), "gpp_dt": ("time", gpp), "qc": ("time", np.ones_like(gpp))},
         {"time": days},
@@ -141,14 +312,15 @@ def _scene(grid: Grid, days: pd.DatetimeIndex, green: np.ndarray, draw: np.rando
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--side-px", type=int, default=256)
-    parser.add_argument("--days", type=int, default=365)
-    parser.add_argument("--taps", type=int, default=40)
+    parser.add_argument("--side-px", type=int, default=0)
+    parser.add_argument("--days", type=int, default=3)
+    parser.add_argument("--sessions", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--json", metavar="FILE", help="also write the numbers to this file")
     args = parser.parse_args()
-    found = run(args.side_px, args.days, args.taps)
+    found = run(args.side_px, args.days, args.sessions, args.seconds)
     for name, value in found.items():
-        print(f"{name:26} {value:.1f}" if isinstance(value, float) else f"{name:26} {value}")
+        print(f"{name:34} {value:.3g}" if isinstance(value, float) else f"{name:34} {value}")
     if args.json:
         Path(args.json).write_text(json.dumps(found, indent=2))
 

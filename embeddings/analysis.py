@@ -1,7 +1,14 @@
 """Which pixels are alike: cosine similarity and k-means on stored int8 embeddings, block by block."""
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
 import numpy as np
 
+PART = 2**17
+"""Pixels compared by one thread at a time."""
 BLOCK = 8192
 """Pixels converted to float32 at once: what fits a core's cache."""
 
@@ -15,24 +22,77 @@ def agreement(
     not integers. Sums over days give the cosine of whole trajectories.
     """
     weights, middle = scale**2, centre / scale
-    towards = np.stack([weights * (like / scale - middle), -2 * weights * middle], axis=1).astype("float32")
-    offset = -float(middle @ towards[:, 0]), float(weights @ middle**2)
-    weights = weights.astype("float32")
+    towards = (weights * (like / scale - middle)).astype("float32")
+    inwards = (-2 * weights * middle).astype("float32")
+    offsets = np.array([-float(middle @ towards), float(weights @ middle**2)], "float32")
     dot, length = (np.empty(len(embedding), "float32") for _ in range(2))
-    for start in range(0, len(embedding), BLOCK):
-        part = slice(start, start + BLOCK)
-        values = embedding[part].astype("float32")
-        both = values @ towards
-        dot[part] = both[:, 0] + offset[0]
-        np.square(values, out=values)
-        length[part] = both[:, 1] + values @ weights + offset[1]
-    return dot, np.maximum(length, 0)
+    embedding, weights = np.ascontiguousarray(embedding), weights.astype("float32")
+    agree = _kernels()[0]
+    _each(
+        lambda at: agree(embedding[at], towards, inwards, weights, offsets, dot[at], length[at]),
+        len(embedding),
+    )
+    return dot, length
+
+
+def project(embedding: np.ndarray, onto: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """``embedding`` (..., feature) int8 times ``onto`` (feature, plane), plus ``offset`` (plane), float32."""
+    flat = np.ascontiguousarray(embedding).reshape(-1, embedding.shape[-1])
+    out = np.empty((len(flat), onto.shape[1]), "float32")
+    weights, offset = np.ascontiguousarray(onto.T, "float32"), offset.astype("float32")
+    kernel = _kernels()[2]
+    _each(lambda at: kernel(flat[at], weights, offset, out[at]), len(flat))
+    return out.reshape(*embedding.shape[:-1], -1)
 
 
 def cosine(dot: np.ndarray, length: np.ndarray, own: float) -> np.ndarray:
     """Cosine similarity, -1..1; 0 where a length is nothing. ``own`` is the squared length of what is compared with."""
-    both = np.sqrt(length * own)
-    return np.divide(dot, both, out=np.zeros_like(dot), where=both > 1e-9).clip(-1, 1)
+    out = np.empty_like(dot)
+    divide = _kernels()[1]
+    _each(lambda at: divide(dot[at], length[at], np.float32(own), out[at]), len(dot))
+    return out
+
+
+def _each(what: Callable[[slice], None], pixels: int) -> None:
+    """Parts of all pixels, side by side on the cores there are."""
+    parts = [slice(start, start + PART) for start in range(0, pixels, PART)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(what, parts))
+
+
+@cache
+def _kernels() -> tuple[Callable, Callable, Callable]:
+    """One pass over the integers: a product with matrices would first write them out as numbers four times as long."""
+    import numba
+
+    @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+    def agree(embedding, towards, inwards, weights, offsets, dot, length):
+        for pixel in range(len(embedding)):
+            near, own = np.float32(0), np.float32(0)
+            for feature in range(len(towards)):
+                value = np.float32(embedding[pixel, feature])
+                near += value * towards[feature]
+                own += value * (value * weights[feature] + inwards[feature])
+            dot[pixel] = near + offsets[0]
+            length[pixel] = max(own + offsets[1], np.float32(0))
+
+    @numba.njit(cache=True, nogil=True, error_model="numpy")
+    def divide(dot, length, own, out):
+        for pixel in range(len(dot)):
+            both = np.sqrt(length[pixel] * own)
+            share = min(max(dot[pixel] / both, np.float32(-1)), np.float32(1))
+            out[pixel] = share if both > np.float32(1e-9) else np.float32(0)
+
+    @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+    def onto(embedding, weights, offset, out):
+        for pixel in range(len(embedding)):
+            for plane in range(len(weights)):
+                total = offset[plane]
+                for feature in range(embedding.shape[1]):
+                    total += np.float32(embedding[pixel, feature]) * weights[plane, feature]
+                out[pixel, plane] = total
+
+    return agree, divide, onto
 
 
 def kmeans(values: np.ndarray, count: int, rounds: int = 25, seed: int = 0) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -34,14 +35,43 @@ class Difference(ArrayArrayCodec):
         return chunk_spec.prototype.nd_buffer.from_numpy_array(steps)
 
     async def _decode_single(self, chunk_data: Any, chunk_spec: Any) -> Any:
-        values = chunk_data.as_numpy_array().copy()
-        # a third of the time of np.add.accumulate, which goes value by value
-        for before, here in pairwise(np.moveaxis(values, self.axis, 0)):
-            here += before
-        return chunk_spec.prototype.nd_buffer.from_numpy_array(values)
+        values = chunk_data.as_numpy_array()
+        before, steps, after = (
+            values.shape[: self.axis - 1],
+            values.shape[self.axis],
+            values.shape[self.axis + 1 :],
+        )
+        # The axis before that of the differences holds the features; cubes have them last in memory, so they are
+        # laid there in the same pass: transposing afterwards takes ten times as long.
+        features = values.shape[self.axis - 1]
+        sums = np.empty((*before, steps, *after, features), values.dtype)
+        flat = np.ascontiguousarray(values).reshape(-1, features, steps, int(np.prod(after)))
+        _accumulate()(flat, sums.reshape(len(flat), steps, -1, features))
+        return chunk_spec.prototype.nd_buffer.from_numpy_array(np.moveaxis(sums, -1, self.axis - 1))
 
     def compute_encoded_size(self, input_byte_length: int, _chunk_spec: Any) -> int:
         return input_byte_length
+
+
+@cache
+def _accumulate() -> Callable[[np.ndarray, np.ndarray], None]:
+    """Sums (part, feature, step, place) along steps into (part, step, place, feature)."""
+    import numba
+
+    @numba.njit(cache=True, nogil=True)
+    def accumulate(differences: np.ndarray, sums: np.ndarray) -> None:
+        parts, features, steps, places = differences.shape
+        for part in range(parts):
+            total = np.zeros((features, places), differences.dtype)
+            for step in range(steps):
+                for feature in range(features):
+                    for place in range(places):
+                        total[feature, place] += differences[part, feature, step, place]
+                for place in range(places):
+                    for feature in range(features):
+                        sums[part, step, place, feature] = total[feature, place]
+
+    return accumulate
 
 
 register_codec(NAME, Difference)

@@ -18,7 +18,7 @@ from models.errors import InputError
 WEIGHTS = "gpp.safetensors"
 KIND = "daily"
 NORMAL_90 = 1.6449
-CHUNK = 4096
+CHUNK = 8192
 """Pixel-days asked together: their layers stay in a core's cache, and memory is bounded."""
 
 
@@ -77,21 +77,25 @@ def predict(
     values = block.values.reshape(len(days), -1, block.shape[-1])
     flat = {name: part.reshape(values.shape[:2]) for name, part in out.items()}
     gap, doubt = (part if part is None else part.reshape(values.shape[:2]) for part in (gap, doubt))
-    for at, part in _parts(*values.shape[:2]):
-        z = torch.from_numpy(np.ascontiguousarray(values[at, part]))
-        count, pixels, features = z.shape
-        z = z.reshape(count * pixels, features).to(torch.float32) * scale
-        drive = np.repeat(air[at, None], pixels, axis=1)
-        drive[..., -2] = nearness(gap[at, part]) if gap is not None else 0
-        drive[..., -1] = unsureness(doubt[at, part]) if doubt is not None else 0
-        light = torch.from_numpy(np.repeat(sw[at], pixels))
+    with torch.inference_mode():
+        ask = head.net.of_days(scale, torch.from_numpy(sw), torch.from_numpy(air))
+
+    def one(at: slice, part: slice) -> None:
+        steps = torch.from_numpy(np.ascontiguousarray(values[at, part])).to(torch.float32)
+        seen = np.zeros((*steps.shape[:2], 2), np.float32)
+        if gap is not None:
+            seen[..., 0] = nearness(gap[at, part])
+        if doubt is not None:
+            seen[..., 1] = unsureness(doubt[at, part])
         with torch.inference_mode():
-            mean, spread = head.net(z, light, torch.from_numpy(drive.reshape(count * pixels, -1)))
-            strange = head.net.strangeness(z) > head.net.far
+            mean, spread, strange = ask(at, steps, torch.from_numpy(seen))
             half = NORMAL_90 * head.net.widen * spread
-        found = {"gpp": mean, "gpp_lo": mean - half, "gpp_hi": mean + half, "ood": strange}
+        found = {"gpp": mean, "gpp_lo": mean - half, "gpp_hi": mean + half, "ood": strange > head.net.far}
         for name, value in found.items():
-            flat[name][at, part] = value.numpy().reshape(count, pixels)
+            flat[name][at, part] = value.numpy()
+
+    for piece in _parts(*values.shape[:2]):
+        one(*piece)
     coords = {name: c for name, c in cube.coords.items() if "feature" not in c.dims}
     answer = xr.Dataset(
         {name: (where, value) for name, value in out.items()}, coords, _attrs(cube, weather, head)

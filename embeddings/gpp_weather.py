@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -61,8 +61,8 @@ def sky(lat: float, day_of_year: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Day length, h, and clear-sky shortwave at the ground, W m-2 (FAO-56, equations 21 to 37)."""
     from embeddings.gpp_features import sun
 
-    hours, above = sun(pd.Series(np.full(len(day_of_year), float(lat))), pd.Series(day_of_year))
-    return hours.values, 0.75 * np.maximum(above.values, 0)
+    hours, above = sun(np.float64(lat), np.asarray(day_of_year))
+    return hours, 0.75 * np.maximum(above, 0)
 
 
 def latitude(cube: xr.Dataset) -> float:
@@ -92,14 +92,22 @@ def _daily(weather: xr.Dataset | None, days: pd.DatetimeIndex) -> dict[str, np.n
     names = ("sw_in", "tair", "vpd", "precip")
     if weather is None or not any(name in weather for name in names):
         return dict.fromkeys((*names, "tair_recent", "vpd_recent", "rain_recent"), np.full(len(days), np.nan))
-    given = pd.DatetimeIndex(weather["time"].values).normalize()
-    frame = pd.DataFrame(
-        {n: weather[n].values.astype(float) if n in weather else np.nan for n in names}, given
+    given = np.asarray(weather["time"].values, "datetime64[ns]")
+    every = _past(
+        given.tobytes(), tuple((n, weather[n].values.astype(float).tobytes()) for n in names if n in weather)
     )
+    rows = every.index.get_indexer(days)
+    return {name: np.where(rows < 0, np.nan, every[name].values[rows]) for name in every}
+
+
+@lru_cache(maxsize=8)
+def _past(times: bytes, columns: tuple[tuple[str, bytes], ...]) -> pd.DataFrame:
+    """Every day from first to last with the weeks before it; by the numbers themselves, since maps ask day by day."""
+    given = pd.DatetimeIndex(np.frombuffer(times, "datetime64[ns]")).normalize()
+    held = {name: np.frombuffer(values) for name, values in columns}
+    frame = pd.DataFrame({n: held.get(n, np.nan) for n in ("sw_in", "tair", "vpd", "precip")}, given)
     frame = frame[~frame.index.duplicated()].sort_index()
-    every = frame.reindex(
-        pd.date_range(min(frame.index[0], days[0]), max(frame.index[-1], days[-1]), freq="D")
-    )
+    every = frame.reindex(pd.date_range(frame.index[0], frame.index[-1], freq="D"))
     for name, source, span in (
         ("tair_recent", "tair", RECENT_DAYS),
         ("vpd_recent", "vpd", RECENT_DAYS),
@@ -107,4 +115,4 @@ def _daily(weather: xr.Dataset | None, days: pd.DatetimeIndex) -> dict[str, np.n
     ):
         past = every[source].ewm(alpha=1 / span, adjust=True, ignore_na=False).mean()
         every[name] = past.where(every[source].notna())
-    return {name: every[name].reindex(days).values for name in every}
+    return every

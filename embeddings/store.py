@@ -289,9 +289,25 @@ class Store:
         """
         index = self._day(day)
         layout, key = self._seen(index, rows, cols)
+        return self._part(layout, index, *key[1:], tuple(DTYPES))
+
+    def tile(self, day: Any, level: int, rows: slice, cols: slice, quality: bool = True) -> xr.Dataset:
+        """A rectangle of one day where ``level`` x ``level`` pixels are one (1, 2, 4 ...), as ``frame`` averages them.
+
+        ``rows`` and ``cols`` count those larger pixels. Without ``quality`` there is only the embedding, for half the
+        chunks.
+        """
+        if level not in self._levels:
+            raise InputError(
+                f"Got level {level}, need one of {', '.join(map(str, self._levels))}; choose one."
+            )
+        names = tuple(DTYPES) if quality else ("embedding",)
+        return self._part(self._levels[level], self._day(day), rows, cols, names)
+
+    def _part(self, layout: str, index: int, rows: slice, cols: slice, names: tuple[str, ...]) -> xr.Dataset:
         coords = self._coords.isel(time=index).drop_vars(("x", "y"))
-        coords = coords.assign_coords(self._grid_of(layout).window(*key[1:]).coords())
-        return self._dataset(coords, self._values(layout, (index, *key[1:])), ("y", "x"))
+        coords = coords.assign_coords(self._grid_of(layout).window(rows, cols).coords())
+        return self._dataset(coords, self._values(layout, (index, rows, cols), names), ("y", "x"))
 
     def series(self, row: int, col: int) -> xr.Dataset:
         """All days of one pixel, in memory; ``y`` and ``x`` are scalars. Touches one chunk per variable."""
@@ -365,15 +381,17 @@ class Store:
         dims = [dim for dim, part in zip(("time", "y", "x"), key, strict=True) if isinstance(part, slice)]
         return self._dataset(coords, self._values(layout, key), dims)
 
-    def _values(self, layout: str, key: tuple[Any, Any, Any]) -> dict[str, np.ndarray]:
-        arrays = self._arrays[layout]
+    def _values(
+        self, layout: str, key: tuple[Any, Any, Any], names: tuple[str, ...] = tuple(DTYPES)
+    ) -> dict[str, np.ndarray]:
+        arrays = {name: self._arrays[layout][name] for name in names}
         with self._reading():
             return dict(zip(arrays, _gather(list(arrays.values()), key), strict=True))
 
     def _dataset(self, coords: xr.Dataset, values: dict[str, Any], dims: Iterable[str]) -> xr.Dataset:
         """The variables of the cube contract; values are numpy or dask arrays as on disk."""
         out = {"embedding": ((*dims, "feature"), values["embedding"], self._attributes["embedding"])}
-        for layer, (name, (_, decode)) in enumerate(QUALITY.items()):
+        for layer, (name, (_, decode)) in enumerate(QUALITY.items() if "quality" in values else ()):
             codes = values["quality"][..., layer]
             lazy = not isinstance(codes, np.ndarray)
             data = (

@@ -6,7 +6,7 @@ import numpy as np
 import panel as pn
 
 from app.data import Data
-from app.pictures import Picture, fmt
+from app.pictures import Picture, Sight, fmt
 from app.plots import MapPlot, gradient
 from app.state import CLUSTERS, LAYERS, State
 from app.views.style import sheets
@@ -134,7 +134,7 @@ class SecondMap:
         if on and self.plot is None:
             self.plot = MapPlot(
                 self.data.grid,
-                lambda: self.data.picture(*self._question()),
+                lambda sight: self.data.picture(*self._question(), sight=sight),
                 self.data.tower_xy,
                 beside=self.first,
             )
@@ -230,9 +230,9 @@ class MapView:
         self._describe()
         self._controls()
 
-    def picture(self) -> Picture:
+    def picture(self, sight: Sight | None) -> Picture:
         """What the state asks for."""
-        return self.data.picture(*self.state.question)
+        return self.data.picture(*self.state.question, sight=sight)
 
     def _wire(self) -> None:
         state = self.state

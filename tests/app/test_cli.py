@@ -462,3 +462,16 @@ def test_serving_a_bad_catalog_ends_before_it_starts(tmp_path, capsys):
 def test_training_of_what_is_not_there_is_refused(arguments, match, tmp_path, capsys):
     assert match in refused(capsys, ["train", *arguments, "--out", str(tmp_path / "w.safetensors")])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["bench", "store", "--side-px", "64"], "--side-px with bench store"),
+        (["bench", "embed", "--sessions", "2"], "--sessions with bench embed"),
+        (["bench", "screen", "--sessions", "0"], "need 1 or more"),
+    ],
+)
+def test_a_size_a_bench_does_not_take_is_told(arguments, told, capsys):
+    assert main(arguments) == 2
+    assert told in capsys.readouterr().err

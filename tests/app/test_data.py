@@ -112,3 +112,30 @@ def test_radar_of_a_pixel_is_the_scene_s(data):
     pixel = data.pixel(10, 30)
     seen = data.store.scene()["s1"].backscatter.isel(y=10, x=30)
     np.testing.assert_array_equal(pixel.VH.values, seen.sel(band="VH").values)
+
+
+def test_a_sight_shows_the_numbers_of_the_whole_and_an_overview_their_means(tmp_path, monkeypatch):
+    from app_world import predict, write_store
+
+    from app.pictures import Sight
+    from embeddings import store as file
+
+    monkeypatch.setattr(file, "MAP_PX", 16)
+    write_store(tmp_path / "store")
+    data = Data(file.Store.open(tmp_path / "store"), predict)
+    near, wide = Sight(1, 8, 24, 20, 36), Sight(2, 4, 12, 10, 18)
+    questions = [(layer, JUNE) for layer in data.layers if layer not in ("feature", "similar", "clusters")]
+    for question in [
+        *questions,
+        ("feature", JUNE, 3),
+        ("similar", JUNE, (20, 28), 0.8),
+        ("clusters", JUNE, 3),
+    ]:
+        whole, part = data.picture(*question), data.picture(*question, sight=near)
+        np.testing.assert_allclose(part.values, whole.values[8:24, 20:36], atol=1e-5, err_msg=question[0])
+        assert data.picture(*question, sight=wide).values.shape[:2] == (8, 8)
+    mean = data.picture("feature", JUNE, 3).values[8:24, 20:36].reshape(8, 2, 8, 2).mean((1, 3))
+    told = data.picture("feature", JUNE, 3, sight=wide).values[..., 0]
+    np.testing.assert_allclose(told, mean, atol=float(data.scale[3]))
+    photo = data.picture("true", JUNE).values[8:24, 20:36].reshape(8, 2, 8, 2, 3).mean((1, 3))
+    np.testing.assert_allclose(data.picture("true", JUNE, sight=wide).values, photo, atol=1e-5)

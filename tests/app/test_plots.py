@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from app.pictures import Look, Picture
-from app.plots import FADED, SCREEN_PX, MapPlot, coarser, lonlat_terms, paint
+from app.pictures import QUICK_PX, SHARP_PX, WHOLE_PX, Look, Picture, Sight, seen
+from app.plots import FADED, MapPlot, lonlat_terms, paint
 from app.state import COLOURS, Place
 from embeddings.geometry import Grid
 
@@ -17,7 +17,7 @@ def painted(values, faded=None, look=LOOK):
 
 
 def plot(grid, values, **options):
-    return MapPlot(grid, lambda: Picture(values, LOOK, "1 Jul 2020"), **options)
+    return MapPlot(grid, lambda sight: Picture(values, LOOK, "1 Jul 2020"), **options)
 
 
 def test_north_stays_up():
@@ -77,25 +77,44 @@ def test_places_stand_on_the_map_in_their_colours():
     assert shown.outlines.data["xs"][0] == pytest.approx([500_000.0, 500_020.0, 500_020.0], abs=0.01)
 
 
-def test_blocks_are_averaged():
-    values = np.arange(20, dtype="float32").reshape(4, 5, 1)
-    assert coarser(values, 2)[..., 0].tolist() == [[3, 5], [13, 15]]
-    assert coarser(values, 1) is values
+def test_a_sight_is_as_fine_as_its_pixels_allow_and_covers_what_is_asked():
+    assert seen((1000, 1000), (0, 1000), (0, 1000), 256) == Sight(4, 0, 250, 0, 250)
+    near = seen((1000, 1000), (500, 600), (900, 1000), 256)
+    assert near == Sight(1, 484, 613, 884, 1000)
+    assert near.covers(Sight(2, 250, 300, 450, 500))
+    assert not near.covers(Sight(2, 100, 300, 450, 500))
+    assert not seen((1000, 1000), (0, 1000), (0, 1000), 256).covers(near)
 
 
-def test_a_scene_larger_than_the_screen_is_sent_as_what_is_in_sight():
-    side = 3 * SCREEN_PX
+def test_a_large_scene_is_shown_coarsely_at_once_and_sharply_at_rest():
+    side, asked, wanted = 4 * SHARP_PX, [], []
+    assert side > WHOLE_PX
     grid = Grid("EPSG:32632", 500_000.0, 5_600_000.0, 10.0, side, side)
-    values = np.broadcast_to(np.linspace(0, 1, side, dtype="float32")[:, None, None], (side, side, 1))
-    shown = plot(grid, values)
-    whole = shown.image.data
-    assert max(whole["rgba"][0].shape) <= SCREEN_PX
-    assert whole["dw"][0] == pytest.approx(side * 10)
+
+    def answer(sight: Sight) -> Picture:
+        asked.append(sight)
+        shape = sight.bottom - sight.top, sight.right - sight.left, 1
+        return Picture(np.full(shape, sight.top * sight.level, "float32"), LOOK, "1 Jul 2020")
+
+    shown = MapPlot(grid, answer)  # no server waits: both at once
+    assert [sight.level for sight in asked] == [16, 4]
+    assert shown.image.data["dw"][0] == pytest.approx(side * 10)
+    assert ("of", "4 × 4 pixels") in shown.hover.tooltips
+    shown.later = wanted.append
     left, _, _, top = grid.extent
-    shown.figure.x_range.update(start=left + 10_000, end=left + 12_000)
-    shown.figure.y_range.update(start=top - 12_000, end=top - 10_000)
-    shown._show()
-    near = shown.image.data
-    assert near["dw"][0] == 4_000
-    assert near["rgba"][0].shape == (400, 400)
-    assert near["v0"][0][-1, 0] == values[900, 0, 0]  # the northern edge in sight and half as much around it
+
+    def move(x: float, y: float, size: float) -> None:
+        shown.figure.x_range.update(start=left + x, end=left + x + size)
+        shown.figure.y_range.update(start=top - y - size, end=top - y)
+        shown.look()
+
+    move(10_000, 12_000, 2_000)
+    assert asked[2:] == [Sight(1, 1172, 1425, 972, 1225)]
+    assert not wanted, "every pixel is there already"
+    assert shown.image.data["v0"][0][-1, 0] == 1172
+    assert shown.image.data["y"][0] == pytest.approx(top - 14_250)
+    move(10_100, 12_100, 2_000)
+    assert len(asked) == 3, "what is around the view was there"
+    move(0, 0, 12_000)
+    assert (asked[3].level, asked[3].left, wanted[0].level) == (8, 0, 2)
+    assert max(shown.image.data["rgba"][0].shape) <= QUICK_PX

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.gpp import DRIVERS, DailyHead, Lesson, fit, theory
+from models.gpp import DRIVERS, DailyHead, Lesson, _silu, fit, theory
 
 AIR = len(DRIVERS)
 
@@ -81,3 +81,27 @@ def test_embeddings_unlike_those_that_taught_are_strange(head, pixels):
     head.meet(torch.randn(5000, 32))
     assert (head.strangeness(8 * z) > head.far).all()
     assert (head.strangeness(z) > head.far).float().mean() < 0.2
+
+
+def test_many_pixels_at_once_are_told_what_each_is_told_alone():
+    torch.manual_seed(3)
+    net = DailyHead().eval().requires_grad_(False)
+    net.meet(torch.randn(500, 32) * torch.linspace(0.5, 2, 32) + 0.3)
+    steps, scale = torch.randint(-100, 101, (2, 7, 32)).float(), torch.linspace(0.01, 0.03, 32)
+    seen, sw, air = torch.rand(2, 7, 2), torch.tensor([150.0, 300.0]), torch.randn(2, len(DRIVERS))
+    air[:, -2:] = 0
+    mean, spread, strange = net.of_days(scale, sw, air)(slice(0, 2), steps, seen)
+    drive = air[:, None].repeat(1, 7, 1)
+    drive[..., -2:] = seen
+    alone = net(steps * scale, sw[:, None], drive)
+    torch.testing.assert_close(mean, alone[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(spread, alone[1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(strange, net.strangeness(steps * scale), rtol=1e-4, atol=1e-4)
+
+
+def test_the_quick_activation_is_silu_from_end_to_end():
+    x = torch.cat([torch.linspace(-200, 200, 4001), torch.tensor([0.0, 1e-30, -1e-30, 1e6, -1e6])])
+    torch.testing.assert_close(
+        _silu(x.clone()), torch.nn.functional.silu(x.double()).float(), rtol=1e-6, atol=1e-30
+    )
+    assert _silu(torch.full((3,), torch.nan)).isnan().all()
