@@ -36,7 +36,7 @@ def members(data: "Data", polygons: tuple) -> tuple[np.ndarray, np.ndarray, int]
 def series(data: "Data", polygons: tuple) -> xr.Dataset:
     """As ``Data.pixel`` of one pixel, with ``_lo`` and ``_hi`` of the pixels beside each mean."""
     rows, cols, count = members(data, polygons)
-    cube = _cube(data, rows, cols)
+    cube = pixels(data, rows, cols)
     weights, mean = data.components
     values = cube.embedding.transpose("time", "pixel", "feature").values * data.scale
     parts = {"pc": values @ weights - mean @ weights}
@@ -57,7 +57,7 @@ def series(data: "Data", polygons: tuple) -> xr.Dataset:
     return out.assign(_ndvi(data, at)).assign(data.radar(at)).assign_attrs(pixels=count, told_by=len(rows))
 
 
-def _cube(data: "Data", rows: np.ndarray, cols: np.ndarray) -> xr.Dataset:
+def pixels(data: "Data", rows: np.ndarray, cols: np.ndarray) -> xr.Dataset:
     """All days of the pixels, (time, pixel[, feature])."""
     top, left = rows.min(), cols.min()
     box = (slice(top, rows.max() + 1), slice(left, cols.max() + 1))

@@ -1,5 +1,6 @@
 """Answers for the screen: what a store and its scene say about one day or one pixel."""
 
+import copy
 import datetime as dt
 import math
 from collections.abc import Callable
@@ -9,12 +10,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from app import areas, tower
+from app import areas, ground, tower
 from app.alike import Alike
 from app.pictures import Look, Picture, fmt
 from app.state import Place
 from app.tower import FLUXES
-from models.errors import InputError
 
 GAP_DAYS = 10
 """A stretch without a clear view longer than this many days is shaded in the charts."""
@@ -48,10 +48,26 @@ class Data:
         self.picture = lru_cache(maxsize=24)(self._picture)
         self.pixel = lru_cache(maxsize=256)(self._pixel)
         self.area = lru_cache(maxsize=32)(partial(areas.series, self))
-        self.beside = lru_cache(maxsize=32)(partial(tower.beside, self))
+        self._own_tower()
         self._gpp_map = lru_cache(maxsize=8)(self._predict_map)
         self.alike = Alike(self)
         self._photo = lru_cache(maxsize=12)(self._read_photo)
+        self.wind: pd.DataFrame | None = None
+        """Half-hours of the tower's wind, where its file has them."""
+
+    def _own_tower(self) -> None:
+        """Caches of answers that hang on the tower."""
+        self.ground = lru_cache(maxsize=32)(partial(ground.ground, self))
+        self.beside = lru_cache(maxsize=32)(partial(tower.beside, self))
+
+    def standing(self, tower: xr.Dataset, wind: pd.DataFrame | None = None) -> "Data":
+        """The same answers with another tower, for the one session that gave it; all else is shared, caches too."""
+        other = copy.copy(self)
+        for name in ("tower", "tower_xy", "start"):
+            other.__dict__.pop(name, None)
+        other.tower, other.wind = tower.assign(usual(tower)), wind
+        other._own_tower()
+        return other
 
     # --- what there is ---
 
@@ -169,17 +185,6 @@ class Data:
             row = int(np.abs(self.grid.y - self.tower_xy[1]).argmin())
             return row, col
         return self.grid.ny // 2, self.grid.nx // 2
-
-    @cached_property
-    def clear_at_tower(self) -> xr.DataArray:
-        """Reflectance (time, band) of red and near infrared at the tower's pixel, clear days only."""
-        if self.ndvi is None:
-            raise InputError("Got a scene without red and near infrared, need both; add B04 and B8A or B08.")
-        x, y = self.centre(*self.start)
-        bands = [band for band in ("B04", "B8A", "B08") if band in self._s2.band.values]
-        shots = self._s2["reflectance"].sel(band=bands).sel(x=x, y=y, method="nearest").load()
-        seen = shots.where(self.ndvi.clear.sel(x=x, y=y, method="nearest").load())
-        return seen.assign_coords(time=seen.indexes["time"].normalize()).drop_duplicates("time")
 
     def tower_distance_m(self, row: int, col: int) -> float | None:
         if self.tower_xy is None:

@@ -17,6 +17,9 @@ CHOICES = {
     "page": str,
     "flux": str,
     "least_qc": float,
+    "sight": str,
+    "radius_m": float,
+    "height_m": float,
 }
 LENGTH = 6000
 """Servers and chat windows cut longer addresses; areas are then left out."""

@@ -137,6 +137,7 @@ class MapPlot:
         self.image = ColumnDataSource(data=self._empty())
         self.pins = ColumnDataSource(data={"x": [], "y": [], "colour": []})
         self.outlines = ColumnDataSource(data={"xs": [], "ys": [], "colour": []})
+        self.ground = ColumnDataSource(data={"xs": [], "ys": []})
         self.figure = figure(
             x_range=beside.figure.x_range if beside else Range1d(left, right),
             y_range=beside.figure.y_range if beside else Range1d(bottom, top),
@@ -197,6 +198,10 @@ class MapPlot:
                 ys.append(np.asarray(y).tolist())
                 colours.append(COLOURS[place.slot])
         self.outlines.data = {"xs": xs, "ys": ys, "colour": colours}
+
+    def see(self, lines: tuple[tuple[list[float], list[float]], ...]) -> None:
+        """Outlines what a tower sees, metres; nothing clears it."""
+        self.ground.data = {"xs": [xs for xs, _ in lines], "ys": [ys for _, ys in lines]}
 
     def on_tower(self, x: float, y: float) -> bool:
         """Whether a tap meant the tower's marker: within about its size on screen, or on its pixel."""
@@ -294,6 +299,10 @@ class MapPlot:
             fig.quad(left="left", right="right", bottom="bottom", top="top", source=self.box, **edge)
         for colour, width in ((HALO, 4), ("colour", 2)):
             fig.multi_line("xs", "ys", source=self.outlines, line_color=colour, line_width=width)
+        for colour, width, dash in ((HALO, 4, "solid"), (TOWER, 2, [6, 3])):
+            fig.multi_line(
+                "xs", "ys", source=self.ground, line_color=colour, line_width=width, line_dash=dash
+            )
         if tower_xy is not None:
             fig.scatter(
                 [tower_xy[0]],

@@ -56,6 +56,15 @@ class State(param.Parameterized):
         default="gpp_nt", objects=["gpp_nt", "gpp_dt"], doc="The tower page's partitioning."
     )
     least_qc = param.Number(default=0.75, bounds=(0, 1), doc="The tower page's least quality of a day, 0-1.")
+    sight = param.Selector(
+        default="pixel",
+        objects=["pixel", "radius", "footprint"],
+        doc="What the tower's prediction stands for.",
+    )
+    radius_m = param.Number(default=250, bounds=(50, 500), doc="Of the sight 'radius'.")
+    height_m = param.Number(
+        default=None, bounds=(0.1, 200), allow_None=True, doc="Sensors above the displacement height, m."
+    )
     dark = param.Boolean(default=False, doc="Dark colours.")
     message = param.String(default="", doc="One sentence for the visitor; empty when all is well.")
 
@@ -94,6 +103,12 @@ class State(param.Parameterized):
         if layer == "clusters":
             return "clusters", period, self.clusters
         return layer, day
+
+    @property
+    def seen(self) -> tuple:
+        """What the tower's prediction stands for, as ``ground.ground`` takes it."""
+        sizes = {"radius": (self.radius_m,), "footprint": (self.height_m,)}
+        return self.sight, *sizes.get(self.sight, ())
 
     def pin(self, row: int, col: int, area: tuple = (), add: bool = False) -> None:
         """Moves the current pin to (row, col); with ``add``, or from an area, makes another place of its own."""

@@ -14,6 +14,7 @@ from app.data import Data
 from app.state import State
 from app.views.places import UPLOAD_BYTES, geojson, label
 from app.views.style import sheets
+from app.views.upload import Upload
 from models.errors import InputError
 
 FORMATS = {
@@ -29,14 +30,6 @@ FORMATS = {
 MAPS = (".png", ".tif")
 ROWS_AT_MOST = 500_000
 """Pixels times days that one visitor may ask for; the command line gives more."""
-_FILE = """
-:host { display: inline-flex !important; align-items: center; width: auto !important; }
-:host::before { content: "Many points"; color: var(--muted); font-size: 12px; margin-right: 6px; white-space: nowrap; }
-input[type=file].bk-input { width: 108px; padding: 0 !important; border: none !important; color: transparent !important;
-  background: none !important; }
-input[type=file]::file-selector-button { font: 500 12.5px/1 var(--font); color: var(--ink); background: var(--card);
-  border: 1px solid var(--line); border-radius: 6px; height: 30px; padding: 0 11px; cursor: pointer; }
-"""
 
 
 def file_name(state: State, data: Data, suffix: str, points: list[export.Point] | None = None) -> str:
@@ -58,8 +51,6 @@ def file_name(state: State, data: Data, suffix: str, points: list[export.Point] 
 
 def uploaded(data: Data, name: str, content: bytes) -> list[export.Point]:
     """The points of an uploaded CSV or GeoJSON, all in the scene; of its name only the ending is looked at."""
-    if len(content) > UPLOAD_BYTES:
-        raise InputError(f"Got {len(content):,} bytes, need at most {UPLOAD_BYTES:,}; split the file.")
     suffix = ".geojson" if name.lower().endswith((".geojson", ".json")) else ".csv"
     with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
         path = Path(folder) / f"points{suffix}"
@@ -149,22 +140,24 @@ class ExportView:
             css_classes=["primary"],
             stylesheets=sheets(),
         )
-        self.many = pn.widgets.FileInput(
-            accept=".csv,.geojson,.json", multiple=False, margin=0, stylesheets=sheets(_FILE)
+        self.many = Upload(
+            state,
+            self._take,
+            UPLOAD_BYTES,
+            "split the file",
+            words="Many points",
+            accept=".csv,.geojson,.json",
         )
         self.format.param.watch(self._rename, "value")
-        self.many.param.watch(self._take, "value")
         state.watch(self._forget, ["places", "current"])
         state.watch(self._rename, ["layer", "day"])
         self._rename()
         self.view = pn.Row(self.format, self.button, self.many, margin=0, stylesheets=[":host { gap: 4px; }"])
 
-    def _take(self, event) -> None:
+    def _take(self, name: str, content: bytes) -> None:
         """Points of a file are what is exported until another place is chosen."""
-        if not event.new:
-            return
         try:
-            self.points = uploaded(self.data, self.many.filename or "", event.new)
+            self.points = uploaded(self.data, name, content)
             self.state.message = ""
         except InputError as error:
             self.state.message = str(error)
