@@ -60,7 +60,7 @@ def ground(data: "Data", kind: str, size: float | None = None) -> Ground:
         weights = footprint.flux(part, lon, lat, _air(data, size, lat))
         lines = contours(part, weights.values)
     share = float(weights.sum())
-    told = weights.attrs["long_name"] + (f", {share:.0%} of it here" if share < 0.995 else "")
+    told = weights.attrs["long_name"] + (f", {share:.0%} of it in the scene" if share < 0.995 else "")
     return _told_by(weights.values, corner, told, lines)
 
 

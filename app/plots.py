@@ -14,6 +14,7 @@ from bokeh.models import (
     HoverTool,
     LassoSelectTool,
     MetricLength,
+    MultiLine,
     PanTool,
     Range1d,
     ResetTool,
@@ -317,8 +318,8 @@ class MapPlot:
             fig.scatter(
                 "x", "y", source=self.pins, size=20, fill_alpha=0, line_color=colour, line_width=width
             )
-        for mark in fig.renderers[1:]:
-            mark.level = "overlay"
+        for mark in fig.renderers[1:]:  # lines may leave the picture and are cut there, the others are whole
+            mark.level = "glyph" if isinstance(mark.glyph, MultiLine) else "overlay"
 
     def _tools(self, on_tap, on_area, on_box) -> None:
         self.hover = HoverTool(

@@ -47,6 +47,7 @@ _TITLES = {
 
 
 _SLIDER = ".bk-input-group label, .bk-slider-title { font-size: 12px; color: var(--muted); }"
+_STEER = ":host { gap: 8px; flex-wrap: wrap; align-items: center; }"
 HEIGHTS = {"series": 170, "scatter": 230, "cycle": 230, "departure": 140}
 NO_ANOMALY = "<span>none: they need the same days in two years on screen</span>"
 
@@ -139,8 +140,8 @@ class TowerView:
             value=state.height_m,
             start=0.1,
             end=200,
-            placeholder="sensors, m above displacement height",
-            width=250,
+            label="Sensors above displacement height, m",
+            width=220,
             margin=0,
             stylesheets=sheets(),
         )
@@ -190,7 +191,8 @@ class TowerView:
 
     def _heading(self, told: Beside):
         attrs = self.data.tower.attrs
-        made = " · simulated" if self.data.simulated else ""
+        made = " beside a simulated scene" if self.data.simulated else ""
+        made = " · simulated" if int(attrs.get("simulated", self.data.simulated)) else made
         yield f"<b>{escape(str(attrs.get('site', 'Tower')))}{made}</b>"
         if "igbp" in attrs:
             yield f"<span>{escape(str(attrs['igbp']))}</span>"
@@ -211,12 +213,17 @@ class TowerView:
             self.flux,
             self.quality,
             self.shown,
+            sizing_mode="stretch_width",
+            margin=0,
+            stylesheets=[_STEER],
+        )
+        seen = pn.Row(
             self.sight,
             self.radius,
             self.height,
             sizing_mode="stretch_width",
-            margin=0,
-            stylesheets=[":host { gap: 8px; flex-wrap: wrap; align-items: center; }"],
+            margin=(8, 0, 0, 0),
+            stylesheets=[_STEER],
         )
         parts = {
             name: pn.Column(self.titles[name], pane, sizing_mode="stretch_width", margin=0)
@@ -234,6 +241,7 @@ class TowerView:
         )
         return pn.Column(
             steer,
+            seen,
             self.head,
             parts["series"],
             pair,

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import rasterio
 import xarray as xr
+from app_world import tower_file
 from PIL import Image
 
 pytestmark = pytest.mark.browser
@@ -220,6 +221,50 @@ def test_a_tap_on_the_tower_opens_its_page_and_its_switches_change_the_scores(vi
     visit.get_by_text("Day-time GPP, 245 days").wait_for(timeout=10_000)
     tap(visit, 0.9, 0.25)
     visit.get_by_text("Pixel 12, 54").wait_for(timeout=10_000)
+    assert visit.wrong == []
+
+
+def test_a_tower_file_stands_at_the_tapped_pixel_with_its_scores_and_its_footprint(visit, tmp_path):
+    bad, own = tmp_path / "bad.csv", tmp_path / "FLX_YY-Own_FLUXNET2015_FULLSET_HH_2019-2020_1-4.csv"
+    bad.write_text("a,<img src=x onerror=alert(1)>\n")
+    own.write_bytes(tower_file(half_hours=True))
+    tap(visit, 0.7, 0.5)
+    visit.get_by_text("Pixel 24, 42").wait_for(timeout=10_000)
+    visit.get_by_role("button", name="Tower XX-Tst").click()
+    visit.get_by_text("Your own tower.").wait_for(timeout=20_000)
+    visit.get_by_label("Tower file").set_input_files(bad)
+    visit.get_by_role("alert").get_by_text("need a FLUXNET file").wait_for(timeout=10_000)
+    visit.get_by_label("Tower file").set_input_files(own)
+    visit.get_by_role("button", name="Tower YY-Own").wait_for(timeout=30_000)
+    visit.get_by_text("Each day, with the 1:1 line").wait_for(timeout=20_000)
+    assert visit.get_by_role("alert").count() == 0
+    rows = visit.locator("table tr", has_text="Predicted")
+    rows.first.wait_for(timeout=20_000)
+    assert rows.count() == 5
+    visit.get_by_text("leave-site-out").wait_for()
+    before = rows.first.inner_text()
+    visit.wait_for_timeout(800)
+    bare = shot(visit, "own_tower.png")
+    visit.get_by_role("button", name="Radius").click()
+    visit.get_by_text("pixels within 250 m").wait_for(timeout=20_000)
+    visit.wait_for_timeout(800)
+    box = map_box(visit)
+    seen = np.s_[int(box["y"]) : int(box["y"] + box["height"]), int(box["x"]) : int(box["x"] + box["width"])]
+    assert (np.abs(bare - shot(visit, "own_tower_radius.png"))[seen].max(-1) > 40).sum() > 100
+    visit.get_by_role("button", name="Footprint").click()
+    visit.get_by_text("need metres above the displacement height").wait_for(timeout=20_000)
+    height = visit.get_by_label("Sensors above displacement height, m")
+    height.fill("3")
+    height.press("Enter")
+    visit.get_by_text("flux footprint (Kljun et al. 2015)").wait_for(timeout=20_000)
+    visit.wait_for_timeout(800)
+    assert (np.abs(bare - shot(visit, "own_tower_footprint.png"))[seen].max(-1) > 40).sum() > 100
+    assert rows.first.inner_text() != before
+    visit.get_by_role("button", name="Dark").click()
+    visit.wait_for_timeout(800)
+    shot(visit, "own_tower_dark.png")
+    visit.get_by_role("button", name="Take it away").click()
+    visit.get_by_role("button", name="Tower XX-Tst").wait_for(timeout=20_000)
     assert visit.wrong == []
 
 
