@@ -1,12 +1,14 @@
 """Similar places and clusters, of a day or of the whole period, as pictures of the map."""
 
 import datetime as dt
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from app import labels
 from app.pictures import CLASSES, Look, Picture, fmt
 from embeddings import analysis
 
@@ -33,7 +35,7 @@ class Alike:
         """Cosine similarity to a pixel on a day (None: along the whole period); less than ``threshold`` is faded."""
         values = self.cosine(day, pixel)
         near = float((values >= threshold).mean())
-        when = f"on {fmt(day)}" if day else self._period
+        when = f"on {fmt(day)}" if day else self.period
         look = Look(
             f"Similarity to pixel {pixel[0]}, {pixel[1]}",
             "",
@@ -56,9 +58,25 @@ class Alike:
             )
         shares = np.bincount(kinds, minlength=count) / kinds.size
         look = Look(f"{count} clusters", "", ("cluster",), (0.0,), (1.0,), classes=CLASSES[:count])
-        note = f"k-means on {fmt(day)}, centres common to all days" if day else f"k-means {self._period}"
+        note = f"k-means on {fmt(day)}, centres common to all days" if day else f"k-means {self.period}"
         values = kinds.reshape(*self.data.grid.shape, 1).astype("float32")
         return Picture(values, look, note, shares=tuple(shares.tolist()))
+
+    def labels(self, day: dt.date | None, given: tuple[labels.Label, ...]) -> Picture:
+        """The map that a visitor's labels make; before there are two kinds of them, the embedding as it is."""
+        if labels.enough(given):
+            return labels.picture(self, day, given)
+        shown = self.data.picture("pca", day or self.data.first)
+        return replace(shown, note="type a class or a number, and tap pixels of two kinds or more")
+
+    def described(self, day: dt.date | None) -> tuple[np.ndarray, np.ndarray]:
+        """Values (pixel, feature) of a day or of the whole period, and what makes their spreads comparable."""
+        if day is None:
+            values = self._trajectories
+            return values, 1 / np.maximum(values[:: max(1, len(values) // SAMPLE_PX)].std(0), 1e-6)
+        values = self.data.cube(day).embedding.values
+        spread = self.data.sample.embedding.values.reshape(-1, len(self.data.scale)).std(0)
+        return values.reshape(-1, len(self.data.scale)), 1 / np.maximum(spread, 1e-6)
 
     # --- of a day, of the period ---
 
@@ -83,7 +101,7 @@ class Alike:
         return [self.data.store.map(pd.Timestamp(days[i])).embedding.values for i in picks]
 
     @property
-    def _period(self) -> str:
+    def period(self) -> str:
         return f"along {len(self._days)} days from {fmt(self.data.first)} to {fmt(self.data.last)}"
 
     def _features(self, embedding: np.ndarray) -> np.ndarray:

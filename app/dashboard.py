@@ -32,7 +32,7 @@ from models.errors import InputError
 TITLE = "fluxlens"
 POLL_MS = 250
 MADE = re.compile(rf"{ENTRY}[0-9a-f]{{12}}")
-LINKED = ("day", "layer", "places", "current", "charts", *link.CHOICES)
+LINKED = ("day", "layer", "places", "labels", "current", "charts", *link.CHOICES)
 _COLUMNS = """
 :host { flex: 1 1 auto !important; display: grid !important; gap: 12px; align-items: stretch;
   grid-template-columns: minmax(330px, 46fr) minmax(380px, 54fr); grid-template-rows: 1fr; }
@@ -148,6 +148,7 @@ class Explorer:
         state.param.update(
             day=data.days[len(data.days) // 2].date(),
             places=[Place(0, *data.start)],
+            labels=[],
             current=0,
             feature=0,
             message="",
@@ -211,6 +212,9 @@ class Explorer:
         """Chooses the pixel at a place in metres, beside the others with ``add``; outside there is a message."""
         try:
             pixel = self.data.locate(x, y)
+            if self.map.labels.asked:
+                self.map.labels.put(*pixel)
+                return
             self.state.pin(*pixel, add=add or self.places.more.value)
             self.places.more.value = False
             if self.map.plot.on_tower(x, y) and self.data.fluxes():

@@ -106,7 +106,7 @@ class Data:
         """Keys of the layers this store can show."""
         photo = ["true"] if self._rgb_bands else []
         gpp = ["gpp", "width"] if self.predict else []
-        return [*photo, "pca", "feature", *gpp, "similar", "clusters", "sigma", "gap"]
+        return [*photo, "pca", "feature", *gpp, "similar", "clusters", "labels", "sigma", "gap"]
 
     @cached_property
     def absent(self) -> list[str]:
@@ -214,7 +214,7 @@ class Data:
 
     def _picture(self, layer: str, day: dt.date | None, *detail) -> Picture:
         """The layer on that day, as ``State.question`` asks; layers of one day share one read of the store."""
-        if layer in ("similar", "clusters"):
+        if layer in ("similar", "clusters", "labels"):
             return getattr(self.alike, layer)(day, *detail)
         feature = detail[0] if detail else 0
         look = self.look(layer, feature)
@@ -429,7 +429,7 @@ class Data:
 
     def warm(self) -> None:
         """Does once what the first tap and the first map would otherwise wait for."""
-        for layer in set(self.layers) - {"similar", "clusters"}:
+        for layer in set(self.layers) - {"similar", "clusters", "labels"}:
             self.look(layer)
         self.picture("pca", self.first)
         self.pixel(*self.start)

@@ -24,6 +24,7 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
+from app.labels import Label, colours
 from app.pictures import Look, Picture
 from app.state import COLOURS, Place
 from embeddings.geometry import Grid
@@ -138,6 +139,7 @@ class MapPlot:
         self.image = ColumnDataSource(data=self._empty())
         self.pins = ColumnDataSource(data={"x": [], "y": [], "colour": []})
         self.outlines = ColumnDataSource(data={"xs": [], "ys": [], "colour": []})
+        self.labels = ColumnDataSource(data={"x": [], "y": [], "colour": []})
         self.ground = ColumnDataSource(data={"xs": [], "ys": []})
         self.figure = figure(
             x_range=beside.figure.x_range if beside else Range1d(left, right),
@@ -202,7 +204,21 @@ class MapPlot:
 
     def see(self, lines: tuple[tuple[list[float], list[float]], ...]) -> None:
         """Outlines what a tower sees, metres; nothing clears it."""
-        self.ground.data = {"xs": [xs for xs, _ in lines], "ys": [ys for _, ys in lines]}
+        left, bottom, right, top = self._inside()
+        cut = []
+        for line in lines:
+            xs, ys = np.array(line, float)
+            out = (xs < left) | (xs > right) | (ys < bottom) | (ys > top)
+            cut.append(np.where(out, np.nan, [xs, ys]))
+        self.ground.data = {"xs": [xs for xs, _ in cut], "ys": [ys for _, ys in cut]}
+
+    def label(self, labels: tuple[Label, ...]) -> None:
+        """Squares on the labelled pixels, in the colours of the map they make."""
+        self.labels.data = {
+            "x": [self.grid.x[label.col] for label in labels],
+            "y": [self.grid.y[label.row] for label in labels],
+            "colour": colours(labels),
+        }
 
     def on_tower(self, x: float, y: float) -> bool:
         """Whether a tap meant the tower's marker: within about its size on screen, or on its pixel."""
@@ -223,11 +239,13 @@ class MapPlot:
     def frame(self, part: Grid | None) -> None:
         """Outlines a box of the grid, or none."""
         names = ("left", "bottom", "right", "top")
-        inset = (
-            self.grid.size_m * self.grid.nx / 300
-        )  # the line stays inside the frame, which alone is cleared
-        ends = np.add(part.extent, [inset, inset, -inset, -inset]) if part else ()
+        ends = self._inside(part) if part else ()
         self.box.data = dict(zip(names, [[end] for end in ends] or [[]] * 4, strict=True))
+
+    def _inside(self, part: Grid | None = None) -> np.ndarray:
+        """An extent less a line's width: lines stay inside the frame, which alone is cleared."""
+        inset = self.grid.size_m * self.grid.nx / 300
+        return np.add((part or self.grid).extent, [inset, inset, -inset, -inset])
 
     def fill(self, part: Grid | None, values: np.ndarray | None = None, look: Look | None = None) -> None:
         """What is computed of a box so far, over the paler picture; None: the picture alone."""
@@ -314,6 +332,8 @@ class MapPlot:
                 line_color=HALO,
                 line_width=1.5,
             )
+        square = {"marker": "square", "size": 11, "line_color": HALO, "line_width": 2}
+        fig.scatter("x", "y", source=self.labels, fill_color="colour", **square)
         for colour, width in ((HALO, 6), ("colour", 3)):
             fig.scatter(
                 "x", "y", source=self.pins, size=20, fill_alpha=0, line_color=colour, line_width=width

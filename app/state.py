@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import param
 
+from app.labels import Label, with_one
+from models.errors import InputError
+
 LAYERS = {
     "true": "True colour",
     "pca": "Embedding",
@@ -13,6 +16,7 @@ LAYERS = {
     "width": "GPP band",
     "similar": "Similar",
     "clusters": "Clusters",
+    "labels": "Labels",
     "sigma": "Sigma",
     "gap": "Days from S2",
 }
@@ -44,9 +48,10 @@ class State(param.Parameterized):
     feature = param.Integer(default=0, bounds=(0, None), doc="Embedding feature of the layer 'feature'.")
     places = param.List(default=[], item_type=Place, doc="Pins and areas, in the order they were chosen.")
     current = param.Integer(default=0, doc="Slot of the place that taps move and charts tell of in full.")
-    year = param.Boolean(default=False, doc="Similar and Clusters: by the whole period, not by the day.")
+    year = param.Boolean(default=False, doc="Similar, Clusters, Labels: by the whole period, not by the day.")
     threshold = param.Number(default=0.8, bounds=(-1, 1), doc="Less similar pixels are faded.")
     clusters = param.Integer(default=5, bounds=(CLUSTERS[0], CLUSTERS[-1]), doc="Number of clusters.")
+    labels = param.List(default=[], item_type=Label, doc="Pixels a visitor named, for the layer 'labels'.")
     charts = param.List(default=["ndvi", "pc", "radar", "gpp"], item_type=str, doc="Charts shown.")
     tower = param.Boolean(default=True, doc="Whether tower GPP is drawn beside the prediction.")
     page = param.Selector(
@@ -102,7 +107,16 @@ class State(param.Parameterized):
             return "similar", period, self.pixel, self.threshold
         if layer == "clusters":
             return "clusters", period, self.clusters
+        if layer == "labels":
+            return "labels", period, tuple(self.labels)
         return layer, day
+
+    def label(self, row: int, col: int, name: str) -> None:
+        """One more label, one less, or another name for one; a message where it is none."""
+        try:
+            self.param.update(labels=list(with_one(tuple(self.labels), row, col, name)), message="")
+        except InputError as error:
+            self.message = str(error)
 
     @property
     def seen(self) -> tuple:

@@ -9,6 +9,7 @@ from app.data import Data
 from app.pictures import Picture, fmt
 from app.plots import MapPlot, gradient
 from app.state import CLUSTERS, LAYERS, State
+from app.views.labels import LabelsBar
 from app.views.style import sheets
 
 _CAPTION = """
@@ -32,7 +33,7 @@ _PICTURE = """
   border-radius: 4px; overflow: hidden; background: var(--hover); }
 """
 _HALF = ":host { flex: 1 1 0 !important; min-width: 0; align-self: flex-end !important; }"
-ASKED = ("layer", "day", "feature", "places", "current", "year", "threshold", "clusters")
+ASKED = ("layer", "day", "feature", "places", "current", "year", "threshold", "clusters", "labels")
 """The choices a picture depends on."""
 STEPS = {f"{n} day{'s' * (n > 1)}": n for n in (1, 3, 7, 30)}
 SPEEDS = {f"{n} a second": n for n in (1, 2, 4, 8)}
@@ -49,7 +50,8 @@ def colour_bar(picture: Picture) -> str:
     if look.classes:
         parts = zip(look.classes, picture.shares, strict=True)
         dots = (
-            f'<span><i style="background:{c}"></i>{n}: {p:.0%}</span>' for n, (c, p) in enumerate(parts, 1)
+            f'<span><i style="background:{c}"></i>{escape(look.legend(n))}: {p:.0%}</span>'
+            for n, (c, p) in enumerate(parts)
         )
         return f'<div class="rgb">{"".join(dots)}</div>'
     if look.palette is None:
@@ -188,6 +190,7 @@ class MapView:
             margin=(9, 10, 6, 10),
             stylesheets=sheets(),
         )
+        self.labels = LabelsBar(state)
         self.clusters = pn.widgets.Select(
             options={f"{n} clusters": n for n in CLUSTERS},
             value=state.clusters,
@@ -307,12 +310,14 @@ class MapView:
         state = self.state
         if state.layer == "feature":
             self._rank()
+        self.plot.label(tuple(state.labels) if state.layer == "labels" else ())
         self._day.object = f'<div class="day">{fmt(state.day)}</div>'
         for widget, where in (
             (self.feature, ("feature",)),
-            (self.year, ("similar", "clusters")),
+            (self.year, ("similar", "clusters", "labels")),
             (self.threshold, ("similar",)),
             (self.clusters, ("clusters",)),
+            (self.labels.view, ("labels",)),
         ):
             widget.visible = state.layer in where
         self.layers.value, self.feature.value, self.slider.value = state.layer, state.feature, state.day
@@ -330,6 +335,7 @@ class MapView:
             self.year,
             self.threshold,
             self.clusters,
+            self.labels.view,
             sizing_mode="stretch_width",
             margin=0,
             stylesheets=[":host { flex-wrap: wrap; gap: 8px; }"],

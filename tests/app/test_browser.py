@@ -467,6 +467,31 @@ def test_similar_places_and_clusters_are_layers_with_their_legend(visit):
     shot(visit, "clusters.png")
 
 
+def test_a_few_named_pixels_become_a_map_of_classes(visit):
+    visit.get_by_role("button", name="Labels", exact=True).click()
+    visit.locator(".caption", has_text="tap pixels of two kinds").wait_for(timeout=10_000)
+    tap(visit, 0.1, 0.3)
+    visit.get_by_role("alert").get_by_text("type a class or a number").wait_for(timeout=10_000)
+    name = visit.get_by_placeholder("class or number")
+    for kind, across in (("<b>lake</b>", (0.1, 0.2)), ("forest", (0.4, 0.5)), ("field", (0.8, 0.9))):
+        name.fill(kind)
+        for i, place in enumerate(across):
+            tap(visit, place, 0.3 + 0.3 * i)
+            visit.wait_for_timeout(400)
+    visit.locator(".caption", has_text="6 of 6 told right").wait_for(timeout=10_000)
+    legend = visit.locator(".caption .rgb span")
+    assert legend.all_inner_texts() == ["1 <b>lake</b>: 25%", "2 forest: 42%", "3 field: 33%"]
+    visit.wait_for_function("location.search.includes('forest')")
+    visit.get_by_text("Pixel 20, 28").wait_for()
+    shot(visit, "labels.png")
+    visit.get_by_role("button", name="Dark").click()
+    visit.wait_for_timeout(600)
+    shot(visit, "labels_dark.png")
+    visit.get_by_role("button", name="Clear").click()
+    visit.locator(".caption", has_text="tap pixels of two kinds").wait_for(timeout=10_000)
+    assert visit.wrong == []
+
+
 def test_a_permalink_brings_the_view_back(visit, browser):
     visit.get_by_role("button", name="Weather").click()
     visit.get_by_text("vapour pressure deficit").wait_for(timeout=10_000)
