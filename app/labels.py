@@ -83,7 +83,7 @@ def colours(labels: tuple[Label, ...]) -> list[str]:
 
 
 def picture(alike: "Alike", day: dt.date | None, labels: tuple[Label, ...]) -> Picture:
-    """The map of two labels or more on a day, or (day None) of the whole period; ``note`` says how well it is known."""
+    """The map of two labels or more on a day, or (day None) of the whole period; ``score`` says how well it is known."""
     values, scale = alike.described(day)
     rows = np.array([label.row * alike.data.grid.nx + label.col for label in labels])
     told = values[rows] * scale
@@ -101,7 +101,7 @@ def _classes(alike, labels, _, values, scale, told, when) -> Picture:
 
     found = analysis.applied(values, _unscaled(fit(told, kinds), scale)).argmax(1)
     sizes = np.bincount(kinds)
-    score = "too few to check: two of each class or more"
+    score = "too few labels to check: two of each class or more"
     if sizes.min() > 1:
         right = int((analysis.left_out(told, kinds, fit).argmax(1) == kinds).sum())
         score = f"each left out once, {right} of {len(labels)} told right ({sizes.max()} by always the same class)"
@@ -109,15 +109,20 @@ def _classes(alike, labels, _, values, scale, told, when) -> Picture:
         "Your classes", "", ("class",), (0.0,), (1.0,), classes=CLASSES[: len(order)], names=tuple(order)
     )
     shares = np.bincount(found, minlength=len(order)) / found.size
-    note = f"{when}, from {len(labels)} labels by logistic regression; {score}"
+    note = f"{when}, from {len(labels)} labels by logistic regression"
     return Picture(
-        found.reshape(*alike.data.grid.shape, 1).astype("float32"), look, note, None, tuple(shares.tolist())
+        found.reshape(*alike.data.grid.shape, 1).astype("float32"),
+        look,
+        note,
+        None,
+        tuple(shares.tolist()),
+        score,
     )
 
 
 def _numbers(alike, labels, target, values, scale, told, when) -> Picture:
     found = analysis.applied(values, _unscaled(analysis.ridge(told, target), scale))
-    score = f"too few to check: {NUMBERS_AT_LEAST} or more"
+    score = f"too few labels to check: {NUMBERS_AT_LEAST} or more"
     if len(labels) >= NUMBERS_AT_LEAST:
         error = _rmse(analysis.left_out(told, target, analysis.ridge)[:, 0] - target)
         others = (target.sum() - target) / (len(target) - 1)
@@ -125,8 +130,8 @@ def _numbers(alike, labels, target, values, scale, told, when) -> Picture:
             f"each left out once, error (RMSE) {error:.3g} ({_rmse(others - target):.3g} by the others' mean)"
         )
     look = Look("Your numbers", "", ("number",), (target.min(),), (target.max(),), palette=LOOK.palette)
-    note = f"{when}, from {len(labels)} labels by ridge regression; {score}"
-    return Picture(found.reshape(*alike.data.grid.shape, 1), look, note)
+    note = f"{when}, from {len(labels)} labels by ridge regression"
+    return Picture(found.reshape(*alike.data.grid.shape, 1), look, note, score=score)
 
 
 def _unscaled(weights: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -45,6 +45,8 @@ class Picture:
     """(y, x) bool, True where the value was seen but masked (cloud, shadow) or is not what is asked for."""
     shares: tuple[float, ...] = ()
     """Of all pixels, by class."""
+    score: str = ""
+    """How well what is shown is known, where that was tried."""
 
 
 def fmt(day) -> str:

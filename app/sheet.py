@@ -33,6 +33,7 @@ def told(state: State, data: Data, picture: Picture) -> dict[str, Any]:
     """What both files say of themselves."""
     out = export.metadata(data.store, state.day, state.day)
     layer = {"layer": picture.look.label, "unit": picture.look.unit, "shown": picture.note}
+    layer |= {"score": picture.score} if picture.score else {}
     return {name: value for name, value in (out | layer).items() if name not in ("features", "gpp")}
 
 
@@ -144,6 +145,7 @@ def _words(draw: ImageDraw.ImageDraw, size: tuple[int, int], picture: Picture, f
     draw.text((EDGE, 45), plain(picture.note), MUTED, _font(17))
     if facts.get("simulated"):
         draw.text((size[0] - EDGE, 16), "SIMULATED", WARN, _font(20), anchor="ra")
+    draw.text((EDGE, size[1] - 76), plain(picture.score), MUTED, _font(14))
     west, south, east, north = cut.lonlat_extent()
     lines = [
         f"{facts['title']} - lon {west:.4f} to {east:.4f}, lat {south:.4f} to {north:.4f}, {facts['crs']}, north is up",

@@ -70,10 +70,11 @@ def colour_bar(picture: Picture) -> str:
 
 
 def caption(picture: Picture, more: str = "") -> str:
-    """What is shown, when, and in which colours."""
+    """What is shown, when, how well it is known, and in which colours."""
+    score = f"; {picture.score}" if picture.score else ""
     return (
         f'<div class="caption"><div class="what"><b>{escape(picture.look.label)}</b><br>'
-        f"<span>{escape(picture.note + more)}</span></div>{colour_bar(picture)}</div>"
+        f"<span>{escape(picture.note + score + more)}</span></div>{colour_bar(picture)}</div>"
     )
 
 

@@ -28,13 +28,13 @@ def test_one_label_of_each_kind_finds_them_all(data, day):
     np.testing.assert_array_equal(picture.values[..., 0], np.broadcast_to(expected, (NY, NX)))
     assert picture.look.names == ("lake", "forest", "field")
     assert sum(picture.shares) == pytest.approx(1)
-    assert "too few to check" in picture.note
+    assert "too few labels to check" in picture.score
 
 
 def test_labels_left_out_one_by_one_tell_how_well_the_classes_are_known(data):
-    assert "6 of 6 told right (2 by always the same class)" in data.picture("labels", JUNE, TWICE).note
+    assert "6 of 6 told right (2 by always the same class)" in data.picture("labels", JUNE, TWICE).score
     wrong = tuple(Label(x.row, x.col, "ab"[i % 2]) for i, x in enumerate(sorted(TWICE, key=lambda x: x.name)))
-    assert "6 of 6" not in data.picture("labels", JUNE, wrong).note
+    assert "6 of 6" not in data.picture("labels", JUNE, wrong).score
 
 
 def test_numbers_make_a_map_of_the_number_and_beat_the_mean(data):
@@ -44,9 +44,9 @@ def test_numbers_make_a_map_of_the_number_and_beat_the_mean(data):
     picture = data.picture("labels", JUNE, labels)
     assert picture.look.classes == ()
     assert np.corrcoef(picture.values.ravel(), green.ravel())[0, 1] > 0.95
-    error, by_mean = (float(word) for word in picture.note.split("(RMSE) ")[1].replace("(", "").split()[:2])
+    error, by_mean = (float(word) for word in picture.score.split("(RMSE) ")[1].replace("(", "").split()[:2])
     assert error < by_mean / 3
-    assert "too few to check" in data.picture("labels", JUNE, labels[:4]).note
+    assert "too few labels to check" in data.picture("labels", JUNE, labels[:4]).score
 
 
 def test_before_two_kinds_there_is_the_embedding_and_what_to_do(data):
@@ -98,10 +98,10 @@ def test_the_map_of_classes_goes_into_files(state, data, tmp_path):
         assert file.descriptions[0] == "class"
         np.testing.assert_array_equal(file.read(1)[0], np.repeat([1, 2, 3], [15, 25, 20]))
         assert file.tags()["classes"] == "1 lake, 2 forest, 3 field"
-        assert "6 of 6" in file.tags()["shown"]
+        assert "6 of 6" in file.tags()["score"]
     (tmp_path / "a.png").write_bytes(sheet.png(state, data))
     with Image.open(tmp_path / "a.png") as found:
-        assert "6 of 6" in found.text["shown"]
+        assert "6 of 6" in found.text["score"]
 
 
 def test_a_link_brings_the_labels_back(state, data):
