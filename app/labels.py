@@ -83,7 +83,7 @@ def colours(labels: tuple[Label, ...]) -> list[str]:
 
 
 def picture(alike: "Alike", day: dt.date | None, labels: tuple[Label, ...]) -> Picture:
-    """The map of two labels or more on a day, or (day None) of the whole period; ``score`` says how well it is known."""
+    """The map of two labels or more on a day, or (day None) of the whole period, with how well it is known."""
     values, scale = alike.described(day)
     rows = np.array([label.row * alike.data.grid.nx + label.col for label in labels])
     told = values[rows] * scale

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import panel as pn
 
-from app import export, files, replay, sheet
+from app import charted, export, files, replay, sheet
 from app.data import Data
 from app.state import State
 from app.views.places import UPLOAD_BYTES, geojson, label
@@ -22,12 +22,16 @@ FORMATS = {
     "Parquet": ".parquet",
     "NetCDF": ".nc",
     "Zarr": ".zarr.zip",
+    "Charts: CSV": ".charts.csv",
+    "Charts: NetCDF": ".charts.nc",
     "GeoJSON": ".geojson",
     "Replay file": ".json",
     "Map: PNG": ".png",
     "Map: GeoTIFF": ".tif",
 }
 MAPS = (".png", ".tif")
+CHARTS = (".charts.csv", ".charts.nc")
+"""What the charts show, the tower and the weather beside it; the others hold the embedding."""
 ROWS_AT_MOST = 500_000
 """Pixels times days that one visitor may ask for; the command line gives more."""
 
@@ -105,9 +109,14 @@ def content(
         return io.BytesIO(sheet.png(state, data, sight))
     if suffix == ".geojson":
         return io.BytesIO(geojson(state.places, data).encode())
-    form = {".zarr.zip": ".zarr", ".json": ".csv"}.get(suffix, suffix)
+    form = {".zarr.zip": ".zarr", ".json": ".csv"}.get(suffix, Path(f"x{suffix}").suffix)
     if suffix == ".tif":
         found = sheet.bands(state, data)
+    elif suffix in CHARTS:
+        pins = [place for place in state.places if not place.area]
+        places = [state.place] if state.place.area else pins
+        make = charted.table if form == ".csv" else charted.cube
+        found = make(data, places, [label(place) for place in places])
     else:
         place = asked(state, data, points)
         found, _ = export.answer(data.store, form, **place)
@@ -128,7 +137,7 @@ class ExportView:
     def __init__(self, state: State, data: Data, figure=None):
         self.state, self.data, self.figure = state, data, figure
         self.points: list[export.Point] = []
-        self.format = pn.widgets.Select(options=FORMATS, width=124, margin=0, stylesheets=sheets())
+        self.format = pn.widgets.Select(options=FORMATS, width=134, margin=0, stylesheets=sheets())
         self.button = pn.widgets.FileDownload(
             callback=self._file,
             filename=file_name(state, data, ".csv"),
@@ -173,8 +182,9 @@ class ExportView:
             return
         pins = sum(not held.area for held in self.state.places)
         one = "area" if place.area else f"{pins} pins" if pins > 1 else "pixel"
-        what = "map" if suffix in MAPS else f"{len(self.points)} points" if self.points else one
-        self.button.filename = file_name(self.state, self.data, suffix, self.points)
+        points = [] if suffix in CHARTS else self.points  # the charts show the chosen places alone
+        what = "map" if suffix in MAPS else f"{len(points)} points" if points else one
+        self.button.filename = file_name(self.state, self.data, suffix, points)
         self.button.label = f"Export {what}"
 
     def _sight(self) -> tuple | None:
