@@ -154,6 +154,8 @@ class MapPlot:
         )
         self.figure.axis.visible = False
         self.figure.grid.visible = False
+        self.under = ColumnDataSource(data={name: [] for name in ("rgba", "x", "y", "dw", "dh")})
+        self.figure.image_rgba("rgba", "x", "y", "dw", "dh", source=self.under)
         self._glyph = self.figure.image_rgba("rgba", "x", "y", "dw", "dh", source=self.image)
         self.fresh, self.box = ColumnDataSource(), ColumnDataSource()
         self.fill(None)
@@ -247,21 +249,17 @@ class MapPlot:
         inset = self.grid.size_m * self.grid.nx / 300
         return np.add((part or self.grid).extent, [inset, inset, -inset, -inset])
 
+    def surround(self, rgba: np.ndarray, extent: tuple[float, float, float, float]) -> None:
+        """A picture (y, x, 4) uint8 of what lies around and beneath, metres."""
+        self.under.data = _placed(rgba, extent)
+
     def fill(self, part: Grid | None, values: np.ndarray | None = None, look: Look | None = None) -> None:
         """What is computed of a box so far, over the paler picture; None: the picture alone."""
         self._glyph.glyph.global_alpha = 1.0 if part is None else PALE
         if part is None:
             self.fresh.data = {name: [] for name in ("rgba", "x", "y", "dw", "dh")}
             return
-        left, bottom, right, top = part.extent
-        rgba = paint(values, look).view("uint32").reshape(values.shape[:2])
-        self.fresh.data = {
-            "rgba": [rgba[::-1]],
-            "x": [left],
-            "y": [bottom],
-            "dw": [right - left],
-            "dh": [top - bottom],
-        }
+        self.fresh.data = _placed(paint(values, look), part.extent)
 
     # --- the picture ---
 
@@ -338,7 +336,7 @@ class MapPlot:
             fig.scatter(
                 "x", "y", source=self.pins, size=20, fill_alpha=0, line_color=colour, line_width=width
             )
-        for mark in fig.renderers[1:]:  # lines may leave the picture and are cut there, the others are whole
+        for mark in fig.renderers[2:]:  # lines may leave the picture and are cut there, the others are whole
             mark.level = "glyph" if isinstance(mark.glyph, MultiLine) else "overlay"
 
     def _tools(self, on_tap, on_area, on_box) -> None:
@@ -364,6 +362,13 @@ class MapPlot:
                     on_box((shape["x0"], shape["x1"]), (shape["y0"], shape["y1"]))
 
             self.figure.on_event(SelectionGeometry, outlined)
+
+
+def _placed(rgba: np.ndarray, extent: tuple[float, float, float, float]) -> dict:
+    """A picture (y, x, 4) uint8 as the one row of an image's source; images are given from south to north."""
+    left, bottom, right, top = extent
+    image = np.ascontiguousarray(rgba).view("uint32")[..., 0][::-1]
+    return {"rgba": [image], "x": [left], "y": [bottom], "dw": [right - left], "dh": [top - bottom]}
 
 
 def _cut(ends: list[float], size: int, times: int) -> slice:

@@ -5,6 +5,7 @@ from html import escape
 import numpy as np
 import panel as pn
 
+from app.basemap import BASEMAPS
 from app.data import Data
 from app.pictures import Picture, fmt
 from app.plots import MapPlot, gradient
@@ -16,7 +17,7 @@ _CAPTION = """
 .caption { display: flex; align-items: center; justify-content: space-between; gap: 4px 14px;
   flex-wrap: wrap; min-height: 34px; line-height: 1.3; }
 .what b { font-weight: 600; } .what span { color: var(--muted); }
-.absent { color: var(--muted); font-size: 12px; line-height: 1.4; }
+.absent { color: var(--muted); font-size: 12px; line-height: 1.4; } .absent a { color: inherit; }
 .bar { flex: 0 0 190px; font-size: 11px; color: var(--muted); font-variant-numeric: tabular-nums; }
 .bar .ramp { height: 8px; border-radius: 2px; }
 .bar .ticks { display: flex; justify-content: space-between; margin-top: 2px; }
@@ -209,6 +210,14 @@ class MapView:
             margin=(4, 0, 0, 0),
             stylesheets=sheets(_CAPTION),
         )
+        self._credit = pn.pane.HTML(
+            "",
+            visible=False,
+            sizing_mode="stretch_width",
+            margin=(4, 0, 0, 0),
+            stylesheets=sheets(_CAPTION),
+        )
+        self._surround()
         self.pane = framed(self.plot)
         self.slider = pn.widgets.DateSlider(
             start=data.first,
@@ -263,6 +272,25 @@ class MapView:
             self.plot.draw()
             self._describe()
         self._controls()
+
+    def _surround(self) -> None:
+        """Tiles around the scene, when they come; a simulated landscape is nowhere."""
+        coming = None if self.data.simulated else BASEMAPS.get(self.data.grid)
+        page = pn.state.curdoc
+        if coming is None:
+            return
+
+        def show() -> None:
+            found = coming.result()
+            if found is not None:
+                self.plot.surround(found.rgba, found.extent)
+                credit = f'<div class="absent">Around the scene: {found.credit}</div>'
+                self._credit.param.update(object=credit, visible=bool(found.credit))
+
+        if coming.done():
+            show()
+        elif page is not None:
+            coming.add_done_callback(lambda _: page.add_next_tick_callback(show))
 
     def step(self, days: int) -> None:
         """Moves the day."""
@@ -366,6 +394,7 @@ class MapView:
         return pn.Column(
             above,
             maps,
+            self._credit,
             below,
             self._absent,
             sizing_mode="stretch_width",
