@@ -5,6 +5,7 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -20,6 +21,8 @@ UPLOAD_BYTES = 64 * 2**20
 """Holds what the networks give for a site: a zip, a daily file, or some ten years of half-hours."""
 UNPACKED_BYTES = 512 * 2**20
 """A zip with a larger table in it is refused before it is unpacked."""
+_ONE_AT_A_TIME = Lock()
+"""A table of that size takes a gigabyte while it is read."""
 DAYS_AT_LEAST = 2
 """Fewer days in common with the scene cannot be compared."""
 
@@ -57,8 +60,8 @@ def read(data: "Data", name: str, content: bytes, lon: float, lat: float) -> Vis
         path.write_bytes(content)
         try:
             _check_zip(path)
-            tower = towers.read(path)
-            wind = _wind(path, data)
+            with _ONE_AT_A_TIME:
+                tower, wind = towers.read(path), _wind(path, data)
         except InputError as error:
             raise InputError(str(error).replace(str(path), plain)) from error
     if tower.attrs["resolution"] != "daily":
