@@ -62,7 +62,7 @@ class Alike:
         values = kinds.reshape(*self.data.grid.shape, 1).astype("float32")
         return Picture(values, look, note, shares=tuple(shares.tolist()))
 
-    def labels(self, day: dt.date | None, given: tuple[labels.Label, ...]) -> Picture:
+    def labels(self, day: dt.date | None, given: tuple[labels.Label, ...] = ()) -> Picture:
         """The map that a visitor's labels make; before there are two kinds of them, the embedding as it is."""
         if labels.enough(given):
             return labels.picture(self, day, given)
