@@ -15,7 +15,7 @@ class LabelsBar:
         self.name = pn.widgets.TextInput(
             placeholder="class or number",
             max_length=NAME_AT_MOST,
-            width=130,
+            sizing_mode="stretch_width",  # a fixed width would widen the map's column, seen or not
             margin=0,
             stylesheets=sheets("input.bk-input { padding-right: 9px !important; }"),
         )
@@ -24,7 +24,10 @@ class LabelsBar:
         )
         self.clear = pn.widgets.Button(label="Clear", margin=0, stylesheets=sheets())
         self.clear.on_click(lambda _: setattr(state, "labels", []))
-        self.view = pn.Row(self.name, self.taps, self.clear, margin=0, stylesheets=[":host { gap: 6px; }"])
+        look = ":host { gap: 6px; flex: 0 1 320px !important; min-width: 280px; }"
+        self.view = pn.Row(
+            self.name, self.taps, self.clear, sizing_mode="stretch_width", margin=0, stylesheets=[look]
+        )
 
     @property
     def asked(self) -> bool:

@@ -367,7 +367,7 @@ class MapView:
             self.labels.view,
             sizing_mode="stretch_width",
             margin=0,
-            stylesheets=[":host { flex-wrap: wrap; gap: 8px; }"],
+            stylesheets=[":host { flex-wrap: wrap; gap: 8px; min-width: 0 !important; }"],
         )
         maps = pn.Row(
             pn.Column(self._caption, self.pane, sizing_mode="stretch_width", margin=0, stylesheets=[_HALF]),
@@ -400,5 +400,5 @@ class MapView:
             sizing_mode="stretch_width",
             margin=0,
             css_classes=["card"],
-            stylesheets=sheets(":host { padding: 12px 14px; }"),
+            stylesheets=sheets(":host { padding: 12px 14px; min-width: 0 !important; }"),
         )

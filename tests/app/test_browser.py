@@ -519,6 +519,8 @@ def test_dark_and_narrow_are_drawn_and_remembered(visit):
     visit.wait_for_timeout(800)
     shot(visit, "dark_900.png")
     assert visit.evaluate("document.documentElement.scrollWidth") <= 900
+    picture = map_box(visit)
+    assert picture["x"] + picture["width"] < min(box["x"] for box in figures(visit) if box["x"] > 300)
 
 
 def test_an_entry_whose_store_is_missing_gives_a_message_and_the_way_back(visit):
