@@ -389,7 +389,7 @@ class MapView:
             self.slider,
             sizing_mode="stretch_width",
             margin=(10, 0, 0, 0),
-            stylesheets=[":host { flex-wrap: wrap; gap: 4px; }"],
+            stylesheets=[":host { flex-wrap: wrap; gap: 4px; min-width: 0 !important; }"],
         )
         return pn.Column(
             above,
