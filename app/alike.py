@@ -1,12 +1,14 @@
 """Similar places and clusters, of a day or of the whole period, as pictures of the map."""
 
 import datetime as dt
-from functools import cached_property, lru_cache
+from dataclasses import replace
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from app import labels
 from app.held import Held
 from app.pictures import CLASSES, Look, Picture, Sight, fmt
 from embeddings import analysis
@@ -33,6 +35,8 @@ class Alike:
         self._days = Held(self._read_days, TRAJECTORY_BYTES)
         self._trajectories = Held(self._components, TRAJECTORY_BYTES // 4)
         self._centres = lru_cache(maxsize=8)(self._find_centres)
+        self.learnt = lru_cache(maxsize=32)(partial(labels.learn, self))
+        self._pillar = lru_cache(maxsize=512)(lambda row, col: data.store.series(row, col).embedding.values)
 
     def similar(
         self, day: dt.date | None, pixel: tuple[int, int], threshold: float, sight: Sight | None = None
@@ -40,7 +44,7 @@ class Alike:
         """Cosine similarity to a pixel on a day (None: along the whole period); less than ``threshold`` is faded."""
         values = self.cosine(day, pixel, sight)
         near = float((values >= threshold).mean())
-        when = f"on {fmt(day)}" if day else self._period
+        when = f"on {fmt(day)}" if day else self.period
         look = Look(
             f"Similarity to pixel {pixel[0]}, {pixel[1]}",
             "",
@@ -61,9 +65,43 @@ class Alike:
             kinds = analysis.assign(self._features(embedding), self._centres(False, count))
         shares = np.bincount(kinds, minlength=count) / kinds.size
         look = Look(f"{count} clusters", "", ("cluster",), (0.0,), (1.0,), classes=CLASSES[:count])
-        note = f"k-means on {fmt(day)}, centres common to all days" if day else f"k-means {self._period}"
-        values = kinds.reshape(*self._shape(sight), 1).astype("float32")
+        note = f"k-means on {fmt(day)}, centres common to all days" if day else f"k-means {self.period}"
+        values = kinds.reshape(*self.shape(sight), 1).astype("float32")
         return Picture(values, look, note, shares=tuple(shares.tolist()))
+
+    def labels(
+        self, day: dt.date | None, given: tuple[labels.Label, ...] = (), sight: Sight | None = None
+    ) -> Picture:
+        """The map that a visitor's labels make; before there are two kinds of them, the embedding as it is."""
+        if labels.enough(given):
+            return labels.picture(self, day, given, sight)
+        shown = self.data.picture("pca", day or self.data.first, sight=sight)
+        return replace(shown, note="type a class or a number, and tap pixels of two kinds or more")
+
+    def described(self, day: dt.date | None, sight: Sight | None = None) -> np.ndarray:
+        """Values (pixel, feature) of a day, as integers, or of the whole period."""
+        if day is None:
+            return self._trajectories(sight)
+        embedding = self.data.cube(day, sight, quality=False).embedding.values
+        return embedding.reshape(-1, len(self.data.scale))
+
+    def at(self, day: dt.date | None, pixels: tuple[tuple[int, int], ...]) -> np.ndarray:
+        """The same of single pixels at full resolution, (pixel, feature)."""
+        series = [self._pillar(*pixel) for pixel in pixels]
+        if day is None:
+            weights = self.data.components[0]
+            return np.stack([(self._features(one[self._picks]) @ weights).reshape(-1) for one in series])
+        when = int(self.data.days.get_indexer([pd.Timestamp(day)])[0])
+        return np.stack([one[when] for one in series])
+
+    def evening(self, day: dt.date | None) -> np.ndarray:
+        """What makes the spreads of ``described`` comparable, (feature,)."""
+        if day is None:
+            values = self._trajectories(self.data.overview)
+            values = values[:: max(1, len(values) // SAMPLE_PX)]
+        else:
+            values = self.data.sample.embedding.values.reshape(-1, len(self.data.scale))
+        return 1 / np.maximum(values.std(0), 1e-6)
 
     # --- of a day, of the period ---
 
@@ -74,7 +112,7 @@ class Alike:
         dates = [day] if day else [self.data.days[i] for i in self._picks]
         dot = length = own = np.float32(0)
         for date, cube in zip(dates, cubes, strict=True):
-            here = cube[pixel] if sight is None else self._steps(date, pixel)
+            here = self.at(date, (pixel,))[0]
             like = here * scale
             more = analysis.agreement(cube.reshape(-1, len(scale)), scale, centre, like)
             itself = analysis.agreement(here[None], scale, centre, like)[1]
@@ -82,21 +120,15 @@ class Alike:
             dot, length, own = (
                 (more[0], more[1], itself[0]) if day else (dot + more[0], length + more[1], own + itself[0])
             )
-        return analysis.cosine(dot, length, float(own)).reshape(self._shape(sight))
+        return analysis.cosine(dot, length, float(own)).reshape(self.shape(sight))
 
-    def _steps(self, day: dt.date, pixel: tuple[int, int]) -> np.ndarray:
-        """Embedding (feature) int8 of one pixel on a day."""
-        when = int(self.data.days.get_indexer([pd.Timestamp(day)])[0])
-        rows, cols = (slice(n, n + 1) for n in pixel)
-        return self.data.store.window(slice(when, when + 1), rows, cols).embedding.values.reshape(-1)
-
-    def _shape(self, sight: Sight | None) -> tuple[int, int]:
+    def shape(self, sight: Sight | None) -> tuple[int, int]:
         return (sight.bottom - sight.top, sight.right - sight.left) if sight else self.data.grid.shape
 
     @cached_property
     def _picks(self) -> np.ndarray:
         """Indices of days evenly spread over the period."""
-        days, (ny, nx) = self.data.days, self._shape(self.data.overview)
+        days, (ny, nx) = self.data.days, self.shape(self.data.overview)
         count = max(
             2, min(TRAJECTORY_DAYS, TRAJECTORY_BYTES // (ny * nx * len(self.data.features)), len(days))
         )
@@ -111,7 +143,7 @@ class Alike:
         return [self.data.store.tile(day, *at, quality=False).embedding.values for day in days]
 
     @property
-    def _period(self) -> str:
+    def period(self) -> str:
         return f"along {len(self._picks)} days from {fmt(self.data.first)} to {fmt(self.data.last)}"
 
     def _features(self, embedding: np.ndarray) -> np.ndarray:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 PIXELS = 200
 """A larger area is told by that many of its pixels, evenly spread."""
 BOX_BYTES = 64 * 2**20
-"""The box around them is read at once up to this size, else pixel by pixel."""
+"""The box around them is read in bands of this size,"""
+BOXES = 8
+"""or pixel by pixel where that takes more bands."""
 HALF_CLEAR = 0.5
 SPREAD = (5, 95)
 """Percent of pixels below the two ends."""
@@ -36,7 +38,7 @@ def members(data: "Data", polygons: tuple) -> tuple[np.ndarray, np.ndarray, int]
 def series(data: "Data", polygons: tuple) -> xr.Dataset:
     """As ``Data.pixel`` of one pixel, with ``_lo`` and ``_hi`` of the pixels beside each mean."""
     rows, cols, count = members(data, polygons)
-    cube = _cube(data, rows, cols)
+    cube = pixels(data, rows, cols)
     weights, mean = data.components
     values = cube.embedding.transpose("time", "pixel", "feature").values * data.scale
     parts = {"pc": values @ weights - mean @ weights}
@@ -57,16 +59,28 @@ def series(data: "Data", polygons: tuple) -> xr.Dataset:
     return out.assign(_ndvi(data, at)).assign(data.radar(at)).assign_attrs(pixels=count, told_by=len(rows))
 
 
-def _cube(data: "Data", rows: np.ndarray, cols: np.ndarray) -> xr.Dataset:
-    """All days of the pixels, (time, pixel[, feature])."""
-    top, left = rows.min(), cols.min()
-    box = (slice(top, rows.max() + 1), slice(left, cols.max() + 1))
-    area = (box[0].stop - top) * (box[1].stop - left)
-    if area * len(data.days) * len(data.features) <= BOX_BYTES:
-        found = data.store.window(slice(0, len(data.days)), *box)
-        return found.isel(y=xr.DataArray(rows - top, dims="pixel"), x=xr.DataArray(cols - left, dims="pixel"))
-    each = [data.store.series(int(row), int(col)) for row, col in zip(rows, cols, strict=True)]
-    return xr.concat(each, "pixel", data_vars="all", coords="different", compat="equals", join="override")
+def pixels(data: "Data", rows: np.ndarray, cols: np.ndarray) -> xr.Dataset:
+    """All days of the pixels, (time, pixel[, feature]); ``rows`` rise."""
+    left, right = cols.min(), cols.max() + 1
+    row_bytes = (right - left) * len(data.days) * len(data.features)
+    step = max(1, BOX_BYTES // row_bytes)
+    bands = [
+        (top, rows[(rows >= top) & (rows < top + step)]) for top in range(rows.min(), rows.max() + 1, step)
+    ]
+    if len(bands) > BOXES:
+        each = [data.store.series(int(row), int(col)) for row, col in zip(rows, cols, strict=True)]
+        return xr.concat(each, "pixel", data_vars="all", coords="different", compat="equals", join="override")
+    parts, everyday = [], slice(0, len(data.days))
+    for top, held in bands:
+        if len(held):
+            found = data.store.window(everyday, slice(top, held.max() + 1), slice(left, right))
+            at = {"y": held - top, "x": cols[np.isin(rows, held)] - left}
+            parts.append(found.isel({name: xr.DataArray(i, dims="pixel") for name, i in at.items()}))
+    if len(parts) == 1:
+        return parts[0]
+    return xr.concat(
+        parts, "pixel", data_vars="minimal", coords="minimal", compat="override", join="override"
+    )
 
 
 def _ndvi(data: "Data", at: dict[str, xr.DataArray]) -> dict:

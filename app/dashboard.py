@@ -10,7 +10,7 @@ import pandas as pd
 import panel as pn
 import xarray as xr
 
-from app import export, link
+from app import export, link, visiting
 from app.data import Data
 from app.opening import OPENINGS, Opening, predictor, steps
 from app.runs import ENTRY, Run
@@ -26,12 +26,14 @@ from app.views.places import PlacesView, outlined
 from app.views.series import SeriesView
 from app.views.style import page_css, sheets
 from app.views.tower import TowerView
+from app.views.visitor import VisitorForm
+from app.visiting import Visitor
 from models.errors import InputError
 
 TITLE = "fluxlens"
 POLL_MS = 250
 MADE = re.compile(rf"{ENTRY}[0-9a-f]{{12}}")
-LINKED = ("day", "layer", "places", "current", "charts", *link.CHOICES)
+LINKED = ("day", "layer", "places", "labels", "current", "charts", *link.CHOICES)
 _COLUMNS = """
 :host { flex: 1 1 auto !important; display: grid !important; gap: 12px; align-items: stretch;
   grid-template-columns: minmax(330px, 46fr) minmax(380px, 54fr); grid-template-rows: 1fr; }
@@ -63,6 +65,8 @@ class Explorer:
         self._asked: dict[str, str] = {}
         self._poll = None
         self._results: dict[str, Path] = {}
+        self._scene: Data | None = None
+        self._visitor: Visitor | None = None
         self._wire()
         if data is not None:
             self.show(data)
@@ -139,12 +143,13 @@ class Explorer:
 
     def show(self, data: Data) -> None:
         """Puts a store on screen, its first pixel chosen, in the middle of its season."""
-        self.data = data
-        state = self.state
+        self._scene, self.data = data, self._visited(data)
+        data, state = self.data, self.state
         state.forget()
         state.param.update(
             day=data.days[len(data.days) // 2].date(),
             places=[Place(0, *data.start)],
+            labels=[],
             current=0,
             feature=0,
             message="",
@@ -158,11 +163,10 @@ class Explorer:
         self.charts = SeriesView(state, data, [self.places.view])
         self.header.show(data)
         pages = {"series": ("Series", lambda: self.charts.view)}
-        if data.fluxes():
-            site = f"Tower {data.tower.attrs.get('site', '')}".strip()
-            pages["tower"] = (site, lambda: TowerView(state, data).view)
-        if data.can_compute:
-            self.compute = ComputeView(state, data, self.map.plot, self.made, self.open_made)
+        site = str(data.tower.attrs.get("site", "")) if data.fluxes() else ""
+        pages["tower"] = (f"Tower {site}".strip(), self._tower_page)
+        if self._scene.can_compute:
+            self.compute = ComputeView(state, self._scene, self.map.plot, self.made, self.open_made)
             pages["compute"] = ("Compute", lambda: self.compute.view)
         self.pages = PagesView(state, pages)
         columns = pn.Column(
@@ -171,17 +175,52 @@ class Explorer:
         self._body[:] = [columns]
         self._write_link()
 
+    def _tower_page(self) -> pn.viewable.Viewable:
+        self.visitor_form = VisitorForm(
+            self.state, self.data, self.stand, self.leave if self._visitor is not None else None
+        )
+        if not self.data.fluxes():
+            return self.visitor_form.view
+        return TowerView(self.state, self.data, self.map.plot.see, [self.visitor_form.view]).view
+
+    def _visited(self, data: Data) -> Data:
+        """The store's answers with the visitor's own tower, as long as it stands inside."""
+        if self._visitor is None:
+            return data
+        try:
+            visiting.check(data, self._visitor.tower)
+        except InputError:
+            self._visitor = None
+            return data
+        return data.standing(self._visitor.tower, self._visitor.wind)
+
     # --- what a visitor does ---
+
+    def stand(self, visitor: Visitor) -> None:
+        """Shows the same view with the visitor's tower in it, and its page."""
+        self._replace(visitor, "tower")
+
+    def leave(self) -> None:
+        """Takes the visitor's tower away."""
+        self._replace(None, "series")
+
+    def _replace(self, visitor: Visitor | None, page: str) -> None:
+        self.state.param.update(page=page, message="", sight="pixel")
+        self._asked, self._visitor = link.read(link.query(self.state, self.data)), visitor
+        self.show(self._scene)
 
     def tap(self, x: float, y: float, add: bool = False) -> None:
         """Chooses the pixel at a place in metres, beside the others with ``add``; outside there is a message."""
         try:
             pixel = self.data.locate(x, y)
+            if self.map.labels.asked:
+                self.map.labels.put(*pixel)
+                return
             self.state.pin(*pixel, add=add or self.places.more.value)
             self.places.more.value = False
             if self.map.plot.on_tower(x, y) and self.data.fluxes():
                 self.state.page = "tower"
-            elif self.state.page == "tower":
+            elif self.state.page == "tower" and self.data.fluxes():
                 self.state.page = "series"
         except InputError:
             lon, lat = self.data.grid.lonlat(x, y)

@@ -1,5 +1,6 @@
 """Answers for the screen: what a store and its scene say about one day or one pixel."""
 
+import copy
 import datetime as dt
 import math
 from collections.abc import Callable
@@ -10,14 +11,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from app import areas, tower
+from app import areas, ground, tower
 from app.alike import Alike
 from app.held import Held
 from app.pictures import QUICK_PX, WHOLE_PX, Look, Picture, Sight, fmt, seen
 from app.state import Place
 from app.tower import FLUXES
 from embeddings import analysis, cache
-from models.errors import InputError
 
 GAP_DAYS = 10
 """A stretch without a clear view longer than this many days is shaded in the charts."""
@@ -55,10 +55,26 @@ class Data:
         self._pictures = Held(self._picture, HELD_IN_MEMORY // 2)
         self.pixel = lru_cache(maxsize=256)(self._pixel)
         self.area = lru_cache(maxsize=32)(partial(areas.series, self))
-        self.beside = lru_cache(maxsize=32)(partial(tower.beside, self))
+        self._own_tower()
         self._gpp_map = Held(self._predict_map, HELD_IN_MEMORY // 4)
         self.alike = Alike(self)
         self._photo = Held(self._read_photo, HELD_IN_MEMORY // 2)
+        self.wind: pd.DataFrame | None = None
+        """Half-hours of the tower's wind, where its file has them."""
+
+    def _own_tower(self) -> None:
+        """Caches of answers that hang on the tower."""
+        self.ground = lru_cache(maxsize=32)(partial(ground.ground, self))
+        self.beside = lru_cache(maxsize=32)(partial(tower.beside, self))
+
+    def standing(self, tower: xr.Dataset, wind: pd.DataFrame | None = None) -> "Data":
+        """The same answers with another tower, for the one session that gave it; all else is shared, caches too."""
+        other = copy.copy(self)
+        for name in ("tower", "tower_xy", "start"):
+            other.__dict__.pop(name, None)
+        other.tower, other.wind = tower.assign(usual(tower)), wind
+        other._own_tower()
+        return other
 
     # --- what there is ---
 
@@ -97,7 +113,7 @@ class Data:
         """Keys of the layers this store can show."""
         photo = ["true"] if self._rgb_bands else []
         gpp = ["gpp", "width"] if self.predict else []
-        return [*photo, "pca", "feature", *gpp, "similar", "clusters", "sigma", "gap"]
+        return [*photo, "pca", "feature", *gpp, "similar", "clusters", "labels", "sigma", "gap"]
 
     @cached_property
     def absent(self) -> list[str]:
@@ -177,17 +193,6 @@ class Data:
             return row, col
         return self.grid.ny // 2, self.grid.nx // 2
 
-    @cached_property
-    def clear_at_tower(self) -> xr.DataArray:
-        """Reflectance (time, band) of red and near infrared at the tower's pixel, clear days only."""
-        if self.ndvi is None:
-            raise InputError("Got a scene without red and near infrared, need both; add B04 and B8A or B08.")
-        x, y = self.centre(*self.start)
-        bands = [band for band in ("B04", "B8A", "B08") if band in self._s2.band.values]
-        shots = self._s2["reflectance"].sel(band=bands).sel(x=x, y=y, method="nearest").load()
-        seen = shots.where(self.ndvi.clear.sel(x=x, y=y, method="nearest").load())
-        return seen.assign_coords(time=seen.indexes["time"].normalize()).drop_duplicates("time")
-
     def tower_distance_m(self, row: int, col: int) -> float | None:
         if self.tower_xy is None:
             return None
@@ -245,7 +250,7 @@ class Data:
         return self._pictures(layer, day, detail, sight)
 
     def _picture(self, layer: str, day: dt.date | None, detail: tuple, sight: Sight | None) -> Picture:
-        if layer in ("similar", "clusters"):
+        if layer in ("similar", "clusters", "labels"):
             return getattr(self.alike, layer)(day, *detail, sight=sight)
         feature = detail[0] if detail else 0
         look = self.look(layer, feature)
@@ -467,7 +472,7 @@ class Data:
 
     def warm(self) -> None:
         """Does once what the first tap and the first map would otherwise wait for."""
-        for layer in set(self.layers) - {"similar", "clusters"}:
+        for layer in set(self.layers) - {"similar", "clusters", "labels"}:
             self.look(layer)
         self.picture("pca", self.first, sight=self.overview)
         self.pixel(*self.start)

@@ -41,6 +41,17 @@ UNITS = {
     "spread": "1 (root mean square over features of their standard deviation over what is seen)",
     "share": "1 (of what is seen, 1 = all of it in the scene)",
     "ood": "1 (unlike what the GPP model was trained on)",
+    "ndvi": "1 (of a Sentinel-2 acquisition on the day, masked or not)",
+    "clear": "1 (of that acquisition; 0: cloud, shadow or snow masked)",
+    "VV": "dB",
+    "VH": "dB",
+    "sw_in": "W m-2",
+    "tair": "degC",
+    "vpd": "hPa",
+    "precip": "mm d-1",
+    "tower_gpp_nt": "gC m-2 d-1",
+    "tower_gpp_dt": "gC m-2 d-1",
+    "tower_qc": "1 (share of measured or well filled net exchange)",
 }
 """The unit, and in brackets what a reader of the bare column must know."""
 LABELS = {
@@ -59,6 +70,17 @@ LABELS = {
     "spread": "root mean square over features of their standard deviation over what is seen",
     "share": "share of what is seen that lies in the scene",
     "ood": "unlike what the GPP model was trained on",
+    "ndvi": "normalised difference vegetation index of the acquisition on the day",
+    "clear": "whether that acquisition is clear",
+    "VV": "backscatter, vertical sent and received",
+    "VH": "backscatter, vertical sent, horizontal received",
+    "sw_in": "incoming shortwave radiation",
+    "tair": "air temperature",
+    "vpd": "vapour pressure deficit",
+    "precip": "precipitation",
+    "tower_gpp_nt": "gross primary production measured at the tower, night-time partitioning",
+    "tower_gpp_dt": "gross primary production measured at the tower, day-time partitioning",
+    "tower_qc": "share of measured or well filled net exchange at the tower",
 }
 CARBON = "gross_primary_productivity_of_biomass_expressed_as_carbon"
 STANDARD_NAMES = {
@@ -67,10 +89,13 @@ STANDARD_NAMES = {
     "lat": "latitude",
     "x": "projection_x_coordinate",
     "y": "projection_y_coordinate",
-    **dict.fromkeys(("gpp", "gpp_lo", "gpp_hi"), CARBON),
+    **dict.fromkeys(("gpp", "gpp_lo", "gpp_hi", "tower_gpp_nt", "tower_gpp_dt"), CARBON),
+    "sw_in": "surface_downwelling_shortwave_flux_in_air",
+    "tair": "air_temperature",
+    "vpd": "water_vapor_saturation_deficit_in_air",
 }
 """Of the CF standard name table."""
-FLAGS = {"observed": "filled observed", "ood": "known unlike_training"}
+FLAGS = {"observed": "filled observed", "ood": "known unlike_training", "clear": "masked clear"}
 """CF flag meanings of 0 and 1."""
 FORMULA = re.compile(r"(^|[,;\t\r\n\"])(\s*)(?=[=+\-@＝＋－＠])")
 """Where a spreadsheet may begin a cell, whatever its separator, and takes it for a formula."""

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 from app.data import Data
+from app.labels import LABELS_AT_MOST, with_one
 from app.state import COLOURS, LAYERS, Place, State
 from models.errors import InputError
 
@@ -17,9 +18,12 @@ CHOICES = {
     "page": str,
     "flux": str,
     "least_qc": float,
+    "sight": str,
+    "radius_m": float,
+    "height_m": float,
 }
 LENGTH = 6000
-"""Servers and chat windows cut longer addresses; areas are then left out."""
+"""Servers and chat windows cut longer addresses; areas and labels are then left out."""
 
 
 def query(state: State, data: Data) -> str:
@@ -32,7 +36,9 @@ def query(state: State, data: Data) -> str:
     said |= {"pins": _pins([place for place in state.places if not place.area])}
     said |= {"snapshot": data.store.snapshot, "model": data.attrs.get("model_digest", "")}
     areas = {place.slot: place.area for place in state.places if place.area}
-    whole = said | ({"areas": json.dumps(areas, separators=(",", ":"))} if areas else {})
+    labels = [[label.row, label.col, label.name] for label in state.labels]
+    large = {"areas": areas, "labels": labels}
+    whole = said | {name: json.dumps(held, separators=(",", ":")) for name, held in large.items() if held}
     text = urlencode({name: value for name, value in whole.items() if value != ""})
     if len(text) > LENGTH:
         text = urlencode({name: value for name, value in said.items() if value != ""})
@@ -86,6 +92,10 @@ def _restore(said: dict[str, str], state: State, data: Data) -> None:
     found |= {name: read(said[name]) for name, read in CHOICES.items() if name in said}
     if not 0 <= found.get("feature", 0) < len(data.features):
         raise InputError(f"feature {found['feature']}")
+    for row, col, name in json.loads(said.get("labels", "[]"))[:LABELS_AT_MOST]:
+        if not (0 <= int(row) < data.grid.ny and 0 <= int(col) < data.grid.nx):
+            raise InputError(f"label {row}, {col}")
+        found["labels"] = list(with_one(tuple(found.get("labels", ())), int(row), int(col), str(name)))
     state.param.update(**found)
 
 

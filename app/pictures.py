@@ -31,6 +31,12 @@ class Look:
     """A colour-blind-safe colorcet palette, or None when the planes are the colours."""
     classes: tuple[str, ...] = ()
     """Colours of class 0, 1, ...; then the one plane holds class numbers."""
+    names: tuple[str, ...] = ()
+    """Of the classes, where a visitor gave them; else they are numbered."""
+
+    def legend(self, number: int) -> str:
+        """What class 0, 1, ... is called: counted from 1, with its name."""
+        return f"{number + 1} {self.names[number]}" if self.names else str(number + 1)
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,8 @@ class Picture:
     """(y, x) bool, True where the value was seen but masked (cloud, shadow) or is not what is asked for."""
     shares: tuple[float, ...] = ()
     """Of all pixels, by class."""
+    score: str = ""
+    """How well what is shown is known, where that was tried."""
 
     @property
     def nbytes(self) -> int:

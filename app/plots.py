@@ -19,6 +19,7 @@ from bokeh.models import (
     HoverTool,
     LassoSelectTool,
     MetricLength,
+    MultiLine,
     PanTool,
     Range1d,
     ResetTool,
@@ -28,6 +29,7 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
+from app.labels import Label, colours
 from app.pictures import QUICK_PX, SHARP_PX, WHOLE_PX, Look, Picture, Sight, seen
 from app.state import COLOURS, Place
 from embeddings.geometry import Grid
@@ -145,6 +147,8 @@ class MapPlot:
         self.image = ColumnDataSource(data=self._empty())
         self.pins = ColumnDataSource(data={"x": [], "y": [], "colour": []})
         self.outlines = ColumnDataSource(data={"xs": [], "ys": [], "colour": []})
+        self.labels = ColumnDataSource(data={"x": [], "y": [], "colour": []})
+        self.ground = ColumnDataSource(data={"xs": [], "ys": []})
         self.figure = figure(
             x_range=beside.figure.x_range if beside else Range1d(left, right),
             y_range=beside.figure.y_range if beside else Range1d(bottom, top),
@@ -158,6 +162,8 @@ class MapPlot:
         )
         self.figure.axis.visible = False
         self.figure.grid.visible = False
+        self.under = ColumnDataSource(data={name: [] for name in ("rgba", "x", "y", "dw", "dh")})
+        self.figure.image_rgba("rgba", "x", "y", "dw", "dh", source=self.under)
         self._glyph = self.figure.image_rgba("rgba", "x", "y", "dw", "dh", source=self.image)
         self.fresh, self.box = ColumnDataSource(), ColumnDataSource()
         self.fill(None)
@@ -230,6 +236,24 @@ class MapPlot:
                 colours.append(COLOURS[place.slot])
         self.outlines.data = {"xs": xs, "ys": ys, "colour": colours}
 
+    def see(self, lines: tuple[tuple[list[float], list[float]], ...]) -> None:
+        """Outlines what a tower sees, metres; nothing clears it."""
+        left, bottom, right, top = self._inside()
+        cut = []
+        for line in lines:
+            xs, ys = np.array(line, float)
+            out = (xs < left) | (xs > right) | (ys < bottom) | (ys > top)
+            cut.append(np.where(out, np.nan, [xs, ys]))
+        self.ground.data = {"xs": [xs for xs, _ in cut], "ys": [ys for _, ys in cut]}
+
+    def label(self, labels: tuple[Label, ...]) -> None:
+        """Squares on the labelled pixels, in the colours of the map they make."""
+        self.labels.data = {
+            "x": [self.grid.x[label.col] for label in labels],
+            "y": [self.grid.y[label.row] for label in labels],
+            "colour": colours(labels),
+        }
+
     def on_tower(self, x: float, y: float) -> bool:
         """Whether a tap meant the tower's marker: within about its size on screen, or on its pixel."""
         if self.tower_xy is None:
@@ -249,11 +273,17 @@ class MapPlot:
     def frame(self, part: Grid | None) -> None:
         """Outlines a box of the grid, or none."""
         names = ("left", "bottom", "right", "top")
-        inset = (
-            self.grid.size_m * self.grid.nx / 300
-        )  # the line stays inside the frame, which alone is cleared
-        ends = np.add(part.extent, [inset, inset, -inset, -inset]) if part else ()
+        ends = self._inside(part) if part else ()
         self.box.data = dict(zip(names, [[end] for end in ends] or [[]] * 4, strict=True))
+
+    def _inside(self, part: Grid | None = None) -> np.ndarray:
+        """An extent less a line's width: lines stay inside the frame, which alone is cleared."""
+        inset = self.grid.size_m * self.grid.nx / 300
+        return np.add((part or self.grid).extent, [inset, inset, -inset, -inset])
+
+    def surround(self, rgba: np.ndarray, extent: tuple[float, float, float, float]) -> None:
+        """A picture (y, x, 4) uint8 of what lies around and beneath, metres."""
+        self.under.data = _placed(rgba, extent)
 
     def fill(self, part: Grid | None, values: np.ndarray | None = None, look: Look | None = None) -> None:
         """What is computed of a box so far, over the paler picture; None: the picture alone."""
@@ -261,15 +291,7 @@ class MapPlot:
         if part is None:
             self.fresh.data = {name: [] for name in ("rgba", "x", "y", "dw", "dh")}
             return
-        left, bottom, right, top = part.extent
-        rgba = paint(values, look).view("uint32").reshape(values.shape[:2])
-        self.fresh.data = {
-            "rgba": [rgba[::-1]],
-            "x": [left],
-            "y": [bottom],
-            "dw": [right - left],
-            "dh": [top - bottom],
-        }
+        self.fresh.data = _placed(paint(values, look), part.extent)
 
     # --- the picture ---
 
@@ -299,14 +321,10 @@ class MapPlot:
         ny, nx, planes = values.shape
         size = self.grid.size_m * (sight.level if sight else 1)
         west, _, _, north = self.grid.extent
-        rgba = paint(values, look, picture.faded).view("uint32").reshape(ny, nx)
-        data = self._empty() | {
-            "rgba": [rgba[::-1]],  # images are given from south to north
-            "x": [west + (sight.left if sight else 0) * size],
-            "y": [north - ((sight.top if sight else 0) + ny) * size],
-            "dw": [nx * size],
-            "dh": [ny * size],
-        }
+        left = west + (sight.left if sight else 0) * size
+        top = north - (sight.top if sight else 0) * size
+        extent = left, top - ny * size, left + nx * size, top
+        data = self._empty() | _placed(paint(values, look, picture.faded), extent)
         shown = values + 1 if look.classes else values
         data |= {f"v{i}": [np.ascontiguousarray(shown[::-1, :, i])] for i in range(planes)}
         return sight, picture, data
@@ -338,6 +356,10 @@ class MapPlot:
             fig.quad(left="left", right="right", bottom="bottom", top="top", source=self.box, **edge)
         for colour, width in ((HALO, 4), ("colour", 2)):
             fig.multi_line("xs", "ys", source=self.outlines, line_color=colour, line_width=width)
+        for colour, width, dash in ((HALO, 4, "solid"), (TOWER, 2, [6, 3])):
+            fig.multi_line(
+                "xs", "ys", source=self.ground, line_color=colour, line_width=width, line_dash=dash
+            )
         if tower_xy is not None:
             fig.scatter(
                 [tower_xy[0]],
@@ -348,12 +370,14 @@ class MapPlot:
                 line_color=HALO,
                 line_width=1.5,
             )
+        square = {"marker": "square", "size": 11, "line_color": HALO, "line_width": 2}
+        fig.scatter("x", "y", source=self.labels, fill_color="colour", **square)
         for colour, width in ((HALO, 6), ("colour", 3)):
             fig.scatter(
                 "x", "y", source=self.pins, size=20, fill_alpha=0, line_color=colour, line_width=width
             )
-        for mark in fig.renderers[1:]:
-            mark.level = "overlay"
+        for mark in fig.renderers[2:]:  # lines may leave the picture and are cut there, the others are whole
+            mark.level = "glyph" if isinstance(mark.glyph, MultiLine) else "overlay"
 
     def _tools(self, on_tap, on_area, on_box) -> None:
         self.hover = HoverTool(
@@ -378,6 +402,13 @@ class MapPlot:
                     on_box((shape["x0"], shape["x1"]), (shape["y0"], shape["y1"]))
 
             self.figure.on_event(SelectionGeometry, outlined)
+
+
+def _placed(rgba: np.ndarray, extent: tuple[float, float, float, float]) -> dict:
+    """A picture (y, x, 4) uint8 as the one row of an image's source; images are given from south to north."""
+    left, bottom, right, top = extent
+    image = np.ascontiguousarray(rgba).view("uint32")[..., 0][::-1]
+    return {"rgba": [image], "x": [left], "y": [bottom], "dw": [right - left], "dh": [top - bottom]}
 
 
 def _cross() -> list[Span]:

@@ -16,8 +16,15 @@ from embeddings import cache
 from embeddings.geometry import Grid
 from models.errors import InputError
 
-MODELS = {"default": "Default model", "simulated": "Taught by simulations only"}
-"""Shipped weights a run may use."""
+MODELS = {
+    "fusion": "Default",
+    "simulated": "Taught by simulations only",
+    "landsat": "With Landsat 8",
+    "s2": "Sentinel-2 alone",
+    "s1": "Sentinel-1 alone",
+    "landsat8": "Landsat 8 alone",
+}
+"""Shipped weights in words, the usual ones first; others go by their names."""
 SNAP_PX = 4
 """Edges of a box fall on multiples of that many pixels, which every sensor's grid shares."""
 WIDE_PX = 512
@@ -30,6 +37,18 @@ FIRST_PACE = 250_000
 TOLD_S = 0.5
 """A run that computed for less came from the cache and tells no pace."""
 ENTRY = "box-"
+
+
+def models(data: Data) -> dict[str, str]:
+    """Words by name of the shipped weights whose sensors the scene all has, or (where none fits) some of them."""
+    from models import checkpoints
+
+    there = set(data.scene.children)
+    wanted = {name: set(checkpoints.sensors(name)) for name in checkpoints.shipped()}
+    fitting = [name for name, sensors in wanted.items() if sensors <= there]
+    fitting = fitting or [name for name, sensors in wanted.items() if sensors & there]
+    order = [*(name for name in MODELS if name in fitting), *(name for name in fitting if name not in MODELS)]
+    return {name: MODELS.get(name, name) for name in order}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from app import export
 from app.data import Data
+from app.labels import colours
 from app.pictures import Look, Picture, seen
 from app.plots import HALO, TOWER, paint, swatches
 from app.state import COLOURS, State
@@ -34,6 +35,7 @@ def told(state: State, data: Data, picture: Picture) -> dict[str, Any]:
     """What both files say of themselves."""
     out = export.metadata(data.store, state.day, state.day)
     layer = {"layer": picture.look.label, "unit": picture.look.unit, "shown": picture.note}
+    layer |= {"score": picture.score} if picture.score else {}
     return {name: value for name, value in (out | layer).items() if name not in ("features", "gpp")}
 
 
@@ -55,7 +57,8 @@ def bands(state: State, data: Data) -> xr.Dataset:
     out |= {name: (("y", "x"), cube[name].transpose("y", "x").values) for name in quality}
     out["observed"] = (("y", "x"), cube["days_from_s2"].transpose("y", "x").values == 0)
     found = xr.Dataset(out, data.grid.coords(), told(state, data, picture))
-    return found.assign_attrs(classes=len(look.classes)) if look.classes else found
+    kinds = ", ".join(look.legend(n) for n in range(len(look.names))) or len(look.classes)
+    return found.assign_attrs(classes=kinds) if look.classes else found
 
 
 def plain(text: str) -> str:
@@ -127,6 +130,10 @@ def _marks(draw: ImageDraw.ImageDraw, state: State, data: Data, cut: Any, px_per
     if data.tower_xy is not None:
         x, y = at(*data.tower_xy)
         draw.polygon([(x, y - 11), (x - 10, y + 8), (x + 10, y + 8)], fill=TOWER, outline=HALO)
+    if state.layer == "labels":
+        for label, colour in zip(state.labels, colours(tuple(state.labels)), strict=True):
+            x, y = at(*data.centre(label.row, label.col))
+            draw.rectangle([x - 8, y - 8, x + 8, y + 8], fill=colour, outline=HALO, width=3)
     for place in state.places:
         for polygon in place.area:
             ring = np.asarray(polygon[0])
@@ -146,6 +153,7 @@ def _words(draw: ImageDraw.ImageDraw, size: tuple[int, int], picture: Picture, f
     draw.text((EDGE, 45), plain(picture.note), MUTED, _font(17))
     if facts.get("simulated"):
         draw.text((size[0] - EDGE, 16), "SIMULATED", WARN, _font(20), anchor="ra")
+    draw.text((EDGE, size[1] - 76), plain(picture.score), MUTED, _font(14))
     west, south, east, north = cut.lonlat_extent()
     lines = [
         f"{facts['title']} - lon {west:.4f} to {east:.4f}, lat {south:.4f} to {north:.4f}, {facts['crs']}, north is up",
@@ -176,7 +184,7 @@ def _legend(sheet: Image.Image, picture: Picture) -> None:
 def _squares(look: Look, picture: Picture) -> list[tuple[str, str]]:
     if look.classes:
         parts = zip(look.classes, picture.shares, strict=True)
-        return [(colour, f"{n}: {share:.0%}") for n, (colour, share) in enumerate(parts, 1)]
+        return [(colour, f"{look.legend(n)}: {share:.0%}") for n, (colour, share) in enumerate(parts)]
     return list(zip(("#e05252", "#3fa45b", "#4a7fd6"), look.planes, strict=False))
 
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import param
 
+from app.labels import Label, with_one
+from models.errors import InputError
+
 LAYERS = {
     "true": "True colour",
     "pca": "Embedding",
@@ -13,6 +16,7 @@ LAYERS = {
     "width": "GPP band",
     "similar": "Similar",
     "clusters": "Clusters",
+    "labels": "Labels",
     "sigma": "Sigma",
     "gap": "Days from S2",
 }
@@ -44,9 +48,10 @@ class State(param.Parameterized):
     feature = param.Integer(default=0, bounds=(0, None), doc="Embedding feature of the layer 'feature'.")
     places = param.List(default=[], item_type=Place, doc="Pins and areas, in the order they were chosen.")
     current = param.Integer(default=0, doc="Slot of the place that taps move and charts tell of in full.")
-    year = param.Boolean(default=False, doc="Similar and Clusters: by the whole period, not by the day.")
+    year = param.Boolean(default=False, doc="Similar, Clusters, Labels: by the whole period, not by the day.")
     threshold = param.Number(default=0.8, bounds=(-1, 1), doc="Less similar pixels are faded.")
     clusters = param.Integer(default=5, bounds=(CLUSTERS[0], CLUSTERS[-1]), doc="Number of clusters.")
+    labels = param.List(default=[], item_type=Label, doc="Pixels a visitor named, for the layer 'labels'.")
     charts = param.List(default=["ndvi", "pc", "radar", "gpp"], item_type=str, doc="Charts shown.")
     tower = param.Boolean(default=True, doc="Whether tower GPP is drawn beside the prediction.")
     page = param.Selector(
@@ -56,6 +61,15 @@ class State(param.Parameterized):
         default="gpp_nt", objects=["gpp_nt", "gpp_dt"], doc="The tower page's partitioning."
     )
     least_qc = param.Number(default=0.75, bounds=(0, 1), doc="The tower page's least quality of a day, 0-1.")
+    sight = param.Selector(
+        default="pixel",
+        objects=["pixel", "radius", "footprint"],
+        doc="What the tower's prediction stands for.",
+    )
+    radius_m = param.Number(default=250, bounds=(50, 500), doc="Of the sight 'radius'.")
+    height_m = param.Number(
+        default=None, bounds=(0.1, 200), allow_None=True, doc="Sensors above the displacement height, m."
+    )
     dark = param.Boolean(default=False, doc="Dark colours.")
     message = param.String(default="", doc="One sentence for the visitor; empty when all is well.")
 
@@ -93,7 +107,22 @@ class State(param.Parameterized):
             return "similar", period, self.pixel, self.threshold
         if layer == "clusters":
             return "clusters", period, self.clusters
+        if layer == "labels":
+            return "labels", period, tuple(self.labels)
         return layer, day
+
+    def label(self, row: int, col: int, name: str) -> None:
+        """One more label, one less, or another name for one; a message where it is none."""
+        try:
+            self.param.update(labels=list(with_one(tuple(self.labels), row, col, name)), message="")
+        except InputError as error:
+            self.message = str(error)
+
+    @property
+    def seen(self) -> tuple:
+        """What the tower's prediction stands for, as ``ground.ground`` takes it."""
+        sizes = {"radius": (self.radius_m,), "footprint": (self.height_m,)}
+        return self.sight, *sizes.get(self.sight, ())
 
     def pin(self, row: int, col: int, area: tuple = (), add: bool = False) -> None:
         """Moves the current pin to (row, col); with ``add``, or from an area, makes another place of its own."""

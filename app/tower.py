@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from app import ground
 from embeddings import baselines, gpp_evaluation
 from models.errors import InputError
 
@@ -46,6 +47,8 @@ class Beside:
     """What taught the model, as its card says."""
     absent: tuple[str, ...] = ()
     """Why something is missing, one sentence each."""
+    seen: ground.Ground | None = None
+    """What of the scene the prediction and its rivals stand for."""
 
     def paired(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Measured and a line, both NaN where either is."""
@@ -64,24 +67,33 @@ class Beside:
         return np.where(years[slot] >= 2, values - usual[slot], np.nan)
 
 
-def beside(data: "Data", flux: str, least_qc: float) -> Beside:
-    """The tower's ``flux`` on days of that quality, the prediction at its pixel, and the baselines."""
+def beside(data: "Data", flux: str, least_qc: float, sight: tuple = ("pixel",)) -> Beside:
+    """The tower's ``flux`` on days of that quality, the prediction for what it sees, and the baselines.
+
+    ``sight`` is as ``ground.ground`` takes it; where that cannot be had, the pixel stands in and ``absent`` says so.
+    """
     tower = data.tower.assign(gpp_nt=data.tower[flux])  # what is scored goes by that name
     observed = tower.gpp_nt.where(tower.qc >= least_qc) if "qc" in tower else tower.gpp_nt
     time = xr.DataArray(data.days, dims="time", coords={"time": data.days})
-    pixel = data.pixel(*data.start)
+    absent = []
+    try:
+        seen = data.ground(*sight)
+    except InputError as error:
+        seen = data.ground("pixel")
+        absent.append(f"No {ground.SIGHTS[sight[0]].lower()}: {error}")
+    pixel = ground.predicted(data, seen)
     measured = observed.reindex(time=time).values
     nothing = xr.full_like(time, np.nan, float)
     low, high = (pixel.get(name, nothing) for name in ("gpp_lo", "gpp_hi"))
     if np.isfinite(measured).sum() < 2:
         told = f"Got no day with a measurement of quality {least_qc:.2f} or better here; lower the quality."
-        return Beside(data.days, measured, {}, low.values, high.values, absent=(told,))
-    lines, absent = {}, []
+        return Beside(data.days, measured, {}, low.values, high.values, absent=(told,), seen=seen)
+    lines = {}
     if "gpp" in pixel:
         lines["model"] = pixel["gpp"]
     for name, make in (("day_of_year", _day_of_year), ("nirv", _nirv), ("p_model", _p_model)):
         try:
-            lines[name] = make(data, observed).reindex(time=time)
+            lines[name] = make(data, observed, seen).reindex(time=time)
         except InputError as error:
             absent.append(f"No {LINES[name]}: {str(error).split(';')[0]}.")
     scores: dict = {}
@@ -102,7 +114,9 @@ def beside(data: "Data", flux: str, least_qc: float) -> Beside:
             if "." not in key or key.startswith(kept)
         }
     held = {name: line.values.astype("float64") for name, line in lines.items()}
-    return Beside(data.days, measured, held, low.values, high.values, scores, _card(data), tuple(absent))
+    return Beside(
+        data.days, measured, held, low.values, high.values, scores, _card(data), tuple(absent), seen
+    )
 
 
 def _card(data: "Data") -> str:
@@ -111,13 +125,13 @@ def _card(data: "Data") -> str:
     return str(gpp.load().card.get("taught_by", "")) if data.predict is gpp.predict else ""
 
 
-def _day_of_year(data: "Data", observed: xr.DataArray) -> xr.DataArray:
+def _day_of_year(data: "Data", observed: xr.DataArray, seen: ground.Ground) -> xr.DataArray:
     return baselines.other_years(observed)
 
 
-def _nirv(data: "Data", observed: xr.DataArray) -> xr.DataArray:
+def _nirv(data: "Data", observed: xr.DataArray, seen: ground.Ground) -> xr.DataArray:
     """k x NIRv x shortwave radiation, k of each year from the other years."""
-    sun, clear = _weather(data)["sw_in"], data.clear_at_tower
+    sun, clear = _weather(data)["sw_in"], ground.clear(data, seen)
     nirv = baselines.every_day(baselines.nirv(clear), sun.time)
     observed = observed.reindex(time=sun.time)
     years = sorted(set(sun.time.dt.year.values.tolist()))
@@ -130,8 +144,8 @@ def _nirv(data: "Data", observed: xr.DataArray) -> xr.DataArray:
     return xr.concat(parts, "time")
 
 
-def _p_model(data: "Data", observed: xr.DataArray) -> xr.DataArray:
-    weather, clear = _weather(data), data.clear_at_tower
+def _p_model(data: "Data", observed: xr.DataArray, seen: ground.Ground) -> xr.DataArray:
+    weather, clear = _weather(data), ground.clear(data, seen)
     near = "B8A" if "B8A" in clear.band.values else "B08"
     red, nir = clear.sel(band="B04"), clear.sel(band=near)
     ndvi = baselines.every_day((nir - red) / (nir + red).where(nir + red > 0), weather.time)

@@ -123,7 +123,9 @@ class Visitor:
         slider = next(model for model in models if model["name"] == "DateSlider")
         self.slider = slider["id"], slider["attributes"]["start"], slider["attributes"]["end"]
         glyphs = [model for model in models if model["name"] == "GlyphRenderer"]
-        drawn = [g for g in glyphs if by_id[g["attributes"]["glyph"]["id"]]["name"] == "ImageRGBA"]
+        images = [g for g in glyphs if by_id[g["attributes"]["glyph"]["id"]]["name"] == "ImageRGBA"]
+        # the layer carries its values along; what lies beneath it and what is being computed do not
+        drawn = [g for g in images if '"v0"' in json.dumps(by_id[g["attributes"]["data_source"]["id"]])]
         self.image = drawn[0]["attributes"]["data_source"]["id"]
         self.figure, extent = next(
             (model["id"], [by_id[model["attributes"][r]["id"]]["attributes"] for r in ("x_range", "y_range")])

@@ -133,3 +133,70 @@ def _distance(values: np.ndarray, centres: np.ndarray) -> np.ndarray:
     values = values.astype("float32", copy=False)
     squares = np.einsum("nf,nf->n", values, values)[:, None]
     return np.maximum(squares - 2 * values @ centres.T + (centres**2).sum(1), 0)
+
+
+# --- from a few labels to all pixels ---
+
+
+def logistic(values: np.ndarray, kinds: np.ndarray, count: int, penalty: float = 1.0) -> np.ndarray:
+    """Weights (feature + 1, count) of multinomial logistic regression, the intercepts last and not penalised.
+
+    ``values`` (sample, feature) in comparable units; ``kinds`` (sample) classes 0 .. count - 1.
+    """
+    from scipy.optimize import minimize
+
+    design = np.column_stack([values, np.ones(len(values))]).astype("float64")
+    truth = np.eye(count)[kinds]
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights = flat.reshape(-1, count)
+        scores = design @ weights
+        scores -= scores.max(1, keepdims=True)
+        log_share = scores - np.log(np.exp(scores).sum(1, keepdims=True))
+        held = weights * penalty
+        held[-1] = 0
+        gradient = design.T @ (np.exp(log_share) - truth) + held
+        return -(log_share * truth).sum() + (held * weights).sum() / 2, gradient.ravel()
+
+    found = minimize(loss, np.zeros(design.shape[1] * count), jac=True, method="L-BFGS-B")
+    return found.x.reshape(-1, count)
+
+
+def ridge(values: np.ndarray, target: np.ndarray, penalties: tuple = (0.1, 1, 10, 100, 1000)) -> np.ndarray:
+    """Weights (feature + 1, 1) of ridge regression, the intercept last; the penalty errs least on samples left out."""
+    middle, level = values.mean(0), target.mean()
+    centred = (values - middle).astype("float64")
+    products = centred @ centred.T
+    best = None
+    for penalty in penalties:
+        inverse = np.linalg.inv(products + penalty * np.eye(len(values)))
+        hat = products @ inverse + 1 / len(values)
+        left = (target - level - products @ inverse @ (target - level)) / np.maximum(1 - np.diag(hat), 1e-9)
+        error = float(left @ left)
+        if best is None or error < best[0]:
+            best = error, centred.T @ inverse @ (target - level)
+    return np.append(best[1], level - middle @ best[1])[:, None]
+
+
+def applied(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(pixel, output) float32 of ``values`` (pixel, feature) under weights (feature + 1, output), block by block."""
+    inner, last = weights[:-1].astype("float32"), weights[-1].astype("float32")
+    out = np.empty((len(values), weights.shape[1]), "float32")
+    for start in range(0, len(values), BLOCK):
+        part = slice(start, start + BLOCK)
+        out[part] = values[part].astype("float32") @ inner + last
+    return out
+
+
+def left_out(values: np.ndarray, target: np.ndarray, fit, folds: int = 20) -> np.ndarray:
+    """(sample, output) of each sample, by weights ``fit(values, target)`` that never saw it.
+
+    One by one up to ``folds`` samples; of more, every ``folds``-th together.
+    """
+    fold, parts = np.arange(len(values)) % folds, {}
+    for k in np.unique(fold):
+        parts[k] = applied(values[fold == k], fit(values[fold != k], target[fold != k]))
+    out = np.empty((len(values), parts[0].shape[1]), "float32")
+    for k, part in parts.items():
+        out[fold == k] = part
+    return out

@@ -85,6 +85,12 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in WEIGHTS.glob("*.safetensors") if not path.stem.startswith("gpp"))
 
 
+def sensors(name_or_path: str | Path) -> tuple[str, ...]:
+    """The sensors that weights are for, from their header alone."""
+    with safe_open(_find(str(name_or_path)), framework="pt") as file:
+        return tuple(json.loads((file.metadata() or {}).get("config", "{}")).get("sensors", ()))
+
+
 def _find(name: str) -> Path:
     stem = DEFAULT if name == "default" else name
     inside = WEIGHTS / f"{stem}.safetensors"

@@ -13,6 +13,7 @@ def _own_cache(tmp_path_factory):
     """What is made once and kept goes to a folder of this run, never to the user's."""
     if "FLUXLENS_CACHE" not in os.environ:
         os.environ["FLUXLENS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["FLUXLENS_TILES"] = ""  # no test asks another host
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import panel as pn
 from app.data import Data
 from app.pictures import Look
 from app.plots import MapPlot
-from app.runs import MODELS, RUNS, Box, Run
+from app.runs import RUNS, Box, Run, models
 from app.state import State
 from app.views.style import sheets
 from models.errors import InputError
@@ -106,7 +106,7 @@ class ComputeView:
         self.last = pn.widgets.DatePicker(label="Last day", value=end, **limits)
         self.model = pn.widgets.Select(
             label="Model",
-            options={words: name for name, words in MODELS.items()},
+            options={words: name for name, words in models(data).items()},
             width=200,
             margin=0,
             stylesheets=sheets(),

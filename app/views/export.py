@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import panel as pn
 
-from app import export, files, replay, sheet
+from app import charted, export, files, replay, sheet
 from app.data import Data
 from app.state import State
 from app.views.places import UPLOAD_BYTES, geojson, label
 from app.views.style import sheets
+from app.views.upload import Upload
 from models.errors import InputError
 
 FORMATS = {
@@ -21,22 +22,18 @@ FORMATS = {
     "Parquet": ".parquet",
     "NetCDF": ".nc",
     "Zarr": ".zarr.zip",
+    "Charts: CSV": ".charts.csv",
+    "Charts: NetCDF": ".charts.nc",
     "GeoJSON": ".geojson",
     "Replay file": ".json",
     "Map: PNG": ".png",
     "Map: GeoTIFF": ".tif",
 }
 MAPS = (".png", ".tif")
+CHARTS = (".charts.csv", ".charts.nc")
+"""What the charts show, the tower and the weather beside it; the others hold the embedding."""
 ROWS_AT_MOST = 500_000
 """Pixels times days that one visitor may ask for; the command line gives more."""
-_FILE = """
-:host { display: inline-flex !important; align-items: center; width: auto !important; }
-:host::before { content: "Many points"; color: var(--muted); font-size: 12px; margin-right: 6px; white-space: nowrap; }
-input[type=file].bk-input { width: 108px; padding: 0 !important; border: none !important; color: transparent !important;
-  background: none !important; }
-input[type=file]::file-selector-button { font: 500 12.5px/1 var(--font); color: var(--ink); background: var(--card);
-  border: 1px solid var(--line); border-radius: 6px; height: 30px; padding: 0 11px; cursor: pointer; }
-"""
 
 
 def file_name(state: State, data: Data, suffix: str, points: list[export.Point] | None = None) -> str:
@@ -58,8 +55,6 @@ def file_name(state: State, data: Data, suffix: str, points: list[export.Point] 
 
 def uploaded(data: Data, name: str, content: bytes) -> list[export.Point]:
     """The points of an uploaded CSV or GeoJSON, all in the scene; of its name only the ending is looked at."""
-    if len(content) > UPLOAD_BYTES:
-        raise InputError(f"Got {len(content):,} bytes, need at most {UPLOAD_BYTES:,}; split the file.")
     suffix = ".geojson" if name.lower().endswith((".geojson", ".json")) else ".csv"
     with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
         path = Path(folder) / f"points{suffix}"
@@ -114,9 +109,14 @@ def content(
         return io.BytesIO(sheet.png(state, data, sight))
     if suffix == ".geojson":
         return io.BytesIO(geojson(state.places, data).encode())
-    form = {".zarr.zip": ".zarr", ".json": ".csv"}.get(suffix, suffix)
+    form = {".zarr.zip": ".zarr", ".json": ".csv"}.get(suffix, Path(f"x{suffix}").suffix)
     if suffix == ".tif":
         found = sheet.bands(state, data)
+    elif suffix in CHARTS:
+        pins = [place for place in state.places if not place.area]
+        places = [state.place] if state.place.area else pins
+        make = charted.table if form == ".csv" else charted.cube
+        found = make(data, places, [label(place) for place in places])
     else:
         place = asked(state, data, points)
         found, _ = export.answer(data.store, form, **place)
@@ -137,7 +137,7 @@ class ExportView:
     def __init__(self, state: State, data: Data, figure=None):
         self.state, self.data, self.figure = state, data, figure
         self.points: list[export.Point] = []
-        self.format = pn.widgets.Select(options=FORMATS, width=124, margin=0, stylesheets=sheets())
+        self.format = pn.widgets.Select(options=FORMATS, width=134, margin=0, stylesheets=sheets())
         self.button = pn.widgets.FileDownload(
             callback=self._file,
             filename=file_name(state, data, ".csv"),
@@ -149,22 +149,24 @@ class ExportView:
             css_classes=["primary"],
             stylesheets=sheets(),
         )
-        self.many = pn.widgets.FileInput(
-            accept=".csv,.geojson,.json", multiple=False, margin=0, stylesheets=sheets(_FILE)
+        self.many = Upload(
+            state,
+            self._take,
+            UPLOAD_BYTES,
+            "split the file",
+            words="Many points",
+            accept=".csv,.geojson,.json",
         )
         self.format.param.watch(self._rename, "value")
-        self.many.param.watch(self._take, "value")
         state.watch(self._forget, ["places", "current"])
         state.watch(self._rename, ["layer", "day"])
         self._rename()
         self.view = pn.Row(self.format, self.button, self.many, margin=0, stylesheets=[":host { gap: 4px; }"])
 
-    def _take(self, event) -> None:
+    def _take(self, name: str, content: bytes) -> None:
         """Points of a file are what is exported until another place is chosen."""
-        if not event.new:
-            return
         try:
-            self.points = uploaded(self.data, self.many.filename or "", event.new)
+            self.points = uploaded(self.data, name, content)
             self.state.message = ""
         except InputError as error:
             self.state.message = str(error)
@@ -180,8 +182,9 @@ class ExportView:
             return
         pins = sum(not held.area for held in self.state.places)
         one = "area" if place.area else f"{pins} pins" if pins > 1 else "pixel"
-        what = "map" if suffix in MAPS else f"{len(self.points)} points" if self.points else one
-        self.button.filename = file_name(self.state, self.data, suffix, self.points)
+        points = [] if suffix in CHARTS else self.points  # the charts show the chosen places alone
+        what = "map" if suffix in MAPS else f"{len(points)} points" if points else one
+        self.button.filename = file_name(self.state, self.data, suffix, points)
         self.button.label = f"Export {what}"
 
     def _sight(self) -> tuple | None:

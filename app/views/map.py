@@ -5,17 +5,19 @@ from html import escape
 import numpy as np
 import panel as pn
 
+from app.basemap import BASEMAPS
 from app.data import Data
 from app.pictures import Picture, Sight, fmt
 from app.plots import MapPlot, gradient
 from app.state import CLUSTERS, LAYERS, State
+from app.views.labels import LabelsBar
 from app.views.style import sheets
 
 _CAPTION = """
 .caption { display: flex; align-items: center; justify-content: space-between; gap: 4px 14px;
   flex-wrap: wrap; min-height: 34px; line-height: 1.3; }
 .what b { font-weight: 600; } .what span { color: var(--muted); }
-.absent { color: var(--muted); font-size: 12px; line-height: 1.4; }
+.absent { color: var(--muted); font-size: 12px; line-height: 1.4; } .absent a { color: inherit; }
 .bar { flex: 0 0 190px; font-size: 11px; color: var(--muted); font-variant-numeric: tabular-nums; }
 .bar .ramp { height: 8px; border-radius: 2px; }
 .bar .ticks { display: flex; justify-content: space-between; margin-top: 2px; }
@@ -32,7 +34,7 @@ _PICTURE = """
   border-radius: 4px; overflow: hidden; background: var(--hover); }
 """
 _HALF = ":host { flex: 1 1 0 !important; min-width: 0; align-self: flex-end !important; }"
-ASKED = ("layer", "day", "feature", "places", "current", "year", "threshold", "clusters")
+ASKED = ("layer", "day", "feature", "places", "current", "year", "threshold", "clusters", "labels")
 """The choices a picture depends on."""
 STEPS = {f"{n} day{'s' * (n > 1)}": n for n in (1, 3, 7, 30)}
 SPEEDS = {f"{n} a second": n for n in (1, 2, 4, 8)}
@@ -49,7 +51,8 @@ def colour_bar(picture: Picture) -> str:
     if look.classes:
         parts = zip(look.classes, picture.shares, strict=True)
         dots = (
-            f'<span><i style="background:{c}"></i>{n}: {p:.0%}</span>' for n, (c, p) in enumerate(parts, 1)
+            f'<span><i style="background:{c}"></i>{escape(look.legend(n))}: {p:.0%}</span>'
+            for n, (c, p) in enumerate(parts)
         )
         return f'<div class="rgb">{"".join(dots)}</div>'
     if look.palette is None:
@@ -68,10 +71,11 @@ def colour_bar(picture: Picture) -> str:
 
 
 def caption(picture: Picture, more: str = "") -> str:
-    """What is shown, when, and in which colours."""
+    """What is shown, when, how well it is known, and in which colours."""
+    score = f"; {picture.score}" if picture.score else ""
     return (
         f'<div class="caption"><div class="what"><b>{escape(picture.look.label)}</b><br>'
-        f"<span>{escape(picture.note + more)}</span></div>{colour_bar(picture)}</div>"
+        f"<span>{escape(picture.note + score + more)}</span></div>{colour_bar(picture)}</div>"
     )
 
 
@@ -188,6 +192,7 @@ class MapView:
             margin=(9, 10, 6, 10),
             stylesheets=sheets(),
         )
+        self.labels = LabelsBar(state)
         self.clusters = pn.widgets.Select(
             options={f"{n} clusters": n for n in CLUSTERS},
             value=state.clusters,
@@ -205,6 +210,14 @@ class MapView:
             margin=(4, 0, 0, 0),
             stylesheets=sheets(_CAPTION),
         )
+        self._credit = pn.pane.HTML(
+            "",
+            visible=False,
+            sizing_mode="stretch_width",
+            margin=(4, 0, 0, 0),
+            stylesheets=sheets(_CAPTION),
+        )
+        self._surround()
         self.pane = framed(self.plot)
         self.slider = pn.widgets.DateSlider(
             start=data.first,
@@ -260,6 +273,25 @@ class MapView:
             self._describe()
         self._controls()
 
+    def _surround(self) -> None:
+        """Tiles around the scene, when they come; a simulated landscape is nowhere."""
+        coming = None if self.data.simulated else BASEMAPS.get(self.data.grid)
+        page = pn.state.curdoc
+        if coming is None:
+            return
+
+        def show() -> None:
+            found = coming.result()
+            if found is not None:
+                self.plot.surround(found.rgba, found.extent)
+                credit = f'<div class="absent">Around the scene: {found.credit}</div>'
+                self._credit.param.update(object=credit, visible=bool(found.credit))
+
+        if coming.done():
+            show()
+        elif page is not None:
+            coming.add_done_callback(lambda _: page.add_next_tick_callback(show))
+
     def step(self, days: int) -> None:
         """Moves the day."""
         self.state.step(days, self.data.first, self.data.last)
@@ -307,12 +339,14 @@ class MapView:
         state = self.state
         if state.layer == "feature":
             self._rank()
+        self.plot.label(tuple(state.labels) if state.layer == "labels" else ())
         self._day.object = f'<div class="day">{fmt(state.day)}</div>'
         for widget, where in (
             (self.feature, ("feature",)),
-            (self.year, ("similar", "clusters")),
+            (self.year, ("similar", "clusters", "labels")),
             (self.threshold, ("similar",)),
             (self.clusters, ("clusters",)),
+            (self.labels.view, ("labels",)),
         ):
             widget.visible = state.layer in where
         self.layers.value, self.feature.value, self.slider.value = state.layer, state.feature, state.day
@@ -330,9 +364,10 @@ class MapView:
             self.year,
             self.threshold,
             self.clusters,
+            self.labels.view,
             sizing_mode="stretch_width",
             margin=0,
-            stylesheets=[":host { flex-wrap: wrap; gap: 8px; }"],
+            stylesheets=[":host { flex-wrap: wrap; gap: 8px; min-width: 0 !important; }"],
         )
         maps = pn.Row(
             pn.Column(self._caption, self.pane, sizing_mode="stretch_width", margin=0, stylesheets=[_HALF]),
@@ -354,15 +389,16 @@ class MapView:
             self.slider,
             sizing_mode="stretch_width",
             margin=(10, 0, 0, 0),
-            stylesheets=[":host { flex-wrap: wrap; gap: 4px; }"],
+            stylesheets=[":host { flex-wrap: wrap; gap: 4px; min-width: 0 !important; }"],
         )
         return pn.Column(
             above,
             maps,
+            self._credit,
             below,
             self._absent,
             sizing_mode="stretch_width",
             margin=0,
             css_classes=["card"],
-            stylesheets=sheets(":host { padding: 12px 14px; }"),
+            stylesheets=sheets(":host { padding: 12px 14px; min-width: 0 !important; }"),
         )

@@ -12,18 +12,10 @@ from app import areas, export
 from app.data import Data
 from app.state import COLOURS, Place, State
 from app.views.style import sheets
+from app.views.upload import Upload
 from models.errors import InputError
 
 UPLOAD_BYTES = 2**20
-_FILE = """
-:host { display: inline-flex !important; align-items: center; width: auto !important; }
-:host::before { content: "Area from GeoJSON"; color: var(--muted); font-size: 12px; margin-right: 6px;
-  white-space: nowrap; }
-input[type=file].bk-input { width: 108px; padding: 0 !important; border: none !important; color: transparent !important;
-  background: none !important; }
-input[type=file]::file-selector-button { font: 500 12.5px/1 var(--font); color: var(--ink); background: var(--card);
-  border: 1px solid var(--line); border-radius: 6px; height: 30px; padding: 0 11px; cursor: pointer; }
-"""
 CORNERS = 200
 """A drawn outline keeps at most that many corners."""
 
@@ -53,9 +45,6 @@ def outlined(state: State, data: Data, xs: list[float], ys: list[float]) -> None
 
 def uploaded(state: State, data: Data, content: bytes) -> None:
     """The area of an uploaded GeoJSON."""
-    if len(content) > UPLOAD_BYTES:
-        state.message = f"Got {len(content):,} bytes, need at most {UPLOAD_BYTES:,}; simplify the outline."
-        return
     with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
         path = Path(folder) / "the file"
         path.write_bytes(content)
@@ -95,19 +84,19 @@ class PlacesView:
             label="Draw area", margin=0, css_classes=["quiet"], stylesheets=sheets()
         )
         self.less = pn.widgets.Button(label="Remove", margin=0, stylesheets=sheets())
-        self.file = pn.widgets.FileInput(
-            accept=".geojson,.json", multiple=False, margin=0, stylesheets=sheets(_FILE)
+        self.file = Upload(
+            state,
+            lambda _, content: uploaded(state, data, content),
+            UPLOAD_BYTES,
+            "simplify the outline",
+            words="Area from GeoJSON",
+            accept=".geojson,.json",
         )
         self.draw.param.watch(lambda event: draw(event.new), "value")
         self.less.on_click(lambda _: state.remove())
         self.chips.param.watch(lambda event: setattr(state, "current", event.new), "value")
-        self.file.param.watch(self._file, "value")
         state.watch(self._update, ["places", "current"])
         self._update()
-
-    def _file(self, event) -> None:
-        if event.new:
-            uploaded(self.state, self.data, event.new)
 
     def _update(self, *_) -> None:
         places = self.state.places

@@ -6,6 +6,7 @@ import numpy as np
 import panel as pn
 
 from app.data import NEAR_TOWER_M, Data
+from app.ground import RADII_M, SIGHTS
 from app.state import State
 from app.tower import FLUXES, LINES, SPLITS, Beside
 from app.tower_charts import INKS, MEASURED, TowerCharts
@@ -45,6 +46,8 @@ _TITLES = {
 }
 
 
+_SLIDER = ".bk-input-group label, .bk-slider-title { font-size: 12px; color: var(--muted); }"
+_STEER = ":host { gap: 8px; flex-wrap: wrap; align-items: center; }"
 HEIGHTS = {"series": 170, "scatter": 230, "cycle": 230, "departure": 140}
 NO_ANOMALY = "<span>none: they need the same days in two years on screen</span>"
 
@@ -85,13 +88,14 @@ def _cell(name: str, value: float) -> str:
 class TowerView:
     """Switches above, charts, the table below; nothing is computed before the page is looked at."""
 
-    def __init__(self, state: State, data: Data):
-        self.state, self.data = state, data
+    def __init__(self, state: State, data: Data, see, below: list[pn.viewable.Viewable] = ()):
+        """``see(lines)`` outlines on the map what the tower sees; ``below`` stands at the end of the page."""
+        self.state, self.data, self.see, self.below = state, data, see, below
         self.charts = TowerCharts(data.days)
         self.head = _html(HEAD)
         self.flux = pn.widgets.RadioButtonGroup(
             options={FLUXES[name]: name for name in data.fluxes()},
-            value=state.flux if state.flux in data.fluxes() else data.fluxes()[0],
+            value=self._flux,
             margin=0,
             css_classes=["quiet"],
             stylesheets=sheets(),
@@ -105,9 +109,7 @@ class TowerView:
             width=170,
             margin=(0, 10, 0, 12),
             visible="qc" in data.tower,
-            stylesheets=sheets(
-                ".bk-input-group label, .bk-slider-title { font-size: 12px; color: var(--muted); }"
-            ),
+            stylesheets=sheets(_SLIDER),
         )
         self.shown = pn.widgets.CheckButtonGroup(
             options={words: name for name, words in LINES.items()},
@@ -115,6 +117,33 @@ class TowerView:
             margin=0,
             css_classes=["quiet"],
             stylesheets=sheets(_marked([INKS[name] for name in LINES])),
+        )
+        sights = [name for name in SIGHTS if name != "footprint" or data.wind is not None]
+        self.sight = pn.widgets.RadioButtonGroup(
+            options={SIGHTS[name]: name for name in sights},
+            value=state.sight if state.sight in sights else "pixel",
+            margin=0,
+            css_classes=["quiet"],
+            stylesheets=sheets(),
+        )
+        self.radius = pn.widgets.IntSlider(
+            label="Radius, m",
+            start=RADII_M[0],
+            end=RADII_M[1],
+            step=10,
+            value=int(state.radius_m),
+            width=170,
+            margin=(0, 10, 0, 12),
+            stylesheets=sheets(_SLIDER),
+        )
+        self.height = pn.widgets.FloatInput(
+            value=state.height_m,
+            start=0.1,
+            end=200,
+            label="Sensors above displacement height, m",
+            width=220,
+            margin=0,
+            stylesheets=sheets(),
         )
         self.table = _html(_TABLE)
         self.titles = {
@@ -127,18 +156,31 @@ class TowerView:
         self.flux.param.watch(lambda event: setattr(state, "flux", event.new), "value")
         self.quality.param.watch(lambda event: setattr(state, "least_qc", event.new), "value_throttled")
         self.shown.param.watch(self._update, "value")
-        state.watch(self._update, ["page", "flux", "least_qc"])
+        self.sight.param.watch(lambda event: setattr(state, "sight", event.new), "value")
+        self.radius.param.watch(lambda event: setattr(state, "radius_m", event.new), "value_throttled")
+        self.height.param.watch(lambda event: setattr(state, "height_m", event.new), "value")
+        state.watch(self._update, ["page", "flux", "least_qc", "sight", "radius_m", "height_m"])
         state.watch(lambda event: self.charts.ink("dark" if event.new else "light"), "dark")
         self.charts.ink("dark" if state.dark else "light")
         self._update()
 
+    @property
+    def _flux(self) -> str:
+        """The partitioning asked for, or the one there is."""
+        there = self.data.fluxes()
+        return self.state.flux if self.state.flux in there else there[0]
+
     def _update(self, *_) -> None:
         state = self.state
         if state.page != "tower":
+            self.see(())
             return
-        self.flux.value, self.quality.value = state.flux, state.least_qc
-        told = self.data.beside(state.flux, state.least_qc)
-        self.charts.show(told, state.flux, self.shown.value)
+        flux = self._flux
+        self.flux.value, self.quality.value = flux, state.least_qc
+        self.radius.visible, self.height.visible = (state.sight == n for n in ("radius", "footprint"))
+        told = self.data.beside(flux, state.least_qc, state.seen)
+        self.see(told.seen.lines)
+        self.charts.show(told, flux, self.shown.value)
         self.table.object = scores_table(told, self.shown.value)
         one_year = not np.isfinite(told.departure(told.measured)).any()
         self.titles[
@@ -149,15 +191,18 @@ class TowerView:
 
     def _heading(self, told: Beside):
         attrs = self.data.tower.attrs
-        made = " · simulated" if self.data.simulated else ""
+        made = " beside a simulated scene" if self.data.simulated else ""
+        made = " · simulated" if int(attrs.get("simulated", self.data.simulated)) else made
         yield f"<b>{escape(str(attrs.get('site', 'Tower')))}{made}</b>"
         if "igbp" in attrs:
             yield f"<span>{escape(str(attrs['igbp']))}</span>"
+        if self.state.sight != "pixel":
+            yield f"<span>{escape(told.seen.told)}</span>"
         away = self.data.tower_distance_m(*self.data.start)
         if away is not None and away > NEAR_TOWER_M:
             yield f"<span>{away / 1000:.1f} km from the nearest pixel</span>"
         count = int(np.isfinite(told.measured).sum())
-        yield key("dot", MEASURED[self.state.flux], f"{FLUXES[self.state.flux]} GPP, {count} days")
+        yield key("dot", MEASURED[self._flux], f"{FLUXES[self._flux]} GPP, {count} days")
         if "model.coverage" in told.scores:
             share = told.scores["model.coverage"]
             yield key("area", INKS["model"], f"90 % band, holds {share:.0%}")
@@ -170,7 +215,15 @@ class TowerView:
             self.shown,
             sizing_mode="stretch_width",
             margin=0,
-            stylesheets=[":host { gap: 8px; flex-wrap: wrap; align-items: center; }"],
+            stylesheets=[_STEER],
+        )
+        seen = pn.Row(
+            self.sight,
+            self.radius,
+            self.height,
+            sizing_mode="stretch_width",
+            margin=(8, 0, 0, 0),
+            stylesheets=[_STEER],
         )
         parts = {
             name: pn.Column(self.titles[name], pane, sizing_mode="stretch_width", margin=0)
@@ -188,11 +241,13 @@ class TowerView:
         )
         return pn.Column(
             steer,
+            seen,
             self.head,
             parts["series"],
             pair,
             parts["departure"],
             self.table,
+            *self.below,
             sizing_mode="stretch_width",
             margin=0,
         )

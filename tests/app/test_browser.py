@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import rasterio
 import xarray as xr
+from app_world import tower_file
 from PIL import Image
 
 pytestmark = pytest.mark.browser
@@ -223,6 +224,50 @@ def test_a_tap_on_the_tower_opens_its_page_and_its_switches_change_the_scores(vi
     assert visit.wrong == []
 
 
+def test_a_tower_file_stands_at_the_tapped_pixel_with_its_scores_and_its_footprint(visit, tmp_path):
+    bad, own = tmp_path / "bad.csv", tmp_path / "FLX_YY-Own_FLUXNET2015_FULLSET_HH_2019-2020_1-4.csv"
+    bad.write_text("a,<img src=x onerror=alert(1)>\n")
+    own.write_bytes(tower_file(half_hours=True))
+    tap(visit, 0.7, 0.5)
+    visit.get_by_text("Pixel 24, 42").wait_for(timeout=10_000)
+    visit.get_by_role("button", name="Tower XX-Tst").click()
+    visit.get_by_text("Your own tower.").wait_for(timeout=20_000)
+    visit.get_by_label("Tower file").set_input_files(bad)
+    visit.get_by_role("alert").get_by_text("need a FLUXNET file").wait_for(timeout=10_000)
+    visit.get_by_label("Tower file").set_input_files(own)
+    visit.get_by_role("button", name="Tower YY-Own").wait_for(timeout=30_000)
+    visit.get_by_text("Each day, with the 1:1 line").wait_for(timeout=20_000)
+    assert visit.get_by_role("alert").count() == 0
+    rows = visit.locator("table tr", has_text="Predicted")
+    rows.first.wait_for(timeout=20_000)
+    assert rows.count() == 5
+    visit.get_by_text("leave-site-out").wait_for()
+    before = rows.first.inner_text()
+    visit.wait_for_timeout(800)
+    bare = shot(visit, "own_tower.png")
+    visit.get_by_role("button", name="Radius").click()
+    visit.get_by_text("pixels within 250 m").wait_for(timeout=20_000)
+    visit.wait_for_timeout(800)
+    box = map_box(visit)
+    seen = np.s_[int(box["y"]) : int(box["y"] + box["height"]), int(box["x"]) : int(box["x"] + box["width"])]
+    assert (np.abs(bare - shot(visit, "own_tower_radius.png"))[seen].max(-1) > 40).sum() > 100
+    visit.get_by_role("button", name="Footprint").click()
+    visit.get_by_text("need metres above the displacement height").wait_for(timeout=20_000)
+    height = visit.get_by_label("Sensors above displacement height, m")
+    height.fill("3")
+    height.press("Enter")
+    visit.get_by_text("flux footprint (Kljun et al. 2015)").wait_for(timeout=20_000)
+    visit.wait_for_timeout(800)
+    assert (np.abs(bare - shot(visit, "own_tower_footprint.png"))[seen].max(-1) > 40).sum() > 100
+    assert rows.first.inner_text() != before
+    visit.get_by_role("button", name="Dark").click()
+    visit.wait_for_timeout(800)
+    shot(visit, "own_tower_dark.png")
+    visit.get_by_role("button", name="Take it away").click()
+    visit.get_by_role("button", name="Tower XX-Tst").wait_for(timeout=20_000)
+    assert visit.wrong == []
+
+
 def around(page, *corners: tuple[float, float]) -> None:
     """Drags along corners of the map, given as shares of its sides."""
     box = map_box(page)
@@ -422,6 +467,31 @@ def test_similar_places_and_clusters_are_layers_with_their_legend(visit):
     shot(visit, "clusters.png")
 
 
+def test_a_few_named_pixels_become_a_map_of_classes(visit):
+    visit.get_by_role("button", name="Labels", exact=True).click()
+    visit.locator(".caption", has_text="tap pixels of two kinds").wait_for(timeout=10_000)
+    tap(visit, 0.1, 0.3)
+    visit.get_by_role("alert").get_by_text("type a class or a number").wait_for(timeout=10_000)
+    name = visit.get_by_placeholder("class or number")
+    for kind, across in (("<b>lake</b>", (0.1, 0.2)), ("forest", (0.4, 0.5)), ("field", (0.8, 0.9))):
+        name.fill(kind)
+        for i, place in enumerate(across):
+            tap(visit, place, 0.3 + 0.3 * i)
+            visit.wait_for_timeout(400)
+    visit.locator(".caption", has_text="6 of 6 told right").wait_for(timeout=10_000)
+    legend = visit.locator(".caption .rgb span")
+    assert legend.all_inner_texts() == ["1 <b>lake</b>: 25%", "2 forest: 42%", "3 field: 33%"]
+    visit.wait_for_function("location.search.includes('forest')")
+    visit.get_by_text("Pixel 20, 28").wait_for()
+    shot(visit, "labels.png")
+    visit.get_by_role("button", name="Dark").click()
+    visit.wait_for_timeout(600)
+    shot(visit, "labels_dark.png")
+    visit.get_by_role("button", name="Clear").click()
+    visit.locator(".caption", has_text="tap pixels of two kinds").wait_for(timeout=10_000)
+    assert visit.wrong == []
+
+
 def test_a_permalink_brings_the_view_back(visit, browser):
     visit.get_by_role("button", name="Weather").click()
     visit.get_by_text("vapour pressure deficit").wait_for(timeout=10_000)
@@ -449,6 +519,8 @@ def test_dark_and_narrow_are_drawn_and_remembered(visit):
     visit.wait_for_timeout(800)
     shot(visit, "dark_900.png")
     assert visit.evaluate("document.documentElement.scrollWidth") <= 900
+    picture = map_box(visit)
+    assert picture["x"] + picture["width"] < min(box["x"] for box in figures(visit) if box["x"] > 300)
 
 
 def test_an_entry_whose_store_is_missing_gives_a_message_and_the_way_back(visit):

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import panel as pn
 import pytest
-from app_world import TinyStore, predict
+from app_world import TinyStore, give, predict
 from bokeh.document import Document
 
 from app.dashboard import Explorer, page, setup
@@ -138,7 +138,7 @@ def test_an_outline_is_a_place_with_the_mean_of_its_pixels(explorer):
 )
 def test_a_bad_upload_becomes_a_message_without_a_path(explorer, content, word):
     before = explorer.state.places
-    explorer.places.file.param.update(value=content)
+    give(explorer.places.file, "area.geojson", content)
     assert word in explorer.state.message
     assert "/" not in explorer.state.message
     assert explorer.state.places == before

@@ -62,7 +62,7 @@ def test_a_store_without_weather_has_no_gpp_layer(store):
 def test_a_store_without_a_scene_still_shows_its_embeddings(store):
     store._scene = None
     found = Data(store)
-    assert found.layers == ["pca", "feature", "similar", "clusters", "sigma", "gap"]
+    assert found.layers == ["pca", "feature", "similar", "clusters", "labels", "sigma", "gap"]
     assert [text[:7] for text in found.absent] == ["No true", "No NDVI", "No GPP:"]
     assert "ndvi" not in found.pixel(3, 3)
 

@@ -2,13 +2,14 @@
 
 import datetime as dt
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from app_world import predict, write_store
 
 from app.data import Data
-from app.runs import Box, Run, Runs, Stoppable, Stopped
+from app.runs import Box, Run, Runs, Stoppable, Stopped, models
 from embeddings import catalog as catalogs
 from embeddings import device, engine
 from embeddings.store import Store
@@ -51,6 +52,26 @@ def test_a_box_holds_what_the_engine_says_and_is_an_entry(world, tmp_path):
     again = Run(world, run.box)
     again.follow()
     assert (again.path, again.total) == (run.path, 0)
+
+
+def test_the_models_offered_are_those_whose_sensors_are_there(world):
+    assert list(models(world)) == ["fusion", "simulated", "s2", "s1"]
+    bare = SimpleNamespace(scene=SimpleNamespace(children=["s2", "weather"]))
+    assert list(models(bare)) == ["s2"]
+    three = SimpleNamespace(scene=SimpleNamespace(children=["s2", "s1", "landsat8"]))
+    assert set(models(three)) == set(checkpoints.shipped())
+
+
+@pytest.mark.parametrize("name", ["s2", "s1"])
+def test_one_sensor_alone_makes_a_box(world, name):
+    run = Run(world, Box(slice(0, 4), slice(0, 4), **MAY, model=name))
+    run.follow()
+    assert (run.state, run.error) == ("done", "")
+    held = Data(Store.open(run.path))
+    other = {"s2": "days_from_s1", "s1": "days_from_s2"}[name]
+    assert (held.store.cube()[other].values == -1).all()
+    assert np.isfinite(held.picture("pca", MAY["first"]).values).all()
+    assert held.pixel(1, 1).sizes["time"] == 3
 
 
 def test_a_cancelled_run_stops_inside_a_block_and_leaves_nothing(world, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import rasterio
 import xarray as xr
-from app_world import predict
+from app_world import give, predict
 from PIL import Image
 
 from app import export, replay, sheet
@@ -129,8 +129,7 @@ def test_many_points_of_a_file_are_exported_until_another_place_is_chosen(state,
     shown = view.ExportView(state, data)
     asked = points(data, (1, 1), (2, 50), (30, 7))
     text = "lon,lat,name\n" + "".join(f"{p.lon},{p.lat},<b>{n}</b>\n" for n, p in enumerate(asked))
-    shown.many.filename = "../../etc/passwd.csv"
-    shown.many.value = text.encode()
+    give(shown.many, "../../etc/passwd.csv", text.encode())
     assert (shown.button.label, state.message) == ("Export 3 points", "")
     assert shown.button.filename == "fluxlens_3_points_2020-03-01_2020-10-31_simulated.csv"
     table = pd.read_csv(shown._file(), comment="#")
@@ -147,7 +146,7 @@ def test_many_points_of_a_file_are_exported_until_another_place_is_chosen(state,
     ("name", "content", "match"),
     [
         ("a.csv", b"lon,lat\n0,0\n", "inside lon"),
-        ("a.csv", b"x" * (2**20 + 1), "at most 1,048,576"),
+        ("a.csv", b"x" * (2**20 + 1), "need 1 to 1,048,576"),
         ("a.csv", b"\xff\xfe\x00", "not text"),
         ("a.csv", b"\n", "the file with columns none"),
         ("a.geojson", b"{", "the file, which is not JSON"),
@@ -163,7 +162,7 @@ def test_many_points_of_a_file_are_exported_until_another_place_is_chosen(state,
 )
 def test_a_bad_upload_is_one_sentence_and_nothing_changes(state, data, name, content, match):
     shown = view.ExportView(state, data)
-    shown.many.filename, shown.many.value = name, content
+    give(shown.many, name, content)
     assert match in state.message
     assert "/tmp" not in state.message
     assert shown.button.label == "Export 2 pins"
