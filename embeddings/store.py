@@ -60,6 +60,8 @@ DAMAGE = (ValueError, TypeError, RuntimeError)
 """What else decoding of damaged bytes may raise."""
 WORDS = "digest_of_words"
 """Attribute of the store: digest of its attributes and coordinates, which have no checksum of their own."""
+QUIET = 3
+"""Tenths of a second without a new file after which a failed writer has ended."""
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -156,18 +158,29 @@ def _alone(path: Path) -> Iterator[Path]:
             for left in scratch.iterdir():
                 shutil.rmtree(left) if left.is_dir() else left.name == "lock" or left.unlink()
             yield scratch
+        except BaseException:
+            _until_quiet(lambda: _removed(scratch))
+            raise
+        else:
+            _removed(scratch)
         finally:
-            _remove(scratch)
             lock.release()
 
 
-def _remove(folder: Path) -> None:
-    """Also what threads still write for a moment after one of them failed."""
+def _until_quiet(clean: Callable[[], Any]) -> None:
+    """Cleans until nothing is found for a while: threads go on writing for a moment after one of them failed."""
+    quiet = 0
     for _ in range(50):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
+        quiet = 0 if clean() else quiet + 1
+        if quiet == QUIET:
             return
         time.sleep(0.1)
+
+
+def _removed(folder: Path) -> bool:
+    there = folder.exists()
+    shutil.rmtree(folder, ignore_errors=True)
+    return there
 
 
 @contextmanager
@@ -177,7 +190,7 @@ def _swept(repository: Any) -> Iterator[None]:
         repository.garbage_collect(dt.datetime.now(dt.UTC))
         yield
     except BaseException:
-        repository.garbage_collect(dt.datetime.now(dt.UTC))
+        _until_quiet(lambda: repository.garbage_collect(dt.datetime.now(dt.UTC)).bytes_deleted)
         raise
 
 
