@@ -12,7 +12,7 @@ from embeddings.gpp_table import Head
 from models.errors import InputError
 
 Steps = Generator[tuple[str, float], None, str]
-LANDSCAPES = 64
+LANDSCAPES = 128
 BAND = 0.90
 NORMAL_90 = 1.6449
 GAP_DAYS = 15

@@ -227,7 +227,7 @@ class Lesson:
 
 
 def fit(
-    head: DailyHead, lesson: Lesson, steps: int = 1500, rate: float = 5e-3, batch: int = 2048, seed: int = 0
+    head: DailyHead, lesson: Lesson, steps: int = 3000, rate: float = 5e-3, batch: int = 2048, seed: int = 0
 ) -> float:
     """Teaches the mean from the truth and the spread from what towers measure of it; returns the last mean loss."""
     generator = torch.Generator().manual_seed(seed)
