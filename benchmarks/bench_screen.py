@@ -19,7 +19,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
 from app.held import Held
-from embeddings import analysis, cache
+from embeddings import analysis, cache, tiles
 from embeddings import store as store_file
 from embeddings.geometry import Grid
 from embeddings.readers import zarr as scenes
@@ -202,24 +202,24 @@ def tiled(side_px: int, days: int, seed: int = 0) -> Path:
         wide = np.tile(green, (1, *2 * (-(-seen.nx // TILE_PX),)))[:, : seen.ny, : seen.nx]
         made = _scene(seen, pd.DatetimeIndex(cube.time.values), wide, np.random.default_rng(seed))
         scenes.write(made, session.store, "scene")
-        tile = store_file._bytes_of(cube)
+        codes = store_file.packed({name: held.values for name, held in cube.data_vars.items()})
         for layout in store_file.LAYOUTS:
-            arrays = store_file._create(session.store, layout, template)
-            for name, array in arrays.items():
-                _repeat(session.store, f"{layout}/{name}", array, tile[name])
+            _lay(session.store, layout, store_file._create(session.store, layout, template), codes)
         for level in store_file._levels(side_px, side_px):
-            coarse = store_file._create_arrays(
-                root.create_group(f"overviews/{level}"), "maps", template, level
-            )
-            for name, halve in (("embedding", store_file._mean), ("quality", store_file._worst)):
-                n, ny, nx, last = tile[name].shape
-                half = halve(tile[name].reshape(n, ny // 2, 2, nx // 2, 2, last))
-                # a tile of fewer pixels than a chunk is laid twice a side, which is the same ground
-                tile[name] = np.tile(half, (1, 2, 2, 1))
-                _repeat(session.store, f"overviews/{level}/{name}", coarse[name], tile[name])
+            name = f"overviews/{level}"
+            coarse = store_file._create_arrays(root.create_group(name), "maps", template, level)
+            # a tile of fewer pixels than a chunk is laid twice a side, which is the same ground
+            codes = np.tile(tiles.halved(codes, FEATURES), (1, 2, 2, 1))
+            _lay(session.store, name, coarse, codes)
         session.commit("a made-up season, tiled")
 
     return cache.finish(cache.once(cache.key("bench", side_px, days, seed, 1), build))
+
+
+def _lay(store: Any, layout: str, arrays: dict, codes: np.ndarray) -> None:
+    """Bytes of a tile (time, y, x, feature + layer), repeated over one layout."""
+    _repeat(store, f"{layout}/embedding", arrays["embedding"], codes[..., :FEATURES].view(np.int8))
+    _repeat(store, f"{layout}/quality", arrays["quality"], codes[..., FEATURES:])
 
 
 def _repeat(store: Any, name: str, array: Any, tile: np.ndarray) -> None:

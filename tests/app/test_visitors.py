@@ -1,9 +1,10 @@
-"""Visitors of a served page over real websockets: two at once tap and step, and nobody is told of an error."""
+"""What the bench of the screen stands on: a store of repeated tiles, and visitors over real websockets."""
 
 import asyncio
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from app_world import write_store
 
@@ -25,3 +26,21 @@ def test_two_visitors_at_once_are_answered(tmp_path, monkeypatch):
     assert found["sessions_taps"] > 0
     assert found["sessions_steps"] > 0
     assert 0 < found["sessions_tap_median_ms"] <= found["sessions_tap_p95_ms"]
+
+
+def test_a_tiled_store_is_one_tile_again_and_again_in_every_layout(tmp_path, monkeypatch):
+    import bench_screen as bench
+
+    from embeddings.store import Store
+
+    monkeypatch.setenv("FLUXLENS_CACHE", str(tmp_path))
+    px = bench.TILE_PX
+    store = Store.open(bench.tiled(2 * px, days=2))
+    day = store.map(store.days[1]).embedding.values
+    tile = day[:px, :px]
+    assert np.ptp(tile) > 100
+    np.testing.assert_array_equal(day, np.tile(tile, (2, 2, 1)))
+    np.testing.assert_array_equal(store.series(px + 3, 5).embedding.values[1], tile[3, 5])
+    coarse = store.tile(store.days[1], 2, slice(0, px), slice(0, px)).embedding.values
+    mean = tile.astype(float).reshape(px // 2, 2, px // 2, 2, -1).mean((1, 3))
+    np.testing.assert_allclose(coarse, np.tile(mean, (2, 2, 1)), atol=0.5)
