@@ -96,12 +96,8 @@ class Alike:
 
     def evening(self, day: dt.date | None) -> np.ndarray:
         """What makes the spreads of ``described`` comparable, (feature,)."""
-        if day is None:
-            values = self._trajectories(self.data.overview)
-            values = values[:: max(1, len(values) // SAMPLE_PX)]
-        else:
-            values = self.data.sample.embedding.values.reshape(-1, len(self.data.scale))
-        return 1 / np.maximum(values.std(0), 1e-6)
+        values = self._thinned if day is None else self.data.sample.embedding.values
+        return 1 / np.maximum(values.reshape(-1, values.shape[-1]).std(0), 1e-6)
 
     # --- of a day, of the period ---
 
@@ -155,8 +151,13 @@ class Alike:
         weights = self.data.components[0]
         return np.concatenate([self._features(cube) @ weights for cube in self._days(sight)], axis=1)
 
+    @property
+    def _thinned(self) -> np.ndarray:
+        """Trajectories of about ``SAMPLE_PX`` pixels of the whole scene."""
+        values = self._trajectories(self.data.overview)
+        return values[:: max(1, len(values) // SAMPLE_PX)]
+
     def _find_centres(self, period: bool, count: int) -> np.ndarray:
         if period:
-            values = self._trajectories(self.data.overview)
-            return analysis.kmeans(values[:: max(1, len(values) // SAMPLE_PX)], count)
+            return analysis.kmeans(self._thinned, count)
         return analysis.kmeans(self._features(self.data.sample.embedding.values), count)

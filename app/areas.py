@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from embeddings.store import QUALITY
 from models.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def series(data: "Data", polygons: tuple) -> xr.Dataset:
         low, high = np.percentile(part, SPREAD, axis=1)
         for end, numbers in (("", part.mean(1)), ("_lo", low), ("_hi", high)):
             out[name + end] = (dims, numbers.astype("float32"))
-    for name in ("sigma", "days_from_s2", "days_from_s1"):
+    for name in QUALITY:
         out[name] = ("time", cube[name].transpose("time", "pixel").values.mean(1))
     at = {
         "x": xr.DataArray(data.grid.x[cols], dims="pixel"),

@@ -17,7 +17,8 @@ from app.held import Held
 from app.pictures import QUICK_PX, WHOLE_PX, Look, Picture, Sight, fmt, seen
 from app.state import Place
 from app.tower import FLUXES
-from embeddings import analysis, cache
+from embeddings import analysis, cache, gpp_weather
+from embeddings.store import QUALITY
 
 GAP_DAYS = 10
 """A stretch without a clear view longer than this many days is shaded in the charts."""
@@ -236,11 +237,7 @@ class Data:
     @cached_property
     def _latitude(self) -> float:
         """Degrees north, of the middle of the scene."""
-        return (
-            float(self.attrs["lat"])
-            if "lat" in self.attrs
-            else float(self.grid.lonlat(self.grid.x.mean(), self.grid.y.mean())[1])
-        )
+        return gpp_weather.latitude(xr.Dataset(coords=self.grid.coords(), attrs=self.attrs))
 
     def picture(self, layer: str, day: dt.date | None, *detail, sight: Sight | None = None) -> Picture:
         """The layer on that day, as ``State.question`` asks, of the whole scene or of a sight.
@@ -371,10 +368,15 @@ class Data:
         return wanted if self._s2 is not None and set(wanted) <= set(self._s2.band.values.tolist()) else []
 
     @cached_property
+    def _near(self) -> str | None:
+        """The band of near infrared that is shown, the finer one first."""
+        bands = [] if self._s2 is None else self._s2.band.values
+        return next((band for band in ("B08", "B8A") if band in bands), None)
+
+    @cached_property
     def _images(self) -> tuple[xr.DataArray, xr.DataArray]:
         """Reflectance in the bands that are shown, and where it is clear; in memory where they fit."""
-        near = "B08" if "B08" in self._s2.band.values else "B8A"
-        bands = [band for band in ("B02", "B03", "B04", near) if band in self._s2.band.values]
+        bands = [band for band in ("B02", "B03", "B04", self._near) if band in self._s2.band.values]
         images, clear = self._s2["reflectance"].sel(band=bands), self._s2["clear"]
         small = images.nbytes <= 2 * HELD_IN_MEMORY
         return (images.load(), clear.load()) if small else (images, clear)
@@ -409,12 +411,10 @@ class Data:
     @cached_property
     def ndvi(self) -> xr.Dataset | None:
         """NDVI and the mask of every acquisition, in memory where it fits."""
-        bands = set(self._s2.band.values.tolist()) if self._s2 is not None else set()
-        near = next((b for b in ("B08", "B8A") if b in bands), None)
-        if near is None or "B04" not in bands:
+        if self._near is None or "B04" not in self._s2.band.values:
             return None
         images, clear = self._images
-        red, nir = (images.sel(band=b, drop=True) for b in ("B04", near))
+        red, nir = (images.sel(band=b, drop=True) for b in ("B04", self._near))
         total = nir + red
         ndvi = ((nir - red) / total.where(total > 0.01)).astype("float32")
         return xr.Dataset({"ndvi": ndvi, "clear": clear})
@@ -426,7 +426,7 @@ class Data:
         pc = cube.embedding.transpose("time", "feature").values * self.scale @ weights - mean @ weights
         coords = {"time": self.days, "component": ["PC1", "PC2", "PC3"][: pc.shape[1]]}
         out = {"pc": (("time", "component"), pc.astype("float32"), {"long_name": "principal component"})}
-        out |= {name: ("time", cube[name].values) for name in ("sigma", "days_from_s2", "days_from_s1")}
+        out |= {name: ("time", cube[name].values) for name in QUALITY}
         if self.predict:
             guess = self.predict(cube, self.weather)
             for name in ("gpp", "gpp_lo", "gpp_hi"):

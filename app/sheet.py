@@ -18,6 +18,7 @@ from app.pictures import Look, Picture, seen
 from app.plots import HALO, TOWER, paint, swatches
 from app.state import COLOURS, State
 from embeddings.geometry import Grid
+from embeddings.store import QUALITY
 from models.errors import InputError
 
 WIDE_PX = 1000
@@ -26,7 +27,6 @@ MOST_PX = 2000
 """A larger scene is averaged to at most that many pixels a side."""
 NUMBERS_AT_MOST = 25_000_000
 """Pixels times bands of a GeoTIFF made for a browser."""
-QUALITY = ("sigma", "days_from_s2", "days_from_s1")
 ABOVE, BELOW, EDGE = 74, 132, 20
 PAPER, INK, MUTED, UNKNOWN, WARN = "#ffffff", "#1a2430", "#55626f", "#e0e5ea", "#8a4b00"
 

@@ -1,4 +1,4 @@
-"""Which pixels are alike: cosine similarity and k-means on stored int8 embeddings, block by block."""
+"""Which pixels are alike, and what a few labelled ones say of all: numbers from stored int8 embeddings."""
 
 import os
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def agreement(
 
 
 def project(embedding: np.ndarray, onto: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """``embedding`` (..., feature) int8 times ``onto`` (feature, plane), plus ``offset`` (plane), float32."""
+    """``embedding`` (..., feature), int8 or float32, times ``onto`` (feature, plane), plus ``offset``, float32."""
     flat = np.ascontiguousarray(embedding).reshape(-1, embedding.shape[-1])
     out = np.empty((len(flat), onto.shape[1]), "float32")
     weights, offset = np.ascontiguousarray(onto.T, "float32"), offset.astype("float32")
@@ -179,13 +179,9 @@ def ridge(values: np.ndarray, target: np.ndarray, penalties: tuple = (0.1, 1, 10
 
 
 def applied(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(pixel, output) float32 of ``values`` (pixel, feature) under weights (feature + 1, output), block by block."""
-    inner, last = weights[:-1].astype("float32"), weights[-1].astype("float32")
-    out = np.empty((len(values), weights.shape[1]), "float32")
-    for start in range(0, len(values), BLOCK):
-        part = slice(start, start + BLOCK)
-        out[part] = values[part].astype("float32") @ inner + last
-    return out
+    """(pixel, output) float32 of ``values`` (pixel, feature) under weights (feature + 1, output)."""
+    values = values if values.dtype == np.int8 else values.astype("float32", copy=False)
+    return project(values, weights[:-1], weights[-1])
 
 
 def left_out(values: np.ndarray, target: np.ndarray, fit, folds: int = 20) -> np.ndarray:

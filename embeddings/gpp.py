@@ -79,8 +79,7 @@ def predict(
     gap, doubt = (part if part is None else part.reshape(values.shape[:2]) for part in (gap, doubt))
     with torch.inference_mode():
         ask = head.net.of_days(scale, torch.from_numpy(sw), torch.from_numpy(air))
-
-    def one(at: slice, part: slice) -> None:
+    for at, part in _parts(*values.shape[:2]):
         steps = torch.from_numpy(np.ascontiguousarray(values[at, part])).to(torch.float32)
         seen = np.zeros((*steps.shape[:2], 2), np.float32)
         if gap is not None:
@@ -93,9 +92,6 @@ def predict(
         found = {"gpp": mean, "gpp_lo": mean - half, "gpp_hi": mean + half, "ood": strange > head.net.far}
         for name, value in found.items():
             flat[name][at, part] = value.numpy()
-
-    for piece in _parts(*values.shape[:2]):
-        one(*piece)
     coords = {name: c for name, c in cube.coords.items() if "feature" not in c.dims}
     answer = xr.Dataset(
         {name: (where, value) for name, value in out.items()}, coords, _attrs(cube, weather, head)

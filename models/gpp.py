@@ -115,8 +115,7 @@ class DailyHead(nn.Module):
             hidden = _silu((torch.cat([steps, seen], -1) @ first).add_(shift[days]))
             parts = (hidden[..., part] for part in (leaf, physiology, doubt))
             mean, spread = self._answer(*parts, light[days], best[days], _silu)
-            z = steps * step - middle
-            return mean, spread, ((z @ self.precision) * z).sum(-1).clamp_min(0).sqrt()
+            return mean, spread, self._apart(steps * step - middle)
 
         return ask
 
@@ -147,8 +146,10 @@ class DailyHead(nn.Module):
 
     def strangeness(self, z: Float[Tensor, "*n f"]) -> Float[Tensor, "*n"]:
         """Mahalanobis distance of an embedding from those that taught."""
-        z = (z - self.centre) / self.size
-        return ((z @ self.precision) * z).sum(-1).clamp_min(0).sqrt()
+        return self._apart((z - self.centre) / self.size)
+
+    def _apart(self, scaled: Float[Tensor, "*n f"]) -> Float[Tensor, "*n"]:
+        return ((scaled @ self.precision) * scaled).sum(-1).clamp_min(0).sqrt()
 
     def meet(self, z: Float[Tensor, "n f"], share: float = 0.995) -> None:
         """Learns scaling and what is usual from embeddings (n, feature)."""

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from embeddings.geometry import Grid
-from embeddings.readers.science_cube import crs_of
+from embeddings.readers.science_cube import crs_of, in_order, opened
 from models.errors import InputError
 
 DIMS = ("feature", "time", "y", "x")
@@ -25,12 +25,7 @@ def is_feature_cube(path: str | Path) -> bool:
 
 def open(path: str | Path) -> xr.Dataset:
     """``embedding`` (time, y, x, feature) float32 of unit ``scale``, gaps NaN; one image per UTC day."""
-    try:
-        cube = xr.open_zarr(path, chunks={}, consolidated=(Path(path) / ".zmetadata").exists())
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"Got {path}, which is no readable Zarr ({type(error).__name__}), need a feature cube; fetch it again."
-        ) from error
+    cube = opened(path, "a feature cube")
     dims = cube["features"].dims if "features" in cube else None
     if dims != DIMS or not {"time", "y", "x"} <= set(cube.coords):
         got = f"features {dims}" if dims else "no features"
@@ -38,9 +33,7 @@ def open(path: str | Path) -> xr.Dataset:
             f"Got {path} with {got}, need features {DIMS} and coordinates time, y, x; check it is a feature cube."
         )
     features = cube[["features"]].drop_vars([*cube.coords.keys() - {"time", "y", "x"}])
-    features = features.assign_coords(spatial_ref=crs_of(path, cube))
-    features = features.assign_coords(time=features["time"].astype("datetime64[ns]").dt.floor("D"))
-    features = features.sortby("time").drop_duplicates("time").sortby("x").sortby("y", ascending=False)
+    features = in_order(features.assign_coords(spatial_ref=crs_of(path, cube)))
     count = features.sizes["feature"]
     out = features.rename(features="embedding").transpose("time", "y", "x", "feature").astype(np.float32)
     out["embedding"].attrs = {"long_name": "feature of the published embedding", "units": "1"}

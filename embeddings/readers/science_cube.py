@@ -26,12 +26,7 @@ SUN_AT_MOST_W_M2 = 500.0
 
 def open(path: str | Path) -> xr.DataTree:
     """The validated scene of a ScienceCube."""
-    try:
-        cube = xr.open_zarr(path, chunks={}, consolidated=(Path(path) / ".zmetadata").exists())
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"Got {path}, which is no readable Zarr ({type(error).__name__}), need one; fetch it again."
-        ) from error
+    cube = opened(path)
     missing = [name for name in ("s2l2a", "cloud_mask") if name not in cube]
     if missing:
         raise InputError(
@@ -44,12 +39,27 @@ def open(path: str | Path) -> xr.DataTree:
     return schema.validate(xr.DataTree.from_dict(datasets))
 
 
+def opened(path: str | Path, need: str = "one") -> xr.Dataset:
+    """The Zarr of a cube, lazily; InputError says what is needed where it is none."""
+    try:
+        return xr.open_zarr(path, chunks={}, consolidated=(Path(path) / ".zmetadata").exists())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"Got {path}, which is no readable Zarr ({type(error).__name__}), need {need}; fetch it again."
+        ) from error
+
+
+def in_order(cube: xr.Dataset) -> xr.Dataset:
+    """One image per UTC day (of two on a day the first), from west to east and north to south."""
+    cube = cube.assign_coords(time=cube["time"].astype("datetime64[ns]").dt.floor("D"))
+    return cube.sortby("time").drop_duplicates("time").sortby("x").sortby("y", ascending=False)
+
+
 def _sentinel2(path: str | Path, cube: xr.Dataset) -> xr.Dataset:
-    """One image per UTC day (of two on a day the first), bands in the contract's names."""
+    """Bands in the contract's names, one image per UTC day."""
     s2 = cube[["s2l2a", "cloud_mask"]].assign_coords(band=_bands(path, cube), spatial_ref=crs_of(path, cube))
     s2 = s2.sel(band=[name for name in schema.S2_BANDS if name in s2["band"].values])
-    s2 = s2.assign_coords(time=s2["time"].astype("datetime64[ns]").dt.floor("D"))
-    s2 = s2.sortby("time").drop_duplicates("time").sortby("x").sortby("y", ascending=False)
+    s2 = in_order(s2)
     reflectance = schema.held_at_brightest(s2["s2l2a"].transpose(*schema.CUBE).astype("float32"))
     clear = (s2["cloud_mask"].transpose(*schema.MAPS) == 0) & reflectance.notnull().all("band")
     out = xr.Dataset({"reflectance": reflectance, "clear": clear})

@@ -200,13 +200,20 @@ def test_the_tapped_pixel_is_saved_as_a_table(visit, tmp_path):
     assert {"time", "lon", "lat", "e00", "e31", "sigma", "days_from_s2"} <= set(table.columns)
 
 
-def test_a_tap_on_the_tower_opens_its_page_and_its_switches_change_the_scores(visit):
-    tap(visit, 28.5 / 60, 20.5 / 48)
+def scored(visit):
+    """The prediction's scores at five scales on the tower's page, with its split."""
     visit.get_by_text("Each day, with the 1:1 line").wait_for(timeout=20_000)
     rows = visit.locator("table tr", has_text="Predicted")
+    rows.first.wait_for(timeout=20_000)
     assert rows.count() == 5
-    assert visit.locator("table tr", has_text="Day of year").count() == 5
     visit.get_by_text("leave-site-out").wait_for()
+    return rows
+
+
+def test_a_tap_on_the_tower_opens_its_page_and_its_switches_change_the_scores(visit):
+    tap(visit, 28.5 / 60, 20.5 / 48)
+    rows = scored(visit)
+    assert visit.locator("table tr", has_text="Day of year").count() == 5
     visit.get_by_text("leave-year-out: the tower's other years").wait_for()
     before = rows.first.inner_text()
     visit.wait_for_timeout(800)
@@ -236,12 +243,8 @@ def test_a_tower_file_stands_at_the_tapped_pixel_with_its_scores_and_its_footpri
     visit.get_by_role("alert").get_by_text("need a FLUXNET file").wait_for(timeout=10_000)
     visit.get_by_label("Tower file").set_input_files(own)
     visit.get_by_role("button", name="Tower YY-Own").wait_for(timeout=30_000)
-    visit.get_by_text("Each day, with the 1:1 line").wait_for(timeout=20_000)
+    rows = scored(visit)
     assert visit.get_by_role("alert").count() == 0
-    rows = visit.locator("table tr", has_text="Predicted")
-    rows.first.wait_for(timeout=20_000)
-    assert rows.count() == 5
-    visit.get_by_text("leave-site-out").wait_for()
     before = rows.first.inner_text()
     visit.wait_for_timeout(800)
     bare = shot(visit, "own_tower.png")
