@@ -150,7 +150,9 @@ def scene_stac(args: argparse.Namespace) -> None:
     from embeddings.readers import weather_table
 
     at = parse_at(args.at)
-    request = stac.Request(at.lon, at.lat, args.size_m, args.start, args.end, args.provider, args.s1)
+    request = stac.Request(
+        at.lon, at.lat, args.size_m, args.start, args.end, args.provider, args.s1, args.clear
+    )
     if not (args.dry_run or args.out):
         raise InputError(
             "Got scene stac without --out, need the path of the new scene; add it, or --dry-run."
@@ -168,6 +170,18 @@ def scene_stac(args: argparse.Namespace) -> None:
     for problem in _finish(stac.fetch(request, args.out, weather)):
         print(f"left out {problem}", file=sys.stderr)
     print(f"{args.out}: {request.grid.ny} x {request.grid.nx} pixels, {request.start} to {request.end}")
+
+
+def scene_clear(args: argparse.Namespace) -> None:
+    """A scene again, with what is clear of Sentinel-2 told by a detector that sees all dates together."""
+    from embeddings import clear
+    from embeddings.readers import zarr
+
+    scene = _scene(args.scene, args.catalog)
+    marked = clear.marked(scene, args.by)
+    zarr.write(marked, args.out)
+    before, after = (float(one["s2/clear"].mean()) for one in (scene, marked))
+    print(f"{args.out}: {after:.1%} of Sentinel-2's pixels are clear, {before:.1%} were before")
 
 
 def reconstruct(args: argparse.Namespace) -> None:
@@ -643,7 +657,7 @@ def _parser() -> argparse.ArgumentParser:
     for build in (
         _serve,
         _embed,
-        _scene_stac,
+        _scene_verbs,
         _reconstruct,
         _export,
         _train,
@@ -691,8 +705,17 @@ def _embed(verbs: Any) -> None:
     )
 
 
-def _scene_stac(verbs: Any) -> None:
-    parser = _verb(_nested(verbs, "scene", "Scenes from elsewhere."), "stac", scene_stac)
+def _scene_verbs(verbs: Any) -> None:
+    nested = _nested(verbs, "scene", "Scenes from elsewhere, and what is clear in them.")
+    _scene_stac(nested)
+    parser = _verb(nested, "clear", scene_clear)
+    _scene_argument(parser)
+    parser.add_argument("--by", required=True, metavar="D", help="haze, or an installed detector")
+    parser.add_argument("--out", required=True, metavar="SCENE", help="path of the new scene")
+
+
+def _scene_stac(nested: Any) -> None:
+    parser = _verb(nested, "stac", scene_stac)
     parser.add_argument("--at", required=True, metavar="LON,LAT", help="the middle, degrees")
     parser.add_argument("--size-m", required=True, type=int, metavar="N", help="side, a multiple of 20")
     parser.add_argument("--start", required=True, metavar="D", help="first day, YYYY-MM-DD")
@@ -708,6 +731,12 @@ def _scene_stac(verbs: Any) -> None:
         choices=("any", "rtc", "grd", "none"),
         default="any",
         help="which Sentinel-1 (default the best)",
+    )
+    parser.add_argument(
+        "--clear",
+        default="scl",
+        metavar="D",
+        help="what is clear: scl (default), haze, or an installed detector",
     )
     parser.add_argument("--weather", metavar="CSV", help="daily: time and sw_in, tair, vpd, precip")
     parser.add_argument("--out", metavar="SCENE", help="path of the new scene")

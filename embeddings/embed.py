@@ -208,8 +208,8 @@ def _load(path: Path) -> Arrays:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, "numpy") as held:
-            arrays = {name: held.get_tensor(name) for name in held.keys()}  # noqa: SIM118 (no mapping)
+        with safe_open(path, "pt") as held:  # torch's tensors are views of the file, numpy's would be copies
+            arrays = {name: held.get_tensor(name).numpy() for name in held.keys()}  # noqa: SIM118 (no mapping)
             whole = held.metadata() == {name: _checksum(array) for name, array in arrays.items()}
     except (SafetensorError, UnicodeDecodeError):
         whole = False
@@ -221,7 +221,7 @@ def _load(path: Path) -> Arrays:
 def _checksum(array: np.ndarray) -> str:
     import google_crc32c
 
-    return str(google_crc32c.value(array.tobytes()))
+    return str(google_crc32c.value(array))  # of its memory, uncopied
 
 
 @dataclass(frozen=True)

@@ -411,7 +411,8 @@ class Store:
                 codes.map_blocks(decode, dtype=decode(np.zeros(1, np.uint8)).dtype) if lazy else decode(codes)
             )
             out[name] = (tuple(dims), data, self._attributes[name])
-        return coords.assign(out)
+        # given as they are, indexes are taken over: assigning makes them anew
+        return xr.Dataset(out, coords.coords, coords.attrs)
 
     def _seen(self, index: int, rows: slice, cols: slice) -> tuple[str, tuple[slice, slice, slice]]:
         """The finest layout and its key by which a rectangle of one day stays within ``FRAME_BYTES``."""
@@ -441,12 +442,16 @@ class Store:
     def _dask_chunks(array: Any) -> tuple[int, ...]:
         return array.shards or array.chunks
 
+    @cached_property
+    def _calendar(self) -> np.ndarray:
+        return self.days.astype("datetime64[D]")
+
     def _day(self, day: Any) -> int:
         try:
             wanted = np.datetime64(pd.Timestamp(day), "ns").astype("datetime64[D]")
         except (ValueError, TypeError) as error:
             raise InputError(f"Got the day {day!r}, need a date such as 2020-05-01.") from error
-        days = self.days.astype("datetime64[D]")
+        days = self._calendar
         index = int(np.searchsorted(days, wanted))
         if index == days.size or days[index] != wanted:
             raise InputError(f"Got the day {wanted}, need one from {days[0]} to {days[-1]}; choose another.")

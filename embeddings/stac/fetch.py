@@ -11,7 +11,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from embeddings import schema
+from embeddings import clear, schema
 from embeddings.cache import Steps
 from embeddings.readers import zarr
 from embeddings.stac import pixels
@@ -34,8 +34,9 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
         raise InputError(f"Got {path}, need a path in a folder that exists; create {path.parent} first.")
     yield f"asking {request.url}", 0.0
     found = passes(request)
-    # Without --s1: dates of Sentinel-2 stay when the user has to choose another radar product.
-    told = hashlib.blake2b(str(replace(request, s1="any")).encode(), digest_size=6).hexdigest()
+    # Without --s1 and --clear: fetched dates stay when the user has to choose another radar product or detector.
+    same = replace(request, s1="any", clear=clear.AS_IT_CAME)
+    told = hashlib.blake2b(str(same).encode(), digest_size=6).hexdigest()
     folder = path.parent / f".{path.name}.{told}.dates"
     folder.mkdir(exist_ok=True)
     for done, one in enumerate(found):
@@ -54,7 +55,7 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
         nodes["weather"] = weather
     root = xr.Dataset(attrs=_attrs(path.stem, request, found, left_out))
     scene = xr.DataTree.from_dict({"/": root, **{f"/{name}": node for name, node in nodes.items()}})
-    zarr.write(scene, path)
+    zarr.write(clear.marked(scene, request.clear) if "s2" in nodes else scene, path)
     shutil.rmtree(folder)
     return left_out
 

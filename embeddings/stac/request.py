@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
+from embeddings import clear
 from embeddings.geometry import Grid
 from models.errors import InputError
 
@@ -44,6 +45,8 @@ class Request:
     """A name of PROVIDERS, or the URL of another STAC API."""
     s1: str = "any"
     """A name of S1_PRODUCTS."""
+    clear: str = clear.AS_IT_CAME
+    """Name of the detector that says what is clear, as in ``embeddings.clear``."""
 
     def __post_init__(self) -> None:
         if not (-180 <= self.lon <= 180 and -80 <= self.lat <= 84):
@@ -66,6 +69,7 @@ class Request:
             )
         if self.s1 not in S1_PRODUCTS:
             raise InputError(f"Got s1 {self.s1!r}, need one of {', '.join(S1_PRODUCTS)}; choose one.")
+        clear.detector(self.clear)
 
     @property
     def url(self) -> str:

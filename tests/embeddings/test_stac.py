@@ -386,6 +386,17 @@ def test_a_table_that_is_no_weather_is_refused(tmp_path, text, told):
         weather_table.open(tmp_path / "w.csv")
 
 
+def test_haze_that_the_classification_missed_is_found_on_request(world, tmp_path):
+    for day in (1, 6, 11, 16, 21):
+        hazy = 700 * (day == 11)
+        world.s2(
+            f"A{day:02d}", f"2020-06-{day:02d}T10:40:21", dn=lambda lon, lat, hazy=hazy: 900 + hazy + 0 * lon
+        )
+    scene, _ = fetched(world, tmp_path, s1="none", clear="haze")
+    assert scene["s2/clear"].all(("y", "x")).values.tolist() == [True, True, False, True, True]
+    assert scene["s2/clear"].attrs["detector"] == "haze"
+
+
 def test_an_existing_scene_or_a_missing_folder_is_refused_before_anything_is_asked(world, tmp_path):
     for out, told in [(tmp_path, "exists already"), (tmp_path / "no" / "scene", "a folder that exists")]:
         with pytest.raises(InputError, match=told):
@@ -417,6 +428,7 @@ def test_an_address_without_a_catalog_is_told(world, tmp_path):
         ({"size_m": 10**7}, "try 20000"),
         ({"start": "2020-07-01"}, "need start before end"),
         ({"end": "June"}, "'June', need YYYY-MM-DD"),
+        ({"clear": "fmask"}, "need one of scl, haze"),
         ({"provider": "nasa"}, "need planetary-computer, earth-search or the URL"),
         ({"s1": "slc"}, "need one of rtc, grd"),
     ],
