@@ -110,17 +110,15 @@ def embed(args: argparse.Namespace) -> None:
         raise InputError("Got --workers and --scheduler, need one of them; leave one out.")
     if args.scheduler and not args.scheduler.startswith(("tcp://", "tls://", "ws://", "wss://")):
         raise InputError(f"Got --scheduler {args.scheduler!r}, need tcp://HOST:PORT; correct it.")
-    if args.device == "cuda" and (args.workers or args.scheduler):
-        raise InputError(
-            "Got --device cuda with workers, need cpu; the GPU serves one process, leave them out."
-        )
     scene = _scene(args.scene, args.catalog)
     from embeddings.embed import embed as embedding
     from models import checkpoints
 
-    model = checkpoints.load(args.model, "cpu" if args.workers or args.scheduler else args.device)
+    others = bool(args.workers or args.scheduler)
+    model = checkpoints.load(args.model, "cpu" if others else args.device)
+    theirs = "cuda" if others and args.device == "cuda" else "cpu"
     blocks = embedding(
-        out, scene, model, args.start, args.end, args.workers, args.scheduler, resume=args.resume
+        out, scene, model, args.start, args.end, args.workers, args.scheduler, args.resume, theirs
     )
     started, pixel_days, progress = time.monotonic(), 0, _Progress()
     while True:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -58,14 +58,15 @@ def embed(
     workers: int = 0,
     scheduler: str | None = None,
     resume: bool = False,
+    device: str = "cpu",
 ) -> Generator[Finished | None, None, str]:
     """Write a scene's embeddings to a store; yields each finished block, and None several times a second
     meanwhile, returns the snapshot id. Closed, it stops within a second, or as soon as its workers have ended.
 
     ``workers`` processes, or the Dask ``scheduler`` at an address, compute the blocks and write them in forks of
-    the store, which this process commits. With ``resume`` finished blocks are kept beside the store until it is
-    whole, and taken from there by the next run with ``resume``; a whole store of the same scene, model and days
-    is left as it is.
+    the store, which this process commits; on the ``device`` cuda each has a GPU of its own. With ``resume`` finished
+    blocks are kept beside the store until it is whole, and taken from there by the next run with ``resume``; a whole
+    store of the same scene, model and days is left as it is.
     """
     from embeddings import engine, store
 
@@ -81,7 +82,7 @@ def embed(
     message = f"{cube.attrs['title']}, {days[0]} to {days[-1]}, model {model.name} {model.digest}"
     with store.writable(path), store.draft(path, cube) as draft:
         blocks = _Blocks(engine.Work(scene, model, request), kept if resume else draft.scratch, resume)
-        with _computer(workers, scheduler, draft) as compute:
+        with _computer(workers, scheduler, draft, device) as compute:
             draft.add_scene(scene)
             parts = request.parts()
             known = [part for part in parts if blocks.has(part)]
@@ -243,6 +244,13 @@ class _Blocks:
         codes = store.packed(arrays)
         tiles.save(self.file(part), codes.shape, [codes], self.durable)
 
+    def on(self, device: str) -> _Blocks:
+        """The same, computed on another device."""
+        from models import checkpoints
+
+        model = self.work.model.to(checkpoints.pick_device(device))
+        return replace(self, work=replace(self.work, model=model))
+
     def has(self, part: Part) -> bool:
         return self.file(part).exists()
 
@@ -268,10 +276,10 @@ def _here(blocks: _Blocks, parts: list[Part]) -> Iterator[Part | None]:
             yield part
 
 
-def _there(client: Any, work: Callable, parts: Iterable[Any]) -> Iterator[Any]:
+def _there(client: Any, work: Callable, parts: Iterable[Any], device: str = "cpu") -> Iterator[Any]:
     """Parts as workers finish them, None several times a second meanwhile; what a killed worker did another does."""
     # a task, not scattered data: a worker that comes later or instead of another makes it anew
-    held = client.submit(_same, work, pure=False)
+    held = client.submit(_placed, work, device, pure=False)
     ahead = AHEAD * max(1, sum(client.nthreads().values()))
     todo, under_way = iter(parts), deque()
     while True:
@@ -289,8 +297,9 @@ def _there(client: Any, work: Callable, parts: Iterable[Any]) -> Iterator[Any]:
             yield None
 
 
-def _same(work: T) -> T:
-    return work
+def _placed(work: T, device: str) -> T:
+    """The work as a worker holds it, with the model on the worker's own device."""
+    return work if device == "cpu" else work.on(device)
 
 
 def _done(work: Callable, *arguments: Any) -> Any:
@@ -302,7 +311,7 @@ def _done(work: Callable, *arguments: Any) -> Any:
 
 
 @contextmanager
-def _computer(workers: int, scheduler: str | None, draft: Any) -> Iterator[Callable]:
+def _computer(workers: int, scheduler: str | None, draft: Any, device: str = "cpu") -> Iterator[Callable]:
     """What computes parts: this process, as many more as ``workers`` with one core each, or a Dask scheduler's.
 
     Others than this process also write the tiles of the ``draft``.
@@ -312,13 +321,13 @@ def _computer(workers: int, scheduler: str | None, draft: Any) -> Iterator[Calla
         return
     from distributed import KilledWorker
 
-    with _client(workers, scheduler) as client:
+    with _client(workers, scheduler, device) as client:
         if scheduler:
             _check_shared(client, draft.scratch)
         # what is written makes room
         draft.hand_out(partial(client.submit, _done, pure=False, priority=1))
         try:
-            yield partial(_there, client)
+            yield partial(_there, client, device=device)
         except KilledWorker as error:
             raise InputError(
                 "Got a block whose workers were killed again and again, need workers that live; give them more memory."
@@ -335,11 +344,11 @@ def _check_shared(client: Any, folder: Path) -> None:
 
 
 @contextmanager
-def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
+def _client(workers: int, scheduler: str | None, device: str = "cpu") -> Iterator[Any]:
     import logging
 
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     if scheduler:
         try:
@@ -354,7 +363,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
     with (
         # distributed gives memory back to the system at once, and half of a worker's time went into asking again
         dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}),
-        LocalCluster(
+        _cluster(device)(
             n_workers=workers,
             threads_per_worker=1,
             dashboard_address=None,
@@ -364,6 +373,22 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+def _cluster(device: str) -> type:
+    """Of this machine's cores, or of its GPUs, one for each worker."""
+    if device == "cpu":
+        from distributed import LocalCluster
+
+        return LocalCluster
+    try:
+        from dask_cuda import LocalCUDACluster
+    except ImportError as error:
+        raise InputError(
+            "Got workers on cuda without the package dask-cuda, need it to give each a GPU; "
+            "pip install dask-cuda, or leave out --workers."
+        ) from error
+    return LocalCUDACluster
 
 
 def _already_there(found: Any, cube: xr.Dataset) -> str:

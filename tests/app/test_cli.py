@@ -1,11 +1,13 @@
 """The command line ends with 0 and a file, or with 2 and one sentence and nothing."""
 
+import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 import xarray as xr
 import yaml
 from tiny_cube import blocks_of, random_cube
@@ -330,6 +332,31 @@ def test_workers_compute_the_same(world, tmp_path, monkeypatch):
         assert main([*arguments, "--out", str(tmp_path / name), *more]) == 0
     one, two = (Store.open(tmp_path / name).cube().compute() for name in ("one", "two"))
     xr.testing.assert_identical(one, two)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a machine without a GPU is what this is about")
+def test_workers_without_the_gpu_that_is_asked_for_say_so(world, tmp_path, capsys):
+    from distributed import LocalCluster
+
+    asked = ["embed", "tiny", "--out", str(tmp_path / "store"), *DAYS, *model_of(world), "--device", "cuda"]
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        told = refused(capsys, [*asked, "--scheduler", cluster.scheduler_address])
+    assert "PyTorch finds no CUDA device" in told
+    if importlib.util.find_spec("dask_cuda") is None:
+        assert "pip install dask-cuda" in refused(capsys, [*asked, "--workers", "2"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no CUDA device")
+def test_workers_with_a_gpu_compute_what_this_process_does_with_it(world, tmp_path):
+    pytest.importorskip("dask_cuda", reason="dask-cuda is not installed")
+    arguments = ["embed", "tiny", *DAYS, *model_of(world), "--device", "cuda"]
+    for name, more in [("here", []), ("there", ["--workers", "1"])]:
+        assert main([*arguments, "--out", str(tmp_path / name), *more]) == 0
+    here, there = (Store.open(tmp_path / name).cube().compute() for name in ("here", "there"))
+    xr.testing.assert_identical(here, there)
 
 
 @pytest.mark.parametrize(
