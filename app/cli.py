@@ -164,7 +164,10 @@ def scene_stac(args: argparse.Namespace) -> None:
             f"{len(found)} dates; about {fetched:,} MB to fetch and {stored:,} MB to keep, before compression"
         )
         return
-    weather = weather_table.open(args.weather) if args.weather else None
+    weather = None
+    if args.weather:
+        theirs = args.weather == stac.NASA_POWER
+        weather = stac.weather(request) if theirs else weather_table.open(args.weather)
     for problem in _finish(stac.fetch(request, args.out, weather)):
         print(f"left out {problem}", file=sys.stderr)
     print(f"{args.out}: {request.grid.ny} x {request.grid.nx} pixels, {request.start} to {request.end}")
@@ -736,7 +739,11 @@ def _scene_stac(nested: Any) -> None:
         metavar="D",
         help="what is clear: scl (default), haze, or an installed detector",
     )
-    parser.add_argument("--weather", metavar="CSV", help="daily: time and sw_in, tair, vpd, precip")
+    parser.add_argument(
+        "--weather",
+        metavar="CSV",
+        help="daily: time and sw_in, tair, vpd, precip; or nasa-power, to fetch it from there",
+    )
     parser.add_argument("--out", metavar="SCENE", help="path of the new scene")
     parser.add_argument("--dry-run", action="store_true", help="print dates and bytes, fetch nothing")
 

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from embeddings import schema
+from embeddings import schema, vapour
 from embeddings.geometry import Grid, onto, spatial_ref
 from embeddings.readers import acquisitions
 from models.errors import InputError
@@ -210,7 +210,7 @@ def _weather(folder: Path) -> xr.Dataset | None:
         {
             "sw_in": daily["solar_radiation_flux"] / 86400,
             "tair": celsius["mean"],
-            "vpd": vapour_pressure_deficit(celsius["max"], celsius["min"], daily["vapour_pressure"]),
+            "vpd": vapour.deficit_hpa(celsius["max"], celsius["min"], daily["vapour_pressure"]),
             "precip": daily["precipitation_flux"],
         }
     ).astype("float32")
@@ -218,20 +218,6 @@ def _weather(folder: Path) -> xr.Dataset | None:
         out[name].attrs = {"units": schema.units("weather", str(name))}
     out.attrs = {"source": "AgERA5, Copernicus Climate Change Service (C3S)"}
     return out
-
-
-def vapour_pressure_deficit(tmax: xr.DataArray, tmin: xr.DataArray, vapour: xr.DataArray) -> xr.DataArray:
-    """Daily vapour pressure deficit, hPa, of extreme temperatures (degC) and vapour pressure (hPa).
-
-    FAO-56 (Allen et al. 1998, equations 11 and 12): the mean of the saturation pressures at the two extremes
-    less the actual pressure, not below 0.
-    """
-    return ((_saturation(tmax) + _saturation(tmin)) / 2 - vapour).clip(min=0)
-
-
-def _saturation(celsius: xr.DataArray) -> xr.DataArray:
-    """Saturation vapour pressure, hPa (FAO-56, equation 11)."""
-    return 6.108 * np.exp(17.27 * celsius / (celsius + 237.3))
 
 
 def _read(folder: Path, prefix: str, names: tuple[str, ...]) -> xr.Dataset | None:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 
-from embeddings import schema
+from embeddings import schema, vapour
 from embeddings.geometry import Grid, spatial_ref
 from models.errors import InputError
 
@@ -105,8 +104,8 @@ def _weather(cube: xr.Dataset) -> xr.Dataset | None:
         return None
     out = {"sw_in": sw_in, "tair": _celsius(era5["t2m_mean"])}
     if {"t2m_max", "t2m_min", "d2m_mean"} <= set(era5):
-        saturation = (_saturation(era5["t2m_max"]) + _saturation(era5["t2m_min"])) / 2
-        out["vpd"] = (saturation - _saturation(era5["d2m_mean"])).clip(min=0)
+        high, low, dew = (_celsius(era5[name]) for name in ("t2m_max", "t2m_min", "d2m_mean"))
+        out["vpd"] = vapour.deficit_hpa(high, low, vapour.saturation_hpa(dew))
     if "tp_sum" in era5:
         out["precip"] = (era5["tp_sum"] * 1000).clip(min=0)
     weather = xr.Dataset(out).astype("float32").rename(time_era5="time").sortby("time")
@@ -115,12 +114,6 @@ def _weather(cube: xr.Dataset) -> xr.Dataset | None:
         weather[name].attrs = {"units": schema.units("weather", str(name))}
     weather.attrs = {"source": "ERA5-Land, Copernicus Climate Change Service (C3S)"}
     return weather.drop_vars(set(weather.coords) - {"time"})
-
-
-def _saturation(temperature: xr.DataArray) -> xr.DataArray:
-    """Saturation vapour pressure, hPa (FAO-56, equation 11), of K or degC."""
-    celsius = _celsius(temperature)
-    return 6.108 * np.exp(17.27 * celsius / (celsius + 237.3))
 
 
 def _celsius(temperature: xr.DataArray) -> xr.DataArray:

@@ -3,5 +3,7 @@
 from embeddings.stac.fetch import fetch
 from embeddings.stac.request import PROVIDERS, S1_PRODUCTS, Request
 from embeddings.stac.search import estimate, passes
+from embeddings.stac.weather import NAME as NASA_POWER
+from embeddings.stac.weather import fetch as weather
 
-__all__ = ["PROVIDERS", "S1_PRODUCTS", "Request", "estimate", "fetch", "passes"]
+__all__ = ["NASA_POWER", "PROVIDERS", "S1_PRODUCTS", "Request", "estimate", "fetch", "passes", "weather"]

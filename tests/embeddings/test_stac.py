@@ -386,6 +386,53 @@ def test_a_table_that_is_no_weather_is_refused(tmp_path, text, told):
         weather_table.open(tmp_path / "w.csv")
 
 
+def test_weather_of_the_place_is_fetched_with_the_days_before(world, tmp_path):
+    world.s2("A", "2020-06-01T10:40:21")
+    request = asked(world)
+    scene, _ = fetched(world, tmp_path, stac.weather(request, f"{world.url}/power"))
+    weather = scene["weather"].to_dataset()
+    assert (str(weather.time.values[0])[:10], weather.sizes["time"]) == ("2020-05-02", 60)
+    np.testing.assert_allclose(weather.sw_in[:-1], np.arange(122, 181), rtol=1e-6)
+    assert weather.to_dataframe().iloc[-1].drop("spatial_ref", errors="ignore").isna().all()
+    # FAO-56, example 3: e(20) = 2.338 kPa; tables 2.3: e(4) = 0.813, e(3) = 0.758
+    np.testing.assert_allclose(weather.vpd[0], (23.38 + 8.13) / 2 - 7.58, atol=0.01)
+    assert float(weather.tair[0]) == 12
+    assert float(weather.precip[0]) == 1.5
+    assert "NASA POWER" in weather.attrs["source"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (
+            lambda told: told["parameters"]["ALLSKY_SFC_SW_DWN"].update(units="cal"),
+            "no weather .KeyError 'cal'",
+        ),
+        (lambda told: told["properties"]["parameter"].pop("T2MDEW"), "no weather .KeyError"),
+        (lambda told: told.clear(), "no weather .KeyError 'header'"),
+    ],
+)
+def test_an_answer_that_is_no_weather_is_told(world, monkeypatch, spoil, told):
+    whole = world.weather
+
+    def spoiled(query):
+        answer = whole(query)
+        spoil(answer)
+        return answer
+
+    world.weather = spoiled
+    with pytest.raises(InputError, match=rf"{told}.*--weather FILE.csv"):
+        stac.weather(asked(world), f"{world.url}/power")
+
+
+def test_a_weather_service_that_refuses_or_is_silent_is_told(world):
+    world.faults["/power"] = [422]
+    with pytest.raises(InputError, match=r"code 422 from 127.*--weather FILE.csv"):
+        stac.weather(asked(world), f"{world.url}/power")
+    world.faults["/power"] = [503, 503]
+    assert stac.weather(asked(world), f"{world.url}/power").sizes["time"] == 60
+
+
 def test_haze_that_the_classification_missed_is_found_on_request(world, tmp_path):
     for day in (1, 6, 11, 16, 21):
         hazy = 700 * (day == 11)
