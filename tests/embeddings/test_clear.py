@@ -44,6 +44,10 @@ def test_haze_that_passes_is_not_clear_and_a_ploughed_field_is(s2):
     assert bool(told.isel(time=[i for i in range(len(DAYS)) if i not in hidden]).all())
 
 
+def test_soil_laid_bare_on_the_last_day_is_redder_than_haze(s2):
+    assert bool(clear.haze(s2.isel(time=slice(CLOUDY + 1, PLOUGHED + 1))).all())
+
+
 def test_a_scene_in_pieces_gets_the_same_answer(s2):
     in_pieces = clear.haze(s2.chunk(time=3, y=2, x=4))
     assert in_pieces.chunks is not None
