@@ -55,7 +55,9 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
         nodes["weather"] = weather
     root = xr.Dataset(attrs=_attrs(path.stem, request, found, left_out))
     scene = xr.DataTree.from_dict({"/": root, **{f"/{name}": node for name, node in nodes.items()}})
-    zarr.write(clear.marked(scene, request.clear) if "s2" in nodes else scene, path)
+    if "s2" in nodes and request.clear != clear.AS_IT_CAME:
+        scene = clear.marked(scene, request.clear)
+    zarr.write(scene, path)
     shutil.rmtree(folder)
     return left_out
 
