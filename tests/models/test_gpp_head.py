@@ -43,6 +43,29 @@ def test_a_pixel_never_depends_on_its_companions(head, pixels):
     torch.testing.assert_close(head(z, sw, air)[0][7:8], alone, rtol=1e-5, atol=1e-6)
 
 
+def test_dry_air_acts_through_theory_alone_unless_weather_is_missing(head, pixels):
+    z, air = pixels
+    sw = torch.full((50,), 200.0)
+    air[:, [DRIVERS.index(name) for name in DRIVERS if name.startswith("no_")]] = 0
+    drier = air.clone()
+    drier[:, DRIVERS.index("vpd_recent")] += 1
+    drier[:, DRIVERS.index("vpd")] += 1
+    drier[:, DRIVERS.index("day_length")] += 1
+    share = head(z, sw, drier)[0] / head(z, sw, air)[0]
+    torch.testing.assert_close(share, theory(drier) / theory(air), rtol=1e-4, atol=1e-6)
+    drier[:, DRIVERS.index("no_tair")] = 1
+    other = drier.clone()
+    other[:, DRIVERS.index("day_length")] += 1
+    assert (head(z, sw, drier)[0] != head(z, sw, other)[0]).all()
+
+
+def test_water_in_the_ground_counts(head, pixels):
+    z, air = pixels
+    sw, wetter = torch.full((50,), 200.0), air.clone()
+    wetter[:, DRIVERS.index("wet_full")] += 1
+    assert (head(z, sw, wetter)[0] != head(z, sw, air)[0]).all()
+
+
 def test_theory_is_that_of_pyrealm():
     import warnings
 
