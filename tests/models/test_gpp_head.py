@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.gpp import DRIVERS, DailyHead, Lesson, _silu, fit, theory
+from models.gpp import BELIED, DRIVERS, GROUND, DailyHead, Lesson, _belied, _silu, fit, theory
 
 AIR = len(DRIVERS)
 
@@ -64,6 +64,16 @@ def test_water_in_the_ground_counts(head, pixels):
     sw, wetter = torch.full((50,), 200.0), air.clone()
     wetter[:, DRIVERS.index("wet_full")] += 1
     assert (head(z, sw, wetter)[0] != head(z, sw, air)[0]).all()
+
+
+def test_some_rows_learn_beside_the_ground_water_of_others_and_no_other_change(pixels):
+    _, air = pixels
+    told = _belied(air, torch.Generator().manual_seed(1))
+    moved = (told != air).any(1)
+    assert 0 < moved.sum() <= BELIED * len(air)
+    assert all((air[:, GROUND] == row).all(1).any() for row in told[:, GROUND])
+    others = [i for i in range(AIR) if i not in GROUND]
+    assert (told[:, others] == air[:, others]).all()
 
 
 def test_theory_is_that_of_pyrealm():
