@@ -12,8 +12,12 @@ from models.errors import InputError
 
 RECENT_DAYS = 15
 """Leaves follow the weather of about two weeks (Mengoli et al. 2022, doi:10.1029/2021MS002767)."""
-WET_DAYS = 40
-"""Roots remember rain for about so long."""
+COVERS = {"wet_thin": 0.3, "wet_full": 1.0}
+"""Share of the ground under leaves; plants that dry the ground are as different as the fields of one place."""
+ROOTS_MM = 200.0
+"""Water that roots reach (FAO-56, Allen et al. 1998, tables 19 and 22: a loam, 1.2 m deep)."""
+ENOUGH = 0.45
+"""Share of it that lets plants drink freely (FAO-56, table 22)."""
 USUAL_CLEARNESS = 0.55
 """Share of clear-sky light that reaches the ground where no radiation is known."""
 GAP_TOP_DAYS = 60
@@ -33,12 +37,12 @@ def drivers(weather: xr.Dataset | None, days: pd.DatetimeIndex, lat: float) -> t
         "tair_recent": (known["tair_recent"] - 10) / 10,
         "vpd": np.log1p(np.maximum(known["vpd"], 0)) - 1.8,
         "vpd_recent": np.log1p(np.maximum(known["vpd_recent"], 0)) - 1.8,
-        "rain_recent": np.log1p(np.maximum(known["rain_recent"], 0)) - 0.9,
+        **{name: np.clip(1.5 * (known[name] / ENOUGH - 1), -1.5, 0.75) for name in COVERS},
         "day_length": (hours - 12) / 3,
         "clear_sky": (clear_sky - 220) / 90,
         "no_tair": np.isnan(known["tair"]),
         "no_vpd": np.isnan(known["vpd"]),
-        "no_rain": np.isnan(known["rain_recent"]),
+        "no_rain": np.isnan(known["precip"]),
         "no_sw": no_sw,
     }
     for name, values in columns.items():
@@ -91,7 +95,7 @@ def _daily(weather: xr.Dataset | None, days: pd.DatetimeIndex) -> dict[str, np.n
     """Weather of the days and of the weeks before, NaN where there is none."""
     names = ("sw_in", "tair", "vpd", "precip")
     if weather is None or not any(name in weather for name in names):
-        return dict.fromkeys((*names, "tair_recent", "vpd_recent", "rain_recent"), np.full(len(days), np.nan))
+        return dict.fromkeys((*names, "tair_recent", "vpd_recent", *COVERS), np.full(len(days), np.nan))
     given = np.asarray(weather["time"].values, "datetime64[ns]")
     every = _past(
         given.tobytes(), tuple((n, weather[n].values.astype(float).tobytes()) for n in names if n in weather)
@@ -108,11 +112,27 @@ def _past(times: bytes, columns: tuple[tuple[str, bytes], ...]) -> pd.DataFrame:
     frame = pd.DataFrame({n: held.get(n, np.nan) for n in ("sw_in", "tair", "vpd", "precip")}, given)
     frame = frame[~frame.index.duplicated()].sort_index()
     every = frame.reindex(pd.date_range(frame.index[0], frame.index[-1], freq="D"))
-    for name, source, span in (
-        ("tair_recent", "tair", RECENT_DAYS),
-        ("vpd_recent", "vpd", RECENT_DAYS),
-        ("rain_recent", "precip", WET_DAYS),
-    ):
-        past = every[source].ewm(alpha=1 / span, adjust=True, ignore_na=False).mean()
-        every[name] = past.where(every[source].notna())
+    for source in ("tair", "vpd"):
+        past = every[source].ewm(alpha=1 / RECENT_DAYS, adjust=True, ignore_na=False).mean()
+        every[f"{source}_recent"] = past.where(every[source].notna())
+    demand = 0.0135 * (every["tair"] + 17.8) * every["sw_in"] * 0.0864 / 2.45
+    for name, cover in COVERS.items():
+        every[name] = water(every["precip"].values, demand.values, cover)
     return every
+
+
+def water(rain: np.ndarray, demand: np.ndarray, cover: float) -> np.ndarray:
+    """Water in the ground over what roots reach, 0-1, on each morning; NaN where rain or demand, mm d-1, is.
+
+    A bucket that rain fills and plants empty, ever slower once they lack water (FAO-56, Allen et al. 1998; demand after
+    Hargreaves and Samani 1985). It begins as the first year would leave it.
+    """
+    gain = np.where(np.isnan(rain + demand), 0.0, rain).tolist()
+    loss = np.nan_to_num(cover * np.maximum(demand, 0)).tolist()
+    held, out = ROOTS_MM / 2, np.empty(len(gain))
+    for days in (range(min(len(gain), 365)), range(len(gain))):
+        for day in days:
+            out[day] = held / ROOTS_MM
+            drunk = loss[day] * min(held / (ENOUGH * ROOTS_MM), 1.0)
+            held = min(max(held + gain[day] - drunk, 0.0), ROOTS_MM)
+    return np.where(np.isnan(rain + demand), np.nan, out)

@@ -1,9 +1,12 @@
 """Daily GPP of a pixel: light times the absorbed share times efficiency, saturating, with a spread.
 
-With A = PAR x absorbed(z), GPP = theory(w) x efficiency(z, w) x A / (1 + saturation(z, w) x A): zero in the dark,
-never negative, rising and levelling off in light, whatever the weights are (light-use efficiency: Monteith 1972;
-rectangular hyperbola: Michaelis and Menten 1913, as used for canopies by Ruimy et al. 1995). ``w`` holds weather other
-than today's light; ``theory`` is the P-model's light-use efficiency, so only what departs from it has to be learnt.
+With A = PAR x absorbed(z), GPP = theory(t, d) x awake(t) x efficiency(z, s) x A / (1 + saturation(z, s) x L), L being
+the light over that of a clear day: zero in the dark, never negative, rising and levelling off in light, whatever the
+weights are (light-use efficiency: Monteith 1972; rectangular hyperbola: Michaelis and Menten 1913, as used for canopies
+by Ruimy et al. 1995). Warmth ``t`` and dryness of the air ``d`` act through the P-model's light-use efficiency and by
+frost alone. What departs from that is told by the plants ``z`` and the water in the ground ``s``: dry air goes with dry
+ground in one climate and with watered fields in another, and a head that may take one for the other fails where it was
+not taught.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ DRIVERS = (
     "tair_recent",
     "vpd",
     "vpd_recent",
-    "rain_recent",
+    "wet_thin",
+    "wet_full",
     "day_length",
     "clear_sky",
     "no_tair",
@@ -37,8 +41,20 @@ DRIVERS = (
     "gap",
     "doubt",
 )
-"""What stands beside the embedding, each near -2..2; ``no_*`` are 1 where the weather is missing, ``gap`` and ``doubt``
-say how far the nearest acquisition is and how unsure the embedding."""
+"""What stands beside the embedding, each near -2..2; ``wet_*`` are the water in the ground under thin and full cover,
+``no_*`` are 1 where the weather is missing, ``gap`` and ``doubt`` say how far the nearest acquisition is and how unsure
+the embedding."""
+WARMTH = [DRIVERS.index(name) for name in ("tair", "tair_recent")]
+IN_THEORY = [
+    DRIVERS.index(name) for name in ("tair", "tair_recent", "vpd", "vpd_recent", "day_length", "clear_sky")
+]
+"""Drivers that act through theory and frost alone; where warmth or dryness of the air is missing, the rest of them
+stand in for it."""
+NO_THEORY = [DRIVERS.index(name) for name in ("no_tair", "no_vpd")]
+GROUND = [DRIVERS.index(name) for name in ("wet_thin", "wet_full")]
+BELIED = 0.4
+"""Share of rows that learn beside the ground water of other rows: where people water or roots go deep the rain does not
+tell, so what it tells is a hint that plants may belie."""
 EFFICIENCY_TOP = 2.5
 """Of the theory's light-use efficiency; above one for C4 plants and diffuse light."""
 
@@ -65,6 +81,7 @@ class DailyHead(nn.Module):
         self.register_buffer("precision", torch.eye(config.features))
         self.leaf = nn.Sequential(nn.Linear(config.features, config.hidden), nn.SiLU())
         self.absorbed = nn.Linear(config.hidden, 1)
+        self.awake = nn.Sequential(nn.Linear(len(WARMTH), 12), nn.SiLU(), nn.Linear(12, 1))
         self.of_leaf = nn.Linear(config.features, config.hidden)
         self.of_air = nn.Linear(len(DRIVERS), config.hidden)
         self.physiology = nn.Sequential(
@@ -81,10 +98,9 @@ class DailyHead(nn.Module):
         z = (z - self.centre) / self.size
         return self._answer(
             self.leaf(z),
-            F.silu(self.of_leaf(z) + self.of_air(air)),
+            F.silu(self.of_leaf(z) + self.of_air(_beside_theory(air))),
             F.silu(self.doubt_leaf(z) + self.doubt_air(air)),
-            sw,
-            theory(air),
+            *self._light(sw, air),
         )
 
     def of_days(
@@ -104,42 +120,47 @@ class DailyHead(nn.Module):
         weight = torch.cat([layer.weight for layer in layers]) / self.size
         shift = torch.cat([layer.bias for layer in layers]) - weight @ self.centre
         shift, own = shift.repeat(len(air), 1), torch.zeros(len(weight), 2)
-        for part, layer in ((physiology, self.of_air), (doubt, self.doubt_air)):
-            shift[:, part] += layer(air)
+        for part, layer, told in (
+            (physiology, self.of_air, _beside_theory(air)),
+            (doubt, self.doubt_air, air),
+        ):
+            shift[:, part] += layer(told)
             own[part] = layer.weight[:, -2:]
-        shift, light, best = shift[:, None], sw[:, None], theory(air)[:, None]
+        shift, most, bright = (part[:, None] for part in (shift, *self._light(sw, air)))
         first = torch.cat([weight * scale, own], 1).T.contiguous()
         step, middle = scale / self.size, self.centre / self.size
 
         def ask(days: slice, steps: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             hidden = _silu((torch.cat([steps, seen], -1) @ first).add_(shift[days]))
             parts = (hidden[..., part] for part in (leaf, physiology, doubt))
-            mean, spread = self._answer(*parts, light[days], best[days], _silu)
+            mean, spread = self._answer(*parts, most[days], bright[days], _silu)
             return mean, spread, self._apart(steps * step - middle)
 
         return ask
+
+    def _light(
+        self, sw: Float[Tensor, "*#n"], air: Float[Tensor, "*#n w"]
+    ) -> tuple[Float[Tensor, "*#n"], Float[Tensor, "*#n"]]:
+        """GPP of a leaf cover that absorbs all light and works at its best; light over that of a clear day."""
+        light = sw.clamp_min(0)
+        awake = torch.sigmoid(self.awake(air[..., WARMTH])[..., 0])
+        clear_sky = 90 * air[..., DRIVERS.index("clear_sky")] + 220
+        return EFFICIENCY_TOP * theory(air) * awake * light * PHOTONS, light / clear_sky.clamp_min(20)
 
     def _answer(
         self,
         leaf: Float[Tensor, "*n h"],
         physiology: Float[Tensor, "*n h"],
         doubt: Float[Tensor, "*n k"],
-        sw: Float[Tensor, "*#n"],
-        efficiency_there: Float[Tensor, "*#n"],
+        most: Float[Tensor, "*#n"],
+        bright: Float[Tensor, "*#n"],
         silu: Callable[[Tensor], Tensor] = F.silu,
     ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
-        """What follows from the three first layers, activated."""
+        """What follows from the three first layers, activated, and ``_light``."""
         absorbed = torch.sigmoid(self.absorbed(leaf)[..., 0])
         _, second, _, last = self.physiology
         efficiency, saturation = last(silu(second(physiology))).unbind(-1)
-        light = sw.clamp_min(0) * PHOTONS * absorbed
-        mean = (
-            EFFICIENCY_TOP
-            * efficiency_there
-            * torch.sigmoid(efficiency)
-            * light
-            / (1 + 0.1 * F.softplus(saturation) * light)
-        )
+        mean = most * absorbed * torch.sigmoid(efficiency) / (1 + F.softplus(saturation) * bright)
         level, share = F.softplus(self.doubt[1](doubt)).unbind(-1)
         spread = (level.square() + (share * mean.detach()).square() + 1e-4).sqrt()
         return mean, spread
@@ -160,6 +181,13 @@ class DailyHead(nn.Module):
         self.precision.copy_(torch.linalg.inv(cov))
         distance = self.strangeness(z[torch.randperm(len(z))[:200_000]])
         self.far.copy_(torch.quantile(distance[:1_000_000], share))
+
+
+def _beside_theory(air: Float[Tensor, "*n w"]) -> Float[Tensor, "*n w"]:
+    """The drivers without those of the theory, unless it lacks one of its own."""
+    out = air.clone()
+    out[..., IN_THEORY] *= air[..., NO_THEORY].amax(-1, keepdim=True)
+    return out
 
 
 def theory(air: Float[Tensor, "*n w"]) -> Float[Tensor, "*n"]:
@@ -227,6 +255,15 @@ class Lesson:
         return Lesson(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
+def _belied(air: Float[Tensor, "n w"], generator: torch.Generator) -> Float[Tensor, "n w"]:
+    """The drivers, some rows with the ground water of others."""
+    count = int(BELIED * len(air))
+    others = torch.randint(len(air), (count,), generator=generator)
+    out = air.clone()
+    out[:count, GROUND] = air[others][:, GROUND]
+    return out
+
+
 def fit(
     head: DailyHead, lesson: Lesson, steps: int = 3000, rate: float = 5e-3, batch: int = 2048, seed: int = 0
 ) -> float:
@@ -239,7 +276,7 @@ def fit(
     recent = 0.0
     for _ in range(steps):
         part = lesson.take(torch.randint(len(lesson.z), (batch,), generator=generator))
-        mean, spread = head(part.z, part.sw, part.air)
+        mean, spread = head(part.z, part.sw, _belied(part.air, generator))
         error = (mean - part.true).square() / (1 + 0.2 * part.true)
         surprise = 0.5 * ((part.measured - mean.detach()) / spread).square() + spread.log()
         loss = error.mean() + 0.2 * surprise.mean()

@@ -8,7 +8,7 @@ import xarray as xr
 
 from embeddings import gpp, gpp_weather
 from models.errors import InputError
-from models.gpp import Config, DailyHead
+from models.gpp import DRIVERS, Config, DailyHead
 from tests.tiny_cube import random_cube
 
 FEATURES = 4
@@ -72,7 +72,32 @@ def test_missing_weather_is_a_fact_beside_the_numbers():
     days = pd.date_range("2020-06-01", periods=3)
     light, air = gpp_weather.drivers(None, days, 50.0)
     assert (light > 100).all()
-    assert (air[:, 7:11] == 1).all()
+    assert (air[:, [DRIVERS.index(f"no_{name}") for name in ("tair", "vpd", "rain", "sw")]] == 1).all()
+
+
+def test_rain_fills_the_ground_and_plants_empty_it_slower_as_it_dries():
+    rain, demand = np.zeros(200), np.full(200, 5.0)
+    rain[:20] = 30
+    full, thin = (gpp_weather.water(rain, demand, cover) for cover in (1.0, 0.3))
+    assert full[20] > 0.9
+    assert (np.diff(full[20:]) < 0).all()
+    assert (np.diff(full[20:], 2)[60:] > 0).all()
+    assert (thin[21:] > full[21:]).all()
+    assert ((full >= 0) & (full <= 1)).all()
+
+
+def test_ground_water_begins_as_the_first_year_leaves_it():
+    dry, wet = (gpp_weather.water(np.full(365, rain), np.full(365, 5.0), 1.0) for rain in (0.0, 9.0))
+    assert dry[0] < 0.01
+    assert wet[0] > 0.95
+
+
+def test_days_without_rain_or_demand_leave_the_ground_as_it_is_and_are_not_told():
+    rain = np.full(30, 1.0)
+    rain[10:15] = np.nan
+    told = gpp_weather.water(rain, np.full(30, 4.0), 0.5)
+    assert np.isnan(told[10:15]).all()
+    assert np.isfinite(np.delete(told, range(10, 15))).all()
 
 
 def test_the_recent_past_counts_even_for_a_single_day(weather):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.gpp import DRIVERS, DailyHead, Lesson, _silu, fit, theory
+from models.gpp import BELIED, DRIVERS, GROUND, DailyHead, Lesson, _belied, _silu, fit, theory
 
 AIR = len(DRIVERS)
 
@@ -41,6 +41,39 @@ def test_a_pixel_never_depends_on_its_companions(head, pixels):
     sw = torch.full((50,), 200.0)
     alone = head(z[7:8], sw[:1], air[7:8])[0]
     torch.testing.assert_close(head(z, sw, air)[0][7:8], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_dry_air_acts_through_theory_alone_unless_weather_is_missing(head, pixels):
+    z, air = pixels
+    sw = torch.full((50,), 200.0)
+    air[:, [DRIVERS.index(name) for name in DRIVERS if name.startswith("no_")]] = 0
+    drier = air.clone()
+    drier[:, DRIVERS.index("vpd_recent")] += 1
+    drier[:, DRIVERS.index("vpd")] += 1
+    drier[:, DRIVERS.index("day_length")] += 1
+    share = head(z, sw, drier)[0] / head(z, sw, air)[0]
+    torch.testing.assert_close(share, theory(drier) / theory(air), rtol=1e-4, atol=1e-6)
+    drier[:, DRIVERS.index("no_tair")] = 1
+    other = drier.clone()
+    other[:, DRIVERS.index("day_length")] += 1
+    assert (head(z, sw, drier)[0] != head(z, sw, other)[0]).all()
+
+
+def test_water_in_the_ground_counts(head, pixels):
+    z, air = pixels
+    sw, wetter = torch.full((50,), 200.0), air.clone()
+    wetter[:, DRIVERS.index("wet_full")] += 1
+    assert (head(z, sw, wetter)[0] != head(z, sw, air)[0]).all()
+
+
+def test_some_rows_learn_beside_the_ground_water_of_others_and_no_other_change(pixels):
+    _, air = pixels
+    told = _belied(air, torch.Generator().manual_seed(1))
+    moved = (told != air).any(1)
+    assert 0 < moved.sum() <= BELIED * len(air)
+    assert all((air[:, GROUND] == row).all(1).any() for row in told[:, GROUND])
+    others = [i for i in range(AIR) if i not in GROUND]
+    assert (told[:, others] == air[:, others]).all()
 
 
 def test_theory_is_that_of_pyrealm():
