@@ -341,7 +341,8 @@ class Store:
                 return None
         from embeddings.readers import zarr as scenes
 
-        return scenes.open(self._zarr, group="scene")
+        # its values were looked at when they were written, and every chunk has a checksum
+        return scenes.open(self._zarr, group="scene", values=False)
 
     def log(self) -> list[Snapshot]:
         """Commits of the store, newest first, up to the first that holds a cube."""
