@@ -217,6 +217,10 @@ class Explorer:
 
     def tap(self, x: float, y: float, add: bool = False) -> None:
         """Chooses the pixel at a place in metres, beside the others with ``add``; outside there is a message."""
+        with pn.io.unlocked():
+            self._tap(x, y, add)
+
+    def _tap(self, x: float, y: float, add: bool) -> None:
         try:
             pixel = self.data.locate(x, y)
             if self.map.labels.asked:
