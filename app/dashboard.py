@@ -213,6 +213,7 @@ class Explorer:
     def _replace(self, visitor: Visitor | None, page: str) -> None:
         self.state.param.update(page=page, message="", sight="pixel")
         self._asked, self._visitor = link.read(link.query(self.state, self.data)), visitor
+        self._asked.pop("given", None)
         self.show(self._scene)
 
     def tap(self, x: float, y: float, add: bool = False) -> None:

@@ -62,6 +62,8 @@ class Data:
         self._photo = Held(self._read_photo, HELD_IN_MEMORY // 2)
         self.wind: pd.DataFrame | None = None
         """Half-hours of the tower's wind, where its file has them."""
+        self.given = ""
+        """Name of the tower's file where a visitor gave it."""
 
     def _own_tower(self) -> None:
         """Caches of answers that hang on the tower."""
@@ -74,6 +76,7 @@ class Data:
         for name in ("tower", "tower_xy", "start"):
             other.__dict__.pop(name, None)
         other.tower, other.wind = tower.assign(usual(tower)), wind
+        other.given = str(tower.attrs["source"])
         other._own_tower()
         return other
 
