@@ -384,8 +384,15 @@ class Data:
         return self._s2["reflectance"].sel(band=bands), self._s2["clear"]
 
     @cached_property
+    def _photos(self) -> dict[int, xr.Dataset]:
+        """Coarser images of a wide scene, by how many of its pixels a side are one."""
+        return self.store.photos()
+
+    @cached_property
     def _clear_share(self) -> np.ndarray:
-        """Share of clear pixels of every acquisition, from a thinned grid."""
+        """Share of clear pixels of every acquisition, from the coarsest images or a thinned grid."""
+        if self._photos:
+            return self._photos[max(self._photos)].clear.mean(("y", "x")).values
         thin = {dim: slice(None, None, max(1, self._s2.sizes[dim] // 128)) for dim in ("y", "x")}
         return self._images[1].isel(thin).mean(("y", "x")).values
 
@@ -398,9 +405,15 @@ class Data:
 
     def _read_photo(self, index: int, sight: Sight | None):
         """Reflectance (y, x, band), whether clear (y, x), and when."""
-        images, clear = (part.isel(time=index) for part in self._images)
-        seen = pd.Timestamp(clear.time.values)
-        values = images.sel(band=self._rgb_bands).transpose("y", "x", "band")
+        images, clear = self._images
+        seen = pd.Timestamp(clear.time.values[index])
+        images = images.sel(band=self._rgb_bands)
+        if sight is not None:
+            finer = sight.level * self._s2.sizes["x"] / self.grid.nx
+            level = max((n for n in self._photos if n <= finer), default=0)
+            if level:
+                images, clear = self._photos[level]["reflectance"], self._photos[level]["clear"]
+        values, clear = images.isel(time=index).transpose("y", "x", "band"), clear.isel(time=index)
         shape = self.grid.shape
         if sight is not None:
             shape = sight.bottom - sight.top, sight.right - sight.left

@@ -72,7 +72,7 @@ def restore(said: dict[str, str], state: State, data: Data) -> None:
         )
     if said.get("given") and not data.given:
         state.message = (
-            f"Got a link to a view with the tower file {said['given'][:100]}, need that file again, as files are not kept; "
+            f"Got a link to a view with the tower file {said['given'][:100]}, need it again: files are not kept; "
             f"load it on the page Tower, at {said.get('given_at', '')[:30]}. All else is restored."
         )
     made = said.get("model", "")

@@ -259,12 +259,17 @@ class MapView:
             (self.threshold, "threshold"),
             (self.clusters, "clusters"),
         ):
-            widget.param.watch(lambda event, name=name: setattr(state, name, event.new), "value")
+            widget.param.watch(lambda event, name=name: self._choose(name, event.new), "value")
         self.back.on_click(lambda _: self.step(-self.pace.value))
         self.forth.on_click(lambda _: self.step(self.pace.value))
         self.play.param.watch(self._playing, "value")
         self.speed.param.watch(self._playing, "value")
         self.split.param.watch(lambda event: self.second.show(event.new), "value")
+
+    def _choose(self, name: str, value) -> None:
+        """All that a choice changes goes out together: a message costs more than most of what is in it."""
+        with pn.io.unlocked():
+            setattr(self.state, name, value)
 
     def _update(self, *_) -> None:
         """Another picture only where another one is asked for: a tap moves a ring, not the map."""
@@ -294,7 +299,8 @@ class MapView:
 
     def step(self, days: int) -> None:
         """Moves the day."""
-        self.state.step(days, self.data.first, self.data.last)
+        with pn.io.unlocked():
+            self.state.step(days, self.data.first, self.data.last)
 
     def scrub(self, features: int) -> None:
         """Moves through the features in the order of the list."""
