@@ -149,7 +149,7 @@ class Charts:
         if self.on_day:
             fig.on_event(Tap, lambda event: self._tapped(event.x))
         fig.xaxis.formatter = DatetimeTickFormatter(days="%e %b", months="%b %Y", years="%Y")
-        fig.xaxis.ticker.desired_num_ticks = 6
+        fig.xaxis.ticker.desired_num_ticks = 5
         strips = VStrip(x0="left", x1="right", line_color=None, fill_alpha=0.22)
         shade = fig.add_glyph(self.sources["gaps"], strips, level="underlay")
         cursor = Span(dimension="height", location=self.first, line_width=1.5)
