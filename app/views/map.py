@@ -96,7 +96,6 @@ class SecondMap:
         self._shown: tuple | None = None
         self.layer = pn.widgets.Select(
             options={LAYERS[key]: key for key in data.layers},
-            value=next(key for key in ("gpp", "true", "sigma") if key in data.layers),
             width=128,
             margin=0,
             visible=False,
@@ -136,6 +135,10 @@ class SecondMap:
         for line in self.first.cross:
             line.visible = on
         if on and self.plot is None:
+            first = ("gpp", "true", "sigma", "pca")
+            self.layer.value = next(
+                key for key in first if key in self.data.layers and key != self.state.layer
+            )
             self.plot = MapPlot(
                 self.data.grid,
                 lambda sight: self.data.picture(*self._question(), sight=sight),
