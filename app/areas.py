@@ -86,10 +86,10 @@ def pixels(data: "Data", rows: np.ndarray, cols: np.ndarray) -> xr.Dataset:
 
 def _ndvi(data: "Data", at: dict[str, xr.DataArray]) -> dict:
     """NDVI of the clear pixels of each acquisition; clear where half of them are."""
-    if data.ndvi is None:
+    if not data.has_ndvi:
         return {}
-    seen = data.ndvi.sel(at, method="nearest").load().transpose("time", "pixel")
-    values, clear = seen.ndvi.values, seen.clear.values.astype(bool)
+    seen = data.ndvi(at).transpose("time", "pixel")
+    values, clear = seen.values, data.clear(at).transpose("time", "pixel").values.astype(bool)
     mostly = clear.mean(1) >= HALF_CLEAR
     known = np.where(clear | ~mostly[:, None], values, np.nan)
     rows = np.isfinite(known).any(1)

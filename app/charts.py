@@ -10,10 +10,15 @@ from bokeh.models import (
     CustomJS,
     DatetimeTickFormatter,
     HoverTool,
+    Line,
     LinearAxis,
+    MultiLine,
     PanTool,
     Range1d,
+    Scatter,
     Span,
+    VArea,
+    VStrip,
     WheelZoomTool,
 )
 from bokeh.plotting import figure
@@ -107,9 +112,8 @@ class Charts:
         self.figures = {name: getattr(self, f"_{name}")() for name in TITLES if name in names}
         for name, fig in self.figures.items():
             if name != "weather":
-                fig.multi_line(
-                    "xs", "ys", source=self.sources[f"others_{name}"], color="colour", line_width=1.6
-                )
+                lines = MultiLine(xs="xs", ys="ys", line_color="colour", line_width=1.6)
+                fig.add_glyph(self.sources[f"others_{name}"], lines)
         self.axis_under(list(self.figures))
         self.ink("light")
 
@@ -145,11 +149,9 @@ class Charts:
         if self.on_day:
             fig.on_event(Tap, lambda event: self._tapped(event.x))
         fig.xaxis.formatter = DatetimeTickFormatter(days="%e %b", months="%b %Y", years="%Y")
-        fig.xaxis.ticker.desired_num_ticks = 6
-        shade = fig.vstrip(
-            x0="left", x1="right", source=self.sources["gaps"], line_color=None, fill_alpha=0.22
-        )
-        shade.level = "underlay"
+        fig.xaxis.ticker.desired_num_ticks = 5
+        strips = VStrip(x0="left", x1="right", line_color=None, fill_alpha=0.22)
+        shade = fig.add_glyph(self.sources["gaps"], strips, level="underlay")
         cursor = Span(dimension="height", location=self.first, line_width=1.5)
         fig.add_layout(cursor)
         self.cursors.append(cursor)
@@ -158,13 +160,11 @@ class Charts:
 
     def _ndvi(self):
         fig = self._figure(y_range=Range1d(-0.15, 1.0))
-        season = self.sources["season"]
-        spread = fig.varea("time", "ndvi_lo", "ndvi_hi", source=season, alpha=0.2)
-        line = fig.line("time", "ndvi", source=season, line_width=1.2, alpha=0.5)
-        hollow = fig.scatter(
-            "time", "ndvi", source=self.sources["masked"], size=5, fill_alpha=0, line_alpha=0.6
-        )
-        solid = fig.scatter("time", "ndvi", source=self.sources["clear"], size=6, line_color=None)
+        season, at = self.sources["season"], {"x": "time", "y": "ndvi"}
+        spread = fig.add_glyph(season, VArea(x="time", y1="ndvi_lo", y2="ndvi_hi", fill_alpha=0.2))
+        line = fig.add_glyph(season, Line(**at, line_width=1.2, line_alpha=0.5))
+        hollow = fig.add_glyph(self.sources["masked"], Scatter(**at, size=5, fill_alpha=0, line_alpha=0.6))
+        solid = fig.add_glyph(self.sources["clear"], Scatter(**at, size=6, line_color=None))
         self.coloured += [spread, line, hollow, solid]
         for renderer, what in ((solid, "clear"), (hollow, "masked")):
             fig.add_tools(
@@ -181,8 +181,10 @@ class Charts:
         self.pc_lines = []
         for name, colour in COMPONENTS.items():
             daily = self.sources["daily"]
-            fig.varea("time", f"{name}_lo", f"{name}_hi", source=daily, color=colour, alpha=0.15)
-            self.pc_lines.append(fig.line("time", name, source=daily, color=colour, line_width=1.6))
+            ends = {"y1": f"{name}_lo", "y2": f"{name}_hi"}
+            fig.add_glyph(daily, VArea(x="time", **ends, fill_color=colour, fill_alpha=0.15))
+            line = Line(x="time", y=name, line_color=colour, line_width=1.6)
+            self.pc_lines.append(fig.add_glyph(daily, line))
         tips = (
             "<b>@time{%e %b %Y}</b> PC1 @PC1{0.00}, PC2 @PC2{0.00}, PC3 @PC3{0.00}<br>"
             "nearest clear Sentinel-2 view @days d away"
@@ -197,32 +199,17 @@ class Charts:
     def _gpp(self):
         fig = self._figure()
         daily = self.sources["daily"]
-        band = fig.varea("time", "gpp_lo", "gpp_hi", source=daily, alpha=0.2)
+        band = fig.add_glyph(daily, VArea(x="time", y1="gpp_lo", y2="gpp_hi", fill_alpha=0.2))
+        dots = {"x": "time", "size": 4.5, "line_color": None, "fill_alpha": 0.75}
         self.tower_marks = [
-            fig.scatter(
-                "time",
-                "gpp_nt",
-                source=self.sources["tower"],
-                size=4.5,
-                color=NIGHT,
-                line_color=None,
-                alpha=0.75,
-            ),
-            fig.scatter(
-                "time",
-                "gpp_dt",
-                source=self.sources["tower"],
-                size=4.5,
-                marker="diamond",
-                color=DAYTIME,
-                line_color=None,
-                alpha=0.75,
+            fig.add_glyph(self.sources["tower"], Scatter(y="gpp_nt", fill_color=NIGHT, **dots)),
+            fig.add_glyph(
+                self.sources["tower"], Scatter(y="gpp_dt", marker="diamond", fill_color=DAYTIME, **dots)
             ),
         ]
-        fig.line(
-            "time", "gpp_usual", source=self.sources["tower"], color=USUAL, line_width=1.6, line_dash=[5, 3]
-        )
-        line = fig.line("time", "gpp", source=daily, line_width=2)
+        others = Line(x="time", y="gpp_usual", line_color=USUAL, line_width=1.6, line_dash=[5, 3])
+        fig.add_glyph(self.sources["tower"], others)
+        line = fig.add_glyph(daily, Line(x="time", y="gpp", line_width=2))
         self.coloured += [band, line]
         tips = "<b>@time{%e %b %Y}</b> GPP @gpp{0.0} (@gpp_lo{0.0} to @gpp_hi{0.0}) gC m⁻² d⁻¹"
         fig.add_tools(
@@ -233,8 +220,10 @@ class Charts:
     def _radar(self):
         fig = self._figure()
         for band, colour in RADAR.items():
-            fig.line("time", band, source=self.sources["radar"], color=colour, line_width=1, alpha=0.6)
-            fig.scatter("time", band, source=self.sources["radar"], color=colour, size=3.5, line_color=None)
+            line = Line(x="time", y=band, line_color=colour, line_width=1, line_alpha=0.6)
+            fig.add_glyph(self.sources["radar"], line)
+            dots = Scatter(x="time", y=band, fill_color=colour, size=3.5, line_color=None)
+            fig.add_glyph(self.sources["radar"], dots)
         tips = "<b>@time{%e %b %Y}</b> VV @VV{0.0}, VH @VH{0.0} dB"
         fig.add_tools(
             HoverTool(
@@ -249,11 +238,11 @@ class Charts:
         reach = [np.nanmin([*held["tair"], 0]) - 2, np.nanmax([*held["tair"], 0]) + 2]
         fig.extra_y_ranges = {"warmth": Range1d(*reach)}
         fig.add_layout(LinearAxis(y_range_name="warmth", axis_label=None), "right")
-        light = fig.line(
-            "time", "sw_in", source=self.sources["weather"], color=WEATHER["sw_in"], line_width=1.3
+        light, air = (
+            Line(x="time", y=name, line_color=colour, line_width=1.3) for name, colour in WEATHER.items()
         )
-        air = {"color": WEATHER["tair"], "line_width": 1.3, "y_range_name": "warmth"}
-        fig.line("time", "tair", source=self.sources["weather"], **air)
+        light = fig.add_glyph(self.sources["weather"], light)
+        fig.add_glyph(self.sources["weather"], air, y_range_name="warmth")
         tips = "<b>@time{%e %b %Y}</b> @sw_in{0} W m⁻², @tair{0.0} °C"
         fig.add_tools(
             HoverTool(renderers=[light], mode="vline", tooltips=tips, formatters={"@time": "datetime"})

@@ -1,14 +1,17 @@
 """The dashboard, `panel serve app/dashboard.py`: an Explorer per session, wired of state, data and views."""
 
+import gc
 import re
 import secrets
 import time
 from contextlib import suppress
 from pathlib import Path
 
+import dask
 import pandas as pd
 import panel as pn
 import xarray as xr
+from bokeh.settings import settings
 
 from app import export, link, visiting
 from app.data import Data
@@ -32,6 +35,8 @@ from models.errors import InputError
 
 TITLE = "fluxlens"
 POLL_MS = 250
+READY_S = 3.5
+"""A store that is there is open by then, before the first visitor is answered; one to be made is told on the page."""
 MADE = re.compile(rf"{ENTRY}[0-9a-f]{{12}}")
 LINKED = ("day", "layer", "places", "labels", "current", "charts", *link.CHOICES)
 _COLUMNS = """
@@ -69,6 +74,7 @@ class Explorer:
         self._visitor: Visitor | None = None
         self._wire()
         if data is not None:
+            data.keep()
             self.show(data)
 
     def _wire(self) -> None:
@@ -207,10 +213,15 @@ class Explorer:
     def _replace(self, visitor: Visitor | None, page: str) -> None:
         self.state.param.update(page=page, message="", sight="pixel")
         self._asked, self._visitor = link.read(link.query(self.state, self.data)), visitor
+        self._asked.pop("given", None)
         self.show(self._scene)
 
     def tap(self, x: float, y: float, add: bool = False) -> None:
         """Chooses the pixel at a place in metres, beside the others with ``add``; outside there is a message."""
+        with pn.io.unlocked():
+            self._tap(x, y, add)
+
+    def _tap(self, x: float, y: float, add: bool) -> None:
         try:
             pixel = self.data.locate(x, y)
             if self.map.labels.asked:
@@ -249,7 +260,9 @@ class Explorer:
             self.state.entry = name
         else:
             store = type(self.data.store).open(self._results[name])
-            self.show(Data(store, predictor(store)))
+            data = Data(store, predictor(store))
+            data.keep()
+            self.show(data)
 
     def _enter(self, name: str, description: str) -> None:
         from embeddings import cache, catalog
@@ -338,6 +351,7 @@ def page(catalog_path: str | Path | None = None) -> pn.Column:
     """The screen of a new session; a catalog that cannot be read becomes a message on it."""
     from embeddings import catalog
 
+    settings.perform_document_validation = False  # a fifth of the time of a page; a test does it
     setup()
     try:
         cat = catalog.open(catalog_path)
@@ -363,7 +377,11 @@ def serve(
     ``origins`` are the HOST[:PORT] under which browsers may reach it besides localhost; ``login`` is a JSON file of
     names and passwords. A login ends with the server.
     """
-    _open_first(catalog_path)
+    # one process serves all: looking for a cluster would import one
+    dask.config.set(scheduler="threads")
+    if (first := _open_first(catalog_path)) is not None:
+        first.wait(READY_S)
+    gc.freeze()  # a page makes so many objects that all others would be looked through each time
     guarded = {
         "basic_auth": str(login),
         "cookie_secret": secrets.token_hex(32),
@@ -380,14 +398,15 @@ def serve(
     )
 
 
-def _open_first(catalog_path: str | Path | None) -> None:
+def _open_first(catalog_path: str | Path | None) -> Opening | None:
     """Begins with what the first visitor will see; what is wrong with it is told to them."""
     from embeddings import catalog
 
     with suppress(InputError):
         cat = catalog.open(catalog_path)
         if first := next((entry.name for entry in catalog.entries(cat) if entry.kind == "embeddings"), ""):
-            OPENINGS.get(str(getattr(cat, "path", "")), first, lambda: steps(cat, first))
+            return OPENINGS.get(str(getattr(cat, "path", "")), first, lambda: steps(cat, first))
+    return None
 
 
 if __name__.startswith("bokeh_app"):

@@ -62,6 +62,8 @@ class Data:
         self._photo = Held(self._read_photo, HELD_IN_MEMORY // 2)
         self.wind: pd.DataFrame | None = None
         """Half-hours of the tower's wind, where its file has them."""
+        self.given = ""
+        """Name of the tower's file where a visitor gave it."""
 
     def _own_tower(self) -> None:
         """Caches of answers that hang on the tower."""
@@ -74,6 +76,7 @@ class Data:
         for name in ("tower", "tower_xy", "start"):
             other.__dict__.pop(name, None)
         other.tower, other.wind = tower.assign(usual(tower)), wind
+        other.given = str(tower.attrs["source"])
         other._own_tower()
         return other
 
@@ -124,7 +127,7 @@ class Data:
         told = []
         if not self._rgb_bands:
             told.append(f"No true colour: it needs B04, B03 and B02, {has}.")
-        if self.ndvi is None:
+        if not self.has_ndvi:
             told.append(f"No NDVI: it needs B04 (red) and B08 or B8A (near infrared), {has}.")
         if self.predict is None:
             why = "the store carries no weather" if self._node("weather") is None else "another model made it"
@@ -281,9 +284,10 @@ class Data:
         """A few days and pixels, evenly spread over the period and the scene."""
         picks = np.unique(np.linspace(0, len(self.days) - 1, SAMPLE_DAYS).round().astype(int))
         thin = {"y": _spread(self.grid.ny), "x": _spread(self.grid.nx)}
-        found = self._maps.isel(time=picks, **thin)
+        found = self._maps.isel(time=picks).isel(thin)
         if self.overview is None:
-            return found.load()
+            days = [self.store.map(day).isel(thin) for day in self.days[picks]]
+            return found.copy(data={name: np.stack([day[name].values for day in days]) for name in found})
         # of a large scene it takes seconds, so it is kept for the next start
         name = cache.key("sample", self.store.snapshot, picks.tolist(), thin)
         with np.load(cache.finish(cache.once(name, lambda path: _keep(found, path)))) as kept:
@@ -375,15 +379,20 @@ class Data:
 
     @cached_property
     def _images(self) -> tuple[xr.DataArray, xr.DataArray]:
-        """Reflectance in the bands that are shown, and where it is clear; in memory where they fit."""
+        """Reflectance in the bands that are shown, and where it is clear; in memory once ``keep`` has run."""
         bands = [band for band in ("B02", "B03", "B04", self._near) if band in self._s2.band.values]
-        images, clear = self._s2["reflectance"].sel(band=bands), self._s2["clear"]
-        small = images.nbytes <= 2 * HELD_IN_MEMORY
-        return (images.load(), clear.load()) if small else (images, clear)
+        return self._s2["reflectance"].sel(band=bands), self._s2["clear"]
+
+    @cached_property
+    def _photos(self) -> dict[int, xr.Dataset]:
+        """Coarser images of a wide scene, by how many of its pixels a side are one."""
+        return self.store.photos()
 
     @cached_property
     def _clear_share(self) -> np.ndarray:
-        """Share of clear pixels of every acquisition, from a thinned grid."""
+        """Share of clear pixels of every acquisition, from the coarsest images or a thinned grid."""
+        if self._photos:
+            return self._photos[max(self._photos)].clear.mean(("y", "x")).values
         thin = {dim: slice(None, None, max(1, self._s2.sizes[dim] // 128)) for dim in ("y", "x")}
         return self._images[1].isel(thin).mean(("y", "x")).values
 
@@ -396,9 +405,15 @@ class Data:
 
     def _read_photo(self, index: int, sight: Sight | None):
         """Reflectance (y, x, band), whether clear (y, x), and when."""
-        images, clear = (part.isel(time=index) for part in self._images)
-        seen = pd.Timestamp(clear.time.values)
-        values = images.sel(band=self._rgb_bands).transpose("y", "x", "band")
+        images, clear = self._images
+        seen = pd.Timestamp(clear.time.values[index])
+        images = images.sel(band=self._rgb_bands)
+        if sight is not None:
+            finer = sight.level * self._s2.sizes["x"] / self.grid.nx
+            level = max((n for n in self._photos if n <= finer), default=0)
+            if level:
+                images, clear = self._photos[level]["reflectance"], self._photos[level]["clear"]
+        values, clear = images.isel(time=index).transpose("y", "x", "band"), clear.isel(time=index)
         shape = self.grid.shape
         if sight is not None:
             shape = sight.bottom - sight.top, sight.right - sight.left
@@ -408,16 +423,20 @@ class Data:
 
     # --- one pixel ---
 
-    @cached_property
-    def ndvi(self) -> xr.Dataset | None:
-        """NDVI and the mask of every acquisition, in memory where it fits."""
-        if self._near is None or "B04" not in self._s2.band.values:
-            return None
-        images, clear = self._images
-        red, nir = (images.sel(band=b, drop=True) for b in ("B04", self._near))
+    @property
+    def has_ndvi(self) -> bool:
+        return self._near is not None and "B04" in self._s2.band.values
+
+    def clear(self, at: dict) -> xr.DataArray:
+        """Whether each acquisition saw a place clearly."""
+        return self._images[1].sel(at, method="nearest").load()
+
+    def ndvi(self, at: dict) -> xr.DataArray:
+        """NDVI of a place in every acquisition, clear or not."""
+        seen = self._images[0].sel(at, method="nearest").sel(band=["B04", self._near]).load()
+        red, nir = (seen.sel(band=band, drop=True) for band in ("B04", self._near))
         total = nir + red
-        ndvi = ((nir - red) / total.where(total > 0.01)).astype("float32")
-        return xr.Dataset({"ndvi": ndvi, "clear": clear})
+        return ((nir - red) / total.where(total > 0.01)).astype("float32")
 
     def _pixel(self, row: int, col: int) -> xr.Dataset:
         """Everything the charts show of one pixel, on daily ``time`` and on Sentinel-2's ``acquisition``."""
@@ -435,10 +454,13 @@ class Data:
             told = correlation(steps, out["gpp"][1])
             out["with_gpp"] = ("feature", told, {"long_name": "correlation"})
         x, y = self.centre(row, col)
-        if self.ndvi is not None:
-            seen = self.ndvi.sel(x=x, y=y, method="nearest").load()
-            coords["acquisition"] = seen.time.values
-            out |= {name: ("acquisition", seen[name].values) for name in ("ndvi", "clear")}
+        if self.has_ndvi:
+            at = {"x": x, "y": y}
+            coords["acquisition"] = self._s2.time.values
+            out |= {
+                "ndvi": ("acquisition", self.ndvi(at).values),
+                "clear": ("acquisition", self.clear(at).values),
+            }
         # all at once: each variable added by itself would be aligned with all others anew
         return xr.Dataset(out | self.radar({"x": x, "y": y}), coords, {"row": row, "col": col})
 
@@ -448,12 +470,9 @@ class Data:
 
     @cached_property
     def _s1(self) -> xr.DataArray | None:
-        """Backscatter, in memory where it fits."""
+        """Backscatter, in memory once ``keep`` has run."""
         node = self._node("s1")
-        if node is None:
-            return None
-        found = node["backscatter"]
-        return found.load() if found.nbytes <= HELD_IN_MEMORY else found
+        return None if node is None else node["backscatter"]
 
     @property
     def has_radar(self) -> bool:
@@ -476,6 +495,14 @@ class Data:
             self.look(layer)
         self.picture("pca", self.first, sight=self.overview)
         self.pixel(*self.start)
+
+    def keep(self) -> None:
+        """Reads the images into memory where they fit; until then every tap reads its own."""
+        if self._s1 is not None and self._s1.nbytes <= HELD_IN_MEMORY:
+            self._s1.load()
+        if self._s2 is not None and self._images[0].nbytes <= 2 * HELD_IN_MEMORY:
+            for part in self._images:
+                part.load()
 
 
 def _keep(found: xr.Dataset, path: Path) -> cache.Steps[None]:

@@ -85,7 +85,7 @@ def predicted(data: "Data", seen: Ground) -> xr.Dataset:
 
 def clear(data: "Data", seen: Ground) -> xr.DataArray:
     """Reflectance (time, band) of red and near infrared over the ground, where half of it or more is clear."""
-    if data.ndvi is None:
+    if not data.has_ndvi:
         raise InputError("Got a scene without red and near infrared, need both; add B04 and B8A or B08.")
     at = {
         "x": xr.DataArray(data.grid.x[seen.cols], dims="pixel"),
@@ -94,7 +94,7 @@ def clear(data: "Data", seen: Ground) -> xr.DataArray:
     s2 = data.scene["s2"].to_dataset()
     bands = [band for band in ("B04", "B8A", "B08") if band in s2.band.values]
     shots = s2["reflectance"].sel(band=bands).sel(at, method="nearest").load()
-    found = seen.mean(shots.where(data.ndvi.clear.sel(at, method="nearest").load()))
+    found = seen.mean(shots.where(data.clear(at)))
     return found.assign_coords(time=found.indexes["time"].normalize()).drop_duplicates("time")
 
 

@@ -35,6 +35,8 @@ def query(state: State, data: Data) -> str:
     said |= {"charts": ",".join(state.charts), "current": state.current}
     said |= {"pins": _pins([place for place in state.places if not place.area])}
     said |= {"snapshot": data.store.snapshot, "model": data.attrs.get("model_digest", "")}
+    if data.given:
+        said |= {"given": data.given, "given_at": "{lon:.5f}, {lat:.5f}".format(**data.tower.attrs)}
     areas = {place.slot: place.area for place in state.places if place.area}
     labels = [[label.row, label.col, label.name] for label in state.labels]
     large = {"areas": areas, "labels": labels}
@@ -67,6 +69,11 @@ def restore(said: dict[str, str], state: State, data: Data) -> None:
     except (ValueError, TypeError, AttributeError, IndexError) as error:
         state.message = (
             f"Got a link that says {str(error)[:80]!r}, need one made here; the rest of the view is restored."
+        )
+    if said.get("given") and not data.given:
+        state.message = (
+            f"Got a link to a view with the tower file {said['given'][:100]}, need it again: files are not kept; "
+            f"load it on the page Tower, at {said.get('given_at', '')[:30]}. All else is restored."
         )
     made = said.get("model", "")
     if made and made != data.attrs.get("model_digest", ""):

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from app.data import Data
 from models.errors import InputError
 
+PAGE_S = 5
+"""Who waited for the entry has the page by then, and the machine is free for what only later taps gain from."""
+
 Steps = Callable[[], Iterator]
 """Yields (message, fraction 0-1) and finally the Data."""
 
@@ -22,7 +25,7 @@ class Opening:
     error: str = ""
     data: Data | None = None
     begun: float = field(default_factory=time.monotonic)
-    _thread: threading.Thread | None = field(default=None, repr=False)
+    _over: threading.Event = field(default_factory=threading.Event, repr=False)
 
     @property
     def ended(self) -> bool:
@@ -33,6 +36,10 @@ class Opening:
         """Since the opening began."""
         return time.monotonic() - self.begun
 
+    def wait(self, seconds: float) -> None:
+        """Until it has ended, but no longer."""
+        self._over.wait(seconds)
+
     def follow(self, steps: Iterator) -> None:
         """Takes every step; an error becomes a sentence, never a dead page."""
         try:
@@ -41,6 +48,9 @@ class Opening:
                     self.message, self.fraction = "Reading the season's colours", 0.98
                     step.warm()
                     self.data = step
+                    self._over.set()
+                    time.sleep(PAGE_S)
+                    step.keep()
                 else:
                     self.message, self.fraction = step
         except InputError as error:
@@ -51,6 +61,7 @@ class Opening:
             )
         if not self.ended:
             self.error = f"Got nothing from {self.entry!r}, need a store of embeddings; choose another entry."
+        self._over.set()
 
 
 class Openings:
@@ -66,11 +77,10 @@ class Openings:
             known = self._known.get((catalog, entry, snapshot))
             if known is None or known.error:
                 known = Opening(entry)
-                known._thread = threading.Thread(
-                    target=known.follow, args=(steps(),), daemon=True, name=f"open {entry}"
-                )
                 self._known[catalog, entry, snapshot] = known
-                known._thread.start()
+                threading.Thread(
+                    target=known.follow, args=(steps(),), daemon=True, name=f"open {entry}"
+                ).start()
             return known
 
 

@@ -17,13 +17,16 @@ from bokeh.models import (
     CrosshairTool,
     CustomJSHover,
     HoverTool,
+    ImageRGBA,
     LassoSelectTool,
     MetricLength,
     MultiLine,
     PanTool,
+    Quad,
     Range1d,
     ResetTool,
     ScaleBar,
+    Scatter,
     Span,
     WheelZoomTool,
 )
@@ -163,8 +166,8 @@ class MapPlot:
         self.figure.axis.visible = False
         self.figure.grid.visible = False
         self.under = ColumnDataSource(data={name: [] for name in ("rgba", "x", "y", "dw", "dh")})
-        self.figure.image_rgba("rgba", "x", "y", "dw", "dh", source=self.under)
-        self._glyph = self.figure.image_rgba("rgba", "x", "y", "dw", "dh", source=self.image)
+        self.figure.add_glyph(self.under, _image())
+        self._glyph = self.figure.add_glyph(self.image, _image())
         self.fresh, self.box = ColumnDataSource(), ColumnDataSource()
         self.fill(None)
         self.frame(None)
@@ -350,32 +353,25 @@ class MapPlot:
 
     def _marks(self, tower_xy: tuple[float, float] | None) -> None:
         fig = self.figure
-        fig.image_rgba("rgba", "x", "y", "dw", "dh", source=self.fresh)
+        fig.add_glyph(self.fresh, _image())
+        ends = {name: name for name in ("left", "right", "bottom", "top")}
         for colour, dash in (("#16202c", "solid"), (HALO, [5, 4])):
-            edge = {"line_color": colour, "line_width": 2, "line_dash": dash, "fill_color": None}
-            fig.quad(left="left", right="right", bottom="bottom", top="top", source=self.box, **edge)
+            edge = Quad(**ends, line_color=colour, line_width=2, line_dash=dash, fill_color=None)
+            fig.add_glyph(self.box, edge)
         for colour, width in ((HALO, 4), ("colour", 2)):
-            fig.multi_line("xs", "ys", source=self.outlines, line_color=colour, line_width=width)
+            fig.add_glyph(self.outlines, MultiLine(xs="xs", ys="ys", line_color=colour, line_width=width))
         for colour, width, dash in ((HALO, 4, "solid"), (TOWER, 2, [6, 3])):
-            fig.multi_line(
-                "xs", "ys", source=self.ground, line_color=colour, line_width=width, line_dash=dash
-            )
+            line = {"line_color": colour, "line_width": width, "line_dash": dash}
+            fig.add_glyph(self.ground, MultiLine(xs="xs", ys="ys", **line))
         if tower_xy is not None:
-            fig.scatter(
-                [tower_xy[0]],
-                [tower_xy[1]],
-                marker="triangle",
-                size=13,
-                color=TOWER,
-                line_color=HALO,
-                line_width=1.5,
-            )
+            at = ColumnDataSource(data={"x": [tower_xy[0]], "y": [tower_xy[1]]})
+            edge = {"line_color": HALO, "line_width": 1.5}
+            fig.add_glyph(at, Scatter(x="x", y="y", marker="triangle", size=13, fill_color=TOWER, **edge))
         square = {"marker": "square", "size": 11, "line_color": HALO, "line_width": 2}
-        fig.scatter("x", "y", source=self.labels, fill_color="colour", **square)
+        fig.add_glyph(self.labels, Scatter(x="x", y="y", fill_color="colour", **square))
         for colour, width in ((HALO, 6), ("colour", 3)):
-            fig.scatter(
-                "x", "y", source=self.pins, size=20, fill_alpha=0, line_color=colour, line_width=width
-            )
+            ring = {"size": 20, "fill_alpha": 0, "line_color": colour, "line_width": width}
+            fig.add_glyph(self.pins, Scatter(x="x", y="y", **ring))
         for mark in fig.renderers[2:]:  # lines may leave the picture and are cut there, the others are whole
             mark.level = "glyph" if isinstance(mark.glyph, MultiLine) else "overlay"
 
@@ -402,6 +398,11 @@ class MapPlot:
                     on_box((shape["x0"], shape["x1"]), (shape["y0"], shape["y1"]))
 
             self.figure.on_event(SelectionGeometry, outlined)
+
+
+def _image() -> ImageRGBA:
+    """Draws what ``_placed`` puts into a source."""
+    return ImageRGBA(image="rgba", x="x", y="y", dw="dw", dh="dh")
 
 
 def _placed(rgba: np.ndarray, extent: tuple[float, float, float, float]) -> dict:

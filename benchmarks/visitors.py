@@ -27,6 +27,8 @@ THINKING_S = (1.0, 3.0)
 DISCARDED_S = 40
 """After so long the server has let go of a page that was closed."""
 PATIENCE_S = 30
+TAPPED = 0.4
+"""Share of the map's width: the tower stands in the middle, and a tap there asks for its page instead."""
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
@@ -101,6 +103,7 @@ class Visitor:
         token = re.search(r'"token":"([^"]+)"', page.body.decode())[1]
         request = HTTPRequest(f"ws://{address}/ws", headers={"Origin": f"http://{address}"})
         self.socket = await websocket_connect(request, subprotocols=["bokeh", token], max_message_size=2**30)
+        self.socket.protocol.set_nodelay(True)  # as browsers do
         self.heard: asyncio.Queue = asyncio.Queue()
         self.listening = asyncio.ensure_future(self._listen())
         await self._receive()  # ACK
@@ -117,6 +120,7 @@ class Visitor:
                 raise TimeoutError("the page never showed a map")
             await asyncio.sleep(1)
         self._recognise(models)
+        await self._send("PATCH-DOC", {"events": [_event("document_ready", {})]})
 
     def _recognise(self, models: list[dict]) -> None:
         by_id = {model["id"]: model for model in models}
@@ -157,12 +161,10 @@ class Visitor:
     async def tap(self, draw: random.Random) -> float:
         """Milliseconds until the charts hold another pixel."""
         (left, right), (bottom, top) = self.extent
+        right = left + TAPPED * (right - left)
         values = {"model": {"id": self.figure}, "sx": 1, "sy": 1, "modifiers": {"type": "map", "entries": []}}
         values |= {"x": draw.uniform(left, right), "y": draw.uniform(bottom, top)}
-        event = {"type": "event", "name": "tap", "values": {"type": "map", "entries": list(values.items())}}
-        return await self._ask(
-            {"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": event}, self.daily
-        )
+        return await self._ask(_event("tap", values), self.daily)
 
     async def step(self, draw: random.Random) -> float:
         """Milliseconds until the map holds another day."""
@@ -209,6 +211,12 @@ class Visitor:
         if told is None:
             raise ConnectionError("the server closed the page")
         return told
+
+
+def _event(name: str, values: dict) -> dict:
+    """As the browser tells the server that something happened."""
+    told = {"type": "event", "name": name, "values": {"type": "map", "entries": list(values.items())}}
+    return {"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": told}
 
 
 def _objects(content: Any) -> Iterator[dict]:

@@ -141,10 +141,11 @@ def units(node: str, name: str) -> str:
     return next(variable.units for variable in NODES[node].variables if variable.name == name)
 
 
-def validate(scene: xr.DataTree) -> xr.DataTree:
+def validate(scene: xr.DataTree, values: bool = True) -> xr.DataTree:
     """The scene with dims in the contract's order and times in ns, or an InputError.
 
-    Values in memory are all looked at; of lazy ones only three dates, so that opening stays cheap.
+    Values in memory are all looked at; of lazy ones only three dates, so that opening stays cheap; without ``values``
+    none.
     """
     if not isinstance(scene, xr.DataTree):
         raise InputError(
@@ -157,7 +158,7 @@ def validate(scene: xr.DataTree) -> xr.DataTree:
     datasets = {node.path: node.to_dataset() for node in scene.subtree}
     for name, node in NODES.items():
         if name in scene.children:
-            datasets[f"/{name}"] = checked(node, datasets[f"/{name}"])
+            datasets[f"/{name}"] = checked(node, datasets[f"/{name}"], values)
     _one_crs({name: datasets[f"/{name}"] for name in NODES if name in scene.children})
     return xr.DataTree.from_dict(datasets, name=scene.name)
 
@@ -247,8 +248,8 @@ def _canonical(values: np.ndarray) -> bytes:
     return "\0".join(map(str, values.ravel())).encode()
 
 
-def checked(node: Node, dataset: xr.Dataset) -> xr.Dataset:
-    """One node's dataset, transposed where only the order of dims was off."""
+def checked(node: Node, dataset: xr.Dataset, values: bool = True) -> xr.Dataset:
+    """One node's dataset, transposed where only the order of dims was off; ``values`` are looked at."""
     where = f"/{node.name}"
     _time(where, dataset)
     if dataset["time"].dtype != "datetime64[ns]":
@@ -261,7 +262,7 @@ def checked(node: Node, dataset: xr.Dataset) -> xr.Dataset:
     for variable in node.variables:
         if variable.name in dataset:
             dataset[variable.name] = _dims(where, variable, dataset[variable.name])
-            _values(where, variable, dataset[variable.name])
+            _values(where, variable, dataset[variable.name], values)
         elif variable.required:
             found = ", ".join(map(str, dataset.data_vars)) or "no variable"
             raise InputError(
@@ -272,7 +273,7 @@ def checked(node: Node, dataset: xr.Dataset) -> xr.Dataset:
         raise InputError(f"Got {where} without a known variable, need some of {known}; rename them.")
     if node.bands:
         _bands(where, node, dataset)
-    if "clear" in dataset:
+    if values and "clear" in dataset:
         _clear_has_data(where, dataset)
     return dataset
 
@@ -305,7 +306,7 @@ def _dims(where: str, variable: Variable, array: xr.DataArray) -> xr.DataArray:
     return array if array.dims == variable.dims else array.transpose(*variable.dims)
 
 
-def _values(where: str, variable: Variable, array: xr.DataArray) -> None:
+def _values(where: str, variable: Variable, array: xr.DataArray, look: bool) -> None:
     what = f"{where} {variable.name}"
     if variable.kind == "b":
         if array.dtype.kind != "b":
@@ -314,7 +315,7 @@ def _values(where: str, variable: Variable, array: xr.DataArray) -> None:
     if variable.kind == "f" and array.dtype.kind != "f":
         advice = variable.advice or "convert it with .astype('float32')"
         raise InputError(f"Got {what} as {array.dtype}, need float32 with NaN for no data; {advice}.")
-    if variable.kind == "i" or not array.size:
+    if variable.kind == "i" or not array.size or not look:
         return
     values = _sample(array)
     finite = np.isfinite(values)

@@ -341,7 +341,15 @@ class Store:
                 return None
         from embeddings.readers import zarr as scenes
 
-        return scenes.open(self._zarr, group="scene")
+        # its values were looked at when they were written, and every chunk has a checksum
+        return scenes.open(self._zarr, group="scene", values=False)
+
+    def photos(self) -> dict[int, xr.Dataset]:
+        """Coarser true colour of a wide scene, as ``photos.open`` gives it; empty where there is none."""
+        from embeddings import photos
+
+        with self._reading():
+            return photos.open(self._zarr)
 
     def log(self) -> list[Snapshot]:
         """Commits of the store, newest first, up to the first that holds a cube."""
@@ -618,9 +626,11 @@ def packed(values: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _write_scene(scene: xr.DataTree, session: Any) -> Any:
+    from embeddings import photos
     from embeddings.readers import zarr as scenes
 
     scenes.write(scene, session.store, group="scene")
+    photos.write(session.store)
     return session
 
 

@@ -100,7 +100,9 @@ class ComputeView:
             max(state.day, data.first), max(data.first, data.last - dt.timedelta(days=DEFAULT_DAYS - 1))
         )
         end = min(begin + dt.timedelta(days=DEFAULT_DAYS - 1), data.last)
-        self.draw = pn.widgets.Toggle(label="Draw box", margin=0, css_classes=["quiet"], stylesheets=sheets())
+        self.draw = pn.widgets.Toggle(
+            label="Draw box", margin=0, align="end", css_classes=["quiet"], stylesheets=sheets()
+        )
         limits = {"start": data.first, "end": data.last, "width": 130, "margin": 0, "stylesheets": sheets()}
         self.first = pn.widgets.DatePicker(label="First day", value=begin, **limits)
         self.last = pn.widgets.DatePicker(label="Last day", value=end, **limits)

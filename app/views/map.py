@@ -18,7 +18,7 @@ _CAPTION = """
   flex-wrap: wrap; min-height: 34px; line-height: 1.3; }
 .what b { font-weight: 600; } .what span { color: var(--muted); }
 .absent { color: var(--muted); font-size: 12px; line-height: 1.4; } .absent a { color: inherit; }
-.bar { flex: 0 0 190px; font-size: 11px; color: var(--muted); font-variant-numeric: tabular-nums; }
+.bar { flex: 0 1 190px; min-width: 0; font-size: 11px; color: var(--muted); font-variant-numeric: tabular-nums; }
 .bar .ramp { height: 8px; border-radius: 2px; }
 .bar .ticks { display: flex; justify-content: space-between; margin-top: 2px; }
 .rgb { display: flex; flex-wrap: wrap; gap: 2px 10px; font-size: 11px; color: var(--muted); white-space: nowrap; }
@@ -96,7 +96,6 @@ class SecondMap:
         self._shown: tuple | None = None
         self.layer = pn.widgets.Select(
             options={LAYERS[key]: key for key in data.layers},
-            value=next(key for key in ("gpp", "true", "sigma") if key in data.layers),
             width=128,
             margin=0,
             visible=False,
@@ -136,6 +135,10 @@ class SecondMap:
         for line in self.first.cross:
             line.visible = on
         if on and self.plot is None:
+            first = ("gpp", "true", "sigma", "pca")
+            self.layer.value = next(
+                key for key in first if key in self.data.layers and key != self.state.layer
+            )
             self.plot = MapPlot(
                 self.data.grid,
                 lambda sight: self.data.picture(*self._question(), sight=sight),
@@ -259,12 +262,17 @@ class MapView:
             (self.threshold, "threshold"),
             (self.clusters, "clusters"),
         ):
-            widget.param.watch(lambda event, name=name: setattr(state, name, event.new), "value")
+            widget.param.watch(lambda event, name=name: self._choose(name, event.new), "value")
         self.back.on_click(lambda _: self.step(-self.pace.value))
         self.forth.on_click(lambda _: self.step(self.pace.value))
         self.play.param.watch(self._playing, "value")
         self.speed.param.watch(self._playing, "value")
         self.split.param.watch(lambda event: self.second.show(event.new), "value")
+
+    def _choose(self, name: str, value) -> None:
+        """All that a choice changes goes out together: a message costs more than most of what is in it."""
+        with pn.io.unlocked():
+            setattr(self.state, name, value)
 
     def _update(self, *_) -> None:
         """Another picture only where another one is asked for: a tap moves a ring, not the map."""
@@ -294,7 +302,8 @@ class MapView:
 
     def step(self, days: int) -> None:
         """Moves the day."""
-        self.state.step(days, self.data.first, self.data.last)
+        with pn.io.unlocked():
+            self.state.step(days, self.data.first, self.data.last)
 
     def scrub(self, features: int) -> None:
         """Moves through the features in the order of the list."""

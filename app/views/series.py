@@ -96,7 +96,7 @@ class SeriesView:
     def _there(self) -> dict[str, bool]:
         """Which charts this store can fill."""
         return {
-            "ndvi": self.data.ndvi is not None,
+            "ndvi": self.data.has_ndvi,
             "pc": True,
             "radar": self.data.has_radar,
             "gpp": self.data.predict is not None or self.data.tower is not None,

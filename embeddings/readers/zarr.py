@@ -48,15 +48,15 @@ def write(scene: xr.DataTree, target, group: str | None = None) -> None:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def open(source, group: str | None = None) -> xr.DataTree:
-    """A scene written by ``write``, lazily (dask), validated."""
+def open(source, group: str | None = None, values: bool = True) -> xr.DataTree:
+    """A scene written by ``write``, lazily (dask), validated; its values only where that is asked for."""
     try:
         with _quiet():
             # Unpacked here and not by xarray, which makes float64 of it and not the readers' exact float32.
             tree = xr.open_datatree(
                 source, engine="zarr", group=group, chunks={}, consolidated=False, mask_and_scale=False
             )
-        return schema.validate(tree.map_over_datasets(_unpacked))
+        return schema.validate(tree.map_over_datasets(_unpacked), values)
     except InputError:
         raise
     except Exception as error:  # damaged bytes make decoders fail in any way they can

@@ -145,13 +145,13 @@ def predict(cube: xr.Dataset, weather: xr.Dataset) -> xr.Dataset:
     return xr.Dataset({"gpp": gpp, "gpp_lo": gpp * 0.8 - 0.4, "gpp_hi": gpp * 1.2 + 0.4})
 
 
-def write_store(path) -> str:
-    """The tiny world on disk; returns the snapshot id."""
+def write_store(path, **attrs) -> str:
+    """The tiny world on disk, with other ``attrs`` where they are given; returns the snapshot id."""
     from types import SimpleNamespace
 
     from embeddings.store import write
 
-    cube, scene = make_cube().assign_coords(GRID.coords()), make_scene().copy()
+    cube, scene = make_cube().assign_coords(GRID.coords()).assign_attrs(attrs), make_scene().copy()
     for name in ("s2", "s1"):
         scene[name] = scene[name].to_dataset().assign_coords(GRID.coords())
     whole = SimpleNamespace(rows=slice(0, NY), cols=slice(0, NX), cube=cube)
@@ -171,6 +171,9 @@ class TinyStore:
 
     def scene(self):
         return self._scene
+
+    def photos(self):
+        return {}
 
     def map(self, day):
         self.asked["map"] += 1

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -54,13 +55,19 @@ def chromium():
 
 @pytest.fixture(scope="module")
 def url(catalog):
-    """The dashboard served by the command line, as a user would."""
+    with serving(catalog) as address:
+        yield address
+
+
+@contextmanager
+def serving(catalog, **settings: str):
+    """The dashboard served by the command line, as a user would; its address."""
     port = free_port()
     command = [sys.executable, "-m", "app.cli", "serve", "--catalog", str(catalog), "--port", str(port)]
     with subprocess.Popen(
         command,
         cwd=catalog.parent,
-        env=os.environ | {"FLUXLENS_CACHE": str(catalog.parent / "cache")},
+        env=os.environ | {"FLUXLENS_CACHE": str(catalog.parent / "cache")} | settings,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     ) as server:
@@ -77,8 +84,10 @@ def url(catalog):
                     server.kill()
                     pytest.fail("the server did not answer in 90 s")
                 time.sleep(0.3)
-        yield address
-        server.terminate()
+        try:
+            yield address
+        finally:
+            server.terminate()
 
 
 @pytest.fixture(scope="module")

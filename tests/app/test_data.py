@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 from app.data import Data, gaps, usual
+from app.pictures import Sight
 from models.errors import InputError
 
 JUNE, OCTOBER = dt.date(2020, 6, 14), dt.date(2020, 10, 20)
@@ -48,6 +49,22 @@ def test_true_colour_tells_its_real_date(data):
     nearest = clear_days[np.abs(clear_days - pd.Timestamp(JUNE)).argmin()]
     assert f"{nearest.day} {nearest:%b %Y}" in picture.note
     assert picture.values.shape == (48, 60, 3)
+
+
+def test_a_coarse_look_at_true_colour_reads_the_coarse_images(store, monkeypatch):
+    dates = store.scene()["s2"].sizes["time"]
+    coarse = xr.Dataset(
+        {
+            "reflectance": (("time", "band", "y", "x"), np.full((dates, 3, 24, 30), 0.125)),
+            "clear": (("time", "y", "x"), np.ones((dates, 24, 30))),
+        }
+    )
+    monkeypatch.setattr(store, "photos", lambda: {2: coarse}, raising=False)
+    seen = Data(store).picture("true", JUNE, sight=Sight(2, 4, 24, 8, 30))
+    np.testing.assert_array_equal(seen.values, np.full((20, 22, 3), 0.125, "float32"))
+    assert not seen.faded.any()
+    fine = Data(store).picture("true", JUNE, sight=Sight(1, 4, 24, 8, 30))
+    assert len(np.unique(fine.values)) > 10
 
 
 def test_a_store_without_weather_has_no_gpp_layer(store):

@@ -37,6 +37,20 @@ def test_a_link_carries_areas_and_pins_data_and_model(data):
     assert yours.place.area == mine.place.area
 
 
+def test_a_link_tells_of_the_tower_file_it_does_not_carry_and_restores_all_else(data):
+    tower = data.tower.assign_attrs(source="FLX_YY-Own_DD.csv")
+    mine = State(places=[Place(0, 3, 4)], layer="sigma", page="tower")
+    said = link.read(link.query(mine, data.standing(tower)))
+    yours = State()
+    link.restore(said, yours, data)
+    assert "FLX_YY-Own_DD.csv" in yours.message
+    assert "load it on the page Tower" in yours.message
+    assert (yours.layer, yours.page, yours.places) == ("sigma", "tower", mine.places)
+    again = State()
+    link.restore(said, again, data.standing(tower))
+    assert again.message == ""
+
+
 @pytest.mark.parametrize(
     "query",
     [
