@@ -46,6 +46,8 @@ def series(data: "Data", polygons: tuple) -> xr.Dataset:
     out = xr.Dataset(coords={"time": data.days, "component": ["PC1", "PC2", "PC3"][: weights.shape[1]]})
     if data.predict:
         parts["gpp"] = data.predict(cube, data.weather).gpp.transpose("time", "pixel").values
+    if (told := data.ndvi_told(cube.transpose("time", "pixel", ...))) is not None:
+        out["ndvi_told"] = ("time", told.mean(1))
     for name, part in parts.items():
         dims = ("time", "component")[: part.ndim - 1]
         low, high = np.percentile(part, SPREAD, axis=1)

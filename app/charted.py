@@ -51,7 +51,7 @@ def where(data: "Data", place: "Place") -> dict[str, float]:
 def series(data: "Data", place: "Place") -> xr.Dataset:
     """Columns (time) of one place, an area's being means over it; NaN where nothing was measured on a day."""
     found, out = data.series(place), xr.Dataset(coords={"time": data.days})
-    for name in ("gpp", "gpp_lo", "gpp_hi", *QUALITY):
+    for name in ("ndvi_told", "gpp", "gpp_lo", "gpp_hi", *QUALITY):
         if name in found:
             out[name] = ("time", found[name].values)
     out["observed"] = ("time", (found.days_from_s2.values == 0).astype(np.int8))

@@ -131,7 +131,7 @@ class Charts:
             "clear": ("time", "ndvi"),
             "season": ("time", "ndvi", "ndvi_lo", "ndvi_hi"),
             "masked": ("time", "ndvi"),
-            "daily": ("time", *pcs, "gpp", "gpp_lo", "gpp_hi", "days"),
+            "daily": ("time", *pcs, "ndvi_told", "gpp", "gpp_lo", "gpp_hi", "days"),
             "radar": ("time", *RADAR),
             "tower": ("time", "gpp_nt", "gpp_dt", "gpp_usual"),
             "weather": ("time", *WEATHER),
@@ -163,9 +163,10 @@ class Charts:
         season, at = self.sources["season"], {"x": "time", "y": "ndvi"}
         spread = fig.add_glyph(season, VArea(x="time", y1="ndvi_lo", y2="ndvi_hi", fill_alpha=0.2))
         line = fig.add_glyph(season, Line(**at, line_width=1.2, line_alpha=0.5))
+        told = fig.add_glyph(self.sources["daily"], Line(x="time", y="ndvi_told", line_width=1.4))
         hollow = fig.add_glyph(self.sources["masked"], Scatter(**at, size=5, fill_alpha=0, line_alpha=0.6))
         solid = fig.add_glyph(self.sources["clear"], Scatter(**at, size=6, line_color=None))
-        self.coloured += [spread, line, hollow, solid]
+        self.coloured += [spread, line, told, hollow, solid]
         for renderer, what in ((solid, "clear"), (hollow, "masked")):
             fig.add_tools(
                 HoverTool(
@@ -261,7 +262,7 @@ class Charts:
 
     def show(self, series: xr.Dataset, colour: str, tower: xr.Dataset | None = None) -> None:
         """The numbers of the current place, in its colour; ``tower`` None draws no tower."""
-        columns = {n: series[n].values for n in ("gpp", "gpp_lo", "gpp_hi") if n in series}
+        columns = {n: series[n].values for n in ("ndvi_told", "gpp", "gpp_lo", "gpp_hi") if n in series}
         for end in ("", "_lo", "_hi"):
             if f"pc{end}" in series:
                 for i, name in enumerate(series.component.values):
@@ -283,6 +284,8 @@ class Charts:
                 series[n if n in series else "ndvi"].values[clear] for n in ("ndvi", "ndvi_lo", "ndvi_hi")
             ]
             time, ndvi, low, high = broken(seen, *ends, longer_than=GAP_DAYS)
+            if "ndvi_told" in series:  # one line is enough
+                ndvi = np.full(len(time), np.nan)
             self.sources["season"].data = {"time": time, "ndvi": ndvi, "ndvi_lo": low, "ndvi_hi": high}
         stretches = gaps(seen, self.first, self.last)
         self.sources["gaps"].data = {"left": [a for a, _ in stretches], "right": [b for _, b in stretches]}
@@ -297,7 +300,7 @@ class Charts:
         self.show_tower(tower)
 
     def show_others(self, others: list[tuple[str, xr.Dataset]]) -> None:
-        """One line a chart for each other place: NDVI of clear dates, PC1, VV, GPP."""
+        """One line a chart for each other place: NDVI of every day or else of clear dates, PC1, VV, GPP."""
         for name in self.figures:
             if name == "weather":
                 continue
@@ -341,6 +344,8 @@ def _line(chart: str, series: xr.Dataset):
     """Times and values of the one line that stands for a place in a chart, or None."""
     if chart == "pc":
         return series.time.values, series.pc.values[:, 0]
+    if chart == "ndvi" and "ndvi_told" in series:
+        return series.time.values, series.ndvi_told.values
     if chart == "ndvi" and "ndvi" in series:
         clear = series.clear.values.astype(bool) & np.isfinite(series.ndvi.values)
         return broken(

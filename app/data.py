@@ -438,6 +438,22 @@ class Data:
         total = nir + red
         return ((nir - red) / total.where(total > 0.01)).astype("float32")
 
+    @cached_property
+    def _reader(self):
+        """The model that can read reflectance off this store's embeddings."""
+        from embeddings import reconstruct
+
+        return reconstruct.reader(self.attrs) if self.has_ndvi else None
+
+    def ndvi_told(self, cube: xr.Dataset) -> np.ndarray | None:
+        """NDVI of every day as the embeddings tell it, in the cube's dims less `feature`; None if unreadable."""
+        if self._reader is None:
+            return None
+        from embeddings import reconstruct
+
+        red, nir = reconstruct.read_out(cube, self._reader, ("B04", self._near)).values.T
+        return ((nir - red) / np.maximum(nir + red, 0.01)).T
+
     def _pixel(self, row: int, col: int) -> xr.Dataset:
         """Everything the charts show of one pixel, on daily ``time`` and on Sentinel-2's ``acquisition``."""
         cube = self.store.series(row, col).load()
@@ -461,6 +477,8 @@ class Data:
                 "ndvi": ("acquisition", self.ndvi(at).values),
                 "clear": ("acquisition", self.clear(at).values),
             }
+            if (told := self.ndvi_told(cube)) is not None:
+                out["ndvi_told"] = ("time", told, {"long_name": "NDVI read off the embedding"})
         # all at once: each variable added by itself would be aligned with all others anew
         return xr.Dataset(out | self.radar({"x": x, "y": y}), coords, {"row": row, "col": col})
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,6 +110,30 @@ def run(
             "hidden_within_days": hidden.within_days,
             "Conventions": "CF-1.11",
         },
+    )
+
+
+def reader(attrs: Mapping[str, Any]) -> Embedder | None:
+    """The shipped model that made a cube with these attributes, and so can read it; None where none of them did."""
+    from models import checkpoints
+
+    name = str(attrs.get("model", ""))
+    if name not in checkpoints.shipped():
+        return None
+    model = checkpoints.load(name, "cpu")
+    return model if model.digest == attrs.get("model_digest") and "s2" in model.decoders else None
+
+
+@torch.inference_mode()
+def read_out(cube: xr.Dataset, model: Embedder, bands: Sequence[str]) -> xr.DataArray:
+    """Reflectance of Sentinel-2 that the embeddings of a cube tell, (..., band): of every day, observed or filled."""
+    features = cube["embedding"].transpose(..., "feature")
+    z = torch.from_numpy(features.values.astype(np.float32) * cube["scale"].values)
+    told = model.decoders["s2"](z)[..., [SENSORS["s2"].bands.index(band) for band in bands]]
+    coords = {name: coord for name, coord in features.coords.items() if "feature" not in coord.dims}
+    attrs = {"units": "1", "long_name": "surface reflectance, read off the embedding"}
+    return xr.DataArray(
+        told.numpy(), coords | {"band": list(bands)}, (*features.dims[:-1], "band"), "reflectance", attrs
     )
 
 

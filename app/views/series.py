@@ -162,6 +162,8 @@ class SeriesView:
         yield "NDVI, Sentinel-2"
         yield key("dot", colour, "clear", seen if clear else "")
         yield key("ring", colour, "masked", "" if clear else seen)
+        if "ndvi_told" in series:
+            yield key("line", colour, "read off the embedding", _told(series.ndvi_told.values[today], 2))
         yield key("area", "#7d8a98", f"no clear view for over {GAP_DAYS} d")
         if "ndvi_lo" in series:
             yield key("area", colour, NINE)

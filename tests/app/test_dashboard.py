@@ -91,6 +91,18 @@ def test_arrow_keys_step_the_day(explorer):
     assert (explorer.state.day - before).days == 7
 
 
+def test_ndvi_has_one_line_of_every_day_where_the_model_is_known(store):
+    from models import checkpoints
+
+    model = checkpoints.load("default", "cpu")
+    store._cube = store._cube.assign_attrs(model=model.name, model_digest=model.digest)
+    series = Explorer(data=Data(store, predict)).charts
+    daily, season = (series.charts.sources[name].data for name in ("daily", "season"))
+    assert np.isfinite(daily["ndvi_told"]).all()
+    assert np.isnan(season["ndvi"]).all()
+    assert "read off the embedding" in series.heads["ndvi"].object
+
+
 def test_tower_points_go_and_come_back(explorer):
     tower = explorer.charts.charts.sources["tower"]
     assert len(tower.data["time"]) > 0

@@ -91,6 +91,25 @@ def test_ndvi_of_a_pixel_is_the_scene_s(data):
     np.testing.assert_allclose(pixel.ndvi.values, (nir - red) / (nir + red), rtol=1e-4)
 
 
+def test_ndvi_of_every_day_is_read_off_the_embedding_where_its_model_is_known(store):
+    from embeddings import reconstruct
+    from models import checkpoints
+
+    model = checkpoints.load("default", "cpu")
+    assert "ndvi_told" not in Data(store).pixel(10, 30)
+    store._cube = store._cube.assign_attrs(model=model.name, model_digest=model.digest)
+    found = Data(store)
+    pixel = found.pixel(10, 30)
+    red, nir = reconstruct.read_out(store.series(10, 30), model, ("B04", "B08")).values.T
+    np.testing.assert_allclose(pixel.ndvi_told, (nir - red) / np.maximum(nir + red, 0.01), rtol=1e-5)
+    assert pixel.ndvi_told.sizes == {"time": len(found.days)}
+    # an area of one pixel tells the same
+    x, y = found.centre(10, 30)
+    corners = ((-4, -4), (4, -4), (4, 4), (-4, 4), (-4, -4))
+    ring = tuple(tuple(map(float, found.grid.lonlat(x + dx, y + dy))) for dx, dy in corners)
+    np.testing.assert_allclose(found.area(((ring,),)).ndvi_told, pixel.ndvi_told, rtol=1e-5)
+
+
 def test_a_long_stretch_without_a_clear_view_is_a_gap():
     days = pd.to_datetime(["2020-03-05", "2020-03-10", "2020-04-10"])
     first, last = pd.Timestamp("2020-03-01"), pd.Timestamp("2020-04-12")
