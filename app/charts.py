@@ -31,6 +31,8 @@ COMPONENTS = {"PC1": "#d55e00", "PC2": "#009e73", "PC3": "#2f86c9"}
 NIGHT, DAYTIME, USUAL = TOWER, "#9b59a6", "#7d8a98"
 RADAR = {"VV": "#3b6fa0", "VH": "#b0643c"}
 WEATHER = {"sw_in": "#b8860b", "tair": "#c0392b"}
+FLUXES = ("gpp_nt", "gpp_nt_05", "gpp_nt_95", "gpp_dt", "gpp_usual")
+"""Columns of a tower that are drawn; between the percentiles lies the doubt of its night-time partitioning."""
 TITLES = {"ndvi": "NDVI", "pc": "Embedding", "radar": "Radar", "gpp": "GPP", "weather": "Weather"}
 INK = {
     "light": {"text": "#4a5563", "grid": "#e8ebef", "shade": "#aab4c0", "cursor": "#16202c"},
@@ -133,7 +135,7 @@ class Charts:
             "masked": ("time", "ndvi"),
             "daily": ("time", *pcs, "ndvi_told", "gpp", "gpp_lo", "gpp_hi", "days"),
             "radar": ("time", *RADAR),
-            "tower": ("time", "gpp_nt", "gpp_dt", "gpp_usual"),
+            "tower": ("time", *FLUXES),
             "weather": ("time", *WEATHER),
         } | {f"others_{name}": ("xs", "ys", "colour") for name in TITLES if name != "weather"}
         return {source: {name: [] for name in names} for source, names in columns.items()}
@@ -201,6 +203,8 @@ class Charts:
         fig = self._figure()
         daily = self.sources["daily"]
         band = fig.add_glyph(daily, VArea(x="time", y1="gpp_lo", y2="gpp_hi", fill_alpha=0.2))
+        doubt = VArea(x="time", y1="gpp_nt_05", y2="gpp_nt_95", fill_color=NIGHT, fill_alpha=0.22)
+        fig.add_glyph(self.sources["tower"], doubt)
         dots = {"x": "time", "size": 4.5, "line_color": None, "fill_alpha": 0.75}
         self.tower_marks = [
             fig.add_glyph(self.sources["tower"], Scatter(y="gpp_nt", fill_color=NIGHT, **dots)),
@@ -322,7 +326,7 @@ class Charts:
         time = pd.DatetimeIndex(inside.time.values)
         blank = np.full(len(time), np.nan)
         self.sources["tower"].data = {"time": time} | {
-            n: inside[n].values if n in inside else blank for n in ("gpp_nt", "gpp_dt", "gpp_usual")
+            n: inside[n].values if n in inside else blank for n in FLUXES
         }
 
     def cursor(self, day) -> None:

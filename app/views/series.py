@@ -218,7 +218,16 @@ class SeriesView:
             ("gpp_usual", "line", USUAL, "its other years"),
         ):
             if column in tower:
-                yield key(shape, ink, words, "" if at is None else _told(tower[column].values[at], 1))
+                value = "" if at is None else _told(tower[column].values[at], 1)
+                yield key(shape, ink, words, value + (self._doubt(tower, at) if column == "gpp_nt" else ""))
+
+    @staticmethod
+    def _doubt(tower, at: int | None) -> str:
+        """The 90 % the file itself gives to night-time GPP of a day, where it does."""
+        if at is None or not {"gpp_nt_05", "gpp_nt_95"} <= set(tower):
+            return ""
+        low, high = (_told(tower[name].values[at], 1) for name in ("gpp_nt_05", "gpp_nt_95"))
+        return f" ({low} to {high})" if low and high else ""
 
     @property
     def view(self) -> pn.Column:

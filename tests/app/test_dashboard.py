@@ -4,8 +4,10 @@ import datetime as dt
 import time
 
 import numpy as np
+import pandas as pd
 import panel as pn
 import pytest
+import xarray as xr
 from app_world import TinyStore, give, predict
 from bokeh.core.validation.check import check_integrity
 from bokeh.document import Document
@@ -89,6 +91,18 @@ def test_arrow_keys_step_the_day(explorer):
     before = explorer.state.day
     explorer.browser.steps += 7
     assert (explorer.state.day - before).days == 7
+
+
+def test_a_tower_is_drawn_with_the_band_of_its_file(store):
+    node = store._scene["tower"].to_dataset()
+    ends = {"gpp_nt_05": node.gpp_nt - 1, "gpp_nt_95": node.gpp_nt + 1}
+    store._scene["tower"] = xr.DataTree(node.assign(ends))
+    found = Explorer(data=Data(store, predict))
+    day = node.gpp_nt.sel(time=slice("2020-06-01", None)).dropna("time").time.values[0]
+    found.state.day = pd.Timestamp(day).date()
+    drawn, value = found.charts.charts.sources["tower"].data, float(node.gpp_nt.sel(time=day))
+    np.testing.assert_allclose(drawn["gpp_nt_95"] - drawn["gpp_nt_05"], 2, rtol=1e-4)
+    assert f"{value:.1f} ({value - 1:.1f} to {value + 1:.1f})" in found.charts.heads["gpp"].object
 
 
 def test_ndvi_has_one_line_of_every_day_where_the_model_is_known(store):
