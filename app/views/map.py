@@ -262,17 +262,12 @@ class MapView:
             (self.threshold, "threshold"),
             (self.clusters, "clusters"),
         ):
-            widget.param.watch(lambda event, name=name: self._choose(name, event.new), "value")
+            widget.param.watch(lambda event, name=name: setattr(state, name, event.new), "value")
         self.back.on_click(lambda _: self.step(-self.pace.value))
         self.forth.on_click(lambda _: self.step(self.pace.value))
         self.play.param.watch(self._playing, "value")
         self.speed.param.watch(self._playing, "value")
         self.split.param.watch(lambda event: self.second.show(event.new), "value")
-
-    def _choose(self, name: str, value) -> None:
-        """All that a choice changes goes out together: a message costs more than most of what is in it."""
-        with pn.io.unlocked():
-            setattr(self.state, name, value)
 
     def _update(self, *_) -> None:
         """Another picture only where another one is asked for: a tap moves a ring, not the map."""
