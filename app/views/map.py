@@ -87,6 +87,10 @@ def framed(plot: MapPlot) -> pn.pane.Bokeh:
     return pn.pane.Bokeh(plot.figure, sizing_mode="stretch_width", margin=0)
 
 
+LOOK_MS = 500
+"""Between two looks whether the surroundings of a scene have come."""
+
+
 class SecondMap:
     """Another layer, or another day, beside the first map; made when first asked for."""
 
@@ -290,10 +294,17 @@ class MapView:
                 credit = f'<div class="absent">Around the scene: {found.credit}</div>'
                 self._credit.param.update(object=credit, visible=bool(found.credit))
 
+        def look() -> None:
+            if coming.done():
+                looking.stop()
+                show()
+
         if coming.done():
             show()
-        elif page is not None:
-            coming.add_done_callback(lambda _: page.add_next_tick_callback(show))
+        elif (
+            page is not None
+        ):  # asked from here: another thread that reaches into a page being shown loses parts of it
+            looking = pn.state.add_periodic_callback(look, period=LOOK_MS)
 
     def step(self, days: int) -> None:
         """Moves the day."""
