@@ -106,7 +106,7 @@ class Explorer:
         self._body[:] = [self._waiting]
         self._look()
         if self._opening is not None and self._poll is None:
-            self._poll = pn.state.add_periodic_callback(self._look, period=POLL_MS)
+            self._poll = pn.state.add_periodic_callback(self._again, period=POLL_MS)
 
     def start(self, entry: str = "", asked: str = "") -> None:
         """Opens the entry asked for, or the catalog's first; ``asked`` is the query of a link."""
@@ -127,6 +127,11 @@ class Explorer:
         """Says what is wrong; the page lives on."""
         self.state.message = sentence
         self._waiting.object = messages.nothing(self._entries())
+
+    def _again(self) -> None:
+        """Looks once the browser has drawn the page: Panel drops what is put into a page on its way there."""
+        if pn.state.loaded:
+            self._look()
 
     def _look(self) -> None:
         """How far the opening is; shows the explorer when it is done."""

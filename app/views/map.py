@@ -295,15 +295,13 @@ class MapView:
                 self._credit.param.update(object=credit, visible=bool(found.credit))
 
         def look() -> None:
-            if coming.done():
+            if coming.done() and pn.state.loaded:
                 looking.stop()
                 show()
 
         if coming.done():
             show()
-        elif (
-            page is not None
-        ):  # asked from here: another thread that reaches into a page being shown loses parts of it
+        elif page is not None:
             looking = pn.state.add_periodic_callback(look, period=LOOK_MS)
 
     def step(self, days: int) -> None:

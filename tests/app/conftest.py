@@ -11,13 +11,14 @@ def store() -> TinyStore:
 
 @pytest.fixture(scope="session")
 def catalog(tmp_path_factory):
-    """A catalog file with the tiny world on disk, and an entry whose store is missing."""
+    """A catalog file with the tiny world on disk, twice, and an entry whose store is missing."""
     folder = tmp_path_factory.mktemp("tiny")
     write_store(folder / "store")
     (folder / "catalog.yaml").write_text(
         "metadata: {version: 1}\n"
         "sources:\n"
         "  tiny: {driver: fluxlens_embeddings, description: A tiny world., args: {store: store}}\n"
+        "  later: {driver: fluxlens_embeddings, description: It again., args: {store: store}}\n"
         "  missing: {driver: fluxlens_embeddings, description: Nothing there., args: {store: nowhere}}\n"
     )
     return folder / "catalog.yaml"

@@ -521,6 +521,32 @@ def test_a_permalink_brings_the_view_back(visit, browser):
     again.close()
 
 
+def test_a_store_that_opens_while_the_browser_draws_is_shown(browser, url):
+    """The browser's word that it has drawn is held back until the server has surely opened the entry."""
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    held, drawing = [], False
+
+    def connected(way):
+        server = way.connect_to_server()
+
+        def passed(message):
+            nonlocal drawing
+            drawing = drawing or "document_ready" in str(message)
+            held.append((server, message)) if drawing else server.send(message)
+
+        way.on_message(passed)
+
+    page.route_web_socket(re.compile("/ws"), connected)
+    page.goto(f"{url}?entry=later")
+    page.wait_for_timeout(8000)
+    assert held
+    drawing = False
+    for server, message in held:
+        server.send(message)
+    page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=20_000)
+    page.close()
+
+
 def test_dark_and_narrow_are_drawn_and_remembered(visit):
     visit.get_by_role("button", name="Dark").click()
     visit.get_by_role("button", name="Light").wait_for(timeout=10_000)
