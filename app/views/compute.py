@@ -198,9 +198,10 @@ class ComputeView:
         run = self.run
         if run is None:
             return
+        ended = not run.active  # asked before it is told: the run may end meanwhile
         self.told.object = progress(run)
         self._paint()
-        if run.active:
+        if not ended:
             return
         if self._poll is not None:
             self._poll.stop()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from app_world import predict, write_store
 
+from app.dashboard import Explorer
 from app.data import Data
 from app.runs import Box, Run, Runs, Stoppable, Stopped, models
 from embeddings import catalog as catalogs
@@ -146,3 +147,18 @@ def test_what_fails_is_a_sentence_and_the_queue_goes_on(world):
     run.follow()
     assert run.state == "failed"
     assert "no_such_model" in run.error
+
+
+def test_a_run_that_ends_while_it_is_told_is_told_to_its_end(world):
+    explorer = Explorer(data=world)
+    view = explorer.compute
+    run = view.run = Run(world, Box(slice(28, 36), slice(40, 52), **MAY))
+    run.state = "running"
+    ending = view.told.param.watch(lambda _: run.follow(), "object")
+    view.look()
+    view.told.param.unwatch(ending)
+    assert run.state == "done"
+    assert not view.open.visible, "it looks no more once the result can be opened"
+    view.look()
+    assert "Done in" in view.told.object
+    assert view.open.visible
