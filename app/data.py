@@ -14,7 +14,8 @@ import xarray as xr
 from app import areas, ground, tower
 from app.alike import Alike
 from app.held import Held
-from app.pictures import QUICK_PX, WHOLE_PX, Look, Picture, Sight, fmt, seen
+from app.pictures import QUICK_PX, WHOLE_PX, Look, Picture, Sight, apart, fmt, seen
+from app.published import Published
 from app.state import Place
 from app.tower import FLUXES
 from embeddings import analysis, cache, gpp_weather
@@ -45,10 +46,18 @@ class Data:
     """A store's answers, cached on small keys (day, layer, pixel), never on arrays; shared by all sessions.
 
     ``predict(cube, weather)`` gives gpp, gpp_lo, gpp_hi; without it, or without weather, there is no GPP.
+    ``published`` are embeddings of others to compare with; ``unpublished`` says why there are none.
     """
 
-    def __init__(self, store, predict: Callable | None = None):
+    def __init__(
+        self,
+        store,
+        predict: Callable | None = None,
+        published: Published | None = None,
+        unpublished: str = "",
+    ):
         self.store, self.grid = store, store.grid
+        self.published, self._unpublished = published, unpublished
         self._maps = store.cube("maps")
         self.scene = store.scene()
         self.predict = predict if predict and self._node("weather") is not None else None
@@ -117,7 +126,8 @@ class Data:
         """Keys of the layers this store can show."""
         photo = ["true"] if self._rgb_bands else []
         gpp = ["gpp", "width"] if self.predict else []
-        return [*photo, "pca", "feature", *gpp, "similar", "clusters", "labels", "sigma", "gap"]
+        theirs = ["published"] if self.published is not None else []
+        return [*photo, "pca", "feature", *theirs, *gpp, "similar", "clusters", "labels", "sigma", "gap"]
 
     @cached_property
     def absent(self) -> list[str]:
@@ -132,6 +142,8 @@ class Data:
         if self.predict is None:
             why = "the store carries no weather" if self._node("weather") is None else "another model made it"
             told.append(f"No GPP: {why}.")
+        if self._unpublished:
+            told.append(self._unpublished)
         return told
 
     @cached_property
@@ -252,13 +264,13 @@ class Data:
     def _picture(self, layer: str, day: dt.date | None, detail: tuple, sight: Sight | None) -> Picture:
         if layer in ("similar", "clusters", "labels"):
             return getattr(self.alike, layer)(day, *detail, sight=sight)
+        if layer == "published":
+            return self.published.picture(day, sight)
         feature = detail[0] if detail else 0
         look = self.look(layer, feature)
         if layer == "true":
             values, clear, seen = self._photo(self._nearest_photo(day), sight)
-            apart = (seen.normalize() - pd.Timestamp(day)).days
-            when = "that day" if not apart else f"{abs(apart)} d {'later' if apart > 0 else 'earlier'}"
-            return Picture(values, look, f"Sentinel-2 as seen on {fmt(seen)}, {when}", ~clear)
+            return Picture(values, look, f"Sentinel-2 as seen on {apart(seen, day)}", ~clear)
         if layer in ("gpp", "width"):
             found = self._gpp_map(day, sight)
             values = found.gpp.values if layer == "gpp" else found.gpp_hi.values - found.gpp_lo.values
@@ -295,16 +307,8 @@ class Data:
 
     @cached_property
     def components(self) -> tuple[np.ndarray, np.ndarray]:
-        """Principal components of the sample: (feature, 3) weights and (feature,) mean, signs fixed.
-
-        The largest loading of each component is positive, so that two runs never swap colours.
-        """
-        sample = self.sample.embedding.values.reshape(-1, len(self.features)) * self.scale
-        mean = sample.mean(0)
-        _, vectors = np.linalg.eigh(np.cov((sample - mean).T.astype("float64")))
-        weights = vectors[:, ::-1][:, :3]
-        weights = weights * np.sign(weights[np.abs(weights).argmax(0), range(weights.shape[1])])
-        return weights.astype("float32"), mean.astype("float32")
+        """Principal components of the sample: (feature, 3) weights and (feature,) mean."""
+        return analysis.principal(self.sample.embedding.values.reshape(-1, len(self.features)) * self.scale)
 
     @cached_property
     def _pca_stretch(self) -> tuple[tuple, tuple]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from app import published
 from app.data import Data
 from models.errors import InputError
 
@@ -97,7 +98,7 @@ def steps(catalog, entry: str, snapshot: str = "") -> Iterator:
     store = yield from found.store_steps()
     if snapshot and snapshot != store.snapshot:
         store = type(store).open(store.path, snapshot)
-    yield Data(store, predictor(store))
+    yield Data(store, predictor(store), *published.over(catalog, store.grid))
 
 
 def predictor(store):

@@ -119,3 +119,10 @@ def fmt(day) -> str:
     """14 Jun 2020."""
     day = pd.Timestamp(day)
     return f"{day.day} {day:%b %Y}"
+
+
+def apart(taken, day) -> str:
+    """When an image was taken and how far that is from the day asked for: 14 Jun 2020, 2 d earlier."""
+    days = (pd.Timestamp(taken).normalize() - pd.Timestamp(day)).days
+    when = "that day" if not days else f"{abs(days)} d {'later' if days > 0 else 'earlier'}"
+    return f"{fmt(taken)}, {when}"

@@ -12,6 +12,7 @@ LAYERS = {
     "true": "True colour",
     "pca": "Embedding",
     "feature": "Feature",
+    "published": "Published",
     "gpp": "GPP",
     "width": "GPP band",
     "similar": "Similar",

@@ -108,11 +108,15 @@ class Visitor:
         self.listening = asyncio.ensure_future(self._listen())
         await self._receive()  # ACK
         until = time.monotonic() + 10 * PATIENCE_S
+        drawn = False
         while True:
             await self._send("PULL-DOC-REQ", {})
             header, content = await self._receive()
             while header["msgtype"] != "PULL-DOC-REPLY":
                 header, content = await self._receive()
+            if not drawn:
+                await self._send("PATCH-DOC", {"events": [_event("document_ready", {})]})
+                drawn = True
             models = list(_objects(content))
             if any(model["name"] == "ImageRGBA" for model in models):
                 break
@@ -120,7 +124,6 @@ class Visitor:
                 raise TimeoutError("the page never showed a map")
             await asyncio.sleep(1)
         self._recognise(models)
-        await self._send("PATCH-DOC", {"events": [_event("document_ready", {})]})
 
     def _recognise(self, models: list[dict]) -> None:
         by_id = {model["id"]: model for model in models}

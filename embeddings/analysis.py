@@ -35,6 +35,18 @@ def agreement(
     return dot, length
 
 
+def principal(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Principal components of vectors (pixel, feature): (feature, 3) weights and (feature,) mean, signs fixed.
+
+    The largest loading of each component is positive, so that two runs never swap colours.
+    """
+    mean = sample.mean(0)
+    _, vectors = np.linalg.eigh(np.cov((sample - mean).T.astype("float64")))
+    weights = vectors[:, ::-1][:, :3]
+    weights = weights * np.sign(weights[np.abs(weights).argmax(0), range(weights.shape[1])])
+    return weights.astype("float32"), mean.astype("float32")
+
+
 def project(embedding: np.ndarray, onto: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """``embedding`` (..., feature), int8 or float32, times ``onto`` (feature, plane), plus ``offset``, float32."""
     flat = np.ascontiguousarray(embedding).reshape(-1, embedding.shape[-1])

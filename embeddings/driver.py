@@ -210,7 +210,7 @@ class EmbeddingsSource(_Source):
         if self.features is not None:
             raise InputError(
                 f"Got {self.features}, published features to compare with, need an entry of daily embeddings; choose"
-                " another, or export it."
+                " one over the same place, where they are a layer, or export them."
             )
         if self.store_path is not None:
             yield "opening the store", 0.0

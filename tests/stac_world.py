@@ -35,6 +35,8 @@ ES_NAMES = {
     "SCL": "scl",
 }
 FINE = ("B02", "B03", "B04", "B08")
+PORTS: set[int] = set()
+"""Of all worlds of this process: GDAL remembers files by their address, also when another world stands there."""
 
 
 def ground(lon, lat):
@@ -60,6 +62,10 @@ class World:
             world = self
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        while self.server.server_port in PORTS:
+            self.server.server_close()
+            self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        PORTS.add(self.server.server_port)
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         world.url = f"http://127.0.0.1:{self.server.server_port}"

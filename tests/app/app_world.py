@@ -13,6 +13,10 @@ DAYS = pd.date_range("2020-03-01", "2020-10-31")
 GRID = Grid("EPSG:32632", 500_000.0, 5_600_000.0, 10.0, NX, NY)
 
 
+PUBLISHED = ("2020-05-03T10:56", "2020-05-08T10:56", "2020-05-18T10:46")
+"""When the images of the published cube were taken."""
+
+
 def greenness(days: pd.DatetimeIndex) -> np.ndarray:
     """(time, y, x), 0-1: from west to east a lake, a forest, and a field that is cut once."""
     doy = days.day_of_year.values.astype(float)
@@ -214,3 +218,19 @@ def tower_file(half_hours: bool = False) -> bytes:
         table = {"TIMESTAMP_START": times.strftime("%Y%m%d%H%M"), **table, **wind}
         table["NEE_VUT_REF_QC"] = 0
     return pd.DataFrame(table).to_csv(index=False, float_format="%.3f").encode()
+
+
+def published_cube(crs: str = GRID.crs, grid: Grid = GRID) -> xr.Dataset:
+    """As DeepFeatures writes them: vectors that tell their place, one image all cloud, one with a gap."""
+    rng = np.random.default_rng(0)
+    mix = rng.normal(size=(5, 3))
+    x, y = np.meshgrid(grid.x, grid.y)
+    place = np.stack([(x - GRID.x[0]) / 100, (y - GRID.y[0]) / 100, np.sin(x / 35) + np.cos(y / 55)])
+    values = np.stack([np.tensordot(mix, place + when, 1) for when in range(len(PUBLISHED))], 1)
+    values[:, 1] = np.nan
+    values[:, 0, :10] = np.nan
+    return xr.Dataset(
+        {"features": (("feature", "time", "y", "x"), values.astype("float32"))},
+        {"time": np.array(PUBLISHED, "datetime64[ns]"), "y": grid.y, "x": grid.x},
+        {"utm_zone": crs, "id": "000123", "simulated": 1},
+    )

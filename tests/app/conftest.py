@@ -1,7 +1,7 @@
 """The tiny world as fixtures."""
 
 import pytest
-from app_world import TinyStore, predict, write_store
+from app_world import TinyStore, predict, published_cube, write_store
 
 
 @pytest.fixture
@@ -11,14 +11,16 @@ def store() -> TinyStore:
 
 @pytest.fixture(scope="session")
 def catalog(tmp_path_factory):
-    """A catalog file with the tiny world on disk, twice, and an entry whose store is missing."""
+    """A catalog file with the tiny world on disk, twice, published vectors of it, and a missing store."""
     folder = tmp_path_factory.mktemp("tiny")
     write_store(folder / "store")
+    published_cube().to_zarr(folder / "theirs.zarr", zarr_format=2)
     (folder / "catalog.yaml").write_text(
         "metadata: {version: 1}\n"
         "sources:\n"
         "  tiny: {driver: fluxlens_embeddings, description: A tiny world., args: {store: store}}\n"
         "  later: {driver: fluxlens_embeddings, description: It again., args: {store: store}}\n"
+        "  theirs: {driver: fluxlens_embeddings, description: Theirs., args: {features: theirs.zarr}}\n"
         "  missing: {driver: fluxlens_embeddings, description: Nothing there., args: {store: nowhere}}\n"
     )
     return folder / "catalog.yaml"

@@ -176,6 +176,7 @@ def test_a_tap_in_a_chart_moves_the_day(visit):
 def test_every_layer_is_drawn_with_its_legend(visit):
     for layer, legend in (
         ("True colour", "as seen on"),
+        ("Published", "image of"),
         ("Sigma", "expected reflectance error"),
         ("Days from S2", "d"),
     ):
