@@ -17,7 +17,7 @@ _CAPTION = """
 .caption { display: flex; align-items: center; justify-content: space-between; gap: 4px 14px;
   flex-wrap: wrap; min-height: 34px; line-height: 1.3; }
 .what b { font-weight: 600; } .what span { color: var(--muted); }
-.absent { color: var(--muted); font-size: 12px; line-height: 1.4; } .absent a { color: inherit; }
+.absent { color: var(--muted); font-size: 12px; line-height: 1.4; padding-top: 4px; } .absent a { color: inherit; }
 .bar { flex: 0 1 190px; min-width: 0; font-size: 11px; color: var(--muted); font-variant-numeric: tabular-nums; }
 .bar .ramp { height: 8px; border-radius: 2px; }
 .bar .ticks { display: flex; justify-content: space-between; margin-top: 2px; }
@@ -214,16 +214,12 @@ class MapView:
             f'<div class="absent">{escape(" ".join(data.absent))}</div>',
             visible=bool(data.absent),
             sizing_mode="stretch_width",
-            margin=(4, 0, 0, 0),
+            margin=0,
             stylesheets=sheets(_CAPTION),
         )
         self._credit = pn.pane.HTML(
-            "",
-            visible=False,
-            sizing_mode="stretch_width",
-            margin=(4, 0, 0, 0),
-            stylesheets=sheets(_CAPTION),
-        )
+            "", sizing_mode="stretch_width", margin=0, stylesheets=sheets(_CAPTION)
+        )  # empty until there is one, never invisible: see ``messages.message``
         self._surround()
         self.pane = framed(self.plot)
         self.slider = pn.widgets.DateSlider(
@@ -291,8 +287,8 @@ class MapView:
             found = coming.result()
             if found is not None:
                 self.plot.surround(found.rgba, found.extent)
-                credit = f'<div class="absent">Around the scene: {found.credit}</div>'
-                self._credit.param.update(object=credit, visible=bool(found.credit))
+                if found.credit:
+                    self._credit.object = f'<div class="absent">Around the scene: {found.credit}</div>'
 
         def look() -> None:
             if coming.done() and pn.state.loaded:

@@ -40,16 +40,16 @@ p { color: var(--muted); line-height: 1.55; margin: 0 0 22px; font-size: 14px; }
 
 
 def message(state: State) -> pn.pane.HTML:
-    """The state's message in a banner; absent while there is none."""
-    pane = pn.pane.HTML(
-        "", visible=False, sizing_mode="stretch_width", margin=0, height=0, stylesheets=sheets(_BANNER)
-    )
+    """The state's message in a banner; an empty pane while there is none.
+
+    Never an invisible one: a browser that has not drawn it yet fails at making it visible, and with it all else that
+    comes in the same message (Panel 1.9).
+    """
+    pane = pn.pane.HTML("", sizing_mode="stretch_width", margin=0, height=0, stylesheets=sheets(_BANNER))
 
     def update(*_) -> None:
-        pane.param.update(
-            object=f'<div class="banner warn toast" role="alert"><span>{escape(state.message)}</span></div>',
-            visible=bool(state.message),
-        )
+        words = f'<div class="banner warn toast" role="alert"><span>{escape(state.message)}</span></div>'
+        pane.object = words if state.message else ""
 
     state.param.watch(update, "message")
     update()
