@@ -12,7 +12,7 @@ not taught.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
@@ -265,19 +265,9 @@ def _belied(air: Float[Tensor, "n w"], generator: torch.Generator) -> Float[Tens
 
 
 def fit(
-    head: DailyHead,
-    lesson: Lesson,
-    steps: int = 3000,
-    rate: float = 5e-3,
-    batch: int = 2048,
-    seed: int = 0,
-    teachers: Sequence[DailyHead] = (),
+    head: DailyHead, lesson: Lesson, steps: int = 3000, rate: float = 5e-3, batch: int = 2048, seed: int = 0
 ) -> float:
-    """Teaches the mean from the truth and the spread from what towers measure of it; returns the last mean loss.
-
-    With ``teachers`` the mean is taught from the mean of their answers (Hinton et al. 2015, arXiv:1503.02531): heads
-    that saw the same differ where they saw nothing, and what they differ in is left out.
-    """
+    """Teaches the mean from the truth and the spread from what towers measure of it; returns the last mean loss."""
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     head.meet(lesson.z)
@@ -286,13 +276,8 @@ def fit(
     recent = 0.0
     for _ in range(steps):
         part = lesson.take(torch.randint(len(lesson.z), (batch,), generator=generator))
-        asked = part.z, part.sw, _belied(part.air, generator)
-        true = part.true
-        if teachers:
-            with torch.no_grad():
-                true = torch.stack([teacher(*asked)[0] for teacher in teachers]).mean(0)
-        mean, spread = head(*asked)
-        error = (mean - true).square() / (1 + 0.2 * true)
+        mean, spread = head(part.z, part.sw, _belied(part.air, generator))
+        error = (mean - part.true).square() / (1 + 0.2 * part.true)
         surprise = 0.5 * ((part.measured - mean.detach()) / spread).square() + spread.log()
         loss = error.mean() + 0.2 * surprise.mean()
         optimiser.zero_grad()

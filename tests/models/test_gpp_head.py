@@ -109,18 +109,6 @@ def test_it_learns_a_tiny_world_and_how_sure_it_may_be(head):
     assert float(spread.detach().median()) == pytest.approx(0.5, abs=0.15)
 
 
-def test_a_head_with_teachers_answers_as_their_mean_whatever_the_lesson_says(head, pixels):
-    generator = torch.Generator().manual_seed(6)
-    z = torch.randn(4000, 32, generator=generator)
-    sw, air = 300 * torch.rand(4000, generator=generator), 0.3 * torch.randn(4000, AIR, generator=generator)
-    nothing = torch.zeros(4000)
-    teachers = [DailyHead().eval() for _ in range(2)]
-    fit(head, Lesson(z, sw, air, nothing, nothing), steps=250, batch=512, teachers=teachers)
-    told = torch.stack([teacher(z, sw, air)[0] for teacher in teachers]).mean(0)
-    mean = head(z, sw, air)[0]
-    assert 1 - (mean - told).square().mean() / told.var() > 0.9
-
-
 def test_embeddings_unlike_those_that_taught_are_strange(head, pixels):
     z, _ = pixels
     head.meet(torch.randn(5000, 32))
