@@ -488,9 +488,10 @@ def test_a_few_named_pixels_become_a_map_of_classes(visit):
     name = visit.get_by_placeholder("class or number")
     for kind, across in (("<b>lake</b>", (0.1, 0.2)), ("forest", (0.4, 0.5)), ("field", (0.8, 0.9))):
         name.fill(kind)
+        visit.wait_for_timeout(500)  # what is typed is taken 50 ms after it came, a tap at once
         for i, place in enumerate(across):
             tap(visit, place, 0.3 + 0.3 * i)
-            visit.wait_for_timeout(400)
+            visit.wait_for_timeout(500)
     visit.locator(".caption", has_text="6 of 6 told right").wait_for(timeout=10_000)
     legend = visit.locator(".caption .rgb span")
     assert legend.all_inner_texts() == ["1 <b>lake</b>: 25%", "2 forest: 42%", "3 field: 33%"]
