@@ -66,6 +66,12 @@ class Published:
         under = self._under(seen((ny, nx), (0, ny), (0, nx), ROUGH_PX))
         return bool((under[0] >= 0).any())
 
+    @property
+    def source(self) -> str:
+        """What an export says of where these numbers come from."""
+        facts = self.cube.attrs
+        return f"{facts['title']}, model {facts['model']}, scene {facts['scene_id']}"
+
     def picture(self, day: dt.date, sight: Sight | None = None) -> Picture:
         """Three components of the image nearest to ``day``; NaN where it has none."""
         index = self._nearest(day)

@@ -36,6 +36,7 @@ def told(state: State, data: Data, picture: Picture) -> dict[str, Any]:
     out = export.metadata(data.store, state.day, state.day)
     layer = {"layer": picture.look.label, "unit": picture.look.unit, "shown": picture.note}
     layer |= {"score": picture.score} if picture.score else {}
+    layer |= {"published": data.published.source} if state.layer == "published" else {}
     return {name: value for name, value in (out | layer).items() if name not in ("features", "gpp")}
 
 

@@ -6,8 +6,9 @@ import pytest
 import xarray as xr
 from app_world import DAYS, GRID, published_cube, write_store
 
-from app import opening
+from app import opening, sheet
 from app.pictures import Sight
+from app.state import Place, State
 from embeddings import catalog as catalogs
 from embeddings.geometry import Grid
 
@@ -66,6 +67,17 @@ def test_a_sight_shows_the_same_vectors(inside):
     whole = data.picture("published", day).values
     part = data.picture("published", day, sight=Sight(2, 4, 12, 8, 20)).values
     np.testing.assert_array_equal(part, whole[9:25:2, 17:41:2])
+
+
+def test_an_exported_map_says_whose_it_is(inside):
+    data = opened(inside, published_cube())
+    state = State(day=DAYS[-1].date(), places=[Place(0, 1, 1)], layer="published")
+    found = sheet.bands(state, data)
+    np.testing.assert_array_equal(found.PC2, data.picture("published", state.day).values[..., 1])
+    assert found.attrs["published"] == "Feature cube 000123, model DeepFeatures, scene 000123"
+    assert found.attrs["shown"].startswith("DeepFeatures, simulated, image of 18 May 2020")
+    assert "published" not in sheet.bands(State(day=state.day, places=state.places), data).attrs
+    assert sheet.png(state, data).startswith(b"\x89PNG")
 
 
 def test_a_cube_of_another_zone_is_laid_over_by_place(inside):
