@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embeddings.cache import Steps
+from embeddings.progress import Steps
 from models.errors import InputError
 
 LARGEST_BYTES = 2**20

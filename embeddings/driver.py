@@ -15,7 +15,7 @@ import xarray as xr
 from intake.source.base import DataSource, Schema
 
 from embeddings import cache
-from embeddings.cache import Steps
+from embeddings.progress import Steps
 from models.errors import InputError
 
 
@@ -28,7 +28,7 @@ class _Source(DataSource):
 
     def read(self) -> Any:
         """Run all steps and return the result."""
-        return cache.finish(self.steps())
+        return progress.run(self.steps())
 
     def steps(self) -> Steps[Any]:
         raise NotImplementedError
@@ -100,7 +100,7 @@ class SceneSource(_Source):
         if self.path is not None:
             yield "opening the scene", 0.0
             return open_scene(self._path(self.path))
-        path = yield from cache.once(self.key, self._simulate)
+        path = yield from cache.build_once(self.key, self._simulate)
         return open_scene(path)
 
     def check(self) -> None:
@@ -136,7 +136,7 @@ class SceneSource(_Source):
             path.write_text(schema.digest(scene))
 
         place = self._path(self.path) if self.path is not None else cache.folder() / self.key
-        return (yield from cache.once(cache.key("digest", str(place), cache.stamp(place)), build)).read_text()
+        return (yield from cache.build_once(cache.key("digest", str(place), cache.mtime_digest(place)), build)).read_text()
 
     @cached_property
     def _asked(self) -> Any:
@@ -215,12 +215,12 @@ class EmbeddingsSource(_Source):
         if self.store_path is not None:
             yield "opening the store", 0.0
             return Store.open(self._path(self.store_path), snapshot=self.snapshot)
-        path = yield from cache.once(self.key, self._embed)
+        path = yield from cache.build_once(self.key, self._embed)
         return Store.open(path, snapshot=self.snapshot)
 
     def store(self) -> Any:
         """The opened ``Store``."""
-        return cache.finish(self.store_steps())
+        return progress.run(self.store_steps())
 
     def check(self) -> None:
         if self.features is not None:
@@ -245,10 +245,10 @@ class EmbeddingsSource(_Source):
         return self.scene is None or (cache.folder() / self.key).exists()
 
     def _embed(self, path: Path) -> Steps[None]:
-        from embeddings.embed import into_store
+        from embeddings.embed import embed_to_store
 
         scene = yield from self._scene_source(self.scene).steps()
-        yield from into_store(path, scene, self._model(self.model), self.start, self.end)
+        yield from embed_to_store(path, scene, self._model(self.model), self.start, self.end)
 
 
 class OnDemandSource(_Source):
@@ -278,7 +278,7 @@ class OnDemandSource(_Source):
         """As ``steps``, but all of it computed; closed, it stops within a second and finished blocks stay."""
         from embeddings import embed
 
-        return (yield from embed.fill(*(yield from self._request())))
+        return (yield from embed.compute_on_demand(*(yield from self._request())))
 
     def _request(self) -> Steps[tuple]:
         if self.scene is None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from embeddings.cache import Steps
+from embeddings.progress import Steps
 from embeddings.quantise import NO_DAYS, SIGMA_MISSING, SIGMA_STEP, dequantise
 from embeddings.store import QUALITY, Store
 

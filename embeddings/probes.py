@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from embeddings import engine, gpp_table, metrics
-from embeddings.cache import Steps
+from embeddings.progress import Steps
 from embeddings.gpp_evaluation import deal
 from embeddings.gpp_features import BANDS
 from models.embedder import Embedder

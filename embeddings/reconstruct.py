@@ -12,7 +12,7 @@ import xarray as xr
 
 from embeddings import engine
 from embeddings.geometry import target_grid
-from embeddings.inputs import Series, days_of, read, times_of
+from embeddings.inputs import AcquisitionSeries, to_epoch_day, read_acquisitions, from_epoch_day
 from models.embedder import Embedder
 from models.encoder import HALO_PX
 from models.errors import InputError
@@ -46,11 +46,11 @@ def parse_days(scene: xr.DataTree, dates: Sequence[str], sensor: str) -> tuple[i
         raise InputError(
             f"the scene has no {sensor}, only {sorted(set(scene.children) & set(SENSORS))}; hide one of those."
         )
-    there = days_of(scene[sensor]["time"].values)
+    there = to_epoch_day(scene[sensor]["time"].values)
     days = []
     for date in dates:
         try:
-            day = int(days_of(np.datetime64(date, "D")))
+            day = int(to_epoch_day(np.datetime64(date, "D")))
         except ValueError as error:
             raise InputError(
                 f"--hide has {date!r}, not a date; write dates as YYYY-MM-DD,YYYY-MM-DD."
@@ -59,7 +59,7 @@ def parse_days(scene: xr.DataTree, dates: Sequence[str], sensor: str) -> tuple[i
             nearest = there[np.abs(there - day).argmin()]
             raise InputError(
                 f"{date} has no {sensor} acquisition to hide; the nearest is on"
-                f" {times_of(nearest).astype('datetime64[D]')}."
+                f" {from_epoch_day(nearest).astype('datetime64[D]')}."
             )
         days.append(day)
     if not days:
@@ -82,7 +82,7 @@ def run(
     spec, grid = SENSORS[hidden.sensor], target_grid(scene)
     shape = (len(hidden.days), len(spec.bands), grid.ny, grid.nx)
     mean, sigma = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    for rows, cols in engine.Request.of(scene, model).blocks():
+    for rows, cols in engine.Request.from_scene(scene, model).aligned_blocks():
         size = (rows.stop - rows.start, cols.stop - cols.start)
         for start, (block_mean, block_sigma) in _block(scene, model, hidden, rows, cols, causal, features):
             where = np.unravel_index(np.arange(start, start + block_mean.shape[0]), size)
@@ -100,7 +100,7 @@ def run(
                 {"units": spec.unit, "long_name": "expected error, standard deviation"},
             ),
         },
-        {"time": times_of(np.array(hidden.days)), "band": list(spec.bands), **grid.coords()},
+        {"time": from_epoch_day(np.array(hidden.days)), "band": list(spec.bands), **grid.coords()},
         {
             "title": f"Hidden {hidden.sensor} dates of {scene.attrs.get('id', 'a scene')}, reconstructed",
             "simulated": int(scene.attrs.get("simulated", 0)),
@@ -150,10 +150,10 @@ def _block(
     """Per strip of pixels: its start and the decoded (pixel, time, band) mean and sigma."""
     tokens = {}
     for name, spec in model.config.specs.items():
-        series = read(scene, spec, target_grid(scene), rows, cols, HALO_PX)
+        series = read_acquisitions(scene, spec, target_grid(scene), rows, cols, HALO_PX)
         if series is None:
             continue
-        left: Series = series.at(hidden.keep(name, series.day))
+        left: AcquisitionSeries = series.select(hidden.keep(name, series.day))
         if len(left.day):
             tokens[name] = engine.encode(model, name, left)
     pixels = (rows.stop - rows.start) * (cols.stop - cols.start)

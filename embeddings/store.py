@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from embeddings.cache import finish
+from embeddings import progress
 from embeddings.geometry import Grid
 from embeddings.quantise import decode_days, decode_sigma, encode_days, encode_sigma
 from embeddings.tiles import Mosaic, Piece, Tile, save
@@ -36,7 +36,7 @@ from models.errors import InputError
 
 MAP_PX = 128
 """Side of a chunk of the maps layout and of overviews."""
-PILLAR_PX = 16
+SERIES_CHUNK_PX = 16
 """Side of a chunk of the series layout, which holds all days."""
 SHARD_BYTES = 128 * 2**20
 """A shard is encoded in memory at once: its raw bytes stay below this, whatever the number of days."""
@@ -81,7 +81,7 @@ def write(
     blocks gather in scratch files until a tile is full. An existing store is only replaced with
     ``overwrite``, by one commit on top, so that its earlier snapshots can still be opened.
     """
-    return finish(write_steps(path, template, blocks, scene, message, overwrite))
+    return progress.run(write_steps(path, template, blocks, scene, message, overwrite))
 
 
 def write_steps(
@@ -264,7 +264,7 @@ class Store:
     @property
     def grid(self) -> Grid:
         """Where the pixels are."""
-        return Grid.of(self._coords)
+        return Grid.from_cube(self._coords)
 
     @property
     def days(self) -> np.ndarray:
@@ -349,7 +349,7 @@ class Store:
         from embeddings import photos
 
         with self._reading():
-            return photos.open(self._zarr)
+            return photos.open_overviews(self._zarr)
 
     def log(self) -> list[Snapshot]:
         """Commits of the store, newest first, up to the first that holds a cube."""
@@ -630,7 +630,7 @@ def _write_scene(scene: xr.DataTree, session: Any) -> Any:
     from embeddings.readers import zarr as scenes
 
     scenes.write(scene, session.store, group="scene")
-    photos.write(session.store)
+    photos.write_overviews(session.store)
     return session
 
 
@@ -694,7 +694,7 @@ def _chunks(layout: str, shape: tuple[int, ...], shard_px: int) -> tuple[tuple, 
     days, ny, nx, last = shape
     if layout == "maps":
         return (1, min(MAP_PX, ny), min(MAP_PX, nx), last), None
-    pillar = [min(PILLAR_PX, side) for side in (ny, nx)]
+    pillar = [min(SERIES_CHUNK_PX, side) for side in (ny, nx)]
     shard = [-(-min(shard_px, side) // px) * px for side, px in zip((ny, nx), pillar, strict=True)]
     return (days, *pillar, last), (days, *shard, last)
 

@@ -100,7 +100,7 @@ def test_ndvi_of_every_day_is_read_off_the_embedding_where_its_model_is_known(st
     store._cube = store._cube.assign_attrs(model=model.name, model_digest=model.digest)
     found = Data(store)
     pixel = found.pixel(10, 30)
-    red, nir = reconstruct.read_out(store.series(10, 30), model, ("B04", "B08")).values.T
+    red, nir = reconstruct.decode_reflectance(store.series(10, 30), model, ("B04", "B08")).values.T
     np.testing.assert_allclose(pixel.ndvi_told, (nir - red) / np.maximum(nir + red, 0.01), rtol=1e-5)
     assert pixel.ndvi_told.sizes == {"time": len(found.days)}
     # an area of one pixel tells the same

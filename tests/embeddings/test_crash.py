@@ -50,9 +50,9 @@ def embed(world: Path, out: Path, log: Path, *more: str) -> None:
     from embeddings import engine
 
     engine.BLOCK_PX = BLOCK_PX
-    steps = engine.Work.steps
+    steps = engine.BlockTask.steps
 
-    def told(work: engine.Work, part: engine.Part, *more) -> Generator:
+    def told(work: engine.BlockTask, part: engine.BlockWindow, *more) -> Generator:
         y, x = (
             centres[s.start]
             for centres, s in zip((work.request.grid.y, work.request.grid.x), part, strict=True)
@@ -61,7 +61,7 @@ def embed(world: Path, out: Path, log: Path, *more: str) -> None:
             file.write(f"{y} {x}\n")
         return steps(work, part, *more)
 
-    engine.Work.steps = told
+    engine.BlockTask.steps = told
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (the child's own, for as long as it lives)
     sys.exit(
         main(

@@ -90,7 +90,7 @@ def test_the_scene_comes_along(stored, scene):
 
 
 def test_the_grid_is_the_cube_s(stored, cube):
-    assert stored.grid == Grid.of(cube)
+    assert stored.grid == Grid.from_cube(cube)
 
 
 def test_tiles_and_shards_larger_and_smaller_than_blocks_give_the_same(tmp_path, monkeypatch, cube):
@@ -112,7 +112,7 @@ def test_a_frame_is_as_fine_as_its_bytes_allow(tmp_path, monkeypatch):
     xr.testing.assert_equal(near, wide.isel(time=1, y=slice(8, 20), x=slice(30, 40)))
     whole = store.frame(day, slice(None), slice(None))
     assert dict(whole.sizes) == {"y": 10, "x": 16, "feature": FEATURES}
-    assert Grid.of(whole).extent[0::3] == Grid.of(wide).extent[0::3]
+    assert Grid.from_cube(whole).extent[0::3] == Grid.from_cube(wide).extent[0::3]
     corner = wide.isel(time=1, y=slice(0, 4), x=slice(0, 4))
     assert whole["days_from_s2"][0, 0] == worst_days(corner["days_from_s2"].values)
     mean = corner["embedding"].mean(("y", "x")).values
