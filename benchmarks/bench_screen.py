@@ -204,7 +204,7 @@ def tiled(side_px: int, days: int, seed: int = 0) -> Path:
         scenes.write(made, session.store, "scene")
         codes = store_file.to_bytes({name: held.values for name, held in cube.data_vars.items()})
         for layout in store_file.LAYOUTS:
-            _lay(session.store, layout, store_file._create(session.store, layout, template), codes)
+            _lay(session.store, layout, store_file.create_layout(session.store, layout, template), codes)
         for level in store_file._levels(side_px, side_px):
             name = f"overviews/{level}"
             coarse = store_file._create_arrays(root.create_group(name), "maps", template, level)

@@ -15,7 +15,16 @@ import xarray as xr
 
 from embeddings import catalog, engine, gpp, quantise
 from embeddings.geometry import Grid
-from embeddings.store import DTYPES, LAYOUTS, Store, _create, write
+from embeddings.store import (
+    DTYPES,
+    LAYOUTS,
+    Store,
+    bytes_touched,
+    create_layout,
+    finest_level,
+    level_layouts,
+    write,
+)
 from models import checkpoints
 
 
@@ -70,7 +79,9 @@ def _rounding() -> dict[str, float]:
     for block in range(2):
         side = slice(block * engine.BLOCK_PX, (block + 1) * engine.BLOCK_PX)
         cube = engine.compute(scene, model, *period, window=(side, side))
-        exact = _exact(engine.BlockTask(scene, model, engine.Request.from_scene(scene, model, *period, (side, side))))
+        exact = _exact(
+            engine.BlockTask(scene, model, engine.Request.from_scene(scene, model, *period, (side, side)))
+        )
         steps = (exact / scale).reshape(cube["embedding"].shape)
         held.append((exact, quantise.dequantise(cube).values.reshape(exact.shape) - exact))
         if gpp.knows(cube.attrs):
@@ -128,8 +139,9 @@ def _frames(
         squares.append((slice(int(top), int(top + size)), slice(int(left), int(left + size))))
     touched, seen = [], []
     for square in squares:
-        layout, key = store._seen(0, *square)
-        touched.append(store._bytes_touched(layout, key))
+        level, key = finest_level(store._arrays, store.grid_shape, 0, *square)
+        arrays = store._arrays[level_layouts(*store.grid_shape)[level]]
+        touched.append(bytes_touched(arrays.values(), key))
         seen.append(max(part.stop - part.start for part in key[1:]))
     (frame_ms,) = _medians_ms(squares, lambda square: store.frame(store.days[0], *square))
     full_bytes = sum(array.nbytes_stored() for array in store._arrays["maps"].values())
@@ -166,7 +178,7 @@ def _bare(folder: Path, cube: xr.Dataset, store: Store) -> dict:
 
     out = {}
     for layout in LAYOUTS:
-        out[layout] = _create(zarr.storage.LocalStore(folder / "bare"), layout, cube)
+        out[layout] = create_layout(zarr.storage.LocalStore(folder / "bare"), layout, cube)
         for name in DTYPES:
             out[layout][name][:] = store._arrays[layout][name][:]
     return out

@@ -137,7 +137,9 @@ def _source_files(module: ModuleType) -> list[Path]:
     else:
         files = [Path(module.__file__)] if getattr(module, "__file__", None) else []
     if missing := [str(path) for path in (*roots, *files) if not path.exists()]:
-        raise RuntimeError(f"no {', '.join(missing)} of {module.__name__}: its fingerprint would be of less code")
+        raise RuntimeError(
+            f"no {', '.join(missing)} of {module.__name__}: its fingerprint would be of less code"
+        )
     if not files:
         raise RuntimeError(f"{module.__name__} has no source file to take a fingerprint of")
     return files

@@ -7,9 +7,9 @@ import xarray as xr
 from scipy.ndimage import uniform_filter1d
 
 from embeddings import engine, quantise
-from embeddings.progress import Steps
 from embeddings.engine import BLOCK_PX
 from embeddings.geometry import Grid, target_grid
+from embeddings.progress import Steps
 from models.embedder import Embedder
 from models.encoder import HALO_PX
 

@@ -14,8 +14,8 @@ from typing import Any
 import xarray as xr
 from intake.source.base import DataSource, Schema
 
-from embeddings import cache
-from embeddings.progress import Steps
+from embeddings import cache, progress
+from embeddings.progress import Progress, Steps
 from models.errors import InputError
 
 
@@ -98,14 +98,14 @@ class SceneSource(_Source):
         from embeddings.readers import open_scene
 
         if self.path is not None:
-            yield "opening the scene", 0.0
+            yield Progress("opening the scene", 0.0)
             return open_scene(self._path(self.path))
         path = yield from cache.build_once(self.key, self._simulate)
         return open_scene(path)
 
     def check(self) -> None:
         if self.path is None:
-            _ = self._asked
+            _ = self._simulation
         else:
             from embeddings.readers import open_scene
 
@@ -116,9 +116,9 @@ class SceneSource(_Source):
         """Name of the simulated scene in the cache, or the path."""
         if self.path is not None:
             return str(self._path(self.path))
-        return cache.key(
-            f"scene-{self._asked.name}", self.request, cache.fingerprint("simulate", "schema.py")
-        )
+        from embeddings import schema, simulate
+
+        return cache.key(f"scene-{self._simulation.name}", self.request, cache.fingerprint(simulate, schema))
 
     @property
     def ready(self) -> bool:
@@ -132,14 +132,16 @@ class SceneSource(_Source):
             return schema.digest(scene)
 
         def build(path: Path) -> Steps[None]:
-            yield "reading the scene", 0.0
+            yield Progress("reading the scene", 0.0)
             path.write_text(schema.digest(scene))
 
         place = self._path(self.path) if self.path is not None else cache.folder() / self.key
-        return (yield from cache.build_once(cache.key("digest", str(place), cache.mtime_digest(place)), build)).read_text()
+        return (
+            yield from cache.build_once(cache.key("digest", str(place), cache.mtime_digest(place)), build)
+        ).read_text()
 
     @cached_property
-    def _asked(self) -> Any:
+    def _simulation(self) -> Any:
         from embeddings.simulate import Request
 
         known = {field.name: field for field in fields(Request)}
@@ -162,8 +164,8 @@ class SceneSource(_Source):
         from embeddings import simulate
         from embeddings.readers import zarr
 
-        scene = yield from simulate.build(self._asked)
-        yield "writing the scene", 1.0
+        scene = yield from simulate.build(self._simulation)
+        yield Progress("writing the scene", 1.0)
         zarr.write(scene, path)
 
 
@@ -198,7 +200,7 @@ class EmbeddingsSource(_Source):
         if self.features is not None:
             from embeddings.readers import feature_cube
 
-            yield "opening the feature cube", 0.0
+            yield Progress("opening the feature cube", 0.0)
             return feature_cube.open(self._path(self.features))
         store = yield from self.store_steps()
         return store.cube()
@@ -213,7 +215,7 @@ class EmbeddingsSource(_Source):
                 " one over the same place, where they are a layer, or export them."
             )
         if self.store_path is not None:
-            yield "opening the store", 0.0
+            yield Progress("opening the store", 0.0)
             return Store.open(self._path(self.store_path), snapshot=self.snapshot)
         path = yield from cache.build_once(self.key, self._embed)
         return Store.open(path, snapshot=self.snapshot)
@@ -233,11 +235,18 @@ class EmbeddingsSource(_Source):
     @cached_property
     def key(self) -> str:
         """Name of the store in the cache."""
-        code = cache.fingerprint("engine.py", "inputs.py", "store.py", "../models")
+        from embeddings.embed import code_fingerprint
+
         scene = self._scene_source(self.scene)
         changed = [_changed(scene.key) if scene.path is not None else 0, _changed(self._model(self.model))]
         return cache.key(
-            "embeddings", scene.key, self._model(self.model), changed, self.start, self.end, code
+            "embeddings",
+            scene.key,
+            self._model(self.model),
+            changed,
+            self.start,
+            self.end,
+            code_fingerprint(),
         )
 
     @property
@@ -274,7 +283,7 @@ class OnDemandSource(_Source):
 
         return embed.on_demand(*(yield from self._request()))
 
-    def fill(self) -> Steps[xr.Dataset]:
+    def compute_steps(self) -> Steps[xr.Dataset]:
         """As ``steps``, but all of it computed; closed, it stops within a second and finished blocks stay."""
         from embeddings import embed
 
@@ -285,7 +294,7 @@ class OnDemandSource(_Source):
             raise InputError("Got no scene, need the name of a scene entry; write (scene='demo_scene').")
         source = self._scene_source(self.scene)
         scene = yield from source.steps()
-        yield "loading the model", 1.0
+        yield Progress("loading the model", 1.0)
         from models import checkpoints
 
         model = checkpoints.load(self._model(self.model), self.device)
@@ -317,7 +326,7 @@ class TowerSource(_Source):
         if self.path is not None:
             from embeddings import towers
 
-            yield "reading the tower", 0.0
+            yield Progress("reading the tower", 0.0)
             sites = towers.sites(self._path(self.sites)) if self.sites else None
             return towers.read(self._path(self.path), sites)
         scene = yield from self._scene_source(self.scene).steps()

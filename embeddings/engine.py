@@ -428,7 +428,9 @@ def _encode(model: Embedder, name: str, series: AcquisitionSeries) -> Generator[
     h, w = (n - 2 * HALO_PX for n in series.valid.shape[1:])
     inner = series.valid[:, HALO_PX : HALO_PX + h, HALO_PX : HALO_PX + w]  # (time, y, x)
     kept = np.flatnonzero(inner.any((1, 2)))
-    token = torch.empty(len(kept), h * w, model.config.specs[name].token, device=device)  # (time, pixel, channel)
+    token = torch.empty(
+        len(kept), h * w, model.config.specs[name].token, device=device
+    )  # (time, pixel, channel)
 
     def encode_batch(first: int) -> Iterator[None]:
         for i, t in enumerate(kept[first : first + ENCODE_BATCH], first):
@@ -561,7 +563,9 @@ def days_to_nearest(tokens: Tokens, days: np.ndarray, causal: bool = False) -> n
     return np.where(nearer < far, nearer, np.int16(-1))
 
 
-def embed_spectra(model: Embedder, bands: np.ndarray, names: tuple[str, ...], sensor: str = "s2") -> np.ndarray:
+def embed_spectra(
+    model: Embedder, bands: np.ndarray, names: tuple[str, ...], sensor: str = "s2"
+) -> np.ndarray:
     """Embeddings of single spectra without neighbours in space or time.
 
     Each spectrum is the only acquisition of its series and is evaluated on its own day. The fusion knows days only by

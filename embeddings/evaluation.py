@@ -14,9 +14,9 @@ import numpy as np
 import xarray as xr
 
 from embeddings import reconstruct
-from embeddings.progress import Steps
 from embeddings.geometry import target_grid
-from embeddings.inputs import AcquisitionSeries, read_acquisitions, from_epoch_day
+from embeddings.inputs import AcquisitionSeries, from_epoch_day, read_acquisitions
+from embeddings.progress import Steps
 from models.embedder import Embedder
 from models.errors import InputError
 from models.sensors import S2
@@ -134,7 +134,9 @@ def score(
     return xr.concat(
         [
             _errors(
-                truth, hidden, reconstruct.reconstruct_hidden(scene, model, hidden, causal, features)["reflectance"].values
+                truth,
+                hidden,
+                reconstruct.reconstruct_hidden(scene, model, hidden, causal, features)["reflectance"].values,
             )
             for hidden in asked
         ],

@@ -193,7 +193,6 @@ class Grid:
         left, top = self.left_m + c0 * self.size_m, self.top_m - r0 * self.size_m
         return Grid(self.crs, left, top, self.size_m, c1 - c0, r1 - r0)
 
-
     def nearest_index(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns whose pixels hold projected coordinates.
 

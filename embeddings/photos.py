@@ -99,4 +99,3 @@ def _array(group: Any, name: str, shape: tuple[int, ...], dtype: str, **attrs: A
         dimension_names=["time", *["band"] * len(others), "y", "x"],
         attributes=attrs,
     )
-

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from embeddings.progress import Steps
 from embeddings.geometry import target_grid
-from embeddings.inputs import to_epoch_day, read_acquisitions
+from embeddings.inputs import read_acquisitions, to_epoch_day
+from embeddings.progress import Steps
 from embeddings.simulate import random_request, random_scene
 from embeddings.simulate.scene import Request
 from embeddings.training import FIRST_SEED, SIMULATED_SIZE_PX

@@ -12,7 +12,7 @@ import xarray as xr
 
 from embeddings import engine
 from embeddings.geometry import target_grid
-from embeddings.inputs import AcquisitionSeries, to_epoch_day, read_acquisitions, from_epoch_day
+from embeddings.inputs import AcquisitionSeries, from_epoch_day, read_acquisitions, to_epoch_day
 from models.embedder import Embedder
 from models.encoder import HALO_PX
 from models.errors import InputError

@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 
 from embeddings.geometry import target_grid
-from embeddings.inputs import AcquisitionSeries, to_epoch_day, read_acquisitions
+from embeddings.inputs import AcquisitionSeries, read_acquisitions, to_epoch_day
 from models.batch import Images
 from models.decoder import LAND
 from models.encoder import HALO_PX

@@ -194,7 +194,11 @@ NODES: dict[str, Node] = {
             (
                 SceneVariable("lai", "m2 m-2", "leaf area index", "leaf_area_index", dims=MAPS, step=1e-3),
                 SceneVariable(
-                    "fapar", "1", "absorbed share of photosynthetically active radiation", dims=MAPS, step=1e-4
+                    "fapar",
+                    "1",
+                    "absorbed share of photosynthetically active radiation",
+                    dims=MAPS,
+                    step=1e-4,
                 ),
                 SceneVariable("chlorophyll", "ug cm-2", "leaf chlorophyll content", dims=MAPS, step=1e-2),
                 SceneVariable("soil_moisture", "m3 m-3", "volumetric soil moisture", dims=MAPS, step=1e-4),

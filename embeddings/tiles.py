@@ -68,13 +68,14 @@ class Tile:
         height, width = self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
         step = max(1, SLAB_BYTES // (height * width * last))
         slabs = (slice(a, min(a + step, embedding.shape[0])) for a in range(0, embedding.shape[0], step))
+        # a generator: each slab goes to the store, and its half resolution to the file, before the next is read
         written = (self._put(embedding, quality, days, self.rows, self.cols) for days in slabs)
-        if self.half is None:
+        if self.overview is None:
             for _ in written:
                 pass
         else:
             shape = (embedding.shape[0], -(-height // 2), -(-width // 2), last)
-            save(self.half, shape, (halve_resolution(codes, embedding.shape[3]) for codes in written))
+            save(self.overview, shape, (halve_resolution(codes, embedding.shape[3]) for codes in written))
         return session
 
     def _put(self, embedding: Any, quality: Any, days: slice, rows: slice, cols: slice) -> np.ndarray:
@@ -180,13 +181,8 @@ def save(file: Path, shape: tuple[int, ...], slabs: Iterable[np.ndarray], durabl
             out, {"descr": "|u1", "fortran_order": False, "shape": tuple(map(int, shape))}
         )
         for slab in slabs:
-            out.write(
-                np.ascontiguousarray(slab).data
-            )  # tells of a full disk what numpy's own writing does not
-        if durable:
-            out.flush()
-            os.fsync(out.fileno())  # after a power cut the name must not stand for an empty file
-    os.replace(beside, file)
+            # its error names a full disk, which that of numpy's own writing does not
+            out.write(np.ascontiguousarray(slab).data)
 
 
 def halve_resolution(codes: np.ndarray, features: int) -> np.ndarray:

@@ -13,11 +13,11 @@ import numpy as np
 import xarray as xr
 
 from embeddings import engine, metrics, quantise, reconstruct
-from embeddings.progress import Steps
 from embeddings.evaluation import GAP_DAYS, Truth, held_out
 from embeddings.geometry import target_grid
-from embeddings.inputs import AcquisitionSeries, to_epoch_day, read_acquisitions
+from embeddings.inputs import AcquisitionSeries, read_acquisitions, to_epoch_day
 from embeddings.probes import prefixes, ridge
+from embeddings.progress import Steps
 from models.embedder import Embedder
 from models.sensors import S1, S2
 
@@ -73,7 +73,9 @@ def sample(scene: xr.DataTree, model: Embedder, seed: int) -> Sampled:
     cube, past = (engine.compute(scene, model, *during, causal=causal) for causal in (False, True))
     grid, days = target_grid(scene), to_epoch_day(cube["time"].values)
     everywhere = slice(0, grid.ny), slice(0, grid.nx)
-    raw = np.concatenate([interpolated(read_acquisitions(scene, spec, grid, *everywhere), days) for spec in (S2, S1)], 1)
+    raw = np.concatenate(
+        [interpolated(read_acquisitions(scene, spec, grid, *everywhere), days) for spec in (S2, S1)], 1
+    )
     shape = (len(days), *grid.shape)
     at = np.unravel_index(np.random.default_rng(seed).integers(0, np.prod(shape), PIXEL_DAYS), shape)
     rows = {

@@ -59,7 +59,10 @@ def optical_node(
     """
     has_data = reflectance.notnull().all("band")
     values, valid, days = composite_daily(
-        reflectance.values, (clear & has_data).transpose(*schema.MAPS).values, reflectance["time"].values, STEP
+        reflectance.values,
+        (clear & has_data).transpose(*schema.MAPS).values,
+        reflectance["time"].values,
+        STEP,
     )
     return xr.Dataset(
         {

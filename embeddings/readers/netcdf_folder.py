@@ -121,7 +121,9 @@ def _landsat8(folder: Path) -> xr.Dataset | None:
     signed = {name: file[name].astype("int16", copy=False) for name in names}
     images = [acquisitions.to_reflectance(image.where(image > -9999, 0), 0) for image in signed.values()]
     reflectance = xr.concat(images, dim="band").transpose(*schema.CUBE)
-    return acquisitions.optical_node(reflectance, schema.L8_BANDS, _landsat_clear(file["pixel_qa"]), Grid.from_cube(file))
+    return acquisitions.optical_node(
+        reflectance, schema.L8_BANDS, _landsat_clear(file["pixel_qa"]), Grid.from_cube(file)
+    )
 
 
 def _landsat_clear(pixel_qa: xr.DataArray) -> xr.DataArray:

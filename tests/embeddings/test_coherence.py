@@ -5,8 +5,7 @@ import pytest
 import torch
 import xarray as xr
 
-from embeddings import coherence, engine
-from embeddings import progress
+from embeddings import coherence, engine, progress
 from embeddings.geometry import target_grid
 from embeddings.simulate import simulate
 from models.embedder import Embedder

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from tiny_cube import blocks_of, random_cube
 
-from embeddings import embed, store
+from embeddings import embed, engine, store, tiles
 from embeddings.store import Store
 
 
@@ -45,7 +45,7 @@ def test_a_killed_worker_costs_only_its_block(tmp_path):
     assert len({*begun} - {killed}) == 3  # another took its place
 
 
-def written_slowly(log: Path, tile: store.Tile, session: object) -> object:
+def written_slowly(log: Path, tile: tiles.Tile, session: object) -> object:
     told(log, tile)
     return tile.write(session)
 
@@ -56,19 +56,17 @@ def test_tiles_written_by_workers_are_the_same_though_one_is_killed(tmp_path, mo
     monkeypatch.setattr(store, "_shard_px", lambda embedding: 16)
     cube, log = random_cube(), tmp_path / "log"
     store.write(tmp_path / "here", cube, blocks_of(cube))
-    with store.open_writer(tmp_path / "there", cube) as draft, embed.executor(2, None, draft):
-        hand_over = draft._submit
-        draft._submit = lambda write, session: hand_over(
-            partial(written_slowly, log), write.__self__, session
-        )
+    with store.open_writer(tmp_path / "there", cube) as writer, embed.executor(2, None, writer):
+        submit = writer._submit
+        writer._submit = lambda write, session: submit(partial(written_slowly, log), write.__self__, session)
         for block in blocks_of(cube):
-            draft.put(block)
+            writer.add_block(block)
         while not log.exists():
             time.sleep(0.05)
         os.kill(int(log.read_text().split()[0]), signal.SIGKILL)
-        while not draft.settle():
+        while not writer.merge_finished():
             time.sleep(0.05)
-        draft.commit("there")
+        writer.commit("there")
     here, there = (Store.open(tmp_path / name) for name in ("here", "there"))
     for layout in store.LAYOUTS:
         xr.testing.assert_identical(there.cube(layout).compute(), here.cube(layout).compute())

@@ -5,9 +5,9 @@ import pytest
 import torch
 import xarray as xr
 
-from embeddings import engine
+from embeddings import engine, quantise
 from embeddings.geometry import target_grid
-from embeddings.inputs import to_epoch_day, read_acquisitions
+from embeddings.inputs import read_acquisitions, to_epoch_day
 from embeddings.simulate import simulate
 from models.batch import Tokens
 from models.embedder import Embedder

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from embeddings import evaluation, reconstruct
-from embeddings import progress
+from embeddings import evaluation, progress, reconstruct
 from embeddings.inputs import to_epoch_day
 from embeddings.readers import open_scene
 from embeddings.simulate import simulate
@@ -35,7 +34,8 @@ def test_a_hidden_acquisition_has_no_influence(scene, model):
     at = np.isin(evaluation.Truth.of(scene).day, days)
     spoiled["s2"]["reflectance"].values[at] = 0.9
     xr.testing.assert_identical(
-        reconstruct.reconstruct_hidden(scene, model, hidden), reconstruct.reconstruct_hidden(spoiled, model, hidden)
+        reconstruct.reconstruct_hidden(scene, model, hidden),
+        reconstruct.reconstruct_hidden(spoiled, model, hidden),
     )
 
 
@@ -57,7 +57,9 @@ def test_reconstruction_has_no_holes_and_lies_on_the_10_m_grid(scene, model):
 
 def test_wider_hiding_hides_more(scene, model):
     day = (int(clear_days(scene)[1]),)
-    near, wide = (reconstruct.reconstruct_hidden(scene, model, reconstruct.Hidden("s2", day, n)) for n in (0, 30))
+    near, wide = (
+        reconstruct.reconstruct_hidden(scene, model, reconstruct.Hidden("s2", day, n)) for n in (0, 30)
+    )
     assert np.abs(near["reflectance"] - wide["reflectance"]).max() > 1e-3
     assert wide["reflectance_sigma"].mean() > near["reflectance_sigma"].mean()
 
@@ -95,7 +97,9 @@ def test_a_gap_alone_leaves_the_other_dates_visible(scene, model):
     errors = evaluation.score(scene, model, 20, alone=True)
     np.testing.assert_array_equal(to_epoch_day(errors["time"].values), day)
     assert (errors["pixels"] > 0).all()
-    one = reconstruct.reconstruct_hidden(scene, model, reconstruct.Hidden("s2", (int(day[2]),), 20))["reflectance"].values
+    one = reconstruct.reconstruct_hidden(scene, model, reconstruct.Hidden("s2", (int(day[2]),), 20))[
+        "reflectance"
+    ].values
     truth = evaluation.Truth.of(scene)
     coarse = one[0].reshape(10, 8, 2, 8, 2).mean((2, 4))
     clear = truth.clear[truth.day == day[2]][0]

@@ -159,8 +159,7 @@ def test_part_of_the_sites_never_shares_a_site():
 
 
 def held_out(raw: pd.DataFrame, by: str = "site") -> float:
-    from embeddings import metrics
-    from embeddings import progress
+    from embeddings import metrics, progress
 
     rows = gpp_table.clean(raw, need_gpp=True)
     rows = rows.assign(year=rows["date"].dt.year)
@@ -192,7 +191,9 @@ def test_both_splits_are_reported_beside_the_same_baselines(raw, tmp_path):
     rich.to_csv(tmp_path / "rows.csv", index=False)
     names = {}
     for split in gpp_evaluation.SPLITS:
-        result = progress.run(gpp_evaluation.evaluate(tmp_path / "rows.csv", split, kernels=("cauchy",), steps=4))
+        result = progress.run(
+            gpp_evaluation.evaluate(tmp_path / "rows.csv", split, kernels=("cauchy",), steps=4)
+        )
         names[split] = {key.split(".")[0] for key in result if "." in key}
         told = gpp_evaluation.report(result)
         assert told.startswith(split)

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from embeddings import evaluation, leave_out, training
-from embeddings import progress
+from embeddings import evaluation, leave_out, progress, training
 from embeddings.readers import zarr
 from embeddings.simulate import simulate
 from models.errors import InputError
@@ -51,7 +50,9 @@ def test_each_cube_is_told_by_the_others(cubes, tmp_path, monkeypatch):
 
     monkeypatch.setattr(training, "fusion", watched)
     lesson = training.Lesson(simulated=0, recipe=Recipe(steps=2))
-    numbers, told = progress.run(leave_out.evaluate("anywhere", lesson, _saw(cubes[0], tmp_path), device="cpu"))
+    numbers, told = progress.run(
+        leave_out.evaluate("anywhere", lesson, _saw(cubes[0], tmp_path), device="cpu")
+    )
     assert [one.cubes for one in lessons] == [(str(cubes[1]),), (str(cubes[0]),)]
     for name in CUBES:
         assert numbers[f"{name}_hidden_ratio"] > 0

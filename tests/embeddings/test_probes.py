@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from embeddings import metrics, probes
-from embeddings import progress
+from embeddings import metrics, probes, progress
 from models import checkpoints
 from models.errors import InputError
 

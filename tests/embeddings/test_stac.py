@@ -5,8 +5,7 @@ import pytest
 import xarray as xr
 from stac_world import LAT, LON, World, ground
 
-from embeddings import schema, stac
-from embeddings import progress
+from embeddings import progress, schema, stac
 from embeddings.geometry import Grid
 from embeddings.readers import open_scene
 from embeddings.stac import access, search

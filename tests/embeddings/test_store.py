@@ -76,8 +76,9 @@ def test_a_window_is_the_same_from_whichever_layout(stored, cube):
 
 def test_the_router_takes_maps_for_a_day_and_series_for_a_pixel(stored):
     day, pixel = (slice(0, 1), slice(0, NY), slice(0, NX)), (slice(0, DAYS), slice(0, 1), slice(0, 1))
-    assert stored._bytes_touched("maps", day) < stored._bytes_touched("series", day)
-    assert stored._bytes_touched("series", pixel) < stored._bytes_touched("maps", pixel)
+    maps, series = (stored._arrays[layout].values() for layout in ("maps", "series"))
+    assert store_module.bytes_touched(maps, day) < store_module.bytes_touched(series, day)
+    assert store_module.bytes_touched(series, pixel) < store_module.bytes_touched(maps, pixel)
 
 
 def test_the_scene_comes_along(stored, scene):
@@ -118,8 +119,9 @@ def test_a_frame_is_as_fine_as_its_bytes_allow(tmp_path, monkeypatch):
     mean = corner["embedding"].mean(("y", "x")).values
     np.testing.assert_allclose(whole["embedding"][0, 0].values, mean, atol=1.0)
     for rows, cols in ((slice(0, 37), slice(5, 64)), (slice(7, 9), slice(7, 9)), (slice(0, 1), slice(0, 64))):
-        layout, key = store._seen(0, rows, cols)
-        assert store._bytes_touched(layout, key) <= store_module.FRAME_BYTES
+        level, key = store_module.finest_level(store._arrays, store.grid_shape, 0, rows, cols)
+        arrays = store._arrays[store_module.level_layouts(*store.grid_shape)[level]]
+        assert store_module.bytes_touched(arrays.values(), key) <= store_module.FRAME_BYTES
         assert store.frame(day, rows, cols).sizes["x"] > 0
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from embeddings import evaluation, training, truth
-from embeddings import progress
+from embeddings import evaluation, progress, training, truth
 from embeddings.inputs import AcquisitionSeries
 from models import checkpoints
 

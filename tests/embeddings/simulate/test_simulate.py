@@ -235,4 +235,6 @@ def test_random_scenes_differ_in_climate_and_density():
     assert {request.orbits.second for request in drawn} == {True, False}
     made = random_scene(11, size_px=16, start="2019-03-01", end="2019-05-31")
     assert made.attrs["title"].startswith("simulated")
-    assert progress.run(steps("again", size_px=8, start="2020-06-01", end="2020-06-12"))["s1"].sizes["band"] == 2
+    assert (
+        progress.run(steps("again", size_px=8, start="2020-06-01", end="2020-06-12"))["s1"].sizes["band"] == 2
+    )
