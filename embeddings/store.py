@@ -2,9 +2,9 @@
 
 The layout ``maps`` is chunked by day and serves "one day, everywhere"; ``series`` is chunked by pixel and serves "one
 pixel, every day". Each is slow at what the other is for; a router picks. ``overviews`` are maps at a half, a
-quarter ... of the resolution. Beside the ``embedding`` lies ``quality``, one byte each for sigma and the two distances in days. A
-store becomes visible in one commit, at a path where before there was nothing; its snapshot id names exactly what was
-read.
+quarter ... of the resolution. Beside the ``embedding`` lies ``quality``, one byte each for sigma and the two distances
+in days. A store becomes visible in one commit, at a path where before there was nothing; its snapshot id names exactly
+what was read.
 
 Over 400 lines until it becomes a package: layout, repository, locking, routing, reader and writer follow each other.
 """
