@@ -1,7 +1,7 @@
 """Round-robin work queue per device; the jobs of a session can be cancelled between two steps.
 
-Several sessions compute on one device, such as visitors of a dashboard. Each gets one job (a strip of pixels, a batch of
-acquisitions) in turn, whoever came first and however much the others want.
+Several sessions compute on one device, such as visitors of a dashboard. Each gets one job (a strip of pixels or a
+batch of acquisitions) in turn, whoever came first and however much the others want.
 """
 
 from __future__ import annotations

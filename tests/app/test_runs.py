@@ -2,6 +2,7 @@
 
 import datetime as dt
 import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -83,6 +84,7 @@ def test_a_cancelled_run_stops_inside_a_block_and_leaves_nothing(world, tmp_path
         for told in answer(model, *rest):
             asked.append(told)
             run.stop.set()
+            time.sleep(3 * device.PAUSE_S)  # a strip that takes longer than a waiting run is left alone
             yield told
 
     monkeypatch.setattr(engine, "predict_days", ask)

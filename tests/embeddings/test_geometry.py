@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from embeddings.geometry import Grid, crs_name, regrid_nearest, spatial_ref, target_grid
+from embeddings.geometry import Grid, block_mean, crs_name, regrid_nearest, spatial_ref, target_grid
 from models.errors import InputError
 
 GRID = Grid("EPSG:32631", 574_680.0, 5_622_440.0, 20.0, 4, 3)
@@ -121,3 +121,17 @@ def test_the_name_of_a_crs_does_not_depend_on_its_spelling():
     cube = on(GRID, np.zeros(GRID.shape))
     for attrs in ({"crs_wkt": CRS("EPSG:32631").to_wkt("WKT1_GDAL")}, {"spatial_ref": "EPSG:32631"}):
         assert crs_name(cube.assign_coords(spatial_ref=xr.Variable((), 0, attrs))) == "EPSG:32631"
+
+
+def test_a_block_mean_is_that_of_two_by_two_pixels_and_of_what_is_known():
+    values = np.arange(2 * 4 * 6, dtype="float32").reshape(2, 4, 6)
+    coarse = xr.DataArray(values, dims=("t", "y", "x")).coarsen(y=2, x=2).mean()
+    np.testing.assert_array_equal(block_mean(values), coarse)
+    assert block_mean(values[:, :3, :5]).shape == (2, 2, 3)
+    np.testing.assert_array_equal(block_mean(values[:, :3])[:, 1], values[:, 2].reshape(2, 3, 2).mean(-1))
+    holed = values.copy()
+    holed[0, 0, :2] = holed[1, :2, :2] = -1
+    known = block_mean(holed, missing=-1)
+    assert known[0, 0, 0] == values[0, 1, :2].mean()
+    assert known[1, 0, 0] == -1
+    np.testing.assert_array_equal(known[:, 1:], coarse[:, 1:])

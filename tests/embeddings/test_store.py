@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 from tiny_cube import DAYS, FEATURES, NX, NY, blocks_of, random_cube
+from zarr.core.sync import sync
 
 from embeddings import store as store_module
 from embeddings.geometry import Grid
@@ -219,3 +221,63 @@ def test_sigma_is_a_byte_on_disk_and_survives_the_round_trip(stored):
     np.testing.assert_array_equal(encode_sigma(decode_sigma(codes)), codes)
     assert decode_sigma(codes).dtype == np.float32
     assert decode_sigma(encode_sigma(np.array([9.0])))[0] == pytest.approx(0.127)
+
+
+def without_chunk(monkeypatch, path, cube, layout: str, name: str, index: tuple[int, ...]) -> Store:
+    """A store in which one chunk was never written."""
+    put = store_module.Tile.write
+
+    def write_less(tile, session):
+        put(tile, session)
+        if tile.layout == layout:
+            group = zarr.open_group(session.store, path=layout, mode="r+", zarr_format=3)
+            key = f"{layout}/{name}/c/{'/'.join(map(str, index))}"
+            sync(session.store.delete(key))
+            assert group[name].nchunks_initialized < group[name].nchunks or group[name].shards
+        return session
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store_module.Tile, "write", write_less)
+        write(path, cube, blocks_of(cube))
+    return Store.open(path)
+
+
+@pytest.mark.parametrize("name", ["embedding", "quality"])
+def test_a_chunk_that_is_not_found_is_told_and_never_read_as_zeros(tmp_path, monkeypatch, cube, name):
+    maps = without_chunk(monkeypatch, tmp_path / "maps", cube, "maps", name, (3, 0, 0, 0))
+    series = without_chunk(monkeypatch, tmp_path / "series", cube, "series", name, (0, 0, 0, 0))
+    everywhere = slice(None), slice(None)
+    for read in (
+        lambda: maps.map(cube.time.values[3]),
+        lambda: maps.frame(cube.time.values[3], *everywhere),
+        lambda: maps.tile(cube.time.values[3], 1, slice(0, 2), slice(0, 2)),
+        lambda: maps.window(slice(3, 4), *everywhere),
+        lambda: maps.cube().compute(),
+        lambda: series.series(0, 0),
+        lambda: series.cube("series").isel(y=0, x=0).compute(),
+    ):
+        with pytest.raises(InputError, match=f"a chunk of {name} is missing"):
+            read()
+    xr.testing.assert_identical(maps.map(cube.time.values[4]), cube.isel(time=4))
+    xr.testing.assert_identical(maps.series(0, 0), cube.isel(y=0, x=0))
+    xr.testing.assert_identical(series.map(cube.time.values[3]), cube.isel(time=3))
+
+
+def test_a_store_of_before_that_fills_with_zeros_still_opens(tmp_path, monkeypatch, cube):
+    monkeypatch.setattr(store_module, "FILL_VALUES", {"embedding": 0, "quality": 0})
+    write(tmp_path / "old", cube, blocks_of(cube))
+    monkeypatch.undo()
+    old = Store.open(tmp_path / "old")
+    assert old._arrays["maps"]["quality"].fill_value == 0
+    for layout in ("maps", "series"):
+        xr.testing.assert_identical(old.cube(layout).compute(), cube)
+    xr.testing.assert_identical(old.series(2, 3), cube.isel(y=2, x=3))
+
+
+@pytest.mark.parametrize(("name", "value"), [("embedding", -128), ("sigma", np.nan)])
+def test_a_block_with_a_hole_is_not_written(tmp_path, cube, name, value):
+    holed = cube.copy(deep=True)
+    holed[name][0, 0, 0] = value
+    with pytest.raises(ValueError, match="has missing values"):
+        write(tmp_path / "store", cube, blocks_of(holed))
+    assert list(tmp_path.iterdir()) == []
