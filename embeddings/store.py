@@ -324,8 +324,6 @@ EMPTY_MESSAGE = "arrays, still empty"
 METADATA_DIGEST = "digest_of_words"
 """Attribute of the store (its name is part of the file format): digest of attributes and coordinates, which have no
 checksum of their own."""
-DECODE_ERRORS = (ValueError, TypeError, RuntimeError)
-"""What else decoding of damaged bytes may raise."""
 
 
 @dataclass(frozen=True)
@@ -417,28 +415,27 @@ def open_repository(path: Path) -> Any:
     InputError
         Where it is damaged.
     """
-    try:
+    with reading(path):
         return _icechunk().Repository.open(_storage(path))
-    except _icechunk().IcechunkError as error:
-        raise damaged(path, error) from error
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn what reading a damaged store raises into an InputError.
 
+    Damaged bytes make decoders fail in any way they can: errors of Icechunk (a panic of its Rust code among them, whose
+    class cannot be imported), of Zarr, of JSON, of NumPy. Only calls into these libraries belong inside.
+
     Parameters
     ----------
     path
         Of the store.
     """
-    import zarr
-
     try:
         yield
-    except InputError:
+    except (InputError, MemoryError):
         raise
-    except (_icechunk().IcechunkError, zarr.errors.BaseZarrError, OSError, KeyError, *DECODE_ERRORS) as error:
+    except Exception as error:
         raise damaged(path, error) from error
 
 
@@ -769,16 +766,16 @@ class Store:
         if not is_store(path):
             raise InputError(f"Got {path}, need an embedding store; write one with `fluxlens embed`.")
         repository = open_repository(path)
-        try:
-            which = {"snapshot_id": snapshot} if snapshot else {"branch": "main"}
-            store = cls(path, repository, repository.readonly_session(**which))
-        except _icechunk().IcechunkError as error:
-            if snapshot is None:
-                raise damaged(path, error) from error
-            raise InputError(
-                f"Got the snapshot {snapshot!r}, need one of {_list_ids(history(repository))}; choose one."
-            ) from error
         with reading(path):
+            try:
+                which = {"snapshot_id": snapshot} if snapshot else {"branch": "main"}
+                store = cls(path, repository, repository.readonly_session(**which))
+            except _icechunk().IcechunkError as error:
+                if snapshot is None:
+                    raise
+                raise InputError(
+                    f"Got the snapshot {snapshot!r}, need one of {_list_ids(history(repository))}; choose one."
+                ) from error
             expected = store._open_group("").attrs.get(METADATA_DIGEST)
         # only stores from before both were introduced have neither the digest nor our fill values
         old = expected is None and store._arrays["maps"]["embedding"].fill_value != FILL_VALUES["embedding"]

@@ -15,7 +15,7 @@ def test_the_baseline_is_linear_interpolation_computed_another_way():
     clear = rng.random((12, 4, 4)) < 0.6
     measured = evaluation.Truth(values, clear, day)
     expected = evaluation.linear(measured, visible, 5)
-    told = truth.interpolated(AcquisitionSeries(values, clear, day).at(visible), day[[5]])[0]
+    told = truth.interpolated(AcquisitionSeries(values, clear, day).select(visible), day[[5]])[0]
     np.testing.assert_allclose(told, expected, rtol=1e-5)
 
 
