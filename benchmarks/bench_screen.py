@@ -205,12 +205,14 @@ def tiled(side_px: int, days: int, seed: int = 0) -> Path:
         codes = store_file.to_bytes({name: held.values for name, held in cube.data_vars.items()})
         for layout in store_file.LAYOUTS:
             _lay(session.store, layout, store_file.create_layout(session.store, layout, template), codes)
-        for level in store_file._levels(side_px, side_px):
-            name = f"overviews/{level}"
-            coarse = store_file._create_arrays(root.create_group(name), "maps", template, level)
+        for level, name in list(store_file.level_layouts(side_px, side_px).items())[1:]:
+            coarse = store_file.create_arrays(root.create_group(name), "maps", template, level)
             # a tile of fewer pixels than a chunk is laid twice a side, which is the same ground
             codes = np.tile(tiles.halve_resolution(codes, FEATURES), (1, 2, 2, 1))
             _lay(session.store, name, coarse, codes)
+        arrays = store_file.open_arrays(session.store, (side_px, side_px))
+        coords = store_file.read_coords(session.store)
+        root.attrs[store_file.METADATA_DIGEST] = store_file.metadata_digest(coords, arrays)
         session.commit("a made-up season, tiled")
 
     return progress.run(cache.build_once(cache.key("bench", side_px, days, seed, 1), build))

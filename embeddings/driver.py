@@ -1,6 +1,7 @@
 """The four intake drivers: a scene, a stored cube, a cube computed as it is read, a tower.
 
-Each has ``read()`` and ``steps()``; the latter yields (message, fraction) and returns what ``read`` does.
+Each has ``read()`` and ``steps()``; the latter yields ``Progress`` and returns what ``read`` does. Arguments are those of
+a catalog entry.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class _Source(DataSource):
         return progress.run(self.steps())
 
     def steps(self) -> Steps[Any]:
+        """Read, yielding progress; returns what ``read`` does."""
         raise NotImplementedError
 
     def check(self) -> None:
@@ -75,7 +77,24 @@ class _Source(DataSource):
 
 
 class SceneSource(_Source):
-    """A scene: from a ``path``, or simulated from a request and kept in the cache."""
+    """A scene: from a path, or simulated and kept in the cache.
+
+    Parameters
+    ----------
+    scene
+        ``simulated``, where there is no path.
+    path
+        Anything ``readers.open_scene`` reads; relative to the catalog.
+    metadata
+        Of intake.
+    request
+        Fields of ``simulate.Request``, of a simulated scene.
+
+    Raises
+    ------
+    InputError
+        For neither or both, and for a request beside a path.
+    """
 
     name = "fluxlens_scene"
 
@@ -92,7 +111,7 @@ class SceneSource(_Source):
         if path is not None and request:
             raise InputError(f"Got {', '.join(request)} beside a path, need the path alone; remove them.")
         self.path = path
-        self.request = {name: _plain(value) for name, value in request.items()}
+        self.request = {name: _date_as_text(value) for name, value in request.items()}
 
     def steps(self) -> Steps[xr.DataTree]:
         from embeddings.readers import open_scene
@@ -125,7 +144,22 @@ class SceneSource(_Source):
         return self.path is not None or (cache.folder() / self.key).exists()
 
     def digest(self, scene: xr.DataTree) -> Steps[str]:
-        """The digest of the scene, kept until one of its files changes: reading all of it takes a while."""
+        """The digest of the scene, kept in the cache until one of its files changes, since it reads the whole scene.
+
+        Parameters
+        ----------
+        scene
+            As read.
+
+        Yields
+        ------
+        Progress
+
+        Returns
+        -------
+        str
+            As of ``schema.digest``.
+        """
         from embeddings import schema
 
         if self.path is not None and "://" in self.path:
@@ -170,8 +204,29 @@ class SceneSource(_Source):
 
 
 class EmbeddingsSource(_Source):
-    """A stored cube: of a ``store`` path, of a ``scene`` entry, embedded into the cache when not there, or the
-    published ``features`` of a DeepFeatures feature cube, to compare with.
+    """A stored cube, or published features to compare with.
+
+    Parameters
+    ----------
+    store
+        Path of a store; relative to the catalog.
+    scene
+        Instead, name of a scene entry, which is embedded into the cache when it is not there.
+    model
+        Name of a shipped model, or the path of its weights.
+    start, end
+        First and last day; None: of the acquisitions.
+    snapshot
+        Id of an earlier state of the store.
+    features
+        Instead, path of a DeepFeatures feature cube.
+    metadata
+        Of intake.
+
+    Raises
+    ------
+    InputError
+        For none or several of ``store``, ``scene`` and ``features``.
     """
 
     name = "fluxlens_embeddings"
@@ -194,7 +249,7 @@ class EmbeddingsSource(_Source):
             )
         self.features = features
         self.store_path, self.scene, self.model, self.snapshot = store, scene, model, snapshot
-        self.start, self.end = _plain(start), _plain(end)
+        self.start, self.end = _date_as_text(start), _date_as_text(end)
 
     def steps(self) -> Steps[xr.Dataset]:
         if self.features is not None:
@@ -238,7 +293,10 @@ class EmbeddingsSource(_Source):
         from embeddings.embed import code_fingerprint
 
         scene = self._scene_source(self.scene)
-        changed = [_changed(scene.key) if scene.path is not None else 0, _changed(self._model(self.model))]
+        changed = [
+            _last_modified(scene.key) if scene.path is not None else 0,
+            _last_modified(self._model(self.model)),
+        ]
         return cache.key(
             "embeddings",
             scene.key,
@@ -261,7 +319,21 @@ class EmbeddingsSource(_Source):
 
 
 class OnDemandSource(_Source):
-    """A cube computed block by block as it is read, each block once: any scene entry, model and days."""
+    """A cube computed block by block as it is read, each block once: any scene entry, model and days.
+
+    Parameters
+    ----------
+    scene
+        Name of a scene entry.
+    model
+        Name of a shipped model, or the path of its weights.
+    start, end
+        First and last day; None: of the acquisitions.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    metadata
+        Of intake.
+    """
 
     name = "fluxlens_on_demand"
 
@@ -276,7 +348,7 @@ class OnDemandSource(_Source):
     ) -> None:
         super().__init__(metadata=metadata)
         self.scene, self.model, self.device = scene, model, device
-        self.start, self.end = _plain(start), _plain(end)
+        self.start, self.end = _date_as_text(start), _date_as_text(end)
 
     def steps(self) -> Steps[xr.Dataset]:
         from embeddings import embed
@@ -284,7 +356,7 @@ class OnDemandSource(_Source):
         return embed.on_demand(*(yield from self._request()))
 
     def compute_steps(self) -> Steps[xr.Dataset]:
-        """As ``steps``, but all of it computed; closed, it stops within a second and finished blocks stay."""
+        """As ``steps``, but computed in full. Closed, it stops within a second and finished blocks stay in the cache."""
         from embeddings import embed
 
         return (yield from embed.compute_on_demand(*(yield from self._request())))
@@ -306,7 +378,24 @@ class OnDemandSource(_Source):
 
 
 class TowerSource(_Source):
-    """Daily GPP of a tower: from a file (placed by a table of ``sites``), or the tower of a ``scene`` entry."""
+    """Daily GPP of a tower, from a file or from a scene.
+
+    Parameters
+    ----------
+    path
+        Of a tower file; relative to the catalog.
+    scene
+        Instead, name of a scene entry that has a tower.
+    sites
+        Path of a table of site coordinates, for a file that has none.
+    metadata
+        Of intake.
+
+    Raises
+    ------
+    InputError
+        For neither or both of ``path`` and ``scene``.
+    """
 
     name = "fluxlens_tower"
 
@@ -348,19 +437,30 @@ SOURCES = {source.name: source for source in (SceneSource, EmbeddingsSource, OnD
 
 
 def arguments(driver: str) -> set[str] | None:
-    """Names of the args an entry of this driver may have; None where a simulated scene's request comes in."""
+    """Names of the arguments an entry may have.
+
+    Parameters
+    ----------
+    driver
+        Of ``SOURCES``.
+
+    Returns
+    -------
+    set of str or None
+        None where any name may come: the request of a simulated scene, which the source itself checks.
+    """
     parameters = inspect.signature(SOURCES[driver].__init__).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return None
     return set(parameters) - {"self", "metadata"}
 
 
-def _plain(value: Any) -> Any:
+def _date_as_text(value: Any) -> Any:
     """YAML makes dates of 2020-05-01; everything here takes them as text."""
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-def _changed(path: str) -> float:
-    """When a path last changed, so that what was made of its older content is made again; 0 for a name."""
+def _last_modified(path: str) -> float:
+    """When a path was last modified, a part of cache keys; 0 for a name that is no path."""
     place = Path(path)
     return max((file.stat().st_mtime for file in (place, *place.glob("*")) if file.exists()), default=0.0)
