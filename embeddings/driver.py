@@ -1,7 +1,7 @@
 """The four intake drivers: a scene, a stored cube, a cube computed as it is read, a tower.
 
-Each has ``read()`` and ``steps()``; the latter yields ``Progress`` and returns what ``read`` does. Arguments are those of
-a catalog entry.
+Each has ``read()`` and ``steps()``; the latter yields ``Progress`` and returns what ``read`` does. Arguments are those
+of a catalog entry.
 """
 
 from __future__ import annotations
@@ -356,7 +356,7 @@ class OnDemandSource(_Source):
         return embed.on_demand(*(yield from self._request()))
 
     def compute_steps(self) -> Steps[xr.Dataset]:
-        """As ``steps``, but computed in full. Closed, it stops within a second and finished blocks stay in the cache."""
+        """As ``steps``, but computed in full; closed, it stops within a second and finished blocks stay cached."""
         from embeddings import embed
 
         return (yield from embed.compute_on_demand(*(yield from self._request())))
