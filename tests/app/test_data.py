@@ -59,7 +59,7 @@ def test_a_coarse_look_at_true_colour_reads_the_coarse_images(store, monkeypatch
             "clear": (("time", "y", "x"), np.ones((dates, 24, 30))),
         }
     )
-    monkeypatch.setattr(store, "photos", lambda: {2: coarse}, raising=False)
+    monkeypatch.setattr(store, "true_colour_overviews", lambda: {2: coarse}, raising=False)
     seen = Data(store).picture("true", JUNE, sight=Sight(2, 4, 24, 8, 30))
     np.testing.assert_array_equal(seen.values, np.full((20, 22, 3), 0.125, "float32"))
     assert not seen.faded.any()
