@@ -179,7 +179,7 @@ def scene_clear(args: argparse.Namespace) -> None:
     from embeddings.readers import zarr
 
     scene = _scene(args.scene, args.catalog)
-    marked = clear.marked(scene, args.by)
+    marked = clear.apply_cloud_mask(scene, args.by)
     zarr.write(marked, args.out)
     before, after = (float(one["s2/clear"].mean()) for one in (scene, marked))
     print(f"{args.out}: {after:.1%} of Sentinel-2's pixels are clear, {before:.1%} were before")
@@ -198,7 +198,7 @@ def reconstruct(args: argparse.Namespace) -> None:
     days = reconstruction.parse_days(scene, dates, args.hide_sensor)
     model = checkpoints.load(args.model, args.device)
     hidden = reconstruction.Hidden(args.hide_sensor, days)
-    export.write(reconstruction.run(scene, model, hidden), args.out)
+    export.write(reconstruction.reconstruct_hidden(scene, model, hidden), args.out)
     print(f"{args.out}: {args.hide_sensor} on {', '.join(dates)}")
 
 
@@ -277,6 +277,7 @@ def _export_again(args: argparse.Namespace) -> None:
 def _store(name: str, catalog_path: str | None, snapshot: str | None) -> Any:
     """A store by path or catalog entry, made first where it is an entry that is not stored yet."""
     from embeddings import catalog
+    from embeddings.driver import EmbeddingsSource
     from embeddings.store import Store
 
     if Path(name).exists():
@@ -285,7 +286,7 @@ def _store(name: str, catalog_path: str | None, snapshot: str | None) -> Any:
     if name not in catalog.check(path):
         return Store.open(name, snapshot)  # says what is missing
     source = catalog.source(catalog.open(path), name)
-    if not hasattr(source, "store_steps"):
+    if not isinstance(source, EmbeddingsSource):
         raise InputError(f"Got the entry {name!r}, need one that holds embeddings; choose another.")
     store = _finish(source.store_steps())
     return Store.open(store.path, snapshot) if snapshot else store
@@ -374,7 +375,7 @@ def catalog_towers(args: argparse.Namespace) -> None:
     out = Path(args.out)
     if out.suffix not in (".yaml", ".yml"):
         raise InputError(f"Got --out {out}, need a name that ends in .yaml; rename it.")
-    text = catalog.of_towers(args.folder, out.resolve().parent, args.sites)
+    text = catalog.towers_catalog(args.folder, out.resolve().parent, args.sites)
     with replacing(out) as beside:
         beside.write_text(text, encoding="utf-8")
     print(f"{out}: {len(catalog.check(out))} towers")
@@ -559,7 +560,7 @@ def _scene(name: str, catalog_path: str | None) -> Any:
         return open_scene(name)
     import xarray as xr
 
-    scene = _finish(catalog.steps(catalog.open(path), name))
+    scene = _finish(catalog.read_steps(catalog.open(path), name))
     if not isinstance(scene, xr.DataTree):
         raise InputError(f"Got the entry {name!r}, need one that is a scene; choose another.")
     return scene

@@ -18,7 +18,7 @@ from app.pictures import QUICK_PX, WHOLE_PX, Look, Picture, Sight, apart, fmt, s
 from app.published import Published
 from app.state import Place
 from app.tower import FLUXES
-from embeddings import analysis, cache, gpp_weather
+from embeddings import analysis, cache, gpp_weather, progress
 from embeddings.store import QUALITY
 
 GAP_DAYS = 10
@@ -302,7 +302,7 @@ class Data:
             return found.copy(data={name: np.stack([day[name].values for day in days]) for name in found})
         # of a large scene it takes seconds, so it is kept for the next start
         name = cache.key("sample", self.store.snapshot, picks.tolist(), thin)
-        with np.load(cache.finish(cache.once(name, lambda path: _keep(found, path)))) as kept:
+        with np.load(progress.run(cache.build_once(name, lambda path: _keep(found, path)))) as kept:
             return found.copy(data=dict(kept))
 
     @cached_property
@@ -390,7 +390,7 @@ class Data:
     @cached_property
     def _photos(self) -> dict[int, xr.Dataset]:
         """Coarser images of a wide scene, by how many of its pixels a side are one."""
-        return self.store.photos()
+        return self.store.true_colour_overviews()
 
     @cached_property
     def _clear_share(self) -> np.ndarray:
@@ -447,7 +447,7 @@ class Data:
         """The model that can read reflectance off this store's embeddings."""
         from embeddings import reconstruct
 
-        return reconstruct.reader(self.attrs) if self.has_ndvi else None
+        return reconstruct.load_decoder(self.attrs) if self.has_ndvi else None
 
     def ndvi_told(self, cube: xr.Dataset) -> np.ndarray | None:
         """NDVI of every day as the embeddings tell it, in the cube's dims less `feature`; None if unreadable."""
@@ -455,7 +455,7 @@ class Data:
             return None
         from embeddings import reconstruct
 
-        red, nir = reconstruct.read_out(cube, self._reader, ("B04", self._near)).values.T
+        red, nir = reconstruct.decode_reflectance(cube, self._reader, ("B04", self._near)).values.T
         return ((nir - red) / np.maximum(nir + red, 0.01)).T
 
     def _pixel(self, row: int, col: int) -> xr.Dataset:
@@ -527,7 +527,7 @@ class Data:
                 part.load()
 
 
-def _keep(found: xr.Dataset, path: Path) -> cache.Steps[None]:
+def _keep(found: xr.Dataset, path: Path) -> progress.Steps[None]:
     """Numbers of a sample in a file."""
     yield "reading a sample of the scene", 0.0
     with path.open("wb") as file:

@@ -264,7 +264,7 @@ def whole(
         )
     days = _days(store.days, start, end)
     with replacing(path) as beside:
-        yield from plain.write(store, beside, days, layout)
+        yield from plain.write_zarr(store, beside, days, layout)
     return f"{days.stop - days.start} days of {store.grid.ny} x {store.grid.nx} pixels"
 
 
@@ -279,7 +279,7 @@ class _Cubes:
     def __init__(self, store: Any, start: Any, end: Any, weather: xr.Dataset | None) -> None:
         self.store = None if isinstance(store, xr.Dataset) else store
         self.cube = store if self.store is None else store.cube()
-        self.grid = Grid.of(self.cube) if self.store is None else store.grid
+        self.grid = Grid.from_cube(self.cube) if self.store is None else store.grid
         self.days = _days(self.cube["time"].values, start, end)
         self.count = self.days.stop - self.days.start
         self.weather = self._weather() if weather is None else weather

@@ -290,7 +290,7 @@ def _geotiff(cube: xr.Dataset, path: Path) -> None:
     """Bands (y, x) as GDAL's COG driver lays them out: tiles, then overviews, all where a reader expects them."""
     import rasterio
 
-    grid = Grid.of(cube)
+    grid = Grid.from_cube(cube)
     bands = {str(name): values for name, values in cube.data_vars.items() if set(values.dims) == {"y", "x"}}
     profile = {
         "driver": "COG",

@@ -91,13 +91,15 @@ OPENINGS = Openings()
 def steps(catalog, entry: str, snapshot: str = "") -> Iterator:
     """Opens an embeddings entry, making it first where it is not stored yet; ``snapshot`` may name an earlier state."""
     from embeddings.catalog import source
+    from embeddings.driver import EmbeddingsSource
+    from embeddings.store import Store
 
     found = source(catalog, entry)
-    if not hasattr(found, "store_steps"):
+    if not isinstance(found, EmbeddingsSource):
         raise InputError(f"Got the entry {entry!r}, need one that holds embeddings; choose another.")
     store = yield from found.store_steps()
     if snapshot and snapshot != store.snapshot:
-        store = type(store).open(store.path, snapshot)
+        store = Store.open(store.path, snapshot)
     yield Data(store, predictor(store), *published.over(catalog, store.grid))
 
 

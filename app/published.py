@@ -55,7 +55,7 @@ class Published:
         if cube.sizes["feature"] < 3:
             raise InputError(f"Got {cube.sizes['feature']} features, need three or more to colour a map.")
         self.cube, self.grid = cube, grid
-        self._own = Grid.of(cube)
+        self._own = Grid.from_cube(cube)
         self._under = lru_cache(maxsize=16)(self._lay_under)
         self._clear = lru_cache(maxsize=1024)(self._clear_share)
 

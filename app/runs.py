@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from app.data import Data
-from embeddings import cache
+from embeddings import cache, progress
 from embeddings.geometry import Grid
 from models.errors import InputError
 
@@ -105,18 +105,6 @@ class Stopped(Exception):
     """The visitor cancelled."""
 
 
-class Stoppable:
-    """A model that answers until ``stop`` is set: the engine asks it many times a second."""
-
-    def __init__(self, model, stop: threading.Event):
-        self._model, self._stop = model, stop
-
-    def __getattr__(self, name: str):
-        if self._stop.is_set():
-            raise Stopped
-        return getattr(self._model, name)
-
-
 @dataclass(eq=False)
 class Run:
     """One box on its way; ``state`` is waiting, running, done, cancelled or failed."""
@@ -150,7 +138,7 @@ class Run:
         """Computes the box; an error becomes a sentence."""
         self.state, self.begun = "running", time.monotonic()
         try:
-            self.path = cache.finish(self._steps())
+            self.path = progress.run(self._steps())
             self.state = "done"
         except Stopped:
             self.state = "cancelled"
@@ -163,18 +151,18 @@ class Run:
         if self.stop.is_set():
             self.state = "cancelled"
 
-    def _steps(self) -> cache.Steps[Path]:
+    def _steps(self) -> progress.Steps[Path]:
         from embeddings import embed
         from models import checkpoints
 
         self.step = "reading the scene"
         box, scene = self.box, self.data.sensed
-        model = Stoppable(checkpoints.load(box.model), self.stop)
+        model = checkpoints.load(box.model)
         self.model_digest = model.digest
         wide = tuple(_wide(*pair) for pair in zip((box.rows, box.cols), self.data.grid.shape, strict=True))
         # the scene held in memory lacks what the model does not read; the numbers are those of the whole
         digest = self.data.attrs.get("scene_digest")
-        cube = embed.on_demand(scene, model, box.first, box.last, digest, wide)
+        cube = embed.on_demand(scene, model, box.first, box.last, digest, wide, self._check_stop)
         rows, cols = (
             slice(part.start - whole.start, part.stop - whole.start)
             for part, whole in zip((box.rows, box.cols), wide, strict=True)
@@ -183,11 +171,10 @@ class Run:
         cube = cube.assign_coords(self.data.grid.window(box.rows, box.cols).coords())
         where = [box.rows.start, box.rows.stop, box.cols.start, box.cols.stop]
         facts = [cube.attrs[name] for name in ("scene_digest", "model_digest", "software")]
-        code = cache.fingerprint("engine.py", "inputs.py", "store.py", "../models")
-        name = cache.key(ENTRY[:-1], facts, where, box.first, box.last, code)
-        return (yield from cache.once(name, lambda path: self._build(path, cube)))
+        name = cache.key(ENTRY[:-1], facts, where, box.first, box.last, embed.code_fingerprint())
+        return (yield from cache.build_once(name, lambda path: self._build(path, cube)))
 
-    def _build(self, path: Path, cube: xr.Dataset) -> cache.Steps[None]:
+    def _build(self, path: Path, cube: xr.Dataset) -> progress.Steps[None]:
         from embeddings import store
 
         scene = cut(self.data.scene, self.data.grid.window(self.box.rows, self.box.cols))
@@ -197,14 +184,18 @@ class Run:
             yield self.step, block.done / block.total
         self.step = "writing the store"
 
+    def _check_stop(self, _step: object = None) -> None:
+        """Raises in the middle of a block, between two strips of pixels; the engine then leaves the device."""
+        if self.stop.is_set():
+            raise Stopped
+
     def _blocks(self, cube: xr.Dataset) -> Iterator:
         from embeddings.engine import Block
 
         rows, cols = (_edges(cube.chunks[dim]) for dim in ("y", "x"))
         self.total, self.step = len(rows) * len(cols), "computing"
         for n, (r, c) in enumerate(((r, c) for r in rows for c in cols), 1):
-            if self.stop.is_set():
-                raise Stopped
+            self._check_stop()
             started = time.monotonic()
             part = cube.isel(y=r, x=c).compute(scheduler="synchronous")
             self.computing_s += time.monotonic() - started

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from embeddings import cache, embed, engine, inputs
+from embeddings import embed, engine, inputs, progress
 from embeddings.geometry import TARGET_SIZE_M, Grid
 from embeddings.readers import zarr
 from embeddings.simulate import simulate
@@ -60,10 +60,10 @@ def _rate(model: Embedder, repeats: int, side_px: int = 64) -> dict[str, float]:
     scene = simulate(
         "bench", seed=1, size_px=side_px, start="2020-01-01", end="2020-12-31", truth=False
     ).load()
-    first, last = engine.Request.of(scene, model).days[[0, -1]]
+    first, last = engine.Request.from_scene(scene, model).days[[0, -1]]
     pixel_days = side_px**2 * int(last - first + 1)
     peak = matmul_peak(model.scale.device)
-    for _ in engine.run(scene, model, window=(slice(0, 32), slice(0, 32))):
+    for _ in engine.embed_blocks(scene, model, window=(slice(0, 32), slice(0, 32))):
         pass  # warm: allocator, kernels chosen
     seconds = [_seconds(lambda: _drain(scene, model)) for _ in range(repeats)]
     flop = flop_per_pixel_day(scene, model)
@@ -128,7 +128,7 @@ def _stored(scene: Path, store: Path, days: int) -> tuple[float, float, float]:
     period = str(FIRST), str(FIRST + days - 1)
     steps = embed.embed(store, zarr.open(scene), checkpoints.load("default"), *period)
     before_s = time.process_time()
-    seconds = _seconds(lambda: cache.finish(steps))
+    seconds = _seconds(lambda: progress.run(steps))
     held = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
     return seconds, time.process_time() - before_s, int(held.split()[1]) * 1024 / 1e9
 
@@ -142,7 +142,7 @@ def mosaic(path: Path, side_px: int, days: int) -> None:
     nodes = {"/": xr.Dataset(attrs=small.attrs)}
     for name in ("s2", "s1"):
         node = small[name].to_dataset(inherit=False)
-        grid = Grid.of(node)
+        grid = Grid.from_cube(node)
         side = int(side_px * TARGET_SIZE_M / grid.size_m)
         wide = Grid(grid.crs, grid.left_m, grid.top_m, grid.size_m, side, side)
         tiled = {}
@@ -209,27 +209,27 @@ def flop_per_pixel_day(scene, model: Embedder) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     request, block, strip = (
-        engine.Request.of(scene, model),
+        engine.Request.from_scene(scene, model),
         slice(0, engine.BLOCK_PX),
         slice(0, engine.STRIP_PX),
     )
     flop, tokens = 0.0, {}
     for name, spec in model.config.specs.items():
-        series = inputs.read(scene, spec, request.grid, block, block, HALO_PX)
+        series = inputs.read_acquisitions(scene, spec, request.grid, block, block, HALO_PX)
         tokens[name] = engine.encode(model, name, series)
-        one = [torch.from_numpy(part[:1]).to(model.scale.device) for part in (series.values, series.usable)]
+        one = [torch.from_numpy(part[:1]).to(model.scale.device) for part in (series.values, series.valid)]
         with FlopCounterMode(display=False) as counter:
             model.encode(name, *one)
         flop += counter.get_total_flops() * tokens[name].day.shape[1] / engine.BLOCK_PX**2
     # counted in this thread, which the device's own are not
     with FlopCounterMode(display=False) as counter:
-        for _ in engine.ask(model, tokens, strip, request.days):
+        for _ in engine.predict_days(model, tokens, strip, request.days):
             pass
     return (flop + counter.get_total_flops() / engine.STRIP_PX) / len(request.days)
 
 
 def _drain(scene, model: Embedder) -> None:
-    for _ in engine.run(scene, model):
+    for _ in engine.embed_blocks(scene, model):
         pass
 
 

@@ -19,7 +19,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
 from app.held import Held
-from embeddings import analysis, cache, tiles
+from embeddings import analysis, cache, progress, tiles
 from embeddings import store as store_file
 from embeddings.geometry import Grid
 from embeddings.readers import zarr as scenes
@@ -202,18 +202,20 @@ def tiled(side_px: int, days: int, seed: int = 0) -> Path:
         wide = np.tile(green, (1, *2 * (-(-seen.nx // TILE_PX),)))[:, : seen.ny, : seen.nx]
         made = _scene(seen, pd.DatetimeIndex(cube.time.values), wide, np.random.default_rng(seed))
         scenes.write(made, session.store, "scene")
-        codes = store_file.packed({name: held.values for name, held in cube.data_vars.items()})
+        codes = store_file.to_bytes({name: held.values for name, held in cube.data_vars.items()})
         for layout in store_file.LAYOUTS:
-            _lay(session.store, layout, store_file._create(session.store, layout, template), codes)
-        for level in store_file._levels(side_px, side_px):
-            name = f"overviews/{level}"
-            coarse = store_file._create_arrays(root.create_group(name), "maps", template, level)
+            _lay(session.store, layout, store_file.create_layout(session.store, layout, template), codes)
+        for level, name in list(store_file.level_layouts(side_px, side_px).items())[1:]:
+            coarse = store_file.create_arrays(root.create_group(name), "maps", template, level)
             # a tile of fewer pixels than a chunk is laid twice a side, which is the same ground
-            codes = np.tile(tiles.halved(codes, FEATURES), (1, 2, 2, 1))
+            codes = np.tile(tiles.halve_resolution(codes, FEATURES), (1, 2, 2, 1))
             _lay(session.store, name, coarse, codes)
+        arrays = store_file.open_arrays(session.store, (side_px, side_px))
+        coords = store_file.read_coords(session.store)
+        root.attrs[store_file.METADATA_DIGEST] = store_file.metadata_digest(coords, arrays)
         session.commit("a made-up season, tiled")
 
-    return cache.finish(cache.once(cache.key("bench", side_px, days, seed, 1), build))
+    return progress.run(cache.build_once(cache.key("bench", side_px, days, seed, 1), build))
 
 
 def _lay(store: Any, layout: str, arrays: dict, codes: np.ndarray) -> None:

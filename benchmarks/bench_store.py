@@ -13,9 +13,18 @@ from types import SimpleNamespace
 import numpy as np
 import xarray as xr
 
-from embeddings import catalog, engine, gpp
+from embeddings import catalog, engine, gpp, quantise
 from embeddings.geometry import Grid
-from embeddings.store import DTYPES, LAYOUTS, Store, _create, write
+from embeddings.store import (
+    DTYPES,
+    LAYOUTS,
+    Store,
+    bytes_touched,
+    create_layout,
+    finest_level,
+    level_layouts,
+    write,
+)
 from models import checkpoints
 
 
@@ -64,15 +73,17 @@ def _rounding() -> dict[str, float]:
     scene = catalog.open()["demo_scene"].read()
     model = checkpoints.load("default", "cpu")
     scale = model.scale.numpy()
-    first = np.datetime64(engine.Request.of(scene, model).first, "D")
+    first = np.datetime64(engine.Request.from_scene(scene, model).first, "D")
     period, weather = (str(first), str(first + 364)), scene["weather"].to_dataset().load()
     held, differences = [], []
     for block in range(2):
         side = slice(block * engine.BLOCK_PX, (block + 1) * engine.BLOCK_PX)
         cube = engine.compute(scene, model, *period, window=(side, side))
-        exact = _exact(engine.Work(scene, model, engine.Request.of(scene, model, *period, (side, side))))
+        exact = _exact(
+            engine.BlockTask(scene, model, engine.Request.from_scene(scene, model, *period, (side, side)))
+        )
         steps = (exact / scale).reshape(cube["embedding"].shape)
-        held.append((exact, engine.values(cube).values.reshape(exact.shape) - exact))
+        held.append((exact, quantise.dequantise(cube).values.reshape(exact.shape) - exact))
         if gpp.knows(cube.attrs):
             floats = cube.assign(embedding=cube["embedding"].copy(data=steps))
             differences.append(gpp.predict(cube, weather)["gpp"] - gpp.predict(floats, weather)["gpp"])
@@ -92,7 +103,7 @@ def _rounding() -> dict[str, float]:
     }
 
 
-def _exact(work: engine.Work) -> np.ndarray:
+def _exact(work: engine.BlockTask) -> np.ndarray:
     """Features (day, pixel, feature) before they become bytes."""
     part = (work.request.rows, work.request.cols)
     tokens = {name: engine.encode(work.model, name, series) for name, series in work.read(part).items()}
@@ -100,7 +111,7 @@ def _exact(work: engine.Work) -> np.ndarray:
     out = np.empty((days, side[0] * side[1], work.model.features), np.float32)
     for start in range(0, out.shape[1], engine.STRIP_PX):
         strip = slice(start, start + engine.STRIP_PX)
-        for where, answer in engine.ask(work.model, tokens, strip, work.request.days):
+        for where, answer in engine.predict_days(work.model, tokens, strip, work.request.days):
             out[where] = answer.z[0].numpy()
     return out
 
@@ -128,8 +139,9 @@ def _frames(
         squares.append((slice(int(top), int(top + size)), slice(int(left), int(left + size))))
     touched, seen = [], []
     for square in squares:
-        layout, key = store._seen(0, *square)
-        touched.append(store._bytes_touched(layout, key))
+        level, key = finest_level(store._arrays, store.grid_shape, 0, *square)
+        arrays = store._arrays[level_layouts(*store.grid_shape)[level]]
+        touched.append(bytes_touched(arrays.values(), key))
         seen.append(max(part.stop - part.start for part in key[1:]))
     (frame_ms,) = _medians_ms(squares, lambda square: store.frame(store.days[0], *square))
     full_bytes = sum(array.nbytes_stored() for array in store._arrays["maps"].values())
@@ -148,7 +160,7 @@ def _mirrored(cube: xr.Dataset, side_px: int) -> xr.Dataset:
         more = side_px - array.sizes["x"]
         return np.pad(array.values, [(0, 0), (0, more), (0, more), (0, 0)][: array.ndim], mode="symmetric")
 
-    grid = Grid.of(cube)
+    grid = Grid.from_cube(cube)
     coords = Grid(grid.crs, grid.left_m, grid.top_m, grid.size_m, side_px, side_px).coords()
     flat = cube.drop_vars([*cube.data_vars, "x", "y"]).assign_coords(coords)
     return flat.assign(
@@ -166,7 +178,7 @@ def _bare(folder: Path, cube: xr.Dataset, store: Store) -> dict:
 
     out = {}
     for layout in LAYOUTS:
-        out[layout] = _create(zarr.storage.LocalStore(folder / "bare"), layout, cube)
+        out[layout] = create_layout(zarr.storage.LocalStore(folder / "bare"), layout, cube)
         for name in DTYPES:
             out[layout][name][:] = store._arrays[layout][name][:]
     return out

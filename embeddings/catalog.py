@@ -1,4 +1,4 @@
-"""Catalogs: every scene, cube and tower by name, opened only after their YAML was found to be harmless.
+"""Catalogs: every scene, cube and tower by name, opened only after their YAML was checked to be harmless.
 
 A catalog may come from a stranger. intake would import modules a catalog names and run its templates, so a
 file is read as plain YAML first: only the four drivers of this project, only their arguments, and no template
@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embeddings.cache import Steps
+from embeddings.progress import Steps
 from models.errors import InputError
 
 LARGEST_BYTES = 2**20
+"""Of a catalog file: parsing YAML takes many times its size in memory."""
 TOP_KEYS = {"metadata", "sources", "name", "description"}
+"""Allowed at the top of a catalog file."""
 ENTRY_KEYS = {"driver", "description", "args", "metadata"}
+"""Allowed in an entry."""
 KINDS = {
     "fluxlens_scene": "scene",
     "fluxlens_embeddings": "embeddings",
@@ -41,13 +44,28 @@ class Entry:
 
 
 def default_path() -> Path:
-    """The catalog that comes with the package."""
-    beside = Path(__file__).parent / "catalog.yaml"
-    return beside if beside.exists() else Path(__file__).parent.parent / "catalog.yaml"
+    """Path of the catalog that comes with the package: beside this file in a wheel, one folder up in a checkout."""
+    packaged = Path(__file__).parent / "catalog.yaml"
+    return packaged if packaged.exists() else Path(__file__).parent.parent / "catalog.yaml"
 
 
 def open(path: str | Path | None = None) -> Any:
-    """The intake catalog at a path (default: the package's own), checked before intake sees it."""
+    """Open an intake catalog, checked before intake sees it.
+
+    Parameters
+    ----------
+    path
+        Of the YAML file; None: the package's own.
+
+    Returns
+    -------
+    intake.Catalog
+
+    Raises
+    ------
+    InputError
+        As of :func:`check`.
+    """
     path = Path(path) if path is not None else default_path()
     check(path)
     import intake
@@ -58,26 +76,75 @@ def open(path: str | Path | None = None) -> Any:
 
 
 def entries(catalog: Any) -> list[Entry]:
-    """What a catalog holds, in its own order."""
+    """The entries of a catalog.
+
+    Parameters
+    ----------
+    catalog
+        Of :func:`open`.
+
+    Returns
+    -------
+    list of Entry
+        In the catalog's own order.
+    """
     found = []
     for name in catalog:
-        told = catalog._entries[name].describe()
-        driver = told["driver"][0] if told["driver"] else ""
-        found.append(Entry(name, KINDS.get(driver, driver), told["description"] or ""))
+        facts = _raw_entries(catalog)[name].describe()
+        driver = facts["driver"][0] if facts["driver"] else ""
+        found.append(Entry(name, KINDS.get(driver, driver), facts["description"] or ""))
     return found
 
 
 def add_store(catalog: Any, name: str, path: Path, description: str) -> None:
-    """An entry for a store of embeddings, in this opened catalog and not in its file."""
+    """Add an entry for a store to an opened catalog, not to its file.
+
+    Parameters
+    ----------
+    catalog
+        Of :func:`open`.
+    name, description
+        Of the entry.
+    path
+        Of the store.
+    """
     from intake.catalog.local import LocalCatalogEntry
 
-    catalog._entries[name] = LocalCatalogEntry(
+    _raw_entries(catalog)[name] = LocalCatalogEntry(
         name, description, "fluxlens_embeddings", args={"store": str(path)}, getenv=False, catalog=catalog
     )
 
 
+def _raw_entries(catalog: Any) -> Any:
+    """Entries of an opened catalog by name.
+
+    Private in intake 0.7, whose public access makes the source of each entry: listing would import every driver, and
+    nothing public adds an entry.
+    """
+    return catalog._entries
+
+
 def source(catalog: Any, name: str, **arguments: Any) -> Any:
-    """The source of an entry; InputError names the entries there are."""
+    """The source of an entry.
+
+    Parameters
+    ----------
+    catalog
+        Of :func:`open`.
+    name
+        Of the entry.
+    arguments
+        Of the driver, in place of the entry's own.
+
+    Returns
+    -------
+    One of ``driver.SOURCES``.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, with the entries there are, and for a template among the arguments.
+    """
     names = list(catalog)
     if name not in names:
         near = difflib.get_close_matches(str(name), names, n=1)
@@ -91,13 +158,38 @@ def source(catalog: Any, name: str, **arguments: Any) -> Any:
     return found(**arguments) if arguments else found
 
 
-def steps(catalog: Any, name: str, **arguments: Any) -> Steps[Any]:
-    """Read an entry: yields (message, fraction), returns what ``read`` returns."""
+def read_steps(catalog: Any, name: str, **arguments: Any) -> Steps[Any]:
+    """Read an entry.
+
+    Parameters
+    ----------
+    catalog, name, arguments
+        As of :func:`source`.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    What the source's ``read`` returns.
+    """
     return source(catalog, name, **arguments).steps()
 
 
 def problems(catalog: Any) -> Iterator[tuple[str, str]]:
-    """Each entry's name and what is wrong with it (nothing: ""), found without computing anything."""
+    """Check every entry without computing anything.
+
+    Parameters
+    ----------
+    catalog
+        Of :func:`open`.
+
+    Yields
+    ------
+    tuple of str
+        The entry's name, and what is wrong with it, "" for nothing.
+    """
     for name in catalog:
         try:
             source(catalog, name).check()
@@ -106,10 +198,22 @@ def problems(catalog: Any) -> Iterator[tuple[str, str]]:
             yield name, str(error)
 
 
-def of_towers(folder: str | Path, beside: str | Path, sites: str | Path | None = None) -> str:
+def towers_catalog(folder: str | Path, catalog_folder: str | Path, sites: str | Path | None = None) -> str:
     """The text of a catalog with an entry for each site with a tower file in a folder.
 
-    Paths are relative to ``beside``, the folder of the catalog; ``sites`` tells where the towers stand.
+    Parameters
+    ----------
+    folder
+        With tower files.
+    catalog_folder
+        Where the catalog will lie: its paths are relative to it.
+    sites
+        Table of site coordinates.
+
+    Returns
+    -------
+    str
+        YAML.
     """
     import os
 
@@ -120,22 +224,38 @@ def of_towers(folder: str | Path, beside: str | Path, sites: str | Path | None =
     place = towers.sites(sites) if sites is not None else None
     sources = {}
     for site, path in towers.files(folder).items():
-        args = {"path": os.path.relpath(path, beside)}
-        told = f"Flux tower {site}"
+        args = {"path": os.path.relpath(path, catalog_folder)}
+        text = f"Flux tower {site}"
         if place is not None:
-            args["sites"] = os.path.relpath(sites, beside)
+            args["sites"] = os.path.relpath(sites, catalog_folder)
             if site in place.index:
                 row = place.loc[site]
-                told += f", {row['igbp']}" if "igbp" in row else ""
-                told += f", {row['lon']:.4f} {row['lat']:.4f}"
-        sources[site] = {"driver": "fluxlens_tower", "description": f"{told}: {path.name}.", "args": args}
+                text += f", {row['igbp']}" if "igbp" in row else ""
+                text += f", {row['lon']:.4f} {row['lat']:.4f}"
+        sources[site] = {"driver": "fluxlens_tower", "description": f"{text}: {path.name}.", "args": args}
     return yaml.safe_dump(
         {"metadata": {"version": 1}, "sources": sources}, sort_keys=False, allow_unicode=True
     )
 
 
 def check(path: str | Path) -> dict[str, dict]:
-    """The entries of a catalog file as plain data, or an InputError that names the first thing wrong."""
+    """Check a catalog file.
+
+    Parameters
+    ----------
+    path
+        Of the YAML file.
+
+    Returns
+    -------
+    dict
+        Its entries as plain data.
+
+    Raises
+    ------
+    InputError
+        Names the first thing that is wrong.
+    """
     import yaml
 
     path = Path(path)
@@ -165,6 +285,7 @@ def check(path: str | Path) -> dict[str, dict]:
 
 
 def _check_entry(name: Any, entry: Any) -> None:
+    """InputError where an entry has another driver or other arguments than ours."""
     from embeddings.driver import arguments
 
     if not isinstance(name, str) or not isinstance(entry, dict):
@@ -188,6 +309,7 @@ def _check_entry(name: Any, entry: Any) -> None:
 
 
 def _only(where: str, found: dict, known: set[str]) -> None:
+    """InputError where a mapping has other keys than the known ones."""
     other = [str(key) for key in found if key not in known]
     if other:
         raise InputError(
@@ -196,6 +318,7 @@ def _only(where: str, found: dict, known: set[str]) -> None:
 
 
 def _plain(text: str) -> None:
+    """InputError where intake would run a text as a template."""
     rest = _CATALOG_DIR.sub("", text)
     if any(mark in rest for mark in ("{{", "{%", "{#", "!template")) or re.match(
         r"(client_)?(env|shell)\(", rest
@@ -206,13 +329,14 @@ def _plain(text: str) -> None:
 
 
 def _texts(data: Any) -> Iterator[str]:
-    """All strings of nested data; a container that YAML repeats by reference is looked at once."""
-    seen: set[int] = set()
+    """All strings of nested data; a container that YAML repeats by reference is visited once."""
+    # aliases may nest so deeply that walking every path would take for ever (a billion laughs)
+    visited: set[int] = set()
     waiting = [data]
     while waiting:
         item = waiting.pop()
         if isinstance(item, str):
             yield item
-        elif isinstance(item, dict | list) and id(item) not in seen:
-            seen.add(id(item))
+        elif isinstance(item, dict | list) and id(item) not in visited:
+            visited.add(id(item))
             waiting += [*item.keys(), *item.values()] if isinstance(item, dict) else item

@@ -1,4 +1,7 @@
-"""A Zarr codec that keeps each value's difference from the one before it: neighbours in time and space resemble."""
+"""A Zarr codec that stores each value's difference from the one before it: neighbours in time and space are alike.
+
+``numcodecs.Delta`` flattens a chunk; this one goes along one axis and decodes into the order cubes have in memory.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,17 @@ from zarr.abc.codec import ArrayArrayCodec
 from zarr.registry import register_codec
 
 NAME = "fluxlens.difference"
+"""In the metadata of stores: part of the file format."""
 
 
 @dataclass(frozen=True)
 class Difference(ArrayArrayCodec):
-    """Differences along one axis of a chunk of whole numbers; bytes wrap around, so that nothing is lost."""
+    """Differences along one axis of a chunk of integers; they wrap around, so that nothing is lost."""
 
     is_fixed_size = True
 
     axis: int
+    """At least 1: the axis before it holds the features."""
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Difference:

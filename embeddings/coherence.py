@@ -6,10 +6,10 @@ import numpy as np
 import xarray as xr
 from scipy.ndimage import uniform_filter1d
 
-from embeddings import engine
-from embeddings.cache import Steps
+from embeddings import engine, quantise
 from embeddings.engine import BLOCK_PX
 from embeddings.geometry import Grid, target_grid
+from embeddings.progress import Steps
 from models.embedder import Embedder
 from models.encoder import HALO_PX
 
@@ -72,7 +72,7 @@ def seams(z: np.ndarray, edge_px: int = BLOCK_PX) -> tuple[float, float]:
 
 def difference(a: xr.Dataset, b: xr.Dataset) -> tuple[float, float]:
     """Largest difference, in feature units, and share of numbers that differ, where and when both cubes are."""
-    a, b = xr.align(engine.values(a), engine.values(b), join="inner")
+    a, b = xr.align(quantise.dequantise(a), quantise.dequantise(b), join="inner")
     return float(np.abs(a - b).max()), float((a != b).mean())
 
 
@@ -121,7 +121,7 @@ def evaluate(
         grid = target_grid(scene)
         scene = cut(scene, grid.window(slice(0, min(size_px, grid.ny)), slice(0, min(size_px, grid.nx))))
         cube = engine.compute(scene, model)
-        z = engine.values(cube).values
+        z = quantise.dequantise(cube).values
         found = by_day(z, *(cube[f"days_from_{sensor}"].values == 0 for sensor in ("s2", "s1")))
         found["rounding"] = np.sqrt(1.5 / 12) * cube["scale"].values / (z.std((0, 1, 2)) + 1e-9)
         edge, inside = seams(z)

@@ -1,6 +1,7 @@
 """The four intake drivers: a scene, a stored cube, a cube computed as it is read, a tower.
 
-Each has ``read()`` and ``steps()``; the latter yields (message, fraction) and returns what ``read`` does.
+Each has ``read()`` and ``steps()``; the latter yields ``Progress`` and returns what ``read`` does. Arguments are those
+of a catalog entry.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any
 import xarray as xr
 from intake.source.base import DataSource, Schema
 
-from embeddings import cache
-from embeddings.cache import Steps
+from embeddings import cache, progress
+from embeddings.progress import Progress, Steps
 from models.errors import InputError
 
 
@@ -28,9 +29,10 @@ class _Source(DataSource):
 
     def read(self) -> Any:
         """Run all steps and return the result."""
-        return cache.finish(self.steps())
+        return progress.run(self.steps())
 
     def steps(self) -> Steps[Any]:
+        """Read, yielding progress; returns what ``read`` does."""
         raise NotImplementedError
 
     def check(self) -> None:
@@ -75,7 +77,24 @@ class _Source(DataSource):
 
 
 class SceneSource(_Source):
-    """A scene: from a ``path``, or simulated from a request and kept in the cache."""
+    """A scene: from a path, or simulated and kept in the cache.
+
+    Parameters
+    ----------
+    scene
+        ``simulated``, where there is no path.
+    path
+        Anything ``readers.open_scene`` reads; relative to the catalog.
+    metadata
+        Of intake.
+    request
+        Fields of ``simulate.Request``, of a simulated scene.
+
+    Raises
+    ------
+    InputError
+        For neither or both, and for a request beside a path.
+    """
 
     name = "fluxlens_scene"
 
@@ -92,20 +111,20 @@ class SceneSource(_Source):
         if path is not None and request:
             raise InputError(f"Got {', '.join(request)} beside a path, need the path alone; remove them.")
         self.path = path
-        self.request = {name: _plain(value) for name, value in request.items()}
+        self.request = {name: _date_as_text(value) for name, value in request.items()}
 
     def steps(self) -> Steps[xr.DataTree]:
         from embeddings.readers import open_scene
 
         if self.path is not None:
-            yield "opening the scene", 0.0
+            yield Progress("opening the scene", 0.0)
             return open_scene(self._path(self.path))
-        path = yield from cache.once(self.key, self._simulate)
+        path = yield from cache.build_once(self.key, self._simulate)
         return open_scene(path)
 
     def check(self) -> None:
         if self.path is None:
-            _ = self._asked
+            _ = self._simulation
         else:
             from embeddings.readers import open_scene
 
@@ -116,30 +135,47 @@ class SceneSource(_Source):
         """Name of the simulated scene in the cache, or the path."""
         if self.path is not None:
             return str(self._path(self.path))
-        return cache.key(
-            f"scene-{self._asked.name}", self.request, cache.fingerprint("simulate", "schema.py")
-        )
+        from embeddings import schema, simulate
+
+        return cache.key(f"scene-{self._simulation.name}", self.request, cache.fingerprint(simulate, schema))
 
     @property
     def ready(self) -> bool:
         return self.path is not None or (cache.folder() / self.key).exists()
 
     def digest(self, scene: xr.DataTree) -> Steps[str]:
-        """The digest of the scene, kept until one of its files changes: reading all of it takes a while."""
+        """The digest of the scene, kept in the cache until one of its files changes, since it reads the whole scene.
+
+        Parameters
+        ----------
+        scene
+            As read.
+
+        Yields
+        ------
+        Progress
+
+        Returns
+        -------
+        str
+            As of ``schema.digest``.
+        """
         from embeddings import schema
 
         if self.path is not None and "://" in self.path:
             return schema.digest(scene)
 
         def build(path: Path) -> Steps[None]:
-            yield "reading the scene", 0.0
+            yield Progress("reading the scene", 0.0)
             path.write_text(schema.digest(scene))
 
         place = self._path(self.path) if self.path is not None else cache.folder() / self.key
-        return (yield from cache.once(cache.key("digest", str(place), cache.stamp(place)), build)).read_text()
+        return (
+            yield from cache.build_once(cache.key("digest", str(place), cache.mtime_digest(place)), build)
+        ).read_text()
 
     @cached_property
-    def _asked(self) -> Any:
+    def _simulation(self) -> Any:
         from embeddings.simulate import Request
 
         known = {field.name: field for field in fields(Request)}
@@ -162,14 +198,35 @@ class SceneSource(_Source):
         from embeddings import simulate
         from embeddings.readers import zarr
 
-        scene = yield from simulate.build(self._asked)
-        yield "writing the scene", 1.0
+        scene = yield from simulate.build(self._simulation)
+        yield Progress("writing the scene", 1.0)
         zarr.write(scene, path)
 
 
 class EmbeddingsSource(_Source):
-    """A stored cube: of a ``store`` path, of a ``scene`` entry, embedded into the cache when not there, or the
-    published ``features`` of a DeepFeatures feature cube, to compare with.
+    """A stored cube, or published features to compare with.
+
+    Parameters
+    ----------
+    store
+        Path of a store; relative to the catalog.
+    scene
+        Instead, name of a scene entry, which is embedded into the cache when it is not there.
+    model
+        Name of a shipped model, or the path of its weights.
+    start, end
+        First and last day; None: of the acquisitions.
+    snapshot
+        Id of an earlier state of the store.
+    features
+        Instead, path of a DeepFeatures feature cube.
+    metadata
+        Of intake.
+
+    Raises
+    ------
+    InputError
+        For none or several of ``store``, ``scene`` and ``features``.
     """
 
     name = "fluxlens_embeddings"
@@ -192,13 +249,13 @@ class EmbeddingsSource(_Source):
             )
         self.features = features
         self.store_path, self.scene, self.model, self.snapshot = store, scene, model, snapshot
-        self.start, self.end = _plain(start), _plain(end)
+        self.start, self.end = _date_as_text(start), _date_as_text(end)
 
     def steps(self) -> Steps[xr.Dataset]:
         if self.features is not None:
             from embeddings.readers import feature_cube
 
-            yield "opening the feature cube", 0.0
+            yield Progress("opening the feature cube", 0.0)
             return feature_cube.open(self._path(self.features))
         store = yield from self.store_steps()
         return store.cube()
@@ -213,14 +270,14 @@ class EmbeddingsSource(_Source):
                 " one over the same place, where they are a layer, or export them."
             )
         if self.store_path is not None:
-            yield "opening the store", 0.0
+            yield Progress("opening the store", 0.0)
             return Store.open(self._path(self.store_path), snapshot=self.snapshot)
-        path = yield from cache.once(self.key, self._embed)
+        path = yield from cache.build_once(self.key, self._embed)
         return Store.open(path, snapshot=self.snapshot)
 
     def store(self) -> Any:
         """The opened ``Store``."""
-        return cache.finish(self.store_steps())
+        return progress.run(self.store_steps())
 
     def check(self) -> None:
         if self.features is not None:
@@ -233,11 +290,21 @@ class EmbeddingsSource(_Source):
     @cached_property
     def key(self) -> str:
         """Name of the store in the cache."""
-        code = cache.fingerprint("engine.py", "inputs.py", "store.py", "../models")
+        from embeddings.embed import code_fingerprint
+
         scene = self._scene_source(self.scene)
-        changed = [_changed(scene.key) if scene.path is not None else 0, _changed(self._model(self.model))]
+        changed = [
+            _last_modified(scene.key) if scene.path is not None else 0,
+            _last_modified(self._model(self.model)),
+        ]
         return cache.key(
-            "embeddings", scene.key, self._model(self.model), changed, self.start, self.end, code
+            "embeddings",
+            scene.key,
+            self._model(self.model),
+            changed,
+            self.start,
+            self.end,
+            code_fingerprint(),
         )
 
     @property
@@ -245,14 +312,28 @@ class EmbeddingsSource(_Source):
         return self.scene is None or (cache.folder() / self.key).exists()
 
     def _embed(self, path: Path) -> Steps[None]:
-        from embeddings.embed import into_store
+        from embeddings.embed import embed_to_store
 
         scene = yield from self._scene_source(self.scene).steps()
-        yield from into_store(path, scene, self._model(self.model), self.start, self.end)
+        yield from embed_to_store(path, scene, self._model(self.model), self.start, self.end)
 
 
 class OnDemandSource(_Source):
-    """A cube computed block by block as it is read, each block once: any scene entry, model and days."""
+    """A cube computed block by block as it is read, each block once: any scene entry, model and days.
+
+    Parameters
+    ----------
+    scene
+        Name of a scene entry.
+    model
+        Name of a shipped model, or the path of its weights.
+    start, end
+        First and last day; None: of the acquisitions.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    metadata
+        Of intake.
+    """
 
     name = "fluxlens_on_demand"
 
@@ -267,25 +348,25 @@ class OnDemandSource(_Source):
     ) -> None:
         super().__init__(metadata=metadata)
         self.scene, self.model, self.device = scene, model, device
-        self.start, self.end = _plain(start), _plain(end)
+        self.start, self.end = _date_as_text(start), _date_as_text(end)
 
     def steps(self) -> Steps[xr.Dataset]:
         from embeddings import embed
 
         return embed.on_demand(*(yield from self._request()))
 
-    def fill(self) -> Steps[xr.Dataset]:
-        """As ``steps``, but all of it computed; closed, it stops within a second and finished blocks stay."""
+    def compute_steps(self) -> Steps[xr.Dataset]:
+        """As ``steps``, but computed in full; closed, it stops within a second and finished blocks stay cached."""
         from embeddings import embed
 
-        return (yield from embed.fill(*(yield from self._request())))
+        return (yield from embed.compute_on_demand(*(yield from self._request())))
 
     def _request(self) -> Steps[tuple]:
         if self.scene is None:
             raise InputError("Got no scene, need the name of a scene entry; write (scene='demo_scene').")
         source = self._scene_source(self.scene)
         scene = yield from source.steps()
-        yield "loading the model", 1.0
+        yield Progress("loading the model", 1.0)
         from models import checkpoints
 
         model = checkpoints.load(self._model(self.model), self.device)
@@ -297,7 +378,24 @@ class OnDemandSource(_Source):
 
 
 class TowerSource(_Source):
-    """Daily GPP of a tower: from a file (placed by a table of ``sites``), or the tower of a ``scene`` entry."""
+    """Daily GPP of a tower, from a file or from a scene.
+
+    Parameters
+    ----------
+    path
+        Of a tower file; relative to the catalog.
+    scene
+        Instead, name of a scene entry that has a tower.
+    sites
+        Path of a table of site coordinates, for a file that has none.
+    metadata
+        Of intake.
+
+    Raises
+    ------
+    InputError
+        For neither or both of ``path`` and ``scene``.
+    """
 
     name = "fluxlens_tower"
 
@@ -317,7 +415,7 @@ class TowerSource(_Source):
         if self.path is not None:
             from embeddings import towers
 
-            yield "reading the tower", 0.0
+            yield Progress("reading the tower", 0.0)
             sites = towers.sites(self._path(self.sites)) if self.sites else None
             return towers.read(self._path(self.path), sites)
         scene = yield from self._scene_source(self.scene).steps()
@@ -339,19 +437,30 @@ SOURCES = {source.name: source for source in (SceneSource, EmbeddingsSource, OnD
 
 
 def arguments(driver: str) -> set[str] | None:
-    """Names of the args an entry of this driver may have; None where a simulated scene's request comes in."""
+    """Names of the arguments an entry may have.
+
+    Parameters
+    ----------
+    driver
+        Of ``SOURCES``.
+
+    Returns
+    -------
+    set of str or None
+        None where any name may come: the request of a simulated scene, which the source itself checks.
+    """
     parameters = inspect.signature(SOURCES[driver].__init__).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return None
     return set(parameters) - {"self", "metadata"}
 
 
-def _plain(value: Any) -> Any:
+def _date_as_text(value: Any) -> Any:
     """YAML makes dates of 2020-05-01; everything here takes them as text."""
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-def _changed(path: str) -> float:
-    """When a path last changed, so that what was made of its older content is made again; 0 for a name."""
+def _last_modified(path: str) -> float:
+    """When a path was last modified, a part of cache keys; 0 for a name that is no path."""
     place = Path(path)
     return max((file.stat().st_mtime for file in (place, *place.glob("*")) if file.exists()), default=0.0)

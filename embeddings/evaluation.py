@@ -14,9 +14,9 @@ import numpy as np
 import xarray as xr
 
 from embeddings import reconstruct
-from embeddings.cache import Steps
 from embeddings.geometry import target_grid
-from embeddings.inputs import Series, read, times_of
+from embeddings.inputs import AcquisitionSeries, from_epoch_day, read_acquisitions
+from embeddings.progress import Steps
 from models.embedder import Embedder
 from models.errors import InputError
 from models.sensors import S2
@@ -58,10 +58,10 @@ class Truth:
     def of(cls, scene: xr.DataTree) -> Truth:
         grid = target_grid(scene)
         even = slice(0, grid.ny // 2 * 2), slice(0, grid.nx // 2 * 2)
-        series: Series = read(scene, S2, grid, *even)
+        series: AcquisitionSeries = read_acquisitions(scene, S2, grid, *even)
         t, b, y, x = series.values.shape
         values = series.values.reshape(t, b, y // 2, 2, x // 2, 2).mean((3, 5))
-        clear = series.usable.reshape(t, y // 2, 2, x // 2, 2).all((2, 4))
+        clear = series.valid.reshape(t, y // 2, 2, x // 2, 2).all((2, 4))
         return cls(values, clear, series.day)
 
     def hidden(self) -> np.ndarray:
@@ -134,7 +134,9 @@ def score(
     return xr.concat(
         [
             _errors(
-                truth, hidden, reconstruct.run(scene, model, hidden, causal, features)["reflectance"].values
+                truth,
+                hidden,
+                reconstruct.reconstruct_hidden(scene, model, hidden, causal, features)["reflectance"].values,
             )
             for hidden in asked
         ],
@@ -180,7 +182,7 @@ def _errors(truth: Truth, hidden: reconstruct.Hidden, ours: np.ndarray) -> xr.Da
         },
         {
             "method": ["fluxlens", "linear", "whittaker"],
-            "time": times_of(truth.day[test]),
+            "time": from_epoch_day(truth.day[test]),
             "band": list(S2.bands),
         },
     )

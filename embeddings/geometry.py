@@ -37,8 +37,23 @@ class Grid:
             )
 
     @classmethod
-    def of(cls, cube: xr.Dataset | xr.DataArray) -> Grid:
-        """The grid a cube with ``x``, ``y`` (pixel centres, metres) and ``spatial_ref`` lies on."""
+    def from_cube(cls, cube: xr.Dataset | xr.DataArray) -> Grid:
+        """The grid a cube lies on.
+
+        Parameters
+        ----------
+        cube
+            With 1-d ``x`` ascending, ``y`` descending (pixel centres, metres) and ``spatial_ref``.
+
+        Returns
+        -------
+        Grid
+
+        Raises
+        ------
+        InputError
+            Where the coordinates are no regular north-up grid of square pixels in a projected CRS.
+        """
         for axis in ("x", "y"):
             if axis not in cube.coords or cube[axis].ndim != 1:
                 raise InputError(
@@ -89,11 +104,33 @@ class Grid:
         return self.ny, self.nx
 
     def lonlat(self, x, y):
-        """Longitude and latitude (WGS 84, degrees) of metres ``x``, ``y``; scalars or arrays."""
+        """Geographic coordinates of projected ones.
+
+        Parameters
+        ----------
+        x, y
+            Metres in the grid's CRS; scalars or arrays.
+
+        Returns
+        -------
+        tuple
+            Longitude and latitude (WGS 84, degrees), shaped as ``x`` and ``y``.
+        """
         return _transformer(self.crs, "EPSG:4326").transform(x, y)
 
     def xy(self, lon, lat):
-        """Metres of longitude and latitude (WGS 84, degrees); scalars or arrays."""
+        """Projected coordinates of geographic ones.
+
+        Parameters
+        ----------
+        lon, lat
+            WGS 84, degrees; scalars or arrays.
+
+        Returns
+        -------
+        tuple
+            x and y, metres in the grid's CRS, shaped as ``lon`` and ``lat``.
+        """
         return _transformer("EPSG:4326", self.crs).transform(lon, lat)
 
     def lonlat_extent(self) -> tuple[float, float, float, float]:
@@ -103,7 +140,23 @@ class Grid:
         return lon.min(), lat.min(), lon.max(), lat.max()
 
     def pixel(self, lon: float, lat: float) -> tuple[int, int]:
-        """Row and column of the pixel that holds a point; InputError outside the grid."""
+        """The pixel that holds a point.
+
+        Parameters
+        ----------
+        lon, lat
+            WGS 84, degrees.
+
+        Returns
+        -------
+        tuple of int
+            Row and column.
+
+        Raises
+        ------
+        InputError
+            Outside the grid.
+        """
         x, y = self.xy(lon, lat)
         left, bottom, right, top = self.extent
         if not (left <= x <= right and bottom <= y <= top):
@@ -124,36 +177,89 @@ class Grid:
         }
 
     def window(self, rows: slice, cols: slice) -> Grid:
-        """The grid of a rectangle of rows and columns."""
+        """The grid of a rectangle.
+
+        Parameters
+        ----------
+        rows, cols
+            Integer slices, step 1; clipped to the grid.
+
+        Returns
+        -------
+        Grid
+        """
         r0, r1, _ = rows.indices(self.ny)
         c0, c1, _ = cols.indices(self.nx)
         left, top = self.left_m + c0 * self.size_m, self.top_m - r0 * self.size_m
         return Grid(self.crs, left, top, self.size_m, c1 - c0, r1 - r0)
 
+    def nearest_index(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns whose pixels hold projected coordinates.
+
+        Parameters
+        ----------
+        x, y
+            (column), (row): metres in the grid's CRS, such as the pixel centres of another grid.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Rows (row) and columns (column), int; below 0 or beyond the last one outside the grid.
+        """
+        rows = np.floor((self.top_m - y) / self.size_m).astype(int)
+        cols = np.floor((x - self.left_m) / self.size_m).astype(int)
+        return rows, cols
+
 
 def target_grid(scene: xr.DataTree) -> Grid:
-    """The 10 m grid over the extent of /s2, or of /s1 where there is no Sentinel-2."""
+    """The 10 m grid embeddings of a scene are made on.
+
+    Parameters
+    ----------
+    scene
+        With /s2, or /s1 where there is no Sentinel-2.
+
+    Returns
+    -------
+    Grid
+        Over the extent of that node, from its upper left corner.
+    """
     node = next((name for name in ("s2", "s1") if name in scene.children), None)
     if node is None:
         raise InputError("Got a scene with neither /s2 nor /s1, need one of them; check what was opened.")
-    grid = Grid.of(scene[node].to_dataset())
+    grid = Grid.from_cube(scene[node].to_dataset())
     factor = grid.size_m / TARGET_SIZE_M
+    # the tolerance is for sizes such as 19.999999 m, which must not add a column
     nx, ny = (int(np.ceil(n * factor - 1e-6)) for n in (grid.nx, grid.ny))
     return Grid(grid.crs, grid.left_m, grid.top_m, TARGET_SIZE_M, nx, ny)
 
 
-def onto(cube: xr.DataArray, grid: Grid) -> xr.DataArray:
-    """``cube`` (..., y, x) on another grid of the same CRS: each pixel takes the value it lies in.
+def regrid_nearest(cube: xr.DataArray, grid: Grid) -> xr.DataArray:
+    """Resample to another grid of the same CRS: each pixel takes the value of the pixel its centre lies in.
 
-    Coarse pixels are repeated, never smoothed. Outside the cube: NaN, False, or 0 for integers.
+    Parameters
+    ----------
+    cube
+        (..., y, x), lazy or not.
+    grid
+        The grid wanted. Where it is finer, coarse pixels are repeated, never smoothed.
+
+    Returns
+    -------
+    xarray.DataArray
+        (..., y, x) on ``grid``; outside of ``cube`` NaN, False, or 0 for integers.
+
+    Raises
+    ------
+    InputError
+        Where the CRS differ.
     """
-    own = Grid.of(cube)
+    own = Grid.from_cube(cube)
     if own.crs != grid.crs:
         raise InputError(f"Got data in {own.crs}, need {grid.crs}; reproject them first.")
     if own == grid:
         return cube
-    cols = np.floor((grid.x - own.left_m) / own.size_m).astype(int)
-    rows = np.floor((own.top_m - grid.y) / own.size_m).astype(int)
+    rows, cols = own.nearest_index(grid.x, grid.y)
     out = cube.isel(x=cols.clip(0, own.nx - 1), y=rows.clip(0, own.ny - 1)).assign_coords(grid.coords())
     inside_x = xr.DataArray((cols >= 0) & (cols < own.nx), dims="x")
     inside_y = xr.DataArray((rows >= 0) & (rows < own.ny), dims="y")
@@ -163,13 +269,68 @@ def onto(cube: xr.DataArray, grid: Grid) -> xr.DataArray:
     return out.where(inside_x & inside_y, fill)
 
 
+def block_mean(values: np.ndarray, missing: float | None = None) -> np.ndarray:
+    """Means of two by two pixels; an odd last row or column is repeated.
+
+    Parameters
+    ----------
+    values
+        (..., y, x).
+    missing
+        A value that stands for no data: it does not enter a mean. None: every value counts, and NaN spreads.
+
+    Returns
+    -------
+    numpy.ndarray
+        (..., ceil(y / 2), ceil(x / 2)) in floating point; with ``missing``, that value where all four are.
+    """
+    odd = [(0, 0)] * (values.ndim - 2) + [(0, side % 2) for side in values.shape[-2:]]
+    if any(high for _, high in odd):
+        values = np.pad(values, odd, mode="edge")
+    *first, ny, nx = values.shape
+    fours = values.reshape(*first, ny // 2, 2, nx // 2, 2)  # (..., y / 2, 2, x / 2, 2)
+    if missing is None:
+        return fours.mean((-3, -1))
+    known = fours != missing
+    count = known.sum((-3, -1))
+    total = np.where(known, fours, 0).sum((-3, -1), dtype="float32")
+    return np.where(count > 0, total / np.maximum(count, 1), np.float32(missing))
+
+
 def spatial_ref(crs: str) -> xr.Variable:
-    """The ``spatial_ref`` coordinate that rioxarray and GDAL read."""
+    """The ``spatial_ref`` coordinate that rioxarray and GDAL read.
+
+    Parameters
+    ----------
+    crs
+        Anything PROJ reads, such as ``"EPSG:32631"``.
+
+    Returns
+    -------
+    xarray.Variable
+        A scalar whose attributes hold the CRS as CF and as WKT.
+    """
     return xr.Variable((), 0, dict(_cf(crs)))
 
 
 def crs_name(cube: xr.Dataset | xr.DataArray) -> str:
-    """``"EPSG:32631"`` of the cube's ``spatial_ref``; InputError where it is missing or not in metres."""
+    """The CRS of a cube as short text.
+
+    Parameters
+    ----------
+    cube
+        With a coordinate ``spatial_ref``.
+
+    Returns
+    -------
+    str
+        ``"EPSG:32631"``, or WKT where the CRS has no such number.
+
+    Raises
+    ------
+    InputError
+        Where it is missing, unreadable, or not projected in metres.
+    """
     attrs = cube.coords["spatial_ref"].attrs if "spatial_ref" in cube.coords else {}
     wkt = attrs.get("crs_wkt") or attrs.get("spatial_ref")
     if not wkt:
@@ -214,7 +375,7 @@ def _transformer(source: str, target: str):
 
 
 def _step(values: np.ndarray, axis: str) -> float:
-    """The one step between pixel centres; InputError where steps differ."""
+    """The step between pixel centres; InputError where steps differ by more than a hundredth of a pixel."""
     if values.size < 2:
         raise InputError(
             f"Got a single pixel along {axis}, need at least two pixels to know their size; widen the cube."

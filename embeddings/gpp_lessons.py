@@ -51,7 +51,9 @@ class Landscape:
 
 def landscape(model, seed: int) -> Generator[tuple[str, float], None, Landscape]:
     """One simulated landscape, kept in the cache as long as simulator and model stay the same."""
-    facts = (seed, SIZE_PX, PIXELS, model.digest, cache.fingerprint("simulate", "gpp_weather.py"))
+    from embeddings import gpp_weather, simulate
+
+    facts = (seed, SIZE_PX, PIXELS, model.digest, cache.fingerprint(simulate, gpp_weather))
 
     def build(path) -> Generator[tuple[str, float], None, None]:
         yield f"simulating landscape {seed}", 0.0
@@ -59,7 +61,7 @@ def landscape(model, seed: int) -> Generator[tuple[str, float], None, Landscape]
         with path.open("wb") as file:
             np.savez_compressed(file, **made.__dict__)
 
-    path = yield from cache.once(cache.key("gpp-lesson", *facts) + ".npz", build)
+    path = yield from cache.build_once(cache.key("gpp-lesson", *facts) + ".npz", build)
     with np.load(path) as kept:
         return Landscape(**{name: kept[name] for name in kept.files} | {"climate": str(kept["climate"])})
 

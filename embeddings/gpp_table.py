@@ -111,12 +111,12 @@ def embedded(table: pd.DataFrame, model: str = "default") -> pd.DataFrame:
     import torch
 
     from embeddings import engine
-    from embeddings.inputs import Series, days_of
+    from embeddings.inputs import AcquisitionSeries, to_epoch_day
     from models import checkpoints
 
     net = checkpoints.load(model, "cpu")
     spec, middle = net.config.specs["s2"], engine.HALO_PX
-    day, z = days_of(table["date"].values), np.empty((len(table), net.features), np.float32)
+    day, z = to_epoch_day(table["date"].values), np.empty((len(table), net.features), np.float32)
     where = [spec.bands.index(name) for name in SENTINEL_2]
     for rows in table.groupby("site").indices.values():
         seen, of = np.unique(day[rows], return_inverse=True)
@@ -124,7 +124,7 @@ def embedded(table: pd.DataFrame, model: str = "default") -> pd.DataFrame:
         clear = gpp_features.clear(*(spectra[name] for name in ("b2", "b3", "b6"))).values
         values = np.full((len(seen), len(spec.bands), 2 * middle + 1, 2 * middle + 1), np.nan, np.float32)
         values[:, where, middle, middle] = np.where(clear[:, None] | ~clear.any(), spectra, np.nan)
-        tokens = engine.encode(net, "s2", Series(values, np.isfinite(values).any(1), seen))
+        tokens = engine.encode(net, "s2", AcquisitionSeries(values, np.isfinite(values).any(1), seen))
         with torch.inference_mode():
             z[rows] = net.embed({"s2": tokens}, torch.from_numpy(seen)[None]).z[0, :, 0].numpy()[of]
     return table.assign(**{f"e{i:02d}": column for i, column in enumerate(z.T)})

@@ -1,48 +1,100 @@
-"""From a scene to the tensors of the networks: one sensor's acquisitions on the 10 m grid, at most one a day."""
+"""From a scene to the arrays of the networks: one sensor's acquisitions on the 10 m grid, at most one a day."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
 from embeddings.geometry import Grid
+from embeddings.readers.acquisitions import composite_daily
 from models.errors import InputError
 from models.sensors import SensorSpec
 
 EPOCH = np.datetime64("1970-01-01", "D")
+"""Day 0 of all day numbers."""
 
 
 @dataclass(frozen=True)
-class Series:
+class AcquisitionSeries:
     """All acquisitions of one sensor over a rectangle of the 10 m grid."""
 
     values: np.ndarray
     """(time, band, y, x) float32 in the sensor's unit, bands in the order of its spec; NaN = not measured."""
-    usable: np.ndarray
-    """(time, y, x) bool: measured and called clear by the mask."""
+    valid: np.ndarray
+    """(time, y, x) bool: measured and clear of cloud."""
     day: np.ndarray
     """(time) int64, days since 1970-01-01 UTC, strictly increasing."""
 
-    def at(self, keep: np.ndarray) -> Series:
-        """The same with some acquisitions only."""
-        return Series(self.values[keep], self.usable[keep], self.day[keep])
+    def select(self, keep: np.ndarray) -> AcquisitionSeries:
+        """Some of the acquisitions.
+
+        Parameters
+        ----------
+        keep
+            (time) bool, or indices.
+
+        Returns
+        -------
+        AcquisitionSeries
+        """
+        return AcquisitionSeries(self.values[keep], self.valid[keep], self.day[keep])
 
 
-def days_of(times: np.ndarray) -> np.ndarray:
-    """UTC days since 1970-01-01 of datetime64 times."""
+def to_epoch_day(times: np.ndarray) -> np.ndarray:
+    """Day numbers of times.
+
+    Parameters
+    ----------
+    times
+        datetime64 of any unit, any shape, UTC.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 days since 1970-01-01, the same shape.
+    """
     return (np.asarray(times).astype("datetime64[D]") - EPOCH).astype(np.int64)
 
 
-def times_of(days: np.ndarray) -> np.ndarray:
-    """Midnights, datetime64[ns], of days since 1970-01-01."""
+def from_epoch_day(days: np.ndarray) -> np.ndarray:
+    """Midnights of day numbers.
+
+    Parameters
+    ----------
+    days
+        Whole days since 1970-01-01, any shape.
+
+    Returns
+    -------
+    numpy.ndarray
+        datetime64[ns] UTC, the same shape.
+    """
     return (EPOCH + np.asarray(days, dtype="timedelta64[D]")).astype("datetime64[ns]")
 
 
-def span(scene: xr.DataTree, sensors: tuple[str, ...]) -> tuple[int, int]:
-    """First and last day, both included, on which any of the sensors has an acquisition."""
-    days = [days_of(scene[name]["time"].values) for name in sensors if name in scene.children]
+def first_and_last_day(scene: xr.DataTree, sensors: tuple[str, ...]) -> tuple[int, int]:
+    """The period over which a scene has acquisitions.
+
+    Parameters
+    ----------
+    scene
+        Validated.
+    sensors
+        Names of the sensors that count; those the scene lacks are passed over.
+
+    Returns
+    -------
+    tuple of int
+        First and last day since 1970-01-01, both included.
+
+    Raises
+    ------
+    InputError
+        Where none of the sensors has an acquisition.
+    """
+    days = [to_epoch_day(scene[name]["time"].values) for name in sensors if name in scene.children]
     days = [d for d in days if d.size]
     if not days:
         raise InputError(
@@ -52,50 +104,71 @@ def span(scene: xr.DataTree, sensors: tuple[str, ...]) -> tuple[int, int]:
     return int(min(d.min() for d in days)), int(max(d.max() for d in days))
 
 
-def read(
+def read_acquisitions(
     scene: xr.DataTree, spec: SensorSpec, grid: Grid, rows: slice, cols: slice, halo_px: int = 0
-) -> Series | None:
-    """The sensor's acquisitions over rows and cols of ``grid`` plus a halo; None if the scene lacks the sensor.
+) -> AcquisitionSeries | None:
+    """Read one sensor's acquisitions over a rectangle.
 
-    Coarser grids are repeated onto the 10 m grid. Beyond the scene's edge the halo is missing, never made up.
+    Parameters
+    ----------
+    scene
+        Validated, lazy or not; only the rectangle is read.
+    spec
+        The sensor: its node, variable, bands and the range of values that counts as measured.
+    grid
+        The 10 m grid; coarser sensors are repeated onto it.
+    rows, cols
+        Integer slices of ``grid``.
+    halo_px
+        Pixels read around the rectangle, so that the encoder sees the same neighbours whatever the block. Beyond the
+        scene's edge they are missing, never made up.
+
+    Returns
+    -------
+    AcquisitionSeries or None
+        Over (rows + 2 halo, cols + 2 halo) pixels, images of one day composited; None where the scene lacks the sensor.
+
+    Raises
+    ------
+    InputError
+        Where the scene's files cannot be read.
     """
     if spec.name not in scene.children:
         return None
     node = scene[spec.name]
-    own = Grid.of(node.to_dataset(inherit=False))
+    own = Grid.from_cube(node.to_dataset(inherit=False))
     y = grid.top_m - (np.arange(rows.start - halo_px, rows.stop + halo_px) + 0.5) * grid.size_m
     x = grid.left_m + (np.arange(cols.start - halo_px, cols.stop + halo_px) + 0.5) * grid.size_m
-    row = np.floor((own.top_m - y) / own.size_m).astype(int)
-    col = np.floor((x - own.left_m) / own.size_m).astype(int)
+    row, col = own.nearest_index(x, y)
     in_y, in_x = (row >= 0) & (row < own.ny), (col >= 0) & (col < own.nx)
-    days = days_of(node["time"].values)
+    days = to_epoch_day(node["time"].values)
     shape = (len(days), len(spec.bands), len(y), len(x))
-    values = np.full(shape, np.nan, np.float32)
-    usable = np.zeros((shape[0], *shape[2:]), bool)
+    values = np.full(shape, np.nan, np.float32)  # (time, band, y, x)
+    clear = np.zeros((shape[0], *shape[2:]), bool)  # (time, y, x)
     if not (in_y.any() and in_x.any()):
-        return Series(values, usable, days)
+        return AcquisitionSeries(values, clear, days)
     box = {
         "y": slice(row[in_y].min(), row[in_y].max() + 1),
         "x": slice(col[in_x].min(), col[in_x].max() + 1),
     }
-    inside = np.ix_(row[in_y] - box["y"].start, col[in_x] - box["x"].start)
+    source = np.ix_(row[in_y] - box["y"].start, col[in_x] - box["x"].start)
     target = np.ix_(np.flatnonzero(in_y), np.flatnonzero(in_x))
     measured = node[spec.variable].isel(box)
-    there = [band for band in spec.bands if band in measured["band"].values]
-    stack = _loaded(scene, measured.sel(band=there))  # one read: stored chunks hold all bands
-    for i, band in enumerate(there):
-        values[:, spec.bands.index(band), *target] = stack[:, i][:, *inside]
+    bands = [band for band in spec.bands if band in measured["band"].values]
+    stack = _load(scene, measured.sel(band=bands))  # one read: stored chunks hold all bands
+    for i, band in enumerate(bands):
+        values[:, spec.bands.index(band), *target] = stack[:, i][:, *source]
     low, high = spec.valid_range
     known = (values >= low) & (values <= high)
     values[~known] = np.nan
-    clear = np.ones_like(usable)
+    clear[:] = True
     if "clear" in node:
-        clear[:, *target] = _loaded(scene, node["clear"].isel(box))[:, *inside]
-    usable = clear & known.any(1)
-    return _one_a_day(Series(values, usable, days))
+        clear[:, *target] = _load(scene, node["clear"].isel(box))[:, *source]
+    return AcquisitionSeries(*composite_daily(values, clear & known.any(1), days))
 
 
-def _loaded(scene: xr.DataTree, values: xr.DataArray) -> np.ndarray:
+def _load(scene: xr.DataTree, values: xr.DataArray) -> np.ndarray:
+    """Values in memory; what a reader raises becomes an InputError."""
     try:
         # Blocks are read in threads of Dask's; its pools inside its pools wait for each other when one fails.
         return values.compute(scheduler="synchronous").values
@@ -105,20 +178,3 @@ def _loaded(scene: xr.DataTree, values: xr.DataArray) -> np.ndarray:
             f"Got the scene {scene.attrs.get('id', '?')}, whose files cannot be read ({why}), need whole ones;"
             " write or fetch it again."
         ) from error
-
-
-def _one_a_day(series: Series) -> Series:
-    """Acquisitions of the same UTC day become one: per pixel the mean of the usable ones."""
-    days, first, group = np.unique(series.day, return_index=True, return_inverse=True)
-    if len(days) == len(series.day):
-        return series
-    merged = replace(series.at(first), values=series.values[first].copy(), usable=series.usable[first].copy())
-    for k in np.flatnonzero(np.bincount(group) > 1):
-        members = np.flatnonzero(group == k)
-        usable = series.usable[members]
-        look = np.where(usable.any(0), usable, True)[:, None] & ~np.isnan(series.values[members])
-        total = np.where(look, series.values[members], 0).sum(0)
-        count = look.sum(0)
-        merged.values[k] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-        merged.usable[k] = usable.any(0)
-    return merged

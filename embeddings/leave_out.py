@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from embeddings import evaluation, training
-from embeddings.cache import Steps
+from embeddings.progress import Steps
 from models import checkpoints
 from models.errors import InputError
 

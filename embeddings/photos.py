@@ -1,4 +1,4 @@
-"""Coarser true colour of a wide scene, written beside it in a store, so that looking at all of it reads little."""
+"""True-colour overviews of a wide scene, written beside it in a store, so that showing all of it reads little."""
 
 from __future__ import annotations
 
@@ -8,18 +8,27 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from embeddings.geometry import block_mean
 from embeddings.readers.zarr import NO_DATA
 
 BANDS = ("B04", "B03", "B02")
+"""Red, green, blue of Sentinel-2."""
 TILE_PX = 256
-"""Side of a chunk; a scene of twice as many pixels a side is read as it is."""
+"""Side of a chunk; a scene of twice as many pixels a side has no overviews and is read as it is."""
 CLEAR = 255
-"""Of a coarse pixel that is clear all over."""
+"""Byte of a coarse pixel that is clear all over."""
 GROUP = "photos"
+"""Of the store: part of the file format."""
 
 
-def write(store: Any) -> None:
-    """Halves the red, green and blue of the stored scene, and its mask, until an image is one chunk."""
+def write_overviews(store: Any) -> None:
+    """Halve red, green and blue of a stored scene, and its mask, until an image is one chunk.
+
+    Parameters
+    ----------
+    store
+        A writable Zarr store with the scene below ``scene``; small scenes and those without Sentinel-2 are left alone.
+    """
     import zarr
 
     root = zarr.open_group(store, mode="a", zarr_format=3)
@@ -48,16 +57,26 @@ def write(store: Any) -> None:
                 slice(left, left + TILE_PX),
             )
             fine = [slice(2 * part.start, 2 * part.stop) for part in (rows, cols)]
-            coarse[days, :, rows, cols] = _halved(image.oindex[days, bands, *fine])
-            seen = clear[days, *fine] * np.float32(CLEAR if clear.dtype == bool else 1)
-            share[days, rows, cols] = np.rint(_fours(seen).mean((-3, -1)))
+            mean = block_mean(image.oindex[days, bands, *fine], missing=NO_DATA)
+            coarse[days, :, rows, cols] = np.rint(mean).astype("int16")
+            clear_share = clear[days, *fine] * np.float32(CLEAR if clear.dtype == bool else 1)
+            share[days, rows, cols] = np.rint(block_mean(clear_share))
         image, clear, bands = coarse, share, slice(None)
 
 
-def open(store: Any) -> dict[int, xr.Dataset]:
-    """``reflectance`` (time, band, y, x) of ``BANDS`` and the share ``clear``, by how many pixels a side are one.
+def open_overviews(store: Any) -> dict[int, xr.Dataset]:
+    """Open the overviews of a store.
 
-    Lazily; empty where the scene has none.
+    Parameters
+    ----------
+    store
+        A Zarr store.
+
+    Returns
+    -------
+    dict
+        By level (2, 4 ...: how many pixels a side are one) lazy datasets of ``reflectance`` (time, band, y, x) 0-1 of
+        ``BANDS`` and ``clear`` (time, y, x), the share of clear pixels 0-1. Empty where the scene has none.
     """
     import zarr
 
@@ -67,7 +86,7 @@ def open(store: Any) -> dict[int, xr.Dataset]:
 
 
 def _array(group: Any, name: str, shape: tuple[int, ...], dtype: str, **attrs: Any) -> Any:
-    """A chunk holds a part of one date in all bands."""
+    """A new array; a chunk holds a part of one date in all bands."""
     from zarr.codecs import BloscCodec, Crc32cCodec
 
     *others, ny, nx = shape[1:]
@@ -80,20 +99,3 @@ def _array(group: Any, name: str, shape: tuple[int, ...], dtype: str, **attrs: A
         dimension_names=["time", *["band"] * len(others), "y", "x"],
         attributes=attrs,
     )
-
-
-def _halved(values: np.ndarray) -> np.ndarray:
-    """Means of two by two pixels (..., y, x), of those that are known."""
-    fours = _fours(values)
-    known = fours != NO_DATA
-    count = known.sum((-3, -1))
-    total = np.where(known, fours, 0).sum((-3, -1), dtype="float32")
-    return np.where(count > 0, np.rint(total / np.maximum(count, 1)), NO_DATA).astype("int16")
-
-
-def _fours(values: np.ndarray) -> np.ndarray:
-    """(..., y, x) as (..., y / 2, 2, x / 2, 2); an odd edge stands twice."""
-    odd = [(0, 0)] * (values.ndim - 2) + [(0, side % 2) for side in values.shape[-2:]]
-    values = np.pad(values, odd, mode="edge")
-    *first, ny, nx = values.shape
-    return values.reshape(*first, ny // 2, 2, nx // 2, 2)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from embeddings.cache import Steps
-from embeddings.quantise import NO_DAYS, SIGMA_MISSING, SIGMA_STEP, dequantise
+from embeddings.progress import Progress, Steps
+from embeddings.quantise import FEATURE_MISSING, NO_DAYS, SIGMA_MISSING, SIGMA_STEP, dequantise
 from embeddings.store import QUALITY, Store
 
 LAYOUTS = ("cf", "science-cube")
@@ -18,21 +18,37 @@ LAYOUTS = ("cf", "science-cube")
 variable ``features`` (feature, time, y, x), a day a chunk, as DeepFeatures writes feature cubes."""
 BOX = (32, 256, 256)
 """Days, rows, columns of a chunk of the layout ``cf``."""
-QUALITY_ATTRS = {
+QUALITY_ATTRS: dict[str, dict[str, Any]] = {
     "sigma": {"scale_factor": SIGMA_STEP, "_FillValue": SIGMA_MISSING},
     "days_from_s2": {"_FillValue": NO_DAYS},
     "days_from_s1": {"_FillValue": NO_DAYS},
 }
 
 
-def write(store: Store, path: Path, days: slice, layout: str = "cf") -> Steps[None]:
-    """The days (integer slice) of a store, all pixels, as Zarr version 2 at a new path; a box at a time in memory."""
+def write_zarr(store: Store, path: Path, days: slice, layout: str = "cf") -> Steps[None]:
+    """Write a store as Zarr version 2, all pixels, one box at a time in memory.
+
+    Parameters
+    ----------
+    store
+        To read from.
+    path
+        Of the new Zarr folder.
+    days
+        Integer slice along time.
+    layout
+        One of ``LAYOUTS``.
+
+    Yields
+    ------
+    Progress
+    """
     import zarr
 
     cube = store.cube().isel(time=days)
     coords = cube[["time", "y", "x", "spatial_ref"]].drop_encoding()
     coords.attrs = {**cube.attrs, "store_snapshot": store.snapshot, "Conventions": "CF-1.11"}
-    coords.attrs.pop("quantisation", None)  # the attributes of each variable say it here
+    coords.attrs.pop("quantisation", None)  # here the attributes of each variable give it
     shape = tuple(cube.sizes[dim] for dim in ("time", "y", "x"))
     if layout == "cf":
         box, arrays = tuple(map(min, BOX, shape)), _bytes(cube)
@@ -57,16 +73,16 @@ def write(store: Store, path: Path, days: slice, layout: str = "cf") -> Steps[No
         )
     corners = list(product(*(range(0, size, step) for size, step in zip(shape, box, strict=True))))
     for done, corner in enumerate(corners):
-        yield f"writing {path.name}", done / len(corners)
-        here = tuple(slice(a, min(a + n, size)) for a, n, size in zip(corner, box, shape, strict=True))
-        found = store.window(slice(days.start + here[0].start, days.start + here[0].stop), *here[1:])
+        yield Progress(f"writing {path.name}", done / len(corners))
+        where = tuple(slice(a, min(a + n, size)) for a, n, size in zip(corner, box, shape, strict=True))
+        found = store.window(slice(days.start + where[0].start, days.start + where[0].stop), *where[1:])
         if layout == "cf":
             for i, name in enumerate(found["feature"].values):
-                group[str(name)][here] = found["embedding"].values[..., i]
+                group[str(name)][where] = found["embedding"].values[..., i]
             for name, (encode, _) in QUALITY.items():
-                group[name][here] = encode(found[name].values)
+                group[name][where] = encode(found[name].values)
         else:
-            group["features"][(slice(None), *here)] = dequantise(found).transpose("feature", ...).values
+            group["features"][(slice(None), *where)] = dequantise(found).transpose("feature", ...).values
     zarr.consolidate_metadata(path, zarr_format=2)
 
 
@@ -74,7 +90,7 @@ def _bytes(cube: xr.Dataset) -> dict[str, tuple[np.dtype, int, dict[str, Any]]]:
     """Dtype and attributes of each variable of the layout ``cf``."""
     arrays: dict[str, tuple] = {}
     for name, scale in zip(cube["feature"].values, cube["scale"].values, strict=True):
-        attrs = {"scale_factor": float(scale), "_FillValue": -128}
+        attrs = {"scale_factor": float(scale), "_FillValue": FEATURE_MISSING}
         arrays[str(name)] = (
             np.dtype(np.int8),
             0,

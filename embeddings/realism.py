@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from embeddings.cache import Steps
 from embeddings.geometry import target_grid
-from embeddings.inputs import days_of, read
+from embeddings.inputs import read_acquisitions, to_epoch_day
+from embeddings.progress import Steps
 from embeddings.simulate import random_request, random_scene
 from embeddings.simulate.scene import Request
 from embeddings.training import FIRST_SEED, SIMULATED_SIZE_PX
@@ -75,10 +75,10 @@ class Look:
                 f"Got the scene {scene.attrs.get('id', '?')} with {sorted(scene.children)}, need s2 and s1; give both."
             )
         grid = target_grid(scene)
-        series = read(scene, S2, grid, slice(0, grid.ny // 2 * 2), slice(0, grid.nx // 2 * 2))
+        series = read_acquisitions(scene, S2, grid, slice(0, grid.ny // 2 * 2), slice(0, grid.nx // 2 * 2))
         there = [i for i in range(len(S2.bands)) if np.isfinite(series.values[:, i]).any()]
-        t, y, x = series.usable.shape
-        clear = series.usable.reshape(t, y // 2, 2, x // 2, 2).all((2, 4))
+        t, y, x = series.valid.shape
+        clear = series.valid.reshape(t, y // 2, 2, x // 2, 2).all((2, 4))
         s1 = scene["s1"]
         track = s1["orbit"].values if "orbit" in s1 else np.full(s1.sizes["time"], "")
         return cls(
@@ -87,7 +87,7 @@ class Look:
             clear,
             series.day,
             s1["backscatter"].sel(band=["VV", "VH"]).values[:, :, : y // 2, : x // 2],
-            days_of(s1["time"].values),
+            to_epoch_day(s1["time"].values),
             track,
         )
 

@@ -1,4 +1,4 @@
-"""Hidden dates as the model sees them: what a sensor would have measured, told from everything else."""
+"""Reconstruction: what a sensor would have measured on hidden dates, predicted from all other acquisitions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import xarray as xr
 
 from embeddings import engine
 from embeddings.geometry import target_grid
-from embeddings.inputs import Series, days_of, read, times_of
+from embeddings.inputs import AcquisitionSeries, from_epoch_day, read_acquisitions, to_epoch_day
 from models.embedder import Embedder
 from models.encoder import HALO_PX
 from models.errors import InputError
@@ -25,14 +25,27 @@ class Hidden:
 
     sensor: str
     days: tuple[int, ...]
-    """Days since 1970-01-01 that are asked; their acquisitions of ``sensor`` are hidden."""
+    """Days since 1970-01-01 to reconstruct; their acquisitions of ``sensor`` are hidden."""
     within_days: int = 0
-    """Acquisitions of ``sensor`` this close to an asked day are hidden as well."""
+    """Acquisitions of ``sensor`` this close to such a day are hidden as well."""
     also: tuple[str, ...] = ()
-    """Sensors removed altogether, to see what they are worth."""
+    """Sensors removed altogether, to measure their benefit."""
 
     def keep(self, name: str, day: np.ndarray) -> np.ndarray:
-        """Which acquisitions of sensor ``name`` remain visible."""
+        """Which acquisitions remain visible.
+
+        Parameters
+        ----------
+        name
+            Of the sensor.
+        day
+            (time) its acquisitions' days since 1970-01-01.
+
+        Returns
+        -------
+        numpy.ndarray
+            (time) bool.
+        """
         if name in self.also:
             return np.zeros(len(day), bool)
         if name != self.sensor:
@@ -41,25 +54,45 @@ class Hidden:
 
 
 def parse_days(scene: xr.DataTree, dates: Sequence[str], sensor: str) -> tuple[int, ...]:
-    """Days of the dates to hide; InputError when one is no date or has no acquisition of the sensor."""
+    """Days of the dates to hide.
+
+    Parameters
+    ----------
+    scene
+        With the sensor.
+    dates
+        As YYYY-MM-DD.
+    sensor
+        Whose acquisitions are hidden.
+
+    Returns
+    -------
+    tuple of int
+        Days since 1970-01-01, increasing, each once.
+
+    Raises
+    ------
+    InputError
+        Where one is no date or has no acquisition of the sensor.
+    """
     if sensor not in scene.children:
         raise InputError(
             f"the scene has no {sensor}, only {sorted(set(scene.children) & set(SENSORS))}; hide one of those."
         )
-    there = days_of(scene[sensor]["time"].values)
+    acquired = to_epoch_day(scene[sensor]["time"].values)
     days = []
     for date in dates:
         try:
-            day = int(days_of(np.datetime64(date, "D")))
+            day = int(to_epoch_day(np.datetime64(date, "D")))
         except ValueError as error:
             raise InputError(
                 f"--hide has {date!r}, not a date; write dates as YYYY-MM-DD,YYYY-MM-DD."
             ) from error
-        if day not in there:
-            nearest = there[np.abs(there - day).argmin()]
+        if day not in acquired:
+            nearest = acquired[np.abs(acquired - day).argmin()]
             raise InputError(
                 f"{date} has no {sensor} acquisition to hide; the nearest is on"
-                f" {times_of(nearest).astype('datetime64[D]')}."
+                f" {from_epoch_day(nearest).astype('datetime64[D]')}."
             )
         days.append(day)
     if not days:
@@ -67,12 +100,34 @@ def parse_days(scene: xr.DataTree, dates: Sequence[str], sensor: str) -> tuple[i
     return tuple(sorted(set(days)))
 
 
-def run(
+def reconstruct_hidden(
     scene: xr.DataTree, model: Embedder, hidden: Hidden, causal: bool = False, features: int | None = None
 ) -> xr.Dataset:
-    """Reconstruction (time, band, y, x) on the 10 m grid with its expected error; no holes.
+    """Predict the hidden acquisitions of a sensor from all others.
 
-    ``causal`` looks at the past only; ``features`` decodes the first features alone, the others set to zero.
+    Parameters
+    ----------
+    scene
+        Validated.
+    model
+        That knows the sensor.
+    hidden
+        What it must not see.
+    causal
+        Use acquisitions of the past and the day itself only.
+    features
+        Decode the first features alone, the others set to zero; None: all.
+
+    Returns
+    -------
+    xarray.Dataset
+        The sensor's variable (time, band, y, x) in its unit on the 10 m grid, without holes, and
+        ``<variable>_sigma``, the expected standard deviation of its error.
+
+    Raises
+    ------
+    InputError
+        Where the model does not know the sensor.
     """
     if hidden.sensor not in model.config.sensors:
         raise InputError(
@@ -81,10 +136,11 @@ def run(
         )
     spec, grid = SENSORS[hidden.sensor], target_grid(scene)
     shape = (len(hidden.days), len(spec.bands), grid.ny, grid.nx)
-    mean, sigma = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    for rows, cols in engine.Request.of(scene, model).blocks():
+    mean, sigma = np.empty(shape, np.float32), np.empty(shape, np.float32)  # (time, band, y, x)
+    for rows, cols in engine.Request.from_scene(scene, model).aligned_blocks():
         size = (rows.stop - rows.start, cols.stop - cols.start)
         for start, (block_mean, block_sigma) in _block(scene, model, hidden, rows, cols, causal, features):
+            # strips run through the block row by row
             where = np.unravel_index(np.arange(start, start + block_mean.shape[0]), size)
             mean[:, :, where[0] + rows.start, where[1] + cols.start] = block_mean.transpose(1, 2, 0)
             sigma[:, :, where[0] + rows.start, where[1] + cols.start] = block_sigma.transpose(1, 2, 0)
@@ -100,7 +156,7 @@ def run(
                 {"units": spec.unit, "long_name": "expected error, standard deviation"},
             ),
         },
-        {"time": times_of(np.array(hidden.days)), "band": list(spec.bands), **grid.coords()},
+        {"time": from_epoch_day(np.array(hidden.days)), "band": list(spec.bands), **grid.coords()},
         {
             "title": f"Hidden {hidden.sensor} dates of {scene.attrs.get('id', 'a scene')}, reconstructed",
             "simulated": int(scene.attrs.get("simulated", 0)),
@@ -113,8 +169,19 @@ def run(
     )
 
 
-def reader(attrs: Mapping[str, Any]) -> Embedder | None:
-    """The shipped model that made a cube with these attributes, and so can read it; None where none of them did."""
+def load_decoder(attrs: Mapping[str, Any]) -> Embedder | None:
+    """The shipped model that made a cube, and so can decode it.
+
+    Parameters
+    ----------
+    attrs
+        Of the cube.
+
+    Returns
+    -------
+    Embedder or None
+        On the CPU; None where no shipped model with a Sentinel-2 decoder made it.
+    """
     from models import checkpoints
 
     name = str(attrs.get("model", ""))
@@ -125,15 +192,30 @@ def reader(attrs: Mapping[str, Any]) -> Embedder | None:
 
 
 @torch.inference_mode()
-def read_out(cube: xr.Dataset, model: Embedder, bands: Sequence[str]) -> xr.DataArray:
-    """Reflectance of Sentinel-2 that the embeddings of a cube tell, (..., band): of every day, observed or filled."""
+def decode_reflectance(cube: xr.Dataset, model: Embedder, bands: Sequence[str]) -> xr.DataArray:
+    """Decode Sentinel-2 reflectance from the embeddings of a cube: every day, observed or filled.
+
+    Parameters
+    ----------
+    cube
+        ``embedding`` (..., feature) int8 and ``scale`` (feature).
+    model
+        Of :func:`load_decoder`.
+    bands
+        Of Sentinel-2.
+
+    Returns
+    -------
+    xarray.DataArray
+        ``reflectance`` (..., band) float32, 0-1.
+    """
     features = cube["embedding"].transpose(..., "feature")
     z = torch.from_numpy(features.values.astype(np.float32) * cube["scale"].values)
-    told = model.decoders["s2"](z)[..., [SENSORS["s2"].bands.index(band) for band in bands]]
+    decoded = model.decoders["s2"](z)[..., [SENSORS["s2"].bands.index(band) for band in bands]]
     coords = {name: coord for name, coord in features.coords.items() if "feature" not in coord.dims}
     attrs = {"units": "1", "long_name": "surface reflectance, read off the embedding"}
     return xr.DataArray(
-        told.numpy(), coords | {"band": list(bands)}, (*features.dims[:-1], "band"), "reflectance", attrs
+        decoded.numpy(), coords | {"band": list(bands)}, (*features.dims[:-1], "band"), "reflectance", attrs
     )
 
 
@@ -147,15 +229,15 @@ def _block(
     causal: bool,
     features: int | None,
 ) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:
-    """Per strip of pixels: its start and the decoded (pixel, time, band) mean and sigma."""
+    """Of a block, strip by strip: its first pixel, and the decoded mean and sigma (pixel, time, band)."""
     tokens = {}
     for name, spec in model.config.specs.items():
-        series = read(scene, spec, target_grid(scene), rows, cols, HALO_PX)
+        series = read_acquisitions(scene, spec, target_grid(scene), rows, cols, HALO_PX)
         if series is None:
             continue
-        left: Series = series.at(hidden.keep(name, series.day))
-        if len(left.day):
-            tokens[name] = engine.encode(model, name, left)
+        visible: AcquisitionSeries = series.select(hidden.keep(name, series.day))
+        if len(visible.day):
+            tokens[name] = engine.encode(model, name, visible)
     pixels = (rows.stop - rows.start) * (cols.stop - cols.start)
     days = torch.tensor([hidden.days], device=model.scale.device)
     for start in range(0, pixels, engine.STRIP_PX):

@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 
 from embeddings.geometry import target_grid
-from embeddings.inputs import Series, days_of, read
+from embeddings.inputs import AcquisitionSeries, read_acquisitions, to_epoch_day
 from models.batch import Images
 from models.decoder import LAND
 from models.encoder import HALO_PX
@@ -55,12 +55,12 @@ class Archive:
         steps, usable, sure, day = {}, {}, {}, {}
         for name in sensors:
             spec = SENSORS[name]
-            series = read(scene, spec, grid, rows, cols)
+            series = read_acquisitions(scene, spec, grid, rows, cols)
             if series is None:
                 continue
             scaled = np.round(series.values / step_of(spec))
             steps[name] = np.where(np.isnan(scaled), cls.MISSING, scaled).astype(np.int16)
-            usable[name], day[name] = series.usable, series.day
+            usable[name], day[name] = series.valid, series.day
             sure[name] = _sure(scene, name, series)
         return cls(str(scene.attrs.get("id", "")), steps, usable, sure, day)
 
@@ -88,7 +88,7 @@ def land_of(scene: xr.DataTree) -> dict[str, np.ndarray]:
         np.where(sure.get(name, True), np.round(truth[name].values / step), Archive.MISSING)
         for name, step in zip(LAND, LAND_STEPS, strict=True)
     ]
-    return {"state": np.stack(parts, 1).astype(np.int16), "day": days_of(truth["time"].values)}
+    return {"state": np.stack(parts, 1).astype(np.int16), "day": to_epoch_day(truth["time"].values)}
 
 
 def step_of(spec: SensorSpec) -> float:
@@ -96,14 +96,14 @@ def step_of(spec: SensorSpec) -> float:
     return 1e-4 if spec.unit == "1" else 1e-2
 
 
-def _sure(scene: xr.DataTree, name: str, series: Series) -> np.ndarray:
+def _sure(scene: xr.DataTree, name: str, series: AcquisitionSeries) -> np.ndarray:
     """Targets: clear by the mask on mostly clear dates, and truly free of cloud where the scene knows."""
     if SENSORS[name].unit == "dB":
-        return series.usable
-    sure = series.usable & (series.usable.mean((1, 2)) >= 0.5)[:, None, None]
+        return series.valid
+    sure = series.valid & (series.valid.mean((1, 2)) >= 0.5)[:, None, None]
     node = scene[name]
     if "cloud_truth" in node and node["cloud_truth"].shape == sure.shape:
-        sure = series.usable & ~node["cloud_truth"].values.astype(bool)
+        sure = series.valid & ~node["cloud_truth"].values.astype(bool)
     return sure
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from embeddings.geometry import Grid, crs_name
+from embeddings.variables import Variable
 from models.errors import InputError
 
 S2_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
@@ -34,12 +35,10 @@ SERIES = ("time",)
 
 
 @dataclass(frozen=True)
-class Variable:
-    """One variable of a node."""
+class SceneVariable(Variable):
+    """One variable of a node: what CF says of it, and what :func:`validate` checks."""
 
-    name: str
-    dims: tuple[str, ...]
-    units: str
+    dims: tuple[str, ...] = ()
     kind: str = "f"
     """numpy dtype kind: f float, b bool, i integer."""
     required: bool = False
@@ -58,7 +57,7 @@ class Node:
     """One node of a scene: a sensor, the weather, a tower or the simulator's truth."""
 
     name: str
-    variables: tuple[Variable, ...]
+    variables: tuple[SceneVariable, ...]
     bands: tuple[str, ...] = ()
 
     @property
@@ -71,16 +70,85 @@ _DN = (
     "it looks like digital numbers, divide by 10000 "
     "(and take the offset of 1000 off first if the processing baseline is 04.00 or later)"
 )
-_REFLECTANCE = Variable("reflectance", CUBE, "1", required=True, low=-0.5, high=2.5, advice=_DN, step=1e-4)
-_CLEAR = Variable("clear", MAPS, "1", kind="b", required=True)
-_CLOUD_TRUTH = Variable("cloud_truth", MAPS, "1", kind="b")
-_WEATHER = (
-    Variable("sw_in", SERIES, "W m-2", low=-50, high=1000, advice="divide J m-2 d-1 by 86400"),
-    Variable("tair", SERIES, "degC", low=-95, high=65, advice="subtract 273.15 from kelvin"),
-    Variable("vpd", SERIES, "hPa", low=-5, high=150, advice="divide Pa by 100 or multiply kPa by 10"),
-    Variable("precip", SERIES, "mm d-1", low=-1, high=2000, advice="multiply kg m-2 s-1 by 86400"),
+# Bounds are wider than physics: they are to find wrong units and unmasked no-data values, not odd measurements.
+# Sensors saturate near 2 in reflectance; corrected shadow may lie somewhat below 0.
+_REFLECTANCE = SceneVariable(
+    "reflectance",
+    "1",
+    "surface reflectance",
+    dims=CUBE,
+    required=True,
+    low=-0.5,
+    high=2.5,
+    advice=_DN,
+    step=1e-4,
 )
-_SHARES = ("05", "16", "25", "50", "75", "84", "95")
+_CLEAR = SceneVariable(
+    "clear",
+    "1",
+    "no cloud, shadow or snow, and data in all bands",
+    flags="masked clear",
+    dims=MAPS,
+    kind="b",
+    required=True,
+)
+_CLOUD_TRUTH = SceneVariable(
+    "cloud_truth", "1", "cloud or shadow of the simulator", flags="clear clouded", dims=MAPS, kind="b"
+)
+_WEATHER = (
+    SceneVariable(
+        "sw_in",
+        "W m-2",
+        "incoming shortwave radiation",
+        "surface_downwelling_shortwave_flux_in_air",
+        dims=SERIES,
+        low=-50,
+        high=1000,
+        advice="divide J m-2 d-1 by 86400",
+    ),
+    SceneVariable(
+        "tair",
+        "degC",
+        "air temperature",
+        "air_temperature",
+        dims=SERIES,
+        low=-95,
+        high=65,
+        advice="subtract 273.15 from kelvin",
+    ),
+    SceneVariable(
+        "vpd",
+        "hPa",
+        "vapour pressure deficit",
+        "water_vapor_saturation_deficit_in_air",
+        dims=SERIES,
+        low=-5,
+        high=150,
+        advice="divide Pa by 100 or multiply kPa by 10",
+    ),
+    SceneVariable(
+        "precip",
+        "mm d-1",
+        "precipitation",
+        dims=SERIES,
+        low=-1,
+        high=2000,
+        advice="multiply kg m-2 s-1 by 86400",
+    ),
+)
+_GPP_STANDARD_NAME = "gross_primary_productivity_of_biomass_expressed_as_carbon"
+_PARTITIONINGS = {"nt": "night-time partitioning", "dt": "day-time partitioning"}
+_PERCENTILES = ("05", "16", "25", "50", "75", "84", "95")
+"""Of the GPP of FLUXNET2015 over its u* thresholds."""
+
+
+def _tower_gpp(method: str, percentile: str = "") -> SceneVariable:
+    """GPP measured at a tower by one partitioning, or a percentile of it over u* thresholds."""
+    name = f"gpp_{method}" + (f"_{percentile}" if percentile else "")
+    part = f", percentile {percentile} over u* thresholds" if percentile else ""
+    long_name = f"gross primary production, {_PARTITIONINGS[method]}{part}"
+    return SceneVariable(name, "gC m-2 d-1", long_name, _GPP_STANDARD_NAME, dims=SERIES)
+
 
 NODES: dict[str, Node] = {
     node.name: node
@@ -89,10 +157,11 @@ NODES: dict[str, Node] = {
         Node(
             "s1",
             (
-                Variable(
+                SceneVariable(
                     "backscatter",
-                    CUBE,
                     "dB",
+                    "backscatter",
+                    dims=CUBE,
                     required=True,
                     low=-100,
                     high=60,
@@ -106,28 +175,43 @@ NODES: dict[str, Node] = {
         Node(
             "tower",
             (
-                Variable("gpp_nt", SERIES, "gC m-2 d-1"),
-                Variable("gpp_dt", SERIES, "gC m-2 d-1"),
-                *(Variable(f"gpp_{m}_{q}", SERIES, "gC m-2 d-1") for m in ("nt", "dt") for q in _SHARES),
-                Variable("qc", SERIES, "1", low=0, high=1, advice="give the fraction of good data, 0-1"),
+                *(_tower_gpp(method) for method in _PARTITIONINGS),
+                *(_tower_gpp(method, p) for method in _PARTITIONINGS for p in _PERCENTILES),
+                SceneVariable(
+                    "qc",
+                    "1",
+                    "share of measured or well filled net exchange",
+                    dims=SERIES,
+                    low=0,
+                    high=1,
+                    advice="give the fraction of good data, 0-1",
+                ),
                 *_WEATHER,
             ),
         ),
         Node(
             "truth",
             (
-                Variable("lai", MAPS, "m2 m-2", step=1e-3),
-                Variable("fapar", MAPS, "1", step=1e-4),
-                Variable("chlorophyll", MAPS, "ug cm-2", step=1e-2),
-                Variable("soil_moisture", MAPS, "m3 m-3", step=1e-4),
-                Variable("gpp", MAPS, "gC m-2 d-1", step=2e-3),
-                Variable("land_cover", ("y", "x"), "1", kind="i"),
+                SceneVariable("lai", "m2 m-2", "leaf area index", "leaf_area_index", dims=MAPS, step=1e-3),
+                SceneVariable(
+                    "fapar",
+                    "1",
+                    "absorbed share of photosynthetically active radiation",
+                    dims=MAPS,
+                    step=1e-4,
+                ),
+                SceneVariable("chlorophyll", "ug cm-2", "leaf chlorophyll content", dims=MAPS, step=1e-2),
+                SceneVariable("soil_moisture", "m3 m-3", "volumetric soil moisture", dims=MAPS, step=1e-4),
+                SceneVariable(
+                    "gpp", "gC m-2 d-1", "gross primary production", _GPP_STANDARD_NAME, dims=MAPS, step=2e-3
+                ),
+                SceneVariable("land_cover", "1", "land cover class", dims=("y", "x"), kind="i"),
             ),
         ),
     )
 }
 
-BRIGHTEST = 2.0
+SATURATION = 2.0
 """Highest reflectance of a scene; cloud, snow and glint exceed 1, sensors saturate about here."""
 
 SENSORS = ("s2", "s1")
@@ -137,15 +221,41 @@ WEATHER = tuple(variable.name for variable in _WEATHER)
 
 
 def units(node: str, name: str) -> str:
-    """Units of a variable, ``units("weather", "vpd") == "hPa"``."""
+    """Units of a variable of the contract.
+
+    Parameters
+    ----------
+    node, name
+        Such as ``"weather", "vpd"``.
+
+    Returns
+    -------
+    str
+        Such as ``"hPa"``.
+    """
     return next(variable.units for variable in NODES[node].variables if variable.name == name)
 
 
 def validate(scene: xr.DataTree, values: bool = True) -> xr.DataTree:
-    """The scene with dims in the contract's order and times in ns, or an InputError.
+    """Check a scene against the contract.
 
-    Values in memory are all looked at; of lazy ones only three dates, so that opening stays cheap; without ``values``
-    none.
+    Parameters
+    ----------
+    scene
+        One node per sensor, see the module's docstring.
+    values
+        Check values against physical bounds as well: of arrays in memory all, of lazy ones three dates, so that opening
+        stays cheap.
+
+    Returns
+    -------
+    xarray.DataTree
+        The scene with dims in the contract's order and times in ns.
+
+    Raises
+    ------
+    InputError
+        For the first thing that breaks the contract: what was got, what is needed, what to do.
     """
     if not isinstance(scene, xr.DataTree):
         raise InputError(
@@ -158,39 +268,85 @@ def validate(scene: xr.DataTree, values: bool = True) -> xr.DataTree:
     datasets = {node.path: node.to_dataset() for node in scene.subtree}
     for name, node in NODES.items():
         if name in scene.children:
-            datasets[f"/{name}"] = checked(node, datasets[f"/{name}"], values)
+            datasets[f"/{name}"] = check_node(node, datasets[f"/{name}"], values)
     _one_crs({name: datasets[f"/{name}"] for name in NODES if name in scene.children})
     return xr.DataTree.from_dict(datasets, name=scene.name)
 
 
-def held_at_brightest(reflectance: xr.DataArray) -> xr.DataArray:
-    """Reflectance with saturated cloud and sun glint held at 2, the most the contract allows.
+def clip_saturated(reflectance: xr.DataArray) -> xr.DataArray:
+    """Clip saturated cloud and sun glint to ``SATURATION``.
 
-    Values above 100 are left: they are digital numbers, which ``validate`` refuses.
+    Parameters
+    ----------
+    reflectance
+        0-1, any dims. Values above 100 are left: they are digital numbers, which :func:`validate` refuses.
+
+    Returns
+    -------
+    xarray.DataArray
+        The same, at most 2.
     """
-    saturated = (reflectance > BRIGHTEST) & (reflectance < 100)
-    return reflectance.where(~saturated, np.float32(BRIGHTEST))
+    saturated = (reflectance > SATURATION) & (reflectance < 100)
+    return reflectance.where(~saturated, np.float32(SATURATION))
 
 
-def quantise(values: np.ndarray, step: float) -> np.ndarray:
-    """float32 multiples of ``step``, bit for bit what a store of int16 gives back; NaN stays NaN."""
+def round_to_step(values: np.ndarray, step: float) -> np.ndarray:
+    """Round to multiples of a step, bit for bit what int16 multiples give back through :func:`unpack`.
+
+    Parameters
+    ----------
+    values
+        Any shape; NaN stays NaN.
+    step
+        In the unit of ``values``; 1 / step is a whole number.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 of the same shape.
+    """
     return unpack(np.round(np.asarray(values, dtype="float64") / step), step)
 
 
 def unpack(multiples, step: float):
-    """float32 nearest to ``multiples`` (any array) x ``step``: divided, as 1 / step is whole and exact."""
+    """float32 numbers of integer multiples of a step.
+
+    Parameters
+    ----------
+    multiples
+        Any array, numpy, dask or xarray.
+    step
+        1 / step is a whole number. The multiples are divided by that and not multiplied by the step, which float32 does
+        not hold exactly: each result is then the float32 nearest to the decimal number.
+
+    Returns
+    -------
+    array of the same kind
+        float32.
+    """
     return multiples.astype("float32") / np.float32(round(1 / step))
 
 
-def quantised(scene: xr.DataTree) -> xr.DataTree:
-    """The scene as it is read back once written: variables with a ``step`` rounded to multiples of it."""
+def round_scene(scene: xr.DataTree) -> xr.DataTree:
+    """Round a scene as writing and reading it would.
+
+    Parameters
+    ----------
+    scene
+        Validated, lazy or not.
+
+    Returns
+    -------
+    xarray.DataTree
+        The same with variables that have a ``step`` in the contract rounded to multiples of it.
+    """
     datasets = {node.path: node.to_dataset() for node in scene.subtree}
     for name, node in NODES.items():
         dataset = datasets.get(f"/{name}")
         for variable in node.variables if dataset is not None else ():
             if variable.step and variable.name in dataset:
                 dataset[variable.name] = xr.apply_ufunc(
-                    quantise,
+                    round_to_step,
                     dataset[variable.name],
                     variable.step,
                     dask="parallelized",
@@ -200,15 +356,36 @@ def quantised(scene: xr.DataTree) -> xr.DataTree:
     return xr.DataTree.from_dict(datasets, name=scene.name)
 
 
-def days(cube: xr.Dataset | xr.DataArray) -> np.ndarray:
-    """UTC days (datetime64[D]) of the cube's times."""
+def utc_days(cube: xr.Dataset | xr.DataArray) -> np.ndarray:
+    """UTC days of a cube's times.
+
+    Parameters
+    ----------
+    cube
+        With a coordinate ``time``.
+
+    Returns
+    -------
+    numpy.ndarray
+        datetime64[D] (time).
+    """
     return cube["time"].values.astype("datetime64[D]")
 
 
 def digest(scene: xr.DataTree) -> str:
-    """Hash of what a scene says: names, coordinates and values of every node, and none of the attrs.
+    """Hash of a scene's content: names, coordinates and values of every node, and none of the attrs.
 
     The order of nodes and variables, chunks, the spelling of the CRS and the bits of a NaN do not matter.
+
+    Parameters
+    ----------
+    scene
+        Lazy or not; it is read in boxes, never held whole.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits (blake2b).
     """
     out = hashlib.blake2b(digest_size=16)
     for node in sorted(scene.subtree, key=lambda node: node.path):
@@ -248,15 +425,35 @@ def _canonical(values: np.ndarray) -> bytes:
     return "\0".join(map(str, values.ravel())).encode()
 
 
-def checked(node: Node, dataset: xr.Dataset, values: bool = True) -> xr.Dataset:
-    """One node's dataset, transposed where only the order of dims was off; ``values`` are looked at."""
+def check_node(node: Node, dataset: xr.Dataset, values: bool = True) -> xr.Dataset:
+    """Check one node of a scene.
+
+    Parameters
+    ----------
+    node
+        The contract's, of ``NODES``.
+    dataset
+        The node's data.
+    values
+        As of :func:`validate`.
+
+    Returns
+    -------
+    xarray.Dataset
+        The same, transposed where only the order of dims was off, times in ns.
+
+    Raises
+    ------
+    InputError
+        For the first thing that breaks the contract.
+    """
     where = f"/{node.name}"
     _time(where, dataset)
     if dataset["time"].dtype != "datetime64[ns]":
         dataset = dataset.assign_coords(time=dataset["time"].astype("datetime64[ns]"))
     if node.gridded:
         try:
-            Grid.of(dataset)
+            Grid.from_cube(dataset)
         except InputError as error:
             raise InputError(f"In {where}: {error}") from error
     for variable in node.variables:
@@ -297,7 +494,7 @@ def _time(where: str, dataset: xr.Dataset) -> None:
         raise InputError(f"Got {where} going back in time at {back}, need increasing times; sort by time.")
 
 
-def _dims(where: str, variable: Variable, array: xr.DataArray) -> xr.DataArray:
+def _dims(where: str, variable: SceneVariable, array: xr.DataArray) -> xr.DataArray:
     if set(array.dims) != set(variable.dims):
         raise InputError(
             f"Got {where} {variable.name} with dims {_shape(array.dims)}, need {_shape(variable.dims)}; "
@@ -306,7 +503,7 @@ def _dims(where: str, variable: Variable, array: xr.DataArray) -> xr.DataArray:
     return array if array.dims == variable.dims else array.transpose(*variable.dims)
 
 
-def _values(where: str, variable: Variable, array: xr.DataArray, look: bool) -> None:
+def _values(where: str, variable: SceneVariable, array: xr.DataArray, look: bool) -> None:
     what = f"{where} {variable.name}"
     if variable.kind == "b":
         if array.dtype.kind != "b":
@@ -319,12 +516,14 @@ def _values(where: str, variable: Variable, array: xr.DataArray, look: bool) -> 
         return
     values = _sample(array)
     finite = np.isfinite(values)
+    # A sample of three dates may be clouded all over and masked: only then is all of the array read.
     if not finite.any():
         if array.chunks is None or not bool(np.isfinite(array).any()):
             raise InputError(f"Got {what} with no value at all (all NaN), need data; check the no-data mask.")
         return
     low, high = float(values[finite].min()), float(values[finite].max())
     physical = variable.name if variable.units == "1" else variable.units
+    # -9999 and its kin, as they are or scaled with the data, are by far the most frequent mistake
     if -10_000 <= low <= -9000 or (variable.name == "reflectance" and low < variable.low):
         raise InputError(f"Got {what} down to {low:g}, need NaN for no data; mask -9999 before scaling.")
     if low < variable.low or high > variable.high:

@@ -160,7 +160,7 @@ def simulated_archive(
     for kept, ending in ((SENTINELS, ""), (("landsat8",), "-landsat8"), (("land",), "-land")):
         if not set(kept) & {*sensors, *(("land",) if land else ())}:
             continue
-        path = yield from cache.once(
+        path = yield from cache.build_once(
             f"training-{seed}-{SIMULATED_SIZE_PX}{ending}.npz",
             lambda to, kept=kept: _keep(to, seed, share, kept),
         )

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from embeddings import engine, metrics, reconstruct
-from embeddings.cache import Steps
+from embeddings import engine, metrics, quantise, reconstruct
 from embeddings.evaluation import GAP_DAYS, Truth, held_out
 from embeddings.geometry import target_grid
-from embeddings.inputs import Series, days_of, read
+from embeddings.inputs import AcquisitionSeries, read_acquisitions, to_epoch_day
 from embeddings.probes import prefixes, ridge
+from embeddings.progress import Steps
 from models.embedder import Embedder
 from models.sensors import S1, S2
 
@@ -53,14 +53,14 @@ DAYS: dict[str, Callable[[Sampled], np.ndarray]] = {
 }
 
 
-def interpolated(series: Series, days: np.ndarray) -> np.ndarray:
+def interpolated(series: AcquisitionSeries, days: np.ndarray) -> np.ndarray:
     """Measurements on every day (day, band, y, x): linear per pixel between usable ones, held at the ends."""
     bands, ny, nx = series.values.shape[1:]
     out = np.full((len(days), bands, ny, nx), np.nan, np.float32)
     for row, col in np.ndindex(ny, nx):
         for band in range(bands):
             values = series.values[:, band, row, col]
-            known = series.usable[:, row, col] & ~np.isnan(values)
+            known = series.valid[:, row, col] & ~np.isnan(values)
             if known.any():
                 out[:, band, row, col] = np.interp(days, series.day[known], values[known])
     return out
@@ -71,14 +71,16 @@ def sample(scene: xr.DataTree, model: Embedder, seed: int) -> Sampled:
     truth = scene["truth"].to_dataset()
     during = (truth["time"].values[[0, -1]]).astype("datetime64[D]")
     cube, past = (engine.compute(scene, model, *during, causal=causal) for causal in (False, True))
-    grid, days = target_grid(scene), days_of(cube["time"].values)
+    grid, days = target_grid(scene), to_epoch_day(cube["time"].values)
     everywhere = slice(0, grid.ny), slice(0, grid.nx)
-    raw = np.concatenate([interpolated(read(scene, spec, grid, *everywhere), days) for spec in (S2, S1)], 1)
+    raw = np.concatenate(
+        [interpolated(read_acquisitions(scene, spec, grid, *everywhere), days) for spec in (S2, S1)], 1
+    )
     shape = (len(days), *grid.shape)
     at = np.unravel_index(np.random.default_rng(seed).integers(0, np.prod(shape), PIXEL_DAYS), shape)
     rows = {
-        "embedding": engine.values(cube).values[at],
-        "past only": engine.values(past).values[at],
+        "embedding": quantise.dequantise(cube).values[at],
+        "past only": quantise.dequantise(past).values[at],
         "bands": raw.transpose(0, 2, 3, 1)[at],
         "tair": scene["weather"]["tair"].sel(time=cube["time"]).values[at[0]],
     }
@@ -122,15 +124,15 @@ def coverage(scene: xr.DataTree, model: Embedder, gap_days: int) -> Coverage:
     if not len(days):
         return Coverage(*np.zeros((2, len(DISTANCES)), int))
     hidden = reconstruct.Hidden("s2", tuple(int(d) for d in days), gap_days)
-    series = read(scene, S2, grid, slice(0, grid.ny), slice(0, grid.nx))
-    left, asked = series.at(hidden.keep("s2", series.day)), series.at(np.isin(series.day, days))
-    told = reconstruct.run(scene, model, hidden)
-    cloudy = scene["s2"]["cloud_truth"].values[np.isin(days_of(scene["s2"]["time"].values), days)]
-    clear = asked.usable & ~cloudy
+    series = read_acquisitions(scene, S2, grid, slice(0, grid.ny), slice(0, grid.nx))
+    left, asked = series.select(hidden.keep("s2", series.day)), series.select(np.isin(series.day, days))
+    told = reconstruct.reconstruct_hidden(scene, model, hidden)
+    cloudy = scene["s2"]["cloud_truth"].values[np.isin(to_epoch_day(scene["s2"]["time"].values), days)]
+    clear = asked.valid & ~cloudy
     error = np.where(clear[:, None], asked.values - told["reflectance"].values, np.nan)
     away = np.abs(left.day - days[:, None])[:, :, None, None]
     none = DISTANCES["21+"][1]
-    distance = np.where(left.usable[None], away, none).min(1, initial=none)
+    distance = np.where(left.valid[None], away, none).min(1, initial=none)
     return Coverage.of(error, told["reflectance_sigma"].values, distance)
 
 

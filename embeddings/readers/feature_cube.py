@@ -38,7 +38,7 @@ def open(path: str | Path) -> xr.Dataset:
     out = features.rename(features="embedding").transpose("time", "y", "x", "feature").astype(np.float32)
     out["embedding"].attrs = {"long_name": "feature of the published embedding", "units": "1"}
     out = out.assign_coords(
-        Grid.of(out).coords()
+        Grid.from_cube(out).coords()
         | {
             "feature": [f"e{i:02d}" for i in range(count)],
             "scale": ("feature", np.ones(count, np.float32)),

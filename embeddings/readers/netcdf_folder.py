@@ -26,7 +26,7 @@ import pandas as pd
 import xarray as xr
 
 from embeddings import schema, vapour
-from embeddings.geometry import Grid, onto, spatial_ref
+from embeddings.geometry import Grid, regrid_nearest, spatial_ref
 from embeddings.readers import acquisitions
 from models.errors import InputError
 
@@ -100,16 +100,16 @@ def _sentinel2(folder: Path, offset: int | None) -> xr.Dataset | None:
     parts, bands = [coarse], schema.S2_BANDS_20M
     if fine is not None:
         parts, bands = list(_same_dates(folder, coarse, fine)), schema.S2_BANDS
-    grid = Grid.of(parts[-1])
+    grid = Grid.from_cube(parts[-1])
     images = {
-        name: onto(acquisitions.reflectance(part[name], _offset(part, offset)), grid)
+        name: regrid_nearest(acquisitions.to_reflectance(part[name], _offset(part, offset)), grid)
         for part in parts
         for name in bands
         if name in part
     }
     reflectance = xr.concat([images[name] for name in bands], dim="band").transpose(*schema.CUBE)
-    scl = onto(parts[0]["SCL"], grid)
-    return acquisitions.optical(reflectance, bands, scl.isin(acquisitions.CLEAR_SCL), grid)
+    scl = regrid_nearest(parts[0]["SCL"], grid)
+    return acquisitions.optical_node(reflectance, bands, scl.isin(acquisitions.CLEAR_SCL), grid)
 
 
 def _landsat8(folder: Path) -> xr.Dataset | None:
@@ -119,9 +119,11 @@ def _landsat8(folder: Path) -> xr.Dataset | None:
         return None
     # LaSRC gives int16, -2000 to 16000, -9999 = no data; cast to uint16 somewhere, so that -1 became 65535.
     signed = {name: file[name].astype("int16", copy=False) for name in names}
-    images = [acquisitions.reflectance(image.where(image > -9999, 0), 0) for image in signed.values()]
+    images = [acquisitions.to_reflectance(image.where(image > -9999, 0), 0) for image in signed.values()]
     reflectance = xr.concat(images, dim="band").transpose(*schema.CUBE)
-    return acquisitions.optical(reflectance, schema.L8_BANDS, _landsat_clear(file["pixel_qa"]), Grid.of(file))
+    return acquisitions.optical_node(
+        reflectance, schema.L8_BANDS, _landsat_clear(file["pixel_qa"]), Grid.from_cube(file)
+    )
 
 
 def _landsat_clear(pixel_qa: xr.DataArray) -> xr.DataArray:
@@ -160,9 +162,9 @@ def _sentinel1(folder: Path) -> xr.Dataset | None:
     passes = {orbit: _decibel(part) for orbit, part in passes.items() if part is not None}
     if not passes:
         return None
-    grid = Grid.of(next(iter(passes.values())))
+    grid = Grid.from_cube(next(iter(passes.values())))
     both = [
-        onto(part, grid).assign_coords(orbit=("time", [orbit] * part.sizes["time"]))
+        regrid_nearest(part, grid).assign_coords(orbit=("time", [orbit] * part.sizes["time"]))
         for orbit, part in passes.items()
     ]
     both = xr.concat(both, dim="time").sortby("time").transpose(*schema.CUBE)
@@ -185,7 +187,7 @@ def _decibel(file: xr.Dataset) -> xr.DataArray:
     days, first = np.unique(day, return_index=True)
     out = decibel[first]
     for index in np.flatnonzero(np.bincount(np.searchsorted(days, day)) > 1):
-        power = acquisitions.mean(10 ** (decibel[day == days[index]] / 10))
+        power = acquisitions.nan_mean(10 ** (decibel[day == days[index]] / 10))
         out[index] = 10 * np.log10(power)
     return stacked.isel(time=first).copy(data=out.astype("float32"))
 
@@ -226,7 +228,7 @@ def _read(folder: Path, prefix: str, names: tuple[str, ...]) -> xr.Dataset | Non
     parts = [_read_file(path, names) for path in paths]
     if not parts:
         return None
-    if any(part.sizes["x"] > 1 and Grid.of(part) != Grid.of(parts[0]) for part in parts[1:]):
+    if any(part.sizes["x"] > 1 and Grid.from_cube(part) != Grid.from_cube(parts[0]) for part in parts[1:]):
         raise InputError(f"Got {prefix} files on different grids in {folder}, need one; split the folder.")
     whole = parts[0] if len(parts) == 1 else xr.concat(parts, dim="time", combine_attrs="override")
     return whole.sortby("time")

@@ -59,12 +59,12 @@ def _sentinel2(path: str | Path, cube: xr.Dataset) -> xr.Dataset:
     s2 = cube[["s2l2a", "cloud_mask"]].assign_coords(band=_bands(path, cube), spatial_ref=crs_of(path, cube))
     s2 = s2.sel(band=[name for name in schema.S2_BANDS if name in s2["band"].values])
     s2 = in_order(s2)
-    reflectance = schema.held_at_brightest(s2["s2l2a"].transpose(*schema.CUBE).astype("float32"))
+    reflectance = schema.clip_saturated(s2["s2l2a"].transpose(*schema.CUBE).astype("float32"))
     clear = (s2["cloud_mask"].transpose(*schema.MAPS) == 0) & reflectance.notnull().all("band")
     out = xr.Dataset({"reflectance": reflectance, "clear": clear})
     out["reflectance"].attrs = {"units": "1", "long_name": "surface reflectance"}
     keep = {"time", "band", "x", "y", "spatial_ref"}
-    return out.drop_vars(set(out.coords) - keep).assign_coords(Grid.of(out).coords())
+    return out.drop_vars(set(out.coords) - keep).assign_coords(Grid.from_cube(out).coords())
 
 
 def _bands(path: str | Path, cube: xr.Dataset) -> list[str]:

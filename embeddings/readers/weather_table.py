@@ -49,4 +49,4 @@ def open(path: str | Path) -> xr.Dataset:
         coords={"time": days.values},
         attrs={"source": Path(path).name},
     )
-    return schema.checked(schema.NODES["weather"], node.sortby("time"))
+    return schema.check_node(schema.NODES["weather"], node.sortby("time"))

@@ -2,15 +2,13 @@
 
 Variables with a ``step`` in the contract (reflectance 0.0001, and the maps of the simulator's truth) are
 stored as int16 multiples of it, -32768 for no data: reflectance that came as digital numbers is given back
-bit for bit, anything finer is rounded to the step (``schema.quantised`` does the same in memory). All else
+bit for bit, anything finer is rounded to the step (``schema.round_scene`` does the same in memory). All else
 is stored as it is. Chunks are 16 dates x all bands x 64 x 64 pixels: small enough for a pixel's series, few
 enough for a map.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ import numpy as np
 import xarray as xr
 
 from embeddings import schema
+from embeddings.atomic import atomic_path
 from models.errors import InputError
 
 CHUNKS = {"time": 16, "y": 64, "x": 64}
@@ -40,12 +39,8 @@ def write(scene: xr.DataTree, target, group: str | None = None) -> None:
     if path.exists():
         raise InputError(f"Got {path}, which exists already, need a new path; choose another or remove it.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    building = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        _write_nodes(scene, str(building), group)
-        building.rename(path)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+    with atomic_path(path) as temporary:
+        _write_nodes(scene, str(temporary), group)
 
 
 def open(source, group: str | None = None, values: bool = True) -> xr.DataTree:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from embeddings.cache import finish
+from embeddings import progress
 from embeddings.schema import L8_BANDS
 from embeddings.simulate import carbon, landsat, landscape, optics, radar, tower, vegetation, weather
 from embeddings.simulate.canopy import BANDS
@@ -321,7 +321,7 @@ def steps(name: str = "demo", **request) -> Progress:
 
 def simulate(name: str = "demo", **request) -> xr.DataTree:
     """A simulated scene; ``Request`` names all that can be asked: seed, size_px, start, climate, ..."""
-    return finish(steps(name, **request))
+    return progress.run(steps(name, **request))
 
 
 def random_request(seed: int, size_px: int = 64, **fixed) -> Request:
@@ -382,4 +382,4 @@ def random_request(seed: int, size_px: int = 64, **fixed) -> Request:
 
 def random_scene(seed: int, size_px: int = 64, **fixed) -> xr.DataTree:
     """A scene for training; ``fixed`` overrides any field of ``Request`` (``truth=True``, dates)."""
-    return finish(build(random_request(seed, size_px, **fixed)))
+    return progress.run(build(random_request(seed, size_px, **fixed)))

@@ -12,7 +12,7 @@ from pathlib import Path
 import xarray as xr
 
 from embeddings import clear, schema
-from embeddings.cache import Steps
+from embeddings.progress import Steps
 from embeddings.readers import zarr
 from embeddings.stac import pixels
 from embeddings.stac.request import Request
@@ -35,7 +35,7 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
     yield f"asking {request.url}", 0.0
     found = passes(request)
     # Without --s1 and --clear: fetched dates stay when the user has to choose another radar product or detector.
-    same = replace(request, s1="any", clear=clear.AS_IT_CAME)
+    same = replace(request, s1="any", clear=clear.SCL)
     told = hashlib.blake2b(str(same).encode(), digest_size=6).hexdigest()
     folder = path.parent / f".{path.name}.{told}.dates"
     folder.mkdir(exist_ok=True)
@@ -55,8 +55,8 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
         nodes["weather"] = weather
     root = xr.Dataset(attrs=_attrs(path.stem, request, found, left_out))
     scene = xr.DataTree.from_dict({"/": root, **{f"/{name}": node for name, node in nodes.items()}})
-    if "s2" in nodes and request.clear != clear.AS_IT_CAME:
-        scene = clear.marked(scene, request.clear)
+    if "s2" in nodes and request.clear != clear.SCL:
+        scene = clear.apply_cloud_mask(scene, request.clear)
     zarr.write(scene, path)
     shutil.rmtree(folder)
     return left_out

@@ -44,14 +44,14 @@ def _optical(images: list[tuple[xr.DataArray, xr.DataArray]], grid: Grid) -> xr.
     """Reflectance and clear mask, clear pixels of any image first; nothing but NaN of no image."""
     if not images:
         nothing = _array(np.zeros((len(schema.S2_BANDS), *grid.shape), "uint16"), schema.S2_BANDS, grid)
-        images = [(acquisitions.reflectance(nothing, 0), nothing[0] > 0)]
+        images = [(acquisitions.to_reflectance(nothing, 0), nothing[0] > 0)]
     reflectance, clear = (
         xr.concat([image[part].drop_vars("band", errors="ignore") for image in images], "time")
         for part in (0, 1)
     )
     # All are of one day: any time of it makes them one.
     same = {"time": np.zeros(len(images), "datetime64[ns]")}
-    return acquisitions.optical(
+    return acquisitions.optical_node(
         reflectance.assign_coords(same), schema.S2_BANDS, clear.assign_coords(same), grid
     )
 
@@ -60,7 +60,7 @@ def _radar(images: list[np.ndarray], grid: Grid) -> xr.Dataset:
     """Backscatter on the 20 m grid: images averaged as power, then dB."""
     coarse = Grid(grid.crs, grid.left_m, grid.top_m, 20.0, grid.nx // 2, grid.ny // 2)
     empty = np.full((len(schema.S1_BANDS), *coarse.shape), np.nan)
-    power = acquisitions.mean(np.stack(images or [empty]))
+    power = acquisitions.nan_mean(np.stack(images or [empty]))
     decibel = (10 * np.log10(power)).astype("float32")[None]
     told = {"units": "dB", "long_name": "backscatter"}
     return xr.Dataset(
@@ -77,7 +77,7 @@ def _sentinel2(item: Any, grid: Grid) -> tuple[xr.DataArray, xr.DataArray]:
     bands, scl = numbers.isel(band=slice(-1)), numbers.sel(band="SCL")
     taken_off = item.properties.get("earthsearch:boa_offset_applied", False)
     offset = OFFSET if baseline(item) >= 4 and not taken_off else 0
-    return acquisitions.reflectance(bands, offset), scl.isin(acquisitions.CLEAR_SCL)
+    return acquisitions.to_reflectance(bands, offset), scl.isin(acquisitions.CLEAR_SCL)
 
 
 def _sentinel1(item: Any, grid: Grid) -> np.ndarray:
@@ -89,7 +89,7 @@ def _sentinel1(item: Any, grid: Grid) -> np.ndarray:
     else:
         power = _load(item, schema.S1_BANDS, grid, "float32", np.nan)
     power = np.where(power > 0, power, np.nan)
-    return acquisitions.mean(np.stack([power[:, row::2, col::2] for row in (0, 1) for col in (0, 1)]))
+    return acquisitions.nan_mean(np.stack([power[:, row::2, col::2] for row in (0, 1) for col in (0, 1)]))
 
 
 def _load(item: Any, bands: Iterable[str], grid: Grid, dtype: str, nodata: float) -> np.ndarray:

@@ -45,7 +45,7 @@ class Request:
     """A name of PROVIDERS, or the URL of another STAC API."""
     s1: str = "any"
     """A name of S1_PRODUCTS."""
-    clear: str = clear.AS_IT_CAME
+    clear: str = clear.SCL
     """Name of the detector that says what is clear, as in ``embeddings.clear``."""
 
     def __post_init__(self) -> None:

@@ -75,7 +75,7 @@ def fetch(request: Request, url: str = URL) -> xr.Dataset:
     ).astype("float32")
     for name in node.data_vars:
         node[name].attrs = {"units": schema.units("weather", str(name))}
-    return schema.checked(schema.NODES["weather"], node.assign_attrs(source=SOURCE))
+    return schema.check_node(schema.NODES["weather"], node.assign_attrs(source=SOURCE))
 
 
 def _useless(url: str, got: str) -> InputError:

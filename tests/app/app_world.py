@@ -176,7 +176,7 @@ class TinyStore:
     def scene(self):
         return self._scene
 
-    def photos(self):
+    def true_colour_overviews(self):
         return {}
 
     def map(self, day):

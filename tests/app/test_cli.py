@@ -71,7 +71,7 @@ def refused(capsys, arguments: list[str]) -> str:
 
 
 def here(store: Path) -> str:
-    grid = Grid.of(Store.open(store).cube())
+    grid = Grid.from_cube(Store.open(store).cube())
     lon, lat = grid.lonlat(grid.x[3], grid.y[4])
     return f"{lon},{lat}"
 
@@ -294,7 +294,7 @@ def test_an_interrupted_embedding_resumes_with_the_same_numbers(world, tmp_path,
     monkeypatch.setattr(engine, "BLOCK_PX", 4)
     arguments = ["embed", "tiny", *DAYS, *model_of(world)]
     assert main([*arguments, "--out", str(tmp_path / "whole")]) == 0
-    computed, original = [], engine.Work.steps
+    computed, original = [], engine.BlockTask.steps
 
     def failing(work, part, *more):
         computed.append(part)
@@ -302,7 +302,7 @@ def test_an_interrupted_embedding_resumes_with_the_same_numbers(world, tmp_path,
             raise KeyboardInterrupt
         return original(work, part, *more)
 
-    monkeypatch.setattr(engine.Work, "steps", failing)
+    monkeypatch.setattr(engine.BlockTask, "steps", failing)
     assert main([*arguments, "--out", str(tmp_path / "cut"), "--resume"]) == 130
     assert not (tmp_path / "cut").exists()
     assert main([*arguments, "--out", str(tmp_path / "cut"), "--resume"]) == 0
@@ -316,7 +316,7 @@ def test_an_interrupted_embedding_resumes_with_the_same_numbers(world, tmp_path,
 def test_ctrl_c_leaves_nothing(world, tmp_path, capsys, monkeypatch):
     from embeddings import engine
 
-    monkeypatch.setattr(engine.Work, "steps", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(engine.BlockTask, "steps", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     assert main(["embed", "tiny", "--out", str(tmp_path / "store"), *DAYS, *model_of(world)]) == 130
     assert "stopped" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -59,7 +59,7 @@ def test_a_coarse_look_at_true_colour_reads_the_coarse_images(store, monkeypatch
             "clear": (("time", "y", "x"), np.ones((dates, 24, 30))),
         }
     )
-    monkeypatch.setattr(store, "photos", lambda: {2: coarse}, raising=False)
+    monkeypatch.setattr(store, "true_colour_overviews", lambda: {2: coarse}, raising=False)
     seen = Data(store).picture("true", JUNE, sight=Sight(2, 4, 24, 8, 30))
     np.testing.assert_array_equal(seen.values, np.full((20, 22, 3), 0.125, "float32"))
     assert not seen.faded.any()
@@ -100,7 +100,7 @@ def test_ndvi_of_every_day_is_read_off_the_embedding_where_its_model_is_known(st
     store._cube = store._cube.assign_attrs(model=model.name, model_digest=model.digest)
     found = Data(store)
     pixel = found.pixel(10, 30)
-    red, nir = reconstruct.read_out(store.series(10, 30), model, ("B04", "B08")).values.T
+    red, nir = reconstruct.decode_reflectance(store.series(10, 30), model, ("B04", "B08")).values.T
     np.testing.assert_allclose(pixel.ndvi_told, (nir - red) / np.maximum(nir + red, 0.01), rtol=1e-5)
     assert pixel.ndvi_told.sizes == {"time": len(found.days)}
     # an area of one pixel tells the same

@@ -33,15 +33,15 @@ def store(tmp_path_factory, cube) -> Store:
 
 
 def centre(cube: xr.Dataset, row: int, col: int, name: str = "") -> Point:
-    grid = Grid.of(cube)
+    grid = Grid.from_cube(cube)
     lon, lat = grid.lonlat(grid.x[col], grid.y[row])
     return Point(float(lon), float(lat), name)
 
 
 def square(cube: xr.Dataset, rows: slice, cols: slice) -> list[list[np.ndarray]]:
     """A polygon that holds exactly those pixel centres."""
-    left, bottom, right, top = Grid.of(cube).window(rows, cols).extent
-    lon, lat = Grid.of(cube).lonlat(
+    left, bottom, right, top = Grid.from_cube(cube).window(rows, cols).extent
+    lon, lat = Grid.from_cube(cube).lonlat(
         np.array([left, right, right, left, left]), np.array([bottom, bottom, top, top, bottom])
     )
     return [[np.column_stack([lon, lat])]]
@@ -205,7 +205,7 @@ def test_cubes_hold_points_or_a_window(tmp_path, store, cube, suffix, with_gpp):
     export.to_file(store, tmp_path / f"w{suffix}", polygon=square(cube, slice(4, 7), slice(10, 12)))
     with opened(tmp_path / f"w{suffix}") as back:
         assert dict(back.sizes) == {"time": DAYS, "y": 3, "x": 2}
-        assert Grid.of(back) == Grid.of(cube).window(slice(4, 7), slice(10, 12))
+        assert Grid.from_cube(back) == Grid.from_cube(cube).window(slice(4, 7), slice(10, 12))
         expected = (cube["embedding"] * cube["scale"]).isel(feature=1, y=slice(4, 7), x=slice(10, 12))
         np.testing.assert_allclose(back["e01"].values, expected, rtol=1e-6)
     assert len(list(tmp_path.iterdir())) == 2

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 import yaml
 
-from embeddings import cache, catalog
+from embeddings import cache, catalog, progress
 from models import checkpoints
 from models.errors import InputError
 
@@ -97,13 +97,13 @@ def test_what_is_asked_twice_or_at_the_same_moment_is_computed_once(tiny_catalog
     from embeddings import engine
 
     monkeypatch.setattr(engine, "BLOCK_PX", 4)
-    computed, original = [], engine.Work.steps
+    computed, original = [], engine.BlockTask.steps
 
     def counted(work, part, *more):
         computed.append(part)
         return original(work, part, *more)
 
-    monkeypatch.setattr(engine.Work, "steps", counted)
+    monkeypatch.setattr(engine.BlockTask, "steps", counted)
     ask = {"scene": "demo_scene", "start": "2020-06-06", "end": "2020-06-08"}
     found: list = []
 
@@ -142,20 +142,20 @@ def test_cancelled_on_demand_keeps_finished_blocks(tiny_catalog, monkeypatch):
     from embeddings import engine
 
     monkeypatch.setattr(engine, "BLOCK_PX", 4)
-    computed, original = [], engine.Work.steps
+    computed, original = [], engine.BlockTask.steps
 
     def counted(work, part, *more):
         computed.append(part)
         return original(work, part, *more)
 
-    monkeypatch.setattr(engine.Work, "steps", counted)
+    monkeypatch.setattr(engine.BlockTask, "steps", counted)
     ask = {"scene": "demo_scene", "start": "2020-06-07", "end": "2020-06-10"}
     source = catalog.open(tiny_catalog)["embeddings_on_demand"](**ask)
-    steps = source.fill()
+    steps = source.compute_steps()
     while len(computed) < 3:
         next(steps)
     steps.close()
-    whole = cache.finish(source.fill())
+    whole = progress.run(source.compute_steps())
     assert computed == [*computed[:3], *computed[2:3], *computed[4:]]
     assert len(computed) == 4 + 1
     xr.testing.assert_identical(whole, source.read().compute())
@@ -164,7 +164,7 @@ def test_cancelled_on_demand_keeps_finished_blocks(tiny_catalog, monkeypatch):
 
 def test_steps_tell_how_far_they_are(tiny_catalog, tmp_path, monkeypatch):
     monkeypatch.setenv("FLUXLENS_CACHE", str(tmp_path))
-    told = list(catalog.steps(catalog.open(tiny_catalog), "demo_embeddings"))
+    told = list(catalog.read_steps(catalog.open(tiny_catalog), "demo_embeddings"))
     assert all(isinstance(message, str) and 0 <= fraction <= 1 for message, fraction in told)
     assert any("embedding" in message for message, _ in told)
 
@@ -256,7 +256,7 @@ def test_a_wrong_request_names_what_is_wrong(tmp_path):
 
 def test_two_threads_that_want_the_same_build_it_once(tmp_path, monkeypatch):
     monkeypatch.setenv("FLUXLENS_CACHE", str(tmp_path))
-    monkeypatch.setattr(cache, "WAIT_S", 0.01)
+    monkeypatch.setattr(cache, "LOCK_POLL_S", 0.01)
     built, start = [], threading.Barrier(2)
 
     def build(path):
@@ -268,7 +268,7 @@ def test_two_threads_that_want_the_same_build_it_once(tmp_path, monkeypatch):
 
     def want():
         start.wait()
-        assert cache.finish(cache.once("thing", build)) == tmp_path / "thing"
+        assert progress.run(cache.build_once("thing", build)) == tmp_path / "thing"
 
     threads = [threading.Thread(target=want) for _ in range(2)]
     for thread in threads:
@@ -286,7 +286,7 @@ def test_a_cancelled_build_leaves_nothing_and_the_lock_free(tmp_path, monkeypatc
         yield "half", 0.5
         raise AssertionError("not reached")
 
-    steps = cache.once("thing", build)
+    steps = cache.build_once("thing", build)
     assert next(steps) == ("half", 0.5)
     steps.close()
     assert [path for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
@@ -295,7 +295,7 @@ def test_a_cancelled_build_leaves_nothing_and_the_lock_free(tmp_path, monkeypatc
         path.mkdir()
         yield "done", 1.0
 
-    assert cache.finish(cache.once("thing", again)).exists()
+    assert progress.run(cache.build_once("thing", again)).exists()
 
 
 def test_listing_a_catalog_does_not_load_torch():

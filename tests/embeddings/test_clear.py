@@ -62,7 +62,7 @@ def test_the_first_day_may_be_hazy_and_a_day_alone_stays(s2):
 @pytest.mark.slow
 def test_what_it_takes_out_of_simulated_land_is_nearly_always_haze_cloud_or_shadow(simulated):
     before = simulated["s2/clear"].values
-    after = clear.marked(simulated, "haze")["s2/clear"].values
+    after = clear.apply_cloud_mask(simulated, "haze")["s2/clear"].values
     wrong = simulated["s2/cloud_truth"].values
     taken = before & ~after
     assert not (after & ~before).any()
@@ -91,11 +91,11 @@ def package(tmp_path, monkeypatch):
 
 
 def test_an_installed_detector_is_asked_by_name(package, simulated):
-    marked = clear.marked(simulated, "never")
+    marked = clear.apply_cloud_mask(simulated, "never")
     assert not marked["s2/clear"].any()
     assert marked["s2/clear"].attrs["detector"] == "never"
     # clear is only what has a value
-    everywhere = clear.marked(simulated, "open_everywhere")["s2/clear"]
+    everywhere = clear.apply_cloud_mask(simulated, "open_everywhere")["s2/clear"]
     assert not bool((everywhere & simulated["s2/reflectance"].isnull().all("band")).any())
 
 
@@ -109,14 +109,14 @@ def test_an_installed_detector_is_asked_by_name(package, simulated):
 )
 def test_a_detector_that_is_none_is_told(package, simulated, name, told):
     with pytest.raises(InputError, match=told):
-        clear.marked(simulated, name)
+        clear.apply_cloud_mask(simulated, name)
 
 
 def test_a_scene_without_blue_says_what_is_missing(simulated):
     blind = simulated.copy()
     blind["s2"] = xr.DataTree(simulated["s2"].to_dataset(inherit=False).isel(band=slice(3, None)))
     with pytest.raises(InputError, match="without B02, B04, need blue and red"):
-        clear.marked(blind, "haze")
+        clear.apply_cloud_mask(blind, "haze")
 
 
 def test_the_command_writes_the_scene_anew_and_the_old_one_stays(simulated, tmp_path, capsys):

@@ -5,8 +5,7 @@ import pytest
 import torch
 import xarray as xr
 
-from embeddings import coherence, engine
-from embeddings.cache import finish
+from embeddings import coherence, engine, progress
 from embeddings.geometry import target_grid
 from embeddings.simulate import simulate
 from models.embedder import Embedder
@@ -98,7 +97,7 @@ def test_one_other_number_is_seen(scene, model):
 
 
 def test_all_ways_of_asking_agree(scene, model):
-    numbers, told = finish(coherence.evaluate({"tiny": scene}, model))
+    numbers, told = progress.run(coherence.evaluate({"tiny": scene}, model))
     assert numbers["tiny_window_difference"] <= 1e-5
     assert numbers["tiny_month_difference"] <= 1e-5
     assert numbers["tiny_blocks_elsewhere_differing"] < 1e-3  # rounding to int8 may fall to the other side

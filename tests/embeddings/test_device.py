@@ -30,7 +30,7 @@ def test_turns_go_round_among_sessions_whoever_asked_first_and_most():
     begun.wait()
     threads.append(start(queue, "a", work, ["a6"]))  # a second question of the same session
     threads.append(start(queue, "b", work, ["b0", "b1"]))
-    while sum(map(len, queue._lines.values())) < 8:
+    while sum(map(len, queue._pending.values())) < 8:
         pass
     gate.set()
     for thread in threads:

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from tiny_cube import blocks_of, random_cube
 
-from embeddings import embed, store
+from embeddings import embed, engine, store, tiles
 from embeddings.store import Store
 
 
@@ -21,7 +21,7 @@ def told(log: Path, what: object) -> None:
     time.sleep(0.2)
 
 
-def computed(log: Path, part: embed.Part) -> embed.Arrays:
+def computed(log: Path, part: engine.BlockWindow) -> embed.Arrays:
     told(log, part)
     return {name: array.values for name, array in random_cube().isel(y=part[0], x=part[1]).items()}
 
@@ -30,10 +30,10 @@ def computed(log: Path, part: embed.Part) -> embed.Arrays:
 def test_a_killed_worker_costs_only_its_block(tmp_path):
     log, finished, killed = tmp_path / "log", [], None
     parts = [(block.rows, block.cols) for block in blocks_of(random_cube(), 8)]
-    blocks = embed._Blocks(partial(computed, log), tmp_path, durable=False)
-    with embed._client(3, None) as client:
+    blocks = embed.BlockFolder(partial(computed, log), tmp_path, durable=False)
+    with embed.dask_client(3, None) as client:
         assert list(client.nthreads().values()) == [1, 1, 1]
-        for part in embed._there(client, blocks, parts):
+        for part in embed.compute_on_cluster(client, blocks, parts):
             finished += [] if part is None else [part]
             if finished and killed is None:
                 killed = log.read_text().split()[0]
@@ -45,7 +45,7 @@ def test_a_killed_worker_costs_only_its_block(tmp_path):
     assert len({*begun} - {killed}) == 3  # another took its place
 
 
-def written_slowly(log: Path, tile: store.Tile, session: object) -> object:
+def written_slowly(log: Path, tile: tiles.Tile, session: object) -> object:
     told(log, tile)
     return tile.write(session)
 
@@ -56,19 +56,17 @@ def test_tiles_written_by_workers_are_the_same_though_one_is_killed(tmp_path, mo
     monkeypatch.setattr(store, "_shard_px", lambda embedding: 16)
     cube, log = random_cube(), tmp_path / "log"
     store.write(tmp_path / "here", cube, blocks_of(cube))
-    with store.draft(tmp_path / "there", cube) as draft, embed._computer(2, None, draft):
-        hand_over = draft._submit
-        draft._submit = lambda write, session: hand_over(
-            partial(written_slowly, log), write.__self__, session
-        )
+    with store.open_writer(tmp_path / "there", cube) as writer, embed.executor(2, None, writer):
+        submit = writer._submit
+        writer._submit = lambda write, session: submit(partial(written_slowly, log), write.__self__, session)
         for block in blocks_of(cube):
-            draft.put(block)
+            writer.add_block(block)
         while not log.exists():
             time.sleep(0.05)
         os.kill(int(log.read_text().split()[0]), signal.SIGKILL)
-        while not draft.settle():
+        while not writer.merge_finished():
             time.sleep(0.05)
-        draft.commit("there")
+        writer.commit("there")
     here, there = (Store.open(tmp_path / name) for name in ("here", "there"))
     for layout in store.LAYOUTS:
         xr.testing.assert_identical(there.cube(layout).compute(), here.cube(layout).compute())

@@ -5,9 +5,9 @@ import pytest
 import torch
 import xarray as xr
 
-from embeddings import engine
+from embeddings import engine, quantise
 from embeddings.geometry import target_grid
-from embeddings.inputs import days_of, read
+from embeddings.inputs import read_acquisitions, to_epoch_day
 from embeddings.simulate import simulate
 from models.batch import Tokens
 from models.embedder import Embedder
@@ -39,7 +39,7 @@ def small_blocks(monkeypatch):
 
 
 def numbers(cube: xr.Dataset) -> np.ndarray:
-    return engine.values(cube).values
+    return quantise.dequantise(cube).values
 
 
 def test_every_day_and_pixel_is_filled(cube, scene):
@@ -64,8 +64,8 @@ def test_tiles_leave_no_trace(cube, scene, model, small_blocks):
 
 def test_the_order_of_acquisitions_is_of_no_account(scene, model):
     grid = target_grid(scene)
-    series = read(scene, S2, grid, slice(0, 8), slice(0, 8), HALO_PX)
-    turned = series.at(np.arange(len(series.day))[::-1])
+    series = read_acquisitions(scene, S2, grid, slice(0, 8), slice(0, 8), HALO_PX)
+    turned = series.select(np.arange(len(series.day))[::-1])
     days = torch.arange(series.day[0], series.day[-1])[None]
     forth, back = (model.embed({"s2": engine.encode(model, "s2", s)}, days).z for s in (series, turned))
     torch.testing.assert_close(forth, back, atol=1e-5, rtol=0)
@@ -78,7 +78,7 @@ def test_nearest_counts_days_to_the_nearest_clear_acquisition(causal):
     day = np.sort(rng.choice(np.arange(18_000, 18_400), 12, replace=False))
     tokens = Tokens(torch.zeros(1, 12, 7, 2), torch.from_numpy(usable)[None], torch.from_numpy(day)[None])
     asked = np.arange(18_050, 18_450)
-    found = engine.nearest(tokens, asked, causal)
+    found = engine.days_to_nearest(tokens, asked, causal)
     for p in range(7):
         away = np.abs(asked[:, None] - day[usable[:, p]])
         looked = (away <= WINDOW_DAYS) & ((day[usable[:, p]] <= asked[:, None]) | (not causal))
@@ -88,8 +88,8 @@ def test_nearest_counts_days_to_the_nearest_clear_acquisition(causal):
 
 def test_distances_are_those_to_the_sensors_own_acquisitions(cube, scene):
     for sensor in ("s2", "s1"):
-        days = days_of(scene[sensor]["time"].values)
-        asked = days_of(cube["time"].values)
+        days = to_epoch_day(scene[sensor]["time"].values)
+        asked = to_epoch_day(cube["time"].values)
         nearest = np.abs(asked[:, None] - days).min(1)
         assert (cube[f"days_from_{sensor}"].values >= nearest[:, None, None]).all(), sensor
     assert (cube["days_from_s1"].values == nearest[:, None, None]).all()
@@ -102,7 +102,7 @@ def test_a_window_and_a_month_are_cut_from_the_same_numbers(cube, scene, model):
 
 
 def test_the_lazy_cube_is_the_computed_one(cube, scene, model, small_blocks):
-    lazy = engine.lazy(scene, model)
+    lazy = engine.lazy_cube(scene, model)
     assert lazy["embedding"].chunks is not None
     assert lazy["embedding"].data.numblocks == (1, 3, 3, 1)
     xr.testing.assert_identical(lazy.compute(), engine.compute(scene, model))
@@ -110,7 +110,7 @@ def test_the_lazy_cube_is_the_computed_one(cube, scene, model, small_blocks):
 
 
 def test_the_template_announces_what_comes(cube, scene, model):
-    template = engine.template(scene, model)
+    template = engine.empty_cube(scene, model)
     assert template.attrs == cube.attrs
     assert {n: (v.dims, v.shape, v.dtype) for n, v in template.variables.items()} == {
         n: (v.dims, v.shape, v.dtype) for n, v in cube.variables.items()
@@ -120,7 +120,7 @@ def test_the_template_announces_what_comes(cube, scene, model):
 def test_blocks_cover_the_scene_once_and_count_up(scene, model, small_blocks):
     hits = np.zeros(target_grid(scene).shape, int)
     shares = []
-    for block in engine.run(scene, model, end="2020-04-20"):
+    for block in engine.embed_blocks(scene, model, end="2020-04-20"):
         hits[block.rows, block.cols] += 1
         shares.append(block.share)
     assert (hits == 1).all()
@@ -130,9 +130,9 @@ def test_blocks_cover_the_scene_once_and_count_up(scene, model, small_blocks):
 
 def test_coarse_pixels_are_repeated_and_the_outside_is_missing(scene):
     grid = target_grid(scene)
-    series = read(scene, S1, grid, slice(0, 4), slice(0, 4), halo_px=3)
+    series = read_acquisitions(scene, S1, grid, slice(0, 4), slice(0, 4), halo_px=3)
     assert np.isnan(series.values[:, :, :3]).all()
-    assert not series.usable[:, :3].any()
+    assert not series.valid[:, :3].any()
     inner = series.values[:, :, 3:7, 3:7]
     np.testing.assert_array_equal(inner[:, :, ::2, ::2], inner[:, :, 1::2, 1::2])
     np.testing.assert_array_equal(inner[0, 0, 0, 0], scene["s1"]["backscatter"].values[0, 0, 0, 0])
@@ -145,7 +145,7 @@ def test_two_acquisitions_of_one_day_become_one(scene):
         {"s2": xr.concat([s2.isel(time=[0]), twin, s2.isel(time=slice(1, None))], "time")}
     )
     grid = target_grid(scene)
-    once, twice = (read(s, S2, grid, slice(0, 8), slice(0, 8)) for s in (scene, both))
+    once, twice = (read_acquisitions(s, S2, grid, slice(0, 8), slice(0, 8)) for s in (scene, both))
     np.testing.assert_array_equal(once.day, twice.day)
     np.testing.assert_allclose(once.values, twice.values, rtol=1e-6)
 
@@ -169,7 +169,7 @@ def test_a_single_spectrum_is_embedded_alone(model):
 )
 def test_a_period_that_cannot_be_is_told(scene, model, period, sentence):
     with pytest.raises(InputError, match=sentence):
-        engine.template(scene, model, *period)
+        engine.empty_cube(scene, model, *period)
 
 
 def test_out_of_device_memory_strips_are_asked_in_halves(cube, scene, model, monkeypatch):

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from embeddings import evaluation, reconstruct
-from embeddings.cache import finish
-from embeddings.inputs import days_of
+from embeddings import evaluation, progress, reconstruct
+from embeddings.inputs import to_epoch_day
 from embeddings.readers import open_scene
 from embeddings.simulate import simulate
 from models import checkpoints
@@ -35,7 +34,8 @@ def test_a_hidden_acquisition_has_no_influence(scene, model):
     at = np.isin(evaluation.Truth.of(scene).day, days)
     spoiled["s2"]["reflectance"].values[at] = 0.9
     xr.testing.assert_identical(
-        reconstruct.run(scene, model, hidden), reconstruct.run(spoiled, model, hidden)
+        reconstruct.reconstruct_hidden(scene, model, hidden),
+        reconstruct.reconstruct_hidden(spoiled, model, hidden),
     )
 
 
@@ -49,7 +49,7 @@ def test_reconstruction_has_no_holes_and_lies_on_the_10_m_grid(scene, model):
                 scene, [str(scene["s1"]["time"].values[4].astype("datetime64[D]"))], "s1"
             )
         )
-        found = reconstruct.run(scene, model, reconstruct.Hidden(sensor, asked))[name]
+        found = reconstruct.reconstruct_hidden(scene, model, reconstruct.Hidden(sensor, asked))[name]
         assert found.dims == ("time", "band", "y", "x")
         assert found.shape[2:] == (16, 16)
         assert np.isfinite(found.values).all()
@@ -57,7 +57,9 @@ def test_reconstruction_has_no_holes_and_lies_on_the_10_m_grid(scene, model):
 
 def test_wider_hiding_hides_more(scene, model):
     day = (int(clear_days(scene)[1]),)
-    near, wide = (reconstruct.run(scene, model, reconstruct.Hidden("s2", day, n)) for n in (0, 30))
+    near, wide = (
+        reconstruct.reconstruct_hidden(scene, model, reconstruct.Hidden("s2", day, n)) for n in (0, 30)
+    )
     assert np.abs(near["reflectance"] - wide["reflectance"]).max() > 1e-3
     assert wide["reflectance_sigma"].mean() > near["reflectance_sigma"].mean()
 
@@ -82,7 +84,7 @@ def test_a_date_that_cannot_be_hidden_is_told(scene):
 def test_fewer_features_and_no_future_change_the_answer(scene, model):
     hidden = reconstruct.Hidden("s2", (int(clear_days(scene)[1]),))
     whole, same, short, past = (
-        reconstruct.run(scene, model, hidden, **how)["reflectance"]
+        reconstruct.reconstruct_hidden(scene, model, hidden, **how)["reflectance"]
         for how in ({}, {"features": 32}, {"features": 8}, {"causal": True})
     )
     xr.testing.assert_identical(whole, same)
@@ -93,9 +95,11 @@ def test_fewer_features_and_no_future_change_the_answer(scene, model):
 def test_a_gap_alone_leaves_the_other_dates_visible(scene, model):
     day = clear_days(scene)
     errors = evaluation.score(scene, model, 20, alone=True)
-    np.testing.assert_array_equal(days_of(errors["time"].values), day)
+    np.testing.assert_array_equal(to_epoch_day(errors["time"].values), day)
     assert (errors["pixels"] > 0).all()
-    one = reconstruct.run(scene, model, reconstruct.Hidden("s2", (int(day[2]),), 20))["reflectance"].values
+    one = reconstruct.reconstruct_hidden(scene, model, reconstruct.Hidden("s2", (int(day[2]),), 20))[
+        "reflectance"
+    ].values
     truth = evaluation.Truth.of(scene)
     coarse = one[0].reshape(10, 8, 2, 8, 2).mean((2, 4))
     clear = truth.clear[truth.day == day[2]][0]
@@ -124,7 +128,7 @@ def test_a_hazy_date_is_named(scene, model):
 
 def test_tables_hold_every_case_and_their_mean(scene, model):
     scenes = {"one": scene, "two": scene}
-    numbers, told = finish(evaluation.evaluate(scenes, dict.fromkeys(scenes, model)))
+    numbers, told = progress.run(evaluation.evaluate(scenes, dict.fromkeys(scenes, model)))
     for key in evaluation.CASES:
         # so short a season leaves nothing to interpolate in all gaps; and there is no Landsat to leave out
         if key.startswith("gap") or "landsat8" in evaluation.CASES[key].without:

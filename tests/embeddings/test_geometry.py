@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from embeddings.geometry import Grid, crs_name, onto, spatial_ref, target_grid
+from embeddings.geometry import Grid, block_mean, crs_name, regrid_nearest, spatial_ref, target_grid
 from models.errors import InputError
 
 GRID = Grid("EPSG:32631", 574_680.0, 5_622_440.0, 20.0, 4, 3)
@@ -15,7 +15,7 @@ def on(grid: Grid, values: np.ndarray) -> xr.DataArray:
 
 
 def test_a_cube_gives_its_grid_back():
-    assert Grid.of(on(GRID, np.zeros(GRID.shape))) == GRID
+    assert Grid.from_cube(on(GRID, np.zeros(GRID.shape))) == GRID
 
 
 def test_centres_lie_half_a_pixel_inside_the_extent():
@@ -61,23 +61,23 @@ def test_rioxarray_reads_the_same_crs_and_bounds():
 def test_coarse_pixels_are_repeated_two_by_two():
     values = np.arange(12.0).reshape(3, 4)
     fine = Grid(GRID.crs, GRID.left_m, GRID.top_m, 10.0, 8, 6)
-    np.testing.assert_array_equal(onto(on(GRID, values), fine), values.repeat(2, 0).repeat(2, 1))
+    np.testing.assert_array_equal(regrid_nearest(on(GRID, values), fine), values.repeat(2, 0).repeat(2, 1))
 
 
 def test_outside_the_cube_there_is_nothing():
     wide = Grid(GRID.crs, GRID.left_m - 20, GRID.top_m + 20, 20.0, 6, 5)
-    moved = onto(on(GRID, np.ones(GRID.shape)), wide)
+    moved = regrid_nearest(on(GRID, np.ones(GRID.shape)), wide)
     assert np.isnan(moved[0]).all()
     assert np.isnan(moved[:, 0]).all()
     assert (moved[1:4, 1:5] == 1).all()
-    flags = onto(on(GRID, np.ones(GRID.shape, bool)), wide)
+    flags = regrid_nearest(on(GRID, np.ones(GRID.shape, bool)), wide)
     assert flags.dtype == bool
     assert int(flags.sum()) == 12
 
 
 def test_regridding_stays_lazy():
     fine = Grid(GRID.crs, GRID.left_m, GRID.top_m, 10.0, 8, 6)
-    assert onto(on(GRID, np.zeros(GRID.shape)).chunk(), fine).chunks is not None
+    assert regrid_nearest(on(GRID, np.zeros(GRID.shape)).chunk(), fine).chunks is not None
 
 
 def test_the_target_is_ten_metres_over_the_optical_extent():
@@ -89,7 +89,7 @@ def test_the_target_is_ten_metres_over_the_optical_extent():
 
 def test_a_window_is_the_grid_of_its_pixels():
     cube = on(GRID, np.zeros(GRID.shape))
-    assert GRID.window(slice(1, 3), slice(2, None)) == Grid.of(cube[1:3, 2:])
+    assert GRID.window(slice(1, 3), slice(2, None)) == Grid.from_cube(cube[1:3, 2:])
 
 
 @pytest.mark.parametrize(
@@ -107,12 +107,12 @@ def test_a_window_is_the_grid_of_its_pixels():
 )
 def test_what_is_no_north_up_metre_grid_is_refused(spoil, told):
     with pytest.raises(InputError, match=told):
-        Grid.of(spoil(on(GRID, np.zeros(GRID.shape))))
+        Grid.from_cube(spoil(on(GRID, np.zeros(GRID.shape))))
 
 
 def test_other_crs_is_refused_and_not_silently_shifted():
     with pytest.raises(InputError, match="reproject"):
-        onto(on(GRID, np.zeros(GRID.shape)), Grid("EPSG:32632", 0, 0, 20.0, 4, 3))
+        regrid_nearest(on(GRID, np.zeros(GRID.shape)), Grid("EPSG:32632", 0, 0, 20.0, 4, 3))
 
 
 def test_the_name_of_a_crs_does_not_depend_on_its_spelling():
@@ -121,3 +121,17 @@ def test_the_name_of_a_crs_does_not_depend_on_its_spelling():
     cube = on(GRID, np.zeros(GRID.shape))
     for attrs in ({"crs_wkt": CRS("EPSG:32631").to_wkt("WKT1_GDAL")}, {"spatial_ref": "EPSG:32631"}):
         assert crs_name(cube.assign_coords(spatial_ref=xr.Variable((), 0, attrs))) == "EPSG:32631"
+
+
+def test_a_block_mean_is_that_of_two_by_two_pixels_and_of_what_is_known():
+    values = np.arange(2 * 4 * 6, dtype="float32").reshape(2, 4, 6)
+    coarse = xr.DataArray(values, dims=("t", "y", "x")).coarsen(y=2, x=2).mean()
+    np.testing.assert_array_equal(block_mean(values), coarse)
+    assert block_mean(values[:, :3, :5]).shape == (2, 2, 3)
+    np.testing.assert_array_equal(block_mean(values[:, :3])[:, 1], values[:, 2].reshape(2, 3, 2).mean(-1))
+    holed = values.copy()
+    holed[0, 0, :2] = holed[1, :2, :2] = -1
+    known = block_mean(holed, missing=-1)
+    assert known[0, 0, 0] == values[0, 1, :2].mean()
+    assert known[1, 0, 0] == -1
+    np.testing.assert_array_equal(known[:, 1:], coarse[:, 1:])

@@ -159,12 +159,11 @@ def test_part_of_the_sites_never_shares_a_site():
 
 
 def held_out(raw: pd.DataFrame, by: str = "site") -> float:
-    from embeddings import metrics
-    from embeddings.cache import finish
+    from embeddings import metrics, progress
 
     rows = gpp_table.clean(raw, need_gpp=True)
     rows = rows.assign(year=rows["date"].dt.year)
-    told = finish(gpp_evaluation.leave_out(rows, by, kernels=("cauchy",), steps=4))
+    told = progress.run(gpp_evaluation.leave_out(rows, by, kernels=("cauchy",), steps=4))
     return metrics.nse(rows["gpp"], told["gpp"])
 
 
@@ -186,13 +185,15 @@ def test_what_only_the_held_out_labels_know_is_not_predicted(raw):
 
 
 def test_both_splits_are_reported_beside_the_same_baselines(raw, tmp_path):
-    from embeddings.cache import finish
+    from embeddings import progress
 
     rich = raw.assign(PFT=np.where(raw["SITE_ID"] < "S4", "GRA", "CRO"))
     rich.to_csv(tmp_path / "rows.csv", index=False)
     names = {}
     for split in gpp_evaluation.SPLITS:
-        result = finish(gpp_evaluation.evaluate(tmp_path / "rows.csv", split, kernels=("cauchy",), steps=4))
+        result = progress.run(
+            gpp_evaluation.evaluate(tmp_path / "rows.csv", split, kernels=("cauchy",), steps=4)
+        )
         names[split] = {key.split(".")[0] for key in result if "." in key}
         told = gpp_evaluation.report(result)
         assert told.startswith(split)
@@ -203,13 +204,13 @@ def test_both_splits_are_reported_beside_the_same_baselines(raw, tmp_path):
 
 
 def test_another_split_is_refused(tmp_path, raw):
-    from embeddings.cache import finish
+    from embeddings import progress
 
     with pytest.raises(InputError, match="leave-year-out"):
-        finish(gpp_evaluation.evaluate(tmp_path / "no.csv", "random"))
+        progress.run(gpp_evaluation.evaluate(tmp_path / "no.csv", "random"))
     one_year = gpp_table.clean(raw.assign(date="2019-05-01"), need_gpp=True).assign(year=2019)
     with pytest.raises(InputError, match="one year"):
-        finish(gpp_evaluation.leave_out(one_year, "year"))
+        progress.run(gpp_evaluation.leave_out(one_year, "year"))
 
 
 def test_the_embedding_of_a_row_comes_from_its_own_site(raw, monkeypatch):
@@ -266,9 +267,9 @@ def test_a_tower_without_common_days_is_told():
 @pytest.mark.real
 @pytest.mark.slow
 def test_measured_rows_at_sites_never_seen_beat_greenness_times_light(real_data):
-    from embeddings.cache import finish
+    from embeddings import progress
 
-    result = finish(gpp_evaluation.evaluate(real_data / "flux_hls_table" / "hls_merra2_gpp.csv"))
+    result = progress.run(gpp_evaluation.evaluate(real_data / "flux_hls_table" / "hls_merra2_gpp.csv"))
     assert result["rows"] == 751
     assert result["nirv_x_sw.nse"] == pytest.approx(0.657, abs=0.002)
     assert result["model.nse"] > 0.72

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from embeddings import evaluation, leave_out, training
-from embeddings.cache import finish
+from embeddings import evaluation, leave_out, progress, training
 from embeddings.readers import zarr
 from embeddings.simulate import simulate
 from models.errors import InputError
@@ -29,7 +28,7 @@ def cubes(tmp_path, monkeypatch) -> list[Path]:
 
 def _saw(cube: Path, folder: Path) -> Path:
     """A folder of encoders, that of Sentinel-2 gone on with the cube."""
-    finish(
+    progress.run(
         training.sensor(
             "s2",
             folder / "s2.safetensors",
@@ -51,7 +50,9 @@ def test_each_cube_is_told_by_the_others(cubes, tmp_path, monkeypatch):
 
     monkeypatch.setattr(training, "fusion", watched)
     lesson = training.Lesson(simulated=0, recipe=Recipe(steps=2))
-    numbers, told = finish(leave_out.evaluate("anywhere", lesson, _saw(cubes[0], tmp_path), device="cpu"))
+    numbers, told = progress.run(
+        leave_out.evaluate("anywhere", lesson, _saw(cubes[0], tmp_path), device="cpu")
+    )
     assert [one.cubes for one in lessons] == [(str(cubes[1]),), (str(cubes[0]),)]
     for name in CUBES:
         assert numbers[f"{name}_hidden_ratio"] > 0
@@ -64,4 +65,4 @@ def test_each_cube_is_told_by_the_others(cubes, tmp_path, monkeypatch):
 def test_weights_that_saw_a_cube_are_refused(cubes):
     lesson = training.Lesson(simulated=0, recipe=Recipe(steps=2), start=Path("fusion"))
     with pytest.raises(InputError, match="learned from 0000280849BAC91C"):
-        finish(leave_out.evaluate("anywhere", lesson, device="cpu"))
+        progress.run(leave_out.evaluate("anywhere", lesson, device="cpu"))

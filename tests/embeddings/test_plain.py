@@ -117,7 +117,7 @@ def test_a_published_cube_stands_in_a_catalog_and_is_exported(tmp_path, monkeypa
         "2019-05-08",
     ]
     assert cube["embedding"].isel(time=0, y=0, x=1, feature=2) == 2 * 60 + 2 * 20 + 3 * 5 + 1
-    lon, lat = feature_cube.Grid.of(cube).lonlat(600015.0, 5621035.0)
+    lon, lat = feature_cube.Grid.from_cube(cube).lonlat(600015.0, 5621035.0)
     asked = ["--at", f"{lon},{lat}", "--catalog", "c.yaml"]
     for name in ("theirs", "cube.zarr"):
         assert main(["export", name, *asked, "--out", f"{name}.nc"]) == 0

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from embeddings import metrics, probes
-from embeddings.cache import finish
+from embeddings import metrics, probes, progress
 from models import checkpoints
 from models.errors import InputError
 
@@ -79,7 +78,7 @@ def test_two_groups_are_too_few(rows):
 @pytest.mark.real
 def test_on_the_measured_table_the_raw_bands_score_as_known(real_data):
     table = real_data / "flux_hls_table" / "hls_merra2_gpp.csv"
-    numbers, told = finish(probes.evaluate(table, checkpoints.load("default", "cpu")))
+    numbers, told = progress.run(probes.evaluate(table, checkpoints.load("default", "cpu")))
     assert (numbers["rows"], numbers["sites"]) == (751, 30)
     assert numbers["bands_gpp_r2"] == pytest.approx(0.680, abs=0.005)
     assert numbers["embedding_gpp_r2"] > 0.55

@@ -82,14 +82,14 @@ def put(tmp_path):
 def test_a_folder_becomes_a_scene_on_the_ten_metre_grid(files, put):
     scene = open_scene(put(files))
     s2 = scene["s2"].to_dataset()
-    assert Grid.of(s2) == FINE
-    assert Grid.of(scene["s1"].to_dataset()) == COARSE
+    assert Grid.from_cube(s2) == FINE
+    assert Grid.from_cube(scene["s1"].to_dataset()) == COARSE
     assert list(s2.band.values) == list(schema.S2_BANDS)
     assert s2.reflectance.dtype == np.float32
     assert (s2.reflectance.sel(band="B02") == np.float32(0.1)).all()
     assert (s2.reflectance.sel(band="B11") == np.float32(0.3)).all()
     assert bool(s2.clear.all())
-    assert list(schema.days(s2).astype(str)) == ["2019-06-01", "2019-06-04", "2019-06-09"]
+    assert list(schema.utc_days(s2).astype(str)) == ["2019-06-01", "2019-06-04", "2019-06-09"]
     np.testing.assert_allclose(scene["s1/backscatter"], -12.3456, rtol=1e-6)
     assert set(scene["s1/orbit"].values) == {"ascending"}
     assert scene.attrs["id"] == "X"
@@ -110,7 +110,7 @@ def test_weather_comes_in_the_units_of_the_contract(files, put):
 def test_without_the_ten_metre_file_the_scene_stays_on_twenty(files, put):
     del files["S2_L2A_10m_X.nc"]
     s2 = open_scene(put(files))["s2"].to_dataset()
-    assert Grid.of(s2) == COARSE
+    assert Grid.from_cube(s2) == COARSE
     assert list(s2.band.values) == list(schema.S2_BANDS_20M)
 
 
@@ -163,7 +163,7 @@ def test_the_offset_of_new_baselines_is_taken_off(files, put):
 def test_saturated_cloud_is_held_at_the_brightest_legal_value(files, put):
     files["S2_L2A_20m_X.nc"]["B05"][0, 0, 0] = 61_000
     s2 = open_scene(put(files))["s2"].to_dataset()
-    assert float(s2.reflectance.max()) == schema.BRIGHTEST
+    assert float(s2.reflectance.max()) == schema.SATURATION
     assert float(s2.reflectance.sel(band="B05")[0, 0, 2]) == pytest.approx(0.3)
 
 
@@ -189,7 +189,7 @@ def test_both_orbits_are_kept_and_named(files, put):
     descending = rasters(schema.S1_BANDS, COARSE, same_day.append(later), "int32", -100_000)
     s1 = open_scene(put(files | {"S1_GRD-DESCENDING_20m_X.nc": descending}))["s1"].to_dataset()
     assert [orbit[0] for orbit in s1.orbit.values] == ["d", "a", "d", "a", "d"]
-    assert list(schema.days(s1)[:2].astype(str)) == ["2019-06-02", "2019-06-02"]
+    assert list(schema.utc_days(s1)[:2].astype(str)) == ["2019-06-02", "2019-06-02"]
 
 
 def test_slices_of_one_pass_are_averaged_as_power(files, put):
@@ -203,7 +203,7 @@ def test_slices_of_one_pass_are_averaged_as_power(files, put):
 
 def test_images_missing_in_one_resolution_are_left_out(files, put):
     files["S2_L2A_10m_X.nc"] = files["S2_L2A_10m_X.nc"].isel(timestamp=[0, 3])
-    days = schema.days(open_scene(put(files))["s2"].to_dataset())
+    days = schema.utc_days(open_scene(put(files))["s2"].to_dataset())
     assert list(days.astype(str)) == ["2019-06-01", "2019-06-09"]
 
 
@@ -321,7 +321,7 @@ def test_finer_values_are_rounded_as_announced(files, put, tmp_path):
     noise = np.random.default_rng(2).uniform(0, 1, scene["s2/reflectance"].shape)
     scene["s2/reflectance"] = scene["s2/reflectance"].copy(data=noise.astype("float32"))
     own_zarr.write(scene, tmp_path / "scene.zarr")
-    assert schema.digest(open_scene(tmp_path / "scene.zarr")) == schema.digest(schema.quantised(scene))
+    assert schema.digest(open_scene(tmp_path / "scene.zarr")) == schema.digest(schema.round_scene(scene))
 
 
 def test_a_scene_can_live_inside_a_transactional_store(files, put):
@@ -404,7 +404,7 @@ def test_a_science_cube_is_a_scene(deep_cube, tmp_path):
     scene = open_scene(tmp_path / "000007.zarr")
     s2 = scene["s2"].to_dataset()
     assert list(s2.band.values) == list(schema.S2_BANDS)
-    assert Grid.of(s2) == FINE
+    assert Grid.from_cube(s2) == FINE
     assert s2.reflectance.chunks is not None
     first = deep_cube.s2l2a.isel(time=0).sel(band=list(schema.S2_BANDS))
     np.testing.assert_array_equal(s2.reflectance[0], first)
@@ -422,7 +422,7 @@ def test_a_science_cube_is_a_scene(deep_cube, tmp_path):
 )
 def test_the_utm_zone_is_enough_for_the_crs(deep_cube, tmp_path, zone, crs):
     deep_cube.drop_vars("spatial_ref").assign_attrs(utm_zone=zone).to_zarr(tmp_path / "c.zarr", zarr_format=2)
-    assert Grid.of(open_scene(tmp_path / "c.zarr")["s2"].to_dataset()).crs == crs
+    assert Grid.from_cube(open_scene(tmp_path / "c.zarr")["s2"].to_dataset()).crs == crs
 
 
 @pytest.mark.parametrize(
@@ -457,9 +457,9 @@ def test_the_measured_cube_with_ten_metre_bands(real_data):
     assert dict(s2.sizes) == {"time": 72, "band": 10, "y": 64, "x": 64}
     assert scene["s1/backscatter"].shape == (80, 2, 32, 32)
     assert scene["weather"].sizes["time"] == 487
-    assert Grid.of(s2).size_m == 10
+    assert Grid.from_cube(s2).size_m == 10
     assert int((s2.clear.mean(("y", "x")) > 0.5).sum()) == pytest.approx(35, abs=1)  # of SCL 4, 5
-    lon, lat = Grid.of(s2).lonlat(s2.x.values.mean(), s2.y.values.mean())
+    lon, lat = Grid.from_cube(s2).lonlat(s2.x.values.mean(), s2.y.values.mean())
     assert (lon, lat) == pytest.approx((4.0631, 50.7460), abs=2e-4)
 
 

@@ -27,7 +27,7 @@ def ndvi(reflectance):
 
 @pytest.mark.slow
 def test_the_model_that_made_a_cube_reads_its_days(scene, cube):
-    told = reconstruct.read_out(cube, reconstruct.reader(cube.attrs), BANDS)
+    told = reconstruct.decode_reflectance(cube, reconstruct.load_decoder(cube.attrs), BANDS)
     assert told.dims == ("time", "y", "x", "band")
     assert told.sizes["time"] == cube.sizes["time"]
     s2 = scene["s2"].to_dataset()
@@ -45,9 +45,9 @@ def test_the_model_that_made_a_cube_reads_its_days(scene, cube):
 
 @pytest.mark.slow
 def test_pixels_and_cubes_are_read_alike(cube):
-    model = reconstruct.reader(cube.attrs)
-    whole = reconstruct.read_out(cube, model, BANDS)
-    pixel = reconstruct.read_out(cube.isel(y=3, x=5), model, BANDS[::-1])
+    model = reconstruct.load_decoder(cube.attrs)
+    whole = reconstruct.decode_reflectance(cube, model, BANDS)
+    pixel = reconstruct.decode_reflectance(cube.isel(y=3, x=5), model, BANDS[::-1])
     np.testing.assert_allclose(pixel.sel(band="B08"), whole.sel(band="B08")[:, 3, 5], rtol=1e-5)
 
 
@@ -61,4 +61,4 @@ def test_pixels_and_cubes_are_read_alike(cube):
     ],
 )
 def test_a_cube_of_an_unknown_model_is_not_read(attrs):
-    assert reconstruct.reader(attrs) is None
+    assert reconstruct.load_decoder(attrs) is None

@@ -5,8 +5,7 @@ import pytest
 import xarray as xr
 from stac_world import LAT, LON, World, ground
 
-from embeddings import schema, stac
-from embeddings.cache import finish
+from embeddings import progress, schema, stac
 from embeddings.geometry import Grid
 from embeddings.readers import open_scene
 from embeddings.stac import access, search
@@ -37,7 +36,7 @@ def asked(world, **other) -> stac.Request:
 
 def fetched(world, tmp_path, weather=None, **other) -> tuple[xr.DataTree, list[str]]:
     """The scene, in memory, and what was left out."""
-    left_out = finish(stac.fetch(asked(world, **other), tmp_path / "scene.zarr", weather))
+    left_out = progress.run(stac.fetch(asked(world, **other), tmp_path / "scene.zarr", weather))
     return open_scene(tmp_path / "scene.zarr").load(), left_out
 
 
@@ -55,7 +54,7 @@ def test_the_scene_is_what_lies_on_the_ground(world, tmp_path):
     grid = asked(world).grid
     assert left_out == []
     assert (grid.crs, grid.nx, grid.left_m % 20, grid.top_m % 20) == ("EPSG:32631", 32, 0, 0)
-    assert Grid.of(s2) == grid
+    assert Grid.from_cube(s2) == grid
     assert list(s2.band.values) == list(schema.S2_BANDS)
     np.testing.assert_allclose(s2.reflectance.sel(band="B08")[0], seen(grid), atol=1e-6)
     coarse = Grid(grid.crs, grid.left_m, grid.top_m, 20.0, 16, 16)
@@ -64,8 +63,8 @@ def test_the_scene_is_what_lies_on_the_ground(world, tmp_path):
     )
     assert bool(s2.clear[0].all())
     assert not s2.clear[1].any()
-    assert list(schema.days(s2).astype(str)) == ["2020-06-01", "2020-06-06"]
-    assert Grid.of(s1) == coarse
+    assert list(schema.utc_days(s2).astype(str)) == ["2020-06-01", "2020-06-06"]
+    assert Grid.from_cube(s1) == coarse
     np.testing.assert_allclose(s1.backscatter[0, :, 3, 4], [-10, 10 * np.log10(0.02)], rtol=1e-6)
     assert list(s1.orbit.values) == ["ascending"]
     assert str(s1.time.values[0])[:19] == "2020-06-02T00:00:00"
@@ -155,7 +154,7 @@ def test_ground_range_images_are_calibrated_and_laid_on_the_map(world, tmp_path)
     )
     scene, _ = fetched(world, tmp_path, s1="grd")
     s1 = scene["s1"].to_dataset()
-    grid = Grid.of(s1)
+    grid = Grid.from_cube(s1)
     truth = 20 * np.log10(0.05 * (1 + ground(*grid.lonlat(*np.meshgrid(grid.x, grid.y)))))
     np.testing.assert_allclose(s1.backscatter[0, 0], truth, atol=0.05)
     assert np.abs(np.diff(truth, axis=1)).max() > 0.1  # a shift of one pixel would show
@@ -214,7 +213,7 @@ def test_a_server_that_stays_busy_ends_it_and_the_next_run_goes_on(world, tmp_pa
         world.s2(f"A{day:02d}", f"2020-06-{day:02d}T10:40:21")
     world.faults["/store/A06_B05.tif"] = [503] * 1000
     with pytest.raises(InputError, match=r"no answer from 127.*run the same command again"):
-        finish(stac.fetch(asked(world), tmp_path / "scene.zarr"))
+        progress.run(stac.fetch(asked(world), tmp_path / "scene.zarr"))
     assert not (tmp_path / "scene.zarr").exists()
     world.faults.clear()
     world.asked.clear()
@@ -238,7 +237,7 @@ def test_a_file_that_is_cut_off_costs_its_image_only(world, tmp_path):
     assert [told.split(":")[0] for told in left_out] == ["A", "C"]
     assert all("cannot be read" in told for told in left_out)
     assert scene.attrs["left_out"] == left_out
-    assert list(schema.days(scene["s2"].to_dataset()).astype(str)) == ["2020-06-06", "2020-06-11"]
+    assert list(schema.utc_days(scene["s2"].to_dataset()).astype(str)) == ["2020-06-06", "2020-06-11"]
     assert not scene["s2/clear"][0].any()
 
 
@@ -293,7 +292,7 @@ def test_an_image_that_misses_the_square_is_no_date(world, tmp_path):
     world.s2("A", "2020-06-01T10:40:21", dn=lambda lon, lat: 0 * lon, scl=0)
     world.s2("B", "2020-06-06T10:40:21")
     scene, _ = fetched(world, tmp_path)
-    assert list(schema.days(scene["s2"].to_dataset()).astype(str)) == ["2020-06-06"]
+    assert list(schema.utc_days(scene["s2"].to_dataset()).astype(str)) == ["2020-06-06"]
 
 
 @pytest.fixture
@@ -447,22 +446,22 @@ def test_haze_that_the_classification_missed_is_found_on_request(world, tmp_path
 def test_an_existing_scene_or_a_missing_folder_is_refused_before_anything_is_asked(world, tmp_path):
     for out, told in [(tmp_path, "exists already"), (tmp_path / "no" / "scene", "a folder that exists")]:
         with pytest.raises(InputError, match=told):
-            finish(stac.fetch(asked(world), out))
+            progress.run(stac.fetch(asked(world), out))
     assert not world.asked
 
 
 def test_no_image_is_told_with_what_was_asked(world, tmp_path):
     with pytest.raises(InputError, match=r"no image of 2020-06-01 to 2020-06-30 at 5\.99,50\.75"):
-        finish(stac.fetch(asked(world), tmp_path / "scene.zarr"))
+        progress.run(stac.fetch(asked(world), tmp_path / "scene.zarr"))
     assert list(tmp_path.iterdir()) == [tmp_path / "files"]
 
 
 def test_an_address_without_a_catalog_is_told(world, tmp_path):
     with pytest.raises(InputError, match=r"no STAC API at .*/nothing .code 404"):
-        finish(stac.fetch(asked(world, provider=f"{world.url}/nothing"), tmp_path / "scene.zarr"))
+        progress.run(stac.fetch(asked(world, provider=f"{world.url}/nothing"), tmp_path / "scene.zarr"))
     world.close()
     with pytest.raises(InputError, match="no answer from 127"):
-        finish(stac.fetch(asked(world), tmp_path / "scene.zarr"))
+        progress.run(stac.fetch(asked(world), tmp_path / "scene.zarr"))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 from tiny_cube import DAYS, FEATURES, NX, NY, blocks_of, random_cube
+from zarr.core.sync import sync
 
 from embeddings import store as store_module
 from embeddings.geometry import Grid
@@ -76,8 +78,9 @@ def test_a_window_is_the_same_from_whichever_layout(stored, cube):
 
 def test_the_router_takes_maps_for_a_day_and_series_for_a_pixel(stored):
     day, pixel = (slice(0, 1), slice(0, NY), slice(0, NX)), (slice(0, DAYS), slice(0, 1), slice(0, 1))
-    assert stored._bytes_touched("maps", day) < stored._bytes_touched("series", day)
-    assert stored._bytes_touched("series", pixel) < stored._bytes_touched("maps", pixel)
+    maps, series = (stored._arrays[layout].values() for layout in ("maps", "series"))
+    assert store_module.bytes_touched(maps, day) < store_module.bytes_touched(series, day)
+    assert store_module.bytes_touched(series, pixel) < store_module.bytes_touched(maps, pixel)
 
 
 def test_the_scene_comes_along(stored, scene):
@@ -90,7 +93,7 @@ def test_the_scene_comes_along(stored, scene):
 
 
 def test_the_grid_is_the_cube_s(stored, cube):
-    assert stored.grid == Grid.of(cube)
+    assert stored.grid == Grid.from_cube(cube)
 
 
 def test_tiles_and_shards_larger_and_smaller_than_blocks_give_the_same(tmp_path, monkeypatch, cube):
@@ -112,14 +115,15 @@ def test_a_frame_is_as_fine_as_its_bytes_allow(tmp_path, monkeypatch):
     xr.testing.assert_equal(near, wide.isel(time=1, y=slice(8, 20), x=slice(30, 40)))
     whole = store.frame(day, slice(None), slice(None))
     assert dict(whole.sizes) == {"y": 10, "x": 16, "feature": FEATURES}
-    assert Grid.of(whole).extent[0::3] == Grid.of(wide).extent[0::3]
+    assert Grid.from_cube(whole).extent[0::3] == Grid.from_cube(wide).extent[0::3]
     corner = wide.isel(time=1, y=slice(0, 4), x=slice(0, 4))
     assert whole["days_from_s2"][0, 0] == worst_days(corner["days_from_s2"].values)
     mean = corner["embedding"].mean(("y", "x")).values
     np.testing.assert_allclose(whole["embedding"][0, 0].values, mean, atol=1.0)
     for rows, cols in ((slice(0, 37), slice(5, 64)), (slice(7, 9), slice(7, 9)), (slice(0, 1), slice(0, 64))):
-        layout, key = store._seen(0, rows, cols)
-        assert store._bytes_touched(layout, key) <= store_module.FRAME_BYTES
+        level, key = store_module.finest_level(store._arrays, store.grid_shape, 0, rows, cols)
+        arrays = store._arrays[store_module.level_layouts(*store.grid_shape)[level]]
+        assert store_module.bytes_touched(arrays.values(), key) <= store_module.FRAME_BYTES
         assert store.frame(day, rows, cols).sizes["x"] > 0
 
 
@@ -217,3 +221,63 @@ def test_sigma_is_a_byte_on_disk_and_survives_the_round_trip(stored):
     np.testing.assert_array_equal(encode_sigma(decode_sigma(codes)), codes)
     assert decode_sigma(codes).dtype == np.float32
     assert decode_sigma(encode_sigma(np.array([9.0])))[0] == pytest.approx(0.127)
+
+
+def without_chunk(monkeypatch, path, cube, layout: str, name: str, index: tuple[int, ...]) -> Store:
+    """A store in which one chunk was never written."""
+    put = store_module.Tile.write
+
+    def write_less(tile, session):
+        put(tile, session)
+        if tile.layout == layout:
+            group = zarr.open_group(session.store, path=layout, mode="r+", zarr_format=3)
+            key = f"{layout}/{name}/c/{'/'.join(map(str, index))}"
+            sync(session.store.delete(key))
+            assert group[name].nchunks_initialized < group[name].nchunks or group[name].shards
+        return session
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store_module.Tile, "write", write_less)
+        write(path, cube, blocks_of(cube))
+    return Store.open(path)
+
+
+@pytest.mark.parametrize("name", ["embedding", "quality"])
+def test_a_chunk_that_is_not_found_is_told_and_never_read_as_zeros(tmp_path, monkeypatch, cube, name):
+    maps = without_chunk(monkeypatch, tmp_path / "maps", cube, "maps", name, (3, 0, 0, 0))
+    series = without_chunk(monkeypatch, tmp_path / "series", cube, "series", name, (0, 0, 0, 0))
+    everywhere = slice(None), slice(None)
+    for read in (
+        lambda: maps.map(cube.time.values[3]),
+        lambda: maps.frame(cube.time.values[3], *everywhere),
+        lambda: maps.tile(cube.time.values[3], 1, slice(0, 2), slice(0, 2)),
+        lambda: maps.window(slice(3, 4), *everywhere),
+        lambda: maps.cube().compute(),
+        lambda: series.series(0, 0),
+        lambda: series.cube("series").isel(y=0, x=0).compute(),
+    ):
+        with pytest.raises(InputError, match=f"a chunk of {name} is missing"):
+            read()
+    xr.testing.assert_identical(maps.map(cube.time.values[4]), cube.isel(time=4))
+    xr.testing.assert_identical(maps.series(0, 0), cube.isel(y=0, x=0))
+    xr.testing.assert_identical(series.map(cube.time.values[3]), cube.isel(time=3))
+
+
+def test_a_store_of_before_that_fills_with_zeros_still_opens(tmp_path, monkeypatch, cube):
+    monkeypatch.setattr(store_module, "FILL_VALUES", {"embedding": 0, "quality": 0})
+    write(tmp_path / "old", cube, blocks_of(cube))
+    monkeypatch.undo()
+    old = Store.open(tmp_path / "old")
+    assert old._arrays["maps"]["quality"].fill_value == 0
+    for layout in ("maps", "series"):
+        xr.testing.assert_identical(old.cube(layout).compute(), cube)
+    xr.testing.assert_identical(old.series(2, 3), cube.isel(y=2, x=3))
+
+
+@pytest.mark.parametrize(("name", "value"), [("embedding", -128), ("sigma", np.nan)])
+def test_a_block_with_a_hole_is_not_written(tmp_path, cube, name, value):
+    holed = cube.copy(deep=True)
+    holed[name][0, 0, 0] = value
+    with pytest.raises(ValueError, match="has missing values"):
+        write(tmp_path / "store", cube, blocks_of(holed))
+    assert list(tmp_path.iterdir()) == []

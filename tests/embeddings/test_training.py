@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from embeddings import cache, engine, evaluation, reconstruct, training
+from embeddings import engine, evaluation, progress, reconstruct, training
 from embeddings.readers import open_scene
 from embeddings.samples import HLS, Archive, Plan, batches, draw, land_of
 from embeddings.simulate import random_scene, simulate
@@ -34,11 +34,11 @@ def weights(tmp_path_factory):
         patch.setattr(training, "SIMULATED_SIZE_PX", 16)
         lesson = training.Lesson(simulated=2, recipe=Recipe(steps=6))
         for name in ("s2", "s1"):
-            cache.finish(training.sensor(name, folder / f"{name}.safetensors", lesson))
-        cache.finish(training.fusion(folder / "fusion.safetensors", lesson, encoders=folder))
+            progress.run(training.sensor(name, folder / f"{name}.safetensors", lesson))
+        progress.run(training.fusion(folder / "fusion.safetensors", lesson, encoders=folder))
         again = folder / "again"
         again.mkdir()
-        cache.finish(training.sensor("s1", again / "s1.safetensors", lesson))
+        progress.run(training.sensor("s1", again / "s1.safetensors", lesson))
     return folder
 
 
@@ -150,8 +150,8 @@ def three(weights):
         patch.setattr(checkpoints, "WEIGHTS", weights)
         kept = {path.name: path.stat().st_mtime_ns for path in weights.glob("training-*.npz")}
         lesson = training.Lesson(simulated=2, recipe=Recipe(steps=6))
-        cache.finish(training.sensor("landsat8", folder / "landsat8.safetensors", lesson))
-        cache.finish(training.fusion(folder / "fusion.safetensors", lesson, ALL, folder))
+        progress.run(training.sensor("landsat8", folder / "landsat8.safetensors", lesson))
+        progress.run(training.fusion(folder / "fusion.safetensors", lesson, ALL, folder))
     assert kept == {name: (weights / name).stat().st_mtime_ns for name in kept}, "the Sentinels' files stay"
     assert len(list(weights.glob("training-*-landsat8.npz"))) == 2
     return checkpoints.load(folder / "fusion.safetensors", "cpu")
@@ -181,11 +181,11 @@ def test_landsat_changes_the_embedding_and_may_be_missing(three, weights):
     assert scores[0] == scores[1]
     day = reconstruct.parse_days(scene, [str(scene["landsat8/time"].values[3])[:10]], "landsat8")
     hidden = reconstruct.Hidden("landsat8", day)
-    found = reconstruct.run(scene, three, hidden)["reflectance"]
+    found = reconstruct.reconstruct_hidden(scene, three, hidden)["reflectance"]
     assert found.shape == (1, 6, 16, 16)
     assert np.isfinite(found.values).all()
     with pytest.raises(InputError, match="landsat8 to hide"):
-        reconstruct.run(scene, two, hidden)
+        reconstruct.reconstruct_hidden(scene, two, hidden)
 
 
 @pytest.mark.real
@@ -244,8 +244,8 @@ def test_bands_that_see_the_same_light_are_changed_alike(with_landsat):
 def test_nothing_to_learn_from_is_told(weights):
     lesson = training.Lesson(simulated=0)
     with pytest.raises(InputError, match="no cube with landsat8"):
-        cache.finish(training.sensor("landsat8", weights / "none.safetensors", lesson))
+        progress.run(training.sensor("landsat8", weights / "none.safetensors", lesson))
     with pytest.raises(InputError, match="need s2 first"):
-        cache.finish(training.fusion(weights / "none.safetensors", lesson, ("landsat8", "s2")))
+        progress.run(training.fusion(weights / "none.safetensors", lesson, ("landsat8", "s2")))
     with pytest.raises(InputError, match="folder of weights"):
-        cache.finish(training.fusion(weights / "none.safetensors", lesson, ALL, weights / "nowhere"))
+        progress.run(training.fusion(weights / "none.safetensors", lesson, ALL, weights / "nowhere"))

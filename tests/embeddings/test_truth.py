@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from embeddings import evaluation, training, truth
-from embeddings.cache import finish
-from embeddings.inputs import Series
+from embeddings import evaluation, progress, training, truth
+from embeddings.inputs import AcquisitionSeries
 from models import checkpoints
 
 
@@ -16,7 +15,7 @@ def test_the_baseline_is_linear_interpolation_computed_another_way():
     clear = rng.random((12, 4, 4)) < 0.6
     measured = evaluation.Truth(values, clear, day)
     expected = evaluation.linear(measured, visible, 5)
-    told = truth.interpolated(Series(values, clear, day).at(visible), day[[5]])[0]
+    told = truth.interpolated(AcquisitionSeries(values, clear, day).select(visible), day[[5]])[0]
     np.testing.assert_allclose(told, expected, rtol=1e-5)
 
 
@@ -86,7 +85,7 @@ def test_landscapes_are_made_embedded_probed_and_told(monkeypatch):
     monkeypatch.setattr(truth, "PIXEL_DAYS", 2000)
     places = {name: evaluation.PLACES[name] for name in ("temperate", "southern", "semi-arid-south")}
     monkeypatch.setattr(evaluation, "PLACES", places)
-    numbers, told = finish(truth.evaluate(checkpoints.load("default", "cpu"), size_px=12, landscapes=1))
+    numbers, told = progress.run(truth.evaluate(checkpoints.load("default", "cpu"), size_px=12, landscapes=1))
     assert numbers["landscape_embedding_fapar_observed_r2"] > 0.5
     assert 0.5 < numbers["sigma_inside_all"] < 1
     assert numbers["lai_far_rows"] > 0

@@ -85,8 +85,8 @@ def test_it_sees_what_sentinel_2_sees_on_neighbouring_days(scene):
 
 def test_its_clouds_are_its_own(scene):
     s2, l8 = scene["s2/cloud_truth"], scene["landsat8/cloud_truth"]
-    day = np.intersect1d(schema.days(s2), schema.days(l8))[0]
-    theirs, ours = (part.values[schema.days(part) == day][0] for part in (s2, l8))
+    day = np.intersect1d(schema.utc_days(s2), schema.utc_days(l8))[0]
+    theirs, ours = (part.values[schema.utc_days(part) == day][0] for part in (s2, l8))
     assert (theirs & ~ours).any()
 
 

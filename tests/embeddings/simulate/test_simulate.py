@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embeddings.simulate import finish, random_request, random_scene, simulate, steps, write_tower_file
+from embeddings import progress
+from embeddings.simulate import random_request, random_scene, simulate, steps, write_tower_file
 from embeddings.simulate.landscape import COVERS
 from models.errors import InputError
 
@@ -234,4 +235,6 @@ def test_random_scenes_differ_in_climate_and_density():
     assert {request.orbits.second for request in drawn} == {True, False}
     made = random_scene(11, size_px=16, start="2019-03-01", end="2019-05-31")
     assert made.attrs["title"].startswith("simulated")
-    assert finish(steps("again", size_px=8, start="2020-06-01", end="2020-06-12"))["s1"].sizes["band"] == 2
+    assert (
+        progress.run(steps("again", size_px=8, start="2020-06-01", end="2020-06-12"))["s1"].sizes["band"] == 2
+    )
