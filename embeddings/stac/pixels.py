@@ -14,7 +14,7 @@ from embeddings import schema
 from embeddings.geometry import Grid
 from embeddings.readers import acquisitions
 from embeddings.stac import access, grd
-from embeddings.stac.search import Pass, asset, baseline
+from embeddings.stac.search import Pass, asset, has_offset
 from models.errors import InputError
 
 THREADS = 8
@@ -75,8 +75,7 @@ def _sentinel2(item: Any, grid: Grid) -> tuple[xr.DataArray, xr.DataArray]:
         _load(item, (*schema.S2_BANDS, "SCL"), grid, "uint16", 0), (*schema.S2_BANDS, "SCL"), grid
     )
     bands, scl = numbers.isel(band=slice(-1)), numbers.sel(band="SCL")
-    taken_off = item.properties.get("earthsearch:boa_offset_applied", False)
-    offset = OFFSET if baseline(item) >= 4 and not taken_off else 0
+    offset = OFFSET if has_offset(item) else 0
     return acquisitions.reflectance(bands, offset), scl.isin(acquisitions.CLEAR_SCL)
 
 
