@@ -1,4 +1,4 @@
-"""What a STAC API has of a request, sorted into passes: the images that become one date of a sensor."""
+"""Search of a STAC API: items of a request, grouped into passes, which become one date of a sensor each."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Pass:
     time: np.datetime64
     """The day; its time of day too where an ascending and a descending pass share it."""
     orbit: str
-    """``ascending`` or ``descending``; empty where not told, and for Sentinel-2."""
+    """``ascending`` or ``descending``; empty where unknown, and for Sentinel-2."""
     items: tuple[Any, ...]
     """``pystac.Item``, at least one."""
 
@@ -75,12 +75,28 @@ class Pass:
 
 
 def passes(request: Request) -> list[Pass]:
-    """All passes over the request, in order of time."""
-    with _answering(request.url):
+    """Find all passes over a request.
+
+    Parameters
+    ----------
+    request : Request
+        Square, days, provider and radar product.
+
+    Returns
+    -------
+    list of Pass
+        In order of time, Sentinel-2 and Sentinel-1 together.
+
+    Raises
+    ------
+    InputError
+        Where the address is no STAC API, does not answer, or has no image.
+    """
+    with _errors_in_one_sentence(request.url):
         from pystac_client import Client
         from pystac_client.stac_api_io import StacApiIO
 
-        speak = StacApiIO(timeout=access.TIMEOUT_S, max_retries=access.retry())
+        speak = StacApiIO(timeout=access.TIMEOUT_S, max_retries=access.retry_policy())
         client = Client.open(request.url, stac_io=speak, timeout=access.TIMEOUT_S)  # which it would reset
         optical = _newest(_items(client, request, S2_COLLECTION))
         radar: list[Any] = []
@@ -118,7 +134,20 @@ def asset(item: Any, band: str) -> str | None:
 
 
 def estimate(found: Iterable[Pass], request: Request) -> tuple[int, int]:
-    """Bytes to fetch, roughly and before compression, and bytes of the values of the scene, before it too."""
+    """Estimate a download before it starts.
+
+    Parameters
+    ----------
+    found : iterable of Pass
+        As ``passes`` returns them.
+    request : Request
+        The square they are cut to.
+
+    Returns
+    -------
+    (int, int)
+        Bytes to fetch, roughly, and bytes of the scene's values; both before compression.
+    """
     side = request.grid.nx
     fetched = stored = 0
     for one in found:
@@ -136,8 +165,8 @@ def estimate(found: Iterable[Pass], request: Request) -> tuple[int, int]:
 
 
 @contextmanager
-def _answering(url: str) -> Iterator[None]:
-    """Whatever goes wrong with an API, told in one sentence."""
+def _errors_in_one_sentence(url: str) -> Iterator[None]:
+    """Turn whatever goes wrong with an API into one InputError."""
     from pystac_client.exceptions import APIError
 
     try:
@@ -146,7 +175,7 @@ def _answering(url: str) -> Iterator[None]:
         code = getattr(error, "status_code", None)
         why = f"code {code}" if code else type(error).__name__
         if isinstance(error, APIError) and (code is None or code in access.BUSY):
-            raise access.silent(url, why) from error
+            raise access.no_answer_error(url, why) from error
         raise InputError(
             f"Got no STAC API at {url} ({why}), need one with search; check the address."
         ) from error
@@ -217,22 +246,22 @@ def _product_names(item: Any) -> list[str]:
 
 def _tile(item: Any) -> str:
     """MGRS tile such as ``31UFS``; the item's own id where it names none."""
-    told = item.properties.get("s2:mgrs_tile") or item.properties.get("grid:code")
-    if not told and item.properties.get("sentinel:grid_square"):
+    named = item.properties.get("s2:mgrs_tile") or item.properties.get("grid:code")
+    if not named and item.properties.get("sentinel:grid_square"):
         parts = ("sentinel:utm_zone", "sentinel:latitude_band", "sentinel:grid_square")
-        told = "".join(str(item.properties.get(part, "")) for part in parts)
-    if not told:
+        named = "".join(str(item.properties.get(part, "")) for part in parts)
+    if not named:
         found = (re.search(r"_T(\d{2}[A-Z]{3})_", f"{name}_") for name in _product_names(item))
-        told = next((match[1] for match in found if match), item.id)
-    return str(told).upper().removeprefix("MGRS-").removeprefix("T")
+        named = next((match[1] for match in found if match), item.id)
+    return str(named).upper().removeprefix("MGRS-").removeprefix("T")
 
 
 def _platform(item: Any) -> str:
-    """``S2A``, ``S2B``, ...; empty where not told."""
-    told = str(item.properties.get("platform") or "").lower()
-    match = re.fullmatch(r"(?:sentinel-|s)(2[a-z])", told)
+    """``S2A``, ``S2B``, ...; empty where not named."""
+    named = str(item.properties.get("platform") or "").lower()
+    match = re.fullmatch(r"(?:sentinel-|s)(2[a-z])", named)
     names = (re.match(r"S(2[A-Z])_", name) for name in _product_names(item))
-    return f"S{match[1].upper()}" if match else next((f"S{name[1]}" for name in names if name), told)
+    return f"S{match[1].upper()}" if match else next((f"S{name[1]}" for name in names if name), named)
 
 
 def baseline(item: Any) -> float:
@@ -284,6 +313,7 @@ def _dual_land(item: Any) -> bool:
 
 
 def _grouped(sensor: str, items: list[Any]) -> list[Pass]:
+    """Items of one UTC day and direction of flight as one pass each."""
     groups: dict[tuple[np.datetime64, str], list[Any]] = defaultdict(list)
     for item in items:
         orbit = str(item.properties.get("sat:orbit_state", "")).lower() if sensor == "s1" else ""
@@ -292,6 +322,7 @@ def _grouped(sensor: str, items: list[Any]) -> list[Pass]:
     out = []
     for (day, orbit), images in groups.items():
         images = sorted(images, key=lambda item: (_time(item), item.id))
+        # Midnight, unless two passes share the day: then the time of day keeps them apart.
         time = day if days.count(day) == 1 else _time(images[0])
         out.append(Pass(sensor, time.astype("datetime64[ns]"), orbit, tuple(images)))
     return out
