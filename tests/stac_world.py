@@ -89,9 +89,53 @@ class World:
                 self._write(file, zone, size_m, values, "uint8" if kind == "SCL" else "uint16", 0)
                 written[kind] = file
             if band not in lacks:
-                assets[band if names == "own" else ES_NAMES[band]] = file
+                native = {"own": band, "common": ES_NAMES[band], "resolution": f"{band}_{size_m}m"}
+                assets[native[names]] = file
         told = {"s2:processing_baseline": baseline, "platform": "sentinel-2a", **told}
         return self._item(name, "sentinel-2-l2a", when, assets, {"s2:mgrs_tile": f"{zone}ABC", **told})
+
+    def of_planetary_computer(self, name, when, baseline="05.10", dn=None) -> dict:
+        """An image as the Planetary Computer lists it: bands by their own names, offsets left in."""
+        product = f"S2A_MSIL2A_20200601T104021_N{baseline.replace('.', '')}_R008_T31ABC_20200601T140000"
+        item = self.s2(name, when, baseline=baseline, dn=dn)
+        item["properties"] |= {
+            "s2:product_uri": f"{product}.SAFE", "platform": "Sentinel-2A", "instruments": ["msi"],
+            "s2:datatake_id": f"GS2A_20200601T104021_025820_N{baseline}", "sat:relative_orbit": 8,
+        }  # fmt: skip
+        item["assets"] |= {"AOT": _asset(f"{self.url}/none.tif"), "visual": _asset(f"{self.url}/none.tif")}
+        return item
+
+    def of_earth_search(self, name, when, baseline="05.10", dn=None, removed=True) -> dict:
+        """An image as Earth Search v1 lists it: common names, JPEG 2000 twins on S3, a flag for the offset."""
+        item = self.s2(name, when, names="common", baseline=baseline, dn=dn)
+        del item["properties"]["s2:mgrs_tile"]
+        item["properties"] |= {
+            "grid:code": "MGRS-31ABC", "mgrs:utm_zone": 31, "mgrs:latitude_band": "A", "mgrs:grid_square": "BC",
+            "earthsearch:boa_offset_applied": removed, "processing:software": {"sentinel2-to-stac": "0.1.0"},
+        }  # fmt: skip
+        for asset in list(item["assets"].values()):
+            # Listed whether or not the offset was taken off already.
+            asset["raster:bands"] = [{"nodata": 0, "data_type": "uint16", "scale": 0.0001, "offset": -0.1}]
+        for band in list(item["assets"]):
+            item["assets"][f"{band}-jp2"] = _asset(f"s3://sentinel-s2-l2a/tiles/31/A/BC/{band}.jp2")
+        return item
+
+    def of_copernicus_data_space(self, name, when, baseline="05.10", dn=None) -> dict:
+        """An image as the Copernicus Data Space lists it: each resolution an asset, the baseline as a version."""
+        product = f"S2A_MSIL2A_20200601T104021_N{baseline.replace('.', '')}_R008_T31ABC_20200601T140000"
+        item = self.s2(name, when, names="resolution", dn=dn)
+        for key in ("s2:mgrs_tile", "s2:processing_baseline"):
+            del item["properties"][key]
+        item["id"] = f"{product}_{name}"
+        item["properties"] |= {
+            "grid:code": "MGRS-31ABC", "processing:version": baseline, "processing:level": "L2",
+            "product:type": "S2MSI2A",
+        }  # fmt: skip
+        for asset in item["assets"].values():
+            asset |= {"raster:scale": 0.0001, "raster:offset": -0.1, "nodata": 0}
+        coarse = [f"{band}_{size}m" for band in ("B02", "B8A") for size in (20, 60)]
+        item["assets"] |= {key: _asset(f"{self.url}/none.jp2") for key in coarse if key not in item["assets"]}
+        return item
 
     def s1(self, name, when, power=(0.1, 0.02), orbit="ascending", **told):
         """A terrain-corrected image of Sentinel-1, linear power."""
@@ -210,6 +254,10 @@ class World:
         }
         self.items.append(item)
         return item
+
+
+def _asset(href: str) -> dict:
+    return {"href": href, "type": "image/jp2", "roles": ["data"]}
 
 
 def _day(text: str) -> np.datetime64:

@@ -1,4 +1,4 @@
-"""How storage is reached: patient requests, the same patience for GDAL, and hrefs signed where they must be."""
+"""Access to storage: HTTP requests with retries, the same for GDAL, and signed URLs where storage needs them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,14 @@ KEY = "PC_SDK_SUBSCRIPTION_KEY"
 _tokens: dict[str, tuple[str, datetime]] = {}
 
 
-def retry() -> Any:
-    """For requests and pystac-client: busy or silent servers are asked again, ever later."""
+def retry_policy() -> Any:
+    """Retries of requests and pystac-client for busy or silent servers, with exponential back-off.
+
+    Returns
+    -------
+    urllib3.Retry
+        ``TRIES`` in all, first wait ``WAIT_S``; a server's Retry-After is respected.
+    """
     from urllib3 import Retry
 
     return Retry(
@@ -39,8 +45,14 @@ def retry() -> Any:
     )
 
 
-def gdal() -> dict[str, Any]:
-    """The same for GDAL, and no listing of folders that cannot be listed."""
+def gdal_options() -> dict[str, Any]:
+    """The same retries as options of ``rasterio.Env``.
+
+    Returns
+    -------
+    dict
+        GDAL's configuration options by name. Folders are not listed: object stores answer that slowly or not at all.
+    """
     return {
         "GDAL_HTTP_MAX_RETRY": TRIES - 1,
         "GDAL_HTTP_RETRY_DELAY": WAIT_S,
@@ -53,29 +65,47 @@ def gdal() -> dict[str, Any]:
 
 
 def get(url: str, headers: dict[str, str] | None = None) -> Any:
-    """A ``requests.Response``, whatever its code; InputError where nobody answers."""
+    """Fetch a URL.
+
+    Parameters
+    ----------
+    url : str
+        HTTP or HTTPS address.
+    headers : dict, optional
+        Request headers.
+
+    Returns
+    -------
+    requests.Response
+        Whatever its status code.
+
+    Raises
+    ------
+    InputError
+        Where no server answers after all retries.
+    """
     import requests
     from requests.adapters import HTTPAdapter
 
     with requests.Session() as session:
         for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(max_retries=retry()))
+            session.mount(scheme, HTTPAdapter(max_retries=retry_policy()))
         try:
             return session.get(url, headers=headers, timeout=TIMEOUT_S)
         except requests.RequestException as error:
-            raise silent(url, type(error).__name__) from error
+            raise no_answer_error(url, type(error).__name__) from error
 
 
-def silent(url: str, why: str) -> InputError:
-    """What is raised where a server does not answer."""
+def no_answer_error(url: str, why: str) -> InputError:
+    """The error where a server does not answer; ``url`` names the server, ``why`` is a code or an exception's name."""
     return InputError(
         f"Got no answer from {urlsplit(url).netloc} ({why}), need a connection to it; check the network and "
         "run the same command again, what is fetched already is kept."
     )
 
 
-def refused(url: str, why: str) -> InputError:
-    """What is raised where a server does not let us in."""
+def account_error(url: str, why: str) -> InputError:
+    """The error where a server wants an account; ``url`` names the server, ``why`` is what it answered."""
     return InputError(
         f"Got {why} from {urlsplit(url).netloc}, which gives its files to accounts only, need one; set "
         f"{KEY} or the AWS variables, or choose another --s1."
@@ -83,12 +113,25 @@ def refused(url: str, why: str) -> InputError:
 
 
 def sign(url: str) -> str:
-    """The href with a token of its container, where it lies in signed storage; else as it is."""
+    """Add a token to the URL of a file in the Planetary Computer's storage.
+
+    Parameters
+    ----------
+    url : str
+        Address of a file, of any storage.
+
+    Returns
+    -------
+    str
+        With a shared access signature of its container where it lies in signed storage and has none; else unchanged.
+        Tokens are kept until shortly before they expire.
+    """
     parts = urlsplit(url)
     if not (parts.hostname or "").endswith(BLOBS) or parts.query:
         return url
     place = f"{parts.hostname.split('.')[0]}/{parts.path.split('/')[1]}"
     token, until = _tokens.get(place, ("", datetime.min.replace(tzinfo=UTC)))
+    # A token must outlive the read it is for, which may take until the time-out.
     if (until - datetime.now(UTC)).total_seconds() < TIMEOUT_S:
         token, until = _tokens[place] = _token(place)
     return f"{url}?{token}"
@@ -98,26 +141,47 @@ def _token(place: str) -> tuple[str, datetime]:
     key = os.environ.get(KEY)
     answer = get(f"{TOKENS}/{place}", {"Ocp-Apim-Subscription-Key": key} if key else None)
     if answer.status_code in (401, 403):
-        raise refused(TOKENS, f"code {answer.status_code}")
+        raise account_error(TOKENS, f"code {answer.status_code}")
     if not answer.ok:
-        raise silent(TOKENS, f"code {answer.status_code}")
-    told = answer.json()
-    return told["token"], datetime.fromisoformat(told["msft:expiry"])
+        raise no_answer_error(TOKENS, f"code {answer.status_code}")
+    content = answer.json()
+    return content["token"], datetime.fromisoformat(content["msft:expiry"])
 
 
-class Broken(Exception):
+class UnreadableFile(Exception):
     """A file that is not there or cannot be read, while its server answers."""
 
 
-def ask(url: str, name: str, part: str = "0-0") -> bytes:
-    """Bytes ``part`` of a file: Broken where it is not there, InputError where its server does not tell."""
+def read_bytes(url: str, name: str, part: str = "0-0") -> bytes:
+    """Read a range of bytes of a file, to find out why GDAL could not, or for a small file.
+
+    Parameters
+    ----------
+    url : str
+        Signed address.
+    name : str
+        What the file is, for errors.
+    part : str
+        Range as in HTTP: ``"0-0"`` is the first byte, ``"0-"`` the whole file.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    UnreadableFile
+        Where the server answers that the file is not there.
+    InputError
+        Where the server does not answer or wants an account.
+    """
     if not url.startswith("http"):
-        raise refused(url, "nothing")
+        raise account_error(url, "nothing")
     answer = get(url, {"Range": f"bytes={part}"})
     if answer.status_code in (401, 403):
-        raise refused(url, f"code {answer.status_code}")
+        raise account_error(url, f"code {answer.status_code}")
     if answer.status_code in BUSY:
-        raise silent(url, f"code {answer.status_code}")
+        raise no_answer_error(url, f"code {answer.status_code}")
     if not answer.ok:
-        raise Broken(f"{name} is not there (code {answer.status_code})")
+        raise UnreadableFile(f"{name} is not there (code {answer.status_code})")
     return answer.content

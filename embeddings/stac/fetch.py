@@ -23,9 +23,32 @@ LICENCE = "Copernicus Sentinel data: free and open, with attribution"
 
 
 def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) -> Steps[list[str]]:
-    """Write the scene of a request; yields (message, fraction), returns a sentence per image left out.
+    """Fetch a scene and write it as Zarr; dates an earlier, interrupted run of the same request fetched are reused.
 
-    Dates that an earlier, broken-off run of the same request has fetched are taken from there.
+    Parameters
+    ----------
+    request : Request
+        Square, days, provider, radar product and cloud detector.
+    out : path
+        New scene; its folder must exist.
+    weather : xarray.Dataset, optional
+        Daily weather to add: ``sw_in`` W m-2, ``tair`` degC, ``vpd`` hPa, ``precip`` mm d-1 on ``time``.
+
+    Yields
+    ------
+    (str, float)
+        Message and fraction 0-1.
+
+    Returns
+    -------
+    list of str
+        A sentence for each image left out.
+
+    Raises
+    ------
+    InputError
+        Where the path is taken, nothing is found, or a server does not answer. Nothing half-written stays under
+        ``out``; fetched dates stay beside it for the next run.
     """
     path = Path(out).expanduser().resolve()
     if path.exists():
@@ -36,8 +59,8 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
     found = passes(request)
     # Without --s1 and --clear: fetched dates stay when the user has to choose another radar product or detector.
     same = replace(request, s1="any", clear=clear.SCL)
-    told = hashlib.blake2b(str(same).encode(), digest_size=6).hexdigest()
-    folder = path.parent / f".{path.name}.{told}.dates"
+    request_digest = hashlib.blake2b(str(same).encode(), digest_size=6).hexdigest()
+    folder = path.parent / f".{path.name}.{request_digest}.dates"
     folder.mkdir(exist_ok=True)
     for done, one in enumerate(found):
         yield f"fetching {one.name}, {done + 1} of {len(found)}", done / len(found)
@@ -92,9 +115,10 @@ def _node(name: str, found: list[Pass], folder: Path, left_out: list[str]) -> xr
 
 
 def _attrs(name: str, request: Request, found: list[Pass], left_out: list[str]) -> dict[str, object]:
+    """Attributes of the scene: title, source with provider and years, licence, what was left out."""
     years = sorted({str(one.time)[:4] for one in found})
     products = sorted({str(item.collection_id) for one in found for item in one.items})
-    told = {"left_out": left_out} if left_out else {}
+    problems = {"left_out": left_out} if left_out else {}
     return {
         "id": name,
         "title": f"{name}, {request.start} to {request.end}",
@@ -102,5 +126,5 @@ def _attrs(name: str, request: Request, found: list[Pass], left_out: list[str]) 
         "source": f"Contains modified Copernicus Sentinel data {'-'.join(years[:: len(years) - 1 or 1])}; "
         f"{', '.join(products)} from {request.url}",
         "licence": LICENCE,
-        **told,
+        **problems,
     }

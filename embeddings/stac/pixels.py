@@ -14,7 +14,7 @@ from embeddings import schema
 from embeddings.geometry import Grid
 from embeddings.readers import acquisitions
 from embeddings.stac import access, grd
-from embeddings.stac.search import Pass, asset, baseline
+from embeddings.stac.search import Pass, asset, has_offset
 from models.errors import InputError
 
 THREADS = 8
@@ -24,17 +24,40 @@ OFFSET = -1000
 CALIBRATION = "schema-calibration-"
 """Sentinel-1 images that are neither calibrated nor on a map come with assets of these names."""
 
-for _library in ("odc", "rasterio"):  # what they have to say of a failure is told by us, in one sentence
+for _library in ("odc", "rasterio"):  # their log messages about a failure are replaced by our one sentence
     logging.getLogger(_library).addHandler(logging.NullHandler())
 
 
 def read(one: Pass, grid: Grid) -> tuple[xr.Dataset, list[str]]:
-    """One date of a node, its images merged, and a sentence per image that had to be left out."""
+    """Read one pass onto a grid.
+
+    Parameters
+    ----------
+    one : Pass
+        Images of one sensor and day.
+    grid : Grid
+        10 m grid of the scene, UTM.
+
+    Returns
+    -------
+    dataset : xarray.Dataset
+        One date: ``reflectance`` (time, band, y, x) 0-1 and ``clear`` (time, y, x) of Sentinel-2, or ``backscatter``
+        (time, band, y, x) in dB at 20 m of Sentinel-1; NaN where no image has a value.
+    left_out : list of str
+        A sentence for each image that cannot be read.
+
+    Raises
+    ------
+    InputError
+        Where a server does not answer or wants an account.
+    """
     images, left_out = [], []
     for item in one.items:
         try:
-            images.append(_patiently(item, grid, _sentinel2 if one.sensor == "s2" else _sentinel1))
-        except access.Broken as broken:
+            images.append(
+                _read_with_retry(item, grid, _read_sentinel2 if one.sensor == "s2" else _read_sentinel1)
+            )
+        except access.UnreadableFile as broken:
             left_out.append(f"{item.id}: {broken}")
     merge = _optical if one.sensor == "s2" else _radar
     return merge(images, grid).assign_coords(time=[one.time]), left_out
@@ -60,32 +83,32 @@ def _radar(images: list[np.ndarray], grid: Grid) -> xr.Dataset:
     """Backscatter on the 20 m grid: images averaged as power, then dB."""
     coarse = Grid(grid.crs, grid.left_m, grid.top_m, 20.0, grid.nx // 2, grid.ny // 2)
     empty = np.full((len(schema.S1_BANDS), *coarse.shape), np.nan)
+    # Speckle averages out as power; a mean of decibels would be biased low.
     power = acquisitions.nan_mean(np.stack(images or [empty]))
     decibel = (10 * np.log10(power)).astype("float32")[None]
-    told = {"units": "dB", "long_name": "backscatter"}
+    attrs = {"units": "dB", "long_name": "backscatter"}
     return xr.Dataset(
-        {"backscatter": (schema.CUBE, decibel, told)},
+        {"backscatter": (schema.CUBE, decibel, attrs)},
         coords={"band": list(schema.S1_BANDS), **coarse.coords()},
     )
 
 
-def _sentinel2(item: Any, grid: Grid) -> tuple[xr.DataArray, xr.DataArray]:
+def _read_sentinel2(item: Any, grid: Grid) -> tuple[xr.DataArray, xr.DataArray]:
     """Reflectance (band, y, x) and where the scene classification calls it clear (y, x)."""
     numbers = _array(
         _load(item, (*schema.S2_BANDS, "SCL"), grid, "uint16", 0), (*schema.S2_BANDS, "SCL"), grid
     )
     bands, scl = numbers.isel(band=slice(-1)), numbers.sel(band="SCL")
-    taken_off = item.properties.get("earthsearch:boa_offset_applied", False)
-    offset = OFFSET if baseline(item) >= 4 and not taken_off else 0
+    offset = OFFSET if has_offset(item) else 0
     return acquisitions.to_reflectance(bands, offset), scl.isin(acquisitions.CLEAR_SCL)
 
 
-def _sentinel1(item: Any, grid: Grid) -> np.ndarray:
+def _read_sentinel1(item: Any, grid: Grid) -> np.ndarray:
     """Linear power (band, y, x) at 20 m, the mean of 2 x 2 pixels of 10 m."""
     if any(name.startswith(CALIBRATION) for name in item.assets):
         hrefs = [_href(item, band) for band in schema.S1_BANDS]
         tables = [item.assets[CALIBRATION + band.lower()].get_absolute_href() for band in schema.S1_BANDS]
-        power = np.stack([grd.power(*both, grid) for both in zip(hrefs, tables, strict=True)])
+        power = np.stack([grd.sigma_nought(*both, grid) for both in zip(hrefs, tables, strict=True)])
     else:
         power = _load(item, schema.S1_BANDS, grid, "float32", np.nan)
     power = np.where(power > 0, power, np.nan)
@@ -100,7 +123,7 @@ def _load(item: Any, bands: Iterable[str], grid: Grid, dtype: str, nodata: float
 
     names = [_name(item, band) for band in bands]
     onto = GeoBox(grid.shape, Affine(grid.size_m, 0, grid.left_m, 0, -grid.size_m, grid.top_m), grid.crs)
-    told = {"data_type": dtype, "nodata": nodata}
+    asset_facts = {"data_type": dtype, "nodata": nodata}
     with warnings.catch_warnings():
         # odc-geo 0.5 and rasterio 1.4 use what affine 3 and shapely 2.2 no longer like, and name the array they
         # fill not georeferenced.
@@ -114,12 +137,12 @@ def _load(item: Any, bands: Iterable[str], grid: Grid, dtype: str, nodata: float
             resampling="nearest",
             patch_url=access.sign,
             pool=THREADS,
-            stac_cfg={"*": {"assets": {"*": told}, "warnings": "ignore"}},
+            stac_cfg={"*": {"assets": {"*": asset_facts}, "warnings": "ignore"}},
         )
     return np.stack([loaded[name].values[0] for name in names])
 
 
-def _patiently(item: Any, grid: Grid, image: Callable[[Any, Grid], Any]) -> Any:
+def _read_with_retry(item: Any, grid: Grid, image: Callable[[Any, Grid], Any]) -> Any:
     """An item's image; a failure is looked into, and where its server is well, tried once more.
 
     GDAL asks busy and silent servers again by itself, but remembers those it gave up: the second time it must not.
@@ -128,15 +151,15 @@ def _patiently(item: Any, grid: Grid, image: Callable[[Any, Grid], Any]) -> Any:
 
     for memory in ({}, {"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/"}):
         try:
-            with rasterio.Env(**access.gdal(), **memory):
+            with rasterio.Env(**access.gdal_options(), **memory):
                 return image(item, grid)
-        except (InputError, access.Broken, MemoryError):
+        except (InputError, access.UnreadableFile, MemoryError):
             raise
         except Exception as error:  # a damaged file makes GDAL and odc fail in any way they can
             why = type(error).__name__
             for name in (asset(item, band) for band in _bands(item)):
-                access.ask(access.sign(item.assets[name].get_absolute_href()), f"its {name}")
-    raise access.Broken(f"a file of it cannot be read ({why})")
+                access.read_bytes(access.sign(item.assets[name].get_absolute_href()), f"its {name}")
+    raise access.UnreadableFile(f"a file of it cannot be read ({why})")
 
 
 def _bands(item: Any) -> tuple[str, ...]:
@@ -144,10 +167,10 @@ def _bands(item: Any) -> tuple[str, ...]:
 
 
 def _name(item: Any, band: str) -> str:
-    """Of the band's asset; Broken where the item has none."""
+    """Name of the asset of a band; UnreadableFile where the item has none."""
     name = asset(item, band)
     if name is None:
-        raise access.Broken(f"it has no {band}")
+        raise access.UnreadableFile(f"it has no {band}")
     return name
 
 

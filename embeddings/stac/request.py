@@ -1,4 +1,4 @@
-"""What is asked of a STAC API: a square on the ground, its days, and whom to ask."""
+"""A request to a STAC API: a square on the ground, days, provider, radar product and cloud detector."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ S1_PRODUCTS = {
 STEP_M = 20
 """Edges lie on multiples of it, as those of Sentinel-2's own tiles do: a 20 m pixel is 2 x 2 of 10 m."""
 SIDE_AT_MOST_M = 20_000
-"""A date is held in memory: at this side 0.2 GB of reflectance an image, and up to six images a date."""
+"""Longest side, m. A date is in memory as a whole: at this side 0.2 GB of reflectance an image, up to six images."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Request:
 
     @cached_property
     def grid(self) -> Grid:
-        """The 10 m grid in the UTM zone of the point."""
+        """The 10 m grid in the UTM zone of the point, its edges on multiples of ``STEP_M``."""
         zone = min(int((self.lon + 180) // 6) + 1, 60)
         crs = f"EPSG:{(32600 if self.lat >= 0 else 32700) + zone}"
         x, y = Grid(crs, 0, 0, 10.0, 1, 1).xy(self.lon, self.lat)

@@ -1,7 +1,8 @@
-"""What a STAC API has of a request, sorted into passes: the images that become one date of a sensor."""
+"""Search of a STAC API: items of a request, grouped into passes, which become one date of a sensor each."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,24 @@ ASSETS = {
     "VV": "vv",
     "VH": "vh",
 }
-"""Names of assets: some providers use the band's own, others these."""
+"""Common names of the bands, under which Earth Search lists its assets; others use the band's own name."""
+NATIVE_RESOLUTION_M = {
+    **dict.fromkeys(schema.S2_BANDS_10M, 10),
+    **dict.fromkeys(schema.S2_BANDS_20M, 20),
+    "SCL": 20,
+}
+"""The Copernicus Data Space lists every resolution of a band as an asset of its own (``B02_10m``, ``B02_20m``)."""
+BOA_OFFSET_APPLIED = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
+"""Properties that say that the offset of baseline 04.00 was taken off already: Earth Search v1, and v0 before it."""
+BASELINE_PROPERTIES = ("s2:processing_baseline", "processing:version", "sentinel:processing_baseline")
+"""Planetary Computer and Earth Search v1; Copernicus Data Space; Earth Search v0."""
+PRODUCT_NAMES = ("s2:product_uri", "sentinel:product_id", "title")
+"""Properties that may hold the product's name, beside the id of the item."""
+OFFSET_BASELINE, OFFSET_SINCE = 4.0, np.datetime64("2022-01-25")
+"""First processing baseline whose digital numbers carry an offset, and the day ESA began to process with it."""
+SAME_IMAGE_S = 15 * 60
+"""Seconds. Items of one tile and satellite closer than this are one image: processings differ by seconds, the next
+orbit over the same place comes after about 100 minutes."""
 BLOCK_PX = 512
 """Cloud-optimised files are read in whole blocks, mostly of this side."""
 
@@ -45,7 +63,7 @@ class Pass:
     time: np.datetime64
     """The day; its time of day too where an ascending and a descending pass share it."""
     orbit: str
-    """``ascending`` or ``descending``; empty where not told, and for Sentinel-2."""
+    """``ascending`` or ``descending``; empty where unknown, and for Sentinel-2."""
     items: tuple[Any, ...]
     """``pystac.Item``, at least one."""
 
@@ -57,12 +75,28 @@ class Pass:
 
 
 def passes(request: Request) -> list[Pass]:
-    """All passes over the request, in order of time."""
-    with _answering(request.url):
+    """Find all passes over a request.
+
+    Parameters
+    ----------
+    request : Request
+        Square, days, provider and radar product.
+
+    Returns
+    -------
+    list of Pass
+        In order of time, Sentinel-2 and Sentinel-1 together.
+
+    Raises
+    ------
+    InputError
+        Where the address is no STAC API, does not answer, or has no image.
+    """
+    with _errors_in_one_sentence(request.url):
         from pystac_client import Client
         from pystac_client.stac_api_io import StacApiIO
 
-        speak = StacApiIO(timeout=access.TIMEOUT_S, max_retries=access.retry())
+        speak = StacApiIO(timeout=access.TIMEOUT_S, max_retries=access.retry_policy())
         client = Client.open(request.url, stac_io=speak, timeout=access.TIMEOUT_S)  # which it would reset
         optical = _newest(_items(client, request, S2_COLLECTION))
         radar: list[Any] = []
@@ -78,12 +112,42 @@ def passes(request: Request) -> list[Pass]:
 
 
 def asset(item: Any, band: str) -> str | None:
-    """Name of the item's asset that holds a band, None where there is none."""
-    return next((name for name in (band, ASSETS[band]) if name in item.assets), None)
+    """Name of the asset that holds a band.
+
+    Parameters
+    ----------
+    item : pystac.Item
+        An image of Sentinel-2 or Sentinel-1, of any provider.
+    band : str
+        ``B02`` ... ``B12``, ``SCL``, ``VV`` or ``VH``.
+
+    Returns
+    -------
+    str or None
+        The band's own name, its common name, or its name with the native resolution, whichever the item has; None
+        where it has none of them.
+    """
+    names = [band, ASSETS[band]]
+    if band in NATIVE_RESOLUTION_M:
+        names.append(f"{band}_{NATIVE_RESOLUTION_M[band]}m")
+    return next((name for name in names if name in item.assets), None)
 
 
 def estimate(found: Iterable[Pass], request: Request) -> tuple[int, int]:
-    """Bytes to fetch, roughly and before compression, and bytes of the values of the scene, before it too."""
+    """Estimate a download before it starts.
+
+    Parameters
+    ----------
+    found : iterable of Pass
+        As ``passes`` returns them.
+    request : Request
+        The square they are cut to.
+
+    Returns
+    -------
+    (int, int)
+        Bytes to fetch, roughly, and bytes of the scene's values; both before compression.
+    """
     side = request.grid.nx
     fetched = stored = 0
     for one in found:
@@ -101,8 +165,8 @@ def estimate(found: Iterable[Pass], request: Request) -> tuple[int, int]:
 
 
 @contextmanager
-def _answering(url: str) -> Iterator[None]:
-    """Whatever goes wrong with an API, told in one sentence."""
+def _errors_in_one_sentence(url: str) -> Iterator[None]:
+    """Turn whatever goes wrong with an API into one InputError."""
     from pystac_client.exceptions import APIError
 
     try:
@@ -111,7 +175,7 @@ def _answering(url: str) -> Iterator[None]:
         code = getattr(error, "status_code", None)
         why = f"code {code}" if code else type(error).__name__
         if isinstance(error, APIError) and (code is None or code in access.BUSY):
-            raise access.silent(url, why) from error
+            raise access.no_answer_error(url, why) from error
         raise InputError(
             f"Got no STAC API at {url} ({why}), need one with search; check the address."
         ) from error
@@ -119,29 +183,128 @@ def _answering(url: str) -> Iterator[None]:
 
 def _items(client: Any, request: Request, collection: str) -> list[Any]:
     """Every item of a collection over the request, all pages; none where the collection is unknown."""
-    search = client.search(
-        collections=[collection], bbox=request.grid.lonlat_extent(), datetime=request.days, limit=100
-    )
-    return list(search.items())
+    found: dict[str, Any] = {}
+    for bbox in bounding_boxes(request):
+        search = client.search(collections=[collection], bbox=bbox, datetime=request.days, limit=100)
+        # An image across the antimeridian answers to the boxes of both sides.
+        found |= {item.id: item for item in search.items()}
+    return list(found.values())
+
+
+def bounding_boxes(request: Request) -> list[tuple[float, float, float, float]]:
+    """The extent of a request as boxes that APIs understand.
+
+    Parameters
+    ----------
+    request : Request
+        A square on the ground.
+
+    Returns
+    -------
+    list of (west, south, east, north)
+        Degrees. One box, or two where the square lies across 180 degrees of longitude: a single box from -180 to 180
+        would ask for the whole parallel, and boxes with west > east are not read alike by all servers.
+    """
+    grid = request.grid
+    edge_x = np.array([grid.left_m, grid.left_m + grid.nx * grid.size_m])
+    edge_y = np.array([grid.top_m, grid.top_m - grid.ny * grid.size_m])
+    lon, lat = grid.lonlat(*(axis.ravel() for axis in np.meshgrid(edge_x, edge_y)))
+    # Longitudes of the corners as offsets from the middle, so that those beyond 180 do not jump to -180.
+    lon = request.lon + (np.asarray(lon) - request.lon + 180) % 360 - 180
+    west, east, south, north = (float(edge) for edge in (lon.min(), lon.max(), np.min(lat), np.max(lat)))
+    if west < -180:
+        return [(west + 360, south, 180.0, north), (-180.0, south, east, north)]
+    if east > 180:
+        return [(west, south, 180.0, north), (-180.0, south, east - 360, north)]
+    return [(west, south, east, north)]
 
 
 def _newest(items: list[Any]) -> list[Any]:
     """Of images processed more than once the newest baseline; two halves of an image share theirs, both stay."""
-    images: dict[tuple, list[Any]] = defaultdict(list)
-    for item in items:
-        told = item.properties
-        tile = told.get("s2:mgrs_tile") or told.get("grid:code") or item.id
-        images[tile, told.get("platform"), np.datetime64(_time(item), "h")].append(item)
-    return [item for same in images.values() for item in same if baseline(item) == max(map(baseline, same))]
+    images: list[list[Any]] = []
+    latest: dict[tuple[str, str], np.datetime64] = {}
+    for item in sorted(items, key=_time):
+        source = _tile(item), _platform(item)
+        # By distance in time, not by a clock hour: processings may lie on either side of a full hour.
+        if source in latest and _time(item) - latest[source] <= np.timedelta64(SAME_IMAGE_S, "s"):
+            next(same for same in reversed(images) if (_tile(same[0]), _platform(same[0])) == source).append(
+                item
+            )
+        else:
+            images.append([item])
+        latest[source] = _time(item)
+    return [item for same in images for item in same if baseline(item) == max(map(baseline, same))]
+
+
+def _product_names(item: Any) -> list[str]:
+    """Names of the product: ``S2A_MSIL2A_20220127T105301_N0400_R051_T31UFS_20220127T141212``, where an item tells."""
+    return [
+        str(item.id),
+        *(str(item.properties[name]) for name in PRODUCT_NAMES if item.properties.get(name)),
+    ]
+
+
+def _tile(item: Any) -> str:
+    """MGRS tile such as ``31UFS``; the item's own id where it names none."""
+    named = item.properties.get("s2:mgrs_tile") or item.properties.get("grid:code")
+    if not named and item.properties.get("sentinel:grid_square"):
+        parts = ("sentinel:utm_zone", "sentinel:latitude_band", "sentinel:grid_square")
+        named = "".join(str(item.properties.get(part, "")) for part in parts)
+    if not named:
+        found = (re.search(r"_T(\d{2}[A-Z]{3})_", f"{name}_") for name in _product_names(item))
+        named = next((match[1] for match in found if match), item.id)
+    return str(named).upper().removeprefix("MGRS-").removeprefix("T")
+
+
+def _platform(item: Any) -> str:
+    """``S2A``, ``S2B``, ...; empty where not named."""
+    named = str(item.properties.get("platform") or "").lower()
+    match = re.fullmatch(r"(?:sentinel-|s)(2[a-z])", named)
+    names = (re.match(r"S(2[A-Z])_", name) for name in _product_names(item))
+    return f"S{match[1].upper()}" if match else next((f"S{name[1]}" for name in names if name), named)
 
 
 def baseline(item: Any) -> float:
-    """Processing baseline of Sentinel-2; where not told, by the date on which 04.00 began."""
-    told = item.properties.get("s2:processing_baseline") or item.properties.get("processing:version")
-    try:
-        return float(told)
-    except (TypeError, ValueError):
-        return 4.0 if _time(item) >= np.datetime64("2022-01-25") else 3.0
+    """Processing baseline of a Sentinel-2 image.
+
+    Parameters
+    ----------
+    item : pystac.Item
+        An image of Sentinel-2, Level-2A.
+
+    Returns
+    -------
+    float
+        Such as 5.1 for 05.10: from its properties, else from the product's name (``_N0510_``), else by the date on
+        which ESA began to process with 04.00, since reprocessed archives without a baseline are not known.
+    """
+    for name in BASELINE_PROPERTIES:
+        try:
+            return float(item.properties[name])
+        except (KeyError, TypeError, ValueError):
+            continue  # processing:version may hold a software's version of another form
+    for name in _product_names(item):
+        match = re.search(r"_N(\d{2})(\d{2})_", f"{name}_")
+        if match:
+            return float(f"{match[1]}.{match[2]}")
+    return OFFSET_BASELINE if _time(item) >= OFFSET_SINCE else OFFSET_BASELINE - 1
+
+
+def has_offset(item: Any) -> bool:
+    """Whether the digital numbers of a Sentinel-2 image carry the offset of baseline 04.00.
+
+    Parameters
+    ----------
+    item : pystac.Item
+        An image of Sentinel-2, Level-2A.
+
+    Returns
+    -------
+    bool
+        False for older baselines, and where the provider says that it has taken the offset off.
+    """
+    removed = any(str(item.properties.get(name)).lower() == "true" for name in BOA_OFFSET_APPLIED)
+    return baseline(item) >= OFFSET_BASELINE and not removed
 
 
 def _dual_land(item: Any) -> bool:
@@ -150,6 +313,7 @@ def _dual_land(item: Any) -> bool:
 
 
 def _grouped(sensor: str, items: list[Any]) -> list[Pass]:
+    """Items of one UTC day and direction of flight as one pass each."""
     groups: dict[tuple[np.datetime64, str], list[Any]] = defaultdict(list)
     for item in items:
         orbit = str(item.properties.get("sat:orbit_state", "")).lower() if sensor == "s1" else ""
@@ -158,6 +322,7 @@ def _grouped(sensor: str, items: list[Any]) -> list[Pass]:
     out = []
     for (day, orbit), images in groups.items():
         images = sorted(images, key=lambda item: (_time(item), item.id))
+        # Midnight, unless two passes share the day: then the time of day keeps them apart.
         time = day if days.count(day) == 1 else _time(images[0])
         out.append(Pass(sensor, time.astype("datetime64[ns]"), orbit, tuple(images)))
     return out

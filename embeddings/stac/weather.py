@@ -19,7 +19,7 @@ from models.errors import InputError
 NAME = "nasa-power"
 URL = "https://power.larc.nasa.gov/api/temporal/daily/point"
 LEAD_DAYS = 30
-"""Before the first day asked: GPP looks at the recent past."""
+"""Days of weather before the first day of the request: GPP depends on the recent past."""
 SOLAR, MEAN, HIGH, LOW, DEW, RAIN = PARAMETERS = (
     "ALLSKY_SFC_SW_DWN",
     "T2M",
@@ -38,9 +38,28 @@ SOURCE = "NASA POWER, Langley Research Center: MERRA-2 (GMAO) and CERES SYN1deg"
 
 
 def fetch(request: Request, url: str = URL) -> xr.Dataset:
-    """The node ``weather`` for the days of a request and ``LEAD_DAYS`` before; days it does not know yet are NaN."""
+    """Fetch the daily weather of a place.
+
+    Parameters
+    ----------
+    request : Request
+        Its point and days; ``LEAD_DAYS`` before the first day are fetched too, for the recent past that GPP needs.
+    url : str
+        The service.
+
+    Returns
+    -------
+    xarray.Dataset
+        Node ``weather`` on ``time``: ``sw_in`` W m-2, ``tair`` degC, ``vpd`` hPa, ``precip`` mm d-1, float32; NaN on
+        days the service does not know yet.
+
+    Raises
+    ------
+    InputError
+        Where the service does not answer, refuses, or answers something else.
+    """
     first = date.fromisoformat(request.start) - timedelta(days=LEAD_DAYS)
-    asked = {
+    query = {
         "parameters": ",".join(PARAMETERS),
         "community": "AG",
         "longitude": f"{request.lon:.4f}",
@@ -50,18 +69,20 @@ def fetch(request: Request, url: str = URL) -> xr.Dataset:
         "format": "JSON",
         "time-standard": "UTC",
     }
-    answer = access.get(f"{url}?{urlencode(asked)}")
+    answer = access.get(f"{url}?{urlencode(query)}")
     if not answer.ok:
-        raise _useless(url, f"code {answer.status_code}")
+        raise _no_weather_error(url, f"code {answer.status_code}")
     try:
-        told = answer.json()
-        missing, units = float(told["header"]["fill_value"]), told["parameters"]
-        table = pd.DataFrame(told["properties"]["parameter"]).astype("float64")
+        content = answer.json()
+        missing, units = float(content["header"]["fill_value"]), content["parameters"]
+        table = pd.DataFrame(content["properties"]["parameter"]).astype("float64")
         table.index = pd.to_datetime(table.index, format="%Y%m%d").as_unit("ns")
         table = table.where(table != missing)[list(PARAMETERS)].sort_index()
         known = {name: table[name] * UNITS[name][units[name]["units"]] for name in PARAMETERS}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise _useless(url, f"an answer that is no weather ({type(error).__name__} {error})") from error
+        raise _no_weather_error(
+            url, f"an answer that is no weather ({type(error).__name__} {error})"
+        ) from error
     days = xr.Dataset(
         {name: ("time", values.values) for name, values in known.items()}, {"time": table.index}
     )
@@ -78,7 +99,7 @@ def fetch(request: Request, url: str = URL) -> xr.Dataset:
     return schema.check_node(schema.NODES["weather"], node.assign_attrs(source=SOURCE))
 
 
-def _useless(url: str, got: str) -> InputError:
+def _no_weather_error(url: str, got: str) -> InputError:
     return InputError(
         f"Got {got} from {urlsplit(url).netloc}, need daily weather; give a table of your own with --weather FILE.csv."
     )

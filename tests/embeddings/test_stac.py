@@ -81,6 +81,9 @@ def test_the_scene_is_what_lies_on_the_ground(world, tmp_path):
         ("05.10", "own", {}, 1000),
         ("05.10", "common", {"earthsearch:boa_offset_applied": False}, 1000),
         ("05.10", "common", {"earthsearch:boa_offset_applied": True}, 0),
+        ("05.10", "common", {"sentinel:boa_offset_applied": True}, 0),
+        ("05.10", "common", {"sentinel:boa_offset_applied": "true"}, 0),
+        ("05.10", "resolution", {}, 1000),
     ],
 )
 def test_reflectance_is_the_same_whatever_the_baseline_and_who_provides_it(
@@ -99,6 +102,73 @@ def test_an_untold_baseline_goes_by_the_date(world):
         del world.s2(name, f"2022-01-{day}T10:00:00")["properties"]["s2:processing_baseline"]
     found = stac.passes(asked(world, start="2022-01-01", end="2022-02-01"))
     assert [search.baseline(one.items[0]) for one in found] == [3.0, 4.0]
+
+
+@pytest.mark.parametrize("stored", [0, 1000])
+def test_images_of_the_three_public_interfaces_give_the_same_reflectance(world, tmp_path, stored):
+    def numbers(lon, lat):
+        return 1000 + 4000 * ground(lon, lat) + stored
+
+    baseline = "05.10" if stored else "02.14"
+    world.of_planetary_computer("PC", "2020-06-01T10:40:21", baseline, numbers)
+    world.of_earth_search("ES", "2020-06-06T10:40:21", baseline, numbers, removed=False)
+    world.of_copernicus_data_space("CDSE", "2020-06-11T10:40:21", baseline, numbers)
+    scene, left_out = fetched(world, tmp_path)
+    assert left_out == []
+    assert scene["s2"].sizes["time"] == 3
+    truth = seen(asked(world).grid)
+    for date in range(3):
+        np.testing.assert_allclose(scene["s2/reflectance"].sel(band="B02")[date], truth, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("properties", "name", "expected"),
+    [
+        ({"processing:version": "05.11"}, "A", 5.11),
+        ({"sentinel:processing_baseline": "04.00"}, "A", 4.0),
+        (
+            {"processing:version": "sen2cor 2.11"},
+            "S2B_MSIL2A_20200601T104021_N0209_R008_T31ABC_20200601T140000",
+            2.09,
+        ),
+        ({}, "S2B_MSIL2A_20200601T104021_N0500_R008_T31ABC_20230101T140000", 5.0),
+        ({"s2:product_uri": "S2B_MSIL2A_20200601T104021_N0500_R008_T31ABC_20230101T140000.SAFE"}, "A", 5.0),
+        ({}, "S2B_31ABC_20200601_0_L2A", 3.0),
+    ],
+)
+def test_the_baseline_is_read_from_the_properties_else_from_the_name_else_from_the_date(
+    world, properties, name, expected
+):
+    item = world.s2(name, "2020-06-01T10:00:00")
+    del item["properties"]["s2:processing_baseline"]
+    item["properties"] |= properties
+    (one,) = stac.passes(asked(world))
+    assert search.baseline(one.items[0]) == expected
+
+
+def test_two_processings_of_an_image_on_either_side_of_a_full_hour_are_one_image(world):
+    world.s2("old", "2020-06-01T10:59:58", baseline="02.14", platform="Sentinel-2A")
+    new = world.s2("new", "2020-06-01T11:00:04", baseline="05.00", platform="sentinel-2a")
+    del new["properties"]["s2:mgrs_tile"]
+    new["properties"]["grid:code"] = "MGRS-31ABC"
+    world.s2("next_orbit", "2020-06-01T12:40:00", baseline="02.14")
+    ids = [item.id for one in stac.passes(asked(world)) for item in one.items]
+    assert sorted(ids) == ["new", "next_orbit"]
+
+
+@pytest.mark.parametrize("lon", [180.0, -180.0, 179.999])
+def test_a_square_across_the_antimeridian_finds_images_of_both_sides_and_no_others(world, lon):
+    boxes = {
+        "east": [179.95, -10.1, 180, -9.9],
+        "west": [-180, -10.1, -179.95, -9.9],
+        "far": [3, -10.1, 4, -9.9],
+    }
+    for minute, (name, box) in enumerate(boxes.items()):
+        world.s2(name, f"2020-06-01T10:{minute}0:21")["bbox"] = box
+    request = stac.Request(lon, -10, SIDE_M, "2020-06-01", "2020-06-30", world.url)
+    assert all(west <= east for west, _, east, _ in search.bounding_boxes(request))
+    ids = [item.id for one in stac.passes(request) for item in one.items]
+    assert sorted(ids) == ["east", "west"]
 
 
 def test_tiles_of_two_zones_on_one_day_are_one_image_and_clear_values_win(world, tmp_path):

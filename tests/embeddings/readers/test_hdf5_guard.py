@@ -1,0 +1,88 @@
+"""Damaged NetCDF files are named; they never take this process with them."""
+
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from embeddings.readers import hdf5_guard
+from embeddings.readers.hdf5_guard import check_readable
+from models.errors import InputError
+
+
+@pytest.fixture
+def cube(tmp_path):
+    path = tmp_path / "cube.nc"
+    values = np.random.default_rng(1).integers(0, 4000, (6, 32, 32)).astype("uint16")
+    encoding = {"B04": {"zlib": True, "chunksizes": (1, 16, 16)}}
+    xr.Dataset({"B04": (("time", "y", "x"), values)}).to_netcdf(path, encoding=encoding)
+    return path
+
+
+def test_a_whole_file_is_read_once_and_remembered(cube, monkeypatch):
+    check_readable([cube])
+    monkeypatch.setattr(sys, "executable", "/nothing/that/runs")
+    check_readable([cube])
+    cube.write_bytes(cube.read_bytes() + b" ")
+    with pytest.raises(FileNotFoundError):
+        check_readable([cube])
+
+
+def test_files_of_other_formats_are_left_to_their_readers(tmp_path):
+    xr.Dataset({"a": ("x", np.arange(3.0))}).to_netcdf(
+        tmp_path / "old.nc", format="NETCDF3_64BIT", engine="scipy"
+    )
+    (tmp_path / "text.nc").write_text("no cube")
+    check_readable([tmp_path / "old.nc", tmp_path / "text.nc"])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_damaged_file_is_read_or_named(cube, tmp_path, seed):
+    random = np.random.default_rng(seed)
+    data = bytearray(cube.read_bytes())
+    for at in random.integers(8, len(data), 40):
+        data[at] ^= 1 << int(random.integers(8))
+    path = tmp_path / f"damaged_{seed}.nc"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=rf"Got .*damaged_{seed}.nc.*need a file that is whole"):
+        check_readable([path])
+
+
+def test_a_file_cut_off_is_named_and_those_before_it_are_not(cube, tmp_path):
+    cut = tmp_path / "cut.nc"
+    cut.write_bytes(cube.read_bytes()[:3000])
+    with pytest.raises(InputError, match=r"cut\.nc, which is damaged"):
+        check_readable([cube, cut])
+
+
+def test_values_that_were_declared_and_never_written_are_refused(tmp_path):
+    import netCDF4
+
+    path = tmp_path / "huge.nc"
+    with netCDF4.Dataset(path, "w") as file:
+        for name, size in {"time": 3000, "y": 10980, "x": 10980}.items():
+            file.createDimension(name, size)
+        file.createVariable("B04", "u2", ("time", "y", "x"), chunksizes=(1, 1024, 1024), zlib=True)
+    with pytest.raises(InputError, match=r"huge\.nc, which declares 723\.4 GB of values in 0\.0 MB"):
+        check_readable([path])
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+            r"crashes the HDF5 library .exit code -11",
+        ),
+        ("import time; time.sleep(60)", "on which the HDF5 library hangs"),
+    ],
+)
+def test_a_crash_or_a_hang_of_the_library_is_told(cube, tmp_path, monkeypatch, code, message):
+    # The library's own crashes depend on its version, so the process that reads is made to crash or to hang.
+    reader = tmp_path / "reader.py"
+    reader.write_text(code)
+    monkeypatch.setattr(hdf5_guard, "__file__", str(reader))
+    monkeypatch.setattr(hdf5_guard, "SILENT_S", 1.5)
+    with pytest.raises(InputError, match=message):
+        check_readable([cube])
