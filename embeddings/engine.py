@@ -20,7 +20,7 @@ from embeddings.cache import finish
 from embeddings.device import QUEUES
 from embeddings.geometry import Grid, target_grid
 from embeddings.inputs import Series, days_of, read, span, times_of
-from models.batch import Answer, Tokens
+from models.batch import FusionOutput, Tokens
 from models.embedder import Embedder
 from models.encoder import HALO_PX
 from models.errors import InputError
@@ -307,7 +307,7 @@ def _embed_pixels(
 
 def ask(
     model: Embedder, tokens: dict[str, Tokens], strip: slice, days: np.ndarray, causal: bool = False
-) -> Iterator[tuple[tuple[slice, slice], Answer]]:
+) -> Iterator[tuple[tuple[slice, slice], FusionOutput]]:
     """Answers for a strip of pixels, and which (days, pixels) they are, by groups of consecutive ``days``.
 
     Groups are aligned to days since 1970 and asked whole, so that a day's numbers do not depend on what else is asked.
@@ -316,11 +316,11 @@ def ask(
     first, last = int(days[0]), int(days[-1])
     try:
         with torch.inference_mode():
-            written = model.write({name: t.pixels(strip) for name, t in tokens.items()}, causal)
+            written = model.contextualise({name: t.pixels(strip) for name, t in tokens.items()}, causal)
         for group in range(first // GROUP_DAYS * GROUP_DAYS, last + 1, GROUP_DAYS):
             start, stop = max(group, first), min(group + GROUP_DAYS, last + 1)
             with torch.inference_mode():
-                answer = model.answer(written, torch.arange(group, group + GROUP_DAYS)[None], causal)
+                answer = model.query(written, torch.arange(group, group + GROUP_DAYS)[None], causal)
             yield (slice(start - first, stop - first), strip), answer.days(slice(start - group, stop - group))
         return
     except torch.OutOfMemoryError as error:
@@ -338,7 +338,7 @@ def ask(
 
 def nearest(tokens: Tokens, days: np.ndarray, causal: bool = False) -> np.ndarray:
     """Days (day, pixel) to the nearest usable acquisition that is looked at, -1 where there is none."""
-    day, usable = tokens.day[0].cpu().numpy(), tokens.usable[0].cpu().numpy()
+    day, usable = tokens.day[0].cpu().numpy(), tokens.valid[0].cpu().numpy()
     far = WINDOW_DAYS + 1
     first = int(days[0]) - far
     length = int(days[-1]) + far + 1 - first
