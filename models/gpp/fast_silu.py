@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from functools import cache
@@ -46,7 +47,6 @@ def _compiled() -> Callable[[np.ndarray], None]:
     half, exponent_bias, mantissa_bits = np.float32(0.5), np.int32(127), np.int32(23)
     limit = np.float32(87)  # exp(88) overflows to the exponent of infinity
 
-    @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
     def activate(x):
         for i in range(x.size):
             value = x[i]
@@ -57,4 +57,6 @@ def _compiled() -> Callable[[np.ndarray], None]:
             two_to_whole = np.int32((np.int32(whole) + exponent_bias) << mantissa_bits).view(np.float32)
             x[i] = value / (one + series * two_to_whole)
 
-    return activate
+    # Unwrapped: the tests wrap every function to check its signature, and numba compiles plain functions only.
+    plain = inspect.unwrap(activate)
+    return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(plain)

@@ -9,7 +9,7 @@ import xarray as xr
 from embeddings import gpp, gpp_weather
 from models.errors import InputError
 from models.gpp.daily_head import Config, DailyHead
-from models.gpp.drivers import DRIVERS
+from models.gpp.drivers import DRIVERS, PIXEL, PIXEL_DRIVERS
 from tests.tiny_cube import random_cube
 
 FEATURES = 4
@@ -71,9 +71,20 @@ def test_without_weather_day_length_and_clear_sky_stand_in(cube, weather, head):
 
 def test_missing_weather_is_a_fact_beside_the_numbers():
     days = pd.date_range("2020-06-01", periods=3)
-    light, air = gpp_weather.daily_drivers(None, days, 50.0)
-    assert (light > 100).all()
-    assert (air[:, [DRIVERS.index(f"no_{name}") for name in ("tair", "vpd", "rain", "sw")]] == 1).all()
+    sw, drivers = gpp_weather.daily_drivers(None, days, 50.0)
+    assert (sw > 100).all()
+    assert (drivers[:, [DRIVERS.index(f"no_{name}") for name in ("tair", "vpd", "rain", "sw")]] == 1).all()
+
+
+def test_drivers_of_a_pixel_are_found_by_their_names():
+    gap, sigma = np.array([[0, -1]], np.int16), np.array([[0.01, np.nan]], np.float32)
+    both = gpp_weather.pixel_drivers(gap, sigma, gap.shape)
+    np.testing.assert_allclose(both[..., PIXEL_DRIVERS.index("gap")], [[0, 1]], rtol=1e-6)
+    np.testing.assert_allclose(both[..., PIXEL_DRIVERS.index("sigma")], [[0.4, 4]])
+    assert not gpp_weather.pixel_drivers(None, None, (2, 3)).any()
+    shared = gpp_weather.daily_drivers(None, pd.date_range("2020-06-01", periods=2), 50.0)[1]
+    assert not shared[:, PIXEL].any()
+    assert shared[:, [i for i in range(len(DRIVERS)) if i not in PIXEL]].any(0).sum() >= 6
 
 
 def test_rain_fills_the_ground_and_plants_empty_it_slower_as_it_dries():

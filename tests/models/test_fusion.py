@@ -101,7 +101,7 @@ def test_a_land_that_does_not_change_stands_still(model, tokens):
     assert moves < changes / 3
 
 
-def test_a_land_that_changes_steadily_is_told_without_lag():
+def test_a_land_that_changes_steadily_is_followed_without_lag():
     """Locally linear averages follow a straight line even where acquisitions lie to one side (Fan 1993)."""
     regression = KernelRegression(width=1, heads=4, value=1, hidden=4).requires_grad_(False)
     regression.bend.weight.zero_()
@@ -118,7 +118,7 @@ def test_a_land_that_changes_steadily_is_told_without_lag():
     torch.testing.assert_close(values[0, :, 0], 0.1 * asked[0][:, None].expand(-1, 4), atol=2e-3, rtol=0)
 
 
-def test_nothing_seen_at_all_still_gives_a_finite_answer(model, tokens):
+def test_no_observation_at_all_still_gives_a_finite_answer(model, tokens):
     blind = {n: changed(t, valid=torch.zeros_like(t.valid)) for n, t in tokens.items()}
     answer = embed(model, blind)
     assert torch.isfinite(answer.z).all()
@@ -134,7 +134,7 @@ def test_a_fusion_begins_with_the_answers_of_the_sensor_it_starts_from(tokens):
     torch.testing.assert_close(embed(both, {"s2": tokens["s2"]}).z, expected, atol=1e-5, rtol=0)
 
 
-def test_gradients_are_finite_where_nothing_is_seen(model, tokens):
+def test_gradients_are_finite_where_nothing_is_observed(model, tokens):
     import copy
 
     learner = copy.deepcopy(model).requires_grad_(True)

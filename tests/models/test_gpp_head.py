@@ -1,10 +1,11 @@
 """The daily head keeps to physics whatever its weights are, and learns a tiny world."""
 
+import numpy as np
 import pytest
 import torch
 
 from models.gpp.daily_head import DailyHead
-from models.gpp.drivers import DRIVERS, PIXEL, SOIL_WATER
+from models.gpp.drivers import DRIVERS, NORMALISATIONS, PIXEL, SOIL_WATER
 from models.gpp.fast_silu import silu_
 from models.gpp.pmodel import pmodel_lue
 from models.gpp.training import SOIL_WATER_SHUFFLE_SHARE, PixelDays, fit, shuffle_soil_water
@@ -80,15 +81,31 @@ def test_some_rows_learn_beside_the_ground_water_of_others_and_no_other_change(p
     assert (shuffled[:, others] == air[:, others]).all()
 
 
+@pytest.mark.parametrize("name", sorted(NORMALISATIONS))
+def test_scaling_a_driver_back_gives_the_physical_value(name):
+    values = np.array([0.0, 0.5, 3.0, 17.5, 60.0, 350.0])
+    one = NORMALISATIONS[name]
+    np.testing.assert_allclose(one.denormalise(one.normalise(values)), values, rtol=1e-12, atol=1e-12)
+    back = one.denormalise(torch.from_numpy(one.normalise(values)))
+    np.testing.assert_allclose(back, values, rtol=1e-12, atol=1e-12)
+
+
+def test_all_physical_drivers_are_scaled_and_no_flag_is():
+    assert set(NORMALISATIONS) <= set(DRIVERS)
+    assert not any(name.startswith("no_") for name in NORMALISATIONS)
+
+
 def test_the_light_use_efficiency_is_that_of_pyrealm():
     import warnings
 
-    import numpy as np
-
     t, vpd_hpa = np.array([2.0, 8, 15, 22, 30, 38]), np.array([2.0, 5, 8, 15, 25, 40])
     air = torch.zeros(6, AIR)
-    air[:, DRIVERS.index("tair_recent")] = torch.from_numpy((t - 10) / 10).float()
-    air[:, DRIVERS.index("vpd_recent")] = torch.from_numpy(np.log1p(vpd_hpa) - 1.8).float()
+    air[:, DRIVERS.index("tair_recent")] = torch.from_numpy(
+        NORMALISATIONS["tair_recent"].normalise(t)
+    ).float()
+    air[:, DRIVERS.index("vpd_recent")] = torch.from_numpy(
+        NORMALISATIONS["vpd_recent"].normalise(vpd_hpa)
+    ).float()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pyrealm announces its new default quantum yield
         from pyrealm.pmodel import PModel, PModelEnvironment
@@ -120,16 +137,16 @@ def test_embeddings_unlike_those_that_taught_are_out_of_distribution(head, pixel
     assert (head.mahalanobis(z) > head.far).float().mean() < 0.2
 
 
-def test_many_pixels_at_once_are_told_what_each_is_told_alone():
+def test_many_pixels_at_once_get_what_each_gets_alone():
     torch.manual_seed(3)
     net = DailyHead().eval().requires_grad_(False)
     net.fit_normalisation(torch.randn(500, 32) * torch.linspace(0.5, 2, 32) + 0.3)
     steps, scale = torch.randint(-100, 101, (2, 7, 32)).float(), torch.linspace(0.01, 0.03, 32)
-    seen, sw, air = torch.rand(2, 7, 2), torch.tensor([150.0, 300.0]), torch.randn(2, len(DRIVERS))
+    pixel, sw, air = torch.rand(2, 7, 2), torch.tensor([150.0, 300.0]), torch.randn(2, len(DRIVERS))
     air[:, PIXEL] = 0
-    mean, spread, distance = net.for_days(scale, sw, air)(slice(0, 2), steps, seen)
+    mean, spread, distance = net.for_days(scale, sw, air)(slice(0, 2), steps, pixel)
     drive = air[:, None].repeat(1, 7, 1)
-    drive[..., PIXEL] = seen
+    drive[..., PIXEL] = pixel
     alone = net(steps * scale, sw[:, None], drive)
     torch.testing.assert_close(mean, alone[0], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(spread, alone[1], rtol=1e-4, atol=1e-5)
