@@ -68,6 +68,7 @@ def fit_light_use(nirv: xr.DataArray, sw_in: xr.DataArray, gpp: xr.DataArray, tr
     InputError
         When no training day has all three.
     """
+    # Through the origin: no light, no GPP.
     light, observed = (nirv * sw_in).values, gpp.values
     learn = (
         training_mask(pd.DatetimeIndex(gpp["time"].values), train)

@@ -134,6 +134,7 @@ def leave_year_out_climatology(
     years = sorted(set(year.values.tolist()))
     if len(years) < 2:
         raise InputError("Got a series of one year, need two or more for a climatology; give a longer one.")
+    # One climatology per year left out; each gives the days of that year alone.
     parts = []
     for one in years:
         others = doy_climatology(series, set(years) - {one}, half_window_days)
@@ -201,6 +202,7 @@ def interpolate_daily(series: xr.DataArray, time: xr.DataArray) -> xr.DataArray:
     known = series.dropna("time")
     if not known.sizes["time"]:
         raise InputError("Got a series without a single value, need one; choose another pixel.")
+    # In nanoseconds as floats: exact to a microsecond for dates of this century, and np.interp takes no dates.
     x, xp = (t.values.astype("datetime64[ns]").astype("float64") for t in (time, known["time"]))
     between = np.interp(x, xp, known.values)
     return xr.DataArray(between, dims="time", coords={"time": time.values}, name=series.name)

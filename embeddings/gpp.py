@@ -121,8 +121,10 @@ def predict(
 
     head = head if isinstance(head, DailyGppHead) else load(head or "default")
     _check(cube, head)
+    # Drivers once per day for all pixels, whatever the size of the map.
     days = pd.DatetimeIndex(np.atleast_1d(cube["time"].values)).normalize()
     sw, drivers = daily_drivers(weather, days, latitude(cube))
+    # The embedding may have been transposed by its reader: time first, feature last.
     order = ("time", *(d for d in cube["embedding"].dims if d not in ("time", "feature")), "feature")
     block = cube["embedding"].transpose(*order)
     dims = block.dims[:-1]
@@ -140,6 +142,7 @@ def predict(
     with torch.inference_mode():
         predict_block = head.net.for_days(scale, torch.from_numpy(sw), torch.from_numpy(drivers))
     for at, part in _chunks(*values.shape[:2]):
+        # Still quantised: the network multiplies by the scale inside its first product.
         steps = torch.from_numpy(np.ascontiguousarray(values[at, part])).to(torch.float32)
         pixel = pixel_drivers(
             None if gap is None else gap[at, part],
@@ -163,6 +166,7 @@ def predict(
 
 def _chunks(days: int, pixels: int) -> Iterator[tuple[slice, slice]]:
     """Slices of days and of pixels, of about ``CHUNK`` pixel-days each."""
+    # Whole rows of pixels as long as they fit, then several days together: long contiguous reads.
     wide = min(pixels, CHUNK)
     long = max(1, CHUNK // max(wide, 1))
     for first in range(0, days, long):

@@ -100,6 +100,7 @@ def clean(raw: pd.DataFrame, need_gpp: bool = False) -> pd.DataFrame:
     for name in (*BANDS, *WEATHER, *(["GPP"] if need_gpp else [])):
         if name in raw:
             out[name] = _numbers(raw[name])
+    # A table in other units gives plausible, wrong GPP: refuse rather than guess.
     _check_units(out)
     out["lat"] = _latitude(raw)
     out["type"] = raw["PFT"].fillna("unknown").astype(str).values if "PFT" in raw else "unknown"
@@ -133,6 +134,7 @@ def _latitude(raw: pd.DataFrame) -> np.ndarray:
         ("Chip", r"\.T\d{2}([C-X])"),
     ):
         if name in raw:
+            # Half a band (4 degrees) is near enough: latitude counts by day length and season alone.
             letter = raw[name].astype(str).str.extract(pattern)[0]
             return letter.map(
                 {one: -76.0 + 8 * i for i, one in enumerate(MGRS_LATITUDE_BANDS)}
@@ -169,6 +171,7 @@ def add_embeddings(table: pd.DataFrame, model: str = "default") -> pd.DataFrame:
     spec, middle = net.config.specs["s2"], engine.HALO_PX
     day, z = days_of(table["date"].values), np.empty((len(table), net.features), np.float32)
     where = [spec.bands.index(name) for name in HLS_BANDS]
+    # Site by site: spectra of other sites must not enter.
     for rows in table.groupby("site").indices.values():
         days, of = np.unique(day[rows], return_inverse=True)
         spectra = table[list(BANDS)].iloc[rows].groupby(of).mean()
@@ -376,6 +379,7 @@ class TableGppHead:
         TableGppHead
             This one.
         """
+        # Errors in units of the predicted spread: one factor widens sure and unsure rows alike.
         mean, spread = self.leave_group_out(group)
         process = self.processes[0]
         error = np.abs(process.y.numpy() - mean) / spread
@@ -425,6 +429,7 @@ class TableGppHead:
         """
         import torch
 
+        # A mixture over imputations and kernels: what is missing widens the band by the spread between them.
         predictions, distances = [], []
         for rows in self.imputer.impute(gpp_features.base(table)):
             x = gpp_features.features(rows, table, self.groups).values
@@ -557,6 +562,7 @@ def load(path: str | Path = "default") -> TableGppHead:
 
     path = checkpoints.WEIGHTS / WEIGHTS if str(path) == "default" else Path(path)
     tensors, config, card, digest = checkpoints.load_head(path, KIND)
+    # Names in order: a renamed or moved feature would be read as another one.
     if config["features"] != list(gpp_features.NAMES):
         raise InputError(
             f"Got {path.name} made for other features, need this version's; run `fluxlens train gpp`."

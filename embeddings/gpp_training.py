@@ -109,7 +109,7 @@ def table_card(rows: pd.DataFrame, name: str) -> dict:
         "years": [int(rows["date"].dt.year.min()), int(rows["date"].dt.year.max())],
         "source": "ibm-nasa-geospatial/hls_merra2_gppFlux: HLS v2 surface reflectance (NASA), MERRA-2 (NASA GMAO),"
         " GPP of AmeriFlux, ICOS and FLUXNET towers",
-        "licence": "the data: CC BY 4.0; this file holds a process told by pseudo-rows, no row and no GPP of the table",
+        "licence": "the data: CC BY 4.0; this file holds a process on inducing inputs, no row and no GPP of the table",
         "never_used": "LHLAND and SHLAND (a land model's outputs), PFT and climate class, GPP of predicted sites",
     }
 
@@ -149,6 +149,7 @@ def daily(
         yield f"simulated landscape {i + 1} of {count}", 0.6 * i / count
         found.append((yield from gpp_lessons.landscape(embedder, gpp_lessons.FIRST_SEED + i)))
     result, ratio = yield from leave_climate_out(found, seed)
+    # The shipped net learns from all climates; its band is that of climates left out.
     net = _net(embedder.features, seed)
     fit(net, gpp_lessons.flat(found), seed=seed)
     net.widen.fill_(float(np.quantile(ratio, COVERAGE)) / NORMAL_90)
@@ -211,6 +212,7 @@ def leave_climate_out(
             np.abs(one.measured - mean) / spread
             for one, (mean, spread) in zip(here, predictions, strict=True)
         ]
+        # Days in a tower's gaps have no measurement.
         ratios[name] = np.concatenate([error[np.isfinite(error)] for error in errors])
         result[name] = _scores(here, [mean for mean, _ in predictions])
     for name in names:
@@ -249,11 +251,13 @@ def _scores(here: list[Landscape], means: list[np.ndarray]) -> dict[str, float]:
 
     Gaps lie in dark months, where GPP varies less: their NSE is against that smaller spread, their RMSE compares.
     """
+    # Pixels without all weather are excluded: they are trained to do worse.
     own, pairs, gaps = [], [], []
     for one, mean in zip(here, means, strict=True):
         for p in np.flatnonzero(one.has_all_weather & (one.true.mean(1) > VEGETATED_GPP)):
             own.append(metrics.nse(one.true[p], mean[p]))
             pairs.append((one.true[p], mean[p]))
+            # -1 is no acquisition at all: the deepest gap.
             far = (one.days_from_s2[p] > INSIDE_GAP_DAYS) | (one.days_from_s2[p] < 0)
             gaps.append((one.true[p][far], mean[p][far]))
     pooled, inside = (

@@ -129,6 +129,7 @@ def gap_driver(days_from_s2: np.ndarray) -> np.ndarray:
     ndarray
         float32, 0 (acquired that day) to 1 (``MAX_GAP_DAYS`` or more, or none).
     """
+    # Logarithmic: the first days of a gap matter more than its fiftieth.
     days = np.where(np.asarray(days_from_s2) < 0, MAX_GAP_DAYS, days_from_s2)
     return (np.log1p(np.minimum(days, MAX_GAP_DAYS)) / np.log1p(MAX_GAP_DAYS)).astype(np.float32)
 
@@ -172,6 +173,7 @@ def latitude(cube: xr.Dataset) -> float:
             return float(np.mean(cube[name].values))
         if name in cube.attrs:
             return float(cube.attrs[name])
+    # The middle is enough: over a scene day length changes by a minute.
     if {"x", "y", "spatial_ref"} <= set(cube.coords):
         crs = cube["spatial_ref"].attrs.get("crs_wkt") or cube["spatial_ref"].attrs.get("spatial_ref")
         if crs:
@@ -207,9 +209,11 @@ def _with_past(times: bytes, columns: tuple[tuple[str, bytes], ...]) -> pd.DataF
     time = pd.DatetimeIndex(np.frombuffer(times, "datetime64[ns]")).normalize()
     series = {name: np.frombuffer(values) for name, values in columns}
     frame = pd.DataFrame({n: series.get(n, np.nan) for n in WEATHER}, time)
+    # A day twice would make the reindexing fail; the first one counts.
     frame = frame[~frame.index.duplicated()].sort_index()
     every = frame.reindex(pd.date_range(frame.index[0], frame.index[-1], freq="D"))
     for source in ("tair", "vpd"):
+        # Exponential memory; a missing day keeps the state but gets no value of its own.
         past = every[source].ewm(alpha=1 / RECENT_DAYS, adjust=True, ignore_na=False).mean()
         every[f"{source}_recent"] = past.where(every[source].notna())
     demand = reference_evapotranspiration_mm_d(every["tair"], every["sw_in"])
@@ -243,6 +247,7 @@ def soil_water_balance(rain: np.ndarray, demand: np.ndarray, cover: float) -> np
     # Plain floats: a loop over days cannot be vectorised, and NumPy scalars take ten times as long.
     gain = np.where(np.isnan(rain + demand), 0.0, rain).tolist()
     loss = np.nan_to_num(cover * np.maximum(demand, 0)).tolist()
+    # Half full is an arbitrary start, which the first pass forgets.
     water, out = TOTAL_AVAILABLE_WATER_MM / 2, np.empty(len(gain))
     for days in (range(min(len(gain), SPIN_UP_DAYS)), range(len(gain))):
         for day in days:

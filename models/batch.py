@@ -34,6 +34,7 @@ class Images:
     valid: Bool[Tensor, "n2 y2 x2"]
 
     def __post_init__(self) -> None:
+        # Checked here too, since signatures are compared in the tests only.
         n, _, y, x = self.values.shape
         if self.valid.shape != (n, y, x):
             raise ValueError(
@@ -133,6 +134,7 @@ def cat(parts: list[Tokens]) -> Tokens:
     Tokens
         Shorter series are padded with invalid acquisitions, which change no output.
     """
+    # Padding is put at the end with day 0; it is invalid, so that its weight is zero whatever its distance in time.
     longest = max(part.token.shape[1] for part in parts)
 
     def pad(array: Tensor) -> Tensor:

@@ -95,6 +95,7 @@ def load(name_or_path: str | Path = "default", device: str = "auto") -> Embedder
             f"{path.name} was trained with other sensor facts ({header['sensors']}) than this version's"
             f" ({digest(config.specs)}); train it again or use the version it came with."
         )
+    # Config and sensor facts agree, so that a failure below means a damaged or edited file.
     model = Embedder(config)
     try:
         model.load_state_dict(state)
@@ -235,6 +236,7 @@ def sensors(name_or_path: str | Path) -> tuple[str, ...]:
 
 def _find(name: str) -> Path:
     stem = DEFAULT if name == "default" else name
+    # A name without a folder means shipped weights, also where a file of that name lies in the working directory.
     inside = WEIGHTS / f"{stem}.safetensors"
     if "/" not in stem and inside.exists():
         return inside
@@ -274,6 +276,7 @@ def _write(tensors: dict[str, Tensor], path: Path, header: dict[str, str]) -> No
 
 def _digest(tensors: dict[str, Tensor]) -> str:
     """Digest of names and bytes, whatever the order of the dict."""
+    # Bytes as stored, not values: -0.0 and 0.0 are different weights.
     total = hashlib.sha256()
     for name in sorted(tensors):
         total.update(name.encode())

@@ -82,6 +82,7 @@ class Embedder(nn.Module):
         self.decoders = nn.ModuleDict(
             {name: Decoder(spec, self.config.features) for name, spec in specs.items()}
         )
+        # Without it the state dict has no such key, and older weights load.
         self.land = Land(self.config.features) if self.config.land else None
         # Step of the int8 quantisation per feature; part of the model, the same for every cube.
         self.register_buffer("scale", torch.full((self.config.features,), 4 / 127))
@@ -192,5 +193,6 @@ class Embedder(nn.Module):
         Tensor
             In the unit of that sensor (reflectance for ``s2``).
         """
+        # One number per pixel: the error of the sensor whose bands users read off the embedding.
         first = self.config.sensors[0]
         return self.decoders[first].sigma(output.log_sigma[first]).square().mean(-1).sqrt()

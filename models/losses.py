@@ -42,8 +42,10 @@ def hidden_measurements(
     Tensor
         A scalar; 0 where nothing was measured.
     """
-    known = ~torch.isnan(target)
+    # Missing targets are replaced before any arithmetic: the gradient of NaN times a weight of 0 is NaN.
+    known = ~torch.isnan(target)  # (*n, band)
     error = torch.where(known, mean - torch.nan_to_num(target), 0.0)
+    # In error scales, so that reflectance and dB count alike.
     scaled = error / error_scale
     huber = torch.nn.functional.huber_loss(scaled, torch.zeros_like(scaled), reduction="none", delta=1.0)
     clipped = error.detach().abs().clamp(max=OUTLIER_ERROR_SCALES * error_scale)
@@ -72,7 +74,7 @@ def land_state(
     Tensor
         A scalar; 0 where no state is known.
     """
-    known = ~torch.isnan(target)
+    known = ~torch.isnan(target)  # (*n, v)
     error = torch.where(known, decoded - torch.nan_to_num(target), 0.0) / spread
     huber = torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=1.0)
     return _mean(huber, known)

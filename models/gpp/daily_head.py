@@ -165,12 +165,10 @@ class DailyHead(nn.Module):
         ):
             shift[:, part] += layer(inputs)
             pixel_weight[part] = layer.weight[:, PIXEL]
-        shift, potential, relative_light = (
-            part[:, None] for part in (shift, *self._potential(sw, drivers))
-        )  # (day, 1, hidden), (day, 1), (day, 1)
-        first = torch.cat(
-            [weight * scale, pixel_weight], 1
-        ).T.contiguous()  # (feature + pixel driver, hidden)
+        # A pixel axis: (day, 1, hidden), (day, 1), (day, 1).
+        shift, potential, relative_light = (part[:, None] for part in (shift, *self._potential(sw, drivers)))
+        # (feature + pixel driver, hidden); contiguous, since it is multiplied once per chunk of pixels.
+        first = torch.cat([weight * scale, pixel_weight], 1).T.contiguous()
         step, middle = scale / self.size, self.centre / self.size
 
         def predict(days: slice, steps: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -201,8 +199,8 @@ class DailyHead(nn.Module):
         silu: Callable[[Tensor], Tensor] = F.silu,
     ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
         """Mean and spread from the activated first layers and ``_potential``."""
-        absorbed = torch.sigmoid(self.absorbed(leaf)[..., 0])
-        _, second, _, last = self.physiology
+        absorbed = torch.sigmoid(self.absorbed(leaf)[..., 0])  # (*n), 0-1
+        _, second, _, last = self.physiology  # the first activation is in the argument already
         efficiency, saturation = last(silu(second(physiology))).unbind(-1)
         mean = (
             potential * absorbed * torch.sigmoid(efficiency) / (1 + F.softplus(saturation) * relative_light)

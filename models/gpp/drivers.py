@@ -119,6 +119,7 @@ class Normalisation:
         array or tensor
             The same shape, in ``unit``.
         """
+        # The same constants as above, so that the two directions cannot drift apart.
         scaled = self.scale * value + self.centre
         if not self.log1p:
             return scaled

@@ -117,6 +117,7 @@ class SiteGaussianProcess:
             This one.
         """
         self.centre, self.spread, self.middle = x.mean(0), x.std(0) + 1e-9, y.mean()
+        # All rows in one matrix: some hundreds, so that a step takes milliseconds.
         hyper = self._initial_hyper()
         for value in hyper.values():
             value.requires_grad_(True)
@@ -208,7 +209,7 @@ class SiteGaussianProcess:
         mean, variance
             In the unit of the target, and its square; noise included.
         """
-        inverse = torch.cholesky_inverse(self._cholesky)
+        inverse = torch.cholesky_inverse(self._cholesky)  # (n, n), of the covariance with noise
         mean, variance = torch.empty_like(self.y), torch.empty_like(self.y)
         labels = self.site if group is None else group
         for label in labels.unique():
@@ -240,7 +241,9 @@ class SiteGaussianProcess:
         z = self.x + INDUCING_JITTER * torch.randn(self.x.shape, generator=draw, dtype=self.x.dtype)
         own = self._shared_cov(self.hyper, *_distances_and_products(z, z, self.groups))
         own = own + INDUCING_RIDGE * own.diagonal().mean() * torch.eye(len(z), dtype=z.dtype)
-        across = self._shared_cov(self.hyper, *_distances_and_products(z, self.x, self.groups))
+        across = self._shared_cov(
+            self.hyper, *_distances_and_products(z, self.x, self.groups)
+        )  # (inducing, n)
         weight = torch.linalg.solve(own, across @ self._weight)
         return self._without_rows()._with_weights(z, self.site, weight)
 
@@ -288,6 +291,7 @@ class SiteGaussianProcess:
         return process._with_weights(state["x"], state["site"], state["weight"])
 
     def _without_rows(self) -> SiteGaussianProcess:
+        # Hyperparameters are shared: nothing changes them after ``fit``.
         other = SiteGaussianProcess(self.groups, self.shape, hyper=self.hyper)
         other.centre, other.spread, other.middle = self.centre, self.spread, self.middle
         return other

@@ -75,6 +75,7 @@ def shuffle_soil_water(drivers: Float[Tensor, "n w"], generator: torch.Generator
     Tensor
         A copy; all other drivers as they are.
     """
+    # Batches are random, so that their first rows are a random choice.
     count = int(SOIL_WATER_SHUFFLE_SHARE * len(drivers))
     others = torch.randint(len(drivers), (count,), generator=generator)
     out = drivers.clone()
@@ -110,6 +111,7 @@ def fit(
     """
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
+    # Scaling first: the layers are initialised for inputs of unit variance.
     head.fit_normalisation(pixel_days.z)
     optimiser = torch.optim.AdamW(head.parameters(), lr=rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
@@ -123,6 +125,7 @@ def fit(
         loss = error.mean() + NLL_WEIGHT * nll.mean()
         optimiser.zero_grad()
         loss.backward()
+        # A single measured outlier must not undo many steps.
         nn.utils.clip_grad_norm_(head.parameters(), 1.0)
         optimiser.step()
         schedule.step()

@@ -5,7 +5,8 @@ import torch
 
 from models.batch import Tokens, cat
 from models.embedder import Config, Embedder
-from models.fusion import WINDOW_DAYS, KernelRegression
+from models.fusion import WINDOW_DAYS
+from models.kernel_regression import KernelRegression
 
 DAYS = torch.arange(18_040, 18_072)
 
