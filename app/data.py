@@ -576,8 +576,8 @@ def correlation(columns: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def usual(tower: xr.Dataset) -> dict[str, xr.DataArray]:
     """`gpp_usual`: each year's day-of-year climatology of the tower's *other* years; nothing for a single year."""
-    from embeddings.baselines import other_years
+    from embeddings.climatology import leave_year_out_climatology
 
     if "gpp_nt" not in tower or len(set(tower.time.dt.year.values.tolist())) < 2:
         return {}
-    return {"gpp_usual": other_years(tower.gpp_nt)}
+    return {"gpp_usual": leave_year_out_climatology(tower.gpp_nt)}

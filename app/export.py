@@ -376,7 +376,7 @@ class _Cubes:
 
         if self.weather is None:
             return "not given: no weather is known here"
-        if not gpp.knows(self.cube.attrs):
+        if not gpp.is_compatible(self.cube.attrs):
             return "not given: the GPP head was taught with another model than made these embeddings"
         return ""
 

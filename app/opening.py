@@ -107,4 +107,4 @@ def predictor(store):
     """The GPP model; None where it was taught with another model than made the store, so that the rest still works."""
     from embeddings import gpp
 
-    return gpp.predict if gpp.knows(store.attrs) else None
+    return gpp.predict if gpp.is_compatible(store.attrs) else None

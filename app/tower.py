@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from app import ground
-from embeddings import baselines, gpp_evaluation
+from embeddings import baselines, climatology, gpp_evaluation
 from models.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,12 +58,12 @@ class Beside:
 
     def usual(self, values: np.ndarray) -> np.ndarray:
         """The usual year of a series: 366 days."""
-        return baselines.usual_year(values, self.time, baselines.HALF_WINDOW_DAYS)[0]
+        return climatology.doy_mean(values, self.time, climatology.HALF_WINDOW_DAYS)[0]
 
     def departure(self, values: np.ndarray) -> np.ndarray:
         """From the usual year, where two years or more tell it."""
-        usual, years = baselines.usual_year(values, self.time, baselines.HALF_WINDOW_DAYS)
-        slot = baselines.slots(self.time)
+        usual, years = climatology.doy_mean(values, self.time, climatology.HALF_WINDOW_DAYS)
+        slot = climatology.leap_doy(self.time)
         return np.where(years[slot] >= 2, values - usual[slot], np.nan)
 
 
@@ -126,13 +126,13 @@ def _card(data: "Data") -> str:
 
 
 def _day_of_year(data: "Data", observed: xr.DataArray, seen: ground.Ground) -> xr.DataArray:
-    return baselines.other_years(observed)
+    return climatology.leave_year_out_climatology(observed)
 
 
 def _nirv(data: "Data", observed: xr.DataArray, seen: ground.Ground) -> xr.DataArray:
     """k x NIRv x shortwave radiation, k of each year from the other years."""
     sun, clear = _weather(data)["sw_in"], ground.clear(data, seen)
-    nirv = baselines.every_day(baselines.nirv(clear), sun.time)
+    nirv = climatology.interpolate_daily(baselines.nirv(clear), sun.time)
     observed = observed.reindex(time=sun.time)
     years = sorted(set(sun.time.dt.year.values.tolist()))
     if len(years) < 2:
@@ -148,7 +148,7 @@ def _p_model(data: "Data", observed: xr.DataArray, seen: ground.Ground) -> xr.Da
     weather, clear = _weather(data), ground.clear(data, seen)
     near = "B8A" if "B8A" in clear.band.values else "B08"
     red, nir = clear.sel(band="B04"), clear.sel(band=near)
-    ndvi = baselines.every_day((nir - red) / (nir + red).where(nir + red > 0), weather.time)
+    ndvi = climatology.interpolate_daily((nir - red) / (nir + red).where(nir + red > 0), weather.time)
     drives = (weather[name].values for name in ("sw_in", "tair", "vpd"))
     values = baselines.p_model(baselines.fapar_from_ndvi(ndvi), *drives)
     return xr.DataArray(values, dims="time", coords={"time": weather.time})

@@ -84,7 +84,7 @@ def _rounding() -> dict[str, float]:
         )
         steps = (exact / scale).reshape(cube["embedding"].shape)
         held.append((exact, quantise.dequantise(cube).values.reshape(exact.shape) - exact))
-        if gpp.knows(cube.attrs):
+        if gpp.is_compatible(cube.attrs):
             floats = cube.assign(embedding=cube["embedding"].copy(data=steps))
             differences.append(gpp.predict(cube, weather)["gpp"] - gpp.predict(floats, weather)["gpp"])
     exact, error = (np.concatenate(parts, 1) for parts in zip(*held, strict=True))

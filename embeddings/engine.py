@@ -30,7 +30,7 @@ from embeddings.inputs import (
 )
 from embeddings.quantise import FEATURE_LIMIT, SIGMA_LIMIT, SIGMA_STEP
 from embeddings.variables import CUBE_VARIABLES, SCALE
-from models.batch import Answer, Tokens
+from models.batch import FusionOutput, Tokens
 from models.embedder import Embedder
 from models.encoder import HALO_PX
 from models.errors import InputError
@@ -476,7 +476,7 @@ def _embed_pixels(
 
 def predict_days(
     model: Embedder, tokens: dict[str, Tokens], strip: slice, days: np.ndarray, causal: bool = False
-) -> Iterator[tuple[tuple[slice, slice], Answer]]:
+) -> Iterator[tuple[tuple[slice, slice], FusionOutput]]:
     """Evaluate the fusion for a strip of pixels, by groups of consecutive days.
 
     Groups are aligned to days since 1970 and computed whole, so that a day's numbers do not depend on which other days
@@ -508,11 +508,11 @@ def predict_days(
     first, last = int(days[0]), int(days[-1])
     try:
         with torch.inference_mode():
-            written = model.write({name: t.pixels(strip) for name, t in tokens.items()}, causal)
+            written = model.contextualise({name: t.pixels(strip) for name, t in tokens.items()}, causal)
         for group in range(first // GROUP_DAYS * GROUP_DAYS, last + 1, GROUP_DAYS):
             start, stop = max(group, first), min(group + GROUP_DAYS, last + 1)
             with torch.inference_mode():
-                output = model.answer(written, torch.arange(group, group + GROUP_DAYS)[None], causal)
+                output = model.query(written, torch.arange(group, group + GROUP_DAYS)[None], causal)
             yield (slice(start - first, stop - first), strip), output.days(slice(start - group, stop - group))
         return
     except torch.OutOfMemoryError as error:
@@ -545,7 +545,7 @@ def days_to_nearest(tokens: Tokens, days: np.ndarray, causal: bool = False) -> n
     numpy.ndarray
         int16 (day, pixel); -1 where there is none within ``WINDOW_DAYS``, as far as the fusion looks.
     """
-    day, valid = tokens.day[0].cpu().numpy(), tokens.usable[0].cpu().numpy()  # (time), (time, pixel)
+    day, valid = tokens.day[0].cpu().numpy(), tokens.valid[0].cpu().numpy()  # (time), (time, pixel)
     far = WINDOW_DAYS + 1
     first = int(days[0]) - far
     length = int(days[-1]) + far + 1 - first

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from embeddings import baselines, gpp_features, metrics
-from embeddings.gpp_table import Head, banded, embedded, read
+from embeddings import baselines, climatology, gpp_features, metrics
+from embeddings.gpp_table import TableGppHead, add_embeddings, gpp_with_band, read
 from models.errors import InputError
 
 PARTS = 6
@@ -40,8 +40,8 @@ def leave_out(table: pd.DataFrame, by: str, name: str = MODEL, **fit) -> Band:
     for i, part in enumerate(parts):
         yield f"{name}, leave-{by}-out, part {i + 1} of {len(parts)}", i / len(parts)
         here = table[by].isin(part).values
-        head = Head.fit(table[~here], by=by, **fit)
-        told = banded(*head.know(table).left_out(table[by]), head.widen)
+        head = TableGppHead.fit(table[~here], by=by, **fit)
+        told = gpp_with_band(*head.conditioned_on(table).leave_group_out(table[by]), head.interval_scale)
         out[here] = np.column_stack([told[column] for column in out])[here]
     return out
 
@@ -60,8 +60,8 @@ def deal(site: pd.Series) -> list[list[str]]:
 def others(table: pd.DataFrame, by: str = "site") -> dict[str, np.ndarray]:
     """The baselines, each learnt on all other sites or years."""
     base = gpp_features.base(table)
-    filler = gpp_features.Filler.fit(base)
-    drawn = filler.fill(base)
+    filler = gpp_features.GaussianImputer.fit(base)
+    drawn = filler.impute(base)
     now = gpp_features.features(sum(drawn[1:], drawn[0]) / len(drawn), table)
     fapar = baselines.fapar_from_ndvi(now["ndvi"])
     drives = {
@@ -77,7 +77,7 @@ def others(table: pd.DataFrame, by: str = "site") -> dict[str, np.ndarray]:
             k = (drive[~here] * train["gpp"]).sum() / (drive[~here] ** 2).sum()
             out[name][here] = k * drive[here]
         for name, kind in cycles.items():
-            out[name][here] = baselines.usual_cycle(train, table[here], kind)
+            out[name][here] = climatology.pft_climatology(train, table[here], kind)
         out["mean"][here] = train["gpp"].mean()
     return out
 
@@ -122,7 +122,7 @@ def evaluate(
     table = table.assign(year=table["date"].dt.year)
     looks = {MODEL: gpp_features.GROUPS}
     if model is not None:
-        table = embedded(table, model)
+        table = add_embeddings(table, model)
         looks |= {
             "head on bands": gpp_features.BANDS_ALONE,
             "head on embedding": gpp_features.EMBEDDING_ALONE,
@@ -160,7 +160,7 @@ def at_tower(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float = LEAST_Q
         )
     series = {MODEL: predicted["gpp"]}
     if len(set(observed.dropna("time")["time"].dt.year.values.tolist())) > 1:
-        series["day_of_year"] = baselines.other_years(observed)
+        series["day_of_year"] = climatology.leave_year_out_climatology(observed)
     truth, band = observed.sel(time=both), predicted.sel(time=both)
     inside = (truth >= band["gpp_lo"]) & (truth <= band["gpp_hi"])
     result = {

@@ -1,4 +1,4 @@
-"""Training of the two GPP heads, and the cards that say which rows and landscapes taught them."""
+"""Training of the two GPP heads, with model cards that say which rows and landscapes they were fitted on."""
 
 from __future__ import annotations
 
@@ -6,25 +6,47 @@ from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from embeddings import gpp_table, metrics
-from embeddings.gpp_table import Head
+from embeddings.gpp_lessons import Landscape
+from embeddings.gpp_table import TableGppHead
 from models.errors import InputError
+from models.gpp.drivers import COVERAGE, NORMAL_90
 
 Steps = Generator[tuple[str, float], None, str]
 LANDSCAPES = 128
-BAND = 0.90
-NORMAL_90 = 1.6449
-GAP_DAYS = 15
+"""Simulated landscapes behind the shipped daily head."""
+INSIDE_GAP_DAYS = 15
 """Farther than this from a clear acquisition, a day lies in a gap of 30 days or more."""
+VEGETATED_GPP = 0.3
+"""gC m-2 d-1: pixels with a lower yearly mean are not scored, their GPP hardly varies."""
 
 
 def run(
     out: str | Path, table_path: str | Path | None = None, seed: int = 0, model: str = "default"
 ) -> Steps:
-    """The head for tables when measured rows are given, else the daily head on embeddings of ``model``.
+    """Train the head for tables when measured rows are given, else the daily head.
 
-    Yields progress, returns the digest.
+    Parameters
+    ----------
+    out
+        File to write.
+    table_path
+        CSV of measured rows, as ``gpp_table.read`` takes it.
+    seed
+        Of the daily head.
+    model
+        Name or path of the embedder of the daily head.
+
+    Yields
+    ------
+    message, share done
+
+    Returns
+    -------
+    str
+        Digest of the head.
     """
     if table_path is not None:
         return (yield from table(table_path, out))
@@ -32,19 +54,52 @@ def run(
 
 
 def table(path: str | Path, out: str | Path | None = None, **fit) -> Steps:
-    """Teaches the head for tables from measured rows."""
-    from models import heads
+    """Train the head for tables.
+
+    Parameters
+    ----------
+    path
+        CSV of measured rows, as ``gpp_table.read`` takes it.
+    out
+        File to write; None for the place of the shipped head.
+    fit
+        Passed to ``TableGppHead.fit``.
+
+    Yields
+    ------
+    message, share done
+
+    Returns
+    -------
+    str
+        Digest of the head.
+    """
+    from models import checkpoints
 
     rows = gpp_table.read(path, need_gpp=True)
     yield f"learning from {len(rows)} rows", 0.0
-    head = Head.fit(rows, **fit)
-    digest = gpp_table.save(head, out or heads.WEIGHTS / gpp_table.WEIGHTS, table_card(rows, Path(path).name))
+    head = TableGppHead.fit(rows, **fit)
+    place = out or checkpoints.WEIGHTS / gpp_table.WEIGHTS
+    digest = gpp_table.save(head, place, table_card(rows, Path(path).name))
     yield "done", 1.0
     return digest
 
 
-def table_card(rows, name: str) -> dict:
-    """What taught the head for tables."""
+def table_card(rows: pd.DataFrame, name: str) -> dict:
+    """Model card of the head for tables.
+
+    Parameters
+    ----------
+    rows
+        Rows it was fitted on.
+    name
+        Name of their file.
+
+    Returns
+    -------
+    dict
+        JSON.
+    """
     return {
         "what": "GPP (night-time partitioning, gC m-2 d-1) from one surface reflectance spectrum of six bands,"
         " daily weather and the other spectra of the same site; 90 % band for new sites",
@@ -54,7 +109,7 @@ def table_card(rows, name: str) -> dict:
         "years": [int(rows["date"].dt.year.min()), int(rows["date"].dt.year.max())],
         "source": "ibm-nasa-geospatial/hls_merra2_gppFlux: HLS v2 surface reflectance (NASA), MERRA-2 (NASA GMAO),"
         " GPP of AmeriFlux, ICOS and FLUXNET towers",
-        "licence": "the data: CC BY 4.0; this file holds a process told by pseudo-rows, no row and no GPP of the table",
+        "licence": "the data: CC BY 4.0; this file holds a process on inducing inputs, no row and no GPP of the table",
         "never_used": "LHLAND and SHLAND (a land model's outputs), PFT and climate class, GPP of predicted sites",
     }
 
@@ -62,20 +117,42 @@ def table_card(rows, name: str) -> dict:
 def daily(
     out: str | Path | None = None, count: int = LANDSCAPES, model: str = "default", seed: int = 0
 ) -> Steps:
-    """Teaches the daily head from simulated landscapes; each climate is left out once to set the band."""
+    """Train the daily head on simulated landscapes; each climate is left out once to set the band.
+
+    Parameters
+    ----------
+    out
+        File to write; None for the place of the shipped head.
+    count
+        Landscapes to simulate.
+    model
+        Name or path of the embedder.
+    seed
+        Of the head's initial weights and batches.
+
+    Yields
+    ------
+    message, share done
+
+    Returns
+    -------
+    str
+        Digest of the head.
+    """
     from embeddings import gpp, gpp_lessons
-    from models import checkpoints, heads
-    from models.gpp import fit
+    from models import checkpoints
+    from models.gpp.training import fit
 
     embedder = checkpoints.load(model, "cpu")
     found = []
     for i in range(count):
         yield f"simulated landscape {i + 1} of {count}", 0.6 * i / count
         found.append((yield from gpp_lessons.landscape(embedder, gpp_lessons.FIRST_SEED + i)))
-    result, ratio = yield from climates_left_out(found, seed)
+    result, ratio = yield from leave_climate_out(found, seed)
+    # The shipped net learns from all climates; its band is that of climates left out.
     net = _net(embedder.features, seed)
     fit(net, gpp_lessons.flat(found), seed=seed)
-    net.widen.fill_(float(np.quantile(ratio, BAND)) / NORMAL_90)
+    net.widen.fill_(float(np.quantile(ratio, COVERAGE)) / NORMAL_90)
     config = {"features": net.config.features, "hidden": net.config.hidden, "model_digest": embedder.digest}
     card = {
         "what": "daily GPP, gC m-2 d-1, of a pixel from its daily embedding and daily weather; 90 % band of what a"
@@ -86,15 +163,40 @@ def daily(
         "left_out_climates": result,
         "licence": "CC0-1.0 (simulated)",
     }
-    return heads.save(out or heads.WEIGHTS / gpp.WEIGHTS, gpp.KIND, net.state_dict(), config, card)
+    place = out or checkpoints.WEIGHTS / gpp.WEIGHTS
+    return checkpoints.save_head(place, gpp.KIND, net.state_dict(), config, card)
 
 
-def climates_left_out(
-    found: list, seed: int = 0
+def leave_climate_out(
+    found: list[Landscape], seed: int = 0
 ) -> Generator[tuple[str, float], None, tuple[dict, np.ndarray]]:
-    """Each climate predicted by a head that never saw it: scores, and measured error over predicted spread."""
+    """Predict each climate by a head fitted on the other climates.
+
+    Parameters
+    ----------
+    found
+        Landscapes of two climates or more.
+    seed
+        Of the heads' initial weights and batches.
+
+    Yields
+    ------
+    message, share done
+
+    Returns
+    -------
+    scores
+        Per climate: see ``_scores``, and the coverage of a band set by the other climates.
+    ratio
+        (measurement,) absolute error over predicted spread, of all climates.
+
+    Raises
+    ------
+    InputError
+        When there is one climate only.
+    """
     from embeddings import gpp_lessons
-    from models.gpp import fit
+    from models.gpp.training import fit
 
     names = sorted({one.climate for one in found})
     if len(names) < 2:
@@ -105,38 +207,58 @@ def climates_left_out(
         net = _net(found[0].z.shape[-1], seed)
         fit(net, gpp_lessons.flat([one for one in found if one.climate != name]), seed=seed)
         here = [one for one in found if one.climate == name]
-        answers = [answer(net, one) for one in here]
+        predictions = [predict(net, one) for one in here]
         errors = [
-            np.abs(one.measured - mean) / spread for one, (mean, spread) in zip(here, answers, strict=True)
+            np.abs(one.measured - mean) / spread
+            for one, (mean, spread) in zip(here, predictions, strict=True)
         ]
+        # Days in a tower's gaps have no measurement.
         ratios[name] = np.concatenate([error[np.isfinite(error)] for error in errors])
-        result[name] = _scores(here, [mean for mean, _ in answers])
-    for name in names:  # the band as wide as the other climates ask for
-        width = np.quantile(np.concatenate([ratios[other] for other in names if other != name]), BAND)
+        result[name] = _scores(here, [mean for mean, _ in predictions])
+    for name in names:
+        # A band set by its own climate would be right by construction.
+        width = np.quantile(np.concatenate([ratios[other] for other in names if other != name]), COVERAGE)
         result[name]["coverage"] = float((ratios[name] <= width).mean())
     return result, np.concatenate(list(ratios.values()))
 
 
-def answer(net, one) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and spread of a landscape's pixels, (pixel, day)."""
+def predict(net, one: Landscape) -> tuple[np.ndarray, np.ndarray]:
+    """Predict the pixels of a landscape.
+
+    Parameters
+    ----------
+    net
+        ``models.gpp.daily_head.DailyHead``.
+    one
+        The landscape.
+
+    Returns
+    -------
+    mean, spread
+        (pixel, day) mean and standard deviation, gC m-2 d-1.
+    """
     import torch
 
     with torch.inference_mode():
-        mean, spread = net(*(torch.from_numpy(part.astype(np.float32)) for part in (one.z, one.sw, one.air)))
+        mean, spread = net(
+            *(torch.from_numpy(part.astype(np.float32)) for part in (one.z, one.sw, one.drivers))
+        )
     return mean.numpy(), spread.numpy()
 
 
-def _scores(here: list, means: list[np.ndarray]) -> dict[str, float]:
+def _scores(here: list[Landscape], means: list[np.ndarray]) -> dict[str, float]:
     """Daily scores of vegetated pixels with all weather: median over pixels, all pooled, and inside long gaps.
 
     Gaps lie in dark months, where GPP varies less: their NSE is against that smaller spread, their RMSE compares.
     """
+    # Pixels without all weather are excluded: they are trained to do worse.
     own, pairs, gaps = [], [], []
     for one, mean in zip(here, means, strict=True):
-        for p in np.flatnonzero(one.whole & (one.true.mean(1) > 0.3)):
+        for p in np.flatnonzero(one.has_all_weather & (one.true.mean(1) > VEGETATED_GPP)):
             own.append(metrics.nse(one.true[p], mean[p]))
             pairs.append((one.true[p], mean[p]))
-            far = (one.days_from_s2[p] > GAP_DAYS) | (one.days_from_s2[p] < 0)
+            # -1 is no acquisition at all: the deepest gap.
+            far = (one.days_from_s2[p] > INSIDE_GAP_DAYS) | (one.days_from_s2[p] < 0)
             gaps.append((one.true[p][far], mean[p][far]))
     pooled, inside = (
         tuple(np.concatenate(part) for part in zip(*group, strict=True)) for group in (pairs, gaps)
@@ -155,7 +277,7 @@ def _scores(here: list, means: list[np.ndarray]) -> dict[str, float]:
 def _net(features: int, seed: int):
     import torch
 
-    from models.gpp import Config, DailyHead
+    from models.gpp.daily_head import Config, DailyHead
 
     torch.manual_seed(seed)  # the same command writes the same weights
     return DailyHead(Config(features))

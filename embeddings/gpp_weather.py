@@ -1,4 +1,8 @@
-"""What stands beside an embedding when GPP is asked: light, air, recent weather, season, nearness of the satellites."""
+"""Drivers of daily GPP beside the embedding: radiation, weather of the day and of the recent past, soil water, gaps.
+
+Drivers that a place shares are computed once per day (``daily_drivers``), those of a pixel once per pixel and day
+(``pixel_drivers``). Their names, order and scaling are facts of the head: ``models.gpp.drivers``.
+"""
 
 from __future__ import annotations
 
@@ -8,74 +12,168 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from embeddings.meteorology import clear_sky_radiation, reference_evapotranspiration_mm_d
 from models.errors import InputError
+from models.gpp.drivers import DRIVERS, NORMALISATIONS, PIXEL_DRIVERS
 
+WEATHER = ("sw_in", "tair", "vpd", "precip")
+"""Variables of daily weather that count: W m-2, degC, hPa, mm d-1."""
 RECENT_DAYS = 15
-"""Leaves follow the weather of about two weeks (Mengoli et al. 2022, doi:10.1029/2021MS002767)."""
+"""Memory of the recent past: leaves acclimate to the weather of about two weeks (Mengoli et al. 2022,
+doi:10.1029/2021MS002767)."""
 COVERS = {"wet_thin": 0.3, "wet_full": 1.0}
-"""Share of the ground under leaves; plants that dry the ground are as different as the fields of one place."""
-ROOTS_MM = 200.0
-"""Water that roots reach (FAO-56, Allen et al. 1998, tables 19 and 22: a loam, 1.2 m deep)."""
-ENOUGH = 0.45
-"""Share of it that lets plants drink freely (FAO-56, table 22)."""
-USUAL_CLEARNESS = 0.55
-"""Share of clear-sky light that reaches the ground where no radiation is known."""
-GAP_TOP_DAYS = 60
+"""Vegetation cover of the water balances, as a share of the ground; crops of one place dry the soil as differently."""
+TOTAL_AVAILABLE_WATER_MM = 200.0
+"""Water that roots can reach, from field capacity to wilting point (Allen et al. 1998, tables 19 and 22: a loam,
+1.2 m deep)."""
+WATER_STRESS_THRESHOLD = 0.45
+"""Share of the total available water below which transpiration is reduced: 1 - p, with the readily available share
+p = 0.55 (Allen et al. 1998, table 22)."""
+MEAN_CLEARNESS = 0.55
+"""Share of clear-sky radiation that stands in where no radiation is known."""
+MAX_GAP_DAYS = 60
+"""A longer gap counts as this long."""
+MISSING_SIGMA = 0.1275
+"""Expected error where none is known: the largest that a cube stores."""
+SPIN_UP_DAYS = 365
+"""Days of the first pass of the water balance, whose end is the start of the second."""
 
 
-def drivers(weather: xr.Dataset | None, days: pd.DatetimeIndex, lat: float) -> tuple[np.ndarray, np.ndarray]:
-    """Shortwave (day,) W m-2 and ``models.gpp.DRIVERS`` (day, driver), float32; the last two, of the pixel, stay 0."""
-    from models.gpp import DRIVERS
+def daily_drivers(
+    weather: xr.Dataset | None, days: pd.DatetimeIndex, lat: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Radiation and the drivers that all pixels of a place share.
 
-    known = _daily(weather, days)
-    hours, clear_sky = sky(lat, days.day_of_year.values)
+    Parameters
+    ----------
+    weather
+        Daily ``sw_in`` (W m-2), ``tair`` (degC), ``vpd`` (hPa), ``precip`` (mm d-1) on ``time``; variables and days may
+        be missing, and all of it. Days before the first wanted day count: the recent past and the soil water.
+    days
+        Days wanted, (day,), at midnight.
+    lat
+        Latitude, degrees north.
+
+    Returns
+    -------
+    sw
+        (day,) float32, daily mean shortwave radiation, W m-2; clear-sky radiation stands in where unknown.
+    drivers
+        (day, driver) float32, scaled, in the order of ``models.gpp.drivers.DRIVERS``; the ``PIXEL_DRIVERS`` are 0.
+    """
+    known = _weather_of(weather, days)
+    day_length, clear_sky = clear_sky_radiation(lat, days.day_of_year.values)
     no_sw = np.isnan(known["sw_in"])
-    sw = np.where(no_sw, USUAL_CLEARNESS * clear_sky, known["sw_in"])
-    air = np.zeros((len(days), len(DRIVERS)))
-    columns = {
-        "tair": (known["tair"] - 10) / 10,
-        "tair_recent": (known["tair_recent"] - 10) / 10,
-        "vpd": np.log1p(np.maximum(known["vpd"], 0)) - 1.8,
-        "vpd_recent": np.log1p(np.maximum(known["vpd_recent"], 0)) - 1.8,
-        **{name: np.clip(1.5 * (known[name] / ENOUGH - 1), -1.5, 0.75) for name in COVERS},
-        "day_length": (hours - 12) / 3,
-        "clear_sky": (clear_sky - 220) / 90,
+    sw = np.where(no_sw, MEAN_CLEARNESS * clear_sky, known["sw_in"])
+    physical = {
+        "tair": known["tair"],
+        "tair_recent": known["tair_recent"],
+        "vpd": np.maximum(known["vpd"], 0),
+        "vpd_recent": np.maximum(known["vpd_recent"], 0),
+        "day_length": day_length,
+        "clear_sky": clear_sky,
+    }
+    columns = {name: NORMALISATIONS[name].normalise(values) for name, values in physical.items()}
+    # Relative to the stress threshold; far above it more water changes nothing.
+    columns |= {
+        name: np.clip(1.5 * (known[name] / WATER_STRESS_THRESHOLD - 1), -1.5, 0.75) for name in COVERS
+    }
+    columns |= {
         "no_tair": np.isnan(known["tair"]),
         "no_vpd": np.isnan(known["vpd"]),
         "no_rain": np.isnan(known["precip"]),
         "no_sw": no_sw,
     }
+    drivers = np.zeros((len(days), len(DRIVERS)))
     for name, values in columns.items():
-        air[:, DRIVERS.index(name)] = np.nan_to_num(np.asarray(values, dtype=float))
-    return sw.astype(np.float32), air.astype(np.float32)
+        # Missing weather is 0, the mean, and its flag is 1.
+        drivers[:, DRIVERS.index(name)] = np.nan_to_num(np.asarray(values, dtype=float))
+    return sw.astype(np.float32), drivers.astype(np.float32)
 
 
-def nearness(days_from_s2: np.ndarray) -> np.ndarray:
-    """Days to the nearest clear acquisition as a driver, 0 near to 1 far; -1 (none) is far."""
-    days = np.where(np.asarray(days_from_s2) < 0, GAP_TOP_DAYS, days_from_s2)
-    return (np.log1p(np.minimum(days, GAP_TOP_DAYS)) / np.log1p(GAP_TOP_DAYS)).astype(np.float32)
+def pixel_drivers(days_from_s2: np.ndarray | None, sigma: np.ndarray | None, shape: tuple) -> np.ndarray:
+    """Drivers that differ between pixels.
+
+    Parameters
+    ----------
+    days_from_s2
+        Days to the nearest clear Sentinel-2 acquisition, -1 where there is none; None where a cube has none.
+    sigma
+        Expected error of the embedding's reconstruction, reflectance; None where a cube has none.
+    shape
+        Shape of both, such as (day, pixel).
+
+    Returns
+    -------
+    ndarray
+        (*shape, pixel driver) float32, scaled, in the order of ``PIXEL_DRIVERS``; 0 where not given.
+    """
+    out = np.zeros((*shape, len(PIXEL_DRIVERS)), np.float32)
+    if days_from_s2 is not None:
+        out[..., PIXEL_DRIVERS.index("gap")] = gap_driver(days_from_s2)
+    if sigma is not None:
+        out[..., PIXEL_DRIVERS.index("sigma")] = sigma_driver(sigma)
+    return out
 
 
-def unsureness(sigma: np.ndarray) -> np.ndarray:
-    """Expected error of the reconstruction as a driver, near 0-2."""
-    return np.minimum(np.nan_to_num(np.asarray(sigma, dtype=np.float32), nan=0.1275) * 40, 4)
+def gap_driver(days_from_s2: np.ndarray) -> np.ndarray:
+    """Scale the time to the nearest clear acquisition.
+
+    Parameters
+    ----------
+    days_from_s2
+        Days, -1 where there is no acquisition; any shape.
+
+    Returns
+    -------
+    ndarray
+        float32, 0 (acquired that day) to 1 (``MAX_GAP_DAYS`` or more, or none).
+    """
+    # Logarithmic: the first days of a gap matter more than its fiftieth.
+    days = np.where(np.asarray(days_from_s2) < 0, MAX_GAP_DAYS, days_from_s2)
+    return (np.log1p(np.minimum(days, MAX_GAP_DAYS)) / np.log1p(MAX_GAP_DAYS)).astype(np.float32)
 
 
-def sky(lat: float, day_of_year: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Day length, h, and clear-sky shortwave at the ground, W m-2 (FAO-56, equations 21 to 37)."""
-    from embeddings.gpp_features import sun
+def sigma_driver(sigma: np.ndarray) -> np.ndarray:
+    """Scale the expected error of the reconstruction.
 
-    hours, above = sun(np.float64(lat), np.asarray(day_of_year))
-    return hours, 0.75 * np.maximum(above, 0)
+    Parameters
+    ----------
+    sigma
+        Reflectance, NaN where unknown; any shape.
+
+    Returns
+    -------
+    ndarray
+        float32, mostly 0 to 2, at most 4.
+    """
+    return np.minimum(np.nan_to_num(np.asarray(sigma, dtype=np.float32), nan=MISSING_SIGMA) * 40, 4)
 
 
 def latitude(cube: xr.Dataset) -> float:
-    """Degrees north of the middle of the cube."""
+    """Latitude of the middle of a cube.
+
+    Parameters
+    ----------
+    cube
+        With a coordinate or attribute ``lat`` or ``latitude``, or with ``x``, ``y`` and ``spatial_ref``.
+
+    Returns
+    -------
+    float
+        Degrees north.
+
+    Raises
+    ------
+    InputError
+        When it has none of these.
+    """
     for name in ("lat", "latitude"):
         if name in cube.coords:
             return float(np.mean(cube[name].values))
         if name in cube.attrs:
             return float(cube.attrs[name])
+    # The middle is enough: over a scene day length changes by a minute.
     if {"x", "y", "spatial_ref"} <= set(cube.coords):
         crs = cube["spatial_ref"].attrs.get("crs_wkt") or cube["spatial_ref"].attrs.get("spatial_ref")
         if crs:
@@ -91,48 +189,69 @@ def _to_degrees(crs: str):
     return Transformer.from_crs(crs, 4326, always_xy=True)
 
 
-def _daily(weather: xr.Dataset | None, days: pd.DatetimeIndex) -> dict[str, np.ndarray]:
-    """Weather of the days and of the weeks before, NaN where there is none."""
-    names = ("sw_in", "tair", "vpd", "precip")
-    if weather is None or not any(name in weather for name in names):
-        return dict.fromkeys((*names, "tair_recent", "vpd_recent", *COVERS), np.full(len(days), np.nan))
-    given = np.asarray(weather["time"].values, "datetime64[ns]")
-    every = _past(
-        given.tobytes(), tuple((n, weather[n].values.astype(float).tobytes()) for n in names if n in weather)
-    )
+def _weather_of(weather: xr.Dataset | None, days: pd.DatetimeIndex) -> dict[str, np.ndarray]:
+    """Weather, recent past and soil water on the days wanted, (day,) each, NaN where unknown."""
+    if weather is None or not any(name in weather for name in WEATHER):
+        return dict.fromkeys((*WEATHER, "tair_recent", "vpd_recent", *COVERS), np.full(len(days), np.nan))
+    time = np.asarray(weather["time"].values, "datetime64[ns]")
+    columns = tuple((n, weather[n].values.astype(float).tobytes()) for n in WEATHER if n in weather)
+    every = _with_past(time.tobytes(), columns)
     rows = every.index.get_indexer(days)
     return {name: np.where(rows < 0, np.nan, every[name].values[rows]) for name in every}
 
 
 @lru_cache(maxsize=8)
-def _past(times: bytes, columns: tuple[tuple[str, bytes], ...]) -> pd.DataFrame:
-    """Every day from first to last with the weeks before it; by the numbers themselves, since maps ask day by day."""
-    given = pd.DatetimeIndex(np.frombuffer(times, "datetime64[ns]")).normalize()
-    held = {name: np.frombuffer(values) for name, values in columns}
-    frame = pd.DataFrame({n: held.get(n, np.nan) for n in ("sw_in", "tair", "vpd", "precip")}, given)
+def _with_past(times: bytes, columns: tuple[tuple[str, bytes], ...]) -> pd.DataFrame:
+    """Every day from first to last with recent past and soil water.
+
+    Cached by the bytes of the weather: maps are predicted day by day with the weather of the whole period.
+    """
+    time = pd.DatetimeIndex(np.frombuffer(times, "datetime64[ns]")).normalize()
+    series = {name: np.frombuffer(values) for name, values in columns}
+    frame = pd.DataFrame({n: series.get(n, np.nan) for n in WEATHER}, time)
+    # A day twice would make the reindexing fail; the first one counts.
     frame = frame[~frame.index.duplicated()].sort_index()
     every = frame.reindex(pd.date_range(frame.index[0], frame.index[-1], freq="D"))
     for source in ("tair", "vpd"):
+        # Exponential memory; a missing day keeps the state but gets no value of its own.
         past = every[source].ewm(alpha=1 / RECENT_DAYS, adjust=True, ignore_na=False).mean()
         every[f"{source}_recent"] = past.where(every[source].notna())
-    demand = 0.0135 * (every["tair"] + 17.8) * every["sw_in"] * 0.0864 / 2.45
+    demand = reference_evapotranspiration_mm_d(every["tair"], every["sw_in"])
     for name, cover in COVERS.items():
-        every[name] = water(every["precip"].values, demand.values, cover)
+        every[name] = soil_water_balance(every["precip"].values, demand.values, cover)
     return every
 
 
-def water(rain: np.ndarray, demand: np.ndarray, cover: float) -> np.ndarray:
-    """Water in the ground over what roots reach, 0-1, on each morning; NaN where rain or demand, mm d-1, is.
+def soil_water_balance(rain: np.ndarray, demand: np.ndarray, cover: float) -> np.ndarray:
+    """Relative soil water on each morning, by a bucket model (Allen et al. 1998, FAO-56, chapter 8).
 
-    A bucket that rain fills and plants empty, ever slower once they lack water (FAO-56, Allen et al. 1998; demand after
-    Hargreaves and Samani 1985). It begins as the first year would leave it.
+    Rain fills the bucket, what overflows is lost; vegetation empties it at the demand times its cover, and slower in
+    proportion once less than ``WATER_STRESS_THRESHOLD`` is left (equation 84). A first pass over the first year gives
+    the state the series starts from.
+
+    Parameters
+    ----------
+    rain
+        (day,) mm d-1, NaN where unknown.
+    demand
+        (day,) evaporative demand, mm d-1, NaN where unknown.
+    cover
+        Share of the ground under vegetation, 0-1.
+
+    Returns
+    -------
+    ndarray
+        (day,) share of ``TOTAL_AVAILABLE_WATER_MM``, 0-1; NaN where rain or demand is, on which days the bucket stays
+        as it is.
     """
+    # Plain floats: a loop over days cannot be vectorised, and NumPy scalars take ten times as long.
     gain = np.where(np.isnan(rain + demand), 0.0, rain).tolist()
     loss = np.nan_to_num(cover * np.maximum(demand, 0)).tolist()
-    held, out = ROOTS_MM / 2, np.empty(len(gain))
-    for days in (range(min(len(gain), 365)), range(len(gain))):
+    # Half full is an arbitrary start, which the first pass forgets.
+    water, out = TOTAL_AVAILABLE_WATER_MM / 2, np.empty(len(gain))
+    for days in (range(min(len(gain), SPIN_UP_DAYS)), range(len(gain))):
         for day in days:
-            out[day] = held / ROOTS_MM
-            drunk = loss[day] * min(held / (ENOUGH * ROOTS_MM), 1.0)
-            held = min(max(held + gain[day] - drunk, 0.0), ROOTS_MM)
+            out[day] = water / TOTAL_AVAILABLE_WATER_MM
+            transpired = loss[day] * min(water / (WATER_STRESS_THRESHOLD * TOTAL_AVAILABLE_WATER_MM), 1.0)
+            water = min(max(water + gain[day] - transpired, 0.0), TOTAL_AVAILABLE_WATER_MM)
     return np.where(np.isnan(rain + demand), np.nan, out)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from embeddings.baselines import HALF_WINDOW_DAYS, slots, usual_year
+from embeddings.climatology import HALF_WINDOW_DAYS, doy_mean, leap_doy
 from models.errors import InputError
 
 SCALES = ("daily", "weekly", "monthly", "seasonal", "anomaly")
@@ -159,11 +159,11 @@ def _at(scale: str, pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         pairs = periods.mean().where(periods.count() >= DAYS_AT_LEAST * days)
     elif scale in ("seasonal", "anomaly") and len(pairs):
         time = pd.DatetimeIndex(pairs.index)
-        usual = {key: usual_year(pairs[key].values, time, HALF_WINDOW_DAYS) for key in ("o", "p")}
+        usual = {key: doy_mean(pairs[key].values, time, HALF_WINDOW_DAYS) for key in ("o", "p")}
         if scale == "seasonal":
-            seen = np.unique(slots(time[pairs["o"].notna()]))
+            seen = np.unique(leap_doy(time[pairs["o"].notna()]))
             return usual["o"][0][seen], usual["p"][0][seen]
-        slot = slots(time)
+        slot = leap_doy(time)
         rich = usual["o"][1][slot] >= 2
         pairs = pd.DataFrame({key: pairs[key] - usual[key][0][slot] for key in ("o", "p")})[rich]
     return pairs["o"].values, pairs["p"].values

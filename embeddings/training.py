@@ -15,7 +15,7 @@ from models import checkpoints
 from models.embedder import Config, Embedder
 from models.errors import InputError
 from models.sensors import SENSORS
-from models.training import Progress, Recipe, freeze_encoders, set_scale, train
+from models.training import Recipe, TrainingProgress, freeze_encoders, set_scale, train
 
 SIMULATED_SCENES = 48
 SIMULATED_SIZE_PX = 48
@@ -112,7 +112,7 @@ def _begun(lesson: Lesson) -> tuple[str, ...]:
 
 def _adopt(model: Embedder, taught: Embedder) -> None:
     """All that weights of fewer sensors know."""
-    model.fusion.adopt(taught.fusion)
+    model.fusion.init_from(taught.fusion)
     for name in taught.config.sensors:
         model.encoders[name].load_state_dict(taught.encoders[name].state_dict())
         model.decoders[name].load_state_dict(taught.decoders[name].state_dict())
@@ -122,7 +122,7 @@ def _teach(
     model: Embedder, archives: list[Archive], plan: Plan, lesson: Lesson, name: str, out: Path
 ) -> Generator[Step, None, str]:
     samples = batches(archives, plan, lesson.recipe.seed)
-    progress: Progress | None = None
+    progress: TrainingProgress | None = None
     for progress in train(model, samples, lesson.recipe):
         yield f"{name}: step {progress.step}, loss {progress.loss:.4f}", progress.step / progress.steps
     best = progress.model

@@ -1,4 +1,7 @@
-"""The typed tensors that travel through the networks, checked at birth."""
+"""Typed tensors that travel through the networks; shapes are checked when they are made.
+
+Axes: ``a`` area, ``n`` or ``t`` acquisition, ``q`` query day, ``p`` pixel, ``d`` token, ``f`` embedding feature.
+"""
 
 from __future__ import annotations
 
@@ -11,58 +14,127 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Images:
-    """Acquisitions of one sensor over one area, as they come: in physical units, NaN where nothing was measured."""
+    """Acquisitions of one sensor over one area, in physical units.
+
+    Parameters
+    ----------
+    values
+        Reflectance (1) or backscatter (dB), NaN where nothing was measured; bands in the order of the sensor's
+        ``SensorSpec``, absent bands all NaN.
+    valid
+        Pixels that the cloud mask calls clear; only these count as observations.
+
+    Raises
+    ------
+    ValueError
+        When the shapes do not agree.
+    """
 
     values: Float[Tensor, "n band y x"]
-    """Reflectance (1) or backscatter (dB); bands in the order of the sensor's spec, absent bands all NaN."""
-    usable: Bool[Tensor, "n y x"]
-    """Pixels the mask calls clear; the others are never looked at as observations."""
+    valid: Bool[Tensor, "n2 y2 x2"]
 
     def __post_init__(self) -> None:
+        # Checked here too, since signatures are compared in the tests only.
         n, _, y, x = self.values.shape
-        if self.usable.shape != (n, y, x):
+        if self.valid.shape != (n, y, x):
             raise ValueError(
-                f"usable is {tuple(self.usable.shape)} beside values {tuple(self.values.shape)};"
+                f"valid is {tuple(self.valid.shape)} beside values {tuple(self.values.shape)};"
                 f" it must be {(n, y, x)}."
             )
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """What the acquisitions of one sensor left over one area, or over several areas of as many pixels."""
+    """Encoded acquisitions of one sensor over one or several areas with as many pixels each.
+
+    Parameters
+    ----------
+    token
+        Output of the encoder.
+    valid
+        Whether a pixel was observed in an acquisition.
+    day
+        Days since 1970-01-01 UTC, in any order; a pixel has at most one valid acquisition per day.
+
+    Raises
+    ------
+    ValueError
+        When the shapes do not agree.
+    """
 
     token: Float[Tensor, "a t p d"]
-    usable: Bool[Tensor, "a t p"]
-    day: Int[Tensor, "a t"]
-    """Days since 1970-01-01 UTC, in any order; where a pixel is usable no day twice."""
+    valid: Bool[Tensor, "a2 t2 p2"]
+    day: Int[Tensor, "a3 t3"]
 
     def __post_init__(self) -> None:
-        if not (self.token.shape[:3] == self.usable.shape and self.token.shape[:2] == self.day.shape):
+        if not (self.token.shape[:3] == self.valid.shape and self.token.shape[:2] == self.day.shape):
             raise ValueError(
-                f"token {tuple(self.token.shape)}, usable {tuple(self.usable.shape)} and day"
+                f"token {tuple(self.token.shape)}, valid {tuple(self.valid.shape)} and day"
                 f" {tuple(self.day.shape)} do not agree on (area, time, pixel)."
             )
 
     def pixels(self, part: slice) -> Tokens:
-        """The same for some of the pixels."""
-        return Tokens(self.token[:, :, part], self.usable[:, :, part], self.day)
+        """Select pixels.
+
+        Parameters
+        ----------
+        part
+            Slice of the pixel axis.
+
+        Returns
+        -------
+        Tokens
+            Views of the same tensors.
+        """
+        return Tokens(self.token[:, :, part], self.valid[:, :, part], self.day)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Embeddings of the asked days and the doubt about what they tell."""
+class FusionOutput:
+    """Embeddings of the query days, and the expected errors of what is decoded from them.
+
+    Parameters
+    ----------
+    z
+        Embedding.
+    log_sigma
+        Per sensor: log of the expected error of each band, in units of ``SensorSpec.spread / e``; see
+        ``Decoder.sigma``.
+    """
 
     z: Float[Tensor, "a q p f"]
-    doubt: dict[str, Float[Tensor, "a q p band"]]
-    """Per sensor: log of the expected error of each band, in units of the band's spread."""
+    log_sigma: dict[str, Float[Tensor, "a q p _"]]
 
-    def days(self, part: slice) -> Answer:
-        """The same for some of the asked days."""
-        return Answer(self.z[:, part], {name: doubt[:, part] for name, doubt in self.doubt.items()})
+    def days(self, part: slice) -> FusionOutput:
+        """Select query days.
+
+        Parameters
+        ----------
+        part
+            Slice of the day axis.
+
+        Returns
+        -------
+        FusionOutput
+            Views of the same tensors.
+        """
+        return FusionOutput(self.z[:, part], {name: log[:, part] for name, log in self.log_sigma.items()})
 
 
 def cat(parts: list[Tokens]) -> Tokens:
-    """Tokens of several areas as one; shorter series are padded with unusable times."""
+    """Join the tokens of several areas along the area axis.
+
+    Parameters
+    ----------
+    parts
+        At least one, with as many pixels and the same token length each.
+
+    Returns
+    -------
+    Tokens
+        Shorter series are padded with invalid acquisitions, which change no output.
+    """
+    # Padding is put at the end with day 0; it is invalid, so that its weight is zero whatever its distance in time.
     longest = max(part.token.shape[1] for part in parts)
 
     def pad(array: Tensor) -> Tensor:
@@ -70,6 +142,6 @@ def cat(parts: list[Tokens]) -> Tokens:
 
     return Tokens(
         torch.cat([pad(part.token) for part in parts]),
-        torch.cat([pad(part.usable) for part in parts]),
+        torch.cat([pad(part.valid) for part in parts]),
         torch.cat([pad(part.day) for part in parts]),
     )

@@ -1,4 +1,8 @@
-"""Trained weights as data: safetensors with their configuration, sensor facts and model card in the header."""
+"""Trained weights as data: safetensors with their configuration, sensor facts and model card in the header.
+
+Two formats, both without pickled code: ``fluxlens-1`` holds an ``Embedder``, ``fluxlens-gpp-1`` a GPP head. The keys of
+the tensors are the attribute names of the modules, which is why those names do not change.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +14,38 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from models.embedder import Config, Embedder, Identity
 from models.errors import InputError
 from models.sensors import SENSORS, digest
 
 WEIGHTS = Path(__file__).parent / "weights"
+"""Folder of the shipped weights."""
 DEFAULT = "fusion"
 FORMAT = "fluxlens-1"
+HEAD_FORMAT = "fluxlens-gpp-1"
 
 
 def save(model: Embedder, path: Path, name: str, card: dict) -> str:
-    """Writes the weights with all that is needed to build the model again; returns their digest."""
+    """Write an embedder with all that is needed to build it again.
+
+    Parameters
+    ----------
+    model
+        Any device.
+    path
+        File to write; its folder is made.
+    name
+        Name that the embeddings of this model carry.
+    card
+        What the model was trained on, JSON.
+
+    Returns
+    -------
+    str
+        Digest of the weights, 16 hex digits.
+    """
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     header = {
         "format": FORMAT,
@@ -31,17 +55,29 @@ def save(model: Embedder, path: Path, name: str, card: dict) -> str:
         "digest": _digest(state),
         "card": json.dumps(card),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".tmp")
-    save_file(state, beside, metadata=header)
-    beside.replace(path)
+    _write(state, path, header)
     return header["digest"]
 
 
 def load(name_or_path: str | Path = "default", device: str = "auto") -> Embedder:
-    """The model of that name among the shipped weights, or of that file, ready to answer.
+    """Read an embedder, ready for inference.
 
-    Raises InputError when it is not ours, was made for other sensors, or the device is not there.
+    Parameters
+    ----------
+    name_or_path
+        A name among ``shipped()``, ``default``, or the path of a file that ``save`` wrote.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    Embedder
+        In evaluation mode, without gradients, with its ``identity``.
+
+    Raises
+    ------
+    InputError
+        When the file is not ours, was trained with other sensor facts, or the device is missing.
     """
     path = _find(str(name_or_path))
     header, state = _read(path)
@@ -53,11 +89,13 @@ def load(name_or_path: str | Path = "default", device: str = "auto") -> Embedder
             " use the version it was trained with."
         )
     config = Config(sensors=sensors, **raw)
+    # Bands in another order or scaled otherwise would give plausible, wrong embeddings.
     if header["sensors"] != digest(config.specs):
         raise InputError(
             f"{path.name} was trained with other sensor facts ({header['sensors']}) than this version's"
             f" ({digest(config.specs)}); train it again or use the version it came with."
         )
+    # Config and sensor facts agree, so that a failure below means a damaged or edited file.
     model = Embedder(config)
     try:
         model.load_state_dict(state)
@@ -69,8 +107,96 @@ def load(name_or_path: str | Path = "default", device: str = "auto") -> Embedder
     return model.eval().requires_grad_(False).to(pick_device(device))
 
 
+def save_head(path: str | Path, kind: str, tensors: dict[str, Tensor], config: dict, card: dict) -> str:
+    """Write a GPP head.
+
+    Parameters
+    ----------
+    path
+        File to write, ending in ``.safetensors``; its folder is made.
+    kind
+        ``daily`` (``DailyHead``) or ``table`` (Gaussian processes).
+    tensors
+        Parameters by name, any device.
+    config, card
+        What is needed to build the head, and what it was trained on; JSON.
+
+    Returns
+    -------
+    str
+        Digest of the tensors, 16 hex digits.
+
+    Raises
+    ------
+    InputError
+        When the name has another suffix.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise InputError(f"Got {path.name}, need a name ending in .safetensors; choose another.")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {"format": HEAD_FORMAT, "kind": kind, "digest": _digest(tensors)}
+    header |= {"config": json.dumps(config), "card": json.dumps(card)}
+    _write(tensors, path, header)
+    return header["digest"]
+
+
+def load_head(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict, dict, str]:
+    """Read a GPP head.
+
+    Parameters
+    ----------
+    path
+        File that ``save_head`` wrote.
+    kind
+        The kind it must be, ``daily`` or ``table``.
+
+    Returns
+    -------
+    tensors, config, card, digest
+        As given to ``save_head``, and the digest it returned.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or holds another format or kind.
+    """
+    path = Path(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            if header.get("format") != HEAD_FORMAT or header.get("kind") != kind:
+                raise InputError(
+                    f"Got {path.name} with format {header.get('format')!r} and kind {header.get('kind')!r}, need"
+                    f" {HEAD_FORMAT!r} and {kind!r}; give a head written by `fluxlens train gpp`."
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"Got {path.name}, which is not a readable safetensors file ({error}), need a trained head; run"
+            " `fluxlens train gpp`."
+        ) from error
+    return tensors, json.loads(header["config"]), json.loads(header["card"]), header["digest"]
+
+
 def pick_device(device: str) -> str:
-    """``auto`` becomes ``cuda`` where there is one, else ``cpu``."""
+    """Resolve ``auto`` and check that the device exists.
+
+    Parameters
+    ----------
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Returns
+    -------
+    str
+        ``cpu`` or the CUDA device.
+
+    Raises
+    ------
+    InputError
+        When it is none of these, or CUDA is asked for and missing.
+    """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -81,18 +207,36 @@ def pick_device(device: str) -> str:
 
 
 def shipped() -> list[str]:
-    """Names of the weights that come with the package."""
+    """Names of the embedders that come with the package.
+
+    Returns
+    -------
+    list of str
+        Sorted; GPP heads are not among them.
+    """
     return sorted(path.stem for path in WEIGHTS.glob("*.safetensors") if not path.stem.startswith("gpp"))
 
 
 def sensors(name_or_path: str | Path) -> tuple[str, ...]:
-    """The sensors that weights are for, from their header alone."""
+    """Sensors of an embedder, from the header of its file alone.
+
+    Parameters
+    ----------
+    name_or_path
+        As for ``load``.
+
+    Returns
+    -------
+    tuple of str
+        Names in ``models.sensors.SENSORS``; empty where the header has none.
+    """
     with safe_open(_find(str(name_or_path)), framework="pt") as file:
         return tuple(json.loads((file.metadata() or {}).get("config", "{}")).get("sensors", ()))
 
 
 def _find(name: str) -> Path:
     stem = DEFAULT if name == "default" else name
+    # A name without a folder means shipped weights, also where a file of that name lies in the working directory.
     inside = WEIGHTS / f"{stem}.safetensors"
     if "/" not in stem and inside.exists():
         return inside
@@ -106,7 +250,7 @@ def _find(name: str) -> Path:
     return path
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -122,9 +266,19 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
         ) from error
 
 
-def _digest(state: dict[str, torch.Tensor]) -> str:
+def _write(tensors: dict[str, Tensor], path: Path, header: dict[str, str]) -> None:
+    """Write next to the file and rename, so that a reader never meets half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".tmp")
+    save_file(tensors, partial, metadata=header)
+    partial.replace(path)
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    """Digest of names and bytes, whatever the order of the dict."""
+    # Bytes as stored, not values: -0.0 and 0.0 are different weights.
     total = hashlib.sha256()
-    for key in sorted(state):
-        total.update(key.encode())
-        total.update(state[key].numpy().tobytes())
+    for name in sorted(tensors):
+        total.update(name.encode())
+        total.update(tensors[name].numpy().tobytes())
     return total.hexdigest()[:16]

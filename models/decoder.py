@@ -1,4 +1,4 @@
-"""Readings of the embedding: what a sensor would measure, and the state of the land."""
+"""Decoders of the embedding: the bands a sensor would measure, and the state of the land."""
 
 from __future__ import annotations
 
@@ -10,7 +10,19 @@ from models.sensors import SensorSpec
 
 
 class Decoder(nn.Module):
-    """Embedding to the bands of one sensor in physical units; for training, evaluation and ``reconstruct``."""
+    """Embedding to the bands of one sensor in physical units, for training, evaluation and ``reconstruct``.
+
+    The sum of a linear branch (``straight``) and a nonlinear one (``bend``); both names are keys of shipped weights.
+
+    Parameters
+    ----------
+    spec
+        The sensor, for its number of bands and their scaling.
+    features
+        Length of the embedding.
+    hidden
+        Width of the nonlinear branch.
+    """
 
     def __init__(self, spec: SensorSpec, features: int, hidden: int = 64) -> None:
         super().__init__()
@@ -21,27 +33,71 @@ class Decoder(nn.Module):
         self.bend = nn.Sequential(nn.Linear(features, hidden), nn.GELU(), nn.Linear(hidden, bands))
 
     def forward(self, z: Float[Tensor, "*n f"]) -> Float[Tensor, "*n band"]:
-        """Each band in the sensor's unit."""
+        """Decode the bands.
+
+        Parameters
+        ----------
+        z
+            Embedding.
+
+        Returns
+        -------
+        Tensor
+            Each band in the sensor's unit (reflectance 0-1, or dB).
+        """
         return self.centre + self.spread * (self.straight(z) + self.bend(z))
 
-    def error(self, doubt: Float[Tensor, "*n band"]) -> Float[Tensor, "*n band"]:
-        """Expected error, a standard deviation in the sensor's unit, of what the embedding with this doubt tells."""
-        return self.spread * torch.exp(doubt.clamp(-5, 3) - 1.0)
+    def sigma(self, log_sigma: Float[Tensor, "*n band"]) -> Float[Tensor, "*n band"]:
+        """Expected error of the decoded bands.
+
+        Parameters
+        ----------
+        log_sigma
+            As in ``FusionOutput``; 0 stands for an error of ``spread / e``.
+
+        Returns
+        -------
+        Tensor
+            Standard deviation in the sensor's unit.
+        """
+        # Bounded, so that a single pixel can neither dominate the likelihood nor overflow.
+        return self.spread * torch.exp(log_sigma.clamp(-5, 3) - 1.0)
 
 
 LAND = ("lai", "fapar", "chlorophyll", "soil_moisture")
-"""Leaf area (m2 m-2), absorbed share of the light, leaf chlorophyll (ug cm-2), water in the top soil (m3 m-3)."""
+"""Leaf area index (m2 m-2), absorbed share of PAR (1), leaf chlorophyll (ug cm-2), volumetric water content of the top
+soil (m3 m-3)."""
 
 
 class Land(nn.Module):
-    """Linear reading of the state of the land, taught by simulated landscapes, the only ones whose state is known."""
+    """Linear decoder of the state of the land; its targets come from simulated landscapes, whose state is known.
+
+    ``straight`` is a key of shipped weights.
+
+    Parameters
+    ----------
+    features
+        Length of the embedding.
+    """
 
     def __init__(self, features: int) -> None:
         super().__init__()
+        # Round numbers near mean and standard deviation over simulated landscapes, in the order and units of LAND.
         self.register_buffer("centre", torch.tensor([2.0, 0.5, 40.0, 0.2]), persistent=False)
         self.register_buffer("spread", torch.tensor([2.0, 0.3, 15.0, 0.1]), persistent=False)
         self.straight = nn.Linear(features, len(LAND))
 
     def forward(self, z: Float[Tensor, "*n f"]) -> Float[Tensor, "*n variable"]:
-        """Each variable of ``LAND`` in its unit."""
+        """Decode the state of the land.
+
+        Parameters
+        ----------
+        z
+            Embedding.
+
+        Returns
+        -------
+        Tensor
+            The variables of ``LAND`` in their units.
+        """
         return self.centre + self.spread * self.straight(z)

@@ -1,4 +1,4 @@
-"""The encoder of one sensor: an acquisition goes in once, as a whole image, and leaves a small token per pixel."""
+"""The encoder of one sensor: it reads a whole image once and writes a small token per pixel."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ from torch import Tensor, nn
 from models.sensors import SensorSpec
 
 HALO_PX = 3
-"""Pixels around a tile that its tokens may see; a tile is read with this margin, so tile borders leave no trace."""
+"""Receptive field beyond a pixel; tiles are read with this margin, so that tile borders leave no trace."""
 
 
 class Encoder(nn.Module):
-    """Dense convolutional encoder of single acquisitions; sees 7 x 7 pixels, knows which bands are missing."""
+    """Dense convolutional encoder of single acquisitions with a receptive field of 7 x 7 pixels.
+
+    The names of its layers are keys of shipped weights: ``near`` and ``far`` are the plain and the dilated 3 x 3
+    convolution, ``mix`` and ``out`` pointwise ones, ``through`` the linear skip branch.
+
+    Parameters
+    ----------
+    spec
+        The sensor: bands, scaling, width and token length.
+    """
 
     def __init__(self, spec: SensorSpec) -> None:
         super().__init__()
@@ -30,21 +39,46 @@ class Encoder(nn.Module):
         self.through = nn.Conv2d(channels, spec.token, 1)
 
     def inputs(
-        self, values: Float[Tensor, "n band y x"], usable: Bool[Tensor, "n y x"]
+        self, values: Float[Tensor, "n band y x"], valid: Bool[Tensor, "n y x"]
     ) -> Float[Tensor, "n channel y x"]:
-        """Scaled bands with missing ones blanked (never weighted: NaN * 0 is NaN), their presence, the mask."""
+        """Channels of the first layer: scaled bands, presence of each band, cloud mask.
+
+        Parameters
+        ----------
+        values
+            In the sensor's unit; NaN and values outside ``SensorSpec.valid_range`` are missing.
+        valid
+            Pixels that the cloud mask calls clear.
+
+        Returns
+        -------
+        Tensor
+            ``channel = 2 * band + 1``; missing values are 0 with presence 0.
+        """
         low, high = self.spec.valid_range
         present = (values >= low) & (values <= high)  # False for NaN
+        # NaN is replaced, never multiplied by a weight of 0: NaN * 0 is NaN.
         scaled = torch.where(present, (values - self.centre) / self.spread, 0.0).clamp(-6, 12)
-        return torch.cat([scaled, present.to(scaled.dtype), usable[:, None].to(scaled.dtype)], 1)
+        return torch.cat([scaled, present.to(scaled.dtype), valid[:, None].to(scaled.dtype)], 1)
 
     def forward(
-        self, values: Float[Tensor, "n band y x"], usable: Bool[Tensor, "n y x"]
+        self, values: Float[Tensor, "n band y x"], valid: Bool[Tensor, "n y x"]
     ) -> Float[Tensor, "n token y2 x2"]:
-        """Tokens of the inner pixels: ``y2 = y - 2 * HALO_PX``."""
-        x = self.inputs(values, usable)  # n channel y x
-        h = nn.functional.gelu(self.pixel(x))
-        h = nn.functional.gelu(self.near(h))  # y - 2
-        h = h[:, :, 2:-2, 2:-2] + self.mix(nn.functional.gelu(self.far(h)))  # y - 6
+        """Encode acquisitions; convolutions are not padded, so that no pixel depends on where a tile ends.
+
+        Parameters
+        ----------
+        values, valid
+            As for ``inputs``, with the halo.
+
+        Returns
+        -------
+        Tensor
+            Tokens of the inner pixels: ``y2 = y - 2 * HALO_PX``.
+        """
+        x = self.inputs(values, valid)  # (n, channel, y, x)
+        h = nn.functional.gelu(self.pixel(x))  # (n, width, y, x)
+        h = nn.functional.gelu(self.near(h))  # (n, width, y - 2, x - 2)
+        h = h[:, :, 2:-2, 2:-2] + self.mix(nn.functional.gelu(self.far(h)))  # (n, width, y - 6, x - 6)
         inner = x[:, :, HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]
-        return self.out(nn.functional.gelu(h)) + self.through(inner)
+        return self.out(nn.functional.gelu(h)) + self.through(inner)  # (n, token, y - 6, x - 6)

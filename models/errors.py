@@ -1,8 +1,8 @@
-"""The one error that means: the user's input is wrong."""
+"""The error that means that the user's input is wrong."""
 
 
 class InputError(ValueError):
-    """Wrong input, told in one sentence: what was got, what is needed, what to do.
+    """Wrong input, described in one sentence: what was got, what is needed, what to do.
 
     The command line prints it and exits with code 2; the screen shows it as a message and keeps running.
     """

@@ -1,12 +1,19 @@
-"""The fusion: what all sensors saw around a day becomes the embedding of that day.
+"""The fusion: acquisitions of all sensors around a day become the embedding of that day.
 
-Two rounds of kernel regression over time, both learned. In the first every acquisition is set beside what all the
-others say of its own day, and is corrected and weighed by that: haze, snow and speckle that disagree with their
-neighbours lose weight, the learned counterpart of a robust local regression (Cleveland 1979). In the second the asked
-day takes a locally linear average (Fan 1993) of the corrected acquisitions, per head with its own reach in time.
+Two rounds of kernel regression over time (Nadaraya 1964, Watson 1964), both learned; in the words of transformers,
+attention whose weights depend on the distance in time alone (Tsai et al. 2019, doi:10.18653/v1/D19-1443).
 
-A kernel depends on dates alone, not on the pixel, so that both rounds are plain matrix products over whole blocks of
-pixels; and it is smooth in time, so that an embedding moves when the land does, not when a satellite passes.
+1. *Contextualise*: every acquisition is compared with what all the others predict for its own day, and is corrected
+   and weighted by that. Haze, snow and speckle that disagree with their neighbours lose weight: the learned counterpart
+   of the robustness weights of LOWESS (Cleveland 1979, doi:10.1080/01621459.1979.10481038).
+2. *Query*: a query day takes a locally linear average (Fan 1993, doi:10.1214/aos/1176349022) of the corrected
+   acquisitions, with several kernels (heads) of different width in time.
+
+A kernel depends on dates, not on the pixel, so that both rounds are plain matrix products over whole blocks of pixels;
+and it is smooth in time, so that an embedding moves when the land does, not when a satellite passes.
+
+The regression itself is in ``kernel_regression``. Axes in the comments: area ``a``, acquisition ``t``, query day ``q``,
+pixel ``p``, head ``h``, value ``v``, and ``c = 1 + v`` (weight, then weighted values).
 """
 
 from __future__ import annotations
@@ -14,140 +21,67 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from models.batch import Answer, Tokens
+from models.batch import FusionOutput, Tokens
+from models.kernel_regression import KernelRegression
 from models.sensors import SensorSpec
 
 WINDOW_DAYS = 200
-"""Acquisitions farther from an asked day than this are not looked at."""
-MONTH = 30.0
-"""Unit of time inside the networks, days."""
-PACE = 10.0
-"""Shapes of kernels are few and far from their best at the start: they learn this much faster than other weights."""
-TINY = 1e-14
-"""Weight of nothing seen: a value told by less fades away, and its gradient stays finite."""
-LEAST_CORE_DAYS = 1.5
-"""No kernel is narrower: a day with an acquisition is told like the days beside it."""
-CYCLES_DAYS = (5, 10, 6, 12)
-"""Repeat of Sentinel-2 and Sentinel-1 orbits: passes this far apart look from the same side."""
-
-
-def _reaches(heads: int) -> tuple[Tensor, Tensor]:
-    """Cores (days beyond the least) and sides that kernels start from; every fourth looks back, every fourth ahead."""
-    core = torch.logspace(-0.3, 1.3, heads)
-    side = torch.tensor([(0.0, 0.0, 3.0, -3.0)[i % 4] for i in range(heads)])
-    return core, side
-
-
-class Kernel(nn.Module):
-    """Log weight of an acquisition by its distance in time: per head a power law with a smooth core and a side."""
-
-    def __init__(self, heads: int, cycles: bool = False) -> None:
-        super().__init__()
-        core, side = _reaches(heads)
-        self.log_core = nn.Parameter(core.log() / PACE)
-        self.power = nn.Parameter(torch.full((heads,), 4.0 / PACE))
-        self.side = nn.Parameter(side / PACE)
-        self.cycle = nn.Parameter(torch.zeros(heads, len(CYCLES_DAYS))) if cycles else None
-
-    def shape(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Core (days), power and side per head, (h, 1, 1) each."""
-        core, power, side = (PACE * p[:, None, None] for p in (self.log_core, self.power, self.side))
-        return LEAST_CORE_DAYS + core.exp(), nn.functional.softplus(power), side
-
-    def forward(self, dt: Float[Tensor, "a q t"]) -> Float[Tensor, "a h q t"]:
-        """``dt``: acquisition's day minus asked day, days."""
-        dt = dt[:, None]
-        core, power, side = self.shape()
-        far = (dt / core).square()
-        log_weight = side * dt * torch.rsqrt(dt.square() + core.square() + 4) - 0.5 * power * torch.log1p(far)
-        if self.cycle is not None:
-            phases = torch.stack([torch.cos(2 * torch.pi * dt / days) for days in CYCLES_DAYS], -1)
-            log_weight = log_weight + torch.einsum("aoqtc,hc->ahqt", phases, PACE * self.cycle)
-        return log_weight
-
-
-class Memory(nn.Module):
-    """Acquisitions of one sensor as weighted values, ready to be averaged for any day."""
-
-    def __init__(self, width: int, heads: int, value: int, hidden: int, cycles: bool = False) -> None:
-        super().__init__()
-        self.heads, self.value = heads, value
-        self.kernel = Kernel(heads, cycles)
-        self.read = nn.Sequential(nn.Linear(width, hidden), nn.GELU())
-        self.trust = nn.Linear(hidden, heads)
-        self.bend = nn.Linear(hidden, heads * value)
-        self.straight = nn.Linear(width, heads * value, bias=False)
-        self.log_ridge = nn.Parameter(torch.full((heads,), -2.0 / PACE))
-        nn.init.zeros_(self.trust.weight)
-        nn.init.zeros_(self.trust.bias)
-
-    @property
-    def width(self) -> int:
-        """Numbers per day: the values, and per head the evidence for them and its centre in time."""
-        return self.heads * (self.value + 2)
-
-    def write(self, x: Float[Tensor, "a t p w"], usable: Tensor) -> Float[Tensor, "a h t p c"]:
-        """Per head each acquisition's weight, followed by its weighted values; zeros where it is not usable."""
-        hidden = self.read(x)
-        weight = torch.exp(self.trust(hidden).clamp(-8, 4)) * usable[..., None]  # a t p h
-        values = (self.bend(hidden) + self.straight(x)).unflatten(-1, (self.heads, self.value))
-        return (
-            torch.cat([weight[..., None], weight[..., None] * values], -1).permute(0, 3, 1, 2, 4).contiguous()
-        )
-
-    def ask(
-        self, dt: Float[Tensor, "a q t"], seen: Tensor, written: Float[Tensor, "a h t p c"]
-    ) -> tuple[Float[Tensor, "a q p hv"], Float[Tensor, "a q p h2"]]:
-        """Locally linear values per head, and evidence (log weight, centre in time); zeros where nothing is seen."""
-        a, h, t, p, c = written.shape
-        q = dt.shape[1]
-        near = dt[:, None] / MONTH
-        kernel = torch.exp(self.kernel(dt)) * seen[:, None]  # a h q t
-        lagged = kernel * near
-        sums = torch.matmul(torch.cat([kernel, lagged], 2), written.reshape(a, h, t, p * c)).view(
-            a, h, 2, q, p, c
-        )
-        zeroth, first = sums[:, :, 0], sums[:, :, 1]
-        second = torch.matmul(lagged * near, written[..., 0])  # a h q p
-        total = zeroth[..., 0]
-        one_over = 1 / (total + TINY)
-        centre = first[..., 0] * one_over
-        variance = (second * one_over - centre.square()).clamp(min=0)
-        ridge = torch.exp(PACE * self.log_ridge)[:, None, None]  # month2
-        tilt = centre / (variance + ridge)
-        level, slope = one_over * (1 + centre * tilt), -one_over * tilt
-        values = level[..., None] * zeroth[..., 1:] + slope[..., None] * first[..., 1:]  # a h q p v
-        evidence = torch.stack([torch.log(total + TINY) / 8, centre / (1 + centre.abs())], -1)
-        return values.permute(0, 2, 3, 1, 4).flatten(3), evidence.permute(0, 2, 3, 1, 4).flatten(3)
-
-    def nothing(self, like: Tensor, a: int, q: int, p: int) -> tuple[Tensor, Tensor]:
-        """The answer where the sensor never looked: what ``ask`` gives when nothing is seen."""
-        evidence = like.new_tensor([TINY, 1.0]).log() * like.new_tensor([1 / 8, 0.0])
-        return like.new_zeros(a, q, p, self.heads * self.value), evidence.repeat(self.heads).expand(
-            a, q, p, -1
-        )
+"""Acquisitions farther from a query day than this have no weight."""
 
 
 @dataclass(frozen=True)
-class Written:
-    """One sensor's corrected acquisitions, made once and asked for any day."""
+class ContextualisedSeries:
+    """Corrected acquisitions of one sensor, computed once and queried for any day.
+
+    Parameters
+    ----------
+    day
+        Days since 1970-01-01 UTC.
+    values
+        Of ``KernelRegression.weighted_values``.
+    """
 
     day: Int[Tensor, "a t"]
     values: Float[Tensor, "a h t p c"]
 
-    def around(self, days: Int[Tensor, "a q"]) -> Written:
-        """Without the acquisitions at either end that no asked day looks at."""
+    def around(self, days: Int[Tensor, "a q"]) -> ContextualisedSeries:
+        """Drop acquisitions at either end that are out of the window of all query days.
+
+        Parameters
+        ----------
+        days
+            Query days since 1970-01-01 UTC.
+
+        Returns
+        -------
+        ContextualisedSeries
+            Views; at least one acquisition where there was one.
+        """
         near = (self.day >= days.min() - WINDOW_DAYS) & (self.day <= days.max() + WINDOW_DAYS)
         at = near.any(0).nonzero().flatten().tolist() or [0]
         part = slice(at[0], at[-1] + 1)
-        return Written(self.day[:, part], self.values[:, :, part])
+        return ContextualisedSeries(self.day[:, part], self.values[:, :, part])
 
 
 class Fusion(nn.Module):
-    """Tokens of all sensors to the embedding of any day, and how far off what it tells may be."""
+    """Tokens of all sensors to the embedding of any day, and the expected error of what is decoded from it.
+
+    Names of layers are keys of shipped weights: ``context`` and ``memory`` hold the kernel regressions of the first and
+    of the second round; ``straight`` is the linear branch of the joining network, ``first`` and ``bend`` its nonlinear
+    branch, ``doubt`` the network of ``log_sigma``.
+
+    Parameters
+    ----------
+    specs
+        Facts of the sensors, in the order of the inputs of the joining network.
+    features
+        Length of the embedding.
+    hidden
+        Width of the joining network.
+    """
 
     CONTEXT_HEADS, CONTEXT_VALUE = 4, 6
 
@@ -157,16 +91,19 @@ class Fusion(nn.Module):
         self.bands = {name: len(spec.bands) for name, spec in specs.items()}
         self.context = nn.ModuleDict(
             {
-                name: Memory(spec.token, self.CONTEXT_HEADS, self.CONTEXT_VALUE, 24, cycles=True)
+                name: KernelRegression(spec.token, self.CONTEXT_HEADS, self.CONTEXT_VALUE, 24, cycles=True)
                 for name, spec in specs.items()
             }
         )
-        beside = sum(memory.width for memory in self.context.values())
+        context_width = sum(regression.width for regression in self.context.values())
         self.memory = nn.ModuleDict(
-            {name: Memory(spec.token + beside, spec.heads, 8, 64) for name, spec in specs.items()}
+            {
+                name: KernelRegression(spec.token + context_width, spec.heads, 8, 64)
+                for name, spec in specs.items()
+            }
         )
-        values = sum(memory.heads * memory.value for memory in self.memory.values())
-        evidence = sum(memory.heads * 2 for memory in self.memory.values())
+        values = sum(regression.heads * regression.value for regression in self.memory.values())
+        evidence = sum(regression.heads * 2 for regression in self.memory.values())
         self.straight = nn.Linear(values, features)
         self.first = nn.Linear(values + evidence, hidden)
         self.bend = nn.Sequential(
@@ -176,90 +113,152 @@ class Fusion(nn.Module):
             nn.Linear(evidence + features, 32), nn.GELU(), nn.Linear(32, sum(self.bands.values()))
         )
 
-    def adopt(self, taught: Fusion) -> None:
-        """Starts from a fusion of fewer sensors: gives its very answers, what it did not know counting for nothing.
+    def init_from(self, other: Fusion) -> None:
+        """Start from a trained fusion of fewer sensors and give its very outputs: weights of new inputs are zero.
 
-        A sensor both know brings its kernels and readings; the network that joins sensors is taken over where it
-        is still untaught, from the fusion whose sensors come first here.
+        A sensor that both have brings its kernel regressions. The joining network is taken over only from a fusion
+        whose sensors come first here.
+
+        Parameters
+        ----------
+        other
+            Trained fusion with the same number of features; all its sensors must be here too.
         """
-        first = self.sensors[: len(taught.sensors)] == taught.sensors
-        for name in taught.sensors:
-            self.context[name].load_state_dict(taught.context[name].state_dict())
-            _take(self.memory[name], taught.memory[name], self._read_from(name), taught._read_from(name))
-        if not first:
+        is_prefix = self.sensors[: len(other.sensors)] == other.sensors
+        for name in other.sensors:
+            self.context[name].load_state_dict(other.context[name].state_dict())
+            _copy_known_inputs(
+                self.memory[name],
+                other.memory[name],
+                self._regression_inputs(name),
+                other._regression_inputs(name),
+            )
+        if not is_prefix:
             return
-        mine, theirs = self._joins(), taught._joins()
-        _take(self.straight, taught.straight, mine["values"], theirs["values"])
-        _take(
-            self.first, taught.first, mine["values"] + mine["evidence"], theirs["values"] + theirs["evidence"]
+        mine, theirs = self._joining_inputs(), other._joining_inputs()
+        _copy_known_inputs(self.straight, other.straight, mine["values"], theirs["values"])
+        _copy_known_inputs(
+            self.first, other.first, mine["values"] + mine["evidence"], theirs["values"] + theirs["evidence"]
         )
-        self.bend.load_state_dict(taught.bend.state_dict())
+        self.bend.load_state_dict(other.bend.state_dict())
 
-    def _read_from(self, name: str) -> list[str]:
-        """What each input of a memory's reading is."""
+    def _regression_inputs(self, name: str) -> list[str]:
+        """Label of each input of a sensor's second regression."""
         own = [f"token {i}" for i in range(self.memory[name].read[0].in_features)]
-        beside = []
-        for other, memory in self.context.items():
-            beside += [f"{other} {i}" for i in range(memory.width)]
-        return own[: len(own) - len(beside)] + beside
+        context = []
+        for other, regression in self.context.items():
+            context += [f"{other} {i}" for i in range(regression.width)]
+        return own[: len(own) - len(context)] + context
 
-    def _joins(self) -> dict[str, list[str]]:
-        """What each input of the joining network is."""
+    def _joining_inputs(self) -> dict[str, list[str]]:
+        """Label of each input of the joining network."""
         labels: dict[str, list[str]] = {"values": [], "evidence": []}
-        for name, memory in self.memory.items():
-            labels["values"] += [f"{name} value {i}" for i in range(memory.heads * memory.value)]
-            labels["evidence"] += [f"{name} evidence {i}" for i in range(memory.heads * 2)]
+        for name, regression in self.memory.items():
+            labels["values"] += [f"{name} value {i}" for i in range(regression.heads * regression.value)]
+            labels["evidence"] += [f"{name} evidence {i}" for i in range(regression.heads * 2)]
         return labels
 
-    def forward(self, tokens: dict[str, Tokens], days: Int[Tensor, "a q"], causal: bool = False) -> Answer:
-        """Embeddings of ``days``, the same for all pixels of an area."""
-        return self.answer(self.write(tokens, causal), days, causal)
+    def forward(
+        self, tokens: dict[str, Tokens], days: Int[Tensor, "a q"], causal: bool = False
+    ) -> FusionOutput:
+        """Embed query days: ``contextualise``, then ``query``.
 
-    def write(self, tokens: dict[str, Tokens], causal: bool = False) -> dict[str, Written]:
-        """Round one: every acquisition beside what all the others say of its own day."""
+        Parameters
+        ----------
+        tokens
+            Per sensor; sensors may be missing.
+        days
+            Days since 1970-01-01 UTC, the same for all pixels of an area.
+        causal
+            Whether only acquisitions up to a query day count.
+
+        Returns
+        -------
+        FusionOutput
+            Of each area, day and pixel.
+        """
+        return self.query(self.contextualise(tokens, causal), days, causal)
+
+    def contextualise(
+        self, tokens: dict[str, Tokens], causal: bool = False
+    ) -> dict[str, ContextualisedSeries]:
+        """Round one: correct and weight every acquisition by what all the others predict for its day.
+
+        Parameters
+        ----------
+        tokens
+            Per sensor; unknown sensors and those without acquisitions are left out.
+        causal
+            Whether only earlier acquisitions count.
+
+        Returns
+        -------
+        dict
+            Per sensor.
+        """
         tokens = {name: t for name, t in tokens.items() if name in self.memory and t.day.shape[1]}
-        context = {name: self.context[name].write(t.token, t.usable) for name, t in tokens.items()}
-        written = {}
+        weighted = {name: self.context[name].weighted_values(t.token, t.valid) for name, t in tokens.items()}
+        series = {}
         for name, own in tokens.items():
-            beside = [own.token]
-            for other, memory in self.context.items():
+            inputs = [own.token]  # (a, t, p, d), then values and evidence of each sensor, (a, t, p, .)
+            for other, regression in self.context.items():
                 if other not in tokens:
-                    beside += memory.nothing(own.token, *own.usable.shape)
+                    inputs += regression.empty_output(own.token, *own.valid.shape)
                     continue
-                dt, seen = _distance(tokens[other].day, own.day, causal)
+                dt, used = _time_distance(tokens[other].day, own.day, causal)
                 if other == name:
-                    seen = seen & (dt != 0)
-                beside += memory.ask(dt, seen, context[other])
-            written[name] = Written(own.day, self.memory[name].write(torch.cat(beside, -1), own.usable))
-        return written
+                    # An acquisition must not predict itself, or its noise would confirm itself.
+                    used = used & (dt != 0)
+                inputs += regression.query(dt, used, weighted[other])
+            values = self.memory[name].weighted_values(torch.cat(inputs, -1), own.valid)
+            series[name] = ContextualisedSeries(own.day, values)
+        return series
 
-    def answer(self, written: dict[str, Written], days: Int[Tensor, "a q"], causal: bool = False) -> Answer:
-        """Round two: the asked days from the corrected acquisitions."""
+    def query(
+        self, series: dict[str, ContextualisedSeries], days: Int[Tensor, "a q"], causal: bool = False
+    ) -> FusionOutput:
+        """Round two: embed query days from the corrected acquisitions.
+
+        Parameters
+        ----------
+        series
+            Of ``contextualise``, with the same ``causal``; sensors may be missing.
+        days
+            Days since 1970-01-01 UTC.
+        causal
+            Whether only acquisitions up to a query day count.
+
+        Returns
+        -------
+        FusionOutput
+            Of each area, day and pixel (one pixel where no sensor has acquisitions).
+        """
         like = self.straight.weight
-        p = next((w.values.shape[3] for w in written.values()), 1)
+        p = next((one.values.shape[3] for one in series.values()), 1)
         values, evidence = [], []
-        for name, memory in self.memory.items():
-            if name in written:
-                one = written[name].around(days)
-                dt, seen = _distance(one.day, days, causal)
-                told = memory.ask(dt, seen, one.values)
+        for name, regression in self.memory.items():
+            if name in series:
+                near = series[name].around(days)
+                dt, used = _time_distance(near.day, days, causal)
+                output = regression.query(dt, used, near.values)
             else:
-                told = memory.nothing(like, *days.shape, p)
-            values.append(told[0])
-            evidence.append(told[1])
-        x, known = torch.cat(values, -1), torch.cat(evidence, -1)
-        z = self.straight(x) + self.bend(self.first(torch.cat([x, known], -1)))
-        # Doubt is told from the answer, it does not shape it.
-        doubt = self.doubt(torch.cat([known.detach(), z.detach()], -1))
-        return Answer(z, dict(zip(self.bands, doubt.split(list(self.bands.values()), -1), strict=True)))
+                output = regression.empty_output(like, *days.shape, p)
+            values.append(output[0])
+            evidence.append(output[1])
+        x, known = torch.cat(values, -1), torch.cat(evidence, -1)  # (a, q, p, values), (a, q, p, evidence)
+        z = self.straight(x) + self.bend(self.first(torch.cat([x, known], -1)))  # (a, q, p, f)
+        # Detached: the error is read off the embedding and must not shape it.
+        log_sigma = self.doubt(torch.cat([known.detach(), z.detach()], -1))  # (a, q, p, bands of all sensors)
+        per_sensor = log_sigma.split(list(self.bands.values()), -1)
+        return FusionOutput(z, dict(zip(self.bands, per_sensor, strict=True)))
 
 
 @torch.no_grad()
-def _take(mine: nn.Module, theirs: nn.Module, inputs: list[str], known: list[str]) -> None:
-    """Weights of ``theirs`` for the inputs it knows, zero for the others; everything else as it is."""
-    state, taught = mine.state_dict(), theirs.state_dict()
+def _copy_known_inputs(mine: nn.Module, theirs: nn.Module, inputs: list[str], known: list[str]) -> None:
+    """Copy weights for the inputs that ``theirs`` has, set those of other inputs to zero; all else is copied."""
+    state, source = mine.state_dict(), theirs.state_dict()
     at = [inputs.index(label) for label in known]
-    for key, value in taught.items():
+    for key, value in source.items():
         if value.shape == state[key].shape:
             state[key] = value
         else:
@@ -268,10 +267,10 @@ def _take(mine: nn.Module, theirs: nn.Module, inputs: list[str], known: list[str
     mine.load_state_dict(state)
 
 
-def _distance(
-    there: Int[Tensor, "a t"], asked: Int[Tensor, "a q"], causal: bool
-) -> tuple[Float[Tensor, "a q t"], Tensor]:
-    """Acquisition's day minus asked day, days, and which acquisitions may be looked at."""
-    dt = (there[:, None] - asked[:, :, None]).to(torch.float32)
-    seen = dt.abs() <= WINDOW_DAYS
-    return dt, seen & (dt <= 0) if causal else seen
+def _time_distance(
+    acquired: Int[Tensor, "a t"], days: Int[Tensor, "a q"], causal: bool
+) -> tuple[Float[Tensor, "a q t"], Bool[Tensor, "a q t"]]:
+    """Day of the acquisition minus query day (days), and which acquisitions count."""
+    dt = (acquired[:, None] - days[:, :, None]).to(torch.float32)
+    used = dt.abs() <= WINDOW_DAYS
+    return dt, used & (dt <= 0) if causal else used

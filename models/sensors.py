@@ -1,4 +1,4 @@
-"""What a sensor is: its bands, units, scaling and native resolution, as one frozen fact per sensor."""
+"""Sensors: bands, units, scaling and native resolution, one frozen ``SensorSpec`` each."""
 
 from __future__ import annotations
 
@@ -9,32 +9,55 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class SensorSpec:
-    """One sensor as the networks see it.
+    """Facts of one sensor as the networks see it.
 
-    A new sensor is one more ``SensorSpec`` and a ``fluxlens train sensor NAME``; the others stay untouched.
+    A new sensor is one more ``SensorSpec`` and a ``fluxlens train sensor NAME``; the others stay untouched. The fields
+    enter the digest in every weight file.
+
+    Parameters
+    ----------
+    name
+        Node of the scene that carries it: ``s2``, ``s1``, ``landsat8``.
+    variable
+        Variable inside the node: ``reflectance`` or ``backscatter``.
+    unit
+        ``1`` or ``dB``.
+    bands
+        Names, in the order of the channels.
+    centre, spread
+        Per band, in ``unit``: subtracted, then divided by before encoding; round numbers near mean and standard
+        deviation over European land.
+    error_scale
+        In ``unit``: an error of this size counts one in the loss, the same for all bands.
+    valid_range
+        In ``unit``: values outside are treated as missing.
+    native_m
+        Native pixel size, m.
+    token
+        Length of the token that one acquisition leaves per pixel.
+    width
+        Channels inside the encoder.
+    heads
+        Kernels that the fusion has for it, each with its own width in time.
+
+    Raises
+    ------
+    ValueError
+        When bands, centres and spreads differ in number.
     """
 
     name: str
-    """Node of the scene that carries it: ``s2``, ``s1``, ``landsat8``."""
     variable: str
-    """Variable inside the node: ``reflectance`` or ``backscatter``."""
     unit: str
     bands: tuple[str, ...]
     centre: tuple[float, ...]
-    """Per band, in ``unit``: subtracted before encoding."""
     spread: tuple[float, ...]
-    """Per band, in ``unit``: divided by before encoding; round numbers near the spread over European land."""
     error_scale: float
-    """In ``unit``: an error of this size counts one in the loss, the same for all bands."""
     valid_range: tuple[float, float]
-    """In ``unit``: values outside are treated as missing."""
     native_m: int
     token: int
-    """Length of the token that one acquisition leaves per pixel."""
     width: int
-    """Channels inside the encoder."""
     heads: int
-    """Ways of looking along time, each with its own reach, that the fusion has for it."""
 
     def __post_init__(self) -> None:
         if not len(self.bands) == len(self.centre) == len(self.spread):
@@ -60,6 +83,9 @@ S2 = SensorSpec(
     width=32,
     heads=8,
 )
+
+HLS_BANDS = ("B02", "B03", "B04", "B8A", "B11", "B12")
+"""Sentinel-2 bands of the six wavelengths that Harmonized Landsat Sentinel-2 (HLS) has from both satellites."""
 
 # Backscatter of land in VV and VH: ESA, Sentinel-1 product specification; values in decibel.
 S1 = SensorSpec(
@@ -97,6 +123,17 @@ SENSORS: dict[str, SensorSpec] = {spec.name: spec for spec in (S2, S1, L8)}
 
 
 def digest(specs: dict[str, SensorSpec]) -> str:
-    """Fingerprint of the sensor facts a model was trained with, 16 hex digits."""
+    """Digest of the sensor facts a model was trained with.
+
+    Parameters
+    ----------
+    specs
+        Facts by name; their order does not matter.
+
+    Returns
+    -------
+    str
+        16 hex digits.
+    """
     text = json.dumps({name: asdict(spec) for name, spec in sorted(specs.items())}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,8 @@
-"""Learning from hidden acquisitions: one loop for a single sensor (stage one) and for the fusion (stage two)."""
+"""Training on hidden acquisitions: one loop for a single sensor (stage one) and for the fusion (stage two).
+
+Masked modelling over time: acquisitions are hidden, and the embedding of their day must decode to their values.
+Axes: area ``a`` (one per sample), acquisition ``n``, query day ``q``, pixel ``p``.
+"""
 
 from __future__ import annotations
 
@@ -12,33 +16,61 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from models.batch import Answer, Images, Tokens, cat
+from models.batch import FusionOutput, Images, Tokens, cat
 from models.embedder import Embedder
 from models.losses import hidden_measurements, land_state
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One small square of one scene with some of its acquisitions hidden."""
+    """One small square of one scene with some of its acquisitions hidden.
+
+    Parameters
+    ----------
+    images
+        Per sensor: the acquisitions left visible, with their halo.
+    day
+        Per sensor: days since 1970-01-01 UTC of those acquisitions.
+    pixels
+        Flat positions inside the square (without halo) to embed.
+    query_days
+        Days since 1970-01-01 UTC to embed.
+    target
+        Per sensor: values measured on the query days in its unit, NaN where nothing was.
+    weight
+        Weight of each query day in the loss.
+    land
+        State of the land (``models.decoder.LAND``) on the query days, NaN where unknown.
+    """
 
     images: dict[str, Images]
-    """Per sensor: the acquisitions left visible, with their halo."""
-    day: dict[str, Int[Tensor, "n"]]
-    """Per sensor: days since 1970-01-01 of those acquisitions."""
+    day: dict[str, Int[Tensor, "_"]]
     pixels: Int[Tensor, "p"]
-    """Flat positions inside the square (without halo) that are asked."""
-    ask: Int[Tensor, "q"]
-    """Days asked."""
-    target: dict[str, Float[Tensor, "q p band"]]
-    """Per sensor: what was measured on those days, NaN where nothing was."""
+    query_days: Int[Tensor, "q"]
+    target: dict[str, Float[Tensor, "q p _"]]
     weight: Float[Tensor, "q"]
     land: Float[Tensor, "q p variable"]
-    """The state of the land (``models.decoder.LAND``) on those days, NaN where it is not known."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how fast; the defaults are those of the shipped weights."""
+    """Schedule of a training; the defaults are those of the shipped weights.
+
+    Parameters
+    ----------
+    steps, learning_rate
+        Optimiser steps, and their highest rate (AdamW).
+    causal_share
+        Share of batches that may use the past only.
+    prefixes, prefix_share
+        Lengths of prefixes of the embedding that must decode alone, and the share of pixels with a prefix.
+    land_weight
+        Weight of the loss of the land's state beside that of hidden measurements.
+    average
+        Decay of the running average of weights that is kept.
+    seed
+        Of PyTorch.
+    """
 
     steps: int = 2000
     learning_rate: float = 3e-3
@@ -46,15 +78,27 @@ class Recipe:
     prefixes: tuple[int, ...] = (8, 16)
     prefix_share: float = 0.3
     land_weight: float = 0.5
-    """Of the state of the land beside what was hidden."""
     average: float = 0.998
-    """Decay of the running average of weights that is kept."""
     seed: int = 0
 
 
 @dataclass
-class Progress:
-    """Where training is; ``model`` is the averaged one, filled at the last step."""
+class TrainingProgress:
+    """State of a training.
+
+    Parameters
+    ----------
+    step, steps
+        Steps done, and steps in all.
+    loss
+        Mean of the steps since the last report.
+    seconds
+        Since the start.
+    model
+        The averaged model, at the last step only.
+    curve
+        ``(step, loss)`` of all reports.
+    """
 
     step: int
     steps: int
@@ -65,15 +109,36 @@ class Progress:
 
 
 def freeze_encoders(model: Embedder) -> None:
-    """Stage two never touches what the sensors have learned on their own."""
+    """Exclude the encoders from stage two, so that tokens of a sensor are the same in every fusion.
+
+    Parameters
+    ----------
+    model
+        Changed in place.
+    """
     model.encoders.requires_grad_(False)
 
 
-def train(model: Embedder, batches: Iterator[list[Sample]], recipe: Recipe) -> Iterator[Progress]:
-    """Runs the recipe; yields every 50 steps and at the end with the averaged model."""
+def train(model: Embedder, batches: Iterator[list[Sample]], recipe: Recipe) -> Iterator[TrainingProgress]:
+    """Train a model.
+
+    Parameters
+    ----------
+    model
+        Changed in place; parameters without gradient stay as they are.
+    batches
+        Endless.
+    recipe
+        Schedule.
+
+    Yields
+    ------
+    TrainingProgress
+        Every 50 steps, and at the end with the averaged model.
+    """
     torch.manual_seed(recipe.seed)
-    learn = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(learn, lr=recipe.learning_rate, weight_decay=1e-4)
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trainable, lr=recipe.learning_rate, weight_decay=1e-4)
     averaged = copy.deepcopy(model)
     start, curve, recent = time.monotonic(), [], []
     for step in range(1, recipe.steps + 1):
@@ -83,15 +148,17 @@ def train(model: Embedder, batches: Iterator[list[Sample]], recipe: Recipe) -> I
         loss = batch_loss(model, next(batches), causal, recipe)
         optimiser.zero_grad()
         loss.backward()
-        if torch.isfinite(torch.nn.utils.clip_grad_norm_(learn, 1.0)):  # one absurd batch must not spoil all
+        if torch.isfinite(torch.nn.utils.clip_grad_norm_(trainable, 1.0)):
+            # Skips a batch whose gradient is not finite: one such step would destroy all weights.
             optimiser.step()
+            # The average forgets its untrained start: its memory grows with the steps.
             _average(averaged, model, min(recipe.average, step / (step + 10)))
             recent.append(loss.item())
         if step % 50 == 0 or step == recipe.steps:
             curve.append((step, sum(recent) / max(len(recent), 1)))
             recent = []
             last = step == recipe.steps
-            yield Progress(
+            yield TrainingProgress(
                 step,
                 recipe.steps,
                 curve[-1][1],
@@ -101,42 +168,76 @@ def train(model: Embedder, batches: Iterator[list[Sample]], recipe: Recipe) -> I
             )
 
 
-def batch_loss(model: Embedder, samples: list[Sample], causal: bool, recipe: Recipe) -> Tensor:
-    """Mean loss over sensors of what was hidden in the samples."""
-    answer = embed_samples(model, samples, causal)
-    mask, whole = _prefix_mask(answer.z, recipe)
-    z = answer.z * mask
-    weight = torch.stack([s.weight for s in samples])[:, :, None]  # a q 1
+def batch_loss(model: Embedder, samples: list[Sample], causal: bool, recipe: Recipe) -> Float[Tensor, ""]:
+    """Loss of the hidden measurements of all sensors, and of the state of the land where the model decodes it.
+
+    Parameters
+    ----------
+    model
+        Any device.
+    samples
+        With as many pixels and query days each.
+    causal
+        Whether the model may use the past only.
+    recipe
+        Weights and prefixes.
+
+    Returns
+    -------
+    Tensor
+        A scalar, differentiable.
+    """
+    output = embed_samples(model, samples, causal)
+    mask, whole = _prefix_mask(output.z, recipe)
+    z = output.z * mask  # (a, q, p, f)
+    weight = torch.stack([s.weight for s in samples])[:, :, None]  # (a, q, 1)
     total = z.new_zeros(())
     for name, decoder in model.decoders.items():
-        target = torch.stack([s.target[name] for s in samples])
-        error = decoder.error(answer.doubt[name])
+        target = torch.stack([s.target[name] for s in samples])  # (a, q, p, band)
+        # A prefix explains less on purpose: sigma learns from whole embeddings alone.
+        sigma = decoder.sigma(output.log_sigma[name])
         scale = model.config.specs[name].error_scale
-        total = total + hidden_measurements(decoder(z), error, target, weight, whole * weight, scale)
+        total = total + hidden_measurements(decoder(z), sigma, target, weight, whole * weight, scale)
     if model.land is not None:
         state = torch.stack([s.land for s in samples])
         total = total + recipe.land_weight * land_state(model.land(z), state, model.land.spread)
     return total
 
 
-def embed_samples(model: Embedder, samples: list[Sample], causal: bool) -> Answer:
+def embed_samples(model: Embedder, samples: list[Sample], causal: bool) -> FusionOutput:
+    """Embed the query days of samples.
+
+    Parameters
+    ----------
+    model
+        Any device.
+    samples
+        With as many pixels and query days each.
+    causal
+        Whether the model may use the past only.
+
+    Returns
+    -------
+    FusionOutput
+        One area per sample.
+    """
     tokens = {name: _tokens(model, name, samples) for name in model.encoders}
-    return model.embed(tokens, torch.stack([s.ask for s in samples]), causal)
+    return model.embed(tokens, torch.stack([s.query_days for s in samples]), causal)
 
 
 def _tokens(model: Embedder, name: str, samples: list[Sample]) -> Tokens:
-    """Encodes the acquisitions of all samples in one call, then picks the asked pixels."""
+    """Encode the acquisitions of all samples in one call, then select their pixels."""
     images = [s.images[name] for s in samples]
     encoded = model.encode(
-        name, torch.cat([i.values for i in images]), torch.cat([i.usable for i in images])
-    ).flatten(2)  # n d yx
+        name, torch.cat([i.values for i in images]), torch.cat([i.valid for i in images])
+    ).flatten(2)  # (n of all samples, d, y x)
     halo = (images[0].values.shape[-1] - round(encoded.shape[-1] ** 0.5)) // 2
     parts, at = [], 0
     for sample, image in zip(samples, images, strict=True):
         n = len(image.values)
-        token = encoded[at : at + n][:, :, sample.pixels].transpose(1, 2)  # n p d
-        usable = image.usable[:, halo:-halo, halo:-halo].flatten(1)[:, sample.pixels]
-        parts.append(Tokens(token[None], usable[None], sample.day[name][None]))
+        token = encoded[at : at + n][:, :, sample.pixels].transpose(1, 2)  # (n, p, d)
+        valid = image.valid[:, halo:-halo, halo:-halo].flatten(1)[:, sample.pixels]
+        parts.append(Tokens(token[None], valid[None], sample.day[name][None]))
         at += n
     return cat(parts)
 
@@ -144,15 +245,16 @@ def _tokens(model: Embedder, name: str, samples: list[Sample]) -> Tokens:
 def _prefix_mask(
     z: Float[Tensor, "a q p f"], recipe: Recipe
 ) -> tuple[Float[Tensor, "a 1 p f"], Float[Tensor, "a 1 p"]]:
-    """Some pixels must be told by their first features alone, so that a prefix is useful (Kusupati et al. 2022).
+    """Features left per pixel, and which pixels have all of them.
 
-    Returns the features left, and which pixels have all of them.
+    Some pixels must be decoded from their first features alone, so that a prefix of the embedding is useful by itself
+    (Matryoshka representations: Kusupati et al. 2022, doi:10.48550/arXiv.2205.13147).
     """
     a, _, p, f = z.shape
     short = torch.rand(a, p) < recipe.prefix_share
     choice = torch.tensor(recipe.prefixes)[torch.randint(len(recipe.prefixes), (a, p))]
     length = torch.where(short, choice, f)
-    mask = torch.arange(f) < length[..., None]
+    mask = torch.arange(f) < length[..., None]  # (a, p, f)
     return mask[:, None].to(z), (~short)[:, None].to(z)
 
 
@@ -170,7 +272,19 @@ def _average(averaged: Embedder, model: Embedder, decay: float) -> None:
 
 @torch.no_grad()
 def set_scale(model: Embedder, batches: Iterator[list[Sample]], count: int = 20) -> None:
-    """Fixes the int8 step of each feature so that all but one value in ten thousand fit into +-127 steps."""
-    z = torch.cat([embed_samples(model, next(batches), False).z.flatten(0, 2) for _ in range(count)])
+    """Set the int8 step of each feature so that all but one value in ten thousand fit into +-127 steps.
+
+    Parameters
+    ----------
+    model
+        Trained; its buffer ``scale`` is changed.
+    batches
+        Endless.
+    count
+        Batches looked at.
+    """
+    z = torch.cat(
+        [embed_samples(model, next(batches), False).z.flatten(0, 2) for _ in range(count)]
+    )  # (n, f)
     top = z.abs().kthvalue(int(len(z) * 0.9999), dim=0).values
     model.scale.copy_((top * 1.05 / 127).clamp(min=1e-6))

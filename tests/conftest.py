@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from tests import signatures
+
 ROOT = Path(__file__).parent.parent
+CHECKED_PACKAGE = "models"
+"""Package whose jaxtyping signatures are checked in all tests."""
+
+# Here, since the hook rewrites modules as they are imported, and test modules import them after this file.
+signatures.install(CHECKED_PACKAGE)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from embeddings import schema, vapour
+from embeddings import meteorology, schema
 from embeddings.geometry import Grid, regrid_nearest, spatial_ref
 from embeddings.readers import acquisitions
 from models.errors import InputError
@@ -212,7 +212,9 @@ def _weather(folder: Path) -> xr.Dataset | None:
         {
             "sw_in": daily["solar_radiation_flux"] / 86400,
             "tair": celsius["mean"],
-            "vpd": vapour.deficit_hpa(celsius["max"], celsius["min"], daily["vapour_pressure"]),
+            "vpd": meteorology.vapour_pressure_deficit_hpa(
+                celsius["max"], celsius["min"], daily["vapour_pressure"]
+            ),
             "precip": daily["precipitation_flux"],
         }
     ).astype("float32")

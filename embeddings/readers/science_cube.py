@@ -12,7 +12,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from embeddings import schema, vapour
+from embeddings import meteorology, schema
 from embeddings.geometry import Grid, spatial_ref
 from models.errors import InputError
 
@@ -105,7 +105,9 @@ def _weather(cube: xr.Dataset) -> xr.Dataset | None:
     out = {"sw_in": sw_in, "tair": _celsius(era5["t2m_mean"])}
     if {"t2m_max", "t2m_min", "d2m_mean"} <= set(era5):
         high, low, dew = (_celsius(era5[name]) for name in ("t2m_max", "t2m_min", "d2m_mean"))
-        out["vpd"] = vapour.deficit_hpa(high, low, vapour.saturation_hpa(dew))
+        out["vpd"] = meteorology.vapour_pressure_deficit_hpa(
+            high, low, meteorology.saturation_vapour_pressure_hpa(dew)
+        )
     if "tp_sum" in era5:
         out["precip"] = (era5["tp_sum"] * 1000).clip(min=0)
     weather = xr.Dataset(out).astype("float32").rename(time_era5="time").sortby("time")

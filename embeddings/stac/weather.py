@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 import pandas as pd
 import xarray as xr
 
-from embeddings import schema, vapour
+from embeddings import meteorology, schema
 from embeddings.stac import access
 from embeddings.stac.request import Request
 from models.errors import InputError
@@ -90,7 +90,9 @@ def fetch(request: Request, url: str = URL) -> xr.Dataset:
         {
             "sw_in": days[SOLAR],
             "tair": days[MEAN],
-            "vpd": vapour.deficit_hpa(days[HIGH], days[LOW], vapour.saturation_hpa(days[DEW])),
+            "vpd": meteorology.vapour_pressure_deficit_hpa(
+                days[HIGH], days[LOW], meteorology.saturation_vapour_pressure_hpa(days[DEW])
+            ),
             "precip": days[RAIN],
         }
     ).astype("float32")

@@ -148,10 +148,10 @@ def test_gpp_maps_of_a_period_and_their_mean(store, tmp_path, capsys, monkeypatc
 
     from app import export
     from embeddings import gpp
-    from models.gpp import Config, DailyHead
+    from models.gpp.daily_head import Config, DailyHead
 
     torch.manual_seed(3)
-    head = gpp.Head(DailyHead(Config(4)).eval().requires_grad_(False), "0" * 8, "abc", {})
+    head = gpp.DailyGppHead(DailyHead(Config(4)).eval().requires_grad_(False), "0" * 8, "abc", {})
     monkeypatch.setattr(gpp, "load", lambda *_: head)
     monkeypatch.setattr(export, "PIXEL_DAYS", 2500)  # a day at a time
     period = ["--start", "2020-01-02", "--end", "2020-01-04"]
@@ -182,10 +182,10 @@ def test_a_store_is_scored_at_a_tower(store, tmp_path, capsys, monkeypatch):
 
     from app import export
     from embeddings import gpp
-    from models.gpp import Config, DailyHead
+    from models.gpp.daily_head import Config, DailyHead
 
     torch.manual_seed(3)
-    head = gpp.Head(DailyHead(Config(4)).eval().requires_grad_(False), "0" * 8, "abc", {})
+    head = gpp.DailyGppHead(DailyHead(Config(4)).eval().requires_grad_(False), "0" * 8, "abc", {})
     monkeypatch.setattr(gpp, "load", lambda *_: head)
     assert "--data or --store" in refused(capsys, ["evaluate", "gpp"])
     evaluated = ["evaluate", "gpp", "--store", str(store)]

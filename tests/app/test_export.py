@@ -172,10 +172,10 @@ def with_gpp(monkeypatch):
     import torch
 
     from embeddings import gpp
-    from models.gpp import Config, DailyHead
+    from models.gpp.daily_head import Config, DailyHead
 
     torch.manual_seed(3)
-    head = gpp.Head(DailyHead(Config(4)).eval().requires_grad_(False), "0" * 8, "abc", {})
+    head = gpp.DailyGppHead(DailyHead(Config(4)).eval().requires_grad_(False), "0" * 8, "abc", {})
     monkeypatch.setattr(gpp, "load", lambda *_: head)
     days = pd.date_range("2020-01-01", periods=DAYS, unit="ns")
     weather = xr.Dataset({"sw_in": ("time", np.full(DAYS, 150.0, np.float32))}, {"time": days})

@@ -173,16 +173,16 @@ def test_a_period_that_cannot_be_is_told(scene, model, period, sentence):
 
 
 def test_out_of_device_memory_strips_are_asked_in_halves(cube, scene, model, monkeypatch):
-    write, tried = model.write, []
+    contextualise, tried = model.contextualise, []
 
     def limited(tokens, causal):
-        pixels = next(iter(tokens.values())).usable.shape[2]
+        pixels = next(iter(tokens.values())).valid.shape[2]
         tried.append(pixels)
         if pixels > 40:
             raise torch.OutOfMemoryError(f"no memory for {pixels} pixels")
-        return write(tokens, causal)
+        return contextualise(tokens, causal)
 
-    monkeypatch.setattr(model, "write", limited, raising=False)
+    monkeypatch.setattr(model, "contextualise", limited, raising=False)
     halved = engine.compute(scene, model)
     assert {128, 64, 32} <= set(tried)
     assert np.abs(numbers(halved) - numbers(cube)).max() <= cube["scale"].values.max() * 1.01
@@ -195,6 +195,6 @@ def test_a_single_pixel_that_does_not_fit_is_told(scene, model, monkeypatch):
     def never(tokens, causal):
         raise torch.OutOfMemoryError("no memory")
 
-    monkeypatch.setattr(model, "write", never, raising=False)
+    monkeypatch.setattr(model, "contextualise", never, raising=False)
     with pytest.raises(InputError, match="memory"):
         engine.compute(scene, model)

@@ -8,17 +8,18 @@ import xarray as xr
 
 from embeddings import gpp, gpp_weather
 from models.errors import InputError
-from models.gpp import DRIVERS, Config, DailyHead
+from models.gpp.daily_head import Config, DailyHead
+from models.gpp.drivers import DRIVERS, PIXEL, PIXEL_DRIVERS
 from tests.tiny_cube import random_cube
 
 FEATURES = 4
 
 
 @pytest.fixture(scope="module")
-def head() -> gpp.Head:
+def head() -> gpp.DailyGppHead:
     torch.manual_seed(3)
     net = DailyHead(Config(FEATURES)).eval().requires_grad_(False)
-    return gpp.Head(net, "0" * 8, "abc", {})
+    return gpp.DailyGppHead(net, "0" * 8, "abc", {})
 
 
 @pytest.fixture(scope="module")
@@ -70,15 +71,26 @@ def test_without_weather_day_length_and_clear_sky_stand_in(cube, weather, head):
 
 def test_missing_weather_is_a_fact_beside_the_numbers():
     days = pd.date_range("2020-06-01", periods=3)
-    light, air = gpp_weather.drivers(None, days, 50.0)
-    assert (light > 100).all()
-    assert (air[:, [DRIVERS.index(f"no_{name}") for name in ("tair", "vpd", "rain", "sw")]] == 1).all()
+    sw, drivers = gpp_weather.daily_drivers(None, days, 50.0)
+    assert (sw > 100).all()
+    assert (drivers[:, [DRIVERS.index(f"no_{name}") for name in ("tair", "vpd", "rain", "sw")]] == 1).all()
+
+
+def test_drivers_of_a_pixel_are_found_by_their_names():
+    gap, sigma = np.array([[0, -1]], np.int16), np.array([[0.01, np.nan]], np.float32)
+    both = gpp_weather.pixel_drivers(gap, sigma, gap.shape)
+    np.testing.assert_allclose(both[..., PIXEL_DRIVERS.index("gap")], [[0, 1]], rtol=1e-6)
+    np.testing.assert_allclose(both[..., PIXEL_DRIVERS.index("sigma")], [[0.4, 4]])
+    assert not gpp_weather.pixel_drivers(None, None, (2, 3)).any()
+    shared = gpp_weather.daily_drivers(None, pd.date_range("2020-06-01", periods=2), 50.0)[1]
+    assert not shared[:, PIXEL].any()
+    assert shared[:, [i for i in range(len(DRIVERS)) if i not in PIXEL]].any(0).sum() >= 6
 
 
 def test_rain_fills_the_ground_and_plants_empty_it_slower_as_it_dries():
     rain, demand = np.zeros(200), np.full(200, 5.0)
     rain[:20] = 30
-    full, thin = (gpp_weather.water(rain, demand, cover) for cover in (1.0, 0.3))
+    full, thin = (gpp_weather.soil_water_balance(rain, demand, cover) for cover in (1.0, 0.3))
     assert full[20] > 0.9
     assert (np.diff(full[20:]) < 0).all()
     assert (np.diff(full[20:], 2)[60:] > 0).all()
@@ -87,33 +99,26 @@ def test_rain_fills_the_ground_and_plants_empty_it_slower_as_it_dries():
 
 
 def test_ground_water_begins_as_the_first_year_leaves_it():
-    dry, wet = (gpp_weather.water(np.full(365, rain), np.full(365, 5.0), 1.0) for rain in (0.0, 9.0))
+    dry, wet = (
+        gpp_weather.soil_water_balance(np.full(365, rain), np.full(365, 5.0), 1.0) for rain in (0.0, 9.0)
+    )
     assert dry[0] < 0.01
     assert wet[0] > 0.95
 
 
-def test_days_without_rain_or_demand_leave_the_ground_as_it_is_and_are_not_told():
+def test_days_without_rain_or_demand_leave_the_ground_as_it_is_and_are_missing():
     rain = np.full(30, 1.0)
     rain[10:15] = np.nan
-    told = gpp_weather.water(rain, np.full(30, 4.0), 0.5)
-    assert np.isnan(told[10:15]).all()
-    assert np.isfinite(np.delete(told, range(10, 15))).all()
+    water = gpp_weather.soil_water_balance(rain, np.full(30, 4.0), 0.5)
+    assert np.isnan(water[10:15]).all()
+    assert np.isfinite(np.delete(water, range(10, 15))).all()
 
 
 def test_the_recent_past_counts_even_for_a_single_day(weather):
     day = pd.DatetimeIndex(["2020-02-10"])
-    all_year, alone = (gpp_weather.drivers(w, day, 50.0)[1] for w in (weather, weather.sel(time=day)))
+    all_year, alone = (gpp_weather.daily_drivers(w, day, 50.0)[1] for w in (weather, weather.sel(time=day)))
     assert all_year[0, 1] != alone[0, 1]
     assert all_year[0, 0] == alone[0, 0]
-
-
-@pytest.mark.parametrize(
-    ("lat", "day", "hours"), [(0, 80, 12), (50, 172, 16.3), (-50, 172, 8), (69, 172, 24), (69, 355, 0)]
-)
-def test_day_length_is_that_of_the_almanac(lat, day, hours):
-    told, clear = gpp_weather.sky(lat, np.array([day]))
-    assert told[0] == pytest.approx(hours, abs=0.35)
-    assert (clear[0] > 0) == (hours > 0)
 
 
 def test_embeddings_of_another_model_are_refused(cube, weather, head):
@@ -136,5 +141,5 @@ def test_the_shipped_head_fits_the_shipped_model_and_says_what_taught_it():
 
 
 def test_the_head_knows_the_model_it_was_taught_with_and_no_other():
-    assert gpp.knows({"model_digest": gpp.load().model_digest})
-    assert not gpp.knows({"model_digest": "0123456789abcdef"})
+    assert gpp.is_compatible({"model_digest": gpp.load().model_digest})
+    assert not gpp.is_compatible({"model_digest": "0123456789abcdef"})

@@ -7,7 +7,7 @@ import torch
 import xarray as xr
 
 from embeddings import gpp_evaluation, gpp_features, gpp_table
-from embeddings.gpp_table import Head
+from embeddings.gpp_table import TableGppHead
 from models.errors import InputError
 
 SITES = 8
@@ -57,8 +57,8 @@ def raw() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def head(raw) -> Head:
-    return Head.fit(gpp_table.clean(raw, need_gpp=True), kernels=("cauchy",), steps=6)
+def head(raw) -> TableGppHead:
+    return TableGppHead.fit(gpp_table.clean(raw, need_gpp=True), kernels=("cauchy",), steps=6)
 
 
 def test_one_answer_per_row_in_order_with_the_band_around_it(tmp_path, raw, head):
@@ -79,7 +79,7 @@ def test_a_head_read_back_answers_the_same(tmp_path, raw, head):
     gpp_table.save(head, tmp_path / "head.safetensors", {"rows": 1})
     again = gpp_table.load(tmp_path / "head.safetensors")
     assert again.card == {"rows": 1}
-    pd.testing.assert_frame_equal(again.predict(rows), head.sketch().predict(rows), rtol=1e-6)
+    pd.testing.assert_frame_equal(again.predict(rows), head.nystroem().predict(rows), rtol=1e-6)
 
 
 @pytest.mark.parametrize("kept", [[], ["SWLAND", "T2MEAN"], ["TILE_ID_x"]])
@@ -146,8 +146,8 @@ def test_draws_for_missing_values_follow_what_is_there():
     rng = np.random.default_rng(0)
     x = rng.standard_normal(500)
     rows = pd.DataFrame({"x": x, "y": 3 * x + 0.1 * rng.standard_normal(500)})
-    filler = gpp_features.Filler.fit(rows)
-    drawn = filler.fill(pd.DataFrame({"x": [2.0, 2.0], "y": [np.nan, 5.0]}))
+    imputer = gpp_features.GaussianImputer.fit(rows)
+    drawn = imputer.impute(pd.DataFrame({"x": [2.0, 2.0], "y": [np.nan, 5.0]}))
     assert np.mean([d["y"][0] for d in drawn]) == pytest.approx(6, abs=0.3)
     assert all(d["y"][1] == 5 for d in drawn)
 
@@ -221,12 +221,12 @@ def test_the_embedding_of_a_row_comes_from_its_own_site(raw, monkeypatch):
     net = Embedder().eval()
     monkeypatch.setattr(checkpoints, "load", lambda *_: net)
     rows = gpp_table.clean(raw, need_gpp=True)
-    whole = gpp_table.embedded(rows)
-    alone = gpp_table.embedded(rows[rows["site"] == "S3"].reset_index(drop=True))
+    whole = gpp_table.add_embeddings(rows)
+    alone = gpp_table.add_embeddings(rows[rows["site"] == "S3"].reset_index(drop=True))
     names = list(gpp_features.EMBEDDING_ALONE["embedding"])
     there = whole[names][whole["site"] == "S3"].values
     np.testing.assert_allclose(alone[names].values, there, atol=1e-5)
-    head = Head.fit(whole, kernels=("cauchy",), steps=4, groups=gpp_features.EMBEDDING_ALONE)
+    head = TableGppHead.fit(whole, kernels=("cauchy",), steps=4, groups=gpp_features.EMBEDDING_ALONE)
     assert np.isfinite(head.predict(whole)["gpp"]).all()
 
 

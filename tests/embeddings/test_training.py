@@ -88,7 +88,7 @@ def test_what_is_hidden_is_not_among_what_is_shown(archive):
     hidden_asks = 0
     for sample in filter(None, (draw(archive, plan, rng) for _ in range(30))):
         shown = set(sample.day["s2"].tolist())
-        for day, weight in zip(sample.ask.tolist(), sample.weight.tolist(), strict=True):
+        for day, weight in zip(sample.query_days.tolist(), sample.weight.tolist(), strict=True):
             seen_by = day in shown or day in set(sample.day["s1"].tolist())
             assert seen_by or weight == 1.0
             hidden_asks += day not in shown
@@ -103,7 +103,7 @@ def test_targets_are_the_measured_values(archive):
         target = sample.target["s2"].numpy()
         values = archive.values("s2", (...,))
         known += np.isfinite(target).sum()
-        for q, day in enumerate(sample.ask.numpy()):
+        for q, day in enumerate(sample.query_days.numpy()):
             told = target[q][np.isfinite(target[q])]
             at = np.flatnonzero(archive.day["s2"] == day)
             assert not told.size or np.isin(told, values[at]).all()
@@ -116,7 +116,7 @@ def test_the_state_of_the_land_is_the_truth_of_the_asked_days():
     rng = np.random.default_rng(2)
     known = 0
     for sample in filter(None, (draw(told, replace(Plan(), jitter=0), rng) for _ in range(6))):
-        for day, state in zip(sample.ask.numpy(), sample.land.numpy(), strict=True):
+        for day, state in zip(sample.query_days.numpy(), sample.land.numpy(), strict=True):
             truth = scene["truth"]["lai"].values[told.land["day"] == day]
             lai = state[:, LAND.index("lai")]
             known += np.isfinite(lai).sum()
@@ -129,7 +129,7 @@ def test_the_state_of_the_land_is_the_truth_of_the_asked_days():
 def test_batches_of_one_seed_are_the_same(archive):
     one, two = (next(batches([archive], Plan(), seed=5, size=3)) for _ in range(2))
     for a, b in zip(one, two, strict=True):
-        assert torch.equal(a.ask, b.ask)
+        assert torch.equal(a.query_days, b.query_days)
         torch.testing.assert_close(a.images["s2"].values, b.images["s2"].values, equal_nan=True)
 
 
@@ -222,7 +222,7 @@ def test_landsat_is_sometimes_absent_and_mostly_seen_in_a_gap_of_sentinel_2(with
     shown = np.array([len(s.day["landsat8"]) for s in samples])
     assert 0.15 < (shown == 0).mean() < 0.35
     asked = [s for s in samples if len(s.day["landsat8"]) and (s.weight == 1).any()]
-    near = [(s.day["landsat8"][:, None] - s.ask[s.weight == 1]).abs().min() <= 16 for s in asked]
+    near = [(s.day["landsat8"][:, None] - s.query_days[s.weight == 1]).abs().min() <= 16 for s in asked]
     assert np.mean(near) > 0.7
     assert np.mean([bool(torch.isfinite(s.target["landsat8"]).any()) for s in samples]) > 0.6
 

@@ -25,7 +25,7 @@ def test_missing_bands_are_blank_whatever_stands_there(model):
     assert (model.encode("s2", nan, usable) - model.encode("s2", values, usable)).abs().max() > 1e-4
 
 
-def test_the_mask_is_seen(model):
+def test_the_mask_changes_the_tokens(model):
     values = torch.rand(1, 10, 9, 9)
     clear = torch.ones(1, 9, 9, dtype=torch.bool)
     assert (model.encode("s2", values, clear) - model.encode("s2", values, ~clear)).abs().max() > 1e-4

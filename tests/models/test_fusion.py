@@ -5,7 +5,8 @@ import torch
 
 from models.batch import Tokens, cat
 from models.embedder import Config, Embedder
-from models.fusion import WINDOW_DAYS, Memory
+from models.fusion import WINDOW_DAYS
+from models.kernel_regression import KernelRegression
 
 DAYS = torch.arange(18_040, 18_072)
 
@@ -16,7 +17,7 @@ def embed(model, tokens, days=DAYS, **options):
 
 def changed(tokens: Tokens, **parts) -> Tokens:
     return Tokens(
-        parts.get("token", tokens.token), parts.get("usable", tokens.usable), parts.get("day", tokens.day)
+        parts.get("token", tokens.token), parts.get("valid", tokens.valid), parts.get("day", tokens.day)
     )
 
 
@@ -29,8 +30,7 @@ def test_a_pixel_does_not_depend_on_its_batch_companions(model, tokens):
 
 def test_an_area_does_not_depend_on_the_areas_beside_it(model, tokens):
     short = {
-        n: changed(t, token=t.token[:, 9:], usable=t.usable[:, 9:], day=t.day[:, 9:])
-        for n, t in tokens.items()
+        n: changed(t, token=t.token[:, 9:], valid=t.valid[:, 9:], day=t.day[:, 9:]) for n, t in tokens.items()
     }
     both = {n: cat([tokens[n], short[n]]) for n in tokens}
     together = model.embed(both, DAYS.expand(2, -1)).z
@@ -45,19 +45,19 @@ def test_days_asked_together_get_the_answers_of_days_asked_alone(model, tokens):
 
 
 def test_the_order_of_acquisitions_is_of_no_account(model, tokens):
-    turned = {n: Tokens(t.token.flip(1), t.usable.flip(1), t.day.flip(1)) for n, t in tokens.items()}
+    turned = {n: Tokens(t.token.flip(1), t.valid.flip(1), t.day.flip(1)) for n, t in tokens.items()}
     torch.testing.assert_close(embed(model, turned).z, embed(model, tokens).z, atol=1e-5, rtol=0)
 
 
 def test_clouded_acquisitions_have_no_influence_even_if_absurd(model, tokens):
     before = embed(model, tokens).z
     s2 = tokens["s2"]
-    spoiled = torch.where(s2.usable[..., None], s2.token, 1e6)
+    spoiled = torch.where(s2.valid[..., None], s2.token, 1e6)
     torch.testing.assert_close(embed(model, {**tokens, "s2": changed(s2, token=spoiled)}).z, before)
 
 
 def test_an_absent_sensor_equals_one_that_never_saw_the_ground(model, tokens):
-    blind = {**tokens, "s1": changed(tokens["s1"], usable=torch.zeros_like(tokens["s1"].usable))}
+    blind = {**tokens, "s1": changed(tokens["s1"], valid=torch.zeros_like(tokens["s1"].valid))}
     absent = {"s2": tokens["s2"]}
     torch.testing.assert_close(embed(model, blind).z, embed(model, absent).z, atol=1e-5, rtol=0)
 
@@ -83,7 +83,7 @@ def test_acquisitions_beyond_the_window_are_not_looked_at(model, tokens):
     far = {
         n: Tokens(
             torch.cat([t.token, t.token[:, :1]], 1),
-            torch.cat([t.usable, t.usable[:, :1]], 1),
+            torch.cat([t.valid, t.valid[:, :1]], 1),
             torch.cat([t.day, t.day[:, -1:] + 2 * WINDOW_DAYS], 1),
         )
         for n, t in tokens.items()
@@ -94,7 +94,7 @@ def test_acquisitions_beyond_the_window_are_not_looked_at(model, tokens):
 def test_a_land_that_does_not_change_stands_still(model, tokens):
     """The same token at every pass: the embedding must not move because a satellite passes."""
     still = {
-        n: changed(t, token=t.token[:, :1].expand_as(t.token), usable=torch.ones_like(t.usable))
+        n: changed(t, token=t.token[:, :1].expand_as(t.token), valid=torch.ones_like(t.valid))
         for n, t in tokens.items()
     }
     moves = embed(model, still, torch.arange(18_080, 18_120)).z.diff(dim=1).abs().max()
@@ -102,42 +102,44 @@ def test_a_land_that_does_not_change_stands_still(model, tokens):
     assert moves < changes / 3
 
 
-def test_a_land_that_changes_steadily_is_told_without_lag():
+def test_a_land_that_changes_steadily_is_followed_without_lag():
     """Locally linear averages follow a straight line even where acquisitions lie to one side (Fan 1993)."""
-    memory = Memory(width=1, heads=4, value=1, hidden=4).requires_grad_(False)
-    memory.bend.weight.zero_()
-    memory.bend.bias.zero_()
-    memory.straight.weight.fill_(1.0)
-    memory.log_ridge.fill_(-2.0)  # a ridge of half a minute
+    regression = KernelRegression(width=1, heads=4, value=1, hidden=4).requires_grad_(False)
+    regression.bend.weight.zero_()
+    regression.bend.bias.zero_()
+    regression.straight.weight.fill_(1.0)
+    regression.log_ridge.fill_(-2.0)  # a ridge of half a minute
     days = torch.tensor([[0.0, 3.0, 4.0, 9.0, 11.0, 30.0, 33.0, 60.0]])
-    written = memory.write((0.1 * days)[:, :, None, None], torch.ones(1, 8, 1, dtype=torch.bool))
+    weighted = regression.weighted_values(
+        (0.1 * days)[:, :, None, None], torch.ones(1, 8, 1, dtype=torch.bool)
+    )
     asked = torch.arange(1.0, 60.0)[None]
     dt = days[:, None] - asked[:, :, None]
-    values, _ = memory.ask(dt, torch.ones_like(dt, dtype=torch.bool), written)
+    values, _ = regression.query(dt, torch.ones_like(dt, dtype=torch.bool), weighted)
     torch.testing.assert_close(values[0, :, 0], 0.1 * asked[0][:, None].expand(-1, 4), atol=2e-3, rtol=0)
 
 
-def test_nothing_seen_at_all_still_gives_a_finite_answer(model, tokens):
-    blind = {n: changed(t, usable=torch.zeros_like(t.usable)) for n, t in tokens.items()}
+def test_no_observation_at_all_still_gives_a_finite_answer(model, tokens):
+    blind = {n: changed(t, valid=torch.zeros_like(t.valid)) for n, t in tokens.items()}
     answer = embed(model, blind)
     assert torch.isfinite(answer.z).all()
     assert torch.isfinite(model.sigma(answer)).all()
 
 
-def test_a_fusion_begins_with_the_answers_of_the_sensor_it_adopts(tokens):
+def test_a_fusion_begins_with_the_answers_of_the_sensor_it_starts_from(tokens):
     torch.manual_seed(3)
     alone, both = Embedder(Config(sensors=("s2",))).eval(), Embedder().eval()
-    both.fusion.adopt(alone.fusion)
+    both.fusion.init_from(alone.fusion)
     expected = embed(alone, {"s2": tokens["s2"]}).z
     torch.testing.assert_close(embed(both, tokens).z, expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(embed(both, {"s2": tokens["s2"]}).z, expected, atol=1e-5, rtol=0)
 
 
-def test_gradients_are_finite_where_nothing_is_seen(model, tokens):
+def test_gradients_are_finite_where_nothing_is_observed(model, tokens):
     import copy
 
     learner = copy.deepcopy(model).requires_grad_(True)
-    blind = {n: changed(t, usable=torch.zeros_like(t.usable)) for n, t in tokens.items()}
+    blind = {n: changed(t, valid=torch.zeros_like(t.valid)) for n, t in tokens.items()}
     answer = embed(learner, blind)
-    (answer.z.square().sum() + answer.doubt["s2"].sum()).backward()
+    (answer.z.square().sum() + answer.log_sigma["s2"].sum()).backward()
     assert all(torch.isfinite(p.grad).all() for p in learner.fusion.parameters() if p.grad is not None)

@@ -1,9 +1,14 @@
 """The daily head keeps to physics whatever its weights are, and learns a tiny world."""
 
+import numpy as np
 import pytest
 import torch
 
-from models.gpp import BELIED, DRIVERS, GROUND, DailyHead, Lesson, _belied, _silu, fit, theory
+from models.gpp.daily_head import DailyHead
+from models.gpp.drivers import DRIVERS, NORMALISATIONS, PIXEL, SOIL_WATER
+from models.gpp.fast_silu import silu_
+from models.gpp.pmodel import pmodel_lue
+from models.gpp.training import SOIL_WATER_SHUFFLE_SHARE, PixelDays, fit, shuffle_soil_water
 
 AIR = len(DRIVERS)
 
@@ -43,7 +48,7 @@ def test_a_pixel_never_depends_on_its_companions(head, pixels):
     torch.testing.assert_close(head(z, sw, air)[0][7:8], alone, rtol=1e-5, atol=1e-6)
 
 
-def test_dry_air_acts_through_theory_alone_unless_weather_is_missing(head, pixels):
+def test_dry_air_acts_through_the_pmodel_alone_unless_weather_is_missing(head, pixels):
     z, air = pixels
     sw = torch.full((50,), 200.0)
     air[:, [DRIVERS.index(name) for name in DRIVERS if name.startswith("no_")]] = 0
@@ -52,7 +57,7 @@ def test_dry_air_acts_through_theory_alone_unless_weather_is_missing(head, pixel
     drier[:, DRIVERS.index("vpd")] += 1
     drier[:, DRIVERS.index("day_length")] += 1
     share = head(z, sw, drier)[0] / head(z, sw, air)[0]
-    torch.testing.assert_close(share, theory(drier) / theory(air), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(share, pmodel_lue(drier) / pmodel_lue(air), rtol=1e-4, atol=1e-6)
     drier[:, DRIVERS.index("no_tair")] = 1
     other = drier.clone()
     other[:, DRIVERS.index("day_length")] += 1
@@ -68,23 +73,39 @@ def test_water_in_the_ground_counts(head, pixels):
 
 def test_some_rows_learn_beside_the_ground_water_of_others_and_no_other_change(pixels):
     _, air = pixels
-    told = _belied(air, torch.Generator().manual_seed(1))
-    moved = (told != air).any(1)
-    assert 0 < moved.sum() <= BELIED * len(air)
-    assert all((air[:, GROUND] == row).all(1).any() for row in told[:, GROUND])
-    others = [i for i in range(AIR) if i not in GROUND]
-    assert (told[:, others] == air[:, others]).all()
+    shuffled = shuffle_soil_water(air, torch.Generator().manual_seed(1))
+    moved = (shuffled != air).any(1)
+    assert 0 < moved.sum() <= SOIL_WATER_SHUFFLE_SHARE * len(air)
+    assert all((air[:, SOIL_WATER] == row).all(1).any() for row in shuffled[:, SOIL_WATER])
+    others = [i for i in range(AIR) if i not in SOIL_WATER]
+    assert (shuffled[:, others] == air[:, others]).all()
 
 
-def test_theory_is_that_of_pyrealm():
+@pytest.mark.parametrize("name", sorted(NORMALISATIONS))
+def test_scaling_a_driver_back_gives_the_physical_value(name):
+    values = np.array([0.0, 0.5, 3.0, 17.5, 60.0, 350.0])
+    one = NORMALISATIONS[name]
+    np.testing.assert_allclose(one.denormalise(one.normalise(values)), values, rtol=1e-12, atol=1e-12)
+    back = one.denormalise(torch.from_numpy(one.normalise(values)))
+    np.testing.assert_allclose(back, values, rtol=1e-12, atol=1e-12)
+
+
+def test_all_physical_drivers_are_scaled_and_no_flag_is():
+    assert set(NORMALISATIONS) <= set(DRIVERS)
+    assert not any(name.startswith("no_") for name in NORMALISATIONS)
+
+
+def test_the_light_use_efficiency_is_that_of_pyrealm():
     import warnings
-
-    import numpy as np
 
     t, vpd_hpa = np.array([2.0, 8, 15, 22, 30, 38]), np.array([2.0, 5, 8, 15, 25, 40])
     air = torch.zeros(6, AIR)
-    air[:, DRIVERS.index("tair_recent")] = torch.from_numpy((t - 10) / 10).float()
-    air[:, DRIVERS.index("vpd_recent")] = torch.from_numpy(np.log1p(vpd_hpa) - 1.8).float()
+    air[:, DRIVERS.index("tair_recent")] = torch.from_numpy(
+        NORMALISATIONS["tair_recent"].normalise(t)
+    ).float()
+    air[:, DRIVERS.index("vpd_recent")] = torch.from_numpy(
+        NORMALISATIONS["vpd_recent"].normalise(vpd_hpa)
+    ).float()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pyrealm announces its new default quantum yield
         from pyrealm.pmodel import PModel, PModelEnvironment
@@ -94,47 +115,47 @@ def test_theory_is_that_of_pyrealm():
             tc=t, vpd=vpd_hpa * 100, co2=415 * one, patm=101_325 * one, fapar=one, ppfd=one
         )
         lue = PModel(env, method_optchi="prentice14").lue
-    np.testing.assert_allclose(theory(air), lue, rtol=2e-3)
+    np.testing.assert_allclose(pmodel_lue(air), lue, rtol=2e-3)
 
 
 def test_it_learns_a_tiny_world_and_how_sure_it_may_be(head):
     generator = torch.Generator().manual_seed(6)
     z = torch.randn(4000, 32, generator=generator)
     sw, air = 300 * torch.rand(4000, generator=generator), 0.3 * torch.randn(4000, AIR, generator=generator)
-    true = 0.03 * sw * torch.sigmoid(2 * z[:, 0]) * theory(air)
-    lesson = Lesson(z, sw, air, true, true + 0.5 * torch.randn(4000, generator=generator))
-    fit(head, lesson, steps=250, batch=512)
+    true = 0.03 * sw * torch.sigmoid(2 * z[:, 0]) * pmodel_lue(air)
+    rows = PixelDays(z, sw, air, true, true + 0.5 * torch.randn(4000, generator=generator))
+    fit(head, rows, steps=250, batch=512)
     mean, spread = head(z, sw, air)
     assert 1 - (mean.detach() - true).square().mean() / true.var() > 0.9
     assert float(spread.detach().median()) == pytest.approx(0.5, abs=0.15)
 
 
-def test_embeddings_unlike_those_that_taught_are_strange(head, pixels):
+def test_embeddings_unlike_those_that_taught_are_out_of_distribution(head, pixels):
     z, _ = pixels
-    head.meet(torch.randn(5000, 32))
-    assert (head.strangeness(8 * z) > head.far).all()
-    assert (head.strangeness(z) > head.far).float().mean() < 0.2
+    head.fit_normalisation(torch.randn(5000, 32))
+    assert (head.mahalanobis(8 * z) > head.far).all()
+    assert (head.mahalanobis(z) > head.far).float().mean() < 0.2
 
 
-def test_many_pixels_at_once_are_told_what_each_is_told_alone():
+def test_many_pixels_at_once_get_what_each_gets_alone():
     torch.manual_seed(3)
     net = DailyHead().eval().requires_grad_(False)
-    net.meet(torch.randn(500, 32) * torch.linspace(0.5, 2, 32) + 0.3)
+    net.fit_normalisation(torch.randn(500, 32) * torch.linspace(0.5, 2, 32) + 0.3)
     steps, scale = torch.randint(-100, 101, (2, 7, 32)).float(), torch.linspace(0.01, 0.03, 32)
-    seen, sw, air = torch.rand(2, 7, 2), torch.tensor([150.0, 300.0]), torch.randn(2, len(DRIVERS))
-    air[:, -2:] = 0
-    mean, spread, strange = net.of_days(scale, sw, air)(slice(0, 2), steps, seen)
+    pixel, sw, air = torch.rand(2, 7, 2), torch.tensor([150.0, 300.0]), torch.randn(2, len(DRIVERS))
+    air[:, PIXEL] = 0
+    mean, spread, distance = net.for_days(scale, sw, air)(slice(0, 2), steps, pixel)
     drive = air[:, None].repeat(1, 7, 1)
-    drive[..., -2:] = seen
+    drive[..., PIXEL] = pixel
     alone = net(steps * scale, sw[:, None], drive)
     torch.testing.assert_close(mean, alone[0], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(spread, alone[1], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(strange, net.strangeness(steps * scale), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(distance, net.mahalanobis(steps * scale), rtol=1e-4, atol=1e-4)
 
 
 def test_the_quick_activation_is_silu_from_end_to_end():
     x = torch.cat([torch.linspace(-200, 200, 4001), torch.tensor([0.0, 1e-30, -1e-30, 1e6, -1e6])])
     torch.testing.assert_close(
-        _silu(x.clone()), torch.nn.functional.silu(x.double()).float(), rtol=1e-6, atol=1e-30
+        silu_(x.clone()), torch.nn.functional.silu(x.double()).float(), rtol=1e-6, atol=1e-30
     )
-    assert _silu(torch.full((3,), torch.nan)).isnan().all()
+    assert silu_(torch.full((3,), torch.nan)).isnan().all()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.errors import InputError
-from models.process import JITTER, SHAPES, SiteProcess
+from models.gpp.gaussian_process import JITTER, SHAPES, SiteGaussianProcess
 
 
 def world(rows: int = 60, features: int = 3):
@@ -17,43 +17,45 @@ def world(rows: int = 60, features: int = 3):
 
 
 @pytest.fixture(scope="module", params=sorted(SHAPES))
-def process(request) -> SiteProcess:
-    return SiteProcess(torch.tensor([0, 0, 1]), request.param).fit(*world(), steps=5)
+def process(request) -> SiteGaussianProcess:
+    return SiteGaussianProcess(torch.tensor([0, 0, 1]), request.param).fit(*world(), steps=5)
 
 
 def test_leaving_a_site_out_in_closed_form_is_leaving_it_out(process):
     x, y, site = world()
-    mean, variance = process.left_out()
+    mean, variance = process.leave_group_out()
     stay = site != 2
-    told, spread = process.knowing(x[stay], y[stay], site[stay]).predict(x[~stay])
-    np.testing.assert_allclose(told, mean[~stay], rtol=1e-6, atol=1e-9)
+    found, spread = process.conditioned_on(x[stay], y[stay], site[stay]).predict(x[~stay])
+    np.testing.assert_allclose(found, mean[~stay], rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(spread, variance[~stay], atol=2 * JITTER)
 
 
 def test_leaving_another_group_out_still_learns_from_the_own_site(process):
     _, y, _ = world()
     half = torch.arange(len(y)) // 6 % 2
-    told, spread = process.left_out(half)
-    elsewhere, alone = process.left_out()
-    assert (told - y).square().mean() < (elsewhere - y).square().mean()
+    found, spread = process.leave_group_out(half)
+    elsewhere, alone = process.leave_group_out()
+    assert (found - y).square().mean() < (elsewhere - y).square().mean()
     assert spread.mean() < alone.mean()
 
 
 def test_state_gives_the_same_process(process):
     x, _, _ = world()
-    sketch = process.sketch()
-    again = SiteProcess.of({name: value.clone() for name, value in sketch.state().items()}, process.shape)
-    for ours, theirs in zip(sketch.predict(x), again.predict(x), strict=True):
+    approximation = process.nystroem()
+    again = SiteGaussianProcess.from_state(
+        {name: value.clone() for name, value in approximation.state().items()}, process.shape
+    )
+    for ours, theirs in zip(approximation.predict(x), again.predict(x), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-def test_a_sketch_predicts_what_the_process_predicts_and_holds_none_of_its_rows(process):
+def test_the_nystroem_approximation_predicts_what_the_process_predicts_and_holds_none_of_its_rows(process):
     generator = torch.Generator().manual_seed(3)
     new = torch.randn(40, 3, generator=generator, dtype=torch.float64)
-    (mean, variance), (told, spread) = process.predict(new), process.sketch().predict(new)
-    assert (mean - told).abs().mean() < 0.15 * process.y.std()
+    (mean, variance), (found, spread) = process.predict(new), process.nystroem().predict(new)
+    assert (mean - found).abs().mean() < 0.15 * process.y.std()
     np.testing.assert_allclose(spread, variance, rtol=0.3)
-    state = process.sketch().state()
+    state = process.nystroem().state()
     assert "y" not in state
     assert torch.cdist(state["x"], process.x).min() > 0
 
@@ -66,4 +68,4 @@ def test_far_from_all_rows_the_spread_is_wider(process):
 
 def test_an_unknown_kernel_is_refused(process):
     with pytest.raises(InputError, match="need one of"):
-        SiteProcess.of(process.sketch().state(), "square")
+        SiteGaussianProcess.from_state(process.nystroem().state(), "square")

@@ -1,0 +1,255 @@
+"""Daily GPP of a pixel: absorbed light times light-use efficiency, saturating in light, with a predictive spread.
+
+With A = PAR x absorbed(z),
+
+    GPP = pmodel_lue(t, d) x frost(t) x efficiency(z, s) x A / (1 + saturation(z, s) x L),
+
+L being the light relative to that of a clear day. Zero in the dark, never negative, rising and levelling off in light,
+whatever the weights are (light-use efficiency: Monteith 1972; rectangular hyperbola: Michaelis and Menten 1913, for
+canopies Ruimy et al. 1995). Temperature ``t`` and vapour pressure deficit ``d`` act through the P-model and the frost
+factor alone. Departures from it come from the embedding ``z`` and the soil water ``s``: dry air goes with dry soil in
+one climate and with irrigated fields in another, and a head that can take one for the other fails outside the climates
+it was fitted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.gpp.drivers import (
+    DRIVERS,
+    NORMALISATIONS,
+    PHOTONS,
+    PIXEL,
+    PIXEL_DRIVERS,
+    PMODEL_DRIVERS,
+    PMODEL_MISSING,
+    TEMPERATURE,
+)
+from models.gpp.fast_silu import silu_
+from models.gpp.pmodel import pmodel_lue
+
+MAX_EFFICIENCY = 2.5
+"""Upper limit of the efficiency relative to the P-model's; above one for C4 plants and diffuse light."""
+LEAST_CLEAR_SKY = 20.0
+"""W m-2: floor of the divisor of relative light in the polar night."""
+OOD_QUANTILE = 0.995
+"""Share of the fitting embeddings whose distance is within the out-of-distribution threshold."""
+RIDGE = 0.02
+"""Added to the variances (of scaled features) before inverting, so that nearly constant features do not decide."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of the head.
+
+    Parameters
+    ----------
+    features
+        Length of the embedding.
+    hidden
+        Width of the hidden layers.
+    """
+
+    features: int = 32
+    hidden: int = 48
+
+
+class DailyHead(nn.Module):
+    """Mean and standard deviation of the daily GPP that a tower would measure, gC m-2 d-1.
+
+    The names of layers and buffers are keys of the shipped weights. ``centre`` and ``size`` scale the embedding;
+    ``precision`` is the inverse covariance of the scaled embedding and ``far`` the distance beyond which it is out of
+    distribution; ``widen`` is the factor on the spread that gives the 90 % band its coverage in climates left out of
+    the fit. ``leaf`` and ``absorbed`` give the absorbed share of light; ``awake`` the frost factor; ``of_leaf`` (from
+    the embedding), ``of_air`` (from the drivers) and ``physiology`` the efficiency and the saturation; ``doubt_leaf``,
+    ``doubt_air`` and ``doubt`` the spread.
+
+    Parameters
+    ----------
+    config
+        Sizes; the defaults are those of the shipped head.
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        super().__init__()
+        self.config = config = config or Config()
+        self.register_buffer("centre", torch.zeros(config.features))
+        self.register_buffer("size", torch.ones(config.features))
+        self.register_buffer("widen", torch.ones(()))
+        self.register_buffer("far", torch.full((), torch.inf))
+        self.register_buffer("precision", torch.eye(config.features))
+        self.leaf = nn.Sequential(nn.Linear(config.features, config.hidden), nn.SiLU())
+        self.absorbed = nn.Linear(config.hidden, 1)
+        self.awake = nn.Sequential(nn.Linear(len(TEMPERATURE), 12), nn.SiLU(), nn.Linear(12, 1))
+        self.of_leaf = nn.Linear(config.features, config.hidden)
+        self.of_air = nn.Linear(len(DRIVERS), config.hidden)
+        self.physiology = nn.Sequential(
+            nn.SiLU(), nn.Linear(config.hidden, config.hidden), nn.SiLU(), nn.Linear(config.hidden, 2)
+        )
+        self.doubt_leaf = nn.Linear(config.features, 16)
+        self.doubt_air = nn.Linear(len(DRIVERS), 16)
+        self.doubt = nn.Sequential(nn.SiLU(), nn.Linear(16, 2))
+
+    def forward(
+        self, z: Float[Tensor, "*n f"], sw: Float[Tensor, "*#n"], drivers: Float[Tensor, "*#n w"]
+    ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
+        """Predict GPP of single pixel-days; differentiable.
+
+        Parameters
+        ----------
+        z
+            Embedding, dequantised.
+        sw
+            Daily mean shortwave radiation, W m-2; may be broadcast over pixels.
+        drivers
+            Scaled drivers in the order of ``DRIVERS``; may be broadcast over pixels.
+
+        Returns
+        -------
+        mean, spread
+            Mean and standard deviation, gC m-2 d-1.
+        """
+        z = (z - self.centre) / self.size
+        return self._combine(
+            self.leaf(z),
+            F.silu(self.of_leaf(z) + self.of_air(_without_pmodel_drivers(drivers))),
+            F.silu(self.doubt_leaf(z) + self.doubt_air(drivers)),
+            *self._potential(sw, drivers),
+        )
+
+    def for_days(
+        self, scale: Float[Tensor, "f"], sw: Float[Tensor, "d"], drivers: Float[Tensor, "d w"]
+    ) -> Callable[[slice, Float[Tensor, "d n f"], Float[Tensor, "d n 2"]], tuple[Tensor, Tensor, Tensor]]:
+        """Prepare the prediction of many pixels on the same days, without gradient, on the CPU.
+
+        Gives what ``forward`` and ``mahalanobis`` give. All that depends on the day alone is computed here; the first
+        layers of the three branches, the dequantisation and the scaling of the embedding become one matrix product.
+
+        Parameters
+        ----------
+        scale
+            Step of the int8 quantisation of each feature.
+        sw
+            Daily mean shortwave radiation, W m-2.
+        drivers
+            Scaled drivers, shared by all pixels; the ``PIXEL_DRIVERS`` in it must be 0.
+
+        Returns
+        -------
+        callable
+            ``predict(days, steps, pixel)`` with a slice of the days, the quantised embedding (day, pixel, feature) and
+            the ``PIXEL_DRIVERS`` (day, pixel, driver), as float32. It returns mean, spread (gC m-2 d-1) and
+            Mahalanobis distance, each (day, pixel).
+        """
+        layers = (self.leaf[0], self.of_leaf, self.doubt_leaf)
+        sizes = [layer.out_features for layer in layers]
+        leaf, physiology, doubt = (
+            slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)
+        )
+        # W ((steps * scale - centre) / size) + b  =  (W / size * scale) steps + (b - (W / size) centre)
+        weight = torch.cat([layer.weight for layer in layers]) / self.size  # (hidden, feature)
+        shift = torch.cat([layer.bias for layer in layers]) - weight @ self.centre  # (hidden,)
+        shift = shift.repeat(len(drivers), 1)  # (day, hidden)
+        pixel_weight = torch.zeros(len(weight), len(PIXEL_DRIVERS))  # (hidden, pixel driver)
+        for part, layer, inputs in (
+            (physiology, self.of_air, _without_pmodel_drivers(drivers)),
+            (doubt, self.doubt_air, drivers),
+        ):
+            shift[:, part] += layer(inputs)
+            pixel_weight[part] = layer.weight[:, PIXEL]
+        # A pixel axis: (day, 1, hidden), (day, 1), (day, 1).
+        shift, potential, relative_light = (part[:, None] for part in (shift, *self._potential(sw, drivers)))
+        # (feature + pixel driver, hidden); contiguous, since it is multiplied once per chunk of pixels.
+        first = torch.cat([weight * scale, pixel_weight], 1).T.contiguous()
+        step, middle = scale / self.size, self.centre / self.size
+
+        def predict(days: slice, steps: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            hidden = silu_((torch.cat([steps, pixel], -1) @ first).add_(shift[days]))  # (day, pixel, hidden)
+            parts = (hidden[..., part] for part in (leaf, physiology, doubt))
+            mean, spread = self._combine(*parts, potential[days], relative_light[days], silu_)
+            return mean, spread, self._scaled_mahalanobis(steps * step - middle)
+
+        return predict
+
+    def _potential(
+        self, sw: Float[Tensor, "*#n"], drivers: Float[Tensor, "*#n w"]
+    ) -> tuple[Float[Tensor, "*#n"], Float[Tensor, "*#n"]]:
+        """GPP of a canopy that absorbs all light at highest efficiency, and light relative to that of a clear day."""
+        light = sw.clamp_min(0)
+        frost = torch.sigmoid(self.awake(drivers[..., TEMPERATURE])[..., 0])
+        clear_sky = NORMALISATIONS["clear_sky"].denormalise(drivers[..., DRIVERS.index("clear_sky")])
+        potential = MAX_EFFICIENCY * pmodel_lue(drivers) * frost * light * PHOTONS
+        return potential, light / clear_sky.clamp_min(LEAST_CLEAR_SKY)
+
+    def _combine(
+        self,
+        leaf: Float[Tensor, "*n h"],
+        physiology: Float[Tensor, "*n h"],
+        doubt: Float[Tensor, "*n k"],
+        potential: Float[Tensor, "*#n"],
+        relative_light: Float[Tensor, "*#n"],
+        silu: Callable[[Tensor], Tensor] = F.silu,
+    ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
+        """Mean and spread from the activated first layers and ``_potential``."""
+        absorbed = torch.sigmoid(self.absorbed(leaf)[..., 0])  # (*n), 0-1
+        _, second, _, last = self.physiology  # the first activation is in the argument already
+        efficiency, saturation = last(silu(second(physiology))).unbind(-1)
+        mean = (
+            potential * absorbed * torch.sigmoid(efficiency) / (1 + F.softplus(saturation) * relative_light)
+        )
+        # Measured GPP has an error that grows with GPP and a part that does not (Richardson et al. 2006).
+        level, share = F.softplus(self.doubt[1](doubt)).unbind(-1)
+        spread = (level.square() + (share * mean.detach()).square() + 1e-4).sqrt()
+        return mean, spread
+
+    def mahalanobis(self, z: Float[Tensor, "*n f"]) -> Float[Tensor, "*n"]:
+        """Mahalanobis distance of embeddings from those the head was fitted on.
+
+        Parameters
+        ----------
+        z
+            Embedding, dequantised.
+
+        Returns
+        -------
+        Tensor
+            Distance in standard deviations; out of distribution above the buffer ``far``.
+        """
+        return self._scaled_mahalanobis((z - self.centre) / self.size)
+
+    def _scaled_mahalanobis(self, scaled: Float[Tensor, "*n f"]) -> Float[Tensor, "*n"]:
+        return ((scaled @ self.precision) * scaled).sum(-1).clamp_min(0).sqrt()
+
+    def fit_normalisation(self, z: Float[Tensor, "n f"], share: float = OOD_QUANTILE) -> None:
+        """Set the scaling of the embedding and the out-of-distribution threshold.
+
+        Parameters
+        ----------
+        z
+            Embeddings to fit on, dequantised.
+        share
+            Share of them that is within the threshold.
+        """
+        self.centre.copy_(z.mean(0))
+        self.size.copy_(z.std(0).clamp_min(1e-4))
+        scaled = (z - self.centre) / self.size
+        cov = scaled.T @ scaled / len(scaled) + RIDGE * torch.eye(z.shape[1])
+        self.precision.copy_(torch.linalg.inv(cov))
+        # torch.quantile takes 16 million values at most; a sample of 200 000 rows settles the threshold.
+        distance = self.mahalanobis(z[torch.randperm(len(z))[:200_000]])
+        self.far.copy_(torch.quantile(distance[:1_000_000], share))
+
+
+def _without_pmodel_drivers(drivers: Float[Tensor, "*n w"]) -> Float[Tensor, "*n w"]:
+    """The drivers with those of the P-model set to 0, except in rows where it lacks temperature or deficit."""
+    out = drivers.clone()
+    out[..., PMODEL_DRIVERS] *= drivers[..., PMODEL_MISSING].amax(-1, keepdim=True)
+    return out

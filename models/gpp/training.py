@@ -1,0 +1,133 @@
+"""Fitting of the daily GPP head on simulated pixel-days."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from models.gpp.daily_head import DailyHead
+from models.gpp.drivers import SOIL_WATER
+
+SOIL_WATER_SHUFFLE_SHARE = 0.4
+"""Share of a batch whose soil water comes from other rows. Irrigation and deep roots make the water balance of the rain
+wrong in places, so the head must learn to take it as a hint that the embedding may contradict."""
+VARIANCE_SLOPE = 0.2
+"""Growth of the squared error with GPP, per gC m-2 d-1: large GPP must not dominate the fit of the mean."""
+NLL_WEIGHT = 0.2
+"""Weight of the likelihood of the spread beside the error of the mean."""
+
+
+@dataclass(frozen=True)
+class PixelDays:
+    """Pixel-days to fit on; all fields have the same rows.
+
+    Parameters
+    ----------
+    z
+        Embedding, dequantised.
+    sw
+        Daily mean shortwave radiation, W m-2.
+    drivers
+        Scaled drivers in the order of ``DRIVERS``.
+    true
+        True GPP of the simulator, gC m-2 d-1.
+    measured
+        GPP as a tower would measure it: the same with its error.
+    """
+
+    z: Float[Tensor, "n f"]
+    sw: Float[Tensor, "n"]
+    drivers: Float[Tensor, "n w"]
+    true: Float[Tensor, "n"]
+    measured: Float[Tensor, "n"]
+
+    def take(self, rows: Int[Tensor, "m"]) -> PixelDays:
+        """Select rows.
+
+        Parameters
+        ----------
+        rows
+            Row numbers, repeats allowed.
+
+        Returns
+        -------
+        PixelDays
+            With ``m`` rows.
+        """
+        return PixelDays(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+def shuffle_soil_water(drivers: Float[Tensor, "n w"], generator: torch.Generator) -> Float[Tensor, "n w"]:
+    """Give the first ``SOIL_WATER_SHUFFLE_SHARE`` of the rows the soil water of random rows.
+
+    Parameters
+    ----------
+    drivers
+        Scaled drivers of a shuffled batch.
+    generator
+        Source of the random rows.
+
+    Returns
+    -------
+    Tensor
+        A copy; all other drivers as they are.
+    """
+    # Batches are random, so that their first rows are a random choice.
+    count = int(SOIL_WATER_SHUFFLE_SHARE * len(drivers))
+    others = torch.randint(len(drivers), (count,), generator=generator)
+    out = drivers.clone()
+    out[:count, SOIL_WATER] = drivers[others][:, SOIL_WATER]
+    return out
+
+
+def fit(
+    head: DailyHead,
+    pixel_days: PixelDays,
+    steps: int = 3000,
+    rate: float = 5e-3,
+    batch: int = 2048,
+    seed: int = 0,
+) -> float:
+    """Fit the mean to the true GPP, and the spread to what towers measure of it.
+
+    Parameters
+    ----------
+    head
+        Changed in place, its normalisation and out-of-distribution threshold included.
+    pixel_days
+        Rows to learn from.
+    steps, rate, batch
+        Optimiser steps (AdamW, one-cycle schedule), highest learning rate, rows per step.
+    seed
+        Of the batches and of the sample behind the threshold.
+
+    Returns
+    -------
+    float
+        Running mean of the loss of the mean at the last steps.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    # Scaling first: the layers are initialised for inputs of unit variance.
+    head.fit_normalisation(pixel_days.z)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=rate, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
+    recent = 0.0
+    for _ in range(steps):
+        part = pixel_days.take(torch.randint(len(pixel_days.z), (batch,), generator=generator))
+        mean, spread = head(part.z, part.sw, shuffle_soil_water(part.drivers, generator))
+        error = (mean - part.true).square() / (1 + VARIANCE_SLOPE * part.true)
+        # The likelihood sees the mean detached: a wide spread must not excuse a wrong mean.
+        nll = 0.5 * ((part.measured - mean.detach()) / spread).square() + spread.log()
+        loss = error.mean() + NLL_WEIGHT * nll.mean()
+        optimiser.zero_grad()
+        loss.backward()
+        # A single measured outlier must not undo many steps.
+        nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        recent += 0.01 * (float(error.mean().detach()) - recent)
+    return recent
