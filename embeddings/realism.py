@@ -418,7 +418,7 @@ def _classifier():
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-    fit = LogisticRegression(C=1 / RIDGE, max_iter=5000)
+    fit = LogisticRegression(C=1 / RIDGE, tol=1e-6, max_iter=5000)
     return make_pipeline(StandardScaler(), FunctionTransformer(_with_squares), fit)
 
 
