@@ -46,12 +46,14 @@ def by_day(z: np.ndarray, s2: np.ndarray, s1: np.ndarray) -> dict[str, np.ndarra
     """
     std = z.std((0, 1, 2)) + 1e-9
     jump, nothing = jumps(z) / std, ~(s2 | s1)
+    # The day after and the day before an observation still move towards it: quiet days exclude both.
     kinds = {
         "s2": s2[1:-1],
         "s1 only": (s1 & ~s2)[1:-1],
         "neither": nothing[1:-1],
         "quiet": nothing[1:-1] & nothing[:-2] & nothing[2:],
     }
+    # What the land itself does in a day: the step of the smoothed series.
     season = np.diff(uniform_filter1d(z, SEASON_DAYS, axis=0, mode="nearest"), axis=0) / std
     found = {kind: _rms(jump[on]) for kind, on in kinds.items()}
     return found | {"season": _rms(season.reshape(-1, z.shape[-1]))}
@@ -80,9 +82,11 @@ def seams(z: np.ndarray, edge_px: int = BLOCK_PX) -> tuple[float, float]:
     for axis in (1, 2):
         # Lines between whole 20 m pixels only: bands of 20 m are equal inside a pair of pixels.
         lines = np.arange(2, z.shape[axis] - 1, 2)
+        # (line,) mean absolute step across each line, over days, the other axis and features.
         step = np.abs(np.diff(z, axis=axis)).mean((0, 3 - axis, 3))[lines - 1]
         edge = lines % edge_px == 0
         for at_edge in (True, False):
+            # Every line beside the mean of the lines inside blocks; 1e-12 for a scene without any texture.
             ratios[at_edge] += list(step[edge == at_edge] / max(step[~edge].mean(), 1e-12))
     if not ratios[True]:
         return np.nan, np.nan
@@ -127,6 +131,7 @@ def compare_requests(scene: xr.DataTree, model: Embedder, cube: xr.Dataset) -> d
     What ``difference`` returns, per kind of request.
     """
     days, grid = cube["time"].values.astype("datetime64[D]"), target_grid(scene)
+    # A window and a month that share no edge with blocks or with the scene.
     middle = days[len(days) // 2]
     window = slice(3, grid.ny - 5), slice(grid.nx // 3, grid.nx - 1)
     month = engine.compute(scene, model, middle, min(middle + 29, days[-1]))
@@ -167,6 +172,7 @@ def evaluate(
     for i, (name, scene) in enumerate(scenes.items()):
         yield f"embedding {name}", i / len(scenes)
         grid = target_grid(scene)
+        # The whole of a large scene would take minutes and show the same.
         scene = cut(scene, grid.window(slice(0, min(size_px, grid.ny)), slice(0, min(size_px, grid.nx))))
         cube = engine.compute(scene, model)
         z = engine.values(cube).values

@@ -4,6 +4,8 @@ Protocol: among Sentinel-2 dates with at least 80 % clear pixels, the inner ones
 from the rest; root-mean-square error over clear pixels per band on the 20 m grid, then the mean over bands.
 """
 
+# Over 400 lines: the baselines and the held-out scenes get files of their own with the packages.
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
@@ -62,15 +64,18 @@ class ClearReflectance:
     def from_scene(cls, scene: xr.DataTree) -> ClearReflectance:
         """Read the Sentinel-2 series of a scene; an odd last row or column of 10 m pixels is left out."""
         grid = target_grid(scene)
+        # Blocks of 2 x 2 pixels of 10 m, so that bands of 10 m and 20 m are compared on one grid.
         even = slice(0, grid.ny // 2 * 2), slice(0, grid.nx // 2 * 2)
         series: Series = read(scene, S2, grid, *even)
         t, b, y, x = series.values.shape
         values = series.values.reshape(t, b, y // 2, 2, x // 2, 2).mean((3, 5))
+        # A 20 m pixel is clear where all four are.
         clear = series.usable.reshape(t, y // 2, 2, x // 2, 2).all((2, 4))
         return cls(values, clear, series.day)
 
     def hidden(self) -> np.ndarray:
         """Positions (hidden,) of the dates that the protocol hides."""
+        # The first and the last such date stay visible: no method is asked to extrapolate.
         good = np.flatnonzero(self.clear.mean((1, 2)) >= CLEAR_SHARE)
         return good[1:-1][::EVERY]
 
@@ -93,6 +98,7 @@ def linear(truth: ClearReflectance, visible: np.ndarray, i: int) -> np.ndarray:
     """
     before, before_day = _nearest(truth, visible, range(i - 1, -1, -1))
     after, after_day = _nearest(truth, visible, range(i + 1, len(truth.day)))
+    # 0 at the earlier date, 1 at the later one; NaN where one of them is missing.
     share = (truth.day[i] - before_day) / (after_day - before_day)
     between = before * (1 - share) + after * share
     return np.where(np.isnan(before), after, np.where(np.isnan(after), before, between))
@@ -136,6 +142,7 @@ def whittaker(
                 continue
             weight, target = np.zeros(n), np.zeros((n, b))
             at = truth.day[use] - first
+            # Daily axis with weight 1 on measured days and 0 elsewhere: the penalty alone fills the gaps.
             weight[at], target[at] = 1.0, np.nan_to_num(truth.values[use, :, row, col])
             system = bands.copy()
             system[2] += weight
@@ -231,6 +238,7 @@ def _errors(truth: ClearReflectance, hidden: reconstruct.Hidden, ours: np.ndarra
     _, b, y, x = truth.values.shape
     ours = ours[:, :, : 2 * y, : 2 * x].reshape(len(test), b, y, 2, x, 2).mean((3, 5))
     smooth = whittaker(truth, visible, truth.day[test])
+    # A product may lack bands altogether: they are left out of the scores.
     bands = ~np.isnan(truth.values).all((0, 2, 3))
     squares = np.full((3, len(test), b), np.nan)
     count, blue = np.zeros(len(test)), np.zeros(len(test))
@@ -242,9 +250,11 @@ def _errors(truth: ClearReflectance, hidden: reconstruct.Hidden, ours: np.ndarra
         )
         count[k] = known.sum()
         if bands[BLUE] and known.any():
+            # Haze that the mask calls clear lifts the blue of the whole scene at once.
             blue[k] = np.median((truth.values[i] - interpolated)[BLUE][known])
         for m, predicted in enumerate((ours[k], interpolated, smooth[k])):
             squares[m, k] = (np.where(known, predicted - truth.values[i], 0) ** 2).sum((1, 2))
+    # Missing bands must not count as predicted without error.
     squares[:, :, ~bands] = np.nan
     return xr.Dataset(
         {
@@ -329,6 +339,7 @@ def evaluate(
         )
         for key, case in CASES.items():
             yield f"{name}: {case.label}", at / len(scenes)
+            # A sensor that scene or model lacks cannot be left out: the case is skipped.
             if not set(case.without) <= set(scene.children) & set(model.config.sensors):
                 continue
             errors = case.score(scene, model)
@@ -337,6 +348,7 @@ def evaluate(
             _add_row(numbers, lines, f"{name}_{key}", case.label, rmse(errors).values)
             if key == "hidden":
                 lines += _dates(errors)
+                # The protocol's score once more without dates whose target is itself veiled.
                 clean = errors.isel(time=~errors["hazy"].values)
                 if 0 < clean.sizes["time"] < errors.sizes["time"]:
                     _add_row(numbers, lines, f"{name}_clean", "without hazy dates", rmse(clean).values)
@@ -344,6 +356,7 @@ def evaluate(
     if len(scenes) > 1:
         lines += _table_head(f"mean of {len(scenes)} scenes")
         for key, case in {**CASES, "clean": Case("scenes with hazy dates, without them")}.items():
+            # Means over the scenes that have the case; the label says so where some have not.
             found = [name for name in scenes if f"{name}_{key}_rmse" in numbers]
             if found:
                 means = [np.mean([numbers[f"{name}_{key}_{m}"] for name in found]) for m in METHODS]
@@ -420,6 +433,7 @@ def held_out(size_px: int = 32, each: int = 1) -> Steps[dict[str, xr.DataTree]]:
     for i, (name, (climate, lon, lat)) in enumerate(PLACES.items()):
         for k in range(each):
             yield f"simulating {name}", (i + k / each) / len(PLACES)
+            # Different years, so that no single leap year or calendar decides.
             year = 2018 + (i + k) % 3
             scenes[f"{name}-{k + 1}"] = random_scene(
                 FIRST_HELD_OUT + i + len(PLACES) * k,
@@ -438,6 +452,7 @@ def _nearest(truth: ClearReflectance, visible: np.ndarray, order: range) -> tupl
     """First visible clear value (band, y, x) and its day (y, x) in the order of dates given; NaN where none."""
     found = np.full(truth.values.shape[1:], np.nan, np.float32)
     day = np.full(truth.clear.shape[1:], np.nan)
+    # Walk away from the date until every pixel has found a visible clear value.
     for j in order:
         if not visible[j]:
             continue

@@ -62,6 +62,8 @@ def leave_out(table: pd.DataFrame, by: str, name: str = MODEL, **fit: Any) -> Ba
         raise InputError(f"Got rows of one {by}, need two or more to leave one out; give more.")
     for i, part in enumerate(parts):
         yield f"{name}, leave-{by}-out, part {i + 1} of {len(parts)}", i / len(parts)
+        # Scaling, hyperparameters and the width of the band come from the other folds; then each site or year of this
+        # fold is predicted from all rows but its own.
         here = table[by].isin(part).values
         head = Head.fit(table[~here], by=by, **fit)
         told = banded(*head.know(table).left_out(table[by]), head.widen)
@@ -118,12 +120,14 @@ def baseline_predictions(table: pd.DataFrame, by: str = "site") -> dict[str, np.
     base = gpp_features.base(table)
     filler = gpp_features.Filler.fit(base)
     drawn = filler.fill(base)  # several draws of missing inputs; the baselines take their mean
+    # The P-model and NIRv need the same inputs as the head, filled the same way: no baseline is handicapped.
     now = gpp_features.features(sum(drawn[1:], drawn[0]) / len(drawn), table)
     fapar = baselines.fapar_from_ndvi(now["ndvi"])
     drives = {
         "nirv x sw": (now["nirv"] * now["sw"]).values,
         "p-model (ndvi)": baselines.p_model(fapar, now["sw"], now["tmean"], np.expm1(now["log_vpd"])),
     }
+    # Climatologies by day of year: of the same site (other years), or of the same plant type.
     cycles = {"day of year": "site", "plant type cycle": "type"}
     out = {name: np.empty(len(table)) for name in (*drives, *cycles, "mean")}
     for one in table[by].unique():
@@ -151,6 +155,7 @@ def scores(table: pd.DataFrame, predicted: np.ndarray) -> dict[str, float]:
     """
     every = metrics.scores(table["gpp"], predicted)
     counts = table["site"].value_counts()
+    # A site with a handful of rows has no meaningful efficiency of its own.
     rich = [s for s in counts.index if counts[s] >= RICH_ROWS]
     own = [metrics.nse(table["gpp"][table["site"] == s], predicted[table["site"] == s]) for s in rich]
     kept = {key: every[key] for key in ("nse", "r2", "rmse", "mae", "bias", "kge")}
@@ -261,6 +266,7 @@ def evaluate_at_tower(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float 
         With fewer than two days in common.
     """
     observed = tower["gpp_nt"].where(tower["qc"] >= least_qc) if "qc" in tower else tower["gpp_nt"]
+    # Days that have both a prediction and an observation of sufficient quality.
     both = predicted.indexes["time"].intersection(observed.indexes["time"][observed.notnull().values])
     if len(both) < 2:
         raise InputError(
@@ -268,6 +274,7 @@ def evaluate_at_tower(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float 
             " choose another tower or period."
         )
     series = {MODEL: predicted["gpp"]}
+    # The climatology of the other years needs a second year.
     if len(set(observed.dropna("time")["time"].dt.year.values.tolist())) > 1:
         series["day_of_year"] = baselines.other_years(observed)
     truth, band = observed.sel(time=both), predicted.sel(time=both)

@@ -110,6 +110,7 @@ def kge(observed: Values, predicted: Values) -> float:
     o, p = _pairs(observed, predicted)
     if o.size < 2 or o.std() == 0 or o.mean() == 0:
         return np.nan
+    # Correlation, variability ratio, bias ratio: each is one for a perfect model.
     parts = _correlation(o, p) - 1, p.std() / o.std() - 1, p.mean() / o.mean() - 1
     return float(1 - np.sqrt(np.square(parts).sum()))
 
@@ -198,6 +199,7 @@ def per_site(frame: pd.DataFrame, observed: str, predicted: str, site: str = "si
     """
     rows = {str(name): scores(rows[observed], rows[predicted]) for name, rows in frame.groupby(site)}
     sites = pd.DataFrame.from_dict(rows, orient="index")
+    # Quartiles over sites say what a user may expect at a new site; pooled rows favour sites with many.
     quartiles = sites.quantile([0.25, 0.5, 0.75]).set_axis(["q25", "median", "q75"])
     pooled = pd.DataFrame([scores(frame[observed], frame[predicted])], index=["pooled"])
     return pd.concat([sites, quartiles, pooled]).rename_axis(site)
@@ -206,12 +208,14 @@ def per_site(frame: pd.DataFrame, observed: str, predicted: str, site: str = "si
 def _pairs(observed: Values, predicted: Values) -> tuple[np.ndarray, np.ndarray]:
     """Both as flat float64, without the pairs that have a NaN."""
     if isinstance(observed, xr.DataArray) and isinstance(predicted, xr.DataArray):
+        # Inner join: only times (and pixels) that both have.
         observed, predicted = xr.broadcast(*xr.align(observed, predicted, join="inner"))
     elif isinstance(observed, pd.Series) and isinstance(predicted, pd.Series):
         observed, predicted = observed.align(predicted, join="inner")
     o, p = (np.asarray(values, dtype="float64") for values in (observed, predicted))
     if o.shape != p.shape:
         raise InputError(f"Got shapes {o.shape} and {p.shape}, need one shape; align them.")
+    # Infinite values are as useless as missing ones.
     both = np.isfinite(o) & np.isfinite(p)
     return o[both], p[both]
 
@@ -250,6 +254,7 @@ def _daily_pairs(observed: xr.DataArray | pd.Series, predicted: xr.DataArray | p
 def _at(scale: str, pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Observed and predicted values at one time scale."""
     if scale in ("weekly", "monthly") and len(pairs):
+        # Weeks are counted from the first day, months by the calendar.
         periods = pairs.resample("7D" if scale == "weekly" else "MS")
         days = 7 if scale == "weekly" else periods.size().index.days_in_month.values[:, None]
         pairs = periods.mean().where(periods.count() >= DAYS_AT_LEAST * days)

@@ -2,9 +2,9 @@
 
 Both kinds of scenes are read the same way (mask, 20 m grid) and described by the same statistics. No model is trained
 on anything computed here.
-
-Over 400 lines until the statistics, the test and the comparison are files of their own.
 """
+
+# Over 400 lines: the statistics and the two-sample test get files of their own with the packages.
 
 from __future__ import annotations
 
@@ -184,22 +184,26 @@ def local_line(values: np.ndarray, day: np.ndarray) -> np.ndarray:
     (time, y, x); NaN where fewer than three neighbours are known.
     """
     out = np.full(values.shape, np.nan, np.float32)
+    # One date at a time: (neighbour, y, x) arrays of its neighbours only.
     for i in range(len(day)):
         near = np.flatnonzero((np.abs(day - day[i]) <= REACH_DAYS) & (day != day[i]))
         if len(near) < 3:
             continue
         z, t = values[near], (day[near] - day[i]).astype(np.float32)[:, None, None]
+        # Tricube weights fall to zero just beyond the reach.
         known = np.isfinite(z)
         near_weight = known * (1 - (np.abs(t) / (REACH_DAYS + 1)) ** 3) ** 3
         residual = np.abs(z - _median(z, 0))
         z = np.nan_to_num(z)
         for _ in range(3):  # three robust passes, as lowess has them
+            # Bisquare weights with Cleveland's six medians; at least 0.01, below which reflectance is noise.
             scale = _median(residual, 0)
             w = near_weight * np.nan_to_num(
                 np.clip(1 - (residual / np.maximum(6 * scale, 0.01)) ** 2, 0, 1) ** 2
             )
             total = np.maximum(w.sum(0), 1e-6)
             mean_t, mean_z = (w * t).sum(0) / total, (w * z).sum(0) / total
+            # Weighted least squares with a prior slope of zero.
             slope = (w * (t - mean_t) * (z - mean_z)).sum(0) / ((w * (t - mean_t) ** 2).sum(0) + SLOPE_PRIOR)
             residual = np.where(known, np.abs(z - mean_z - slope * (t - mean_t)), np.nan)
         out[i] = np.where(known.sum(0) >= 3, mean_z - slope * mean_t, np.nan)
@@ -231,7 +235,9 @@ def pixels(scene_sample: SceneSample) -> pd.DataFrame:
     for name, low in (("NDVI", "B04"), ("NDRE", "B05")):
         if low in scene_sample.bands:
             values = scene_sample.index(low)
+            # 5 and 95 %: robust against single dates.
             lowest, highest = _quantile(values, (0.05, 0.95), 0)
+            # The peak is where the highest tenth of the dates lies.
             top = np.where(values >= _quantile(values, 0.9, 0), 1.0, np.nan)
             # The day of the peak is a circular mean: over the turn of the year 360 and 5 lie close.
             angle = 2 * np.pi * _day_of_year(scene_sample.day)[:, None, None] / 365.25
@@ -248,6 +254,7 @@ def pixels(scene_sample: SceneSample) -> pd.DataFrame:
         "clear, far too bright": _share(scene_sample.deviation > FAR, known),
         "clear, far too dark": _share(scene_sample.deviation < -FAR, known),
     }
+    # VH - VV in dB is the ratio of powers: free of soil moisture to first order.
     ratio = scene_sample.radar[:, 1] - scene_sample.radar[:, 0]
     green = _at_days(scene_sample.index("B05"), scene_sample.day, scene_sample.radar_day)
     for name, values, residual in (
@@ -292,6 +299,7 @@ def statistics(scene_sample: SceneSample, each: pd.DataFrame) -> dict[str, float
         if a in scene_sample.bands and b in scene_sample.bands:
             first, second = (scene_sample.clean[:, scene_sample.bands.index(name)].ravel() for name in (a, b))
             out[f"correlation {a} {b}"] = float(_correlation(first, second, 0))
+    # Texture on each band's native grid: 20 m bands repeated on 10 m would look smooth.
     fine = np.where(scene_sample.clear.repeat(2, 1).repeat(2, 2)[:, None], scene_sample.fine, np.nan)
     for native_m, values in ((10, fine), (20, scene_sample.s2)):
         native = [
@@ -328,6 +336,7 @@ def _shared_noise(scene_sample: SceneSample) -> dict[str, float]:
     out = {}
     radar = np.concatenate([scene_sample.radar_triples, np.diff(scene_sample.radar_triples, axis=1)], axis=1)
     for bands, residual in ((scene_sample.bands, scene_sample.triples), (("VV", "VH", "VH - VV"), radar)):
+        # (triple, band) what the whole scene shares: atmosphere and calibration; the rest is the pixel's own.
         shared = _median(residual, (2, 3))
         own = residual - shared[:, :, None, None]
         for i, band in enumerate(bands):
@@ -349,6 +358,7 @@ def _sky(scene_sample: SceneSample) -> dict[str, float]:
     out |= {f"clear share month {m:02d}": float(_mean(share[month == m], None)) for m in range(1, 13)}
     out |= {"dates all clear": float((share > 0.95).mean()), "dates all masked": float((share < 0.05).mean())}
     known = [i for i in range(len(share)) if np.isfinite(scene_sample.deviation[i]).mean() > 0.2]
+    # Whole dates off their neighbours: haze (up) or cloud shadow and overcorrection (down).
     shift = np.array([_median(scene_sample.deviation[i], None) for i in known])
     out["clear dates shifted up"] = float((shift > 0.01).mean()) if len(shift) else np.nan
     out["clear dates shifted down"] = float((shift < -0.01).mean()) if len(shift) else np.nan
@@ -449,6 +459,7 @@ def landscapes(latitudes: list[float], number: int = LANDSCAPES) -> list[Request
         If fewer than two landscapes lie near.
     """
     drawn = (random_request(seed, SIMULATED_SIZE_PX) for seed in range(FIRST_SEED, FIRST_SEED + SEEDS))
+    # Same climate band: differences are then of the simulator, not of geography.
     near = [r for r in drawn if min(abs(r.lat - lat) for lat in latitudes) <= LATITUDE_BAND_DEG]
     if len(near) < 2:
         raise InputError(
@@ -521,6 +532,7 @@ def classify(measured: list[pd.DataFrame], simulated: list[pd.DataFrame], seed: 
     rng = np.random.default_rng(seed)
 
     def subsample(frames: list[pd.DataFrame]) -> list[pd.DataFrame]:
+        # As many pixels of every scene, or a large scene would decide.
         whole = [frame[shared].dropna() for frame in frames]
         return [f.iloc[rng.permutation(len(f))[:PIXELS]] for f in whole if len(f) >= PIXELS // 10]
 
@@ -530,6 +542,8 @@ def classify(measured: list[pd.DataFrame], simulated: list[pd.DataFrame], seed: 
     accuracy, auc = two_sample_test(real, made)
     null = []
     for _ in range(POSES):
+        # Under the null hypothesis measured and simulated are alike: any landscapes may take the measured ones'
+        # place.
         order = rng.permutation(len(made))
         taken, rest = ([made[k] for k in part] for part in (order[: len(real)], order[len(real) :]))
         null.append(two_sample_test(taken, rest)[0])
@@ -562,9 +576,11 @@ def gap(table: pd.DataFrame, scenes: list[str]) -> pd.Series:
     -------
     (statistic,) 0 where measured scenes lie on both sides of the median.
     """
+    # Half the 16-84 % range is one standard deviation of a normal distribution.
     spread = (table["simulated_q84"] - table["simulated_q16"]) / 2
     z = table[scenes].sub(table["simulated_q50"], axis=0).div(spread.clip(lower=1e-6), axis=0)
     low, high = z.min(axis=1), z.max(axis=1)
+    # Positive where all lie above, negative where all lie below, 0 where they straddle.
     return low.clip(lower=0) + high.clip(upper=0)
 
 
@@ -627,6 +643,7 @@ def _texture(values: np.ndarray) -> np.ndarray:
         np.pad(values, ((0, 0), (0, 0), (2, 2), (2, 2)), constant_values=np.nan), 5, 2
     )
     wide = np.lib.stride_tricks.sliding_window_view(wide, 5, 3)
+    # Var = E[x2] - E[x]2 in float64; tiny negative values are rounding.
     total, squares = wide.sum((4, 5)), (wide.astype(np.float64) ** 2).sum((4, 5))
     return np.sqrt(np.maximum(squares / 25 - (total / 25.0) ** 2, 0))
 
@@ -648,6 +665,7 @@ def _share(part: np.ndarray, of: np.ndarray) -> np.ndarray:
 
 def _correlation(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
     """Pearson, of pairs without a NaN."""
+    # Means are taken over common pairs only.
     both = np.isfinite(a) & np.isfinite(b)
     a, b = np.where(both, a, np.nan), np.where(both, b, np.nan)
     a, b = a - _mean(a, axis), b - _mean(b, axis)

@@ -1,5 +1,7 @@
 """Training samples: small squares of scenes with acquisitions hidden as clouds, failures and missing sensors do."""
 
+# Over 400 lines: the packed scene gets a file of its own with the packages.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -68,6 +70,7 @@ class PackedScene:
             series = read(scene, spec, grid, rows, cols)
             if series is None:
                 continue
+            # Half the memory of float32; reflectance products come in these steps, and 0.01 dB is far below speckle.
             scaled = np.round(series.values / quantisation_step(spec))
             steps[name] = np.where(np.isnan(scaled), cls.MISSING, scaled).astype(np.int16)
             valid[name], day[name] = series.usable, series.day
@@ -231,6 +234,7 @@ def draw_sample(archive: PackedScene, config: MaskingConfig, rng: np.random.Gene
     -------
     None where the square holds nothing to predict.
     """
+    # The order of the draws below is fixed: a reordering would train other weights from the same seed.
     y, x = (int(rng.integers(0, n - SIDE_PX + 1)) for n in archive.shape)
     transform = _random_orientation(rng)
     window = _time_window(archive, config, rng)
@@ -245,6 +249,7 @@ def draw_sample(archive: PackedScene, config: MaskingConfig, rng: np.random.Gene
     if not len(queries):
         return None
     has_land = archive.land and not is_jittered  # jittered bands are those of another land
+    # Some queries on days without any acquisition: the state of the land is known on all of them.
     if has_land:
         queries[: config.land_queries] = rng.choice(archive.land["day"], config.land_queries)
     is_isolated = rng.random() < config.isolated_pixels
@@ -260,6 +265,8 @@ def draw_sample(archive: PackedScene, config: MaskingConfig, rng: np.random.Gene
         part = parts[name]
         targets[name] = _target(part, pixels, queries)
         inner = part.valid[:, HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]
+        # Acquisitions that show nothing of the square are not passed on: as when a user's series has no row for the
+        # date.
         keep = ~hidden[name] & inner.any((1, 2))
         values, valid = part.values[keep].copy(), part.valid[keep].copy()
         values[:, _draw_absent_bands(name, config, rng)] = np.nan
@@ -307,6 +314,7 @@ def _time_window(archive: PackedScene, config: MaskingConfig, rng: np.random.Gen
     """First and last day of the sample: a part of the scene's time that may reach over its ends."""
     first = min(d[0] for d in archive.day.values() if len(d))
     last = max(d[-1] for d in archive.day.values() if len(d))
+    # The window may reach a third over either end: models must not expect a full year.
     length = int(rng.integers(*config.time_window_days))
     start = int(rng.integers(first - length // 3, max(first + 1, last - 2 * length // 3)))
     return start, start + length
@@ -337,6 +345,7 @@ def _apply_jitter(
 ) -> dict[str, _SensorCrop]:
     """Gains and offsets drawn per sensor and band; bands of two sensors at the same wavelengths share theirs."""
     drawn = {name: _draw_gain_offset(SENSORS[name], config, rng) for name in parts}
+    # Otherwise the model would learn that the two sensors disagree, and could not use one for the other.
     if {"s2", "landsat8"} <= set(drawn):
         same = [SENSORS["s2"].bands.index(band) for band in HLS]
         drawn["landsat8"] = tuple(change[same] for change in drawn["s2"])
@@ -365,6 +374,7 @@ def _hide_acquisitions(
     part = parts[main]
     inner = (slice(None), slice(HALO_PX, -HALO_PX), slice(HALO_PX, -HALO_PX))
     has_target = {n: p.target_valid[inner].mean((1, 2)) >= 0.5 for n, p in parts.items()}
+    # Only dates with valid targets on half of the square are worth a query.
     good = np.flatnonzero(has_target[main])
     hidden = {name: np.zeros(len(p.day), bool) for name, p in parts.items()}
     if not len(good):
@@ -372,10 +382,13 @@ def _hide_acquisitions(
     # Sentinel-2: a long gap around one date, or single dates at random; then, rarely, hardly anything is left.
     if rng.random() < config.gap_share:
         centre = part.day[rng.choice(good)]
+        # A contiguous gap around one good date, as weeks of cloud leave it.
         hidden[main] = np.abs(part.day - centre) <= rng.integers(*config.gap_days)
     else:
+        # Single dates at random, 10 to 50 %.
         hidden[main] = rng.random(len(part.day)) < rng.uniform(0.1, 0.5)
     if rng.random() < config.few_share:
+        # Nearly nothing is left: what new or cloudy places offer.
         keep = rng.choice(len(part.day), min(len(part.day), int(rng.integers(1, 7))), replace=False)
         hidden[main] |= ~np.isin(np.arange(len(part.day)), keep)
     others = [name for name in parts if name != main]
@@ -392,13 +405,16 @@ def _hide_acquisitions(
     chosen = list(rng.permutation(part.day[query_hidden])[: config.queries - 4])
     chosen += list(rng.permutation(part.day[query_visible])[:2])
     for name in others:
+        # At most two hidden dates of each other sensor, so that its decoder learns too.
         chosen += list(rng.permutation(parts[name].day[hidden[name] & has_target[name]])[:2])
     days = np.unique(np.array(chosen, np.int64))
+    # Drawn with repetition, so that every sample has the same number of queries.
     return hidden, rng.choice(days, config.queries) if len(days) else days
 
 
 def _target(part: _SensorCrop, pixels: np.ndarray, queries: np.ndarray) -> torch.Tensor:
     """Measured values (query, pixel, band) on the queried days, NaN where there is no valid target."""
+    # Position of each query's acquisition; where the day has none, the comparison of days below rejects it.
     at = np.searchsorted(part.day, queries).clip(0, len(part.day) - 1)
     inner = (slice(None), slice(None), slice(HALO_PX, -HALO_PX), slice(HALO_PX, -HALO_PX))
     values = part.values[at][inner].reshape(len(queries), part.values.shape[1], -1)[:, :, pixels]
@@ -412,6 +428,7 @@ def _land_target(
 ) -> torch.Tensor:
     """State (query, pixel, variable) on the queried days, NaN where it is not observable."""
     day = archive.land["day"]
+    # The truth is daily: positions are differences of days.
     at = (queries - day[0]).clip(0, len(day) - 1)
     square = transform(archive.land["state"][at, :, y : y + SIDE_PX, x : x + SIDE_PX])
     steps = square.reshape(len(queries), len(LAND), -1)[:, :, pixels].transpose(0, 2, 1)

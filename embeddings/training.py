@@ -135,9 +135,11 @@ def train_fusion(
         raise InputError(f"Got --encoders {encoders}, need a folder of weights; correct the path.")
     archives = yield from _packed_scenes(config, tuple(sensors), land=True)
     model = initialise(Config(sensors=tuple(sensors), land=True), config)
+    # Weights to continue from bring their own encoders; only new sensors take theirs from stage one.
     for name in sensors[len(_start_sensors(config)) :]:
         own = encoders / f"{name}.safetensors" if encoders else None
         _init_from(model, checkpoints.load(own if own and own.exists() else name, "cpu"))
+    # Frozen, so that a sensor's encoder is the same in every fusion and may be shipped and replaced alone.
     freeze_encoders(model)
     digest = yield from fit(model, archives, MaskingConfig(sensors=tuple(sensors)), config, "fusion", out)
     return digest
@@ -161,6 +163,7 @@ def initialise(architecture: Config, config: TrainingConfig) -> Embedder:
     torch.manual_seed(config.recipe.seed)
     model, sensors = Embedder(architecture), architecture.sensors
     start = _start_sensors(config)
+    # Order matters: positions of sensors are part of the weights of the fusion.
     if start != sensors[: len(start)]:
         raise InputError(
             f"--start has weights of {','.join(start)}, need those of {','.join(sensors)} or its first sensors;"
@@ -219,8 +222,10 @@ def fit(
     progress: Progress | None = None
     for progress in train(model, samples, config.recipe):
         yield f"{name}: step {progress.step}, loss {progress.loss:.4f}", progress.step / progress.steps
+    # Only the last step carries a model: the running average of the weights.
     best = progress.model
     set_scale(best, samples)
+    # Ids of simulated scenes begin with SIM; only measured ones are named on the card.
     measured = sorted({a.id for a in archives if not a.id.startswith("SIM")})
     return checkpoints.save(best, out, name, config.card(measured, progress.curve, masking.sensors))
 
@@ -237,6 +242,7 @@ def _packed_scenes(
         archives.append((yield from load_simulated_scene(FIRST_SEED + i, share, sensors, land)))
     for path in config.cubes:
         measured = PackedScene.from_scene(open_scene(path), sensors)
+        # Few cubes beside many landscapes: repeated, so that real noise and masks are seen often enough.
         archives += [measured] * REAL_REPEATS if measured.steps else []
     if not archives:
         raise InputError(
@@ -303,5 +309,6 @@ def _pack_simulated(
         for field, key in FILE_KEYS.items()
         for name, array in getattr(made, field).items()
     }
+    # An open file, since np.savez would append .npz to the temporary name.
     with path.open("wb") as file:
         np.savez_compressed(file, id=f"SIM-{seed}", **arrays)

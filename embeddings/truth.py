@@ -72,6 +72,7 @@ def interpolate_series(series: Series, days: np.ndarray) -> np.ndarray:
     """
     bands, ny, nx = series.values.shape[1:]
     out = np.full((len(days), bands, ny, nx), np.nan, np.float32)
+    # np.interp takes one series at a time; a landscape of 20 px has few.
     for row, col in np.ndindex(ny, nx):
         for band in range(bands):
             values = series.values[:, band, row, col]
@@ -100,6 +101,7 @@ def sample(scene: xr.DataTree, model: Embedder, seed: int) -> Sampled:
     """
     truth = scene["truth"].to_dataset()
     during = (truth["time"].values[[0, -1]]).astype("datetime64[D]")
+    # The same days twice: with all acquisitions, and with those of the past only.
     cube, past = (engine.compute(scene, model, *during, causal=causal) for causal in (False, True))
     grid, days = target_grid(scene), days_of(cube["time"].values)
     everywhere = slice(0, grid.ny), slice(0, grid.nx)
@@ -107,6 +109,7 @@ def sample(scene: xr.DataTree, model: Embedder, seed: int) -> Sampled:
         [interpolate_series(read(scene, spec, grid, *everywhere), days) for spec in (S2, S1)], 1
     )
     shape = (len(days), *grid.shape)
+    # Pixel-days drawn with repetition: rows of one landscape are alike anyway, and it keeps memory bounded.
     at = np.unravel_index(np.random.default_rng(seed).integers(0, np.prod(shape), PIXEL_DAYS), shape)
     rows = {
         "embedding": engine.values(cube).values[at],
@@ -114,8 +117,10 @@ def sample(scene: xr.DataTree, model: Embedder, seed: int) -> Sampled:
         "bands": bands.transpose(0, 2, 3, 1)[at],
         "tair": scene["weather"]["tair"].sel(time=cube["time"]).values[at[0]],
     }
+    # Truth by the days of the cube, at the same pixel-days.
     rows |= {name: truth[name].sel(time=cube["time"]).values[at] for name in VARIABLES}
     rows |= {name: cube[name].values[at] for name in ("days_from_s2", "days_from_s1")}
+    # All representations are scored on the same rows: those where every band was measured at least once.
     known = np.isfinite(rows["bands"]).all(1)
     return {name: values[known] for name, values in rows.items()}
 
@@ -142,6 +147,7 @@ class Coverage:
             (date, y, x) days to the nearest clear acquisition left.
         """
         known = np.isfinite(error)
+        # 90 % of the errors should lie within 1.645 sigma, whatever their size: calibration, not accuracy.
         inside = known & (np.abs(error) <= HALF_BAND * sigma)
         in_class = [((distance >= a) & (distance <= b))[:, None] for a, b in DISTANCES.values()]
         return cls(*(np.array([(hit & part).sum() for part in in_class]) for hit in (inside, known)))
@@ -173,6 +179,7 @@ def coverage(scene: xr.DataTree, model: Embedder, gap_days: int) -> Coverage:
     days = coarse.day[coarse.hidden()]
     if not len(days):
         return Coverage(*np.zeros((2, len(DISTANCES)), int))
+    # The protocol of evaluation chooses the dates; here each is scored on 10 m and against the true cloud mask.
     hidden = reconstruct.Hidden("s2", tuple(int(d) for d in days), gap_days)
     series = read(scene, S2, grid, slice(0, grid.ny), slice(0, grid.nx))
     left, hidden_series = series.at(hidden.keep("s2", series.day)), series.at(np.isin(series.day, days))
@@ -180,7 +187,9 @@ def coverage(scene: xr.DataTree, model: Embedder, gap_days: int) -> Coverage:
     cloudy = scene["s2"]["cloud_truth"].values[np.isin(days_of(scene["s2"]["time"].values), days)]
     clear = hidden_series.usable & ~cloudy
     error = np.where(clear[:, None], hidden_series.values - predicted["reflectance"].values, np.nan)
+    # (date, acquisition left, 1, 1) distances; then per pixel to the nearest one that was valid there.
     away = np.abs(left.day - days[:, None])[:, :, None, None]
+    # A pixel without any valid acquisition left counts among the farthest.
     none = DISTANCES["21+"][1]
     distance = np.where(left.usable[None], away, none).min(1, initial=none)
     return Coverage.from_errors(error, predicted["reflectance_sigma"].values, distance)
@@ -209,9 +218,11 @@ def evaluate(
     for i, (name, scene) in enumerate(scenes.items()):
         yield f"embedding {name}", i / len(scenes)
         samples.append(sample(scene, model, i))
+        # Without gaps most hidden dates have a neighbour within five days; gaps fill the classes further away.
         for gap_days in (0, GAP_DAYS):
             counted += coverage(scene, model, gap_days)
     rows = {name: np.concatenate([s[name] for s in samples]) for name in samples[0]}
+    # (row,) landscape of each row; landscapes of one place follow each other.
     landscape = np.repeat(np.arange(len(samples)), [len(s["lai"]) for s in samples])
     yield "probing", 1.0
     numbers, lines = probe(rows, landscape, landscape // landscapes)
@@ -250,9 +261,11 @@ def probe(rows: Sampled, landscape: np.ndarray, place: np.ndarray) -> tuple[dict
     ]
     lines += ["bands: those of S2 and S1, interpolated linearly in time"]
     numbers: dict[str, float] = {}
+    # Left-out landscapes share climate with some that teach; left-out places share nothing but the simulator.
     for split, fold in (("landscape", landscape), ("place", place)):
         lines += ["", f"{split + ' left out':24}" + "".join(f"{n:>14}" for n in (*inputs, "rows"))]
         for variable, is_observable in VARIABLES.items():
+            # One probe per variable, fitted on all days and scored by kind of day: the days differ, not the probe.
             use = is_observable(rows)
             truth = rows[variable][use]
             predicted = {n: ridge(x[use], truth, landscape[use], fold[use]) for n, x in inputs.items()}

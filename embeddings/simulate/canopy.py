@@ -149,6 +149,7 @@ class CanopyTable:
         b, pb = _bracket(AXES["brown"], brown)
         w, pw = _bracket(AXES["water"], water)
         pb, pw = pb[:, None, None, None], pw[:, None, None, None]
+        # Bilinear in brown pigment and leaf water, one gather per corner.
         dry = acquisition[leaf, b, w] * (1 - pb) + acquisition[leaf, b + 1, w] * pb
         wet = acquisition[leaf, b, w + 1] * (1 - pb) + acquisition[leaf, b + 1, w + 1] * pb
         return dry * (1 - pw) + wet * pw
@@ -178,6 +179,7 @@ class CanopyTable:
         flat = units.reshape(-1, units.shape[-1])
         lais, cabs = units.shape[2], units.shape[1]
         at = (unit * cabs + c) * lais + n
+        # Bilinear in chlorophyll and leaf area.
         out = flat[at] * ((1 - pc) * (1 - pn))
         out += flat[at + 1] * ((1 - pc) * pn)
         out += flat[at + lais] * (pc * (1 - pn))

@@ -63,6 +63,7 @@ class Land:
 
 def _nearest(x: np.ndarray, y: np.ndarray, sx: np.ndarray, sy: np.ndarray) -> tuple[np.ndarray, ...]:
     """(y, x) indices of the nearest and second nearest seed, and metres to the border between them."""
+    # (y, x, seed); half the difference of the two smallest distances is the distance to their common border.
     d = np.hypot(x[..., None] - sx, y[..., None] - sy)
     first, second = np.moveaxis(np.argpartition(d, 1, axis=-1)[..., :2], -1, 0)
     near, far = (np.take_along_axis(d, i[..., None], -1)[..., 0] for i in (first, second))
@@ -73,6 +74,7 @@ def _blocks(
     rng: np.random.Generator, x: np.ndarray, y: np.ndarray, side_m: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Blocks (Voronoi cells of jittered seeds, gently warped) and metres to the road, if a border has one."""
+    # Borders bend by some 10 m: roads are seldom straight.
     warp = [PlaneWaves.draw(rng, 250, 1200).at(x, y) for _ in range(2)]
     gx, gy = x[None, :] + 9 * warp[0], y[:, None] + 9 * warp[1]
     extent = int(np.ceil(max(np.ptp(x), np.ptp(y)) / side_m)) + 3
@@ -81,6 +83,7 @@ def _blocks(
     sx = sx + rng.uniform(-0.38, 0.38, sx.size) * side_m
     sy = sy + rng.uniform(-0.38, 0.38, sy.size) * side_m
     first, second, border_m = _nearest(gx, gy, sx, sy)
+    # Symmetric: a border is a road from both of its sides.
     paved = np.triu(rng.random((sx.size, sx.size)) < 0.55)
     return first, np.where((paved | paved.T)[first, second], border_m, 99.0)
 
@@ -92,6 +95,7 @@ def _divide(
     xx, yy = (a.ravel() for a in np.meshgrid(x, y))
     out = np.zeros(block.size, dtype=np.int32)
     count = 0
+    # Fields of one landscape share a direction, give or take 15 degrees.
     base = rng.uniform(0, np.pi)
     for b in np.unique(block):
         angle = base + rng.normal(0, 0.25)
@@ -150,6 +154,7 @@ def draw_land(rng: np.random.Generator, size_px: int, config: LandscapeConfig) -
 
     # Forest stands on the hills, in stands (Voronoi cells) of one kind each; needle trees gather in regions.
     hills = PlaneWaves.draw(rng, 120, 1500, 1.2).at(x, y)
+    # Cleared and wooded by parcel: some noise per parcel makes edges of the forest follow borders.
     wood = _top_share(hills + 0.25 * rng.standard_normal(n)[parcel] * 1.2, config.forest)
     stand, _, _ = _nearest(
         x[None, :] + 15 * PlaneWaves.draw(rng, 60, 300).at(x, y),
@@ -165,11 +170,13 @@ def draw_land(rng: np.random.Generator, size_px: int, config: LandscapeConfig) -
     cover = np.where(wood, np.where(needle_stand[stand], NEEDLE, BROAD), cover)
     unit = np.where(wood, n + stand, parcel)
 
+    # Villages grow along roads.
     village = PlaneWaves.draw(rng, 200, 900).at(x, y) - 0.02 * np.minimum(road_m, 60)
     town = _top_share(village, config.village) & ~wood
     unit = np.where(town, n + stands + block, unit)
     cover = np.where(town, TOWN, cover)
 
+    # Water gathers below the hills.
     wet = PlaneWaves.draw(rng, 150, 1200, 1.2).at(x, y) - 0.6 * hills
     if rng.random() < 0.4:  # a stream, following the zero line of the wetness field
         wet = -np.abs(wet - np.quantile(wet, 0.75)) * 1.0
@@ -177,17 +184,20 @@ def draw_land(rng: np.random.Generator, size_px: int, config: LandscapeConfig) -
     unit = np.where(lake, n + stands + block.max() + 1, unit)
     cover = np.where(lake, WATER, cover)
 
+    # Numbers 0 ... n - 1 without holes.
     _, unit = np.unique(unit, return_inverse=True)
     unit = unit.reshape(cover.shape)
     units = unit.max() + 1
     unit_cover = np.zeros(units, dtype=np.int8)
     unit_cover[unit.ravel()] = cover.ravel()
 
+    # Roads of 3 to 15 m width; in half of the landscapes none through the forest.
     lane = (1 - smoothstep(road_m, 1.5, 7.5)) * (~wood | (rng.random() < 0.5)) * config.roads
     lane = np.where(lake, 0, lane * rng.uniform(0.45, 0.9))
     margin = np.where(np.isin(cover, (GRASS, CEREAL, SUMMER)), 0.10 * _paths(parcel, rng), 0)
     road = np.maximum(lane, margin)
     built = np.where(town, np.clip(0.45 + 0.28 * rng.standard_normal(cover.shape), 0.05, 0.95), 0)
+    # A farmstead on every thirtieth field.
     farms = (rng.random(units) < 0.03)[unit] & np.isin(cover, (GRASS, CEREAL, SUMMER))
     built = np.where(farms & (PlaneWaves.draw(rng, 60, 160).at(x, y) > 1.6), 0.6, built)
 

@@ -98,6 +98,7 @@ def over_soil(t: dict, soil: float) -> np.ndarray:
     soil
         Reflectance of the soil, 0-1.
     """
+    # Light that bounces between soil and canopy any number of times.
     rebound = soil / (1 - soil * t["rdd"])
     below = (t["tss"] + t["tsd"]) * t["tdo"] + (t["tsd"] + t["tss"] * soil * t["rdd"]) * t["too"]
     return t["rso"] + t["tsstoo"] * soil + below * rebound
@@ -107,6 +108,7 @@ def cell(
     leaf: LeafType, lai: float, cab: float, brown: float, water: float, sun_deg: float, azimuth_deg: float
 ):
     """(channel,) a, b, c for each band, then the fraction of PAR absorbed over black soil; arguments as ``terms``."""
+    # Bare soil: reflects s, absorbs nothing.
     if lai == 0:
         zeros = np.zeros(len(BANDS))
         return np.concatenate([zeros, zeros + 1, zeros, [0.0]])
@@ -118,6 +120,7 @@ def cell(
     c = np.clip((high - low) / (SOILS[1] * high - SOILS[0] * low), 0, 0.9)
     b = high * (1 - c * SOILS[1])
     par = WAVELENGTH_NM <= 700
+    # What is neither reflected nor reaches the soil, over black soil and averaged over 400-700 nm.
     absorbed = 1 - (t["rsd"] + t["tsd"])[par].mean() - t["tss"]
     return np.concatenate([black, b, c, [absorbed]])
 

@@ -79,6 +79,7 @@ def passes(rng: np.random.Generator, days: int, orbits: Orbits) -> list[Pass]:
         Repeat cycle, second orbit and share of lost acquisitions.
     """
     first = int(rng.integers(orbits.every_days))
+    # The neighbouring orbit passes two or three days later and looks from the other side of the swath.
     other = (first + int(rng.integers(2, 4))) % orbits.every_days
     edge = rng.uniform(0.1, 0.4)
     found = [
@@ -87,6 +88,7 @@ def passes(rng: np.random.Generator, days: int, orbits: Orbits) -> list[Pass]:
     ]
     if orbits.second:
         found += [Pass(day, True, 1 - edge) for day in range(other, days, orbits.every_days)]
+    # Lost at random: tiles that were never produced or published.
     kept = [p for p in sorted(found, key=lambda p: p.day) if rng.random() > orbits.lost_share]
     return kept or sorted(found, key=lambda p: p.day)[:1]
 
@@ -107,9 +109,11 @@ def draw_atmosphere(
     sun_deg
         Solar zenith angle, degrees; with the cloud's height it sets how far the shadow falls.
     """
+    # Two scales of cloud: systems of kilometres, and the cells inside them.
     broad = PlaneWaves.draw(rng, 2500, 14000, 0.6, 16)
     fine = PlaneWaves.draw(rng, 45, 2500, 0.62, 96)
     patchy = rng.uniform(0.35, 0.75)
+    # Fields are roughly normal: the level is where the covered share lies above it.
     level = np.clip(2.1 - 3.8 * cover, -2.6, 2.6)
     # Optical thickness gained per unit above the level: low for a soft veil, high for sharp cumulus.
     rise = rng.uniform(4, 16)
@@ -124,6 +128,7 @@ def draw_atmosphere(
     shading_cloud = thickness(reach * np.sin(azimuth), reach * np.cos(azimuth))
     shadow = (1 - np.exp(-0.35 * shading_cloud)) * 0.9
     thick = thickness(0, 0)
+    # Cirrus comes with other cloud more often than alone.
     if rng.random() < 0.25 + 0.3 * cover:  # cirrus: thin, wide, streaky
         veil = PlaneWaves.draw(rng, 500, 6000, 1.0, 32).at(x, y)
         thick = thick + rng.gamma(1.2, 0.25) * np.clip(veil + rng.uniform(-0.8, 1.0), 0, 2)
@@ -137,6 +142,7 @@ def draw_atmosphere(
 def _blur(image: np.ndarray, dx: float, dy: float, width: float) -> np.ndarray:
     """``image`` (y, x, band) blurred by a Gaussian of ``width`` pixels and displaced by ``dx``, ``dy`` pixels."""
     for axis, shift in ((1, dx), (0, dy)):
+        # Five taps of a shifted Gaussian along each axis: blur and displacement in one pass.
         taps = np.exp(-0.5 * ((np.arange(-2, 3) - shift) / width) ** 2)
         taps = (taps / taps.sum()).astype(np.float32)
         pad = [(0, 0)] * 3
@@ -189,6 +195,7 @@ def observe(
     image = _blur(surface, *(0.28 * rng.standard_normal(2)), 0.55)
     thick, shadow = air.cloud_thickness[..., None], air.shadow[..., None]
     image = image * (1 - shadow * (1 - SKYLIGHT))
+    # Two-stream albedo (1 - g) tau / (2 + (1 - g) tau) with g = 0.85, scaled to the level-2A view of bright cloud.
     albedo = 0.15 * thick / (2 + 0.15 * thick) * 1.55
     if air.cloud_thickness.max() > 0.05:  # parallax: bands see a high cloud displaced along the track
         displacement_px = rng.uniform(0, 1.3)
@@ -196,9 +203,11 @@ def observe(
         albedo = np.clip(albedo + slope * displacement_px * PARALLAX, 0, 1)
     albedo = np.minimum(albedo, 0.95)
     image = image * (1 - albedo) ** 1.6 + albedo * CLOUD_TINT * 0.95
+    # Haze adds path reflectance and takes away a little more of the surface.
     hazy = air.haze[..., None] * HAZE_SLOPE
     image = image * (1 - 1.2 * hazy) + hazy
 
+    # Errors of the atmospheric correction: an offset that falls with wavelength, and gains with a slope over bands.
     aerosol = 0.0065 * rng.standard_normal() * HAZE_SLOPE
     gain = 1 + 0.042 * rng.standard_normal() + 0.030 * rng.standard_normal() * np.linspace(-1, 1, bands)
     gain = gain + 0.012 * rng.standard_normal(bands)
@@ -208,8 +217,10 @@ def observe(
     image = image + (0.0006 + 0.004 * image) * native * rng.standard_normal(image.shape)
     image = image.astype(np.float32)
     _average_to_20m(image, BANDS_20M)
+    # Products come in steps of 1e-4 and clip at low and high values.
     image = np.clip(np.round(image, 4), 1e-4, 1.6).astype(np.float32)
 
+    # Truth is generous: thin cloud, faint shadow and haze count, since they change the reflectance.
     cloud_truth = (air.cloud_thickness > 0.25) | (air.shadow > 0.12) | (air.haze > 0.02)
     return image, _scl_clear(rng, image, air, snow, mask_skill), cloud_truth
 
@@ -244,10 +255,12 @@ def _scl_clear(
         grown[:, :-1] |= flagged[:, 1:]
         flagged = grown
     blue, nir = at_20m(image[..., 0]), at_20m(image[..., 6])
+    # On some dates bright soil and roofs pass for cloud, dark forest and water for shadow.
     bright = (blue > 0.20) & (rng.random() < 0.7) & (thick < 0.2)
     dark = (nir < 0.10) & (blue < 0.035) & (rng.random() < 0.35)
     snowy = (snow > 0.25) & (blue > 0.25)
     bad = flagged | bright | dark | snowy
+    # Rarely the mask is speckled all over.
     if rng.random() < 0.06:
         bad |= wobble > 1.2
     return ~bad.repeat(2, axis=0).repeat(2, axis=1)
@@ -325,6 +338,7 @@ def acquire_day(
     shape = pixels.land.unit.shape
     x = np.arange(shape[1]) * 10.0
     y = -np.arange(shape[0]) * 10.0
+    # A stream of its own: a change in one acquisition leaves all others as they are.
     local = np.random.default_rng(rng.integers(2**63))
     sun_deg = sun_zenith_deg(weather.lat, weather.days[day].day_of_year, local_h)
     surface = pixels.reflectance(day, sun_deg, hotspot_weight, np.exp(0.25 * local.standard_normal()))

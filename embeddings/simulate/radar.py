@@ -119,6 +119,7 @@ def speckle(rng: np.random.Generator, shape: tuple[int, int], looks: float) -> n
     (y, x) float64.
     """
     ny, nx = shape
+    # One pixel more on each side, so that smoothing does not fade at the edges.
     fine = rng.gamma(looks, 1 / looks, (ny + 2, nx + 2))
     rows = sum(SMOOTH[k] * fine[k : k + ny] for k in range(3))
     return sum(SMOOTH[k] * rows[:, k : k + nx] for k in range(3))
@@ -138,6 +139,7 @@ def draw_scatterers(rng: np.random.Generator, pixels: Pixels) -> Scatterers:
     """Draw the fixed scatterers of the landscape of ``pixels`` from the random stream ``rng``."""
     land = pixels.land
     cover = land.cover.ravel()
+    # Fields differ by row direction and slope, pixels by single objects; water has neither.
     per_unit = 1.0 * rng.standard_normal(len(land.unit_cover))[land.unit.ravel()]
     fixed = per_unit + 0.45 * rng.standard_normal(cover.size)
     town = np.where(
@@ -188,6 +190,7 @@ def surface_backscatter(
     rough = g.rough_db[unit, day]
     out = {}
     for i, pol in enumerate(POLARISATIONS):
+        # VH gains more from roughness than VV (depolarisation).
         soil_db = (
             SOIL[pol].dry_db
             + SOIL[pol].slope_db * np.minimum(moisture, 0.45)
@@ -196,6 +199,7 @@ def surface_backscatter(
         if g.frozen[day]:
             soil_db = soil_db - 3.5  # frozen ground looks dry (Baghdadi et al. 2018, doi:10.3390/rs10121971)
         soil = _power(soil_db)
+        # Grasses and cereals stand upright and weaken VV; other canopies scatter in all directions.
         power = np.where(
             erect,
             water_cloud(wet_lai, soil, ERECT[pol], incidence_deg),
@@ -203,6 +207,7 @@ def surface_backscatter(
         )
         if g.snow[day] > 0.1:  # wet snow swallows the wave, dry snow does not (Nagler & Rott 2000)
             power = power * _power(-4.0 * g.snow[day] if tair > 0 else -0.4)
+        # Forest is nearly opaque: its own level, a little wetter ground and fewer leaves.
         for kind, level in FOREST_DB.items():
             at = cover == kind
             wood = (
@@ -217,6 +222,7 @@ def surface_backscatter(
             )
             power[at] = _power(wood)
         power = power * _power(scatterers.fixed_db)
+        # Roofs outside villages are single farms: weaker than double bounces of whole streets.
         built = np.clip(land.roof.ravel(), 0, 1) * np.where(cover == TOWN, 1, 0.6)
         power = power * (1 - built) + _power(TOWN_DB[i] + scatterers.town_db) * built
         power = power * (1 - 0.7 * land.road.ravel()) + 0.7 * land.road.ravel() * _power(
@@ -270,6 +276,7 @@ def acquire(
     """
     scatterers = draw_scatterers(rng, pixels)
     shape = pixels.land.unit.shape
+    # Fixed for the scene: day of the first pass, tilt of the fields as each orbit sees it, and angle of incidence.
     offsets = {orbit: int(rng.integers(tracks.every_days)) for orbit in tracks.orbits}
     tilt = {orbit: 0.6 * rng.standard_normal(len(pixels.land.unit_cover)) for orbit in tracks.orbits}
     incidence = {orbit: rng.uniform(33, 43) for orbit in tracks.orbits}

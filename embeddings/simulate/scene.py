@@ -1,5 +1,7 @@
 """A whole simulated scene from one seed: land, weather, growth, satellites, the true state and a tower."""
 
+# Over 400 lines: a scene is assembled in one place, so that the order of its random streams is seen at once.
+
 import zlib
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
@@ -89,10 +91,12 @@ class _SceneGrid:
     def from_request(cls, request: Request) -> "_SceneGrid":
         from pyproj import Transformer
 
+        # UTM zones are 6 degrees wide; longitude 180 belongs to the last one.
         zone = int(min((request.lon + 180) // 6 + 1, 60))
         epsg = (32600 if request.lat >= 0 else 32700) + zone
         east, north = Transformer.from_crs(4326, epsg, always_xy=True).transform(request.lon, request.lat)
         half = request.size_px * PIXEL_M / 2
+        # On the 20 m lattice of the tiles, so that 10 m and 20 m pixels share corners.
         left, top = (np.round(v / 20) * 20 for v in (east - half, north + half))
         steps = (np.arange(request.size_px) + 0.5) * PIXEL_M
         return cls(epsg, left + steps, top - steps)
@@ -122,6 +126,7 @@ class _SceneGrid:
 def _streams(request: Request) -> dict[str, np.random.Generator]:
     """One independent random stream per subject, so that adding the truth or Landsat changes nothing else."""
     names = ("land", "weather", "growth", "s2", "s1", "tower", "landsat8")
+    # CRC of the climate's name, since hash() differs from process to process.
     seeds = np.random.SeedSequence([request.seed & 0xFFFFFFFF, zlib.crc32(request.climate.encode())]).spawn(
         len(names)
     )
@@ -242,6 +247,7 @@ def _optical(
 
 
 def _s1(echoes: list, days: pd.DatetimeIndex, lon: float) -> xr.Dataset:
+    # Local solar times of Sentinel-1's nodes.
     hour = {"ascending": 17.9, "descending": 6.0}
     echoes = sorted(echoes, key=lambda e: (e[0], hour[e[1]]))
     times = [_moment(days[day], hour[orbit], lon, 0) for day, orbit, _ in echoes]
@@ -280,8 +286,11 @@ def _truth(
     unit = land.unit.ravel()
     for day in range(days):
         at = first + day
+        # Absorbed light of the overpass hour stands for the day; the table ends at 72 degrees.
         sun_deg = min(weather.sun_zenith_deg(met.lat, met.days[at].day_of_year, optics.OVERPASS_H), 72)
+        # Snow covers up to 70 % of the leaves.
         fapar = pixels.fapar(pixels.canopy_channels(at, sun_deg, 0.5), at) * (1 - 0.7 * growth.snow[at])
+        # The P-model per pathway, stress by soil water with 15 % left, and less for pale leaves.
         lue = np.where(growth.c4[unit, at], c4[at], c3[at])
         chlorophyll_factor = 0.55 + 0.45 * np.clip(growth.cab[unit, at] / 40, 0.2, 1)  # pale leaves work less
         row = {
@@ -411,6 +420,7 @@ def random_request(seed: int, size_px: int = 64, **fixed: Any) -> Request:
         int(rng.choice([6, 12], p=[0.7, 0.3])),
         (("ascending",), ("descending",), ("ascending", "descending"))[rng.integers(3)],
     )
+    # Any day of the year: samples must not depend on where a series begins.
     start = pd.Timestamp("2018-01-01") + pd.Timedelta(days=int(rng.integers(0, 365)))
     drawn = Request(
         name=f"random-{seed}",

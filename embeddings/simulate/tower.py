@@ -99,6 +99,7 @@ def measure(rng: np.random.Generator, truth: np.ndarray, days: pd.DatetimeIndex)
     """
     n = len(days)
     slow, other = autoregressive(rng, n, 40), autoregressive(rng, n, 25)
+    # gC m-2 d-1: a constant part, and one in proportion to the flux.
     error = 0.30 + 0.07 * truth
     nt = truth * (1 + 0.05 * slow) + 0.25 * other + error * rng.standard_normal(n)
     dt = (
@@ -118,6 +119,7 @@ def measure(rng: np.random.Generator, truth: np.ndarray, days: pd.DatetimeIndex)
         lost[start : start + int(rng.integers(3, 18))] = True
     nt, dt = np.where(lost, np.nan, nt), np.where(lost, np.nan, dt)
     out = {"gpp_nt": nt, "gpp_dt": dt, "qc": np.where(lost, np.nan, np.round(qc, 3))}
+    # Standard uncertainty from the friction-velocity threshold; both partitionings share it in part.
     half = 0.12 + 0.06 * truth + 0.08 * np.abs(slow)
     for percent, z in PERCENTILES.items():
         out[f"gpp_nt_{percent:02d}"] = nt + z * half

@@ -190,16 +190,19 @@ def generate(rng: np.random.Generator, climate: Climate, lat: float, days: pd.Da
     season_day = (doy + (10 if lat >= 0 else 193)) % 365.25
     winter = np.cos(2 * np.pi * season_day / 365.25)  # 1 at the winter solstice, -1 at the summer one
     mean = np.clip(climate.cloud_mean + climate.cloud_season * winter, 0.05, 0.95)
+    # Weather systems of two days and spells of two weeks.
     slow = 0.85 * autoregressive(rng, n, 2.2) + 0.53 * autoregressive(rng, n, 14)
     # Logistic in a wandering index: most days are either mostly clear or mostly overcast.
     cloud = 1 / (1 + np.exp(-(np.log(mean / (1 - mean)) * 1.3 + 1.9 * slow)))
     clearness = 0.74 * (1 - 0.80 * cloud**1.5) * np.exp(0.05 * rng.standard_normal(n))
+    # Clearness index between overcast 0.05 and clean air 0.8.
     sw_in = top * np.clip(clearness, 0.05, 0.8)
 
     warm_year = 0.6 * rng.standard_normal()
     season = -climate.tair_swing_k * np.cos(2 * np.pi * (season_day - COLDEST_DAY) / 365.25)
     anomaly = climate.tair_spread_k * (0.85 * autoregressive(rng, n, 5) + 0.5 * autoregressive(rng, n, 20))
     anomaly -= anomaly.mean()
+    # Clear days are warm in summer and cold in winter.
     clear_effect = -(cloud - mean) * np.where(winter > 0, -1, 1) * np.abs(winter) * 5
     tair = climate.tair_mean_degc + warm_year + season + anomaly + clear_effect
 
@@ -221,5 +224,6 @@ def generate(rng: np.random.Generator, climate: Climate, lat: float, days: pd.Da
     precip = (
         amount / max(amount.mean(), 1e-6) * climate.rain_mm_a / 365.25 * np.exp(0.12 * rng.standard_normal())
     )
+    # Gauges do not register less.
     precip = np.where(precip < 0.1, 0, precip)
     return Weather(days, lat, sw_in, tair, vpd, precip, cloud, daylength_h, climate.pressure_pa, season_day)
