@@ -496,7 +496,7 @@ def _at_tower(args: argparse.Namespace) -> dict:
     if "gpp" not in found:
         raise InputError(f"Got {args.store} whose GPP is {found.attrs['gpp']}, need GPP; embed it again.")
     predicted = found[["gpp", "gpp_lo", "gpp_hi"]].isel(point=0, drop=True)
-    return gpp_evaluation.at_tower(predicted, tower, args.least_qc)
+    return gpp_evaluation.evaluate_at_tower(predicted, tower, args.least_qc)
 
 
 def predict_gpp(args: argparse.Namespace) -> None:

@@ -195,7 +195,10 @@ def score(
             " at least three are needed to hide one."
         )
     rounds = non_overlapping_rounds(days, GAPS_APART * gap_days) if alone else [days]
-    requests = [reconstruct.Hidden("s2", tuple(int(d) for d in some), gap_days, without) for some in rounds]
+    requests = [
+        reconstruct.Hidden("s2", tuple(int(d) for d in round_days), gap_days, without)
+        for round_days in rounds
+    ]
     return xr.concat(
         [
             _errors(
@@ -224,11 +227,11 @@ def non_overlapping_rounds(days: np.ndarray, apart_days: int) -> list[np.ndarray
     rounds: list[list[int]] = []
     for day in days:
         # First fit: the earliest round whose last day is far enough back; optimal, as days ascend.
-        free = next((some for some in rounds if day - some[-1] > apart_days), None)
+        free = next((chosen for chosen in rounds if day - chosen[-1] > apart_days), None)
         if free is None:
             rounds.append(free := [])
         free.append(day)
-    return [np.array(some) for some in rounds]
+    return [np.array(chosen) for chosen in rounds]
 
 
 def _errors(truth: ClearReflectance, hidden: reconstruct.Hidden, ours: np.ndarray) -> xr.Dataset:
@@ -360,8 +363,8 @@ def evaluate(
             found = [name for name in scenes if f"{name}_{key}_rmse" in numbers]
             if found:
                 means = [np.mean([numbers[f"{name}_{key}_{m}"] for name in found]) for m in METHODS]
-                some = "" if len(found) == len(scenes) else f" ({len(found)} scenes)"
-                _add_row(numbers, lines, f"all_{key}", case.label + some, means)
+                share = "" if len(found) == len(scenes) else f" ({len(found)} scenes)"
+                _add_row(numbers, lines, f"all_{key}", case.label + share, means)
         _s1_benefit(numbers, lines, "all")
     return numbers, "\n".join(lines)
 

@@ -64,10 +64,10 @@ def leave_out(table: pd.DataFrame, by: str, name: str = MODEL, **fit: Any) -> Ba
         yield f"{name}, leave-{by}-out, part {i + 1} of {len(parts)}", i / len(parts)
         # Scaling, hyperparameters and the width of the band come from the other folds; then each site or year of this
         # fold is predicted from all rows but its own.
-        here = table[by].isin(part).values
-        head = Head.fit(table[~here], by=by, **fit)
-        told = banded(*head.know(table).left_out(table[by]), head.widen)
-        out[here] = np.column_stack([told[column] for column in out])[here]
+        in_fold = table[by].isin(part).values
+        head = Head.fit(table[~in_fold], by=by, **fit)
+        band = banded(*head.know(table).left_out(table[by]), head.widen)
+        out[in_fold] = np.column_stack([band[column] for column in out])[in_fold]
     return out
 
 
@@ -131,15 +131,15 @@ def baseline_predictions(table: pd.DataFrame, by: str = "site") -> dict[str, np.
     cycles = {"day of year": "site", "plant type cycle": "type"}
     out = {name: np.empty(len(table)) for name in (*drives, *cycles, "mean")}
     for one in table[by].unique():
-        here = (table[by] == one).values
-        train = table[~here]
+        is_left_out = (table[by] == one).values
+        train = table[~is_left_out]
         for name, drive in drives.items():
             # Least squares through the origin: no light or no leaves, no GPP.
-            slope = (drive[~here] * train["gpp"]).sum() / (drive[~here] ** 2).sum()
-            out[name][here] = slope * drive[here]
+            slope = (drive[~is_left_out] * train["gpp"]).sum() / (drive[~is_left_out] ** 2).sum()
+            out[name][is_left_out] = slope * drive[is_left_out]
         for name, kind in cycles.items():
-            out[name][here] = baselines.usual_cycle(train, table[here], kind)
-        out["mean"][here] = train["gpp"].mean()
+            out[name][is_left_out] = baselines.usual_cycle(train, table[is_left_out], kind)
+        out["mean"][is_left_out] = train["gpp"].mean()
     return out
 
 

@@ -260,12 +260,14 @@ def _at(scale: str, pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         pairs = periods.mean().where(periods.count() >= DAYS_AT_LEAST * days)
     elif scale in ("seasonal", "anomaly") and len(pairs):
         time = pd.DatetimeIndex(pairs.index)
-        usual = {key: usual_year(pairs[key].values, time, HALF_WINDOW_DAYS) for key in ("o", "p")}
+        climatology = {key: usual_year(pairs[key].values, time, HALF_WINDOW_DAYS) for key in ("o", "p")}
         if scale == "seasonal":
             has_pair = np.unique(slots(time[pairs["o"].notna()]))
-            return usual["o"][0][has_pair], usual["p"][0][has_pair]
+            return climatology["o"][0][has_pair], climatology["p"][0][has_pair]
         slot = slots(time)
         # With a single year the climatology is that year itself, and its anomalies are noise around zero.
-        has_two_years = usual["o"][1][slot] >= 2
-        pairs = pd.DataFrame({key: pairs[key] - usual[key][0][slot] for key in ("o", "p")})[has_two_years]
+        has_two_years = climatology["o"][1][slot] >= 2
+        pairs = pd.DataFrame({key: pairs[key] - climatology[key][0][slot] for key in ("o", "p")})[
+            has_two_years
+        ]
     return pairs["o"].values, pairs["p"].values

@@ -648,15 +648,15 @@ def _texture(values: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(squares / 25 - (total / 25.0) ** 2, 0))
 
 
-def _at_days(values: np.ndarray, day: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """(asked, y, x) per pixel between the nearest known values."""
+def _at_days(values: np.ndarray, day: np.ndarray, query_days: np.ndarray) -> np.ndarray:
+    """(query, y, x) linear interpolation in time per pixel between known values."""
     flat = values.reshape(len(day), -1)
-    out = np.full((len(asked), flat.shape[1]), np.nan)
+    out = np.full((len(query_days), flat.shape[1]), np.nan)
     for p, series in enumerate(flat.T):
         known = np.isfinite(series)
         if known.sum() >= 2:
-            out[:, p] = np.interp(asked, day[known], series[known])
-    return out.reshape(len(asked), *values.shape[1:])
+            out[:, p] = np.interp(query_days, day[known], series[known])
+    return out.reshape(len(query_days), *values.shape[1:])
 
 
 def _share(part: np.ndarray, of: np.ndarray) -> np.ndarray:

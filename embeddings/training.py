@@ -181,12 +181,12 @@ def _start_sensors(config: TrainingConfig) -> tuple[str, ...]:
     return checkpoints.load(config.start, "cpu").config.sensors if config.start else ()
 
 
-def _init_from(model: Embedder, taught: Embedder) -> None:
+def _init_from(model: Embedder, source: Embedder) -> None:
     """Copy the weights of a model with fewer sensors."""
-    model.fusion.adopt(taught.fusion)
-    for name in taught.config.sensors:
-        model.encoders[name].load_state_dict(taught.encoders[name].state_dict())
-        model.decoders[name].load_state_dict(taught.decoders[name].state_dict())
+    model.fusion.adopt(source.fusion)
+    for name in source.config.sensors:
+        model.encoders[name].load_state_dict(source.encoders[name].state_dict())
+        model.decoders[name].load_state_dict(source.decoders[name].state_dict())
 
 
 def fit(

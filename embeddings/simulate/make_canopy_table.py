@@ -67,7 +67,7 @@ def terms(
     import prosail
 
     names = ["tss", "too", "tsstoo", "rdd", "tdd", "rsd", "tsd", "rdo", "tdo", "rso"]
-    answer = prosail.run_prosail(
+    scattering = prosail.run_prosail(
         n=leaf.structure,
         cab=cab,
         car=cab / 5,
@@ -85,7 +85,7 @@ def terms(
         rsoil0=np.zeros(WAVELENGTH_NM.size),
         factor="ALLALL",
     )
-    return dict(zip(names, answer, strict=False))
+    return dict(zip(names, scattering, strict=False))
 
 
 def over_soil(t: dict, soil: float) -> np.ndarray:
