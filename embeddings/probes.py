@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -174,7 +175,7 @@ def logistic(x: np.ndarray, kind: np.ndarray, group: np.ndarray) -> np.ndarray:
     return out
 
 
-def _fit_classifier(x: np.ndarray, kind: np.ndarray, strength: float):
+def _fit_classifier(x: np.ndarray, kind: np.ndarray, strength: float) -> Any:
     """Logistic regression on standardised inputs (row, input), with a penalty per row as ``STRENGTHS`` have it."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

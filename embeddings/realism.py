@@ -9,8 +9,10 @@ on anything computed here.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -422,7 +424,7 @@ def _scene_weights(scene: np.ndarray, is_measured: np.ndarray) -> np.ndarray:
     return weight
 
 
-def _classifier():
+def _classifier() -> Any:
     """Logistic regression on standardised statistics and their squares."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -672,10 +674,10 @@ def _correlation(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
     return _mean(a * b, axis) / np.maximum(np.sqrt(_mean(a * a, axis) * _mean(b * b, axis)), 1e-12)
 
 
-def _quiet(function):
+def _quiet(function: Callable) -> Callable:
     """A NaN-aware NumPy function that gives NaN without a warning where all values are NaN."""
 
-    def of(values: np.ndarray, *arguments):
+    def of(values: np.ndarray, *arguments: Any) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             return function(values, *arguments)

@@ -320,7 +320,14 @@ def _time_window(archive: PackedScene, config: MaskingConfig, rng: np.random.Gen
     return start, start + length
 
 
-def _crop(archive: PackedScene, name: str, y: int, x: int, transform, window: tuple[int, int]) -> _SensorCrop:
+def _crop(
+    archive: PackedScene,
+    name: str,
+    y: int,
+    x: int,
+    transform: Callable[[np.ndarray], np.ndarray],
+    window: tuple[int, int],
+) -> _SensorCrop:
     """The square with its halo; beyond the scene's edge nothing was measured."""
     ny, nx = archive.shape
     y0, y1, x0, x1 = y - HALO_PX, y + SIDE_PX + HALO_PX, x - HALO_PX, x + SIDE_PX + HALO_PX
@@ -329,7 +336,7 @@ def _crop(archive: PackedScene, name: str, y: int, x: int, transform, window: tu
     inside = (when, ..., slice(max(y0, 0), min(y1, ny)), slice(max(x0, 0), min(x1, nx)))
     pad = ((max(-y0, 0), max(y1 - ny, 0)), (max(-x0, 0), max(x1 - nx, 0)))
 
-    def padded(array: np.ndarray, fill) -> np.ndarray:
+    def padded(array: np.ndarray, fill: float | bool) -> np.ndarray:
         return np.pad(array, [(0, 0)] * (array.ndim - 2) + list(pad), constant_values=fill)
 
     return _SensorCrop(
@@ -424,7 +431,12 @@ def _target(part: _SensorCrop, pixels: np.ndarray, queries: np.ndarray) -> torch
 
 
 def _land_target(
-    archive: PackedScene, y: int, x: int, transform, pixels: np.ndarray, queries: np.ndarray
+    archive: PackedScene,
+    y: int,
+    x: int,
+    transform: Callable[[np.ndarray], np.ndarray],
+    pixels: np.ndarray,
+    queries: np.ndarray,
 ) -> torch.Tensor:
     """State (query, pixel, variable) on the queried days, NaN where it is not observable."""
     day = archive.land["day"]

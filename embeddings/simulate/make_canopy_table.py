@@ -44,7 +44,7 @@ def responses() -> np.ndarray:
 
 def terms(
     leaf: LeafType, lai: float, cab: float, brown: float, water: float, sun_deg: float, azimuth_deg: float
-):
+) -> dict[str, np.ndarray]:
     """4SAIL's scattering terms over black soil, by name (Verhoef et al. 2007, table 1); all (wavelength,).
 
     Parameters
@@ -106,7 +106,7 @@ def over_soil(t: dict, soil: float) -> np.ndarray:
 
 def cell(
     leaf: LeafType, lai: float, cab: float, brown: float, water: float, sun_deg: float, azimuth_deg: float
-):
+) -> np.ndarray:
     """(channel,) a, b, c for each band, then the fraction of PAR absorbed over black soil; arguments as ``terms``."""
     # Bare soil: reflects s, absorbs nothing.
     if lai == 0:

@@ -324,7 +324,12 @@ def is_water(land: landscape.Land) -> np.ndarray:
 
 
 def _tower(
-    rng, request: Request, place: _SceneGrid, land: landscape.Land, truth: xr.Dataset, met: xr.Dataset
+    rng: np.random.Generator,
+    request: Request,
+    place: _SceneGrid,
+    land: landscape.Land,
+    truth: xr.Dataset,
+    met: xr.Dataset,
 ) -> xr.Dataset:
     row, col = tower.choose_site(rng, land)
     footprint_gpp = np.einsum("tyx,yx->t", truth["gpp"].values, tower.footprint(land, row, col))
