@@ -399,10 +399,10 @@ def train(args: argparse.Namespace) -> None:
 
     lesson = _lesson(args, tuple(args.cube))
     if args.what == "sensor":
-        steps = training.sensor(args.name, out, lesson)
+        steps = training.train_sensor(args.name, out, lesson)
     else:
         encoders = Path(args.encoders) if args.encoders else None
-        steps = training.fusion(out, lesson, tuple(args.sensors.split(",")), encoders)
+        steps = training.train_fusion(out, lesson, tuple(args.sensors.split(",")), encoders)
     print(f"{out}: digest {_finish(steps)}")
 
 
@@ -497,7 +497,7 @@ def _at_tower(args: argparse.Namespace) -> dict:
     if "gpp" not in found:
         raise InputError(f"Got {args.store} whose GPP is {found.attrs['gpp']}, need GPP; embed it again.")
     predicted = found[["gpp", "gpp_lo", "gpp_hi"]].isel(point=0, drop=True)
-    return gpp_evaluation.at_tower(predicted, tower, args.least_qc)
+    return gpp_evaluation.evaluate_at_tower(predicted, tower, args.least_qc)
 
 
 def predict_gpp(args: argparse.Namespace) -> None:
@@ -608,11 +608,11 @@ def _lesson(args: argparse.Namespace, cubes: tuple[str, ...] = ()) -> Any:
     """What teaches, of the options of ``_lesson_options``."""
     if args.simulated < 0 or args.steps < 1:
         raise InputError("Got --simulated or --steps below its least, need 0 and 1 at least; correct it.")
-    from embeddings.training import Lesson
+    from embeddings.training import TrainingConfig
     from models.training import Recipe
 
     recipe = Recipe(steps=args.steps, learning_rate=args.learning_rate, seed=args.seed)
-    return Lesson(args.simulated, cubes, recipe, Path(args.start) if args.start else None)
+    return TrainingConfig(args.simulated, cubes, recipe, Path(args.start) if args.start else None)
 
 
 def _examined(args: argparse.Namespace, size_px: int) -> tuple[dict, Any]:

@@ -42,7 +42,7 @@ class Beside:
     low: np.ndarray
     high: np.ndarray
     scores: dict[str, float] = field(default_factory=dict)
-    """As ``gpp_evaluation.at_tower`` gives them, ``NAME.SCALE.SCORE``; empty where nothing can be scored."""
+    """As ``gpp_evaluation.evaluate_at_tower`` gives them, ``NAME.SCALE.SCORE``; empty where nothing can be scored."""
     taught_by: str = ""
     """What taught the model, as its card says."""
     absent: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ def beside(data: "Data", flux: str, least_qc: float, sight: tuple = ("pixel",)) 
         ends = (low, high) if name == "model" else (line, line)
         told = xr.Dataset({"gpp": line, "gpp_lo": ends[0], "gpp_hi": ends[1]})
         try:
-            found = gpp_evaluation.at_tower(told, tower, least_qc)
+            found = gpp_evaluation.evaluate_at_tower(told, tower, least_qc)
         except InputError as error:
             absent.append(str(error))
             break

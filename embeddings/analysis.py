@@ -1,4 +1,10 @@
-"""Which pixels are alike, and what a few labelled ones say of all: numbers from stored int8 embeddings."""
+"""Similarity of pixels, clusters, and maps from a few labels, from stored int8 embeddings.
+
+``agreement``, ``cosine`` and ``project`` are numba kernels kept by hand: they read int8 and never write the values out
+as floats. Similarity of a 4-million-pixel map so runs near the speed of reading it (`bench screen`:
+``similarity_share_of_memory``); NumPy or scikit-learn would first make an array four times as large. What works on a
+sample or on a few labels is scikit-learn, imported only when called.
+"""
 
 import os
 from collections.abc import Callable
@@ -9,18 +15,36 @@ import numpy as np
 
 PART = 2**17
 """Pixels compared by one thread at a time."""
-BLOCK = 8192
-"""Pixels converted to float32 at once: what fits a core's cache."""
+ABSENT_CLASS_INTERCEPT = -1e6
+"""Intercept of a class without a sample: no other weights can lift it above a class that has some."""
+RIDGE_PENALTIES = (0.1, 1, 10, 100, 1000)
+"""Tried for inputs of unit variance."""
 
 
 def agreement(
     embedding: np.ndarray, scale: np.ndarray, centre: np.ndarray, like: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Dot product with ``like`` and own squared length, both (pixel,), of embeddings less ``centre``.
+    """Dot product of every embedding with one vector, and its squared norm, both after subtracting ``centre``.
 
-    ``embedding`` (pixel, feature) int8; ``scale``, ``centre`` (feature), the latter as ``like`` (feature) in values,
-    not integers. Sums over days give the cosine of whole trajectories.
+    Sums over days give the cosine of whole trajectories.
+
+    Parameters
+    ----------
+    embedding
+        (pixel, feature) int8 steps.
+    scale
+        (feature,) value of one step.
+    centre
+        (feature,) mean embedding, in values.
+    like
+        (feature,) the vector to compare with, in values.
+
+    Returns
+    -------
+    Dot product and squared norm, both (pixel,) float32.
     """
+    # (s e - c) . (l - c) and |s e - c|^2 expand into weights and offsets per feature that are known beforehand, so that
+    # the kernel only multiplies integers' values and adds.
     weights, middle = scale**2, centre / scale
     towards = (weights * (like / scale - middle)).astype("float32")
     inwards = (-2 * weights * middle).astype("float32")
@@ -36,19 +60,46 @@ def agreement(
 
 
 def principal(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Principal components of vectors (pixel, feature): (feature, 3) weights and (feature,) mean, signs fixed.
+    """First three principal components with fixed signs.
 
     The largest loading of each component is positive, so that two runs never swap colours.
+
+    Parameters
+    ----------
+    sample
+        (pixel, feature) values; three pixels or more.
+
+    Returns
+    -------
+    Weights (feature, 3) and mean (feature,), float32.
     """
-    mean = sample.mean(0)
-    _, vectors = np.linalg.eigh(np.cov((sample - mean).T.astype("float64")))
-    weights = vectors[:, ::-1][:, :3]
+    from sklearn.decomposition import PCA
+
+    with np.errstate(
+        invalid="ignore"
+    ):  # the share of variance explained, unused, is 0 / 0 where all pixels are alike
+        found = PCA(min(3, sample.shape[1]), svd_solver="covariance_eigh").fit(sample.astype("float64"))
+    weights = found.components_.T
     weights = weights * np.sign(weights[np.abs(weights).argmax(0), range(weights.shape[1])])
-    return weights.astype("float32"), mean.astype("float32")
+    return weights.astype("float32"), found.mean_.astype("float32")
 
 
 def project(embedding: np.ndarray, onto: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """``embedding`` (..., feature), int8 or float32, times ``onto`` (feature, plane), plus ``offset``, float32."""
+    """Linear map of embeddings, ``embedding @ onto + offset``, without writing int8 out as floats.
+
+    Parameters
+    ----------
+    embedding
+        (..., feature) int8 or float32.
+    onto
+        (feature, plane) weights.
+    offset
+        (plane,) added to each plane.
+
+    Returns
+    -------
+    (..., plane) float32.
+    """
     flat = np.ascontiguousarray(embedding).reshape(-1, embedding.shape[-1])
     out = np.empty((len(flat), onto.shape[1]), "float32")
     weights, offset = np.ascontiguousarray(onto.T, "float32"), offset.astype("float32")
@@ -58,7 +109,21 @@ def project(embedding: np.ndarray, onto: np.ndarray, offset: np.ndarray) -> np.n
 
 
 def cosine(dot: np.ndarray, length: np.ndarray, own: float) -> np.ndarray:
-    """Cosine similarity, -1..1; 0 where a length is nothing. ``own`` is the squared length of what is compared with."""
+    """Cosine similarity from what ``agreement`` returns.
+
+    Parameters
+    ----------
+    dot
+        (pixel,) dot products.
+    length
+        (pixel,) squared norms.
+    own
+        Squared norm of the vector compared with.
+
+    Returns
+    -------
+    (pixel,) float32 from -1 to 1; 0 where a norm is zero.
+    """
     out = np.empty_like(dot)
     divide = _kernels()[1]
     _each(lambda at: divide(dot[at], length[at], np.float32(own), out[at]), len(dot))
@@ -66,7 +131,7 @@ def cosine(dot: np.ndarray, length: np.ndarray, own: float) -> np.ndarray:
 
 
 def _each(what: Callable[[slice], None], pixels: int) -> None:
-    """Parts of all pixels, side by side on the cores there are."""
+    """Call ``what`` with slices of all pixels, in parallel on all cores; the kernels release the GIL."""
     parts = [slice(start, start + PART) for start in range(0, pixels, PART)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(what, parts))
@@ -108,103 +173,167 @@ def _kernels() -> tuple[Callable, Callable, Callable]:
 
 
 def kmeans(values: np.ndarray, count: int, rounds: int = 25, seed: int = 0) -> np.ndarray:
-    """Centres (count, feature) of ``values`` (sample, feature), the largest cluster first.
+    """Cluster centres by k-means, the largest cluster first.
 
-    Lloyd's algorithm from seeds spread by squared distance (Arthur and Vassilvitskii 2007, k-means++).
+    Parameters
+    ----------
+    values
+        (sample, feature).
+    count
+        Number of clusters.
+    rounds
+        Most iterations of Lloyd's algorithm.
+    seed
+        Of the k-means++ initialisation (Arthur and Vassilvitskii 2007): the same seed gives the same centres.
+
+    Returns
+    -------
+    (count, feature) float32.
     """
-    draw = np.random.default_rng(seed)
-    values = values.astype("float32")
-    centres = values[[draw.integers(len(values))]]
-    while len(centres) < count:
-        far = _distance(values, centres).min(1)
-        chance = far / far.sum() if far.sum() > 0 else None
-        centres = np.concatenate([centres, values[[draw.choice(len(values), p=chance)]]])
-    for _ in range(rounds):
-        nearest = _distance(values, centres).argmin(1)
-        sizes = np.bincount(nearest, minlength=count)
-        total = np.stack([values[nearest == k].sum(0) for k in range(count)])
-        moved = np.where(sizes[:, None] > 0, total / np.maximum(sizes, 1)[:, None], centres)
-        if np.allclose(moved, centres):
-            break
-        centres = moved
-    return centres[
-        np.argsort(-np.bincount(_distance(values, centres).argmin(1), minlength=count), kind="stable")
-    ]
+    import warnings
+
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        # Fewer distinct samples than clusters: some centres coincide, which only leaves their clusters empty.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = KMeans(count, n_init=1, max_iter=rounds, random_state=seed).fit(values.astype("float32"))
+    size = np.bincount(found.labels_, minlength=count)
+    return found.cluster_centers_[np.argsort(-size, kind="stable")]
 
 
 def assign(values: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Index of the nearest centre of every row."""
-    out = np.empty(len(values), "uint8")
-    for start in range(0, len(values), BLOCK):
-        out[start : start + BLOCK] = _distance(values[start : start + BLOCK], centres).argmin(1)
-    return out
+    """Index of the nearest centre of every row, by Euclidean distance.
 
+    Parameters
+    ----------
+    values
+        (row, feature).
+    centres
+        (count, feature), at most 256.
 
-def _distance(values: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Squared distances (sample, centre)."""
-    values = values.astype("float32", copy=False)
-    squares = np.einsum("nf,nf->n", values, values)[:, None]
-    return np.maximum(squares - 2 * values @ centres.T + (centres**2).sum(1), 0)
+    Returns
+    -------
+    (row,) uint8.
+    """
+    from sklearn.metrics import pairwise_distances_argmin
+
+    values = np.ascontiguousarray(values, "float32")
+    return pairwise_distances_argmin(values, np.ascontiguousarray(centres, "float32")).astype("uint8")
 
 
 # --- from a few labels to all pixels ---
 
 
 def logistic(values: np.ndarray, kinds: np.ndarray, count: int, penalty: float = 1.0) -> np.ndarray:
-    """Weights (feature + 1, count) of multinomial logistic regression, the intercepts last and not penalised.
+    """Multinomial logistic regression.
 
-    ``values`` (sample, feature) in comparable units; ``kinds`` (sample) classes 0 .. count - 1.
+    Parameters
+    ----------
+    values
+        (sample, feature) in comparable units.
+    kinds
+        (sample,) classes 0 ... count - 1; a class may be absent, as where its only samples are left out.
+    count
+        Number of classes.
+    penalty
+        Weight of the squared coefficients beside the summed log loss; intercepts are not penalised.
+
+    Returns
+    -------
+    Weights (feature + 1, count), the intercepts last.
     """
-    from scipy.optimize import minimize
+    from sklearn.linear_model import LogisticRegression
 
-    design = np.column_stack([values, np.ones(len(values))]).astype("float64")
-    truth = np.eye(count)[kinds]
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights = flat.reshape(-1, count)
-        scores = design @ weights
-        scores -= scores.max(1, keepdims=True)
-        log_share = scores - np.log(np.exp(scores).sum(1, keepdims=True))
-        held = weights * penalty
-        held[-1] = 0
-        gradient = design.T @ (np.exp(log_share) - truth) + held
-        return -(log_share * truth).sum() + (held * weights).sum() / 2, gradient.ravel()
-
-    found = minimize(loss, np.zeros(design.shape[1] * count), jac=True, method="L-BFGS-B")
-    return found.x.reshape(-1, count)
+    present = np.unique(kinds)
+    out = np.zeros((values.shape[1] + 1, count))
+    out[-1] = ABSENT_CLASS_INTERCEPT
+    if len(present) == 1:
+        out[-1, present] = 0
+        return out
+    # Of two classes scikit-learn fits one vector, the difference of the two; it is then penalised twice as much as the
+    # two halves would be.
+    is_binary = len(present) == 2
+    fit = LogisticRegression(C=(2 if is_binary else 1) / penalty, tol=1e-6, max_iter=1000).fit(values, kinds)
+    weights = np.vstack([fit.coef_.T, fit.intercept_])  # (feature + 1, 1 or class)
+    out[:, present] = weights * [-0.5, 0.5] if is_binary else weights
+    return out
 
 
-def ridge(values: np.ndarray, target: np.ndarray, penalties: tuple = (0.1, 1, 10, 100, 1000)) -> np.ndarray:
-    """Weights (feature + 1, 1) of ridge regression, the intercept last; the penalty errs least on samples left out."""
-    middle, level = values.mean(0), target.mean()
-    centred = (values - middle).astype("float64")
-    products = centred @ centred.T
-    best = None
-    for penalty in penalties:
-        inverse = np.linalg.inv(products + penalty * np.eye(len(values)))
-        hat = products @ inverse + 1 / len(values)
-        left = (target - level - products @ inverse @ (target - level)) / np.maximum(1 - np.diag(hat), 1e-9)
-        error = float(left @ left)
-        if best is None or error < best[0]:
-            best = error, centred.T @ inverse @ (target - level)
-    return np.append(best[1], level - middle @ best[1])[:, None]
+def ridge(
+    values: np.ndarray, target: np.ndarray, penalties: tuple[float, ...] = RIDGE_PENALTIES
+) -> np.ndarray:
+    """Ridge regression; the penalty is the one with the least error on samples left out one by one.
+
+    Parameters
+    ----------
+    values
+        (sample, feature) in comparable units.
+    target
+        (sample,) numbers.
+    penalties
+        Tried in turn.
+
+    Returns
+    -------
+    Weights (feature + 1, 1), the intercept last.
+    """
+    from sklearn.linear_model import RidgeCV
+
+    fit = RidgeCV(penalties).fit(values.astype("float64"), target)
+    return np.append(fit.coef_, fit.intercept_)[:, None]
 
 
 def applied(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(pixel, output) float32 of ``values`` (pixel, feature) under weights (feature + 1, output)."""
+    """What a linear model says of every pixel.
+
+    Parameters
+    ----------
+    values
+        (pixel, feature) int8 or floats.
+    weights
+        (feature + 1, output), the intercepts last.
+
+    Returns
+    -------
+    (pixel, output) float32.
+    """
     values = values if values.dtype == np.int8 else values.astype("float32", copy=False)
     return project(values, weights[:-1], weights[-1])
 
 
-def left_out(values: np.ndarray, target: np.ndarray, fit, folds: int = 20) -> np.ndarray:
-    """(sample, output) of each sample, by weights ``fit(values, target)`` that never saw it.
+def left_out(
+    values: np.ndarray,
+    target: np.ndarray,
+    fit: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    folds: int = 20,
+) -> np.ndarray:
+    """Prediction of each sample by a model that never saw it.
 
-    One by one up to ``folds`` samples; of more, every ``folds``-th together.
+    Parameters
+    ----------
+    values
+        (sample, feature).
+    target
+        (sample,) classes or numbers.
+    fit
+        Takes values and target, returns weights (feature + 1, output).
+    folds
+        Up to so many samples are left out one by one; of more, every ``folds``-th together.
+
+    Returns
+    -------
+    (sample, output) float32.
     """
-    fold, parts = np.arange(len(values)) % folds, {}
-    for k in np.unique(fold):
-        parts[k] = applied(values[fold == k], fit(values[fold != k], target[fold != k]))
-    out = np.empty((len(values), parts[0].shape[1]), "float32")
-    for k, part in parts.items():
-        out[fold == k] = part
+    from sklearn.model_selection import PredefinedSplit
+
+    # Labels come class by class: contiguous folds, as of KFold, would leave out a whole class.
+    split = PredefinedSplit(np.arange(len(values)) % folds)
+    parts = {
+        tuple(test): applied(values[test], fit(values[train], target[train])) for train, test in split.split()
+    }
+    out = np.empty((len(values), next(iter(parts.values())).shape[1]), "float32")
+    for test, part in parts.items():
+        out[list(test)] = part
     return out

@@ -1,4 +1,4 @@
-"""Whether the embedding moves as the land does: jumps between days, seams at blocks, agreement of all ways to ask."""
+"""Temporal coherence: jumps between days, seams at blocks, and equality of the cube however it is requested."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from models.embedder import Embedder
 from models.encoder import HALO_PX
 
 SIZE_PX = 64
-"""At most, of each scene."""
+"""Largest side that is embedded of each scene."""
 SIMULATED_PX = 40
+"""Side of a simulated scene, where no data are given."""
 SEASON_DAYS = 31
 """Width of the running mean that stands for the season."""
 CUT_PX = 12
@@ -25,25 +26,35 @@ DAYS = ("s2", "s1 only", "neither", "quiet")
 
 
 def jumps(z: np.ndarray) -> np.ndarray:
-    """``z`` (day, ..., feature) against the mean of the days beside it; one day shorter at each end."""
+    """Each day of ``z`` (day, ..., feature) minus the mean of its two neighbours; one day shorter at each end."""
     return z[1:-1] - (z[:-2] + z[2:]) / 2
 
 
 def by_day(z: np.ndarray, s2: np.ndarray, s1: np.ndarray) -> dict[str, np.ndarray]:
-    """Root-mean-square jump (feature) in the feature's standard deviations, per kind of day, beside the season's
-    change from one day to the next.
+    """Root-mean-square jump per kind of day, beside the season's change from one day to the next.
 
-    ``z`` (day, y, x, feature); ``s2``, ``s1`` (day, y, x): whether the sensor observed the pixel.
+    Parameters
+    ----------
+    z
+        (day, y, x, feature) embeddings.
+    s2, s1
+        (day, y, x) bool: whether the sensor observed the pixel on that day.
+
+    Returns
+    -------
+    Per kind of ``DAYS``, and for ``season``, (feature,) in the feature's standard deviations; NaN without such days.
     """
-    spread = z.std((0, 1, 2)) + 1e-9
-    jump, nothing = jumps(z) / spread, ~(s2 | s1)
+    std = z.std((0, 1, 2)) + 1e-9
+    jump, nothing = jumps(z) / std, ~(s2 | s1)
+    # The day after and the day before an observation still move towards it: quiet days exclude both.
     kinds = {
         "s2": s2[1:-1],
         "s1 only": (s1 & ~s2)[1:-1],
         "neither": nothing[1:-1],
         "quiet": nothing[1:-1] & nothing[:-2] & nothing[2:],
     }
-    season = np.diff(uniform_filter1d(z, SEASON_DAYS, axis=0, mode="nearest"), axis=0) / spread
+    # What the land itself does in a day: the step of the smoothed series.
+    season = np.diff(uniform_filter1d(z, SEASON_DAYS, axis=0, mode="nearest"), axis=0) / std
     found = {kind: _rms(jump[on]) for kind, on in kinds.items()}
     return found | {"season": _rms(season.reshape(-1, z.shape[-1]))}
 
@@ -54,16 +65,28 @@ def _rms(values: np.ndarray) -> np.ndarray:
 
 
 def seams(z: np.ndarray, edge_px: int = BLOCK_PX) -> tuple[float, float]:
-    """Mean jump across block edges over that inside blocks, and the largest such ratio of any other line.
+    """Mean step across block edges over that inside blocks, and the largest such ratio of any other line.
 
-    Only lines between whole 20 m pixels are compared. ``z`` (day, y, x, feature); NaN without an edge.
+    Parameters
+    ----------
+    z
+        (day, y, x, feature) embeddings.
+    edge_px
+        Distance of block edges, pixels.
+
+    Returns
+    -------
+    The two ratios; NaN without an edge.
     """
     ratios: dict[bool, list[float]] = {True: [], False: []}
     for axis in (1, 2):
+        # Lines between whole 20 m pixels only: bands of 20 m are equal inside a pair of pixels.
         lines = np.arange(2, z.shape[axis] - 1, 2)
+        # (line,) mean absolute step across each line, over days, the other axis and features.
         step = np.abs(np.diff(z, axis=axis)).mean((0, 3 - axis, 3))[lines - 1]
         edge = lines % edge_px == 0
         for at_edge in (True, False):
+            # Every line beside the mean of the lines inside blocks; 1e-12 for a scene without any texture.
             ratios[at_edge] += list(step[edge == at_edge] / max(step[~edge].mean(), 1e-12))
     if not ratios[True]:
         return np.nan, np.nan
@@ -71,13 +94,13 @@ def seams(z: np.ndarray, edge_px: int = BLOCK_PX) -> tuple[float, float]:
 
 
 def difference(a: xr.Dataset, b: xr.Dataset) -> tuple[float, float]:
-    """Largest difference, in feature units, and share of numbers that differ, where and when both cubes are."""
+    """Largest difference, in feature units, and share of values that differ, where cubes ``a`` and ``b`` overlap."""
     a, b = xr.align(quantise.dequantise(a), quantise.dequantise(b), join="inner")
     return float(np.abs(a - b).max()), float((a != b).mean())
 
 
 def cut(scene: xr.DataTree, grid: Grid) -> xr.DataTree:
-    """What of the scene lies on the grid."""
+    """The part of ``scene`` whose pixel centres lie on ``grid``."""
     left, bottom, right, top = grid.extent
     nodes = {}
     for name, node in scene.children.items():
@@ -91,14 +114,30 @@ def cut(scene: xr.DataTree, grid: Grid) -> xr.DataTree:
     return out
 
 
-def tilings(scene: xr.DataTree, model: Embedder, cube: xr.Dataset) -> dict[str, tuple[float, float]]:
-    """Differences of the whole cube to a window, to a month, and to blocks that lie elsewhere."""
+def compare_requests(scene: xr.DataTree, model: Embedder, cube: xr.Dataset) -> dict[str, tuple[float, float]]:
+    """Differences of the whole cube to a window, to a month, and to a cube whose blocks lie elsewhere.
+
+    Parameters
+    ----------
+    scene
+        The scene.
+    model
+        The embedder.
+    cube
+        The whole scene's embedding cube by that model.
+
+    Returns
+    -------
+    What ``difference`` returns, per kind of request.
+    """
     days, grid = cube["time"].values.astype("datetime64[D]"), target_grid(scene)
+    # A window and a month that share no edge with blocks or with the scene.
     middle = days[len(days) // 2]
     window = slice(3, grid.ny - 5), slice(grid.nx // 3, grid.nx - 1)
     month = engine.compute(scene, model, middle, min(middle + 29, days[-1]))
     moved = engine.compute(cut(scene, grid.window(slice(CUT_PX, grid.ny), slice(CUT_PX, grid.nx))), model)
-    inner = {name: slice(HALO_PX, None) for name in ("y", "x")}  # the cut took the neighbours of these
+    # Pixels within the halo of the cut have lost neighbours: they may differ.
+    inner = {name: slice(HALO_PX, None) for name in ("y", "x")}
     return {
         "window": difference(cube, engine.compute(scene, model, window=window)),
         "month": difference(cube, month),
@@ -109,7 +148,21 @@ def tilings(scene: xr.DataTree, model: Embedder, cube: xr.Dataset) -> dict[str, 
 def evaluate(
     scenes: dict[str, xr.DataTree], model: Embedder, size_px: int = SIZE_PX
 ) -> Steps[tuple[dict[str, float], str]]:
-    """Yields progress; returns the numbers of all scenes as one flat object, and their tables."""
+    """Embed scenes and measure jumps, seams and equality of requests.
+
+    Parameters
+    ----------
+    scenes
+        Scenes by name.
+    model
+        The embedder.
+    size_px
+        Largest side that is embedded.
+
+    Returns
+    -------
+    Flat object of numbers, and their tables as text; yields progress.
+    """
     numbers: dict[str, float] = {}
     lines = [
         "Jump of a day: distance to the mean of the days beside it, in the feature's standard deviations (root mean",
@@ -119,14 +172,16 @@ def evaluate(
     for i, (name, scene) in enumerate(scenes.items()):
         yield f"embedding {name}", i / len(scenes)
         grid = target_grid(scene)
+        # The whole of a large scene would take minutes and show the same.
         scene = cut(scene, grid.window(slice(0, min(size_px, grid.ny)), slice(0, min(size_px, grid.nx))))
         cube = engine.compute(scene, model)
         z = quantise.dequantise(cube).values
         found = by_day(z, *(cube[f"days_from_{sensor}"].values == 0 for sensor in ("s2", "s1")))
+        # Rounding to int8 errs uniformly, variance 1/12; a jump combines three days with weights 1, 1/2, 1/2: 1.5 / 12.
         found["rounding"] = np.sqrt(1.5 / 12) * cube["scale"].values / (z.std((0, 1, 2)) + 1e-9)
         edge, inside = seams(z)
-        yield f"asking {name} otherwise", (i + 0.5) / len(scenes)
-        asked = tilings(scene, model, cube)
+        yield f"requesting {name} in other ways", (i + 0.5) / len(scenes)
+        differences = compare_requests(scene, model, cube)
         lines += ["", f"{name}, {cube.sizes['y']} x {cube.sizes['x']} px, {cube.sizes['time']} days"]
         for kind, each in found.items():
             mean, top = float(np.sqrt(np.mean(each**2))), float(each.max())
@@ -136,7 +191,7 @@ def evaluate(
         lines.append(
             f"  step across {BLOCK_PX}-px block edges / inside {edge:.3f} (any other line up to {inside:.3f})"
         )
-        for kind, (most, share) in asked.items():
+        for kind, (most, share) in differences.items():
             key = kind.replace(" ", "_")
             numbers |= {f"{name}_{key}_difference": most, f"{name}_{key}_differing": share}
             lines.append(

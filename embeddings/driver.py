@@ -179,7 +179,7 @@ class SceneSource(_Source):
         from embeddings.simulate import Request
 
         known = {field.name: field for field in fields(Request)}
-        usable = [name for name in known if name not in ("plan", "orbits", "tracks")]
+        usable = [name for name in known if name not in ("landscape", "orbits", "tracks")]
         for name in self.request:
             if name not in usable:
                 raise InputError(

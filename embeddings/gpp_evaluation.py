@@ -1,9 +1,10 @@
-"""How well GPP is predicted at sites or in years never seen, beside what any model has to beat."""
+"""GPP predictions scored at held-out sites or years and at towers, beside baselines that any model has to beat."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,8 @@ from embeddings import baselines, climatology, gpp_features, metrics
 from embeddings.gpp_table import TableGppHead, add_embeddings, gpp_with_band, read
 from models.errors import InputError
 
-PARTS = 6
-"""Sites are dealt into so many parts; hyperparameters for a part are learnt from the other parts."""
+FOLDS = 6
+"""Number of site folds; hyperparameters for a fold are learnt from the other folds."""
 RICH_ROWS = 10
 """Rows a site needs for a score of its own."""
 TYPE_ROWS = 50
@@ -24,68 +25,137 @@ LEAST_QC = 0.75
 MODEL = "model"
 SPLITS = {"leave-site-out": "site", "leave-year-out": "year"}
 """What is held out whole: a column of the table."""
-Band = Generator[tuple[str, float], None, pd.DataFrame]
+BandSteps = Generator[tuple[str, float], None, pd.DataFrame]
+"""Long work: yields (message, fraction 0-1) and returns the columns ``gpp``, ``gpp_lo``, ``gpp_hi``."""
 
 
-def leave_out(table: pd.DataFrame, by: str, name: str = MODEL, **fit) -> Band:
-    """Each row predicted without any row of its ``by``; yields progress, returns `gpp`, `gpp_lo`, `gpp_hi`.
+def leave_out(table: pd.DataFrame, by: str, name: str = MODEL, **fit: Any) -> BandSteps:
+    """Predict each row without any row of its site or year.
 
     Everything learnt by search (scaling, hyperparameters, filler, width of the band) comes from the rows outside the
-    part that is asked: a year, or a sixth of the sites. A row of a year left out learns from other years of its site.
+    fold that is predicted: a year, or a sixth of the sites. A row of a year left out learns from other years of its
+    site.
+
+    Parameters
+    ----------
+    table
+        Measured rows with the columns of ``gpp_table.read`` and ``year``; gpp in gC m-2 d-1.
+    by
+        Column whose values are left out: ``site`` or ``year``.
+    name
+        Name of the model in the progress messages.
+    **fit
+        Passed to the head's ``fit``.
+
+    Returns
+    -------
+    ``gpp`` and the 90 % band ``gpp_lo``, ``gpp_hi`` (row), gC m-2 d-1; yields progress.
+
+    Raises
+    ------
+    InputError
+        If there is only one site or year.
     """
     out = pd.DataFrame(np.nan, table.index, ["gpp", "gpp_lo", "gpp_hi"])
-    parts = deal(table[by]) if by == "site" else [[one] for one in sorted(table[by].unique())]
+    parts = site_folds(table[by]) if by == "site" else [[one] for one in sorted(table[by].unique())]
     if len(parts) < 2:
         raise InputError(f"Got rows of one {by}, need two or more to leave one out; give more.")
     for i, part in enumerate(parts):
         yield f"{name}, leave-{by}-out, part {i + 1} of {len(parts)}", i / len(parts)
-        here = table[by].isin(part).values
-        head = TableGppHead.fit(table[~here], by=by, **fit)
-        told = gpp_with_band(*head.conditioned_on(table).leave_group_out(table[by]), head.interval_scale)
-        out[here] = np.column_stack([told[column] for column in out])[here]
+        # Scaling, hyperparameters and the width of the band come from the other folds; then each site or year of this
+        # fold is predicted from all rows but its own.
+        in_fold = table[by].isin(part).values
+        head = TableGppHead.fit(table[~in_fold], by=by, **fit)
+        band = gpp_with_band(*head.conditioned_on(table).leave_group_out(table[by]), head.interval_scale)
+        out[in_fold] = np.column_stack([band[column] for column in out])[in_fold]
     return out
 
 
-def deal(site: pd.Series) -> list[list[str]]:
-    """Sites in parts, from the richest down in turn, so that parts have rows alike."""
+def site_folds(site: pd.Series) -> list[list[str]]:
+    """Sites dealt into at most ``FOLDS`` folds in turn, those with most rows first, so that folds have similar sizes.
+
+    Kept beside scikit-learn's ``GroupKFold``, which deals otherwise: all published leave-site-out scores of the heads
+    rest on these folds.
+
+    Parameters
+    ----------
+    site
+        (row,) site of each row.
+
+    Returns
+    -------
+    Names of the sites of each fold.
+
+    Raises
+    ------
+    InputError
+        With fewer than three sites.
+    """
     names = list(
         site.value_counts().sort_index(kind="stable").sort_values(ascending=False, kind="stable").index
     )
     if len(names) < 3:
         raise InputError(f"Got {len(names)} sites, need three or more to leave one out; give more.")
-    count = min(PARTS, len(names))
+    count = min(FOLDS, len(names))
     return [names[i::count] for i in range(count)]
 
 
-def others(table: pd.DataFrame, by: str = "site") -> dict[str, np.ndarray]:
-    """The baselines, each learnt on all other sites or years."""
+def baseline_predictions(table: pd.DataFrame, by: str = "site") -> dict[str, np.ndarray]:
+    """GPP of the baselines, each fitted on all other sites or years.
+
+    NIRv times shortwave (Badgley et al. 2017), the P-model on fAPAR of NDVI (Stocker et al. 2020), the climatology of
+    the other sites or years by day of year and by plant type, and their mean.
+
+    Parameters
+    ----------
+    table
+        Measured rows, as ``leave_out`` takes them.
+    by
+        Column whose values are left out.
+
+    Returns
+    -------
+    Per baseline (row,) GPP, gC m-2 d-1.
+    """
     base = gpp_features.base(table)
     filler = gpp_features.GaussianImputer.fit(base)
-    drawn = filler.impute(base)
+    drawn = filler.impute(base)  # several draws of missing inputs; the baselines take their mean
+    # The P-model and NIRv need the same inputs as the head, filled the same way: no baseline is handicapped.
     now = gpp_features.features(sum(drawn[1:], drawn[0]) / len(drawn), table)
     fapar = baselines.fapar_from_ndvi(now["ndvi"])
     drives = {
         "nirv x sw": (now["nirv"] * now["sw"]).values,
         "p-model (ndvi)": baselines.p_model(fapar, now["sw"], now["tmean"], np.expm1(now["log_vpd"])),
     }
+    # Climatologies by day of year: of the same site (other years), or of the same plant type.
     cycles = {"day of year": "site", "plant type cycle": "type"}
     out = {name: np.empty(len(table)) for name in (*drives, *cycles, "mean")}
     for one in table[by].unique():
-        here = (table[by] == one).values
-        train = table[~here]
+        is_left_out = (table[by] == one).values
+        train = table[~is_left_out]
         for name, drive in drives.items():
-            k = (drive[~here] * train["gpp"]).sum() / (drive[~here] ** 2).sum()
-            out[name][here] = k * drive[here]
+            # Least squares through the origin: no light or no leaves, no GPP.
+            slope = (drive[~is_left_out] * train["gpp"]).sum() / (drive[~is_left_out] ** 2).sum()
+            out[name][is_left_out] = slope * drive[is_left_out]
         for name, kind in cycles.items():
-            out[name][here] = climatology.pft_climatology(train, table[here], kind)
-        out["mean"][here] = train["gpp"].mean()
+            out[name][is_left_out] = climatology.pft_climatology(train, table[is_left_out], kind)
+        out["mean"][is_left_out] = train["gpp"].mean()
     return out
 
 
 def scores(table: pd.DataFrame, predicted: np.ndarray) -> dict[str, float]:
-    """Pooled over rows, by plant type with fifty rows or more, and the median NSE of sites with ten or more."""
+    """Scores pooled over rows, NSE by plant type with fifty rows or more, and the median NSE of sites with ten or more.
+
+    Parameters
+    ----------
+    table
+        Measured rows: gpp (gC m-2 d-1), site, type.
+    predicted
+        (row,) predictions, gC m-2 d-1.
+    """
     every = metrics.scores(table["gpp"], predicted)
     counts = table["site"].value_counts()
+    # A site with a handful of rows has no meaningful efficiency of its own.
     rich = [s for s in counts.index if counts[s] >= RICH_ROWS]
     own = [metrics.nse(table["gpp"][table["site"] == s], predicted[table["site"] == s]) for s in rich]
     kept = {key: every[key] for key in ("nse", "r2", "rmse", "mae", "bias", "kge")}
@@ -98,7 +168,15 @@ def scores(table: pd.DataFrame, predicted: np.ndarray) -> dict[str, float]:
 
 
 def coverage(table: pd.DataFrame, band: pd.DataFrame) -> dict[str, float]:
-    """Share of rows inside the band: all, and by plant type with fifty rows or more."""
+    """Share of rows inside the band: all, and by plant type with fifty rows or more.
+
+    Parameters
+    ----------
+    table
+        Measured rows: gpp (gC m-2 d-1), type.
+    band
+        Columns ``gpp_lo``, ``gpp_hi`` of the same rows.
+    """
     inside = (table["gpp"] >= band["gpp_lo"]) & (table["gpp"] <= band["gpp_hi"])
     out = {"coverage": float(inside.mean())}
     for kind, rows in inside.groupby(table["type"]):
@@ -108,11 +186,29 @@ def coverage(table: pd.DataFrame, band: pd.DataFrame) -> dict[str, float]:
 
 
 def evaluate(
-    path: str | Path, split: str = "leave-site-out", model: str | None = None, **fit
+    path: str | Path, split: str = "leave-site-out", model: str | None = None, **fit: Any
 ) -> Generator[tuple[str, float], None, dict]:
-    """Yields progress; returns a flat result, which ``report`` shows as a table.
+    """Score the table head and the baselines at held-out sites or years.
 
-    With the name of an embedding ``model``, the same head is scored on raw bands and on embeddings too.
+    Parameters
+    ----------
+    path
+        Table of measured rows.
+    split
+        ``leave-site-out`` or ``leave-year-out``.
+    model
+        Name of an embedding model: the same head is then scored on raw bands and on embeddings too.
+    **fit
+        Passed to the head's ``fit``.
+
+    Returns
+    -------
+    Flat result, which ``report`` shows as a table; yields progress.
+
+    Raises
+    ------
+    InputError
+        If there is no such split.
     """
     if split not in SPLITS:
         raise InputError(f"Got the split {split!r}, need {' or '.join(SPLITS)}; choose one.")
@@ -120,15 +216,15 @@ def evaluate(
     table = read(path, need_gpp=True)
     table = table[table["gpp"].notna()].reset_index(drop=True)
     table = table.assign(year=table["date"].dt.year)
-    looks = {MODEL: gpp_features.GROUPS}
+    feature_groups = {MODEL: gpp_features.GROUPS}
     if model is not None:
         table = add_embeddings(table, model)
-        looks |= {
+        feature_groups |= {
             "head on bands": gpp_features.BANDS_ALONE,
             "head on embedding": gpp_features.EMBEDDING_ALONE,
         }
     bands = {}
-    for name, groups in looks.items():
+    for name, groups in feature_groups.items():
         bands[name] = yield from leave_out(table, by, name, groups=groups, **fit)
     result: dict = {
         "data": Path(path).name,
@@ -136,7 +232,7 @@ def evaluate(
         "sites": int(table["site"].nunique()),
         "split": split,
     }
-    predicted = {name: band["gpp"].values for name, band in bands.items()} | others(table, by)
+    predicted = {name: band["gpp"].values for name, band in bands.items()} | baseline_predictions(table, by)
     for name, values in predicted.items():
         key = name.replace(" ", "_").replace("(", "").replace(")", "")
         result |= {f"{key}.{score}": value for score, value in scores(table, values).items()}
@@ -146,12 +242,31 @@ def evaluate(
     return result
 
 
-def at_tower(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float = LEAST_QC) -> dict:
-    """Daily `gpp`, `gpp_lo`, `gpp_hi` (time) beside a tower's `gpp_nt`, at each scale; a flat result.
+def evaluate_at_tower(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float = LEAST_QC) -> dict:
+    """Score daily GPP against a tower at each time scale.
 
     Beside it the day-of-year climatology of the tower's other years, on the same days, where there are any.
+
+    Parameters
+    ----------
+    predicted
+        ``gpp``, ``gpp_lo``, ``gpp_hi`` (time), gC m-2 d-1.
+    tower
+        ``gpp_nt`` (time), gC m-2 d-1, and where known ``qc`` (time) 0-1.
+    least_qc
+        Days of lower quality do not count.
+
+    Returns
+    -------
+    Flat result with keys ``NAME.SCALE.SCORE``, which ``tower_report`` shows as a table.
+
+    Raises
+    ------
+    InputError
+        With fewer than two days in common.
     """
     observed = tower["gpp_nt"].where(tower["qc"] >= least_qc) if "qc" in tower else tower["gpp_nt"]
+    # Days that have both a prediction and an observation of sufficient quality.
     both = predicted.indexes["time"].intersection(observed.indexes["time"][observed.notnull().values])
     if len(both) < 2:
         raise InputError(
@@ -159,6 +274,7 @@ def at_tower(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float = LEAST_Q
             " choose another tower or period."
         )
     series = {MODEL: predicted["gpp"]}
+    # The climatology of the other years needs a second year.
     if len(set(observed.dropna("time")["time"].dt.year.values.tolist())) > 1:
         series["day_of_year"] = climatology.leave_year_out_climatology(observed)
     truth, band = observed.sel(time=both), predicted.sel(time=both)
@@ -183,7 +299,7 @@ def at_tower(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float = LEAST_Q
 
 
 def tower_report(result: dict) -> str:
-    """The result of ``at_tower`` as lines a reader compares."""
+    """The ``result`` of ``evaluate_at_tower`` as a table of text."""
     columns = ("n", "nse", "r2", "rmse", "mae", "bias", "kge", "bias2", "variance", "phase")
     lines = [
         f"{result['site']} {result['igbp']}: {result['days']} days, {result['start']} to {result['end']}, quality"
@@ -198,7 +314,7 @@ def tower_report(result: dict) -> str:
 
 
 def report(result: dict) -> str:
-    """The result as lines a reader compares."""
+    """The ``result`` of ``evaluate`` as a table of text."""
     names = list(dict.fromkeys(key.split(".")[0] for key in result if "." in key))
     columns = ("nse", "r2", "rmse", "mae", "bias", "kge", "median_site_nse", "coverage")
     lines = [

@@ -92,7 +92,7 @@ def landscape(model, seed: int) -> Generator[tuple[str, float], None, Landscape]
 
     def build(path) -> Generator[tuple[str, float], None, None]:
         yield f"simulating landscape {seed}", 0.0
-        made = simulate(model, seed)
+        made = simulate_landscape(model, seed)
         with path.open("wb") as file:
             np.savez_compressed(file, **made.__dict__)
 
@@ -101,7 +101,7 @@ def landscape(model, seed: int) -> Generator[tuple[str, float], None, Landscape]
         return Landscape(**{name: kept[name] for name in kept.files} | {"climate": str(kept["climate"])})
 
 
-def simulate(model, seed: int) -> Landscape:
+def simulate_landscape(model, seed: int) -> Landscape:
     """Simulate a landscape, embed it, sample pixels and measure their GPP.
 
     Parameters

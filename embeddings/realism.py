@@ -1,13 +1,18 @@
-"""How real the simulator is: statistics of measured scenes beside those of simulated ones, and a classifier's eye.
+"""Realism of the simulator: statistics of measured and simulated scenes, and a classifier two-sample test.
 
-Both are read through the same door (mask, 20 m grid) and asked the same questions. Nothing here teaches a model.
+Both kinds of scenes are read the same way (mask, 20 m grid) and described by the same statistics. No model is trained
+on anything computed here.
 """
+
+# Over 400 lines: the statistics and the two-sample test get files of their own with the packages.
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,17 +33,21 @@ LATITUDE_BAND_DEG = 5.0
 SEEDS = 400
 """How far the training seeds are searched for landscapes of the band."""
 REACH_DAYS = 30
+"""Neighbours in time within so many days define the local line."""
 SLOPE_PRIOR = 25.0
-"""Days squared: as much as one date five days off that says the value stays."""
+"""Days squared: holds the slope back as much as one date five days off with the same value would."""
 FAR = 0.03
 """Reflectance; a clear pixel further than this off its neighbours in time was not clear, or something happened."""
 TRIPLE_DAYS = 12
+"""Longest span of three dates whose middle one is compared with the line through the others."""
 RADAR_STEP_DAYS = 12
 """One repeat cycle: the same track, whatever the number of satellites."""
 PIXELS = 200
 """Per scene, for the classifier."""
 RIDGE = 0.01
+"""Penalty of the classifier, where the weights of all pixels sum to one."""
 POSES = 20
+"""Draws of the null distribution: as many simulated landscapes taken for measured ones."""
 SEASONS = ("winter", "spring", "summer", "autumn")
 PAIRS = (
     ("B02", "B04"),
@@ -53,8 +62,8 @@ PAIRS = (
 
 
 @dataclass(frozen=True)
-class Look:
-    """One scene as both kinds are looked at."""
+class SceneSample:
+    """One scene, measured or simulated, on the grids that both kinds are compared on."""
 
     bands: tuple[str, ...]
     fine: np.ndarray
@@ -69,21 +78,33 @@ class Look:
     """(time) ascending or descending."""
 
     @classmethod
-    def of(cls, scene: xr.DataTree) -> Look:
+    def from_scene(cls, scene: xr.DataTree) -> SceneSample:
+        """Read a scene.
+
+        Parameters
+        ----------
+        scene
+            With ``/s2`` and ``/s1``.
+
+        Raises
+        ------
+        InputError
+            If one of the two is missing.
+        """
         if not {"s2", "s1"} <= set(scene.children):
             raise InputError(
                 f"Got the scene {scene.attrs.get('id', '?')} with {sorted(scene.children)}, need s2 and s1; give both."
             )
         grid = target_grid(scene)
         series = read_acquisitions(scene, S2, grid, slice(0, grid.ny // 2 * 2), slice(0, grid.nx // 2 * 2))
-        there = [i for i in range(len(S2.bands)) if np.isfinite(series.values[:, i]).any()]
+        present = [i for i in range(len(S2.bands)) if np.isfinite(series.values[:, i]).any()]
         t, y, x = series.valid.shape
         clear = series.valid.reshape(t, y // 2, 2, x // 2, 2).all((2, 4))
         s1 = scene["s1"]
         track = s1["orbit"].values if "orbit" in s1 else np.full(s1.sizes["time"], "")
         return cls(
-            tuple(S2.bands[i] for i in there),
-            series.values[:, there],
+            tuple(S2.bands[i] for i in present),
+            series.values[:, present],
             clear,
             series.day,
             s1["backscatter"].sel(band=["VV", "VH"]).values[:, :, : y // 2, : x // 2],
@@ -103,17 +124,17 @@ class Look:
         return self.s2[:, self.bands.index(name)]
 
     @cached_property
-    def off(self) -> np.ndarray:
-        """(time, y, x) how far the first red-edge band lies off its neighbours in time; NaN where not known."""
+    def deviation(self) -> np.ndarray:
+        """(time, y, x) deviation of B05, the first red-edge band, from its neighbours in time; NaN where unknown."""
         return self.band("B05") - local_line(self.band("B05"), self.day)
 
     @cached_property
     def clean(self) -> np.ndarray:
-        """``s2`` without what lies far off its neighbours in time."""
-        return np.where((np.abs(self.off) > FAR)[:, None], np.nan, self.s2)
+        """``s2`` without values far off their neighbours in time: clouds the mask missed, shadows, events."""
+        return np.where((np.abs(self.deviation) > FAR)[:, None], np.nan, self.s2)
 
     def index(self, low: str) -> np.ndarray:
-        """(time, y, x) normalised difference of B8A and a band below it, clean."""
+        """(time, y, x) normalised difference of B8A and band ``low``, of ``clean`` values."""
         nir, red = (self.clean[:, self.bands.index(name)] for name in ("B8A", low))
         return (nir - red) / np.maximum(nir + red, 1e-3)
 
@@ -124,7 +145,7 @@ class Look:
         near = [
             k for k in range(1, len(good) - 1) if self.day[good[k + 1]] - self.day[good[k - 1]] <= TRIPLE_DAYS
         ]
-        return self._bend(self.s2, self.day, [(good[k - 1], good[k], good[k + 1]) for k in near])
+        return self._second_difference(self.s2, self.day, [(good[k - 1], good[k], good[k + 1]) for k in near])
 
     @cached_property
     def radar_triples(self) -> np.ndarray:
@@ -135,232 +156,312 @@ class Look:
             for (day, track), i in at.items()
             if (day - RADAR_STEP_DAYS, track) in at and (day + RADAR_STEP_DAYS, track) in at
         ]
-        return self._bend(self.radar, self.radar_day, found)
+        return self._second_difference(self.radar, self.radar_day, found)
 
     @staticmethod
-    def _bend(values: np.ndarray, day: np.ndarray, triples: list[tuple[int, int, int]]) -> np.ndarray:
+    def _second_difference(
+        values: np.ndarray, day: np.ndarray, triples: list[tuple[int, int, int]]
+    ) -> np.ndarray:
+        """(triple, band, y, x) the middle value minus the line through the two others."""
         i, j, k = np.array(triples, dtype=int).reshape(-1, 3).T
         share = ((day[j] - day[i]) / np.maximum(day[k] - day[i], 1))[:, None, None, None]
         return values[j] - (1 - share) * values[i] - share * values[k]
 
 
 def local_line(values: np.ndarray, day: np.ndarray) -> np.ndarray:
-    """What the neighbours in time say of each date, itself left out: (time, y, x), NaN where fewer than three do.
+    """Prediction of each date from its neighbours in time, itself left out.
 
     Local regression with tricube weights, made robust by bisquare ones (Cleveland 1979,
     doi:10.1080/01621459.1979.10481038); the slope is held by a weak prior, so that no gap is extrapolated across.
+
+    Parameters
+    ----------
+    values
+        (time, y, x), NaN where unknown.
+    day
+        (time,) days.
+
+    Returns
+    -------
+    (time, y, x); NaN where fewer than three neighbours are known.
     """
     out = np.full(values.shape, np.nan, np.float32)
+    # One date at a time: (neighbour, y, x) arrays of its neighbours only.
     for i in range(len(day)):
         near = np.flatnonzero((np.abs(day - day[i]) <= REACH_DAYS) & (day != day[i]))
         if len(near) < 3:
             continue
         z, t = values[near], (day[near] - day[i]).astype(np.float32)[:, None, None]
+        # Tricube weights fall to zero just beyond the reach.
         known = np.isfinite(z)
         near_weight = known * (1 - (np.abs(t) / (REACH_DAYS + 1)) ** 3) ** 3
-        rest = np.abs(z - _median(z, 0))
+        residual = np.abs(z - _median(z, 0))
         z = np.nan_to_num(z)
-        for _ in range(3):
-            scale = _median(rest, 0)
-            w = near_weight * np.nan_to_num(np.clip(1 - (rest / np.maximum(6 * scale, 0.01)) ** 2, 0, 1) ** 2)
+        for _ in range(3):  # three robust passes, as lowess has them
+            # Bisquare weights with Cleveland's six medians; at least 0.01, below which reflectance is noise.
+            scale = _median(residual, 0)
+            w = near_weight * np.nan_to_num(
+                np.clip(1 - (residual / np.maximum(6 * scale, 0.01)) ** 2, 0, 1) ** 2
+            )
             total = np.maximum(w.sum(0), 1e-6)
             mean_t, mean_z = (w * t).sum(0) / total, (w * z).sum(0) / total
+            # Weighted least squares with a prior slope of zero.
             slope = (w * (t - mean_t) * (z - mean_z)).sum(0) / ((w * (t - mean_t) ** 2).sum(0) + SLOPE_PRIOR)
-            rest = np.where(known, np.abs(z - mean_z - slope * (t - mean_t)), np.nan)
+            residual = np.where(known, np.abs(z - mean_z - slope * (t - mean_t)), np.nan)
         out[i] = np.where(known.sum(0) >= 3, mean_z - slope * mean_t, np.nan)
     return np.where(np.isfinite(values), out, np.nan)
 
 
-def pixels(look: Look) -> pd.DataFrame:
-    """One row per 20 m pixel: statistics of its acquisitions, as the classifier sees them."""
+def pixels(scene_sample: SceneSample) -> pd.DataFrame:
+    """Statistics of each 20 m pixel, the classifier's inputs.
+
+    Parameters
+    ----------
+    scene_sample
+        The scene.
+
+    Returns
+    -------
+    One row per pixel, a column per statistic; reflectance 0-1, backscatter in dB, days of the year; NaN unknown.
+    """
     columns: dict[str, np.ndarray] = {}
-    texture = _texture(look.s2)
-    for i, band in enumerate(look.bands):
-        values = look.clean[:, i]
+    texture = _texture(scene_sample.s2)
+    for i, band in enumerate(scene_sample.bands):
+        values = scene_sample.clean[:, i]
         columns |= {
             f"mean {band}": _mean(values, 0),
             f"spread in time {band}": _std(values, 0),
-            f"noise {band}": _median(np.abs(look.triples[:, i]), 0),
+            f"noise {band}": _median(np.abs(scene_sample.triples[:, i]), 0),
             f"texture of 20 m {band}": _median(texture[:, i], 0),
         }
     for name, low in (("NDVI", "B04"), ("NDRE", "B05")):
-        if low in look.bands:
-            values = look.index(low)
+        if low in scene_sample.bands:
+            values = scene_sample.index(low)
+            # 5 and 95 %: robust against single dates.
             lowest, highest = _quantile(values, (0.05, 0.95), 0)
+            # The peak is where the highest tenth of the dates lies.
             top = np.where(values >= _quantile(values, 0.9, 0), 1.0, np.nan)
-            turn = 2 * np.pi * _day_of_year(look.day)[:, None, None] / 365.25
-            peak = np.arctan2(_mean(top * np.sin(turn), 0), _mean(top * np.cos(turn), 0))
+            # The day of the peak is a circular mean: over the turn of the year 360 and 5 lie close.
+            angle = 2 * np.pi * _day_of_year(scene_sample.day)[:, None, None] / 365.25
+            peak = np.arctan2(_mean(top * np.sin(angle), 0), _mean(top * np.cos(angle), 0))
             columns |= {
                 f"{name} low": lowest,
                 f"{name} high": highest,
                 f"{name} amplitude": highest - lowest,
                 f"{name} day of peak": peak % (2 * np.pi) * 365.25 / (2 * np.pi),
             }
-    known = np.isfinite(look.off)
+    known = np.isfinite(scene_sample.deviation)
     columns |= {
-        "clear share": look.clear.mean(0),
-        "clear, far too bright": _share(look.off > FAR, known),
-        "clear, far too dark": _share(look.off < -FAR, known),
+        "clear share": scene_sample.clear.mean(0),
+        "clear, far too bright": _share(scene_sample.deviation > FAR, known),
+        "clear, far too dark": _share(scene_sample.deviation < -FAR, known),
     }
-    ratio = look.radar[:, 1] - look.radar[:, 0]
-    green = _at_days(look.index("B05"), look.day, look.radar_day)
-    for name, values, bend in (
-        ("VV", look.radar[:, 0], look.radar_triples[:, 0]),
-        ("VH", look.radar[:, 1], look.radar_triples[:, 1]),
-        ("VH - VV", ratio, look.radar_triples[:, 1] - look.radar_triples[:, 0]),
+    # VH - VV in dB is the ratio of powers: free of soil moisture to first order.
+    ratio = scene_sample.radar[:, 1] - scene_sample.radar[:, 0]
+    green = _at_days(scene_sample.index("B05"), scene_sample.day, scene_sample.radar_day)
+    for name, values, residual in (
+        ("VV", scene_sample.radar[:, 0], scene_sample.radar_triples[:, 0]),
+        ("VH", scene_sample.radar[:, 1], scene_sample.radar_triples[:, 1]),
+        ("VH - VV", ratio, scene_sample.radar_triples[:, 1] - scene_sample.radar_triples[:, 0]),
     ):
         columns |= {
             f"mean {name}": _mean(values, 0),
             f"spread in time {name}": _std(values, 0),
-            f"noise {name}": _median(np.abs(bend), 0),
+            f"noise {name}": _median(np.abs(residual), 0),
             f"correlation with NDRE {name}": _correlation(values, green, 0),
         }
     columns["correlation of noise VV VH"] = _correlation(
-        look.radar_triples[:, 0], look.radar_triples[:, 1], 0
+        scene_sample.radar_triples[:, 0], scene_sample.radar_triples[:, 1], 0
     )
     return pd.DataFrame({name: np.asarray(value, float).ravel() for name, value in columns.items()})
 
 
-def statistics(look: Look, each: pd.DataFrame) -> dict[str, float]:
-    """One number per question for the whole scene: the means of ``each`` pixel's, and what only the scene has."""
+def statistics(scene_sample: SceneSample, each: pd.DataFrame) -> dict[str, float]:
+    """Statistics of a whole scene.
+
+    Parameters
+    ----------
+    scene_sample
+        The scene.
+    each
+        Statistics of its pixels, from ``pixels``.
+
+    Returns
+    -------
+    Means over pixels, and what only a scene has: seasons, shared noise, cloud, texture, correlations of bands.
+    """
     out = {name: float(value) for name, value in each.mean().items() if not name.endswith("day of peak")}
     for name in each.columns[each.columns.str.endswith("day of peak")]:
-        turn = np.exp(2j * np.pi * each[name].dropna() / 365.25).mean()
-        out[name] = float(np.angle(turn) % (2 * np.pi) * 365.25 / (2 * np.pi))
+        phasor = np.exp(2j * np.pi * each[name].dropna() / 365.25).mean()
+        out[name] = float(np.angle(phasor) % (2 * np.pi) * 365.25 / (2 * np.pi))
     for name in ("NDRE amplitude", "mean B8A", "mean VV", "mean VH", "mean VH - VV"):
         out[f"spread over pixels of {name}"] = float(each[name].std())
-    out |= _seasons(look) | _shared_noise(look) | _sky(look)
+    out |= _seasons(scene_sample) | _shared_noise(scene_sample) | _sky(scene_sample)
     for a, b in PAIRS:
-        if a in look.bands and b in look.bands:
-            one, other = (look.clean[:, look.bands.index(name)].ravel() for name in (a, b))
-            out[f"correlation {a} {b}"] = float(_correlation(one, other, 0))
-    fine = np.where(look.clear.repeat(2, 1).repeat(2, 2)[:, None], look.fine, np.nan)
-    for native_m, values in ((10, fine), (20, look.s2)):
-        here = [
+        if a in scene_sample.bands and b in scene_sample.bands:
+            first, second = (scene_sample.clean[:, scene_sample.bands.index(name)].ravel() for name in (a, b))
+            out[f"correlation {a} {b}"] = float(_correlation(first, second, 0))
+    # Texture on each band's native grid: 20 m bands repeated on 10 m would look smooth.
+    fine = np.where(scene_sample.clear.repeat(2, 1).repeat(2, 2)[:, None], scene_sample.fine, np.nan)
+    for native_m, values in ((10, fine), (20, scene_sample.s2)):
+        native = [
             i
-            for i, band in enumerate(look.bands)
+            for i, band in enumerate(scene_sample.bands)
             if (band in ("B02", "B03", "B04", "B08")) == (native_m == 10)
         ]
-        texture = _texture(values[:, here])
-        step = _median(np.abs(np.diff(values[:, here], axis=3)), (0, 2, 3))
-        for k, i in enumerate(here):
+        texture = _texture(values[:, native])
+        step = _median(np.abs(np.diff(values[:, native], axis=3)), (0, 2, 3))
+        for k, i in enumerate(native):
             spread = float(_median(texture[:, k], None))
-            out[f"texture {look.bands[i]}"] = spread
-            out[f"step between neighbours over texture {look.bands[i]}"] = float(step[k]) / max(spread, 1e-6)
+            out[f"texture {scene_sample.bands[i]}"] = spread
+            out[f"step between neighbours over texture {scene_sample.bands[i]}"] = float(step[k]) / max(
+                spread, 1e-6
+            )
     return out
 
 
-def _seasons(look: Look) -> dict[str, float]:
+def _seasons(scene_sample: SceneSample) -> dict[str, float]:
     """Means and spreads of clean values."""
-    month = _month(look.day)
+    month = _month(scene_sample.day)
     out = {}
     for s, season in enumerate(SEASONS):
         at = month % 12 // 3 == s
-        for i, band in enumerate(look.bands):
-            values = look.clean[at, i]
+        for i, band in enumerate(scene_sample.bands):
+            values = scene_sample.clean[at, i]
             out[f"mean {band} {season}"] = float(_mean(values, None))
             out[f"spread {band} {season}"] = float(_std(values, None))
     return out
 
 
-def _shared_noise(look: Look) -> dict[str, float]:
+def _shared_noise(scene_sample: SceneSample) -> dict[str, float]:
     """Noise split into what the whole scene shares on a date and what each pixel has on its own."""
     out = {}
-    radar = np.concatenate([look.radar_triples, np.diff(look.radar_triples, axis=1)], axis=1)
-    for bands, bend in ((look.bands, look.triples), (("VV", "VH", "VH - VV"), radar)):
-        shared = _median(bend, (2, 3))
-        own = bend - shared[:, :, None, None]
+    radar = np.concatenate([scene_sample.radar_triples, np.diff(scene_sample.radar_triples, axis=1)], axis=1)
+    for bands, residual in ((scene_sample.bands, scene_sample.triples), (("VV", "VH", "VH - VV"), radar)):
+        # (triple, band) what the whole scene shares: atmosphere and calibration; the rest is the pixel's own.
+        shared = _median(residual, (2, 3))
+        own = residual - shared[:, :, None, None]
         for i, band in enumerate(bands):
             out[f"noise of the date {band}"] = float(_median(np.abs(shared[:, i]), None))
             out[f"noise of the pixel {band}"] = float(_median(np.abs(own[:, i]), None))
-            beside = own[:, i, :, :-1].ravel(), own[:, i, :, 1:].ravel()
-            out[f"noise shared with the neighbour {band}"] = float(_correlation(*beside, 0))
+            neighbours = own[:, i, :, :-1].ravel(), own[:, i, :, 1:].ravel()
+            out[f"noise shared with the neighbour {band}"] = float(_correlation(*neighbours, 0))
     return out
 
 
-def _sky(look: Look) -> dict[str, float]:
+def _sky(scene_sample: SceneSample) -> dict[str, float]:
     """Dates, cloud and what the mask does to whole dates."""
-    month, share = _month(look.day), look.clear.mean((1, 2))
-    whole = pd.Series(look.day).diff().median()
-    out = {"days between dates": float(whole), "dates per month": len(look.day) / np.ptp(look.day) * 30.4}
+    month, share = _month(scene_sample.day), scene_sample.clear.mean((1, 2))
+    whole = pd.Series(scene_sample.day).diff().median()
+    out = {
+        "days between dates": float(whole),
+        "dates per month": len(month) / np.ptp(scene_sample.day) * 30.4,
+    }
     out |= {f"clear share month {m:02d}": float(_mean(share[month == m], None)) for m in range(1, 13)}
     out |= {"dates all clear": float((share > 0.95).mean()), "dates all masked": float((share < 0.05).mean())}
-    seen = [i for i in range(len(share)) if np.isfinite(look.off[i]).mean() > 0.2]
-    shift = np.array([_median(look.off[i], None) for i in seen])
+    known = [i for i in range(len(share)) if np.isfinite(scene_sample.deviation[i]).mean() > 0.2]
+    # Whole dates off their neighbours: haze (up) or cloud shadow and overcorrection (down).
+    shift = np.array([_median(scene_sample.deviation[i], None) for i in known])
     out["clear dates shifted up"] = float((shift > 0.01).mean()) if len(shift) else np.nan
     out["clear dates shifted down"] = float((shift < -0.01).mean()) if len(shift) else np.nan
     return out
 
 
-# --- telling them apart ---
+# --- classifier two-sample test ---
 
 
-def tell_apart(measured: list[pd.DataFrame], simulated: list[pd.DataFrame]) -> tuple[float, pd.Series]:
-    """Balanced accuracy on scenes the classifier has not seen, and each statistic's AUC, mean over measured scenes.
+def two_sample_test(measured: list[pd.DataFrame], simulated: list[pd.DataFrame]) -> tuple[float, pd.Series]:
+    """How well a classifier tells measured pixels from simulated ones on scenes it has not seen.
 
-    Logistic regression on standardised statistics and their squares; each fold holds out one measured scene and its
-    share of the landscapes. AUC 0.5 says nothing, 1 all measured pixels above all simulated ones, 0 below.
+    A classifier two-sample test (Lopez-Paz & Oquab 2017): logistic regression on standardised statistics and their
+    squares; each fold holds out one measured scene and its share of the landscapes.
+
+    Parameters
+    ----------
+    measured, simulated
+        One frame per scene, a row per pixel, all with the same statistics and without NaN.
+
+    Returns
+    -------
+    Balanced accuracy (0.5 where nothing tells them apart), every scene of a kind weighing the same; and each
+    statistic's AUC, mean over measured scenes: 0.5 says nothing, 1 all measured pixels above all simulated ones, 0
+    below.
     """
-    names = list(measured[0].columns)
-    folds = len(measured)
-    hits: dict[bool, list[float]] = {True: [], False: []}
-    for fold in range(folds):
-        train = (
-            [m for k, m in enumerate(measured) if k != fold],
-            [s for k, s in enumerate(simulated) if k % folds != fold],
-        )
-        test = [measured[fold]], [s for k, s in enumerate(simulated) if k % folds == fold]
-        guess = _logistic(*train)
-        for real, scenes in zip((True, False), test, strict=True):
-            hits[real] += [float((guess(scene) == real).mean()) for scene in scenes]
-    accuracy = float(np.mean([np.mean(hits[True]), np.mean(hits[False])]))
+    from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+    from sklearn.model_selection import LeaveOneGroupOut
+
+    frames, folds = measured + simulated, len(measured)
+    scene_fold = [*range(folds), *(k % folds for k in range(len(simulated)))]
+    x = pd.concat(frames).to_numpy()
+    scene = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames])  # (pixel,)
+    is_measured, fold = scene < folds, np.array(scene_fold)[scene]
+    predicted = np.empty(len(x), bool)
+    for train, test in LeaveOneGroupOut().split(x, is_measured, fold):
+        weight = _scene_weights(scene[train], is_measured[train])
+        classifier = _classifier().fit(x[train], is_measured[train], logisticregression__sample_weight=weight)
+        predicted[test] = classifier.predict(x[test])
+    per_scene = 1 / np.bincount(scene)[scene]
+    accuracy = float(balanced_accuracy_score(is_measured, predicted, sample_weight=per_scene))
     pool = pd.concat(simulated)
-    auc = {name: np.mean([_auc(scene[name], pool[name]) for scene in measured]) for name in names}
+    auc = {
+        name: np.mean(
+            [
+                roc_auc_score(np.arange(len(one) + len(pool)) < len(one), np.append(one[name], pool[name]))
+                for one in measured
+            ]
+        )
+        for name in measured[0].columns
+    }
     return accuracy, pd.Series(auc)
 
 
-def _logistic(measured: list[pd.DataFrame], simulated: list[pd.DataFrame]):
-    """A fitted guess: frame -> (row) True for measured. Each kind weighs the same, and so does each scene of a kind."""
-    from scipy.optimize import minimize
-    from scipy.special import expit
-
-    frames = measured + simulated
-    real = np.concatenate([np.full(len(f), k < len(measured)) for k, f in enumerate(frames)])
-    parts = [len(measured) if k < len(measured) else len(simulated) for k in range(len(frames))]
-    weight = np.concatenate(
-        [np.full(len(f), 0.5 / part / len(f)) for f, part in zip(frames, parts, strict=True)]
-    )
-    raw = pd.concat(frames).to_numpy()
-    centre, spread = raw.mean(0), raw.std(0) + 1e-9
-
-    def design(values: np.ndarray) -> np.ndarray:
-        z = np.clip((values - centre) / spread, -4, 4)
-        return np.hstack([z, z**2 - 1, np.ones((len(z), 1))])
-
-    x, sign = design(raw), np.where(real, 1.0, -1.0)
-
-    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
-        margin = sign * (x @ w)
-        pull = -weight * sign * expit(-margin)
-        return (weight * np.logaddexp(0, -margin)).sum() + RIDGE / 2 * w @ w, x.T @ pull + RIDGE * w
-
-    w = minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x
-    return lambda frame: design(frame.to_numpy()) @ w > 0
+def _scene_weights(scene: np.ndarray, is_measured: np.ndarray) -> np.ndarray:
+    """(pixel,) weights that sum to one: each kind weighs a half, and so much the same each scene of a kind."""
+    weight = np.empty(len(scene))
+    for kind in (True, False):
+        at = is_measured == kind
+        weight[at] = 0.5 / len(np.unique(scene[at])) / np.bincount(scene[at])[scene[at]]
+    return weight
 
 
-def _auc(above: pd.Series, below: pd.Series) -> float:
-    """Chance that one value of ``above`` exceeds one of ``below`` (Mann-Whitney)."""
-    ranks = pd.concat([above, below]).rank().to_numpy()
-    n, m = len(above), len(below)
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
+def _classifier() -> Any:
+    """Logistic regression on standardised statistics and their squares."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+    # The intercept is one of the inputs, so that it is penalised with them: what differs between two samples of scenes
+    # in every statistic at once then counts less, and the scores of earlier versions stay comparable.
+    fit = LogisticRegression(C=1 / RIDGE, fit_intercept=False, tol=1e-6, max_iter=5000)
+    return make_pipeline(StandardScaler(), FunctionTransformer(_with_squares), fit)
+
+
+def _with_squares(z: np.ndarray) -> np.ndarray:
+    """(pixel, 2 x statistic + 1): clipped at 4 standard deviations, so that no outlier decides; squares; one."""
+    z = np.clip(z, -4, 4)
+    return np.hstack([z, z**2 - 1, np.ones((len(z), 1))])
 
 
 # --- the whole comparison ---
 
 
 def landscapes(latitudes: list[float], number: int = LANDSCAPES) -> list[Request]:
-    """The first training landscapes in the climate band of the latitudes."""
+    """The first training landscapes in the climate band of measured scenes.
+
+    Parameters
+    ----------
+    latitudes
+        Of the measured scenes, degrees.
+    number
+        Most landscapes to return.
+
+    Raises
+    ------
+    InputError
+        If fewer than two landscapes lie near.
+    """
     drawn = (random_request(seed, SIMULATED_SIZE_PX) for seed in range(FIRST_SEED, FIRST_SEED + SEEDS))
+    # Same climate band: differences are then of the simulator, not of geography.
     near = [r for r in drawn if min(abs(r.lat - lat) for lat in latitudes) <= LATITUDE_BAND_DEG]
     if len(near) < 2:
         raise InputError(
@@ -371,23 +472,37 @@ def landscapes(latitudes: list[float], number: int = LANDSCAPES) -> list[Request
 
 
 def compare(scenes: dict[str, xr.DataTree], number: int = LANDSCAPES) -> Steps[dict]:
-    """Yields progress; returns a flat result, which ``report`` shows as a table."""
+    """Compare measured scenes with simulated landscapes of their climate band.
+
+    Parameters
+    ----------
+    scenes
+        Measured scenes by name.
+    number
+        Most landscapes to simulate.
+
+    Returns
+    -------
+    Flat result, which ``report`` shows as a table; yields progress.
+    """
     measured, latitudes = {}, []
     for name, scene in scenes.items():
-        yield f"looking at {name}", 0.0
-        measured[name] = Look.of(scene)
+        yield f"reading {name}", 0.0
+        measured[name] = SceneSample.from_scene(scene)
         grid = target_grid(scene)
         latitudes.append(float(grid.lonlat(grid.x.mean(), grid.y.mean())[1]))
     requests = landscapes(latitudes, number)
     simulated, rows = [], []
     for k, request in enumerate(requests):
         yield f"simulating landscape {request.seed}", k / len(requests)
-        look = Look.of(random_scene(request.seed, SIMULATED_SIZE_PX))
-        rows.append(pixels(look))
-        simulated.append(statistics(look, rows[-1]))
-    yield "telling them apart", 1.0
-    real = {name: pixels(look) for name, look in measured.items()}
-    table = pd.DataFrame({name: statistics(look, real[name]) for name, look in measured.items()})
+        scene_sample = SceneSample.from_scene(random_scene(request.seed, SIMULATED_SIZE_PX))
+        rows.append(pixels(scene_sample))
+        simulated.append(statistics(scene_sample, rows[-1]))
+    yield "classifier two-sample test", 1.0
+    real = {name: pixels(scene_sample) for name, scene_sample in measured.items()}
+    table = pd.DataFrame(
+        {name: statistics(scene_sample, real[name]) for name, scene_sample in measured.items()}
+    )
     table = table.join(summary(pd.DataFrame(simulated)), how="left")
     table["gap"] = gap(table, list(measured))
     result = {"scenes": list(measured), "landscapes": len(rows), "seeds": [r.seed for r in requests]}
@@ -399,52 +514,88 @@ def compare(scenes: dict[str, xr.DataTree], number: int = LANDSCAPES) -> Steps[d
 
 
 def classify(measured: list[pd.DataFrame], simulated: list[pd.DataFrame], seed: int = 0) -> dict:
-    """The classifier's verdict, and what it says when as many simulated landscapes only pose as measured ones."""
+    """The two-sample test, and its null distribution: as many simulated landscapes taken for measured ones.
+
+    Parameters
+    ----------
+    measured, simulated
+        Statistics of pixels, one frame per scene.
+    seed
+        Of the pixels drawn and of the null.
+
+    Returns
+    -------
+    Accuracies and one AUC per statistic (keys ``..._posing`` are the null); empty with too few scenes.
+    """
     shared = [
         name for name in measured[0] if all(frame[name].notna().any() for frame in measured if name in frame)
     ]
     shared = [name for name in shared if all(name in frame for frame in measured)]
     rng = np.random.default_rng(seed)
 
-    def some(frames: list[pd.DataFrame]) -> list[pd.DataFrame]:
+    def subsample(frames: list[pd.DataFrame]) -> list[pd.DataFrame]:
+        # As many pixels of every scene, or a large scene would decide.
         whole = [frame[shared].dropna() for frame in frames]
         return [f.iloc[rng.permutation(len(f))[:PIXELS]] for f in whole if len(f) >= PIXELS // 10]
 
-    real, made = some(measured), some(simulated)
+    real, made = subsample(measured), subsample(simulated)
     if len(real) < 2 or len(made) < 2 * len(real) + 2:
         return {}
-    accuracy, auc = tell_apart(real, made)
-    posed = []
+    accuracy, auc = two_sample_test(real, made)
+    null = []
     for _ in range(POSES):
+        # Under the null hypothesis measured and simulated are alike: any landscapes may take the measured ones'
+        # place.
         order = rng.permutation(len(made))
-        posing, rest = ([made[k] for k in part] for part in (order[: len(real)], order[len(real) :]))
-        posed.append(tell_apart(posing, rest)[0])
+        taken, rest = ([made[k] for k in part] for part in (order[: len(real)], order[len(real) :]))
+        null.append(two_sample_test(taken, rest)[0])
     return {
         "balanced_accuracy": accuracy,
-        "balanced_accuracy_posing": float(np.mean(posed)),
-        "balanced_accuracy_posing_q95": float(np.quantile(posed, 0.95)),
+        "balanced_accuracy_posing": float(np.mean(null)),
+        "balanced_accuracy_posing_q95": float(np.quantile(null, 0.95)),
         "classified_statistics": len(shared),
     } | {f"auc {name}": float(value) for name, value in auc.items()}
 
 
 def summary(simulated: pd.DataFrame) -> pd.DataFrame:
-    """Per statistic the quantiles over landscapes; ``simulated`` (landscape, statistic)."""
+    """Quantiles over landscapes of each statistic; ``simulated`` (landscape, statistic)."""
     return simulated.quantile([0.05, 0.16, 0.5, 0.84, 0.95]).T.set_axis(
         ["simulated_q05", "simulated_q16", "simulated_q50", "simulated_q84", "simulated_q95"], axis=1
     )
 
 
 def gap(table: pd.DataFrame, scenes: list[str]) -> pd.Series:
-    """By how many spreads of the simulated landscapes the nearest measured scene lies off their median; 0 where
-    measured scenes lie on both sides."""
+    """Distance of the nearest measured scene from the simulated median, in standard deviations over landscapes.
+
+    Parameters
+    ----------
+    table
+        A row per statistic; measured scenes and ``simulated_q16``, ``_q50``, ``_q84`` as columns.
+    scenes
+        Columns of the measured scenes.
+
+    Returns
+    -------
+    (statistic,) 0 where measured scenes lie on both sides of the median.
+    """
+    # Half the 16-84 % range is one standard deviation of a normal distribution.
     spread = (table["simulated_q84"] - table["simulated_q16"]) / 2
     z = table[scenes].sub(table["simulated_q50"], axis=0).div(spread.clip(lower=1e-6), axis=0)
     low, high = z.min(axis=1), z.max(axis=1)
+    # Positive where all lie above, negative where all lie below, 0 where they straddle.
     return low.clip(lower=0) + high.clip(upper=0)
 
 
 def report(result: dict, most: int = 25) -> str:
-    """The result as lines a reader compares."""
+    """The result as a table of text.
+
+    Parameters
+    ----------
+    result
+        What ``compare`` returns.
+    most
+        Most lines of what differs most.
+    """
     scenes = result["scenes"]
     columns = [*scenes, "simulated_q05", "simulated_q50", "simulated_q95", "gap"]
     names = [key.removesuffix(".gap") for key in result if key.endswith(".gap")]
@@ -465,13 +616,13 @@ def report(result: dict, most: int = 25) -> str:
     lines += ["", "what differs most", head, *(line(name) for name in worst[:most])]
     if "balanced_accuracy" in result:
         auc = {k.removeprefix("auc "): v for k, v in result.items() if k.startswith("auc ")}
-        telling = sorted(auc, key=lambda name: -abs(auc[name] - 0.5))[:most]
+        largest = sorted(auc, key=lambda name: -abs(auc[name] - 0.5))[:most]
         lines += [
             "",
             f"a classifier tells measured pixels from simulated ones with balanced accuracy"
-            f" {result['balanced_accuracy']:.2f} on scenes it has not seen; landscapes that pose as measured:"
+            f" {result['balanced_accuracy']:.2f} on scenes it has not seen; null (simulated taken for measured):"
             f" {result['balanced_accuracy_posing']:.2f}, at most {result['balanced_accuracy_posing_q95']:.2f} in 95 %",
-            "AUC of single statistics: " + ", ".join(f"{name} {auc[name]:.2f}" for name in telling),
+            "AUC of single statistics: " + ", ".join(f"{name} {auc[name]:.2f}" for name in largest),
         ]
     return "\n".join(lines)
 
@@ -494,19 +645,20 @@ def _texture(values: np.ndarray) -> np.ndarray:
         np.pad(values, ((0, 0), (0, 0), (2, 2), (2, 2)), constant_values=np.nan), 5, 2
     )
     wide = np.lib.stride_tricks.sliding_window_view(wide, 5, 3)
+    # Var = E[x2] - E[x]2 in float64; tiny negative values are rounding.
     total, squares = wide.sum((4, 5)), (wide.astype(np.float64) ** 2).sum((4, 5))
     return np.sqrt(np.maximum(squares / 25 - (total / 25.0) ** 2, 0))
 
 
-def _at_days(values: np.ndarray, day: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """(asked, y, x) per pixel between the nearest known values."""
+def _at_days(values: np.ndarray, day: np.ndarray, query_days: np.ndarray) -> np.ndarray:
+    """(query, y, x) linear interpolation in time per pixel between known values."""
     flat = values.reshape(len(day), -1)
-    out = np.full((len(asked), flat.shape[1]), np.nan)
+    out = np.full((len(query_days), flat.shape[1]), np.nan)
     for p, series in enumerate(flat.T):
         known = np.isfinite(series)
         if known.sum() >= 2:
-            out[:, p] = np.interp(asked, day[known], series[known])
-    return out.reshape(len(asked), *values.shape[1:])
+            out[:, p] = np.interp(query_days, day[known], series[known])
+    return out.reshape(len(query_days), *values.shape[1:])
 
 
 def _share(part: np.ndarray, of: np.ndarray) -> np.ndarray:
@@ -515,16 +667,17 @@ def _share(part: np.ndarray, of: np.ndarray) -> np.ndarray:
 
 def _correlation(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
     """Pearson, of pairs without a NaN."""
+    # Means are taken over common pairs only.
     both = np.isfinite(a) & np.isfinite(b)
     a, b = np.where(both, a, np.nan), np.where(both, b, np.nan)
     a, b = a - _mean(a, axis), b - _mean(b, axis)
     return _mean(a * b, axis) / np.maximum(np.sqrt(_mean(a * a, axis) * _mean(b * b, axis)), 1e-12)
 
 
-def _quiet(function):
-    """The numpy function of all that is known; NaN, without a warning, where nothing is."""
+def _quiet(function: Callable) -> Callable:
+    """A NaN-aware NumPy function that gives NaN without a warning where all values are NaN."""
 
-    def of(values: np.ndarray, *arguments):
+    def of(values: np.ndarray, *arguments: Any) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             return function(values, *arguments)

@@ -1,4 +1,4 @@
-"""Training as a user runs it: which scenes teach, the two stages, and the card that says so."""
+"""Training of the embedder in two stages: encoders, then fusion; the scenes it learns from, and the model card."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from embeddings import cache
-from embeddings.samples import Archive, Plan, batches, land_of
+from embeddings.samples import MaskingConfig, PackedScene, batches, pack_land_state
 from models import checkpoints
 from models.embedder import Config, Embedder
 from models.errors import InputError
@@ -18,29 +18,44 @@ from models.sensors import SENSORS
 from models.training import Recipe, TrainingProgress, freeze_encoders, set_scale, train
 
 SIMULATED_SCENES = 48
+"""Simulated landscapes that the shipped weights learned from."""
 SIMULATED_SIZE_PX = 48
 FIRST_SEED = 10_000
-"""Simulated landscapes from this seed on teach; those below are left for tests and evaluation."""
+"""Seeds from here on are for training; those below are left for tests and evaluation."""
 REAL_REPEATS = 6
 """A measured cube is drawn this many times as often as one simulated scene."""
 SENTINELS = ("s2", "s1")
+FILE_KEYS = {"steps": "steps", "valid": "usable", "target_valid": "sure", "day": "day", "land": "land"}
+"""Fields of ``PackedScene``, and their keys in the cached files: files of earlier versions stay readable."""
 
 Step = tuple[str, float]
+"""Message and fraction done, 0-1."""
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What teaches a model."""
+class TrainingConfig:
+    """Scenes to learn from, the recipe, and the weights to start from."""
 
     simulated: int = SIMULATED_SCENES
+    """Number of simulated landscapes."""
     cubes: tuple[str, ...] = ()
     """Paths of measured cubes (any scene the readers open)."""
     recipe: Recipe = field(default_factory=Recipe)
     start: Path | None = None
-    """Weights to go on from; None begins with random ones."""
+    """Weights to continue from; None starts with random ones."""
 
     def card(self, ids: list[str], curve: list, sensors: Sequence[str]) -> dict:
-        """The part of the model card that says what taught it."""
+        """The part of the model card that says what the model learned from.
+
+        Parameters
+        ----------
+        ids
+            Ids of the measured cubes.
+        curve
+            (step, loss) pairs.
+        sensors
+            Names of the model's sensors.
+        """
         landsat = "Landsat 8 surface reflectance (USGS), " if "landsat8" in sensors else ""
         return {
             "simulated_scenes": self.simulated,
@@ -56,21 +71,61 @@ class Lesson:
         }
 
 
-def sensor(name: str, out: Path, lesson: Lesson) -> Generator[Step, None, str]:
-    """Stage one: the sensor learns on its own from its hidden acquisitions. Returns the digest of the weights."""
+def train_sensor(name: str, out: Path, config: TrainingConfig) -> Generator[Step, None, str]:
+    """Stage one: encoder and decoder of one sensor learn to predict its hidden acquisitions.
+
+    Parameters
+    ----------
+    name
+        A key of ``models.sensors.SENSORS``.
+    out
+        File of the weights, ``.safetensors``.
+    config
+        Scenes, recipe and start.
+
+    Returns
+    -------
+    Digest of the weights; yields progress.
+
+    Raises
+    ------
+    InputError
+        If there is no such sensor, or nothing to learn from.
+    """
     if name not in SENSORS:
         raise InputError(f"no sensor {name!r}; use one of {sorted(SENSORS)} or add its SensorSpec.")
-    archives = yield from _archives(lesson, (name,))
-    model = _begin(Config(sensors=(name,)), lesson)
-    plan = Plan(sensors=(name,))
-    digest = yield from _teach(model, archives, plan, lesson, name, out)
+    archives = yield from _packed_scenes(config, (name,))
+    model = initialise(Config(sensors=(name,)), config)
+    masking = MaskingConfig(sensors=(name,))
+    digest = yield from fit(model, archives, masking, config, name, out)
     return digest
 
 
-def fusion(
-    out: Path, lesson: Lesson, sensors: Sequence[str] = SENTINELS, encoders: Path | None = None
+def train_fusion(
+    out: Path, config: TrainingConfig, sensors: Sequence[str] = SENTINELS, encoders: Path | None = None
 ) -> Generator[Step, None, str]:
-    """Stage two: the fusion learns over the frozen encoders of stage one, from the folder or else the shipped ones."""
+    """Stage two: the fusion learns on top of frozen encoders of stage one.
+
+    Parameters
+    ----------
+    out
+        File of the weights, ``.safetensors``.
+    config
+        Scenes, recipe and start; a start with fewer sensors gives the weights it has.
+    sensors
+        Names of the sensors, ``s2`` first.
+    encoders
+        Folder of stage-one weights ``NAME.safetensors``; those it lacks are the shipped ones.
+
+    Returns
+    -------
+    Digest of the weights; yields progress.
+
+    Raises
+    ------
+    InputError
+        If the sensors, the folder or the start do not fit, or there is nothing to learn from.
+    """
     if sensors[0] != "s2" or len(set(sensors)) < len(sensors) or set(sensors) - set(SENSORS):
         raise InputError(
             f"Got the sensors {','.join(sensors)}, need s2 first and each of {','.join(SENSORS)} at most once;"
@@ -78,70 +133,116 @@ def fusion(
         )
     if encoders is not None and not encoders.is_dir():
         raise InputError(f"Got --encoders {encoders}, need a folder of weights; correct the path.")
-    archives = yield from _archives(lesson, tuple(sensors), land=True)
-    model = _begin(Config(sensors=tuple(sensors), land=True), lesson)
-    for name in sensors[len(_begun(lesson)) :]:
+    archives = yield from _packed_scenes(config, tuple(sensors), land=True)
+    model = initialise(Config(sensors=tuple(sensors), land=True), config)
+    # Weights to continue from bring their own encoders; only new sensors take theirs from stage one.
+    for name in sensors[len(_start_sensors(config)) :]:
         own = encoders / f"{name}.safetensors" if encoders else None
-        _adopt(model, checkpoints.load(own if own and own.exists() else name, "cpu"))
+        _init_from(model, checkpoints.load(own if own and own.exists() else name, "cpu"))
+    # Frozen, so that a sensor's encoder is the same in every fusion and may be shipped and replaced alone.
     freeze_encoders(model)
-    digest = yield from _teach(model, archives, Plan(sensors=tuple(sensors)), lesson, "fusion", out)
+    digest = yield from fit(model, archives, MaskingConfig(sensors=tuple(sensors)), config, "fusion", out)
     return digest
 
 
-def _begin(config: Config, lesson: Lesson) -> Embedder:
-    """Random weights of the recipe's seed, or those the lesson goes on from, which may know the first sensors only."""
-    torch.manual_seed(lesson.recipe.seed)
-    model, sensors = Embedder(config), config.sensors
-    begun = _begun(lesson)
-    if begun != sensors[: len(begun)]:
+def initialise(architecture: Config, config: TrainingConfig) -> Embedder:
+    """A model with random weights of the recipe's seed, or with those it continues from.
+
+    Parameters
+    ----------
+    architecture
+        Sensors and sizes of the model.
+    config
+        Its ``start`` may have the first sensors only.
+
+    Raises
+    ------
+    InputError
+        If the sensors of ``start`` are others.
+    """
+    torch.manual_seed(config.recipe.seed)
+    model, sensors = Embedder(architecture), architecture.sensors
+    start = _start_sensors(config)
+    # Order matters: positions of sensors are part of the weights of the fusion.
+    if start != sensors[: len(start)]:
         raise InputError(
-            f"--start has weights of {','.join(begun)}, need those of {','.join(sensors)} or its first sensors;"
+            f"--start has weights of {','.join(start)}, need those of {','.join(sensors)} or its first sensors;"
             " give such a file."
         )
-    if begun == sensors:
-        model.load_state_dict(checkpoints.load(lesson.start, "cpu").state_dict())
-    elif begun:
-        _adopt(model, checkpoints.load(lesson.start, "cpu"))
+    if start == sensors:
+        model.load_state_dict(checkpoints.load(config.start, "cpu").state_dict())
+    elif start:
+        _init_from(model, checkpoints.load(config.start, "cpu"))
     return model
 
 
-def _begun(lesson: Lesson) -> tuple[str, ...]:
-    """Sensors of the weights the lesson goes on from."""
-    return checkpoints.load(lesson.start, "cpu").config.sensors if lesson.start else ()
+def _start_sensors(config: TrainingConfig) -> tuple[str, ...]:
+    """Sensors of the weights that training continues from."""
+    return checkpoints.load(config.start, "cpu").config.sensors if config.start else ()
 
 
-def _adopt(model: Embedder, taught: Embedder) -> None:
-    """All that weights of fewer sensors know."""
-    model.fusion.init_from(taught.fusion)
-    for name in taught.config.sensors:
-        model.encoders[name].load_state_dict(taught.encoders[name].state_dict())
-        model.decoders[name].load_state_dict(taught.decoders[name].state_dict())
+def _init_from(model: Embedder, source: Embedder) -> None:
+    """Copy the weights of a model with fewer sensors."""
+    model.fusion.init_from(source.fusion)
+    for name in source.config.sensors:
+        model.encoders[name].load_state_dict(source.encoders[name].state_dict())
+        model.decoders[name].load_state_dict(source.decoders[name].state_dict())
 
 
-def _teach(
-    model: Embedder, archives: list[Archive], plan: Plan, lesson: Lesson, name: str, out: Path
+def fit(
+    model: Embedder,
+    archives: list[PackedScene],
+    masking: MaskingConfig,
+    config: TrainingConfig,
+    name: str,
+    out: Path,
 ) -> Generator[Step, None, str]:
-    samples = batches(archives, plan, lesson.recipe.seed)
+    """Train a model on packed scenes, fix its int8 scale and save it with its card.
+
+    Parameters
+    ----------
+    model
+        The initialised model.
+    archives
+        Scenes to learn from.
+    masking
+        What is hidden from the samples.
+    config
+        Recipe and what the card says.
+    name
+        Name of the weights.
+    out
+        File of the weights.
+
+    Returns
+    -------
+    Digest of the weights; yields progress.
+    """
+    samples = batches(archives, masking, config.recipe.seed)
     progress: TrainingProgress | None = None
-    for progress in train(model, samples, lesson.recipe):
+    for progress in train(model, samples, config.recipe):
         yield f"{name}: step {progress.step}, loss {progress.loss:.4f}", progress.step / progress.steps
+    # Only the last step carries a model: the running average of the weights.
     best = progress.model
     set_scale(best, samples)
+    # Ids of simulated scenes begin with SIM; only measured ones are named on the card.
     measured = sorted({a.id for a in archives if not a.id.startswith("SIM")})
-    return checkpoints.save(best, out, name, lesson.card(measured, progress.curve, plan.sensors))
+    return checkpoints.save(best, out, name, config.card(measured, progress.curve, masking.sensors))
 
 
-def _archives(
-    lesson: Lesson, sensors: tuple[str, ...], land: bool = False
-) -> Generator[Step, None, list[Archive]]:
+def _packed_scenes(
+    config: TrainingConfig, sensors: tuple[str, ...], land: bool = False
+) -> Generator[Step, None, list[PackedScene]]:
+    """The simulated and measured scenes that the configuration names."""
     from embeddings.readers import open_scene
 
     archives = []
-    for i in range(lesson.simulated):
-        share = i / max(lesson.simulated, 1)
-        archives.append((yield from simulated_archive(FIRST_SEED + i, share, sensors, land)))
-    for path in lesson.cubes:
-        measured = Archive.of(open_scene(path), sensors)
+    for i in range(config.simulated):
+        share = i / max(config.simulated, 1)
+        archives.append((yield from load_simulated_scene(FIRST_SEED + i, share, sensors, land)))
+    for path in config.cubes:
+        measured = PackedScene.from_scene(open_scene(path), sensors)
+        # Few cubes beside many landscapes: repeated, so that real noise and masks are seen often enough.
         archives += [measured] * REAL_REPEATS if measured.steps else []
     if not archives:
         raise InputError(
@@ -151,38 +252,63 @@ def _archives(
     return archives
 
 
-def simulated_archive(
+def load_simulated_scene(
     seed: int, share: float = 0.0, sensors: Sequence[str] = SENTINELS, land: bool = False
-) -> Generator[Step, None, Archive]:
-    """The archive of one random simulated landscape, kept in the cache; Landsat and the land's state in files of their
-    own."""
-    parts: dict[str, dict[str, np.ndarray]] = {"steps": {}, "usable": {}, "sure": {}, "day": {}, "land": {}}
+) -> Generator[Step, None, PackedScene]:
+    """One random simulated landscape, packed, from the cache where it is.
+
+    Parameters
+    ----------
+    seed
+        Of the landscape.
+    share
+        Fraction of the whole work that is done, for the progress.
+    sensors
+        Names of the sensors.
+    land
+        Whether to add the true state of the land.
+
+    Returns
+    -------
+    The packed scene; yields progress.
+    """
+    parts: dict[str, dict[str, np.ndarray]] = {field: {} for field in FILE_KEYS}
+    # Landsat and the state of the land lie in files of their own: adding them leaves the Sentinels' files as they are.
     for kept, ending in ((SENTINELS, ""), (("landsat8",), "-landsat8"), (("land",), "-land")):
         if not set(kept) & {*sensors, *(("land",) if land else ())}:
             continue
         path = yield from cache.build_once(
             f"training-{seed}-{SIMULATED_SIZE_PX}{ending}.npz",
-            lambda to, kept=kept: _keep(to, seed, share, kept),
+            lambda to, kept=kept: _pack_simulated(to, seed, share, kept),
         )
+        fields_of_keys = {key: field for field, key in FILE_KEYS.items()}
         with np.load(path) as stored:
             for key in stored.files:
                 if key != "id":
                     part, name = key.split("/")
-                    parts[part][name] = stored[key]
-    return Archive(f"SIM-{seed}", **parts)
+                    parts[fields_of_keys[part]][name] = stored[key]
+    return PackedScene(f"SIM-{seed}", **parts)
 
 
-def _keep(path: Path, seed: int, share: float, sensors: tuple[str, ...]) -> Generator[Step, None, None]:
+def _pack_simulated(
+    path: Path, seed: int, share: float, sensors: tuple[str, ...]
+) -> Generator[Step, None, None]:
+    """Simulate a landscape and write its packed arrays to ``path``."""
     from embeddings.simulate import random_scene
 
     yield f"simulating landscape {seed}", share
     land = "land" in sensors
     scene = random_scene(seed, SIMULATED_SIZE_PX, landsat="landsat8" in sensors, truth=land)
-    made = Archive("", {}, {}, {}, {}, land_of(scene)) if land else Archive.of(scene, sensors)
+    made = (
+        PackedScene("", {}, {}, {}, {}, pack_land_state(scene))
+        if land
+        else PackedScene.from_scene(scene, sensors)
+    )
     arrays = {
-        f"{part}/{name}": array
-        for part in ("steps", "usable", "sure", "day", "land")
-        for name, array in getattr(made, part).items()
+        f"{key}/{name}": array
+        for field, key in FILE_KEYS.items()
+        for name, array in getattr(made, field).items()
     }
+    # An open file, since np.savez would append .npz to the temporary name.
     with path.open("wb") as file:
         np.savez_compressed(file, id=f"SIM-{seed}", **arrays)

@@ -1,8 +1,8 @@
-"""How leaves over soil reflect and absorb light: a table of radiative transfer, interpolated.
+"""Reflectance and absorbed PAR of a canopy over soil, interpolated in a table of radiative transfer.
 
-The numbers come from PROSPECT-D + 4SAIL by ``make_canopy_table.py``. The sun's height and the view are the
-same for a whole acquisition, so they are interpolated once per date; brown pigment and leaf water once per
-land unit; leaf area and chlorophyll for each pixel.
+The numbers come from PROSAIL (Jacquemoud et al. 2009, doi:10.1016/j.rse.2008.01.026), here PROSPECT-D + 4SAIL, by
+``make_canopy_table.py``. The sun's height and the view are the same for a whole acquisition, so they are
+interpolated once per date; brown pigment and leaf water once per land unit; leaf area and chlorophyll for each pixel.
 """
 
 from dataclasses import dataclass
@@ -41,8 +41,7 @@ BANDS = {
 
 @dataclass(frozen=True)
 class LeafType:
-    """What a table cell needs besides the state:
-    ranges as in Jacquemoud et al. 2009, doi:10.1016/j.rse.2008.01.026."""
+    """Parameters of PROSAIL that are fixed for a kind of leaf; ranges as in Jacquemoud et al. 2009."""
 
     structure: float
     """PROSPECT N, layers."""
@@ -59,7 +58,7 @@ LEAVES = {
     "needle": LeafType(2.0, 0.020, 57.0, 0.03),
 }
 VIEWS = {"hot": 30.0, "cold": 150.0}
-"""Relative azimuth (degrees) of sun and sensor: looking with the sun at its back, and against it."""
+"""Relative azimuth, degrees, of sun and sensor: sun at the sensor's back (towards the hotspot), and against it."""
 VIEW_ZENITH_DEG = 10.0
 """Near the swath's edge: Sentinel-2 sees at most about 11 degrees off nadir."""
 SUN_DEG = (15.0, 35.0, 55.0, 72.0)
@@ -74,7 +73,7 @@ CHANNELS = 3 * len(BANDS) + 1
 """a, b, c of each band, then absorbed PAR."""
 
 
-def _place(nodes: tuple[float, ...], value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _bracket(nodes: tuple[float, ...], value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The node below each value, and how far it is to the next one (0-1); outside, the edge."""
     grid = np.asarray(nodes, dtype=np.float32)
     value = np.clip(value, grid[0], grid[-1])
@@ -83,47 +82,104 @@ def _place(nodes: tuple[float, ...], value: np.ndarray) -> tuple[np.ndarray, np.
 
 
 @dataclass(frozen=True)
-class Canopy:
-    """The table, (leaf, view, sun, brown, water, cab, lai, channel)."""
+class CanopyTable:
+    """The table of radiative transfer; it is interpolated linearly, one axis after the other."""
 
     values: np.ndarray
+    """(leaf, view, sun, brown, water, cab, lai, channel) float32."""
 
     @staticmethod
     def pack(values: np.ndarray) -> np.ndarray:
-        """To 16 bits: all channels lie between 0 and 1.1."""
+        """The table (any shape) as uint16.
+
+        Parameters
+        ----------
+        values
+            Channels, all between 0 and 1.1.
+        """
         return np.round(np.clip(values, 0, 1.1) / 1.1 * 65535).astype(np.uint16)
 
     @classmethod
     @cache
-    def load(cls) -> "Canopy":
-        """Read once per process."""
+    def load(cls) -> "CanopyTable":
+        """The shipped table, read once per process."""
         with np.load(TABLE_FILE) as stored:
             return cls(stored["table"].astype(np.float32) * np.float32(1.1 / 65535))
 
-    def seen(self, sun_deg: float, hot: float) -> np.ndarray:
-        """One acquisition's table (leaf, brown, water, cab, lai, channel);
-        ``hot`` 1 = sun at the sensor's back, 0 = against."""
-        low, part = _place(SUN_DEG, np.asarray(sun_deg))
-        view = self.values[:, 0] * np.float32(hot) + self.values[:, 1] * np.float32(1 - hot)
+    def at_geometry(self, sun_deg: float, hotspot_weight: float) -> np.ndarray:
+        """The table of one acquisition, whose sun and view are the same for all pixels.
+
+        Parameters
+        ----------
+        sun_deg
+            Solar zenith angle, degrees; held at the edges of ``SUN_DEG``.
+        hotspot_weight
+            1 where the sun stands at the sensor's back, 0 where the sensor looks against it.
+
+        Returns
+        -------
+        (leaf, brown, water, cab, lai, channel)
+        """
+        low, part = _bracket(SUN_DEG, np.asarray(sun_deg))
+        view = self.values[:, 0] * np.float32(hotspot_weight) + self.values[:, 1] * np.float32(
+            1 - hotspot_weight
+        )
         return view[:, low] * (1 - part) + view[:, low + 1] * part
 
-    def units(self, seen: np.ndarray, leaf: np.ndarray, brown: np.ndarray, water: np.ndarray) -> np.ndarray:
-        """(unit, cab, lai, channel) at each unit's brown pigment and leaf water; all arguments (unit,)."""
-        b, pb = _place(AXES["brown"], brown)
-        w, pw = _place(AXES["water"], water)
+    def at_units(
+        self, acquisition: np.ndarray, leaf: np.ndarray, brown: np.ndarray, water: np.ndarray
+    ) -> np.ndarray:
+        """The table of each land unit.
+
+        Parameters
+        ----------
+        acquisition
+            What ``at_geometry`` returns.
+        leaf
+            (unit,) index into ``LEAVES``.
+        brown
+            (unit,) brown pigment, PROSPECT's arbitrary units.
+        water
+            (unit,) leaf water, g cm-2.
+
+        Returns
+        -------
+        (unit, cab, lai, channel)
+        """
+        b, pb = _bracket(AXES["brown"], brown)
+        w, pw = _bracket(AXES["water"], water)
         pb, pw = pb[:, None, None, None], pw[:, None, None, None]
-        dry = seen[leaf, b, w] * (1 - pb) + seen[leaf, b + 1, w] * pb
-        wet = seen[leaf, b, w + 1] * (1 - pb) + seen[leaf, b + 1, w + 1] * pb
+        # Bilinear in brown pigment and leaf water, one gather per corner.
+        dry = acquisition[leaf, b, w] * (1 - pb) + acquisition[leaf, b + 1, w] * pb
+        wet = acquisition[leaf, b, w + 1] * (1 - pb) + acquisition[leaf, b + 1, w + 1] * pb
         return dry * (1 - pw) + wet * pw
 
     @staticmethod
-    def pixels(units: np.ndarray, unit: np.ndarray, lai: np.ndarray, cab: np.ndarray) -> np.ndarray:
-        """(pixel, channel) at each pixel's leaf area and chlorophyll; ``unit``, ``lai``, ``cab`` (pixel,)."""
-        n, c = _place(AXES["lai"], lai)[0], _place(AXES["cab"], cab)[0]
-        pn, pc = _place(AXES["lai"], lai)[1][:, None], _place(AXES["cab"], cab)[1][:, None]
+    def at_pixels(units: np.ndarray, unit: np.ndarray, lai: np.ndarray, cab: np.ndarray) -> np.ndarray:
+        """Channels of each pixel.
+
+        Parameters
+        ----------
+        units
+            What ``at_units`` returns.
+        unit
+            (pixel,) the land unit of each pixel.
+        lai
+            (pixel,) leaf area, m2 m-2.
+        cab
+            (pixel,) leaf chlorophyll, ug cm-2.
+
+        Returns
+        -------
+        (pixel, channel)
+        """
+        n, c = _bracket(AXES["lai"], lai)[0], _bracket(AXES["cab"], cab)[0]
+        pn, pc = _bracket(AXES["lai"], lai)[1][:, None], _bracket(AXES["cab"], cab)[1][:, None]
+        # Flat rows (unit x cab x lai, channel): the four corners are then plain row look-ups.
         flat = units.reshape(-1, units.shape[-1])
         lais, cabs = units.shape[2], units.shape[1]
         at = (unit * cabs + c) * lais + n
+        # Bilinear in chlorophyll and leaf area.
         out = flat[at] * ((1 - pc) * (1 - pn))
         out += flat[at + 1] * ((1 - pc) * pn)
         out += flat[at + lais] * (pc * (1 - pn))
@@ -132,12 +188,34 @@ class Canopy:
 
 
 def over_soil(channels: np.ndarray, soil: np.ndarray) -> np.ndarray:
-    """Reflectance (..., band) of canopies over soils (..., band): ``a + b s / (1 - c s)``."""
+    """Reflectance of canopies over soils: ``a + b s / (1 - c s)``, the soil's multiple reflections summed.
+
+    Parameters
+    ----------
+    channels
+        (..., channel) of ``CanopyTable``.
+    soil
+        (..., band) reflectance of the ground, 0-1.
+
+    Returns
+    -------
+    (..., band) bidirectional reflectance.
+    """
     n = len(BANDS)
     a, b, c = channels[..., :n], channels[..., n : 2 * n], channels[..., 2 * n : 3 * n]
     return a + b * soil / (1 - c * soil)
 
 
 def absorbed(channels: np.ndarray) -> np.ndarray:
-    """Fraction of PAR absorbed by the canopy, 0-1."""
+    """Fraction of PAR absorbed by the canopy, green and brown.
+
+    Parameters
+    ----------
+    channels
+        (..., channel) of ``CanopyTable``.
+
+    Returns
+    -------
+    (...,) 0-1.
+    """
     return np.clip(channels[..., -1], 0, 1)

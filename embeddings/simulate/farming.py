@@ -1,30 +1,38 @@
-"""The farmers' calendar of each climate, and the day as every unit meets it."""
+"""The farming calendar of each climate, one day's forcing, and the random draws that make units differ."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
+
+DRY_ENOUGH_MM = 2.5
+"""Rain of a day, mm, below which machines drive on the field."""
+YEAR_DAYS = 365.25
 
 
 @dataclass(frozen=True)
 class Farming:
-    """When things are done, in days since the winter solstice;
-    usual dates of the EU crop calendars (JRC MARS)."""
+    """Dates of field work, in days since the winter solstice, and typical leaf areas.
+
+    Dates follow the crop calendars of the EU (JRC MARS); leaf areas (m2 m-2) are peaks of closed stands.
+    """
 
     wheat_sown: float = 300
     wheat_ripe: float = 207
     spring_sown: float = 82
     spring_share: float = 0.1
-    """Of the cereals, sown in spring; so are those whose field came free too late in autumn."""
+    """Share of the cereals that are sown in spring; so are those whose field came free too late in autumn."""
     summer_sown: float = 122
     maize_ripe: float = 288
     beet_ripe: float = 312
     catch_share: float = 0.7
+    """Share of the free fields that carry a catch crop over autumn."""
     irrigated: float = 0.0
-    """Share of the summer crops that are watered."""
+    """Share of the summer crops that are irrigated."""
     cuts: tuple[int, int] = (2, 5)
     """Fewest and most mowings a year."""
     grass_lai: float = 4.2
     evergreen_broad: bool = False
+    """Whether broad-leaved trees keep their leaves all year."""
     broad_lai: float = 4.8
     needle_lai: float = 5.0
 
@@ -39,39 +47,98 @@ FARMING = {
 
 
 @dataclass(frozen=True)
-class Today:
-    """The day's weather and place in the year, as every unit meets it."""
+class DayForcing:
+    """Weather and calendar of one day, the same for every unit of the landscape."""
 
     tair: float
-    """degC"""
-    rain: float
-    """mm d-1"""
-    sun: float
-    """W m-2"""
-    phase: float
-    """Days since the winter solstice of this hemisphere."""
-    length_h: float
+    """Air temperature, degC."""
+    precip: float
+    """Precipitation, mm d-1."""
+    sw_in: float
+    """Incoming shortwave radiation, W m-2."""
+    season_day: float
+    """Days since the last winter solstice of this hemisphere, 0-365."""
+    daylength_h: float
     season: int
-    """Winter solstices since the first day."""
+    """Number of winter solstices since the first day of the simulation."""
 
     @property
-    def dry(self) -> bool:
-        """Whether a farmer drives onto the field."""
-        return self.rain < 2.5
+    def is_dry(self) -> bool:
+        """Whether a farmer can drive onto the field."""
+        return self.precip < DRY_ENOUGH_MM
 
 
 @dataclass(frozen=True)
-class Luck:
-    """What makes units of one kind differ, drawn once; rows (16, unit)."""
+class UnitDraws:
+    """Random numbers that make units of one kind differ, drawn once per landscape; every field is (unit,).
 
-    normal: np.ndarray
-    uniform: np.ndarray
+    The order of the fields is the order of the rows drawn: to move one changes every simulated scene of every seed.
+    """
+
+    # Standard normal, 16 rows.
+    calendar: np.ndarray
+    """Shifts cover-crop sowing and the latest harvest dates."""
+    sowing: np.ndarray
+    ripening: np.ndarray
+    """Varies the degree days from sowing to ripeness."""
+    catch_ripening: np.ndarray
+    crop_lai: np.ndarray
+    catch_lai: np.ndarray
+    leaf_chlorophyll: np.ndarray
+    """Of crops and trees."""
+    first_cut: np.ndarray
+    grass_lai: np.ndarray
+    grass_chlorophyll: np.ndarray
+    tree_lai: np.ndarray
+    budburst: np.ndarray
+    senescence: np.ndarray
+    root_depth: np.ndarray
+    seedbed_roughness: np.ndarray
+    tillage_roughness: np.ndarray
+    # Uniform on 0-1, the first 10 of 16 rows; the others are free for later use.
+    summer_crop: np.ndarray
+    """Below 0.55 maize, else beet."""
+    early_tillage: np.ndarray
+    tillage_delay: np.ndarray
+    sows_catch: np.ndarray
+    catch_end: np.ndarray
+    few_weeds: np.ndarray
+    weed_lai: np.ndarray
+    irrigation: np.ndarray
+    grazing: np.ndarray
+    stubble_lai: np.ndarray
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, units: int) -> "Luck":
-        return cls(rng.standard_normal((16, units)), rng.random((16, units)))
+    def draw(cls, rng: np.random.Generator, units: int) -> "UnitDraws":
+        """Draw the numbers of all units.
+
+        Parameters
+        ----------
+        rng
+            Random stream of the growth model.
+        units
+            Number of land units.
+        """
+        # 16 rows of each kind whatever the number of fields, so that a new field leaves the old numbers alone.
+        normal, uniform = rng.standard_normal((16, units)), rng.random((16, units))
+        names = [field.name for field in fields(cls)]
+        return cls(**dict(zip(names, [*normal, *uniform[: len(names) - 16]], strict=True)))
 
 
-def in_window(phase: float, start: np.ndarray, length: float) -> np.ndarray:
-    """Whether the season's day lies in the ``length`` days after ``start``."""
-    return (phase - start) % 365.25 < length
+def in_window(season_day: float, start: np.ndarray | float, length_days: float) -> np.ndarray:
+    """Whether a day of the season lies in the window that opens on ``start``, across the turn of the year too.
+
+    Parameters
+    ----------
+    season_day
+        Days since the winter solstice.
+    start
+        First day of the window, days since the winter solstice, (unit,) or one number.
+    length_days
+        Length of the window.
+
+    Returns
+    -------
+    bool of the shape of ``start``.
+    """
+    return (season_day - start) % YEAR_DAYS < length_days

@@ -1,13 +1,13 @@
-"""The land's pixels, day by day: the units' state spread over the map, the light reflected and absorbed."""
+"""Pixels of the landscape, day by day: the units' state on the map, and the light reflected and absorbed."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from embeddings.simulate import canopy
-from embeddings.simulate.canopy import Canopy
+from embeddings.simulate.canopy import CanopyTable
 from embeddings.simulate.landscape import BROAD, NEEDLE, WATER, Land
-from embeddings.simulate.vegetation import Growth
+from embeddings.simulate.vegetation import NEEDLE_LEAF, Growth
 
 # Reflectance in the order of canopy.BANDS. Soil: a dry loam of the kind in Stoner & Baumgardner 1981;
 # straw, roofs and asphalt in the range of the ECOSTRESS library (Meerdink et al. 2019,
@@ -25,7 +25,7 @@ SNOW = np.array([0.92, 0.92, 0.91, 0.90, 0.88, 0.87, 0.85, 0.83, 0.10, 0.08], dt
 DARKENING = np.array([1.00, 1.00, 1.00, 1.00, 0.98, 0.97, 0.96, 0.96, 1.05, 1.25], dtype=np.float32)
 """How strongly wetness darkens the soil, relative to the visible
 (Lobell & Asner 2002, doi:10.2136/sssaj2002.7220)."""
-SHADE = {NEEDLE: 0.66, BROAD: 0.82}
+SUNLIT_SHARE = {NEEDLE: 0.66, BROAD: 0.82}
 """Sunlit share of a forest's crowns as seen from above (after Gerard & North 1997);
 other covers cast no shade of note."""
 CLUMPING = {NEEDLE: 0.60, BROAD: 0.82}
@@ -34,85 +34,136 @@ CLUMPING = {NEEDLE: 0.60, BROAD: 0.82}
 
 @dataclass(frozen=True)
 class Pixels:
-    """Land and growth together; asks are by day index and answer maps flattened to (pixel,)."""
+    """Land and growth together; every method takes a day's index and returns maps flattened to (pixel,)."""
 
     land: Land
     growth: Growth
 
     def lai(self, day: int) -> np.ndarray:
-        """Leaf area, m2 m-2: growth lags on poor spots, a harvest takes all at once."""
+        """Leaf area (pixel,), m2 m-2, on day ``day``: growth lags on poor spots, a harvest takes all at once."""
         unit = self.land.unit.ravel()
+        # The smaller of today's and the lagged value: growth arrives late, loss does not.
         late = np.maximum(day - self.land.lag_days.ravel(), 0)
         now, before = self.growth.lai[unit, day], self.growth.lai[unit, late]
-        return np.minimum(now, before) * self.land.vigour.ravel() * self.plants
+        return np.minimum(now, before) * self.land.vigour.ravel() * self.vegetated_share
 
     @property
-    def plants(self) -> np.ndarray:
-        """Share of the pixel that is neither sealed nor built on."""
+    def vegetated_share(self) -> np.ndarray:
+        """Share of the pixel (pixel,) that is neither sealed nor built on, 0-1."""
         return (1 - self.land.road.ravel()) * (1 - self.land.roof.ravel())
 
     def cab(self, day: int) -> np.ndarray:
-        """Leaf chlorophyll, ug cm-2: better spots are greener."""
+        """Leaf chlorophyll (pixel,), ug cm-2, on day ``day``: better spots are greener."""
         return self.growth.cab[self.land.unit.ravel(), day] * (0.7 + 0.3 * self.land.vigour.ravel())
 
     def moisture(self, day: int) -> np.ndarray:
-        """Top soil water, m3 m-3; dark soils hold more."""
+        """Water of the top soil (pixel,), m3 m-3, on day ``day``; dark soils hold more, open water is 1."""
         unit = self.land.unit.ravel()
         hold = np.clip(1.5 - 0.5 * self.land.soil.ravel(), 0.7, 1.25)
         return np.where(
             self.land.cover.ravel() == WATER, 1.0, np.clip(self.growth.moisture[unit, day] * hold, 0.02, 0.5)
         )
 
-    def light(self, day: int, sun_deg: float, hot: float) -> np.ndarray:
-        """(pixel, channel) of canopy.Canopy for an acquisition."""
-        table = Canopy.load()
+    def canopy_channels(self, day: int, sun_deg: float, hotspot_weight: float) -> np.ndarray:
+        """Channels of the canopy table for one acquisition.
+
+        Parameters
+        ----------
+        day
+            Index into the days of ``growth``.
+        sun_deg
+            Solar zenith angle, degrees.
+        hotspot_weight
+            1 where the sun stands at the sensor's back, 0 where the sensor looks against it.
+
+        Returns
+        -------
+        (pixel, channel) of ``canopy.CanopyTable``.
+        """
+        table = CanopyTable.load()
         g, unit = self.growth, self.land.unit.ravel()
-        seen = table.seen(sun_deg, hot)
-        brown = np.where(g.leaf[:, day] == 2, 0.15, 1.3 * (1 - g.green[:, day]))
-        units = table.units(seen, g.leaf[:, day], brown, g.water[:, day])
-        open_lai = self.lai(day) / np.maximum(self.plants, 0.05) * self._clumping()
-        dull = self.cab(day) * (0.15 + 0.85 * g.green[unit, day])
-        return Canopy.pixels(units, unit, open_lai, dull)
+        acquisition = table.at_geometry(sun_deg, hotspot_weight)
+        # Needles hold little brown pigment; other leaves brown as they lose their green.
+        brown = np.where(g.leaf[:, day] == NEEDLE_LEAF, 0.15, 1.3 * (1 - g.green[:, day]))
+        units = table.at_units(acquisition, g.leaf[:, day], brown, g.water[:, day])
+        # Leaves stand on the vegetated share only; clumped crowns intercept as if they had fewer.
+        effective_lai = self.lai(day) / np.maximum(self.vegetated_share, 0.05) * self._clumping()
+        canopy_cab = self.cab(day) * (0.15 + 0.85 * g.green[unit, day])
+        return CanopyTable.at_pixels(units, unit, effective_lai, canopy_cab)
 
     def fapar(self, channels: np.ndarray, day: int) -> np.ndarray:
-        """Fraction of PAR absorbed by green leaves, 0-1."""
-        green = self.growth.green[self.land.unit.ravel(), day]
-        return np.clip(canopy.absorbed(channels) * green * self.plants, 0, 1)
+        """Fraction of PAR absorbed by green leaves.
 
-    def reflectance(self, day: int, sun_deg: float, hot: float, lake_tone: float = 1.0) -> np.ndarray:
-        """(pixel, band) at the surface, before any sensor."""
+        Parameters
+        ----------
+        channels
+            What ``canopy_channels`` returns for the day.
+        day
+            Index into the days of ``growth``.
+
+        Returns
+        -------
+        (pixel,) 0-1.
+        """
+        green = self.growth.green[self.land.unit.ravel(), day]
+        return np.clip(canopy.absorbed(channels) * green * self.vegetated_share, 0, 1)
+
+    def reflectance(
+        self, day: int, sun_deg: float, hotspot_weight: float, lake_tone: float = 1.0
+    ) -> np.ndarray:
+        """Surface reflectance, before atmosphere and sensor.
+
+        Parameters
+        ----------
+        day
+            Index into the days of ``growth``.
+        sun_deg
+            Solar zenith angle, degrees.
+        hotspot_weight
+            1 where the sun stands at the sensor's back, 0 where the sensor looks against it.
+        lake_tone
+            Brightness of open water on that day, about 1: waves and sun glint.
+
+        Returns
+        -------
+        (pixel, band) float32, bands as ``canopy.BANDS``.
+        """
         g, land, unit = self.growth, self.land, self.land.unit.ravel()
         cover = land.cover.ravel()
-        deep = np.clip((self.moisture(day) - 0.05) / 0.35, 0, 1)[:, None]
-        wet = 0.5 * deep + 0.5 * float(g.skin[day])
+        top_filling = np.clip((self.moisture(day) - 0.05) / 0.35, 0, 1)[:, None]
+        # Light sees the skin as much as the top layer: exponential darkening with their mean wetness.
+        wet = 0.5 * top_filling + 0.5 * float(g.skin[day])
         soil = DRY_SOIL * land.soil.ravel()[:, None] * np.exp(-0.75 * wet * DARKENING)
         straw = STRAW * np.exp(-0.35 * wet)
-        share = g.litter[unit, day][:, None]
+        litter = g.litter[unit, day][:, None]
         wood = ((cover == NEEDLE) | (cover == BROAD))[:, None]
-        ground = np.where(wood, 0.25 * soil + 0.75 * FOREST_FLOOR, soil * (1 - share) + straw * share)
+        ground = np.where(wood, 0.25 * soil + 0.75 * FOREST_FLOOR, soil * (1 - litter) + straw * litter)
         snow = float(g.snow[day])
         ground = ground * (1 - snow) + SNOW * snow
-        out = canopy.over_soil(self.light(day, sun_deg, hot), ground) * self._shade()[:, None]
+        out = canopy.over_soil(self.canopy_channels(day, sun_deg, hotspot_weight), ground)
+        out = out * self._sunlit_share()[:, None]
         if snow > 0:  # some of it stays on the crowns and on short canopies
             on_top = np.where(wood, 0.12, 0.55) * snow
             out = out * (1 - on_top) + SNOW * on_top
         white = 1 - 0.8 * snow
-        for share, stuff in ((land.roof, ROOF), (land.road, ASPHALT)):
-            tone = land.roof_tone.ravel()[:, None] if stuff is ROOF else 1.0
+        roof_tone = land.roof_tone.ravel()[:, None]
+        for share, material, tone in ((land.roof, ROOF, roof_tone), (land.road, ASPHALT, 1.0)):
             part = share.ravel()[:, None]
-            out = out * (1 - part) + (stuff * tone * white * (1 - 0.2 * wet) + SNOW * (1 - white)) * part
+            out = out * (1 - part) + (material * tone * white * (1 - 0.2 * wet) + SNOW * (1 - white)) * part
         lake = cover == WATER
         out[lake] = LAKE * lake_tone
         return out.astype(np.float32)
 
-    def _shade(self) -> np.ndarray:
+    def _sunlit_share(self) -> np.ndarray:
+        """(pixel,) share of the crowns that the sun lights; lower where the stand is thin and rough."""
         cover, vigour = self.land.cover.ravel(), self.land.vigour.ravel()
-        shade = np.ones(cover.size, dtype=np.float32)
-        for kind, sunlit in SHADE.items():
-            shade[cover == kind] = np.clip(sunlit * (0.75 + 0.25 * vigour[cover == kind]), 0.3, 1)
-        return shade
+        sunlit = np.ones(cover.size, dtype=np.float32)
+        for kind, share in SUNLIT_SHARE.items():
+            sunlit[cover == kind] = np.clip(share * (0.75 + 0.25 * vigour[cover == kind]), 0.3, 1)
+        return sunlit
 
     def _clumping(self) -> np.ndarray:
+        """(pixel,) clumping index."""
         out = np.ones(self.land.cover.size, dtype=np.float32)
         for kind, value in CLUMPING.items():
             out[self.land.cover.ravel() == kind] = value

@@ -24,7 +24,7 @@ from embeddings.simulate.canopy import (
     TABLE_FILE,
     VIEW_ZENITH_DEG,
     VIEWS,
-    Canopy,
+    CanopyTable,
     LeafType,
 )
 
@@ -44,12 +44,30 @@ def responses() -> np.ndarray:
 
 def terms(
     leaf: LeafType, lai: float, cab: float, brown: float, water: float, sun_deg: float, azimuth_deg: float
-):
-    """4SAIL's scattering terms over black soil, by name."""
+) -> dict[str, np.ndarray]:
+    """4SAIL's scattering terms over black soil, by name (Verhoef et al. 2007, table 1); all (wavelength,).
+
+    Parameters
+    ----------
+    leaf
+        Fixed parameters of the leaf type.
+    lai
+        Leaf area, m2 m-2.
+    cab
+        Chlorophyll, ug cm-2; carotenoids are a fifth of it.
+    brown
+        Brown pigment, PROSPECT's arbitrary units.
+    water
+        Leaf water, g cm-2.
+    sun_deg
+        Solar zenith angle, degrees.
+    azimuth_deg
+        Relative azimuth of sun and sensor, degrees.
+    """
     import prosail
 
     names = ["tss", "too", "tsstoo", "rdd", "tdd", "rsd", "tsd", "rdo", "tdo", "rso"]
-    answer = prosail.run_prosail(
+    scattering = prosail.run_prosail(
         n=leaf.structure,
         cab=cab,
         car=cab / 5,
@@ -67,11 +85,20 @@ def terms(
         rsoil0=np.zeros(WAVELENGTH_NM.size),
         factor="ALLALL",
     )
-    return dict(zip(names, answer, strict=False))
+    return dict(zip(names, scattering, strict=False))
 
 
 def over_soil(t: dict, soil: float) -> np.ndarray:
-    """Bidirectional reflectance (wavelength) of the canopy over a flat soil spectrum."""
+    """Bidirectional reflectance (wavelength,) of the canopy over a flat soil spectrum.
+
+    Parameters
+    ----------
+    t
+        What ``terms`` returns.
+    soil
+        Reflectance of the soil, 0-1.
+    """
+    # Light that bounces between soil and canopy any number of times.
     rebound = soil / (1 - soil * t["rdd"])
     below = (t["tss"] + t["tsd"]) * t["tdo"] + (t["tsd"] + t["tss"] * soil * t["rdd"]) * t["too"]
     return t["rso"] + t["tsstoo"] * soil + below * rebound
@@ -79,18 +106,21 @@ def over_soil(t: dict, soil: float) -> np.ndarray:
 
 def cell(
     leaf: LeafType, lai: float, cab: float, brown: float, water: float, sun_deg: float, azimuth_deg: float
-):
-    """(channel,) a, b, c for each band, then the fraction of PAR absorbed over black soil."""
+) -> np.ndarray:
+    """(channel,) a, b, c for each band, then the fraction of PAR absorbed over black soil; arguments as ``terms``."""
+    # Bare soil: reflects s, absorbs nothing.
     if lai == 0:
         zeros = np.zeros(len(BANDS))
         return np.concatenate([zeros, zeros + 1, zeros, [0.0]])
     t = terms(leaf, lai, cab, brown, water, sun_deg, azimuth_deg)
     weight = responses()
     black = weight @ t["rso"]
+    # Reflectances over black and two grey soils solve a + b s / (1 - c s) for a, b and c.
     low, high = ((weight @ over_soil(t, s) - black) / s for s in SOILS)
     c = np.clip((high - low) / (SOILS[1] * high - SOILS[0] * low), 0, 0.9)
     b = high * (1 - c * SOILS[1])
     par = WAVELENGTH_NM <= 700
+    # What is neither reflected nor reaches the soil, over black soil and averaged over 400-700 nm.
     absorbed = 1 - (t["rsd"] + t["tsd"])[par].mean() - t["tss"]
     return np.concatenate([black, b, c, [absorbed]])
 
@@ -135,7 +165,7 @@ def golden(rng: np.random.Generator) -> list[dict]:
 
 
 def main() -> None:
-    np.savez_compressed(TABLE_FILE, table=Canopy.pack(table()))
+    np.savez_compressed(TABLE_FILE, table=CanopyTable.pack(table()))
     GOLDEN_FILE.write_text(json.dumps(golden(np.random.default_rng(7)), indent=1) + "\n")
     print(f"{TABLE_FILE.name}: {TABLE_FILE.stat().st_size / 1000:.0f} kB")
 

@@ -1,8 +1,11 @@
-"""A whole simulated scene: land, weather, growth, the satellites, the truth and a tower, from one seed."""
+"""A whole simulated scene from one seed: land, weather, growth, satellites, the true state and a tower."""
+
+# Over 400 lines: a scene is assembled in one place, so that the order of its random streams is seen at once.
 
 import zlib
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,13 +16,13 @@ from embeddings.schema import L8_BANDS
 from embeddings.simulate import carbon, landsat, landscape, optics, radar, tower, vegetation, weather
 from embeddings.simulate.canopy import BANDS
 from embeddings.simulate.ground import Pixels
-from embeddings.simulate.landscape import COVERS, PIXEL_M, WATER, Plan
+from embeddings.simulate.landscape import COVERS, PIXEL_M, WATER, LandscapeConfig
 from embeddings.simulate.optics import Orbits
 from embeddings.simulate.radar import POLARISATIONS, Tracks
 from models.errors import InputError
 
 SPIN_UP_DAYS = 430
-"""Soil, snow and crops forget where they began."""
+"""Simulated before the scene's first day, so that soil, snow and crops forget their initial state."""
 TRUTH = {
     "lai": ("m2 m-2", "leaf area index, green and brown"),
     "fapar": ("1", "fraction of photosynthetically active radiation absorbed by green leaves"),
@@ -33,7 +36,8 @@ WEATHER = {
     "vpd": ("hPa", "vapour pressure deficit, daily mean"),
     "precip": ("mm d-1", "precipitation"),
 }
-Progress = Generator[tuple[str, float], None, xr.DataTree]
+SceneSteps = Generator[tuple[str, float], None, xr.DataTree]
+"""Long work: yields (message, fraction 0-1) and returns the scene."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Request:
     """Whether to add /truth and /tower."""
     landsat: bool = False
     """Whether to add /landsat8."""
-    plan: Plan = field(default_factory=Plan)
+    landscape: LandscapeConfig = field(default_factory=LandscapeConfig)
     orbits: Orbits = field(default_factory=Orbits)
     tracks: Tracks = field(default_factory=Tracks)
 
@@ -76,7 +80,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _SceneGrid:
     """Axes of the 10 m grid: pixel centres, metres, in the UTM zone of the place."""
 
     epsg: int
@@ -84,29 +88,32 @@ class _Place:
     y: np.ndarray
 
     @classmethod
-    def of(cls, request: Request) -> "_Place":
+    def from_request(cls, request: Request) -> "_SceneGrid":
         from pyproj import Transformer
 
+        # UTM zones are 6 degrees wide; longitude 180 belongs to the last one.
         zone = int(min((request.lon + 180) // 6 + 1, 60))
         epsg = (32600 if request.lat >= 0 else 32700) + zone
         east, north = Transformer.from_crs(4326, epsg, always_xy=True).transform(request.lon, request.lat)
         half = request.size_px * PIXEL_M / 2
+        # On the 20 m lattice of the tiles, so that 10 m and 20 m pixels share corners.
         left, top = (np.round(v / 20) * 20 for v in (east - half, north + half))
         steps = (np.arange(request.size_px) + 0.5) * PIXEL_M
         return cls(epsg, left + steps, top - steps)
 
-    def coarse(self) -> "_Place":
+    def coarse(self) -> "_SceneGrid":
         """The 20 m grid that shares the corner."""
-        return _Place(self.epsg, self.x.reshape(-1, 2).mean(1), self.y.reshape(-1, 2).mean(1))
+        return _SceneGrid(self.epsg, self.x.reshape(-1, 2).mean(1), self.y.reshape(-1, 2).mean(1))
 
     def lonlat(self, row: int, col: int) -> tuple[float, float]:
+        """Longitude and latitude, degrees, of a pixel centre."""
         from pyproj import Transformer
 
         lon, lat = Transformer.from_crs(self.epsg, 4326, always_xy=True).transform(self.x[col], self.y[row])
         return round(float(lon), 6), round(float(lat), 6)
 
     def gridded(self, dataset: xr.Dataset) -> xr.Dataset:
-        """With axes, their attributes and the CRS."""
+        """The dataset with axes, their attributes and the CRS."""
         import rioxarray  # noqa: F401  (the .rio accessor)
 
         dataset = dataset.assign_coords(
@@ -117,8 +124,9 @@ class _Place:
 
 
 def _streams(request: Request) -> dict[str, np.random.Generator]:
-    """One independent stream of chance per subject: asking for less truth, or for Landsat, changes nothing else."""
+    """One independent random stream per subject, so that adding the truth or Landsat changes nothing else."""
     names = ("land", "weather", "growth", "s2", "s1", "tower", "landsat8")
+    # CRC of the climate's name, since hash() differs from process to process.
     seeds = np.random.SeedSequence([request.seed & 0xFFFFFFFF, zlib.crc32(request.climate.encode())]).spawn(
         len(names)
     )
@@ -131,53 +139,67 @@ def _moment(day: pd.Timestamp, local_h: float, lon: float, second: int) -> np.da
     return np.datetime64(utc.round("s"), "ns")
 
 
-def build(request: Request) -> Progress:
-    """Yield (message, fraction done) and return the scene."""
-    chance = _streams(request)
+def build(request: Request) -> SceneSteps:
+    """Simulate a scene.
+
+    Parameters
+    ----------
+    request
+        Everything that decides the scene.
+
+    Yields
+    ------
+    Message and fraction done, 0-1.
+
+    Returns
+    -------
+    The scene as ``embeddings.schema`` describes it, with ``/truth`` and ``/tower`` where ``request.truth``.
+    """
+    streams = _streams(request)
     days = pd.date_range(request.start, request.end, freq="D").as_unit("ns")
     all_days = pd.date_range(days[0] - pd.Timedelta(days=SPIN_UP_DAYS), days[-1], freq="D").as_unit("ns")
     n, first = len(days), SPIN_UP_DAYS
-    place = _Place.of(request)
+    place = _SceneGrid.from_request(request)
     yield "drawing the land", 0.0
-    land = landscape.make(chance["land"], request.size_px, request.plan)
+    land = landscape.draw_land(streams["land"], request.size_px, request.landscape)
     climate = weather.climate_of(request.climate)
-    met = weather.make(chance["weather"], climate, request.lat, all_days)
+    met = weather.generate(streams["weather"], climate, request.lat, all_days)
     yield "growing what grows", 0.05
+    # The land-cover map shows the season in the middle of the scene.
     middle = first + n // 2
-    season = int((np.diff(met.phase[: middle + 1]) < -300).sum())
-    if met.phase[middle] > 260:  # autumn: the season that is over counts for less than the one sown
-        season += int(n > 200 and met.phase[middle] > 300)
+    season = int((np.diff(met.season_day[: middle + 1]) < -300).sum())
+    if met.season_day[middle] > 260:  # autumn: the season that is over counts for less than the one sown
+        season += int(n > 200 and met.season_day[middle] > 300)
     farming = vegetation.FARMING[request.climate]
-    growth = vegetation.grow(chance["growth"], land.unit_cover, met, climate, farming, season)
+    growth = vegetation.grow(streams["growth"], land.unit_cover, met, climate, farming, season)
     pixels = Pixels(land, growth)
 
     nodes = {}
     yield "Sentinel-2", 0.15
     images = []
-    for image in optics.acquire(chance["s2"], pixels, met, first, n, request.orbits):
+    for image in optics.acquire(streams["s2"], pixels, met, first, n, request.orbits):
         images.append(image)
         yield f"Sentinel-2, {days[image[0].day].date()}", 0.15 + 0.4 * image[0].day / n
     nodes["s2"] = place.gridded(
         _optical(images, days, request.lon, optics.OVERPASS_H, tuple(BANDS), ("R051", "R008"))
     )
     echoes = []
-    for echo in radar.acquire(chance["s1"], pixels, met.tair, met.precip, first, n, request.tracks):
+    for echo in radar.acquire(streams["s1"], pixels, met.tair, met.precip, first, n, request.tracks):
         echoes.append(echo)
         yield f"Sentinel-1, {days[echo[0]].date()}", 0.55 + 0.2 * echo[0] / n
     nodes["s1"] = place.coarse().gridded(_s1(echoes, days, request.lon))
     if request.landsat:
         yield "Landsat 8", 0.75
-        seen = landsat.acquire(
-            chance["landsat8"], pixels, met, first, n, request.orbits.cloudier, place.x, place.y
+        acquired = landsat.acquire(
+            streams["landsat8"], pixels, met, first, n, request.orbits.cloud_logit, place.x, place.y
         )
-        node = _optical(list(seen), days, request.lon, landsat.OVERPASS_H, L8_BANDS, landsat.PATHS)
+        node = _optical(list(acquired), days, request.lon, landsat.OVERPASS_H, L8_BANDS, landsat.PATHS)
         nodes["landsat8"] = place.gridded(node)
-    recent = met.cut(first)
-    nodes["weather"] = _weather(recent)
+    nodes["weather"] = _weather(met.from_day(first))
     if request.truth:
         truth = yield from _truth(pixels, met, first, n)
         nodes["truth"] = place.gridded(truth.assign_coords(time=days))
-        nodes["tower"] = _tower(chance["tower"], request, place, land, nodes["truth"], nodes["weather"])
+        nodes["tower"] = _tower(streams["tower"], request, place, land, nodes["truth"], nodes["weather"])
     scene = xr.DataTree.from_dict({f"/{name}": node for name, node in nodes.items()})
     scene.attrs = _attrs(request)
     yield "done", 1.0
@@ -225,6 +247,7 @@ def _optical(
 
 
 def _s1(echoes: list, days: pd.DatetimeIndex, lon: float) -> xr.Dataset:
+    # Local solar times of Sentinel-1's nodes.
     hour = {"ascending": 17.9, "descending": 6.0}
     echoes = sorted(echoes, key=lambda e: (e[0], hour[e[1]]))
     times = [_moment(days[day], hour[orbit], lon, 0) for day, orbit, _ in echoes]
@@ -263,16 +286,19 @@ def _truth(
     unit = land.unit.ravel()
     for day in range(days):
         at = first + day
+        # Absorbed light of the overpass hour stands for the day; the table ends at 72 degrees.
         sun_deg = min(weather.sun_zenith_deg(met.lat, met.days[at].day_of_year, optics.OVERPASS_H), 72)
-        fapar = pixels.fapar(pixels.light(at, sun_deg, 0.5), at) * (1 - 0.7 * growth.snow[at])
+        # Snow covers up to 70 % of the leaves.
+        fapar = pixels.fapar(pixels.canopy_channels(at, sun_deg, 0.5), at) * (1 - 0.7 * growth.snow[at])
+        # The P-model per pathway, stress by soil water with 15 % left, and less for pale leaves.
         lue = np.where(growth.c4[unit, at], c4[at], c3[at])
-        worn = 0.55 + 0.45 * np.clip(growth.cab[unit, at] / 40, 0.2, 1)  # pale leaves work less
+        chlorophyll_factor = 0.55 + 0.45 * np.clip(growth.cab[unit, at] / 40, 0.2, 1)  # pale leaves work less
         row = {
             "lai": pixels.lai(at),
             "fapar": fapar,
-            "chlorophyll": np.where(unit_water(land), 0, pixels.cab(at)),
+            "chlorophyll": np.where(is_water(land), 0, pixels.cab(at)),
             "soil_moisture": pixels.moisture(at),
-            "gpp": fapar * par[at] * lue * (0.15 + 0.85 * growth.stress[unit, at]) * worn,
+            "gpp": fapar * par[at] * lue * (0.15 + 0.85 * growth.stress[unit, at]) * chlorophyll_factor,
         }
         for name, value in row.items():
             out[name][day] = value.reshape(shape)
@@ -292,17 +318,24 @@ def _truth(
     return dataset
 
 
-def unit_water(land: landscape.Land) -> np.ndarray:
-    """(pixel,) open water."""
+def is_water(land: landscape.Land) -> np.ndarray:
+    """(pixel,) bool: open water."""
     return land.cover.ravel() == WATER
 
 
 def _tower(
-    rng, request: Request, place: _Place, land: landscape.Land, truth: xr.Dataset, met: xr.Dataset
+    rng: np.random.Generator,
+    request: Request,
+    place: _SceneGrid,
+    land: landscape.Land,
+    truth: xr.Dataset,
+    met: xr.Dataset,
 ) -> xr.Dataset:
-    row, col = tower.place(rng, land)
-    seen = np.einsum("tyx,yx->t", truth["gpp"].values, tower.footprint(land, row, col))
-    node = tower.measure(rng, seen, pd.DatetimeIndex(truth.time.values)).merge(met, combine_attrs="drop")
+    row, col = tower.choose_site(rng, land)
+    footprint_gpp = np.einsum("tyx,yx->t", truth["gpp"].values, tower.footprint(land, row, col))
+    node = tower.measure(rng, footprint_gpp, pd.DatetimeIndex(truth.time.values)).merge(
+        met, combine_attrs="drop"
+    )
     lon, lat = place.lonlat(row, col)
     node.attrs = {
         "site": f"SIM-{request.name}-{request.seed}",
@@ -314,18 +347,48 @@ def _tower(
     return node
 
 
-def steps(name: str = "demo", **request) -> Progress:
-    """Progress of ``simulate``: yields (message, fraction); the generator's return value is the scene."""
+def steps(name: str = "demo", **request: Any) -> SceneSteps:
+    """The same as ``simulate`` in steps: yields (message, fraction 0-1); the generator's return value is the scene.
+
+    Parameters
+    ----------
+    name
+        Name of the scene.
+    **request
+        Other fields of ``Request``.
+    """
     return build(Request(name, **request))
 
 
-def simulate(name: str = "demo", **request) -> xr.DataTree:
-    """A simulated scene; ``Request`` names all that can be asked: seed, size_px, start, climate, ..."""
+def simulate(name: str = "demo", **request: Any) -> xr.DataTree:
+    """A simulated scene.
+
+    Parameters
+    ----------
+    name
+        Name of the scene.
+    **request
+        Other fields of ``Request``: seed, size_px, start, end, climate, ...
+
+    Examples
+    --------
+    >>> simulate("demo", seed=1, size_px=32, climate="boreal")  # doctest: +SKIP
+    """
     return progress.run(steps(name, **request))
 
 
-def random_request(seed: int, size_px: int = 64, **fixed) -> Request:
-    """Draw climate, place, fields, orbits and cloudiness for training."""
+def random_request(seed: int, size_px: int = 64, **fixed: Any) -> Request:
+    """Draw climate, place, landscape, orbits and cloudiness of a training scene of 485 days.
+
+    Parameters
+    ----------
+    seed
+        Decides everything; the same seed gives the same scene.
+    size_px
+        Side length, pixels of 10 m.
+    **fixed
+        Fields of ``Request`` that are not drawn.
+    """
     rng = np.random.default_rng([seed, 4711])
     climate = rng.choice(list(weather.CLIMATES), p=[0.46, 0.14, 0.16, 0.08, 0.16])
     lat = {
@@ -342,7 +405,7 @@ def random_request(seed: int, size_px: int = 64, **fixed) -> Request:
         "semi-arid": (-16, 30),
         "southern": (140, 178),
     }
-    plan = Plan(
+    composition = LandscapeConfig(
         forest=float(rng.choice([0.0, 0.1, 0.25, 0.5, 0.8], p=[0.25, 0.3, 0.25, 0.12, 0.08])),
         grass=float(rng.beta(1.3, 2.2)),
         cereal=float(rng.beta(2.0, 2.0)),
@@ -354,14 +417,15 @@ def random_request(seed: int, size_px: int = 64, **fixed) -> Request:
     )
     orbits = Orbits(
         second=bool(rng.random() < 0.45),
-        lost=float(rng.choice([0.02, 0.25], p=[0.7, 0.3])),
-        cloudier=float(rng.normal(0.0, 0.4)),
+        lost_share=float(rng.choice([0.02, 0.25], p=[0.7, 0.3])),
+        cloud_logit=float(rng.normal(0.0, 0.4)),
         mask_skill=float(np.exp(rng.normal(0, 0.3))),
     )
     tracks = Tracks(
         int(rng.choice([6, 12], p=[0.7, 0.3])),
         (("ascending",), ("descending",), ("ascending", "descending"))[rng.integers(3)],
     )
+    # Any day of the year: samples must not depend on where a series begins.
     start = pd.Timestamp("2018-01-01") + pd.Timedelta(days=int(rng.integers(0, 365)))
     drawn = Request(
         name=f"random-{seed}",
@@ -373,13 +437,19 @@ def random_request(seed: int, size_px: int = 64, **fixed) -> Request:
         lon=float(rng.uniform(*lon[climate])),
         lat=float(rng.uniform(*lat[climate])),
         truth=False,
-        plan=plan,
+        landscape=composition,
         orbits=orbits,
         tracks=tracks,
     )
     return replace(drawn, **fixed)
 
 
-def random_scene(seed: int, size_px: int = 64, **fixed) -> xr.DataTree:
-    """A scene for training; ``fixed`` overrides any field of ``Request`` (``truth=True``, dates)."""
+def random_scene(seed: int, size_px: int = 64, **fixed: Any) -> xr.DataTree:
+    """A scene for training.
+
+    Parameters
+    ----------
+    seed, size_px, **fixed
+        As ``random_request`` takes them; ``truth=True`` adds the true state of the land.
+    """
     return progress.run(build(random_request(seed, size_px, **fixed)))

@@ -1,4 +1,4 @@
-"""A simulated flux tower: what it measures of the true GPP around it, and the file it would publish."""
+"""A simulated flux tower: its site, its measurement of the true GPP around it, and the file it would publish."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import xarray as xr
 
 from embeddings.simulate import vegetation
 from embeddings.simulate.landscape import BROAD, CEREAL, GRASS, NEEDLE, PIXEL_M, SUMMER, Land
-from embeddings.simulate.noise import wander
+from embeddings.simulate.noise import autoregressive
 from models.errors import InputError
 
 IGBP = {NEEDLE: "ENF", BROAD: "DBF", GRASS: "GRA", CEREAL: "CRO", SUMMER: "CRO"}
@@ -21,20 +21,41 @@ MISSING = -9999
 
 
 def igbp(cover: int, climate: str) -> str:
-    """The IGBP class of the place; broad leaves stay on all year where the climate lets them."""
+    """The IGBP class of a site.
+
+    Parameters
+    ----------
+    cover
+        Land cover around the mast, index into ``landscape.COVERS``.
+    climate
+        Name of the climate; it decides whether broad leaves stay on all year.
+    """
     if cover == BROAD and vegetation.FARMING[climate].evergreen_broad:
         return "SAV" if climate == "semi-arid" else "EBF"
     return IGBP.get(cover, "OSH")
 
 
-def place(rng: np.random.Generator, land: Land) -> tuple[int, int]:
-    """(row, col) where the same vegetated cover surrounds the mast farthest, as tower builders choose."""
+def choose_site(rng: np.random.Generator, land: Land) -> tuple[int, int]:
+    """The pixel around which one vegetated cover reaches farthest, as builders of towers choose (fetch).
+
+    Parameters
+    ----------
+    rng
+        Random stream of the tower; it decides between covers of equal reach.
+    land
+        The landscape.
+
+    Returns
+    -------
+    Row and column of the mast.
+    """
     from scipy.ndimage import distance_transform_edt
 
     ny, nx = land.cover.shape
     inside = np.zeros((ny, nx), dtype=bool)
     inside[2 : ny - 2, 2 : nx - 2] = True
     best, where = -1.0, (ny // 2, nx // 2)
+    # Beyond 8 pixels more fetch counts little; ties go to the cover that comes first in a random order.
     for kind in rng.permutation(list(IGBP)):
         reach = (
             distance_transform_edt(np.pad((land.cover == kind) & (land.roof < 0.1), 1))[1:-1, 1:-1] * inside
@@ -49,7 +70,7 @@ def place(rng: np.random.Generator, land: Land) -> tuple[int, int]:
 
 
 def footprint(land: Land, row: int, col: int) -> np.ndarray:
-    """(y, x) weights that sum to one."""
+    """Gaussian footprint weights (y, x) that sum to one, around the mast at ``row``, ``col`` of ``land``."""
     ny, nx = land.cover.shape
     y, x = np.ogrid[:ny, :nx]
     weight = np.exp(-0.5 * ((y - row) ** 2 + (x - col) ** 2) * (PIXEL_M / FOOTPRINT_M) ** 2)
@@ -57,15 +78,28 @@ def footprint(land: Land, row: int, col: int) -> np.ndarray:
 
 
 def measure(rng: np.random.Generator, truth: np.ndarray, days: pd.DatetimeIndex) -> xr.Dataset:
-    """GPP as partitioned from a measured exchange: two estimates of ``truth`` (day,), their spread,
-    quality, gaps.
+    """GPP as partitioned from a measured net exchange: two estimates, their uncertainty, quality, gaps.
 
     Random error grows with the flux (Hollinger & Richardson 2005, doi:10.1093/treephys/25.7.873); night-time
     (Reichstein et al. 2005) and day-time (Lasslop et al. 2010) partitioning differ by a slow, structural
     part.
+
+    Parameters
+    ----------
+    rng
+        Random stream of the tower.
+    truth
+        (day,) true GPP of the footprint, gC m-2 d-1.
+    days
+        Its days.
+
+    Returns
+    -------
+    Dataset (time): ``gpp_nt``, ``gpp_dt`` and their percentiles, gC m-2 d-1; ``qc`` 0-1; NaN in long gaps.
     """
     n = len(days)
-    slow, other = wander(rng, n, 40), wander(rng, n, 25)
+    slow, other = autoregressive(rng, n, 40), autoregressive(rng, n, 25)
+    # gC m-2 d-1: a constant part, and one in proportion to the flux.
     error = 0.30 + 0.07 * truth
     nt = truth * (1 + 0.05 * slow) + 0.25 * other + error * rng.standard_normal(n)
     dt = (
@@ -74,7 +108,7 @@ def measure(rng: np.random.Generator, truth: np.ndarray, days: pd.DatetimeIndex)
         + 0.6 * error * rng.standard_normal(n)
     )
     dt = np.maximum(dt, 0)  # its light-response curve cannot be negative
-    qc = np.clip(0.93 - 0.25 * np.maximum(wander(rng, n, 6) - 0.4, 0) - 0.05 * rng.random(n), 0, 1)
+    qc = np.clip(0.93 - 0.25 * np.maximum(autoregressive(rng, n, 6) - 0.4, 0) - 0.05 * rng.random(n), 0, 1)
     day = 0
     while (day := day + int(rng.exponential(55)) + 3) < n:  # filled gaps: power, rain on the anemometer
         length = int(rng.exponential(5)) + 1
@@ -85,6 +119,7 @@ def measure(rng: np.random.Generator, truth: np.ndarray, days: pd.DatetimeIndex)
         lost[start : start + int(rng.integers(3, 18))] = True
     nt, dt = np.where(lost, np.nan, nt), np.where(lost, np.nan, dt)
     out = {"gpp_nt": nt, "gpp_dt": dt, "qc": np.where(lost, np.nan, np.round(qc, 3))}
+    # Standard uncertainty from the friction-velocity threshold; both partitionings share it in part.
     half = 0.12 + 0.06 * truth + 0.08 * np.abs(slow)
     for percent, z in PERCENTILES.items():
         out[f"gpp_nt_{percent:02d}"] = nt + z * half
@@ -97,8 +132,24 @@ def measure(rng: np.random.Generator, truth: np.ndarray, days: pd.DatetimeIndex)
 
 
 def write_tower_file(scene: xr.DataTree, folder: str | Path) -> Path:
-    """Write the scene's tower as a FLUXNET2015 daily file
-    (Pastorello et al. 2020, doi:10.1038/s41597-020-0534-3)."""
+    """Write the scene's tower as a FLUXNET2015 daily file (Pastorello et al. 2020, doi:10.1038/s41597-020-0534-3).
+
+    Parameters
+    ----------
+    scene
+        A simulated scene with truth.
+    folder
+        Where to write; made when missing.
+
+    Returns
+    -------
+    Path of the file, ``FLX_SITE_FLUXNET2015_SUBSET_DD_YEARS_1-3.csv``.
+
+    Raises
+    ------
+    InputError
+        If the scene has no tower.
+    """
     if "tower" not in scene.children:
         raise InputError("the scene has no tower; a simulated scene with truth=True has one: simulate it so.")
     tower = scene["tower"].to_dataset()

@@ -1,15 +1,15 @@
-"""What grows on each unit of land, day by day: leaves, colour, soil water, snow, and what farmers do."""
+"""Growth of every land unit, day by day: leaves, chlorophyll, soil water, snow, and field work."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from embeddings.simulate.canopy import LEAVES
-from embeddings.simulate.farming import FARMING, Farming, Luck, Today
+from embeddings.simulate.farming import FARMING, DayForcing, Farming, UnitDraws
 from embeddings.simulate.fields import BEET, CATCH, MAIZE, Fields
 from embeddings.simulate.landscape import BROAD, NEEDLE, WATER
 from embeddings.simulate.meadows import Meadows
-from embeddings.simulate.soil import Ground
+from embeddings.simulate.soil import SoilColumn
 from embeddings.simulate.trees import Trees
 from embeddings.simulate.weather import Climate, Weather
 
@@ -38,7 +38,7 @@ class Growth:
     moisture: np.ndarray
     """Water in the top 10 cm, m3 m-3."""
     stress: np.ndarray
-    """How far root-zone water allows photosynthesis, 0-1."""
+    """Water stress factor of photosynthesis: 0 all stopped, 1 unhindered."""
     snow: np.ndarray
     """Share of the ground under snow, 0-1, (day,)."""
     skin: np.ndarray
@@ -51,12 +51,13 @@ class Growth:
     """(unit, day) bool: a C4 crop stands here."""
 
 
-def _days(weather: Weather) -> list[Today]:
+def _daily_forcing(weather: Weather) -> list[DayForcing]:
     """The weather, one day at a time."""
-    season = np.concatenate([[0], np.cumsum(np.diff(weather.phase) < -300)])
-    series = (weather.tair, weather.precip, weather.sw_in, weather.phase, weather.daylength_h)
+    # The day of the season falls back by a year at each winter solstice.
+    season = np.concatenate([[0], np.cumsum(np.diff(weather.season_day) < -300)])
+    series = (weather.tair, weather.precip, weather.sw_in, weather.season_day, weather.daylength_h)
     rows = zip(*(values.tolist() for values in series), season.tolist(), strict=True)
-    return [Today(*row) for row in rows]
+    return [DayForcing(*row) for row in rows]
 
 
 def grow(
@@ -67,18 +68,30 @@ def grow(
     farming: Farming,
     main_season: int,
 ) -> Growth:
-    """Run all units of ``cover`` (unit,) through the weather.
+    """Run all units through the weather.
 
-    ``main_season`` counts winter solstices from the first day: in it the crops are the land-cover map's.
+    Parameters
+    ----------
+    rng
+        Random stream of the growth model.
+    cover
+        (unit,) land cover of the main season, index into ``landscape.COVERS``.
+    weather
+        Daily weather, spin-up included.
+    climate, farming
+        Presets of the place.
+    main_season
+        Winter solstices from the first day to the season whose crops the land-cover map shows.
     """
-    units, days = len(cover), _days(weather)
-    luck = Luck.draw(rng, units)
-    fields = Fields(rng, cover, luck, climate, farming, days[-1].season + 3, main_season)
-    meadows, trees = Meadows(rng, cover, luck, farming), Trees(cover, luck, climate, farming)
+    units, days = len(cover), _daily_forcing(weather)
+    draws = UnitDraws.draw(rng, units)
+    fields = Fields(rng, cover, draws, climate, farming, days[-1].season + 3, main_season)
+    meadows, trees = Meadows(rng, cover, draws, farming), Trees(cover, draws, climate, farming)
     broad, needle = cover == BROAD, cover == NEEDLE
     wood = broad | needle
-    root_mm = np.where(wood, 420 if farming.evergreen_broad else 300, np.where(fields.are, 220, 180))
-    ground = Ground(root_mm * np.exp(0.15 * luck.normal[13]), fields.watered)
+    # Available water of the root zone, mm: trees root deepest, evergreen trees of dry places most of all.
+    root_mm = np.where(wood, 420 if farming.evergreen_broad else 300, np.where(fields.is_field, 220, 180))
+    soil = SoilColumn(root_mm * np.exp(0.15 * draws.root_depth), fields.irrigated)
     vigour = np.ones(units)
 
     out = {name: np.zeros((units, len(days)), dtype=np.float32) for name in DAILY}
@@ -86,29 +99,31 @@ def grow(
     frozen = np.zeros(len(days), dtype=bool)
     leaf, c4 = np.zeros((units, len(days)), dtype=np.int8), np.zeros((units, len(days)), dtype=bool)
     for day, today in enumerate(days):
-        fields.work(today)
-        trees.feel(today)
-        stress = ground.stress
+        fields.manage(today)
+        trees.accumulate_chill(today)
+        stress = soil.stress
+        # Vigour follows water stress with a memory of 18 days: a dry week does not yet thin the canopy.
         vigour += (0.25 + 0.75 * stress - vigour) / 18
-        state = np.array(fields.leaves(today, stress, vigour))
-        for here, other in (
-            (meadows.are, meadows.grow(today, stress)),
-            (broad, trees.broad(today, vigour)),
-            (needle, trees.needle(today)),
+        state = np.array(fields.canopy_state(today, stress, vigour))
+        for is_kind, of_kind in (
+            (meadows.is_grass, meadows.grow(today, stress)),
+            (broad, trees.broadleaf_state(today, vigour)),
+            (needle, trees.needleleaf_state(today)),
         ):
-            state = np.where(here, np.array(other), state)
+            state = np.where(is_kind, np.array(of_kind), state)  # (lai green cab, unit)
         lai, green, cab = state
         lai = np.where(cover == WATER, 0, lai)
-        ground.pass_day(today, lai, green)
+        soil.pass_day(today, lai, green)
 
         out["lai"][:, day], out["green"][:, day], out["cab"][:, day] = lai, green, cab
-        juice = 0.0065 + 0.0095 * np.clip(green * (0.5 + 0.5 * stress), 0, 1)
-        out["water"][:, day] = np.where(needle, 0.014, juice)
-        out["litter"][:, day] = np.where(wood, 0.7, np.where(meadows.are, 0.45, fields.litter))
-        out["rough_db"][:, day], out["moisture"][:, day] = fields.rough, ground.top
+        leaf_water_g_cm2 = 0.0065 + 0.0095 * np.clip(green * (0.5 + 0.5 * stress), 0, 1)
+        out["water"][:, day] = np.where(needle, 0.014, leaf_water_g_cm2)
+        out["litter"][:, day] = np.where(wood, 0.7, np.where(meadows.is_grass, 0.45, fields.litter))
+        out["rough_db"][:, day], out["moisture"][:, day] = fields.roughness_db, soil.top
         out["stress"][:, day] = stress
-        snow[day], skin[day] = min(ground.snow_mm / 12, 1), ground.skin
-        frozen[day] = ground.cold < -1.5
+        # 12 mm of snow water cover the ground.
+        snow[day], skin[day] = min(soil.snow_mm / 12, 1), soil.skin
+        frozen[day] = soil.frost_index_degc < -1.5
         leafy = broad | (fields.crop == BEET) | (fields.crop == CATCH)
         leaf[:, day] = np.where(needle, NEEDLE_LEAF, np.where(leafy, BROAD_LEAF, GRASS_LEAF))
         c4[:, day] = fields.crop == MAIZE

@@ -1,12 +1,18 @@
-"""Daily weather of a place: sunshine, warmth, dry air and rain that belong together."""
+"""A stochastic generator of daily weather whose radiation, temperature, humidity and rain are consistent."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from embeddings.simulate.noise import wander
+from embeddings.simulate.noise import autoregressive
 from models.errors import InputError
+
+SOLAR_CONSTANT_W_M2 = 1367
+MAGNUS_HPA, MAGNUS_SLOPE, MAGNUS_OFFSET_DEGC = 6.112, 17.62, 243.12
+"""Coefficients of the Magnus form (Alduchov & Eskridge 1996)."""
+COLDEST_DAY = 28
+"""Days from the winter solstice to the coldest day of an average year."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,18 @@ CLIMATES = {
 
 
 def climate_of(name: str) -> Climate:
-    """The preset of that name."""
+    """The preset of that name.
+
+    Parameters
+    ----------
+    name
+        A key of ``CLIMATES``.
+
+    Raises
+    ------
+    InputError
+        If there is no such preset.
+    """
     if name not in CLIMATES:
         raise InputError(f"climate is {name!r}, not one of {', '.join(CLIMATES)}; name one of these.")
     return CLIMATES[name]
@@ -64,11 +81,11 @@ class Weather:
     """Cloud cover of the region, 0-1."""
     daylength_h: np.ndarray
     pressure_pa: float
-    phase: np.ndarray
+    season_day: np.ndarray
     """Days since the last winter solstice of this hemisphere, 0-365: the season's own calendar."""
 
-    def cut(self, start: int) -> "Weather":
-        """Without the first ``start`` days."""
+    def from_day(self, start: int) -> "Weather":
+        """The weather without its first ``start`` days."""
         series = {
             name: value[start:]
             for name, value in self.__dict__.items()
@@ -78,72 +95,135 @@ class Weather:
 
 
 def declination_rad(doy: np.ndarray) -> np.ndarray:
-    """The sun's declination (FAO-56, Allen et al. 1998, eq. 24)."""
+    """The sun's declination, radians, on day of year ``doy`` (FAO-56, Allen et al. 1998, eq. 24)."""
     return 0.409 * np.sin(2 * np.pi * doy / 365 - 1.39)
 
 
 def sun_zenith_deg(lat: float, doy: float, hour: float) -> float:
-    """The sun's angle from the vertical at local solar time ``hour``."""
+    """The sun's angle from the vertical.
+
+    Parameters
+    ----------
+    lat
+        Latitude, degrees.
+    doy
+        Day of the year.
+    hour
+        Local solar time, hours.
+
+    Returns
+    -------
+    Solar zenith angle, degrees; above 90 at night.
+    """
     delta, phi = declination_rad(np.asarray(doy)), np.radians(lat)
-    turn = np.radians(15 * (hour - 12))
+    hour_angle = np.radians(15 * (hour - 12))
     return float(
-        np.degrees(np.arccos(np.sin(phi) * np.sin(delta) + np.cos(phi) * np.cos(delta) * np.cos(turn)))
+        np.degrees(np.arccos(np.sin(phi) * np.sin(delta) + np.cos(phi) * np.cos(delta) * np.cos(hour_angle)))
     )
 
 
-def _sky(lat: float, doy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Radiation at the top of the atmosphere, W m-2, and day length, h (FAO-56, eqs 21-34)."""
+def _extraterrestrial(lat: float, doy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Radiation at the top of the atmosphere, W m-2, and day length, h (FAO-56, eqs 21-34), both (day,)."""
     delta, phi = declination_rad(doy), np.radians(lat)
     sunset = np.arccos(np.clip(-np.tan(phi) * np.tan(delta), -1, 1))
-    near = 1 + 0.033 * np.cos(2 * np.pi * doy / 365)
+    inverse_distance = 1 + 0.033 * np.cos(2 * np.pi * doy / 365)
     height = sunset * np.sin(phi) * np.sin(delta) + np.cos(phi) * np.cos(delta) * np.sin(sunset)
-    return 1367 / np.pi * near * height, 24 / np.pi * sunset
+    return SOLAR_CONSTANT_W_M2 / np.pi * inverse_distance * height, 24 / np.pi * sunset
 
 
-def saturation_hpa(tair: np.ndarray) -> np.ndarray:
-    """Saturation vapour pressure over water (Magnus form, Alduchov & Eskridge 1996)."""
-    return 6.112 * np.exp(17.62 * tair / (243.12 + tair))
+def mean_season_tair(climate: Climate, season_day: np.ndarray) -> np.ndarray:
+    """Mean air temperature of the climate's average year.
+
+    Parameters
+    ----------
+    climate
+        Preset of the place.
+    season_day
+        Days since the winter solstice.
+
+    Returns
+    -------
+    degC, of the shape of ``season_day``; the coldest day is ``COLDEST_DAY``.
+    """
+    return climate.tair_mean_degc - climate.tair_swing_k * np.cos(
+        2 * np.pi * (season_day - COLDEST_DAY) / 365.25
+    )
 
 
-def make(rng: np.random.Generator, climate: Climate, lat: float, days: pd.DatetimeIndex) -> Weather:
-    """A stochastic weather generator after Richardson (1981, doi:10.1029/WR017i001p00182), cloud first.
+def magnus_saturation_hpa(tair: np.ndarray) -> np.ndarray:
+    """Saturation vapour pressure over water in the Magnus form (Alduchov & Eskridge 1996).
 
-    Cloud wanders with the passing of systems (memory about three days); dark days are the rainy ones; clear
-    days are warm in summer and cold in winter.
+    Apart from ``embeddings``' own formula on purpose: its coefficients are part of every simulated scene's bytes.
+
+    Parameters
+    ----------
+    tair
+        Air temperature, degC.
+
+    Returns
+    -------
+    hPa.
+    """
+    return MAGNUS_HPA * np.exp(MAGNUS_SLOPE * tair / (MAGNUS_OFFSET_DEGC + tair))
+
+
+def generate(rng: np.random.Generator, climate: Climate, lat: float, days: pd.DatetimeIndex) -> Weather:
+    """Daily weather by a stochastic generator after Richardson (1981, doi:10.1029/WR017i001p00182), cloud first.
+
+    Cloud follows the passing of weather systems (memory about three days); dark days are the rainy ones; clear days
+    are warm in summer and cold in winter.
+
+    Parameters
+    ----------
+    rng
+        Random stream of the weather.
+    climate
+        Preset of the place.
+    lat
+        Latitude, degrees; it decides sun and season.
+    days
+        Days to generate.
     """
     n, doy = len(days), days.day_of_year.to_numpy().astype(float)
-    top, length = _sky(lat, doy)
-    phase = (doy + (10 if lat >= 0 else 193)) % 365.25
-    winter = np.cos(2 * np.pi * phase / 365.25)
+    top, daylength_h = _extraterrestrial(lat, doy)
+    # The solstices are 10 days before the turn of the year and, in the south, 193.
+    season_day = (doy + (10 if lat >= 0 else 193)) % 365.25
+    winter = np.cos(2 * np.pi * season_day / 365.25)  # 1 at the winter solstice, -1 at the summer one
     mean = np.clip(climate.cloud_mean + climate.cloud_season * winter, 0.05, 0.95)
-    slow = 0.85 * wander(rng, n, 2.2) + 0.53 * wander(rng, n, 14)
+    # Weather systems of two days and spells of two weeks.
+    slow = 0.85 * autoregressive(rng, n, 2.2) + 0.53 * autoregressive(rng, n, 14)
+    # Logistic in a wandering index: most days are either mostly clear or mostly overcast.
     cloud = 1 / (1 + np.exp(-(np.log(mean / (1 - mean)) * 1.3 + 1.9 * slow)))
     clearness = 0.74 * (1 - 0.80 * cloud**1.5) * np.exp(0.05 * rng.standard_normal(n))
+    # Clearness index between overcast 0.05 and clean air 0.8.
     sw_in = top * np.clip(clearness, 0.05, 0.8)
 
     warm_year = 0.6 * rng.standard_normal()
-    season = -climate.tair_swing_k * np.cos(2 * np.pi * (phase - 28) / 365.25)
-    anomaly = climate.tair_spread_k * (0.85 * wander(rng, n, 5) + 0.5 * wander(rng, n, 20))
+    season = -climate.tair_swing_k * np.cos(2 * np.pi * (season_day - COLDEST_DAY) / 365.25)
+    anomaly = climate.tair_spread_k * (0.85 * autoregressive(rng, n, 5) + 0.5 * autoregressive(rng, n, 20))
     anomaly -= anomaly.mean()
+    # Clear days are warm in summer and cold in winter.
     clear_effect = -(cloud - mean) * np.where(winter > 0, -1, 1) * np.abs(winter) * 5
     tair = climate.tair_mean_degc + warm_year + season + anomaly + clear_effect
 
     humidity = np.clip(
-        climate.humidity + 0.30 * (cloud - mean) + 0.10 * winter + 0.05 * wander(rng, n, 4), 0.15, 0.99
+        climate.humidity + 0.30 * (cloud - mean) + 0.10 * winter + 0.05 * autoregressive(rng, n, 4),
+        0.15,
+        0.99,
     )
-    day_warmer = 1 + 0.5 * (
-        1 - cloud
-    )  # the deficit of the daylight hours outweighs that of the mean temperature
-    vpd = saturation_hpa(tair) * (1 - humidity) * day_warmer
+    # Saturation is convex in temperature: the deficit of daylight hours outweighs that of the mean temperature.
+    day_warmer = 1 + 0.5 * (1 - cloud)
+    vpd = magnus_saturation_hpa(tair) * (1 - humidity) * day_warmer
 
     wet = rng.random(n) < np.clip(1.25 * cloud**2.2, 0, 0.95)
-    amount = (
-        rng.gamma(0.75, 1.0, n) * cloud**1.5 * wet * (1 - 0.35 * winter)
-    )  # summer rain falls in heavier showers
+    # Summer rain falls in heavier showers.
+    amount = rng.gamma(0.75, 1.0, n) * cloud**1.5 * wet * (1 - 0.35 * winter)
+    # Where clouds come in summer (monsoon), so does nearly all of the rain.
     rainy = np.clip((climate.cloud_season < 0) * (1 - winter) ** 2 + (climate.cloud_season >= 0), 0, 4)
     amount *= rainy
     precip = (
         amount / max(amount.mean(), 1e-6) * climate.rain_mm_a / 365.25 * np.exp(0.12 * rng.standard_normal())
     )
+    # Gauges do not register less.
     precip = np.where(precip < 0.1, 0, precip)
-    return Weather(days, lat, sw_in, tair, vpd, precip, cloud, length, climate.pressure_pa, phase)
+    return Weather(days, lat, sw_in, tair, vpd, precip, cloud, daylength_h, climate.pressure_pa, season_day)

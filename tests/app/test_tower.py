@@ -12,7 +12,7 @@ from embeddings import gpp_evaluation
 def test_scores_are_those_of_the_evaluation(data):
     told = data.beside("gpp_nt", 0.75)
     pixel = data.pixel(*data.start)
-    asked = gpp_evaluation.at_tower(pixel[["gpp", "gpp_lo", "gpp_hi"]], data.tower, 0.75)
+    asked = gpp_evaluation.evaluate_at_tower(pixel[["gpp", "gpp_lo", "gpp_hi"]], data.tower, 0.75)
     shared = set(told.scores) & set(asked)
     assert {"model.daily.nse", "day_of_year.weekly.rmse", "days"} <= shared
     for name in shared:

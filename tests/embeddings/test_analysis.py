@@ -1,14 +1,14 @@
-"""Alikeness on numbers whose answer is known."""
+"""Similarity, clusters and maps from labels, on numbers whose answer is known."""
 
 import numpy as np
 import pytest
 
-from embeddings.analysis import BLOCK, agreement, assign, cosine, kmeans
+from embeddings.analysis import agreement, assign, cosine, kmeans, left_out, logistic, principal
 
 
 def test_cosine_on_integers_is_cosine_on_values():
     draw = np.random.default_rng(0)
-    embedding = draw.integers(-127, 128, (BLOCK + 7, 8)).astype("int8")
+    embedding = draw.integers(-127, 128, (8199, 8)).astype("int8")
     scale, centre = draw.uniform(0.01, 0.1, 8).astype("float32"), draw.normal(0, 1, 8).astype("float32")
     like = embedding[3] * scale
     dot, length = agreement(embedding, scale, centre, like)
@@ -17,11 +17,11 @@ def test_cosine_on_integers_is_cosine_on_values():
     assert cosine(dot, length, float(length[3])) == pytest.approx(expected, abs=1e-4)
 
 
-def test_nothing_is_like_nothing():
+def test_a_zero_vector_is_similar_to_nothing():
     assert cosine(np.zeros(2, "float32"), np.zeros(2, "float32"), 0.0).tolist() == [0, 0]
 
 
-def test_kmeans_finds_the_heaps_largest_first_and_the_same_twice():
+def test_kmeans_finds_the_clusters_largest_first_and_the_same_twice():
     draw = np.random.default_rng(0)
     middles = np.array([[0, 0], [10, 0], [0, 10]])
     values = np.concatenate(
@@ -35,3 +35,50 @@ def test_kmeans_finds_the_heaps_largest_first_and_the_same_twice():
 
 def test_fewer_kinds_than_clusters_do_no_harm():
     assert np.isfinite(kmeans(np.ones((20, 3)), 4)).all()
+
+
+def test_components_are_orthonormal_and_their_largest_loading_is_positive():
+    draw = np.random.default_rng(0)
+    sample = draw.normal(size=(500, 6)) * [1, 5, 2, 4, 3, 0.1]
+    weights, mean = principal(sample)
+    np.testing.assert_allclose(weights.T @ weights, np.eye(3), atol=1e-5)
+    np.testing.assert_allclose(mean, sample.mean(0), rtol=1e-4)
+    assert np.abs(weights).argmax(0).tolist() == [1, 3, 4]
+    assert (weights[[1, 3, 4], range(3)] > 0).all()
+    assert np.isfinite(principal(np.ones((5, 4)))[0]).all()
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_logistic_regression_weights_of_two_classes_are_those_of_the_softmax(count):
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
+    draw = np.random.default_rng(2)
+    values, kinds = draw.normal(size=(40, 3)), np.arange(40) % count
+
+    def loss(flat: np.ndarray) -> float:
+        weights = flat.reshape(4, count)
+        scores = values @ weights[:-1] + weights[-1]
+        return -log_softmax(scores, 1)[range(40), kinds].sum() + (weights[:-1] ** 2).sum() / 2
+
+    expected = minimize(loss, np.zeros(4 * count), tol=1e-10).x.reshape(4, count)
+    found = logistic(values, kinds, count)
+    centred = [
+        weights - weights.mean(1, keepdims=True) for weights in (found, expected)
+    ]  # only differences count
+    np.testing.assert_allclose(*centred, atol=1e-3)
+
+
+@pytest.mark.parametrize("kinds", [[0, 0, 0, 2, 2], [1, 1, 1, 1, 1]])
+def test_a_class_without_samples_is_never_predicted(kinds):
+    values = np.random.default_rng(3).normal(size=(5, 2))
+    weights = logistic(values, np.array(kinds), 3)
+    scores = values @ weights[:-1] + weights[-1]
+    assert set(scores.argmax(1)) <= set(kinds)
+
+
+def test_samples_of_one_class_in_a_row_are_not_left_out_together():
+    values = np.concatenate([np.full((30, 1), -3.0), np.full((30, 1), 3.0)])
+    kinds = np.repeat([0, 1], 30)
+    predicted = left_out(values, kinds, lambda x, y: logistic(x, y, 2)).argmax(1)
+    assert (predicted == kinds).all()

@@ -1,4 +1,4 @@
-"""Smooth is told from jumpy, seams from none, and all ways of asking agree."""
+"""Smooth series differ from jumpy ones, seams from none, and a cube is the same however it is requested."""
 
 import numpy as np
 import pytest
@@ -96,11 +96,11 @@ def test_one_other_number_is_seen(scene, model):
     assert share == pytest.approx(1 / cube["embedding"].size)
 
 
-def test_all_ways_of_asking_agree(scene, model):
-    numbers, told = progress.run(coherence.evaluate({"tiny": scene}, model))
+def test_a_cube_is_the_same_however_it_is_requested(scene, model):
+    numbers, text = progress.run(coherence.evaluate({"tiny": scene}, model))
     assert numbers["tiny_window_difference"] <= 1e-5
     assert numbers["tiny_month_difference"] <= 1e-5
     assert numbers["tiny_blocks_elsewhere_differing"] < 1e-3  # rounding to int8 may fall to the other side
     assert numbers["tiny_jump_s2"] > 0
     assert numbers["tiny_seam"] > 0
-    assert "40 x 40 px" in told
+    assert "40 x 40 px" in text

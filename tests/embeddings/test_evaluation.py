@@ -23,7 +23,7 @@ def model():
 
 
 def clear_days(scene) -> np.ndarray:
-    truth = evaluation.Truth.of(scene)
+    truth = evaluation.ClearReflectance.from_scene(scene)
     return truth.day[truth.hidden()]
 
 
@@ -31,7 +31,7 @@ def test_a_hidden_acquisition_has_no_influence(scene, model):
     days = tuple(int(d) for d in clear_days(scene)[:2])
     hidden = reconstruct.Hidden("s2", days)
     spoiled = scene.copy(deep=True)
-    at = np.isin(evaluation.Truth.of(scene).day, days)
+    at = np.isin(evaluation.ClearReflectance.from_scene(scene).day, days)
     spoiled["s2"]["reflectance"].values[at] = 0.9
     xr.testing.assert_identical(
         reconstruct.reconstruct_hidden(scene, model, hidden),
@@ -67,21 +67,21 @@ def test_wider_hiding_hides_more(scene, model):
 def test_linear_interpolation_is_exact_for_a_straight_season():
     day = np.arange(0, 50, 5)
     values = (0.1 + 0.004 * day)[:, None, None, None] * np.ones((1, 2, 3, 3))
-    truth = evaluation.Truth(values.astype(np.float32), np.ones((10, 3, 3), bool), day)
+    truth = evaluation.ClearReflectance(values.astype(np.float32), np.ones((10, 3, 3), bool), day)
     visible = np.arange(10) != 4
     np.testing.assert_allclose(evaluation.linear(truth, visible, 4), values[4], rtol=1e-5)
     smooth = evaluation.whittaker(truth, visible, day[[4]], smoothness=10)
     np.testing.assert_allclose(smooth[0], values[4], rtol=1e-3)
 
 
-def test_a_date_that_cannot_be_hidden_is_told(scene):
+def test_a_date_that_cannot_be_hidden_is_refused(scene):
     with pytest.raises(InputError, match="no s2 acquisition"):
         reconstruct.parse_days(scene, ["2020-02-01"], "s2")
     with pytest.raises(InputError, match="not a date"):
         reconstruct.parse_days(scene, ["soon"], "s2")
 
 
-def test_fewer_features_and_no_future_change_the_answer(scene, model):
+def test_fewer_features_and_no_future_change_the_prediction(scene, model):
     hidden = reconstruct.Hidden("s2", (int(clear_days(scene)[1]),))
     whole, same, short, past = (
         reconstruct.reconstruct_hidden(scene, model, hidden, **how)["reflectance"]
@@ -97,10 +97,8 @@ def test_a_gap_alone_leaves_the_other_dates_visible(scene, model):
     errors = evaluation.score(scene, model, 20, alone=True)
     np.testing.assert_array_equal(to_epoch_day(errors["time"].values), day)
     assert (errors["pixels"] > 0).all()
-    one = reconstruct.reconstruct_hidden(scene, model, reconstruct.Hidden("s2", (int(day[2]),), 20))[
-        "reflectance"
-    ].values
-    truth = evaluation.Truth.of(scene)
+    one = reconstruct.reconstruct_hidden(scene, model, reconstruct.Hidden("s2", (int(day[2]),), 20))["reflectance"].values
+    truth = evaluation.ClearReflectance.from_scene(scene)
     coarse = one[0].reshape(10, 8, 2, 8, 2).mean((2, 4))
     clear = truth.clear[truth.day == day[2]][0]
     squares = ((coarse - truth.values[truth.day == day[2]][0]) ** 2)[:, clear].sum(1)
@@ -110,7 +108,7 @@ def test_a_gap_alone_leaves_the_other_dates_visible(scene, model):
 
 def test_days_of_a_round_are_far_apart_and_none_is_lost():
     days = np.array([3, 10, 50, 95, 100, 180, 200])
-    rounds = evaluation._apart(days, 80)
+    rounds = evaluation.non_overlapping_rounds(days, 80)
     assert sorted(np.concatenate(rounds)) == sorted(days)
     assert all((np.diff(some) > 80).all() for some in rounds)
     assert len(rounds) == 3
@@ -120,7 +118,7 @@ def test_a_hazy_date_is_named(scene, model):
     errors = evaluation.score(scene, model)
     clear = int(np.flatnonzero(~errors["hazy"].values)[0])
     veiled = scene.copy(deep=True)
-    at = np.isin(evaluation.Truth.of(scene).day, clear_days(scene)[clear])
+    at = np.isin(evaluation.ClearReflectance.from_scene(scene).day, clear_days(scene)[clear])
     veiled["s2"]["reflectance"].values[at] += 0.05
     again = evaluation.score(veiled, model)
     assert np.flatnonzero(again["hazy"].values != errors["hazy"].values).tolist() == [clear]
@@ -128,7 +126,7 @@ def test_a_hazy_date_is_named(scene, model):
 
 def test_tables_hold_every_case_and_their_mean(scene, model):
     scenes = {"one": scene, "two": scene}
-    numbers, told = progress.run(evaluation.evaluate(scenes, dict.fromkeys(scenes, model)))
+    numbers, text = progress.run(evaluation.evaluate(scenes, dict.fromkeys(scenes, model)))
     for key in evaluation.CASES:
         # so short a season leaves nothing to interpolate in all gaps; and there is no Landsat to leave out
         if key.startswith("gap") or "landsat8" in evaluation.CASES[key].without:
@@ -142,12 +140,14 @@ def test_tables_hold_every_case_and_their_mean(scene, model):
     worth = 1 - numbers["one_one_gap_rmse"] / numbers["one_one_gap_without_s1_rmse"]
     assert numbers["one_one_gap_s1_worth"] == pytest.approx(worth)
     for date in evaluation.score(scene, model)["time"].values:
-        assert np.datetime_as_string(date, "D") in told
+        assert np.datetime_as_string(date, "D") in text
 
 
 @pytest.mark.real
 @pytest.mark.parametrize(("cube", "linear"), [("0000280849BAC91C", 0.0541), ("000028085BF08E7E", 0.0438)])
-def test_on_measured_cubes_hidden_dates_are_told_better_than_by_interpolation(real_data, model, cube, linear):
+def test_on_measured_cubes_hidden_dates_are_predicted_better_than_by_interpolation(
+    real_data, model, cube, linear
+):
     scene = open_scene(real_data / "s1s2_daily_cubes" / cube)
     errors = evaluation.rmse(evaluation.score(scene, model))
     assert float(errors.sel({"method": "linear"})) == pytest.approx(linear, abs=5e-5)

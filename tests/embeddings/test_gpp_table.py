@@ -154,7 +154,7 @@ def test_draws_for_missing_values_follow_what_is_there():
 
 def test_part_of_the_sites_never_shares_a_site():
     site = pd.Series(["a"] * 5 + ["b"] * 3 + ["c"] * 2 + ["d"])
-    parts = gpp_evaluation.deal(site)
+    parts = gpp_evaluation.site_folds(site)
     assert sorted(name for part in parts for name in part) == ["a", "b", "c", "d"]
 
 
@@ -244,7 +244,7 @@ def daily_tower() -> tuple[xr.Dataset, xr.Dataset]:
 
 def test_daily_series_are_scored_at_every_scale_beside_the_other_years():
     predicted, tower = daily_tower()
-    result = gpp_evaluation.at_tower(predicted, tower)
+    result = gpp_evaluation.evaluate_at_tower(predicted, tower)
     good = tower["qc"].values > 0.5
     assert result["days"] == good.sum()
     o, p = tower["gpp_nt"].values[good], predicted["gpp"].values[good]
@@ -261,7 +261,7 @@ def test_daily_series_are_scored_at_every_scale_beside_the_other_years():
 def test_a_tower_without_common_days_is_told():
     predicted, tower = daily_tower()
     with pytest.raises(InputError, match="need two or more"):
-        gpp_evaluation.at_tower(predicted.isel(time=[0]), tower)
+        gpp_evaluation.evaluate_at_tower(predicted.isel(time=[0]), tower)
 
 
 @pytest.mark.real

@@ -1,4 +1,4 @@
-"""A cube left out has not taught, and weights that saw it are not taken."""
+"""A cube left out is not learned from, and weights that saw it are refused."""
 
 from pathlib import Path
 
@@ -29,40 +29,38 @@ def cubes(tmp_path, monkeypatch) -> list[Path]:
 def _saw(cube: Path, folder: Path) -> Path:
     """A folder of encoders, that of Sentinel-2 gone on with the cube."""
     progress.run(
-        training.sensor(
+        training.train_sensor(
             "s2",
             folder / "s2.safetensors",
-            training.Lesson(simulated=0, cubes=(str(cube),), recipe=Recipe(steps=1)),
+            training.TrainingConfig(simulated=0, cubes=(str(cube),), recipe=Recipe(steps=1)),
         )
     )
     return folder
 
 
 @pytest.mark.slow
-def test_each_cube_is_told_by_the_others(cubes, tmp_path, monkeypatch):
+def test_each_cube_is_predicted_by_a_model_of_the_others(cubes, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation, "CASES", {"hidden": evaluation.CASES["hidden"]})
-    lessons = []
-    real = training.fusion
+    configs = []
+    real = training.train_fusion
 
-    def watched(out, lesson, **rest):
-        lessons.append(lesson)
-        return real(out, lesson, **rest)
+    def watched(out, config, **rest):
+        configs.append(config)
+        return real(out, config, **rest)
 
-    monkeypatch.setattr(training, "fusion", watched)
-    lesson = training.Lesson(simulated=0, recipe=Recipe(steps=2))
-    numbers, told = progress.run(
-        leave_out.evaluate("anywhere", lesson, _saw(cubes[0], tmp_path), device="cpu")
-    )
-    assert [one.cubes for one in lessons] == [(str(cubes[1]),), (str(cubes[0]),)]
+    monkeypatch.setattr(training, "train_fusion", watched)
+    config = training.TrainingConfig(simulated=0, recipe=Recipe(steps=2))
+    numbers, text = progress.run(leave_out.evaluate("anywhere", config, _saw(cubes[0], tmp_path), device="cpu"))
+    assert [one.cubes for one in configs] == [(str(cubes[1]),), (str(cubes[0]),)]
     for name in CUBES:
         assert numbers[f"{name}_hidden_ratio"] > 0
     assert (numbers["0000280849BAC91C_encoders_saw_it"], numbers["elsewhere_encoders_saw_it"]) == (1, 0)
-    assert "encoders learned from 0000280849BAC91C" in told
-    assert "0000280849BAC91C (this scene taught the model)" in told
-    assert "elsewhere (never seen by the model)" in told
+    assert "encoders learned from 0000280849BAC91C" in text
+    assert "0000280849BAC91C (this scene taught the model)" in text
+    assert "elsewhere (never seen by the model)" in text
 
 
 def test_weights_that_saw_a_cube_are_refused(cubes):
-    lesson = training.Lesson(simulated=0, recipe=Recipe(steps=2), start=Path("fusion"))
+    config = training.TrainingConfig(simulated=0, recipe=Recipe(steps=2), start=Path("fusion"))
     with pytest.raises(InputError, match="learned from 0000280849BAC91C"):
-        progress.run(leave_out.evaluate("anywhere", lesson, device="cpu"))
+        progress.run(leave_out.evaluate("anywhere", config, device="cpu"))

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from scipy import stats
+from sklearn import metrics as sklearn_metrics
 
 from embeddings import metrics
 from models.errors import InputError
@@ -40,6 +41,17 @@ def test_the_parts_always_sum_to_the_mean_squared_error():
         o, p = rng.normal(3, 2, 50), rng.normal(2, 3, 50)
         assert sum(metrics.mse_split(o, p).values()) == pytest.approx(metrics.rmse(o, p) ** 2)
         assert metrics.r2(o, p) == pytest.approx(stats.pearsonr(o, p).statistic ** 2)
+
+
+def test_scores_agree_with_those_of_scikit_learn_and_scipy():
+    rng = np.random.default_rng(4)
+    o = rng.gamma(2, 3, 200)
+    p = 0.7 * o + rng.normal(1, 2, 200)
+    assert metrics.nse(o, p) == pytest.approx(sklearn_metrics.r2_score(o, p))
+    assert metrics.rmse(o, p) == pytest.approx(sklearn_metrics.root_mean_squared_error(o, p))
+    assert metrics.mae(o, p) == pytest.approx(sklearn_metrics.mean_absolute_error(o, p))
+    assert metrics.r2(o, p) == pytest.approx(stats.linregress(o, p).rvalue ** 2)
+    assert metrics.r2(o, p) > metrics.nse(o, p)  # the two that both are called R2 differ here
 
 
 def test_r2_forgives_what_nse_does_not():
@@ -96,13 +108,13 @@ def series(values, start: str = "2018-01-01") -> xr.DataArray:
 
 @pytest.fixture
 def three_years() -> tuple[xr.DataArray, xr.DataArray]:
-    """A season, plus anomalies of which the model knows nothing."""
+    """A season with anomalies, and the season alone as the model."""
     rng = np.random.default_rng(1)
     season = 6 - 5 * np.cos(2 * np.pi * np.arange(3 * 365) / 365.25)
     return series(season + rng.normal(0, 1, season.size)), series(season)
 
 
-def test_a_model_of_the_season_knows_nothing_of_anomalies(three_years):
+def test_a_model_of_the_season_has_no_skill_in_anomalies(three_years):
     table = metrics.table(*three_years)
     assert list(table.index) == list(metrics.SCALES)
     assert table.loc["daily", "n"] == 1095
@@ -114,7 +126,7 @@ def test_a_model_of_the_season_knows_nothing_of_anomalies(three_years):
     assert (table.loc["monthly", "n"], table.loc["seasonal", "n"]) == (36, 366)  # 2020 has a 29 February
 
 
-def test_anomalies_are_found_where_the_model_knows_them(three_years):
+def test_a_model_that_predicts_anomalies_scores_in_them(three_years):
     observed, season = three_years
     table = metrics.table(observed, season + 0.9 * (observed - season))
     assert table.loc["anomaly", "nse"] > 0.95

@@ -1,7 +1,10 @@
-"""A probe reads what is there, from groups that never taught it, and nothing else."""
+"""A probe predicts what the features hold, from groups that never taught it, and nothing else."""
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from embeddings import metrics, probes, progress
 from models import checkpoints
@@ -21,37 +24,35 @@ def test_a_probe_on_the_truth_itself_is_right(rows):
     assert metrics.nse(x[:, 2], probes.ridge(x, x[:, 2], group)) > 0.9999
 
 
-def test_a_probe_on_noise_tells_nothing(rows):
+def test_a_probe_on_noise_predicts_nothing(rows):
     x, group, noise = rows
     assert metrics.nse(noise, probes.ridge(x, noise, group)) < 0.05
 
 
-def test_moments_fit_what_rows_would(rows):
+def test_moments_fit_the_ridge_regression_that_scikit_learn_fits_on_rows(rows):
     x, group, noise = rows
     y, strength = x @ np.arange(5.0) + noise, 0.3
     some = group < 3
-    parts = probes.Moments.of(x[some], y[some]) + probes.Moments.of(x[~some], y[~some])
-    scaled = (x - x.mean(0)) / x.std(0)
-    padded = np.vstack([scaled, np.sqrt(strength * len(x)) * np.eye(5)])
-    direct = np.linalg.lstsq(padded, np.append(y - y.mean(), np.zeros(5)), rcond=None)[0]
+    parts = probes.Moments.from_rows(x[some], y[some]) + probes.Moments.from_rows(x[~some], y[~some])
+    expected = make_pipeline(StandardScaler(), Ridge(alpha=strength * len(x))).fit(x, y)
     weights = parts.fit(strength)
-    np.testing.assert_allclose(weights[:-1] * x.std(0), direct, rtol=1e-8)
-    told = np.column_stack([x, np.ones(len(x))]) @ weights
-    assert parts.error(weights) == pytest.approx(((y - told) ** 2).sum())
+    predicted = np.column_stack([x, np.ones(len(x))]) @ weights
+    np.testing.assert_allclose(predicted, expected.predict(x), rtol=1e-8)
+    assert parts.error(weights) == pytest.approx(((y - predicted) ** 2).sum())
 
 
 @pytest.mark.parametrize("folds", [[0, 1, 2, 3, 4, 5], [0, 0, 1, 1, 2, 2]])
-def test_a_row_is_never_told_by_its_own_fold(rows, folds):
+def test_a_row_is_never_predicted_by_its_own_fold(rows, folds):
     x, group, noise = rows
     fold = np.array(folds)[group]
-    told = probes.ridge(x, noise, group, fold)
+    predicted = probes.ridge(x, noise, group, fold)
     spoiled = np.where(fold == 0, 100 + 7 * x[:, 0], noise)
     again = probes.ridge(x, spoiled, group, fold)
-    np.testing.assert_allclose(again[fold == 0], told[fold == 0])
-    assert np.abs(again - told)[fold != 0].max() > 1
+    np.testing.assert_allclose(again[fold == 0], predicted[fold == 0])
+    assert np.abs(again - predicted)[fold != 0].max() > 1
 
 
-def test_kinds_that_a_plane_separates_are_told_at_groups_never_seen():
+def test_kinds_that_a_plane_separates_are_predicted_at_groups_never_seen():
     rng = np.random.default_rng(1)
     group = np.repeat(np.arange(9), 12)
     kind = np.array(["wheat", "wood", "water"])[group % 3]
@@ -78,9 +79,9 @@ def test_two_groups_are_too_few(rows):
 @pytest.mark.real
 def test_on_the_measured_table_the_raw_bands_score_as_known(real_data):
     table = real_data / "flux_hls_table" / "hls_merra2_gpp.csv"
-    numbers, told = progress.run(probes.evaluate(table, checkpoints.load("default", "cpu")))
+    numbers, text = progress.run(probes.evaluate(table, checkpoints.load("default", "cpu")))
     assert (numbers["rows"], numbers["sites"]) == (751, 30)
     assert numbers["bands_gpp_r2"] == pytest.approx(0.680, abs=0.005)
     assert numbers["embedding_gpp_r2"] > 0.55
     assert 1 / 6 < numbers["bands_type_balanced_accuracy"] < 1
-    assert "embedding_8" in told
+    assert "embedding_8" in text

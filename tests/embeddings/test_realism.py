@@ -12,7 +12,7 @@ from models.errors import InputError
 BANDS = ("B05", "B8A")
 
 
-def look(s2: np.ndarray, s1: np.ndarray | None = None, every_days: int = 5) -> realism.Look:
+def scene_sample(s2: np.ndarray, s1: np.ndarray | None = None, every_days: int = 5) -> realism.SceneSample:
     """A scene of these values; (time, band, y, x) on 10 m for Sentinel-2, on 20 m for Sentinel-1."""
     t, _, y, x = s2.shape
     if s1 is None:
@@ -20,7 +20,9 @@ def look(s2: np.ndarray, s1: np.ndarray | None = None, every_days: int = 5) -> r
     day = 17000 + np.arange(t) * every_days
     passes = 17000 + np.arange(len(s1)) * 6
     clear = np.ones((t, y // 2, x // 2), bool)
-    return realism.Look(BANDS, s2.astype(np.float32), clear, day, s1, passes, np.full(len(s1), "ascending"))
+    return realism.SceneSample(
+        BANDS, s2.astype(np.float32), clear, day, s1, passes, np.full(len(s1), "ascending")
+    )
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def test_noise_is_split_into_the_date_s_and_the_pixel_s(rng):
     noise = date * rng.standard_normal((80, 2, 1, 1)) + pixel * rng.standard_normal((80, 2, 8, 8)).repeat(
         2, 2
     ).repeat(2, 3)
-    seen = look(0.3 + noise, every_days=3)
+    seen = scene_sample(0.3 + noise, every_days=3)
     stats = realism.statistics(seen, realism.pixels(seen))
     expected = 0.6745 * np.sqrt(1.5)  # median of an absolute second difference over the standard deviation
     assert stats["noise of the date B8A"] == pytest.approx(expected * date, rel=0.25)
@@ -53,15 +55,15 @@ def test_noise_is_split_into_the_date_s_and_the_pixel_s(rng):
 
 
 def test_texture_is_the_spread_inside_windows(rng):
-    white = look(0.3 + 0.02 * rng.standard_normal((6, 2, 40, 40)))
+    white = scene_sample(0.3 + 0.02 * rng.standard_normal((6, 2, 40, 40)))
     coarse = realism.statistics(white, realism.pixels(white))
     assert coarse["texture B8A"] == pytest.approx(0.01, rel=0.05)  # B8A is compared on its own 20 m
-    smooth = look(np.full((6, 2, 40, 40), 0.3) + np.linspace(0, 0.1, 40))
+    smooth = scene_sample(np.full((6, 2, 40, 40), 0.3) + np.linspace(0, 0.1, 40))
     assert realism.statistics(smooth, realism.pixels(smooth))["texture B8A"] < 0.01
 
 
 def test_what_the_mask_missed_is_found_on_both_sides(rng):
-    seen = look(0.3 + 0.002 * rng.standard_normal((60, 2, 16, 16)))
+    seen = scene_sample(0.3 + 0.002 * rng.standard_normal((60, 2, 16, 16)))
     hit = rng.random((60, 8, 8))
     for low, high, jump in ((0.0, 0.06, 0.1), (0.06, 0.09, -0.1)):
         seen.fine[:] += np.where((hit >= low) & (hit < high), jump, 0)[:, None].repeat(2, 2).repeat(2, 3)
@@ -74,7 +76,7 @@ def test_what_the_mask_missed_is_found_on_both_sides(rng):
 def test_radar_noise_compares_passes_of_one_track_only(rng):
     backscatter = -12 + rng.standard_normal((40, 2, 8, 8))
     backscatter[::2] += 5.0  # the other track looks from elsewhere
-    seen = look(np.full((5, 2, 16, 16), 0.3), backscatter)
+    seen = scene_sample(np.full((5, 2, 16, 16), 0.3), backscatter)
     assert realism.pixels(seen)["noise VV"].mean() == pytest.approx(0.826, rel=0.1)
 
 
@@ -106,7 +108,7 @@ def test_a_gap_needs_all_measured_scenes_on_one_side():
 
 
 @pytest.mark.slow
-def test_simulated_scenes_that_pose_as_measured_show_no_gap(capsys):
+def test_simulated_scenes_that_are_taken_for_measured_show_no_gap(capsys):
     scenes = {
         name: simulate(
             name, seed=seed, size_px=24, truth=False, start="2019-01-01", end="2019-12-31", lat=50.0
@@ -131,7 +133,7 @@ def test_scenes_that_cannot_be_compared_are_refused_with_advice(tmp_path):
     optical = simulate("optical", seed=1, size_px=8, start="2020-06-01", end="2020-06-20", truth=False)
     del optical["s1"]
     with pytest.raises(InputError, match="need s2 and s1"):
-        realism.Look.of(optical)
+        realism.SceneSample.from_scene(optical)
     with pytest.raises(InputError, match="within 5 degrees"):
         realism.landscapes([-5.0])
     with pytest.raises(SystemExit, match="2"):  # argparse itself asks for --data

@@ -1,4 +1,4 @@
-"""Learning in small: it learns, it hides, and stage two leaves the encoders alone."""
+"""Training in small: it learns, it hides, and stage two leaves the encoders alone."""
 
 from dataclasses import replace
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from embeddings import engine, evaluation, progress, reconstruct, training
+from embeddings import engine, evaluation, reconstruct, training
 from embeddings.readers import open_scene
-from embeddings.samples import HLS, Archive, Plan, batches, draw, land_of
+from embeddings.samples import HLS, MaskingConfig, PackedScene, batches, draw_sample, pack_land_state
 from embeddings.simulate import random_scene, simulate
 from models import checkpoints
 from models.decoder import LAND
@@ -21,8 +21,8 @@ ALL = ("s2", "s1", "landsat8")
 
 
 @pytest.fixture(scope="module")
-def archive() -> Archive:
-    return Archive.of(random_scene(3, 16, start="2019-03-01", end="2019-10-31"))
+def archive() -> PackedScene:
+    return PackedScene.from_scene(random_scene(3, 16, start="2019-03-01", end="2019-10-31"))
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +32,13 @@ def weights(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLUXLENS_CACHE", str(folder))
         patch.setattr(training, "SIMULATED_SIZE_PX", 16)
-        lesson = training.Lesson(simulated=2, recipe=Recipe(steps=6))
+        config = training.TrainingConfig(simulated=2, recipe=Recipe(steps=6))
         for name in ("s2", "s1"):
-            progress.run(training.sensor(name, folder / f"{name}.safetensors", lesson))
-        progress.run(training.fusion(folder / "fusion.safetensors", lesson, encoders=folder))
+            cache.finish(training.train_sensor(name, folder / f"{name}.safetensors", config))
+        cache.finish(training.train_fusion(folder / "fusion.safetensors", config, encoders=folder))
         again = folder / "again"
         again.mkdir()
-        progress.run(training.sensor("s1", again / "s1.safetensors", lesson))
+        cache.finish(training.train_sensor("s1", again / "s1.safetensors", config))
     return folder
 
 
@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_weights(weights):
     assert first.digest == again.digest
 
 
-def test_the_card_says_what_taught_it(weights):
+def test_the_card_says_what_the_model_learned_from(weights):
     card = checkpoints.load(weights / "fusion.safetensors", "cpu").identity.card
     assert card["simulated_scenes"] == 2
     assert card["measured_cubes"] == []
@@ -84,9 +84,9 @@ def test_the_card_says_what_taught_it(weights):
 
 def test_what_is_hidden_is_not_among_what_is_shown(archive):
     rng = np.random.default_rng(0)
-    plan = replace(Plan(), jitter=0, few=0, without=0)
+    masking = MaskingConfig(radiometric_jitter=0, few_share=0, sensor_absent_share=0)
     hidden_asks = 0
-    for sample in filter(None, (draw(archive, plan, rng) for _ in range(30))):
+    for sample in filter(None, (draw_sample(archive, masking, rng) for _ in range(30))):
         shown = set(sample.day["s2"].tolist())
         for day, weight in zip(sample.query_days.tolist(), sample.weight.tolist(), strict=True):
             seen_by = day in shown or day in set(sample.day["s1"].tolist())
@@ -97,9 +97,9 @@ def test_what_is_hidden_is_not_among_what_is_shown(archive):
 
 def test_targets_are_the_measured_values(archive):
     rng = np.random.default_rng(1)
-    plan = replace(Plan(), jitter=0, gap=0)
+    masking = MaskingConfig(radiometric_jitter=0, gap_share=0)
     known = 0
-    for sample in filter(None, (draw(archive, plan, rng) for _ in range(10))):
+    for sample in filter(None, (draw_sample(archive, masking, rng) for _ in range(10))):
         target = sample.target["s2"].numpy()
         values = archive.values("s2", (...,))
         known += np.isfinite(target).sum()
@@ -112,30 +112,33 @@ def test_targets_are_the_measured_values(archive):
 
 def test_the_state_of_the_land_is_the_truth_of_the_asked_days():
     scene = random_scene(3, 16, start="2019-03-01", end="2019-10-31", truth=True)
-    told = replace(Archive.of(scene), land=land_of(scene))
+    packed = replace(PackedScene.from_scene(scene), land=pack_land_state(scene))
     rng = np.random.default_rng(2)
     known = 0
-    for sample in filter(None, (draw(told, replace(Plan(), jitter=0), rng) for _ in range(6))):
-        for day, state in zip(sample.query_days.numpy(), sample.land.numpy(), strict=True):
-            truth = scene["truth"]["lai"].values[told.land["day"] == day]
+    plain = MaskingConfig(radiometric_jitter=0)
+    for sample in filter(None, (draw_sample(packed, plain, rng) for _ in range(6))):
+        for day, state in zip(sample.ask.numpy(), sample.land.numpy(), strict=True):
+            truth = scene["truth"]["lai"].values[packed.land["day"] == day]
             lai = state[:, LAND.index("lai")]
             known += np.isfinite(lai).sum()
             assert all(np.abs(truth - value).min() < 2e-3 for value in lai[np.isfinite(lai)])
     assert known > 500
-    jittered = draw(told, replace(Plan(), jitter=1), rng)
+    jittered = draw_sample(packed, MaskingConfig(radiometric_jitter=1), rng)
     assert torch.isnan(jittered.land).all()
 
 
 def test_batches_of_one_seed_are_the_same(archive):
-    one, two = (next(batches([archive], Plan(), seed=5, size=3)) for _ in range(2))
+    one, two = (next(batches([archive], MaskingConfig(), seed=5, size=3)) for _ in range(2))
     for a, b in zip(one, two, strict=True):
         assert torch.equal(a.query_days, b.query_days)
         torch.testing.assert_close(a.images["s2"].values, b.images["s2"].values, equal_nan=True)
 
 
 @pytest.fixture(scope="module")
-def with_landsat() -> Archive:
-    return Archive.of(random_scene(3, 16, start="2019-03-01", end="2019-10-31", landsat=True), ALL)
+def with_landsat() -> PackedScene:
+    return PackedScene.from_scene(
+        random_scene(3, 16, start="2019-03-01", end="2019-10-31", landsat=True), ALL
+    )
 
 
 @pytest.fixture(scope="module")
@@ -149,9 +152,9 @@ def three(weights):
         patch.setattr(training, "SIMULATED_SIZE_PX", 16)
         patch.setattr(checkpoints, "WEIGHTS", weights)
         kept = {path.name: path.stat().st_mtime_ns for path in weights.glob("training-*.npz")}
-        lesson = training.Lesson(simulated=2, recipe=Recipe(steps=6))
-        progress.run(training.sensor("landsat8", folder / "landsat8.safetensors", lesson))
-        progress.run(training.fusion(folder / "fusion.safetensors", lesson, ALL, folder))
+        config = training.TrainingConfig(simulated=2, recipe=Recipe(steps=6))
+        cache.finish(training.train_sensor("landsat8", folder / "landsat8.safetensors", config))
+        cache.finish(training.train_fusion(folder / "fusion.safetensors", config, ALL, folder))
     assert kept == {name: (weights / name).stat().st_mtime_ns for name in kept}, "the Sentinels' files stay"
     assert len(list(weights.glob("training-*-landsat8.npz"))) == 2
     return checkpoints.load(folder / "fusion.safetensors", "cpu")
@@ -211,14 +214,14 @@ def test_landsat_tells_hidden_dates_of_a_measured_cube(real_data):
 def test_targets_of_landsat_are_truly_free_of_cloud(with_landsat):
     scene = random_scene(3, 16, start="2019-03-01", end="2019-10-31", landsat=True)
     cloud = scene["landsat8/cloud_truth"].values
-    assert not (with_landsat.sure["landsat8"] & cloud).any()
-    assert (with_landsat.usable["landsat8"] & cloud).any()
+    assert not (with_landsat.target_valid["landsat8"] & cloud).any()
+    assert (with_landsat.valid["landsat8"] & cloud).any()
 
 
 def test_landsat_is_sometimes_absent_and_mostly_seen_in_a_gap_of_sentinel_2(with_landsat):
     rng = np.random.default_rng(2)
-    plan = Plan(sensors=ALL, gap=1, gap_days=(30, 40), few=0, without=0)
-    samples = [s for s in (draw(with_landsat, plan, rng) for _ in range(200)) if s]
+    masking = MaskingConfig(sensors=ALL, gap_share=1, gap_days=(30, 40), few_share=0, sensor_absent_share=0)
+    samples = [s for s in (draw_sample(with_landsat, masking, rng) for _ in range(200)) if s]
     shown = np.array([len(s.day["landsat8"]) for s in samples])
     assert 0.15 < (shown == 0).mean() < 0.35
     asked = [s for s in samples if len(s.day["landsat8"]) and (s.weight == 1).any()]
@@ -233,7 +236,10 @@ def test_bands_that_see_the_same_light_are_changed_alike(with_landsat):
         with_landsat,
         steps={name: np.full_like(steps, 2000) for name, steps in with_landsat.steps.items()},
     )
-    sample = draw(flat, replace(Plan(sensors=ALL), jitter=1, no_10m=0, hls=0, gap=0, no_landsat=0), rng)
+    masking = MaskingConfig(
+        ALL, radiometric_jitter=1, no_10m_share=0, hls_share=0, gap_share=0, landsat_absent_share=0
+    )
+    sample = draw_sample(flat, masking, rng)
     s2, l8 = (np.nanmedian(sample.images[n].values.numpy(), (0, 2, 3)) for n in ("s2", "landsat8"))
     known = np.isfinite(l8)
     np.testing.assert_allclose(s2[[S2.bands.index(b) for b in HLS]][known], l8[known])
@@ -241,11 +247,11 @@ def test_bands_that_see_the_same_light_are_changed_alike(with_landsat):
     assert np.abs(l8[known] - 0.2).max() > 0.005
 
 
-def test_nothing_to_learn_from_is_told(weights):
-    lesson = training.Lesson(simulated=0)
+def test_nothing_to_learn_from_is_refused(weights):
+    config = training.TrainingConfig(simulated=0)
     with pytest.raises(InputError, match="no cube with landsat8"):
-        progress.run(training.sensor("landsat8", weights / "none.safetensors", lesson))
+        cache.finish(training.train_sensor("landsat8", weights / "none.safetensors", config))
     with pytest.raises(InputError, match="need s2 first"):
-        progress.run(training.fusion(weights / "none.safetensors", lesson, ("landsat8", "s2")))
+        cache.finish(training.train_fusion(weights / "none.safetensors", config, ("landsat8", "s2")))
     with pytest.raises(InputError, match="folder of weights"):
-        progress.run(training.fusion(weights / "none.safetensors", lesson, ALL, weights / "nowhere"))
+        cache.finish(training.train_fusion(weights / "none.safetensors", config, ALL, weights / "nowhere"))

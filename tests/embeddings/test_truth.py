@@ -1,4 +1,4 @@
-"""Probes to the truth and the honesty of sigma, on truths that are known."""
+"""Probes to the true state and calibration of sigma, on states that are known."""
 
 import numpy as np
 import pytest
@@ -13,10 +13,10 @@ def test_the_baseline_is_linear_interpolation_computed_another_way():
     day, visible = np.sort(rng.choice(100, 12, replace=False)), np.arange(12) != 5
     values = rng.uniform(0, 0.5, (12, 3, 4, 4)).astype(np.float32)
     clear = rng.random((12, 4, 4)) < 0.6
-    measured = evaluation.Truth(values, clear, day)
+    measured = evaluation.ClearReflectance(values, clear, day)
     expected = evaluation.linear(measured, visible, 5)
-    told = truth.interpolated(AcquisitionSeries(values, clear, day).select(visible), day[[5]])[0]
-    np.testing.assert_allclose(told, expected, rtol=1e-5)
+    found = truth.interpolate_series(AcquisitionSeries(values, clear, day).at(visible), day[[5]])[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def rows(rng, n=1200):
@@ -66,7 +66,7 @@ def test_the_band_of_normal_errors_holds_nine_tenths():
     distance = rng.integers(1, 40, (20, 30, 30))
     error *= np.where(distance > 20, 2, 1)[:, None]  # too sure of itself far away
     error[:5] = np.nan
-    shares = truth.Coverage.of(error, np.float64(sigma), distance)
+    shares = truth.Coverage.from_errors(error, np.float64(sigma), distance)
     assert shares.total.sum() == 15 * 3 * 30 * 30
     shares = shares.shares()
     for name in ("1-5", "6-10", "11-20"):
@@ -74,19 +74,19 @@ def test_the_band_of_normal_errors_holds_nine_tenths():
     assert shares["21+"] == pytest.approx(0.589, abs=0.01)  # P(|N| < 1.645 / 2)
 
 
-def test_landscapes_that_score_never_taught():
+def test_landscapes_that_score_are_not_trained_on():
     assert evaluation.FIRST_HELD_OUT + 10 * len(evaluation.PLACES) < training.FIRST_SEED
     hemispheres = {lat > 0 for _, _, lat in evaluation.PLACES.values()}
     assert hemispheres == {True, False}
 
 
 @pytest.mark.slow
-def test_landscapes_are_made_embedded_probed_and_told(monkeypatch):
+def test_landscapes_are_made_embedded_probed_and_reported(monkeypatch):
     monkeypatch.setattr(truth, "PIXEL_DAYS", 2000)
     places = {name: evaluation.PLACES[name] for name in ("temperate", "southern", "semi-arid-south")}
     monkeypatch.setattr(evaluation, "PLACES", places)
-    numbers, told = progress.run(truth.evaluate(checkpoints.load("default", "cpu"), size_px=12, landscapes=1))
+    numbers, text = progress.run(truth.evaluate(checkpoints.load("default", "cpu"), size_px=12, landscapes=1))
     assert numbers["landscape_embedding_fapar_observed_r2"] > 0.5
     assert 0.5 < numbers["sigma_inside_all"] < 1
     assert numbers["lai_far_rows"] > 0
-    assert "3 simulated landscapes of 12 px" in told
+    assert "3 simulated landscapes of 12 px" in text

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from embeddings.simulate import canopy
-from embeddings.simulate.canopy import LEAVES, Canopy
+from embeddings.simulate.canopy import LEAVES, CanopyTable
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "canopy.json").read_text())
 """PROSPECT-D + 4SAIL between the table's nodes, written by embeddings/simulate/make_canopy_table.py."""
@@ -15,18 +15,18 @@ GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "canopy.json").read_
 
 def at(row: dict) -> np.ndarray:
     """(channel,) interpolated at one golden row."""
-    table = Canopy.load()
-    seen = table.seen(row["sun_deg"], float(row["view"] == "hot"))
+    table = CanopyTable.load()
+    acquisition = table.at_geometry(row["sun_deg"], float(row["view"] == "hot"))
     state = (np.array([value]) for value in (list(LEAVES).index(row["leaf"]), row["brown"], row["water"]))
-    units = table.units(seen, *state)
-    return Canopy.pixels(units, np.array([0]), np.array([row["lai"]]), np.array([row["cab"]]))[0]
+    units = table.at_units(acquisition, *state)
+    return CanopyTable.at_pixels(units, np.array([0]), np.array([row["lai"]]), np.array([row["cab"]]))[0]
 
 
 @pytest.mark.parametrize("row", GOLDEN, ids=[f"{r['leaf']}-lai{r['lai']:.1f}" for r in GOLDEN])
 def test_table_reproduces_golden_canopies(row):
-    answer = canopy.over_soil(at(row), np.float32(row["soil"]))
+    reflectance = canopy.over_soil(at(row), np.float32(row["soil"]))
     # linear steps between eight leaf areas overshoot a curve by up to a hundredth or so of reflectance
-    np.testing.assert_allclose(answer, row["reflectance"], atol=0.017)
+    np.testing.assert_allclose(reflectance, row["reflectance"], atol=0.017)
 
 
 def test_no_leaves_show_the_bare_soil():
@@ -37,9 +37,9 @@ def test_no_leaves_show_the_bare_soil():
 
 
 def test_more_leaves_absorb_more():
-    taken = [float(canopy.absorbed(at(GOLDEN[0] | {"lai": lai}))) for lai in (0.2, 0.5, 1, 2, 4, 6)]
-    assert taken == sorted(taken)
-    assert 0 < taken[0] < taken[-1] < 1
+    absorbed = [float(canopy.absorbed(at(GOLDEN[0] | {"lai": lai}))) for lai in (0.2, 0.5, 1, 2, 4, 6)]
+    assert absorbed == sorted(absorbed)
+    assert 0 < absorbed[0] < absorbed[-1] < 1
 
 
 def test_table_is_small():

@@ -100,4 +100,4 @@ def test_its_bands_are_those_of_the_contract_and_of_the_networks():
     for name, spec in SENSORS.items():
         assert spec.bands == schema.NODES[name].bands
         assert spec.variable in {variable.name for variable in schema.NODES[name].variables}
-    assert [list(BANDS)[k] for k in landsat.LIKE] == list(landsat.BANDPASS)
+    assert [list(BANDS)[k] for k in landsat.S2_INDEX] == list(landsat.BANDPASS)

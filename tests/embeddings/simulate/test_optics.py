@@ -7,19 +7,19 @@ from embeddings.simulate import optics
 from embeddings.simulate.canopy import BANDS
 
 
-def sky(side: int, thick: float = 0.0, shadow: float = 0.0) -> optics.Sky:
+def atmosphere(side: int, thick: float = 0.0, shadow: float = 0.0) -> optics.Atmosphere:
     flat = np.zeros((side, side))
-    return optics.Sky(flat + thick, flat + shadow, flat)
+    return optics.Atmosphere(flat + thick, flat + shadow, flat)
 
 
-def seen(level: float, air: optics.Sky, seed: int) -> tuple[np.ndarray, ...]:
-    surface = np.full((*air.thick.shape, len(BANDS)), level, np.float32)
+def observed(level: float, air: optics.Atmosphere, seed: int) -> tuple[np.ndarray, ...]:
+    surface = np.full((*air.cloud_thickness.shape, len(BANDS)), level, np.float32)
     return optics.observe(np.random.default_rng(seed), surface, air, 0.0, 1.0)
 
 
 @pytest.mark.parametrize("level", [0.1, 0.3])
 def test_signal_to_noise_keeps_the_requirement_with_a_margin(level):
-    image, _, _ = seen(level, sky(64), 0)
+    image, _, _ = observed(level, atmosphere(64), 0)
     ratio = image.mean((0, 1)) / image[::2, ::2].std((0, 1))
     assert (ratio > 70).all()
     assert (ratio < 300).all()
@@ -28,7 +28,7 @@ def test_signal_to_noise_keeps_the_requirement_with_a_margin(level):
 
 
 def test_thick_cloud_is_always_found_shadow_on_some_dates_only():
-    found = [seen(0.3, sky(8, thick=20.0), seed)[1].mean() for seed in range(40)]
+    found = [observed(0.3, atmosphere(8, thick=20.0), seed)[1].mean() for seed in range(40)]
     assert max(found) == 0
-    missed = [seen(0.1, sky(8, shadow=0.5), seed)[1].mean() for seed in range(200)]
+    missed = [observed(0.1, atmosphere(8, shadow=0.5), seed)[1].mean() for seed in range(200)]
     assert 0.4 < np.mean(missed) < 0.75

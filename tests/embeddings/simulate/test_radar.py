@@ -1,4 +1,4 @@
-"""Speckle and unrest of simulated backscatter, beside what measured Sentinel-1 shows."""
+"""Speckle and variation from pass to pass of simulated backscatter, beside what measured Sentinel-1 shows."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def test_speckle_has_mean_one_and_neighbours_share_what_resampling_shares():
     assert beside[1] == pytest.approx(0.05, abs=0.03)
 
 
-def test_both_polarisations_share_the_unrest_of_a_pass_but_not_the_speckle():
+def test_both_polarisations_share_the_variation_of_a_pass_but_not_the_speckle():
     scene = simulate("radar", seed=4, size_px=32, truth=False, start="2020-04-01", end="2020-09-30")
     echo = scene["s1/backscatter"].values
     bend = echo[1:-1] - (echo[:-2] + echo[2:]) / 2

@@ -98,9 +98,11 @@ def test_dark_days_are_cloudy(scene):
 
 
 def test_nothing_grows_on_water():
-    from embeddings.simulate.landscape import Plan
+    from embeddings.simulate.landscape import LandscapeConfig
 
-    lake = simulate("lake", seed=2, plan=Plan(water=0.3), size_px=24, start="2020-06-01", end="2020-06-30")
+    lake = simulate(
+        "lake", seed=2, landscape=LandscapeConfig(water=0.3), size_px=24, start="2020-06-01", end="2020-06-30"
+    )
     water = lake["truth/land_cover"].values == COVERS.index("water")
     assert water.any()
     assert (lake["truth/gpp"].values[:, water] == 0).all()
@@ -122,10 +124,10 @@ def test_seasons_turn_around_south_of_the_equator():
 
 
 def test_harvest_takes_the_leaves_in_a_day():
-    from embeddings.simulate.landscape import Plan
+    from embeddings.simulate.landscape import LandscapeConfig
 
-    arable = Plan(forest=0, grass=0, cereal=1, water=0, village=0)
-    land = simulate("arable", seed=3, plan=arable, size_px=24, start="2020-05-01", end="2020-10-31")
+    arable = LandscapeConfig(forest=0, grass=0, cereal=1, water=0, village=0)
+    land = simulate("arable", seed=3, landscape=arable, size_px=24, start="2020-05-01", end="2020-10-31")
     lai = land["truth/lai"].values
     fields = land["truth/land_cover"].values == COVERS.index("winter_cereal")
     drop = (lai[:-1] - lai[1:])[:, fields].max(0)
@@ -141,7 +143,7 @@ def test_wet_bare_soil_is_brighter_to_radar_and_darker_to_the_eye():
     from embeddings.simulate.vegetation import Growth
 
     rng = np.random.default_rng(0)
-    land = landscape.make(rng, 16, landscape.Plan(forest=0, water=0, village=0))
+    land = landscape.draw_land(rng, 16, landscape.LandscapeConfig(forest=0, water=0, village=0))
     zero = np.zeros((len(land.unit_cover), 1), dtype=np.float32)
     dry = Growth(
         lai=zero,
@@ -159,8 +161,11 @@ def test_wet_bare_soil_is_brighter_to_radar_and_darker_to_the_eye():
         c4=zero.astype(bool),
     )
     wet = replace(dry, moisture=zero + 0.34, skin=np.ones(1))
-    still = radar.settle(np.random.default_rng(1), Pixels(land, dry))
-    seen = [radar.surface(Pixels(land, g), still, 0, 15.0, 0.0, 0.0, 38.0)["VV"] for g in (dry, wet)]
+    scatterers = radar.draw_scatterers(np.random.default_rng(1), Pixels(land, dry))
+    seen = [
+        radar.surface_backscatter(Pixels(land, g), scatterers, 0, 15.0, 0.0, 0.0, 38.0)["VV"]
+        for g in (dry, wet)
+    ]
     gain_db = 10 * np.log10(seen[1] / seen[0])
     assert np.median(gain_db) > 3
     light = [Pixels(land, g).reflectance(0, 40.0, 0.5)[:, 2].mean() for g in (dry, wet)]
@@ -199,7 +204,7 @@ def test_a_scene_without_tower_has_no_tower_file(tmp_path):
         write_tower_file(bare, tmp_path)
 
 
-def test_steps_tell_progress_and_return_the_scene():
+def test_steps_yield_progress_and_return_the_scene():
     progress = steps("short", size_px=8, start="2020-06-01", end="2020-06-20")
     told = []
     while True:
@@ -223,7 +228,7 @@ def test_steps_tell_progress_and_return_the_scene():
         ({"lat": 89.0}, "lat"),
     ],
 )
-def test_impossible_wishes_are_refused_with_advice(wrong, word):
+def test_impossible_requests_are_refused_with_advice(wrong, word):
     with pytest.raises(InputError, match=word):
         simulate("bad", **wrong)
 
