@@ -192,7 +192,8 @@ def tower_report(result: dict) -> str:
     columns = ("n", "nse", "r2", "rmse", "mae", "bias", "kge", "bias2", "variance", "phase")
     source = ", in ".join(part for part in (result.get("gpp"), result.get("gpp_source_units")) if part)
     lines = [
-        f"{result['site']} {result['igbp']}: {result['days']} days, {result['start']} to {result['end']}, {source}, quality"
+        f"{result['site']} {result['igbp']}: {result['days']} days, {result['start']} to {result['end']},"
+        f" {source}, quality"
         f" {result['least_qc']:g} or better; the 90 % band holds {result[f'{MODEL}.coverage']:.0%}; gC m-2 d-1",
         f"{'':<24}" + "".join(f"{name:>10}" for name in columns),
     ]

@@ -2,7 +2,8 @@
 
 from embeddings.towers.data_files import files
 from embeddings.towers.fluxnet import read
+from embeddings.towers.gpp_columns import PERCENTILES
 from embeddings.towers.site_table import sites
 from embeddings.towers.wind import turbulence
 
-__all__ = ["files", "read", "sites", "turbulence"]
+__all__ = ["PERCENTILES", "files", "read", "sites", "turbulence"]

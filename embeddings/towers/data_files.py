@@ -80,7 +80,7 @@ class DataFile:
                 ) from error
             packed = info.compress_size
         else:
-            raw = open(self.path, "rb")
+            raw = open(self.path, "rb")  # noqa: SIM115 - closed by the stream that reads it
         opened.append(raw)
         if (self.member or self.path.name).lower().endswith(".gz"):
             raw = gzip.GzipFile(fileobj=raw)  # type: ignore[assignment]
@@ -123,12 +123,14 @@ def _check_size(name: str, unpacked: int, packed: int) -> None:
     """InputError where a table is larger than any tower's, or packed as no numbers pack."""
     if unpacked > MAX_UNPACKED_BYTES:
         raise InputError(
-            f"Got {name}, which unpacks to more than {MAX_UNPACKED_BYTES // 2**20} MiB, need less; give its daily (DD)"
+            f"Got {name}, which unpacks to more than {MAX_UNPACKED_BYTES // 2**20} MiB, need less; give"
+            " its daily (DD)"
             " file."
         )
     if unpacked > FREE_BYTES and unpacked > MAX_RATIO * max(packed, 1):
         raise InputError(
-            f"Got {name}, which unpacks to more than {MAX_RATIO} times its packed size, need a tower's table; check where"
+            f"Got {name}, which unpacks to more than {MAX_RATIO} times its packed size, need a tower's"
+            " table; check where"
             " the file comes from."
         )
 
@@ -165,7 +167,8 @@ def candidates(path: Path, resolutions: tuple[str, ...] = DAILY_FIRST) -> list[D
     towers = sorted({site[1] for file in found if (site := SITE.search(file.name))})
     if len(towers) > 1:
         raise InputError(
-            f"Got {path.name} with {len(towers)} towers in it ({', '.join(towers[:3])}), need one; unpack it and give the"
+            f"Got {path.name} with {len(towers)} towers in it ({', '.join(towers[:3])}), need one; unpack"
+            " it and give the"
             " file of one tower."
         )
     return found

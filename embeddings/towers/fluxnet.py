@@ -75,10 +75,7 @@ def read(path: str | Path, sites: pd.DataFrame | None = None) -> xr.Dataset:
         With the count of repeated stamps, incomplete days and whatever else was left out.
     """
     path = Path(path).expanduser()
-    if netcdf.is_netcdf(path):
-        tower = netcdf.read_netcdf(path)
-    else:
-        tower = _read_text(path)
+    tower = netcdf.read_netcdf(path) if netcdf.is_netcdf(path) else _read_text(path)
     for name in tower.data_vars:
         tower[name].attrs = {**_attrs_of_variable(str(name)), **tower[name].attrs}
     plausibility.check(str(tower.attrs["source"]), tower)
@@ -140,7 +137,8 @@ def _without_gpp(table: TextTable) -> InputError:
     need = "need GPP_NT_VUT_REF or GPP_DT_VUT_REF"
     if BASE.search(name):
         return InputError(
-            f"Got {name} without GPP, {need}: AmeriFlux BASE serves for the footprint only; fetch the site's FLUXNET product."
+            f"Got {name} without GPP, {need}: AmeriFlux BASE serves for the footprint only; fetch the"
+            " site's FLUXNET product."
         )
     if "FLUXNET-CH4" in name.upper():
         return InputError(
@@ -148,12 +146,14 @@ def _without_gpp(table: TextTable) -> InputError:
         )
     if {"DATE", "TIME"} <= set(table.header) or name.lower().startswith("eddypro"):
         return InputError(
-            f"Got {name}, EddyPro output without GPP, {need}: it serves for the footprint only; partition it, or fetch the"
+            f"Got {name}, EddyPro output without GPP, {need}: it serves for the footprint only; partition"
+            " it, or fetch the"
             " site's FLUXNET product."
         )
     if others:
         return InputError(
-            f"Got {name} whose columns of GPP are {', '.join(others[:4])}, {need}; fetch the FULLSET or SUBSET product."
+            f"Got {name} whose columns of GPP are {', '.join(others[:4])}, {need}; fetch the FULLSET or"
+            " SUBSET product."
         )
     return InputError(f"Got {name} without GPP, {need}; fetch the FULLSET or SUBSET product.")
 

@@ -17,7 +17,7 @@ THRESHOLDS = ("VUT", "CUT")
 """Friction velocity threshold of the fluxes: one per year (VUT), or one for all years (CUT)."""
 
 VARIANTS = ("REF", "MEAN", "50", "USTAR50")
-"""Which of the forty realisations of net exchange is partitioned, the one recommended first (Pastorello et al. 2020)."""
+"""Which of the forty realisations of net exchange is partitioned, the recommended first (Pastorello et al. 2020)."""
 
 PERCENTILES = ("05", "16", "25", "50", "75", "84", "95")
 FLUXDATAKIT = re.compile(r"FLUXDATAKIT", re.IGNORECASE)
@@ -84,7 +84,8 @@ class GppColumns:
         if not fluxes:
             empty = [column for key, column in self.columns.items() if "|" in key and key.startswith("gpp")]
             raise InputError(
-                f"Got {name} whose GPP ({', '.join(empty[:4])}) is missing in all {len(frame)} rows, need values; give another"
+                f"Got {name} whose GPP ({', '.join(empty[:4])}) is missing in all {len(frame)} rows, need"
+                " values; give another"
                 " tower or product."
             )
         first = fluxes.get("nt", fluxes.get("dt", ""))
@@ -219,6 +220,7 @@ def source_units(name: str, units: dict[str, str], choice: GppColumns, step: Ste
     if step.is_subdaily:
         return "umol m-2 s-1", f"{step.name} files", GC_PER_UMOL
     if FLUXDATAKIT.search(name):
-        # FluxDataKit's days are means of its half-hours in their units (Hufkens and Stocker, doi:10.5281/zenodo.8403081).
+        # FluxDataKit's days are means of its half-hours in their units
+        # (Hufkens and Stocker, doi:10.5281/zenodo.8403081).
         return "umol m-2 s-1", "FluxDataKit's daily means", GC_PER_UMOL
     return "gC m-2 d-1", f"{step.name} files of FLUXNET", 1.0

@@ -98,7 +98,8 @@ def read_netcdf(path: Path) -> xr.Dataset:
         dims = {str(dim).lower(): size for dim, size in data.sizes.items()}
         if "time" not in variables or "time" not in dims:
             raise InputError(
-                f"Got {name} with the dimensions {', '.join(dims) or 'none'}, need a tower's time; give a tower's NetCDF file."
+                f"Got {name} with the dimensions {', '.join(dims) or 'none'}, need a tower's time; give a"
+                " tower's NetCDF file."
             )
         if dims["time"] > MAX_ROWS:
             raise InputError(
@@ -116,7 +117,8 @@ def read_netcdf(path: Path) -> xr.Dataset:
                     factor = factor_of_units(units)
                     if factor is None:
                         raise InputError(
-                            f"Got {name} with {key} in {units or 'no units'}, need units such as umol m-2 s-1 or gC m-2 d-1;"
+                            f"Got {name} with {key} in {units or 'no units'}, need units such as umol m-2"
+                            " s-1 or gC m-2 d-1;"
                             " write them as the variable's attribute."
                         )
                     frame[ours], sources[ours], factors[ours] = values, (key, units), factor
@@ -140,7 +142,8 @@ def read_netcdf(path: Path) -> xr.Dataset:
             plain = re.sub(r"[\s.\-]|deg(?=k)", "", units.lower()).replace("degreesc", "degc")
             if plain not in UNITS[ours]:
                 raise InputError(
-                    f"Got {name} with {key} in {units or 'no units'}, need {', '.join(UNITS[ours])}; write them as the"
+                    f"Got {name} with {key} in {units or 'no units'}, need {', '.join(UNITS[ours])};"
+                    " write them as the"
                     " variable's attribute."
                 )
             offset, factor = UNITS[ours][plain]
@@ -198,7 +201,8 @@ def _times(name: str, variable: xr.DataArray) -> pd.DatetimeIndex:
         times = pd.DatetimeIndex(decoded["time"].values)
     except (ValueError, TypeError, OverflowError, OSError, KeyError) as error:
         raise InputError(
-            f"Got {name} with times in {str(variable.attrs.get('units', 'no units'))[:40]!r}, need CF units in the standard"
+            f"Got {name} with times in {str(variable.attrs.get('units', 'no units'))[:40]!r}, need CF"
+            " units in the standard"
             " calendar; repair them."
         ) from error
     if times.hasnans:

@@ -148,6 +148,7 @@ def _too_few(
         )
     whole = " whole" if scale in SCALES else ""
     return (
-        f"Got {count}{whole} {unit}s with both a prediction and GPP of quality {least_qc:g} or better ({len(inside)} of any"
+        f"Got {count}{whole} {unit}s with both a prediction and GPP of quality {least_qc:g} or better"
+        f" ({len(inside)} of any"
         " quality), need two or more; choose another tower, period or quality."
     )

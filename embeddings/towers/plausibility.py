@@ -50,7 +50,8 @@ def check(name: str, tower: xr.Dataset) -> None:
         column = tower[flux].attrs.get("source_column", flux)
         if high > MAX_GPP:
             raise InputError(
-                f"Got {name} with {column} up to {high:.4g} gC m-2 d-1, need less than {MAX_GPP:g}, which no vegetation passes:"
+                f"Got {name} with {column} up to {high:.4g} gC m-2 d-1, need less than {MAX_GPP:g}, which"
+                " no vegetation passes:"
                 f" it was taken as {tower.attrs.get('gpp_source_units', 'gC m-2 d-1')}; convert its units."
             )
         if (

@@ -153,7 +153,8 @@ def _raw_table(path: Path, left_out: dict[str, list[str]]) -> pd.DataFrame:
             # Excel's cells pack some ten times.
             if unpacked > MAX_BYTES or unpacked > MAX_RATIO * len(content):
                 raise InputError(
-                    f"Got {path.name}, which unpacks to {unpacked / 2**20:,.0f} MiB, need a list of sites; give another file."
+                    f"Got {path.name}, which unpacks to {unpacked / 2**20:,.0f} MiB, need a list of"
+                    " sites; give another file."
                 )
         try:
             return _bif(pd.read_excel(io.BytesIO(content), dtype="str"))

@@ -139,7 +139,8 @@ def _day_or_month_first(name: str, parts: pd.DataFrame) -> pd.Series:
     spans = {order: times.diff().abs().max() for order, times in both.items()}
     if spans["day"] == spans["month"]:
         raise InputError(
-            f"Got {name} with stamps such as {'/'.join(parts[['a', 'b', 'y']].iloc[0])}, whose day and month cannot be told"
+            f"Got {name} with stamps such as {'/'.join(parts[['a', 'b', 'y']].iloc[0])}, whose day and"
+            " month cannot be told"
             " apart, need YYYY-MM-DD; write them so."
         )
     return both[min(spans, key=lambda order: spans[order])]
@@ -167,7 +168,8 @@ def _without_offsets(name: str, times: pd.Series, offsets: pd.Series) -> pd.Seri
     if (minutes == 0).all():
         # Tools that know no local standard time write +00:00 beside the numbers of the file.
         warnings.warn(
-            f"{len(offset)} stamps of {name} carry an offset of zero; they are read as local standard time, as tower files"
+            f"{len(offset)} stamps of {name} carry an offset of zero; they are read as local standard"
+            " time, as tower files"
             " are written",
             DataWarning,
             stacklevel=2,
@@ -214,7 +216,8 @@ def ordered(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     count, other = int(twice.sum()), int((twice & ~same).sum())
     if other > len(frame) / 2:
         raise InputError(
-            f"Got {name} whose {len(frame)} rows share {len(frame) - count} stamps, need one stamp per row; use the file as"
+            f"Got {name} whose {len(frame)} rows share {len(frame) - count} stamps, need one stamp per"
+            " row; use the file as"
             " it was downloaded."
         )
     kind = (
@@ -267,7 +270,8 @@ def infer_step(name: str, times: pd.DatetimeIndex, has_end: bool = False) -> Ste
     if minutes < 1440:
         if 1440 % minutes:
             raise InputError(
-                f"Got {name} with a stamp every {minutes:g} minutes, need a step that divides the day; give the HH or DD file."
+                f"Got {name} with a stamp every {minutes:g} minutes, need a step that divides the day;"
+                " give the HH or DD file."
             )
         known = {30.0: steps["HH"], 60.0: steps["HR"]}
         other = Step("HH", f"{minutes:g}-minute", int(1440 / minutes))
@@ -285,5 +289,6 @@ def infer_step(name: str, times: pd.DatetimeIndex, has_end: bool = False) -> Ste
     if minutes % 1440 == 0 and named in ("", "DD"):
         return days  # days with holes
     raise InputError(
-        f"Got {name} with a stamp every {minutes / 1440:g} days, need half-hours, days, weeks or months; give another file."
+        f"Got {name} with a stamp every {minutes / 1440:g} days, need half-hours, days, weeks or months;"
+        " give another file."
     )

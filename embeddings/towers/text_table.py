@@ -85,13 +85,15 @@ class TextTable:
         kind = next((kind for marks, kind in OTHER_FORMATS if marks <= header), None)
         if kind:
             raise InputError(
-                f"Got {self.name}, {kind}, need a FLUXNET file with a column TIMESTAMP or TIMESTAMP_START; convert it or"
+                f"Got {self.name}, {kind}, need a FLUXNET file with a column TIMESTAMP or"
+                " TIMESTAMP_START; convert it or"
                 " fetch the tower's FLUXNET file."
             )
         start = ", ".join(_cells(line, separator)[:3])[:60]
         start = start if line and start.isprintable() else "no text"
         raise InputError(
-            f"Got {self.name} starting with {start!r}, need a FLUXNET file with a column TIMESTAMP or TIMESTAMP_START;"
+            f"Got {self.name} starting with {start!r}, need a FLUXNET file with a column TIMESTAMP or"
+            " TIMESTAMP_START;"
             " check that it is a data file and not its description."
         )
 
@@ -129,7 +131,8 @@ class TextTable:
         twice = [column for column in wanted if self.header.count(column) > 1]
         if twice:
             raise InputError(
-                f"Got {self.name} with the column {twice[0]} {self.header.count(twice[0])} times, need it once; remove the"
+                f"Got {self.name} with the column {twice[0]} {self.header.count(twice[0])} times, need it"
+                " once; remove the"
                 " others."
             )
         at = sorted(self.header.index(column) for column in wanted)

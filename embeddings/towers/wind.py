@@ -83,7 +83,8 @@ def turbulence(path: str | Path) -> pd.DataFrame:
     empty = [ours for ours in NEEDED if chosen[ours] is None and not (ours == "heat" and chosen["length"])]
     if empty:
         raise InputError(
-            f"Got {table.name} whose {', '.join(TURBULENCE[ours][0] for ours in empty)} is missing in all {len(frame)} rows,"
+            f"Got {table.name} whose {', '.join(TURBULENCE[ours][0] for ours in empty)} is missing in all"
+            f" {len(frame)} rows,"
             " need values; give another file."
         )
     found = pd.DataFrame({ours: frame[column] for ours, column in chosen.items() if column is not None})
