@@ -151,7 +151,8 @@ def at_tower(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float = LEAST_Q
     """Daily `gpp`, `gpp_lo`, `gpp_hi` (time) beside a tower's GPP, at each scale; a flat result.
 
     Weeks and months of a tower are compared with means over the same days, where all of them were predicted. Which
-    partitioning was compared stands in ``gpp``: night-time, or day-time where that has twice as many pairs. Beside it the day-of-year climatology of the tower's other years, on the same days, where there are any.
+    partitioning was compared stands in ``gpp``: night-time, or day-time where that has twice as many pairs. Beside
+    it stands the day-of-year climatology of the tower's other years, on the same days, where there are any.
     """
     pairs = periods.pair(predicted, tower, least_qc)
     observed, predicted, both = pairs.observed, pairs.predicted, pairs.both

@@ -122,7 +122,7 @@ def _written_dates(name: str, text: pd.Series) -> pd.Series:
 
 
 def _day_or_month_first(name: str, parts: pd.DataFrame) -> pd.Series:
-    """Times of 12.05.2019 and 5/12/2019: which part is the month is told by the point, the parts above 12, or the order."""
+    """Times of 12.05.2019 and 5/12/2019; the month is told by the point, by parts above 12, or by the order."""
     year = parts["y"].where(parts["y"].str.len() == 4, "20" + parts["y"])
     both = {
         "day": _from_parts(year, parts["b"], parts["a"], parts),

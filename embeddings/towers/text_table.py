@@ -61,7 +61,8 @@ class TextTable:
         self._encoding = encoding_of(head)
         text = head.decode(self._encoding, errors="replace").lstrip("\ufeff")
         lines = text.split("\n")[:HEAD_LINES]
-        for row, line in enumerate(lines):
+        row = 0
+        for row, line in enumerate(lines):  # noqa: B007 - needed below
             self._separator = max(",;\t", key=line.count)
             self.header = _cells(line, self._separator)
             found = [column for column in TIMES if column in self.header]

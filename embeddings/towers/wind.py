@@ -11,6 +11,7 @@ import pandas as pd
 
 from embeddings.towers import netcdf
 from embeddings.towers.data_files import HOURLY_ONLY, candidates
+from embeddings.towers.stamps import Step
 from embeddings.towers.text_table import TextTable
 from models.errors import DataWarning, InputError
 
@@ -66,13 +67,10 @@ def turbulence(path: str | Path) -> pd.DataFrame:
     if not options["heat"] and options["length"]:
         lost.remove(TURBULENCE["heat"][0])
     if lost:
+        _check_step(table, table.read([]))
         raise InputError(f"Got {table.name} without {', '.join(lost)}, need them; fetch the full set.")
     frame = table.read(list(dict.fromkeys(column for columns in options.values() for column in columns)))
-    step = table.step(pd.DatetimeIndex(frame.index))
-    if not step.is_subdaily:
-        raise InputError(
-            f"Got {table.name}, need half-hourly or hourly wind; give the HH file of the full set."
-        )
+    step = _check_step(table, frame)
     if table.time in ("TIMESTAMP_END", "DATE"):  # EddyPro's full output is stamped at the end of the step
         frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
     # By content: the first column with a value; all-missing ones are passed over.
@@ -90,6 +88,16 @@ def turbulence(path: str | Path) -> pd.DataFrame:
     found = pd.DataFrame({ours: frame[column] for ours, column in chosen.items() if column is not None})
     found = found[found[[column for column in MEASURED if column in found]].notna().any(axis=1)]
     return _with_obukhov(table.name, found)
+
+
+def _check_step(table: TextTable, frame: pd.DataFrame) -> Step:
+    """The step of a table's rows; InputError where it is not shorter than a day."""
+    step = table.step(pd.DatetimeIndex(frame.index))
+    if not step.is_subdaily:
+        raise InputError(
+            f"Got {table.name}, need half-hourly or hourly wind; give the HH file of the full set."
+        )
+    return step
 
 
 def _with_obukhov(name: str, frame: pd.DataFrame) -> pd.DataFrame:
