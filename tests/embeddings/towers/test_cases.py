@@ -1,5 +1,6 @@
 """Tower files in the shapes people have them give the right value or one sentence; 0 of them a silent wrong one."""
 
+import contextlib
 import gzip
 import tracemalloc
 import warnings
@@ -21,7 +22,7 @@ def days(count: int = 30, **columns) -> pd.DataFrame:
     """Daily rows with GPP of 1, 2, 3 ..."""
     stamps = pd.date_range("2019-05-12", periods=count).strftime("%Y%m%d")
     table = pd.DataFrame(
-        {"TIMESTAMP": stamps, "NEE_VUT_REF_QC": 1.0, "GPP_NT_VUT_REF": np.arange(count) + 1.0}
+        {"TIMESTAMP": stamps, "NEE_VUT_REF_QC": 1.0, "GPP_NT_VUT_REF": np.arange(count) % 30 + 1.0}
     )
     return table.assign(GPP_DT_VUT_REF=table["GPP_NT_VUT_REF"] + 0.5, **columns)
 
@@ -394,11 +395,12 @@ def test_huge_declared_arrays_are_refused_before_they_are_read(tmp_path):
 def test_what_unpacks_to_more_than_any_tower_is_refused_without_memory(tmp_path, kind):
     header, line = b"TIMESTAMP,GPP_NT_VUT_REF\n", b"20190512," + b"0" * (2**20 - 10) + b"\n"
     path = tmp_path / (DAILY + ".gz" if kind == "gz" else "FLX_XX-Abc.zip")
-    with (
-        gzip.open(path, "wb", 1)
-        if kind == "gz"
-        else zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1).open(DAILY, "w") as stream
-    ):
+    with contextlib.ExitStack() as stack:
+        if kind == "gz":
+            stream = stack.enter_context(gzip.open(path, "wb", 1))
+        else:
+            archive = stack.enter_context(zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1))
+            stream = stack.enter_context(archive.open(DAILY, "w"))
         stream.write(header)
         for _ in range(100):
             stream.write(line)
@@ -406,7 +408,8 @@ def test_what_unpacks_to_more_than_any_tower_is_refused_without_memory(tmp_path,
     try:
         with pytest.raises(InputError, match="200 times its packed size"):
             towers.read(path)
-        assert tracemalloc.get_traced_memory()[1] < 64 * 2**20 if kind == "zip" else 300 * 2**20
+        # A gz does not declare its size: it is read up to the bound, in pieces.
+        assert tracemalloc.get_traced_memory()[1] < (8 if kind == "zip" else 128) * 2**20
     finally:
         tracemalloc.stop()
 
