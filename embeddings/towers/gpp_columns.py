@@ -84,9 +84,8 @@ class GppColumns:
         if not fluxes:
             empty = [column for key, column in self.columns.items() if "|" in key and key.startswith("gpp")]
             raise InputError(
-                f"Got {name} whose GPP ({', '.join(empty[:4])}) is missing in all {len(frame)} rows, need"
-                " values; give another"
-                " tower or product."
+                f"Got {name} without a single day of GPP: {', '.join(empty[:4])} is missing in all {len(frame)} rows,"
+                " need values; give another tower or product."
             )
         first = fluxes.get("nt", fluxes.get("dt", ""))
         threshold = next(kind for kind in THRESHOLDS if f"_{kind}_" in first)
