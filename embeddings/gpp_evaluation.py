@@ -12,6 +12,7 @@ import xarray as xr
 
 from embeddings import baselines, climatology, gpp_features, metrics
 from embeddings.gpp_table import TableGppHead, add_embeddings, gpp_with_band, read
+from embeddings.towers import periods
 from models.errors import InputError
 
 FOLDS = 6
@@ -245,14 +246,16 @@ def evaluate(
 def evaluate_at_tower(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float = LEAST_QC) -> dict:
     """Score daily GPP against a tower at each time scale.
 
-    Beside it the day-of-year climatology of the tower's other years, on the same days, where there are any.
+    Weeks and months of a tower are compared with means over the same days, where all of them were predicted. Beside it
+    stands the day-of-year climatology of the tower's other years, on the same days, where there are any.
 
     Parameters
     ----------
     predicted
         ``gpp``, ``gpp_lo``, ``gpp_hi`` (time), gC m-2 d-1.
     tower
-        ``gpp_nt`` (time), gC m-2 d-1, and where known ``qc`` (time) 0-1.
+        ``gpp_nt`` or ``gpp_dt`` (time), gC m-2 d-1, and where known ``qc`` (time) 0-1. Which partitioning was compared
+        stands in ``gpp`` of the result: night-time, or day-time where that has twice as many pairs.
     least_qc
         Days of lower quality do not count.
 
@@ -265,31 +268,33 @@ def evaluate_at_tower(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float 
     InputError
         With fewer than two days in common.
     """
-    observed = tower["gpp_nt"].where(tower["qc"] >= least_qc) if "qc" in tower else tower["gpp_nt"]
-    # Days that have both a prediction and an observation of sufficient quality.
-    both = predicted.indexes["time"].intersection(observed.indexes["time"][observed.notnull().values])
-    if len(both) < 2:
-        raise InputError(
-            f"Got {len(both)} days with both a prediction and GPP of quality {least_qc:g} or better, need two or more;"
-            " choose another tower or period."
-        )
+    pairs = periods.pair(predicted, tower, least_qc)
+    observed, predicted, both = pairs.observed, pairs.predicted, pairs.both
     series = {MODEL: predicted["gpp"]}
     # The climatology of the other years needs a second year.
     if len(set(observed.dropna("time")["time"].dt.year.values.tolist())) > 1:
-        series["day_of_year"] = climatology.leave_year_out_climatology(observed)
+        is_daily = pairs.scale == "daily"
+        series["day_of_year"] = (climatology.leave_year_out_climatology if is_daily else periods.other_years)(observed)
     truth, band = observed.sel(time=both), predicted.sel(time=both)
     inside = (truth >= band["gpp_lo"]) & (truth <= band["gpp_hi"])
     result = {
         "site": str(tower.attrs.get("site", "")),
         "igbp": str(tower.attrs.get("igbp", "")),
         "least_qc": least_qc,
-        "days": len(both),
+        "gpp": str(tower[pairs.flux].attrs.get("source_column", pairs.flux)),
+        "gpp_source_units": str(tower.attrs.get("gpp_source_units", "")),
+        "resolution": pairs.scale,
+        "days": pairs.days,
         "start": str(both[0].date()),
-        "end": str(both[-1].date()),
+        "end": str(pairs.end.date()),
         f"{MODEL}.coverage": float(inside.mean()),
     }
     for name, values in series.items():
-        found = metrics.table(truth, values.sel(time=both).drop_vars("spatial_ref", errors="ignore"))
+        values = values.sel(time=both).drop_vars("spatial_ref", errors="ignore")
+        if pairs.scale == "daily":
+            found = metrics.table(truth, values)
+        else:  # weeks and months as the tower gives them; no finer scale can be told
+            found = pd.DataFrame([metrics.scores(truth.values, values.values)], [pairs.scale])
         result |= {
             f"{name}.{scale}.{score}": float(value)
             for scale, row in found.iterrows()
@@ -301,13 +306,15 @@ def evaluate_at_tower(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float 
 def tower_report(result: dict) -> str:
     """The ``result`` of ``evaluate_at_tower`` as a table of text."""
     columns = ("n", "nse", "r2", "rmse", "mae", "bias", "kge", "bias2", "variance", "phase")
+    source = ", in ".join(part for part in (result.get("gpp"), result.get("gpp_source_units")) if part)
     lines = [
-        f"{result['site']} {result['igbp']}: {result['days']} days, {result['start']} to {result['end']}, quality"
+        f"{result['site']} {result['igbp']}: {result['days']} days, {result['start']} to {result['end']},"
+        f" {source}, quality"
         f" {result['least_qc']:g} or better; the 90 % band holds {result[f'{MODEL}.coverage']:.0%}; gC m-2 d-1",
         f"{'':<24}" + "".join(f"{name:>10}" for name in columns),
     ]
     for name in (MODEL, "day_of_year"):
-        for scale in metrics.SCALES if f"{name}.daily.n" in result else ():
+        for scale in (scale for scale in metrics.SCALES if f"{name}.{scale}.n" in result):
             values = "".join(f"{result[f'{name}.{scale}.{column}']:>10.3g}" for column in columns)
             lines.append(f"{name.replace('_', ' '):<14}{scale:<10}{values}")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from embeddings import schema, towers
-from models.errors import InputError
+from models.errors import DataWarning, InputError
 
 DAILY = "FLX_XX-Abc_FLUXNET2015_FULLSET_DD_2018-2018_1-4.csv"
 HOURLY = "ICOSETC_XX-Abc_FLUXNET_HH_L2.csv"
@@ -104,7 +104,8 @@ def test_quality_is_that_of_the_flux_and_not_the_first_one_in_the_file(tmp_path)
 
 def test_half_hours_become_days_in_grams_of_carbon(tmp_path):
     hourly_table().to_csv(tmp_path / HOURLY, index=False)
-    tower = towers.read(tmp_path / HOURLY)
+    with pytest.warns(DataWarning, match="1 of 3 days"):
+        tower = towers.read(tmp_path / HOURLY)
     np.testing.assert_allclose(tower["gpp_nt"][:2], 10.377)
     np.testing.assert_allclose(tower["gpp_dt"], 9 * 1.0377)
     assert np.isnan(tower["gpp_nt"][2])
@@ -114,15 +115,28 @@ def test_half_hours_become_days_in_grams_of_carbon(tmp_path):
     assert (tower.attrs["resolution"], tower.attrs["source_resolution"]) == ("daily", "half-hourly")
 
 
-def test_twelve_valid_hours_are_enough(tmp_path):
-    table = hourly_table()
-    table.loc[2 * 48 + 22 : 2 * 48 + 23, "GPP_NT_VUT_REF"] = 10.0
+def test_scattered_holes_leave_a_day_and_a_hole_at_noon_or_a_night_alone_does_not(tmp_path):
+    table = hourly_table(4)
+    table["GPP_NT_VUT_REF"] = 10.0
+    table.loc[[3, 20, 21, 47], "GPP_NT_VUT_REF"] = -9999  # scattered
+    table.loc[48 + 20 : 48 + 27, "GPP_NT_VUT_REF"] = -9999  # four hours around noon
+    table.loc[96 + 12 : 96 + 35, "GPP_NT_VUT_REF"] = -9999  # the night's twelve hours are there
     table.to_csv(tmp_path / HOURLY, index=False)
-    np.testing.assert_allclose(towers.read(tmp_path / HOURLY)["gpp_nt"][2], 10.377)
+    with pytest.warns(DataWarning, match="2 of 4 days"):
+        tower = towers.read(tmp_path / HOURLY)
+    np.testing.assert_allclose(tower["gpp_nt"], [10.377, np.nan, np.nan, 10.377])
+
+
+def test_missing_flags_and_missing_fluxes_count_against_the_quality_of_a_day(tmp_path):
+    table = hourly_table(2).assign(NEE_VUT_REF_QC=0, GPP_NT_VUT_REF=10.0)
+    table.loc[:11, "NEE_VUT_REF_QC"] = -9999
+    table.loc[[50, 60], "GPP_NT_VUT_REF"] = -9999
+    table.to_csv(tmp_path / HOURLY, index=False)
+    np.testing.assert_allclose(towers.read(tmp_path / HOURLY)["qc"], [36 / 48, 46 / 48])
 
 
 def test_the_resolution_is_seen_where_the_name_does_not_tell(tmp_path):
-    hourly_table().to_csv(tmp_path / "mine.csv", index=False)
+    hourly_table(2).assign(GPP_NT_VUT_REF=10.0).to_csv(tmp_path / "mine.csv", index=False)
     daily_table().to_csv(tmp_path / "days.csv", index=False)
     assert towers.read(tmp_path / "mine.csv").attrs["source_resolution"] == "half-hourly"
     assert towers.read(tmp_path / "days.csv").attrs["source_resolution"] == "daily"
@@ -187,7 +201,7 @@ def test_other_separators_blanks_and_a_byte_order_mark_do_no_harm(tmp_path):
         ("<html><body>Sign in</body></html>", "need a FLUXNET file"),
         ("", "need a FLUXNET file"),
         (bytes(range(256)) * 20, "need a FLUXNET file"),
-        ("TIMESTAMP,GPP_NT_VUT_REF\n", "need one kind per file"),
+        ("TIMESTAMP,GPP_NT_VUT_REF\n", "without rows"),
     ],
 )
 def test_what_is_no_tower_file_is_refused(tmp_path, content, told):

@@ -34,11 +34,11 @@ def weights(tmp_path_factory):
         patch.setattr(training, "SIMULATED_SIZE_PX", 16)
         config = training.TrainingConfig(simulated=2, recipe=Recipe(steps=6))
         for name in ("s2", "s1"):
-            cache.finish(training.train_sensor(name, folder / f"{name}.safetensors", config))
-        cache.finish(training.train_fusion(folder / "fusion.safetensors", config, encoders=folder))
+            progress.run(training.train_sensor(name, folder / f"{name}.safetensors", config))
+        progress.run(training.train_fusion(folder / "fusion.safetensors", config, encoders=folder))
         again = folder / "again"
         again.mkdir()
-        cache.finish(training.train_sensor("s1", again / "s1.safetensors", config))
+        progress.run(training.train_sensor("s1", again / "s1.safetensors", config))
     return folder
 
 
@@ -153,8 +153,8 @@ def three(weights):
         patch.setattr(checkpoints, "WEIGHTS", weights)
         kept = {path.name: path.stat().st_mtime_ns for path in weights.glob("training-*.npz")}
         config = training.TrainingConfig(simulated=2, recipe=Recipe(steps=6))
-        cache.finish(training.train_sensor("landsat8", folder / "landsat8.safetensors", config))
-        cache.finish(training.train_fusion(folder / "fusion.safetensors", config, ALL, folder))
+        progress.run(training.train_sensor("landsat8", folder / "landsat8.safetensors", config))
+        progress.run(training.train_fusion(folder / "fusion.safetensors", config, ALL, folder))
     assert kept == {name: (weights / name).stat().st_mtime_ns for name in kept}, "the Sentinels' files stay"
     assert len(list(weights.glob("training-*-landsat8.npz"))) == 2
     return checkpoints.load(folder / "fusion.safetensors", "cpu")
@@ -250,8 +250,8 @@ def test_bands_that_see_the_same_light_are_changed_alike(with_landsat):
 def test_nothing_to_learn_from_is_refused(weights):
     config = training.TrainingConfig(simulated=0)
     with pytest.raises(InputError, match="no cube with landsat8"):
-        cache.finish(training.train_sensor("landsat8", weights / "none.safetensors", config))
+        progress.run(training.train_sensor("landsat8", weights / "none.safetensors", config))
     with pytest.raises(InputError, match="need s2 first"):
-        cache.finish(training.train_fusion(weights / "none.safetensors", config, ("landsat8", "s2")))
+        progress.run(training.train_fusion(weights / "none.safetensors", config, ("landsat8", "s2")))
     with pytest.raises(InputError, match="folder of weights"):
-        cache.finish(training.train_fusion(weights / "none.safetensors", config, ALL, weights / "nowhere"))
+        progress.run(training.train_fusion(weights / "none.safetensors", config, ALL, weights / "nowhere"))

@@ -1,0 +1,256 @@
+"""Which file of a download carries a tower's data, and its bytes, unpacked within bounds.
+
+Members of a zip are told apart by the codes in their names, in any order: those that describe variables
+(``BIFVARINFO``), sites (``BIF``) or reanalysis (``ERA5``) are no data; products with partitioned fluxes
+(``FULLSET``, ``FLUXMET``, ``SUBSET``) come before AmeriFlux ``BASE``, which has none.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import warnings
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from models.errors import DataWarning, InputError
+
+# Forty years of half-hours with the 240 columns of a full set are about 1.2 GB; a table larger than that is no tower's.
+MAX_UNPACKED_BYTES = 1536 * 2**20
+# Numbers as text pack 5 to 20 times, columns of nothing but -9999 some 100 times; DEFLATE ends at 1032.
+# Below FREE_BYTES any ratio is harmless and short test files may pack well.
+MAX_RATIO = 200
+FREE_BYTES = 64 * 2**20
+# Members of a zip that are looked at; a site's full set has about 30.
+MAX_MEMBERS = 10_000
+
+SITE = re.compile(r"(?<![A-Za-z])([A-Z]{2}-[A-Za-z0-9]{3})(?![A-Za-z0-9])")
+RESOLUTION = re.compile(r"_(DD|HH|HR|WW|MM|YY)(?=[_.])")
+NO_DATA = re.compile(r"_(ERA|AUX|VARINFO|BIF|BADM|SITEINFO|METEOSENS|INSTRUMENT|README)", re.IGNORECASE)
+BASE = re.compile(r"_BASE[_-]")
+TEXT_SUFFIXES = (".csv", ".csv.gz")
+DATA_SUFFIXES = (*TEXT_SUFFIXES, ".zip", ".nc")
+DAILY_FIRST = ("DD", "HH", "HR", "WW", "MM")
+HOURLY_ONLY = ("HH", "HR")
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One table of a tower: a file, a ``.gz`` or a member of a zip.
+
+    Parameters
+    ----------
+    name : str
+        Name of the table itself, without folders and ``.gz``.
+    path : Path
+        The file on disk.
+    member : str, optional
+        Name inside the zip at ``path``.
+    """
+
+    name: str
+    path: Path
+    member: str | None = None
+
+    def open(self) -> BinaryIO:
+        """The unpacked bytes as a stream that raises InputError past the bounds of this module.
+
+        Returns
+        -------
+        BinaryIO
+            Buffered, readable once; nothing is unpacked before it is read.
+        """
+        packed = self.path.stat().st_size
+        opened: list = []
+        if self.member is not None:
+            archive = zipfile.ZipFile(self.path)
+            info = archive.getinfo(self.member)
+            # The declared sizes are checked before a byte is unpacked. A zip that declares too little is harmless:
+            # zipfile reads no more than declared and then finds the checksum wrong.
+            _check_size(self.name, info.file_size, info.compress_size)
+            try:
+                raw: BinaryIO = archive.open(info)  # type: ignore[assignment]
+            except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
+                raise InputError(
+                    f"Got {self.name} in a damaged zip or one with a password, need a whole one; fetch it again."
+                ) from error
+            packed = info.compress_size
+        else:
+            raw = open(self.path, "rb")  # noqa: SIM115 - closed by the stream that reads it
+        opened.append(raw)
+        if (self.member or self.path.name).lower().endswith(".gz"):
+            raw = gzip.GzipFile(fileobj=raw)  # type: ignore[assignment]
+            opened.append(raw)
+        if self.member is not None:
+            opened.insert(0, archive)
+        return io.BufferedReader(_BoundedStream(self.name, opened, packed), 2**20)
+
+
+class _BoundedStream(io.RawIOBase):
+    """Bytes of another stream, counted; InputError past the bounds or where they are damaged."""
+
+    def __init__(self, name: str, opened: list, packed: int) -> None:
+        # What was opened from the outside in; the last is read, and all are closed: none closes what it reads from.
+        self._name, self._opened, self._raw = name, opened, opened[-1]
+        self._packed, self._count = packed, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        try:
+            data = self._raw.read(len(buffer))
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+            raise InputError(
+                f"Got {self._name} in a damaged zip or gz, need a whole one; fetch it again."
+            ) from error
+        self._count += len(data)
+        _check_size(self._name, self._count, self._packed)
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        for stream in reversed(self._opened):
+            stream.close()
+        super().close()
+
+
+def _check_size(name: str, unpacked: int, packed: int) -> None:
+    """InputError where a table is larger than any tower's, or packed as no numbers pack."""
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise InputError(
+            f"Got {name}, which unpacks to more than {MAX_UNPACKED_BYTES // 2**20} MiB, need less; give"
+            " its daily (DD)"
+            " file."
+        )
+    if unpacked > FREE_BYTES and unpacked > MAX_RATIO * max(packed, 1):
+        raise InputError(
+            f"Got {name}, which unpacks to more than {MAX_RATIO} times its packed size, need a tower's"
+            " table; check where"
+            " the file comes from."
+        )
+
+
+def candidates(path: Path, resolutions: tuple[str, ...] = DAILY_FIRST) -> list[DataFile]:
+    """The tables of a file that may carry the data, best first.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.csv``, a ``.gz`` or a zip.
+    resolutions : tuple of str
+        Codes of time steps in the order they are wanted; members of a zip with another code are no candidates.
+
+    Returns
+    -------
+    list of DataFile
+        At least one.
+
+    Raises
+    ------
+    InputError
+        Where there is no file, none of the members is a data file, or they are of several towers.
+    """
+    if not path.is_file():
+        raise InputError(f"Got {path}, which is no file, need a tower file (.csv or .zip); check the path.")
+    if not zipfile.is_zipfile(path):
+        return [DataFile(re.sub(r"\.gz$", "", path.name, flags=re.IGNORECASE), path)]
+    found = _members(path, resolutions)
+    if not found:
+        raise InputError(
+            f"Got {path.name} without a *_{resolutions[0]}_*.csv in it, need a tower's zip; fetch the full set."
+        )
+    towers = sorted({site[1] for file in found if (site := SITE.search(file.name))})
+    if len(towers) > 1:
+        raise InputError(
+            f"Got {path.name} with {len(towers)} towers in it ({', '.join(towers[:3])}), need one; unpack"
+            " it and give the"
+            " file of one tower."
+        )
+    return found
+
+
+def _members(path: Path, resolutions: tuple[str, ...]) -> list[DataFile]:
+    """The data files of a zip, best first."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise InputError(f"Got {path.name}, a damaged zip, need a whole one; fetch it again.") from error
+    if len(names) > MAX_MEMBERS:
+        raise InputError(
+            f"Got {path.name} with {len(names)} files in it, need a tower's zip; unpack it and give one."
+        )
+    ranked = []
+    for member in names:
+        name = member.rsplit("/", 1)[-1]
+        if not name.lower().endswith(TEXT_SUFFIXES) or NO_DATA.search(name) or name.startswith("."):
+            continue
+        code = RESOLUTION.search(name)
+        if code is None or code[1] not in resolutions:
+            continue
+        rank = (bool(BASE.search(name)), resolutions.index(code[1]), "_SUBSET_" in name, name)
+        ranked.append((rank, DataFile(re.sub(r"\.gz$", "", name, flags=re.IGNORECASE), path, member)))
+    return [file for _, file in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def files(folder: str | Path) -> dict[str, Path]:
+    """The best tower file of each site in a folder and the folders below it.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where the downloads lie: ``.csv``, ``.csv.gz``, ``.zip`` and ``.nc`` with the site's code in their name.
+
+    Returns
+    -------
+    dict of str to Path
+        By site, in order: daily before finer before coarser steps, a zip by the best file in it. AmeriFlux BASE
+        has no partitioned GPP and is left out; one warning names the sites that have nothing else.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"Got {folder}, which is no folder, need one with tower files; check the path.")
+    found: dict[str, tuple[tuple, Path]] = {}
+    left_out: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        site = SITE.search(path.name)
+        if not (site and path.name.lower().endswith(DATA_SUFFIXES) and path.is_file()):
+            continue
+        name, why = path.name, ""
+        if path.suffix.lower() == ".zip":
+            try:
+                members = _members(path, DAILY_FIRST)
+            except InputError:
+                why = "a damaged zip"
+            else:
+                why = "" if members else "a zip without data"
+                name = members[0].name if members else name
+        elif NO_DATA.search(name):
+            continue
+        code = RESOLUTION.search(name)
+        is_netcdf = path.suffix.lower() == ".nc"
+        if not why and BASE.search(name):
+            why = "AmeriFlux BASE, without partitioned GPP"
+        if not why and not is_netcdf and (code is None or code[1] not in DAILY_FIRST):
+            continue
+        if why:
+            left_out.setdefault(site[1], why)
+            continue
+        rank = (DAILY_FIRST.index(code[1]) if code else len(DAILY_FIRST), "_SUBSET_" in name)
+        if site[1] not in found or rank < found[site[1]][0]:
+            found[site[1]] = rank, path
+    missed = {site: why for site, why in left_out.items() if site not in found}
+    told = ", ".join(f"{site} ({why})" for site, why in list(missed.items())[:5])
+    if not found:
+        raise InputError(
+            f"Got {folder} without tower files{f' but {told}' if missed else ''}, need such as"
+            " FLX_SITE_..._DD_....csv or .zip; choose another."
+        )
+    if missed:
+        warnings.warn(f"{len(missed)} sites of {folder.name} left out: {told}", DataWarning, stacklevel=2)
+    return {site: path for site, (_, path) in sorted(found.items())}

@@ -1,0 +1,295 @@
+"""Flux tower files of the FLUXNET family as daily series of GPP, its quality and the weather at the tower.
+
+Read are ``FLX_...``, ``AMF_...``, ``ICOSETC_...`` and FluxDataKit files (Pastorello et al. 2020, Scientific Data
+7:225), plain, gzipped or zipped, columns in any order, -9999 as missing, and the NetCDF of OzFlux and PLUMBER2. GPP
+is partitioned from net exchange in two ways: by night-time respiration (``gpp_nt``, Reichstein et al. 2005) and by the
+light response of day-time exchange (``gpp_dt``, Lasslop et al. 2010); their difference is a structural uncertainty.
+Small negative night-time values are kept. Days are days of local standard time, as in the files.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+
+from embeddings import schema
+from embeddings.towers import netcdf, plausibility
+from embeddings.towers.data_files import BASE, SITE, candidates
+from embeddings.towers.gpp_columns import (
+    FLUXDATAKIT,
+    PERCENTILES,
+    GppColumns,
+    choose_gpp,
+    has_gpp,
+    source_units,
+)
+from embeddings.towers.stamps import Step, parse_stamps
+from embeddings.towers.text_table import TextTable
+from models.errors import DataWarning, InputError
+
+WEATHER = {"sw_in": "SW_IN_F", "tair": "TA_F", "vpd": "VPD_F", "precip": "P_F"}
+NETWORKS = {"FLX": "FLUXNET", "AMF": "AmeriFlux", "ICOSETC": "ICOS", "EUF": "European Fluxes Database"}
+LONG_NAMES = {
+    "qc": "share of measured or well gap-filled net exchange",
+    "sw_in": "incoming shortwave radiation",
+    "tair": "air temperature",
+    "vpd": "vapour pressure deficit",
+    "precip": "precipitation",
+}
+# Parts a day is cut into before its mean is formed; the first that divides the steps of a day.
+PARTS_OF_A_DAY = (8, 4)
+METHODS = {"nt": "night-time partitioning", "dt": "day-time partitioning"}
+
+
+def read(path: str | Path, sites: pd.DataFrame | None = None) -> xr.Dataset:
+    """The tower series of one file: days formed of complete days of finer steps; weeks and months as they are.
+
+    Parameters
+    ----------
+    path : str or Path
+        A ``.csv``, ``.csv.gz``, ``.zip`` or ``.nc``. Of a zip the daily file is taken, else the finest.
+    sites : pd.DataFrame, optional
+        Of ``towers.sites``: adds lon, lat (degrees) and igbp of the site to the attrs.
+
+    Returns
+    -------
+    xr.Dataset
+        On ``time`` (start of each day, week or month, local standard time): ``gpp_nt``, ``gpp_dt`` and their
+        percentiles (``gpp_nt_05`` ... ``gpp_dt_95``) in gC m-2 d-1, each only where it has data; ``qc`` 0-1, the share
+        of measured or well filled net exchange; ``sw_in`` W m-2, ``tair`` degC, ``vpd`` hPa and ``precip`` mm d-1.
+        Weeks and months have the coordinate ``last_day``. Attrs tell the columns (``source_column`` of each flux),
+        their units in the file and where that is known from (``gpp_source_units``).
+
+    Raises
+    ------
+    InputError
+        Where the file is none, or is damaged, ambiguous or implausible.
+
+    Warns
+    -----
+    DataWarning
+        With the count of repeated stamps, incomplete days and whatever else was left out.
+    """
+    path = Path(path).expanduser()
+    tower = netcdf.read_netcdf(path) if netcdf.is_netcdf(path) else _read_text(path)
+    for name in tower.data_vars:
+        tower[name].attrs = {**_attrs_of_variable(str(name)), **tower[name].attrs}
+    plausibility.check(str(tower.attrs["source"]), tower)
+    return tower if sites is None else _with_place(tower, sites)
+
+
+def _read_text(path: Path) -> xr.Dataset:
+    """The tower of the best text table of a file."""
+    table = _table_with_gpp(path)
+    choice = choose_gpp(table)
+    columns = choice.columns | {ours: theirs for ours, theirs in WEATHER.items() if theirs in table.header}
+    frame = table.read(list(columns.values()))[list(columns.values())].set_axis(list(columns), axis=1)
+    step = table.step(pd.DatetimeIndex(frame.index))
+    if table.time == "TIMESTAMP_END" and step.is_subdaily:
+        frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
+    choice, frame = choice.with_data(table.name, frame)
+    units, told_by, factor = source_units(table.name, table.units, choice, step)
+    fluxes = [column for column in frame if column.startswith("gpp")]
+    frame[fluxes] *= factor
+    frame = to_days(table.name, frame, step)
+    if "qc" in frame and not frame["qc"].notna().any():
+        warnings.warn(
+            f"{choice.columns['qc']} of {table.name} is all missing; its days cannot be filtered by quality",
+            DataWarning,
+            stacklevel=3,
+        )
+        frame = frame.drop(columns="qc")
+    tower = frame.to_xarray()
+    if step.code in ("WW", "MM"):
+        tower = tower.assign_coords(last_day=("time", _last_days(table, tower.indexes["time"], step)))
+    for method, column in choice.fluxes.items():
+        tower[f"gpp_{method}"].attrs["source_column"] = column
+    tower.attrs = attrs_of_tower(table.name, step) | {
+        "ustar_threshold": choice.threshold,
+        "gpp_source_units": f"{units} ({told_by})",
+    }
+    return tower
+
+
+def _table_with_gpp(path: Path) -> TextTable:
+    """The first table of a file that has columns of GPP; InputError with the reason of the best one where none has."""
+    reason: InputError | None = None
+    for file in candidates(path)[:40]:
+        try:
+            table = TextTable(file)
+        except InputError as error:
+            reason = reason or error
+            continue
+        if has_gpp(table.header):
+            return table
+        reason = reason or _without_gpp(table)
+    assert reason is not None
+    raise reason
+
+
+def _without_gpp(table: TextTable) -> InputError:
+    """The error that says what a table without the columns of GPP is."""
+    name, others = table.name, [column for column in table.header if column.startswith("GPP")]
+    need = "need GPP_NT_VUT_REF or GPP_DT_VUT_REF"
+    if BASE.search(name):
+        return InputError(
+            f"Got {name} without GPP, {need}: AmeriFlux BASE serves for the footprint only; fetch the"
+            " site's FLUXNET product."
+        )
+    if "FLUXNET-CH4" in name.upper():
+        return InputError(
+            f"Got {name}, a file of FLUXNET-CH4 (methane), {need}; fetch the site's FLUXNET product."
+        )
+    if {"DATE", "TIME"} <= set(table.header) or name.lower().startswith("eddypro"):
+        return InputError(
+            f"Got {name}, EddyPro output without GPP, {need}: it serves for the footprint only; partition"
+            " it, or fetch the"
+            " site's FLUXNET product."
+        )
+    if others:
+        return InputError(
+            f"Got {name} whose columns of GPP are {', '.join(others[:4])}, {need}; fetch the FULLSET or"
+            " SUBSET product."
+        )
+    return InputError(f"Got {name} without GPP, {need}; fetch the FULLSET or SUBSET product.")
+
+
+def to_days(name: str, frame: pd.DataFrame, step: Step) -> pd.DataFrame:
+    """Daily means of complete days; coarser steps as they are.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, for warnings.
+    frame : pd.DataFrame
+        ``gpp_*`` gC m-2 d-1, ``qc`` (a flag in half-hours: 0 measured, 1 filled well; a share 0-1 in days), ``sw_in``
+        W m-2, ``tair`` degC, ``vpd`` hPa, ``precip`` mm per step, by start of the step.
+    step : Step
+        Of the rows.
+
+    Returns
+    -------
+    pd.DataFrame
+        By day without gaps in the index (weeks and months: as given). A variable is NaN on days where three hours
+        in a row or more of it may be missing: a day without noon has no mean, and a night alone is no day.
+        ``precip`` in mm d-1. ``qc`` is the share of all steps of the day, missing ones counted as not good.
+    """
+    if step.code == "DD":
+        clock = pd.DatetimeIndex(frame.index) - pd.DatetimeIndex(frame.index).normalize()
+        if len(clock.unique()) == 1 and clock[0] not in (pd.Timedelta(0), pd.Timedelta(hours=12)):
+            raise InputError(
+                f"Got {name} with days stamped at {str(clock[0])[7:12]}, need the date alone; write the local day."
+            )
+        frame.index = pd.DatetimeIndex(frame.index, name="time").normalize()
+        return frame.asfreq("D")
+    if not step.is_subdaily:
+        return frame
+    if "precip" in frame:
+        frame["precip"] *= step.per_day
+    # A mean over what is there of a day leans to the hours that are there: without noon it is low by half. So the
+    # day is cut into parts of three hours, a part is known by half of its steps, and the day by all of its parts.
+    # Scattered holes of a step or two then move the mean by a few percent at most; a hole of more than three hours,
+    # wherever it lies, leaves no day.
+    parts = next((count for count in PARTS_OF_A_DAY if step.per_day % count == 0), step.per_day)
+    length = pd.Timedelta(days=1) / parts
+    numbers = frame.drop(columns="qc", errors="ignore")
+    by_part = numbers.resample(length, origin="start_day")
+    part_means = by_part.mean().where(by_part.count() >= step.per_day / parts / 2)
+    days = part_means.resample("D")
+    out = days.mean().where(days.count() == parts)
+    counts = numbers.resample("D").count()
+    if "qc" in frame:
+        # 0 measured, 1 filled well. A step without a flag, or without the flux in a day that has one, is not good.
+        flux = next((column for column in ("gpp_nt", "gpp_dt") if column in frame), None)
+        good = frame["qc"] <= 1
+        known = frame["qc"].resample("D").count() > 0
+        share = good.resample("D").sum() / step.per_day
+        if flux is not None:
+            strict = (good & frame[flux].notna()).resample("D").sum() / step.per_day
+            share = share.where(out[flux].isna(), strict)
+        out.insert(list(frame).index("qc"), "qc", share.where(known))
+    _tell_incomplete(name, out, counts)
+    return out
+
+
+def _tell_incomplete(name: str, days: pd.DataFrame, counts: pd.DataFrame) -> None:
+    """One warning with the count of days whose GPP has too many holes."""
+    for flux in [column for column in ("gpp_nt", "gpp_dt") if column in days][:1]:
+        some = counts[flux] > 0
+        lost = some & days[flux].isna()
+        if lost.any():
+            warnings.warn(
+                f"{int(lost.sum())} of {int(some.sum())} days of {name} are left out: a part of the day has no GPP",
+                DataWarning,
+                stacklevel=4,
+            )
+
+
+def _last_days(table: TextTable, starts: pd.DatetimeIndex, step: Step) -> pd.DatetimeIndex:
+    """The last day of each week or month: by the file, else by the calendar."""
+    if step.code == "MM":
+        return (starts + pd.offsets.MonthEnd(0)).normalize()
+    if {"TIMESTAMP_START", "TIMESTAMP_END"} <= set(table.header):
+        ends = table.read([], text=("TIMESTAMP_END",))["TIMESTAMP_END"]
+        return parse_stamps(table.name, ends).normalize()
+    # FLUXNET's weeks start on 1 January; the 52nd has eight days, in leap years nine, which the next start tells.
+    ends = starts + pd.Timedelta(days=6)
+    following = starts[1:] - pd.Timedelta(days=1)
+    length = (following - starts[:-1]).days + 1
+    return pd.DatetimeIndex(
+        [
+            *(b if days in (8, 9) else a for a, b, days in zip(ends[:-1], following, length, strict=True)),
+            ends[-1],
+        ]
+    )
+
+
+def attrs_of_tower(name: str, step: Step) -> dict[str, object]:
+    """Attrs of a tower that follow from its file's name and time step.
+
+    Parameters
+    ----------
+    name : str
+        Of the data file.
+    step : Step
+        Of its rows.
+    """
+    site = SITE.search(name)
+    is_daily = step.is_subdaily or step.code == "DD"
+    return {
+        "site": site[1] if site else re.sub(r"\.\w+$", "", name),
+        "source": name,
+        "network": "FluxDataKit" if FLUXDATAKIT.search(name) else NETWORKS.get(name.split("_")[0], ""),
+        "resolution": "daily" if is_daily else step.name,
+        "source_resolution": step.name,
+        "time_zone": "local standard time",
+        "units": "gC m-2 d-1",
+        "simulated": 0,
+    }
+
+
+def _attrs_of_variable(name: str) -> dict[str, str]:
+    """Units and long name of a variable."""
+    long_name = LONG_NAMES.get(name)
+    if long_name is None:
+        _, method, *share = name.split("_")
+        long_name = f"gross primary production, {METHODS[method]}" + (
+            f", percentile {share[0]}" if share else ""
+        )
+    return {"units": schema.units("tower", name), "long_name": long_name}
+
+
+def _with_place(tower: xr.Dataset, sites: pd.DataFrame) -> xr.Dataset:
+    """The tower with lon, lat and igbp of its site, where the table knows it."""
+    if tower.attrs["site"] not in sites.index:
+        return tower
+    row = sites.loc[tower.attrs["site"]]
+    place = {"lon": float(row["lon"]), "lat": float(row["lat"])}
+    return tower.assign_attrs(place | ({"igbp": str(row["igbp"])} if "igbp" in row else {}))
+
+
+__all__ = ["PERCENTILES", "GppColumns", "attrs_of_tower", "read", "to_days"]

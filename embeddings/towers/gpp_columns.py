@@ -1,0 +1,225 @@
+"""Which columns of a FLUXNET file carry GPP, and in what units: by their content, the file's word or its kind."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from embeddings.towers.stamps import Step
+from models.errors import InputError
+
+GC_PER_UMOL = 1.0377
+"""gC m-2 d-1 of 1 umol CO2 m-2 s-1: 86400 s x 12.011 g mol-1 x 1e-6."""
+
+THRESHOLDS = ("VUT", "CUT")
+"""Friction velocity threshold of the fluxes: one per year (VUT), or one for all years (CUT)."""
+
+VARIANTS = ("REF", "MEAN", "50", "USTAR50")
+"""Which of the forty realisations of net exchange is partitioned, the recommended first (Pastorello et al. 2020)."""
+
+PERCENTILES = ("05", "16", "25", "50", "75", "84", "95")
+FLUXDATAKIT = re.compile(r"FLUXDATAKIT", re.IGNORECASE)
+# A column of a lower rank is taken where the better one has less than this share of its values.
+WORTHWHILE_SHARE = 0.5
+
+# gC m-2 d-1 per unit, by the unit as it is written in lower case without blanks, ^, * and brackets.
+FACTORS = {
+    "umol": GC_PER_UMOL,
+    "gc_per_day": 1.0,
+    "kgc_per_s": 86400e3,
+    "gc_per_s": 86400.0,
+    "mol": GC_PER_UMOL * 1e6,
+}
+
+
+@dataclass(frozen=True)
+class GppColumns:
+    """Columns of GPP and its quality, theirs by ours.
+
+    Parameters
+    ----------
+    columns : dict of str to str
+        Names in the file by ours; while choosing, ours are ``gpp_METHOD|COLUMN``.
+    fluxes : dict of str to str
+        Chosen column by method, ``nt`` and ``dt``.
+    threshold : str
+        VUT or CUT of the first of them.
+    """
+
+    columns: dict[str, str]
+    fluxes: dict[str, str]
+    threshold: str
+
+    def with_data(self, name: str, frame: pd.DataFrame) -> tuple[GppColumns, pd.DataFrame]:
+        """The choice by content: per method the first column that is not (nearly) empty beside another.
+
+        Parameters
+        ----------
+        name : str
+            Of the file, for errors.
+        frame : pd.DataFrame
+            All candidates as read.
+
+        Returns
+        -------
+        tuple
+            The columns chosen, and the frame with them by our names.
+
+        Raises
+        ------
+        InputError
+            Where every column of GPP is all missing.
+        """
+        counts = frame.count()
+        fluxes: dict[str, str] = {}
+        for method in ("nt", "dt"):
+            options = [key for key in self.columns if key.startswith(f"gpp_{method}|")]
+            most = max((int(counts[key]) for key in options), default=0)
+            for key in options:
+                if counts[key] > 0 and counts[key] >= WORTHWHILE_SHARE * most:
+                    fluxes[method] = self.columns[key]
+                    break
+        if not fluxes:
+            empty = [column for key, column in self.columns.items() if "|" in key and key.startswith("gpp")]
+            raise InputError(
+                f"Got {name} without a single day of GPP: {', '.join(empty[:4])} is missing in all {len(frame)} rows,"
+                " need values; give another tower or product."
+            )
+        first = fluxes.get("nt", fluxes.get("dt", ""))
+        threshold = next(kind for kind in THRESHOLDS if f"_{kind}_" in first)
+        named = {f"gpp_{method}": column for method, column in fluxes.items()}
+        for method, column in fluxes.items():
+            kind = next(kind for kind in THRESHOLDS if f"_{kind}_" in column)
+            named |= {
+                f"gpp_{method}_{share}": f"GPP_{method.upper()}_{kind}_{share}"
+                for share in PERCENTILES
+                if f"GPP_{method.upper()}_{kind}_{share}" in self.columns.values()
+            }
+        # Quality of the net exchange that was partitioned, else that of the other threshold.
+        qualities = [key for key in self.columns if key.startswith("qc|")]
+        qualities.sort(key=lambda key: f"_{threshold}_" not in key)
+        quality = next((key for key in qualities if counts[key] > 0), qualities[0] if qualities else None)
+        if quality is not None:
+            named["qc"] = self.columns[quality]
+        by_column = {column: key for key, column in self.columns.items()}
+        weather = [key for key in frame if "|" not in key]
+        keep = [by_column[column] for column in named.values()]
+        # A percentile may be the flux itself (_50): taken by position, since a frame has a column once.
+        chosen = frame[keep].set_axis(list(named), axis=1)
+        chosen = chosen[
+            [column for column in chosen if not column[-2:].isdigit() or chosen[column].notna().any()]
+        ]
+        return replace(self, columns=named, fluxes=fluxes, threshold=threshold), pd.concat(
+            [chosen, frame[weather]], axis=1
+        )
+
+
+def has_gpp(header: list[str]) -> bool:
+    """Whether a header has a column of partitioned GPP.
+
+    Parameters
+    ----------
+    header : list of str
+        In capitals.
+    """
+    return any(column in header for method in ("NT", "DT") for column in _options(method))
+
+
+def choose_gpp(table) -> GppColumns:
+    """All columns of a table that may carry GPP, its percentiles and its quality.
+
+    Parameters
+    ----------
+    table : TextTable
+        Only its ``header`` is looked at.
+    """
+    header = set(table.header)
+    columns: dict[str, str] = {}
+    for method in ("nt", "dt"):
+        columns |= {f"gpp_{method}|{name}": name for name in _options(method.upper()) if name in header}
+    for method in ("nt", "dt"):
+        for kind in THRESHOLDS:
+            for share in PERCENTILES:
+                name = f"GPP_{method.upper()}_{kind}_{share}"
+                if name in header and f"gpp_{method}|{name}" not in columns:
+                    columns[f"p{method}{share}|{name}"] = name
+    for kind in THRESHOLDS:
+        for variant in VARIANTS:
+            name = f"NEE_{kind}_{variant}_QC"
+            if name in header:
+                columns[f"qc|{name}"] = name
+    return GppColumns(columns, {}, "")
+
+
+def _options(method: str) -> list[str]:
+    """Columns of a method's GPP, the recommended one first."""
+    return [f"GPP_{method}_{kind}_{variant}" for variant in VARIANTS for kind in THRESHOLDS]
+
+
+def factor_of_units(text: str) -> float | None:
+    """gC m-2 d-1 per unit of a flux of carbon or CO2, by its units as text; None where they are none.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``umol/m2/s``, ``gC m-2 d-1``, ``kg C m-2 s-1``, ``umolCO2 m-2 s-1``.
+    """
+    plain = re.sub(r"[\s^*.()\[\]{}_\-]|co2", "", text.lower().replace("μ", "u").replace("µ", "u"))
+    plain = plain.replace("micromol", "umol").replace("moles", "mol")
+    per_second = bool(re.search(r"(s1|/s|sec|s)$", plain))
+    if plain.startswith("umol") and per_second:
+        return FACTORS["umol"]
+    if plain.startswith("mol") and per_second:
+        return FACTORS["mol"]
+    if plain.startswith("kgc") and per_second:
+        return FACTORS["kgc_per_s"]
+    if plain.startswith("gc"):
+        if re.search(r"(d1|/d|/day|day1|day)$", plain):
+            return FACTORS["gc_per_day"]
+        if per_second:
+            return FACTORS["gc_per_s"]
+    return None
+
+
+def source_units(name: str, units: dict[str, str], choice: GppColumns, step: Step) -> tuple[str, str, float]:
+    """Units of the GPP in a file: by its own line of units, else by its kind.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    units : dict of str to str
+        By column, where the file tells them.
+    choice : GppColumns
+        With ``fluxes``.
+    step : Step
+        Of the rows.
+
+    Returns
+    -------
+    tuple of str, str, float
+        The units, how they are known, and gC m-2 d-1 per unit.
+
+    Raises
+    ------
+    InputError
+        For units of the file that are not understood.
+    """
+    column = next(iter(choice.fluxes.values()))
+    told = units.get(column, "").strip("[] ")
+    if told and told not in ("-", "1"):
+        factor = factor_of_units(told)
+        if factor is None:
+            raise InputError(
+                f"Got {name} with {column} in {told!r}, need umol m-2 s-1 or gC m-2 d-1; convert it."
+            )
+        return told, "told by the file", factor
+    if step.is_subdaily:
+        return "umol m-2 s-1", f"{step.name} files", GC_PER_UMOL
+    if FLUXDATAKIT.search(name):
+        # FluxDataKit's days are means of its half-hours in their units
+        # (Hufkens and Stocker, doi:10.5281/zenodo.8403081).
+        return "umol m-2 s-1", "FluxDataKit's daily means", GC_PER_UMOL
+    return "gC m-2 d-1", f"{step.name} files of FLUXNET", 1.0

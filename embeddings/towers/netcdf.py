@@ -1,0 +1,238 @@
+"""NetCDF of towers: OzFlux (PyFluxPro), PLUMBER2 and FluxDataKit (FluxnetLSM), one place and one time axis each.
+
+Sizes are checked as declared, before any array is read. Units are those of the variables' attributes.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from embeddings.towers.data_files import SITE
+from embeddings.towers.gpp_columns import factor_of_units
+from embeddings.towers.stamps import infer_step, ordered
+from embeddings.towers.text_table import MAX_ROWS, MISSING
+from models.errors import InputError
+
+SUFFIXES = (".nc", ".nc4", ".cdf")
+MAGIC = (b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02", b"CDF\x05")
+# Names in small letters, the preferred first. GPP without a method is that of night-time respiration in PLUMBER2
+# (Ukkola et al. 2022, doi:10.5194/essd-14-449-2022) and OzFlux (SOLO and Lloyd-Taylor fit night-time respiration,
+# Isaac et al. 2017, doi:10.5194/bg-14-2903-2017); LL is Lasslop's light response.
+FLUXES = {
+    "gpp_nt": ("gpp_nt_vut_ref", "gpp_nt_cut_ref", "gpp_nt", "gpp", "gpp_solo", "gpp_lt"),
+    "gpp_dt": ("gpp_dt_vut_ref", "gpp_dt_cut_ref", "gpp_dt", "gpp_ll"),
+}
+WEATHER = {
+    "sw_in": ("swdown", "fsd", "sw_in_f", "sw_in"),
+    "tair": ("tair", "ta_f", "ta"),
+    "vpd": ("vpd", "vpd_f"),
+    "precip": ("precip", "rainf", "p_f", "p"),
+}
+# Flags of the net exchange: 0 measured, 1 filled well (FluxnetLSM, ONEFlux).
+QUALITY = ("nee_vut_ref_qc", "nee_qc", "gpp_qc")
+# PyFluxPro's flags: those that end in 0 are good, measured or filled (Isaac et al. 2017).
+QUALITY_OZFLUX = ("gpp_qcflag", "gpp_solo_qcflag", "gpp_lt_qcflag", "nee_qcflag", "fco2_qcflag", "fc_qcflag")
+# Offset and factor to our unit, by theirs without blanks and signs.
+UNITS = {
+    "sw_in": {"wm2": (0, 1), "w/m2": (0, 1), "w/m^2": (0, 1)},
+    "tair": {"k": (-273.15, 1), "kelvin": (-273.15, 1), "degc": (0, 1), "c": (0, 1), "celsius": (0, 1)},
+    "vpd": {"hpa": (0, 1), "kpa": (0, 10), "pa": (0, 0.01), "mbar": (0, 1)},
+    # Rates to mm per day; depths per step are summed.
+    "precip": {
+        "kgm2s1": (0, 86400),
+        "kg/m2/s": (0, 86400),
+        "mms1": (0, 86400),
+        "mm/s": (0, 86400),
+        "mm": (0, 1),
+    },
+}
+
+
+def is_netcdf(path: Path) -> bool:
+    """Whether a file is NetCDF by its first bytes or its name.
+
+    Parameters
+    ----------
+    path : Path
+        Need not exist.
+    """
+    if not path.is_file():
+        return False
+    with open(path, "rb") as stream:
+        return stream.read(8).startswith(MAGIC) or path.suffix.lower() in SUFFIXES
+
+
+def read_netcdf(path: Path) -> xr.Dataset:
+    """The daily tower series of a NetCDF file, as ``towers.read`` gives them.
+
+    Parameters
+    ----------
+    path : Path
+        One site; ``time`` any length of step, other dims of length one.
+
+    Returns
+    -------
+    xr.Dataset
+        On daily ``time``; lon, lat and igbp in the attrs where the file has them.
+
+    Raises
+    ------
+    InputError
+        Where the file is damaged, has several places, more steps than a tower's, no GPP or GPP without units.
+    """
+    from embeddings.towers.fluxnet import attrs_of_tower, to_days
+
+    name = path.name
+    try:
+        # Nothing is decoded or read here: declared sizes come first.
+        data = xr.open_dataset(path, decode_times=False, mask_and_scale=True, engine="netcdf4", cache=False)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise InputError(f"Got {name}, a damaged NetCDF file, need a whole one; fetch it again.") from error
+    with data:
+        variables = {str(key).lower(): str(key) for key in data.variables}
+        dims = {str(dim).lower(): size for dim, size in data.sizes.items()}
+        if "time" not in variables or "time" not in dims:
+            raise InputError(
+                f"Got {name} with the dimensions {', '.join(dims) or 'none'}, need a tower's time; give a"
+                " tower's NetCDF file."
+            )
+        if dims["time"] > MAX_ROWS:
+            raise InputError(
+                f"Got {name} with {dims['time']:,} declared times, need at most {MAX_ROWS:,}; give a tower's file."
+            )
+        time = _times(name, data[variables["time"]])
+        frame = pd.DataFrame(index=time)
+        sources: dict[str, tuple[str, str]] = {}
+        factors: dict[str, float] = {}
+        for ours, names in FLUXES.items():
+            for key in (variables[key] for key in names if key in variables):
+                values = _series(name, data[key])
+                if np.isfinite(values).any():
+                    units = str(data[key].attrs.get("units", "")).strip()
+                    factor = factor_of_units(units)
+                    if factor is None:
+                        raise InputError(
+                            f"Got {name} with {key} in {units or 'no units'}, need units such as umol m-2"
+                            " s-1 or gC m-2 d-1;"
+                            " write them as the variable's attribute."
+                        )
+                    frame[ours], sources[ours], factors[ours] = values, (key, units), factor
+                    break
+        if not sources:
+            raise InputError(f"Got {name} without GPP, need a variable such as GPP; give a file with fluxes.")
+        key = next((variables[key] for key in QUALITY if key in variables), None)
+        if key is not None:
+            frame["qc"] = _series(name, data[key])
+        else:
+            key = next((variables[key] for key in QUALITY_OZFLUX if key in variables), None)
+            if key is not None:
+                flag = pd.Series(_series(name, data[key]), time)
+                frame["qc"] = (flag % 10 != 0).astype(float).where(flag.notna()) * 2
+        depth_per_step = True
+        for ours, names in WEATHER.items():
+            key = next((variables[key] for key in names if key in variables), None)
+            if key is None:
+                continue
+            units = str(data[key].attrs.get("units", ""))
+            plain = re.sub(r"[\s.\-]|deg(?=k)", "", units.lower()).replace("degreesc", "degc")
+            if plain not in UNITS[ours]:
+                raise InputError(
+                    f"Got {name} with {key} in {units or 'no units'}, need {', '.join(UNITS[ours])};"
+                    " write them as the"
+                    " variable's attribute."
+                )
+            offset, factor = UNITS[ours][plain]
+            frame[ours] = (_series(name, data[key]) + offset) * factor
+            depth_per_step = depth_per_step and not (ours == "precip" and factor != 1)
+        attrs, place = dict(data.attrs), _place(data, variables)
+    frame = ordered(name, frame)
+    step = infer_step(name, pd.DatetimeIndex(frame.index))
+    if "precip" in frame and step.is_subdaily and not depth_per_step:
+        frame["precip"] /= step.per_day  # to_days sums depths
+    if _stamped_at_end(attrs) and step.is_subdaily:
+        frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
+    for ours, factor in factors.items():
+        frame[ours] *= factor
+    tower = to_days(name, frame.rename_axis("time"), step).to_xarray()
+    for ours, (key, _) in sources.items():
+        tower[ours].attrs["source_column"] = key
+    code = str(attrs.get("site_code", "")) or str(attrs.get("fluxnet_id", ""))
+    first = next(iter(sources.values()))
+    tower.attrs = attrs_of_tower(name, step) | place
+    if SITE.fullmatch(code):
+        tower.attrs["site"] = code
+    tower.attrs |= {
+        "network": "OzFlux" if "ozflux" in name.lower() else tower.attrs["network"],
+        "gpp_source_units": f"{first[1]} (told by the file)",
+    }
+    igbp = attrs.get("IGBP_veg_short") or attrs.get("igbp")
+    return tower.assign_attrs(igbp=str(igbp).strip()) if igbp else tower
+
+
+def _series(name: str, variable: xr.DataArray) -> np.ndarray:
+    """One variable as float64 (time); its declared size is checked before it is read."""
+    length = int(np.prod([size for dim, size in variable.sizes.items() if str(dim).lower() != "time"]))
+    if length != 1 or "time" not in [str(dim).lower() for dim in variable.dims]:
+        raise InputError(
+            f"Got {name} with {variable.name} at {length} places, need one tower; select one and write it alone."
+        )
+    if variable.dtype.kind not in "fiu":
+        raise InputError(f"Got {name} with {variable.name} that is no number, need numbers; repair it.")
+    try:
+        values = variable.values.reshape(-1).astype("float64")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"Got {name}, a damaged NetCDF file, need a whole one; fetch it again.") from error
+    return np.where(np.isfinite(values) & (values > MISSING), values, np.nan)
+
+
+def _times(name: str, variable: xr.DataArray) -> pd.DatetimeIndex:
+    """Decoded times, rounded to the minute: days as fractions are never exact."""
+    if variable.ndim != 1 or variable.dtype.kind not in "fiu":
+        raise InputError(
+            f"Got {name} with a time that is no axis of numbers, need one such as days since a date; repair."
+        )
+    try:
+        decoded = xr.decode_cf(xr.Dataset({}, {"time": ("time", variable.values, variable.attrs)}))
+        times = pd.DatetimeIndex(decoded["time"].values)
+    except (ValueError, TypeError, OverflowError, OSError, KeyError) as error:
+        raise InputError(
+            f"Got {name} with times in {str(variable.attrs.get('units', 'no units'))[:40]!r}, need CF"
+            " units in the standard"
+            " calendar; repair them."
+        ) from error
+    if times.hasnans:
+        raise InputError(f"Got {name} with {int(times.isna().sum())} missing times, need all; repair them.")
+    return times.round("min").as_unit("ns").rename("time")
+
+
+def _stamped_at_end(attrs: dict) -> bool:
+    """Whether stamps are the ends of steps: PyFluxPro's are, and it names itself."""
+    keys = {str(key).lower() for key in attrs}
+    return bool(
+        keys & {"nc_nrecs", "pyfluxpro_version", "qc_version", "nc_level", "processing_level"}
+        and "time_step" in keys
+    )
+
+
+def _place(data: xr.Dataset, variables: dict[str, str]) -> dict[str, float]:
+    """lon and lat in degrees, from the variables or the attrs; empty where one is missing or off the globe."""
+    found = {}
+    attrs = {str(key).lower(): value for key, value in data.attrs.items()}
+    for ours, names, limit in (
+        ("lon", ("longitude", "lon", "site_longitude"), 180),
+        ("lat", ("latitude", "lat", "site_latitude"), 90),
+    ):
+        for key in names:
+            value = attrs.get(key)
+            if key in variables and data[variables[key]].size == 1:
+                value = data[variables[key]].values.ravel()[0]
+            number = pd.to_numeric(pd.Series([str(value)]), errors="coerce")[0]
+            if np.isfinite(number) and abs(number) <= limit:
+                found[ours] = float(number)
+                break
+    return found if len(found) == 2 else {}

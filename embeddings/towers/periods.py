@@ -1,0 +1,154 @@
+"""A tower beside a prediction over the same days: day by day, or means over the tower's weeks or months."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from models.errors import InputError
+
+SCALES = {"weekly": "week", "monthly": "month"}
+
+
+@dataclass(frozen=True)
+class TowerPairs:
+    """What a tower measured beside what was predicted for the same days or periods.
+
+    Parameters
+    ----------
+    flux : str
+        ``gpp_nt`` or ``gpp_dt``, the one compared.
+    observed : xr.DataArray
+        gC m-2 d-1 (time), of the quality asked for; all of the tower's time.
+    predicted : xr.Dataset
+        ``gpp``, ``gpp_lo``, ``gpp_hi`` (time), gC m-2 d-1: of days, or means over each whole period.
+    both : pd.DatetimeIndex
+        Times known in both.
+    scale : str
+        ``daily``, ``weekly`` or ``monthly``.
+    days : int
+        Days that were compared, those inside periods counted.
+    end : pd.Timestamp
+        The last of them.
+    """
+
+    flux: str
+    observed: xr.DataArray
+    predicted: xr.Dataset
+    both: pd.DatetimeIndex
+    scale: str
+    days: int
+    end: pd.Timestamp
+
+
+def pair(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float) -> TowerPairs:
+    """Pairs of a tower's GPP and a daily prediction.
+
+    Parameters
+    ----------
+    predicted : xr.Dataset
+        Daily ``gpp``, ``gpp_lo``, ``gpp_hi`` (time), gC m-2 d-1.
+    tower : xr.Dataset
+        Of ``towers.read``. Night-time partitioning is compared where it has at least half as many pairs as
+        day-time partitioning.
+    least_qc : float
+        Share 0-1 of good net exchange below which a day, week or month does not count.
+
+    Returns
+    -------
+    TowerPairs
+        A week's or month's mean is formed where every one of its days was predicted.
+
+    Raises
+    ------
+    InputError
+        Where fewer than two pairs are left; the sentence says why.
+    """
+    scale = str(tower.attrs.get("resolution", "daily"))
+    means, counts = predicted, None
+    if scale in SCALES:
+        means, counts = _means_over_periods(predicted, tower, scale)
+    known = means.indexes["time"][means["gpp"].notnull().values]
+    found = {}
+    for flux in ("gpp_nt", "gpp_dt"):
+        if flux in tower:
+            observed = tower[flux].where(tower["qc"] >= least_qc) if "qc" in tower else tower[flux]
+            there = observed.indexes["time"][observed.notnull().values]
+            found[flux] = observed, known.intersection(there)
+    if not found:
+        raise InputError("Got a tower without GPP, need gpp_nt or gpp_dt; choose another tower.")
+    flux = next(iter(found))
+    if "gpp_dt" in found and len(found[flux][1]) < len(found["gpp_dt"][1]) / 2:
+        flux = "gpp_dt"
+    observed, both = found[flux]
+    if len(both) < 2:
+        raise InputError(_too_few(tower, predicted, flux, scale, len(both), least_qc))
+    days = len(both) if counts is None else int(counts.loc[both].sum())
+    end = both[-1] if counts is None else both[-1] + pd.Timedelta(days=int(counts.loc[both[-1]]) - 1)
+    return TowerPairs(flux, observed, means, both, scale, days, end)
+
+
+def _means_over_periods(predicted: xr.Dataset, tower: xr.Dataset, scale: str) -> tuple[xr.Dataset, pd.Series]:
+    """Means of a prediction over each period of a tower, NaN where one of its days is missing; days per period."""
+    starts = tower.indexes["time"]
+    if "last_day" in tower.coords:
+        ends = pd.DatetimeIndex(tower["last_day"].values)
+    elif scale == "monthly":
+        ends = pd.DatetimeIndex(starts + pd.offsets.MonthEnd(0)).normalize()
+    else:
+        ends = starts + pd.Timedelta(days=6)
+    daily = predicted[["gpp", "gpp_lo", "gpp_hi"]].drop_vars("spatial_ref", errors="ignore").to_dataframe()
+    daily = daily[["gpp", "gpp_lo", "gpp_hi"]]
+    daily.index = pd.DatetimeIndex(daily.index).normalize()
+    lengths = (ends - starts.normalize()).days + 1
+    means = np.full((len(starts), daily.shape[1]), np.nan)
+    for i, (start, end, length) in enumerate(zip(starts.normalize(), ends, lengths, strict=True)):
+        # Bounds of a mean are taken as means of the bounds: errors of neighbouring days are alike.
+        rows = daily.loc[start:end].dropna()
+        if len(rows) == length:
+            means[i] = rows.mean()
+    data = {name: ("time", means[:, column]) for column, name in enumerate(daily)}
+    return xr.Dataset(data, {"time": starts}), pd.Series(lengths, starts)
+
+
+def other_years(observed: xr.DataArray) -> xr.DataArray:
+    """Mean of the tower's other years in the same week or month; NaN where there is none.
+
+    Parameters
+    ----------
+    observed : xr.DataArray
+        Weekly or monthly GPP (time), gC m-2 d-1.
+    """
+    series = observed.to_series()
+    same = series.groupby(pd.DatetimeIndex(series.index).strftime("%m-%d"))
+    others = (same.transform("sum") - series) / (same.transform("count") - 1)
+    # inf and 0 / 0: the only year of its week.
+    return xr.DataArray(others.replace([np.inf, -np.inf], np.nan).values, observed.coords, observed.dims)
+
+
+def _too_few(
+    tower: xr.Dataset, predicted: xr.Dataset, flux: str, scale: str, count: int, least_qc: float
+) -> str:
+    """Why there are fewer than two pairs."""
+    unit = SCALES.get(scale, "day")
+    measured = tower[flux].dropna("time").indexes["time"]
+    time = predicted.indexes["time"]
+    if not len(measured):
+        return f"Got a tower whose {flux} is all missing, need values; choose another tower."
+    inside = (
+        measured[(measured >= time[0].normalize()) & (measured <= time[-1])] if len(time) else measured[:0]
+    )
+    if not len(inside) and len(time):
+        return (
+            f"Got GPP from {measured[0].date()} to {measured[-1].date()} beside a prediction from {time[0].date()} to"
+            f" {time[-1].date()}, need two or more {unit}s of both; choose another tower or period."
+        )
+    whole = " whole" if scale in SCALES else ""
+    return (
+        f"Got {count}{whole} {unit}s with both a prediction and GPP of quality {least_qc:g} or better"
+        f" ({len(inside)} of any"
+        " quality), need two or more; choose another tower, period or quality."
+    )

@@ -1,0 +1,99 @@
+"""Whether a tower's numbers are in the units they are taken for."""
+
+from __future__ import annotations
+
+import warnings
+
+import xarray as xr
+
+from models.errors import DataWarning, InputError
+
+# Below this many days of a variable a season cannot be told from weather.
+DAYS_TO_JUDGE = 60
+# gC m-2 d-1: 99 of 100 days of maize, the most productive crop, stay below 35; artefacts of partitioning reach 40.
+MAX_GPP = 60.0
+# gC m-2 d-1 that a growing season passes even in tundra and desert shrubs.
+MIN_PEAK_GPP = 0.02
+# A day's radiation in MJ m-2 never exceeds 41; a season with warm days has days above 45 W m-2 at any latitude.
+MAX_MJ = 45.0
+WARM_DEGC = 15.0
+
+
+def check(name: str, tower: xr.Dataset) -> None:
+    """Compares a tower with what its units allow over a season.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    tower : xr.Dataset
+        With ``gpp_nt`` or ``gpp_dt`` in gC m-2 d-1, and ``sw_in`` W m-2, ``tair`` degC, ``vpd`` hPa, ``precip``
+        mm d-1 where known, on ``time``.
+
+    Raises
+    ------
+    InputError
+        For a GPP that no vegetation reaches.
+
+    Warns
+    -----
+    DataWarning
+        Names each variable that looks like another unit; the numbers are left as they are.
+    """
+    values = {str(key): tower[key].values[tower[key].notnull().values] for key in tower.data_vars}
+    for flux in ("gpp_nt", "gpp_dt"):
+        found = values.get(flux)
+        if found is None or not len(found):
+            continue
+        # The 99th percentile of absolute values: single artefacts do not decide.
+        high = float(sorted(abs(found))[int(0.99 * (len(found) - 1))])
+        column = tower[flux].attrs.get("source_column", flux)
+        if high > MAX_GPP:
+            raise InputError(
+                f"Got {name} with {column} up to {high:.4g} gC m-2 d-1, need less than {MAX_GPP:g}, which"
+                " no vegetation passes:"
+                f" it was taken as {tower.attrs.get('gpp_source_units', 'gC m-2 d-1')}; convert its units."
+            )
+        if (
+            len(found) >= DAYS_TO_JUDGE
+            and 0 < high < MIN_PEAK_GPP
+            and tower.attrs.get("resolution") == "daily"
+        ):
+            _warn(f"{column} of {name} stays below {high:.2g} gC m-2 d-1: it looks like kg or mol")
+    _check_weather(name, values)
+
+
+def _check_weather(name: str, values: dict) -> None:
+    """Warns of weather that looks like another unit over sixty days or more."""
+
+    def long_enough(key: str) -> bool:
+        return key in values and len(values[key]) >= DAYS_TO_JUDGE
+
+    is_warm = long_enough("tair") and WARM_DEGC < values["tair"].max() < 100
+    if long_enough("tair") and values["tair"].mean() > 150:
+        _warn(
+            f"the air temperature of {name} is {values['tair'].mean():.0f} on average: it looks like K, not degC"
+        )
+    if long_enough("sw_in") and is_warm and 0 < values["sw_in"].max() < MAX_MJ:
+        _warn(
+            f"the radiation of {name} stays below {values['sw_in'].max():.3g}: it looks like MJ m-2 d-1, not W m-2"
+        )
+    if long_enough("vpd"):
+        high = float(values["vpd"].max())
+        # Saturated air holds 17 hPa at 15 degC, 123 hPa at 50 degC: a day's mean deficit above 100 is no hPa, and a
+        # season with warm days has one above 2.5.
+        if high > 100:
+            _warn(f"the VPD of {name} reaches {high:.0f}: it looks like Pa, not hPa")
+        elif is_warm and 0 < high < 2.5:
+            _warn(f"the VPD of {name} stays below {high:.2g}: it looks like kPa, not hPa")
+    if long_enough("precip"):
+        wet = values["precip"][values["precip"] > 0]
+        # Twenty wet days without 0.5 mm on one of them are metres, or kg m-2 s-1.
+        if len(wet) >= 20 and wet.max() < 0.5:
+            _warn(
+                f"the rain of {name} stays below {wet.max():.2g} mm on {len(wet)} wet days: it looks like m or mm s-1"
+            )
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, DataWarning, stacklevel=5)

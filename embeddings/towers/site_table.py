@@ -1,0 +1,281 @@
+"""Where towers stand: lists of sites as networks and people write them.
+
+The column of site codes is found by its content (``XX-Xxx``), since lists number their rows under ``siteid`` or
+write the code under ``sitename``; coordinates are found by the words of their column's name.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import warnings
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+
+from embeddings.towers.data_files import MAX_RATIO, SITE
+from embeddings.towers.text_table import encoding_of
+from models.errors import DataWarning, InputError
+
+# The list of all FLUXNET sites has 0.2 MB, the BIF of all AmeriFlux sites 20 MB.
+MAX_BYTES = 128 * 2**20
+# Sites named in a warning before it ends with a count.
+NAMED_AT_MOST = 5
+SITE_SHARE = 0.5
+"""Share of a column's cells that are site codes, above which it is the column of sites."""
+
+ALIASES = {
+    "site": (
+        "site",
+        "site_id",
+        "siteid",
+        "fluxnetid",
+        "fluxnet_id",
+        "site_code",
+        "site_name_short",
+        "sitename",
+        "tower",
+        "id",
+    ),
+    "lat": ("lat", "latitude", "location_lat", "tower_lat", "site_lat", "lat_icos", "y"),
+    "lon": (
+        "lon",
+        "long",
+        "lng",
+        "longitude",
+        "location_long",
+        "location_lon",
+        "tower_lon",
+        "site_lon",
+        "lon_icos",
+        "x",
+    ),
+    "igbp": ("igbp", "igbp_class", "igbp_land_use", "classid_icos", "pft", "veg_type"),
+    "network": ("network", "network1"),
+    "name": ("name", "site_name", "sitename", "site_long"),
+}
+WORDS = {"lat": {"lat", "latitude"}, "lon": {"lon", "long", "lng", "longitude"}, "igbp": {"igbp"}}
+
+
+def sites(path: str | Path) -> pd.DataFrame:
+    """Longitude, latitude and IGBP class of sites, indexed by site.
+
+    Parameters
+    ----------
+    path : str or Path
+        A table with a header (``,``, ``;`` or tabs; decimal points or commas; UTF-8, UTF-16 or Windows text), a
+        headerless one (site, lat, lon, igbp, network), a BIF (variables LOCATION_LAT, LOCATION_LONG, IGBP per site;
+        of a tower that moved the newest place), either as text or Excel, or GeoJSON points with the site in their
+        properties.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``lon``, ``lat`` in degrees, and ``igbp``, ``network``, ``name`` where there are any.
+
+    Raises
+    ------
+    InputError
+        Where it is no such table, no site has a place, or a place is off the globe.
+
+    Warns
+    -----
+    DataWarning
+        Counts and names the rows that were left out.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise InputError(f"Got {path}, which is no file, need a table of sites; check the path.")
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(
+            f"Got {path.name} of more than {MAX_BYTES // 2**20} MiB, need a list of sites; give another file."
+        )
+    left_out: dict[str, list[str]] = {}
+    try:
+        raw = _raw_table(path, left_out)
+        table = _renamed(raw)
+    except (ValueError, KeyError, TypeError, AttributeError, LookupError, OSError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"Got {path.name}, which is no table of sites, need site, lat, lon and igbp; repair it."
+        ) from error
+    except ImportError as error:
+        raise InputError(f"Got {path.name}, need openpyxl for Excel; install it or save as CSV.") from error
+    missing = [column for column in ("lat", "lon") if column not in table]
+    if missing:
+        raise InputError(f"Got {path.name} without {', '.join(missing)}, need lat and lon; add the columns.")
+    table = table.assign(lat=_degrees(table["lat"]), lon=_degrees(table["lon"]))
+    no_place = table["lat"].isna() | table["lon"].isna()
+    if no_place.any():
+        left_out["without a place"] = list(table.index[no_place])
+    table = table[~no_place]
+    nameless = table.index.isin(["", "nan", "None"])
+    if nameless.any():
+        left_out["without a site"] = ["?"] * int(nameless.sum())
+        table = table[~nameless]
+    twice = table.index.duplicated()
+    other = twice & ~table.assign(_site=table.index).duplicated(["_site", "lat", "lon"]).to_numpy()
+    if other.any():
+        left_out["named twice with another place"] = list(table.index[other])
+    table = table[~twice]
+    if table.empty:
+        raise InputError(
+            f"Got {path.name} without a site that has a place, need site, lat and lon in degrees; repair it."
+        )
+    wrong = table[(table["lat"].abs() > 90) | (table["lon"].abs() > 180)]
+    if len(wrong):
+        raise InputError(
+            f"Got {path.name} with {len(wrong)} sites off the globe such as {wrong.index[0]} at lat"
+            f" {wrong['lat'].iloc[0]:g}, lon {wrong['lon'].iloc[0]:g}, need degrees; check it."
+        )
+    if left_out:
+        told = "; ".join(f"{len(names)} {why} ({_listed(names)})" for why, names in left_out.items())
+        warnings.warn(f"rows of {path.name} left out: {told}", DataWarning, stacklevel=2)
+    return table[[column for column in ("lon", "lat", "igbp", "network", "name") if column in table]]
+
+
+def _listed(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - NAMED_AT_MOST
+    return ", ".join(map(str, names[:NAMED_AT_MOST])) + (f" and {more} more" if more > 0 else "")
+
+
+def _raw_table(path: Path, left_out: dict[str, list[str]]) -> pd.DataFrame:
+    """The table as text cells, one row per site."""
+    content = path.read_bytes()
+    if path.suffix.lower() in (".xlsx", ".xls"):
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                unpacked = sum(info.file_size for info in archive.infolist())
+            # Excel's cells pack some ten times.
+            if unpacked > MAX_BYTES or unpacked > MAX_RATIO * len(content):
+                raise InputError(
+                    f"Got {path.name}, which unpacks to {unpacked / 2**20:,.0f} MiB, need a list of"
+                    " sites; give another file."
+                )
+        try:
+            return _bif(pd.read_excel(io.BytesIO(content), dtype="str"))
+        except (zipfile.BadZipFile, ValueError) as error:
+            raise InputError(
+                f"Got {path.name}, a damaged Excel file, need a whole one; save it again."
+            ) from error
+    text = content.decode(encoding_of(content), errors="replace").lstrip("\ufeff")
+    if path.suffix.lower() in (".geojson", ".json"):
+        return _geojson(text, left_out)
+    lines = text.splitlines()
+    # Comments and empty lines before the header.
+    skip = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), 0)
+    first = lines[skip] if lines else ""
+    separator = max(",;\t", key=first.count) if re.search("[,;\t]", first) else r"\s+"
+    options: dict = {
+        "sep": separator,
+        "skiprows": skip,
+        "dtype": "str",
+        "skipinitialspace": True,
+        "keep_default_na": False,
+    }
+    if SITE.match(first.strip().strip('"')):
+        names = ["site", "lat", "lon", "igbp", "network"]
+        count = max(len(first.split(separator)), 3) if separator != r"\s+" else 5
+        names += [f"column {i}" for i in range(len(names), count)]
+        return pd.read_csv(
+            io.StringIO(text), header=None, names=names, index_col=False, engine="python", **options
+        )
+    return _bif(pd.read_csv(io.StringIO(text), index_col=False, engine="python", **options))
+
+
+def _bif(table: pd.DataFrame) -> pd.DataFrame:
+    """A long table of variables per site (BIF) as one row per site; other tables as they are."""
+    table.columns = [str(column).strip() for column in table.columns]
+    upper = {column.upper(): column for column in table.columns}
+    if not {"SITE_ID", "VARIABLE", "DATAVALUE"} <= set(upper):
+        return table
+    long = table.rename(columns={column: name for name, column in upper.items()})
+    long = long.apply(lambda column: column.astype("str").str.strip())
+    rows = long.drop_duplicates(["SITE_ID", "VARIABLE"]).pivot(
+        index="SITE_ID", columns="VARIABLE", values="DATAVALUE"
+    )
+    if "GROUP_ID" in long:
+        # A tower that moved has a group per place, each with the date from which it holds.
+        groups = long[long["VARIABLE"].str.startswith("LOCATION_")]
+        places = groups.drop_duplicates(["SITE_ID", "GROUP_ID", "VARIABLE"]).pivot(
+            index=["SITE_ID", "GROUP_ID"], columns="VARIABLE", values="DATAVALUE"
+        )
+        if {"LOCATION_LAT", "LOCATION_LONG"} <= set(places):
+            places = places.dropna(subset=["LOCATION_LAT", "LOCATION_LONG"])
+            start = places.get("LOCATION_DATE_START", pd.Series("", places.index)).fillna("")
+            # 2004, 200407 and 20040701 compare as text once they are of one length.
+            order = pd.DataFrame(
+                {
+                    "site": places.index.get_level_values("SITE_ID"),
+                    "start": start.str.replace(r"\D", "", regex=True).str.ljust(12, "0").to_numpy(),
+                    "group": pd.to_numeric(places.index.get_level_values("GROUP_ID"), errors="coerce"),
+                }
+            ).sort_values(["site", "start", "group"], kind="stable")
+            newest = order.groupby("site").tail(1)
+            for row, site in zip(newest.index, newest["site"], strict=True):
+                for variable in ("LOCATION_LAT", "LOCATION_LONG"):
+                    rows.loc[site, variable] = places[variable].iloc[row]
+    return rows.reset_index()
+
+
+def _geojson(text: str, left_out: dict[str, list[str]]) -> pd.DataFrame:
+    """One row per point feature, its properties as columns; what is no point goes to ``left_out``."""
+    rows = []
+    for number, feature in enumerate(json.loads(text)["features"]):
+        geometry, properties = feature.get("geometry") or {}, feature.get("properties") or {}
+        if geometry.get("type") != "Point":
+            label = next(
+                (str(v) for v in properties.values() if SITE.fullmatch(str(v))), f"feature {number + 1}"
+            )
+            left_out.setdefault("no points", []).append(label)
+            continue
+        lon, lat = geometry["coordinates"][:2]
+        rows.append({"id": feature.get("id"), **properties, "lon": str(lon), "lat": str(lat)})
+    return pd.DataFrame(rows).dropna(axis="columns", how="all")
+
+
+def _renamed(table: pd.DataFrame) -> pd.DataFrame:
+    """Columns by our names, text stripped, indexed by site."""
+    plain = {}
+    for column in table.columns:
+        name = re.sub(r"[^a-z0-9]+", "_", re.sub(r"\((deg\w*|°|m)\)", "", str(column).lower())).strip("_")
+        plain.setdefault(name, column)
+    found: dict[str, str] = {}
+    for ours, aliases in ALIASES.items():
+        column = next((plain[alias] for alias in aliases if alias in plain), None)
+        if column is None and ours in WORDS:
+            column = next(
+                (theirs for name, theirs in plain.items() if WORDS[ours] & set(name.split("_"))), None
+            )
+        if column is not None:
+            found[ours] = column
+    cells = {column: table[column].astype("str").str.strip().str.strip('"') for column in table.columns}
+    codes = {column: cells[column].map(lambda cell: bool(SITE.fullmatch(cell))).mean() for column in cells}
+    if codes.get(found.get("site", ""), 0) < SITE_SHARE:
+        by_content = [column for column, share in codes.items() if share >= SITE_SHARE]
+        if by_content:
+            found["site"] = by_content[0]
+    if found.get("name") == found.get("site"):
+        found.pop("name", None)
+    if "site" not in found:
+        raise KeyError("site")
+    if len(set(found.values())) < len(found):
+        raise KeyError("one column of two meanings")
+    out = pd.DataFrame({ours: cells[column] for ours, column in found.items()})
+    blank = (out == "").all(axis=1)  # empty rows below the last one
+    return out[~blank].set_index("site")
+
+
+def _degrees(cells: pd.Series) -> pd.Series:
+    """Degrees of cells such as 50.96, 50,96, 50.96 N and -3.2°; NaN for anything else."""
+    text = cells.astype("str").str.strip().str.upper().str.replace("°", "", regex=False)
+    side = text.str.extract(r"([NSEW])\s*$")[0].fillna(text.str.extract(r"^([NSEW])")[0])
+    text = text.str.replace(r"^[NSEW]\s*|\s*[NSEW]$", "", regex=True).str.strip()
+    text = text.str.replace(r"^([+-]?\d+),(\d+)$", r"\1.\2", regex=True)
+    degrees = pd.to_numeric(text, errors="coerce")
+    degrees = degrees.where((degrees > -9990) & (degrees.abs() < 1e9))
+    return degrees.where(~side.isin(["S", "W"]), -degrees)

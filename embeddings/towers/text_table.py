@@ -1,0 +1,252 @@
+"""One table of a tower as text: its header, wherever it starts, and its columns as numbers indexed by time."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+
+import numpy as np
+import pandas as pd
+
+from embeddings.towers.data_files import DataFile
+from embeddings.towers.stamps import Step, infer_step, ordered, parse_stamps
+from models.errors import DataWarning, InputError
+
+# Values at or below are missing: the files write -9999, sometimes with decimals.
+MISSING = -9990.0
+# 10-minute steps of forty years; above it the table is no tower's.
+MAX_ROWS = 2_200_000
+# The header lies within: BASE has two lines of comments before it, EddyPro one of groups.
+HEAD_BYTES = 2**18
+HEAD_LINES = 40
+TIMES = ("TIMESTAMP_START", "TIMESTAMP", "TIMESTAMP_END")
+NO_VALUES = ["-9999", "-9999.0", "-9999,0", "-6999"]
+# Formats without a column of stamps or partitioned GPP by the marks in their header, and what they are.
+OTHER_FORMATS = (
+    ({"YEAR", "DOY", "HOUR"}, "a REddyProc text (columns Year, DoY, Hour)"),
+    ({"YEAR", "DOY"}, "a text with Year and DoY"),
+    ({"SITE_ID", "VARIABLE", "DATAVALUE"}, "a BIF, the description of a site"),
+    ({"FILENAME", "DATE", "TIME"}, "an EddyPro full output, which has no partitioned GPP"),
+)
+
+
+class TextTable:
+    """Header and columns of one tower table.
+
+    Parameters
+    ----------
+    file : DataFile
+        The table; it is streamed at each ``read`` and never held whole.
+
+    Attributes
+    ----------
+    header : list of str
+        Column names in capitals.
+    units : dict of str to str
+        Units by column where a line below the header tells them.
+    time : str
+        The column of stamps; ``DATE`` for EddyPro's full output, which has ``TIME`` beside it.
+
+    Raises
+    ------
+    InputError
+        Where the file is no text with a column of stamps; the sentence says what it looks like.
+    """
+
+    def __init__(self, file: DataFile) -> None:
+        self.name, self._file = file.name, file
+        with file.open() as stream:
+            head = stream.read(HEAD_BYTES)
+        self._encoding = encoding_of(head)
+        text = head.decode(self._encoding, errors="replace").lstrip("\ufeff")
+        lines = text.split("\n")[:HEAD_LINES]
+        row = 0
+        for row, line in enumerate(lines):  # noqa: B007 - needed below
+            self._separator = max(",;\t", key=line.count)
+            self.header = _cells(line, self._separator)
+            found = [column for column in TIMES if column in self.header]
+            if found or {"DATE", "TIME", "DOY"} <= set(self.header):
+                self.time = found[0] if found else "DATE"
+                break
+        else:
+            self._refuse(lines)
+        below = [_cells(line, self._separator, upper=False) for line in lines[row + 1 :] if line.strip()]
+        self._first_row, self.units = row + 1, {}
+        if below and not any(re.search(r"\d{4}|\d[.,/:]\d", cell) for cell in below[0]):
+            self.units = dict(zip(self.header, below.pop(0), strict=False))
+            self._first_row += 1
+        self._decimal = self._decimal_mark(below)
+
+    def _refuse(self, lines: list[str]) -> None:
+        """InputError with what the text looks like."""
+        line = next((line.strip() for line in lines if line.strip()), "")
+        separator = max(",;\t", key=line.count)
+        header = set(_cells(line, separator))
+        kind = next((kind for marks, kind in OTHER_FORMATS if marks <= header), None)
+        if kind:
+            raise InputError(
+                f"Got {self.name}, {kind}, need a FLUXNET file with a column TIMESTAMP or"
+                " TIMESTAMP_START; convert it or"
+                " fetch the tower's FLUXNET file."
+            )
+        start = ", ".join(_cells(line, separator)[:3])[:60]
+        start = start if line and start.isprintable() else "no text"
+        raise InputError(
+            f"Got {self.name} starting with {start!r}, need a FLUXNET file with a column TIMESTAMP or"
+            " TIMESTAMP_START;"
+            " check that it is a data file and not its description."
+        )
+
+    def _decimal_mark(self, rows: list[list[str]]) -> str:
+        """Comma where cells between other separators are written so and none has a point."""
+        if self._separator == ",":
+            return "."
+        times = {i for i, column in enumerate(self.header) if column in (*TIMES, "DATE", "TIME")}
+        cells = [cell for row in rows for i, cell in enumerate(row) if i not in times]
+        has = {mark: any(re.fullmatch(rf"-?\d+\{mark}\d+", cell) for cell in cells) for mark in ".,"}
+        return "," if has[","] and not has["."] else "."
+
+    def read(self, columns: list[str], text: tuple[str, ...] = ()) -> pd.DataFrame:
+        """Columns as float64, missing as NaN, in order of time.
+
+        Parameters
+        ----------
+        columns : list of str
+            Names in ``header``; each once.
+        text : tuple of str
+            Columns kept as they are written.
+
+        Returns
+        -------
+        pd.DataFrame
+            Indexed by ``time`` (the start of each step), without repeated stamps.
+
+        Raises
+        ------
+        InputError
+            For a column that the file has twice, cells that are no numbers, wrong stamps, or too many rows.
+        """
+        stamps = [self.time, *(["TIME"] if self.time == "DATE" else [])]
+        wanted = list(dict.fromkeys([*stamps, *text, *columns]))
+        twice = [column for column in wanted if self.header.count(column) > 1]
+        if twice:
+            raise InputError(
+                f"Got {self.name} with the column {twice[0]} {self.header.count(twice[0])} times, need it"
+                " once; remove the"
+                " others."
+            )
+        at = sorted(self.header.index(column) for column in wanted)
+        names = [self.header[i] for i in at]
+        as_text = {column: "str" for column in (*stamps, *text)}
+        frame = self._parse(at, names, {column: as_text.get(column, "float64") for column in names})
+        if frame is None:
+            frame = self._parse(at, names, {column: "str" for column in names})
+            self._refuse_cells(frame, [column for column in columns if column not in as_text])
+        if len(frame) > MAX_ROWS:
+            raise InputError(
+                f"Got {self.name} of more than {MAX_ROWS:,} rows, need a tower's half-hours or days; thin it."
+            )
+        # Spreadsheets leave rows of empty cells below the last one; they hold nothing.
+        frame = frame.dropna(how="all")
+        stamp = frame.pop(stamps[0]).fillna("")
+        if len(stamps) > 1:
+            stamp = stamp + " " + frame.pop("TIME").fillna("")
+        time = parse_stamps(self.name, stamp)
+        numbers = frame.columns.difference(list(text))
+        infinite = int(np.isinf(frame[numbers].to_numpy()).sum()) if len(numbers) else 0
+        if infinite:
+            warnings.warn(
+                f"{infinite} cells of {self.name} are infinite and read as missing", DataWarning, stacklevel=2
+            )
+        frame[numbers] = frame[numbers].where((frame[numbers] > MISSING) & np.isfinite(frame[numbers]))
+        return ordered(self.name, frame.set_index(time))
+
+    def _parse(self, at: list[int], names: list[str], dtype: dict[str, str]) -> pd.DataFrame | None:
+        """The cells by pandas' C parser; None where a cell of a number is none."""
+        try:
+            with self._file.open() as stream:
+                return pd.read_csv(
+                    stream,
+                    sep=self._separator,
+                    header=None,
+                    names=names,
+                    usecols=at,
+                    index_col=False,
+                    skiprows=self._first_row,
+                    skip_blank_lines=True,
+                    nrows=MAX_ROWS + 1,
+                    dtype=dtype,
+                    decimal=self._decimal,
+                    na_values=NO_VALUES,
+                    skipinitialspace=True,
+                    encoding=self._encoding,
+                    encoding_errors="replace",
+                    low_memory=True,
+                )
+        except InputError:
+            raise
+        except pd.errors.EmptyDataError:
+            return pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in dtype.items()})
+        except (ValueError, pd.errors.ParserError) as error:
+            if set(dtype.values()) == {"str"}:
+                why = (str(error).splitlines() or ["?"])[0][:80]
+                raise InputError(
+                    f"Got {self.name} with rows that cannot be read ({why}), need a table; fetch the file again."
+                ) from error
+            return None
+
+    def _refuse_cells(self, frame: pd.DataFrame, columns: list[str]) -> None:
+        """InputError with the count of cells that are no numbers and the first of them."""
+        for column in columns:
+            cells = frame[column].str.strip()
+            if self._decimal == ",":
+                cells = cells.str.replace(",", ".", regex=False)
+            wrong = pd.to_numeric(cells, errors="coerce").isna() & cells.notna() & (cells != "")
+            if wrong.any():
+                raise InputError(
+                    f"Got {self.name} with {int(wrong.sum())} cells that are no numbers, such as"
+                    f" {cells[wrong].iloc[0][:30]!r} in {column}, need numbers; fetch the file again."
+                )
+        raise InputError(
+            f"Got {self.name} with cells that are no numbers, need numbers; fetch the file again."
+        )
+
+    def step(self, times: pd.DatetimeIndex) -> Step:
+        """The time step, by the stamps.
+
+        Parameters
+        ----------
+        times : pd.DatetimeIndex
+            Index of what ``read`` returned.
+        """
+        return infer_step(self.name, times, has_end={"TIMESTAMP_START", "TIMESTAMP_END"} <= set(self.header))
+
+
+def encoding_of(head: bytes) -> str:
+    """Encoding of a text by its byte order mark, by its zeros, or by being UTF-8; else that of Windows.
+
+    Parameters
+    ----------
+    head : bytes
+        The first bytes of the text; a character cut at their end is no fault.
+    """
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    # Without a mark, every other byte of Latin text in UTF-16 is zero.
+    if len(head) > 3 and head[1::2][:200].count(0) > 0.9 * len(head[1::2][:200]):
+        return "utf-16-le"
+    if len(head) > 3 and head[::2][:200].count(0) > 0.9 * len(head[::2][:200]):
+        return "utf-16-be"
+    try:
+        io.TextIOWrapper(io.BytesIO(head[:-4] if len(head) >= HEAD_BYTES else head), "utf-8").read()
+    except UnicodeDecodeError:
+        # cp1252 leaves five bytes undefined; errors="replace" of the readers covers them.
+        return "cp1252"
+    return "utf-8-sig"
+
+
+def _cells(line: str, separator: str, upper: bool = True) -> list[str]:
+    """Cells of a line without blanks and quotes."""
+    cells = [cell.strip().strip('"').strip() for cell in line.strip("\r\n").split(separator)]
+    return [cell.upper() for cell in cells] if upper else cells

@@ -1,0 +1,153 @@
+"""Half-hourly wind and turbulence of a tower, the input of a flux footprint."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from embeddings.towers import netcdf
+from embeddings.towers.data_files import HOURLY_ONLY, candidates
+from embeddings.towers.stamps import Step
+from embeddings.towers.text_table import TextTable
+from models.errors import DataWarning, InputError
+
+# Columns by what they are, the preferred first: FLUXNET, AmeriFlux BASE and EddyPro's `_fluxnet_`; the lower-case ones
+# are of EddyPro's full output. Any of them may carry the position of a sensor (`_1_1_1`).
+TURBULENCE = {
+    "wind": ("WS_F", "WS", "WIND_SPEED"),
+    "direction": ("WD", "WD_F", "WIND_DIR"),
+    "ustar": ("USTAR", "USTAR_F", "U*"),
+    "heat": ("H_F_MDS", "H", "H_F"),
+    "tair": ("TA_F", "TA", "TA_EP", "AIR_TEMPERATURE", "T_SONIC"),
+    "pressure": ("PA_F", "PA", "PA_EP", "AIR_PRESSURE"),
+    "sigma_v": ("V_SIGMA",),
+    "variance_v": ("V_VAR",),
+    "length": ("MO_LENGTH", "L"),
+}
+NEEDED = ("wind", "direction", "ustar", "heat", "tair")
+MEASURED = ("wind", "direction", "ustar", "heat")
+SEA_LEVEL_KPA = 101.325
+# J kg-1 K-1, J kg-1 K-1, m s-2 and 1: dry air, gravity, von Karman.
+GAS_CONSTANT, HEAT_CAPACITY, GRAVITY, KARMAN = 287.05, 1005.0, 9.81, 0.4
+
+
+def turbulence(path: str | Path) -> pd.DataFrame:
+    """Half-hourly wind and turbulence of a tower, as ``footprint.Air.of`` takes it.
+
+    Parameters
+    ----------
+    path : str or Path
+        FLUXNET HH or HR, AmeriFlux BASE, EddyPro's ``_fluxnet_`` or ``_full_output_``; ``.csv``, ``.csv.gz`` or a zip.
+
+    Returns
+    -------
+    pd.DataFrame
+        By start of the half-hour, local standard time: ``wind`` m s-1, ``direction`` degrees clockwise from north,
+        ``ustar`` m s-1, ``obukhov`` m (of u*, sensible heat and temperature; where heat is missing that of the file)
+        and ``sigma_v`` m s-1 where the file has it. NaN where not measured; half-hours without any wind, direction,
+        u* and heat are no rows.
+
+    Raises
+    ------
+    InputError
+        Where the file has no half-hours or hours, or lacks one of wind, direction, u*, heat and temperature.
+    """
+    path = Path(path).expanduser()
+    if netcdf.is_netcdf(path):
+        raise InputError(
+            f"Got {path.name}, NetCDF, need half-hourly wind as text; give the tower's HH, BASE or EddyPro file."
+        )
+    table = _table_with_wind(path)
+    options = {ours: _columns(table.header, names) for ours, names in TURBULENCE.items()}
+    lost = [TURBULENCE[ours][0] for ours in NEEDED if not options[ours]]
+    if not options["heat"] and options["length"]:
+        lost.remove(TURBULENCE["heat"][0])
+    if lost:
+        _check_step(table, table.read([]))
+        raise InputError(f"Got {table.name} without {', '.join(lost)}, need them; fetch the full set.")
+    frame = table.read(list(dict.fromkeys(column for columns in options.values() for column in columns)))
+    step = _check_step(table, frame)
+    if table.time in ("TIMESTAMP_END", "DATE"):  # EddyPro's full output is stamped at the end of the step
+        frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
+    # By content: the first column with a value; all-missing ones are passed over.
+    chosen = {
+        ours: next((column for column in columns if frame[column].notna().any()), None)
+        for ours, columns in options.items()
+    }
+    empty = [ours for ours in NEEDED if chosen[ours] is None and not (ours == "heat" and chosen["length"])]
+    if empty:
+        raise InputError(
+            f"Got {table.name} whose {', '.join(TURBULENCE[ours][0] for ours in empty)} is missing in all"
+            f" {len(frame)} rows,"
+            " need values; give another file."
+        )
+    found = pd.DataFrame({ours: frame[column] for ours, column in chosen.items() if column is not None})
+    found = found[found[[column for column in MEASURED if column in found]].notna().any(axis=1)]
+    return _with_obukhov(table.name, found)
+
+
+def _check_step(table: TextTable, frame: pd.DataFrame) -> Step:
+    """The step of a table's rows; InputError where it is not shorter than a day."""
+    step = table.step(pd.DatetimeIndex(frame.index))
+    if not step.is_subdaily:
+        raise InputError(
+            f"Got {table.name}, need half-hourly or hourly wind; give the HH file of the full set."
+        )
+    return step
+
+
+def _with_obukhov(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """The half-hours with the Obukhov length in place of heat, temperature and pressure."""
+    tair, pressure = frame["tair"], frame.get("pressure", frame["tair"] * np.nan)
+    # EddyPro's full output has K and Pa, others degC and kPa; some sites write hPa.
+    if tair.median() > 150:
+        tair = tair - 273.15
+    scale = 1 if not pressure.median() > 300 else 10 if pressure.median() < 2000 else 1000
+    if scale == 10:
+        warnings.warn(
+            f"the pressure of {name} looks like hPa and is read so, not as kPa", DataWarning, stacklevel=3
+        )
+    kelvin = tair + 273.15
+    density = 1000 * (pressure / scale).fillna(SEA_LEVEL_KPA) / (GAS_CONSTANT * kelvin)
+    heat = frame.get("heat", tair * np.nan)
+    heat = heat.where(heat != 0, 1e-6)  # neutral: a length beyond all heights, not a division by zero
+    length = -density * HEAT_CAPACITY * kelvin * frame["ustar"] ** 3 / (KARMAN * GRAVITY * heat)
+    if "length" in frame:
+        length = length.fillna(frame["length"].where(frame["length"] != 0))
+    out = frame[["wind", "direction", "ustar"]].copy()
+    if "sigma_v" in frame:
+        out["sigma_v"] = frame["sigma_v"]
+    elif "variance_v" in frame:
+        out["sigma_v"] = np.sqrt(frame["variance_v"].where(frame["variance_v"] >= 0))
+    return out.assign(obukhov=length)
+
+
+def _table_with_wind(path: Path) -> TextTable:
+    """The first half-hourly table of a file that has wind; the first of all where none has."""
+    files = candidates(path, HOURLY_ONLY)
+    tables = []
+    for file in files[:40]:
+        table = TextTable(file)
+        if all(_columns(table.header, TURBULENCE[ours]) for ours in ("wind", "direction", "ustar")):
+            return table
+        tables.append(table)
+    return tables[0]
+
+
+def _columns(header: list[str], names: tuple[str, ...]) -> list[str]:
+    """Columns of a header by the names they may have, then those of single sensors from the topmost down."""
+    exact = [name for name in names if name in header]
+    placed = []
+    for rank, name in enumerate(names):
+        # AmeriFlux: horizontal, vertical and replicate position; _PI and _F mark who filled or reviewed it.
+        pattern = re.compile(rf"{re.escape(name)}(_PI)?(_F)?(_\d+_\d+_(?:\d+|A)|_\d+)?")
+        for column in header:
+            match = pattern.fullmatch(column)
+            if match and column not in exact:
+                digits = [int(part) for part in re.findall(r"\d+", match[3] or "")]
+                placed.append((rank, bool(match[1]), digits, column))
+    return exact + [column for *_, column in sorted(placed)]
