@@ -154,7 +154,7 @@ def read_table(
         frame,
         encoding,
         delimiter,
-        _decimal(body, delimiter),
+        _decimal(body),
         tuple(preamble),
         len(lines) - len(filled),
         ragged,
@@ -248,12 +248,9 @@ def _column_names(cells: list[str]) -> list[str]:
     return out
 
 
-def _decimal(body: list[list[str]], delimiter: str) -> str:
-    """``,`` where numbers with a comma outnumber those with a full stop; never beside a comma as delimiter."""
-    if delimiter == ",":
-        cells = [cell for row in body[:200] for cell in row]
-    else:
-        cells = [cell for row in body[:2000] for cell in row]
+def _decimal(body: list[list[str]]) -> str:
+    """``,`` where numbers with a comma (quoted, beside a comma as delimiter) outnumber those with a full stop."""
+    cells = [cell for row in body[:2000] for cell in row]
     comma = sum(bool(re.fullmatch(r"[-+]?[\d.]*,\d+([eE][-+]?\d+)?", cell)) for cell in cells)
     point = sum(bool(re.fullmatch(r"[-+]?\d*\.\d+([eE][-+]?\d+)?", cell)) for cell in cells)
     return "," if comma > point else "."
