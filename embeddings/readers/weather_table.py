@@ -1,8 +1,8 @@
 """A user's table of weather as the node of a scene: daily, or hourly and half-hourly rows made daily.
 
 Read are plain tables, NASA POWER's point files, FLUXNET files (``SW_IN_F``, ``TA_F``, ``VPD_F``, ``P_F``) and exports
-of Open-Meteo and ERA5. Units come from the column name (``vpd_kPa``, ``precip (m)``), from the file's header, or are those
-of the contract; values without a unit must be plausible over the season.
+of Open-Meteo and ERA5. Units come from the column name (``vpd_kPa``, ``precip (m)``), from the file's header, or are
+those of the contract; values without a unit must be plausible over the season.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "tair": (
         "tair", "ta_f", "ta_f_mds", "ta", "ta_era", "t2m", "t2m_mean", "temperature_2m_mean", "temperature_2m",
-        "temperature_air", "temperature_mean", "mean_temperature", "air_temperature", "temperature", "tavg", "tmean", "temp", "tas",
+        "temperature_air", "temperature_mean", "mean_temperature", "air_temperature", "temperature",
+        "tavg", "tmean", "temp", "tas",
     ),
     "vpd": ("vpd", "vpd_f", "vpd_f_mds", "vpd_era", "vapour_pressure_deficit", "vapor_pressure_deficit", "vpd_mean"),
     "precip": (
         "precip", "p_f", "p", "p_era", "precipitation_sum", "precipitation", "precipitation_flux", "prectotcorr",
-        "prectot", "total_precipitation", "total_precipitation_sum", "tp", "tp_sum", "rainfall", "rain_sum", "rain", "pr",
+        "prectot", "total_precipitation", "total_precipitation_sum", "tp", "tp_sum", "rainfall",
+        "rain_sum", "rain", "pr",
     ),
 }  # fmt: skip
 """Column names of each variable (lower case), the preferred first. Names that end in a unit are found as well."""
