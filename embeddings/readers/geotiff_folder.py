@@ -107,11 +107,12 @@ def _date(name: str) -> pd.Timestamp | None:
 def _read(path: Path, date: pd.Timestamp) -> xr.Dataset | None:
     """One image (time 1, y, x), variables by band with the file's own scale, offset and no-data value; None: no names."""
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    from rasterio.errors import RasterioError
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            # rasterio 1.4 multiplies transforms in a way affine 3 no longer likes, and names rotated files
+            warnings.simplefilter("ignore")
             with rasterio.open(path) as file:
                 names = [str(text or "") for text in file.descriptions]
                 if file.count == 1 and not find_bands(names):

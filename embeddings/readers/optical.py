@@ -235,10 +235,11 @@ def reflectance(
         mine = 0 if is_packed(array) and float(np.ravel(array.attrs.get("add_offset", 0))[0]) != 0 else added
         fill = 0.0 if array.dtype.kind in "iu" else None
         out[band] = schema.held_at_brightest(unpack(array, step, fill, mine))
-    if said and sample.size and float(np.quantile(sample, 0.99)) < 0.003:
+    scaled = sample if step is None or said else sample * step
+    if scaled.size and float(np.quantile(scaled, 0.99)) < 0.003:
+        why = "it looks scaled twice, remove the attribute scale_factor" if said else "check its units"
         raise InputError(
-            f"Got {part.name} with reflectance up to {sample.max():.2g} after its scale_factor, need 0 to 1; it looks "
-            "scaled twice, remove the attribute scale_factor."
+            f"Got {part.name} with reflectance of {scaled.max():.2g} at most, need 0 to 1; {why}."
         )
     return out
 
