@@ -89,7 +89,8 @@ def _open_file(place: Path, path: str | Path) -> xr.DataTree:
 
         return geotiff_folder.open(place)
     raise InputError(
-        f"Got {path}, a single file of an unknown kind, need a Zarr scene, a NetCDF cube or a folder of files; give one "
+        f"Got {path}, a single file of an unknown kind, need a Zarr scene, a NetCDF cube or a "
+        f"folder of files; give one "
         "of these."
     )
 

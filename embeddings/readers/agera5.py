@@ -22,7 +22,7 @@ from models.errors import InputError
 
 VARIABLES: dict[str, tuple[str, ...]] = {
     "solar_radiation_flux": ("solar_radiation_flux",),
-    "temperature_mean": ("temperature_mean", "temperature_air_2m_mean_24h", "temperature_air_2m_mean", "2m_temperature_24_hour_mean"),
+    "temperature_mean": ("temperature_mean", "temperature_air_2m_mean_24h", "temperature_air_2m_mean"),
     "temperature_max": ("temperature_max", "temperature_air_2m_max_24h", "temperature_air_2m_max"),
     "temperature_min": ("temperature_min", "temperature_air_2m_min_24h", "temperature_air_2m_min"),
     "vapour_pressure": ("vapour_pressure", "vapour_pressure_mean", "vapour_pressure_24_hour_mean"),

@@ -53,7 +53,7 @@ def find_bands(names: Iterable[str]) -> dict[str, str]:
     Returns
     -------
     dict
-        From ``B02`` ... ``B12``, ``VV``, ``VH`` and ``mask:KIND`` (KIND a value of ``MASKS``) to the name in the file. Of
+        From ``B02`` ... ``B12``, ``VV``, ``VH`` and ``mask:KIND`` (a value of ``MASKS``) to the name in the file. Of
         a band in several resolutions (``B02_10m``, ``B02_20m``) the finest is taken.
     """
     names = [str(name) for name in names]

@@ -1,8 +1,8 @@
 """The cube most people have: Sentinel-2 (and Sentinel-1) in one NetCDF file or Zarr store, or in several side by side.
 
-Read is what odc-stac, stackstac, cubo, openEO, xee and sentinelhub write: bands as variables or along a dimension, under
-any usual name, reflectance or digital numbers, SCL or another cloud mask. Several files may hold other dates of the same
-bands (joined along time) or other bands of the same images (joined by time).
+Read is what odc-stac, stackstac, cubo, openEO, xee and sentinelhub write: bands as variables or along a dimension,
+under any usual name, reflectance or digital numbers, SCL or another cloud mask. Several files may hold other dates of
+the same bands (joined along time) or other bands of the same images (joined by time).
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def open_files(paths: list[Path], name: str) -> xr.DataTree:
         landsat = [one for one in LANDSAT if one in raw.variables]
         if landsat:
             raise InputError(
-                f"Got {path.name} with {landsat[0]}, which is Landsat, need Sentinel-2 or Sentinel-1; choose another cube."
+                f"Got {path.name} with {landsat[0]}, which is Landsat, need Sentinel-2 or "
+                f"Sentinel-1; choose another cube."
             )
         if len(paths) > 1 and not _has_bands(raw):
             unknown.append(path.name)
@@ -193,7 +194,8 @@ def joined_in_time(
         if len(set(grids)) > 1:
             other = next(part for part, grid in zip(group, grids, strict=True) if grid != grids[0])
             raise InputError(
-                f"Got {group[0].name} and {other.name} on different grids, need one for the same bands; split the folder "
+                f"Got {group[0].name} and {other.name} on different grids, need one for the same "
+                f"bands; split the folder "
                 "or resample them."
             )
         pieces = []

@@ -1,7 +1,7 @@
 """A folder of GeoTIFFs, one per date (Earth Engine and openEO exports) or one per date and band, as a scene.
 
-Bands are named in the files' descriptions, or in the file name where a file has one band. The date is in the name, as in
-``S2_20190512.tif``, ``20190512T105031_T31UES.tif`` or ``openEO_2019-05-12Z.tif``.
+Bands are named in the files' descriptions, or in the file name where a file has one band. The date is in the name, as
+in ``S2_20190512.tif``, ``20190512T105031_T31UES.tif`` or ``openEO_2019-05-12Z.tif``.
 """
 
 from __future__ import annotations
@@ -60,11 +60,13 @@ def open(folder: str | Path) -> xr.DataTree:
     undated = [path.name for path, date in dated.items() if date is None]
     if len(undated) == len(paths):
         raise InputError(
-            f"Got {paths[0].name} without a date in its name, need one such as S2_20190512.tif or 2019-05-12.tif; rename it."
+            f"Got {paths[0].name} without a date in its name, need one such as S2_20190512.tif "
+            f"or 2019-05-12.tif; rename it."
         )
     if undated:
         notes.append(
-            f"{len(undated)} of {len(paths)} files have no date in their name and are left out ({', '.join(undated[:3])})"
+            f"{len(undated)} of {len(paths)} files have no date in their name and are left out "
+            f"({', '.join(undated[:3])})"
         )
     rasters: dict[tuple, list[xr.Dataset]] = {}
     unknown = []
@@ -78,12 +80,14 @@ def open(folder: str | Path) -> xr.DataTree:
         rasters.setdefault((date, Grid.of(raster)), []).append(raster)
     if not rasters:
         raise InputError(
-            f"Got {unknown[0]} whose bands have no known names, need descriptions such as B02 or red, or one band per file "
+            f"Got {unknown[0]} whose bands have no known names, need descriptions such as B02 or "
+            f"red, or one band per file "
             "with its name in the file name; write the descriptions."
         )
     if unknown:
         notes.append(
-            f"{len(unknown)} of {len(paths)} files have no band of a known name and are left out ({', '.join(unknown[:3])})"
+            f"{len(unknown)} of {len(paths)} files have no band of a known name and are left out "
+            f"({', '.join(unknown[:3])})"
         )
     # bands of one date in several files are one image
     images = [
@@ -105,7 +109,8 @@ def _date(name: str) -> pd.Timestamp | None:
 
 
 def _read(path: Path, date: pd.Timestamp) -> xr.Dataset | None:
-    """One image (time 1, y, x), variables by band with the file's own scale, offset and no-data value; None: no names."""
+    """One image (time 1, y, x), variables by band with the file's own scale, offset and "
+    "no-data value; None: no names."""
     import rasterio
     from rasterio.errors import RasterioError
 

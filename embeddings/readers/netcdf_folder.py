@@ -7,12 +7,13 @@ Files are known by how their names begin:
   stays on the 20 m grid, with it the 20 m bands are repeated 2 x 2.
 - ``S1_GRD-ASCENDING_20m*``, ``S1_GRD-DESCENDING_20m*``: VV VH, dB x 10000, 0 = no data.
 - ``L8_SR*``: Landsat 8 surface reflectance, Collection 1, B02 ... B07 and pixel_qa.
-- ``AgERA5*``: daily weather (Copernicus Climate Change Service), one or a few pixels, averaged; or the daily files of one
-  variable as the Climate Data Store names them.
+- ``AgERA5*``: daily weather (Copernicus Climate Change Service), one or a few pixels, averaged; or the daily files of
+  one variable as the Climate Data Store names them.
 
-Numbers are unpacked as each variable's own attributes say; the above is what holds where they say nothing. The images of
-the two resolutions are joined by time within half an hour. Times become UTC days. Tiles of the same day are merged: clear values win, several of a kind are averaged.
-Only where an ascending and a descending pass share a day do both keep their hour.
+Numbers are unpacked as each variable's own attributes say; the above is what holds where they say nothing. The images
+of the two resolutions are joined by time within half an hour. Times become UTC days. Tiles of the same day are merged:
+clear values win, several of a kind are averaged. Only where an ascending and a descending pass share a day do both keep
+their hour.
 """
 
 from __future__ import annotations

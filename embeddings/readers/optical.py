@@ -56,7 +56,7 @@ def optical_node(
     Returns
     -------
     xarray.Dataset
-        ``reflectance`` (time, band, y, x) float32 and ``clear`` (time, y, x), one image per UTC day, on the finest grid.
+        ``reflectance`` (time, band, y, x) float32 and ``clear`` (time, y, x), one image per UTC day.
 
     Raises
     ------
@@ -163,7 +163,8 @@ def _tell_shifts(parts: list[Part], grid: Grid, notes: list[str]) -> None:
         off = [(shift + own.size_m / 2) % own.size_m - own.size_m / 2 for shift in (east, south)]
         if max(map(abs, off)) > 0.01 * grid.size_m:
             notes.append(
-                f"the {own.size_m:g} m pixels of {part.name} lie {abs(off[0]):g} m {'east' if off[0] > 0 else 'west'} and "
+                f"the {own.size_m:g} m pixels of {part.name} lie {abs(off[0]):g} m "
+                f"{'east' if off[0] > 0 else 'west'} and "
                 f"{abs(off[1]):g} m {'south' if off[1] > 0 else 'north'} of the {grid.size_m:g} m grid (corner "
                 "coordinates, perhaps); each pixel takes the value it lies in"
             )
@@ -258,7 +259,8 @@ def _sample(array: xr.DataArray) -> np.ndarray:
 def _offsets(
     part: Part, arrays: dict[str, xr.DataArray], offset: int | None, notes: list[str]
 ) -> xr.DataArray | np.float32:
-    """What is added to the digital numbers of each date: -1000 from baseline 04.00 on unless it is taken off already."""
+    """What is added to the digital numbers of each date: -1000 from baseline 04.00 on unless "
+    "it is taken off already."""
     data = part.data
     if offset is None and "offset" in data.attrs:
         offset = int(data.attrs["offset"])
@@ -281,7 +283,8 @@ def _offsets(
     below = float((dark[:, due] < -OFFSET).sum() / max(seen[:, due].sum(), 1))
     if below > 0.1:
         notes.append(
-            f"{int(due.sum())} dates of baseline 04.00 or later in {part.name} have {below:.0%} of their numbers below 1000: the "
+            f"{int(due.sum())} dates of baseline 04.00 or later in {part.name} have {below:.0%} "
+            f"of their numbers below 1000: the "
             "offset of 1000 is taken to be off already"
         )
         due = np.zeros_like(due)
@@ -289,7 +292,8 @@ def _offsets(
         lowest = float(np.nanquantile(dark[:, unknown], 0.005))
         if lowest >= -OFFSET:
             notes.append(
-                f"{int(unknown.sum())} dates since {OFFSET_SINCE} in {part.name} tell no processing baseline and have no number below "
+                f"{int(unknown.sum())} dates since {OFFSET_SINCE} in {part.name} tell no "
+                f"processing baseline and have no number below "
                 f"{lowest:.0f}: if the offset of 1000 is still in them, set the attribute offset = -1000"
             )
     return _along(data, due)

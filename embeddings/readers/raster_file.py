@@ -123,7 +123,15 @@ def standardise(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
     data = _with_times(data, name)
     data = with_centres(data, name, notes)
     # All other CRS variables go: there is one CRS, and it is ``spatial_ref``.
-    keep = [one for one in data.data_vars if {"x", "y"} <= set(data[one].dims)]
+    gridded = [one for one in data.data_vars if {"x", "y", "time"} <= set(data[one].dims)]
+    deep = [one for one in gridded if len(data[one].dims) > 3]
+    if deep:
+        raise InputError(
+            f"Got {name} with {deep[0]} along {', '.join(map(str, data[deep[0]].dims))}, need time, y, x (and bands); "
+            "select one of the other dims."
+        )
+    # maps without dates (elevation) are no images
+    keep = gridded
     along = {one for one in data.coords if set(data[one].dims) <= {"time"} and one != "spatial_ref"}
     # what describes acquisitions (baseline, product names) may be a variable and not a coordinate
     facts = [one for one in data.data_vars if data[one].dims in ((), ("time",))]

@@ -29,7 +29,7 @@ CRS_PLACES = ("spatial_ref", "crs", "attribute", "epsg", "coordinate")
 # what people's files lack or carry beside the data: each must end in a scene or in one sentence
 SPOILERS = (
     "no_crs", "wrong_crs", "geographic", "no_time", "text_time", "no_x", "uneven_x", "nan_x", "all_missing", "twice",
-    "fill_text", "scale_zero", "scale_text", "huge", "negative", "no_bands", "extra_dim", "time_2d", "empty_time", "one_pixel",
+    "fill_text", "scale_zero", "scale_text", "huge", "negative", "no_bands", "extra_dim", "time_2d", "empty_time", "one_pixel",  # noqa: E501
 )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def cubes(draw):
         [pd.Timestamp(start) + pd.Timedelta(int(gap), "D") + pd.Timedelta("10h50min31s") for gap in gaps]
     )
     of = truth(
-        draw(st.integers(0, 999)), [band for band in schema.S2_BANDS if band in bands], draw(st.integers(2, 6)), draw(st.integers(2, 6)),
+        draw(st.integers(0, 999)), [band for band in schema.S2_BANDS if band in bands], draw(st.integers(2, 6)), draw(st.integers(2, 6)),  # noqa: E501
         times.as_unit("ns"), draw(st.sampled_from([0.0, 0.1, 0.6])),
     )  # fmt: skip
     # one value at least: a band without any is refused, and rightly
@@ -116,7 +116,7 @@ def spoil(data: xr.Dataset, kind: str) -> xr.Dataset:
         "negative": lambda: data.assign({first: (data[first].dims, np.full(data[first].shape, -5000, "i2"))}),
         "no_bands": lambda: data.rename({first: "elevation"})[["elevation"]],
         "extra_dim": lambda: data.expand_dims(level=2),
-        "time_2d": lambda: data.drop_vars(time).assign_coords({time: (("y", "x"), np.zeros((data.sizes["y"], data.sizes["x"])))}),
+        "time_2d": lambda: data.drop_vars(time).assign_coords({time: (("y", "x"), np.zeros((data.sizes["y"], data.sizes["x"])))}),  # noqa: E501
         "empty_time": lambda: data.isel({time: []}),
         "one_pixel": lambda: data.isel(x=[0], y=[0]),
     }[kind]()  # fmt: skip

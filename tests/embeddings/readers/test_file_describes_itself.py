@@ -19,8 +19,8 @@ def plain(numbers):
 
 
 PACKINGS = {
-    "add_offset": lambda n: (np.where(n == 0, 0, n + 1000).astype("u2"), {"scale_factor": 1e-4, "add_offset": -0.1, "_FillValue": np.uint16(0)}),
-    "other_step": lambda n: (np.where(n == 0, -32768, n * 2).astype("i2"), {"scale_factor": 5e-5, "_FillValue": np.int16(-32768)}),
+    "add_offset": lambda n: (np.where(n == 0, 0, n + 1000).astype("u2"), {"scale_factor": 1e-4, "add_offset": -0.1, "_FillValue": np.uint16(0)}),  # noqa: E501
+    "other_step": lambda n: (np.where(n == 0, -32768, n * 2).astype("i2"), {"scale_factor": 5e-5, "_FillValue": np.int16(-32768)}),  # noqa: E501
     "fill_65535": lambda n: (np.where(n == 0, 65535, n).astype("u2"), {"_FillValue": np.uint16(65535)}),
     "missing_value": lambda n: (np.where(n == 0, -1, n).astype("i4"), {"missing_value": np.int32(-1)}),
     "nodata": lambda n: (np.where(n == 0, 7, n).astype("u2"), {"nodata": 7}),

@@ -93,8 +93,8 @@ def test_earth_engine_by_xee_x_before_y(tmp_path):
         lambda band: f"sentinel2_{band}",
         lambda band: f"band_{band[1:].lstrip('0').lower()}" if band != "B8A" else "band_8a",
         lambda band: ODC[band].upper(),
-        lambda band: {"B05": "red_edge_1", "B06": "red_edge_2", "B07": "red_edge_3", "B8A": "nir_narrow"}.get(band, ODC[band]),
-        lambda band: {"B08": "nir_1", "B8A": "nir_2", "B11": "swir_2", "B12": "swir_3"}.get(band, ODC[band]).join(("nbart_", "")),
+        lambda band: {"B05": "red_edge_1", "B06": "red_edge_2", "B07": "red_edge_3", "B8A": "nir_narrow"}.get(band, ODC[band]),  # noqa: E501
+        lambda band: {"B08": "nir_1", "B8A": "nir_2", "B11": "swir_2", "B12": "swir_3"}.get(band, ODC[band]).join(("nbart_", "")),  # noqa: E501
     ],
 )  # fmt: skip
 def test_usual_band_names_are_known(tmp_path, spell):
@@ -197,7 +197,7 @@ def test_reflectance_of_floats_and_of_percent(tmp_path):
     [
         ("cloud_mask", lambda clear: (~clear).astype("u1"), {}),
         ("CLM", lambda clear: np.where(clear, 0, 1).astype("u1"), {"_FillValue": 255}),
-        ("cloud_mask", lambda clear: np.where(clear, 2, 1).astype("u1"), {"flag_values": np.array([1, 2], "u1"), "flag_meanings": "cloud clear"}),
+        ("cloud_mask", lambda clear: np.where(clear, 2, 1).astype("u1"), {"flag_values": np.array([1, 2], "u1"), "flag_meanings": "cloud clear"}),  # noqa: E501
         ("clear", lambda clear: clear.astype("u1"), {}),
         ("QA60", lambda clear: np.where(clear, 0, 1 << 10).astype("u2"), {}),
         ("cs_cdf", lambda clear: np.where(clear, 0.9, 0.2).astype("f4"), {}),

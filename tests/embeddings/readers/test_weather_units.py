@@ -112,11 +112,11 @@ def test_stamps_are_the_local_day(tmp_path, spell):
 def test_nasa_power_writes_its_own_header(tmp_path):
     right = season()
     body = pd.DataFrame(
-        {"YEAR": DAYS.year, "MO": DAYS.month, "DY": DAYS.day, "ALLSKY_SFC_SW_DWN": right.sw_in * 0.0864, "T2M": right.tair, "PRECTOTCORR": right.precip}
+        {"YEAR": DAYS.year, "MO": DAYS.month, "DY": DAYS.day, "ALLSKY_SFC_SW_DWN": right.sw_in * 0.0864, "T2M": right.tair, "PRECTOTCORR": right.precip}  # noqa: E501
     )  # fmt: skip
     head = (
         "-BEGIN HEADER-\nNASA/POWER Daily \nThe value for missing source data: -999 \nparameter(s): \n"
-        "ALLSKY_SFC_SW_DWN     CERES SYN1deg All Sky Irradiance (MJ/m^2/day) \nT2M     MERRA-2 Temperature (C) \n-END HEADER-\n"
+        "ALLSKY_SFC_SW_DWN     CERES SYN1deg All Sky Irradiance (MJ/m^2/day) \nT2M     MERRA-2 Temperature (C) \n-END HEADER-\n"  # noqa: E501
     )
     (tmp_path / "POWER.csv").write_text(head + body.to_csv(index=False))
     assert_season(tmp_path / "POWER.csv")
@@ -158,7 +158,7 @@ def test_dates_that_cannot_be_told_are_refused(tmp_path, text, told):
 @pytest.mark.parametrize(
     ("variable", "text", "factor"),
     [
-        ("sw_in", "W/m2", 1), ("sw_in", "W m**-2", 1), ("sw_in", "MJ/m^2/day", 1e6 / 86400), ("sw_in", "J m-2", 1 / 86400),
+        ("sw_in", "W/m2", 1), ("sw_in", "W m**-2", 1), ("sw_in", "MJ/m^2/day", 1e6 / 86400), ("sw_in", "J m-2", 1 / 86400),  # noqa: E501
         ("sw_in", "kWh/m2/d", 1e3 / 24), ("tair", "°C", 1), ("tair", "K", 1), ("vpd", "kPa", 10), ("vpd", "mbar", 1),
         ("precip", "mm/day", 1), ("precip", "kg m**-2 s**-1", 86400), ("precip", "m", 1e3), ("precip", "mm h-1", 24),
     ],
