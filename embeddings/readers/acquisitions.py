@@ -14,7 +14,20 @@ STEP = 1e-4
 
 
 def reflectance(numbers: xr.DataArray, offset: int) -> xr.DataArray:
-    """Reflectance 0-1 of digital numbers, 0 = no data; floats are taken to be reflectance already."""
+    """Reflectance of digital numbers.
+
+    Parameters
+    ----------
+    numbers
+        Digital numbers of any dims, 0 = no data; floats are taken to be reflectance already.
+    offset
+        Added to the digital numbers before they are divided by 10000.
+
+    Returns
+    -------
+    xarray.DataArray
+        float32 0-1, clipped at 2, NaN where there is no data.
+    """
     if numbers.dtype.kind == "f":
         return schema.held_at_brightest(numbers.where(numbers > -9999).astype("float32"))
     scaled = schema.unpack(numbers.astype("float32") + np.float32(offset), STEP)
@@ -22,7 +35,24 @@ def reflectance(numbers: xr.DataArray, offset: int) -> xr.DataArray:
 
 
 def optical(reflectance: xr.DataArray, bands: tuple[str, ...], clear: xr.DataArray, grid: Grid) -> xr.Dataset:
-    """The node of an optical sensor, one image per day."""
+    """The node of an optical sensor, one image per day.
+
+    Parameters
+    ----------
+    reflectance
+        (time, band, y, x) float32 0-1, NaN for no data; several images may share a day.
+    bands
+        Names along ``band``.
+    clear
+        (time, y, x) bool.
+    grid
+        Where the pixels are.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``reflectance`` and ``clear`` on UTC days; lazy where ``reflectance`` is.
+    """
     clear = (clear & reflectance.notnull().all("band")).transpose(*schema.MAPS)
     if reflectance.chunks is not None:
         return _lazy(reflectance, bands, clear, grid)
@@ -88,7 +118,18 @@ def _one_per_day(
 
 
 def mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the first axis of what is not NaN; NaN where nothing is."""
+    """Mean over the first axis of what is not NaN.
+
+    Parameters
+    ----------
+    values
+        Array of floats.
+
+    Returns
+    -------
+    numpy.ndarray
+        One dim less; NaN where nothing is.
+    """
     count = np.isfinite(values).sum(axis=0)
     total = np.nansum(values, axis=0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
