@@ -1,4 +1,4 @@
-"""The error that means that the user's input is wrong."""
+"""The error for wrong input, and the warning for input that was read only in part."""
 
 
 class InputError(ValueError):
@@ -9,4 +9,8 @@ class InputError(ValueError):
 
 
 class DataWarning(UserWarning):
-    """Something was left out or converted while reading a user's data."""
+    """Part of the input was left out or read in a way the user should know of; reading went on.
+
+    One warning per file or folder, with counts and names: files, dates, pixels or rows. The command line prints
+    it on one line of stderr.
+    """

@@ -1,4 +1,4 @@
-"""Scenes from wherever they lie: the one door through which data come in."""
+"""Scenes from wherever they lie: the one function through which all data come in."""
 
 from __future__ import annotations
 
@@ -10,39 +10,110 @@ from models.errors import InputError
 
 
 def open_scene(path: str | Path) -> xr.DataTree:
-    """The validated scene at a path or URL, its format found by looking.
+    """The validated scene at a path or URL, its format recognised by its content.
 
-    Known are our own Zarr, a folder of NetCDF files per sensor, and a DeepFeatures ScienceCube.
+    Parameters
+    ----------
+    path
+        Our own Zarr (also a URL); a folder of NetCDF files per sensor; a DeepFeatures ScienceCube; one NetCDF file or
+        Zarr store as odc-stac, stackstac, cubo and openEO write it, or a folder of such files; a folder of GeoTIFFs,
+        one per date.
+
+    Returns
+    -------
+    xarray.DataTree
+        One node per sensor, as ``embeddings.schema`` describes it.
+
+    Raises
+    ------
+    InputError
+        Nothing of these, or a file that is damaged or lacks what is needed.
+
+    Warns
+    -----
+    DataWarning
+        Files, dates or pixels that were left out, and units that were assumed; one warning per scene.
     """
     if "://" in str(path):
         from embeddings.readers import zarr
 
         return zarr.open(str(path))
-    folder = Path(path).expanduser()
-    if not folder.exists():
+    place = Path(path).expanduser()
+    if not place.exists():
         raise InputError(f"Got {path}, which does not exist, need a scene; check the spelling of the path.")
-    if (folder / "s2l2a").exists() or (folder / ".zgroup").exists() or (folder / ".zmetadata").exists():
+    if place.is_file():
+        return _open_file(place, path)
+    marks = [name for name in ("zarr.json", ".zgroup", ".zmetadata", ".zattrs") if (place / name).exists()]
+    if (place / "s2l2a").exists():
         from embeddings.readers import science_cube
 
-        return science_cube.open(folder)
-    if (folder / "zarr.json").exists():
-        from embeddings.readers import zarr
+        return science_cube.open(place)
+    if marks:
+        if (place / "features").is_dir():
+            raise InputError(
+                f"Got {path}, a cube of published features and not a scene, need images; choose another."
+            )
+        # our own scenes are groups of sensors; arrays at the top are somebody else's cube
+        groups = [one for one in ("s2", "s1") if (place / one).is_dir() and not _is_array(place / one)]
+        arrays = any(_is_array(one) for one in place.iterdir() if one.is_dir())
+        if groups or not arrays:
+            from embeddings.readers import zarr
 
-        return zarr.open(folder)
-    if folder.is_dir() and any(folder.glob("*.nc")):
-        from embeddings.readers import netcdf_folder
+            return zarr.open(place)
+        from embeddings.readers import cube
 
-        return netcdf_folder.open(folder)
-    kind = "an empty folder" if folder.is_dir() and not any(folder.iterdir()) else _kind(folder)
+        return cube.open(place)
+    return _open_folder(place, path)
+
+
+def _is_array(folder: Path) -> bool:
+    """Whether a folder of a Zarr store is an array, of version 2 or 3."""
+    if (folder / ".zarray").exists():
+        return True
+    described = folder / "zarr.json"
+    return (
+        described.exists() and '"array"' in described.read_text(encoding="utf-8", errors="replace")[:100_000]
+    )
+
+
+def _open_file(place: Path, path: str | Path) -> xr.DataTree:
+    """A single file: NetCDF by its first bytes, GeoTIFF by its name."""
+    with place.open("rb") as file:
+        head = file.read(8)
+    if head[:4] == b"\x89HDF" or head[:3] == b"CDF" or place.suffix.lower() in (".nc", ".nc4"):
+        from embeddings.readers import cube
+
+        return cube.open(place)
+    if place.suffix.lower() in (".tif", ".tiff"):
+        from embeddings.readers import geotiff_folder
+
+        return geotiff_folder.open(place)
+    raise InputError(
+        f"Got {path}, a single file of an unknown kind, need a Zarr scene, a NetCDF cube or a "
+        f"folder of files; give one "
+        "of these."
+    )
+
+
+def _open_folder(place: Path, path: str | Path) -> xr.DataTree:
+    """A folder of files: by the names this project gives them, else cubes side by side, else GeoTIFFs."""
+    from embeddings.readers import cube, geotiff_folder, netcdf_folder
+
+    files = sorted(one for one in place.iterdir() if not one.name.startswith("."))
+    netcdf = [one for one in files if one.suffix.lower() in (".nc", ".nc4") and one.is_file()]
+    if any(
+        one.name.lower().startswith(tuple(kind.lower() for kind in netcdf_folder.KINDS)) for one in netcdf
+    ):
+        return netcdf_folder.open(place)
+    stores = [one for one in files if one.suffix.lower() == ".zarr" and one.is_dir()]
+    if netcdf or stores:
+        return cube.open_files([*netcdf, *stores], place.resolve().name)
+    if any(one.suffix.lower() in geotiff_folder.SUFFIXES for one in files):
+        return geotiff_folder.open(place)
+    kind = "a folder without zarr.json, *.nc or *.tif" if files else "an empty folder"
+    if (place / "refs").exists() or (place / "repo").exists():
+        kind = "a store of embeddings and not a scene"
     raise InputError(
         f"Got {path}, {kind}, need a Zarr scene or a folder of NetCDF files; "
         "give the folder that holds zarr.json or the *.nc files."
     )
-
-
-def _kind(path: Path) -> str:
-    if path.is_file():
-        return "a single file"
-    if (path / "refs").exists() or (path / "repo").exists():
-        return "a store of embeddings and not a scene"
-    return "a folder without zarr.json or *.nc"

@@ -58,6 +58,8 @@ def optical_node(
         ``reflectance`` and ``clear`` as the scene contract wants them, times at midnight UTC.
     """
     has_data = reflectance.notnull().all("band")
+    if reflectance.chunks is not None:
+        return _lazy(reflectance, bands, (clear & has_data).transpose(*schema.MAPS), grid)
     values, valid, days = composite_daily(
         reflectance.values,
         (clear & has_data).transpose(*schema.MAPS).values,
@@ -71,6 +73,40 @@ def optical_node(
         },
         coords={"time": days.astype("datetime64[ns]"), "band": list(bands), **grid.coords()},
     )
+
+
+def _lazy(reflectance: xr.DataArray, bands: tuple[str, ...], clear: xr.DataArray, grid: Grid) -> xr.Dataset:
+    """The node of cubes that do not fit in memory: only days with several images are put together anew."""
+    day = reflectance["time"].values.astype("datetime64[D]")
+    days, first, count = np.unique(day, return_index=True, return_counts=True)
+    images, flags = [], []
+    for date, index in zip(days, first, strict=True):
+        same = np.flatnonzero(day == date)
+        if same.size == 1:
+            images.append(reflectance.isel(time=[int(index)]))
+            flags.append(clear.isel(time=[int(index)]))
+            continue
+        ours, theirs = clear.isel(time=same), reflectance.isel(time=same)
+        some = ours.any("time")
+        merged = theirs.where(ours | ~some).mean("time")
+        rounded = xr.apply_ufunc(
+            schema.round_to_step, merged, STEP, dask="parallelized", output_dtypes=["float32"]
+        )
+        images.append(rounded.expand_dims("time"))
+        flags.append(some.expand_dims("time"))
+    if (count > 1).any():
+        reflectance = xr.concat([one.drop_vars("time", errors="ignore") for one in images], dim="time")
+        clear = xr.concat([one.drop_vars("time", errors="ignore") for one in flags], dim="time")
+    out = xr.Dataset(
+        {
+            "reflectance": reflectance.drop_vars("time", errors="ignore").transpose(*schema.CUBE).variable,
+            "clear": clear.drop_vars("time", errors="ignore").transpose(*schema.MAPS).variable,
+        },
+        coords={"time": days.astype("datetime64[ns]"), "band": list(bands), **grid.coords()},
+    )
+    out["reflectance"].attrs = {"units": "1", "long_name": "surface reflectance"}
+    out["clear"].attrs = {"long_name": "no cloud, shadow or snow, and data in all bands"}
+    return out
 
 
 def composite_daily(

@@ -19,12 +19,39 @@ DIMS = ("feature", "time", "y", "x")
 
 
 def is_feature_cube(path: str | Path) -> bool:
-    """Whether a folder looks like one, without opening it."""
+    """Whether a folder looks like a feature cube, without opening it.
+
+    Parameters
+    ----------
+    path
+        Folder.
+
+    Returns
+    -------
+    bool
+        True where it has ``features`` and no Sentinel-2 images.
+    """
     return (Path(path) / "features").is_dir() and not (Path(path) / "s2l2a").exists()
 
 
 def open(path: str | Path) -> xr.Dataset:
-    """``embedding`` (time, y, x, feature) float32 of unit ``scale``, gaps NaN; one image per UTC day."""
+    """A feature cube as a cube of embeddings.
+
+    Parameters
+    ----------
+    path
+        Its Zarr folder.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``embedding`` (time, y, x, feature) float32 of unit ``scale``, gaps NaN; one image per UTC day.
+
+    Raises
+    ------
+    InputError
+        No ``features`` with the dims of the format.
+    """
     cube = opened(path, "a feature cube")
     dims = cube["features"].dims if "features" in cube else None
     if dims != DIMS or not {"time", "y", "x"} <= set(cube.coords):

@@ -24,7 +24,23 @@ SUN_AT_MOST_W_M2 = 500.0
 
 
 def open(path: str | Path) -> xr.DataTree:
-    """The validated scene of a ScienceCube."""
+    """The validated scene of a ScienceCube.
+
+    Parameters
+    ----------
+    path
+        Its Zarr folder.
+
+    Returns
+    -------
+    xarray.DataTree
+        ``/s2``, lazily, and ``/weather`` where the cube has usable ERA5-Land.
+
+    Raises
+    ------
+    InputError
+        No readable Zarr, or without ``s2l2a`` or ``cloud_mask``.
+    """
     cube = opened(path)
     missing = [name for name in ("s2l2a", "cloud_mask") if name not in cube]
     if missing:
@@ -39,7 +55,25 @@ def open(path: str | Path) -> xr.DataTree:
 
 
 def opened(path: str | Path, need: str = "one") -> xr.Dataset:
-    """The Zarr of a cube, lazily; InputError says what is needed where it is none."""
+    """The Zarr of a cube, lazily.
+
+    Parameters
+    ----------
+    path
+        Folder.
+    need
+        What the error calls the thing that is needed.
+
+    Returns
+    -------
+    xarray.Dataset
+        Decoded by xarray.
+
+    Raises
+    ------
+    InputError
+        It is no readable Zarr.
+    """
     try:
         return xr.open_zarr(path, chunks={}, consolidated=(Path(path) / ".zmetadata").exists())
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -49,7 +83,18 @@ def opened(path: str | Path, need: str = "one") -> xr.Dataset:
 
 
 def in_order(cube: xr.Dataset) -> xr.Dataset:
-    """One image per UTC day (of two on a day the first), from west to east and north to south."""
+    """One image per UTC day (of two on a day the first), from west to east and north to south.
+
+    Parameters
+    ----------
+    cube
+        With coordinates time, y, x.
+
+    Returns
+    -------
+    xarray.Dataset
+        Sorted, times floored to days.
+    """
     cube = cube.assign_coords(time=cube["time"].astype("datetime64[ns]").dt.floor("D"))
     return cube.sortby("time").drop_duplicates("time").sortby("x").sortby("y", ascending=False)
 
@@ -78,7 +123,25 @@ def _bands(path: str | Path, cube: xr.Dataset) -> list[str]:
 
 
 def crs_of(path: str | Path, cube: xr.Dataset) -> xr.Variable:
-    """The variable ``spatial_ref`` of a cube, from its own or its attribute ``utm_zone``."""
+    """The variable ``spatial_ref`` of a cube, from its own or its attribute ``utm_zone``.
+
+    Parameters
+    ----------
+    path
+        What the error calls the cube.
+    cube
+        With ``spatial_ref`` or the attribute.
+
+    Returns
+    -------
+    xarray.Variable
+        Scalar.
+
+    Raises
+    ------
+    InputError
+        The attribute is no UTM zone.
+    """
     if "spatial_ref" in cube.coords and cube["spatial_ref"].attrs:
         return cube["spatial_ref"].variable.load()
     name = str(cube.attrs.get("utm_zone", ""))

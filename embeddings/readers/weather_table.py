@@ -1,52 +1,388 @@
-"""A user's table of daily weather as the node of a scene."""
+"""A user's table of weather as the node of a scene: daily, or hourly and half-hourly rows made daily.
+
+Read are plain tables, NASA POWER's point files, FLUXNET files (``SW_IN_F``, ``TA_F``, ``VPD_F``, ``P_F``) and exports
+of Open-Meteo and ERA5. Units come from the column name (``vpd_kPa``, ``precip (m)``), from the file's header, or are
+those of the contract; values without a unit must be plausible over the season.
+"""
 
 from __future__ import annotations
 
+import re
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
-from embeddings import schema
-from models.errors import InputError
+from embeddings import meteorology, schema
+from embeddings.readers import weather_units
+from embeddings.readers.tables import Table, read_table
+from embeddings.readers.weather_units import DAY_S, Unit
+from models.errors import DataWarning, InputError
 
 NO_DATA = -9990
 """-9999 and its like are missing values."""
 
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "sw_in": (
+        "sw_in", "sw_in_f", "sw_in_f_mds", "sw_in_era", "shortwave_radiation_sum", "shortwave_radiation",
+        "surface_solar_radiation_downwards",
+        "surface_solar_radiation_downwards_sum", "ssrd", "ssrd_sum", "rsds", "swdown", "allsky_sfc_sw_dwn",
+        "solar_radiation_flux", "solar_radiation", "global_radiation", "srad", "swin", "rg",
+    ),
+    "tair": (
+        "tair", "ta_f", "ta_f_mds", "ta", "ta_era", "t2m", "t2m_mean", "temperature_2m_mean", "temperature_2m",
+        "temperature_air", "temperature_mean", "mean_temperature", "air_temperature", "temperature",
+        "tavg", "tmean", "temp", "tas",
+    ),
+    "vpd": ("vpd", "vpd_f", "vpd_f_mds", "vpd_era", "vapour_pressure_deficit", "vapor_pressure_deficit", "vpd_mean"),
+    "precip": (
+        "precip", "p_f", "p", "p_era", "precipitation_sum", "precipitation", "precipitation_flux", "prectotcorr",
+        "prectot", "total_precipitation", "total_precipitation_sum", "tp", "tp_sum", "rainfall",
+        "rain_sum", "rain", "pr",
+    ),
+}  # fmt: skip
+"""Column names of each variable (lower case), the preferred first. Names that end in a unit are found as well."""
+
+KNOWN_UNITS = {
+    "shortwave_radiation_sum": "MJ m-2 d-1",
+    "allsky_sfc_sw_dwn": "MJ m-2 d-1",
+    "ssrd": "J m-2", "ssrd_sum": "J m-2",
+    "surface_solar_radiation_downwards": "J m-2", "surface_solar_radiation_downwards_sum": "J m-2",
+    "t2m_era": "K",
+    "tp": "m", "tp_sum": "m", "total_precipitation": "m", "total_precipitation_sum": "m",
+    "pr": "kg m-2 s-1", "tas": "K",
+}  # fmt: skip
+"""Units of names that belong to one product; a unit in the file wins, and the values decide whether it can be so."""
+
+TIMES = (
+    "time",
+    "date",
+    "timestamp",
+    "timestamp_start",
+    "datetime",
+    "valid_time",
+    "timestamp_end",
+    "date_time",
+    "dates",
+)
+PARTS = {
+    "year": ("year", "yyyy"),
+    "month": ("mo", "month", "mm"),
+    "day": ("dy", "day", "dd"),
+    "hour": ("hr", "hour", "hh"),
+}
+
 
 def open(path: str | Path) -> xr.Dataset:
-    """Daily weather from a CSV with a column ``time`` (or ``date``) and some of sw_in, tair, vpd, precip.
+    """Daily weather of a table.
 
-    Units are those of the scene contract: W m-2 (daily mean), degC, hPa, mm d-1.
+    Parameters
+    ----------
+    path
+        A delimited text with a column of dates (or year, month, day) and some of the columns in ``COLUMNS``.
+
+    Returns
+    -------
+    xarray.Dataset
+        Some of ``sw_in`` W m-2, ``tair`` degC, ``vpd`` hPa and ``precip`` mm d-1, float32 on daily ``time``.
+
+    Raises
+    ------
+    InputError
+        No known column, a cell that is no number or no date, two rows of one day, rows more than a day apart
+        throughout, or values that cannot be in the unit of the contract.
+
+    Warns
+    -----
+    DataWarning
+        Incomplete days, or dates moved from UTC stamps of local midnight.
     """
+    name = Path(path).name
     try:
-        table = pd.read_csv(path, comment="#", skipinitialspace=True)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"Got {path}, which is no table, need a CSV; save it as one.") from error
-    table.columns = [str(name).strip().lower() for name in table.columns]
-    day = next((name for name in ("time", "date") if name in table), None)
-    names = [name for name in schema.WEATHER if name in table]
-    if day is None or not names:
-        known = ", ".join(f"{name} in {schema.units('weather', name)}" for name in schema.WEATHER)
+        table = read_table(path)
+    except InputError as error:
+        raise InputError(f"Got {path}, which is no table, need a CSV of daily weather; {error}") from error
+    frame = _below_preamble(table.frame)
+    # The same name in capitals and small letters is one name: FLUXNET writes TA_F, users write ta_f.
+    frame.columns = [str(column).strip().lower() for column in frame.columns]
+    columns = _columns(frame, table.preamble)
+    stamp = _time_columns(frame)
+    if not stamp or not (columns or {"t2m_max", "t2m_min", "t2mdew"} <= set(frame)):
+        known = ", ".join(f"{one} in {schema.units('weather', one)}" for one in schema.WEATHER)
         raise InputError(
-            f"Got {path} with columns {', '.join(table.columns)[:80]}, need time and some of {known}; rename them."
+            f"Got {path} with columns {', '.join(frame.columns)[:80]}, need time and some of {known}; rename them."
         )
+    frame, columns = _without_units_row(frame, columns)
+    notes: list[str] = []
     try:
-        days = pd.DatetimeIndex(pd.to_datetime(table[day].astype(str), format="ISO8601", utc=True))
-        days = days.tz_localize(None).floor("D").as_unit("ns")
-        values = table[names].astype("float32")
-    except (ValueError, TypeError) as error:
+        values = pd.DataFrame({one: _column(table, frame, column) for one, (column, _) in columns.items()})
+        if "vpd" not in values and {"t2m_max", "t2m_min", "t2mdew"} <= set(frame):
+            # NASA POWER has no VPD, but the extreme and dew-point temperatures of FAO-56
+            high, low, dew = (
+                xr.DataArray(_column(table, frame, one)) for one in ("t2m_max", "t2m_min", "t2mdew")
+            )
+            values["vpd"] = (
+                meteorology.vapour_pressure_deficit_hpa(high, low, meteorology.saturation_vapour_pressure_hpa(dew)).where(dew.notnull()).values
+            )
+            columns["vpd"] = ("t2mdew", Unit(1.0))
+        stamps, zone = _stamps(frame, stamp, name)
+    except (InputError, ValueError, TypeError) as error:
+        if "no date" in str(error) or "twice" in str(error):
+            raise
         raise InputError(
-            f"Got {path} with a value that is no number or no date, need daily rows; mend it."
+            f"Got {path} with a value that is no number or no date, need daily rows; mend it ({error})."
         ) from error
-    if days.has_duplicates:
-        raise InputError(
-            f"Got {path} with {days[days.duplicated()][0]:%Y-%m-%d} twice, need one row a day; average them."
-        )
-    values = values.where(values > NO_DATA)
+    daily = _daily(values.set_axis(stamps), columns, zone, stamp, name, notes)
+    for one, (_, unit) in columns.items():
+        if unit is not None:
+            daily[one] = unit.convert(daily[one])
+    _check(daily, columns, name, notes)
+    if notes:
+        warnings.warn(f"{name}: {'; '.join(notes)}.", DataWarning, stacklevel=2)
     node = xr.Dataset(
-        {name: ("time", values[name].values, {"units": schema.units("weather", name)}) for name in names},
-        coords={"time": days.values},
-        attrs={"source": Path(path).name},
+        {
+            one: ("time", daily[one].values.astype("float32"), {"units": schema.units("weather", one)})
+            for one in daily
+        },
+        coords={"time": pd.DatetimeIndex(daily.index).as_unit("ns").values},
+        attrs={"source": name},
     )
     return schema.check_node(schema.NODES["weather"], node.sortby("time"))
+
+
+def _below_preamble(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows below the header that has a column of dates: Open-Meteo puts the place in two lines above it."""
+    if any(str(name).strip().lower() in TIMES for name in frame):
+        return frame
+    for index in range(min(len(frame), 30)):
+        cells = [str(cell).strip() for cell in frame.iloc[index]]
+        if any(cell.lower() in TIMES for cell in cells):
+            below = frame.iloc[index + 1 :].reset_index(drop=True)
+            below.columns = [cell or f"unnamed_{place}" for place, cell in enumerate(cells)]
+            return below
+    return frame
+
+
+def _columns(frame: pd.DataFrame, preamble: tuple[str, ...]) -> dict[str, tuple[str, Unit | None]]:
+    """Column and stated unit of each variable that is there."""
+    said = _said_units(preamble)
+    out: dict[str, tuple[str, Unit | None]] = {}
+    for variable, names in COLUMNS.items():
+        ranked: list[tuple[int, str, Unit | None]] = []
+        for column in frame.columns:
+            base, _, bracket = re.match(r"([^(\[]*)([(\[])?([^)\]]*)", column).groups()
+            base = re.sub(r"[\s\-.]+", "_", base.strip(" _"))
+            if base in names:
+                text = bracket or said.get(base, "") or KNOWN_UNITS.get(base, "")
+                ranked.append(
+                    (names.index(base), column, weather_units.parse_unit(variable, text) if text else None)
+                )
+                continue
+            # longest name first, so that sw_in_f_mj is SW_IN_F in MJ and not SW_IN in "f mj"
+            for alias in sorted(names, key=len, reverse=True):
+                unit = base.startswith(f"{alias}_") and _suffix_unit(variable, base[len(alias) + 1 :])
+                if unit:
+                    ranked.append((names.index(alias), column, unit))
+                    break
+        if ranked:
+            _, column, unit = min(ranked, key=lambda one: one[0])
+            out[variable] = (column, unit)
+    return out
+
+
+def _suffix_unit(variable: str, suffix: str) -> Unit | None:
+    """The unit at the end of a column name; ``_mj`` and ``_j`` alone are per square metre and day."""
+    short = {
+        "mj": "MJ m-2 d-1",
+        "j": "J m-2 d-1",
+        "kj": "kJ m-2 d-1",
+        "kwh": "kWh m-2 d-1",
+        "wm2": "W m-2",
+        "w": "W m-2",
+    }
+    text = short.get(suffix, suffix) if variable == "sw_in" else suffix
+    return weather_units.parse_unit(variable, re.sub(r"m2(?=_|$)", "m-2", text).replace("_", " "))
+
+
+def _said_units(preamble: tuple[str, ...]) -> dict[str, str]:
+    """Units that header lines give: POWER's ``T2M   MERRA-2 ... (C)`` and ``# sw_in: MJ m-2 d-1``."""
+    out = {}
+    for line in preamble:
+        power = re.match(r"^\W*([A-Za-z]\w+)\s{2,}.*\(([^()]+)\)\s*$", line)
+        plain = re.match(r"^\W*([A-Za-z]\w+)\s*(?:[:=]\s*|[\[(])\s*([^\])]+?)[\])]?\s*$", line)
+        found = power or plain
+        if found:
+            out[found[1].lower()] = found[2]
+    return out
+
+
+def _without_units_row(
+    frame: pd.DataFrame, columns: dict[str, tuple[str, Unit | None]]
+) -> tuple[pd.DataFrame, dict[str, tuple[str, Unit | None]]]:
+    """Loggers and flux software write the units as a first row below the names."""
+    if not len(frame):
+        return frame, columns
+    units = {
+        one: weather_units.parse_unit(one, frame[column].iloc[0]) for one, (column, _) in columns.items()
+    }
+    if not units or not all(units.values()):
+        return frame, columns
+    told = {one: (column, unit or units[one]) for one, (column, unit) in columns.items()}
+    return frame.iloc[1:].reset_index(drop=True), told
+
+
+def _column(table: Table, frame: pd.DataFrame, column: str) -> np.ndarray:
+    part = Table(frame, table.encoding, table.delimiter, table.decimal)
+    values = part.numbers(column)
+    return values.where(values > NO_DATA).to_numpy()
+
+
+def _time_columns(frame: pd.DataFrame) -> list[str]:
+    """The column of dates, or those of year, month, day (and hour), or year and day of year."""
+    one = next((column for column in TIMES if column in frame), None)
+    if one is not None:
+        return [one]
+    parts = [next((name for name in names if name in frame), None) for names in PARTS.values()]
+    if all(parts[:3]):
+        return [part for part in parts if part]
+    doy = next((name for name in ("doy", "yday", "day_of_year") if name in frame), None)
+    return [parts[0], doy] if parts[0] and doy else []
+
+
+def _stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd.DatetimeIndex, bool]:
+    """Naive stamps as written, and whether they are declared to be UTC."""
+    if len(columns) > 1:
+        numbers = frame[columns].apply(pd.to_numeric)
+        if columns[-1] in ("doy", "yday", "day_of_year"):
+            days = pd.to_datetime(numbers.iloc[:, 0].astype(int).astype(str) + "-01-01")
+            return pd.DatetimeIndex(days + pd.to_timedelta(numbers.iloc[:, 1] - 1, "D")), False
+        named = dict(zip(("year", "month", "day", "hour"), (numbers[one] for one in columns), strict=False))
+        return pd.DatetimeIndex(pd.to_datetime(pd.DataFrame(named))), False
+    text = frame[columns[0]].astype(str).str.strip()
+    if text.str.fullmatch(r"\d(\.\d+)?[eE]\+?\d+").any():
+        raise InputError(
+            f"Got {name} with dates such as {text.iloc[0]}, rounded by a spreadsheet and no date any more, need whole "
+            "dates; use the original file."
+        )
+    utc = bool(text.str.fullmatch(r".*(Z|[+-]00:?00)").all())
+    # The local date counts for daily rows: a stamp of local midnight with an offset is that local day.
+    bare = text.str.replace(r"\s*(Z|UTC|[+-]\d\d:?\d\d)$", "", regex=True).where(text.str.contains(":"), text)
+    compact = bare.str.replace(r"\.0$", "", regex=True)
+    for digits, form in ((8, "%Y%m%d"), (10, "%Y%m%d%H"), (12, "%Y%m%d%H%M"), (14, "%Y%m%d%H%M%S")):
+        if compact.str.fullmatch(rf"\d{{{digits}}}").all():
+            return _parsed(compact, form, name), utc
+    if bare.str.match(r"\d{1,2}\.\d{1,2}\.\d{4}").all():
+        return _parsed(bare, "dotted", name), utc
+    if bare.str.match(r"\d{1,2}/\d{1,2}/\d{4}").all():
+        return _parsed(bare, "slashed", name), utc
+    return _parsed(bare, "ISO8601", name), utc
+
+
+def _parsed(text: pd.Series, form: str, name: str) -> pd.DatetimeIndex:
+    """Stamps of a known form; of 03/04/2020 the order is the one in which the rows are evenly spaced."""
+    if form == "slashed":
+        both = [
+            pd.to_datetime(text, dayfirst=first, errors="coerce", format="mixed") for first in (True, False)
+        ]
+        parts = text.str.extract(r"(\d+)/(\d+)").astype(int)
+        fits = [
+            bool((parts[0] <= 31).all() and (parts[1] <= 12).all()),
+            bool((parts[0] <= 12).all() and (parts[1] <= 31).all()),
+        ]
+        if all(fits):
+            spread = [
+                float(one.diff().abs().quantile(0.9) / pd.Timedelta("1D")) if len(one) > 2 else 0.0
+                for one in both
+            ]
+            fits = [spread[0] < spread[1], spread[1] < spread[0]]
+        if sum(fits) != 1:
+            raise InputError(
+                f"Got {name} with dates such as {text.iloc[0]}, which may be day first or month first and so no date, "
+                "need one order; write YYYY-MM-DD."
+            )
+        stamps = both[0] if fits[0] else both[1]
+    elif form == "dotted":
+        stamps = pd.to_datetime(text, dayfirst=True, errors="coerce", format="mixed")
+    else:
+        stamps = pd.to_datetime(text, format=form, errors="coerce")
+    wrong = stamps.isna()
+    if wrong.any():
+        raise InputError(
+            f"Got {name} with a value that is no number or no date ({text[wrong].iloc[0][:20]!r}, "
+            f"{int(wrong.sum())} such rows), need a date in each row; mend them."
+        )
+    return pd.DatetimeIndex(stamps)
+
+
+def _daily(
+    values: pd.DataFrame, columns: dict, utc: bool, stamp: list[str], name: str, notes: list[str]
+) -> pd.DataFrame:
+    """One row per day: daily rows by their date, finer ones averaged or summed where the day is complete."""
+    values = values.sort_index()
+    stamps = pd.DatetimeIndex(values.index)
+    steps = np.diff(stamps.values).astype("timedelta64[s]").astype(float)
+    step_s = float(np.median(steps[steps > 0])) if (steps > 0).any() else DAY_S
+    if step_s > 6 * 3600:
+        if step_s >= 5 * DAY_S and len(stamps) > 3:
+            raise InputError(
+                f"Got {name} with a row every {step_s / DAY_S:.0f} days, need daily rows; use the daily file."
+            )
+        return _by_date(values, stamps, utc, name, notes)
+    twice = stamps[stamps.duplicated()]
+    if len(twice):
+        raise InputError(
+            f"Got {name} with {twice[0]:%Y-%m-%d %H:%M} twice ({len(twice)} such rows), "
+            "need one row a step; remove them."
+        )
+    if stamp == ["timestamp_end"]:
+        stamps = stamps - pd.Timedelta(step_s, "s")
+    grouped = values.groupby(stamps.floor("D"))
+    need = round(DAY_S / step_s)
+    out = {}
+    for one in values:
+        unit = columns[one][1]
+        # Rain without a unit is an amount per row: nobody writes hourly rows as mm per day.
+        amount = unit.amount if unit is not None else one == "precip"
+        day = grouped[one].sum() if amount else grouped[one].mean()
+        count = grouped[one].count()
+        partial = int(((count < need) & (count > 0)).sum())
+        if partial:
+            notes.append(f"{partial} of {len(count)} days of {one} are incomplete and left out")
+        out[one] = day.where(count >= need)
+    daily = pd.DataFrame(out)
+    if daily.isna().all(axis=None):
+        raise InputError(
+            f"Got {name} without a complete day of {need} rows, need whole days; fetch more rows."
+        )
+    return daily
+
+
+def _by_date(
+    values: pd.DataFrame, stamps: pd.DatetimeIndex, utc: bool, name: str, notes: list[str]
+) -> pd.DataFrame:
+    """Daily rows by date; UTC stamps late in the day are midnights of a zone east of Greenwich, so of the next day."""
+    if utc and len(stamps) > 1 and bool(((stamps.hour >= 18) & (stamps.minute == 0)).all()):
+        stamps = stamps.ceil("D")
+        notes.append("its UTC stamps in the evening are read as midnights of the next local day")
+    days = stamps.floor("D")
+    if days.has_duplicates:
+        twice = days[days.duplicated()]
+        raise InputError(
+            f"Got {name} with {twice[0]:%Y-%m-%d} twice ({len(twice)} such days), need one row a day; average them."
+        )
+    return values.set_axis(days)
+
+
+def _check(daily: pd.DataFrame, columns: dict, name: str, notes: list[str]) -> None:
+    """InputError or a note where the values do not fit the unit they are taken to be in."""
+    for one in daily:
+        told = weather_units.check_season(one, daily[one], daily.get("tair"))
+        if told is None:
+            continue
+        unit, certain = told
+        if certain and columns[one][1] is None:
+            raise weather_units.tell(one, unit, name, daily[one], schema.units("weather", one))
+        doubt = "although the file says otherwise" if columns[one][1] is not None else "read as it is"
+        notes.append(f"{one} looks like {unit}, {doubt}")

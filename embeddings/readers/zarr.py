@@ -30,6 +30,20 @@ def write(scene: xr.DataTree, target, group: str | None = None) -> None:
     """Write a validated scene to a new path, or into a Zarr store object below ``group``.
 
     A path is built beside its place and renamed, so that it holds the whole scene or does not exist.
+
+    Parameters
+    ----------
+    scene
+        As ``embeddings.schema`` describes it.
+    target
+        A path that does not exist yet, or a Zarr store object.
+    group
+        Below which the nodes are written.
+
+    Raises
+    ------
+    InputError
+        The path exists, or the scene breaks the contract.
     """
     scene = schema.validate(scene)
     if not isinstance(target, str | Path):
@@ -44,7 +58,27 @@ def write(scene: xr.DataTree, target, group: str | None = None) -> None:
 
 
 def open(source, group: str | None = None, values: bool = True) -> xr.DataTree:
-    """A scene written by ``write``, lazily (dask), validated; its values only where that is asked for."""
+    """A scene written by ``write``, lazily (dask), validated.
+
+    Parameters
+    ----------
+    source
+        Path, URL or Zarr store object.
+    group
+        Below which the nodes are.
+    values
+        Whether a sample of the values is checked as well.
+
+    Returns
+    -------
+    xarray.DataTree
+        One node per sensor.
+
+    Raises
+    ------
+    InputError
+        No readable Zarr, or not written by ``write``.
+    """
     try:
         with _quiet():
             # Unpacked here and not by xarray, which makes float64 of it and not the readers' exact float32.

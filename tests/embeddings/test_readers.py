@@ -11,7 +11,7 @@ from embeddings import schema
 from embeddings.geometry import Grid, spatial_ref
 from embeddings.readers import netcdf_folder, open_scene, science_cube
 from embeddings.readers import zarr as own_zarr
-from models.errors import InputError
+from models.errors import DataWarning, InputError
 
 LEFT_M, TOP_M = 574_680.0, 5_622_440.0
 FINE, COARSE = Grid("EPSG:32631", LEFT_M, TOP_M, 10.0, 8, 6), Grid("EPSG:32631", LEFT_M, TOP_M, 20.0, 4, 3)
@@ -203,7 +203,8 @@ def test_slices_of_one_pass_are_averaged_as_power(files, put):
 
 def test_images_missing_in_one_resolution_are_left_out(files, put):
     files["S2_L2A_10m_X.nc"] = files["S2_L2A_10m_X.nc"].isel(timestamp=[0, 3])
-    days = schema.utc_days(open_scene(put(files))["s2"].to_dataset())
+    with pytest.warns(DataWarning, match=r"2 of 4 images of S2_L2A_20m_X\.nc are left out \(2019-06-04"):
+        days = schema.utc_days(open_scene(put(files))["s2"].to_dataset())
     assert list(days.astype(str)) == ["2019-06-01", "2019-06-09"]
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from embeddings.readers import hdf5_guard
-from embeddings.readers.hdf5_guard import check_readable
+from embeddings.readers import probe
+from embeddings.readers.probe import check_readable
 from models.errors import InputError
 
 
@@ -82,7 +82,7 @@ def test_a_crash_or_a_hang_of_the_library_is_told(cube, tmp_path, monkeypatch, c
     # The library's own crashes depend on its version, so the process that reads is made to crash or to hang.
     reader = tmp_path / "reader.py"
     reader.write_text(code)
-    monkeypatch.setattr(hdf5_guard, "__file__", str(reader))
-    monkeypatch.setattr(hdf5_guard, "SILENT_S", 1.5)
+    monkeypatch.setattr(probe, "__file__", str(reader))
+    monkeypatch.setattr(probe, "SILENT_S", 1.5)
     with pytest.raises(InputError, match=message):
         check_readable([cube])

@@ -1,0 +1,122 @@
+"""Processing baseline of Sentinel-2 images, and whether its offset has been taken off, as files tell it."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from embeddings.readers.georeference import decoded_text
+
+OFFSET = -1000
+"""Of digital numbers since baseline 04.00 (ESA, Sentinel-2 Products Specification, BOA_ADD_OFFSET)."""
+OFFSET_SINCE = np.datetime64("2022-01-25")
+"""First day of baseline 04.00 in ESA's processing; reprocessed older images carry it as well."""
+BASELINES = (
+    "s2:processing_baseline", "processing_baseline", "processing:version", "processing_version", "PROCESSING_BASELINE",
+    "baseline", "s2_processing_baseline",
+)  # fmt: skip
+APPLIED = (
+    "earthsearch:boa_offset_applied", "sentinel:boa_offset_applied", "s2:boa_offset_applied", "boa_offset_applied",
+    "offset_applied", "harmonized", "harmonised",
+)  # fmt: skip
+PRODUCTS = (
+    "s2:product_uri",
+    "product_uri",
+    "id",
+    "productid",
+    "product_id",
+    "PRODUCT_ID",
+    "item_id",
+    "granule_id",
+    "title",
+)
+
+
+def baselines(data: xr.Dataset) -> np.ndarray:
+    """Processing baseline of each image.
+
+    Parameters
+    ----------
+    data
+        A raster; the baseline stands in a coordinate or attribute (``s2:processing_baseline``, ``processing:version``),
+        or in the names of products (``..._N0500_...``).
+
+    Returns
+    -------
+    numpy.ndarray
+        (time,) float, 4.0 for "04.00", "N0400", 4.0 and 400; NaN where it is not told.
+    """
+    for key in BASELINES:
+        told = per_date(data, key)
+        if told is not None:
+            return np.array([_baseline(text) for text in told])
+    for key in PRODUCTS:
+        told = per_date(data, key)
+        if told is not None:
+            found = [re.search(r"_N(\d\d)(\d\d)_", text) for text in told]
+            if any(found):
+                return np.array([float(f"{one[1]}.{one[2]}") if one else np.nan for one in found])
+    return np.full(data.sizes["time"], np.nan)
+
+
+def _baseline(text: str) -> float:
+    found = re.fullmatch(r"[Nn]?(\d\d)\.?(\d\d)", text) or re.fullmatch(r"(\d{1,2})\.(\d{1,2})0*", text)
+    if found:
+        return float(f"{found[1]}.{found[2]}")
+    number = pd.to_numeric(text, errors="coerce")
+    return float(number / 100 if number >= 100 else number)
+
+
+def offset_applied(data: xr.Dataset) -> np.ndarray:
+    """Whether each image has the offset off already, as STAC providers and Earth Engine's harmonised collection say.
+
+    Parameters
+    ----------
+    data
+        A raster.
+
+    Returns
+    -------
+    numpy.ndarray
+        (time,) bool.
+    """
+    for key in APPLIED:
+        told = per_date(data, key)
+        if told is not None:
+            return np.array([text.lower() in ("true", "1", "1.0", "yes") for text in told])
+    names = " ".join(
+        str(data.attrs.get(key, ""))
+        for key in ("collection", "system:id", "id", "source", "title", "history")
+    )
+    return np.full(data.sizes["time"], "harmoni" in names.lower() and "unharmoni" not in names.lower())
+
+
+def per_date(data: xr.Dataset, key: str) -> list[str] | None:
+    """A fact of each image as text, from a coordinate along time, a scalar one, or an attribute.
+
+    Parameters
+    ----------
+    data
+        A raster.
+    key
+        Name of the coordinate or attribute.
+
+    Returns
+    -------
+    list of str or None
+        One text per image; None where the file has no such fact.
+    """
+    count = data.sizes["time"]
+    if key in data.variables and data[key].dims in ((), ("time",)):
+        values = [decoded_text(value) for value in np.ravel(data[key].values)]
+        return values if len(values) == count else values * count
+    bands = [data[one].attrs for one in data.data_vars]
+    for attrs in (data.attrs, *bands[:1]):
+        if key in attrs:
+            values = np.ravel(attrs[key])
+            texts = [decoded_text(value) for value in values]
+            return texts if len(texts) == count else texts[:1] * count if len(set(texts)) == 1 else None
+    return None

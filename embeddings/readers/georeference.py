@@ -1,0 +1,186 @@
+"""Where the pixels of a file are: its CRS, and whether its coordinates are centres or corners."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import xarray as xr
+
+from embeddings.geometry import crs_name, spatial_ref
+from models.errors import InputError
+
+
+def with_centres(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
+    """Coordinates are pixel centres, moved by half a pixel where the file's own transform says they are corners."""
+    transform = _transform(data)
+    for axis in ("x", "y"):
+        if axis not in data.variables and axis in data.dims and transform is not None:
+            origin, size = transform[axis]
+            centres = origin + (np.arange(data.sizes[axis]) + 0.5) * size
+            data = data.assign_coords({axis: centres})
+        if axis not in data.variables or data[axis].dims != (axis,):
+            raise InputError(f"Got {name} without x and y, need pixel centres in metres; fetch it again.")
+    data = data.set_coords(["x", "y"])
+    x, y = (np.asarray(data[axis].values, dtype="float64") for axis in ("x", "y"))
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise InputError(f"Got {name} with missing coordinates, need pixel centres in metres; mend x and y.")
+    if transform is None or x.size < 2 or y.size < 2:
+        return data.assign_coords(x=x, y=y)
+    moved = {}
+    for axis, values in (("x", x), ("y", y)):
+        origin, size = transform[axis]
+        step = abs(values[-1] - values[0]) / (values.size - 1)
+        # A transform of another pixel size belongs to the product the cube was resampled from.
+        if abs(step - abs(size)) > 1e-3 * step:
+            return data.assign_coords(x=x, y=y)
+        # Where the first coordinate lies between two edges of the transform's grid, in pixels: 0.5 is a centre.
+        moved[axis] = ((values[0] - origin) / size) % 1.0
+    if all(min(part, 1 - part) < 0.02 for part in moved.values()):
+        half = {axis: transform[axis][1] / 2 for axis in ("x", "y")}
+        return data.assign_coords(x=x + half["x"], y=y + half["y"])
+    if any(abs(part - 0.5) > 0.02 for part in moved.values()):
+        off = {axis: (part - 0.5) * abs(transform[axis][1]) for axis, part in moved.items()}
+        notes.append(
+            f"GeoTransform and coordinates of {name} differ by {off['x']:.1f} m in x and {off['y']:.1f} m in y; the "
+            "coordinates are believed"
+        )
+    return data.assign_coords(x=x, y=y)
+
+
+def _transform(data: xr.Dataset) -> dict[str, tuple[float, float]] | None:
+    """Edge of the first pixel and signed pixel size per axis, as ``GeoTransform`` or ``transform`` gives them."""
+    variables = [
+        data[one].attrs for one in data.variables if data[one].ndim == 0 or data[one].dtype.kind == "S"
+    ]
+    bands = [data[one].attrs for one in data.data_vars]
+    for attrs in [*variables, data.attrs, *bands]:
+        if "GeoTransform" in attrs:  # GDAL: left, width, skew, top, skew, -height
+            numbers = _numbers(attrs["GeoTransform"])
+            if len(numbers) == 6 and not (numbers[2] or numbers[4]):
+                return {"x": (numbers[0], numbers[1]), "y": (numbers[3], numbers[5])}
+        if "transform" in attrs:  # affine: width, skew, left, skew, -height, top
+            numbers = _numbers(attrs["transform"])[:6]
+            if len(numbers) == 6 and not (numbers[1] or numbers[3]):
+                return {"x": (numbers[2], numbers[0]), "y": (numbers[5], numbers[4])}
+    return None
+
+
+def _numbers(value: object) -> list[float]:
+    text = value if isinstance(value, str) else " ".join(map(str, np.ravel(value)))
+    return [float(one) for one in re.findall(r"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?", text)]
+
+
+def find_crs(data: xr.Dataset, name: str) -> xr.Variable:
+    """The CRS as ``spatial_ref``, from wherever the file tells it.
+
+    Parameters
+    ----------
+    data
+        A file's content, not decoded.
+    name
+        What errors call it.
+
+    Returns
+    -------
+    xarray.Variable
+        Scalar ``spatial_ref``.
+
+    Raises
+    ------
+    InputError
+        No CRS, one that PROJ does not know, or one that is not projected in metres.
+
+    Notes
+    -----
+    The attribute ``epsg`` first: some providers write it next to a ``spatial_ref`` of the product they resampled.
+    """
+    for told in _crs_candidates(data):
+        return standard_crs(told, name)
+    zone = re.fullmatch(r"(\d{1,2})([C-X])", str(data.attrs.get("utm_zone", "")))
+    if zone:
+        return spatial_ref(f"EPSG:{32600 + int(zone[1]) + (100 if zone[2] < 'N' else 0)}")
+    raise InputError(f"Got {name} without a CRS, need an attribute 'epsg', crs_wkt or a spatial_ref; add it.")
+
+
+def standard_crs(text: str, name: str) -> xr.Variable:
+    """``spatial_ref`` of a CRS in any spelling.
+
+    Parameters
+    ----------
+    text
+        WKT, ``EPSG:32631``, ``+init=epsg:32631``, ``32631``, a URN or a PROJ string.
+    name
+        What errors call the file.
+
+    Returns
+    -------
+    xarray.Variable
+        Scalar, with the attributes that rioxarray and GDAL read.
+
+    Raises
+    ------
+    InputError
+        PROJ does not know it, or it is not projected in metres.
+    """
+    wkt = re.match(r"\s*[A-Z]+\s*\[", text)
+    code = re.search(r"epsg:+(?:[\d.]*:)?(\d{4,6})", text, re.I) or re.fullmatch(
+        r"(\d{4,6})(?:\.0)?", text.strip()
+    )
+    try:
+        found = spatial_ref(f"EPSG:{code[1]}" if code and not wkt else text)
+        crs_name(xr.Dataset(coords={"spatial_ref": found}))
+    except InputError as error:
+        raise InputError(f"Got {name} with {str(error).removeprefix('Got ')}") from error
+    return found
+
+
+def _crs_candidates(data: xr.Dataset) -> list[str]:
+    """Texts that name the CRS, the most believed first."""
+    out = [f"EPSG:{data.attrs['epsg']}"] if "epsg" in data.attrs else []
+    mappings = []
+    for variable in data.variables.values():
+        named = variable.attrs.get("grid_mapping") or variable.encoding.get("grid_mapping")
+        if named:
+            mappings.append(str(named).split(":")[0].split()[0])
+    holders = [
+        *mappings,
+        "spatial_ref",
+        "crs",
+        *(one for one in data.variables if "crs_wkt" in data[one].attrs),
+    ]
+    for holder in holders:
+        if holder not in data.variables:
+            continue
+        attrs = data[holder].attrs
+        out += [
+            str(attrs[key])
+            for key in ("crs_wkt", "spatial_ref", "epsg_code", "proj4", "proj4text")
+            if attrs.get(key)
+        ]
+        if not out and "grid_mapping_name" in attrs:
+            from pyproj import CRS
+
+            try:
+                out.append(
+                    CRS.from_cf(
+                        {key: value for key, value in attrs.items() if key != "GeoTransform"}
+                    ).to_wkt()
+                )
+            except Exception:  # pyproj raises KeyError, CRSError and others for incomplete grid mappings
+                continue
+    for key in ("epsg", "proj:epsg", "proj:code", "crs"):
+        if key in data.variables and data[key].size and data[key].dtype.kind in "iufUSO":
+            codes = {decoded_text(value) for value in np.ravel(data[key].values)}
+            out += [one for one in codes if len(codes) == 1 and re.search(r"\d{4,6}", one)]
+    bands = [data[one].attrs for one in data.data_vars]
+    for attrs in (data.attrs, *bands):
+        keys = ("crs", "crs_wkt", "spatial_ref", "proj:epsg", "proj:code", "epsg", "projection")
+        out += [str(attrs[key]) for key in keys if attrs.get(key)]
+    return [one for one in out if one.strip() not in ("", "0", "None", "spatial_ref")]
+
+
+def decoded_text(value: object) -> str:
+    return (
+        value.decode("utf-8", "replace").strip("\0 ") if isinstance(value, bytes) else str(value).strip("\0 ")
+    )

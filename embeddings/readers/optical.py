@@ -1,0 +1,336 @@
+"""Sentinel-2 of one or several raster files as a node: reflectance, offset of the processing baseline, clear pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from embeddings import schema
+from embeddings.geometry import Grid, regrid_nearest
+from embeddings.readers import acquisitions
+from embeddings.readers.baselines import OFFSET, OFFSET_SINCE, baselines, offset_applied
+from embeddings.readers.cf_packing import STEP, is_packed, unpack
+from embeddings.readers.cloud_masks import MASK_KINDS, clear_of
+from models.errors import InputError
+
+SAME_IMAGE = np.timedelta64(30, "m")
+"""Images of two files this close are one: granules of a datatake are seconds apart, start and centre of sensing some
+minutes, and two overpasses of a place at least 90 minutes."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One raster with bands of Sentinel-2."""
+
+    data: xr.Dataset
+    """As ``raster_file.standardise`` gives it."""
+    bands: dict[str, str]
+    """``B02`` ... ``B12`` and ``mask:KIND`` to the names of variables in ``data``."""
+    name: str
+    """What messages call it."""
+
+    @property
+    def reflectance_bands(self) -> list[str]:
+        """Bands of the contract in its order."""
+        return [band for band in schema.S2_BANDS if band in self.bands]
+
+
+def optical_node(
+    parts: list[Part], notes: list[str], offset: int | None = None, floats_are_reflectance: bool = False
+) -> xr.Dataset:
+    """The node ``/s2`` of rasters that hold different bands of the same images.
+
+    Parameters
+    ----------
+    parts
+        At least one; a band that several hold is taken from the finest grid.
+    notes
+        Sentences on what was left out or assumed are appended.
+    offset
+        Added to digital numbers before scaling; None: what the files say of their baseline.
+    floats_are_reflectance
+        Floats are never taken for digital numbers.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``reflectance`` (time, band, y, x) float32 and ``clear`` (time, y, x), one image per UTC day.
+
+    Raises
+    ------
+    InputError
+        The files share no date or no CRS, or their values cannot be reflectance.
+    """
+    parts = sorted(parts, key=lambda part: Grid.from_cube(part.data).size_m)
+    parts = _joined(parts, notes)
+    grid = Grid.from_cube(parts[0].data)
+    _tell_shifts(parts, grid, notes)
+    images: dict[str, xr.DataArray] = {}
+    for part in parts:
+        mine = [band for band in part.reflectance_bands if band not in images]
+        for band, image in reflectance(part, mine, offset, floats_are_reflectance, notes).items():
+            images[band] = regrid_nearest(image, grid)
+    bands = tuple(band for band in schema.S2_BANDS if band in images)
+    values = xr.concat([images[band] for band in bands], dim="band", coords="minimal", compat="override")
+    values = values.transpose(*schema.CUBE).drop_attrs(deep=False)
+    clear = clear_pixels(parts, grid, notes)
+    if clear is None:
+        clear = values.notnull().any("band")
+        notes.append("it has no SCL or cloud mask, so every pixel with data counts as clear")
+    return acquisitions.optical_node(values, bands, clear, grid)
+
+
+def _joined(parts: list[Part], notes: list[str]) -> list[Part]:
+    """All parts at the images they share: the nearest within ``SAME_IMAGE``, or by day where no time agrees."""
+    if len(parts) == 1:
+        return parts
+    times = parts[0].data["time"].values
+    index = [np.arange(times.size)]
+    for part in parts[1:]:
+        index.append(_nearest(times, part.data["time"].values, SAME_IMAGE))
+    shared = np.all([one >= 0 for one in index], axis=0)
+    if not shared.any():
+        by_day = [_by_day(part, notes) for part in parts]
+        days = [part.data["time"].values for part in by_day]
+        common = days[0]
+        for other in days[1:]:
+            common = np.intersect1d(common, other)
+        if not common.size:
+            names = " and ".join(part.name for part in parts)
+            raise InputError(
+                f"Got {names}, whose Sentinel-2 images share no date, need the same images in each; "
+                "fetch them for the same period."
+            )
+        parts, times = by_day, days[0]
+        index = [
+            np.array([np.flatnonzero(one == day)[0] if day in one else -1 for day in times]) for one in days
+        ]
+        shared = np.isin(times, common)
+    out = []
+    for part, one in zip(parts, index, strict=True):
+        lost = np.setdiff1d(np.arange(part.data.sizes["time"]), one[shared])
+        if lost.size:
+            dates = ", ".join(str(part.data["time"].values[at])[:10] for at in lost[:3]) + (
+                " ..." if lost.size > 3 else ""
+            )
+            notes.append(
+                f"{lost.size} of {part.data.sizes['time']} images of {part.name} are left out ({dates}): no partner"
+            )
+        out.append(
+            Part(part.data.isel(time=one[shared]).assign_coords(time=times[shared]), part.bands, part.name)
+        )
+    return out
+
+
+def _nearest(times: np.ndarray, others: np.ndarray, within: np.timedelta64) -> np.ndarray:
+    """Index into ``others`` of the partner of each time, -1 where there is none; no image is used twice.
+
+    Exact partners first, then the closest pairs: two granules of a day 7 s apart must not be crossed.
+    """
+    out = np.full(times.size, -1)
+    gap = np.abs(times[:, None] - others[None, :])
+    rows, cols = np.nonzero(gap <= within)
+    taken: set[int] = set()
+    for pair in np.argsort(gap[rows, cols], kind="stable"):
+        row, col = int(rows[pair]), int(cols[pair])
+        if out[row] < 0 and col not in taken:
+            out[row] = col
+            taken.add(col)
+    return out
+
+
+def _by_day(part: Part, notes: list[str]) -> Part:
+    data = part.data.assign_coords(time=part.data["time"].dt.floor("D"))
+    once = data.drop_duplicates("time")
+    if once.sizes["time"] < data.sizes["time"]:
+        notes.append(
+            f"{data.sizes['time'] - once.sizes['time']} further images of the same day in {part.name} are left out"
+        )
+    return Part(once, part.bands, part.name)
+
+
+def _tell_shifts(parts: list[Part], grid: Grid, notes: list[str]) -> None:
+    """A note where the pixels of a coarser part do not begin on edges of the finest grid, or do not cover it."""
+    for part in parts[1:]:
+        own = Grid.from_cube(part.data)
+        if own.crs != grid.crs:
+            raise InputError(
+                f"Got {part.name} in {own.crs} and {parts[0].name} in {grid.crs}, need one CRS; reproject."
+            )
+        east, south = own.left_m - grid.left_m, grid.top_m - own.top_m
+        off = [(shift + own.size_m / 2) % own.size_m - own.size_m / 2 for shift in (east, south)]
+        if max(map(abs, off)) > 0.01 * grid.size_m:
+            notes.append(
+                f"the {own.size_m:g} m pixels of {part.name} lie {abs(off[0]):g} m "
+                f"{'east' if off[0] > 0 else 'west'} and "
+                f"{abs(off[1]):g} m {'south' if off[1] > 0 else 'north'} of the {grid.size_m:g} m grid (corner "
+                "coordinates, perhaps); each pixel takes the value it lies in"
+            )
+        inside = (own.left_m <= grid.left_m + 1e-6) and (own.top_m >= grid.top_m - 1e-6)
+        inside &= own.extent[2] >= grid.extent[2] - 1e-6 and own.extent[1] <= grid.extent[1] + 1e-6
+        if not inside:
+            rows = np.floor((own.top_m - grid.y) / own.size_m)
+            cols = np.floor((grid.x - own.left_m) / own.size_m)
+            lost = (
+                grid.ny * grid.nx
+                - ((rows >= 0) & (rows < own.ny)).sum() * ((cols >= 0) & (cols < own.nx)).sum()
+            )
+            notes.append(
+                f"{int(lost)} of {grid.ny * grid.nx} pixels lie outside {part.name} and have no value in its bands"
+            )
+
+
+def reflectance(
+    part: Part, bands: list[str], offset: int | None, floats_are_reflectance: bool, notes: list[str]
+) -> dict[str, xr.DataArray]:
+    """Reflectance of bands of one raster, each as its own attributes say.
+
+    Parameters
+    ----------
+    part
+        The raster.
+    bands
+        Of the contract, all in ``part.bands``.
+    offset
+        Added to digital numbers before scaling; None: what the file says of its baseline.
+    floats_are_reflectance
+        Floats are never taken for digital numbers.
+    notes
+        Sentences on what was assumed are appended.
+
+    Returns
+    -------
+    dict of str to xarray.DataArray
+        (time, y, x) float32 0-1 per band.
+
+    Raises
+    ------
+    InputError
+        The values cannot be reflectance.
+    """
+    arrays = {band: part.data[part.bands[band]].transpose("time", "y", "x") for band in bands}
+    if not arrays:
+        return {}
+    percent = all(str(array.attrs.get("units", "")).strip() in ("%", "percent") for array in arrays.values())
+    said = all(is_packed(array) for array in arrays.values())
+    sample = np.concatenate([_sample(unpack(array)).ravel() for array in arrays.values()])
+    sample = sample[np.isfinite(sample) & (sample != 0)]
+    floats = any(array.dtype.kind == "f" for array in arrays.values())
+    numbers_in_floats = (
+        floats and not said and not percent and not floats_are_reflectance and _are_numbers(sample)
+    )
+    if numbers_in_floats:
+        notes.append(f"its floats (median {np.median(sample):.0f}) are taken for reflectance x 10000")
+    if floats and not numbers_in_floats:
+        step, added = None, 0
+    else:
+        step = STEP
+        added = _offsets(part, arrays, offset, notes)
+    if percent:
+        step, added = 0.01, 0
+    out = {}
+    for band, array in arrays.items():
+        # an add_offset of the file already takes the baseline's offset off
+        mine = 0 if is_packed(array) and float(np.ravel(array.attrs.get("add_offset", 0))[0]) != 0 else added
+        fill = 0.0 if array.dtype.kind in "iu" else None
+        out[band] = schema.clip_saturated(unpack(array, step, fill, mine))
+    scaled = sample if step is None or said else sample * step
+    if scaled.size and float(np.quantile(scaled, 0.99)) < 0.003:
+        why = "it looks scaled twice, remove the attribute scale_factor" if said else "check its units"
+        raise InputError(
+            f"Got {part.name} with reflectance of {scaled.max():.2g} at most, need 0 to 1; {why}."
+        )
+    return out
+
+
+def _are_numbers(sample: np.ndarray) -> bool:
+    """Reflectance has a median below 2 even under full cloud; reflectance x 10000 one above 50 even on water."""
+    return bool(sample.size) and float(np.median(sample)) > 20
+
+
+def _sample(array: xr.DataArray) -> np.ndarray:
+    """Values of up to 40 dates and 64 x 64 pixels: enough to tell units apart, cheap of lazy arrays."""
+    step = max(1, array.sizes["time"] // 40)
+    return array.isel(time=slice(None, None, step), y=slice(None, 64), x=slice(None, 64)).values
+
+
+def _offsets(
+    part: Part, arrays: dict[str, xr.DataArray], offset: int | None, notes: list[str]
+) -> xr.DataArray | np.float32:
+    """What is added to the digital numbers of each date: -1000 from baseline 04.00 on unless "
+    "it is taken off already."""
+    data = part.data
+    if offset is None and "offset" in data.attrs:
+        offset = int(data.attrs["offset"])
+    if offset is not None:
+        return np.float32(offset)
+    baseline = baselines(data)
+    applied = offset_applied(data)
+    due = (baseline >= 4) & ~applied
+    days = data["time"].values.astype("datetime64[D]")
+    unknown = np.isnan(baseline) & ~applied & (days >= OFFSET_SINCE)
+    unpacked = [array for array in arrays.values() if not is_packed(array)]
+    if not (due.any() or unknown.any()) or not unpacked:
+        return np.float32(0) if not due.any() else _along(data, due)
+    # Of numbers that still carry the offset nearly none is below 1000; of those that do not, most of dark land is.
+    dark = np.stack(
+        [unpack(array, 1.0, 0.0).isel(y=slice(None, 64), x=slice(None, 64)).values for array in unpacked]
+    )
+    dark = np.where(dark > 0, dark, np.nan)
+    seen = np.isfinite(dark)
+    below = float((dark[:, due] < -OFFSET).sum() / max(seen[:, due].sum(), 1))
+    if below > 0.1:
+        notes.append(
+            f"{int(due.sum())} dates of baseline 04.00 or later in {part.name} have {below:.0%} "
+            f"of their numbers below 1000: the "
+            "offset of 1000 is taken to be off already"
+        )
+        due = np.zeros_like(due)
+    if unknown.any() and seen[:, unknown].any():
+        lowest = float(np.nanquantile(dark[:, unknown], 0.005))
+        if lowest >= -OFFSET:
+            notes.append(
+                f"{int(unknown.sum())} dates since {OFFSET_SINCE} in {part.name} tell no "
+                f"processing baseline and have no number below "
+                f"{lowest:.0f}: if the offset of 1000 is still in them, set the attribute offset = -1000"
+            )
+    return _along(data, due)
+
+
+def _along(data: xr.Dataset, due: np.ndarray) -> xr.DataArray:
+    return xr.DataArray(
+        np.where(due, np.float32(OFFSET), np.float32(0)), dims="time", coords={"time": data["time"]}
+    )
+
+
+def clear_pixels(parts: list[Part], grid: Grid, notes: list[str]) -> xr.DataArray | None:
+    """Clear pixels of the best mask there is, on a grid.
+
+    Parameters
+    ----------
+    parts
+        Rasters at the same times.
+    grid
+        Where the result lies.
+    notes
+        Sentences on what was assumed are appended.
+
+    Returns
+    -------
+    xarray.DataArray or None
+        (time, y, x) bool; None where no raster has a mask.
+    """
+    for kind in MASK_KINDS:
+        holders = [part for part in parts if f"mask:{kind}" in part.bands]
+        if not holders:
+            continue
+        name = holders[0].bands[f"mask:{kind}"]
+        array = holders[0].data[name]
+        if "time" not in array.dims:
+            notes.append(f"its {name} has no dates and is not used")
+            continue
+        array = array.transpose("time", "y", "x")
+        return regrid_nearest(clear_of(kind, array, name, notes), grid)
+    return None

@@ -1,0 +1,303 @@
+"""One raster file or store as it describes itself: dims, times, pixel centres, CRS and packing.
+
+Nothing is decoded by xarray, for three reasons:
+
+1. SCL and angles of some providers carry an integer ``scale_factor`` of 1 with a ``_FillValue``, at which its decoder
+   fails.
+2. Packed numbers are unpacked here to the float32 nearest to number x step, not to a float64 rounded twice.
+3. Attributes are believed per variable and per file: those of one file never reach the files beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from embeddings.readers.georeference import decoded_text, find_crs, with_centres
+from models.errors import InputError
+
+TIME_NAMES = (
+    "time",
+    "timestamp",
+    "t",
+    "date",
+    "datetime",
+    "times",
+    "dates",
+    "acquisition_time",
+    "system:time_start",
+)
+X_NAMES, Y_NAMES = (
+    ("x", "easting", "eastings", "x_coord", "xc"),
+    ("y", "northing", "northings", "y_coord", "yc"),
+)
+LON_NAMES, LAT_NAMES = ("lon", "longitude", "long", "lons"), ("lat", "latitude", "lats")
+BAND_NAMES = ("band", "bands", "variable", "channel", "channels", "spectral", "b")
+LABELS = ("band", "common_name", "name", "band_name", "eo:common_name", "description", "title", "long_name")
+"""Coordinates along a band dimension that may hold its names, the dimension's own first."""
+IN_MEMORY_BYTES = 2**29
+"""Files up to 512 MiB are read at once, larger ones lazily in the chunks they are stored in."""
+
+
+def load(path: str | Path, names: Iterable[str] | None = None) -> xr.Dataset:
+    """A NetCDF file or a Zarr store (v2 or v3), numbers as stored, times decoded.
+
+    Parameters
+    ----------
+    path
+        File or folder.
+    names
+        Variables to keep, where they are all there; default all.
+
+    Returns
+    -------
+    xarray.Dataset
+        In memory up to ``IN_MEMORY_BYTES``, else lazy.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, with its name and the library's reason.
+    """
+    path = Path(path)
+    try:
+        options = dict(mask_and_scale=False, chunks={})
+        if path.is_dir():
+            consolidated = (path / ".zmetadata").exists() or None
+            data = _decoded(path, engine="zarr", consolidated=consolidated, **options)
+        else:
+            data = _decoded(path, **options)
+        kept = [name for name in names or () if name in data]
+        data = data[kept] if kept else data
+        return data.load() if data.nbytes <= IN_MEMORY_BYTES else data
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file makes HDF5, netCDF4 and zarr fail in any way they can
+        kind = "Zarr store" if path.is_dir() else "NetCDF file"
+        raise InputError(
+            f"Got {path.name}, which cannot be read ({_first_line(error)}), need a whole {kind}; fetch it again."
+        ) from error
+
+
+def _decoded(path: Path, **options) -> xr.Dataset:
+    """Times are left as numbers where xarray cannot make dates of them; ``_times`` then says what is wrong."""
+    try:
+        return xr.open_dataset(path, **options)
+    except (ValueError, OverflowError) as error:
+        if "time" not in str(error):
+            raise
+        return xr.open_dataset(path, decode_times=False, **options)
+
+
+def standardise(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
+    """The raster with dims ``time, y, x``, one variable per band, pixel centres, north up, and a CRS.
+
+    Parameters
+    ----------
+    data
+        As ``load`` gives it.
+    name
+        What errors call the file.
+    notes
+        Sentences on what was repaired are appended.
+
+    Returns
+    -------
+    xarray.Dataset
+        Variables still packed, with their attributes; coordinates ``time`` (datetime64[ns], as acquired), ``y``
+        descending, ``x`` ascending, ``spatial_ref``, and those along time.
+
+    Raises
+    ------
+    InputError
+        No times, no pixel coordinates, no projected CRS, or bands without names.
+    """
+    data = _named_dims(data, name)
+    crs = find_crs(data, name)
+    data = _split_bands(data, name)
+    data = _with_times(data, name)
+    data = with_centres(data, name, notes)
+    # All other CRS variables go: there is one CRS, and it is ``spatial_ref``.
+    gridded = [one for one in data.data_vars if {"x", "y", "time"} <= set(data[one].dims)]
+    deep = [one for one in gridded if len(data[one].dims) > 3]
+    if deep:
+        raise InputError(
+            f"Got {name} with {deep[0]} along {', '.join(map(str, data[deep[0]].dims))}, need time, y, x (and bands); "
+            "select one of the other dims."
+        )
+    # maps without dates (elevation) are no images
+    keep = gridded
+    along = {one for one in data.coords if set(data[one].dims) <= {"time"} and one != "spatial_ref"}
+    # what describes acquisitions (baseline, product names) may be a variable and not a coordinate
+    facts = [one for one in data.data_vars if data[one].dims in ((), ("time",))]
+    out = data[[*keep, *facts]].set_coords(facts)
+    out = out.drop_vars(set(out.coords) - along - {"x", "y", *facts}).drop_vars(
+        {"spatial_ref", "crs"} & (set(along) | set(facts)), errors="ignore"
+    )
+    if set(out.coords) & {"band"}:
+        out = out.drop_vars("band")
+    out = out.assign_coords(spatial_ref=crs).assign_attrs(data.attrs)
+    return out.sortby("x").sortby("y", ascending=False).sortby("time")
+
+
+def _named_dims(data: xr.Dataset, name: str) -> xr.Dataset:
+    """Dims and coordinates renamed to time, y, x; single leftover dims dropped."""
+    lower = {str(one).lower(): one for one in [*data.variables, *data.dims]}
+    renames: dict[Hashable, str] = {}
+    for ours, names in (("time", TIME_NAMES), ("x", X_NAMES), ("y", Y_NAMES)):
+        found = next((lower[one] for one in names if one in lower), None)
+        if found is not None and found != ours:
+            renames[found] = ours
+    if "x" not in {*renames.values(), *map(str, data.dims)} and "x" not in data.variables:
+        if any(one in lower for one in LON_NAMES) and any(one in lower for one in LAT_NAMES):
+            raise InputError(
+                f"Got {name} on longitude and latitude, need a projected CRS in metres; reproject it to its UTM zone "
+                "(nearest neighbour, 10 m)."
+            )
+        raise InputError(f"Got {name} without x and y, need pixel centres in metres; fetch it again.")
+    return data.rename(renames) if renames else data
+
+
+def _split_bands(data: xr.Dataset, name: str) -> xr.Dataset:
+    """Variables with a band dimension become one variable per band."""
+    dims = [one for one in data.dims if str(one).lower() in BAND_NAMES]
+    for dim in dims:
+        stacked = [
+            one for one in data.data_vars if dim in data[one].dims and {"x", "y"} <= set(data[one].dims)
+        ]
+        if not stacked:
+            data = data.drop_dims(dim)
+            continue
+        labels = _labels(data, dim, stacked[0], name)
+        if len(labels) == 1 and labels[0] in ("1", "0"):
+            # rioxarray's dimension of one: the variable's own name is the band's
+            data = data.squeeze(dim, drop=True)
+            continue
+        parts = {}
+        for one in stacked:
+            for index, label in enumerate(labels):
+                # a repeat keeps its own name: find_bands takes the first of a kind
+                key = label if label not in parts else f"{one}:{label}"
+                parts[key] = data[one].isel({dim: index}, drop=True)
+        rest = data.drop_vars(stacked).drop_dims(dim)
+        clash = [key for key in parts if key in rest.variables]
+        data = rest.drop_vars([one for one in clash if one in rest.data_vars]).assign(
+            {key: part for key, part in parts.items() if key not in rest.coords}
+        )
+    extra = [one for one in data.dims if one not in ("time", "y", "x") and data.sizes[one] == 1]
+    return data.squeeze(extra, drop=True) if extra else data
+
+
+def _labels(data: xr.Dataset, dim: Hashable, variable: Hashable, name: str) -> list[str]:
+    """Names along a band dimension: the first coordinate, or ``long_name`` of the variable, that holds known bands."""
+    from embeddings.readers.band_names import find_bands
+
+    size = data.sizes[dim]
+    candidates: list[list[str]] = []
+    for one in (dim, *LABELS, *(other for other in data.coords if data[other].dims == (dim,))):
+        if one in data.variables and data[one].dims == (dim,):
+            candidates.append([decoded_text(value) for value in data[one].values])
+    for key in ("long_name", "descriptions", "band_names", "bands"):
+        told = data[variable].attrs.get(key, data.attrs.get(key))
+        parts = re.split(r"[,;\s]+", told.strip("()[] ")) if isinstance(told, str) else list(told or ())
+        candidates.append([str(part).strip("'\" ") for part in parts])
+    fitting = [labels for labels in candidates if len(labels) == size]
+    best = max(fitting, key=lambda labels: len(find_bands(labels)), default=[])
+    if find_bands(best) or size == 1:
+        return best or ["1"]
+    got = f"{size} bands called {', '.join(best)[:60]}" if best else f"{size} unnamed bands"
+    raise InputError(
+        f"Got {name} with {got}, need names such as B02 or red along {dim!r}; assign the coordinate."
+    )
+
+
+def _with_times(data: xr.Dataset, name: str) -> xr.Dataset:
+    """Times as datetime64[ns]; a single image gets a time dimension."""
+    if "time" not in data.variables:
+        stamp = next(
+            (
+                data.attrs[one]
+                for one in ("datetime", "time_coverage_start", "date", "time")
+                if one in data.attrs
+            ),
+            None,
+        )
+        if stamp is None or "time" in data.dims:
+            raise InputError(f"Got {name} without times, need a coordinate 'time'; add it.")
+        data = data.assign_coords(time=np.array(str(stamp)))
+    data = data.set_coords("time")
+    if not data["time"].size:
+        raise InputError(f"Got {name} without a single date, need at least one; widen the time range.")
+    values = np.atleast_1d(data["time"].values)
+    if values.ndim > 1 and "time" in data.dims:
+        raise InputError(f"Got {name} with times of dims {data['time'].dims}, need one date per image; mend.")
+    times = parse_times(values, name)
+    if data["time"].ndim == 0:
+        data = data.drop_vars("time")
+        gridded = [one for one in data.data_vars if {"x", "y"} <= set(data[one].dims)]
+        return data.assign({one: data[one].expand_dims("time") for one in gridded}).assign_coords(time=times)
+    dim = data["time"].dims[0]
+    if dim != "time":
+        data = data.drop_vars("time").rename({dim: "time"}) if dim not in ("x", "y") else data
+    return data.drop_vars("time", errors="ignore").assign_coords(time=times)
+
+
+def parse_times(values: np.ndarray, name: str) -> pd.DatetimeIndex:
+    """Dates of a time coordinate.
+
+    Parameters
+    ----------
+    values
+        (time,) datetime64, ISO text, ``yyyymmdd`` numbers, seconds or milliseconds since 1970, or cftime objects.
+    name
+        What errors call the file.
+
+    Returns
+    -------
+    pandas.DatetimeIndex
+        UTC, naive, nanoseconds.
+
+    Raises
+    ------
+    InputError
+        A value is no date.
+    """
+    wrong = InputError(f"Got {name} with times that are no dates, need UTC dates; mend.")
+    try:
+        if values.dtype.kind in "iuf":
+            low, high = float(values.min()), float(values.max())
+            if low >= 19_000_101 and high <= 21_001_231:
+                times = pd.to_datetime(values.astype("int64").astype(str), format="%Y%m%d")
+            elif low > 1e8 and high < 1e10:
+                times = pd.to_datetime(values, unit="s")
+            elif low > 1e11 and high < 1e13:
+                times = pd.to_datetime(values, unit="ms")
+            elif low > 1e17 and values.dtype.kind != "f":
+                times = pd.to_datetime(values, unit="ns")
+            else:
+                raise wrong
+        elif values.dtype.kind == "M":
+            times = pd.DatetimeIndex(values)
+        else:
+            texts = [decoded_text(value) for value in values]
+            compact = all(re.fullmatch(r"\d{8}", text) for text in texts)
+            times = pd.to_datetime(texts, format="%Y%m%d" if compact else "ISO8601", utc=True).tz_localize(
+                None
+            )
+        times = pd.DatetimeIndex(times).as_unit("ns")
+    except (ValueError, TypeError, OverflowError) as error:
+        raise wrong from error
+    if times.isna().any():
+        raise InputError(
+            f"Got {name} with {int(times.isna().sum())} missing times, need a date for each; drop the others."
+        )
+    return times
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:80]

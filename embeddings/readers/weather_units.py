@@ -1,0 +1,246 @@
+"""Units of daily weather: what a file or column name says is converted, and what it does not say must be plausible.
+
+The four variables of the scene contract are ``sw_in`` W m-2 (daily mean), ``tair`` degC, ``vpd`` hPa and ``precip``
+mm d-1. A wrong unit that stays within physical bounds (radiation in MJ m-2 d-1, VPD in kPa, rain in metres) changes GPP
+several-fold without an error further on, so values without a unit are held against what a season can be.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from models.errors import InputError
+
+DAY_S = 86400.0
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A linear conversion into the unit of the contract."""
+
+    factor: float
+    offset: float = 0.0
+    """contract value = value x factor + offset."""
+    amount: bool = False
+    """An amount per time step (mm, J m-2): steps of a day are summed; anything else is averaged."""
+
+    def convert(self, values: np.ndarray | pd.Series) -> np.ndarray | pd.Series:
+        """Values in the unit of the contract.
+
+        Parameters
+        ----------
+        values
+            Numbers in this unit, any shape.
+
+        Returns
+        -------
+        numpy.ndarray or pandas.Series
+            ``values * factor + offset``.
+        """
+        return values * self.factor + self.offset
+
+
+# Spellings after ``_normalised``: lower case, no spaces, no ^ * . [ ] ( ), exponents written -2, / kept.
+UNITS: dict[str, dict[str, Unit]] = {
+    "sw_in": {
+        "wm-2": Unit(1.0),
+        "mjm-2d-1": Unit(1e6 / DAY_S),
+        "mjm-2": Unit(1e6 / DAY_S, amount=True),
+        "mjm-2h-1": Unit(1e6 / 3600),
+        "kjm-2d-1": Unit(1e3 / DAY_S),
+        "kjm-2": Unit(1e3 / DAY_S, amount=True),
+        "jm-2d-1": Unit(1 / DAY_S),
+        "jm-2": Unit(1 / DAY_S, amount=True),
+        "jcm-2d-1": Unit(1e4 / DAY_S),
+        "jcm-2": Unit(1e4 / DAY_S, amount=True),
+        "kwhm-2d-1": Unit(1e3 / 24),
+        "kwhm-2": Unit(1e3 / 24, amount=True),
+        "whm-2d-1": Unit(1 / 24),
+        "whm-2": Unit(1 / 24, amount=True),
+        "calcm-2d-1": Unit(4.184e4 / DAY_S),
+    },
+    "tair": {"degc": Unit(1.0), "k": Unit(1.0, -273.15), "degf": Unit(5 / 9, -160 / 9)},
+    "vpd": {"hpa": Unit(1.0), "kpa": Unit(10.0), "pa": Unit(0.01)},
+    "precip": {
+        "mmd-1": Unit(1.0),
+        "mm": Unit(1.0, amount=True),
+        "mmh-1": Unit(24.0),
+        "mms-1": Unit(DAY_S),
+        "m": Unit(1e3, amount=True),
+        "md-1": Unit(1e3),
+        "cm": Unit(10.0, amount=True),
+        "cmd-1": Unit(10.0),
+        "inch": Unit(25.4, amount=True),
+        "inchd-1": Unit(25.4),
+    },
+}
+
+_SPELLINGS = (
+    (r"²|\*\*2|\^2", "2"),
+    (r"µ|μ", "u"),
+    (r"−|–", "-"),
+    (r"°|º", "deg"),
+    (r"[\s\^\*\.\[\]\(\)·_]", ""),
+    (r"watts?/?", "w/"),
+    (r"per", "/"),
+    (r"/m2", "m-2"),
+    (r"/cm2", "cm-2"),
+    (r"m2", "m-2"),
+    (r"m--2", "m-2"),
+    (r"/?(24h|days?|d)(-1)?$", "d-1"),
+    (r"/?(hours?|hr|h)(-1)?$", "h-1"),
+    (r"/?(seconds?|sec|s)(-1)?$", "s-1"),
+    (r"^w/?(m-2)?$", "wm-2"),
+    (r"^(deg)?(celsius|c|degreescelsius|degreesc)$", "degc"),
+    (r"^(deg)?(kelvin|k)$", "k"),
+    (r"^(deg)?(fahrenheit|f)$", "degf"),
+    (r"^(mbar|mb|hectopascal)$", "hpa"),
+    (r"^kilopascal$", "kpa"),
+    (r"^pascal$", "pa"),
+    (r"^kgm-2", "mm"),
+    (r"^(mmh2o|millimet(er|re)s?|mmwe|l/?m-2)", "mm"),
+    (r"^(met(er|re)s?|mofwaterequivalent|mwe)", "m"),
+    (r"^(inches|in)", "inch"),
+)
+
+
+def parse_unit(variable: str, text: str) -> Unit | None:
+    """The unit a text names.
+
+    Parameters
+    ----------
+    variable
+        One of ``sw_in``, ``tair``, ``vpd``, ``precip``.
+    text
+        As files and column names write it: ``"MJ m-2 d-1"``, ``"MJ/m^2/day"``, ``"kPa"``, ``"kg m**-2 s**-1"``.
+
+    Returns
+    -------
+    Unit or None
+        None where the text is no unit of that variable.
+    """
+    normal = text.strip().lower()
+    for pattern, spelling in (("**-", "-"), ("^-", "-")):
+        normal = normal.replace(pattern, spelling)
+    for pattern, spelling in _SPELLINGS:
+        normal = re.sub(pattern, spelling, normal)
+    return UNITS[variable].get(normal)
+
+
+def check_season(variable: str, values: pd.Series, tair: pd.Series | None = None) -> tuple[str, bool] | None:
+    """What daily values without a stated unit look like where they cannot be in the unit of the contract.
+
+    Parameters
+    ----------
+    variable
+        One of ``sw_in``, ``tair``, ``vpd``, ``precip``.
+    values
+        Daily values with a DatetimeIndex, taken to be W m-2, degC, hPa or mm d-1.
+    tair
+        Air temperature of the same days, degC, where known: VPD is held against the saturation pressure.
+
+    Returns
+    -------
+    tuple of str and bool, or None
+        The unit the values look like and whether that is certain; None where the values are plausible.
+    """
+    values = values.dropna()
+    if values.empty:
+        return None
+    months = values.index.month
+    high, median = float(values.quantile(0.95)), float(values.median())
+    if variable == "sw_in":
+        return _check_radiation(values, months, high)
+    if variable == "tair":
+        if median > 150:
+            return "K", True
+        # no place on land has a median day above 40 degC over a season
+        return ("degF", True) if median > 40 and values.size >= 5 else None
+    if variable == "vpd":
+        return _check_vpd(values, months, high, tair)
+    wet = values[values > 0]
+    if values.size < 20 or wet.size < 3:
+        return None
+    # Of wet days the median is 1-5 mm everywhere: 0.001-0.005 m, or 1e-5 to 6e-5 kg m-2 s-1.
+    if wet.max() < 0.2:
+        return ("kg m-2 s-1" if float(wet.median()) < 2e-4 else "m (as ERA5 writes it)"), True
+    # a fifth of the days wet and none above 2.5 mm: an hourly mean rate, or inches
+    if values.size >= 60 and wet.size > values.size / 5 and wet.max() < 2.5:
+        return "mm h-1 or inch d-1", False
+    return None
+
+
+def _check_radiation(values: pd.Series, months: pd.Index, high: float) -> tuple[str, bool] | None:
+    """The daily mean at the ground is 100-350 W m-2 in the growing season and never above about 450."""
+    top = float(values.max())
+    if high > 500:
+        if top > 1e5:
+            return "J m-2 d-1", True
+        return ("kJ m-2 d-1 or J cm-2 d-1" if high > 1000 else "umol m-2 s-1 of PPFD"), True
+    # MJ m-2 d-1 never exceeds 45 (top of the atmosphere at midsummer); 45 W m-2 is a dark winter day.
+    if top >= 45:
+        return None
+    unit = "kWh m-2 d-1" if top < 9.5 else "MJ m-2 d-1"
+    light = (months >= 4) & (months <= 8)
+    if top <= 0:
+        return None
+    # A whole series this dark is possible only in a winter at high latitude; there it is only pointed out.
+    return (unit, True) if light.sum() >= 3 else (unit, False) if values.size >= 20 and top < 30 else None
+
+
+def _check_vpd(
+    values: pd.Series, months: pd.Index, high: float, tair: pd.Series | None
+) -> tuple[str, bool] | None:
+    """VPD in kPa is a tenth of what it should be: a daily relative humidity above 93 % on every warm day."""
+    if high > 100:
+        return "Pa", True
+    if tair is not None:
+        warm = tair.reindex(values.index)
+        warm = warm[warm > 10]
+        if warm.size >= 10:
+            saturation = 6.108 * np.exp(17.27 * warm / (warm + 237.3))
+            deficit = values[warm.index] / saturation
+            return (
+                ("kPa", True)
+                if float(deficit.quantile(0.75)) < 0.12 and float(deficit.median()) < 0.07
+                else None
+            )
+        return None
+    summer = (months >= 5) & (months <= 8)
+    if values.size >= 10 and summer.mean() > 0.5 and float(values.max()) < 4:
+        return "kPa", True
+    return None
+
+
+def tell(variable: str, unit: str, name: str, values: pd.Series, need: str) -> InputError:
+    """The error for values that look like another unit.
+
+    Parameters
+    ----------
+    variable
+        Name of the variable in the contract.
+    unit
+        The unit the values look like.
+    name
+        File or column the values came from.
+    values
+        Daily values.
+    need
+        The unit of the contract.
+
+    Returns
+    -------
+    InputError
+        To be raised by the caller.
+    """
+    low, high = float(values.min()), float(values.max())
+    suffix = unit.split(" (")[0].split(" or ")[0].replace(" ", "_")
+    extra = ", subtract 273.15" if unit == "K" else ""
+    return InputError(
+        f"Got {name} with {variable} from {low:.4g} to {high:.4g} over {values.count()} days, "
+        f"need {need}; it looks like {unit}{extra}: convert it, or name the column {variable}_{suffix}."
+    )

@@ -1,0 +1,187 @@
+"""Weather tables as people have them: the same numbers, or one sentence that names the unit."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from embeddings.readers import weather_table
+from embeddings.readers.tables import read_table
+from embeddings.readers.weather_units import parse_unit
+from models.errors import DataWarning, InputError
+
+DAYS = pd.date_range("2020-05-02", periods=60)
+
+
+def season() -> pd.DataFrame:
+    """Sixty days of early summer in the units of the contract."""
+    draw = np.random.default_rng(4)
+    return pd.DataFrame(
+        {
+            "time": DAYS.strftime("%Y-%m-%d"),
+            "sw_in": draw.uniform(120, 330, 60).round(1),
+            "tair": draw.uniform(11, 21, 60).round(1),
+            "vpd": draw.uniform(4, 12, 60).round(2),
+            "precip": np.where(draw.random(60) < 0.3, draw.uniform(0.5, 9, 60), 0).round(1),
+        }
+    )
+
+
+def assert_season(path, atol=0.01, **missing) -> None:
+    node = weather_table.open(path)
+    right = season()
+    np.testing.assert_array_equal(
+        node.time.values.astype("datetime64[D]"), DAYS.values.astype("datetime64[D]")
+    )
+    for name in node.data_vars:
+        np.testing.assert_allclose(node[name], right[name], atol=atol, err_msg=str(name))
+
+
+@pytest.mark.parametrize(
+    ("columns", "factors"),
+    [
+        ({"sw_in": "sw_in_MJ"}, {"sw_in": 0.0864}),
+        ({"sw_in": "shortwave_radiation_sum (MJ/m²)", "tair": "temperature_2m_mean (°C)"}, {"sw_in": 0.0864}),
+        ({"sw_in": "ssrd_sum [J m-2 d-1]", "precip": "tp_sum (m)"}, {"sw_in": 86400, "precip": 1e-3}),
+        ({"vpd": "vpd_kPa"}, {"vpd": 0.1}),
+        ({"vpd": "VPD (Pa)"}, {"vpd": 100}),
+        ({"precip": "precip_mm", "sw_in": "SW_IN_F", "tair": "TA_F", "vpd": "VPD_F"}, {}),
+        ({"precip": "pr (kg m-2 s-1)"}, {"precip": 1 / 86400}),
+        ({"precip": "rain_mm_h-1"}, {"precip": 1 / 24}),
+    ],
+)
+def test_a_unit_in_the_column_name_is_converted(tmp_path, columns, factors):
+    table = season()
+    for name, factor in factors.items():
+        table[name] *= factor
+    table.rename(columns=columns).to_csv(tmp_path / "w.csv", index=False, encoding="utf-8")
+    assert_season(tmp_path / "w.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "shift", "unit"),
+    [
+        ("sw_in", 0.0864, 0, "MJ m-2 d-1"),
+        ("sw_in", 86400, 0, "J m-2 d-1"),
+        ("sw_in", 0.024, 0, "kWh m-2 d-1"),
+        ("vpd", 0.1, 0, "kPa"),
+        ("vpd", 100, 0, "Pa"),
+        ("tair", 1, 273.15, "subtract 273.15"),
+        ("tair", 1.8, 32, "degF"),
+        ("precip", 1e-3, 0, "m .as ERA5"),
+        ("precip", 1 / 86400, 0, "kg m-2 s-1"),
+    ],
+)
+def test_a_season_that_cannot_be_is_refused_with_the_unit_it_looks_like(tmp_path, name, factor, shift, unit):
+    table = season()
+    table[name] = table[name] * factor + shift
+    table.to_csv(tmp_path / "w.csv", index=False)
+    with pytest.raises(InputError, match=f"{name} from .* it looks like .*{unit}") as caught:
+        weather_table.open(tmp_path / "w.csv")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize(("sep", "decimal"), [(",", "."), (";", ","), (";", "."), ("\t", "."), ("\t", ",")])
+def test_delimiters_decimal_marks_and_encodings(tmp_path, encoding, sep, decimal):
+    text = "# Messwerte der Station Höhe 3\n" + season().to_csv(index=False, sep=sep, decimal=decimal)
+    (tmp_path / "w.csv").write_bytes(text.encode(encoding))
+    assert_season(tmp_path / "w.csv")
+    table = read_table(tmp_path / "w.csv")
+    assert (table.delimiter, table.decimal) == (sep, decimal)
+    assert table.preamble == ("# Messwerte der Station Höhe 3",)
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda days: days.strftime("%Y%m%d"),
+        lambda days: days.strftime("%d.%m.%Y"),
+        lambda days: days.strftime("%m/%d/%Y"),
+        lambda days: days.strftime("%d/%m/%Y"),
+        lambda days: days.strftime("%Y-%m-%dT00:00:00+02:00"),
+        lambda days: (days - pd.Timedelta("2h")).strftime("%Y-%m-%dT%H:%M:%S+00:00"),
+        lambda days: days.strftime("%Y-%m-%d 12:00:00"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*UTC stamps in the evening")
+def test_stamps_are_the_local_day(tmp_path, spell):
+    season().assign(time=spell(DAYS)).to_csv(tmp_path / "w.csv", index=False)
+    assert_season(tmp_path / "w.csv")
+
+
+def test_nasa_power_writes_its_own_header(tmp_path):
+    right = season()
+    body = pd.DataFrame(
+        {"YEAR": DAYS.year, "MO": DAYS.month, "DY": DAYS.day, "ALLSKY_SFC_SW_DWN": right.sw_in * 0.0864, "T2M": right.tair, "PRECTOTCORR": right.precip}  # noqa: E501
+    )  # fmt: skip
+    head = (
+        "-BEGIN HEADER-\nNASA/POWER Daily \nThe value for missing source data: -999 \nparameter(s): \n"
+        "ALLSKY_SFC_SW_DWN     CERES SYN1deg All Sky Irradiance (MJ/m^2/day) \nT2M     MERRA-2 Temperature (C) \n-END HEADER-\n"  # noqa: E501
+    )
+    (tmp_path / "POWER.csv").write_text(head + body.to_csv(index=False))
+    assert_season(tmp_path / "POWER.csv")
+
+
+@pytest.mark.parametrize("code", ["-999", "-9999.0", "", "NA", "nan"])
+def test_codes_for_missing_values_are_missing(tmp_path, code):
+    table = season().astype(object)
+    table.loc[3, "precip"] = code
+    table.to_csv(tmp_path / "w.csv", index=False)
+    node = weather_table.open(tmp_path / "w.csv")
+    assert np.isnan(node.precip[3])
+    assert int(node.precip.isnull().sum()) == 1
+
+
+def test_hours_are_summed_or_averaged_over_complete_days(tmp_path):
+    stamps = pd.date_range("2020-06-01", periods=60, freq="h")
+    pd.DataFrame({"time": stamps, "tair": stamps.hour, "precip": 0.1}).to_csv(tmp_path / "w.csv", index=False)
+    with pytest.warns(DataWarning, match="1 of 3 days of precip are incomplete and left out"):
+        node = weather_table.open(tmp_path / "w.csv")
+    np.testing.assert_allclose(node.precip, [2.4, 2.4, np.nan], rtol=1e-6)
+    np.testing.assert_allclose(node.tair, [11.5, 11.5, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("time,tair\n2.01905E+11,3\n", "rounded by a spreadsheet"),
+        ("time,tair\n03/04/2020,3\n05/06/2020,4\n", "day first or month first"),
+        ("time,tair\n2020-01-01,3\n2020-01-08,4\n2020-01-15,4\n2020-01-22,4\n", "a row every 7 days"),
+    ],
+)
+def test_dates_that_cannot_be_told_are_refused(tmp_path, text, told):
+    (tmp_path / "w.csv").write_text(text)
+    with pytest.raises(InputError, match=told):
+        weather_table.open(tmp_path / "w.csv")
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "factor"),
+    [
+        ("sw_in", "W/m2", 1), ("sw_in", "W m**-2", 1), ("sw_in", "MJ/m^2/day", 1e6 / 86400), ("sw_in", "J m-2", 1 / 86400),  # noqa: E501
+        ("sw_in", "kWh/m2/d", 1e3 / 24), ("tair", "°C", 1), ("tair", "K", 1), ("vpd", "kPa", 10), ("vpd", "mbar", 1),
+        ("precip", "mm/day", 1), ("precip", "kg m**-2 s**-1", 86400), ("precip", "m", 1e3), ("precip", "mm h-1", 24),
+    ],
+)  # fmt: skip
+def test_spellings_of_units(variable, text, factor):
+    assert parse_unit(variable, text).factor == pytest.approx(factor)
+    assert parse_unit(variable, "furlong") is None
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "name",
+    [
+        "right",
+        "POWER_Point_Daily",
+        "FLX_XX-Fld_FLUXNET2015_FULLSET_DD",
+        "excel_german",
+        "local_midnight_stamps",
+    ],
+)
+def test_the_cases_read_as_the_right_one(real_data, name):
+    folder = real_data.parent / "cases" / "16_weather_tables"
+    right, node = (weather_table.open(folder / f"{one}.csv") for one in ("right", name))
+    for variable in node.data_vars:
+        np.testing.assert_allclose(node[variable], right[variable], atol=0.06)
+    assert (node.time == right.time).all()
