@@ -1,4 +1,4 @@
-"""The four intake drivers: a scene, a stored cube, a cube computed as it is read, a tower.
+"""The intake drivers: a scene, a stored cube, a cube computed as it is read, a tower, a series table.
 
 Each has ``read()`` and ``steps()``; the latter yields (message, fraction) and returns what ``read`` does.
 """
@@ -20,7 +20,7 @@ from models.errors import InputError
 
 
 class _Source(DataSource):
-    """What the four share: no partitions, nothing loaded before it is read."""
+    """What all share: no partitions, nothing loaded before it is read."""
 
     container = "xarray"
     version = "1"

@@ -1,8 +1,8 @@
 """Daily embeddings and reconstructions of series tables, many series in one batch.
 
-The fusion's kernels depend on dates alone, and pixels of a batch may each lack some of its dates (masks). So a batch is a
-row of pixels, one per series, over the union of their dates. Series are sorted by the orbits that see them before they
-are cut into batches: those of one orbit share most dates, and the union stays small.
+The fusion's kernels depend on dates alone, and pixels of a batch may each lack some of its dates (masks). So a batch is
+a row of pixels, one per series, over the union of their dates. Series are sorted by the orbits that see them before
+they are cut into batches: those of one orbit share most dates, and the union stays small.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def reconstruct_series_steps(
     net = load_model(model, device)
     if sensor not in net.config.sensors:
         raise InputError(
-            f"Got {sensor} to hide, need one of {', '.join(net.config.sensors)}, which {net.name} knows; choose another."
+            f"Got {sensor} to hide, need one of {', '.join(net.config.sensors)}, which {net.name} knows; choose one."
         )
     seen = table.sensors[sensor]
     gone = pd.MultiIndex.from_arrays([seen.series, seen.day]).isin(
@@ -387,8 +387,8 @@ def _check_sensors(table: SeriesTable, model: Embedder) -> None:
     known = set(table.sensors) & set(model.config.sensors)
     if not known:
         raise InputError(
-            f"Got series of {', '.join(table.sensors)}, need one of {', '.join(model.config.sensors)}, which {model.name}"
-            " knows; choose another model."
+            f"Got series of {', '.join(table.sensors)}, need one of {', '.join(model.config.sensors)}, which"
+            f" {model.name} knows; choose another model."
         )
 
 
@@ -592,8 +592,8 @@ def _gpp_of(table: SeriesTable, weather: dict[str | None, xr.Dataset] | None, mo
     if np.isnan(table.lat).any():
         lost = table.ids[np.isnan(table.lat)]
         raise InputError(
-            f"Got weather and {len(lost)} series without a place, the first {lost[0]}, need columns lon, lat in a series"
-            " table for GPP; add them or leave the weather out."
+            f"Got weather and {len(lost)} series without a place, the first {lost[0]}, need columns lon, lat in a"
+            " series table for GPP; add them or leave the weather out."
         )
     if None not in weather:
         alone = [one for one in table.ids if str(one) not in weather]
@@ -670,7 +670,7 @@ class TableWriter:
             self._parquet.close()
 
 
-class open_table:  # noqa: N801 (used as a function)
+class open_table:
     """Context of a ``TableWriter`` beside ``path``, renamed onto it when the block ends well and removed when not.
 
     Parameters

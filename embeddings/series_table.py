@@ -206,7 +206,7 @@ def read_hidden(hide: str | Path | pd.DataFrame, table: SeriesTable, sensor: str
     if lost.any():
         at = int(lost.argmax())
         raise InputError(
-            f"Got {int(lost.sum())} rows of {what} without a clear acquisition in the series table, the first {ids[at]},"
+            f"Got {int(lost.sum())} rows of {what} without a clear acquisition in the table, the first {ids[at]},"
             f"{np.datetime64(int(days[at]), 'D')}, need dates of the table; remove them."
         )
     return pd.DataFrame({"id": ids, "series": series, "day": days})
@@ -244,7 +244,7 @@ def band_columns(columns: list[str], what: str = "the table") -> dict[str, str]:
             continue
         if band in found:
             raise InputError(
-                f"Got {what} with {found[band]} and {column}, which are both the band {band}, need one; remove the other."
+                f"Got {what} with {found[band]} and {column}, which are both {band}, need one; remove the other."
             )
         found[band] = str(column)
     by_number = {
@@ -290,8 +290,8 @@ def read_weather(
     names = [name for name in ("sw_in", "tair", "vpd", "precip") if name in table]
     if not names:
         raise InputError(
-            f"Got {what} with {', '.join(map(str, table.columns))[:80]}, need sw_in in W m-2, tair in degC, vpd in hPa or"
-            " precip in mm d-1; rename the columns."
+            f"Got {what} with {', '.join(map(str, table.columns))[:80]}, need sw_in in W m-2, tair in degC, vpd in hPa"
+            " or precip in mm d-1; rename the columns."
         )
     days = _dates(table, what)
     own = _column(table, ID_NAMES)
@@ -303,7 +303,7 @@ def read_weather(
         node = xr.Dataset({name: ("time", rows[name].to_numpy(np.float32)) for name in names}, {"time": time})
         if len(np.unique(time)) < len(time):
             raise InputError(
-                f"Got {what} with {len(time)} rows for {len(np.unique(time))} days, need one a day; average or sum them."
+                f"Got {what} with {len(time)} rows for {len(np.unique(time))} days, need one a day; join them."
             )
         out[str(one) if own else None] = node.sortby("time")
     return out
@@ -353,7 +353,7 @@ def _dates(table: pd.DataFrame, what: str) -> np.ndarray:
     column = _column(table, DATE_NAMES)
     if column is None:
         raise InputError(
-            f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need one of dates; add a column date."
+            f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need dates; add a column date."
         )
     return text_table.to_days(table[column], what)
 
@@ -503,7 +503,7 @@ def _usable(
         )
     if not keep.any():
         raise InputError(
-            f"Got {what} with {len(ids)} rows of which none is clear and has a valid band, need one; check clear and units."
+            f"Got {what} with {len(ids)} rows none clear with a valid band, need one; check clear and units."
         )
     gone = pd.unique(ids[~np.isin(ids, pd.unique(ids[keep]))])
     if len(gone):

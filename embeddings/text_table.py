@@ -270,7 +270,7 @@ def to_days(column: pd.Series, what: str) -> np.ndarray:
     if stamps.isna().any():
         row = int(stamps.isna().to_numpy().argmax())
         raise InputError(
-            f"Got row {row + 1} of {what} without a date ({column.iloc[row]!r} in {column.name}), need YYYY-MM-DD in each;"
+            f"Got row {row + 1} of {what} without a date ({column.iloc[row]!r} in {column.name}), need YYYY-MM-DD;"
             " correct it."
         )
     return stamps.to_numpy().astype("datetime64[D]").astype(np.int64)
