@@ -1,14 +1,15 @@
 """Hidden dates of series tables: the model beside linear interpolation in time, set by set.
 
 Protocol: of each series' dates the inner ones, every third is hidden and predicted from the rest. Then each of them is
-hidden alone with everything within some days of it. Errors are root-mean-squares over dates per band, then the mean over
-bands; only dates that have a visible date on either side are scored, so that both methods interpolate.
+hidden alone with everything within some days of it. Errors are root-mean-squares over dates per band,
+then the mean over bands; only dates that have a visible date on either side are scored, so that both interpolate.
 """
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -160,12 +161,12 @@ def hide_and_reconstruct(table: SeriesTable, model: Embedder, within_days: int =
     """
     seen = table.sensors["s2"]
     edge = np.searchsorted(seen.series, np.arange(len(table.ids) + 1))
-    targets = [np.arange(a + 1, b - 1)[::EVERY] for a, b in zip(edge[:-1], edge[1:], strict=True)]
+    targets = [np.arange(a + 1, b - 1)[::EVERY] for a, b in pairwise(edge)]
     hidden = np.zeros(len(seen.day), bool)
     hidden[np.concatenate([*targets, np.empty(0, np.int64)])] = True
     # rows of all targets, which are shown to each, and what linear interpolation makes of them
     kept, shown, guesses, bright = [], [], [], []
-    for own, (a, b) in zip(targets, zip(edge[:-1], edge[1:], strict=True), strict=True):
+    for own, (a, b) in zip(targets, pairwise(edge), strict=True):
         day, values = seen.day[a:b], seen.values[a:b]
         light = values[:, [SENSORS["s2"].bands.index(band) for band in VISIBLE]].mean(1)
         for row in own:
