@@ -270,8 +270,8 @@ def tidy(
     cubes = _Cubes(store, start, end, weather)
     if polygon is not None:
         asked = []
-        for region, mask in cubes.regions(polygon):
-            for row, col in zip(*np.nonzero(mask), strict=True):
+        for region, pixels in cubes.regions(polygon):
+            for row, col in zip(*pixels, strict=True):
                 asked.append((int(row), int(col), Point(*cubes.lonlat(row, col), region.name)))
     else:
         asked = [(*pixel, point) for pixel, point in cubes.pixels(points or [])]
@@ -464,8 +464,8 @@ class _Cubes:
             return False
         return True
 
-    def regions(self, polygon: list) -> list[tuple[Region, np.ndarray]]:
-        """Each region with a pixel centre inside, and the mask (row, col) of its pixels.
+    def regions(self, polygon: list) -> list[tuple[Region, tuple[np.ndarray, np.ndarray]]]:
+        """Each region with a pixel centre inside, and the rows and columns (n,) of its pixels, row by row.
 
         The share of each region's area that lies in the grid is kept for ``metadata`` and told where it is not whole.
         """
@@ -476,11 +476,15 @@ class _Cubes:
         frame = shapely.box(*self.grid.extent)
         areas = shapely.area(shapes)
         shares = shapely.area(shapely.intersection(shapes, frame)) / np.where(areas > 0, areas, 1)
+        xs, ys = self.grid.x, self.grid.y
         found, names = [], [region.name or f"polygon {i}" for i, region in enumerate(regions, 1)]
         for region, shape in zip(regions, shapes, strict=True):
-            mask = _centres_inside(self.grid, shape)
-            if mask.any():
-                found.append((region, mask))
+            held = [_centres_inside(xs, ys, part) for part in shapely.get_parts(shape)]
+            rows, cols = (np.concatenate(one) for one in zip(*held, strict=True))
+            if len(held) > 1:  # parts of one region in the order of the grid, each pixel once
+                rows, cols = np.divmod(np.unique(rows * self.grid.nx + cols), self.grid.nx)
+            if len(rows):
+                found.append((region, (rows, cols)))
         if not found:
             swapped = [shapely.transform(region.geometry, lambda at: at[:, ::-1]) for region in regions]
             west, south, east, north = shapely.total_bounds(swapped)
@@ -679,9 +683,11 @@ def pixels_inside(grid: Grid, polygons: list) -> np.ndarray:
     InputError
         If a corner lies where the grid's map projection is not defined.
     """
-    mask = np.zeros(grid.shape, bool)
-    for shape in _projected(grid, regions_of(polygons)):
-        mask |= _centres_inside(grid, shape)
+    import shapely
+
+    mask, xs, ys = np.zeros(grid.shape, bool), grid.x, grid.y
+    for shape in shapely.get_parts(_projected(grid, regions_of(polygons))):
+        mask[_centres_inside(xs, ys, shape)] = True
     return mask
 
 
@@ -701,25 +707,27 @@ def _projected(grid: Grid, regions: list[Region]) -> np.ndarray:
     return shapes
 
 
-def _centres_inside(grid: Grid, shape: Any) -> np.ndarray:
-    """(row, col) mask of pixel centres in a geometry in metres; only its box is looked at, some rows at a time."""
+def _centres_inside(xs: np.ndarray, ys: np.ndarray, shape: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns (n,) of the pixel centres in a geometry in metres, row by row; only its box is looked at."""
     import shapely
 
-    mask = np.zeros(grid.shape, bool)
+    nothing = np.empty(0, np.int64), np.empty(0, np.int64)
     if shape.is_empty:
-        return mask
+        return nothing
     left, bottom, right, top = shape.bounds
-    cols = np.flatnonzero((grid.x >= left) & (grid.x <= right))
-    rows = np.flatnonzero((grid.y >= bottom) & (grid.y <= top))
-    if not (len(rows) and len(cols)):
-        return mask
+    # xs increases, ys decreases
+    cols = slice(*np.searchsorted(xs, (left, right)))
+    rows = slice(*np.searchsorted(-ys, (-top, -bottom)))
+    if rows.start >= rows.stop or cols.start >= cols.stop:
+        return nothing
     shapely.prepare(shape)
-    step = max(1, CENTRES_TOGETHER // len(cols))
-    for start in range(0, len(rows), step):
-        some = rows[start : start + step]
-        y, x = np.meshgrid(grid.y[some], grid.x[cols], indexing="ij")
-        mask[np.ix_(some, cols)] = shapely.contains_xy(shape, x, y)
-    return mask
+    step = max(1, CENTRES_TOGETHER // (cols.stop - cols.start))
+    found = []
+    for start in range(rows.start, rows.stop, step):
+        part = slice(start, min(start + step, rows.stop))
+        row, col = np.nonzero(shapely.contains_xy(shape, xs[cols][None], ys[part][:, None]))
+        found.append((row + part.start, col + cols.start))
+    return np.concatenate([row for row, _ in found]), np.concatenate([col for _, col in found])
 
 
 def _polygon_of(polygons: Any) -> Any:

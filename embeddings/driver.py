@@ -335,7 +335,7 @@ class TowerSource(_Source):
 
 
 class SeriesSource(_Source):
-    """Daily embeddings of a series ``table`` of Sentinel-2, with one of Sentinel-1 and one of daily weather beside it."""
+    """Daily embeddings of a series ``table`` of Sentinel-2, with Sentinel-1 and daily weather beside it."""
 
     name = "fluxlens_series"
     container = "dataframe"
