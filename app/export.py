@@ -185,7 +185,7 @@ def read_polygon(path: str | Path) -> list[Region]:
             empty.append(called)
             continue
         shape = shapely.transform(shape, to_lonlat)
-        if not shapely.is_valid(shape):
+        if not shapely.is_valid(shapely.get_parts(shape)).all():
             mended.append(called)
             shape = _mended(shape)
         regions.append(Region(shape, name))
@@ -229,7 +229,7 @@ def regions_of(polygon: list) -> list[Region]:
         shape = _polygon_of(polygon)
     except (TypeError, ValueError, IndexError, shapely.errors.ShapelyError) as error:
         raise InputError("Got a broken polygon, need rings of four or more lon, lat; correct it.") from error
-    return [Region(shape if shapely.is_valid(shape) else _mended(shape))]
+    return [Region(shape if shapely.is_valid(shapely.get_parts(shape)).all() else _mended(shape))]
 
 
 def rings_of(polygon: list) -> list[list[np.ndarray]]:
@@ -474,8 +474,13 @@ class _Cubes:
         regions = regions_of(polygon)
         shapes = _projected(self.grid, regions)
         frame = shapely.box(*self.grid.extent)
-        areas = shapely.area(shapes)
-        shares = shapely.area(shapely.intersection(shapes, frame)) / np.where(areas > 0, areas, 1)
+        # part by part: parts of a region may overlap, which an intersection of the whole does not take
+        parts, of = shapely.get_parts(shapes, return_index=True)
+        areas, within = (
+            np.bincount(of, shapely.area(some), len(shapes))
+            for some in (parts, shapely.intersection(parts, frame))
+        )
+        shares = within / np.where(areas > 0, areas, 1)
         xs, ys = self.grid.x, self.grid.y
         found, names = [], [region.name or f"polygon {i}" for i, region in enumerate(regions, 1)]
         for region, shape in zip(regions, shapes, strict=True):
@@ -763,12 +768,14 @@ def _polygon_of(polygons: Any) -> Any:
 
 
 def _mended(shape: Any) -> Any:
-    """The valid polygons that a geometry with crossing rings stands for (``shapely.make_valid``), lines dropped."""
+    """The polygons that one with crossing rings stands for (``shapely.make_valid``), part by part, lines dropped.
+
+    Parts may overlap: a pixel centre is in any of them, and their union would take minutes for 100,000.
+    """
     import shapely
 
-    parts = shapely.get_parts(shapely.make_valid(shape))
-    areas = [part for part in parts if part.geom_type in ("Polygon", "MultiPolygon")]
-    return shapely.union_all(areas) if areas else shapely.Polygon()
+    parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(shapely.get_parts(shape))))
+    return shapely.multipolygons([part for part in parts if part.geom_type == "Polygon"])
 
 
 def _warn(text: str) -> None:
