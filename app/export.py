@@ -46,7 +46,7 @@ MAPS_AT_MOST = 100_000_000
 """Pixel-days of one file of GPP maps, which are held in memory: 512 x 512 pixels and a year."""
 NEGLIGIBLE = 1e-3
 """Of the largest weight: farther out a footprint is not looked at."""
-Sight = Callable[[Grid, Any], xr.DataArray]
+FootprintWeights = Callable[[Grid, Any], xr.DataArray]
 """Weights (y, x) of what is seen from a point, as ``embeddings.footprint`` makes them."""
 
 
@@ -260,7 +260,7 @@ def tidy(
     start: Any = None,
     end: Any = None,
     weather: xr.Dataset | None = None,
-    sight: Sight | None = None,
+    sight: FootprintWeights | None = None,
 ) -> pd.DataFrame:
     """One row per point (or pixel inside the polygon) and day, metadata in ``.attrs``.
 
@@ -294,7 +294,7 @@ def cube_of(
     start: Any = None,
     end: Any = None,
     weather: xr.Dataset | None = None,
-    sight: Sight | None = None,
+    sight: FootprintWeights | None = None,
 ) -> xr.Dataset:
     """As ``tidy`` as a CF dataset: (point, time[, feature]), or (time, y, x[, feature]) with NaN outside."""
     cubes = _Cubes(store, start, end, weather)
@@ -521,7 +521,7 @@ class _Cubes:
             found = self.store.series(row, col).isel(time=self.days)
         return self._finished(found)
 
-    def series(self, row: int, col: int, point: Point, sight: Sight | None) -> xr.Dataset:
+    def series(self, row: int, col: int, point: Point, sight: FootprintWeights | None) -> xr.Dataset:
         """Series (time) of the pixel, or of the weighted mean of what is seen from the point."""
         if sight is None:
             return self.pixel(row, col)

@@ -91,7 +91,8 @@ def test_rows_are_daily_from_the_first_to_the_last_acquisition_of_each_series(em
         seen = rows.loc[rows["days_from_s2"] == 0, "time"]
         np.testing.assert_array_equal(seen, np.sort(s2.date[s2.id == one].unique()))
         assert (rows["time"].isin(s1.date[s1.id == one]) == (rows["days_from_s1"] == 0)).all()
-    assert np.isfinite(features(embedded)).all() and (embedded["sigma"] > 0).all()
+    assert np.isfinite(features(embedded)).all()
+    assert (embedded["sigma"] > 0).all()
     assert embedded.attrs["model_digest"]
 
 
@@ -135,7 +136,8 @@ def test_a_series_is_embedded_as_the_only_measured_pixel_of_a_scene(model, embed
     steps = (
         np.abs(cube["embedding"].values[:, 0, 0] * model.scale.numpy() - features(rows)) / model.scale.numpy()
     )
-    assert steps.max() < EXACT_STEPS + 0.01 and (steps > 0.5).mean() < 1e-3
+    assert steps.max() < EXACT_STEPS + 0.01
+    assert (steps > 0.5).mean() < 1e-3
     np.testing.assert_array_equal(cube["days_from_s1"].values[:, 0, 0], rows["days_from_s1"])
 
 
@@ -272,7 +274,8 @@ def test_gpp_stands_beside_where_weather_is_given(model, embedded):
     weather = pd.DataFrame({"time": time, "sw_in": 200.0, "tair": 15.0, "vpd": 8.0, "precip": 2.0})
     found = embed_series(optical(), radar(), weather, model=model)
     assert list(found.columns[-3:]) == ["gpp", "gpp_lo", "gpp_hi"]
-    assert (found.gpp_lo < found.gpp).all() and (found.gpp < found.gpp_hi).all()
+    assert (found.gpp_lo < found.gpp).all()
+    assert (found.gpp < found.gpp_hi).all()
     np.testing.assert_array_equal(features(found), features(embedded))
     with pytest.warns(DataWarning, match="2 series have no weather"):
         some = embed_series(optical(), radar(), weather.assign(id="a"), model=model)
@@ -297,7 +300,8 @@ def test_a_file_is_written_in_parts_and_holds_what_memory_does(
         except StopIteration as stop:
             told = stop.value
             break
-    assert "3 series" in told and fractions == sorted(fractions)
+    assert "3 series" in told
+    assert fractions == sorted(fractions)
     assert [*tmp_path.iterdir()] == [path]
     if suffix == ".parquet":
         import pyarrow.parquet as pq
@@ -309,9 +313,11 @@ def test_a_file_is_written_in_parts_and_holds_what_memory_does(
         text = path.read_text()
         assert f"# model_digest: {model.digest}" in text
         back = pd.read_csv(io.StringIO(text), comment="#", parse_dates=["time"])
-    assert list(back.columns) == list(embedded.columns) and len(back) == len(embedded)
+    assert list(back.columns) == list(embedded.columns)
+    assert len(back) == len(embedded)
     steps = np.abs(features(back) - features(embedded)) / model.scale.numpy()
-    assert steps.max() < EXACT_STEPS + 0.01 and (steps > 0.5).mean() < 1e-3
+    assert steps.max() < EXACT_STEPS + 0.01
+    assert (steps > 0.5).mean() < 1e-3
 
 
 def test_a_failed_run_leaves_no_file(tmp_path, model):
@@ -321,7 +327,7 @@ def test_a_failed_run_leaves_no_file(tmp_path, model):
                 tmp_path / "a.csv", optical().drop(columns="id"), model=model
             )
         )
-    with pytest.raises(InputError, match="need .parquet or .csv"):
+    with pytest.raises(InputError, match=r"need \.parquet or \.csv"):
         finish(series_inference.write_embedded_series(tmp_path / "a.xlsx", optical(), model=model))
     assert not [*tmp_path.iterdir()]
 
@@ -334,7 +340,8 @@ def test_a_folder_of_tables_is_scored_beside_linear_interpolation(tmp_path, mode
     numbers, text = finish(series_evaluation.evaluate_reconstruction_tables(tmp_path, model))
     assert {"north", "south", "all"} == {key.split("_")[0] for key in numbers}
     for name in ("north_hidden", "south_within_30d", "north_hidden_without_s1"):
-        assert 0 < numbers[f"{name}_rmse"] < 0.2 and 0 < numbers[f"{name}_linear"] < 0.1
+        assert 0 < numbers[f"{name}_rmse"] < 0.2
+        assert 0 < numbers[f"{name}_linear"] < 0.1
         assert 0 <= numbers[f"{name}_coverage90"] <= 1
     assert "geometric mean" in text
     (tmp_path / "empty").mkdir()
@@ -375,9 +382,9 @@ def test_an_intake_entry_reads_the_table(tmp_path, embedded):
 
 @pytest.mark.real
 def test_linear_interpolation_of_measured_tables_is_what_was_published(real_data, model):
-    """Plots of grassland, rows above 0.12 in blue left out: 0.0324, 0.0407 and 0.0526 (date alone, gaps of 30, 60 d)."""
+    """Plots of grassland, rows above 0.12 in blue left out: 0.0324, 0.0407, 0.0526 alone, in gaps of 30, 60 d."""
     folder = real_data / "s1s2_grassland_sk_ch"
-    with pytest.warns(DataWarning, match="events.parquet"):
+    with pytest.warns(DataWarning, match=r"events\.parquet"):
         numbers, _ = finish(series_evaluation.evaluate_reconstruction_tables(folder, model, max_blue=0.12))
     for key, need in (("hidden", 0.0324), ("within_15d", 0.0407), ("within_30d", 0.0526)):
         assert numbers[f"LR_{key}_linear"] == pytest.approx(need, rel=0.02)
