@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, fields
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from app import export
 from app.export import POINTS_AT_MOST, Point
 from app.files import SUFFIXES, replacing
 from models.errors import InputError
@@ -45,6 +47,8 @@ class Replay:
     points: tuple[tuple[float, float, str], ...] = ()
     polygon: tuple = ()
     """Polygons, each rings of (lon, lat)."""
+    names: tuple[str, ...] = ()
+    """Name of each polygon's feature; polygons of one name are one region. Empty where none has one."""
     radius_m: float | None = None
     tower: str | None = None
     """Path from the replay file's folder."""
@@ -68,6 +72,8 @@ class Replay:
             and isinstance(self.made, dict)
             and all(isinstance(value, str) for value in self.made.values())
             and bool(self.points) != bool(self.polygon)
+            and len(self.names) in (0, len(self.polygon))
+            and all(isinstance(name, str) for name in self.names)
             and len(self.points) <= POINTS_AT_MOST
             and Path(self.out).name == self.out
             and not self.out.startswith(".")
@@ -87,11 +93,20 @@ class Replay:
                     "points": [Point(float(lon), float(lat), str(name)) for lon, lat, name in self.points]
                 }
             rings = [[np.array(ring, dtype=float).reshape(-1, 2) for ring in rings] for rings in self.polygon]
+            if not any(self.names):
+                return {"polygon": rings}
+            # polygons of one name, which follow each other, are one region
+            regions = []
+            for name, members in groupby(zip(self.names, rings, strict=True), key=lambda pair: pair[0]):
+                regions += [
+                    export.Region(region.geometry, str(name))
+                    for region in export.regions_of([one for _, one in members])
+                ]
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"Got a replay file with a broken place ({error}), need lon, lat; write it again."
             ) from error
-        return {"polygon": rings}
+        return {"polygon": regions}
 
     def check(self, found: dict[str, Any]) -> None:
         """InputError where a store or an export with these attributes is made of something else, saying what."""
@@ -118,17 +133,23 @@ def numbers(found: pd.DataFrame | xr.Dataset) -> str:
 def of(found: pd.DataFrame | xr.Dataset, out: str | Path, store: str, **asked: Any) -> Replay:
     """The replay of an export just made; ``asked`` has points or polygon and, where given, the sight."""
     points = tuple((at.lon, at.lat, at.name) for at in asked.pop("points", None) or ())
-    polygon = tuple(
-        tuple(np.asarray(ring).tolist() for ring in rings) for rings in asked.pop("polygon", None) or ()
-    )
+    regions = export.regions_of(asked.pop("polygon", None) or [])
+    polygon, names = [], []
+    for region in regions:
+        rings = export.rings_of([region])
+        polygon += [tuple(ring.tolist() for ring in one) for one in rings]
+        names += [region.name] * len(rings)
     start, end = found.attrs["days"].split(" to ")
     made = {name: str(found.attrs[name]) for name in (*MADE_OF, "software") if name in found.attrs}
-    return Replay(store, Path(out).name, start, end, made, numbers(found), points, polygon, **asked)
+    kept = {"polygon": tuple(polygon), "names": tuple(names) if any(names) else ()}
+    return Replay(store, Path(out).name, start, end, made, numbers(found), points, **kept, **asked)
 
 
 def text(replay: Replay) -> str:
     """The file's content."""
-    return json.dumps({"fluxlens_replay": VERSION} | vars(replay), indent=1, default=list) + "\n"
+    # older versions refuse what they do not know: names are there only where there are some
+    held = {name: value for name, value in vars(replay).items() if name != "names" or value}
+    return json.dumps({"fluxlens_replay": VERSION} | held, indent=1, default=list) + "\n"
 
 
 def save(replay: Replay, path: str | Path) -> None:

@@ -28,6 +28,7 @@ KINDS = {
     "fluxlens_embeddings": "embeddings",
     "fluxlens_on_demand": "on demand",
     "fluxlens_tower": "tower",
+    "fluxlens_series": "series table",
 }
 """What an entry of each driver is called for people."""
 _CATALOG_DIR = re.compile(r"\{\{\s*CATALOG_DIR\s*\}\}")

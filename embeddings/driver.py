@@ -1,4 +1,4 @@
-"""The four intake drivers: a scene, a stored cube, a cube computed as it is read, a tower.
+"""The intake drivers: a scene, a stored cube, a cube computed as it is read, a tower, a series table.
 
 Each has ``read()`` and ``steps()``; the latter yields ``Progress`` and returns what ``read`` does. Arguments are those
 of a catalog entry.
@@ -21,7 +21,7 @@ from models.errors import InputError
 
 
 class _Source(DataSource):
-    """What the four share: no partitions, nothing loaded before it is read."""
+    """What all share: no partitions, nothing loaded before it is read."""
 
     container = "xarray"
     version = "1"
@@ -432,7 +432,54 @@ class TowerSource(_Source):
             self.read()
 
 
-SOURCES = {source.name: source for source in (SceneSource, EmbeddingsSource, OnDemandSource, TowerSource)}
+class SeriesSource(_Source):
+    """Daily embeddings of a series ``table`` of Sentinel-2, with Sentinel-1 and daily weather beside it."""
+
+    name = "fluxlens_series"
+    container = "dataframe"
+
+    def __init__(
+        self,
+        table: str,
+        s1: str | None = None,
+        weather: str | None = None,
+        model: str = "default",
+        start: str | None = None,
+        end: str | None = None,
+        metadata: dict | None = None,
+    ) -> None:
+        super().__init__(metadata=metadata)
+        self.table, self.s1, self.weather, self.model = table, s1, weather, model
+        self.start, self.end = _plain(start), _plain(end)
+
+    def steps(self) -> Steps[Any]:
+        import pandas as pd
+
+        from embeddings import series_inference
+
+        parts: list[pd.DataFrame] = []
+        attrs = yield from series_inference.embed_series_steps(
+            *self._tables(), self._model(self.model), start=self.start, end=self.end, sink=parts.append
+        )
+        out = pd.concat(parts, ignore_index=True)
+        out.attrs = attrs
+        return out
+
+    def check(self) -> None:
+        from embeddings import series_table
+
+        s2, s1, weather = self._tables()
+        series_table.read_series(s2, s1)
+        series_table.read_weather(weather)
+
+    def _tables(self) -> list[Path | str | None]:
+        return [None if path is None else self._path(path) for path in (self.table, self.s1, self.weather)]
+
+
+SOURCES = {
+    source.name: source
+    for source in (SceneSource, EmbeddingsSource, OnDemandSource, TowerSource, SeriesSource)
+}
 """Drivers by the name a catalog writes."""
 
 

@@ -49,7 +49,7 @@ def uploaded(state: State, data: Data, content: bytes) -> None:
         path = Path(folder) / "the file"
         path.write_bytes(content)
         try:
-            polygons = export.read_polygon(path)
+            polygons = export.rings_of(export.read_polygon(path))
         except InputError as error:
             state.message = str(error).replace(f"{folder}{os.sep}", "")
             return

@@ -342,7 +342,7 @@ def test_points_come_from_csv_and_geojson(tmp_path):
     [
         ("a.csv", ""),
         ("a.csv", "lon,lat\n"),
-        ("a.csv", "x,y\n1,2\n"),
+        ("a.csv", "a,b\n1,2\n"),
         ("a.csv", "lon,lat\nfour,5\n"),
         ("a.csv", "lon,lat\n400,5\n"),
         ("a.geojson", "{"),

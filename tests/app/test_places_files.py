@@ -1,0 +1,113 @@
+"""Points and polygons as people have them: read as what they are, or told in one sentence."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+from tiny_cube import DAYS, random_cube
+
+from app import export
+from embeddings.geometry import Grid
+from models.errors import DataWarning, InputError
+
+AT = (4.0631, 50.746)
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (b"\xef\xbb\xbflon,lat\n4.0631,50.7460\n", [""]),
+        ("name,lon,lat\nGr\u00fcnland,4.0631,50.7460\n".encode("cp1252"), ["Gr\u00fcnland"]),
+        (b"name;lon;lat\nplot A;4,0631;50,7460\n", ["plot A"]),
+        ("lon\tlat\n4.0631\t50.7460\n".encode("utf-16"), [""]),
+        (b"site,latitude,Longitude (deg)\nXX-Fld,50.7460,4.0631\n", ["XX-Fld"]),
+        (b"id,y,x\n12,50.7460,4.0631\n", ["12"]),
+        (b"name,lng,lat\nplot A,4.0631,50.7460\n,,\n", ["plot A"]),
+    ],
+)
+def test_spellings_and_encodings_of_points_are_read(tmp_path, content, names):
+    (tmp_path / "a.csv").write_bytes(content)
+    found = export.read_points(tmp_path / "a.csv")
+    assert [(point.lon, point.lat) for point in found] == [AT]
+    assert [point.name for point in found] == names
+
+
+def test_swapped_longitude_and_latitude_and_points_outside_are_told():
+    cube = random_cube()
+    grid = Grid.of(cube)
+    lon, lat = (float(v) for v in grid.lonlat(grid.x[5], grid.y[3]))
+    with pytest.raises(InputError, match="swapped"):
+        export.tidy(cube, points=[export.Point(lat, lon)])
+    with pytest.warns(DataWarning, match="1 of 2 points lie outside.*far away"):
+        table = export.tidy(
+            cube, points=[export.Point(lon, lat, "in"), export.Point(lon + 1, lat, "far away")]
+        )
+    assert set(table["name"]) == {"in"}
+    assert len(table) == DAYS
+
+
+def square(grid: Grid, rows: slice, cols: slice) -> list:
+    left, bottom, right, top = grid.window(rows, cols).extent
+    xs, ys = np.array([left, right, right, left, left]), np.array([bottom, bottom, top, top, bottom])
+    return np.column_stack(grid.lonlat(xs, ys)).tolist()
+
+
+def written(tmp_path, features, encoding="utf-8", **members):
+    path = tmp_path / "a.geojson"
+    path.write_bytes(
+        json.dumps({"type": "FeatureCollection", "features": features, **members}).encode(encoding)
+    )
+    return path
+
+
+def feature(rings, **more) -> dict:
+    geometry = None if rings is None else {"type": "Polygon", "coordinates": rings}
+    return {"type": "Feature", "properties": {}, "geometry": geometry, **more}
+
+
+def test_features_holes_crs_and_missing_geometries_keep_their_pixels(tmp_path):
+    cube = random_cube()
+    grid = Grid.of(cube)
+    first, second = square(grid, slice(2, 7), slice(2, 7)), square(grid, slice(10, 12), slice(3, 5))
+    plain = export.read_polygon(written(tmp_path, [feature([first], id="f0")], "utf-8-sig"))
+    assert export.pixels_inside(grid, plain).sum() == 25
+    holed = export.read_polygon(written(tmp_path, [feature([first, square(grid, slice(4, 5), slice(4, 5))])]))
+    assert export.pixels_inside(grid, holed).sum() == 24
+    two = export.read_polygon(written(tmp_path, [feature([first], id="f0"), feature([second], id="f1")]))
+    table = export.tidy(cube, polygon=two)
+    assert table.groupby("name").size().to_dict() == {"f0": 25 * DAYS, "f1": 4 * DAYS}
+    with pytest.warns(DataWarning, match="no geometry: left out .f0"):
+        some = export.read_polygon(written(tmp_path, [feature(None, id="f0"), feature([second], id="f1")]))
+    assert [region.name for region in some] == ["f1"]
+    metres = np.column_stack(grid.xy(*np.array(first).T)).tolist()
+    crs = {"type": "name", "properties": {"name": grid.crs}}
+    utm = export.read_polygon(written(tmp_path, [feature([metres])], crs=crs))
+    assert export.pixels_inside(grid, utm).sum() == 25
+    with pytest.raises(InputError, match="crs member"):
+        export.read_polygon(written(tmp_path, [feature([metres])]))
+    bow = [first[0], first[2], first[1], first[3], first[0]]
+    with pytest.warns(DataWarning, match="cross"):
+        assert export.pixels_inside(grid, export.read_polygon(written(tmp_path, [feature([bow])]))).any()
+
+
+def test_the_share_of_a_polygon_in_the_scene_is_told():
+    cube = random_cube()
+    grid = Grid.of(cube)
+    half = [[np.array(square(grid, slice(0, 4), slice(0, 4))) - [0, 0]]]
+    half[0][0][[0, 3, 4], 0] -= half[0][0][1, 0] - half[0][0][0, 0]
+    with pytest.warns(DataWarning, match="inside: polygon 1 5"):
+        table = export.tidy(cube, polygon=half)
+    assert table.attrs["share_inside"].startswith("polygon 1 5")
+
+
+@pytest.mark.real
+def test_the_cases_of_polygons_have_the_pixels_of_the_plain_one(real_data):
+    folder = real_data.parent / "cases" / "18_polygons"
+    grid = Grid("EPSG:32631", 574800.0, 5622300.0, 10.0, 64, 64)
+    for path in sorted(folder.glob("*.geojson")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)
+            regions = export.read_polygon(path)
+        if path.stem != "half_outside":
+            assert export.pixels_inside(grid, regions[:1]).sum() == 25, path.name

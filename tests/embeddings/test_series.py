@@ -1,0 +1,404 @@
+"""Series tables: read as people write them, embedded as pixels without neighbours, whatever else is in the batch."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from embeddings import series_evaluation, series_inference, series_table, text_table
+from embeddings.cache import finish
+from embeddings.series_inference import embed_series, reconstruct_series
+from models import checkpoints
+from models.errors import DataWarning, InputError
+from models.sensors import SENSORS
+
+BANDS = SENSORS["s2"].bands
+NAMES = ["blue", "green", "red", "re1", "re2", "re3", "nir", "nir08", "swir1", "swir2"]
+EXACT_STEPS = 1
+"""int8 steps by which another batch may round an embedding: matrix products of other sizes add in another order."""
+
+
+def optical(ids=("a", "b", "c"), days=120, seed=0) -> pd.DataFrame:
+    """A table of Sentinel-2: each id with dates of its own out of every fifth day."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for number, one in enumerate(ids):
+        date = pd.date_range("2021-03-01", periods=days // 5, freq="5D") + pd.Timedelta(days=number % 2)
+        date = date[rng.random(len(date)) < 0.7]
+        season = np.sin(np.arange(len(date)) / 8)[:, None]
+        values = (
+            np.linspace(0.04, 0.3, len(BANDS)) + 0.02 * season + rng.normal(0, 0.005, (len(date), len(BANDS)))
+        )
+        part = pd.DataFrame(values.round(4), columns=list(BANDS))
+        part.insert(0, "id", one)
+        part.insert(1, "date", date)
+        parts.append(part.assign(lon=4.0 + number / 100, lat=50.5))
+    return pd.concat(parts, ignore_index=True)
+
+
+def radar(ids=("a", "b", "c"), seed=1) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    date = pd.date_range("2021-03-03", periods=20, freq="6D")
+    parts = [
+        pd.DataFrame({"id": one, "date": date, "VV": rng.normal(-11, 1, 20), "VH": rng.normal(-17, 1, 20)})
+        for one in ids
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return checkpoints.load("default", "cpu")
+
+
+@pytest.fixture(scope="module")
+def embedded(model) -> pd.DataFrame:
+    return embed_series(optical(), radar(), model=model)
+
+
+def features(table: pd.DataFrame) -> np.ndarray:
+    return table[[name for name in table if name[0] == "e" and name[1:].isdigit()]].to_numpy()
+
+
+@pytest.mark.parametrize("sensor", ["s2", "s1"])
+def test_a_spectrum_alone_is_encoded_as_the_centre_of_missing_neighbours(model, sensor):
+    spec, rng = SENSORS[sensor], np.random.default_rng(3)
+    values = rng.normal(spec.centre, spec.spread, (6, len(spec.bands))).astype(np.float32)
+    values[2, 0] = values[4, 1] = np.nan
+    around = np.full((*values.shape, 7, 7), np.nan, np.float32)
+    around[:, :, 3, 3] = values
+    with torch.inference_mode():
+        usable = torch.from_numpy(~np.isnan(around).all(1))
+        expected = model.encode(sensor, torch.from_numpy(around), usable)[:, :, 0, 0]
+        found = series_inference.encode_isolated(model.encoders[sensor], torch.from_numpy(values))
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+def test_rows_are_daily_from_the_first_to_the_last_acquisition_of_each_series(embedded):
+    s2, s1 = optical(), radar()
+    assert [*embedded.columns[:3], *embedded.columns[-3:]] == [
+        "id", "time", "e00", "sigma", "days_from_s2", "days_from_s1",
+    ]  # fmt: skip
+    assert list(dict.fromkeys(embedded["id"])) == ["a", "b", "c"]
+    for one, rows in embedded.groupby("id"):
+        dates = pd.concat([s2.date[s2.id == one], s1.date[s1.id == one]])
+        np.testing.assert_array_equal(rows["time"], pd.date_range(dates.min(), dates.max()))
+        seen = rows.loc[rows["days_from_s2"] == 0, "time"]
+        np.testing.assert_array_equal(seen, np.sort(s2.date[s2.id == one].unique()))
+        assert (rows["time"].isin(s1.date[s1.id == one]) == (rows["days_from_s1"] == 0)).all()
+    assert np.isfinite(features(embedded)).all()
+    assert (embedded["sigma"] > 0).all()
+    assert embedded.attrs["model_digest"]
+
+
+def test_a_series_is_the_same_alone_and_in_any_batch(model, embedded):
+    others = [f"x{i}" for i in range(150)]
+    s2 = pd.concat([optical(others, seed=5), optical()])
+    many = embed_series(s2, radar(), model=model)
+    scale = model.scale.numpy()
+    for one in "abc":
+        alone = embed_series(*(part[part.id == one] for part in (optical(), radar())), model=model)
+        for table in (embedded, many):
+            rows = table[table.id == one]
+            steps = np.abs(features(rows) - features(alone)) / scale
+            assert steps.max() < EXACT_STEPS + 0.01
+            assert (steps > 0.5).mean() < 1e-3
+            np.testing.assert_array_equal(rows["days_from_s2"], alone["days_from_s2"])
+            np.testing.assert_allclose(rows["sigma"], alone["sigma"], atol=5.1e-4)
+
+
+def test_a_series_is_embedded_as_the_only_measured_pixel_of_a_scene(model, embedded):
+    """The engine, given a cube whose other pixels are missing, gives the same numbers."""
+    from embeddings import engine
+    from embeddings.geometry import Grid
+
+    grid = Grid("EPSG:32631", 600000.0, 5700000.0, 10.0, 2, 2)
+    s2, s1 = (part[part.id == "a"] for part in (optical(), radar()))
+    nodes = {}
+    for name, part, variable, bands in (
+        ("s2", s2, "reflectance", BANDS),
+        ("s1", s1, "backscatter", ("VV", "VH")),
+    ):
+        values = np.full((len(part), len(bands), 2, 2), np.nan, np.float32)
+        values[:, :, 0, 0] = part[list(bands)]
+        data = {variable: (("time", "band", "y", "x"), values)}
+        if name == "s2":
+            data["clear"] = (("time", "y", "x"), np.ones((len(part), 2, 2), bool))
+        coords = {"time": part.date.to_numpy("datetime64[ns]"), "band": list(bands), **grid.coords()}
+        nodes[f"/{name}"] = xr.Dataset(data, coords)
+    cube = engine.compute(xr.DataTree.from_dict(nodes), model)
+    rows = embedded[embedded.id == "a"]
+    steps = (
+        np.abs(cube["embedding"].values[:, 0, 0] * model.scale.numpy() - features(rows)) / model.scale.numpy()
+    )
+    assert steps.max() < EXACT_STEPS + 0.01
+    assert (steps > 0.5).mean() < 1e-3
+    np.testing.assert_array_equal(cube["days_from_s1"].values[:, 0, 0], rows["days_from_s1"])
+
+
+def encode(table: pd.DataFrame, style: str) -> bytes:
+    """The table as a spreadsheet would save it."""
+    separator = {"semicolon": ";", "tab": "\t"}.get(style, ",")
+    decimal = "," if style == "semicolon" else "."
+    text = table.to_csv(index=False, sep=separator, decimal=decimal, date_format="%Y-%m-%d")
+    if style == "bom":
+        return text.encode("utf-8-sig")
+    return text.encode({"tab": "utf-16", "semicolon": "cp1252"}.get(style, "utf-8"))
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    style=st.sampled_from(["plain", "bom", "semicolon", "tab", "parquet"]),
+    names=st.sampled_from(
+        [list(BANDS), NAMES, [b.replace("B0", "B") for b in BANDS], [f"{b}_mean" for b in BANDS]]
+    ),
+    id_name=st.sampled_from(["id", "plot", "site", "Parcel_ID"]),
+    date_name=st.sampled_from(["date", "time", "Date"]),
+    dn=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_a_table_is_read_the_same_however_it_is_written(tmp_path, style, names, id_name, date_name, dn, seed):
+    plain = optical(("Wald ä", "b"))
+    expected = series_table.read_series(plain)
+    rng = np.random.default_rng(seed)
+    table = plain.rename(columns={"id": id_name, "date": date_name, **dict(zip(BANDS, names, strict=True))})
+    if dn:
+        table[names] = (table[names] * 10000).round().astype(int)
+    table = table[list(rng.permutation(table.columns))]
+    path = tmp_path / f"table.{'parquet' if style == 'parquet' else 'csv'}"
+    table.to_parquet(path) if style == "parquet" else path.write_bytes(encode(table, style))
+    if dn:
+        with pytest.warns(DataWarning, match="digital numbers"):
+            found = series_table.read_series(path)
+    else:
+        found = series_table.read_series(path)
+    assert list(found.ids) == list(expected.ids)
+    for name in ("day", "series"):
+        np.testing.assert_array_equal(
+            getattr(found.sensors["s2"], name), getattr(expected.sensors["s2"], name)
+        )
+    np.testing.assert_allclose(found.sensors["s2"].values, expected.sensors["s2"].values, atol=1e-6)
+    np.testing.assert_allclose(found.lon, expected.lon)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda t: t.drop(columns="id"), "column id"),
+        (lambda t: t.drop(columns="date"), "column date"),
+        (lambda t: t[["id", "date"]], "bands of Sentinel-2"),
+        (lambda t: t.assign(**{b: t[b] * 100 for b in BANDS}), "percent"),
+        (lambda t: t.assign(B2=t.B02), "both B02"),
+        (lambda t: t.assign(clear=0), "none clear"),
+        (lambda t: t.assign(clear=7), "need 1 .clear. or 0"),
+        (lambda t: t.assign(lat=t.lon * 30, lon=50.0), "swapped"),
+        (lambda t: t.assign(date="spring"), "YYYY-MM-DD"),
+        (lambda t: t.assign(date="03/04/2021"), "cannot be told"),
+        (lambda t: t.assign(B04="cloud"), "need a number"),
+        (lambda t: t.assign(id=""), "without a name"),
+        (
+            lambda t: t[["id", "date", *BANDS[:6]]].rename(columns=lambda n: n.replace("B0", "b")),
+            "near infrared in Landsat",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_one_sentence(change, match):
+    with pytest.raises(InputError, match=match) as told:
+        series_table.read_series(change(optical()))
+    assert "\n" not in str(told.value)
+
+
+def test_the_offset_of_newer_processing_is_taken_off_and_told():
+    table = optical().assign(date=lambda t: t.date + pd.Timedelta(days=730))
+    table[list(BANDS)] = (table[list(BANDS)] * 10000).round() + 1000
+    with pytest.warns(DataWarning, match="1000 were taken off"):
+        found = series_table.read_series(table)
+    np.testing.assert_allclose(
+        found.sensors["s2"].values, series_table.read_series(optical()).sensors["s2"].values, atol=6e-5
+    )
+
+
+def test_linear_power_becomes_decibel_and_is_told():
+    table = radar()
+    linear = table.assign(VV=10 ** (table.VV / 10), VH=10 ** (table.VH / 10))
+    with pytest.warns(DataWarning, match="linear power"):
+        found = series_table.read_series(None, linear)
+    np.testing.assert_allclose(found.sensors["s1"].values, table[["VV", "VH"]], rtol=1e-5)
+
+
+def test_rows_that_are_not_clear_and_rows_of_one_day_are_joined_as_in_cubes():
+    table = optical(("a",))
+    twice = pd.concat([table, table.assign(**{b: table[b] + 0.1 for b in BANDS})]).assign(clear=1)
+    cloud = table.assign(clear=0, B02=0.9)
+    found = series_table.read_series(pd.concat([twice, cloud]))
+    np.testing.assert_allclose(found.sensors["s2"].values, table[list(BANDS)] + 0.05, atol=1e-6)
+
+
+def test_hidden_rows_come_back_in_their_order_and_are_not_seen(model):
+    s2, s1 = optical(), radar()
+    hide = s2.groupby("id").nth([3, 7])[["id", "date"]].iloc[::-1]
+    found = reconstruct_series(s2, hide, s1, model=model)
+    assert list(found["id"]) == list(hide["id"])
+    np.testing.assert_array_equal(found["date"], hide["date"])
+    assert list(found.columns[2:12]) == list(BANDS)
+    truth = s2.merge(hide, on=["id", "date"]).set_index(["id", "date"])
+    truth = truth.loc[list(zip(hide["id"], hide["date"], strict=True)), list(BANDS)]
+    assert np.sqrt(((found[list(BANDS)].to_numpy() - truth) ** 2).mean().mean()) < 0.05
+    # a hidden value that changes does not change what is told
+    wild = s2.copy()
+    at = s2.merge(hide.assign(hidden=True), how="left", on=["id", "date"])["hidden"].notna().to_numpy()
+    wild.loc[at, list(BANDS)] = 0.9
+    again = reconstruct_series(wild, hide, s1, model=model)
+    np.testing.assert_array_equal(found[list(BANDS)], again[list(BANDS)])
+
+
+@pytest.mark.parametrize(
+    ("rows", "match"),
+    [
+        ({"id": ["z"], "date": ["2021-03-01"]}, "need ids"),
+        ({"id": ["a"], "date": ["2020-01-01"]}, "need dates"),
+    ],
+)
+def test_hidden_rows_that_are_not_there_are_told(model, rows, match):
+    with pytest.raises(InputError, match=match):
+        reconstruct_series(optical(), pd.DataFrame(rows), model=model)
+
+
+def test_gpp_stands_beside_where_weather_is_given(model, embedded):
+    time = pd.date_range("2021-01-01", "2021-12-31")
+    weather = pd.DataFrame({"time": time, "sw_in": 200.0, "tair": 15.0, "vpd": 8.0, "precip": 2.0})
+    found = embed_series(optical(), radar(), weather, model=model)
+    assert list(found.columns[-3:]) == ["gpp", "gpp_lo", "gpp_hi"]
+    assert (found.gpp_lo < found.gpp).all()
+    assert (found.gpp < found.gpp_hi).all()
+    np.testing.assert_array_equal(features(found), features(embedded))
+    with pytest.warns(DataWarning, match="2 series have no weather"):
+        some = embed_series(optical(), radar(), weather.assign(id="a"), model=model)
+    np.testing.assert_allclose(some.gpp[some.id == "a"], found.gpp[found.id == "a"])
+    assert some.gpp[some.id == "b"].isna().all()
+    with pytest.raises(InputError, match="lon, lat"):
+        embed_series(optical().drop(columns=["lon", "lat"]), radar(), weather, model=model)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_a_file_is_written_in_parts_and_holds_what_memory_does(
+    tmp_path, monkeypatch, model, embedded, suffix
+):
+    monkeypatch.setattr(series_inference, "CHUNK_PIXEL_DAYS", 150)
+    monkeypatch.setattr(series_inference, "PART_ROWS", 100)
+    path = tmp_path / f"daily{suffix}"
+    steps = series_inference.write_embedded_series(path, optical(), radar(), model=model)
+    fractions = []
+    while True:
+        try:
+            fractions.append(next(steps)[1])
+        except StopIteration as stop:
+            told = stop.value
+            break
+    assert "3 series" in told
+    assert fractions == sorted(fractions)
+    assert [*tmp_path.iterdir()] == [path]
+    if suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        assert pq.ParquetFile(path).num_row_groups >= 3
+        assert pq.read_schema(path).metadata[b"model_digest"].decode() == model.digest
+        back = pd.read_parquet(path)
+    else:
+        text = path.read_text()
+        assert f"# model_digest: {model.digest}" in text
+        back = pd.read_csv(io.StringIO(text), comment="#", parse_dates=["time"])
+    assert list(back.columns) == list(embedded.columns)
+    assert len(back) == len(embedded)
+    steps = np.abs(features(back) - features(embedded)) / model.scale.numpy()
+    assert steps.max() < EXACT_STEPS + 0.01
+    assert (steps > 0.5).mean() < 1e-3
+
+
+def test_a_failed_run_leaves_no_file(tmp_path, model):
+    with pytest.raises(InputError):
+        finish(
+            series_inference.write_embedded_series(
+                tmp_path / "a.csv", optical().drop(columns="id"), model=model
+            )
+        )
+    with pytest.raises(InputError, match=r"need \.parquet or \.csv"):
+        finish(series_inference.write_embedded_series(tmp_path / "a.xlsx", optical(), model=model))
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_folder_of_tables_is_scored_beside_linear_interpolation(tmp_path, model):
+    optical().assign(region=lambda t: np.where(t.id == "a", "north", "south")).to_csv(
+        tmp_path / "s2.csv", index=False
+    )
+    radar().to_parquet(tmp_path / "s1.parquet")
+    numbers, text = finish(series_evaluation.evaluate_reconstruction_tables(tmp_path, model))
+    assert {"north", "south", "all"} == {key.split("_")[0] for key in numbers}
+    for name in ("north_hidden", "south_within_30d", "north_hidden_without_s1"):
+        assert 0 < numbers[f"{name}_rmse"] < 0.2
+        assert 0 < numbers[f"{name}_linear"] < 0.1
+        assert 0 <= numbers[f"{name}_coverage90"] <= 1
+    assert "geometric mean" in text
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="without a table"):
+        finish(series_evaluation.evaluate_reconstruction_tables(tmp_path / "empty", model))
+
+
+def test_linear_interpolation_of_a_straight_line_is_exact_and_a_spike_is_contaminated(model):
+    date = pd.date_range("2021-03-01", periods=30, freq="5D")
+    table = pd.DataFrame({"id": "a", "date": date, **{b: np.linspace(0.1, 0.2, 30) for b in BANDS}})
+    targets = finish(series_evaluation.hide_and_reconstruct(series_table.read_series(table), model, 15))
+    np.testing.assert_allclose(targets.linear, targets.truth, atol=1e-6)
+    assert not targets.contaminated[:-3].any()
+    table.loc[13, list(BANDS)] = 0.9
+    targets = finish(series_evaluation.hide_and_reconstruct(series_table.read_series(table), model, 0))
+    np.testing.assert_array_equal(
+        np.flatnonzero(targets.contaminated), np.flatnonzero(targets.truth[:, 0] > 0.8)
+    )
+
+
+def test_an_intake_entry_reads_the_table(tmp_path, embedded):
+    from embeddings import catalog
+
+    optical().to_csv(tmp_path / "s2.csv", index=False)
+    radar().to_csv(tmp_path / "s1.csv", index=False)
+    (tmp_path / "catalog.yaml").write_text(
+        "metadata: {version: 1}\nsources:\n  plots: {driver: fluxlens_series, description: Plots.,"
+        " args: {table: s2.csv, s1: s1.csv}}\n"
+    )
+    from embeddings.driver import SeriesSource
+
+    source = SeriesSource(str(tmp_path / "s2.csv"), str(tmp_path / "s1.csv"))
+    source.check()
+    found = source.read()
+    np.testing.assert_array_equal(features(found), features(embedded))
+    assert "plots" in catalog.check(tmp_path / "catalog.yaml")
+
+
+@pytest.mark.real
+def test_linear_interpolation_of_measured_tables_is_what_was_published(real_data, model):
+    """Plots of grassland, rows above 0.12 in blue left out: 0.0324, 0.0407, 0.0526 alone, in gaps of 30, 60 d."""
+    folder = real_data / "s1s2_grassland_sk_ch"
+    with pytest.warns(DataWarning, match=r"events\.parquet"):
+        numbers, _ = finish(series_evaluation.evaluate_reconstruction_tables(folder, model, max_blue=0.12))
+    for key, need in (("hidden", 0.0324), ("within_15d", 0.0407), ("within_30d", 0.0526)):
+        assert numbers[f"LR_{key}_linear"] == pytest.approx(need, rel=0.02)
+        assert numbers[f"LR_{key}_ratio"] < 1.2
+
+
+@pytest.mark.parametrize("content", [b"\x00\x01\x02", b"", b"# only\n", b"id;date\n\x00"])
+def test_what_is_no_table_is_told(tmp_path, content):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(InputError):
+        series_table.read_series(tmp_path / "a.csv")
+
+
+def test_decimal_commas_between_commas_are_read_where_nothing_else_fits():
+    with pytest.warns(DataWarning, match="commas"):
+        table = text_table.parse_table("lon,lat\n4,0631,50,7460\n", "the points")
+    assert table.to_dict("list") == {"lon": ["4.0631"], "lat": ["50.7460"]}
