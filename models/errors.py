@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     The command line prints it and exits with code 2; the screen shows it as a message and keeps running.
     """
+
+
+class DataWarning(UserWarning):
+    """Something was left out or converted while reading a user's data."""
