@@ -57,6 +57,7 @@ def bench(
         raise InputError(
             f"Got bench {what} without bench_{what}.py, need a checkout of the project; run it there."
         )
+    # Each benchmark keeps its own defaults: only what was given is handed on.
     sizes = {"side_px": side_px, "days": days, "sessions": sessions, "seconds": seconds}
     given = {name: value for name, value in sizes.items() if value is not None}
     if wrong := [f"--{name.replace('_', '-')}" for name in given if name not in SIZES[what]]:
@@ -64,4 +65,5 @@ def bench(
     if min(given.values(), default=1) < 1:
         raise InputError(f"Got {min(given.values())} as a size of the bench, need 1 or more; correct it.")
     sys.path.insert(0, str(folder))
+    # Benchmarks import one another by their bare names, so that their folder must be on the path.
     print_json(importlib.import_module(f"bench_{what}").run(**given), json_path)

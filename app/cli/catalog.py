@@ -50,6 +50,7 @@ def catalog_check(catalog: str | None) -> None:
     from embeddings.catalog import open as open_catalog
     from embeddings.catalog import problems
 
+    # All entries are listed, sound or not, before the exit code says that one is wrong.
     wrong = 0
     for name, problem in problems(open_catalog(catalog)):
         wrong += bool(problem)
@@ -81,7 +82,9 @@ def catalog_towers(folder: str, sites: str | None, out: str) -> None:
     path = Path(out)
     if path.suffix not in (".yaml", ".yml"):
         raise InputError(f"Got --out {path}, need a name that ends in .yaml; rename it.")
+    # Paths in the catalog are relative to its own folder, so that both can move together.
     text = of_towers(folder, path.resolve().parent, sites)
     with replacing(path) as beside:
         beside.write_text(text, encoding="utf-8")
+    # Counted by reading the file back through the check that `serve` and `open` apply.
     print(f"{path}: {len(check(path))} towers")

@@ -51,6 +51,7 @@ def embed(
     resume : bool
         Whether finished blocks are kept and taken.
     """
+    # Whether a store there is the one that was begun is for `--resume` to decide, below.
     if Path(out).exists() and not resume:
         raise InputError(
             f"Got --out {out}, which exists already, need a new path; choose another or remove it."
@@ -85,6 +86,7 @@ def embed(
         rate = pixel_days / max(time.monotonic() - began_s, 1e-9)
         line.show(f"embedding: {pixel_days:,} pixel-days, {rate:,.0f} per second", block.share)
     line.end()
+    # The days of the store, not of the request, which may reach beyond the scene.
     store = Store.open(Path(out), snapshot)
     if not pixel_days:
         print(f"{out} is whole already, nothing to do; snapshot {snapshot}")

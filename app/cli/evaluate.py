@@ -182,6 +182,7 @@ def evaluate_realism(data: str, json_path: str | None) -> None:
     from embeddings import evaluation, realism
 
     result = run_with_progress(realism.compare(evaluation.open_scenes(data)))
+    # `compare` returns no table: the report picks what differs most out of a hundred statistics.
     print(realism.report(result), file=sys.stderr)
     print_json(result, json_path)
 
@@ -295,6 +296,7 @@ def store_at_tower(
         if scene is None or "tower" not in scene.children:
             raise InputError(f"Got {store} without a tower in it, need a tower file; add --data FILE.csv.")
         tower = scene["tower"].to_dataset().load()
+    # What was typed comes before what the tower's file says of its place.
     if at:
         point = export.parse_at(at)
     elif {"lon", "lat"} <= set(tower.attrs):
@@ -304,6 +306,7 @@ def store_at_tower(
     cube = export.cube_of(opened, points=[point], sight=disc_weights(radius_m))
     if "gpp" not in cube:
         raise InputError(f"Got {store} whose GPP is {cube.attrs['gpp']}, need GPP; embed it again.")
+    # One point: scores are of a series (time).
     return cube[["gpp", "gpp_lo", "gpp_hi"]].isel(point=0, drop=True), tower
 
 

@@ -39,11 +39,6 @@ class ExportRequest:
     height_m: float | None = None
     """Of the tower's sensors above the displacement height."""
 
-    @property
-    def has_place(self) -> bool:
-        """Whether points or a polygon are asked for, and not the whole store."""
-        return self.points is not None or self.polygon is not None
-
     def weights(self) -> Callable[[Any, Any], xr.DataArray] | None:
         """What a point stands for: weights (y, x) of a disc or a flux footprint, or None for the point's pixel.
 
@@ -59,6 +54,7 @@ class ExportRequest:
             )
         if self.tower is None:
             return disc_weights(self.radius_m)
+        # The wind is read once, a footprint is made of it for each point.
         from embeddings import footprint, towers
 
         wind, height_m = towers.turbulence(self.tower), self.height_m
@@ -155,9 +151,12 @@ def export_points(
     snapshot : str or None
         Of the store.
     """
+    # The two groups of options that exclude each other: where, and what a point stands for.
     check_exclusive(ctx, {"--at": at, "--points": points, "--polygon": polygon, "--again": again})
     check_exclusive(ctx, {"--radius-m": radius_m, "--tower": tower})
     if again is not None:
+        # A replay file fixes all numbers; what would change them is refused instead of being ignored. STORE and --out
+        # stay: files move.
         unwanted = {
             "--start": start,
             "--end": end,
@@ -175,11 +174,13 @@ def export_points(
     from app import export
     from app.replay import check_path
 
+    # All paths are checked before anything is opened: a store of a catalog entry may have to be computed first.
     path = export.check_path(out)
     if replay:
         check_path(replay)
     found = find_embeddings(store, catalog)
     has_place = bool(at or points or polygon)
+    # Cubes that others published are read like a store, but have no snapshot that a replay could name.
     opened = open_feature_cube(found)
     if opened is None:
         opened = open_store(found, snapshot)
@@ -195,6 +196,7 @@ def export_points(
             )
         print(f"{out}: {run_with_progress(export.whole(opened, out, start, end, layout))}")
         return None
+    # Files of places are read last: with a wrong store their errors would mislead.
     request = ExportRequest(
         start,
         end,
@@ -236,6 +238,7 @@ def write_replay(
     if request.tower:
         asked["tower"] = replay.relative(request.tower, replay_path)
         asked["tower_sha256"] = replay.sha256(request.tower)
+    # Another run on the same entry of a catalog finds its own store; a path is kept as a path.
     name = replay.relative(store, replay_path) if Path(store).exists() else store
     made = replay.of(written, path, name, points=request.points, polygon=request.polygon, **asked)
     replay.save(made, replay_path)
@@ -264,9 +267,11 @@ def export_again(again: str, store: str | None, catalog: str | None, out: str | 
     name = store or made.store
     if not name:
         raise InputError("Got a replay file that names no store, need STORE; add it before --again.")
+    # A path in a replay file starts at the file's folder; what is not there is taken as a catalog entry.
     if not store and (folder / name).exists():
         name = str(folder / name)
     opened = open_store(find_embeddings(name, catalog), made.made.get("store_snapshot"))
+    # Before the export: another store is refused without reading it. After it: the GPP head is known only then.
     made.check({"store_snapshot": opened.snapshot} | opened.attrs)
     written, summary = request_of(made, folder).run(opened, path)
     # What the export says nothing of, such as a GPP head where there is no GPP now, counts as "none".
@@ -293,6 +298,7 @@ def request_of(made: Replay, folder: Path) -> ExportRequest:
     """
     from app import replay
 
+    # The footprint depends on every half-hour of the wind: the file must have the very bytes of then.
     tower = str(folder / made.tower) if made.tower else None
     if tower and (not Path(tower).is_file() or replay.sha256(tower) != made.tower_sha256):
         raise InputError(f"Got the tower file {tower}, need the one of then; restore it.")

@@ -78,11 +78,13 @@ def open_scene(name: str, catalog: str | None) -> xr.DataTree:
 
     from embeddings import readers
 
+    # An entry comes before a path of the same name: entries are what `catalog list` shows.
     file = CatalogFile.from_option(catalog)
     if name not in file.entries:
         if "://" not in name and not Path(name).exists():
             names = ", ".join(sorted(file.entries))
             raise InputError(f"Got the scene {name!r}, need a path or one of {names}; check the spelling.")
+        # URLs are left to the reader, which says what it cannot open.
         return readers.open_scene(name)
     scene = run_with_progress(file.source(name).steps())
     if not isinstance(scene, xr.DataTree):
@@ -105,6 +107,7 @@ def find_embeddings(name: str, catalog: str | None) -> str | EmbeddingsSource:
     str or EmbeddingsSource
         A path is not opened yet and may not exist.
     """
+    # A path comes before an entry of the same name, so that a store opens without any catalog.
     if Path(name).exists():
         return name
     file = CatalogFile.from_option(catalog)
@@ -132,6 +135,7 @@ def open_store(found: str | EmbeddingsSource, snapshot: str | None) -> Store:
 
     if isinstance(found, str):
         return Store.open(found, snapshot)
+    # A snapshot named on the command line comes before one that the entry names.
     store = run_with_progress(found.store_steps())
     return Store.open(store.path, snapshot) if snapshot else store
 
@@ -184,6 +188,7 @@ def disc_weights(radius_m: float | None) -> Callable[[Any, Any], xr.DataArray] |
     """
     from embeddings import footprint
 
+    # The pixel itself, not a disc of radius 0, which may contain no pixel centre.
     if radius_m is None:
         return None
     return lambda grid, at: footprint.disc(grid, at.lon, at.lat, radius_m)

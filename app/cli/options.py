@@ -113,6 +113,7 @@ def training_options(command: Command) -> Command:
         click.option("--learning-rate", type=float, default=3e-3, help="At its highest (default 0.003)."),
         click.option("--seed", type=int, default=0, help="Of all random numbers (default 0)."),
     )
+    # click lists options in the order of decorators in a source file: the last applied comes first.
     for option in reversed(options):
         command = option(command)
     return command
@@ -150,6 +151,7 @@ def training_configuration(
     """
     if simulated < 0 or steps < 1:
         raise InputError("Got --simulated or --steps below its least, need 0 and 1 at least; correct it.")
+    # Imported here, since it loads PyTorch.
     from embeddings.training import Lesson
     from models.training import Recipe
 

@@ -19,6 +19,7 @@ class ProgressLine:
 
     def __init__(self) -> None:
         self.is_terminal = sys.stderr.isatty()
+        # The first message of a log is printed at once.
         self.last_printed_s = -self.EVERY_S
         self.is_open = False
 
@@ -37,6 +38,7 @@ class ProgressLine:
             # Carriage return and "erase to the end of the line": the next message may be shorter.
             print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
             self.is_open = True
+        # The last message of a log is always printed, so that it does not seem to have stopped before its end.
         elif fraction >= 1 or time.monotonic() - self.last_printed_s > self.EVERY_S:
             self.last_printed_s = time.monotonic()
             print(line, file=sys.stderr, flush=True)
@@ -82,6 +84,7 @@ def print_evaluation(steps: Generator[Any, None, tuple[dict, str]], json_path: s
         File for the numbers.
     """
     numbers, table = run_with_progress(steps)
+    # The table is for people: stdout holds one JSON object and nothing else, so that it can be piped.
     print(table, file=sys.stderr)
     print_json(numbers, json_path)
 
@@ -101,5 +104,6 @@ def print_json(result: dict, json_path: str | None) -> None:
     if json_path:
         from app.export import replacing
 
+        # Written beside and renamed: a reader never meets half a file.
         with replacing(json_path) as beside:
             beside.write_text(text + "\n")

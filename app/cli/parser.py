@@ -57,6 +57,7 @@ class LazyGroup(click.Group):
         """
         if cmd_name not in COMMANDS:
             return None
+        # Relative to this package, which may be imported under another name.
         return getattr(importlib.import_module(f"{__package__}.{cmd_name}"), COMMANDS[cmd_name])
 
 
@@ -80,6 +81,7 @@ def print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.group(
     "fluxlens",
     cls=LazyGroup,
+    # Without a command: one sentence and exit code 2, as for any other wrong usage, not a page of help.
     no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
@@ -115,6 +117,7 @@ def main(argv: list[str] | None = None) -> int:
         With code 2, after the same kind of sentence, where commands or options are not what the parser knows.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
+    # click answers the shell's questions itself and ends the process.
     if COMPLETION_VARIABLE in os.environ:
         return fluxlens.main(arguments, prog_name="fluxlens", complete_var=COMPLETION_VARIABLE)
     try:
@@ -128,6 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         return print_refusal(str(error))
     except OSError as error:
+        # Only errors that name a file are the user's: a broken connection or a full queue is ours, with a traceback.
         if error.filename is None:
             raise
         return print_refusal(
@@ -191,6 +195,7 @@ def usage_sentence(error: click.UsageError) -> str:
 def data_warnings_as_lines() -> Iterator[None]:
     """While it lasts, a ``DataWarning`` becomes one line of stderr; other warnings are shown as Python does."""
     with warnings.catch_warnings():
+        # Restored by `catch_warnings` on leaving, like the filters.
         show_others = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:

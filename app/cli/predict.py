@@ -49,6 +49,7 @@ def predict_gpp(store: str | None, table: str | None, start: str | None, end: st
     from app import export
     from embeddings.store import Store
 
+    # Points in a table are `export`'s: here all pixels are predicted.
     path = export.check_path(out, export.CUBES | export.MAPS)
     maps = run_with_progress(export.gpp_maps(Store.open(store), start, end))
     days = maps.sizes["time"]

@@ -36,8 +36,10 @@ def reconstruct(
     """
     from app.export import check_path, write
 
+    # The path is checked first: opening a scene may take minutes.
     check_path(out, {".nc"})
     opened = open_scene(scene, catalog)
+    # PyTorch takes a second to import: only once the scene is known to open.
     from embeddings.reconstruct import Hidden, parse_days, run
     from models import checkpoints
 

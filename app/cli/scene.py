@@ -83,6 +83,7 @@ def scene_stac(
 
     middle = parse_at(at)
     request = stac.Request(middle.lon, middle.lat, size_m, start, end, provider, s1, clear)
+    # Checked after the request, whose own errors (place, days, size) come first.
     if not (dry_run or out):
         raise InputError(
             "Got scene stac without --out, need the path of the new scene; add it, or --dry-run."
@@ -96,10 +97,12 @@ def scene_stac(
             f"{len(passes)} dates; about {fetched_mb:,} MB to fetch and {stored_mb:,} MB to keep, before compression"
         )
         return
+    # Weather first: its table may be wrong, and images take minutes to fetch.
     daily = None
     if weather:
         is_service = weather == stac.NASA_POWER
         daily = stac.weather(request) if is_service else weather_table.open(weather)
+    # What a catalogue lists and its server lacks does not stop the rest, but is told.
     for problem in run_with_progress(stac.fetch(request, out, daily)):
         print(f"left out {problem}", file=sys.stderr)
     print(f"{out}: {request.grid.ny} x {request.grid.nx} pixels, {request.start} to {request.end}")

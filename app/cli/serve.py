@@ -55,10 +55,12 @@ def serve(
     from embeddings.catalog import check, default_path
 
     path = Path(catalog) if catalog else default_path()
+    # Everything is checked before Panel is imported and a port is taken.
     check(path)
     if not 0 <= port <= 65535:
         raise InputError(f"Got port {port}, need 0 to 65535; choose another.")
     for origin in allow_origin:
+        # A wildcard would let any page of the web talk to this server through the visitor's browser.
         if not re.fullmatch(r"[A-Za-z0-9.-]+(:\d{1,5})?", origin):
             raise InputError(
                 f"Got --allow-origin {origin!r}, need HOST or HOST:PORT without a wildcard; correct it."

@@ -61,10 +61,12 @@ def train(
     encoders, start : str or None
         Folder of encoder weights; weights to go on from.
     """
+    # The only subject of training that has a name.
     if (what == "sensor") != (name is not None):
         raise InputError(
             f"Got train {what} {name or 'without a name'}, need train sensor NAME, fusion or gpp."
         )
+    # Training takes hours: where its result goes is checked before it starts.
     path = Path(out)
     if path.suffix != ".safetensors" or not path.resolve().parent.is_dir():
         raise InputError(f"Got --out {path}, need a .safetensors file in a folder that exists; correct it.")
