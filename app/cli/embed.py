@@ -1,0 +1,94 @@
+"""``fluxlens embed``: a scene to a store of daily embeddings."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from app.cli.inputs import open_scene
+from app.cli.options import day_options, model_options, scene_argument
+from app.cli.output import ProgressLine
+from models.errors import InputError
+
+
+@click.command("embed")
+@scene_argument
+@click.option("--out", required=True, metavar="STORE", help="Path of the new store.")
+@model_options
+@day_options
+@click.option("--workers", type=int, default=0, metavar="N", help="Compute in N processes.")
+@click.option("--scheduler", metavar="ADDRESS", help="Compute on a Dask scheduler, tcp://HOST:PORT.")
+@click.option("--resume", is_flag=True, help="Keep finished blocks beside the store until it is whole.")
+def embed(
+    scene: str,
+    catalog: str | None,
+    out: str,
+    model: str,
+    device: str,
+    start: str | None,
+    end: str | None,
+    workers: int,
+    scheduler: str | None,
+    resume: bool,
+) -> None:
+    """A scene to a store of daily embeddings. SCENE is a catalog entry or a path.
+    \f
+
+    Parameters
+    ----------
+    scene, catalog, out : str
+        Catalog entry or path; path of the catalog (or None); path of the new store.
+    model, device : str
+        Name or path of weights; ``auto``, ``cpu`` or ``cuda``.
+    start, end : str or None
+        ISO dates.
+    workers : int
+        Processes; 0 computes in this one.
+    scheduler : str or None
+        Address of a Dask scheduler.
+    resume : bool
+        Whether finished blocks are kept and taken.
+    """
+    # Whether a store there is the one that was begun is for `--resume` to decide, below.
+    if Path(out).exists() and not resume:
+        raise InputError(
+            f"Got --out {out}, which exists already, need a new path; choose another or remove it."
+        )
+    if workers < 0:
+        raise InputError(f"Got --workers {workers}, need 1 or more; choose another number.")
+    if workers and scheduler:
+        raise InputError("Got --workers and --scheduler, need one of them; leave one out.")
+    if scheduler and not scheduler.startswith(("tcp://", "tls://", "ws://", "wss://")):
+        raise InputError(f"Got --scheduler {scheduler!r}, need tcp://HOST:PORT; correct it.")
+    opened = open_scene(scene, catalog)
+    from embeddings.embed import embed as embed_blocks
+    from embeddings.store import Store
+    from models import checkpoints
+
+    # With workers this process only sends the weights: the device is theirs, and `auto` means the processor, since
+    # workers of one machine would share its GPU.
+    has_workers = bool(workers or scheduler)
+    loaded = checkpoints.load(model, "cpu" if has_workers else device)
+    worker_device = "cuda" if has_workers and device == "cuda" else "cpu"
+    blocks = embed_blocks(Path(out), opened, loaded, start, end, workers, scheduler, resume, worker_device)
+    began_s, pixel_days, line = time.monotonic(), 0, ProgressLine()
+    while True:
+        try:
+            block = next(blocks)
+        except StopIteration as stop:
+            snapshot = stop.value
+            break
+        if block is None:  # nothing finished since; yielded so that Ctrl-C is noticed
+            continue
+        pixel_days += block.pixel_days
+        rate = pixel_days / max(time.monotonic() - began_s, 1e-9)
+        line.show(f"embedding: {pixel_days:,} pixel-days, {rate:,.0f} per second", block.share)
+    line.end()
+    # The days of the store, not of the request, which may reach beyond the scene.
+    store = Store.open(Path(out), snapshot)
+    if not pixel_days:
+        print(f"{out} is whole already, nothing to do; snapshot {snapshot}")
+        return
+    print(f"{out}: {len(store.days)} days of {store.grid.ny} x {store.grid.nx} pixels, snapshot {snapshot}")

@@ -1,0 +1,339 @@
+"""``fluxlens evaluate``: how good the model is, as numbers on stdout and tables for people on stderr."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from app.cli.inputs import disc_weights
+from app.cli.options import (
+    device_option,
+    json_option,
+    model_options,
+    training_configuration,
+    training_options,
+)
+from app.cli.output import print_evaluation, print_json, run_with_progress
+from models.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from models.embedder import Embedder
+
+SCENES = "A measured scene or a folder of them (default: simulated ones that never taught)."
+CUBES = "Of measured cubes."
+RECONSTRUCTION_SIDE_PX = 32
+"""Of simulated scenes whose hidden dates are predicted: large enough for fields, seconds to compute."""
+
+
+@click.group("evaluate", no_args_is_help=False)
+def evaluate_commands() -> None:
+    """How good the model is, as numbers."""
+
+
+@evaluate_commands.command("reconstruction")
+@click.option("--data", metavar="PATH", help=SCENES)
+@model_options
+@json_option
+def evaluate_reconstruction(data: str | None, model: str, device: str, json_path: str | None) -> None:
+    """Hidden dates beside linear interpolation and Whittaker smoothing.
+    \f
+
+    Parameters
+    ----------
+    data : str or None
+        Path of measured scenes.
+    model, device : str
+        Name or path of weights; ``auto``, ``cpu`` or ``cuda``.
+    json_path : str or None
+        File for the numbers.
+    """
+    from embeddings import evaluation
+
+    scenes, loaded = scenes_and_model(data, model, device, RECONSTRUCTION_SIDE_PX)
+    print_evaluation(evaluation.evaluate(scenes, dict.fromkeys(scenes, loaded)), json_path)
+
+
+@evaluate_commands.command("truth")
+@model_options
+@json_option
+def evaluate_truth(model: str, device: str, json_path: str | None) -> None:
+    """Linear probes to the simulator's truth, and how honest sigma is.
+    \f
+
+    Parameters
+    ----------
+    model, device : str
+        Name or path of weights; ``auto``, ``cpu`` or ``cuda``.
+    json_path : str or None
+        File for the numbers.
+    """
+    from embeddings import truth
+    from models import checkpoints
+
+    print_evaluation(truth.evaluate(checkpoints.load(model, device)), json_path)
+
+
+@evaluate_commands.command("coherence")
+@click.option("--data", metavar="PATH", help=SCENES)
+@model_options
+@json_option
+def evaluate_coherence(data: str | None, model: str, device: str, json_path: str | None) -> None:
+    """Jumps from day to day, seams, and whether all ways of asking agree.
+    \f
+
+    Parameters
+    ----------
+    data : str or None
+        Path of measured scenes.
+    model, device : str
+        Name or path of weights; ``auto``, ``cpu`` or ``cuda``.
+    json_path : str or None
+        File for the numbers.
+    """
+    from embeddings import coherence
+
+    scenes, loaded = scenes_and_model(data, model, device, coherence.SIMULATED_PX)
+    print_evaluation(coherence.evaluate(scenes, loaded), json_path)
+
+
+@evaluate_commands.command("leave-one-cube-out")
+@click.option("--data", required=True, metavar="FOLDER", help=CUBES)
+@training_options
+@device_option
+@json_option
+def evaluate_left_out(
+    data: str,
+    simulated: int,
+    encoders: str | None,
+    start: str | None,
+    steps: int,
+    learning_rate: float,
+    seed: int,
+    device: str,
+    json_path: str | None,
+) -> None:
+    """Every cube of a folder told by a fusion trained without it.
+    \f
+
+    Parameters
+    ----------
+    data : str
+        Folder of measured cubes.
+    simulated, steps, seed : int
+        As ``training_configuration`` takes them.
+    learning_rate : float
+        At its highest.
+    encoders, start : str or None
+        Folder of encoder weights; weights to go on from.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    json_path : str or None
+        File for the numbers.
+    """
+    from embeddings import leave_out
+
+    configuration = training_configuration(simulated, steps, learning_rate, seed, start)
+    folder = Path(encoders) if encoders else None
+    print_evaluation(leave_out.evaluate(data, configuration, folder, device), json_path)
+
+
+@evaluate_commands.command("probes")
+@click.option("--data", required=True, metavar="FILE.csv", help="Measured rows, spectra beside GPP.")
+@model_options
+@json_option
+def evaluate_probes(data: str, model: str, device: str, json_path: str | None) -> None:
+    """Linear probes of single spectra to GPP and plant type, beside raw bands.
+    \f
+
+    Parameters
+    ----------
+    data : str
+        CSV of measured rows.
+    model, device : str
+        Name or path of weights; ``auto``, ``cpu`` or ``cuda``.
+    json_path : str or None
+        File for the numbers.
+    """
+    from embeddings import probes
+    from models import checkpoints
+
+    print_evaluation(probes.evaluate(data, checkpoints.load(model, device)), json_path)
+
+
+@evaluate_commands.command("realism")
+@click.option("--data", required=True, metavar="FOLDER", help=CUBES)
+@json_option
+def evaluate_realism(data: str, json_path: str | None) -> None:
+    """Statistics of measured scenes beside simulated landscapes, and a classifier that tries to tell them apart.
+    \f
+
+    Parameters
+    ----------
+    data : str
+        Folder of measured cubes.
+    json_path : str or None
+        File for the numbers.
+    """
+    from embeddings import evaluation, realism
+
+    result = run_with_progress(realism.compare(evaluation.open_scenes(data)))
+    # `compare` returns no table: the report picks what differs most out of a hundred statistics.
+    print(realism.report(result), file=sys.stderr)
+    print_json(result, json_path)
+
+
+@evaluate_commands.command("gpp")
+@click.option("--data", metavar="FILE", help="Measured rows; with --store a tower file.")
+@model_options
+@click.option(
+    "--split",
+    type=click.Choice(["leave-site-out", "leave-year-out"]),
+    default="leave-site-out",
+    help="What is held out (default leave-site-out).",
+)
+@click.option("--store", metavar="STORE", help="Daily GPP beside its scene's tower or that of --data.")
+@click.option("--at", metavar="LON,LAT", help="Where the tower stands, unless it is known.")
+@click.option("--sites", metavar="FILE", help="Where towers stand: CSV, BIF or GeoJSON.")
+@click.option("--radius-m", type=float, metavar="R", help="Mean within R of the tower.")
+@click.option(
+    "--least-qc",
+    type=float,
+    default=0.75,
+    metavar="Q",
+    help="Days of less quality do not count (default 0.75).",
+)
+@json_option
+def evaluate_gpp(
+    data: str | None,
+    model: str,
+    device: str,
+    split: str,
+    store: str | None,
+    at: str | None,
+    sites: str | None,
+    radius_m: float | None,
+    least_qc: float,
+    json_path: str | None,
+) -> None:
+    """GPP of single spectra at sites or in years never seen, or of a store at a tower, beside baselines.
+    \f
+
+    Parameters
+    ----------
+    data : str or None
+        Path of measured rows, or with ``store`` of a tower file.
+    model, device : str
+        Name or path of weights; the device is not used, GPP heads are small.
+    split : str
+        ``leave-site-out`` or ``leave-year-out``.
+    store, at, sites : str or None
+        Path of a store; ``LON,LAT`` of its tower; file with the places of towers.
+    radius_m : float or None
+        A mean of pixels stands for the tower.
+    least_qc : float
+        Share of measured or well filled half-hours, 0-1.
+    json_path : str or None
+        File for the numbers.
+    """
+    from embeddings import gpp_evaluation
+
+    if store:
+        predicted, tower = store_at_tower(store, data, at, sites, radius_m)
+        result = gpp_evaluation.evaluate_at_tower(predicted, tower, least_qc)
+        print(gpp_evaluation.tower_report(result), file=sys.stderr)
+    elif data:
+        result = run_with_progress(gpp_evaluation.evaluate(data, split, model))
+        print(gpp_evaluation.report(result), file=sys.stderr)
+    else:
+        raise InputError(
+            "Got evaluate gpp without --data or --store, need a table of measured rows, or a store; add one."
+        )
+    print_json(result, json_path)
+
+
+def store_at_tower(
+    store: str, data: str | None, at: str | None, sites: str | None, radius_m: float | None
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Daily GPP of a store at its own scene's tower, or at that of a file.
+
+    Parameters
+    ----------
+    store : str
+        Path.
+    data : str or None
+        Path of a tower file; None for the tower of the store's scene.
+    at : str or None
+        ``LON,LAT`` of the tower, degrees; None where the tower's file or ``sites`` know it.
+    sites : str or None
+        Path of a file with the places of towers.
+    radius_m : float or None
+        Radius of the mean that stands for the tower; None for its pixel.
+
+    Returns
+    -------
+    tuple of xarray.Dataset
+        Predicted ``gpp``, ``gpp_lo``, ``gpp_hi`` (time), gC m-2 d-1; the tower's variables (time).
+
+    Raises
+    ------
+    InputError
+        Where there is no tower, no place of it, or no GPP.
+    """
+    from app import export
+    from embeddings import towers
+    from embeddings.store import Store
+
+    opened = Store.open(store)
+    if data:
+        tower = towers.read(data, towers.sites(sites) if sites else None)
+    else:
+        scene = opened.scene()
+        if scene is None or "tower" not in scene.children:
+            raise InputError(f"Got {store} without a tower in it, need a tower file; add --data FILE.csv.")
+        tower = scene["tower"].to_dataset().load()
+    # What was typed comes before what the tower's file says of its place.
+    if at:
+        point = export.parse_at(at)
+    elif {"lon", "lat"} <= set(tower.attrs):
+        point = export.Point(float(tower.attrs["lon"]), float(tower.attrs["lat"]))
+    else:
+        raise InputError("Got a tower without a place, need one; add --at LON,LAT or --sites FILE.")
+    cube = export.cube_of(opened, points=[point], sight=disc_weights(radius_m))
+    if "gpp" not in cube:
+        raise InputError(f"Got {store} whose GPP is {cube.attrs['gpp']}, need GPP; embed it again.")
+    # One point: scores are of a series (time).
+    return cube[["gpp", "gpp_lo", "gpp_hi"]].isel(point=0, drop=True), tower
+
+
+def scenes_and_model(
+    data: str | None, model: str, device: str, size_px: int
+) -> tuple[dict[str, xr.DataTree], Embedder]:
+    """Measured scenes, or simulated ones that never taught, and the model to evaluate on them.
+
+    Parameters
+    ----------
+    data : str or None
+        Path of measured scenes; None for simulated ones.
+    model, device : str
+        Name or path of weights; ``auto``, ``cpu`` or ``cuda``.
+    size_px : int
+        Side of simulated scenes, pixels of 10 m.
+
+    Returns
+    -------
+    tuple
+        Scenes by name, and the model.
+    """
+    from embeddings import evaluation
+    from models import checkpoints
+
+    # The model first: a wrong name is known at once, simulating takes minutes.
+    loaded = checkpoints.load(model, device)
+    if data:
+        return evaluation.open_scenes(data), loaded
+    return run_with_progress(evaluation.held_out(size_px)), loaded

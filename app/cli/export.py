@@ -1,0 +1,309 @@
+"""``fluxlens export``: series of places as one tidy file, a whole store as plain Zarr, an earlier export again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from app.cli.inputs import disc_weights, find_embeddings, open_feature_cube, open_store
+from app.cli.options import catalog_option, check_exclusive, day_options
+from app.cli.output import run_with_progress
+from models.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from app.export import Point
+    from app.replay import Replay
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What an export takes out of a store: which places and days, and what a point stands for."""
+
+    start: str | None = None
+    end: str | None = None
+    """ISO dates; None for the store's first and last."""
+    points: tuple[Point, ...] | None = None
+    polygon: Any = None
+    """As ``app.export.read_polygon`` returns it; points or polygon, or neither for the whole store."""
+    radius_m: float | None = None
+    """A point stands for the mean of the pixels within it."""
+    tower: str | None = None
+    """Path of a half-hourly tower file; a point stands for the mean under the tower's flux footprint."""
+    height_m: float | None = None
+    """Of the tower's sensors above the displacement height."""
+
+    def weights(self) -> Callable[[Any, Any], xr.DataArray] | None:
+        """What a point stands for: weights (y, x) of a disc or a flux footprint, or None for the point's pixel.
+
+        Raises
+        ------
+        InputError
+            Where only one of tower and height is known, or the tower file has no wind.
+        """
+        if (self.tower is None) != (self.height_m is None):
+            raise InputError(
+                "Got one of --tower and --height-m, need both or none; add the file, or the sensors' height above the"
+                " displacement height."
+            )
+        if self.tower is None:
+            return disc_weights(self.radius_m)
+        # The wind is read once, a footprint is made of it for each point.
+        from embeddings import footprint, towers
+
+        wind, height_m = towers.turbulence(self.tower), self.height_m
+        return lambda grid, at: footprint.flux(grid, at.lon, at.lat, footprint.Air.of(wind, height_m, at.lat))
+
+    def run(self, store: Any, path: Path) -> tuple[pd.DataFrame | xr.Dataset, str]:
+        """Read the series or the map that a file at ``path`` holds; nothing is written yet.
+
+        Parameters
+        ----------
+        store : Store or xarray.Dataset
+            A store, or an embedding cube.
+        path : pathlib.Path
+            Its suffix decides the form.
+
+        Returns
+        -------
+        tuple
+            A table or a dataset with its metadata in ``attrs``, and one line about it.
+        """
+        from app import export
+
+        place: dict[str, Any] = (
+            {"polygon": self.polygon} if self.points is None else {"points": list(self.points)}
+        )
+        weights = self.weights()
+        if weights is not None and self.polygon is not None:
+            raise InputError("Got --polygon with --radius-m or --tower, need points; leave one out.")
+        return export.answer(store, path.suffix.lower(), self.start, self.end, **place, sight=weights)
+
+
+@click.command("export")
+@click.argument("store", required=False, metavar="[STORE]")
+@catalog_option
+@click.option("--at", metavar="LON,LAT", help="One point, degrees.")
+@click.option("--points", metavar="FILE", help="CSV with lon,lat[,name] or GeoJSON.")
+@click.option("--polygon", metavar="FILE", help="GeoJSON; every pixel whose centre is inside.")
+@click.option("--again", metavar="FILE.json", help="The export a replay file tells of.")
+@click.option("--radius-m", type=float, metavar="R", help="Mean within R of each point, 10 to 5000 m.")
+@click.option("--tower", metavar="FILE", help="Mean under the flux footprint of a half-hourly tower file.")
+@click.option(
+    "--height-m", type=float, metavar="Z", help="Of the tower's sensors above the displacement height."
+)
+@day_options
+@click.option("--out", metavar="FILE", help=".csv .parquet .nc .zarr or .tif; .zarr alone: all of it.")
+@click.option(
+    "--layout",
+    type=click.Choice(["cf", "science-cube"]),
+    default="cf",
+    help="Of all of it: bytes decoded by CF attributes, or features (feature, time, y, x) as DeepFeatures has them.",
+)
+@click.option("--replay", metavar="FILE.json", help="Write what was asked, for --again.")
+@click.option("--snapshot", metavar="ID", help="Of the store; default the newest.")
+@click.pass_context
+def export_points(
+    ctx: click.Context,
+    store: str | None,
+    catalog: str | None,
+    at: str | None,
+    points: str | None,
+    polygon: str | None,
+    again: str | None,
+    radius_m: float | None,
+    tower: str | None,
+    height_m: float | None,
+    start: str | None,
+    end: str | None,
+    out: str | None,
+    layout: str,
+    replay: str | None,
+    snapshot: str | None,
+) -> None:
+    """Series of pixels as one file, or all of a store as Zarr. STORE is a path or a catalog entry.
+    \f
+
+    Parameters
+    ----------
+    ctx : click.Context
+        Of this command.
+    store, catalog : str or None
+        Path or catalog entry; path of the catalog.
+    at, points, polygon, again : str or None
+        ``LON,LAT``, or paths; at most one of them.
+    radius_m, tower, height_m : float, str, float or None
+        As in ``ExportRequest``.
+    start, end : str or None
+        ISO dates.
+    out : str or None
+        File to write; its suffix decides the form.
+    layout : str
+        Of a whole store.
+    replay : str or None
+        JSON file to write.
+    snapshot : str or None
+        Of the store.
+    """
+    # The two groups of options that exclude each other: where, and what a point stands for.
+    check_exclusive(ctx, {"--at": at, "--points": points, "--polygon": polygon, "--again": again})
+    check_exclusive(ctx, {"--radius-m": radius_m, "--tower": tower})
+    if again is not None:
+        # A replay file fixes all numbers; what would change them is refused instead of being ignored. STORE and --out
+        # stay: files move.
+        unwanted = {
+            "--start": start,
+            "--end": end,
+            "--radius-m": radius_m,
+            "--tower": tower,
+            "--height-m": height_m,
+            "--snapshot": snapshot,
+            "--replay": replay,
+        }
+        if given := [name for name, value in unwanted.items() if value is not None]:
+            raise InputError(f"Got --again with {given[0]}, need it alone; leave one out.")
+        return export_again(again, store, catalog, out)
+    if not (store and out):
+        raise InputError("Got export without STORE or --out, need both; add them.")
+    from app import export
+    from app.replay import check_path
+
+    # All paths are checked before anything is opened: a store of a catalog entry may have to be computed first.
+    path = export.check_path(out)
+    if replay:
+        check_path(replay)
+    found = find_embeddings(store, catalog)
+    has_place = bool(at or points or polygon)
+    # Cubes that others published are read like a store, but have no snapshot that a replay could name.
+    opened = open_feature_cube(found)
+    if opened is None:
+        opened = open_store(found, snapshot)
+    elif replay or snapshot or not has_place:
+        raise InputError(
+            "Got a feature cube with --replay or --snapshot or without a place, need --at, --points or --polygon"
+            " alone; it is a plain file itself."
+        )
+    if not has_place:
+        if radius_m or tower or replay:
+            raise InputError(
+                "Got --radius-m, --tower or --replay without a place, need --at, --points or --polygon; add one."
+            )
+        print(f"{out}: {run_with_progress(export.whole(opened, out, start, end, layout))}")
+        return None
+    # Files of places are read last: with a wrong store their errors would mislead.
+    request = ExportRequest(
+        start,
+        end,
+        None if polygon else tuple([export.parse_at(at)] if at else export.read_points(points)),
+        export.read_polygon(polygon) if polygon else None,
+        radius_m,
+        tower,
+        height_m,
+    )
+    written, summary = request.run(opened, path)
+    export.write(written, path)
+    if replay:
+        write_replay(request, written, path, store, replay)
+    print(f"{out}: {summary}")
+    return None
+
+
+def write_replay(
+    request: ExportRequest, written: pd.DataFrame | xr.Dataset, path: Path, store: str, replay_path: str
+) -> None:
+    """Write the replay file of an export that was just made.
+
+    Parameters
+    ----------
+    request : ExportRequest
+        What was exported.
+    written : pandas.DataFrame or xarray.Dataset
+        What the export's file holds.
+    path : pathlib.Path
+        The export's file.
+    store : str
+        Path or catalog entry; a path is written relative to the replay file, so that both can move together.
+    replay_path : str
+        JSON file to write.
+    """
+    from app import replay
+
+    asked: dict[str, Any] = {"radius_m": request.radius_m, "height_m": request.height_m}
+    if request.tower:
+        asked["tower"] = replay.relative(request.tower, replay_path)
+        asked["tower_sha256"] = replay.sha256(request.tower)
+    # Another run on the same entry of a catalog finds its own store; a path is kept as a path.
+    name = replay.relative(store, replay_path) if Path(store).exists() else store
+    made = replay.of(written, path, name, points=request.points, polygon=request.polygon, **asked)
+    replay.save(made, replay_path)
+
+
+def export_again(again: str, store: str | None, catalog: str | None, out: str | None) -> None:
+    """The export a replay file describes; refused where snapshot, model or inputs are not those of then.
+
+    Parameters
+    ----------
+    again : str
+        Path of the replay file.
+    store : str or None
+        Path or catalog entry of the store, where it has moved.
+    catalog : str or None
+        Path of the catalog.
+    out : str or None
+        File to write; by default that of then, beside the replay file, which must not exist.
+    """
+    from app import export, replay
+
+    made, folder = replay.load(again), Path(again).parent
+    path = export.check_path(out or folder / made.out)
+    if not out and path.exists():
+        raise InputError(f"Got {path}, which exists already, need a new file; name one with --out.")
+    name = store or made.store
+    if not name:
+        raise InputError("Got a replay file that names no store, need STORE; add it before --again.")
+    # A path in a replay file starts at the file's folder; what is not there is taken as a catalog entry.
+    if not store and (folder / name).exists():
+        name = str(folder / name)
+    opened = open_store(find_embeddings(name, catalog), made.made.get("store_snapshot"))
+    # Before the export: another store is refused without reading it. After it: the GPP head is known only then.
+    made.check({"store_snapshot": opened.snapshot} | opened.attrs)
+    written, summary = request_of(made, folder).run(opened, path)
+    # What the export says nothing of, such as a GPP head where there is no GPP now, counts as "none".
+    made.check(dict.fromkeys(made.made.keys() & replay.MADE_OF.keys(), "none") | written.attrs)
+    export.write(written, path)
+    is_same = replay.numbers(written) == made.numbers
+    print(f"{path}: {summary}, {'the same numbers' if is_same else 'in another form or with other rounding'}")
+
+
+def request_of(made: Replay, folder: Path) -> ExportRequest:
+    """The request that a replay file describes.
+
+    Parameters
+    ----------
+    made : Replay
+        The file's content.
+    folder : pathlib.Path
+        Where the file lies; the tower's path starts there.
+
+    Raises
+    ------
+    InputError
+        Where the tower file is gone or has changed.
+    """
+    from app import replay
+
+    # The footprint depends on every half-hour of the wind: the file must have the very bytes of then.
+    tower = str(folder / made.tower) if made.tower else None
+    if tower and (not Path(tower).is_file() or replay.sha256(tower) != made.tower_sha256):
+        raise InputError(f"Got the tower file {tower}, need the one of then; restore it.")
+    place = made.place()
+    points = tuple(place["points"]) if "points" in place else None
+    return ExportRequest(
+        made.start, made.end, points, place.get("polygon"), made.radius_m, tower, made.height_m
+    )

@@ -1,0 +1,194 @@
+"""What the words of a command line stand for: scenes, stores, catalog entries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.cli.output import run_with_progress
+from models.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from embeddings.driver import EmbeddingsSource
+    from embeddings.store import Store
+
+TABLE_SUFFIXES = {".csv", ".parquet"}
+
+
+@dataclass(frozen=True)
+class CatalogFile:
+    """A catalog file that was found harmless, not opened with intake yet."""
+
+    path: Path
+    entries: dict[str, dict]
+    """Plain YAML of each entry, by name."""
+
+    @classmethod
+    def from_option(cls, catalog: str | None) -> CatalogFile:
+        """The catalog of ``--catalog``, or the package's own.
+
+        Parameters
+        ----------
+        catalog : str or None
+            Path of a YAML file.
+
+        Raises
+        ------
+        InputError
+            Where it is no file, or no harmless catalog.
+        """
+        from embeddings.catalog import check, default_path
+
+        path = Path(catalog) if catalog else default_path()
+        return cls(path, check(path))
+
+    def source(self, name: str) -> Any:
+        """The intake source of an entry.
+
+        Parameters
+        ----------
+        name : str
+            One of ``entries``.
+        """
+        from embeddings import catalog
+
+        return catalog.source(catalog.open(self.path), name)
+
+
+def open_scene(name: str, catalog: str | None) -> xr.DataTree:
+    """Open a scene; one that a catalog has simulated is made now, with progress on stderr.
+
+    Parameters
+    ----------
+    name : str
+        A catalog entry, or else a path or URL.
+    catalog : str or None
+        Path of the catalog; None for the package's own.
+
+    Returns
+    -------
+    xarray.DataTree
+        One node per sensor.
+    """
+    import xarray as xr
+
+    from embeddings import readers
+
+    # An entry comes before a path of the same name: entries are what `catalog list` shows.
+    file = CatalogFile.from_option(catalog)
+    if name not in file.entries:
+        if "://" not in name and not Path(name).exists():
+            names = ", ".join(sorted(file.entries))
+            raise InputError(f"Got the scene {name!r}, need a path or one of {names}; check the spelling.")
+        # URLs are left to the reader, which says what it cannot open.
+        return readers.open_scene(name)
+    scene = run_with_progress(file.source(name).steps())
+    if not isinstance(scene, xr.DataTree):
+        raise InputError(f"Got the entry {name!r}, need one that is a scene; choose another.")
+    return scene
+
+
+def find_embeddings(name: str, catalog: str | None) -> str | EmbeddingsSource:
+    """What ``STORE`` stands for: a path, as it is, or a catalog entry that holds embeddings.
+
+    Parameters
+    ----------
+    name : str
+        A path, or else a catalog entry.
+    catalog : str or None
+        Path of the catalog; None for the package's own. Not read where the path exists.
+
+    Returns
+    -------
+    str or EmbeddingsSource
+        A path is not opened yet and may not exist.
+    """
+    # A path comes before an entry of the same name, so that a store opens without any catalog.
+    if Path(name).exists():
+        return name
+    file = CatalogFile.from_option(catalog)
+    if name not in file.entries:
+        return name  # `Store.open` says what is missing
+    from embeddings.driver import EmbeddingsSource
+
+    source = file.source(name)
+    if not isinstance(source, EmbeddingsSource):
+        raise InputError(f"Got the entry {name!r}, need one that holds embeddings; choose another.")
+    return source
+
+
+def open_store(found: str | EmbeddingsSource, snapshot: str | None) -> Store:
+    """Open a store; one that a catalog entry has not stored yet is computed now, with progress on stderr.
+
+    Parameters
+    ----------
+    found : str or EmbeddingsSource
+        As ``find_embeddings`` returns it.
+    snapshot : str or None
+        Of the store; None for the newest.
+    """
+    from embeddings.store import Store
+
+    if isinstance(found, str):
+        return Store.open(found, snapshot)
+    # A snapshot named on the command line comes before one that the entry names.
+    store = run_with_progress(found.store_steps())
+    return Store.open(store.path, snapshot) if snapshot else store
+
+
+def open_feature_cube(found: str | EmbeddingsSource) -> xr.Dataset | None:
+    """Open a published feature cube (DeepFeatures); None where it is anything else.
+
+    Parameters
+    ----------
+    found : str or EmbeddingsSource
+        As ``find_embeddings`` returns it.
+
+    Returns
+    -------
+    xarray.Dataset or None
+        An embedding cube.
+    """
+    from embeddings.readers import feature_cube
+
+    if isinstance(found, str):
+        return feature_cube.open(found) if feature_cube.is_feature_cube(found) else None
+    return found.read() if found.features is not None else None
+
+
+def is_series_table(path: str) -> bool:
+    """Whether an argument names a series table (one row per id and date) instead of a scene.
+
+    Here ``embed``, ``reconstruct`` and ``evaluate reconstruction`` decide between a scene and tables.
+
+    Parameters
+    ----------
+    path : str
+        As typed.
+    """
+    return Path(path).suffix.lower() in TABLE_SUFFIXES and Path(path).is_file()
+
+
+def disc_weights(radius_m: float | None) -> Callable[[Any, Any], xr.DataArray] | None:
+    """Weights of the pixels within a radius of a point.
+
+    Parameters
+    ----------
+    radius_m : float or None
+        10 to 5000 m; None for the point's own pixel.
+
+    Returns
+    -------
+    function or None
+        From a grid and a point to weights (y, x), as ``app.export`` takes it.
+    """
+    from embeddings import footprint
+
+    # The pixel itself, not a disc of radius 0, which may contain no pixel centre.
+    if radius_m is None:
+        return None
+    return lambda grid, at: footprint.disc(grid, at.lon, at.lat, radius_m)

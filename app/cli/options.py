@@ -1,0 +1,159 @@
+"""Options that several commands share, as decorators, and what is made of them.
+
+A decorator adds its options in the order of ``--help``: the outermost comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from models.errors import InputError
+
+if TYPE_CHECKING:
+    from embeddings.training import TrainingConfig
+
+Command = TypeVar("Command", bound=Callable)
+
+catalog_option = click.option(
+    "--catalog", metavar="C", help="A catalog.yaml (default: the one of the package)."
+)
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    help="Where the model computes (default auto: a GPU where there is one).",
+)
+json_option = click.option("--json", "json_path", metavar="FILE", help="Also write the numbers to this file.")
+
+
+class ExclusiveOptions(click.UsageError):
+    """Options that exclude each other were given together; the message is a whole sentence."""
+
+
+def check_exclusive(ctx: click.Context, options: dict[str, Any]) -> None:
+    """Refuse options that exclude each other, as the parser refuses unknown ones.
+
+    Parameters
+    ----------
+    ctx : click.Context
+        Of the command, for its name.
+    options : dict
+        Values by option; None where it was not given.
+
+    Raises
+    ------
+    ExclusiveOptions
+        Where two were given.
+    """
+    given = [name for name, value in options.items() if value is not None]
+    if len(given) > 1:
+        raise ExclusiveOptions(
+            f"Got {' and '.join(given)} with {ctx.command_path}, need one of {', '.join(options)}; leave one out.",
+            ctx,
+        )
+
+
+def scene_argument(command: Command) -> Command:
+    """Add ``SCENE``, a catalog entry or a path, and ``--catalog``.
+
+    Parameters
+    ----------
+    command : function
+        Of a click command; gets ``scene`` and ``catalog``.
+    """
+    return click.argument("scene", metavar="SCENE")(catalog_option(command))
+
+
+def model_options(command: Command) -> Command:
+    """Add ``--model`` and ``--device``.
+
+    Parameters
+    ----------
+    command : function
+        Of a click command; gets ``model`` and ``device``.
+    """
+    model = click.option("--model", default="default", metavar="M", help="A name or a .safetensors file.")
+    return model(device_option(command))
+
+
+def day_options(command: Command) -> Command:
+    """Add ``--start`` and ``--end``.
+
+    Parameters
+    ----------
+    command : function
+        Of a click command; gets ``start`` and ``end``, ISO dates or None.
+    """
+    start = click.option("--start", metavar="D", help="First day, YYYY-MM-DD.")
+    end = click.option("--end", metavar="D", help="Last day, YYYY-MM-DD.")
+    return start(end(command))
+
+
+def training_options(command: Command) -> Command:
+    """Add what training is configured by; ``training_configuration`` takes the same names.
+
+    Parameters
+    ----------
+    command : function
+        Of a click command; gets ``simulated``, ``encoders``, ``start``, ``steps``, ``learning_rate`` and ``seed``.
+    """
+    options = (
+        click.option("--simulated", type=int, default=48, metavar="N", help="Simulated scenes (default 48)."),
+        click.option(
+            "--encoders",
+            metavar="FOLDER",
+            help="fusion: weights of stage one; those it lacks are the shipped ones.",
+        ),
+        click.option("--start", metavar="FILE", help="Weights to go on from (default: random ones)."),
+        click.option("--steps", type=int, default=2000, help="Of the optimiser (default 2000)."),
+        click.option("--learning-rate", type=float, default=3e-3, help="At its highest (default 0.003)."),
+        click.option("--seed", type=int, default=0, help="Of all random numbers (default 0)."),
+    )
+    # click lists options in the order of decorators in a source file: the last applied comes first.
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def training_configuration(
+    simulated: int,
+    steps: int,
+    learning_rate: float,
+    seed: int,
+    start: str | None,
+    cubes: tuple[str, ...] = (),
+) -> TrainingConfig:
+    """What a training run learns from and how, of the values of ``training_options``.
+
+    Parameters
+    ----------
+    simulated : int
+        Number of simulated scenes, 0 or more.
+    steps : int
+        Of the optimiser, 1 or more.
+    learning_rate : float
+        Of the optimiser, at its highest.
+    seed : int
+        Of all random numbers.
+    start : str or None
+        Path of weights to go on from.
+    cubes : tuple of str
+        Paths of measured scenes.
+
+    Raises
+    ------
+    InputError
+        Where a number is below its least.
+    """
+    if simulated < 0 or steps < 1:
+        raise InputError("Got --simulated or --steps below its least, need 0 and 1 at least; correct it.")
+    # Imported here, since it loads PyTorch.
+    from embeddings.training import TrainingConfig
+    from models.training import Recipe
+
+    recipe = Recipe(steps=steps, learning_rate=learning_rate, seed=seed)
+    return TrainingConfig(simulated, cubes, recipe, Path(start) if start else None)

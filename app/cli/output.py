@@ -1,0 +1,109 @@
+"""What commands print: progress on stderr, numbers as JSON on stdout and in a file."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Generator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class ProgressLine:
+    """One line on stderr that changes in place; where stderr is a file, a line every few seconds."""
+
+    EVERY_S = 5.0
+    """Between two lines in a file: a log of hours stays readable."""
+
+    def __init__(self) -> None:
+        self.is_terminal = sys.stderr.isatty()
+        # The first message of a log is printed at once.
+        self.last_printed_s = -self.EVERY_S
+        self.is_open = False
+
+    def show(self, message: str, fraction: float) -> None:
+        """Show how far the work is.
+
+        Parameters
+        ----------
+        message : str
+            What is being done.
+        fraction : float
+            Share of the work that is finished, 0-1.
+        """
+        line = f"{fraction:4.0%} {message}"
+        if self.is_terminal:
+            # Carriage return and "erase to the end of the line": the next message may be shorter.
+            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+            self.is_open = True
+        # The last message of a log is always printed, so that it does not seem to have stopped before its end.
+        elif fraction >= 1 or time.monotonic() - self.last_printed_s > self.EVERY_S:
+            self.last_printed_s = time.monotonic()
+            print(line, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leave the line, so that what is printed next starts on its own."""
+        if self.is_open:
+            print(file=sys.stderr)
+            self.is_open = False
+
+
+def run_with_progress(steps: Generator[tuple[str, float], None, T]) -> T:
+    """Run long work to its end, with its progress on stderr.
+
+    Parameters
+    ----------
+    steps : generator of (str, float)
+        Yields a message and the finished share, 0-1; returns the result.
+
+    Returns
+    -------
+    T
+        The generator's result.
+    """
+    line = ProgressLine()
+    while True:
+        try:
+            message, fraction = next(steps)
+        except StopIteration as stop:
+            line.end()
+            return stop.value
+        line.show(message, fraction)
+
+
+def print_evaluation(steps: Generator[Any, None, tuple[dict, str]], json_path: str | None) -> None:
+    """Run an evaluation; its table goes to stderr, its numbers to stdout and, where asked, to a file.
+
+    Parameters
+    ----------
+    steps : generator
+        Yields progress, returns the numbers and a table for people.
+    json_path : str or None
+        File for the numbers.
+    """
+    numbers, table = run_with_progress(steps)
+    # The table is for people: stdout holds one JSON object and nothing else, so that it can be piped.
+    print(table, file=sys.stderr)
+    print_json(numbers, json_path)
+
+
+def print_json(result: dict, json_path: str | None) -> None:
+    """Print a flat object on stdout, and write it to a file where one is asked for.
+
+    Parameters
+    ----------
+    result : dict
+        Numbers and texts by name; NumPy scalars become floats.
+    json_path : str or None
+        File that gets the same text.
+    """
+    text = json.dumps(result, indent=2, default=float)
+    print(text)
+    if json_path:
+        from app.export import replacing
+
+        # Written beside and renamed: a reader never meets half a file.
+        with replacing(json_path) as beside:
+            beside.write_text(text + "\n")

@@ -1,0 +1,61 @@
+"""``fluxlens predict``: GPP of stores and of tables."""
+
+from __future__ import annotations
+
+import click
+
+from app.cli.options import day_options
+from app.cli.output import run_with_progress
+from models.errors import InputError
+
+
+@click.group("predict", no_args_is_help=False)
+def predict_commands() -> None:
+    """Predictions for stores and tables."""
+
+
+@predict_commands.command("gpp")
+@click.argument("store", required=False, metavar="[STORE]")
+@click.option("--table", metavar="IN.csv", help="Spectra and weather, one row each.")
+@day_options
+@click.option(
+    "--out",
+    required=True,
+    metavar="FILE",
+    help="Maps: .nc, .zarr, or .tif (mean of the days); table: .csv.",
+)
+def predict_gpp(store: str | None, table: str | None, start: str | None, end: str | None, out: str) -> None:
+    """GPP with its 90 % band: maps of STORE's days, or a table of spectra and weather.
+    \f
+
+    Parameters
+    ----------
+    store, table : str or None
+        Path of a store, or of a CSV file; one of them.
+    start, end : str or None
+        ISO dates; of a store.
+    out : str
+        File to write; its suffix decides the form.
+    """
+    if (store is None) == (table is None):
+        raise InputError("Got neither or both of STORE and --table, need one of them; choose.")
+    if table is not None:
+        if start or end:
+            raise InputError("Got --start or --end with --table, need STORE for them; leave them out.")
+        from embeddings import gpp_table
+
+        gpp_table.predict(table, out)
+        return
+    from app import export
+    from embeddings.store import Store
+
+    # Points in a table are `export`'s: here all pixels are predicted.
+    path = export.check_path(out, export.CUBES | export.MAPS)
+    maps = run_with_progress(export.gpp_maps(Store.open(store), start, end))
+    days = maps.sizes["time"]
+    if path.suffix.lower() in export.MAPS:
+        # A map has one band per variable; a mean drops the attributes, which hold for it as well.
+        attrs, maps = maps.attrs, maps.astype("float32").mean("time")
+        maps.attrs = attrs
+    export.write(maps, path)
+    print(f"{path}: GPP of {maps.sizes['y']} x {maps.sizes['x']} pixels, {days} days")

@@ -1,0 +1,87 @@
+"""``fluxlens train``: a sensor's encoder, the fusion, or the GPP head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from app.cli.options import training_configuration, training_options
+from app.cli.output import run_with_progress
+from models.errors import InputError
+
+
+@click.command("train")
+@click.argument("what", type=click.Choice(["sensor", "fusion", "gpp"]))
+@click.argument("name", required=False, metavar="[NAME]")
+@click.option("--out", required=True, metavar="FILE.safetensors", help="File for the weights.")
+@click.option("--cube", multiple=True, metavar="PATH", help="A measured scene; repeatable.")
+@click.option("--sensors", default="s2,s1", metavar="A,B", help="fusion: of which sensors (default s2,s1).")
+@click.option("--table", metavar="FILE.csv", help="gpp: measured rows (default: simulated landscapes).")
+@click.option("--model", default="default", help="gpp: weights whose embeddings teach it.")
+@training_options
+def train(
+    what: str,
+    name: str | None,
+    out: str,
+    cube: tuple[str, ...],
+    sensors: str,
+    table: str | None,
+    model: str,
+    simulated: int,
+    encoders: str | None,
+    start: str | None,
+    steps: int,
+    learning_rate: float,
+    seed: int,
+) -> None:
+    """Train a sensor's encoder, the fusion or the GPP head. NAME is that of the sensor: s2, s1, landsat8.
+    \f
+
+    Parameters
+    ----------
+    what : str
+        ``sensor``, ``fusion`` or ``gpp``.
+    name : str or None
+        Of the sensor.
+    out : str
+        Safetensors file to write.
+    cube : tuple of str
+        Paths of measured scenes.
+    sensors : str
+        Names, separated by commas.
+    table : str or None
+        CSV of measured rows.
+    model : str
+        Name or path of the weights whose embeddings the GPP head reads.
+    simulated, steps, seed : int
+        As ``training_configuration`` takes them.
+    learning_rate : float
+        At its highest.
+    encoders, start : str or None
+        Folder of encoder weights; weights to go on from.
+    """
+    # The only subject of training that has a name.
+    if (what == "sensor") != (name is not None):
+        raise InputError(
+            f"Got train {what} {name or 'without a name'}, need train sensor NAME, fusion or gpp."
+        )
+    # Training takes hours: where its result goes is checked before it starts.
+    path = Path(out)
+    if path.suffix != ".safetensors" or not path.resolve().parent.is_dir():
+        raise InputError(f"Got --out {path}, need a .safetensors file in a folder that exists; correct it.")
+    if what == "gpp":
+        from embeddings import gpp_training
+
+        print(f"{path}: digest {run_with_progress(gpp_training.run(path, table, seed, model))}")
+        return
+    from embeddings import training
+
+    configuration = training_configuration(simulated, steps, learning_rate, seed, start, cube)
+    if what == "sensor":
+        run = training.train_sensor(name, path, configuration)
+    else:
+        run = training.train_fusion(
+            path, configuration, tuple(sensors.split(",")), Path(encoders) if encoders else None
+        )
+    print(f"{path}: digest {run_with_progress(run)}")
