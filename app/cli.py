@@ -71,9 +71,9 @@ def serve(args: argparse.Namespace) -> None:
                 f"Got --allow-origin {origin!r}, need HOST or HOST:PORT without a wildcard; correct it."
             )
     login = _users(args.login) if args.login else None
-    from app import dashboard
+    from app import server
 
-    dashboard.serve(path.resolve(), args.port, args.open, args.address, tuple(args.allow_origin), login)
+    server.serve(path.resolve(), args.port, args.open, args.address, tuple(args.allow_origin), login)
 
 
 def _users(path: str) -> Path:
