@@ -153,7 +153,7 @@ class Imagery:
         return self.backscatter is not None
 
     def radar_at(self, at: dict) -> dict:
-        """Variables VV and VH (passage) in dB with the coordinate ``passage``; means over ``pixel`` where ``at`` has it.
+        """Variables VV and VH (passage) in dB, with their coordinate; means over ``pixel`` where ``at`` has it.
 
         Parameters
         ----------

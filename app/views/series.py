@@ -141,7 +141,7 @@ class SeriesView:
 
     def _update_charts(self, *_) -> None:
         self.shown.value = [name for name in self.panes if name in self.state.charts]
-        self.charts.axis_under(self.state.charts)
+        self.charts.show_dates_under(self.state.charts)
         for name, pane in self.panes.items():
             pane.visible = self.heads[name].visible = name in self.state.charts
 
@@ -154,7 +154,7 @@ class SeriesView:
         self._update_legends()
 
     def _shown_tower(self):
-        return self.data.tower if self.state.tower else None
+        return self.data.tower if self.state.show_tower else None
 
     # --- legends: each yields its title, then its keys with the values of the day ---
 

@@ -136,17 +136,17 @@ def test_the_usual_year_of_a_tower_never_holds_the_year_it_stands_beside():
     days = pd.date_range("2019-01-01", "2020-12-31")
     gpp = np.where(days.year == 2019, 3.0, 7.0)
     tower = xr.Dataset({"gpp_nt": ("time", gpp)}, {"time": days})
-    told = other_years_climatology(tower)["gpp_usual"]
-    assert set(told.sel(time="2019").values) == {7.0}
-    assert set(told.sel(time="2020").values) == {3.0}
+    found = other_years_climatology(tower)["gpp_usual"]
+    assert set(found.sel(time="2019").values) == {7.0}
+    assert set(found.sel(time="2020").values) == {3.0}
     assert other_years_climatology(tower.sel(time="2020")) == {}
 
 
 def test_a_scene_without_red_says_which_bands_it_has(store):
     store._scene["s2"] = store._scene["s2"].to_dataset().isel(band=[3])
-    told = ExplorerData(store).missing_reasons
-    assert any("true colour" in text and "has B08" in text for text in told)
-    assert any("NDVI" in text and "has B08" in text for text in told)
+    found = ExplorerData(store).missing_reasons
+    assert any("true colour" in text and "has B08" in text for text in found)
+    assert any("NDVI" in text and "has B08" in text for text in found)
 
 
 def test_radar_of_a_pixel_is_the_scene_s(data):
@@ -165,26 +165,24 @@ def test_a_sight_shows_the_numbers_of_the_whole_and_an_overview_their_means(tmp_
     write_store(tmp_path / "store")
     data = ExplorerData(file.Store.open(tmp_path / "store"), predict)
     near, wide = Viewport(1, 8, 24, 20, 36), Viewport(2, 4, 12, 10, 18)
-    questions = [
-        LayerKey(layer, JUNE) for layer in data.layers if layer not in ("feature", "similar", "clusters")
-    ]
-    for question in [
-        questions,
+    keys = [LayerKey(layer, JUNE) for layer in data.layers if layer not in ("feature", "similar", "clusters")]
+    for key in [
+        *keys,
         LayerKey("feature", JUNE, feature=3),
         LayerKey("similar", JUNE, pixel=(20, 28), threshold=0.8),
         LayerKey("clusters", JUNE, clusters=3),
     ]:
-        whole, part = data.layer_image(question), data.layer_image(question, viewport=near)
-        np.testing.assert_allclose(part.values, whole.values[8:24, 20:36], atol=1e-5, err_msg=question.layer)
-        assert data.layer_image(question, viewport=wide).values.shape[:2] == (8, 8)
+        whole, part = data.layer_image(key), data.layer_image(key, viewport=near)
+        np.testing.assert_allclose(part.values, whole.values[8:24, 20:36], atol=1e-5, err_msg=key.layer)
+        assert data.layer_image(key, viewport=wide).values.shape[:2] == (8, 8)
     mean = (
         data.layer_image(LayerKey("feature", JUNE, feature=3))
         .values[8:24, 20:36]
         .reshape(8, 2, 8, 2)
         .mean((1, 3))
     )
-    told = data.layer_image(LayerKey("feature", JUNE, feature=3), viewport=wide).values[..., 0]
-    np.testing.assert_allclose(told, mean, atol=float(data.scale[3]))
+    found = data.layer_image(LayerKey("feature", JUNE, feature=3), viewport=wide).values[..., 0]
+    np.testing.assert_allclose(found, mean, atol=float(data.scale[3]))
     photo = data.layer_image(LayerKey("true", JUNE)).values[8:24, 20:36].reshape(8, 2, 8, 2, 3).mean((1, 3))
     np.testing.assert_allclose(
         data.layer_image(LayerKey("true", JUNE), viewport=wide).values, photo, atol=1e-5

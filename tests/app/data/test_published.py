@@ -8,6 +8,7 @@ from app_world import DAYS, GRID, published_cube, write_store
 
 from app.background import catalog_loader
 from app.data.layer_image import Viewport
+from app.plots import map_sheet
 from app.state import LayerKey, Place, State
 from embeddings import catalog as catalogs
 from embeddings.geometry import Grid

@@ -10,13 +10,13 @@ from embeddings import gpp_evaluation
 
 
 def test_scores_are_those_of_the_evaluation(data):
-    told = data.compare_tower("gpp_nt", 0.75)
+    comparison = data.compare_tower("gpp_nt", 0.75)
     pixel = data.pixel_series(*data.start_pixel)
     asked = gpp_evaluation.at_tower(pixel[["gpp", "gpp_lo", "gpp_hi"]], data.tower, 0.75)
-    shared = set(told.scores) & set(asked)
+    shared = set(comparison.scores) & set(asked)
     assert {"model.daily.nse", "day_of_year.weekly.rmse", "days"} <= shared
     for name in shared:
-        np.testing.assert_equal(told.scores[name], asked[name])
+        np.testing.assert_equal(comparison.scores[name], asked[name])
 
 
 def test_the_switches_choose_flux_and_days(data):
@@ -39,15 +39,15 @@ def test_the_day_of_year_line_never_holds_the_year_it_stands_beside(store, data)
 def test_a_quality_nothing_reaches_says_so_instead_of_scores(store):
     tower = store._scene["tower"].to_dataset()
     store._scene["tower"] = tower.assign(qc=tower.qc * 0.5)
-    told = ExplorerData(store, predict).compare_tower("gpp_nt", 0.75)
-    assert told.scores == {}
-    assert "lower the quality" in told.missing_reasons[0]
+    comparison = ExplorerData(store, predict).compare_tower("gpp_nt", 0.75)
+    assert comparison.scores == {}
+    assert "lower the quality" in comparison.missing[0]
 
 
 def test_what_cannot_be_drawn_says_why(data):
-    told = data.compare_tower("gpp_nt", 0.75)
-    assert set(told.lines) == set(LINES) - {"nirv"}
-    assert told.missing_reasons == (
+    comparison = data.compare_tower("gpp_nt", 0.75)
+    assert set(comparison.lines) == set(LINES) - {"nirv"}
+    assert comparison.missing == (
         "No NIRv × light: Got a scene of one year, need two or more to learn k in another year.",
     )
 
@@ -67,6 +67,6 @@ def test_the_split_of_the_shipped_head_says_what_taught_it(store):
     from embeddings import gpp
 
     store._cube = store._cube.assign_attrs(lat=50.5)
-    told = ExplorerData(store, gpp.predict).compare_tower("gpp_nt", 0.75)
-    assert told.training_data == gpp.load().card["taught_by"] != ""
-    assert told.training_data in scores_table(told, ["model"])
+    comparison = ExplorerData(store, gpp.predict).compare_tower("gpp_nt", 0.75)
+    assert comparison.training_data == gpp.load().card["taught_by"] != ""
+    assert comparison.training_data in scores_table(comparison, ["model"])

@@ -23,7 +23,10 @@ NAME = "FLX_YY-Own_FLUXNET2015_FULLSET_DD_2019-2020_1-4.csv"
 @pytest.fixture(scope="module")
 def half_hours():
     return upload.read_tower_file(
-        ExplorerData(TinyStore(), predict), NAME.replace("_DD_", "_HH_"), tower_file(half_hours=True), *HERE
+        ExplorerData(TinyStore(), predict).scene,
+        NAME.replace("_DD_", "_HH_"),
+        tower_file(half_hours=True),
+        *HERE,
     )
 
 
@@ -52,7 +55,7 @@ def packed(name: str, content: bytes) -> bytes:
 @pytest.mark.parametrize("wrap", [bytes, lambda content: packed(NAME, content)])
 def test_a_file_or_a_zip_becomes_a_tower_at_its_place_and_nothing_stays(data, wrap, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    found = upload.read_tower_file(data, NAME, wrap(tower_file()), *HERE)
+    found = upload.read_tower_file(data.scene, NAME, wrap(tower_file()), *HERE)
     assert found.tower.attrs["site"] == "YY-Own"
     assert (found.tower.attrs["lon"], found.tower.attrs["lat"]) == HERE
     assert found.wind is None
@@ -60,14 +63,14 @@ def test_a_file_or_a_zip_becomes_a_tower_at_its_place_and_nothing_stays(data, wr
     stood = data.with_tower(found.tower)
     assert stood.start_pixel == (10, 50)
     assert "gpp_usual" in stood.tower
-    told = stood.compare_tower("gpp_dt", 0.75)
-    assert np.isfinite(told.measured).sum() == np.sum(found.tower.qc.sel(time=DAYS) >= 0.75)
-    assert {"model.daily.nse", "model.monthly.nse", "day_of_year.daily.nse"} <= set(told.scores)
+    comparison = stood.compare_tower("gpp_dt", 0.75)
+    assert np.isfinite(comparison.measured).sum() == np.sum(found.tower.qc.sel(time=DAYS) >= 0.75)
+    assert {"model.daily.nse", "model.monthly.nse", "day_of_year.daily.nse"} <= set(comparison.scores)
 
 
 def test_the_scene_s_own_tower_stays_for_everybody_else(data):
     before = data.compare_tower("gpp_nt", 0.5)
-    stood = data.with_tower(upload.read_tower_file(data, NAME, tower_file(), *HERE).tower)
+    stood = data.with_tower(upload.read_tower_file(data.scene, NAME, tower_file(), *HERE).tower)
     assert stood.compare_tower("gpp_nt", 0.5).scores != before.scores
     assert data.compare_tower("gpp_nt", 0.5) is before
     assert (data.start_pixel, data.tower.attrs["site"]) == ((20, 28), "XX-Tst")
@@ -95,16 +98,16 @@ def test_the_scene_s_own_tower_stays_for_everybody_else(data):
     ],
 )
 def test_what_is_no_tower_of_this_scene_is_one_sentence(data, name, content, match):
-    with pytest.raises(InputError) as told:
-        upload.read_tower_file(data, name, content, *HERE)
-    assert match in str(told.value)
-    assert tempfile.gettempdir() not in str(told.value)
+    with pytest.raises(InputError) as error:
+        upload.read_tower_file(data.scene, name, content, *HERE)
+    assert match in str(error.value)
+    assert tempfile.gettempdir() not in str(error.value)
 
 
 def test_a_zip_that_unpacks_beyond_bounds_is_refused_unread(data, monkeypatch):
     monkeypatch.setattr(upload, "UNPACKED_BYTES", 10_000)
     with pytest.raises(InputError, match="load its daily"):
-        upload.read_tower_file(data, "a.zip", packed(NAME, tower_file()), *HERE)
+        upload.read_tower_file(data.scene, "a.zip", packed(NAME, tower_file()), *HERE)
 
 
 @pytest.mark.parametrize(
@@ -112,13 +115,13 @@ def test_a_zip_that_unpacks_beyond_bounds_is_refused_unread(data, monkeypatch):
 )
 def test_a_place_that_is_none_is_one_sentence(data, text, match):
     with pytest.raises(InputError, match=match):
-        upload.parse_location(data, text, (0, 0))
+        upload.parse_location(data.scene, text, (0, 0))
 
 
 def test_an_empty_place_is_the_chosen_pixel(data):
-    assert data.grid.pixel_series(*upload.parse_location(data, " ", (7, 9))) == (7, 9)
+    assert data.grid.pixel(*upload.parse_location(data.scene, " ", (7, 9))) == (7, 9)
     lon, lat = HERE
-    assert upload.parse_location(data, f"{lon:.6f}; {lat:.6f}", (7, 9)) == pytest.approx(HERE, abs=1e-6)
+    assert upload.parse_location(data.scene, f"{lon:.6f}; {lat:.6f}", (7, 9)) == pytest.approx(HERE, abs=1e-6)
 
 
 def test_an_upload_sends_a_large_file_in_parts_and_refuses_a_larger_one(data):
@@ -126,51 +129,55 @@ def test_an_upload_sends_a_large_file_in_parts_and_refuses_a_larger_one(data):
     from app.views.file_upload import FileUpload
 
     got, state = [], State()
-    upload = FileUpload(state, lambda name, content: got.append((name, content)), 5000, "make it less")
+    button = FileUpload(state, lambda name, content: got.append((name, content)), 5000, "make it less")
     content = bytes(range(256)) * 16
-    assert give(upload, "a", content, part=1000) == [0, 1000, 2000, 3000, 4000, None]
+    assert give(button, "a", content, part=1000) == [0, 1000, 2000, 3000, 4000, None]
     assert got == [("a", content)]
-    assert give(upload, "b", bytes(5001)) == [None]
+    assert give(button, "b", bytes(5001)) == [None]
     assert state.message == "Got a file of 5,001 bytes, need 1 to 5,000; make it less."
-    upload._handle_msg({"name": "c", "size": 10})
-    upload._handle_msg({"part": "AAAA" * 1000})  # more than was said
+    button._handle_msg({"name": "c", "size": 10})
+    button._handle_msg({"part": "AAAA" * 1000})  # more than was said
     assert len(got) == 1
 
 
 def test_a_radius_is_the_mean_over_its_pixels(data):
-    told = data.compare_tower("gpp_nt", 0.5, ("radius", 60.0))
+    comparison = data.compare_tower("gpp_nt", 0.5, ("radius", 60.0))
     rows, cols = np.nonzero(
         np.hypot(*np.meshgrid(GRID.x - data.observations.xy[0], GRID.y - data.observations.xy[1])) <= 60
     )
-    assert told.seen.told == "pixels within 60 m"
+    assert comparison.footprint.label == "pixels within 60 m"
     each = [data.pixel_series(int(r), int(c)).gpp.values for r, c in zip(rows, cols, strict=True)]
-    np.testing.assert_allclose(told.lines["model"], np.mean(each, 0), rtol=1e-4, atol=1e-4)
-    xs, ys = map(np.asarray, told.seen.lines[0])
+    np.testing.assert_allclose(comparison.lines["model"], np.mean(each, 0), rtol=1e-4, atol=1e-4)
+    xs, ys = map(np.asarray, comparison.footprint.outlines[0])
     np.testing.assert_allclose(np.hypot(xs - data.observations.xy[0], ys - data.observations.xy[1]), 60)
 
 
 def test_a_wide_radius_is_told_by_some_of_its_pixels(data):
     from app.data import areas
 
-    seen = data.tower_footprint("radius", 500.0)
-    assert len(seen.rows) <= areas.MAX_PIXELS
-    assert f"of {NX * NY:,} pixels read" in seen.told
-    assert seen.weights.sum() == pytest.approx(1)
-    assert np.average(seen.cols, weights=seen.weights) == pytest.approx((NX - 1) / 2, abs=0.7)
-    assert np.average(seen.rows, weights=seen.weights) == pytest.approx((NY - 1) / 2, abs=0.7)
+    footprint = data.tower_footprint("radius", 500.0)
+    assert len(footprint.rows) <= areas.MAX_PIXELS
+    assert f"of {NX * NY:,} pixels read" in footprint.label
+    assert footprint.weights.sum() == pytest.approx(1)
+    assert np.average(footprint.cols, weights=footprint.weights) == pytest.approx((NX - 1) / 2, abs=0.7)
+    assert np.average(footprint.rows, weights=footprint.weights) == pytest.approx((NY - 1) / 2, abs=0.7)
 
 
 def test_the_footprint_lies_upwind_and_its_lines_hold_what_they_say(data, half_hours):
     stood = data.with_tower(half_hours.tower, half_hours.wind)
-    seen = stood.tower_footprint("footprint", 3.0)
+    footprint = stood.tower_footprint("footprint", 3.0)
     x, y = stood.observations.xy
-    assert np.average(GRID.x[seen.cols], weights=seen.weights) < x - 20  # the wind comes from the west
-    assert abs(np.average(GRID.y[seen.rows], weights=seen.weights) - y) < 5
-    half, most = (np.nanmin(xs) for xs, _ in seen.lines)
+    assert (
+        np.average(GRID.x[footprint.cols], weights=footprint.weights) < x - 20
+    )  # the wind comes from the west
+    assert abs(np.average(GRID.y[footprint.rows], weights=footprint.weights) - y) < 5
+    half, most = (np.nanmin(xs) for xs, _ in footprint.outlines)
     assert most < half < x
-    told = stood.compare_tower("gpp_dt", 0.5, ("footprint", 3.0))
-    assert "footprint" not in " ".join(told.missing_reasons)
-    assert told.scores["model.daily.rmse"] != stood.compare_tower("gpp_dt", 0.5).scores["model.daily.rmse"]
+    comparison = stood.compare_tower("gpp_dt", 0.5, ("footprint", 3.0))
+    assert "footprint" not in " ".join(comparison.missing)
+    assert (
+        comparison.scores["model.daily.rmse"] != stood.compare_tower("gpp_dt", 0.5).scores["model.daily.rmse"]
+    )
 
 
 def test_contours_hold_their_share(data):
@@ -185,9 +192,9 @@ def test_contours_hold_their_share(data):
 
 
 def test_a_footprint_that_cannot_be_had_says_why_and_the_pixel_stands_in(data, half_hours):
-    told = data.compare_tower("gpp_nt", 0.5, ("footprint", 3.0))
-    assert "without half-hourly wind" in told.missing_reasons[0]
-    np.testing.assert_array_equal(told.lines["model"], data.compare_tower("gpp_nt", 0.5).lines["model"])
+    comparison = data.compare_tower("gpp_nt", 0.5, ("footprint", 3.0))
+    assert "without half-hourly wind" in comparison.missing[0]
+    np.testing.assert_array_equal(comparison.lines["model"], data.compare_tower("gpp_nt", 0.5).lines["model"])
     with pytest.raises(InputError, match="no height of the sensors"):
         data.with_tower(half_hours.tower, half_hours.wind).tower_footprint("footprint", None)
 

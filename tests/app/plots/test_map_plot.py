@@ -11,15 +11,15 @@ from app.state import Place
 from embeddings.geometry import Grid
 
 GRID = Grid("EPSG:32632", 500_000.0, 5_600_000.0, 10.0, 4, 3)
-LOOK = LayerStyle("Value", "", ("value",), (0.0,), (1.0,), palette="CET_CBL2")
+STYLE = LayerStyle("Value", "", ("value",), (0.0,), (1.0,), palette="CET_CBL2")
 
 
-def painted(values, faded=None, style=LOOK):
-    return paint(np.asarray(values, "float32")[..., None], look, faded)
+def painted(values, masked=None, style=STYLE):
+    return paint(np.asarray(values, "float32")[..., None], style, masked)
 
 
 def plot(grid, values, **options):
-    return MapPlot(grid, lambda sight: LayerImage(values, LOOK, "1 Jul 2020"), **options)
+    return MapPlot(grid, lambda viewport: LayerImage(values, STYLE, "1 Jul 2020"), **options)
 
 
 def test_north_stays_up():
@@ -37,9 +37,9 @@ def test_north_stays_up():
 def test_unknown_is_transparent_and_masked_is_faded():
     values = np.full((3, 4), 0.5)
     values[1, 1] = np.nan
-    faded = np.zeros((3, 4), bool)
-    faded[2, 0] = True
-    alpha = painted(values, faded)[..., 3]
+    masked = np.zeros((3, 4), bool)
+    masked[2, 0] = True
+    alpha = painted(values, masked)[..., 3]
     assert alpha[1, 1] == 0
     assert alpha[2, 0] == MASKED_ALPHA
     assert alpha[0, 0] == 255
@@ -63,8 +63,8 @@ def test_hover_places_agree_with_the_projection():
 
 
 def test_classes_have_their_own_colours():
-    look = LayerStyle("Clusters", "", ("cluster",), (0.0,), (1.0,), classes=("#010203", "#040506"))
-    assert painted([[0, 1]], style=look)[0, :, :3].tolist() == [[1, 2, 3], [4, 5, 6]]
+    style = LayerStyle("Clusters", "", ("cluster",), (0.0,), (1.0,), classes=("#010203", "#040506"))
+    assert painted([[0, 1]], style=style)[0, :, :3].tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
 def test_places_stand_on_the_map_in_their_colours():
@@ -93,13 +93,13 @@ def test_a_large_scene_is_shown_coarsely_at_once_and_sharply_at_rest():
     assert side > WHOLE_PX
     grid = Grid("EPSG:32632", 500_000.0, 5_600_000.0, 10.0, side, side)
 
-    def answer(sight: Viewport) -> LayerImage:
-        asked.append(sight)
-        shape = sight.bottom - sight.top, sight.right - sight.left, 1
-        return LayerImage(np.full(shape, sight.top * sight.level, "float32"), LOOK, "1 Jul 2020")
+    def answer(viewport: Viewport) -> LayerImage:
+        asked.append(viewport)
+        shape = viewport.bottom - viewport.top, viewport.right - viewport.left, 1
+        return LayerImage(np.full(shape, viewport.top * viewport.level, "float32"), STYLE, "1 Jul 2020")
 
     shown = MapPlot(grid, answer)  # no server waits: both at once
-    assert [sight.level for sight in asked] == [16, 4]
+    assert [viewport.level for viewport in asked] == [16, 4]
     assert shown.image.data["dw"][0] == pytest.approx(side * 10)
     assert ("of", "4 × 4 pixels") in shown.hover.tooltips
     shown.sharpen_later = wanted.append

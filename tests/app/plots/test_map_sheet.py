@@ -16,6 +16,7 @@ from PIL import Image
 from app import export, replay
 from app.data import ExplorerData
 from app.palette import CLASS_COLOURS
+from app.plots import map_sheet
 from app.state import LayerKey, Place, State
 from app.views import export as view
 from embeddings.store import Store
@@ -131,10 +132,10 @@ def test_many_points_of_a_file_are_exported_until_another_place_is_chosen(state,
     shown = view.ExportView(state, data)
     asked = points(data, (1, 1), (2, 50), (30, 7))
     text = "lon,lat,name\n" + "".join(f"{p.lon},{p.lat},<b>{n}</b>\n" for n, p in enumerate(asked))
-    give(shown.many, "../../etc/passwd.csv", text.encode())
+    give(shown.points_upload, "../../etc/passwd.csv", text.encode())
     assert (shown.button.label, state.message) == ("Export 3 points", "")
     assert shown.button.filename == "fluxlens_3_points_2020-03-01_2020-10-31_simulated.csv"
-    table = pd.read_csv(shown._file(), comment="#")
+    table = pd.read_csv(shown.make_file(), comment="#")
     expected = export.tidy(data.store, points=asked)
     np.testing.assert_allclose(table["e00"], expected["e00"], rtol=1e-6)
     shown.format.value = ".png"
@@ -164,7 +165,7 @@ def test_many_points_of_a_file_are_exported_until_another_place_is_chosen(state,
 )
 def test_a_bad_upload_is_one_sentence_and_nothing_changes(state, data, name, content, match):
     shown = view.ExportView(state, data)
-    give(shown.many, name, content)
+    give(shown.points_upload, name, content)
     assert match in state.message
     assert "/tmp" not in state.message
     assert shown.button.label == "Export 2 pins"

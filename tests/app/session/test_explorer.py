@@ -257,10 +257,10 @@ def test_whatever_fails_while_opening_becomes_a_sentence():
         yield "reading", 0.5
         raise OSError("disk on fire")
 
-    opening = EntryLoad("demo")
-    opening.follow(steps())
-    assert opening.ended
-    assert "disk on fire" in opening.error
+    load = EntryLoad("demo")
+    load.run(steps())
+    assert load.ended
+    assert "disk on fire" in load.error
 
 
 def test_the_exported_file_names_the_pixel_and_says_simulated(catalog):
