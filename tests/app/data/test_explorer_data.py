@@ -187,3 +187,13 @@ def test_a_sight_shows_the_numbers_of_the_whole_and_an_overview_their_means(tmp_
     np.testing.assert_allclose(
         data.layer_image(LayerKey("true", JUNE), viewport=wide).values, photo, atol=1e-5
     )
+
+
+def test_cleared_caches_read_the_store_again(data, store):
+    data.layer_image(LayerKey("pca", JUNE))
+    before = store.asked["map"]
+    data.layer_image(LayerKey("sigma", JUNE))
+    assert store.asked["map"] == before
+    data.clear_caches()
+    data.layer_image(LayerKey("sigma", JUNE))
+    assert store.asked["map"] == before + 1

@@ -1,13 +1,14 @@
 """Permalinks: there and back, and whatever a visitor writes into one."""
 
 import datetime as dt
+from pathlib import Path
 
 import pytest
 
 from app.session import permalink
-from app.state import Place, State
+from app.state import Label, Place, State
 
-AREA = ((((9.0, 50.545), (9.002, 50.545), (9.002, 50.543), (9.0, 50.545)),),)
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 def test_a_link_restores_the_view(data):
@@ -31,23 +32,23 @@ def test_a_link_carries_areas_and_pins_data_and_model(data):
     ring = tuple((round(a, 7), round(b, 7)) for a, b in zip(lon, lat, strict=True))
     mine.pin(8, 12, area=(((*ring, ring[0]),),))
     yours = State()
-    said = permalink.parse_query(permalink.to_query(mine, data))
-    assert said["snapshot"] == data.store.snapshot
-    permalink.restore(said, yours, data)
+    fields = permalink.parse_query(permalink.to_query(mine, data))
+    assert fields["snapshot"] == data.store.snapshot
+    permalink.restore(fields, yours, data)
     assert yours.place.area == mine.place.area
 
 
 def test_a_link_tells_of_the_tower_file_it_does_not_carry_and_restores_all_else(data):
     tower = data.tower.assign_attrs(source="FLX_YY-Own_DD.csv")
     mine = State(places=[Place(0, 3, 4)], layer="sigma", page="tower")
-    said = permalink.parse_query(permalink.to_query(mine, data.with_tower(tower)))
+    fields = permalink.parse_query(permalink.to_query(mine, data.with_tower(tower)))
     yours = State()
-    permalink.restore(said, yours, data)
+    permalink.restore(fields, yours, data)
     assert "FLX_YY-Own_DD.csv" in yours.message
     assert "load it on the page Tower" in yours.message
     assert (yours.layer, yours.page, yours.places) == ("sigma", "tower", mine.places)
     again = State()
-    permalink.restore(said, again, data.with_tower(tower))
+    permalink.restore(fields, again, data.with_tower(tower))
     assert again.message == ""
 
 
@@ -81,3 +82,37 @@ def test_an_unknown_layer_is_not_taken(data):
     state = State()
     permalink.restore({"layer": "<b>"}, state, data)
     assert state.layer == "pca"
+
+
+def test_a_link_of_an_earlier_version_opens_with_all_its_choices(data):
+    """The golden link was written by version 0.1.0, before choices had their present names."""
+    query = (GOLDEN / "permalink_0.1.0.txt").read_text().strip()
+    state = State()
+    permalink.restore(permalink.parse_query(query), state, data)
+    assert state.message == ""
+    expected = {
+        "day": dt.date(2020, 5, 2),
+        "layer": "labels",
+        "feature": 3,
+        "clusters": 7,
+        "threshold": 0.5,
+        "whole_period": True,
+        "page": "tower",
+        "flux": "gpp_dt",
+        "min_qc": 0.5,
+        "footprint_kind": "radius",
+        "radius_m": 80,
+        "height_m": 3.0,
+        "charts": ["gpp", "pc"],
+        "labels": [Label(5, 5, "lake"), Label(20, 28, "forest")],
+    }
+    assert {name: getattr(state, name) for name in expected} == expected
+    assert [(place.slot, place.row, place.col) for place in state.places[:2]] == [(0, 3, 4), (4, 7, 8)]
+    assert state.place.area == state.places[2].area != ()
+
+
+def test_a_link_is_written_with_the_keys_of_earlier_versions(data):
+    query = (GOLDEN / "permalink_0.1.0.txt").read_text().strip()
+    state = State(entry="tiny")
+    permalink.restore(permalink.parse_query(query), state, data)
+    assert permalink.parse_query(permalink.to_query(state, data)).keys() == permalink.parse_query(query).keys()
