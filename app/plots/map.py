@@ -87,8 +87,8 @@ def _lonlat_hover(grid: Grid) -> CustomJSHover:
         code="""
         const u = (special_vars.x - place[0]) / place[2], v = (special_vars.y - place[1]) / place[3];
         const at = (c) => c[0] + c[1]*u + c[2]*v + c[3]*u*u + c[4]*u*v + c[5]*v*v;
-        const format = (v, ends) => Math.abs(v).toFixed(5) + "° " + ends[v < 0 ? 1 : 0];
-        return format(at(lat), "NS") + ", " + format(at(lon), "EW");
+        const degrees = (v, ends) => Math.abs(v).toFixed(5) + "° " + ends[v < 0 ? 1 : 0];
+        return degrees(at(lat), "NS") + ", " + degrees(at(lon), "EW");
     """,
     )
 
