@@ -89,8 +89,8 @@ class TowerCharts:
             dots = fig.scatter("measured", "gpp", source=source, size=4, line_color=None, alpha=0.45)
             dots.glyph.fill_color = LINE_COLOURS[name]
             self.lines[name].append(dots)
-            words = f"<b>@time{{%e %b %Y}}</b> measured @measured{{0.0}}, {LINES[name]} @gpp{{0.0}}"
-            fig.add_tools(HoverTool(renderers=[dots], tooltips=words, **DAY_HOVER))
+            tooltip = f"<b>@time{{%e %b %Y}}</b> measured @measured{{0.0}}, {LINES[name]} @gpp{{0.0}}"
+            fig.add_tools(HoverTool(renderers=[dots], tooltips=tooltip, **DAY_HOVER))
         return fig
 
     def _make_cycle(self):

@@ -168,7 +168,7 @@ class MapView:
                 if found.credit:
                     self._credit.object = f'<div class="absent">Around the scene: {found.credit}</div>'
 
-        # The page asks; another thread that told it could cost the page what Panel is sending at that moment.
+        # Polled by the page: a change made by the fetching thread could be lost while Panel sends the page.
         def poll() -> None:
             if fetching.done() and pn.state.loaded:
                 polling.stop()

@@ -1,4 +1,4 @@
-"""A second map beside the first: another layer, or another day."""
+"""A second map, linked to the first: another layer, or another day."""
 
 import panel as pn
 

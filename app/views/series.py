@@ -205,15 +205,15 @@ class SeriesView:
     def _weather_legend(self, series, index: int, colour: str):
         at = _index_of_day(self.data.weather.time.values, self.state.day)
         yield "Weather"
-        for name, (words, unit, digits) in WEATHER_LABELS.items():
+        for name, (label, unit, digits) in WEATHER_LABELS.items():
             if name in self.data.weather and at is not None:
                 number = _format(self.data.weather[name].values[at], digits)
                 ink = WEATHER_COLOURS.get(name)
                 text = f"{number} {unit}" if number else ""
                 yield (
-                    legend_key("line", ink, words, text)
+                    legend_key("line", ink, label, text)
                     if ink
-                    else f'<span class="key">{words} <em>{text}</em></span>'
+                    else f'<span class="key">{label} <em>{text}</em></span>'
                 )
 
     def _gpp_legend(self, series, index: int, colour: str):
@@ -230,7 +230,7 @@ class SeriesView:
         site = escape(str(tower.attrs.get("site", "tower")))
         away = self.data.observations.distance_m(*self.state.pixel)
         far = f", {away / 1000:.1f} km away" if away is not None and away > NEAR_TOWER_M else ""
-        for column, shape, ink, words in (
+        for column, shape, ink, label in (
             ("gpp_nt", "dot", GPP_NT_COLOUR, f"{site} NT"),
             ("gpp_dt", "diamond", GPP_DT_COLOUR, f"{site} DT{far}"),
             ("gpp_usual", "line", CLIMATOLOGY_COLOUR, "its other years"),
@@ -238,7 +238,7 @@ class SeriesView:
             if column in tower:
                 value = "" if at is None else _format(tower[column].values[at], 1)
                 band = self._format_tower_band(tower, at) if column == "gpp_nt" else ""
-                yield legend_key(shape, ink, words, value + band)
+                yield legend_key(shape, ink, label, value + band)
 
     @staticmethod
     def _format_tower_band(tower, at: int | None) -> str:

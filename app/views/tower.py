@@ -72,7 +72,7 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
             scale_cell = f'<td class="scale">{scale if not i else ""}</td>'
             name_cell = f'<td class="name">{legend_key("line", LINE_COLOURS[name], LINES[name])}</td>'
             rows.append(f'<tr class="{"" if i else "first"}">{scale_cell}{name_cell}{"".join(cells)}</tr>')
-    heads = "".join(f"<th>{words}</th>" for words in ("scale", "", *SCORES.values()))
+    heads = "".join(f"<th>{head}</th>" for head in ("scale", "", *SCORES.values()))
     splits_by_line = SPLITS | {
         "model": SPLITS["model"]
         + (f" (taught by {comparison.training_data})" if comparison.training_data else "")
@@ -136,7 +136,7 @@ class TowerView:
             stylesheets=sheets(_SLIDER),
         )
         self.shown = pn.widgets.CheckButtonGroup(
-            options={words: name for name, words in LINES.items()},
+            options={label: name for name, label in LINES.items()},
             value=list(LINES),
             margin=0,
             css_classes=["quiet"],
@@ -173,8 +173,8 @@ class TowerView:
         )
         self.table = _html(_TABLE)
         self.titles = {
-            name: _html(LEGEND_CSS, f'<div class="head"><b>{words}</b></div>')
-            for name, words in PLOT_TITLES.items()
+            name: _html(LEGEND_CSS, f'<div class="head"><b>{title}</b></div>')
+            for name, title in PLOT_TITLES.items()
         }
         self.panes = {
             name: pn.pane.Bokeh(fig, sizing_mode="stretch_width", height=HEIGHTS[name])

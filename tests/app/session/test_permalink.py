@@ -115,4 +115,6 @@ def test_a_link_is_written_with_the_keys_of_earlier_versions(data):
     query = (GOLDEN / "permalink_0.1.0.txt").read_text().strip()
     state = State(entry="tiny")
     permalink.restore(permalink.parse_query(query), state, data)
-    assert permalink.parse_query(permalink.to_query(state, data)).keys() == permalink.parse_query(query).keys()
+    assert (
+        permalink.parse_query(permalink.to_query(state, data)).keys() == permalink.parse_query(query).keys()
+    )
