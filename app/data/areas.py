@@ -96,7 +96,7 @@ def read_area(scene: SceneData, imagery: Imagery, reader: SeriesReader, polygons
 
 
 def pixel_coordinates(grid: Grid, rows: np.ndarray, cols: np.ndarray) -> dict[str, xr.DataArray]:
-    """x and y of pixel centres along ``pixel``, metres: an indexer for images on any grid of the same CRS."""
+    """x and y in metres of the pixels (``rows``, ``cols``) of a ``grid`` along ``pixel``: an indexer for images."""
     return {
         "x": xr.DataArray(grid.x[cols], dims="pixel"),
         "y": xr.DataArray(grid.y[rows], dims="pixel"),

@@ -74,14 +74,14 @@ def make_cube(data: ExplorerData, places: list[Place], names: list[str]) -> xr.D
 
 
 def coordinates_of(data: ExplorerData, place: Place) -> dict[str, float]:
-    """lon, lat (degrees) and x, y (metres) of the pixel's centre; of an area those of the pixel in its middle."""
+    """lon, lat (degrees) and x, y (metres) of a ``place`` in ``data``; of an area those of its middle pixel."""
     x, y = data.centre(place.row, place.col)
     lon, lat = data.grid.lonlat(x, y)
     return {"lon": float(lon), "lat": float(lat), "x": x, "y": y}
 
 
 def daily_columns(data: ExplorerData, place: Place) -> xr.Dataset:
-    """Columns (time) of one place, means over an area; NaN where nothing was measured on a day."""
+    """Columns (time) of a ``place`` in ``data``, means over an area; NaN where nothing was measured on a day."""
     series, out = data.place_series(place), xr.Dataset(coords={"time": data.days})
     for name, column in DAILY_COLUMNS.items():
         if name in series:
@@ -99,7 +99,7 @@ def daily_columns(data: ExplorerData, place: Place) -> xr.Dataset:
 
 
 def metadata(data: ExplorerData, places: list[Place]) -> dict:
-    """What every export says of itself, with the tower whose GPP is in the file and a note on areas."""
+    """Metadata of ``data`` as in every export, with the tower and a note where ``places`` are areas."""
     out = {name: value for name, value in export.metadata(data.store).items() if name != "features"}
     if data.tower is not None:
         simulated = int(data.tower.attrs.get("simulated", data.simulated))

@@ -150,12 +150,15 @@ class ExplorerData:
         return self.scene.overview
 
     def locate(self, x: float, y: float) -> tuple[int, int]:
+        """(row, col) of the point (x, y) in metres; InputError outside the scene."""
         return self.scene.locate(x, y)
 
     def centre(self, row: int, col: int) -> tuple[float, float]:
+        """(x, y) in metres of the centre of the pixel (row, col)."""
         return self.scene.centre(row, col)
 
     def cube(self, day: dt.date, viewport: Viewport | None = None, quality: bool = True) -> xr.Dataset:
+        """One ``day`` of the cube in a ``viewport``, with ``quality``: see ``SceneData.cube``."""
         return self.scene.cube(day, viewport, quality)
 
     # --- map ---
@@ -173,9 +176,11 @@ class ExplorerData:
         return self.map_layers.published
 
     def layer_image(self, key: LayerKey, viewport: Viewport | None = None) -> LayerImage:
+        """The image of a layer: see ``MapLayers.image`` for ``key`` and ``viewport``."""
         return self.map_layers.image(key, viewport)
 
     def layer_style(self, layer: str, feature: int = 0) -> LayerStyle:
+        """Colours of a ``layer`` (of the ``feature`` with that index): see ``MapLayers.style``."""
         return self.map_layers.style(layer, feature)
 
     # --- series ---
@@ -189,9 +194,11 @@ class ExplorerData:
         return self.imagery.has_radar
 
     def pixel_series(self, row: int, col: int) -> xr.Dataset:
+        """All that the charts show of the pixel (row, col): see ``SeriesReader.pixel``."""
         return self._reader.pixel(row, col)
 
     def area_series(self, polygons: tuple) -> xr.Dataset:
+        """Means and percentiles over an area given as ``polygons``: see ``areas.read_area``."""
         return self._areas(polygons)
 
     def _read_area(self, polygons: tuple) -> xr.Dataset:
@@ -212,6 +219,7 @@ class ExplorerData:
         return self.observations.start_pixel
 
     def tower_footprint(self, kind: str, size_m: float | None = None) -> Footprint:
+        """The tower's footprint of a ``kind`` and size (``size_m``): see ``towers.footprint.tower_footprint``."""
         return self._footprints(kind, size_m)
 
     def _find_footprint(self, kind: str, size_m: float | None) -> Footprint:

@@ -132,7 +132,7 @@ class LayerImage:
 
 
 def format_date(day) -> str:
-    """A date as on screen: 14 Jun 2020."""
+    """The date of ``day`` as on screen: 14 Jun 2020."""
     day = pd.Timestamp(day)
     return f"{day.day} {day:%b %Y}"
 

@@ -96,7 +96,7 @@ class SceneData:
         return self._maps["scale"].values.astype("float32")
 
     def node(self, name: str) -> xr.Dataset | None:
-        """A node of the scene such as "s2" or "weather", or None where the store has none."""
+        """The node ``name`` of the scene, such as "s2" or "weather"; None where the store has none."""
         if self.tree is None or name not in self.tree.children:
             return None
         return self.tree[name].to_dataset()
@@ -135,12 +135,12 @@ class SceneData:
     # --- grid ---
 
     def locate(self, x: float, y: float) -> tuple[int, int]:
-        """(row, col) of a point in metres of the scene's CRS; InputError outside the scene."""
+        """(row, col) of a point (x, y) in metres of the scene's CRS; InputError outside the scene."""
         lon, lat = self.grid.lonlat(x, y)
         return self.grid.pixel(float(lon), float(lat))
 
     def centre(self, row: int, col: int) -> tuple[float, float]:
-        """(x, y) of the centre of a pixel, metres."""
+        """(x, y) in metres of the centre of the pixel (row, col)."""
         return float(self.grid.x[col]), float(self.grid.y[row])
 
     @cached_property
@@ -183,7 +183,7 @@ class SceneData:
         return cube.squeeze("time") if "time" in cube.dims else cube
 
     def predict_map(self, day: dt.date, viewport: Viewport | None) -> xr.Dataset:
-        """GPP and its 90 % band (y, x) of one day, gC m-2 d-1."""
+        """GPP and its 90 % band (y, x) of one ``day`` in a ``viewport``, gC m-2 d-1."""
         cube = self.cube(day, viewport).expand_dims(time=[pd.Timestamp(day)])
         # The latitude of the middle of the scene, not of the viewport: day length must not change as the user pans.
         return self.predict(cube.assign_coords(lat=self.latitude), self.weather).isel(time=0)

@@ -139,7 +139,7 @@ class PixelSimilarity:
         return np.stack([one[index] for one in series])
 
     def inverse_std(self, day: dt.date | None) -> np.ndarray:
-        """(feature,) factors that give the columns of ``feature_matrix`` a standard deviation of 1 in the sample."""
+        """(feature,) factors that give the columns of ``feature_matrix(day)`` a standard deviation of 1."""
         values = self._thinned_trajectories if day is None else self.scene.sample.embedding.values
         return 1 / np.maximum(values.reshape(-1, values.shape[-1]).std(0), MIN_STD)
 

@@ -33,7 +33,7 @@ PAPER, TEXT, MUTED, UNKNOWN, WARNING = "#ffffff", "#1a2430", "#55626f", "#e0e5ea
 
 
 def metadata(state: State, data: ExplorerData, image: LayerImage) -> dict[str, Any]:
-    """Metadata of both files: that of every export, and what the layer shows."""
+    """Metadata of both files: that of every export of ``data``, and what ``state`` and ``image`` show."""
     out = export.metadata(data.store, state.day, state.day)
     layer = {"layer": image.style.label, "unit": image.style.unit, "shown": image.caption}
     layer |= {"score": image.score} if image.score else {}
@@ -82,7 +82,7 @@ def layer_dataset(state: State, data: ExplorerData) -> xr.Dataset:
 
 
 def to_plain_text(text: str) -> str:
-    """Superscripts and typographic signs as the letters every font has: gC m-2 d-1."""
+    """``text`` with superscripts and typographic signs as letters that every font has: gC m-2 d-1."""
     return unicodedata.normalize("NFKC", text).replace("\u2212", "-")
 
 

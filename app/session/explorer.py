@@ -159,7 +159,7 @@ class Explorer:
             self.state.entry = entry
 
     def fail(self, message: str) -> None:
-        """Show what is wrong, one sentence; the page lives on."""
+        """Show ``message``, one sentence on what is wrong; the page lives on."""
         self.state.message = message
         self._waiting.object = messages.nothing(self._list_entries())
 

@@ -95,7 +95,7 @@ def _encode(fields: dict[str, Any]) -> str:
 
 
 def parse_query(text: str) -> dict[str, str]:
-    """Fields of a query, with or without its question mark; of a repeated key the first."""
+    """Fields of the query ``text``, with or without its question mark; of a repeated key the first."""
     return {name: values[0] for name, values in parse_qs(text.lstrip("?")).items()}
 
 

@@ -60,12 +60,12 @@ def toggle_label(labels: tuple[Label, ...], row: int, col: int, name: str) -> tu
 
 
 def class_names(labels: tuple[Label, ...]) -> list[str]:
-    """Distinct names in the order they were first used."""
+    """Distinct names of ``labels`` in the order they were first used."""
     return list(dict.fromkeys(label.name for label in labels))
 
 
 def as_numbers(labels: tuple[Label, ...]) -> np.ndarray | None:
-    """(label,) float64, or None where one of the names is not a finite number."""
+    """``labels`` as (label,) float64, or None where one of the names is not a finite number."""
     try:
         values = np.array([float(label.name) for label in labels])
     except ValueError:
@@ -74,5 +74,5 @@ def as_numbers(labels: tuple[Label, ...]) -> np.ndarray | None:
 
 
 def is_fittable(labels: tuple[Label, ...]) -> bool:
-    """Whether there are two distinct names or more, so that a model can be fitted."""
+    """Whether ``labels`` have two distinct names or more, so that a model can be fitted."""
     return len(class_names(labels)) > 1

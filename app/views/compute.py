@@ -170,7 +170,7 @@ class ComputeView:
         return EmbedBox(self.rows, self.cols, self.first.value, self.last.value, self.model.value)
 
     def set_box(self, xs: tuple[float, float], ys: tuple[float, float]) -> None:
-        """Take the box drawn on the map: coordinates of its corners, metres."""
+        """Take the box drawn on the map: ``xs`` and ``ys`` of its corners, metres."""
         self.draw.value = False
         drawn = EmbedBox.from_corners(self.data.grid, xs, ys, first=self.first.value, last=self.last.value)
         self.rows, self.cols = drawn.rows, drawn.cols

@@ -41,7 +41,7 @@ LEGEND_CSS = """
 
 
 def format_tick(value: float, form: str = ".3g") -> str:
-    """A number with a typographic minus: 0, 0.05, 12, −1.2; ``form`` is its format specification."""
+    """``value`` with a typographic minus: 0, 0.05, 12, −1.2; ``form`` is its format specification."""
     return f"{value:{form}}".replace("-", "−")
 
 
@@ -71,7 +71,7 @@ def colour_bar(image: LayerImage) -> str:
 
 
 def map_caption(image: LayerImage, extra: str = "") -> str:
-    """HTML of the layer's name, its caption with ``extra``, its score and its colour scale."""
+    """HTML of the name of an ``image``, its caption with ``extra``, its score and its colour scale."""
     score = f"; {image.score}" if image.score else ""
     return (
         f'<div class="caption"><div class="what"><b>{escape(image.style.label)}</b><br>'
@@ -80,7 +80,7 @@ def map_caption(image: LayerImage, extra: str = "") -> str:
 
 
 def map_pane(plot: MapPlot) -> pn.pane.Bokeh:
-    """The figure of a map in the shape of its grid."""
+    """The figure of a ``plot`` in the shape of its grid."""
     ny, nx = plot.grid.shape
     # on the figure itself: style sheets of the pane do not reach into it
     plot.figure.stylesheets = [_MAP_CSS.replace("NX", str(nx)).replace("NY", str(ny))]

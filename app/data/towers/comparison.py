@@ -59,11 +59,11 @@ class TowerComparison:
         return np.where(known, self.measured, np.nan), np.where(known, line, np.nan)
 
     def climatology(self, values: np.ndarray) -> np.ndarray:
-        """Day-of-year climatology (366,) of a series (time,)."""
+        """Day-of-year climatology (366,) of daily ``values`` (time,)."""
         return baselines.usual_year(values, self.time, baselines.HALF_WINDOW_DAYS)[0]
 
     def anomaly(self, values: np.ndarray) -> np.ndarray:
-        """Departure (time,) of a series from its climatology; NaN on days of the year known in fewer than two years."""
+        """Departure (time,) of daily ``values`` from their climatology; NaN where fewer than two years know the day."""
         climatology, years = baselines.usual_year(values, self.time, baselines.HALF_WINDOW_DAYS)
         slot = baselines.slots(self.time)
         return np.where(years[slot] >= 2, values - climatology[slot], np.nan)

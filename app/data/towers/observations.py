@@ -68,7 +68,7 @@ class TowerObservations:
         return row, col
 
     def distance_m(self, row: int, col: int) -> float | None:
-        """Distance of a pixel's centre from the tower, metres; None where there is no tower."""
+        """Distance in metres of the pixel (row, col) from the tower; None where there is no tower."""
         if self.xy is None:
             return None
         x, y = self.scene.centre(row, col)
