@@ -4,7 +4,7 @@
 def __getattr__(name: str):
     # Late: `fluxlens --help` and the command line's other verbs must not load Panel.
     if name == "Explorer":
-        from app.dashboard import Explorer
+        from app.session.explorer import Explorer
 
         return Explorer
     raise AttributeError(f"module 'app' has no attribute {name!r}")

@@ -18,7 +18,6 @@ import xarray as xr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from app.held import Held
 from embeddings import analysis, cache, progress, tiles
 from embeddings import store as store_file
 from embeddings.geometry import Grid
@@ -66,16 +65,17 @@ def measure(side_px: int, days: int, taps: int = 40, seed: int = 0) -> dict:
     """Times of one store, as the dashboard opens it."""
     from bokeh.document import Document
 
-    from app.dashboard import Explorer, setup
-    from app.data import Data
-    from app.opening import predictor
+    from app.background.catalog_loader import gpp_predictor
+    from app.data.explorer_data import ExplorerData
+    from app.session.explorer import Explorer
+    from app.session.panel_setup import setup
 
     path = tiled(side_px, days)
     setup()
     started = time.perf_counter()
     store = Store.open(path)
-    data = Data(store, predictor(store))
-    data.warm()
+    data = ExplorerData(store, gpp_predictor(store))
+    data.preload()
     opened_ms = 1000 * (time.perf_counter() - started)
     started = time.perf_counter()
     explorer = Explorer(data=data)
@@ -84,7 +84,7 @@ def measure(side_px: int, days: int, taps: int = 40, seed: int = 0) -> dict:
     out |= {"open_ms": opened_ms, "page_ms": 1000 * (time.perf_counter() - started)}
     draw = np.random.default_rng(seed)
     plot, rested = explorer.map.plot, []
-    plot.later = rested.append  # as on a server, where the loop does not wait for it
+    plot.sharpen_later = rested.append  # as on a server, where the loop does not wait for it
     places = [data.centre(*(int(n) for n in at)) for at in draw.integers(0, side_px, (taps, 2))]
     first = data.first + dt.timedelta(days=min(days // 3, days - 1))
     steps = [first + dt.timedelta(days=n) for n in range(min(taps, days - days // 3))]
@@ -94,12 +94,12 @@ def measure(side_px: int, days: int, taps: int = 40, seed: int = 0) -> dict:
     for layer in data.layers:
         _look(plot, data.grid.extent)
         explorer.state.param.update(layer=layer, day=data.last)
-        _forget(data)
+        data.clear_caches()
         out |= _told(f"day_{layer}", lambda day: setattr(explorer.state, "day", day), steps)
         if data.overview is not None:
-            _forget(data)
+            data.clear_caches()
             out |= _told(f"frame_{layer}", lambda view: _look(plot, view), views)
-            out |= _told(f"sharp_{layer}", plot._made, rested[-5:])
+            out |= _told(f"sharp_{layer}", plot._render, rested[-5:])
     return out
 
 
@@ -147,15 +147,8 @@ def _look(plot: Any, view: tuple[float, float, float, float]) -> None:
     left, bottom, right, top = view
     plot.figure.x_range.update(start=left, end=right)
     plot.figure.y_range.update(start=bottom, end=top)
-    if plot.sight is not None:
-        plot.look()
-
-
-def _forget(data: Any) -> None:
-    for held in vars(data).values():
-        if isinstance(held, Held):
-            held.clear()
-    data.alike.cosine.clear()
+    if plot.viewport is not None:
+        plot.update_view()
 
 
 def _milliseconds(what: Callable, inputs: Iterable) -> list[float]:

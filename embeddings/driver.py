@@ -450,7 +450,7 @@ class SeriesSource(_Source):
     ) -> None:
         super().__init__(metadata=metadata)
         self.table, self.s1, self.weather, self.model = table, s1, weather, model
-        self.start, self.end = _plain(start), _plain(end)
+        self.start, self.end = _date_as_text(start), _date_as_text(end)
 
     def steps(self) -> Steps[Any]:
         import pandas as pd

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from embeddings import series_table
-from embeddings.cache import Steps
+from embeddings.progress import Steps
 from embeddings.series_inference import load_model, reconstruct
 from embeddings.series_table import Observations, SeriesTable
 from embeddings.text_table import plain_name, read_table

@@ -1,7 +1,7 @@
 """Daily embeddings and reconstructions of series tables, many series in one batch.
 
 The fusion's kernels depend on dates alone, and pixels of a batch may each lack some of its dates (masks). So a batch is
-a row of pixels, one per series, over the union of their dates. Series are sorted by the orbits that see them before
+a row of pixels, one per series, over the union of their dates. AcquisitionSeries are sorted by the orbits that see them before
 they are cut into batches: those of one orbit share most dates, and the union stays small.
 """
 
@@ -18,10 +18,10 @@ import torch
 import xarray as xr
 
 import embeddings
-from embeddings import engine
-from embeddings.cache import Steps, finish
+from embeddings import engine, progress, quantise
 from embeddings.device import QUEUES
-from embeddings.inputs import times_of
+from embeddings.inputs import from_epoch_day
+from embeddings.progress import Steps
 from embeddings.series_table import Observations, SeriesTable, read_hidden, read_series, read_weather
 from models import checkpoints
 from models.batch import Tokens
@@ -30,7 +30,7 @@ from models.encoder import Encoder
 from models.errors import DataWarning, InputError
 
 CHUNK_PIXEL_DAYS = 1_000_000
-"""Series-days computed before they are handed on: about 0.2 GB as tidy rows."""
+"""Pixel-days computed before they are handed on: about 0.2 GB as tidy rows."""
 PART_ROWS = 200_000
 """Rows of one table handed on, and of one row group of a Parquet file."""
 QUERY_DAYS = 32
@@ -42,7 +42,7 @@ S2_ORBIT_DAYS, S1_ORBIT_DAYS = 10, 12
 ORBIT_SHARE = 0.05
 """Of a series' dates that a remainder needs to count as an orbit of its own."""
 SPAN_DAYS = 60
-"""Series that begin and end within the same so many days are sorted together."""
+"""AcquisitionSeries that begin and end within the same so many days are sorted together."""
 LAT_STEP_DEG = 0.1
 """Latitudes are rounded for day length and clear-sky light (0.1 degree: 40 s of day length at 50 N)."""
 
@@ -94,7 +94,7 @@ def embed_series(
         If a table cannot be used.
     """
     parts: list[pd.DataFrame] = []
-    attrs = finish(embed_series_steps(s2, s1, weather, model, device, start, end, sink=parts.append))
+    attrs = progress.run(embed_series_steps(s2, s1, weather, model, device, start, end, sink=parts.append))
     out = pd.concat(parts, ignore_index=True)
     out.attrs = attrs
     return out
@@ -183,7 +183,7 @@ def reconstruct_series(
     Parameters
     ----------
     s2, s1 : path, pandas.DataFrame or None
-        Series tables, see ``embeddings.series_table.read_series``.
+        AcquisitionSeries tables, see ``embeddings.series_table.read_series``.
     hide : path or pandas.DataFrame
         ``id``, ``date`` of the acquisitions of ``sensor`` to hide; all are hidden together.
     model, device
@@ -202,7 +202,7 @@ def reconstruct_series(
     InputError
         If a table cannot be used, or a hidden row is not in it.
     """
-    return finish(reconstruct_series_steps(s2, hide, s1, model, device, sensor))
+    return progress.run(reconstruct_series_steps(s2, hide, s1, model, device, sensor))
 
 
 def reconstruct_series_steps(
@@ -236,7 +236,7 @@ def reconstruct_series_steps(
     _check_sensors(left, net)
     mean, sigma = yield from reconstruct(left, rows["series"].to_numpy(), rows["day"].to_numpy(), net, sensor)
     bands = net.config.specs[sensor].bands
-    out = pd.DataFrame({"id": rows["id"].astype(str), "date": times_of(rows["day"].to_numpy())})
+    out = pd.DataFrame({"id": rows["id"].astype(str), "date": from_epoch_day(rows["day"].to_numpy())})
     out[list(bands)] = mean
     out[[f"{band}_sigma" for band in bands]] = sigma
     out.attrs = attributes(net) | {"hidden_sensor": sensor}
@@ -276,17 +276,17 @@ def reconstruct(
         row = np.concatenate(rows)
         tokens = _tokens(model, batch)
         with torch.inference_mode():
-            context = model.write(tokens)
+            context = model.contextualise(tokens)
         asked = np.unique(days[row])
         for first in range(0, len(asked), QUERY_DAYS):
             some = asked[first : first + QUERY_DAYS]
             with torch.inference_mode():
-                answer = model.answer(context, torch.from_numpy(some)[None])
+                answer = model.query(context, torch.from_numpy(some)[None])
                 here = np.isin(days[row], some)
                 at = (0, np.searchsorted(some, days[row[here]]), pixel[here])
                 # (area, day, pixel, ...) -> (row, ...)
                 z = answer.z[at]
-                log_sigma = answer.doubt[sensor][at]
+                log_sigma = answer.log_sigma[sensor][at]
                 mean[row[here]] = model.decoders[sensor](z).cpu().numpy()
                 sigma[row[here]] = model.decoders[sensor].error(log_sigma).cpu().numpy()
             yield
@@ -395,7 +395,7 @@ def _check_sensors(table: SeriesTable, model: Embedder) -> None:
 def _asked_spans(table: SeriesTable, start: str | None, end: str | None) -> tuple[np.ndarray, np.ndarray]:
     """First and last day per series; a series without a day in the window has none (last < first)."""
     first, last = table.spans()
-    asked = [engine._day(value, None, what) for value, what in ((start, "start"), (end, "end"))]
+    asked = [engine._parse_day(value, None, what) for value, what in ((start, "start"), (end, "end"))]
     if asked[0] is not None:
         first = np.maximum(first, asked[0])
     if asked[1] is not None:
@@ -484,15 +484,15 @@ def _embed_batch(
     steps = np.empty((len(days), pixels, model.features), np.int8)
     sigma = np.empty((len(days), pixels), np.float32)
     # the same rounding as of cubes
-    for where, answer in engine.ask(model, tokens, slice(0, pixels), days):
+    for where, answer in engine.predict_days(model, tokens, slice(0, pixels), days):
         with torch.inference_mode():
             z = (answer.z[0] / model.scale).round_().clamp_(-127, 127)
             steps[where] = z.to(torch.int8).cpu().numpy()
-            error = (model.sigma(answer)[0] / engine.SIGMA_STEP).round_().clamp_(0, 254)
-            sigma[where] = error.cpu().numpy() * np.float32(engine.SIGMA_STEP)
+            error = (model.sigma(answer)[0] / quantise.SIGMA_STEP).round_().clamp_(0, 254)
+            sigma[where] = error.cpu().numpy() * np.float32(quantise.SIGMA_STEP)
         yield
     ages = {
-        f"days_from_{name}": engine.nearest(tokens[name], days)
+        f"days_from_{name}": engine.days_to_nearest(tokens[name], days)
         if name in tokens
         else np.full((len(days), pixels), -1, np.int16)
         for name in ("s2", "s1")
@@ -524,7 +524,7 @@ def _tidy(
         features = joined["embedding"].astype(np.float32) * scale  # (row, feature)
         columns: dict[str, Any] = {
             "id": np.repeat(table.ids[members].astype(object), size),
-            "time": times_of(day),
+            "time": from_epoch_day(day),
             **{f"e{i:02d}": features[:, i] for i in range(features.shape[1])},
             **{name: joined[name] for name in ("sigma", "days_from_s2", "days_from_s1")},
         }
@@ -562,7 +562,7 @@ class _Gpp:
                     "sigma": ("time", joined["sigma"][rows]),
                     "days_from_s2": ("time", joined["days_from_s2"][rows]),
                 },
-                {"time": times_of(day[rows]), "scale": ("feature", scale)},
+                {"time": from_epoch_day(day[rows]), "scale": ("feature", scale)},
                 {
                     "lat": round(float(self.table.lat[member]) / LAT_STEP_DEG) * LAT_STEP_DEG,
                     "model_digest": self.model.digest,
@@ -582,7 +582,7 @@ def _gpp_of(table: SeriesTable, weather: dict[str | None, xr.Dataset] | None, mo
 
     if weather is None:
         return None
-    if not gpp.knows({"model_digest": model.digest}):
+    if not gpp.is_compatible({"model_digest": model.digest}):
         warnings.warn(
             f"GPP is not given: its head was taught with another model than {model.name}.",
             DataWarning,

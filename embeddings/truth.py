@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from embeddings import engine, metrics, reconstruct
+from embeddings import engine, metrics, quantise, reconstruct
 from embeddings.evaluation import GAP_DAYS, ClearReflectance, held_out
 from embeddings.geometry import target_grid
 from embeddings.inputs import AcquisitionSeries, read_acquisitions, to_epoch_day
@@ -182,16 +182,16 @@ def coverage(scene: xr.DataTree, model: Embedder, gap_days: int) -> Coverage:
     # The protocol of evaluation chooses the dates; here each is scored on 10 m and against the true cloud mask.
     hidden = reconstruct.Hidden("s2", tuple(int(d) for d in days), gap_days)
     series = read_acquisitions(scene, S2, grid, slice(0, grid.ny), slice(0, grid.nx))
-    left, hidden_series = series.at(hidden.keep("s2", series.day)), series.at(np.isin(series.day, days))
+    left, hidden_series = series.select(hidden.keep("s2", series.day)), series.select(np.isin(series.day, days))
     predicted = reconstruct.reconstruct_hidden(scene, model, hidden)
     cloudy = scene["s2"]["cloud_truth"].values[np.isin(to_epoch_day(scene["s2"]["time"].values), days)]
-    clear = hidden_series.usable & ~cloudy
+    clear = hidden_series.valid & ~cloudy
     error = np.where(clear[:, None], hidden_series.values - predicted["reflectance"].values, np.nan)
     # (date, acquisition left, 1, 1) distances; then per pixel to the nearest one that was valid there.
     away = np.abs(left.day - days[:, None])[:, :, None, None]
     # A pixel without any valid acquisition left counts among the farthest.
     none = DISTANCES["21+"][1]
-    distance = np.where(left.usable[None], away, none).min(1, initial=none)
+    distance = np.where(left.valid[None], away, none).min(1, initial=none)
     return Coverage.from_errors(error, predicted["reflectance_sigma"].values, distance)
 
 

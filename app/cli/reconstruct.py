@@ -46,5 +46,5 @@ def reconstruct(
     dates = [date.strip() for date in hide.split(",") if date.strip()]
     days = parse_days(opened, dates, hide_sensor)
     loaded = checkpoints.load(model, device)
-    write(run(opened, loaded, Hidden(hide_sensor, days)), out)
+    write(reconstruct_hidden(opened, loaded, Hidden(hide_sensor, days)), out)
     print(f"{out}: {hide_sensor} on {', '.join(dates)}")

@@ -66,9 +66,9 @@ def serve(
                 f"Got --allow-origin {origin!r}, need HOST or HOST:PORT without a wildcard; correct it."
             )
     login_file = check_login_file(login) if login else None
-    from app import dashboard  # Panel takes a second to import: not before all is known to be right
+    from app import server  # Panel takes a second to import: not before all is known to be right
 
-    dashboard.serve(path.resolve(), port, not no_open, address, allow_origin, login_file)
+    server.serve(path.resolve(), port, not no_open, address, allow_origin, login_file)
 
 
 def check_login_file(path: str) -> Path:

@@ -1,1 +1,1 @@
-"""What is on screen, piece by piece; with dashboard.py the only modules that know Panel."""
+"""What is on screen, piece by piece; only app.views, app.session, app.server and app.dashboard know Panel."""

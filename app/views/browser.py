@@ -1,36 +1,37 @@
-"""What only the browser knows: keys pressed, the page's address and theme, whether this is a first visit."""
+"""What only the browser knows: keys pressed, the page's URL and theme, whether this is a first visit."""
 
 import param
+from bokeh.settings import settings
 from panel.custom import JSComponent
 
 
 class Browser(JSComponent):
-    """An invisible part; counts steps asked for by the arrow keys and paints the page light or dark."""
+    """An invisible component that counts arrow keys, writes the URL, and sets the theme of the page."""
 
-    steps = param.Integer(default=0, doc="Net days asked for by the arrow keys since the page opened.")
-    scrubs = param.Integer(default=0, doc="Net features asked for by the up and down keys.")
-    scrub = param.Boolean(default=False, doc="Whether up and down are for features, not for scrolling.")
+    day_steps = param.Integer(default=0, doc="Net days by the left and right keys since the page opened.")
+    feature_steps = param.Integer(default=0, doc="Net features by the up and down keys.")
+    feature_keys = param.Boolean(default=False, doc="Whether up and down step features instead of scrolling.")
     dark = param.Boolean(default=False)
     returning = param.Boolean(default=False, doc="Whether the explanation was closed on an earlier visit.")
     link = param.String(
-        default="", doc="Query of the page's address; no step of its own for the back button."
+        default="", doc="Query of the page's URL; written without an entry in the browser's history."
     )
-    explained = param.Boolean(default=False, doc="Set when the visitor closes the explanation.")
+    explained = param.Boolean(default=False, doc="Set when the user closes the explanation.")
 
     _esm = """
     export function render({ model }) {
       const root = document.documentElement;
       const paint = () => { root.dataset.theme = model.dark ? "dark" : "light"; };
-      // Without storage (private mode) the page only forgets.
+      // Storage throws in private mode; the page then forgets the theme.
       const remember = (key, value) => { try { localStorage.setItem(key, value); } catch {} };
       const recall = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
       if (recall("fluxlens-theme") === "dark") { model.dark = true; }
       if (recall("fluxlens-explained")) { model.returning = true; }
       paint();
       model.on("dark", () => { paint(); remember("fluxlens-theme", model.dark ? "dark" : "light"); });
-      const address = () => { if (model.link) history.replaceState(null, "", model.link); };
-      address();
-      model.on("link", address);
+      const writeUrl = () => { if (model.link) history.replaceState(null, "", model.link); };
+      writeUrl();
+      model.on("link", writeUrl);
       model.on("explained", () => remember("fluxlens-explained", "yes"));
       window.addEventListener("keydown", (event) => {
         const path = event.composedPath();
@@ -39,11 +40,16 @@ class Browser(JSComponent):
         const elsewhere = "jpThemeName" in document.body.dataset;  // JupyterLab: the keys are its own
         if (typing || elsewhere || event.ctrlKey || event.metaKey || event.altKey) return;
         const size = event.shiftKey ? 7 : 1;
-        if (event.key === "ArrowRight") { model.steps += size; event.preventDefault(); }
-        if (event.key === "ArrowLeft") { model.steps -= size; event.preventDefault(); }
-        if (model.scrub && event.key === "ArrowDown") { model.scrubs += 1; event.preventDefault(); }
-        if (model.scrub && event.key === "ArrowUp") { model.scrubs -= 1; event.preventDefault(); }
+        if (event.key === "ArrowRight") { model.day_steps += size; event.preventDefault(); }
+        if (event.key === "ArrowLeft") { model.day_steps -= size; event.preventDefault(); }
+        if (model.feature_keys && event.key === "ArrowDown") { model.feature_steps += 1; event.preventDefault(); }
+        if (model.feature_keys && event.key === "ArrowUp") { model.feature_steps -= 1; event.preventDefault(); }
       });
       return document.createElement("span");
     }
     """
+
+
+def skip_document_validation() -> None:
+    """Switch off Bokeh's check of every new document: a fifth of the time of a page. A test runs it instead."""
+    settings.perform_document_validation = False

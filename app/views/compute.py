@@ -1,4 +1,4 @@
-"""The page of computing on demand: a box, its cost, the run, the queue, the way to the result."""
+"""The tab for embedding on demand: a box, its cost, the job, the queue, the result."""
 
 import datetime as dt
 from html import escape
@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import panel as pn
 
-from app.data import Data
-from app.pictures import Look
-from app.plots import MapPlot
-from app.runs import RUNS, Box, Run, models
-from app.state import State
+from app.background.embed_jobs import QUEUE, EmbedBox, EmbedJob, available_models
+from app.data.explorer_data import ExplorerData
+from app.data.layer_image import LayerStyle
+from app.data.scene import SceneData
+from app.plots.map import MapPlot
+from app.state.selection import State
 from app.views.style import sheets
 from models.errors import InputError
 
@@ -33,42 +34,59 @@ HELP = (
 )
 
 
-def cost(data: Data, box: Box) -> str:
-    """Pixels, seconds, bytes of a box; or why it cannot be."""
-    told = RUNS.estimate(data, box)
+def format_cost(scene: SceneData, box: EmbedBox) -> str:
+    """HTML of the pixels, seconds and bytes of a box, and of the error where it is too large.
+
+    Parameters
+    ----------
+    scene : SceneData
+        The scene that is embedded.
+    box : EmbedBox
+        The box.
+    """
+    estimate = QUEUE.estimate(scene, box)
     _, ny, nx = box.shape
-    size = data.grid.size_m
+    size = scene.grid.size_m
     line = (
-        f"<b>{nx} × {ny} px</b> ({nx * size:g} × {ny * size:g} m) × <b>{told.days} days</b> = "
-        f"{told.pixels * told.days:,} embeddings · about <b>{_duration(told.seconds)}</b> · "
-        f"at most <b>{told.nbytes / 1e6:,.1f} MB</b>"
+        f"<b>{nx} × {ny} px</b> ({nx * size:g} × {ny * size:g} m) × <b>{estimate.days} days</b> = "
+        f"{estimate.pixels * estimate.days:,} embeddings · about <b>{_duration(estimate.seconds)}</b> · "
+        f"at most <b>{estimate.nbytes / 1e6:,.1f} MB</b>"
     )
     try:
-        told.check()
+        estimate.check()
     except InputError as error:
         line += f'<br><span class="wrong">{escape(str(error))}</span>'
     return f'<div class="cost">{line}</div>'
 
 
-def progress(run: Run) -> str:
-    """Where a run is: its place in the queue, its blocks, its end."""
-    ahead = RUNS.ahead(run)
-    share = run.done / run.total if run.total else 0.0
-    if run.state == "waiting":
-        words = f"Waiting, {ahead} before you" if ahead else "Starting"
-    elif run.state == "running":
-        blocks = f", block {run.done} of {run.total}" if run.total else ""
-        words = f"{run.step.capitalize()}{blocks}"
+def format_progress(job: EmbedJob) -> str:
+    """HTML of a job's place in the queue, its finished blocks, or its end.
+
+    Parameters
+    ----------
+    job : EmbedJob
+        In any state.
+    """
+    ahead = QUEUE.position(job)
+    share = job.done / job.total if job.total else 0.0
+    if job.state == "waiting":
+        text = f"Waiting, {ahead} before you" if ahead else "Starting"
+    elif job.state == "running":
+        blocks = f", block {job.done} of {job.total}" if job.total else ""
+        text = f"{job.stage.capitalize()}{blocks}"
     else:
-        told = {"done": f"Done in {_duration(run.seconds)}", "cancelled": "Cancelled; nothing is left of it"}
-        words, share = told.get(run.state, run.error), float(run.state == "done")
+        endings = {
+            "done": f"Done in {_duration(job.seconds)}",
+            "cancelled": "Cancelled; nothing is left of it",
+        }
+        text, share = endings.get(job.state, job.error), float(job.state == "done")
     left = ""
-    if run.state == "running" and 0 < share < 1:
-        left = f"{_duration(run.computing_s / share * (1 - share))} left"
-    wrong = ' class="wrong"' if run.state == "failed" else ""
+    if job.state == "running" and 0 < share < 1:
+        left = f"{_duration(job.computing_s / share * (1 - share))} left"
+    wrong = ' class="wrong"' if job.state == "failed" else ""
     return (
         f'<div class="track" role="progressbar" aria-valuenow="{share:.0%}"><div class="bar" '
-        f'style="width:{share:.0%}"></div></div><div class="step"><span{wrong}>{escape(words)}</span>'
+        f'style="width:{share:.0%}"></div></div><div class="step"><span{wrong}>{escape(text)}</span>'
         f"<span>{left}</span></div>"
     )
 
@@ -84,17 +102,31 @@ def _duration(seconds: float) -> str:
 
 
 class ComputeView:
-    """A box of the scene on screen; ``on_done(run)`` takes the result into the session's catalog."""
+    """A box of the scene on screen, and the job that embeds it.
 
-    def __init__(self, state: State, data: Data, plot: MapPlot, on_done, on_open):
+    Parameters
+    ----------
+    state : State
+        The choices.
+    data : ExplorerData
+        The store on screen.
+    plot : MapPlot
+        The map, on which the box is drawn and filled.
+    on_done : callable
+        Called with a finished EmbedJob; takes its store into the session's catalog and returns its name.
+    on_open : callable
+        Called with that name to show the store.
+    """
+
+    def __init__(self, state: State, data: ExplorerData, plot: MapPlot, on_done, on_open):
         self.state, self.data, self.plot = state, data, plot
         self.on_done, self.on_open = on_done, on_open
-        self.run: Run | None = None
+        self.job: EmbedJob | None = None
         self.entry = ""
         self._poll = None
         self._drawn: tuple = ()
         ny, nx = data.grid.shape
-        row, col = data.start
+        row, col = data.start_pixel
         self.rows, self.cols = (slice(max(0, at - 16), min(n, at + 16)) for at, n in ((row, ny), (col, nx)))
         begin = min(
             max(state.day, data.first), max(data.first, data.last - dt.timedelta(days=DEFAULT_DAYS - 1))
@@ -108,141 +140,143 @@ class ComputeView:
         self.last = pn.widgets.DatePicker(label="Last day", value=end, **limits)
         self.model = pn.widgets.Select(
             label="Model",
-            options={words: name for name, words in models(data).items()},
+            options={label: name for name, label in available_models(data.scene).items()},
             width=200,
             margin=0,
             stylesheets=sheets(),
         )
-        self.go = pn.widgets.Button(label="Run", margin=0, css_classes=["primary"], stylesheets=sheets())
+        self.start = pn.widgets.Button(label="Run", margin=0, css_classes=["primary"], stylesheets=sheets())
         self.stop = pn.widgets.Button(label="Cancel", margin=0, visible=False, stylesheets=sheets())
         self.open = pn.widgets.Button(
             label="Open the result", margin=0, visible=False, css_classes=["primary"], stylesheets=sheets()
         )
-        self.cost, self.told = (
+        self.cost, self.progress = (
             pn.pane.HTML("", sizing_mode="stretch_width", margin=(8, 0, 8, 0), stylesheets=sheets(_TEXT))
             for _ in range(2)
         )
-        self.draw.param.watch(self._drawing, "value")
+        self.draw.param.watch(self._toggle_drawing, "value")
         for widget in (self.first, self.last, self.model):
-            widget.param.watch(self._changed, "value")
-        self.go.on_click(lambda _: self.begin())
-        self.stop.on_click(lambda _: self.cancel())
+            widget.param.watch(self._update_cost, "value")
+        self.start.on_click(lambda _: self.start_job())
+        self.stop.on_click(lambda _: self.cancel_job())
         self.open.on_click(lambda _: self.on_open(self.entry))
-        state.watch(self._page, "page")
-        state.watch(lambda _: self._paint(), "day")
-        self._changed()
-        self._page()
+        state.watch(self._update_page, "page")
+        state.watch(lambda _: self._draw_blocks(), "day")
+        self._update_cost()
+        self._update_page()
 
     @property
-    def box(self) -> Box:
-        return Box(self.rows, self.cols, self.first.value, self.last.value, self.model.value)
+    def box(self) -> EmbedBox:
+        return EmbedBox(self.rows, self.cols, self.first.value, self.last.value, self.model.value)
 
-    def boxed(self, xs: tuple[float, float], ys: tuple[float, float]) -> None:
-        """Takes the box drawn on the map, metres."""
+    def set_box(self, xs: tuple[float, float], ys: tuple[float, float]) -> None:
+        """Take the box drawn on the map: ``xs`` and ``ys`` of its corners, metres."""
         self.draw.value = False
-        drawn = Box.around(self.data.grid, xs, ys, first=self.first.value, last=self.last.value)
+        drawn = EmbedBox.from_corners(self.data.grid, xs, ys, first=self.first.value, last=self.last.value)
         self.rows, self.cols = drawn.rows, drawn.cols
-        self._changed()
-        self._page()
+        self._update_cost()
+        self._update_page()
 
-    def _drawing(self, event) -> None:
+    def _toggle_drawing(self, event) -> None:
         self.plot.boxing(event.new)
         self.draw.label = "Drag on the map" if event.new else "Draw box"
 
-    def _changed(self, *_) -> None:
+    def _update_cost(self, *_) -> None:
         if self.first.value is None or self.last.value is None or self.last.value < self.first.value:
             self.cost.object = '<div class="cost wrong">Choose a last day on or after the first day.</div>'
-            self.go.disabled = True
+            self.start.disabled = True
             return
-        self.go.disabled = False
-        self.cost.object = cost(self.data, self.box)
+        self.start.disabled = False
+        self.cost.object = format_cost(self.data.scene, self.box)
 
-    def _page(self, *_) -> None:
-        """The box is outlined while this page is looked at, or its run goes on."""
-        here = self.state.page == "compute"
-        self.plot.frame(self.data.grid.window(self.rows, self.cols) if here else None)
-        if not here:
+    def _update_page(self, *_) -> None:
+        """The box is outlined while this tab is shown."""
+        shown = self.state.page == "compute"
+        self.plot.frame(self.data.grid.window(self.rows, self.cols) if shown else None)
+        if not shown:
             self.draw.value = False
             self.plot.fill(None)
         self._drawn = ()
-        self._paint()
+        self._draw_blocks()
 
-    # --- the run ---
+    # --- the job ---
 
-    def begin(self) -> None:
-        """Puts the box into the queue."""
+    def start_job(self) -> None:
+        """Queue the box."""
         try:
-            self.run = RUNS.add(self.data, self.box)
+            self.job = QUEUE.add(self.data.scene, self.box)
         except InputError as error:
             self.state.message = str(error)
             return
         self.state.message = ""
-        if not self.run.box.first <= self.state.day <= self.run.box.last:
-            self.state.day = self.run.box.first  # the day whose blocks are seen to come
+        if not self.job.box.first <= self.state.day <= self.job.box.last:
+            self.state.day = self.job.box.first  # a day whose blocks can be drawn as they come
         if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
-            pn.state.on_session_destroyed(lambda _, run=self.run: RUNS.cancel(run) if run.active else None)
-        self.go.visible = self.open.visible = False
+            pn.state.on_session_destroyed(lambda _, job=self.job: QUEUE.cancel(job) if job.active else None)
+        self.start.visible = self.open.visible = False
         self.stop.visible = True
-        self.look()
+        self.update_progress()
         if self._poll is None:
-            self._poll = pn.state.add_periodic_callback(self.look, period=POLL_MS)
+            self._poll = pn.state.add_periodic_callback(self.update_progress, period=POLL_MS)
 
-    def cancel(self) -> None:
-        """Ends the run at once."""
-        if self.run is not None and self.run.active:
-            RUNS.cancel(self.run)
-        self.look()
+    def cancel_job(self) -> None:
+        """End the job at once."""
+        if self.job is not None and self.job.active:
+            QUEUE.cancel(self.job)
+        self.update_progress()
 
-    def look(self) -> None:
-        """How far the run is."""
-        run = self.run
-        if run is None:
+    def update_progress(self) -> None:
+        """Show how far the job is, and its end."""
+        job = self.job
+        if job is None:
             return
-        ended = not run.active  # asked before it is told: the run may end meanwhile
-        self.told.object = progress(run)
-        self._paint()
+        # Read before the progress is shown: a job that ends meanwhile is shown to its end at the next call.
+        ended = not job.active
+        self.progress.object = format_progress(job)
+        self._draw_blocks()
         if not ended:
             return
         if self._poll is not None:
             self._poll.stop()
             self._poll = None
-        self.stop.visible, self.go.visible = False, True
-        self._changed()
-        if run.state == "done":
-            self.entry = self.on_done(run)
+        self.stop.visible, self.start.visible = False, True
+        self._update_cost()
+        if job.state == "done":
+            self.entry = self.on_done(job)
             self.open.visible = True
         else:
-            run.parts.clear()
+            job.blocks.clear()
             self.plot.fill(None)
 
-    def _paint(self) -> None:
-        """The finished blocks on the day of the map, in the embedding layer's colours where the model is the same."""
-        run = self.run
+    def _draw_blocks(self) -> None:
+        """Draw the finished blocks of the map's day, in the embedding layer's colours where the model is the same."""
+        job = self.job
         if (
-            run is None
-            or not run.parts
+            job is None
+            or not job.blocks
             or self.state.page != "compute"
-            or run.state in ("cancelled", "failed")
+            or job.state in ("cancelled", "failed")
         ):
             return
-        day = min(max(self.state.day, run.box.first), run.box.last)
-        if self._drawn == (day, len(run.parts)):
+        day = min(max(self.state.day, job.box.first), job.box.last)
+        if self._drawn == (day, len(job.blocks)):
             return
-        self._drawn = day, len(run.parts)
-        values = np.full((*run.box.shape[1:], 3), np.nan, "float32")
-        own = run.model_digest == self.data.attrs.get("model_digest")
-        for block in list(run.parts):
-            held = block.cube.embedding.sel(time=pd.Timestamp(day)).values * block.cube.scale.values
-            if own:
+        self._drawn = day, len(job.blocks)
+        values = np.full((*job.box.shape[1:], 3), np.nan, "float32")
+        same_model = job.model_digest == self.data.attrs.get("model_digest")
+        for block in list(job.blocks):
+            features = block.cube.embedding.sel(time=pd.Timestamp(day)).values * block.cube.scale.values
+            if same_model:
                 weights, mean = self.data.components
-                held = held @ weights - mean @ weights
-            values[block.rows, block.cols] = held[..., :3]
-        if own:
-            look = self.data.look("pca")
+                features = features @ weights - mean @ weights
+            values[block.rows, block.cols] = features[..., :3]
+        if same_model:
+            style = self.data.layer_style("pca")
         else:
-            reach = tuple((64 * block.cube.scale.values[:3]).tolist())
-            look = Look("", "", ("e00", "e01", "e02"), tuple(-end for end in reach), reach)
-        self.plot.fill(self.data.grid.window(run.box.rows, run.box.cols), values, look)
+            # another model's features have no components here: half of the int8 range of the first three
+            high = tuple((64 * block.cube.scale.values[:3]).tolist())
+            style = LayerStyle("", "", ("e00", "e01", "e02"), tuple(-end for end in high), high)
+        self.plot.fill(self.data.grid.window(job.box.rows, job.box.cols), values, style)
 
     @property
     def view(self) -> pn.Column:
@@ -254,8 +288,8 @@ class ComputeView:
             pn.pane.HTML(HELP, sizing_mode="stretch_width", margin=0, stylesheets=sheets(_TEXT)),
             row(self.draw, self.first, self.last, self.model),
             self.cost,
-            row(self.go, self.stop, self.open),
-            self.told,
+            row(self.start, self.stop, self.open),
+            self.progress,
             sizing_mode="stretch_width",
             margin=0,
         )

@@ -1,4 +1,4 @@
-"""The export of the chosen pins, of the chosen area, of many points, or of the map itself."""
+"""Export of the chosen pins, the chosen area, many points, the charts, or the map itself."""
 
 import io
 import shutil
@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import panel as pn
 
-from app import charted, export, files, replay, sheet
-from app.data import Data
-from app.state import State
-from app.views.places import UPLOAD_BYTES, geojson, label
+from app import export, files, replay
+from app.data import chart_table
+from app.data.explorer_data import ExplorerData
+from app.places import place_label, to_geojson
+from app.plots import map_sheet
+from app.state.selection import State
+from app.views.file_upload import FileUpload
+from app.views.place_toolbar import UPLOAD_BYTES
 from app.views.style import sheets
-from app.views.upload import Upload
 from models.errors import InputError
 
 FORMATS = {
@@ -29,17 +32,29 @@ FORMATS = {
     "Map: PNG": ".png",
     "Map: GeoTIFF": ".tif",
 }
-MAPS = (".png", ".tif")
-CHARTS = (".charts.csv", ".charts.nc")
-"""What the charts show, the tower and the weather beside it; the others hold the embedding."""
-ROWS_AT_MOST = 500_000
-"""Pixels times days that one visitor may ask for; the command line gives more."""
+MAP_FORMATS = (".png", ".tif")
+CHART_FORMATS = (".charts.csv", ".charts.nc")
+"""What the charts show, with tower and weather; the other formats hold the embedding."""
+MAX_ROWS = 500_000
+"""Pixels x days of one export from the screen; the command line allows more."""
 
 
-def file_name(state: State, data: Data, suffix: str, points: list[export.Point] | None = None) -> str:
-    """Such as fluxlens_r20_c28_2020-03-01_2020-10-31_simulated.csv."""
+def file_name(state: State, data: ExplorerData, suffix: str, points: list[export.Point] | None = None) -> str:
+    """Name of the exported file, such as fluxlens_r20_c28_2020-03-01_2020-10-31_simulated.csv.
+
+    Parameters
+    ----------
+    state : State
+        Places, layer and day.
+    data : ExplorerData
+        The store on screen.
+    suffix : str
+        A value of ``FORMATS``.
+    points : list of Point, optional
+        Uploaded points, which are exported instead of the places.
+    """
     place = state.place
-    pins = [held for held in state.places if not held.area]
+    pins = [one for one in state.places if not one.area]
     what = f"r{place.row}_c{place.col}" if len(pins) < 2 else f"{len(pins)}_pins"
     if points:
         what = f"{len(points)}_points"
@@ -48,13 +63,28 @@ def file_name(state: State, data: Data, suffix: str, points: list[export.Point] 
     elif place.area:
         what = f"area_r{place.row}_c{place.col}"
     made = "_simulated" if data.simulated else ""
-    if suffix in MAPS:
+    if suffix in MAP_FORMATS:
         return f"fluxlens_{state.layer}_{state.day}{made}{suffix}"
     return f"fluxlens_{what}_{data.first}_{data.last}{made}{suffix}"
 
 
-def uploaded(data: Data, name: str, content: bytes) -> list[export.Point]:
-    """The points of an uploaded CSV or GeoJSON, all in the scene; of its name only the ending is looked at."""
+def parse_points(data: ExplorerData, name: str, content: bytes) -> list[export.Point]:
+    """Points of an uploaded CSV or GeoJSON.
+
+    Parameters
+    ----------
+    data : ExplorerData
+        The store on screen.
+    name : str
+        The user's file name, of which only the suffix is used.
+    content : bytes
+        The file.
+
+    Raises
+    ------
+    InputError
+        The file is broken, a point is outside the scene, or there are too many.
+    """
     suffix = ".geojson" if name.lower().endswith((".geojson", ".json")) else ".csv"
     with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
         path = Path(folder) / f"points{suffix}"
@@ -65,24 +95,36 @@ def uploaded(data: Data, name: str, content: bytes) -> list[export.Point]:
             raise InputError(str(error).replace(str(path), "the file")) from error
     for point in points:
         data.grid.pixel(point.lon, point.lat)
-    _bounded(len(points), data)
+    _check_rows(len(points), data)
     return points
 
 
-def _bounded(pixels: int, data: Data) -> None:
-    if pixels * len(data.days) > ROWS_AT_MOST:
+def _check_rows(pixels: int, data: ExplorerData) -> None:
+    if pixels * len(data.days) > MAX_ROWS:
         raise InputError(
-            f"Got {pixels:,} pixels x {len(data.days)} days, need at most {ROWS_AT_MOST:,} here; use `fluxlens export`."
+            f"Got {pixels:,} pixels x {len(data.days)} days, need at most {MAX_ROWS:,} here; use `fluxlens export`."
         )
 
 
-def asked(state: State, data: Data, points: list[export.Point] | None = None) -> dict[str, Any]:
-    """Points or polygon as ``export.answer`` takes them: those uploaded, the current area, or all pins."""
+def export_places(
+    state: State, data: ExplorerData, points: list[export.Point] | None = None
+) -> dict[str, Any]:
+    """Points or polygon as ``export.answer`` takes them: those uploaded, the current area, or all pins.
+
+    Parameters
+    ----------
+    state : State
+        The places.
+    data : ExplorerData
+        The store on screen.
+    points : list of Point, optional
+        Uploaded points.
+    """
     if points:
         return {"points": points}
     if state.place.area:
         polygon = [[np.asarray(ring) for ring in rings] for rings in state.place.area]
-        _bounded(int(export.pixels_inside(data.grid, polygon).sum()), data)
+        _check_rows(int(export.pixels_inside(data.grid, polygon).sum()), data)
         return {"polygon": polygon}
     pins = [place for place in state.places if not place.area]
     named = len(pins) > 1
@@ -90,41 +132,55 @@ def asked(state: State, data: Data, points: list[export.Point] | None = None) ->
         "points": [
             export.Point(
                 *(float(v) for v in data.grid.lonlat(*data.centre(pin.row, pin.col))),
-                label(pin) if named else "",
+                place_label(pin) if named else "",
             )
             for pin in pins
         ]
     }
 
 
-def content(
+def file_content(
     state: State,
-    data: Data,
+    data: ExplorerData,
     suffix: str,
     points: list[export.Point] | None = None,
-    sight: tuple | None = None,
+    extent: tuple | None = None,
 ) -> io.BytesIO:
-    """The bytes of a file: the map, the places themselves, what was asked, or the values of every day."""
+    """Bytes of the exported file.
+
+    Parameters
+    ----------
+    state : State
+        Places, layer and day.
+    data : ExplorerData
+        The store on screen.
+    suffix : str
+        A value of ``FORMATS``.
+    points : list of Point, optional
+        Uploaded points, which are exported instead of the places.
+    extent : tuple of float, optional
+        (left, bottom, right, top) of the map on screen, metres, for the PNG.
+    """
     if suffix == ".png":
-        return io.BytesIO(sheet.png(state, data, sight))
+        return io.BytesIO(map_sheet.render_png(state, data, extent))
     if suffix == ".geojson":
-        return io.BytesIO(geojson(state.places, data).encode())
-    form = {".zarr.zip": ".zarr", ".json": ".csv"}.get(suffix, Path(f"x{suffix}").suffix)
+        return io.BytesIO(to_geojson(state.places, data).encode())
+    written_suffix = {".zarr.zip": ".zarr", ".json": ".csv"}.get(suffix, Path(f"x{suffix}").suffix)
     if suffix == ".tif":
-        found = sheet.bands(state, data)
-    elif suffix in CHARTS:
+        found = map_sheet.layer_dataset(state, data)
+    elif suffix in CHART_FORMATS:
         pins = [place for place in state.places if not place.area]
         places = [state.place] if state.place.area else pins
-        make = charted.table if form == ".csv" else charted.cube
-        found = make(data, places, [label(place) for place in places])
+        make = chart_table.make_table if written_suffix == ".csv" else chart_table.make_cube
+        found = make(data, places, [place_label(place) for place in places])
     else:
-        place = asked(state, data, points)
-        found, _ = export.answer(data.store, form, **place)
+        selection = export_places(state, data, points)
+        found, _ = export.answer(data.store, written_suffix, **selection)
     if suffix == ".json":
-        told = replay.of(found, file_name(state, data, form, points), "", **place)
-        return io.BytesIO(replay.text(told).encode())
+        recipe = replay.of(found, file_name(state, data, written_suffix, points), "", **selection)
+        return io.BytesIO(replay.text(recipe).encode())
     with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
-        path = Path(folder) / f"places{form}"
+        path = Path(folder) / f"places{written_suffix}"
         files.write(found, path)
         if suffix == ".zarr.zip":
             path = Path(shutil.make_archive(str(Path(folder) / "packed"), "zip", path))
@@ -132,14 +188,24 @@ def content(
 
 
 class ExportView:
-    """A choice of format, a button, and a file of many points."""
+    """A choice of format, a button, and an upload of many points.
 
-    def __init__(self, state: State, data: Data, figure=None):
+    Parameters
+    ----------
+    state : State
+        Places, layer and day.
+    data : ExplorerData
+        The store on screen.
+    figure : bokeh figure, optional
+        The map, whose ranges the PNG shows; None: the whole scene.
+    """
+
+    def __init__(self, state: State, data: ExplorerData, figure=None):
         self.state, self.data, self.figure = state, data, figure
         self.points: list[export.Point] = []
         self.format = pn.widgets.Select(options=FORMATS, width=134, margin=0, stylesheets=sheets())
         self.button = pn.widgets.FileDownload(
-            callback=self._file,
+            callback=self.make_file,
             filename=file_name(state, data, ".csv"),
             label="Export pixel",
             auto=True,
@@ -149,54 +215,57 @@ class ExportView:
             css_classes=["primary"],
             stylesheets=sheets(),
         )
-        self.many = Upload(
+        self.points_upload = FileUpload(
             state,
-            self._take,
+            self._set_points,
             UPLOAD_BYTES,
             "split the file",
-            words="Many points",
+            text="Many points",
             accept=".csv,.geojson,.json",
         )
-        self.format.param.watch(self._rename, "value")
-        state.watch(self._forget, ["places", "current"])
-        state.watch(self._rename, ["layer", "day"])
-        self._rename()
-        self.view = pn.Row(self.format, self.button, self.many, margin=0, stylesheets=[":host { gap: 4px; }"])
+        self.format.param.watch(self._update_button, "value")
+        state.watch(self._drop_points, ["places", "current"])
+        state.watch(self._update_button, ["layer", "day"])
+        self._update_button()
+        self.view = pn.Row(
+            self.format, self.button, self.points_upload, margin=0, stylesheets=[":host { gap: 4px; }"]
+        )
 
-    def _take(self, name: str, content: bytes) -> None:
-        """Points of a file are what is exported until another place is chosen."""
+    def _set_points(self, name: str, content: bytes) -> None:
+        """Points of a file are exported until another place is chosen."""
         try:
-            self.points = uploaded(self.data, name, content)
+            self.points = parse_points(self.data, name, content)
             self.state.message = ""
         except InputError as error:
             self.state.message = str(error)
-        self._rename()
+        self._update_button()
 
-    def _forget(self, *_) -> None:
+    def _drop_points(self, *_) -> None:
         self.points = []
-        self._rename()
+        self._update_button()
 
-    def _rename(self, *_) -> None:
+    def _update_button(self, *_) -> None:
         place, suffix = self.state.place, self.format.value
         if place is None:
             return
-        pins = sum(not held.area for held in self.state.places)
+        pins = sum(not one.area for one in self.state.places)
         one = "area" if place.area else f"{pins} pins" if pins > 1 else "pixel"
-        points = [] if suffix in CHARTS else self.points  # the charts show the chosen places alone
-        what = "map" if suffix in MAPS else f"{len(points)} points" if points else one
+        points = [] if suffix in CHART_FORMATS else self.points  # the charts show only the chosen places
+        what = "map" if suffix in MAP_FORMATS else f"{len(points)} points" if points else one
         self.button.filename = file_name(self.state, self.data, suffix, points)
         self.button.label = f"Export {what}"
 
-    def _sight(self) -> tuple | None:
-        """What of the map is on screen, metres."""
+    def _extent(self) -> tuple | None:
+        """(left, bottom, right, top) of the map on screen, metres."""
         if self.figure is None:
             return None
         across, down = self.figure.x_range, self.figure.y_range
         return across.start, down.start, across.end, down.end
 
-    def _file(self) -> io.BytesIO | None:
+    def make_file(self) -> io.BytesIO | None:
+        """The file of the current choices; None, and a message, where it cannot be made."""
         try:
-            return content(self.state, self.data, self.format.value, self.points, self._sight())
+            return file_content(self.state, self.data, self.format.value, self.points, self._extent())
         except InputError as error:
             self.state.message = str(error)
         except Exception as error:  # a full disk or a broken store: the page says it and lives

@@ -4,7 +4,7 @@ from html import escape
 
 import panel as pn
 
-from app.state import State
+from app.state.selection import State
 from app.views.style import sheets
 
 _BAR = """
@@ -38,7 +38,15 @@ def scene_line(data) -> str:
 
 
 class Header:
-    """Wordmark, scene, badge, choice of entry, theme."""
+    """Wordmark, scene, badge, choice of entry, theme.
+
+    Parameters
+    ----------
+    state : State
+        ``entry`` and ``dark``.
+    entries : list of str
+        Entries of the catalog that hold embeddings.
+    """
 
     def __init__(self, state: State, entries: list[str]):
         mark = pn.pane.HTML(
@@ -68,21 +76,21 @@ class Header:
         )
         self.entry.param.watch(lambda event: setattr(state, "entry", event.new), "value")
         self.theme.on_click(lambda _: setattr(state, "dark", not state.dark))
-        state.param.watch(lambda event: self._chosen(event.new), "entry")
+        state.param.watch(lambda event: self._show_entry(event.new), "entry")
         state.param.watch(
             lambda event: setattr(self.theme, "label", "Light" if event.new else "Dark"), "dark"
         )
 
-    def _chosen(self, entry: str) -> None:
+    def _show_entry(self, entry: str) -> None:
         if entry in self.entry.options.values():
             self.entry.value = entry
 
     def add(self, entry: str, label: str) -> None:
-        """One more entry to choose."""
+        """Add an entry to the list, under a label."""
         if entry not in self.entry.options.values():
             self.entry.options = self.entry.options | {label: entry}
             self.entry.visible = len(self.entry.options) > 1
 
     def show(self, data) -> None:
-        """Names the scene on screen."""
+        """Show title, period and model of a store; None for no store."""
         self._scene.object = scene_line(data) if data is not None else ""

@@ -1,10 +1,10 @@
-"""One sentence when something is wrong, three when all is new, and steps while data are being made."""
+"""The error message, the explanation of a first visit, and the progress while data are being made."""
 
 from html import escape
 
 import panel as pn
 
-from app.state import State
+from app.state.selection import State
 from app.views.style import sheets
 
 WELCOME = (
@@ -42,14 +42,22 @@ p { color: var(--muted); line-height: 1.55; margin: 0 0 22px; font-size: 14px; }
 def message(state: State) -> pn.pane.HTML:
     """The state's message in a banner; an empty pane while there is none.
 
-    Never an invisible one: a browser that has not drawn it yet fails at making it visible, and with it all else that
+    Parameters
+    ----------
+    state : State
+        Its ``message`` is shown.
+
+    Notes
+    -----
+
+    Never an invisible pane: a browser that has not drawn it yet fails at making it visible, and with it all else that
     comes in the same message (Panel 1.9).
     """
     pane = pn.pane.HTML("", sizing_mode="stretch_width", margin=0, height=0, stylesheets=sheets(_BANNER))
 
     def update(*_) -> None:
-        words = f'<div class="banner warn toast" role="alert"><span>{escape(state.message)}</span></div>'
-        pane.object = words if state.message else ""
+        banner = f'<div class="banner warn toast" role="alert"><span>{escape(state.message)}</span></div>'
+        pane.object = banner if state.message else ""
 
     state.param.watch(update, "message")
     update()
@@ -57,7 +65,7 @@ def message(state: State) -> pn.pane.HTML:
 
 
 def welcome(on_close) -> pn.Row:
-    """Three sentences for a first visit."""
+    """The explanation of a first visit; ``on_close()`` is called when the user closes it."""
     text = pn.pane.HTML(
         f'<div class="banner hello"><span>{WELCOME}</span></div>',
         sizing_mode="stretch_width",
@@ -73,29 +81,39 @@ def welcome(on_close) -> pn.Row:
         stylesheets=sheets(":host { background: var(--accent-weak); border-radius: 8px; }"),
     )
 
-    def gone(_) -> None:
+    def hide(_) -> None:
         row.visible = False
         on_close()
 
-    close.on_click(gone)
+    close.on_click(hide)
     return row
 
 
 def waiting(title: str, step: str, fraction: float, seconds: float) -> str:
-    """The page while data are being made."""
+    """HTML of the page while data are being made.
+
+    Parameters
+    ----------
+    title, step : str
+        What is made, and what is being done.
+    fraction : float
+        Done so far, 0-1.
+    seconds : float
+        Since the start.
+    """
     percent = round(100 * min(max(fraction, 0.0), 1.0))
-    passed = f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    elapsed = f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
     return (
         f'<div class="wait"><h2>{escape(title)}</h2><p>{WAITING}</p>'
         f'<div class="track" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" '
         'aria-valuemax="100">'
         f'<div class="bar" style="width:{max(percent, 2)}%"></div></div>'
-        f'<div class="step"><span>{escape(step)}</span><span>{percent} % · {passed} min</span></div></div>'
+        f'<div class="step"><span>{escape(step)}</span><span>{percent} % · {elapsed} min</span></div></div>'
     )
 
 
 def nothing(entries: list[str]) -> str:
-    """The page when there is nothing to show: what can be done."""
+    """HTML of the page when there is nothing to show; names the ``entries`` that can be chosen."""
     names = ", ".join(f"<b>{escape(name)}</b>" for name in entries)
     advice = (
         f"Choose one of the entries on top: {names}."
@@ -109,5 +127,5 @@ def nothing(entries: list[str]) -> str:
 
 
 def waiting_pane() -> pn.pane.HTML:
-    """Holds ``waiting``."""
+    """The pane that shows ``waiting`` and ``nothing``."""
     return pn.pane.HTML("", sizing_mode="stretch_width", min_height=420, margin=0, stylesheets=sheets(_WAIT))

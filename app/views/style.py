@@ -1,4 +1,4 @@
-"""The looks: colours as CSS variables of the page, one sheet for all widgets."""
+"""Style sheets: colours as CSS variables of the page, one sheet for all widgets."""
 
 from functools import cache
 from pathlib import Path
@@ -19,5 +19,5 @@ def parts_css() -> str:
 
 
 def sheets(*more: str) -> list[str]:
-    """The common sheet and ``more`` rules for one part."""
+    """The common sheet and ``more`` rules for one widget."""
     return [parts_css(), *more]

@@ -1,16 +1,18 @@
-"""The tower's page: what it measured beside what is predicted there, and how well, at every time scale."""
+"""The tower's tab: measured GPP with the prediction and the baselines, and their scores at every time scale."""
 
 from html import escape
 
 import numpy as np
 import panel as pn
 
-from app.data import NEAR_TOWER_M, Data
-from app.ground import RADII_M, SIGHTS
-from app.state import State
-from app.tower import FLUXES, LINES, SPLITS, Beside
-from app.tower_charts import INKS, MEASURED, TowerCharts
-from app.views.series import HEAD, key
+from app.data.explorer_data import ExplorerData
+from app.data.towers.comparison import LINES, SPLITS, TowerComparison
+from app.data.towers.footprint import FOOTPRINT_KINDS, RADIUS_RANGE_M
+from app.data.towers.observations import FLUXES, NEAR_TOWER_M
+from app.plots.tower import FLUX_COLOURS, LINE_COLOURS, TowerCharts
+from app.state.selection import State
+from app.views.binding import bind_widget
+from app.views.legend import LEGEND_CSS, legend_key
 from app.views.style import sheets
 from embeddings.metrics import SCALES
 
@@ -38,38 +40,47 @@ tr.first td { border-top: 1px solid var(--line); } td.scale { color: var(--muted
 p { color: var(--muted); font-size: 12px; line-height: 1.5; margin: 8px 0; }
 .wide { overflow-x: auto; }
 """
-_TITLES = {
+PLOT_TITLES = {
     "series": "Daily GPP, gC m⁻² d⁻¹",
     "scatter": "Each day, with the 1:1 line",
     "cycle": "Usual year",
-    "departure": "Anomalies: departure from the usual year",
+    "anomaly": "Anomalies: departure from the usual year",
 }
-
-
 _SLIDER = ".bk-input-group label, .bk-slider-title { font-size: 12px; color: var(--muted); }"
-_STEER = ":host { gap: 8px; flex-wrap: wrap; align-items: center; }"
-HEIGHTS = {"series": 170, "scatter": 230, "cycle": 230, "departure": 140}
+_CONTROLS = ":host { gap: 8px; flex-wrap: wrap; align-items: center; }"
+HEIGHTS = {"series": 170, "scatter": 230, "cycle": 230, "anomaly": 140}
 NO_ANOMALY = "<span>none: they need the same days in two years on screen</span>"
 
 
-def scores_table(told: Beside, shown: list[str]) -> str:
-    """A row for each line at each time scale, and what each line had learnt from."""
+def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
+    """HTML table of scores, with the split of each line below.
+
+    Parameters
+    ----------
+    comparison : TowerComparison
+        Lines and scores.
+    shown : list of str
+        Names of ``LINES`` that get a row at each time scale.
+    """
     rows = []
     for scale in SCALES:
-        names = [name for name in told.lines if name in shown and f"{name}.{scale}.n" in told.scores]
+        names = [
+            name for name in comparison.lines if name in shown and f"{name}.{scale}.n" in comparison.scores
+        ]
         for i, name in enumerate(names):
-            cells = (_cell(key, told.scores[f"{name}.{scale}.{key}"]) for key in SCORES)
-            what = f'<td class="scale">{scale if not i else ""}</td>'
-            who = f'<td class="name">{key("line", INKS[name], LINES[name])}</td>'
-            rows.append(f'<tr class="{"" if i else "first"}">{what}{who}{"".join(cells)}</tr>')
-    heads = "".join(f"<th>{words}</th>" for words in ("scale", "", *SCORES.values()))
-    learnt = SPLITS | {
-        "model": SPLITS["model"] + (f" (taught by {told.taught_by})" if told.taught_by else "")
+            cells = (_format_cell(score, comparison.scores[f"{name}.{scale}.{score}"]) for score in SCORES)
+            scale_cell = f'<td class="scale">{scale if not i else ""}</td>'
+            name_cell = f'<td class="name">{legend_key("line", LINE_COLOURS[name], LINES[name])}</td>'
+            rows.append(f'<tr class="{"" if i else "first"}">{scale_cell}{name_cell}{"".join(cells)}</tr>')
+    heads = "".join(f"<th>{head}</th>" for head in ("scale", "", *SCORES.values()))
+    splits_by_line = SPLITS | {
+        "model": SPLITS["model"]
+        + (f" (taught by {comparison.training_data})" if comparison.training_data else "")
     }
     splits = ". ".join(
-        f"<b>{LINES[name]}</b>: {escape(learnt[name])}" for name in told.lines if name in shown
+        f"<b>{LINES[name]}</b>: {escape(splits_by_line[name])}" for name in comparison.lines if name in shown
     )
-    why = "".join(f"<p>{escape(sentence)}</p>" for sentence in told.absent)
+    reasons = "".join(f"<p>{escape(sentence)}</p>" for sentence in comparison.missing)
     table = f'<div class="wide"><table><tr>{heads}</tr>{"".join(rows)}</table></div>' if rows else ""
     notes = (
         "<p>NSE = 1 − SSE/SST, r² = squared correlation; RMSE, MAE, bias in gC m⁻² d⁻¹; mean squared error = "
@@ -77,24 +88,37 @@ def scores_table(told: Beside, shown: list[str]) -> str:
         if rows
         else ""
     )
-    return table + notes + why
+    return table + notes + reasons
 
 
-def _cell(name: str, value: float) -> str:
+def _format_cell(name: str, value: float) -> str:
     number = "–" if not np.isfinite(value) else f"{value:.0f}" if name == "n" else f"{value:.2f}"
     return f"<td>{number.replace('-', '−')}</td>"
 
 
 class TowerView:
-    """Switches above, charts, the table below; nothing is computed before the page is looked at."""
+    """Controls above, charts, the table below; nothing is computed before the tab is shown.
 
-    def __init__(self, state: State, data: Data, see, below: list[pn.viewable.Viewable] = ()):
-        """``see(lines)`` outlines on the map what the tower sees; ``below`` stands at the end of the page."""
-        self.state, self.data, self.see, self.below = state, data, see, below
+    Parameters
+    ----------
+    state : State
+        The choices.
+    data : ExplorerData
+        The store on screen; it has a tower with GPP.
+    draw_footprint : callable
+        Called with the outlines of the footprint to draw on the map; with () to remove them.
+    below : list of panel.viewable.Viewable
+        Widgets at the end of the tab.
+    """
+
+    def __init__(
+        self, state: State, data: ExplorerData, draw_footprint, below: list[pn.viewable.Viewable] = ()
+    ):
+        self.state, self.data, self.draw_footprint, self.below = state, data, draw_footprint, below
         self.charts = TowerCharts(data.days)
-        self.head = _html(HEAD)
+        self.head = _html(LEGEND_CSS)
         self.flux = pn.widgets.RadioButtonGroup(
-            options={FLUXES[name]: name for name in data.fluxes()},
+            options={FLUXES[name]: name for name in data.observations.fluxes},
             value=self._flux,
             margin=0,
             css_classes=["quiet"],
@@ -105,31 +129,33 @@ class TowerView:
             start=0,
             end=1,
             step=0.05,
-            value=state.least_qc,
+            value=state.min_qc,
             width=170,
             margin=(0, 10, 0, 12),
             visible="qc" in data.tower,
             stylesheets=sheets(_SLIDER),
         )
         self.shown = pn.widgets.CheckButtonGroup(
-            options={words: name for name, words in LINES.items()},
+            options={label: name for name, label in LINES.items()},
             value=list(LINES),
             margin=0,
             css_classes=["quiet"],
-            stylesheets=sheets(_marked([INKS[name] for name in LINES])),
+            stylesheets=sheets(_line_marks([LINE_COLOURS[name] for name in LINES])),
         )
-        sights = [name for name in SIGHTS if name != "footprint" or data.wind is not None]
-        self.sight = pn.widgets.RadioButtonGroup(
-            options={SIGHTS[name]: name for name in sights},
-            value=state.sight if state.sight in sights else "pixel",
+        kinds = [
+            name for name in FOOTPRINT_KINDS if name != "footprint" or data.observations.wind is not None
+        ]
+        self.footprint_kind = pn.widgets.RadioButtonGroup(
+            options={FOOTPRINT_KINDS[name]: name for name in kinds},
+            value=state.footprint_kind if state.footprint_kind in kinds else "pixel",
             margin=0,
             css_classes=["quiet"],
             stylesheets=sheets(),
         )
         self.radius = pn.widgets.IntSlider(
             label="Radius, m",
-            start=RADII_M[0],
-            end=RADII_M[1],
+            start=RADIUS_RANGE_M[0],
+            end=RADIUS_RANGE_M[1],
             step=10,
             value=int(state.radius_m),
             width=170,
@@ -147,83 +173,85 @@ class TowerView:
         )
         self.table = _html(_TABLE)
         self.titles = {
-            name: _html(HEAD, f'<div class="head"><b>{words}</b></div>') for name, words in _TITLES.items()
+            name: _html(LEGEND_CSS, f'<div class="head"><b>{title}</b></div>')
+            for name, title in PLOT_TITLES.items()
         }
         self.panes = {
             name: pn.pane.Bokeh(fig, sizing_mode="stretch_width", height=HEIGHTS[name])
             for name, fig in self.charts.figures.items()
         }
-        self.flux.param.watch(lambda event: setattr(state, "flux", event.new), "value")
-        self.quality.param.watch(lambda event: setattr(state, "least_qc", event.new), "value_throttled")
+        bind_widget(state, "flux", self.flux)
+        # A comparison takes up to a second: sliders answer when they are let go.
+        bind_widget(state, "min_qc", self.quality, "value_throttled")
+        bind_widget(state, "footprint_kind", self.footprint_kind)
+        bind_widget(state, "radius_m", self.radius, "value_throttled")
+        bind_widget(state, "height_m", self.height)
         self.shown.param.watch(self._update, "value")
-        self.sight.param.watch(lambda event: setattr(state, "sight", event.new), "value")
-        self.radius.param.watch(lambda event: setattr(state, "radius_m", event.new), "value_throttled")
-        self.height.param.watch(lambda event: setattr(state, "height_m", event.new), "value")
-        state.watch(self._update, ["page", "flux", "least_qc", "sight", "radius_m", "height_m"])
-        state.watch(lambda event: self.charts.ink("dark" if event.new else "light"), "dark")
-        self.charts.ink("dark" if state.dark else "light")
+        state.watch(self._update, ["page", "flux", "min_qc", "footprint_kind", "radius_m", "height_m"])
+        state.watch(lambda event: self.charts.apply_theme("dark" if event.new else "light"), "dark")
+        self.charts.apply_theme("dark" if state.dark else "light")
         self._update()
 
     @property
     def _flux(self) -> str:
-        """The partitioning asked for, or the one there is."""
-        there = self.data.fluxes()
-        return self.state.flux if self.state.flux in there else there[0]
+        """The chosen partitioning, or the only one that the tower has."""
+        available = self.data.observations.fluxes
+        return self.state.flux if self.state.flux in available else available[0]
 
     def _update(self, *_) -> None:
         state = self.state
         if state.page != "tower":
-            self.see(())
+            self.draw_footprint(())
             return
         flux = self._flux
-        self.flux.value, self.quality.value = flux, state.least_qc
-        self.radius.visible, self.height.visible = (state.sight == n for n in ("radius", "footprint"))
-        told = self.data.beside(flux, state.least_qc, state.seen)
-        self.see(told.seen.lines)
-        self.charts.show(told, flux, self.shown.value)
-        self.table.object = scores_table(told, self.shown.value)
-        one_year = not np.isfinite(told.departure(told.measured)).any()
+        self.radius.visible = state.footprint_kind == "radius"
+        self.height.visible = state.footprint_kind == "footprint"
+        comparison = self.data.compare_tower(flux, state.min_qc, state.footprint_args)
+        self.draw_footprint(comparison.footprint.outlines)
+        self.charts.show(comparison, flux, self.shown.value)
+        self.table.object = scores_table(comparison, self.shown.value)
+        one_year = not np.isfinite(comparison.anomaly(comparison.measured)).any()
         self.titles[
-            "departure"
-        ].object = f'<div class="head"><b>{_TITLES["departure"]}</b>{NO_ANOMALY if one_year else ""}</div>'
-        self.panes["departure"].visible = not one_year
-        self.head.object = f'<div class="head">{"".join(self._heading(told))}</div>'
+            "anomaly"
+        ].object = f'<div class="head"><b>{PLOT_TITLES["anomaly"]}</b>{NO_ANOMALY if one_year else ""}</div>'
+        self.panes["anomaly"].visible = not one_year
+        self.head.object = f'<div class="head">{"".join(self._make_heading(comparison))}</div>'
 
-    def _heading(self, told: Beside):
+    def _make_heading(self, comparison: TowerComparison):
         attrs = self.data.tower.attrs
-        made = " beside a simulated scene" if self.data.simulated else ""
-        made = " · simulated" if int(attrs.get("simulated", self.data.simulated)) else made
-        yield f"<b>{escape(str(attrs.get('site', 'Tower')))}{made}</b>"
+        note = " beside a simulated scene" if self.data.simulated else ""
+        note = " · simulated" if int(attrs.get("simulated", self.data.simulated)) else note
+        yield f"<b>{escape(str(attrs.get('site', 'Tower')))}{note}</b>"
         if "igbp" in attrs:
             yield f"<span>{escape(str(attrs['igbp']))}</span>"
-        if self.state.sight != "pixel":
-            yield f"<span>{escape(told.seen.told)}</span>"
-        away = self.data.tower_distance_m(*self.data.start)
+        if self.state.footprint_kind != "pixel":
+            yield f"<span>{escape(comparison.footprint.label)}</span>"
+        away = self.data.observations.distance_m(*self.data.start_pixel)
         if away is not None and away > NEAR_TOWER_M:
             yield f"<span>{away / 1000:.1f} km from the nearest pixel</span>"
-        count = int(np.isfinite(told.measured).sum())
-        yield key("dot", MEASURED[self._flux], f"{FLUXES[self._flux]} GPP, {count} days")
-        if "model.coverage" in told.scores:
-            share = told.scores["model.coverage"]
-            yield key("area", INKS["model"], f"90 % band, holds {share:.0%}")
+        count = int(np.isfinite(comparison.measured).sum())
+        yield legend_key("dot", FLUX_COLOURS[self._flux], f"{FLUXES[self._flux]} GPP, {count} days")
+        if "model.coverage" in comparison.scores:
+            share = comparison.scores["model.coverage"]
+            yield legend_key("area", LINE_COLOURS["model"], f"90 % band, holds {share:.0%}")
 
     @property
     def view(self) -> pn.Column:
-        steer = pn.Row(
+        controls = pn.Row(
             self.flux,
             self.quality,
             self.shown,
             sizing_mode="stretch_width",
             margin=0,
-            stylesheets=[_STEER],
+            stylesheets=[_CONTROLS],
         )
-        seen = pn.Row(
-            self.sight,
+        footprint_controls = pn.Row(
+            self.footprint_kind,
             self.radius,
             self.height,
             sizing_mode="stretch_width",
             margin=(8, 0, 0, 0),
-            stylesheets=[_STEER],
+            stylesheets=[_CONTROLS],
         )
         parts = {
             name: pn.Column(self.titles[name], pane, sizing_mode="stretch_width", margin=0)
@@ -240,12 +268,12 @@ class TowerView:
             ],
         )
         return pn.Column(
-            steer,
-            seen,
+            controls,
+            footprint_controls,
             self.head,
             parts["series"],
             pair,
-            parts["departure"],
+            parts["anomaly"],
             self.table,
             *self.below,
             sizing_mode="stretch_width",
@@ -253,8 +281,8 @@ class TowerView:
         )
 
 
-def _marked(colours: list[str]) -> str:
-    """A line in its colour on each button."""
+def _line_marks(colours: list[str]) -> str:
+    """CSS that puts a line in its colour on each button of a group."""
     return "".join(
         f".bk-btn:nth-child({n})::before {{ content: ''; display: inline-block; width: 14px; height: 3px; "
         f"margin-right: 6px; vertical-align: middle; background: {colour}; }}"

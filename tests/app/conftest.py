@@ -28,6 +28,6 @@ def catalog(tmp_path_factory):
 
 @pytest.fixture
 def data(store):
-    from app.data import Data
+    from app.data import ExplorerData
 
-    return Data(store, predict)
+    return ExplorerData(store, predict)

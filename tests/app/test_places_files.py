@@ -35,7 +35,7 @@ def test_spellings_and_encodings_of_points_are_read(tmp_path, content, names):
 
 def test_swapped_longitude_and_latitude_and_points_outside_are_told():
     cube = random_cube()
-    grid = Grid.of(cube)
+    grid = Grid.from_cube(cube)
     lon, lat = (float(v) for v in grid.lonlat(grid.x[5], grid.y[3]))
     with pytest.raises(InputError, match="swapped"):
         export.tidy(cube, points=[export.Point(lat, lon)])
@@ -68,7 +68,7 @@ def feature(rings, **more) -> dict:
 
 def test_features_holes_crs_and_missing_geometries_keep_their_pixels(tmp_path):
     cube = random_cube()
-    grid = Grid.of(cube)
+    grid = Grid.from_cube(cube)
     first, second = square(grid, slice(2, 7), slice(2, 7)), square(grid, slice(10, 12), slice(3, 5))
     plain = export.read_polygon(written(tmp_path, [feature([first], id="f0")], "utf-8-sig"))
     assert export.pixels_inside(grid, plain).sum() == 25
@@ -93,7 +93,7 @@ def test_features_holes_crs_and_missing_geometries_keep_their_pixels(tmp_path):
 
 def test_the_share_of_a_polygon_in_the_scene_is_told():
     cube = random_cube()
-    grid = Grid.of(cube)
+    grid = Grid.from_cube(cube)
     half = [[np.array(square(grid, slice(0, 4), slice(0, 4))) - [0, 0]]]
     half[0][0][[0, 3, 4], 0] -= half[0][0][1, 0] - half[0][0][0, 0]
     with pytest.warns(DataWarning, match="inside: polygon 1 5"):

@@ -10,8 +10,7 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from embeddings import series_evaluation, series_inference, series_table, text_table
-from embeddings.cache import finish
+from embeddings import progress, series_evaluation, series_inference, series_table, text_table
 from embeddings.series_inference import embed_series, reconstruct_series
 from models import checkpoints
 from models.errors import DataWarning, InputError
@@ -322,13 +321,13 @@ def test_a_file_is_written_in_parts_and_holds_what_memory_does(
 
 def test_a_failed_run_leaves_no_file(tmp_path, model):
     with pytest.raises(InputError):
-        finish(
+        progress.run(
             series_inference.write_embedded_series(
                 tmp_path / "a.csv", optical().drop(columns="id"), model=model
             )
         )
     with pytest.raises(InputError, match=r"need \.parquet or \.csv"):
-        finish(series_inference.write_embedded_series(tmp_path / "a.xlsx", optical(), model=model))
+        progress.run(series_inference.write_embedded_series(tmp_path / "a.xlsx", optical(), model=model))
     assert not [*tmp_path.iterdir()]
 
 
@@ -337,7 +336,7 @@ def test_a_folder_of_tables_is_scored_beside_linear_interpolation(tmp_path, mode
         tmp_path / "s2.csv", index=False
     )
     radar().to_parquet(tmp_path / "s1.parquet")
-    numbers, text = finish(series_evaluation.evaluate_reconstruction_tables(tmp_path, model))
+    numbers, text = progress.run(series_evaluation.evaluate_reconstruction_tables(tmp_path, model))
     assert {"north", "south", "all"} == {key.split("_")[0] for key in numbers}
     for name in ("north_hidden", "south_within_30d", "north_hidden_without_s1"):
         assert 0 < numbers[f"{name}_rmse"] < 0.2
@@ -346,17 +345,17 @@ def test_a_folder_of_tables_is_scored_beside_linear_interpolation(tmp_path, mode
     assert "geometric mean" in text
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="without a table"):
-        finish(series_evaluation.evaluate_reconstruction_tables(tmp_path / "empty", model))
+        progress.run(series_evaluation.evaluate_reconstruction_tables(tmp_path / "empty", model))
 
 
 def test_linear_interpolation_of_a_straight_line_is_exact_and_a_spike_is_contaminated(model):
     date = pd.date_range("2021-03-01", periods=30, freq="5D")
     table = pd.DataFrame({"id": "a", "date": date, **{b: np.linspace(0.1, 0.2, 30) for b in BANDS}})
-    targets = finish(series_evaluation.hide_and_reconstruct(series_table.read_series(table), model, 15))
+    targets = progress.run(series_evaluation.hide_and_reconstruct(series_table.read_series(table), model, 15))
     np.testing.assert_allclose(targets.linear, targets.truth, atol=1e-6)
     assert not targets.contaminated[:-3].any()
     table.loc[13, list(BANDS)] = 0.9
-    targets = finish(series_evaluation.hide_and_reconstruct(series_table.read_series(table), model, 0))
+    targets = progress.run(series_evaluation.hide_and_reconstruct(series_table.read_series(table), model, 0))
     np.testing.assert_array_equal(
         np.flatnonzero(targets.contaminated), np.flatnonzero(targets.truth[:, 0] > 0.8)
     )
@@ -385,7 +384,7 @@ def test_linear_interpolation_of_measured_tables_is_what_was_published(real_data
     """Plots of grassland, rows above 0.12 in blue left out: 0.0324, 0.0407, 0.0526 alone, in gaps of 30, 60 d."""
     folder = real_data / "s1s2_grassland_sk_ch"
     with pytest.warns(DataWarning, match=r"events\.parquet"):
-        numbers, _ = finish(series_evaluation.evaluate_reconstruction_tables(folder, model, max_blue=0.12))
+        numbers, _ = progress.run(series_evaluation.evaluate_reconstruction_tables(folder, model, max_blue=0.12))
     for key, need in (("hidden", 0.0324), ("within_15d", 0.0407), ("within_30d", 0.0526)):
         assert numbers[f"LR_{key}_linear"] == pytest.approx(need, rel=0.02)
         assert numbers[f"LR_{key}_ratio"] < 1.2

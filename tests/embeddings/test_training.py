@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from embeddings import engine, evaluation, reconstruct, training
+from embeddings import engine, evaluation, progress, reconstruct, training
 from embeddings.readers import open_scene
 from embeddings.samples import HLS, MaskingConfig, PackedScene, batches, draw_sample, pack_land_state
 from embeddings.simulate import random_scene, simulate

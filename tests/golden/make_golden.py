@@ -22,6 +22,7 @@ from safetensors import safe_open
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from app.labels import Label
 from golden_world import (
     DEMO_ARRAYS,
     GOLDEN,
@@ -41,10 +42,8 @@ from golden_world import (
 from app import link
 from app.cli import main
 from app.data import Data
-from app.labels import Label
 from app.state import Place, State
-from embeddings import catalog, gpp
-from embeddings.cache import finish
+from embeddings import catalog, gpp, progress
 from embeddings.store import Store
 from models import checkpoints
 
@@ -77,7 +76,7 @@ def fluxlens(*words: str) -> None:
 def demo() -> tuple[dict, dict]:
     """Digests of the demo's embeddings and GPP, and the sample of them."""
     source = catalog.source(catalog.open(ROOT / "catalog.yaml"), "demo_embeddings")
-    store = finish(source.store_steps())
+    store = progress.run(source.store_steps())
     cube = store.cube().load()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "gpp.nc"

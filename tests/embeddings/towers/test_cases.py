@@ -278,7 +278,7 @@ def test_in_a_folder_of_downloads_fluxnet_comes_before_base(tmp_path):
     ):
         assert list(towers.files(tmp_path)) == ["XX-Abc"]
     with pytest.warns(DataWarning, match="left out"):
-        assert "AMF_XX-Abc_FLUXNET_FULLSET_DD" in catalog.of_towers(tmp_path, tmp_path)
+        assert "AMF_XX-Abc_FLUXNET_FULLSET_DD" in catalog.towers_catalog(tmp_path, tmp_path)
 
 
 def eddypro(full_output: bool = False) -> str:

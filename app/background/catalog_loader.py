@@ -1,0 +1,147 @@
+"""Catalog entries opened in threads, once per process; every session that waits for one sees its progress."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from app.data.explorer_data import ExplorerData
+from app.data.published import find_published
+from models.errors import InputError
+
+IMAGE_LOAD_DELAY_S = 5
+"""Seconds between opening an entry and reading its images into memory: the sessions that waited are drawing their
+page then, which must have the machine; the images only speed up later taps."""
+
+LoadSteps = Callable[[], Iterator]
+"""Starts the work: yields (message, fraction 0-1) and finally the ExplorerData."""
+
+
+@dataclass
+class EntryLoad:
+    """Progress of opening one entry; ``data`` or ``error`` is set when it has ended."""
+
+    entry: str
+    message: str = "Looking at the catalog"
+    fraction: float = 0.0
+    error: str = ""
+    data: ExplorerData | None = None
+    started: float = field(default_factory=time.monotonic)
+    _done: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    @property
+    def ended(self) -> bool:
+        return self.data is not None or bool(self.error)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    def wait(self, seconds: float) -> None:
+        """Block until the load has ended, at most ``seconds``."""
+        self._done.wait(seconds)
+
+    def run(self, steps: Iterator) -> None:
+        """Take every step; an error becomes a sentence, never a dead page.
+
+        Parameters
+        ----------
+        steps : iterator
+            Yields (message, fraction) and finally the ExplorerData.
+        """
+        try:
+            for step in steps:
+                if isinstance(step, ExplorerData):
+                    self.message, self.fraction = "Reading the season's colours", 0.98
+                    step.preload()
+                    self.data = step
+                    self._done.set()
+                    time.sleep(IMAGE_LOAD_DELAY_S)
+                    step.load_images()
+                else:
+                    self.message, self.fraction = step
+        except InputError as error:
+            self.error = str(error)
+        except Exception as error:  # whatever a file or a driver does, the page must say it and live
+            self.error = (
+                f"Got {type(error).__name__} while opening {self.entry!r} ({error}); choose another entry."
+            )
+        if not self.ended:
+            self.error = f"Got nothing from {self.entry!r}, need a store of embeddings; choose another entry."
+        self._done.set()
+
+
+class CatalogLoader:
+    """All loads of this process; one that failed is tried again when the entry is next asked for."""
+
+    def __init__(self):
+        self._loads: dict[tuple[str, str, str], EntryLoad] = {}
+        self._lock = threading.Lock()
+
+    def get(self, catalog: str, entry: str, steps: LoadSteps, snapshot: str = "") -> EntryLoad:
+        """The load of an entry, started if no session has.
+
+        Parameters
+        ----------
+        catalog : str
+            Path of the catalog, part of the key.
+        entry : str
+            Name of the entry.
+        steps : callable
+            Starts the work where it has not been started.
+        snapshot : str
+            Snapshot id that a permalink names; empty for the latest.
+        """
+        with self._lock:
+            load = self._loads.get((catalog, entry, snapshot))
+            if load is None or load.error:
+                load = EntryLoad(entry)
+                self._loads[catalog, entry, snapshot] = load
+                threading.Thread(target=load.run, args=(steps(),), daemon=True, name=f"open {entry}").start()
+            return load
+
+
+LOADER = CatalogLoader()
+
+
+def open_entry(catalog, entry: str, snapshot: str = "") -> Iterator:
+    """Steps that open an embeddings entry, making its store first where it is not there yet.
+
+    Parameters
+    ----------
+    catalog : intake.Catalog
+        The open catalog.
+    entry : str
+        Name of the entry.
+    snapshot : str
+        An earlier state of the store; empty for the latest.
+
+    Yields
+    ------
+    (message, fraction) and finally the ExplorerData.
+    """
+    from embeddings.catalog import source
+    from embeddings.driver import EmbeddingsSource
+    from embeddings.store import Store
+
+    found = source(catalog, entry)
+    if not isinstance(found, EmbeddingsSource):
+        raise InputError(f"Got the entry {entry!r}, need one that holds embeddings; choose another.")
+    store = yield from found.store_steps()
+    if snapshot and snapshot != store.snapshot:
+        store = Store.open(store.path, snapshot)
+    yield ExplorerData(store, gpp_predictor(store), *find_published(catalog, store.grid))
+
+
+def gpp_predictor(store) -> Callable | None:
+    """The GPP model; None where it was trained on another model's embeddings, so that the rest still works.
+
+    Parameters
+    ----------
+    store : embeddings.store.Store
+        Its attributes name the model that made the embeddings.
+    """
+    from embeddings import gpp
+
+    return gpp.predict if gpp.is_compatible(store.attrs) else None

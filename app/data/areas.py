@@ -1,0 +1,159 @@
+"""The series of an area: the mean of its pixels, and the range that holds nine of ten of them."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from app.data.imagery import Imagery
+from app.data.scene import SceneData
+from app.data.series import SeriesReader
+from embeddings.geometry import Grid
+from embeddings.store import QUALITY
+from models.errors import InputError
+
+MAX_PIXELS = 200
+"""Of a larger area that many pixels are read, evenly spread."""
+BAND_BYTES = 64 * 2**20
+"""The bounding box of the pixels is read in bands of rows of at most that many bytes,"""
+MAX_BANDS = 8
+"""or pixel by pixel where that would take more bands: a long thin area would else read mostly other pixels."""
+MIN_CLEAR_SHARE = 0.5
+"""An acquisition counts as clear where at least this share of the area is."""
+PERCENTILES = (5, 95)
+"""Ends of the range that is drawn around the mean."""
+
+
+def sample_members(grid: Grid, polygons: tuple) -> tuple[np.ndarray, np.ndarray, int]:
+    """The pixels that are read of an area.
+
+    Parameters
+    ----------
+    grid : Grid
+        Pixel grid of the scene.
+    polygons : tuple
+        Polygons as ``Place.area`` has them: rings of (lon, lat) in degrees.
+
+    Returns
+    -------
+    rows, cols : numpy.ndarray
+        At most ``MAX_PIXELS`` pixels in rising row order.
+    count : int
+        Pixels whose centre is inside the area.
+
+    Raises
+    ------
+    InputError
+        No pixel centre is inside.
+    """
+    from app.export import pixels_inside
+
+    rings = [[np.asarray(ring) for ring in polygon] for polygon in polygons]
+    rows, cols = np.nonzero(pixels_inside(grid, rings))
+    if not len(rows):
+        raise InputError("Got an area without a pixel centre inside, need one in the scene; draw it larger.")
+    picks = np.unique(np.linspace(0, len(rows) - 1, min(MAX_PIXELS, len(rows))).round().astype(int))
+    return rows[picks], cols[picks], len(rows)
+
+
+def read_area(scene: SceneData, imagery: Imagery, reader: SeriesReader, polygons: tuple) -> xr.Dataset:
+    """The series of an area, as ``SeriesReader.pixel`` has it of one pixel.
+
+    Parameters
+    ----------
+    scene, imagery : SceneData, Imagery
+        What is read.
+    reader : SeriesReader
+        Decodes NDVI.
+    polygons : tuple
+        As ``sample_members`` takes them.
+
+    Returns
+    -------
+    xarray.Dataset
+        Means of the variables of a pixel, with ``_lo`` and ``_hi`` (``PERCENTILES`` of the pixels) for ``pc``,
+        ``gpp`` and ``ndvi``; attrs ``pixels`` in the area and ``pixels_read``.
+    """
+    rows, cols, count = sample_members(scene.grid, polygons)
+    cube = read_pixels(scene, rows, cols)
+    weights, mean = scene.components
+    values = cube.embedding.transpose("time", "pixel", "feature").values * scene.scale
+    parts = {"pc": values @ weights - mean @ weights}  # (time, pixel, component)
+    out = xr.Dataset(coords={"time": scene.days, "component": ["PC1", "PC2", "PC3"][: weights.shape[1]]})
+    if scene.predict:
+        parts["gpp"] = scene.predict(cube, scene.weather).gpp.transpose("time", "pixel").values
+    if (decoded := reader.decode_ndvi(cube.transpose("time", "pixel", ...))) is not None:
+        out["ndvi_decoded"] = ("time", decoded.mean(1))
+    for name, part in parts.items():
+        dims = ("time", "component")[: part.ndim - 1]
+        low, high = np.percentile(part, PERCENTILES, axis=1)
+        for suffix, numbers in (("", part.mean(1)), ("_lo", low), ("_hi", high)):
+            out[name + suffix] = (dims, numbers.astype("float32"))
+    for name in QUALITY:
+        out[name] = ("time", cube[name].transpose("time", "pixel").values.mean(1))
+    at = pixel_coordinates(scene.grid, rows, cols)
+    out = out.assign(_mean_ndvi(imagery, at)).assign(imagery.radar_at(at))
+    return out.assign_attrs(pixels=count, pixels_read=len(rows))
+
+
+def pixel_coordinates(grid: Grid, rows: np.ndarray, cols: np.ndarray) -> dict[str, xr.DataArray]:
+    """x and y in metres of the pixels (``rows``, ``cols``) of a ``grid`` along ``pixel``: an indexer for images."""
+    return {
+        "x": xr.DataArray(grid.x[cols], dims="pixel"),
+        "y": xr.DataArray(grid.y[rows], dims="pixel"),
+    }
+
+
+def read_pixels(scene: SceneData, rows: np.ndarray, cols: np.ndarray) -> xr.Dataset:
+    """All days of some pixels, from few reads of the store.
+
+    Parameters
+    ----------
+    scene : SceneData
+        What is read.
+    rows, cols : numpy.ndarray
+        (pixel,) indices; ``rows`` must rise.
+
+    Returns
+    -------
+    xarray.Dataset
+        The cube along (time, pixel[, feature]).
+    """
+    left, right = cols.min(), cols.max() + 1
+    row_bytes = (right - left) * len(scene.days) * len(scene.features)
+    step = max(1, BAND_BYTES // row_bytes)
+    bands = [
+        (top, rows[(rows >= top) & (rows < top + step)]) for top in range(rows.min(), rows.max() + 1, step)
+    ]
+    if len(bands) > MAX_BANDS:
+        each = [scene.store.series(int(row), int(col)) for row, col in zip(rows, cols, strict=True)]
+        return xr.concat(each, "pixel", data_vars="all", coords="different", compat="equals", join="override")
+    parts, all_days = [], slice(0, len(scene.days))
+    for top, band_rows in bands:
+        if len(band_rows):
+            window = scene.store.window(all_days, slice(top, band_rows.max() + 1), slice(left, right))
+            at = {"y": band_rows - top, "x": cols[np.isin(rows, band_rows)] - left}
+            parts.append(window.isel({name: xr.DataArray(i, dims="pixel") for name, i in at.items()}))
+    if len(parts) == 1:
+        return parts[0]
+    return xr.concat(
+        parts, "pixel", data_vars="minimal", coords="minimal", compat="override", join="override"
+    )
+
+
+def _mean_ndvi(imagery: Imagery, at: dict[str, xr.DataArray]) -> dict:
+    """NDVI of the clear pixels of each acquisition, with its percentiles; clear where half of the pixels are."""
+    if not imagery.has_ndvi:
+        return {}
+    ndvi = imagery.ndvi_at(at).transpose("time", "pixel")
+    values, clear = ndvi.values, imagery.clear_at(at).transpose("time", "pixel").values.astype(bool)
+    mostly_clear = clear.mean(1) >= MIN_CLEAR_SHARE
+    # Of a mostly clear acquisition only its clear pixels count; of a masked one all, which the chart draws hollow.
+    known = np.where(clear | ~mostly_clear[:, None], values, np.nan)
+    rows = np.isfinite(known).any(1)
+    out = {name: np.full(len(values), np.nan, "float32") for name in ("ndvi", "ndvi_lo", "ndvi_hi")}
+    out["ndvi"][rows] = np.nanmean(known[rows], axis=1)
+    out["ndvi_lo"][rows], out["ndvi_hi"][rows] = np.nanpercentile(known[rows], PERCENTILES, axis=1)
+    times = pd.DatetimeIndex(ndvi.time.values)
+    return {"acquisition": times, "clear": ("acquisition", mostly_clear)} | {
+        name: ("acquisition", column) for name, column in out.items()
+    }

@@ -1,0 +1,214 @@
+"""Sentinel-2 and Sentinel-1 images of a scene: true colour for maps, NDVI and backscatter for charts."""
+
+import datetime as dt
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from app.data import scene as scene_module
+from app.data.byte_cache import ByteLimitedCache
+from app.data.layer_image import Viewport
+from app.data.scene import SceneData
+
+BLOCK_SAMPLES = 4
+"""Of a block of image pixels that becomes one pixel of a coarse viewport, at most that many a side are read."""
+CLEAR_SHARE = 0.9
+"""True colour shows the nearest image with at least this share of clear pixels."""
+
+
+class Imagery:
+    """Images of one scene, read for a viewport or a few pixels at a time.
+
+    Parameters
+    ----------
+    scene : SceneData
+        The scene whose images are read; it may have neither sensor.
+
+    Attributes
+    ----------
+    photo_cache : ByteLimitedCache
+        True-colour images, by (acquisition, viewport).
+    """
+
+    def __init__(self, scene: SceneData):
+        self.scene, self.grid = scene, scene.grid
+        self.photo_cache = ByteLimitedCache(self._read_true_colour, scene_module.CACHE_BYTES // 2)
+
+    # --- Sentinel-2 ---
+
+    @cached_property
+    def s2(self) -> xr.Dataset | None:
+        return self.scene.node("s2")
+
+    @property
+    def rgb_bands(self) -> list[str]:
+        """Red, green, blue; empty where one of them is missing."""
+        bands = ["B04", "B03", "B02"]
+        return bands if self.s2 is not None and set(bands) <= set(self.s2.band.values.tolist()) else []
+
+    @cached_property
+    def nir_band(self) -> str | None:
+        """The near-infrared band used for NDVI: B08 (10 m) before B8A (20 m)."""
+        bands = [] if self.s2 is None else self.s2.band.values
+        return next((band for band in ("B08", "B8A") if band in bands), None)
+
+    @property
+    def has_ndvi(self) -> bool:
+        return self.nir_band is not None and "B04" in self.s2.band.values
+
+    @cached_property
+    def _images(self) -> tuple[xr.DataArray, xr.DataArray]:
+        """Reflectance (time, band, y, x) of the bands that are shown, and the clear mask; in memory after ``load``."""
+        bands = [band for band in ("B02", "B03", "B04", self.nir_band) if band in self.s2.band.values]
+        return self.s2["reflectance"].sel(band=bands), self.s2["clear"]
+
+    @cached_property
+    def _overviews(self) -> dict[int, xr.Dataset]:
+        """True-colour overviews of a wide scene, by scene pixels a side in one of their pixels."""
+        return self.scene.store.true_colour_overviews()
+
+    @cached_property
+    def _clear_shares(self) -> np.ndarray:
+        """(acquisition,) share of clear pixels, from the coarsest overview or a thinned grid."""
+        if self._overviews:
+            return self._overviews[max(self._overviews)].clear.mean(("y", "x")).values
+        thin = {dim: slice(None, None, max(1, self.s2.sizes[dim] // 128)) for dim in ("y", "x")}
+        return self._images[1].isel(thin).mean(("y", "x")).values
+
+    def nearest_clear_image(self, day: dt.date) -> int:
+        """Index of the acquisition nearest to noon of ``day`` that is clear, or as clear as the scene ever gets."""
+        share = self._clear_shares
+        candidates = np.flatnonzero(share >= min(CLEAR_SHARE, share.max()))
+        noon = np.datetime64(pd.Timestamp(day) + pd.Timedelta(hours=12))
+        return int(candidates[np.abs(self.s2.time.values[candidates] - noon).argmin()])
+
+    def true_colour(
+        self, day: dt.date, viewport: Viewport | None = None
+    ) -> tuple[np.ndarray, np.ndarray, pd.Timestamp]:
+        """The clear image nearest to a day.
+
+        Parameters
+        ----------
+        day : date
+            UTC.
+        viewport : Viewport, optional
+            Part and resolution; None: the whole scene at full resolution.
+
+        Returns
+        -------
+        reflectance : numpy.ndarray
+            (y, x, 3) red, green, blue, 0-1.
+        clear : numpy.ndarray
+            (y, x) bool.
+        acquired : pandas.Timestamp
+            When the image was taken, UTC.
+        """
+        return self.photo_cache(self.nearest_clear_image(day), viewport)
+
+    def _read_true_colour(self, index: int, viewport: Viewport | None):
+        images, clear = self._images
+        acquired = pd.Timestamp(clear.time.values[index])
+        images = images.sel(band=self.rgb_bands)
+        if viewport is not None:
+            # image pixels a side in one viewport pixel; sensors of 20 m have fewer than the viewport's level
+            image_level = viewport.level * self.s2.sizes["x"] / self.grid.nx
+            overview = max((level for level in self._overviews if level <= image_level), default=0)
+            if overview:
+                images, clear = self._overviews[overview]["reflectance"], self._overviews[overview]["clear"]
+        values, clear = images.isel(time=index).transpose("y", "x", "band"), clear.isel(time=index)
+        if viewport is not None:
+            spans = tuple(zip(self.grid.shape, (viewport.rows, viewport.cols), strict=True))
+            values, clear = (_average_blocks(array, spans, viewport.level) for array in (values, clear))
+        shape = self.scene.shape(viewport)
+        return (
+            _repeat_to_shape(np.asarray(values), shape),
+            _repeat_to_shape(np.asarray(clear) > 0.5, shape),
+            acquired,
+        )
+
+    def clear_at(self, at: dict) -> xr.DataArray:
+        """Clear mask (time[, pixel]) at coordinates; ``at`` has x and y in metres, scalars or along ``pixel``."""
+        return self._images[1].sel(at, method="nearest").load()
+
+    def ndvi_at(self, at: dict) -> xr.DataArray:
+        """NDVI (time[, pixel]) float32 of every acquisition, clear or not, at coordinates as in ``clear_at``."""
+        spectra = self._images[0].sel(at, method="nearest").sel(band=["B04", self.nir_band]).load()
+        red, nir = (spectra.sel(band=band, drop=True) for band in ("B04", self.nir_band))
+        total = nir + red
+        # Below 1 % reflectance the ratio is noise: deep shadow and water after over-correction.
+        return ((nir - red) / total.where(total > 0.01)).astype("float32")
+
+    # --- Sentinel-1 ---
+
+    @cached_property
+    def backscatter(self) -> xr.DataArray | None:
+        """(time, band, y, x) dB, in memory after ``load``."""
+        node = self.scene.node("s1")
+        return None if node is None else node["backscatter"]
+
+    @property
+    def has_radar(self) -> bool:
+        return self.backscatter is not None
+
+    def radar_at(self, at: dict) -> dict:
+        """Variables VV and VH (passage) in dB, with their coordinate; means over ``pixel`` where ``at`` has it.
+
+        Parameters
+        ----------
+        at : dict
+            x and y in metres, scalars or along ``pixel``.
+        """
+        if self.backscatter is None:
+            return {}
+        values = self.backscatter.sel(at, method="nearest").load()
+        if "pixel" in values.dims:
+            # dB is a logarithm: the mean of an area is that of the power
+            values = 10 * np.log10((10 ** (values / 10)).mean("pixel"))
+        bands = [band for band in ("VV", "VH") if band in values.band.values]
+        columns = {band: ("passage", values.sel(band=band).values) for band in bands}
+        return {"passage": pd.DatetimeIndex(values.time.values)} | columns
+
+    def load(self) -> None:
+        """Read the images into memory where they fit; until then every tap reads its own pixel."""
+        if self.backscatter is not None and self.backscatter.nbytes <= scene_module.CACHE_BYTES:
+            self.backscatter.load()
+        if self.s2 is not None and self._images[0].nbytes <= 2 * scene_module.CACHE_BYTES:
+            for array in self._images:
+                array.load()
+
+
+def _average_blocks(array: xr.DataArray, spans: tuple, level: int) -> np.ndarray:
+    """A part of an image (y, x, ...) with each block of pixels averaged to one; large blocks are thinned first.
+
+    Parameters
+    ----------
+    array : xarray.DataArray
+        (y, x, ...), on its own grid: coarser or finer than the scene's.
+    spans : tuple
+        For y and x: (pixels of the scene along that side, slice of the viewport in pixels of ``level``).
+    level : int
+        Scene pixels a side in one pixel of the result.
+    """
+    blocks = []
+    for dim, (size, part) in zip(("y", "x"), spans, strict=True):
+        ratio = array.sizes[dim] / size * level
+        block = max(1, round(ratio))
+        step = max(1, block // BLOCK_SAMPLES)
+        array = array.isel({dim: slice(int(part.start * ratio), int(np.ceil(part.stop * ratio)), step)})
+        blocks.append(block // step)
+    values = array.values.astype("float32")
+    # The last block of a side may be cut by the edge of the scene; its last pixel is repeated to fill it.
+    missing = [(0, -n % block) for n, block in zip(values.shape, blocks, strict=False)]
+    values = np.pad(values, missing + [(0, 0)] * (values.ndim - 2), mode="edge")
+    ny, nx = (n // block for n, block in zip(values.shape, blocks, strict=False))
+    return values.reshape(ny, blocks[0], nx, blocks[1], *values.shape[2:]).mean((1, 3))
+
+
+def _repeat_to_shape(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Repeat coarser pixels (y, x, ...) onto a grid of ``shape``."""
+    times = [max(1, -(-n // size)) for n, size in zip(shape, array.shape, strict=False)]
+    repeated = array.repeat(times[0], axis=0) if times[0] > 1 else array
+    repeated = repeated.repeat(times[1], axis=1) if times[1] > 1 else repeated
+    return repeated[: shape[0], : shape[1]]

@@ -1,0 +1,216 @@
+"""Cosine similarity and k-means clusters of pixels, on one day or over the whole period."""
+
+import datetime as dt
+from functools import cached_property, lru_cache
+
+import numpy as np
+import pandas as pd
+
+from app.data.byte_cache import ByteLimitedCache
+from app.data.layer_image import LayerImage, LayerStyle, Viewport, format_date
+from app.data.scene import SceneData
+from app.palette import CLASS_COLOURS
+from embeddings import analysis
+
+PERIOD_DAYS = 24
+"""The whole period is compared on that many days, evenly spread."""
+PERIOD_BYTES = 2**30
+"""Bytes of those days; a larger scene is compared on fewer days, so that they stay in memory."""
+COSINE_BYTES = 2**28
+"""Bytes of cached similarities; one of 4 million pixels is 16 MB."""
+CENTRES_SAMPLE_PX = 10_000
+"""Cluster centres of the whole period are found on about that many pixels."""
+MIN_STD = 1e-6
+"""Constant features get this standard deviation, so that scaling by its inverse stays finite."""
+
+
+class PixelSimilarity:
+    """Compares the pixels of one scene by their embeddings.
+
+    Parameters
+    ----------
+    scene : SceneData
+        Its cube, sample and principal components are used.
+
+    Attributes
+    ----------
+    cosine : ByteLimitedCache
+        (y, x) float32 by (day or None, (row, col), viewport).
+    """
+
+    def __init__(self, scene: SceneData):
+        self.scene = scene
+        self.cosine = ByteLimitedCache(self._compute_cosine, COSINE_BYTES)
+        self._period_cubes = ByteLimitedCache(self._read_period, PERIOD_BYTES)
+        self._trajectories = ByteLimitedCache(self._compute_trajectories, PERIOD_BYTES // 4)
+        self._centres = lru_cache(maxsize=8)(self._find_centres)
+        self._pixel_series = lru_cache(maxsize=512)(self._read_pixel_series)
+
+    def similarity_image(
+        self,
+        day: dt.date | None,
+        pixel: tuple[int, int],
+        threshold: float,
+        viewport: Viewport | None = None,
+    ) -> LayerImage:
+        """Cosine similarity to a pixel, values -1 to 1; what is less similar than ``threshold`` is masked.
+
+        Parameters
+        ----------
+        day : date or None
+            None: over the whole period.
+        pixel : tuple of int
+            (row, col) of the reference pixel.
+        threshold : float
+            Cosine similarity.
+        viewport : Viewport, optional
+            None: the whole scene.
+        """
+        values = self.cosine(day, pixel, viewport)
+        share = float((values >= threshold).mean())
+        when = f"on {format_date(day)}" if day else self.period_label
+        label = f"Similarity to pixel {pixel[0]}, {pixel[1]}"
+        style = LayerStyle(label, "", ("cosine",), (0.0,), (1.0,), palette="CET_L17")
+        caption = f"{when}: {share:.0%} of pixels at {threshold:.2f} or above"
+        return LayerImage(values[..., None], style, caption, values < threshold)
+
+    def cluster_image(self, day: dt.date | None, count: int, viewport: Viewport | None = None) -> LayerImage:
+        """k-means classes, values 0 .. ``count`` - 1.
+
+        Parameters
+        ----------
+        day : date or None
+            A day, with centres common to all days so that colours do not change; None: of the whole period.
+        count : int
+            Number of clusters.
+        viewport : Viewport, optional
+            None: the whole scene.
+        """
+        if day is None:
+            classes = analysis.assign(self._trajectories(viewport), self._centres(True, count))
+        else:
+            embedding = self.scene.cube(day, viewport, quality=False).embedding.values
+            classes = analysis.assign(self._dequantise(embedding), self._centres(False, count))
+        shares = np.bincount(classes, minlength=count) / classes.size
+        style = LayerStyle(
+            f"{count} clusters", "", ("cluster",), (0.0,), (1.0,), classes=CLASS_COLOURS[:count]
+        )
+        caption = (
+            f"k-means on {format_date(day)}, centres common to all days"
+            if day
+            else f"k-means {self.period_label}"
+        )
+        values = classes.reshape(*self.scene.shape(viewport), 1).astype("float32")
+        return LayerImage(values, style, caption, shares=tuple(shares.tolist()))
+
+    # --- features for fitting labels ---
+
+    def feature_matrix(self, day: dt.date | None, viewport: Viewport | None = None) -> np.ndarray:
+        """(pixel, feature) of a day as stored int8, or (pixel, day x component) float32 of the whole period.
+
+        Parameters
+        ----------
+        day : date or None
+            None: the whole period.
+        viewport : Viewport, optional
+            None: the whole scene.
+        """
+        if day is None:
+            return self._trajectories(viewport)
+        embedding = self.scene.cube(day, viewport, quality=False).embedding.values
+        return embedding.reshape(-1, len(self.scene.scale))
+
+    def features_at(self, day: dt.date | None, pixels: tuple[tuple[int, int], ...]) -> np.ndarray:
+        """Rows of ``feature_matrix`` for single pixels at full resolution, whatever the viewport.
+
+        Parameters
+        ----------
+        day : date or None
+            None: the whole period.
+        pixels : tuple of (int, int)
+            (row, col) of each.
+        """
+        series = [self._pixel_series(*pixel) for pixel in pixels]  # each (time, feature) int8
+        if day is None:
+            weights = self.scene.components[0]
+            picks = self._period_indices
+            return np.stack([(self._dequantise(one[picks]) @ weights).reshape(-1) for one in series])
+        index = int(self.scene.days.get_indexer([pd.Timestamp(day)])[0])
+        return np.stack([one[index] for one in series])
+
+    def inverse_std(self, day: dt.date | None) -> np.ndarray:
+        """(feature,) factors that give the columns of ``feature_matrix(day)`` a standard deviation of 1."""
+        values = self._thinned_trajectories if day is None else self.scene.sample.embedding.values
+        return 1 / np.maximum(values.reshape(-1, values.shape[-1]).std(0), MIN_STD)
+
+    # --- a day and the period ---
+
+    def _compute_cosine(
+        self, day: dt.date | None, pixel: tuple[int, int], viewport: Viewport | None = None
+    ) -> np.ndarray:
+        """Cosine of centred features, (y, x) float32; over the period, features of all its days concatenated."""
+        scale, centre = self.scene.scale, self.scene.components[1]
+        if day:
+            cubes, dates = [self.scene.cube(day, viewport, quality=False).embedding.values], [day]
+        else:
+            cubes, dates = self._period_cubes(viewport), [self.scene.days[i] for i in self._period_indices]
+        # The dot product and the squared lengths of concatenated vectors are sums over days, so that the days need
+        # never lie side by side in memory.
+        dot = length = own_length = np.float32(0)
+        for date, cube in zip(dates, cubes, strict=True):
+            reference = self.features_at(date, (pixel,))[0]
+            target = reference * scale
+            day_dot, day_length = analysis.agreement(cube.reshape(-1, len(scale)), scale, centre, target)
+            day_own = analysis.agreement(reference[None], scale, centre, target)[1][0]
+            if day:  # no sum, no copy
+                dot, length, own_length = day_dot, day_length, day_own
+            else:
+                dot, length, own_length = dot + day_dot, length + day_length, own_length + day_own
+        return analysis.cosine(dot, length, float(own_length)).reshape(self.scene.shape(viewport))
+
+    @cached_property
+    def _period_indices(self) -> np.ndarray:
+        """Indices of days evenly spread over the period, as many as fit into ``PERIOD_BYTES``."""
+        days, (ny, nx) = self.scene.days, self.scene.shape(self.scene.overview)
+        fitting = PERIOD_BYTES // (ny * nx * len(self.scene.features))
+        count = max(2, min(PERIOD_DAYS, fitting, len(days)))
+        return np.unique(np.linspace(0, len(days) - 1, count).round().astype(int))
+
+    @property
+    def period_label(self) -> str:
+        """Such as: along 24 days from 1 Mar 2020 to 31 Oct 2020."""
+        first, last = format_date(self.scene.first), format_date(self.scene.last)
+        return f"along {len(self._period_indices)} days from {first} to {last}"
+
+    def _read_period(self, viewport: Viewport | None) -> list[np.ndarray]:
+        """Embeddings (y, x, feature) int8 of the days of the period."""
+        store, days = self.scene.store, [self.scene.days[i] for i in self._period_indices]
+        if viewport is None:
+            return [store.map(day).embedding.values for day in days]
+        at = viewport.level, viewport.rows, viewport.cols
+        return [store.tile(day, *at, quality=False).embedding.values for day in days]
+
+    def _read_pixel_series(self, row: int, col: int) -> np.ndarray:
+        return self.scene.store.series(row, col).embedding.values
+
+    def _dequantise(self, embedding: np.ndarray) -> np.ndarray:
+        """(pixel, feature) float32."""
+        return embedding.reshape(-1, len(self.scene.scale)) * self.scene.scale
+
+    def _compute_trajectories(self, viewport: Viewport | None) -> np.ndarray:
+        """The three principal components of every day of the period, (pixel, day x 3) float32."""
+        weights = self.scene.components[0]
+        return np.concatenate(
+            [self._dequantise(cube) @ weights for cube in self._period_cubes(viewport)], axis=1
+        )
+
+    @property
+    def _thinned_trajectories(self) -> np.ndarray:
+        """Trajectories of about ``CENTRES_SAMPLE_PX`` pixels of the whole scene."""
+        values = self._trajectories(self.scene.overview)
+        return values[:: max(1, len(values) // CENTRES_SAMPLE_PX)]
+
+    def _find_centres(self, whole_period: bool, count: int) -> np.ndarray:
+        if whole_period:
+            return analysis.kmeans(self._thinned_trajectories, count)
+        return analysis.kmeans(self._dequantise(self.scene.sample.embedding.values), count)

@@ -1,0 +1,1 @@
+"""A flux tower in the scene: its observations, its footprint, and its GPP compared with predictions."""

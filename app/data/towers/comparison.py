@@ -1,0 +1,222 @@
+"""A tower's GPP compared with the prediction for its footprint, and with baselines that a prediction has to beat."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from app.data.imagery import Imagery
+from app.data.scene import SceneData
+from app.data.series import SeriesReader
+from app.data.towers.footprint import Footprint, mean_clear_reflectance, predict_over
+from app.data.towers.observations import TowerObservations
+from embeddings import baselines, climatology, gpp_evaluation
+from models.errors import InputError
+
+LINES = {
+    "model": "Predicted",
+    "day_of_year": "Day of year",
+    "nirv": "NIRv × light",
+    "p_model": "P-model",
+}
+"""Name on screen of the prediction and of each baseline."""
+SPLITS = {
+    "model": "leave-site-out: this tower taught nothing",
+    "day_of_year": "leave-year-out: the tower's other years",
+    "nirv": "leave-year-out: k learnt in the tower's other years",
+    "p_model": "nothing learnt: published constants",
+}
+"""What each line was fitted to, so that no score is shown without its split."""
+
+
+@dataclass(frozen=True)
+class TowerComparison:
+    """Daily GPP, gC m-2 d-1, on ``time``; NaN where unknown or below the quality asked for."""
+
+    time: pd.DatetimeIndex
+    measured: np.ndarray
+    """(time,)"""
+    lines: dict[str, np.ndarray]
+    """(time,) by the names of ``LINES``, the model first."""
+    low: np.ndarray
+    """(time,) lower end of the model's 90 % band."""
+    high: np.ndarray
+    """(time,) upper end."""
+    scores: dict[str, float] = field(default_factory=dict)
+    """As ``gpp_evaluation.evaluate_at_tower`` gives them, ``NAME.SCALE.SCORE``; empty where nothing can be scored."""
+    training_data: str = ""
+    """What the model was trained on, as its card says."""
+    missing: tuple[str, ...] = ()
+    """Why something is missing, one sentence each."""
+    footprint: Footprint | None = None
+    """The pixels over which the prediction and the baselines are averaged."""
+
+    def pair(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Measured GPP and a line, both (time,) and NaN where either is; ``name`` is a key of ``lines``."""
+        line = self.lines[name]
+        known = np.isfinite(self.measured) & np.isfinite(line)
+        return np.where(known, self.measured, np.nan), np.where(known, line, np.nan)
+
+    def climatology(self, values: np.ndarray) -> np.ndarray:
+        """Day-of-year climatology (366,) of daily ``values`` (time,)."""
+        return climatology.doy_mean(values, self.time, climatology.HALF_WINDOW_DAYS)[0]
+
+    def anomaly(self, values: np.ndarray) -> np.ndarray:
+        """Departure (time,) of daily ``values`` from their climatology; NaN where fewer than two years know the day."""
+        climatology, years = climatology.doy_mean(values, self.time, climatology.HALF_WINDOW_DAYS)
+        slot = climatology.leap_doy(self.time)
+        return np.where(years[slot] >= 2, values - climatology[slot], np.nan)
+
+
+@dataclass(frozen=True)
+class ComparisonInputs:
+    """What predictions and baselines are made of."""
+
+    scene: SceneData
+    imagery: Imagery
+    reader: SeriesReader
+    tower: TowerObservations
+
+
+def compare(
+    inputs: ComparisonInputs, flux: str, min_qc: float, footprint: Footprint, missing: tuple[str, ...] = ()
+) -> TowerComparison:
+    """The tower's GPP with the prediction and the baselines, and their scores.
+
+    Parameters
+    ----------
+    inputs : ComparisonInputs
+        Scene, imagery, series and the tower.
+    flux : str
+        "gpp_nt" or "gpp_dt".
+    min_qc : float
+        Days of a lower quality flag (0-1) are left out.
+    footprint : Footprint
+        Pixels over which the prediction and the baselines are averaged.
+    missing : tuple of str
+        Sentences on what could not be had so far.
+
+    Returns
+    -------
+    TowerComparison
+        Without lines and scores where fewer than two days are measured.
+    """
+    scene = inputs.scene
+    # What is scored must be called gpp_nt, whichever partitioning the user chose.
+    tower = inputs.tower.dataset.assign(gpp_nt=inputs.tower.dataset[flux])
+    observed = tower.gpp_nt.where(tower.qc >= min_qc) if "qc" in tower else tower.gpp_nt
+    time = xr.DataArray(scene.days, dims="time", coords={"time": scene.days})
+    reasons = list(missing)
+    predicted = predict_over(scene, inputs.reader, footprint)
+    measured = observed.reindex(time=time).values
+    unknown = xr.full_like(time, np.nan, float)
+    low, high = (predicted.get(name, unknown) for name in ("gpp_lo", "gpp_hi"))
+    if np.isfinite(measured).sum() < 2:
+        reason = f"Got no day with a measurement of quality {min_qc:.2f} or better here; lower the quality."
+        return TowerComparison(
+            scene.days, measured, {}, low.values, high.values, missing=(reason,), footprint=footprint
+        )
+    lines = {}
+    if "gpp" in predicted:
+        lines["model"] = predicted["gpp"]
+    for name, predict_baseline in BASELINES.items():
+        try:
+            lines[name] = predict_baseline(inputs, observed, footprint).reindex(time=time)
+        except InputError as error:
+            reasons.append(f"No {LINES[name]}: {str(error).split(';')[0]}.")
+    scores, score_reasons = _score(lines, low, high, tower, min_qc)
+    return TowerComparison(
+        scene.days,
+        measured,
+        {name: line.values.astype("float64") for name, line in lines.items()},
+        low.values,
+        high.values,
+        scores,
+        _training_data(scene),
+        (*reasons, *score_reasons),
+        footprint,
+    )
+
+
+def _score(
+    lines: dict[str, xr.DataArray], low: xr.DataArray, high: xr.DataArray, tower: xr.Dataset, min_qc: float
+) -> tuple[dict[str, float], list[str]]:
+    """Scores of all lines under their names, and why there are none.
+
+    ``at_tower`` scores one prediction as "model" together with the day-of-year baseline of the same days.
+    """
+    scores: dict[str, float] = {}
+    for name, line in lines.items():
+        if name == "day_of_year" and scores:
+            continue  # scored together with the model
+        ends = (low, high) if name == "model" else (line, line)
+        candidate = xr.Dataset({"gpp": line, "gpp_lo": ends[0], "gpp_hi": ends[1]})
+        try:
+            found = gpp_evaluation.evaluate_at_tower(candidate, tower, min_qc)
+        except InputError as error:
+            return scores, [str(error)]
+        prefixes = ("model.", "day_of_year.") if name == "model" else ("model.",)
+        scores |= {
+            key.replace("model.", f"{name}.", 1): value
+            for key, value in found.items()
+            if "." not in key or key.startswith(prefixes)
+        }
+    return scores, []
+
+
+def _training_data(scene: SceneData) -> str:
+    """From the card of the shipped head; empty where another predictor is used."""
+    from embeddings import gpp
+
+    return str(gpp.load().card.get("taught_by", "")) if scene.predict is gpp.predict else ""
+
+
+# --- baselines: daily GPP, gC m-2 d-1, of the observed series and the footprint ---
+
+
+def _predict_day_of_year(
+    inputs: ComparisonInputs, observed: xr.DataArray, footprint: Footprint
+) -> xr.DataArray:
+    """The climatology of the tower's other years."""
+    return climatology.leave_year_out_climatology(observed)
+
+
+def _predict_nirv(inputs: ComparisonInputs, observed: xr.DataArray, footprint: Footprint) -> xr.DataArray:
+    """k x NIRv x shortwave radiation (Badgley et al. 2017), k of each year fitted in the other years."""
+    radiation = _daily_weather(inputs.scene)["sw_in"]
+    clear = mean_clear_reflectance(inputs.scene, inputs.imagery, footprint)
+    nirv = climatology.interpolate_daily(baselines.nirv(clear), radiation.time)
+    observed = observed.reindex(time=radiation.time)
+    years = sorted(set(radiation.time.dt.year.values.tolist()))
+    if len(years) < 2:
+        raise InputError("Got a scene of one year, need two or more to learn k in another year; give more.")
+    parts = []
+    for year in years:
+        predicted = baselines.nirv_par(nirv, radiation, observed, set(years) - {year})
+        parts.append(predicted.sel(time=predicted.time.dt.year == year))
+    return xr.concat(parts, "time")
+
+
+def _predict_p_model(inputs: ComparisonInputs, observed: xr.DataArray, footprint: Footprint) -> xr.DataArray:
+    """The P-model with fAPAR from NDVI; nothing is fitted."""
+    weather = _daily_weather(inputs.scene)
+    clear = mean_clear_reflectance(inputs.scene, inputs.imagery, footprint)
+    nir_band = "B8A" if "B8A" in clear.band.values else "B08"
+    red, nir = clear.sel(band="B04"), clear.sel(band=nir_band)
+    ndvi = climatology.interpolate_daily((nir - red) / (nir + red).where(nir + red > 0), weather.time)
+    drivers = (weather[name].values for name in ("sw_in", "tair", "vpd"))
+    values = baselines.p_model(baselines.fapar_from_ndvi(ndvi), *drivers)
+    return xr.DataArray(values, dims="time", coords={"time": weather.time})
+
+
+BASELINES = {"day_of_year": _predict_day_of_year, "nirv": _predict_nirv, "p_model": _predict_p_model}
+
+
+def _daily_weather(scene: SceneData) -> xr.Dataset:
+    """Weather on the days of the cube; InputError where a driver is missing."""
+    weather = scene.weather
+    missing = [name for name in ("sw_in", "tair", "vpd") if weather is None or name not in weather]
+    if missing:
+        raise InputError(f"Got a scene without {', '.join(missing)}, need it; add the weather.")
+    return weather.sel(time=slice(scene.days[0], scene.days[-1]))

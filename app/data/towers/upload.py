@@ -1,0 +1,147 @@
+"""A tower file that the user uploads: read as data, never stored, and located in the scene on screen."""
+
+import re
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+import pandas as pd
+import xarray as xr
+
+from app.data.scene import SceneData
+from embeddings import towers
+from models.errors import InputError
+
+UPLOAD_BYTES = 64 * 2**20
+"""Largest upload: a network's zip for a site, a daily file, or some ten years of half-hours."""
+UNPACKED_BYTES = 512 * 2**20
+"""A zip with a larger table in it is refused before it is unpacked."""
+_READ_LOCK = Lock()
+"""One file at a time: a table of that size takes a gigabyte while it is read."""
+MIN_COMMON_DAYS = 2
+"""Fewer days in common with the scene cannot be compared."""
+
+
+@dataclass(frozen=True)
+class UploadedTower:
+    """A tower of one session."""
+
+    tower: xr.Dataset
+    """Daily GPP (gC m-2 d-1) and quality; attrs ``lon``, ``lat``, ``site``, ``source``."""
+    wind: pd.DataFrame | None
+    """Half-hours of wind and turbulence on the days of the scene; None where the file has none."""
+
+
+def parse_location(scene: SceneData, text: str, pixel: tuple[int, int]) -> tuple[float, float]:
+    """Longitude and latitude, degrees, of "LON, LAT".
+
+    Parameters
+    ----------
+    scene : SceneData
+        The scene in which the tower must be.
+    text : str
+        What the user typed; empty for the chosen pixel.
+    pixel : tuple of int
+        (row, col) of the chosen pixel.
+
+    Raises
+    ------
+    InputError
+        The text is no location, or one outside the scene.
+    """
+    if not text.strip():
+        lon, lat = scene.grid.lonlat(*scene.centre(*pixel))
+        return float(lon), float(lat)
+    try:
+        lon, lat = (float(part) for part in re.split(r"[,;\s]+", text.strip()))
+    except ValueError as error:
+        raise InputError(
+            f"Got {text[:60]!r} as the tower's place, need LON, LAT in degrees such as 4.2, 50.75; "
+            "or leave it empty for the tapped pixel."
+        ) from error
+    scene.grid.pixel(lon, lat)
+    return lon, lat
+
+
+def read_tower_file(scene: SceneData, name: str, content: bytes, lon: float, lat: float) -> UploadedTower:
+    """Read an uploaded FLUXNET, AmeriFlux or ICOS file.
+
+    Parameters
+    ----------
+    scene : SceneData
+        The scene whose days the file must share.
+    name : str
+        The user's file name; only its letters, digits and ``_.-`` are used.
+    content : bytes
+        The file, at most ``UPLOAD_BYTES``.
+    lon, lat : float
+        Location of the tower, degrees.
+
+    Raises
+    ------
+    InputError
+        The file is no tower file of days or half-hours, or has no GPP on days of the scene.
+    """
+    safe_name = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[-100:].lstrip(".") or "tower.csv"
+    with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
+        path = Path(folder) / safe_name
+        path.write_bytes(content)
+        try:
+            _check_zip(path)
+            with _READ_LOCK:
+                tower, wind = towers.read(path), _read_wind(path, scene)
+        except InputError as error:
+            # errors name the path of the temporary folder, which is no concern of the user
+            raise InputError(str(error).replace(str(path), safe_name)) from error
+    if tower.attrs["resolution"] != "daily":
+        raise InputError(
+            f"Got {safe_name}, a {tower.attrs['resolution']} file, need days or half-hours; load its DD or HH file."
+        )
+    tower = tower.assign_attrs(lon=lon, lat=lat)
+    check_tower(scene, tower)
+    return UploadedTower(tower, wind)
+
+
+def _check_zip(path: Path) -> None:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            largest = max((entry.file_size for entry in archive.infolist()), default=0)
+        if largest > UNPACKED_BYTES:
+            raise InputError(
+                f"Got {path.name} with a table of {largest / 2**20:,.0f} MiB in it, need at most "
+                f"{UNPACKED_BYTES // 2**20}; load its daily (DD) file alone."
+            )
+
+
+def check_tower(scene: SceneData, tower: xr.Dataset) -> None:
+    """Raise InputError where a tower is outside the scene or has too few days of GPP in its period.
+
+    Parameters
+    ----------
+    scene : SceneData
+        The scene on screen.
+    tower : xarray.Dataset
+        With attrs ``lon``, ``lat``, ``source``.
+    """
+    scene.grid.pixel(tower.attrs["lon"], tower.attrs["lat"])
+    name = tower.attrs["source"]
+    known = [tower[flux].dropna("time").indexes["time"] for flux in ("gpp_nt", "gpp_dt") if flux in tower]
+    days = max(known, key=len, default=pd.DatetimeIndex([]))
+    if not len(days):
+        raise InputError(f"Got {name} without a single day of GPP, need some; load another file.")
+    if max(len(days.intersection(scene.days)) for days in known) < MIN_COMMON_DAYS:
+        raise InputError(
+            f"Got {name} with GPP from {days[0].date()} to {days[-1].date()}, need days between {scene.first} and "
+            f"{scene.last}; load a file of those years."
+        )
+
+
+def _read_wind(path: Path, scene: SceneData) -> pd.DataFrame | None:
+    """Half-hours of the scene's period with wind and turbulence, or None where the file has none."""
+    try:
+        wind = towers.turbulence(path).loc[str(scene.first) : str(scene.last)]
+    except InputError:
+        return None
+    return wind if len(wind) else None

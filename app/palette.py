@@ -1,0 +1,21 @@
+"""Colours shared by the map, the charts, the legends and the exported sheet; this module imports nothing."""
+
+PLACE_COLOURS = ("#129089", "#0072b2", "#c0548f", "#b8860b", "#6b5fb5", "#5a7d2a")
+"""One for each place slot; distinguishable with colour-vision deficiency, contrast 3:1 on light and dark pages."""
+CLASS_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#555555")
+"""Classes of clusters and labels: the palette of Okabe and Ito (2008), safe with colour-vision deficiency."""
+HALO = "#ffffff"
+"""Outline that keeps every marker visible on any map colour."""
+TOWER_COLOUR = "#d55e00"
+COMPONENT_COLOURS = {"PC1": "#d55e00", "PC2": "#009e73", "PC3": "#2f86c9"}
+"""Okabe-Ito colours of the principal components: red, green and blue as on the map."""
+GPP_NT_COLOUR, GPP_DT_COLOUR, CLIMATOLOGY_COLOUR = TOWER_COLOUR, "#9b59a6", "#7d8a98"
+"""Tower GPP by night-time and by day-time partitioning, and the climatology of the tower's other years."""
+RADAR_COLOURS = {"VV": "#3b6fa0", "VH": "#b0643c"}
+WEATHER_COLOURS = {"sw_in": "#b8860b", "tair": "#c0392b"}
+THEMES = {
+    "light": {"text": "#4a5563", "grid": "#e8ebef", "shade": "#aab4c0", "cursor": "#16202c"},
+    "dark": {"text": "#a9b4c2", "grid": "#2a333e", "shade": "#5c6876", "cursor": "#f2f5f8"},
+}
+"""Colours of a chart's text, grid lines, gap shading and day cursor, by theme."""
+FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, sans-serif"

@@ -1,0 +1,117 @@
+"""Areas as places: drawn on the map, uploaded as GeoJSON, restored from a permalink; and places as GeoJSON."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from app import export
+from app.data.areas import sample_members
+from app.data.explorer_data import ExplorerData
+from app.palette import PLACE_COLOURS
+from app.state.place import Place
+from app.state.selection import State
+from models.errors import InputError
+
+MAX_CORNERS = 200
+"""A drawn outline keeps at most that many corners."""
+
+
+def add_area(state: State, data: ExplorerData, polygons: list[list[np.ndarray]]) -> None:
+    """Add a place for an area; sets ``state.message`` where none of its pixels is in the scene.
+
+    Parameters
+    ----------
+    state : State
+        Gets the place.
+    data : ExplorerData
+        The store on screen.
+    polygons : list of list of numpy.ndarray
+        Rings (corner, 2) of lon, lat in degrees, the outline and then the holes of each polygon.
+    """
+    # Seven decimals of a degree are a centimetre; areas are cache keys and parts of permalinks.
+    area = tuple(tuple(tuple(map(tuple, np.round(ring, 7).tolist())) for ring in rings) for rings in polygons)
+    try:
+        rows, cols, _ = sample_members(data.grid, area)
+    except InputError as error:
+        state.message = str(error)
+        return
+    middle = np.hypot(rows - rows.mean(), cols - cols.mean()).argmin()
+    state.pin(int(rows[middle]), int(cols[middle]), area)
+
+
+def add_outline(state: State, data: ExplorerData, xs: list[float], ys: list[float]) -> None:
+    """Add the area inside a line drawn on the map.
+
+    Parameters
+    ----------
+    state : State
+        Gets the place.
+    data : ExplorerData
+        The store on screen.
+    xs, ys : list of float
+        Corners, metres of the scene's CRS; the line need not be closed.
+    """
+    step = max(1, len(xs) // MAX_CORNERS)
+    lon, lat = data.grid.lonlat(np.array(xs[::step]), np.array(ys[::step]))
+    ring = np.column_stack([lon, lat])
+    if len(ring) < 3:
+        state.message = "Got a line too short, need an outline; drag around the area."
+        return
+    add_area(state, data, [[np.concatenate([ring, ring[:1]])]])
+
+
+def add_uploaded_area(state: State, data: ExplorerData, content: bytes) -> None:
+    """Add the area of an uploaded GeoJSON.
+
+    Parameters
+    ----------
+    state : State
+        Gets the place, or the message on what is wrong.
+    data : ExplorerData
+        The store on screen.
+    content : bytes
+        The file.
+    """
+    with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
+        path = Path(folder) / "the file"
+        path.write_bytes(content)
+        try:
+            polygons = export.rings_of(export.read_polygon(path))
+        except InputError as error:
+            state.message = str(error).replace(f"{folder}{os.sep}", "")
+            return
+    add_area(state, data, polygons)
+
+
+def to_geojson(places: list[Place], data: ExplorerData) -> str:
+    """Places as GeoJSON features with their colours, which an upload or ``fluxlens export`` takes again.
+
+    Parameters
+    ----------
+    places : list of Place
+        Pixels become Points, areas MultiPolygons, in lon, lat.
+    data : ExplorerData
+        The store on screen.
+    """
+    features = []
+    for place in places:
+        lon, lat = data.grid.lonlat(*data.centre(place.row, place.col))
+        geometry = {"type": "Point", "coordinates": [float(lon), float(lat)]}
+        if place.area:
+            geometry = {"type": "MultiPolygon", "coordinates": place.area}
+        properties = {
+            "name": place_label(place),
+            "row": place.row,
+            "col": place.col,
+            "colour": PLACE_COLOURS[place.slot],
+        }
+        features.append({"type": "Feature", "properties": properties, "geometry": geometry})
+    return json.dumps({"type": "FeatureCollection", "features": features}, indent=1)
+
+
+def place_label(place: Place) -> str:
+    """Name of a place on screen and in exports."""
+    return f"area {place.slot + 1}" if place.area else f"{place.row}, {place.col}"

@@ -1,0 +1,437 @@
+"""The map as one Bokeh figure: values are coloured on the server, panning and zooming stay in the browser."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from bokeh.events import RangesUpdate, SelectionGeometry, Tap
+from bokeh.io import curdoc
+from bokeh.models import (
+    BoxSelectTool,
+    ColumnDataSource,
+    CrosshairTool,
+    CustomJSHover,
+    HoverTool,
+    ImageRGBA,
+    LassoSelectTool,
+    MetricLength,
+    MultiLine,
+    PanTool,
+    Quad,
+    Range1d,
+    ResetTool,
+    ScaleBar,
+    Scatter,
+    Span,
+    WheelZoomTool,
+)
+from bokeh.plotting import figure
+
+from app.data.layer_image import QUICK_PX, SHARP_PX, WHOLE_PX, LayerImage, LayerStyle, Viewport
+from app.palette import HALO, PLACE_COLOURS, TOWER_COLOUR
+from app.plots.colour import label_colours, paint
+from app.state.labels import Label
+from app.state.place import Place
+from embeddings.geometry import Grid
+
+UNDER_BOX_ALPHA = 0.35
+"""Opacity of the image under a box that is being computed."""
+MARKER_REACH = 0.018
+"""A tap within this share of the map's width from the tower means the tower."""
+REST_S = 0.5
+"""Seconds without a move after which a view becomes sharp."""
+
+
+def _lower_priority() -> None:
+    """Lower the priority of the calling thread, where the system has priorities of threads."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
+SHARPENING = ThreadPoolExecutor(1, "sharpen", _lower_priority)
+"""Sharp images are made one at a time outside the server's loop, so that first views of other sessions come first."""
+
+
+def lonlat_terms(grid: Grid) -> tuple[list[float], list[float], tuple[float, float, float, float]]:
+    """Longitude and latitude as quadratics of x and y, so that the browser's hover needs no projection library.
+
+    Parameters
+    ----------
+    grid : Grid
+        Grid of the scene.
+
+    Returns
+    -------
+    lon, lat : list of float
+        Coefficients of 1, u, v, u2, uv, v2 with u, v the location scaled to -1 .. 1 over the extent; least squares on
+        49 points, within centimetres over 10 km.
+    place : tuple of float
+        x and y of the centre, and half the width and height, metres.
+    """
+    left, bottom, right, top = grid.extent
+    cx, cy, hx, hy = (left + right) / 2, (bottom + top) / 2, (right - left) / 2, (top - bottom) / 2
+    u, v = (axis.ravel() for axis in np.meshgrid(np.linspace(-1, 1, 7), np.linspace(-1, 1, 7)))
+    design = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
+    lon, lat = grid.lonlat(cx + u * hx, cy + v * hy)
+    terms = [np.linalg.lstsq(design, np.asarray(values), rcond=None)[0].tolist() for values in (lon, lat)]
+    return terms[0], terms[1], (cx, cy, hx, hy)
+
+
+def _lonlat_hover(grid: Grid) -> CustomJSHover:
+    lon, lat, place = lonlat_terms(grid)
+    return CustomJSHover(
+        args={"lon": lon, "lat": lat, "place": list(place)},
+        code="""
+        const u = (special_vars.x - place[0]) / place[2], v = (special_vars.y - place[1]) / place[3];
+        const at = (c) => c[0] + c[1]*u + c[2]*v + c[3]*u*u + c[4]*u*v + c[5]*v*v;
+        const degrees = (v, ends) => Math.abs(v).toFixed(5) + "° " + ends[v < 0 ? 1 : 0];
+        return degrees(at(lat), "NS") + ", " + degrees(at(lon), "EW");
+    """,
+    )
+
+
+class MapPlot:
+    """The layer image, with tower, places and outlines on top; made once, only the data of its sources change.
+
+    A small scene is sent whole. Of a larger one the part on screen is sent when the view moves: coarse at once, sharp
+    when it rests.
+
+    Parameters
+    ----------
+    grid : Grid
+        Grid of the scene.
+    make_image : callable
+        ``make_image(viewport)`` returns the LayerImage to draw; the viewport is None for the whole scene.
+    tower_xy : tuple of float, optional
+        (x, y) of the tower, metres.
+    on_tap : callable, optional
+        ``on_tap(x, y, add)``: metres, and whether Shift was held.
+    on_area : callable, optional
+        ``on_area(xs, ys)``: corners of a drawn outline, metres.
+    on_box : callable, optional
+        ``on_box((x0, x1), (y0, y1))``: corners of a drawn box, metres.
+    linked_to : MapPlot, optional
+        A map with which this one pans and zooms, and shares the cross at the pointer.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        make_image: Callable[[Viewport | None], LayerImage],
+        tower_xy: tuple[float, float] | None = None,
+        on_tap: Callable[..., None] | None = None,
+        on_area: Callable[[list[float], list[float]], None] | None = None,
+        on_box: Callable[[tuple[float, float], tuple[float, float]], None] | None = None,
+        linked_to: "MapPlot | None" = None,
+    ):
+        self.grid, self.make_image, self.tower_xy = grid, make_image, tower_xy
+        self.image_shown: LayerImage | None = None
+        self.viewport: Viewport | None = None
+        self._moves = 0
+        left, bottom, right, top = grid.extent
+        self.image = ColumnDataSource(data=self._empty())
+        self.pins = ColumnDataSource(data={"x": [], "y": [], "colour": []})
+        self.outlines = ColumnDataSource(data={"xs": [], "ys": [], "colour": []})
+        self.labels = ColumnDataSource(data={"x": [], "y": [], "colour": []})
+        self.footprint = ColumnDataSource(data={"xs": [], "ys": []})
+        self.figure = figure(
+            x_range=linked_to.figure.x_range if linked_to else Range1d(left, right),
+            y_range=linked_to.figure.y_range if linked_to else Range1d(bottom, top),
+            tools=[],
+            toolbar_location=None,
+            sizing_mode="stretch_both",
+            min_border=0,
+            outline_line_color=None,
+            background_fill_alpha=0,
+            border_fill_alpha=0,
+        )
+        self.figure.axis.visible = False
+        self.figure.grid.visible = False
+        self.under = ColumnDataSource(data={name: [] for name in ("rgba", "x", "y", "dw", "dh")})
+        self.figure.add_glyph(self.under, _image())
+        self._glyph = self.figure.add_glyph(self.image, _image())
+        self.fresh, self.box = ColumnDataSource(), ColumnDataSource()
+        self.fill(None)
+        self.frame(None)
+        self._add_overlays(tower_xy)
+        self._add_tools(on_tap, on_area, on_box)
+        self.figure.add_layout(_make_scale_bar())
+        self.cross = linked_to.cross if linked_to else _make_cross()
+        self.figure.add_tools(CrosshairTool(overlay=self.cross))
+        for span in self.cross:
+            span.visible = linked_to is not None
+        if self._large:
+            self.figure.on_event(RangesUpdate, lambda event: self.update_view())
+        self.draw()
+
+    def draw(self) -> None:
+        """Make the image anew and show it."""
+        self.viewport = None
+        self.update_view()
+
+    def update_view(self) -> None:
+        """Show the part of the scene in the figure's ranges, unless the image shown has it already."""
+        if not self._large:
+            self._show(*self._render(None))
+            return
+        self._moves += 1
+        quick, sharp = (self._viewport_on_screen(px) for px in (QUICK_PX, SHARP_PX))
+        if not self._covers(self._viewport_on_screen(QUICK_PX, 0)):
+            self._show(*self._render(quick))
+        if not self._covers(self._viewport_on_screen(SHARP_PX, 0)):
+            self.sharpen_later(sharp)
+
+    def sharpen_later(self, viewport: Viewport) -> None:
+        """Show a sharper viewport once the view has rested; at once where there is no server.
+
+        Parameters
+        ----------
+        viewport : Viewport
+            Dropped where the view moves again before it is drawn.
+        """
+        document, move = self.figure.document or curdoc(), self._moves
+        if document.session_context is None:
+            self._show(*self._render(viewport))
+            return
+
+        def rested() -> None:
+            if move == self._moves:
+                SHARPENING.submit(
+                    lambda: self._render(viewport) if move == self._moves else None
+                ).add_done_callback(rendered)
+
+        def rendered(done: Future) -> None:
+            if done.exception() is None and done.result() and self.figure.document is document:
+                document.add_next_tick_callback(lambda: move == self._moves and self._show(*done.result()))
+
+        document.add_timeout_callback(rested, int(1000 * REST_S))
+
+    def _covers(self, viewport: Viewport) -> bool:
+        return self.viewport is not None and self.viewport.covers(viewport)
+
+    def draw_places(self, places: list[Place]) -> None:
+        """Ring the chosen pixels and outline the chosen areas, each in its colour."""
+        pixels = [place for place in places if not place.area]
+        self.pins.data = {
+            "x": [self.grid.x[place.col] for place in pixels],
+            "y": [self.grid.y[place.row] for place in pixels],
+            "colour": [PLACE_COLOURS[place.slot] for place in pixels],
+        }
+        xs, ys, colours = [], [], []
+        for place in places:
+            for polygon in place.area:
+                ring = np.asarray(polygon[0])
+                x, y = self.grid.xy(ring[:, 0], ring[:, 1])
+                xs.append(np.asarray(x).tolist())
+                ys.append(np.asarray(y).tolist())
+                colours.append(PLACE_COLOURS[place.slot])
+        self.outlines.data = {"xs": xs, "ys": ys, "colour": colours}
+
+    def draw_footprint(self, lines: tuple[tuple[list[float], list[float]], ...]) -> None:
+        """Draw the outlines of a tower's footprint: (xs, ys) of each in metres; () removes them."""
+        left, bottom, right, top = self._inside()
+        clipped = []
+        for line in lines:
+            xs, ys = np.array(line, float)
+            out = (xs < left) | (xs > right) | (ys < bottom) | (ys > top)
+            clipped.append(np.where(out, np.nan, [xs, ys]))
+        self.footprint.data = {"xs": [xs for xs, _ in clipped], "ys": [ys for _, ys in clipped]}
+
+    def draw_labels(self, labels: tuple[Label, ...]) -> None:
+        """Squares on the labelled pixels, in the colours of the map that is fitted to them."""
+        self.labels.data = {
+            "x": [self.grid.x[label.col] for label in labels],
+            "y": [self.grid.y[label.row] for label in labels],
+            "colour": label_colours(labels),
+        }
+
+    def on_tower(self, x: float, y: float) -> bool:
+        """Whether a tap (metres) meant the tower's marker: within about its size on screen, or on its pixel."""
+        if self.tower_xy is None:
+            return False
+        span = abs(float(self.figure.x_range.end) - float(self.figure.x_range.start))
+        away = np.hypot(x - self.tower_xy[0], y - self.tower_xy[1])
+        return bool(away <= max(MARKER_REACH * span, self.grid.size_m / 2))
+
+    def drawing(self, on: bool) -> None:
+        """Whether dragging outlines an area instead of moving the map."""
+        self.figure.toolbar.active_drag = self._lasso if on else self._pan
+
+    def boxing(self, on: bool) -> None:
+        """Whether dragging draws a box instead of moving the map."""
+        self.figure.toolbar.active_drag = self._rectangle if on else self._pan
+
+    def frame(self, part: Grid | None) -> None:
+        """Outline a part of the grid, or remove the outline (None)."""
+        names = ("left", "bottom", "right", "top")
+        ends = self._inside(part) if part else ()
+        self.box.data = dict(zip(names, [[end] for end in ends] or [[]] * 4, strict=True))
+
+    def _inside(self, part: Grid | None = None) -> np.ndarray:
+        """An extent less a line's width: Bokeh clears only the frame, lines outside it would stay on screen."""
+        inset = self.grid.size_m * self.grid.nx / 300
+        return np.add((part or self.grid).extent, [inset, inset, -inset, -inset])
+
+    def draw_basemap(self, rgba: np.ndarray, extent: tuple[float, float, float, float]) -> None:
+        """Draw a basemap (y, x, 4) uint8 under everything; ``extent`` is left, bottom, right, top in metres."""
+        self.under.data = _image_source(rgba, extent)
+
+    def fill(
+        self, part: Grid | None, values: np.ndarray | None = None, style: LayerStyle | None = None
+    ) -> None:
+        """Draw what is computed of a box so far, over the paler image.
+
+        Parameters
+        ----------
+        part : Grid or None
+            The box; None removes it.
+        values : numpy.ndarray
+            (y, x, channel) of the box, NaN where not computed yet.
+        style : LayerStyle
+            Its colours.
+        """
+        self._glyph.glyph.global_alpha = 1.0 if part is None else UNDER_BOX_ALPHA
+        if part is None:
+            self.fresh.data = {name: [] for name in ("rgba", "x", "y", "dw", "dh")}
+            return
+        self.fresh.data = _image_source(paint(values, style), part.extent)
+
+    # --- the image ---
+
+    @staticmethod
+    def _empty() -> dict:
+        nothing = np.zeros((1, 1), "float32")
+        return {name: [nothing] for name in ("rgba", "v0", "v1", "v2")} | {
+            name: [0.0] for name in ("x", "y", "dw", "dh")
+        }
+
+    @property
+    def _large(self) -> bool:
+        return max(self.grid.shape) > WHOLE_PX
+
+    def _viewport_on_screen(self, max_px: int, margin: float = 0.125) -> Viewport:
+        """The part of the scene in the figure's ranges."""
+        left, _, _, top = self.grid.extent
+        across, down = self.figure.x_range, self.figure.y_range
+        cols = sorted((float(end) - left) / self.grid.size_m for end in (across.start, across.end))
+        rows = sorted((top - float(end)) / self.grid.size_m for end in (down.start, down.end))
+        return Viewport.covering(self.grid.shape, tuple(rows), tuple(cols), max_px, margin)
+
+    def _render(self, viewport: Viewport | None) -> tuple[Viewport | None, LayerImage, dict]:
+        """The image of a viewport and the columns of the source that draws it."""
+        image = self.make_image(viewport)
+        values, style = image.values, image.style
+        ny, nx, channels = values.shape
+        size = self.grid.size_m * (viewport.level if viewport else 1)
+        west, _, _, north = self.grid.extent
+        left = west + (viewport.left if viewport else 0) * size
+        top = north - (viewport.top if viewport else 0) * size
+        extent = left, top - ny * size, left + nx * size, top
+        data = self._empty() | _image_source(paint(values, style, image.masked), extent)
+        shown = values + 1 if style.classes else values  # classes are counted from 1, as in the legend
+        data |= {f"v{i}": [np.ascontiguousarray(shown[::-1, :, i])] for i in range(channels)}
+        return viewport, image, data
+
+    def _show(self, viewport: Viewport | None, image: LayerImage, data: dict) -> None:
+        """Put a rendered image on screen."""
+        self.viewport, self.image_shown = viewport, image
+        self.image.data = data
+        style = image.style
+        unit = f" {style.unit}" if style.unit and len(style.channels) == 1 else ""
+        digits = "{0}" if style.classes else "{0.000}"
+        level = viewport.level if viewport else 1
+        tips = [
+            *((name, f"@v{i}{digits}{unit}") for i, name in enumerate(style.channels)),
+            *([("of", f"{level} × {level} pixels")] if level > 1 else []),
+            ("on", image.caption),
+            ("at", "$x{custom}"),
+        ]
+        if self.hover.tooltips != tips:
+            self.hover.tooltips = tips
+
+    # --- overlays and tools ---
+
+    def _add_overlays(self, tower_xy: tuple[float, float] | None) -> None:
+        def add(source: ColumnDataSource, glyph) -> None:
+            # Lines may leave the scene and are clipped at the frame; markers are drawn whole, above it.
+            level = "glyph" if isinstance(glyph, MultiLine) else "overlay"
+            self.figure.add_glyph(source, glyph, level=level)
+
+        add(self.fresh, _image())
+        ends = {name: name for name in ("left", "right", "bottom", "top")}
+        for colour, dash in (("#16202c", "solid"), (HALO, [5, 4])):
+            edge = Quad(**ends, line_color=colour, line_width=2, line_dash=dash, fill_color=None)
+            add(self.box, edge)
+        for colour, width in ((HALO, 4), ("colour", 2)):
+            add(self.outlines, MultiLine(xs="xs", ys="ys", line_color=colour, line_width=width))
+        for colour, width, dash in ((HALO, 4, "solid"), (TOWER_COLOUR, 2, [6, 3])):
+            line = {"line_color": colour, "line_width": width, "line_dash": dash}
+            add(self.footprint, MultiLine(xs="xs", ys="ys", **line))
+        if tower_xy is not None:
+            at = ColumnDataSource(data={"x": [tower_xy[0]], "y": [tower_xy[1]]})
+            edge = {"line_color": HALO, "line_width": 1.5}
+            add(at, Scatter(x="x", y="y", marker="triangle", size=13, fill_color=TOWER_COLOUR, **edge))
+        square = {"marker": "square", "size": 11, "line_color": HALO, "line_width": 2}
+        add(self.labels, Scatter(x="x", y="y", fill_color="colour", **square))
+        for colour, width in ((HALO, 6), ("colour", 3)):
+            ring = {"size": 20, "fill_alpha": 0, "line_color": colour, "line_width": width}
+            add(self.pins, Scatter(x="x", y="y", **ring))
+
+    def _add_tools(self, on_tap, on_area, on_box) -> None:
+        self.hover = HoverTool(
+            renderers=[self._glyph], attachment="above", formatters={"$x": _lonlat_hover(self.grid)}
+        )
+        self._pan, self._lasso = PanTool(), LassoSelectTool(renderers=[])
+        self._rectangle = BoxSelectTool(renderers=[])
+        wheel = WheelZoomTool()
+        self.figure.add_tools(self._pan, self._lasso, self._rectangle, wheel, ResetTool(), self.hover)
+        self.figure.toolbar.active_drag, self.figure.toolbar.active_scroll = self._pan, wheel
+        if on_tap:
+            self.figure.on_event(
+                Tap, lambda event: on_tap(event.x, event.y, bool((event.modifiers or {}).get("shift")))
+            )
+        if on_area or on_box:
+
+            def outlined(event) -> None:
+                shape = event.geometry
+                if event.final and shape.get("type") == "poly" and on_area:
+                    on_area(list(shape["x"]), list(shape["y"]))
+                if event.final and shape.get("type") == "rect" and on_box:
+                    on_box((shape["x0"], shape["x1"]), (shape["y0"], shape["y1"]))
+
+            self.figure.on_event(SelectionGeometry, outlined)
+
+
+def _image() -> ImageRGBA:
+    """The glyph that draws what ``_image_source`` puts into a source."""
+    return ImageRGBA(image="rgba", x="x", y="y", dw="dw", dh="dh")
+
+
+def _image_source(rgba: np.ndarray, extent: tuple[float, float, float, float]) -> dict:
+    """An image (y, x, 4) uint8 as the one row of a source; Bokeh draws the first row of an image lowest."""
+    left, bottom, right, top = extent
+    image = np.ascontiguousarray(rgba).view("uint32")[..., 0][::-1]
+    return {"rgba": [image], "x": [left], "y": [bottom], "dw": [right - left], "dh": [top - bottom]}
+
+
+def _make_cross() -> list[Span]:
+    """Two lines through the pointer, shared by linked maps."""
+    return [Span(dimension=d, line_width=1, line_color=HALO, line_alpha=0.8) for d in ("width", "height")]
+
+
+def _make_scale_bar() -> ScaleBar:
+    return ScaleBar(
+        unit="m",
+        location="bottom_right",
+        dimensional=MetricLength(include=["m", "km"]),
+        background_fill_alpha=0.8,
+        border_line_color=None,
+        label_text_font_size="11px",
+        bar_line_width=2,
+        bar_length=0.22,
+        margin=8,
+        padding=6,
+    )

@@ -1,0 +1,76 @@
+"""The server behind `fluxlens serve`: one process for all sessions."""
+
+import gc
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+import dask
+import panel as pn
+
+from app.background.catalog_loader import LOADER, EntryLoad, open_entry
+from app.dashboard import page
+from app.session.panel_setup import TITLE
+from models.errors import InputError
+
+FIRST_ENTRY_TIMEOUT_S = 3.5
+"""Seconds that the server waits for its first entry: a stored one is open by then, before the first session is
+answered; one that is still to be made shows its progress on the page."""
+
+
+def serve(
+    catalog_path: str | Path | None = None,
+    port: int = 5006,
+    show: bool = False,
+    address: str = "localhost",
+    origins: tuple[str, ...] = (),
+    login: Path | None = None,
+) -> None:
+    """Serve the dashboard until stopped.
+
+    Parameters
+    ----------
+    catalog_path : str or Path, optional
+        The catalog; None for the default one.
+    port : int
+        TCP port.
+    show : bool
+        Open a browser.
+    address : str
+        Address to listen on.
+    origins : tuple of str
+        HOST[:PORT] under which browsers may reach the server besides localhost.
+    login : Path, optional
+        JSON file of user names and passwords. A login ends with the server.
+    """
+    # All sessions share this process; looking for a cluster would import distributed, which takes a second.
+    dask.config.set(scheduler="threads")
+    if (first := _load_first_entry(catalog_path)) is not None:
+        first.wait(FIRST_ENTRY_TIMEOUT_S)
+    # A page makes so many objects that the collector runs often; it need not look through the modules each time.
+    gc.freeze()
+    login_options = {
+        "basic_auth": str(login),
+        "cookie_secret": secrets.token_hex(32),
+        "login_template": str(Path(__file__).parent / "views" / "login.html"),
+    }
+    pn.serve(
+        {"/": lambda: page(catalog_path)},
+        port=port,
+        show=show,
+        title=TITLE,
+        address=address,
+        websocket_origin=[*origins, f"localhost:{port}"] if origins else None,
+        **(login_options if login else {}),
+    )
+
+
+def _load_first_entry(catalog_path: str | Path | None) -> EntryLoad | None:
+    """Start with what the first session will see; what is wrong with the catalog is shown to that session."""
+    from embeddings import catalog
+
+    with suppress(InputError):
+        cat = catalog.open(catalog_path)
+        if first := next((entry.name for entry in catalog.entries(cat) if entry.kind == "embeddings"), ""):
+            return LOADER.get(str(getattr(cat, "path", "")), first, lambda: open_entry(cat, first))
+    return None

@@ -1,0 +1,402 @@
+"""The explorer: one session's screen, wired of state, data and views; also what a notebook shows and reads."""
+
+import re
+import time
+from pathlib import Path
+
+import pandas as pd
+import panel as pn
+import xarray as xr
+
+from app import export
+from app.background.catalog_loader import LOADER, EntryLoad, gpp_predictor, open_entry
+from app.background.embed_jobs import ENTRY_PREFIX, EmbedJob
+from app.data.explorer_data import ExplorerData
+from app.data.towers.upload import UploadedTower, check_tower
+from app.places import add_outline
+from app.session import permalink
+from app.session.panel_setup import is_served, setup
+from app.state.place import Place
+from app.state.selection import State
+from app.views import messages
+from app.views.browser import Browser
+from app.views.compute import ComputeView
+from app.views.export import ExportView
+from app.views.header import Header
+from app.views.map import MapView
+from app.views.place_toolbar import PlaceToolbar
+from app.views.series import SeriesView
+from app.views.style import sheets
+from app.views.tabs import TabsView
+from app.views.tower import TowerView
+from app.views.tower_upload import TowerUpload
+from embeddings.store import Store
+from models.errors import InputError
+
+POLL_MS = 250
+"""Between two looks at the progress of opening an entry."""
+COMPUTED_ENTRY = re.compile(rf"{ENTRY_PREFIX}[0-9a-f]{{12}}")
+"""Names of stores that embed jobs leave in the cache folder; no other name of a link is looked for there."""
+_COLUMNS = """
+:host { flex: 1 1 auto !important; display: grid !important; gap: 12px; align-items: stretch;
+  grid-template-columns: minmax(330px, 46fr) minmax(380px, 54fr); grid-template-rows: 1fr; }
+@media (max-width: 780px) { :host { grid-template-columns: 1fr; grid-template-rows: none; } }
+"""
+_FILL = ":host { flex: 1 1 auto !important; }"
+_PAGE = ":host { min-height: 100vh; background: var(--bg); }"
+_BODY = ":host { flex: 1 1 auto !important; padding: 12px 18px 18px; box-sizing: border-box; }"
+
+
+class Explorer:
+    """The dashboard as an object: ``.panel()`` to show, ``.selection`` and ``.series`` to work with.
+
+    Parameters
+    ----------
+    cat : intake.Catalog, optional
+        The catalog whose entries can be chosen.
+    entry : str
+        Entry to open first; empty for the catalog's first.
+    data : ExplorerData, optional
+        A store to show directly, without a catalog.
+
+    Attributes
+    ----------
+    state : State
+        The choices of the session.
+    data : ExplorerData or None
+        The store on screen, with the session's uploaded tower if there is one.
+    map, charts, export, places, compute, tower_upload, tabs
+        Views of the store on screen, made anew for each store.
+    """
+
+    def __init__(self, cat=None, entry: str = "", data: ExplorerData | None = None):
+        self.cat = cat
+        self.state = State(entry=entry)
+        self.data: ExplorerData | None = None
+        self.browser = Browser(width=0, height=0, margin=0)
+        self.header = Header(self.state, self._list_entries())
+        self._waiting = messages.waiting_pane()
+        self._welcome = messages.welcome(lambda: setattr(self.browser, "explained", True))
+        self._body = pn.Column(self._waiting, sizing_mode="stretch_width", margin=0, stylesheets=[_FILL])
+        self.map: MapView | None = None
+        self.charts: SeriesView | None = None
+        self._load: EntryLoad | None = None
+        self._link_fields: dict[str, str] = {}
+        """Fields of the link that the next store shown must restore."""
+        self._poll = None
+        self._results: dict[str, Path] = {}
+        """Stores of this session's embed jobs, by name."""
+        self._shared_data: ExplorerData | None = None
+        """The store as all sessions share it, without an uploaded tower."""
+        self._uploaded: UploadedTower | None = None
+        self._wire()
+        if data is not None:
+            data.load_images()
+            self.show(data)
+
+    def _wire(self) -> None:
+        """Callbacks that live as long as the session; those of one store's views are in the views."""
+        self.state.param.watch(lambda _: self.open(self.state.entry), "entry")
+        self.state.param.watch(lambda event: setattr(self.browser, "dark", event.new), "dark")
+        self.browser.param.watch(lambda event: setattr(self.state, "dark", event.new), "dark")
+        self.browser.param.watch(lambda event: setattr(self._welcome, "visible", not event.new), "returning")
+        self.state.param.watch(self._write_link, list(permalink.LINKED_PARAMETERS))
+        self.browser.param.watch(lambda event: self.map and self.map.step(event.new - event.old), "day_steps")
+        self.browser.param.watch(
+            lambda event: self.map and self.map.step_feature(event.new - event.old), "feature_steps"
+        )
+        self.state.param.watch(
+            lambda event: setattr(self.browser, "feature_keys", event.new == "feature"), "layer"
+        )
+
+    def _list_entries(self) -> list[str]:
+        """Names of the entries that hold embeddings."""
+        if self.cat is None:
+            return []
+        from embeddings.catalog import entries
+
+        return [entry.name for entry in entries(self.cat) if entry.kind == "embeddings"]
+
+    # --- opening ---
+
+    def open(self, entry: str) -> None:
+        """Open a catalog entry in the background, at the snapshot that a link names.
+
+        Parameters
+        ----------
+        entry : str
+            Name of the entry.
+        """
+        snapshot = self._link_fields.get("snapshot", "")
+        catalog_path = str(getattr(self.cat, "path", ""))
+        self._load = LOADER.get(catalog_path, entry, lambda: open_entry(self.cat, entry, snapshot), snapshot)
+        self._body[:] = [self._waiting]
+        self._check_load()
+        if self._load is not None and self._poll is None:
+            self._poll = pn.state.add_periodic_callback(self._poll_load, period=POLL_MS)
+
+    def start(self, entry: str = "", query: str = "") -> None:
+        """Open the first entry of a session.
+
+        Parameters
+        ----------
+        entry : str
+            Name of an entry; empty for that of the link, or else the catalog's first.
+        query : str
+            Query of a permalink.
+        """
+        self._link_fields = permalink.parse_query(query)
+        entry = entry or self._link_fields.get("entry", "")
+        self._add_cached_result(entry)
+        entry = entry or next(iter(self._list_entries()), "")
+        if not entry:
+            self.fail(
+                "Got a catalog without embeddings, need at least one such entry; add one to the catalog."
+            )
+        elif self.state.entry == entry:
+            self.open(entry)
+        else:
+            self.state.entry = entry
+
+    def fail(self, message: str) -> None:
+        """Show ``message``, one sentence on what is wrong; the page lives on."""
+        self.state.message = message
+        self._waiting.object = messages.nothing(self._list_entries())
+
+    def _poll_load(self) -> None:
+        # Panel drops what is put into a page while the page is on its way to the browser.
+        if pn.state.loaded:
+            self._check_load()
+
+    def _check_load(self) -> None:
+        """Show how far the load is; show the store when it is done."""
+        load = self._load
+        if load is None:
+            return
+        if not load.ended:
+            self._waiting.object = messages.waiting(
+                f"Preparing {load.entry}", load.message, load.fraction, load.seconds
+            )
+            return
+        self._load = None
+        if self._poll is not None:
+            self._poll.stop()
+            self._poll = None
+        if load.error:
+            self.fail(load.error)
+        else:
+            self.show(load.data)
+
+    def show(self, data: ExplorerData) -> None:
+        """Put a store on screen: its first pixel, in the middle of its period, or what the link says.
+
+        Parameters
+        ----------
+        data : ExplorerData
+            Shared by all sessions.
+        """
+        self._shared_data, self.data = data, self._with_uploaded_tower(data)
+        data, state = self.data, self.state
+        state.unwatch_all()
+        state.param.update(
+            day=data.days[len(data.days) // 2].date(),
+            places=[Place(0, *data.start_pixel)],
+            labels=[],
+            current=0,
+            feature=0,
+            message="",
+            layer=state.layer if state.layer in data.layers else data.layers[0],
+        )
+        permalink.restore(self._link_fields, state, data)
+        self._link_fields = {}
+        self.map = MapView(state, data, self.tap, self.outline, lambda xs, ys: self.compute.set_box(xs, ys))
+        self.export = ExportView(state, data, self.map.plot.figure)
+        self.places = PlaceToolbar(state, data, self.map.plot.drawing, [self.export.view])
+        self.charts = SeriesView(state, data, [self.places.view])
+        self.header.show(data)
+        tabs = {"series": ("Series", lambda: self.charts.view)}
+        site = str(data.tower.attrs.get("site", "")) if data.observations.fluxes else ""
+        tabs["tower"] = (f"Tower {site}".strip(), self._make_tower_tab)
+        if data.scene.can_compute:
+            self.compute = ComputeView(
+                state, self._shared_data, self.map.plot, self.add_result, self.open_result
+            )
+            tabs["compute"] = ("Compute", lambda: self.compute.view)
+        self.tabs = TabsView(state, tabs)
+        columns = pn.Column(
+            self.map.view, self.tabs.view, sizing_mode="stretch_width", margin=0, stylesheets=[_COLUMNS]
+        )
+        self._body[:] = [columns]
+        self._write_link()
+
+    def _make_tower_tab(self) -> pn.viewable.Viewable:
+        on_remove = self.remove_tower if self._uploaded is not None else None
+        self.tower_upload = TowerUpload(self.state, self.data, self.add_tower, on_remove)
+        if not self.data.observations.fluxes:
+            return self.tower_upload.view
+        return TowerView(self.state, self.data, self.map.plot.draw_footprint, [self.tower_upload.view]).view
+
+    def _with_uploaded_tower(self, data: ExplorerData) -> ExplorerData:
+        """The store with the session's tower, as long as that is inside the scene."""
+        if self._uploaded is None:
+            return data
+        try:
+            check_tower(data.scene, self._uploaded.tower)
+        except InputError:
+            self._uploaded = None
+            return data
+        return data.with_tower(self._uploaded.tower, self._uploaded.wind)
+
+    # --- what the user does ---
+
+    def add_tower(self, uploaded: UploadedTower) -> None:
+        """Show the same view with an uploaded tower in it, and its tab."""
+        self._replace_tower(uploaded, "tower")
+
+    def remove_tower(self) -> None:
+        """Show the same view without the uploaded tower."""
+        self._replace_tower(None, "series")
+
+    def _replace_tower(self, uploaded: UploadedTower | None, page: str) -> None:
+        self.state.param.update(page=page, message="", footprint_kind="pixel")
+        # The view is restored as from a link: every view must be made anew for another tower.
+        self._link_fields = permalink.parse_query(permalink.to_query(self.state, self.data))
+        self._link_fields.pop("given", None)
+        self._uploaded = uploaded
+        self.show(self._shared_data)
+
+    def tap(self, x: float, y: float, add: bool = False) -> None:
+        """Choose the pixel at a point; sets a message outside the scene.
+
+        Parameters
+        ----------
+        x, y : float
+            Metres of the scene's CRS.
+        add : bool
+            Add a place instead of moving the current one.
+        """
+        with pn.io.unlocked():
+            self._tap(x, y, add)
+
+    def _tap(self, x: float, y: float, add: bool) -> None:
+        try:
+            pixel = self.data.locate(x, y)
+            if self.map.labels.captures_taps:
+                self.map.labels.label_pixel(*pixel)
+                return
+            self.state.pin(*pixel, add=add or self.places.add_pin.value)
+            self.places.add_pin.value = False
+            has_tower = bool(self.data.observations.fluxes)
+            if self.map.plot.on_tower(x, y) and has_tower:
+                self.state.page = "tower"
+            elif self.state.page == "tower" and has_tower:
+                self.state.page = "series"
+        except InputError:
+            lon, lat = self.data.grid.lonlat(x, y)
+            self.state.message = (
+                f"Got a tap at {lat:.5f}, {lon:.5f}, which is outside the scene; tap inside the picture."
+            )
+
+    def outline(self, xs: list[float], ys: list[float]) -> None:
+        """Choose the area inside a line.
+
+        Parameters
+        ----------
+        xs, ys : list of float
+            Corners, metres of the scene's CRS.
+        """
+        self.places.draw.value = False
+        add_outline(self.state, self.data, xs, ys)
+
+    def add_result(self, job: EmbedJob) -> str:
+        """Take the store of a finished job into this session's catalog; returns its name."""
+        name = job.path.name
+        if self.cat is not None:
+            _, ny, nx = job.box.shape
+            self._add_entry(name, f"{nx} × {ny} px, {job.box.first} to {job.box.last}")
+        self._results[name] = job.path
+        return name
+
+    def open_result(self, name: str) -> None:
+        """Show the store of a finished job, by the name that ``add_result`` gave."""
+        self.state.page = "series"
+        if self.cat is not None:
+            self.state.entry = name
+        else:
+            store = Store.open(self._results[name])
+            data = ExplorerData(store, gpp_predictor(store))
+            data.load_images()
+            self.show(data)
+
+    def _add_entry(self, name: str, description: str) -> None:
+        from embeddings import cache, catalog
+
+        catalog.add_store(self.cat, name, cache.folder() / name, description)
+        self.header.add(name, description)
+
+    def _add_cached_result(self, name: str) -> None:
+        """A link may name a job's store of an earlier session that is still in the cache folder."""
+        from embeddings import cache
+
+        if self.cat is not None and COMPUTED_ENTRY.fullmatch(name) and (cache.folder() / name).is_dir():
+            self._add_entry(name, f"{name}, computed earlier")
+
+    def _write_link(self, *_) -> None:
+        """Keep the URL of a served page up to date; a notebook's is not ours."""
+        if is_served() and self.data is not None:
+            self.browser.link = permalink.to_query(self.state, self.data)
+
+    # --- what a notebook reads ---
+
+    @property
+    def selection(self) -> xr.Dataset:
+        """The current pixel on all days: ``embedding`` (time, feature) int8 (times ``scale``), ``sigma``, days from
+        acquisitions, and GPP in gC m-2 d-1 where there is weather."""
+        data = self._require_data()
+        cube = data.store.series(*self.state.pixel)
+        pixel = data.pixel_series(*self.state.pixel)
+        found = [name for name in ("gpp", "gpp_lo", "gpp_hi") if name in pixel]
+        return cube.assign({name: ("time", pixel[name].values, pixel[name].attrs) for name in found})
+
+    @property
+    def series(self) -> pd.DataFrame:
+        """The current pixel as the tidy table an export writes: one row per day."""
+        data = self._require_data()
+        lon, lat = data.grid.lonlat(*data.centre(*self.state.pixel))
+        return export.tidy(data.store, points=[export.Point(float(lon), float(lat))])
+
+    def _is_untouched(self) -> bool:
+        """Whether nothing was opened yet, as in a notebook."""
+        return self.cat is not None and self._load is None and self.data is None and not self.state.message
+
+    def _wait_for_data(self) -> None:
+        """Open the catalog's first entry where none was opened, and block until it is there."""
+        if self._is_untouched():
+            self.start(self.state.entry)
+        while self._load is not None:
+            time.sleep(POLL_MS / 1000)
+            self._check_load()
+
+    def _require_data(self) -> ExplorerData:
+        self._wait_for_data()
+        if self.data is None:
+            raise InputError(self.state.message or "Got no store, need one; choose an entry.")
+        return self.data
+
+    def panel(self) -> pn.Column:
+        """The whole screen as one Panel object."""
+        if not is_served():
+            setup()
+        if self._is_untouched():
+            self._wait_for_data()  # changes sent before a notebook has drawn the screen would be lost
+        body = pn.Column(
+            messages.message(self.state),
+            self._welcome,
+            self._body,
+            sizing_mode="stretch_width",
+            margin=0,
+            stylesheets=sheets(_BODY),
+        )
+        return pn.Column(
+            self.header.view, body, self.browser, sizing_mode="stretch_width", margin=0, stylesheets=[_PAGE]
+        )

@@ -1,0 +1,17 @@
+"""What Panel needs once per session."""
+
+import panel as pn
+
+from app.views.style import page_css
+
+TITLE = "fluxlens"
+
+
+def is_served() -> bool:
+    """Whether this is a page of a server, not an output of a notebook."""
+    return pn.state.curdoc is not None and pn.state.curdoc.session_context is not None
+
+
+def setup() -> None:
+    """Load Panel's extension with the page's CSS; nothing is fetched from other hosts."""
+    pn.extension(raw_css=[page_css()], respect_explicit_sizing=True, inline=not is_served())

@@ -1,0 +1,172 @@
+"""The view as the query of a URL, and back: a permalink that names the data and the model as well.
+
+Keys of the query are a contract: links written by earlier versions must open.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlencode
+
+from app.data.explorer_data import ExplorerData
+from app.palette import PLACE_COLOURS
+from app.places import add_area
+from app.state.labels import MAX_LABELS, toggle_label
+from app.state.layer_key import LAYERS
+from app.state.place import Place
+from app.state.selection import State
+from models.errors import InputError
+
+
+class UrlChoice(NamedTuple):
+    """A choice that is written into the URL where it differs from its default."""
+
+    key: str
+    """Key in the query."""
+    parameter: str
+    """Parameter of ``State``."""
+    parse: Callable[[str], Any]
+    """Reads the text of the query; raises ValueError."""
+
+
+CHOICES = (
+    UrlChoice("feature", "feature", int),
+    UrlChoice("clusters", "clusters", int),
+    UrlChoice("threshold", "threshold", float),
+    UrlChoice("year", "whole_period", lambda text: text == "True"),
+    UrlChoice("page", "page", str),
+    UrlChoice("flux", "flux", str),
+    UrlChoice("least_qc", "min_qc", float),
+    UrlChoice("sight", "footprint_kind", str),
+    UrlChoice("radius_m", "radius_m", float),
+    UrlChoice("height_m", "height_m", float),
+)
+LINKED_PARAMETERS = (
+    "day",
+    "layer",
+    "places",
+    "labels",
+    "current",
+    "charts",
+    *(choice.parameter for choice in CHOICES),
+)
+"""Parameters of ``State`` on which the link depends."""
+MAX_LENGTH = 6000
+"""Servers and chat programs cut longer URLs; areas and labels are then left out."""
+
+
+def to_query(state: State, data: ExplorerData) -> str:
+    """``?entry=...&day=...``: what is on screen, of which snapshot by which model.
+
+    Parameters
+    ----------
+    state : State
+        The choices.
+    data : ExplorerData
+        The store on screen, and the uploaded tower if there is one.
+    """
+    fields: dict[str, Any] = {"entry": state.entry, "day": state.day, "layer": state.layer}
+    for choice in CHOICES:
+        value = getattr(state, choice.parameter)
+        if value != state.param[choice.parameter].default:
+            fields[choice.key] = value
+    fields |= {"charts": ",".join(state.charts), "current": state.current}
+    fields["pins"] = ";".join(
+        f"{place.slot}:{place.row},{place.col}" for place in state.places if not place.area
+    )
+    fields |= {"snapshot": data.store.snapshot, "model": data.attrs.get("model_digest", "")}
+    if data.observations.uploaded_file:
+        location = "{lon:.5f}, {lat:.5f}".format(**data.tower.attrs)
+        fields |= {"given": data.observations.uploaded_file, "given_at": location}
+    areas = {place.slot: place.area for place in state.places if place.area}
+    labels = [[label.row, label.col, label.name] for label in state.labels]
+    long_fields = {
+        name: json.dumps(value, separators=(",", ":"))
+        for name, value in {"areas": areas, "labels": labels}.items()
+        if value
+    }
+    text = _encode(fields | long_fields)
+    return f"?{text if len(text) <= MAX_LENGTH else _encode(fields)}"
+
+
+def _encode(fields: dict[str, Any]) -> str:
+    return urlencode({name: value for name, value in fields.items() if value != ""})
+
+
+def parse_query(text: str) -> dict[str, str]:
+    """Fields of the query ``text``, with or without its question mark; of a repeated key the first."""
+    return {name: values[0] for name, values in parse_qs(text.lstrip("?")).items()}
+
+
+def restore(fields: dict[str, str], state: State, data: ExplorerData) -> None:
+    """Set the choices of a link, as far as this store has them; anything else becomes ``state.message``.
+
+    Parameters
+    ----------
+    fields : dict
+        As ``parse_query`` gives them; written by anyone.
+    state : State
+        Gets the choices.
+    data : ExplorerData
+        The store on screen.
+    """
+    try:
+        _restore_choices(fields, state, data)
+        for polygons in json.loads(fields.get("areas", "{}")).values():
+            add_area(state, data, polygons)
+        slots = {place.slot for place in state.places}
+        if fields.get("current", "").isdigit() and int(fields["current"]) in slots:
+            state.current = int(fields["current"])
+    except (ValueError, TypeError, AttributeError, IndexError) as error:
+        state.message = (
+            f"Got a link that says {str(error)[:80]!r}, need one made here; the rest of the view is restored."
+        )
+    if fields.get("given") and not data.observations.uploaded_file:
+        state.message = (
+            f"Got a link to a view with the tower file {fields['given'][:100]}, need it again: files are not kept; "
+            f"load it on the page Tower, at {fields.get('given_at', '')[:30]}. All else is restored."
+        )
+    model = fields.get("model", "")
+    if model and model != data.attrs.get("model_digest", ""):
+        state.message = (
+            f"Got a link to embeddings of the model {model[:12]}, need the store it was made with; "
+            f"this one is of {str(data.attrs.get('model_digest', 'no model'))[:12]}."
+        )
+
+
+def _restore_choices(fields: dict[str, str], state: State, data: ExplorerData) -> None:
+    """All choices but areas, set at once or (one of them is wrong) not at all."""
+    chosen: dict[str, Any] = {}
+    if fields.get("pins"):
+        pins = fields["pins"].split(";")[: len(PLACE_COLOURS)]
+        chosen["places"] = [_parse_pin(text, data) for text in pins]
+        if len({place.slot for place in chosen["places"]}) < len(chosen["places"]):
+            raise InputError("two pins of one colour")
+        chosen["current"] = chosen["places"][-1].slot
+    if "day" in fields:
+        chosen["day"] = min(max(dt.date.fromisoformat(fields["day"]), data.first), data.last)
+    if fields.get("layer") in set(LAYERS) & set(data.layers):
+        chosen["layer"] = fields["layer"]
+    if "charts" in fields:
+        chosen["charts"] = fields["charts"].split(",")
+    for choice in CHOICES:
+        if choice.key in fields:
+            chosen[choice.parameter] = choice.parse(fields[choice.key])
+    if not 0 <= chosen.get("feature", 0) < len(data.features):
+        raise InputError(f"feature {chosen['feature']}")
+    for row, col, name in json.loads(fields.get("labels", "[]"))[:MAX_LABELS]:
+        if not (0 <= int(row) < data.grid.ny and 0 <= int(col) < data.grid.nx):
+            raise InputError(f"label {row}, {col}")
+        labels = tuple(chosen.get("labels", ()))
+        chosen["labels"] = list(toggle_label(labels, int(row), int(col), str(name)))
+    state.param.update(**chosen)
+
+
+def _parse_pin(text: str, data: ExplorerData) -> Place:
+    """The place of ``SLOT:ROW,COL``."""
+    slot, at = text.split(":")
+    row, col = (int(part) for part in at.split(","))
+    if not (0 <= row < data.grid.ny and 0 <= col < data.grid.nx and 0 <= int(slot) < len(PLACE_COLOURS)):
+        raise InputError(f"pin {text}")
+    return Place(int(slot), row, col)

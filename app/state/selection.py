@@ -1,0 +1,183 @@
+"""The choices of one session: which entry, day, layer, feature and pixels; one object per session."""
+
+import datetime as dt
+
+import param
+
+from app.palette import PLACE_COLOURS
+from app.state.labels import Label, toggle_label
+from app.state.layer_key import LAYERS, PERIOD_LAYERS, LayerKey
+from app.state.place import Place
+from models.errors import InputError
+
+CLUSTER_COUNTS = range(2, 9)
+IMAGE_PARAMETERS = (
+    "layer",
+    "day",
+    "feature",
+    "places",
+    "current",
+    "whole_period",
+    "threshold",
+    "clusters",
+    "labels",
+)
+"""Parameters of ``State`` that a layer image can depend on."""
+
+
+class State(param.Parameterized):
+    """What the user has chosen; views watch it, nothing else stores a choice."""
+
+    entry = param.String(default="", doc="Catalog entry on screen.")
+    day = param.CalendarDate(
+        default=dt.date(2020, 1, 1), doc="Day of the map and of the charts' cursor, UTC."
+    )
+    layer = param.Selector(default="pca", objects=list(LAYERS), doc="Layer of the map.")
+    feature = param.Integer(default=0, bounds=(0, None), doc="Embedding feature of the layer 'feature'.")
+    places = param.List(default=[], item_type=Place, doc="Pins and areas, in the order they were chosen.")
+    current = param.Integer(default=0, doc="Slot of the current place, which taps move and the charts show.")
+    whole_period = param.Boolean(
+        default=False, doc="Similar, Clusters, Labels: of the whole period instead of the day."
+    )
+    threshold = param.Number(
+        default=0.8, bounds=(-1, 1), doc="Cosine similarity below which pixels are drawn pale."
+    )
+    clusters = param.Integer(
+        default=5, bounds=(CLUSTER_COUNTS[0], CLUSTER_COUNTS[-1]), doc="Number of clusters."
+    )
+    labels = param.List(default=[], item_type=Label, doc="Labelled pixels, for the layer 'labels'.")
+    charts = param.List(default=["ndvi", "pc", "radar", "gpp"], item_type=str, doc="Charts shown.")
+    show_tower = param.Boolean(default=True, doc="Whether tower GPP is drawn with the prediction.")
+    page = param.Selector(
+        default="series", objects=["series", "tower", "compute"], doc="Tab next to the map."
+    )
+    flux = param.Selector(
+        default="gpp_nt", objects=["gpp_nt", "gpp_dt"], doc="The tower page's partitioning of GPP."
+    )
+    min_qc = param.Number(
+        default=0.75,
+        bounds=(0, 1),
+        doc="The tower page's lowest quality of a day, share of measured half-hours.",
+    )
+    footprint_kind = param.Selector(
+        default="pixel",
+        objects=["pixel", "radius", "footprint"],
+        doc="Pixels over which the prediction for the tower is averaged.",
+    )
+    radius_m = param.Number(default=250, bounds=(50, 500), doc="Radius of the footprint kind 'radius', m.")
+    height_m = param.Number(
+        default=None,
+        bounds=(0.1, 200),
+        allow_None=True,
+        doc="Height of the sensors above the displacement height, m, for the footprint kind 'footprint'.",
+    )
+    dark = param.Boolean(default=False, doc="Dark theme.")
+    message = param.String(default="", doc="One sentence for the user; empty when all is well.")
+
+    def watch(self, callback, names: list[str] | str) -> None:
+        """Call ``callback(event)`` on changes until ``unwatch_all``, for the views of one store.
+
+        Parameters
+        ----------
+        callback : callable
+            Takes a ``param.parameterized.Event``.
+        names : str or list of str
+            Parameters to watch.
+        """
+        self._watchers = [*getattr(self, "_watchers", []), self.param.watch(callback, names)]
+
+    def unwatch_all(self) -> None:
+        """End what ``watch`` began. The state outlives the views of a store, which would else be called for ever."""
+        for watcher in getattr(self, "_watchers", []):
+            self.param.unwatch(watcher)
+        self._watchers = []
+
+    @property
+    def place(self) -> Place | None:
+        """The current place, or None before the first tap."""
+        return next((place for place in self.places if place.slot == self.current), None)
+
+    @property
+    def pixel(self) -> tuple[int, int] | None:
+        """(row, col) of the current pixel; of an area the one in its middle."""
+        return (self.place.row, self.place.col) if self.place else None
+
+    @property
+    def layer_key(self) -> LayerKey:
+        """Key of the image on the map; equal keys have equal images."""
+        return self.key_of(self.layer, self.day)
+
+    def key_of(self, layer: str, day: dt.date) -> LayerKey:
+        """Key of another layer or day, with all other choices as they are.
+
+        Parameters
+        ----------
+        layer : str
+            A key of ``LAYERS``.
+        day : date
+            Day of the image, UTC; ignored where the layer is made of the whole period.
+        """
+        of = None if self.whole_period and layer in PERIOD_LAYERS else day
+        if layer == "feature":
+            return LayerKey(layer, of, feature=self.feature)
+        if layer == "similar":
+            return LayerKey(layer, of, pixel=self.pixel, threshold=self.threshold)
+        if layer == "clusters":
+            return LayerKey(layer, of, clusters=self.clusters)
+        if layer == "labels":
+            return LayerKey(layer, of, labels=tuple(self.labels))
+        return LayerKey(layer, of)
+
+    @property
+    def footprint_args(self) -> tuple:
+        """Footprint kind and, where it has one, its size in metres: arguments of ``ExplorerData.tower_footprint``."""
+        sizes = {"radius": (self.radius_m,), "footprint": (self.height_m,)}
+        return self.footprint_kind, *sizes.get(self.footprint_kind, ())
+
+    def label(self, row: int, col: int, name: str) -> None:
+        """Toggle the label ``name`` of the pixel (row, col); sets ``message`` where that is not possible."""
+        try:
+            self.param.update(labels=list(toggle_label(tuple(self.labels), row, col, name)), message="")
+        except InputError as error:
+            self.message = str(error)
+
+    def pin(self, row: int, col: int, area: tuple = (), add: bool = False) -> None:
+        """Move the current pin to (row, col); with ``add``, or to or from an area, make another place.
+
+        Parameters
+        ----------
+        row, col : int
+            The pixel, or the pixel in the middle of the area.
+        area : tuple
+            Polygons as ``Place.area`` has them; empty for a pixel.
+        add : bool
+            Keep the current place and add one.
+        """
+        current = self.place
+        if current is None or current.area or area or add:
+            free = [
+                slot
+                for slot in range(len(PLACE_COLOURS))
+                if slot not in {place.slot for place in self.places}
+            ]
+            if not free:
+                self.message = (
+                    f"Got {len(PLACE_COLOURS)} places already, need a free colour; remove a place first."
+                )
+                return
+            new = Place(free[0], row, col, area)
+            self.param.update(places=[*self.places, new], current=new.slot, message="")
+        else:
+            new = Place(current.slot, row, col)
+            places = [new if place is current else place for place in self.places]
+            self.param.update(places=places, message="")
+
+    def remove(self) -> None:
+        """Remove the current place; the last one stays."""
+        if len(self.places) > 1:
+            remaining = [place for place in self.places if place.slot != self.current]
+            self.param.update(places=remaining, current=remaining[-1].slot, message="")
+
+    def step(self, days: int, first: dt.date, last: dt.date) -> None:
+        """Move the day by ``days`` (negative: back), clipped to ``first`` .. ``last``."""
+        self.day = min(max(self.day + dt.timedelta(days=days), first), last)

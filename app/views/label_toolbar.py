@@ -1,0 +1,46 @@
+"""Labelling pixels: the name that the next tap gives, and removing all labels."""
+
+import panel as pn
+
+from app.state.labels import MAX_NAME_LENGTH
+from app.state.selection import State
+from app.views.style import sheets
+
+
+class LabelToolbar:
+    """A name, whether taps give it, and a button to clear; visible while the map shows labels.
+
+    Parameters
+    ----------
+    state : State
+        Gets the labels.
+    """
+
+    def __init__(self, state: State):
+        self.state = state
+        self.name = pn.widgets.TextInput(
+            placeholder="class or number",
+            max_length=MAX_NAME_LENGTH,
+            sizing_mode="stretch_width",  # a fixed width would widen the map's column even while hidden
+            margin=0,
+            stylesheets=sheets("input.bk-input { padding-right: 9px !important; }"),
+        )
+        self.tap_toggle = pn.widgets.Toggle(
+            label="Tap to label", value=True, margin=0, css_classes=["quiet"], stylesheets=sheets()
+        )
+        self.clear = pn.widgets.Button(label="Clear", margin=0, stylesheets=sheets())
+        self.clear.on_click(lambda _: setattr(state, "labels", []))
+        css = ":host { gap: 6px; flex: 0 1 320px !important; min-width: 280px; }"
+        self.view = pn.Row(
+            self.name, self.tap_toggle, self.clear, sizing_mode="stretch_width", margin=0, stylesheets=[css]
+        )
+
+    @property
+    def captures_taps(self) -> bool:
+        """Whether a tap on the map labels a pixel instead of choosing it."""
+        return self.state.layer == "labels" and self.tap_toggle.value
+
+    def label_pixel(self, row: int, col: int) -> None:
+        """Give the typed name to a pixel."""
+        # value_input is what is typed so far: a tap right after typing must not need Enter
+        self.state.label(row, col, self.name.value_input or self.name.value)

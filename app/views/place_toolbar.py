@@ -1,0 +1,85 @@
+"""The chosen places: a coloured button each, one more, one less, an area drawn or from a file."""
+
+from collections.abc import Callable
+
+import panel as pn
+
+from app.data.explorer_data import ExplorerData
+from app.palette import PLACE_COLOURS
+from app.places import add_uploaded_area, place_label
+from app.state.selection import State
+from app.views.file_upload import FileUpload
+from app.views.style import sheets
+
+UPLOAD_BYTES = 2**20
+
+
+class PlaceToolbar:
+    """Buttons of the places above the charts.
+
+    Parameters
+    ----------
+    state : State
+        The places.
+    data : ExplorerData
+        The store on screen.
+    on_draw : callable
+        Called with True while an area is to be drawn on the map.
+    extra : list of panel.viewable.Viewable
+        More widgets at the end of the row.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        data: ExplorerData,
+        on_draw: Callable[[bool], None],
+        extra: list[pn.viewable.Viewable] = (),
+    ):
+        self.state, self.data, self.extra = state, data, extra
+        self.chips = pn.widgets.RadioButtonGroup(margin=0, css_classes=["quiet", "places"])
+        self.add_pin = pn.widgets.Toggle(label="+ Pin", margin=0, css_classes=["quiet"], stylesheets=sheets())
+        self.draw = pn.widgets.Toggle(
+            label="Draw area", margin=0, css_classes=["quiet"], stylesheets=sheets()
+        )
+        self.remove = pn.widgets.Button(label="Remove", margin=0, stylesheets=sheets())
+        self.file = FileUpload(
+            state,
+            lambda _, content: add_uploaded_area(state, data, content),
+            UPLOAD_BYTES,
+            "simplify the outline",
+            text="Area from GeoJSON",
+            accept=".geojson,.json",
+        )
+        self.draw.param.watch(lambda event: on_draw(event.new), "value")
+        self.remove.on_click(lambda _: state.remove())
+        self.chips.param.watch(lambda event: setattr(state, "current", event.new), "value")
+        state.watch(self._update, ["places", "current"])
+        self._update()
+
+    def _update(self, *_) -> None:
+        places = self.state.places
+        # Buttons of a group cannot be styled one by one but by their position.
+        dots = "".join(
+            f".bk-btn:nth-child({n})::before {{ content: ''; display: inline-block; width: 9px; height: 9px; "
+            f"border-radius: 5px; margin-right: 6px; background: {PLACE_COLOURS[place.slot]}; }}"
+            for n, place in enumerate(places, 1)
+        )
+        options = {place_label(place): place.slot for place in places}
+        with pn.io.hold():
+            self.chips.param.update(options=options, value=self.state.current, stylesheets=sheets(dots))
+        self.remove.disabled = len(places) < 2
+
+    @property
+    def view(self) -> pn.Row:
+        return pn.Row(
+            self.chips,
+            self.add_pin,
+            self.draw,
+            self.remove,
+            self.file,
+            *self.extra,
+            sizing_mode="stretch_width",
+            margin=(0, 0, 6, 0),
+            stylesheets=[":host { flex-wrap: wrap; gap: 6px; align-items: center; }"],
+        )

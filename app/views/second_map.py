@@ -1,0 +1,95 @@
+"""A second map, linked to the first: another layer, or another day."""
+
+import panel as pn
+
+from app.data.explorer_data import ExplorerData
+from app.plots.map import MapPlot
+from app.state.layer_key import LAYERS, LayerKey
+from app.state.selection import IMAGE_PARAMETERS, State
+from app.views.legend import CAPTION_CSS, HALF_CSS, map_caption, map_pane
+from app.views.style import sheets
+
+PREFERRED_LAYERS = ("gpp", "true", "sigma", "pca")
+"""The second map starts with the first of these that is there and is not on the first map."""
+
+
+class SecondMap:
+    """A linked map; its plot is made when it is first shown.
+
+    Parameters
+    ----------
+    state : State
+        The choices, of which the second map takes all but the layer and, with "Hold day", the day.
+    data : ExplorerData
+        The store on screen.
+    first : MapPlot
+        The map with which it pans and zooms.
+    """
+
+    def __init__(self, state: State, data: ExplorerData, first: MapPlot):
+        self.state, self.data, self.first = state, data, first
+        self.plot: MapPlot | None = None
+        self._drawn: LayerKey | None = None
+        self.layer = pn.widgets.Select(
+            options={LAYERS[key]: key for key in data.layers},
+            width=128,
+            margin=0,
+            visible=False,
+            stylesheets=sheets(),
+        )
+        self.hold = pn.widgets.Toggle(
+            label="Hold day", margin=0, visible=False, css_classes=["quiet"], stylesheets=sheets()
+        )
+        self.held_day = state.day
+        self._caption = pn.pane.HTML(
+            "", sizing_mode="stretch_width", margin=(6, 0, 6, 0), stylesheets=sheets(CAPTION_CSS)
+        )
+        self._body = pn.Column(sizing_mode="stretch_width", margin=0)
+        self.view = pn.Column(
+            self._caption,
+            self._body,
+            sizing_mode="stretch_width",
+            margin=0,
+            visible=False,
+            stylesheets=[HALF_CSS],
+        )
+        self.layer.param.watch(self.update, "value")
+        self.hold.param.watch(self._hold_day, "value")
+        state.watch(self.update, list(IMAGE_PARAMETERS))
+        state.watch(lambda event: self.plot and self.plot.draw_places(event.new), "places")
+
+    def _hold_day(self, _) -> None:
+        self.held_day = self.state.day
+        self.update()
+
+    @property
+    def _layer_key(self) -> LayerKey:
+        day = self.held_day if self.hold.value else self.state.day
+        return self.state.key_of(self.layer.value, day)
+
+    def show(self, on: bool) -> None:
+        """Show or hide the second map."""
+        self.view.visible = self.layer.visible = self.hold.visible = on
+        for line in self.first.cross:
+            line.visible = on
+        if on and self.plot is None:
+            self.layer.value = next(
+                key for key in PREFERRED_LAYERS if key in self.data.layers and key != self.state.layer
+            )
+            self.plot = MapPlot(
+                self.data.grid,
+                lambda viewport: self.data.layer_image(self._layer_key, viewport),
+                self.data.observations.xy,
+                linked_to=self.first,
+            )
+            self.plot.draw_places(self.state.places)
+            self._body[:] = [map_pane(self.plot)]
+        self.update()
+
+    def update(self, *_) -> None:
+        """Draw the image of the current choices, unless it is drawn already."""
+        if self.plot is None or not self.view.visible or self._layer_key == self._drawn:
+            return
+        self._drawn = self._layer_key
+        self.plot.draw()
+        self._caption.object = map_caption(self.plot.image_shown)

@@ -1,0 +1,102 @@
+"""Where the user uploads a tower file: the file, the tower's location, and what came of it."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import panel as pn
+
+from app.data.explorer_data import ExplorerData
+from app.data.towers.upload import UPLOAD_BYTES, UploadedTower, parse_location, read_tower_file
+from app.state.selection import State
+from app.views.file_upload import FileUpload
+from app.views.style import sheets
+from models.errors import InputError
+
+HELP = (
+    "<p><b>Your own tower.</b> A FLUXNET, AmeriFlux or ICOS file with GPP, .csv or .zip; half-hours with wind tell the "
+    "footprint too. It stands at LON, LAT or, where nothing is given, at the chosen pixel; it is read in memory for "
+    "this visit alone.</p>"
+)
+_TEXT = "p { color: var(--muted); font-size: 12px; line-height: 1.5; margin: 0 0 6px; } p b { color: var(--ink); }"
+
+
+class TowerUpload:
+    """A location, a file button, and a button to remove the tower.
+
+    Parameters
+    ----------
+    state : State
+        Gets messages; its pixel is the default location.
+    data : ExplorerData
+        The store on screen.
+    on_tower : callable
+        Called with the UploadedTower once its file is read.
+    on_remove : callable, optional
+        Called to remove the uploaded tower; None where there is none.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        data: ExplorerData,
+        on_tower: Callable[[UploadedTower], None],
+        on_remove: Callable[[], None] | None = None,
+    ):
+        self.state, self.data, self.on_tower = state, data, on_tower
+        self.location = pn.widgets.TextInput(
+            width=230, margin=0, stylesheets=sheets("input.bk-input { padding-right: 9px !important; }")
+        )
+        self.file = FileUpload(
+            state,
+            self._start_reading,
+            UPLOAD_BYTES,
+            "load the daily (DD) file or the SUBSET zip",
+            text="Tower file",
+            accept=".csv,.zip,.txt",
+        )
+        self.remove = pn.widgets.Button(
+            label="Take it away", margin=0, visible=on_remove is not None, stylesheets=sheets()
+        )
+        self.remove.on_click(lambda _: on_remove())
+        state.watch(self._update, ["places", "current"])
+        self._update()
+        row = pn.Row(
+            self.location,
+            self.file,
+            self.remove,
+            sizing_mode="stretch_width",
+            margin=0,
+            stylesheets=[":host { gap: 6px; flex-wrap: wrap; align-items: center; }"],
+        )
+        text = pn.pane.HTML(HELP, sizing_mode="stretch_width", margin=0, stylesheets=sheets(_TEXT))
+        self.view = pn.Column(text, row, sizing_mode="stretch_width", margin=(12, 0, 8, 0))
+
+    def _update(self, *_) -> None:
+        if self.state.pixel is not None:
+            row, col = self.state.pixel
+            self.location.placeholder = f"LON, LAT (empty: pixel {row}, {col})"
+
+    def _start_reading(self, name: str, content: bytes) -> None:
+        try:
+            text = self.location.value_input or self.location.value
+            lon, lat = parse_location(self.data.scene, text, self.state.pixel)
+        except InputError as error:
+            self.state.message = str(error)
+            return
+        pn.state.execute(partial(self._read, name, content, lon, lat))
+
+    async def _read(self, name: str, content: bytes, lon: float, lat: float) -> None:
+        self.file.text = "Reading"
+        try:
+            # In a thread: a table of half-hours takes seconds, in which no other session may wait.
+            uploaded = await asyncio.to_thread(read_tower_file, self.data.scene, name, content, lon, lat)
+        except InputError as error:
+            self.state.message = str(error)
+        except Exception as error:  # whatever a file does, the page says it and lives
+            self.state.message = (
+                f"Got a tower file that cannot be read ({str(error)[:80]}); load another one."
+            )
+        else:
+            self.on_tower(uploaded)
+        self.file.text = "Tower file"

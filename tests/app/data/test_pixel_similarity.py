@@ -1,0 +1,51 @@
+"""Similar places and clusters: on the made-up lake, forest and field."""
+
+import datetime as dt
+
+import numpy as np
+
+from app.state import LayerKey
+
+JUNE = dt.date(2020, 6, 1)
+FOREST = (20, 28)
+
+
+def test_a_pixel_is_most_like_itself_and_its_kind(data):
+    picture = data.layer_image(LayerKey("similar", JUNE, pixel=FOREST, threshold=0.8))
+    values = picture.values[..., 0]
+    assert values[FOREST] == np.float32(1) or values[FOREST] > 0.9999
+    assert values[:, 18:38].min() > values[:, :14].max()
+    np.testing.assert_array_equal(picture.masked, values < 0.8)
+
+
+def test_the_cosine_is_the_textbook_s(data, store):
+    centre = data.components[1]
+    cube = store.cube().embedding.sel(time=np.datetime64(JUNE)).values / 64 - centre
+    like = cube[FOREST]
+    expected = cube @ like / np.linalg.norm(cube, axis=-1) / np.linalg.norm(like)
+    np.testing.assert_allclose(data.similarity.cosine(JUNE, FOREST), expected, atol=2e-4)
+
+
+def test_the_whole_period_is_another_answer_and_asks_each_day_once(data, store):
+    day = data.similarity.cosine(JUNE, FOREST)
+    year = data.similarity.cosine(None, FOREST)
+    assert not np.allclose(day, year)
+    before = store.asked["map"]
+    data.similarity.cosine(None, (3, 3))
+    assert store.asked["map"] == before
+
+
+def test_clusters_find_lake_forest_and_field(data):
+    for day in (JUNE, None):
+        kinds = data.layer_image(LayerKey("clusters", day, clusters=3)).values[..., 0]
+        each = [set(np.unique(kinds[:, part])) for part in (slice(0, 15), slice(16, 39), slice(41, 60))]
+        assert len(set.union(*each)) == 3
+        assert [len(one) for one in each] == [1, 1, 1]
+
+
+def test_shares_of_clusters_add_up_and_colours_do_not_change_with_the_day(data):
+    june, july = (
+        data.layer_image(LayerKey("clusters", day, clusters=4)) for day in (JUNE, dt.date(2020, 7, 1))
+    )
+    assert sum(june.shares) == 1
+    assert june.style == july.style

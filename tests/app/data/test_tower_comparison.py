@@ -1,0 +1,72 @@
+"""The tower's page: which days and lines it holds, and what its table says."""
+
+import numpy as np
+import pytest
+from app_world import DAYS, predict
+
+from app.data import ExplorerData
+from app.data.towers.comparison import LINES
+from embeddings import gpp_evaluation
+
+
+def test_scores_are_those_of_the_evaluation(data):
+    comparison = data.compare_tower("gpp_nt", 0.75)
+    pixel = data.pixel_series(*data.start_pixel)
+    asked = gpp_evaluation.evaluate_at_tower(pixel[["gpp", "gpp_lo", "gpp_hi"]], data.tower, 0.75)
+    shared = set(comparison.scores) & set(asked)
+    assert {"model.daily.nse", "day_of_year.weekly.rmse", "days"} <= shared
+    for name in shared:
+        np.testing.assert_equal(comparison.scores[name], asked[name])
+
+
+def test_the_switches_choose_flux_and_days(data):
+    night, day = data.compare_tower("gpp_nt", 0.0), data.compare_tower("gpp_dt", 0.75)
+    assert np.isfinite(night.measured).sum() == len(DAYS)
+    assert np.isfinite(day.measured).sum() == int((data.tower.qc.sel(time=DAYS) >= 0.75).sum())
+    assert night.scores["model.daily.rmse"] != day.scores["model.daily.rmse"]
+
+
+def test_the_day_of_year_line_never_holds_the_year_it_stands_beside(store, data):
+    before = data.compare_tower("gpp_nt", 0.0).lines["day_of_year"]
+    tower = store._scene["tower"].to_dataset()
+    tower["gpp_nt"] = tower.gpp_nt.where(tower.time.dt.year != 2020, 99.0)
+    store._scene["tower"] = tower
+    np.testing.assert_allclose(
+        ExplorerData(store, predict).compare_tower("gpp_nt", 0.0).lines["day_of_year"], before
+    )
+
+
+def test_a_quality_nothing_reaches_says_so_instead_of_scores(store):
+    tower = store._scene["tower"].to_dataset()
+    store._scene["tower"] = tower.assign(qc=tower.qc * 0.5)
+    comparison = ExplorerData(store, predict).compare_tower("gpp_nt", 0.75)
+    assert comparison.scores == {}
+    assert "lower the quality" in comparison.missing[0]
+
+
+def test_what_cannot_be_drawn_says_why(data):
+    comparison = data.compare_tower("gpp_nt", 0.75)
+    assert set(comparison.lines) == set(LINES) - {"nirv"}
+    assert comparison.missing == (
+        "No NIRv × light: Got a scene of one year, need two or more to learn k in another year.",
+    )
+
+
+@pytest.mark.parametrize("line", ["model", "p_model"])
+def test_the_table_has_a_row_at_every_scale_and_names_the_split(data, line):
+    from app.data.towers.comparison import SPLITS
+    from app.views.tower import scores_table
+
+    table = scores_table(data.compare_tower("gpp_nt", 0.75), [line])
+    assert table.count("<tr") == 6
+    assert SPLITS[line] in table
+
+
+def test_the_split_of_the_shipped_head_says_what_taught_it(store):
+    from app.views.tower import scores_table
+    from embeddings import gpp
+
+    store._cube = store._cube.assign_attrs(lat=50.5)
+    comparison = ExplorerData(store, gpp.predict).compare_tower("gpp_nt", 0.75)
+    assert comparison.training_data == gpp.load().card["taught_by"] != ""
+    assert comparison.training_data in scores_table(comparison, ["model"])

@@ -1,0 +1,278 @@
+"""The explorer: taps, days, messages, and a page that lives on whatever is asked."""
+
+import datetime as dt
+import time
+
+import numpy as np
+import pandas as pd
+import panel as pn
+import pytest
+import xarray as xr
+from app_world import TinyStore, give, predict
+from bokeh.core.validation.check import check_integrity
+from bokeh.document import Document
+
+from app.background.catalog_loader import EntryLoad
+from app.dashboard import page
+from app.data import ExplorerData
+from app.palette import PLACE_COLOURS
+from app.session.explorer import Explorer
+from app.session.panel_setup import setup
+from app.state import Place
+from embeddings import catalog as catalogs
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _extension():
+    setup()
+
+
+@pytest.fixture(scope="module")
+def screen(_extension):
+    found = Explorer(data=ExplorerData(TinyStore(), predict))
+    found.panel().server_doc(Document())
+    return found
+
+
+@pytest.fixture
+def explorer(screen):
+    """The one screen of these tests, as it was at first: building its document takes seconds."""
+    start = screen.data.start_pixel
+    screen.state.param.update(
+        day=dt.date(2020, 7, 1),
+        layer="pca",
+        places=[Place(0, *start)],
+        current=0,
+        show_tower=True,
+        message="",
+    )
+    return screen
+
+
+def daily(explorer):
+    return explorer.charts.charts.sources["daily"].data
+
+
+def test_the_models_of_a_page_are_sound():
+    """A served page leaves out Bokeh's own check, which costs a visitor a fifth of the wait."""
+    document = Document()
+    Explorer(data=ExplorerData(TinyStore(), predict)).panel().server_doc(document)
+    found = check_integrity(document.models)
+    assert not found.error
+    assert {issue.name for issue in found.warning} <= {"EMPTY_LAYOUT"}  # a second map is made when asked for
+
+
+def test_a_tap_changes_the_series(explorer):
+    before = np.array(daily(explorer)["PC1"])
+    explorer.tap(*explorer.data.centre(5, 55))
+    assert explorer.state.pixel == (5, 55)
+    assert not np.array_equal(before, daily(explorer)["PC1"])
+
+
+def test_a_tap_outside_gives_a_message_and_keeps_the_pixel(explorer):
+    before = explorer.state.pixel
+    explorer.tap(0.0, 0.0)
+    assert "outside the scene" in explorer.state.message
+    assert explorer.state.pixel == before
+    explorer.tap(*explorer.data.centre(1, 1))
+    assert explorer.state.message == ""
+
+
+def test_a_day_moves_slider_cursor_and_legends_together(explorer):
+    explorer.state.day = dt.date(2020, 6, 14)
+    assert explorer.map.slider.value == dt.date(2020, 6, 14)
+    assert str(explorer.charts.charts.cursors[0].location)[:10] == "2020-06-14"
+    assert "14 Jun 2020" in explorer.map._day.object
+    legend = explorer.charts.heads["gpp"].object
+    explorer.state.day = dt.date(2020, 10, 14)
+    assert explorer.charts.heads["gpp"].object != legend
+
+
+def test_a_tap_in_a_chart_moves_the_day_within_the_period(explorer):
+    explorer.charts.charts.choose_day(dt.datetime(2020, 5, 2, 3, tzinfo=dt.UTC).timestamp() * 1000)
+    assert explorer.state.day == dt.date(2020, 5, 2)
+    explorer.charts.charts.choose_day(dt.datetime(2031, 1, 1, tzinfo=dt.UTC).timestamp() * 1000)
+    assert explorer.state.day == explorer.data.last
+
+
+def test_arrow_keys_step_the_day(explorer):
+    before = explorer.state.day
+    explorer.browser.day_steps += 7
+    assert (explorer.state.day - before).days == 7
+
+
+def test_a_tower_is_drawn_with_the_band_of_its_file(store):
+    node = store._scene["tower"].to_dataset()
+    ends = {"gpp_nt_05": node.gpp_nt - 1, "gpp_nt_95": node.gpp_nt + 1}
+    store._scene["tower"] = xr.DataTree(node.assign(ends))
+    found = Explorer(data=ExplorerData(store, predict))
+    day = node.gpp_nt.sel(time=slice("2020-06-01", None)).dropna("time").time.values[0]
+    found.state.day = pd.Timestamp(day).date()
+    drawn, value = found.charts.charts.sources["tower"].data, float(node.gpp_nt.sel(time=day))
+    np.testing.assert_allclose(drawn["gpp_nt_95"] - drawn["gpp_nt_05"], 2, rtol=1e-4)
+    assert f"{value:.1f} ({value - 1:.1f} to {value + 1:.1f})" in found.charts.heads["gpp"].object
+
+
+def test_ndvi_has_one_line_of_every_day_where_the_model_is_known(store):
+    from models import checkpoints
+
+    model = checkpoints.load("default", "cpu")
+    store._cube = store._cube.assign_attrs(model=model.name, model_digest=model.digest)
+    series = Explorer(data=ExplorerData(store, predict)).charts
+    daily, season = (series.charts.sources[name].data for name in ("daily", "season"))
+    assert np.isfinite(daily["ndvi_decoded"]).all()
+    assert np.isnan(season["ndvi"]).all()
+    assert "read off the embedding" in series.heads["ndvi"].object
+
+
+def test_tower_points_go_and_come_back(explorer):
+    tower = explorer.charts.charts.sources["tower"]
+    assert len(tower.data["time"]) > 0
+    explorer.state.show_tower = False
+    assert len(tower.data["time"]) == 0
+    explorer.state.show_tower = True
+    assert len(tower.data["time"]) > 0
+
+
+def test_simulated_numbers_say_so_in_header_and_charts(explorer):
+    assert "Simulated" in explorer.header._scene.object
+    assert all("simulated" in head.object for head in explorer.charts.heads.values())
+
+
+def test_a_tap_moves_the_ring_and_asks_for_no_picture(explorer):
+    sent = explorer.map.plot.image.data
+    explorer.tap(*explorer.data.centre(2, 3))
+    assert explorer.map.plot.image.data is sent
+    assert list(explorer.map.plot.pins.data["x"]) == [explorer.data.grid.x[3]]
+    explorer.state.layer = "similar"
+    assert explorer.map.plot.image.data is not sent
+    assert "pixel 2, 3" in explorer.map._caption.object
+
+
+def test_every_pin_has_its_line_in_every_chart(explorer):
+    explorer.tap(*explorer.data.centre(5, 55), add=True)
+    charts = explorer.charts.charts
+    first = explorer.data.pixel_series(*explorer.data.start_pixel)
+    for name in ("ndvi", "pc", "radar", "gpp"):
+        assert list(charts.sources[f"others_{name}"].data["colour"]) == [PLACE_COLOURS[0]]
+    np.testing.assert_array_equal(charts.sources["others_gpp"].data["ys"][0], first.gpp.values)
+    explorer.places.remove.clicks += 1
+    assert list(charts.sources["others_gpp"].data["colour"]) == []
+    assert explorer.state.pixel == explorer.data.start_pixel
+
+
+def test_an_outline_is_a_place_with_the_mean_of_its_pixels(explorer):
+    x, y = explorer.data.grid.x, explorer.data.grid.y
+    edges = [x[20] - 5, x[24] - 5], [y[10] + 5, y[13] + 5]
+    (west, east), (north, south) = edges
+    explorer.outline([west, east, east, west], [north, north, south, south])
+    place = explorer.state.place
+    held = explorer.data.place_series(place)
+    assert held.attrs["pixels"] == 12
+    gpp = [
+        explorer.data.pixel_series(row, col).gpp.values for row in (10, 11, 12) for col in (20, 21, 22, 23)
+    ]
+    np.testing.assert_allclose(held.gpp.values, np.mean(gpp, axis=0), rtol=1e-4, atol=1e-5)
+    assert (held.gpp_lo <= held.gpp + 1e-4).all()
+    assert (held.gpp_lo < held.gpp_hi).any()
+    assert "Area of 12 pixels" in explorer.charts._location.object
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [(b"{", "JSON"), (b'{"type": "Point", "coordinates": [1, 2]}', "Point"), (b" " * 2**21, "bytes")],
+)
+def test_a_bad_upload_becomes_a_message_without_a_path(explorer, content, word):
+    before = explorer.state.places
+    give(explorer.places.file, "area.geojson", content)
+    assert word in explorer.state.message
+    assert "/" not in explorer.state.message
+    assert explorer.state.places == before
+
+
+def test_exported_places_can_be_uploaded_again(explorer):
+    from app.places import add_uploaded_area, to_geojson
+
+    x, y = explorer.data.grid.x, explorer.data.grid.y
+    explorer.outline([x[20], x[24], x[24]], [y[10], y[10], y[14]])
+    held = explorer.state.place
+    add_uploaded_area(explorer.state, explorer.data, to_geojson([held], explorer.data).encode())
+    again = explorer.state.place
+    assert again.slot != held.slot
+    assert again.area == held.area
+
+
+def test_hidden_charts_leave_the_dates_under_the_lowest(explorer):
+    explorer.state.charts = ["ndvi", "pc"]
+    shown = {name: fig.xaxis[0].visible for name, fig in explorer.charts.charts.figures.items()}
+    assert [name for name, there in shown.items() if there] == ["pc"]
+    assert not explorer.charts.panes["gpp"].visible
+    explorer.state.charts = ["ndvi", "pc", "radar", "gpp"]
+
+
+def test_two_sessions_do_not_move_each_other(data):
+    mine, yours = Explorer(data=data), Explorer(data=data)
+    before = yours.state.pixel, yours.state.day
+    mine.tap(*data.centre(2, 2))
+    mine.state.day = dt.date(2020, 4, 1)
+    assert (yours.state.pixel, yours.state.day) == before
+
+
+def wait_for(explorer, seconds=120):
+    until = time.monotonic() + seconds
+    while explorer._load is not None and time.monotonic() < until:
+        time.sleep(0.05)
+        explorer._check_load()
+
+
+def test_a_catalog_entry_opens_and_its_pixel_is_data(catalog):
+    explorer = Explorer(catalogs.open(catalog))
+    explorer.start("tiny")
+    wait_for(explorer)
+    assert explorer.data is not None, explorer.state.message
+    assert explorer.selection.sizes["feature"] == 32
+    assert {"time", "lon", "lat", "e00", "sigma"} <= set(explorer.series.columns)
+
+
+@pytest.mark.parametrize("entry", ["missing", "no_such_entry"])
+def test_a_bad_entry_becomes_a_message_and_the_next_one_opens(catalog, entry):
+    explorer = Explorer(catalogs.open(catalog))
+    explorer.start(entry)
+    wait_for(explorer)
+    assert explorer.state.message.startswith("Got ")
+    explorer.state.entry = "tiny"
+    wait_for(explorer)
+    assert explorer.data is not None
+    assert explorer.state.message == ""
+
+
+def test_a_bad_catalog_becomes_a_page_with_a_message(tmp_path):
+    screen = page(tmp_path / "none.yaml")
+    texts = [pane.object for pane in screen.select(pn.pane.HTML)]
+    assert any("which is not a file" in text for text in texts)
+
+
+def test_whatever_fails_while_opening_becomes_a_sentence():
+    def steps():
+        yield "reading", 0.5
+        raise OSError("disk on fire")
+
+    load = EntryLoad("demo")
+    load.run(steps())
+    assert load.ended
+    assert "disk on fire" in load.error
+
+
+def test_the_exported_file_names_the_pixel_and_says_simulated(catalog):
+    import io
+
+    import pandas as pd
+
+    explorer = Explorer(catalogs.open(catalog))
+    explorer.start("tiny")
+    wait_for(explorer)
+    assert explorer.export.button.filename == "fluxlens_r20_c28_2020-03-01_2020-10-31_simulated.csv"
+    text = explorer.export.make_file().read().decode()
+    assert "# simulated: 1" in text
+    table = pd.read_csv(io.StringIO(text), comment="#")
+    assert len(table) == len(explorer.data.days)

@@ -1,0 +1,120 @@
+"""Permalinks: there and back, and whatever a visitor writes into one."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from app.session import permalink
+from app.state import Label, Place, State
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+
+
+def test_a_link_restores_the_view(data):
+    mine = State(
+        entry="tiny", day=dt.date(2020, 5, 2), layer="clusters", clusters=7, whole_period=True, charts=["gpp"]
+    )
+    mine.places = [Place(0, 3, 4), Place(4, 7, 8)]
+    mine.current = 0
+    mine.param.update(page="tower", flux="gpp_dt", min_qc=0.5)
+    yours = State()
+    permalink.restore(permalink.parse_query(permalink.to_query(mine, data)), yours, data)
+    for name in ("day", "layer", "clusters", "whole_period", "charts", "places", "current", "page", "min_qc"):
+        assert getattr(yours, name) == getattr(mine, name), name
+    assert yours.flux == "gpp_dt"
+    assert yours.message == ""
+
+
+def test_a_link_carries_areas_and_pins_data_and_model(data):
+    mine = State(places=[Place(0, 1, 1)])
+    lon, lat = data.grid.lonlat(data.grid.x[[5, 15, 15]], data.grid.y[[5, 5, 15]])
+    ring = tuple((round(a, 7), round(b, 7)) for a, b in zip(lon, lat, strict=True))
+    mine.pin(8, 12, area=(((*ring, ring[0]),),))
+    yours = State()
+    fields = permalink.parse_query(permalink.to_query(mine, data))
+    assert fields["snapshot"] == data.store.snapshot
+    permalink.restore(fields, yours, data)
+    assert yours.place.area == mine.place.area
+
+
+def test_a_link_tells_of_the_tower_file_it_does_not_carry_and_restores_all_else(data):
+    tower = data.tower.assign_attrs(source="FLX_YY-Own_DD.csv")
+    mine = State(places=[Place(0, 3, 4)], layer="sigma", page="tower")
+    fields = permalink.parse_query(permalink.to_query(mine, data.with_tower(tower)))
+    yours = State()
+    permalink.restore(fields, yours, data)
+    assert "FLX_YY-Own_DD.csv" in yours.message
+    assert "load it on the page Tower" in yours.message
+    assert (yours.layer, yours.page, yours.places) == ("sigma", "tower", mine.places)
+    again = State()
+    permalink.restore(fields, again, data.with_tower(tower))
+    assert again.message == ""
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "pins=9:1,1",
+        "pins=0:999,1",
+        "pins=x",
+        "day=never",
+        "feature=77",
+        "threshold=9",
+        "areas={",
+        "areas=[[1]]",
+    ],
+)
+def test_a_broken_link_is_a_message_and_not_the_end(data, query):
+    state = State(places=[Place(0, 1, 1)])
+    permalink.restore(permalink.parse_query(query), state, data)
+    assert state.message.startswith("Got a link")
+    assert state.places == [Place(0, 1, 1)]
+
+
+def test_a_link_to_another_model_says_so(data):
+    state = State(places=[Place(0, 1, 1)])
+    permalink.restore({"model": "feedbeef"}, state, data)
+    assert "feedbeef" in state.message
+
+
+def test_an_unknown_layer_is_not_taken(data):
+    state = State()
+    permalink.restore({"layer": "<b>"}, state, data)
+    assert state.layer == "pca"
+
+
+def test_a_link_of_an_earlier_version_opens_with_all_its_choices(data):
+    """The golden link was written by version 0.1.0, before choices had their present names."""
+    query = (GOLDEN / "permalink_0.1.0.txt").read_text().strip()
+    state = State()
+    permalink.restore(permalink.parse_query(query), state, data)
+    assert state.message == ""
+    expected = {
+        "day": dt.date(2020, 5, 2),
+        "layer": "labels",
+        "feature": 3,
+        "clusters": 7,
+        "threshold": 0.5,
+        "whole_period": True,
+        "page": "tower",
+        "flux": "gpp_dt",
+        "min_qc": 0.5,
+        "footprint_kind": "radius",
+        "radius_m": 80,
+        "height_m": 3.0,
+        "charts": ["gpp", "pc"],
+        "labels": [Label(5, 5, "lake"), Label(20, 28, "forest")],
+    }
+    assert {name: getattr(state, name) for name in expected} == expected
+    assert [(place.slot, place.row, place.col) for place in state.places[:2]] == [(0, 3, 4), (4, 7, 8)]
+    assert state.place.area == state.places[2].area != ()
+
+
+def test_a_link_is_written_with_the_keys_of_earlier_versions(data):
+    query = (GOLDEN / "permalink_0.1.0.txt").read_text().strip()
+    state = State(entry="tiny")
+    permalink.restore(permalink.parse_query(query), state, data)
+    assert (
+        permalink.parse_query(permalink.to_query(state, data)).keys() == permalink.parse_query(query).keys()
+    )

@@ -1,0 +1,80 @@
+"""Choices: one set per session, days kept inside the period."""
+
+import datetime as dt
+
+import pytest
+
+from app.palette import PLACE_COLOURS
+from app.state import State
+
+
+def test_two_sessions_share_no_choice():
+    mine, yours = State(), State()
+    mine.pin(3, 4)
+    mine.param.layer.objects.append("mine")
+    mine.layer = "gpp"
+    assert yours.places == []
+    assert yours.layer == "pca"
+    assert "mine" not in yours.param.layer.objects
+
+
+def test_a_new_pixel_takes_the_old_message_away():
+    state = State(message="Got a tap outside.")
+    state.pin(1, 2)
+    assert state.pixel == (1, 2)
+    assert state.message == ""
+
+
+@pytest.mark.parametrize(("days", "expected"), [(1, 16), (-7, 10), (400, 20)])
+def test_a_step_stays_inside_the_period(days, expected):
+    state = State(day=dt.date(2020, 6, 15))
+    state.step(days, dt.date(2020, 6, 10), dt.date(2020, 6, 20))
+    assert state.day == dt.date(2020, 6, expected)
+
+
+def test_a_tap_moves_the_current_pin_and_adding_keeps_it():
+    state = State()
+    state.pin(1, 1)
+    state.pin(2, 2)
+    assert [(p.row, p.col) for p in state.places] == [(2, 2)]
+    state.pin(3, 3, add=True)
+    assert [(p.slot, p.row) for p in state.places] == [(0, 2), (1, 3)]
+    assert state.pixel == (3, 3)
+
+
+def test_a_colour_stays_with_its_pin_and_is_free_again_after_it():
+    state = State()
+    for row in range(3):
+        state.pin(row, 0, add=True)
+    state.current = 1
+    state.remove()
+    assert [(p.slot, p.row) for p in state.places] == [(0, 0), (2, 2)]
+    state.pin(9, 9, add=True)
+    assert state.place.slot == 1
+
+
+def test_more_places_than_colours_are_refused_and_the_last_one_stays():
+    state = State()
+    for row in range(len(PLACE_COLOURS) + 1):
+        state.pin(row, 0, add=True)
+    assert len(state.places) == len(PLACE_COLOURS)
+    assert state.message.startswith("Got ")
+    for _ in PLACE_COLOURS:
+        state.remove()
+    assert len(state.places) == 1
+
+
+def test_a_question_holds_only_what_the_picture_depends_on():
+    state = State()
+    state.pin(1, 2)
+    asked = state.layer_key
+    state.pin(3, 4)
+    assert state.layer_key == asked
+    state.layer = "similar"
+    asked = state.layer_key
+    state.pin(5, 6)
+    assert state.layer_key != asked
+    state.whole_period = True
+    asked = state.layer_key
+    state.day = dt.date(2021, 5, 5)
+    assert state.layer_key == asked

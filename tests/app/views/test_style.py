@@ -1,0 +1,59 @@
+"""Colours can be read: WCAG 2.2 AA, 4.5 for text (1.4.3) and 3 for what is not text (1.4.11)."""
+
+import re
+
+import pytest
+
+from app.palette import PLACE_COLOURS
+from app.views.style import FOLDER, page_css
+
+
+def themes() -> dict[str, dict[str, str]]:
+    light, dark = (
+        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
+        for block in re.findall(r":root[^{]*\{([^}]*)\}", page_css())[:2]
+    )
+    return {"light": light, "dark": light | dark}
+
+
+def luminance(colour: str) -> float:
+    """Relative, of #rrggbb (WCAG 2.2)."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_the_ratio_is_that_of_the_recommendation():
+    assert contrast("#ffffff", "#000000") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_can_be_read(theme):
+    colour = themes()[theme]
+    pairs = [(ink, ground) for ink in ("ink", "muted") for ground in ("bg", "card", "hover")]
+    pairs += [("accent-ink", "accent"), ("ink", "accent-weak"), ("warn", "warn-bg"), ("accent", "card")]
+    ratios = {pair: contrast(colour[pair[0]], colour[pair[1]]) for pair in pairs}
+    assert min(ratios.values()) >= 4.5, ratios
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_controls_and_places_stand_out(theme):
+    colour = themes()[theme]
+    for ground in ("bg", "card"):
+        assert contrast(colour["accent"], colour[ground]) >= 3
+        for place in PLACE_COLOURS:
+            assert contrast(place, colour[ground]) >= 3, (place, ground)
+
+
+def test_the_login_page_can_be_read():
+    text = (FOLDER / "login.html").read_text()
+    grounds = set(re.findall(r"background: (#[0-9a-f]{6}); color: (#[0-9a-f]{6})", text))
+    assert len(grounds) == 2
+    assert all(contrast(*pair) >= 4.5 for pair in grounds)
+    assert contrast("#8a4b00", "#ffffff") >= 4.5
