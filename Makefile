@@ -36,7 +36,8 @@ test: env browser
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
+	$(BIN)/python -c "import fluxlens; from importlinter.cli import lint_imports_command; lint_imports_command()"
+	$(BIN)/python tests/code_figures.py
 
 bench: env
 	$(BIN)/fluxlens bench embed

@@ -1,10 +1,10 @@
-"""The screen: `from app import Explorer` gives the dashboard's own object for a notebook."""
+"""The screen: `from fluxlens import Explorer` gives the dashboard's own object for a notebook."""
 
 
 def __getattr__(name: str):
     # Late: `fluxlens --help` and the command line's other verbs must not load Panel.
     if name == "Explorer":
-        from app.session.explorer import Explorer
+        from fluxlens.app.session.explorer import Explorer
 
         return Explorer
     raise AttributeError(f"module 'app' has no attribute {name!r}")

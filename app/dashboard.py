@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import panel as pn
-
-from app.session.explorer import Explorer
-from app.session.panel_setup import TITLE, setup
-from app.views.browser import skip_document_validation
-from models.errors import InputError
+from fluxlens.app.session.explorer import Explorer
+from fluxlens.app.session.panel_setup import TITLE, setup
+from fluxlens.app.views.browser import skip_document_validation
+from fluxlens.models.errors import InputError
 
 
 def page(catalog_path: str | Path | None = None) -> pn.Column:
@@ -18,7 +17,7 @@ def page(catalog_path: str | Path | None = None) -> pn.Column:
     catalog_path : str or Path, optional
         The catalog; None for the default one.
     """
-    from embeddings import catalog
+    from fluxlens.embeddings import catalog
 
     skip_document_validation()
     setup()
@@ -35,6 +34,6 @@ def page(catalog_path: str | Path | None = None) -> pn.Column:
 
 if __name__.startswith("bokeh_app"):
     # `panel serve` runs this file anew for every session; the imported module is made once per process.
-    from app.dashboard import page as shared_page
+    from fluxlens.app.dashboard import page as shared_page
 
     shared_page().servable(title=TITLE)

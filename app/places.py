@@ -6,14 +6,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-
-from app import export
-from app.data.areas import sample_members
-from app.data.explorer_data import ExplorerData
-from app.palette import PLACE_COLOURS
-from app.state.place import Place
-from app.state.selection import State
-from models.errors import InputError
+from fluxlens.app.data.areas import sample_members
+from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.palette import PLACE_COLOURS
+from fluxlens.app.state.place import Place
+from fluxlens.app.state.selection import State
+from fluxlens.embeddings.export import geometries
+from fluxlens.models.errors import InputError
 
 MAX_CORNERS = 200
 """A drawn outline keeps at most that many corners."""
@@ -79,7 +78,7 @@ def add_uploaded_area(state: State, data: ExplorerData, content: bytes) -> None:
         path = Path(folder) / "the file"
         path.write_bytes(content)
         try:
-            polygons = export.rings_of(export.read_polygon(path))
+            polygons = geometries.rings_of(geometries.read_polygon(path))
         except InputError as error:
             state.message = str(error).replace(f"{folder}{os.sep}", "")
             return

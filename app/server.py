@@ -7,11 +7,10 @@ from pathlib import Path
 
 import dask
 import panel as pn
-
-from app.background.catalog_loader import LOADER, EntryLoad, open_entry
-from app.dashboard import page
-from app.session.panel_setup import TITLE
-from models.errors import InputError
+from fluxlens.app.background.catalog_loader import LOADER, EntryLoad, open_entry
+from fluxlens.app.dashboard import page
+from fluxlens.app.session.panel_setup import TITLE
+from fluxlens.models.errors import InputError
 
 FIRST_ENTRY_TIMEOUT_S = 3.5
 """Seconds that the server waits for its first entry: a stored one is open by then, before the first session is
@@ -67,7 +66,7 @@ def serve(
 
 def _load_first_entry(catalog_path: str | Path | None) -> EntryLoad | None:
     """Start with what the first session will see; what is wrong with the catalog is shown to that session."""
-    from embeddings import catalog
+    from fluxlens.embeddings import catalog
 
     with suppress(InputError):
         cat = catalog.open(catalog_path)

@@ -16,14 +16,16 @@ from unittest import mock
 import numpy as np
 import torch
 import xarray as xr
-
-from embeddings import embed, engine, inputs, progress
-from embeddings.geometry import TARGET_SIZE_M, Grid
-from embeddings.readers import zarr
-from embeddings.simulate import simulate
-from models import checkpoints
-from models.embedder import Embedder
-from models.encoder import HALO_PX
+from fluxlens.embeddings import progress
+from fluxlens.embeddings.geometry import TARGET_SIZE_M, Grid
+from fluxlens.embeddings.inference import batched_forward, embed, engine, on_demand
+from fluxlens.embeddings.inference import request as inference_request
+from fluxlens.embeddings.readers import zarr
+from fluxlens.embeddings.scenes import acquisitions
+from fluxlens.embeddings.simulate import simulate
+from fluxlens.models import checkpoints
+from fluxlens.models.embedder import Embedder
+from fluxlens.models.encoder import HALO_PX
 
 PUBLISHED_FLOP = 13.7e9
 """Per pixel and date: Peters et al. (2025, arXiv 2511.11706), counted from their public code."""
@@ -60,7 +62,7 @@ def _rate(model: Embedder, repeats: int, side_px: int = 64) -> dict[str, float]:
     scene = simulate(
         "bench", seed=1, size_px=side_px, start="2020-01-01", end="2020-12-31", truth=False
     ).load()
-    first, last = engine.Request.from_scene(scene, model).days[[0, -1]]
+    first, last = inference_request.Request.from_scene(scene, model).days[[0, -1]]
     pixel_days = side_px**2 * int(last - first + 1)
     peak = matmul_peak(model.scale.device)
     for _ in engine.embed_blocks(scene, model, window=(slice(0, 32), slice(0, 32))):
@@ -85,9 +87,9 @@ def _again(model: Embedder, folder: Path, side_px: int = 64) -> dict[str, float]
     zarr.write(scene, folder / "again.zarr")
     scene = zarr.open(folder / "again.zarr")
     with mock.patch.dict(os.environ, FLUXLENS_CACHE=str(folder / "cache")):
-        opened_s = _seconds(lambda: embed.on_demand(scene, model))
-        cube = embed.on_demand(scene, model)
-        block = {"y": slice(0, engine.BLOCK_PX), "x": slice(0, engine.BLOCK_PX)}
+        opened_s = _seconds(lambda: on_demand.on_demand(scene, model))
+        cube = on_demand.on_demand(scene, model)
+        block = {"y": slice(0, inference_request.BLOCK_PX), "x": slice(0, inference_request.BLOCK_PX)}
         cpu_s = time.process_time()
         block_s = _seconds(cube.isel(block).compute)
         cpu_s = time.process_time() - cpu_s
@@ -209,23 +211,23 @@ def flop_per_pixel_day(scene, model: Embedder) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     request, block, strip = (
-        engine.Request.from_scene(scene, model),
-        slice(0, engine.BLOCK_PX),
-        slice(0, engine.STRIP_PX),
+        inference_request.Request.from_scene(scene, model),
+        slice(0, inference_request.BLOCK_PX),
+        slice(0, batched_forward.STRIP_PX),
     )
     flop, tokens = 0.0, {}
     for name, spec in model.config.specs.items():
-        series = inputs.read_acquisitions(scene, spec, request.grid, block, block, HALO_PX)
-        tokens[name] = engine.encode(model, name, series)
+        series = acquisitions.read_acquisitions(scene, spec, request.grid, block, block, HALO_PX)
+        tokens[name] = batched_forward.encode(model, name, series)
         one = [torch.from_numpy(part[:1]).to(model.scale.device) for part in (series.values, series.valid)]
         with FlopCounterMode(display=False) as counter:
             model.encode(name, *one)
-        flop += counter.get_total_flops() * tokens[name].day.shape[1] / engine.BLOCK_PX**2
+        flop += counter.get_total_flops() * tokens[name].day.shape[1] / inference_request.BLOCK_PX**2
     # counted in this thread, which the device's own are not
     with FlopCounterMode(display=False) as counter:
-        for _ in engine.predict_days(model, tokens, strip, request.days):
+        for _ in batched_forward.predict_days(model, tokens, strip, request.days):
             pass
-    return (flop + counter.get_total_flops() / engine.STRIP_PX) / len(request.days)
+    return (flop + counter.get_total_flops() / batched_forward.STRIP_PX) / len(request.days)
 
 
 def _drain(scene, model: Embedder) -> None:

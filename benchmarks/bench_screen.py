@@ -15,14 +15,15 @@ import numpy as np
 import pandas as pd
 import visitors
 import xarray as xr
+from fluxlens.embeddings import analysis, cache, progress
+from fluxlens.embeddings import store as embeddings_store
+from fluxlens.embeddings.analysis import similarity as analysis_similarity
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.readers import zarr as scenes
+from fluxlens.embeddings.store import Store, repository, tiles
+from fluxlens.embeddings.store import layout as store_layout
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
-
-from embeddings import analysis, cache, progress, tiles
-from embeddings import store as store_file
-from embeddings.geometry import Grid
-from embeddings.readers import zarr as scenes
-from embeddings.store import Store
 
 SMALL, LARGE = (256, 365), (1000, 120)
 """Pixels a side and days of the stores that are always measured."""
@@ -64,11 +65,10 @@ def _is(name: str, side_px: int, what: str) -> bool:
 def measure(side_px: int, days: int, taps: int = 40, seed: int = 0) -> dict:
     """Times of one store, as the dashboard opens it."""
     from bokeh.document import Document
-
-    from app.background.catalog_loader import gpp_predictor
-    from app.data.explorer_data import ExplorerData
-    from app.session.explorer import Explorer
-    from app.session.panel_setup import setup
+    from fluxlens.app.background.catalog_loader import gpp_predictor
+    from fluxlens.app.data.explorer_data import ExplorerData
+    from fluxlens.app.session.explorer import Explorer
+    from fluxlens.app.session.panel_setup import setup
 
     path = tiled(side_px, days)
     setup()
@@ -117,7 +117,12 @@ def similarity(pixels: int = 4_000_000, seed: int = 0) -> dict:
     alike(0)
     took_s = np.median(_milliseconds(alike, range(7))) / 1000
     read_s = (
-        min(_milliseconds(lambda _: analysis._each(lambda at: words[at].sum(), len(words)), range(7))) / 1000
+        min(
+            _milliseconds(
+                lambda _: analysis_similarity._each(lambda at: words[at].sum(), len(words)), range(7)
+            )
+        )
+        / 1000
     )
     out = {"similarity_ms": 1000 * took_s, "similarity_gb_per_s": embedding.nbytes / took_s / 1e9}
     out["memory_read_gb_per_s"] = embedding.nbytes / read_s / 1e9
@@ -184,7 +189,7 @@ def tiled(side_px: int, days: int, seed: int = 0) -> Path:
             {name: cube[name] for name in ("time", "feature", "scale")},
             cube.attrs,
         ).assign_coords(grid.coords())
-        session = icechunk.Repository.create(store_file._storage(path)).writable_session("main")
+        session = icechunk.Repository.create(repository._storage(path)).writable_session("main")
         root = zarr.open_group(session.store, mode="a", zarr_format=3)
         seen = grid
         if side_px > SEEN_PX:
@@ -195,17 +200,17 @@ def tiled(side_px: int, days: int, seed: int = 0) -> Path:
         wide = np.tile(green, (1, *2 * (-(-seen.nx // TILE_PX),)))[:, : seen.ny, : seen.nx]
         made = _scene(seen, pd.DatetimeIndex(cube.time.values), wide, np.random.default_rng(seed))
         scenes.write(made, session.store, "scene")
-        codes = store_file.to_bytes({name: held.values for name, held in cube.data_vars.items()})
-        for layout in store_file.LAYOUTS:
-            _lay(session.store, layout, store_file.create_layout(session.store, layout, template), codes)
-        for level, name in list(store_file.level_layouts(side_px, side_px).items())[1:]:
-            coarse = store_file.create_arrays(root.create_group(name), "maps", template, level)
+        codes = embeddings_store.to_bytes({name: held.values for name, held in cube.data_vars.items()})
+        for layout in embeddings_store.LAYOUTS:
+            _lay(session.store, layout, store_layout.create_layout(session.store, layout, template), codes)
+        for level, name in list(store_layout.level_layouts(side_px, side_px).items())[1:]:
+            coarse = store_layout.create_arrays(root.create_group(name), "maps", template, level)
             # a tile of fewer pixels than a chunk is laid twice a side, which is the same ground
             codes = np.tile(tiles.halve_resolution(codes, FEATURES), (1, 2, 2, 1))
             _lay(session.store, name, coarse, codes)
-        arrays = store_file.open_arrays(session.store, (side_px, side_px))
-        coords = store_file.read_coords(session.store)
-        root.attrs[store_file.METADATA_DIGEST] = store_file.metadata_digest(coords, arrays)
+        arrays = store_layout.open_arrays(session.store, (side_px, side_px))
+        coords = store_layout.read_coords(session.store)
+        root.attrs[repository.METADATA_DIGEST] = repository.metadata_digest(coords, arrays)
         session.commit("a made-up season, tiled")
 
     return progress.run(cache.build_once(cache.key("bench", side_px, days, seed, 1), build))

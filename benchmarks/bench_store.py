@@ -12,20 +12,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import xarray as xr
-
-from embeddings import catalog, engine, gpp, quantise
-from embeddings.geometry import Grid
-from embeddings.store import (
-    DTYPES,
-    LAYOUTS,
-    Store,
-    bytes_touched,
-    create_layout,
-    finest_level,
-    level_layouts,
-    write,
-)
-from models import checkpoints
+from fluxlens.embeddings import catalog, gpp
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.inference import batched_forward, engine, request
+from fluxlens.embeddings.store import DTYPES, LAYOUTS, Store, quantise, write
+from fluxlens.embeddings.store.layout import create_layout, level_layouts
+from fluxlens.embeddings.store.routing import bytes_touched, finest_level
+from fluxlens.models import checkpoints
 
 
 def run(reads: int = 40, seed: int = 0) -> dict:
@@ -73,14 +66,14 @@ def _rounding() -> dict[str, float]:
     scene = catalog.open()["demo_scene"].read()
     model = checkpoints.load("default", "cpu")
     scale = model.scale.numpy()
-    first = np.datetime64(engine.Request.from_scene(scene, model).first, "D")
+    first = np.datetime64(request.Request.from_scene(scene, model).first, "D")
     period, weather = (str(first), str(first + 364)), scene["weather"].to_dataset().load()
     held, differences = [], []
     for block in range(2):
-        side = slice(block * engine.BLOCK_PX, (block + 1) * engine.BLOCK_PX)
+        side = slice(block * request.BLOCK_PX, (block + 1) * request.BLOCK_PX)
         cube = engine.compute(scene, model, *period, window=(side, side))
         exact = _exact(
-            engine.BlockTask(scene, model, engine.Request.from_scene(scene, model, *period, (side, side)))
+            engine.BlockTask(scene, model, request.Request.from_scene(scene, model, *period, (side, side)))
         )
         steps = (exact / scale).reshape(cube["embedding"].shape)
         held.append((exact, quantise.dequantise(cube).values.reshape(exact.shape) - exact))
@@ -106,12 +99,14 @@ def _rounding() -> dict[str, float]:
 def _exact(work: engine.BlockTask) -> np.ndarray:
     """Features (day, pixel, feature) before they become bytes."""
     part = (work.request.rows, work.request.cols)
-    tokens = {name: engine.encode(work.model, name, series) for name, series in work.read(part).items()}
+    tokens = {
+        name: batched_forward.encode(work.model, name, series) for name, series in work.read(part).items()
+    }
     days, *side = work.request.shape
     out = np.empty((days, side[0] * side[1], work.model.features), np.float32)
-    for start in range(0, out.shape[1], engine.STRIP_PX):
-        strip = slice(start, start + engine.STRIP_PX)
-        for where, answer in engine.predict_days(work.model, tokens, strip, work.request.days):
+    for start in range(0, out.shape[1], batched_forward.STRIP_PX):
+        strip = slice(start, start + batched_forward.STRIP_PX)
+        for where, answer in batched_forward.predict_days(work.model, tokens, strip, work.request.days):
             out[where] = answer.z[0].numpy()
     return out
 

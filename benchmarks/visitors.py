@@ -61,7 +61,7 @@ def served(store: Path) -> Iterator[Server]:
         command = [
             sys.executable,
             "-m",
-            "app.cli",
+            "fluxlens.app.cli",
             "serve",
             "--no-open",
             "--catalog",

@@ -13,7 +13,7 @@ PORT = 5987
 
 
 def main(out: Path = ROOT / "docs" / "dashboard.png", width: int = 1400, height: int = 980) -> None:
-    command = [sys.executable, "-m", "app.cli", "serve", "--port", str(PORT), "--no-open"]
+    command = [sys.executable, "-m", "fluxlens.app.cli", "serve", "--port", str(PORT), "--no-open"]
     server = subprocess.Popen(command, cwd=ROOT)
     try:
         with sync_playwright() as playwright:

@@ -10,11 +10,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from embeddings.atomic import atomic_path
-from embeddings.progress import Progress, Steps
+from fluxlens.embeddings.atomic import atomic_path
+from fluxlens.embeddings.progress import Progress, Steps
 
 LOCK_POLL_S = 0.5
 """Time between two attempts at a lock that another process holds; progress is reported in between."""
+
 FINGERPRINTED = {".py", ".npz", ".safetensors"}
 """Suffixes of a package's files that decide what it computes: code, tables, weights."""
 

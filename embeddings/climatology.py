@@ -7,13 +7,14 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from models.errors import InputError
+from fluxlens.models.errors import InputError
 
 HALF_WINDOW_DAYS = 7
 """Days before and after a day of the year that enter its mean: fifteen days smooth weather, not the season."""
+
 LEAP_YEAR_DAYS = 366
 """Days of the year are counted as in a leap year, so that 1 March is the same day in every year."""
+
 PFT_HALF_WINDOW_DAYS = 15
 """The same for rows of tables, which are months apart at a site."""
 

@@ -6,6 +6,7 @@ of a catalog entry.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from dataclasses import fields
 from functools import cached_property
@@ -13,11 +14,44 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
+from fluxlens.embeddings import cache, progress
+from fluxlens.embeddings.progress import Progress, Steps
+from fluxlens.models.errors import InputError
 from intake.source.base import DataSource, Schema
 
-from embeddings import cache, progress
-from embeddings.progress import Progress, Steps
-from models.errors import InputError
+
+def source(catalog: Any, name: str, **arguments: Any) -> Any:
+    """The source of an entry.
+
+    Parameters
+    ----------
+    catalog
+        Of :func:`open`.
+    name
+        Of the entry.
+    arguments
+        Of the driver, in place of the entry's own.
+
+    Returns
+    -------
+    One of ``driver.SOURCES``.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, with the entries there are, and for a template among the arguments.
+    """
+    names = list(catalog)
+    if name not in names:
+        near = difflib.get_close_matches(str(name), names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(f"Got the entry {name!r}, need one of {', '.join(sorted(names))}{hint or '.'}")
+    for key, value in arguments.items():
+        # intake renders arguments as templates too.
+        if isinstance(value, str) and "{" in value:
+            raise InputError(f"Got {key} = {value!r}, need a plain value without braces; correct it.")
+    found = catalog[name]
+    return found(**arguments) if arguments else found
 
 
 class _Source(DataSource):
@@ -52,7 +86,7 @@ class _Source(DataSource):
 
     def _scene_source(self, name: str) -> SceneSource:
         """The scene entry of that name in this source's own catalog."""
-        from embeddings.catalog import source
+        pass
 
         if self.cat is None:
             raise InputError(
@@ -114,7 +148,7 @@ class SceneSource(_Source):
         self.request = {name: _date_as_text(value) for name, value in request.items()}
 
     def steps(self) -> Steps[xr.DataTree]:
-        from embeddings.readers import open_scene
+        from fluxlens.embeddings.readers import open_scene
 
         if self.path is not None:
             yield Progress("opening the scene", 0.0)
@@ -126,7 +160,7 @@ class SceneSource(_Source):
         if self.path is None:
             _ = self._simulation
         else:
-            from embeddings.readers import open_scene
+            from fluxlens.embeddings.readers import open_scene
 
             open_scene(self._path(self.path))
 
@@ -135,9 +169,9 @@ class SceneSource(_Source):
         """Name of the simulated scene in the cache, or the path."""
         if self.path is not None:
             return str(self._path(self.path))
-        from embeddings import schema, simulate
+        from fluxlens.embeddings import scenes, simulate
 
-        return cache.key(f"scene-{self._simulation.name}", self.request, cache.fingerprint(simulate, schema))
+        return cache.key(f"scene-{self._simulation.name}", self.request, cache.fingerprint(simulate, scenes))
 
     @property
     def ready(self) -> bool:
@@ -160,14 +194,14 @@ class SceneSource(_Source):
         str
             As of ``schema.digest``.
         """
-        from embeddings import schema
+        from fluxlens.embeddings.scenes import digest as scenes_digest
 
         if self.path is not None and "://" in self.path:
-            return schema.digest(scene)
+            return scenes_digest.digest(scene)
 
         def build(path: Path) -> Steps[None]:
             yield Progress("reading the scene", 0.0)
-            path.write_text(schema.digest(scene))
+            path.write_text(scenes_digest.digest(scene))
 
         place = self._path(self.path) if self.path is not None else cache.folder() / self.key
         return (
@@ -176,7 +210,7 @@ class SceneSource(_Source):
 
     @cached_property
     def _simulation(self) -> Any:
-        from embeddings.simulate import Request
+        from fluxlens.embeddings.simulate import Request
 
         known = {field.name: field for field in fields(Request)}
         usable = [name for name in known if name not in ("landscape", "orbits", "tracks")]
@@ -195,8 +229,8 @@ class SceneSource(_Source):
             ) from error
 
     def _simulate(self, path: Path) -> Steps[None]:
-        from embeddings import simulate
-        from embeddings.readers import zarr
+        from fluxlens.embeddings import simulate
+        from fluxlens.embeddings.readers import zarr
 
         scene = yield from simulate.build(self._simulation)
         yield Progress("writing the scene", 1.0)
@@ -253,7 +287,7 @@ class EmbeddingsSource(_Source):
 
     def steps(self) -> Steps[xr.Dataset]:
         if self.features is not None:
-            from embeddings.readers import feature_cube
+            from fluxlens.embeddings.readers import feature_cube
 
             yield Progress("opening the feature cube", 0.0)
             return feature_cube.open(self._path(self.features))
@@ -262,7 +296,7 @@ class EmbeddingsSource(_Source):
 
     def store_steps(self) -> Steps[Any]:
         """As ``steps``, but returns the opened ``Store`` itself: maps, series, scene, snapshot."""
-        from embeddings.store import Store
+        from fluxlens.embeddings.store import Store
 
         if self.features is not None:
             raise InputError(
@@ -290,7 +324,7 @@ class EmbeddingsSource(_Source):
     @cached_property
     def key(self) -> str:
         """Name of the store in the cache."""
-        from embeddings.embed import code_fingerprint
+        from fluxlens.embeddings.inference.on_demand import code_fingerprint
 
         scene = self._scene_source(self.scene)
         changed = [
@@ -312,7 +346,7 @@ class EmbeddingsSource(_Source):
         return self.scene is None or (cache.folder() / self.key).exists()
 
     def _embed(self, path: Path) -> Steps[None]:
-        from embeddings.embed import embed_to_store
+        from fluxlens.embeddings.inference.embed import embed_to_store
 
         scene = yield from self._scene_source(self.scene).steps()
         yield from embed_to_store(path, scene, self._model(self.model), self.start, self.end)
@@ -351,15 +385,15 @@ class OnDemandSource(_Source):
         self.start, self.end = _date_as_text(start), _date_as_text(end)
 
     def steps(self) -> Steps[xr.Dataset]:
-        from embeddings import embed
+        from fluxlens.embeddings.inference import on_demand
 
-        return embed.on_demand(*(yield from self._request()))
+        return on_demand.on_demand(*(yield from self._request()))
 
     def compute_steps(self) -> Steps[xr.Dataset]:
         """As ``steps``, but computed in full; closed, it stops within a second and finished blocks stay cached."""
-        from embeddings import embed
+        from fluxlens.embeddings.inference import on_demand
 
-        return (yield from embed.compute_on_demand(*(yield from self._request())))
+        return (yield from on_demand.compute_on_demand(*(yield from self._request())))
 
     def _request(self) -> Steps[tuple]:
         if self.scene is None:
@@ -367,7 +401,7 @@ class OnDemandSource(_Source):
         source = self._scene_source(self.scene)
         scene = yield from source.steps()
         yield Progress("loading the model", 1.0)
-        from models import checkpoints
+        from fluxlens.models import checkpoints
 
         model = checkpoints.load(self._model(self.model), self.device)
         return scene, model, self.start, self.end, (yield from source.digest(scene))
@@ -413,7 +447,7 @@ class TowerSource(_Source):
 
     def steps(self) -> Steps[xr.Dataset]:
         if self.path is not None:
-            from embeddings import towers
+            from fluxlens.embeddings import towers
 
             yield Progress("reading the tower", 0.0)
             sites = towers.sites(self._path(self.sites)) if self.sites else None
@@ -454,11 +488,10 @@ class SeriesSource(_Source):
 
     def steps(self) -> Steps[Any]:
         import pandas as pd
-
-        from embeddings import series_inference
+        from fluxlens.embeddings.series import inference
 
         parts: list[pd.DataFrame] = []
-        attrs = yield from series_inference.embed_series_steps(
+        attrs = yield from inference.embed_series_steps(
             *self._tables(), self._model(self.model), start=self.start, end=self.end, sink=parts.append
         )
         out = pd.concat(parts, ignore_index=True)
@@ -466,7 +499,7 @@ class SeriesSource(_Source):
         return out
 
     def check(self) -> None:
-        from embeddings import series_table
+        from fluxlens.embeddings.readers import series_table
 
         s2, s1, weather = self._tables()
         series_table.read_series(s2, s1)

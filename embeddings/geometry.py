@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from fluxlens.models.errors import InputError
 
-from models.errors import InputError
+
+def transform(grid: Grid) -> Any:
+    """From column, row to metres, as GDAL has it."""
+    from affine import Affine
+
+    return Affine(grid.size_m, 0.0, grid.left_m, 0.0, -grid.size_m, grid.top_m)
+
 
 TARGET_SIZE_M = 10.0
 """Pixel size of the grid embeddings are made on."""

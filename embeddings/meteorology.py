@@ -12,12 +12,15 @@ import pandas as pd
 import xarray as xr
 
 Values = TypeVar("Values", np.ndarray, pd.Series, xr.DataArray)
+
 Radiation = np.ndarray | np.floating | pd.Series
 
 SOLAR_CONSTANT = 1367
 """W m-2 (Allen et al. 1998, equation 21: 0.0820 MJ m-2 min-1)."""
+
 CLEAR_SKY_TRANSMISSIVITY = 0.75
 """Share of extraterrestrial radiation that reaches the ground under a clear sky at sea level (equation 37)."""
+
 POLAR_LATITUDE = 89
 """Degrees: nearer to a pole the tangent of the latitude overflows, and day length is that of this circle anyway."""
 

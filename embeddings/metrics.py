@@ -16,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
-
-from embeddings.climatology import HALF_WINDOW_DAYS, doy_mean, leap_doy
-from models.errors import InputError
+from fluxlens.embeddings.climatology import HALF_WINDOW_DAYS, doy_mean, leap_doy
+from fluxlens.models.errors import InputError
 
 Values = xr.DataArray | pd.Series | npt.ArrayLike
 

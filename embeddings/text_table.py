@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-from models.errors import DataWarning, InputError
+from fluxlens.models.errors import DataWarning, InputError
 
 MAX_BYTES = 4 * 2**30
 """Largest text or Parquet file that is read; 10,000 series of two years are about 0.2 GB."""

@@ -12,13 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from fluxlens.models.embedder import Config, Embedder, Identity
+from fluxlens.models.errors import InputError
+from fluxlens.models.sensors import SENSORS, digest
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-
-from models.embedder import Config, Embedder, Identity
-from models.errors import InputError
-from models.sensors import SENSORS, digest
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the shipped weights."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
+from fluxlens.models.sensors import SensorSpec
 from jaxtyping import Float
 from torch import Tensor, nn
-
-from models.sensors import SensorSpec
 
 
 class Decoder(nn.Module):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+from fluxlens.models.batch import FusionOutput, Tokens
+from fluxlens.models.decoder import Decoder, Land
+from fluxlens.models.encoder import Encoder
+from fluxlens.models.fusion import ContextualisedSeries, Fusion
+from fluxlens.models.sensors import SENSORS, SensorSpec
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-
-from models.batch import FusionOutput, Tokens
-from models.decoder import Decoder, Land
-from models.encoder import Encoder
-from models.fusion import ContextualisedSeries, Fusion
-from models.sensors import SENSORS, SensorSpec
 
 
 @dataclass(frozen=True)

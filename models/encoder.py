@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
+from fluxlens.models.sensors import SensorSpec
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-
-from models.sensors import SensorSpec
 
 HALO_PX = 3
 """Receptive field beyond a pixel; tiles are read with this margin, so that tile borders leave no trace."""

@@ -21,12 +21,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from fluxlens.models.batch import FusionOutput, Tokens
+from fluxlens.models.kernel_regression import KernelRegression
+from fluxlens.models.sensors import SensorSpec
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-
-from models.batch import FusionOutput, Tokens
-from models.kernel_regression import KernelRegression
-from models.sensors import SensorSpec
 
 WINDOW_DAYS = 200
 """Acquisitions farther from a query day than this have no weight."""

@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
+from fluxlens.models.batch import FusionOutput, Images, Tokens, cat
+from fluxlens.models.embedder import Embedder
+from fluxlens.models.losses import hidden_measurements, land_state
 from jaxtyping import Float, Int
 from torch import Tensor
-
-from models.batch import FusionOutput, Images, Tokens, cat
-from models.embedder import Embedder
-from models.losses import hidden_measurements, land_state
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 from tests import signatures
 
 ROOT = Path(__file__).parent.parent
-CHECKED_PACKAGE = "models"
+CHECKED_PACKAGE = "fluxlens.models"
 """Package whose jaxtyping signatures are checked in all tests."""
 
 # Here, since the hook rewrites modules as they are imported, and test modules import them after this file.

@@ -139,7 +139,7 @@ def _zarr(path: Path) -> dict[str, Any]:
 
 
 def _store(path: Path) -> dict[str, Any]:
-    from embeddings.store import Store
+    from fluxlens.embeddings.store import Store
 
     store = Store.open(path)
     scene = store.scene()

@@ -13,9 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import rasterio
 from affine import Affine
+from fluxlens.embeddings.geometry import Grid
 from rasterio.control import GroundControlPoint
-
-from embeddings.geometry import Grid
 
 LON, LAT = 5.99, 50.75
 """Less than a kilometre west of where zone 31 ends: both zones have tiles of it."""

@@ -7,6 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from fluxlens.app.cli import main
+from fluxlens.embeddings import catalog
+from fluxlens.embeddings.store import Store
+from fluxlens.models import checkpoints
 from golden_world import (
     DEMO_ARRAYS,
     GOLDEN,
@@ -21,11 +25,6 @@ from golden_world import (
     unpack_release,
 )
 from safetensors import safe_open
-
-from app.cli import main
-from embeddings import catalog
-from embeddings.store import Store
-from models import checkpoints
 
 ROOT = GOLDEN.parents[1]
 RECORDED = json.loads((GOLDEN / "golden.json").read_text())
@@ -147,10 +146,10 @@ def test_the_old_replay_file_makes_the_same_export_again(folder, capsys):
 
 
 def test_old_permalinks_restore_what_they_stood_for(folder):
-    from app import link
-    from app.data import Data
-    from app.state import State
-    from embeddings import gpp
+    from fluxlens.app import link
+    from fluxlens.app.data import Data
+    from fluxlens.app.state import State
+    from fluxlens.embeddings import gpp
 
     data = Data(Store.open(folder / "store"), gpp.predict)
     for recorded in json.loads((folder / "permalinks.json").read_text()):

@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-
-from app import cli
+from fluxlens.app import cli
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -76,7 +75,7 @@ def test_on_demand_is_the_stored_cube(tmp_path):
 @pytest.mark.real
 def test_a_measured_cube_is_embedded_exported_and_reconstructed(real_data, tmp_path):
     def run(*words: str) -> str:
-        command = [sys.executable, "-m", "app.cli", *words]
+        command = [sys.executable, "-m", "fluxlens.app.cli", *words]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout
@@ -117,7 +116,7 @@ def test_a_measured_cube_is_embedded_exported_and_reconstructed(real_data, tmp_p
 @pytest.mark.slow
 def test_the_embedding_bench_reaches_its_mark(tmp_path):
     out = tmp_path / "bench.json"
-    command = [sys.executable, "-m", "app.cli", "bench", "embed", "--json", str(out)]
+    command = [sys.executable, "-m", "fluxlens.app.cli", "bench", "embed", "--json", str(out)]
     subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     numbers = json.loads(out.read_text())
     assert numbers["flop_per_pixel_day"] <= 200_000

@@ -5,9 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import xarray as xr
-
-from embeddings.geometry import Grid
-from embeddings.quantise import decode_sigma
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.store.quantise import decode_sigma
 
 NY, NX, DAYS, FEATURES = 40, 56, 9, 4
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
-
-from embeddings import __version__
-from embeddings.geometry import Grid
+from fluxlens.embeddings import __version__
+from fluxlens.embeddings.geometry import Grid
 
 OPENSTREETMAP = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
 CREDIT = '© <a href="https://www.openstreetmap.org/copyright" target="_blank">OpenStreetMap</a> contributors'

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from app.data.explorer_data import ExplorerData
-from app.data.published import find_published
-from models.errors import InputError
+from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.data.published import find_published
+from fluxlens.models.errors import InputError
 
 IMAGE_LOAD_DELAY_S = 5
 """Seconds between opening an entry and reading its images into memory: the sessions that waited are drawing their
@@ -121,9 +121,9 @@ def open_entry(catalog, entry: str, snapshot: str = "") -> Iterator:
     ------
     (message, fraction) and finally the ExplorerData.
     """
-    from embeddings.catalog import source
-    from embeddings.driver import EmbeddingsSource
-    from embeddings.store import Store
+    from fluxlens.embeddings.catalog import source
+    from fluxlens.embeddings.driver import EmbeddingsSource
+    from fluxlens.embeddings.store import Store
 
     found = source(catalog, entry)
     if not isinstance(found, EmbeddingsSource):
@@ -142,6 +142,6 @@ def gpp_predictor(store) -> Callable | None:
     store : embeddings.store.Store
         Its attributes name the model that made the embeddings.
     """
-    from embeddings import gpp
+    from fluxlens.embeddings import gpp
 
     return gpp.predict if gpp.is_compatible(store.attrs) else None

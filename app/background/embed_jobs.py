@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-
-from app.data.scene import SceneData
-from embeddings import cache, progress
-from embeddings.geometry import Grid
-from models.errors import InputError
+from fluxlens.app.data.scene import SceneData
+from fluxlens.embeddings import cache, progress
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.models.errors import InputError
 
 MODEL_LABELS = {
     "fusion": "Default",
@@ -47,7 +46,7 @@ def available_models(scene: SceneData) -> dict[str, str]:
     scene : SceneData
         Its sensors decide: weights whose sensors it all has, or (where none fits) some of them.
     """
-    from models import checkpoints
+    from fluxlens.models import checkpoints
 
     sensors_of_scene = set(scene.tree.children)
     needed = {name: set(checkpoints.sensors(name)) for name in checkpoints.shipped()}
@@ -180,8 +179,8 @@ class EmbedJob:
             self.state = "cancelled"
 
     def _steps(self) -> progress.Steps[Path]:
-        from embeddings import embed
-        from models import checkpoints
+        from fluxlens.embeddings.inference import on_demand
+        from fluxlens.models import checkpoints
 
         self.stage = "reading the scene"
         box, sensors = self.box, self.scene.sensor_tree
@@ -193,7 +192,7 @@ class EmbedJob:
         # The sensors in memory are not the whole scene; with the digest of the whole scene the cube says the same
         # of itself, and shares cached blocks, as if it had been made of that.
         digest = self.scene.attrs.get("scene_digest")
-        cube = embed.on_demand(sensors, model, box.first, box.last, digest, aligned, self._check_stop)
+        cube = on_demand.on_demand(sensors, model, box.first, box.last, digest, aligned, self._check_stop)
         rows, cols = (
             slice(part.start - whole.start, part.stop - whole.start)
             for part, whole in zip((box.rows, box.cols), aligned, strict=True)
@@ -202,7 +201,7 @@ class EmbedJob:
         cube = cube.assign_coords(self.scene.grid.window(box.rows, box.cols).coords())
         where = [box.rows.start, box.rows.stop, box.cols.start, box.cols.stop]
         facts = [cube.attrs[name] for name in ("scene_digest", "model_digest", "software")]
-        name = cache.key(ENTRY_PREFIX[:-1], facts, where, box.first, box.last, embed.code_fingerprint())
+        name = cache.key(ENTRY_PREFIX[:-1], facts, where, box.first, box.last, on_demand.code_fingerprint())
         return (yield from cache.build_once(name, lambda path: self._build_store(path, cube)))
 
     def _check_stop(self, _step: object = None) -> None:
@@ -211,7 +210,7 @@ class EmbedJob:
             raise Cancelled
 
     def _build_store(self, path: Path, cube: xr.Dataset) -> progress.Steps[None]:
-        from embeddings import store
+        from fluxlens.embeddings import store
 
         scene = crop_scene(self.scene.tree, self.scene.grid.window(self.box.rows, self.box.cols))
         for block in store.write_steps(path, cube, self._compute_blocks(cube), scene, cube.attrs["title"]):
@@ -221,7 +220,7 @@ class EmbedJob:
         self.stage = "writing the store"
 
     def _compute_blocks(self, cube: xr.Dataset) -> Iterator:
-        from embeddings.engine import Block
+        from fluxlens.embeddings.inference.request import Block
 
         rows, cols = (_chunk_slices(cube.chunks[dim]) for dim in ("y", "x"))
         self.total, self.stage = len(rows) * len(cols), "computing"
@@ -353,7 +352,7 @@ class EmbedQueue:
 
 def _count_work(scene: SceneData, box: EmbedBox) -> float:
     """Pixels of the blocks touched x (acquisitions + days), to which the time of a job is about proportional."""
-    from embeddings.engine import BLOCK_PX
+    from fluxlens.embeddings.inference.request import BLOCK_PX
 
     def covered(part: slice, size: int) -> int:
         return min(size, -(-part.stop // BLOCK_PX) * BLOCK_PX) - part.start // BLOCK_PX * BLOCK_PX

@@ -4,6 +4,6 @@
 ``fluxlens --help`` and shell completion answer at once.
 """
 
-from app.cli.parser import main
+from fluxlens.app.cli.parser import main
 
 __all__ = ["main"]

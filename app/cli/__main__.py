@@ -1,8 +1,8 @@
-"""``python -m app.cli`` is the command ``fluxlens``."""
+"""``python -m fluxlens.app.cli`` is the command ``fluxlens``."""
 
 import sys
 
-from app.cli.parser import main
+from fluxlens.app.cli.parser import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import click
-
-from app.cli.options import json_option
-from app.cli.output import print_json
-from models.errors import InputError
+from fluxlens.app.cli.options import json_option
+from fluxlens.app.cli.output import print_json
+from fluxlens.models.errors import InputError
 
 SIZES = {"embed": ("side_px", "days"), "store": (), "screen": ("side_px", "days", "sessions", "seconds")}
 """Which sizes each benchmark takes."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-
-from app.cli.options import catalog_option
-from models.errors import InputError
+from fluxlens.app.cli.options import catalog_option
+from fluxlens.models.errors import InputError
 
 
 @click.group("catalog", no_args_is_help=False)
@@ -26,8 +25,8 @@ def catalog_list(catalog: str | None) -> None:
     catalog : str or None
         Path of the catalog; None for the package's own.
     """
-    from embeddings.catalog import entries
-    from embeddings.catalog import open as open_catalog
+    from fluxlens.embeddings.catalog import entries
+    from fluxlens.embeddings.catalog import open as open_catalog
 
     rows = entries(open_catalog(catalog))
     name_width = max((len(entry.name) for entry in rows), default=0)
@@ -47,8 +46,8 @@ def catalog_check(catalog: str | None) -> None:
     catalog : str or None
         Path of the catalog; None for the package's own.
     """
-    from embeddings.catalog import open as open_catalog
-    from embeddings.catalog import problems
+    from fluxlens.embeddings.catalog import open as open_catalog
+    from fluxlens.embeddings.catalog import problems
 
     # All entries are listed, sound or not, before the exit code says that one is wrong.
     wrong = 0
@@ -76,8 +75,9 @@ def catalog_towers(folder: str, sites: str | None, out: str) -> None:
     sites : str or None
         File with the places of the towers.
     """
-    from app.export import replacing
-    from embeddings.catalog import check, of_towers
+    from fluxlens.embeddings.catalog import check
+    from fluxlens.embeddings.catalog.loading import of_towers
+    from fluxlens.embeddings.export.extract import replacing
 
     path = Path(out)
     if path.suffix not in (".yaml", ".yml"):

@@ -6,11 +6,10 @@ import time
 from pathlib import Path
 
 import click
-
-from app.cli.inputs import open_scene
-from app.cli.options import day_options, model_options, scene_argument
-from app.cli.output import ProgressLine
-from models.errors import InputError
+from fluxlens.app.cli.inputs import open_scene
+from fluxlens.app.cli.options import day_options, model_options, scene_argument
+from fluxlens.app.cli.output import ProgressLine
+from fluxlens.models.errors import InputError
 
 
 @click.command("embed")
@@ -63,9 +62,9 @@ def embed(
     if scheduler and not scheduler.startswith(("tcp://", "tls://", "ws://", "wss://")):
         raise InputError(f"Got --scheduler {scheduler!r}, need tcp://HOST:PORT; correct it.")
     opened = open_scene(scene, catalog)
-    from embeddings.embed import embed as embed_blocks
-    from embeddings.store import Store
-    from models import checkpoints
+    from fluxlens.embeddings.inference.embed import embed as embed_blocks
+    from fluxlens.embeddings.store import Store
+    from fluxlens.models import checkpoints
 
     # With workers this process only sends the weights: the device is theirs, and `auto` means the processor, since
     # workers of one machine would share its GPU.

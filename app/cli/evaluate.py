@@ -7,22 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-
-from app.cli.inputs import disc_weights
-from app.cli.options import (
+from fluxlens.app.cli.inputs import disc_weights
+from fluxlens.app.cli.options import (
     device_option,
     json_option,
     model_options,
     training_configuration,
     training_options,
 )
-from app.cli.output import print_evaluation, print_json, run_with_progress
-from models.errors import InputError
+from fluxlens.app.cli.output import print_evaluation, print_json, run_with_progress
+from fluxlens.models.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
-
-    from models.embedder import Embedder
+    from fluxlens.models.embedder import Embedder
 
 SCENES = "A measured scene or a folder of them (default: simulated ones that never taught)."
 CUBES = "Of measured cubes."
@@ -52,10 +50,10 @@ def evaluate_reconstruction(data: str | None, model: str, device: str, json_path
     json_path : str or None
         File for the numbers.
     """
-    from embeddings import evaluation
+    from fluxlens.embeddings.evaluation import reconstruction
 
     scenes, loaded = scenes_and_model(data, model, device, RECONSTRUCTION_SIDE_PX)
-    print_evaluation(evaluation.evaluate(scenes, dict.fromkeys(scenes, loaded)), json_path)
+    print_evaluation(reconstruction.evaluate(scenes, dict.fromkeys(scenes, loaded)), json_path)
 
 
 @evaluate_commands.command("truth")
@@ -72,10 +70,10 @@ def evaluate_truth(model: str, device: str, json_path: str | None) -> None:
     json_path : str or None
         File for the numbers.
     """
-    from embeddings import truth
-    from models import checkpoints
+    from fluxlens.embeddings.evaluation import land_state
+    from fluxlens.models import checkpoints
 
-    print_evaluation(truth.evaluate(checkpoints.load(model, device)), json_path)
+    print_evaluation(land_state.evaluate(checkpoints.load(model, device)), json_path)
 
 
 @evaluate_commands.command("coherence")
@@ -95,10 +93,10 @@ def evaluate_coherence(data: str | None, model: str, device: str, json_path: str
     json_path : str or None
         File for the numbers.
     """
-    from embeddings import coherence
+    from fluxlens.embeddings.evaluation import temporal_coherence
 
-    scenes, loaded = scenes_and_model(data, model, device, coherence.SIMULATED_PX)
-    print_evaluation(coherence.evaluate(scenes, loaded), json_path)
+    scenes, loaded = scenes_and_model(data, model, device, temporal_coherence.SIMULATED_PX)
+    print_evaluation(temporal_coherence.evaluate(scenes, loaded), json_path)
 
 
 @evaluate_commands.command("leave-one-cube-out")
@@ -135,11 +133,11 @@ def evaluate_left_out(
     json_path : str or None
         File for the numbers.
     """
-    from embeddings import leave_out
+    from fluxlens.embeddings.evaluation import leave_one_cube_out
 
     configuration = training_configuration(simulated, steps, learning_rate, seed, start)
     folder = Path(encoders) if encoders else None
-    print_evaluation(leave_out.evaluate(data, configuration, folder, device), json_path)
+    print_evaluation(leave_one_cube_out.evaluate(data, configuration, folder, device), json_path)
 
 
 @evaluate_commands.command("probes")
@@ -159,10 +157,10 @@ def evaluate_probes(data: str, model: str, device: str, json_path: str | None) -
     json_path : str or None
         File for the numbers.
     """
-    from embeddings import probes
-    from models import checkpoints
+    from fluxlens.embeddings.evaluation import linear_probes
+    from fluxlens.models import checkpoints
 
-    print_evaluation(probes.evaluate(data, checkpoints.load(model, device)), json_path)
+    print_evaluation(linear_probes.evaluate(data, checkpoints.load(model, device)), json_path)
 
 
 @evaluate_commands.command("realism")
@@ -179,11 +177,11 @@ def evaluate_realism(data: str, json_path: str | None) -> None:
     json_path : str or None
         File for the numbers.
     """
-    from embeddings import evaluation, realism
+    from fluxlens.embeddings.evaluation import held_out_scenes, simulator_realism
 
-    result = run_with_progress(realism.compare(evaluation.open_scenes(data)))
+    result = run_with_progress(simulator_realism.compare(held_out_scenes.open_scenes(data)))
     # `compare` returns no table: the report picks what differs most out of a hundred statistics.
-    print(realism.report(result), file=sys.stderr)
+    print(simulator_realism.report(result), file=sys.stderr)
     print_json(result, json_path)
 
 
@@ -240,15 +238,15 @@ def evaluate_gpp(
     json_path : str or None
         File for the numbers.
     """
-    from embeddings import gpp_evaluation
+    from fluxlens.embeddings.evaluation import gpp_at_tower, gpp_held_out
 
     if store:
         predicted, tower = store_at_tower(store, data, at, sites, radius_m)
-        result = gpp_evaluation.evaluate_at_tower(predicted, tower, least_qc)
-        print(gpp_evaluation.tower_report(result), file=sys.stderr)
+        result = gpp_at_tower.evaluate_at_tower(predicted, tower, least_qc)
+        print(gpp_at_tower.tower_report(result), file=sys.stderr)
     elif data:
-        result = run_with_progress(gpp_evaluation.evaluate(data, split, model))
-        print(gpp_evaluation.report(result), file=sys.stderr)
+        result = run_with_progress(gpp_held_out.evaluate(data, split, model))
+        print(gpp_held_out.report(result), file=sys.stderr)
     else:
         raise InputError(
             "Got evaluate gpp without --data or --store, need a table of measured rows, or a store; add one."
@@ -284,9 +282,9 @@ def store_at_tower(
     InputError
         Where there is no tower, no place of it, or no GPP.
     """
-    from app import export
-    from embeddings import towers
-    from embeddings.store import Store
+    from fluxlens.embeddings import towers
+    from fluxlens.embeddings.export import extract, geometries
+    from fluxlens.embeddings.store import Store
 
     opened = Store.open(store)
     if data:
@@ -298,12 +296,12 @@ def store_at_tower(
         tower = scene["tower"].to_dataset().load()
     # What was typed comes before what the tower's file says of its place.
     if at:
-        point = export.parse_at(at)
+        point = geometries.parse_at(at)
     elif {"lon", "lat"} <= set(tower.attrs):
-        point = export.Point(float(tower.attrs["lon"]), float(tower.attrs["lat"]))
+        point = geometries.Point(float(tower.attrs["lon"]), float(tower.attrs["lat"]))
     else:
         raise InputError("Got a tower without a place, need one; add --at LON,LAT or --sites FILE.")
-    cube = export.cube_of(opened, points=[point], sight=disc_weights(radius_m))
+    cube = extract.cube_of(opened, points=[point], sight=disc_weights(radius_m))
     if "gpp" not in cube:
         raise InputError(f"Got {store} whose GPP is {cube.attrs['gpp']}, need GPP; embed it again.")
     # One point: scores are of a series (time).
@@ -329,11 +327,11 @@ def scenes_and_model(
     tuple
         Scenes by name, and the model.
     """
-    from embeddings import evaluation
-    from models import checkpoints
+    from fluxlens.embeddings.evaluation import held_out_scenes
+    from fluxlens.models import checkpoints
 
     # The model first: a wrong name is known at once, simulating takes minutes.
     loaded = checkpoints.load(model, device)
     if data:
-        return evaluation.open_scenes(data), loaded
-    return run_with_progress(evaluation.held_out(size_px)), loaded
+        return held_out_scenes.open_scenes(data), loaded
+    return run_with_progress(held_out_scenes.held_out(size_px)), loaded

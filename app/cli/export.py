@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-
-from app.cli.inputs import disc_weights, find_embeddings, open_feature_cube, open_store
-from app.cli.options import catalog_option, check_exclusive, day_options
-from app.cli.output import run_with_progress
-from models.errors import InputError
+from fluxlens.app.cli.inputs import disc_weights, find_embeddings, open_feature_cube, open_store
+from fluxlens.app.cli.options import catalog_option, check_exclusive, day_options
+from fluxlens.app.cli.output import run_with_progress
+from fluxlens.models.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
-
-    from app.export import Point
-    from app.replay import Replay
+    from fluxlens.embeddings.export.geometries import Point
+    from fluxlens.embeddings.export.replay import Replay
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,8 @@ class ExportRequest:
         if self.tower is None:
             return disc_weights(self.radius_m)
         # The wind is read once, a footprint is made of it for each point.
-        from embeddings import footprint, towers
+        from fluxlens.embeddings import towers
+        from fluxlens.embeddings.towers import footprint
 
         wind, height_m = towers.turbulence(self.tower), self.height_m
         return lambda grid, at: footprint.flux(grid, at.lon, at.lat, footprint.Air.of(wind, height_m, at.lat))
@@ -75,7 +74,7 @@ class ExportRequest:
         tuple
             A table or a dataset with its metadata in ``attrs``, and one line about it.
         """
-        from app import export
+        from fluxlens.embeddings.export import extract
 
         place: dict[str, Any] = (
             {"polygon": self.polygon} if self.points is None else {"points": list(self.points)}
@@ -83,7 +82,7 @@ class ExportRequest:
         weights = self.weights()
         if weights is not None and self.polygon is not None:
             raise InputError("Got --polygon with --radius-m or --tower, need points; leave one out.")
-        return export.answer(store, path.suffix.lower(), self.start, self.end, **place, sight=weights)
+        return extract.answer(store, path.suffix.lower(), self.start, self.end, **place, sight=weights)
 
 
 @click.command("export")
@@ -171,11 +170,11 @@ def export_points(
         return export_again(again, store, catalog, out)
     if not (store and out):
         raise InputError("Got export without STORE or --out, need both; add them.")
-    from app import export
-    from app.replay import check_path
+    from fluxlens.embeddings.export import extract, geometries, paths, writers
+    from fluxlens.embeddings.export.replay import check_path
 
     # All paths are checked before anything is opened: a store of a catalog entry may have to be computed first.
-    path = export.check_path(out)
+    path = paths.check_path(out)
     if replay:
         check_path(replay)
     found = find_embeddings(store, catalog)
@@ -194,20 +193,20 @@ def export_points(
             raise InputError(
                 "Got --radius-m, --tower or --replay without a place, need --at, --points or --polygon; add one."
             )
-        print(f"{out}: {run_with_progress(export.whole(opened, out, start, end, layout))}")
+        print(f"{out}: {run_with_progress(extract.whole(opened, out, start, end, layout))}")
         return None
     # Files of places are read last: with a wrong store their errors would mislead.
     request = ExportRequest(
         start,
         end,
-        None if polygon else tuple([export.parse_at(at)] if at else export.read_points(points)),
-        export.read_polygon(polygon) if polygon else None,
+        None if polygon else tuple([geometries.parse_at(at)] if at else geometries.read_points(points)),
+        geometries.read_polygon(polygon) if polygon else None,
         radius_m,
         tower,
         height_m,
     )
     written, summary = request.run(opened, path)
-    export.write(written, path)
+    writers.write(written, path)
     if replay:
         write_replay(request, written, path, store, replay)
     print(f"{out}: {summary}")
@@ -232,7 +231,7 @@ def write_replay(
     replay_path : str
         JSON file to write.
     """
-    from app import replay
+    from fluxlens.embeddings.export import replay
 
     asked: dict[str, Any] = {"radius_m": request.radius_m, "height_m": request.height_m}
     if request.tower:
@@ -258,10 +257,10 @@ def export_again(again: str, store: str | None, catalog: str | None, out: str | 
     out : str or None
         File to write; by default that of then, beside the replay file, which must not exist.
     """
-    from app import export, replay
+    from fluxlens.embeddings.export import paths, replay, writers
 
     made, folder = replay.load(again), Path(again).parent
-    path = export.check_path(out or folder / made.out)
+    path = paths.check_path(out or folder / made.out)
     if not out and path.exists():
         raise InputError(f"Got {path}, which exists already, need a new file; name one with --out.")
     name = store or made.store
@@ -276,7 +275,7 @@ def export_again(again: str, store: str | None, catalog: str | None, out: str | 
     written, summary = request_of(made, folder).run(opened, path)
     # What the export says nothing of, such as a GPP head where there is no GPP now, counts as "none".
     made.check(dict.fromkeys(made.made.keys() & replay.MADE_OF.keys(), "none") | written.attrs)
-    export.write(written, path)
+    writers.write(written, path)
     is_same = replay.numbers(written) == made.numbers
     print(f"{path}: {summary}, {'the same numbers' if is_same else 'in another form or with other rounding'}")
 
@@ -296,7 +295,7 @@ def request_of(made: Replay, folder: Path) -> ExportRequest:
     InputError
         Where the tower file is gone or has changed.
     """
-    from app import replay
+    from fluxlens.embeddings.export import replay
 
     # The footprint depends on every half-hour of the wind: the file must have the very bytes of then.
     tower = str(folder / made.tower) if made.tower else None

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.cli.output import run_with_progress
-from models.errors import InputError
+from fluxlens.app.cli.output import run_with_progress
+from fluxlens.models.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
-
-    from embeddings.driver import EmbeddingsSource
-    from embeddings.store import Store
+    from fluxlens.embeddings.driver import EmbeddingsSource
+    from fluxlens.embeddings.store import Store
 
 TABLE_SUFFIXES = {".csv", ".parquet"}
 
@@ -41,7 +40,7 @@ class CatalogFile:
         InputError
             Where it is no file, or no harmless catalog.
         """
-        from embeddings.catalog import check, default_path
+        from fluxlens.embeddings.catalog import check, default_path
 
         path = Path(catalog) if catalog else default_path()
         return cls(path, check(path))
@@ -54,7 +53,7 @@ class CatalogFile:
         name : str
             One of ``entries``.
         """
-        from embeddings import catalog
+        from fluxlens.embeddings import catalog
 
         return catalog.source(catalog.open(self.path), name)
 
@@ -75,8 +74,7 @@ def open_scene(name: str, catalog: str | None) -> xr.DataTree:
         One node per sensor.
     """
     import xarray as xr
-
-    from embeddings import readers
+    from fluxlens.embeddings import readers
 
     # An entry comes before a path of the same name: entries are what `catalog list` shows.
     file = CatalogFile.from_option(catalog)
@@ -113,7 +111,7 @@ def find_embeddings(name: str, catalog: str | None) -> str | EmbeddingsSource:
     file = CatalogFile.from_option(catalog)
     if name not in file.entries:
         return name  # `Store.open` says what is missing
-    from embeddings.driver import EmbeddingsSource
+    from fluxlens.embeddings.driver import EmbeddingsSource
 
     source = file.source(name)
     if not isinstance(source, EmbeddingsSource):
@@ -131,7 +129,7 @@ def open_store(found: str | EmbeddingsSource, snapshot: str | None) -> Store:
     snapshot : str or None
         Of the store; None for the newest.
     """
-    from embeddings.store import Store
+    from fluxlens.embeddings.store import Store
 
     if isinstance(found, str):
         return Store.open(found, snapshot)
@@ -153,7 +151,7 @@ def open_feature_cube(found: str | EmbeddingsSource) -> xr.Dataset | None:
     xarray.Dataset or None
         An embedding cube.
     """
-    from embeddings.readers import feature_cube
+    from fluxlens.embeddings.readers import feature_cube
 
     if isinstance(found, str):
         return feature_cube.open(found) if feature_cube.is_feature_cube(found) else None
@@ -186,7 +184,7 @@ def disc_weights(radius_m: float | None) -> Callable[[Any, Any], xr.DataArray] |
     function or None
         From a grid and a point to weights (y, x), as ``app.export`` takes it.
     """
-    from embeddings import footprint
+    from fluxlens.embeddings.towers import footprint
 
     # The pixel itself, not a disc of radius 0, which may contain no pixel centre.
     if radius_m is None:

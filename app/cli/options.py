@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-
-from models.errors import InputError
+from fluxlens.models.errors import InputError
 
 if TYPE_CHECKING:
-    from embeddings.training import TrainingConfig
+    from fluxlens.embeddings.training.embedder import TrainingConfig
 
 Command = TypeVar("Command", bound=Callable)
 
@@ -152,8 +151,8 @@ def training_configuration(
     if simulated < 0 or steps < 1:
         raise InputError("Got --simulated or --steps below its least, need 0 and 1 at least; correct it.")
     # Imported here, since it loads PyTorch.
-    from embeddings.training import TrainingConfig
-    from models.training import Recipe
+    from fluxlens.embeddings.training.embedder import TrainingConfig
+    from fluxlens.models.training import Recipe
 
     recipe = Recipe(steps=steps, learning_rate=learning_rate, seed=seed)
     return TrainingConfig(simulated, cubes, recipe, Path(start) if start else None)

@@ -102,7 +102,7 @@ def print_json(result: dict, json_path: str | None) -> None:
     text = json.dumps(result, indent=2, default=float)
     print(text)
     if json_path:
-        from app.export import replacing
+        from fluxlens.embeddings.export.extract import replacing
 
         # Written beside and renamed: a reader never meets half a file.
         with replacing(json_path) as beside:

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-
-from app.cli.options import ExclusiveOptions
-from models.errors import DataWarning, InputError
+from fluxlens.app.cli.options import ExclusiveOptions
+from fluxlens.models.errors import DataWarning, InputError
 
 COMMANDS = {
     "serve": "serve",
@@ -72,7 +71,7 @@ def print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         Whether ``--version`` was given.
     """
     if wanted:
-        from embeddings import __version__
+        from fluxlens.embeddings import __version__
 
         print(f"fluxlens {__version__}")
         ctx.exit()

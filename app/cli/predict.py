@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import click
-
-from app.cli.options import day_options
-from app.cli.output import run_with_progress
-from models.errors import InputError
+from fluxlens.app.cli.options import day_options
+from fluxlens.app.cli.output import run_with_progress
+from fluxlens.models.errors import InputError
 
 
 @click.group("predict", no_args_is_help=False)
@@ -42,20 +41,20 @@ def predict_gpp(store: str | None, table: str | None, start: str | None, end: st
     if table is not None:
         if start or end:
             raise InputError("Got --start or --end with --table, need STORE for them; leave them out.")
-        from embeddings import gpp_table
+        from fluxlens.embeddings.gpp import predict_table
 
-        gpp_table.predict(table, out)
+        predict_table.predict(table, out)
         return
-    from app import export
-    from embeddings.store import Store
+    from fluxlens.embeddings.export import extract, paths, writers
+    from fluxlens.embeddings.store import Store
 
     # Points in a table are `export`'s: here all pixels are predicted.
-    path = export.check_path(out, export.CUBES | export.MAPS)
-    maps = run_with_progress(export.gpp_maps(Store.open(store), start, end))
+    path = paths.check_path(out, paths.CUBES | paths.MAPS)
+    maps = run_with_progress(extract.gpp_maps(Store.open(store), start, end))
     days = maps.sizes["time"]
-    if path.suffix.lower() in export.MAPS:
+    if path.suffix.lower() in paths.MAPS:
         # A map has one band per variable; a mean drops the attributes, which hold for it as well.
         attrs, maps = maps.attrs, maps.astype("float32").mean("time")
         maps.attrs = attrs
-    export.write(maps, path)
+    writers.write(maps, path)
     print(f"{path}: GPP of {maps.sizes['y']} x {maps.sizes['x']} pixels, {days} days")

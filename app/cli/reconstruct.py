@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import click
-
-from app.cli.inputs import open_scene
-from app.cli.options import model_options, scene_argument
-from models.sensors import SENSORS
+from fluxlens.app.cli.inputs import open_scene
+from fluxlens.app.cli.options import model_options, scene_argument
+from fluxlens.models.sensors import SENSORS
 
 
 @click.command("reconstruct")
@@ -34,14 +33,14 @@ def reconstruct(
     model, device : str
         Name or path of weights; ``auto``, ``cpu`` or ``cuda``.
     """
-    from app.export import check_path, write
+    from fluxlens.embeddings.export.extract import check_path, write
 
     # The path is checked first: opening a scene may take minutes.
     check_path(out, {".nc"})
     opened = open_scene(scene, catalog)
     # PyTorch takes a second to import: only once the scene is known to open.
-    from embeddings.reconstruct import Hidden, parse_days, reconstruct_hidden
-    from models import checkpoints
+    from fluxlens.embeddings.inference.reconstruct import Hidden, parse_days, reconstruct_hidden
+    from fluxlens.models import checkpoints
 
     dates = [date.strip() for date in hide.split(",") if date.strip()]
     days = parse_days(opened, dates, hide_sensor)

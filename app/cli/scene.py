@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 
 import click
-
-from app.cli.inputs import open_scene
-from app.cli.options import scene_argument
-from app.cli.output import run_with_progress
-from models.errors import InputError
+from fluxlens.app.cli.inputs import open_scene
+from fluxlens.app.cli.options import scene_argument
+from fluxlens.app.cli.output import run_with_progress
+from fluxlens.models.errors import InputError
 
 
 @click.group("scene", no_args_is_help=False)
@@ -77,9 +76,9 @@ def scene_stac(
     dry_run : bool
         Whether only the search runs.
     """
-    from app.export import parse_at
-    from embeddings import stac
-    from embeddings.readers import weather_table
+    from fluxlens.embeddings import stac
+    from fluxlens.embeddings.export.geometries import parse_at
+    from fluxlens.embeddings.readers import weather_table
 
     middle = parse_at(at)
     request = stac.Request(middle.lon, middle.lat, size_m, start, end, provider, s1, clear)
@@ -123,11 +122,11 @@ def scene_clear(scene: str, catalog: str | None, by: str, out: str) -> None:
     by : str
         Name of the cloud detector.
     """
-    from embeddings import clear
-    from embeddings.readers import zarr
+    from fluxlens.embeddings.readers import zarr
+    from fluxlens.embeddings.scenes import cloud_mask
 
     opened = open_scene(scene, catalog)
-    marked = clear.apply_cloud_mask(opened, by)
+    marked = cloud_mask.apply_cloud_mask(opened, by)
     zarr.write(marked, out)
     before, after = (float(one["s2/clear"].mean()) for one in (opened, marked))
     print(f"{out}: {after:.1%} of Sentinel-2's pixels are clear, {before:.1%} were before")

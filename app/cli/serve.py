@@ -8,9 +8,8 @@ import re
 from pathlib import Path
 
 import click
-
-from app.cli.options import catalog_option
-from models.errors import InputError
+from fluxlens.app.cli.options import catalog_option
+from fluxlens.models.errors import InputError
 
 SHORTEST_PASSWORD = 8
 """Letters; the same length as NIST SP 800-63B asks of passwords that people choose."""
@@ -52,7 +51,7 @@ def serve(
     no_open : bool
         Whether the browser stays closed.
     """
-    from embeddings.catalog import check, default_path
+    from fluxlens.embeddings.catalog import check, default_path
 
     path = Path(catalog) if catalog else default_path()
     # Everything is checked before Panel is imported and a port is taken.
@@ -66,7 +65,7 @@ def serve(
                 f"Got --allow-origin {origin!r}, need HOST or HOST:PORT without a wildcard; correct it."
             )
     login_file = check_login_file(login) if login else None
-    from app import server  # Panel takes a second to import: not before all is known to be right
+    from fluxlens.app import server  # Panel takes a second to import: not before all is known to be right
 
     server.serve(path.resolve(), port, not no_open, address, allow_origin, login_file)
 

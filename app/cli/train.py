@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-
-from app.cli.options import training_configuration, training_options
-from app.cli.output import run_with_progress
-from models.errors import InputError
+from fluxlens.app.cli.options import training_configuration, training_options
+from fluxlens.app.cli.output import run_with_progress
+from fluxlens.models.errors import InputError
 
 
 @click.command("train")
@@ -71,17 +70,17 @@ def train(
     if path.suffix != ".safetensors" or not path.resolve().parent.is_dir():
         raise InputError(f"Got --out {path}, need a .safetensors file in a folder that exists; correct it.")
     if what == "gpp":
-        from embeddings import gpp_training
+        from fluxlens.embeddings.training import gpp_heads
 
-        print(f"{path}: digest {run_with_progress(gpp_training.run(path, table, seed, model))}")
+        print(f"{path}: digest {run_with_progress(gpp_heads.run(path, table, seed, model))}")
         return
-    from embeddings import training
+    from fluxlens.embeddings.training import embedder
 
     configuration = training_configuration(simulated, steps, learning_rate, seed, start, cube)
     if what == "sensor":
-        run = training.train_sensor(name, path, configuration)
+        run = embedder.train_sensor(name, path, configuration)
     else:
-        run = training.train_fusion(
+        run = embedder.train_fusion(
             path, configuration, tuple(sensors.split(",")), Path(encoders) if encoders else None
         )
     print(f"{path}: digest {run_with_progress(run)}")

@@ -1,5 +1,5 @@
 """What the screen shows as numbers: facts of a scene, imagery, series, areas, layers and towers; draws nothing."""
 
-from app.data.explorer_data import ExplorerData
+from fluxlens.app.data.explorer_data import ExplorerData
 
 __all__ = ["ExplorerData"]

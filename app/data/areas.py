@@ -3,13 +3,12 @@
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from app.data.imagery import Imagery
-from app.data.scene import SceneData
-from app.data.series import SeriesReader
-from embeddings.geometry import Grid
-from embeddings.store import QUALITY
-from models.errors import InputError
+from fluxlens.app.data.imagery import Imagery
+from fluxlens.app.data.scene import SceneData
+from fluxlens.app.data.series import SeriesReader
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.store import QUALITY
+from fluxlens.models.errors import InputError
 
 MAX_PIXELS = 200
 """Of a larger area that many pixels are read, evenly spread."""
@@ -45,7 +44,7 @@ def sample_members(grid: Grid, polygons: tuple) -> tuple[np.ndarray, np.ndarray,
     InputError
         No pixel centre is inside.
     """
-    from app.export import pixels_inside
+    from fluxlens.embeddings.export.geometries import pixels_inside
 
     rings = [[np.asarray(ring) for ring in polygon] for polygon in polygons]
     rows, cols = np.nonzero(pixels_inside(grid, rings))

@@ -3,11 +3,10 @@
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from app import export
-from app.data.explorer_data import ExplorerData
-from app.state.place import Place
-from embeddings.store import QUALITY
+from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.state.place import Place
+from fluxlens.embeddings.export import selection
+from fluxlens.embeddings.store import QUALITY
 
 WEATHER_COLUMNS = ("sw_in", "tair", "vpd", "precip")
 TOWER_COLUMNS = ("gpp_nt", "gpp_dt", "qc")
@@ -100,7 +99,7 @@ def daily_columns(data: ExplorerData, place: Place) -> xr.Dataset:
 
 def metadata(data: ExplorerData, places: list[Place]) -> dict:
     """Metadata of ``data`` as in every export, with the tower and a note where ``places`` are areas."""
-    out = {name: value for name, value in export.metadata(data.store).items() if name != "features"}
+    out = {name: value for name, value in selection.metadata(data.store).items() if name != "features"}
     if data.tower is not None:
         simulated = int(data.tower.attrs.get("simulated", data.simulated))
         out["tower"] = f"{data.tower.attrs.get('site', 'tower')}{', simulated' if simulated else ''}"

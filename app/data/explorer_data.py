@@ -9,22 +9,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from app.data.areas import read_area
-from app.data.imagery import Imagery
-from app.data.layer_image import LayerImage, LayerStyle, Viewport
-from app.data.layers import MapLayers
-from app.data.published import PublishedEmbeddings
-from app.data.scene import SceneData
-from app.data.series import SeriesReader
-from app.data.similarity import PixelSimilarity
-from app.data.towers.comparison import ComparisonInputs, TowerComparison, compare
-from app.data.towers.footprint import FOOTPRINT_KINDS, Footprint, tower_footprint
-from app.data.towers.observations import TowerObservations
-from app.state.layer_key import LayerKey
-from app.state.place import Place
-from embeddings.geometry import Grid
-from models.errors import InputError
+from fluxlens.app.data.areas import read_area
+from fluxlens.app.data.imagery import Imagery
+from fluxlens.app.data.layer_image import LayerImage, LayerStyle, Viewport
+from fluxlens.app.data.layers import MapLayers
+from fluxlens.app.data.published import PublishedEmbeddings
+from fluxlens.app.data.scene import SceneData
+from fluxlens.app.data.series import SeriesReader
+from fluxlens.app.data.similarity import PixelSimilarity
+from fluxlens.app.data.towers.comparison import ComparisonInputs, TowerComparison, compare
+from fluxlens.app.data.towers.footprint import FOOTPRINT_KINDS, Footprint, tower_footprint
+from fluxlens.app.data.towers.observations import TowerObservations
+from fluxlens.app.state.layer_key import LayerKey
+from fluxlens.app.state.place import Place
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.models.errors import InputError
 
 
 class ExplorerData:

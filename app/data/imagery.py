@@ -6,11 +6,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from app.data import scene as scene_module
-from app.data.byte_cache import ByteLimitedCache
-from app.data.layer_image import Viewport
-from app.data.scene import SceneData
+from fluxlens.app.data import scene as scene_module
+from fluxlens.app.data.byte_cache import ByteLimitedCache
+from fluxlens.app.data.layer_image import Viewport
+from fluxlens.app.data.scene import SceneData
 
 BLOCK_SAMPLES = 4
 """Of a block of image pixels that becomes one pixel of a coarse viewport, at most that many a side are read."""

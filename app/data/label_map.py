@@ -4,12 +4,11 @@ import datetime as dt
 from dataclasses import dataclass
 
 import numpy as np
-
-from app.data.layer_image import LayerImage, LayerStyle, Viewport, format_date
-from app.data.similarity import PixelSimilarity
-from app.palette import CLASS_COLOURS
-from app.state.labels import Label, as_numbers, class_names
-from embeddings import analysis
+from fluxlens.app.data.layer_image import LayerImage, LayerStyle, Viewport, format_date
+from fluxlens.app.data.similarity import PixelSimilarity
+from fluxlens.app.palette import CLASS_COLOURS
+from fluxlens.app.state.labels import Label, as_numbers, class_names
+from fluxlens.embeddings import analysis
 
 MIN_SCORED_NUMBERS = 5
 """With fewer numbers the error of leaving each out says nothing, and none is shown."""

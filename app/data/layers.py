@@ -6,18 +6,17 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 
 import numpy as np
-
-from app.data import scene as scene_module
-from app.data.byte_cache import ByteLimitedCache
-from app.data.imagery import Imagery
-from app.data.label_map import FittedLabels, fit_labels, predict_labels
-from app.data.layer_image import LayerImage, LayerStyle, Viewport, format_date, format_offset
-from app.data.published import PublishedEmbeddings
-from app.data.scene import SceneData
-from app.data.similarity import PixelSimilarity
-from app.state.labels import Label, is_fittable
-from app.state.layer_key import PERIOD_LAYERS, LayerKey
-from embeddings import analysis
+from fluxlens.app.data import scene as scene_module
+from fluxlens.app.data.byte_cache import ByteLimitedCache
+from fluxlens.app.data.imagery import Imagery
+from fluxlens.app.data.label_map import FittedLabels, fit_labels, predict_labels
+from fluxlens.app.data.layer_image import LayerImage, LayerStyle, Viewport, format_date, format_offset
+from fluxlens.app.data.published import PublishedEmbeddings
+from fluxlens.app.data.scene import SceneData
+from fluxlens.app.data.similarity import PixelSimilarity
+from fluxlens.app.state.labels import Label, is_fittable
+from fluxlens.app.state.layer_key import PERIOD_LAYERS, LayerKey
+from fluxlens.embeddings import analysis
 
 
 class MapLayers:

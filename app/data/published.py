@@ -7,11 +7,10 @@ from functools import cached_property, lru_cache
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from app.data.layer_image import LayerImage, LayerStyle, Viewport, format_offset
-from embeddings import analysis
-from embeddings.geometry import Grid
-from models.errors import InputError
+from fluxlens.app.data.layer_image import LayerImage, LayerStyle, Viewport, format_offset
+from fluxlens.embeddings import analysis
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.models.errors import InputError
 
 CANDIDATE_IMAGES = 8
 """Images nearest to a day of which the clearest is shown, where none is half clear."""
@@ -37,7 +36,7 @@ def find_published(catalog, grid: Grid) -> tuple["PublishedEmbeddings | None", s
     reason : str
         Why one could not be read, one sentence; else empty.
     """
-    from embeddings.catalog import entries
+    from fluxlens.embeddings.catalog import entries
 
     reason = ""
     for entry in entries(catalog):
@@ -56,7 +55,7 @@ def find_published(catalog, grid: Grid) -> tuple["PublishedEmbeddings | None", s
 
 def _open_source(catalog, name: str):
     """None for an entry that is wrong: its error is shown to whoever chooses that entry."""
-    from embeddings.catalog import source
+    from fluxlens.embeddings.catalog import source
 
     with suppress(InputError):
         return source(catalog, name)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from app.data.byte_cache import ByteLimitedCache
-from app.data.layer_image import QUICK_PX, WHOLE_PX, Viewport
-from embeddings import analysis, cache, gpp_weather, progress
+from fluxlens.app.data.byte_cache import ByteLimitedCache
+from fluxlens.app.data.layer_image import QUICK_PX, WHOLE_PX, Viewport
+from fluxlens.embeddings import analysis, cache, progress
+from fluxlens.embeddings.gpp import drivers
 
 CACHE_BYTES = 512 * 2**20
 """Days of the cube kept for maps. Images may take twice as many bytes; larger ones are read for each tap."""
@@ -110,7 +110,7 @@ class SceneData:
     @cached_property
     def latitude(self) -> float:
         """Latitude of the middle of the scene, degrees north."""
-        return gpp_weather.latitude(xr.Dataset(coords=self.grid.coords(), attrs=self.attrs))
+        return drivers.latitude(xr.Dataset(coords=self.grid.coords(), attrs=self.attrs))
 
     @cached_property
     def sensor_tree(self) -> xr.DataTree:
@@ -206,7 +206,9 @@ class SceneData:
             )
         # A large scene takes seconds to sample, so its sample is kept in the cache folder for the next start.
         name = cache.key("sample", self.store.snapshot, picks.tolist(), pixels)
-        with np.load(progress.run(cache.build_once(name, lambda path: _save_sample(template, path)))) as arrays:
+        with np.load(
+            progress.run(cache.build_once(name, lambda path: _save_sample(template, path)))
+        ) as arrays:
             return template.copy(data=dict(arrays))
 
     @cached_property

@@ -5,10 +5,9 @@ from functools import cached_property, lru_cache
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from app.data.imagery import Imagery
-from app.data.scene import SceneData
-from embeddings.store import QUALITY
+from fluxlens.app.data.imagery import Imagery
+from fluxlens.app.data.scene import SceneData
+from fluxlens.embeddings.store import QUALITY
 
 GAP_DAYS = 10
 """A stretch without a clear view longer than this many days is shaded in the charts."""
@@ -33,7 +32,7 @@ class SeriesReader:
     @cached_property
     def _decoder_model(self):
         """The model that can decode reflectance from this store's embeddings, or None."""
-        from embeddings import reconstruct
+        from fluxlens.embeddings.inference import reconstruct
 
         return reconstruct.load_decoder(self.scene.attrs) if self.imagery.has_ndvi else None
 
@@ -47,7 +46,7 @@ class SeriesReader:
         """
         if self._decoder_model is None:
             return None
-        from embeddings import reconstruct
+        from fluxlens.embeddings.inference import reconstruct
 
         bands = ("B04", self.imagery.nir_band)
         red, nir = reconstruct.decode_reflectance(cube, self._decoder_model, bands).values.T

@@ -5,12 +5,11 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
-
-from app.data.byte_cache import ByteLimitedCache
-from app.data.layer_image import LayerImage, LayerStyle, Viewport, format_date
-from app.data.scene import SceneData
-from app.palette import CLASS_COLOURS
-from embeddings import analysis
+from fluxlens.app.data.byte_cache import ByteLimitedCache
+from fluxlens.app.data.layer_image import LayerImage, LayerStyle, Viewport, format_date
+from fluxlens.app.data.scene import SceneData
+from fluxlens.app.palette import CLASS_COLOURS
+from fluxlens.embeddings import analysis
 
 PERIOD_DAYS = 24
 """The whole period is compared on that many days, evenly spread."""

@@ -4,11 +4,10 @@ from functools import cache
 
 import colorcet
 import numpy as np
-
-from app.data.label_map import NUMBER_PALETTE
-from app.data.layer_image import LayerStyle
-from app.palette import CLASS_COLOURS
-from app.state.labels import Label, as_numbers, class_names, is_fittable
+from fluxlens.app.data.label_map import NUMBER_PALETTE
+from fluxlens.app.data.layer_image import LayerStyle
+from fluxlens.app.palette import CLASS_COLOURS
+from fluxlens.app.state.labels import Label, as_numbers, class_names, is_fittable
 
 MASKED_ALPHA = 90
 """Opacity (of 255) of masked pixels; unknown pixels are fully transparent."""

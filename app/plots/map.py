@@ -29,13 +29,12 @@ from bokeh.models import (
     WheelZoomTool,
 )
 from bokeh.plotting import figure
-
-from app.data.layer_image import QUICK_PX, SHARP_PX, WHOLE_PX, LayerImage, LayerStyle, Viewport
-from app.palette import HALO, PLACE_COLOURS, TOWER_COLOUR
-from app.plots.colour import label_colours, paint
-from app.state.labels import Label
-from app.state.place import Place
-from embeddings.geometry import Grid
+from fluxlens.app.data.layer_image import QUICK_PX, SHARP_PX, WHOLE_PX, LayerImage, LayerStyle, Viewport
+from fluxlens.app.palette import HALO, PLACE_COLOURS, TOWER_COLOUR
+from fluxlens.app.plots.colour import label_colours, paint
+from fluxlens.app.state.labels import Label
+from fluxlens.app.state.place import Place
+from fluxlens.embeddings.geometry import Grid
 
 UNDER_BOX_ALPHA = 0.35
 """Opacity of the image under a box that is being computed."""

@@ -8,18 +8,17 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.data.layer_image import LayerImage, LayerStyle, Viewport
+from fluxlens.app.palette import HALO, PLACE_COLOURS, TOWER_COLOUR
+from fluxlens.app.plots.colour import label_colours, paint, swatches
+from fluxlens.app.state.selection import State
+from fluxlens.embeddings.export import selection
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.store import QUALITY
+from fluxlens.models.errors import InputError
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
-
-from app import export
-from app.data.explorer_data import ExplorerData
-from app.data.layer_image import LayerImage, LayerStyle, Viewport
-from app.palette import HALO, PLACE_COLOURS, TOWER_COLOUR
-from app.plots.colour import label_colours, paint, swatches
-from app.state.selection import State
-from embeddings.geometry import Grid
-from embeddings.store import QUALITY
-from models.errors import InputError
 
 MIN_WIDTH_PX = 1000
 """Least width of the map on the sheet; small scenes are enlarged by whole pixels."""
@@ -34,7 +33,7 @@ PAPER, TEXT, MUTED, UNKNOWN, WARNING = "#ffffff", "#1a2430", "#55626f", "#e0e5ea
 
 def metadata(state: State, data: ExplorerData, image: LayerImage) -> dict[str, Any]:
     """Metadata of both files: that of every export of ``data``, and what ``state`` and ``image`` show."""
-    out = export.metadata(data.store, state.day, state.day)
+    out = selection.metadata(data.store, state.day, state.day)
     layer = {"layer": image.style.label, "unit": image.style.unit, "shown": image.caption}
     layer |= {"score": image.score} if image.score else {}
     layer |= {"published": data.published.source} if state.layer == "published" else {}

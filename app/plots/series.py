@@ -22,9 +22,8 @@ from bokeh.models import (
     WheelZoomTool,
 )
 from bokeh.plotting import figure
-
-from app.data.series import GAP_DAYS, find_gaps
-from app.palette import (
+from fluxlens.app.data.series import GAP_DAYS, find_gaps
+from fluxlens.app.palette import (
     CLIMATOLOGY_COLOUR,
     COMPONENT_COLOURS,
     FONT,

@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 from bokeh.models import ColumnDataSource, DatetimeTickFormatter, HoverTool, PanTool, Range1d, WheelZoomTool
-
-from app.data.towers.comparison import LINES, TowerComparison
-from app.palette import CLIMATOLOGY_COLOUR, GPP_DT_COLOUR, GPP_NT_COLOUR, PLACE_COLOURS, THEMES
-from app.plots.series import apply_theme, bare_figure
+from fluxlens.app.data.towers.comparison import LINES, TowerComparison
+from fluxlens.app.palette import CLIMATOLOGY_COLOUR, GPP_DT_COLOUR, GPP_NT_COLOUR, PLACE_COLOURS, THEMES
+from fluxlens.app.plots.series import apply_theme, bare_figure
 
 LINE_COLOURS = {
     "model": PLACE_COLOURS[0],

@@ -7,31 +7,30 @@ from pathlib import Path
 import pandas as pd
 import panel as pn
 import xarray as xr
-
-from app import export
-from app.background.catalog_loader import LOADER, EntryLoad, gpp_predictor, open_entry
-from app.background.embed_jobs import ENTRY_PREFIX, EmbedJob
-from app.data.explorer_data import ExplorerData
-from app.data.towers.upload import UploadedTower, check_tower
-from app.places import add_outline
-from app.session import permalink
-from app.session.panel_setup import is_served, setup
-from app.state.place import Place
-from app.state.selection import State
-from app.views import messages
-from app.views.browser import Browser
-from app.views.compute import ComputeView
-from app.views.export import ExportView
-from app.views.header import Header
-from app.views.map import MapView
-from app.views.place_toolbar import PlaceToolbar
-from app.views.series import SeriesView
-from app.views.style import sheets
-from app.views.tabs import TabsView
-from app.views.tower import TowerView
-from app.views.tower_upload import TowerUpload
-from embeddings.store import Store
-from models.errors import InputError
+from fluxlens.app.background.catalog_loader import LOADER, EntryLoad, gpp_predictor, open_entry
+from fluxlens.app.background.embed_jobs import ENTRY_PREFIX, EmbedJob
+from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.data.towers.upload import UploadedTower, check_tower
+from fluxlens.app.places import add_outline
+from fluxlens.app.session import permalink
+from fluxlens.app.session.panel_setup import is_served, setup
+from fluxlens.app.state.place import Place
+from fluxlens.app.state.selection import State
+from fluxlens.app.views import messages
+from fluxlens.app.views.browser import Browser
+from fluxlens.app.views.compute import ComputeView
+from fluxlens.app.views.export import ExportView
+from fluxlens.app.views.header import Header
+from fluxlens.app.views.map import MapView
+from fluxlens.app.views.place_toolbar import PlaceToolbar
+from fluxlens.app.views.series import SeriesView
+from fluxlens.app.views.style import sheets
+from fluxlens.app.views.tabs import TabsView
+from fluxlens.app.views.tower import TowerView
+from fluxlens.app.views.tower_upload import TowerUpload
+from fluxlens.embeddings.export import extract, geometries
+from fluxlens.embeddings.store import Store
+from fluxlens.models.errors import InputError
 
 POLL_MS = 250
 """Between two looks at the progress of opening an entry."""
@@ -113,7 +112,7 @@ class Explorer:
         """Names of the entries that hold embeddings."""
         if self.cat is None:
             return []
-        from embeddings.catalog import entries
+        from fluxlens.embeddings.catalog import entries
 
         return [entry.name for entry in entries(self.cat) if entry.kind == "embeddings"]
 
@@ -329,14 +328,14 @@ class Explorer:
             self.show(data)
 
     def _add_entry(self, name: str, description: str) -> None:
-        from embeddings import cache, catalog
+        from fluxlens.embeddings import cache, catalog
 
         catalog.add_store(self.cat, name, cache.folder() / name, description)
         self.header.add(name, description)
 
     def _add_cached_result(self, name: str) -> None:
         """A link may name a job's store of an earlier session that is still in the cache folder."""
-        from embeddings import cache
+        from fluxlens.embeddings import cache
 
         if self.cat is not None and COMPUTED_ENTRY.fullmatch(name) and (cache.folder() / name).is_dir():
             self._add_entry(name, f"{name}, computed earlier")
@@ -363,7 +362,7 @@ class Explorer:
         """The current pixel as the tidy table an export writes: one row per day."""
         data = self._require_data()
         lon, lat = data.grid.lonlat(*data.centre(*self.state.pixel))
-        return export.tidy(data.store, points=[export.Point(float(lon), float(lat))])
+        return extract.tidy(data.store, points=[geometries.Point(float(lon), float(lat))])
 
     def _is_untouched(self) -> bool:
         """Whether nothing was opened yet, as in a notebook."""

@@ -1,8 +1,7 @@
 """What Panel needs once per session."""
 
 import panel as pn
-
-from app.views.style import page_css
+from fluxlens.app.views.style import page_css
 
 TITLE = "fluxlens"
 

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlencode
 
-from app.data.explorer_data import ExplorerData
-from app.palette import PLACE_COLOURS
-from app.places import add_area
-from app.state.labels import MAX_LABELS, toggle_label
-from app.state.layer_key import LAYERS
-from app.state.place import Place
-from app.state.selection import State
-from models.errors import InputError
+from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.palette import PLACE_COLOURS
+from fluxlens.app.places import add_area
+from fluxlens.app.state.labels import MAX_LABELS, toggle_label
+from fluxlens.app.state.layer_key import LAYERS
+from fluxlens.app.state.place import Place
+from fluxlens.app.state.selection import State
+from fluxlens.models.errors import InputError
 
 
 class UrlChoice(NamedTuple):

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-
-from app.palette import CLASS_COLOURS
-from models.errors import InputError
+from fluxlens.app.palette import CLASS_COLOURS
+from fluxlens.models.errors import InputError
 
 MAX_LABELS = 120
 """Leave-one-out over that many labels takes a quarter of a second."""

@@ -3,7 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass
 
-from app.state.labels import Label
+from fluxlens.app.state.labels import Label
 
 LAYERS = {
     "true": "True colour",

@@ -3,12 +3,11 @@
 import datetime as dt
 
 import param
-
-from app.palette import PLACE_COLOURS
-from app.state.labels import Label, toggle_label
-from app.state.layer_key import LAYERS, PERIOD_LAYERS, LayerKey
-from app.state.place import Place
-from models.errors import InputError
+from fluxlens.app.palette import PLACE_COLOURS
+from fluxlens.app.state.labels import Label, toggle_label
+from fluxlens.app.state.layer_key import LAYERS, PERIOD_LAYERS, LayerKey
+from fluxlens.app.state.place import Place
+from fluxlens.models.errors import InputError
 
 CLUSTER_COUNTS = range(2, 9)
 IMAGE_PARAMETERS = (

@@ -1,8 +1,7 @@
 """Two-way binding of a widget and a choice, for as long as the views of one store live."""
 
 import panel as pn
-
-from app.state.selection import State
+from fluxlens.app.state.selection import State
 
 
 def bind_widget(state: State, name: str, widget: pn.widgets.base.Widget, trigger: str = "value") -> None:

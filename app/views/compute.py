@@ -6,15 +6,14 @@ from html import escape
 import numpy as np
 import pandas as pd
 import panel as pn
-
-from app.background.embed_jobs import QUEUE, EmbedBox, EmbedJob, available_models
-from app.data.explorer_data import ExplorerData
-from app.data.layer_image import LayerStyle
-from app.data.scene import SceneData
-from app.plots.map import MapPlot
-from app.state.selection import State
-from app.views.style import sheets
-from models.errors import InputError
+from fluxlens.app.background.embed_jobs import QUEUE, EmbedBox, EmbedJob, available_models
+from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.data.layer_image import LayerStyle
+from fluxlens.app.data.scene import SceneData
+from fluxlens.app.plots.map import MapPlot
+from fluxlens.app.state.selection import State
+from fluxlens.app.views.style import sheets
+from fluxlens.models.errors import InputError
 
 POLL_MS = 200
 DEFAULT_DAYS = 31

@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 import panel as pn
-
-from app import export, files, replay
-from app.data import chart_table
-from app.data.explorer_data import ExplorerData
-from app.places import place_label, to_geojson
-from app.plots import map_sheet
-from app.state.selection import State
-from app.views.file_upload import FileUpload
-from app.views.place_toolbar import UPLOAD_BYTES
-from app.views.style import sheets
-from models.errors import InputError
+from fluxlens.app.data import chart_table
+from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.places import place_label, to_geojson
+from fluxlens.app.plots import map_sheet
+from fluxlens.app.state.selection import State
+from fluxlens.app.views.file_upload import FileUpload
+from fluxlens.app.views.place_toolbar import UPLOAD_BYTES
+from fluxlens.app.views.style import sheets
+from fluxlens.embeddings.export import extract, geometries, replay, writers
+from fluxlens.models.errors import InputError
 
 FORMATS = {
     "CSV": ".csv",
@@ -39,7 +38,9 @@ MAX_ROWS = 500_000
 """Pixels x days of one export from the screen; the command line allows more."""
 
 
-def file_name(state: State, data: ExplorerData, suffix: str, points: list[export.Point] | None = None) -> str:
+def file_name(
+    state: State, data: ExplorerData, suffix: str, points: list[geometries.Point] | None = None
+) -> str:
     """Name of the exported file, such as fluxlens_r20_c28_2020-03-01_2020-10-31_simulated.csv.
 
     Parameters
@@ -68,7 +69,7 @@ def file_name(state: State, data: ExplorerData, suffix: str, points: list[export
     return f"fluxlens_{what}_{data.first}_{data.last}{made}{suffix}"
 
 
-def parse_points(data: ExplorerData, name: str, content: bytes) -> list[export.Point]:
+def parse_points(data: ExplorerData, name: str, content: bytes) -> list[geometries.Point]:
     """Points of an uploaded CSV or GeoJSON.
 
     Parameters
@@ -90,7 +91,7 @@ def parse_points(data: ExplorerData, name: str, content: bytes) -> list[export.P
         path = Path(folder) / f"points{suffix}"
         path.write_bytes(content)
         try:
-            points = export.read_points(path)
+            points = geometries.read_points(path)
         except InputError as error:
             raise InputError(str(error).replace(str(path), "the file")) from error
     for point in points:
@@ -107,7 +108,7 @@ def _check_rows(pixels: int, data: ExplorerData) -> None:
 
 
 def export_places(
-    state: State, data: ExplorerData, points: list[export.Point] | None = None
+    state: State, data: ExplorerData, points: list[geometries.Point] | None = None
 ) -> dict[str, Any]:
     """Points or polygon as ``export.answer`` takes them: those uploaded, the current area, or all pins.
 
@@ -124,13 +125,13 @@ def export_places(
         return {"points": points}
     if state.place.area:
         polygon = [[np.asarray(ring) for ring in rings] for rings in state.place.area]
-        _check_rows(int(export.pixels_inside(data.grid, polygon).sum()), data)
+        _check_rows(int(geometries.pixels_inside(data.grid, polygon).sum()), data)
         return {"polygon": polygon}
     pins = [place for place in state.places if not place.area]
     named = len(pins) > 1
     return {
         "points": [
-            export.Point(
+            geometries.Point(
                 *(float(v) for v in data.grid.lonlat(*data.centre(pin.row, pin.col))),
                 place_label(pin) if named else "",
             )
@@ -143,7 +144,7 @@ def file_content(
     state: State,
     data: ExplorerData,
     suffix: str,
-    points: list[export.Point] | None = None,
+    points: list[geometries.Point] | None = None,
     extent: tuple | None = None,
 ) -> io.BytesIO:
     """Bytes of the exported file.
@@ -175,13 +176,13 @@ def file_content(
         found = make(data, places, [place_label(place) for place in places])
     else:
         selection = export_places(state, data, points)
-        found, _ = export.answer(data.store, written_suffix, **selection)
+        found, _ = extract.answer(data.store, written_suffix, **selection)
     if suffix == ".json":
         recipe = replay.of(found, file_name(state, data, written_suffix, points), "", **selection)
         return io.BytesIO(replay.text(recipe).encode())
     with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
         path = Path(folder) / f"places{written_suffix}"
-        files.write(found, path)
+        writers.write(found, path)
         if suffix == ".zarr.zip":
             path = Path(shutil.make_archive(str(Path(folder) / "packed"), "zip", path))
         return io.BytesIO(path.read_bytes())
@@ -202,7 +203,7 @@ class ExportView:
 
     def __init__(self, state: State, data: ExplorerData, figure=None):
         self.state, self.data, self.figure = state, data, figure
-        self.points: list[export.Point] = []
+        self.points: list[geometries.Point] = []
         self.format = pn.widgets.Select(options=FORMATS, width=134, margin=0, stylesheets=sheets())
         self.button = pn.widgets.FileDownload(
             callback=self.make_file,

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 
 import param
+from fluxlens.app.state.selection import State
+from fluxlens.app.views.style import sheets
 from panel.custom import JSComponent
-
-from app.state.selection import State
-from app.views.style import sheets
 
 _CSS = """
 label { display: inline-flex; align-items: center; position: relative; box-sizing: border-box; white-space: nowrap; }

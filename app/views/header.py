@@ -3,9 +3,8 @@
 from html import escape
 
 import panel as pn
-
-from app.state.selection import State
-from app.views.style import sheets
+from fluxlens.app.state.selection import State
+from fluxlens.app.views.style import sheets
 
 _BAR = """
 :host { display: flex !important; align-items: center; gap: 14px; padding: 8px 18px;

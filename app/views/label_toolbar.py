@@ -1,10 +1,9 @@
 """Labelling pixels: the name that the next tap gives, and removing all labels."""
 
 import panel as pn
-
-from app.state.labels import MAX_NAME_LENGTH
-from app.state.selection import State
-from app.views.style import sheets
+from fluxlens.app.state.labels import MAX_NAME_LENGTH
+from fluxlens.app.state.selection import State
+from fluxlens.app.views.style import sheets
 
 
 class LabelToolbar:

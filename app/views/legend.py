@@ -3,10 +3,9 @@
 from html import escape
 
 import panel as pn
-
-from app.data.layer_image import LayerImage
-from app.plots.colour import gradient
-from app.plots.map import MapPlot
+from fluxlens.app.data.layer_image import LayerImage
+from fluxlens.app.plots.colour import gradient
+from fluxlens.app.plots.map import MapPlot
 
 CAPTION_CSS = """
 .caption { display: flex; align-items: center; justify-content: space-between; gap: 4px 14px;

@@ -4,18 +4,17 @@ from html import escape
 
 import numpy as np
 import panel as pn
-
-from app.background import basemap
-from app.data.explorer_data import ExplorerData
-from app.data.layer_image import LayerImage, Viewport, format_date
-from app.plots.map import MapPlot
-from app.state.layer_key import LAYERS, PERIOD_LAYERS, LayerKey
-from app.state.selection import CLUSTER_COUNTS, IMAGE_PARAMETERS, State
-from app.views.binding import bind_widget
-from app.views.label_toolbar import LabelToolbar
-from app.views.legend import CAPTION_CSS, HALF_CSS, format_tick, map_caption, map_pane
-from app.views.second_map import SecondMap
-from app.views.style import sheets
+from fluxlens.app.background import basemap
+from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.data.layer_image import LayerImage, Viewport, format_date
+from fluxlens.app.plots.map import MapPlot
+from fluxlens.app.state.layer_key import LAYERS, PERIOD_LAYERS, LayerKey
+from fluxlens.app.state.selection import CLUSTER_COUNTS, IMAGE_PARAMETERS, State
+from fluxlens.app.views.binding import bind_widget
+from fluxlens.app.views.label_toolbar import LabelToolbar
+from fluxlens.app.views.legend import CAPTION_CSS, HALF_CSS, format_tick, map_caption, map_pane
+from fluxlens.app.views.second_map import SecondMap
+from fluxlens.app.views.style import sheets
 
 _DAY = """
 .day { font: 600 15px/30px var(--font); font-variant-numeric: tabular-nums; white-space: nowrap;

@@ -3,9 +3,8 @@
 from html import escape
 
 import panel as pn
-
-from app.state.selection import State
-from app.views.style import sheets
+from fluxlens.app.state.selection import State
+from fluxlens.app.views.style import sheets
 
 WELCOME = (
     "<b>Every day, every 10 m pixel.</b> fluxlens fuses Sentinel-1 and Sentinel-2 into a daily embedding, "

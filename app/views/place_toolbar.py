@@ -3,13 +3,12 @@
 from collections.abc import Callable
 
 import panel as pn
-
-from app.data.explorer_data import ExplorerData
-from app.palette import PLACE_COLOURS
-from app.places import add_uploaded_area, place_label
-from app.state.selection import State
-from app.views.file_upload import FileUpload
-from app.views.style import sheets
+from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.palette import PLACE_COLOURS
+from fluxlens.app.places import add_uploaded_area, place_label
+from fluxlens.app.state.selection import State
+from fluxlens.app.views.file_upload import FileUpload
+from fluxlens.app.views.style import sheets
 
 UPLOAD_BYTES = 2**20
 

@@ -1,13 +1,12 @@
 """A second map, linked to the first: another layer, or another day."""
 
 import panel as pn
-
-from app.data.explorer_data import ExplorerData
-from app.plots.map import MapPlot
-from app.state.layer_key import LAYERS, LayerKey
-from app.state.selection import IMAGE_PARAMETERS, State
-from app.views.legend import CAPTION_CSS, HALF_CSS, map_caption, map_pane
-from app.views.style import sheets
+from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.plots.map import MapPlot
+from fluxlens.app.state.layer_key import LAYERS, LayerKey
+from fluxlens.app.state.selection import IMAGE_PARAMETERS, State
+from fluxlens.app.views.legend import CAPTION_CSS, HALF_CSS, map_caption, map_pane
+from fluxlens.app.views.style import sheets
 
 PREFERRED_LAYERS = ("gpp", "true", "sigma", "pca")
 """The second map starts with the first of these that is there and is not on the first map."""

@@ -5,11 +5,10 @@ from html import escape
 import numpy as np
 import pandas as pd
 import panel as pn
-
-from app.data.explorer_data import ExplorerData
-from app.data.series import GAP_DAYS
-from app.data.towers.observations import NEAR_TOWER_M
-from app.palette import (
+from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.data.series import GAP_DAYS
+from fluxlens.app.data.towers.observations import NEAR_TOWER_M
+from fluxlens.app.palette import (
     CLIMATOLOGY_COLOUR,
     COMPONENT_COLOURS,
     GPP_DT_COLOUR,
@@ -18,12 +17,12 @@ from app.palette import (
     RADAR_COLOURS,
     WEATHER_COLOURS,
 )
-from app.places import place_label
-from app.plots.series import TITLES, Charts
-from app.state.selection import State
-from app.views.binding import bind_widget
-from app.views.legend import LEGEND_CSS, legend_key
-from app.views.style import sheets
+from fluxlens.app.places import place_label
+from fluxlens.app.plots.series import TITLES, Charts
+from fluxlens.app.state.selection import State
+from fluxlens.app.views.binding import bind_widget
+from fluxlens.app.views.legend import LEGEND_CSS, legend_key
+from fluxlens.app.views.style import sheets
 
 _TOP = """
 .pixel { white-space: nowrap; font-size: 13px; line-height: 30px; color: var(--muted);

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from functools import cache
 
 import panel as pn
-
-from app.state.selection import State
-from app.views.binding import bind_widget
-from app.views.style import sheets
+from fluxlens.app.state.selection import State
+from fluxlens.app.views.binding import bind_widget
+from fluxlens.app.views.style import sheets
 
 _TABS = """
 .bk-btn-group { gap: 0 16px; border-bottom: 1px solid var(--line); width: 100%; }

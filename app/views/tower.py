@@ -4,17 +4,16 @@ from html import escape
 
 import numpy as np
 import panel as pn
-
-from app.data.explorer_data import ExplorerData
-from app.data.towers.comparison import LINES, SPLITS, TowerComparison
-from app.data.towers.footprint import FOOTPRINT_KINDS, RADIUS_RANGE_M
-from app.data.towers.observations import FLUXES, NEAR_TOWER_M
-from app.plots.tower import FLUX_COLOURS, LINE_COLOURS, TowerCharts
-from app.state.selection import State
-from app.views.binding import bind_widget
-from app.views.legend import LEGEND_CSS, legend_key
-from app.views.style import sheets
-from embeddings.metrics import SCALES
+from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.data.towers.comparison import LINES, SPLITS, TowerComparison
+from fluxlens.app.data.towers.footprint import FOOTPRINT_KINDS, RADIUS_RANGE_M
+from fluxlens.app.data.towers.observations import FLUXES, NEAR_TOWER_M
+from fluxlens.app.plots.tower import FLUX_COLOURS, LINE_COLOURS, TowerCharts
+from fluxlens.app.state.selection import State
+from fluxlens.app.views.binding import bind_widget
+from fluxlens.app.views.legend import LEGEND_CSS, legend_key
+from fluxlens.app.views.style import sheets
+from fluxlens.embeddings.metrics import SCALES
 
 SCORES = {
     "n": "n",

@@ -5,13 +5,12 @@ from collections.abc import Callable
 from functools import partial
 
 import panel as pn
-
-from app.data.explorer_data import ExplorerData
-from app.data.towers.upload import UPLOAD_BYTES, UploadedTower, parse_location, read_tower_file
-from app.state.selection import State
-from app.views.file_upload import FileUpload
-from app.views.style import sheets
-from models.errors import InputError
+from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.data.towers.upload import UPLOAD_BYTES, UploadedTower, parse_location, read_tower_file
+from fluxlens.app.state.selection import State
+from fluxlens.app.views.file_upload import FileUpload
+from fluxlens.app.views.style import sheets
+from fluxlens.models.errors import InputError
 
 HELP = (
     "<p><b>Your own tower.</b> A FLUXNET, AmeriFlux or ICOS file with GPP, .csv or .zip; half-hours with wind tell the "

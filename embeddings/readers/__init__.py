@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import xarray as xr
-
-from models.errors import InputError
+from fluxlens.models.errors import InputError
 
 
 def open_scene(path: str | Path) -> xr.DataTree:
@@ -35,7 +34,7 @@ def open_scene(path: str | Path) -> xr.DataTree:
         Files, dates or pixels that were left out, and units that were assumed; one warning per scene.
     """
     if "://" in str(path):
-        from embeddings.readers import zarr
+        from fluxlens.embeddings.readers import zarr
 
         return zarr.open(str(path))
     place = Path(path).expanduser()
@@ -45,7 +44,7 @@ def open_scene(path: str | Path) -> xr.DataTree:
         return _open_file(place, path)
     marks = [name for name in ("zarr.json", ".zgroup", ".zmetadata", ".zattrs") if (place / name).exists()]
     if (place / "s2l2a").exists():
-        from embeddings.readers import science_cube
+        from fluxlens.embeddings.readers import science_cube
 
         return science_cube.open(place)
     if marks:
@@ -57,10 +56,10 @@ def open_scene(path: str | Path) -> xr.DataTree:
         groups = [one for one in ("s2", "s1") if (place / one).is_dir() and not _is_array(place / one)]
         arrays = any(_is_array(one) for one in place.iterdir() if one.is_dir())
         if groups or not arrays:
-            from embeddings.readers import zarr
+            from fluxlens.embeddings.readers import zarr
 
             return zarr.open(place)
-        from embeddings.readers import cube
+        from fluxlens.embeddings.readers import cube
 
         return cube.open(place)
     return _open_folder(place, path)
@@ -81,11 +80,11 @@ def _open_file(place: Path, path: str | Path) -> xr.DataTree:
     with place.open("rb") as file:
         head = file.read(8)
     if head[:4] == b"\x89HDF" or head[:3] == b"CDF" or place.suffix.lower() in (".nc", ".nc4"):
-        from embeddings.readers import cube
+        from fluxlens.embeddings.readers import cube
 
         return cube.open(place)
     if place.suffix.lower() in (".tif", ".tiff"):
-        from embeddings.readers import geotiff_folder
+        from fluxlens.embeddings.readers import geotiff_folder
 
         return geotiff_folder.open(place)
     raise InputError(
@@ -97,7 +96,7 @@ def _open_file(place: Path, path: str | Path) -> xr.DataTree:
 
 def _open_folder(place: Path, path: str | Path) -> xr.DataTree:
     """A folder of files: by the names this project gives them, else cubes side by side, else GeoTIFFs."""
-    from embeddings.readers import cube, geotiff_folder, netcdf_folder
+    from fluxlens.embeddings.readers import cube, geotiff_folder, netcdf_folder
 
     files = sorted(one for one in place.iterdir() if not one.name.startswith("."))
     netcdf = [one for one in files if one.suffix.lower() in (".nc", ".nc4") and one.is_file()]

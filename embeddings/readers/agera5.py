@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from embeddings import meteorology, schema
-from embeddings.geometry import Grid
-from embeddings.readers import raster_file, weather_units
-from embeddings.readers.cf_packing import unpack
-from models.errors import InputError
+from fluxlens.embeddings import meteorology
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.readers import raster_file, weather_units
+from fluxlens.embeddings.readers.cf_packing import unpack
+from fluxlens.embeddings.scenes import schema
+from fluxlens.models.errors import InputError
 
 VARIABLES: dict[str, tuple[str, ...]] = {
     "solar_radiation_flux": ("solar_radiation_flux",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from embeddings import schema
+from fluxlens.embeddings.scenes import schema
 
 COMMON: dict[str, str] = {
     "blue": "B02", "green": "B03", "red": "B04",

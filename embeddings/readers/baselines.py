@@ -7,8 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from embeddings.readers.georeference import decoded_text
+from fluxlens.embeddings.readers.georeference import decoded_text
 
 OFFSET = -1000
 """Of digital numbers since baseline 04.00 (ESA, Sentinel-2 Products Specification, BOA_ADD_OFFSET)."""

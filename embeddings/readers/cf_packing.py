@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-
-from embeddings import schema
+from fluxlens.embeddings.scenes import packing as scenes_packing
 
 FILLS = ("_FillValue", "missing_value", "nodata", "nodatavals", "_nodata", "no_data", "missing")
 STEP = 1e-4
@@ -82,7 +81,7 @@ def unpack(
     shift = offset / scale if scale else 0.0
     if numbers.dtype.kind in "iu" and np.isclose(scale, STEP, rtol=1e-6) and abs(shift - round(shift)) < 1e-3:
         # whole steps of 0.0001: exact, and bit for bit what our own scenes hold
-        values = schema.unpack(numbers.astype("float32") + np.float32(round(shift)) + added, STEP)
+        values = scenes_packing.unpack(numbers.astype("float32") + np.float32(round(shift)) + added, STEP)
     elif scale == 1.0 and offset == 0.0 and isinstance(added, int) and added == 0:
         values = numbers.astype("float32")
     else:

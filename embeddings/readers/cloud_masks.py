@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-
-from embeddings.readers import acquisitions
-from embeddings.readers.cf_packing import unpack
+from fluxlens.embeddings.readers.cf_packing import unpack
+from fluxlens.embeddings.scenes import compositing
 
 MASK_KINDS = ("scl", "score", "probability", "probability255", "cloud", "clear", "qa60")
 """Best first: scene classification and scores before probabilities, plain masks and QA60."""
@@ -45,7 +44,7 @@ def clear_of(kind: str, array: xr.DataArray, name: str, notes: list[str]) -> xr.
             if not raw.size or np.isin(raw, range(SCL_LABELS + 1)).mean() > 0.5
             else unpack(array).round()
         )
-        return labels.isin(acquisitions.CLEAR_SCL)
+        return labels.isin(compositing.CLEAR_SCL)
     values = unpack(array)
     if kind == "score":
         high = float(np.nanmax(_corner(values), initial=0.0))

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-
-from embeddings import schema
-from embeddings.geometry import Grid
-from embeddings.readers import optical, radar, raster_file
-from embeddings.readers.band_names import LANDSAT, find_bands
-from embeddings.readers.optical import Part
-from embeddings.readers.probe import check_readable
-from models.errors import DataWarning, InputError
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.readers import optical, radar, raster_file
+from fluxlens.embeddings.readers.band_names import LANDSAT, find_bands
+from fluxlens.embeddings.readers.optical import Part
+from fluxlens.embeddings.readers.probe import check_readable
+from fluxlens.embeddings.scenes import schema, validation
+from fluxlens.models.errors import DataWarning, InputError
 
 LICENCE = "Copernicus Sentinel data and Copernicus Climate Change Service: free and open, with attribution"
 NETCDF_SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf", ".h5", ".hdf5")
@@ -248,7 +247,7 @@ def finish(nodes: dict[str, xr.Dataset], name: str, notes: list[str], licence: s
                 f"Got {name} with Sentinel-1 in {crs['s1']} and Sentinel-2 in {crs['s2']}, need one CRS; reproject."
             )
     datasets = {"/": xr.Dataset(attrs=attrs), **{f"/{key}": node for key, node in nodes.items()}}
-    scene = schema.validate(xr.DataTree.from_dict(datasets, name=name))
+    scene = validation.validate(xr.DataTree.from_dict(datasets, name=name))
     if notes:
         warnings.warn(f"{name}: {'; '.join(dict.fromkeys(notes))}.", DataWarning, stacklevel=2)
     return scene

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-
-from embeddings.geometry import Grid
-from embeddings.readers.science_cube import crs_of, in_order, opened
-from models.errors import InputError
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.readers.science_cube import crs_of, in_order, opened
+from fluxlens.models.errors import InputError
 
 DIMS = ("feature", "time", "y", "x")
 

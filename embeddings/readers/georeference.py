@@ -6,9 +6,8 @@ import re
 
 import numpy as np
 import xarray as xr
-
-from embeddings.geometry import crs_name, spatial_ref
-from models.errors import InputError
+from fluxlens.embeddings.geometry import crs_name, spatial_ref
+from fluxlens.models.errors import InputError
 
 
 def with_centres(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:

@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from embeddings.geometry import Grid
-from embeddings.readers import cube
-from embeddings.readers.band_names import find_bands
-from embeddings.readers.georeference import standard_crs
-from models.errors import InputError
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.readers import cube
+from fluxlens.embeddings.readers.band_names import find_bands
+from fluxlens.embeddings.readers.georeference import standard_crs
+from fluxlens.models.errors import InputError
 
 SUFFIXES = (".tif", ".tiff")
 DATE = re.compile(

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-
-from embeddings import schema
-from embeddings.geometry import Grid, regrid_nearest
-from embeddings.readers import acquisitions
-from embeddings.readers.baselines import OFFSET, OFFSET_SINCE, baselines, offset_applied
-from embeddings.readers.cf_packing import STEP, is_packed, unpack
-from embeddings.readers.cloud_masks import MASK_KINDS, clear_of
-from models.errors import InputError
+from fluxlens.embeddings.geometry import Grid, regrid_nearest
+from fluxlens.embeddings.readers.baselines import OFFSET, OFFSET_SINCE, baselines, offset_applied
+from fluxlens.embeddings.readers.cf_packing import STEP, is_packed, unpack
+from fluxlens.embeddings.readers.cloud_masks import MASK_KINDS, clear_of
+from fluxlens.embeddings.scenes import compositing, packing, schema
+from fluxlens.models.errors import InputError
 
 SAME_IMAGE = np.timedelta64(30, "m")
 """Images of two files this close are one: granules of a datatake are seconds apart, start and centre of sensing some
@@ -79,7 +77,7 @@ def optical_node(
     if clear is None:
         clear = values.notnull().any("band")
         notes.append("it has no SCL or cloud mask, so every pixel with data counts as clear")
-    return acquisitions.optical_node(values, bands, clear, grid)
+    return compositing.optical_node(values, bands, clear, grid)
 
 
 def _joined(parts: list[Part], notes: list[str]) -> list[Part]:
@@ -235,7 +233,7 @@ def reflectance(
         # an add_offset of the file already takes the baseline's offset off
         mine = 0 if is_packed(array) and float(np.ravel(array.attrs.get("add_offset", 0))[0]) != 0 else added
         fill = 0.0 if array.dtype.kind in "iu" else None
-        out[band] = schema.clip_saturated(unpack(array, step, fill, mine))
+        out[band] = packing.clip_saturated(unpack(array, step, fill, mine))
     scaled = sample if step is None or said else sample * step
     if scaled.size and float(np.quantile(scaled, 0.99)) < 0.003:
         why = "it looks scaled twice, remove the attribute scale_factor" if said else "check its units"

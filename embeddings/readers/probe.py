@@ -47,7 +47,7 @@ def check_readable(paths: Iterable[str | Path]) -> None:
         Names the first file that is damaged, hangs the library, or declares more values than can be read.
     """
     # Not at the top: the child runs this file as a script, and needs nothing of the package.
-    from models.errors import InputError
+    from fluxlens.models.errors import InputError
 
     todo = []
     for path in map(Path, paths):

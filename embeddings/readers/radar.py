@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-
-from embeddings import schema
-from embeddings.geometry import Grid, regrid_nearest
-from embeddings.readers import acquisitions
-from embeddings.readers.cf_packing import STEP, is_packed, unpack
-from embeddings.readers.georeference import decoded_text
-from models.errors import InputError
+from fluxlens.embeddings.geometry import Grid, regrid_nearest
+from fluxlens.embeddings.readers.cf_packing import STEP, is_packed, unpack
+from fluxlens.embeddings.readers.georeference import decoded_text
+from fluxlens.embeddings.scenes import compositing, schema
+from fluxlens.models.errors import InputError
 
 USUAL_DB = (-40.0, -2.0)
 """The median of VV and VH over land or water lies in between: what tells dB, dB x 100 and dB x 10000 apart."""
@@ -201,4 +199,4 @@ def _merged_across(both: xr.DataArray) -> xr.DataArray:
 
 def _power_mean(decibel: np.ndarray) -> np.ndarray:
     """Mean power, as dB, of acquisitions (time, band, y, x)."""
-    return (10 * np.log10(acquisitions.nan_mean(10 ** (decibel / 10)))).astype("float32")
+    return (10 * np.log10(compositing.nan_mean(10 ** (decibel / 10)))).astype("float32")

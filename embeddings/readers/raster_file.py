@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from embeddings.readers.georeference import decoded_text, find_crs, with_centres
-from models.errors import InputError
+from fluxlens.embeddings.readers.georeference import decoded_text, find_crs, with_centres
+from fluxlens.models.errors import InputError
 
 TIME_NAMES = (
     "time",
@@ -195,7 +194,7 @@ def _split_bands(data: xr.Dataset, name: str) -> xr.Dataset:
 
 def _labels(data: xr.Dataset, dim: Hashable, variable: Hashable, name: str) -> list[str]:
     """Names along a band dimension: the first coordinate, or ``long_name`` of the variable, that holds known bands."""
-    from embeddings.readers.band_names import find_bands
+    from fluxlens.embeddings.readers.band_names import find_bands
 
     size = data.sizes[dim]
     candidates: list[list[str]] = []

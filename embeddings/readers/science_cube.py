@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 
 import xarray as xr
-
-from embeddings import meteorology, schema
-from embeddings.geometry import Grid, spatial_ref
-from models.errors import InputError
+from fluxlens.embeddings import meteorology
+from fluxlens.embeddings.geometry import Grid, spatial_ref
+from fluxlens.embeddings.scenes import packing, schema, validation
+from fluxlens.models.errors import InputError
 
 ALL_BANDS = ("B01", *schema.S2_BANDS[:8], "B09", *schema.S2_BANDS[8:])
 """Order of the twelve bands where the cube does not name them."""
@@ -51,7 +51,7 @@ def open(path: str | Path) -> xr.DataTree:
     weather = _weather(cube)
     if weather is not None:
         datasets["/weather"] = weather
-    return schema.validate(xr.DataTree.from_dict(datasets))
+    return validation.validate(xr.DataTree.from_dict(datasets))
 
 
 def opened(path: str | Path, need: str = "one") -> xr.Dataset:
@@ -104,7 +104,7 @@ def _sentinel2(path: str | Path, cube: xr.Dataset) -> xr.Dataset:
     s2 = cube[["s2l2a", "cloud_mask"]].assign_coords(band=_bands(path, cube), spatial_ref=crs_of(path, cube))
     s2 = s2.sel(band=[name for name in schema.S2_BANDS if name in s2["band"].values])
     s2 = in_order(s2)
-    reflectance = schema.clip_saturated(s2["s2l2a"].transpose(*schema.CUBE).astype("float32"))
+    reflectance = packing.clip_saturated(s2["s2l2a"].transpose(*schema.CUBE).astype("float32"))
     clear = (s2["cloud_mask"].transpose(*schema.MAPS) == 0) & reflectance.notnull().all("band")
     out = xr.Dataset({"reflectance": reflectance, "clear": clear})
     out["reflectance"].attrs = {"units": "1", "long_name": "surface reflectance"}

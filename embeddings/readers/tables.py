@@ -16,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-from models.errors import InputError
+from fluxlens.models.errors import InputError
 
 MISSING = ("", "na", "nan", "n/a", "null", "none", "-", "-999", "-9999", "-99999", "-6999", "#n/a", "#value!")
 """Texts that stand for a missing value; numbers are compared by value, so ``-999.0`` and ``-9.999E+03`` count too."""

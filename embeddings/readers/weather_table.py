@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from embeddings import meteorology, schema
-from embeddings.readers import weather_units
-from embeddings.readers.tables import Table, read_table
-from embeddings.readers.weather_units import DAY_S, Unit
-from models.errors import DataWarning, InputError
+from fluxlens.embeddings import meteorology
+from fluxlens.embeddings.readers import weather_units
+from fluxlens.embeddings.readers.tables import Table, read_table
+from fluxlens.embeddings.readers.weather_units import DAY_S, Unit
+from fluxlens.embeddings.scenes import schema, validation
+from fluxlens.models.errors import DataWarning, InputError
 
 NO_DATA = -9990
 """-9999 and its like are missing values."""
@@ -124,7 +124,11 @@ def open(path: str | Path) -> xr.Dataset:
                 xr.DataArray(_column(table, frame, one)) for one in ("t2m_max", "t2m_min", "t2mdew")
             )
             values["vpd"] = (
-                meteorology.vapour_pressure_deficit_hpa(high, low, meteorology.saturation_vapour_pressure_hpa(dew)).where(dew.notnull()).values
+                meteorology.vapour_pressure_deficit_hpa(
+                    high, low, meteorology.saturation_vapour_pressure_hpa(dew)
+                )
+                .where(dew.notnull())
+                .values
             )
             columns["vpd"] = ("t2mdew", Unit(1.0))
         stamps, zone = _stamps(frame, stamp, name)
@@ -149,7 +153,7 @@ def open(path: str | Path) -> xr.Dataset:
         coords={"time": pd.DatetimeIndex(daily.index).as_unit("ns").values},
         attrs={"source": name},
     )
-    return schema.check_node(schema.NODES["weather"], node.sortby("time"))
+    return validation.check_node(schema.NODES["weather"], node.sortby("time"))
 
 
 def _below_preamble(frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-
-from models.errors import InputError
+from fluxlens.models.errors import InputError
 
 DAY_S = 86400.0
 

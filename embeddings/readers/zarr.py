@@ -16,10 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-
-from embeddings import schema
-from embeddings.atomic import atomic_path
-from models.errors import InputError
+from fluxlens.embeddings.atomic import atomic_path
+from fluxlens.embeddings.scenes import packing, schema, validation
+from fluxlens.models.errors import InputError
 
 CHUNKS = {"time": 16, "y": 64, "x": 64}
 NO_DATA = -32768
@@ -45,7 +44,7 @@ def write(scene: xr.DataTree, target, group: str | None = None) -> None:
     InputError
         The path exists, or the scene breaks the contract.
     """
-    scene = schema.validate(scene)
+    scene = validation.validate(scene)
     if not isinstance(target, str | Path):
         _write_nodes(scene, target, group)
         return
@@ -85,7 +84,7 @@ def open(source, group: str | None = None, values: bool = True) -> xr.DataTree:
             tree = xr.open_datatree(
                 source, engine="zarr", group=group, chunks={}, consolidated=False, mask_and_scale=False
             )
-        return schema.validate(tree.map_over_datasets(_unpacked), values)
+        return validation.validate(tree.map_over_datasets(_unpacked), values)
     except InputError:
         raise
     except Exception as error:  # damaged bytes make decoders fail in any way they can
@@ -119,7 +118,7 @@ def _unpacked(dataset: xr.Dataset) -> xr.Dataset:
     for name, array in dataset.data_vars.items():
         attrs = {key: value for key, value in array.attrs.items() if key not in PACKING}
         if "scale_factor" in array.attrs:
-            array = schema.unpack(array, array.attrs["scale_factor"]).where(array != NO_DATA)
+            array = packing.unpack(array, array.attrs["scale_factor"]).where(array != NO_DATA)
         dataset[name] = array.drop_attrs(deep=False).assign_attrs(attrs)
     return dataset
 

@@ -5,8 +5,8 @@ Ulaby 1978, doi:10.1029/RS013i002p00357). Soil water and sun: FAO-56 (Allen et a
 et al. 2020, doi:10.5194/gmd-13-1545-2020). Simple by intention: one seed gives one scene, bit for bit.
 """
 
-from embeddings.simulate.scene import Request, build, random_request, random_scene, simulate, steps
-from embeddings.simulate.tower import write_tower_file
+from fluxlens.embeddings.simulate.scene import Request, build, random_request, random_scene, simulate, steps
+from fluxlens.embeddings.simulate.tower import write_tower_file
 
 __all__ = [
     "Request",

@@ -3,8 +3,7 @@
 import warnings
 
 import numpy as np
-
-from embeddings.simulate.weather import Weather
+from fluxlens.embeddings.simulate.weather import Weather
 
 PAR_MOL_PER_J = 2.04e-6
 """Photosynthetic photons per joule of shortwave, mol J-1 (Meek et al. 1984)."""

@@ -1,11 +1,10 @@
 """Crops on fields: rotation, sowing, growth by thermal time, harvest, tillage, and what grows between crops."""
 
 import numpy as np
-
-from embeddings.simulate.farming import YEAR_DAYS, DayForcing, Farming, UnitDraws, in_window
-from embeddings.simulate.landscape import CEREAL, SUMMER
-from embeddings.simulate.noise import smoothstep
-from embeddings.simulate.weather import Climate, mean_season_tair
+from fluxlens.embeddings.simulate.farming import YEAR_DAYS, DayForcing, Farming, UnitDraws, in_window
+from fluxlens.embeddings.simulate.landscape import CEREAL, SUMMER
+from fluxlens.embeddings.simulate.noise import smoothstep
+from fluxlens.embeddings.simulate.weather import Climate, mean_season_tair
 
 FALLOW, WHEAT, MAIZE, BEET, CATCH, SPRING = range(6)
 """What stands on a field: nothing, winter cereal, maize, a leafy root crop, a catch crop over autumn,

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-
-from embeddings.simulate import canopy
-from embeddings.simulate.canopy import CanopyTable
-from embeddings.simulate.landscape import BROAD, NEEDLE, WATER, Land
-from embeddings.simulate.vegetation import NEEDLE_LEAF, Growth
+from fluxlens.embeddings.simulate import canopy
+from fluxlens.embeddings.simulate.canopy import CanopyTable
+from fluxlens.embeddings.simulate.landscape import BROAD, NEEDLE, WATER, Land
+from fluxlens.embeddings.simulate.vegetation import NEEDLE_LEAF, Growth
 
 # Reflectance in the order of canopy.BANDS. Soil: a dry loam of the kind in Stoner & Baumgardner 1981;
 # straw, roofs and asphalt in the range of the ECOSTRESS library (Meerdink et al. 2019,

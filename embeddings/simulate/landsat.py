@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 
 import numpy as np
-
-from embeddings.simulate import optics
-from embeddings.simulate.canopy import BANDS
-from embeddings.simulate.ground import Pixels
-from embeddings.simulate.landscape import PIXEL_M
-from embeddings.simulate.optics import Image, Orbits, Pass
-from embeddings.simulate.weather import Weather
+from fluxlens.embeddings.simulate import optics
+from fluxlens.embeddings.simulate.canopy import BANDS
+from fluxlens.embeddings.simulate.ground import Pixels
+from fluxlens.embeddings.simulate.landscape import PIXEL_M
+from fluxlens.embeddings.simulate.optics import Image, Orbits, Pass
+from fluxlens.embeddings.simulate.weather import Weather
 
 OVERPASS_H = 10.2
 """Local solar time of the descending node (Landsat 8 Data Users Handbook, USGS, LSDS-1574)."""

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-
-from embeddings.simulate.noise import PlaneWaves, smoothstep
+from fluxlens.embeddings.simulate.noise import PlaneWaves, smoothstep
 
 COVERS = (
     "needleleaf_forest",

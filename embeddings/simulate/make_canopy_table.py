@@ -14,8 +14,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-
-from embeddings.simulate.canopy import (
+from fluxlens.embeddings.simulate.canopy import (
     AXES,
     BANDS,
     CHANNELS,

@@ -1,9 +1,8 @@
 """Grassland: grows logistically, is mown, grazed, or kept short in town, and gathers dead thatch."""
 
 import numpy as np
-
-from embeddings.simulate.farming import DayForcing, Farming, UnitDraws, in_window
-from embeddings.simulate.landscape import GRASS, TOWN
+from fluxlens.embeddings.simulate.farming import DayForcing, Farming, UnitDraws, in_window
+from fluxlens.embeddings.simulate.landscape import GRASS, TOWN
 
 
 class Meadows:

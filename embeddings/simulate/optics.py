@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-
-from embeddings.simulate.canopy import BANDS
-from embeddings.simulate.ground import Pixels
-from embeddings.simulate.noise import PlaneWaves
-from embeddings.simulate.weather import Weather, sun_zenith_deg
+from fluxlens.embeddings.simulate.canopy import BANDS
+from fluxlens.embeddings.simulate.ground import Pixels
+from fluxlens.embeddings.simulate.noise import PlaneWaves
+from fluxlens.embeddings.simulate.weather import Weather, sun_zenith_deg
 
 OVERPASS_H = 10.6
 """Local solar time of the descending node, 10:30 (Sentinel-2 User Handbook, ESA), and a little."""

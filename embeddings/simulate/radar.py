@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-
-from embeddings.simulate.ground import Pixels
-from embeddings.simulate.landscape import BROAD, NEEDLE, PIXEL_M, TOWN, WATER
-from embeddings.simulate.noise import PlaneWaves
-from embeddings.simulate.vegetation import GRASS_LEAF
+from fluxlens.embeddings.simulate.ground import Pixels
+from fluxlens.embeddings.simulate.landscape import BROAD, NEEDLE, PIXEL_M, TOWN, WATER
+from fluxlens.embeddings.simulate.noise import PlaneWaves
+from fluxlens.embeddings.simulate.vegetation import GRASS_LEAF
 
 
 @dataclass(frozen=True)

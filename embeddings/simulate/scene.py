@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from embeddings import progress
-from embeddings.schema import L8_BANDS
-from embeddings.simulate import carbon, landsat, landscape, optics, radar, tower, vegetation, weather
-from embeddings.simulate.canopy import BANDS
-from embeddings.simulate.ground import Pixels
-from embeddings.simulate.landscape import COVERS, PIXEL_M, WATER, LandscapeConfig
-from embeddings.simulate.optics import Orbits
-from embeddings.simulate.radar import POLARISATIONS, Tracks
-from models.errors import InputError
+from fluxlens.embeddings import progress
+from fluxlens.embeddings.scenes.schema import L8_BANDS
+from fluxlens.embeddings.simulate import carbon, landsat, landscape, optics, radar, tower, vegetation, weather
+from fluxlens.embeddings.simulate.canopy import BANDS
+from fluxlens.embeddings.simulate.ground import Pixels
+from fluxlens.embeddings.simulate.landscape import COVERS, PIXEL_M, WATER, LandscapeConfig
+from fluxlens.embeddings.simulate.optics import Orbits
+from fluxlens.embeddings.simulate.radar import POLARISATIONS, Tracks
+from fluxlens.models.errors import InputError
 
 SPIN_UP_DAYS = 430
 """Simulated before the scene's first day, so that soil, snow and crops forget their initial state."""

@@ -1,8 +1,7 @@
 """Soil water: a root-zone bucket under a thin top layer, a wet skin, and snow."""
 
 import numpy as np
-
-from embeddings.simulate.farming import DayForcing
+from fluxlens.embeddings.simulate.farming import DayForcing
 
 FIELD_CAPACITY, RESIDUAL, SATURATED = 0.36, 0.05, 0.46
 """Volumetric water of a loam, m3 m-3 (FAO-56, table 19; Saxton & Rawls 2006)."""

@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from embeddings.simulate import vegetation
-from embeddings.simulate.landscape import BROAD, CEREAL, GRASS, NEEDLE, PIXEL_M, SUMMER, Land
-from embeddings.simulate.noise import autoregressive
-from models.errors import InputError
+from fluxlens.embeddings.simulate import vegetation
+from fluxlens.embeddings.simulate.landscape import BROAD, CEREAL, GRASS, NEEDLE, PIXEL_M, SUMMER, Land
+from fluxlens.embeddings.simulate.noise import autoregressive
+from fluxlens.models.errors import InputError
 
 IGBP = {NEEDLE: "ENF", BROAD: "DBF", GRASS: "GRA", CEREAL: "CRO", SUMMER: "CRO"}
 PERCENTILES = {5: -1.645, 16: -0.994, 25: -0.674, 50: 0.0, 75: 0.674, 84: 0.994, 95: 1.645}

@@ -1,11 +1,10 @@
 """Forest phenology: budburst by thermal time, senescence by cold and short days; needles stay."""
 
 import numpy as np
-
-from embeddings.simulate.farming import YEAR_DAYS, DayForcing, Farming, UnitDraws
-from embeddings.simulate.landscape import NEEDLE
-from embeddings.simulate.noise import smoothstep
-from embeddings.simulate.weather import Climate
+from fluxlens.embeddings.simulate.farming import YEAR_DAYS, DayForcing, Farming, UnitDraws
+from fluxlens.embeddings.simulate.landscape import NEEDLE
+from fluxlens.embeddings.simulate.noise import smoothstep
+from fluxlens.embeddings.simulate.weather import Climate
 
 WOOD_LAI = 0.75
 """Area of stems and branches, which a leafless forest still shows, m2 m-2."""

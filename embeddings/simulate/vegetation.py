@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-
-from embeddings.simulate.canopy import LEAVES
-from embeddings.simulate.farming import FARMING, DayForcing, Farming, UnitDraws
-from embeddings.simulate.fields import BEET, CATCH, MAIZE, Fields
-from embeddings.simulate.landscape import BROAD, NEEDLE, WATER
-from embeddings.simulate.meadows import Meadows
-from embeddings.simulate.soil import SoilColumn
-from embeddings.simulate.trees import Trees
-from embeddings.simulate.weather import Climate, Weather
+from fluxlens.embeddings.simulate.canopy import LEAVES
+from fluxlens.embeddings.simulate.farming import FARMING, DayForcing, Farming, UnitDraws
+from fluxlens.embeddings.simulate.fields import BEET, CATCH, MAIZE, Fields
+from fluxlens.embeddings.simulate.landscape import BROAD, NEEDLE, WATER
+from fluxlens.embeddings.simulate.meadows import Meadows
+from fluxlens.embeddings.simulate.soil import SoilColumn
+from fluxlens.embeddings.simulate.trees import Trees
+from fluxlens.embeddings.simulate.weather import Climate, Weather
 
 __all__ = ["FARMING", "Farming", "Growth", "grow"]
 

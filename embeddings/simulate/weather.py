@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-
-from embeddings.simulate.noise import autoregressive
-from models.errors import InputError
+from fluxlens.embeddings.simulate.noise import autoregressive
+from fluxlens.models.errors import InputError
 
 SOLAR_CONSTANT_W_M2 = 1367
 MAGNUS_HPA, MAGNUS_SLOPE, MAGNUS_OFFSET_DEGC = 6.112, 17.62, 243.12

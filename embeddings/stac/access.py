@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from models.errors import InputError
+from fluxlens.models.errors import InputError
 
 TRIES = 5
 WAIT_S = 1.0

@@ -10,14 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import xarray as xr
-
-from embeddings import clear, schema
-from embeddings.progress import Steps
-from embeddings.readers import zarr
-from embeddings.stac import pixels
-from embeddings.stac.request import Request
-from embeddings.stac.search import Pass, passes
-from models.errors import InputError
+from fluxlens.embeddings.progress import Steps
+from fluxlens.embeddings.readers import zarr
+from fluxlens.embeddings.scenes import cloud_mask, schema
+from fluxlens.embeddings.stac import pixels
+from fluxlens.embeddings.stac.request import Request
+from fluxlens.embeddings.stac.search import Pass, passes
+from fluxlens.models.errors import InputError
 
 LICENCE = "Copernicus Sentinel data: free and open, with attribution"
 
@@ -58,7 +57,7 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
     yield f"asking {request.url}", 0.0
     found = passes(request)
     # Without --s1 and --clear: fetched dates stay when the user has to choose another radar product or detector.
-    same = replace(request, s1="any", clear=clear.SCL)
+    same = replace(request, s1="any", clear=cloud_mask.SCL)
     request_digest = hashlib.blake2b(str(same).encode(), digest_size=6).hexdigest()
     folder = path.parent / f".{path.name}.{request_digest}.dates"
     folder.mkdir(exist_ok=True)
@@ -78,8 +77,8 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
         nodes["weather"] = weather
     root = xr.Dataset(attrs=_attrs(path.stem, request, found, left_out))
     scene = xr.DataTree.from_dict({"/": root, **{f"/{name}": node for name, node in nodes.items()}})
-    if "s2" in nodes and request.clear != clear.SCL:
-        scene = clear.apply_cloud_mask(scene, request.clear)
+    if "s2" in nodes and request.clear != cloud_mask.SCL:
+        scene = cloud_mask.apply_cloud_mask(scene, request.clear)
     zarr.write(scene, path)
     shutil.rmtree(folder)
     return left_out

@@ -9,10 +9,9 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 import numpy as np
-
-from embeddings.geometry import Grid
-from embeddings.stac import access
-from models.errors import InputError
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.stac import access
+from fluxlens.models.errors import InputError
 
 
 def sigma_nought(image: str, calibration: str, grid: Grid) -> np.ndarray:

@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-
-from embeddings import schema
-from embeddings.geometry import Grid
-from embeddings.readers import acquisitions
-from embeddings.stac import access, grd
-from embeddings.stac.search import Pass, asset, has_offset
-from models.errors import InputError
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.scenes import compositing, schema
+from fluxlens.embeddings.stac import access, grd
+from fluxlens.embeddings.stac.search import Pass, asset, has_offset
+from fluxlens.models.errors import InputError
 
 THREADS = 8
 """Files read at the same time: they wait for the network, not for the processor."""
@@ -67,14 +65,14 @@ def _optical(images: list[tuple[xr.DataArray, xr.DataArray]], grid: Grid) -> xr.
     """Reflectance and clear mask, clear pixels of any image first; nothing but NaN of no image."""
     if not images:
         nothing = _array(np.zeros((len(schema.S2_BANDS), *grid.shape), "uint16"), schema.S2_BANDS, grid)
-        images = [(acquisitions.to_reflectance(nothing, 0), nothing[0] > 0)]
+        images = [(compositing.to_reflectance(nothing, 0), nothing[0] > 0)]
     reflectance, clear = (
         xr.concat([image[part].drop_vars("band", errors="ignore") for image in images], "time")
         for part in (0, 1)
     )
     # All are of one day: any time of it makes them one.
     same = {"time": np.zeros(len(images), "datetime64[ns]")}
-    return acquisitions.optical_node(
+    return compositing.optical_node(
         reflectance.assign_coords(same), schema.S2_BANDS, clear.assign_coords(same), grid
     )
 
@@ -84,7 +82,7 @@ def _radar(images: list[np.ndarray], grid: Grid) -> xr.Dataset:
     coarse = Grid(grid.crs, grid.left_m, grid.top_m, 20.0, grid.nx // 2, grid.ny // 2)
     empty = np.full((len(schema.S1_BANDS), *coarse.shape), np.nan)
     # Speckle averages out as power; a mean of decibels would be biased low.
-    power = acquisitions.nan_mean(np.stack(images or [empty]))
+    power = compositing.nan_mean(np.stack(images or [empty]))
     decibel = (10 * np.log10(power)).astype("float32")[None]
     attrs = {"units": "dB", "long_name": "backscatter"}
     return xr.Dataset(
@@ -100,7 +98,7 @@ def _read_sentinel2(item: Any, grid: Grid) -> tuple[xr.DataArray, xr.DataArray]:
     )
     bands, scl = numbers.isel(band=slice(-1)), numbers.sel(band="SCL")
     offset = OFFSET if has_offset(item) else 0
-    return acquisitions.to_reflectance(bands, offset), scl.isin(acquisitions.CLEAR_SCL)
+    return compositing.to_reflectance(bands, offset), scl.isin(compositing.CLEAR_SCL)
 
 
 def _read_sentinel1(item: Any, grid: Grid) -> np.ndarray:
@@ -112,7 +110,7 @@ def _read_sentinel1(item: Any, grid: Grid) -> np.ndarray:
     else:
         power = _load(item, schema.S1_BANDS, grid, "float32", np.nan)
     power = np.where(power > 0, power, np.nan)
-    return acquisitions.nan_mean(np.stack([power[:, row::2, col::2] for row in (0, 1) for col in (0, 1)]))
+    return compositing.nan_mean(np.stack([power[:, row::2, col::2] for row in (0, 1) for col in (0, 1)]))
 
 
 def _load(item: Any, bands: Iterable[str], grid: Grid, dtype: str, nodata: float) -> np.ndarray:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from embeddings import clear
-from embeddings.geometry import Grid
-from models.errors import InputError
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.scenes import cloud_mask
+from fluxlens.models.errors import InputError
 
 PROVIDERS = {
     "planetary-computer": "https://planetarycomputer.microsoft.com/api/stac/v1",
@@ -45,7 +45,7 @@ class Request:
     """A name of PROVIDERS, or the URL of another STAC API."""
     s1: str = "any"
     """A name of S1_PRODUCTS."""
-    clear: str = clear.SCL
+    clear: str = cloud_mask.SCL
     """Name of the detector that says what is clear, as in ``embeddings.clear``."""
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ class Request:
             )
         if self.s1 not in S1_PRODUCTS:
             raise InputError(f"Got s1 {self.s1!r}, need one of {', '.join(S1_PRODUCTS)}; choose one.")
-        clear.detector(self.clear)
+        cloud_mask.detector(self.clear)
 
     @property
     def url(self) -> str:

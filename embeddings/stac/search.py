@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
-from embeddings import schema
-from embeddings.stac import access
-from embeddings.stac.request import S1_PRODUCTS, Request
-from models.errors import InputError
+from fluxlens.embeddings.scenes import schema
+from fluxlens.embeddings.stac import access
+from fluxlens.embeddings.stac.request import S1_PRODUCTS, Request
+from fluxlens.models.errors import InputError
 
 S2_COLLECTION = "sentinel-2-l2a"
 ASSETS = {

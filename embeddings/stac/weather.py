@@ -10,11 +10,11 @@ from urllib.parse import urlencode, urlsplit
 
 import pandas as pd
 import xarray as xr
-
-from embeddings import meteorology, schema
-from embeddings.stac import access
-from embeddings.stac.request import Request
-from models.errors import InputError
+from fluxlens.embeddings import meteorology
+from fluxlens.embeddings.scenes import schema, validation
+from fluxlens.embeddings.stac import access
+from fluxlens.embeddings.stac.request import Request
+from fluxlens.models.errors import InputError
 
 NAME = "nasa-power"
 URL = "https://power.larc.nasa.gov/api/temporal/daily/point"
@@ -98,7 +98,7 @@ def fetch(request: Request, url: str = URL) -> xr.Dataset:
     ).astype("float32")
     for name in node.data_vars:
         node[name].attrs = {"units": schema.units("weather", str(name))}
-    return schema.check_node(schema.NODES["weather"], node.assign_attrs(source=SOURCE))
+    return validation.check_node(schema.NODES["weather"], node.assign_attrs(source=SOURCE))
 
 
 def _no_weather_error(url: str, got: str) -> InputError:

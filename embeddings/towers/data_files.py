@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from models.errors import DataWarning, InputError
+from fluxlens.models.errors import DataWarning, InputError
 
 # Forty years of half-hours with the 240 columns of a full set are about 1.2 GB; a table larger than that is no tower's.
 MAX_UNPACKED_BYTES = 1536 * 2**20

@@ -15,11 +15,10 @@ from pathlib import Path
 
 import pandas as pd
 import xarray as xr
-
-from embeddings import schema
-from embeddings.towers import netcdf, plausibility
-from embeddings.towers.data_files import BASE, SITE, candidates
-from embeddings.towers.gpp_columns import (
+from fluxlens.embeddings.scenes import schema
+from fluxlens.embeddings.towers import netcdf, plausibility
+from fluxlens.embeddings.towers.data_files import BASE, SITE, candidates
+from fluxlens.embeddings.towers.gpp_columns import (
     FLUXDATAKIT,
     PERCENTILES,
     GppColumns,
@@ -27,9 +26,9 @@ from embeddings.towers.gpp_columns import (
     has_gpp,
     source_units,
 )
-from embeddings.towers.stamps import Step, parse_stamps
-from embeddings.towers.text_table import TextTable
-from models.errors import DataWarning, InputError
+from fluxlens.embeddings.towers.stamps import Step, parse_stamps
+from fluxlens.embeddings.towers.text_table import TextTable
+from fluxlens.models.errors import DataWarning, InputError
 
 WEATHER = {"sw_in": "SW_IN_F", "tair": "TA_F", "vpd": "VPD_F", "precip": "P_F"}
 NETWORKS = {"FLX": "FLUXNET", "AMF": "AmeriFlux", "ICOSETC": "ICOS", "EUF": "European Fluxes Database"}

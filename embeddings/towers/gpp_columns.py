@@ -6,9 +6,8 @@ import re
 from dataclasses import dataclass, replace
 
 import pandas as pd
-
-from embeddings.towers.stamps import Step
-from models.errors import InputError
+from fluxlens.embeddings.towers.stamps import Step
+from fluxlens.models.errors import InputError
 
 GC_PER_UMOL = 1.0377
 """gC m-2 d-1 of 1 umol CO2 m-2 s-1: 86400 s x 12.011 g mol-1 x 1e-6."""

@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from embeddings.towers.data_files import SITE
-from embeddings.towers.gpp_columns import factor_of_units
-from embeddings.towers.stamps import infer_step, ordered
-from embeddings.towers.text_table import MAX_ROWS, MISSING
-from models.errors import InputError
+from fluxlens.embeddings.towers.data_files import SITE
+from fluxlens.embeddings.towers.gpp_columns import factor_of_units
+from fluxlens.embeddings.towers.stamps import infer_step, ordered
+from fluxlens.embeddings.towers.text_table import MAX_ROWS, MISSING
+from fluxlens.models.errors import InputError
 
 SUFFIXES = (".nc", ".nc4", ".cdf")
 MAGIC = (b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02", b"CDF\x05")
@@ -85,7 +84,7 @@ def read_netcdf(path: Path) -> xr.Dataset:
     InputError
         Where the file is damaged, has several places, more steps than a tower's, no GPP or GPP without units.
     """
-    from embeddings.towers.fluxnet import attrs_of_tower, to_days
+    from fluxlens.embeddings.towers.fluxnet import attrs_of_tower, to_days
 
     name = path.name
     try:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from models.errors import InputError
+from fluxlens.models.errors import InputError
 
 SCALES = {"weekly": "week", "monthly": "month"}
 

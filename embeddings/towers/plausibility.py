@@ -5,8 +5,7 @@ from __future__ import annotations
 import warnings
 
 import xarray as xr
-
-from models.errors import DataWarning, InputError
+from fluxlens.models.errors import DataWarning, InputError
 
 # Below this many days of a variable a season cannot be told from weather.
 DAYS_TO_JUDGE = 60

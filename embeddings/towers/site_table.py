@@ -14,10 +14,9 @@ import zipfile
 from pathlib import Path
 
 import pandas as pd
-
-from embeddings.towers.data_files import MAX_RATIO, SITE
-from embeddings.towers.text_table import encoding_of
-from models.errors import DataWarning, InputError
+from fluxlens.embeddings.towers.data_files import MAX_RATIO, SITE
+from fluxlens.embeddings.towers.text_table import encoding_of
+from fluxlens.models.errors import DataWarning, InputError
 
 # The list of all FLUXNET sites has 0.2 MB, the BIF of all AmeriFlux sites 20 MB.
 MAX_BYTES = 128 * 2**20

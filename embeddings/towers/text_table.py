@@ -8,10 +8,9 @@ import warnings
 
 import numpy as np
 import pandas as pd
-
-from embeddings.towers.data_files import DataFile
-from embeddings.towers.stamps import Step, infer_step, ordered, parse_stamps
-from models.errors import DataWarning, InputError
+from fluxlens.embeddings.towers.data_files import DataFile
+from fluxlens.embeddings.towers.stamps import Step, infer_step, ordered, parse_stamps
+from fluxlens.models.errors import DataWarning, InputError
 
 # Values at or below are missing: the files write -9999, sometimes with decimals.
 MISSING = -9990.0

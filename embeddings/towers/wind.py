@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-from embeddings.towers import netcdf
-from embeddings.towers.data_files import HOURLY_ONLY, candidates
-from embeddings.towers.stamps import Step
-from embeddings.towers.text_table import TextTable
-from models.errors import DataWarning, InputError
+from fluxlens.embeddings.towers import netcdf
+from fluxlens.embeddings.towers.data_files import HOURLY_ONLY, candidates
+from fluxlens.embeddings.towers.stamps import Step
+from fluxlens.embeddings.towers.text_table import TextTable
+from fluxlens.models.errors import DataWarning, InputError
 
 # Columns by what they are, the preferred first: FLUXNET, AmeriFlux BASE and EddyPro's `_fluxnet_`; the lower-case ones
 # are of EddyPro's full output. Any of them may carry the position of a sensor (`_1_1_1`).

@@ -19,11 +19,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn import functional as F
-
-from models.gpp.drivers import (
+from fluxlens.models.gpp.drivers import (
     DRIVERS,
     NORMALISATIONS,
     PHOTONS,
@@ -33,8 +29,11 @@ from models.gpp.drivers import (
     PMODEL_MISSING,
     TEMPERATURE,
 )
-from models.gpp.fast_silu import silu_
-from models.gpp.pmodel import pmodel_lue
+from fluxlens.models.gpp.fast_silu import silu_
+from fluxlens.models.gpp.pmodel import pmodel_lue
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 MAX_EFFICIENCY = 2.5
 """Upper limit of the efficiency relative to the P-model's; above one for C4 plants and diffuse light."""

@@ -16,10 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
+from fluxlens.models.errors import InputError
 from jaxtyping import Float, Int
 from torch import Tensor
-
-from models.errors import InputError
 
 JITTER = 1e-6
 """Added to the noise variance, so that the Cholesky decomposition of nearly equal rows exists."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from fluxlens.models.gpp.drivers import DRIVERS, NORMALISATIONS
 from jaxtyping import Float
 from torch import Tensor
-
-from models.gpp.drivers import DRIVERS, NORMALISATIONS
 
 CO2_PA = 415e-6 * 101_325
 """Ambient CO2 partial pressure: 415 ppm at sea level, Pa."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from fluxlens.models.gpp.daily_head import DailyHead
+from fluxlens.models.gpp.drivers import SOIL_WATER
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-
-from models.gpp.daily_head import DailyHead
-from models.gpp.drivers import SOIL_WATER
 
 SOIL_WATER_SHUFFLE_SHARE = 0.4
 """Share of a batch whose soil water comes from other rows. Irrigation and deep roots make the water balance of the rain

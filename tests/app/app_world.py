@@ -5,8 +5,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from embeddings.geometry import Grid
+from fluxlens.embeddings.geometry import Grid
 
 NX, NY, FEATURES = 60, 48, 32
 DAYS = pd.date_range("2020-03-01", "2020-10-31")
@@ -153,7 +152,7 @@ def write_store(path, **attrs) -> str:
     """The tiny world on disk, with other ``attrs`` where they are given; returns the snapshot id."""
     from types import SimpleNamespace
 
-    from embeddings.store import write
+    from fluxlens.embeddings.store import write
 
     cube, scene = make_cube().assign_coords(GRID.coords()).assign_attrs(attrs), make_scene().copy()
     for name in ("s2", "s1"):

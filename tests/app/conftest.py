@@ -28,6 +28,6 @@ def catalog(tmp_path_factory):
 
 @pytest.fixture
 def data(store):
-    from app.data import ExplorerData
+    from fluxlens.app.data import ExplorerData
 
     return ExplorerData(store, predict)

@@ -63,7 +63,16 @@ def url(catalog):
 def serving(catalog, **settings: str):
     """The dashboard served by the command line, as a user would; its address."""
     port = free_port()
-    command = [sys.executable, "-m", "app.cli", "serve", "--catalog", str(catalog), "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "fluxlens.app.cli",
+        "serve",
+        "--catalog",
+        str(catalog),
+        "--port",
+        str(port),
+    ]
     with subprocess.Popen(
         command,
         cwd=catalog.parent,
@@ -409,8 +418,9 @@ def test_a_box_is_computed_block_by_block_cancelled_and_opened(visit):
 
 
 def test_each_export_opens_again_and_equals_the_store(visit, catalog, tmp_path):
-    from app.export import Point, tidy
-    from embeddings.store import Store
+    from fluxlens.embeddings.export.extract import tidy
+    from fluxlens.embeddings.export.geometries import Point
+    from fluxlens.embeddings.store import Store
 
     store = Store.open(catalog.parent / "store")
     grid = store.grid

@@ -10,13 +10,12 @@ import pytest
 import torch
 import xarray as xr
 import yaml
+from fluxlens.app.cli import main
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.readers import zarr
+from fluxlens.embeddings.simulate import simulate
+from fluxlens.embeddings.store import Store, write
 from tiny_cube import blocks_of, random_cube
-
-from app.cli import main
-from embeddings.geometry import Grid
-from embeddings.readers import zarr
-from embeddings.simulate import simulate
-from embeddings.store import Store, write
 
 ROOT = Path(__file__).parents[2]
 DAYS = ["--start", "2020-06-05", "--end", "2020-06-08"]
@@ -34,9 +33,8 @@ def store(tmp_path_factory) -> Path:
 def world(tmp_path_factory) -> Path:
     """A folder with a catalog of one small simulated scene, untrained weights and its own cache."""
     import torch
-
-    from models import checkpoints
-    from models.embedder import Embedder
+    from fluxlens.models import checkpoints
+    from fluxlens.models.embedder import Embedder
 
     folder = tmp_path_factory.mktemp("world")
     torch.manual_seed(0)
@@ -145,15 +143,15 @@ def test_gpp_maps_of_a_period_and_their_mean(store, tmp_path, capsys, monkeypatc
     import rasterio
     import torch
     import xarray as xr
-
-    from app import export
-    from embeddings import gpp
-    from models.gpp.daily_head import Config, DailyHead
+    from fluxlens.embeddings import gpp
+    from fluxlens.embeddings.export import selection
+    from fluxlens.embeddings.gpp import cubes
+    from fluxlens.models.gpp.daily_head import Config, DailyHead
 
     torch.manual_seed(3)
     head = gpp.DailyGppHead(DailyHead(Config(4)).eval().requires_grad_(False), "0" * 8, "abc", {})
-    monkeypatch.setattr(gpp, "load", lambda *_: head)
-    monkeypatch.setattr(export, "PIXEL_DAYS", 2500)  # a day at a time
+    monkeypatch.setattr(cubes, "load", lambda *_: head)
+    monkeypatch.setattr(selection, "PIXEL_DAYS", 2500)  # a day at a time
     period = ["--start", "2020-01-02", "--end", "2020-01-04"]
     for name in ("maps.nc", "maps.zarr", "mean.tif"):
         assert main(["predict", "gpp", str(store), *period, "--out", str(tmp_path / name)]) == 0
@@ -179,14 +177,14 @@ def test_a_store_is_scored_at_a_tower(store, tmp_path, capsys, monkeypatch):
     import pandas as pd
     import torch
     import xarray as xr
-
-    from app import export
-    from embeddings import gpp
-    from models.gpp.daily_head import Config, DailyHead
+    from fluxlens.embeddings import gpp
+    from fluxlens.embeddings.export import selection
+    from fluxlens.embeddings.gpp import cubes
+    from fluxlens.models.gpp.daily_head import Config, DailyHead
 
     torch.manual_seed(3)
     head = gpp.DailyGppHead(DailyHead(Config(4)).eval().requires_grad_(False), "0" * 8, "abc", {})
-    monkeypatch.setattr(gpp, "load", lambda *_: head)
+    monkeypatch.setattr(cubes, "load", lambda *_: head)
     assert "--data or --store" in refused(capsys, ["evaluate", "gpp"])
     evaluated = ["evaluate", "gpp", "--store", str(store)]
     assert "without a tower" in refused(capsys, evaluated)
@@ -199,7 +197,7 @@ def test_a_store_is_scored_at_a_tower(store, tmp_path, capsys, monkeypatch):
     evaluated += ["--at", here(store)]
     assert "no weather" in refused(capsys, evaluated)
     weather = xr.Dataset({"sw_in": ("time", np.full(9, 150.0, np.float32))}, {"time": time})
-    monkeypatch.setattr(export._Cubes, "_weather", lambda _: weather)
+    monkeypatch.setattr(selection._Cubes, "_weather", lambda _: weather)
     assert main(evaluated) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["site"], told["days"], told["model.daily.n"]) == ("XX-Abc", 9, 9)
@@ -289,9 +287,9 @@ def test_a_scene_is_embedded_and_the_second_run_has_nothing_to_do(world, tmp_pat
 
 
 def test_an_interrupted_embedding_resumes_with_the_same_numbers(world, tmp_path, capsys, monkeypatch):
-    from embeddings import engine
+    from fluxlens.embeddings.inference import engine, request
 
-    monkeypatch.setattr(engine, "BLOCK_PX", 4)
+    monkeypatch.setattr(request, "BLOCK_PX", 4)
     arguments = ["embed", "tiny", *DAYS, *model_of(world)]
     assert main([*arguments, "--out", str(tmp_path / "whole")]) == 0
     computed, original = [], engine.BlockTask.steps
@@ -314,7 +312,7 @@ def test_an_interrupted_embedding_resumes_with_the_same_numbers(world, tmp_path,
 
 
 def test_ctrl_c_leaves_nothing(world, tmp_path, capsys, monkeypatch):
-    from embeddings import engine
+    from fluxlens.embeddings.inference import engine
 
     monkeypatch.setattr(engine.BlockTask, "steps", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     assert main(["embed", "tiny", "--out", str(tmp_path / "store"), *DAYS, *model_of(world)]) == 130
@@ -324,9 +322,9 @@ def test_ctrl_c_leaves_nothing(world, tmp_path, capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_workers_compute_the_same(world, tmp_path, monkeypatch):
-    from embeddings import engine
+    from fluxlens.embeddings.inference import request
 
-    monkeypatch.setattr(engine, "BLOCK_PX", 4)
+    monkeypatch.setattr(request, "BLOCK_PX", 4)
     arguments = ["embed", "tiny", *DAYS, *model_of(world)]
     for name, more in [("one", []), ("two", ["--workers", "2"])]:
         assert main([*arguments, "--out", str(tmp_path / name), *more]) == 0
@@ -383,7 +381,7 @@ def test_a_wrong_embedding_is_one_sentence_and_no_store(world, tmp_path, capsys,
 
 
 def test_hidden_dates_are_written(world, tmp_path, capsys):
-    import embeddings.catalog as catalogs
+    import fluxlens.embeddings.catalog.loading as catalogs
 
     scene = catalogs.open(world / "catalog.yaml")["tiny"].read()
     date = str(scene["s2"]["time"].values[0])[:10]
@@ -400,10 +398,9 @@ def test_hidden_dates_are_written(world, tmp_path, capsys):
 
 
 def test_a_scene_is_planned_and_fetched_from_a_stac_api(tmp_path, capsys, monkeypatch):
+    from fluxlens.embeddings.readers import open_scene
+    from fluxlens.embeddings.stac import access
     from stac_world import LAT, LON, World
-
-    from embeddings.readers import open_scene
-    from embeddings.stac import access
 
     monkeypatch.setattr(access, "WAIT_S", 0.02)
     files, out = tmp_path / "files", tmp_path / "scene.zarr"
@@ -442,7 +439,7 @@ def test_a_catalog_is_listed_and_checked(world, tmp_path, capsys):
 
 
 def test_a_folder_of_tower_files_becomes_a_catalog(tmp_path, capsys):
-    from embeddings import catalog
+    from fluxlens.embeddings import catalog
 
     files = tmp_path / "files" / "deep"
     files.mkdir(parents=True)

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 import rasterio
 import xarray as xr
+from fluxlens.embeddings.export import extract, geometries, paths, selection, writers
+from fluxlens.embeddings.export.extract import tidy
+from fluxlens.embeddings.export.geometries import Point
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.store import Store, write
+from fluxlens.embeddings.towers import footprint
+from fluxlens.models.errors import InputError
 from tiny_cube import DAYS, NX, NY, blocks_of, random_cube
-
-from app import export
-from app.export import Point, tidy
-from embeddings import footprint
-from embeddings.geometry import Grid
-from embeddings.store import Store, write
-from models.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_a_polygon_holds_the_pixels_whose_centre_is_inside(store, cube):
 
 def test_points_may_share_a_pixel_a_column_or_a_name(store, cube):
     points = [centre(cube, 3, 5), centre(cube, 3, 5), centre(cube, 9, 5, "oak")]
-    series = export.cube_of(store, points=points)
+    series = extract.cube_of(store, points=points)
     assert series["name"].values.tolist() == ["", "", "oak"]
     assert series["x"].values.tolist() == [cube.x.values[5]] * 3
     np.testing.assert_array_equal(series["e01"][0], series["e01"][1])
@@ -122,7 +122,7 @@ def test_outside_is_told_with_the_extent(store, cube):
 
 def test_csv_says_what_it_is_and_runs_no_formula(tmp_path, store, cube):
     path = tmp_path / "a.csv"
-    export.to_file(store, path, points=[centre(cube, 3, 5, "=HYPERLINK(1)")])
+    extract.to_file(store, path, points=[centre(cube, 3, 5, "=HYPERLINK(1)")])
     head, table = read_csv(path)
     assert head["simulated"] == "1"
     assert head["units observed"].startswith("1 (of a clear Sentinel-2 acquisition")
@@ -137,7 +137,7 @@ def test_csv_says_what_it_is_and_runs_no_formula(tmp_path, store, cube):
 def test_no_cell_of_a_csv_is_a_formula(tmp_path, cube, title):
     """A cell is what stands between separators, as spreadsheets take them (OWASP, CSV injection)."""
     path = tmp_path / "a.csv"
-    export.write(tidy(cube.assign_attrs(title=title), points=[centre(cube, 3, 5, title)]), path)
+    writers.write(tidy(cube.assign_attrs(title=title), points=[centre(cube, 3, 5, title)]), path)
     with path.open(newline="") as file:
         cells = [cell.strip() for row in csv.reader(file) for cell in re.split(";", ",".join(row))]
         cells += [cell.strip() for cell in re.split("[,;\t]", path.read_text().splitlines()[0])]
@@ -149,7 +149,7 @@ def test_parquet_keeps_types_metadata_and_places(tmp_path, store, cube):
     import pyarrow.parquet as pq
 
     path = tmp_path / "a.parquet"
-    export.to_file(store, path, points=[centre(cube, 3, 5), centre(cube, 20, 30)])
+    extract.to_file(store, path, points=[centre(cube, 3, 5), centre(cube, 20, 30)])
     told = pq.read_schema(path).metadata
     assert told[b"store_snapshot"].decode() == store.snapshot
     assert told[b"units sigma"]
@@ -170,16 +170,16 @@ def test_parquet_keeps_types_metadata_and_places(tmp_path, store, cube):
 def with_gpp(monkeypatch):
     """An untrained GPP head that knows the tiny cube, and weather."""
     import torch
-
-    from embeddings import gpp
-    from models.gpp.daily_head import Config, DailyHead
+    from fluxlens.embeddings import gpp
+    from fluxlens.embeddings.gpp import cubes
+    from fluxlens.models.gpp.daily_head import Config, DailyHead
 
     torch.manual_seed(3)
     head = gpp.DailyGppHead(DailyHead(Config(4)).eval().requires_grad_(False), "0" * 8, "abc", {})
-    monkeypatch.setattr(gpp, "load", lambda *_: head)
+    monkeypatch.setattr(cubes, "load", lambda *_: head)
     days = pd.date_range("2020-01-01", periods=DAYS, unit="ns")
     weather = xr.Dataset({"sw_in": ("time", np.full(DAYS, 150.0, np.float32))}, {"time": days})
-    monkeypatch.setattr(export._Cubes, "_weather", lambda _: weather)
+    monkeypatch.setattr(selection._Cubes, "_weather", lambda _: weather)
 
 
 def opened(path):
@@ -191,7 +191,7 @@ def opened(path):
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
 def test_cubes_hold_points_or_a_window(tmp_path, store, cube, suffix, with_gpp):
     points = [centre(cube, 3, 5, "oak"), centre(cube, 8, 9, "ash")]
-    export.to_file(store, tmp_path / f"p{suffix}", points=points)
+    extract.to_file(store, tmp_path / f"p{suffix}", points=points)
     table = tidy(store, points=points)
     with opened(tmp_path / f"p{suffix}") as back:
         assert dict(back.sizes) == {"point": 2, "time": DAYS}
@@ -202,7 +202,7 @@ def test_cubes_hold_points_or_a_window(tmp_path, store, cube, suffix, with_gpp):
             np.testing.assert_allclose(back[name].values.ravel(), table[name])
         ages = table["days_from_s2"].where(table["days_from_s2"] >= 0)
         np.testing.assert_array_equal(back["days_from_s2"].values.ravel(), ages)
-    export.to_file(store, tmp_path / f"w{suffix}", polygon=square(cube, slice(4, 7), slice(10, 12)))
+    extract.to_file(store, tmp_path / f"w{suffix}", polygon=square(cube, slice(4, 7), slice(10, 12)))
     with opened(tmp_path / f"w{suffix}") as back:
         assert dict(back.sizes) == {"time": DAYS, "y": 3, "x": 2}
         assert Grid.from_cube(back) == Grid.from_cube(cube).window(slice(4, 7), slice(10, 12))
@@ -222,7 +222,7 @@ def test_netcdf_keeps_the_cf_conventions(tmp_path, store, cube, with_gpp, place)
         asked = {"polygon": square(cube, slice(4, 7), slice(10, 12))}
     elif place == "sight":
         asked["sight"] = lambda grid, at: footprint.disc(grid, at.lon, at.lat, 11.0)
-    export.to_file(store, tmp_path / "a.nc", **asked)
+    extract.to_file(store, tmp_path / "a.nc", **asked)
     with netCDF4.Dataset(tmp_path / "a.nc") as file:
         told = {name: {a: v.getncattr(a) for a in v.ncattrs()} for name, v in file.variables.items()}
         assert file.Conventions == "CF-1.11"  # 2.6.1
@@ -263,8 +263,8 @@ def test_a_geotiff_is_one_day_or_the_mean(tmp_path, store, cube):
     from rio_cogeo.cogeo import cog_validate
 
     polygon = square(cube, slice(4, 7), slice(10, 12))
-    export.to_file(store, tmp_path / "day.tif", polygon=polygon, start="2020-01-02", end="2020-01-02")
-    export.to_file(store, tmp_path / "mean.tif", polygon=polygon)
+    extract.to_file(store, tmp_path / "day.tif", polygon=polygon, start="2020-01-02", end="2020-01-02")
+    extract.to_file(store, tmp_path / "mean.tif", polygon=polygon)
     features = (cube["embedding"] * cube["scale"]).isel(y=slice(4, 7), x=slice(10, 12))
     for name, expected in [("day", features.isel(time=1)), ("mean", features.mean("time"))]:
         with rasterio.open(tmp_path / f"{name}.tif") as file:
@@ -282,7 +282,7 @@ def test_a_geotiff_is_one_day_or_the_mean(tmp_path, store, cube):
     np.testing.assert_allclose(band["days_from_s2"], ages.where(ages >= 0).mean("time"), rtol=1e-6)
     np.testing.assert_allclose(band["observed"], (ages == 0).mean("time"), rtol=1e-6)
     with pytest.raises(InputError, match="need --polygon"):
-        export.to_file(store, tmp_path / "p.tif", points=[centre(cube, 0, 0)])
+        extract.to_file(store, tmp_path / "p.tif", points=[centre(cube, 0, 0)])
 
 
 def test_a_large_geotiff_is_cloud_optimised(tmp_path):
@@ -290,7 +290,7 @@ def test_a_large_geotiff_is_cloud_optimised(tmp_path):
 
     grid = Grid("EPSG:32631", 600000.0, 5700000.0, 10.0, 1100, 600)
     values = np.arange(600 * 1100, dtype=np.float32).reshape(600, 1100)
-    export.write(xr.Dataset({"sigma": (("y", "x"), values)}, grid.coords()), tmp_path / "a.tif")
+    writers.write(xr.Dataset({"sigma": (("y", "x"), values)}, grid.coords()), tmp_path / "a.tif")
     valid, errors, warnings = cog_validate(tmp_path / "a.tif", strict=True)
     assert valid, errors + warnings
     with rasterio.open(tmp_path / "a.tif") as file:
@@ -309,7 +309,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, store, cube, monkeypatch):
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", broken)
     with pytest.raises(KeyboardInterrupt):
-        export.to_file(store, path, points=[centre(cube, 0, 0)])
+        extract.to_file(store, path, points=[centre(cube, 0, 0)])
     assert path.read_text() == "old"
     assert [*tmp_path.iterdir()] == [path]
 
@@ -317,13 +317,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, store, cube, monkeypatch):
 @pytest.mark.parametrize("name", ["a.xlsx", "a", "nowhere/a.csv"])
 def test_a_wrong_path_is_told_before_anything_is_read(tmp_path, name):
     with pytest.raises(InputError, match=r"need one of|folder that exists"):
-        export.check_path(tmp_path / name)
+        paths.check_path(tmp_path / name)
 
 
 def test_points_come_from_csv_and_geojson(tmp_path):
     text = tmp_path / "a.csv"
     text.write_text("# mine\nName,LAT,lon\noak,50.75,4.2\n,50.8,4.3\n")
-    assert export.read_points(text) == [Point(4.2, 50.75, "oak"), Point(4.3, 50.8, "")]
+    assert geometries.read_points(text) == [Point(4.2, 50.75, "oak"), Point(4.3, 50.8, "")]
     features = [
         {
             "type": "Feature",
@@ -333,8 +333,8 @@ def test_points_come_from_csv_and_geojson(tmp_path):
     ]
     geo = tmp_path / "a.geojson"
     geo.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-    assert export.read_points(geo) == [Point(4.2, 50.75, "oak")]
-    assert export.parse_at("-3.5,40.1") == Point(-3.5, 40.1)
+    assert geometries.read_points(geo) == [Point(4.2, 50.75, "oak")]
+    assert geometries.parse_at("-3.5,40.1") == Point(-3.5, 40.1)
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_points_come_from_csv_and_geojson(tmp_path):
 def test_broken_points_are_told(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError):
-        export.read_points(tmp_path / name)
+        geometries.read_points(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_broken_points_are_told(tmp_path, name, text):
 def test_broken_polygons_are_told(tmp_path, geometry):
     (tmp_path / "a.geojson").write_text(json.dumps(geometry))
     with pytest.raises(InputError):
-        export.read_polygon(tmp_path / "a.geojson")
+        geometries.read_polygon(tmp_path / "a.geojson")
 
 
 def test_the_last_pixel_can_be_asked(store, cube):
@@ -380,7 +380,7 @@ def test_the_last_pixel_can_be_asked(store, cube):
 
 def test_a_radius_gives_the_mean_of_its_pixels_and_how_mixed_they_are(store, cube, monkeypatch):
 
-    monkeypatch.setattr(export, "PIXEL_DAYS", 100)  # days in more than one part
+    monkeypatch.setattr(selection, "PIXEL_DAYS", 100)  # days in more than one part
 
     def cross(grid, point):
         return footprint.disc(grid, point.lon, point.lat, 11.0)
@@ -395,7 +395,7 @@ def test_a_radius_gives_the_mean_of_its_pixels_and_how_mixed_they_are(store, cub
     assert table.attrs["seen"] == "pixels within 11 m"
     edge = tidy(cube, points=[centre(cube, 0, 30)], sight=cross)
     np.testing.assert_allclose(edge["share"], 0.8)
-    series = export.cube_of(store, points=[here], sight=cross)
+    series = extract.cube_of(store, points=[here], sight=cross)
     np.testing.assert_allclose(series["e01"].values[0], table["e01"])
 
 

@@ -10,9 +10,8 @@ import urllib.request
 
 import pytest
 from app_world import GRID, make_scene, write_store
+from fluxlens.embeddings.readers import zarr
 from test_browser import FLAGS, ROOT, chromium, figures, free_port, shot  # noqa: F401
-
-from embeddings.readers import zarr
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

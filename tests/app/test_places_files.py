@@ -5,11 +5,10 @@ import warnings
 
 import numpy as np
 import pytest
+from fluxlens.embeddings.export import extract, geometries
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.models.errors import DataWarning, InputError
 from tiny_cube import DAYS, random_cube
-
-from app import export
-from embeddings.geometry import Grid
-from models.errors import DataWarning, InputError
 
 AT = (4.0631, 50.746)
 
@@ -28,7 +27,7 @@ AT = (4.0631, 50.746)
 )
 def test_spellings_and_encodings_of_points_are_read(tmp_path, content, names):
     (tmp_path / "a.csv").write_bytes(content)
-    found = export.read_points(tmp_path / "a.csv")
+    found = geometries.read_points(tmp_path / "a.csv")
     assert [(point.lon, point.lat) for point in found] == [AT]
     assert [point.name for point in found] == names
 
@@ -38,10 +37,10 @@ def test_swapped_longitude_and_latitude_and_points_outside_are_told():
     grid = Grid.from_cube(cube)
     lon, lat = (float(v) for v in grid.lonlat(grid.x[5], grid.y[3]))
     with pytest.raises(InputError, match="swapped"):
-        export.tidy(cube, points=[export.Point(lat, lon)])
+        extract.tidy(cube, points=[geometries.Point(lat, lon)])
     with pytest.warns(DataWarning, match="1 of 2 points lie outside.*far away"):
-        table = export.tidy(
-            cube, points=[export.Point(lon, lat, "in"), export.Point(lon + 1, lat, "far away")]
+        table = extract.tidy(
+            cube, points=[geometries.Point(lon, lat, "in"), geometries.Point(lon + 1, lat, "far away")]
         )
     assert set(table["name"]) == {"in"}
     assert len(table) == DAYS
@@ -70,25 +69,31 @@ def test_features_holes_crs_and_missing_geometries_keep_their_pixels(tmp_path):
     cube = random_cube()
     grid = Grid.from_cube(cube)
     first, second = square(grid, slice(2, 7), slice(2, 7)), square(grid, slice(10, 12), slice(3, 5))
-    plain = export.read_polygon(written(tmp_path, [feature([first], id="f0")], "utf-8-sig"))
-    assert export.pixels_inside(grid, plain).sum() == 25
-    holed = export.read_polygon(written(tmp_path, [feature([first, square(grid, slice(4, 5), slice(4, 5))])]))
-    assert export.pixels_inside(grid, holed).sum() == 24
-    two = export.read_polygon(written(tmp_path, [feature([first], id="f0"), feature([second], id="f1")]))
-    table = export.tidy(cube, polygon=two)
+    plain = geometries.read_polygon(written(tmp_path, [feature([first], id="f0")], "utf-8-sig"))
+    assert geometries.pixels_inside(grid, plain).sum() == 25
+    holed = geometries.read_polygon(
+        written(tmp_path, [feature([first, square(grid, slice(4, 5), slice(4, 5))])])
+    )
+    assert geometries.pixels_inside(grid, holed).sum() == 24
+    two = geometries.read_polygon(written(tmp_path, [feature([first], id="f0"), feature([second], id="f1")]))
+    table = extract.tidy(cube, polygon=two)
     assert table.groupby("name").size().to_dict() == {"f0": 25 * DAYS, "f1": 4 * DAYS}
     with pytest.warns(DataWarning, match="no geometry: left out .f0"):
-        some = export.read_polygon(written(tmp_path, [feature(None, id="f0"), feature([second], id="f1")]))
+        some = geometries.read_polygon(
+            written(tmp_path, [feature(None, id="f0"), feature([second], id="f1")])
+        )
     assert [region.name for region in some] == ["f1"]
     metres = np.column_stack(grid.xy(*np.array(first).T)).tolist()
     crs = {"type": "name", "properties": {"name": grid.crs}}
-    utm = export.read_polygon(written(tmp_path, [feature([metres])], crs=crs))
-    assert export.pixels_inside(grid, utm).sum() == 25
+    utm = geometries.read_polygon(written(tmp_path, [feature([metres])], crs=crs))
+    assert geometries.pixels_inside(grid, utm).sum() == 25
     with pytest.raises(InputError, match="crs member"):
-        export.read_polygon(written(tmp_path, [feature([metres])]))
+        geometries.read_polygon(written(tmp_path, [feature([metres])]))
     bow = [first[0], first[2], first[1], first[3], first[0]]
     with pytest.warns(DataWarning, match="cross"):
-        assert export.pixels_inside(grid, export.read_polygon(written(tmp_path, [feature([bow])]))).any()
+        assert geometries.pixels_inside(
+            grid, geometries.read_polygon(written(tmp_path, [feature([bow])]))
+        ).any()
 
 
 def test_the_share_of_a_polygon_in_the_scene_is_told():
@@ -97,7 +102,7 @@ def test_the_share_of_a_polygon_in_the_scene_is_told():
     half = [[np.array(square(grid, slice(0, 4), slice(0, 4))) - [0, 0]]]
     half[0][0][[0, 3, 4], 0] -= half[0][0][1, 0] - half[0][0][0, 0]
     with pytest.warns(DataWarning, match="inside: polygon 1 5"):
-        table = export.tidy(cube, polygon=half)
+        table = extract.tidy(cube, polygon=half)
     assert table.attrs["share_inside"].startswith("polygon 1 5")
 
 
@@ -108,6 +113,6 @@ def test_the_cases_of_polygons_have_the_pixels_of_the_plain_one(real_data):
     for path in sorted(folder.glob("*.geojson")):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)
-            regions = export.read_polygon(path)
+            regions = geometries.read_polygon(path)
         if path.stem != "half_outside":
-            assert export.pixels_inside(grid, regions[:1]).sum() == 25, path.name
+            assert geometries.pixels_inside(grid, regions[:1]).sum() == 25, path.name

@@ -7,12 +7,11 @@ import pandas as pd
 import pytest
 import rasterio
 import xarray as xr
+from fluxlens.app.cli import main
+from fluxlens.embeddings.export import replay
+from fluxlens.embeddings.store import Store, write
 from test_export import centre, read_csv, square
 from tiny_cube import blocks_of, random_cube
-
-from app import replay
-from app.cli import main
-from embeddings.store import Store, write
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +197,7 @@ def test_the_tower_file_of_a_footprint_must_be_that_of_then(folder, capsys):
 
 def test_numbers_have_one_digest_however_they_came(folder):
     store = Store.open(folder / "store")
-    from app.export import tidy
+    from fluxlens.embeddings.export.extract import tidy
 
     one, two = (tidy(where, points=[centre(random_cube(), 3, 5)]) for where in (store, random_cube()))
     assert replay.numbers(one) == replay.numbers(two)

@@ -8,9 +8,8 @@ import time
 from urllib.parse import urlencode
 
 import pytest
+from fluxlens.app.cli import main
 from test_browser import free_port
-
-from app.cli import main
 
 UPGRADE = {
     "Connection": "Upgrade",
@@ -26,7 +25,16 @@ def port(catalog):
     users, port = catalog.parent / "users.json", free_port()
     users.write_text('{"ada": "lovelace1843"}')
     users.chmod(0o600)
-    command = [sys.executable, "-m", "app.cli", "serve", "--catalog", str(catalog), "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "fluxlens.app.cli",
+        "serve",
+        "--catalog",
+        str(catalog),
+        "--port",
+        str(port),
+    ]
     command += ["--no-open", "--login", str(users), "--allow-origin", "fluxlens.example.org"]
     with subprocess.Popen(command, cwd=catalog.parent, stderr=subprocess.PIPE) as server:
         until = time.monotonic() + 90

@@ -30,8 +30,7 @@ def test_two_visitors_at_once_are_answered(tmp_path, monkeypatch):
 
 def test_a_tiled_store_is_one_tile_again_and_again_in_every_layout(tmp_path, monkeypatch):
     import bench_screen as bench
-
-    from embeddings.store import Store
+    from fluxlens.embeddings.store import Store
 
     monkeypatch.setenv("FLUXLENS_CACHE", str(tmp_path))
     px = bench.TILE_PX

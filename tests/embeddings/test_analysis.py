@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from embeddings.analysis import agreement, assign, cosine, kmeans, left_out, logistic, principal
+from fluxlens.embeddings.analysis import agreement, assign, cosine, kmeans, left_out, logistic, principal
 
 
 def test_cosine_on_integers_is_cosine_on_values():

@@ -9,17 +9,19 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
+from fluxlens.embeddings import catalog
+from fluxlens.embeddings.catalog import validation as catalog_validation
+from fluxlens.embeddings.geometry import spatial_ref
+from fluxlens.embeddings.inference import engine
+from fluxlens.embeddings.readers import open_scene, zarr
+from fluxlens.embeddings.scenes import schema, validation
+from fluxlens.embeddings.store import Store, write
+from fluxlens.models import checkpoints
+from fluxlens.models.embedder import Embedder
+from fluxlens.models.errors import InputError
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tiny_cube import blocks_of, random_cube
-
-from embeddings import catalog, engine, schema
-from embeddings.geometry import spatial_ref
-from embeddings.readers import open_scene, zarr
-from embeddings.store import Store, write
-from models import checkpoints
-from models.embedder import Embedder
-from models.errors import InputError
 
 
 def cases(number: int) -> settings:
@@ -117,7 +119,7 @@ def test_a_mistaken_scene_is_embedded_right_or_refused(model, names, number):
         return  # the second change has nothing left to change
     scene["s2"] = xr.DataTree(s2)
     try:
-        scene = schema.validate(scene)
+        scene = validation.validate(scene)
         cube = engine.compute(scene, model, window=(slice(0, 2), slice(0, 2)))
     except InputError as error:
         one_sentence(error)
@@ -174,7 +176,7 @@ def test_a_hostile_catalog_runs_nothing(tmp_path, monkeypatch, sources, more, ta
     path.write_text(text if len(tail) % 2 else f"{text}\nmore: {tail}\n")
     try:
         for name, _ in catalog.problems(catalog.open(path)):
-            assert catalog.check(path)[name]["driver"] in catalog.KINDS
+            assert catalog.check(path)[name]["driver"] in catalog_validation.KINDS
     except InputError as error:
         one_sentence(error)
     assert [found.name for found in tmp_path.iterdir()] == ["catalog.yaml"]

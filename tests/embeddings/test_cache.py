@@ -7,8 +7,7 @@ import sys
 import types
 
 import pytest
-
-from embeddings import cache
+from fluxlens.embeddings import cache
 
 
 @pytest.fixture
@@ -63,9 +62,10 @@ def test_a_fingerprint_takes_modules_and_not_their_names():
 
 
 def test_all_code_that_embeddings_follow_from_is_in_their_fingerprint():
-    import models
-    from embeddings import embed, engine
+    from fluxlens.embeddings.inference import engine, on_demand
+
+    from fluxlens import models
 
     files = [file.name for module in (engine, models) for file in cache._source_files(module)]
     assert {"engine.py", "fusion.py", "fusion.safetensors"} <= set(files)
-    assert len(embed.code_fingerprint()) == 16
+    assert len(on_demand.code_fingerprint()) == 16

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
-
-from embeddings import cache, catalog, progress
-from models import checkpoints
-from models.errors import InputError
+from fluxlens.embeddings import cache, catalog, progress
+from fluxlens.embeddings.catalog import validation
+from fluxlens.models import checkpoints
+from fluxlens.models.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 TINY = {
@@ -30,9 +30,8 @@ TINY = {
 def tiny_catalog(tmp_path_factory):
     """A catalog like the project's own, of a scene that is made in a moment and an untrained model."""
     import torch
-
-    from models import checkpoints
-    from models.embedder import Embedder
+    from fluxlens.models import checkpoints
+    from fluxlens.models.embedder import Embedder
 
     folder = tmp_path_factory.mktemp("catalog")
     torch.manual_seed(0)
@@ -94,9 +93,9 @@ def test_the_stored_cube_is_made_once_and_carries_its_scene(tiny_catalog):
 
 
 def test_what_is_asked_twice_or_at_the_same_moment_is_computed_once(tiny_catalog, tmp_path, monkeypatch):
-    from embeddings import engine
+    from fluxlens.embeddings.inference import engine, request
 
-    monkeypatch.setattr(engine, "BLOCK_PX", 4)
+    monkeypatch.setattr(request, "BLOCK_PX", 4)
     computed, original = [], engine.BlockTask.steps
 
     def counted(work, part, *more):
@@ -139,9 +138,9 @@ def test_a_damaged_block_is_told_not_shown(tiny_catalog):
 
 
 def test_cancelled_on_demand_keeps_finished_blocks(tiny_catalog, monkeypatch):
-    from embeddings import engine
+    from fluxlens.embeddings.inference import engine, request
 
-    monkeypatch.setattr(engine, "BLOCK_PX", 4)
+    monkeypatch.setattr(request, "BLOCK_PX", 4)
     computed, original = [], engine.BlockTask.steps
 
     def counted(work, part, *more):
@@ -223,7 +222,7 @@ def test_a_hostile_file_is_refused(tmp_path):
         bad.write_text(text)
         with pytest.raises(InputError):
             catalog.check(bad)
-    bad.write_text("#" * (catalog.LARGEST_BYTES + 1))
+    bad.write_text("#" * (validation.LARGEST_BYTES + 1))
     with pytest.raises(InputError, match="1 MiB"):
         catalog.check(bad)
     with pytest.raises(InputError, match="not a file"):

@@ -5,12 +5,11 @@ import sys
 import numpy as np
 import pytest
 import xarray as xr
-
-from app import cli
-from embeddings import clear, schema
-from embeddings.readers import open_scene, zarr
-from embeddings.simulate import random_scene
-from models.errors import InputError
+from fluxlens.app import cli
+from fluxlens.embeddings.readers import open_scene, zarr
+from fluxlens.embeddings.scenes import cloud_mask, digest, schema
+from fluxlens.embeddings.simulate import random_scene
+from fluxlens.models.errors import InputError
 
 DAYS = np.arange("2020-06-01", "2020-08-30", 5, dtype="datetime64[D]")
 HAZY, HAZY_TOO, CLOUDY, PLOUGHED = 4, 5, 9, 12
@@ -37,7 +36,7 @@ def s2():
 
 
 def test_haze_that_passes_is_not_clear_and_a_ploughed_field_is(s2):
-    told = clear.haze(s2)
+    told = cloud_mask.haze(s2)
     assert told.dims == schema.MAPS
     hidden = np.flatnonzero(~told.any(("y", "x")).values)
     assert hidden.tolist() == [HAZY, HAZY_TOO, CLOUDY]
@@ -45,24 +44,24 @@ def test_haze_that_passes_is_not_clear_and_a_ploughed_field_is(s2):
 
 
 def test_soil_laid_bare_on_the_last_day_is_redder_than_haze(s2):
-    assert bool(clear.haze(s2.isel(time=slice(CLOUDY + 1, PLOUGHED + 1))).all())
+    assert bool(cloud_mask.haze(s2.isel(time=slice(CLOUDY + 1, PLOUGHED + 1))).all())
 
 
 def test_a_scene_in_pieces_gets_the_same_answer(s2):
-    in_pieces = clear.haze(s2.chunk(time=3, y=2, x=4))
+    in_pieces = cloud_mask.haze(s2.chunk(time=3, y=2, x=4))
     assert in_pieces.chunks is not None
-    xr.testing.assert_identical(in_pieces.compute(), clear.haze(s2))
+    xr.testing.assert_identical(in_pieces.compute(), cloud_mask.haze(s2))
 
 
 def test_the_first_day_may_be_hazy_and_a_day_alone_stays(s2):
-    assert not clear.haze(s2.isel(time=slice(HAZY_TOO, None)))[0].any()
-    assert bool(clear.haze(s2.isel(time=[HAZY])).all())
+    assert not cloud_mask.haze(s2.isel(time=slice(HAZY_TOO, None)))[0].any()
+    assert bool(cloud_mask.haze(s2.isel(time=[HAZY])).all())
 
 
 @pytest.mark.slow
 def test_what_it_takes_out_of_simulated_land_is_nearly_always_haze_cloud_or_shadow(simulated):
     before = simulated["s2/clear"].values
-    after = clear.apply_cloud_mask(simulated, "haze")["s2/clear"].values
+    after = cloud_mask.apply_cloud_mask(simulated, "haze")["s2/clear"].values
     wrong = simulated["s2/cloud_truth"].values
     taken = before & ~after
     assert not (after & ~before).any()
@@ -84,18 +83,18 @@ def package(tmp_path, monkeypatch):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     names = ("never", "first", "broken", "open_everywhere")
     lines = "\n".join(f"{name} = theirs:{name}" for name in names)
-    (info / "entry_points.txt").write_text(f"[{clear.GROUP}]\n{lines}\n")
+    (info / "entry_points.txt").write_text(f"[{cloud_mask.GROUP}]\n{lines}\n")
     monkeypatch.syspath_prepend(tmp_path)
     yield
     sys.modules.pop("theirs", None)
 
 
 def test_an_installed_detector_is_asked_by_name(package, simulated):
-    marked = clear.apply_cloud_mask(simulated, "never")
+    marked = cloud_mask.apply_cloud_mask(simulated, "never")
     assert not marked["s2/clear"].any()
     assert marked["s2/clear"].attrs["detector"] == "never"
     # clear is only what has a value
-    everywhere = clear.apply_cloud_mask(simulated, "open_everywhere")["s2/clear"]
+    everywhere = cloud_mask.apply_cloud_mask(simulated, "open_everywhere")["s2/clear"]
     assert not bool((everywhere & simulated["s2/reflectance"].isnull().all("band")).any())
 
 
@@ -109,14 +108,14 @@ def test_an_installed_detector_is_asked_by_name(package, simulated):
 )
 def test_a_detector_that_is_none_is_told(package, simulated, name, told):
     with pytest.raises(InputError, match=told):
-        clear.apply_cloud_mask(simulated, name)
+        cloud_mask.apply_cloud_mask(simulated, name)
 
 
 def test_a_scene_without_blue_says_what_is_missing(simulated):
     blind = simulated.copy()
     blind["s2"] = xr.DataTree(simulated["s2"].to_dataset(inherit=False).isel(band=slice(3, None)))
     with pytest.raises(InputError, match="without B02, B04, need blue and red"):
-        clear.apply_cloud_mask(blind, "haze")
+        cloud_mask.apply_cloud_mask(blind, "haze")
 
 
 def test_the_command_writes_the_scene_anew_and_the_old_one_stays(simulated, tmp_path, capsys):
@@ -133,7 +132,7 @@ def test_the_command_writes_the_scene_anew_and_the_old_one_stays(simulated, tmp_
     assert int(new["s2/clear"].sum()) < int(old["s2/clear"].sum())
     np.testing.assert_array_equal(new["s2/reflectance"], old["s2/reflectance"])
     assert new.attrs["simulated"] == 1
-    assert schema.digest(new) != schema.digest(old)
+    assert digest.digest(new) != digest.digest(old)
     assert cleared("nobody", "no") == 2
     assert "need one of scl, haze" in capsys.readouterr().err
     assert not (tmp_path / "no.zarr").exists()

@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-
-from embeddings import climatology
-from models.errors import InputError
+from fluxlens.embeddings import climatology
+from fluxlens.models.errors import InputError
 
 
 def series(values, start: str = "2018-01-01") -> xr.DataArray:

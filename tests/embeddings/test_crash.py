@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from fluxlens.embeddings.store import Store, write
 from tiny_cube import blocks_of, random_cube
-
-from embeddings.store import Store, write
 
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("FLUXLENS_KILLS", 10))
@@ -30,11 +29,10 @@ FORKS = multiprocessing.get_context("forkserver")
 def world(tmp_path_factory) -> Path:
     """A folder with a small scene and untrained weights."""
     import torch
-
-    from embeddings.readers import zarr
-    from embeddings.simulate import simulate
-    from models import checkpoints
-    from models.embedder import Embedder
+    from fluxlens.embeddings.readers import zarr
+    from fluxlens.embeddings.simulate import simulate
+    from fluxlens.models import checkpoints
+    from fluxlens.models.embedder import Embedder
 
     folder = tmp_path_factory.mktemp("crash")
     torch.manual_seed(0)
@@ -46,13 +44,13 @@ def world(tmp_path_factory) -> Path:
 
 def embed(world: Path, out: Path, log: Path, *more: str) -> None:
     """What a child does: `fluxlens embed` in small blocks, each told in ``log`` before it is computed."""
-    from app.cli import main
-    from embeddings import engine
+    from fluxlens.app.cli import main
+    from fluxlens.embeddings.inference import engine, request
 
-    engine.BLOCK_PX = BLOCK_PX
+    request.BLOCK_PX = BLOCK_PX
     steps = engine.BlockTask.steps
 
-    def told(work: engine.BlockTask, part: engine.BlockWindow, *more) -> Generator:
+    def told(work: engine.BlockTask, part: request.BlockWindow, *more) -> Generator:
         y, x = (
             centres[s.start]
             for centres, s in zip((work.request.grid.y, work.request.grid.x), part, strict=True)
@@ -87,7 +85,14 @@ def finished(folder: Path, cube: xr.Dataset) -> set[str]:
 
 @pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_same_bits(world, tmp_path):
-    FORKS.set_forkserver_preload(["app.cli", "embeddings.embed", "embeddings.store", "embeddings.engine"])
+    FORKS.set_forkserver_preload(
+        [
+            "fluxlens.app.cli",
+            "fluxlens.embeddings.inference.embed",
+            "fluxlens.embeddings.store",
+            "fluxlens.embeddings.inference.engine",
+        ]
+    )
     log = tmp_path / "log"
     times = []
     for name in ("warm", "whole"):
@@ -130,7 +135,14 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(world, tmp_path):
 
 @pytest.mark.slow
 def test_workers_whose_starter_is_killed_leave_finished_blocks(world, tmp_path):
-    FORKS.set_forkserver_preload(["app.cli", "embeddings.embed", "embeddings.store", "embeddings.engine"])
+    FORKS.set_forkserver_preload(
+        [
+            "fluxlens.app.cli",
+            "fluxlens.embeddings.inference.embed",
+            "fluxlens.embeddings.store",
+            "fluxlens.embeddings.inference.engine",
+        ]
+    )
     out, log = tmp_path / "store", tmp_path / "log"
     child = FORKS.Process(target=embed, args=(world, out, log, "--workers", "2"))
     child.start()
@@ -155,9 +167,9 @@ def test_workers_whose_starter_is_killed_leave_finished_blocks(world, tmp_path):
 
 @pytest.mark.slow
 def test_workers_stop_when_their_run_is_closed(world, tmp_path):
-    from embeddings.embed import embed as steps_of
-    from embeddings.readers import zarr
-    from models import checkpoints
+    from fluxlens.embeddings.inference.embed import embed as steps_of
+    from fluxlens.embeddings.readers import zarr
+    from fluxlens.models import checkpoints
 
     model = checkpoints.load(str(world / "m.safetensors"), "cpu")
     steps = steps_of(tmp_path / "store", zarr.open(world / "scene"), model, workers=2)
@@ -183,7 +195,7 @@ def test_a_reader_only_ever_sees_whole_snapshots(tmp_path):
     first = write(path, cubes[0], blocks_of(cubes[0]), message="0")
     pinned = Store.open(path)
     draw = random.Random(1)
-    FORKS.set_forkserver_preload(["embeddings.store"])
+    FORKS.set_forkserver_preload(["fluxlens.embeddings.store"])
     for _ in range(8):
         child = FORKS.Process(target=overwrite, args=(path, range(1, 20)))
         child.start()

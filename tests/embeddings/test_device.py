@@ -3,8 +3,7 @@
 import threading
 
 import pytest
-
-from embeddings.device import SESSION, Queue
+from fluxlens.embeddings.inference.device_queue import SESSION, Queue
 
 
 def start(queue: Queue, session: str, work, items) -> threading.Thread:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
+from fluxlens.embeddings import store
+from fluxlens.embeddings.inference import block_files, request, workers
+from fluxlens.embeddings.store import Store, routing, tiles
+from fluxlens.embeddings.store import layout as store_layout
 from tiny_cube import blocks_of, random_cube
-
-from embeddings import embed, engine, store, tiles
-from embeddings.store import Store
 
 
 def told(log: Path, what: object) -> None:
@@ -21,7 +22,7 @@ def told(log: Path, what: object) -> None:
     time.sleep(0.2)
 
 
-def computed(log: Path, part: engine.BlockWindow) -> embed.Arrays:
+def computed(log: Path, part: request.BlockWindow) -> block_files.Arrays:
     told(log, part)
     return {name: array.values for name, array in random_cube().isel(y=part[0], x=part[1]).items()}
 
@@ -30,10 +31,10 @@ def computed(log: Path, part: engine.BlockWindow) -> embed.Arrays:
 def test_a_killed_worker_costs_only_its_block(tmp_path):
     log, finished, killed = tmp_path / "log", [], None
     parts = [(block.rows, block.cols) for block in blocks_of(random_cube(), 8)]
-    blocks = embed.BlockFolder(partial(computed, log), tmp_path, durable=False)
-    with embed.dask_client(3, None) as client:
+    blocks = block_files.BlockFolder(partial(computed, log), tmp_path, durable=False)
+    with workers.dask_client(3, None) as client:
         assert list(client.nthreads().values()) == [1, 1, 1]
-        for part in embed.compute_on_cluster(client, blocks, parts):
+        for part in workers.compute_on_cluster(client, blocks, parts):
             finished += [] if part is None else [part]
             if finished and killed is None:
                 killed = log.read_text().split()[0]
@@ -52,11 +53,11 @@ def written_slowly(log: Path, tile: tiles.Tile, session: object) -> object:
 
 @pytest.mark.slow
 def test_tiles_written_by_workers_are_the_same_though_one_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "MAP_PX", 16)
-    monkeypatch.setattr(store, "_shard_px", lambda embedding: 16)
+    monkeypatch.setattr(store_layout, "MAP_PX", 16)
+    monkeypatch.setattr(store_layout, "_shard_px", lambda embedding: 16)
     cube, log = random_cube(), tmp_path / "log"
     store.write(tmp_path / "here", cube, blocks_of(cube))
-    with store.open_writer(tmp_path / "there", cube) as writer, embed.executor(2, None, writer):
+    with store.open_writer(tmp_path / "there", cube) as writer, workers.executor(2, None, writer):
         submit = writer._submit
         writer._submit = lambda write, session: submit(partial(written_slowly, log), write.__self__, session)
         for block in blocks_of(cube):
@@ -71,7 +72,7 @@ def test_tiles_written_by_workers_are_the_same_though_one_is_killed(tmp_path, mo
     for layout in store.LAYOUTS:
         xr.testing.assert_identical(there.cube(layout).compute(), here.cube(layout).compute())
     day, all_ = cube.time.values[0], slice(None)
-    monkeypatch.setattr(store, "FRAME_BYTES", 1000)
+    monkeypatch.setattr(routing, "FRAME_BYTES", 1000)
     xr.testing.assert_identical(there.frame(day, all_, all_), here.frame(day, all_, all_))
     assert there.nbytes < 1.1 * here.nbytes  # nothing left of what the killed one began
     assert [snapshot.message for snapshot in there.log()] == ["there"]

@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-
-from embeddings import engine, quantise
-from embeddings.geometry import target_grid
-from embeddings.inputs import read_acquisitions, to_epoch_day
-from embeddings.simulate import simulate
-from models.batch import Tokens
-from models.embedder import Embedder
-from models.encoder import HALO_PX
-from models.errors import InputError
-from models.fusion import WINDOW_DAYS
-from models.sensors import S1, S2
+from fluxlens.embeddings.geometry import target_grid
+from fluxlens.embeddings.gpp import table_embeddings
+from fluxlens.embeddings.inference import batched_forward, engine, request
+from fluxlens.embeddings.scenes.acquisitions import read_acquisitions, to_epoch_day
+from fluxlens.embeddings.simulate import simulate
+from fluxlens.embeddings.store import quantise
+from fluxlens.models.batch import Tokens
+from fluxlens.models.embedder import Embedder
+from fluxlens.models.encoder import HALO_PX
+from fluxlens.models.errors import InputError
+from fluxlens.models.fusion import WINDOW_DAYS
+from fluxlens.models.sensors import S1, S2
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def cube(scene, model) -> xr.Dataset:
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(engine, "BLOCK_PX", 8)
+    monkeypatch.setattr(request, "BLOCK_PX", 8)
 
 
 def numbers(cube: xr.Dataset) -> np.ndarray:
@@ -67,7 +68,9 @@ def test_the_order_of_acquisitions_is_of_no_account(scene, model):
     series = read_acquisitions(scene, S2, grid, slice(0, 8), slice(0, 8), HALO_PX)
     turned = series.select(np.arange(len(series.day))[::-1])
     days = torch.arange(series.day[0], series.day[-1])[None]
-    forth, back = (model.embed({"s2": engine.encode(model, "s2", s)}, days).z for s in (series, turned))
+    forth, back = (
+        model.embed({"s2": batched_forward.encode(model, "s2", s)}, days).z for s in (series, turned)
+    )
     torch.testing.assert_close(forth, back, atol=1e-5, rtol=0)
 
 
@@ -78,7 +81,7 @@ def test_nearest_counts_days_to_the_nearest_clear_acquisition(causal):
     day = np.sort(rng.choice(np.arange(18_000, 18_400), 12, replace=False))
     tokens = Tokens(torch.zeros(1, 12, 7, 2), torch.from_numpy(usable)[None], torch.from_numpy(day)[None])
     asked = np.arange(18_050, 18_450)
-    found = engine.days_to_nearest(tokens, asked, causal)
+    found = batched_forward.days_to_nearest(tokens, asked, causal)
     for p in range(7):
         away = np.abs(asked[:, None] - day[usable[:, p]])
         looked = (away <= WINDOW_DAYS) & ((day[usable[:, p]] <= asked[:, None]) | (not causal))
@@ -153,10 +156,10 @@ def test_two_acquisitions_of_one_day_become_one(scene):
 def test_a_single_spectrum_is_embedded_alone(model):
     bands = np.random.default_rng(0).uniform(0, 0.4, (3, 6))
     names = ("B02", "B03", "B04", "B8A", "B11", "B12")
-    z = engine.embed_spectra(model, bands, names)
+    z = table_embeddings.embed_spectra(model, bands, names)
     assert z.shape == (3, 32)
     assert np.isfinite(z).all()
-    np.testing.assert_allclose(engine.embed_spectra(model, bands[1:2], names)[0], z[1], atol=1e-5)
+    np.testing.assert_allclose(table_embeddings.embed_spectra(model, bands[1:2], names)[0], z[1], atol=1e-5)
 
 
 @pytest.mark.parametrize(

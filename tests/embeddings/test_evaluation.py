@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import xarray as xr
-
-from embeddings import evaluation, progress, reconstruct
-from embeddings.inputs import to_epoch_day
-from embeddings.readers import open_scene
-from embeddings.simulate import simulate
-from models import checkpoints
-from models.errors import InputError
+from fluxlens.embeddings import progress
+from fluxlens.embeddings.evaluation import gap_filling, reconstruction
+from fluxlens.embeddings.inference import reconstruct
+from fluxlens.embeddings.readers import open_scene
+from fluxlens.embeddings.scenes.acquisitions import to_epoch_day
+from fluxlens.embeddings.simulate import simulate
+from fluxlens.models import checkpoints
+from fluxlens.models.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def model():
 
 
 def clear_days(scene) -> np.ndarray:
-    truth = evaluation.ClearReflectance.from_scene(scene)
+    truth = gap_filling.ClearReflectance.from_scene(scene)
     return truth.day[truth.hidden()]
 
 
@@ -31,7 +32,7 @@ def test_a_hidden_acquisition_has_no_influence(scene, model):
     days = tuple(int(d) for d in clear_days(scene)[:2])
     hidden = reconstruct.Hidden("s2", days)
     spoiled = scene.copy(deep=True)
-    at = np.isin(evaluation.ClearReflectance.from_scene(scene).day, days)
+    at = np.isin(gap_filling.ClearReflectance.from_scene(scene).day, days)
     spoiled["s2"]["reflectance"].values[at] = 0.9
     xr.testing.assert_identical(
         reconstruct.reconstruct_hidden(scene, model, hidden),
@@ -67,10 +68,10 @@ def test_wider_hiding_hides_more(scene, model):
 def test_linear_interpolation_is_exact_for_a_straight_season():
     day = np.arange(0, 50, 5)
     values = (0.1 + 0.004 * day)[:, None, None, None] * np.ones((1, 2, 3, 3))
-    truth = evaluation.ClearReflectance(values.astype(np.float32), np.ones((10, 3, 3), bool), day)
+    truth = gap_filling.ClearReflectance(values.astype(np.float32), np.ones((10, 3, 3), bool), day)
     visible = np.arange(10) != 4
-    np.testing.assert_allclose(evaluation.linear(truth, visible, 4), values[4], rtol=1e-5)
-    smooth = evaluation.whittaker(truth, visible, day[[4]], smoothness=10)
+    np.testing.assert_allclose(gap_filling.linear(truth, visible, 4), values[4], rtol=1e-5)
+    smooth = gap_filling.whittaker(truth, visible, day[[4]], smoothness=10)
     np.testing.assert_allclose(smooth[0], values[4], rtol=1e-3)
 
 
@@ -94,11 +95,13 @@ def test_fewer_features_and_no_future_change_the_prediction(scene, model):
 
 def test_a_gap_alone_leaves_the_other_dates_visible(scene, model):
     day = clear_days(scene)
-    errors = evaluation.score(scene, model, 20, alone=True)
+    errors = reconstruction.score(scene, model, 20, alone=True)
     np.testing.assert_array_equal(to_epoch_day(errors["time"].values), day)
     assert (errors["pixels"] > 0).all()
-    one = reconstruct.reconstruct_hidden(scene, model, reconstruct.Hidden("s2", (int(day[2]),), 20))["reflectance"].values
-    truth = evaluation.ClearReflectance.from_scene(scene)
+    one = reconstruct.reconstruct_hidden(scene, model, reconstruct.Hidden("s2", (int(day[2]),), 20))[
+        "reflectance"
+    ].values
+    truth = gap_filling.ClearReflectance.from_scene(scene)
     coarse = one[0].reshape(10, 8, 2, 8, 2).mean((2, 4))
     clear = truth.clear[truth.day == day[2]][0]
     squares = ((coarse - truth.values[truth.day == day[2]][0]) ** 2)[:, clear].sum(1)
@@ -108,38 +111,38 @@ def test_a_gap_alone_leaves_the_other_dates_visible(scene, model):
 
 def test_days_of_a_round_are_far_apart_and_none_is_lost():
     days = np.array([3, 10, 50, 95, 100, 180, 200])
-    rounds = evaluation.non_overlapping_rounds(days, 80)
+    rounds = reconstruction.non_overlapping_rounds(days, 80)
     assert sorted(np.concatenate(rounds)) == sorted(days)
     assert all((np.diff(some) > 80).all() for some in rounds)
     assert len(rounds) == 3
 
 
 def test_a_hazy_date_is_named(scene, model):
-    errors = evaluation.score(scene, model)
+    errors = reconstruction.score(scene, model)
     clear = int(np.flatnonzero(~errors["hazy"].values)[0])
     veiled = scene.copy(deep=True)
-    at = np.isin(evaluation.ClearReflectance.from_scene(scene).day, clear_days(scene)[clear])
+    at = np.isin(gap_filling.ClearReflectance.from_scene(scene).day, clear_days(scene)[clear])
     veiled["s2"]["reflectance"].values[at] += 0.05
-    again = evaluation.score(veiled, model)
+    again = reconstruction.score(veiled, model)
     assert np.flatnonzero(again["hazy"].values != errors["hazy"].values).tolist() == [clear]
 
 
 def test_tables_hold_every_case_and_their_mean(scene, model):
     scenes = {"one": scene, "two": scene}
-    numbers, text = progress.run(evaluation.evaluate(scenes, dict.fromkeys(scenes, model)))
-    for key in evaluation.CASES:
+    numbers, text = progress.run(reconstruction.evaluate(scenes, dict.fromkeys(scenes, model)))
+    for key in reconstruction.CASES:
         # so short a season leaves nothing to interpolate in all gaps; and there is no Landsat to leave out
-        if key.startswith("gap") or "landsat8" in evaluation.CASES[key].without:
+        if key.startswith("gap") or "landsat8" in reconstruction.CASES[key].without:
             assert f"one_{key}_ratio" not in numbers
         else:
             ratios = [numbers[f"{name}_{key}_ratio"] for name in ("one", "two", "all")]
             assert ratios == pytest.approx(ratios[:1] * 3)
     assert numbers["one_hidden_rmse"] == pytest.approx(
-        float(evaluation.rmse(evaluation.score(scene, model))[0])
+        float(reconstruction.rmse(reconstruction.score(scene, model))[0])
     )
     worth = 1 - numbers["one_one_gap_rmse"] / numbers["one_one_gap_without_s1_rmse"]
     assert numbers["one_one_gap_s1_worth"] == pytest.approx(worth)
-    for date in evaluation.score(scene, model)["time"].values:
+    for date in reconstruction.score(scene, model)["time"].values:
         assert np.datetime_as_string(date, "D") in text
 
 
@@ -149,6 +152,6 @@ def test_on_measured_cubes_hidden_dates_are_predicted_better_than_by_interpolati
     real_data, model, cube, linear
 ):
     scene = open_scene(real_data / "s1s2_daily_cubes" / cube)
-    errors = evaluation.rmse(evaluation.score(scene, model))
+    errors = reconstruction.rmse(reconstruction.score(scene, model))
     assert float(errors.sel({"method": "linear"})) == pytest.approx(linear, abs=5e-5)
     assert float(errors.sel({"method": "fluxlens"})) < 0.95 * linear

@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-
-from embeddings import footprint
-from embeddings.footprint import Air
-from embeddings.geometry import Grid
-from models.errors import InputError
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.towers import footprint
+from fluxlens.embeddings.towers.footprint import Air
+from fluxlens.models.errors import InputError
 
 GRID = Grid("EPSG:32631", 500000.0, 5700000.0, 10.0, 201, 161)
 LON, LAT = (float(part) for part in GRID.lonlat(GRID.x[100], GRID.y[80]))

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import xarray as xr
-
-from embeddings.geometry import Grid, block_mean, crs_name, regrid_nearest, spatial_ref, target_grid
-from models.errors import InputError
+from fluxlens.embeddings.geometry import Grid, block_mean, crs_name, regrid_nearest, spatial_ref, target_grid
+from fluxlens.models.errors import InputError
 
 GRID = Grid("EPSG:32631", 574_680.0, 5_622_440.0, 20.0, 4, 3)
 

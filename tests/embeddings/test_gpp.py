@@ -5,11 +5,13 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from fluxlens.embeddings import gpp
+from fluxlens.embeddings.gpp import cubes
+from fluxlens.embeddings.gpp import drivers as gpp_drivers
+from fluxlens.models.errors import InputError
+from fluxlens.models.gpp.daily_head import Config, DailyHead
+from fluxlens.models.gpp.drivers import DRIVERS, PIXEL, PIXEL_DRIVERS
 
-from embeddings import gpp, gpp_weather
-from models.errors import InputError
-from models.gpp.daily_head import Config, DailyHead
-from models.gpp.drivers import DRIVERS, PIXEL, PIXEL_DRIVERS
 from tests.tiny_cube import random_cube
 
 FEATURES = 4
@@ -58,7 +60,7 @@ def test_a_pixel_a_day_and_the_whole_cube_agree(cube, weather, head):
 
 def test_small_chunks_give_the_same(cube, weather, head, monkeypatch):
     whole = gpp.predict(cube, weather, head)
-    monkeypatch.setattr(gpp, "CHUNK", 100)
+    monkeypatch.setattr(cubes, "CHUNK", 100)
     np.testing.assert_allclose(gpp.predict(cube, weather, head)["gpp"], whole["gpp"], rtol=1e-5)
 
 
@@ -71,18 +73,18 @@ def test_without_weather_day_length_and_clear_sky_stand_in(cube, weather, head):
 
 def test_missing_weather_is_a_fact_beside_the_numbers():
     days = pd.date_range("2020-06-01", periods=3)
-    sw, drivers = gpp_weather.daily_drivers(None, days, 50.0)
+    sw, drivers = gpp_drivers.daily_drivers(None, days, 50.0)
     assert (sw > 100).all()
     assert (drivers[:, [DRIVERS.index(f"no_{name}") for name in ("tair", "vpd", "rain", "sw")]] == 1).all()
 
 
 def test_drivers_of_a_pixel_are_found_by_their_names():
     gap, sigma = np.array([[0, -1]], np.int16), np.array([[0.01, np.nan]], np.float32)
-    both = gpp_weather.pixel_drivers(gap, sigma, gap.shape)
+    both = gpp_drivers.pixel_drivers(gap, sigma, gap.shape)
     np.testing.assert_allclose(both[..., PIXEL_DRIVERS.index("gap")], [[0, 1]], rtol=1e-6)
     np.testing.assert_allclose(both[..., PIXEL_DRIVERS.index("sigma")], [[0.4, 4]])
-    assert not gpp_weather.pixel_drivers(None, None, (2, 3)).any()
-    shared = gpp_weather.daily_drivers(None, pd.date_range("2020-06-01", periods=2), 50.0)[1]
+    assert not gpp_drivers.pixel_drivers(None, None, (2, 3)).any()
+    shared = gpp_drivers.daily_drivers(None, pd.date_range("2020-06-01", periods=2), 50.0)[1]
     assert not shared[:, PIXEL].any()
     assert shared[:, [i for i in range(len(DRIVERS)) if i not in PIXEL]].any(0).sum() >= 6
 
@@ -90,7 +92,7 @@ def test_drivers_of_a_pixel_are_found_by_their_names():
 def test_rain_fills_the_ground_and_plants_empty_it_slower_as_it_dries():
     rain, demand = np.zeros(200), np.full(200, 5.0)
     rain[:20] = 30
-    full, thin = (gpp_weather.soil_water_balance(rain, demand, cover) for cover in (1.0, 0.3))
+    full, thin = (gpp_drivers.soil_water_balance(rain, demand, cover) for cover in (1.0, 0.3))
     assert full[20] > 0.9
     assert (np.diff(full[20:]) < 0).all()
     assert (np.diff(full[20:], 2)[60:] > 0).all()
@@ -100,7 +102,7 @@ def test_rain_fills_the_ground_and_plants_empty_it_slower_as_it_dries():
 
 def test_ground_water_begins_as_the_first_year_leaves_it():
     dry, wet = (
-        gpp_weather.soil_water_balance(np.full(365, rain), np.full(365, 5.0), 1.0) for rain in (0.0, 9.0)
+        gpp_drivers.soil_water_balance(np.full(365, rain), np.full(365, 5.0), 1.0) for rain in (0.0, 9.0)
     )
     assert dry[0] < 0.01
     assert wet[0] > 0.95
@@ -109,14 +111,14 @@ def test_ground_water_begins_as_the_first_year_leaves_it():
 def test_days_without_rain_or_demand_leave_the_ground_as_it_is_and_are_missing():
     rain = np.full(30, 1.0)
     rain[10:15] = np.nan
-    water = gpp_weather.soil_water_balance(rain, np.full(30, 4.0), 0.5)
+    water = gpp_drivers.soil_water_balance(rain, np.full(30, 4.0), 0.5)
     assert np.isnan(water[10:15]).all()
     assert np.isfinite(np.delete(water, range(10, 15))).all()
 
 
 def test_the_recent_past_counts_even_for_a_single_day(weather):
     day = pd.DatetimeIndex(["2020-02-10"])
-    all_year, alone = (gpp_weather.daily_drivers(w, day, 50.0)[1] for w in (weather, weather.sel(time=day)))
+    all_year, alone = (gpp_drivers.daily_drivers(w, day, 50.0)[1] for w in (weather, weather.sel(time=day)))
     assert all_year[0, 1] != alone[0, 1]
     assert all_year[0, 0] == alone[0, 0]
 
@@ -133,7 +135,7 @@ def test_a_cube_without_a_place_is_refused(cube, head):
 
 
 def test_the_shipped_head_fits_the_shipped_model_and_says_what_taught_it():
-    from models import checkpoints
+    from fluxlens.models import checkpoints
 
     head = gpp.load()
     assert head.model_digest == checkpoints.load("default", "cpu").digest

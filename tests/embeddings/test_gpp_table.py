@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-
-from embeddings import gpp_evaluation, gpp_features, gpp_table
-from embeddings.gpp_table import TableGppHead
-from models.errors import InputError
+from fluxlens.embeddings.evaluation import gpp_at_tower, gpp_held_out
+from fluxlens.embeddings.gpp import predict_table, table_embeddings, table_features, table_head, tables
+from fluxlens.embeddings.gpp.table_head import TableGppHead
+from fluxlens.models.errors import InputError
 
 SITES = 8
 
@@ -58,14 +58,14 @@ def raw() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def head(raw) -> TableGppHead:
-    return TableGppHead.fit(gpp_table.clean(raw, need_gpp=True), kernels=("cauchy",), steps=6)
+    return TableGppHead.fit(tables.clean(raw, need_gpp=True), kernels=("cauchy",), steps=6)
 
 
 def test_one_answer_per_row_in_order_with_the_band_around_it(tmp_path, raw, head):
     mixed = raw.sample(frac=1, random_state=0)
     mixed.drop(columns=["GPP", "PFT"]).to_csv(tmp_path / "in.csv", index=False)
-    gpp_table.save(head, tmp_path / "head.safetensors", {})
-    gpp_table.predict(tmp_path / "in.csv", tmp_path / "out.csv", tmp_path / "head.safetensors")
+    table_head.save(head, tmp_path / "head.safetensors", {})
+    predict_table.predict(tmp_path / "in.csv", tmp_path / "out.csv", tmp_path / "head.safetensors")
     out = pd.read_csv(tmp_path / "out.csv")
     assert list(out.columns) == ["site", "date", "gpp", "gpp_lo", "gpp_hi", "ood"]
     assert list(out["site"]) == list(mixed["SITE_ID"])
@@ -75,17 +75,17 @@ def test_one_answer_per_row_in_order_with_the_band_around_it(tmp_path, raw, head
 
 
 def test_a_head_read_back_answers_the_same(tmp_path, raw, head):
-    rows = gpp_table.clean(raw)
-    gpp_table.save(head, tmp_path / "head.safetensors", {"rows": 1})
-    again = gpp_table.load(tmp_path / "head.safetensors")
+    rows = tables.clean(raw)
+    table_head.save(head, tmp_path / "head.safetensors", {"rows": 1})
+    again = table_head.load(tmp_path / "head.safetensors")
     assert again.card == {"rows": 1}
     pd.testing.assert_frame_equal(again.predict(rows), head.nystroem().predict(rows), rtol=1e-6)
 
 
 @pytest.mark.parametrize("kept", [[], ["SWLAND", "T2MEAN"], ["TILE_ID_x"]])
 def test_only_bands_date_and_site_are_needed_and_what_is_missing_widens_the_band(raw, head, kept):
-    whole = head.predict(gpp_table.clean(raw))
-    poor = head.predict(gpp_table.clean(raw[["SITE_ID", "date", *gpp_features.BANDS, *kept]]))
+    whole = head.predict(tables.clean(raw))
+    poor = head.predict(tables.clean(raw[["SITE_ID", "date", *table_features.BANDS, *kept]]))
     assert np.isfinite(poor[["gpp", "gpp_lo", "gpp_hi"]].values).all()
     assert (poor.gpp_hi - poor.gpp_lo).mean() > (whole.gpp_hi - whole.gpp_lo).mean()
 
@@ -93,30 +93,30 @@ def test_only_bands_date_and_site_are_needed_and_what_is_missing_widens_the_band
 def test_a_hole_in_one_row_changes_only_its_own_site(raw, head):
     holed = raw.copy()
     holed.loc[3, "SWLAND"] = np.nan
-    before, after = (head.predict(gpp_table.clean(rows)) for rows in (raw, holed))
+    before, after = (head.predict(tables.clean(rows)) for rows in (raw, holed))
     elsewhere = raw["SITE_ID"] != raw["SITE_ID"][3]
     np.testing.assert_allclose(after["gpp"][elsewhere], before["gpp"][elsewhere], rtol=1e-9)
     assert after["gpp"][3] != before["gpp"][3]
 
 
 def test_a_site_never_sees_other_sites_of_its_table_nor_the_order_of_rows(raw, head):
-    whole = head.predict(gpp_table.clean(raw))
-    alone = head.predict(gpp_table.clean(raw[raw["SITE_ID"] == "S3"]))
+    whole = head.predict(tables.clean(raw))
+    alone = head.predict(tables.clean(raw[raw["SITE_ID"] == "S3"]))
     np.testing.assert_allclose(alone["gpp"], whole["gpp"][raw["SITE_ID"] == "S3"], rtol=1e-9)
     mixed = raw.sample(frac=1, random_state=2)
-    shuffled = head.predict(gpp_table.clean(mixed)).set_axis(mixed.index)
+    shuffled = head.predict(tables.clean(mixed)).set_axis(mixed.index)
     np.testing.assert_allclose(shuffled["gpp"].sort_index(), whole["gpp"], rtol=1e-9)
 
 
 def test_gpp_and_land_model_outputs_in_the_input_have_no_influence(raw, head):
     told = raw.assign(GPP=99.0, LHLAND=1e3, SHLAND=-1e3)
-    pd.testing.assert_frame_equal(head.predict(gpp_table.clean(told)), head.predict(gpp_table.clean(raw)))
+    pd.testing.assert_frame_equal(head.predict(tables.clean(told)), head.predict(tables.clean(raw)))
 
 
 def test_spectra_unlike_any_are_flagged(raw, head):
     odd = raw.assign(b4=0.9, b5=0.05)
-    assert head.predict(gpp_table.clean(odd))["ood"].all()
-    assert head.predict(gpp_table.clean(raw))["ood"].mean() < 0.1
+    assert head.predict(tables.clean(odd))["ood"].all()
+    assert head.predict(tables.clean(raw))["ood"].mean() < 0.1
 
 
 @pytest.mark.parametrize(
@@ -127,26 +127,26 @@ def test_spectra_unlike_any_are_flagged(raw, head):
         (lambda t: t.assign(date="spring"), "the date 'spring'"),
         (lambda t: t.assign(b2="dark"), "'dark' in the column b2"),
         (lambda t: t.assign(T2MEAN=15.0), "need kelvin"),
-        (lambda t: t.assign(**{b: t[b] * 1e4 for b in gpp_features.BANDS}), "divide by 10000"),
+        (lambda t: t.assign(**{b: t[b] * 1e4 for b in table_features.BANDS}), "divide by 10000"),
         (lambda t: t.iloc[:0], "without rows"),
     ],
 )
 def test_wrong_tables_are_refused_in_one_sentence(raw, change, told):
     with pytest.raises(InputError, match=told) as caught:
-        gpp_table.clean(change(raw))
+        tables.clean(change(raw))
     assert "need" in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
-        gpp_table.read(tmp_path / "no.csv")
+        tables.read(tmp_path / "no.csv")
 
 
 def test_draws_for_missing_values_follow_what_is_there():
     rng = np.random.default_rng(0)
     x = rng.standard_normal(500)
     rows = pd.DataFrame({"x": x, "y": 3 * x + 0.1 * rng.standard_normal(500)})
-    imputer = gpp_features.GaussianImputer.fit(rows)
+    imputer = table_features.GaussianImputer.fit(rows)
     drawn = imputer.impute(pd.DataFrame({"x": [2.0, 2.0], "y": [np.nan, 5.0]}))
     assert np.mean([d["y"][0] for d in drawn]) == pytest.approx(6, abs=0.3)
     assert all(d["y"][1] == 5 for d in drawn)
@@ -154,16 +154,16 @@ def test_draws_for_missing_values_follow_what_is_there():
 
 def test_part_of_the_sites_never_shares_a_site():
     site = pd.Series(["a"] * 5 + ["b"] * 3 + ["c"] * 2 + ["d"])
-    parts = gpp_evaluation.site_folds(site)
+    parts = gpp_held_out.site_folds(site)
     assert sorted(name for part in parts for name in part) == ["a", "b", "c", "d"]
 
 
 def held_out(raw: pd.DataFrame, by: str = "site") -> float:
-    from embeddings import metrics, progress
+    from fluxlens.embeddings import metrics, progress
 
-    rows = gpp_table.clean(raw, need_gpp=True)
+    rows = tables.clean(raw, need_gpp=True)
     rows = rows.assign(year=rows["date"].dt.year)
-    told = progress.run(gpp_evaluation.leave_out(rows, by, kernels=("cauchy",), steps=4))
+    told = progress.run(gpp_held_out.leave_out(rows, by, kernels=("cauchy",), steps=4))
     return metrics.nse(rows["gpp"], told["gpp"])
 
 
@@ -185,17 +185,17 @@ def test_what_only_the_held_out_labels_know_is_not_predicted(raw):
 
 
 def test_both_splits_are_reported_beside_the_same_baselines(raw, tmp_path):
-    from embeddings import progress
+    from fluxlens.embeddings import progress
 
     rich = raw.assign(PFT=np.where(raw["SITE_ID"] < "S4", "GRA", "CRO"))
     rich.to_csv(tmp_path / "rows.csv", index=False)
     names = {}
-    for split in gpp_evaluation.SPLITS:
+    for split in gpp_held_out.SPLITS:
         result = progress.run(
-            gpp_evaluation.evaluate(tmp_path / "rows.csv", split, kernels=("cauchy",), steps=4)
+            gpp_held_out.evaluate(tmp_path / "rows.csv", split, kernels=("cauchy",), steps=4)
         )
         names[split] = {key.split(".")[0] for key in result if "." in key}
-        told = gpp_evaluation.report(result)
+        told = gpp_held_out.report(result)
         assert told.startswith(split)
         assert "day of year" in told.replace("_", " ")
         assert {"model.coverage_GRA", "model.nse_CRO", "nirv_x_sw.nse_GRA"} <= set(result)
@@ -204,29 +204,29 @@ def test_both_splits_are_reported_beside_the_same_baselines(raw, tmp_path):
 
 
 def test_another_split_is_refused(tmp_path, raw):
-    from embeddings import progress
+    from fluxlens.embeddings import progress
 
     with pytest.raises(InputError, match="leave-year-out"):
-        progress.run(gpp_evaluation.evaluate(tmp_path / "no.csv", "random"))
-    one_year = gpp_table.clean(raw.assign(date="2019-05-01"), need_gpp=True).assign(year=2019)
+        progress.run(gpp_held_out.evaluate(tmp_path / "no.csv", "random"))
+    one_year = tables.clean(raw.assign(date="2019-05-01"), need_gpp=True).assign(year=2019)
     with pytest.raises(InputError, match="one year"):
-        progress.run(gpp_evaluation.leave_out(one_year, "year"))
+        progress.run(gpp_held_out.leave_out(one_year, "year"))
 
 
 def test_the_embedding_of_a_row_comes_from_its_own_site(raw, monkeypatch):
-    from models import checkpoints
-    from models.embedder import Embedder
+    from fluxlens.models import checkpoints
+    from fluxlens.models.embedder import Embedder
 
     torch.manual_seed(0)
     net = Embedder().eval()
     monkeypatch.setattr(checkpoints, "load", lambda *_: net)
-    rows = gpp_table.clean(raw, need_gpp=True)
-    whole = gpp_table.add_embeddings(rows)
-    alone = gpp_table.add_embeddings(rows[rows["site"] == "S3"].reset_index(drop=True))
-    names = list(gpp_features.EMBEDDING_ALONE["embedding"])
+    rows = tables.clean(raw, need_gpp=True)
+    whole = table_embeddings.add_embeddings(rows)
+    alone = table_embeddings.add_embeddings(rows[rows["site"] == "S3"].reset_index(drop=True))
+    names = list(table_features.EMBEDDING_ALONE["embedding"])
     there = whole[names][whole["site"] == "S3"].values
     np.testing.assert_allclose(alone[names].values, there, atol=1e-5)
-    head = TableGppHead.fit(whole, kernels=("cauchy",), steps=4, groups=gpp_features.EMBEDDING_ALONE)
+    head = TableGppHead.fit(whole, kernels=("cauchy",), steps=4, groups=table_features.EMBEDDING_ALONE)
     assert np.isfinite(head.predict(whole)["gpp"]).all()
 
 
@@ -244,7 +244,7 @@ def daily_tower() -> tuple[xr.Dataset, xr.Dataset]:
 
 def test_daily_series_are_scored_at_every_scale_beside_the_other_years():
     predicted, tower = daily_tower()
-    result = gpp_evaluation.evaluate_at_tower(predicted, tower)
+    result = gpp_at_tower.evaluate_at_tower(predicted, tower)
     good = tower["qc"].values > 0.5
     assert result["days"] == good.sum()
     o, p = tower["gpp_nt"].values[good], predicted["gpp"].values[good]
@@ -254,25 +254,25 @@ def test_daily_series_are_scored_at_every_scale_beside_the_other_years():
     assert result["model.anomaly.nse"] < 0.1 < 0.8 < result["day_of_year.monthly.nse"]
     inside = (o > predicted["gpp_lo"].values[good]) & (o < predicted["gpp_hi"].values[good])
     assert result["model.coverage"] == pytest.approx(inside.mean())
-    told = gpp_evaluation.tower_report(result)
+    told = gpp_at_tower.tower_report(result)
     assert all(scale in told for scale in ("daily", "weekly", "monthly", "seasonal", "anomaly"))
 
 
 def test_a_tower_without_common_days_is_told():
     predicted, tower = daily_tower()
     with pytest.raises(InputError, match="need two or more"):
-        gpp_evaluation.evaluate_at_tower(predicted.isel(time=[0]), tower)
+        gpp_at_tower.evaluate_at_tower(predicted.isel(time=[0]), tower)
 
 
 @pytest.mark.real
 @pytest.mark.slow
 def test_measured_rows_at_sites_never_seen_beat_greenness_times_light(real_data):
-    from embeddings import progress
+    from fluxlens.embeddings import progress
 
-    result = progress.run(gpp_evaluation.evaluate(real_data / "flux_hls_table" / "hls_merra2_gpp.csv"))
+    result = progress.run(gpp_held_out.evaluate(real_data / "flux_hls_table" / "hls_merra2_gpp.csv"))
     assert result["rows"] == 751
     assert result["nirv_x_sw.nse"] == pytest.approx(0.657, abs=0.002)
     assert result["model.nse"] > 0.72
     assert result["model.median_site_nse"] > 0.64
     assert 0.85 < result["model.coverage"] < 0.95
-    assert "leave-site-out" in gpp_evaluation.report(result)
+    assert "leave-site-out" in gpp_held_out.report(result)

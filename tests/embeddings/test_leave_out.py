@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
-
-from embeddings import evaluation, leave_out, progress, training
-from embeddings.readers import zarr
-from embeddings.simulate import simulate
-from models.errors import InputError
-from models.training import Recipe
+from fluxlens.embeddings import progress
+from fluxlens.embeddings.evaluation import held_out_scenes, leave_one_cube_out, reconstruction
+from fluxlens.embeddings.readers import zarr
+from fluxlens.embeddings.simulate import simulate
+from fluxlens.embeddings.training import embedder
+from fluxlens.models.errors import InputError
+from fluxlens.models.training import Recipe
 
 CUBES = ("0000280849BAC91C", "elsewhere")
 
@@ -22,17 +23,17 @@ def cubes(tmp_path, monkeypatch) -> list[Path]:
         scene.attrs["id"] = name
         paths.append(tmp_path / f"{name}.zarr")
         zarr.write(scene, paths[-1])
-    monkeypatch.setattr(evaluation, "scene_paths", lambda data: paths)
+    monkeypatch.setattr(held_out_scenes, "scene_paths", lambda data: paths)
     return paths
 
 
 def _saw(cube: Path, folder: Path) -> Path:
     """A folder of encoders, that of Sentinel-2 gone on with the cube."""
     progress.run(
-        training.train_sensor(
+        embedder.train_sensor(
             "s2",
             folder / "s2.safetensors",
-            training.TrainingConfig(simulated=0, cubes=(str(cube),), recipe=Recipe(steps=1)),
+            embedder.TrainingConfig(simulated=0, cubes=(str(cube),), recipe=Recipe(steps=1)),
         )
     )
     return folder
@@ -40,17 +41,19 @@ def _saw(cube: Path, folder: Path) -> Path:
 
 @pytest.mark.slow
 def test_each_cube_is_predicted_by_a_model_of_the_others(cubes, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "CASES", {"hidden": evaluation.CASES["hidden"]})
+    monkeypatch.setattr(reconstruction, "CASES", {"hidden": reconstruction.CASES["hidden"]})
     configs = []
-    real = training.train_fusion
+    real = embedder.train_fusion
 
     def watched(out, config, **rest):
         configs.append(config)
         return real(out, config, **rest)
 
-    monkeypatch.setattr(training, "train_fusion", watched)
-    config = training.TrainingConfig(simulated=0, recipe=Recipe(steps=2))
-    numbers, text = progress.run(leave_out.evaluate("anywhere", config, _saw(cubes[0], tmp_path), device="cpu"))
+    monkeypatch.setattr(embedder, "train_fusion", watched)
+    config = embedder.TrainingConfig(simulated=0, recipe=Recipe(steps=2))
+    numbers, text = progress.run(
+        leave_one_cube_out.evaluate("anywhere", config, _saw(cubes[0], tmp_path), device="cpu")
+    )
     assert [one.cubes for one in configs] == [(str(cubes[1]),), (str(cubes[0]),)]
     for name in CUBES:
         assert numbers[f"{name}_hidden_ratio"] > 0
@@ -61,6 +64,6 @@ def test_each_cube_is_predicted_by_a_model_of_the_others(cubes, tmp_path, monkey
 
 
 def test_weights_that_saw_a_cube_are_refused(cubes):
-    config = training.TrainingConfig(simulated=0, recipe=Recipe(steps=2), start=Path("fusion"))
+    config = embedder.TrainingConfig(simulated=0, recipe=Recipe(steps=2), start=Path("fusion"))
     with pytest.raises(InputError, match="learned from 0000280849BAC91C"):
-        progress.run(leave_out.evaluate("anywhere", config, device="cpu"))
+        progress.run(leave_one_cube_out.evaluate("anywhere", config, device="cpu"))

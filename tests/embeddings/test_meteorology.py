@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-
-from embeddings import meteorology
+from fluxlens.embeddings import meteorology
 
 
 def test_saturation_is_that_of_pyrealm_with_the_constants_of_allen():

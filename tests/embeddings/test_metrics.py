@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from fluxlens.embeddings import metrics
+from fluxlens.models.errors import InputError
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
-
-from embeddings import metrics
-from models.errors import InputError
 
 OBSERVED = np.array([1.0, 2.0, 3.0, 4.0])
 PREDICTED = np.array([2.0, 2.0, 4.0, 6.0])

@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 import zarr
-
-from embeddings import photos
-from embeddings.geometry import Grid
-from embeddings.readers import zarr as scenes
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.readers import zarr as scenes
+from fluxlens.embeddings.store import true_colour
 
 GRID = Grid("EPSG:32631", 500_000.0, 5_600_000.0, 10.0, 601, 520)
 DATES = 3
@@ -28,7 +27,7 @@ def written(grid: Grid = GRID) -> tuple[zarr.storage.MemoryStore, np.ndarray]:
     ).assign_coords(grid.coords())
     store = zarr.storage.MemoryStore()
     scenes.write(xr.DataTree.from_dict({"/": xr.Dataset(attrs={"id": "wide"}), "/s2": s2}), store, "scene")
-    photos.write_overviews(store)
+    true_colour.write_overviews(store)
     return store, reflectance
 
 
@@ -39,7 +38,7 @@ def wide():
 
 def test_a_coarse_pixel_is_the_mean_of_those_known_in_it(wide):
     store, fine = wide
-    found = photos.open_overviews(store)
+    found = true_colour.open_overviews(store)
     assert [(level, held.sizes["y"], held.sizes["x"]) for level, held in found.items()] == [
         (2, 260, 301),
         (4, 130, 151),
@@ -64,4 +63,4 @@ def test_a_look_at_one_date_reads_that_date_alone(wide):
 
 def test_a_small_scene_has_none():
     store, _ = written(Grid("EPSG:32631", 500_000.0, 5_600_000.0, 10.0, 40, 30))
-    assert photos.open_overviews(store) == {}
+    assert true_colour.open_overviews(store) == {}

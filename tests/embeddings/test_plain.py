@@ -7,14 +7,13 @@ import sys
 import numpy as np
 import pytest
 import xarray as xr
+from fluxlens.app.cli import main
+from fluxlens.embeddings import catalog
+from fluxlens.embeddings.readers import feature_cube
+from fluxlens.embeddings.store import Store, write, zarr_export
+from fluxlens.embeddings.store.quantise import dequantise
+from fluxlens.models.errors import InputError
 from tiny_cube import DAYS, NX, NY, blocks_of, random_cube
-
-from app.cli import main
-from embeddings import catalog, plain
-from embeddings.quantise import dequantise
-from embeddings.readers import feature_cube
-from embeddings.store import Store, write
-from models.errors import InputError
 
 READ = """
 import json, sys
@@ -30,7 +29,7 @@ print(json.dumps([dict(cube.sizes), float(cube.sigma.mean()), crs, cube.attrs["t
 @pytest.fixture
 def cube(tmp_path, monkeypatch) -> xr.Dataset:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(plain, "BOX", (4, 24, 24))
+    monkeypatch.setattr(zarr_export, "BOX", (4, 24, 24))
     made = random_cube()
     write(tmp_path / "store", made, blocks_of(made))
     return made

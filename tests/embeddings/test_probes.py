@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from fluxlens.embeddings import metrics, progress
+from fluxlens.embeddings.evaluation import linear_probes
+from fluxlens.models import checkpoints
+from fluxlens.models.errors import InputError
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-from embeddings import metrics, probes, progress
-from models import checkpoints
-from models.errors import InputError
 
 
 @pytest.fixture
@@ -21,19 +21,21 @@ def rows():
 
 def test_a_probe_on_the_truth_itself_is_right(rows):
     x, group, _ = rows
-    assert metrics.nse(x[:, 2], probes.ridge(x, x[:, 2], group)) > 0.9999
+    assert metrics.nse(x[:, 2], linear_probes.ridge(x, x[:, 2], group)) > 0.9999
 
 
 def test_a_probe_on_noise_predicts_nothing(rows):
     x, group, noise = rows
-    assert metrics.nse(noise, probes.ridge(x, noise, group)) < 0.05
+    assert metrics.nse(noise, linear_probes.ridge(x, noise, group)) < 0.05
 
 
 def test_moments_fit_the_ridge_regression_that_scikit_learn_fits_on_rows(rows):
     x, group, noise = rows
     y, strength = x @ np.arange(5.0) + noise, 0.3
     some = group < 3
-    parts = probes.Moments.from_rows(x[some], y[some]) + probes.Moments.from_rows(x[~some], y[~some])
+    parts = linear_probes.Moments.from_rows(x[some], y[some]) + linear_probes.Moments.from_rows(
+        x[~some], y[~some]
+    )
     expected = make_pipeline(StandardScaler(), Ridge(alpha=strength * len(x))).fit(x, y)
     weights = parts.fit(strength)
     predicted = np.column_stack([x, np.ones(len(x))]) @ weights
@@ -45,9 +47,9 @@ def test_moments_fit_the_ridge_regression_that_scikit_learn_fits_on_rows(rows):
 def test_a_row_is_never_predicted_by_its_own_fold(rows, folds):
     x, group, noise = rows
     fold = np.array(folds)[group]
-    predicted = probes.ridge(x, noise, group, fold)
+    predicted = linear_probes.ridge(x, noise, group, fold)
     spoiled = np.where(fold == 0, 100 + 7 * x[:, 0], noise)
-    again = probes.ridge(x, spoiled, group, fold)
+    again = linear_probes.ridge(x, spoiled, group, fold)
     np.testing.assert_allclose(again[fold == 0], predicted[fold == 0])
     assert np.abs(again - predicted)[fold != 0].max() > 1
 
@@ -57,14 +59,14 @@ def test_kinds_that_a_plane_separates_are_predicted_at_groups_never_seen():
     group = np.repeat(np.arange(9), 12)
     kind = np.array(["wheat", "wood", "water"])[group % 3]
     x = np.eye(3)[group % 3] * 4 + rng.normal(0, 0.5, (len(group), 3))
-    assert (probes.logistic(x, kind, group) == kind).all()
+    assert (linear_probes.logistic(x, kind, group) == kind).all()
     lone = np.where(group == 8, "moor", kind)  # nobody else shows it
-    assert (probes.logistic(x, lone, group)[group == 8] != "moor").all()
+    assert (linear_probes.logistic(x, lone, group)[group == 8] != "moor").all()
 
 
 def test_prefixes_are_the_first_features():
     z = np.arange(64.0).reshape(2, 32)
-    parts = probes.prefixes("z", z)
+    parts = linear_probes.prefixes("z", z)
     assert [part.shape[1] for part in parts.values()] == [32, 16, 8]
     np.testing.assert_array_equal(parts["z_8"], z[:, :8])
 
@@ -72,14 +74,14 @@ def test_prefixes_are_the_first_features():
 def test_two_groups_are_too_few(rows):
     x, group, noise = rows
     with pytest.raises(InputError, match="need three"):
-        probes.ridge(x, noise, group % 2)
+        linear_probes.ridge(x, noise, group % 2)
 
 
 @pytest.mark.slow
 @pytest.mark.real
 def test_on_the_measured_table_the_raw_bands_score_as_known(real_data):
     table = real_data / "flux_hls_table" / "hls_merra2_gpp.csv"
-    numbers, text = progress.run(probes.evaluate(table, checkpoints.load("default", "cpu")))
+    numbers, text = progress.run(linear_probes.evaluate(table, checkpoints.load("default", "cpu")))
     assert (numbers["rows"], numbers["sites"]) == (751, 30)
     assert numbers["bands_gpp_r2"] == pytest.approx(0.680, abs=0.005)
     assert numbers["embedding_gpp_r2"] > 0.55

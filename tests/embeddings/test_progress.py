@@ -1,8 +1,7 @@
 """Long work is a generator: run to its end, reported, cancelled between two steps."""
 
 import pytest
-
-from embeddings.progress import Progress, relay, run
+from fluxlens.embeddings.progress import Progress, relay, run
 
 
 def work(log, steps=3):

@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-
-from embeddings import schema
-from embeddings.geometry import Grid, spatial_ref
-from embeddings.readers import netcdf_folder, open_scene, science_cube
-from embeddings.readers import zarr as own_zarr
-from models.errors import DataWarning, InputError
+from fluxlens.embeddings.geometry import Grid, spatial_ref
+from fluxlens.embeddings.readers import netcdf_folder, open_scene, science_cube
+from fluxlens.embeddings.readers import zarr as own_zarr
+from fluxlens.embeddings.scenes import digest, packing, schema
+from fluxlens.models.errors import DataWarning, InputError
 
 LEFT_M, TOP_M = 574_680.0, 5_622_440.0
 FINE, COARSE = Grid("EPSG:32631", LEFT_M, TOP_M, 10.0, 8, 6), Grid("EPSG:32631", LEFT_M, TOP_M, 20.0, 4, 3)
@@ -163,7 +162,7 @@ def test_the_offset_of_new_baselines_is_taken_off(files, put):
 def test_saturated_cloud_is_held_at_the_brightest_legal_value(files, put):
     files["S2_L2A_20m_X.nc"]["B05"][0, 0, 0] = 61_000
     s2 = open_scene(put(files))["s2"].to_dataset()
-    assert float(s2.reflectance.max()) == schema.SATURATION
+    assert float(s2.reflectance.max()) == packing.SATURATION
     assert float(s2.reflectance.sel(band="B05")[0, 0, 2]) == pytest.approx(0.3)
 
 
@@ -216,7 +215,7 @@ def test_rasters_upside_down_or_turned_are_put_right(files, put):
         name: data.transpose("x", "y", "timestamp").isel(y=slice(None, None, -1))
         for name, data in files.items()
     }
-    assert schema.digest(open_scene(put(turned, "turned"))) == schema.digest(expected)
+    assert digest.digest(open_scene(put(turned, "turned"))) == digest.digest(expected)
 
 
 def test_landsat_keeps_its_own_names_and_mask(files, put):
@@ -304,7 +303,7 @@ def test_our_zarr_gives_the_same_scene_back_bit_for_bit(files, put, tmp_path):
     own_zarr.write(scene, tmp_path / "deep" / "scene.zarr")
     back = open_scene(tmp_path / "deep" / "scene.zarr")
     assert back["s2/reflectance"].chunks is not None
-    assert schema.digest(back) == schema.digest(scene)
+    assert digest.digest(back) == digest.digest(scene)
     assert back.attrs == scene.attrs
     assert back["weather/vpd"].attrs == scene["weather/vpd"].attrs
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["scene.zarr"]
@@ -313,7 +312,7 @@ def test_our_zarr_gives_the_same_scene_back_bit_for_bit(files, put, tmp_path):
 def test_a_lazy_scene_can_be_written_again(files, put, tmp_path):
     own_zarr.write(open_scene(put(files)), tmp_path / "one.zarr")
     own_zarr.write(open_scene(tmp_path / "one.zarr"), tmp_path / "two.zarr")
-    one, two = (schema.digest(open_scene(tmp_path / name)) for name in ("one.zarr", "two.zarr"))
+    one, two = (digest.digest(open_scene(tmp_path / name)) for name in ("one.zarr", "two.zarr"))
     assert one == two
 
 
@@ -322,7 +321,7 @@ def test_finer_values_are_rounded_as_announced(files, put, tmp_path):
     noise = np.random.default_rng(2).uniform(0, 1, scene["s2/reflectance"].shape)
     scene["s2/reflectance"] = scene["s2/reflectance"].copy(data=noise.astype("float32"))
     own_zarr.write(scene, tmp_path / "scene.zarr")
-    assert schema.digest(open_scene(tmp_path / "scene.zarr")) == schema.digest(schema.round_scene(scene))
+    assert digest.digest(open_scene(tmp_path / "scene.zarr")) == digest.digest(packing.round_scene(scene))
 
 
 def test_a_scene_can_live_inside_a_transactional_store(files, put):
@@ -334,7 +333,7 @@ def test_a_scene_can_live_inside_a_transactional_store(files, put):
     own_zarr.write(scene, session.store, group="scene")
     session.commit("scene")
     back = own_zarr.open(repo.readonly_session("main").store, group="scene")
-    assert schema.digest(back) == schema.digest(scene)
+    assert digest.digest(back) == digest.digest(scene)
     assert back.attrs == scene.attrs
 
 

@@ -3,16 +3,17 @@
 import numpy as np
 import pandas as pd
 import pytest
-
-from app.cli import main
-from embeddings import realism
-from embeddings.simulate import simulate
-from models.errors import InputError
+from fluxlens.app.cli import main
+from fluxlens.embeddings.evaluation import classifier_test, scene_statistics, simulator_realism
+from fluxlens.embeddings.simulate import simulate
+from fluxlens.models.errors import InputError
 
 BANDS = ("B05", "B8A")
 
 
-def scene_sample(s2: np.ndarray, s1: np.ndarray | None = None, every_days: int = 5) -> realism.SceneSample:
+def scene_sample(
+    s2: np.ndarray, s1: np.ndarray | None = None, every_days: int = 5
+) -> scene_statistics.SceneSample:
     """A scene of these values; (time, band, y, x) on 10 m for Sentinel-2, on 20 m for Sentinel-1."""
     t, _, y, x = s2.shape
     if s1 is None:
@@ -20,7 +21,7 @@ def scene_sample(s2: np.ndarray, s1: np.ndarray | None = None, every_days: int =
     day = 17000 + np.arange(t) * every_days
     passes = 17000 + np.arange(len(s1)) * 6
     clear = np.ones((t, y // 2, x // 2), bool)
-    return realism.SceneSample(
+    return scene_statistics.SceneSample(
         BANDS, s2.astype(np.float32), clear, day, s1, passes, np.full(len(s1), "ascending")
     )
 
@@ -35,10 +36,10 @@ def test_the_line_through_neighbours_is_exact_for_a_line_and_blind_to_its_own_da
     truth = (0.1 + 0.002 * day)[:, None, None] * np.ones((1, 2, 2))
     seen = truth.copy()
     seen[5] += 0.3
-    told = realism.local_line(seen, day)
+    told = scene_statistics.local_line(seen, day)
     np.testing.assert_allclose(told[2:-2], truth[2:-2], atol=2e-3)
     np.testing.assert_allclose(told, truth, atol=6e-3)  # at the ends the prior holds the slope back
-    assert np.isnan(realism.local_line(seen[:3], day[:3])).all()
+    assert np.isnan(scene_statistics.local_line(seen[:3], day[:3])).all()
 
 
 def test_noise_is_split_into_the_date_s_and_the_pixel_s(rng):
@@ -47,7 +48,7 @@ def test_noise_is_split_into_the_date_s_and_the_pixel_s(rng):
         2, 2
     ).repeat(2, 3)
     seen = scene_sample(0.3 + noise, every_days=3)
-    stats = realism.statistics(seen, realism.pixels(seen))
+    stats = scene_statistics.statistics(seen, scene_statistics.pixels(seen))
     expected = 0.6745 * np.sqrt(1.5)  # median of an absolute second difference over the standard deviation
     assert stats["noise of the date B8A"] == pytest.approx(expected * date, rel=0.25)
     assert stats["noise of the pixel B8A"] == pytest.approx(expected * pixel, rel=0.1)
@@ -56,10 +57,10 @@ def test_noise_is_split_into_the_date_s_and_the_pixel_s(rng):
 
 def test_texture_is_the_spread_inside_windows(rng):
     white = scene_sample(0.3 + 0.02 * rng.standard_normal((6, 2, 40, 40)))
-    coarse = realism.statistics(white, realism.pixels(white))
+    coarse = scene_statistics.statistics(white, scene_statistics.pixels(white))
     assert coarse["texture B8A"] == pytest.approx(0.01, rel=0.05)  # B8A is compared on its own 20 m
     smooth = scene_sample(np.full((6, 2, 40, 40), 0.3) + np.linspace(0, 0.1, 40))
-    assert realism.statistics(smooth, realism.pixels(smooth))["texture B8A"] < 0.01
+    assert scene_statistics.statistics(smooth, scene_statistics.pixels(smooth))["texture B8A"] < 0.01
 
 
 def test_what_the_mask_missed_is_found_on_both_sides(rng):
@@ -67,7 +68,7 @@ def test_what_the_mask_missed_is_found_on_both_sides(rng):
     hit = rng.random((60, 8, 8))
     for low, high, jump in ((0.0, 0.06, 0.1), (0.06, 0.09, -0.1)):
         seen.fine[:] += np.where((hit >= low) & (hit < high), jump, 0)[:, None].repeat(2, 2).repeat(2, 3)
-    each = realism.pixels(seen)
+    each = scene_statistics.pixels(seen)
     assert each["clear, far too bright"].mean() == pytest.approx(0.06, abs=0.01)
     assert each["clear, far too dark"].mean() == pytest.approx(0.03, abs=0.01)
     assert each["mean B05"].mean() == pytest.approx(0.3, abs=2e-3)
@@ -77,7 +78,7 @@ def test_radar_noise_compares_passes_of_one_track_only(rng):
     backscatter = -12 + rng.standard_normal((40, 2, 8, 8))
     backscatter[::2] += 5.0  # the other track looks from elsewhere
     seen = scene_sample(np.full((5, 2, 16, 16), 0.3), backscatter)
-    assert realism.pixels(seen)["noise VV"].mean() == pytest.approx(0.826, rel=0.1)
+    assert scene_statistics.pixels(seen)["noise VV"].mean() == pytest.approx(0.826, rel=0.1)
 
 
 def test_a_classifier_finds_what_differs_and_nothing_where_nothing_does(rng):
@@ -90,9 +91,9 @@ def test_a_classifier_finds_what_differs_and_nothing_where_nothing_does(rng):
             for k in range(count)
         ]
 
-    alike = realism.classify(scenes(2, 0.0), scenes(10, 0.0))
+    alike = classifier_test.classify(scenes(2, 0.0), scenes(10, 0.0))
     assert alike["balanced_accuracy"] < 0.65
-    apart = realism.classify(scenes(2, 3.0), scenes(10, 0.0))
+    apart = classifier_test.classify(scenes(2, 3.0), scenes(10, 0.0))
     assert apart["balanced_accuracy"] > 0.9
     assert apart["auc other"] > 0.95
     assert abs(apart["auc same"] - 0.5) < abs(apart["auc other"] - 0.5)
@@ -104,7 +105,7 @@ def test_a_gap_needs_all_measured_scenes_on_one_side():
     table = pd.DataFrame(
         [{"a": 4.0, "b": 5.0} | quantiles, {"a": 1.0, "b": 5.0} | quantiles], ["both", "sides"]
     )
-    assert realism.gap(table, ["a", "b"]).tolist() == [2.0, 0.0]
+    assert simulator_realism.gap(table, ["a", "b"]).tolist() == [2.0, 0.0]
 
 
 @pytest.mark.slow
@@ -115,7 +116,7 @@ def test_simulated_scenes_that_are_taken_for_measured_show_no_gap(capsys):
         )
         for name, seed in (("one", 3), ("two", 4))
     }
-    steps = realism.compare(scenes, 3)
+    steps = simulator_realism.compare(scenes, 3)
     while True:
         try:
             next(steps)
@@ -124,7 +125,7 @@ def test_simulated_scenes_that_are_taken_for_measured_show_no_gap(capsys):
             break
     assert result["landscapes"] == 3
     assert np.isfinite(result["noise B04.one"])
-    text = realism.report(result)
+    text = simulator_realism.report(result)
     assert "what differs most" in text
     assert "noise B04" in text
 
@@ -133,9 +134,9 @@ def test_scenes_that_cannot_be_compared_are_refused_with_advice(tmp_path):
     optical = simulate("optical", seed=1, size_px=8, start="2020-06-01", end="2020-06-20", truth=False)
     del optical["s1"]
     with pytest.raises(InputError, match="need s2 and s1"):
-        realism.SceneSample.from_scene(optical)
+        scene_statistics.SceneSample.from_scene(optical)
     with pytest.raises(InputError, match="within 5 degrees"):
-        realism.landscapes([-5.0])
+        simulator_realism.landscapes([-5.0])
     with pytest.raises(SystemExit, match="2"):  # argparse itself asks for --data
         main(["evaluate", "realism"])
     assert main(["evaluate", "realism", "--data", str(tmp_path)]) == 2

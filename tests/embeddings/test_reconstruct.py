@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-
-from embeddings import engine, reconstruct
-from embeddings.simulate import random_scene
-from models import checkpoints
+from fluxlens.embeddings.inference import engine, reconstruct
+from fluxlens.embeddings.simulate import random_scene
+from fluxlens.models import checkpoints
 
 BANDS = ("B04", "B08")
 

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-
-from embeddings import schema
-from embeddings.geometry import Grid, spatial_ref
-from models.errors import InputError
+from fluxlens.embeddings.geometry import Grid, spatial_ref
+from fluxlens.embeddings.scenes import digest as scenes_digest
+from fluxlens.embeddings.scenes import packing, schema, validation
+from fluxlens.models.errors import InputError
 
 FINE = Grid("EPSG:32631", 574_680.0, 5_622_440.0, 10.0, 8, 6)
 COARSE = Grid("EPSG:32631", 574_680.0, 5_622_440.0, 20.0, 4, 3)
@@ -61,24 +61,24 @@ def changed(scene: xr.DataTree, **nodes) -> xr.DataTree:
 
 
 def test_a_scene_that_keeps_the_contract_passes_unchanged(scene):
-    assert schema.validate(scene).identical(schema.validate(schema.validate(scene)))
-    assert schema.digest(schema.validate(scene)) == schema.digest(scene)
+    assert validation.validate(scene).identical(validation.validate(validation.validate(scene)))
+    assert scenes_digest.digest(validation.validate(scene)) == scenes_digest.digest(scene)
 
 
 def test_one_sensor_is_enough(scene):
-    assert "s1" not in schema.validate(changed(scene, s1=None)).children
-    assert "s2" not in schema.validate(changed(scene, s2=None)).children
+    assert "s1" not in validation.validate(changed(scene, s1=None)).children
+    assert "s2" not in validation.validate(changed(scene, s2=None)).children
 
 
 def test_dims_in_another_order_are_put_right(scene):
     turned = changed(scene, s2=lambda s2: s2.transpose("x", "band", "y", "time"))
-    assert schema.validate(turned).identical(schema.validate(scene))
-    assert schema.validate(turned)["s2/reflectance"].dims == schema.CUBE
+    assert validation.validate(turned).identical(validation.validate(scene))
+    assert validation.validate(turned)["s2/reflectance"].dims == schema.CUBE
 
 
 def test_times_of_any_resolution_become_nanoseconds(scene):
     coarse = changed(scene, s2=lambda s2: s2.assign_coords(time=s2["time"].astype("datetime64[s]")))
-    assert schema.validate(coarse)["s2/time"].dtype == "datetime64[ns]"
+    assert validation.validate(coarse)["s2/time"].dtype == "datetime64[ns]"
 
 
 def swap(name: str, change):
@@ -123,7 +123,7 @@ def swap(name: str, change):
 )
 def test_every_breach_is_named_with_what_to_do(scene, nodes, told):
     with pytest.raises(InputError, match=told) as caught:
-        schema.validate(changed(scene, **nodes))
+        validation.validate(changed(scene, **nodes))
     text = str(caught.value)
     assert "need" in text
     assert text.endswith(".")
@@ -132,27 +132,27 @@ def test_every_breach_is_named_with_what_to_do(scene, nodes, told):
 
 def test_what_is_no_tree_is_refused():
     with pytest.raises(InputError, match=r"need an xarray\.DataTree"):
-        schema.validate(xr.Dataset())
+        validation.validate(xr.Dataset())
 
 
 def test_validating_a_lazy_scene_keeps_it_lazy(scene):
     lazy = changed(scene, s2=lambda s2: s2.chunk(time=1))
-    assert schema.validate(lazy)["s2/reflectance"].chunks is not None
+    assert validation.validate(lazy)["s2/reflectance"].chunks is not None
 
 
 def test_snow_and_the_offset_stay_legal(scene):
     bright = changed(scene, s2=swap("reflectance", lambda r: r.where(r > 0.02, 1.9).where(r < 0.58, -0.05)))
-    schema.validate(bright)
+    validation.validate(bright)
 
 
 def test_the_digest_sees_values_and_not_their_wrapping(scene):
-    digest = schema.digest(scene)
+    digest = scenes_digest.digest(scene)
     relabelled = changed(scene, s2=lambda s2: s2.assign_attrs(title="other")[["clear", "reflectance"]])
     lazy = changed(scene, s2=lambda s2: s2.chunk(time=1, y=2), s1=lambda s1: s1.chunk())
     other_spelling = changed(
         scene, s1=lambda s1: s1.assign_coords(spatial_ref=xr.Variable((), 0, {"crs_wkt": "EPSG:32631"}))
     )
-    assert [schema.digest(tree) for tree in (relabelled, lazy, other_spelling)] == [digest] * 3
+    assert [scenes_digest.digest(tree) for tree in (relabelled, lazy, other_spelling)] == [digest] * 3
     one_bit = scene["s2/reflectance"].values.copy()
     one_bit[0, 0, 0, 0] = np.nextafter(one_bit[0, 0, 0, 0], np.float32(1))
     for tree in (
@@ -161,12 +161,12 @@ def test_the_digest_sees_values_and_not_their_wrapping(scene):
         changed(scene, s2=lambda s2: s2.assign_coords(time=s2.time + np.timedelta64(1, "D"))),
         changed(scene, s1=lambda s1: s1.assign_coords(spatial_ref=spatial_ref("EPSG:32632"))),
     ):
-        assert schema.digest(tree) != digest
+        assert scenes_digest.digest(tree) != digest
 
 
 def test_quantising_twice_changes_nothing(scene):
-    once = schema.round_scene(scene)
-    assert schema.digest(schema.round_scene(once)) == schema.digest(once)
+    once = packing.round_scene(scene)
+    assert scenes_digest.digest(packing.round_scene(once)) == scenes_digest.digest(once)
     np.testing.assert_allclose(once["s2/reflectance"], scene["s2/reflectance"], atol=5.1e-5)
 
 

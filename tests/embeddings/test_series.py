@@ -7,14 +7,16 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from fluxlens.embeddings import progress, text_table
+from fluxlens.embeddings.evaluation import series_tables
+from fluxlens.embeddings.readers import series_table
+from fluxlens.embeddings.series import inference
+from fluxlens.embeddings.series.inference import embed_series, reconstruct_series
+from fluxlens.models import checkpoints
+from fluxlens.models.errors import DataWarning, InputError
+from fluxlens.models.sensors import SENSORS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from embeddings import progress, series_evaluation, series_inference, series_table, text_table
-from embeddings.series_inference import embed_series, reconstruct_series
-from models import checkpoints
-from models.errors import DataWarning, InputError
-from models.sensors import SENSORS
 
 BANDS = SENSORS["s2"].bands
 NAMES = ["blue", "green", "red", "re1", "re2", "re3", "nir", "nir08", "swir1", "swir2"]
@@ -74,7 +76,7 @@ def test_a_spectrum_alone_is_encoded_as_the_centre_of_missing_neighbours(model, 
     with torch.inference_mode():
         usable = torch.from_numpy(~np.isnan(around).all(1))
         expected = model.encode(sensor, torch.from_numpy(around), usable)[:, :, 0, 0]
-        found = series_inference.encode_isolated(model.encoders[sensor], torch.from_numpy(values))
+        found = inference.encode_isolated(model.encoders[sensor], torch.from_numpy(values))
     np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
@@ -113,8 +115,8 @@ def test_a_series_is_the_same_alone_and_in_any_batch(model, embedded):
 
 def test_a_series_is_embedded_as_the_only_measured_pixel_of_a_scene(model, embedded):
     """The engine, given a cube whose other pixels are missing, gives the same numbers."""
-    from embeddings import engine
-    from embeddings.geometry import Grid
+    from fluxlens.embeddings.geometry import Grid
+    from fluxlens.embeddings.inference import engine
 
     grid = Grid("EPSG:32631", 600000.0, 5700000.0, 10.0, 2, 2)
     s2, s1 = (part[part.id == "a"] for part in (optical(), radar()))
@@ -288,10 +290,10 @@ def test_gpp_stands_beside_where_weather_is_given(model, embedded):
 def test_a_file_is_written_in_parts_and_holds_what_memory_does(
     tmp_path, monkeypatch, model, embedded, suffix
 ):
-    monkeypatch.setattr(series_inference, "CHUNK_PIXEL_DAYS", 150)
-    monkeypatch.setattr(series_inference, "PART_ROWS", 100)
+    monkeypatch.setattr(inference, "CHUNK_PIXEL_DAYS", 150)
+    monkeypatch.setattr(inference, "PART_ROWS", 100)
     path = tmp_path / f"daily{suffix}"
-    steps = series_inference.write_embedded_series(path, optical(), radar(), model=model)
+    steps = inference.write_embedded_series(path, optical(), radar(), model=model)
     fractions = []
     while True:
         try:
@@ -322,12 +324,10 @@ def test_a_file_is_written_in_parts_and_holds_what_memory_does(
 def test_a_failed_run_leaves_no_file(tmp_path, model):
     with pytest.raises(InputError):
         progress.run(
-            series_inference.write_embedded_series(
-                tmp_path / "a.csv", optical().drop(columns="id"), model=model
-            )
+            inference.write_embedded_series(tmp_path / "a.csv", optical().drop(columns="id"), model=model)
         )
     with pytest.raises(InputError, match=r"need \.parquet or \.csv"):
-        progress.run(series_inference.write_embedded_series(tmp_path / "a.xlsx", optical(), model=model))
+        progress.run(inference.write_embedded_series(tmp_path / "a.xlsx", optical(), model=model))
     assert not [*tmp_path.iterdir()]
 
 
@@ -336,7 +336,7 @@ def test_a_folder_of_tables_is_scored_beside_linear_interpolation(tmp_path, mode
         tmp_path / "s2.csv", index=False
     )
     radar().to_parquet(tmp_path / "s1.parquet")
-    numbers, text = progress.run(series_evaluation.evaluate_reconstruction_tables(tmp_path, model))
+    numbers, text = progress.run(series_tables.evaluate_reconstruction_tables(tmp_path, model))
     assert {"north", "south", "all"} == {key.split("_")[0] for key in numbers}
     for name in ("north_hidden", "south_within_30d", "north_hidden_without_s1"):
         assert 0 < numbers[f"{name}_rmse"] < 0.2
@@ -345,24 +345,24 @@ def test_a_folder_of_tables_is_scored_beside_linear_interpolation(tmp_path, mode
     assert "geometric mean" in text
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="without a table"):
-        progress.run(series_evaluation.evaluate_reconstruction_tables(tmp_path / "empty", model))
+        progress.run(series_tables.evaluate_reconstruction_tables(tmp_path / "empty", model))
 
 
 def test_linear_interpolation_of_a_straight_line_is_exact_and_a_spike_is_contaminated(model):
     date = pd.date_range("2021-03-01", periods=30, freq="5D")
     table = pd.DataFrame({"id": "a", "date": date, **{b: np.linspace(0.1, 0.2, 30) for b in BANDS}})
-    targets = progress.run(series_evaluation.hide_and_reconstruct(series_table.read_series(table), model, 15))
+    targets = progress.run(series_tables.hide_and_reconstruct(series_table.read_series(table), model, 15))
     np.testing.assert_allclose(targets.linear, targets.truth, atol=1e-6)
     assert not targets.contaminated[:-3].any()
     table.loc[13, list(BANDS)] = 0.9
-    targets = progress.run(series_evaluation.hide_and_reconstruct(series_table.read_series(table), model, 0))
+    targets = progress.run(series_tables.hide_and_reconstruct(series_table.read_series(table), model, 0))
     np.testing.assert_array_equal(
         np.flatnonzero(targets.contaminated), np.flatnonzero(targets.truth[:, 0] > 0.8)
     )
 
 
 def test_an_intake_entry_reads_the_table(tmp_path, embedded):
-    from embeddings import catalog
+    from fluxlens.embeddings import catalog
 
     optical().to_csv(tmp_path / "s2.csv", index=False)
     radar().to_csv(tmp_path / "s1.csv", index=False)
@@ -370,7 +370,7 @@ def test_an_intake_entry_reads_the_table(tmp_path, embedded):
         "metadata: {version: 1}\nsources:\n  plots: {driver: fluxlens_series, description: Plots.,"
         " args: {table: s2.csv, s1: s1.csv}}\n"
     )
-    from embeddings.driver import SeriesSource
+    from fluxlens.embeddings.driver import SeriesSource
 
     source = SeriesSource(str(tmp_path / "s2.csv"), str(tmp_path / "s1.csv"))
     source.check()
@@ -384,7 +384,7 @@ def test_linear_interpolation_of_measured_tables_is_what_was_published(real_data
     """Plots of grassland, rows above 0.12 in blue left out: 0.0324, 0.0407, 0.0526 alone, in gaps of 30, 60 d."""
     folder = real_data / "s1s2_grassland_sk_ch"
     with pytest.warns(DataWarning, match=r"events\.parquet"):
-        numbers, _ = progress.run(series_evaluation.evaluate_reconstruction_tables(folder, model, max_blue=0.12))
+        numbers, _ = progress.run(series_tables.evaluate_reconstruction_tables(folder, model, max_blue=0.12))
     for key, need in (("hidden", 0.0324), ("within_15d", 0.0407), ("within_30d", 0.0526)):
         assert numbers[f"LR_{key}_linear"] == pytest.approx(need, rel=0.02)
         assert numbers[f"LR_{key}_ratio"] < 1.2

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import xarray as xr
+from fluxlens.embeddings import progress, stac
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.readers import open_scene
+from fluxlens.embeddings.scenes import schema
+from fluxlens.embeddings.stac import access, search
+from fluxlens.models.errors import InputError
 from stac_world import LAT, LON, World, ground
-
-from embeddings import progress, schema, stac
-from embeddings.geometry import Grid
-from embeddings.readers import open_scene
-from embeddings.stac import access, search
-from models.errors import InputError
 
 SIDE_M = 320
 
@@ -232,7 +232,7 @@ def test_ground_range_images_are_calibrated_and_laid_on_the_map(world, tmp_path)
 
 
 def test_the_gain_of_a_ground_range_image_is_taken_where_the_pixel_is(world, tmp_path):
-    from embeddings.stac import grd
+    from fluxlens.embeddings.stac import grd
 
     world.grd(
         "G", "2020-06-02T05:50:00", lambda lon, lat: 1000 + 0 * lon, lambda row, col: 300 + row / 10 + col
@@ -413,7 +413,7 @@ def test_a_plan_says_how_much_and_fetches_nothing(world, monkeypatch):
     to_fetch, to_keep = stac.estimate(stac.passes(request), request)
     assert not any(path.startswith("/store") for path in world.asked)
     assert to_keep == 32 * 32 * 21
-    from embeddings.stac import pixels
+    from fluxlens.embeddings.stac import pixels
 
     pixels.read(stac.passes(request)[0], request.grid)
     sent = sum(size for path, size in world.sent.items() if path.startswith("/store"))
@@ -421,7 +421,7 @@ def test_a_plan_says_how_much_and_fetches_nothing(world, monkeypatch):
 
 
 def test_weather_of_a_table_goes_into_the_scene(world, tmp_path):
-    from embeddings.readers import weather_table
+    from fluxlens.embeddings.readers import weather_table
 
     world.s2("A", "2020-06-01T10:40:21")
     table = tmp_path / "weather.csv"
@@ -448,7 +448,7 @@ def test_weather_of_a_table_goes_into_the_scene(world, tmp_path):
     ],
 )
 def test_a_table_that_is_no_weather_is_refused(tmp_path, text, told):
-    from embeddings.readers import weather_table
+    from fluxlens.embeddings.readers import weather_table
 
     (tmp_path / "w.csv").write_text(text, encoding="latin-1")
     with pytest.raises(InputError, match=told):

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.store import Store, routing, tiles, write
+from fluxlens.embeddings.store import layout as store_layout
+from fluxlens.embeddings.store.quantise import decode_sigma, encode_sigma
+from fluxlens.models.errors import InputError
 from tiny_cube import DAYS, FEATURES, NX, NY, blocks_of, random_cube
 from zarr.core.sync import sync
-
-from embeddings import store as store_module
-from embeddings.geometry import Grid
-from embeddings.quantise import decode_sigma, encode_sigma
-from embeddings.store import Store, write
-from models.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +78,8 @@ def test_a_window_is_the_same_from_whichever_layout(stored, cube):
 def test_the_router_takes_maps_for_a_day_and_series_for_a_pixel(stored):
     day, pixel = (slice(0, 1), slice(0, NY), slice(0, NX)), (slice(0, DAYS), slice(0, 1), slice(0, 1))
     maps, series = (stored._arrays[layout].values() for layout in ("maps", "series"))
-    assert store_module.bytes_touched(maps, day) < store_module.bytes_touched(series, day)
-    assert store_module.bytes_touched(series, pixel) < store_module.bytes_touched(maps, pixel)
+    assert routing.bytes_touched(maps, day) < routing.bytes_touched(series, day)
+    assert routing.bytes_touched(series, pixel) < routing.bytes_touched(maps, pixel)
 
 
 def test_the_scene_comes_along(stored, scene):
@@ -97,8 +96,8 @@ def test_the_grid_is_the_cube_s(stored, cube):
 
 
 def test_tiles_and_shards_larger_and_smaller_than_blocks_give_the_same(tmp_path, monkeypatch, cube):
-    monkeypatch.setattr(store_module, "MAP_PX", 32)
-    monkeypatch.setattr(store_module, "_shard_px", lambda embedding: 16)
+    monkeypatch.setattr(store_layout, "MAP_PX", 32)
+    monkeypatch.setattr(store_layout, "_shard_px", lambda embedding: 16)
     for px in (7, 24, 64):
         write(tmp_path / f"{px}", cube, reversed(list(blocks_of(cube, px))))
         for layout in ("maps", "series"):
@@ -106,8 +105,8 @@ def test_tiles_and_shards_larger_and_smaller_than_blocks_give_the_same(tmp_path,
 
 
 def test_a_frame_is_as_fine_as_its_bytes_allow(tmp_path, monkeypatch):
-    monkeypatch.setattr(store_module, "MAP_PX", 8)
-    monkeypatch.setattr(store_module, "FRAME_BYTES", 8 * 8 * (FEATURES + 3) * 6)
+    monkeypatch.setattr(store_layout, "MAP_PX", 8)
+    monkeypatch.setattr(routing, "FRAME_BYTES", 8 * 8 * (FEATURES + 3) * 6)
     wide = random_cube(3, days=2, ny=37, nx=64)
     write(tmp_path / "store", wide, blocks_of(wide))
     store, day = Store.open(tmp_path / "store"), wide.time.values[1]
@@ -121,9 +120,9 @@ def test_a_frame_is_as_fine_as_its_bytes_allow(tmp_path, monkeypatch):
     mean = corner["embedding"].mean(("y", "x")).values
     np.testing.assert_allclose(whole["embedding"][0, 0].values, mean, atol=1.0)
     for rows, cols in ((slice(0, 37), slice(5, 64)), (slice(7, 9), slice(7, 9)), (slice(0, 1), slice(0, 64))):
-        level, key = store_module.finest_level(store._arrays, store.grid_shape, 0, rows, cols)
-        arrays = store._arrays[store_module.level_layouts(*store.grid_shape)[level]]
-        assert store_module.bytes_touched(arrays.values(), key) <= store_module.FRAME_BYTES
+        level, key = routing.finest_level(store._arrays, store.grid_shape, 0, rows, cols)
+        arrays = store._arrays[store_layout.level_layouts(*store.grid_shape)[level]]
+        assert routing.bytes_touched(arrays.values(), key) <= routing.FRAME_BYTES
         assert store.frame(day, rows, cols).sizes["x"] > 0
 
 
@@ -225,7 +224,7 @@ def test_sigma_is_a_byte_on_disk_and_survives_the_round_trip(stored):
 
 def without_chunk(monkeypatch, path, cube, layout: str, name: str, index: tuple[int, ...]) -> Store:
     """A store in which one chunk was never written."""
-    put = store_module.Tile.write
+    put = tiles.Tile.write
 
     def write_less(tile, session):
         put(tile, session)
@@ -237,7 +236,7 @@ def without_chunk(monkeypatch, path, cube, layout: str, name: str, index: tuple[
         return session
 
     with monkeypatch.context() as patched:
-        patched.setattr(store_module.Tile, "write", write_less)
+        patched.setattr(tiles.Tile, "write", write_less)
         write(path, cube, blocks_of(cube))
     return Store.open(path)
 
@@ -264,7 +263,7 @@ def test_a_chunk_that_is_not_found_is_told_and_never_read_as_zeros(tmp_path, mon
 
 
 def test_a_store_of_before_that_fills_with_zeros_still_opens(tmp_path, monkeypatch, cube):
-    monkeypatch.setattr(store_module, "FILL_VALUES", {"embedding": 0, "quality": 0})
+    monkeypatch.setattr(store_layout, "FILL_VALUES", {"embedding": 0, "quality": 0})
     write(tmp_path / "old", cube, blocks_of(cube))
     monkeypatch.undo()
     old = Store.open(tmp_path / "old")

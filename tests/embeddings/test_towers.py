@@ -6,9 +6,9 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
-
-from embeddings import schema, towers
-from models.errors import DataWarning, InputError
+from fluxlens.embeddings import towers
+from fluxlens.embeddings.scenes import schema
+from fluxlens.models.errors import DataWarning, InputError
 
 DAILY = "FLX_XX-Abc_FLUXNET2015_FULLSET_DD_2018-2018_1-4.csv"
 HOURLY = "ICOSETC_XX-Abc_FLUXNET_HH_L2.csv"

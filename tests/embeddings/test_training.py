@@ -5,17 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-
-from embeddings import engine, evaluation, progress, reconstruct, training
-from embeddings.readers import open_scene
-from embeddings.samples import HLS, MaskingConfig, PackedScene, batches, draw_sample, pack_land_state
-from embeddings.simulate import random_scene, simulate
-from models import checkpoints
-from models.decoder import LAND
-from models.embedder import Embedder
-from models.errors import InputError
-from models.sensors import S2
-from models.training import Recipe
+from fluxlens.embeddings import progress
+from fluxlens.embeddings.evaluation import reconstruction
+from fluxlens.embeddings.inference import engine, reconstruct
+from fluxlens.embeddings.readers import open_scene
+from fluxlens.embeddings.simulate import random_scene, simulate
+from fluxlens.embeddings.training import embedder, simulated
+from fluxlens.embeddings.training.archive import PackedScene, pack_land_state
+from fluxlens.embeddings.training.samples import HLS, MaskingConfig, batches, draw_sample
+from fluxlens.models import checkpoints
+from fluxlens.models.decoder import LAND
+from fluxlens.models.embedder import Embedder
+from fluxlens.models.errors import InputError
+from fluxlens.models.sensors import S2
+from fluxlens.models.training import Recipe
 
 ALL = ("s2", "s1", "landsat8")
 
@@ -31,14 +34,14 @@ def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLUXLENS_CACHE", str(folder))
-        patch.setattr(training, "SIMULATED_SIZE_PX", 16)
-        config = training.TrainingConfig(simulated=2, recipe=Recipe(steps=6))
+        patch.setattr(simulated, "SIMULATED_SIZE_PX", 16)
+        config = embedder.TrainingConfig(simulated=2, recipe=Recipe(steps=6))
         for name in ("s2", "s1"):
-            progress.run(training.train_sensor(name, folder / f"{name}.safetensors", config))
-        progress.run(training.train_fusion(folder / "fusion.safetensors", config, encoders=folder))
+            progress.run(embedder.train_sensor(name, folder / f"{name}.safetensors", config))
+        progress.run(embedder.train_fusion(folder / "fusion.safetensors", config, encoders=folder))
         again = folder / "again"
         again.mkdir()
-        progress.run(training.train_sensor("s1", again / "s1.safetensors", config))
+        progress.run(embedder.train_sensor("s1", again / "s1.safetensors", config))
     return folder
 
 
@@ -149,12 +152,12 @@ def three(weights):
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLUXLENS_CACHE", str(weights))
-        patch.setattr(training, "SIMULATED_SIZE_PX", 16)
+        patch.setattr(simulated, "SIMULATED_SIZE_PX", 16)
         patch.setattr(checkpoints, "WEIGHTS", weights)
         kept = {path.name: path.stat().st_mtime_ns for path in weights.glob("training-*.npz")}
-        config = training.TrainingConfig(simulated=2, recipe=Recipe(steps=6))
-        progress.run(training.train_sensor("landsat8", folder / "landsat8.safetensors", config))
-        progress.run(training.train_fusion(folder / "fusion.safetensors", config, ALL, folder))
+        config = embedder.TrainingConfig(simulated=2, recipe=Recipe(steps=6))
+        progress.run(embedder.train_sensor("landsat8", folder / "landsat8.safetensors", config))
+        progress.run(embedder.train_fusion(folder / "fusion.safetensors", config, ALL, folder))
     assert kept == {name: (weights / name).stat().st_mtime_ns for name in kept}, "the Sentinels' files stay"
     assert len(list(weights.glob("training-*-landsat8.npz"))) == 2
     return checkpoints.load(folder / "fusion.safetensors", "cpu")
@@ -179,7 +182,7 @@ def test_landsat_changes_the_embedding_and_may_be_missing(three, weights):
     two = checkpoints.load(weights / "fusion.safetensors", "cpu")
     of_two = [engine.compute(s, two, **window)["embedding"].values for s in (scene, bare)]
     np.testing.assert_array_equal(*of_two)
-    scores = [evaluation.rmse(evaluation.score(s, three, 0, ("landsat8",)))[0] for s in (scene, bare)]
+    scores = [reconstruction.rmse(reconstruction.score(s, three, 0, ("landsat8",)))[0] for s in (scene, bare)]
     assert np.isfinite(scores).all()
     assert scores[0] == scores[1]
     day = reconstruct.parse_days(scene, [str(scene["landsat8/time"].values[3])[:10]], "landsat8")
@@ -195,7 +198,7 @@ def test_landsat_changes_the_embedding_and_may_be_missing(three, weights):
 @pytest.mark.parametrize("cube", ["0000280849BAC91C", "000028085BF08E7E"])
 def test_measured_cubes_with_and_without_landsat_are_scored(real_data, three, cube):
     scene = open_scene(real_data / "s1s2_daily_cubes" / cube)
-    cases = [evaluation.rmse(evaluation.score(scene, three, 20, w))[0] for w in ((), ("landsat8",))]
+    cases = [reconstruction.rmse(reconstruction.score(scene, three, 20, w))[0] for w in ((), ("landsat8",))]
     assert np.isfinite(cases).all()
     assert (cases[0] != cases[1]) == ("landsat8" in scene.children)
 
@@ -206,7 +209,7 @@ def test_landsat_tells_hidden_dates_of_a_measured_cube(real_data):
     model = checkpoints.load("landsat", "cpu")
     for gap in (0, 20):
         with_it, bare = (
-            evaluation.rmse(evaluation.score(scene, model, gap, w))[0] for w in ((), ("landsat8",))
+            reconstruction.rmse(reconstruction.score(scene, model, gap, w))[0] for w in ((), ("landsat8",))
         )
         assert with_it < bare
 
@@ -248,10 +251,10 @@ def test_bands_that_see_the_same_light_are_changed_alike(with_landsat):
 
 
 def test_nothing_to_learn_from_is_refused(weights):
-    config = training.TrainingConfig(simulated=0)
+    config = embedder.TrainingConfig(simulated=0)
     with pytest.raises(InputError, match="no cube with landsat8"):
-        progress.run(training.train_sensor("landsat8", weights / "none.safetensors", config))
+        progress.run(embedder.train_sensor("landsat8", weights / "none.safetensors", config))
     with pytest.raises(InputError, match="need s2 first"):
-        progress.run(training.train_fusion(weights / "none.safetensors", config, ("landsat8", "s2")))
+        progress.run(embedder.train_fusion(weights / "none.safetensors", config, ("landsat8", "s2")))
     with pytest.raises(InputError, match="folder of weights"):
-        progress.run(training.train_fusion(weights / "none.safetensors", config, ALL, weights / "nowhere"))
+        progress.run(embedder.train_fusion(weights / "none.safetensors", config, ALL, weights / "nowhere"))

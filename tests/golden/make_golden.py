@@ -22,7 +22,14 @@ from safetensors import safe_open
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from app.labels import Label
+from fluxlens.app import link
+from fluxlens.app.cli import main
+from fluxlens.app.data import Data
+from fluxlens.app.labels import Label
+from fluxlens.app.state import Place, State
+from fluxlens.embeddings import catalog, gpp, progress
+from fluxlens.embeddings.store import Store
+from fluxlens.models import checkpoints
 from golden_world import (
     DEMO_ARRAYS,
     GOLDEN,
@@ -38,14 +45,6 @@ from golden_world import (
     table_rows,
     unpack_release,
 )
-
-from app import link
-from app.cli import main
-from app.data import Data
-from app.state import Place, State
-from embeddings import catalog, gpp, progress
-from embeddings.store import Store
-from models import checkpoints
 
 ROOT = Path(__file__).parents[2]
 CATALOG = """\

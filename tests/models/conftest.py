@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-
-from models.batch import Tokens
-from models.embedder import Embedder
-from models.sensors import SENSORS
+from fluxlens.models.batch import Tokens
+from fluxlens.models.embedder import Embedder
+from fluxlens.models.sensors import SENSORS
 
 
 @pytest.fixture(scope="session")

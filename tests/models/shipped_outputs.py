@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-
-from embeddings import gpp, gpp_table
-from models import checkpoints
-from models.batch import Tokens
-from models.gpp.drivers import DRIVERS
+from fluxlens.embeddings import gpp
+from fluxlens.embeddings.gpp import table_head, tables
+from fluxlens.models import checkpoints
+from fluxlens.models.batch import Tokens
+from fluxlens.models.gpp.drivers import DRIVERS
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "shipped_outputs.json"
 
@@ -47,7 +47,7 @@ def outputs() -> dict[str, dict[str, list[float] | str]]:
     mean, spread = head.net(z, torch.linspace(0, 300, 6), 0.7 * wave(6, len(DRIVERS)))
     parts = {"mean": mean, "spread": spread, "mahalanobis": head.net.mahalanobis(z)}
     out["gpp"] = {"digest": head.digest} | {key: flat(part) for key, part in parts.items()}
-    table = gpp_table.load()
+    table = table_head.load()
     found = table.predict(rows())
     out["gpp_table"] = {"digest": table.digest} | {key: found[key].astype(float).tolist() for key in found}
     return out
@@ -74,7 +74,7 @@ def rows() -> pd.DataFrame:
         "PARDFLAND": 20 + 20 * green,
         "lat": np.repeat([50.0, 38.0], 6),
     }
-    return gpp_table.clean(pd.DataFrame(columns))
+    return tables.clean(pd.DataFrame(columns))
 
 
 def flat(part: torch.Tensor) -> list[float]:

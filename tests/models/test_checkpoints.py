@@ -4,11 +4,10 @@ import pickle
 
 import pytest
 import torch
+from fluxlens.models import checkpoints
+from fluxlens.models.embedder import Embedder
+from fluxlens.models.errors import InputError
 from safetensors.torch import save_file
-
-from models import checkpoints
-from models.embedder import Embedder
-from models.errors import InputError
 
 
 def test_weights_come_back_bit_for_bit_with_their_identity(tmp_path, model):

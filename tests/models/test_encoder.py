@@ -1,8 +1,7 @@
 """An acquisition is encoded densely: the same token whatever the tile, and nothing from missing bands."""
 
 import torch
-
-from models.encoder import HALO_PX
+from fluxlens.models.encoder import HALO_PX
 
 
 def test_tokens_do_not_depend_on_the_tiling(model):

@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-
-from models.batch import Tokens, cat
-from models.embedder import Config, Embedder
-from models.fusion import WINDOW_DAYS
-from models.kernel_regression import KernelRegression
+from fluxlens.models.batch import Tokens, cat
+from fluxlens.models.embedder import Config, Embedder
+from fluxlens.models.fusion import WINDOW_DAYS
+from fluxlens.models.kernel_regression import KernelRegression
 
 DAYS = torch.arange(18_040, 18_072)
 

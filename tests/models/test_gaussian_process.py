@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
-
-from models.errors import InputError
-from models.gpp.gaussian_process import JITTER, SHAPES, SiteGaussianProcess
+from fluxlens.models.errors import InputError
+from fluxlens.models.gpp.gaussian_process import JITTER, SHAPES, SiteGaussianProcess
 
 
 def world(rows: int = 60, features: int = 3):

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
-
-from models.gpp.daily_head import DailyHead
-from models.gpp.drivers import DRIVERS, NORMALISATIONS, PIXEL, SOIL_WATER
-from models.gpp.fast_silu import silu_
-from models.gpp.pmodel import pmodel_lue
-from models.gpp.training import SOIL_WATER_SHUFFLE_SHARE, PixelDays, fit, shuffle_soil_water
+from fluxlens.models.gpp.daily_head import DailyHead
+from fluxlens.models.gpp.drivers import DRIVERS, NORMALISATIONS, PIXEL, SOIL_WATER
+from fluxlens.models.gpp.fast_silu import silu_
+from fluxlens.models.gpp.pmodel import pmodel_lue
+from fluxlens.models.gpp.training import SOIL_WATER_SHUFFLE_SHARE, PixelDays, fit, shuffle_soil_water
 
 AIR = len(DRIVERS)
 

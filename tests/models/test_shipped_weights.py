@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from fluxlens.models import checkpoints
 from safetensors import safe_open
 
-from models import checkpoints
 from tests.models.shipped_outputs import GOLDEN, outputs
 
 

@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-
-from models.batch import Images
-from models.decoder import Land
-from models.losses import land_state
+from fluxlens.models.batch import Images
+from fluxlens.models.decoder import Land
+from fluxlens.models.losses import land_state
 
 
 def test_shapes_that_do_not_agree_are_refused():

@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from app.data.imagery import Imagery
-from app.data.scene import SceneData
-from app.data.series import SeriesReader
-from app.data.towers.footprint import Footprint, mean_clear_reflectance, predict_over
-from app.data.towers.observations import TowerObservations
-from embeddings import baselines, climatology, gpp_evaluation
-from models.errors import InputError
+from fluxlens.app.data.imagery import Imagery
+from fluxlens.app.data.scene import SceneData
+from fluxlens.app.data.series import SeriesReader
+from fluxlens.app.data.towers.footprint import Footprint, mean_clear_reflectance, predict_over
+from fluxlens.app.data.towers.observations import TowerObservations
+from fluxlens.embeddings import climatology
+from fluxlens.embeddings.evaluation import gpp_at_tower
+from fluxlens.embeddings.gpp import baselines
+from fluxlens.models.errors import InputError
 
 LINES = {
     "model": "Predicted",
@@ -153,7 +154,7 @@ def _score(
         ends = (low, high) if name == "model" else (line, line)
         candidate = xr.Dataset({"gpp": line, "gpp_lo": ends[0], "gpp_hi": ends[1]})
         try:
-            found = gpp_evaluation.evaluate_at_tower(candidate, tower, min_qc)
+            found = gpp_at_tower.evaluate_at_tower(candidate, tower, min_qc)
         except InputError as error:
             return scores, [str(error)]
         prefixes = ("model.", "day_of_year.") if name == "model" else ("model.",)
@@ -167,7 +168,7 @@ def _score(
 
 def _training_data(scene: SceneData) -> str:
     """From the card of the shipped head; empty where another predictor is used."""
-    from embeddings import gpp
+    from fluxlens.embeddings import gpp
 
     return str(gpp.load().card.get("taught_by", "")) if scene.predict is gpp.predict else ""
 

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-
-from app.data import areas
-from app.data.imagery import Imagery
-from app.data.scene import SceneData
-from app.data.series import GPP_COLUMNS, SeriesReader
-from app.data.towers.observations import TowerObservations
-from embeddings import footprint as flux_footprint
-from embeddings.geometry import Grid
-from models.errors import InputError
+from fluxlens.app.data import areas
+from fluxlens.app.data.imagery import Imagery
+from fluxlens.app.data.scene import SceneData
+from fluxlens.app.data.series import GPP_COLUMNS, SeriesReader
+from fluxlens.app.data.towers.observations import TowerObservations
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.towers import footprint as flux_footprint
+from fluxlens.models.errors import InputError
 
 FOOTPRINT_KINDS = {"pixel": "Pixel", "radius": "Radius", "footprint": "Footprint"}
 RADIUS_RANGE_M = (50, 500)

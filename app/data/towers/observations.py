@@ -6,8 +6,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from app.data.scene import SceneData
+from fluxlens.app.data.scene import SceneData
 
 FLUXES = {"gpp_nt": "Night-time", "gpp_dt": "Day-time"}
 """Partitionings of net exchange into GPP, as they are called on screen."""
@@ -88,7 +87,7 @@ def other_years_climatology(tower: xr.Dataset) -> dict[str, xr.DataArray]:
     dict
         Empty for a single year, or without ``gpp_nt``.
     """
-    from embeddings.climatology import leave_year_out_climatology
+    from fluxlens.embeddings.climatology import leave_year_out_climatology
 
     if "gpp_nt" not in tower or len(set(tower.time.dt.year.values.tolist())) < 2:
         return {}

@@ -9,10 +9,9 @@ from threading import Lock
 
 import pandas as pd
 import xarray as xr
-
-from app.data.scene import SceneData
-from embeddings import towers
-from models.errors import InputError
+from fluxlens.app.data.scene import SceneData
+from fluxlens.embeddings import towers
+from fluxlens.models.errors import InputError
 
 UPLOAD_BYTES = 64 * 2**20
 """Largest upload: a network's zip for a site, a daily file, or some ten years of half-hours."""

@@ -8,14 +8,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 from app_world import GRID, TinyStore, predict
+from fluxlens.app.background import basemap
+from fluxlens.app.data import ExplorerData
+from fluxlens.app.state import Place, State
+from fluxlens.app.views.map import MapView
+from fluxlens.embeddings.geometry import Grid
 from PIL import Image
 from pyproj import Transformer
-
-from app.background import basemap
-from app.data import ExplorerData
-from app.state import Place, State
-from app.views.map import MapView
-from embeddings.geometry import Grid
 
 
 class Tiles(BaseHTTPRequestHandler):

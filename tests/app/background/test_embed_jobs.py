@@ -8,21 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from app_world import predict, write_store
-
-from app.background.embed_jobs import (
-    EmbedBox,
-    EmbedJob,
-    EmbedQueue,
-    available_models,
-)
-from app.data import ExplorerData
-from app.session.explorer import Explorer
-from app.state import LayerKey
-from embeddings import catalog as catalogs
-from embeddings import device, engine
-from embeddings.store import Store
-from models import checkpoints
-from models.errors import InputError
+from fluxlens.app.background.embed_jobs import EmbedBox, EmbedJob, EmbedQueue, available_models
+from fluxlens.app.data import ExplorerData
+from fluxlens.app.session.explorer import Explorer
+from fluxlens.app.state import LayerKey
+from fluxlens.embeddings import catalog as catalogs
+from fluxlens.embeddings.inference import batched_forward, device_queue, engine
+from fluxlens.embeddings.store import Store
+from fluxlens.models import checkpoints
+from fluxlens.models.errors import InputError
 
 MAY = {"first": dt.date(2020, 5, 1), "last": dt.date(2020, 5, 3)}
 
@@ -84,19 +78,19 @@ def test_one_sensor_alone_makes_a_box(world, name):
 
 def test_a_cancelled_job_stops_inside_a_block_and_leaves_nothing(world, tmp_path, monkeypatch):
     job = EmbedJob(world.scene, EmbedBox(slice(0, 8), slice(0, 8), **MAY))
-    asked, answer = [], engine.predict_days
+    asked, answer = [], batched_forward.predict_days
 
     def ask(model, *rest):
         for told in answer(model, *rest):
             asked.append(told)
             job.stop.set()
-            time.sleep(3 * device.PAUSE_S)  # a strip that takes longer than a waiting job is left alone
+            time.sleep(3 * device_queue.PAUSE_S)  # a strip that takes longer than a waiting job is left alone
             yield told
 
-    monkeypatch.setattr(engine, "predict_days", ask)
+    monkeypatch.setattr(batched_forward, "predict_days", ask)
     job.run()
     assert job.state == "cancelled"
-    assert 1 <= len(asked) <= device.QUEUES["cpu"].places  # each core may be in the middle of a strip
+    assert 1 <= len(asked) <= device_queue.QUEUES["cpu"].places  # each core may be in the middle of a strip
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
 
 
@@ -136,7 +130,7 @@ def test_a_box_too_large_is_one_sentence_and_no_job(world, monkeypatch):
     queue, box = EmbedQueue(), EmbedBox(slice(0, 48), slice(0, 60), **MAY)
     estimate = queue.estimate(world.scene, box)
     assert (estimate.pixels, estimate.days, estimate.nbytes) == (48 * 60, 3, 2 * 48 * 60 * 3 * 37)
-    monkeypatch.setattr("app.background.embed_jobs.LARGEST_BYTES", 1000)
+    monkeypatch.setattr("fluxlens.app.background.embed_jobs.LARGEST_BYTES", 1000)
     with pytest.raises(InputError, match=r"^Got a box of up to .* need at most"):
         queue.add(world.scene, box)
 

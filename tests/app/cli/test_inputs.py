@@ -2,11 +2,16 @@
 
 import pytest
 import yaml
+from fluxlens.app.cli.inputs import (
+    CatalogFile,
+    find_embeddings,
+    is_series_table,
+    open_feature_cube,
+    open_store,
+)
+from fluxlens.embeddings.store import Store, write
+from fluxlens.models.errors import InputError
 from tiny_cube import blocks_of, random_cube
-
-from app.cli.inputs import CatalogFile, find_embeddings, is_series_table, open_feature_cube, open_store
-from embeddings.store import Store, write
-from models.errors import InputError
 
 
 @pytest.fixture

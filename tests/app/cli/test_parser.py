@@ -10,10 +10,9 @@ from pathlib import Path
 
 import click
 import pytest
-
-from app.cli import main
-from app.cli.parser import COMMANDS, fluxlens
-from models.errors import DataWarning
+from fluxlens.app.cli import main
+from fluxlens.app.cli.parser import COMMANDS, fluxlens
+from fluxlens.models.errors import DataWarning
 
 ROOT = Path(__file__).parents[3]
 HELP_CPU_S = 0.15
@@ -45,7 +44,7 @@ def cpu_s(*words: str) -> float:
 
 
 def test_help_answers_at_once():
-    assert cpu_s("-m", "app.cli", "--help") - cpu_s("-c", "pass") < HELP_CPU_S
+    assert cpu_s("-m", "fluxlens.app.cli", "--help") - cpu_s("-c", "pass") < HELP_CPU_S
 
 
 def test_every_command_has_its_own_name_and_shows_all_of_its_summary(capsys):
@@ -76,7 +75,7 @@ def test_a_command_loads_no_other_command():
 
 
 def test_the_version_is_printed(capsys):
-    from embeddings import __version__
+    from fluxlens.embeddings import __version__
 
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"fluxlens {__version__}\n"
@@ -113,7 +112,7 @@ def test_a_western_longitude_is_no_option(tmp_path, capsys, monkeypatch):
 
 def probe(monkeypatch, callback) -> None:
     """Lets the command ``bench`` do something else."""
-    from app.cli.bench import bench
+    from fluxlens.app.cli.bench import bench
 
     monkeypatch.setattr(bench, "callback", lambda **_: callback())
 
@@ -166,7 +165,7 @@ def test_the_shell_completes_commands_and_options():
         "COMP_CWORD": "2",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "app.cli"], env=environment, cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "fluxlens.app.cli"], env=environment, cwd=ROOT, capture_output=True, text=True
     )
     assert done.stdout == "plain,--scheduler\n", done.stderr
 

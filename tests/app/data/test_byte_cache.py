@@ -1,8 +1,7 @@
 """What is held stays within its bytes, the newest always."""
 
 import numpy as np
-
-from app.data.byte_cache import ByteLimitedCache, count_bytes
+from fluxlens.app.data.byte_cache import ByteLimitedCache, count_bytes
 
 
 def test_what_was_not_asked_for_longest_is_forgotten():

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 from app_world import DAYS
-
-from app.state import Place, State
-from app.views import export as view
+from fluxlens.app.state import Place, State
+from fluxlens.app.views import export as view
 
 COLUMNS = {"ndvi", "clear", "VV", "VH", "gpp", "sw_in", "tair", "vpd", "precip", "tower_gpp_nt", "tower_qc"}
 
@@ -54,7 +53,7 @@ def test_the_netcdf_says_the_same_by_the_conventions(state, data, tmp_path):
 
 
 def test_an_area_is_a_row_a_day_of_its_means(state, data):
-    from app.places import add_outline
+    from fluxlens.app.places import add_outline
 
     x, y = data.grid.x, data.grid.y
     add_outline(

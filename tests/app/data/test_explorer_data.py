@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-
-from app.data.explorer_data import ExplorerData
-from app.data.layer_image import Viewport
-from app.data.series import find_gaps
-from app.data.towers.observations import other_years_climatology
-from app.state import LayerKey
-from models.errors import InputError
+from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.data.layer_image import Viewport
+from fluxlens.app.data.series import find_gaps
+from fluxlens.app.data.towers.observations import other_years_climatology
+from fluxlens.app.state import LayerKey
+from fluxlens.models.errors import InputError
 
 JUNE, OCTOBER = dt.date(2020, 6, 14), dt.date(2020, 10, 20)
 
@@ -97,8 +96,8 @@ def test_ndvi_of_a_pixel_is_the_scene_s(data):
 
 
 def test_ndvi_of_every_day_is_read_off_the_embedding_where_its_model_is_known(store):
-    from embeddings import reconstruct
-    from models import checkpoints
+    from fluxlens.embeddings.inference import reconstruct
+    from fluxlens.models import checkpoints
 
     model = checkpoints.load("default", "cpu")
     assert "ndvi_decoded" not in ExplorerData(store).pixel_series(10, 30)
@@ -157,13 +156,13 @@ def test_radar_of_a_pixel_is_the_scene_s(data):
 
 def test_a_sight_shows_the_numbers_of_the_whole_and_an_overview_their_means(tmp_path, monkeypatch):
     from app_world import predict, write_store
+    from fluxlens.app.data.layer_image import Viewport
+    from fluxlens.embeddings import store as embeddings_store
+    from fluxlens.embeddings.store import layout
 
-    from app.data.layer_image import Viewport
-    from embeddings import store as file
-
-    monkeypatch.setattr(file, "MAP_PX", 16)
+    monkeypatch.setattr(layout, "MAP_PX", 16)
     write_store(tmp_path / "store")
-    data = ExplorerData(file.Store.open(tmp_path / "store"), predict)
+    data = ExplorerData(embeddings_store.Store.open(tmp_path / "store"), predict)
     near, wide = Viewport(1, 8, 24, 20, 36), Viewport(2, 4, 12, 10, 18)
     keys = [LayerKey(layer, JUNE) for layer in data.layers if layer not in ("feature", "similar", "clusters")]
     for key in [

@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 import rasterio
 from app_world import GRID, NX, NY
+from fluxlens.app.plots import map_sheet
+from fluxlens.app.session import permalink
+from fluxlens.app.state import LayerKey, Place, State
+from fluxlens.app.state.labels import MAX_LABELS, Label, toggle_label
+from fluxlens.app.views import export as view
+from fluxlens.app.views.legend import colour_bar
+from fluxlens.embeddings import analysis
+from fluxlens.models.errors import InputError
 from PIL import Image
-
-from app.plots import map_sheet
-from app.session import permalink
-from app.state import LayerKey, Place, State
-from app.state.labels import MAX_LABELS, Label, toggle_label
-from app.views import export as view
-from app.views.legend import colour_bar
-from embeddings import analysis
-from models.errors import InputError
 
 JUNE = dt.date(2020, 6, 1)
 KINDS = (Label(5, 5, "lake"), Label(20, 28, "forest"), Label(30, 50, "field"))

@@ -3,8 +3,7 @@
 import datetime as dt
 
 import numpy as np
-
-from app.state import LayerKey
+from fluxlens.app.state import LayerKey
 
 JUNE = dt.date(2020, 6, 1)
 FOREST = (20, 28)

@@ -5,13 +5,12 @@ import pandas as pd
 import pytest
 import xarray as xr
 from app_world import DAYS, GRID, published_cube, write_store
-
-from app.background import catalog_loader
-from app.data.layer_image import Viewport
-from app.plots import map_sheet
-from app.state import LayerKey, Place, State
-from embeddings import catalog as catalogs
-from embeddings.geometry import Grid
+from fluxlens.app.background import catalog_loader
+from fluxlens.app.data.layer_image import Viewport
+from fluxlens.app.plots import map_sheet
+from fluxlens.app.state import LayerKey, Place, State
+from fluxlens.embeddings import catalog as catalogs
+from fluxlens.embeddings.geometry import Grid
 
 
 @pytest.fixture(scope="module")

@@ -3,16 +3,15 @@
 import numpy as np
 import pytest
 from app_world import DAYS, predict
-
-from app.data import ExplorerData
-from app.data.towers.comparison import LINES
-from embeddings import gpp_evaluation
+from fluxlens.app.data import ExplorerData
+from fluxlens.app.data.towers.comparison import LINES
+from fluxlens.embeddings.evaluation import gpp_at_tower
 
 
 def test_scores_are_those_of_the_evaluation(data):
     comparison = data.compare_tower("gpp_nt", 0.75)
     pixel = data.pixel_series(*data.start_pixel)
-    asked = gpp_evaluation.evaluate_at_tower(pixel[["gpp", "gpp_lo", "gpp_hi"]], data.tower, 0.75)
+    asked = gpp_at_tower.evaluate_at_tower(pixel[["gpp", "gpp_lo", "gpp_hi"]], data.tower, 0.75)
     shared = set(comparison.scores) & set(asked)
     assert {"model.daily.nse", "day_of_year.weekly.rmse", "days"} <= shared
     for name in shared:
@@ -54,8 +53,8 @@ def test_what_cannot_be_drawn_says_why(data):
 
 @pytest.mark.parametrize("line", ["model", "p_model"])
 def test_the_table_has_a_row_at_every_scale_and_names_the_split(data, line):
-    from app.data.towers.comparison import SPLITS
-    from app.views.tower import scores_table
+    from fluxlens.app.data.towers.comparison import SPLITS
+    from fluxlens.app.views.tower import scores_table
 
     table = scores_table(data.compare_tower("gpp_nt", 0.75), [line])
     assert table.count("<tr") == 6
@@ -63,8 +62,8 @@ def test_the_table_has_a_row_at_every_scale_and_names_the_split(data, line):
 
 
 def test_the_split_of_the_shipped_head_says_what_taught_it(store):
-    from app.views.tower import scores_table
-    from embeddings import gpp
+    from fluxlens.app.views.tower import scores_table
+    from fluxlens.embeddings import gpp
 
     store._cube = store._cube.assign_attrs(lat=50.5)
     comparison = ExplorerData(store, gpp.predict).compare_tower("gpp_nt", 0.75)

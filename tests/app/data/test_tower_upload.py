@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from app_world import DAYS, GRID, NX, NY, TinyStore, give, predict, tower_file
 from bokeh.document import Document
-
-from app.data import ExplorerData
-from app.data.towers import upload
-from app.session.explorer import Explorer
-from app.session.panel_setup import setup
-from models.errors import InputError
+from fluxlens.app.data import ExplorerData
+from fluxlens.app.data.towers import upload
+from fluxlens.app.session.explorer import Explorer
+from fluxlens.app.session.panel_setup import setup
+from fluxlens.models.errors import InputError
 
 HERE = tuple(float(v) for v in GRID.lonlat(float(GRID.x[50]), float(GRID.y[10])))
 NAME = "FLX_YY-Own_FLUXNET2015_FULLSET_DD_2019-2020_1-4.csv"
@@ -125,8 +124,8 @@ def test_an_empty_place_is_the_chosen_pixel(data):
 
 
 def test_an_upload_sends_a_large_file_in_parts_and_refuses_a_larger_one(data):
-    from app.state import State
-    from app.views.file_upload import FileUpload
+    from fluxlens.app.state import State
+    from fluxlens.app.views.file_upload import FileUpload
 
     got, state = [], State()
     button = FileUpload(state, lambda name, content: got.append((name, content)), 5000, "make it less")
@@ -153,7 +152,7 @@ def test_a_radius_is_the_mean_over_its_pixels(data):
 
 
 def test_a_wide_radius_is_told_by_some_of_its_pixels(data):
-    from app.data import areas
+    from fluxlens.app.data import areas
 
     footprint = data.tower_footprint("radius", 500.0)
     assert len(footprint.rows) <= areas.MAX_PIXELS
@@ -181,7 +180,7 @@ def test_the_footprint_lies_upwind_and_its_lines_hold_what_they_say(data, half_h
 
 
 def test_contours_hold_their_share(data):
-    from app.data.towers.footprint import find_contours
+    from fluxlens.app.data.towers.footprint import find_contours
 
     x, y = np.meshgrid(GRID.x - GRID.x[30], GRID.y - GRID.y[24])
     bell = np.exp(-(x**2 + y**2) / 2 / 60**2)

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-
-from app.data.layer_image import QUICK_PX, SHARP_PX, WHOLE_PX, LayerImage, LayerStyle, Viewport
-from app.palette import PLACE_COLOURS
-from app.plots.colour import MASKED_ALPHA, paint
-from app.plots.map import MapPlot, lonlat_terms
-from app.state import Place
-from embeddings.geometry import Grid
+from fluxlens.app.data.layer_image import QUICK_PX, SHARP_PX, WHOLE_PX, LayerImage, LayerStyle, Viewport
+from fluxlens.app.palette import PLACE_COLOURS
+from fluxlens.app.plots.colour import MASKED_ALPHA, paint
+from fluxlens.app.plots.map import MapPlot, lonlat_terms
+from fluxlens.app.state import Place
+from fluxlens.embeddings.geometry import Grid
 
 GRID = Grid("EPSG:32632", 500_000.0, 5_600_000.0, 10.0, 4, 3)
 STYLE = LayerStyle("Value", "", ("value",), (0.0,), (1.0,), palette="CET_CBL2")

@@ -11,16 +11,15 @@ import pytest
 import rasterio
 import xarray as xr
 from app_world import give, predict
+from fluxlens.app.data import ExplorerData
+from fluxlens.app.palette import CLASS_COLOURS
+from fluxlens.app.plots import map_sheet
+from fluxlens.app.state import LayerKey, Place, State
+from fluxlens.app.views import export as view
+from fluxlens.embeddings.export import extract, geometries, replay
+from fluxlens.embeddings.store import Store
+from fluxlens.models.errors import InputError
 from PIL import Image
-
-from app import export, replay
-from app.data import ExplorerData
-from app.palette import CLASS_COLOURS
-from app.plots import map_sheet
-from app.state import LayerKey, Place, State
-from app.views import export as view
-from embeddings.store import Store
-from models.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +32,8 @@ def state() -> State:
     return State(day=dt.date(2020, 7, 1), places=[Place(0, 20, 28), Place(1, 12, 54)])
 
 
-def points(data, *pixels) -> list[export.Point]:
-    return [export.Point(*map(float, data.grid.lonlat(*data.centre(row, col)))) for row, col in pixels]
+def points(data, *pixels) -> list[geometries.Point]:
+    return [geometries.Point(*map(float, data.grid.lonlat(*data.centre(row, col)))) for row, col in pixels]
 
 
 def test_the_map_as_png_has_legend_scale_bar_and_origin(state, data):
@@ -95,7 +94,7 @@ def test_every_layer_is_a_png_and_a_geotiff(state, data, tmp_path):
 
 
 def test_pins_leave_in_every_form_with_the_numbers_of_the_store(state, data, tmp_path):
-    expected = export.tidy(data.store, points=points(data, (20, 28), (12, 54)))
+    expected = extract.tidy(data.store, points=points(data, (20, 28), (12, 54)))
     table = pd.read_csv(view.file_content(state, data, ".csv"), comment="#")
     np.testing.assert_allclose(table["e05"], expected["e05"], rtol=1e-6)
     np.testing.assert_allclose(table["sigma"], expected["sigma"], rtol=1e-6)
@@ -113,7 +112,7 @@ def test_pins_leave_in_every_form_with_the_numbers_of_the_store(state, data, tmp
 
 
 def test_the_replay_of_the_screen_is_made_again_by_the_command_line(state, data, catalog, tmp_path, capsys):
-    from app.cli import main
+    from fluxlens.app.cli import main
 
     (tmp_path / "r.json").write_bytes(view.file_content(state, data, ".json").read())
     assert str(catalog.parent) not in (tmp_path / "r.json").read_text()
@@ -136,7 +135,7 @@ def test_many_points_of_a_file_are_exported_until_another_place_is_chosen(state,
     assert (shown.button.label, state.message) == ("Export 3 points", "")
     assert shown.button.filename == "fluxlens_3_points_2020-03-01_2020-10-31_simulated.csv"
     table = pd.read_csv(shown.make_file(), comment="#")
-    expected = export.tidy(data.store, points=asked)
+    expected = extract.tidy(data.store, points=asked)
     np.testing.assert_allclose(table["e00"], expected["e00"], rtol=1e-6)
     shown.format.value = ".png"
     assert shown.button.label == "Export map"

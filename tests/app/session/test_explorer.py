@@ -11,15 +11,14 @@ import xarray as xr
 from app_world import TinyStore, give, predict
 from bokeh.core.validation.check import check_integrity
 from bokeh.document import Document
-
-from app.background.catalog_loader import EntryLoad
-from app.dashboard import page
-from app.data import ExplorerData
-from app.palette import PLACE_COLOURS
-from app.session.explorer import Explorer
-from app.session.panel_setup import setup
-from app.state import Place
-from embeddings import catalog as catalogs
+from fluxlens.app.background.catalog_loader import EntryLoad
+from fluxlens.app.dashboard import page
+from fluxlens.app.data import ExplorerData
+from fluxlens.app.palette import PLACE_COLOURS
+from fluxlens.app.session.explorer import Explorer
+from fluxlens.app.session.panel_setup import setup
+from fluxlens.app.state import Place
+from fluxlens.embeddings import catalog as catalogs
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -114,7 +113,7 @@ def test_a_tower_is_drawn_with_the_band_of_its_file(store):
 
 
 def test_ndvi_has_one_line_of_every_day_where_the_model_is_known(store):
-    from models import checkpoints
+    from fluxlens.models import checkpoints
 
     model = checkpoints.load("default", "cpu")
     store._cube = store._cube.assign_attrs(model=model.name, model_digest=model.digest)
@@ -191,7 +190,7 @@ def test_a_bad_upload_becomes_a_message_without_a_path(explorer, content, word):
 
 
 def test_exported_places_can_be_uploaded_again(explorer):
-    from app.places import add_uploaded_area, to_geojson
+    from fluxlens.app.places import add_uploaded_area, to_geojson
 
     x, y = explorer.data.grid.x, explorer.data.grid.y
     explorer.outline([x[20], x[24], x[24]], [y[10], y[10], y[14]])

@@ -4,9 +4,8 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
-
-from app.session import permalink
-from app.state import Label, Place, State
+from fluxlens.app.session import permalink
+from fluxlens.app.state import Label, Place, State
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 

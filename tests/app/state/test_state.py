@@ -3,9 +3,8 @@
 import datetime as dt
 
 import pytest
-
-from app.palette import PLACE_COLOURS
-from app.state import State
+from fluxlens.app.palette import PLACE_COLOURS
+from fluxlens.app.state import State
 
 
 def test_two_sessions_share_no_choice():

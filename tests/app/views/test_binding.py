@@ -3,9 +3,8 @@
 import panel as pn
 import param
 import pytest
-
-from app.state import State
-from app.views.binding import bind_widget
+from fluxlens.app.state import State
+from fluxlens.app.views.binding import bind_widget
 
 
 @pytest.fixture

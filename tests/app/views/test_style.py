@@ -3,9 +3,8 @@
 import re
 
 import pytest
-
-from app.palette import PLACE_COLOURS
-from app.views.style import FOLDER, page_css
+from fluxlens.app.palette import PLACE_COLOURS
+from fluxlens.app.views.style import FOLDER, page_css
 
 
 def themes() -> dict[str, dict[str, str]]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import xarray as xr
-
-from embeddings import schema
-from embeddings.geometry import Grid, spatial_ref
+from fluxlens.embeddings.geometry import Grid, spatial_ref
+from fluxlens.embeddings.scenes import schema
 
 LEFT_M, TOP_M = 574_920.0, 5_622_200.0
 CRS = "EPSG:32631"

@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from fluxlens.embeddings.geometry import spatial_ref
+from fluxlens.embeddings.readers import open_scene
+from fluxlens.embeddings.scenes import schema
+from fluxlens.models.errors import DataWarning, InputError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from raster_files import CRS, ODC, as_variables, assert_same, truth
 from test_file_describes_itself import PACKINGS
-
-from embeddings import schema
-from embeddings.geometry import spatial_ref
-from embeddings.readers import open_scene
-from models.errors import DataWarning, InputError
 
 SPELLINGS = (
     {band: band for band in schema.S2_BANDS},

@@ -4,12 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.readers import open_scene
+from fluxlens.embeddings.scenes import schema
+from fluxlens.models.errors import DataWarning
 from raster_files import as_variables, assert_same, truth
-
-from embeddings import schema
-from embeddings.geometry import Grid
-from embeddings.readers import open_scene
-from models.errors import DataWarning
 
 NEW = pd.DatetimeIndex(["2022-01-08T10:56:59", "2022-01-23T10:57:04", "2022-01-28T10:56:59"]).as_unit("ns")
 

@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from fluxlens.embeddings.geometry import Grid, spatial_ref
+from fluxlens.embeddings.readers import open_scene
+from fluxlens.embeddings.scenes import digest, schema
+from fluxlens.models.errors import DataWarning, InputError
 from raster_files import CRS, ODC, TIMES, as_array, as_variables, assert_same, backscatter, truth
-
-from embeddings import schema
-from embeddings.geometry import Grid, spatial_ref
-from embeddings.readers import open_scene
-from models.errors import DataWarning, InputError
 
 
 def test_odc_stac_in_one_netcdf_file(tmp_path):
@@ -368,7 +367,7 @@ def test_a_truncated_cube_is_named(tmp_path):
 
 
 def test_a_large_cube_stays_lazy_and_gives_the_same(tmp_path, monkeypatch):
-    from embeddings.readers import raster_file
+    from fluxlens.embeddings.readers import raster_file
 
     twice = pd.DatetimeIndex([TIMES[0], TIMES[0] + pd.Timedelta("25s"), TIMES[1], TIMES[2]])
     as_variables(truth(times=twice)).to_zarr(tmp_path / "cube.zarr", zarr_format=2)
@@ -376,7 +375,7 @@ def test_a_large_cube_stays_lazy_and_gives_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(raster_file, "IN_MEMORY_BYTES", 0)
     lazy = open_scene(tmp_path / "cube.zarr")
     assert lazy["s2/reflectance"].chunks is not None
-    assert schema.digest(lazy) == schema.digest(whole)
+    assert digest.digest(lazy) == digest.digest(whole)
     assert Grid.from_cube(lazy["s2"].to_dataset()) == truth().grid
 
 
@@ -422,7 +421,7 @@ def test_geotiffs_without_date_or_names_are_told(tmp_path):
 
 def test_embed_opens_a_cube_by_the_same_function(tmp_path):
     """The catalog's driver: a scene entry whose path is one file."""
-    from embeddings.driver import SceneSource
+    from fluxlens.embeddings.driver import SceneSource
 
     of = truth()
     as_variables(of, ODC, "scl").to_netcdf(tmp_path / "cube.nc")

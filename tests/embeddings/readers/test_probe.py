@@ -5,10 +5,9 @@ import sys
 import numpy as np
 import pytest
 import xarray as xr
-
-from embeddings.readers import probe
-from embeddings.readers.probe import check_readable
-from models.errors import InputError
+from fluxlens.embeddings.readers import probe
+from fluxlens.embeddings.readers.probe import check_readable
+from fluxlens.models.errors import InputError
 
 
 @pytest.fixture

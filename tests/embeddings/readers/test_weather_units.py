@@ -3,11 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-
-from embeddings.readers import weather_table
-from embeddings.readers.tables import read_table
-from embeddings.readers.weather_units import parse_unit
-from models.errors import DataWarning, InputError
+from fluxlens.embeddings.readers import weather_table
+from fluxlens.embeddings.readers.tables import read_table
+from fluxlens.embeddings.readers.weather_units import parse_unit
+from fluxlens.models.errors import DataWarning, InputError
 
 DAYS = pd.date_range("2020-05-02", periods=60)
 

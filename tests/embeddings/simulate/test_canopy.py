@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from embeddings.simulate import canopy
-from embeddings.simulate.canopy import LEAVES, CanopyTable
+from fluxlens.embeddings.simulate import canopy
+from fluxlens.embeddings.simulate.canopy import LEAVES, CanopyTable
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "canopy.json").read_text())
 """PROSPECT-D + 4SAIL between the table's nodes, written by embeddings/simulate/make_canopy_table.py."""

@@ -3,8 +3,7 @@
 from dataclasses import fields
 
 import numpy as np
-
-from embeddings.simulate.farming import DayForcing, UnitDraws, in_window
+from fluxlens.embeddings.simulate.farming import DayForcing, UnitDraws, in_window
 
 
 def test_named_draws_are_the_rows_that_every_seed_has_always_had():

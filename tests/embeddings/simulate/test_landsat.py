@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import xarray as xr
-
-from embeddings import schema
-from embeddings.readers import zarr
-from embeddings.simulate import landsat, simulate
-from embeddings.simulate.canopy import BANDS
-from models.sensors import SENSORS
+from fluxlens.embeddings.readers import zarr
+from fluxlens.embeddings.scenes import schema, validation
+from fluxlens.embeddings.simulate import landsat, simulate
+from fluxlens.embeddings.simulate.canopy import BANDS
+from fluxlens.models.sensors import SENSORS
 
 SMALL = {"seed": 5, "size_px": 24, "start": "2020-04-01", "end": "2020-09-30"}
 
@@ -31,7 +30,7 @@ def test_all_else_stays_the_same_to_the_byte(scene):
 
 def test_scene_passes_the_contract_and_comes_back_from_its_file(scene, tmp_path):
     zarr.write(scene, tmp_path / "scene.zarr")
-    back = schema.validate(zarr.open(tmp_path / "scene.zarr"))
+    back = validation.validate(zarr.open(tmp_path / "scene.zarr"))
     np.testing.assert_array_equal(back["landsat8/reflectance"].values, scene["landsat8/reflectance"].values)
     np.testing.assert_array_equal(back["landsat8/cloud_truth"].values, scene["landsat8/cloud_truth"].values)
 

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-
-from embeddings.simulate import optics
-from embeddings.simulate.canopy import BANDS
+from fluxlens.embeddings.simulate import optics
+from fluxlens.embeddings.simulate.canopy import BANDS
 
 
 def atmosphere(side: int, thick: float = 0.0, shadow: float = 0.0) -> optics.Atmosphere:

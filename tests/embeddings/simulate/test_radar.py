@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from embeddings.simulate import radar, simulate
+from fluxlens.embeddings.simulate import radar, simulate
 
 
 def test_speckle_has_mean_one_and_neighbours_share_what_resampling_shares():

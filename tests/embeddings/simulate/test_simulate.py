@@ -5,11 +5,10 @@ import hashlib
 import numpy as np
 import pandas as pd
 import pytest
-
-from embeddings import progress
-from embeddings.simulate import random_request, random_scene, simulate, steps, write_tower_file
-from embeddings.simulate.landscape import COVERS
-from models.errors import InputError
+from fluxlens.embeddings import progress
+from fluxlens.embeddings.simulate import random_request, random_scene, simulate, steps, write_tower_file
+from fluxlens.embeddings.simulate.landscape import COVERS
+from fluxlens.models.errors import InputError
 
 SMALL = {"size_px": 24, "start": "2020-04-01", "end": "2020-09-30"}
 
@@ -48,7 +47,7 @@ def test_without_truth_the_observations_are_the_same(scene):
 
 
 def test_scene_passes_the_contract(scene):
-    from embeddings.schema import validate
+    from fluxlens.embeddings.scenes.validation import validate
 
     validate(scene)
 
@@ -98,7 +97,7 @@ def test_dark_days_are_cloudy(scene):
 
 
 def test_nothing_grows_on_water():
-    from embeddings.simulate.landscape import LandscapeConfig
+    from fluxlens.embeddings.simulate.landscape import LandscapeConfig
 
     lake = simulate(
         "lake", seed=2, landscape=LandscapeConfig(water=0.3), size_px=24, start="2020-06-01", end="2020-06-30"
@@ -124,7 +123,7 @@ def test_seasons_turn_around_south_of_the_equator():
 
 
 def test_harvest_takes_the_leaves_in_a_day():
-    from embeddings.simulate.landscape import LandscapeConfig
+    from fluxlens.embeddings.simulate.landscape import LandscapeConfig
 
     arable = LandscapeConfig(forest=0, grass=0, cereal=1, water=0, village=0)
     land = simulate("arable", seed=3, landscape=arable, size_px=24, start="2020-05-01", end="2020-10-31")
@@ -138,9 +137,9 @@ def test_harvest_takes_the_leaves_in_a_day():
 def test_wet_bare_soil_is_brighter_to_radar_and_darker_to_the_eye():
     from dataclasses import replace
 
-    from embeddings.simulate import landscape, radar
-    from embeddings.simulate.ground import Pixels
-    from embeddings.simulate.vegetation import Growth
+    from fluxlens.embeddings.simulate import landscape, radar
+    from fluxlens.embeddings.simulate.ground import Pixels
+    from fluxlens.embeddings.simulate.vegetation import Growth
 
     rng = np.random.default_rng(0)
     land = landscape.draw_land(rng, 16, landscape.LandscapeConfig(forest=0, water=0, village=0))

@@ -10,9 +10,9 @@ import netCDF4
 import numpy as np
 import pandas as pd
 import pytest
-
-from embeddings import catalog, gpp_evaluation, towers
-from models.errors import DataWarning, InputError
+from fluxlens.embeddings import catalog, towers
+from fluxlens.embeddings.evaluation import gpp_at_tower
+from fluxlens.models.errors import DataWarning, InputError
 
 DAILY = "FLX_XX-Abc_FLUXNET2015_FULLSET_DD_2019-2019_1-4.csv"
 HALF_HOURLY = DAILY.replace("_DD_", "_HH_")
@@ -436,7 +436,7 @@ def test_weeks_and_months_are_compared_with_means_over_the_same_days(tmp_path):
     )
     measured = pd.Series(daily["GPP_NT_VUT_REF"].values, pd.to_datetime(daily["TIMESTAMP"]))
     tower = towers.read(write(tmp_path / DAILY.replace("_DD_", "_WW_"), weekly(daily)))
-    result = gpp_evaluation.evaluate_at_tower(predicted, tower)
+    result = gpp_at_tower.evaluate_at_tower(predicted, tower)
     weeks = [day for day in measured.index[::7] if day >= time[0] and day + pd.Timedelta(days=6) <= time[-1]]
     o = np.array([measured[day : day + pd.Timedelta(days=6)].mean() for day in weeks])
     p = np.array([gpp[day : day + pd.Timedelta(days=6)].mean() for day in weeks])
@@ -448,10 +448,10 @@ def test_weeks_and_months_are_compared_with_means_over_the_same_days(tmp_path):
     months = measured.resample("MS").mean()
     table = pd.DataFrame({"TIMESTAMP": months.index.strftime("%Y%m"), "GPP_DT_CUT_REF": months.values})
     tower = towers.read(write(tmp_path / DAILY.replace("_DD_", "_MM_"), table))
-    result = gpp_evaluation.evaluate_at_tower(predicted, tower)
+    result = gpp_at_tower.evaluate_at_tower(predicted, tower)
     assert (result["model.monthly.n"], result["days"]) == (3, 30 + 31 + 31)
     assert result["gpp"] == "GPP_DT_CUT_REF"
-    assert "GPP_DT_CUT_REF, in gC m-2 d-1" in gpp_evaluation.tower_report(result)
+    assert "GPP_DT_CUT_REF, in gC m-2 d-1" in gpp_at_tower.tower_report(result)
 
 
 @pytest.mark.real

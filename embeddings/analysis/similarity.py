@@ -1,0 +1,168 @@
+"""Similarity of pixels, clusters, and maps from a few labels, from stored int8 embeddings.
+
+``agreement``, ``cosine`` and ``project`` are numba kernels kept by hand: they read int8 and never write the values out
+as floats. Similarity of a 4-million-pixel map so runs near the speed of reading it (`bench screen`:
+``similarity_share_of_memory``); NumPy or scikit-learn would first make an array four times as large. What works on a
+sample or on a few labels is scikit-learn, imported only when called.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
+
+PART = 2**17
+"""Pixels compared by one thread at a time."""
+
+
+def agreement(
+    embedding: np.ndarray, scale: np.ndarray, centre: np.ndarray, like: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Dot product of every embedding with one vector, and its squared norm, both after subtracting ``centre``.
+
+    Sums over days give the cosine of whole trajectories.
+
+    Parameters
+    ----------
+    embedding
+        (pixel, feature) int8 steps.
+    scale
+        (feature,) value of one step.
+    centre
+        (feature,) mean embedding, in values.
+    like
+        (feature,) the vector to compare with, in values.
+
+    Returns
+    -------
+    Dot product and squared norm, both (pixel,) float32.
+    """
+    # (s e - c) . (l - c) and |s e - c|^2 expand into weights and offsets per feature that are known beforehand, so that
+    # the kernel only multiplies integers' values and adds.
+    weights, middle = scale**2, centre / scale
+    towards = (weights * (like / scale - middle)).astype("float32")
+    inwards = (-2 * weights * middle).astype("float32")
+    offsets = np.array([-float(middle @ towards), float(weights @ middle**2)], "float32")
+    dot, length = (np.empty(len(embedding), "float32") for _ in range(2))
+    embedding, weights = np.ascontiguousarray(embedding), weights.astype("float32")
+    agree = _kernels()[0]
+    _each(
+        lambda at: agree(embedding[at], towards, inwards, weights, offsets, dot[at], length[at]),
+        len(embedding),
+    )
+    return dot, length
+
+
+def principal(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First three principal components with fixed signs.
+
+    The largest loading of each component is positive, so that two runs never swap colours.
+
+    Parameters
+    ----------
+    sample
+        (pixel, feature) values; three pixels or more.
+
+    Returns
+    -------
+    Weights (feature, 3) and mean (feature,), float32.
+    """
+    from sklearn.decomposition import PCA
+
+    with np.errstate(
+        invalid="ignore"
+    ):  # the share of variance explained, unused, is 0 / 0 where all pixels are alike
+        found = PCA(min(3, sample.shape[1]), svd_solver="covariance_eigh").fit(sample.astype("float64"))
+    weights = found.components_.T
+    weights = weights * np.sign(weights[np.abs(weights).argmax(0), range(weights.shape[1])])
+    return weights.astype("float32"), found.mean_.astype("float32")
+
+
+def project(embedding: np.ndarray, onto: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Linear map of embeddings, ``embedding @ onto + offset``, without writing int8 out as floats.
+
+    Parameters
+    ----------
+    embedding
+        (..., feature) int8 or float32.
+    onto
+        (feature, plane) weights.
+    offset
+        (plane,) added to each plane.
+
+    Returns
+    -------
+    (..., plane) float32.
+    """
+    flat = np.ascontiguousarray(embedding).reshape(-1, embedding.shape[-1])
+    out = np.empty((len(flat), onto.shape[1]), "float32")
+    weights, offset = np.ascontiguousarray(onto.T, "float32"), offset.astype("float32")
+    kernel = _kernels()[2]
+    _each(lambda at: kernel(flat[at], weights, offset, out[at]), len(flat))
+    return out.reshape(*embedding.shape[:-1], -1)
+
+
+def cosine(dot: np.ndarray, length: np.ndarray, own: float) -> np.ndarray:
+    """Cosine similarity from what ``agreement`` returns.
+
+    Parameters
+    ----------
+    dot
+        (pixel,) dot products.
+    length
+        (pixel,) squared norms.
+    own
+        Squared norm of the vector compared with.
+
+    Returns
+    -------
+    (pixel,) float32 from -1 to 1; 0 where a norm is zero.
+    """
+    out = np.empty_like(dot)
+    divide = _kernels()[1]
+    _each(lambda at: divide(dot[at], length[at], np.float32(own), out[at]), len(dot))
+    return out
+
+
+def _each(what: Callable[[slice], None], pixels: int) -> None:
+    """Call ``what`` with slices of all pixels, in parallel on all cores; the kernels release the GIL."""
+    parts = [slice(start, start + PART) for start in range(0, pixels, PART)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(what, parts))
+
+
+@cache
+def _kernels() -> tuple[Callable, Callable, Callable]:
+    """One pass over the integers: a product with matrices would first write them out as numbers four times as long."""
+    import numba
+
+    @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+    def agree(embedding, towards, inwards, weights, offsets, dot, length):
+        for pixel in range(len(embedding)):
+            near, own = np.float32(0), np.float32(0)
+            for feature in range(len(towards)):
+                value = np.float32(embedding[pixel, feature])
+                near += value * towards[feature]
+                own += value * (value * weights[feature] + inwards[feature])
+            dot[pixel] = near + offsets[0]
+            length[pixel] = max(own + offsets[1], np.float32(0))
+
+    @numba.njit(cache=True, nogil=True, error_model="numpy")
+    def divide(dot, length, own, out):
+        for pixel in range(len(dot)):
+            both = np.sqrt(length[pixel] * own)
+            share = min(max(dot[pixel] / both, np.float32(-1)), np.float32(1))
+            out[pixel] = share if both > np.float32(1e-9) else np.float32(0)
+
+    @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+    def onto(embedding, weights, offset, out):
+        for pixel in range(len(embedding)):
+            for plane in range(len(weights)):
+                total = offset[plane]
+                for feature in range(embedding.shape[1]):
+                    total += np.float32(embedding[pixel, feature]) * weights[plane, feature]
+                out[pixel, plane] = total
+
+    return agree, divide, onto

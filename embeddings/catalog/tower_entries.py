@@ -1,0 +1,44 @@
+"""A catalog of tower files: one entry per site of a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def towers_catalog(folder: str | Path, catalog_folder: str | Path, sites: str | Path | None = None) -> str:
+    """The text of a catalog with an entry for each site with a tower file in a folder.
+
+    Parameters
+    ----------
+    folder
+        With tower files.
+    catalog_folder
+        Where the catalog will lie: its paths are relative to it.
+    sites
+        Table of site coordinates.
+
+    Returns
+    -------
+    str
+        YAML.
+    """
+    import os
+
+    import yaml
+    from fluxlens.embeddings import towers
+
+    place = towers.sites(sites) if sites is not None else None
+    sources = {}
+    for site, path in towers.files(folder).items():
+        args = {"path": os.path.relpath(path, catalog_folder)}
+        text = f"Flux tower {site}"
+        if place is not None:
+            args["sites"] = os.path.relpath(sites, catalog_folder)
+            if site in place.index:
+                row = place.loc[site]
+                text += f", {row['igbp']}" if "igbp" in row else ""
+                text += f", {row['lon']:.4f} {row['lat']:.4f}"
+        sources[site] = {"driver": "fluxlens_tower", "description": f"{text}: {path.name}.", "args": args}
+    return yaml.safe_dump(
+        {"metadata": {"version": 1}, "sources": sources}, sort_keys=False, allow_unicode=True
+    )

@@ -1,0 +1,134 @@
+"""Checks of a catalog file before intake opens it: size, keys, drivers and plain arguments only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fluxlens.models.errors import InputError
+
+LARGEST_BYTES = 2**20
+"""Of a catalog file: parsing YAML takes many times its size in memory."""
+
+TOP_KEYS = {"metadata", "sources", "name", "description"}
+"""Allowed at the top of a catalog file."""
+
+ENTRY_KEYS = {"driver", "description", "args", "metadata"}
+"""Allowed in an entry."""
+
+KINDS = {
+    "fluxlens_scene": "scene",
+    "fluxlens_embeddings": "embeddings",
+    "fluxlens_on_demand": "on demand",
+    "fluxlens_tower": "tower",
+    "fluxlens_series": "series table",
+}
+"""What an entry of each driver is called for people."""
+
+_CATALOG_DIR = re.compile(r"\{\{\s*CATALOG_DIR\s*\}\}")
+
+
+def check(path: str | Path) -> dict[str, dict]:
+    """Check a catalog file.
+
+    Parameters
+    ----------
+    path
+        Of the YAML file.
+
+    Returns
+    -------
+    dict
+        Its entries as plain data.
+
+    Raises
+    ------
+    InputError
+        Names the first thing that is wrong.
+    """
+    import yaml
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"Got the catalog {path}, which is not a file, need a YAML file; check the path.")
+    if path.suffix not in (".yaml", ".yml"):
+        raise InputError(f"Got the catalog {path}, need a file that ends in .yaml or .yml; rename it.")
+    if path.stat().st_size > LARGEST_BYTES:
+        raise InputError(f"Got the catalog {path} of more than 1 MiB, need a smaller one; split it.")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        raise InputError(f"Got the catalog {path}, which is not valid YAML{line}; correct it.") from error
+    if not isinstance(data, dict) or not isinstance(data.get("sources"), dict):
+        raise InputError(f"Got the catalog {path} without sources, need a mapping 'sources'; add it.")
+    _only(f"the catalog {path}", data, TOP_KEYS)
+    for text in _texts(data):
+        _plain(text)
+    metadata = data.get("metadata") or {}
+    if not isinstance(metadata, dict) or metadata.get("parameters") or metadata.get("version", 1) != 1:
+        raise InputError(f"Got the catalog {path} with other metadata than version 1, need that; correct it.")
+    for name, entry in data["sources"].items():
+        _check_entry(name, entry)
+    return data["sources"]
+
+
+def _check_entry(name: Any, entry: Any) -> None:
+    """InputError where an entry has another driver or other arguments than ours."""
+    from fluxlens.embeddings.driver import arguments
+
+    if not isinstance(name, str) or not isinstance(entry, dict):
+        raise InputError(
+            f"Got the entry {name!r}, need a name and below it a mapping with a driver; correct it."
+        )
+    _only(f"the entry {name!r}", entry, ENTRY_KEYS)
+    driver = entry.get("driver")
+    if not isinstance(driver, str) or driver not in KINDS:
+        raise InputError(
+            f"Got the entry {name!r} with driver {driver!r}, need one of {', '.join(KINDS)}; correct it."
+        )
+    args = entry.get("args") or {}
+    if not isinstance(args, dict) or not isinstance(entry.get("metadata") or {}, dict):
+        raise InputError(
+            f"Got the entry {name!r} whose args or metadata are no mapping, need one; correct it."
+        )
+    known = arguments(driver)
+    if known is not None:
+        _only(f"the args of entry {name!r}", args, known)
+
+
+def _only(where: str, found: dict, known: set[str]) -> None:
+    """InputError where a mapping has other keys than the known ones."""
+    other = [str(key) for key in found if key not in known]
+    if other:
+        raise InputError(
+            f"Got {', '.join(other)} in {where}, need only {', '.join(sorted(known))}; remove the rest."
+        )
+
+
+def _plain(text: str) -> None:
+    """InputError where intake would run a text as a template."""
+    rest = _CATALOG_DIR.sub("", text)
+    if any(mark in rest for mark in ("{{", "{%", "{#", "!template")) or re.match(
+        r"(client_)?(env|shell)\(", rest
+    ):
+        raise InputError(
+            f"Got {text[:60]!r} in the catalog, need plain text or {{{{ CATALOG_DIR }}}}; remove it."
+        )
+
+
+def _texts(data: Any) -> Iterator[str]:
+    """All strings of nested data; a container that YAML repeats by reference is visited once."""
+    # aliases may nest so deeply that walking every path would take for ever (a billion laughs)
+    visited: set[int] = set()
+    waiting = [data]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict | list) and id(item) not in visited:
+            visited.add(id(item))
+            waiting += [*item.keys(), *item.values()] if isinstance(item, dict) else item

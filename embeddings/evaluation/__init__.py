@@ -1,0 +1,1 @@
+"""How good it is: scores of reconstruction, land state, coherence, probes, simulator realism and GPP."""

@@ -1,0 +1,76 @@
+"""Leave-one-cube-out: every measured cube is predicted by a fusion trained on simulated landscapes and all others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fluxlens.embeddings.evaluation import held_out_scenes, reconstruction
+from fluxlens.embeddings.progress import Steps
+from fluxlens.embeddings.training import embedder
+from fluxlens.models import checkpoints
+from fluxlens.models.errors import InputError
+
+
+def evaluate(
+    data: str | Path, config: embedder.TrainingConfig, encoders: Path | None = None, device: str = "auto"
+) -> Steps[tuple[dict[str, float], str]]:
+    """Train one fusion per cube without that cube, and score it on the cube's hidden dates.
+
+    Parameters
+    ----------
+    data
+        Folder of measured cubes.
+    config
+        How to train; its cubes are replaced by those of ``data`` but the one left out.
+    encoders
+        Folder of frozen encoders; by default the shipped ones. Where they learned from the cube, the result says so.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    Flat object of numbers, and their tables as text; yields progress.
+
+    Raises
+    ------
+    InputError
+        If the weights to start from learned from one of the cubes.
+    """
+    scenes = held_out_scenes.open_scenes(data)
+    paths = dict(zip(scenes, held_out_scenes.scene_paths(data), strict=True))
+    if config.start and (trained_on := _measured_cubes(config.start) & set(scenes)):
+        raise InputError(
+            f"Got --start {config.start}, which learned from {', '.join(sorted(trained_on))}, need weights that never"
+            " saw a cube of --data; give others or leave it away."
+        )
+    models = {}
+    with TemporaryDirectory() as folder:
+        for name in scenes:
+            others = tuple(str(path) for other, path in paths.items() if other != name)
+            out = Path(folder) / f"without-{name}.safetensors"
+            yield from embedder.train_fusion(out, replace(config, cubes=others), encoders=encoders)
+            models[name] = checkpoints.load(out, device)
+    sensors = next(iter(models.values())).config.sensors
+    own = {name: encoders / f"{name}.safetensors" for name in sensors} if encoders else {}
+    encoders_saw = set.union(
+        *(_measured_cubes(own[s] if s in own and own[s].exists() else s) for s in sensors)
+    )
+    for model in models.values():
+        # The tables call a scene seen that only the encoders saw: add their cubes to the fusion's card.
+        card = model.identity.card
+        all_seen = sorted(encoders_saw | set(card["measured_cubes"]))
+        model.identity = replace(model.identity, card=card | {"measured_cubes": all_seen})
+    numbers, table = yield from reconstruction.evaluate(scenes, models)
+    numbers |= {f"{name}_encoders_saw_it": int(name in encoders_saw) for name in scenes}
+    listed = ", ".join(sorted(encoders_saw & set(scenes))) or "none of them"
+    return (
+        numbers,
+        f"{table}\n\nno fusion saw the cube it predicts; the frozen encoders learned from {listed}",
+    )
+
+
+def _measured_cubes(weights: str | Path) -> set[str]:
+    """Measured cubes that the weights' own card says they learned from."""
+    return set(checkpoints.load(weights, "cpu").identity.card.get("measured_cubes", []))

@@ -1,0 +1,377 @@
+"""Hidden dates of series tables: the model beside linear interpolation in time, set by set.
+
+Protocol: of each series' dates the inner ones, every third is hidden and predicted from the rest. Then each of them is
+hidden alone with everything within some days of it. Errors are root-mean-squares over dates per band,
+then the mean over bands; only dates that have a visible date on either side are scored, so that both interpolate.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from fluxlens.embeddings.progress import Steps
+from fluxlens.embeddings.readers import series_table
+from fluxlens.embeddings.readers.series_table import Observations, SeriesTable
+from fluxlens.embeddings.series.inference import load_model, reconstruct
+from fluxlens.embeddings.text_table import plain_name, read_table
+from fluxlens.models.embedder import Embedder
+from fluxlens.models.errors import DataWarning, InputError
+from fluxlens.models.fusion import WINDOW_DAYS
+from fluxlens.models.sensors import SENSORS
+
+EVERY = 3
+
+HIDDEN_WITHIN_DAYS = (0, 15, 30, 60)
+"""Everything this near to a target is hidden with it: gaps of 30, 60 and 120 days; 0 hides every third date."""
+
+NEIGHBOUR_DAYS = 45
+"""A target brighter in the visible than every clear date this near is taken for undetected cloud or snow."""
+
+VISIBLE = ("B02", "B03", "B04")
+
+NORMAL_90 = 1.6449
+"""Half width of the 90 % interval of a normal distribution, in standard deviations."""
+
+SET_NAMES = ("set", "region", "group")
+"""Columns that divide a table into sets, by ``plain_name``."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Hidden acquisitions of one set with what both methods say of them."""
+
+    truth: np.ndarray
+    """(target, band) reflectance, NaN where not measured."""
+    ours: np.ndarray
+    sigma: np.ndarray
+    """(target, band) expected error of ``ours``, a standard deviation."""
+    linear: np.ndarray
+    contaminated: np.ndarray
+    """(target,) bool, see ``NEIGHBOUR_DAYS``."""
+
+    def scores(self) -> dict[str, float]:
+        """Errors, ratios and coverage.
+
+        Returns
+        -------
+        dict of str to float
+            ``targets``; ``rmse`` and ``linear`` (reflectance, mean over bands), ``ratio``; ``ratio_geometric``, the
+            geometric mean over dates of the ratio of their errors; ``ratio_clean`` and ``targets_clean`` without
+            contaminated targets; ``coverage90``, the share of values inside the 90 % band.
+        """
+        error, other = self.ours - self.truth, self.linear - self.truth
+        pooled = [_rmse(part) for part in (error, other)]
+        clean = [_rmse(part[~self.contaminated]) for part in (error, other)]
+        dates = [np.sqrt(_mean(part**2, 1)) for part in (error, other)]
+        both = np.isfinite(dates[0]) & np.isfinite(dates[1]) & (dates[0] > 0) & (dates[1] > 0)
+        known = np.isfinite(error)
+        inside = np.abs(error[known]) <= NORMAL_90 * self.sigma[known]
+        return {
+            "targets": len(self.truth),
+            "rmse": pooled[0],
+            "linear": pooled[1],
+            "ratio": pooled[0] / pooled[1],
+            "ratio_geometric": float(np.exp(np.log(dates[0][both] / dates[1][both]).mean())),
+            "ratio_clean": clean[0] / clean[1],
+            "targets_clean": int((~self.contaminated).sum()),
+            "coverage90": float(inside.mean()),
+        }
+
+
+def evaluate_reconstruction_tables(
+    folder: str | Path,
+    model: str | Path | Embedder = "default",
+    device: str = "auto",
+    within_days: tuple[int, ...] = HIDDEN_WITHIN_DAYS,
+    max_blue: float | None = None,
+) -> Steps[tuple[dict[str, float], str]]:
+    """Score all series tables of a folder; yields progress.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Tables as ``find_tables`` finds them.
+    model, device
+        As of ``embeddings.series_inference.embed_series``.
+    within_days : tuple of int
+        What is hidden around each target, days on either side; 0 hides every third date at once.
+    max_blue : float or None
+        Rows of higher B02 are left out altogether, as snow or cloud the table's own filter missed; none by default.
+
+    Returns
+    -------
+    numbers : dict of str to float
+        Flat: ``<set>_<case>_<score>``, see ``Targets.scores``; ``all`` is the mean over sets.
+    text : str
+        The same as a table.
+    """
+    net = load_model(model, device)
+    yield "reading the tables", 0.0
+    sets = find_tables(folder)
+    numbers: dict[str, float] = {}
+    head = f"{'targets':>8}{'fluxlens':>10}{'linear':>9}{'ratio':>8}{'by date':>9}{'clean':>8}{'in 90 %':>9}"
+    lines = [
+        "Hidden dates of series tables, RMSE of reflectance, mean over bands; ratio to linear interpolation pooled, as"
+        " geometric mean over dates, and without targets brighter than all dates within 45 d"
+    ]
+    for at, (name, table) in enumerate(sets.items()):
+        lines += ["", f"{name + f' ({len(table.ids)} series)':40}{head}"]
+        table = _without_bright(table, max_blue)
+        shown = {"": table}
+        if "s1" in table.sensors and "s1" in net.config.sensors:
+            only = {"s2": table.sensors["s2"]}
+            shown["_without_s1"] = SeriesTable(table.ids, only, table.lon, table.lat)
+        for step, days in enumerate(within_days):
+            for suffix, visible in shown.items():
+                yield f"{name}: {_label(days)}", (at + step / len(within_days)) / len(sets)
+                found = yield from hide_and_reconstruct(visible, net, days)
+                if not len(found.truth):
+                    continue
+                key = f"{name}_{'hidden' if days == 0 else f'within_{days}d'}{suffix}"
+                scores = found.scores()
+                numbers |= {f"{key}_{score}": value for score, value in scores.items()}
+                lines.append(_row(_label(days) + (", without s1" if suffix else ""), scores))
+    if not numbers:
+        raise InputError(
+            f"Got {folder} without a series of three dates, need one to hide a date; add tables."
+        )
+    numbers |= _mean_of_sets(numbers, list(sets))
+    if len(sets) > 1:
+        lines += ["", f"{f'mean of {len(sets)} sets':40}{head}"]
+        for days in within_days:
+            prefix = f"all_{'hidden' if days == 0 else f'within_{days}d'}_"
+            scores = {k.removeprefix(prefix): v for k, v in numbers.items() if k.startswith(prefix)}
+            if "rmse" in scores:
+                lines.append(_row(_label(days), scores))
+    return numbers, "\n".join(lines)
+
+
+def hide_and_reconstruct(table: SeriesTable, model: Embedder, within_days: int = 0) -> Steps[Targets]:
+    """Hide every third inner date of each series and predict it; yields progress.
+
+    Parameters
+    ----------
+    table : SeriesTable
+        Series with Sentinel-2.
+    model : Embedder
+        Loaded model.
+    within_days : int
+        0 hides all targets at once; else each alone, with all Sentinel-2 this near to it.
+    """
+    seen = table.sensors["s2"]
+    edge = np.searchsorted(seen.series, np.arange(len(table.ids) + 1))
+    targets = [np.arange(a + 1, b - 1)[::EVERY] for a, b in pairwise(edge)]
+    hidden = np.zeros(len(seen.day), bool)
+    hidden[np.concatenate([*targets, np.empty(0, np.int64)])] = True
+    # rows of all targets, which are shown to each, and what linear interpolation makes of them
+    kept, shown, guesses, bright = [], [], [], []
+    for own, (a, b) in zip(targets, pairwise(edge), strict=True):
+        day, values = seen.day[a:b], seen.values[a:b]
+        light = values[:, [SENSORS["s2"].bands.index(band) for band in VISIBLE]].mean(1)
+        for row in own:
+            away = day - seen.day[row]
+            visible = ~hidden[a:b] if within_days == 0 else np.abs(away) > within_days
+            if not ((away[visible] < 0).any() and (away[visible] > 0).any()):
+                continue
+            kept.append(row)
+            shown.append(a + np.flatnonzero(visible & (np.abs(away) <= WINDOW_DAYS)))
+            guesses.append(_linear(day[visible], values[visible], int(seen.day[row])))
+            near = (np.abs(away) <= NEIGHBOUR_DAYS) & (away != 0)
+            bright.append(bool(near.any() and light[row - a] > np.nanmax(light[near], initial=-np.inf)))
+    rows = np.array(kept, np.int64)
+    bands = seen.values.shape[1]
+    if not len(rows):
+        none = np.empty((0, bands), np.float32)
+        return Targets(none, none, none, none, np.empty(0, bool))
+    if within_days == 0:
+        left = SeriesTable(table.ids, table.sensors | {"s2": seen.at(~hidden)}, table.lon, table.lat)
+        series = seen.series[rows]
+    else:
+        # Each target becomes a series of its own, which lacks what is hidden around it.
+        left = _series_per_target(table, rows, shown)
+        series = np.arange(len(rows))
+    mean, sigma = yield from reconstruct(left, series, seen.day[rows], model)
+    return Targets(seen.values[rows], mean, sigma, np.array(guesses), np.array(bright))
+
+
+def find_tables(folder: str | Path) -> dict[str, SeriesTable]:
+    """Sets of series in the tables of a folder.
+
+    Every ``.csv`` or ``.parquet`` with an id, a date and bands of Sentinel-2 is a table of series; the Sentinel-1 table
+    that shares its ids belongs to it. A column ``set`` or ``region``, in it or in a table of plots with the same ids,
+    divides it into sets.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder itself, or one whose sub-folders hold such tables.
+
+    Returns
+    -------
+    dict of str to SeriesTable
+        By the name of the set.
+
+    Raises
+    ------
+    InputError
+        If there is no such table.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"Got {folder}, which is no folder, need one with series tables; check the path.")
+    for places in ([root], sorted(path for path in root.iterdir() if path.is_dir())):
+        sets: dict[str, SeriesTable] = {}
+        for place in places:
+            prefix = "" if place == root else f"{place.name}_"
+            sets |= {prefix + name: table for name, table in _sets_of(place).items()}
+        if sets:
+            return sets
+    raise InputError(
+        f"Got {folder} without a table of id, date and bands of Sentinel-2 (.csv or .parquet), need one; check it."
+    )
+
+
+def _sets_of(folder: Path) -> dict[str, SeriesTable]:
+    optical, radar, plots, others = {}, {}, {}, []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in (".csv", ".parquet"):
+            continue
+        table = read_table(path)
+        names = [str(name) for name in table.columns]
+        try:
+            bands = series_table.band_columns(names, path.name)
+        except InputError:
+            bands = {}
+        plain = {plain_name(name) for name in names}
+        has_id = bool(plain & set(series_table.ID_NAMES))
+        has_date = bool(plain & {*series_table.DATE_NAMES})
+        if has_id and has_date and len(bands) >= series_table.MIN_BANDS:
+            optical[path.stem] = table
+        elif has_id and has_date and {"vv", "vh"} & plain:
+            radar[path.stem] = table
+        elif has_id and not has_date and plain & set(SET_NAMES):
+            plots[path.stem] = table
+        else:
+            others.append(path.name)
+    if optical and others:
+        warnings.warn(
+            f"{', '.join(others)} in {folder.name} hold no series of Sentinel-2 or Sentinel-1: left out.",
+            DataWarning,
+            stacklevel=3,
+        )
+    sets: dict[str, SeriesTable] = {}
+    for stem, table in optical.items():
+        ids = series_table._ids(table, stem)
+        own = {
+            name: part for name, part in radar.items() if np.isin(series_table._ids(part, name), ids).any()
+        }
+        joined = pd.concat(own.values()) if own else None
+        label = _set_labels(table, ids, plots)
+        for one in dict.fromkeys(label):
+            rows = label == one
+            name = str(one) or stem
+            name = f"{stem}_{name}" if name in sets else name
+            beside = None
+            if joined is not None:
+                beside = joined[np.isin(series_table._ids(joined, stem), ids[rows])]
+            sets[name] = series_table.read_series(
+                table[rows], beside if beside is not None and len(beside) else None
+            )
+    return sets
+
+
+def _set_labels(table: pd.DataFrame, ids: np.ndarray, plots: dict[str, pd.DataFrame]) -> np.ndarray:
+    """The set of each row; empty where no column tells."""
+    column = series_table._column(table, SET_NAMES)
+    if column is not None:
+        return table[column].astype(str).to_numpy()
+    for name, plot in plots.items():
+        column = series_table._column(plot, SET_NAMES)
+        known = pd.Series(plot[column].astype(str).to_numpy(), series_table._ids(plot, name))
+        known = known[~known.index.duplicated()].reindex(ids)
+        if known.notna().all():
+            return known.to_numpy()
+    return np.full(len(table), "")
+
+
+def _without_bright(table: SeriesTable, max_blue: float | None) -> SeriesTable:
+    """Without rows of Sentinel-2 that are brighter than that in blue."""
+    if max_blue is None:
+        return table
+    seen = table.sensors["s2"]
+    dark = ~(seen.values[:, SENSORS["s2"].bands.index("B02")] > max_blue)
+    return SeriesTable(table.ids, table.sensors | {"s2": seen.at(dark)}, table.lon, table.lat)
+
+
+def _series_per_target(table: SeriesTable, rows: np.ndarray, shown: list[np.ndarray]) -> SeriesTable:
+    """A series for each target: its visible Sentinel-2, and all else of its series within the model's window."""
+    seen = table.sensors["s2"]
+    of, day = seen.series[rows], seen.day[rows]
+    parts = {"s2": (np.repeat(np.arange(len(rows)), [len(part) for part in shown]), np.concatenate(shown))}
+    for name, other in table.sensors.items():
+        if name == "s2":
+            continue
+        edge = np.searchsorted(other.series, np.arange(len(table.ids) + 1))
+        near = []
+        for one, at in zip(of, day, strict=True):
+            a, b = edge[one], edge[one + 1]
+            begin, stop = np.searchsorted(other.day[a:b], (at - WINDOW_DAYS, at + WINDOW_DAYS + 1))
+            near.append(np.arange(a + begin, a + stop))
+        parts[name] = (np.repeat(np.arange(len(rows)), [len(part) for part in near]), np.concatenate(near))
+    sensors = {
+        name: Observations(target, table.sensors[name].day[at], table.sensors[name].values[at])
+        for name, (target, at) in parts.items()
+    }
+    return SeriesTable(table.ids[of], sensors, table.lon[of], table.lat[of])
+
+
+def _linear(day: np.ndarray, values: np.ndarray, at: int) -> np.ndarray:
+    """(band,) between the nearest measured values before and after the day."""
+    out = np.full(values.shape[1], np.nan)
+    for band in range(values.shape[1]):
+        known = np.isfinite(values[:, band])
+        if known.any():
+            out[band] = np.interp(at, day[known], values[known, band])
+    return out
+
+
+def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """Mean of what is finite, NaN where nothing is."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0).sum(axis)
+    return np.where(known.any(axis), total / np.maximum(known.sum(axis), 1), np.nan)
+
+
+def _rmse(error: np.ndarray) -> float:
+    """Root-mean-square over targets per band, mean over the measured bands."""
+    bands = np.sqrt(_mean(error**2, 0))
+    known = np.isfinite(bands)
+    return float(bands[known].mean()) if known.any() else float("nan")
+
+
+def _label(days: int) -> str:
+    return "every third date" if days == 0 else f"a gap of {2 * days} d (all within {days} d)"
+
+
+def _row(label: str, scores: dict[str, float]) -> str:
+    return (
+        f"  {label:38}{scores['targets']:8.0f}{scores['rmse']:10.4f}{scores['linear']:9.4f}{scores['ratio']:8.3f}"
+        f"{scores['ratio_geometric']:9.3f}{scores['ratio_clean']:8.3f}{scores['coverage90']:9.1%}"
+    )
+
+
+def _mean_of_sets(numbers: dict[str, float], sets: list[str]) -> dict[str, float]:
+    """``all_...``: mean over the sets that have a number, targets summed."""
+    parts: dict[str, list[float]] = {}
+    for name in sets:
+        for key, value in numbers.items():
+            if key.startswith(f"{name}_hidden") or key.startswith(f"{name}_within"):
+                parts.setdefault(f"all{key.removeprefix(name)}", []).append(value)
+    return {
+        key: float(np.sum(values) if "_targets" in key else np.mean(values)) for key, values in parts.items()
+    }

@@ -1,0 +1,196 @@
+"""What an export is asked and answers: pixel series as tidy tables or cubes, maps as bands."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from fluxlens.embeddings.export import selection
+from fluxlens.embeddings.export.geometries import Point
+from fluxlens.embeddings.export.paths import CUBES, MAPS, check_path, replacing
+from fluxlens.embeddings.export.selection import FootprintWeights, _blank, _Cubes, _days
+from fluxlens.embeddings.export.writers import write
+from fluxlens.models.errors import InputError
+
+__all__ = ["CUBES", "MAPS", "check_path", "replacing", "write"]
+
+ROWS_AT_MOST = 20_000_000
+"""A table of more rows than this is no longer handy; 365 days of 2.3 km x 2.3 km."""
+
+MAPS_AT_MOST = 100_000_000
+"""Pixel-days of one file of GPP maps, which are held in memory: 512 x 512 pixels and a year."""
+
+
+def tidy(
+    store: Any,
+    points: list[Point] | None = None,
+    polygon: list[list[np.ndarray]] | None = None,
+    start: Any = None,
+    end: Any = None,
+    weather: xr.Dataset | None = None,
+    sight: FootprintWeights | None = None,
+) -> pd.DataFrame:
+    """One row per point (or pixel inside the polygon) and day, metadata in ``.attrs``.
+
+    ``store`` is a ``Store`` or a cube. With the weather of the store's scene (or given) there is GPP as well. With a
+    ``sight`` a point stands for the weighted mean of what is seen from it.
+    """
+    cubes = _Cubes(store, start, end, weather)
+    if polygon is not None:
+        asked = []
+        for region, pixels in cubes.regions(polygon):
+            for row, col in zip(*pixels, strict=True):
+                asked.append((int(row), int(col), Point(*cubes.lonlat(row, col), region.name)))
+    else:
+        asked = [(*pixel, point) for pixel, point in cubes.pixels(points or [])]
+    if len(asked) * cubes.count > ROWS_AT_MOST:
+        raise InputError(
+            f"Got {len(asked):,} pixels x {cubes.count} days, need at most {ROWS_AT_MOST:,} rows; "
+            "ask for fewer days or write .nc or .zarr."
+        )
+    named = any(point.name for _, _, point in asked)
+    tables = [_table(cubes.series(row, col, point, sight), point, named) for row, col, point in asked]
+    table = pd.concat(tables, ignore_index=True)
+    table.attrs = cubes.metadata()
+    return table
+
+
+def cube_of(
+    store: Any,
+    points: list[Point] | None = None,
+    polygon: list[list[np.ndarray]] | None = None,
+    start: Any = None,
+    end: Any = None,
+    weather: xr.Dataset | None = None,
+    sight: FootprintWeights | None = None,
+) -> xr.Dataset:
+    """As ``tidy`` as a CF dataset: (point, time[, feature]), or (time, y, x[, feature]) with NaN outside."""
+    cubes = _Cubes(store, start, end, weather)
+    if polygon is not None:
+        number, names = cubes.region_numbers(polygon)
+        rows, cols = (slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(number >= 0))
+        number = xr.DataArray(number[rows, cols], dims=("y", "x"))
+        cube = cubes.window(rows, cols)
+        out = cube.assign(
+            {name: values.astype(np.float32).where(number >= 0) for name, values in cube.items()}
+        )
+        if any(names):
+            out["region"] = number.assign_attrs(
+                long_name="region of the pixel by its number in the attribute names", names=", ".join(names)
+            )
+    else:
+        inside = cubes.pixels(points or [])
+        asked = [point for _, point in inside]
+        series = [cubes.series(*pixel, point, sight).drop_vars("spatial_ref") for pixel, point in inside]
+        places = {
+            "lon": [point.lon for point in asked],
+            "lat": [point.lat for point in asked],
+            "x": [float(one["x"]) for one in series],
+            "y": [float(one["y"]) for one in series],
+            "name": [point.name for point in asked],
+        }
+        bare = [one.drop_vars(("x", "y")) for one in series]
+        out = xr.concat(bare, "point", coords="different", compat="equals", join="exact")
+        out = out.assign_coords({name: ("point", values) for name, values in places.items()})
+        out = out.assign_coords(spatial_ref=cubes.cube["spatial_ref"].variable)
+    out.attrs = cubes.metadata()
+    return out
+
+
+def map_of(store: Any, polygon: list | None = None, start: Any = None, end: Any = None) -> xr.Dataset:
+    """Features, sigma and GPP as one map (y, x): of the one day, or the mean of the days; NaN outside."""
+    cubes = _Cubes(store, start, end, None)
+    inside = np.ones(cubes.grid.shape, bool)
+    if polygon is not None:
+        inside = cubes.region_numbers(polygon)[0] >= 0
+    rows, cols = (slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(inside))
+    total = known = 0
+    for day in range(cubes.days.start, cubes.days.stop):
+        part = cubes.window(rows, cols, slice(day, day + 1)).isel(time=0, drop=True).astype(np.float64)
+        part = _blank(part)
+        total, known = total + part.fillna(0), known + part.notnull()
+    out = (total / known.where(known > 0)).where(xr.DataArray(inside[rows, cols], dims=("y", "x")))
+    out = out.astype(np.float32)
+    out.attrs = cubes.metadata()
+    return out
+
+
+def gpp_maps(
+    store: Any, start: Any = None, end: Any = None
+) -> Generator[tuple[str, float], None, xr.Dataset]:
+    """GPP, its 90 % band and `ood` (time, y, x) of a store's days; yields progress.
+
+    Weather is that of the scene in the store; without it day length and clear-sky light stand in.
+    """
+    from fluxlens.embeddings import gpp
+
+    cubes = _Cubes(store, start, end, None)
+    pixels = cubes.grid.nx * cubes.grid.ny
+    if pixels * cubes.count > MAPS_AT_MOST:
+        raise InputError(
+            f"Got {pixels:,} pixels x {cubes.count} days, need at most {MAPS_AT_MOST:,}; ask for fewer days."
+        )
+    everywhere, parts, step = slice(None), [], max(1, selection.PIXEL_DAYS // pixels)
+    for first in range(cubes.days.start, cubes.days.stop, step):
+        yield "GPP maps", (first - cubes.days.start) / cubes.count
+        days = slice(first, min(first + step, cubes.days.stop))
+        parts.append(gpp.predict(store.window(days, everywhere, everywhere), cubes.weather))
+    out = xr.concat(parts, "time", combine_attrs="override")
+    out.attrs |= {name: value for name, value in cubes.metadata().items() if name not in ("features", "gpp")}
+    return out
+
+
+def answer(
+    store: Any, suffix: str, start: Any = None, end: Any = None, **place: Any
+) -> tuple[pd.DataFrame | xr.Dataset, str]:
+    """What a file with that suffix holds, and one line about it."""
+    if suffix in MAPS:
+        if place.get("polygon") is None or place.get("sight"):
+            raise InputError(f"Got points for a map ({suffix}), need --polygon; choose it or another suffix.")
+        found = map_of(store, place["polygon"], start, end)
+        return found, f"a map of {found.sizes['y']} x {found.sizes['x']} pixels, {found.attrs['days']}"
+    if suffix in CUBES:
+        cube = cube_of(store, start=start, end=end, **place)
+        return cube, " x ".join(f"{size} {name}" for name, size in cube.sizes.items())
+    table = tidy(store, start=start, end=end, **place)
+    return table, f"{len(table)} rows"
+
+
+def to_file(store: Any, path: str | Path, start: Any = None, end: Any = None, **place: Any) -> str:
+    """Write what is asked in the form the suffix says; returns one line about it."""
+    path = check_path(path)
+    found, told = answer(store, path.suffix.lower(), start, end, **place)
+    write(found, path)
+    return told
+
+
+def whole(
+    store: Any, path: str | Path, start: Any = None, end: Any = None, layout: str = "cf"
+) -> Generator[tuple[str, float], None, str]:
+    """All pixels of a store's days as Zarr that xarray alone reads; yields progress, returns one line about it."""
+    from fluxlens.embeddings.store import zarr_export
+
+    path = check_path(path)
+    if path.suffix.lower() != ".zarr":
+        raise InputError(
+            f"Got {path.name} without a place, need --at, --points or --polygon; or a name that ends in .zarr for the"
+            " whole store."
+        )
+    days = _days(store.days, start, end)
+    with replacing(path) as beside:
+        yield from zarr_export.write_zarr(store, beside, days, layout)
+    return f"{days.stop - days.start} days of {store.grid.ny} x {store.grid.nx} pixels"
+
+
+def _table(series: xr.Dataset, point: Point, named: bool) -> pd.DataFrame:
+    x, y = float(series["x"]), float(series["y"])
+    columns: dict[str, Any] = {"time": series["time"].values}
+    if named:
+        columns["name"] = point.name
+    columns |= {"lon": point.lon, "lat": point.lat, "x": x, "y": y}
+    columns |= {str(name): series[name].values for name in series.data_vars if series[name].dims == ("time",)}
+    return pd.DataFrame(columns)

@@ -1,0 +1,201 @@
+"""What an export was asked, as a small JSON file with which the same export can be made again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, fields
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from fluxlens.embeddings.export import geometries
+from fluxlens.embeddings.export.geometries import POINTS_AT_MOST, Point
+from fluxlens.embeddings.export.paths import SUFFIXES, replacing
+from fluxlens.models.errors import InputError
+
+VERSION = 1
+
+BYTES_AT_MOST = 32 * 2**20
+
+MADE_OF = {
+    "store_snapshot": "snapshot",
+    "model_digest": "model",
+    "scene_digest": "scene",
+    "gpp_head_digest": "GPP model",
+}
+"""What must be the same for the same numbers, as exported files call it and in words."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """An export that was made: values only, nothing of it is run; checked at birth."""
+
+    store: str
+    """Path from the replay file's folder, or a catalog entry; empty where the screen wrote it."""
+    out: str
+    """Name of the file, without a folder."""
+    start: str
+    end: str
+    made: dict[str, str]
+    """Snapshot, digests and software, as the file says them."""
+    numbers: str
+    """Digest of the values of the table, the cube or the map."""
+    points: tuple[tuple[float, float, str], ...] = ()
+    polygon: tuple = ()
+    """Polygons, each rings of (lon, lat)."""
+    names: tuple[str, ...] = ()
+    """Name of each polygon's feature; polygons of one name are one region. Empty where none has one."""
+    radius_m: float | None = None
+    tower: str | None = None
+    """Path from the replay file's folder."""
+    tower_sha256: str = ""
+    height_m: float | None = None
+
+    def __post_init__(self) -> None:
+        texts = [
+            self.store,
+            self.out,
+            self.start,
+            self.end,
+            self.numbers,
+            self.tower or "",
+            self.tower_sha256,
+        ]
+        numbers = [value for value in (self.radius_m, self.height_m) if value is not None]
+        sound = (
+            all(isinstance(text, str) and "\0" not in text and "://" not in text for text in texts)
+            and all(isinstance(value, int | float) for value in numbers)
+            and isinstance(self.made, dict)
+            and all(isinstance(value, str) for value in self.made.values())
+            and bool(self.points) != bool(self.polygon)
+            and len(self.names) in (0, len(self.polygon))
+            and all(isinstance(name, str) for name in self.names)
+            and len(self.points) <= POINTS_AT_MOST
+            and Path(self.out).name == self.out
+            and not self.out.startswith(".")
+            and Path(self.out).suffix.lower() in SUFFIXES
+        )
+        if not sound:
+            raise InputError(
+                "Got a replay file with parts that do not fit, need one as `fluxlens export --replay` writes it; "
+                "write it again."
+            )
+
+    def place(self) -> dict[str, Any]:
+        """Points or polygon as ``export.answer`` takes them."""
+        try:
+            if self.points:
+                return {
+                    "points": [Point(float(lon), float(lat), str(name)) for lon, lat, name in self.points]
+                }
+            rings = [[np.array(ring, dtype=float).reshape(-1, 2) for ring in rings] for rings in self.polygon]
+            if not any(self.names):
+                return {"polygon": rings}
+            # polygons of one name, which follow each other, are one region
+            regions = []
+            for name, members in groupby(zip(self.names, rings, strict=True), key=lambda pair: pair[0]):
+                regions += [
+                    geometries.Region(region.geometry, str(name))
+                    for region in geometries.regions_of([one for _, one in members])
+                ]
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"Got a replay file with a broken place ({error}), need lon, lat; write it again."
+            ) from error
+        return {"polygon": regions}
+
+    def check(self, found: dict[str, Any]) -> None:
+        """InputError where a store or an export with these attributes is made of something else, saying what."""
+        for name in MADE_OF.keys() & found.keys():
+            held, need = str(found[name]), str(self.made.get(name, ""))
+            if held != need:
+                raise InputError(
+                    f"Got the {MADE_OF[name]} {held}, need {need or 'none'}, of which the replay's export was made; "
+                    "use the store and the software of then."
+                )
+
+
+def numbers(found: pd.DataFrame | xr.Dataset) -> str:
+    """Digest of names and values; when it was made and where the file lies do not count."""
+    out = hashlib.blake2b(digest_size=16)
+    for name in sorted(map(str, found.columns if isinstance(found, pd.DataFrame) else found.variables)):
+        values = np.asarray(found[name])
+        text = values.dtype.kind in "OUT"
+        out.update(f"{name} {values.shape}".encode())
+        out.update(json.dumps(values.tolist()).encode() if text else np.ascontiguousarray(values).tobytes())
+    return out.hexdigest()
+
+
+def of(found: pd.DataFrame | xr.Dataset, out: str | Path, store: str, **asked: Any) -> Replay:
+    """The replay of an export just made; ``asked`` has points or polygon and, where given, the sight."""
+    points = tuple((at.lon, at.lat, at.name) for at in asked.pop("points", None) or ())
+    regions = geometries.regions_of(asked.pop("polygon", None) or [])
+    polygon, names = [], []
+    for region in regions:
+        rings = geometries.rings_of([region])
+        polygon += [tuple(ring.tolist() for ring in one) for one in rings]
+        names += [region.name] * len(rings)
+    start, end = found.attrs["days"].split(" to ")
+    made = {name: str(found.attrs[name]) for name in (*MADE_OF, "software") if name in found.attrs}
+    kept = {"polygon": tuple(polygon), "names": tuple(names) if any(names) else ()}
+    return Replay(store, Path(out).name, start, end, made, numbers(found), points, **kept, **asked)
+
+
+def text(replay: Replay) -> str:
+    """The file's content."""
+    # older versions refuse what they do not know: names are there only where there are some
+    held = {name: value for name, value in vars(replay).items() if name != "names" or value}
+    return json.dumps({"fluxlens_replay": VERSION} | held, indent=1, default=list) + "\n"
+
+
+def save(replay: Replay, path: str | Path) -> None:
+    """Write the file."""
+    with replacing(check_path(path)) as beside:
+        beside.write_text(text(replay), encoding="utf-8")
+
+
+def load(path: str | Path) -> Replay:
+    """Read and check a file; nothing it names is opened yet."""
+    path = Path(path)
+    if not path.is_file() or path.stat().st_size > BYTES_AT_MOST:
+        raise InputError(
+            f"Got {path}, which is no file of at most {BYTES_AT_MOST:,} bytes, need a replay; check the path."
+        )
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        version = told.pop("fluxlens_replay")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"Got {path}, which is no replay file, need one; check the path.") from error
+    if version != VERSION:
+        raise InputError(f"Got a replay file of version {version!r}, need {VERSION}; use newer software.")
+    strange = sorted(told.keys() - {field.name for field in fields(Replay)})
+    if strange:
+        raise InputError(f"Got {path.name} with {strange[0]!r}, need only what replays hold; remove it.")
+    try:
+        return Replay(**{name: tuple(v) if isinstance(v, list) else v for name, v in told.items()})
+    except TypeError as error:
+        raise InputError(f"Got {path.name}, which lacks a part ({error}), need a whole replay.") from error
+
+
+def check_path(path: str | Path) -> Path:
+    """A path a replay can be written to."""
+    path = Path(path)
+    if path.suffix.lower() != ".json" or not path.resolve().parent.is_dir() or path.is_dir():
+        raise InputError(f"Got --replay {path}, need a .json file in a folder that exists; correct it.")
+    return path
+
+
+def relative(path: str | Path, replay: str | Path) -> str:
+    """A path as seen from the folder of the replay file, so that both can move together."""
+    return Path(os.path.relpath(Path(path).resolve(), Path(replay).resolve().parent)).as_posix()
+
+
+def sha256(path: str | Path) -> str:
+    """Of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,281 @@
+"""Which pixels and days of a store an export reads, in parts that fit in memory, with metadata and weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from fluxlens.embeddings import __version__
+from fluxlens.embeddings.export.geometries import (
+    Point,
+    Region,
+    _centres_inside,
+    _projected,
+    _some,
+    _warn,
+    regions_of,
+)
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.models.errors import InputError
+
+WHOLE_SHARE = 0.999
+"""Share of a polygon's area in the scene from which on it counts as whole: rounding of degrees is less."""
+
+PIXEL_DAYS = 300_000
+"""Read together where pixels are averaged: bounded memory."""
+
+NEGLIGIBLE = 1e-3
+"""Of the largest weight: farther out a footprint is not looked at."""
+
+FootprintWeights = Callable[[Grid, Any], xr.DataArray]
+"""Weights (y, x) of what is seen from a point, as ``embeddings.footprint`` makes them."""
+
+
+def metadata(store: Any, start: Any = None, end: Any = None) -> dict[str, Any]:
+    """What every file of those days says of itself: data, model, snapshot, digests, software."""
+    return _Cubes(store, start, end, None).metadata()
+
+
+class _Cubes:
+    """Dequantised features and GPP of one pixel or one window of a store or a cube, between two days."""
+
+    def __init__(self, store: Any, start: Any, end: Any, weather: xr.Dataset | None) -> None:
+        self.store = None if isinstance(store, xr.Dataset) else store
+        self.cube = store if self.store is None else store.cube()
+        self.grid = Grid.from_cube(self.cube) if self.store is None else store.grid
+        self.days = _days(self.cube["time"].values, start, end)
+        self.count = self.days.stop - self.days.start
+        self.weather = self._weather() if weather is None else weather
+        self.sight = ""
+        self.share_inside = ""
+
+    def pixels(self, points: list[Point]) -> list[tuple[tuple[int, int], Point]]:
+        """Row and column of each point in the grid; those outside are named in one warning.
+
+        InputError where all are outside, or where they would be inside with longitude and latitude swapped.
+        """
+        inside, outside = [], []
+        for point in points:
+            try:
+                inside.append((self.grid.pixel(point.lon, point.lat), point))
+            except InputError as error:
+                outside.append((point, error))
+        if outside:
+            first, error = outside[0]
+            if self._holds(first.lat, first.lon):
+                raise InputError(
+                    f"Got lon {first.lon:g}, lat {first.lat:g}, which lies in the scene when they are swapped, need lon"
+                    " and lat in their columns; swap them."
+                ) from error
+            if not inside:
+                raise error
+            names = [point.name or f"{point.lon:g},{point.lat:g}" for point, _ in outside]
+            _warn(f"{len(outside)} of {len(points)} points lie outside the scene: left out ({_some(names)}).")
+        return inside
+
+    def _holds(self, lon: float, lat: float) -> bool:
+        """Whether a place, which may be none on earth, lies in the grid."""
+        try:
+            self.grid.pixel(lon, lat)
+        except InputError:
+            return False
+        return True
+
+    def regions(self, polygon: list) -> list[tuple[Region, tuple[np.ndarray, np.ndarray]]]:
+        """Each region with a pixel centre inside, and the rows and columns (n,) of its pixels, row by row.
+
+        The share of each region's area that lies in the grid is kept for ``metadata`` and told where it is not whole.
+        """
+        import shapely
+
+        regions = regions_of(polygon)
+        shapes = _projected(self.grid, regions)
+        frame = shapely.box(*self.grid.extent)
+        # part by part: parts of a region may overlap, which an intersection of the whole does not take
+        parts, of = shapely.get_parts(shapes, return_index=True)
+        areas, within = (
+            np.bincount(of, shapely.area(some), len(shapes))
+            for some in (parts, shapely.intersection(parts, frame))
+        )
+        shares = within / np.where(areas > 0, areas, 1)
+        xs, ys = self.grid.x, self.grid.y
+        found, names = [], [region.name or f"polygon {i}" for i, region in enumerate(regions, 1)]
+        for region, shape in zip(regions, shapes, strict=True):
+            held = [_centres_inside(xs, ys, part) for part in shapely.get_parts(shape)]
+            rows, cols = (np.concatenate(one) for one in zip(*held, strict=True))
+            if len(held) > 1:  # parts of one region in the order of the grid, each pixel once
+                rows, cols = np.divmod(np.unique(rows * self.grid.nx + cols), self.grid.nx)
+            if len(rows):
+                found.append((region, (rows, cols)))
+        if not found:
+            swapped = [shapely.transform(region.geometry, lambda at: at[:, ::-1]) for region in regions]
+            west, south, east, north = shapely.total_bounds(swapped)
+            words = "need one in the scene; move it."
+            if self._holds((west + east) / 2, (south + north) / 2):
+                words = "while it would be with longitude and latitude swapped, need [lon, lat]; swap them."
+            raise InputError(f"Got a polygon without a pixel centre inside, {words}")
+        partly = [
+            f"{name} {share:.0%}" for name, share in zip(names, shares, strict=True) if share < WHOLE_SHARE
+        ]
+        if partly:
+            self.share_inside = _some(partly, 100)
+            _warn(f"Not all of the area lies in the scene, the rest is left out; inside: {_some(partly)}.")
+        return found
+
+    def region_numbers(self, polygon: list) -> tuple[np.ndarray, list[str]]:
+        """Number (row, col) of the first region that holds a pixel's centre, -1 of none; and the regions' names."""
+        found = self.regions(polygon)
+        number = np.full(self.grid.shape, -1, np.int32)
+        for at in reversed(range(len(found))):
+            number[found[at][1]] = at
+        return number, [region.name for region, _ in found]
+
+    def pixel(self, row: int, col: int) -> xr.Dataset:
+        """Series (time[, feature]) of one pixel; y and x are scalars."""
+        if self.store is None:
+            found = self.cube.isel(time=self.days, y=row, x=col).compute()
+        else:
+            found = self.store.series(row, col).isel(time=self.days)
+        return self._finished(found)
+
+    def series(self, row: int, col: int, point: Point, sight: FootprintWeights | None) -> xr.Dataset:
+        """Series (time) of the pixel, or of the weighted mean of what is seen from the point."""
+        if sight is None:
+            return self.pixel(row, col)
+        weights = sight(self.grid, point)
+        self.sight = str(weights.attrs.get("long_name", ""))
+        held = np.nonzero(weights.values > NEGLIGIBLE * float(weights.max()))
+        rows, cols = (slice(int(i.min()), int(i.max()) + 1) for i in held)
+        weights, step = weights[rows, cols], max(1, PIXEL_DAYS // weights[rows, cols].size)
+        parts = []
+        for first in range(self.days.start, self.days.stop, step):
+            days = slice(first, min(first + step, self.days.stop))
+            parts.append(_seen(self.window(rows, cols, days), weights))
+        return xr.concat(parts, "time").assign_coords(
+            x=self.grid.x[col], y=self.grid.y[row], spatial_ref=self.cube["spatial_ref"]
+        )
+
+    def window(self, rows: slice, cols: slice, days: slice | None = None) -> xr.Dataset:
+        """A box (time, y, x[, feature])."""
+        days = days or self.days
+        if self.store is None:
+            return self._finished(self.cube.isel(time=days, y=rows, x=cols).compute())
+        return self._finished(self.store.window(days, rows, cols))
+
+    def lonlat(self, row: int, col: int) -> tuple[float, float]:
+        """Longitude and latitude of a pixel's centre."""
+        lon, lat = self.grid.lonlat(self.grid.x[col], self.grid.y[row])
+        return float(lon), float(lat)
+
+    def metadata(self) -> dict[str, Any]:
+        """What every file says of itself."""
+        held = self.cube.attrs
+        days = self.cube["time"].values[self.days].astype("datetime64[D]")
+        out = {
+            "title": held.get("title", "daily embeddings"),
+            "simulated": int(held.get("simulated", 0)),
+            "days": f"{days[0]} to {days[-1]}",
+            "scene_id": held.get("scene_id", ""),
+            "scene_digest": held.get("scene_digest", ""),
+            "model": held.get("model", ""),
+            "model_digest": held.get("model_digest", ""),
+            "store_snapshot": "" if self.store is None else self.store.snapshot,
+            "crs": self.grid.crs,
+            "features": "e00, e01, ...: dimensionless"
+            + (", stored int8 times the model's scale" if self.cube["embedding"].dtype == np.int8 else ""),
+            "gpp": self._why_no_gpp(),
+            "gpp_head_digest": self.head_digest,
+            "seen": self.sight,
+            "share_inside": self.share_inside,
+            "software": f"fluxlens {__version__}",
+            "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        return {key: value for key, value in out.items() if value != ""}
+
+    def _weather(self) -> xr.Dataset | None:
+        scene = self.store.scene() if self.store is not None else None
+        return (
+            scene["weather"].to_dataset().load()
+            if scene is not None and "weather" in scene.children
+            else None
+        )
+
+    def _finished(self, found: xr.Dataset) -> xr.Dataset:
+        features = found["embedding"].astype(np.float32) * found["scale"]
+        out = found.drop_vars(["embedding", "scale"]).drop_dims("feature", errors="ignore")
+        names = {str(name): features.sel(feature=name, drop=True) for name in found["feature"].values}
+        out = xr.Dataset(names, attrs=found.attrs).assign(out.data_vars)
+        if "days_from_s2" in out:
+            out["observed"] = (out["days_from_s2"] == 0).astype(np.int8).drop_attrs()
+        gpp = self._gpp(found)
+        return out if gpp is None else out.assign(gpp)
+
+    @property
+    def head_digest(self) -> str:
+        """Of the weights behind `gpp`; empty where there is none."""
+        from fluxlens.embeddings import gpp
+
+        return "" if self._why_no_gpp() else str(gpp.load().digest)
+
+    def _why_no_gpp(self) -> str:
+        from fluxlens.embeddings import gpp
+
+        if self.weather is None:
+            return "not given: no weather is known here"
+        if not gpp.is_compatible(self.cube.attrs):
+            return "not given: the GPP head was taught with another model than made these embeddings"
+        return ""
+
+    def _gpp(self, found: xr.Dataset) -> dict[str, xr.DataArray] | None:
+        from fluxlens.embeddings import gpp
+
+        if self._why_no_gpp():
+            return None
+        told = gpp.predict(found, self.weather)
+        return {name: told[name] for name in ("gpp", "gpp_lo", "gpp_hi", "ood") if name in told}
+
+
+def _blank(found: xr.Dataset) -> xr.Dataset:
+    """No observation is missing, not -1 day away, before anything is averaged."""
+    ages = [str(name) for name in found if str(name).startswith("days_from_")]
+    return found.assign({name: found[name].where(found[name] >= 0) for name in ages})
+
+
+def _seen(found: xr.Dataset, weights: xr.DataArray) -> xr.Dataset:
+    """Means (time) of a box under weights, the `spread` of its features and of GPP, and the `share` seen."""
+    from fluxlens.embeddings.towers import footprint
+
+    ages = [str(name) for name in found if str(name).startswith("days_from_")]
+    found = _blank(found)
+    mean, spread, share = footprint.seen(found, weights)
+    features = [str(name) for name in found if re.fullmatch(r"e\d\d", str(name))]
+    mixed = np.sqrt(sum(spread[name] ** 2 for name in features) / len(features))
+    out = mean.assign({name: mean[name].fillna(-1) for name in ages})
+    out = out.assign(spread=mixed, share=share[features[0]])
+    return out.assign(gpp_spread=spread["gpp"]) if "gpp" in spread else out
+
+
+def _days(times: np.ndarray, start: Any, end: Any) -> slice:
+    days = times.astype("datetime64[D]")
+    first, last = _date(start, days[0], "start"), _date(end, days[-1], "end")
+    if last < first:
+        raise InputError(f"Got the end {last} before the start {first}, need it on or after; swap them.")
+    begin, stop = int(np.searchsorted(days, first)), int(np.searchsorted(days, last, side="right"))
+    if begin >= stop:
+        raise InputError(
+            f"Got {first} to {last}, need days from {days[0]} to {days[-1]}; choose days inside."
+        )
+    return slice(begin, stop)
+
+
+def _date(value: Any, default: np.datetime64, what: str) -> np.datetime64:
+    if value is None:
+        return default
+    try:
+        return np.datetime64(str(value), "D")
+    except ValueError as error:
+        raise InputError(f"Got the {what} {value!r}, need a date such as 2020-05-01; correct it.") from error

@@ -1,0 +1,225 @@
+"""Daily GPP of embedding cubes, pixel series or whole maps, with a 90 % band and an out-of-distribution flag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from fluxlens.embeddings.gpp.drivers import daily_drivers, latitude, pixel_drivers
+from fluxlens.models.errors import InputError
+from fluxlens.models.gpp.drivers import NORMAL_90
+
+from fluxlens import embeddings
+
+WEIGHTS = "gpp.safetensors"
+
+KIND = "daily"
+
+CHUNK = 8192
+"""Pixel-days per call of the network: the hidden layers fit a core's cache, and memory is bounded."""
+
+LONG_NAMES = {
+    "gpp": "gross primary production",
+    "gpp_lo": "lower end of the 90 % band of what a tower would measure",
+    "gpp_hi": "upper end of the 90 % band of what a tower would measure",
+    "ood": "embedding unlike any that taught the head",
+}
+
+
+@dataclass(frozen=True)
+class DailyGppHead:
+    """A trained daily head, and which embeddings it can read.
+
+    Parameters
+    ----------
+    net
+        ``models.gpp.daily_head.DailyHead``, in evaluation mode (not named in the signature: torch is slow to import).
+    model_digest
+        Digest of the embedder whose embeddings it was fitted on.
+    digest
+        Digest of the head's own weights.
+    card
+        Model card: what it was fitted on.
+    """
+
+    net: Any
+    model_digest: str
+    digest: str
+    card: dict
+
+
+@cache
+def load(path: str | Path = "default") -> DailyGppHead:
+    """Read a daily head, once per path and process.
+
+    Parameters
+    ----------
+    path
+        ``default`` for the shipped head, or a file that ``fluxlens train gpp`` wrote.
+
+    Returns
+    -------
+    DailyGppHead
+        Without gradients, on the CPU.
+
+    Raises
+    ------
+    InputError
+        When the file is not a daily head.
+    """
+    import torch
+    from fluxlens.models import checkpoints
+    from fluxlens.models.gpp.daily_head import Config, DailyHead
+
+    path = checkpoints.WEIGHTS / WEIGHTS if str(path) == "default" else Path(path)
+    tensors, config, card, digest = checkpoints.load_head(path, KIND)
+    net = DailyHead(Config(config["features"], config["hidden"]))
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(
+            f"Got {path.name}, which does not fit its configuration, need a whole head; run `fluxlens train gpp`."
+        ) from error
+    net = net.eval().requires_grad_(False).to(torch.float32)
+    return DailyGppHead(net, config["model_digest"], digest, card)
+
+
+def predict(
+    cube: xr.Dataset, weather: xr.Dataset | None = None, head: DailyGppHead | str | Path | None = None
+) -> xr.Dataset:
+    """Predict daily GPP of every pixel and day of an embedding cube.
+
+    Parameters
+    ----------
+    cube
+        ``embedding`` int8 with a dim ``feature``, ``scale`` (feature), ``time``; ``days_from_s2`` and ``sigma`` where
+        there are. Any other dims, ``time`` included, may be missing. Latitude comes from its coordinates or from its
+        attribute ``lat``.
+    weather
+        Daily ``sw_in`` (W m-2), ``tair`` (degC), ``vpd`` (hPa), ``precip`` (mm d-1) on ``time``. Variables, days or all
+        of it may be missing; then day length and clear-sky radiation stand in and the band is wider. It may reach
+        beyond the days of the cube: the recent past counts.
+    head
+        A loaded head, the path of one, or None for the shipped one.
+
+    Returns
+    -------
+    Dataset
+        ``gpp``, ``gpp_lo``, ``gpp_hi`` (float32, gC m-2 d-1) and ``ood`` (bool) with the dims of the cube less
+        ``feature``. The band holds 90 % of what towers would measure; its lower end may be negative.
+
+    Raises
+    ------
+    InputError
+        When the cube is not an embedding cube, has no place, or was made by another model than the head was fitted on.
+    """
+    import torch
+
+    head = head if isinstance(head, DailyGppHead) else load(head or "default")
+    _check(cube, head)
+    # Drivers once per day for all pixels, whatever the size of the map.
+    days = pd.DatetimeIndex(np.atleast_1d(cube["time"].values)).normalize()
+    sw, drivers = daily_drivers(weather, days, latitude(cube))
+    # The embedding may have been transposed by its reader: time first, feature last.
+    order = ("time", *(d for d in cube["embedding"].dims if d not in ("time", "feature")), "feature")
+    block = cube["embedding"].transpose(*order)
+    dims = block.dims[:-1]
+    out = {name: np.empty(block.shape[:-1], np.float32) for name in ("gpp", "gpp_lo", "gpp_hi")}
+    out["ood"] = np.zeros(block.shape[:-1], bool)
+    scale = torch.from_numpy(cube["scale"].values.astype(np.float32).copy())
+
+    # All dims but time become one of pixels; the views in ``flat`` write into ``out``.
+    values = block.values.reshape(len(days), -1, block.shape[-1])  # (day, pixel, feature)
+    flat = {name: part.reshape(values.shape[:2]) for name, part in out.items()}  # (day, pixel)
+    gap, sigma = (
+        cube[name].transpose(*dims).values.reshape(values.shape[:2]) if name in cube else None
+        for name in ("days_from_s2", "sigma")
+    )
+    with torch.inference_mode():
+        predict_block = head.net.for_days(scale, torch.from_numpy(sw), torch.from_numpy(drivers))
+    for at, part in _chunks(*values.shape[:2]):
+        # Still quantised: the network multiplies by the scale inside its first product.
+        steps = torch.from_numpy(np.ascontiguousarray(values[at, part])).to(torch.float32)
+        pixel = pixel_drivers(
+            None if gap is None else gap[at, part],
+            None if sigma is None else sigma[at, part],
+            tuple(steps.shape[:2]),
+        )
+        with torch.inference_mode():
+            mean, spread, distance = predict_block(at, steps, torch.from_numpy(pixel))
+            half = NORMAL_90 * head.net.widen * spread
+        found = {"gpp": mean, "gpp_lo": mean - half, "gpp_hi": mean + half, "ood": distance > head.net.far}
+        for name, value in found.items():
+            flat[name][at, part] = value.numpy()
+    coords = {name: c for name, c in cube.coords.items() if "feature" not in c.dims}
+    result = xr.Dataset(
+        {name: (dims, value) for name, value in out.items()}, coords, _attrs(cube, weather, head)
+    )
+    for name, words in LONG_NAMES.items():
+        result[name].attrs = {"long_name": words, "units": "1" if name == "ood" else "gC m-2 d-1"}
+    return result if "time" in cube["embedding"].dims else result.isel(time=0)
+
+
+def _chunks(days: int, pixels: int) -> Iterator[tuple[slice, slice]]:
+    """Slices of days and of pixels, of about ``CHUNK`` pixel-days each."""
+    # Whole rows of pixels as long as they fit, then several days together: long contiguous reads.
+    wide = min(pixels, CHUNK)
+    long = max(1, CHUNK // max(wide, 1))
+    for first in range(0, days, long):
+        for left in range(0, pixels, wide):
+            yield slice(first, first + long), slice(left, left + wide)
+
+
+def is_compatible(attrs: dict, head: DailyGppHead | None = None) -> bool:
+    """Whether a head was fitted on embeddings of the model that made a cube.
+
+    Parameters
+    ----------
+    attrs
+        Attributes of the cube; ``model_digest`` counts.
+    head
+        A loaded head, or None for the shipped one.
+
+    Returns
+    -------
+    bool
+        True also where either does not say which model.
+    """
+    made, need = str(attrs.get("model_digest", "")), (head or load()).model_digest
+    return not (made and need and made != need)
+
+
+def _check(cube: xr.Dataset, head: DailyGppHead) -> None:
+    lost = [name for name in ("embedding", "scale", "time") if name not in cube.variables]
+    if lost:
+        raise InputError(
+            f"Got a cube without {', '.join(lost)}, need embeddings as `fluxlens embed` writes them; embed a scene."
+        )
+    if not is_compatible(cube.attrs, head):
+        raise InputError(
+            f"Got embeddings of the model {cube.attrs['model_digest']}, need those of {head.model_digest} that taught"
+            " the GPP head; embed the scene again or run `fluxlens train gpp`."
+        )
+
+
+def _attrs(cube: xr.Dataset, weather: xr.Dataset | None, head: DailyGppHead) -> dict:
+    kept = {
+        name: cube.attrs[name]
+        for name in ("simulated", "model", "model_digest", "scene_id", "scene_digest")
+        if name in cube.attrs
+    }
+    return kept | {
+        "title": f"Daily GPP from {cube.attrs.get('title', 'embeddings')}",
+        "gpp_head_digest": head.digest,
+        "weather": "none: day length and clear-sky light"
+        if weather is None
+        else ", ".join(map(str, weather.data_vars)),
+        "software": f"fluxlens {embeddings.__version__}",
+        "Conventions": "CF-1.11",
+    }

@@ -1,0 +1,415 @@
+"""GPP for tables of single spectra with weather, at sites the head has no rows of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from fluxlens.embeddings.gpp import table_features
+from fluxlens.embeddings.gpp.table_features import BANDS, GROUPS, GaussianImputer
+from fluxlens.models.errors import InputError
+from fluxlens.models.gpp.drivers import COVERAGE, NORMAL_90
+
+WEIGHTS = "gpp_table.safetensors"
+
+KIND = "table"
+
+OOD_QUANTILE = 0.99
+"""Share of training rows that is within the limit of `ood`, each site compared with the others."""
+
+ROW_GROUPS = ("leaf", "bands", "embedding", "air", "light")
+"""Groups of features of the row itself, by which `ood` is decided."""
+
+
+def signed_sqrt(gpp: np.ndarray) -> np.ndarray:
+    """Square root of the size, with the sign: errors of GPP grow with GPP, those of its root hardly.
+
+    Parameters
+    ----------
+    gpp
+        gC m-2 d-1, any shape; measurements may be negative.
+
+    Returns
+    -------
+    ndarray
+        The same shape.
+    """
+    return np.sign(gpp) * np.sqrt(np.abs(gpp))
+
+
+def signed_square(value: np.ndarray) -> np.ndarray:
+    """Undo ``signed_sqrt``.
+
+    Parameters
+    ----------
+    value
+        Signed root of GPP, any shape.
+
+    Returns
+    -------
+    ndarray
+        gC m-2 d-1, the same shape.
+    """
+    return np.sign(value) * np.square(value)
+
+
+@dataclass(frozen=True)
+class FeatureDomain:
+    """Where the features of training rows lie, by mean and covariance (Mahalanobis 1936).
+
+    Parameters
+    ----------
+    mean
+        (feature,)
+    inverse
+        (feature, feature) inverse covariance.
+    limit
+        Distance beyond which a row is out of distribution.
+    """
+
+    mean: np.ndarray
+    inverse: np.ndarray
+    limit: float = np.inf
+
+    @classmethod
+    def from_features(cls, x: np.ndarray) -> FeatureDomain:
+        """Estimate mean and covariance, with a ridge that keeps constant features invertible.
+
+        Parameters
+        ----------
+        x
+            (row, feature)
+
+        Returns
+        -------
+        FeatureDomain
+            Without a limit.
+        """
+        return cls(x.mean(0), np.linalg.inv(np.cov(x.T) + 1e-6 * np.diag(x.var(0) + 1e-12)))
+
+    def mahalanobis(self, x: np.ndarray) -> np.ndarray:
+        """Distance of rows from the training rows.
+
+        Parameters
+        ----------
+        x
+            (row, feature)
+
+        Returns
+        -------
+        ndarray
+            (row,) in standard deviations.
+        """
+        away = x - self.mean
+        return np.sqrt(np.einsum("nf,fg,ng->n", away, self.inverse, away))
+
+
+@dataclass
+class TableGppHead:
+    """GPP of table rows: an equal mixture of Gaussian processes with different kernels, on the signed root of GPP.
+
+    Parameters
+    ----------
+    processes
+        ``models.gpp.gaussian_process.SiteGaussianProcess``, one per kernel.
+    imputer
+        Completes rows with missing columns.
+    interval_scale
+        Factor on the spread that gave the band its coverage at left-out sites.
+    domain
+        Where the features of training rows lie, for `ood`.
+    digest
+        Digest of the weights, empty before they are saved.
+    card
+        Model card: what the head was fitted on.
+    groups
+        Features by group, as ``gpp_features.GROUPS``.
+    """
+
+    processes: list
+    imputer: GaussianImputer
+    interval_scale: float = 1.0
+    domain: FeatureDomain | None = None
+    digest: str = ""
+    card: dict | None = None
+    groups: dict[str, tuple[str, ...]] = field(default_factory=lambda: GROUPS)
+
+    @classmethod
+    def fit(
+        cls,
+        table: pd.DataFrame,
+        kernels: tuple[str, ...] = ("gaussian", "cauchy", "matern"),
+        steps: int = 25,
+        groups: dict[str, tuple[str, ...]] = GROUPS,
+        by: str = "site",
+    ) -> TableGppHead:
+        """Fit everything to a table.
+
+        Parameters
+        ----------
+        table
+            As ``read`` returns it, with ``gpp``; rows without GPP are left out.
+        kernels
+            Names in ``models.gpp.gaussian_process.SHAPES``, one process each.
+        steps
+            Optimiser steps of each process.
+        groups
+            Features by group.
+        by
+            Column whose groups are left out whole to set the width of the band.
+
+        Returns
+        -------
+        TableGppHead
+            Calibrated, conditioned on the rows.
+        """
+        import torch
+        from fluxlens.models.gpp.gaussian_process import SiteGaussianProcess
+
+        table = table[table["gpp"].notna()]
+        x, imputer, y, site = _training_tensors(table, groups)
+        index = torch.from_numpy(table_features.group_index(groups))
+        processes = [SiteGaussianProcess(index, kernel).fit(x, y, site, steps) for kernel in kernels]
+        return cls(processes, imputer, groups=groups).calibrate(table[by])
+
+    def conditioned_on(self, table: pd.DataFrame) -> TableGppHead:
+        """Copy with the same hyperparameters, scaling and imputer, conditioned on other rows.
+
+        Parameters
+        ----------
+        table
+            With ``gpp``; rows without GPP are left out.
+
+        Returns
+        -------
+        TableGppHead
+            A new one.
+        """
+        x, _, y, site = _training_tensors(table[table["gpp"].notna()], self.groups, self.imputer)
+        return replace(self, processes=[process.conditioned_on(x, y, site) for process in self.processes])
+
+    def nystroem(self) -> TableGppHead:
+        """The head as it is shipped: nearly the same predictions, from inducing inputs instead of measured rows.
+
+        Returns
+        -------
+        TableGppHead
+            A new one, which holds no measurement.
+        """
+        return replace(self, processes=[process.nystroem() for process in self.processes])
+
+    def calibrate(self, group: pd.Series) -> TableGppHead:
+        """Set the width of the band and the limit of `ood`.
+
+        The band is scaled, in the manner of conformal prediction (Vovk et al. 2005), so that it holds its share of the
+        rows when each group is left out in turn. For `ood` each site is compared with the others.
+
+        Parameters
+        ----------
+        group
+            (row,) label of the rows conditioned on.
+
+        Returns
+        -------
+        TableGppHead
+            This one.
+        """
+        # Errors in units of the predicted spread: one factor widens sure and unsure rows alike.
+        mean, spread = self.leave_group_out(group)
+        process = self.processes[0]
+        error = np.abs(process.y.numpy() - mean) / spread
+        self.interval_scale = float(np.quantile(error, COVERAGE)) / NORMAL_90
+        x, site = (
+            (process.x * process.spread + process.centre).numpy()[:, self._row_features],
+            process.site.numpy(),
+        )
+        distance = np.concatenate(
+            [FeatureDomain.from_features(x[site != s]).mahalanobis(x[site == s]) for s in np.unique(site)]
+        )
+        limit = float(np.quantile(distance, OOD_QUANTILE))
+        self.domain = replace(FeatureDomain.from_features(x), limit=limit)
+        return self
+
+    def leave_group_out(self, group: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+        """Predict each row from all rows outside its group.
+
+        Parameters
+        ----------
+        group
+            (row,) label of the rows conditioned on.
+
+        Returns
+        -------
+        mean, spread
+            (row,) mean and standard deviation of the signed root of GPP.
+        """
+        import torch
+
+        index = torch.from_numpy(pd.factorize(group)[0])
+        return _mixture([[part.numpy() for part in p.leave_group_out(index)] for p in self.processes])
+
+    def predict(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Predict GPP of rows, all taken as of new sites.
+
+        Parameters
+        ----------
+        table
+            As ``read`` returns it.
+
+        Returns
+        -------
+        DataFrame
+            ``gpp``, ``gpp_lo``, ``gpp_hi`` (gC m-2 d-1, a 90 % band) and ``ood`` with the index of the table. Rows with
+            a missing band are out of distribution.
+        """
+        import torch
+
+        # A mixture over imputations and kernels: what is missing widens the band by the spread between them.
+        predictions, distances = [], []
+        for rows in self.imputer.impute(table_features.base(table)):
+            x = table_features.features(rows, table, self.groups).values
+            predictions += [[part.numpy() for part in p.predict(torch.tensor(x))] for p in self.processes]
+            distances.append(self.domain.mahalanobis(x[:, self._row_features]))
+        mean, spread = _mixture(predictions)
+        lost = table[list(BANDS)].isna().any(axis=1).values
+        return pd.DataFrame(
+            gpp_with_band(mean, spread, self.interval_scale)
+            | {"ood": (np.mean(distances, 0) > self.domain.limit) | lost},
+            table.index,
+        )
+
+    @property
+    def _row_features(self) -> list[int]:
+        """Positions of the features of the row itself."""
+        names = [name for group in self.groups.values() for name in group]
+        return [names.index(n) for g in self.groups if g in ROW_GROUPS for n in self.groups[g]]
+
+
+def gpp_with_band(mean: np.ndarray, spread: np.ndarray, interval_scale: float) -> dict[str, np.ndarray]:
+    """Back from the signed root to GPP and its 90 % band.
+
+    Parameters
+    ----------
+    mean, spread
+        (row,) mean and standard deviation of the signed root of GPP.
+    interval_scale
+        Factor on the spread.
+
+    Returns
+    -------
+    dict
+        ``gpp`` (not negative), ``gpp_lo`` and ``gpp_hi`` (which may be, as measurements are), (row,) gC m-2 d-1.
+    """
+    half = NORMAL_90 * interval_scale * spread
+    return {
+        "gpp": np.square(np.maximum(mean, 0)),
+        "gpp_lo": signed_square(mean - half),
+        "gpp_hi": signed_square(mean + half),
+    }
+
+
+def _training_tensors(
+    table: pd.DataFrame, groups: dict[str, tuple[str, ...]], imputer: GaussianImputer | None = None
+):
+    """Features (row, feature), imputer, signed root of GPP (row,) and site numbers (row,)."""
+    import torch
+
+    table = table.reset_index(drop=True)
+    base = table_features.base(table)
+    imputer = imputer or GaussianImputer.fit(base)
+    drawn = imputer.impute(base)
+    # Training rows are completed by the mean of their imputations: draws would add noise to the kernels' inputs.
+    complete = sum(drawn[1:], drawn[0]) / len(drawn)
+    x = table_features.features(complete, table, groups).values
+    site = np.unique(table["site"], return_inverse=True)[1]
+    return torch.tensor(x), imputer, torch.tensor(signed_sqrt(table["gpp"].values)), torch.tensor(site)
+
+
+def _mixture(parts: list) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of an equal mixture of (mean, variance); total variance is within plus between."""
+    means, variances = (np.stack(part) for part in zip(*parts, strict=True))  # (part, row)
+    return means.mean(0), np.sqrt(variances.mean(0) + means.var(0))
+
+
+def save(head: TableGppHead, path: str | Path, card: dict) -> str:
+    """Write a head as tensors and configuration, in its Nystroem approximation.
+
+    Parameters
+    ----------
+    head
+        Fitted.
+    path
+        File to write, ending in ``.safetensors``.
+    card
+        What the head was fitted on, JSON.
+
+    Returns
+    -------
+    str
+        Digest of the tensors.
+
+    Raises
+    ------
+    InputError
+        When the name has another suffix.
+    """
+    import torch
+    from fluxlens.models import checkpoints
+
+    # ``filler``, ``usual``, ``widen`` and ``unusual`` are keys of the shipped file: imputer, domain, interval_scale and
+    # the limit of the domain.
+    head = head.nystroem()
+    tensors = {f"filler.{name}": torch.tensor(getattr(head.imputer, name)) for name in ("mean", "cov")}
+    tensors |= {f"usual.{name}": torch.tensor(getattr(head.domain, name)) for name in ("mean", "inverse")}
+    for i, process in enumerate(head.processes):
+        tensors |= {f"{i}.{name}": tensor.clone() for name, tensor in process.state().items()}
+    config = {
+        "kernels": [process.shape for process in head.processes],
+        "features": list(table_features.NAMES),
+        "widen": head.interval_scale,
+        "unusual": head.domain.limit,
+    }
+    return checkpoints.save_head(path, KIND, tensors, config, card)
+
+
+@cache
+def load(path: str | Path = "default") -> TableGppHead:
+    """Read a head, once per path and process.
+
+    Parameters
+    ----------
+    path
+        ``default`` for the shipped head, or a file that ``fluxlens train gpp --table`` wrote.
+
+    Returns
+    -------
+    TableGppHead
+        Ready to predict; it holds no measurement.
+
+    Raises
+    ------
+    InputError
+        When the file is not such a head, or has other features than this version.
+    """
+    from fluxlens.models import checkpoints
+    from fluxlens.models.gpp.gaussian_process import SiteGaussianProcess
+
+    path = checkpoints.WEIGHTS / WEIGHTS if str(path) == "default" else Path(path)
+    tensors, config, card, digest = checkpoints.load_head(path, KIND)
+    # Names in order: a renamed or moved feature would be read as another one.
+    if config["features"] != list(table_features.NAMES):
+        raise InputError(
+            f"Got {path.name} made for other features, need this version's; run `fluxlens train gpp`."
+        )
+    processes = []
+    for i, kernel in enumerate(config["kernels"]):
+        state = {
+            name.split(".", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(f"{i}.")
+        }
+        processes.append(SiteGaussianProcess.from_state(state, kernel))
+    imputer = GaussianImputer(tensors["filler.mean"].numpy(), tensors["filler.cov"].numpy())
+    domain = FeatureDomain(tensors["usual.mean"].numpy(), tensors["usual.inverse"].numpy(), config["unusual"])
+    return TableGppHead(processes, imputer, config["widen"], domain, digest, card)

@@ -1,0 +1,180 @@
+"""From a scene to a store: blocks are computed here, by worker processes or by a cluster, and committed by one process.
+
+Also the cube computed on demand, whose blocks are kept in the cache. Over 400 lines until it becomes a package:
+``embed`` and its resume folder, the on-demand cube, files of blocks, and what computes them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import shutil
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from fluxlens.embeddings import progress
+from fluxlens.embeddings.inference.block_files import BlockFolder, resume_folder
+from fluxlens.embeddings.inference.workers import POLL_S, executor
+from fluxlens.embeddings.progress import Progress, Steps
+from fluxlens.models.errors import InputError
+
+
+@dataclass(frozen=True)
+class FinishedBlock:
+    """A block that will not be computed again."""
+
+    pixel_days: int
+    """How many embeddings it holds."""
+    done: int
+    """Blocks finished so far, of ``total``."""
+    total: int
+
+    @property
+    def share(self) -> float:
+        """Finished share of all blocks, 0-1."""
+        return self.done / self.total
+
+
+def embed(
+    path: str | Path,
+    scene: xr.DataTree,
+    model: Any,
+    start: str | None = None,
+    end: str | None = None,
+    workers: int = 0,
+    scheduler: str | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+) -> Generator[FinishedBlock | None, None, str]:
+    """Write a scene's embeddings to a new store.
+
+    Parameters
+    ----------
+    path
+        Where nothing is yet.
+    scene
+        Validated.
+    model
+        The ``Embedder``.
+    start, end
+        First and last day as YYYY-MM-DD; None: of the acquisitions.
+    workers
+        Processes of this machine that compute blocks and write them in forks of the store, which this process commits;
+        0: this process computes.
+    scheduler
+        Address of a Dask scheduler whose workers do so instead.
+    resume
+        Keep finished blocks beside the store until it is complete, and take those of an earlier run. A complete
+        store of the same scene, model and days is left as it is.
+    device
+        Of the workers: on ``cuda`` each has a GPU of its own.
+
+    Yields
+    ------
+    FinishedBlock or None
+        Each finished block, and None several times a second meanwhile. Closed, the generator stops within a second, or
+        as soon as its workers have ended, and leaves nothing but the blocks to resume from.
+
+    Returns
+    -------
+    str
+        The snapshot id.
+
+    Raises
+    ------
+    InputError
+        Where the path exists, the disk is full, workers do not see the folder or are killed again and again.
+    """
+    from fluxlens.embeddings import store
+    from fluxlens.embeddings.inference import engine
+    from fluxlens.embeddings.inference import request as inference_request
+
+    cube = engine.empty_cube(scene, model, start, end)
+    request = inference_request.Request.from_scene(scene, model, start, end)
+    path = Path(path).resolve()
+    finished = resume_folder(path, cube)
+    if resume and path.exists():
+        snapshot = _already_there(store.Store.open(path), cube)
+        shutil.rmtree(finished, ignore_errors=True)  # of a run killed between its last two steps
+        return snapshot
+    days = cube["time"].values.astype("datetime64[D]")
+    message = f"{cube.attrs['title']}, {days[0]} to {days[-1]}, model {model.name} {model.digest}"
+    with store.writable(path), store.open_writer(path, cube) as writer:
+        blocks = BlockFolder(
+            engine.BlockTask(scene, model, request), finished if resume else writer.scratch, resume
+        )
+        with executor(workers, scheduler, writer, device) as compute:
+            writer.add_scene(scene)
+            windows = request.windows()
+            known = [window for window in windows if blocks.has(window)]
+            rest = [window for window in windows if not blocks.has(window)]
+            blocks.folder.mkdir(exist_ok=True)
+            done = 0
+            for window in itertools.chain(known, compute(blocks, rest) if rest else ()):
+                if window is None:
+                    writer.merge_finished()
+                    yield None
+                    continue
+                done += 1
+                writer.add_file(blocks.file(window), *window, keep=resume)
+                area = math.prod(side.stop - side.start for side in window)
+                yield FinishedBlock(area * len(days), done, len(windows))
+            while not writer.merge_finished():
+                time.sleep(POLL_S)
+                yield None
+            snapshot = writer.commit(message)
+    if resume:
+        shutil.rmtree(finished, ignore_errors=True)
+    return snapshot
+
+
+def embed_to_store(
+    path: str | Path, scene: xr.DataTree, model: str, start: str | None = None, end: str | None = None
+) -> Steps[str]:
+    """As :func:`embed`, in this process, with the model by name.
+
+    Parameters
+    ----------
+    path, scene, start, end
+        As of :func:`embed`.
+    model
+        Name of a shipped model, or the path of its weights.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    str
+        The snapshot id.
+    """
+    yield Progress("loading the model", 0.0)
+    from fluxlens.models import checkpoints
+
+    latest = Progress("embedding", 0.0)
+
+    def as_progress(block: FinishedBlock | None) -> Progress:
+        nonlocal latest
+        if block is not None:
+            latest = Progress(f"embedding, block {block.done} of {block.total}", block.share)
+        return latest
+
+    return (yield from progress.relay(embed(path, scene, checkpoints.load(model), start, end), as_progress))
+
+
+def _already_there(found: Any, cube: xr.Dataset) -> str:
+    """Snapshot id of a complete store of the same cube; InputError where it is another."""
+    facts = ("scene_digest", "model_digest")
+    same = all(found.attrs.get(name) == cube.attrs[name] for name in facts)
+    if same and np.array_equal(found.days, cube["time"].values):
+        return found.snapshot
+    raise InputError(
+        f"Got the store {found.path} of another scene, model or days, need the same ones to resume; "
+        "choose another --out."
+    )

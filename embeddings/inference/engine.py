@@ -1,0 +1,230 @@
+"""Inference: encode each acquisition once, then evaluate the fusion for every (day, pixel), one block at a time.
+
+Blocks are 32 x 32 pixels, aligned to the scene's grid, and groups of days are aligned to days since 1970, whatever is
+requested. The same pixel and day therefore gets the same numbers, bit for bit, from a full run, a window, a single
+month or a single click: matrix products of another size may round differently.
+
+This file has the request, the cube and the batched forward pass together (over 400 lines) until it becomes a package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from fluxlens.embeddings import progress
+from fluxlens.embeddings.inference.batched_forward import _embed_pixels, _encode
+from fluxlens.embeddings.inference.cube import _DTYPES, _attrs, _cube, _layout
+from fluxlens.embeddings.inference.request import Block, BlockWindow, Request, _aligned
+from fluxlens.embeddings.scenes.acquisitions import AcquisitionSeries, read_acquisitions
+from fluxlens.models.embedder import Embedder
+from fluxlens.models.encoder import HALO_PX
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """All that the numbers of a request follow from; called with a window, it computes its arrays."""
+
+    scene: xr.DataTree
+    model: Embedder
+    request: Request
+    causal: bool = False
+    """Use acquisitions of the past and the day itself only."""
+
+    def __call__(self, window: BlockWindow) -> dict[str, np.ndarray]:
+        return progress.run(self.steps(window))
+
+    def read(self, window: BlockWindow) -> dict[str, AcquisitionSeries]:
+        """Read the acquisitions of a window's whole aligned block and the encoder's halo.
+
+        Parameters
+        ----------
+        window
+            Within one aligned block.
+
+        Returns
+        -------
+        dict
+            By sensor, without those that have no acquisition.
+        """
+        specs, grid = self.model.config.specs.items(), self.request.grid
+        found = {
+            name: read_acquisitions(self.scene, spec, grid, *self._whole_block(window), HALO_PX)
+            for name, spec in specs
+        }
+        return {name: series for name, series in found.items() if series is not None and len(series.day)}
+
+    def steps(
+        self, window: BlockWindow, read: Callable[[], dict[str, AcquisitionSeries]] | None = None
+    ) -> Generator[None, None, dict[str, np.ndarray]]:
+        """Compute the arrays of a window.
+
+        Parameters
+        ----------
+        window
+            Within one aligned block, which is computed as a whole and then cut.
+        read
+            Returns what :meth:`read` does, where reading was begun before.
+
+        Yields
+        ------
+        None
+            Several times a second; closed in such a pause, it leaves the device at once.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+            The variables of the cube: ``embedding`` (day, y, x, feature) int8, the others (day, y, x).
+        """
+        tokens = {}
+        for name, series in (read() if read else self.read(window)).items():
+            tokens[name] = yield from _encode(self.model, name, series)
+        rows, cols = self._whole_block(window)
+        shape = (rows.stop - rows.start, cols.stop - cols.start)
+        arrays = yield from _embed_pixels(self.model, tokens, shape, self.request.days, self.causal)
+        cut = (
+            slice(None),
+            slice(window[0].start - rows.start, window[0].stop - rows.start),
+            slice(window[1].start - cols.start, window[1].stop - cols.start),
+        )
+        return {name: array[cut] for name, array in arrays.items()}
+
+    def _whole_block(self, window: BlockWindow) -> BlockWindow:
+        grid = self.request.grid
+        return _aligned(window[0], grid.ny), _aligned(window[1], grid.nx)
+
+
+def embed_blocks(
+    scene: xr.DataTree,
+    model: Embedder,
+    start: str | None = None,
+    end: str | None = None,
+    window: tuple[slice, slice] | None = None,
+    causal: bool = False,
+) -> Iterator[Block]:
+    """Embed a scene block by block.
+
+    Parameters
+    ----------
+    scene, model, start, end, window
+        As of :meth:`Request.from_scene`.
+    causal
+        Use acquisitions of the past and the day itself only.
+
+    Yields
+    ------
+    Block
+        In the order of :meth:`Request.windows`.
+    """
+    request = Request.from_scene(scene, model, start, end, window)
+    attrs = _attrs(scene, model, causal)
+    windows, task = request.windows(), BlockTask(scene, model, request, causal)
+    for i, (rows, cols) in enumerate(windows):
+        cube = _cube(request, model, rows, cols, task((rows, cols)), attrs)
+        yield Block(*request.relative((rows, cols)), cube, i + 1, len(windows))
+
+
+def compute(
+    scene: xr.DataTree,
+    model: Embedder,
+    start: str | None = None,
+    end: str | None = None,
+    window: tuple[slice, slice] | None = None,
+    causal: bool = False,
+) -> xr.Dataset:
+    """Embed a scene in memory.
+
+    Parameters
+    ----------
+    scene, model, start, end, window, causal
+        As of :func:`embed_blocks`.
+
+    Returns
+    -------
+    xarray.Dataset
+        The embedding cube.
+    """
+    request = Request.from_scene(scene, model, start, end, window)
+    arrays = {
+        name: np.empty(full, dtype) for name, (full, dtype) in _layout(request.shape, model.features).items()
+    }
+    for block in embed_blocks(scene, model, start, end, window, causal):
+        for name, array in arrays.items():
+            array[:, block.rows, block.cols] = block.cube[name].values
+    return _cube(request, model, request.rows, request.cols, arrays, _attrs(scene, model, causal))
+
+
+def lazy_cube(
+    scene: xr.DataTree,
+    model: Embedder,
+    start: str | None = None,
+    end: str | None = None,
+    window: tuple[slice, slice] | None = None,
+    causal: bool = False,
+    digest: str | None = None,
+    compute_block: Callable[[BlockTask, BlockWindow], dict[str, np.ndarray]] | None = None,
+) -> xr.Dataset:
+    """The embedding cube with dask arrays: each aligned block is computed when it is read.
+
+    Parameters
+    ----------
+    scene, model, start, end, window, causal
+        As of :func:`embed_blocks`.
+    digest
+        The scene's, where it is known: taking it reads the whole scene.
+    compute_block
+        Called for a block instead of the task itself, such as with a cache.
+
+    Returns
+    -------
+    xarray.Dataset
+        As of :func:`compute`.
+    """
+    import dask
+    import dask.array as da
+
+    request = Request.from_scene(scene, model, start, end, window)
+    # one object of the graph, not one per block; a tuple would be looked through for things to compute
+    task = dask.delayed(BlockTask(scene, model, request, causal), traverse=False)
+    lines: dict[int, dict[str, list]] = {}  # rows of blocks by their first row
+    for part in request.windows():
+        block = dask.delayed(compute_block or BlockTask.__call__)(task, part)
+        size = (len(request.days), part[0].stop - part[0].start, part[1].stop - part[1].start)
+        line = lines.setdefault(part[0].start, {name: [] for name in _DTYPES})
+        for name, (full, dtype) in _layout(size, model.features).items():
+            line[name].append(da.from_delayed(block[name], full, dtype))
+    arrays = {
+        name: da.concatenate([da.concatenate(line[name], axis=2) for line in lines.values()], axis=1)
+        for name in _DTYPES
+    }
+    return _cube(request, model, request.rows, request.cols, arrays, _attrs(scene, model, causal, digest))
+
+
+def empty_cube(
+    scene: xr.DataTree,
+    model: Embedder,
+    start: str | None = None,
+    end: str | None = None,
+    window: tuple[slice, slice] | None = None,
+    causal: bool = False,
+) -> xr.Dataset:
+    """Coordinates, dtypes and attributes of the embedding cube, without its numbers.
+
+    Parameters
+    ----------
+    scene, model, start, end, window, causal
+        As of :func:`embed_blocks`.
+
+    Returns
+    -------
+    xarray.Dataset
+        As of :func:`compute`, each array one zero broadcast to its shape, which takes no memory.
+    """
+    request = Request.from_scene(scene, model, start, end, window)
+    arrays = {
+        name: np.broadcast_to(np.zeros((), dtype), full)
+        for name, (full, dtype) in _layout(request.shape, model.features).items()
+    }
+    return _cube(request, model, request.rows, request.cols, arrays, _attrs(scene, model, causal))

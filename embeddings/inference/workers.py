@@ -1,0 +1,241 @@
+"""Where blocks are computed: this process, worker processes, or a Dask cluster."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice, zip_longest
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fluxlens.embeddings.inference.block_files import BlockFolder, BlockWindow
+from fluxlens.models.errors import InputError
+
+AHEAD = 2
+"""Blocks submitted per core of a cluster: one that is computed, one that waits for it."""
+
+POLL_S = 0.05
+"""Between two checks of what workers have finished."""
+
+T = TypeVar("T")
+
+
+def compute_locally(blocks: BlockFolder, windows: list[BlockWindow]) -> Iterator[BlockWindow | None]:
+    """Compute blocks in this process, the next one being read meanwhile.
+
+    Parameters
+    ----------
+    blocks
+        Takes the finished blocks.
+    windows
+        Of the blocks, in order.
+
+    Yields
+    ------
+    BlockWindow or None
+        Each finished one, and None several times a second meanwhile.
+    """
+    with ThreadPoolExecutor(1) as reader:
+        waiting = deque(reader.submit(blocks.task.read, window) for window in windows[:1])
+        for window, following in zip_longest(windows, windows[1:]):
+            waiting += [reader.submit(blocks.task.read, following)] if following else []
+            blocks.put(window, (yield from blocks.task.steps(window, waiting.popleft().result)))
+            yield window
+
+
+def compute_on_cluster(
+    client: Any, blocks: Callable, windows: Iterable[Any], device: str = "cpu"
+) -> Iterator[Any]:
+    """Compute blocks on the workers of a Dask cluster; what a killed worker did, another does again.
+
+    Parameters
+    ----------
+    client
+        Of ``distributed``.
+    blocks
+        Called on a worker with a window; a ``BlockFolder``.
+    windows
+        Of the blocks.
+    device
+        Of the workers.
+
+    Yields
+    ------
+    BlockWindow or None
+        Each finished one, in any order, and None several times a second meanwhile.
+    """
+    # a task, not scattered data: a worker that comes later or instead of another makes it anew
+    placed = client.submit(on_device, blocks, device, pure=False)
+    ahead = AHEAD * max(1, sum(client.nthreads().values()))
+    todo, submitted = iter(windows), deque()
+    while True:
+        more = islice(todo, ahead - len(submitted))
+        submitted += [(client.submit(run_task, placed, window, pure=False), window) for window in more]
+        if not submitted:
+            return
+        finished = [pair for pair in submitted if pair[0].done()]
+        for pair in finished:
+            submitted.remove(pair)
+            pair[0].result()  # raises what the worker raised
+            yield pair[1]
+        if not finished:
+            time.sleep(POLL_S)
+            yield None
+
+
+def on_device(blocks: T, device: str) -> T:
+    """A ``BlockFolder`` as a worker holds it, with the model on the worker's own device.
+
+    Parameters
+    ----------
+    blocks
+        As it was sent, on the CPU.
+    device
+        ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    BlockFolder
+    """
+    return blocks if device == "cpu" else blocks.on_device(device)
+
+
+def run_task(function: Callable, *arguments: Any) -> Any:
+    """Call a function on a worker.
+
+    Parameters
+    ----------
+    function, arguments
+        Called as ``function(*arguments)``.
+
+    Returns
+    -------
+    Any
+        Its result.
+    """
+    import dask
+
+    # else a worker that reads a scene's arrays submits that as tasks, and takes on other blocks meanwhile
+    with dask.config.set(scheduler="synchronous"):
+        return function(*arguments)
+
+
+@contextmanager
+def executor(workers: int, scheduler: str | None, writer: Any, device: str = "cpu") -> Iterator[Callable]:
+    """The function that computes blocks: in this process, in worker processes, or on a Dask cluster.
+
+    Parameters
+    ----------
+    workers
+        Processes of this machine with one core each; 0 and no ``scheduler``: this process.
+    scheduler
+        Address of a Dask scheduler.
+    writer
+        The ``StoreWriter``; workers also write its tiles.
+    device
+        Of the workers.
+
+    Yields
+    ------
+    callable
+        From a ``BlockFolder`` and windows to an iterator of finished windows.
+    """
+    if not (workers or scheduler):
+        yield compute_locally
+        return
+    from distributed import KilledWorker
+
+    with dask_client(workers, scheduler, device) as client:
+        if scheduler:
+            _check_shared(client, writer.scratch)
+        # writing goes before computing: it frees scratch space
+        writer.delegate(partial(client.submit, run_task, pure=False, priority=1))
+        try:
+            yield partial(compute_on_cluster, client, device=device)
+        except KilledWorker as error:
+            raise InputError(
+                "Got a block whose workers were killed again and again, need workers that live; give them more memory."
+            ) from error
+
+
+def _check_shared(client: Any, folder: Path) -> None:
+    """InputError where a worker does not see a folder of this machine."""
+    blind = [address for address, sees in client.run(os.path.isdir, str(folder)).items() if not sees]
+    if blind:
+        raise InputError(
+            f"Got the worker {blind[0]}, which has no folder {folder.parent} of this machine, need one that all see; "
+            "choose --out on storage they share."
+        )
+
+
+@contextmanager
+def dask_client(workers: int, scheduler: str | None, device: str = "cpu") -> Iterator[Any]:
+    """A client of a scheduler, or of new worker processes that end with the context.
+
+    Parameters
+    ----------
+    workers
+        New processes, where there is no scheduler.
+    scheduler
+        Its address, ``tcp://HOST:PORT``.
+    device
+        Of new processes.
+
+    Yields
+    ------
+    distributed.Client
+
+    Raises
+    ------
+    InputError
+        Where the scheduler does not answer.
+    """
+    import logging
+
+    import dask
+    from distributed import Client
+
+    if scheduler:
+        try:
+            client = Client(scheduler, timeout=10, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"Got the scheduler {scheduler!r}, which does not answer, need tcp://HOST:PORT; start it first."
+            ) from error
+        with client:
+            yield client
+        return
+    with (
+        # distributed gives memory back to the system at once, and half of a worker's time went into asking again
+        dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}),
+        _cluster_class(device)(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+            env={"ZARR_THREADING__MAX_WORKERS": "1"},
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def _cluster_class(device: str) -> type:
+    """A cluster of this machine's cores, or of its GPUs, one for each worker."""
+    if device == "cpu":
+        from distributed import LocalCluster
+
+        return LocalCluster
+    try:
+        from dask_cuda import LocalCUDACluster
+    except ImportError as error:
+        raise InputError(
+            "Got workers on cuda without the package dask-cuda, need it to give each a GPU; "
+            "pip install dask-cuda, or leave out --workers."
+        ) from error
+    return LocalCUDACluster

@@ -1,0 +1,1 @@
+"""Scenes as data: schema, validation, digests, packing, acquisitions, compositing and cloud masks."""

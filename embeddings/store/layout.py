@@ -1,0 +1,294 @@
+"""Layout of a store: arrays of both layouts, their chunks, codecs and fill values, and values to bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from fluxlens.embeddings.store.quantise import (
+    FEATURE_MISSING,
+    SIGMA_MISSING,
+    decode_days,
+    decode_sigma,
+    encode_days,
+    encode_sigma,
+)
+
+MAP_PX = 128
+"""Side of a chunk of the maps layout and of overviews."""
+
+SERIES_CHUNK_PX = 16
+"""Side of a chunk of the series layout, which holds all days."""
+
+SHARD_BYTES = 128 * 2**20
+"""A shard is encoded in memory at once: its raw bytes stay below this, whatever the number of days."""
+
+LEVEL = 1
+"""Of zstd: more saves a percent or two and takes several times as long."""
+
+LAYOUTS = ("maps", "series")
+
+COORDS = ("time", "y", "x", "feature", "scale", "spatial_ref")
+"""Of a cube, in their order."""
+
+QUALITY = {
+    "sigma": (encode_sigma, decode_sigma),
+    "days_from_s2": (encode_days, decode_days),
+    "days_from_s1": (encode_days, decode_days),
+}
+"""Layers of ``quality`` in their order: to bytes and back."""
+
+DTYPES = {"embedding": np.dtype(np.int8), "quality": np.dtype(np.uint8)}
+"""Arrays on disk."""
+
+FILL_VALUES = {"embedding": FEATURE_MISSING, "quality": SIGMA_MISSING}
+"""What a chunk that is not found reads as: in ``embedding``, and in the layer sigma of ``quality``, no cube holds it.
+Older stores have 0 here, which cannot be told from data."""
+
+
+def create_layout(store: Any, layout: str, template: xr.Dataset) -> dict[str, Any]:
+    """Create the empty arrays of one layout, beside the cube's coordinates.
+
+    Parameters
+    ----------
+    store
+        A writable Zarr store.
+    layout
+        One of ``LAYOUTS``.
+    template
+        A cube; only its coordinates, attributes and shapes are used.
+
+    Returns
+    -------
+    dict
+        Zarr arrays by name: ``embedding`` (time, y, x, feature) int8, ``quality`` (time, y, x, layer) uint8.
+    """
+    import zarr
+
+    coords = template.drop_vars(template.data_vars).drop_encoding()
+    _object_text(coords).to_zarr(store, group=layout, mode="w", consolidated=False, zarr_format=3)
+    return create_arrays(zarr.open_group(store, path=layout, mode="a", zarr_format=3), layout, template)
+
+
+def create_arrays(group: Any, layout: str, template: xr.Dataset, level: int = 1) -> dict[str, Any]:
+    """Create the empty arrays of a layout in a group.
+
+    Parameters
+    ----------
+    group
+        A writable Zarr group.
+    layout, template
+        As of :func:`create_layout`.
+    level
+        How many pixels a side are one.
+
+    Returns
+    -------
+    dict
+        As of :func:`create_layout`.
+    """
+    days, ny, nx, features = template["embedding"].shape
+    shape = (days, -(-ny // level), -(-nx // level))
+    layers = {name: dict(template[name].attrs) for name in QUALITY}
+    attrs = {"embedding": dict(template["embedding"].attrs), "quality": {"layers": layers}}
+    arrays = {}
+    for (name, dtype), last in zip(DTYPES.items(), (features, len(QUALITY)), strict=True):
+        chunks, shards = _chunks(layout, (*shape, last), _shard_px(template["embedding"]))
+        arrays[name] = group.create_array(
+            name,
+            shape=(*shape, last),
+            chunks=chunks,
+            shards=shards,
+            dtype=dtype,
+            fill_value=FILL_VALUES[name],
+            **_codecs(layout),
+            dimension_names=["time", "y", "x", "feature" if name == "embedding" else "layer"],
+            attributes={**attrs[name], "grid_mapping": "spatial_ref"},
+        )
+    return arrays
+
+
+def open_arrays(store: Any, shape: tuple[int, int]) -> dict[str, dict[str, Any]]:
+    """Open all arrays of a store.
+
+    Parameters
+    ----------
+    store
+        A Zarr store.
+    shape
+        Rows and columns of the cube.
+
+    Returns
+    -------
+    dict
+        Zarr arrays by layout, overviews included, and name.
+    """
+    import zarr
+
+    layouts = [*LAYOUTS, *list(level_layouts(*shape).values())[1:]]
+    groups = {layout: zarr.open_group(store, path=layout, mode="r", zarr_format=3) for layout in layouts}
+    return {layout: {name: group[name] for name in DTYPES} for layout, group in groups.items()}
+
+
+def read_coords(store: Any) -> xr.Dataset:
+    """Read the coordinates and attributes of a store's cube.
+
+    Parameters
+    ----------
+    store
+        A Zarr store.
+
+    Returns
+    -------
+    xarray.Dataset
+        In memory, without data variables, as in a cube that never was on disk.
+    """
+    opened = xr.open_zarr(store, group="maps", consolidated=False, chunks=None, decode_coords="all")
+    coords = opened.drop_vars(opened.data_vars).load().drop_encoding()
+    # Zarr forgets the order of a group's members; the cube's own is part of its contract.
+    rank = {name: position for position, name in enumerate(COORDS)}
+    names = sorted(coords.coords, key=lambda name: (rank.get(name, len(rank)), name))
+    return _fixed_width_text(xr.Dataset(coords={name: coords[name] for name in names}, attrs=coords.attrs))
+
+
+def level_layouts(ny: int, nx: int) -> dict[int, str]:
+    """Where maps of 1, 2, 4 ... pixels in one lie, until a map is one chunk.
+
+    Parameters
+    ----------
+    ny, nx
+        Pixels of the cube.
+
+    Returns
+    -------
+    dict
+        Group by level.
+    """
+    levels = {1: "maps"}
+    while max(ny, nx) > MAP_PX * max(levels):
+        level = 2 * max(levels)
+        levels[level] = f"overviews/{level}"
+    return levels
+
+
+def tile_px(embedding: Any | None = None) -> int:
+    """Side of the squares that are written at once.
+
+    Parameters
+    ----------
+    embedding
+        The Zarr array of the series layout: a tile holds whole shards of it, and whole chunks of the maps. None: of an
+        overview, one chunk.
+
+    Returns
+    -------
+    int
+        Pixels.
+    """
+    return MAP_PX if embedding is None else max(MAP_PX, *embedding.shards[1:3])
+
+
+def _codecs(layout: str) -> dict[str, list]:
+    """Feature by feature: differences from the pixel to the north on maps, from the day before in series."""
+    from fluxlens.embeddings.codec import Difference
+    from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec, ZstdCodec
+
+    if layout == "maps":
+        filters, packer = [TransposeCodec(order=(0, 3, 1, 2)), Difference(2)], ZstdCodec(level=LEVEL)
+    else:
+        filters = [TransposeCodec(order=(3, 0, 1, 2)), Difference(1)]
+        packer = BloscCodec(cname="zstd", clevel=LEVEL, shuffle="bitshuffle")
+    # the checksum: a flipped bit raises an error and is never shown as data
+    return {"filters": filters, "compressors": [packer, Crc32cCodec()]}
+
+
+def _chunks(layout: str, shape: tuple[int, ...], shard_px: int) -> tuple[tuple, tuple | None]:
+    """Chunk and shard shapes of an array (time, y, x, last)."""
+    days, ny, nx, last = shape
+    if layout == "maps":
+        return (1, min(MAP_PX, ny), min(MAP_PX, nx), last), None
+    side = [min(SERIES_CHUNK_PX, size) for size in (ny, nx)]
+    shard = [-(-min(shard_px, size) // px) * px for size, px in zip((ny, nx), side, strict=True)]
+    return (days, *side, last), (days, *shard, last)
+
+
+def _shard_px(embedding: xr.DataArray) -> int:
+    """64 to 256 pixels: as large as memory for one raw shard allows, so that there are few files.
+
+    No tile that is gathered is larger, unless that of one chunk of the maps: more days take no more memory.
+    """
+    days, _, _, features = embedding.shape
+    sides = (px for px in (256, 128) if days * features * px**2 <= SHARD_BYTES)
+    return next(sides, 64)
+
+
+def to_bytes(values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The variables of a cube as the bytes of a store.
+
+    Parameters
+    ----------
+    values
+        ``embedding`` (time, y, x, feature) int8 and the variables of ``QUALITY`` (time, y, x).
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 (time, y, x, feature + layer).
+
+    Raises
+    ------
+    TypeError
+        Where the embedding is not int8.
+    ValueError
+        Where a value is missing: a cube has no holes, and readers take a missing value for damage.
+    """
+    embedding = values["embedding"]
+    if embedding.dtype != DTYPES["embedding"]:
+        raise TypeError(f"a block's embedding is {embedding.dtype}, the cube contract says int8")
+    layers = [encode(values[name])[..., None] for name, (encode, _) in QUALITY.items()]
+    for name, codes in (("embedding", embedding), ("quality", layers[0])):
+        if has_missing(name, codes):
+            raise ValueError(f"a block's {name} has missing values, the cube contract says there are none")
+    return np.concatenate([embedding.view(np.uint8), *layers], axis=-1)
+
+
+def has_missing(name: str, codes: np.ndarray) -> bool:
+    """Whether bytes of a store hold the fill value where a value must be.
+
+    Parameters
+    ----------
+    name
+        ``embedding`` or ``quality``.
+    codes
+        (..., feature) or (..., layer) as on disk. Of ``quality`` only the first layer, sigma, always has a value: no
+        acquisition nearby is a value of the others.
+
+    Returns
+    -------
+    bool
+    """
+    if not codes.size:
+        return False
+    # extremes of their dtypes: one pass without a temporary array
+    return codes.min() == FEATURE_MISSING if name == "embedding" else codes[..., 0].max() == SIGMA_MISSING
+
+
+def _object_text(dataset: xr.Dataset) -> xr.Dataset:
+    """Fixed-width text has no Zarr v3 specification; variable-length text has."""
+    return _with_text(dataset, "U", lambda text: text.astype(object))
+
+
+def _fixed_width_text(dataset: xr.Dataset) -> xr.Dataset:
+    """Text as numpy's own fixed-width strings, as in a cube that never was on disk."""
+    return _with_text(dataset, "OT", lambda text: np.array(text.tolist(), dtype=str))
+
+
+def _with_text(dataset: xr.Dataset, kinds: str, convert: Callable[[np.ndarray], np.ndarray]) -> xr.Dataset:
+    for name, variable in dataset.variables.items():
+        if variable.dtype.kind in kinds:
+            plain = xr.Variable(variable.dims, convert(variable.values), variable.attrs)
+            assign = dataset.assign_coords if name in dataset.coords else dataset.assign
+            dataset = assign({name: plain})
+    return dataset

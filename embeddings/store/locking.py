@@ -1,0 +1,114 @@
+"""One writer at a time, and no trace of one that failed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fluxlens.embeddings.atomic import remove
+from fluxlens.embeddings.store.repository import _icechunk
+from fluxlens.models.errors import InputError
+
+IDLE_POLLS = 3
+"""Consecutive polls (0.1 s each) without a new file before clean-up after a failed writer stops."""
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""System errors of a full disk."""
+
+FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+"""System errors of a folder that takes no files."""
+
+
+@contextmanager
+def exclusive_scratch(path: Path) -> Iterator[Path]:
+    """A scratch folder beside a store for one writer at a time; what a killed writer left in it is removed.
+
+    Parameters
+    ----------
+    path
+        Of the store.
+
+    Yields
+    ------
+    pathlib.Path
+        Removed at the end.
+
+    Raises
+    ------
+    InputError
+        Where another process writes this store.
+    """
+    from filelock import FileLock, Timeout
+
+    scratch = path.parent / f".{path.name}.partial"
+    with writable(path):
+        scratch.mkdir(exist_ok=True)
+        # A screen may advance a writer from changing threads, so the lock belongs to the object.
+        lock = FileLock(scratch / "lock", thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise InputError(
+                f"Got {path}, which another process writes, need it alone; wait or choose another name."
+            ) from error
+        try:
+            for leftover in scratch.iterdir():
+                if leftover.name != "lock":
+                    remove(leftover)
+            yield scratch
+        except BaseException:
+            clean_until_idle(lambda: remove(scratch))
+            raise
+        else:
+            remove(scratch)
+        finally:
+            lock.release()
+
+
+def clean_until_idle(clean: Callable[[], Any]) -> None:
+    """Clean up until nothing new is found: threads go on writing for a moment after one of them failed.
+
+    Parameters
+    ----------
+    clean
+        Removes what there is; its result says whether there was anything.
+    """
+    idle = 0
+    for _ in range(50):  # 5 s at most
+        idle = 0 if clean() else idle + 1
+        if idle == IDLE_POLLS:
+            return
+        time.sleep(0.1)
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Turn errors of a full disk and of a folder that takes no files into an InputError that says so.
+
+    Parameters
+    ----------
+    path
+        Of what is written.
+    """
+    try:
+        yield
+    except (OSError, _icechunk().IcechunkError) as error:
+        # Icechunk gives the operating system's error as text only
+        code = getattr(error, "errno", None) or next(
+            (code for code in FULL | FORBIDDEN if f"os error {code})" in str(error)), None
+        )
+        if code in FULL:
+            raise InputError(
+                f"Got {path} on a disk that is full or at its quota, need space; free some or choose another."
+            ) from error
+        if code in FORBIDDEN:
+            raise InputError(
+                f"Got {path} in a folder that takes no files ({os.strerror(code)}), need one that can be "
+                "written; choose another."
+            ) from error
+        raise

@@ -1,0 +1,403 @@
+"""Embedding cubes on disk: one Icechunk repository that holds the same numbers as maps and as series.
+
+The layout ``maps`` is chunked by day and serves "one day, everywhere"; ``series`` is chunked by pixel and serves "one
+pixel, every day". Each is slow at what the other is for; a router picks. ``overviews`` are maps at a half, a
+quarter ... of the resolution. Beside the ``embedding`` lies ``quality``, one byte each for sigma and the two distances
+in days. A store becomes visible in one commit, at a path where before there was nothing; its snapshot id names exactly
+what was read.
+
+Over 400 lines until it becomes a package: layout, repository, locking, routing, reader and writer follow each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.store import layout
+from fluxlens.embeddings.store.layout import (
+    DTYPES,
+    LAYOUTS,
+    QUALITY,
+    has_missing,
+    level_layouts,
+    open_arrays,
+    read_coords,
+)
+from fluxlens.embeddings.store.repository import (
+    METADATA_DIGEST,
+    Snapshot,
+    _icechunk,
+    _list_ids,
+    damaged,
+    history,
+    is_store,
+    metadata_digest,
+    open_repository,
+    reading,
+)
+from fluxlens.embeddings.store.routing import (
+    bytes_touched,
+    dask_chunks,
+    finest_level,
+    level_grid,
+    read_together,
+)
+from fluxlens.models.errors import InputError
+
+
+class Store:
+    """A cube on disk, pinned to one snapshot: reads never wait for writers and never see them.
+
+    Parameters
+    ----------
+    path
+        Of the store.
+    repository
+        Of Icechunk.
+    session
+        A readonly session of one snapshot.
+    """
+
+    def __init__(self, path: Path, repository: Any, session: Any) -> None:
+        self.path = path
+        self.snapshot: str = session.snapshot_id
+        self._repository = repository
+        self._zarr = session.store
+
+    @classmethod
+    def open(cls, path: str | Path, snapshot: str | None = None) -> Store:
+        """Open a store.
+
+        Parameters
+        ----------
+        path
+            Of its folder.
+        snapshot
+            Id of an earlier state; None: the newest.
+
+        Returns
+        -------
+        Store
+
+        Raises
+        ------
+        InputError
+            Where it does not exist, is no store, or is damaged: all that can be found at once is found here.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise InputError(f"Got the store {path}, which does not exist; write one with `fluxlens embed`.")
+        if not is_store(path):
+            raise InputError(f"Got {path}, need an embedding store; write one with `fluxlens embed`.")
+        repository = open_repository(path)
+        with reading(path):
+            try:
+                which = {"snapshot_id": snapshot} if snapshot else {"branch": "main"}
+                store = cls(path, repository, repository.readonly_session(**which))
+            except _icechunk().IcechunkError as error:
+                if snapshot is None:
+                    raise
+                raise InputError(
+                    f"Got the snapshot {snapshot!r}, need one of {_list_ids(history(repository))}; choose one."
+                ) from error
+            expected = store._open_group("").attrs.get(METADATA_DIGEST)
+        # only stores from before both were introduced have neither the digest nor our fill values
+        old = (
+            expected is None
+            and store._arrays["maps"]["embedding"].fill_value != layout.FILL_VALUES["embedding"]
+        )
+        if not old and expected != metadata_digest(store._coords, store._arrays):
+            raise damaged(path, "its attributes or coordinates are not those written")
+        return store
+
+    @property
+    def grid(self) -> Grid:
+        """Where the pixels are."""
+        return Grid.from_cube(self._coords)
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        """Rows, columns."""
+        return self._coords.sizes["y"], self._coords.sizes["x"]
+
+    @property
+    def days(self) -> np.ndarray:
+        """Days of the cube, datetime64[ns] at midnight UTC."""
+        return self._coords["time"].values
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """The cube's attributes: model, digests, quantisation, whether simulated."""
+        return self._coords.attrs
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on disk, all snapshots and the scene included."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+    def cube(self, layout: str | None = None) -> xr.Dataset:
+        """The whole cube, lazily.
+
+        Parameters
+        ----------
+        layout
+            ``maps`` (the default) or ``series``: which one is read.
+
+        Returns
+        -------
+        xarray.Dataset
+            The embedding cube with dask arrays.
+
+        Raises
+        ------
+        InputError
+            For another layout; when computed, where a chunk is missing.
+        """
+        layout = layout or "maps"
+        if layout not in LAYOUTS:
+            raise InputError(f"Got the layout {layout!r}, need one of {', '.join(LAYOUTS)}.")
+        import dask.array as da
+
+        lazy = {}
+        with reading(self.path):
+            for name, array in self._arrays[layout].items():
+                values = da.from_zarr(array, chunks=dask_chunks(array))
+                if array.fill_value == layout.FILL_VALUES[name]:
+                    values = values.map_blocks(
+                        _checked, self.path, name, dtype=array.dtype, meta=values._meta
+                    )
+                lazy[name] = values
+        return self._dataset(self._coords, lazy, ("time", "y", "x"))
+
+    def map(self, day: Any) -> xr.Dataset:
+        """One day of all pixels.
+
+        Parameters
+        ----------
+        day
+            Anything pandas reads as a date.
+
+        Returns
+        -------
+        xarray.Dataset
+            In memory; ``time`` is a scalar.
+
+        Raises
+        ------
+        InputError
+            For a day the cube does not have, and where a chunk is missing.
+        """
+        index = self._day(day)
+        return self._read("maps", (index, slice(None), slice(None)))
+
+    def frame(self, day: Any, rows: slice, cols: slice) -> xr.Dataset:
+        """A rectangle of one day as finely as ``FRAME_BYTES`` allow; pixels of overviews are larger.
+
+        An overview has the mean embedding of the pixels it covers and the worst of each quality.
+
+        Parameters
+        ----------
+        day
+            Anything pandas reads as a date.
+        rows, cols
+            Of the cube's own pixels.
+
+        Returns
+        -------
+        xarray.Dataset
+            In memory, (y, x) of the level that was read.
+        """
+        index = self._day(day)
+        level, key = finest_level(self._arrays, self.grid_shape, index, rows, cols)
+        return self._rectangle(level, index, *key[1:], tuple(DTYPES))
+
+    def tile(self, day: Any, level: int, rows: slice, cols: slice, quality: bool = True) -> xr.Dataset:
+        """A rectangle of one day at a given level.
+
+        Parameters
+        ----------
+        day
+            Anything pandas reads as a date.
+        level
+            How many pixels a side are one (1, 2, 4 ...), averaged as of :meth:`frame`.
+        rows, cols
+            Count those larger pixels.
+        quality
+            Without it there is only the embedding, for half the chunks.
+
+        Returns
+        -------
+        xarray.Dataset
+            In memory, (y, x).
+
+        Raises
+        ------
+        InputError
+            For a level the store does not have.
+        """
+        if level not in self._levels:
+            raise InputError(
+                f"Got level {level}, need one of {', '.join(map(str, self._levels))}; choose one."
+            )
+        names = tuple(DTYPES) if quality else ("embedding",)
+        return self._rectangle(level, self._day(day), rows, cols, names)
+
+    def series(self, row: int, col: int) -> xr.Dataset:
+        """All days of one pixel; touches one chunk per array.
+
+        Parameters
+        ----------
+        row, col
+            Of the pixel.
+
+        Returns
+        -------
+        xarray.Dataset
+            In memory; ``y`` and ``x`` are scalars.
+
+        Raises
+        ------
+        InputError
+            Outside the cube, and where a chunk is missing.
+        """
+        for name, value, size in (("row", row, self.grid_shape[0]), ("column", col, self.grid_shape[1])):
+            if not 0 <= value < size:
+                raise InputError(f"Got {name} {value}, need 0 to {size - 1}; choose a pixel of the cube.")
+        return self._read("series", (slice(None), int(row), int(col)))
+
+    def window(self, days: slice, rows: slice, cols: slice) -> xr.Dataset:
+        """A box of the cube, from the layout that touches fewer bytes.
+
+        Parameters
+        ----------
+        days, rows, cols
+            Integer slices, step 1.
+
+        Returns
+        -------
+        xarray.Dataset
+            In memory.
+        """
+        key = (days, rows, cols)
+        layout = min(LAYOUTS, key=lambda name: bytes_touched(self._arrays[name].values(), key))
+        return self._read(layout, key)
+
+    def scene(self) -> xr.DataTree | None:
+        """The scene the cube was made from, lazily; None where the store carries none."""
+        with reading(self.path):
+            if "scene" not in self._open_group(""):
+                return None
+        from fluxlens.embeddings.readers import zarr as scenes
+
+        # its values were checked when they were written, and every chunk has a checksum
+        return scenes.open(self._zarr, group="scene", values=False)
+
+    def true_colour_overviews(self) -> dict[int, xr.Dataset]:
+        """Coarser true colour of a wide scene, as of ``photos.open_overviews``; empty where there is none."""
+        from fluxlens.embeddings.store import true_colour
+
+        with reading(self.path):
+            return true_colour.open_overviews(self._zarr)
+
+    def log(self) -> list[Snapshot]:
+        """Commits of the store at this moment, newest first; there may be newer ones than ``snapshot``."""
+        return history(self._repository)
+
+    @cached_property
+    def _coords(self) -> xr.Dataset:
+        """Coordinates and attributes in memory; opening them per click would cost more than the pixel."""
+        with reading(self.path):
+            return read_coords(self._zarr)
+
+    @cached_property
+    def _arrays(self) -> dict[str, dict[str, Any]]:
+        """Opened zarr arrays by layout and name."""
+        with reading(self.path):
+            return open_arrays(self._zarr, self.grid_shape)
+
+    @cached_property
+    def _levels(self) -> dict[int, str]:
+        return level_layouts(*self.grid_shape)
+
+    @cached_property
+    def _attributes(self) -> dict[str, dict[str, Any]]:
+        """Attributes of the cube's variables, without those by which Zarr readers find coordinates."""
+        maps = self._arrays["maps"]
+        hidden = {"grid_mapping", "coordinates"}
+        own = {key: value for key, value in maps["embedding"].attrs.items() if key not in hidden}
+        return {"embedding": own, **maps["quality"].attrs["layers"]}
+
+    def _open_group(self, group: str) -> Any:
+        import zarr
+
+        return zarr.open_group(self._zarr, path=group, mode="r", zarr_format=3)
+
+    def _read(self, layout: str, key: tuple[Any, Any, Any]) -> xr.Dataset:
+        coords = self._coords.isel(dict(zip(("time", "y", "x"), key, strict=True)))
+        dims = [dim for dim, part in zip(("time", "y", "x"), key, strict=True) if isinstance(part, slice)]
+        return self._dataset(coords, self._values(layout, key), dims)
+
+    def _rectangle(
+        self, level: int, index: int, rows: slice, cols: slice, names: tuple[str, ...]
+    ) -> xr.Dataset:
+        """A rectangle of one day, counted in pixels of a level."""
+        coords = self._coords.isel(time=index).drop_vars(("x", "y"))
+        coords = coords.assign_coords(level_grid(self.grid, level).window(rows, cols).coords())
+        return self._dataset(
+            coords, self._values(self._levels[level], (index, rows, cols), names), ("y", "x")
+        )
+
+    def _values(
+        self, layout: str, key: tuple[Any, Any, Any], names: tuple[str, ...] = tuple(DTYPES)
+    ) -> dict[str, np.ndarray]:
+        """Bytes as on disk by array."""
+        arrays = {name: self._arrays[layout][name] for name in names}
+        with reading(self.path):
+            found = dict(zip(arrays, read_together(list(arrays.values()), key), strict=True))
+        for name, codes in found.items():
+            if arrays[name].fill_value == layout.FILL_VALUES[name]:
+                _checked(codes, self.path, name)
+        return found
+
+    def _dataset(self, coords: xr.Dataset, values: dict[str, Any], dims: Iterable[str]) -> xr.Dataset:
+        """The variables of the cube contract; values are numpy or dask arrays as on disk."""
+        out = {"embedding": ((*dims, "feature"), values["embedding"], self._attributes["embedding"])}
+        for layer, (name, (_, decode)) in enumerate(QUALITY.items() if "quality" in values else ()):
+            codes = values["quality"][..., layer]
+            lazy = not isinstance(codes, np.ndarray)
+            data = (
+                codes.map_blocks(decode, dtype=decode(np.zeros(1, np.uint8)).dtype) if lazy else decode(codes)
+            )
+            out[name] = (tuple(dims), data, self._attributes[name])
+        # given as they are, indexes are taken over: assigning makes them anew
+        return xr.Dataset(out, coords.coords, coords.attrs)
+
+    @cached_property
+    def _calendar(self) -> np.ndarray:
+        return self.days.astype("datetime64[D]")
+
+    def _day(self, day: Any) -> int:
+        """Index of a day along time."""
+        try:
+            wanted = np.datetime64(pd.Timestamp(day), "ns").astype("datetime64[D]")
+        except (ValueError, TypeError) as error:
+            raise InputError(f"Got the day {day!r}, need a date such as 2020-05-01.") from error
+        days = self._calendar
+        index = int(np.searchsorted(days, wanted))
+        if index == days.size or days[index] != wanted:
+            raise InputError(f"Got the day {wanted}, need one from {days[0]} to {days[-1]}; choose another.")
+        return index
+
+
+def _checked(codes: np.ndarray, path: Path, name: str) -> np.ndarray:
+    """Bytes of a store as they are, or an InputError where a chunk of them was not found."""
+    if has_missing(name, codes):
+        raise damaged(path, f"a chunk of {name} is missing")
+    return codes

@@ -1,0 +1,128 @@
+"""Routing: which layout and which level answers a query with the fewest bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.store.layout import level_layouts
+
+FRAME_BYTES = 4 * 10**6
+"""What an image at any zoom may read, before compression."""
+
+BoxKey = tuple[slice, slice, slice]
+"""Days, rows, columns."""
+
+
+def bytes_touched(arrays: Iterable[Any], key: BoxKey) -> int:
+    """Bytes of all chunks that a read touches, before compression.
+
+    Parameters
+    ----------
+    arrays
+        Zarr arrays (time, y, x, last).
+    key
+        Integer slices.
+
+    Returns
+    -------
+    int
+    """
+    total = 0
+    for array in arrays:
+        chunk_bytes = int(np.prod(array.chunks)) * array.dtype.itemsize
+        for part, size, chunk in zip(key, array.shape, array.chunks, strict=False):
+            first, last, _ = part.indices(size)
+            chunk_bytes *= max(0, -(-last // chunk) - first // chunk)
+        total += chunk_bytes
+    return total
+
+
+def finest_level(
+    arrays: Mapping[str, Mapping[str, Any]], shape: tuple[int, int], day: int, rows: slice, cols: slice
+) -> tuple[int, BoxKey]:
+    """The finest level of which a rectangle of one day touches at most ``FRAME_BYTES``.
+
+    Parameters
+    ----------
+    arrays
+        Of :func:`open_arrays`.
+    shape
+        Rows and columns of the cube.
+    day
+        Index along time.
+    rows, cols
+        Of the cube's own pixels.
+
+    Returns
+    -------
+    tuple
+        The level, the coarsest where none fits, and the key in its pixels.
+    """
+    parts = [part.indices(size)[:2] for part, size in zip((rows, cols), shape, strict=True)]
+    for level, layout in level_layouts(*shape).items():
+        key = (slice(day, day + 1), *(slice(a // level, -(-b // level)) for a, b in parts))
+        if bytes_touched(arrays[layout].values(), key) <= FRAME_BYTES:
+            break
+    return level, key
+
+
+def level_grid(grid: Grid, level: int) -> Grid:
+    """The grid of an overview.
+
+    Parameters
+    ----------
+    grid
+        Of the cube.
+    level
+        How many pixels a side are one.
+
+    Returns
+    -------
+    Grid
+        From the same corner; its last pixels may reach beyond the cube.
+    """
+    ny, nx = (-(-size // level) for size in grid.shape)
+    return Grid(grid.crs, grid.left_m, grid.top_m, grid.size_m * level, nx, ny)
+
+
+def dask_chunks(array: Any) -> tuple[int, ...]:
+    """Chunks to read an array in: whole shards, where it has them, since each shard is one file.
+
+    Parameters
+    ----------
+    array
+        Of Zarr.
+
+    Returns
+    -------
+    tuple of int
+    """
+    return array.shards or array.chunks
+
+
+def read_together(arrays: list[Any], key: tuple[Any, ...]) -> list[np.ndarray]:
+    """Read the same key of several arrays at once: one after another, each waits for the event loop anew.
+
+    Parameters
+    ----------
+    arrays
+        Of Zarr, in one store.
+    key
+        Integers and slices.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        As on disk.
+    """
+    import asyncio
+
+    from zarr.core.sync import sync
+
+    async def together() -> list[Any]:
+        return await asyncio.gather(*(array.async_array.getitem(key) for array in arrays))
+
+    return [np.asarray(values) for values in sync(together())]

@@ -1,0 +1,206 @@
+"""Blocks of a cube as files, until they cover a tile of the store, and the writing of that tile.
+
+A file holds a rectangle over all days, ``(time, y, x, feature + layer)`` bytes: int8 features, then the layers of
+``quality``. Any process that sees the files may write the tile: this one, or a worker in a fork of its session.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fluxlens.embeddings.atomic import atomic_path
+
+SLAB_BYTES = 64 * 2**20
+"""Maps are written in slabs of days of about this size, so that memory does not grow with the number of days."""
+
+
+@dataclass(frozen=True)
+class BlockFile:
+    """A file and the pixels it holds, of one level of resolution."""
+
+    file: Path
+    rows: slice
+    cols: slice
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A square of one layout, the files that cover it, and where its half resolution goes."""
+
+    layout: str
+    """``maps``, ``series`` or an overview."""
+    rows: slice
+    cols: slice
+    files: tuple[BlockFile, ...]
+    overview: Path | None = None
+    """File to write the tile at half the resolution to, for the next coarser level."""
+
+    def write(self, session: Any) -> Any:
+        """Write the tile.
+
+        Parameters
+        ----------
+        session
+            Of Icechunk, or a fork of one.
+
+        Returns
+        -------
+        session
+            The same, with the tile written but not committed.
+        """
+        import fluxlens.embeddings.codec  # noqa: F401 (makes it known to zarr)
+        import zarr
+
+        group = zarr.open_group(session.store, path=self.layout, mode="r+", zarr_format=3)
+        embedding, quality = group["embedding"], group["quality"]
+        if self.layout == "series":
+            for rows, cols in self._shards(*embedding.shards[1:3]):
+                self._put(embedding, quality, slice(0, embedding.shape[0]), rows, cols)
+            return session
+        last = embedding.shape[3] + quality.shape[3]
+        height, width = self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
+        step = max(1, SLAB_BYTES // (height * width * last))
+        slabs = (slice(a, min(a + step, embedding.shape[0])) for a in range(0, embedding.shape[0], step))
+        # a generator: each slab goes to the store, and its half resolution to the file, before the next is read
+        written = (self._put(embedding, quality, days, self.rows, self.cols) for days in slabs)
+        if self.overview is None:
+            for _ in written:
+                pass
+        else:
+            shape = (embedding.shape[0], -(-height // 2), -(-width // 2), last)
+            save(self.overview, shape, (halve_resolution(codes, embedding.shape[3]) for codes in written))
+        return session
+
+    def _put(self, embedding: Any, quality: Any, days: slice, rows: slice, cols: slice) -> np.ndarray:
+        """Write a box to both arrays; returns its bytes."""
+        features = embedding.shape[3]
+        codes = self._gather(days, rows, cols, features + quality.shape[3])
+        embedding[days, rows, cols] = codes[..., :features].view(np.int8)
+        quality[days, rows, cols] = codes[..., features:]
+        return codes
+
+    def _gather(self, days: slice, rows: slice, cols: slice, last: int) -> np.ndarray:
+        """Bytes of a box from all files that touch it, (time, y, x, last)."""
+        shape = (days.stop - days.start, rows.stop - rows.start, cols.stop - cols.start, last)
+        out = np.empty(shape, np.uint8)
+        for block in self.files:
+            r, c = _intersection(rows, block.rows), _intersection(cols, block.cols)
+            if r.start < r.stop and c.start < c.stop:
+                stored = np.load(block.file, mmap_mode="r")
+                part = stored[days, _shifted(r, block.rows.start), _shifted(c, block.cols.start)]
+                out[:, _shifted(r, rows.start), _shifted(c, cols.start)] = part
+        return out
+
+    def _shards(self, height: int, width: int) -> Iterator[tuple[slice, slice]]:
+        for top in range(self.rows.start, self.rows.stop, height):
+            for left in range(self.cols.start, self.cols.stop, width):
+                yield (
+                    slice(top, min(top + height, self.rows.stop)),
+                    slice(left, min(left + width, self.cols.stop)),
+                )
+
+
+class TileAssembler:
+    """Collects the files of one level of resolution until they cover whole tiles.
+
+    Parameters
+    ----------
+    ny, nx
+        Pixels of the level.
+    tile_px
+        Side of a tile.
+    """
+
+    def __init__(self, ny: int, nx: int, tile_px: int) -> None:
+        self.tile_px = tile_px
+        self.covered = np.zeros((ny, nx), bool)
+        self._files: dict[tuple[int, int], list[BlockFile]] = defaultdict(list)
+
+    def tiles(self, block: BlockFile) -> list[tuple[int, int]]:
+        """Row and column number of each tile that a block touches.
+
+        Parameters
+        ----------
+        block
+            Of this level.
+
+        Returns
+        -------
+        list of tuple of int
+        """
+        i, j = (range(s.start // self.tile_px, -(-s.stop // self.tile_px)) for s in (block.rows, block.cols))
+        return [(a, b) for a in i for b in j]
+
+    def add(self, block: BlockFile) -> Iterator[tuple[slice, slice, tuple[BlockFile, ...]]]:
+        """Take a block.
+
+        Parameters
+        ----------
+        block
+            Of this level.
+
+        Yields
+        ------
+        tuple
+            Rows, columns and files of each tile that this block completes.
+        """
+        self.covered[block.rows, block.cols] = True
+        for tile in self.tiles(block):
+            self._files[tile].append(block)
+            rows, cols = (
+                slice(k * self.tile_px, min((k + 1) * self.tile_px, size))
+                for k, size in zip(tile, self.covered.shape, strict=True)
+            )
+            if self.covered[rows, cols].all():
+                yield rows, cols, tuple(self._files.pop(tile))
+
+
+def save(file: Path, shape: tuple[int, ...], slabs: Iterable[np.ndarray], durable: bool = False) -> None:
+    """Write bytes as a file in numpy's format, completely or not at all.
+
+    Parameters
+    ----------
+    file
+        Path of the file.
+    shape
+        Of the whole array.
+    slabs
+        uint8, the array in pieces along its first axis.
+    durable
+        As of :func:`atomic_path`.
+    """
+    with atomic_path(file, durable) as temporary, open(temporary, "wb") as out:
+        np.lib.format.write_array_header_1_0(
+            out, {"descr": "|u1", "fortran_order": False, "shape": tuple(map(int, shape))}
+        )
+        for slab in slabs:
+            # its error names a full disk, which that of numpy's own writing does not
+            out.write(np.ascontiguousarray(slab).data)
+
+
+def halve_resolution(codes: np.ndarray, features: int) -> np.ndarray:
+    """Half the resolution of (time, y, x, feature + layer): the mean embedding, the worst quality."""
+    odd = [(0, 0), *((0, side % 2) for side in codes.shape[1:3]), (0, 0)]
+    codes = np.pad(codes, odd, mode="edge") if any(high for _, high in odd) else codes
+    values, layers = codes[..., :features].view(np.int8), codes[..., features:]
+    # the sum of four int8 fits int16
+    total = np.add(values[:, ::2], values[:, 1::2], dtype=np.int16)
+    total = total[:, :, ::2] + total[:, :, 1::2]
+    mean = np.rint(total / np.float32(4)).astype(np.int8)
+    # bytes of quality grow with uncertainty, and missing is the largest: the worst is the maximum
+    worst = np.maximum(layers[:, ::2], layers[:, 1::2])
+    worst = np.maximum(worst[:, :, ::2], worst[:, :, 1::2])
+    return np.concatenate([mean.view(np.uint8), worst], axis=-1)
+
+
+def _intersection(part: slice, other: slice) -> slice:
+    return slice(max(part.start, other.start), min(part.stop, other.stop))
+
+
+def _shifted(part: slice, origin: int) -> slice:
+    return slice(part.start - origin, part.stop - origin)

@@ -1,0 +1,372 @@
+"""Writing a store: blocks into both layouts in one transaction, by this process or by forks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from fluxlens.embeddings import progress
+from fluxlens.embeddings.store.layout import (
+    LAYOUTS,
+    create_arrays,
+    create_layout,
+    level_layouts,
+    open_arrays,
+    read_coords,
+    tile_px,
+    to_bytes,
+)
+from fluxlens.embeddings.store.locking import clean_until_idle, exclusive_scratch
+from fluxlens.embeddings.store.repository import (
+    EMPTY_MESSAGE,
+    METADATA_DIGEST,
+    _icechunk,
+    _storage,
+    is_store,
+    metadata_digest,
+    open_repository,
+)
+from fluxlens.embeddings.store.tiles import BlockFile, Tile, TileAssembler, save
+from fluxlens.models.errors import InputError
+
+
+@contextmanager
+def garbage_collected(repository: Any) -> Iterator[None]:
+    """Collect chunks that no commit names before writing, of a killed writer, and again if this one fails.
+
+    Parameters
+    ----------
+    repository
+        Of Icechunk.
+    """
+    try:
+        repository.garbage_collect(dt.datetime.now(dt.UTC))
+        yield
+    except BaseException:
+        clean_until_idle(lambda: repository.garbage_collect(dt.datetime.now(dt.UTC)).bytes_deleted)
+        raise
+
+
+def write(
+    path: str | Path,
+    template: xr.Dataset,
+    blocks: Iterable[Any],
+    scene: xr.DataTree | None = None,
+    message: str = "",
+    overwrite: bool = False,
+) -> str:
+    """Write a cube from its blocks.
+
+    Memory stays bounded: blocks gather in scratch files until a tile is full.
+
+    Parameters
+    ----------
+    path
+        Of the new store.
+    template
+        Gives coordinates, attributes and dtypes; its numbers are not read.
+    blocks
+        Each with ``rows``, ``cols`` and ``cube``: all days of a rectangle, in any order; together they cover every
+        pixel once.
+    scene
+        The scene the cube was made from, stored beside it.
+    message
+        Of the commit.
+    overwrite
+        Replace an existing store, by one commit on top, so that its earlier snapshots can still be opened.
+
+    Returns
+    -------
+    str
+        The snapshot id.
+
+    Raises
+    ------
+    InputError
+        Where the path cannot be written.
+    RuntimeError
+        Where blocks are missing.
+    """
+    return progress.run(write_steps(path, template, blocks, scene, message, overwrite))
+
+
+def write_steps(
+    path: str | Path,
+    template: xr.Dataset,
+    blocks: Iterable[Any],
+    scene: xr.DataTree | None = None,
+    message: str = "",
+    overwrite: bool = False,
+) -> Generator[Any, None, str]:
+    """As :func:`write`, step by step; closing the generator leaves nothing behind.
+
+    Parameters
+    ----------
+    path, template, scene, message, overwrite
+        As of :func:`write`.
+    blocks
+        As of :func:`write`; None stands for a moment to stop in.
+
+    Yields
+    ------
+    block
+        Each one once it is taken.
+
+    Returns
+    -------
+    str
+        The snapshot id.
+    """
+    with open_writer(path, template, overwrite) as writer:
+        if scene is not None:
+            writer.add_scene(scene)
+        for block in blocks:
+            if block is not None:
+                writer.add_block(block)
+            yield block
+        return writer.commit(message)
+
+
+@contextmanager
+def open_writer(path: str | Path, template: xr.Dataset, overwrite: bool = False) -> Iterator[StoreWriter]:
+    """A writer of a new store, which is in place once it was committed and the context is left without an error.
+
+    Parameters
+    ----------
+    path, template, overwrite
+        As of :func:`write`.
+
+    Yields
+    ------
+    StoreWriter
+
+    Raises
+    ------
+    InputError
+        Where the path cannot be written.
+    """
+    path = Path(path).resolve()
+    if path.exists() and not overwrite:
+        raise InputError(
+            f"Got the path {path}, which exists already, need a new one; choose another or remove it first."
+        )
+    if path.exists() and not is_store(path):
+        raise InputError(
+            f"Got {path} to overwrite, need an embedding store; remove it yourself if it can go."
+        )
+    if not path.parent.is_dir():
+        raise InputError(f"Got {path}, need a path in a folder that exists; create {path.parent} first.")
+    with exclusive_scratch(path) as scratch:
+        if path.exists():
+            repository = open_repository(path)
+            with garbage_collected(repository):
+                yield StoreWriter(repository, template, scratch)
+            return
+        repository = _icechunk().Repository.create(_storage(scratch / "store"))
+        yield StoreWriter(repository, template, scratch)
+        try:
+            os.replace(scratch / "store", path)
+        except OSError as error:
+            if not path.exists():
+                raise
+            raise InputError(
+                f"Got the path {path}, which another process wrote meanwhile; choose another name."
+            ) from error
+
+
+class StoreWriter:
+    """Writes a store: blocks become tiles, tiles are written, one commit shows all of it.
+
+    Each tile is written once, in all layouts: rewriting a chunk per block would cost compression again and leave
+    the replaced chunks behind on disk. An overview is gathered from the halves of the next finer one's tiles.
+
+    Parameters
+    ----------
+    repository
+        Of Icechunk.
+    template
+        As of :func:`write`.
+    scratch
+        Folder for files of blocks.
+    """
+
+    def __init__(self, repository: Any, template: xr.Dataset, scratch: Path) -> None:
+        import zarr
+
+        self.scratch = scratch
+        self._repository, self._title = repository, template.attrs.get("title", "embeddings")
+        self._session = repository.writable_session("main")
+        root = zarr.open_group(self._session.store, mode="a", zarr_format=3)
+        for name in list(root.group_keys()):
+            del root[name]
+        created = {layout: create_layout(self._session.store, layout, template) for layout in LAYOUTS}
+        self._days, ny, nx, _ = template["embedding"].shape
+        # by level: the layouts that a tile of it is written to, and the blocks that wait for a tile to be covered
+        self._layouts: list[tuple[str, ...]] = [LAYOUTS]
+        self._assemblers = [TileAssembler(ny, nx, tile_px(created["series"]["embedding"]))]
+        for level, layout in list(level_layouts(ny, nx).items())[1:]:
+            create_arrays(root.create_group(layout), "maps", template, level)
+            self._layouts.append((layout,))
+            self._assemblers.append(TileAssembler(-(-ny // level), -(-nx // level), tile_px()))
+        store = self._session.store
+        root.attrs[METADATA_DIGEST] = metadata_digest(read_coords(store), open_arrays(store, (ny, nx)))
+        self._target, self._submit = self._session, _run_now
+        self._pending: list[tuple[Any, Callable[[], None]]] = []
+        self._uses: Counter[Path] = Counter()
+        """How many tiles still need a file."""
+
+    def delegate(self, submit: Callable[..., Any]) -> None:
+        """From here on have tiles written elsewhere.
+
+        They are written in forks of the session, which start from a commit of empty arrays.
+
+        Parameters
+        ----------
+        submit
+            Called as ``submit(function, *arguments)``; returns a future.
+        """
+        self._session.commit(EMPTY_MESSAGE)
+        self._session = self._repository.writable_session("main")
+        self._target, self._submit = self._session.fork(), submit
+
+    def add_scene(self, scene: xr.DataTree) -> None:
+        """Write the scene the cube was made from.
+
+        Parameters
+        ----------
+        scene
+            Validated.
+        """
+        self._pending.append((self._submit(_write_scene, scene, self._target), lambda: None))
+
+    def add_block(self, block: Any) -> None:
+        """Take a block.
+
+        Parameters
+        ----------
+        block
+            With ``rows``, ``cols`` and ``cube``, all days.
+
+        Raises
+        ------
+        RuntimeError
+            Where it has other days than the cube.
+        """
+        codes = to_bytes({name: array.values for name, array in block.cube.data_vars.items()})
+        if codes.shape[0] != self._days:
+            raise RuntimeError(f"a block has {codes.shape[0]} days, the cube {self._days}")
+        ny, nx = self._assemblers[0].covered.shape
+        rows, cols = slice(*block.rows.indices(ny)[:2]), slice(*block.cols.indices(nx)[:2])
+        file = self.scratch / f"{rows.start}_{cols.start}.npy"
+        save(file, codes.shape, [codes])
+        self.add_file(file, rows, cols)
+
+    def add_file(self, file: Path, rows: slice, cols: slice, keep: bool = False) -> None:
+        """Take a block that is already a file.
+
+        Parameters
+        ----------
+        file
+            Of ``tiles.save``.
+        rows, cols
+            Which pixels it holds.
+        keep
+            Leave the file; else it is removed once all its tiles are written.
+        """
+        self._uses[file] += keep
+        self._add(0, BlockFile(file, rows, cols))
+        self.merge_finished()
+
+    def merge_finished(self) -> bool:
+        """Merge the forks in which tiles were written meanwhile.
+
+        Returns
+        -------
+        bool
+            Whether nothing is pending any more.
+        """
+        while finished := [pair for pair in self._pending if pair[0].done()]:
+            for pair in finished:
+                self._pending.remove(pair)
+                future, then = pair
+                fork = future.result()
+                if fork is not self._session:
+                    self._session.merge(fork)
+                then()
+        return not self._pending
+
+    def commit(self, message: str = "") -> str:
+        """Commit the whole cube.
+
+        Parameters
+        ----------
+        message
+            Of the commit.
+
+        Returns
+        -------
+        str
+            The snapshot id.
+
+        Raises
+        ------
+        RuntimeError
+            Where pixels are missing.
+        """
+        missing = int((~self._assemblers[0].covered).sum())
+        if missing:
+            raise RuntimeError(f"{missing} pixels of the cube were never computed")
+        snapshot = self._session.commit(message or f"write {self._title}")
+        if self._submit is not _run_now:  # what killed workers began to write
+            self._repository.garbage_collect(dt.datetime.now(dt.UTC))
+        return snapshot
+
+    def _add(self, level: int, block: BlockFile) -> None:
+        """Take a block of a level (0 the finest), and write the tiles it completes."""
+        assembler, layouts = self._assemblers[level], self._layouts[level]
+        self._uses[block.file] += len(assembler.tiles(block)) * len(layouts)
+        for rows, cols, files in assembler.add(block):
+            for layout in layouts:
+                coarser = layout != "series" and level + 1 < len(self._assemblers)
+                overview = self.scratch / f"half{level}_{rows.start}_{cols.start}.npy" if coarser else None
+                tile = Tile(layout, rows, cols, files, overview)
+                then = partial(self._written, level, tile)
+                self._pending.append((self._submit(tile.write, self._target), then))
+
+    def _written(self, level: int, tile: Tile) -> None:
+        """Remove files that no tile needs any more, and pass the tile's half resolution to the next level."""
+        for block in tile.files:
+            self._uses[block.file] -= 1
+            if not self._uses[block.file]:
+                block.file.unlink()
+        if tile.overview:
+            rows, cols = (slice(s.start // 2, -(-s.stop // 2)) for s in (tile.rows, tile.cols))
+            self._add(level + 1, BlockFile(tile.overview, rows, cols))
+
+
+def _write_scene(scene: xr.DataTree, session: Any) -> Any:
+    from fluxlens.embeddings.readers import zarr as scenes
+    from fluxlens.embeddings.store import true_colour
+
+    scenes.write(scene, session.store, group="scene")
+    true_colour.write_overviews(session.store)
+    return session
+
+
+def _run_now(function: Callable[..., Any], *arguments: Any) -> Future:
+    """Call a function here, as an executor would elsewhere."""
+    import dask
+
+    done: Future = Future()
+    # The open transaction lives in this process; a cluster the user is connected to cannot write to it.
+    with dask.config.set(scheduler="threads"):
+        done.set_result(function(*arguments))
+    return done

@@ -1,0 +1,243 @@
+"""Training of the embedder in two stages: encoders, then fusion; the scenes it learns from, and the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from fluxlens.embeddings.training.archive import PackedScene
+from fluxlens.embeddings.training.samples import MaskingConfig, batches
+from fluxlens.embeddings.training.simulated import FIRST_SEED, SENTINELS, Step, load_simulated_scene
+from fluxlens.models import checkpoints
+from fluxlens.models.embedder import Config, Embedder
+from fluxlens.models.errors import InputError
+from fluxlens.models.sensors import SENSORS
+from fluxlens.models.training import Recipe, TrainingProgress, freeze_encoders, set_scale, train
+
+SIMULATED_SCENES = 48
+"""Simulated landscapes that the shipped weights learned from."""
+
+REAL_REPEATS = 6
+"""A measured cube is drawn this many times as often as one simulated scene."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Scenes to learn from, the recipe, and the weights to start from."""
+
+    simulated: int = SIMULATED_SCENES
+    """Number of simulated landscapes."""
+    cubes: tuple[str, ...] = ()
+    """Paths of measured cubes (any scene the readers open)."""
+    recipe: Recipe = field(default_factory=Recipe)
+    start: Path | None = None
+    """Weights to continue from; None starts with random ones."""
+
+    def card(self, ids: list[str], curve: list, sensors: Sequence[str]) -> dict:
+        """The part of the model card that says what the model learned from.
+
+        Parameters
+        ----------
+        ids
+            Ids of the measured cubes.
+        curve
+            (step, loss) pairs.
+        sensors
+            Names of the model's sensors.
+        """
+        landsat = "Landsat 8 surface reflectance (USGS), " if "landsat8" in sensors else ""
+        return {
+            "simulated_scenes": self.simulated,
+            "simulated_seeds": f"{FIRST_SEED} to {FIRST_SEED + self.simulated - 1}",
+            "measured_cubes": ids,
+            "measured_source": f"modified Copernicus Sentinel data 2018-2019, {landsat}AgERA5, from the test "
+            "resources of WorldCereal/worldcereal-classification (MIT)"
+            if ids
+            else "none",
+            "recipe": asdict(self.recipe),
+            "start": checkpoints.load(self.start, "cpu").digest if self.start else "random weights",
+            "curve": [[step, round(loss, 4)] for step, loss in curve],
+        }
+
+
+def train_sensor(name: str, out: Path, config: TrainingConfig) -> Generator[Step, None, str]:
+    """Stage one: encoder and decoder of one sensor learn to predict its hidden acquisitions.
+
+    Parameters
+    ----------
+    name
+        A key of ``models.sensors.SENSORS``.
+    out
+        File of the weights, ``.safetensors``.
+    config
+        Scenes, recipe and start.
+
+    Returns
+    -------
+    Digest of the weights; yields progress.
+
+    Raises
+    ------
+    InputError
+        If there is no such sensor, or nothing to learn from.
+    """
+    if name not in SENSORS:
+        raise InputError(f"no sensor {name!r}; use one of {sorted(SENSORS)} or add its SensorSpec.")
+    archives = yield from _packed_scenes(config, (name,))
+    model = initialise(Config(sensors=(name,)), config)
+    masking = MaskingConfig(sensors=(name,))
+    digest = yield from fit(model, archives, masking, config, name, out)
+    return digest
+
+
+def train_fusion(
+    out: Path, config: TrainingConfig, sensors: Sequence[str] = SENTINELS, encoders: Path | None = None
+) -> Generator[Step, None, str]:
+    """Stage two: the fusion learns on top of frozen encoders of stage one.
+
+    Parameters
+    ----------
+    out
+        File of the weights, ``.safetensors``.
+    config
+        Scenes, recipe and start; a start with fewer sensors gives the weights it has.
+    sensors
+        Names of the sensors, ``s2`` first.
+    encoders
+        Folder of stage-one weights ``NAME.safetensors``; those it lacks are the shipped ones.
+
+    Returns
+    -------
+    Digest of the weights; yields progress.
+
+    Raises
+    ------
+    InputError
+        If the sensors, the folder or the start do not fit, or there is nothing to learn from.
+    """
+    if sensors[0] != "s2" or len(set(sensors)) < len(sensors) or set(sensors) - set(SENSORS):
+        raise InputError(
+            f"Got the sensors {','.join(sensors)}, need s2 first and each of {','.join(SENSORS)} at most once;"
+            " correct them."
+        )
+    if encoders is not None and not encoders.is_dir():
+        raise InputError(f"Got --encoders {encoders}, need a folder of weights; correct the path.")
+    archives = yield from _packed_scenes(config, tuple(sensors), land=True)
+    model = initialise(Config(sensors=tuple(sensors), land=True), config)
+    # Weights to continue from bring their own encoders; only new sensors take theirs from stage one.
+    for name in sensors[len(_start_sensors(config)) :]:
+        own = encoders / f"{name}.safetensors" if encoders else None
+        _init_from(model, checkpoints.load(own if own and own.exists() else name, "cpu"))
+    # Frozen, so that a sensor's encoder is the same in every fusion and may be shipped and replaced alone.
+    freeze_encoders(model)
+    digest = yield from fit(model, archives, MaskingConfig(sensors=tuple(sensors)), config, "fusion", out)
+    return digest
+
+
+def initialise(architecture: Config, config: TrainingConfig) -> Embedder:
+    """A model with random weights of the recipe's seed, or with those it continues from.
+
+    Parameters
+    ----------
+    architecture
+        Sensors and sizes of the model.
+    config
+        Its ``start`` may have the first sensors only.
+
+    Raises
+    ------
+    InputError
+        If the sensors of ``start`` are others.
+    """
+    torch.manual_seed(config.recipe.seed)
+    model, sensors = Embedder(architecture), architecture.sensors
+    start = _start_sensors(config)
+    # Order matters: positions of sensors are part of the weights of the fusion.
+    if start != sensors[: len(start)]:
+        raise InputError(
+            f"--start has weights of {','.join(start)}, need those of {','.join(sensors)} or its first sensors;"
+            " give such a file."
+        )
+    if start == sensors:
+        model.load_state_dict(checkpoints.load(config.start, "cpu").state_dict())
+    elif start:
+        _init_from(model, checkpoints.load(config.start, "cpu"))
+    return model
+
+
+def _start_sensors(config: TrainingConfig) -> tuple[str, ...]:
+    """Sensors of the weights that training continues from."""
+    return checkpoints.load(config.start, "cpu").config.sensors if config.start else ()
+
+
+def _init_from(model: Embedder, source: Embedder) -> None:
+    """Copy the weights of a model with fewer sensors."""
+    model.fusion.init_from(source.fusion)
+    for name in source.config.sensors:
+        model.encoders[name].load_state_dict(source.encoders[name].state_dict())
+        model.decoders[name].load_state_dict(source.decoders[name].state_dict())
+
+
+def fit(
+    model: Embedder,
+    archives: list[PackedScene],
+    masking: MaskingConfig,
+    config: TrainingConfig,
+    name: str,
+    out: Path,
+) -> Generator[Step, None, str]:
+    """Train a model on packed scenes, fix its int8 scale and save it with its card.
+
+    Parameters
+    ----------
+    model
+        The initialised model.
+    archives
+        Scenes to learn from.
+    masking
+        What is hidden from the samples.
+    config
+        Recipe and what the card says.
+    name
+        Name of the weights.
+    out
+        File of the weights.
+
+    Returns
+    -------
+    Digest of the weights; yields progress.
+    """
+    samples = batches(archives, masking, config.recipe.seed)
+    progress: TrainingProgress | None = None
+    for progress in train(model, samples, config.recipe):
+        yield f"{name}: step {progress.step}, loss {progress.loss:.4f}", progress.step / progress.steps
+    # Only the last step carries a model: the running average of the weights.
+    best = progress.model
+    set_scale(best, samples)
+    # Ids of simulated scenes begin with SIM; only measured ones are named on the card.
+    measured = sorted({a.id for a in archives if not a.id.startswith("SIM")})
+    return checkpoints.save(best, out, name, config.card(measured, progress.curve, masking.sensors))
+
+
+def _packed_scenes(
+    config: TrainingConfig, sensors: tuple[str, ...], land: bool = False
+) -> Generator[Step, None, list[PackedScene]]:
+    """The simulated and measured scenes that the configuration names."""
+    from fluxlens.embeddings.readers import open_scene
+
+    archives = []
+    for i in range(config.simulated):
+        share = i / max(config.simulated, 1)
+        archives.append((yield from load_simulated_scene(FIRST_SEED + i, share, sensors, land)))
+    for path in config.cubes:
+        measured = PackedScene.from_scene(open_scene(path), sensors)
+        # Few cubes beside many landscapes: repeated, so that real noise and masks are seen often enough.
+        archives += [measured] * REAL_REPEATS if measured.steps else []
+    if not archives:
+        raise InputError(
+            f"nothing to learn from: 0 simulated scenes and no cube with {' or '.join(sensors)};"
+            " give --simulated N or --cube PATH."
+        )
+    return archives

@@ -1,0 +1,286 @@
+"""Training of the two GPP heads, with model cards that say which rows and landscapes they were fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from fluxlens.embeddings import metrics
+from fluxlens.embeddings.gpp import table_head, tables
+from fluxlens.embeddings.gpp.table_head import TableGppHead
+from fluxlens.embeddings.training.gpp_pixel_days import Landscape
+from fluxlens.models.errors import InputError
+from fluxlens.models.gpp.drivers import COVERAGE, NORMAL_90
+
+Steps = Generator[tuple[str, float], None, str]
+
+LANDSCAPES = 128
+"""Simulated landscapes behind the shipped daily head."""
+
+INSIDE_GAP_DAYS = 15
+"""Farther than this from a clear acquisition, a day lies in a gap of 30 days or more."""
+
+VEGETATED_GPP = 0.3
+"""gC m-2 d-1: pixels with a lower yearly mean are not scored, their GPP hardly varies."""
+
+
+def run(
+    out: str | Path, table_path: str | Path | None = None, seed: int = 0, model: str = "default"
+) -> Steps:
+    """Train the head for tables when measured rows are given, else the daily head.
+
+    Parameters
+    ----------
+    out
+        File to write.
+    table_path
+        CSV of measured rows, as ``gpp_table.read`` takes it.
+    seed
+        Of the daily head.
+    model
+        Name or path of the embedder of the daily head.
+
+    Yields
+    ------
+    message, share done
+
+    Returns
+    -------
+    str
+        Digest of the head.
+    """
+    if table_path is not None:
+        return (yield from table(table_path, out))
+    return (yield from daily(out, model=model, seed=seed))
+
+
+def table(path: str | Path, out: str | Path | None = None, **fit) -> Steps:
+    """Train the head for tables.
+
+    Parameters
+    ----------
+    path
+        CSV of measured rows, as ``gpp_table.read`` takes it.
+    out
+        File to write; None for the place of the shipped head.
+    fit
+        Passed to ``TableGppHead.fit``.
+
+    Yields
+    ------
+    message, share done
+
+    Returns
+    -------
+    str
+        Digest of the head.
+    """
+    from fluxlens.models import checkpoints
+
+    rows = tables.read(path, need_gpp=True)
+    yield f"learning from {len(rows)} rows", 0.0
+    head = TableGppHead.fit(rows, **fit)
+    place = out or checkpoints.WEIGHTS / table_head.WEIGHTS
+    digest = table_head.save(head, place, table_card(rows, Path(path).name))
+    yield "done", 1.0
+    return digest
+
+
+def table_card(rows: pd.DataFrame, name: str) -> dict:
+    """Model card of the head for tables.
+
+    Parameters
+    ----------
+    rows
+        Rows it was fitted on.
+    name
+        Name of their file.
+
+    Returns
+    -------
+    dict
+        JSON.
+    """
+    return {
+        "what": "GPP (night-time partitioning, gC m-2 d-1) from one surface reflectance spectrum of six bands,"
+        " daily weather and the other spectra of the same site; 90 % band for new sites",
+        "taught_by": name,
+        "rows": int(rows["gpp"].notna().sum()),
+        "sites": sorted(rows["site"].unique().tolist()),
+        "years": [int(rows["date"].dt.year.min()), int(rows["date"].dt.year.max())],
+        "source": "ibm-nasa-geospatial/hls_merra2_gppFlux: HLS v2 surface reflectance (NASA), MERRA-2 (NASA GMAO),"
+        " GPP of AmeriFlux, ICOS and FLUXNET towers",
+        "licence": "the data: CC BY 4.0; this file holds a process on inducing inputs, no row and no GPP of the table",
+        "never_used": "LHLAND and SHLAND (a land model's outputs), PFT and climate class, GPP of predicted sites",
+    }
+
+
+def daily(
+    out: str | Path | None = None, count: int = LANDSCAPES, model: str = "default", seed: int = 0
+) -> Steps:
+    """Train the daily head on simulated landscapes; each climate is left out once to set the band.
+
+    Parameters
+    ----------
+    out
+        File to write; None for the place of the shipped head.
+    count
+        Landscapes to simulate.
+    model
+        Name or path of the embedder.
+    seed
+        Of the head's initial weights and batches.
+
+    Yields
+    ------
+    message, share done
+
+    Returns
+    -------
+    str
+        Digest of the head.
+    """
+    from fluxlens.embeddings.gpp import cubes
+    from fluxlens.embeddings.training import gpp_pixel_days
+    from fluxlens.models import checkpoints
+    from fluxlens.models.gpp.training import fit
+
+    embedder = checkpoints.load(model, "cpu")
+    found = []
+    for i in range(count):
+        yield f"simulated landscape {i + 1} of {count}", 0.6 * i / count
+        found.append((yield from gpp_pixel_days.landscape(embedder, gpp_pixel_days.FIRST_SEED + i)))
+    result, ratio = yield from leave_climate_out(found, seed)
+    # The shipped net learns from all climates; its band is that of climates left out.
+    net = _net(embedder.features, seed)
+    fit(net, gpp_pixel_days.flat(found), seed=seed)
+    net.widen.fill_(float(np.quantile(ratio, COVERAGE)) / NORMAL_90)
+    config = {"features": net.config.features, "hidden": net.config.hidden, "model_digest": embedder.digest}
+    card = {
+        "what": "daily GPP, gC m-2 d-1, of a pixel from its daily embedding and daily weather; 90 % band of what a"
+        " tower would measure",
+        "taught_by": f"{count} simulated landscapes, seeds {gpp_pixel_days.FIRST_SEED} to"
+        f" {gpp_pixel_days.FIRST_SEED + count - 1}, {gpp_pixel_days.PIXELS} pixels each; no measured GPP",
+        "embedding_model": embedder.digest,
+        "left_out_climates": result,
+        "licence": "CC0-1.0 (simulated)",
+    }
+    place = out or checkpoints.WEIGHTS / cubes.WEIGHTS
+    return checkpoints.save_head(place, cubes.KIND, net.state_dict(), config, card)
+
+
+def leave_climate_out(
+    found: list[Landscape], seed: int = 0
+) -> Generator[tuple[str, float], None, tuple[dict, np.ndarray]]:
+    """Predict each climate by a head fitted on the other climates.
+
+    Parameters
+    ----------
+    found
+        Landscapes of two climates or more.
+    seed
+        Of the heads' initial weights and batches.
+
+    Yields
+    ------
+    message, share done
+
+    Returns
+    -------
+    scores
+        Per climate: see ``_scores``, and the coverage of a band set by the other climates.
+    ratio
+        (measurement,) absolute error over predicted spread, of all climates.
+
+    Raises
+    ------
+    InputError
+        When there is one climate only.
+    """
+    from fluxlens.embeddings.training import gpp_pixel_days
+    from fluxlens.models.gpp.training import fit
+
+    names = sorted({one.climate for one in found})
+    if len(names) < 2:
+        raise InputError(f"Got landscapes of {len(names)} climate, need two or more; simulate more of them.")
+    result, ratios = {}, {}
+    for i, name in enumerate(names):
+        yield f"{name} left out", 0.6 + 0.3 * i / len(names)
+        net = _net(found[0].z.shape[-1], seed)
+        fit(net, gpp_pixel_days.flat([one for one in found if one.climate != name]), seed=seed)
+        here = [one for one in found if one.climate == name]
+        predictions = [predict(net, one) for one in here]
+        errors = [
+            np.abs(one.measured - mean) / spread
+            for one, (mean, spread) in zip(here, predictions, strict=True)
+        ]
+        # Days in a tower's gaps have no measurement.
+        ratios[name] = np.concatenate([error[np.isfinite(error)] for error in errors])
+        result[name] = _scores(here, [mean for mean, _ in predictions])
+    for name in names:
+        # A band set by its own climate would be right by construction.
+        width = np.quantile(np.concatenate([ratios[other] for other in names if other != name]), COVERAGE)
+        result[name]["coverage"] = float((ratios[name] <= width).mean())
+    return result, np.concatenate(list(ratios.values()))
+
+
+def predict(net, one: Landscape) -> tuple[np.ndarray, np.ndarray]:
+    """Predict the pixels of a landscape.
+
+    Parameters
+    ----------
+    net
+        ``models.gpp.daily_head.DailyHead``.
+    one
+        The landscape.
+
+    Returns
+    -------
+    mean, spread
+        (pixel, day) mean and standard deviation, gC m-2 d-1.
+    """
+    import torch
+
+    with torch.inference_mode():
+        mean, spread = net(
+            *(torch.from_numpy(part.astype(np.float32)) for part in (one.z, one.sw, one.drivers))
+        )
+    return mean.numpy(), spread.numpy()
+
+
+def _scores(here: list[Landscape], means: list[np.ndarray]) -> dict[str, float]:
+    """Daily scores of vegetated pixels with all weather: median over pixels, all pooled, and inside long gaps.
+
+    Gaps lie in dark months, where GPP varies less: their NSE is against that smaller spread, their RMSE compares.
+    """
+    # Pixels without all weather are excluded: they are trained to do worse.
+    own, pairs, gaps = [], [], []
+    for one, mean in zip(here, means, strict=True):
+        for p in np.flatnonzero(one.has_all_weather & (one.true.mean(1) > VEGETATED_GPP)):
+            own.append(metrics.nse(one.true[p], mean[p]))
+            pairs.append((one.true[p], mean[p]))
+            # -1 is no acquisition at all: the deepest gap.
+            far = (one.days_from_s2[p] > INSIDE_GAP_DAYS) | (one.days_from_s2[p] < 0)
+            gaps.append((one.true[p][far], mean[p][far]))
+    pooled, inside = (
+        tuple(np.concatenate(part) for part in zip(*group, strict=True)) for group in (pairs, gaps)
+    )
+    return {
+        "landscapes": len(here),
+        "median_pixel_nse": float(np.median(own)),
+        "nse": metrics.nse(*pooled),
+        "rmse": metrics.rmse(*pooled),
+        "nse_in_gaps": metrics.nse(*inside),
+        "rmse_in_gaps": metrics.rmse(*inside),
+        "share_in_gaps": float(len(inside[0]) / len(pooled[0])),
+    }
+
+
+def _net(features: int, seed: int):
+    import torch
+    from fluxlens.models.gpp.daily_head import Config, DailyHead
+
+    torch.manual_seed(seed)  # the same command writes the same weights
+    return DailyHead(Config(features))
