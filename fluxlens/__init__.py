@@ -1,8 +1,8 @@
 """fluxlens: daily 10 m embeddings of Sentinel-1 and Sentinel-2, the GPP they imply, and the flux towers beside them.
 
 The folders ``app``, ``embeddings`` and ``models`` stand at the top level of the repository and are subpackages of
-``fluxlens``: ``fluxlens.app``, ``fluxlens.embeddings``, ``fluxlens.models``. A wheel holds them inside this package. In a
-checkout (an editable install) they lie beside it, so that folder is added to the package's search path.
+``fluxlens``: ``fluxlens.app``, ``fluxlens.embeddings``, ``fluxlens.models``. A wheel holds them inside this package.
+In a checkout (an editable install) they lie beside it, so that folder is added to the package's search path.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if not (_HERE / "models").is_dir():
 _LATE = {
     "Explorer": ("fluxlens.app.dashboard", "Explorer"),
     "open_catalog": ("fluxlens.embeddings.catalog", "open"),
+    "embed_series": ("fluxlens.embeddings.series.inference", "embed_series"),
 }
 
 

@@ -149,18 +149,16 @@ def check_file(path: Path, root: Path, figures: Figures) -> None:
 def import_cycles() -> list[str]:
     """Cycles of imports among the files of the package, each as one line of module names."""
     import grimp
-    import networkx
+    import networkx as nx
 
     import fluxlens  # noqa: F401  (its search path must know the folders before the graph is built)
 
     graph = grimp.build_graph("fluxlens", cache_dir=None)
-    arrows = networkx.DiGraph()
+    arrows = nx.DiGraph()
     for module in graph.modules:
         arrows.add_edges_from((module, other) for other in graph.find_modules_directly_imported_by(module))
     return [
-        " -> ".join(sorted(group))
-        for group in networkx.strongly_connected_components(arrows)
-        if len(group) > 1
+        " -> ".join(sorted(group)) for group in nx.strongly_connected_components(arrows) if len(group) > 1
     ]
 
 

@@ -1,7 +1,7 @@
 """Daily embeddings and reconstructions of series tables, many series in one batch.
 
 The fusion's kernels depend on dates alone, and pixels of a batch may each lack some of its dates (masks). So a batch is
-a row of pixels, one per series, over the union of their dates. AcquisitionSeries are sorted by the orbits that see them before
+a row of pixels, one per series, over the union of their dates. Series are sorted by the orbits that see them before
 they are cut into batches: those of one orbit share most dates, and the union stays small.
 """
 

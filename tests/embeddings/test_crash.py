@@ -17,6 +17,10 @@ import xarray as xr
 from fluxlens.embeddings.store import Store, write
 from tiny_cube import blocks_of, random_cube
 
+PRELOADED = [
+    f"fluxlens.{name}"
+    for name in ("app.cli", "embeddings.inference.embed", "embeddings.store", "embeddings.inference.engine")
+]
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("FLUXLENS_KILLS", 10))
 BLOCK_PX = 2

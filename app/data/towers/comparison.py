@@ -65,9 +65,9 @@ class TowerComparison:
 
     def anomaly(self, values: np.ndarray) -> np.ndarray:
         """Departure (time,) of daily ``values`` from their climatology; NaN where fewer than two years know the day."""
-        climatology, years = climatology.doy_mean(values, self.time, climatology.HALF_WINDOW_DAYS)
+        mean, years = climatology.doy_mean(values, self.time, climatology.HALF_WINDOW_DAYS)
         slot = climatology.leap_doy(self.time)
-        return np.where(years[slot] >= 2, values - climatology[slot], np.nan)
+        return np.where(years[slot] >= 2, values - mean[slot], np.nan)
 
 
 @dataclass(frozen=True)

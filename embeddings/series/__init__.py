@@ -1,0 +1,1 @@
+"""Series tables: single pixels, plots or sites, embedded and reconstructed without neighbours."""
