@@ -21,7 +21,7 @@ PRELOADED = [
     f"fluxlens.{name}"
     for name in ("app.cli", "embeddings.inference.embed", "embeddings.store", "embeddings.inference.engine")
 ]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KILLS = int(os.environ.get("FLUXLENS_KILLS", 10))
 BLOCK_PX = 2
 ASKED = ["--start", "2020-06-05", "--end", "2020-06-08", "--device", "cpu", "--resume"]

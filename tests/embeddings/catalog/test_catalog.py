@@ -15,7 +15,7 @@ from fluxlens.embeddings.catalog import validation
 from fluxlens.models import checkpoints
 from fluxlens.models.errors import InputError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TINY = {
     "scene": "simulated",
     "name": "tiny",
