@@ -18,7 +18,9 @@ class Variable:
     flags: str = ""
     """CF ``flag_meanings`` of 0 and 1, separated by a space."""
     note: str = ""
-    """What a reader of the bare column must know besides, such as ``"-1: none"``."""
+    """What belongs behind the long name of the stored variable, such as ``"-1 = none"``."""
+    column_note: str = ""
+    """What a reader of a bare column of a table must know besides the units, such as ``"reflectance 0-1"``."""
 
     @property
     def attrs(self) -> dict[str, str]:
@@ -26,16 +28,36 @@ class Variable:
         long_name = f"{self.long_name}, {self.note}" if self.note else self.long_name
         return {"long_name": long_name, "units": self.units}
 
+    @property
+    def column_units(self) -> str:
+        """Units, and in brackets the column's note, as tables carry them."""
+        return f"{self.units} ({self.column_note})" if self.column_note else self.units
+
 
 CUBE_VARIABLES = {
     variable.name: variable
     for variable in (
         Variable("embedding", "1", "daily embedding, int8 steps of `scale`"),
         Variable(
-            "sigma", "1", "expected root-mean-square error of the reflectance this embedding reconstructs"
+            "sigma",
+            "1",
+            "expected root-mean-square error of the reflectance this embedding reconstructs",
+            column_note="reflectance 0-1",
         ),
-        Variable("days_from_s2", "d", "days to the nearest clear Sentinel-2 acquisition", note="-1 = none"),
-        Variable("days_from_s1", "d", "days to the nearest Sentinel-1 acquisition", note="-1 = none"),
+        Variable(
+            "days_from_s2",
+            "d",
+            "days to the nearest clear Sentinel-2 acquisition",
+            note="-1 = none",
+            column_note="-1: none",
+        ),
+        Variable(
+            "days_from_s1",
+            "d",
+            "days to the nearest Sentinel-1 acquisition",
+            note="-1 = none",
+            column_note="-1: none",
+        ),
     )
 }
 """Data variables of an embedding cube, in their order. ``embedding`` is (time, y, x, feature), the others

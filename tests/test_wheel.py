@@ -29,7 +29,7 @@ scene = cat["small"].read()
 assert list(open_catalog("catalog.yaml")) == ["small"]
 import models
 assert models.MINE, "the user's own package is the one that is imported by its name"
-grid = fluxlens.embeddings.geometry.Grid.of(scene["s2"].to_dataset())
+grid = fluxlens.embeddings.geometry.Grid.from_cube(scene["s2"].to_dataset())
 lon, lat = grid.lonlat(grid.x[8], grid.y[8])
 print(f"{float(lon):.6f},{float(lat):.6f}")
 """

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings.export.cf import LABELS, UNITS, cf
+from fluxlens.embeddings.export.cf import cf
+from fluxlens.embeddings.export.columns import EXPORT_VARIABLES, column_units
 from fluxlens.embeddings.export.paths import CUBES, MAPS, TABLES, check_path, replacing
 from fluxlens.embeddings.geometry import Grid, transform
 from fluxlens.models.errors import InputError
@@ -21,7 +22,21 @@ FORMULA = re.compile(r"(^|[,;\t\r\n\"])(\s*)(?=[=+\-@＝＋－＠])")
 
 
 def write(data: pd.DataFrame | xr.Dataset, path: str | Path) -> None:
-    """A table or a dataset as the suffix says; an existing file is replaced only by the whole new one."""
+    """Write a table or a dataset as the suffix says; an existing file is replaced only by the whole new one.
+
+    Parameters
+    ----------
+    data
+        A table with one row per place and day; or a dataset (point, time), (time, y, x) or for ``.tif`` (y, x). Units
+        are those of ``EXPORT_VARIABLES``, and of the variables' own attributes where they have some.
+    path
+        ``.csv`` or ``.parquet`` of a table, ``.nc``, ``.zarr`` or ``.tif`` of a dataset.
+
+    Raises
+    ------
+    InputError
+        Where the suffix does not fit or the folder does not exist.
+    """
     path = check_path(path)
     suffix = path.suffix.lower()
     if isinstance(data, pd.DataFrame) != (suffix in TABLES):
@@ -34,7 +49,7 @@ def write(data: pd.DataFrame | xr.Dataset, path: str | Path) -> None:
 
 
 def _csv(table: pd.DataFrame, path: Path) -> None:
-    units = {name: UNITS[name] for name in table.columns if name in UNITS}
+    units = column_units([*table.columns])
     lines = [f"# {key}: {_harmless(' '.join(str(value).split()))}" for key, value in table.attrs.items()]
     lines += [f"# units {name}: {unit}" for name, unit in units.items()]
     text = table.copy()
@@ -63,7 +78,7 @@ def _parquet(table: pd.DataFrame, path: Path) -> None:
     import pyarrow.parquet as pq
 
     told = {key: str(value) for key, value in table.attrs.items()}
-    told |= {f"units {name}": UNITS[name] for name in table.columns if name in UNITS}
+    told |= {f"units {name}": unit for name, unit in column_units([*table.columns]).items()}
     plain = table.copy(deep=False)
     plain.attrs = {}
     arrow = pa.Table.from_pandas(plain, preserve_index=False)
@@ -126,9 +141,9 @@ def _geotiff(cube: xr.Dataset, path: Path) -> None:
         for index, (name, values) in enumerate(bands.items(), 1):
             file.write(values.transpose("y", "x").values.astype(np.float32), index)
             file.set_band_description(index, name)
-            unit = values.attrs.get("units") or UNITS.get(name, "1")
+            known = EXPORT_VARIABLES.get(name)
+            unit = values.attrs.get("units") or (known.column_units if known else "1")
+            long_name = values.attrs.get("long_name") or (known.long_name if known else "") or name
             file.set_band_unit(index, unit)
-            file.update_tags(
-                index, units=unit, long_name=values.attrs.get("long_name") or LABELS.get(name, name)
-            )
+            file.update_tags(index, units=unit, long_name=long_name)
         file.update_tags(**{key: str(value) for key, value in cube.attrs.items()})

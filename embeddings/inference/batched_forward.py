@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from fluxlens.embeddings import progress
 from fluxlens.embeddings.inference import request
-from fluxlens.embeddings.inference.cube import _layout
+from fluxlens.embeddings.inference.cube import shapes_and_dtypes
 from fluxlens.embeddings.inference.device_queue import QUEUES
 from fluxlens.embeddings.scenes.acquisitions import AcquisitionSeries
 from fluxlens.embeddings.store.quantise import FEATURE_LIMIT, SIGMA_LIMIT, SIGMA_STEP
@@ -39,18 +39,34 @@ def encode(model: Embedder, name: str, series: AcquisitionSeries) -> Tokens:
     name
         The sensor's.
     series
-        (time, band, y + 2 halo, x + 2 halo).
+        (time, band, y + 2 halo, x + 2 halo), reflectance 0-1 or backscatter in dB as the sensor's spec says.
 
     Returns
     -------
     Tokens
         Of one area: (1, time, pixel, channel) without the halo and without acquisitions that have no valid pixel.
     """
-    return progress.run(_encode(model, name, series))
+    return progress.run(encode_steps(model, name, series))
 
 
-def _encode(model: Embedder, name: str, series: AcquisitionSeries) -> Generator[None, None, Tokens]:
-    """As ``encode``, pausing after each turn of the device queue."""
+def encode_steps(model: Embedder, name: str, series: AcquisitionSeries) -> Generator[None, None, Tokens]:
+    """As :func:`encode`, step by step.
+
+    Parameters
+    ----------
+    model, name, series
+        As of :func:`encode`: reflectance 0-1 or backscatter in dB as the sensor's spec says.
+
+    Yields
+    ------
+    None
+        After each turn of the device queue.
+
+    Returns
+    -------
+    Tokens
+        (1, time, pixel, channel).
+    """
     device = model.scale.device
     h, w = (n - 2 * HALO_PX for n in series.valid.shape[1:])
     inner = series.valid[:, HALO_PX : HALO_PX + h, HALO_PX : HALO_PX + w]  # (time, y, x)
@@ -72,14 +88,38 @@ def _encode(model: Embedder, name: str, series: AcquisitionSeries) -> Generator[
     return Tokens(token[None], valid[None], torch.from_numpy(series.day[kept])[None].to(device))
 
 
-def _embed_pixels(
+def embed_pixels_steps(
     model: Embedder, tokens: dict[str, Tokens], shape: tuple[int, int], days: np.ndarray, causal: bool
 ) -> Generator[None, None, dict[str, np.ndarray]]:
-    """Predict every day of every pixel of (y, x) ``shape``; returns the quantised arrays of the cube."""
+    """Predict every day of every pixel of a block.
+
+    Parameters
+    ----------
+    model
+        On its device.
+    tokens
+        By sensor, (1, time, pixel, channel).
+    shape
+        (y, x) of the block in pixels.
+    days
+        (day) consecutive, since 1970-01-01.
+    causal
+        Use acquisitions of the past and the day itself only.
+
+    Yields
+    ------
+    None
+        After each turn of the device queue.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        Quantised variables of the cube: ``embedding`` (day, y, x, feature) int8, the others (day, y, x).
+    """
     pixels = shape[0] * shape[1]
     out = {
         name: np.empty((full[0], pixels, *full[3:]), dtype)  # (day, pixel[, feature])
-        for name, (full, dtype) in _layout((len(days), *shape), model.features).items()
+        for name, (full, dtype) in shapes_and_dtypes((len(days), *shape), model.features).items()
     }
 
     def predict_strip(strip: slice) -> Iterator[None]:

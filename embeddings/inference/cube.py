@@ -12,19 +12,52 @@ from fluxlens.models.embedder import Embedder
 
 from fluxlens import embeddings
 
-_DTYPES = {"embedding": np.int8, "sigma": np.float32, "days_from_s2": np.int16, "days_from_s1": np.int16}
+DTYPES = {"embedding": np.int8, "sigma": np.float32, "days_from_s2": np.int16, "days_from_s1": np.int16}
 """Of the cube's variables in memory."""
 
 
-def _layout(shape: tuple[int, int, int], features: int) -> dict[str, tuple[tuple[int, ...], type]]:
-    """Shape and dtype of each variable for (time, y, x) of ``shape``."""
-    return {n: ((*shape, features) if n == "embedding" else shape, dtype) for n, dtype in _DTYPES.items()}
+def shapes_and_dtypes(shape: tuple[int, int, int], features: int) -> dict[str, tuple[tuple[int, ...], type]]:
+    """Shape and dtype of each variable of a cube.
+
+    Parameters
+    ----------
+    shape
+        (time, y, x): days and pixels.
+    features
+        Numbers of an embedding.
+
+    Returns
+    -------
+    dict
+        Shape, with ``features`` last for ``embedding``, and numpy dtype by variable.
+    """
+    return {n: ((*shape, features) if n == "embedding" else shape, dtype) for n, dtype in DTYPES.items()}
 
 
-def _cube(
+def build_cube(
     request: Request, model: Embedder, rows: slice, cols: slice, arrays: dict, attrs: dict
 ) -> xr.Dataset:
-    """The embedding cube of arrays (time, y, x[, feature]) over rows and columns of the scene's grid."""
+    """The embedding cube of its arrays.
+
+    Parameters
+    ----------
+    request
+        Gives the days and the grid.
+    model
+        Gives the scale of each feature.
+    rows, cols
+        Of the scene's 10 m grid.
+    arrays
+        By variable, numpy or dask: ``embedding`` (time, y, x, feature) int8, ``sigma`` (time, y, x) in reflectance 0-1,
+        ``days_from_s2`` and ``days_from_s1`` (time, y, x) in days.
+    attrs
+        Of :func:`cube_attrs`.
+
+    Returns
+    -------
+    xarray.Dataset
+        With the coordinates ``time``, ``y``, ``x`` (metres at pixel centres), ``feature``, ``scale``, ``spatial_ref``.
+    """
     dims = ("time", "y", "x")
     data = {
         name: ((*dims, "feature") if name == "embedding" else dims, array, CUBE_VARIABLES[name].attrs)
@@ -39,8 +72,24 @@ def _cube(
     return xr.Dataset(data, coords, attrs)
 
 
-def _attrs(scene: xr.DataTree, model: Embedder, causal: bool, digest: str | None = None) -> dict:
-    """Attributes of the cube: what its numbers follow from."""
+def cube_attrs(scene: xr.DataTree, model: Embedder, causal: bool, digest: str | None = None) -> dict:
+    """Attributes of the cube: what its numbers follow from.
+
+    Parameters
+    ----------
+    scene
+        Validated: a DataTree whose nodes have dims (time, band, y, x); only its attributes and digest, no units.
+    model
+        The ``Embedder``.
+    causal
+        Whether only acquisitions of the past and the day itself were used.
+    digest
+        The scene's, where it is known: taking it reads the whole scene.
+
+    Returns
+    -------
+    dict
+    """
     simulated = int(scene.attrs.get("simulated", 0))
     title = scene.attrs.get("title", scene.attrs.get("id", "scene"))
     return {

@@ -1,8 +1,4 @@
-"""From a scene to a store: blocks are computed here, by worker processes or by a cluster, and committed by one process.
-
-Also the cube computed on demand, whose blocks are kept in the cache. Over 400 lines until it becomes a package:
-``embed`` and its resume folder, the on-demand cube, files of blocks, and what computes them.
-"""
+"""From a scene to a store: blocks are computed here, by worker processes or by a cluster, and committed by one process."""
 
 from __future__ import annotations
 
@@ -112,6 +108,7 @@ def embed(
             writer.add_scene(scene)
             windows = request.windows()
             known = [window for window in windows if blocks.has(window)]
+            # finished blocks come first: they complete tiles, whose files can then be written and removed
             rest = [window for window in windows if not blocks.has(window)]
             blocks.folder.mkdir(exist_ok=True)
             done = 0
@@ -124,6 +121,7 @@ def embed(
                 writer.add_file(blocks.file(window), *window, keep=resume)
                 area = math.prod(side.stop - side.start for side in window)
                 yield FinishedBlock(area * len(days), done, len(windows))
+            # tiles delegated to workers may still be under way when the last block is known
             while not writer.merge_finished():
                 time.sleep(POLL_S)
                 yield None
@@ -170,6 +168,7 @@ def embed_to_store(
 
 def _already_there(found: Any, cube: xr.Dataset) -> str:
     """Snapshot id of a complete store of the same cube; InputError where it is another."""
+    # Digests stand for all of scene and weights; the days are compared since the same scene may be embedded for others.
     facts = ("scene_digest", "model_digest")
     same = all(found.attrs.get(name) == cube.attrs[name] for name in facts)
     if same and np.array_equal(found.days, cube["time"].values):

@@ -3,8 +3,6 @@
 Blocks are 32 x 32 pixels, aligned to the scene's grid, and groups of days are aligned to days since 1970, whatever is
 requested. The same pixel and day therefore gets the same numbers, bit for bit, from a full run, a window, a single
 month or a single click: matrix products of another size may round differently.
-
-This file has the request, the cube and the batched forward pass together (over 400 lines) until it becomes a package.
 """
 
 from __future__ import annotations
@@ -15,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from fluxlens.embeddings import progress
-from fluxlens.embeddings.inference.batched_forward import _embed_pixels, _encode
-from fluxlens.embeddings.inference.cube import _DTYPES, _attrs, _cube, _layout
-from fluxlens.embeddings.inference.request import Block, BlockWindow, Request, _aligned
+from fluxlens.embeddings.inference.batched_forward import embed_pixels_steps, encode_steps
+from fluxlens.embeddings.inference.cube import DTYPES, build_cube, cube_attrs, shapes_and_dtypes
+from fluxlens.embeddings.inference.request import Block, BlockWindow, Request, aligned_block
 from fluxlens.embeddings.scenes.acquisitions import AcquisitionSeries, read_acquisitions
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.encoder import HALO_PX
@@ -78,12 +76,13 @@ class BlockTask:
         dict of numpy.ndarray
             The variables of the cube: ``embedding`` (day, y, x, feature) int8, the others (day, y, x).
         """
-        tokens = {}
+        tokens = {}  # by sensor: (1, time, pixel, channel)
         for name, series in (read() if read else self.read(window)).items():
-            tokens[name] = yield from _encode(self.model, name, series)
+            tokens[name] = yield from encode_steps(self.model, name, series)
         rows, cols = self._whole_block(window)
         shape = (rows.stop - rows.start, cols.stop - cols.start)
-        arrays = yield from _embed_pixels(self.model, tokens, shape, self.request.days, self.causal)
+        arrays = yield from embed_pixels_steps(self.model, tokens, shape, self.request.days, self.causal)
+        # The whole block was computed, so that its numbers do not depend on the window; the window is cut from it.
         cut = (
             slice(None),
             slice(window[0].start - rows.start, window[0].stop - rows.start),
@@ -93,7 +92,7 @@ class BlockTask:
 
     def _whole_block(self, window: BlockWindow) -> BlockWindow:
         grid = self.request.grid
-        return _aligned(window[0], grid.ny), _aligned(window[1], grid.nx)
+        return aligned_block(window[0], grid.ny), aligned_block(window[1], grid.nx)
 
 
 def embed_blocks(
@@ -119,10 +118,10 @@ def embed_blocks(
         In the order of :meth:`Request.windows`.
     """
     request = Request.from_scene(scene, model, start, end, window)
-    attrs = _attrs(scene, model, causal)
+    attrs = cube_attrs(scene, model, causal)
     windows, task = request.windows(), BlockTask(scene, model, request, causal)
     for i, (rows, cols) in enumerate(windows):
-        cube = _cube(request, model, rows, cols, task((rows, cols)), attrs)
+        cube = build_cube(request, model, rows, cols, task((rows, cols)), attrs)
         yield Block(*request.relative((rows, cols)), cube, i + 1, len(windows))
 
 
@@ -148,12 +147,13 @@ def compute(
     """
     request = Request.from_scene(scene, model, start, end, window)
     arrays = {
-        name: np.empty(full, dtype) for name, (full, dtype) in _layout(request.shape, model.features).items()
+        name: np.empty(full, dtype)
+        for name, (full, dtype) in shapes_and_dtypes(request.shape, model.features).items()
     }
     for block in embed_blocks(scene, model, start, end, window, causal):
         for name, array in arrays.items():
             array[:, block.rows, block.cols] = block.cube[name].values
-    return _cube(request, model, request.rows, request.cols, arrays, _attrs(scene, model, causal))
+    return build_cube(request, model, request.rows, request.cols, arrays, cube_attrs(scene, model, causal))
 
 
 def lazy_cube(
@@ -192,14 +192,16 @@ def lazy_cube(
     for part in request.windows():
         block = dask.delayed(compute_block or BlockTask.__call__)(task, part)
         size = (len(request.days), part[0].stop - part[0].start, part[1].stop - part[1].start)
-        line = lines.setdefault(part[0].start, {name: [] for name in _DTYPES})
-        for name, (full, dtype) in _layout(size, model.features).items():
+        line = lines.setdefault(part[0].start, {name: [] for name in DTYPES})
+        for name, (full, dtype) in shapes_and_dtypes(size, model.features).items():
             line[name].append(da.from_delayed(block[name], full, dtype))
     arrays = {
         name: da.concatenate([da.concatenate(line[name], axis=2) for line in lines.values()], axis=1)
-        for name in _DTYPES
+        for name in DTYPES
     }
-    return _cube(request, model, request.rows, request.cols, arrays, _attrs(scene, model, causal, digest))
+    return build_cube(
+        request, model, request.rows, request.cols, arrays, cube_attrs(scene, model, causal, digest)
+    )
 
 
 def empty_cube(
@@ -225,6 +227,6 @@ def empty_cube(
     request = Request.from_scene(scene, model, start, end, window)
     arrays = {
         name: np.broadcast_to(np.zeros((), dtype), full)
-        for name, (full, dtype) in _layout(request.shape, model.features).items()
+        for name, (full, dtype) in shapes_and_dtypes(request.shape, model.features).items()
     }
-    return _cube(request, model, request.rows, request.cols, arrays, _attrs(scene, model, causal))
+    return build_cube(request, model, request.rows, request.cols, arrays, cube_attrs(scene, model, causal))

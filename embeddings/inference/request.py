@@ -89,7 +89,7 @@ class Request:
         """
         grid = target_grid(scene)
         first, last = first_and_last_day(scene, model.config.sensors)
-        begin, finish = _parse_day(start, first, "start"), _parse_day(end, last, "end")
+        begin, finish = parse_day(start, first, "start"), parse_day(end, last, "end")
         if start is not None and end is not None and finish < begin:
             raise InputError(
                 f"end {_iso(finish)} lies before start {_iso(begin)}; give an end on or after the start."
@@ -99,6 +99,7 @@ class Request:
                 f"start {_iso(begin)}, end {_iso(finish)} lie outside the scene's acquisitions, {_iso(first)} to"
                 f" {_iso(last)}; ask for days inside."
             )
+        # Days beyond the acquisitions would be extrapolated: the request is cut, as the cube's time axis tells.
         begin, finish = max(begin, first), min(finish, last)
         rows, cols = window or (slice(0, grid.ny), slice(0, grid.nx))
         rows, cols = (slice(*s.indices(n)[:2]) for s, n in ((rows, grid.ny), (cols, grid.nx)))
@@ -156,7 +157,28 @@ class Request:
         return [(r, c) for r in edges(self.rows, self.grid.ny) for c in edges(self.cols, self.grid.nx)]
 
 
-def _parse_day(value: object, default: int, name: str) -> int:
+def parse_day(value: object, default: int | None, name: str) -> int | None:
+    """A day as a whole number.
+
+    Parameters
+    ----------
+    value
+        YYYY-MM-DD, or anything whose text is; None: the default.
+    default
+        Days since 1970-01-01.
+    name
+        What the day is, for the error.
+
+    Returns
+    -------
+    int
+        Days since 1970-01-01.
+
+    Raises
+    ------
+    InputError
+        Where it is no date.
+    """
     if value is None:
         return default
     try:
@@ -173,7 +195,19 @@ def _overlap(a: slice, b: slice) -> slice:
     return slice(max(a.start, b.start), min(a.stop, b.stop))
 
 
-def _aligned(part: slice, size: int) -> slice:
-    """The aligned block around a part of it, cut at the grid's edge."""
+def aligned_block(part: slice, size: int) -> slice:
+    """The aligned block around a part of it, cut at the grid's edge.
+
+    Parameters
+    ----------
+    part
+        Rows or columns of the 10 m grid, within one aligned block.
+    size
+        Of the grid along this axis, in pixels.
+
+    Returns
+    -------
+    slice
+    """
     start = part.start // BLOCK_PX * BLOCK_PX
     return slice(start, min(start + BLOCK_PX, size))

@@ -407,7 +407,7 @@ def _check_sensors(table: SeriesTable, model: Embedder) -> None:
 def _asked_spans(table: SeriesTable, start: str | None, end: str | None) -> tuple[np.ndarray, np.ndarray]:
     """First and last day per series; a series without a day in the window has none (last < first)."""
     first, last = table.spans()
-    asked = [request._parse_day(value, None, what) for value, what in ((start, "start"), (end, "end"))]
+    asked = [request.parse_day(value, None, what) for value, what in ((start, "start"), (end, "end"))]
     if asked[0] is not None:
         first = np.maximum(first, asked[0])
     if asked[1] is not None:

@@ -275,6 +275,23 @@ def has_missing(name: str, codes: np.ndarray) -> bool:
     return codes.min() == FEATURE_MISSING if name == "embedding" else codes[..., 0].max() == SIGMA_MISSING
 
 
+def marks_missing(array: Any, name: str) -> bool:
+    """Whether a chunk that is not found reads as missing values, which stores of before ``FILL_VALUES`` do not.
+
+    Parameters
+    ----------
+    array
+        Of Zarr.
+    name
+        ``embedding`` or ``quality``.
+
+    Returns
+    -------
+    bool
+    """
+    return array.fill_value == FILL_VALUES[name]
+
+
 def _object_text(dataset: xr.Dataset) -> xr.Dataset:
     """Fixed-width text has no Zarr v3 specification; variable-length text has."""
     return _with_text(dataset, "U", lambda text: text.astype(object))

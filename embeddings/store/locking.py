@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxlens.embeddings.atomic import remove
-from fluxlens.embeddings.store.repository import _icechunk
+from fluxlens.embeddings.store.repository import icechunk_library
 from fluxlens.models.errors import InputError
 
 IDLE_POLLS = 3
@@ -97,7 +97,7 @@ def writable(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, _icechunk().IcechunkError) as error:
+    except (OSError, icechunk_library().IcechunkError) as error:
         # Icechunk gives the operating system's error as text only
         code = getattr(error, "errno", None) or next(
             (code for code in FULL | FORBIDDEN if f"os error {code})" in str(error)), None

@@ -5,8 +5,6 @@ pixel, every day". Each is slow at what the other is for; a router picks. ``over
 quarter ... of the resolution. Beside the ``embedding`` lies ``quality``, one byte each for sigma and the two distances
 in days. A store becomes visible in one commit, at a path where before there was nothing; its snapshot id names exactly
 what was read.
-
-Over 400 lines until it becomes a package: layout, repository, locking, routing, reader and writer follow each other.
 """
 
 from __future__ import annotations
@@ -20,24 +18,24 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid
-from fluxlens.embeddings.store import layout
 from fluxlens.embeddings.store.layout import (
     DTYPES,
     LAYOUTS,
     QUALITY,
-    has_missing,
     level_layouts,
+    marks_missing,
     open_arrays,
     read_coords,
 )
 from fluxlens.embeddings.store.repository import (
     METADATA_DIGEST,
     Snapshot,
-    _icechunk,
-    _list_ids,
+    check_complete,
     damaged,
     history,
+    icechunk_library,
     is_store,
+    list_ids,
     metadata_digest,
     open_repository,
     reading,
@@ -101,18 +99,15 @@ class Store:
             try:
                 which = {"snapshot_id": snapshot} if snapshot else {"branch": "main"}
                 store = cls(path, repository, repository.readonly_session(**which))
-            except _icechunk().IcechunkError as error:
+            except icechunk_library().IcechunkError as error:
                 if snapshot is None:
                     raise
                 raise InputError(
-                    f"Got the snapshot {snapshot!r}, need one of {_list_ids(history(repository))}; choose one."
+                    f"Got the snapshot {snapshot!r}, need one of {list_ids(history(repository))}; choose one."
                 ) from error
             expected = store._open_group("").attrs.get(METADATA_DIGEST)
         # only stores from before both were introduced have neither the digest nor our fill values
-        old = (
-            expected is None
-            and store._arrays["maps"]["embedding"].fill_value != layout.FILL_VALUES["embedding"]
-        )
+        old = expected is None and not marks_missing(store._arrays["maps"]["embedding"], "embedding")
         if not old and expected != metadata_digest(store._coords, store._arrays):
             raise damaged(path, "its attributes or coordinates are not those written")
         return store
@@ -169,9 +164,9 @@ class Store:
         with reading(self.path):
             for name, array in self._arrays[layout].items():
                 values = da.from_zarr(array, chunks=dask_chunks(array))
-                if array.fill_value == layout.FILL_VALUES[name]:
+                if marks_missing(array, name):
                     values = values.map_blocks(
-                        _checked, self.path, name, dtype=array.dtype, meta=values._meta
+                        check_complete, self.path, name, dtype=array.dtype, meta=values._meta
                     )
                 lazy[name] = values
         return self._dataset(self._coords, lazy, ("time", "y", "x"))
@@ -290,7 +285,13 @@ class Store:
         return self._read(layout, key)
 
     def scene(self) -> xr.DataTree | None:
-        """The scene the cube was made from, lazily; None where the store carries none."""
+        """The scene the cube was made from, lazily; None where the store carries none.
+
+        Returns
+        -------
+        xarray.DataTree or None
+            Of the scene contract: ``/s2`` (time, band, y, x) reflectance 0-1, ``/s1`` dB, ``/weather``, ``/tower``.
+        """
         with reading(self.path):
             if "scene" not in self._open_group(""):
                 return None
@@ -300,7 +301,13 @@ class Store:
         return scenes.open(self._zarr, group="scene", values=False)
 
     def true_colour_overviews(self) -> dict[int, xr.Dataset]:
-        """Coarser true colour of a wide scene, as of ``photos.open_overviews``; empty where there is none."""
+        """Coarser true colour of a wide scene, as of ``true_colour.open_overviews``; empty where there is none.
+
+        Returns
+        -------
+        dict
+            By level, ``reflectance`` (time, band, y, x) 0-1 and ``clear`` (time, y, x), the share of clear pixels.
+        """
         from fluxlens.embeddings.store import true_colour
 
         with reading(self.path):
@@ -362,8 +369,8 @@ class Store:
         with reading(self.path):
             found = dict(zip(arrays, read_together(list(arrays.values()), key), strict=True))
         for name, codes in found.items():
-            if arrays[name].fill_value == layout.FILL_VALUES[name]:
-                _checked(codes, self.path, name)
+            if marks_missing(arrays[name], name):
+                check_complete(codes, self.path, name)
         return found
 
     def _dataset(self, coords: xr.Dataset, values: dict[str, Any], dims: Iterable[str]) -> xr.Dataset:
@@ -394,10 +401,3 @@ class Store:
         if index == days.size or days[index] != wanted:
             raise InputError(f"Got the day {wanted}, need one from {days[0]} to {days[-1]}; choose another.")
         return index
-
-
-def _checked(codes: np.ndarray, path: Path, name: str) -> np.ndarray:
-    """Bytes of a store as they are, or an InputError where a chunk of them was not found."""
-    if has_missing(name, codes):
-        raise damaged(path, f"a chunk of {name} is missing")
-    return codes

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
+from fluxlens.embeddings.store.layout import has_missing
 from fluxlens.models.errors import InputError
 
 EMPTY_MESSAGE = "arrays, still empty"
@@ -112,7 +114,7 @@ def open_repository(path: Path) -> Any:
         Where it is damaged.
     """
     with reading(path):
-        return _icechunk().Repository.open(_storage(path))
+        return icechunk_library().Repository.open(storage(path))
 
 
 @contextmanager
@@ -156,7 +158,40 @@ def damaged(path: Path, why: object) -> InputError:
     )
 
 
-def _icechunk() -> Any:
+def check_complete(codes: np.ndarray, path: Path, name: str) -> np.ndarray:
+    """Bytes of a store as they are.
+
+    Parameters
+    ----------
+    codes
+        (..., feature) int8 or (..., layer) uint8 as on disk.
+    path
+        Of the store.
+    name
+        ``embedding`` or ``quality``.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same.
+
+    Raises
+    ------
+    InputError
+        Where a chunk of them was not found: it reads as missing values, of which a cube has none.
+    """
+    if has_missing(name, codes):
+        raise damaged(path, f"a chunk of {name} is missing")
+    return codes
+
+
+def icechunk_library() -> Any:
+    """Icechunk, with our codec known to Zarr.
+
+    Returns
+    -------
+    module
+    """
     import fluxlens.embeddings.codec  # noqa: F401 (makes it known to zarr)
     import icechunk
 
@@ -165,12 +200,33 @@ def _icechunk() -> Any:
     return icechunk
 
 
-def _storage(path: Path) -> Any:
-    return _icechunk().local_filesystem_storage(str(path))
+def storage(path: Path) -> Any:
+    """Where Icechunk keeps a store's files.
+
+    Parameters
+    ----------
+    path
+        Of the store's folder.
+
+    Returns
+    -------
+    icechunk.Storage
+    """
+    return icechunk_library().local_filesystem_storage(str(path))
 
 
-def _list_ids(log: list[Snapshot]) -> str:
-    """Up to three snapshot ids, for an error."""
+def list_ids(log: list[Snapshot]) -> str:
+    """Up to three snapshot ids, for an error.
+
+    Parameters
+    ----------
+    log
+        Of :func:`history`.
+
+    Returns
+    -------
+    str
+    """
     ids = [commit.id for commit in log]
     more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
     return ", ".join(ids[:3]) + more if ids else "none"

@@ -28,11 +28,11 @@ from fluxlens.embeddings.store.locking import clean_until_idle, exclusive_scratc
 from fluxlens.embeddings.store.repository import (
     EMPTY_MESSAGE,
     METADATA_DIGEST,
-    _icechunk,
-    _storage,
+    icechunk_library,
     is_store,
     metadata_digest,
     open_repository,
+    storage,
 )
 from fluxlens.embeddings.store.tiles import BlockFile, Tile, TileAssembler, save
 from fluxlens.models.errors import InputError
@@ -170,7 +170,7 @@ def open_writer(path: str | Path, template: xr.Dataset, overwrite: bool = False)
             with garbage_collected(repository):
                 yield StoreWriter(repository, template, scratch)
             return
-        repository = _icechunk().Repository.create(_storage(scratch / "store"))
+        repository = icechunk_library().Repository.create(storage(scratch / "store"))
         yield StoreWriter(repository, template, scratch)
         try:
             os.replace(scratch / "store", path)

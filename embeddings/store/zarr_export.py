@@ -12,6 +12,7 @@ from fluxlens.embeddings.progress import Progress, Steps
 from fluxlens.embeddings.store.layout import QUALITY
 from fluxlens.embeddings.store.quantise import FEATURE_MISSING, NO_DAYS, SIGMA_MISSING, SIGMA_STEP, dequantise
 from fluxlens.embeddings.store.reader import Store
+from fluxlens.embeddings.variables import CUBE_VARIABLES
 
 LAYOUTS = ("cf", "science-cube")
 """``cf``: bytes, a variable per feature, since attributes decode a variable as a whole. ``science-cube``: one float32
@@ -100,7 +101,8 @@ def _bytes(cube: xr.Dataset) -> dict[str, tuple[np.dtype, int, dict[str, Any]]]:
         )
     for name, attrs in QUALITY_ATTRS.items():
         arrays[name] = np.dtype(np.uint8), 0, {**cube[name].attrs, **attrs}
-        arrays[name][2]["long_name"] = str(cube[name].attrs.get("long_name", name)).replace(", -1 = none", "")
+        # without the note on -1: here missing values are marked by _FillValue
+        arrays[name][2]["long_name"] = CUBE_VARIABLES[name].long_name
     return arrays
 
 

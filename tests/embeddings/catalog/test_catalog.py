@@ -299,7 +299,7 @@ def test_a_cancelled_build_leaves_nothing_and_the_lock_free(tmp_path, monkeypatc
 
 def test_listing_a_catalog_does_not_load_torch():
     code = (
-        "import sys; from embeddings import catalog; print(catalog.entries(catalog.open()));"
+        "import sys; from fluxlens.embeddings import catalog; print(catalog.entries(catalog.open()));"
         "assert not {'torch', 'panel', 'holoviews'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

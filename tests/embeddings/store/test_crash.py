@@ -226,7 +226,7 @@ def on_a_disk(options: str, then: str, *code: str) -> subprocess.CompletedProces
         'exec "$0" -c "$1" && exit 0; exit 99'
     )
     python = "\n".join(
-        ("import sys, numpy as np", "from tiny_cube import *", "from app.cli import main", *code)
+        ("import sys, numpy as np", "from tiny_cube import *", "from fluxlens.app.cli import main", *code)
     )
     return subprocess.run(
         ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, sys.executable, python],
@@ -239,8 +239,8 @@ def on_a_disk(options: str, then: str, *code: str) -> subprocess.CompletedProces
 
 CODE = """
 from pathlib import Path
-from embeddings.store import Store, write
-from models.errors import InputError
+from fluxlens.embeddings.store import Store, write
+from fluxlens.models.errors import InputError
 old, wide = random_cube(), random_cube(1, days=20, ny=64, nx=64)
 before = sorted(Path("disk").rglob("*"))
 for path, overwrite in (("disk/store", True), ("disk/new", False)):
