@@ -1,4 +1,4 @@
-"""``fluxlens embed``: a scene to a store of daily embeddings."""
+"""``fluxlens embed``: a scene to a store of daily embeddings, or a series table to daily rows."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import time
 from pathlib import Path
 
 import click
-from fluxlens.app.cli.inputs import open_scene
+from fluxlens.app.cli.inputs import is_series_table, open_scene
 from fluxlens.app.cli.options import day_options, model_options, scene_argument
-from fluxlens.app.cli.output import ProgressLine
+from fluxlens.app.cli.output import ProgressLine, run_with_progress
 from fluxlens.models.errors import InputError
 
 
 @click.command("embed")
 @scene_argument
-@click.option("--out", required=True, metavar="STORE", help="Path of the new store.")
+@click.option(
+    "--out", required=True, metavar="STORE", help="Path of the new store; of a table .parquet or .csv."
+)
+@click.option("--s1", metavar="TABLE", help="Sentinel-1 of a series table, VV and VH in dB.")
+@click.option("--weather", metavar="TABLE", help="Daily weather of a series table, for GPP.")
 @model_options
 @day_options
 @click.option("--workers", type=int, default=0, metavar="N", help="Compute in N processes.")
@@ -24,6 +28,8 @@ def embed(
     scene: str,
     catalog: str | None,
     out: str,
+    s1: str | None,
+    weather: str | None,
     model: str,
     device: str,
     start: str | None,
@@ -32,13 +38,17 @@ def embed(
     scheduler: str | None,
     resume: bool,
 ) -> None:
-    """A scene to a store of daily embeddings. SCENE is a catalog entry or a path.
+    """A scene to a store of daily embeddings, a table to rows.
+
+    SCENE is a catalog entry or a path; a .csv or .parquet file is a series table, one row per id and date.
     \f
 
     Parameters
     ----------
     scene, catalog, out : str
-        Catalog entry or path; path of the catalog (or None); path of the new store.
+        Catalog entry or path, or a series table; path of the catalog (or None); path of the new store or table.
+    s1, weather : str or None
+        Of a series table: its table of Sentinel-1, and of daily weather.
     model, device : str
         Name or path of weights; ``auto``, ``cpu`` or ``cuda``.
     start, end : str or None
@@ -50,6 +60,21 @@ def embed(
     resume : bool
         Whether finished blocks are kept and taken.
     """
+    if is_series_table(scene):
+        unused = {"--workers": workers, "--scheduler": scheduler, "--resume": resume}
+        for option, value in unused.items():
+            if value:
+                raise InputError(f"Got {option} with a series table, need it for scenes only; leave it out.")
+        from fluxlens.embeddings.series.inference import write_embedded_series
+
+        steps = write_embedded_series(out, scene, s1, weather, model, device, start, end)
+        print(f"{out}: {run_with_progress(steps)}")
+        return
+    if s1 or weather:
+        raise InputError(
+            f"Got {'--s1' if s1 else '--weather'} with the scene {scene}, need it for a series table only; a scene "
+            "holds its own."
+        )
     # Whether a store there is the one that was begun is for `--resume` to decide, below.
     if Path(out).exists() and not resume:
         raise InputError(

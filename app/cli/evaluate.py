@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from fluxlens.models.embedder import Embedder
 
-SCENES = "A measured scene or a folder of them (default: simulated ones that never taught)."
+SCENES = "A measured scene, a folder of them or of series tables (default: simulated ones that never taught)."
 CUBES = "Of measured cubes."
 RECONSTRUCTION_SIDE_PX = 32
 """Of simulated scenes whose hidden dates are predicted: large enough for fields, seconds to compute."""
@@ -38,20 +38,23 @@ def evaluate_commands() -> None:
 @model_options
 @json_option
 def evaluate_reconstruction(data: str | None, model: str, device: str, json_path: str | None) -> None:
-    """Hidden dates beside linear interpolation and Whittaker smoothing.
+    """Hidden dates beside linear interpolation and, for scenes, Whittaker smoothing.
     \f
 
     Parameters
     ----------
     data : str or None
-        Path of measured scenes.
+        Path of measured scenes, or of a folder of series tables.
     model, device : str
         Name or path of weights; ``auto``, ``cpu`` or ``cuda``.
     json_path : str or None
         File for the numbers.
     """
-    from fluxlens.embeddings.evaluation import reconstruction
+    from fluxlens.embeddings.evaluation import reconstruction, series_tables
 
+    if data is not None and series_tables.holds_tables(data):
+        print_evaluation(series_tables.evaluate_reconstruction_tables(data, model, device), json_path)
+        return
     scenes, loaded = scenes_and_model(data, model, device, RECONSTRUCTION_SIDE_PX)
     print_evaluation(reconstruction.evaluate(scenes, dict.fromkeys(scenes, loaded)), json_path)
 

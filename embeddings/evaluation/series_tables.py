@@ -199,6 +199,32 @@ def hide_and_reconstruct(table: SeriesTable, model: Embedder, within_days: int =
     return Targets(seen.values[rows], mean, sigma, np.array(guesses), np.array(bright))
 
 
+def holds_tables(path: str | Path) -> bool:
+    """Whether a folder holds series tables, and no scenes.
+
+    Parameters
+    ----------
+    path : str or Path
+        What is to be evaluated: a scene, a folder of scenes, or a folder of tables.
+
+    Returns
+    -------
+    bool
+        True for a folder with ``.csv`` or ``.parquet`` files, in it or in its sub-folders, and neither NetCDF nor Zarr
+        nor GeoTIFF beside them.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        return False
+    files = [file for pattern in ("*", "*/*") for file in root.glob(pattern)]
+    is_scene = any(
+        file.suffix.lower() in (".nc", ".tif", ".tiff", ".zarr")
+        or file.name in ("zarr.json", ".zgroup", ".zattrs")
+        for file in files
+    )
+    return not is_scene and any(file.suffix.lower() in (".csv", ".parquet") for file in files)
+
+
 def find_tables(folder: str | Path) -> dict[str, SeriesTable]:
     """Sets of series in the tables of a folder.
 

@@ -1,4 +1,4 @@
-"""From a scene to a store: blocks are computed here, by worker processes or by a cluster, and committed by one process."""
+"""From a scene to a store: blocks are computed here, by workers or by a cluster, and committed by one process."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def embed_series(
     Parameters
     ----------
     s2, s1 : path, pandas.DataFrame or None
-        Tables of Sentinel-2 and Sentinel-1, see ``embeddings.series_table.read_series``.
+        Tables of Sentinel-2 and Sentinel-1, see ``embeddings.readers.series_table.read_series``.
     weather : path, pandas.DataFrame, xarray.Dataset or None
         Daily weather of all series, or with an id of each; GPP is given with it. Needs ``lat`` in a series table.
     model : str, path or Embedder
@@ -198,7 +198,7 @@ def reconstruct_series(
     Parameters
     ----------
     s2, s1 : path, pandas.DataFrame or None
-        AcquisitionSeries tables, see ``embeddings.series_table.read_series``.
+        Series tables, see ``embeddings.readers.series_table.read_series``.
     hide : path or pandas.DataFrame
         ``id``, ``date`` of the acquisitions of ``sensor`` to hide; all are hidden together.
     model, device
@@ -303,7 +303,7 @@ def reconstruct(
                 z = answer.z[at]
                 log_sigma = answer.log_sigma[sensor][at]
                 mean[row[here]] = model.decoders[sensor](z).cpu().numpy()
-                sigma[row[here]] = model.decoders[sensor].error(log_sigma).cpu().numpy()
+                sigma[row[here]] = model.decoders[sensor].sigma(log_sigma).cpu().numpy()
             yield
         done[0] += len(row)
 
@@ -679,6 +679,33 @@ class TableWriter:
             self._parquet.close()
 
 
+def check_table_path(path: str | Path) -> Path:
+    """The path of a table to be written, checked before any computing.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        Where it does not end in ``.parquet`` or ``.csv``, or its folder does not exist.
+    """
+    place = Path(path)
+    if place.suffix.lower() not in (".parquet", ".csv"):
+        raise InputError(f"Got --out {place.name}, need .parquet or .csv for a series table; rename it.")
+    if not place.resolve().parent.is_dir():
+        raise InputError(f"Got --out {path}, need a folder that exists; create {place.parent} first.")
+    if place.is_dir():
+        raise InputError(f"Got --out {path}, which is a folder, need a file; choose another name.")
+    return place
+
+
 class open_table:
     """Context of a ``TableWriter`` beside ``path``, renamed onto it when the block ends well and removed when not.
 
@@ -693,15 +720,7 @@ class open_table:
     def __init__(self, path: str | Path, attrs: dict[str, Any]) -> None:
         import uuid
 
-        self.path = Path(path)
-        if self.path.suffix.lower() not in (".parquet", ".csv"):
-            raise InputError(
-                f"Got --out {self.path.name}, need .parquet or .csv for a series table; rename it."
-            )
-        if not self.path.resolve().parent.is_dir():
-            raise InputError(f"Got --out {path}, need a folder that exists; create {self.path.parent} first.")
-        if self.path.is_dir():
-            raise InputError(f"Got --out {path}, which is a folder, need a file; choose another name.")
+        self.path = check_table_path(path)
         beside = f".{self.path.stem}.{uuid.uuid4().hex[:8]}{self.path.suffix.lower()}"
         self.writer = TableWriter(self.path.resolve().with_name(beside), attrs)
 
