@@ -40,6 +40,10 @@ from fluxlens import embeddings
 CHUNK_PIXEL_DAYS = 1_000_000
 """Pixel-days computed before they are handed on: about 0.2 GB as tidy rows."""
 
+SMALLEST_BATCH = 64
+"""Series; a batch is not cut below this size."""
+NEW_DAYS_SHARE = 0.25
+"""A series that brings more days than this share of the batch's union belongs to another orbit."""
 PART_ROWS = 200_000
 """Rows of one table handed on, and of one row group of a Parquet file."""
 
@@ -430,21 +434,45 @@ def _chunks(days: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _batches(table: SeriesTable, chosen: np.ndarray, model: Embedder) -> Iterator[Batch]:
-    """The chosen series in batches of pixels, those seen on the same days together."""
+    """The chosen series in batches of pixels, those observed on the same days together."""
     wide = batched_forward.STRIP_PX if model.scale.device.type == "cpu" else request.BLOCK_PX**2
-    sensors = {name: seen for name, seen in table.sensors.items() if name in model.config.sensors}
-    order = chosen[_by_orbit(table, chosen)]
-    for start in range(0, len(order), wide):
-        members = order[start : start + wide]
+    sensors = {name: rows for name, rows in table.sensors.items() if name in model.config.sensors}
+    for members in _cut_where_days_change(sensors, chosen[_by_orbit(table, chosen)], wide):
         parts = {}
-        for name, seen in sensors.items():
-            # acquisitions are sorted by series: those of one are a slice
-            begin, stop = (np.searchsorted(seen.series, members, side) for side in ("left", "right"))
+        for name, observed in sensors.items():
+            # Acquisitions are sorted by series: those of one are a slice.
+            begin, stop = (np.searchsorted(observed.series, members, side) for side in ("left", "right"))
             rows = np.concatenate([np.arange(a, b) for a, b in zip(begin, stop, strict=True)])
             if len(rows):
                 pixel = np.repeat(np.arange(len(members)), stop - begin)
-                parts[name] = Observations(pixel, seen.day[rows], seen.values[rows])
+                parts[name] = Observations(pixel, observed.day[rows], observed.values[rows])
         yield Batch(members, parts)
+
+
+def _cut_where_days_change(
+    sensors: dict[str, Observations], order: np.ndarray, wide: int
+) -> Iterator[np.ndarray]:
+    """Runs of at most ``wide`` series of ``order``, ended where the next series brings many days of its own.
+
+    A batch costs its number of series times the union of their days. Series of one orbit share most of theirs even if
+    clouds took out different ones, so that the union stops growing; the first series of another orbit adds its whole
+    calendar.
+    """
+    start, union = 0, {name: set() for name in sensors}
+    for at, member in enumerate(order):
+        days = {}
+        for name, observed in sensors.items():
+            begin, stop = (np.searchsorted(observed.series, member, side) for side in ("left", "right"))
+            days[name] = set(observed.day[begin:stop].tolist())
+        new = sum(len(days[name] - union[name]) for name in sensors)
+        is_other_orbit = new > NEW_DAYS_SHARE * sum(map(len, union.values()))
+        # Small batches cost more for each series than a union with some days of no use.
+        if at - start >= wide or (is_other_orbit and at - start >= SMALLEST_BATCH):
+            yield order[start:at]
+            start, union = at, {name: set() for name in sensors}
+        for name in sensors:
+            union[name] |= days[name]
+    yield order[start:]
 
 
 def _by_orbit(table: SeriesTable, chosen: np.ndarray) -> np.ndarray:
