@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid
-from fluxlens.embeddings.store import layout
+from fluxlens.embeddings.store import layout as store_layout
 from fluxlens.embeddings.store.layout import (
     DTYPES,
     LAYOUTS,
@@ -111,7 +111,7 @@ class Store:
         # only stores from before both were introduced have neither the digest nor our fill values
         old = (
             expected is None
-            and store._arrays["maps"]["embedding"].fill_value != layout.FILL_VALUES["embedding"]
+            and store._arrays["maps"]["embedding"].fill_value != store_layout.FILL_VALUES["embedding"]
         )
         if not old and expected != metadata_digest(store._coords, store._arrays):
             raise damaged(path, "its attributes or coordinates are not those written")
@@ -169,7 +169,7 @@ class Store:
         with reading(self.path):
             for name, array in self._arrays[layout].items():
                 values = da.from_zarr(array, chunks=dask_chunks(array))
-                if array.fill_value == layout.FILL_VALUES[name]:
+                if array.fill_value == store_layout.FILL_VALUES[name]:
                     values = values.map_blocks(
                         _checked, self.path, name, dtype=array.dtype, meta=values._meta
                     )
@@ -362,7 +362,7 @@ class Store:
         with reading(self.path):
             found = dict(zip(arrays, read_together(list(arrays.values()), key), strict=True))
         for name, codes in found.items():
-            if arrays[name].fill_value == layout.FILL_VALUES[name]:
+            if arrays[name].fill_value == store_layout.FILL_VALUES[name]:
                 _checked(codes, self.path, name)
         return found
 
