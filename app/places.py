@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from fluxlens.app.data.areas import sample_members
+from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.state.place import Place
@@ -78,11 +79,14 @@ def add_uploaded_area(state: State, data: ExplorerData, content: bytes) -> None:
         path = Path(folder) / "the file"
         path.write_bytes(content)
         try:
-            polygons = geometries.rings_of(geometries.read_polygon(path))
+            notes: list[str] = []
+            with collect_data_warnings(notes):
+                polygons = geometries.rings_of(geometries.read_polygon(path))
         except InputError as error:
             state.message = str(error).replace(f"{folder}{os.sep}", "")
             return
     add_area(state, data, polygons)
+    state.notes = notes
 
 
 def to_geojson(places: list[Place], data: ExplorerData) -> str:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.published import find_published
 from fluxlens.models.errors import InputError
@@ -26,6 +27,8 @@ class EntryLoad:
     fraction: float = 0.0
     error: str = ""
     data: ExplorerData | None = None
+    notes: list[str] = field(default_factory=list)
+    """What the readers left out, for every session that opens the entry."""
     started: float = field(default_factory=time.monotonic)
     _done: threading.Event = field(default_factory=threading.Event, repr=False)
 
@@ -51,16 +54,8 @@ class EntryLoad:
             Yields (message, fraction) and finally the ExplorerData.
         """
         try:
-            for step in steps:
-                if isinstance(step, ExplorerData):
-                    self.message, self.fraction = "Reading the season's colours", 0.98
-                    step.preload()
-                    self.data = step
-                    self._done.set()
-                    time.sleep(IMAGE_LOAD_DELAY_S)
-                    step.load_images()
-                else:
-                    self.message, self.fraction = step
+            with collect_data_warnings(self.notes):
+                self._take_steps(steps)
         except InputError as error:
             self.error = str(error)
         except Exception as error:  # whatever a file or a driver does, the page must say it and live
@@ -70,6 +65,18 @@ class EntryLoad:
         if not self.ended:
             self.error = f"Got nothing from {self.entry!r}, need a store of embeddings; choose another entry."
         self._done.set()
+
+    def _take_steps(self, steps: Iterator) -> None:
+        for step in steps:
+            if isinstance(step, ExplorerData):
+                self.message, self.fraction = "Reading the season's colours", 0.98
+                step.preload()
+                self.data = step
+                self._done.set()
+                time.sleep(IMAGE_LOAD_DELAY_S)
+                step.load_images()
+            else:
+                self.message, self.fraction = step
 
 
 class CatalogLoader:

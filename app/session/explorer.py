@@ -1,19 +1,23 @@
 """The explorer: one session's screen, wired of state, data and views; also what a notebook shows and reads."""
 
+import datetime as dt
 import re
 import time
 from pathlib import Path
 
 import pandas as pd
 import panel as pn
+import param
 import xarray as xr
 from fluxlens.app.background.catalog_loader import LOADER, EntryLoad, gpp_predictor, open_entry
 from fluxlens.app.background.embed_jobs import ENTRY_PREFIX, EmbedJob
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.towers.upload import UploadedTower, check_tower
+from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_outline
 from fluxlens.app.session import permalink
 from fluxlens.app.session.panel_setup import is_served, setup
+from fluxlens.app.state.layer_key import LAYERS
 from fluxlens.app.state.place import Place
 from fluxlens.app.state.selection import State
 from fluxlens.app.views import messages
@@ -24,7 +28,7 @@ from fluxlens.app.views.header import Header
 from fluxlens.app.views.map import MapView
 from fluxlens.app.views.place_toolbar import PlaceToolbar
 from fluxlens.app.views.series import SeriesView
-from fluxlens.app.views.style import sheets
+from fluxlens.app.views.style import fluxlens_design
 from fluxlens.app.views.tabs import TabsView
 from fluxlens.app.views.tower import TowerView
 from fluxlens.app.views.tower_upload import TowerUpload
@@ -46,7 +50,7 @@ _PAGE = ":host { min-height: 100vh; background: var(--bg); }"
 _BODY = ":host { flex: 1 1 auto !important; padding: 12px 18px 18px; box-sizing: border-box; }"
 
 
-class Explorer:
+class Explorer(pn.viewable.Viewer):
     """The dashboard as an object: ``.panel()`` to show, ``.selection`` and ``.series`` to work with.
 
     Parameters
@@ -68,15 +72,25 @@ class Explorer:
         Views of the store on screen, made anew for each store.
     """
 
+    day = param.CalendarDate(
+        default=dt.date(2020, 1, 1), doc="Day of the map and of the charts' cursor, UTC."
+    )
+    layer = param.Selector(default="pca", objects=list(LAYERS), doc="Layer of the map.")
+    pixels = param.List(
+        default=[], item_type=tuple, doc="(row, col) of the chosen pixels, in the order they were chosen."
+    )
+
+    @fluxlens_design()
     def __init__(self, cat=None, entry: str = "", data: ExplorerData | None = None):
+        super().__init__()
         self.cat = cat
         self.state = State(entry=entry)
         self.data: ExplorerData | None = None
-        self.browser = Browser(width=0, height=0, margin=0)
+        self.browser = Browser(width=0, height=0)
         self.header = Header(self.state, self._list_entries())
         self._waiting = messages.waiting_pane()
         self._welcome = messages.welcome(lambda: setattr(self.browser, "explained", True))
-        self._body = pn.Column(self._waiting, sizing_mode="stretch_width", margin=0, stylesheets=[_FILL])
+        self._body = pn.Column(self._waiting, sizing_mode="stretch_width", stylesheets=[_FILL])
         self.map: MapView | None = None
         self.charts: SeriesView | None = None
         self._load: EntryLoad | None = None
@@ -91,10 +105,13 @@ class Explorer:
         self._wire()
         if data is not None:
             data.load_images()
-            self.show(data)
+            self.show_store(data)
 
     def _wire(self) -> None:
         """Callbacks that live as long as the session; those of one store's views are in the views."""
+        # The state is what the views watch; these two keep the parameters that a notebook sees equal to it.
+        self.state.param.watch(self._publish_choices, ["day", "layer", "places"])
+        self.param.watch(self._take_choices, ["day", "layer", "pixels"])
         self.state.param.watch(lambda _: self.open(self.state.entry), "entry")
         self.state.param.watch(lambda event: setattr(self.browser, "dark", event.new), "dark")
         self.browser.param.watch(lambda event: setattr(self.state, "dark", event.new), "dark")
@@ -184,9 +201,11 @@ class Explorer:
         if load.error:
             self.fail(load.error)
         else:
-            self.show(load.data)
+            self.show_store(load.data)
+            self.state.notes = list(load.notes)
 
-    def show(self, data: ExplorerData) -> None:
+    @fluxlens_design()
+    def show_store(self, data: ExplorerData) -> None:
         """Put a store on screen: its first pixel, in the middle of its period, or what the link says.
 
         Parameters
@@ -204,6 +223,7 @@ class Explorer:
             current=0,
             feature=0,
             message="",
+            notes=[],
             layer=state.layer if state.layer in data.layers else data.layers[0],
         )
         permalink.restore(self._link_fields, state, data)
@@ -223,7 +243,7 @@ class Explorer:
             tabs["compute"] = ("Compute", lambda: self.compute.view)
         self.tabs = TabsView(state, tabs)
         columns = pn.Column(
-            self.map.view, self.tabs.view, sizing_mode="stretch_width", margin=0, stylesheets=[_COLUMNS]
+            self.map.view, self.tabs.view, sizing_mode="stretch_width", stylesheets=[_COLUMNS]
         )
         self._body[:] = [columns]
         self._write_link()
@@ -262,7 +282,7 @@ class Explorer:
         self._link_fields = permalink.parse_query(permalink.to_query(self.state, self.data))
         self._link_fields.pop("given", None)
         self._uploaded = uploaded
-        self.show(self._shared_data)
+        self.show_store(self._shared_data)
 
     def tap(self, x: float, y: float, add: bool = False) -> None:
         """Choose the pixel at a point; sets a message outside the scene.
@@ -325,7 +345,7 @@ class Explorer:
             store = Store.open(self._results[name])
             data = ExplorerData(store, gpp_predictor(store))
             data.load_images()
-            self.show(data)
+            self.show_store(data)
 
     def _add_entry(self, name: str, description: str) -> None:
         from fluxlens.embeddings import cache, catalog
@@ -364,6 +384,50 @@ class Explorer:
         lon, lat = data.grid.lonlat(*data.centre(*self.state.pixel))
         return extract.tidy(data.store, points=[geometries.Point(float(lon), float(lat))])
 
+    def _publish_choices(self, *_) -> None:
+        pixels = [(place.row, place.col) for place in self.state.places if not place.area]
+        self.param.update(day=self.state.day, layer=self.state.layer, pixels=pixels)
+
+    def _take_choices(self, *events) -> None:
+        """Take parameters that a notebook sets; what this store does not have is refused, and nothing changes."""
+        state = self.state
+        pixels = [(place.row, place.col) for place in state.places if not place.area]
+        if (self.day, self.layer, self.pixels) == (state.day, state.layer, pixels):
+            return  # they come from the state
+        wanted = {event.name: event.new for event in events}
+        try:
+            data = self._require_data()
+            if not data.first <= wanted.get("day", data.first) <= data.last:
+                raise InputError(
+                    f"Got the day {wanted['day']}, need one from {data.first} to {data.last}; choose another."
+                )
+            if wanted.get("layer", data.layers[0]) not in data.layers:
+                raise InputError(
+                    f"Got the layer {wanted['layer']!r}, need one of {', '.join(data.layers)}; choose another."
+                )
+            if "pixels" in wanted:
+                wanted |= self._places_of(wanted.pop("pixels"))
+            state.param.update(**wanted)
+        finally:
+            self._publish_choices()
+
+    def _places_of(self, pixels: list[tuple[int, int]]) -> dict:
+        """``places`` and ``current`` of the state for these pixels, which replace the pixels but not the areas."""
+        areas = [place for place in self.state.places if place.area]
+        taken = {place.slot for place in areas}
+        slots = [slot for slot in range(len(PLACE_COLOURS)) if slot not in taken]
+        ny, nx = self.data.grid.shape
+        if not 0 < len(pixels) <= len(slots):
+            raise InputError(f"Got {len(pixels)} pixels, need 1 to {len(slots)}; choose fewer.")
+        for pixel in pixels:
+            if len(pixel) != 2 or not (0 <= pixel[0] < ny and 0 <= pixel[1] < nx):
+                raise InputError(
+                    f"Got the pixel {pixel}, need (row, col) with rows 0 to {ny - 1} and columns 0 to {nx - 1}; "
+                    "correct it."
+                )
+        pins = [Place(slot, int(row), int(col)) for slot, (row, col) in zip(slots, pixels, strict=False)]
+        return {"places": [*areas, *pins], "current": pins[-1].slot}
+
     def _is_untouched(self) -> bool:
         """Whether nothing was opened yet, as in a notebook."""
         return self.cat is not None and self._load is None and self.data is None and not self.state.message
@@ -382,6 +446,31 @@ class Explorer:
             raise InputError(self.state.message or "Got no store, need one; choose an entry.")
         return self.data
 
+    def __panel__(self) -> pn.Column:
+        """What ``pn.panel``, a layout, or the last expression of a notebook's cell shows."""
+        return self.panel()
+
+    def widget(self):
+        """The whole screen as an ipywidget, to stand in ``ipywidgets.HBox`` and the like.
+
+        Returns
+        -------
+        jupyter_bokeh.BokehModel
+
+        Raises
+        ------
+        InputError
+            jupyter_bokeh is not installed.
+        """
+        try:
+            # Panel's own view and not ``self``: the widget calls methods that a ``Viewer`` does not have.
+            return pn.ipywidget(self.panel())
+        except ImportError as error:
+            raise InputError(
+                "Got no package jupyter_bokeh, need it for ipywidgets; pip install jupyter_bokeh."
+            ) from error
+
+    @fluxlens_design()
     def panel(self) -> pn.Column:
         """The whole screen as one Panel object."""
         if not is_served():
@@ -390,12 +479,12 @@ class Explorer:
             self._wait_for_data()  # changes sent before a notebook has drawn the screen would be lost
         body = pn.Column(
             messages.message(self.state),
+            messages.data_notes(self.state),
             self._welcome,
             self._body,
             sizing_mode="stretch_width",
-            margin=0,
-            stylesheets=sheets(_BODY),
+            stylesheets=[_BODY],
         )
         return pn.Column(
-            self.header.view, body, self.browser, sizing_mode="stretch_width", margin=0, stylesheets=[_PAGE]
+            self.header.view, body, self.browser, sizing_mode="stretch_width", stylesheets=[_PAGE]
         )

@@ -72,6 +72,11 @@ class State(param.Parameterized):
     )
     dark = param.Boolean(default=False, doc="Dark theme.")
     message = param.String(default="", doc="One sentence for the user; empty when all is well.")
+    notes = param.List(
+        default=[],
+        item_type=str,
+        doc="What readers left out or converted of the files on screen, until closed.",
+    )
 
     def watch(self, callback, names: list[str] | str) -> None:
         """Call ``callback(event)`` on changes until ``unwatch_all``, for the views of one store.

@@ -12,7 +12,6 @@ from fluxlens.app.data.layer_image import LayerStyle
 from fluxlens.app.data.scene import SceneData
 from fluxlens.app.plots.map import MapPlot
 from fluxlens.app.state.selection import State
-from fluxlens.app.views.style import sheets
 from fluxlens.models.errors import InputError
 
 POLL_MS = 200
@@ -131,26 +130,20 @@ class ComputeView:
             max(state.day, data.first), max(data.first, data.last - dt.timedelta(days=DEFAULT_DAYS - 1))
         )
         end = min(begin + dt.timedelta(days=DEFAULT_DAYS - 1), data.last)
-        self.draw = pn.widgets.Toggle(
-            label="Draw box", margin=0, align="end", css_classes=["quiet"], stylesheets=sheets()
-        )
-        limits = {"start": data.first, "end": data.last, "width": 130, "margin": 0, "stylesheets": sheets()}
+        self.draw = pn.widgets.Toggle(label="Draw box", align="end", css_classes=["quiet"])
+        limits = {"start": data.first, "end": data.last, "width": 130}
         self.first = pn.widgets.DatePicker(label="First day", value=begin, **limits)
         self.last = pn.widgets.DatePicker(label="Last day", value=end, **limits)
         self.model = pn.widgets.Select(
             label="Model",
             options={label: name for name, label in available_models(data.scene).items()},
             width=200,
-            margin=0,
-            stylesheets=sheets(),
         )
-        self.start = pn.widgets.Button(label="Run", margin=0, css_classes=["primary"], stylesheets=sheets())
-        self.stop = pn.widgets.Button(label="Cancel", margin=0, visible=False, stylesheets=sheets())
-        self.open = pn.widgets.Button(
-            label="Open the result", margin=0, visible=False, css_classes=["primary"], stylesheets=sheets()
-        )
+        self.start = pn.widgets.Button(label="Run", css_classes=["primary"])
+        self.stop = pn.widgets.Button(label="Cancel", visible=False)
+        self.open = pn.widgets.Button(label="Open the result", visible=False, css_classes=["primary"])
         self.cost, self.progress = (
-            pn.pane.HTML("", sizing_mode="stretch_width", margin=(8, 0, 8, 0), stylesheets=sheets(_TEXT))
+            pn.pane.HTML("", sizing_mode="stretch_width", margin=(8, 0, 8, 0), stylesheets=[_TEXT])
             for _ in range(2)
         )
         self.draw.param.watch(self._toggle_drawing, "value")
@@ -284,11 +277,10 @@ class ComputeView:
             return pn.Row(*parts, sizing_mode="stretch_width", margin=(4, 0, 4, 0), stylesheets=[gap])
 
         return pn.Column(
-            pn.pane.HTML(HELP, sizing_mode="stretch_width", margin=0, stylesheets=sheets(_TEXT)),
+            pn.pane.HTML(HELP, sizing_mode="stretch_width", stylesheets=[_TEXT]),
             row(self.draw, self.first, self.last, self.model),
             self.cost,
             row(self.start, self.stop, self.open),
             self.progress,
             sizing_mode="stretch_width",
-            margin=0,
         )

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import panel as pn
 from fluxlens.app.data import chart_table
+from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.places import place_label, to_geojson
 from fluxlens.app.plots import map_sheet
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.file_upload import FileUpload
 from fluxlens.app.views.place_toolbar import UPLOAD_BYTES
-from fluxlens.app.views.style import sheets
 from fluxlens.embeddings.export import extract, geometries, replay, writers
 from fluxlens.models.errors import InputError
 
@@ -204,7 +204,7 @@ class ExportView:
     def __init__(self, state: State, data: ExplorerData, figure=None):
         self.state, self.data, self.figure = state, data, figure
         self.points: list[geometries.Point] = []
-        self.format = pn.widgets.Select(options=FORMATS, width=134, margin=0, stylesheets=sheets())
+        self.format = pn.widgets.Select(options=FORMATS, width=134)
         self.button = pn.widgets.FileDownload(
             callback=self.make_file,
             filename=file_name(state, data, ".csv"),
@@ -212,9 +212,7 @@ class ExportView:
             auto=True,
             embed=False,
             width=122,
-            margin=0,
             css_classes=["primary"],
-            stylesheets=sheets(),
         )
         self.points_upload = FileUpload(
             state,
@@ -228,15 +226,15 @@ class ExportView:
         state.watch(self._drop_points, ["places", "current"])
         state.watch(self._update_button, ["layer", "day"])
         self._update_button()
-        self.view = pn.Row(
-            self.format, self.button, self.points_upload, margin=0, stylesheets=[":host { gap: 4px; }"]
-        )
+        self.view = pn.Row(self.format, self.button, self.points_upload, stylesheets=[":host { gap: 4px; }"])
 
     def _set_points(self, name: str, content: bytes) -> None:
         """Points of a file are exported until another place is chosen."""
         try:
-            self.points = parse_points(self.data, name, content)
-            self.state.message = ""
+            notes: list[str] = []
+            with collect_data_warnings(notes):
+                self.points = parse_points(self.data, name, content)
+            self.state.param.update(message="", notes=notes)
         except InputError as error:
             self.state.message = str(error)
         self._update_button()

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import param
 from fluxlens.app.state.selection import State
-from fluxlens.app.views.style import sheets
 from panel.custom import JSComponent
 
 _CSS = """
@@ -74,7 +73,7 @@ class FileUpload(JSComponent):
     def __init__(
         self, state: State, on_file: Callable[[str, bytes], None], max_bytes: int, advice: str, **params
     ):
-        super().__init__(margin=0, stylesheets=sheets(_CSS), **params)
+        super().__init__(stylesheets=[_CSS], **params)
         self._state, self._on_file, self._max_bytes, self._advice = state, on_file, max_bytes, advice
         self._name, self._size, self._received = "", 0, bytearray()
 

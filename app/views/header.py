@@ -4,7 +4,6 @@ from html import escape
 
 import panel as pn
 from fluxlens.app.state.selection import State
-from fluxlens.app.views.style import sheets
 
 _BAR = """
 :host { display: flex !important; align-items: center; gap: 14px; padding: 8px 18px;
@@ -48,30 +47,23 @@ class Header:
     """
 
     def __init__(self, state: State, entries: list[str]):
-        mark = pn.pane.HTML(
-            '<span class="mark">flux<i>lens</i></span>', margin=0, align="center", stylesheets=sheets(_TEXT)
-        )
-        self._scene = pn.pane.HTML(
-            "", margin=0, align="center", stylesheets=sheets(_TEXT, ":host { flex: 1 1 260px; }")
-        )
+        mark = pn.pane.HTML('<span class="mark">flux<i>lens</i></span>', align="center", stylesheets=[_TEXT])
+        self._scene = pn.pane.HTML("", align="center", stylesheets=[_TEXT, ":host { flex: 1 1 260px; }"])
         self.entry = pn.widgets.Select(
             options={entry: entry for entry in entries},
             value=state.entry if state.entry in entries else None,
             width=200,
-            margin=0,
             align="center",
             visible=len(entries) > 1,
-            stylesheets=sheets(),
         )
-        self.theme = pn.widgets.Button(label="Dark", width=58, margin=0, align="center", stylesheets=sheets())
+        self.theme = pn.widgets.Button(label="Dark", width=58, align="center")
         self.view = pn.Row(
             mark,
             self._scene,
             self.entry,
             self.theme,
             sizing_mode="stretch_width",
-            margin=0,
-            stylesheets=sheets(_BAR),
+            stylesheets=[_BAR],
         )
         self.entry.param.watch(lambda event: setattr(state, "entry", event.new), "value")
         self.theme.on_click(lambda _: setattr(state, "dark", not state.dark))

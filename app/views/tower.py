@@ -12,7 +12,6 @@ from fluxlens.app.plots.tower import FLUX_COLOURS, LINE_COLOURS, TowerCharts
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
 from fluxlens.app.views.legend import LEGEND_CSS, legend_key
-from fluxlens.app.views.style import sheets
 from fluxlens.embeddings.metrics import SCALES
 
 SCORES = {
@@ -119,9 +118,7 @@ class TowerView:
         self.flux = pn.widgets.RadioButtonGroup(
             options={FLUXES[name]: name for name in data.observations.fluxes},
             value=self._flux,
-            margin=0,
             css_classes=["quiet"],
-            stylesheets=sheets(),
         )
         self.quality = pn.widgets.FloatSlider(
             label="Quality at least",
@@ -132,14 +129,13 @@ class TowerView:
             width=170,
             margin=(0, 10, 0, 12),
             visible="qc" in data.tower,
-            stylesheets=sheets(_SLIDER),
+            stylesheets=[_SLIDER],
         )
         self.shown = pn.widgets.CheckButtonGroup(
             options={label: name for name, label in LINES.items()},
             value=list(LINES),
-            margin=0,
             css_classes=["quiet"],
-            stylesheets=sheets(_line_marks([LINE_COLOURS[name] for name in LINES])),
+            stylesheets=[_line_marks([LINE_COLOURS[name] for name in LINES])],
         )
         kinds = [
             name for name in FOOTPRINT_KINDS if name != "footprint" or data.observations.wind is not None
@@ -147,9 +143,7 @@ class TowerView:
         self.footprint_kind = pn.widgets.RadioButtonGroup(
             options={FOOTPRINT_KINDS[name]: name for name in kinds},
             value=state.footprint_kind if state.footprint_kind in kinds else "pixel",
-            margin=0,
             css_classes=["quiet"],
-            stylesheets=sheets(),
         )
         self.radius = pn.widgets.IntSlider(
             label="Radius, m",
@@ -159,7 +153,7 @@ class TowerView:
             value=int(state.radius_m),
             width=170,
             margin=(0, 10, 0, 12),
-            stylesheets=sheets(_SLIDER),
+            stylesheets=[_SLIDER],
         )
         self.height = pn.widgets.FloatInput(
             value=state.height_m,
@@ -167,8 +161,6 @@ class TowerView:
             end=200,
             label="Sensors above displacement height, m",
             width=220,
-            margin=0,
-            stylesheets=sheets(),
         )
         self.table = _html(_TABLE)
         self.titles = {
@@ -176,7 +168,7 @@ class TowerView:
             for name, title in PLOT_TITLES.items()
         }
         self.panes = {
-            name: pn.pane.Bokeh(fig, sizing_mode="stretch_width", height=HEIGHTS[name])
+            name: pn.pane.Bokeh(fig, sizing_mode="stretch_width", height=HEIGHTS[name], margin=(5, 10))
             for name, fig in self.charts.figures.items()
         }
         bind_widget(state, "flux", self.flux)
@@ -241,7 +233,6 @@ class TowerView:
             self.quality,
             self.shown,
             sizing_mode="stretch_width",
-            margin=0,
             stylesheets=[_CONTROLS],
         )
         footprint_controls = pn.Row(
@@ -253,14 +244,13 @@ class TowerView:
             stylesheets=[_CONTROLS],
         )
         parts = {
-            name: pn.Column(self.titles[name], pane, sizing_mode="stretch_width", margin=0)
+            name: pn.Column(self.titles[name], pane, sizing_mode="stretch_width")
             for name, pane in self.panes.items()
         }
         pair = pn.Row(
             parts["scatter"],
             parts["cycle"],
             sizing_mode="stretch_width",
-            margin=0,
             stylesheets=[
                 ":host { display: grid !important; grid-template-columns: 1fr 1fr; gap: 8px; }"
                 "@media (max-width: 1100px) { :host { grid-template-columns: 1fr; } }"
@@ -276,7 +266,6 @@ class TowerView:
             self.table,
             *self.below,
             sizing_mode="stretch_width",
-            margin=0,
         )
 
 
@@ -290,4 +279,4 @@ def _line_marks(colours: list[str]) -> str:
 
 
 def _html(css: str, text: str = "") -> pn.pane.HTML:
-    return pn.pane.HTML(text, sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=sheets(css))
+    return pn.pane.HTML(text, sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=[css])
