@@ -97,6 +97,8 @@ class Explorer(pn.viewable.Viewer):
         self._link_fields: dict[str, str] = {}
         """Fields of the link that the next store shown must restore."""
         self._poll = None
+        self._is_shown = False
+        """Whether ``panel`` was called before."""
         self._results: dict[str, Path] = {}
         """Stores of this session's embed jobs, by name."""
         self._shared_data: ExplorerData | None = None
@@ -446,6 +448,17 @@ class Explorer(pn.viewable.Viewer):
             raise InputError(self.state.message or "Got no store, need one; choose an entry.")
         return self.data
 
+    def _remake_views(self) -> None:
+        """New views of the same choices, for another display in the notebook; the display before no longer changes.
+
+        A Bokeh model belongs to one document, and every display is one: to put the same figures into a second fails
+        with "Models must be owned by only a single document". The column of the body is new for the same reason.
+        """
+        choices = {name: value for name, value in self.state.param.values().items() if name != "name"}
+        self._body = pn.Column(self._waiting, sizing_mode="stretch_width", stylesheets=[_FILL])
+        self.show_store(self._shared_data)
+        self.state.param.update(**choices)
+
     def __panel__(self) -> pn.Column:
         """What ``pn.panel``, a layout, or the last expression of a notebook's cell shows."""
         return self.panel()
@@ -475,6 +488,9 @@ class Explorer(pn.viewable.Viewer):
         """The whole screen as one Panel object."""
         if not is_served():
             setup()
+        if self._is_shown and self.data is not None:
+            self._remake_views()
+        self._is_shown = True
         if self._is_untouched():
             self._wait_for_data()  # changes sent before a notebook has drawn the screen would be lost
         body = pn.Column(
