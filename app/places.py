@@ -38,6 +38,7 @@ def add_area(state: State, data: ExplorerData, polygons: list[list[np.ndarray]])
     except InputError as error:
         state.message = str(error)
         return
+    # A member nearest to the mean: the mean itself may lie outside a bent area.
     middle = np.hypot(rows - rows.mean(), cols - cols.mean()).argmin()
     state.pin(int(rows[middle]), int(cols[middle]), area)
 
@@ -54,6 +55,7 @@ def add_outline(state: State, data: ExplorerData, xs: list[float], ys: list[floa
     xs, ys : list of float
         Corners, metres of the scene's CRS; the line need not be closed.
     """
+    # A drag sends hundreds of corners, which would fill the link without changing the pixels inside.
     step = max(1, len(xs) // MAX_CORNERS)
     lon, lat = data.grid.lonlat(np.array(xs[::step]), np.array(ys[::step]))
     ring = np.column_stack([lon, lat])

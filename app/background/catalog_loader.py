@@ -72,6 +72,7 @@ class EntryLoad:
                 self.message, self.fraction = "Reading the season's colours", 0.98
                 step.preload()
                 self.data = step
+                # The session is told before the images are read; they only make later taps faster.
                 self._done.set()
                 time.sleep(IMAGE_LOAD_DELAY_S)
                 step.load_images()
@@ -102,6 +103,7 @@ class CatalogLoader:
         """
         with self._lock:
             load = self._loads.get((catalog, entry, snapshot))
+            # A load that failed is not kept: the user may have mended the file meanwhile.
             if load is None or load.error:
                 load = EntryLoad(entry)
                 self._loads[catalog, entry, snapshot] = load

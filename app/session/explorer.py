@@ -1,4 +1,7 @@
-"""The explorer: one session's screen, wired of state, data and views; also what a notebook shows and reads."""
+"""The explorer: one session's screen, wired of state, data and views; also what a notebook shows and reads.
+
+This file is long because it is the one place where state, data and views meet; what they do is in their own files.
+"""
 
 import datetime as dt
 import re
@@ -114,8 +117,11 @@ class Explorer(pn.viewable.Viewer):
         # The state is what the views watch; these two keep the parameters that a notebook sees equal to it.
         self.state.param.watch(self._publish_choices, ["day", "layer", "places"])
         self.param.watch(self._take_choices, ["day", "layer", "pixels"])
+        # ``state.param.watch`` and not ``state.watch``, whose watchers ``show_store`` ends with the views of a store.
         self.state.param.watch(lambda _: self.open(self.state.entry), "entry")
         self.state.param.watch(lambda event: setattr(self.browser, "dark", event.new), "dark")
+        # Both ways: the browser remembers the theme of an earlier visit and sends it after the page is made. No loop,
+        # since Param calls watchers only where a value changes.
         self.browser.param.watch(lambda event: setattr(self.state, "dark", event.new), "dark")
         self.browser.param.watch(lambda event: setattr(self._welcome, "visible", not event.new), "returning")
         self.state.param.watch(self._write_link, list(permalink.LINKED_PARAMETERS))
@@ -148,9 +154,12 @@ class Explorer(pn.viewable.Viewer):
         snapshot = self._link_fields.get("snapshot", "")
         catalog_path = str(getattr(self.cat, "path", ""))
         self._load = LOADER.get(catalog_path, entry, lambda: open_entry(self.cat, entry, snapshot), snapshot)
+        # The first look is at once: an entry that another session has opened is shown without a round of polling.
         self._body[:] = [self._waiting]
         self._check_load()
         if self._load is not None and self._poll is None:
+            # Polled by the page: a thread that changed the page itself would need its lock, and after the session has
+            # ended there is no page to change.
             self._poll = pn.state.add_periodic_callback(self._poll_load, period=POLL_MS)
 
     def start(self, entry: str = "", query: str = "") -> None:
@@ -217,6 +226,7 @@ class Explorer(pn.viewable.Viewer):
         """
         self._shared_data, self.data = data, self._with_uploaded_tower(data)
         data, state = self.data, self.state
+        # First of all: views of the store before would draw its days and pixels with the new choices.
         state.unwatch_all()
         state.param.update(
             day=data.days[len(data.days) // 2].date(),
@@ -228,19 +238,27 @@ class Explorer(pn.viewable.Viewer):
             notes=[],
             layer=state.layer if state.layer in data.layers else data.layers[0],
         )
+        # After the defaults of this store, before its views, which so draw once and what the link says.
         permalink.restore(self._link_fields, state, data)
         self._link_fields = {}
+        # ``compute`` is looked up when a box is drawn: it is made after the map on which it draws.
         self.map = MapView(state, data, self.tap, self.outline, lambda xs, ys: self.compute.set_box(xs, ys))
         self.export = ExportView(state, data, self.map.plot.figure)
         self.places = PlaceToolbar(state, data, self.map.plot.drawing, [self.export.view])
         self.charts = SeriesView(state, data, [self.places.view])
         self.header.show(data)
+        # Functions, not views: a tab that is never shown costs nothing.
         tabs = {"series": ("Series", lambda: self.charts.view)}
         site = str(data.tower.attrs.get("site", "")) if data.observations.fluxes else ""
         tabs["tower"] = (f"Tower {site}".strip(), self._make_tower_tab)
         if data.scene.can_compute:
             self.compute = ComputeView(
-                state, self._shared_data, self.map.plot, self.add_result, self.open_result
+                # Without an uploaded tower: the store of a job is shared with other sessions, the tower is not.
+                state,
+                self._shared_data,
+                self.map.plot,
+                self.add_result,
+                self.open_result,
             )
             tabs["compute"] = ("Compute", lambda: self.compute.view)
         self.tabs = TabsView(state, tabs)
@@ -296,6 +314,8 @@ class Explorer(pn.viewable.Viewer):
         add : bool
             Add a place instead of moving the current one.
         """
+        # Bokeh sends what changes in an event only when its handler returns; unlocked, each chart goes out when it is
+        # ready, and the ring moves before the slowest of them.
         with pn.io.unlocked():
             self._tap(x, y, add)
 
@@ -438,6 +458,7 @@ class Explorer(pn.viewable.Viewer):
         """Open the catalog's first entry where none was opened, and block until it is there."""
         if self._is_untouched():
             self.start(self.state.entry)
+        # A kernel runs one cell at a time: no callback could show the store while this cell waits, so it looks itself.
         while self._load is not None:
             time.sleep(POLL_MS / 1000)
             self._check_load()

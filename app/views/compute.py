@@ -126,6 +126,7 @@ class ComputeView:
         ny, nx = data.grid.shape
         row, col = data.start_pixel
         self.rows, self.cols = (slice(max(0, at - 16), min(n, at + 16)) for at, n in ((row, ny), (col, nx)))
+        # A month around the day on screen, moved back where the period ends sooner.
         begin = min(
             max(state.day, data.first), max(data.first, data.last - dt.timedelta(days=DEFAULT_DAYS - 1))
         )
@@ -186,6 +187,7 @@ class ComputeView:
         shown = self.state.page == "compute"
         self.plot.frame(self.data.grid.window(self.rows, self.cols) if shown else None)
         if not shown:
+            # The drawing tool takes all drags on the map: it must not stay on when another tab is shown.
             self.draw.value = False
             self.plot.fill(None)
         self._drawn = ()
@@ -203,6 +205,7 @@ class ComputeView:
         self.state.message = ""
         if not self.job.box.first <= self.state.day <= self.job.box.last:
             self.state.day = self.job.box.first  # a day whose blocks can be drawn as they come
+        # A visitor who leaves frees the queue for the next one; outside a served page there is no session to end.
         if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
             pn.state.on_session_destroyed(lambda _, job=self.job: QUEUE.cancel(job) if job.active else None)
         self.start.visible = self.open.visible = False
@@ -254,8 +257,10 @@ class ComputeView:
         if self._drawn == (day, len(job.blocks)):
             return
         self._drawn = day, len(job.blocks)
+        # NaN is drawn transparent: blocks that are not done yet show the map below.
         values = np.full((*job.box.shape[1:], 3), np.nan, "float32")
         same_model = job.model_digest == self.data.attrs.get("model_digest")
+        # A copy: the thread of the job appends while this runs.
         for block in list(job.blocks):
             features = block.cube.embedding.sel(time=pd.Timestamp(day)).values * block.cube.scale.values
             if same_model:

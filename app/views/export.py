@@ -86,6 +86,7 @@ def parse_points(data: ExplorerData, name: str, content: bytes) -> list[geometri
     InputError
         The file is broken, a point is outside the scene, or there are too many.
     """
+    # The user's name is never opened or joined to a path: only its ending chooses the reader.
     suffix = ".geojson" if name.lower().endswith((".geojson", ".json")) else ".csv"
     with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
         path = Path(folder) / f"points{suffix}"
@@ -93,8 +94,10 @@ def parse_points(data: ExplorerData, name: str, content: bytes) -> list[geometri
         try:
             points = geometries.read_points(path)
         except InputError as error:
+            # Paths of the server are no business of a visitor.
             raise InputError(str(error).replace(str(path), "the file")) from error
     for point in points:
+        # Raises outside the scene: better now than when the export is asked for.
         data.grid.pixel(point.lon, point.lat)
     _check_rows(len(points), data)
     return points
@@ -181,6 +184,7 @@ def file_content(
         recipe = replay.of(found, file_name(state, data, written_suffix, points), "", **selection)
         return io.BytesIO(replay.text(recipe).encode())
     with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
+        # Through a file even for a download: netCDF and Zarr cannot be written to memory.
         path = Path(folder) / f"places{written_suffix}"
         writers.write(found, path)
         if suffix == ".zarr.zip":
@@ -209,6 +213,7 @@ class ExportView:
             callback=self.make_file,
             filename=file_name(state, data, ".csv"),
             label="Export pixel",
+            # ``auto``: one click; ``embed=False``: the file is made when it is asked for, not with every page.
             auto=True,
             embed=False,
             width=122,
@@ -258,6 +263,7 @@ class ExportView:
         """(left, bottom, right, top) of the map on screen, metres."""
         if self.figure is None:
             return None
+        # What the user has zoomed to, as the browser last sent it.
         across, down = self.figure.x_range, self.figure.y_range
         return across.start, down.start, across.end, down.end
 

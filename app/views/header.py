@@ -22,7 +22,7 @@ _TEXT = """
 
 
 def scene_line(data) -> str:
-    """Title, period, model; the badge where numbers are simulated."""
+    """HTML of title, period and model of ``data``; the badge where its numbers are simulated."""
     badge = (
         '<span class="badge" title="These numbers were made by a simulator, not measured.">Simulated</span>'
     )
@@ -65,6 +65,7 @@ class Header:
             sizing_mode="stretch_width",
             stylesheets=[_BAR],
         )
+        # These live as long as the session, as the header does; see ``Explorer._wire``.
         self.entry.param.watch(lambda event: setattr(state, "entry", event.new), "value")
         self.theme.on_click(lambda _: setattr(state, "dark", not state.dark))
         state.param.watch(lambda event: self._show_entry(event.new), "entry")
@@ -79,9 +80,10 @@ class Header:
     def add(self, entry: str, label: str) -> None:
         """Add an entry to the list, under a label."""
         if entry not in self.entry.options.values():
+            # A new dict: a change in place would not be sent to the browser.
             self.entry.options = self.entry.options | {label: entry}
             self.entry.visible = len(self.entry.options) > 1
 
     def show(self, data) -> None:
-        """Show title, period and model of a store; None for no store."""
+        """Show title, period and model of ``data``, a store; None for no store."""
         self._scene.object = scene_line(data) if data is not None else ""

@@ -36,6 +36,6 @@ class LabelToolbar:
         return self.state.layer == "labels" and self.tap_toggle.value
 
     def label_pixel(self, row: int, col: int) -> None:
-        """Give the typed name to a pixel."""
+        """Give the typed name to the pixel (``row``, ``col``)."""
         # value_input is what is typed so far: a tap right after typing must not need Enter
         self.state.label(row, col, self.name.value_input or self.name.value)

@@ -42,6 +42,7 @@ class MapView:
         self.state, self.data = state, data
         self._drawn: LayerKey | None = None
         self.plot = MapPlot(data.grid, self.make_image, data.observations.xy, on_tap, on_area, on_box)
+        # Before the first image: places come from a link, and no event will draw them.
         self.plot.draw_places(state.places)
         self.layers = pn.widgets.RadioButtonGroup(
             options={LAYERS[key]: key for key in data.layers},
@@ -101,6 +102,7 @@ class MapView:
         self.play = pn.widgets.Toggle(label="Play", width=58, css_classes=["quiet"])
         self.day_step = pn.widgets.Select(options=DAY_STEPS, width=84)
         self.speed = pn.widgets.Select(options=SPEEDS, value=4, width=104)
+        # The periodic callback of Play, while it plays.
         self._player = None
         self.split = pn.widgets.Toggle(label="Split", css_classes=["quiet"])
         self.second = SecondMap(state, data, self.plot)
@@ -165,6 +167,7 @@ class MapView:
 
     def step(self, days: int) -> None:
         """Move the day by ``days`` inside the period."""
+        # Sent at once, part by part: with a key held down the map must not wait for the charts.
         with pn.io.unlocked():
             self.state.step(days, self.data.first, self.data.last)
 
@@ -177,12 +180,14 @@ class MapView:
     def _start_or_stop(self, _) -> None:
         self.play.label = "Pause" if self.play.value else "Play"
         if self._player is not None:
+            # A speed cannot be changed on a running callback; it is stopped and begun again.
             self._player.stop()
             self._player = None
         if self.play.value:
             self._player = pn.state.add_periodic_callback(self._next_frame, period=1000 // self.speed.value)
 
     def _next_frame(self) -> None:
+        # From the end round to the start, so that a season can be watched again and again.
         if self.state.day >= self.data.last:
             self.state.day = self.data.first
         else:
@@ -194,8 +199,10 @@ class MapView:
         if "gpp_correlation" not in pixel:
             return
         correlation = pixel.gpp_correlation.values
+        # Stable: features of equal correlation (NaN sorts last) stay in their own order from pixel to pixel.
         order = np.argsort(-np.abs(correlation), kind="stable").tolist()
         options = {f"{self.data.features[i]} · r {format_tick(correlation[i], '+.2f')}": i for i in order}
+        # Panel sends all options of a select again at each set, and the list would close under the user's pointer.
         if options != self.feature.options:
             self.feature.param.update(options=options, value=self.state.feature)
 

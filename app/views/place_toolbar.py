@@ -62,6 +62,8 @@ class PlaceToolbar:
             for n, place in enumerate(places, 1)
         )
         options = {place_label(place): place.slot for place in places}
+        # Together: with new options and the old value Panel would choose the first option, and that would move the
+        # current place.
         with pn.io.hold():
             self.chips.param.update(options=options, value=self.state.current, stylesheets=[dots])
         self.remove.disabled = len(places) < 2

@@ -63,14 +63,16 @@ class SecondMap:
 
     @fluxlens_design()  # the second plot is made when it is first shown
     def show(self, on: bool) -> None:
-        """Show or hide the second map."""
+        """Show the second map where ``on``, else hide it."""
         self.view.visible = self.layer.visible = self.hold.visible = on
+        # The crossing lines show the pointer of one map on the other; on one map alone they would only cover it.
         for line in self.first.cross:
             line.visible = on
         if on and self.plot is None:
             self.layer.value = next(
                 key for key in PREFERRED_LAYERS if key in self.data.layers and key != self.state.layer
             )
+            # ``linked_to``: both figures share their ranges, so panning needs no callback of ours.
             self.plot = MapPlot(
                 self.data.grid,
                 lambda viewport: self.data.layer_image(self._layer_key, viewport),

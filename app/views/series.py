@@ -115,6 +115,7 @@ class SeriesView:
             return
         series = self.data.place_series(place)
         self.charts.show(series, PLACE_COLOURS[place.slot], self._shown_tower())
+        # Others are thin lines without a band, so that the current place stays readable among them.
         others = [other for other in self.state.places if other is not place]
         self.charts.show_others(
             [(PLACE_COLOURS[other.slot], self.data.place_series(other)) for other in others]

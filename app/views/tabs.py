@@ -31,6 +31,7 @@ class TabsView:
 
     def __init__(self, state: State, pages: dict[str, tuple[str, Callable[[], pn.viewable.Viewable]]]):
         self.state = state
+        # Cached: a tab that is shown again keeps its widgets and what was typed into them.
         self.pages = {name: cache(make) for name, (_, make) in pages.items()}
         self.tabs = pn.widgets.RadioButtonGroup(
             options={label: name for name, (label, _) in pages.items()},

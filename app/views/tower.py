@@ -90,6 +90,7 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
 
 
 def _format_cell(name: str, value: float) -> str:
+    # A dash and not 'nan': a score of fewer days than it needs is missing, not zero.
     number = "–" if not np.isfinite(value) else f"{value:.0f}" if name == "n" else f"{value:.2f}"
     return f"<td>{number.replace('-', '−')}</td>"
 
@@ -137,6 +138,7 @@ class TowerView:
             css_classes=["quiet"],
             stylesheets=[_line_marks([LINE_COLOURS[name] for name in LINES])],
         )
+        # The footprint model needs wind and turbulence of half-hours; radius and pixel need none.
         kinds = [
             name for name in FOOTPRINT_KINDS if name != "footprint" or data.observations.wind is not None
         ]
@@ -191,6 +193,8 @@ class TowerView:
 
     def _update(self, *_) -> None:
         state = self.state
+        # Nothing is compared in the background: it takes up to a second and the tab may never be shown again. The
+        # footprint belongs to the tab and leaves the map with it.
         if state.page != "tower":
             self.draw_footprint(())
             return
@@ -205,6 +209,7 @@ class TowerView:
         self.titles[
             "anomaly"
         ].object = f'<div class="head"><b>{PLOT_TITLES["anomaly"]}</b>{NO_ANOMALY if one_year else ""}</div>'
+        # Of one year there is no usual year to depart from: a sentence stands in place of an empty chart.
         self.panes["anomaly"].visible = not one_year
         self.head.object = f'<div class="head">{"".join(self._make_heading(comparison))}</div>'
 
@@ -217,6 +222,7 @@ class TowerView:
             yield f"<span>{escape(str(attrs['igbp']))}</span>"
         if self.state.footprint_kind != "pixel":
             yield f"<span>{escape(comparison.footprint.label)}</span>"
+        # A tower outside the scene is compared with the nearest pixel, which must be said.
         away = self.data.observations.distance_m(*self.data.start_pixel)
         if away is not None and away > NEAR_TOWER_M:
             yield f"<span>{away / 1000:.1f} km from the nearest pixel</span>"
