@@ -23,7 +23,7 @@ sources:
 
 @pytest.fixture
 def lab(tmp_path):
-    """JupyterLab on a copy of the notebook beside a catalog of the tiny world; all its own files in one folder."""
+    """JupyterLab on a copy of the notebook next to a catalog of the tiny world; all its own files in one folder."""
     write_store(tmp_path / "store")
     scene = make_scene().copy()
     for name in ("s2", "s1"):

@@ -166,14 +166,14 @@ def test_an_outline_is_a_place_with_the_mean_of_its_pixels(explorer):
     (west, east), (north, south) = edges
     explorer.outline([west, east, east, west], [north, north, south, south])
     place = explorer.state.place
-    held = explorer.data.place_series(place)
-    assert held.attrs["pixels"] == 12
+    series = explorer.data.place_series(place)
+    assert series.attrs["pixels"] == 12
     gpp = [
         explorer.data.pixel_series(row, col).gpp.values for row in (10, 11, 12) for col in (20, 21, 22, 23)
     ]
-    np.testing.assert_allclose(held.gpp.values, np.mean(gpp, axis=0), rtol=1e-4, atol=1e-5)
-    assert (held.gpp_lo <= held.gpp + 1e-4).all()
-    assert (held.gpp_lo < held.gpp_hi).any()
+    np.testing.assert_allclose(series.gpp.values, np.mean(gpp, axis=0), rtol=1e-4, atol=1e-5)
+    assert (series.gpp_lo <= series.gpp + 1e-4).all()
+    assert (series.gpp_lo < series.gpp_hi).any()
     assert "Area of 12 pixels" in explorer.charts._location.object
 
 
@@ -194,11 +194,11 @@ def test_exported_places_can_be_uploaded_again(explorer):
 
     x, y = explorer.data.grid.x, explorer.data.grid.y
     explorer.outline([x[20], x[24], x[24]], [y[10], y[10], y[14]])
-    held = explorer.state.place
-    add_uploaded_area(explorer.state, explorer.data, to_geojson([held], explorer.data).encode())
+    place = explorer.state.place
+    add_uploaded_area(explorer.state, explorer.data, to_geojson([place], explorer.data).encode())
     again = explorer.state.place
-    assert again.slot != held.slot
-    assert again.area == held.area
+    assert again.slot != place.slot
+    assert again.area == place.area
 
 
 def test_hidden_charts_leave_the_dates_under_the_lowest(explorer):
