@@ -54,8 +54,15 @@ class EntryLoad:
             Yields (message, fraction) and finally the ExplorerData.
         """
         try:
+            # Only until the store is open: the filters of warnings are the process's, and go back as soon as possible.
             with collect_data_warnings(self.notes):
-                self._take_steps(steps)
+                data = self._take_steps(steps)
+            if data is not None:
+                # The sessions see the store before its images are read, which only make later taps faster.
+                self.data = data
+                self._done.set()
+                time.sleep(IMAGE_LOAD_DELAY_S)
+                data.load_images()
         except InputError as error:
             self.error = str(error)
         except Exception as error:  # whatever a file or a driver does, the page must say it and live
@@ -66,18 +73,15 @@ class EntryLoad:
             self.error = f"Got nothing from {self.entry!r}, need a store of embeddings; choose another entry."
         self._done.set()
 
-    def _take_steps(self, steps: Iterator) -> None:
+    def _take_steps(self, steps: Iterator) -> ExplorerData | None:
+        """Take every step to the data, whose overview is then in memory; None where the steps end without data."""
         for step in steps:
             if isinstance(step, ExplorerData):
                 self.message, self.fraction = "Reading the season's colours", 0.98
                 step.preload()
-                self.data = step
-                # The session is told before the images are read; they only make later taps faster.
-                self._done.set()
-                time.sleep(IMAGE_LOAD_DELAY_S)
-                step.load_images()
-            else:
-                self.message, self.fraction = step
+                return step
+            self.message, self.fraction = step
+        return None
 
 
 class CatalogLoader:
