@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from fluxlens.app.data.areas import sample_members
+from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.state.place import Place
@@ -37,6 +38,7 @@ def add_area(state: State, data: ExplorerData, polygons: list[list[np.ndarray]])
     except InputError as error:
         state.message = str(error)
         return
+    # A member nearest to the mean: the mean itself may lie outside a bent area.
     middle = np.hypot(rows - rows.mean(), cols - cols.mean()).argmin()
     state.pin(int(rows[middle]), int(cols[middle]), area)
 
@@ -53,6 +55,7 @@ def add_outline(state: State, data: ExplorerData, xs: list[float], ys: list[floa
     xs, ys : list of float
         Corners, metres of the scene's CRS; the line need not be closed.
     """
+    # A drag sends hundreds of corners, which would fill the link without changing the pixels inside.
     step = max(1, len(xs) // MAX_CORNERS)
     lon, lat = data.grid.lonlat(np.array(xs[::step]), np.array(ys[::step]))
     ring = np.column_stack([lon, lat])
@@ -78,11 +81,14 @@ def add_uploaded_area(state: State, data: ExplorerData, content: bytes) -> None:
         path = Path(folder) / "the file"
         path.write_bytes(content)
         try:
-            polygons = geometries.rings_of(geometries.read_polygon(path))
+            notes: list[str] = []
+            with collect_data_warnings(notes):
+                polygons = geometries.rings_of(geometries.read_polygon(path))
         except InputError as error:
             state.message = str(error).replace(f"{folder}{os.sep}", "")
             return
     add_area(state, data, polygons)
+    state.notes = notes
 
 
 def to_geojson(places: list[Place], data: ExplorerData) -> str:

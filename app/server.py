@@ -48,6 +48,7 @@ def serve(
         first.wait(FIRST_ENTRY_TIMEOUT_S)
     # A page makes so many objects that the collector runs often; it need not look through the modules each time.
     gc.freeze()
+    # A new secret at every start: cookies of an earlier run no longer open the page.
     login_options = {
         "basic_auth": str(login),
         "cookie_secret": secrets.token_hex(32),
@@ -59,6 +60,7 @@ def serve(
         show=show,
         title=TITLE,
         address=address,
+        # Bokeh refuses other hosts by default; localhost stays allowed for the administrator.
         websocket_origin=[*origins, f"localhost:{port}"] if origins else None,
         **(login_options if login else {}),
     )

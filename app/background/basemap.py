@@ -67,6 +67,7 @@ class BasemapCache:
         if not url:
             return None
         key = url, grid
+        # Locked: sessions of one scene that open together must not fetch its tiles twice.
         with self._lock:
             fetching = self._fetches.get(key)
             if fetching is None or (fetching.done() and fetching.result() is None):
@@ -102,6 +103,7 @@ def fetch(url: str, grid: Grid) -> Basemap:
     extent = (left - wide, bottom - high, right + wide, top + high)
     zoom, cols, rows = _find_tiles(transform_bounds(grid.crs, "EPSG:3857", *extent))
     mosaic = np.zeros((3, len(rows) * TILE_PX, len(cols) * TILE_PX), "uint8")
+    # A bound on all tiles together: each may stay just below its own timeout.
     deadline = time.monotonic() + TOTAL_TIMEOUT_S
     for (j, y), (i, x) in itertools.product(enumerate(rows), enumerate(cols)):
         if time.monotonic() > deadline:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.published import find_published
 from fluxlens.models.errors import InputError
@@ -26,6 +27,8 @@ class EntryLoad:
     fraction: float = 0.0
     error: str = ""
     data: ExplorerData | None = None
+    notes: list[str] = field(default_factory=list)
+    """What the readers left out, for every session that opens the entry."""
     started: float = field(default_factory=time.monotonic)
     _done: threading.Event = field(default_factory=threading.Event, repr=False)
 
@@ -51,16 +54,15 @@ class EntryLoad:
             Yields (message, fraction) and finally the ExplorerData.
         """
         try:
-            for step in steps:
-                if isinstance(step, ExplorerData):
-                    self.message, self.fraction = "Reading the season's colours", 0.98
-                    step.preload()
-                    self.data = step
-                    self._done.set()
-                    time.sleep(IMAGE_LOAD_DELAY_S)
-                    step.load_images()
-                else:
-                    self.message, self.fraction = step
+            # Only until the store is open: the filters of warnings are the process's, and go back as soon as possible.
+            with collect_data_warnings(self.notes):
+                data = self._take_steps(steps)
+            if data is not None:
+                # The sessions see the store before its images are read, which only make later taps faster.
+                self.data = data
+                self._done.set()
+                time.sleep(IMAGE_LOAD_DELAY_S)
+                data.load_images()
         except InputError as error:
             self.error = str(error)
         except Exception as error:  # whatever a file or a driver does, the page must say it and live
@@ -70,6 +72,16 @@ class EntryLoad:
         if not self.ended:
             self.error = f"Got nothing from {self.entry!r}, need a store of embeddings; choose another entry."
         self._done.set()
+
+    def _take_steps(self, steps: Iterator) -> ExplorerData | None:
+        """Take every step to the data, whose overview is then in memory; None where the steps end without data."""
+        for step in steps:
+            if isinstance(step, ExplorerData):
+                self.message, self.fraction = "Reading the season's colours", 0.98
+                step.preload()
+                return step
+            self.message, self.fraction = step
+        return None
 
 
 class CatalogLoader:
@@ -95,6 +107,7 @@ class CatalogLoader:
         """
         with self._lock:
             load = self._loads.get((catalog, entry, snapshot))
+            # A load that failed is not kept: the user may have mended the file meanwhile.
             if load is None or load.error:
                 load = EntryLoad(entry)
                 self._loads[catalog, entry, snapshot] = load

@@ -51,6 +51,7 @@ def available_models(scene: SceneData) -> dict[str, str]:
     sensors_of_scene = set(scene.tree.children)
     needed = {name: set(checkpoints.sensors(name)) for name in checkpoints.shipped()}
     fitting = [name for name, sensors in needed.items() if sensors <= sensors_of_scene]
+    # Weights for two sensors also run on one of them, less well; offered only where nothing fits better.
     fitting = fitting or [name for name, sensors in needed.items() if sensors & sensors_of_scene]
     order = [
         *(name for name in MODEL_LABELS if name in fitting),
@@ -175,6 +176,7 @@ class EmbedJob:
             self.error = f"Got {type(error).__name__} while computing ({error}); try a smaller box."
             self.state = "failed"
         self.ended = time.monotonic()
+        # A cancel that came after the last check must not show a store that the user no longer wants.
         if self.stop.is_set():
             self.state = "cancelled"
 
@@ -186,6 +188,7 @@ class EmbedJob:
         box, sensors = self.box, self.scene.sensor_tree
         model = checkpoints.load(box.model)
         self.model_digest = model.digest
+        # Blocks are cached by their place on the grid of the whole scene: an aligned box shares them with every other.
         aligned = tuple(
             _align(*pair) for pair in zip((box.rows, box.cols), self.scene.grid.shape, strict=True)
         )
@@ -227,6 +230,7 @@ class EmbedJob:
         for n, (r, c) in enumerate(((r, c) for r in rows for c in cols), 1):
             self._check_stop()
             started = time.monotonic()
+            # In this thread: the engine has threads of its own, and the time is that of one block.
             part = cube.isel(y=r, x=c).compute(scheduler="synchronous")
             self.computing_s += time.monotonic() - started
             yield Block(r, c, part, n, self.total)
@@ -319,12 +323,14 @@ class EmbedQueue:
             self._jobs.append(job)
             self._lock.notify()
             if self._thread is None:
+                # Started with the first job: most processes never embed anything.
+                # Daemon: the server may end while it waits.
                 self._thread = threading.Thread(target=self._run_jobs, daemon=True, name="embed jobs")
                 self._thread.start()
         return job
 
     def position(self, job: EmbedJob) -> int:
-        """How many jobs come before this one; 0 when it runs or has ended."""
+        """How many jobs come before ``job``; 0 when it runs or has ended."""
         with self._lock:
             return self._jobs.index(job) if job in self._jobs else 0
 
@@ -344,6 +350,7 @@ class EmbedQueue:
                 job = self._jobs[0]  # stays first while it runs, so that ``position`` counts it
             if not job.stop.is_set():
                 job.run()
+            # Very short jobs time the loading of the model, not its throughput.
             if job.state == "done" and job.computing_s > MIN_TIMED_S:
                 self.throughput = _count_work(job.scene, job.box) / job.computing_s
             with self._lock:

@@ -50,6 +50,7 @@ def sample_members(grid: Grid, polygons: tuple) -> tuple[np.ndarray, np.ndarray,
     rows, cols = np.nonzero(pixels_inside(grid, rings))
     if not len(rows):
         raise InputError("Got an area without a pixel centre inside, need one in the scene; draw it larger.")
+    # Evenly over row-major order: the sample keeps the shape of the area.
     picks = np.unique(np.linspace(0, len(rows) - 1, min(MAX_PIXELS, len(rows))).round().astype(int))
     return rows[picks], cols[picks], len(rows)
 
@@ -123,6 +124,7 @@ def read_pixels(scene: SceneData, rows: np.ndarray, cols: np.ndarray) -> xr.Data
     bands = [
         (top, rows[(rows >= top) & (rows < top + step)]) for top in range(rows.min(), rows.max() + 1, step)
     ]
+    # Then the pixels lie so far apart that single series read fewer bytes than bands of rows.
     if len(bands) > MAX_BANDS:
         each = [scene.store.series(int(row), int(col)) for row, col in zip(rows, cols, strict=True)]
         return xr.concat(each, "pixel", data_vars="all", coords="different", compat="equals", join="override")

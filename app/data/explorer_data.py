@@ -67,6 +67,7 @@ class ExplorerData:
         self.similarity = PixelSimilarity(self.scene)
         self.map_layers = MapLayers(self.scene, self.imagery, self.similarity, published, published_error)
         self._reader = SeriesReader(self.scene, self.imagery)
+        # Charts of all places are drawn again on every tap, which must not read their areas again.
         self._areas = lru_cache(maxsize=32)(self._read_area)
         self._set_tower(TowerObservations(self.scene))
 
@@ -74,6 +75,7 @@ class ExplorerData:
         """The tower, with caches of what depends on it."""
         self.observations = observations
         self._footprints = lru_cache(maxsize=32)(self._find_footprint)
+        # Made anew per tower and not keyed by it: the cache of an uploaded tower dies with its session.
         self._comparisons = lru_cache(maxsize=32)(self._compare_tower)
 
     def with_tower(self, tower: xr.Dataset, wind: pd.DataFrame | None = None) -> "ExplorerData":
@@ -86,6 +88,7 @@ class ExplorerData:
         wind : pandas.DataFrame, optional
             Half-hours of wind and turbulence.
         """
+        # Shallow: gigabytes of images are shared, only tower and its caches are replaced.
         other = copy.copy(self)
         other._set_tower(TowerObservations(self.scene, tower, wind))
         return other

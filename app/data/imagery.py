@@ -79,6 +79,7 @@ class Imagery:
     def nearest_clear_image(self, day: dt.date) -> int:
         """Index of the acquisition nearest to noon of ``day`` that is clear, or as clear as the scene ever gets."""
         share = self._clear_shares
+        # A scene that is never clear still shows its clearest image.
         candidates = np.flatnonzero(share >= min(CLEAR_SHARE, share.max()))
         noon = np.datetime64(pd.Timestamp(day) + pd.Timedelta(hours=12))
         return int(candidates[np.abs(self.s2.time.values[candidates] - noon).argmin()])
@@ -129,6 +130,7 @@ class Imagery:
 
     def clear_at(self, at: dict) -> xr.DataArray:
         """Clear mask (time[, pixel]) at coordinates; ``at`` has x and y in metres, scalars or along ``pixel``."""
+        # Nearest and not exact: sensors of 20 m have their own grid.
         return self._images[1].sel(at, method="nearest").load()
 
     def ndvi_at(self, at: dict) -> xr.DataArray:

@@ -49,6 +49,7 @@ class SceneData:
         self.store, self.grid = store, store.grid
         self._maps = store.cube("maps")
         self.tree: xr.DataTree | None = store.scene()
+        # GPP is made of weather as well as of the embedding.
         self.predict = predict if predict and self.node("weather") is not None else None
         self.day_cubes = ByteLimitedCache(self._read_day, CACHE_BYTES)
 
@@ -196,6 +197,7 @@ class SceneData:
 
         Stretches and principal components come from it, so that they are the same on every day and at every zoom.
         """
+        # ``unique``: a cube of few days would have the same day several times.
         picks = np.unique(np.linspace(0, len(self.days) - 1, SAMPLE_DAYS).round().astype(int))
         pixels = {"y": _sample_indices(self.grid.ny), "x": _sample_indices(self.grid.nx)}
         template = self._maps.isel(time=picks).isel(pixels)

@@ -43,6 +43,7 @@ class PixelSimilarity:
         self._period_cubes = ByteLimitedCache(self._read_period, PERIOD_BYTES)
         self._trajectories = ByteLimitedCache(self._compute_trajectories, PERIOD_BYTES // 4)
         self._centres = lru_cache(maxsize=8)(self._find_centres)
+        # Small: PERIOD_DAYS days of one pixel each.
         self._pixel_series = lru_cache(maxsize=512)(self._read_pixel_series)
 
     def similarity_image(
@@ -89,6 +90,7 @@ class PixelSimilarity:
             classes = analysis.assign(self._trajectories(viewport), self._centres(True, count))
         else:
             embedding = self.scene.cube(day, viewport, quality=False).embedding.values
+            # Centres of all days: with those of one day colours would change their meaning while the season plays.
             classes = analysis.assign(self._dequantise(embedding), self._centres(False, count))
         shares = np.bincount(classes, minlength=count) / classes.size
         style = LayerStyle(

@@ -1,19 +1,26 @@
-"""The explorer: one session's screen, wired of state, data and views; also what a notebook shows and reads."""
+"""The explorer: one session's screen, wired of state, data and views; also what a notebook shows and reads.
 
+This file is long because it is the one place where state, data and views meet; what they do is in their own files.
+"""
+
+import datetime as dt
 import re
 import time
 from pathlib import Path
 
 import pandas as pd
 import panel as pn
+import param
 import xarray as xr
 from fluxlens.app.background.catalog_loader import LOADER, EntryLoad, gpp_predictor, open_entry
 from fluxlens.app.background.embed_jobs import ENTRY_PREFIX, EmbedJob
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.towers.upload import UploadedTower, check_tower
+from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_outline
 from fluxlens.app.session import permalink
 from fluxlens.app.session.panel_setup import is_served, setup
+from fluxlens.app.state.layer_key import LAYERS
 from fluxlens.app.state.place import Place
 from fluxlens.app.state.selection import State
 from fluxlens.app.views import messages
@@ -24,7 +31,7 @@ from fluxlens.app.views.header import Header
 from fluxlens.app.views.map import MapView
 from fluxlens.app.views.place_toolbar import PlaceToolbar
 from fluxlens.app.views.series import SeriesView
-from fluxlens.app.views.style import sheets
+from fluxlens.app.views.style import fluxlens_design
 from fluxlens.app.views.tabs import TabsView
 from fluxlens.app.views.tower import TowerView
 from fluxlens.app.views.tower_upload import TowerUpload
@@ -46,7 +53,7 @@ _PAGE = ":host { min-height: 100vh; background: var(--bg); }"
 _BODY = ":host { flex: 1 1 auto !important; padding: 12px 18px 18px; box-sizing: border-box; }"
 
 
-class Explorer:
+class Explorer(pn.viewable.Viewer):
     """The dashboard as an object: ``.panel()`` to show, ``.selection`` and ``.series`` to work with.
 
     Parameters
@@ -68,21 +75,33 @@ class Explorer:
         Views of the store on screen, made anew for each store.
     """
 
+    day = param.CalendarDate(
+        default=dt.date(2020, 1, 1), doc="Day of the map and of the charts' cursor, UTC."
+    )
+    layer = param.Selector(default="pca", objects=list(LAYERS), doc="Layer of the map.")
+    pixels = param.List(
+        default=[], item_type=tuple, doc="(row, col) of the chosen pixels, in the order they were chosen."
+    )
+
+    @fluxlens_design()
     def __init__(self, cat=None, entry: str = "", data: ExplorerData | None = None):
+        super().__init__()
         self.cat = cat
         self.state = State(entry=entry)
         self.data: ExplorerData | None = None
-        self.browser = Browser(width=0, height=0, margin=0)
+        self.browser = Browser(width=0, height=0)
         self.header = Header(self.state, self._list_entries())
         self._waiting = messages.waiting_pane()
         self._welcome = messages.welcome(lambda: setattr(self.browser, "explained", True))
-        self._body = pn.Column(self._waiting, sizing_mode="stretch_width", margin=0, stylesheets=[_FILL])
+        self._body = pn.Column(self._waiting, sizing_mode="stretch_width", stylesheets=[_FILL])
         self.map: MapView | None = None
         self.charts: SeriesView | None = None
         self._load: EntryLoad | None = None
         self._link_fields: dict[str, str] = {}
         """Fields of the link that the next store shown must restore."""
         self._poll = None
+        self._is_shown = False
+        """Whether ``panel`` was called before."""
         self._results: dict[str, Path] = {}
         """Stores of this session's embed jobs, by name."""
         self._shared_data: ExplorerData | None = None
@@ -91,12 +110,18 @@ class Explorer:
         self._wire()
         if data is not None:
             data.load_images()
-            self.show(data)
+            self.show_store(data)
 
     def _wire(self) -> None:
         """Callbacks that live as long as the session; those of one store's views are in the views."""
+        # The state is what the views watch; these two keep the parameters that a notebook sees equal to it.
+        self.state.param.watch(self._publish_choices, ["day", "layer", "places"])
+        self.param.watch(self._take_choices, ["day", "layer", "pixels"])
+        # ``state.param.watch`` and not ``state.watch``, whose watchers ``show_store`` ends with the views of a store.
         self.state.param.watch(lambda _: self.open(self.state.entry), "entry")
         self.state.param.watch(lambda event: setattr(self.browser, "dark", event.new), "dark")
+        # Both ways: the browser remembers the theme of an earlier visit and sends it after the page is made. No loop,
+        # since Param calls watchers only where a value changes.
         self.browser.param.watch(lambda event: setattr(self.state, "dark", event.new), "dark")
         self.browser.param.watch(lambda event: setattr(self._welcome, "visible", not event.new), "returning")
         self.state.param.watch(self._write_link, list(permalink.LINKED_PARAMETERS))
@@ -129,9 +154,12 @@ class Explorer:
         snapshot = self._link_fields.get("snapshot", "")
         catalog_path = str(getattr(self.cat, "path", ""))
         self._load = LOADER.get(catalog_path, entry, lambda: open_entry(self.cat, entry, snapshot), snapshot)
+        # The first look is at once: an entry that another session has opened is shown without a round of polling.
         self._body[:] = [self._waiting]
         self._check_load()
         if self._load is not None and self._poll is None:
+            # Polled by the page: a thread that changed the page itself would need its lock, and after the session has
+            # ended there is no page to change.
             self._poll = pn.state.add_periodic_callback(self._poll_load, period=POLL_MS)
 
     def start(self, entry: str = "", query: str = "") -> None:
@@ -184,9 +212,11 @@ class Explorer:
         if load.error:
             self.fail(load.error)
         else:
-            self.show(load.data)
+            self.show_store(load.data)
+            self.state.notes = list(load.notes)
 
-    def show(self, data: ExplorerData) -> None:
+    @fluxlens_design()
+    def show_store(self, data: ExplorerData) -> None:
         """Put a store on screen: its first pixel, in the middle of its period, or what the link says.
 
         Parameters
@@ -196,6 +226,7 @@ class Explorer:
         """
         self._shared_data, self.data = data, self._with_uploaded_tower(data)
         data, state = self.data, self.state
+        # First of all: views of the store before would draw its days and pixels with the new choices.
         state.unwatch_all()
         state.param.update(
             day=data.days[len(data.days) // 2].date(),
@@ -204,26 +235,35 @@ class Explorer:
             current=0,
             feature=0,
             message="",
+            notes=[],
             layer=state.layer if state.layer in data.layers else data.layers[0],
         )
+        # After the defaults of this store, before its views, which so draw once and what the link says.
         permalink.restore(self._link_fields, state, data)
         self._link_fields = {}
+        # ``compute`` is looked up when a box is drawn: it is made after the map on which it draws.
         self.map = MapView(state, data, self.tap, self.outline, lambda xs, ys: self.compute.set_box(xs, ys))
         self.export = ExportView(state, data, self.map.plot.figure)
         self.places = PlaceToolbar(state, data, self.map.plot.drawing, [self.export.view])
         self.charts = SeriesView(state, data, [self.places.view])
         self.header.show(data)
+        # Functions, not views: a tab that is never shown costs nothing.
         tabs = {"series": ("Series", lambda: self.charts.view)}
         site = str(data.tower.attrs.get("site", "")) if data.observations.fluxes else ""
         tabs["tower"] = (f"Tower {site}".strip(), self._make_tower_tab)
         if data.scene.can_compute:
             self.compute = ComputeView(
-                state, self._shared_data, self.map.plot, self.add_result, self.open_result
+                # Without an uploaded tower: the store of a job is shared with other sessions, the tower is not.
+                state,
+                self._shared_data,
+                self.map.plot,
+                self.add_result,
+                self.open_result,
             )
             tabs["compute"] = ("Compute", lambda: self.compute.view)
         self.tabs = TabsView(state, tabs)
         columns = pn.Column(
-            self.map.view, self.tabs.view, sizing_mode="stretch_width", margin=0, stylesheets=[_COLUMNS]
+            self.map.view, self.tabs.view, sizing_mode="stretch_width", stylesheets=[_COLUMNS]
         )
         self._body[:] = [columns]
         self._write_link()
@@ -262,7 +302,7 @@ class Explorer:
         self._link_fields = permalink.parse_query(permalink.to_query(self.state, self.data))
         self._link_fields.pop("given", None)
         self._uploaded = uploaded
-        self.show(self._shared_data)
+        self.show_store(self._shared_data)
 
     def tap(self, x: float, y: float, add: bool = False) -> None:
         """Choose the pixel at a point; sets a message outside the scene.
@@ -274,6 +314,8 @@ class Explorer:
         add : bool
             Add a place instead of moving the current one.
         """
+        # Bokeh sends what changes in an event only when its handler returns; unlocked, each chart goes out when it is
+        # ready, and the ring moves before the slowest of them.
         with pn.io.unlocked():
             self._tap(x, y, add)
 
@@ -325,7 +367,7 @@ class Explorer:
             store = Store.open(self._results[name])
             data = ExplorerData(store, gpp_predictor(store))
             data.load_images()
-            self.show(data)
+            self.show_store(data)
 
     def _add_entry(self, name: str, description: str) -> None:
         from fluxlens.embeddings import cache, catalog
@@ -364,6 +406,50 @@ class Explorer:
         lon, lat = data.grid.lonlat(*data.centre(*self.state.pixel))
         return extract.tidy(data.store, points=[geometries.Point(float(lon), float(lat))])
 
+    def _publish_choices(self, *_) -> None:
+        pixels = [(place.row, place.col) for place in self.state.places if not place.area]
+        self.param.update(day=self.state.day, layer=self.state.layer, pixels=pixels)
+
+    def _take_choices(self, *events) -> None:
+        """Take parameters that a notebook sets; what this store does not have is refused, and nothing changes."""
+        state = self.state
+        pixels = [(place.row, place.col) for place in state.places if not place.area]
+        if (self.day, self.layer, self.pixels) == (state.day, state.layer, pixels):
+            return  # they come from the state
+        wanted = {event.name: event.new for event in events}
+        try:
+            data = self._require_data()
+            if not data.first <= wanted.get("day", data.first) <= data.last:
+                raise InputError(
+                    f"Got the day {wanted['day']}, need one from {data.first} to {data.last}; choose another."
+                )
+            if wanted.get("layer", data.layers[0]) not in data.layers:
+                raise InputError(
+                    f"Got the layer {wanted['layer']!r}, need one of {', '.join(data.layers)}; choose another."
+                )
+            if "pixels" in wanted:
+                wanted |= self._places_of(wanted.pop("pixels"))
+            state.param.update(**wanted)
+        finally:
+            self._publish_choices()
+
+    def _places_of(self, pixels: list[tuple[int, int]]) -> dict:
+        """``places`` and ``current`` of the state for these pixels, which replace the pixels but not the areas."""
+        areas = [place for place in self.state.places if place.area]
+        taken = {place.slot for place in areas}
+        slots = [slot for slot in range(len(PLACE_COLOURS)) if slot not in taken]
+        ny, nx = self.data.grid.shape
+        if not 0 < len(pixels) <= len(slots):
+            raise InputError(f"Got {len(pixels)} pixels, need 1 to {len(slots)}; choose fewer.")
+        for pixel in pixels:
+            if len(pixel) != 2 or not (0 <= pixel[0] < ny and 0 <= pixel[1] < nx):
+                raise InputError(
+                    f"Got the pixel {pixel}, need (row, col) with rows 0 to {ny - 1} and columns 0 to {nx - 1}; "
+                    "correct it."
+                )
+        pins = [Place(slot, int(row), int(col)) for slot, (row, col) in zip(slots, pixels, strict=False)]
+        return {"places": [*areas, *pins], "current": pins[-1].slot}
+
     def _is_untouched(self) -> bool:
         """Whether nothing was opened yet, as in a notebook."""
         return self.cat is not None and self._load is None and self.data is None and not self.state.message
@@ -372,6 +458,7 @@ class Explorer:
         """Open the catalog's first entry where none was opened, and block until it is there."""
         if self._is_untouched():
             self.start(self.state.entry)
+        # A kernel runs one cell at a time: no callback could show the store while this cell waits, so it looks itself.
         while self._load is not None:
             time.sleep(POLL_MS / 1000)
             self._check_load()
@@ -382,20 +469,59 @@ class Explorer:
             raise InputError(self.state.message or "Got no store, need one; choose an entry.")
         return self.data
 
+    def _remake_views(self) -> None:
+        """New views of the same choices, for another display in the notebook; the display before no longer changes.
+
+        A Bokeh model belongs to one document, and every display is one: to put the same figures into a second fails
+        with "Models must be owned by only a single document". The column of the body is new for the same reason.
+        """
+        choices = {name: value for name, value in self.state.param.values().items() if name != "name"}
+        self._body = pn.Column(self._waiting, sizing_mode="stretch_width", stylesheets=[_FILL])
+        self.show_store(self._shared_data)
+        self.state.param.update(**choices)
+
+    def __panel__(self) -> pn.Column:
+        """What ``pn.panel``, a layout, or the last expression of a notebook's cell shows."""
+        return self.panel()
+
+    def widget(self):
+        """The whole screen as an ipywidget, to stand in ``ipywidgets.HBox`` and the like.
+
+        Returns
+        -------
+        jupyter_bokeh.BokehModel
+
+        Raises
+        ------
+        InputError
+            jupyter_bokeh is not installed.
+        """
+        try:
+            # Panel's own view and not ``self``: the widget calls methods that a ``Viewer`` does not have.
+            return pn.ipywidget(self.panel())
+        except ImportError as error:
+            raise InputError(
+                "Got no package jupyter_bokeh, need it for ipywidgets; pip install jupyter_bokeh."
+            ) from error
+
+    @fluxlens_design()
     def panel(self) -> pn.Column:
         """The whole screen as one Panel object."""
         if not is_served():
             setup()
+        if self._is_shown and self.data is not None:
+            self._remake_views()
+        self._is_shown = True
         if self._is_untouched():
             self._wait_for_data()  # changes sent before a notebook has drawn the screen would be lost
         body = pn.Column(
             messages.message(self.state),
+            messages.data_notes(self.state),
             self._welcome,
             self._body,
             sizing_mode="stretch_width",
-            margin=0,
-            stylesheets=sheets(_BODY),
+            stylesheets=[_BODY],
         )
         return pn.Column(
-            self.header.view, body, self.browser, sizing_mode="stretch_width", margin=0, stylesheets=[_PAGE]
+            self.header.view, body, self.browser, sizing_mode="stretch_width", stylesheets=[_PAGE]
         )

@@ -13,4 +13,6 @@ def is_served() -> bool:
 
 def setup() -> None:
     """Load Panel's extension with the page's CSS; nothing is fetched from other hosts."""
+    # ``inline`` in notebooks: JupyterLab has no route to the server's static files.
+    # ``respect_explicit_sizing``: else Panel widens columns to the widest of their children, hidden ones included.
     pn.extension(raw_css=[page_css()], respect_explicit_sizing=True, inline=not is_served())

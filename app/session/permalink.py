@@ -67,6 +67,7 @@ def to_query(state: State, data: ExplorerData) -> str:
         The store on screen, and the uploaded tower if there is one.
     """
     fields: dict[str, Any] = {"entry": state.entry, "day": state.day, "layer": state.layer}
+    # Defaults stay out of the link: it stays short, and a default that is improved later reaches old links.
     for choice in CHOICES:
         value = getattr(state, choice.parameter)
         if value != state.param[choice.parameter].default:
@@ -87,6 +88,7 @@ def to_query(state: State, data: ExplorerData) -> str:
         if value
     }
     text = _encode(fields | long_fields)
+    # Pins and day are the view that was meant; areas and labels are what a reader can draw again.
     return f"?{text if len(text) <= MAX_LENGTH else _encode(fields)}"
 
 
@@ -115,9 +117,11 @@ def restore(fields: dict[str, str], state: State, data: ExplorerData) -> None:
         _restore_choices(fields, state, data)
         for polygons in json.loads(fields.get("areas", "{}")).values():
             add_area(state, data, polygons)
+        # After the areas: the current place may be one of them.
         slots = {place.slot for place in state.places}
         if fields.get("current", "").isdigit() and int(fields["current"]) in slots:
             state.current = int(fields["current"])
+    # JSON of another shape than ours (a list for a dict, a word for a number) raises any of these.
     except (ValueError, TypeError, AttributeError, IndexError) as error:
         state.message = (
             f"Got a link that says {str(error)[:80]!r}, need one made here; the rest of the view is restored."
@@ -139,12 +143,14 @@ def _restore_choices(fields: dict[str, str], state: State, data: ExplorerData) -
     """All choices but areas, set at once or (one of them is wrong) not at all."""
     chosen: dict[str, Any] = {}
     if fields.get("pins"):
+        # Cut before parsing: a link is written by anyone and may hold a million pins.
         pins = fields["pins"].split(";")[: len(PLACE_COLOURS)]
         chosen["places"] = [_parse_pin(text, data) for text in pins]
         if len({place.slot for place in chosen["places"]}) < len(chosen["places"]):
             raise InputError("two pins of one colour")
         chosen["current"] = chosen["places"][-1].slot
     if "day" in fields:
+        # Clipped and not refused: the store may have been written anew for another period.
         chosen["day"] = min(max(dt.date.fromisoformat(fields["day"]), data.first), data.last)
     if fields.get("layer") in set(LAYERS) & set(data.layers):
         chosen["layer"] = fields["layer"]
@@ -160,6 +166,7 @@ def _restore_choices(fields: dict[str, str], state: State, data: ExplorerData) -
             raise InputError(f"label {row}, {col}")
         labels = tuple(chosen.get("labels", ()))
         chosen["labels"] = list(toggle_label(labels, int(row), int(col), str(name)))
+    # All in one update: watchers of single parameters would draw the map once for each.
     state.param.update(**chosen)
 
 

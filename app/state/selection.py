@@ -72,6 +72,11 @@ class State(param.Parameterized):
     )
     dark = param.Boolean(default=False, doc="Dark theme.")
     message = param.String(default="", doc="One sentence for the user; empty when all is well.")
+    notes = param.List(
+        default=[],
+        item_type=str,
+        doc="What readers left out or converted of the files on screen, until closed.",
+    )
 
     def watch(self, callback, names: list[str] | str) -> None:
         """Call ``callback(event)`` on changes until ``unwatch_all``, for the views of one store.
@@ -83,6 +88,7 @@ class State(param.Parameterized):
         names : str or list of str
             Parameters to watch.
         """
+        # Kept on the instance and not in __init__, which Param calls with all parameters of the class.
         self._watchers = [*getattr(self, "_watchers", []), self.param.watch(callback, names)]
 
     def unwatch_all(self) -> None:
@@ -116,6 +122,8 @@ class State(param.Parameterized):
         day : date
             Day of the image, UTC; ignored where the layer is made of the whole period.
         """
+        # Only what the layer depends on goes into the key: equal keys must mean equal images, and a day that plays no
+        # part would miss the cache.
         of = None if self.whole_period and layer in PERIOD_LAYERS else day
         if layer == "feature":
             return LayerKey(layer, of, feature=self.feature)
@@ -154,6 +162,7 @@ class State(param.Parameterized):
         """
         current = self.place
         if current is None or current.area or area or add:
+            # The lowest free slot: colours come back in the same order when places are removed.
             free = [
                 slot
                 for slot in range(len(PLACE_COLOURS))
@@ -168,6 +177,7 @@ class State(param.Parameterized):
             self.param.update(places=[*self.places, new], current=new.slot, message="")
         else:
             new = Place(current.slot, row, col)
+            # A new list and not a change in place: Param compares the old with the new value to call watchers.
             places = [new if place is current else place for place in self.places]
             self.param.update(places=places, message="")
 

@@ -22,6 +22,8 @@ def bind_widget(state: State, name: str, widget: pn.widgets.base.Widget, trigger
         Parameter of the widget that writes to the state: "value", or "value_throttled" for sliders with a slow answer.
     """
 
+    # A value without an option (a partitioning that this tower does not have) keeps the widget as it is: a widget
+    # changed to fit would write its own value back into the state.
     def show(*_) -> None:
         value = getattr(state, name)
         options = getattr(widget, "options", None)

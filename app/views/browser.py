@@ -8,6 +8,7 @@ from panel.custom import JSComponent
 class Browser(JSComponent):
     """An invisible component that counts arrow keys, writes the URL, and sets the theme of the page."""
 
+    # Counters and not events: two keys between two messages add up instead of one being lost.
     day_steps = param.Integer(default=0, doc="Net days by the left and right keys since the page opened.")
     feature_steps = param.Integer(default=0, doc="Net features by the up and down keys.")
     feature_keys = param.Boolean(default=False, doc="Whether up and down step features instead of scrolling.")

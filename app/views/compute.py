@@ -12,7 +12,6 @@ from fluxlens.app.data.layer_image import LayerStyle
 from fluxlens.app.data.scene import SceneData
 from fluxlens.app.plots.map import MapPlot
 from fluxlens.app.state.selection import State
-from fluxlens.app.views.style import sheets
 from fluxlens.models.errors import InputError
 
 POLL_MS = 200
@@ -127,30 +126,25 @@ class ComputeView:
         ny, nx = data.grid.shape
         row, col = data.start_pixel
         self.rows, self.cols = (slice(max(0, at - 16), min(n, at + 16)) for at, n in ((row, ny), (col, nx)))
+        # A month around the day on screen, moved back where the period ends sooner.
         begin = min(
             max(state.day, data.first), max(data.first, data.last - dt.timedelta(days=DEFAULT_DAYS - 1))
         )
         end = min(begin + dt.timedelta(days=DEFAULT_DAYS - 1), data.last)
-        self.draw = pn.widgets.Toggle(
-            label="Draw box", margin=0, align="end", css_classes=["quiet"], stylesheets=sheets()
-        )
-        limits = {"start": data.first, "end": data.last, "width": 130, "margin": 0, "stylesheets": sheets()}
+        self.draw = pn.widgets.Toggle(label="Draw box", align="end", css_classes=["quiet"])
+        limits = {"start": data.first, "end": data.last, "width": 130}
         self.first = pn.widgets.DatePicker(label="First day", value=begin, **limits)
         self.last = pn.widgets.DatePicker(label="Last day", value=end, **limits)
         self.model = pn.widgets.Select(
             label="Model",
             options={label: name for name, label in available_models(data.scene).items()},
             width=200,
-            margin=0,
-            stylesheets=sheets(),
         )
-        self.start = pn.widgets.Button(label="Run", margin=0, css_classes=["primary"], stylesheets=sheets())
-        self.stop = pn.widgets.Button(label="Cancel", margin=0, visible=False, stylesheets=sheets())
-        self.open = pn.widgets.Button(
-            label="Open the result", margin=0, visible=False, css_classes=["primary"], stylesheets=sheets()
-        )
+        self.start = pn.widgets.Button(label="Run", css_classes=["primary"])
+        self.stop = pn.widgets.Button(label="Cancel", visible=False)
+        self.open = pn.widgets.Button(label="Open the result", visible=False, css_classes=["primary"])
         self.cost, self.progress = (
-            pn.pane.HTML("", sizing_mode="stretch_width", margin=(8, 0, 8, 0), stylesheets=sheets(_TEXT))
+            pn.pane.HTML("", sizing_mode="stretch_width", margin=(8, 0, 8, 0), stylesheets=[_TEXT])
             for _ in range(2)
         )
         self.draw.param.watch(self._toggle_drawing, "value")
@@ -193,6 +187,7 @@ class ComputeView:
         shown = self.state.page == "compute"
         self.plot.frame(self.data.grid.window(self.rows, self.cols) if shown else None)
         if not shown:
+            # The drawing tool takes all drags on the map: it must not stay on when another tab is shown.
             self.draw.value = False
             self.plot.fill(None)
         self._drawn = ()
@@ -210,6 +205,7 @@ class ComputeView:
         self.state.message = ""
         if not self.job.box.first <= self.state.day <= self.job.box.last:
             self.state.day = self.job.box.first  # a day whose blocks can be drawn as they come
+        # A visitor who leaves frees the queue for the next one; outside a served page there is no session to end.
         if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
             pn.state.on_session_destroyed(lambda _, job=self.job: QUEUE.cancel(job) if job.active else None)
         self.start.visible = self.open.visible = False
@@ -261,8 +257,10 @@ class ComputeView:
         if self._drawn == (day, len(job.blocks)):
             return
         self._drawn = day, len(job.blocks)
+        # NaN is drawn transparent: blocks that are not done yet show the map below.
         values = np.full((*job.box.shape[1:], 3), np.nan, "float32")
         same_model = job.model_digest == self.data.attrs.get("model_digest")
+        # A copy: the thread of the job appends while this runs.
         for block in list(job.blocks):
             features = block.cube.embedding.sel(time=pd.Timestamp(day)).values * block.cube.scale.values
             if same_model:
@@ -284,11 +282,10 @@ class ComputeView:
             return pn.Row(*parts, sizing_mode="stretch_width", margin=(4, 0, 4, 0), stylesheets=[gap])
 
         return pn.Column(
-            pn.pane.HTML(HELP, sizing_mode="stretch_width", margin=0, stylesheets=sheets(_TEXT)),
+            pn.pane.HTML(HELP, sizing_mode="stretch_width", stylesheets=[_TEXT]),
             row(self.draw, self.first, self.last, self.model),
             self.cost,
             row(self.start, self.stop, self.open),
             self.progress,
             sizing_mode="stretch_width",
-            margin=0,
         )

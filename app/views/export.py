@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import panel as pn
 from fluxlens.app.data import chart_table
+from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.places import place_label, to_geojson
 from fluxlens.app.plots import map_sheet
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.file_upload import FileUpload
 from fluxlens.app.views.place_toolbar import UPLOAD_BYTES
-from fluxlens.app.views.style import sheets
 from fluxlens.embeddings.export import extract, geometries, replay, writers
 from fluxlens.models.errors import InputError
 
@@ -86,6 +86,7 @@ def parse_points(data: ExplorerData, name: str, content: bytes) -> list[geometri
     InputError
         The file is broken, a point is outside the scene, or there are too many.
     """
+    # The user's name is never opened or joined to a path: only its ending chooses the reader.
     suffix = ".geojson" if name.lower().endswith((".geojson", ".json")) else ".csv"
     with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
         path = Path(folder) / f"points{suffix}"
@@ -93,8 +94,10 @@ def parse_points(data: ExplorerData, name: str, content: bytes) -> list[geometri
         try:
             points = geometries.read_points(path)
         except InputError as error:
+            # Paths of the server are no business of a visitor.
             raise InputError(str(error).replace(str(path), "the file")) from error
     for point in points:
+        # Raises outside the scene: better now than when the export is asked for.
         data.grid.pixel(point.lon, point.lat)
     _check_rows(len(points), data)
     return points
@@ -181,6 +184,7 @@ def file_content(
         recipe = replay.of(found, file_name(state, data, written_suffix, points), "", **selection)
         return io.BytesIO(replay.text(recipe).encode())
     with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
+        # Through a file even for a download: netCDF and Zarr cannot be written to memory.
         path = Path(folder) / f"places{written_suffix}"
         writers.write(found, path)
         if suffix == ".zarr.zip":
@@ -204,17 +208,16 @@ class ExportView:
     def __init__(self, state: State, data: ExplorerData, figure=None):
         self.state, self.data, self.figure = state, data, figure
         self.points: list[geometries.Point] = []
-        self.format = pn.widgets.Select(options=FORMATS, width=134, margin=0, stylesheets=sheets())
+        self.format = pn.widgets.Select(options=FORMATS, width=134)
         self.button = pn.widgets.FileDownload(
             callback=self.make_file,
             filename=file_name(state, data, ".csv"),
             label="Export pixel",
+            # ``auto``: one click; ``embed=False``: the file is made when it is asked for, not with every page.
             auto=True,
             embed=False,
             width=122,
-            margin=0,
             css_classes=["primary"],
-            stylesheets=sheets(),
         )
         self.points_upload = FileUpload(
             state,
@@ -228,15 +231,15 @@ class ExportView:
         state.watch(self._drop_points, ["places", "current"])
         state.watch(self._update_button, ["layer", "day"])
         self._update_button()
-        self.view = pn.Row(
-            self.format, self.button, self.points_upload, margin=0, stylesheets=[":host { gap: 4px; }"]
-        )
+        self.view = pn.Row(self.format, self.button, self.points_upload, stylesheets=[":host { gap: 4px; }"])
 
     def _set_points(self, name: str, content: bytes) -> None:
         """Points of a file are exported until another place is chosen."""
         try:
-            self.points = parse_points(self.data, name, content)
-            self.state.message = ""
+            notes: list[str] = []
+            with collect_data_warnings(notes):
+                self.points = parse_points(self.data, name, content)
+            self.state.param.update(message="", notes=notes)
         except InputError as error:
             self.state.message = str(error)
         self._update_button()
@@ -260,6 +263,7 @@ class ExportView:
         """(left, bottom, right, top) of the map on screen, metres."""
         if self.figure is None:
             return None
+        # What the user has zoomed to, as the browser last sent it.
         across, down = self.figure.x_range, self.figure.y_range
         return across.start, down.start, across.end, down.end
 

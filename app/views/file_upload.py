@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import param
 from fluxlens.app.state.selection import State
-from fluxlens.app.views.style import sheets
 from panel.custom import JSComponent
 
+# Not ``pn.widgets.FileDropper`` (Panel 1.9.4), for two reasons. Its ``max_file_size`` is checked by the browser alone,
+# while ``_process_event`` joins whatever chunks a client sends, without a bound: one visitor could fill the memory of
+# all sessions. And it is FilePond's drop area with five scripts, where three of these buttons stand in a row.
 _CSS = """
 label { display: inline-flex; align-items: center; position: relative; box-sizing: border-box; white-space: nowrap; }
 label:focus-within { outline: 2px solid var(--accent); outline-offset: 1px; }
@@ -74,7 +76,7 @@ class FileUpload(JSComponent):
     def __init__(
         self, state: State, on_file: Callable[[str, bytes], None], max_bytes: int, advice: str, **params
     ):
-        super().__init__(margin=0, stylesheets=sheets(_CSS), **params)
+        super().__init__(stylesheets=[_CSS], **params)
         self._state, self._on_file, self._max_bytes, self._advice = state, on_file, max_bytes, advice
         self._name, self._size, self._received = "", 0, bytearray()
 
@@ -93,6 +95,7 @@ class FileUpload(JSComponent):
                 )
                 self._size = 0
         else:
+            # Nothing stops a client that sends on: it is refused below as soon as it has sent more than it announced.
             self._received += base64.b64decode(data["part"])
         if not 0 < self._size > len(self._received):  # refused, complete, or more than was announced
             self._send_msg({"next": None})

@@ -4,7 +4,6 @@ from html import escape
 
 import panel as pn
 from fluxlens.app.state.selection import State
-from fluxlens.app.views.style import sheets
 
 _BAR = """
 :host { display: flex !important; align-items: center; gap: 14px; padding: 8px 18px;
@@ -23,7 +22,7 @@ _TEXT = """
 
 
 def scene_line(data) -> str:
-    """Title, period, model; the badge where numbers are simulated."""
+    """HTML of title, period and model of ``data``; the badge where its numbers are simulated."""
     badge = (
         '<span class="badge" title="These numbers were made by a simulator, not measured.">Simulated</span>'
     )
@@ -48,31 +47,25 @@ class Header:
     """
 
     def __init__(self, state: State, entries: list[str]):
-        mark = pn.pane.HTML(
-            '<span class="mark">flux<i>lens</i></span>', margin=0, align="center", stylesheets=sheets(_TEXT)
-        )
-        self._scene = pn.pane.HTML(
-            "", margin=0, align="center", stylesheets=sheets(_TEXT, ":host { flex: 1 1 260px; }")
-        )
+        mark = pn.pane.HTML('<span class="mark">flux<i>lens</i></span>', align="center", stylesheets=[_TEXT])
+        self._scene = pn.pane.HTML("", align="center", stylesheets=[_TEXT, ":host { flex: 1 1 260px; }"])
         self.entry = pn.widgets.Select(
             options={entry: entry for entry in entries},
             value=state.entry if state.entry in entries else None,
             width=200,
-            margin=0,
             align="center",
             visible=len(entries) > 1,
-            stylesheets=sheets(),
         )
-        self.theme = pn.widgets.Button(label="Dark", width=58, margin=0, align="center", stylesheets=sheets())
+        self.theme = pn.widgets.Button(label="Dark", width=58, align="center")
         self.view = pn.Row(
             mark,
             self._scene,
             self.entry,
             self.theme,
             sizing_mode="stretch_width",
-            margin=0,
-            stylesheets=sheets(_BAR),
+            stylesheets=[_BAR],
         )
+        # These live as long as the session, as the header does; see ``Explorer._wire``.
         self.entry.param.watch(lambda event: setattr(state, "entry", event.new), "value")
         self.theme.on_click(lambda _: setattr(state, "dark", not state.dark))
         state.param.watch(lambda event: self._show_entry(event.new), "entry")
@@ -87,9 +80,10 @@ class Header:
     def add(self, entry: str, label: str) -> None:
         """Add an entry to the list, under a label."""
         if entry not in self.entry.options.values():
+            # A new dict: a change in place would not be sent to the browser.
             self.entry.options = self.entry.options | {label: entry}
             self.entry.visible = len(self.entry.options) > 1
 
     def show(self, data) -> None:
-        """Show title, period and model of a store; None for no store."""
+        """Show title, period and model of ``data``, a store; None for no store."""
         self._scene.object = scene_line(data) if data is not None else ""

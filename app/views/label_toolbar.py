@@ -3,7 +3,6 @@
 import panel as pn
 from fluxlens.app.state.labels import MAX_NAME_LENGTH
 from fluxlens.app.state.selection import State
-from fluxlens.app.views.style import sheets
 
 
 class LabelToolbar:
@@ -21,17 +20,14 @@ class LabelToolbar:
             placeholder="class or number",
             max_length=MAX_NAME_LENGTH,
             sizing_mode="stretch_width",  # a fixed width would widen the map's column even while hidden
-            margin=0,
-            stylesheets=sheets("input.bk-input { padding-right: 9px !important; }"),
+            stylesheets=["input.bk-input { padding-right: 9px !important; }"],
         )
-        self.tap_toggle = pn.widgets.Toggle(
-            label="Tap to label", value=True, margin=0, css_classes=["quiet"], stylesheets=sheets()
-        )
-        self.clear = pn.widgets.Button(label="Clear", margin=0, stylesheets=sheets())
+        self.tap_toggle = pn.widgets.Toggle(label="Tap to label", value=True, css_classes=["quiet"])
+        self.clear = pn.widgets.Button(label="Clear")
         self.clear.on_click(lambda _: setattr(state, "labels", []))
         css = ":host { gap: 6px; flex: 0 1 320px !important; min-width: 280px; }"
         self.view = pn.Row(
-            self.name, self.tap_toggle, self.clear, sizing_mode="stretch_width", margin=0, stylesheets=[css]
+            self.name, self.tap_toggle, self.clear, sizing_mode="stretch_width", stylesheets=[css]
         )
 
     @property
@@ -40,6 +36,6 @@ class LabelToolbar:
         return self.state.layer == "labels" and self.tap_toggle.value
 
     def label_pixel(self, row: int, col: int) -> None:
-        """Give the typed name to a pixel."""
+        """Give the typed name to the pixel (``row``, ``col``)."""
         # value_input is what is typed so far: a tap right after typing must not need Enter
         self.state.label(row, col, self.name.value_input or self.name.value)

@@ -83,7 +83,7 @@ def map_pane(plot: MapPlot) -> pn.pane.Bokeh:
     ny, nx = plot.grid.shape
     # on the figure itself: style sheets of the pane do not reach into it
     plot.figure.stylesheets = [_MAP_CSS.replace("NX", str(nx)).replace("NY", str(ny))]
-    return pn.pane.Bokeh(plot.figure, sizing_mode="stretch_width", margin=0)
+    return pn.pane.Bokeh(plot.figure, sizing_mode="stretch_width")
 
 
 def legend_key(shape: str, colour: str, text: str, value: str = "") -> str:

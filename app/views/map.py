@@ -14,7 +14,6 @@ from fluxlens.app.views.binding import bind_widget
 from fluxlens.app.views.label_toolbar import LabelToolbar
 from fluxlens.app.views.legend import CAPTION_CSS, HALF_CSS, format_tick, map_caption, map_pane
 from fluxlens.app.views.second_map import SecondMap
-from fluxlens.app.views.style import sheets
 
 _DAY = """
 .day { font: 600 15px/30px var(--font); font-variant-numeric: tabular-nums; white-space: nowrap;
@@ -43,26 +42,21 @@ class MapView:
         self.state, self.data = state, data
         self._drawn: LayerKey | None = None
         self.plot = MapPlot(data.grid, self.make_image, data.observations.xy, on_tap, on_area, on_box)
+        # Before the first image: places come from a link, and no event will draw them.
         self.plot.draw_places(state.places)
         self.layers = pn.widgets.RadioButtonGroup(
             options={LAYERS[key]: key for key in data.layers},
             value=state.layer,
-            margin=0,
-            stylesheets=sheets(),
         )
         self.feature = pn.widgets.Select(
             options={name: i for i, name in enumerate(data.features)},
             value=state.feature,
             width=116,
-            margin=0,
-            stylesheets=sheets(),
         )
         self.whole_period = pn.widgets.RadioButtonGroup(
             options={"This day": False, "Whole period": True},
             value=state.whole_period,
-            margin=0,
             css_classes=["quiet"],
-            stylesheets=sheets(),
         )
         self.threshold = pn.widgets.FloatSlider(
             start=-1,
@@ -72,28 +66,24 @@ class MapView:
             show_value=False,
             width=130,
             margin=(9, 10, 6, 10),
-            stylesheets=sheets(),
         )
         self.labels = LabelToolbar(state)
         self.clusters = pn.widgets.Select(
             options={f"{n} clusters": n for n in CLUSTER_COUNTS},
             value=state.clusters,
             width=110,
-            margin=0,
-            stylesheets=sheets(),
         )
         self._caption = pn.pane.HTML(
-            "", sizing_mode="stretch_width", margin=(6, 0, 6, 0), stylesheets=sheets(CAPTION_CSS)
+            "", sizing_mode="stretch_width", margin=(6, 0, 6, 0), stylesheets=[CAPTION_CSS]
         )
         self._missing = pn.pane.HTML(
             f'<div class="absent">{escape(" ".join(data.missing_reasons))}</div>',
             visible=bool(data.missing_reasons),
             sizing_mode="stretch_width",
-            margin=0,
-            stylesheets=sheets(CAPTION_CSS),
+            stylesheets=[CAPTION_CSS],
         )
         self._credit = pn.pane.HTML(
-            "", sizing_mode="stretch_width", margin=0, stylesheets=sheets(CAPTION_CSS)
+            "", sizing_mode="stretch_width", stylesheets=[CAPTION_CSS]
         )  # empty until there is one, never invisible: see ``messages.message``
         self._add_basemap()
         self.pane = map_pane(self.plot)
@@ -104,20 +94,17 @@ class MapView:
             show_value=False,
             sizing_mode="stretch_width",
             margin=(9, 10, 6, 14),
-            stylesheets=sheets(":host { flex: 1 1 180px !important; min-width: 180px; }"),
+            stylesheets=[":host { flex: 1 1 180px !important; min-width: 180px; }"],
         )
-        self._day = pn.pane.HTML("", width=104, margin=0, stylesheets=sheets(_DAY))
-        self.previous = pn.widgets.Button(
-            label="‹", width=30, margin=0, stylesheets=sheets(), description=None
-        )
-        self.next = pn.widgets.Button(label="›", width=30, margin=0, stylesheets=sheets())
-        self.play = pn.widgets.Toggle(
-            label="Play", width=58, margin=0, css_classes=["quiet"], stylesheets=sheets()
-        )
-        self.day_step = pn.widgets.Select(options=DAY_STEPS, width=84, margin=0, stylesheets=sheets())
-        self.speed = pn.widgets.Select(options=SPEEDS, value=4, width=104, margin=0, stylesheets=sheets())
+        self._day = pn.pane.HTML("", width=104, stylesheets=[_DAY])
+        self.previous = pn.widgets.Button(label="‹", width=30, description=None)
+        self.next = pn.widgets.Button(label="›", width=30)
+        self.play = pn.widgets.Toggle(label="Play", width=58, css_classes=["quiet"])
+        self.day_step = pn.widgets.Select(options=DAY_STEPS, width=84)
+        self.speed = pn.widgets.Select(options=SPEEDS, value=4, width=104)
+        # The periodic callback of Play, while it plays.
         self._player = None
-        self.split = pn.widgets.Toggle(label="Split", margin=0, css_classes=["quiet"], stylesheets=sheets())
+        self.split = pn.widgets.Toggle(label="Split", css_classes=["quiet"])
         self.second = SecondMap(state, data, self.plot)
         self._wire()
         self._update_caption()
@@ -180,6 +167,7 @@ class MapView:
 
     def step(self, days: int) -> None:
         """Move the day by ``days`` inside the period."""
+        # Sent at once, part by part: with a key held down the map must not wait for the charts.
         with pn.io.unlocked():
             self.state.step(days, self.data.first, self.data.last)
 
@@ -192,12 +180,14 @@ class MapView:
     def _start_or_stop(self, _) -> None:
         self.play.label = "Pause" if self.play.value else "Play"
         if self._player is not None:
+            # A speed cannot be changed on a running callback; it is stopped and begun again.
             self._player.stop()
             self._player = None
         if self.play.value:
             self._player = pn.state.add_periodic_callback(self._next_frame, period=1000 // self.speed.value)
 
     def _next_frame(self) -> None:
+        # From the end round to the start, so that a season can be watched again and again.
         if self.state.day >= self.data.last:
             self.state.day = self.data.first
         else:
@@ -209,8 +199,10 @@ class MapView:
         if "gpp_correlation" not in pixel:
             return
         correlation = pixel.gpp_correlation.values
+        # Stable: features of equal correlation (NaN sorts last) stay in their own order from pixel to pixel.
         order = np.argsort(-np.abs(correlation), kind="stable").tolist()
         options = {f"{self.data.features[i]} · r {format_tick(correlation[i], '+.2f')}": i for i in order}
+        # Panel sends all options of a select again at each set, and the list would close under the user's pointer.
         if options != self.feature.options:
             self.feature.param.update(options=options, value=self.state.feature)
 
@@ -246,16 +238,12 @@ class MapView:
             self.clusters,
             self.labels.view,
             sizing_mode="stretch_width",
-            margin=0,
             stylesheets=[":host { flex-wrap: wrap; gap: 8px; min-width: 0 !important; }"],
         )
         maps = pn.Row(
-            pn.Column(
-                self._caption, self.pane, sizing_mode="stretch_width", margin=0, stylesheets=[HALF_CSS]
-            ),
+            pn.Column(self._caption, self.pane, sizing_mode="stretch_width", stylesheets=[HALF_CSS]),
             self.second.view,
             sizing_mode="stretch_width",
-            margin=0,
             stylesheets=[":host { gap: 10px; }"],
         )
         below = pn.Row(
@@ -280,7 +268,6 @@ class MapView:
             below,
             self._missing,
             sizing_mode="stretch_width",
-            margin=0,
             css_classes=["card"],
-            stylesheets=sheets(":host { padding: 12px 14px; min-width: 0 !important; }"),
+            stylesheets=[":host { padding: 12px 14px; min-width: 0 !important; }"],
         )

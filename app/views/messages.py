@@ -4,7 +4,7 @@ from html import escape
 
 import panel as pn
 from fluxlens.app.state.selection import State
-from fluxlens.app.views.style import sheets
+from fluxlens.app.views.style import fluxlens_design
 
 WELCOME = (
     "<b>Every day, every 10 m pixel.</b> fluxlens fuses Sentinel-1 and Sentinel-2 into a daily embedding, "
@@ -17,7 +17,10 @@ WAITING = (
     "passes over it, and their daily embeddings. The first time takes minutes, the next start seconds. "
     "This page goes on by itself."
 )
+MAX_NOTES = 5
+"""Sentences of a banner: a folder of many broken files must not push the map off the screen."""
 _BANNER = """
+.banner ul { margin: 0; padding: 0 0 0 16px; }
 .banner { display: flex; gap: 10px; align-items: baseline; padding: 9px 14px; border-radius: 8px;
   line-height: 1.5;
   font-size: 13px; }
@@ -52,7 +55,7 @@ def message(state: State) -> pn.pane.HTML:
     Never an invisible pane: a browser that has not drawn it yet fails at making it visible, and with it all else that
     comes in the same message (Panel 1.9).
     """
-    pane = pn.pane.HTML("", sizing_mode="stretch_width", margin=0, height=0, stylesheets=sheets(_BANNER))
+    pane = pn.pane.HTML("", sizing_mode="stretch_width", height=0, stylesheets=[_BANNER])
 
     def update(*_) -> None:
         banner = f'<div class="banner warn toast" role="alert"><span>{escape(state.message)}</span></div>'
@@ -63,21 +66,54 @@ def message(state: State) -> pn.pane.HTML:
     return pane
 
 
+def data_notes(state: State) -> pn.Column:
+    """What readers left out of the files on screen, with a button to close it; empty while there is nothing.
+
+    Parameters
+    ----------
+    state : State
+        Its ``notes`` are shown, and emptied by the button.
+    """
+    # A column without children while there is nothing, and not an invisible one, for the reason of ``message``.
+    column = pn.Column(sizing_mode="stretch_width")
+
+    def update(*_) -> None:
+        if not state.notes:
+            column[:] = []
+            return
+        shown = state.notes[:MAX_NOTES]
+        more = len(state.notes) - len(shown)
+        sentences = "".join(f"<li>{escape(note)}</li>" for note in shown)
+        rest = f"<li>and {more} more</li>" if more else ""
+        text = pn.pane.HTML(
+            f'<div class="banner warn" role="status"><ul>{sentences}{rest}</ul></div>',
+            sizing_mode="stretch_width",
+            stylesheets=[_BANNER],
+        )
+        close = pn.widgets.Button(label="Close", align="center", margin=(0, 0, 0, 8))
+        close.on_click(lambda _: setattr(state, "notes", []))
+        column[:] = [pn.Row(text, close, sizing_mode="stretch_width", margin=(0, 0, 10, 0))]
+
+    # Buttons are made in callbacks, long after the page, and must have its design all the same.
+    state.param.watch(fluxlens_design()(update), "notes")
+    update()
+    return column
+
+
 def welcome(on_close) -> pn.Row:
     """The explanation of a first visit; ``on_close()`` is called when the user closes it."""
     text = pn.pane.HTML(
         f'<div class="banner hello"><span>{WELCOME}</span></div>',
         sizing_mode="stretch_width",
-        margin=0,
-        stylesheets=sheets(_BANNER),
+        stylesheets=[_BANNER],
     )
-    close = pn.widgets.Button(label="Got it", margin=(0, 12, 0, 4), align="center", stylesheets=sheets())
+    close = pn.widgets.Button(label="Got it", margin=(0, 12, 0, 4), align="center")
     row = pn.Row(
         text,
         close,
         sizing_mode="stretch_width",
         margin=(0, 0, 10, 0),
-        stylesheets=sheets(":host { background: var(--accent-weak); border-radius: 8px; }"),
+        stylesheets=[":host { background: var(--accent-weak); border-radius: 8px; }"],
     )
 
     def hide(_) -> None:
@@ -127,4 +163,4 @@ def nothing(entries: list[str]) -> str:
 
 def waiting_pane() -> pn.pane.HTML:
     """The pane that shows ``waiting`` and ``nothing``."""
-    return pn.pane.HTML("", sizing_mode="stretch_width", min_height=420, margin=0, stylesheets=sheets(_WAIT))
+    return pn.pane.HTML("", sizing_mode="stretch_width", min_height=420, stylesheets=[_WAIT])

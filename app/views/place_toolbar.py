@@ -8,7 +8,6 @@ from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_uploaded_area, place_label
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.file_upload import FileUpload
-from fluxlens.app.views.style import sheets
 
 UPLOAD_BYTES = 2**20
 
@@ -36,12 +35,10 @@ class PlaceToolbar:
         extra: list[pn.viewable.Viewable] = (),
     ):
         self.state, self.data, self.extra = state, data, extra
-        self.chips = pn.widgets.RadioButtonGroup(margin=0, css_classes=["quiet", "places"])
-        self.add_pin = pn.widgets.Toggle(label="+ Pin", margin=0, css_classes=["quiet"], stylesheets=sheets())
-        self.draw = pn.widgets.Toggle(
-            label="Draw area", margin=0, css_classes=["quiet"], stylesheets=sheets()
-        )
-        self.remove = pn.widgets.Button(label="Remove", margin=0, stylesheets=sheets())
+        self.chips = pn.widgets.RadioButtonGroup(css_classes=["quiet", "places"])
+        self.add_pin = pn.widgets.Toggle(label="+ Pin", css_classes=["quiet"])
+        self.draw = pn.widgets.Toggle(label="Draw area", css_classes=["quiet"])
+        self.remove = pn.widgets.Button(label="Remove")
         self.file = FileUpload(
             state,
             lambda _, content: add_uploaded_area(state, data, content),
@@ -65,8 +62,10 @@ class PlaceToolbar:
             for n, place in enumerate(places, 1)
         )
         options = {place_label(place): place.slot for place in places}
+        # Together: with new options and the old value Panel would choose the first option, and that would move the
+        # current place.
         with pn.io.hold():
-            self.chips.param.update(options=options, value=self.state.current, stylesheets=sheets(dots))
+            self.chips.param.update(options=options, value=self.state.current, stylesheets=[dots])
         self.remove.disabled = len(places) < 2
 
     @property

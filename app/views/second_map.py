@@ -6,7 +6,7 @@ from fluxlens.app.plots.map import MapPlot
 from fluxlens.app.state.layer_key import LAYERS, LayerKey
 from fluxlens.app.state.selection import IMAGE_PARAMETERS, State
 from fluxlens.app.views.legend import CAPTION_CSS, HALF_CSS, map_caption, map_pane
-from fluxlens.app.views.style import sheets
+from fluxlens.app.views.style import fluxlens_design
 
 PREFERRED_LAYERS = ("gpp", "true", "sigma", "pca")
 """The second map starts with the first of these that is there and is not on the first map."""
@@ -32,23 +32,18 @@ class SecondMap:
         self.layer = pn.widgets.Select(
             options={LAYERS[key]: key for key in data.layers},
             width=128,
-            margin=0,
             visible=False,
-            stylesheets=sheets(),
         )
-        self.hold = pn.widgets.Toggle(
-            label="Hold day", margin=0, visible=False, css_classes=["quiet"], stylesheets=sheets()
-        )
+        self.hold = pn.widgets.Toggle(label="Hold day", visible=False, css_classes=["quiet"])
         self.held_day = state.day
         self._caption = pn.pane.HTML(
-            "", sizing_mode="stretch_width", margin=(6, 0, 6, 0), stylesheets=sheets(CAPTION_CSS)
+            "", sizing_mode="stretch_width", margin=(6, 0, 6, 0), stylesheets=[CAPTION_CSS]
         )
-        self._body = pn.Column(sizing_mode="stretch_width", margin=0)
+        self._body = pn.Column(sizing_mode="stretch_width")
         self.view = pn.Column(
             self._caption,
             self._body,
             sizing_mode="stretch_width",
-            margin=0,
             visible=False,
             stylesheets=[HALF_CSS],
         )
@@ -66,15 +61,18 @@ class SecondMap:
         day = self.held_day if self.hold.value else self.state.day
         return self.state.key_of(self.layer.value, day)
 
+    @fluxlens_design()  # the second plot is made when it is first shown
     def show(self, on: bool) -> None:
-        """Show or hide the second map."""
+        """Show the second map where ``on``, else hide it."""
         self.view.visible = self.layer.visible = self.hold.visible = on
+        # The crossing lines show the pointer of one map on the other; on one map alone they would only cover it.
         for line in self.first.cross:
             line.visible = on
         if on and self.plot is None:
             self.layer.value = next(
                 key for key in PREFERRED_LAYERS if key in self.data.layers and key != self.state.layer
             )
+            # ``linked_to``: both figures share their ranges, so panning needs no callback of ours.
             self.plot = MapPlot(
                 self.data.grid,
                 lambda viewport: self.data.layer_image(self._layer_key, viewport),

@@ -22,7 +22,6 @@ from fluxlens.app.plots.series import TITLES, Charts
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
 from fluxlens.app.views.legend import LEGEND_CSS, legend_key
-from fluxlens.app.views.style import sheets
 
 _TOP = """
 .pixel { white-space: nowrap; font-size: 13px; line-height: 30px; color: var(--muted);
@@ -60,30 +59,24 @@ class SeriesView:
             on_day=lambda day: setattr(state, "day", day),
         )
         self.heads = {
-            name: pn.pane.HTML(
-                "", sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=sheets(LEGEND_CSS)
-            )
+            name: pn.pane.HTML("", sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=[LEGEND_CSS])
             for name in self.charts.figures
         }
         self.panes = {
-            name: pn.pane.Bokeh(figure, sizing_mode="stretch_both", margin=0, min_height=96)
+            name: pn.pane.Bokeh(figure, sizing_mode="stretch_both", min_height=96)
             for name, figure in self.charts.figures.items()
         }
-        self._location = pn.pane.HTML("", margin=0, stylesheets=sheets(_TOP, ":host { flex: 1 1 270px; }"))
+        self._location = pn.pane.HTML("", stylesheets=[_TOP, ":host { flex: 1 1 270px; }"])
         self.shown = pn.widgets.CheckButtonGroup(
             options={TITLES[name]: name for name in self.panes},
             value=[name for name in self.panes if name in state.charts],
-            margin=0,
             css_classes=["quiet"],
-            stylesheets=sheets(),
         )
         self.tower = pn.widgets.Toggle(
             label="Tower",
             value=state.show_tower,
-            margin=0,
             visible=data.tower is not None and "gpp" in self.charts.figures,
             css_classes=["quiet"],
-            stylesheets=sheets(),
         )
         bind_widget(state, "show_tower", self.tower)
         self.shown.param.watch(lambda event: setattr(state, "charts", event.new), "value")
@@ -122,6 +115,7 @@ class SeriesView:
             return
         series = self.data.place_series(place)
         self.charts.show(series, PLACE_COLOURS[place.slot], self._shown_tower())
+        # Others are thin lines without a band, so that the current place stays readable among them.
         others = [other for other in self.state.places if other is not place]
         self.charts.show_others(
             [(PLACE_COLOURS[other.slot], self.data.place_series(other)) for other in others]
@@ -254,7 +248,6 @@ class SeriesView:
             self.shown,
             self.tower,
             sizing_mode="stretch_width",
-            margin=0,
             stylesheets=[":host { gap: 8px; flex-wrap: wrap; }"],
         )
         stack = [part for name in self.panes for part in (self.heads[name], self.panes[name])]
@@ -263,7 +256,6 @@ class SeriesView:
             top,
             *stack,
             sizing_mode="stretch_width",
-            margin=0,
             stylesheets=[":host { flex: 1 0 auto !important; }"],
         )
 

@@ -1,9 +1,27 @@
-"""Style sheets: colours as CSS variables of the page, one sheet for all widgets."""
+"""How the screen looks: colours as CSS variables of the page, and one Panel design for all widgets."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
+
+import panel as pn
+from panel.custom import JSComponent
+from panel.layout.base import Panel
+from panel.theme import Inherit
+from panel.theme.native import Native
+from panel.viewable import Viewable
+from panel.widgets.base import Widget
 
 FOLDER = Path(__file__).parent
+LAYOUT_CSS = """
+:host { font-family: var(--font); color: var(--ink); font-size: 13px; }
+:host(.card) { align-self: stretch !important; height: auto !important; background: var(--card);
+  border: 1px solid var(--line); border-radius: 8px; box-sizing: border-box; }
+"""
+"""For rows and columns, which have none of the parts that ``parts.css`` is about: a page has some forty of them, and
+Bokeh sends the text of an inline sheet anew with every model."""
 
 
 @cache
@@ -14,10 +32,38 @@ def page_css() -> str:
 
 @cache
 def parts_css() -> str:
-    """One sheet for every widget and text."""
+    """The sheet of every widget and text."""
     return (FOLDER / "parts.css").read_text()
 
 
-def sheets(*more: str) -> list[str]:
-    """The common sheet and ``more`` rules for one widget."""
-    return [parts_css(), *more]
+class FluxlensDesign(Native):
+    """Margins and style sheets of everything on the page; a widget names only what is its own.
+
+    Dark mode is not a ``panel.theme.Theme``: Panel chooses a theme once, when a document is made (``config.theme``),
+    and to change it the page must be loaded again. Here the button must act at once and keep the choices, so that the
+    colours are CSS variables (``page.css``) that change with an attribute of the page.
+    """
+
+    modifiers: ClassVar = {
+        # Distances are the business of the containers (gap, padding): a widget's own margin of 5, 10 adds to them.
+        Viewable: {"margin": 0},
+        Panel: {"stylesheets": [Inherit, LAYOUT_CSS]},
+        # Inline and not by its URL: a sheet that comes later than the widgets makes the page jump.
+        Widget: {"stylesheets": [Inherit, parts_css()]},
+        pn.pane.HTML: {"stylesheets": [Inherit, parts_css()]},
+        JSComponent: {"stylesheets": [Inherit, parts_css()]},
+    }
+
+
+@contextmanager
+def fluxlens_design() -> Iterator[None]:
+    """While it lasts, whatever is made has the design; usable as a decorator of functions that make views.
+
+    Not ``pn.extension(design=...)``: in a notebook that would change the widgets of its user as well.
+    """
+    before = pn.config.design
+    pn.config.design = FluxlensDesign
+    try:
+        yield
+    finally:
+        pn.config.design = before

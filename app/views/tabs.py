@@ -6,7 +6,7 @@ from functools import cache
 import panel as pn
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
-from fluxlens.app.views.style import sheets
+from fluxlens.app.views.style import fluxlens_design
 
 _TABS = """
 .bk-btn-group { gap: 0 16px; border-bottom: 1px solid var(--line); width: 100%; }
@@ -31,19 +31,21 @@ class TabsView:
 
     def __init__(self, state: State, pages: dict[str, tuple[str, Callable[[], pn.viewable.Viewable]]]):
         self.state = state
+        # Cached: a tab that is shown again keeps its widgets and what was typed into them.
         self.pages = {name: cache(make) for name, (_, make) in pages.items()}
         self.tabs = pn.widgets.RadioButtonGroup(
             options={label: name for name, (label, _) in pages.items()},
             sizing_mode="stretch_width",
             margin=(-4, 0, 8, 0),
             visible=len(pages) > 1,
-            stylesheets=sheets(_TABS),
+            stylesheets=[_TABS],
         )
-        self._body = pn.Column(sizing_mode="stretch_width", margin=0, stylesheets=[_BODY])
+        self._body = pn.Column(sizing_mode="stretch_width", stylesheets=[_BODY])
         bind_widget(state, "page", self.tabs)
         state.watch(self._update, "page")
         self._update()
 
+    @fluxlens_design()  # pages are made when they are first shown
     def _update(self, *_) -> None:
         # a link may name a page that this store has not
         name = self.state.page if self.state.page in self.pages else next(iter(self.pages))
@@ -56,7 +58,6 @@ class TabsView:
             self.tabs,
             self._body,
             sizing_mode="stretch_width",
-            margin=0,
             css_classes=["card"],
-            stylesheets=sheets(":host { padding: 10px 14px 6px; min-height: 540px; min-width: 0; }"),
+            stylesheets=[":host { padding: 10px 14px 6px; min-height: 540px; min-width: 0; }"],
         )

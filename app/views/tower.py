@@ -12,7 +12,6 @@ from fluxlens.app.plots.tower import FLUX_COLOURS, LINE_COLOURS, TowerCharts
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
 from fluxlens.app.views.legend import LEGEND_CSS, legend_key
-from fluxlens.app.views.style import sheets
 from fluxlens.embeddings.metrics import SCALES
 
 SCORES = {
@@ -91,6 +90,7 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
 
 
 def _format_cell(name: str, value: float) -> str:
+    # A dash and not 'nan': a score of fewer days than it needs is missing, not zero.
     number = "–" if not np.isfinite(value) else f"{value:.0f}" if name == "n" else f"{value:.2f}"
     return f"<td>{number.replace('-', '−')}</td>"
 
@@ -119,9 +119,7 @@ class TowerView:
         self.flux = pn.widgets.RadioButtonGroup(
             options={FLUXES[name]: name for name in data.observations.fluxes},
             value=self._flux,
-            margin=0,
             css_classes=["quiet"],
-            stylesheets=sheets(),
         )
         self.quality = pn.widgets.FloatSlider(
             label="Quality at least",
@@ -132,24 +130,22 @@ class TowerView:
             width=170,
             margin=(0, 10, 0, 12),
             visible="qc" in data.tower,
-            stylesheets=sheets(_SLIDER),
+            stylesheets=[_SLIDER],
         )
         self.shown = pn.widgets.CheckButtonGroup(
             options={label: name for name, label in LINES.items()},
             value=list(LINES),
-            margin=0,
             css_classes=["quiet"],
-            stylesheets=sheets(_line_marks([LINE_COLOURS[name] for name in LINES])),
+            stylesheets=[_line_marks([LINE_COLOURS[name] for name in LINES])],
         )
+        # The footprint model needs wind and turbulence of half-hours; radius and pixel need none.
         kinds = [
             name for name in FOOTPRINT_KINDS if name != "footprint" or data.observations.wind is not None
         ]
         self.footprint_kind = pn.widgets.RadioButtonGroup(
             options={FOOTPRINT_KINDS[name]: name for name in kinds},
             value=state.footprint_kind if state.footprint_kind in kinds else "pixel",
-            margin=0,
             css_classes=["quiet"],
-            stylesheets=sheets(),
         )
         self.radius = pn.widgets.IntSlider(
             label="Radius, m",
@@ -159,7 +155,7 @@ class TowerView:
             value=int(state.radius_m),
             width=170,
             margin=(0, 10, 0, 12),
-            stylesheets=sheets(_SLIDER),
+            stylesheets=[_SLIDER],
         )
         self.height = pn.widgets.FloatInput(
             value=state.height_m,
@@ -167,8 +163,6 @@ class TowerView:
             end=200,
             label="Sensors above displacement height, m",
             width=220,
-            margin=0,
-            stylesheets=sheets(),
         )
         self.table = _html(_TABLE)
         self.titles = {
@@ -176,7 +170,7 @@ class TowerView:
             for name, title in PLOT_TITLES.items()
         }
         self.panes = {
-            name: pn.pane.Bokeh(fig, sizing_mode="stretch_width", height=HEIGHTS[name])
+            name: pn.pane.Bokeh(fig, sizing_mode="stretch_width", height=HEIGHTS[name], margin=(5, 10))
             for name, fig in self.charts.figures.items()
         }
         bind_widget(state, "flux", self.flux)
@@ -199,6 +193,8 @@ class TowerView:
 
     def _update(self, *_) -> None:
         state = self.state
+        # Nothing is compared in the background: it takes up to a second and the tab may never be shown again. The
+        # footprint belongs to the tab and leaves the map with it.
         if state.page != "tower":
             self.draw_footprint(())
             return
@@ -213,6 +209,7 @@ class TowerView:
         self.titles[
             "anomaly"
         ].object = f'<div class="head"><b>{PLOT_TITLES["anomaly"]}</b>{NO_ANOMALY if one_year else ""}</div>'
+        # Of one year there is no usual year to depart from: a sentence stands in place of an empty chart.
         self.panes["anomaly"].visible = not one_year
         self.head.object = f'<div class="head">{"".join(self._make_heading(comparison))}</div>'
 
@@ -225,6 +222,7 @@ class TowerView:
             yield f"<span>{escape(str(attrs['igbp']))}</span>"
         if self.state.footprint_kind != "pixel":
             yield f"<span>{escape(comparison.footprint.label)}</span>"
+        # A tower outside the scene is compared with the nearest pixel, which must be said.
         away = self.data.observations.distance_m(*self.data.start_pixel)
         if away is not None and away > NEAR_TOWER_M:
             yield f"<span>{away / 1000:.1f} km from the nearest pixel</span>"
@@ -241,7 +239,6 @@ class TowerView:
             self.quality,
             self.shown,
             sizing_mode="stretch_width",
-            margin=0,
             stylesheets=[_CONTROLS],
         )
         footprint_controls = pn.Row(
@@ -253,14 +250,13 @@ class TowerView:
             stylesheets=[_CONTROLS],
         )
         parts = {
-            name: pn.Column(self.titles[name], pane, sizing_mode="stretch_width", margin=0)
+            name: pn.Column(self.titles[name], pane, sizing_mode="stretch_width")
             for name, pane in self.panes.items()
         }
         pair = pn.Row(
             parts["scatter"],
             parts["cycle"],
             sizing_mode="stretch_width",
-            margin=0,
             stylesheets=[
                 ":host { display: grid !important; grid-template-columns: 1fr 1fr; gap: 8px; }"
                 "@media (max-width: 1100px) { :host { grid-template-columns: 1fr; } }"
@@ -276,7 +272,6 @@ class TowerView:
             self.table,
             *self.below,
             sizing_mode="stretch_width",
-            margin=0,
         )
 
 
@@ -290,4 +285,4 @@ def _line_marks(colours: list[str]) -> str:
 
 
 def _html(css: str, text: str = "") -> pn.pane.HTML:
-    return pn.pane.HTML(text, sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=sheets(css))
+    return pn.pane.HTML(text, sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=[css])

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from functools import partial
 
 import panel as pn
+from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.towers.upload import UPLOAD_BYTES, UploadedTower, parse_location, read_tower_file
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.file_upload import FileUpload
-from fluxlens.app.views.style import sheets
 from fluxlens.models.errors import InputError
 
 HELP = (
@@ -44,7 +44,7 @@ class TowerUpload:
     ):
         self.state, self.data, self.on_tower = state, data, on_tower
         self.location = pn.widgets.TextInput(
-            width=230, margin=0, stylesheets=sheets("input.bk-input { padding-right: 9px !important; }")
+            width=230, stylesheets=["input.bk-input { padding-right: 9px !important; }"]
         )
         self.file = FileUpload(
             state,
@@ -54,9 +54,7 @@ class TowerUpload:
             text="Tower file",
             accept=".csv,.zip,.txt",
         )
-        self.remove = pn.widgets.Button(
-            label="Take it away", margin=0, visible=on_remove is not None, stylesheets=sheets()
-        )
+        self.remove = pn.widgets.Button(label="Take it away", visible=on_remove is not None)
         self.remove.on_click(lambda _: on_remove())
         state.watch(self._update, ["places", "current"])
         self._update()
@@ -65,10 +63,9 @@ class TowerUpload:
             self.file,
             self.remove,
             sizing_mode="stretch_width",
-            margin=0,
             stylesheets=[":host { gap: 6px; flex-wrap: wrap; align-items: center; }"],
         )
-        text = pn.pane.HTML(HELP, sizing_mode="stretch_width", margin=0, stylesheets=sheets(_TEXT))
+        text = pn.pane.HTML(HELP, sizing_mode="stretch_width", stylesheets=[_TEXT])
         self.view = pn.Column(text, row, sizing_mode="stretch_width", margin=(12, 0, 8, 0))
 
     def _update(self, *_) -> None:
@@ -87,9 +84,15 @@ class TowerUpload:
 
     async def _read(self, name: str, content: bytes, lon: float, lat: float) -> None:
         self.file.text = "Reading"
+        notes: list[str] = []
+
+        def read() -> UploadedTower:
+            with collect_data_warnings(notes):
+                return read_tower_file(self.data.scene, name, content, lon, lat)
+
         try:
             # In a thread: a table of half-hours takes seconds, in which no other session may wait.
-            uploaded = await asyncio.to_thread(read_tower_file, self.data.scene, name, content, lon, lat)
+            uploaded = await asyncio.to_thread(read)
         except InputError as error:
             self.state.message = str(error)
         except Exception as error:  # whatever a file does, the page says it and lives
@@ -98,4 +101,5 @@ class TowerUpload:
             )
         else:
             self.on_tower(uploaded)
+            self.state.notes = notes
         self.file.text = "Tower file"

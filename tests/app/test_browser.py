@@ -271,8 +271,10 @@ def test_a_tower_file_stands_at_the_tapped_pixel_with_its_scores_and_its_footpri
     visit.get_by_text("pixels within 250 m").wait_for(timeout=20_000)
     visit.wait_for_timeout(800)
     box = map_box(visit)
-    seen = np.s_[int(box["y"]) : int(box["y"] + box["height"]), int(box["x"]) : int(box["x"] + box["width"])]
-    assert (np.abs(bare - shot(visit, "own_tower_radius.png"))[seen].max(-1) > 40).sum() > 100
+    map_part = np.s_[
+        int(box["y"]) : int(box["y"] + box["height"]), int(box["x"]) : int(box["x"] + box["width"])
+    ]
+    assert (np.abs(bare - shot(visit, "own_tower_radius.png"))[map_part].max(-1) > 40).sum() > 100
     visit.get_by_role("button", name="Footprint").click()
     visit.get_by_text("need metres above the displacement height").wait_for(timeout=20_000)
     height = visit.get_by_label("Sensors above displacement height, m")
@@ -280,7 +282,7 @@ def test_a_tower_file_stands_at_the_tapped_pixel_with_its_scores_and_its_footpri
     height.press("Enter")
     visit.get_by_text("flux footprint (Kljun et al. 2015)").wait_for(timeout=20_000)
     visit.wait_for_timeout(800)
-    assert (np.abs(bare - shot(visit, "own_tower_footprint.png"))[seen].max(-1) > 40).sum() > 100
+    assert (np.abs(bare - shot(visit, "own_tower_footprint.png"))[map_part].max(-1) > 40).sum() > 100
     assert rows.first.inner_text() != before
     visit.get_by_role("button", name="Dark").click()
     visit.wait_for_timeout(800)
@@ -456,8 +458,8 @@ def test_each_export_opens_again_and_equals_the_store(visit, catalog, tmp_path):
     visit.get_by_role("button", name="Sigma", exact=True).click()
     visit.locator(".caption", has_text="Sigma").wait_for(timeout=10_000)
     with rasterio.open(saved("Map: GeoTIFF", ".tif")) as file:
-        seen = store.map("2020-07-01")["sigma"].transpose("y", "x")
-        np.testing.assert_allclose(file.read(1), seen)
+        sigma = store.map("2020-07-01")["sigma"].transpose("y", "x")
+        np.testing.assert_allclose(file.read(1), sigma)
     with Image.open(saved("Map: PNG", ".png")) as picture:
         assert picture.text["store_snapshot"] == store.snapshot
         ARTIFACTS.mkdir(exist_ok=True)
@@ -534,9 +536,9 @@ def test_a_permalink_brings_the_view_back(visit, browser):
 
 
 def test_a_store_that_opens_while_the_browser_draws_is_shown(browser, url):
-    """The browser's word that it has drawn is held back until the server has surely opened the entry."""
+    """The browser's word that it has drawn is delayed until the server has surely opened the entry."""
     page = browser.new_page(viewport={"width": 1400, "height": 900})
-    held, drawing = [], False
+    delayed, drawing = [], False
 
     def connected(way):
         server = way.connect_to_server()
@@ -544,16 +546,16 @@ def test_a_store_that_opens_while_the_browser_draws_is_shown(browser, url):
         def passed(message):
             nonlocal drawing
             drawing = drawing or "document_ready" in str(message)
-            held.append((server, message)) if drawing else server.send(message)
+            delayed.append((server, message)) if drawing else server.send(message)
 
         way.on_message(passed)
 
     page.route_web_socket(re.compile("/ws"), connected)
     page.goto(f"{url}?entry=later")
     page.wait_for_timeout(8000)
-    assert held
+    assert delayed
     drawing = False
-    for server, message in held:
+    for server, message in delayed:
         server.send(message)
     page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=20_000)
     page.close()

@@ -60,9 +60,9 @@ def test_tiles_lie_around_a_measured_scene_with_their_credit(browser, measured, 
     with serving(measured, FLUXLENS_TILES=where, FLUXLENS_TILES_CREDIT="© the tests") as address:
         page = opened(browser, address)
         page.get_by_text("Around the scene: © the tests").wait_for(timeout=20_000)
-        seen = zoomed_out(page, "tiles.png")
+        drawn = zoomed_out(page, "tiles.png")
         z, x, y = (int(part) for part in tiles.asked[0][0].removesuffix(".png").strip("/").split("/"))
-        near = np.abs(seen - [x % 256, y % 256, z]).max(-1) <= 12  # neighbours differ by one or two
+        near = np.abs(drawn - [x % 256, y % 256, z]).max(-1) <= 12  # neighbours differ by one or two
         assert near.mean() > 0.3
         assert page.wrong == []
         page.close()

@@ -1,4 +1,4 @@
-"""The real JupyterLab: notebook 01 runs in a browser, and a tap on its map reaches the kernel."""
+"""Real kernels: an explorer shows itself; in JupyterLab notebook 01 runs and a tap on its map reaches the kernel."""
 
 import os
 import re
@@ -13,8 +13,6 @@ from app_world import GRID, make_scene, write_store
 from fluxlens.embeddings.readers import zarr
 from test_browser import FLAGS, ROOT, chromium, figures, free_port, shot  # noqa: F401
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
 CATALOG = """\
 metadata: {version: 1}
 sources:
@@ -25,7 +23,7 @@ sources:
 
 @pytest.fixture
 def lab(tmp_path):
-    """JupyterLab on a copy of the notebook beside a catalog of the tiny world; all its own files in one folder."""
+    """JupyterLab on a copy of the notebook next to a catalog of the tiny world; all its own files in one folder."""
     write_store(tmp_path / "store")
     scene = make_scene().copy()
     for name in ("s2", "s1"):
@@ -57,6 +55,8 @@ def lab(tmp_path):
         server.terminate()
 
 
+@pytest.mark.browser
+@pytest.mark.slow
 def test_notebook_01_runs_and_a_tap_reaches_the_kernel(lab, chromium):  # noqa: F811
     from playwright.sync_api import sync_playwright
 
@@ -80,3 +80,28 @@ def test_notebook_01_runs_and_a_tap_reaches_the_kernel(lab, chromium):  # noqa: 
         page.get_by_text(re.compile(r"Pixel (?!20, 28)\d+, \d+")).first.wait_for(timeout=60_000)
         shot(page, "jupyterlab_tapped.png")
         browser.close()
+
+
+def test_in_a_kernel_an_explorer_shows_itself_and_becomes_an_ipywidget(tmp_path, monkeypatch):
+    """The last expression of a cell is drawn without ``.panel()``, and drawn again by the next cell."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+    cells = (
+        "from app_world import TinyStore, predict\nfrom fluxlens import Explorer\n"
+        "from fluxlens.app.data import ExplorerData\nexplorer = Explorer(data=ExplorerData(TinyStore(), predict))",
+        "explorer",
+        "explorer.widget()",
+        "explorer.pixels = [(5, 55)]\nexplorer.layer = 'similar'\n"
+        "explorer.state.pixel, explorer.map.layers.value",
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    done = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+
+    def formats(cell) -> set[str]:
+        return {name for output in cell.outputs for name in output.get("data", {})}
+
+    assert "application/vnd.holoviews_exec.v0+json" in formats(done.cells[1])
+    assert "application/vnd.jupyter.widget-view+json" in formats(done.cells[2])
+    assert done.cells[3].outputs[0]["data"]["text/plain"] == "((5, 55), 'similar')"

@@ -40,7 +40,7 @@ def port(catalog):
         until = time.monotonic() + 90
         while True:
             try:
-                ask(port, "/login")
+                request(port, "/login")
                 break
             except OSError:
                 if server.poll() is not None or time.monotonic() > until:
@@ -51,7 +51,7 @@ def port(catalog):
         server.terminate()
 
 
-def ask(port: int, path: str, method: str = "GET", body: str | None = None, **headers: str):
+def request(port: int, path: str, method: str = "GET", body: str | None = None, **headers: str):
     """Status, headers and text of one request; nothing is followed."""
     line = http.client.HTTPConnection("localhost", port, timeout=30)
     line.request(method, path, body, headers)
@@ -65,19 +65,19 @@ def log_in(port: int, name: str, password: str) -> str:
     """The cookies given."""
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     body = urlencode({"username": name, "password": password})
-    _, headers, _ = ask(port, "/login", "POST", body, **form)
+    _, headers, _ = request(port, "/login", "POST", body, **form)
     return "; ".join(cookie.split(";")[0] for cookie in headers.get_all("Set-Cookie") or [])
 
 
 def test_without_a_login_there_is_no_page_and_no_socket(port):
-    status, headers, text = ask(port, "/")
+    status, headers, text = request(port, "/")
     assert (status, headers["Location"].split("?")[0]) == (302, "./login")
     assert "tiny" not in text
-    assert ask(port, "/ws", Origin=f"http://localhost:{port}", **UPGRADE)[0] in (302, 401, 403)
+    assert request(port, "/ws", Origin=f"http://localhost:{port}", **UPGRADE)[0] in (302, 401, 403)
 
 
 def test_the_login_page_is_ours_and_runs_nothing_it_is_told(port):
-    status, _, text = ask(port, "/login?error=%3Cscript%3Ealert(1)%3C/script%3E")
+    status, _, text = request(port, "/login?error=%3Cscript%3Ealert(1)%3C/script%3E")
     assert status == 200
     assert "<script" not in text
     assert "http" not in text
@@ -86,11 +86,11 @@ def test_the_login_page_is_ours_and_runs_nothing_it_is_told(port):
 
 @pytest.mark.parametrize(("name", "password"), [("ada", "wrong"), ("", ""), ("eve", "lovelace1843")])
 def test_a_wrong_password_opens_nothing(port, name, password):
-    assert ask(port, "/", Cookie=log_in(port, name, password))[0] == 302
+    assert request(port, "/", Cookie=log_in(port, name, password))[0] == 302
 
 
 def test_a_right_one_opens_the_page(port):
-    status, _, text = ask(port, "/", Cookie=log_in(port, "ada", "lovelace1843"))
+    status, _, text = request(port, "/", Cookie=log_in(port, "ada", "lovelace1843"))
     assert status == 200
     assert "<title>fluxlens</title>" in text
 
@@ -103,7 +103,7 @@ def test_only_named_origins_open_a_socket(port):
         ("http://evil.example.org", False),
         ("http://fluxlens.example.org.evil.org", False),
     ):
-        status = ask(port, "/ws", Origin=origin, Cookie=cookie, **UPGRADE)[0]
+        status = request(port, "/ws", Origin=origin, Cookie=cookie, **UPGRADE)[0]
         assert (status == 101) == allowed, (origin, status)
         assert allowed or status == 403
 

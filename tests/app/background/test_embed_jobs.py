@@ -39,18 +39,18 @@ def test_a_box_holds_what_the_engine_says_and_is_an_entry(world, tmp_path):
     job.run()
     assert (job.state, job.error) == ("done", "")
     assert (job.done, job.total) == (2, 2)
-    held = Store.open(job.path)
+    store = Store.open(job.path)
     model = checkpoints.load("default")
     asked = engine.compute(world.scene.tree, model, MAY["first"], MAY["last"], (slice(28, 36), slice(40, 52)))
-    np.testing.assert_array_equal(held.cube().embedding.values, asked.embedding.values)
-    np.testing.assert_array_equal(held.cube().x.values, world.grid.x[40:52])
-    assert "tower" not in held.scene().children
+    np.testing.assert_array_equal(store.cube().embedding.values, asked.embedding.values)
+    np.testing.assert_array_equal(store.cube().x.values, world.grid.x[40:52])
+    assert "tower" not in store.scene().children
     catalog = tmp_path / "catalog.yaml"
     catalog.write_text("sources: {}\n")
     found = catalogs.open(catalog)
     catalogs.add_store(found, "mine", job.path, "A box.")
     assert [entry.kind for entry in catalogs.entries(found)] == ["embeddings"]
-    assert catalogs.source(found, "mine").store().snapshot == held.snapshot
+    assert catalogs.source(found, "mine").store().snapshot == store.snapshot
     again = EmbedJob(world.scene, job.box)
     again.run()
     assert (again.path, again.total) == (job.path, 0)
@@ -69,25 +69,25 @@ def test_one_sensor_alone_makes_a_box(world, name):
     job = EmbedJob(world.scene, EmbedBox(slice(0, 4), slice(0, 4), **MAY, model=name))
     job.run()
     assert (job.state, job.error) == ("done", "")
-    held = ExplorerData(Store.open(job.path))
+    result = ExplorerData(Store.open(job.path))
     other = {"s2": "days_from_s1", "s1": "days_from_s2"}[name]
-    assert (held.store.cube()[other].values == -1).all()
-    assert np.isfinite(held.layer_image(LayerKey("pca", MAY["first"])).values).all()
-    assert held.pixel_series(1, 1).sizes["time"] == 3
+    assert (result.store.cube()[other].values == -1).all()
+    assert np.isfinite(result.layer_image(LayerKey("pca", MAY["first"])).values).all()
+    assert result.pixel_series(1, 1).sizes["time"] == 3
 
 
 def test_a_cancelled_job_stops_inside_a_block_and_leaves_nothing(world, tmp_path, monkeypatch):
     job = EmbedJob(world.scene, EmbedBox(slice(0, 8), slice(0, 8), **MAY))
     asked, answer = [], batched_forward.predict_days
 
-    def ask(model, *rest):
-        for told in answer(model, *rest):
-            asked.append(told)
+    def query(model, *rest):
+        for block in answer(model, *rest):
+            asked.append(block)
             job.stop.set()
             time.sleep(3 * device_queue.PAUSE_S)  # a strip that takes longer than a waiting job is left alone
-            yield told
+            yield block
 
-    monkeypatch.setattr(batched_forward, "predict_days", ask)
+    monkeypatch.setattr(batched_forward, "predict_days", query)
     job.run()
     assert job.state == "cancelled"
     assert 1 <= len(asked) <= device_queue.QUEUES["cpu"].places  # each core may be in the middle of a strip

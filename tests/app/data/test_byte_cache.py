@@ -1,4 +1,4 @@
-"""What is held stays within its bytes, the newest always."""
+"""The cached results stay within their bytes, the newest is always kept."""
 
 import numpy as np
 from fluxlens.app.data.byte_cache import ByteLimitedCache, count_bytes
@@ -11,18 +11,18 @@ def test_what_was_not_asked_for_longest_is_forgotten():
         made.append(name)
         return np.zeros(100, "uint8")
 
-    held = ByteLimitedCache(make, max_bytes=250)
+    cache = ByteLimitedCache(make, max_bytes=250)
     for name in "abacab":
-        held(name)
+        cache(name)
     assert made == ["a", "b", "c", "b"]
-    assert held.nbytes == 200
+    assert cache.nbytes == 200
 
 
 def test_an_answer_larger_than_all_stays_until_the_next():
-    held = ByteLimitedCache(lambda n: np.zeros(n, "uint8"), max_bytes=10)
-    assert held(99) is held(99)
-    held(5)
-    assert held.nbytes == 5
+    cache = ByteLimitedCache(lambda n: np.zeros(n, "uint8"), max_bytes=10)
+    assert cache(99) is cache(99)
+    cache(5)
+    assert cache.nbytes == 5
 
 
 def test_parts_weigh_together():

@@ -64,9 +64,9 @@ def test_a_coarse_look_at_true_colour_reads_the_coarse_images(store, monkeypatch
         }
     )
     monkeypatch.setattr(store, "true_colour_overviews", lambda: {2: coarse}, raising=False)
-    seen = ExplorerData(store).layer_image(LayerKey("true", JUNE), viewport=Viewport(2, 4, 24, 8, 30))
-    np.testing.assert_array_equal(seen.values, np.full((20, 22, 3), 0.125, "float32"))
-    assert not seen.masked.any()
+    image = ExplorerData(store).layer_image(LayerKey("true", JUNE), viewport=Viewport(2, 4, 24, 8, 30))
+    np.testing.assert_array_equal(image.values, np.full((20, 22, 3), 0.125, "float32"))
+    assert not image.masked.any()
     fine = ExplorerData(store).layer_image(LayerKey("true", JUNE), viewport=Viewport(1, 4, 24, 8, 30))
     assert len(np.unique(fine.values)) > 10
 
@@ -90,8 +90,8 @@ def test_a_store_without_a_scene_still_shows_its_embeddings(store):
 
 def test_ndvi_of_a_pixel_is_the_scene_s(data):
     pixel = data.pixel_series(10, 30)
-    seen = data.store.scene()["s2"].reflectance.isel(y=10, x=30)
-    red, nir = seen.sel(band="B04").values, seen.sel(band="B08").values
+    reflectance = data.store.scene()["s2"].reflectance.isel(y=10, x=30)
+    red, nir = reflectance.sel(band="B04").values, reflectance.sel(band="B08").values
     np.testing.assert_allclose(pixel.ndvi.values, (nir - red) / (nir + red), rtol=1e-4)
 
 
@@ -150,8 +150,8 @@ def test_a_scene_without_red_says_which_bands_it_has(store):
 
 def test_radar_of_a_pixel_is_the_scene_s(data):
     pixel = data.pixel_series(10, 30)
-    seen = data.store.scene()["s1"].backscatter.isel(y=10, x=30)
-    np.testing.assert_array_equal(pixel.VH.values, seen.sel(band="VH").values)
+    backscatter = data.store.scene()["s1"].backscatter.isel(y=10, x=30)
+    np.testing.assert_array_equal(pixel.VH.values, backscatter.sel(band="VH").values)
 
 
 def test_a_sight_shows_the_numbers_of_the_whole_and_an_overview_their_means(tmp_path, monkeypatch):

@@ -60,14 +60,14 @@ def test_before_two_kinds_there_is_the_embedding_and_what_to_do(data):
 
 
 def test_a_second_tap_takes_a_label_away_or_renames_it():
-    held = toggle_label(toggle_label((), 1, 1, "a"), 2, 2, " b ")
-    assert held == (Label(1, 1, "a"), Label(2, 2, "b"))
-    assert toggle_label(held, 1, 1, "a") == (Label(2, 2, "b"),)
-    assert toggle_label(held, 1, 1, "c") == (Label(2, 2, "b"), Label(1, 1, "c"))
+    labels = toggle_label(toggle_label((), 1, 1, "a"), 2, 2, " b ")
+    assert labels == (Label(1, 1, "a"), Label(2, 2, "b"))
+    assert toggle_label(labels, 1, 1, "a") == (Label(2, 2, "b"),)
+    assert toggle_label(labels, 1, 1, "c") == (Label(2, 2, "b"), Label(1, 1, "c"))
 
 
 @pytest.mark.parametrize(
-    ("held", "name", "match"),
+    ("labels", "name", "match"),
     [
         ((), " ", "type a class"),
         ((), "x" * 41, "1 to 40"),
@@ -75,12 +75,12 @@ def test_a_second_tap_takes_a_label_away_or_renames_it():
         (tuple(Label(0, i, "k") for i in range(MAX_LABELS)), "k", "take one away"),
     ],
 )
-def test_a_label_too_many_or_too_long_is_one_sentence(held, name, match):
+def test_a_label_too_many_or_too_long_is_one_sentence(labels, name, match):
     with pytest.raises(InputError, match=match):
-        toggle_label(held, 1, 1, name)
-    state = State(labels=list(held))
+        toggle_label(labels, 1, 1, name)
+    state = State(labels=list(labels))
     state.label(1, 1, name)
-    assert state.labels == list(held)
+    assert state.labels == list(labels)
     assert state.message
 
 
@@ -116,16 +116,16 @@ def test_a_link_brings_the_labels_back(state, data):
 
 
 def test_each_sample_is_left_out_once():
-    seen = []
+    training_parts = []
 
     def fit(values, target):
-        seen.append(set(target.tolist()))
+        training_parts.append(set(target.tolist()))
         return analysis.ridge(values, target)
 
     values = np.random.default_rng(0).normal(size=(45, 3))
     assert analysis.left_out(values, np.arange(45.0), fit).shape == (45, 1)
-    assert len(seen) == 20
-    assert all(sum(i not in part for part in seen) == 1 for i in range(45))
+    assert len(training_parts) == 20
+    assert all(sum(i not in part for part in training_parts) == 1 for i in range(45))
 
 
 def test_ridge_with_its_penalty_chosen_errs_as_refitting_says():

@@ -1,4 +1,4 @@
-"""Published embeddings beside ours: laid over the scene by place and day, their gaps kept."""
+"""Published embeddings next to ours: laid over the scene by place and day, their gaps kept."""
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
 
 
 def opened(folder, made: xr.Dataset | None):
-    """The data of the store in a catalog beside a published cube; None: a broken one."""
+    """The data of the store in a catalog next to a published cube; None: a broken one."""
     if made is None:
         (folder / "theirs.zarr").mkdir()
     else:

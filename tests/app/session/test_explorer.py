@@ -166,14 +166,14 @@ def test_an_outline_is_a_place_with_the_mean_of_its_pixels(explorer):
     (west, east), (north, south) = edges
     explorer.outline([west, east, east, west], [north, north, south, south])
     place = explorer.state.place
-    held = explorer.data.place_series(place)
-    assert held.attrs["pixels"] == 12
+    series = explorer.data.place_series(place)
+    assert series.attrs["pixels"] == 12
     gpp = [
         explorer.data.pixel_series(row, col).gpp.values for row in (10, 11, 12) for col in (20, 21, 22, 23)
     ]
-    np.testing.assert_allclose(held.gpp.values, np.mean(gpp, axis=0), rtol=1e-4, atol=1e-5)
-    assert (held.gpp_lo <= held.gpp + 1e-4).all()
-    assert (held.gpp_lo < held.gpp_hi).any()
+    np.testing.assert_allclose(series.gpp.values, np.mean(gpp, axis=0), rtol=1e-4, atol=1e-5)
+    assert (series.gpp_lo <= series.gpp + 1e-4).all()
+    assert (series.gpp_lo < series.gpp_hi).any()
     assert "Area of 12 pixels" in explorer.charts._location.object
 
 
@@ -194,11 +194,11 @@ def test_exported_places_can_be_uploaded_again(explorer):
 
     x, y = explorer.data.grid.x, explorer.data.grid.y
     explorer.outline([x[20], x[24], x[24]], [y[10], y[10], y[14]])
-    held = explorer.state.place
-    add_uploaded_area(explorer.state, explorer.data, to_geojson([held], explorer.data).encode())
+    place = explorer.state.place
+    add_uploaded_area(explorer.state, explorer.data, to_geojson([place], explorer.data).encode())
     again = explorer.state.place
-    assert again.slot != held.slot
-    assert again.area == held.area
+    assert again.slot != place.slot
+    assert again.area == place.area
 
 
 def test_hidden_charts_leave_the_dates_under_the_lowest(explorer):
@@ -275,3 +275,108 @@ def test_the_exported_file_names_the_pixel_and_says_simulated(catalog):
     assert "# simulated: 1" in text
     table = pd.read_csv(io.StringIO(text), comment="#")
     assert len(table) == len(explorer.data.days)
+
+
+# --- parameters that a notebook reads and sets ---
+
+
+def test_parameters_follow_the_screen_and_move_it(explorer):
+    explorer.tap(*explorer.data.centre(5, 55))
+    assert explorer.pixels == [(5, 55)]
+    explorer.day, explorer.layer = dt.date(2020, 6, 14), "gpp"
+    assert explorer.map.slider.value == dt.date(2020, 6, 14)
+    assert explorer.map.layers.value == "gpp"
+    explorer.pixels = [(1, 2), (3, 4)]
+    assert [(place.row, place.col) for place in explorer.state.places] == [(1, 2), (3, 4)]
+    assert explorer.state.pixel == (3, 4)
+    chosen = []
+    watcher = explorer.param.watch(lambda event: chosen.append(event.new), "pixels")
+    explorer.tap(*explorer.data.centre(7, 8))
+    explorer.param.unwatch(watcher)
+    assert chosen == [[(1, 2), (7, 8)]]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("day", dt.date(2031, 1, 1)), ("pixels", [(0, 10_000)]), ("pixels", []), ("pixels", [(1, 2, 3)])],
+)
+def test_a_parameter_that_the_store_does_not_have_is_refused_and_nothing_changes(explorer, name, value):
+    from fluxlens.models.errors import InputError
+
+    before = explorer.day, explorer.pixels, explorer.state.places
+    with pytest.raises(InputError, match=r"^Got "):
+        setattr(explorer, name, value)
+    assert (explorer.day, explorer.pixels, explorer.state.places) == before
+
+
+def test_the_explorer_stands_in_a_layout(explorer):
+    assert pn.panel(explorer).select(pn.widgets.DateSlider)
+
+
+def test_the_design_does_not_reach_the_widgets_of_a_notebook(explorer):
+    from fluxlens.app.views.style import FluxlensDesign
+
+    assert isinstance(explorer.map.slider._design, FluxlensDesign)
+    assert pn.config.design is None
+    assert not isinstance(pn.widgets.Button()._design, FluxlensDesign)
+
+
+# --- what readers leave out ---
+
+
+def test_what_a_reader_leaves_out_is_a_banner_until_it_is_closed(explorer):
+    content = (
+        '{"type": "FeatureCollection", "features": ['
+        '{"type": "Feature", "properties": {"name": "<b>empty</b>"}, "geometry": null},'
+        '{"type": "Feature", "properties": {}, "geometry": {"type": "Point", "coordinates": [9.004, 50.55]}}]}'
+    )
+    banner = explorer.panel()[1][1]
+    explorer.export._set_points("points.geojson", content.encode())
+    assert len(explorer.export.points) == 1
+    (text,) = banner.select(pn.pane.HTML)
+    assert "left out" in text.object
+    assert "<b>empty" not in text.object
+    (close,) = banner.select(pn.widgets.Button)
+    close.clicks += 1
+    assert explorer.state.notes == []
+    assert not banner.select(pn.pane.HTML)
+
+
+def test_each_thread_collects_its_own_data_warnings():
+    import threading
+    import warnings
+
+    from fluxlens.app.data.data_warnings import collect_data_warnings
+    from fluxlens.models.errors import DataWarning
+
+    notes, both_collect = {"a": [], "b": []}, threading.Barrier(2)
+
+    def read(name):
+        with collect_data_warnings(notes[name]):
+            both_collect.wait(10)
+            for _ in range(2):
+                warnings.warn(f"{name}: left out", DataWarning, stacklevel=1)
+            both_collect.wait(10)
+
+    filters = list(warnings.filters)
+    threads = [threading.Thread(target=read, args=(name,)) for name in notes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert notes == {"a": ["a: left out"], "b": ["b: left out"]}
+    assert warnings.filters == filters
+
+
+def test_what_is_left_out_while_an_entry_opens_stays_with_it():
+    import warnings
+
+    from fluxlens.models.errors import DataWarning
+
+    def steps():
+        yield "reading", 0.5
+        warnings.warn("tower.csv: 3 days left out.", DataWarning, stacklevel=1)
+
+    load = EntryLoad("demo")
+    load.run(steps())
+    assert load.notes == ["tower.csv: 3 days left out."]
