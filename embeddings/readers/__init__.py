@@ -55,6 +55,12 @@ def open_scene(path: str | Path) -> xr.DataTree:
         # our own scenes are groups of sensors; arrays at the top are somebody else's cube
         groups = [one for one in ("s2", "s1") if (place / one).is_dir() and not _is_array(place / one)]
         arrays = any(_is_array(one) for one in place.iterdir() if one.is_dir())
+        nested = [one for one in place.iterdir() if one.is_dir() and any(map(_is_array, one.glob("*")))]
+        nodes = {"s2", "s1", "landsat8", "weather", "tower", "truth"}
+        if not groups and not arrays and len(nested) == 1 and nested[0].name not in nodes:
+            from fluxlens.embeddings.readers import cube
+
+            return cube.open_files(nested, place.stem)
         if groups or not arrays:
             from fluxlens.embeddings.readers import zarr
 

@@ -25,8 +25,11 @@ MASKS: dict[str, str] = {
     "qa60": "qa60",
     "clm": "cloud", "cloudmask": "cloud", "cloud": "cloud", "clouds": "cloud", "cldmask": "cloud", "mask": "cloud",
     "clear": "clear", "clearmask": "clear", "valid": "clear", "validmask": "clear",
+    "clearsky": "clear", "clearskymask": "clear", "cloudfree": "clear",
     "mskcldprb": "probability", "cldprb": "probability", "cloudprobability": "probability", "cldprob": "probability",
+    "probability": "probability", "s2cloudless": "probability", "cloudprobs": "probability",
     "clp": "probability255",
+    "fmask": "fmask", "oafmask": "fmask",
     "cs": "score", "cscdf": "score",
 }  # fmt: skip
 """Kind of cloud mask by name, without ``_`` and case."""

@@ -17,6 +17,7 @@ from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.readers import cube
 from fluxlens.embeddings.readers.band_names import find_bands
 from fluxlens.embeddings.readers.georeference import standard_crs
+from fluxlens.embeddings.readers.raster_file import check_is_raster
 from fluxlens.models.errors import InputError
 
 SUFFIXES = (".tif", ".tiff")
@@ -113,6 +114,8 @@ def _read(path: Path, date: pd.Timestamp) -> xr.Dataset | None:
     import rasterio
     from rasterio.errors import RasterioError
 
+    if path.suffix.lower() in SUFFIXES:
+        check_is_raster(path, "GeoTIFF")
     try:
         with warnings.catch_warnings():
             # rasterio 1.4 multiplies transforms in a way affine 3 no longer likes, and names rotated files

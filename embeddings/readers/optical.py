@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid, regrid_nearest
 from fluxlens.embeddings.readers.baselines import OFFSET, OFFSET_SINCE, baselines, offset_applied
-from fluxlens.embeddings.readers.cf_packing import STEP, is_packed, unpack
+from fluxlens.embeddings.readers.cf_packing import FILLS, STEP, is_packed, unpack
 from fluxlens.embeddings.readers.cloud_masks import MASK_KINDS, clear_of
 from fluxlens.embeddings.scenes import compositing, packing, schema
 from fluxlens.models.errors import InputError
@@ -216,12 +217,17 @@ def reflectance(
     sample = np.concatenate([_sample(unpack(array)).ravel() for array in arrays.values()])
     sample = sample[np.isfinite(sample) & (sample != 0)]
     floats = any(array.dtype.kind == "f" for array in arrays.values())
-    numbers_in_floats = (
-        floats and not said and not percent and not floats_are_reflectance and _are_numbers(sample)
-    )
-    if numbers_in_floats:
-        notes.append(f"its floats (median {np.median(sample):.0f}) are taken for reflectance x 10000")
-    if floats and not numbers_in_floats:
+    numbers_in_floats = False
+    if floats and not said and not percent and not floats_are_reflectance:
+        unit = _unit_of_floats(arrays, part.name)
+        percent, numbers_in_floats = unit == "percent", unit == "numbers"
+        if percent:
+            notes.append(f"its floats (median {np.median(sample):.0f}) are taken for reflectance in percent")
+        if numbers_in_floats:
+            notes.append(f"its floats (median {np.median(sample):.0f}) are taken for reflectance x 10000")
+    _refuse_pictures(arrays, percent, part.name)
+    empty = _empty_pixels(arrays) if floats else None
+    if all(array.dtype.kind == "f" for array in arrays.values()) and not numbers_in_floats:
         step, added = None, 0
     else:
         step = STEP
@@ -232,8 +238,11 @@ def reflectance(
     for band, array in arrays.items():
         # an add_offset of the file already takes the baseline's offset off
         mine = 0 if is_packed(array) and float(np.ravel(array.attrs.get("add_offset", 0))[0]) != 0 else added
-        fill = 0.0 if array.dtype.kind in "iu" else None
-        out[band] = packing.clip_saturated(unpack(array, step, fill, mine))
+        # 0 is no data of digital numbers, as integers or not; reflectance in floats may be 0 in a dark band
+        digital = array.dtype.kind in "iu" or numbers_in_floats
+        values = unpack(array, step if digital or percent else None, 0.0 if digital else None, mine)
+        values = values if empty is None or digital else values.where(~empty)
+        out[band] = packing.clip_saturated(values)
     scaled = sample if step is None or said else sample * step
     if scaled.size and float(np.quantile(scaled, 0.99)) < 0.003:
         why = "it looks scaled twice, remove the attribute scale_factor" if said else "check its units"
@@ -243,9 +252,61 @@ def reflectance(
     return out
 
 
-def _are_numbers(sample: np.ndarray) -> bool:
-    """Reflectance has a median below 2 even under full cloud; reflectance x 10000 one above 50 even on water."""
-    return bool(sample.size) and float(np.median(sample)) > 20
+PERCENT_AT_LEAST, NUMBERS_AT_LEAST = 2.5, 160.0
+"""The 99th percentile of reflectance stays below 2.5 under cloud and glint, in percent between 3 and 160; of
+reflectance x 10000 it is above 300 even where all is water."""
+
+
+def _unit_of_floats(arrays: dict[str, xr.DataArray], name: str) -> str:
+    """``reflectance``, ``percent`` or ``numbers`` (x 10000) of the bands that are floats and say nothing."""
+    samples = {}
+    for band, array in arrays.items():
+        if array.dtype.kind == "f" and not is_packed(array):
+            values = _sample(unpack(array)).ravel()
+            samples[band] = values[np.isfinite(values) & (values != 0)]
+    together = np.concatenate([*samples.values(), np.empty(0)])
+    if not together.size:
+        return "reflectance"
+    high = float(np.quantile(together, 0.99))
+    unit = "numbers" if high > NUMBERS_AT_LEAST else "percent" if high > PERCENT_AT_LEAST else "reflectance"
+    # A dark band of digital numbers still has numbers of tens: below 2.5 it is in another unit than the others.
+    lone = [
+        band
+        for band, values in samples.items()
+        if unit == "numbers" and values.size and float(np.quantile(values, 0.99)) < PERCENT_AT_LEAST
+    ]
+    if lone:
+        raise InputError(
+            f"Got {name} with {', '.join(lone)} of at most {samples[lone[0]].max():.2g} beside bands of "
+            f"{high:.0f}, need all bands in one unit; convert them to reflectance 0 to 1."
+        )
+    return unit
+
+
+def _refuse_pictures(arrays: dict[str, xr.DataArray], percent: bool, name: str) -> None:
+    """InputError for one-byte numbers without a scale: a picture to look at, stretched by nobody knows what."""
+    for band, array in arrays.items():
+        if array.dtype.kind in "iu" and array.dtype.itemsize == 1 and not percent and not is_packed(array):
+            raise InputError(
+                f"Got {name} with {band} of 8 bits and no scale_factor, need reflectance or numbers of 16 bits; export "
+                "the measured values and not a picture."
+            )
+
+
+def _empty_pixels(arrays: dict[str, xr.DataArray]) -> xr.DataArray | None:
+    """(time, y, x) where all bands are exactly 0: outside the image, as Sentinel Hub and Earth Engine fill it.
+
+    None where a band names its missing values.
+    """
+    told = [array.attrs[key] for array in arrays.values() for key in FILLS if key in array.attrs]
+    # NaN is what xarray adds to all floats it writes, and tells nothing of 0
+    if len(arrays) < 2 or not all(np.isnan(pd.to_numeric(np.ravel(one), errors="coerce")).all() for one in told):
+        return None
+    zero = [array == 0 for array in arrays.values()]
+    out = zero[0]
+    for one in zero[1:]:
+        out = out & one
+    return out
 
 
 def _sample(array: xr.DataArray) -> np.ndarray:

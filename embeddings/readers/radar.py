@@ -14,6 +14,8 @@ from fluxlens.models.errors import InputError
 
 USUAL_DB = (-40.0, -2.0)
 """The median of VV and VH over land or water lies in between: what tells dB, dB x 100 and dB x 10000 apart."""
+AMPLITUDE_LIKE = {"VV": 0.4, "VH": 0.1}
+"""Median power beyond -4 dB in VV or -10 dB in VH is met over no landscape; amplitude is the root of power."""
 ORBIT_KEYS = ("sat:orbit_state", "orbit_state", "orbit", "orbitProperties_pass", "pass", "orbit_direction")
 LINEAR = (
     "linear",
@@ -164,6 +166,13 @@ def _band_db(array: xr.DataArray, band: str, name: str, scaled: bool, notes: lis
             f"{negative:.1%} of {band} in {name} is power of 0 or less (noise was subtracted) and has no dB"
         )
     power = values.where(values > 0)
+    if units in ("amplitude", "linear amplitude", "amplitude linear"):
+        power = power**2
+    elif median > AMPLITUDE_LIKE[band]:
+        notes.append(
+            f"{band} of {name} (median {median:.2g}) is taken for linear power and looks like amplitude; if it is, "
+            "set its attribute units to 'amplitude'"
+        )
     return (10 * np.log10(power)).astype("float32").assign_attrs(array.attrs)
 
 

@@ -39,6 +39,8 @@ LON_NAMES, LAT_NAMES = ("lon", "longitude", "long", "lons"), ("lat", "latitude",
 BAND_NAMES = ("band", "bands", "variable", "channel", "channels", "spectral", "b")
 LABELS = ("band", "common_name", "name", "band_name", "eo:common_name", "description", "title", "long_name")
 """Coordinates along a band dimension that may hold its names, the dimension's own first."""
+SENTINEL_DAYS = (16_000, 25_000)
+"""Days since 1970 from 2013 to 2038: numbers without units in this range are no other count of days in use."""
 IN_MEMORY_BYTES = 2**29
 """Files up to 512 MiB are read at once, larger ones lazily in the chunks they are stored in."""
 
@@ -67,10 +69,16 @@ def load(path: str | Path, names: Iterable[str] | None = None) -> xr.Dataset:
     try:
         options = dict(mask_and_scale=False, chunks={})
         if path.is_dir():
-            consolidated = (path / ".zmetadata").exists() or None
+            # Told beforehand: xarray warns where it has to find out that nothing is consolidated.
+            described = path / "zarr.json"
+            consolidated = (path / ".zmetadata").exists() or (
+                described.exists() and '"consolidated_metadata"' in described.read_text(encoding="utf-8")
+            )
             data = _decoded(path, engine="zarr", consolidated=consolidated, **options)
         else:
+            check_is_raster(path, "NetCDF file")
             data = _decoded(path, **options)
+            data = data if data.variables else _from_group(path, options)
         kept = [name for name in names or () if name in data]
         data = data[kept] if kept else data
         return data.load() if data.nbytes <= IN_MEMORY_BYTES else data
@@ -81,6 +89,53 @@ def load(path: str | Path, names: Iterable[str] | None = None) -> xr.Dataset:
         raise InputError(
             f"Got {path.name}, which cannot be read ({_first_line(error)}), need a whole {kind}; fetch it again."
         ) from error
+
+
+def check_is_raster(path: Path, kind: str) -> None:
+    """Tell files that were saved under the name of a raster and are none: downloads that failed.
+
+    Parameters
+    ----------
+    path
+        A file.
+    kind
+        What the error says is needed, such as "NetCDF file".
+
+    Raises
+    ------
+    InputError
+        The file is empty, text, a page of HTML or an archive.
+    """
+    with path.open("rb") as file:
+        head = file.read(512)
+    bare = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    what = None
+    if not head:
+        what = "an empty file"
+    elif bare.startswith((b"<!doctype html", b"<html")):
+        what = "a web page (a login or an error, perhaps)"
+    elif bare.startswith(b"<"):
+        what = "an XML document (an error of the server, perhaps)"
+    elif bare.startswith((b"{", b"[")):
+        what = "a JSON document (an error of the server, perhaps)"
+    elif head.startswith((b"PK\x03\x04", b"\x1f\x8b")):
+        what = "an archive, to be unpacked first"
+    elif not any(byte < 9 for byte in head):
+        what = "a text file"
+    if what:
+        raise InputError(f"Got {path.name}, which is {what}, need a whole {kind}; fetch it again.")
+
+
+def _from_group(path: Path, options: dict) -> xr.Dataset:
+    """The cube of a NetCDF file that keeps its variables in a group."""
+    import netCDF4
+
+    with netCDF4.Dataset(path) as file:
+        groups = [name for name, group in file.groups.items() if len(group.variables)]
+    if len(groups) != 1:
+        got = f"groups {', '.join(groups)[:80]}" if groups else "no variables"
+        raise InputError(f"Got {path.name} with {got}, need one cube; save the group with the bands alone.")
+    return _decoded(path, group=groups[0], **options)
 
 
 def _decoded(path: Path, **options) -> xr.Dataset:
@@ -252,7 +307,7 @@ def parse_times(values: np.ndarray, name: str) -> pd.DatetimeIndex:
     Parameters
     ----------
     values
-        (time,) datetime64, ISO text, ``yyyymmdd`` numbers, seconds or milliseconds since 1970, or cftime objects.
+        (time,) datetime64, ISO text, ``yyyymmdd`` numbers, days, seconds or milliseconds since 1970, or cftime objects.
     name
         What errors call the file.
 
@@ -272,6 +327,8 @@ def parse_times(values: np.ndarray, name: str) -> pd.DatetimeIndex:
             low, high = float(values.min()), float(values.max())
             if low >= 19_000_101 and high <= 21_001_231:
                 times = pd.to_datetime(values.astype("int64").astype(str), format="%Y%m%d")
+            elif low >= SENTINEL_DAYS[0] and high <= SENTINEL_DAYS[1]:
+                times = pd.to_datetime(values, unit="D")
             elif low > 1e8 and high < 1e10:
                 times = pd.to_datetime(values, unit="s")
             elif low > 1e11 and high < 1e13:
@@ -283,7 +340,8 @@ def parse_times(values: np.ndarray, name: str) -> pd.DatetimeIndex:
         elif values.dtype.kind == "M":
             times = pd.DatetimeIndex(values)
         else:
-            texts = [decoded_text(value) for value in values]
+            # 2019_05_12 is a common spelling in exports of Earth Engine
+            texts = [re.sub(r"^(\d{4})_(\d\d)_(\d\d)", r"\1-\2-\3", decoded_text(value)) for value in values]
             compact = all(re.fullmatch(r"\d{8}", text) for text in texts)
             times = pd.to_datetime(texts, format="%Y%m%d" if compact else "ISO8601", utc=True).tz_localize(
                 None
