@@ -355,10 +355,10 @@ class Store:
         )
 
     def _values(
-        self, group: str, key: tuple[Any, Any, Any], names: tuple[str, ...] = tuple(DTYPES)
+        self, layout: str, key: tuple[Any, Any, Any], names: tuple[str, ...] = tuple(DTYPES)
     ) -> dict[str, np.ndarray]:
         """Bytes as on disk by array."""
-        arrays = {name: self._arrays[group][name] for name in names}
+        arrays = {name: self._arrays[layout][name] for name in names}
         with reading(self.path):
             found = dict(zip(arrays, read_together(list(arrays.values()), key), strict=True))
         for name, codes in found.items():
