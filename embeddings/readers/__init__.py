@@ -89,7 +89,7 @@ def _open_file(place: Path, path: str | Path) -> xr.DataTree:
         from fluxlens.embeddings.readers import cube
 
         return cube.open(place)
-    if place.suffix.lower() in (".tif", ".tiff"):
+    if place.suffix.lower() in (".tif", ".tiff", ".vrt"):
         from fluxlens.embeddings.readers import geotiff_folder
 
         return geotiff_folder.open(place)

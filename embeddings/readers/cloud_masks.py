@@ -59,7 +59,11 @@ def clear_of(kind: str, array: xr.DataArray, name: str, notes: list[str]) -> xr.
         return _clear_of_fmask(array, values, name, notes)
     if kind.startswith("probability"):
         # s2cloudless in Python gives 0 to 1, Sentinel Hub and Sen2Cor 0 to 255 and 0 to 100
-        if values.dtype.kind == "f" and array.dtype.kind == "f" and np.nanmax(_corner(values), initial=0.0) <= 1:
+        if (
+            values.dtype.kind == "f"
+            and array.dtype.kind == "f"
+            and np.nanmax(_corner(values), initial=0.0) <= 1
+        ):
             return values < CLEAR_PROBABILITY / 100
         return values < CLEAR_PROBABILITY * (2.55 if kind == "probability255" else 1)
     if kind == "qa60":
@@ -81,9 +85,7 @@ def clear_of(kind: str, array: xr.DataArray, name: str, notes: list[str]) -> xr.
     return values == 0
 
 
-def _clear_of_fmask(
-    array: xr.DataArray, values: xr.DataArray, name: str, notes: list[str]
-) -> xr.DataArray:
+def _clear_of_fmask(array: xr.DataArray, values: xr.DataArray, name: str, notes: list[str]) -> xr.DataArray:
     """Clear by one of the three encodings of Fmask, told apart by flags, name and values.
 
     HLS (user guide, table 9) packs bits: 1 cloud, 2 beside cloud, 3 shadow, 255 no data. Digital Earth Australia's

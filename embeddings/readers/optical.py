@@ -300,7 +300,9 @@ def _empty_pixels(arrays: dict[str, xr.DataArray]) -> xr.DataArray | None:
     """
     told = [array.attrs[key] for array in arrays.values() for key in FILLS if key in array.attrs]
     # NaN is what xarray adds to all floats it writes, and tells nothing of 0
-    if len(arrays) < 2 or not all(np.isnan(pd.to_numeric(np.ravel(one), errors="coerce")).all() for one in told):
+    if len(arrays) < 2 or not all(
+        np.isnan(pd.to_numeric(np.ravel(one), errors="coerce")).all() for one in told
+    ):
         return None
     zero = [array == 0 for array in arrays.values()]
     out = zero[0]
