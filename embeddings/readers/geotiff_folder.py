@@ -128,7 +128,8 @@ def _mosaics(tiles: list[xr.Dataset], date: pd.Timestamp, notes: list[str]) -> l
         attrs = {name: array.attrs for name, array in bands.items()}
         if any(tile[name].attrs != attrs[name] for tile in group for name in bands):
             raise InputError(
-                f"Got tiles of {date:%Y-%m-%d} with different scales or no-data values, need the same; export them alike."
+                f"Got tiles of {date:%Y-%m-%d} with different scales or no-data values, need the same; "
+                "export them alike."
             )
         grids = [Grid.from_cube(tile) for tile in group]
         size = grids[0].size_m

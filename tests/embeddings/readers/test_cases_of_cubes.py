@@ -1,4 +1,4 @@
-"""Cubes, scenes and weather in the shapes that users report trouble with: each gives the right value or one sentence."""
+"""Cubes, scenes and weather in the shapes that users report trouble with: the right value or one sentence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fluxlens.models.errors import DataWarning, InputError
 pytestmark = pytest.mark.real
 
 LEFT_M, TOP_M = 574_920.0, 5_622_200.0
-# Means over all valid pixels and dates of the same numbers: computed with numpy from the plain files, not by a reader.
+# Means over pixels and dates of the numbers in the plain files / 10000, computed with xarray alone.
 PLAIN_2019 = dict(B02=0.1623, B04=0.1797, B08=0.4107, B11=0.2711)
 THREE_DATES = dict(B02=0.1715, B04=0.1830, B08=0.4141, B11=0.2648)
 

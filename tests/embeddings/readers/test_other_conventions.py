@@ -107,6 +107,7 @@ def test_bands_in_two_units_and_pictures_are_refused(tmp_path):
         lambda of, band: (of.reflectance(band) if band < "B04" else of.numbers[band].astype("f4"), {}),
     )
     refused(mixed, tmp_path, "B02, B03 of at most 0.6 beside bands of .* need all bands in one unit")
+    (tmp_path / "cube.nc").rename(tmp_path / "mixed.nc")
     picture = with_values(of, lambda of, band: ((of.numbers[band] // 24).astype("u1"), {}))
     refused(picture, tmp_path, "8 bits and no scale_factor")
 
@@ -268,10 +269,17 @@ def test_several_dates_in_one_geotiff_are_refused_and_not_read_as_the_first(tmp_
 
 
 def test_a_geotiff_that_declares_more_than_memory_is_refused_before_it_is_read(tmp_path):
-    with rasterio.open(
-        tmp_path / "S2_20190512.tif", "w", driver="GTiff", count=1, height=200_000, width=200_000, dtype="uint16",
-        crs=CRS, transform=rasterio.transform.from_origin(LEFT_M, TOP_M, 10, 10), tiled=True, SPARSE_OK=True, BIGTIFF="YES",
-    ) as file:  # fmt: skip
-        file.set_band_description(1, "B04")
+    place = tmp_path / "S2_20190512.tif"
+    images = [truth().numbers["B04"][0]]
+    geotiff(place, images, ["B04"], SPARSE_OK=True, tiled=True, blockxsize=16, blockysize=16)
+    # A few bytes that say "200,000 x 200,000": the two entries of the TIFF directory for width (256) and height (257).
+    data = bytearray(place.read_bytes())
+    start, order = int.from_bytes(data[4:8], "little"), "little"
+    for index in range(int.from_bytes(data[start : start + 2], order)):
+        at = start + 2 + 12 * index
+        if int.from_bytes(data[at : at + 2], order) in (256, 257):
+            data[at + 2 : at + 4] = (4).to_bytes(2, order)
+            data[at + 8 : at + 12] = (200_000).to_bytes(4, order)
+    place.write_bytes(data)
     with pytest.raises(InputError, match=r"S2_20190512\.tif of 80 GB, need at most 9 GB"):
         open_scene(tmp_path)
