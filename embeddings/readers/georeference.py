@@ -102,6 +102,40 @@ def find_crs(data: xr.Dataset, name: str) -> xr.Variable:
     raise InputError(f"Got {name} without a CRS, need an attribute 'epsg', crs_wkt or a spatial_ref; add it.")
 
 
+def is_geographic(data: xr.Dataset) -> bool:
+    """Whether the CRS a file names is one of longitude and latitude.
+
+    Parameters
+    ----------
+    data
+        A file's content, not decoded.
+
+    Returns
+    -------
+    bool
+        False where it names none, or one that PROJ does not know.
+    """
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    told = next(iter(_crs_candidates(data)), None)
+    if told is None:
+        return False
+    try:
+        return CRS.from_user_input(_plain_crs(told)).is_geographic
+    except CRSError:
+        return False
+
+
+def _plain_crs(text: str) -> str:
+    """``EPSG:32631`` of all spellings with the code, in which PROJ warns of some; WKT and others as they are."""
+    wkt = re.match(r"\s*[A-Z]+\s*\[", text)
+    code = re.search(r"epsg:+(?:[\d.]*:)?(\d{4,6})", text, re.I) or re.fullmatch(
+        r"(\d{4,6})(?:\.0)?", text.strip()
+    )
+    return f"EPSG:{code[1]}" if code and not wkt else text
+
+
 def standard_crs(text: str, name: str) -> xr.Variable:
     """``spatial_ref`` of a CRS in any spelling.
 
@@ -122,12 +156,8 @@ def standard_crs(text: str, name: str) -> xr.Variable:
     InputError
         PROJ does not know it, or it is not projected in metres.
     """
-    wkt = re.match(r"\s*[A-Z]+\s*\[", text)
-    code = re.search(r"epsg:+(?:[\d.]*:)?(\d{4,6})", text, re.I) or re.fullmatch(
-        r"(\d{4,6})(?:\.0)?", text.strip()
-    )
     try:
-        found = spatial_ref(f"EPSG:{code[1]}" if code and not wkt else text)
+        found = spatial_ref(_plain_crs(text))
         crs_name(xr.Dataset(coords={"spatial_ref": found}))
     except InputError as error:
         raise InputError(f"Got {name} with {str(error).removeprefix('Got ')}") from error

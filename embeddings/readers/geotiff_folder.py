@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid
-from fluxlens.embeddings.readers import cube
+from fluxlens.embeddings.readers import cube, reproject
 from fluxlens.embeddings.readers.band_names import find_bands
 from fluxlens.embeddings.readers.georeference import standard_crs
 from fluxlens.embeddings.readers.raster_file import check_is_raster
@@ -80,7 +80,7 @@ def open(folder: str | Path) -> xr.DataTree:
     for path, date in dated.items():
         if date is None:
             continue
-        raster = _read(path, date)
+        raster = _read(path, date, notes)
         if raster is None:
             unknown.append(path.name)
             continue
@@ -182,7 +182,7 @@ def _date(name: str, day_first: bool) -> pd.Timestamp | None:
     return None if pd.isna(stamp) else stamp
 
 
-def _read(path: Path, date: pd.Timestamp) -> xr.Dataset | None:
+def _read(path: Path, date: pd.Timestamp, notes: list[str]) -> xr.Dataset | None:
     """One image (time 1, y, x), variables by band with the file's own scale, offset and "
     "no-data value; None: no names."""
     import rasterio
@@ -247,5 +247,7 @@ def _read(path: Path, date: pd.Timestamp) -> xr.Dataset | None:
     out = xr.Dataset(
         variables, coords={"time": pd.DatetimeIndex([date]).as_unit("ns"), "y": y, "x": x}, attrs=dict(tags)
     )
+    if crs.is_geographic:
+        return reproject.to_utm(out, path.name, notes)
     out = out.assign_coords(spatial_ref=standard_crs(crs.to_wkt(), path.name))
     return out.sortby("x").sortby("y", ascending=False)

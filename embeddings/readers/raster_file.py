@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings.readers.georeference import decoded_text, find_crs, with_centres
+from fluxlens.embeddings.readers import reproject
+from fluxlens.embeddings.readers.georeference import decoded_text, find_crs, is_geographic, with_centres
 from fluxlens.models.errors import InputError
 
 TIME_NAMES = (
@@ -171,11 +172,15 @@ def standardise(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
     InputError
         No times, no pixel coordinates, no projected CRS, or bands without names.
     """
-    data = _named_dims(data, name)
-    crs = find_crs(data, name)
+    data, geographic = _named_dims(data, name)
+    geographic = geographic or is_geographic(data)
+    crs = None if geographic else find_crs(data, name)
     data = _split_bands(data, name)
     data = _with_times(data, name)
     data = with_centres(data, name, notes)
+    if geographic:
+        data = reproject.to_utm(data.drop_vars(["spatial_ref", "crs"], errors="ignore"), name, notes)
+        crs = data["spatial_ref"].variable
     # All other CRS variables go: there is one CRS, and it is ``spatial_ref``.
     gridded = [one for one in data.data_vars if {"x", "y", "time"} <= set(data[one].dims)]
     deep = [one for one in gridded if len(data[one].dims) > 3]
@@ -199,22 +204,23 @@ def standardise(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
     return out.sortby("x").sortby("y", ascending=False).sortby("time")
 
 
-def _named_dims(data: xr.Dataset, name: str) -> xr.Dataset:
-    """Dims and coordinates renamed to time, y, x; single leftover dims dropped."""
+def _named_dims(data: xr.Dataset, name: str) -> tuple[xr.Dataset, bool]:
+    """Dims and coordinates renamed to time, y, x, and whether x and y are longitude and latitude by their names."""
     lower = {str(one).lower(): one for one in [*data.variables, *data.dims]}
     renames: dict[Hashable, str] = {}
     for ours, names in (("time", TIME_NAMES), ("x", X_NAMES), ("y", Y_NAMES)):
         found = next((lower[one] for one in names if one in lower), None)
         if found is not None and found != ours:
             renames[found] = ours
+    geographic = False
     if "x" not in {*renames.values(), *map(str, data.dims)} and "x" not in data.variables:
-        if any(one in lower for one in LON_NAMES) and any(one in lower for one in LAT_NAMES):
-            raise InputError(
-                f"Got {name} on longitude and latitude, need a projected CRS in metres; reproject it to its UTM zone "
-                "(nearest neighbour, 10 m)."
-            )
-        raise InputError(f"Got {name} without x and y, need pixel centres in metres; fetch it again.")
-    return data.rename(renames) if renames else data
+        for ours, names in (("x", LON_NAMES), ("y", LAT_NAMES)):
+            found = next((lower[one] for one in names if one in lower), None)
+            if found is None:
+                raise InputError(f"Got {name} without x and y, need pixel centres in metres; fetch it again.")
+            renames[found] = ours
+        geographic = True
+    return (data.rename(renames) if renames else data), geographic
 
 
 def _split_bands(data: xr.Dataset, name: str) -> xr.Dataset:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import rasterio
 import xarray as xr
+from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.readers import open_scene
 from fluxlens.embeddings.scenes import schema
 from fluxlens.models.errors import DataWarning, InputError
@@ -213,10 +214,10 @@ def geotiff(path, images, names=BANDS, left_m=LEFT_M, **options) -> None:
     """A GeoTIFF of images (y, x), described."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # rasterio 1.4 with affine 3
-        with rasterio.open(
-            path, "w", driver="GTiff", count=len(images), height=images[0].shape[0], width=images[0].shape[1],
-            dtype=images[0].dtype, crs=CRS, transform=rasterio.transform.from_origin(left_m, TOP_M, 10, 10), **options,
-        ) as file:  # fmt: skip
+        rows, cols = images[0].shape
+        options = {"crs": CRS, "transform": rasterio.transform.from_origin(left_m, TOP_M, 10, 10)} | options
+        form = dict(driver="GTiff", count=len(images), height=rows, width=cols, dtype=images[0].dtype)
+        with rasterio.open(path, "w", **form, **options) as file:
             for index, (image, name) in enumerate(zip(images, names, strict=True), 1):
                 file.write(image, index)
                 file.set_band_description(index, name)
@@ -283,3 +284,56 @@ def test_a_geotiff_that_declares_more_than_memory_is_refused_before_it_is_read(t
     place.write_bytes(data)
     with pytest.raises(InputError, match=r"S2_20190512\.tif of 80 GB, need at most 9 GB"):
         open_scene(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("longitude", "latitude"), ("lon", "lat"), ("x", "y")])
+@pytest.mark.parametrize("from_0_to_360", [False, True])
+def test_a_cube_on_longitude_and_latitude_is_resampled_to_its_utm_zone_and_told(
+    tmp_path, names, from_0_to_360
+):
+    of = truth(ny=12, nx=16, holes=0.0)
+    west = -3.2 + 360 * from_0_to_360
+    lon, lat = west + 1e-4 * np.arange(16), -12.5 - 1e-4 * np.arange(12)
+    data = as_variables(of).drop_vars("spatial_ref").assign_coords(x=lon, y=lat).assign_attrs(crs="EPSG:4326")
+    data = data.isel(y=slice(None, None, -1)).rename(x=names[0], y=names[1]) if names[0] != "x" else data
+    scene = scene_of(
+        data, tmp_path, r"resampled \(nearest neighbour\) to 10 m in EPSG:32730, \d+% of those pixels"
+    )
+    s2 = scene["s2"].to_dataset()
+    grid = Grid.from_cube(s2)
+    assert (grid.crs, grid.size_m) == ("EPSG:32730", 10.0)
+    # every pixel has the number of the cell its centre lies in, as the transform of PROJ alone says
+    at_lon, at_lat = grid.lonlat(*np.meshgrid(grid.x, grid.y))
+    cols, rows = np.rint((at_lon + 3.2) / 1e-4).astype(int), np.rint((-12.5 - at_lat) / 1e-4).astype(int)
+    inside = (cols >= 0) & (cols < 16) & (rows >= 0) & (rows < 12)
+    assert 0.8 < inside.mean() < 1.0
+    want = np.where(inside, of.reflectance("B04")[:, rows.clip(0, 11), cols.clip(0, 15)], np.nan)
+    np.testing.assert_array_equal(s2.reflectance.sel(band="B04").values, want.astype("float32"))
+    assert not s2.clear.values[:, ~inside].any()
+
+
+def test_coarse_pixels_on_longitude_and_latitude_are_refused(tmp_path):
+    data = (
+        as_variables(truth())
+        .drop_vars("spatial_ref")
+        .assign_coords(x=4 + 0.1 * np.arange(6), y=50 - 0.1 * np.arange(4))
+    )
+    refused(data.rename(x="lon", y="lat"), tmp_path, "with pixels of 89[0-9]{2} m, need 10 or 20 m")
+
+
+def test_a_geotiff_on_longitude_and_latitude_is_resampled(tmp_path):
+    of = truth(ny=12, nx=16)
+    images = [values[0] for values in of.numbers.values()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # rasterio 1.4 with affine 3
+        place = rasterio.transform.from_origin(4.0, 50.7, 1e-4, 1e-4)
+    geotiff(tmp_path / "S2_20190512.tif", images, list(of.numbers), crs="EPSG:4326", transform=place)
+    with pytest.warns(DataWarning, match="resampled"):
+        s2 = open_scene(tmp_path)["s2"].to_dataset()
+    grid = Grid.from_cube(s2)
+    row, col = grid.pixel(4.00055, 50.69945)
+    lon, lat = grid.lonlat(grid.x[col], grid.y[row])
+    cell = int((50.7 - lat) // 1e-4), int((lon - 4.0) // 1e-4)
+    np.testing.assert_array_equal(
+        s2.reflectance.values[0, :, row, col], [of.reflectance(band)[0][cell] for band in of.numbers]
+    )
