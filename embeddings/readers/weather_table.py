@@ -24,6 +24,9 @@ from fluxlens.models.errors import DataWarning, InputError
 NO_DATA = -9990
 """-9999 and its like are missing values."""
 
+NO_DATA_OF_STATIONS = (-99.0, -99.9, -99.99)
+"""Missing values of weather stations: no variable of the table reaches them."""
+
 COLUMNS: dict[str, tuple[str, ...]] = {
     "sw_in": (
         "sw_in", "sw_in_f", "sw_in_f_mds", "sw_in_era", "shortwave_radiation_sum", "shortwave_radiation",
@@ -107,6 +110,9 @@ def open(path: str | Path) -> xr.Dataset:
     frame = _below_preamble(table.frame)
     # The same name in capitals and small letters is one name: FLUXNET writes TA_F, users write ta_f.
     frame.columns = [str(column).strip().lower() for column in frame.columns]
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise InputError(f"Got {name} with two columns called {twice[0]}, need each once; remove or rename one.")
     columns = _columns(frame, table.preamble)
     stamp = _time_columns(frame)
     if not stamp or not (columns or {"t2m_max", "t2m_min", "t2mdew"} <= set(frame)):
@@ -240,7 +246,11 @@ def _without_units_row(
 def _column(table: Table, frame: pd.DataFrame, column: str) -> np.ndarray:
     part = Table(frame, table.encoding, table.delimiter, table.decimal)
     values = part.numbers(column)
-    return values.where(values > NO_DATA).to_numpy()
+    values = values.where((values > NO_DATA) & ~values.isin(NO_DATA_OF_STATIONS))
+    # 9999 is a number of some units (kJ m-2 d-1), but not beside values that all lie far below it.
+    full = values.isin((9999.0, 99999.0))
+    others = values[~full].abs().max()
+    return values.where(~full | ~(others < 1000)).to_numpy()
 
 
 def _time_columns(frame: pd.DataFrame) -> list[str]:
@@ -329,7 +339,7 @@ def _daily(
     steps = np.diff(stamps.values).astype("timedelta64[s]").astype(float)
     step_s = float(np.median(steps[steps > 0])) if (steps > 0).any() else DAY_S
     if step_s > 6 * 3600:
-        if step_s >= 5 * DAY_S and len(stamps) > 3:
+        if step_s >= 5 * DAY_S and len(stamps) > 2:
             raise InputError(
                 f"Got {name} with a row every {step_s / DAY_S:.0f} days, need daily rows; use the daily file."
             )
