@@ -68,6 +68,7 @@ def find_bands(names: Iterable[str]) -> dict[str, str]:
         if found is None:
             continue
         key, size_m = found
+        # B02_10m, B02_20m and B02_60m of one product: a name without a size is the file's only one and wins.
         if key not in out or size_m < out[key][0]:
             out[key] = (size_m, name)
     return {key: name for key, (_, name) in out.items()}
@@ -79,6 +80,7 @@ def _one(name: str, shifted: bool) -> tuple[str, float] | None:
     sized = re.search(r"[-_ ](\d\d)m$", bare, re.I)
     size_m = float(sized[1]) if sized else 0.0
     bare = bare[: sized.start()] if sized else bare
+    # Only 8A has a letter: b4a is no band.
     number = re.fullmatch(r"(?:band[-_ ]?|b)0?(\d{1,2})(a?)", bare, re.I)
     if number:
         label = "B8A" if number[2] else f"B{int(number[1]):02d}"

@@ -21,7 +21,7 @@ def is_packed(array: xr.DataArray) -> bool:
     Parameters
     ----------
     array
-        A variable with its attributes, numbers as stored.
+        A variable of any dims with its attributes, digital numbers as stored.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def unpack(
     Returns
     -------
     xarray.DataArray
-        float32, NaN where there is no data, without packing attributes.
+        float32 of the same dims in the variable's units, NaN where there is no data, without packing attributes.
     """
     scale = _attribute(array, ("scale_factor", "scales"), 1.0)
     offset = _attribute(array, ("add_offset", "offsets"), 0.0)

@@ -66,6 +66,7 @@ def clear_of(kind: str, array: xr.DataArray, name: str, notes: list[str]) -> xr.
         ):
             return values < CLEAR_PROBABILITY / 100
         return values < CLEAR_PROBABILITY * (2.55 if kind == "probability255" else 1)
+    # Pixels without QA60 count as cloud: it is empty from January 2022 to February 2024.
     if kind == "qa60":
         bits = values.fillna(1 << 10).astype("int64")
         return ((bits >> 10) & 3) == 0  # bit 10 opaque cloud, bit 11 cirrus

@@ -11,7 +11,27 @@ from fluxlens.models.errors import InputError
 
 
 def with_centres(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
-    """Coordinates are pixel centres, moved by half a pixel where the file's own transform says they are corners."""
+    """Coordinates as pixel centres, moved by half a pixel where the file's own transform says they are corners.
+
+    Parameters
+    ----------
+    data
+        Dims y, x and any others; coordinates in metres or degrees, or none beside a ``GeoTransform``.
+    name
+        What errors call the file.
+    notes
+        A sentence is appended where transform and coordinates contradict each other.
+
+    Returns
+    -------
+    xarray.Dataset
+        The same with float64 ``y`` (y) and ``x`` (x), in the units they came in.
+
+    Raises
+    ------
+    InputError
+        No coordinates, or missing values in them.
+    """
     transform = _transform(data)
     for axis in ("x", "y"):
         if axis not in data.variables and axis in data.dims and transform is not None:
@@ -76,14 +96,14 @@ def find_crs(data: xr.Dataset, name: str) -> xr.Variable:
     Parameters
     ----------
     data
-        A file's content, not decoded.
+        A file's content, any dims, not decoded.
     name
         What errors call it.
 
     Returns
     -------
     xarray.Variable
-        Scalar ``spatial_ref``.
+        Scalar ``spatial_ref`` of a CRS whose unit is the metre.
 
     Raises
     ------
@@ -108,12 +128,12 @@ def is_geographic(data: xr.Dataset) -> bool:
     Parameters
     ----------
     data
-        A file's content, not decoded.
+        A file's content, any dims, not decoded.
 
     Returns
     -------
     bool
-        False where it names none, or one that PROJ does not know.
+        Coordinates in degrees; False where it names none, or one that PROJ does not know.
     """
     from pyproj import CRS
     from pyproj.exceptions import CRSError
@@ -210,6 +230,17 @@ def _crs_candidates(data: xr.Dataset) -> list[str]:
 
 
 def decoded_text(value: object) -> str:
+    """Text of an attribute or array element, bytes decoded, without padding.
+
+    Parameters
+    ----------
+    value
+        Bytes (UTF-8), text or anything with a text form.
+
+    Returns
+    -------
+    str
+    """
     return (
         value.decode("utf-8", "replace").strip("\0 ") if isinstance(value, bytes) else str(value).strip("\0 ")
     )

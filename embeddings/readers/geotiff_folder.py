@@ -41,7 +41,7 @@ def open(folder: str | Path) -> xr.DataTree:
     Returns
     -------
     xarray.DataTree
-        Nodes ``/s2`` and ``/s1`` as far as the bands go.
+        Nodes ``/s2`` (reflectance 0-1) and ``/s1`` (dB), dims time, band, y, x, as far as the bands go.
 
     Raises
     ------
@@ -211,6 +211,7 @@ def _read(path: Path, date: pd.Timestamp, notes: list[str]) -> xr.Dataset | None
                     raise InputError(
                         f"Got {path.name}, which is rotated, need north up; warp it to its UTM zone."
                     )
+                # A name twice is another date (an Earth Engine stack), unless names tell two resolutions.
                 known = [key for key in (find_bands([text]) for text in names) if key]
                 twice = len(known) - len({tuple(key) for key in known})
                 if twice and not any(re.search(r"_\d\dm$", text) for text in names):
@@ -229,6 +230,7 @@ def _read(path: Path, date: pd.Timestamp, notes: list[str]) -> xr.Dataset | None
         raise InputError(
             f"Got {path.name}, which cannot be read ({str(error)[:80]}), need a whole GeoTIFF; fetch it again."
         ) from error
+    # Transforms give the outer corner; coordinates are centres.
     x = transform.c + (np.arange(values.shape[2]) + 0.5) * transform.a
     y = transform.f + (np.arange(values.shape[1]) + 0.5) * transform.e
     empty = None

@@ -87,6 +87,7 @@ def radar_node(parts: list[Pass], notes: list[str], scaled: bool = False) -> xr.
         .transpose(*schema.CUBE)
     )
     # passes of one orbit in several files may share a day: merged as those of one file are
+    # Ascending and descending passes differ by the side they look from and are never averaged.
     both = _merged_across(both)
     day = both["time"].dt.floor("D")
     alone = ~day.to_index().duplicated(keep=False)
@@ -139,6 +140,7 @@ def _decibel(part: Pass, bands: tuple[str, ...], scaled: bool, notes: list[str])
 def _band_db(array: xr.DataArray, band: str, name: str, scaled: bool, notes: list[str]) -> xr.DataArray:
     """dB of one polarisation, by its units where it has them, and by its values where they leave no choice."""
     fill = 0.0 if array.dtype.kind in "iu" else None
+    # 0 of integers is no data; 0 of floats is power below the noise, or exactly 0 dB, which is never met.
     values = unpack(array, None, fill)
     units = str(array.attrs.get("units", "")).strip().lower()
     sample = values.isel(y=slice(None, 64), x=slice(None, 64)).values
@@ -165,6 +167,7 @@ def _band_db(array: xr.DataArray, band: str, name: str, scaled: bool, notes: lis
         notes.append(
             f"{negative:.1%} of {band} in {name} is power of 0 or less (noise was subtracted) and has no dB"
         )
+    # No floor is put in: a floor would be a measurement of the darkest land there is.
     power = values.where(values > 0)
     if units in ("amplitude", "linear amplitude", "amplitude linear"):
         power = power**2

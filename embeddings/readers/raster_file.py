@@ -59,7 +59,7 @@ def load(path: str | Path, names: Iterable[str] | None = None) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        In memory up to ``IN_MEMORY_BYTES``, else lazy.
+        Dims and units as in the file; in memory up to ``IN_MEMORY_BYTES``, else lazy.
 
     Raises
     ------
@@ -175,6 +175,7 @@ def standardise(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
     data, geographic = _named_dims(data, name)
     geographic = geographic or is_geographic(data)
     crs = None if geographic else find_crs(data, name)
+    # The CRS before the bands are split: it may stand in the attributes of the stacked array, which are then gone.
     data = _split_bands(data, name)
     data = _with_times(data, name)
     data = with_centres(data, name, notes)
@@ -182,6 +183,7 @@ def standardise(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
         data = reproject.to_utm(data.drop_vars(["spatial_ref", "crs"], errors="ignore"), name, notes)
         crs = data["spatial_ref"].variable
     # All other CRS variables go: there is one CRS, and it is ``spatial_ref``.
+    # Without a date a raster is a map, not an image.
     gridded = [one for one in data.data_vars if {"x", "y", "time"} <= set(data[one].dims)]
     deep = [one for one in gridded if len(data[one].dims) > 3]
     if deep:
@@ -266,6 +268,7 @@ def _labels(data: xr.Dataset, dim: Hashable, variable: Hashable, name: str) -> l
         told = data[variable].attrs.get(key, data.attrs.get(key))
         parts = re.split(r"[,;\s]+", told.strip("()[] ")) if isinstance(told, str) else list(told or ())
         candidates.append([str(part).strip("'\" ") for part in parts])
+    # stackstac has band, common_name and title along one dim: the one with most known bands names them all.
     fitting = [labels for labels in candidates if len(labels) == size]
     best = max(fitting, key=lambda labels: len(find_bands(labels)), default=[])
     if find_bands(best) or size == 1:
@@ -330,6 +333,7 @@ def parse_times(values: np.ndarray, name: str) -> pd.DatetimeIndex:
     wrong = InputError(f"Got {name} with times that are no dates, need UTC dates; mend.")
     try:
         if values.dtype.kind in "iuf":
+            # The ranges do not overlap: 20190512 as seconds would be August 1970, before any Sentinel.
             low, high = float(values.min()), float(values.max())
             if low >= 19_000_101 and high <= 21_001_231:
                 times = pd.to_datetime(values.astype("int64").astype(str), format="%Y%m%d")
