@@ -108,7 +108,7 @@ def per_date(data: xr.Dataset, key: str) -> list[str] | None:
     Returns
     -------
     list of str or None
-        One text per image; None where the file has no such fact.
+        One text per image (time), without unit; None where the file has no such fact.
     """
     count = data.sizes["time"]
     if key in data.variables and data[key].dims in ((), ("time",)):

@@ -59,7 +59,7 @@ def load(path: str | Path, names: Iterable[str] | None = None) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        Dims and units as in the file; in memory up to ``IN_MEMORY_BYTES``, else lazy.
+        Any dims, in the units of the file; in memory up to ``IN_MEMORY_BYTES``, else lazy.
 
     Raises
     ------
