@@ -16,12 +16,13 @@ def open_scene(path: str | Path) -> xr.DataTree:
     path
         Our own Zarr (also a URL); a folder of NetCDF files per sensor; a DeepFeatures ScienceCube; one NetCDF file or
         Zarr store as odc-stac, stackstac, cubo and openEO write it, or a folder of such files; a folder of GeoTIFFs,
-        one per date.
+        one per date, or one GeoTIFF or VRT. Cubes on longitude and latitude are resampled to their UTM zone.
 
     Returns
     -------
     xarray.DataTree
-        One node per sensor, as ``embeddings.schema`` describes it.
+        One node per sensor, as ``embeddings.schema`` describes it: ``/s2`` (time, band, y, x) reflectance 0-1, ``/s1``
+        (time, band, y, x) dB, ``/weather`` (time).
 
     Raises
     ------
@@ -43,6 +44,7 @@ def open_scene(path: str | Path) -> xr.DataTree:
     if place.is_file():
         return _open_file(place, path)
     marks = [name for name in ("zarr.json", ".zgroup", ".zmetadata", ".zattrs") if (place / name).exists()]
+    # Before all other Zarr: a ScienceCube is a Zarr with arrays at the top as well.
     if (place / "s2l2a").exists():
         from fluxlens.embeddings.readers import science_cube
 
@@ -55,6 +57,12 @@ def open_scene(path: str | Path) -> xr.DataTree:
         # our own scenes are groups of sensors; arrays at the top are somebody else's cube
         groups = [one for one in ("s2", "s1") if (place / one).is_dir() and not _is_array(place / one)]
         arrays = any(_is_array(one) for one in place.iterdir() if one.is_dir())
+        nested = [one for one in place.iterdir() if one.is_dir() and any(map(_is_array, one.glob("*")))]
+        nodes = {"s2", "s1", "landsat8", "weather", "tower", "truth"}
+        if not groups and not arrays and len(nested) == 1 and nested[0].name not in nodes:
+            from fluxlens.embeddings.readers import cube
+
+            return cube.open_files(nested, place.stem)
         if groups or not arrays:
             from fluxlens.embeddings.readers import zarr
 
@@ -77,13 +85,14 @@ def _is_array(folder: Path) -> bool:
 
 def _open_file(place: Path, path: str | Path) -> xr.DataTree:
     """A single file: NetCDF by its first bytes, GeoTIFF by its name."""
+    # The first bytes and not the name: downloads lose their suffix.
     with place.open("rb") as file:
         head = file.read(8)
     if head[:4] == b"\x89HDF" or head[:3] == b"CDF" or place.suffix.lower() in (".nc", ".nc4"):
         from fluxlens.embeddings.readers import cube
 
         return cube.open(place)
-    if place.suffix.lower() in (".tif", ".tiff"):
+    if place.suffix.lower() in (".tif", ".tiff", ".vrt"):
         from fluxlens.embeddings.readers import geotiff_folder
 
         return geotiff_folder.open(place)
@@ -104,6 +113,7 @@ def _open_folder(place: Path, path: str | Path) -> xr.DataTree:
         one.name.lower().startswith(tuple(kind.lower() for kind in netcdf_folder.KINDS)) for one in netcdf
     ):
         return netcdf_folder.open(place)
+    # NetCDF and Zarr side by side are parts of one cube, GeoTIFFs beside them (a DEM) are not.
     stores = [one for one in files if one.suffix.lower() == ".zarr" and one.is_dir()]
     if netcdf or stores:
         return cube.open_files([*netcdf, *stores], place.resolve().name)

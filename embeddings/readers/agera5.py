@@ -84,8 +84,10 @@ def combined(paths: list[Path], notes: list[str]) -> xr.Dataset:
             )
         data = raster_file.standardise(data, path.name, notes)
         values = {name: _in_units(name, unpack(data[name]).astype("float64")) for name in VARIABLES}
+        # One to four cells of 11 km around the scene, all as near as each other.
         daily = xr.Dataset(values).mean(("y", "x"))
         parts.append(daily.drop_vars(set(daily.coords) - {"time"}))
+    # A day on the border of two files is in both.
     whole = xr.concat(parts, dim="time").sortby("time")
     return _weather(whole.assign_coords(time=whole["time"].dt.floor("D")).drop_duplicates("time"), notes)
 
@@ -135,6 +137,7 @@ def of_days(paths: list[Path], grid: Grid, notes: list[str]) -> xr.Dataset | Non
     if not series:
         return None
     table = pd.DataFrame({name: pd.Series(dict(values)) for name, values in series.items()}).sort_index()
+    # Downloads stop in the middle: a day may have some of its variables only, and keeps those.
     gaps = table.isna().any(axis=1).sum()
     if gaps:
         notes.append(f"{gaps} of {len(table)} days of AgERA5 lack a variable")

@@ -25,8 +25,11 @@ MASKS: dict[str, str] = {
     "qa60": "qa60",
     "clm": "cloud", "cloudmask": "cloud", "cloud": "cloud", "clouds": "cloud", "cldmask": "cloud", "mask": "cloud",
     "clear": "clear", "clearmask": "clear", "valid": "clear", "validmask": "clear",
+    "clearsky": "clear", "clearskymask": "clear", "cloudfree": "clear",
     "mskcldprb": "probability", "cldprb": "probability", "cloudprobability": "probability", "cldprob": "probability",
+    "probability": "probability", "s2cloudless": "probability", "cloudprobs": "probability",
     "clp": "probability255",
+    "fmask": "fmask", "oafmask": "fmask",
     "cs": "score", "cscdf": "score",
 }  # fmt: skip
 """Kind of cloud mask by name, without ``_`` and case."""
@@ -65,6 +68,7 @@ def find_bands(names: Iterable[str]) -> dict[str, str]:
         if found is None:
             continue
         key, size_m = found
+        # B02_10m, B02_20m and B02_60m of one product: a name without a size is the file's only one and wins.
         if key not in out or size_m < out[key][0]:
             out[key] = (size_m, name)
     return {key: name for key, (_, name) in out.items()}
@@ -76,6 +80,7 @@ def _one(name: str, shifted: bool) -> tuple[str, float] | None:
     sized = re.search(r"[-_ ](\d\d)m$", bare, re.I)
     size_m = float(sized[1]) if sized else 0.0
     bare = bare[: sized.start()] if sized else bare
+    # Only 8A has a letter: b4a is no band.
     number = re.fullmatch(r"(?:band[-_ ]?|b)0?(\d{1,2})(a?)", bare, re.I)
     if number:
         label = "B8A" if number[2] else f"B{int(number[1]):02d}"

@@ -40,18 +40,20 @@ def baselines(data: xr.Dataset) -> np.ndarray:
     Parameters
     ----------
     data
-        A raster; the baseline stands in a coordinate or attribute (``s2:processing_baseline``, ``processing:version``),
+        A raster (time, y, x); the baseline stands in a coordinate or attribute (``s2:processing_baseline``,
+        ``processing:version``),
         or in the names of products (``..._N0500_...``).
 
     Returns
     -------
     numpy.ndarray
-        (time,) float, 4.0 for "04.00", "N0400", 4.0 and 400; NaN where it is not told.
+        (time,) float without unit, 4.0 for "04.00", "N0400", 4.0 and 400; NaN where it is not told.
     """
     for key in BASELINES:
         told = per_date(data, key)
         if told is not None:
             return np.array([_baseline(text) for text in told])
+    # Names of ESA's products carry it: S2A_MSIL2A_20220125T105031_N0400_R051_T31UES_...
     for key in PRODUCTS:
         told = per_date(data, key)
         if told is not None:
@@ -99,19 +101,20 @@ def per_date(data: xr.Dataset, key: str) -> list[str] | None:
     Parameters
     ----------
     data
-        A raster.
+        A raster (time, y, x), its bands as stored numbers.
     key
         Name of the coordinate or attribute.
 
     Returns
     -------
     list of str or None
-        One text per image; None where the file has no such fact.
+        One text per image (time), without unit; None where the file has no such fact.
     """
     count = data.sizes["time"]
     if key in data.variables and data[key].dims in ((), ("time",)):
         values = [decoded_text(value) for value in np.ravel(data[key].values)]
         return values if len(values) == count else values * count
+    # Attributes of the first band too: a DataArray's own are saved there.
     bands = [data[one].attrs for one in data.data_vars]
     for attrs in (data.attrs, *bands[:1]):
         if key in attrs:

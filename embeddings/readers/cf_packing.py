@@ -21,7 +21,7 @@ def is_packed(array: xr.DataArray) -> bool:
     Parameters
     ----------
     array
-        A variable with its attributes, numbers as stored.
+        A variable of any dims with its attributes, digital numbers as stored.
 
     Returns
     -------
@@ -46,28 +46,36 @@ def unpack(
     step
         Value of one digital number where the variable says nothing; None leaves the numbers.
     fill
-        Number that means no data where the variable is of integers and names none.
+        Number that means no data where the variable names none; None: no number does.
     added
         Digital numbers to add before scaling, for all dates or along ``time``: the offset of a processing baseline.
 
     Returns
     -------
     xarray.DataArray
-        float32, NaN where there is no data, without packing attributes.
+        float32 of the same dims in the variable's units, NaN where there is no data, without packing attributes.
     """
     scale = _attribute(array, ("scale_factor", "scales"), 1.0)
     offset = _attribute(array, ("add_offset", "offsets"), 0.0)
     numbers = _unsigned(array)
     fills = [value for key in FILLS for value in np.ravel(array.attrs.get(key, ())) if _is_number(value)]
-    fills = [float(value) for value in fills]
+    # NetCDF 3 writes the fill value of unsigned numbers as the signed number of the same bits: -1 is 65535.
+    bits = 2.0 ** (8 * array.dtype.itemsize) if numbers.dtype != array.dtype else 0.0
+    fills = [float(value) + (bits if float(value) < 0 else 0.0) for value in fills]
     valid = numbers.notnull()
-    if numbers.dtype.kind in "iu" and not fills and fill is not None:
-        # 65535 is "saturated" of Sentinel-2's products and what casts make of -1: never a measurement
-        fills = [fill, 65535.0] if numbers.dtype == np.uint16 else [fill]
+    if fill is not None:
+        # NaN alone is what xarray adds to all floats it writes, and tells nothing of 0
+        fills = fills if any(map(np.isfinite, fills)) else [fill]
+        # 65535 is "saturated" of Sentinel-2's products and what casts make of -1; -9999 and -32768 are the usual
+        # values for no data. None is a measurement, whether the file says so or not.
+        if numbers.dtype == np.uint16:
+            fills.append(65535.0)
+        elif numbers.dtype == np.int16:
+            fills += [-9999.0, -32768.0]
     for value in fills:
         if np.isfinite(value):
             valid &= numbers != (np.float32(value) if numbers.dtype == np.float32 else value)
-    low, high = _valid_range(array)
+    low, high = _valid_range(array, scale)
     if low is not None:
         valid &= numbers >= low
     if high is not None:
@@ -118,14 +126,17 @@ def _unsigned(array: xr.DataArray) -> xr.DataArray:
     return array
 
 
-def _valid_range(array: xr.DataArray) -> tuple[float | None, float | None]:
-    """Bounds of valid packed numbers (CF 2.5.1); those that are no whole numbers are of unpacked values."""
+def _valid_range(array: xr.DataArray, scale: float) -> tuple[float | None, float | None]:
+    """Bounds of valid packed numbers (CF 2.5.1); those that can only be meant of unpacked values are not used."""
     bounds = np.ravel(array.attrs.get("valid_range", ()))
     low, high = (
         (bounds[0], bounds[1])
         if bounds.size == 2
         else (array.attrs.get("valid_min"), array.attrs.get("valid_max"))
     )
+    # An upper bound of 1 beside a step of 0.0001 allows two numbers: it is meant of reflectance.
+    if high is not None and _is_number(high) and array.dtype.kind in "iu" and 0 < float(high) * scale < 0.01:
+        return None, None
     out = []
     for value in (low, high):
         fits = value is not None and _is_number(value)

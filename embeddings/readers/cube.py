@@ -57,7 +57,7 @@ def open_files(paths: list[Path], name: str) -> xr.DataTree:
     Parameters
     ----------
     paths
-        NetCDF files and Zarr stores.
+        NetCDF files and Zarr stores with dims time, y, x (and band); y and x in metres or degrees.
     name
         The scene's id.
 
@@ -71,6 +71,7 @@ def open_files(paths: list[Path], name: str) -> xr.DataTree:
     rasters, unknown = [], []
     for path in paths:
         raw = raster_file.load(path)
+        # Landsat shares names (red, nir, swir16) with Sentinel-2: read as such, its numbers would be wrong in silence.
         landsat = [one for one in LANDSAT if one in raw.variables]
         if landsat:
             raise InputError(
@@ -102,7 +103,7 @@ def scene_of(rasters: list[tuple[xr.Dataset, str]], name: str, notes: list[str])
     Parameters
     ----------
     rasters
-        Each as ``raster_file.standardise`` gives it, with the name that messages call it.
+        Each (time, y, x) with y and x in metres, as ``raster_file.standardise`` gives it, and its name in messages.
     name
         The scene's id.
     notes
@@ -121,6 +122,7 @@ def scene_of(rasters: list[tuple[xr.Dataset, str]], name: str, notes: list[str])
         seen += [str(one) for one in data.data_vars]
         optic = {key: one for key, one in found.items() if key in schema.S2_BANDS or key.startswith("mask:")}
         radio = {key: one for key, one in found.items() if key in schema.S1_BANDS}
+        # A cube of both sensors has the union of their dates: each sensor's own are those with values.
         both = bool(radio) and any(key in schema.S2_BANDS for key in optic)
         if any(key in schema.S2_BANDS for key in optic) or (optic and not radio):
             parts.append(Part(_dates_with_data(data, optic) if both else data, optic, source))
@@ -181,6 +183,7 @@ def joined_in_time(
     list of Part
         One per set of bands.
     """
+    # Files with the same bands are other dates of one series; files with other bands are joined by time later.
     groups: dict[tuple, list[Part]] = {}
     for part in parts:
         groups.setdefault(tuple(sorted(part.bands)), []).append(part)
@@ -216,7 +219,7 @@ def finish(nodes: dict[str, xr.Dataset], name: str, notes: list[str], licence: s
     Parameters
     ----------
     nodes
-        From ``s2``, ``s1``, ``landsat8`` and ``weather`` to their datasets.
+        ``s2``, ``s1``, ``landsat8`` (time, band, y, x; reflectance 0-1 and dB) and ``weather`` (time).
     name
         The scene's id.
     notes
@@ -229,6 +232,7 @@ def finish(nodes: dict[str, xr.Dataset], name: str, notes: list[str], licence: s
     xarray.DataTree
         With ``id``, ``title``, ``source`` and ``licence``.
     """
+    # Weather covers whole years: only the images say when the scene is.
     times = np.concatenate([node["time"].values for key, node in nodes.items() if key in schema.SENSORS])
     years = sorted({str(times.min())[:4], str(times.max())[:4]})
     attrs = {
@@ -241,6 +245,7 @@ def finish(nodes: dict[str, xr.Dataset], name: str, notes: list[str], licence: s
         "licence": licence,
     }
     if len(nodes) > 1 and {"s1", "s2"} <= set(nodes):
+        # Sentinel-1 is regridded to Sentinel-2's grid by metres, which two CRS do not share.
         crs = {key: Grid.from_cube(nodes[key]).crs for key in ("s1", "s2")}
         if crs["s1"] != crs["s2"]:
             raise InputError(

@@ -60,6 +60,7 @@ def open(path: str | Path) -> xr.Dataset:
         )
     features = cube[["features"]].drop_vars([*cube.coords.keys() - {"time", "y", "x"}])
     features = in_order(features.assign_coords(spatial_ref=crs_of(path, cube)))
+    # Published features are floats of their own size: a scale of 1 leaves them as they are.
     count = features.sizes["feature"]
     out = features.rename(features="embedding").transpose("time", "y", "x", "feature").astype(np.float32)
     out["embedding"].attrs = {"long_name": "feature of the published embedding", "units": "1"}
@@ -71,6 +72,7 @@ def open(path: str | Path) -> xr.Dataset:
         }
     )
     name = str(cube.attrs.get("id", Path(path).stem))
+    # Only what the contract names: attributes of the source's own tools mean nothing here.
     kept = {
         key: cube.attrs[key] for key in ("simulated", "scene_digest", "model_digest") if key in cube.attrs
     }

@@ -11,7 +11,27 @@ from fluxlens.models.errors import InputError
 
 
 def with_centres(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
-    """Coordinates are pixel centres, moved by half a pixel where the file's own transform says they are corners."""
+    """Coordinates as pixel centres, moved by half a pixel where the file's own transform says they are corners.
+
+    Parameters
+    ----------
+    data
+        Dims y, x and any others; coordinates in metres or degrees, or none beside a ``GeoTransform``.
+    name
+        What errors call the file.
+    notes
+        A sentence is appended where transform and coordinates contradict each other.
+
+    Returns
+    -------
+    xarray.Dataset
+        The same with float64 ``y`` (y) and ``x`` (x), in the units they came in.
+
+    Raises
+    ------
+    InputError
+        No coordinates, or missing values in them.
+    """
     transform = _transform(data)
     for axis in ("x", "y"):
         if axis not in data.variables and axis in data.dims and transform is not None:
@@ -76,14 +96,14 @@ def find_crs(data: xr.Dataset, name: str) -> xr.Variable:
     Parameters
     ----------
     data
-        A file's content, not decoded.
+        A file's content, any dims, not decoded.
     name
         What errors call it.
 
     Returns
     -------
     xarray.Variable
-        Scalar ``spatial_ref``.
+        Scalar ``spatial_ref`` of a CRS whose unit is the metre.
 
     Raises
     ------
@@ -100,6 +120,40 @@ def find_crs(data: xr.Dataset, name: str) -> xr.Variable:
     if zone:
         return spatial_ref(f"EPSG:{32600 + int(zone[1]) + (100 if zone[2] < 'N' else 0)}")
     raise InputError(f"Got {name} without a CRS, need an attribute 'epsg', crs_wkt or a spatial_ref; add it.")
+
+
+def is_geographic(data: xr.Dataset) -> bool:
+    """Whether the CRS a file names is one of longitude and latitude.
+
+    Parameters
+    ----------
+    data
+        A file's content, any dims, not decoded.
+
+    Returns
+    -------
+    bool
+        Coordinates in degrees; False where it names none, or one that PROJ does not know.
+    """
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    told = next(iter(_crs_candidates(data)), None)
+    if told is None:
+        return False
+    try:
+        return CRS.from_user_input(_plain_crs(told)).is_geographic
+    except CRSError:
+        return False
+
+
+def _plain_crs(text: str) -> str:
+    """``EPSG:32631`` of all spellings with the code, in which PROJ warns of some; WKT and others as they are."""
+    wkt = re.match(r"\s*[A-Z]+\s*\[", text)
+    code = re.search(r"epsg:+(?:[\d.]*:)?(\d{4,6})", text, re.I) or re.fullmatch(
+        r"(\d{4,6})(?:\.0)?", text.strip()
+    )
+    return f"EPSG:{code[1]}" if code and not wkt else text
 
 
 def standard_crs(text: str, name: str) -> xr.Variable:
@@ -122,12 +176,8 @@ def standard_crs(text: str, name: str) -> xr.Variable:
     InputError
         PROJ does not know it, or it is not projected in metres.
     """
-    wkt = re.match(r"\s*[A-Z]+\s*\[", text)
-    code = re.search(r"epsg:+(?:[\d.]*:)?(\d{4,6})", text, re.I) or re.fullmatch(
-        r"(\d{4,6})(?:\.0)?", text.strip()
-    )
     try:
-        found = spatial_ref(f"EPSG:{code[1]}" if code and not wkt else text)
+        found = spatial_ref(_plain_crs(text))
         crs_name(xr.Dataset(coords={"spatial_ref": found}))
     except InputError as error:
         raise InputError(f"Got {name} with {str(error).removeprefix('Got ')}") from error
@@ -180,6 +230,17 @@ def _crs_candidates(data: xr.Dataset) -> list[str]:
 
 
 def decoded_text(value: object) -> str:
+    """Text of an attribute or array element, bytes decoded, without padding.
+
+    Parameters
+    ----------
+    value
+        Bytes (UTF-8), text or anything with a text form.
+
+    Returns
+    -------
+    str
+    """
     return (
         value.decode("utf-8", "replace").strip("\0 ") if isinstance(value, bytes) else str(value).strip("\0 ")
     )

@@ -66,6 +66,7 @@ def open(folder: str | Path, offset: int | None = None) -> xr.DataTree:
     check_readable(files)
     notes: list[str] = []
     kinds = {prefix: _of_kind(files, prefix) for prefix in KINDS}
+    # The Climate Data Store's own names do not begin with AgERA5.
     cds = agera5.daily_files(files)
     optical_node = _sentinel2(folder, kinds, offset, notes)
     radar_node = _sentinel1(kinds, notes)
@@ -75,6 +76,7 @@ def open(folder: str | Path, offset: int | None = None) -> xr.DataTree:
         raise InputError(
             f"Got {folder} without Sentinel files, need S2_L2A_20m*.nc or S1_GRD-*.nc; check the folder."
         )
+    # Of the weather's cells, the one nearest to the images counts.
     grid = Grid.from_cube(nodes.get("s2", nodes.get("s1")))
     weather = agera5.combined(kinds["AgERA5"], notes) if kinds["AgERA5"] else agera5.of_days(cds, grid, notes)
     if weather is not None:
@@ -134,6 +136,7 @@ def _read(path: Path, names: tuple[str, ...], notes: list[str]) -> xr.Dataset:
             f"Got {path.name} without {', '.join(missing)}, need {', '.join(names)}; fetch it again in full."
         )
     raster = raster_file.standardise(data, path.name, notes)
+    # Further variables (angles, AOT) would keep files of two versions of the layout from being joined.
     return raster[list(names)].assign_attrs(raster.attrs)
 
 
@@ -168,5 +171,6 @@ def _landsat_clear(pixel_qa: xr.DataArray) -> xr.DataArray:
 
     USGS, Landsat 8 Collection 1 Land Surface Reflectance Code (LaSRC) Product Guide, table 7.
     """
+    # Confidence 0 none, 1 low, 2 medium, 3 high: medium is cloud often enough to be left out.
     land_or_water = (pixel_qa & 0b110) > 0
     return land_or_water & (((pixel_qa >> 6) & 3) < 2) & (((pixel_qa >> 8) & 3) < 2)

@@ -10,6 +10,12 @@ from fluxlens.embeddings.geometry import Grid, regrid_nearest
 from fluxlens.embeddings.readers.baselines import OFFSET, OFFSET_SINCE, baselines, offset_applied
 from fluxlens.embeddings.readers.cf_packing import STEP, is_packed, unpack
 from fluxlens.embeddings.readers.cloud_masks import MASK_KINDS, clear_of
+from fluxlens.embeddings.readers.reflectance_units import (
+    find_empty_pixels,
+    find_unit_of_floats,
+    refuse_pictures,
+    sample_values,
+)
 from fluxlens.embeddings.scenes import compositing, packing, schema
 from fluxlens.models.errors import InputError
 
@@ -61,6 +67,7 @@ def optical_node(
     InputError
         The files share no date or no CRS, or their values cannot be reflectance.
     """
+    # The finest first: its grid becomes the scene's, and its bands win over the same bands of coarser files.
     parts = sorted(parts, key=lambda part: Grid.from_cube(part.data).size_m)
     parts = _joined(parts, notes)
     grid = Grid.from_cube(parts[0].data)
@@ -89,6 +96,7 @@ def _joined(parts: list[Part], notes: list[str]) -> list[Part]:
     for part in parts[1:]:
         index.append(_nearest(times, part.data["time"].values, SAME_IMAGE))
     shared = np.all([one >= 0 for one in index], axis=0)
+    # Some exports keep the day alone in one of the files: then the day joins them.
     if not shared.any():
         by_day = [_by_day(part, notes) for part in parts]
         days = [part.data["time"].values for part in by_day]
@@ -127,6 +135,7 @@ def _nearest(times: np.ndarray, others: np.ndarray, within: np.timedelta64) -> n
 
     Exact partners first, then the closest pairs: two granules of a day 7 s apart must not be crossed.
     """
+    # (times, others); the number of images of a place is some hundreds, so the full matrix is small.
     out = np.full(times.size, -1)
     gap = np.abs(times[:, None] - others[None, :])
     rows, cols = np.nonzero(gap <= within)
@@ -158,6 +167,7 @@ def _tell_shifts(parts: list[Part], grid: Grid, notes: list[str]) -> None:
                 f"Got {part.name} in {own.crs} and {parts[0].name} in {grid.crs}, need one CRS; reproject."
             )
         east, south = own.left_m - grid.left_m, grid.top_m - own.top_m
+        # Distance to the nearest edge of the coarser grid, signed.
         off = [(shift + own.size_m / 2) % own.size_m - own.size_m / 2 for shift in (east, south)]
         if max(map(abs, off)) > 0.01 * grid.size_m:
             notes.append(
@@ -213,15 +223,20 @@ def reflectance(
         return {}
     percent = all(str(array.attrs.get("units", "")).strip() in ("%", "percent") for array in arrays.values())
     said = all(is_packed(array) for array in arrays.values())
-    sample = np.concatenate([_sample(unpack(array)).ravel() for array in arrays.values()])
+    sample = np.concatenate([sample_values(unpack(array)).ravel() for array in arrays.values()])
     sample = sample[np.isfinite(sample) & (sample != 0)]
     floats = any(array.dtype.kind == "f" for array in arrays.values())
-    numbers_in_floats = (
-        floats and not said and not percent and not floats_are_reflectance and _are_numbers(sample)
-    )
-    if numbers_in_floats:
-        notes.append(f"its floats (median {np.median(sample):.0f}) are taken for reflectance x 10000")
-    if floats and not numbers_in_floats:
+    numbers_in_floats = False
+    if floats and not said and not percent and not floats_are_reflectance:
+        unit = find_unit_of_floats(arrays, part.name)
+        percent, numbers_in_floats = unit == "percent", unit == "numbers"
+        if percent:
+            notes.append(f"its floats (median {np.median(sample):.0f}) are taken for reflectance in percent")
+        if numbers_in_floats:
+            notes.append(f"its floats (median {np.median(sample):.0f}) are taken for reflectance x 10000")
+    refuse_pictures(arrays, percent, part.name)
+    empty = find_empty_pixels(arrays) if floats else None
+    if all(array.dtype.kind == "f" for array in arrays.values()) and not numbers_in_floats:
         step, added = None, 0
     else:
         step = STEP
@@ -232,8 +247,12 @@ def reflectance(
     for band, array in arrays.items():
         # an add_offset of the file already takes the baseline's offset off
         mine = 0 if is_packed(array) and float(np.ravel(array.attrs.get("add_offset", 0))[0]) != 0 else added
-        fill = 0.0 if array.dtype.kind in "iu" else None
-        out[band] = packing.clip_saturated(unpack(array, step, fill, mine))
+        # 0 is no data of digital numbers, as integers or not; reflectance in floats may be 0 in a dark band
+        digital = array.dtype.kind in "iu" or numbers_in_floats
+        values = unpack(array, step if digital or percent else None, 0.0 if digital else None, mine)
+        values = values if empty is None or digital else values.where(~empty)
+        out[band] = packing.clip_saturated(values)
+    # 0.003 is darker than any band over water after correction of the atmosphere.
     scaled = sample if step is None or said else sample * step
     if scaled.size and float(np.quantile(scaled, 0.99)) < 0.003:
         why = "it looks scaled twice, remove the attribute scale_factor" if said else "check its units"
@@ -241,17 +260,6 @@ def reflectance(
             f"Got {part.name} with reflectance of {scaled.max():.2g} at most, need 0 to 1; {why}."
         )
     return out
-
-
-def _are_numbers(sample: np.ndarray) -> bool:
-    """Reflectance has a median below 2 even under full cloud; reflectance x 10000 one above 50 even on water."""
-    return bool(sample.size) and float(np.median(sample)) > 20
-
-
-def _sample(array: xr.DataArray) -> np.ndarray:
-    """Values of up to 40 dates and 64 x 64 pixels: enough to tell units apart, cheap of lazy arrays."""
-    step = max(1, array.sizes["time"] // 40)
-    return array.isel(time=slice(None, None, step), y=slice(None, 64), x=slice(None, 64)).values
 
 
 def _offsets(
@@ -264,6 +272,7 @@ def _offsets(
         offset = int(data.attrs["offset"])
     if offset is not None:
         return np.float32(offset)
+    # What the file says of each date wins; the date alone decides nothing, as reprocessed images are older.
     baseline = baselines(data)
     applied = offset_applied(data)
     due = (baseline >= 4) & ~applied
@@ -278,6 +287,7 @@ def _offsets(
     )
     dark = np.where(dark > 0, dark, np.nan)
     seen = np.isfinite(dark)
+    # A tenth: with the offset in, clear land has less than a hundredth of its numbers below 1000.
     below = float((dark[:, due] < -OFFSET).sum() / max(seen[:, due].sum(), 1))
     if below > 0.1:
         notes.append(

@@ -185,7 +185,10 @@ def main(paths: list[str]) -> None:
         try:
             _read_all(path)
         except Exception as error:  # whatever the library says of a damaged file
-            why = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+            # the text of an OSError repeats the whole path
+            why = " ".join(f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}".split())[
+                :120
+            ]
             print(
                 f"refused which is damaged ({why}), need a file that is whole; fetch or export it again.",
                 flush=True,

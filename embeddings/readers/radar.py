@@ -14,6 +14,8 @@ from fluxlens.models.errors import InputError
 
 USUAL_DB = (-40.0, -2.0)
 """The median of VV and VH over land or water lies in between: what tells dB, dB x 100 and dB x 10000 apart."""
+AMPLITUDE_LIKE = {"VV": 0.4, "VH": 0.1}
+"""Median power beyond -4 dB in VV or -10 dB in VH is met over no landscape; amplitude is the root of power."""
 ORBIT_KEYS = ("sat:orbit_state", "orbit_state", "orbit", "orbitProperties_pass", "pass", "orbit_direction")
 LINEAR = (
     "linear",
@@ -85,6 +87,7 @@ def radar_node(parts: list[Pass], notes: list[str], scaled: bool = False) -> xr.
         .transpose(*schema.CUBE)
     )
     # passes of one orbit in several files may share a day: merged as those of one file are
+    # Ascending and descending passes differ by the side they look from and are never averaged.
     both = _merged_across(both)
     day = both["time"].dt.floor("D")
     alone = ~day.to_index().duplicated(keep=False)
@@ -137,6 +140,7 @@ def _decibel(part: Pass, bands: tuple[str, ...], scaled: bool, notes: list[str])
 def _band_db(array: xr.DataArray, band: str, name: str, scaled: bool, notes: list[str]) -> xr.DataArray:
     """dB of one polarisation, by its units where it has them, and by its values where they leave no choice."""
     fill = 0.0 if array.dtype.kind in "iu" else None
+    # 0 of integers is no data; 0 of floats is power below the noise, or exactly 0 dB, which is never met.
     values = unpack(array, None, fill)
     units = str(array.attrs.get("units", "")).strip().lower()
     sample = values.isel(y=slice(None, 64), x=slice(None, 64)).values
@@ -163,7 +167,15 @@ def _band_db(array: xr.DataArray, band: str, name: str, scaled: bool, notes: lis
         notes.append(
             f"{negative:.1%} of {band} in {name} is power of 0 or less (noise was subtracted) and has no dB"
         )
+    # No floor is put in: a floor would be a measurement of the darkest land there is.
     power = values.where(values > 0)
+    if units in ("amplitude", "linear amplitude", "amplitude linear"):
+        power = power**2
+    elif median > AMPLITUDE_LIKE[band]:
+        notes.append(
+            f"{band} of {name} (median {median:.2g}) is taken for linear power and looks like amplitude; if it is, "
+            "set its attribute units to 'amplitude'"
+        )
     return (10 * np.log10(power)).astype("float32").assign_attrs(array.attrs)
 
 

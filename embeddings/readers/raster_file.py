@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings.readers.georeference import decoded_text, find_crs, with_centres
+from fluxlens.embeddings.readers import reproject
+from fluxlens.embeddings.readers.georeference import decoded_text, find_crs, is_geographic, with_centres
 from fluxlens.models.errors import InputError
 
 TIME_NAMES = (
@@ -39,6 +40,8 @@ LON_NAMES, LAT_NAMES = ("lon", "longitude", "long", "lons"), ("lat", "latitude",
 BAND_NAMES = ("band", "bands", "variable", "channel", "channels", "spectral", "b")
 LABELS = ("band", "common_name", "name", "band_name", "eo:common_name", "description", "title", "long_name")
 """Coordinates along a band dimension that may hold its names, the dimension's own first."""
+SENTINEL_DAYS = (16_000, 25_000)
+"""Days since 1970 from 2013 to 2038: numbers without units in this range are no other count of days in use."""
 IN_MEMORY_BYTES = 2**29
 """Files up to 512 MiB are read at once, larger ones lazily in the chunks they are stored in."""
 
@@ -56,7 +59,7 @@ def load(path: str | Path, names: Iterable[str] | None = None) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        In memory up to ``IN_MEMORY_BYTES``, else lazy.
+        Any dims, in the units of the file; in memory up to ``IN_MEMORY_BYTES``, else lazy.
 
     Raises
     ------
@@ -67,10 +70,16 @@ def load(path: str | Path, names: Iterable[str] | None = None) -> xr.Dataset:
     try:
         options = dict(mask_and_scale=False, chunks={})
         if path.is_dir():
-            consolidated = (path / ".zmetadata").exists() or None
+            # Told beforehand: xarray warns where it has to find out that nothing is consolidated.
+            described = path / "zarr.json"
+            consolidated = (path / ".zmetadata").exists() or (
+                described.exists() and '"consolidated_metadata"' in described.read_text(encoding="utf-8")
+            )
             data = _decoded(path, engine="zarr", consolidated=consolidated, **options)
         else:
+            check_is_raster(path, "NetCDF file")
             data = _decoded(path, **options)
+            data = data if data.variables else _from_group(path, options)
         kept = [name for name in names or () if name in data]
         data = data[kept] if kept else data
         return data.load() if data.nbytes <= IN_MEMORY_BYTES else data
@@ -81,6 +90,53 @@ def load(path: str | Path, names: Iterable[str] | None = None) -> xr.Dataset:
         raise InputError(
             f"Got {path.name}, which cannot be read ({_first_line(error)}), need a whole {kind}; fetch it again."
         ) from error
+
+
+def check_is_raster(path: Path, kind: str) -> None:
+    """Tell files that were saved under the name of a raster and are none: downloads that failed.
+
+    Parameters
+    ----------
+    path
+        A file.
+    kind
+        What the error says is needed, such as "NetCDF file".
+
+    Raises
+    ------
+    InputError
+        The file is empty, text, a page of HTML or an archive.
+    """
+    with path.open("rb") as file:
+        head = file.read(512)
+    bare = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    what = None
+    if not head:
+        what = "an empty file"
+    elif bare.startswith((b"<!doctype html", b"<html")):
+        what = "a web page (a login or an error, perhaps)"
+    elif bare.startswith(b"<"):
+        what = "an XML document (an error of the server, perhaps)"
+    elif bare.startswith((b"{", b"[")):
+        what = "a JSON document (an error of the server, perhaps)"
+    elif head.startswith((b"PK\x03\x04", b"\x1f\x8b")):
+        what = "an archive, to be unpacked first"
+    elif not any(byte < 9 for byte in head):
+        what = "a text file"
+    if what:
+        raise InputError(f"Got {path.name}, which is {what}, need a whole {kind}; fetch it again.")
+
+
+def _from_group(path: Path, options: dict) -> xr.Dataset:
+    """The cube of a NetCDF file that keeps its variables in a group."""
+    import netCDF4
+
+    with netCDF4.Dataset(path) as file:
+        groups = [name for name, group in file.groups.items() if len(group.variables)]
+    if len(groups) != 1:
+        got = f"groups {', '.join(groups)[:80]}" if groups else "no variables"
+        raise InputError(f"Got {path.name} with {got}, need one cube; save the group with the bands alone.")
+    return _decoded(path, group=groups[0], **options)
 
 
 def _decoded(path: Path, **options) -> xr.Dataset:
@@ -116,12 +172,18 @@ def standardise(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
     InputError
         No times, no pixel coordinates, no projected CRS, or bands without names.
     """
-    data = _named_dims(data, name)
-    crs = find_crs(data, name)
+    data, geographic = _named_dims(data, name)
+    geographic = geographic or is_geographic(data)
+    crs = None if geographic else find_crs(data, name)
+    # The CRS before the bands are split: it may stand in the attributes of the stacked array, which are then gone.
     data = _split_bands(data, name)
     data = _with_times(data, name)
     data = with_centres(data, name, notes)
+    if geographic:
+        data = reproject.to_utm(data.drop_vars(["spatial_ref", "crs"], errors="ignore"), name, notes)
+        crs = data["spatial_ref"].variable
     # All other CRS variables go: there is one CRS, and it is ``spatial_ref``.
+    # Without a date a raster is a map, not an image.
     gridded = [one for one in data.data_vars if {"x", "y", "time"} <= set(data[one].dims)]
     deep = [one for one in gridded if len(data[one].dims) > 3]
     if deep:
@@ -144,22 +206,23 @@ def standardise(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
     return out.sortby("x").sortby("y", ascending=False).sortby("time")
 
 
-def _named_dims(data: xr.Dataset, name: str) -> xr.Dataset:
-    """Dims and coordinates renamed to time, y, x; single leftover dims dropped."""
+def _named_dims(data: xr.Dataset, name: str) -> tuple[xr.Dataset, bool]:
+    """Dims and coordinates renamed to time, y, x, and whether x and y are longitude and latitude by their names."""
     lower = {str(one).lower(): one for one in [*data.variables, *data.dims]}
     renames: dict[Hashable, str] = {}
     for ours, names in (("time", TIME_NAMES), ("x", X_NAMES), ("y", Y_NAMES)):
         found = next((lower[one] for one in names if one in lower), None)
         if found is not None and found != ours:
             renames[found] = ours
+    geographic = False
     if "x" not in {*renames.values(), *map(str, data.dims)} and "x" not in data.variables:
-        if any(one in lower for one in LON_NAMES) and any(one in lower for one in LAT_NAMES):
-            raise InputError(
-                f"Got {name} on longitude and latitude, need a projected CRS in metres; reproject it to its UTM zone "
-                "(nearest neighbour, 10 m)."
-            )
-        raise InputError(f"Got {name} without x and y, need pixel centres in metres; fetch it again.")
-    return data.rename(renames) if renames else data
+        for ours, names in (("x", LON_NAMES), ("y", LAT_NAMES)):
+            found = next((lower[one] for one in names if one in lower), None)
+            if found is None:
+                raise InputError(f"Got {name} without x and y, need pixel centres in metres; fetch it again.")
+            renames[found] = ours
+        geographic = True
+    return (data.rename(renames) if renames else data), geographic
 
 
 def _split_bands(data: xr.Dataset, name: str) -> xr.Dataset:
@@ -205,6 +268,7 @@ def _labels(data: xr.Dataset, dim: Hashable, variable: Hashable, name: str) -> l
         told = data[variable].attrs.get(key, data.attrs.get(key))
         parts = re.split(r"[,;\s]+", told.strip("()[] ")) if isinstance(told, str) else list(told or ())
         candidates.append([str(part).strip("'\" ") for part in parts])
+    # stackstac has band, common_name and title along one dim: the one with most known bands names them all.
     fitting = [labels for labels in candidates if len(labels) == size]
     best = max(fitting, key=lambda labels: len(find_bands(labels)), default=[])
     if find_bands(best) or size == 1:
@@ -252,7 +316,7 @@ def parse_times(values: np.ndarray, name: str) -> pd.DatetimeIndex:
     Parameters
     ----------
     values
-        (time,) datetime64, ISO text, ``yyyymmdd`` numbers, seconds or milliseconds since 1970, or cftime objects.
+        (time,) datetime64, ISO text, ``yyyymmdd`` numbers, days, seconds or milliseconds since 1970, or cftime objects.
     name
         What errors call the file.
 
@@ -269,9 +333,12 @@ def parse_times(values: np.ndarray, name: str) -> pd.DatetimeIndex:
     wrong = InputError(f"Got {name} with times that are no dates, need UTC dates; mend.")
     try:
         if values.dtype.kind in "iuf":
+            # The ranges do not overlap: 20190512 as seconds would be August 1970, before any Sentinel.
             low, high = float(values.min()), float(values.max())
             if low >= 19_000_101 and high <= 21_001_231:
                 times = pd.to_datetime(values.astype("int64").astype(str), format="%Y%m%d")
+            elif low >= SENTINEL_DAYS[0] and high <= SENTINEL_DAYS[1]:
+                times = pd.to_datetime(values, unit="D")
             elif low > 1e8 and high < 1e10:
                 times = pd.to_datetime(values, unit="s")
             elif low > 1e11 and high < 1e13:
@@ -283,7 +350,8 @@ def parse_times(values: np.ndarray, name: str) -> pd.DatetimeIndex:
         elif values.dtype.kind == "M":
             times = pd.DatetimeIndex(values)
         else:
-            texts = [decoded_text(value) for value in values]
+            # 2019_05_12 is a common spelling in exports of Earth Engine
+            texts = [re.sub(r"^(\d{4})_(\d\d)_(\d\d)", r"\1-\2-\3", decoded_text(value)) for value in values]
             compact = all(re.fullmatch(r"\d{8}", text) for text in texts)
             times = pd.to_datetime(texts, format="%Y%m%d" if compact else "ISO8601", utc=True).tz_localize(
                 None

@@ -34,7 +34,7 @@ def open(path: str | Path) -> xr.DataTree:
     Returns
     -------
     xarray.DataTree
-        ``/s2``, lazily, and ``/weather`` where the cube has usable ERA5-Land.
+        ``/s2`` (time, band, y, x), reflectance 0-1, lazily, and ``/weather`` (time) where it has usable ERA5-Land.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def opened(path: str | Path, need: str = "one") -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        Decoded by xarray.
+        Decoded by xarray: dims band, time, y, x and time_era5, reflectance 0-1.
 
     Raises
     ------
@@ -103,6 +103,7 @@ def _sentinel2(path: str | Path, cube: xr.Dataset) -> xr.Dataset:
     """Bands in the contract's names, one image per UTC day."""
     s2 = cube[["s2l2a", "cloud_mask"]].assign_coords(band=_bands(path, cube), spatial_ref=crs_of(path, cube))
     s2 = s2.sel(band=[name for name in schema.S2_BANDS if name in s2["band"].values])
+    # Bands by name before order: cubes of two versions keep them in different orders.
     s2 = in_order(s2)
     reflectance = packing.clip_saturated(s2["s2l2a"].transpose(*schema.CUBE).astype("float32"))
     clear = (s2["cloud_mask"].transpose(*schema.MAPS) == 0) & reflectance.notnull().all("band")
@@ -135,7 +136,7 @@ def crs_of(path: str | Path, cube: xr.Dataset) -> xr.Variable:
     Returns
     -------
     xarray.Variable
-        Scalar.
+        Scalar, of a CRS in metres.
 
     Raises
     ------
@@ -162,6 +163,7 @@ def _weather(cube: xr.Dataset) -> xr.Dataset | None:
     }
     if not {"t2m_mean", "ssrd_sum"} <= set(era5):
         return None
+    # J m-2 over the day to the mean flux in W m-2.
     sw_in = era5["ssrd_sum"] / 86400
     if float(sw_in.max()) > SUN_AT_MOST_W_M2:
         return None
@@ -172,6 +174,7 @@ def _weather(cube: xr.Dataset) -> xr.Dataset | None:
             high, low, meteorology.saturation_vapour_pressure_hpa(dew)
         )
     if "tp_sum" in era5:
+        # Metres to mm; accumulations differ by rounding and give rain of -1e-7 m.
         out["precip"] = (era5["tp_sum"] * 1000).clip(min=0)
     weather = xr.Dataset(out).astype("float32").rename(time_era5="time").sortby("time")
     weather = weather.assign_coords(time=weather["time"].dt.floor("D"))

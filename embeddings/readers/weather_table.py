@@ -17,12 +17,16 @@ import xarray as xr
 from fluxlens.embeddings import meteorology
 from fluxlens.embeddings.readers import weather_units
 from fluxlens.embeddings.readers.tables import Table, read_table
+from fluxlens.embeddings.readers.weather_stamps import TIMES, find_time_columns, parse_stamps
 from fluxlens.embeddings.readers.weather_units import DAY_S, Unit
 from fluxlens.embeddings.scenes import schema, validation
 from fluxlens.models.errors import DataWarning, InputError
 
 NO_DATA = -9990
 """-9999 and its like are missing values."""
+
+NO_DATA_OF_STATIONS = (-99.0, -99.9, -99.99)
+"""Missing values of weather stations: no variable of the table reaches them."""
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "sw_in": (
@@ -55,24 +59,6 @@ KNOWN_UNITS = {
     "pr": "kg m-2 s-1", "tas": "K",
 }  # fmt: skip
 """Units of names that belong to one product; a unit in the file wins, and the values decide whether it can be so."""
-
-TIMES = (
-    "time",
-    "date",
-    "timestamp",
-    "timestamp_start",
-    "datetime",
-    "valid_time",
-    "timestamp_end",
-    "date_time",
-    "dates",
-)
-PARTS = {
-    "year": ("year", "yyyy"),
-    "month": ("mo", "month", "mm"),
-    "day": ("dy", "day", "dd"),
-    "hour": ("hr", "hour", "hh"),
-}
 
 
 def open(path: str | Path) -> xr.Dataset:
@@ -107,8 +93,13 @@ def open(path: str | Path) -> xr.Dataset:
     frame = _below_preamble(table.frame)
     # The same name in capitals and small letters is one name: FLUXNET writes TA_F, users write ta_f.
     frame.columns = [str(column).strip().lower() for column in frame.columns]
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise InputError(
+            f"Got {name} with two columns called {twice[0]}, need each once; remove or rename one."
+        )
     columns = _columns(frame, table.preamble)
-    stamp = _time_columns(frame)
+    stamp = find_time_columns(frame)
     if not stamp or not (columns or {"t2m_max", "t2m_min", "t2mdew"} <= set(frame)):
         known = ", ".join(f"{one} in {schema.units('weather', one)}" for one in schema.WEATHER)
         raise InputError(
@@ -131,7 +122,7 @@ def open(path: str | Path) -> xr.Dataset:
                 .values
             )
             columns["vpd"] = ("t2mdew", Unit(1.0))
-        stamps, zone = _stamps(frame, stamp, name)
+        stamps, zone = parse_stamps(frame, stamp, name)
     except (InputError, ValueError, TypeError) as error:
         if "no date" in str(error) or "twice" in str(error):
             raise
@@ -240,84 +231,11 @@ def _without_units_row(
 def _column(table: Table, frame: pd.DataFrame, column: str) -> np.ndarray:
     part = Table(frame, table.encoding, table.delimiter, table.decimal)
     values = part.numbers(column)
-    return values.where(values > NO_DATA).to_numpy()
-
-
-def _time_columns(frame: pd.DataFrame) -> list[str]:
-    """The column of dates, or those of year, month, day (and hour), or year and day of year."""
-    one = next((column for column in TIMES if column in frame), None)
-    if one is not None:
-        return [one]
-    parts = [next((name for name in names if name in frame), None) for names in PARTS.values()]
-    if all(parts[:3]):
-        return [part for part in parts if part]
-    doy = next((name for name in ("doy", "yday", "day_of_year") if name in frame), None)
-    return [parts[0], doy] if parts[0] and doy else []
-
-
-def _stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd.DatetimeIndex, bool]:
-    """Naive stamps as written, and whether they are declared to be UTC."""
-    if len(columns) > 1:
-        numbers = frame[columns].apply(pd.to_numeric)
-        if columns[-1] in ("doy", "yday", "day_of_year"):
-            days = pd.to_datetime(numbers.iloc[:, 0].astype(int).astype(str) + "-01-01")
-            return pd.DatetimeIndex(days + pd.to_timedelta(numbers.iloc[:, 1] - 1, "D")), False
-        named = dict(zip(("year", "month", "day", "hour"), (numbers[one] for one in columns), strict=False))
-        return pd.DatetimeIndex(pd.to_datetime(pd.DataFrame(named))), False
-    text = frame[columns[0]].astype(str).str.strip()
-    if text.str.fullmatch(r"\d(\.\d+)?[eE]\+?\d+").any():
-        raise InputError(
-            f"Got {name} with dates such as {text.iloc[0]}, rounded by a spreadsheet and no date any more, need whole "
-            "dates; use the original file."
-        )
-    utc = bool(text.str.fullmatch(r".*(Z|[+-]00:?00)").all())
-    # The local date counts for daily rows: a stamp of local midnight with an offset is that local day.
-    bare = text.str.replace(r"\s*(Z|UTC|[+-]\d\d:?\d\d)$", "", regex=True).where(text.str.contains(":"), text)
-    compact = bare.str.replace(r"\.0$", "", regex=True)
-    for digits, form in ((8, "%Y%m%d"), (10, "%Y%m%d%H"), (12, "%Y%m%d%H%M"), (14, "%Y%m%d%H%M%S")):
-        if compact.str.fullmatch(rf"\d{{{digits}}}").all():
-            return _parsed(compact, form, name), utc
-    if bare.str.match(r"\d{1,2}\.\d{1,2}\.\d{4}").all():
-        return _parsed(bare, "dotted", name), utc
-    if bare.str.match(r"\d{1,2}/\d{1,2}/\d{4}").all():
-        return _parsed(bare, "slashed", name), utc
-    return _parsed(bare, "ISO8601", name), utc
-
-
-def _parsed(text: pd.Series, form: str, name: str) -> pd.DatetimeIndex:
-    """Stamps of a known form; of 03/04/2020 the order is the one in which the rows are evenly spaced."""
-    if form == "slashed":
-        both = [
-            pd.to_datetime(text, dayfirst=first, errors="coerce", format="mixed") for first in (True, False)
-        ]
-        parts = text.str.extract(r"(\d+)/(\d+)").astype(int)
-        fits = [
-            bool((parts[0] <= 31).all() and (parts[1] <= 12).all()),
-            bool((parts[0] <= 12).all() and (parts[1] <= 31).all()),
-        ]
-        if all(fits):
-            spread = [
-                float(one.diff().abs().quantile(0.9) / pd.Timedelta("1D")) if len(one) > 2 else 0.0
-                for one in both
-            ]
-            fits = [spread[0] < spread[1], spread[1] < spread[0]]
-        if sum(fits) != 1:
-            raise InputError(
-                f"Got {name} with dates such as {text.iloc[0]}, which may be day first or month first and so no date, "
-                "need one order; write YYYY-MM-DD."
-            )
-        stamps = both[0] if fits[0] else both[1]
-    elif form == "dotted":
-        stamps = pd.to_datetime(text, dayfirst=True, errors="coerce", format="mixed")
-    else:
-        stamps = pd.to_datetime(text, format=form, errors="coerce")
-    wrong = stamps.isna()
-    if wrong.any():
-        raise InputError(
-            f"Got {name} with a value that is no number or no date ({text[wrong].iloc[0][:20]!r}, "
-            f"{int(wrong.sum())} such rows), need a date in each row; mend them."
-        )
-    return pd.DatetimeIndex(stamps)
+    values = values.where((values > NO_DATA) & ~values.isin(NO_DATA_OF_STATIONS))
+    # 9999 is a number of some units (kJ m-2 d-1), but not beside values that all lie far below it.
+    full = values.isin((9999.0, 99999.0))
+    others = values[~full].abs().max()
+    return values.where(~full | ~(others < 1000)).to_numpy()
 
 
 def _daily(
@@ -327,9 +245,10 @@ def _daily(
     values = values.sort_index()
     stamps = pd.DatetimeIndex(values.index)
     steps = np.diff(stamps.values).astype("timedelta64[s]").astype(float)
+    # The median and not the first step, since tables have gaps.
     step_s = float(np.median(steps[steps > 0])) if (steps > 0).any() else DAY_S
     if step_s > 6 * 3600:
-        if step_s >= 5 * DAY_S and len(stamps) > 3:
+        if step_s >= 5 * DAY_S and len(stamps) > 2:
             raise InputError(
                 f"Got {name} with a row every {step_s / DAY_S:.0f} days, need daily rows; use the daily file."
             )
@@ -342,6 +261,7 @@ def _daily(
         )
     if stamp == ["timestamp_end"]:
         stamps = stamps - pd.Timedelta(step_s, "s")
+    # A day with holes has no mean: missing night rows would raise its radiation.
     grouped = values.groupby(stamps.floor("D"))
     need = round(DAY_S / step_s)
     out = {}

@@ -71,7 +71,7 @@ def open(source, group: str | None = None, values: bool = True) -> xr.DataTree:
     Returns
     -------
     xarray.DataTree
-        One node per sensor.
+        One node per sensor, dims time, band, y, x; reflectance 0-1, backscatter in dB.
 
     Raises
     ------
@@ -118,6 +118,7 @@ def _unpacked(dataset: xr.Dataset) -> xr.Dataset:
     for name, array in dataset.data_vars.items():
         attrs = {key: value for key, value in array.attrs.items() if key not in PACKING}
         if "scale_factor" in array.attrs:
+            # -32768 is looked for in the stored numbers, before they are floats.
             array = packing.unpack(array, array.attrs["scale_factor"]).where(array != NO_DATA)
         dataset[name] = array.drop_attrs(deep=False).assign_attrs(attrs)
     return dataset
@@ -138,6 +139,7 @@ def _packed(name: str, dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _multiples(values: np.ndarray, step: float) -> np.ndarray:
+    # float64: in float32 0.1234 / 0.0001 may fall on the other side of a half.
     numbers = np.round(values.astype("float64") / step).clip(-32767, 32767)
     return np.where(np.isnan(numbers), NO_DATA, numbers).astype("int16")
 

@@ -184,3 +184,32 @@ def test_the_cases_read_as_the_right_one(real_data, name):
     for variable in node.data_vars:
         np.testing.assert_allclose(node[variable], right[variable], atol=0.06)
     assert (node.time == right.time).all()
+
+
+def daily_rows(**columns) -> pd.DataFrame:
+    days = pd.date_range("2020-06-01", periods=60)
+    table = dict(time=days.strftime("%Y-%m-%d"), sw_in=220 + 40 * np.sin(np.arange(60)), tair=15.0 + np.arange(60) % 7)
+    return pd.DataFrame(table | columns)
+
+
+@pytest.mark.parametrize("missing", [-99, -99.9, -999, -9999, 9999])
+def test_missing_values_of_weather_stations_are_missing(tmp_path, missing):
+    rows = daily_rows()
+    rows.loc[[3, 9], "tair"] = missing
+    rows.to_csv(tmp_path / "weather.csv", index=False)
+    tair = weather_table.open(tmp_path / "weather.csv")["tair"].values
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(tair)), [3, 9])
+    assert np.nanmax(tair) == 21.0
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    rows = daily_rows(extra=1.0).rename(columns={"extra": "SW_IN"})
+    rows.to_csv(tmp_path / "weather.csv", index=False)
+    with pytest.raises(InputError, match="two columns called sw_in, need each once"):
+        weather_table.open(tmp_path / "weather.csv")
+
+
+def test_three_months_are_not_three_days(tmp_path):
+    daily_rows().iloc[::29].to_csv(tmp_path / "weather.csv", index=False)
+    with pytest.raises(InputError, match="a row every 29 days, need daily rows"):
+        weather_table.open(tmp_path / "weather.csv")

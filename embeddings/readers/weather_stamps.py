@@ -1,0 +1,133 @@
+"""Dates of weather tables: one column or several, ISO or national order, whole numbers, offsets."""
+
+from __future__ import annotations
+
+import pandas as pd
+from fluxlens.models.errors import InputError
+
+TIMES = (
+    "time",
+    "date",
+    "timestamp",
+    "timestamp_start",
+    "datetime",
+    "valid_time",
+    "timestamp_end",
+    "date_time",
+    "dates",
+)
+PARTS = {
+    "year": ("year", "yyyy"),
+    "month": ("mo", "month", "mm"),
+    "day": ("dy", "day", "dd"),
+    "hour": ("hr", "hour", "hh"),
+}
+
+
+def find_time_columns(frame: pd.DataFrame) -> list[str]:
+    """The column of dates, or those of year, month, day (and hour), or year and day of year.
+
+    Parameters
+    ----------
+    frame
+        With column names in small letters.
+
+    Returns
+    -------
+    list of str
+        Empty where there are none.
+    """
+    one = next((column for column in TIMES if column in frame), None)
+    if one is not None:
+        return [one]
+    parts = [next((name for name in names if name in frame), None) for names in PARTS.values()]
+    if all(parts[:3]):
+        return [part for part in parts if part]
+    doy = next((name for name in ("doy", "yday", "day_of_year") if name in frame), None)
+    return [parts[0], doy] if parts[0] and doy else []
+
+
+def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd.DatetimeIndex, bool]:
+    """Stamps of the rows as they are written.
+
+    Parameters
+    ----------
+    frame
+        The rows.
+    columns
+        As ``find_time_columns`` gives them.
+    name
+        What errors call the file.
+
+    Returns
+    -------
+    tuple
+        Naive stamps (row), and whether they are declared to be UTC.
+
+    Raises
+    ------
+    InputError
+        A value is no date, or the order of day and month is open.
+    """
+    if len(columns) > 1:
+        numbers = frame[columns].apply(pd.to_numeric)
+        if columns[-1] in ("doy", "yday", "day_of_year"):
+            days = pd.to_datetime(numbers.iloc[:, 0].astype(int).astype(str) + "-01-01")
+            return pd.DatetimeIndex(days + pd.to_timedelta(numbers.iloc[:, 1] - 1, "D")), False
+        named = dict(zip(("year", "month", "day", "hour"), (numbers[one] for one in columns), strict=False))
+        return pd.DatetimeIndex(pd.to_datetime(pd.DataFrame(named))), False
+    text = frame[columns[0]].astype(str).str.strip()
+    if text.str.fullmatch(r"\d(\.\d+)?[eE]\+?\d+").any():
+        raise InputError(
+            f"Got {name} with dates such as {text.iloc[0]}, rounded by a spreadsheet and no date any more, need whole "
+            "dates; use the original file."
+        )
+    utc = bool(text.str.fullmatch(r".*(Z|[+-]00:?00)").all())
+    # The local date counts for daily rows: a stamp of local midnight with an offset is that local day.
+    bare = text.str.replace(r"\s*(Z|UTC|[+-]\d\d:?\d\d)$", "", regex=True).where(text.str.contains(":"), text)
+    compact = bare.str.replace(r"\.0$", "", regex=True)
+    for digits, form in ((8, "%Y%m%d"), (10, "%Y%m%d%H"), (12, "%Y%m%d%H%M"), (14, "%Y%m%d%H%M%S")):
+        if compact.str.fullmatch(rf"\d{{{digits}}}").all():
+            return _parsed(compact, form, name), utc
+    if bare.str.match(r"\d{1,2}\.\d{1,2}\.\d{4}").all():
+        return _parsed(bare, "dotted", name), utc
+    if bare.str.match(r"\d{1,2}/\d{1,2}/\d{4}").all():
+        return _parsed(bare, "slashed", name), utc
+    return _parsed(bare, "ISO8601", name), utc
+
+
+def _parsed(text: pd.Series, form: str, name: str) -> pd.DatetimeIndex:
+    """Stamps of a known form; of 03/04/2020 the order is the one in which the rows are evenly spaced."""
+    if form == "slashed":
+        # Read in the wrong order, daily rows jump by months.
+        both = [
+            pd.to_datetime(text, dayfirst=first, errors="coerce", format="mixed") for first in (True, False)
+        ]
+        parts = text.str.extract(r"(\d+)/(\d+)").astype(int)
+        fits = [
+            bool((parts[0] <= 31).all() and (parts[1] <= 12).all()),
+            bool((parts[0] <= 12).all() and (parts[1] <= 31).all()),
+        ]
+        if all(fits):
+            spread = [
+                float(one.diff().abs().quantile(0.9) / pd.Timedelta("1D")) if len(one) > 2 else 0.0
+                for one in both
+            ]
+            fits = [spread[0] < spread[1], spread[1] < spread[0]]
+        if sum(fits) != 1:
+            raise InputError(
+                f"Got {name} with dates such as {text.iloc[0]}, which may be day first or month first and so no date, "
+                "need one order; write YYYY-MM-DD."
+            )
+        stamps = both[0] if fits[0] else both[1]
+    elif form == "dotted":
+        stamps = pd.to_datetime(text, dayfirst=True, errors="coerce", format="mixed")
+    else:
+        stamps = pd.to_datetime(text, format=form, errors="coerce")
+    wrong = stamps.isna()
+    if wrong.any():
+        raise InputError(
+            f"Got {name} with a value that is no number or no date ({text[wrong].iloc[0][:20]!r}, "
+            f"{int(wrong.sum())} such rows), need a date in each row; mend them."
+        )
+    return pd.DatetimeIndex(stamps)
