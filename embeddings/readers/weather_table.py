@@ -16,9 +16,9 @@ import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import meteorology
 from fluxlens.embeddings.readers import weather_units
-from fluxlens.embeddings.readers.tables import Table, read_table
 from fluxlens.embeddings.readers.weather_units import DAY_S, Unit
 from fluxlens.embeddings.scenes import schema, validation
+from fluxlens.embeddings.text_table import Table, read_text_table
 from fluxlens.models.errors import DataWarning, InputError
 
 NO_DATA = -9990
@@ -101,7 +101,7 @@ def open(path: str | Path) -> xr.Dataset:
     """
     name = Path(path).name
     try:
-        table = read_table(path)
+        table = read_text_table(path)
     except InputError as error:
         raise InputError(f"Got {path}, which is no table, need a CSV of daily weather; {error}") from error
     frame = _below_preamble(table.frame)
@@ -238,7 +238,7 @@ def _without_units_row(
 
 
 def _column(table: Table, frame: pd.DataFrame, column: str) -> np.ndarray:
-    part = Table(frame, table.encoding, table.delimiter, table.decimal)
+    part = Table(frame, table.encoding, table.separator, table.decimal)
     values = part.numbers(column)
     return values.where(values > NO_DATA).to_numpy()
 
