@@ -1,27 +1,101 @@
-"""Tables as spreadsheets and exports write them: encoding, separator and decimal sign are found from the content."""
+"""Delimited text as people have it: encoding, separator, decimal mark and preamble are found from the content.
+
+Spreadsheets write ``;`` with decimal commas where the system's language does, UTF-16 with tabs as "Unicode text",
+cp1252 on Windows, and a byte order mark before UTF-8. Downloads put ``#`` lines or a header block first. This is the
+only reader of such text: series, weather and point tables are read whole (``read_table``, ``read_text_table``);
+towers, whose files are larger, take single columns of a stream (``parse_columns``). The file is long so that one
+place decides on encodings, separators, decimal marks and codes for missing.
+"""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import re
 import warnings
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
 from fluxlens.models.errors import DataWarning, InputError
 
 MAX_BYTES = 4 * 2**30
-"""Largest text or Parquet file that is read; 10,000 series of two years are about 0.2 GB."""
+"""Largest text (unpacked) or Parquet file that is read; 10,000 series of two years are about 0.2 GB."""
+HEAD_BYTES = 2**18
+"""Bytes that tell an encoding; a header of 3000 columns fits."""
 SNIFF_LINES = 1000
 """Lines whose cells are counted before the table is parsed."""
+SEPARATOR_LINES = 50
+"""Lines that tell the separator."""
+SEPARATORS = (",", ";", "\t", "|")
 UNNAMED = "unnamed column"
 """Name of cells beyond the header, followed by their number."""
-MISSING_TEXT = ("", "na", "n/a", "nan", "null", "none", "-", "--")
+MISSING_TEXT = ("", "na", "n/a", "nan", "null", "none", "-", "--", "#n/a", "#value!")
 MISSING_BELOW = -9000.0
 """Numbers below are the codes for missing values in use (-9999, -99999)."""
+MISSING_NUMBERS = (-999.0, -6999.0)
+"""Further codes for missing values of weather services and towers."""
+# NASA POWER puts its description between these two lines.
+_HEADER_BLOCK = re.compile(r"^-?\s*BEGIN HEADER.*?^-?\s*END HEADER[^\n]*\n", re.DOTALL | re.MULTILINE)
+_COMMA_NUMBER = re.compile(r"[-+]?[\d.]*,\d+([eE][-+]?\d+)?")
+_POINT_NUMBER = re.compile(r"[-+]?\d*\.\d+([eE][-+]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"^\s*[+-]?\d+,\d+\s*$")
+# First bytes of zip (also .xlsx), HDF5, NetCDF 3 and the older workbooks.
+_BINARY = (b"PK\x03\x04", b"\x89HDF", b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\xd0\xcf\x11\xe0")
+_WORKBOOKS = (".xlsx", ".xls", ".ods")
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a delimited text and what was recognised about it."""
+
+    frame: pd.DataFrame
+    """One column of stripped strings per header cell, in file order; an empty string where a cell is empty."""
+    encoding: str
+    """Python name of the encoding: ``utf-8-sig``, ``utf-16``, ``utf-16-le``, ``utf-16-be``, ``utf-8``, ``cp1252``."""
+    separator: str
+    """``,`` ``;`` tab ``|`` or a space (runs of white space)."""
+    decimal: str
+    """``.`` or ``,``."""
+    preamble: tuple[str, ...] = ()
+    """Comment and header-block lines before and between the rows, without their line ends."""
+    empty_rows: int = 0
+    """Rows without any content, which are left out of ``frame``."""
+    ragged_rows: tuple[int, ...] = ()
+    """Rows (0-based, of ``frame``) with more or fewer cells than the header."""
+
+    def numbers(self, column: str) -> pd.Series:
+        """A column as float64, NaN where missing.
+
+        Parameters
+        ----------
+        column : str
+            Name of a column of ``frame``.
+
+        Returns
+        -------
+        pandas.Series
+            float64 (row) with the index of ``frame``, in the units of the file; the codes in ``MISSING_TEXT`` and
+            ``MISSING_NUMBERS`` and numbers below ``MISSING_BELOW`` become NaN.
+
+        Raises
+        ------
+        InputError
+            A cell is neither a number nor a missing code; the first one is named.
+        """
+        text = self.frame[column]
+        if self.decimal == ",":
+            # a full stop can only separate thousands where the comma is the decimal mark
+            swapped = text.str.contains(",", regex=False)
+            text = text.where(~swapped, text.str.replace(".", "", regex=False))
+            text = text.str.replace(",", ".", regex=False)
+        values = pd.Series(to_numbers(text, "the table"), self.frame.index, name=column)
+        return values.where(~values.isin(MISSING_NUMBERS))
 
 
 def read_table(path: str | Path, what: str = "table") -> pd.DataFrame:
@@ -30,8 +104,7 @@ def read_table(path: str | Path, what: str = "table") -> pd.DataFrame:
     Parameters
     ----------
     path : str or Path
-        File ending in ``.parquet``, or text: comma, semicolon or tab separated; UTF-8 with or without BOM, UTF-16 or
-        cp1252; lines that start with ``#`` before the header are metadata.
+        File ending in ``.parquet``, or text as ``read_text_table`` reads it.
     what : str
         What the file is, for messages.
 
@@ -49,13 +122,15 @@ def read_table(path: str | Path, what: str = "table") -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"Got the {what} {path}, which is not there, need a file; check the path.")
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"Got the {what} {path} of over {MAX_BYTES:,} bytes, need a smaller one; split it.")
     if path.suffix.lower() in (".parquet", ".geoparquet", ".pq"):
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(
+                f"Got the {what} {path} of over {MAX_BYTES:,} bytes, need a smaller one; split it."
+            )
         return _read_parquet(path, what)
-    if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
+    if path.suffix.lower() in _WORKBOOKS:
         raise InputError(f"Got the {what} {path}, a workbook, need CSV or Parquet; save the sheet as CSV.")
-    return parse_table(decode_text(path.read_bytes(), f"the {what} {path}"), f"the {what} {path}")
+    return _with_points(read_text_table(path, f"the {what} {path}"))
 
 
 def _read_parquet(path: Path, what: str) -> pd.DataFrame:
@@ -69,6 +144,82 @@ def _read_parquet(path: Path, what: str) -> pd.DataFrame:
         raise InputError(
             f"Got the {what} {path}, which cannot be read ({why}), need a whole Parquet file; write it again."
         ) from error
+
+
+def read_text_table(source: str | Path | bytes, what: str | None = None) -> Table:
+    """Read delimited text, whatever its encoding, separator and decimal mark.
+
+    Parameters
+    ----------
+    source : str, Path or bytes
+        Path of a file, or its bytes; gzip is unpacked.
+    what : str, optional
+        The table in words, for messages; default is the file's name.
+
+    Returns
+    -------
+    Table
+        All cells as text, with the encoding, separator and decimal mark that were recognised.
+
+    Raises
+    ------
+    InputError
+        The bytes are no text, there is no row, or the text is larger than ``MAX_BYTES``.
+    """
+    what = what or (Path(source).name if isinstance(source, str | Path) else "the table")
+    try:
+        raw = source if isinstance(source, bytes) else _bounded_bytes(Path(source).expanduser())
+        if raw[:2] == b"\x1f\x8b":
+            with gzip.open(io.BytesIO(raw)) as packed:
+                raw = packed.read(MAX_BYTES + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"Got {what}, a damaged gzip file, need a whole one; fetch it again.") from error
+    except OSError as error:
+        raise InputError(
+            f"Got {what}, which cannot be read ({error.strerror}), need a table; check the path."
+        ) from error
+    if len(raw) > MAX_BYTES:
+        raise InputError(f"Got {what} of over {MAX_BYTES:,} bytes of text, need a smaller one; split it.")
+    text, encoding = _decoded(raw, what)
+    return split_text(text, what, encoding)
+
+
+def _bounded_bytes(path: Path) -> bytes:
+    """At most one byte more than ``MAX_BYTES`` of a file."""
+    with open(path, "rb") as stream:
+        return stream.read(MAX_BYTES + 1)
+
+
+def encoding_of(head: bytes) -> str:
+    """Encoding of a text by its byte order mark, by its zeros, or by being UTF-8; else that of Windows.
+
+    Parameters
+    ----------
+    head : bytes
+        The first bytes of the text, or all; a character cut at the end of ``HEAD_BYTES`` is no fault.
+
+    Returns
+    -------
+    str
+        ``utf-8-sig``, ``utf-16``, ``utf-16-le``, ``utf-16-be``, ``utf-8`` or ``cp1252``.
+    """
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if head.startswith(b"\xef\xbb\xbf"):
+        return "utf-8-sig"
+    # Without a mark, every other byte of Latin text in UTF-16 is zero.
+    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        half = head[first:400:2]
+        if len(head) > 3 and half.count(0) > 0.9 * len(half):
+            return encoding
+    try:
+        # A character has at most four bytes; where the head was cut, its last one may be half.
+        (head[:-4] if len(head) == HEAD_BYTES else head).decode("utf-8")
+    except UnicodeDecodeError as error:
+        if len(head) != HEAD_BYTES or error.start < len(head) - 8:
+            # cp1252 accepts almost any bytes, so it comes last
+            return "cp1252"
+    return "utf-8"
 
 
 def decode_text(content: bytes, what: str) -> str:
@@ -86,28 +237,27 @@ def decode_text(content: bytes, what: str) -> str:
     InputError
         If the bytes are no text of these encodings.
     """
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        encodings = ("utf-16",)
-    elif content[:3] == b"\xef\xbb\xbf":
-        encodings = ("utf-8-sig",)
-    elif b"\0" in content[:200]:
-        # UTF-16 without a mark: every other byte of western text is zero
-        encodings = ("utf-16-le" if content[1:2] == b"\0" else "utf-16-be",)
-    else:
-        # cp1252 accepts almost any bytes, so it comes last
-        encodings = ("utf-8", "cp1252")
-    for encoding in encodings:
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise InputError(f"Got {what}, which is not text, need a CSV; export it again as CSV (UTF-8).")
+    return _decoded(content, what)[0]
+
+
+def _decoded(content: bytes, what: str) -> tuple[str, str]:
+    """Text with line feeds as line ends, and its encoding."""
+    if content.startswith(_BINARY):
+        raise InputError(
+            f"Got {what}, a binary file (workbook, archive or NetCDF), need text; save it as CSV."
+        )
+    encoding = encoding_of(content)
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise InputError(f"Got {what}, which is not text, need a CSV; export it again as CSV (UTF-8).")
+    return text.replace("\r\n", "\n").replace("\r", "\n"), encoding
 
 
 def parse_table(text: str, what: str) -> pd.DataFrame:
-    """Split text into columns of text; see ``read_table``.
+    """Split text into columns of text with decimal points; see ``read_table``.
 
     Parameters
     ----------
@@ -116,66 +266,219 @@ def parse_table(text: str, what: str) -> pd.DataFrame:
     what : str
         The file in words, for messages.
     """
-    lines = text.splitlines()
-    first = 0
-    separator = ""
-    while first < len(lines) and (not lines[first].strip() or lines[first].startswith("#")):
+    return _with_points(split_text(text, what))
+
+
+def split_text(text: str, what: str, encoding: str = "utf-8") -> Table:
+    """Split text into columns of text; see ``read_text_table``.
+
+    Parameters
+    ----------
+    text : str
+        Content of a delimited text, line feeds as line ends.
+    what : str
+        The file in words, for messages.
+    encoding : str
+        That of the file, kept in the result.
+    """
+    preamble: list[str] = []
+    block = _HEADER_BLOCK.search(text)
+    if block is not None:
+        preamble += block.group().splitlines()
+        text = text[: block.start()] + text[block.end() :]
+    lines = text.split("\n")
+    # Excel writes "sep=;" as a first line so that other languages' Excel splits rightly.
+    declared = re.fullmatch(r'"?sep=(.)"?', lines[0].strip(), re.IGNORECASE)
+    first = 1 if declared else 0
+    while first < len(lines) and (
+        not lines[first].strip(" \t,;|\x1a") or lines[first].lstrip().startswith("#")
+    ):
+        preamble += [lines[first]] if lines[first].strip() else []
         first += 1
-    if first < len(lines) and (told := re.fullmatch(r'"?sep=(.)"?', lines[first].strip())):
-        separator, first = told.group(1), first + 1  # Excel's own hint
     if first >= len(lines):
         raise InputError(f"Got {what} without a header, need column names in the first line; add them.")
-    separator = separator or max("\t;,", key=lines[first].count)
+    header, body = lines[first], [line for line in lines[first + 1 :] if line.strip(" \t\x1a")]
+    separator = declared[1] if declared else choose_separator([header, *body[: SEPARATOR_LINES - 1]])
+    if "#" in text:
+        # A line of the header's width that begins with # is a row, such as that of the plot "#1"; others are comments.
+        width = header.count(separator)
+        comment = [line.lstrip().startswith("#") and line.count(separator) < max(width, 1) for line in body]
+        preamble += [line for line, is_one in zip(body, comment, strict=True) if is_one]
+        body = [line for line, is_one in zip(body, comment, strict=True) if not is_one]
+    head, table = _split_rows(header, body, separator, what)
+    n = len(table)
+    short, long = table.isna().any(axis=1).to_numpy(), np.zeros(n, bool)
+    # cells a short row lacks arrive as NaN even without a filter
+    table = table.fillna("") if short.any() else table
+    # Trailing blanks; those after a separator are skipped by the parser.
+    if any(mark in text for mark in (f" {separator}", " \n", ' "')) or text.endswith(" "):
+        table = table.apply(lambda column: column.str.strip())
+    full = np.zeros(n, bool)
+    for name in table.columns:
+        filled = (table[name] != "").to_numpy()
+        full |= filled
+        if str(name).startswith(UNNAMED):
+            long |= filled
+    joined = _joined_decimals(table[full], head, separator, what)
+    ragged = () if joined is not None else tuple(np.flatnonzero((short | long)[full]).tolist())
+    table = (table[full] if joined is None else joined).reset_index(drop=True)
+    empty = [name for name in table.columns if str(name).startswith(UNNAMED) and (table[name] == "").all()]
+    sample = table.head(2000).to_numpy().ravel()
+    comma = sum(bool(_COMMA_NUMBER.fullmatch(cell)) for cell in sample)
+    point = sum(bool(_POINT_NUMBER.fullmatch(cell)) for cell in sample)
+    empty_rows = len(lines) - first - 1 - len(body) + int((~full).sum())
+    return Table(
+        table.drop(columns=empty),
+        encoding,
+        separator,
+        "," if comma > point else ".",
+        tuple(preamble),
+        empty_rows,
+        ragged,
+    )
+
+
+def _split_rows(header: str, body: list[str], separator: str, what: str) -> tuple[list[str], pd.DataFrame]:
+    """Stripped header cells and all cells as text; NaN where a row is short."""
+    sep = r"\s+" if separator == " " else separator
     try:
-        head, *sample = list(csv.reader(lines[first : first + SNIFF_LINES], delimiter=separator))
+        if separator == " ":
+            rows = [line.split() for line in (header, *body[:SNIFF_LINES])]
+        else:
+            rows = list(csv.reader([header, *body[:SNIFF_LINES]], delimiter=separator, skipinitialspace=True))
     except csv.Error as error:
         raise InputError(f"Got {what}, which is no CSV ({error}), need one; export it again.") from error
-    head = [name.strip() for name in head]
-    width = max([len(head), *map(len, sample)])
-    body = "\n".join(lines[first + 1 :])
+    head = [name.strip().strip("\ufeff") for name in rows[0]]
+    width = max(map(len, rows))
     for _ in range(2):
-        names = _distinct(head, width)
         try:
             table = pd.read_csv(
-                io.StringIO(body), sep=separator, header=None, names=names, dtype=str, na_filter=False,
-                index_col=False, engine="c", skip_blank_lines=True,
+                io.StringIO("\n".join(body)), sep=sep, header=None, names=_distinct(head, width), dtype=object,
+                na_filter=False, index_col=False, engine="c", skip_blank_lines=True, skipinitialspace=True,
             )  # fmt: skip
-            break
+            return head, table
         except pd.errors.EmptyDataError:
-            return pd.DataFrame(columns=names, dtype=str)
+            return head, pd.DataFrame(columns=_distinct(head, width), dtype=object)
         except pd.errors.ParserError:
             # a row longer than those sampled: count the cells of all
-            width = max((len(row) for row in csv.reader(lines[first + 1 :], delimiter=separator)), default=0)
-    else:
-        raise InputError(f"Got {what}, whose lines do not fit its header, need a CSV; export it again.")
-    # cells a short row lacks arrive as NaN even without a filter
-    table = table.astype(object).where(table.notna(), "")
-    full = np.zeros(len(table), bool)
+            try:
+                cells = (
+                    (line.split() for line in body)
+                    if separator == " "
+                    else csv.reader(body, delimiter=separator)
+                )
+                width = max(map(len, cells), default=0)
+            except csv.Error:
+                break
+    raise InputError(f"Got {what}, whose lines do not fit its header, need a CSV; export it again.")
+
+
+def choose_separator(lines: Sequence[str]) -> str:
+    """The separator of a table: the candidate that splits most lines into as many cells as the header.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        Header and the first rows.
+
+    Returns
+    -------
+    str
+        One of ``SEPARATORS``, or a space for text aligned with blanks.
+    """
+    best, score = "", (0.0, 0)
+    for candidate in SEPARATORS:
+        try:
+            counts = [len(row) for row in csv.reader(lines, delimiter=candidate) if row]
+        except csv.Error:
+            continue
+        # The header decides the number of cells. A decimal comma splits the rows but not the header.
+        if counts and counts[0] > 1:
+            found = float(np.mean([count == counts[0] for count in counts])), counts[0]
+            best, score = max((best, score), (candidate, found), key=lambda one: one[1])
+    if score[0] >= 0.5:
+        return best
+    spaced = [len(line.split()) for line in lines]
+    if spaced and spaced[0] > 1 and np.mean([count == spaced[0] for count in spaced]) > 0.9:
+        return " "
+    return best or ","
+
+
+def split_cells(line: str, separator: str) -> list[str]:
+    """Cells of one line without blanks and quotes; quoted separators are not looked for.
+
+    Parameters
+    ----------
+    line : str
+        With or without its line end.
+    separator : str
+        One character.
+    """
+    return [cell.strip().strip('"').strip() for cell in line.strip("\r\n").split(separator)]
+
+
+def parse_columns(
+    source: str | BinaryIO, at: list[int], dtypes: dict[str, str], *, skip_rows: int, max_rows: int,
+    separator: str, decimal: str, encoding: str, na_values: list[str],
+) -> pd.DataFrame:  # fmt: skip
+    """Single columns of a large text by pandas' C parser, without holding the text.
+
+    Parameters
+    ----------
+    source : str or BinaryIO
+        A path or a stream. A path in UTF-8 is parsed as it lies on disk; a stream is decoded and encoded again by
+        pandas, which takes a third longer.
+    at : list of int
+        Positions of the columns, ascending.
+    dtypes : dict of str to str
+        ``float64`` or ``str`` by name, in the order of ``at``.
+    skip_rows, max_rows : int
+        Lines before the first row; rows that are parsed at most.
+    separator, decimal, encoding : str
+        As ``choose_separator`` and ``encoding_of`` give them; ``,`` or ``.``.
+    na_values : list of str
+        Cells that are missing.
+
+    Returns
+    -------
+    pandas.DataFrame
+        (row, column) in the units of the file; no rows where there are none.
+
+    Raises
+    ------
+    ValueError
+        A cell of a number is none, or rows cannot be split (``pandas.errors.ParserError``).
+    """
+    try:
+        return pd.read_csv(
+            source, sep=separator, header=None, names=list(dtypes), usecols=at, index_col=False, skiprows=skip_rows,
+            skip_blank_lines=True, nrows=max_rows, dtype=dtypes, decimal=decimal, na_values=na_values,
+            skipinitialspace=True, encoding=encoding, encoding_errors="replace", low_memory=True,
+        )  # fmt: skip
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in dtypes.items()})
+
+
+def _with_points(found: Table) -> pd.DataFrame:
+    """The rows with decimal points. A decimal comma can only stand where commas do not separate, or in quotes."""
+    table = found.frame
     for name in table.columns:
-        if full.all():
-            break
-        full |= (table[name].str.strip() != "").to_numpy()
-    table = table[full].reset_index(drop=True)
-    table = _joined_decimals(table, head, separator, what)
-    # a decimal comma can only stand where commas do not separate, or in quotes
-    for name in table.columns if separator != "," or '"' in body else ():
         if table[name].str.contains(",", regex=False).any():
             whole = table[name].str.fullmatch(_DECIMAL_COMMA.pattern)
             table[name] = table[name].where(~whole, table[name].str.replace(",", ".", regex=False))
-    empty = [name for name in table.columns if str(name).startswith(UNNAMED) and (table[name] == "").all()]
-    return table.drop(columns=empty)
+    return table
 
 
-def _joined_decimals(table: pd.DataFrame, head: list[str], separator: str, what: str) -> pd.DataFrame:
+def _joined_decimals(table: pd.DataFrame, head: list[str], separator: str, what: str) -> pd.DataFrame | None:
     """Numbers with decimal commas in a comma separated file: twice as many cells as columns, all of digits."""
     n = len(head)
     if separator != "," or table.shape[1] != 2 * n or table.empty:
-        return table
+        return None
     whole, part = table.columns[::2], table.columns[1::2]
     digits = all(table[name].str.fullmatch(r"\s*[+-]?\d+\s*").all() for name in whole)
     digits = digits and all(table[name].str.fullmatch(r"\d+\s*").all() for name in part)
     if not digits:
-        return table
+        return None
     warnings.warn(
         f"{what[0].upper()}{what[1:]} separates columns and decimals by commas: read as {n} numbers a row.",
         DataWarning,
@@ -188,9 +491,13 @@ def _joined_decimals(table: pd.DataFrame, head: list[str], separator: str, what:
 def _distinct(head: list[str], width: int) -> list[str]:
     """Names for all cells: those of the header, repeated ones numbered, and names for cells beyond it."""
     names: list[str] = []
-    for at in range(width):
+    for at in range(max(width, len(head))):
         name = head[at] if at < len(head) and head[at] else f"{UNNAMED} {at + 1}"
-        names.append(f"{name}.{names.count(name)}" if name in names else name)
+        number, distinct = 0, name
+        while distinct in names:
+            number += 1
+            distinct = f"{name}.{number}"
+        names.append(distinct)
     return names
 
 

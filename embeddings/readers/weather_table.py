@@ -16,10 +16,10 @@ import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import meteorology
 from fluxlens.embeddings.readers import weather_units
-from fluxlens.embeddings.readers.tables import Table, read_table
 from fluxlens.embeddings.readers.weather_stamps import TIMES, find_time_columns, parse_stamps
 from fluxlens.embeddings.readers.weather_units import DAY_S, Unit
 from fluxlens.embeddings.scenes import schema, validation
+from fluxlens.embeddings.text_table import Table, read_text_table
 from fluxlens.models.errors import DataWarning, InputError
 
 NO_DATA = -9990
@@ -87,7 +87,7 @@ def open(path: str | Path) -> xr.Dataset:
     """
     name = Path(path).name
     try:
-        table = read_table(path)
+        table = read_text_table(path)
     except InputError as error:
         raise InputError(f"Got {path}, which is no table, need a CSV of daily weather; {error}") from error
     frame = _below_preamble(table.frame)
@@ -229,7 +229,7 @@ def _without_units_row(
 
 
 def _column(table: Table, frame: pd.DataFrame, column: str) -> np.ndarray:
-    part = Table(frame, table.encoding, table.delimiter, table.decimal)
+    part = Table(frame, table.encoding, table.separator, table.decimal)
     values = part.numbers(column)
     values = values.where((values > NO_DATA) & ~values.isin(NO_DATA_OF_STATIONS))
     # 9999 is a number of some units (kJ m-2 d-1), but not beside values that all lie far below it.

@@ -56,6 +56,20 @@ class DataFile:
     path: Path
     member: str | None = None
 
+    def plain_path(self) -> str | None:
+        """The path of a file that is not packed and within the bounds of this module; None of any other.
+
+        Raises
+        ------
+        InputError
+            For a plain file past the bounds.
+        """
+        if self.member is not None or self.path.name.lower().endswith(".gz"):
+            return None
+        size = self.path.stat().st_size
+        _check_size(self.name, size, size)
+        return str(self.path)
+
     def open(self) -> BinaryIO:
         """The unpacked bytes as a stream that raises InputError past the bounds of this module.
 

@@ -131,7 +131,7 @@ def choose_gpp(table) -> GppColumns:
 
     Parameters
     ----------
-    table : TextTable
+    table : TowerTable
         Only its ``header`` is looked at.
     """
     header = set(table.header)

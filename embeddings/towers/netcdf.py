@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from fluxlens.embeddings.towers.daily import attrs_of_tower, to_days
 from fluxlens.embeddings.towers.data_files import SITE
 from fluxlens.embeddings.towers.gpp_columns import factor_of_units
 from fluxlens.embeddings.towers.stamps import infer_step, ordered
-from fluxlens.embeddings.towers.text_table import MAX_ROWS, MISSING
+from fluxlens.embeddings.towers.tower_table import MAX_ROWS, MISSING
 from fluxlens.models.errors import InputError
 
 SUFFIXES = (".nc", ".nc4", ".cdf")
@@ -84,8 +85,6 @@ def read_netcdf(path: Path) -> xr.Dataset:
     InputError
         Where the file is damaged, has several places, more steps than a tower's, no GPP or GPP without units.
     """
-    from fluxlens.embeddings.towers.fluxnet import attrs_of_tower, to_days
-
     name = path.name
     try:
         # Nothing is decoded or read here: declared sizes come first.

@@ -14,8 +14,8 @@ import zipfile
 from pathlib import Path
 
 import pandas as pd
+from fluxlens.embeddings.text_table import encoding_of
 from fluxlens.embeddings.towers.data_files import MAX_RATIO, SITE
-from fluxlens.embeddings.towers.text_table import encoding_of
 from fluxlens.models.errors import DataWarning, InputError
 
 # The list of all FLUXNET sites has 0.2 MB, the BIF of all AmeriFlux sites 20 MB.

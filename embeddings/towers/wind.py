@@ -11,7 +11,7 @@ import pandas as pd
 from fluxlens.embeddings.towers import netcdf
 from fluxlens.embeddings.towers.data_files import HOURLY_ONLY, candidates
 from fluxlens.embeddings.towers.stamps import Step
-from fluxlens.embeddings.towers.text_table import TextTable
+from fluxlens.embeddings.towers.tower_table import TowerTable
 from fluxlens.models.errors import DataWarning, InputError
 
 # Columns by what they are, the preferred first: FLUXNET, AmeriFlux BASE and EddyPro's `_fluxnet_`; the lower-case ones
@@ -89,7 +89,7 @@ def turbulence(path: str | Path) -> pd.DataFrame:
     return _with_obukhov(table.name, found)
 
 
-def _check_step(table: TextTable, frame: pd.DataFrame) -> Step:
+def _check_step(table: TowerTable, frame: pd.DataFrame) -> Step:
     """The step of a table's rows; InputError where it is not shorter than a day."""
     step = table.step(pd.DatetimeIndex(frame.index))
     if not step.is_subdaily:
@@ -125,12 +125,12 @@ def _with_obukhov(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     return out.assign(obukhov=length)
 
 
-def _table_with_wind(path: Path) -> TextTable:
+def _table_with_wind(path: Path) -> TowerTable:
     """The first half-hourly table of a file that has wind; the first of all where none has."""
     files = candidates(path, HOURLY_ONLY)
     tables = []
     for file in files[:40]:
-        table = TextTable(file)
+        table = TowerTable(file)
         if all(_columns(table.header, TURBULENCE[ours]) for ours in ("wind", "direction", "ustar")):
             return table
         tables.append(table)

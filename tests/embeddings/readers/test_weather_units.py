@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from fluxlens.embeddings.readers import weather_table
-from fluxlens.embeddings.readers.tables import read_table
 from fluxlens.embeddings.readers.weather_units import parse_unit
+from fluxlens.embeddings.text_table import read_text_table
 from fluxlens.models.errors import DataWarning, InputError
 
 DAYS = pd.date_range("2020-05-02", periods=60)
@@ -85,8 +85,8 @@ def test_delimiters_decimal_marks_and_encodings(tmp_path, encoding, sep, decimal
     text = "# Messwerte der Station Höhe 3\n" + season().to_csv(index=False, sep=sep, decimal=decimal)
     (tmp_path / "w.csv").write_bytes(text.encode(encoding))
     assert_season(tmp_path / "w.csv")
-    table = read_table(tmp_path / "w.csv")
-    assert (table.delimiter, table.decimal) == (sep, decimal)
+    table = read_text_table(tmp_path / "w.csv")
+    assert (table.separator, table.decimal) == (sep, decimal)
     assert table.preamble == ("# Messwerte der Station Höhe 3",)
 
 

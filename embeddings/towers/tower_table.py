@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import re
 import warnings
 
 import numpy as np
 import pandas as pd
+from fluxlens.embeddings import text_table
 from fluxlens.embeddings.towers.data_files import DataFile
 from fluxlens.embeddings.towers.stamps import Step, infer_step, ordered, parse_stamps
 from fluxlens.models.errors import DataWarning, InputError
@@ -16,8 +16,7 @@ from fluxlens.models.errors import DataWarning, InputError
 MISSING = -9990.0
 # 10-minute steps of forty years; above it the table is no tower's.
 MAX_ROWS = 2_200_000
-# The header lies within: BASE has two lines of comments before it, EddyPro one of groups.
-HEAD_BYTES = 2**18
+# Lines that the header lies within: BASE has two lines of comments before it, EddyPro one of groups.
 HEAD_LINES = 40
 TIMES = ("TIMESTAMP_START", "TIMESTAMP", "TIMESTAMP_END")
 NO_VALUES = ["-9999", "-9999.0", "-9999,0", "-6999"]
@@ -30,7 +29,7 @@ OTHER_FORMATS = (
 )
 
 
-class TextTable:
+class TowerTable:
     """Header and columns of one tower table.
 
     Parameters
@@ -56,10 +55,10 @@ class TextTable:
     def __init__(self, file: DataFile) -> None:
         self.name, self._file = file.name, file
         with file.open() as stream:
-            head = stream.read(HEAD_BYTES)
-        self._encoding = encoding_of(head)
+            head = stream.read(text_table.HEAD_BYTES)
+        self._encoding = text_table.encoding_of(head)
         text = head.decode(self._encoding, errors="replace").lstrip("\ufeff")
-        lines = text.split("\n")[:HEAD_LINES]
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:HEAD_LINES]
         row = 0
         for row, line in enumerate(lines):  # noqa: B007 - needed below
             self._separator = max(",;\t", key=line.count)
@@ -163,30 +162,22 @@ class TextTable:
 
     def _parse(self, at: list[int], names: list[str], dtype: dict[str, str]) -> pd.DataFrame | None:
         """The cells by pandas' C parser; None where a cell of a number is none."""
+        options = {
+            "skip_rows": self._first_row,
+            "max_rows": MAX_ROWS + 1,
+            "separator": self._separator,
+            "decimal": self._decimal,
+            "na_values": NO_VALUES,
+        }
         try:
+            plain = self._file.plain_path()
+            if plain and self._encoding.startswith("utf-8"):
+                # The mark of utf-8-sig lies in the header, which is skipped.
+                return text_table.parse_columns(plain, at, dtype, encoding="utf-8", **options)
             with self._file.open() as stream:
-                return pd.read_csv(
-                    stream,
-                    sep=self._separator,
-                    header=None,
-                    names=names,
-                    usecols=at,
-                    index_col=False,
-                    skiprows=self._first_row,
-                    skip_blank_lines=True,
-                    nrows=MAX_ROWS + 1,
-                    dtype=dtype,
-                    decimal=self._decimal,
-                    na_values=NO_VALUES,
-                    skipinitialspace=True,
-                    encoding=self._encoding,
-                    encoding_errors="replace",
-                    low_memory=True,
-                )
+                return text_table.parse_columns(stream, at, dtype, encoding=self._encoding, **options)
         except InputError:
             raise
-        except pd.errors.EmptyDataError:
-            return pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in dtype.items()})
         except (ValueError, pd.errors.ParserError) as error:
             if set(dtype.values()) == {"str"}:
                 why = (str(error).splitlines() or ["?"])[0][:80]
@@ -222,30 +213,7 @@ class TextTable:
         return infer_step(self.name, times, has_end={"TIMESTAMP_START", "TIMESTAMP_END"} <= set(self.header))
 
 
-def encoding_of(head: bytes) -> str:
-    """Encoding of a text by its byte order mark, by its zeros, or by being UTF-8; else that of Windows.
-
-    Parameters
-    ----------
-    head : bytes
-        The first bytes of the text; a character cut at their end is no fault.
-    """
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    # Without a mark, every other byte of Latin text in UTF-16 is zero.
-    if len(head) > 3 and head[1::2][:200].count(0) > 0.9 * len(head[1::2][:200]):
-        return "utf-16-le"
-    if len(head) > 3 and head[::2][:200].count(0) > 0.9 * len(head[::2][:200]):
-        return "utf-16-be"
-    try:
-        io.TextIOWrapper(io.BytesIO(head[:-4] if len(head) >= HEAD_BYTES else head), "utf-8").read()
-    except UnicodeDecodeError:
-        # cp1252 leaves five bytes undefined; errors="replace" of the readers covers them.
-        return "cp1252"
-    return "utf-8-sig"
-
-
 def _cells(line: str, separator: str, upper: bool = True) -> list[str]:
     """Cells of a line without blanks and quotes."""
-    cells = [cell.strip().strip('"').strip() for cell in line.strip("\r\n").split(separator)]
+    cells = text_table.split_cells(line, separator)
     return [cell.upper() for cell in cells] if upper else cells

@@ -1,0 +1,88 @@
+"""Generated tower files: the answer equals pandas on the same content, or is one sentence."""
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fluxlens.embeddings import towers
+from fluxlens.models.errors import DataWarning, InputError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+DAYS = 40
+STYLES = ("%Y%m%d", "%Y-%m-%d", "%d.%m.%Y", "%Y-%m-%dT00:00:00+00:00")
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "cp1252")
+# Two of the same method are never generated together: which one is taken is another test's subject.
+FLUXES = {"gpp_nt": ("GPP_NT_VUT_REF", "GPP_NT_CUT_REF"), "gpp_dt": ("GPP_DT_VUT_REF", "GPP_DT_CUT_REF")}
+WEATHER = {"tair": "TA_F", "vpd": "VPD_F", "sw_in": "SW_IN_F", "precip": "P_F"}
+RENAMED = {"GPP_NT_VUT_REF": "gpp_nt_vut_ref", "TA_F": " TA_F ", "GPP_DT_VUT_REF": '"GPP_DT_VUT_REF"'}
+
+
+@st.composite
+def tower_files(draw) -> tuple[bytes, pd.DataFrame]:
+    """Bytes of a daily file, and what it says by our names; no columns of GPP where all are left out."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    times = pd.date_range("2019-05-12", periods=DAYS)
+    threshold = draw(st.integers(0, 1))
+    names = {ours: pair[threshold] for ours, pair in FLUXES.items()} | WEATHER
+    kept = draw(st.lists(st.sampled_from(list(names)), min_size=1, unique=True))
+    ranges = {"tair": (8, 25), "vpd": (4, 12), "sw_in": (120, 320), "precip": (0.5, 9)}
+    truth = pd.DataFrame(
+        {ours: random.uniform(*ranges.get(ours, (3, 12)), DAYS).round(3) for ours in kept}, times
+    )
+    truth = truth.mask(random.random(truth.shape) < draw(st.sampled_from([0.0, 0.1, 0.5])))
+    rows = np.sort(random.choice(DAYS, draw(st.integers(20, DAYS)), replace=False))
+    truth = truth.iloc[rows]
+    separator, decimal = draw(st.sampled_from([(",", "."), (";", "."), (";", ","), ("\t", "."), ("\t", ",")]))
+    missing = draw(st.sampled_from(["-9999", ""]))
+    cells = truth.map(lambda value: missing if np.isnan(value) else f"{value:.3f}".replace(".", decimal))
+    cells.columns = [names[ours] for ours in kept]
+    if draw(st.booleans()):
+        cells.columns = [RENAMED.get(column, column) for column in cells.columns]
+    # A text column of a language with accents, which cp1252 and UTF-8 write differently.
+    cells["NOTE"] = "Höhe 3 m"
+    cells["TIMESTAMP"] = truth.index.strftime(draw(st.sampled_from(STYLES)))
+    cells = cells[draw(st.permutations(list(cells.columns)))]
+    lines = [separator.join(row) for row in [list(cells.columns), *cells.values.tolist()]]
+    end = draw(st.sampled_from(["\n", "\r\n"]))
+    return (end.join(lines) + end).encode(draw(st.sampled_from(ENCODINGS))), truth
+
+
+def check_file(content: bytes, truth: pd.DataFrame) -> None:
+    """The file gives the content by day, or one sentence where it has no GPP at all."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        path = Path(folder) / "FLX_XX-Abc_FLUXNET2015_FULLSET_DD_2019-2019_1-4.csv"
+        path.write_bytes(content)
+        fluxes = [ours for ours in FLUXES if ours in truth and truth[ours].notna().any()]
+        if not fluxes:
+            with pytest.raises(InputError) as caught:
+                towers.read(path)
+            assert "\n" not in str(caught.value)
+            return
+        tower = towers.read(path)
+    expected = truth.asfreq("D")
+    for ours in truth:
+        if not truth[ours].notna().any() and ours not in tower:
+            continue
+        np.testing.assert_allclose(tower[ours].to_series().reindex(expected.index), expected[ours], rtol=1e-6)
+    assert set(map(str, tower.data_vars)) <= set(truth)
+
+
+OPTIONS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+
+
+@settings(max_examples=30, **OPTIONS)
+@given(tower_files())
+def test_a_generated_tower_file_gives_its_content_or_one_sentence(file):
+    check_file(*file)
+
+
+@pytest.mark.slow
+@settings(max_examples=500, **OPTIONS)
+@given(tower_files())
+def test_500_generated_tower_files_give_their_content_or_one_sentence(file):
+    check_file(*file)
