@@ -188,7 +188,9 @@ def test_the_cases_read_as_the_right_one(real_data, name):
 
 def daily_rows(**columns) -> pd.DataFrame:
     days = pd.date_range("2020-06-01", periods=60)
-    table = dict(time=days.strftime("%Y-%m-%d"), sw_in=220 + 40 * np.sin(np.arange(60)), tair=15.0 + np.arange(60) % 7)
+    table = dict(
+        time=days.strftime("%Y-%m-%d"), sw_in=220 + 40 * np.sin(np.arange(60)), tair=15.0 + np.arange(60) % 7
+    )
     return pd.DataFrame(table | columns)
 
 
