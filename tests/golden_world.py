@@ -204,20 +204,10 @@ def table_rows() -> pd.DataFrame:
 
 def state_of(state: Any) -> dict[str, Any]:
     """The choices of the screen that a permalink carries, as JSON has them."""
-    names = (
-        "entry",
-        "layer",
-        "feature",
-        "year",
-        "charts",
-        "current",
-        "page",
-        "flux",
-        "least_qc",
-        "sight",
-        "radius_m",
-    )
+    names = ("entry", "layer", "feature", "charts", "current", "page", "flux", "radius_m")
     chosen = {name: getattr(state, name) for name in names}
+    # The release had other names for these; the recorded files and links keep them.
+    chosen |= {"year": state.whole_period, "least_qc": state.min_qc, "sight": state.footprint_kind}
     chosen |= {"day": state.day.isoformat()}
     chosen |= {"places": [[place.slot, place.row, place.col, place.area] for place in state.places]}
     chosen |= {"labels": [[label.row, label.col, label.name] for label in state.labels]}

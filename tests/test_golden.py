@@ -146,16 +146,16 @@ def test_the_old_replay_file_makes_the_same_export_again(folder, capsys):
 
 
 def test_old_permalinks_restore_what_they_stood_for(folder):
-    from fluxlens.app import link
-    from fluxlens.app.data import Data
-    from fluxlens.app.state import State
+    from fluxlens.app.data.explorer_data import ExplorerData
+    from fluxlens.app.session import permalink
+    from fluxlens.app.state.selection import State
     from fluxlens.embeddings import gpp
 
-    data = Data(Store.open(folder / "store"), gpp.predict)
+    data = ExplorerData(Store.open(folder / "store"), gpp.predict)
     for recorded in json.loads((folder / "permalinks.json").read_text()):
         # The entry is chosen from the address by the page, before the rest is restored.
-        said, state = link.read(recorded["query"]), State(entry=recorded["state"]["entry"])
-        link.restore(said, state, data)
+        fields, state = permalink.parse_query(recorded["query"]), State(entry=recorded["state"]["entry"])
+        permalink.restore(fields, state, data)
         assert state.message == ""
         assert state_of(state) == recorded["state"]
 

@@ -12,7 +12,12 @@ import xarray as xr
 from fluxlens.embeddings.export import selection
 from fluxlens.embeddings.export.geometries import Point
 from fluxlens.embeddings.export.paths import CUBES, MAPS, check_path, replacing
-from fluxlens.embeddings.export.selection import FootprintWeights, _blank, _Cubes, _days
+from fluxlens.embeddings.export.selection import (
+    CubeSelection,
+    FootprintWeights,
+    blank_missing_days,
+    select_days,
+)
 from fluxlens.embeddings.export.writers import write
 from fluxlens.models.errors import InputError
 
@@ -34,12 +39,34 @@ def tidy(
     weather: xr.Dataset | None = None,
     sight: FootprintWeights | None = None,
 ) -> pd.DataFrame:
-    """One row per point (or pixel inside the polygon) and day, metadata in ``.attrs``.
+    """Series of places as one tidy table.
 
-    ``store`` is a ``Store`` or a cube. With the weather of the store's scene (or given) there is GPP as well. With a
-    ``sight`` a point stands for the weighted mean of what is seen from it.
+    Parameters
+    ----------
+    store
+        A ``Store``, or a cube (time, y, x, feature).
+    points
+        Places of one series each, in lon, lat.
+    polygon
+        Instead, regions as of ``polygons.regions_of``: a series of each pixel whose centre is inside.
+    start, end
+        First and last day, anything with the text YYYY-MM-DD; None: of the store.
+    weather
+        Daily (time) in the units of the scene contract, for GPP; None: that of the store's scene, where it has one.
+    sight
+        A point stands for the mean under these weights (y, x), such as a tower's footprint.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per point (or pixel) and day; units of the columns as of ``EXPORT_VARIABLES``, metadata in ``.attrs``.
+
+    Raises
+    ------
+    InputError
+        For places outside the scene, days outside the cube, and more than ``ROWS_AT_MOST`` rows.
     """
-    cubes = _Cubes(store, start, end, weather)
+    cubes = CubeSelection(store, start, end, weather)
     if polygon is not None:
         asked = []
         for region, pixels in cubes.regions(polygon):
@@ -68,8 +95,20 @@ def cube_of(
     weather: xr.Dataset | None = None,
     sight: FootprintWeights | None = None,
 ) -> xr.Dataset:
-    """As ``tidy`` as a CF dataset: (point, time[, feature]), or (time, y, x[, feature]) with NaN outside."""
-    cubes = _Cubes(store, start, end, weather)
+    """As :func:`tidy`, as a dataset.
+
+    Parameters
+    ----------
+    store, points, polygon, start, end, weather, sight
+        As of :func:`tidy`.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``e00`` ..., ``sigma``, ``days_from_s2``, ``days_from_s1`` and GPP (point, time) of points; (time, y, x) of the
+        window around a polygon, NaN outside of it. Units as of ``EXPORT_VARIABLES``.
+    """
+    cubes = CubeSelection(store, start, end, weather)
     if polygon is not None:
         number, names = cubes.region_numbers(polygon)
         rows, cols = (slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(number >= 0))
@@ -102,16 +141,28 @@ def cube_of(
 
 
 def map_of(store: Any, polygon: list | None = None, start: Any = None, end: Any = None) -> xr.Dataset:
-    """Features, sigma and GPP as one map (y, x): of the one day, or the mean of the days; NaN outside."""
-    cubes = _Cubes(store, start, end, None)
+    """Features, sigma and GPP as one map: of the one day, or the mean of the days.
+
+    Parameters
+    ----------
+    store, polygon, start, end
+        As of :func:`tidy`; without a polygon all pixels.
+
+    Returns
+    -------
+    xarray.Dataset
+        (y, x) float32, NaN outside the polygon; units as of ``EXPORT_VARIABLES``.
+    """
+    cubes = CubeSelection(store, start, end, None)
     inside = np.ones(cubes.grid.shape, bool)
     if polygon is not None:
         inside = cubes.region_numbers(polygon)[0] >= 0
     rows, cols = (slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(inside))
+    # One day at a time, so that a year takes no more memory than a day.
     total = known = 0
     for day in range(cubes.days.start, cubes.days.stop):
         part = cubes.window(rows, cols, slice(day, day + 1)).isel(time=0, drop=True).astype(np.float64)
-        part = _blank(part)
+        part = blank_missing_days(part)
         total, known = total + part.fillna(0), known + part.notnull()
     out = (total / known.where(known > 0)).where(xr.DataArray(inside[rows, cols], dims=("y", "x")))
     out = out.astype(np.float32)
@@ -122,13 +173,33 @@ def map_of(store: Any, polygon: list | None = None, start: Any = None, end: Any 
 def gpp_maps(
     store: Any, start: Any = None, end: Any = None
 ) -> Generator[tuple[str, float], None, xr.Dataset]:
-    """GPP, its 90 % band and `ood` (time, y, x) of a store's days; yields progress.
+    """Maps of GPP of a store's days.
 
     Weather is that of the scene in the store; without it day length and clear-sky light stand in.
+
+    Parameters
+    ----------
+    store, start, end
+        As of :func:`tidy`.
+
+    Yields
+    ------
+    tuple
+        Message and finished share, 0-1.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``gpp``, its 90 % band ``gpp_lo`` to ``gpp_hi`` in gC m-2 d-1 and ``ood`` (time, y, x).
+
+    Raises
+    ------
+    InputError
+        For more than ``MAPS_AT_MOST`` pixel-days.
     """
     from fluxlens.embeddings import gpp
 
-    cubes = _Cubes(store, start, end, None)
+    cubes = CubeSelection(store, start, end, None)
     pixels = cubes.grid.nx * cubes.grid.ny
     if pixels * cubes.count > MAPS_AT_MOST:
         raise InputError(
@@ -147,7 +218,27 @@ def gpp_maps(
 def answer(
     store: Any, suffix: str, start: Any = None, end: Any = None, **place: Any
 ) -> tuple[pd.DataFrame | xr.Dataset, str]:
-    """What a file with that suffix holds, and one line about it."""
+    """What a file with a suffix holds.
+
+    Parameters
+    ----------
+    store, start, end
+        As of :func:`tidy`.
+    suffix
+        Lower case: a map (y, x) of ``.tif``, a dataset (point or y and x, time) of ``.nc`` and ``.zarr``, else a table.
+    place
+        ``points`` or ``polygon``, ``weather`` and ``sight`` as of :func:`tidy`.
+
+    Returns
+    -------
+    tuple
+        The table or dataset, units as of ``EXPORT_VARIABLES``, and one line about it.
+
+    Raises
+    ------
+    InputError
+        For a map of points.
+    """
     if suffix in MAPS:
         if place.get("polygon") is None or place.get("sight"):
             raise InputError(f"Got points for a map ({suffix}), need --polygon; choose it or another suffix.")
@@ -161,7 +252,20 @@ def answer(
 
 
 def to_file(store: Any, path: str | Path, start: Any = None, end: Any = None, **place: Any) -> str:
-    """Write what is asked in the form the suffix says; returns one line about it."""
+    """Write an export in the form its suffix says.
+
+    Parameters
+    ----------
+    store, start, end, place
+        As of :func:`answer`.
+    path
+        Of the file; replaced only by the whole new one.
+
+    Returns
+    -------
+    str
+        One line about it.
+    """
     path = check_path(path)
     found, told = answer(store, path.suffix.lower(), start, end, **place)
     write(found, path)
@@ -171,7 +275,33 @@ def to_file(store: Any, path: str | Path, start: Any = None, end: Any = None, **
 def whole(
     store: Any, path: str | Path, start: Any = None, end: Any = None, layout: str = "cf"
 ) -> Generator[tuple[str, float], None, str]:
-    """All pixels of a store's days as Zarr that xarray alone reads; yields progress, returns one line about it."""
+    """Write all pixels of a store's days as Zarr that xarray alone reads.
+
+    Parameters
+    ----------
+    store
+        A ``Store``.
+    path
+        Ending in ``.zarr``.
+    start, end
+        As of :func:`tidy`.
+    layout
+        One of ``zarr_export.LAYOUTS``.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    str
+        One line about it.
+
+    Raises
+    ------
+    InputError
+        For another suffix, and days outside the cube.
+    """
     from fluxlens.embeddings.store import zarr_export
 
     path = check_path(path)
@@ -180,7 +310,7 @@ def whole(
             f"Got {path.name} without a place, need --at, --points or --polygon; or a name that ends in .zarr for the"
             " whole store."
         )
-    days = _days(store.days, start, end)
+    days = select_days(store.days, start, end)
     with replacing(path) as beside:
         yield from zarr_export.write_zarr(store, beside, days, layout)
     return f"{days.stop - days.start} days of {store.grid.ny} x {store.grid.nx} pixels"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fluxlens.embeddings.atomic import atomic_path
 from fluxlens.models.errors import InputError
 
 TABLES = {".csv", ".parquet"}
@@ -21,7 +19,24 @@ SUFFIXES = TABLES | CUBES | MAPS
 
 
 def check_path(path: str | Path, suffixes: set[str] = SUFFIXES) -> Path:
-    """A path that can be written to, or an InputError before anything is computed."""
+    """A path that an export can be written to, checked before anything is computed.
+
+    Parameters
+    ----------
+    path
+        Of the file, or of a ``.zarr`` folder.
+    suffixes
+        Those allowed, with their dot.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    InputError
+        For another suffix, a missing folder, and a folder in the file's place.
+    """
     path = Path(path)
     if path.suffix.lower() not in suffixes:
         raise InputError(f"Got --out {path.name}, need one of {', '.join(sorted(suffixes))}; rename it.")
@@ -34,19 +49,25 @@ def check_path(path: str | Path, suffixes: set[str] = SUFFIXES) -> Path:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A path beside ``path``, renamed onto it when the block ends well and removed when not."""
+    """As ``atomic.atomic_path``, for paths that users give.
+
+    Parameters
+    ----------
+    path
+        File or folder to write.
+
+    Yields
+    ------
+    pathlib.Path
+        Where the block writes.
+
+    Raises
+    ------
+    InputError
+        Where the folder does not exist.
+    """
     path = Path(path).resolve()
     if not path.parent.is_dir():
         raise InputError(f"Got the path {path}, need a folder that exists; create {path.parent} first.")
-    # The suffix stays last: writers look at it.
-    beside = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
-    try:
+    with atomic_path(path) as beside:
         yield beside
-        if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(beside, path)
-    finally:
-        if beside.is_dir():
-            shutil.rmtree(beside, ignore_errors=True)
-        else:
-            beside.unlink(missing_ok=True)

@@ -110,7 +110,18 @@ class Replay:
         return {"polygon": regions}
 
     def check(self, found: dict[str, Any]) -> None:
-        """InputError where a store or an export with these attributes is made of something else, saying what."""
+        """Check that a store or an export is made of what the replay's export was made of.
+
+        Parameters
+        ----------
+        found
+            Its attributes, by the names of ``MADE_OF``.
+
+        Raises
+        ------
+        InputError
+            Where one differs, saying which.
+        """
         for name in MADE_OF.keys() & found.keys():
             held, need = str(found[name]), str(self.made.get(name, ""))
             if held != need:
@@ -121,7 +132,18 @@ class Replay:
 
 
 def numbers(found: pd.DataFrame | xr.Dataset) -> str:
-    """Digest of names and values; when it was made and where the file lies do not count."""
+    """Digest of names and values; when it was made and where the file lies do not count.
+
+    Parameters
+    ----------
+    found
+        A table, or a dataset of any dims and units.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits.
+    """
     out = hashlib.blake2b(digest_size=16)
     for name in sorted(map(str, found.columns if isinstance(found, pd.DataFrame) else found.variables)):
         values = np.asarray(found[name])
@@ -132,7 +154,23 @@ def numbers(found: pd.DataFrame | xr.Dataset) -> str:
 
 
 def of(found: pd.DataFrame | xr.Dataset, out: str | Path, store: str, **asked: Any) -> Replay:
-    """The replay of an export just made; ``asked`` has points or polygon and, where given, the sight."""
+    """The replay of an export just made.
+
+    Parameters
+    ----------
+    found
+        What was written: a table, or a dataset of any dims and units, with metadata in ``attrs``.
+    out
+        Where it was written.
+    store
+        Path from the replay file's folder, or a catalog entry.
+    asked
+        ``points`` or ``polygon`` and, where given, ``radius_m``, ``tower``, ``tower_sha256`` and ``height_m``.
+
+    Returns
+    -------
+    Replay
+    """
     points = tuple((at.lon, at.lat, at.name) for at in asked.pop("points", None) or ())
     regions = geometries.regions_of(asked.pop("polygon", None) or [])
     polygon, names = [], []
@@ -147,20 +185,20 @@ def of(found: pd.DataFrame | xr.Dataset, out: str | Path, store: str, **asked: A
 
 
 def text(replay: Replay) -> str:
-    """The file's content."""
+    """The text of the file of ``replay``."""
     # older versions refuse what they do not know: names are there only where there are some
     held = {name: value for name, value in vars(replay).items() if name != "names" or value}
     return json.dumps({"fluxlens_replay": VERSION} | held, indent=1, default=list) + "\n"
 
 
 def save(replay: Replay, path: str | Path) -> None:
-    """Write the file."""
+    """Write ``replay`` to the file ``path``."""
     with replacing(check_path(path)) as beside:
         beside.write_text(text(replay), encoding="utf-8")
 
 
 def load(path: str | Path) -> Replay:
-    """Read and check a file; nothing it names is opened yet."""
+    """Read and check the file ``path``; nothing it names is opened yet."""
     path = Path(path)
     if not path.is_file() or path.stat().st_size > BYTES_AT_MOST:
         raise InputError(
@@ -191,11 +229,11 @@ def check_path(path: str | Path) -> Path:
 
 
 def relative(path: str | Path, replay: str | Path) -> str:
-    """A path as seen from the folder of the replay file, so that both can move together."""
+    """``path`` from the folder of the file ``replay``, so that both can move together."""
     return Path(os.path.relpath(Path(path).resolve(), Path(replay).resolve().parent)).as_posix()
 
 
 def sha256(path: str | Path) -> str:
-    """Of a file's bytes."""
+    """Digest of the bytes of the file ``path``, hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,15 +10,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from fluxlens.embeddings import __version__
-from fluxlens.embeddings.export.geometries import (
-    Point,
-    Region,
-    _centres_inside,
-    _projected,
-    _some,
-    _warn,
-    regions_of,
-)
+from fluxlens.embeddings.export.geometries import Point, first_few, warn
+from fluxlens.embeddings.export.polygons import Region, centres_inside, project_regions, regions_of
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.models.errors import InputError
 
@@ -36,18 +29,41 @@ FootprintWeights = Callable[[Grid, Any], xr.DataArray]
 
 
 def metadata(store: Any, start: Any = None, end: Any = None) -> dict[str, Any]:
-    """What every file of those days says of itself: data, model, snapshot, digests, software."""
-    return _Cubes(store, start, end, None).metadata()
+    """What every file of those days says of itself: data, model, snapshot, digests, software.
+
+    Parameters
+    ----------
+    store
+        A ``Store``, or a cube (time, y, x, feature).
+    start, end
+        First and last day, anything with the text YYYY-MM-DD; None: of the store.
+
+    Returns
+    -------
+    dict
+        Without those that are empty.
+    """
+    return CubeSelection(store, start, end, None).metadata()
 
 
-class _Cubes:
-    """Dequantised features and GPP of one pixel or one window of a store or a cube, between two days."""
+class CubeSelection:
+    """Dequantised features and GPP of one pixel or one window of a store or a cube, between two days.
+
+    Parameters
+    ----------
+    store
+        A ``Store``, or a cube (time, y, x, feature).
+    start, end
+        First and last day; None: of the store.
+    weather
+        Daily (time) in the units of the scene contract; None: that of the store's scene.
+    """
 
     def __init__(self, store: Any, start: Any, end: Any, weather: xr.Dataset | None) -> None:
         self.store = None if isinstance(store, xr.Dataset) else store
         self.cube = store if self.store is None else store.cube()
         self.grid = Grid.from_cube(self.cube) if self.store is None else store.grid
-        self.days = _days(self.cube["time"].values, start, end)
+        self.days = select_days(self.cube["time"].values, start, end)
         self.count = self.days.stop - self.days.start
         self.weather = self._weather() if weather is None else weather
         self.sight = ""
@@ -56,7 +72,20 @@ class _Cubes:
     def pixels(self, points: list[Point]) -> list[tuple[tuple[int, int], Point]]:
         """Row and column of each point in the grid; those outside are named in one warning.
 
-        InputError where all are outside, or where they would be inside with longitude and latitude swapped.
+        Parameters
+        ----------
+        points
+            In lon, lat.
+
+        Returns
+        -------
+        list of tuple
+            (row, col) and the point.
+
+        Raises
+        ------
+        InputError
+            Where all are outside, or where they would be inside with longitude and latitude swapped.
         """
         inside, outside = [], []
         for point in points:
@@ -74,7 +103,9 @@ class _Cubes:
             if not inside:
                 raise error
             names = [point.name or f"{point.lon:g},{point.lat:g}" for point, _ in outside]
-            _warn(f"{len(outside)} of {len(points)} points lie outside the scene: left out ({_some(names)}).")
+            warn(
+                f"{len(outside)} of {len(points)} points lie outside the scene: left out ({first_few(names)})."
+            )
         return inside
 
     def _holds(self, lon: float, lat: float) -> bool:
@@ -86,14 +117,30 @@ class _Cubes:
         return True
 
     def regions(self, polygon: list) -> list[tuple[Region, tuple[np.ndarray, np.ndarray]]]:
-        """Each region with a pixel centre inside, and the rows and columns (n,) of its pixels, row by row.
+        """Regions with a pixel centre inside.
 
-        The share of each region's area that lies in the grid is kept for ``metadata`` and told where it is not whole.
+        The share of each region's area that lies in the grid is kept for ``metadata``, with a warning where it is not
+        whole.
+
+        Parameters
+        ----------
+        polygon
+            As of ``polygons.regions_of``.
+
+        Returns
+        -------
+        list of tuple
+            The region, and the row and column indices (pixel,) of its pixels, row by row.
+
+        Raises
+        ------
+        InputError
+            Where no region has a pixel centre inside.
         """
         import shapely
 
         regions = regions_of(polygon)
-        shapes = _projected(self.grid, regions)
+        shapes = project_regions(self.grid, regions)
         frame = shapely.box(*self.grid.extent)
         # part by part: parts of a region may overlap, which an intersection of the whole does not take
         parts, of = shapely.get_parts(shapes, return_index=True)
@@ -105,7 +152,7 @@ class _Cubes:
         xs, ys = self.grid.x, self.grid.y
         found, names = [], [region.name or f"polygon {i}" for i, region in enumerate(regions, 1)]
         for region, shape in zip(regions, shapes, strict=True):
-            held = [_centres_inside(xs, ys, part) for part in shapely.get_parts(shape)]
+            held = [centres_inside(xs, ys, part) for part in shapely.get_parts(shape)]
             rows, cols = (np.concatenate(one) for one in zip(*held, strict=True))
             if len(held) > 1:  # parts of one region in the order of the grid, each pixel once
                 rows, cols = np.divmod(np.unique(rows * self.grid.nx + cols), self.grid.nx)
@@ -122,52 +169,103 @@ class _Cubes:
             f"{name} {share:.0%}" for name, share in zip(names, shares, strict=True) if share < WHOLE_SHARE
         ]
         if partly:
-            self.share_inside = _some(partly, 100)
-            _warn(f"Not all of the area lies in the scene, the rest is left out; inside: {_some(partly)}.")
+            self.share_inside = first_few(partly, 100)
+            warn(f"Not all of the area lies in the scene, the rest is left out; inside: {first_few(partly)}.")
         return found
 
     def region_numbers(self, polygon: list) -> tuple[np.ndarray, list[str]]:
-        """Number (row, col) of the first region that holds a pixel's centre, -1 of none; and the regions' names."""
+        """The first region of each pixel.
+
+        Parameters
+        ----------
+        polygon
+            As of :meth:`regions`.
+
+        Returns
+        -------
+        tuple
+            Index of the region (row, col) int32, -1 of none; and the regions' names.
+        """
         found = self.regions(polygon)
         number = np.full(self.grid.shape, -1, np.int32)
-        for at in reversed(range(len(found))):
+        for at in reversed(range(len(found))):  # the first is written last and so wins
             number[found[at][1]] = at
         return number, [region.name for region, _ in found]
 
     def pixel(self, row: int, col: int) -> xr.Dataset:
-        """Series (time[, feature]) of one pixel; y and x are scalars."""
+        """Series of one pixel.
+
+        Parameters
+        ----------
+        row, col
+            Index of the pixel.
+
+        Returns
+        -------
+        xarray.Dataset
+            (time), ``y`` and ``x`` scalars in m; units as of ``EXPORT_VARIABLES``.
+        """
         if self.store is None:
             found = self.cube.isel(time=self.days, y=row, x=col).compute()
         else:
             found = self.store.series(row, col).isel(time=self.days)
-        return self._finished(found)
+        return self._with_gpp(found)
 
     def series(self, row: int, col: int, point: Point, sight: FootprintWeights | None) -> xr.Dataset:
-        """Series (time) of the pixel, or of the weighted mean of what is seen from the point."""
+        """Series of the pixel, or the weighted mean around the point.
+
+        Parameters
+        ----------
+        row, col
+            Index of the pixel.
+        point
+            In lon, lat.
+        sight
+            Weights (y, x) around a point; None: the pixel alone.
+
+        Returns
+        -------
+        xarray.Dataset
+            (time), ``y`` and ``x`` scalars in m; units as of ``EXPORT_VARIABLES``.
+        """
         if sight is None:
             return self.pixel(row, col)
         weights = sight(self.grid, point)
         self.sight = str(weights.attrs.get("long_name", ""))
         held = np.nonzero(weights.values > NEGLIGIBLE * float(weights.max()))
         rows, cols = (slice(int(i.min()), int(i.max()) + 1) for i in held)
+        # in groups of days, so that a wide footprint and many years fit in memory
         weights, step = weights[rows, cols], max(1, PIXEL_DAYS // weights[rows, cols].size)
         parts = []
         for first in range(self.days.start, self.days.stop, step):
             days = slice(first, min(first + step, self.days.stop))
-            parts.append(_seen(self.window(rows, cols, days), weights))
+            parts.append(weighted_means(self.window(rows, cols, days), weights))
         return xr.concat(parts, "time").assign_coords(
             x=self.grid.x[col], y=self.grid.y[row], spatial_ref=self.cube["spatial_ref"]
         )
 
     def window(self, rows: slice, cols: slice, days: slice | None = None) -> xr.Dataset:
-        """A box (time, y, x[, feature])."""
+        """A box of pixels and days.
+
+        Parameters
+        ----------
+        rows, cols
+            Slices of the grid.
+        days
+            Slice along the time of the store; None: all of this selection.
+
+        Returns
+        -------
+        xarray.Dataset
+            (time, y, x); units as of ``EXPORT_VARIABLES``.
+        """
         days = days or self.days
         if self.store is None:
-            return self._finished(self.cube.isel(time=days, y=rows, x=cols).compute())
-        return self._finished(self.store.window(days, rows, cols))
+            return self._with_gpp(self.cube.isel(time=days, y=rows, x=cols).compute())
+        return self._with_gpp(self.store.window(days, rows, cols))
 
     def lonlat(self, row: int, col: int) -> tuple[float, float]:
-        """Longitude and latitude of a pixel's centre."""
+        """Longitude and latitude of a pixel's centre, degrees; ``row`` and ``col`` are its indices."""
         lon, lat = self.grid.lonlat(self.grid.x[col], self.grid.y[row])
         return float(lon), float(lat)
 
@@ -204,7 +302,7 @@ class _Cubes:
             else None
         )
 
-    def _finished(self, found: xr.Dataset) -> xr.Dataset:
+    def _with_gpp(self, found: xr.Dataset) -> xr.Dataset:
         features = found["embedding"].astype(np.float32) * found["scale"]
         out = found.drop_vars(["embedding", "scale"]).drop_dims("feature", errors="ignore")
         names = {str(name): features.sel(feature=name, drop=True) for name in found["feature"].values}
@@ -239,27 +337,71 @@ class _Cubes:
         return {name: told[name] for name in ("gpp", "gpp_lo", "gpp_hi", "ood") if name in told}
 
 
-def _blank(found: xr.Dataset) -> xr.Dataset:
-    """No observation is missing, not -1 day away, before anything is averaged."""
+def blank_missing_days(found: xr.Dataset) -> xr.Dataset:
+    """Distances to an acquisition with NaN for "none": the code -1 must not enter a mean.
+
+    Parameters
+    ----------
+    found
+        Any dims; ``days_from_*`` in days, -1 for none.
+
+    Returns
+    -------
+    xarray.Dataset
+        The same dims, ``days_from_*`` as float.
+    """
     ages = [str(name) for name in found if str(name).startswith("days_from_")]
     return found.assign({name: found[name].where(found[name] >= 0) for name in ages})
 
 
-def _seen(found: xr.Dataset, weights: xr.DataArray) -> xr.Dataset:
-    """Means (time) of a box under weights, the `spread` of its features and of GPP, and the `share` seen."""
+def weighted_means(found: xr.Dataset, weights: xr.DataArray) -> xr.Dataset:
+    """Means of a box under weights.
+
+    Parameters
+    ----------
+    found
+        (time, y, x); units as of ``EXPORT_VARIABLES``.
+    weights
+        (y, x), from 0 up; they need not sum to 1.
+
+    Returns
+    -------
+    xarray.Dataset
+        (time) means, with ``spread`` over features, ``gpp_spread`` in gC m-2 d-1 and ``share`` of the weights, 0-1.
+    """
     from fluxlens.embeddings.towers import footprint
 
     ages = [str(name) for name in found if str(name).startswith("days_from_")]
-    found = _blank(found)
+    found = blank_missing_days(found)
     mean, spread, share = footprint.seen(found, weights)
     features = [str(name) for name in found if re.fullmatch(r"e\d\d", str(name))]
+    # root mean square, so that one number says how mixed the place is whatever the number of features
     mixed = np.sqrt(sum(spread[name] ** 2 for name in features) / len(features))
     out = mean.assign({name: mean[name].fillna(-1) for name in ages})
     out = out.assign(spread=mixed, share=share[features[0]])
     return out.assign(gpp_spread=spread["gpp"]) if "gpp" in spread else out
 
 
-def _days(times: np.ndarray, start: Any, end: Any) -> slice:
+def select_days(times: np.ndarray, start: Any, end: Any) -> slice:
+    """Days of a cube between two dates.
+
+    Parameters
+    ----------
+    times
+        (time) datetime64, increasing.
+    start, end
+        First and last day, anything with the text YYYY-MM-DD; None: of the cube.
+
+    Returns
+    -------
+    slice
+        Indices along time.
+
+    Raises
+    ------
+    InputError
+        Where one is no date, the end is before the start, or no day remains.
+    """
     days = times.astype("datetime64[D]")
     first, last = _date(start, days[0], "start"), _date(end, days[-1], "end")
     if last < first:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import xarray as xr
+from fluxlens.embeddings.atomic import atomic_path
 from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.readers import zarr
 from fluxlens.embeddings.scenes import cloud_mask, schema
@@ -92,10 +92,9 @@ def _date(one: Pass, request: Request, folder: Path) -> None:
     date, left_out = pixels.read(one, request.grid)
     variable = date[next(iter(date.data_vars))]
     date.attrs = {"left_out": json.dumps(left_out), "empty": int(not variable.notnull().any())}
-    beside = file.with_suffix(".part")
     packed = {str(name): {"zlib": True, "complevel": 1} for name in date.data_vars}
-    date.to_netcdf(beside, engine="netcdf4", encoding=packed)
-    os.replace(beside, file)
+    with atomic_path(file) as beside:
+        date.to_netcdf(beside, engine="netcdf4", encoding=packed)
 
 
 def _node(name: str, found: list[Pass], folder: Path, left_out: list[str]) -> xr.Dataset | None:

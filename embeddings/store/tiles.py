@@ -184,7 +184,20 @@ def save(file: Path, shape: tuple[int, ...], slabs: Iterable[np.ndarray], durabl
 
 
 def halve_resolution(codes: np.ndarray, features: int) -> np.ndarray:
-    """Half the resolution of (time, y, x, feature + layer): the mean embedding, the worst quality."""
+    """Half the resolution: the mean embedding and the worst quality of 2 x 2 pixels.
+
+    Parameters
+    ----------
+    codes
+        uint8 (time, y, x, feature + layer) as of ``layout.to_bytes``; of an odd side the last pixel counts twice.
+    features
+        How many of the last axis are features.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, the same with half of y and x.
+    """
     odd = [(0, 0), *((0, side % 2) for side in codes.shape[1:3]), (0, 0)]
     codes = np.pad(codes, odd, mode="edge") if any(high for _, high in odd) else codes
     values, layers = codes[..., :features].view(np.int8), codes[..., features:]

@@ -197,7 +197,7 @@ def test_a_store_is_scored_at_a_tower(store, tmp_path, capsys, monkeypatch):
     evaluated += ["--at", here(store)]
     assert "no weather" in refused(capsys, evaluated)
     weather = xr.Dataset({"sw_in": ("time", np.full(9, 150.0, np.float32))}, {"time": time})
-    monkeypatch.setattr(selection._Cubes, "_weather", lambda _: weather)
+    monkeypatch.setattr(selection.CubeSelection, "_weather", lambda _: weather)
     assert main(evaluated) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["site"], told["days"], told["model.daily.n"]) == ("XX-Abc", 9, 9)

@@ -176,10 +176,11 @@ def with_gpp(monkeypatch):
 
     torch.manual_seed(3)
     head = gpp.DailyGppHead(DailyHead(Config(4)).eval().requires_grad_(False), "0" * 8, "abc", {})
-    monkeypatch.setattr(cubes, "load", lambda *_: head)
+    for module in (gpp, cubes):
+        monkeypatch.setattr(module, "load", lambda *_: head)
     days = pd.date_range("2020-01-01", periods=DAYS, unit="ns")
     weather = xr.Dataset({"sw_in": ("time", np.full(DAYS, 150.0, np.float32))}, {"time": days})
-    monkeypatch.setattr(selection._Cubes, "_weather", lambda _: weather)
+    monkeypatch.setattr(selection.CubeSelection, "_weather", lambda _: weather)
 
 
 def opened(path):

@@ -1,0 +1,136 @@
+"""GeoJSON as people have it: features of a file, their names, and their coordinates as lon, lat."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fluxlens.embeddings.text_table import decode_text, plain_name
+from fluxlens.models.errors import InputError
+
+MAX_FILE_BYTES = 512 * 2**20
+"""Of a file of points or polygons."""
+
+NAME_COLUMNS = (
+    "name", "site", "id", "plot", "siteid", "sitename", "plotid", "plotname", "pointid", "fieldid", "fieldname",
+    "field", "parcel", "parcelid", "station", "stationid", "label", "title", "fid", "objectid",
+)  # fmt: skip
+"""Columns and properties that name a place, by ``text_table.plain_name``; the first that is there counts."""
+
+
+def check_file(path: str | Path, what: str) -> Path:
+    """The path of a file that is there and not too large to read at once.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the file.
+    what : str
+        Such as ``points``, for the error.
+
+    Raises
+    ------
+    InputError
+        If it is no file or has more than ``MAX_FILE_BYTES``.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"Got the {what} file {path}, which is not there, need a file; check the path.")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise InputError(f"Got the {what} file {path} of over {MAX_FILE_BYTES:,} bytes, need less; split it.")
+    return path
+
+
+def read_features(path: Path) -> tuple[list[dict], Callable[[np.ndarray], np.ndarray]]:
+    """Features of a GeoJSON, or of a file with one feature a line.
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8 or UTF-16, with or without a mark of byte order.
+
+    Returns
+    -------
+    list of dict
+        GeoJSON features, ``geometry`` may be None.
+    callable
+        Takes corners (corner, 2) of the file's coordinate system to lon, lat in degrees.
+
+    Raises
+    ------
+    InputError
+        If it is not GeoJSON, or its ``crs`` is unknown.
+    """
+    text = decode_text(path.read_bytes(), str(path))
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        # newline-delimited GeoJSON, with or without record separators (RFC 8142)
+        lines = [line.strip("\x1e \t") for line in text.splitlines()]
+        lines = [line for line in lines if line]
+        try:
+            data = {"type": "FeatureCollection", "features": [json.loads(line) for line in lines]}
+        except (ValueError, RecursionError):
+            data = None
+        if data is None or len(lines) < 2:
+            raise InputError(f"Got {path}, which is not JSON, need GeoJSON; correct it.") from error
+    if not isinstance(data, dict):
+        raise InputError(f"Got {path}, which is JSON but not GeoJSON, need a FeatureCollection; correct it.")
+    if data.get("type") == "FeatureCollection" and isinstance(data.get("features"), list):
+        found = data["features"]
+    elif data.get("type") == "GeometryCollection":
+        raise InputError(f"Got a GeometryCollection in {path}, need features; write each geometry as one.")
+    else:
+        found = [data if data.get("type") == "Feature" else {"geometry": data}]
+    if not all(map(_is_feature, found)):
+        raise InputError(f"Got {path} with features that are none, need GeoJSON features; correct it.")
+    return found, _to_lonlat(data.get("crs"), path)
+
+
+def _to_lonlat(member: Any, path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """From the coordinate system of a ``crs`` member, which GeoJSON of before RFC 7946 may carry, to lon, lat."""
+    import pyproj
+
+    if not member:
+        return lambda corners: corners
+    try:
+        name = member["properties"]["name"] if isinstance(member, dict) else str(member)
+        crs = pyproj.CRS.from_user_input(name)
+    except (KeyError, TypeError, pyproj.exceptions.CRSError) as error:
+        raise InputError(
+            f"Got the crs {str(member)[:80]} in {path}, need one that PROJ knows such as urn:ogc:def:crs:EPSG::32631;"
+            " correct or remove it."
+        ) from error
+    if crs.is_geographic:
+        # written as [lon, lat] whatever the order of axes of the code
+        return lambda corners: corners
+    transformer = pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
+    return lambda corners: np.column_stack(transformer.transform(corners[:, 0], corners[:, 1]))
+
+
+def _is_feature(found: Any) -> bool:
+    parts = ("geometry", "properties")
+    return isinstance(found, dict) and all(isinstance(found.get(part), dict | None) for part in parts)
+
+
+def feature_name(feature: dict) -> str:
+    """What a feature is called.
+
+    Parameters
+    ----------
+    feature : dict
+        Of GeoJSON.
+
+    Returns
+    -------
+    str
+        The property ``name``, else the feature's id, else a property of ``NAME_COLUMNS``; empty where there is none.
+    """
+    properties = {plain_name(key): value for key, value in (feature.get("properties") or {}).items()}
+    for value in (properties.get("name"), feature.get("id"), *(properties.get(key) for key in NAME_COLUMNS)):
+        if isinstance(value, str | int | float) and str(value).strip():
+            return str(value).strip()
+    return ""
