@@ -7,7 +7,13 @@ import pandas as pd
 import xarray as xr
 from fluxlens.app.data.areas import PERCENTILES
 from fluxlens.app.palette import PLACE_COLOURS
-from fluxlens.app.plots.elements import CHART_WIDTH_PX, format_unit, load_holoviews, make_title, time_dimension
+from fluxlens.app.plots.elements import (
+    CHART_WIDTH_PX,
+    format_unit,
+    load_holoviews,
+    make_title,
+    time_dimension,
+)
 from fluxlens.models.errors import InputError
 
 FRAME_HEIGHT_PX = 240
@@ -68,11 +74,18 @@ def area_density(
     density = density.opts(hv.opts.Image(**shade, clabel="lines", tools=["hover"], clim=(1, max(2, count))))
     low, high = np.nanpercentile(values, PERCENTILES, axis=0)
     ends = [
-        hv.Curve((days, end), time, height, label=f"{share} %").opts(color=colour, line_width=1, line_dash="dashed")
+        hv.Curve((days, end), time, height, label=f"{share} %").opts(
+            color=colour, line_width=1, line_dash="dashed"
+        )
         for share, end in zip(PERCENTILES, (low, high), strict=True)
     ]
     mean = hv.Curve((days, np.nanmean(values, axis=0)), time, height, label=f"mean of {count} pixels")
     title = make_title(f"{name}, {count} pixels", simulated)
     overlay = density * hv.Overlay([*ends, mean.opts(color=colour, line_width=2)])
-    options = {"frame_width": width, "frame_height": FRAME_HEIGHT_PX, "title": title, "legend_position": "bottom"}
+    options = {
+        "frame_width": width,
+        "frame_height": FRAME_HEIGHT_PX,
+        "title": title,
+        "legend_position": "bottom",
+    }
     return overlay.opts(hv.opts.Overlay(**options))

@@ -182,9 +182,7 @@ class _Map:
                 self.composites.popitem(last=False)
             vdims = [hv.Dimension(name, range=(0, 255)) for name in "RGBA"]
             return hv.RGB(rgba, self.dimensions, vdims, bounds=bounds, label=title)
-        value = hv.Dimension(
-            column_name(style.channels[0]), label=style.label, unit=style.unit or None
-        )
+        value = hv.Dimension(column_name(style.channels[0]), label=style.label, unit=style.unit or None)
         values = np.asarray(image.values[..., 0], "float32")
         return hv.Image(values, self.dimensions, value, bounds=bounds, label=title)
 
@@ -221,17 +219,19 @@ class _Map:
         }
         hover = _make_hover(self.grid, first)
         if len(first.style.channels) > 1:
-            return source.opts(hv.opts.RGB(**options, tools=[hover], hooks=[self._add_composite_values, self._update_hover]))
+            return source.opts(
+                hv.opts.RGB(**options, tools=[hover], hooks=[self._add_composite_values, self._update_hover])
+            )
         # Classes are no quantities: of several under one screen pixel the most frequent one is shown.
         aggregator = "mode" if first.style.classes else "mean"
         numbers = rasterize(source, aggregator=aggregator, streams=[view, size])
-        numbers = numbers.opts(hv.opts.Image(**options, tools=[hover], hooks=[self._update_hover], colorbar=True))
+        numbers = numbers.opts(
+            hv.opts.Image(**options, tools=[hover], hooks=[self._update_hover], colorbar=True)
+        )
         if first.style.classes:
             return numbers.apply.opts(**_class_options(first.style))
         limits = (first.style.low[0], first.style.high[0])
-        return numbers.apply.opts(
-            cmap=_palette_of(self.palette, first.style), clim=limits
-        )
+        return numbers.apply.opts(cmap=_palette_of(self.palette, first.style), clim=limits)
 
     def _update_hover(self, plot, element) -> None:
         """Write date and number of pixels of the image on screen into the hover."""

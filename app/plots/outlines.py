@@ -34,7 +34,7 @@ def footprint(
     lines = [np.column_stack(line) for line in seen.outlines]
     # white under the coloured dashes, so that lines are seen on any map colour
     halo = hv.Path(lines, axes, label=f"{seen.label} ").opts(color=HALO, line_width=4)
-    dashes = hv.Path(lines, axes, label=seen.label).opts(color=colour, line_width=2, line_dash=[6, 3])
+    dashes = hv.Path(lines, axes, label=seen.label).opts(color=colour, line_width=2, line_dash="dashed")
     parts = [halo, dashes]
     if tower_xy is not None:
         marker = {"marker": "triangle", "size": 13, "color": colour, "line_color": HALO}

@@ -19,6 +19,8 @@ PERIOD_DAYS = 24
 """Days, evenly spread, that stand for the whole period."""
 MARKED_POINTS = 20_000
 """Of more pixels marked on the map that many are drawn in feature space, evenly spread."""
+MARK_RGBA = (192, 84, 143, 210)
+"""Colour of pixels marked on the map: ``PLACE_COLOURS[2]``, a little transparent."""
 GPP_UNIT = "gC m⁻² d⁻¹"
 
 
@@ -31,7 +33,7 @@ class FeatureSpace:
     selection: Any
     """holoviews.streams.Lasso of the plot: ``geometry`` (corner, 2) in the plot's axes, or None."""
     marked: Any
-    """holoviews.DynamicMap of an Image on the map's axes: 1 where a pixel is inside the selection."""
+    """holoviews.DynamicMap of an RGB on the map's axes: opaque where a pixel is inside the selection."""
     pixel: Any
     """Stream of the chosen pixel: ``space.pixel.event(pixel=(row, col))`` draws its path; None removes it."""
     area: Any
@@ -171,7 +173,9 @@ def _rasterize_points(points: pd.DataFrame, xdim: Any, ydim: Any, color: str, pa
     aggregator = ds.count() if color == "density" else ds.mean("gpp_color")
     numbers = rasterize(source, aggregator=aggregator, precompute=True)
     # a few pixels are alike by the thousand, most are not: equalised ranks show both
-    scaling = {"cnorm": "eq_hist", "clabel": "pixels"} if color == "density" else {"clabel": str(gpp.pprint_label)}
+    scaling = (
+        {"cnorm": "eq_hist", "clabel": "pixels"} if color == "density" else {"clabel": str(gpp.pprint_label)}
+    )
     options = {"cmap": list(colorcet.palette[palette]), "colorbar": True, "tools": ["hover", "lasso_select"]}
     return numbers.opts(hv.opts.Image(**options, **scaling))
 
@@ -223,7 +227,7 @@ class _AxisReader:
         """Axes that this store has."""
         components = [f"PC{i + 1}" for i in range(self.data.components[0].shape[1])]
         gpp = ["gpp"] if self.data.predict else []
-        ndvi = ["ndvi"] if self.series._decoder_model is not None else []
+        ndvi = ["ndvi"] if "ndvi_decoded" in self.data.pixel_series(0, 0) else []
         return [*components, *gpp, *ndvi, *self.data.features]
 
     def check(self, name: str) -> None:
@@ -279,7 +283,9 @@ class _AxisReader:
         table = pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()})
         table["pixel"] = np.tile(np.arange(count, dtype="int32"), len(days))
         if color == "class":
-            names = [f"cluster {i + 1}" for i in range(self.clusters)]  # counted from 1, as in the map's legend
+            names = [
+                f"cluster {i + 1}" for i in range(self.clusters)
+            ]  # counted from 1, as in the map's legend
             table["class"] = pd.Categorical.from_codes(table["class"].to_numpy(), names)
         known = np.isfinite(table[x].to_numpy()) & np.isfinite(table[y].to_numpy())
         return table if known.all() else table[known]
@@ -314,11 +320,10 @@ class _AxisReader:
         return _contains(geometry, x.ravel(), y.ravel())
 
     def mark(self, inside: np.ndarray) -> Any:
-        """Pixels of the view on the map, 1 where ``inside`` (pixel,), else NaN."""
+        """Pixels of the view on the map, opaque where ``inside`` (pixel,) bool, else transparent."""
         import holoviews as hv
 
-        values = np.full(self.shape[0] * self.shape[1], np.nan, "float32")
-        values[: len(inside)][inside] = 1
-        mark = hv.Dimension("marked", label="Inside the selection")
-        image = hv.Image(values.reshape(self.shape), map_dimensions(self.data.grid.crs), mark, bounds=self.bounds)
-        return image.opts(cmap=[PLACE_COLOURS[2]], alpha=0.8)
+        # As colours, not numbers: HoloViews looks for the range of numbers, and where nothing is marked there is none.
+        rgba = np.zeros((self.shape[0] * self.shape[1], 4), "uint8")
+        rgba[: len(inside)][inside] = MARK_RGBA
+        return hv.RGB(rgba.reshape(*self.shape, 4), map_dimensions(self.data.grid.crs), bounds=self.bounds)

@@ -151,7 +151,9 @@ def _make_ndvi(series: xr.Dataset, colour: str) -> Any:
             *(series[n].values[clear & known] for n in ("ndvi_lo", "ndvi_hi")),
             min_days=GAP_DAYS,
         )
-        spread = hv.Area(ends, time, [ndvi, hv.Dimension("ndvi_hi", label="95 %")], label="5 to 95 % of the area")
+        spread = hv.Area(
+            ends, time, [ndvi, hv.Dimension("ndvi_hi", label="95 %")], label="5 to 95 % of the area"
+        )
         parts.insert(0, spread.opts(color=colour, alpha=0.2, line_alpha=0))
     dots = {"tools": ["hover"], "size": 6}
     seen = hv.Scatter((times[clear & known], values[clear & known]), time, ndvi, label="observed, clear")
@@ -172,7 +174,9 @@ def _make_components(series: xr.Dataset) -> Any:
         values, colour = series.pc.values[:, i], COMPONENT_COLOURS[name]
         if "pc_lo" in series:
             ends = break_at_gaps(days, series.pc_lo.values[:, i], series.pc_hi.values[:, i])
-            spread = hv.Area(ends, time, [score, hv.Dimension("pc_hi", label="95 %")], label=f"{name} 5 to 95 %")
+            spread = hv.Area(
+                ends, time, [score, hv.Dimension("pc_hi", label="95 %")], label=f"{name} 5 to 95 %"
+            )
             parts.append(spread.opts(color=colour, alpha=0.15, line_alpha=0))
         line = hv.Curve(break_at_gaps(days, values), time, score, label=f"{name}, filled")
         parts.append(line.opts(color=colour, tools=["hover"]))
@@ -206,7 +210,9 @@ def _make_gpp(series: xr.Dataset, tower: xr.Dataset | None, colour: str) -> Any:
         # the lower end is named like the line, so that both are on one axis
         # a pixel's ends are the 90 % band of the prediction, an area's the spread of its pixels
         label = "5 to 95 % of the area" if "pixels" in series.attrs else "90 % band"
-        band = hv.Area(ends, time, [gpp, hv.Dimension("gpp_hi", label="upper end", unit=GPP_UNIT)], label=label)
+        band = hv.Area(
+            ends, time, [gpp, hv.Dimension("gpp_hi", label="upper end", unit=GPP_UNIT)], label=label
+        )
         parts.append(band.opts(color=colour, alpha=0.2, line_alpha=0))
     if "gpp" in series:
         line = hv.Curve(break_at_gaps(days, series.gpp.values), time, gpp, label="predicted")

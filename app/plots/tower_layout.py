@@ -78,7 +78,9 @@ def tower_charts(
     parts: list = []
     if "model" in names:
         ends = (comparison.time, comparison.low, comparison.high)
-        band = hv.Area(ends, time, [gpp, hv.Dimension("gpp_hi", label="upper end", unit=GPP_UNIT)], label="90 % band")
+        band = hv.Area(
+            ends, time, [gpp, hv.Dimension("gpp_hi", label="upper end", unit=GPP_UNIT)], label="90 % band"
+        )
         parts.append(band.opts(color=LINE_COLOURS["model"], alpha=0.2, line_alpha=0))
     parts.append(measured(comparison.time[known], comparison.measured[known], time, gpp))
     parts += [line(name, comparison.time, comparison.lines[name], time, gpp) for name in drawn(names)]
@@ -99,7 +101,9 @@ def tower_charts(
         parts.append(line(name, comparison.time, anomaly, time, departure))
     anomalies = hv.Overlay(parts).opts(title=make_title("Anomalies", simulated))
 
-    scatter = _make_scatter(comparison, drawn(names)).opts(title=make_title("Predicted and measured", simulated))
+    scatter = _make_scatter(comparison, drawn(names)).opts(
+        title=make_title("Predicted and measured", simulated)
+    )
     wide = {"frame_width": CHART_WIDTH_PX, "frame_height": SQUARE_PX, "show_grid": True}
     legend = {"legend_position": "bottom", "legend_cols": 3}
     for chart in (series, cycle, anomalies):
@@ -117,7 +121,9 @@ def _make_scatter(comparison: TowerComparison, names: list[str]) -> Any:
     low, high = float(min(0, np.nanmin(everything))), float(np.nanmax(everything) * 1.05)
     x = hv.Dimension("measured", label="Measured GPP", unit=GPP_UNIT)
     y = hv.Dimension("predicted", label="Predicted GPP", unit=GPP_UNIT)
-    parts = [hv.Curve([(low, low), (high, high)], x, y, label="1:1").opts(color="#7d8a98", line_dash="dashed")]
+    parts = [
+        hv.Curve([(low, low), (high, high)], x, y, label="1:1").opts(color="#7d8a98", line_dash="dashed")
+    ]
     for name in names:
         measured, line = comparison.pair(name)
         known = np.isfinite(line)
