@@ -45,7 +45,7 @@ def area_density(
     Returns
     -------
     holoviews.Overlay
-        The rasterised lines (number of lines at each screen pixel), mean and ends of the spread.
+        The rasterised lines (number of line segments at each screen pixel), mean and ends of the spread.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def area_density(
     lines = hv.Curve(pd.DataFrame({"time": stamps, height.name: broken}), time, height)
     density = rasterize(lines, aggregator="count", precompute=True)
     shade = {"cmap": list(reversed(colorcet.palette[palette]))[20:], "cnorm": "log", "colorbar": True}
-    density = density.opts(hv.opts.Image(**shade, clabel="lines", tools=["hover"], clim=(1, max(2, count))))
+    density = density.opts(hv.opts.Image(**shade, clabel="line segments", tools=["hover"]))
     low, high = np.nanpercentile(values, PERCENTILES, axis=0)
     ends = [
         hv.Curve((days, end), time, height, label=f"{share} %").opts(

@@ -95,7 +95,8 @@ def series_charts(
 
         def draw(data, make=make, heading=heading):
             gaps = _make_gaps(data)
-            return (gaps * make(data)).opts(hv.opts.Overlay(title=heading, **overlay_options))
+            # last, since HoloViews takes the axes' labels from the first element
+            return (make(data) * gaps).opts(hv.opts.Overlay(title=heading, **overlay_options))
 
         charts.append(draw(current) if pipe is None else hv.DynamicMap(draw, streams=[pipe]))
     for name in WEATHER_LABELS if weather is not None else ():

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from app_world import DAYS, GRID, predict
+from app_world import DAYS, GRID, TinyStore, predict
 from fluxlens.app.data import ExplorerData, areas
 from fluxlens.app.data.layer_image import WHOLE_PX
 from fluxlens.app.data.series import find_gaps
@@ -30,8 +30,6 @@ hv = elements.load_holoviews()
 
 @pytest.fixture(scope="module")
 def data() -> ExplorerData:
-    from app_world import TinyStore
-
     return ExplorerData(TinyStore(), predict)
 
 
@@ -42,6 +40,12 @@ def plot_of(figure):
 
 def layer(data, name, **choices):
     return data.layer_image(LayerKey(name, pd.Timestamp(DAY).date(), **choices))
+
+
+def range_of(figure):
+    """The stream of the view's range in a chain of DynamicMaps."""
+    own = [stream for stream in figure.streams if isinstance(stream, hv.streams.RangeXY)]
+    return own[0] if own else next(found for source in figure.callback.inputs if (found := range_of(source)))
 
 
 def labels(figure) -> set[str]:
@@ -153,7 +157,7 @@ def test_a_large_image_is_read_as_coarse_as_the_screen_and_sharp_where_it_is_zoo
     whole = figure[()]
     assert max(whole.interface.shape(whole, gridded=True)) <= 512
     assert float(whole.dimension_values(2, flat=False)[0].mean()) == pytest.approx(1.5 + side - 4, abs=3)
-    view = next(s for s in figure.streams if isinstance(s, hv.streams.RangeXY))
+    view = range_of(figure)
     left, _, _, top = grid.extent
     view.event(x_range=(left + 1000, left + 2000), y_range=(top - 3000, top - 2000))
     near = figure[()]
@@ -164,9 +168,8 @@ def test_a_large_image_is_read_as_coarse_as_the_screen_and_sharp_where_it_is_zoo
 def test_maps_compose_and_a_wrong_layer_or_day_is_refused(data):
     spots = hv.Points([GRID.xy(*GRID.lonlat(GRID.x[3], GRID.y[4]))])
     both = plot_of((embedding_map(data, "pca", DAY) * spots) + embedding_map(data, "gpp", DAY))
-    ranges = {
-        plot.handles["x_range"].id for plot in both.traverse(lambda p: p, ["OverlayPlot", "RasterPlot"])
-    }
+    drawn = both.traverse(lambda p: p, [lambda p: p.handles.get("x_range") is not None])
+    ranges = {plot.handles["x_range"].id for plot in drawn}
     assert len(ranges) == 1, "pan and zoom are linked"
     with pytest.raises(InputError, match="need one of"):
         embedding_map(data, "soil")
@@ -192,7 +195,7 @@ def test_charts_have_labels_with_units_and_say_simulated(data):
 
 def test_observed_and_filled_are_apart_and_gaps_are_gaps(data):
     series = data.pixel_series(20, 28)
-    ndvi = series_charts(series).NDVI.I if False else list(series_charts(series))[0]
+    ndvi = list(series_charts(series))[0]
     parts = {element.label: element for element in ndvi}
     clear = series.clear.values.astype(bool)
     np.testing.assert_allclose(parts["observed, clear"]["ndvi"], series.ndvi.values[clear])
@@ -218,16 +221,11 @@ def test_a_pipe_changes_the_charts_sources(data):
     shown = plot_of(series_charts(pipe))
     other = data.pixel_series(10, 50)
     pipe.send(other)
-    columns = [
-        renderer.data_source.data.get("gpp")
-        for figure in shown.state.select({"type": "Figure"})
-        if False
-        for renderer in figure.renderers
-    ] or [
-        plot.handles["source"].data["gpp"]
-        for plot in shown.traverse(lambda p: p, ["CurvePlot"])
-        if "gpp" in plot.handles["source"].data
-    ]
+    sources = shown.traverse(
+        lambda p: p.handles["source"].data, [lambda p: p.handles.get("source") is not None]
+    )
+    lines = [data["gpp"] for data in sources if "gpp" in data and len(data["gpp"]) == len(DAYS)]
+    np.testing.assert_allclose(lines[0], other.gpp.values)
     np.testing.assert_allclose(columns[0], other.gpp.values)
 
 
@@ -301,11 +299,11 @@ def test_an_areas_lines_are_counted_under_their_mean(data):
     shown = plot_of(area_density(gpp, simulated=True))
     assert shown.handles["yaxis"].axis_label == "GPP (gC m⁻² d⁻¹)"
     assert shown.state.title.text == "GPP, 10 pixels, simulated"
-    overlay = area_density(gpp)[()] if callable(getattr(area_density(gpp), "callback", None)) else None
+    overlay = area_density(gpp)[()]
     mean = next(e for e in overlay if getattr(e, "label", "") == "mean of 10 pixels")
     np.testing.assert_allclose(mean["gpp"], gpp.transpose("time", "pixel").mean("pixel").values, rtol=1e-5)
     counts = next(e for e in overlay if isinstance(e, hv.Image)).dimension_values(2)
-    assert 1 <= np.nanmax(counts) <= 10
+    assert 1 <= np.nanmax(counts) <= 20, "at most two segments of a line meet in a pixel"
 
 
 def test_a_footprints_outline_lies_around_the_tower(data):
