@@ -226,7 +226,6 @@ def test_a_pipe_changes_the_charts_sources(data):
     )
     lines = [data["gpp"] for data in sources if "gpp" in data and len(data["gpp"]) == len(DAYS)]
     np.testing.assert_allclose(lines[0], other.gpp.values)
-    np.testing.assert_allclose(lines[0], other.gpp.values)
 
 
 def test_the_towers_scatter_is_square_with_predicted_on_y(data):
