@@ -5,7 +5,7 @@ import pandas as pd
 import xarray as xr
 from fluxlens.app.data.imagery import Imagery
 from fluxlens.app.data.scene import SceneData
-from fluxlens.app.data.series import SeriesReader
+from fluxlens.app.data.series import SeriesReader, label_variables
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.store import QUALITY
 from fluxlens.models.errors import InputError
@@ -92,7 +92,7 @@ def read_area(scene: SceneData, imagery: Imagery, reader: SeriesReader, polygons
         out[name] = ("time", cube[name].transpose("time", "pixel").values.mean(1))
     at = pixel_coordinates(scene.grid, rows, cols)
     out = out.assign(_mean_ndvi(imagery, at)).assign(imagery.radar_at(at))
-    return out.assign_attrs(pixels=count, pixels_read=len(rows))
+    return label_variables(out.assign_attrs(pixels=count, pixels_read=len(rows)))
 
 
 def pixel_coordinates(grid: Grid, rows: np.ndarray, cols: np.ndarray) -> dict[str, xr.DataArray]:

@@ -12,6 +12,21 @@ from fluxlens.embeddings.store import QUALITY
 GAP_DAYS = 10
 """A stretch without a clear view longer than this many days is shaded in the charts."""
 GPP_COLUMNS = ("gpp", "gpp_lo", "gpp_hi")
+SERIES_ATTRS = {
+    "pc": ("principal component of the embedding", "1"),
+    "gpp": ("gross primary production", "gC m-2 d-1"),
+    "gpp_lo": ("GPP, lower end of the 90 % band", "gC m-2 d-1"),
+    "gpp_hi": ("GPP, upper end of the 90 % band", "gC m-2 d-1"),
+    "ndvi": ("NDVI", "1"),
+    "ndvi_decoded": ("NDVI read off the embedding", "1"),
+    "VV": ("VV backscatter", "dB"),
+    "VH": ("VH backscatter", "dB"),
+    "gpp_correlation": ("correlation with GPP", "1"),
+    "sigma": ("expected reflectance error", "1"),
+    "days_from_s2": ("days to the nearest clear Sentinel-2 acquisition", "d"),
+    "days_from_s1": ("days to the nearest Sentinel-1 acquisition", "d"),
+}
+"""``long_name`` and ``units`` of the variables of a series, which hvPlot writes on axes."""
 
 
 class SeriesReader:
@@ -97,7 +112,16 @@ class SeriesReader:
                 out["ndvi_decoded"] = ("time", decoded, {"long_name": "NDVI read off the embedding"})
         # One constructor call: each variable assigned by itself would be aligned with all others anew, which took
         # longer than reading the pixel.
-        return xr.Dataset(out | imagery.radar_at(at), coords, {"row": row, "col": col})
+        series = xr.Dataset(out | imagery.radar_at(at), coords, {"row": row, "col": col})
+        return label_variables(series)
+
+
+def label_variables(series: xr.Dataset) -> xr.Dataset:
+    """The same ``series`` of a place with ``long_name`` and ``units`` of ``SERIES_ATTRS`` on its variables."""
+    for name, (long_name, units) in SERIES_ATTRS.items():
+        if name in series.variables:
+            series.variables[name].attrs = {"long_name": long_name, "units": units}
+    return series
 
 
 def find_gaps(

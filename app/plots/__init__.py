@@ -1,1 +1,22 @@
-"""Figures of the map, the charts and the tower, and the map as a file."""
+"""Figures of the map, the series, the tower and the feature space.
+
+The functions named here return HoloViews objects and need no dashboard; HoloViews, Datashader and Bokeh are imported
+when one is called. The modules ``map``, ``series`` and ``tower`` hold the Bokeh figures of the dashboard.
+"""
+
+from fluxlens.app.plots.area_lines import area_density
+from fluxlens.app.plots.datashaded_map import embedding_map
+from fluxlens.app.plots.outlines import footprint
+from fluxlens.app.plots.pixel_cloud import FeatureSpace, feature_space
+from fluxlens.app.plots.series_layout import series_charts
+from fluxlens.app.plots.tower_layout import tower_charts
+
+__all__ = [
+    "FeatureSpace",
+    "area_density",
+    "embedding_map",
+    "feature_space",
+    "footprint",
+    "series_charts",
+    "tower_charts",
+]

@@ -13,7 +13,6 @@ from bokeh.models import (
     BoxSelectTool,
     ColumnDataSource,
     CrosshairTool,
-    CustomJSHover,
     HoverTool,
     ImageRGBA,
     LassoSelectTool,
@@ -32,6 +31,7 @@ from bokeh.plotting import figure
 from fluxlens.app.data.layer_image import QUICK_PX, SHARP_PX, WHOLE_PX, LayerImage, LayerStyle, Viewport
 from fluxlens.app.palette import HALO, PLACE_COLOURS, TOWER_COLOUR
 from fluxlens.app.plots.colour import label_colours, paint
+from fluxlens.app.plots.elements import lonlat_hover
 from fluxlens.app.state.labels import Label
 from fluxlens.app.state.place import Place
 from fluxlens.embeddings.geometry import Grid
@@ -52,44 +52,6 @@ def _lower_priority() -> None:
 
 SHARPENING = ThreadPoolExecutor(1, "sharpen", _lower_priority)
 """Sharp images are made one at a time outside the server's loop, so that first views of other sessions come first."""
-
-
-def lonlat_terms(grid: Grid) -> tuple[list[float], list[float], tuple[float, float, float, float]]:
-    """Longitude and latitude as quadratics of x and y, so that the browser's hover needs no projection library.
-
-    Parameters
-    ----------
-    grid : Grid
-        Grid of the scene.
-
-    Returns
-    -------
-    lon, lat : list of float
-        Coefficients of 1, u, v, u2, uv, v2 with u, v the location scaled to -1 .. 1 over the extent; least squares on
-        49 points, within centimetres over 10 km.
-    place : tuple of float
-        x and y of the centre, and half the width and height, metres.
-    """
-    left, bottom, right, top = grid.extent
-    cx, cy, hx, hy = (left + right) / 2, (bottom + top) / 2, (right - left) / 2, (top - bottom) / 2
-    u, v = (axis.ravel() for axis in np.meshgrid(np.linspace(-1, 1, 7), np.linspace(-1, 1, 7)))
-    design = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
-    lon, lat = grid.lonlat(cx + u * hx, cy + v * hy)
-    terms = [np.linalg.lstsq(design, np.asarray(values), rcond=None)[0].tolist() for values in (lon, lat)]
-    return terms[0], terms[1], (cx, cy, hx, hy)
-
-
-def _lonlat_hover(grid: Grid) -> CustomJSHover:
-    lon, lat, place = lonlat_terms(grid)
-    return CustomJSHover(
-        args={"lon": lon, "lat": lat, "place": list(place)},
-        code="""
-        const u = (special_vars.x - place[0]) / place[2], v = (special_vars.y - place[1]) / place[3];
-        const at = (c) => c[0] + c[1]*u + c[2]*v + c[3]*u*u + c[4]*u*v + c[5]*v*v;
-        const degrees = (v, ends) => Math.abs(v).toFixed(5) + "° " + ends[v < 0 ? 1 : 0];
-        return degrees(at(lat), "NS") + ", " + degrees(at(lon), "EW");
-    """,
-    )
 
 
 class MapPlot:
@@ -381,7 +343,7 @@ class MapPlot:
 
     def _add_tools(self, on_tap, on_area, on_box) -> None:
         self.hover = HoverTool(
-            renderers=[self._glyph], attachment="above", formatters={"$x": _lonlat_hover(self.grid)}
+            renderers=[self._glyph], attachment="above", formatters={"$x": lonlat_hover(self.grid)}
         )
         self._pan, self._lasso = PanTool(), LassoSelectTool(renderers=[])
         self._rectangle = BoxSelectTool(renderers=[])

@@ -33,38 +33,11 @@ from fluxlens.app.palette import (
     THEMES,
     WEATHER_COLOURS,
 )
+from fluxlens.app.plots.elements import break_at_gaps
 
 TOWER_COLUMNS = ("gpp_nt", "gpp_nt_05", "gpp_nt_95", "gpp_dt", "gpp_usual")
 """Columns of a tower that are drawn; the percentiles bound the uncertainty of its night-time partitioning."""
 TITLES = {"ndvi": "NDVI", "pc": "Embedding", "radar": "Radar", "gpp": "GPP", "weather": "Weather"}
-BREAK_DAYS = 1.5
-"""A line is interrupted where neighbours are further apart than this."""
-
-
-def break_at_gaps(time: pd.DatetimeIndex, *columns: np.ndarray, min_days: float = BREAK_DAYS):
-    """Insert a NaN into every long gap, so that lines are interrupted there.
-
-    Parameters
-    ----------
-    time : pandas.DatetimeIndex
-        Rising.
-    *columns : numpy.ndarray
-        (time,) each.
-    min_days : float
-        Neighbours farther apart than this get a NaN between them.
-
-    Returns
-    -------
-    tuple
-        Times and columns, longer by one for each gap.
-    """
-    holes = np.flatnonzero(np.diff(time) > pd.Timedelta(days=min_days)) + 1
-    if not len(holes):
-        return time, *columns
-    middle = time[holes - 1] + pd.Timedelta(hours=12)
-    return pd.DatetimeIndex(np.insert(time.values, holes, middle.values)), *(
-        np.insert(np.asarray(c, "float32"), holes, np.nan) for c in columns
-    )
 
 
 def bare_figure(**options):

@@ -525,3 +525,32 @@ class Explorer(pn.viewable.Viewer):
         return pn.Column(
             self.header.view, body, self.browser, sizing_mode="stretch_width", stylesheets=[_PAGE]
         )
+
+    # --- figures to compose in a notebook ---
+
+    @property
+    def embedding_map(self):
+        """The layer and day on screen as a HoloViews object; it follows the day."""
+        from fluxlens.app import plots
+
+        key, data = self.state.layer_key, self._require_data()
+        choices = {n: getattr(key, n) for n in ("feature", "pixel", "threshold", "labels")}
+        # the layers that are made without a number of clusters have 0 there
+        clusters = key.clusters or 5
+        return plots.embedding_map(data, key.layer, self.state.param.day, clusters=clusters, **choices)
+
+    @property
+    def series_charts(self):
+        """The charts of the current place as a HoloViews layout."""
+        from fluxlens.app import plots
+
+        data = self._require_data()
+        series = data.place_series(self.state.place)
+        return plots.series_charts(series, data.weather, data.tower, data.simulated)
+
+    @property
+    def feature_space(self):
+        """All pixels of the scene on the day on screen in feature space, with the path of the current pixel."""
+        from fluxlens.app import plots
+
+        return plots.feature_space(self._require_data(), day=self.state.day, pixel=self.state.pixel)

@@ -5,7 +5,8 @@ import pytest
 from fluxlens.app.data.layer_image import QUICK_PX, SHARP_PX, WHOLE_PX, LayerImage, LayerStyle, Viewport
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.plots.colour import MASKED_ALPHA, paint
-from fluxlens.app.plots.map import MapPlot, lonlat_terms
+from fluxlens.app.plots.elements import lonlat_terms
+from fluxlens.app.plots.map import MapPlot
 from fluxlens.app.state import Place
 from fluxlens.embeddings.geometry import Grid
 

@@ -1,0 +1,329 @@
+"""Feature space: all pixels of a view in two axes, datashaded, linked to the map by selections."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from fluxlens.app.data.layer_image import Viewport, format_date
+from fluxlens.app.data.series import SeriesReader
+from fluxlens.app.palette import CLASS_COLOURS, PLACE_COLOURS
+from fluxlens.app.plots.elements import load_holoviews, make_title, map_dimensions
+from fluxlens.app.state.layer_key import LayerKey
+from fluxlens.models.errors import InputError
+
+FRAME_PX = 400
+"""Sides of the frame."""
+PERIOD_DAYS = 24
+"""Days, evenly spread, that stand for the whole period."""
+MARKED_POINTS = 20_000
+"""Of more pixels marked on the map that many are drawn in feature space, evenly spread."""
+MARK_RGBA = (192, 84, 143, 210)
+"""Colour of pixels marked on the map: ``PLACE_COLOURS[2]``, a little transparent."""
+GPP_UNIT = "gC m⁻² d⁻¹"
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """The plot and the streams that link it to a map."""
+
+    plot: Any
+    """HoloViews object: the datashaded pixels, the path of the chosen pixel, the pixels of the area on the map."""
+    selection: Any
+    """holoviews.streams.Lasso of the plot: ``geometry`` (corner, 2) in the plot's axes, or None."""
+    marked: Any
+    """holoviews.DynamicMap of an RGB on the map's axes: opaque where a pixel is inside the selection."""
+    pixel: Any
+    """Stream of the chosen pixel: ``space.pixel.event(pixel=(row, col))`` draws its path; None removes it."""
+    area: Any
+    """Stream of an area on the map: ``space.area.event(geometry=corners)``, (corner, 2) in metres, marks its pixels."""
+    points: pd.DataFrame
+    """The pixels: the two axes, the colour's column, ``pixel`` (flat index in the view)."""
+
+    def select(self, geometry: np.ndarray | None) -> np.ndarray:
+        """Whether each pixel of the view is inside a line.
+
+        Parameters
+        ----------
+        geometry : numpy.ndarray or None
+            (corner, 2) in the plot's axes.
+
+        Returns
+        -------
+        numpy.ndarray
+            (pixel,) bool; over a period, whether it is inside on any day.
+        """
+        x, y = (self.points.iloc[:, i].to_numpy() for i in (0, 1))
+        pixel = self.points["pixel"].to_numpy()
+        inside = np.zeros(int(pixel.max()) + 1, bool)
+        inside[pixel[_contains(geometry, x, y)]] = True
+        return inside
+
+
+def feature_space(
+    data: Any,
+    x: str = "PC1",
+    y: str = "PC2",
+    color: str = "density",
+    day: Any = None,
+    viewport: Viewport | None = None,
+    pixel: tuple[int, int] | None = None,
+    clusters: int = 5,
+    palette: str = "CET_L17",
+) -> FeatureSpace:
+    """All pixels of a view in any two axes.
+
+    Parameters
+    ----------
+    data : ExplorerData
+        One store as the explorer holds it.
+    x, y : str
+        "PC1", "PC2", "PC3", a feature ("e00", ...), "ndvi" (decoded) or "gpp" (gC m-2 d-1).
+    color : str
+        "density" (number of pixels), "gpp" (their mean) or "class" (k-means clusters, by name).
+    day : date-like or "period", optional
+        Day, UTC; "period" takes ``PERIOD_DAYS`` days evenly spread. None: the middle of the period.
+    viewport : Viewport, optional
+        Part and resolution of the scene; None: the whole, at the overview's resolution where it is large.
+    pixel : tuple of int, optional
+        (row, col) of the pixel whose path through the period is drawn.
+    clusters : int
+        Number of classes.
+    palette : str
+        A colorcet palette for density and GPP.
+
+    Returns
+    -------
+    FeatureSpace
+        ``.plot`` to show, ``embedding_map(data) * space.marked`` to see a lasso's pixels on the map.
+
+    Raises
+    ------
+    InputError
+        An axis, a colour or a day that the store does not have.
+    """
+    hv = load_holoviews()
+    if color not in ("density", "gpp", "class"):
+        raise InputError(f"Got the colour {color!r}, need density, gpp or class; choose one.")
+    reader = _AxisReader(data, viewport or data.overview, clusters)
+    for name in (x, y, *(["gpp"] if color == "gpp" else [])):
+        reader.check(name)
+    if x == y:
+        raise InputError(f"Got {x!r} on both axes, need two different ones; change one.")
+    days = _pick_days(data.days, day)
+    points = reader.read_points(x, y, color, days)
+    xdim, ydim = reader.dimension(x), reader.dimension(y)
+    when = f"{len(days)} days of the period" if len(days) > 1 else format_date(days[0])
+    title = make_title(f"{points['pixel'].nunique():,} pixels, {when}", data.simulated)
+    cloud = _rasterize_points(points, xdim, ydim, color, palette).opts(title=title)
+    selection = hv.streams.Lasso(source=cloud)
+    pixels, areas = _make_streams(pixel)
+
+    def draw_path(pixel=None):
+        return reader.path(pixel, x, y, xdim, ydim)
+
+    def draw_area(geometry=None):
+        inside = reader.select_on_map(geometry)
+        chosen = np.flatnonzero(inside[points["pixel"].to_numpy()])
+        chosen = chosen[:: max(1, -(-len(chosen) // MARKED_POINTS))]
+        marks = hv.Points(points.iloc[chosen, :2], [xdim, ydim], label="area on the map")
+        return marks.opts(color=PLACE_COLOURS[2], size=2, alpha=0.5)
+
+    path = hv.DynamicMap(draw_path, streams=[pixels])
+    area = hv.DynamicMap(draw_area, streams=[areas])
+    frame = {"frame_width": FRAME_PX, "frame_height": FRAME_PX, "title": title, "show_grid": True}
+    plot = (cloud * area * path).opts(hv.opts.Overlay(**frame, legend_position="bottom"))
+
+    def draw_marked(geometry=None):
+        return reader.mark(space.select(geometry))
+
+    marked = hv.DynamicMap(draw_marked, streams=[selection])
+    space = FeatureSpace(plot, selection, marked, pixels, areas, points)
+    return space
+
+
+def _make_streams(pixel: tuple[int, int] | None) -> tuple:
+    """Streams of the chosen pixel and of an area on the map."""
+    import holoviews as hv
+
+    Pixel = hv.streams.Stream.define("Pixel", pixel=None)
+    Area = hv.streams.Stream.define("Area", geometry=None)
+    chosen = Pixel()
+    chosen.update(pixel=pixel)
+    return chosen, Area()
+
+
+def _rasterize_points(points: pd.DataFrame, xdim: Any, ydim: Any, color: str, palette: str) -> Any:
+    """Points aggregated to the screen; colours are applied after that."""
+    import colorcet
+    import datashader as ds
+    import holoviews as hv
+    from holoviews.operation.datashader import rasterize, shade
+
+    extra = [name for name in points.columns[2:] if name != "pixel"]
+    gpp = hv.Dimension("gpp_color", label="Mean GPP", unit=GPP_UNIT)
+    source = hv.Points(points, [xdim, ydim], [gpp] if color == "gpp" else extra)
+    # precompute: the columns are converted once, not at each zoom
+    if color == "class":
+        names = list(points["class"].cat.categories)
+        counts = rasterize(source, aggregator=ds.by("class", ds.count()), precompute=True)
+        key = dict(zip(names, CLASS_COLOURS, strict=False))
+        return shade(counts, color_key=key).opts(hv.opts.RGB(tools=["lasso_select"]))
+    aggregator = ds.count() if color == "density" else ds.mean("gpp_color")
+    numbers = rasterize(source, aggregator=aggregator, precompute=True)
+    # a few pixels are alike by the thousand, most are not: equalised ranks show both
+    scaling = (
+        {"cnorm": "eq_hist", "clabel": "pixels"} if color == "density" else {"clabel": str(gpp.pprint_label)}
+    )
+    options = {"cmap": list(colorcet.palette[palette]), "colorbar": True, "tools": ["hover", "lasso_select"]}
+    return numbers.opts(hv.opts.Image(**options, **scaling))
+
+
+def _pick_days(days: pd.DatetimeIndex, day: Any) -> list[dt.date]:
+    """The days whose pixels are drawn."""
+    if isinstance(day, str) and day == "period":
+        picks = np.unique(np.linspace(0, len(days) - 1, PERIOD_DAYS).round().astype(int))
+        return [days[i].date() for i in picks]
+    when = days[len(days) // 2] if day is None else pd.Timestamp(day).normalize()
+    if when not in days:
+        raise InputError(
+            f"Got the day {when.date()}, need one from {days[0].date()} to {days[-1].date()}, or 'period'; "
+            "choose one."
+        )
+    return [when.date()]
+
+
+def _contains(geometry: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Whether points are inside a closed line (corner, 2); all False for None or fewer than three corners."""
+    if geometry is None or len(geometry) < 3:
+        return np.zeros(len(x), bool)
+    import shapely
+
+    outline = shapely.Polygon(geometry)
+    shapely.prepare(outline)
+    left, bottom, right, top = outline.bounds
+    # exact tests only inside the bounding box: of five million points most are outside
+    inside = (x >= left) & (x <= right) & (y >= bottom) & (y <= top)
+    inside[inside] = shapely.contains_xy(outline, x[inside], y[inside])
+    return inside
+
+
+class _AxisReader:
+    """Numbers of the axes for all pixels of one view."""
+
+    def __init__(self, data: Any, viewport: Viewport | None, clusters: int):
+        self.data, self.viewport, self.clusters = data, viewport, clusters
+        self.series = SeriesReader(data.scene, data.imagery)
+        grid, level = data.grid, viewport.level if viewport else 1
+        self.shape = data.scene.shape(viewport)
+        size, (west, _, _, north) = grid.size_m * level, grid.extent
+        left = west + (viewport.left if viewport else 0) * size
+        top = north - (viewport.top if viewport else 0) * size
+        self.bounds = (left, top - self.shape[0] * size, left + self.shape[1] * size, top)
+        self.size_m = size
+
+    def names(self) -> list[str]:
+        """Axes that this store has."""
+        components = [f"PC{i + 1}" for i in range(self.data.components[0].shape[1])]
+        gpp = ["gpp"] if self.data.predict else []
+        ndvi = ["ndvi"] if "ndvi_decoded" in self.data.pixel_series(0, 0) else []
+        return [*components, *gpp, *ndvi, *self.data.features]
+
+    def check(self, name: str) -> None:
+        """InputError for an axis that this store does not have."""
+        if name not in self.names():
+            raise InputError(f"Got the axis {name!r}, need one of {', '.join(self.names())}; choose one.")
+
+    def dimension(self, name: str) -> Any:
+        """An axis with its label and unit."""
+        import holoviews as hv
+
+        if name == "gpp":
+            return hv.Dimension("gpp", label="GPP", unit=GPP_UNIT)
+        if name.startswith("PC"):
+            return hv.Dimension(name, label=f"{name}, component score")
+        return hv.Dimension(name, label="NDVI, decoded" if name == "ndvi" else f"Feature {name}")
+
+    def _project(self, name: str, cube: Any) -> np.ndarray:
+        """A component, a feature or NDVI of a cube with dims (..., feature): an array of its dims less ``feature``."""
+        data = self.data
+        if name == "ndvi":
+            return self.series.decode_ndvi(cube)
+        steps = cube.embedding.transpose(..., "feature").values  # (..., feature) int8
+        if not name.startswith("PC"):
+            i = data.features.index(name)
+            return steps[..., i] * data.scale[i]
+        weights, mean = data.components
+        i = int(name[2:]) - 1
+        # dequantisation is folded into the weights: no float copy of all features
+        return steps @ (weights[:, i] * data.scale).astype("float32") - np.float32(mean @ weights[:, i])
+
+    def _read_axis(self, name: str, day: dt.date) -> np.ndarray:
+        """(pixel,) float32 of one day."""
+        if name == "gpp":
+            values = self.data.map_layers.gpp_cache(day, self.viewport).gpp.transpose("y", "x").values
+        else:
+            cube = self.data.cube(day, self.viewport, quality=False)
+            if name == "ndvi":
+                cube = cube.stack(pixel=("y", "x"), create_index=False).transpose("pixel", ...)
+            values = self._project(name, cube)
+        return np.asarray(values, "float32").reshape(-1)
+
+    def read_points(self, x: str, y: str, color: str, days: list[dt.date]) -> pd.DataFrame:
+        """One row for each pixel and day with both axes known."""
+        count = self.shape[0] * self.shape[1]
+        columns = {x: [self._read_axis(x, day) for day in days], y: [self._read_axis(y, day) for day in days]}
+        if color == "gpp":
+            columns["gpp_color"] = [self._read_axis("gpp", day) for day in days]
+        if color == "class":
+            keys = [LayerKey("clusters", day, clusters=self.clusters) for day in days]
+            images = [self.data.layer_image(key, self.viewport) for key in keys]
+            columns["class"] = [image.values[..., 0].astype("int16").reshape(-1) for image in images]
+        table = pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()})
+        table["pixel"] = np.tile(np.arange(count, dtype="int32"), len(days))
+        if color == "class":
+            names = [
+                f"cluster {i + 1}" for i in range(self.clusters)
+            ]  # counted from 1, as in the map's legend
+            table["class"] = pd.Categorical.from_codes(table["class"].to_numpy(), names)
+        known = np.isfinite(table[x].to_numpy()) & np.isfinite(table[y].to_numpy())
+        return table if known.all() else table[known]
+
+    def path(self, pixel: tuple[int, int] | None, x: str, y: str, xdim: Any, ydim: Any) -> Any:
+        """The path of one pixel through the period, with the months' names at their first days."""
+        import holoviews as hv
+
+        days, values = self.data.days, {name: np.empty(0, "float32") for name in (x, y)}
+        if pixel is not None:
+            series = self.data.pixel_series(*pixel)
+            cube = self.data.store.series(*pixel).load()
+            values = {
+                name: series.gpp.values if name == "gpp" else np.asarray(self._project(name, cube))
+                for name in (x, y)
+            }
+        known = len(values[x]) > 0
+        months = np.flatnonzero(days.day == 1) if known else np.empty(0, int)
+        columns = (values[x], values[y])
+        line = hv.Curve(columns, xdim, ydim, label="path of the pixel").opts(color="#16202c", line_width=1.5)
+        at = (values[x][months], values[y][months], [f"{days[i]:%b}" for i in months])
+        text = hv.Labels(at, [xdim, ydim], "month").opts(text_font_size="9pt", text_color="#16202c")
+        return line * text
+
+    def select_on_map(self, geometry: Any) -> np.ndarray:
+        """(pixel,) bool: centres inside a line (corner, 2) in metres."""
+        left, _, _, top = self.bounds
+        ny, nx = self.shape
+        x, y = np.meshgrid(
+            left + (np.arange(nx) + 0.5) * self.size_m, top - (np.arange(ny) + 0.5) * self.size_m
+        )
+        return _contains(geometry, x.ravel(), y.ravel())
+
+    def mark(self, inside: np.ndarray) -> Any:
+        """Pixels of the view on the map, opaque where ``inside`` (pixel,) bool, else transparent."""
+        import holoviews as hv
+
+        # As colours, not numbers: HoloViews looks for the range of numbers, and where nothing is marked there is none.
+        rgba = np.zeros((self.shape[0] * self.shape[1], 4), "uint8")
+        rgba[: len(inside)][inside] = MARK_RGBA
+        return hv.RGB(rgba.reshape(*self.shape, 4), map_dimensions(self.data.grid.crs), bounds=self.bounds)
