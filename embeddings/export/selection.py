@@ -1,4 +1,7 @@
-"""Which pixels and days of a store an export reads, in parts that fit in memory, with metadata and weights."""
+"""Which pixels and days of a store an export reads, in parts that fit in memory, with metadata and weights.
+
+Long on purpose: one class reads, weighs and describes the same selection, and every part needs its facts.
+"""
 
 from __future__ import annotations
 
