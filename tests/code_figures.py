@@ -27,7 +27,7 @@ SHAPE = re.compile(
 )
 UNIT = re.compile(
     r"\b(degC|hPa|kPa|Pa|W m-2|gC m-2 d-1|umol|mm|m|km|dB|px|pixels?|days?|degrees?|radians?|int8|uint8|bool|booleans?|"
-    r"0-1|0 to 1|reflectance|backscatter|unitless|dimensionless|units?|standard deviations?|index|indices|counts?|"
+    r"0-1|0 to 1|reflectance|backscatter|unitless|dimensionless|[Uu]nits?|standard deviations?|index|indices|counts?|"
     r"weights?|epoch|datetime64|metres|seconds|bytes|share|probabilit\w+|labels?|codes|normalised|features?|tokens?|"
     r"embeddings?|logits?|mask|m2 m-2|mol|log)\b"
 )
