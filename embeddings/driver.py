@@ -148,6 +148,7 @@ class SceneSource(_Source):
         self.request = {name: _date_as_text(value) for name, value in request.items()}
 
     def steps(self) -> Steps[xr.DataTree]:
+        """Open or simulate the scene: yields progress, returns a DataTree with dims and units of the scene contract."""
         from fluxlens.embeddings.readers import open_scene
 
         if self.path is not None:
@@ -286,6 +287,7 @@ class EmbeddingsSource(_Source):
         self.start, self.end = _date_as_text(start), _date_as_text(end)
 
     def steps(self) -> Steps[xr.Dataset]:
+        """Open or make the store: yields progress, returns the cube (time, y, x, feature), units of the contract."""
         if self.features is not None:
             from fluxlens.embeddings.readers import feature_cube
 
@@ -385,6 +387,7 @@ class OnDemandSource(_Source):
         self.start, self.end = _date_as_text(start), _date_as_text(end)
 
     def steps(self) -> Steps[xr.Dataset]:
+        """The lazy cube (time, y, x, feature), computed as it is read; yields progress while the scene is opened."""
         from fluxlens.embeddings.inference import on_demand
 
         return on_demand.on_demand(*(yield from self._request()))
@@ -446,6 +449,7 @@ class TowerSource(_Source):
         self.path, self.scene, self.sites = path, scene, sites
 
     def steps(self) -> Steps[xr.Dataset]:
+        """Read the tower: yields progress, returns daily GPP (time), gC m-2 d-1, with weather of the scene contract."""
         if self.path is not None:
             from fluxlens.embeddings import towers
 

@@ -12,7 +12,7 @@ from fluxlens.models.errors import InputError
 
 
 def transform(grid: Grid) -> Any:
-    """From column, row to metres, as GDAL has it."""
+    """Affine transform of a ``grid`` from column and row to metres, in GDAL's order."""
     from affine import Affine
 
     return Affine(grid.size_m, 0.0, grid.left_m, 0.0, -grid.size_m, grid.top_m)
@@ -88,12 +88,12 @@ class Grid:
 
     @property
     def x(self) -> np.ndarray:
-        """Pixel centres, metres, west to east."""
+        """Pixel centres (x,), metres, west to east."""
         return self.left_m + (np.arange(self.nx) + 0.5) * self.size_m
 
     @property
     def y(self) -> np.ndarray:
-        """Pixel centres, metres, north to south."""
+        """Pixel centres (y,), metres, north to south."""
         return self.top_m - (np.arange(self.ny) + 0.5) * self.size_m
 
     @property

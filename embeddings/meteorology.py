@@ -68,9 +68,9 @@ def vapour_pressure_deficit_hpa(tmax: xr.DataArray, tmin: xr.DataArray, actual: 
     Parameters
     ----------
     tmax, tmin
-        Daily highest and lowest air temperature, degC.
+        Daily highest and lowest air temperature, degC, any shape.
     actual
-        Actual vapour pressure, hPa.
+        Actual vapour pressure, hPa, same shape.
 
     Returns
     -------

@@ -513,7 +513,7 @@ def plain_name(name: str) -> str:
 
 
 def to_numbers(column: pd.Series, what: str) -> np.ndarray:
-    """A column as float64, NaN where it is empty or holds a code for missing.
+    """A column as float64 (row,), in the column's own units, NaN where it is empty or holds a code for missing.
 
     Parameters
     ----------

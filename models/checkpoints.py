@@ -116,7 +116,7 @@ def save_head(path: str | Path, kind: str, tensors: dict[str, Tensor], config: d
     kind
         ``daily`` (``DailyHead``) or ``table`` (Gaussian processes).
     tensors
-        Parameters by name, any device.
+        Parameters by name, any shape and device, in the units of the head's scaling.
     config, card
         What is needed to build the head, and what it was trained on; JSON.
 
@@ -153,7 +153,7 @@ def load_head(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict, dic
     Returns
     -------
     tensors, config, card, digest
-        As given to ``save_head``, and the digest it returned.
+        As given to ``save_head`` (same shapes and units), and the digest it returned.
 
     Raises
     ------

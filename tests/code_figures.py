@@ -21,14 +21,20 @@ LONGEST_FILE = 400
 """Lines; a longer file says why in its first comment or in its docstring."""
 ARRAYS = re.compile(r"Tensor|ndarray|DataArray|Dataset|DataTree|Float\[|Int\[|Bool\[|Shaped\[|Num\[")
 TYPED_SHAPE = re.compile(r"\b(Float|Int|Int8|UInt8|Integer|Bool|Shaped|Num|Real)\w*\[")
+BY_CONTRACT = re.compile(
+    r"\b([Ss]cenes?|[Cc]ubes?|[Ll]andscapes?|[Aa]cquisitions?|contract|coordinates)\b|[Aa]s (of )?:?\w*:?``?"
+)
+"""A scene and a cube have dims and units by their contract (``embeddings.scenes.schema``, ``embeddings.variables``); a
+variant of a function refers to it."""
 SHAPE = re.compile(
-    r"\([a-z_0-9]+(?: [a-z]+)?(?:, ?[A-Za-z_0-9 .+*/-]+)*,?\)|\bdims?\b|scalar|0-d|any shape|same shape|[Ss]hape|"
+    r"\(\.\.\.[^)]*\)|[Aa]ny shape|"
+    r"\([a-z_0-9]+(?: [a-z]+)?(?:, ?[A-Za-z_0-9 .+*/-]+)*,?\)|\bdims?\b|scalar|0-d|same shape|[Ss]hape|"
     r"\bcube\b|\bscene\b|\bon ``?(time|feature|pixel|x|y)"
 )
 UNIT = re.compile(
     r"\b(degC|hPa|kPa|Pa|W m-2|gC m-2 d-1|umol|mm|m|km|dB|px|pixels?|days?|degrees?|radians?|int8|uint8|bool|booleans?|"
     r"0-1|0 to 1|reflectance|backscatter|unitless|dimensionless|[Uu]nits?|standard deviations?|index|indices|counts?|"
-    r"weights?|epoch|datetime64|metres|seconds|bytes|share|probabilit\w+|labels?|codes|normalised|features?|tokens?|"
+    r"weights?|epoch|datetime64|integers?|float32|float64|metres|seconds|bytes|share|probabilit\w+|labels?|codes|normalised|features?|tokens?|"
     r"embeddings?|logits?|mask|m2 m-2|mol|log)\b"
 )
 
@@ -139,8 +145,9 @@ def check_file(path: Path, root: Path, figures: Figures) -> None:
         if not ARRAYS.search(signature):
             continue
         figures.array_functions += 1
+        is_by_contract = not re.search(r"Tensor|ndarray|DataArray", signature) and BY_CONTRACT.search(doc)
         dims = TYPED_SHAPE.search(signature) or SHAPE.search(doc)
-        if dims and UNIT.search(doc):
+        if is_by_contract or (dims and UNIT.search(doc)):
             figures.array_functions_with_dims_and_units += 1
         else:
             figures.without_dims_or_units.append(where)

@@ -42,7 +42,7 @@ class ClearReflectance:
         return cls(values, clear, series.day)
 
     def hidden(self) -> np.ndarray:
-        """Positions (hidden,) of the dates that the protocol hides."""
+        """Indices (hidden,), integers along ``time``, of the dates that the protocol hides."""
         # The first and the last such date stay visible: no method is asked to extrapolate.
         good = np.flatnonzero(self.clear.mean((1, 2)) >= CLEAR_SHARE)
         return good[1:-1][::EVERY]

@@ -63,7 +63,7 @@ class Moments:
 
     @classmethod
     def from_rows(cls, x: np.ndarray, y: np.ndarray) -> Moments:
-        """Moments of inputs ``x`` (row, input) and target ``y`` (row,)."""
+        """Moments of inputs ``x`` (row, input) and target ``y`` (row,), each in its own units."""
         x = np.column_stack([x, np.ones(len(x))])
         return cls(x.T @ x, x.T @ y, float(y @ y))
 
@@ -71,7 +71,7 @@ class Moments:
         return Moments(self.xx + other.xx, self.xy + other.xy, self.yy + other.yy)
 
     def fit(self, strength: float) -> np.ndarray:
-        """Weights (input + 1,) of ridge regression, the intercept last and not penalised.
+        """Weights (coefficient,) of ridge regression, one more than inputs, target units per input unit, the intercept last and not penalised.
 
         Parameters
         ----------
@@ -88,7 +88,7 @@ class Moments:
         return np.append(weights, self.xy[-1] / rows - weights @ mean)
 
     def error(self, weights: np.ndarray) -> float:
-        """Sum of squared errors that ``weights`` (input + 1,) make on these rows."""
+        """Sum of squared errors, target units squared, that ``weights`` (coefficient,) make on these rows."""
         return self.yy - 2 * weights @ self.xy + weights @ self.xx @ weights
 
 

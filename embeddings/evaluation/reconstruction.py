@@ -163,7 +163,7 @@ def rmse(errors: xr.Dataset) -> xr.DataArray:
 
 
 def rmse_by_date(errors: xr.Dataset) -> xr.DataArray:
-    """Root-mean-square error (method, time) of each date alone, of ``score``'s ``errors``."""
+    """Root-mean-square error (method, time), reflectance 0-1, of each date alone, of ``score``'s ``errors``."""
     return np.sqrt(errors["squares"] / errors["pixels"]).mean("band")
 
 

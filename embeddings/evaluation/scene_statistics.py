@@ -104,17 +104,17 @@ class SceneSample:
         return np.where(self.clear[:, None], coarse, np.nan)
 
     def band(self, name: str) -> np.ndarray:
-        """(time, y, x) of one band, NaN where not clear."""
+        """Reflectance (time, y, x) 0-1 of the band called ``name``, NaN where not clear."""
         return self.s2[:, self.bands.index(name)]
 
     @cached_property
     def deviation(self) -> np.ndarray:
-        """(time, y, x) deviation of B05, the first red-edge band, from its neighbours in time; NaN where unknown."""
+        """(time, y, x) deviation of the reflectance in B05 (red edge) from its neighbours in time; NaN where unknown."""
         return self.band("B05") - local_line(self.band("B05"), self.day)
 
     @cached_property
     def clean(self) -> np.ndarray:
-        """``s2`` without values far off their neighbours in time: clouds the mask missed, shadows, events."""
+        """``s2`` (time, band, y, x), reflectance without values far off their neighbours in time (missed clouds)."""
         return np.where((np.abs(self.deviation) > FAR)[:, None], np.nan, self.s2)
 
     def index(self, low: str) -> np.ndarray:

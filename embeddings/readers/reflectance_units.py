@@ -63,7 +63,7 @@ def refuse_pictures(arrays: dict[str, xr.DataArray], percent: bool, name: str) -
     Parameters
     ----------
     arrays
-        By band (time, y, x), digital numbers as stored.
+        By band (time, y, x), digital numbers as stored, integers or floats.
     percent
         Whether the file says that they are percent.
     name

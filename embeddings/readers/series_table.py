@@ -280,6 +280,11 @@ def read_weather(
         Columns ``time`` (or ``date``) and some of sw_in (W m-2), tair (degC), vpd (hPa), precip (mm d-1); with a column
         for the id, each series has its own.
 
+    Returns
+    -------
+    dict or None
+        Per id, or None for all, a dataset on ``time`` (days) in these units.
+
     Raises
     ------
     InputError

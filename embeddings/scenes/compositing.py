@@ -153,7 +153,7 @@ def nan_mean(values: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     values
-        (image, ...).
+        (image, ...), any units, such as reflectance or linear power.
 
     Returns
     -------

@@ -90,12 +90,12 @@ class CanopyTable:
 
     @staticmethod
     def pack(values: np.ndarray) -> np.ndarray:
-        """The table (any shape) as uint16.
+        """The table (any shape), reflectance and fractions, as uint16.
 
         Parameters
         ----------
         values
-            Channels, all between 0 and 1.1.
+            Channels, unitless, all between 0 and 1.1.
         """
         return np.round(np.clip(values, 0, 1.1) / 1.1 * 65535).astype(np.uint16)
 

@@ -124,11 +124,12 @@ class Fields:
 
     @property
     def stage(self) -> np.ndarray:
-        """Development, 1 = ripe."""
+        """Development stage (unit,), unitless: 0 at emergence, 1 when ripe."""
         return self.degree_days / self.ripe_degree_days[self.crop, self.units]
 
     @property
     def is_cereal(self) -> np.ndarray:
+        """Whether the crop is a cereal (unit,), bool."""
         return np.isin(self.crop, (WHEAT, SPRING))
 
     def manage(self, today: DayForcing) -> None:

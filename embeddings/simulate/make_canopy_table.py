@@ -106,7 +106,11 @@ def over_soil(t: dict, soil: float) -> np.ndarray:
 def cell(
     leaf: LeafType, lai: float, cab: float, brown: float, water: float, sun_deg: float, azimuth_deg: float
 ) -> np.ndarray:
-    """(channel,) a, b, c for each band, then the fraction of PAR absorbed over black soil; arguments as ``terms``."""
+    """(channel,) unitless a, b, c for each band, then the fraction of PAR absorbed over black soil.
+
+    Arguments ``leaf``, ``lai`` (m2 m-2), ``cab`` (ug cm-2), ``brown``, ``water`` (g cm-2), ``sun_deg`` and
+    ``azimuth_deg`` (degrees) as of ``terms``.
+    """
     # Bare soil: reflects s, absorbs nothing.
     if lai == 0:
         zeros = np.zeros(len(BANDS))

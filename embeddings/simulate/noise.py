@@ -60,7 +60,7 @@ class PlaneWaves:
 
 
 def smoothstep(value: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 where ``value`` is below ``low``, 1 above ``high``, a cubic with level ends between (Hermite)."""
+    """0 where ``value`` (any shape and units) is below ``low``, 1 above ``high``, Hermite's cubic between them."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 

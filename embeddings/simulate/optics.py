@@ -104,7 +104,7 @@ def draw_atmosphere(
     cover
         Cloud cover, 0-1; it sets the level.
     x, y
-        Axes of the grid, metres.
+        Axes of the grid, (x,) and (y,), metres.
     sun_deg
         Solar zenith angle, degrees; with the cloud's height it sets how far the shadow falls.
     """
@@ -332,7 +332,7 @@ def acquire_day(
 
     Returns
     -------
-    As ``observe``.
+    As ``observe``: reflectance (y, x, band) 0-1, the mask's and the true state of clouds (y, x) bool.
     """
     shape = pixels.land.unit.shape
     x = np.arange(shape[1]) * 10.0

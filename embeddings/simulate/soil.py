@@ -44,12 +44,12 @@ class SoilColumn:
 
     @property
     def filling(self) -> np.ndarray:
-        """Root-zone water over its capacity, 0-1."""
+        """Root-zone water over its capacity (time,), 0-1."""
         return np.clip(self.store_mm / self.root_mm, 0, 1)
 
     @property
     def stress(self) -> np.ndarray:
-        """Water stress factor of photosynthesis (FAO-56, eq. 84), 0 (none left) to 1 (unhindered)."""
+        """Water stress factor of photosynthesis (time,) (FAO-56, eq. 84), unitless, 0 (no water) to 1 (no stress)."""
         factor = np.clip(self.filling / READILY_AVAILABLE, 0, 1)
         return np.where(self.irrigated, np.maximum(factor, IRRIGATED_STRESS), factor)
 

@@ -94,7 +94,7 @@ class Weather:
 
 
 def declination_rad(doy: np.ndarray) -> np.ndarray:
-    """The sun's declination, radians, on day of year ``doy`` (FAO-56, Allen et al. 1998, eq. 24)."""
+    """The sun's declination, radians, on day of year ``doy``, any shape (FAO-56, Allen et al. 1998, eq. 24)."""
     return 0.409 * np.sin(2 * np.pi * doy / 365 - 1.39)
 
 

@@ -116,7 +116,7 @@ def read_together(arrays: list[Any], key: tuple[Any, ...]) -> list[np.ndarray]:
     Returns
     -------
     list of numpy.ndarray
-        As on disk.
+        As on disk, int8 or uint8, with the dims that the slices of ``key`` leave.
     """
     import asyncio
 

@@ -97,7 +97,7 @@ class Air:
 
     @property
     def peak_m(self) -> np.ndarray:
-        """Distance upwind of the largest contribution."""
+        """Distance upwind of the largest contribution, (time,), m (Kljun et al. 2015)."""
         return (D - C / B) * self._stretch
 
     def along(self, x: np.ndarray) -> np.ndarray:
@@ -107,7 +107,7 @@ class Air:
             return np.where(t > 1e-3, A * t**B * np.exp(-C / t) / self._stretch, 0.0)
 
     def across(self, x: np.ndarray) -> np.ndarray:
-        """Standard deviation of the footprint across the wind, m."""
+        """Standard deviation of the footprint across the wind, m, at distances ``x`` upwind, any shape, m."""
         scaled = np.maximum(x / self._stretch, 1e-6)
         stability = np.maximum(np.abs(self.height_m / self.obukhov_m), 1e-9)
         scale = np.minimum(1, 1e-5 / stability + np.where(self.obukhov_m <= 0, 0.80, 0.55))
@@ -115,7 +115,7 @@ class Air:
         return spread * self.height_m * self.sigma_v_m_s / (self.ustar_m_s * scale)
 
     def footprint(self, east: np.ndarray, north: np.ndarray) -> np.ndarray:
-        """Mean footprint over the half-hours, m-2, at places (m from the tower)."""
+        """Mean footprint over the half-hours, m-2, at places ``east`` and ``north`` of the tower, any shape, m."""
         total = np.zeros(np.shape(east))
         count = len(self.wind_m_s)
         for first in range(0, count, BLOCK):

@@ -96,6 +96,11 @@ def pack_land_state(scene: xr.DataTree) -> dict[str, np.ndarray]:
     ----------
     scene
         A simulated scene with ``/truth``.
+
+    Returns
+    -------
+    dict
+        ``state`` (time, variable, y, x) int16 in steps of ``LAND_STEPS``, and ``day`` (time,), days since 1970-01-01.
     """
     truth = scene["truth"]
     lai, moisture = truth["lai"].values, truth["soil_moisture"].values

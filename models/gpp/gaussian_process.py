@@ -141,7 +141,7 @@ class SiteGaussianProcess:
         Parameters
         ----------
         x, y, site
-            Features, targets and site numbers.
+            Features (n, f) normalised, targets (n,) in gC m-2 d-1 or transformed, and site indices (n,).
 
         Returns
         -------
@@ -158,7 +158,7 @@ class SiteGaussianProcess:
         Parameters
         ----------
         x, y, site
-            Features, targets and site numbers.
+            Features (n, f) normalised, targets (n,) in gC m-2 d-1 or transformed, and site indices (n,).
 
         Returns
         -------
@@ -252,7 +252,8 @@ class SiteGaussianProcess:
         Returns
         -------
         dict
-            ``groups``, ``x``, ``site``, ``centre``, ``spread``, ``middle``, ``weight`` and ``hyper.NAME``.
+            ``groups``, ``x`` (m, f), ``site`` (m,), ``centre`` (f,), ``spread`` (f,), ``middle``, ``weight`` (m,) and
+        ``hyper.NAME``; features normalised, targets in their own units.
         """
         kept = {name: getattr(self, name) for name in ("groups", "x", "site", "centre", "spread", "middle")}
         return (
@@ -266,7 +267,7 @@ class SiteGaussianProcess:
         Parameters
         ----------
         state
-            As ``state`` returns it.
+            As ``state`` returns it: (m, f) features and (m,) weights, normalised.
         shape
             Kernel, a key of ``SHAPES``.
 

@@ -65,7 +65,7 @@ def shuffle_soil_water(drivers: Float[Tensor, "n w"], generator: torch.Generator
     Parameters
     ----------
     drivers
-        Scaled drivers of a shuffled batch.
+        Normalised drivers (n, w) of a shuffled batch, unitless.
     generator
         Source of the random rows.
 
