@@ -2,6 +2,8 @@
 
 Each has ``read()`` and ``steps()``; the latter yields ``Progress`` and returns what ``read`` does. Arguments are those
 of a catalog entry.
+
+Long on purpose: installed metadata names this one file for all five drivers, which share their base class.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class Moments:
         return Moments(self.xx + other.xx, self.xy + other.xy, self.yy + other.yy)
 
     def fit(self, strength: float) -> np.ndarray:
-        """Weights (coefficient,) of ridge regression, one more than inputs, target units per input unit, the intercept last and not penalised.
+        """Weights (coefficient,) of ridge regression, target units per input unit; the last is the intercept.
 
         Parameters
         ----------

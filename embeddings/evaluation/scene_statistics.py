@@ -1,4 +1,7 @@
-"""Statistics of a scene's series (season, noise, texture, radar), for comparing simulated with measured scenes."""
+"""Statistics of a scene's series (season, noise, texture, radar), for comparing simulated with measured scenes.
+
+Long on purpose: one table of statistics, each a short function of the same sample.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +112,7 @@ class SceneSample:
 
     @cached_property
     def deviation(self) -> np.ndarray:
-        """(time, y, x) deviation of the reflectance in B05 (red edge) from its neighbours in time; NaN where unknown."""
+        """(time, y, x) deviation of the reflectance in B05 (red edge) from its neighbours in time; NaN: unknown."""
         return self.band("B05") - local_line(self.band("B05"), self.day)
 
     @cached_property

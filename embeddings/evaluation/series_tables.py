@@ -3,6 +3,8 @@
 Protocol: of each series' dates the inner ones, every third is hidden and predicted from the rest. Then each of them is
 hidden alone with everything within some days of it. Errors are root-mean-squares over dates per band,
 then the mean over bands; only dates that have a visible date on either side are scored, so that both interpolate.
+
+Long on purpose: finding tables, hiding dates, the baseline and the scores are one protocol.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""GPP for tables of single spectra with weather, at sites the head has no rows of."""
+"""GPP for tables of single spectra with weather, at sites the head has no rows of.
+
+Long on purpose: the head's fit, prediction, band and file format must agree with each other.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 What people export from Earth Engine for their plots. Bands come under any of the usual names, as reflectance 0-1 or as
 digital numbers 0-10000; VV and VH, in dB, come in a table of their own.
+
+Long on purpose: each kind of column (id, date, bands, mask, place, weather) is checked with its own sentence.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 The fusion's kernels depend on dates alone, and pixels of a batch may each lack some of its dates (masks). So a batch is
 a row of pixels, one per series, over the union of their dates. Series are sorted by the orbits that see them before
 they are cut into batches: those of one orbit share most dates, and the union stays small.
+
+Long for now: batching, embedding, reconstruction and streamed writing of series are to become files of their own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A whole simulated scene from one seed: land, weather, growth, satellites, the true state and a tower."""
+"""A whole simulated scene from one seed: land, weather, growth, satellites, the true state and a tower.
+
+Long on purpose: one order of random draws makes a scene, and its bytes are fixed by the tests.
+"""
 
 # Over 400 lines: a scene is assembled in one place, so that the order of its random streams is seen at once.
 

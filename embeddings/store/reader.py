@@ -5,6 +5,8 @@ pixel, every day". Each is slow at what the other is for; a router picks. ``over
 quarter ... of the resolution. Beside the ``embedding`` lies ``quality``, one byte each for sigma and the two distances
 in days. A store becomes visible in one commit, at a path where before there was nothing; its snapshot id names exactly
 what was read.
+
+Long on purpose: the reading methods of one class share its open arrays.
 """
 
 from __future__ import annotations
