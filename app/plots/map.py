@@ -91,6 +91,7 @@ class MapPlot:
         self.grid, self.make_image, self.tower_xy = grid, make_image, tower_xy
         self.image_shown: LayerImage | None = None
         self.viewport: Viewport | None = None
+        # Counts movements of the view, so that a sharper image that comes late is dropped.
         self._moves = 0
         left, bottom, right, top = grid.extent
         self.image = ColumnDataSource(data=self._empty())
@@ -99,6 +100,7 @@ class MapPlot:
         self.labels = ColumnDataSource(data={"x": [], "y": [], "colour": []})
         self.footprint = ColumnDataSource(data={"xs": [], "ys": []})
         self.figure = figure(
+            # The same range objects, so that two maps pan and zoom together in the browser, without the server.
             x_range=linked_to.figure.x_range if linked_to else Range1d(left, right),
             y_range=linked_to.figure.y_range if linked_to else Range1d(bottom, top),
             tools=[],
@@ -111,9 +113,11 @@ class MapPlot:
         )
         self.figure.axis.visible = False
         self.figure.grid.visible = False
+        # The basemap lies under the layer: made first, since Bokeh draws in the order of the glyphs.
         self.under = ColumnDataSource(data={name: [] for name in ("rgba", "x", "y", "dw", "dh")})
         self.figure.add_glyph(self.under, _image())
         self._glyph = self.figure.add_glyph(self.image, _image())
+        # Blocks of a box that is being computed, and the frame around the box.
         self.fresh, self.box = ColumnDataSource(), ColumnDataSource()
         self.fill(None)
         self.frame(None)
@@ -124,6 +128,7 @@ class MapPlot:
         self.figure.add_tools(CrosshairTool(overlay=self.cross))
         for span in self.cross:
             span.visible = linked_to is not None
+        # Small scenes are in the browser whole; only of large ones must the server know the view.
         if self._large:
             self.figure.on_event(RangesUpdate, lambda event: self.update_view())
         self.draw()
@@ -139,6 +144,7 @@ class MapPlot:
             self._show(*self._render(None))
             return
         self._moves += 1
+        # Two resolutions: a coarse view now, within a frame's time, and a sharp one once the view rests.
         quick, sharp = (self._viewport_on_screen(px) for px in (QUICK_PX, SHARP_PX))
         if not self._covers(self._viewport_on_screen(QUICK_PX, 0)):
             self._show(*self._render(quick))
@@ -154,6 +160,7 @@ class MapPlot:
             Dropped where the view moves again before it is drawn.
         """
         document, move = self.figure.document or curdoc(), self._moves
+        # In a notebook or a test no server would call back later.
         if document.session_context is None:
             self._show(*self._render(viewport))
             return
@@ -165,6 +172,7 @@ class MapPlot:
                 ).add_done_callback(rendered)
 
         def rendered(done: Future) -> None:
+            # The figure may have left the page meanwhile, and the view may have moved on: then the image is dropped.
             if done.exception() is None and done.result() and self.figure.document is document:
                 document.add_next_tick_callback(lambda: move == self._moves and self._show(*done.result()))
 
@@ -197,6 +205,7 @@ class MapPlot:
         clipped = []
         for line in lines:
             xs, ys = np.array(line, float)
+            # Bokeh would draw a line that leaves the frame across the page; NaN interrupts it at the frame.
             out = (xs < left) | (xs > right) | (ys < bottom) | (ys > top)
             clipped.append(np.where(out, np.nan, [xs, ys]))
         self.footprint.data = {"xs": [xs for xs, _ in clipped], "ys": [ys for _, ys in clipped]}
@@ -213,6 +222,7 @@ class MapPlot:
         """Whether a tap (metres) meant the tower's marker: within about its size on screen, or on its pixel."""
         if self.tower_xy is None:
             return False
+        # The marker keeps its size on screen, so the reach of a tap grows with the extent on view.
         span = abs(float(self.figure.x_range.end) - float(self.figure.x_range.start))
         away = np.hypot(x - self.tower_xy[0], y - self.tower_xy[1])
         return bool(away <= max(MARKER_REACH * span, self.grid.size_m / 2))
@@ -233,6 +243,7 @@ class MapPlot:
 
     def _inside(self, part: Grid | None = None) -> np.ndarray:
         """An extent less a line's width: Bokeh clears only the frame, lines outside it would stay on screen."""
+        # Half a line's width inwards, so that a frame on the edge of the scene is visible whole.
         inset = self.grid.size_m * self.grid.nx / 300
         return np.add((part or self.grid).extent, [inset, inset, -inset, -inset])
 
@@ -292,7 +303,9 @@ class MapPlot:
         top = north - (viewport.top if viewport else 0) * size
         extent = left, top - ny * size, left + nx * size, top
         data = self._empty() | _image_source(paint(values, style, image.masked), extent)
+        # Values travel with the colours, for the hover: the browser needs no question to the server.
         shown = values + 1 if style.classes else values  # classes are counted from 1, as in the legend
+        # Bokeh's first row is the southern one, the grid's the northern one.
         data |= {f"v{i}": [np.ascontiguousarray(shown[::-1, :, i])] for i in range(channels)}
         return viewport, image, data
 
@@ -310,6 +323,7 @@ class MapPlot:
             ("on", image.caption),
             ("at", "$x{custom}"),
         ]
+        # Setting tooltips anew closes an open one; it is done only when their text changes.
         if self.hover.tooltips != tips:
             self.hover.tooltips = tips
 
@@ -323,6 +337,7 @@ class MapPlot:
 
         add(self.fresh, _image())
         ends = {name: name for name in ("left", "right", "bottom", "top")}
+        # Two strokes, dark under dashed light, are visible on any image.
         for colour, dash in (("#16202c", "solid"), (HALO, [5, 4])):
             edge = Quad(**ends, line_color=colour, line_width=2, line_dash=dash, fill_color=None)
             add(self.box, edge)
@@ -358,6 +373,7 @@ class MapPlot:
 
             def outlined(event) -> None:
                 shape = event.geometry
+                # Events come while the pointer moves, too; only the last one is a choice.
                 if event.final and shape.get("type") == "poly" and on_area:
                     on_area(list(shape["x"]), list(shape["y"]))
                 if event.final and shape.get("type") == "rect" and on_box:
@@ -374,6 +390,7 @@ def _image() -> ImageRGBA:
 def _image_source(rgba: np.ndarray, extent: tuple[float, float, float, float]) -> dict:
     """An image (y, x, 4) uint8 as the one row of a source; Bokeh draws the first row of an image lowest."""
     left, bottom, right, top = extent
+    # Bokeh takes one 32-bit number per pixel, rows from south to north.
     image = np.ascontiguousarray(rgba).view("uint32")[..., 0][::-1]
     return {"rgba": [image], "x": [left], "y": [bottom], "dw": [right - left], "dh": [top - bottom]}
 

@@ -92,9 +92,11 @@ class Charts:
     def __init__(
         self, days: pd.DatetimeIndex, names: list[str], weather: xr.Dataset | None = None, on_day=None
     ):
+        # A little room at both ends, so that the first and last marks are not cut by the frame.
         margin = pd.Timedelta(days=max(2, len(days) // 100))
         self.first, self.last = days[0], days[-1]
         self.range = Range1d(self.first - margin, self.last + margin, bounds="auto")
+        # One hairline for all charts: the pointer in one shows its date in the others.
         self.hairline = Span(dimension="height", line_dash="dotted", line_width=1, line_color="#8794a3")
         self.cursors: list[Span] = []
         self.coloured: list = []
@@ -105,6 +107,7 @@ class Charts:
         self.sources = {name: ColumnDataSource(data=empty) for name, empty in self._empty().items()}
         if weather is not None:
             inside = weather.sel(time=slice(self.first, self.last))
+            # Weather files may lack a variable; its column must still exist for the glyph.
             blank = np.full(inside.sizes["time"], np.nan)
             self.sources["weather"].data = {"time": inside.time.values} | {
                 name: inside[name].values if name in inside else blank for name in WEATHER_COLOURS
@@ -119,6 +122,7 @@ class Charts:
         self.figures = {name: makers[name]() for name in TITLES if name in names}
         for name, fig in self.figures.items():
             if name != "weather":
+                # One multi-line for all other places: their number changes, the number of glyphs does not.
                 lines = MultiLine(xs="xs", ys="ys", line_color="colour", line_width=1.6)
                 fig.add_glyph(self.sources[f"others_{name}"], lines)
         self.show_dates_under(list(self.figures))
@@ -126,6 +130,7 @@ class Charts:
 
     def show_dates_under(self, shown: list[str]) -> None:
         """Show the date axis under the lowest of the charts ``shown`` only."""
+        # Stacked charts share one time axis; repeated dates would only take height.
         lowest = [name for name in self.figures if name in shown][-1:]
         for name, fig in self.figures.items():
             fig.xaxis.visible = name in lowest
@@ -149,15 +154,18 @@ class Charts:
 
     def _make_figure(self, **options):
         fig = bare_figure(x_axis_type="datetime", x_range=self.range, min_height=110, **options)
+        # Time is shared by all charts and may be zoomed; values keep their range, so that days compare by eye.
         wheel, pan = WheelZoomTool(dimensions="width"), PanTool(dimensions="width")
         fig.add_tools(wheel, pan, CrosshairTool(overlay=self.hairline))
         fig.toolbar.active_scroll, fig.toolbar.active_drag = wheel, pan
+        # In the browser, without a round trip: a slow line must not keep the reader zoomed in.
         fig.js_on_event(DoubleTap, CustomJS(args={"range": self.range}, code="range.reset()"))
         if self.on_day:
             fig.on_event(Tap, lambda event: self.choose_day(event.x))
         fig.xaxis.formatter = DatetimeTickFormatter(days="%e %b", months="%b %Y", years="%Y")
         fig.xaxis.ticker.desired_num_ticks = 5
         strips = VStrip(x0="left", x1="right", line_color=None, fill_alpha=0.22)
+        # Under the data: a gap is a property of the period, not a mark of its own.
         self.shades.append(fig.add_glyph(self.sources["gaps"], strips, level="underlay"))
         cursor = Span(dimension="height", location=self.first, line_width=1.5)
         fig.add_layout(cursor)
@@ -172,7 +180,9 @@ class Charts:
         decoded = fig.add_glyph(self.sources["daily"], Line(x="time", y="ndvi_decoded", line_width=1.4))
         hollow = fig.add_glyph(self.sources["masked"], Scatter(**at, size=5, fill_alpha=0, line_alpha=0.6))
         solid = fig.add_glyph(self.sources["clear"], Scatter(**at, size=6, line_color=None))
+        # The current place changes its colour with its pin, so these renderers are recoloured together.
         self.coloured += [spread, line, decoded, hollow, solid]
+        # Observed and masked acquisitions say what they are in the hover, since the marks differ by fill alone.
         for renderer, what in ((solid, "clear"), (hollow, "masked")):
             fig.add_tools(
                 HoverTool(

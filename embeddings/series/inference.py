@@ -287,6 +287,7 @@ def reconstruct(
     """
     bands = len(model.config.specs[sensor].bands)
     mean, sigma = (np.empty((len(series), bands), np.float32) for _ in range(2))
+    # Rows grouped by series, so that those of a batch's members are slices; `row` maps back to the caller's order.
     order = np.argsort(series, kind="stable")
     edge = np.searchsorted(series[order], np.arange(len(table.ids) + 1))
     done = [0]
@@ -298,6 +299,7 @@ def reconstruct(
         tokens = _tokens(model, batch)
         with torch.inference_mode():
             context = model.contextualise(tokens)
+        # Kernels depend on days alone: each day is queried once for all pixels, in groups that bound memory.
         asked = np.unique(days[row])
         for first in range(0, len(asked), QUERY_DAYS):
             some = asked[first : first + QUERY_DAYS]
@@ -311,8 +313,10 @@ def reconstruct(
                 mean[row[here]] = model.decoders[sensor](z).cpu().numpy()
                 sigma[row[here]] = model.decoders[sensor].sigma(log_sigma).cpu().numpy()
             yield
+        # A list, since the queue runs `work` in its own threads and a generator cannot return a running count.
         done[0] += len(row)
 
+    # Series without a hidden row are not computed at all.
     batches = list(_batches(table, np.unique(series), model))
     for _ in QUEUES[model.scale.device.type].map(work, batches):
         yield f"reconstructing {len(series):,} rows", done[0] / len(series)
@@ -480,6 +484,7 @@ def _cut_where_days_change(
 def _by_orbit(table: SeriesTable, chosen: np.ndarray) -> np.ndarray:
     """Order of the chosen series by span and by the orbits that see them."""
     first, last = table.spans()
+    # The last key of lexsort is the primary one: orbits first, then the span of days.
     keys = [last[chosen] // SPAN_DAYS, first[chosen] // SPAN_DAYS]
     for name, cycle in (("s2", S2_ORBIT_DAYS), ("s1", S1_ORBIT_DAYS)):
         if name not in table.sensors:
@@ -487,6 +492,7 @@ def _by_orbit(table: SeriesTable, chosen: np.ndarray) -> np.ndarray:
         seen = table.sensors[name]
         count = np.bincount(seen.series * cycle + seen.day % cycle, minlength=len(table.ids) * cycle)
         count = count.reshape(-1, cycle)[chosen]
+        # Single acquisitions of a neighbouring orbit at the edge of a swath must not make a key of their own.
         orbits = count > ORBIT_SHARE * count.sum(1, keepdims=True)
         keys.insert(0, orbits @ (1 << np.arange(cycle)))
     return np.lexsort(keys)
@@ -497,10 +503,12 @@ def _tokens(model: Embedder, batch: Batch) -> dict[str, Tokens]:
     device = model.scale.device
     out = {}
     for name, seen in batch.sensors.items():
+        # The union of the batch's days; a series without an acquisition on one of them is masked there.
         days, at = np.unique(seen.day, return_inverse=True)
         token = torch.zeros(len(days), len(batch.members), model.config.specs[name].token, device=device)
         usable = torch.zeros(len(days), len(batch.members), dtype=torch.bool, device=device)
         with torch.inference_mode():
+            # Rows are encoded in pieces that fit the cache of a core: the hidden layers are wider than the input.
             for start in range(0, len(at), ENCODE_ROWS):
                 rows = slice(start, start + ENCODE_ROWS)
                 values = torch.from_numpy(seen.values[rows]).to(device)

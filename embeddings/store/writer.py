@@ -48,9 +48,11 @@ def garbage_collected(repository: Any) -> Iterator[None]:
         Of Icechunk.
     """
     try:
+        # Chunks of an earlier writer that was killed would stay for ever: no snapshot names them.
         repository.garbage_collect(dt.datetime.now(dt.UTC))
         yield
     except BaseException:
+        # Forks in other processes may still be writing after this one has failed.
         clean_until_idle(lambda: repository.garbage_collect(dt.datetime.now(dt.UTC)).bytes_deleted)
         raise
 
@@ -158,6 +160,7 @@ def open_writer(path: str | Path, template: xr.Dataset, overwrite: bool = False)
         raise InputError(
             f"Got the path {path}, which exists already, need a new one; choose another or remove it first."
         )
+    # Only a store is ever overwritten: a mistyped path must not cost a folder.
     if path.exists() and not is_store(path):
         raise InputError(
             f"Got {path} to overwrite, need an embedding store; remove it yourself if it can go."
@@ -165,11 +168,13 @@ def open_writer(path: str | Path, template: xr.Dataset, overwrite: bool = False)
     if not path.parent.is_dir():
         raise InputError(f"Got {path}, need a path in a folder that exists; create {path.parent} first.")
     with exclusive_scratch(path) as scratch:
+        # An existing store gets a new snapshot; readers of the old one are not disturbed.
         if path.exists():
             repository = open_repository(path)
             with garbage_collected(repository):
                 yield StoreWriter(repository, template, scratch)
             return
+        # A new store is made beside its path and renamed when whole, so that a reader never sees half of it.
         repository = icechunk_library().Repository.create(storage(scratch / "store"))
         yield StoreWriter(repository, template, scratch)
         try:
@@ -205,6 +210,7 @@ class StoreWriter:
         self._repository, self._title = repository, template.attrs.get("title", "embeddings")
         self._session = repository.writable_session("main")
         root = zarr.open_group(self._session.store, mode="a", zarr_format=3)
+        # Arrays of an earlier cube may have other shapes; they stay readable in their own snapshot.
         for name in list(root.group_keys()):
             del root[name]
         created = {layout: create_layout(self._session.store, layout, template) for layout in LAYOUTS}
@@ -220,6 +226,7 @@ class StoreWriter:
         root.attrs[METADATA_DIGEST] = metadata_digest(read_coords(store), open_arrays(store, (ny, nx)))
         self._target, self._submit = self._session, _run_now
         self._pending: list[tuple[Any, Callable[[], None]]] = []
+        # Tiles of both layouts and all levels read a block's file; it is deleted with its last use.
         self._uses: Counter[Path] = Counter()
         """How many tiles still need a file."""
 
@@ -233,6 +240,7 @@ class StoreWriter:
         submit
             Called as ``submit(function, *arguments)``; returns a future.
         """
+        # A fork can only be made of a session without changes: the empty arrays are committed first.
         self._session.commit(EMPTY_MESSAGE)
         self._session = self._repository.writable_session("main")
         self._target, self._submit = self._session.fork(), submit
@@ -281,6 +289,7 @@ class StoreWriter:
         keep
             Leave the file; else it is removed once all its tiles are written.
         """
+        # A file that is kept for resuming has one use that is never given back.
         self._uses[file] += keep
         self._add(0, BlockFile(file, rows, cols))
         self.merge_finished()
@@ -298,6 +307,7 @@ class StoreWriter:
                 self._pending.remove(pair)
                 future, then = pair
                 fork = future.result()
+                # Work done in this process wrote to the session itself; there is nothing to merge.
                 if fork is not self._session:
                     self._session.merge(fork)
                 then()
@@ -321,6 +331,7 @@ class StoreWriter:
         RuntimeError
             Where pixels are missing.
         """
+        # A block that was lost must not become fill values that look like data.
         missing = int((~self._assemblers[0].covered).sum())
         if missing:
             raise RuntimeError(f"{missing} pixels of the cube were never computed")
@@ -335,6 +346,7 @@ class StoreWriter:
         self._uses[block.file] += len(assembler.tiles(block)) * len(layouts)
         for rows, cols, files in assembler.add(block):
             for layout in layouts:
+                # Overviews are made of finished map tiles, while these are in memory.
                 coarser = layout != "series" and level + 1 < len(self._assemblers)
                 overview = self.scratch / f"half{level}_{rows.start}_{cols.start}.npy" if coarser else None
                 tile = Tile(layout, rows, cols, files, overview)
@@ -348,6 +360,7 @@ class StoreWriter:
             if not self._uses[block.file]:
                 block.file.unlink()
         if tile.overview:
+            # A tile of one level covers half as many rows and columns of the next; an odd edge is rounded up.
             rows, cols = (slice(s.start // 2, -(-s.stop // 2)) for s in (tile.rows, tile.cols))
             self._add(level + 1, BlockFile(tile.overview, rows, cols))
 
