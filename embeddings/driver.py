@@ -45,6 +45,7 @@ def source(catalog: Any, name: str, **arguments: Any) -> Any:
     """
     names = list(catalog)
     if name not in names:
+        # A misspelt entry is the usual mistake; the nearest name saves a look at the catalog.
         near = difflib.get_close_matches(str(name), names, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(f"Got the entry {name!r}, need one of {', '.join(sorted(names))}{hint or '.'}")
@@ -81,6 +82,7 @@ class _Source(DataSource):
         return True
 
     def _get_schema(self) -> Schema:
+        # intake asks for a schema on opening; reading the data for it would take minutes.
         return Schema(dtype=None, shape=None, npartitions=1, extra_metadata={})
 
     def _close(self) -> None:
@@ -94,6 +96,7 @@ class _Source(DataSource):
             raise InputError(
                 f"Got the scene {name!r} without a catalog, need an entry of one; open a catalog first."
             )
+        # Through the catalog, so that a scene is opened with the arguments of its own entry.
         found = source(self.cat, name)
         if not isinstance(found, SceneSource):
             raise InputError(f"Got the entry {name!r}, need one that is a scene; choose another.")
@@ -104,6 +107,7 @@ class _Source(DataSource):
         if "://" in path:
             return path
         given = Path(path).expanduser()
+        # intake hands the catalog's folder on in the metadata; without a catalog a path is relative to the process.
         root = (self.metadata or {}).get("catalog_dir", "")
         return given if given.is_absolute() or not root else Path(root) / given
 
@@ -147,6 +151,7 @@ class SceneSource(_Source):
         if path is not None and request:
             raise InputError(f"Got {', '.join(request)} beside a path, need the path alone; remove them.")
         self.path = path
+        # YAML turns 2020-01-01 into a date, which neither a key of the cache nor the simulator takes.
         self.request = {name: _date_as_text(value) for name, value in request.items()}
 
     def steps(self) -> Steps[xr.DataTree]:
@@ -161,6 +166,7 @@ class SceneSource(_Source):
 
     def check(self) -> None:
         if self.path is None:
+            # Building the request checks every argument without simulating anything.
             _ = self._simulation
         else:
             from fluxlens.embeddings.readers import open_scene
@@ -174,6 +180,7 @@ class SceneSource(_Source):
             return str(self._path(self.path))
         from fluxlens.embeddings import scenes, simulate
 
+        # Other code of the simulator makes another scene, so its digest is part of the name.
         return cache.key(f"scene-{self._simulation.name}", self.request, cache.fingerprint(simulate, scenes))
 
     @property
@@ -199,6 +206,7 @@ class SceneSource(_Source):
         """
         from fluxlens.embeddings.scenes import digest as scenes_digest
 
+        # The time of change of a remote scene is not known: its digest is computed each time.
         if self.path is not None and "://" in self.path:
             return scenes_digest.digest(scene)
 
@@ -216,6 +224,7 @@ class SceneSource(_Source):
         from fluxlens.embeddings.simulate import Request
 
         known = {field.name: field for field in fields(Request)}
+        # Objects inside a request, which a catalog cannot write.
         usable = [name for name in known if name not in ("landscape", "orbits", "tracks")]
         for name in self.request:
             if name not in usable:
@@ -302,6 +311,7 @@ class EmbeddingsSource(_Source):
         """As ``steps``, but returns the opened ``Store`` itself: maps, series, scene, snapshot."""
         from fluxlens.embeddings.store import Store
 
+        # A published cube has no daily maps and no series layout; it stands beside a store, not in its place.
         if self.features is not None:
             raise InputError(
                 f"Got {self.features}, published features to compare with, need an entry of daily embeddings; choose"
@@ -310,6 +320,7 @@ class EmbeddingsSource(_Source):
         if self.store_path is not None:
             yield Progress("opening the store", 0.0)
             return Store.open(self._path(self.store_path), snapshot=self.snapshot)
+        # Made once for all processes of this machine; a second one waits for the first.
         path = yield from cache.build_once(self.key, self._embed)
         return Store.open(path, snapshot=self.snapshot)
 
@@ -331,6 +342,7 @@ class EmbeddingsSource(_Source):
         from fluxlens.embeddings.inference.on_demand import code_fingerprint
 
         scene = self._scene_source(self.scene)
+        # A scene or weights that were written anew under the same path make another store.
         changed = [
             _last_modified(scene.key) if scene.path is not None else 0,
             _last_modified(self._model(self.model)),
@@ -347,6 +359,7 @@ class EmbeddingsSource(_Source):
 
     @property
     def ready(self) -> bool:
+        # A store of its own is there already; only one made of a scene may take long.
         return self.scene is None or (cache.folder() / self.key).exists()
 
     def _embed(self, path: Path) -> Steps[None]:
@@ -405,6 +418,7 @@ class OnDemandSource(_Source):
             raise InputError("Got no scene, need the name of a scene entry; write (scene='demo_scene').")
         source = self._scene_source(self.scene)
         scene = yield from source.steps()
+        # Only now: importing PyTorch takes a second that a wrong scene should not cost.
         yield Progress("loading the model", 1.0)
         from fluxlens.models import checkpoints
 
@@ -536,6 +550,7 @@ def arguments(driver: str) -> set[str] | None:
         None where any name may come: the request of a simulated scene, which the source itself checks.
     """
     parameters = inspect.signature(SOURCES[driver].__init__).parameters
+    # A simulated scene takes fields of its request, which it checks by itself.
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return None
     return set(parameters) - {"self", "metadata"}
@@ -549,4 +564,5 @@ def _date_as_text(value: Any) -> Any:
 def _last_modified(path: str) -> float:
     """When a path was last modified, a part of cache keys; 0 for a name that is no path."""
     place = Path(path)
+    # One level deep: a Zarr scene changes the time of its group's folder when it is written anew.
     return max((file.stat().st_mtime for file in (place, *place.glob("*")) if file.exists()), default=0.0)

@@ -273,6 +273,7 @@ def regrid_nearest(cube: xr.DataArray, grid: Grid) -> xr.DataArray:
     inside_y = xr.DataArray((rows >= 0) & (rows < own.ny), dims="y")
     if inside_x.all() and inside_y.all():
         return out
+    # Integers have no NaN; zero is no data in every integer layer here.
     fill = np.asarray(np.nan if cube.dtype.kind == "f" else 0).astype(cube.dtype)
     return out.where(inside_x & inside_y, fill)
 
@@ -292,6 +293,7 @@ def block_mean(values: np.ndarray, missing: float | None = None) -> np.ndarray:
     numpy.ndarray
         (..., ceil(y / 2), ceil(x / 2)) in floating point; with ``missing``, that value where all four are.
     """
+    # An odd side repeats its last row, so that the coarse grid covers the whole of the fine one.
     odd = [(0, 0)] * (values.ndim - 2) + [(0, side % 2) for side in values.shape[-2:]]
     if any(high for _, high in odd):
         values = np.pad(values, odd, mode="edge")
@@ -355,6 +357,7 @@ def _name(wkt: str) -> str:
         raise InputError(
             f"Got the CRS {crs.name!r}, need a projected one in metres; reproject to the UTM zone."
         )
+    # The short name where there is one, since grids are compared by name.
     epsg = crs.to_epsg()
     return f"EPSG:{epsg}" if epsg else crs.to_wkt()
 
@@ -389,6 +392,7 @@ def _step(values: np.ndarray, axis: str) -> float:
             f"Got a single pixel along {axis}, need at least two pixels to know their size; widen the cube."
         )
     steps = np.diff(values)
+    # The mean step: single differences carry rounding of the coordinates.
     step = (values[-1] - values[0]) / (values.size - 1)
     if step == 0 or np.abs(steps - step).max() > 1e-2 * abs(step):
         raise InputError(

@@ -58,6 +58,7 @@ class SeriesView:
             data.weather,
             on_day=lambda day: setattr(state, "day", day),
         )
+        # Legends are HTML above each chart, not Bokeh legends: values of the day change without a new layout.
         self.heads = {
             name: pn.pane.HTML("", sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=[LEGEND_CSS])
             for name in self.charts.figures
@@ -79,6 +80,7 @@ class SeriesView:
             css_classes=["quiet"],
         )
         bind_widget(state, "show_tower", self.tower)
+        # One way only: the state is also set by a link, and then updates the buttons in `_update_charts`.
         self.shown.param.watch(lambda event: setattr(state, "charts", event.new), "value")
         state.watch(self._update_places, ["places", "current"])
         state.watch(self._update_day, "day")
@@ -156,7 +158,9 @@ class SeriesView:
         if place is None:
             return
         series, day = self.data.place_series(place), pd.Timestamp(self.state.day)
+        # -1 cannot occur: the state keeps the day inside the store's days.
         index = self.data.days.get_indexer([day])[0]
+        # Every chart says so by itself, since people cut single charts out of a page.
         note = " · simulated" if self.data.simulated else ""
         for name, head in self.heads.items():
             title, *parts = self._legend_makers[name](series, index, PLACE_COLOURS[place.slot])
@@ -165,6 +169,7 @@ class SeriesView:
     def _ndvi_legend(self, series, index: int, colour: str):
         at = _index_of_day(series.acquisition.values, self.state.day)
         value = "" if at is None else _format(series.ndvi.values[at], 2)
+        # Only days of an acquisition have a measured value; on others the legend shows none.
         clear = at is not None and bool(series.clear.values[at])
         yield "NDVI, Sentinel-2"
         yield legend_key("dot", colour, "clear", value if clear else "")
@@ -213,6 +218,7 @@ class SeriesView:
         yield "GPP, gC m⁻² d⁻¹"
         if "gpp" in series:
             low, value, high = (float(series[n].values[index]) for n in ("gpp_lo", "gpp", "gpp_hi"))
+            # Of a single pixel it is the model's band, of an area the spread of its pixels: two different things.
             what = AREA_RANGE if self.state.place.area else "90 % band"
             yield legend_key("line", colour, "predicted", f"{value:.1f}")
             yield legend_key("area", colour, what, f"{low:.1f} to {high:.1f}")
@@ -222,6 +228,7 @@ class SeriesView:
         at = _index_of_day(tower.time.values, self.state.day)
         site = escape(str(tower.attrs.get("site", "tower")))
         away = self.data.observations.distance_m(*self.state.pixel)
+        # A tower far from the pixel measures other land; the legend says how far.
         far = f", {away / 1000:.1f} km away" if away is not None and away > NEAR_TOWER_M else ""
         for column, shape, ink, label in (
             ("gpp_nt", "dot", GPP_NT_COLOUR, f"{site} NT"),
@@ -236,6 +243,7 @@ class SeriesView:
     @staticmethod
     def _format_tower_band(tower, at: int | None) -> str:
         """The 90 % band that the file itself gives for night-time GPP of a day, where it has one."""
+        # Only full-set files have percentiles of the partitioning.
         if at is None or not {"gpp_nt_05", "gpp_nt_95"} <= set(tower):
             return ""
         low, high = (_format(tower[name].values[at], 1) for name in ("gpp_nt_05", "gpp_nt_95"))
@@ -262,6 +270,7 @@ class SeriesView:
 
 def _index_of_day(times: np.ndarray, day) -> int | None:
     """Index of the first of rising ``times`` (time,) that falls on a day, or None."""
+    # Acquisitions keep their time of day, so a day is an interval and not an equality.
     first = np.datetime64(day, "ns")
     at = int(np.searchsorted(times, first))
     return at if at < len(times) and times[at] < first + np.timedelta64(1, "D") else None

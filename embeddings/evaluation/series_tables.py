@@ -69,9 +69,11 @@ class Targets:
         error, other = self.ours - self.truth, self.linear - self.truth
         pooled = [_rmse(part) for part in (error, other)]
         clean = [_rmse(part[~self.contaminated]) for part in (error, other)]
+        # One number per target date, so that a few very wrong targets do not decide the geometric mean.
         dates = [np.sqrt(_mean(part**2, 1)) for part in (error, other)]
         both = np.isfinite(dates[0]) & np.isfinite(dates[1]) & (dates[0] > 0) & (dates[1] > 0)
         known = np.isfinite(error)
+        # sigma is one standard deviation: 1.645 of them on either side hold 90 % of a normal error.
         inside = np.abs(error[known]) <= NORMAL_90 * self.sigma[known]
         return {
             "targets": len(self.truth),
@@ -127,11 +129,13 @@ def evaluate_reconstruction_tables(
         shown = {"": table}
         if "s1" in table.sensors and "s1" in net.config.sensors:
             only = {"s2": table.sensors["s2"]}
+            # The same targets without Sentinel-1: what radar adds or costs.
             shown["_without_s1"] = SeriesTable(table.ids, only, table.lon, table.lat)
         for step, days in enumerate(within_days):
             for suffix, visible in shown.items():
                 yield f"{name}: {_label(days)}", (at + step / len(within_days)) / len(sets)
                 found = yield from hide_and_reconstruct(visible, net, days)
+                # Series too sparse for this gap have no target left in it.
                 if not len(found.truth):
                     continue
                 key = f"{name}_{'hidden' if days == 0 else f'within_{days}d'}{suffix}"
@@ -167,6 +171,7 @@ def hide_and_reconstruct(table: SeriesTable, model: Embedder, within_days: int =
     """
     seen = table.sensors["s2"]
     edge = np.searchsorted(seen.series, np.arange(len(table.ids) + 1))
+    # Every third inner date: first and last have no neighbour on one side to interpolate from.
     targets = [np.arange(a + 1, b - 1)[::EVERY] for a, b in pairwise(edge)]
     hidden = np.zeros(len(seen.day), bool)
     hidden[np.concatenate([*targets, np.empty(0, np.int64)])] = True
@@ -174,13 +179,16 @@ def hide_and_reconstruct(table: SeriesTable, model: Embedder, within_days: int =
     kept, shown, guesses, bright = [], [], [], []
     for own, (a, b) in zip(targets, pairwise(edge), strict=True):
         day, values = seen.day[a:b], seen.values[a:b]
+        # Contamination by cloud shows in the visible; the rule must not look at our prediction.
         light = values[:, [SENSORS["s2"].bands.index(band) for band in VISIBLE]].mean(1)
         for row in own:
             away = day - seen.day[row]
             visible = ~hidden[a:b] if within_days == 0 else np.abs(away) > within_days
+            # Interpolation needs a date on both sides; a target without is left out for both methods.
             if not ((away[visible] < 0).any() and (away[visible] > 0).any()):
                 continue
             kept.append(row)
+            # Dates beyond the fusion's window have no weight, and would only make the batch larger.
             shown.append(a + np.flatnonzero(visible & (np.abs(away) <= WINDOW_DAYS)))
             guesses.append(_linear(day[visible], values[visible], int(seen.day[row])))
             near = (np.abs(away) <= NEIGHBOUR_DAYS) & (away != 0)
@@ -219,6 +227,7 @@ def holds_tables(path: str | Path) -> bool:
     if not root.is_dir():
         return False
     files = [file for pattern in ("*", "*/*") for file in root.glob(pattern)]
+    # Scenes may have tables beside them, such as a tower's; they are still scenes.
     is_scene = any(
         file.suffix.lower() in (".nc", ".tif", ".tiff", ".zarr")
         or file.name in ("zarr.json", ".zgroup", ".zattrs")
@@ -254,6 +263,7 @@ def find_tables(folder: str | Path) -> dict[str, SeriesTable]:
         raise InputError(f"Got {folder}, which is no folder, need one with series tables; check the path.")
     for places in ([root], sorted(path for path in root.iterdir() if path.is_dir())):
         sets: dict[str, SeriesTable] = {}
+        # Tables directly in the folder first; only without any are its sub-folders looked at.
         for place in places:
             prefix = "" if place == root else f"{place.name}_"
             sets |= {prefix + name: table for name, table in _sets_of(place).items()}
@@ -273,6 +283,7 @@ def _sets_of(folder: Path) -> dict[str, SeriesTable]:
         names = [str(name) for name in table.columns]
         try:
             bands = series_table.band_columns(names, path.name)
+        # A table of something else: it is named below, not refused.
         except InputError:
             bands = {}
         plain = {plain_name(name) for name in names}
@@ -303,6 +314,7 @@ def _sets_of(folder: Path) -> dict[str, SeriesTable]:
         for one in dict.fromkeys(label):
             rows = label == one
             name = str(one) or stem
+            # Two tables may use the same names of regions.
             name = f"{stem}_{name}" if name in sets else name
             beside = None
             if joined is not None:
@@ -321,6 +333,7 @@ def _set_labels(table: pd.DataFrame, ids: np.ndarray, plots: dict[str, pd.DataFr
     for name, plot in plots.items():
         column = series_table._column(plot, SET_NAMES)
         known = pd.Series(plot[column].astype(str).to_numpy(), series_table._ids(plot, name))
+        # Plots may be listed once per year.
         known = known[~known.index.duplicated()].reindex(ids)
         if known.notna().all():
             return known.to_numpy()
@@ -332,6 +345,7 @@ def _without_bright(table: SeriesTable, max_blue: float | None) -> SeriesTable:
     if max_blue is None:
         return table
     seen = table.sensors["s2"]
+    # Written so that rows without blue stay: a comparison with NaN is False.
     dark = ~(seen.values[:, SENSORS["s2"].bands.index("B02")] > max_blue)
     return SeriesTable(table.ids, table.sensors | {"s2": seen.at(dark)}, table.lon, table.lat)
 
@@ -348,6 +362,7 @@ def _series_per_target(table: SeriesTable, rows: np.ndarray, shown: list[np.ndar
         near = []
         for one, at in zip(of, day, strict=True):
             a, b = edge[one], edge[one + 1]
+            # Sorted by day within a series, so the window around a target is found by bisection.
             begin, stop = np.searchsorted(other.day[a:b], (at - WINDOW_DAYS, at + WINDOW_DAYS + 1))
             near.append(np.arange(a + begin, a + stop))
         parts[name] = (np.repeat(np.arange(len(rows)), [len(part) for part in near]), np.concatenate(near))
@@ -364,6 +379,7 @@ def _linear(day: np.ndarray, values: np.ndarray, at: int) -> np.ndarray:
     for band in range(values.shape[1]):
         known = np.isfinite(values[:, band])
         if known.any():
+            # Bands may be missing on different dates.
             out[band] = np.interp(at, day[known], values[known, band])
     return out
 

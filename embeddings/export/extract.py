@@ -74,11 +74,13 @@ def tidy(
                 asked.append((int(row), int(col), Point(*cubes.lonlat(row, col), region.name)))
     else:
         asked = [(*pixel, point) for pixel, point in cubes.pixels(points or [])]
+    # Before anything is read: a table beyond this does not fit in memory.
     if len(asked) * cubes.count > ROWS_AT_MOST:
         raise InputError(
             f"Got {len(asked):,} pixels x {cubes.count} days, need at most {ROWS_AT_MOST:,} rows; "
             "ask for fewer days or write .nc or .zarr."
         )
+    # A column of empty names would only be in the way.
     named = any(point.name for _, _, point in asked)
     tables = [_table(cubes.series(row, col, point, sight), point, named) for row, col, point in asked]
     table = pd.concat(tables, ignore_index=True)
@@ -111,10 +113,12 @@ def cube_of(
     cubes = CubeSelection(store, start, end, weather)
     if polygon is not None:
         number, names = cubes.region_numbers(polygon)
+        # The bounding window of the polygons is one read; pixels outside become NaN.
         rows, cols = (slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(number >= 0))
         number = xr.DataArray(number[rows, cols], dims=("y", "x"))
         cube = cubes.window(rows, cols)
         out = cube.assign(
+            # Integers cannot hold NaN, so the window becomes float.
             {name: values.astype(np.float32).where(number >= 0) for name, values in cube.items()}
         )
         if any(names):
@@ -132,6 +136,7 @@ def cube_of(
             "y": [float(one["y"]) for one in series],
             "name": [point.name for point in asked],
         }
+        # Coordinates of single pixels differ; along `point` they become coordinates of that dimension.
         bare = [one.drop_vars(("x", "y")) for one in series]
         out = xr.concat(bare, "point", coords="different", compat="equals", join="exact")
         out = out.assign_coords({name: ("point", values) for name, values in places.items()})
@@ -163,6 +168,7 @@ def map_of(store: Any, polygon: list | None = None, start: Any = None, end: Any 
     for day in range(cubes.days.start, cubes.days.stop):
         part = cubes.window(rows, cols, slice(day, day + 1)).isel(time=0, drop=True).astype(np.float64)
         part = blank_missing_days(part)
+        # Means over known days only; a day without an acquisition nearby counts for no layer that needs one.
         total, known = total + part.fillna(0), known + part.notnull()
     out = (total / known.where(known > 0)).where(xr.DataArray(inside[rows, cols], dims=("y", "x")))
     out = out.astype(np.float32)
@@ -205,6 +211,7 @@ def gpp_maps(
         raise InputError(
             f"Got {pixels:,} pixels x {cubes.count} days, need at most {MAPS_AT_MOST:,}; ask for fewer days."
         )
+    # As many days at a time as fit in memory at this size of map.
     everywhere, parts, step = slice(None), [], max(1, selection.PIXEL_DAYS // pixels)
     for first in range(cubes.days.start, cubes.days.stop, step):
         yield "GPP maps", (first - cubes.days.start) / cubes.count

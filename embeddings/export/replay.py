@@ -67,6 +67,7 @@ class Replay:
             self.tower_sha256,
         ]
         numbers = [value for value in (self.radius_m, self.height_m) if value is not None]
+        # A replay file comes from others: every field is checked before anything is opened, and nothing in it is run.
         sound = (
             all(isinstance(text, str) and "\0" not in text and "://" not in text for text in texts)
             and all(isinstance(value, int | float) for value in numbers)
@@ -93,6 +94,7 @@ class Replay:
                 return {
                     "points": [Point(float(lon), float(lat), str(name)) for lon, lat, name in self.points]
                 }
+            # Written as nested lists, so that the file is plain JSON.
             rings = [[np.array(ring, dtype=float).reshape(-1, 2) for ring in rings] for rings in self.polygon]
             if not any(self.names):
                 return {"polygon": rings}
@@ -122,6 +124,7 @@ class Replay:
         InputError
             Where one differs, saying which.
         """
+        # Only facts that both sides know: a store of an older version has fewer.
         for name in MADE_OF.keys() & found.keys():
             held, need = str(found[name]), str(self.made.get(name, ""))
             if held != need:
@@ -145,6 +148,7 @@ def numbers(found: pd.DataFrame | xr.Dataset) -> str:
         32 hexadecimal digits.
     """
     out = hashlib.blake2b(digest_size=16)
+    # In the order of names, so that the digest does not depend on how the columns were made.
     for name in sorted(map(str, found.columns if isinstance(found, pd.DataFrame) else found.variables)):
         values = np.asarray(found[name])
         text = values.dtype.kind in "OUT"
@@ -209,8 +213,10 @@ def load(path: str | Path) -> Replay:
         version = told.pop("fluxlens_replay")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"Got {path}, which is no replay file, need one; check the path.") from error
+    # A newer file may mean something else by the same words.
     if version != VERSION:
         raise InputError(f"Got a replay file of version {version!r}, need {VERSION}; use newer software.")
+    # A key that is ignored might be the one that matters.
     strange = sorted(told.keys() - {field.name for field in fields(Replay)})
     if strange:
         raise InputError(f"Got {path.name} with {strange[0]!r}, need only what replays hold; remove it.")

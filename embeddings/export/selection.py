@@ -63,6 +63,7 @@ class CubeSelection:
     """
 
     def __init__(self, store: Any, start: Any, end: Any, weather: xr.Dataset | None) -> None:
+        # A published cube is given as a dataset; it has no layouts to choose from.
         self.store = None if isinstance(store, xr.Dataset) else store
         self.cube = store if self.store is None else store.cube()
         self.grid = Grid.from_cube(self.cube) if self.store is None else store.grid
@@ -98,11 +99,13 @@ class CubeSelection:
                 outside.append((point, error))
         if outside:
             first, error = outside[0]
+            # Swapped coordinates are the usual reason for a point far outside.
             if self._holds(first.lat, first.lon):
                 raise InputError(
                     f"Got lon {first.lon:g}, lat {first.lat:g}, which lies in the scene when they are swapped, need lon"
                     " and lat in their columns; swap them."
                 ) from error
+            # All outside is an error, some outside a warning: the others are exported.
             if not inside:
                 raise error
             names = [point.name or f"{point.lon:g},{point.lat:g}" for point, _ in outside]
@@ -151,6 +154,7 @@ class CubeSelection:
             np.bincount(of, shapely.area(some), len(shapes))
             for some in (parts, shapely.intersection(parts, frame))
         )
+        # An empty geometry has no area; its share is zero, not NaN.
         shares = within / np.where(areas > 0, areas, 1)
         xs, ys = self.grid.x, self.grid.y
         found, names = [], [region.name or f"polygon {i}" for i, region in enumerate(regions, 1)]
@@ -235,6 +239,7 @@ class CubeSelection:
             return self.pixel(row, col)
         weights = sight(self.grid, point)
         self.sight = str(weights.attrs.get("long_name", ""))
+        # A footprint never ends; pixels that weigh less than a thousandth of the largest are not worth reading.
         held = np.nonzero(weights.values > NEGLIGIBLE * float(weights.max()))
         rows, cols = (slice(int(i.min()), int(i.max()) + 1) for i in held)
         # in groups of days, so that a wide footprint and many years fit in memory

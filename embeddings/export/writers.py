@@ -39,6 +39,7 @@ def write(data: pd.DataFrame | xr.Dataset, path: str | Path) -> None:
     """
     path = check_path(path)
     suffix = path.suffix.lower()
+    # The suffix names the format, and not every format holds every kind of answer.
     if isinstance(data, pd.DataFrame) != (suffix in TABLES):
         kind = "a table" if isinstance(data, pd.DataFrame) else "a cube"
         fitting = TABLES if isinstance(data, pd.DataFrame) else CUBES | MAPS
@@ -50,10 +51,12 @@ def write(data: pd.DataFrame | xr.Dataset, path: str | Path) -> None:
 
 def _csv(table: pd.DataFrame, path: Path) -> None:
     units = column_units([*table.columns])
+    # Metadata of a CSV file are comment lines, which pandas, R and spreadsheets skip or show.
     lines = [f"# {key}: {_harmless(' '.join(str(value).split()))}" for key, value in table.attrs.items()]
     lines += [f"# units {name}: {unit}" for name, unit in units.items()]
     text = table.copy()
     for name in text.columns:
+        # Numbers cannot be formulas; only text is made harmless.
         if text[name].dtype == object or pd.api.types.is_string_dtype(text[name].dtype):
             text[name] = [_harmless(value) for value in text[name]]
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -80,9 +83,11 @@ def _parquet(table: pd.DataFrame, path: Path) -> None:
     told = {key: str(value) for key, value in table.attrs.items()}
     told |= {f"units {name}": unit for name, unit in column_units([*table.columns]).items()}
     plain = table.copy(deep=False)
+    # pandas would write the attributes a second time, as JSON of its own.
     plain.attrs = {}
     arrow = pa.Table.from_pandas(plain, preserve_index=False)
     kept = arrow.schema.metadata or {}
+    # GeoParquet 1.1: a column of WKB points and its description make the table a layer in any GIS.
     if {"lon", "lat"} <= set(table.columns):
         arrow = arrow.append_column("geometry", _points(table))
         told["geo"] = json.dumps(_geo(table))
@@ -93,6 +98,7 @@ def _points(table: pd.DataFrame) -> Any:
     """Each row's place as well-known binary: byte order, kind, lon, lat."""
     import pyarrow as pa
 
+    # Well-known binary of all points at once, as one array of fixed records.
     binary = np.empty(len(table), [("order", "u1"), ("kind", "<u4"), ("x", "<f8"), ("y", "<f8")])
     binary["order"], binary["kind"], binary["x"], binary["y"] = 1, 1, table["lon"], table["lat"]
     fixed = pa.binary(binary.dtype.itemsize)
@@ -108,6 +114,7 @@ def _geo(table: pd.DataFrame) -> dict:
 
 def _netcdf(cube: xr.Dataset, path: Path) -> None:
     cube = cf(cube)
+    # Level 2: higher levels take several times as long for a few percent.
     packed = {"zlib": True, "complevel": 2}
     encoding = {str(name): {**v.encoding, **packed} for name, v in cube.data_vars.items() if v.ndim}
     cube.to_netcdf(path, engine="netcdf4", encoding=encoding)
@@ -115,6 +122,7 @@ def _netcdf(cube: xr.Dataset, path: Path) -> None:
 
 def _zarr(cube: xr.Dataset, path: Path) -> None:
     cube = cf(cube)
+    # Zarr v3 has no fixed-width text; strings of any length are stored as objects.
     text = {name: v.astype(object) for name, v in cube.coords.items() if v.dtype.kind == "U"}
     cube.assign_coords(text).to_zarr(path, mode="w", zarr_format=3, consolidated=False)
 
@@ -135,6 +143,7 @@ def _geotiff(cube: xr.Dataset, path: Path) -> None:
         "transform": transform(grid),
         "nodata": float("nan"),
         "compress": "deflate",
+        # A mean of class numbers would be another class.
         "overview_resampling": "nearest" if cube.attrs.get("classes") else "average",
     }
     with rasterio.open(path, "w", **profile) as file:

@@ -169,7 +169,9 @@ def read_series(
         places.append(_places(table, ids, what))
     known = pd.unique(np.concatenate([part[0] for part in parts.values()]))
     if "s2" in parts and "s1" in parts:
+        # Ids that match nowhere are the usual mistake with two tables; all or some is a refusal or a warning.
         _tell_unmatched(parts["s2"][0], parts["s1"][0])
+    # The first place that any row of a series names; rows repeat it.
     place = pd.concat(places).groupby(level=0).first().reindex(known)
     position = pd.Index(known)
     sensors = {}
@@ -206,6 +208,7 @@ def read_hidden(hide: str | Path | pd.DataFrame, table: SeriesTable, sensor: str
     ids, days = _ids(rows, what), _dates(rows, what)
     if sensor not in table.sensors:
         raise InputError(f"Got {sensor} to hide, need one of {', '.join(table.sensors)}; hide one of those.")
+    # -1 marks an id that the series table does not have.
     series = pd.Index(table.ids).get_indexer(ids)
     if (series < 0).any():
         strange = list(dict.fromkeys(ids[series < 0]))
@@ -214,6 +217,7 @@ def read_hidden(hide: str | Path | pd.DataFrame, table: SeriesTable, sensor: str
         )
     seen = table.sensors[sensor]
     there = pd.MultiIndex.from_arrays([seen.series, seen.day])
+    # A row that is hidden must have been measured: else there is nothing to compare with.
     lost = ~pd.MultiIndex.from_arrays([series, days]).isin(there)
     if lost.any():
         at = int(lost.argmax())
@@ -246,6 +250,7 @@ def band_columns(columns: list[str], what: str = "the table") -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for column in columns:
+        # Reducers of Earth Engine and resolutions of Sentinel Hub stand behind the band's name.
         plain = plain_name(re.sub(r"(?i)[_ ]?(mean|median|first|(10|20|60)m)$", "", str(column).strip()))
         plain = plain.removeprefix("sr").removeprefix("s2")
         number = re.fullmatch(r"b(?:and)?0?(\d{1,2}|8a)", plain)
@@ -254,6 +259,7 @@ def band_columns(columns: list[str], what: str = "the table") -> dict[str, str]:
             band = next((key for key, names in COMMON_BANDS.items() if plain in names), "")
         if band not in COMMON_BANDS:
             continue
+        # Two columns of one band, such as B4 and red: choosing one would be a guess.
         if band in found:
             raise InputError(
                 f"Got {what} with {found[band]} and {column}, which are both {band}, need one; remove the other."
@@ -294,10 +300,12 @@ def read_weather(
     """
     if weather is None:
         return None
+    # Already in the units of the contract, as a scene holds it.
     if isinstance(weather, xr.Dataset):
         return {None: weather}
     if not isinstance(weather, pd.DataFrame) and Path(weather).suffix.lower() == ".csv":
         table = text_table.read_table(weather, "weather table")
+        # Without ids the file is a weather table like any other, units and all.
         if _column(table, ID_NAMES) is None:
             from fluxlens.embeddings.readers import weather_table
 
@@ -349,6 +357,7 @@ def _ids(table: pd.DataFrame, what: str) -> np.ndarray:
             f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need one that names the series;"
             " add a column id."
         )
+    # Each name is cleaned once, not once per row: tables have millions of rows.
     codes, unique = pd.factorize(table[column])
     # 12.0 of a column of numbers with gaps is the id 12
     if pd.api.types.is_float_dtype(table[column].dtype) and (unique == np.floor(unique)).all():
@@ -380,11 +389,13 @@ def _places(table: pd.DataFrame, ids: np.ndarray, what: str) -> pd.DataFrame:
             "lon": text_table.to_numbers(table[lon], what),
             "lat": text_table.to_numbers(table[lat], what),
         }
+    # Earth Engine writes a GeoJSON geometry in this column instead of two numbers.
     elif ".geo" in table:
         place = _places_of_geo(table[".geo"])
     else:
         place = {"lon": np.full(len(ids), np.nan), "lat": np.full(len(ids), np.nan)}
     out = pd.DataFrame(place, index=ids)
+    # Beyond these bounds the numbers are metres, or the two columns are swapped.
     wrong = (out["lat"].abs() > 90) | (out["lon"].abs() > 180)
     if wrong.any():
         at = int(wrong.to_numpy().argmax())
@@ -426,6 +437,7 @@ def _reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarray
         raise InputError(
             f"Got {what} without a single number in its bands, need reflectance 0-1; check the file."
         )
+    # The median decides on the unit: snow and clouds reach beyond 1 as reflectance, dark water to 100 as numbers.
     middle = float(np.nanmedian(values))
     if middle <= REFLECTANCE_MAX_MEDIAN:
         return values
@@ -434,6 +446,7 @@ def _reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarray
             f"Got bands of {middle:.3g} at the median in {what}, neither reflectance 0-1 nor digital numbers 0-10000,"
             " need one of them; if they are percent, divide by 100."
         )
+    # After the unit is known: zero is a valid reflectance, but no digital number.
     values[values == 0] = np.nan  # no data in the products
     words = f"divided by {DN_PER_REFLECTANCE:g}"
     # The offset of newer processing shows: no clear land is darker than 0.1 in blue on all of a table's dates.
@@ -456,6 +469,7 @@ def _backscatter(table: pd.DataFrame, what: str) -> np.ndarray:
     spec = SENSORS["s1"]
     plain = {}
     for column in table.columns:
+        # Products name the polarisation with the quantity: VV_gamma0_dB, Sigma0_VH.
         name = re.sub(r"(gamma0?|sigma0?|s1|db|mean)", "", plain_name(column))
         if name in ("vv", "vh"):
             plain.setdefault(name.upper(), column)
@@ -475,6 +489,7 @@ def _backscatter(table: pd.DataFrame, what: str) -> np.ndarray:
             DataWarning,
             stacklevel=3,
         )
+        # Noise subtraction leaves powers of zero or less, which have no decibel.
         return 10 * np.log10(np.where(values > 0, values, np.nan))
     low, high = spec.valid_range
     if not low < middle < 0:
@@ -495,6 +510,7 @@ def _clear(table: pd.DataFrame, what: str) -> np.ndarray:
                 f"Got {values[strange][0]:g} in the column {column} of {what}, need 1 (clear) or 0; correct it."
             )
         return values == 1
+    # Sen2Cor's classes: vegetation, bare ground, water.
     column = _column(table, ("scl",))
     if column is not None:
         return np.isin(text_table.to_numbers(table[column], what), CLEAR_SCL)
@@ -506,6 +522,7 @@ def _usable(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows that are clear and have a valid band; the others counted in a warning, unless called not clear."""
     low, high = spec.valid_range
+    # Out of the sensor's physical range a number is a fill value or an artefact.
     values = np.where((values >= low) & (values <= high), values, np.nan).astype(np.float32)
     known = np.isfinite(values).any(1)
     keep = known & clear
@@ -519,6 +536,7 @@ def _usable(
         raise InputError(
             f"Got {what} with {len(ids)} rows none clear with a valid band, need one; check clear and units."
         )
+    # A plot that is clouded on all dates leaves no row in the output, so it is named here.
     gone = pd.unique(ids[~np.isin(ids, pd.unique(ids[keep]))])
     if len(gone):
         warnings.warn(
@@ -548,6 +566,7 @@ def _tell_unmatched(s2: np.ndarray, s1: np.ndarray) -> None:
 
 def _one_a_day(series: np.ndarray, day: np.ndarray, values: np.ndarray) -> Observations:
     """Sorted; rows of one series and day become their mean, as acquisitions of one day do in cubes."""
+    # By series, then by day: all later steps take a series as a slice.
     order = np.lexsort((day, series))
     series, day, values = series[order], day[order], values[order]
     new = np.ones(len(day), bool)
@@ -555,6 +574,7 @@ def _one_a_day(series: np.ndarray, day: np.ndarray, values: np.ndarray) -> Obser
     if not new.all():
         start = np.flatnonzero(new)
         known = np.isfinite(values)
+        # Means per series and day in one pass; a loop over groups would take minutes.
         total = np.add.reduceat(np.where(known, values, 0), start, axis=0, dtype=np.float64)
         count = np.add.reduceat(known, start, axis=0, dtype=np.int64)
         values = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)

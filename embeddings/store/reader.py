@@ -99,6 +99,7 @@ class Store:
         repository = open_repository(path)
         with reading(path):
             try:
+                # A session is pinned to one snapshot: a writer that commits meanwhile changes nothing for this reader.
                 which = {"snapshot_id": snapshot} if snapshot else {"branch": "main"}
                 store = cls(path, repository, repository.readonly_session(**which))
             except icechunk_library().IcechunkError as error:
@@ -107,6 +108,7 @@ class Store:
                 raise InputError(
                     f"Got the snapshot {snapshot!r}, need one of {list_ids(history(repository))}; choose one."
                 ) from error
+            # Attributes and coordinates have no checksum in the format, so the writer left a digest of them.
             expected = store._open_group("").attrs.get(METADATA_DIGEST)
         # only stores from before both were introduced have neither the digest nor our fill values
         old = expected is None and not marks_missing(store._arrays["maps"]["embedding"], "embedding")
@@ -165,6 +167,7 @@ class Store:
         lazy = {}
         with reading(self.path):
             for name, array in self._arrays[layout].items():
+                # Chunks of the store are blocks of dask, so that one block reads one object.
                 values = da.from_zarr(array, chunks=dask_chunks(array))
                 if marks_missing(array, name):
                     values = values.map_blocks(
@@ -212,6 +215,7 @@ class Store:
             In memory, (y, x) of the level that was read.
         """
         index = self._day(day)
+        # The finest level whose bytes for this rectangle stay within a frame's bound.
         level, key = finest_level(self._arrays, self.grid_shape, index, rows, cols)
         return self._rectangle(level, index, *key[1:], tuple(DTYPES))
 
@@ -243,6 +247,7 @@ class Store:
             raise InputError(
                 f"Got level {level}, need one of {', '.join(map(str, self._levels))}; choose one."
             )
+        # Quality is a third of the bytes; layers that do not show it leave it unread.
         names = tuple(DTYPES) if quality else ("embedding",)
         return self._rectangle(level, self._day(day), rows, cols, names)
 
@@ -264,6 +269,7 @@ class Store:
         InputError
             Outside the cube, and where a chunk is missing.
         """
+        # A negative index would count from the end without a word.
         for name, value, size in (("row", row, self.grid_shape[0]), ("column", col, self.grid_shape[1])):
             if not 0 <= value < size:
                 raise InputError(f"Got {name} {value}, need 0 to {size - 1}; choose a pixel of the cube.")
@@ -283,6 +289,7 @@ class Store:
             In memory.
         """
         key = (days, rows, cols)
+        # Both layouts hold the same numbers; chunks and shards decide which one reads less.
         layout = min(LAYOUTS, key=lambda name: bytes_touched(self._arrays[name].values(), key))
         return self._read(layout, key)
 
@@ -339,6 +346,7 @@ class Store:
     def _attributes(self) -> dict[str, dict[str, Any]]:
         """Attributes of the cube's variables, without those by which Zarr readers find coordinates."""
         maps = self._arrays["maps"]
+        # xarray writes these for itself and makes them anew.
         hidden = {"grid_mapping", "coordinates"}
         own = {key: value for key, value in maps["embedding"].attrs.items() if key not in hidden}
         return {"embedding": own, **maps["quality"].attrs["layers"]}
@@ -357,6 +365,7 @@ class Store:
         self, level: int, index: int, rows: slice, cols: slice, names: tuple[str, ...]
     ) -> xr.Dataset:
         """A rectangle of one day, counted in pixels of a level."""
+        # A coarser level has coordinates of its own: centres of its larger pixels.
         coords = self._coords.isel(time=index).drop_vars(("x", "y"))
         coords = coords.assign_coords(level_grid(self.grid, level).window(rows, cols).coords())
         return self._dataset(
@@ -369,6 +378,7 @@ class Store:
         """Bytes as on disk by array."""
         arrays = {name: self._arrays[layout][name] for name in names}
         with reading(self.path):
+            # Both arrays at once: the reads wait for each other's input and output otherwise.
             found = dict(zip(arrays, read_together(list(arrays.values()), key), strict=True))
         for name, codes in found.items():
             if marks_missing(arrays[name], name):
@@ -380,6 +390,7 @@ class Store:
         out = {"embedding": ((*dims, "feature"), values["embedding"], self._attributes["embedding"])}
         for layer, (name, (_, decode)) in enumerate(QUALITY.items() if "quality" in values else ()):
             codes = values["quality"][..., layer]
+            # Decoding is elementwise, so it stays lazy where the codes are.
             lazy = not isinstance(codes, np.ndarray)
             data = (
                 codes.map_blocks(decode, dtype=decode(np.zeros(1, np.uint8)).dtype) if lazy else decode(codes)
@@ -399,6 +410,7 @@ class Store:
         except (ValueError, TypeError) as error:
             raise InputError(f"Got the day {day!r}, need a date such as 2020-05-01.") from error
         days = self._calendar
+        # Days increase, but a store may have gaps between them: equality is checked below.
         index = int(np.searchsorted(days, wanted))
         if index == days.size or days[index] != wanted:
             raise InputError(f"Got the day {wanted}, need one from {days[0]} to {days[-1]}; choose another.")
