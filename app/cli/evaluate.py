@@ -138,6 +138,7 @@ def evaluate_left_out(
     """
     from fluxlens.embeddings.evaluation import leave_one_cube_out
 
+    # The same options as of training, so that a score belongs to a command that can be repeated.
     configuration = training_configuration(simulated, steps, learning_rate, seed, start)
     folder = Path(encoders) if encoders else None
     print_evaluation(leave_one_cube_out.evaluate(data, configuration, folder, device), json_path)
@@ -289,6 +290,7 @@ def store_at_tower(
     from fluxlens.embeddings.export import extract, geometries
     from fluxlens.embeddings.store import Store
 
+    # Opened once: both the series and the scene's own tower come from it.
     opened = Store.open(store)
     if data:
         tower = towers.read(data, towers.sites(sites) if sites else None)

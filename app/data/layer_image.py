@@ -72,16 +72,19 @@ class Viewport:
         margin : float
             Share of the part that is added at each edge, as far as the scene goes, so that small moves need no read.
         """
+        # A margin around the view, so that a small pan needs no new image.
         spans = []
         for (low, high), size in zip((rows, cols), shape, strict=True):
             extra = (high - low) * margin
             low, high = max(0.0, min(low - extra, size - 1)), min(float(size), max(high + extra, 1))
             spans.append((low, max(high, low + 1), size))
         level = 1
+        # Levels are powers of two, as the overviews of the store are.
         while max(high - low for low, high, _ in spans) > max_px * level:
             level *= 2
         edges = []
         for low, high, size in spans:
+            # Aligned, so that neighbouring views read the same chunks and hit the same cache entries.
             first = int(low / level) // ALIGN_PX * ALIGN_PX
             edges += [first, min(int(np.ceil(high / level)), -(-size // level))]
         return cls(level, *edges)
@@ -107,6 +110,7 @@ class Viewport:
             self.bottom * self.level >= other.bottom * other.level,
             self.right * self.level >= other.right * other.level,
         )
+        # A finer image covers a coarser view; the other way round it would be blurred.
         return self.level <= other.level and all(inside)
 
 

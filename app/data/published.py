@@ -41,6 +41,7 @@ def find_published(catalog, grid: Grid) -> tuple["PublishedEmbeddings | None", s
     reason = ""
     for entry in entries(catalog):
         source = _open_source(catalog, entry.name) if entry.kind == "embeddings" else None
+        # Entries of our own stores are no published cubes.
         if getattr(source, "features", None) is None:
             continue
         try:
@@ -82,6 +83,7 @@ class PublishedEmbeddings:
             raise InputError(f"Got {cube.sizes['feature']} features, need three or more to colour a map.")
         self.cube, self.grid = cube, grid
         self._cube_grid = Grid.from_cube(cube)
+        # Positions of the view in the other grid are the same for all days; they cost a projection.
         self._cube_pixels = lru_cache(maxsize=16)(self._find_cube_pixels)
         self._clear_share = lru_cache(maxsize=1024)(self._read_clear_share)
 
@@ -113,6 +115,7 @@ class PublishedEmbeddings:
         inside = rows >= 0
         values = np.full((*rows.shape, 3), np.nan, np.float32)
         if inside.any():
+            # One window is read and picked from: single pixels would read a chunk each.
             row_span, col_span = (_bounding_slice(part[inside]) for part in (rows, cols))
             window = self._read_components(index, row_span, col_span)
             values[inside] = window[rows[inside] - row_span.start, cols[inside] - col_span.start]
@@ -125,6 +128,7 @@ class PublishedEmbeddings:
         """The same colours for every day."""
         weights, mean = self._components
         projected = (self._sample - mean) @ weights if len(self._sample) else np.zeros((1, 3))
+        # Outliers of clouds must not decide the stretch.
         low, high = np.percentile(projected, [1, 99], axis=0)
         label = "Published embedding, first three components"
         return LayerStyle(label, "", ("PC1", "PC2", "PC3"), tuple(low.tolist()), tuple(high.tolist()))
@@ -153,8 +157,10 @@ class PublishedEmbeddings:
 
     def _nearest_clear_image(self, day: dt.date) -> int:
         """Index of the image nearest to noon of a day that is half clear, or the clearest of those near."""
+        # Acquisitions carry a time of day; noon makes the day before and after equally near.
         noon = np.datetime64(pd.Timestamp(day) + pd.Timedelta(hours=12))
         order = np.argsort(np.abs(self.cube.time.values - noon), kind="stable")[:CANDIDATE_IMAGES]
+        # The nearest image may be all cloud: the first of a few that shows half of the scene is taken.
         for index in order:
             if self._clear_share(int(index)) >= 0.5:
                 return int(index)
@@ -179,6 +185,7 @@ class PublishedEmbeddings:
             for part, size in ((viewport.rows, ny), (viewport.cols, nx))
         )
         x, y = np.meshgrid(self.grid.x[cols], self.grid.y[rows])
+        # Neighbouring UTM zones: through longitude and latitude, pixel by pixel.
         if self.grid.crs != self._cube_grid.crs:
             x, y = self._cube_grid.xy(*self.grid.lonlat(x, y))
         left, bottom, right, top = self._cube_grid.extent

@@ -100,6 +100,7 @@ def render_png(
         (left, bottom, right, top) of the map on screen, metres; None: the whole scene.
     """
     grid = data.grid
+    # What is exported is the view: whole pixels that it touches.
     rows, cols = _pixels_inside(grid, extent)
     if data.overview is None:
         level, image = 1, data.layer_image(state.layer_key)
@@ -109,15 +110,18 @@ def render_png(
         viewport = Viewport.covering(
             grid.shape, (rows.start, rows.stop), (cols.start, cols.stop), MAX_SIDE_PX, 0
         )
+        # Of a large scene the sheet takes the overview that fits its size, as the screen does.
         level, image = viewport.level, data.layer_image(state.layer_key, viewport)
         values, masked = image.values, image.masked
         rows, cols = (slice(part.start * level, part.stop * level) for part in (viewport.rows, viewport.cols))
     left, top = grid.left_m + cols.start * grid.size_m, grid.top_m - rows.start * grid.size_m
     window = Grid(grid.crs, left, top, grid.size_m * level, values.shape[1], values.shape[0])
     painted = Image.fromarray(paint(values, image.style, masked), "RGBA")
+    # Small scenes are enlarged by whole pixels, so that every one keeps its square and its exact colour.
     zoom = -(-MIN_WIDTH_PX // painted.width) if painted.width < MIN_WIDTH_PX else 1
     painted = painted.resize((painted.width * zoom, painted.height * zoom), Image.Resampling.NEAREST)
     px_per_m = zoom / (level * grid.size_m)
+    # Grey below the image: pixels without a value are told apart from white ones.
     picture = Image.new("RGB", painted.size, UNKNOWN)
     picture.paste(painted, mask=painted.getchannel("A"))
     draw_overlays(ImageDraw.Draw(picture), state, data, window, px_per_m)
@@ -127,6 +131,7 @@ def render_png(
     draw_text(ImageDraw.Draw(sheet), sheet.size, image, facts, window)
     draw_legend(sheet, image)
     draw_scale_bar(ImageDraw.Draw(sheet), sheet.size, px_per_m)
+    # The facts travel inside the file too: a picture is soon cut off from its caption.
     notes, out = PngInfo(), io.BytesIO()
     for name, value in facts.items():
         notes.add_itxt(name, str(value))
@@ -143,6 +148,7 @@ def _pixels_inside(grid: Grid, extent: tuple[float, float, float, float] | None)
         ((north - top) / grid.size_m, (north - bottom) / grid.size_m, grid.ny),
         ((left - west) / grid.size_m, (right - west) / grid.size_m, grid.nx),
     ):
+        # A millionth of a pixel of rounding must not add a row of pixels.
         start = int(np.clip(np.floor(low + 1e-6), 0, size - 1))
         ends.append(slice(start, int(np.clip(np.ceil(high - 1e-6), start + 1, size))))
     return ends[0], ends[1]
@@ -185,6 +191,7 @@ def draw_overlays(
         for polygon in place.area:
             ring = np.asarray(polygon[0])
             line = [tuple(corner) for corner in at(*data.grid.xy(ring[:, 0], ring[:, 1])).tolist()]
+            # A light line under each coloured one, so that it is visible on any background.
             for colour, width in ((HALO, 6), (PLACE_COLOURS[place.slot], 3)):
                 draw.line(line, fill=colour, width=width)
         if not place.area:
@@ -214,6 +221,7 @@ def draw_text(
     unit = f", {to_plain_text(image.style.unit)}" if image.style.unit else ""
     draw.text((EDGE, 14), to_plain_text(image.style.label) + unit, TEXT, _font(24))
     draw.text((EDGE, 45), to_plain_text(image.caption), MUTED, _font(17))
+    # Simulated data say so on every picture that leaves the page.
     if facts.get("simulated"):
         draw.text((size[0] - EDGE, 16), "SIMULATED", WARNING, _font(20), anchor="ra")
     draw.text((EDGE, size[1] - 76), to_plain_text(image.score), MUTED, _font(14))
@@ -255,6 +263,7 @@ def _squares(style: LayerStyle, image: LayerImage) -> list[tuple[str, str]]:
 def draw_scale_bar(draw: ImageDraw.ImageDraw, size: tuple[int, int], px_per_m: float) -> None:
     """Draw a round length of at most a quarter of the sheet's ``size``, bottom right; ``px_per_m`` is its scale."""
     max_m = (size[0] - 2 * EDGE) / 4 / px_per_m
+    # Lengths of 1, 2 or 5 times a power of ten, at most a quarter of the width.
     unit = 10 ** np.floor(np.log10(max_m))
     length = unit * max(n for n in (1, 2, 5) if n * unit <= max_m)
     right, top = size[0] - EDGE, size[1] - BELOW + 16

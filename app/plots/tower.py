@@ -31,6 +31,7 @@ class TowerCharts:
     def __init__(self, days: pd.DatetimeIndex):
         margin = pd.Timedelta(days=max(2, len(days) // 100))
         self.range = Range1d(days[0] - margin, days[-1] + margin, bounds="auto")
+        # One range for both axes of the scatter, so that the 1:1 line is a diagonal.
         self.square = Range1d(0, 1)
         self.sources = {
             "measured": _empty_source("time", "gpp", "anomaly"),
@@ -43,6 +44,7 @@ class TowerCharts:
             for name in LINES
         } | {f"scatter_{name}": _empty_source("measured", "gpp", "time") for name in LINES}
         self.dots: list = []
+        # All marks of one line by its name: a button shows or hides them together.
         self.lines: dict[str, list] = {name: [] for name in LINES}
         self.figures = {
             "series": self._make_series("series", self._make_time_figure(), "gpp"),
@@ -61,6 +63,7 @@ class TowerCharts:
         return fig
 
     def _make_series(self, what: str, fig, column: str):
+        # Only the model has a band; it is drawn first, under the observations.
         if what == "series":
             band = fig.varea("time", "low", "high", source=self.sources["band"], alpha=0.2)
             band.glyph.fill_color = LINE_COLOURS["model"]
@@ -82,6 +85,7 @@ class TowerCharts:
     def _make_scatter(self):
         fig = bare_figure(x_range=self.square, y_range=self.square, min_height=200)
         fig.xaxis.axis_label, fig.yaxis.axis_label = "measured", "line"
+        # Beyond any GPP, so that the line crosses the whole figure at every range.
         self.diagonal = fig.line([-100, 100], [-100, 100], line_dash=[5, 3], line_width=1)
         for name in LINES:
             source = self.sources[f"scatter_{name}"]
@@ -93,6 +97,7 @@ class TowerCharts:
         return fig
 
     def _make_cycle(self):
+        # A leap year, so that 29 February has its place in the mean cycle.
         ends = Range1d(LEAP_YEAR[0], LEAP_YEAR[-1])
         fig = bare_figure(x_axis_type="datetime", x_range=ends, min_height=200)
         fig.xaxis.formatter = DatetimeTickFormatter(days="%b", months="%b", years="%b")
@@ -127,6 +132,7 @@ class TowerCharts:
         self.sources["band"].data = {"time": comparison.time, "low": comparison.low, "high": comparison.high}
         self.sources["cycle"].data = {"time": LEAP_YEAR, "gpp": comparison.climatology(comparison.measured)}
         for name in LINES:
+            # A baseline that could not be made keeps its place in the figures, empty.
             available = name in comparison.lines
             measured, line = comparison.pair(name) if available else (comparison.measured * np.nan,) * 2
             parts = {
@@ -143,6 +149,7 @@ class TowerCharts:
             }
             for mark in self.lines[name]:
                 mark.visible = name in shown
+        # Zero and one are always inside: a tower in winter must not blow up noise.
         everything = np.concatenate([comparison.measured, *comparison.lines.values(), [0, 1]])
         low, high = np.nanmin(everything), np.nanmax(everything)
         self.square.start, self.square.end = float(min(0, low)), float(high * 1.05)

@@ -55,6 +55,7 @@ def check(path: str | Path) -> dict[str, dict]:
         raise InputError(f"Got the catalog {path}, which is not a file, need a YAML file; check the path.")
     if path.suffix not in (".yaml", ".yml"):
         raise InputError(f"Got the catalog {path}, need a file that ends in .yaml or .yml; rename it.")
+    # Before it is read: a parser expands a file to many times its size.
     if path.stat().st_size > LARGEST_BYTES:
         raise InputError(f"Got the catalog {path} of more than 1 MiB, need a smaller one; split it.")
     try:
@@ -66,6 +67,7 @@ def check(path: str | Path) -> dict[str, dict]:
     if not isinstance(data, dict) or not isinstance(data.get("sources"), dict):
         raise InputError(f"Got the catalog {path} without sources, need a mapping 'sources'; add it.")
     _only(f"the catalog {path}", data, TOP_KEYS)
+    # intake renders every text as a template, which could read the environment or run a command.
     for text in _texts(data):
         _plain(text)
     metadata = data.get("metadata") or {}
@@ -95,6 +97,7 @@ def _check_entry(name: Any, entry: Any) -> None:
         raise InputError(
             f"Got the entry {name!r} whose args or metadata are no mapping, need one; correct it."
         )
+    # A misspelt argument would be ignored or fail with a traceback of intake.
     known = arguments(driver)
     if known is not None:
         _only(f"the args of entry {name!r}", args, known)
@@ -111,6 +114,7 @@ def _only(where: str, found: dict, known: set[str]) -> None:
 
 def _plain(text: str) -> None:
     """InputError where intake would run a text as a template."""
+    # The one template that is allowed: the catalog's own folder.
     rest = _CATALOG_DIR.sub("", text)
     if any(mark in rest for mark in ("{{", "{%", "{#", "!template")) or re.match(
         r"(client_)?(env|shell)\(", rest

@@ -102,6 +102,7 @@ def read_points(path: str | Path) -> list[Point]:
         features, to_lonlat = read_features(path)
         points = []
         for number, feature in enumerate(features, 1):
+            # GeoJSON allows features without a place; they are named.
             if feature.get("geometry") is None:
                 warn(f"Feature {feature_name(feature) or number} of {path.name} has no geometry: left out.")
                 continue
@@ -150,6 +151,7 @@ def read_polygon(path: str | Path) -> list[Region]:
             empty.append(called)
             continue
         kind = geometry.get("type")
+        # A line has no inside: exporting the pixels it touches would be a guess.
         if kind not in ("Polygon", "MultiPolygon"):
             raise InputError(
                 f"Got a {kind} in {path}, need Polygon or MultiPolygon features; remove the others."
@@ -164,7 +166,9 @@ def read_polygon(path: str | Path) -> list[Region]:
         if shape.is_empty:
             empty.append(called)
             continue
+        # To longitude and latitude first: a file may be in any CRS that it declares.
         shape = shapely.transform(shape, to_lonlat)
+        # Rings that cross have no defined inside; what mending makes of them is told.
         if not shapely.is_valid(shapely.get_parts(shape)).all():
             mended.append(called)
             shape = make_valid(shape)
@@ -179,12 +183,14 @@ def read_polygon(path: str | Path) -> list[Region]:
         raise InputError(
             f"Got {path} of more than {MAX_VERTICES:,} corners, need fewer; simplify the polygons."
         )
+    # Metres without a CRS are far beyond degrees.
     bounds = shapely.total_bounds([region.geometry for region in regions])
     if not (bounds[0] >= -180 and bounds[1] >= -90 and bounds[2] <= 180 and bounds[3] <= 90):
         raise InputError(
             f"Got polygons from {bounds[0]:g}, {bounds[1]:g} to {bounds[2]:g}, {bounds[3]:g} in {path}, need lon, lat"
             " in degrees, or a crs member that says what they are; add it or convert them."
         )
+    # Several regions must be told apart in one table.
     if len(regions) > 1 and not all(region.name for region in regions):
         regions = [Region(region.geometry, region.name or str(i)) for i, region in enumerate(regions, 1)]
     return regions
@@ -238,6 +244,7 @@ def _points_of_csv(path: Path) -> list[Point]:
         raise InputError(f"Got {path} with columns {names}, need lon and lat in degrees; rename them.")
     # reversed: of two columns with one plain name the first counts
     plain = {plain_name(column): column for column in reversed(table.columns)}
+    # The user's own name goes through to the export.
     named = next((plain[key] for key in NAME_COLUMNS if key in plain), None)
     if named is None:
         # cells beyond the header that are text can only be names
@@ -247,6 +254,7 @@ def _points_of_csv(path: Path) -> list[Point]:
             named = extra[0]
             warn(f"A column of {path.name} has no header: its text is taken for the points' names.")
     values = [to_numbers(table[column], what) for column in (lon, lat)]
+    # An empty cell would become a point at nowhere.
     lost = np.isnan(values[0]) | np.isnan(values[1])
     if lost.any():
         raise InputError(
@@ -272,5 +280,6 @@ def _place_column(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
     for name in names:
         if name in plain:
             return plain[name]
+    # Columns such as `Longitude (deg)`: by their beginning, where only one has it.
     begins = [c for c in table.columns if re.match(rf"(?i)({'|'.join(names[:4])})[ _.\-(]", str(c))]
     return begins[0] if len(begins) == 1 else None

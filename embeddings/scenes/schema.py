@@ -77,6 +77,7 @@ _REFLECTANCE = SceneVariable(
     "surface reflectance",
     dims=CUBE,
     required=True,
+    # Below zero: corrected shadow and water.
     low=-0.5,
     high=2.5,
     advice=_DN,
@@ -97,6 +98,7 @@ _CLOUD_TRUTH = SceneVariable(
     "cloud_truth", "1", "cloud or shadow of the simulator", flags="clear clouded", dims=MAPS, kind="b"
 )
 
+# Each variable with the conversion its most frequent wrong unit needs.
 _WEATHER = (
     SceneVariable(
         "sw_in",
@@ -181,6 +183,7 @@ NODES: dict[str, Node] = {
             "tower",
             (
                 *(_tower_gpp(method) for method in _PARTITIONINGS),
+                # Percentiles over u* thresholds are the structural uncertainty of the partitioning.
                 *(_tower_gpp(method, p) for method in _PARTITIONINGS for p in _PERCENTILES),
                 SceneVariable(
                     "qc",

@@ -36,6 +36,7 @@ def validate(scene: xr.DataTree, values: bool = True) -> xr.DataTree:
         raise InputError(
             f"Got a {type(scene).__name__}, need an xarray.DataTree; build one with DataTree.from_dict."
         )
+    # One sensor is enough: any subset of sensors may be missing.
     present = [name for name in SENSORS if name in scene.children]
     if not present:
         found = ", ".join(f"/{name}" for name in scene.children) or "no node"
@@ -44,6 +45,7 @@ def validate(scene: xr.DataTree, values: bool = True) -> xr.DataTree:
     for name, node in NODES.items():
         if name in scene.children:
             datasets[f"/{name}"] = check_node(node, datasets[f"/{name}"], values)
+    # Nodes are read by coordinates on one grid; another CRS would be read at the wrong place without an error.
     _one_crs({name: datasets[f"/{name}"] for name in NODES if name in scene.children})
     return xr.DataTree.from_dict(datasets, name=scene.name)
 
@@ -72,6 +74,7 @@ def check_node(node: Node, dataset: xr.Dataset, values: bool = True) -> xr.Datas
     """
     where = f"/{node.name}"
     _time(where, dataset)
+    # xarray gives the unit of the file; all later arithmetic assumes nanoseconds.
     if dataset["time"].dtype != "datetime64[ns]":
         dataset = dataset.assign_coords(time=dataset["time"].astype("datetime64[ns]"))
     if node.gridded:
@@ -108,6 +111,7 @@ def _time(where: str, dataset: xr.Dataset) -> None:
         raise InputError(f"Got {where} without a single date, need at least one; widen the time range.")
     if np.isnat(time.values).any():
         raise InputError(f"Got {where} with a missing time (NaT), need a date for each; drop the others.")
+    # As integers: differences of datetime64 overflow for far dates.
     steps = np.diff(time.values.astype("datetime64[ns]").astype("int64"))
     if (steps == 0).any():
         twice = str(time.values[1:][steps == 0][0])[:19]
@@ -123,6 +127,7 @@ def _dims(where: str, variable: SceneVariable, array: xr.DataArray) -> xr.DataAr
             f"Got {where} {variable.name} with dims {_shape(array.dims)}, need {_shape(variable.dims)}; "
             "rename, add or select dims."
         )
+    # Another order of the same dims is no mistake, only slower.
     return array if array.dims == variable.dims else array.transpose(*variable.dims)
 
 
@@ -132,6 +137,7 @@ def _values(where: str, variable: SceneVariable, array: xr.DataArray, look: bool
         if array.dtype.kind != "b":
             raise InputError(f"Got {what} as {array.dtype}, need bool; convert with .astype(bool).")
         return
+    # Integers cannot be NaN, so a no-data value must be hidden in them.
     if variable.kind == "f" and array.dtype.kind != "f":
         advice = variable.advice or "convert it with .astype('float32')"
         raise InputError(f"Got {what} as {array.dtype}, need float32 with NaN for no data; {advice}.")
@@ -154,6 +160,7 @@ def _values(where: str, variable: SceneVariable, array: xr.DataArray, look: bool
             f"Got {what} from {low:g} to {high:g}, need {physical} between {variable.low:g} and "
             f"{variable.high:g}; {variable.advice}."
         )
+    # Backscatter of land in dB is negative; powers are positive.
     if variable.name == "backscatter" and low >= 0:
         raise InputError(
             f"Got {what} from {low:g} to {high:g}, need dB; it looks like linear power, take 10 log10 of it."
@@ -193,9 +200,11 @@ def _sample(array: xr.DataArray) -> np.ndarray:
         return array.values
     pick: dict[Hashable, object] = {}
     for dim, size in array.sizes.items():
+        # First, middle and last date: units do not change between them, seasons do.
         if dim == "time":
             pick[dim] = sorted({0, size // 2, size - 1})
         elif dim in ("x", "y") and size > 256:
+            # The middle of the scene: edges are often outside of the swath.
             pick[dim] = slice(size // 2 - 128, size // 2 + 128)
     return array.isel(pick).values
 

@@ -60,6 +60,7 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
     same = replace(request, s1="any", clear=cloud_mask.SCL)
     request_digest = hashlib.blake2b(str(same).encode(), digest_size=6).hexdigest()
     folder = path.parent / f".{path.name}.{request_digest}.dates"
+    # Beside the scene, on the same disk, and named by the request: another request has another folder.
     folder.mkdir(exist_ok=True)
     for done, one in enumerate(found):
         yield f"fetching {one.name}, {done + 1} of {len(found)}", done / len(found)
@@ -68,6 +69,7 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
     left_out: list[str] = []
     nodes = {name: _node(name, found, folder, left_out) for name in schema.SENSORS}
     nodes = {name: node for name, node in nodes.items() if node is not None}
+    # Dates without a value, such as the corner of a swath, are no scene.
     if not nodes:
         raise InputError(
             f"Got {len(found)} dates without a single value at {request.lon:g},{request.lat:g} from "
@@ -90,6 +92,7 @@ def _date(one: Pass, request: Request, folder: Path) -> None:
     if file.exists():
         return
     date, left_out = pixels.read(one, request.grid)
+    # Kept also when empty, so that the next run does not fetch it again.
     variable = date[next(iter(date.data_vars))]
     date.attrs = {"left_out": json.dumps(left_out), "empty": int(not variable.notnull().any())}
     packed = {str(name): {"zlib": True, "complevel": 1} for name in date.data_vars}
@@ -101,6 +104,7 @@ def _node(name: str, found: list[Pass], folder: Path, left_out: list[str]) -> xr
     """All dates of a sensor that hold a value, lazily; None where none does."""
     dates, orbits = [], []
     for one in (one for one in found if one.sensor == name):
+        # Lazily: all dates together may be larger than memory.
         date = xr.open_dataset(folder / f"{one.name}.nc", engine="netcdf4", chunks={"y": 512, "x": 512})
         left_out += json.loads(date.attrs["left_out"])
         if not date.attrs["empty"]:
@@ -109,6 +113,7 @@ def _node(name: str, found: list[Pass], folder: Path, left_out: list[str]) -> xr
     if not dates:
         return None
     node = xr.concat(dates, "time", data_vars="minimal", coords="minimal", compat="override", join="override")
+    # Only where every pass tells it: a mixture would look like a third kind of orbit.
     return node.assign_coords(orbit=("time", orbits)) if all(orbits) else node
 
 

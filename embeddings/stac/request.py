@@ -54,12 +54,14 @@ class Request:
                 f"Got lon {self.lon:g}, lat {self.lat:g}, need -180 to 180 and -80 to 84 (UTM); "
                 "the order is LON,LAT."
             )
+        # A side of whole 20 m pixels, so that both resolutions share their edges.
         if self.size_m % STEP_M or not 2 * STEP_M <= self.size_m <= SIDE_AT_MOST_M:
             near = min(max(round(self.size_m / STEP_M), 2), SIDE_AT_MOST_M // STEP_M) * STEP_M
             raise InputError(
                 f"Got a side of {self.size_m} m, need a multiple of {STEP_M} from {2 * STEP_M} to "
                 f"{SIDE_AT_MOST_M}; try {near}."
             )
+        # Checked before any server is asked.
         if _day(self.start) > _day(self.end):
             raise InputError(f"Got {self.start} to {self.end}, need start before end; swap them.")
         if self.provider not in PROVIDERS and not self.provider.startswith(("http://", "https://")):
@@ -79,6 +81,7 @@ class Request:
     @cached_property
     def grid(self) -> Grid:
         """The 10 m grid in the UTM zone of the point, its edges on multiples of ``STEP_M``."""
+        # 180 degrees east belongs to the last zone, not to a 61st.
         zone = min(int((self.lon + 180) // 6) + 1, 60)
         crs = f"EPSG:{(32600 if self.lat >= 0 else 32700) + zone}"
         x, y = Grid(crs, 0, 0, 10.0, 1, 1).xy(self.lon, self.lat)

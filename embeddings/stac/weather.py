@@ -67,6 +67,7 @@ def fetch(request: Request, url: str = URL) -> xr.Dataset:
         "start": f"{first:%Y%m%d}",
         "end": request.end.replace("-", ""),
         "format": "JSON",
+        # The service's own default is local solar time.
         "time-standard": "UTC",
     }
     answer = access.get(f"{url}?{urlencode(query)}")
@@ -77,7 +78,9 @@ def fetch(request: Request, url: str = URL) -> xr.Dataset:
         missing, units = float(content["header"]["fill_value"]), content["parameters"]
         table = pd.DataFrame(content["properties"]["parameter"]).astype("float64")
         table.index = pd.to_datetime(table.index, format="%Y%m%d").as_unit("ns")
+        # Its fill value stands in the header and has changed between versions.
         table = table.where(table != missing)[list(PARAMETERS)].sort_index()
+        # Units as the answer tells them: they depend on the community asked for.
         known = {name: table[name] * UNITS[name][units[name]["units"]] for name in PARAMETERS}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _no_weather_error(
@@ -90,6 +93,7 @@ def fetch(request: Request, url: str = URL) -> xr.Dataset:
         {
             "sw_in": days[SOLAR],
             "tair": days[MEAN],
+            # Saturation at both extremes, since it is convex in temperature.
             "vpd": meteorology.vapour_pressure_deficit_hpa(
                 days[HIGH], days[LOW], meteorology.saturation_vapour_pressure_hpa(days[DEW])
             ),

@@ -82,11 +82,14 @@ def _read_text(path: Path) -> xr.Dataset:
     columns = choice.columns | {ours: theirs for ours, theirs in WEATHER.items() if theirs in table.header}
     frame = table.read(list(columns.values()))[list(columns.values())].set_axis(list(columns), axis=1)
     step = table.step(pd.DatetimeIndex(frame.index))
+    # Rows stamped at their end are moved to their start, as all others are.
     if table.time == "TIMESTAMP_END" and step.is_subdaily:
         frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
+    # Content decides: a column that is there may hold nothing but -9999.
     choice, frame = choice.with_data(table.name, frame)
     units, told_by, factor = source_units(table.name, table.units, choice, step)
     fluxes = [column for column in frame if column.startswith("gpp")]
+    # Before days are formed, so that sums and means are of one unit.
     frame[fluxes] *= factor
     frame = to_days(table.name, frame, step)
     if "qc" in frame and not frame["qc"].notna().any():
@@ -111,10 +114,12 @@ def _read_text(path: Path) -> xr.Dataset:
 def _table_with_gpp(path: Path) -> TowerTable:
     """The first table of a file that has columns of GPP; InputError with the reason of the best one where none has."""
     reason: InputError | None = None
+    # The best candidates first; a folder of downloads may hold hundreds of other files.
     for file in candidates(path)[:40]:
         try:
             table = TowerTable(file)
         except InputError as error:
+            # The first reason is that of the most likely file, and the one worth telling.
             reason = reason or error
             continue
         if has_gpp(table.header):

@@ -107,6 +107,7 @@ def sites(path: str | Path) -> pd.DataFrame:
     if missing:
         raise InputError(f"Got {path.name} without {', '.join(missing)}, need lat and lon; add the columns.")
     table = table.assign(lat=_degrees(table["lat"]), lon=_degrees(table["lon"]))
+    # Rows that cannot be placed are counted and named, not dropped without a word.
     no_place = table["lat"].isna() | table["lon"].isna()
     if no_place.any():
         left_out["without a place"] = list(table.index[no_place])
@@ -115,6 +116,7 @@ def sites(path: str | Path) -> pd.DataFrame:
     if nameless.any():
         left_out["without a site"] = ["?"] * int(nameless.sum())
         table = table[~nameless]
+    # The same row twice is harmless; the same name at two places is told.
     twice = table.index.duplicated()
     other = twice & ~table.assign(_site=table.index).duplicated(["_site", "lat", "lon"]).to_numpy()
     if other.any():
@@ -161,6 +163,7 @@ def _raw_table(path: Path, left_out: dict[str, list[str]]) -> pd.DataFrame:
             raise InputError(
                 f"Got {path.name}, a damaged Excel file, need a whole one; save it again."
             ) from error
+    # Errors are replaced: one odd letter in a site's name must not cost the list.
     text = content.decode(encoding_of(content), errors="replace").lstrip("\ufeff")
     if path.suffix.lower() in (".geojson", ".json"):
         return _geojson(text, left_out)
@@ -168,6 +171,7 @@ def _raw_table(path: Path, left_out: dict[str, list[str]]) -> pd.DataFrame:
     # Comments and empty lines before the header.
     skip = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), 0)
     first = lines[skip] if lines else ""
+    # The most frequent one in the header; names of sites may contain the others.
     separator = max(",;\t", key=first.count) if re.search("[,;\t]", first) else r"\s+"
     options: dict = {
         "sep": separator,
@@ -214,6 +218,7 @@ def _bif(table: pd.DataFrame) -> pd.DataFrame:
                     "group": pd.to_numeric(places.index.get_level_values("GROUP_ID"), errors="coerce"),
                 }
             ).sort_values(["site", "start", "group"], kind="stable")
+            # A tower that moved is looked up where it stands now.
             newest = order.groupby("site").tail(1)
             for row, site in zip(newest.index, newest["site"], strict=True):
                 for variable in ("LOCATION_LAT", "LOCATION_LONG"):
@@ -226,6 +231,7 @@ def _geojson(text: str, left_out: dict[str, list[str]]) -> pd.DataFrame:
     rows = []
     for number, feature in enumerate(json.loads(text)["features"]):
         geometry, properties = feature.get("geometry") or {}, feature.get("properties") or {}
+        # Outlines of sites are no places of towers.
         if geometry.get("type") != "Point":
             label = next(
                 (str(v) for v in properties.values() if SITE.fullmatch(str(v))), f"feature {number + 1}"

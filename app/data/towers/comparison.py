@@ -56,6 +56,7 @@ class TowerComparison:
     def pair(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Measured GPP and a line, both (time,) and NaN where either is; ``name`` is a key of ``lines``."""
         line = self.lines[name]
+        # A scatter needs both; days with one of them would stretch its axes.
         known = np.isfinite(self.measured) & np.isfinite(line)
         return np.where(known, self.measured, np.nan), np.where(known, line, np.nan)
 
@@ -67,6 +68,7 @@ class TowerComparison:
         """Departure (time,) of daily ``values`` from their climatology; NaN where fewer than two years know the day."""
         mean, years = climatology.doy_mean(values, self.time, climatology.HALF_WINDOW_DAYS)
         slot = climatology.leap_doy(self.time)
+        # With one year its climatology is the year itself, and its anomalies are noise.
         return np.where(years[slot] >= 2, values - mean[slot], np.nan)
 
 
@@ -106,6 +108,7 @@ def compare(
     scene = inputs.scene
     # What is scored must be called gpp_nt, whichever partitioning the user chose.
     tower = inputs.tower.dataset.assign(gpp_nt=inputs.tower.dataset[flux])
+    # Days of low quality are mostly the gap filler's opinion, not a measurement.
     observed = tower.gpp_nt.where(tower.qc >= min_qc) if "qc" in tower else tower.gpp_nt
     time = xr.DataArray(scene.days, dims="time", coords={"time": scene.days})
     reasons = list(missing)
@@ -121,6 +124,7 @@ def compare(
     lines = {}
     if "gpp" in predicted:
         lines["model"] = predicted["gpp"]
+    # A baseline that lacks an input is named with its reason; the others still stand beside the model.
     for name, predict_baseline in BASELINES.items():
         try:
             lines[name] = predict_baseline(inputs, observed, footprint).reindex(time=time)
@@ -147,10 +151,12 @@ def _score(
 
     ``at_tower`` scores one prediction as "model" together with the day-of-year baseline of the same days.
     """
+    # Every line is scored by the same function on the same days, so that the rows compare.
     scores: dict[str, float] = {}
     for name, line in lines.items():
         if name == "day_of_year" and scores:
             continue  # scored together with the model
+        # Baselines have no band; their coverage is not used.
         ends = (low, high) if name == "model" else (line, line)
         candidate = xr.Dataset({"gpp": line, "gpp_lo": ends[0], "gpp_hi": ends[1]})
         try:
@@ -190,8 +196,10 @@ def _predict_nirv(inputs: ComparisonInputs, observed: xr.DataArray, footprint: F
     nirv = climatology.interpolate_daily(baselines.nirv(clear), radiation.time)
     observed = observed.reindex(time=radiation.time)
     years = sorted(set(radiation.time.dt.year.values.tolist()))
+    # Its factor must come from other years than those it predicts.
     if len(years) < 2:
         raise InputError("Got a scene of one year, need two or more to learn k in another year; give more.")
+    # Leave one year out: k of each year is fitted to the others.
     parts = []
     for year in years:
         predicted = baselines.nirv_par(nirv, radiation, observed, set(years) - {year})
