@@ -45,6 +45,7 @@ def save(model: Embedder, path: Path, name: str, card: dict) -> str:
     str
         Digest of the weights, 16 hex digits.
     """
+    # On the CPU and contiguous: the file does not depend on the device of training.
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     header = {
         "format": FORMAT,
@@ -240,6 +241,7 @@ def _find(name: str) -> Path:
     if "/" not in stem and inside.exists():
         return inside
     path = Path(name)
+    # Refused by name, before anything is opened.
     if path.suffix in {".pt", ".pth", ".pkl", ".ckpt", ".bin"}:
         raise InputError(
             f"{path.name} looks like a pickled checkpoint, which can run code when opened; give a .safetensors file."
@@ -268,6 +270,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 def _write(tensors: dict[str, Tensor], path: Path, header: dict[str, str]) -> None:
     """Write next to the file and rename, so that a reader never meets half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside and renamed: an interrupted training leaves the old weights whole.
     partial = path.with_suffix(".tmp")
     save_file(tensors, partial, metadata=header)
     partial.replace(path)
@@ -277,6 +280,7 @@ def _digest(tensors: dict[str, Tensor]) -> str:
     """Digest of names and bytes, whatever the order of the dict."""
     # Bytes as stored, not values: -0.0 and 0.0 are different weights.
     total = hashlib.sha256()
+    # In the order of names, so that the digest does not depend on that of the modules.
     for name in sorted(tensors):
         total.update(name.encode())
         total.update(tensors[name].numpy().tobytes())

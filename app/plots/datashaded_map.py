@@ -73,11 +73,13 @@ def embedding_map(
     if isinstance(data, xr.DataArray):
         grid, read, simulated, days = *_array_source(data), bool(int(data.attrs.get("simulated", 0))), None
     else:
+        # The facade and its layers are both taken, so that a notebook needs only one of them.
         layers = getattr(data, "map_layers", data)
         scene = layers.scene
         grid, simulated, days = scene.grid, scene.simulated, scene.days
         if layer not in layers.keys:
             raise InputError(f"Got the layer {layer!r}, need one of {', '.join(layers.keys)}; choose one.")
+        # Similarity needs a reference pixel; the middle of the scene is as good as any.
         middle = (grid.ny // 2, grid.nx // 2)
         choices = {
             "feature": {"feature": feature},
@@ -99,6 +101,7 @@ def _array_source(array: xr.DataArray) -> tuple[Grid, Callable]:
         raise InputError(f"Got an array of {array.dims}, need one image (y, x); select one day.")
     array = array.transpose("y", "x")
     grid, values = Grid.from_cube(array), np.asarray(array.values, "float32")
+    # One stretch for the whole image: panning and zooming must not change colours.
     low, high = np.nanpercentile(values, [1, 99]) if np.isfinite(values).any() else (0.0, 1.0)
     name = str(array.attrs.get("long_name") or array.name or "value")
     unit = format_unit(str(array.attrs.get("units", ""))) or ""
@@ -113,6 +116,7 @@ def _array_source(array: xr.DataArray) -> tuple[Grid, Callable]:
         part = values[viewport.top * level : viewport.bottom * level, viewport.left * level :]
         part = part[:, : (viewport.right - viewport.left) * level]
         # the last block of a side may be cut by the edge of the image
+        # Repeated edges change the mean of the last block by less than leaving them out would.
         pad = [(0, -n % level) for n in part.shape]
         part = np.pad(part, pad, mode="edge")
         blocks = part.reshape(part.shape[0] // level, level, part.shape[1] // level, level)
@@ -146,12 +150,14 @@ class _Map:
 
     def viewport(self, x_range, y_range, width, height) -> Viewport | None:
         """What is on screen; None: the whole of a scene that is small enough to be sent whole."""
+        # Small scenes are read once; Datashader resamples them to the screen.
         if max(self.grid.shape) <= WHOLE_PX:
             return None
         left, bottom, right, top = self.grid.extent
         x_range, y_range = x_range or (left, right), y_range or (bottom, top)
         cols = sorted((end - left) / self.grid.size_m for end in x_range)
         rows = sorted((top - end) / self.grid.size_m for end in y_range)
+        # No more pixels than the screen has, at least 64 while the plot has no size yet.
         max_px = int(min(SHARP_PX, max(width or 0, height or 0, 64)))
         return Viewport.covering(self.grid.shape, tuple(rows), tuple(cols), max_px)
 
@@ -177,7 +183,9 @@ class _Map:
         bounds = self.bounds(viewport, image.values.shape[:2])
         if len(style.channels) > 1:
             rgba = paint(image.values, style, image.masked)
+            # The numbers behind the colours, for the hover: RGB elements carry colours alone.
             self.composites[bounds, rgba.shape[:2]] = image
+            # Bounded: each one is an image of the screen's size.
             while len(self.composites) > COMPOSITES_REMEMBERED:
                 self.composites.popitem(last=False)
             vdims = [hv.Dimension(name, range=(0, 255)) for name in "RGBA"]
@@ -196,6 +204,7 @@ class _Map:
         view, size = hv.streams.RangeXY(), hv.streams.PlotSize(width=FRAME_WIDTH_PX, height=FRAME_WIDTH_PX)
         streams: list = [view, size]
         fixed_day = self.day
+        # A parameter makes the map follow the dashboard's day without being made anew.
         if isinstance(self.day, param.Parameter):
             streams.append(hv.streams.Params(self.day.owner, [self.day.name], rename={self.day.name: "day"}))
             fixed_day = getattr(self.day.owner, self.day.name)
@@ -224,6 +233,7 @@ class _Map:
             )
         # Classes are no quantities: of several under one screen pixel the most frequent one is shown.
         aggregator = "mode" if first.style.classes else "mean"
+        # Aggregation and shading are separate steps: a change of colours aggregates nothing again.
         numbers = rasterize(source, aggregator=aggregator, streams=[view, size])
         numbers = numbers.opts(
             hv.opts.Image(**options, tools=[hover], hooks=[self._update_hover], colorbar=True)
@@ -237,6 +247,7 @@ class _Map:
         """Write date and number of pixels of the image on screen into the hover."""
         hover = plot.handles.get("hover")
         if hover is not None:
+            # Lines of the last view are replaced, those of the layer stay.
             fixed = [line for line in hover.tooltips if line[0] not in ("date", "mean of")]
             hover.tooltips = [*fixed, *self.origin]
 

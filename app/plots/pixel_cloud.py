@@ -56,6 +56,7 @@ class FeatureSpace:
         """
         x, y = (self.points.iloc[:, i].to_numpy() for i in (0, 1))
         pixel = self.points["pixel"].to_numpy()
+        # A pixel may stand in the cloud on several days; it is selected where one of them is.
         inside = np.zeros(int(pixel.max()) + 1, bool)
         inside[pixel[_contains(geometry, x, y)]] = True
         return inside
@@ -106,6 +107,7 @@ def feature_space(
     hv = load_holoviews()
     if color not in ("density", "gpp", "class"):
         raise InputError(f"Got the colour {color!r}, need density, gpp or class; choose one.")
+    # Of a large scene the overview: its points are means of blocks.
     reader = _AxisReader(data, viewport or data.overview, clusters)
     for name in (x, y, *(["gpp"] if color == "gpp" else [])):
         reader.check(name)
@@ -117,6 +119,7 @@ def feature_space(
     when = f"{len(days)} days of the period" if len(days) > 1 else format_date(days[0])
     title = make_title(f"{points['pixel'].nunique():,} pixels, {when}", data.simulated)
     cloud = _rasterize_points(points, xdim, ydim, color, palette).opts(title=title)
+    # The outline comes in units of the axes, so it holds at any zoom.
     selection = hv.streams.Lasso(source=cloud)
     pixels, areas = _make_streams(pixel)
 
@@ -126,6 +129,7 @@ def feature_space(
     def draw_area(geometry=None):
         inside = reader.select_on_map(geometry)
         chosen = np.flatnonzero(inside[points["pixel"].to_numpy()])
+        # A sample: marks are drawn one by one in the browser.
         chosen = chosen[:: max(1, -(-len(chosen) // MARKED_POINTS))]
         marks = hv.Points(points.iloc[chosen, :2], [xdim, ydim], label="area on the map")
         return marks.opts(color=PLACE_COLOURS[2], size=2, alpha=0.5)
@@ -163,6 +167,7 @@ def _rasterize_points(points: pd.DataFrame, xdim: Any, ydim: Any, color: str, pa
 
     extra = [name for name in points.columns[2:] if name != "pixel"]
     gpp = hv.Dimension("gpp_color", label="Mean GPP", unit=GPP_UNIT)
+    # Columns are handed on as they are: five million points are not copied.
     source = hv.Points(points, [xdim, ydim], [gpp] if color == "gpp" else extra)
     # precompute: the columns are converted once, not at each zoom
     if color == "class":
@@ -201,6 +206,7 @@ def _contains(geometry: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     import shapely
 
     outline = shapely.Polygon(geometry)
+    # Prepared once: each test then looks only at the edges near the point.
     shapely.prepare(outline)
     left, bottom, right, top = outline.bounds
     # exact tests only inside the bounding box: of five million points most are outside
@@ -251,6 +257,7 @@ class _AxisReader:
         if name == "ndvi":
             return self.series.decode_ndvi(cube)
         steps = cube.embedding.transpose(..., "feature").values  # (..., feature) int8
+        # A single feature needs one multiplication, no projection.
         if not name.startswith("PC"):
             i = data.features.index(name)
             return steps[..., i] * data.scale[i]
@@ -264,6 +271,7 @@ class _AxisReader:
         if name == "gpp":
             values = self.data.map_layers.gpp_cache(day, self.viewport).gpp.transpose("y", "x").values
         else:
+            # Quality is not needed here and would be a third of the bytes.
             cube = self.data.cube(day, self.viewport, quality=False)
             if name == "ndvi":
                 cube = cube.stack(pixel=("y", "x"), create_index=False).transpose("pixel", ...)
@@ -281,12 +289,14 @@ class _AxisReader:
             images = [self.data.layer_image(key, self.viewport) for key in keys]
             columns["class"] = [image.values[..., 0].astype("int16").reshape(-1) for image in images]
         table = pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()})
+        # int32: the number of pixels of a view stays far below two thousand million.
         table["pixel"] = np.tile(np.arange(count, dtype="int32"), len(days))
         if color == "class":
             names = [
                 f"cluster {i + 1}" for i in range(self.clusters)
             ]  # counted from 1, as in the map's legend
             table["class"] = pd.Categorical.from_codes(table["class"].to_numpy(), names)
+        # Datashader skips NaN, but the lasso and the counts would not.
         known = np.isfinite(table[x].to_numpy()) & np.isfinite(table[y].to_numpy())
         return table if known.all() else table[known]
 
@@ -303,6 +313,7 @@ class _AxisReader:
                 for name in (x, y)
             }
         known = len(values[x]) > 0
+        # Labels on the first of each month show the direction of the path.
         months = np.flatnonzero(days.day == 1) if known else np.empty(0, int)
         columns = (values[x], values[y])
         line = hv.Curve(columns, xdim, ydim, label="path of the pixel").opts(color="#16202c", line_width=1.5)

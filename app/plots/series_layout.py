@@ -74,6 +74,7 @@ def series_charts(
         A series with nothing to draw.
     """
     hv = load_holoviews()
+    # With a Pipe the charts follow its data; without one they are plain elements to keep.
     pipe = series if isinstance(series, hv.streams.Pipe) else None
     current = series.data if pipe is not None else series
     period = slice(current.time.values[0], current.time.values[-1])
@@ -89,6 +90,7 @@ def series_charts(
     overlay_options = {**options, "legend_position": "right", "show_legend": True}
     charts = []
     for title, (is_known, make) in makers.items():
+        # A chart without data would only be an empty frame.
         if not is_known:
             continue
         heading = make_title(title, simulated)
@@ -158,6 +160,7 @@ def _make_ndvi(series: xr.Dataset, colour: str) -> Any:
         parts.insert(0, spread.opts(color=colour, alpha=0.2, line_alpha=0))
     dots = {"tools": ["hover"], "size": 6}
     seen = hv.Scatter((times[clear & known], values[clear & known]), time, ndvi, label="observed, clear")
+    # Hollow marks: measured under cloud, shown so that the reader sees what was set aside.
     masked = hv.Scatter((times[~clear & known], values[~clear & known]), time, ndvi, label="observed, masked")
     parts.append(seen.opts(color=colour, line_color=None, **dots))
     parts.append(masked.opts(fill_alpha=0, line_color=colour, line_alpha=0.6, **dots))
@@ -179,6 +182,7 @@ def _make_components(series: xr.Dataset) -> Any:
                 ends, time, [score, hv.Dimension("pc_hi", label="95 %")], label=f"{name} 5 to 95 %"
             )
             parts.append(spread.opts(color=colour, alpha=0.15, line_alpha=0))
+        # A gap in the days is a gap in the line, never a straight bridge.
         line = hv.Curve(break_at_gaps(days, values), time, score, label=f"{name}, filled")
         parts.append(line.opts(color=colour, tools=["hover"]))
         dots = hv.Scatter((days[observed], values[observed]), time, score, label=f"{name}, S2 that day")
@@ -194,6 +198,7 @@ def _make_radar(series: xr.Dataset) -> Any:
     for band, colour in RADAR_COLOURS.items():
         if band not in series:
             continue
+        # Passes come every 6 or 12 days; only longer holes are gaps.
         line = break_at_gaps(times, series[band].values, min_days=PASSAGE_GAP_DAYS)
         parts.append(hv.Curve(line, time, db, label=f"{band} ").opts(color=colour, line_width=1, alpha=0.6))
         dots = hv.Scatter((times, series[band].values), time, db, label=f"{band}, observed")

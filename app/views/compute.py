@@ -73,6 +73,7 @@ def format_progress(job: EmbedJob) -> str:
         blocks = f", block {job.done} of {job.total}" if job.total else ""
         text = f"{job.stage.capitalize()}{blocks}"
     else:
+        # A failed job shows its error in place of an ending.
         endings = {
             "done": f"Done in {_duration(job.seconds)}",
             "cancelled": "Cancelled; nothing is left of it",
@@ -80,6 +81,7 @@ def format_progress(job: EmbedJob) -> str:
         text, share = endings.get(job.state, job.error), float(job.state == "done")
     left = ""
     if job.state == "running" and 0 < share < 1:
+        # By the time that blocks took so far; reading and writing are short beside it.
         left = f"{_duration(job.computing_s / share * (1 - share))} left"
     wrong = ' class="wrong"' if job.state == "failed" else ""
     return (
@@ -125,6 +127,7 @@ class ComputeView:
         self._drawn: tuple = ()
         ny, nx = data.grid.shape
         row, col = data.start_pixel
+        # A box of 32 pixels around the first pin: small enough to be done in seconds.
         self.rows, self.cols = (slice(max(0, at - 16), min(n, at + 16)) for at, n in ((row, ny), (col, nx)))
         # A month around the day on screen, moved back where the period ends sooner.
         begin = min(
@@ -132,6 +135,7 @@ class ComputeView:
         )
         end = min(begin + dt.timedelta(days=DEFAULT_DAYS - 1), data.last)
         self.draw = pn.widgets.Toggle(label="Draw box", align="end", css_classes=["quiet"])
+        # The picker offers only days the store covers.
         limits = {"start": data.first, "end": data.last, "width": 130}
         self.first = pn.widgets.DatePicker(label="First day", value=begin, **limits)
         self.last = pn.widgets.DatePicker(label="Last day", value=end, **limits)
@@ -165,6 +169,7 @@ class ComputeView:
     def set_box(self, xs: tuple[float, float], ys: tuple[float, float]) -> None:
         """Take the box drawn on the map: ``xs`` and ``ys`` of its corners, metres."""
         self.draw.value = False
+        # Snapped to whole pixels here, so that cost and frame show what will be computed.
         drawn = EmbedBox.from_corners(self.data.grid, xs, ys, first=self.first.value, last=self.last.value)
         self.rows, self.cols = drawn.rows, drawn.cols
         self._update_cost()
@@ -211,6 +216,7 @@ class ComputeView:
         self.start.visible = self.open.visible = False
         self.stop.visible = True
         self.update_progress()
+        # One poll per view: a second job must not add a second clock.
         if self._poll is None:
             self._poll = pn.state.add_periodic_callback(self.update_progress, period=POLL_MS)
 
@@ -240,6 +246,7 @@ class ComputeView:
             self.entry = self.on_done(job)
             self.open.visible = True
         else:
+            # Blocks of a job that ended without a store are of no further use.
             job.blocks.clear()
             self.plot.fill(None)
 
@@ -254,6 +261,7 @@ class ComputeView:
         ):
             return
         day = min(max(self.state.day, job.box.first), job.box.last)
+        # Nothing new since the last look: the image need not be sent again.
         if self._drawn == (day, len(job.blocks)):
             return
         self._drawn = day, len(job.blocks)

@@ -50,6 +50,7 @@ class Hidden:
         numpy.ndarray
             (time) bool.
         """
+        # A whole sensor hidden: what the others alone make of the date.
         if name in self.also:
             return np.zeros(len(day), bool)
         if name != self.sensor:
@@ -92,6 +93,7 @@ def parse_days(scene: xr.DataTree, dates: Sequence[str], sensor: str) -> tuple[i
             raise InputError(
                 f"--hide has {date!r}, not a date; write dates as YYYY-MM-DD,YYYY-MM-DD."
             ) from error
+        # A date without an acquisition has nothing to be compared with; the nearest one is named.
         if day not in acquired:
             nearest = acquired[np.abs(acquired - day).argmin()]
             raise InputError(
@@ -141,6 +143,7 @@ def reconstruct_hidden(
     spec, grid = SENSORS[hidden.sensor], target_grid(scene)
     shape = (len(hidden.days), len(spec.bands), grid.ny, grid.nx)
     mean, sigma = np.empty(shape, np.float32), np.empty(shape, np.float32)  # (time, band, y, x)
+    # The blocks of the engine, so that a reconstruction sees the same neighbourhoods as an embedding.
     for rows, cols in request.Request.from_scene(scene, model).aligned_blocks():
         size = (rows.stop - rows.start, cols.stop - cols.start)
         for start, (block_mean, block_sigma) in _block(scene, model, hidden, rows, cols, causal, features):
@@ -189,6 +192,7 @@ def load_decoder(attrs: Mapping[str, Any]) -> Embedder | None:
     from fluxlens.models import checkpoints
 
     name = str(attrs.get("model", ""))
+    # Only shipped weights are looked up by name; a path in a store's attributes is never opened.
     if name not in checkpoints.shipped():
         return None
     model = checkpoints.load(name, "cpu")

@@ -77,6 +77,7 @@ def combined(paths: list[Path], notes: list[str]) -> xr.Dataset:
     parts = []
     for path in paths:
         data = raster_file.load(path)
+        # One file holds all variables in this layout; one without some is another product.
         missing = [name for name in VARIABLES if name not in data]
         if missing:
             raise InputError(
@@ -112,6 +113,7 @@ def of_days(paths: list[Path], grid: Grid, notes: list[str]) -> xr.Dataset | Non
     if not paths:
         return None
     left, bottom, right, top = grid.extent
+    # Cells are 11 km wide: the one nearest to the middle stands for the scene.
     lon, lat = grid.lonlat((left + right) / 2, (bottom + top) / 2)
     series: dict[str, list[tuple[pd.Timestamp, float]]] = {}
     odd: list[str] = []
@@ -119,6 +121,7 @@ def of_days(paths: list[Path], grid: Grid, notes: list[str]) -> xr.Dataset | Non
     for path in paths:
         data = raster_file.load(path)
         name, variable = _known(data)
+        # Named with a count below: a folder may hold other downloads.
         if name is None:
             odd.append(path.name)
             continue
@@ -187,6 +190,7 @@ def _at(array: xr.DataArray, lon: float, lat: float) -> xr.DataArray | None:
 def _in_units(name: str, values: xr.DataArray) -> xr.DataArray:
     """Radiation in W m-2, temperature in degC, pressure in hPa, rain in mm d-1, by the variable's own units."""
     kind = KIND.get(name, "tair")
+    # What the file says of its unit is believed before the product's usual one.
     unit = weather_units.parse_unit(kind, str(values.attrs.get("units", "")))
     unit = unit or weather_units.parse_unit(kind, DEFAULT_UNITS[name])
     return unit.convert(values)
@@ -209,6 +213,7 @@ def _weather(daily: xr.Dataset, notes: list[str]) -> xr.Dataset:
         out["precip"] = daily["precipitation_flux"]
     frame = xr.Dataset(out).to_dataframe()
     for name in out:
+        # A unit that is told but cannot be true over a season is named.
         told = weather_units.check_season(name, frame[name], frame.get("tair"))
         if told is not None:
             notes.append(f"{name} of AgERA5 looks like {told[0]}, although the file says otherwise")

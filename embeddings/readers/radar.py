@@ -74,8 +74,10 @@ def radar_node(parts: list[Pass], notes: list[str], scaled: bool = False) -> xr.
     for part in parts:
         decibel = _decibel(part, bands, scaled, notes)
         orbits = _orbits(part)
+        # Each direction of flight by itself: they see slopes from opposite sides.
         for orbit in sorted(set(orbits)):
             one = decibel.isel(time=np.flatnonzero(orbits == orbit))
+            # Nearest neighbour: interpolating decibels would bias them.
             pieces.append(
                 regrid_nearest(_one_per_day(one), grid).assign_coords(
                     orbit=("time", [orbit] * len(np.unique(one["time"].dt.floor("D"))))
@@ -114,6 +116,7 @@ def _orbits(part: Pass) -> np.ndarray:
             "ascending" if text.startswith("asc") else "descending" if text.startswith("desc") else ""
             for text in told
         ]
+        # A direction told for some passes only could not be compared with the rest.
         if all(names):
             return np.array(names)
     return np.full(count, "")
@@ -143,6 +146,7 @@ def _band_db(array: xr.DataArray, band: str, name: str, scaled: bool, notes: lis
     # 0 of integers is no data; 0 of floats is power below the noise, or exactly 0 dB, which is never met.
     values = unpack(array, None, fill)
     units = str(array.attrs.get("units", "")).strip().lower()
+    # A corner is enough to tell the unit, and reads one chunk of a lazy cube.
     sample = values.isel(y=slice(None, 64), x=slice(None, 64)).values
     sample = sample[np.isfinite(sample) & (sample != 0)]
     if not sample.size:
@@ -157,6 +161,7 @@ def _band_db(array: xr.DataArray, band: str, name: str, scaled: bool, notes: lis
                     notes.append(f"{band} of {name} (median {median:.0f}) is taken for dB x {factor}")
                 return values if factor == 1 else unpack(array, step, fill)
         return unpack(array, STEP, fill) if integers and scaled else values
+    # Positive decibels over land do not occur; large numbers are uncalibrated counts.
     if integers or units in ("db", "decibel") or median > 10:
         raise InputError(
             f"Got {name} with {band} of median {median:.4g}{' ' + units if units else ''}, need dB or linear power; "

@@ -159,6 +159,7 @@ def build(request: Request) -> SceneSteps:
     """
     streams = _streams(request)
     days = pd.date_range(request.start, request.end, freq="D").as_unit("ns")
+    # More than a year before the first day: soil water and growth must not remember their start values.
     all_days = pd.date_range(days[0] - pd.Timedelta(days=SPIN_UP_DAYS), days[-1], freq="D").as_unit("ns")
     n, first = len(days), SPIN_UP_DAYS
     place = _SceneGrid.from_request(request)
@@ -178,6 +179,7 @@ def build(request: Request) -> SceneSteps:
 
     nodes = {}
     yield "Sentinel-2", 0.15
+    # One after the other, so that progress is told and memory holds one image's layers.
     images = []
     for image in optics.acquire(streams["s2"], pixels, met, first, n, request.orbits):
         images.append(image)
@@ -190,6 +192,7 @@ def build(request: Request) -> SceneSteps:
         echoes.append(echo)
         yield f"Sentinel-1, {days[echo[0]].date()}", 0.55 + 0.2 * echo[0] / n
     nodes["s1"] = place.coarse().gridded(_s1(echoes, days, request.lon))
+    # Its own random stream: scenes with and without Landsat agree in all other nodes.
     if request.landsat:
         yield "Landsat 8", 0.75
         acquired = landsat.acquire(
@@ -198,6 +201,7 @@ def build(request: Request) -> SceneSteps:
         node = _optical(list(acquired), days, request.lon, landsat.OVERPASS_H, L8_BANDS, landsat.PATHS)
         nodes["landsat8"] = place.gridded(node)
     nodes["weather"] = _weather(met.from_day(first))
+    # Training scenes leave the truth out: it takes most of the memory.
     if request.truth:
         truth = yield from _truth(pixels, met, first, n)
         nodes["truth"] = place.gridded(truth.assign_coords(time=days))
@@ -286,6 +290,7 @@ def _truth(
     out = {name: np.zeros((days, *shape), dtype=np.float32) for name in TRUTH}
     c3, c4, par = carbon.efficiency(met), carbon.efficiency(met, c4=True), carbon.par_mol(met)
     unit = land.unit.ravel()
+    # Day by day: maps of all layers of the canopy for a year would not fit in memory.
     for day in range(days):
         at = first + day
         # Absorbed light of the overpass hour stands for the day; the table ends at 72 degrees.
@@ -334,6 +339,7 @@ def _tower(
     met: xr.Dataset,
 ) -> xr.Dataset:
     row, col = tower.choose_site(rng, land)
+    # The tower measures what its footprint takes up, not its own pixel.
     footprint_gpp = np.einsum("tyx,yx->t", truth["gpp"].values, tower.footprint(land, row, col))
     node = tower.measure(rng, footprint_gpp, pd.DatetimeIndex(truth.time.values)).merge(
         met, combine_attrs="drop"
@@ -392,6 +398,7 @@ def random_request(seed: int, size_px: int = 64, **fixed: Any) -> Request:
         Fields of ``Request`` that are not drawn.
     """
     rng = np.random.default_rng([seed, 4711])
+    # Shares roughly as the land of these climates is monitored, not as the Earth's surface.
     climate = rng.choice(list(weather.CLIMATES), p=[0.46, 0.14, 0.16, 0.08, 0.16])
     lat = {
         "temperate": (43, 56),

@@ -190,6 +190,7 @@ def tile_px(embedding: Any | None = None) -> int:
     return MAP_PX if embedding is None else max(MAP_PX, *embedding.shards[1:3])
 
 
+# Differences along time leave small numbers, which compress to a third.
 def _codecs(layout: str) -> dict[str, list]:
     """Feature by feature: differences from the pixel to the north on maps, from the day before in series."""
     from fluxlens.embeddings.codec import Difference

@@ -69,12 +69,16 @@ class Air:
         was not measured the wind varies as above flat ground (Panofsky et al. 1977, doi:10.1007/BF02186086).
         """
         t = turbulence
+        # Close to the equator the Coriolis parameter vanishes; a floor keeps the layer's height finite.
         stable, coriolis = t["obukhov"] > 0, max(abs(1.4584e-4 * np.sin(np.radians(lat))), 1e-5)
         over = 2.28 * t["ustar"] / (coriolis * t["obukhov"].where(stable))
+        # Height of the boundary layer where it is not measured: Kljun et al. (2015), appendix B.
         layer = (t["obukhov"] / 3.8 * ((1 + over) ** 0.5 - 1)).where(stable, DEEP_M)
         layer = np.fmin(layer, 0.3 * t["ustar"] / coriolis).where(stable, DEEP_M)
         sigma_v = t["ustar"] * np.cbrt(12 + 0.5 * (layer / -t["obukhov"]).where(~stable, 0))
+        # A measured spread of the crosswind is better than the estimate.
         sigma_v = t["sigma_v"].fillna(sigma_v) if "sigma_v" in t else sigma_v
+        # Outside of these bounds the parameterisation was not fitted and is not used.
         defined = (t["ustar"] > LEAST_USTAR) & (height_m / t["obukhov"] > MOST_UNSTABLE)
         defined &= (layer > 1.2 * height_m) & (t["wind"] > 0) & t["direction"].notna()
         if not defined.any():
@@ -102,6 +106,7 @@ class Air:
 
     def along(self, x: np.ndarray) -> np.ndarray:
         """Crosswind-integrated footprint, m-1, at distances upwind (m); half-hours are the last dimension."""
+        # Upwind distance in the scaled coordinate; behind the tower there is no source.
         t = np.maximum(x / self._stretch - D, 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(t > 1e-3, A * t**B * np.exp(-C / t) / self._stretch, 0.0)
@@ -110,6 +115,7 @@ class Air:
         """Standard deviation of the footprint across the wind, m, at distances ``x`` upwind, any shape, m."""
         scaled = np.maximum(x / self._stretch, 1e-6)
         stability = np.maximum(np.abs(self.height_m / self.obukhov_m), 1e-9)
+        # Scaling of the crosswind spread with stability, as published.
         scale = np.minimum(1, 1e-5 / stability + np.where(self.obukhov_m <= 0, 0.80, 0.55))
         spread = AC * np.sqrt(BC * scaled**2 / (1 + CC * scaled))
         return spread * self.height_m * self.sigma_v_m_s / (self.ustar_m_s * scale)
@@ -121,6 +127,7 @@ class Air:
         for first in range(0, count, BLOCK):
             part = self.take(slice(first, first + BLOCK))
             angle = np.radians(part.direction_deg)
+            # (y, x, half-hour): each place in the coordinates of each half-hour's wind.
             upwind = east[..., None] * np.sin(angle) + north[..., None] * np.cos(angle)
             aside = east[..., None] * np.cos(angle) - north[..., None] * np.sin(angle)
             width = part.across(upwind)
@@ -140,6 +147,7 @@ def disc(grid: Grid, lon: float, lat: float, radius_m: float) -> xr.DataArray:
     steps = np.arange(-np.ceil(radius_m / grid.size_m) - 1, np.ceil(radius_m / grid.size_m) + 2) * grid.size_m
     row, col = np.abs(grid.y - y).argmin(), np.abs(grid.x - x).argmin()
     far = np.hypot(*np.meshgrid(grid.x[col] + steps - x, grid.y[row] + steps - y))
+    # Divided by the pixels of a whole disc, so that the share outside of the scene is missing from the sum.
     inside = np.hypot(grid.x[None] - x, grid.y[:, None] - y) <= radius_m
     return _weights(grid, inside / (far <= radius_m).sum(), f"pixels within {radius_m:g} m")
 
@@ -153,8 +161,10 @@ def flux(grid: Grid, lon: float, lat: float, air: Air) -> xr.DataArray:
     air = air.take(slice(None, None, -(-len(air.wind_m_s) // STEPS_AT_MOST)))
     x, y = (float(part) for part in grid.xy(lon, lat))
     up_x, up_y = (float(part) for part in grid.xy(lon, lat + 1e-3))
+    # Wind directions are from true north; the grid's north differs by the meridian convergence.
     turn = np.arctan2(up_x - x, up_y - y)  # true north, clockwise from the grid's
     total = np.zeros(grid.shape)
+    # Near the tower the footprint varies within a pixel: it is the mean of three by three places.
     for dx, dy in ((i, j) for i in range(FINE) for j in range(FINE)):
         offset = ((np.array([dx, dy]) + 0.5) / FINE - 0.5) * grid.size_m
         east, north = np.meshgrid(grid.x + offset[0] - x, grid.y + offset[1] - y)
@@ -175,6 +185,7 @@ def seen(cube: xr.Dataset | xr.DataArray, weights: xr.DataArray) -> tuple[xr.Dat
     cube = cube.to_dataset(name=cube.name or "value") if isinstance(cube, xr.DataArray) else cube
     weights = weights.assign_coords(y=cube["y"], x=cube["x"])
     valid = cube.notnull()
+    # Missing pixels take no part; the rest is weighted to one.
     share = (weights * valid).sum(("y", "x"))
     mean = (weights * cube.fillna(0)).sum(("y", "x")) / share.where(share > 0)
     away = ((cube - mean) ** 2).where(valid, 0)
