@@ -76,7 +76,7 @@ def catalog_towers(folder: str, sites: str | None, out: str) -> None:
         File with the places of the towers.
     """
     from fluxlens.embeddings.catalog import check
-    from fluxlens.embeddings.catalog.loading import of_towers
+    from fluxlens.embeddings.catalog.tower_entries import of_towers
     from fluxlens.embeddings.export.extract import replacing
 
     path = Path(out)
