@@ -21,7 +21,7 @@ import pandas as pd
 from fluxlens.embeddings import progress
 from fluxlens.embeddings.inference import engine
 from fluxlens.embeddings.inference import request as inference_request
-from fluxlens.embeddings.series import inference
+from fluxlens.embeddings.series import embed
 from fluxlens.embeddings.simulate import simulate
 from fluxlens.models import checkpoints
 from fluxlens.models.sensors import SENSORS
@@ -76,7 +76,10 @@ def write_tables(folder: Path, series: int, phases: int) -> None:
     """
     rng = np.random.default_rng(0)
     phase = rng.integers(0, phases, series)
-    for name, cycle, of in (("s2", S2_CYCLE_DAYS, phase % S2_CYCLE_DAYS), ("s1", S1_CYCLE_DAYS, phase // S2_CYCLE_DAYS)):
+    for name, cycle, of in (
+        ("s2", S2_CYCLE_DAYS, phase % S2_CYCLE_DAYS),
+        ("s1", S1_CYCLE_DAYS, phase // S2_CYCLE_DAYS),
+    ):
         spec = SENSORS[name]
         # (series, acquisition): days since the start
         day = of[:, None] + np.arange(0, DAYS - cycle, cycle)
@@ -102,9 +105,7 @@ def time_table(folder: Path) -> dict[str, float]:
     model = checkpoints.load("default", "cpu")
     out = folder / "daily.parquet"
     began, before = time.perf_counter(), time.process_time()
-    progress.run(
-        inference.write_embedded_series(out, folder / "s2.parquet", folder / "s1.parquet", model=model)
-    )
+    progress.run(embed.write_embedded_series(out, folder / "s2.parquet", folder / "s1.parquet", model=model))
     seconds, cpu_s = time.perf_counter() - began, time.process_time() - before
     import pyarrow.parquet as pq
 

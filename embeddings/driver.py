@@ -508,10 +508,10 @@ class SeriesSource(_Source):
 
     def steps(self) -> Steps[Any]:
         import pandas as pd
-        from fluxlens.embeddings.series import inference
+        from fluxlens.embeddings.series import embed
 
         parts: list[pd.DataFrame] = []
-        attrs = yield from inference.embed_series_steps(
+        attrs = yield from embed.embed_series_steps(
             *self._tables(), self._model(self.model), start=self.start, end=self.end, sink=parts.append
         )
         out = pd.concat(parts, ignore_index=True)

@@ -20,7 +20,7 @@ if not (_HERE / "models").is_dir():
 _LATE = {
     "Explorer": ("fluxlens.app.dashboard", "Explorer"),
     "open_catalog": ("fluxlens.embeddings.catalog", "open"),
-    "embed_series": ("fluxlens.embeddings.series.inference", "embed_series"),
+    "embed_series": ("fluxlens.embeddings.series.embed", "embed_series"),
 }
 
 

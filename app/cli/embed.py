@@ -65,7 +65,7 @@ def embed(
         for option, value in unused.items():
             if value:
                 raise InputError(f"Got {option} with a series table, need it for scenes only; leave it out.")
-        from fluxlens.embeddings.series.inference import write_embedded_series
+        from fluxlens.embeddings.series.embed import write_embedded_series
 
         steps = write_embedded_series(out, scene, s1, weather, model, device, start, end)
         print(f"{out}: {run_with_progress(steps)}")

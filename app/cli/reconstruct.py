@@ -50,11 +50,8 @@ def reconstruct(
         Name or path of weights; ``auto``, ``cpu`` or ``cuda``.
     """
     if is_series_table(scene):
-        from fluxlens.embeddings.series.inference import (
-            check_table_path,
-            reconstruct_series_steps,
-            write_table,
-        )
+        from fluxlens.embeddings.series.reconstruct import reconstruct_series_steps
+        from fluxlens.embeddings.series.writers import check_table_path, write_table
 
         check_table_path(out)
         rows = run_with_progress(reconstruct_series_steps(scene, hide, s1, model, device, hide_sensor))

@@ -19,7 +19,8 @@ import pandas as pd
 from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.readers import series_table
 from fluxlens.embeddings.readers.series_table import Observations, SeriesTable
-from fluxlens.embeddings.series.inference import load_model, reconstruct
+from fluxlens.embeddings.series.loading import load_model
+from fluxlens.embeddings.series.reconstruct import reconstruct
 from fluxlens.embeddings.text_table import plain_name, read_table
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import DataWarning, InputError
@@ -101,7 +102,7 @@ def evaluate_reconstruction_tables(
     folder : str or Path
         Tables as ``find_tables`` finds them.
     model, device
-        As of ``embeddings.series_inference.embed_series``.
+        As of ``embeddings.series.embed.embed_series``.
     within_days : tuple of int
         What is hidden around each target, days on either side; 0 hides every third date at once.
     max_blue : float or None
@@ -307,7 +308,9 @@ def _sets_of(folder: Path) -> dict[str, SeriesTable]:
     for stem, table in optical.items():
         ids = series_table._ids(table, stem)
         own = {
-            name: part for name, part in radar.items() if np.isin(series_table._ids(part, name), ids).any()
+            name: part
+            for name, part in radar.items()
+            if pd.Index(series_table._ids(part, name)).isin(ids).any()
         }
         joined = pd.concat(own.values()) if own else None
         label = _set_labels(table, ids, plots)
@@ -318,7 +321,7 @@ def _sets_of(folder: Path) -> dict[str, SeriesTable]:
             name = f"{stem}_{name}" if name in sets else name
             beside = None
             if joined is not None:
-                beside = joined[np.isin(series_table._ids(joined, stem), ids[rows])]
+                beside = joined[pd.Index(series_table._ids(joined, stem)).isin(ids[rows])]
             sets[name] = series_table.read_series(
                 table[rows], beside if beside is not None and len(beside) else None
             )

@@ -10,8 +10,9 @@ import xarray as xr
 from fluxlens.embeddings import progress, text_table
 from fluxlens.embeddings.evaluation import series_tables
 from fluxlens.embeddings.readers import series_table
-from fluxlens.embeddings.series import inference
-from fluxlens.embeddings.series.inference import embed_series, reconstruct_series
+from fluxlens.embeddings.series import batches, tokens, writers
+from fluxlens.embeddings.series.embed import embed_series, write_embedded_series
+from fluxlens.embeddings.series.reconstruct import reconstruct_series
 from fluxlens.models import checkpoints
 from fluxlens.models.errors import DataWarning, InputError
 from fluxlens.models.sensors import SENSORS
@@ -76,7 +77,7 @@ def test_a_spectrum_alone_is_encoded_as_the_centre_of_missing_neighbours(model, 
     with torch.inference_mode():
         usable = torch.from_numpy(~np.isnan(around).all(1))
         expected = model.encode(sensor, torch.from_numpy(around), usable)[:, :, 0, 0]
-        found = inference.encode_isolated(model.encoders[sensor], torch.from_numpy(values))
+        found = tokens.encode_isolated(model.encoders[sensor], torch.from_numpy(values))
     np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
@@ -290,10 +291,10 @@ def test_gpp_stands_beside_where_weather_is_given(model, embedded):
 def test_a_file_is_written_in_parts_and_holds_what_memory_does(
     tmp_path, monkeypatch, model, embedded, suffix
 ):
-    monkeypatch.setattr(inference, "CHUNK_PIXEL_DAYS", 150)
-    monkeypatch.setattr(inference, "PART_ROWS", 100)
+    monkeypatch.setattr(batches, "CHUNK_PIXEL_DAYS", 150)
+    monkeypatch.setattr(writers, "PART_ROWS", 100)
     path = tmp_path / f"daily{suffix}"
-    steps = inference.write_embedded_series(path, optical(), radar(), model=model)
+    steps = write_embedded_series(path, optical(), radar(), model=model)
     fractions = []
     while True:
         try:
@@ -323,11 +324,9 @@ def test_a_file_is_written_in_parts_and_holds_what_memory_does(
 
 def test_a_failed_run_leaves_no_file(tmp_path, model):
     with pytest.raises(InputError):
-        progress.run(
-            inference.write_embedded_series(tmp_path / "a.csv", optical().drop(columns="id"), model=model)
-        )
+        progress.run(write_embedded_series(tmp_path / "a.csv", optical().drop(columns="id"), model=model))
     with pytest.raises(InputError, match=r"need \.parquet or \.csv"):
-        progress.run(inference.write_embedded_series(tmp_path / "a.xlsx", optical(), model=model))
+        progress.run(write_embedded_series(tmp_path / "a.xlsx", optical(), model=model))
     assert not [*tmp_path.iterdir()]
 
 

@@ -1,0 +1,222 @@
+"""Daily embeddings of series tables, many series in one batch; memory bounded, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from fluxlens.embeddings import progress
+from fluxlens.embeddings.inference import batched_forward, request
+from fluxlens.embeddings.inference.device_queue import QUEUES
+from fluxlens.embeddings.progress import Steps
+from fluxlens.embeddings.readers.series_table import SeriesTable, read_series, read_weather
+from fluxlens.embeddings.scenes.acquisitions import from_epoch_day
+from fluxlens.embeddings.series import writers
+from fluxlens.embeddings.series.batches import Batch, batches, chunks
+from fluxlens.embeddings.series.gpp import SeriesGpp, gpp_of_series
+from fluxlens.embeddings.series.loading import attributes, check_sensors, load_model
+from fluxlens.embeddings.series.tokens import encode_batch
+from fluxlens.embeddings.store import quantise
+from fluxlens.models.embedder import Embedder
+from fluxlens.models.errors import InputError
+
+
+def embed_series(
+    s2: str | Path | pd.DataFrame | None,
+    s1: str | Path | pd.DataFrame | None = None,
+    weather: str | Path | pd.DataFrame | xr.Dataset | None = None,
+    model: str | Path | Embedder = "default",
+    device: str = "auto",
+    start: str | None = None,
+    end: str | None = None,
+) -> pd.DataFrame:
+    """Daily embeddings of series tables in memory; for many series see ``embed_series_steps``.
+
+    Parameters
+    ----------
+    s2, s1 : path, pandas.DataFrame or None
+        Tables of Sentinel-2 and Sentinel-1, see ``embeddings.readers.series_table.read_series``.
+    weather : path, pandas.DataFrame, xarray.Dataset or None
+        Daily weather of all series, or with an id of each; GPP is given with it. Needs ``lat`` in a series table.
+    model : str, path or Embedder
+        Shipped model, file of weights, or a model that is loaded.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    start, end : str or None
+        First and last day, YYYY-MM-DD; from a series' first to its last acquisition where not given.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per id and day: ``id``, ``time``, ``e00`` ..., ``sigma`` (reflectance), ``days_from_s2``,
+        ``days_from_s1`` (d, -1 = none) and, with weather, ``gpp``, ``gpp_lo``, ``gpp_hi`` (gC m-2 d-1). The model, its
+        digest and the software stand in ``attrs``.
+
+    Raises
+    ------
+    InputError
+        If a table cannot be used.
+    """
+    parts: list[pd.DataFrame] = []
+    attrs = progress.run(embed_series_steps(s2, s1, weather, model, device, start, end, sink=parts.append))
+    out = pd.concat(parts, ignore_index=True)
+    out.attrs = attrs
+    return out
+
+
+def embed_series_steps(
+    s2: str | Path | pd.DataFrame | None,
+    s1: str | Path | pd.DataFrame | None = None,
+    weather: str | Path | pd.DataFrame | xr.Dataset | None = None,
+    model: str | Path | Embedder = "default",
+    device: str = "auto",
+    start: str | None = None,
+    end: str | None = None,
+    sink: Any = None,
+) -> Steps[dict[str, Any]]:
+    """As ``embed_series``, part by part: yields progress, hands tables to ``sink`` and returns their attributes.
+
+    Parameters
+    ----------
+    s2, s1, weather, model, device, start, end
+        As of ``embed_series``.
+    sink : callable
+        Called with a DataFrame of about ``PART_ROWS`` rows at most, whole series in the order of the table; with
+        ``None`` nothing is kept.
+    """
+    yield "reading the tables", 0.0
+    table = read_series(s2, s1)
+    net = load_model(model, device)
+    check_sensors(table, net)
+    predict = gpp_of_series(table, read_weather(weather), net)
+    first, last = _spans_within(table, start, end)
+    total, done = int((last - first + 1).sum()), 0
+    for chunk in chunks(last - first + 1):
+        arrays: dict[int, dict[str, np.ndarray]] = {}
+
+        def work(batch: Batch, arrays=arrays) -> Iterator[None]:
+            yield from _embed_batch(net, batch, first, last, arrays)
+
+        steps = QUEUES[net.scale.device.type].map(work, list(batches(table, chunk, net)))
+        counted = 0
+        for _ in steps:
+            counted = sum(len(one["sigma"]) for one in list(arrays.values()))
+            yield f"embedding {len(table.ids):,} series", (done + counted) / total
+        for part in _tidy(table, chunk, arrays, first, net, predict):
+            if sink is not None:
+                sink(part)
+        done += int((last - first + 1)[chunk].sum())
+    return attributes(net) | ({} if predict is None else {"gpp_head_digest": predict.digest})
+
+
+def write_embedded_series(
+    path: str | Path,
+    s2: str | Path | pd.DataFrame | None,
+    s1: str | Path | pd.DataFrame | None = None,
+    weather: str | Path | pd.DataFrame | xr.Dataset | None = None,
+    model: str | Path | Embedder = "default",
+    device: str = "auto",
+    start: str | None = None,
+    end: str | None = None,
+) -> Steps[str]:
+    """Write daily embeddings of series tables, memory bounded; yields progress and returns one line about the file.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write, ``.parquet`` (row groups written as they are computed) or ``.csv``; in place only when whole.
+    s2, s1, weather, model, device, start, end
+        As of ``embed_series``.
+    """
+    # The path first: loading the model takes a second, reading tables a minute.
+    writers.check_table_path(path)
+    net = load_model(model, device)
+    with writers.open_table(path, attributes(net)) as writer:
+        yield from embed_series_steps(s2, s1, weather, net, device, start, end, writer)
+        line = f"{writer.rows:,} rows of {writer.series:,} series"
+    return line
+
+
+def _spans_within(table: SeriesTable, start: str | None, end: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """First and last day per series; a series without a day in the window has none (last < first)."""
+    first, last = table.spans()
+    asked = [request.parse_day(value, None, what) for value, what in ((start, "start"), (end, "end"))]
+    if asked[0] is not None:
+        first = np.maximum(first, asked[0])
+    if asked[1] is not None:
+        last = np.minimum(last, asked[1])
+    last = np.maximum(last, first - 1)
+    if not (last >= first).any():
+        raise InputError(
+            f"Got start {start}, end {end}, outside of all series' acquisitions, need days within; ask for others."
+        )
+    return first, last
+
+
+def _embed_batch(
+    model: Embedder,
+    batch: Batch,
+    first: np.ndarray,
+    last: np.ndarray,
+    arrays: dict[int, dict[str, np.ndarray]],
+) -> Iterator[None]:
+    """Quantised arrays of each series of the batch over its own days, put into ``arrays`` by position."""
+    tokens = encode_batch(model, batch)
+    yield
+    begin, stop = int(first[batch.members].min()), int(last[batch.members].max())
+    days, pixels = np.arange(begin, stop + 1), len(batch.members)
+    steps = np.empty((len(days), pixels, model.features), np.int8)
+    sigma = np.empty((len(days), pixels), np.float32)
+    # the same rounding as of cubes
+    for where, answer in batched_forward.predict_days(model, tokens, slice(0, pixels), days):
+        with torch.inference_mode():
+            z = (answer.z[0] / model.scale).round_().clamp_(-127, 127)
+            steps[where] = z.to(torch.int8).cpu().numpy()
+            error = (model.sigma(answer)[0] / quantise.SIGMA_STEP).round_().clamp_(0, 254)
+            sigma[where] = error.cpu().numpy() * np.float32(quantise.SIGMA_STEP)
+        yield
+    ages = {
+        f"days_from_{name}": batched_forward.days_to_nearest(tokens[name], days)
+        if name in tokens
+        else np.full((len(days), pixels), -1, np.int16)
+        for name in ("s2", "s1")
+    }
+    for pixel, member in enumerate(batch.members):
+        own = slice(int(first[member]) - begin, int(last[member]) - begin + 1)
+        found = {"embedding": steps, "sigma": sigma, **ages}
+        arrays[int(member)] = {name: array[own, pixel].copy() for name, array in found.items()}
+
+
+def _tidy(
+    table: SeriesTable,
+    chunk: np.ndarray,
+    arrays: dict[int, dict[str, np.ndarray]],
+    first: np.ndarray,
+    model: Embedder,
+    predict: SeriesGpp | None,
+) -> Iterator[pd.DataFrame]:
+    """Tables of whole series in the order of ``chunk``; their arrays are dropped as they are handed on."""
+    scale = model.scale.cpu().numpy()
+    lengths = np.array([len(arrays[int(member)]["sigma"]) for member in chunk])
+    number = np.cumsum(lengths) // writers.PART_ROWS
+    for one in np.unique(number):
+        members = chunk[number == one]
+        parts = [arrays.pop(int(member)) for member in members]
+        size = lengths[number == one]
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        day = np.concatenate([first[member] + np.arange(n) for member, n in zip(members, size, strict=True)])
+        features = joined["embedding"].astype(np.float32) * scale  # (row, feature)
+        columns: dict[str, Any] = {
+            "id": np.repeat(table.ids[members].astype(object), size),
+            "time": from_epoch_day(day),
+            **{f"e{i:02d}": features[:, i] for i in range(features.shape[1])},
+            **{name: joined[name] for name in ("sigma", "days_from_s2", "days_from_s1")},
+        }
+        if predict is not None:
+            columns |= predict.predict(members, size, day, joined)
+        yield pd.DataFrame(columns)

@@ -1,0 +1,155 @@
+"""What a sensor would have measured in series on days that are not shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from fluxlens.embeddings import progress
+from fluxlens.embeddings.inference.device_queue import QUEUES
+from fluxlens.embeddings.progress import Steps
+from fluxlens.embeddings.readers.series_table import SeriesTable, read_hidden, read_series
+from fluxlens.embeddings.scenes.acquisitions import from_epoch_day
+from fluxlens.embeddings.series.batches import Batch, batches
+from fluxlens.embeddings.series.loading import attributes, check_sensors, load_model
+from fluxlens.embeddings.series.tokens import encode_batch
+from fluxlens.models.embedder import Embedder
+from fluxlens.models.errors import InputError
+
+QUERY_DAYS = 32
+"""Days reconstructed together, as the engine's groups."""
+
+
+def reconstruct_series(
+    s2: str | Path | pd.DataFrame | None,
+    hide: str | Path | pd.DataFrame,
+    s1: str | Path | pd.DataFrame | None = None,
+    model: str | Path | Embedder = "default",
+    device: str = "auto",
+    sensor: str = "s2",
+) -> pd.DataFrame:
+    """What a sensor would have measured at rows that are not shown.
+
+    Parameters
+    ----------
+    s2, s1 : path, pandas.DataFrame or None
+        Series tables, see ``embeddings.readers.series_table.read_series``.
+    hide : path or pandas.DataFrame
+        ``id``, ``date`` of the acquisitions of ``sensor`` to hide; all are hidden together.
+    model, device
+        As of ``embed_series``.
+    sensor : str
+        ``s2`` or ``s1``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per row of ``hide``: ``id``, ``date``, the sensor's bands (reflectance or dB) and ``<band>_sigma``, the
+        expected error as a standard deviation.
+
+    Raises
+    ------
+    InputError
+        If a table cannot be used, or a hidden row is not in it.
+    """
+    return progress.run(reconstruct_series_steps(s2, hide, s1, model, device, sensor))
+
+
+def reconstruct_series_steps(
+    s2: str | Path | pd.DataFrame | None,
+    hide: str | Path | pd.DataFrame,
+    s1: str | Path | pd.DataFrame | None = None,
+    model: str | Path | Embedder = "default",
+    device: str = "auto",
+    sensor: str = "s2",
+) -> Steps[pd.DataFrame]:
+    """As ``reconstruct_series``; yields progress and returns the table.
+
+    Parameters
+    ----------
+    s2, hide, s1, model, device, sensor
+        As of ``reconstruct_series``.
+    """
+    yield "reading the tables", 0.0
+    table = read_series(s2, s1)
+    rows = read_hidden(hide, table, sensor)
+    net = load_model(model, device)
+    if sensor not in net.config.sensors:
+        raise InputError(
+            f"Got {sensor} to hide, need one of {', '.join(net.config.sensors)}, which {net.name} knows; choose one."
+        )
+    seen = table.sensors[sensor]
+    gone = pd.MultiIndex.from_arrays([seen.series, seen.day]).isin(
+        pd.MultiIndex.from_arrays([rows["series"], rows["day"]])
+    )
+    left = SeriesTable(table.ids, table.sensors | {sensor: seen.at(~gone)}, table.lon, table.lat)
+    check_sensors(left, net)
+    mean, sigma = yield from reconstruct(left, rows["series"].to_numpy(), rows["day"].to_numpy(), net, sensor)
+    bands = net.config.specs[sensor].bands
+    out = pd.DataFrame({"id": rows["id"].astype(str), "date": from_epoch_day(rows["day"].to_numpy())})
+    out[list(bands)] = mean
+    out[[f"{band}_sigma" for band in bands]] = sigma
+    out.attrs = attributes(net) | {"hidden_sensor": sensor}
+    return out
+
+
+def reconstruct(
+    table: SeriesTable, series: np.ndarray, days: np.ndarray, model: Embedder, sensor: str = "s2"
+) -> Steps[tuple[np.ndarray, np.ndarray]]:
+    """Decoded measurements of a sensor for pairs of series and day; yields progress.
+
+    Parameters
+    ----------
+    table : SeriesTable
+        What is shown.
+    series, days : numpy.ndarray
+        (n,) positions in ``table.ids`` and days since 1970-01-01.
+    model : Embedder
+        Loaded model.
+    sensor : str
+        Which decoder reads the embeddings.
+
+    Returns
+    -------
+    mean, sigma : numpy.ndarray
+        (n, band) float32 in the sensor's unit; ``sigma`` is the expected error.
+    """
+    bands = len(model.config.specs[sensor].bands)
+    mean, sigma = (np.empty((len(series), bands), np.float32) for _ in range(2))
+    # Rows grouped by series, so that those of a batch's members are slices; `row` maps back to the caller's order.
+    order = np.argsort(series, kind="stable")
+    edge = np.searchsorted(series[order], np.arange(len(table.ids) + 1))
+    done = [0]
+
+    def work(batch: Batch) -> Iterator[None]:
+        rows = [order[edge[member] : edge[member + 1]] for member in batch.members]
+        pixel = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
+        row = np.concatenate(rows)
+        tokens = encode_batch(model, batch)
+        with torch.inference_mode():
+            context = model.contextualise(tokens)
+        # Kernels depend on days alone: each day is queried once for all pixels, in groups that bound memory.
+        asked = np.unique(days[row])
+        for first in range(0, len(asked), QUERY_DAYS):
+            some = asked[first : first + QUERY_DAYS]
+            with torch.inference_mode():
+                answer = model.query(context, torch.from_numpy(some)[None])
+                here = np.isin(days[row], some)
+                at = (0, np.searchsorted(some, days[row[here]]), pixel[here])
+                # (area, day, pixel, ...) -> (row, ...)
+                z = answer.z[at]
+                log_sigma = answer.log_sigma[sensor][at]
+                mean[row[here]] = model.decoders[sensor](z).cpu().numpy()
+                sigma[row[here]] = model.decoders[sensor].sigma(log_sigma).cpu().numpy()
+            yield
+        # A list, since the queue runs `work` in its own threads and a generator cannot return a running count.
+        done[0] += len(row)
+
+    # Series without a hidden row are not computed at all.
+    parts = list(batches(table, np.unique(series), model))
+    for _ in QUEUES[model.scale.device.type].map(work, parts):
+        yield f"reconstructing {len(series):,} rows", done[0] / len(series)
+    return mean, sigma

@@ -1,0 +1,151 @@
+"""Tables of series in files: written in parts, in place only when whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from fluxlens.models.errors import InputError
+
+PART_ROWS = 200_000
+"""Rows of one table handed on, and of one row group of a Parquet file."""
+
+
+class TableWriter:
+    """Tables with the same columns appended to one file; see ``open_table``."""
+
+    def __init__(self, path: Path, attrs: dict[str, Any]) -> None:
+        self.path, self.attrs = path, attrs
+        self.rows = self.series = 0
+        self._parquet: Any = None
+
+    def __call__(self, table: pd.DataFrame) -> None:
+        """Append a table.
+
+        Parameters
+        ----------
+        table : pandas.DataFrame
+            Rows of whole series.
+        """
+        self.rows += len(table)
+        self.series += table["id"].nunique()
+        if self.path.suffix == ".parquet":
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            arrow = pa.Table.from_pandas(table, preserve_index=False)
+            if self._parquet is None:
+                told = {key: str(value) for key, value in self.attrs.items()}
+                schema = arrow.schema.with_metadata({**(arrow.schema.metadata or {}), **told})
+                self._parquet = pq.ParquetWriter(self.path, schema)
+            self._parquet.write_table(arrow.cast(self._parquet.schema), row_group_size=PART_ROWS)
+            return
+        new = not self.path.exists()
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            if new:
+                lines = [" ".join(f"# {key}: {value}".split()) for key, value in self.attrs.items()]
+                file.write("".join(f"{line}\n" for line in lines))
+            text = table.assign(
+                **{
+                    name: _harmless(table[name])
+                    for name in table.columns
+                    if table[name].dtype == object or pd.api.types.is_string_dtype(table[name].dtype)
+                }
+            )
+            text.to_csv(
+                file,
+                index=False,
+                header=new,
+                date_format="%Y-%m-%d",
+                float_format="%.7g",
+                lineterminator="\n",
+            )
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._parquet is not None:
+            self._parquet.close()
+
+
+def check_table_path(path: str | Path) -> Path:
+    """The path of a table to be written, checked before any computing.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        Where it does not end in ``.parquet`` or ``.csv``, or its folder does not exist.
+    """
+    place = Path(path)
+    if place.suffix.lower() not in (".parquet", ".csv"):
+        raise InputError(f"Got --out {place.name}, need .parquet or .csv for a series table; rename it.")
+    if not place.resolve().parent.is_dir():
+        raise InputError(f"Got --out {path}, need a folder that exists; create {place.parent} first.")
+    if place.is_dir():
+        raise InputError(f"Got --out {path}, which is a folder, need a file; choose another name.")
+    return place
+
+
+class open_table:
+    """Context of a ``TableWriter`` beside ``path``, renamed onto it when the block ends well and removed when not.
+
+    Parameters
+    ----------
+    path : str or Path
+        File ending in ``.parquet`` or ``.csv`` in a folder that exists.
+    attrs : dict
+        Metadata of the file: of Parquet the schema's, of CSV lines that begin with ``#``.
+    """
+
+    def __init__(self, path: str | Path, attrs: dict[str, Any]) -> None:
+        import uuid
+
+        self.path = check_table_path(path)
+        beside = f".{self.path.stem}.{uuid.uuid4().hex[:8]}{self.path.suffix.lower()}"
+        self.writer = TableWriter(self.path.resolve().with_name(beside), attrs)
+
+    def __enter__(self) -> TableWriter:
+        return self.writer
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        import os
+
+        self.writer.close()
+        if kind is None and self.writer.path.exists():
+            os.replace(self.writer.path, self.path)
+        else:
+            self.writer.path.unlink(missing_ok=True)
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> str:
+    """Write a table with ``attrs`` as ``.parquet`` or ``.csv``; returns one line about it.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As ``embed_series`` or ``reconstruct_series`` return it.
+    path : str or Path
+        File to write.
+    """
+    with open_table(path, table.attrs) as writer:
+        writer(table)
+    return f"{len(table):,} rows of {table['id'].nunique():,} series"
+
+
+def _harmless(column: pd.Series) -> pd.Series:
+    """Text that a spreadsheet would run as a formula gets a quote in front (OWASP, CSV injection)."""
+    codes, unique = pd.factorize(column)
+    safe = np.array(
+        [f"'{text}" if str(text)[:1] in "=+-@＝＋－＠" and text else text for text in unique], object
+    )
+    return pd.Series(safe[codes], column.index)
