@@ -96,9 +96,9 @@ def cut(days: np.ndarray, widest: int) -> list[slice]:
     """Cut a row of series into the batches that cost least in total.
 
     A batch of p series over a union of t dates costs (p + f) t, with f = ``FIXED_SHARE`` x ``widest``: a further date
-    is computed for each of its series, and there is a fixed price per date. The cheapest cut of all up to series j follows
-    from those up to i < j (dynamic programming), so that it is found among all cuts, not greedily: the union of series
-    thinned by clouds grows for a while even if they are of one orbit.
+    is computed for each of its series, and there is a fixed price per date. The cheapest cut of all up to series j
+    follows from those up to i < j (dynamic programming), so that it is found among all cuts. A greedy one fails: the
+    union of series thinned by clouds grows for a while even if they are of one orbit.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """Series tables: read as people write them, embedded as pixels without neighbours, whatever else is in the batch."""
 
 import io
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -112,6 +113,71 @@ def test_a_series_is_the_same_alone_and_in_any_batch(model, embedded):
             assert (steps > 0.5).mean() < 1e-3
             np.testing.assert_array_equal(rows["days_from_s2"], alone["days_from_s2"])
             np.testing.assert_allclose(rows["sigma"], alone["sigma"], atol=5.1e-4)
+
+
+def mixed_orbits(series: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Series over four months on each pair of five phases of Sentinel-2 and six of Sentinel-1, in turn."""
+    s2, s1 = [], []
+    for number in range(series):
+        one, phase = f"m{number}", number % 30
+        part = optical((one,), seed=number)
+        s2.append(part.assign(date=part.date - pd.Timedelta(days=phase % 5)))
+        part = radar((one,), seed=number)
+        s1.append(part.assign(date=part.date - pd.Timedelta(days=phase // 5)))
+    return pd.concat(s2), pd.concat(s1)
+
+
+def test_batches_of_mixed_orbits_hold_each_series_once_and_few_dates_of_others(model):
+    s2, s1 = mixed_orbits(900)
+    table = series_table.read_series(s2, s1)
+    found = list(batches.batches(table, np.arange(900), model))
+    np.testing.assert_array_equal(np.sort(np.concatenate([part.members for part in found])), np.arange(900))
+    for part in found:
+        for name, observed in part.sensors.items():
+            everything = table.sensors[name]
+            for pixel, member in enumerate(part.members):
+                own = everything.day[everything.series == member]
+                np.testing.assert_array_equal(observed.day[observed.series == pixel], own)
+    # 30 series of each orbit: the union of its dates, not that of all orbits, which is five and six times as long.
+    longest = max(len(np.unique(part.sensors["s1"].day)) for part in found)
+    assert longest <= 2 * 20
+
+
+def test_a_series_among_mixed_orbits_is_the_same_as_alone(model):
+    s2, s1 = mixed_orbits(60)
+    many = embed_series(s2, s1, model=model)
+    for one in ("m0", "m17", "m59"):
+        alone = embed_series(s2[s2.id == one], s1[s1.id == one], model=model)
+        rows = many[many.id == one]
+        steps = np.abs(features(rows) - features(alone)) / model.scale.numpy()
+        assert steps.max() < EXACT_STEPS + 0.01
+        assert (steps > 0.5).mean() < 1e-3
+        np.testing.assert_array_equal(rows["days_from_s1"], alone["days_from_s1"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_cut_into_batches_is_the_cheapest_of_all(seed):
+    rng = np.random.default_rng(seed)
+    orbits = rng.integers(0, 2**40, 3, dtype=np.uint64)
+    # each series has half of the dates of one of three orbits
+    days = (orbits[np.sort(rng.integers(0, 3, 9))] & rng.integers(0, 2**40, 9, dtype=np.uint64))[:, None]
+    widest = 6
+
+    def cost(parts: list[slice]) -> float:
+        unions = [np.bitwise_count(np.bitwise_or.reduce(days[part, 0])) for part in parts]
+        sizes = [part.stop - part.start + batches.FIXED_SHARE * widest for part in parts]
+        return float(sum(size * int(union) for size, union in zip(sizes, unions, strict=True)))
+
+    cheapest = np.inf
+    for borders in itertools.product((False, True), repeat=8):
+        edge = [0, *(np.flatnonzero(borders) + 1), 9]
+        parts = [slice(a, b) for a, b in itertools.pairwise(edge)]
+        if max(part.stop - part.start for part in parts) <= widest:
+            cheapest = min(cheapest, cost(parts))
+    found = batches.cut(days, widest)
+    assert [part.start for part in found] == [0, *(part.stop for part in found[:-1])]
+    assert found[-1].stop == 9
+    assert cost(found) == pytest.approx(cheapest)
 
 
 def test_a_series_is_embedded_as_the_only_measured_pixel_of_a_scene(model, embedded):
