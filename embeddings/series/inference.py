@@ -142,6 +142,7 @@ def embed_series_steps(
         ``None`` nothing is kept.
     """
     yield "reading the tables", 0.0
+    # Tables before the model: a wrong file is told before a second is spent on PyTorch.
     table = read_series(s2, s1)
     net = load_model(model, device)
     _check_sensors(table, net)
@@ -159,6 +160,7 @@ def embed_series_steps(
         for _ in steps:
             counted = sum(len(one["sigma"]) for one in list(arrays.values()))
             yield f"embedding {len(table.ids):,} series", (done + counted) / total
+        # Handed on chunk by chunk, so that memory does not grow with the number of series.
         for part in _tidy(table, chunk, arrays, first, net, predict):
             if sink is not None:
                 sink(part)
@@ -286,6 +288,7 @@ def reconstruct(
         (n, band) float32 in the sensor's unit; ``sigma`` is the expected error.
     """
     bands = len(model.config.specs[sensor].bands)
+    # Filled row by row by the batches, in the caller's order.
     mean, sigma = (np.empty((len(series), bands), np.float32) for _ in range(2))
     # Rows grouped by series, so that those of a batch's members are slices; `row` maps back to the caller's order.
     order = np.argsort(series, kind="stable")
@@ -345,6 +348,7 @@ def encode_isolated(
     torch.Tensor
         (n, token) float32.
     """
+    # The same layers as the encoder's own forward pass; a test compares both within 1e-6.
     gelu = torch.nn.functional.gelu
     if usable is None:
         usable = torch.ones(len(values), dtype=torch.bool, device=values.device)
@@ -406,6 +410,7 @@ def attributes_of(model: str | Path | Embedder, device: str = "auto") -> dict[st
 
 
 def _check_sensors(table: SeriesTable, model: Embedder) -> None:
+    # A table of Sentinel-1 alone cannot be embedded by a model of Sentinel-2 alone.
     known = set(table.sensors) & set(model.config.sensors)
     if not known:
         raise InputError(
@@ -416,6 +421,7 @@ def _check_sensors(table: SeriesTable, model: Embedder) -> None:
 
 def _asked_spans(table: SeriesTable, start: str | None, end: str | None) -> tuple[np.ndarray, np.ndarray]:
     """First and last day per series; a series without a day in the window has none (last < first)."""
+    # Each series has its own period: from its first to its last acquisition.
     first, last = table.spans()
     asked = [request.parse_day(value, None, what) for value, what in ((start, "start"), (end, "end"))]
     if asked[0] is not None:
