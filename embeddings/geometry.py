@@ -1,4 +1,7 @@
-"""Where pixels are: regular north-up grids in metres, their longitudes and latitudes, and regridding."""
+"""Where pixels are: regular north-up grids in metres, their longitudes and latitudes, and regridding.
+
+Long on purpose: all that knows of grids and coordinate reference systems is here.
+"""
 
 from __future__ import annotations
 

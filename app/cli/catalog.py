@@ -76,14 +76,14 @@ def catalog_towers(folder: str, sites: str | None, out: str) -> None:
         File with the places of the towers.
     """
     from fluxlens.embeddings.catalog import check
-    from fluxlens.embeddings.catalog.loading import of_towers
+    from fluxlens.embeddings.catalog import towers_catalog
     from fluxlens.embeddings.export.extract import replacing
 
     path = Path(out)
     if path.suffix not in (".yaml", ".yml"):
         raise InputError(f"Got --out {path}, need a name that ends in .yaml; rename it.")
     # Paths in the catalog are relative to its own folder, so that both can move together.
-    text = of_towers(folder, path.resolve().parent, sites)
+    text = towers_catalog(folder, path.resolve().parent, sites)
     with replacing(path) as beside:
         beside.write_text(text, encoding="utf-8")
     # Counted by reading the file back through the check that `serve` and `open` apply.

@@ -1,4 +1,7 @@
-"""The series of places as stacked Bokeh charts on one time axis: made once, only their data change."""
+"""The series of places as stacked Bokeh charts on one time axis: made once, only their data change.
+
+Long on purpose: all charts share one time axis, one cursor and their sources.
+"""
 
 import numpy as np
 import pandas as pd
