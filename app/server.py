@@ -54,6 +54,7 @@ def serve(
         "cookie_secret": secrets.token_hex(32),
         "login_template": str(Path(__file__).parent / "views" / "login.html"),
     }
+    # One process for all sessions: they share open stores and caches.
     pn.serve(
         {"/": lambda: page(catalog_path)},
         port=port,
@@ -70,6 +71,7 @@ def _load_first_entry(catalog_path: str | Path | None) -> EntryLoad | None:
     """Start with what the first session will see; what is wrong with the catalog is shown to that session."""
     from fluxlens.embeddings import catalog
 
+    # A broken catalog is told on the page, where it can be seen; the server starts.
     with suppress(InputError):
         cat = catalog.open(catalog_path)
         if first := next((entry.name for entry in catalog.entries(cat) if entry.kind == "embeddings"), ""):

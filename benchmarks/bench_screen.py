@@ -189,7 +189,7 @@ def tiled(side_px: int, days: int, seed: int = 0) -> Path:
             {name: cube[name] for name in ("time", "feature", "scale")},
             cube.attrs,
         ).assign_coords(grid.coords())
-        session = icechunk.Repository.create(repository._storage(path)).writable_session("main")
+        session = icechunk.Repository.create(repository.storage(path)).writable_session("main")
         root = zarr.open_group(session.store, mode="a", zarr_format=3)
         seen = grid
         if side_px > SEEN_PX:

@@ -62,6 +62,7 @@ def build_once(name: str, build: Callable[[Path], Steps[Any]], durable: bool = F
     """
     from filelock import FileLock, Timeout
 
+    # The usual case, without a lock: what is there is whole, since it was renamed into place.
     path = folder() / name
     if path.exists():
         return path
@@ -74,6 +75,7 @@ def build_once(name: str, build: Callable[[Path], Steps[Any]], durable: bool = F
         except Timeout:
             yield Progress("waiting for another process that makes it", 0.0)
     try:
+        # Looked at again under the lock: another process may have made it meanwhile.
         if not path.exists():
             with atomic_path(path, durable) as temporary:
                 yield from build(temporary)
@@ -97,6 +99,7 @@ def key(name: str, *facts: Any) -> str:
     str
         Such as ``"demo-3f2a91c0d4b7"``.
     """
+    # Sorted and as text: the same facts give the same name in every process and version of Python.
     text = json.dumps(facts, sort_keys=True, default=str)
     return f"{name}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
 
@@ -123,6 +126,7 @@ def fingerprint(*modules: ModuleType) -> str:
     total = hashlib.blake2b(digest_size=8)
     for module in modules:
         for file in _source_files(module):
+            # The name too: a file that was renamed is other code, although its bytes are the same.
             total.update(file.name.encode())
             total.update(file.read_bytes())
     return total.hexdigest()
@@ -137,6 +141,7 @@ def _source_files(module: ModuleType) -> list[Path]:
         files = [file for root in roots for file in sorted(root.rglob("*")) if file.suffix in FINGERPRINTED]
     else:
         files = [Path(module.__file__)] if getattr(module, "__file__", None) else []
+    # A place that is skipped would weaken every key without a word.
     if missing := [str(path) for path in (*roots, *files) if not path.exists()]:
         raise RuntimeError(
             f"no {', '.join(missing)} of {module.__name__}: its fingerprint would be of less code"

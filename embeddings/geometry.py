@@ -1,4 +1,7 @@
-"""Where pixels are: regular north-up grids in metres, their longitudes and latitudes, and regridding."""
+"""Where pixels are: regular north-up grids in metres, their longitudes and latitudes, and regridding.
+
+Long on purpose: all that knows of grids and coordinate reference systems is here.
+"""
 
 from __future__ import annotations
 
@@ -263,6 +266,7 @@ def regrid_nearest(cube: xr.DataArray, grid: Grid) -> xr.DataArray:
         Where the CRS differ.
     """
     own = Grid.from_cube(cube)
+    # Regridding is by nearest neighbour on one CRS; a change of CRS is a resampling that must be told.
     if own.crs != grid.crs:
         raise InputError(f"Got data in {own.crs}, need {grid.crs}; reproject them first.")
     if own == grid:
@@ -341,6 +345,7 @@ def crs_name(cube: xr.Dataset | xr.DataArray) -> str:
     InputError
         Where it is missing, unreadable, or not projected in metres.
     """
+    # rioxarray, odc and GDAL write the CRS under either key.
     attrs = cube.coords["spatial_ref"].attrs if "spatial_ref" in cube.coords else {}
     wkt = attrs.get("crs_wkt") or attrs.get("spatial_ref")
     if not wkt:

@@ -75,8 +75,7 @@ def catalog_towers(folder: str, sites: str | None, out: str) -> None:
     sites : str or None
         File with the places of the towers.
     """
-    from fluxlens.embeddings.catalog import check
-    from fluxlens.embeddings.catalog.tower_entries import towers_catalog
+    from fluxlens.embeddings.catalog import check, towers_catalog
     from fluxlens.embeddings.export.extract import replacing
 
     path = Path(out)

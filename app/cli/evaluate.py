@@ -52,6 +52,7 @@ def evaluate_reconstruction(data: str | None, model: str, device: str, json_path
     """
     from fluxlens.embeddings.evaluation import reconstruction, series_tables
 
+    # By what the folder holds: users have scenes or tables, seldom both.
     if data is not None and series_tables.holds_tables(data):
         print_evaluation(series_tables.evaluate_reconstruction_tables(data, model, device), json_path)
         return
@@ -247,6 +248,7 @@ def evaluate_gpp(
     if store:
         predicted, tower = store_at_tower(store, data, at, sites, radius_m)
         result = gpp_at_tower.evaluate_at_tower(predicted, tower, least_qc)
+        # For people on stderr; the numbers alone go to stdout.
         print(gpp_at_tower.tower_report(result), file=sys.stderr)
     elif data:
         result = run_with_progress(gpp_held_out.evaluate(data, split, model))

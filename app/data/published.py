@@ -46,6 +46,7 @@ def find_published(catalog, grid: Grid) -> tuple["PublishedEmbeddings | None", s
             continue
         try:
             published = PublishedEmbeddings(source.read(), grid)
+        # One broken cube must not hide another that can be shown.
         except InputError as error:
             reason = f"No published embedding of {entry.name!r}: {error}"
         else:
@@ -119,6 +120,7 @@ class PublishedEmbeddings:
             row_span, col_span = (_bounding_slice(part[inside]) for part in (rows, cols))
             window = self._read_components(index, row_span, col_span)
             values[inside] = window[rows[inside] - row_span.start, cols[inside] - col_span.start]
+        # A published cube of simulated data says so in the caption.
         simulated = ", simulated" if int(self.cube.attrs["simulated"]) else ""
         acquired = format_offset(self.cube.time.values[index], day)
         return LayerImage(values, self.style, f"{self.cube.attrs['model']}{simulated}, image of {acquired}")

@@ -1,4 +1,7 @@
-"""The map as one Bokeh figure: values are coloured on the server, panning and zooming stay in the browser."""
+"""The map as one Bokeh figure: values are coloured on the server, panning and zooming stay in the browser.
+
+Long on purpose: one figure with its overlays and tools, made once.
+"""
 
 import os
 import sys

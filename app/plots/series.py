@@ -1,4 +1,7 @@
-"""The series of places as stacked Bokeh charts on one time axis: made once, only their data change."""
+"""The series of places as stacked Bokeh charts on one time axis: made once, only their data change.
+
+Long on purpose: all charts share one time axis, one cursor and their sources.
+"""
 
 import numpy as np
 import pandas as pd
@@ -112,6 +115,7 @@ class Charts:
             self.sources["weather"].data = {"time": inside.time.values} | {
                 name: inside[name].values if name in inside else blank for name in WEATHER_COLOURS
             }
+        # By name and not by attribute, so that a search finds every caller.
         makers = {
             "ndvi": self._make_ndvi,
             "pc": self._make_pc,
@@ -202,6 +206,7 @@ class Charts:
             fig.add_glyph(daily, VArea(x="time", **ends, fill_color=colour, fill_alpha=0.15))
             line = Line(x="time", y=name, line_color=colour, line_width=1.6)
             self.pc_lines.append(fig.add_glyph(daily, line))
+        # One hover for all three components: the vertical line reads them together.
         tips = (
             "<b>@time{%e %b %Y}</b> PC1 @PC1{0.00}, PC2 @PC2{0.00}, PC3 @PC3{0.00}<br>"
             "nearest clear Sentinel-2 view @days d away"

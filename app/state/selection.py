@@ -125,6 +125,7 @@ class State(param.Parameterized):
         # Only what the layer depends on goes into the key: equal keys must mean equal images, and a day that plays no
         # part would miss the cache.
         of = None if self.whole_period and layer in PERIOD_LAYERS else day
+        # Each layer lists what it depends on, and nothing else.
         if layer == "feature":
             return LayerKey(layer, of, feature=self.feature)
         if layer == "similar":
@@ -183,10 +184,12 @@ class State(param.Parameterized):
 
     def remove(self) -> None:
         """Remove the current place; the last one stays."""
+        # One place always stays: charts and exports need a current one.
         if len(self.places) > 1:
             remaining = [place for place in self.places if place.slot != self.current]
             self.param.update(places=remaining, current=remaining[-1].slot, message="")
 
     def step(self, days: int, first: dt.date, last: dt.date) -> None:
         """Move the day by ``days`` (negative: back), clipped to ``first`` .. ``last``."""
+        # Kept inside the period, so that stepping stops at its ends.
         self.day = min(max(self.day + dt.timedelta(days=days), first), last)

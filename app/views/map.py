@@ -105,6 +105,7 @@ class MapView:
         # The periodic callback of Play, while it plays.
         self._player = None
         self.split = pn.widgets.Toggle(label="Split", css_classes=["quiet"])
+        # Made empty: its figure costs time and is needed by few.
         self.second = SecondMap(state, data, self.plot)
         self._wire()
         self._update_caption()
@@ -127,6 +128,7 @@ class MapView:
             (self.clusters, "clusters"),
         ):
             bind_widget(state, name, widget)
+        # The step of the player is that of the buttons, so that both go through the season alike.
         self.previous.on_click(lambda _: self.step(-self.day_step.value))
         self.next.on_click(lambda _: self.step(self.day_step.value))
         self.play.param.watch(self._start_or_stop, "value")
@@ -175,6 +177,7 @@ class MapView:
         """Move through the features by ``features`` in the order of the list, round its ends."""
         if self.state.layer == "feature":
             order = list(self.feature.options.values())
+            # In the order of the list, which is by correlation and not by number.
             self.state.feature = order[(order.index(self.state.feature) + features) % len(order)]
 
     def _start_or_stop(self, _) -> None:

@@ -55,6 +55,7 @@ def message(state: State) -> pn.pane.HTML:
     Never an invisible pane: a browser that has not drawn it yet fails at making it visible, and with it all else that
     comes in the same message (Panel 1.9).
     """
+    # Height zero: the message floats over the page and moves nothing.
     pane = pn.pane.HTML("", sizing_mode="stretch_width", height=0, stylesheets=[_BANNER])
 
     def update(*_) -> None:
@@ -81,6 +82,7 @@ def data_notes(state: State) -> pn.Column:
         if not state.notes:
             column[:] = []
             return
+        # A folder of odd files can give dozens of notes; the first few and a count are enough.
         shown = state.notes[:MAX_NOTES]
         more = len(state.notes) - len(shown)
         sentences = "".join(f"<li>{escape(note)}</li>" for note in shown)
@@ -91,6 +93,7 @@ def data_notes(state: State) -> pn.Column:
             stylesheets=[_BANNER],
         )
         close = pn.widgets.Button(label="Close", align="center", margin=(0, 0, 0, 8))
+        # The state owns the notes, so that closing here closes them for every view.
         close.on_click(lambda _: setattr(state, "notes", []))
         column[:] = [pn.Row(text, close, sizing_mode="stretch_width", margin=(0, 0, 10, 0))]
 

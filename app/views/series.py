@@ -258,6 +258,7 @@ class SeriesView:
             sizing_mode="stretch_width",
             stylesheets=[":host { gap: 8px; flex-wrap: wrap; }"],
         )
+        # Each legend directly above its chart, also when some are hidden.
         stack = [part for name in self.panes for part in (self.heads[name], self.panes[name])]
         return pn.Column(
             *self.above,

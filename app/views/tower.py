@@ -62,6 +62,7 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
     """
     rows = []
     for scale in SCALES:
+        # Lines without enough days at a scale have no scores there, and no empty row.
         names = [
             name for name in comparison.lines if name in shown and f"{name}.{scale}.n" in comparison.scores
         ]
@@ -71,6 +72,7 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
             name_cell = f'<td class="name">{legend_key("line", LINE_COLOURS[name], LINES[name])}</td>'
             rows.append(f'<tr class="{"" if i else "first"}">{scale_cell}{name_cell}{"".join(cells)}</tr>')
     heads = "".join(f"<th>{head}</th>" for head in ("scale", "", *SCORES.values()))
+    # No score without its split: readers must know what each line was fitted to.
     splits_by_line = SPLITS | {
         "model": SPLITS["model"]
         + (f" (taught by {comparison.training_data})" if comparison.training_data else "")
@@ -79,6 +81,7 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
         f"<b>{LINES[name]}</b>: {escape(splits_by_line[name])}" for name in comparison.lines if name in shown
     )
     reasons = "".join(f"<p>{escape(sentence)}</p>" for sentence in comparison.missing)
+    # Scrolls inside its own box, so that a phone's page does not scroll sideways.
     table = f'<div class="wide"><table><tr>{heads}</tr>{"".join(rows)}</table></div>' if rows else ""
     notes = (
         "<p>NSE = 1 − SSE/SST, r² = squared correlation; RMSE, MAE, bias in gC m⁻² d⁻¹; mean squared error = "
@@ -132,6 +135,7 @@ class TowerView:
             visible="qc" in data.tower,
             stylesheets=[_SLIDER],
         )
+        # Buttons carry the colours of their lines and are the legend of all four figures.
         self.shown = pn.widgets.CheckButtonGroup(
             options={label: name for name, label in LINES.items()},
             value=list(LINES),
@@ -157,6 +161,7 @@ class TowerView:
             margin=(0, 10, 0, 12),
             stylesheets=[_SLIDER],
         )
+        # Unknown to the files: it must come from the site's description.
         self.height = pn.widgets.FloatInput(
             value=state.height_m,
             start=0.1,
@@ -202,6 +207,7 @@ class TowerView:
         self.radius.visible = state.footprint_kind == "radius"
         self.height.visible = state.footprint_kind == "footprint"
         comparison = self.data.compare_tower(flux, state.min_qc, state.footprint_args)
+        # Drawn with the scores, so that the outline on the map is that of the numbers shown.
         self.draw_footprint(comparison.footprint.outlines)
         self.charts.show(comparison, flux, self.shown.value)
         self.table.object = scores_table(comparison, self.shown.value)
@@ -226,6 +232,7 @@ class TowerView:
         away = self.data.observations.distance_m(*self.data.start_pixel)
         if away is not None and away > NEAR_TOWER_M:
             yield f"<span>{away / 1000:.1f} km from the nearest pixel</span>"
+        # Days of the chosen quality, since they are what the scores stand on.
         count = int(np.isfinite(comparison.measured).sum())
         yield legend_key("dot", FLUX_COLOURS[self._flux], f"{FLUXES[self._flux]} GPP, {count} days")
         if "model.coverage" in comparison.scores:
@@ -253,6 +260,7 @@ class TowerView:
             name: pn.Column(self.titles[name], pane, sizing_mode="stretch_width")
             for name, pane in self.panes.items()
         }
+        # Two figures side by side where there is room, below each other on narrow screens.
         pair = pn.Row(
             parts["scatter"],
             parts["cycle"],

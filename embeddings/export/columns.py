@@ -17,12 +17,14 @@ _GPP = Variable(
 _TOWER = {variable.name: variable for variable in NODES["tower"].variables}
 
 
+# The tower's variables keep the units of the scene contract under the names of the table.
 def _of_tower(name: str, long_name: str, **changes: str) -> Variable:
     """A variable of the scene's tower; in a table it stands beside the model's, so its name says where it is from."""
     measured = _TOWER[name]
     return Variable(f"tower_{name}", measured.units, long_name, measured.standard_name, **changes)
 
 
+# Every column an export may have, once: CSV headers, Parquet metadata and CF attributes all read this table.
 EXPORT_VARIABLES = {
     variable.name: variable
     for variable in (

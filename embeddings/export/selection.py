@@ -194,6 +194,7 @@ class CubeSelection:
             Index of the region (row, col) int32, -1 of none; and the regions' names.
         """
         found = self.regions(polygon)
+        # -1 outside; a pixel in two regions belongs to the first of the file.
         number = np.full(self.grid.shape, -1, np.int32)
         for at in reversed(range(len(found))):  # the first is written last and so wins
             number[found[at][1]] = at
@@ -295,6 +296,7 @@ class CubeSelection:
             + (", stored int8 times the model's scale" if self.cube["embedding"].dtype == np.int8 else ""),
             "gpp": self._why_no_gpp(),
             "gpp_head_digest": self.head_digest,
+            # The key is part of files written before; its value describes the weights.
             "seen": self.sight,
             "share_inside": self.share_inside,
             "software": f"fluxlens {__version__}",
@@ -303,6 +305,7 @@ class CubeSelection:
         return {key: value for key, value in out.items() if value != ""}
 
     def _weather(self) -> xr.Dataset | None:
+        # The scene inside the store carries the weather that GPP needs.
         scene = self.store.scene() if self.store is not None else None
         return (
             scene["weather"].to_dataset().load()

@@ -217,6 +217,8 @@ def dask_client(workers: int, scheduler: str | None, device: str = "cpu") -> Ite
             n_workers=workers,
             threads_per_worker=1,
             dashboard_address=None,
+            # Without a dashboard the scheduler still takes port 8787 for metrics: two runs here would clash.
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             silence_logs=logging.CRITICAL,
             env={"ZARR_THREADING__MAX_WORKERS": "1"},
         ) as cluster,

@@ -62,6 +62,7 @@ def open(folder: str | Path) -> xr.DataTree:
     notes: list[str] = []
     # 05-12-2019 may be May or December: only a day beyond 12 in a file beside it tells the order
     orders = [found for path in paths if (found := DAY_FIRST.search(path.name))]
+    # All files of a folder are named in one order.
     day_first = any(int(found[1]) > 12 for found in orders) and all(int(found[2]) <= 12 for found in orders)
     dated = {path: _date(path.name, day_first) for path in paths}
     undated = [path.name for path, date in dated.items() if date is None]
@@ -75,6 +76,7 @@ def open(folder: str | Path) -> xr.DataTree:
             f"{len(undated)} of {len(paths)} files have no date in their name and are left out "
             f"({', '.join(undated[:3])})"
         )
+    # By date and grid: bands of one image may lie in several files.
     rasters: dict[tuple, list[xr.Dataset]] = {}
     unknown = []
     for path, date in dated.items():
@@ -118,6 +120,7 @@ def _mosaics(tiles: list[xr.Dataset], date: pd.Timestamp, notes: list[str]) -> l
         # The place of the lattice to a millimetre of the pixel: only tiles that share edges can be laid side by side.
         phase = tuple(round(edge / grid.size_m % 1, 3) % 1 for edge in (grid.left_m, grid.top_m))
         key = (grid.crs, grid.size_m, phase, tuple(sorted(map(str, tile.data_vars))))
+        # Only tiles of the same bands and lattice are laid beside each other.
         groups.setdefault(key, []).append(tile)
     out = []
     for group in groups.values():

@@ -66,6 +66,7 @@ def check_readable(paths: Iterable[str | Path]) -> None:
         # One thread is enough to read, and starts faster; this folder must not shadow installed packages.
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"},
     )
+    # Through a queue: a pipe cannot be waited for with a time limit on every system.
     lines: queue.Queue[str | None] = queue.Queue()
     threading.Thread(target=_pass_on, args=(child, lines), daemon=True).start()
     done = 0
@@ -78,6 +79,7 @@ def check_readable(paths: Iterable[str | Path]) -> None:
                 raise InputError(
                     f"Got {path}, on which the HDF5 library hangs, need a file that is whole; fetch or export it again."
                 ) from None
+            # The child ended without a word about this file: the library took it down.
             if line is None:
                 raise InputError(
                     f"Got {path}, which crashes the HDF5 library (exit code {child.wait()}), need a file that is "
@@ -89,6 +91,7 @@ def check_readable(paths: Iterable[str | Path]) -> None:
             if verb == "whole":
                 _whole.add(key)
                 done += 1
+    # Also when this process is interrupted: a hanging child would stay for ever.
     finally:
         child.kill()
         child.wait()
@@ -137,6 +140,7 @@ def _read_all(path: str) -> None:
         return width * int(np.prod([int(side) for side in variable.shape], dtype=object))
 
     with netCDF4.Dataset(path) as file:
+        # Raw values: decoding could fail on attributes that other readers understand.
         file.set_auto_maskandscale(False)
         every = list(variables(file))
         total, size = sum(map(declared, every)), os.path.getsize(path)
@@ -149,12 +153,14 @@ def _read_all(path: str) -> None:
                 flush=True,
             )
             return
+        # Attributes too: they lie in other parts of the file than the values.
         for variable in every:
             for name in variable.ncattrs():
                 variable.getncattr(name)
             if not variable.shape:
                 variable[...]
                 continue
+            # Slabs along the first dimension, which is time in nearly all cubes.
             rows = max(1, SLAB_BYTES * variable.shape[0] // max(1, declared(variable)))
             for first in range(0, variable.shape[0], rows):
                 variable[first : first + rows]
@@ -168,6 +174,7 @@ def _limit_memory() -> None:
         import resource
     except ImportError:
         return
+    # Address space and not resident memory, which cannot be limited for one process.
     resource.setrlimit(resource.RLIMIT_AS, (8 * 2**30, 8 * 2**30))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

@@ -98,13 +98,16 @@ def open(path: str | Path) -> xr.Dataset:
         raise InputError(
             f"Got {name} with two columns called {twice[0]}, need each once; remove or rename one."
         )
+    # Units may stand in the header, in a column's name or in lines above the table.
     columns = _columns(frame, table.preamble)
+    # One column of dates, or several that make one together.
     stamp = find_time_columns(frame)
     if not stamp or not (columns or {"t2m_max", "t2m_min", "t2mdew"} <= set(frame)):
         known = ", ".join(f"{one} in {schema.units('weather', one)}" for one in schema.WEATHER)
         raise InputError(
             f"Got {path} with columns {', '.join(frame.columns)[:80]}, need time and some of {known}; rename them."
         )
+    # Campbell loggers and FLUXNET-like exports put units into the first row.
     frame, columns = _without_units_row(frame, columns)
     notes: list[str] = []
     try:
@@ -130,6 +133,7 @@ def open(path: str | Path) -> xr.Dataset:
             f"Got {path} with a value that is no number or no date, need daily rows; mend it ({error})."
         ) from error
     daily = _daily(values.set_axis(stamps), columns, zone, stamp, name, notes)
+    # After days are formed: a sum of MJ per half-hour is not a sum of W m-2.
     for one, (_, unit) in columns.items():
         if unit is not None:
             daily[one] = unit.convert(daily[one])
@@ -151,6 +155,7 @@ def _below_preamble(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows below the header that has a column of dates: Open-Meteo puts the place in two lines above it."""
     if any(str(name).strip().lower() in TIMES for name in frame):
         return frame
+    # Providers write up to two dozen lines about the data above the header.
     for index in range(min(len(frame), 30)):
         cells = [str(cell).strip() for cell in frame.iloc[index]]
         if any(cell.lower() in TIMES for cell in cells):
@@ -181,6 +186,7 @@ def _columns(frame: pd.DataFrame, preamble: tuple[str, ...]) -> dict[str, tuple[
                 if unit:
                     ranked.append((names.index(alias), column, unit))
                     break
+        # Several columns may fit, such as TA_F and TA_ERA: the preferred name wins.
         if ranked:
             _, column, unit = min(ranked, key=lambda one: one[0])
             out[variable] = (column, unit)
@@ -205,6 +211,7 @@ def _said_units(preamble: tuple[str, ...]) -> dict[str, str]:
     """Units that header lines give: POWER's ``T2M   MERRA-2 ... (C)`` and ``# sw_in: MJ m-2 d-1``."""
     out = {}
     for line in preamble:
+        # NASA POWER: name, two spaces or more, words, the unit in brackets at the end.
         power = re.match(r"^\W*([A-Za-z]\w+)\s{2,}.*\(([^()]+)\)\s*$", line)
         plain = re.match(r"^\W*([A-Za-z]\w+)\s*(?:[:=]\s*|[\[(])\s*([^\])]+?)[\])]?\s*$", line)
         found = power or plain
@@ -222,6 +229,7 @@ def _without_units_row(
     units = {
         one: weather_units.parse_unit(one, frame[column].iloc[0]) for one, (column, _) in columns.items()
     }
+    # A row of units has a unit in every column; anything else is data.
     if not units or not all(units.values()):
         return frame, columns
     told = {one: (column, unit or units[one]) for one, (column, unit) in columns.items()}
@@ -248,6 +256,7 @@ def _daily(
     # The median and not the first step, since tables have gaps.
     step_s = float(np.median(steps[steps > 0])) if (steps > 0).any() else DAY_S
     if step_s > 6 * 3600:
+        # Monthly tables cannot be read as days: most of the year would be missing.
         if step_s >= 5 * DAY_S and len(stamps) > 2:
             raise InputError(
                 f"Got {name} with a row every {step_s / DAY_S:.0f} days, need daily rows; use the daily file."
@@ -259,6 +268,7 @@ def _daily(
             f"Got {name} with {twice[0]:%Y-%m-%d %H:%M} twice ({len(twice)} such rows), "
             "need one row a step; remove them."
         )
+    # Rows stamped at their end belong to the day in which they began.
     if stamp == ["timestamp_end"]:
         stamps = stamps - pd.Timedelta(step_s, "s")
     # A day with holes has no mean: missing night rows would raise its radiation.
@@ -276,6 +286,7 @@ def _daily(
             notes.append(f"{partial} of {len(count)} days of {one} are incomplete and left out")
         out[one] = day.where(count >= need)
     daily = pd.DataFrame(out)
+    # Half-hours with a hole every day leave no day; the reason is told.
     if daily.isna().all(axis=None):
         raise InputError(
             f"Got {name} without a complete day of {need} rows, need whole days; fetch more rows."
@@ -306,6 +317,7 @@ def _check(daily: pd.DataFrame, columns: dict, name: str, notes: list[str]) -> N
         if told is None:
             continue
         unit, certain = told
+        # Only where the file is silent about its unit; else it is believed, and the doubt is told.
         if certain and columns[one][1] is None:
             raise weather_units.tell(one, unit, name, daily[one], schema.units("weather", one))
         doubt = "although the file says otherwise" if columns[one][1] is not None else "read as it is"

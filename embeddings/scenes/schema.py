@@ -141,6 +141,7 @@ _WEATHER = (
     ),
 )
 
+# The CF standard name table has one name for GPP, whatever the partitioning.
 _GPP_STANDARD_NAME = "gross_primary_productivity_of_biomass_expressed_as_carbon"
 
 _PARTITIONINGS = {"nt": "night-time partitioning", "dt": "day-time partitioning"}
@@ -219,6 +220,7 @@ NODES: dict[str, Node] = {
     )
 }
 
+# At least one of these two must be in a scene; Landsat alone is no input yet.
 SENSORS = ("s2", "s1")
 """Nodes of which a scene needs at least one."""
 

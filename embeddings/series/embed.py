@@ -90,6 +90,7 @@ def embed_series_steps(
         ``None`` nothing is kept.
     """
     yield "reading the tables", 0.0
+    # Tables before the model: a wrong file is told before a second is spent on PyTorch.
     table = read_series(s2, s1)
     net = load_model(model, device)
     check_sensors(table, net)
@@ -107,6 +108,7 @@ def embed_series_steps(
         for _ in steps:
             counted = sum(len(one["sigma"]) for one in list(arrays.values()))
             yield f"embedding {len(table.ids):,} series", (done + counted) / total
+        # Handed on chunk by chunk, so that memory does not grow with the number of series.
         for part in _tidy(table, chunk, arrays, first, net, predict):
             if sink is not None:
                 sink(part)
@@ -144,6 +146,7 @@ def write_embedded_series(
 
 def _spans_within(table: SeriesTable, start: str | None, end: str | None) -> tuple[np.ndarray, np.ndarray]:
     """First and last day per series; a series without a day in the window has none (last < first)."""
+    # Each series has its own period: from its first to its last acquisition.
     first, last = table.spans()
     asked = [request.parse_day(value, None, what) for value, what in ((start, "start"), (end, "end"))]
     if asked[0] is not None:

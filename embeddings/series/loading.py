@@ -58,6 +58,7 @@ def check_sensors(table: SeriesTable, model: Embedder) -> None:
     InputError
         Where no sensor is known to the model.
     """
+    # A table of Sentinel-1 alone cannot be embedded by a model of Sentinel-2 alone.
     known = set(table.sensors) & set(model.config.sensors)
     if not known:
         raise InputError(

@@ -118,6 +118,7 @@ def reconstruct(
         (n, band) float32 in the sensor's unit; ``sigma`` is the expected error.
     """
     bands = len(model.config.specs[sensor].bands)
+    # Filled row by row by the batches, in the caller's order.
     mean, sigma = (np.empty((len(series), bands), np.float32) for _ in range(2))
     # Rows grouped by series, so that those of a batch's members are slices; `row` maps back to the caller's order.
     order = np.argsort(series, kind="stable")

@@ -35,6 +35,7 @@ def retry_policy() -> Any:
     """
     from urllib3 import Retry
 
+    # All methods: a search is a POST and safe to repeat.
     return Retry(
         TRIES - 1,
         backoff_factor=WAIT_S,
@@ -87,6 +88,7 @@ def get(url: str, headers: dict[str, str] | None = None) -> Any:
     import requests
     from requests.adapters import HTTPAdapter
 
+    # A session for the retries, which plain requests do not have.
     with requests.Session() as session:
         for scheme in ("http://", "https://"):
             session.mount(scheme, HTTPAdapter(max_retries=retry_policy()))
@@ -127,6 +129,7 @@ def sign(url: str) -> str:
         Tokens are kept until shortly before they expire.
     """
     parts = urlsplit(url)
+    # Only the Planetary Computer's storage is signed this way; a signed address is left alone.
     if not (parts.hostname or "").endswith(BLOBS) or parts.query:
         return url
     place = f"{parts.hostname.split('.')[0]}/{parts.path.split('/')[1]}"
@@ -138,6 +141,7 @@ def sign(url: str) -> str:
 
 
 def _token(place: str) -> tuple[str, datetime]:
+    # Optional: without a key the limits are lower, and some collections refuse.
     key = os.environ.get(KEY)
     answer = get(f"{TOKENS}/{place}", {"Ocp-Apim-Subscription-Key": key} if key else None)
     if answer.status_code in (401, 403):
@@ -175,6 +179,7 @@ def read_bytes(url: str, name: str, part: str = "0-0") -> bytes:
     InputError
         Where the server does not answer or wants an account.
     """
+    # s3:// needs an account and a library of its own.
     if not url.startswith("http"):
         raise account_error(url, "nothing")
     answer = get(url, {"Range": f"bytes={part}"})

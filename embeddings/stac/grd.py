@@ -51,6 +51,7 @@ def sigma_nought(image: str, calibration: str, grid: Grid) -> np.ndarray:
             raise access.UnreadableFile("it has no tie points")
         with GCPTransformer(points, tps=True) as tie:
             row, col = (np.asarray(axis) for axis in tie.rowcol(lon, lat, op=np.positive))
+        # Pixels of the grid beyond the image stay NaN; another slice may hold them.
         inside = (row >= 0) & (row < file.height) & (col >= 0) & (col < file.width)
         numbers = np.zeros(lon.size)
         if inside.any():
@@ -66,6 +67,7 @@ def _gain(calibration: str, row: np.ndarray, col: np.ndarray) -> np.ndarray:
     from scipy.interpolate import RegularGridInterpolator
 
     vectors = ET.fromstring(_content(calibration)).findall(".//calibrationVector")
+    # A table of a single line cannot be interpolated along the track.
     if len(vectors) < 2:
         raise access.UnreadableFile("its calibration has no vectors")
     pixels = _numbers(vectors[0], "pixel")
@@ -73,6 +75,7 @@ def _gain(calibration: str, row: np.ndarray, col: np.ndarray) -> np.ndarray:
         np.interp(pixels, _numbers(vector, "pixel"), _numbers(vector, "sigmaNought")) for vector in vectors
     ]
     lines = [_numbers(vector, "line")[0] for vector in vectors]
+    # Clipped to the table: its outermost vectors lie just inside the image.
     at = np.stack([np.clip(row, lines[0], lines[-1]), np.clip(col, pixels[0], pixels[-1])], axis=-1)
     return RegularGridInterpolator((lines, pixels), np.stack(table))(at)
 

@@ -50,6 +50,7 @@ def read(one: Pass, grid: Grid) -> tuple[xr.Dataset, list[str]]:
         Where a server does not answer or wants an account.
     """
     images, left_out = [], []
+    # An image that cannot be read costs itself, not the date: others may cover the square.
     for item in one.items:
         try:
             images.append(
@@ -63,6 +64,7 @@ def read(one: Pass, grid: Grid) -> tuple[xr.Dataset, list[str]]:
 
 def _optical(images: list[tuple[xr.DataArray, xr.DataArray]], grid: Grid) -> xr.Dataset:
     """Reflectance and clear mask, clear pixels of any image first; nothing but NaN of no image."""
+    # A date without a readable image is kept, empty, so that it is not fetched again.
     if not images:
         nothing = _array(np.zeros((len(schema.S2_BANDS), *grid.shape), "uint16"), schema.S2_BANDS, grid)
         images = [(compositing.to_reflectance(nothing, 0), nothing[0] > 0)]
@@ -93,6 +95,7 @@ def _radar(images: list[np.ndarray], grid: Grid) -> xr.Dataset:
 
 def _read_sentinel2(item: Any, grid: Grid) -> tuple[xr.DataArray, xr.DataArray]:
     """Reflectance (band, y, x) and where the scene classification calls it clear (y, x)."""
+    # Bands and classification in one call: their files are read at the same time.
     numbers = _array(
         _load(item, (*schema.S2_BANDS, "SCL"), grid, "uint16", 0), (*schema.S2_BANDS, "SCL"), grid
     )
@@ -103,6 +106,7 @@ def _read_sentinel2(item: Any, grid: Grid) -> tuple[xr.DataArray, xr.DataArray]:
 
 def _read_sentinel1(item: Any, grid: Grid) -> np.ndarray:
     """Linear power (band, y, x) at 20 m, the mean of 2 x 2 pixels of 10 m."""
+    # Ground range images are neither calibrated nor on a map; terrain-corrected ones are both.
     if any(name.startswith(CALIBRATION) for name in item.assets):
         hrefs = [_href(item, band) for band in schema.S1_BANDS]
         tables = [item.assets[CALIBRATION + band.lower()].get_absolute_href() for band in schema.S1_BANDS]
@@ -155,6 +159,7 @@ def _read_with_retry(item: Any, grid: Grid, image: Callable[[Any, Grid], Any]) -
             raise
         except Exception as error:  # a damaged file makes GDAL and odc fail in any way they can
             why = type(error).__name__
+            # Asks for the first byte of each file, to tell a missing file from a silent server.
             for name in (asset(item, band) for band in _bands(item)):
                 access.read_bytes(access.sign(item.assets[name].get_absolute_href()), f"its {name}")
     raise access.UnreadableFile(f"a file of it cannot be read ({why})")

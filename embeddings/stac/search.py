@@ -95,12 +95,15 @@ def passes(request: Request) -> list[Pass]:
         from pystac_client import Client
         from pystac_client.stac_api_io import StacApiIO
 
+        # The client's own session would neither retry nor time out.
         speak = StacApiIO(timeout=access.TIMEOUT_S, max_retries=access.retry_policy())
         client = Client.open(request.url, stac_io=speak, timeout=access.TIMEOUT_S)  # which it would reset
         optical = _newest(_items(client, request, S2_COLLECTION))
+        # The better product first; the other only where a provider has none of it.
         radar: list[Any] = []
         for collection in S1_PRODUCTS[request.s1]:
             radar = radar or [item for item in _items(client, request, collection) if _dual_land(item)]
+    # Grouped by sensor: a date of each becomes one image of its node.
     found = [*_grouped("s2", optical), *_grouped("s1", radar)]
     if not found:
         raise InputError(
@@ -158,6 +161,7 @@ def estimate(found: Iterable[Pass], request: Request) -> tuple[int, int]:
             else [(side, 4)] * len(schema.S1_BANDS)
         )
         # A window lies across (side / block + 1) blocks on average, each way.
+        # Whole blocks are read, so a small square costs nearly as much as a block.
         fetched += len(one.items) * sum(round((px + BLOCK_PX) ** 2 * width) for px, width in sizes)
         stored += side**2 * (2 * len(schema.S2_BANDS) + 1 if one.sensor == "s2" else len(schema.S1_BANDS))
     return fetched, stored
@@ -173,6 +177,7 @@ def _errors_in_one_sentence(url: str) -> Iterator[None]:
     except Exception as error:  # an address that is no STAC API makes its client fail in any way it can
         code = getattr(error, "status_code", None)
         why = f"code {code}" if code else type(error).__name__
+        # A busy server is worth another try later; a wrong address is not.
         if isinstance(error, APIError) and (code is None or code in access.BUSY):
             raise access.no_answer_error(url, why) from error
         raise InputError(
@@ -302,6 +307,7 @@ def has_offset(item: Any) -> bool:
     bool
         False for older baselines, and where the provider says that it has taken the offset off.
     """
+    # Some catalogs write the flag as text.
     removed = any(str(item.properties.get(name)).lower() == "true" for name in BOA_OFFSET_APPLIED)
     return baseline(item) >= OFFSET_BASELINE and not removed
 
@@ -316,6 +322,7 @@ def _grouped(sensor: str, items: list[Any]) -> list[Pass]:
     groups: dict[tuple[np.datetime64, str], list[Any]] = defaultdict(list)
     for item in items:
         orbit = str(item.properties.get("sat:orbit_state", "")).lower() if sensor == "s1" else ""
+        # Slices of one pass follow each other within a minute and share the UTC day.
         groups[np.datetime64(_time(item), "D"), orbit if orbit in schema.ORBITS else ""].append(item)
     days = [day for day, _ in groups]
     out = []

@@ -33,6 +33,7 @@ def write_overviews(store: Any) -> None:
     """
     import zarr
 
+    # In the scene's own group, so that a copy of the store carries them along.
     root = zarr.open_group(store, mode="a", zarr_format=3)
     scene = root["scene"].get("s2")
     if (

@@ -64,6 +64,7 @@ class DataFile:
         InputError
             For a plain file past the bounds.
         """
+        # Packed files have no path that a parser could open by itself.
         if self.member is not None or self.path.name.lower().endswith(".gz"):
             return None
         size = self.path.stat().st_size
@@ -101,6 +102,7 @@ class DataFile:
             opened.append(raw)
         if self.member is not None:
             opened.insert(0, archive)
+        # A megabyte at a time: small reads of a gzip stream are slow.
         return io.BufferedReader(_BoundedStream(self.name, opened, packed), 2**20)
 
 
@@ -122,6 +124,7 @@ class _BoundedStream(io.RawIOBase):
             raise InputError(
                 f"Got {self._name} in a damaged zip or gz, need a whole one; fetch it again."
             ) from error
+        # Counted while it is unpacked, since a header may declare too little.
         self._count += len(data)
         _check_size(self._name, self._count, self._packed)
         buffer[: len(data)] = data
@@ -178,6 +181,7 @@ def candidates(path: Path, resolutions: tuple[str, ...] = DAILY_FIRST) -> list[D
         raise InputError(
             f"Got {path.name} without a *_{resolutions[0]}_*.csv in it, need a tower's zip; fetch the full set."
         )
+    # Reading one of several towers would be a guess.
     towers = sorted({site[1] for file in found if (site := SITE.search(file.name))})
     if len(towers) > 1:
         raise InputError(
@@ -204,9 +208,11 @@ def _members(path: Path, resolutions: tuple[str, ...]) -> list[DataFile]:
         name = member.rsplit("/", 1)[-1]
         if not name.lower().endswith(TEXT_SUFFIXES) or NO_DATA.search(name) or name.startswith("."):
             continue
+        # The resolution in the name only orders the candidates; the stamps tell the truth later.
         code = RESOLUTION.search(name)
         if code is None or code[1] not in resolutions:
             continue
+        # FLUXNET before BASE, days before half-hours, the full set before the subset.
         rank = (bool(BASE.search(name)), resolutions.index(code[1]), "_SUBSET_" in name, name)
         ranked.append((rank, DataFile(re.sub(r"\.gz$", "", name, flags=re.IGNORECASE), path, member)))
     return [file for _, file in sorted(ranked, key=lambda pair: pair[0])]
@@ -255,9 +261,11 @@ def files(folder: str | Path) -> dict[str, Path]:
         if why:
             left_out.setdefault(site[1], why)
             continue
+        # Of several files of one site the most useful one, whatever the order in the folder.
         rank = (DAILY_FIRST.index(code[1]) if code else len(DAILY_FIRST), "_SUBSET_" in name)
         if site[1] not in found or rank < found[site[1]][0]:
             found[site[1]] = rank, path
+    # Named only where no other file of the site serves.
     missed = {site: why for site, why in left_out.items() if site not in found}
     told = ", ".join(f"{site} ({why})" for site, why in list(missed.items())[:5])
     if not found:

@@ -103,6 +103,7 @@ def sites(path: str | Path) -> pd.DataFrame:
         ) from error
     except ImportError as error:
         raise InputError(f"Got {path.name}, need openpyxl for Excel; install it or save as CSV.") from error
+    # Without coordinates a list cannot place anything.
     missing = [column for column in ("lat", "lon") if column not in table]
     if missing:
         raise InputError(f"Got {path.name} without {', '.join(missing)}, need lat and lon; add the columns.")
@@ -233,6 +234,7 @@ def _geojson(text: str, left_out: dict[str, list[str]]) -> pd.DataFrame:
         geometry, properties = feature.get("geometry") or {}, feature.get("properties") or {}
         # Outlines of sites are no places of towers.
         if geometry.get("type") != "Point":
+            # A feature without a name is called by its number, so that the warning can name it.
             label = next(
                 (str(v) for v in properties.values() if SITE.fullmatch(str(v))), f"feature {number + 1}"
             )

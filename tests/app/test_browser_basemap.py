@@ -6,8 +6,8 @@ from http.server import ThreadingHTTPServer
 import numpy as np
 import pytest
 from app_world import write_store
-from test_basemap import Tiles
 from test_browser import browser, chromium, free_port, map_box, serving, shot, tap  # noqa: F401 (fixtures)
+from tile_world import Tiles
 
 pytestmark = pytest.mark.browser
 

@@ -51,6 +51,7 @@ class Footprint:
         """
         weights = xr.DataArray(self.weights, dims="pixel")
         known = values.notnull()
+        # Days on which clouds hide most of the footprint have no mean.
         share = (known * weights).sum("pixel")
         return (values.fillna(0) * weights).sum("pixel") / share.where(share >= areas.MIN_CLEAR_SHARE)
 
@@ -80,6 +81,7 @@ def tower_footprint(
         row, col = tower.start_pixel
         return Footprint(np.array([row]), np.array([col]), np.ones(1), f"pixel {row}, {col}")
     lon, lat = (float(tower.dataset.attrs[name]) for name in ("lon", "lat"))
+    # Weights on a window: beyond it a tower receives next to nothing.
     window, corner = _window_around(scene.grid, tower.start_pixel)
     if kind == "radius":
         weights = flux_footprint.disc(window, lon, lat, size_m)
@@ -101,6 +103,7 @@ def _select_air(tower: TowerObservations, height_m: float | None, lat: float) ->
     if height_m is None:
         raise InputError("Got no height of the sensors, need metres above the displacement height; give it.")
     air = flux_footprint.Air.of(tower.wind, height_m, lat)
+    # Every nth half-hour, so that all seasons and hours stand in the footprint of a second's work.
     return air.take(slice(None, None, -(-len(air.wind_m_s) // MAX_HALF_HOURS)))
 
 
@@ -122,6 +125,7 @@ def predict_over(scene: SceneData, reader: SeriesReader, footprint: Footprint) -
         ``gpp``, ``gpp_lo``, ``gpp_hi`` (time), gC m-2 d-1; empty where there is no GPP. The band is the mean of the
         pixels' bands: errors of neighbours are taken as fully correlated.
     """
+    # The charts' own series of that pixel, which is cached already.
     if len(footprint.rows) == 1:
         return reader.pixel(int(footprint.rows[0]), int(footprint.cols[0]))
     if not scene.predict:
@@ -205,6 +209,7 @@ def _thin(weights: np.ndarray, corner: tuple[int, int], label: str, outlines: tu
     rows, cols = np.nonzero(weights)
     share = weights[rows, cols] / weights.sum()
     count = len(rows)
+    # Every nth part of the cumulated weight picks a pixel: heavy pixels are picked more often.
     if count > areas.MAX_PIXELS:
         steps = (np.arange(areas.MAX_PIXELS) + 0.5) / areas.MAX_PIXELS
         picks, times = np.unique(np.searchsorted(np.cumsum(share), steps), return_counts=True)

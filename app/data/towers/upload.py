@@ -83,12 +83,14 @@ def read_tower_file(scene: SceneData, name: str, content: bytes, lon: float, lat
     InputError
         The file is no tower file of days or half-hours, or has no GPP on days of the scene.
     """
+    # The name comes from a browser: nothing in it may leave the temporary folder.
     safe_name = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[-100:].lstrip(".") or "tower.csv"
     with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
         path = Path(folder) / safe_name
         path.write_bytes(content)
         try:
             _check_zip(path)
+            # One file at a time: a tower's table may take a gigabyte while it is read.
             with _READ_LOCK:
                 tower, wind = towers.read(path), _read_wind(path, scene)
         except InputError as error:
@@ -107,6 +109,7 @@ def _check_zip(path: Path) -> None:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             largest = max((entry.file_size for entry in archive.infolist()), default=0)
+        # By the declared sizes, before a byte is unpacked.
         if largest > UNPACKED_BYTES:
             raise InputError(
                 f"Got {path.name} with a table of {largest / 2**20:,.0f} MiB in it, need at most "
@@ -126,6 +129,7 @@ def check_tower(scene: SceneData, tower: xr.Dataset) -> None:
     """
     scene.grid.pixel(tower.attrs["lon"], tower.attrs["lat"])
     name = tower.attrs["source"]
+    # Days with GPP, not rows: a file may be all gaps in the scene's years.
     known = [tower[flux].dropna("time").indexes["time"] for flux in ("gpp_nt", "gpp_dt") if flux in tower]
     days = max(known, key=len, default=pd.DatetimeIndex([]))
     if not len(days):
@@ -141,6 +145,7 @@ def _read_wind(path: Path, scene: SceneData) -> pd.DataFrame | None:
     """Half-hours of the scene's period with wind and turbulence, or None where the file has none."""
     try:
         wind = towers.turbulence(path).loc[str(scene.first) : str(scene.last)]
+    # Daily files have no wind; the footprint is then not offered.
     except InputError:
         return None
     return wind if len(wind) else None

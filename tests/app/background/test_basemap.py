@@ -1,9 +1,8 @@
 """The surroundings of a scene: tiles of a server of the tests' own, in the right place or not there at all."""
 
-import io
 import math
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -13,28 +12,8 @@ from fluxlens.app.data import ExplorerData
 from fluxlens.app.state import Place, State
 from fluxlens.app.views.map import MapView
 from fluxlens.embeddings.geometry import Grid
-from PIL import Image
 from pyproj import Transformer
-
-
-class Tiles(BaseHTTPRequestHandler):
-    """A tile is one colour: its column and row, modulo 256, and its level."""
-
-    def do_GET(self):
-        self.server.asked.append((self.path, self.headers["User-Agent"]))
-        z, x, y = (int(part) for part in self.path.strip("/").removesuffix(".png").split("/"))
-        content = self.server.answer
-        if content is None:
-            out = io.BytesIO()
-            Image.new("RGB", (256, 256), (x % 256, y % 256, z)).save(out, "PNG")
-            content = out.getvalue()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
+from tile_world import Tiles
 
 
 @pytest.fixture

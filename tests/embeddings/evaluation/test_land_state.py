@@ -16,7 +16,7 @@ def test_the_baseline_is_linear_interpolation_computed_another_way():
     clear = rng.random((12, 4, 4)) < 0.6
     measured = gap_filling.ClearReflectance(values, clear, day)
     expected = gap_filling.linear(measured, visible, 5)
-    found = land_state.interpolate_series(AcquisitionSeries(values, clear, day).at(visible), day[[5]])[0]
+    found = land_state.interpolate_series(AcquisitionSeries(values, clear, day).select(visible), day[[5]])[0]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 

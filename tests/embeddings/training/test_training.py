@@ -120,7 +120,7 @@ def test_the_state_of_the_land_is_the_truth_of_the_asked_days():
     known = 0
     plain = MaskingConfig(radiometric_jitter=0)
     for sample in filter(None, (draw_sample(packed, plain, rng) for _ in range(6))):
-        for day, state in zip(sample.ask.numpy(), sample.land.numpy(), strict=True):
+        for day, state in zip(sample.query_days.numpy(), sample.land.numpy(), strict=True):
             truth = scene["truth"]["lai"].values[packed.land["day"] == day]
             lai = state[:, LAND.index("lai")]
             known += np.isfinite(lai).sum()
