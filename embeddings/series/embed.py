@@ -113,7 +113,7 @@ def embed_series_steps(
             if sink is not None:
                 sink(part)
         done += int((last - first + 1)[chunk].sum())
-    return attributes(net) | ({} if predict is None else {"gpp_head_digest": predict.digest})
+    return _attributes(net) | ({} if predict is None else {"gpp_head_digest": predict.digest})
 
 
 def write_embedded_series(
@@ -138,10 +138,15 @@ def write_embedded_series(
     # The path first: loading the model takes a second, reading tables a minute.
     writers.check_table_path(path)
     net = load_model(model, device)
-    with writers.open_table(path, attributes(net)) as writer:
+    with writers.open_table(path, _attributes(net)) as writer:
         yield from embed_series_steps(s2, s1, weather, net, device, start, end, writer)
         line = f"{writer.rows:,} rows of {writer.series:,} series"
     return line
+
+
+def _attributes(model: Embedder) -> dict[str, Any]:
+    features = {"features": "e00, e01, ...: dimensionless, int8 steps times the model's scale"}
+    return attributes(model, "daily embeddings of a series table") | features
 
 
 def _spans_within(table: SeriesTable, start: str | None, end: str | None) -> tuple[np.ndarray, np.ndarray]:

@@ -26,19 +26,20 @@ def load_model(model: str | Path | Embedder, device: str = "auto") -> Embedder:
     return model if isinstance(model, Embedder) else checkpoints.load(model, device)
 
 
-def attributes(model: Embedder) -> dict[str, Any]:
+def attributes(model: Embedder, title: str) -> dict[str, Any]:
     """What tables of this model's numbers say of themselves.
 
     Parameters
     ----------
     model : Embedder
         Loaded model.
+    title : str
+        What the rows are.
     """
     return {
-        "title": "daily embeddings of a series table",
+        "title": title,
         "model": model.name,
         "model_digest": model.digest,
-        "features": "e00, e01, ...: dimensionless, int8 steps times the model's scale",
         "software": f"fluxlens {embeddings.__version__}",
     }
 

@@ -92,7 +92,12 @@ def reconstruct_series_steps(
     out = pd.DataFrame({"id": rows["id"].astype(str), "date": from_epoch_day(rows["day"].to_numpy())})
     out[list(bands)] = mean
     out[[f"{band}_sigma" for band in bands]] = sigma
-    out.attrs = attributes(net) | {"hidden_sensor": sensor}
+    # A file that leaves this project says what its numbers are: bands in their unit, not embeddings.
+    out.attrs = attributes(net, "hidden rows of a series table, as the model predicts them") | {
+        "hidden_sensor": sensor,
+        "band_unit": net.config.specs[sensor].unit,
+        "sigma": "<band>_sigma: expected error of the band, a standard deviation in its unit",
+    }
     return out
 
 

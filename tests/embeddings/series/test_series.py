@@ -317,6 +317,10 @@ def test_hidden_rows_come_back_in_their_order_and_are_not_seen(model):
     truth = s2.merge(hide, on=["id", "date"]).set_index(["id", "date"])
     truth = truth.loc[list(zip(hide["id"], hide["date"], strict=True)), list(BANDS)]
     assert np.sqrt(((found[list(BANDS)].to_numpy() - truth) ** 2).mean().mean()) < 0.05
+    assert list(found.columns[12:]) == [f"{band}_sigma" for band in BANDS]
+    assert (found.iloc[:, 12:] > 0).all(axis=None)
+    assert found.attrs["title"].startswith("hidden rows")
+    assert "features" not in found.attrs
     # a hidden value that changes does not change what is told
     wild = s2.copy()
     at = s2.merge(hide.assign(hidden=True), how="left", on=["id", "date"])["hidden"].notna().to_numpy()
@@ -435,13 +439,25 @@ def test_an_intake_entry_reads_the_table(tmp_path, embedded):
         "metadata: {version: 1}\nsources:\n  plots: {driver: fluxlens_series, description: Plots.,"
         " args: {table: s2.csv, s1: s1.csv}}\n"
     )
-    from fluxlens.embeddings.driver import SeriesSource
-
-    source = SeriesSource(str(tmp_path / "s2.csv"), str(tmp_path / "s1.csv"))
+    assert "plots" in catalog.check(tmp_path / "catalog.yaml")
+    # paths of an entry are relative to its catalog, not to the process
+    source = catalog.open(tmp_path / "catalog.yaml")["plots"]
     source.check()
     found = source.read()
     np.testing.assert_array_equal(features(found), features(embedded))
-    assert "plots" in catalog.check(tmp_path / "catalog.yaml")
+    assert found.attrs["model_digest"] == embedded.attrs["model_digest"]
+    may = catalog.open(tmp_path / "catalog.yaml")["plots"](start="2021-05-01", end="2021-05-31").read()
+    assert may["time"].between("2021-05-01", "2021-05-31").all()
+    assert len(may) == 3 * 31
+
+
+def test_the_package_itself_embeds_series(embedded):
+    import fluxlens
+
+    found = fluxlens.embed_series(optical(), s1=radar())
+    np.testing.assert_array_equal(features(found), features(embedded))
+    alone = fluxlens.embed_series(optical())
+    assert (alone["days_from_s1"] == -1).all()
 
 
 @pytest.mark.real
