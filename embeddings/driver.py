@@ -487,7 +487,19 @@ class TowerSource(_Source):
 
 
 class SeriesSource(_Source):
-    """Daily embeddings of a series ``table`` of Sentinel-2, with Sentinel-1 and daily weather beside it."""
+    """Daily embeddings of a series table of Sentinel-2, with Sentinel-1 and daily weather beside it.
+
+    Parameters
+    ----------
+    table, s1, weather
+        Paths of tables as of ``embed_series``; relative to the catalog.
+    model
+        Name of a shipped model, or the path of its weights.
+    start, end
+        First and last day; None: of each series' acquisitions.
+    metadata
+        Of intake.
+    """
 
     name = "fluxlens_series"
     container = "dataframe"

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings.progress import Steps
-from fluxlens.embeddings.readers import series_table
+from fluxlens.embeddings.readers import series_bands, series_columns, series_table
 from fluxlens.embeddings.readers.series_table import Observations, SeriesTable
 from fluxlens.embeddings.series.loading import load_model
 from fluxlens.embeddings.series.reconstruct import reconstruct
@@ -283,14 +283,14 @@ def _sets_of(folder: Path) -> dict[str, SeriesTable]:
         table = read_table(path)
         names = [str(name) for name in table.columns]
         try:
-            bands = series_table.band_columns(names, path.name)
+            bands = series_bands.band_columns(names, path.name)
         # A table of something else: it is named below, not refused.
         except InputError:
             bands = {}
         plain = {plain_name(name) for name in names}
-        has_id = bool(plain & set(series_table.ID_NAMES))
-        has_date = bool(plain & {*series_table.DATE_NAMES})
-        if has_id and has_date and len(bands) >= series_table.MIN_BANDS:
+        has_id = bool(plain & set(series_columns.ID_NAMES))
+        has_date = bool(plain & {*series_columns.DATE_NAMES})
+        if has_id and has_date and len(bands) >= series_bands.MIN_BANDS:
             optical[path.stem] = table
         elif has_id and has_date and {"vv", "vh"} & plain:
             radar[path.stem] = table
@@ -306,11 +306,11 @@ def _sets_of(folder: Path) -> dict[str, SeriesTable]:
         )
     sets: dict[str, SeriesTable] = {}
     for stem, table in optical.items():
-        ids = series_table._ids(table, stem)
+        ids = series_columns.to_ids(table, stem)
         own = {
             name: part
             for name, part in radar.items()
-            if pd.Index(series_table._ids(part, name)).isin(ids).any()
+            if pd.Index(series_columns.to_ids(part, name)).isin(ids).any()
         }
         joined = pd.concat(own.values()) if own else None
         label = _set_labels(table, ids, plots)
@@ -321,7 +321,7 @@ def _sets_of(folder: Path) -> dict[str, SeriesTable]:
             name = f"{stem}_{name}" if name in sets else name
             beside = None
             if joined is not None:
-                beside = joined[pd.Index(series_table._ids(joined, stem)).isin(ids[rows])]
+                beside = joined[pd.Index(series_columns.to_ids(joined, stem)).isin(ids[rows])]
             sets[name] = series_table.read_series(
                 table[rows], beside if beside is not None and len(beside) else None
             )
@@ -330,12 +330,12 @@ def _sets_of(folder: Path) -> dict[str, SeriesTable]:
 
 def _set_labels(table: pd.DataFrame, ids: np.ndarray, plots: dict[str, pd.DataFrame]) -> np.ndarray:
     """The set of each row; empty where no column tells."""
-    column = series_table._column(table, SET_NAMES)
+    column = series_columns.find_column(table, SET_NAMES)
     if column is not None:
         return table[column].astype(str).to_numpy()
     for name, plot in plots.items():
-        column = series_table._column(plot, SET_NAMES)
-        known = pd.Series(plot[column].astype(str).to_numpy(), series_table._ids(plot, name))
+        column = series_columns.find_column(plot, SET_NAMES)
+        known = pd.Series(plot[column].astype(str).to_numpy(), series_columns.to_ids(plot, name))
         # Plots may be listed once per year.
         known = known[~known.index.duplicated()].reindex(ids)
         if known.notna().all():

@@ -14,7 +14,15 @@ PART_ROWS = 200_000
 
 
 class TableWriter:
-    """Tables with the same columns appended to one file; see ``open_table``."""
+    """Tables with the same columns appended to one file; see ``open_table``.
+
+    Parameters
+    ----------
+    path : Path
+        File to write, not there yet; ``.parquet``, else CSV.
+    attrs : dict
+        Metadata of the file.
+    """
 
     def __init__(self, path: Path, attrs: dict[str, Any]) -> None:
         self.path, self.attrs = path, attrs

@@ -1,0 +1,208 @@
+"""Bands of series tables, by the usual spellings and in the usual units: reflectance and backscatter."""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+import numpy as np
+import pandas as pd
+from fluxlens.embeddings import text_table
+from fluxlens.embeddings.text_table import plain_name
+from fluxlens.models.errors import DataWarning, InputError
+from fluxlens.models.sensors import SENSORS
+
+COMMON_BANDS = {
+    "B02": ("blue",),
+    "B03": ("green",),
+    "B04": ("red",),
+    "B05": ("re1", "rededge1", "rededge", "rededge705"),
+    "B06": ("re2", "rededge2", "rededge740"),
+    "B07": ("re3", "rededge3", "rededge783"),
+    "B08": ("nir", "nir1", "nirbroad", "nir10m"),
+    "B8A": ("nir08", "nir2", "nirnarrow", "narrownir", "rededge4", "re4", "nirn"),
+    "B11": ("swir1", "swir16", "swir1610"),
+    "B12": ("swir2", "swir22", "swir2190"),
+}
+"""Names in use beside B02 and B2, by ``plain_name``: Earth Engine's and STAC's (eo:common_name)."""
+
+REFLECTANCE_MAX_MEDIAN = 1.5
+"""A series of reflectance 0-1 has a lower median, snow included; digital numbers have a higher one."""
+
+DN_MIN_MEDIAN = 30.0
+
+DN_PER_REFLECTANCE = 10_000.0
+
+OFFSET_DN = 1000.0
+"""Added to digital numbers by ESA since processing baseline 04.00 (2022-01-25); Earth Engine's S2_SR keeps it."""
+
+OFFSET_FIRST_DAY = 19017
+"""2022-01-25 in days since 1970-01-01."""
+
+MIN_BANDS = 2
+"""Bands below which a table is not taken for one of Sentinel-2."""
+
+
+def band_columns(columns: list[str], what: str = "the table") -> dict[str, str]:
+    """Which column holds which band of Sentinel-2.
+
+    Parameters
+    ----------
+    columns : list of str
+        Column names as they stand in a table.
+    what : str
+        The table in words, for messages.
+
+    Returns
+    -------
+    dict of str to str
+        Band (B02 ... B12) to column.
+
+    Raises
+    ------
+    InputError
+        If two columns are one band, or the numbers could be Landsat's.
+    """
+    found: dict[str, str] = {}
+    for column in columns:
+        # Reducers of Earth Engine and resolutions of Sentinel Hub stand behind the band's name.
+        plain = plain_name(re.sub(r"(?i)[_ ]?(mean|median|first|(10|20|60)m)$", "", str(column).strip()))
+        plain = plain.removeprefix("sr").removeprefix("s2")
+        number = re.fullmatch(r"b(?:and)?0?(\d{1,2}|8a)", plain)
+        band = f"B{number.group(1).upper().zfill(2)}" if number else ""
+        if not number:
+            band = next((key for key, names in COMMON_BANDS.items() if plain in names), "")
+        if band not in COMMON_BANDS:
+            continue
+        # Two columns of one band, such as B4 and red: choosing one would be a guess.
+        if band in found:
+            raise InputError(
+                f"Got {what} with {found[band]} and {column}, which are both {band}, need one; remove the other."
+            )
+        found[band] = str(column)
+    by_number = {
+        band for band, column in found.items() if re.search(r"\d$", column) and "swir" not in column.lower()
+    }
+    # b2 ... b7 alone are the bands of harmonised Landsat and Sentinel-2 tables as well, whose b5 is near infrared
+    if by_number == set(found) and found and not set(found) & {"B08", "B8A", "B11", "B12"} and "B05" in found:
+        raise InputError(
+            f"Got {what} with {', '.join(found.values())} alone, whose b5 is red edge in Sentinel-2 and near infrared"
+            " in Landsat, need names that tell them apart; rename the columns to B02 ... B12 or blue ... swir2."
+        )
+    return found
+
+
+def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarray:
+    """Reflectance of Sentinel-2; digital numbers are converted with a ``DataWarning``.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows as they stand in the file.
+    days : numpy.ndarray
+        (row,) days since 1970-01-01, by which the offset of newer processing is found.
+    what : str
+        The table in words, for messages.
+
+    Returns
+    -------
+    numpy.ndarray
+        (row, band) reflectance 0-1 in the order of the sensor's bands, NaN where not measured.
+
+    Raises
+    ------
+    InputError
+        Where bands are missing, or their numbers are neither reflectance nor digital numbers.
+    """
+    spec = SENSORS["s2"]
+    columns = band_columns([str(name) for name in table.columns], what)
+    if len(columns) < MIN_BANDS:
+        raise InputError(
+            f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need bands of Sentinel-2 under a"
+            " usual name (B02 ... B12, B2, blue ... swir2); rename them."
+        )
+    values = np.full((len(table), len(spec.bands)), np.nan)
+    for band, column in columns.items():
+        values[:, spec.bands.index(band)] = text_table.to_numbers(table[column], what)
+    if not np.isfinite(values).any():
+        raise InputError(
+            f"Got {what} without a single number in its bands, need reflectance 0-1; check the file."
+        )
+    # The median decides on the unit: snow and clouds reach beyond 1 as reflectance, dark water to 100 as numbers.
+    middle = float(np.nanmedian(values))
+    if middle <= REFLECTANCE_MAX_MEDIAN:
+        return values
+    if middle < DN_MIN_MEDIAN:
+        raise InputError(
+            f"Got bands of {middle:.3g} at the median in {what}, neither reflectance 0-1 nor digital numbers 0-10000,"
+            " need one of them; if they are percent, divide by 100."
+        )
+    # After the unit is known: zero is a valid reflectance, but no digital number.
+    values[values == 0] = np.nan  # no data in the products
+    words = f"divided by {DN_PER_REFLECTANCE:g}"
+    # The offset of newer processing shows: no clear land is darker than 0.1 in blue on all of a table's dates.
+    newer = days >= OFFSET_FIRST_DAY
+    visible = values[:, [spec.bands.index(band) for band in ("B02", "B03", "B04")]]
+    seen = visible[newer][np.isfinite(visible[newer])]
+    if len(seen) and np.percentile(seen, 1) >= OFFSET_DN:
+        values[newer] -= OFFSET_DN
+        words += (
+            f" after {OFFSET_DN:g} were taken off the dates from 2022-01-25 on (processing baseline 04.00)"
+        )
+    warnings.warn(
+        f"Got digital numbers ({middle:.0f} at the median) in {what}: {words}.", DataWarning, stacklevel=3
+    )
+    return values / DN_PER_REFLECTANCE
+
+
+def to_backscatter(table: pd.DataFrame, what: str) -> np.ndarray:
+    """Backscatter of Sentinel-1; linear power is converted with a ``DataWarning``.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows as they stand in the file.
+    what : str
+        The table in words, for messages.
+
+    Returns
+    -------
+    numpy.ndarray
+        (row, band) VV and VH in dB, NaN where not measured.
+
+    Raises
+    ------
+    InputError
+        Where neither is there, or the numbers are no dB.
+    """
+    spec = SENSORS["s1"]
+    plain = {}
+    for column in table.columns:
+        # Products name the polarisation with the quantity: VV_gamma0_dB, Sigma0_VH.
+        name = re.sub(r"(gamma0?|sigma0?|s1|db|mean)", "", plain_name(column))
+        if name in ("vv", "vh"):
+            plain.setdefault(name.upper(), column)
+    if not plain:
+        raise InputError(
+            f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need VV, VH in dB; rename them."
+        )
+    values = np.full((len(table), len(spec.bands)), np.nan)
+    for band, column in plain.items():
+        values[:, spec.bands.index(band)] = text_table.to_numbers(table[column], what)
+    if not np.isfinite(values).any():
+        raise InputError(f"Got {what} without a single number in VV and VH, need dB; check the file.")
+    middle = float(np.nanmedian(values))
+    if 0 <= middle < 2:
+        warnings.warn(
+            f"Got VV, VH of {middle:.3g} at the median in {what}, which are linear power: converted to dB.",
+            DataWarning,
+            stacklevel=3,
+        )
+        # Noise subtraction leaves powers of zero or less, which have no decibel.
+        return 10 * np.log10(np.where(values > 0, values, np.nan))
+    low, high = spec.valid_range
+    if not low < middle < 0:
+        raise InputError(
+            f"Got VV, VH of {middle:.4g} at the median in {what}, need dB (about -5 to -25 over land); convert them."
+        )
+    return np.where((values >= low) & (values <= high), values, np.nan)

@@ -1,0 +1,221 @@
+"""Columns of a series table, by the usual spellings: series, dates, places and masks, each checked."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+from fluxlens.embeddings import text_table
+from fluxlens.embeddings.text_table import plain_name
+from fluxlens.models.errors import InputError
+
+ID_NAMES = (
+    "id", "plot", "plotid", "parcel", "parcelid", "pointid", "site", "siteid", "sitename", "station", "fieldid",
+    "field", "pixel", "pixelid", "name", "label", "featureid", "fid",
+)  # fmt: skip
+"""Columns that name a series, by ``plain_name``; the first that is there counts."""
+
+DATE_NAMES = (
+    "date",
+    "time",
+    "datetime",
+    "timestamp",
+    "day",
+    "acquisitiondate",
+    "systemtimestart",
+    "systemindex",
+)
+
+LON_NAMES = ("lon", "longitude", "long", "lng", "x", "decimallongitude")
+
+LAT_NAMES = ("lat", "latitude", "y", "decimallatitude")
+
+CLEAR_SCL = (4, 5, 6)
+"""Classes of Sen2Cor's scene classification that are clear: vegetation, bare, water; as in cubes."""
+
+
+def find_column(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
+    """The column of one of some names.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows as they stand in the file.
+    names : tuple of str
+        By ``plain_name``, the preferred one first.
+
+    Returns
+    -------
+    str or None
+        The first name of ``names`` that is there, as it stands in the table.
+    """
+    plain = {}
+    for column in table.columns:
+        plain.setdefault(plain_name(column).replace(":", ""), column)
+    return next((plain[name] for name in names if name in plain), None)
+
+
+def to_ids(table: pd.DataFrame, what: str) -> np.ndarray:
+    """Which series each row belongs to.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows as they stand in the file.
+    what : str
+        The table in words, for messages.
+
+    Returns
+    -------
+    numpy.ndarray
+        (row,) labels (str), stripped.
+
+    Raises
+    ------
+    InputError
+        Where no column names the series, or a row has no name.
+    """
+    column = find_column(table, ID_NAMES)
+    if column is None:
+        raise InputError(
+            f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need one that names the series;"
+            " add a column id."
+        )
+    # Each name is cleaned once, not once per row: tables have millions of rows.
+    codes, unique = pd.factorize(table[column])
+    # 12.0 of a column of numbers with gaps is the id 12
+    if pd.api.types.is_float_dtype(table[column].dtype) and (unique == np.floor(unique)).all():
+        unique = unique.astype(np.int64)
+    names = np.array([str(one).strip() for one in unique], dtype=object)
+    out = names[codes] if len(names) else np.empty(0, object)
+    empty = (codes < 0) | (out == "")
+    if empty.any():
+        raise InputError(
+            f"Got row {int(empty.argmax()) + 1} of {what} without a name in {column}, need one in each; fill it in."
+        )
+    return out
+
+
+def to_epoch_days(table: pd.DataFrame, what: str) -> np.ndarray:
+    """The day of each row.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows as they stand in the file.
+    what : str
+        The table in words, for messages.
+
+    Returns
+    -------
+    numpy.ndarray
+        (row,) int64, days since 1970-01-01 UTC.
+
+    Raises
+    ------
+    InputError
+        Where there is no column of dates, or a date cannot be told.
+    """
+    column = find_column(table, DATE_NAMES)
+    if column is None:
+        raise InputError(
+            f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need dates; add a column date."
+        )
+    return text_table.to_days(table[column], what)
+
+
+def to_places(table: pd.DataFrame, ids: np.ndarray, what: str) -> pd.DataFrame:
+    """Where each row lies.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows as they stand in the file.
+    ids : numpy.ndarray
+        (row,) labels (str) of ``to_ids``.
+    what : str
+        The table in words, for messages.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``lon``, ``lat`` in degrees (row,), indexed by id; NaN where not given.
+
+    Raises
+    ------
+    InputError
+        Where the numbers are no degrees, or look swapped.
+    """
+    lon, lat = find_column(table, LON_NAMES), find_column(table, LAT_NAMES)
+    if lon is not None and lat is not None:
+        place = {
+            "lon": text_table.to_numbers(table[lon], what),
+            "lat": text_table.to_numbers(table[lat], what),
+        }
+    # Earth Engine writes a GeoJSON geometry in this column instead of two numbers.
+    elif ".geo" in table:
+        place = _places_of_geo(table[".geo"])
+    else:
+        place = {"lon": np.full(len(ids), np.nan), "lat": np.full(len(ids), np.nan)}
+    out = pd.DataFrame(place, index=ids)
+    # Beyond these bounds the numbers are metres, or the two columns are swapped.
+    wrong = (out["lat"].abs() > 90) | (out["lon"].abs() > 180)
+    if wrong.any():
+        at = int(wrong.to_numpy().argmax())
+        swapped = abs(out["lon"].iloc[at]) <= 90 and abs(out["lat"].iloc[at]) <= 180
+        raise InputError(
+            f"Got lon {out['lon'].iloc[at]:g}, lat {out['lat'].iloc[at]:g} in {what}, need degrees; "
+            + ("they look swapped: swap the columns." if swapped else "convert them.")
+        )
+    return out
+
+
+def _places_of_geo(column: pd.Series) -> dict[str, np.ndarray]:
+    """Of Earth Engine's GeoJSON points; NaN where it is something else."""
+    codes, unique = pd.factorize(column.astype(str))
+    places = np.full((len(unique), 2), np.nan)
+    for at, text in enumerate(unique):
+        try:
+            found = json.loads(text)
+            if found["type"] == "Point":
+                places[at] = found["coordinates"][:2]
+        except (ValueError, KeyError, TypeError):
+            continue
+    return {"lon": places[codes, 0], "lat": places[codes, 1]}
+
+
+def is_clear(table: pd.DataFrame, what: str) -> np.ndarray:
+    """Which rows are clear: by a column ``clear`` or ``SCL``, else all.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows as they stand in the file.
+    what : str
+        The table in words, for messages.
+
+    Returns
+    -------
+    numpy.ndarray
+        (row,) bool mask.
+
+    Raises
+    ------
+    InputError
+        Where ``clear`` holds other numbers than 0 and 1.
+    """
+    column = find_column(table, ("clear",))
+    if column is not None:
+        values = text_table.to_numbers(table[column], what)
+        strange = np.isfinite(values) & (values != 0) & (values != 1)
+        if strange.any():
+            raise InputError(
+                f"Got {values[strange][0]:g} in the column {column} of {what}, need 1 (clear) or 0; correct it."
+            )
+        return values == 1
+    # Sen2Cor's classes: vegetation, bare ground, water.
+    column = find_column(table, ("scl",))
+    if column is not None:
+        return np.isin(text_table.to_numbers(table[column], what), CLEAR_SCL)
+    return np.ones(len(table), bool)
