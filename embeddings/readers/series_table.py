@@ -1,8 +1,8 @@
 """Series tables: acquisitions of single pixels, plots or sites without neighbours, one row per ``id`` and ``date``.
 
 What people export from Earth Engine for their plots. Bands come under any of the usual names, as reflectance 0-1 or as
-digital numbers 0-10000; VV and VH, in dB, come in a table of their own. ``series_columns`` and ``series_bands`` read the
-columns.
+digital numbers 0-10000; VV and VH, in dB, come in a table of their own. Columns are read by
+``series_columns`` and ``series_bands``.
 """
 
 from __future__ import annotations

@@ -176,6 +176,7 @@ def _embed_batch(
     """Quantised arrays of each series of the batch over its own days, put into ``arrays`` by position."""
     tokens = encode_batch(model, batch)
     yield
+    # One run of days for all: those a series lacks at either end are computed and dropped, since spans were sorted.
     begin, stop = int(first[batch.members].min()), int(last[batch.members].max())
     days, pixels = np.arange(begin, stop + 1), len(batch.members)
     steps = np.empty((len(days), pixels, model.features), np.int8)
@@ -197,6 +198,7 @@ def _embed_batch(
     for pixel, member in enumerate(batch.members):
         own = slice(int(first[member]) - begin, int(last[member]) - begin + 1)
         found = {"embedding": steps, "sigma": sigma, **ages}
+        # Copies: views would keep the arrays of the whole batch in memory until its last series is written.
         arrays[int(member)] = {name: array[own, pixel].copy() for name, array in found.items()}
 
 

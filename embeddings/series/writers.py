@@ -119,6 +119,7 @@ class open_table:
         import uuid
 
         self.path = check_table_path(path)
+        # Beside and renamed, and under a name of its own: two runs to one path do not write into each other.
         beside = f".{self.path.stem}.{uuid.uuid4().hex[:8]}{self.path.suffix.lower()}"
         self.writer = TableWriter(self.path.resolve().with_name(beside), attrs)
 
