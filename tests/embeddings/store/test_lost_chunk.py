@@ -80,3 +80,16 @@ def test_the_dashboard_shows_it_as_its_message(damaged):
     explorer = Explorer()
     explorer.fail(load.error)
     assert TOLD in explorer.state.message
+
+
+def test_a_tap_on_a_lost_pixel_is_not_taken_for_one_outside_the_scene(damaged, whole, monkeypatch):
+    data = ExplorerData(Store.open(whole), predict)
+    explorer = Explorer(data=data)
+    explorer.panel()
+    # The tiny world is one shard: its other pixels would be lost too. The rest of the screen stays on the whole store.
+    lost = Store.open(damaged)
+    monkeypatch.setattr(data.store, "series", lost.series)
+    explorer.tap(*data.centre(5, 50))
+    assert TOLD in explorer.state.message
+    explorer.tap(0.0, 0.0)
+    assert "outside the scene" in explorer.state.message
