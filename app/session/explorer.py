@@ -322,6 +322,13 @@ class Explorer(pn.viewable.Viewer):
     def _tap(self, x: float, y: float, add: bool) -> None:
         try:
             pixel = self.data.locate(x, y)
+        except InputError:
+            lon, lat = self.data.grid.lonlat(x, y)
+            self.state.message = (
+                f"Got a tap at {lat:.5f}, {lon:.5f}, which is outside the scene; tap inside the picture."
+            )
+            return
+        try:
             if self.map.labels.captures_taps:
                 self.map.labels.label_pixel(*pixel)
                 return
@@ -332,11 +339,8 @@ class Explorer(pn.viewable.Viewer):
                 self.state.page = "tower"
             elif self.state.page == "tower" and has_tower:
                 self.state.page = "series"
-        except InputError:
-            lon, lat = self.data.grid.lonlat(x, y)
-            self.state.message = (
-                f"Got a tap at {lat:.5f}, {lon:.5f}, which is outside the scene; tap inside the picture."
-            )
+        except InputError as error:  # such as of a damaged store, whose charts are drawn on the way
+            self.state.message = str(error)
 
     def outline(self, xs: list[float], ys: list[float]) -> None:
         """Choose the area inside a line.
