@@ -18,7 +18,8 @@ from fluxlens.app.palette import (
     WEATHER_COLOURS,
 )
 from fluxlens.app.places import place_label
-from fluxlens.app.plots.series import TITLES, Charts
+from fluxlens.app.plots.series_figures import SeriesFigures
+from fluxlens.app.plots.series_layout import TITLES
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
 from fluxlens.app.views.legend import LEGEND_CSS, legend_key
@@ -52,7 +53,7 @@ class SeriesView:
 
     def __init__(self, state: State, data: ExplorerData, above: list[pn.viewable.Viewable] = ()):
         self.state, self.data, self.above = state, data, above
-        self.charts = Charts(
+        self.charts = SeriesFigures(
             data.days,
             [name for name, available in self._available_charts().items() if available],
             data.weather,

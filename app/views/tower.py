@@ -8,7 +8,8 @@ from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.towers.comparison import LINES, SPLITS, TowerComparison
 from fluxlens.app.data.towers.footprint import FOOTPRINT_KINDS, RADIUS_RANGE_M
 from fluxlens.app.data.towers.observations import FLUXES, NEAR_TOWER_M
-from fluxlens.app.plots.tower import FLUX_COLOURS, LINE_COLOURS, TowerCharts
+from fluxlens.app.plots.tower_figures import TowerFigures
+from fluxlens.app.plots.tower_layout import FLUX_COLOURS, LINE_COLOURS
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
 from fluxlens.app.views.legend import LEGEND_CSS, legend_key
@@ -40,13 +41,13 @@ p { color: var(--muted); font-size: 12px; line-height: 1.5; margin: 8px 0; }
 """
 PLOT_TITLES = {
     "series": "Daily GPP, gC m⁻² d⁻¹",
-    "scatter": "Each day, with the 1:1 line",
+    "scatter": "Predicted over measured, with the 1:1 line",
     "cycle": "Usual year",
     "anomaly": "Anomalies: departure from the usual year",
 }
 _SLIDER = ".bk-input-group label, .bk-slider-title { font-size: 12px; color: var(--muted); }"
 _CONTROLS = ":host { gap: 8px; flex-wrap: wrap; align-items: center; }"
-HEIGHTS = {"series": 170, "scatter": 230, "cycle": 230, "anomaly": 140}
+HEIGHTS = {"series": 170, "scatter": 300, "cycle": 300, "anomaly": 140}
 NO_ANOMALY = "<span>none: they need the same days in two years on screen</span>"
 
 
@@ -117,7 +118,7 @@ class TowerView:
         self, state: State, data: ExplorerData, draw_footprint, below: list[pn.viewable.Viewable] = ()
     ):
         self.state, self.data, self.draw_footprint, self.below = state, data, draw_footprint, below
-        self.charts = TowerCharts(data.days)
+        self.charts = TowerFigures(data.days, on_day=lambda day: setattr(state, "day", day))
         self.head = _html(LEGEND_CSS)
         self.flux = pn.widgets.RadioButtonGroup(
             options={FLUXES[name]: name for name in data.observations.fluxes},

@@ -49,7 +49,9 @@ def explorer(screen):
 
 
 def daily(explorer):
-    return explorer.charts.charts.sources["daily"].data
+    """Data of the sources that draw the components."""
+    charts = explorer.charts.charts
+    return {name: charts.source("pc", f"{name}, filled").data[name] for name in ("PC1", "PC2", "PC3")}
 
 
 def test_the_models_of_a_page_are_sound():
@@ -107,7 +109,7 @@ def test_a_tower_is_drawn_with_the_band_of_its_file(store):
     found = Explorer(data=ExplorerData(store, predict))
     day = node.gpp_nt.sel(time=slice("2020-06-01", None)).dropna("time").time.values[0]
     found.state.day = pd.Timestamp(day).date()
-    drawn, value = found.charts.charts.sources["tower"].data, float(node.gpp_nt.sel(time=day))
+    drawn, value = found.charts.charts.tables["tower"], float(node.gpp_nt.sel(time=day))
     np.testing.assert_allclose(drawn["gpp_nt_95"] - drawn["gpp_nt_05"], 2, rtol=1e-4)
     assert f"{value:.1f} ({value - 1:.1f} to {value + 1:.1f})" in found.charts.heads["gpp"].object
 
@@ -118,14 +120,15 @@ def test_ndvi_has_one_line_of_every_day_where_the_model_is_known(store):
     model = checkpoints.load("default", "cpu")
     store._cube = store._cube.assign_attrs(model=model.name, model_digest=model.digest)
     series = Explorer(data=ExplorerData(store, predict)).charts
-    daily, season = (series.charts.sources[name].data for name in ("daily", "season"))
+    daily = series.charts.source("ndvi", "filled, read off the embedding").data
+    season = series.charts.source("ndvi", "through clear dates").data
     assert np.isfinite(daily["ndvi_decoded"]).all()
     assert np.isnan(season["ndvi"]).all()
     assert "read off the embedding" in series.heads["ndvi"].object
 
 
 def test_tower_points_go_and_come_back(explorer):
-    tower = explorer.charts.charts.sources["tower"]
+    tower = explorer.charts.charts.source("gpp", "tower, night-time")
     assert len(tower.data["time"]) > 0
     explorer.state.show_tower = False
     assert len(tower.data["time"]) == 0
@@ -153,10 +156,10 @@ def test_every_pin_has_its_line_in_every_chart(explorer):
     charts = explorer.charts.charts
     first = explorer.data.pixel_series(*explorer.data.start_pixel)
     for name in ("ndvi", "pc", "radar", "gpp"):
-        assert list(charts.sources[f"others_{name}"].data["colour"]) == [PLACE_COLOURS[0]]
-    np.testing.assert_array_equal(charts.sources["others_gpp"].data["ys"][0], first.gpp.values)
+        assert list(charts.source(name, "other places").data["color"]) == [PLACE_COLOURS[0]]
+    np.testing.assert_array_equal(charts.source("gpp", "other places").data["ys"][0], first.gpp.values)
     explorer.places.remove.clicks += 1
-    assert list(charts.sources["others_gpp"].data["colour"]) == []
+    assert list(charts.source("gpp", "other places").data["color"]) == []
     assert explorer.state.pixel == explorer.data.start_pixel
 
 
