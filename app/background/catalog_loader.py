@@ -142,7 +142,7 @@ def open_entry(catalog, entry: str, snapshot: str = "") -> Iterator:
     found = source(catalog, entry)
     if not isinstance(found, EmbeddingsSource):
         raise InputError(f"Got the entry {entry!r}, need one that holds embeddings; choose another.")
-    # HoloViews takes seconds to import; here they pass beside the opening of the store, and the page shows its progress.
+    # HoloViews takes seconds to import: they pass beside the opening of the store, whose progress the page shows.
     charts = threading.Thread(target=import_holoviews, name="import charts", daemon=True)
     charts.start()
     store = yield from found.store_steps()

@@ -1,8 +1,8 @@
-"""Marks of a chart: each is one HoloViews element, built once, whose source is then replaced through its plot's handles.
+"""Marks of a chart: each is one HoloViews element, drawn once, whose source is then replaced by its plot's handles.
 
-A chart is described once, as a list of marks that read columns of tables. ``make_element`` makes the HoloViews element of
-a mark, for whoever composes charts; ``RenderedChart`` draws the same elements with HoloViews and afterwards only replaces
-the data of their sources, because a new element for each mark at each tap costs HoloViews 1 to 2 ms, a new source 0.02 ms.
+A chart is described once, as a list of marks that read columns of tables. ``make_element`` makes the HoloViews element
+of a mark, for whoever composes charts. ``RenderedChart`` draws the same elements with HoloViews and then only replaces
+the data of their sources: a new element for each mark at each tap costs HoloViews 1 to 2 ms, a new source 0.02 ms.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,12 @@ Tables = Mapping[str, Mapping[str, Any]]
 """By table: its columns by name, each of the same length."""
 
 
+IMAGE_COLUMNS = ("image", "x", "y", "dw", "dh")
+"""Columns of the source of an RGB, as HoloViews names them."""
+NO_IMAGE = {"rgba": np.zeros((1, 1, 4), "uint8"), "extent": (0.0, 0.0, 1.0, 1.0)}
+"""An image of one transparent pixel: HoloViews cannot draw an RGB without one."""
+
+
 @dataclass(frozen=True)
 class Mark:
     """One element of a chart.
@@ -27,7 +33,8 @@ class Mark:
     label : str
         What it shows; unique in its chart.
     kind : str
-        A HoloViews element: "Curve", "Scatter", "Area" or "VSpans"; "Path" for one line for each row of a table.
+        A HoloViews element: "Curve", "Scatter", "Area", "VSpans" or "Points"; "Path" for one line for each row of a
+        table; "RGB" for the one image of a table with "rgba" (y, x, 4) uint8 and "extent" (left, bottom, right, top).
     table : str
         Table of its columns.
     columns : tuple of str
@@ -82,6 +89,10 @@ def source_columns(mark: Mark, tables: Tables) -> list:
     table = tables[mark.table]
     if mark.kind == "Area":
         return list(area_outline(*(np.asarray(table[name]) for name in mark.columns[:3])))
+    if mark.kind == "RGB":
+        (left, bottom, right, top), rgba = table["extent"], np.ascontiguousarray(table["rgba"])
+        # Bokeh takes one 32-bit number for each pixel, rows from south to north.
+        return [[rgba.view("uint32")[..., 0][::-1]], [left], [bottom], [right - left], [top - bottom]]
     # Lines of a path differ in length, so they stay lists.
     return [table[name] if mark.kind == "Path" else np.asarray(table[name]) for name in mark.columns]
 
@@ -124,7 +135,20 @@ def make_element(mark: Mark, tables: Tables, x: Any, y: Any, colour: str) -> Any
         nowhere = ([np.datetime64("NaT", "ns")], [np.nan], "#000000")
         lines = list(zip(table["xs"], table["ys"], table["colour"], strict=True)) or [nowhere]
         paths = [{x.name: xs, axis.name: ys, "colour": ink} for xs, ys, ink in lines]
-        return hv.Path(paths, [x, axis], "colour", label=mark.label).opts(color=hv.dim("colour"), **options)
+        return hv.Path(paths, [x, axis], "colour", label=mark.label).opts(
+            **({"color": hv.dim("colour")} | options)
+        )
+    if mark.kind == "RGB":
+        vdims = [hv.Dimension(name, range=(0, 255)) for name in "RGBA"]
+        return hv.RGB(table["rgba"], [x, axis], vdims, bounds=table["extent"], label=mark.label).opts(
+            **options
+        )
+    if mark.kind == "Points":
+        # Without a row HoloViews would take the colours for numbers and map them, with one for the colour of all.
+        nowhere = ([np.nan] * 2, [np.nan] * 2, ["#000000", "#ffffff"])
+        columns = tuple(table[name] for name in mark.columns) if table["colour"] else nowhere
+        element = hv.Points(columns, [x, axis], list(mark.columns[2:]), label=mark.label)
+        return element.opts(**({"color": hv.dim("colour")} | options))
     # Columns keep their names in the source, where the hover finds them; the second one is on the chart's axis.
     first = axis.clone(mark.columns[1], label=axis.label) if mark.kind != "Area" else axis
     extra = [hv.Dimension(name) for name in mark.columns[2:]]
@@ -166,6 +190,10 @@ class RenderedChart:
             # Looks of selected and muted marks, which nobody selects or mutes here: a third of the chart's models.
             renderer = handles["glyph_renderer"]
             renderer.nonselection_glyph = renderer.selection_glyph = renderer.muted_glyph = None
+        for mark in self.marks:
+            if mark.kind == "Points":
+                # Lines may leave the frame and are clipped there; markers are drawn whole, above it.
+                self.handles[mark.label]["glyph_renderer"].level = "overlay"
         # HoloViews would set the range anew at each of its updates; here the browser follows the data.
         self.figure.y_range = DataRange1d(renderers=self._renderers_on_main_axis())
         self._colour = ""
@@ -192,7 +220,8 @@ class RenderedChart:
             if mark.table in tables and (not only or mark.table in only):
                 source = self.sources[mark.label]
                 # HoloViews names the columns; they stay the same from the first drawing on.
-                source.data = dict(zip(list(source.data), source_columns(mark, tables), strict=True))
+                names = IMAGE_COLUMNS if mark.kind == "RGB" else list(source.data)[: len(mark.columns)]
+                source.data = dict(zip(names, source_columns(mark, tables), strict=False))
 
     def recolour(self, colour: str) -> None:
         """Give the marks of the current place another colour."""

@@ -1,7 +1,7 @@
 """The series of a place as HoloViews charts on one time axis: NDVI, embedding, radar, GPP, weather.
 
-The charts are described once, by ``chart_marks`` and ``series_tables``; ``series_charts`` composes them, and the dashboard
-draws them with ``SeriesFigures``.
+The charts are described once, by ``chart_marks`` and ``series_tables``; ``series_charts`` composes them, and
+the dashboard draws them with ``SeriesFigures``.
 """
 
 from typing import Any
@@ -85,8 +85,8 @@ def _hover(text: str, mode: str = "mouse") -> dict:
 def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
     """By chart: its marks, from the lowest to the highest.
 
-    Full dots are observed (clear acquisitions, radar passages, tower days), hollow dots are masked acquisitions, lines are
-    filled by the model.
+    Full dots are observed (clear acquisitions, radar passages, tower days), hollow dots are masked acquisitions, lines
+    are filled by the model.
 
     Parameters
     ----------
@@ -134,7 +134,9 @@ def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
     for name, colour in COMPONENT_COLOURS.items():
         ends = (f"{name}_lo", f"{name}_hi")
         charts["pc"].append(
-            Mark(f"{name} 5 to 95 %", "Area", "daily", ("time", *ends), band | {"alpha": 0.15, "color": colour})
+            Mark(
+                f"{name} 5 to 95 %", "Area", "daily", ("time", *ends), band | {"alpha": 0.15, "color": colour}
+            )
         )
     for name, colour in COMPONENT_COLOURS.items():
         # One hover for all three components: the vertical line reads them together.
@@ -149,7 +151,13 @@ def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
                 ("time", name, *extra),
                 {"color": colour, "line_width": 1.6} | hover,
             ),
-            Mark(f"{name}, S2 that day", "Scatter", "daily", ("time", f"{name}_s2"), {"color": colour, "size": 3.5} | dot),
+            Mark(
+                f"{name}, S2 that day",
+                "Scatter",
+                "daily",
+                ("time", f"{name}_s2"),
+                {"color": colour, "size": 3.5} | dot,
+            ),
         ]
     bands = list(RADAR_COLOURS)
     both = ", ".join(f"{band} @{band}{{0.0}}" for band in bands) + " dB"
@@ -157,7 +165,13 @@ def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
         # Both bands share their times: the hover of one shows both.
         hover, extra = (_hover(both, "vline"), bands[1:]) if name == bands[0] else ({}, ())
         charts["radar"] += [
-            Mark(f"{name} ", "Curve", "radar", ("time", f"{name}_line"), {"color": colour, "line_width": 1, "alpha": 0.6}),
+            Mark(
+                f"{name} ",
+                "Curve",
+                "radar",
+                ("time", f"{name}_line"),
+                {"color": colour, "line_width": 1, "alpha": 0.6},
+            ),
             Mark(
                 f"{name}, observed",
                 "Scatter",

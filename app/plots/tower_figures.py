@@ -10,6 +10,7 @@ from fluxlens.app.plots.marks import RenderedChart, apply_theme, style_figure
 from fluxlens.app.plots.series_figures import LEFT_PX, make_time_figure
 from fluxlens.app.plots.tower_layout import (
     FLUX_COLOURS,
+    SQUARE_PX,
     month_names,
     scatter_range,
     tower_dimensions,
@@ -44,11 +45,13 @@ class TowerFigures:
             make_time_figure(self.figures[name], self.range, self.choose_day if on_day else None)
         for name in ("scatter", "cycle"):
             style_figure(self.figures[name])
+            self.figures[name].min_height = 300
             self.figures[name].min_border_left = LEFT_PX
         # Square frames: one range on equal axes, so that the 1:1 line is a diagonal.
         scatter = self.figures["scatter"]
         scatter.x_range = scatter.y_range = self.square
-        scatter.match_aspect, scatter.aspect_ratio, scatter.sizing_mode = True, 1, "scale_height"
+        scatter.update(sizing_mode="fixed", width=SQUARE_PX + 80, height=SQUARE_PX + 60)
+        scatter.update(frame_width=SQUARE_PX, frame_height=SQUARE_PX)
         leap_year = pd.Timestamp("2020-01-01"), pd.Timestamp("2020-12-31")
         self.figures["cycle"].x_range = Range1d(*leap_year, bounds="auto")
         self.figures["cycle"].xaxis.formatter = month_names()

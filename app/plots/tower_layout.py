@@ -1,7 +1,7 @@
 """A tower's GPP beside the prediction and the baselines, as HoloViews charts.
 
-The charts are described once, by ``tower_marks`` and ``tower_tables``; ``tower_charts`` composes them, and the dashboard
-draws them with ``TowerFigures``.
+The charts are described once, by ``tower_marks`` and ``tower_tables``; ``tower_charts`` composes them, and
+the dashboard draws them with ``TowerFigures``.
 """
 
 from typing import Any
@@ -64,7 +64,13 @@ def tower_marks(flux: str = "gpp_nt") -> dict[str, list[Mark]]:
     charts: dict[str, list[Mark]] = {
         "series": [Mark("90 % band", "Area", "band", ("time", "low", "high"), model)],
         "scatter": [
-            Mark("1:1", "Curve", "diagonal", ("x", "y"), {"color": "#7d8a98", "line_dash": "dashed", "line_width": 1})
+            Mark(
+                "1:1",
+                "Curve",
+                "diagonal",
+                ("x", "y"),
+                {"color": "#7d8a98", "line_dash": "dashed", "line_width": 1},
+            )
         ],
         "cycle": [],
         "anomaly": [],
@@ -92,11 +98,19 @@ def tower_tables(comparison: TowerComparison | None) -> dict[str, dict]:
     tables: dict[str, dict] = {"diagonal": {"x": ends, "y": ends}}
     if comparison is None:
         nothing, no_days = np.empty(0), np.empty(0, "datetime64[ns]")
-        tables |= {name: {"time": no_days, "gpp": nothing, "anomaly": nothing} for name in ("measured", "cycle_measured")}
+        tables |= {
+            name: {"time": no_days, "gpp": nothing, "anomaly": nothing}
+            for name in ("measured", "cycle_measured")
+        }
         tables["band"] = {"time": no_days, "low": nothing, "high": nothing}
         for name in LINES:
             for chart in ("series", "cycle", "anomaly", "scatter"):
-                tables[f"{chart}_{name}"] = {"time": no_days, "gpp": nothing, "measured": nothing, "predicted": nothing}
+                tables[f"{chart}_{name}"] = {
+                    "time": no_days,
+                    "gpp": nothing,
+                    "measured": nothing,
+                    "predicted": nothing,
+                }
         return tables
     time, cycle = as_days(comparison.time), as_days(LEAP_YEAR)
     tables["measured"] = {

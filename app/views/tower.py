@@ -176,7 +176,10 @@ class TowerView:
             for name, title in PLOT_TITLES.items()
         }
         self.panes = {
-            name: pn.pane.Bokeh(fig, sizing_mode="stretch_width", height=HEIGHTS[name], margin=(5, 10))
+            # The scatter is a square of a fixed size: equal axes in every width of the page.
+            name: pn.pane.Bokeh(fig, margin=(5, 10))
+            if name == "scatter"
+            else pn.pane.Bokeh(fig, sizing_mode="stretch_width", height=HEIGHTS[name], margin=(5, 10))
             for name, fig in self.charts.figures.items()
         }
         bind_widget(state, "flux", self.flux)
