@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from bokeh.events import RangesUpdate, SelectionGeometry, Tap
@@ -112,6 +113,10 @@ class MapPlot:
         self.figure.update(
             sizing_mode="stretch_both",
             min_border=0,
+            min_border_left=0,
+            min_border_right=0,
+            min_border_top=0,
+            min_border_bottom=0,
             outline_line_color=None,
             background_fill_alpha=0,
             border_fill_alpha=0,
@@ -121,7 +126,7 @@ class MapPlot:
         self.figure.grid.visible = False
         self._glyph = self.chart.handles["layer"]["glyph_renderer"]
         self.chart.update({"tower": tower_point(tower_xy)})
-        self.chart.update({name: NO_IMAGE for name in ("basemap", "fresh")})
+        self.chart.update({name: NO_IMAGE for name in ("basemap", "fresh", "marked")})
         self.fill(None)
         self.frame(None)
         self._add_tools(on_tap, on_area, on_box)
@@ -202,6 +207,15 @@ class MapPlot:
     def draw_labels(self, labels: tuple[Label, ...]) -> None:
         """Squares on the labelled pixels, in the colours of the map that is fitted to them."""
         self.chart.update({"labels": label_points(labels, self.grid)})
+
+    def draw_marked(self, marked: Any | None) -> None:
+        """Lay an RGB on the map's axes over the layer, such as the pixels of a lasso; None removes it."""
+        if marked is None:
+            self.chart.update({"marked": NO_IMAGE})
+            return
+        rgba = np.dstack([marked.dimension_values(name, flat=False) for name in "RGBA"]).astype("uint8")
+        # HoloViews gives rows from south to north, an image starts in the north.
+        self.chart.update({"marked": {"rgba": rgba[::-1], "extent": marked.bounds.lbrt()}})
 
     def on_tower(self, x: float, y: float) -> bool:
         """Whether a tap (metres) meant the tower's marker: within about its size on screen, or on its pixel."""

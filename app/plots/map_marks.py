@@ -21,9 +21,12 @@ def map_marks() -> list[Mark]:
         Mark("basemap", "RGB", "basemap", ()),
         Mark("layer", "RGB", "layer", ()),
         Mark("computed box", "RGB", "fresh", ()),
+        Mark("pixels of the feature space", "RGB", "marked", ()),
         # Two strokes, dark under dashed light, are visible on any image.
         Mark("frame of the box, dark", "Path", "box", lines, {"color": DARK, "line_width": 2}),
-        Mark("frame of the box", "Path", "box", lines, {"color": HALO, "line_width": 2, "line_dash": "dashed"}),
+        Mark(
+            "frame of the box", "Path", "box", lines, {"color": HALO, "line_width": 2, "line_dash": "dashed"}
+        ),
         Mark("areas, halo", "Path", "areas", lines, {"color": HALO, "line_width": 4}),
         Mark("areas", "Path", "areas", lines, {"line_width": 2}),
         Mark("footprint, halo", "Path", "footprint", lines, {"color": HALO, "line_width": 4}),
@@ -60,7 +63,7 @@ def no_lines() -> dict[str, list]:
 
 def empty_map_tables() -> dict[str, dict]:
     """Tables of a map on which nothing is drawn."""
-    return {name: NO_IMAGE for name in ("basemap", "layer", "fresh")} | {
+    return {name: NO_IMAGE for name in ("basemap", "layer", "fresh", "marked")} | {
         name: no_lines() for name in ("box", "areas", "footprint", "tower", "labels", "pixels")
     }
 

@@ -93,8 +93,9 @@ def source_columns(mark: Mark, tables: Tables) -> list:
         (left, bottom, right, top), rgba = table["extent"], np.ascontiguousarray(table["rgba"])
         # Bokeh takes one 32-bit number for each pixel, rows from south to north.
         return [[rgba.view("uint32")[..., 0][::-1]], [left], [bottom], [right - left], [top - bottom]]
-    # Lines of a path differ in length, so they stay lists.
-    return [table[name] if mark.kind == "Path" else np.asarray(table[name]) for name in mark.columns]
+    # Lines of a path differ in length, and the browser refuses an empty array of numbers as colours: both stay lists.
+    as_lists = mark.kind in ("Path", "Points")
+    return [list(table[name]) if as_lists else np.asarray(table[name]) for name in mark.columns]
 
 
 def is_empty(mark: Mark, tables: Tables) -> bool:

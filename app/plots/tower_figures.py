@@ -50,7 +50,7 @@ class TowerFigures:
         # Square frames: one range on equal axes, so that the 1:1 line is a diagonal.
         scatter = self.figures["scatter"]
         scatter.x_range = scatter.y_range = self.square
-        scatter.update(sizing_mode="fixed", width=SQUARE_PX + 80, height=SQUARE_PX + 60)
+        scatter.update(sizing_mode="fixed", width=SQUARE_PX + 80, height=SQUARE_PX + 70, min_border_bottom=50)
         scatter.update(frame_width=SQUARE_PX, frame_height=SQUARE_PX)
         leap_year = pd.Timestamp("2020-01-01"), pd.Timestamp("2020-12-31")
         self.figures["cycle"].x_range = Range1d(*leap_year, bounds="auto")

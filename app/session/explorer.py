@@ -18,6 +18,7 @@ from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.towers.upload import UploadedTower, check_tower
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_outline
+from fluxlens.app.plots.map_marks import map_overlays, place_tables, tower_point
 from fluxlens.app.session import permalink
 from fluxlens.app.session.panel_setup import is_served, setup
 from fluxlens.app.state.layer_key import LAYERS
@@ -27,6 +28,7 @@ from fluxlens.app.views import messages
 from fluxlens.app.views.browser import Browser
 from fluxlens.app.views.compute import ComputeView
 from fluxlens.app.views.export import ExportView
+from fluxlens.app.views.feature_space import FeatureSpaceView
 from fluxlens.app.views.header import Header
 from fluxlens.app.views.map import MapView
 from fluxlens.app.views.place_toolbar import PlaceToolbar
@@ -71,7 +73,7 @@ class Explorer(pn.viewable.Viewer):
         The choices of the session.
     data : ExplorerData or None
         The store on screen, with the session's uploaded tower if there is one.
-    map, charts, export, places, compute, tower_upload, tabs
+    map_view, series_view, export, places, compute, tower_upload, tabs
         Views of the store on screen, made anew for each store.
     """
 
@@ -94,8 +96,8 @@ class Explorer(pn.viewable.Viewer):
         self._waiting = messages.waiting_pane()
         self._welcome = messages.welcome(lambda: setattr(self.browser, "explained", True))
         self._body = pn.Column(self._waiting, sizing_mode="stretch_width", stylesheets=[_FILL])
-        self.map: MapView | None = None
-        self.charts: SeriesView | None = None
+        self.map_view: MapView | None = None
+        self.series_view: SeriesView | None = None
         self._load: EntryLoad | None = None
         self._link_fields: dict[str, str] = {}
         """Fields of the link that the next store shown must restore."""
@@ -125,9 +127,11 @@ class Explorer(pn.viewable.Viewer):
         self.browser.param.watch(lambda event: setattr(self.state, "dark", event.new), "dark")
         self.browser.param.watch(lambda event: setattr(self._welcome, "visible", not event.new), "returning")
         self.state.param.watch(self._write_link, list(permalink.LINKED_PARAMETERS))
-        self.browser.param.watch(lambda event: self.map and self.map.step(event.new - event.old), "day_steps")
         self.browser.param.watch(
-            lambda event: self.map and self.map.step_feature(event.new - event.old), "feature_steps"
+            lambda event: self.map_view and self.map_view.step(event.new - event.old), "day_steps"
+        )
+        self.browser.param.watch(
+            lambda event: self.map_view and self.map_view.step_feature(event.new - event.old), "feature_steps"
         )
         self.state.param.watch(
             lambda event: setattr(self.browser, "feature_keys", event.new == "feature"), "layer"
@@ -242,28 +246,31 @@ class Explorer(pn.viewable.Viewer):
         permalink.restore(self._link_fields, state, data)
         self._link_fields = {}
         # ``compute`` is looked up when a box is drawn: it is made after the map on which it draws.
-        self.map = MapView(state, data, self.tap, self.outline, lambda xs, ys: self.compute.set_box(xs, ys))
-        self.export = ExportView(state, data, self.map.plot.figure)
-        self.places = PlaceToolbar(state, data, self.map.plot.drawing, [self.export.view])
-        self.charts = SeriesView(state, data, [self.places.view])
+        self.map_view = MapView(
+            state, data, self.tap, self.outline, lambda xs, ys: self.compute.set_box(xs, ys)
+        )
+        self.export = ExportView(state, data, self.map_view.plot.figure)
+        self.places = PlaceToolbar(state, data, self.map_view.plot.drawing, [self.export.view])
+        self.series_view = SeriesView(state, data, [self.places.view])
         self.header.show(data)
         # Functions, not views: a tab that is never shown costs nothing.
-        tabs = {"series": ("Series", lambda: self.charts.view)}
+        tabs = {"series": ("Series", lambda: self.series_view.view)}
         site = str(data.tower.attrs.get("site", "")) if data.observations.fluxes else ""
         tabs["tower"] = (f"Tower {site}".strip(), self._make_tower_tab)
+        tabs["space"] = ("Feature space", lambda: FeatureSpaceView(state, data, self.map_view.plot).view)
         if data.scene.can_compute:
             self.compute = ComputeView(
                 # Without an uploaded tower: the store of a job is shared with other sessions, the tower is not.
                 state,
                 self._shared_data,
-                self.map.plot,
+                self.map_view.plot,
                 self.add_result,
                 self.open_result,
             )
             tabs["compute"] = ("Compute", lambda: self.compute.view)
         self.tabs = TabsView(state, tabs)
         columns = pn.Column(
-            self.map.view, self.tabs.view, sizing_mode="stretch_width", stylesheets=[_COLUMNS]
+            self.map_view.view, self.tabs.view, sizing_mode="stretch_width", stylesheets=[_COLUMNS]
         )
         self._body[:] = [columns]
         self._write_link()
@@ -273,7 +280,9 @@ class Explorer(pn.viewable.Viewer):
         self.tower_upload = TowerUpload(self.state, self.data, self.add_tower, on_remove)
         if not self.data.observations.fluxes:
             return self.tower_upload.view
-        return TowerView(self.state, self.data, self.map.plot.draw_footprint, [self.tower_upload.view]).view
+        return TowerView(
+            self.state, self.data, self.map_view.plot.draw_footprint, [self.tower_upload.view]
+        ).view
 
     def _with_uploaded_tower(self, data: ExplorerData) -> ExplorerData:
         """The store with the session's tower, as long as that is inside the scene."""
@@ -329,13 +338,13 @@ class Explorer(pn.viewable.Viewer):
             )
             return
         try:
-            if self.map.labels.captures_taps:
-                self.map.labels.label_pixel(*pixel)
+            if self.map_view.labels.captures_taps:
+                self.map_view.labels.label_pixel(*pixel)
                 return
             self.state.pin(*pixel, add=add or self.places.add_pin.value)
             self.places.add_pin.value = False
             has_tower = bool(self.data.observations.fluxes)
-            if self.map.plot.on_tower(x, y) and has_tower:
+            if self.map_view.plot.on_tower(x, y) and has_tower:
                 self.state.page = "tower"
             elif self.state.page == "tower" and has_tower:
                 self.state.page = "series"
@@ -533,24 +542,34 @@ class Explorer(pn.viewable.Viewer):
     # --- figures to compose in a notebook ---
 
     @property
-    def embedding_map(self):
-        """The layer and day on screen as a HoloViews object; it follows the day."""
+    def map(self):
+        """The layer on screen as a HoloViews object, with places and tower over it; it follows the day."""
         from fluxlens.app import plots
+        from fluxlens.app.plots.elements import map_dimensions
 
         key, data = self.state.layer_key, self._require_data()
         choices = {n: getattr(key, n) for n in ("feature", "pixel", "threshold", "labels")}
         # the layers that are made without a number of clusters have 0 there
         clusters = key.clusters or 5
-        return plots.embedding_map(data, key.layer, self.state.param.day, clusters=clusters, **choices)
+        day = self.state.param.day
+        layer = plots.embedding_map(data, key.layer, day, clusters=clusters, **choices)
+        tables = place_tables(self.state.places, data.grid) | {"tower": tower_point(data.observations.xy)}
+        return layer * map_overlays(tables, map_dimensions(data.grid.crs))
 
     @property
-    def series_charts(self):
-        """The charts of the current place as a HoloViews layout."""
+    def charts(self):
+        """The charts of the current place as a HoloViews layout, the other places as one line each."""
         from fluxlens.app import plots
 
-        data = self._require_data()
-        series = data.place_series(self.state.place)
-        return plots.series_charts(series, data.weather, data.tower, data.simulated)
+        state, data = self.state, self._require_data()
+        tower = data.tower if state.show_tower else None
+        others = [(PLACE_COLOURS[o.slot], data.place_series(o)) for o in state.places if o is not state.place]
+        colour = PLACE_COLOURS[state.place.slot]
+        series = data.place_series(state.place)
+        return plots.series_charts(series, data.weather, tower, data.simulated, colour, others=others)
+
+    # Names of an earlier version.
+    embedding_map, series_charts = map, charts
 
     @property
     def feature_space(self):

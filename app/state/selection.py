@@ -48,7 +48,7 @@ class State(param.Parameterized):
     charts = param.List(default=["ndvi", "pc", "radar", "gpp"], item_type=str, doc="Charts shown.")
     show_tower = param.Boolean(default=True, doc="Whether tower GPP is drawn with the prediction.")
     page = param.Selector(
-        default="series", objects=["series", "tower", "compute"], doc="Tab next to the map."
+        default="series", objects=["series", "tower", "space", "compute"], doc="Tab next to the map."
     )
     flux = param.Selector(
         default="gpp_nt", objects=["gpp_nt", "gpp_dt"], doc="The tower page's partitioning of GPP."
