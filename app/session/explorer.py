@@ -73,7 +73,7 @@ class Explorer(pn.viewable.Viewer):
         The choices of the session.
     data : ExplorerData or None
         The store on screen, with the session's uploaded tower if there is one.
-    map_view, series_view, export, places, compute, tower_upload, tabs
+    map_view, series_view, feature_space_view, export, places, compute, tower_upload, tabs
         Views of the store on screen, made anew for each store.
     """
 
@@ -257,7 +257,7 @@ class Explorer(pn.viewable.Viewer):
         tabs = {"series": ("Series", lambda: self.series_view.view)}
         site = str(data.tower.attrs.get("site", "")) if data.observations.fluxes else ""
         tabs["tower"] = (f"Tower {site}".strip(), self._make_tower_tab)
-        tabs["space"] = ("Feature space", lambda: FeatureSpaceView(state, data, self.map_view.plot).view)
+        tabs["space"] = ("Feature space", self._make_feature_space_tab)
         if data.scene.can_compute:
             self.compute = ComputeView(
                 # Without an uploaded tower: the store of a job is shared with other sessions, the tower is not.
@@ -274,6 +274,10 @@ class Explorer(pn.viewable.Viewer):
         )
         self._body[:] = [columns]
         self._write_link()
+
+    def _make_feature_space_tab(self) -> pn.viewable.Viewable:
+        self.feature_space_view = FeatureSpaceView(self.state, self.data, self.map_view.plot)
+        return self.feature_space_view.view
 
     def _make_tower_tab(self) -> pn.viewable.Viewable:
         on_remove = self.remove_tower if self._uploaded is not None else None

@@ -383,3 +383,29 @@ def test_what_is_left_out_while_an_entry_opens_stays_with_it():
     load = EntryLoad("demo")
     load.run(steps())
     assert load.notes == ["tower.csv: 3 days left out."]
+
+
+def test_the_figures_handed_out_are_those_on_screen_and_compose(explorer):
+    import holoviews as hv
+
+    explorer.tap(*explorer.data.centre(5, 9))
+    composed = explorer.map * hv.Points([explorer.data.centre(2, 3)])
+    plot = hv.renderer("bokeh").get_plot(composed)
+    rings = [r.data_source.data for r in plot.state.renderers if getattr(r.glyph, "size", None) == 20]
+    assert [list(ring["x"]) for ring in rings] == [[explorer.data.grid.x[9]]] * 2
+    predicted = {e.label: e for chart in explorer.charts for e in chart}["predicted"]
+    on_screen = explorer.series_view.charts.source("gpp", "predicted").data["gpp"]
+    np.testing.assert_array_equal(predicted["gpp"], on_screen)
+
+
+def test_a_lasso_in_feature_space_marks_its_pixels_on_the_map(explorer):
+    explorer.state.page = "space"
+    view = explorer.feature_space_view
+    marks = explorer.map_view.plot.chart.sources["pixels of the feature space"]
+    assert marks.data["image"][0].shape == (1, 1)
+    everything = np.array([[-1e3, -1e3], [1e3, -1e3], [1e3, 1e3], [-1e3, 1e3]])
+    view.space.selection.event(geometry=everything)
+    assert marks.data["image"][0].shape == explorer.data.grid.shape
+    assert (marks.data["image"][0] != 0).all()
+    explorer.state.page = "series"
+    assert marks.data["image"][0].shape == (1, 1), "marks leave the map with the tab"
