@@ -2,6 +2,8 @@
 
 The charts are described once, by ``chart_marks`` and ``series_tables``; ``series_charts`` composes them, and
 the dashboard draws them with ``SeriesFigures``.
+
+Long on purpose: the tables of a series and the marks that read their columns stand side by side.
 """
 
 from typing import Any
@@ -27,7 +29,7 @@ from fluxlens.app.plots.elements import (
     make_title,
     time_dimension,
 )
-from fluxlens.app.plots.marks import Mark, Tables, as_days, is_empty, make_element
+from fluxlens.app.plots.marks import Mark, as_days, is_empty, make_element
 from fluxlens.models.errors import InputError
 
 CHART_HEIGHT_PX = 130
@@ -159,6 +161,7 @@ def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
                 {"color": colour, "size": 3.5} | dot,
             ),
         ]
+    # Passages are dots; the thin line between them only guides the eye.
     bands = list(RADAR_COLOURS)
     both = ", ".join(f"{band} @{band}{{0.0}}" for band in bands) + " dB"
     for name, colour in RADAR_COLOURS.items():
@@ -180,6 +183,7 @@ def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
                 {"color": colour, "size": 4} | dot | hover,
             ),
         ]
+    # Measurements under the prediction, so that the line stays visible among hundreds of days.
     tower = {"size": 4.5, "alpha": 0.75} | dot
     at = "GPP @gpp{0.0} (@gpp_lo{0.0} to @gpp_hi{0.0}) " + GPP_UNIT
     charts["gpp"] = [
@@ -428,6 +432,7 @@ def series_charts(
         if all(mark.kind in ("VSpans", "Path") for mark in drawn):
             continue
         heading = make_title({"radar": "Radar backscatter"}.get(name, title), simulated)
+        # Light and air temperature differ in unit: each has an axis of its own.
         if name == "weather":
             options = options | {"multi_y": True}
 
@@ -443,8 +448,3 @@ def series_charts(
         )
     # shared_axes links equal dimensions: time is one dimension, the y dimensions differ from chart to chart
     return hv.Layout(charts).cols(1).opts(hv.opts.Layout(shared_axes=True))
-
-
-def has_tables(tables: Tables, name: str) -> bool:
-    """Whether a table has rows."""
-    return bool(len(next(iter(tables[name].values()))))
