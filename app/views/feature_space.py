@@ -74,7 +74,17 @@ class FeatureSpaceView:
     def _mark(self, geometry=None) -> None:
         """Mark the pixels inside a lasso on the map."""
         inside = None if geometry is None or len(geometry) < 3 else self.space.select(geometry)
-        self.plot.draw_marked(None if inside is None else self.space.mark(inside))
+        marked = None if inside is None else self.space.mark(inside)
+        # HoloViews calls its subscribers without the document's lock; the change waits for the next turn that has it.
+        document = self.plot.figure.document
+        if document is not None and document.session_context is not None:
+            document.add_next_tick_callback(lambda: self._draw_marked(marked))
+        else:
+            self._draw_marked(marked)
+
+    def _draw_marked(self, marked) -> None:
+        """Lay marked pixels over the map, unless the tab has left the screen meanwhile."""
+        self.plot.draw_marked(marked if self.state.page == "space" else None)
 
     def _update_places(self, *_) -> None:
         """Draw the path of the current pixel, or mark the pixels of the current area."""
