@@ -35,6 +35,7 @@ from fluxlens.app.data.layer_image import QUICK_PX, SHARP_PX, WHOLE_PX, LayerIma
 from fluxlens.app.palette import HALO, PLACE_COLOURS, TOWER_COLOUR
 from fluxlens.app.plots.colour import label_colours, paint
 from fluxlens.app.plots.elements import lonlat_hover
+from fluxlens.app.plots.map_frame import limit_view
 from fluxlens.app.state.labels import Label
 from fluxlens.app.state.place import Place
 from fluxlens.embeddings.geometry import Grid
@@ -127,6 +128,7 @@ class MapPlot:
         self._add_overlays(tower_xy)
         self._add_tools(on_tap, on_area, on_box)
         self.figure.add_layout(_make_scale_bar())
+        limit_view(self.figure, grid)
         self.cross = linked_to.cross if linked_to else _make_cross()
         self.figure.add_tools(CrosshairTool(overlay=self.cross))
         for span in self.cross:

@@ -152,7 +152,9 @@ class TowerCharts:
         # Zero and one are always inside: a tower in winter must not blow up noise.
         everything = np.concatenate([comparison.measured, *comparison.lines.values(), [0, 1]])
         low, high = np.nanmin(everything), np.nanmax(everything)
-        self.square.start, self.square.end = float(min(0, low)), float(high * 1.05)
+        ends = {"start": float(min(0, low)), "end": float(high * 1.05)}
+        # The ends of a reset too: else a double click would bring back the range before the first comparison.
+        self.square.update(**ends, reset_start=ends["start"], reset_end=ends["end"])
 
     def apply_theme(self, theme: str) -> None:
         """Colour axes and the 1:1 line for the theme "light" or "dark"."""

@@ -1,6 +1,7 @@
 """What Panel needs once per session."""
 
 import panel as pn
+from fluxlens.app.views.page_template import set_page_template
 from fluxlens.app.views.style import page_css
 
 TITLE = "fluxlens"
@@ -16,3 +17,4 @@ def setup() -> None:
     # ``inline`` in notebooks: JupyterLab has no route to the server's static files.
     # ``respect_explicit_sizing``: else Panel widens columns to the widest of their children, hidden ones included.
     pn.extension(raw_css=[page_css()], respect_explicit_sizing=True, inline=not is_served())
+    set_page_template()

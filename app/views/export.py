@@ -208,7 +208,9 @@ class ExportView:
     def __init__(self, state: State, data: ExplorerData, figure=None):
         self.state, self.data, self.figure = state, data, figure
         self.points: list[geometries.Point] = []
-        self.format = pn.widgets.Select(options=FORMATS, width=134)
+        self.format = pn.widgets.Select(
+            options=FORMATS, width=134, label="Format of the export", css_classes=["no-label"]
+        )
         self.button = pn.widgets.FileDownload(
             callback=self.make_file,
             filename=file_name(state, data, ".csv"),

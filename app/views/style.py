@@ -36,6 +36,17 @@ def parts_css() -> str:
     return (FOLDER / "parts.css").read_text()
 
 
+@cache
+def read_css(name: str) -> str:
+    """A style sheet of the folder ``web``."""
+    return (FOLDER / "web" / name).read_text()
+
+
+def read_js(*names: str) -> str:
+    """Scripts of the folder ``web`` as one module: the module of a component cannot import its neighbours."""
+    return "\n".join((FOLDER / "web" / name).read_text() for name in names)
+
+
 class FluxlensDesign(Native):
     """Margins and style sheets of everything on the page; a widget names only what is its own.
 

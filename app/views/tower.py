@@ -12,6 +12,8 @@ from fluxlens.app.plots.tower import FLUX_COLOURS, LINE_COLOURS, TowerCharts
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
 from fluxlens.app.views.legend import LEGEND_CSS, legend_key
+from fluxlens.app.views.page_behaviour import group_label
+from fluxlens.app.views.text_alternatives import describe_tower_charts
 from fluxlens.embeddings.metrics import SCALES
 
 SCORES = {
@@ -71,7 +73,7 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
             scale_cell = f'<td class="scale">{scale if not i else ""}</td>'
             name_cell = f'<td class="name">{legend_key("line", LINE_COLOURS[name], LINES[name])}</td>'
             rows.append(f'<tr class="{"" if i else "first"}">{scale_cell}{name_cell}{"".join(cells)}</tr>')
-    heads = "".join(f"<th>{head}</th>" for head in ("scale", "", *SCORES.values()))
+    heads = "".join(f"<th>{head}</th>" for head in ("scale", "line", *SCORES.values()))
     # No score without its split: readers must know what each line was fitted to.
     splits_by_line = SPLITS | {
         "model": SPLITS["model"]
@@ -123,6 +125,7 @@ class TowerView:
             options={FLUXES[name]: name for name in data.observations.fluxes},
             value=self._flux,
             css_classes=["quiet"],
+            **group_label("Partitioning of the tower's GPP"),
         )
         self.quality = pn.widgets.FloatSlider(
             label="Quality at least",
@@ -141,6 +144,7 @@ class TowerView:
             value=list(LINES),
             css_classes=["quiet"],
             stylesheets=[_line_marks([LINE_COLOURS[name] for name in LINES])],
+            **group_label("Lines"),
         )
         # The footprint model needs wind and turbulence of half-hours; radius and pixel need none.
         kinds = [
@@ -150,6 +154,7 @@ class TowerView:
             options={FOOTPRINT_KINDS[name]: name for name in kinds},
             value=state.footprint_kind if state.footprint_kind in kinds else "pixel",
             css_classes=["quiet"],
+            **group_label("Pixels of the prediction"),
         )
         self.radius = pn.widgets.IntSlider(
             label="Radius, m",
@@ -210,6 +215,7 @@ class TowerView:
         # Drawn with the scores, so that the outline on the map is that of the numbers shown.
         self.draw_footprint(comparison.footprint.outlines)
         self.charts.show(comparison, flux, self.shown.value)
+        describe_tower_charts(self.charts.figures, comparison, self.shown.value)
         self.table.object = scores_table(comparison, self.shown.value)
         one_year = not np.isfinite(comparison.anomaly(comparison.measured)).any()
         self.titles[

@@ -81,7 +81,7 @@ def test_a_day_moves_slider_cursor_and_legends_together(explorer):
     explorer.state.day = dt.date(2020, 6, 14)
     assert explorer.map.slider.value == dt.date(2020, 6, 14)
     assert str(explorer.charts.charts.cursors[0].location)[:10] == "2020-06-14"
-    assert "14 Jun 2020" in explorer.map._day.object
+    assert explorer.map.day.value == "2020-06-14"
     legend = explorer.charts.heads["gpp"].object
     explorer.state.day = dt.date(2020, 10, 14)
     assert explorer.charts.heads["gpp"].object != legend
