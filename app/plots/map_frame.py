@@ -31,6 +31,13 @@ def limit_view(figure, grid: Grid) -> None:
 def colour_scale_bar(figure, theme: str) -> None:
     """Colour the scale bar of a map for the ``theme``, "light" or "dark"."""
     colours = THEMES[theme]
-    for bar in figure.select({"type": ScaleBar}):
-        bar.background_fill_color = colours["card"]
-        bar.label_text_color = bar.bar_line_color = colours["ink"]
+    for bar in list(figure.select({"type": ScaleBar})):
+        if bar.label_text_color == colours["ink"]:
+            continue
+        # Another one and not other colours: BokehJS 3.9 draws the bar as an axis, whose colour it copies once.
+        other = bar.clone(
+            background_fill_color=colours["card"],
+            label_text_color=colours["ink"],
+            bar_line_color=colours["ink"],
+        )
+        figure.center = [other if item is bar else item for item in figure.center]

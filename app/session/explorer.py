@@ -50,7 +50,7 @@ _COLUMNS = """
 @media (max-width: 780px) { :host { grid-template-columns: minmax(0, 1fr); grid-template-rows: none; } }
 """
 _FILL = ":host { flex: 1 1 auto !important; }"
-_PAGE = ":host { min-height: 100vh; background: var(--bg); }"
+_PAGE = ":host { min-height: 100vh; background: var(--bg); width: 100%; }"
 _BODY = ":host { flex: 1 1 auto !important; padding: 12px 18px 18px; box-sizing: border-box; }"
 
 

@@ -233,7 +233,8 @@ class ExportView:
         state.watch(self._drop_points, ["places", "current"])
         state.watch(self._update_button, ["layer", "day"])
         self._update_button()
-        self.view = pn.Row(self.format, self.button, self.points_upload, stylesheets=[":host { gap: 4px; }"])
+        row = ":host { gap: 4px; flex-wrap: wrap; }"
+        self.view = pn.Row(self.format, self.button, self.points_upload, stylesheets=[row])
 
     def _set_points(self, name: str, content: bytes) -> None:
         """Points of a file are exported until another place is chosen."""

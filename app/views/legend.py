@@ -102,9 +102,7 @@ def map_pane(plot: MapPlot, state: State, on_move: Callable[[int, int], None] | 
     """
     ny, nx = plot.grid.shape
     mark_as_map(plot.figure)
-    set_text_alternative(
-        plot.figure, "Map: arrow keys move the chosen pixel, plus and minus zoom, 0 shows the whole scene"
-    )
+    set_text_alternative(plot.figure, MAP_KEYS)
     colour_scale_bar(plot.figure, "dark" if state.dark else "light")
     state.watch(lambda event: colour_scale_bar(plot.figure, "dark" if event.new else "light"), "dark")
     # on the figure itself: style sheets of the pane do not reach into it

@@ -16,7 +16,8 @@ from panel.widgets.base import Widget
 
 FOLDER = Path(__file__).parent
 LAYOUT_CSS = """
-:host { font-family: var(--font); color: var(--ink); font-size: 13px; }
+/* Panel adds up the least widths of what is inside, also of rows that wrap; a phone is narrower than that. */
+:host { font-family: var(--font); color: var(--ink); font-size: 13px; min-width: 0 !important; max-width: 100%; }
 :host(.card) { align-self: stretch !important; height: auto !important; background: var(--card);
   border: 1px solid var(--line); border-radius: 8px; box-sizing: border-box; }
 """

@@ -153,6 +153,19 @@ export function render({ model, el }) {
     walk();
   };
 
+  // Tooltips of figures are children of the body; the names in them have a colour too pale to be read.
+  const pale = new CSSStyleSheet();
+  pale.replaceSync(".bk-tooltip-row-label { color: var(--muted) !important; }");
+  const tooltips = new MutationObserver((changes) => {
+    for (const node of changes.flatMap((change) => [...change.addedNodes])) {
+      if (node.classList?.contains("bk-Tooltip") && node.shadowRoot && !watched.has(node)) {
+        watched.add(node);
+        node.shadowRoot.adoptedStyleSheets.push(pale);
+      }
+    }
+  });
+  if (!("jpThemeName" in document.body.dataset)) tooltips.observe(document.body, { childList: true });
+
   // --- gestures; in the capture phase of the window, so that Bokeh sees only what is left for it ---
 
   const on = (type, handler, passive = true) =>
@@ -238,6 +251,6 @@ export function render({ model, el }) {
   }
 
   start();
-  model.on("remove", () => { ended.abort(); observer.disconnect(); });
+  model.on("remove", () => { ended.abort(); observer.disconnect(); tooltips.disconnect(); });
   return document.createElement("span");
 }
