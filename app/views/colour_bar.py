@@ -14,7 +14,7 @@ PALETTES = {
     "CET_CBL2": "Black, blue, white",
     "CET_CBL1": "Black, blue, yellow",
     "CET_CBD1": "Blue, white, ochre: for values around a middle",
-    "CET_CBTL1": "Black, red, white",
+    "CET_CBTL1": "Black, red, blue-green, white",
     "CET_L1": "Grey",
 }
 """Names of colorcet palettes that are safe with colour-vision deficiency, and what they are called on screen."""

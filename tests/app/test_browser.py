@@ -60,7 +60,7 @@ def url(catalog):
 
 
 @contextmanager
-def serving(catalog, **settings: str):
+def serving(catalog, arguments: tuple[str, ...] = (), **settings: str):
     """The dashboard served by the command line, as a user would; its address."""
     port = free_port()
     command = [
@@ -72,6 +72,7 @@ def serving(catalog, **settings: str):
         str(catalog),
         "--port",
         str(port),
+        *arguments,
     ]
     with subprocess.Popen(
         command,
@@ -146,7 +147,7 @@ def map_box(page) -> dict:
 def choose_entry(page, entry: str) -> None:
     """Choose an entry of the catalog, by a part of its label."""
     page.locator("button.entry").click()
-    page.get_by_role("option").filter(has_text=entry).first.click()
+    page.get_by_role("listbox", name="Entries").get_by_role("option").filter(has_text=entry).first.click()
 
 
 def tap(page, across: float, down: float) -> None:
@@ -210,7 +211,7 @@ def test_a_tap_beside_the_scene_gives_a_message(visit):
         visit.mouse.wheel(0, 400)
         visit.wait_for_timeout(150)
     visit.wait_for_timeout(800)
-    tap(visit, 0.02, 0.02)
+    tap(visit, 0.98, 0.02)
     visit.get_by_role("alert").get_by_text("outside the scene").wait_for(timeout=10_000)
     shot(visit, "message.png")
 

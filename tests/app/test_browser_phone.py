@@ -1,6 +1,7 @@
 """The page on every screen in a real browser: phones, zoomed pages, gestures, the system's theme."""
 
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -160,7 +161,7 @@ def test_a_finger_taps_the_map_and_draws_an_area_while_that_is_on(phone):
     corners = [(0.3, 0.3), (0.5, 0.3), (0.5, 0.5), (0.3, 0.5), (0.3, 0.32)]
     places = [(box["x"] + a * box["width"], box["y"] + d * box["height"]) for a, d in corners]
     touch(phone, "touchStart", places[0])
-    for (x0, y0), (x1, y1) in zip(places, places[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(places):
         for step in range(1, 6):
             touch(phone, "touchMove", (x0 + (x1 - x0) * step / 5, y0 + (y1 - y0) * step / 5))
     touch(phone, "touchEnd")

@@ -37,13 +37,14 @@ export function render({ model }) {
       swatch.style.background = gradient;
       return swatch;
     }));
-    reset.disabled = model.chosen.length === 0;
+    allowReset();
   };
+  const allowReset = () => { reset.disabled = model.chosen.length === 0; };
   for (const input of [low, high]) input.addEventListener("change", () => choose(model.shown[2]));
   reset.addEventListener("click", () => { wrong.textContent = ""; model.chosen = []; });
   makePopover(button, panel, () => { wrong.textContent = ""; show(); });
   model.on("shown", show);
-  model.on("chosen", show);
+  model.on("chosen", allowReset);  // and no more: what is typed meanwhile must stay until the answer comes
   show();
   return make("div", {}, button, panel);
 }

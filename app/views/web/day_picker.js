@@ -94,6 +94,7 @@ export function render({ model }) {
   month.addEventListener("change", draw);
   field.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
+    event.preventDefault();  // else the button, which gets the focus, takes the key as its own
     const iso = parseDate(field.value);
     if (iso !== null && inside(iso)) { choose(iso); return; }
     wrong.textContent = `Got “${field.value}”, need a date from ${model.first} to ${model.last}; `

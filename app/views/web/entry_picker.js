@@ -47,7 +47,10 @@ export function render({ model }) {
   search.addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step) { activate(active + step); event.preventDefault(); }
-    if (event.key === "Enter" && shown()[active]) shown()[active].click();
+    if (event.key === "Enter") {
+      event.preventDefault();  // else the button, which gets the focus, takes the key as its own
+      shown()[active]?.click();
+    }
   });
   const popover = makePopover(button, panel, () => { search.value = ""; fill(); search.focus(); });
   model.on("value", name);

@@ -93,10 +93,17 @@ export function render({ model, el }) {
     view.model.properties.tags.change.connect(() => nameFigure(view));
     // A finger scrolls the page; two fingers are ours on a map. Else Bokeh takes every touch.
     target.style.touchAction = isMap(view) ? "pan-x pan-y" : "pan-y";
+    if (!isMap(view)) return;
+    // The buttons on a map let a line through that is drawn across them.
+    const letThrough = () => {
+      view.el.getRootNode().host?.style.setProperty("--map-buttons", isDrawing(view) ? "none" : "auto");
+    };
+    view.model.toolbar.active_changed.connect(letThrough);
+    letThrough();
   };
   const take = (view) => {
     const { type } = view.model;
-    const label = tagged(view, LABEL), single = type === "Button" || type === "Toggle";
+    const label = tagged(view, LABEL), single = /(^|\.)(Button|Toggle)$/.test(type);
     if (label !== null) {
       if (single) view.shadow_el.querySelector("button")?.setAttribute("aria-label", label);
       else if (view.el.getAttribute("aria-label") !== label) {
