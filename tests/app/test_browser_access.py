@@ -97,6 +97,7 @@ def test_axe_finds_nothing_serious_on_any_page(open_page, theme):
 def test_the_login_page_is_named_and_follows_the_theme(browser, catalog, tmp_path):  # noqa: F811
     users = tmp_path / "users.json"
     users.write_text(json.dumps({"ada": "a long secret"}))
+    users.chmod(0o600)
     with serving(catalog, arguments=("--login", str(users))) as address:
         for theme in ("light", "dark"):
             for width in (1400, 390):

@@ -43,7 +43,8 @@ export function render({ model }) {
   for (const input of [low, high]) input.addEventListener("change", () => choose(model.shown[2]));
   reset.addEventListener("click", () => { wrong.textContent = ""; model.chosen = []; });
   makePopover(button, panel, () => { wrong.textContent = ""; show(); });
-  model.on("shown", show);
+  // Changes of one message come one by one: the bar is drawn after each of them.
+  for (const name of ["shown", "ticks", "palettes"]) model.on(name, show);
   model.on("chosen", allowReset);  // and no more: what is typed meanwhile must stay until the answer comes
   show();
   return make("div", {}, button, panel);
