@@ -13,10 +13,10 @@ TREND_SHARE = 0.3
 SMOOTH_SHARE = 0.08
 """Width of the running mean behind a trend, as a share of the length of a series."""
 WEATHER = {
-    "sw_in": "shortwave, W m⁻²",
-    "tair": "air temperature, °C",
-    "vpd": "vapour pressure deficit, hPa",
-    "precip": "rain, mm",
+    "sw_in": "Shortwave, W m⁻²",
+    "tair": "Air temperature, °C",
+    "vpd": "Vapour pressure deficit, hPa",
+    "precip": "Rain, mm",
 }
 
 
@@ -41,8 +41,10 @@ def describe_trend(time: np.ndarray, values: np.ndarray) -> str:
     ends = max(1, int(ENDS_SHARE * len(values)))
     first, last, span = smooth[:ends].mean(), smooth[-ends:].mean(), np.ptp(smooth)
     top, bottom = int(smooth.argmax()), int(smooth.argmin())
-    if span == 0:
+    # What the running mean takes away was noise or a fast cycle, in which the extremes fall where they may.
+    if span < TREND_SHARE * np.ptp(values):
         return "changes little"
+    # Both ends must lie well below a peak (above a trough): else it is the end of one long rise or fall.
     for at, up, down in ((top, "rises", "falls"), (bottom, "falls", "rises")):
         sign = 1 if up == "rises" else -1
         if min(sign * (smooth[at] - first), sign * (smooth[at] - last)) >= TREND_SHARE * span:
@@ -93,6 +95,7 @@ def describe_series(
     days = series.time.values
     lines = []
     if name == "ndvi" and "ndvi" in series:
+        # Masked views show clouds: their NDVI would widen the range by what is not the land's.
         clear = series.clear.values.astype(bool)
         lines.append(
             describe_line("Clear views", series.acquisition.values[clear], series.ndvi.values[clear], 2)
@@ -151,6 +154,7 @@ def describe_comparison(name: str, comparison: TowerComparison, shown: list[str]
     names = [line for line in comparison.lines if line in shown]
     if name == "scatter":
         parts = []
+        # Slope and correlation are what the eye reads off the cloud of points beside the 1:1 line.
         for line in names:
             measured, predicted = comparison.pair(line)
             both = np.isfinite(measured) & np.isfinite(predicted)

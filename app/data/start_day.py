@@ -29,6 +29,7 @@ def growing_weight(scene: SceneData) -> np.ndarray:
         others = [dim for dim in gpp.dims if dim != "time"]
         mean = gpp.mean(others).values
         at = pd.DatetimeIndex(gpp.time.values).normalize()
+        # Days without weather have no GPP; a store of a dead season has none above zero, and the sun must do.
         known = np.isfinite(mean)
         if known.any() and mean[known].max() > 0:
             days = scene.days.values.astype(float)
@@ -63,10 +64,12 @@ def clearest_day(scene: SceneData, imagery: Imagery) -> dt.date:
         if days is not None and bool((days >= 0).any()):
             mean = days.where(days >= 0).mean([dim for dim in days.dims if dim != "time"]).values
             at = scene.days.get_indexer(pd.DatetimeIndex(sample.time.values).normalize())
+            # Falls from 1 with the distance, so that nearer is clearer, as with shares.
             clear[at] = 1 / (1 + mean)
     candidates = season & np.isfinite(clear)
     if not candidates.any():
         return scene.days[int(weight.argmax())].date()
     best = np.nanmax(clear[candidates])
+    # A pixel under a cloud more or less must not move the opening day to the edge of the season.
     equal = candidates & (clear >= best - EQUAL_SHARE)
     return scene.days[int(np.where(equal, weight, -1.0).argmax())].date()

@@ -23,6 +23,7 @@ def limit_view(figure, grid: Grid) -> None:
     left, bottom, right, top = grid.extent
     for axis, low, high in ((figure.x_range, left, right), (figure.y_range, bottom, top)):
         span = high - low
+        # As wide as three scenes: a tap beside the scene, and the basemap around it, must remain possible.
         axis.bounds = (low - BEYOND * span, high + BEYOND * span)
         # The same share of both spans, so that both stop at the same zoom and the map keeps its aspect.
         axis.min_interval = min(span, span * CLOSEST_PX / max(grid.shape))

@@ -71,9 +71,11 @@ class ColourBar(JSComponent):
         self.visible = style.palette is not None
         if style.palette is None:
             return
+        # ``chosen`` is set here as well as by the browser; only what comes from there is a choice.
         self._label, self._showing = style.label, True
         chosen = self._state.colours.get(style.label)
         palettes = self.palettes
+        # A layer may have a palette that is offered for no other; it must be there to be gone back to.
         if style.palette not in palettes:
             palettes = {style.palette: gradient(style.palette)} | palettes
         self.param.update(

@@ -33,6 +33,7 @@ class DayPicker(JSComponent):
     _esm: ClassVar[str] = read_js("popover.js", "day_picker.js")
 
     def __init__(self, state: State, data: ExplorerData, **params):
+        # The scene may have images from before and after the store.
         clear = [day for day in data.imagery.clear_days if data.first <= day <= data.last]
         super().__init__(
             value=state.day.isoformat(),

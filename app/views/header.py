@@ -56,6 +56,7 @@ class Header:
     """
 
     def __init__(self, state: State, entries: dict[str, str]):
+        # A heading and not only text: it is how screen readers find the beginning of the page.
         mark = pn.pane.HTML('<h1 class="mark">flux<i>lens</i></h1>', align="center", stylesheets=[_TEXT])
         self._scene = pn.pane.HTML("", align="center", stylesheets=[_TEXT, _SCENE])
         self.entry = EntryPicker(
@@ -69,6 +70,7 @@ class Header:
             mark,
             self._scene,
             pn.Row(self.entry, HelpPanel(), self.theme, stylesheets=[_TOOLS]),
+            # Here since every page has a header; it takes no room.
             PageBehaviour(width=0, height=0, stylesheets=[":host { position: absolute !important; }"]),
             sizing_mode="stretch_width",
             css_classes=["role-banner"],

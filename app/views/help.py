@@ -54,6 +54,7 @@ def _definitions(terms: dict[str, str]) -> str:
 
 def help_text() -> str:
     """HTML of the help panel."""
+    # By groups as on the buttons, so that one finds here what one saw there.
     layers = "".join(
         f"<h4>{group}</h4>{_definitions({LAYERS[key]: EXPLANATIONS[key] for key in keys})}"
         for group, keys in GROUPS.items()

@@ -28,6 +28,7 @@ class LayerButtons(JSComponent):
     _esm: ClassVar[str] = read_js("popover.js", "layer_buttons.js")
 
     def __init__(self, layers: list[str], **params):
+        # A group of which this store can show nothing is left out.
         groups = [
             (group, [(key, LAYERS[key], EXPLANATIONS[key]) for key in keys if key in layers])
             for group, keys in GROUPS.items()

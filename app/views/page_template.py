@@ -10,6 +10,7 @@ THEME_COOKIE = "fluxlens-theme"
 
 def set_page_template() -> None:
     """Give the session's document the head of ``page.html``; nothing where no page is served."""
+    # A notebook has a head of its own.
     if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
         pn.state.curdoc.template = (Path(__file__).parent / "page.html").read_text()
 
