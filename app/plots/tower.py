@@ -60,6 +60,7 @@ class TowerCharts:
         fig.add_tools(wheel, pan)
         fig.toolbar.active_scroll, fig.toolbar.active_drag = wheel, pan
         fig.xaxis.formatter = DatetimeTickFormatter(days="%e %b", months="%b %Y", years="%Y")
+        fig.xaxis.ticker.desired_num_ticks = 4  # more would run into each other on a phone
         return fig
 
     def _make_series(self, what: str, fig, column: str):

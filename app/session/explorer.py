@@ -51,7 +51,10 @@ _COLUMNS = """
 """
 _FILL = ":host { flex: 1 1 auto !important; }"
 _PAGE = ":host { min-height: 100vh; background: var(--bg); width: 100%; }"
-_BODY = ":host { flex: 1 1 auto !important; padding: 12px 18px 18px; box-sizing: border-box; }"
+_BODY = """
+:host { flex: 1 1 auto !important; padding: 12px 18px 18px; box-sizing: border-box; }
+@media (max-width: 520px) { :host { padding: 8px 8px 12px; } }
+"""
 
 
 class Explorer(pn.viewable.Viewer):

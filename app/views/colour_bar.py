@@ -1,6 +1,5 @@
 """The colour bar of a map: shows range and palette of its layer, and chooses others until they are given back."""
 
-from dataclasses import replace
 from typing import ClassVar
 
 import param
@@ -18,23 +17,6 @@ PALETTES = {
     "CET_L1": "Grey",
 }
 """Names of colorcet palettes that are safe with colour-vision deficiency, and what they are called on screen."""
-
-
-def with_chosen_colours(image: LayerImage, state: State) -> LayerImage:
-    """An image in the range and palette that the user chose for its layer; as it is where none were chosen.
-
-    Parameters
-    ----------
-    image : LayerImage
-        As ``ExplorerData.layer_image`` makes it.
-    state : State
-        ``colours``, by the label of the style.
-    """
-    chosen = state.colours.get(image.style.label)
-    if chosen is None or image.style.palette is None:
-        return image
-    low, high, palette = chosen
-    return replace(image, style=replace(image.style, low=(low,), high=(high,), palette=palette))
 
 
 class ColourBar(JSComponent):

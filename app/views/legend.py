@@ -23,9 +23,11 @@ CAPTION_CSS = """
 MAP_KEYS = "Map: arrow keys move the chosen pixel, plus and minus zoom, 0 shows the whole scene"
 _FRAME_CSS = """
 :host { position: relative; aspect-ratio: NX / NY; width: 100%; min-width: 120px;
-  max-width: calc(max(100vh - 312px, 260px) * NX / NY);
+  max-width: calc(max(100vh - var(--around-map, 312px), 260px) * NX / NY);
   min-height: 0 !important; height: auto !important; flex: none !important; align-self: center !important;
   border-radius: 4px; overflow: hidden; background: var(--hover); }
+/* in one column the page scrolls anyway, and the map may be most of a screen */
+@media (max-width: 780px) { :host { max-width: calc(max(100vh - var(--around-map, 312px), 62vh, 260px) * NX / NY); } }
 """
 _MAP_CSS = """
 :host { position: absolute !important; inset: 0; width: 100% !important; height: 100% !important; }

@@ -7,11 +7,12 @@ import panel as pn
 from fluxlens.app.background import basemap
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.layer_image import LayerImage, Viewport
+from fluxlens.app.plots.chosen_colours import with_chosen_colours
 from fluxlens.app.plots.map import MapPlot
 from fluxlens.app.state.layer_key import PERIOD_LAYERS, LayerKey
 from fluxlens.app.state.selection import CLUSTER_COUNTS, IMAGE_PARAMETERS, State
 from fluxlens.app.views.binding import bind_widget
-from fluxlens.app.views.colour_bar import ColourBar, with_chosen_colours
+from fluxlens.app.views.colour_bar import ColourBar
 from fluxlens.app.views.day_picker import DayPicker
 from fluxlens.app.views.label_toolbar import LabelToolbar
 from fluxlens.app.views.layer_buttons import LayerButtons
@@ -299,7 +300,7 @@ class MapView:
             below,
             self._missing,
             sizing_mode="stretch_width",
-            css_classes=["card", "role-region"],
+            css_classes=["card", "follows", "role-region"],
             **group_label("Map"),
             stylesheets=[":host { padding: 12px 14px; min-width: 0 !important; }"],
         )

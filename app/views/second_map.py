@@ -2,10 +2,11 @@
 
 import panel as pn
 from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.plots.chosen_colours import with_chosen_colours
 from fluxlens.app.plots.map import MapPlot
 from fluxlens.app.state.layer_key import LAYERS, LayerKey
 from fluxlens.app.state.selection import IMAGE_PARAMETERS, State
-from fluxlens.app.views.colour_bar import ColourBar, with_chosen_colours
+from fluxlens.app.views.colour_bar import ColourBar
 from fluxlens.app.views.legend import CAPTION_CSS, HALF_CSS, caption_row, map_caption, map_pane, ramp_ticks
 from fluxlens.app.views.style import fluxlens_design
 

@@ -20,6 +20,9 @@ LAYOUT_CSS = """
 :host { font-family: var(--font); color: var(--ink); font-size: 13px; min-width: 0 !important; max-width: 100%; }
 :host(.card) { align-self: stretch !important; height: auto !important; background: var(--card);
   border: 1px solid var(--line); border-radius: 8px; box-sizing: border-box; }
+/* beside a longer column it stays in view */
+@media (min-width: 781px) and (min-height: 620px) {
+  :host(.follows) { align-self: start !important; position: sticky; top: 10px; } }
 """
 """For rows and columns, which have none of the parts that ``parts.css`` is about: a page has some forty of them, and
 Bokeh sends the text of an inline sheet anew with every model."""

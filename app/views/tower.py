@@ -33,7 +33,7 @@ _TABLE = """
 table { border-collapse: collapse; width: 100%; font-size: 12px; font-variant-numeric: tabular-nums; }
 th, td { padding: 3px 6px; text-align: right; white-space: nowrap; }
 th { color: var(--muted); font-weight: 500; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child, td.name { text-align: left; }
+th:first-child, td:first-child, th:nth-child(2), td.name { text-align: left; }
 tr.first td { border-top: 1px solid var(--line); } td.scale { color: var(--muted); }
 .key { white-space: nowrap; } .line { display: inline-block; width: 14px; height: 2px; margin-right: 5px;
   vertical-align: middle; }

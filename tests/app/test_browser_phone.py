@@ -98,7 +98,7 @@ def test_no_screen_scrolls_sideways_and_every_screen_has_a_usable_map(open_page,
     assert below == (width <= 780)
     for name in ("Tower XX-Tst", "Compute"):
         page.get_by_role("button", name=name, exact=True).click()
-        page.wait_for_timeout(1500)
+        page.wait_for_timeout(900)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     shot(page, f"page_{width}x{height}.png")
     assert page.wrong == []

@@ -130,6 +130,26 @@ export function render({ model, el }) {
     if (/Slider$/.test(type)) properties.value.change.connect(() => queueMicrotask(() => nameSlider(view)));
   };
 
+  // --- room: the map is as large as the window leaves it with what is above it and the day below it ---
+
+  const fitMaps = () => {
+    const slider = root && [...below(root)].find((view) => view.model.type === "DateSlider" && view.el.isConnected);
+    if (!slider) return;
+    for (const view of figures.values()) {
+      if (!isMap(view)) continue;
+      const frame = view.el.getRootNode().host;
+      // The card moves down the page as it is scrolled; where it began is where the column around it begins.
+      let card = frame;
+      while (card && !card.classList.contains("follows")) card = card.getRootNode().host;
+      if (!card) continue;
+      const column = card.getRootNode().host.getBoundingClientRect();
+      const rest = slider.el.getBoundingClientRect().bottom - card.getBoundingClientRect().top;
+      const around = column.top + scrollY + rest - frame.getBoundingClientRect().height;
+      frame.style.setProperty("--around-map", `${Math.ceil(around + 8)}px`);
+    }
+  };
+  const sizes = new ResizeObserver(fitMaps);
+
   // --- views come and go ---
 
   const walk = () => {
@@ -144,6 +164,7 @@ export function render({ model, el }) {
         observer.observe(view.shadow_el, { childList: true, subtree: true });
       }
     }
+    fitMaps();
   };
   const schedule = () => {
     if (pending) return;
@@ -157,6 +178,7 @@ export function render({ model, el }) {
     while (top.getRootNode() !== document) top = top.getRootNode().host;
     root = window.Bokeh.index.roots.find((view) => view.el === top) ?? null;
     if (root === null) { setTimeout(start, 30); return; }
+    sizes.observe(root.el);
     walk();
   };
 
@@ -258,6 +280,6 @@ export function render({ model, el }) {
   }
 
   start();
-  model.on("remove", () => { ended.abort(); observer.disconnect(); tooltips.disconnect(); });
+  model.on("remove", () => { ended.abort(); observer.disconnect(); tooltips.disconnect(); sizes.disconnect(); });
   return document.createElement("span");
 }

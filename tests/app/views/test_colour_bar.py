@@ -4,9 +4,10 @@ import datetime as dt
 
 import pytest
 from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.plots.chosen_colours import with_chosen_colours
 from fluxlens.app.state.layer_key import LayerKey
 from fluxlens.app.state.selection import State
-from fluxlens.app.views.colour_bar import PALETTES, ColourBar, with_chosen_colours
+from fluxlens.app.views.colour_bar import PALETTES, ColourBar
 from fluxlens.app.views.legend import ramp_ticks
 
 
@@ -45,6 +46,24 @@ def test_there_is_no_bar_for_a_composite(data):
     bar = ColourBar(State())
     bar.show(image, [])
     assert not bar.visible
+
+
+def test_the_exported_picture_has_the_chosen_colours(data):
+    import io
+
+    import numpy as np
+    from fluxlens.app.plots.map_sheet import render_png
+    from PIL import Image
+
+    state = State(layer="sigma", day=dt.date(2020, 7, 1))
+    label = data.layer_image(state.layer_key).style.label
+    pixels = []
+    for colours in ({}, {label: (0.0, 0.05, "CET_L1")}):
+        state.colours = colours
+        image = Image.open(io.BytesIO(render_png(state, data, None))).convert("RGB")
+        pixels.append(np.asarray(image)[200:300, 100:200].astype(int))
+    assert np.ptp(pixels[0], axis=-1).min() > 30
+    assert np.ptp(pixels[1], axis=-1).max() < 6
 
 
 def test_every_palette_exists():

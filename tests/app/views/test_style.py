@@ -59,10 +59,3 @@ def test_the_login_page_can_be_read():
         assert f"p {{ color: {message}" in text or f"color: {message}; }}" in text
         assert contrast(message, ground) >= 4.5
         assert contrast(wordmark, ground) >= 3
-
-
-def test_the_head_of_the_page_and_the_login_page_take_the_same_theme():
-    page, login = ((FOLDER / name).read_text() for name in ("page.html", "login.html"))
-    choice = 'chosen === null ? matchMedia("(prefers-color-scheme: dark)").matches : chosen === "dark"'
-    assert choice in page
-    assert choice in login
