@@ -78,6 +78,8 @@ def phone(open_page):
     page = open_page(390, 844, has_touch=True, is_mobile=True, device_scale_factor=2)
     page.cdp = page.context.new_cdp_session(page)
     page.get_by_role("button", name="Got it").tap()
+    page.get_by_role("button", name="Got it").wait_for(state="hidden")
+    page.wait_for_timeout(400)  # the map moves up into its place
     return page
 
 
