@@ -32,8 +32,19 @@ _FRAME_CSS = """
 _MAP_CSS = """
 :host { position: absolute !important; inset: 0; width: 100% !important; height: 100% !important; }
 """
-CAPTION_ROW_CSS = ":host { gap: 4px 14px; align-items: center; margin: 6px 0 !important; min-height: 40px; }"
-HALF_CSS = ":host { flex: 1 1 0 !important; min-width: 0; align-self: flex-end !important; }"
+CAPTION_ROW_CSS = """
+:host { gap: 4px 14px; align-items: center; margin: 6px 0 !important; min-height: 40px; flex-wrap: wrap; }
+.bk-panel-models-markup-HTML { flex: 1 1 140px !important; width: auto !important; min-width: 0; }
+"""
+HALF_CSS = """
+:host { flex: 1 1 0 !important; min-width: 0; align-self: flex-end !important; }
+@media (max-width: 520px) { :host { flex: none !important; width: 100%; } }
+"""
+MAPS_CSS = """
+:host { gap: 10px; }
+@media (max-width: 520px) { :host { flex-direction: column !important; } }
+"""
+"""Two maps side by side; on a phone one below the other."""
 LEGEND_CSS = """
 .head { display: flex; align-items: baseline; gap: 4px 14px; flex-wrap: wrap; line-height: 1.35;
   font-size: 12px;

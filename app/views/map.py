@@ -19,6 +19,7 @@ from fluxlens.app.views.layer_buttons import LayerButtons
 from fluxlens.app.views.legend import (
     CAPTION_CSS,
     HALF_CSS,
+    MAPS_CSS,
     caption_row,
     format_tick,
     map_caption,
@@ -276,7 +277,7 @@ class MapView:
             ),
             self.second.view,
             sizing_mode="stretch_width",
-            stylesheets=[":host { gap: 10px; }"],
+            stylesheets=[MAPS_CSS],
         )
         below = pn.Row(
             self.previous,
