@@ -5,13 +5,13 @@ import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from test_browser import browser, chromium, free_port, serving, shot, url  # noqa: F401 (fixtures)
+from test_browser import browser, chromium, free_port, serving, shot  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def open_page(browser, url):  # noqa: F811
+def open_page(browser, shared_url):  # noqa: F811
     contexts = []
 
     def opened(theme: str = "light", query: str = "?day=2020-07-01"):
@@ -20,7 +20,7 @@ def open_page(browser, url):  # noqa: F811
         page = context.new_page()
         page.wrong = []
         page.on("pageerror", lambda error: page.wrong.append(str(error)))
-        page.goto(url + query)
+        page.goto(shared_url + query)
         page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=60_000)
         page.locator("[role=application]").first.wait_for(timeout=20_000)
         page.wait_for_timeout(600)
@@ -87,6 +87,10 @@ def test_axe_finds_nothing_serious_on_any_page(open_page, theme):
     page.get_by_text("Compute a box of this scene now").wait_for(timeout=10_000)
     page.wait_for_timeout(600)
     found["compute"] = violations(page)
+    page.locator("input.bk-input:not([type=hidden])[aria-label='First day']").click()
+    page.wait_for_timeout(300)
+    found["calendar of a date field"] = violations(page, *rules)
+    page.keyboard.press("Escape")
     page.locator("button.entry").click()
     page.get_by_role("listbox", name="Entries").get_by_role("option").filter(has_text="missing").click()
     page.get_by_role("alert").get_by_text("does not exist").wait_for(timeout=10_000)

@@ -4,17 +4,17 @@ import datetime as dt
 
 import numpy as np
 import pytest
-from test_browser import browser, chromium, map_box, serving, shot, url  # noqa: F401 (fixtures)
+from test_browser import browser, chromium, map_box, shot  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def visit(browser, url):  # noqa: F811
+def visit(browser, shared_url):  # noqa: F811
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     page.wrong = []
     page.on("pageerror", lambda error: page.wrong.append(str(error)))
-    page.goto(url)
+    page.goto(shared_url)
     page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=60_000)
     page.locator("[role=application]").first.wait_for(timeout=20_000)
     page.wait_for_timeout(500)

@@ -5,13 +5,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from test_browser import browser, chromium, figures, map_box, serving, shot, url  # noqa: F401
+from test_browser import browser, chromium, figures, map_box, shot  # noqa: F401
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def open_page(browser, url):  # noqa: F811
+def open_page(browser, shared_url):  # noqa: F811
     """Opens the page in a context of its own; closes what it opened."""
     contexts = []
 
@@ -21,7 +21,7 @@ def open_page(browser, url):  # noqa: F811
         page = context.new_page()
         page.wrong = []
         page.on("pageerror", lambda error: page.wrong.append(str(error)))
-        page.goto(url + query)
+        page.goto(shared_url + query)
         page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=60_000)
         page.locator("[role=application]").first.wait_for(timeout=20_000)
         page.wait_for_timeout(500)
@@ -263,17 +263,17 @@ def test_a_double_click_brings_every_chart_of_the_tower_back(open_page):
     assert page.wrong == []
 
 
-def test_the_page_is_dark_from_its_first_paint_where_the_system_is(browser, url):  # noqa: F811
+def test_the_page_is_dark_from_its_first_paint_where_the_system_is(browser, shared_url):  # noqa: F811
     context = browser.new_context(viewport={"width": 1400, "height": 900}, color_scheme="dark")
     page = context.new_page()
     # Before any script of Bokeh has come: what is painted then is the head's alone.
     page.route("**/*.js*", lambda route: route.abort())
-    page.goto(url, wait_until="commit")
+    page.goto(shared_url, wait_until="commit")
     page.wait_for_timeout(700)
     early = shot(page, "first_paint_dark.png")
     assert early.max(-1).mean() < 40
     page.unroute("**/*.js*")
-    page.goto(f"{url}?day=2020-07-01")
+    page.goto(f"{shared_url}?day=2020-07-01")
     page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=60_000)
     page.get_by_role("button", name="Light").wait_for(timeout=10_000)
     page.wait_for_timeout(800)

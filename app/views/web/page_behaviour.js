@@ -120,7 +120,7 @@ export function render({ model, el }) {
     if (view.shadow_el?.querySelector(".noUi-handle")) nameSlider(view);
     // flatpickr shows a field of its own in place of the one that the label is for.
     if (/DatePicker$/.test(type)) {
-      view.shadow_el.querySelectorAll("input").forEach((input) => input.setAttribute("aria-label", view.model.title));
+      view.shadow_el.querySelectorAll("input.bk-input").forEach((input) => input.setAttribute("aria-label", view.model.title));
     }
     if (view.canvas_view && view.model.toolbar && !figures.has(view.canvas_view.events_el)) takeFigure(view);
     if (known.has(view)) return;
