@@ -32,9 +32,12 @@ class Browser(JSComponent):
       const forget = (key) => { try { localStorage.removeItem(key); } catch {} };
       // The system's theme, until another one is chosen; who chooses the system's follows it again.
       const system = matchMedia("(prefers-color-scheme: dark)");
+      // A link keeps the theme in which it was made; JupyterLab has a theme of its own.
+      const linked = new URLSearchParams(location.search).get("theme");
       const follow = () => {
-        const chosen = recall("fluxlens-theme");
-        model.dark = chosen === null ? system.matches : chosen === "dark";
+        const chosen = linked ?? recall("fluxlens-theme");
+        if (chosen !== null) model.dark = chosen === "dark";
+        else if (!("jpThemeName" in document.body.dataset)) model.dark = system.matches;
       };
       follow();
       system.addEventListener("change", follow);
