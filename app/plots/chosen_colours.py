@@ -19,5 +19,6 @@ def with_chosen_colours(image: LayerImage, state: State) -> LayerImage:
     chosen = state.colours.get(image.style.label)
     if chosen is None or image.style.palette is None:
         return image
+    # A copy: the image is cached and shared with other sessions, which have colours of their own.
     low, high, palette = chosen
     return replace(image, style=replace(image.style, low=(low,), high=(high,), palette=palette))

@@ -48,6 +48,7 @@ def move_pixel(state: State, data: ExplorerData, rows: int, cols: int) -> None:
     """
     if state.pixel is None:
         return
+    # Held at the edges: a key that is held down stops there and does not come back on the other side.
     row, col = (
         min(max(at + by, 0), size - 1)
         for at, by, size in zip(state.pixel, (rows, cols), data.grid.shape, strict=True)

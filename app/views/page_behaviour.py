@@ -37,6 +37,7 @@ def set_text_alternative(figure, text: str) -> None:
     text : str
         What is shown, its range and trend.
     """
+    # Tags and not ``name``: the tag travels with the figure's own changes, and names are for those who look it up.
     others = [tag for tag in figure.tags if not str(tag).startswith(TEXT_TAG)]
     figure.tags = [*others, TEXT_TAG + text]
 

@@ -39,6 +39,7 @@ def describe_place_charts(figures: dict, state: State, data: ExplorerData) -> No
         return
     series = data.place_series(place)
     where = f"area {place_label(place)}" if place.area else f"pixel {place_label(place)}"
+    # Said in every text, as it stands over every chart: a text may be read or copied alone.
     note = ", simulated" if data.simulated else ""
     tower = data.tower if state.show_tower else None
     for name, figure in figures.items():
