@@ -27,6 +27,7 @@ from fluxlens.app.data.layer_image import QUICK_PX, SHARP_PX, WHOLE_PX, LayerIma
 from fluxlens.app.palette import HALO, TOWER_COLOUR
 from fluxlens.app.plots.colour import paint
 from fluxlens.app.plots.elements import lonlat_hover, map_dimensions
+from fluxlens.app.plots.map_frame import limit_view
 from fluxlens.app.plots.map_marks import (
     empty_map_tables,
     label_points,
@@ -131,6 +132,7 @@ class MapPlot:
         self.frame(None)
         self._add_tools(on_tap, on_area, on_box)
         self.figure.add_layout(_make_scale_bar())
+        limit_view(self.figure, grid)
         self.cross = linked_to.cross if linked_to else _make_cross()
         self.figure.add_tools(CrosshairTool(overlay=self.cross))
         for span in self.cross:

@@ -31,6 +31,7 @@ from fluxlens.app.views.export import ExportView
 from fluxlens.app.views.feature_space import FeatureSpaceView
 from fluxlens.app.views.header import Header
 from fluxlens.app.views.map import MapView
+from fluxlens.app.views.page_template import was_dark
 from fluxlens.app.views.place_toolbar import PlaceToolbar
 from fluxlens.app.views.series import SeriesView
 from fluxlens.app.views.style import fluxlens_design
@@ -48,11 +49,14 @@ COMPUTED_ENTRY = re.compile(rf"{ENTRY_PREFIX}[0-9a-f]{{12}}")
 _COLUMNS = """
 :host { flex: 1 1 auto !important; display: grid !important; gap: 12px; align-items: stretch;
   grid-template-columns: minmax(330px, 46fr) minmax(380px, 54fr); grid-template-rows: 1fr; }
-@media (max-width: 780px) { :host { grid-template-columns: 1fr; grid-template-rows: none; } }
+@media (max-width: 780px) { :host { grid-template-columns: minmax(0, 1fr); grid-template-rows: none; } }
 """
 _FILL = ":host { flex: 1 1 auto !important; }"
-_PAGE = ":host { min-height: 100vh; background: var(--bg); }"
-_BODY = ":host { flex: 1 1 auto !important; padding: 12px 18px 18px; box-sizing: border-box; }"
+_PAGE = ":host { min-height: 100vh; background: var(--bg); width: 100%; }"
+_BODY = """
+:host { flex: 1 1 auto !important; padding: 12px 18px 18px; box-sizing: border-box; }
+@media (max-width: 520px) { :host { padding: 8px 8px 12px; } }
+"""
 
 
 class Explorer(pn.viewable.Viewer):
@@ -89,10 +93,10 @@ class Explorer(pn.viewable.Viewer):
     def __init__(self, cat=None, entry: str = "", data: ExplorerData | None = None):
         super().__init__()
         self.cat = cat
-        self.state = State(entry=entry)
+        self.state = State(entry=entry, dark=was_dark())
         self.data: ExplorerData | None = None
-        self.browser = Browser(width=0, height=0)
-        self.header = Header(self.state, self._list_entries())
+        self.browser = Browser(width=0, height=0, dark=self.state.dark)
+        self.header = Header(self.state, self._describe_entries())
         self._waiting = messages.waiting_pane()
         self._welcome = messages.welcome(lambda: setattr(self.browser, "explained", True))
         self._body = pn.Column(self._waiting, sizing_mode="stretch_width", stylesheets=[_FILL])
@@ -139,11 +143,15 @@ class Explorer(pn.viewable.Viewer):
 
     def _list_entries(self) -> list[str]:
         """Names of the entries that hold embeddings."""
+        return list(self._describe_entries())
+
+    def _describe_entries(self) -> dict[str, str]:
+        """Descriptions of the entries that hold embeddings, by their names."""
         if self.cat is None:
-            return []
+            return {}
         from fluxlens.embeddings.catalog import entries
 
-        return [entry.name for entry in entries(self.cat) if entry.kind == "embeddings"]
+        return {entry.name: entry.description for entry in entries(self.cat) if entry.kind == "embeddings"}
 
     # --- opening ---
 
@@ -221,7 +229,7 @@ class Explorer(pn.viewable.Viewer):
 
     @fluxlens_design()
     def show_store(self, data: ExplorerData) -> None:
-        """Put a store on screen: its first pixel, in the middle of its period, or what the link says.
+        """Put a store on screen: its first pixel, on the clearest day of its growing season, or what the link says.
 
         Parameters
         ----------
@@ -233,7 +241,8 @@ class Explorer(pn.viewable.Viewer):
         # First of all: views of the store before would draw its days and pixels with the new choices.
         state.unwatch_all()
         state.param.update(
-            day=data.days[len(data.days) // 2].date(),
+            day=data.start_day,
+            colours={},
             places=[Place(0, *data.start_pixel)],
             labels=[],
             current=0,
@@ -537,6 +546,7 @@ class Explorer(pn.viewable.Viewer):
             self._welcome,
             self._body,
             sizing_mode="stretch_width",
+            css_classes=["role-main"],
             stylesheets=[_BODY],
         )
         return pn.Column(

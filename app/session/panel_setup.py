@@ -1,6 +1,7 @@
 """What Panel needs once per session."""
 
 import panel as pn
+from fluxlens.app.views.page_template import set_page_template
 from fluxlens.app.views.style import page_css
 
 TITLE = "fluxlens"
@@ -12,7 +13,10 @@ def is_served() -> bool:
 
 
 def setup() -> None:
-    """Load Panel's extension with the page's CSS; nothing is fetched from other hosts."""
+    """Load Panel's extension, and the page's CSS and head; nothing is fetched from other hosts."""
     # ``inline`` in notebooks: JupyterLab has no route to the server's static files.
     # ``respect_explicit_sizing``: else Panel widens columns to the widest of their children, hidden ones included.
-    pn.extension(raw_css=[page_css()], respect_explicit_sizing=True, inline=not is_served())
+    # The page's CSS is in the head of a served page: Panel puts ``raw_css`` into the sheet of every widget as well.
+    raw_css = [] if is_served() else [page_css()]
+    pn.extension(raw_css=raw_css, respect_explicit_sizing=True, inline=not is_served())
+    set_page_template()

@@ -13,6 +13,8 @@ from fluxlens.app.plots.tower_layout import FLUX_COLOURS, LINE_COLOURS
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
 from fluxlens.app.views.legend import LEGEND_CSS, legend_key
+from fluxlens.app.views.page_behaviour import group_label
+from fluxlens.app.views.text_alternatives import describe_tower_charts
 from fluxlens.embeddings.metrics import SCALES
 
 SCORES = {
@@ -32,7 +34,7 @@ _TABLE = """
 table { border-collapse: collapse; width: 100%; font-size: 12px; font-variant-numeric: tabular-nums; }
 th, td { padding: 3px 6px; text-align: right; white-space: nowrap; }
 th { color: var(--muted); font-weight: 500; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child, td.name { text-align: left; }
+th:first-child, td:first-child, th:nth-child(2), td.name { text-align: left; }
 tr.first td { border-top: 1px solid var(--line); } td.scale { color: var(--muted); }
 .key { white-space: nowrap; } .line { display: inline-block; width: 14px; height: 2px; margin-right: 5px;
   vertical-align: middle; }
@@ -72,7 +74,7 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
             scale_cell = f'<td class="scale">{scale if not i else ""}</td>'
             name_cell = f'<td class="name">{legend_key("line", LINE_COLOURS[name], LINES[name])}</td>'
             rows.append(f'<tr class="{"" if i else "first"}">{scale_cell}{name_cell}{"".join(cells)}</tr>')
-    heads = "".join(f"<th>{head}</th>" for head in ("scale", "", *SCORES.values()))
+    heads = "".join(f"<th>{head}</th>" for head in ("scale", "line", *SCORES.values()))
     # No score without its split: readers must know what each line was fitted to.
     splits_by_line = SPLITS | {
         "model": SPLITS["model"]
@@ -124,6 +126,7 @@ class TowerView:
             options={FLUXES[name]: name for name in data.observations.fluxes},
             value=self._flux,
             css_classes=["quiet"],
+            **group_label("Partitioning of the tower's GPP"),
         )
         self.quality = pn.widgets.FloatSlider(
             label="Quality at least",
@@ -142,6 +145,7 @@ class TowerView:
             value=list(LINES),
             css_classes=["quiet"],
             stylesheets=[_line_marks([LINE_COLOURS[name] for name in LINES])],
+            **group_label("Lines"),
         )
         # The footprint model needs wind and turbulence of half-hours; radius and pixel need none.
         kinds = [
@@ -151,6 +155,7 @@ class TowerView:
             options={FOOTPRINT_KINDS[name]: name for name in kinds},
             value=state.footprint_kind if state.footprint_kind in kinds else "pixel",
             css_classes=["quiet"],
+            **group_label("Pixels of the prediction"),
         )
         self.radius = pn.widgets.IntSlider(
             label="Radius, m",
@@ -214,6 +219,7 @@ class TowerView:
         # Drawn with the scores, so that the outline on the map is that of the numbers shown.
         self.draw_footprint(comparison.footprint.outlines)
         self.charts.show(comparison, flux, self.shown.value)
+        describe_tower_charts(self.charts.figures, comparison, self.shown.value)
         self.table.object = scores_table(comparison, self.shown.value)
         one_year = not np.isfinite(comparison.anomaly(comparison.measured)).any()
         self.titles[

@@ -83,7 +83,7 @@ def test_a_day_moves_slider_cursor_and_legends_together(explorer):
     explorer.state.day = dt.date(2020, 6, 14)
     assert explorer.map_view.slider.value == dt.date(2020, 6, 14)
     assert str(explorer.series_view.charts.cursors[0].location)[:10] == "2020-06-14"
-    assert "14 Jun 2020" in explorer.map_view._day.object
+    assert explorer.map_view.day.value == "2020-06-14"
     legend = explorer.series_view.heads["gpp"].object
     explorer.state.day = dt.date(2020, 10, 14)
     assert explorer.series_view.heads["gpp"].object != legend
