@@ -26,6 +26,8 @@ from fluxlens.app.state.selection import State
 from fluxlens.app.views import messages
 from fluxlens.app.views.browser import Browser
 from fluxlens.app.views.compute import ComputeView
+from fluxlens.app.views.connection import logout_link
+from fluxlens.app.views.drag_tools import drag_while_pressed
 from fluxlens.app.views.export import ExportView
 from fluxlens.app.views.header import Header
 from fluxlens.app.views.map import MapView
@@ -124,6 +126,9 @@ class Explorer(pn.viewable.Viewer):
         # since Param calls watchers only where a value changes.
         self.browser.param.watch(lambda event: setattr(self.state, "dark", event.new), "dark")
         self.browser.param.watch(lambda event: setattr(self._welcome, "visible", not event.new), "returning")
+        self.browser.param.watch(lambda _: setattr(self.state, "message", ""), "escapes")
+        # A message is about what was tried last; who goes on to another layer or page has left that.
+        self.state.param.watch(lambda _: setattr(self.state, "message", ""), ["layer", "page"])
         self.state.param.watch(self._write_link, list(permalink.LINKED_PARAMETERS))
         self.browser.param.watch(lambda event: self.map and self.map.step(event.new - event.old), "day_steps")
         self.browser.param.watch(
@@ -151,6 +156,10 @@ class Explorer(pn.viewable.Viewer):
         entry : str
             Name of the entry.
         """
+        # The store on screen is left now and not when the next one has come: its player would move the day of that.
+        self.state.unwatch_all()
+        self.map = self.data = None
+        self.state.message = ""
         snapshot = self._link_fields.get("snapshot", "")
         catalog_path = str(getattr(self.cat, "path", ""))
         self._load = LOADER.get(catalog_path, entry, lambda: open_entry(self.cat, entry, snapshot), snapshot)
@@ -188,6 +197,9 @@ class Explorer(pn.viewable.Viewer):
     def fail(self, message: str) -> None:
         """Show ``message``, one sentence on what is wrong; the page lives on."""
         self.state.message = message
+        # What this link says of a view is not meant for the entry that is chosen next.
+        self._link_fields = {}
+        self.header.show(None)
         self._waiting.object = messages.nothing(self._list_entries())
 
     def _poll_load(self) -> None:
@@ -244,7 +256,8 @@ class Explorer(pn.viewable.Viewer):
         # ``compute`` is looked up when a box is drawn: it is made after the map on which it draws.
         self.map = MapView(state, data, self.tap, self.outline, lambda xs, ys: self.compute.set_box(xs, ys))
         self.export = ExportView(state, data, self.map.plot.figure)
-        self.places = PlaceToolbar(state, data, self.map.plot.drawing, [self.export.view])
+        self.places = PlaceToolbar(state, data, [self.export.view])
+        drag_while_pressed(self.places.draw, self.map.plot, "area")
         self.charts = SeriesView(state, data, [self.places.view])
         self.header.show(data)
         # Functions, not views: a tab that is never shown costs nothing.
@@ -259,6 +272,7 @@ class Explorer(pn.viewable.Viewer):
                 self.map.plot,
                 self.add_result,
                 self.open_result,
+                self.await_job,
             )
             tabs["compute"] = ("Compute", lambda: self.compute.view)
         self.tabs = TabsView(state, tabs)
@@ -361,6 +375,17 @@ class Explorer(pn.viewable.Viewer):
             self._add_entry(name, f"{nx} × {ny} px, {job.box.first} to {job.box.last}")
         self._results[name] = job.path
         return name
+
+    def await_job(self, job: EmbedJob) -> None:
+        """Take the store of a job whose view is gone into the catalog once it is done."""
+
+        def look() -> None:
+            if not job.active:
+                polling.stop()
+                if job.state == "done":
+                    self.add_result(job)
+
+        polling = pn.state.add_periodic_callback(look, period=1000)
 
     def open_result(self, name: str) -> None:
         """Show the store of a finished job, by the name that ``add_result`` gave."""
@@ -526,6 +551,8 @@ class Explorer(pn.viewable.Viewer):
             sizing_mode="stretch_width",
             stylesheets=[_BODY],
         )
+        if (logout := logout_link()) is not None:
+            self.header.view.append(logout)
         return pn.Column(
             self.header.view, body, self.browser, sizing_mode="stretch_width", stylesheets=[_PAGE]
         )

@@ -91,11 +91,24 @@ class State(param.Parameterized):
         # Kept on the instance and not in __init__, which Param calls with all parameters of the class.
         self._watchers = [*getattr(self, "_watchers", []), self.param.watch(callback, names)]
 
+    def on_unwatch(self, end) -> None:
+        """Call ``end()`` at the next ``unwatch_all``: for timers and threads, which would outlive the views of a store.
+
+        Parameters
+        ----------
+        end : callable
+            Takes nothing; is called once, also where what it ends has ended by itself.
+        """
+        self._ends = [*getattr(self, "_ends", []), end]
+
     def unwatch_all(self) -> None:
         """End what ``watch`` began. The state outlives the views of a store, which would else be called for ever."""
         for watcher in getattr(self, "_watchers", []):
             self.param.unwatch(watcher)
-        self._watchers = []
+        # Emptied first: what is ended may begin something else.
+        ends, self._ends, self._watchers = getattr(self, "_ends", []), [], []
+        for end in ends:
+            end()
 
     @property
     def place(self) -> Place | None:

@@ -17,6 +17,7 @@ class Browser(JSComponent):
     link = param.String(
         default="", doc="Query of the page's URL; written without an entry in the browser's history."
     )
+    escapes = param.Integer(default=0, doc="Times that Escape was pressed.")
     explained = param.Boolean(default=False, doc="Set when the user closes the explanation.")
 
     _esm = """
@@ -35,6 +36,7 @@ class Browser(JSComponent):
       model.on("link", writeUrl);
       model.on("explained", () => remember("fluxlens-explained", "yes"));
       window.addEventListener("keydown", (event) => {
+        if (event.key === "Escape") { model.escapes += 1; return; }
         const path = event.composedPath();
         const typing = path.some((el) => ["INPUT", "SELECT", "TEXTAREA"].includes(el.tagName)
           || (el.classList && el.classList.contains("noUi-handle")));

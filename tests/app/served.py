@@ -1,0 +1,120 @@
+"""Servers that a test starts, stops and starts again, and lines between them and the browser."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+
+import pytest
+
+
+def start(catalog, port: int, *options: str) -> subprocess.Popen:
+    """`fluxlens serve` on a port, once it answers."""
+    command = [sys.executable, "-m", "fluxlens.app.cli", "serve", "--no-open", "--catalog", str(catalog)]
+    server = subprocess.Popen(
+        [*command, "--port", str(port), *options],
+        cwd=catalog.parent,
+        env=os.environ | {"FLUXLENS_CACHE": str(catalog.parent / "cache")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    await_answer(f"http://localhost:{port}/", server)
+    return server
+
+
+def await_answer(address: str, server: subprocess.Popen, seconds: float = 90) -> None:
+    """Until something answers at the address, with whatever status."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            urllib.request.urlopen(address, timeout=30).close()
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            if server.poll() is not None:
+                pytest.fail(f"the server ended: {(server.stderr.read() if server.stderr else b'').decode()[-2000:]}")
+            if time.monotonic() > until:
+                server.kill()
+                pytest.fail(f"nothing answered at {address} in {seconds:g} s")
+            time.sleep(0.3)
+
+
+def stop(server: subprocess.Popen) -> None:
+    """End a server and wait until its port is free."""
+    server.terminate()
+    try:
+        server.wait(20)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait(20)
+    if server.stderr:
+        server.stderr.close()
+
+
+@contextmanager
+def delayed(port: int, delay_s: float):
+    """The port of a line to ``port`` on which everything takes ``delay_s`` longer each way, websockets too.
+
+    Chromium's own emulation of slow networks does not reach websockets.
+    """
+    loop, started, ports = asyncio.new_event_loop(), threading.Event(), []
+
+    async def pass_on(reader, writer) -> None:
+        # Parts are sent when their time has come, so that the line is slow but not narrow.
+        queue: asyncio.Queue = asyncio.Queue()
+
+        async def send() -> None:
+            while True:
+                due, part = await queue.get()
+                await asyncio.sleep(max(0.0, due - loop.time()))
+                if not part:
+                    break
+                writer.write(part)
+                await writer.drain()
+            writer.close()
+
+        sending = asyncio.ensure_future(send())
+        try:
+            while part := await reader.read(65536):
+                queue.put_nowait((loop.time() + delay_s, part))
+        except OSError:
+            pass
+        queue.put_nowait((loop.time() + delay_s, b""))
+        try:
+            await sending
+        except OSError:
+            writer.close()
+
+    async def connect(reader, writer) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_connection("localhost", port)
+        await asyncio.gather(pass_on(reader, upstream_writer), pass_on(upstream_reader, writer))
+
+    async def listen() -> None:
+        server = await asyncio.start_server(connect, "127.0.0.1", 0)
+        ports.append(server.sockets[0].getsockname()[1])
+        started.set()
+
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(listen(), loop)
+    started.wait(10)
+    try:
+        yield ports[0]
+    finally:
+
+        async def end() -> None:
+            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(end(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
