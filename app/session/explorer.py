@@ -29,10 +29,12 @@ from fluxlens.app.views.compute import ComputeView
 from fluxlens.app.views.connection import logout_link
 from fluxlens.app.views.drag_tools import drag_while_pressed
 from fluxlens.app.views.export import ExportView
+from fluxlens.app.views.extents import keep_extent
 from fluxlens.app.views.header import Header
 from fluxlens.app.views.map import MapView
 from fluxlens.app.views.place_toolbar import PlaceToolbar
 from fluxlens.app.views.series import SeriesView
+from fluxlens.app.views.split_choice import bind_split
 from fluxlens.app.views.style import fluxlens_design
 from fluxlens.app.views.tabs import TabsView
 from fluxlens.app.views.tower import TowerView
@@ -246,6 +248,10 @@ class Explorer(pn.viewable.Viewer):
             labels=[],
             current=0,
             feature=0,
+            map_extent=None,
+            chart_extent=None,
+            second_layer="",
+            held_day=None,
             message="",
             notes=[],
             layer=state.layer if state.layer in data.layers else data.layers[0],
@@ -259,6 +265,9 @@ class Explorer(pn.viewable.Viewer):
         self.places = PlaceToolbar(state, data, [self.export.view])
         drag_while_pressed(self.places.draw, self.map.plot, "area")
         self.charts = SeriesView(state, data, [self.places.view])
+        keep_extent(state, "map_extent", x=self.map.plot.figure.x_range, y=self.map.plot.figure.y_range)
+        keep_extent(state, "chart_extent", x=self.charts.charts.range)
+        bind_split(state, self.map)
         self.header.show(data)
         # Functions, not views: a tab that is never shown costs nothing.
         tabs = {"series": ("Series", lambda: self.charts.view)}
@@ -504,7 +513,9 @@ class Explorer(pn.viewable.Viewer):
         A Bokeh model belongs to one document, and every display is one: to put the same figures into a second fails
         with "Models must be owned by only a single document". The column of the body is new for the same reason.
         """
-        choices = {name: value for name, value in self.state.param.values().items() if name != "name"}
+        # What the views themselves say of the display before begins anew with them.
+        anew = {"name", "map_extent", "chart_extent", "second_layer", "held_day"}
+        choices = {name: value for name, value in self.state.param.values().items() if name not in anew}
         self._body = pn.Column(self._waiting, sizing_mode="stretch_width", stylesheets=[_FILL])
         self.show_store(self._shared_data)
         self.state.param.update(**choices)

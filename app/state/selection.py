@@ -70,6 +70,17 @@ class State(param.Parameterized):
         allow_None=True,
         doc="Height of the sensors above the displacement height, m, for the footprint kind 'footprint'.",
     )
+    map_extent = param.Tuple(
+        default=None, length=4, allow_None=True, doc="West, east, south, north of the map, m; None for the whole scene."
+    )
+    chart_extent = param.Tuple(
+        default=None,
+        length=2,
+        allow_None=True,
+        doc="Begin and end of the charts' time axis, milliseconds since 1970; None for the whole period.",
+    )
+    second_layer = param.String(default="", doc="Layer of the second map; empty where there is one map.")
+    held_day = param.CalendarDate(default=None, allow_None=True, doc="Day that the second map holds.")
     dark = param.Boolean(default=False, doc="Dark theme.")
     message = param.String(default="", doc="One sentence for the user; empty when all is well.")
     notes = param.List(

@@ -27,7 +27,9 @@ class Browser(JSComponent):
       // Storage throws in private mode; the page then forgets the theme.
       const remember = (key, value) => { try { localStorage.setItem(key, value); } catch {} };
       const recall = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
-      if (recall("fluxlens-theme") === "dark") { model.dark = true; }
+      // A link keeps the theme in which it was made.
+      const linked = new URLSearchParams(location.search).get("theme");
+      if ((linked || recall("fluxlens-theme")) === "dark") { model.dark = true; }
       if (recall("fluxlens-explained")) { model.returning = true; }
       paint();
       model.on("dark", () => { paint(); remember("fluxlens-theme", model.dark ? "dark" : "light"); });
