@@ -26,7 +26,12 @@ SHORTEST_PASSWORD = 8
     help="Under which browsers may reach the page; repeatable.",
 )
 @click.option("--login", metavar="FILE.json", help='Names and passwords, {"NAME": "PASSWORD"}.')
-@click.option("--prefix", default="", metavar="/PATH", help="Of a hub that hands on whole paths; its own part of the URL.")
+@click.option(
+    "--prefix",
+    default="",
+    metavar="/PATH",
+    help="Of a hub that hands on whole paths; its own part of the URL.",
+)
 @click.option("--no-open", is_flag=True, help="Do not open a browser.")
 def serve(
     catalog: str | None,

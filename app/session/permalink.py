@@ -35,7 +35,11 @@ def _parse_numbers(text: str) -> tuple[float, ...]:
 
 def _format(value: Any) -> Any:
     """A value as the query has it: extents without digits below a centimetre or a millisecond."""
-    return ",".join(f"{number:.2f}".rstrip("0").rstrip(".") for number in value) if isinstance(value, tuple) else value
+    return (
+        ",".join(f"{number:.2f}".rstrip("0").rstrip(".") for number in value)
+        if isinstance(value, tuple)
+        else value
+    )
 
 
 class UrlChoice(NamedTuple):

@@ -71,7 +71,10 @@ class State(param.Parameterized):
         doc="Height of the sensors above the displacement height, m, for the footprint kind 'footprint'.",
     )
     map_extent = param.Tuple(
-        default=None, length=4, allow_None=True, doc="West, east, south, north of the map, m; None for the whole scene."
+        default=None,
+        length=4,
+        allow_None=True,
+        doc="West, east, south, north of the map, m; None for the whole scene.",
     )
     chart_extent = param.Tuple(
         default=None,

@@ -28,7 +28,9 @@ def keep_extent(state: State, name: str, **axes: Range1d) -> None:
     whole = [(_number(axis.start), _number(axis.end)) for axis in ranges]
     shown = getattr(state, name)
     if shown is not None and _are_inside(shown, whole):
-        for axis, (start, end), ends in zip(ranges, zip(shown[::2], shown[1::2], strict=True), whole, strict=True):
+        for axis, (start, end), ends in zip(
+            ranges, zip(shown[::2], shown[1::2], strict=True), whole, strict=True
+        ):
             # Else "reset" would come back to the extent of the link.
             axis.reset_start, axis.reset_end = ends
             axis.start, axis.end = start, end

@@ -166,7 +166,9 @@ def waiting(title: str, step: str, fraction: float, seconds: float) -> str:
 def nothing(entries: list[str]) -> str:
     """HTML of the page when there is nothing to show; names the ``entries`` that can be chosen."""
     # Links and not buttons: they can be opened in another window, and nothing of the link that failed comes along.
-    names = "".join(f'<li><a href="?{urlencode({"entry": name})}">{escape(name)}</a></li>' for name in entries)
+    names = "".join(
+        f'<li><a href="?{urlencode({"entry": name})}">{escape(name)}</a></li>' for name in entries
+    )
     advice = (
         f"Choose one of the entries:</p><ul>{names}</ul><p>"
         if entries

@@ -38,7 +38,9 @@ def await_answer(address: str, server: subprocess.Popen, seconds: float = 90) ->
             return
         except OSError:
             if server.poll() is not None:
-                pytest.fail(f"the server ended: {(server.stderr.read() if server.stderr else b'').decode()[-2000:]}")
+                pytest.fail(
+                    f"the server ended: {(server.stderr.read() if server.stderr else b'').decode()[-2000:]}"
+                )
             if time.monotonic() > until:
                 server.kill()
                 pytest.fail(f"nothing answered at {address} in {seconds:g} s")
@@ -58,11 +60,41 @@ def stop(server: subprocess.Popen) -> None:
 
 
 @contextmanager
-def delayed(port: int, delay_s: float):
-    """The port of a line to ``port`` on which everything takes ``delay_s`` longer each way, websockets too.
+def line_to(port: int, delay_s: float = 0.0, prefix: str = "", strip: bool = False, host: str = ""):
+    """The port of a line to ``port``: slow, or a proxy like those of hubs.
 
-    Chromium's own emulation of slow networks does not reach websockets.
+    Chromium's own emulation of slow networks does not reach websockets, which is why the line itself is slow.
+
+    Parameters
+    ----------
+    port : int
+        Of the server.
+    delay_s : float
+        Seconds that everything takes longer each way.
+    prefix : str
+        Path under which the proxy hands requests on; others get 404.
+    strip : bool
+        Whether the proxy takes the prefix off, as jupyter-server-proxy does, or leaves it, as hubs do.
+    host : str
+        Host header that the proxy writes over the browser's, as nginx does if it is not told otherwise.
     """
+
+    def rewrite(head: bytes) -> bytes:
+        """The head of a request as the proxy hands it on; one request a connection, so that heads are found."""
+        first, *lines = head.decode("latin-1").split("\r\n")
+        method, path, version = first.split(" ")
+        if prefix:
+            if not path.startswith(prefix):
+                return b""
+            path = (path[len(prefix) :] or "/") if strip else path
+        headers = [line for line in lines if line and not line.lower().startswith("sec-fetch")]
+        if host:
+            headers = [f"Host: {host}" if line.lower().startswith("host:") else line for line in headers]
+        if not any(line.lower().startswith("upgrade:") for line in headers):
+            headers = [line for line in headers if not line.lower().startswith("connection:")]
+            headers.append("Connection: close")
+        return "\r\n".join([f"{method} {path} {version}", *headers, "", ""]).encode("latin-1")
+
     loop, started, ports = asyncio.new_event_loop(), threading.Event(), []
 
     async def pass_on(reader, writer) -> None:
@@ -92,7 +124,23 @@ def delayed(port: int, delay_s: float):
             writer.close()
 
     async def connect(reader, writer) -> None:
-        upstream_reader, upstream_writer = await asyncio.open_connection("localhost", port)
+        head = b""
+        if prefix or host:
+            try:
+                head = rewrite((await reader.readuntil(b"\r\n\r\n"))[:-4])
+            except (asyncio.IncompleteReadError, OSError):
+                writer.close()
+                return
+            if not head:
+                writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                writer.close()
+                return
+        try:
+            upstream_reader, upstream_writer = await asyncio.open_connection("localhost", port)
+        except OSError:
+            writer.close()
+            return
+        upstream_writer.write(head)
         await asyncio.gather(pass_on(reader, upstream_writer), pass_on(upstream_reader, writer))
 
     async def listen() -> None:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from served import start, stop
+from served import line_to, start, stop
 from test_browser import browser, chromium, free_port, map_box, shot, tap  # noqa: F401
 
 pytestmark = pytest.mark.browser
@@ -60,17 +60,48 @@ def test_a_restarted_server_is_said_and_its_view_comes_back(browser, catalog):  
 
 def test_a_refused_origin_says_what_to_start_the_server_with(browser, port):  # noqa: F811
     page = browser.new_page(viewport={"width": 1400, "height": 900})
-    page.goto(f"http://fields.localhost:{port}/")  # a name of this machine that the server was not told
-    line = page.locator(".connection-line")
-    line.get_by_text(f"--allow-origin fields.localhost:{port}").wait_for(timeout=20_000)
-    shot(page, "origin_refused.png")
-    page.keyboard.press("Escape")
-    assert line.count() == 0
-    page.close()
+    # A proxy that writes its own Host: the server cannot see that page and socket have one origin.
+    with line_to(port, host=f"localhost:{port}") as proxy:
+        page.goto(f"http://fields.localhost:{proxy}/")
+        line = page.locator(".connection-line")
+        line.get_by_text(f"--allow-origin fields.localhost:{proxy}").wait_for(timeout=20_000)
+        shot(page, "origin_refused.png")
+        page.keyboard.press("Escape")
+        assert line.count() == 0
+        page.close()
+
+
+def test_an_allowed_origin_opens_the_page(browser, catalog):  # noqa: F811
+    port = free_port()
+    with line_to(port, host=f"localhost:{port}") as proxy:
+        server = start(catalog, port, "--allow-origin", f"fields.localhost:{proxy}")
+        try:
+            page = open_page(browser, f"http://fields.localhost:{proxy}/")
+            assert page.locator(".connection-line").count() == 0
+            page.close()
+        finally:
+            stop(server)
+
+
+@pytest.mark.parametrize("strip", [True, False], ids=["proxy takes the prefix off", "hub leaves it"])
+def test_a_page_under_a_prefix_is_alive(browser, catalog, strip):  # noqa: F811
+    prefix, port = "/user/ada/proxy/fluxlens", free_port()
+    server = start(catalog, port, *(() if strip else ("--prefix", prefix)))
+    try:
+        with line_to(port, prefix=prefix, strip=strip) as proxy:
+            # The proxy has its own port, of which the server was not told, but hands the browser's Host on.
+            page = open_page(browser, f"http://localhost:{proxy}{prefix}/")
+            tap(page, 0.9, 0.25)
+            page.get_by_text("Pixel 12, 54").wait_for(timeout=20_000)
+            assert f"{prefix}/?entry=" in page.url
+            assert page.wrong == []
+            page.close()
+    finally:
+        stop(server)
 
 
 def test_a_message_covers_nothing_and_goes_by_button_by_key_and_with_its_cause(browser, port):  # noqa: F811
-    page = open_page(browser, f"http://localhost:{port}/?layer=sigma&day=never")
+    page = open_page(browser, f"http://localhost:{port}/?layer=sigma&day=never")  # a link with a bad part
     alert = page.get_by_role("alert")
     alert.wait_for(timeout=10_000)
     page.wait_for_timeout(500)
@@ -135,7 +166,12 @@ def test_who_logs_in_can_log_out(browser, catalog):  # noqa: F811
     try:
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         foreign = []
-        page.on("request", lambda r: None if "localhost" in r.url or r.url[:5] in ("data:", "blob:") else foreign.append(r.url))
+        page.on(
+            "request",
+            lambda r: (
+                None if "localhost" in r.url or r.url[:5] in ("data:", "blob:") else foreign.append(r.url)
+            ),
+        )
         page.goto(f"http://localhost:{port}/")
         page.get_by_label("Name").fill("ada")
         page.get_by_label("Password").fill("lovelace1843")

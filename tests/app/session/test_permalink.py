@@ -114,10 +114,9 @@ def test_a_link_is_written_with_the_keys_of_earlier_versions(data):
     query = (GOLDEN / "permalink_0.1.0.txt").read_text().strip()
     state = State(entry="tiny")
     permalink.restore(permalink.parse_query(query), state, data)
-    assert (
-        permalink.parse_query(permalink.to_query(state, data)).keys()
-        == permalink.parse_query(query).keys() | {"theme"}
-    )
+    assert permalink.parse_query(permalink.to_query(state, data)).keys() == permalink.parse_query(
+        query
+    ).keys() | {"theme"}
 
 
 def test_a_link_keeps_extents_split_tower_and_theme(data):
@@ -153,7 +152,7 @@ def test_a_link_keeps_extents_split_tower_and_theme(data):
         "theme=pink",
         "tower=maybe",
         "areas={",
-        "labels=[[9999,1,\"x\"]]",
+        'labels=[[9999,1,"x"]]',
         "labels=" + "[" * 100_000,
     ],
 )
