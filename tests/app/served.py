@@ -96,6 +96,7 @@ def line_to(port: int, delay_s: float = 0.0, prefix: str = "", strip: bool = Fal
         return "\r\n".join([f"{method} {path} {version}", *headers, "", ""]).encode("latin-1")
 
     loop, started, ports = asyncio.new_event_loop(), threading.Event(), []
+    writers: set[asyncio.StreamWriter] = set()
 
     async def pass_on(reader, writer) -> None:
         # Parts are sent when their time has come, so that the line is slow but not narrow.
@@ -124,6 +125,7 @@ def line_to(port: int, delay_s: float = 0.0, prefix: str = "", strip: bool = Fal
             writer.close()
 
     async def connect(reader, writer) -> None:
+        writers.add(writer)
         head = b""
         if prefix or host:
             try:
@@ -140,14 +142,18 @@ def line_to(port: int, delay_s: float = 0.0, prefix: str = "", strip: bool = Fal
         except OSError:
             writer.close()
             return
+        writers.add(upstream_writer)
         upstream_writer.write(head)
         await asyncio.gather(pass_on(reader, upstream_writer), pass_on(upstream_reader, writer))
 
     async def listen() -> None:
-        server = await asyncio.start_server(connect, "127.0.0.1", 0)
-        ports.append(server.sockets[0].getsockname()[1])
-        started.set()
+        # Kept by the loop until it is told to end: a server that is collected closes nothing.
+        async with await asyncio.start_server(connect, "127.0.0.1", 0) as server:
+            ports.append(server.sockets[0].getsockname()[1])
+            started.set()
+            await ending.wait()
 
+    ending = asyncio.Event()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     asyncio.run_coroutine_threadsafe(listen(), loop)
@@ -157,10 +163,15 @@ def line_to(port: int, delay_s: float = 0.0, prefix: str = "", strip: bool = Fal
     finally:
 
         async def end() -> None:
-            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-            for task in tasks:
+            ending.set()
+            # Both ends closed, the readers find the end of their stream and all tasks end by themselves.
+            for writer in writers:
+                writer.close()
+            others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            _, late = await asyncio.wait(others, timeout=5) if others else (set(), set())
+            for task in late:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*late, return_exceptions=True)
 
         asyncio.run_coroutine_threadsafe(end(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from served import line_to, start, stop
-from test_browser import browser, chromium, free_port, map_box, shot, tap  # noqa: F401
+from test_browser import browser, chromium, free_port, local, map_box, shot, tap  # noqa: F401
 
 pytestmark = pytest.mark.browser
 
@@ -38,6 +38,7 @@ def test_a_restarted_server_is_said_and_its_view_comes_back(browser, catalog):  
         page.get_by_text("Pixel 12, 54").wait_for(timeout=10_000)
         page.wait_for_function("location.search.includes('12%2C54')")
         head = map_box(page)["y"]
+        page.evaluate("window.isOld = true")
         stop(server)
         line = page.locator(".connection-line")
         line.get_by_text("The connection to the server is lost").wait_for(timeout=10_000)
@@ -47,7 +48,7 @@ def test_a_restarted_server_is_said_and_its_view_comes_back(browser, catalog):  
         page.get_by_role("button", name="Close this message").click()
         assert line.count() == 0
         server = start(catalog, port)
-        page.locator(".connection-line").wait_for(state="detached")
+        page.wait_for_function("!window.isOld", timeout=60_000)
         page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=60_000)
         page.get_by_text("Pixel 12, 54").wait_for(timeout=60_000)
         # The page is alive again.
@@ -166,12 +167,7 @@ def test_who_logs_in_can_log_out(browser, catalog):  # noqa: F811
     try:
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         foreign = []
-        page.on(
-            "request",
-            lambda r: (
-                None if "localhost" in r.url or r.url[:5] in ("data:", "blob:") else foreign.append(r.url)
-            ),
-        )
+        page.on("request", lambda request: None if local(request.url) else foreign.append(request.url))
         page.goto(f"http://localhost:{port}/")
         page.get_by_label("Name").fill("ada")
         page.get_by_label("Password").fill("lovelace1843")
