@@ -19,7 +19,7 @@ from fluxlens.app.data.towers.upload import UploadedTower, check_tower
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_outline
 from fluxlens.app.session import permalink
-from fluxlens.app.session.panel_setup import is_served, setup
+from fluxlens.app.session.panel_setup import inline_styles, is_served, setup
 from fluxlens.app.state.layer_key import LAYERS
 from fluxlens.app.state.place import Place
 from fluxlens.app.state.selection import State
@@ -57,6 +57,14 @@ _PAGE = ":host { min-height: 100vh; background: var(--bg); }"
 _BODY = ":host { flex: 1 1 auto !important; padding: 12px 18px 18px; box-sizing: border-box; }"
 
 
+class _Selection(param.ClassSelector):
+    """Read from the store where no change of the pixel has brought it yet."""
+
+    def __get__(self, obj, objtype):
+        value = super().__get__(obj, objtype)
+        return obj._read_selection() if value is None and obj is not None and obj._is_made else value
+
+
 class Explorer(pn.viewable.Viewer):
     """The dashboard as an object: ``.panel()`` to show, ``.selection`` and ``.series`` to work with.
 
@@ -87,6 +95,17 @@ class Explorer(pn.viewable.Viewer):
         default=[], item_type=tuple, doc="(row, col) of the chosen pixels, in the order they were chosen."
     )
 
+    selection = _Selection(
+        class_=xr.Dataset,
+        constant=True,
+        doc="The current pixel on all days, to watch and to read; ``pixels`` sets it. ``embedding`` (time, feature) "
+        "int8 (times ``scale``), ``sigma``, days from acquisitions, GPP in gC m-2 d-1 where there is weather; "
+        "``row``, ``col`` of the pixel. Served pages do not watch it.",
+    )
+
+    _is_made = False
+    """Whether ``__init__`` is done, so that a parameter that is read may open the store."""
+
     @fluxlens_design()
     def __init__(self, cat=None, entry: str = "", data: ExplorerData | None = None):
         super().__init__()
@@ -115,11 +134,13 @@ class Explorer(pn.viewable.Viewer):
         if data is not None:
             data.load_images()
             self.show_store(data)
+        self._is_made = True
 
     def _wire(self) -> None:
         """Callbacks that live as long as the session; those of one store's views are in the views."""
         # The state is what the views watch; these two keep the parameters that a notebook sees equal to it.
         self.state.param.watch(self._publish_choices, ["day", "layer", "places"])
+        self.state.param.watch(self._update_selection, ["places", "current"])
         self.param.watch(self._take_choices, ["day", "layer", "pixels"])
         # ``state.param.watch`` and not ``state.watch``, whose watchers ``show_store`` ends with the views of a store.
         self.state.param.watch(lambda _: self.open(self.state.entry), "entry")
@@ -427,15 +448,27 @@ class Explorer(pn.viewable.Viewer):
 
     # --- what a notebook reads ---
 
-    @property
-    def selection(self) -> xr.Dataset:
-        """The current pixel on all days: ``embedding`` (time, feature) int8 (times ``scale``), ``sigma``, days from
-        acquisitions, and GPP in gC m-2 d-1 where there is weather."""
+    def _update_selection(self, *_) -> None:
+        # Pages have no reader of it, and their taps need not wait for it.
+        if is_served() or self.data is None or self.state.pixel is None:
+            return
+        try:
+            selection = self._read_selection()
+        except InputError:  # of a damaged store, which the views report
+            return
+        with param.edit_constant(self):
+            self.selection = selection
+
+    def _read_selection(self) -> xr.Dataset:
+        """The current pixel on all days, as the parameter ``selection`` has it."""
         data = self._require_data()
         cube = data.store.series(*self.state.pixel)
         pixel = data.pixel_series(*self.state.pixel)
         found = [name for name in ("gpp", "gpp_lo", "gpp_hi") if name in pixel]
-        return cube.assign({name: ("time", pixel[name].values, pixel[name].attrs) for name in found})
+        row, col = self.state.pixel
+        return cube.assign_coords(row=row, col=col).assign(
+            {name: ("time", pixel[name].values, pixel[name].attrs) for name in found}
+        )
 
     @property
     def series(self) -> pd.DataFrame:
@@ -538,7 +571,9 @@ class Explorer(pn.viewable.Viewer):
         """
         try:
             # Panel's own view and not ``self``: the widget calls methods that a ``Viewer`` does not have.
-            return pn.ipywidget(self.panel())
+            screen = self.panel()
+            screen._hooks.append(inline_styles)
+            return pn.ipywidget(screen)
         except ImportError as error:
             raise InputError(
                 "Got no package jupyter_bokeh, need it for ipywidgets; pip install jupyter_bokeh."

@@ -36,6 +36,14 @@ class Browser(JSComponent):
       const writeUrl = () => { if (model.link) history.replaceState(null, "", model.link); };
       writeUrl();
       model.on("link", writeUrl);
+      // JupyterLab says its theme on the body; it is followed, so that the explorer is dark in a dark Lab.
+      if ("jpThemeLight" in document.body.dataset) {
+        const follow_lab = () => { model.dark = document.body.dataset.jpThemeLight === "false"; };
+        const observer = new MutationObserver(follow_lab);
+        observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
+        model.on("remove", () => observer.disconnect());
+        follow_lab();
+      }
       model.on("explained", () => remember("fluxlens-explained", "yes"));
       window.addEventListener("keydown", (event) => {
         if (event.key === "Escape") { model.escapes += 1; return; }
