@@ -142,6 +142,10 @@ class MapPlot:
             self.figure.on_event(RangesUpdate, lambda event: self.update_view())
         self.draw()
 
+    def close(self) -> None:
+        """Drop images that are still being made; for a map that leaves the screen."""
+        self._moves += 1
+
     def draw(self) -> None:
         """Make the image anew and show it."""
         self.viewport = None
@@ -227,14 +231,6 @@ class MapPlot:
         span = abs(float(self.figure.x_range.end) - float(self.figure.x_range.start))
         away = np.hypot(x - self.tower_xy[0], y - self.tower_xy[1])
         return bool(away <= max(MARKER_REACH * span, self.grid.size_m / 2))
-
-    def drawing(self, on: bool) -> None:
-        """Whether dragging outlines an area instead of moving the map."""
-        self.figure.toolbar.active_drag = self._lasso if on else self._pan
-
-    def boxing(self, on: bool) -> None:
-        """Whether dragging draws a box instead of moving the map."""
-        self.figure.toolbar.active_drag = self._rectangle if on else self._pan
 
     def frame(self, part: Grid | None) -> None:
         """Outline a part of the grid, or remove the outline (None)."""
@@ -337,11 +333,15 @@ class MapPlot:
         self.hover = HoverTool(
             renderers=[self._glyph], attachment="above", formatters={"$x": lonlat_hover(self.grid)}
         )
-        self._pan, self._lasso = PanTool(), LassoSelectTool(renderers=[])
-        self._rectangle = BoxSelectTool(renderers=[])
+        # What a drag can do; the browser switches between them (``views.drag_tools``).
+        self.drag_tools = {
+            "pan": PanTool(),
+            "area": LassoSelectTool(renderers=[]),
+            "box": BoxSelectTool(renderers=[]),
+        }
         wheel = WheelZoomTool()
-        self.figure.add_tools(self._pan, self._lasso, self._rectangle, wheel, ResetTool(), self.hover)
-        self.figure.toolbar.active_drag, self.figure.toolbar.active_scroll = self._pan, wheel
+        self.figure.add_tools(*self.drag_tools.values(), wheel, ResetTool(), self.hover)
+        self.figure.toolbar.active_drag, self.figure.toolbar.active_scroll = self.drag_tools["pan"], wheel
         if on_tap:
             self.figure.on_event(
                 Tap, lambda event: on_tap(event.x, event.y, bool((event.modifiers or {}).get("shift")))

@@ -20,20 +20,24 @@ from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_outline
 from fluxlens.app.plots.map_marks import map_overlays, place_tables, tower_point
 from fluxlens.app.session import permalink
-from fluxlens.app.session.panel_setup import is_served, setup
+from fluxlens.app.session.panel_setup import inline_styles, is_served, setup
 from fluxlens.app.state.layer_key import LAYERS
 from fluxlens.app.state.place import Place
 from fluxlens.app.state.selection import State
 from fluxlens.app.views import messages
 from fluxlens.app.views.browser import Browser
 from fluxlens.app.views.compute import ComputeView
+from fluxlens.app.views.connection import logout_link
+from fluxlens.app.views.drag_tools import drag_while_pressed
 from fluxlens.app.views.export import ExportView
+from fluxlens.app.views.extents import keep_extent
 from fluxlens.app.views.feature_space import FeatureSpaceView
 from fluxlens.app.views.header import Header
 from fluxlens.app.views.map import MapView
 from fluxlens.app.views.page_template import was_dark
 from fluxlens.app.views.place_toolbar import PlaceToolbar
 from fluxlens.app.views.series import SeriesView
+from fluxlens.app.views.split_choice import bind_split
 from fluxlens.app.views.style import fluxlens_design
 from fluxlens.app.views.tabs import TabsView
 from fluxlens.app.views.tower import TowerView
@@ -57,6 +61,14 @@ _BODY = """
 :host { flex: 1 1 auto !important; padding: 12px 18px 18px; box-sizing: border-box; }
 @media (max-width: 520px) { :host { padding: 8px 8px 12px; } }
 """
+
+
+class _Selection(param.ClassSelector):
+    """Read from the store where no change of the pixel has brought it yet."""
+
+    def __get__(self, obj, objtype):
+        value = super().__get__(obj, objtype)
+        return obj._read_selection() if value is None and obj is not None and obj._is_made else value
 
 
 class Explorer(pn.viewable.Viewer):
@@ -89,6 +101,17 @@ class Explorer(pn.viewable.Viewer):
         default=[], item_type=tuple, doc="(row, col) of the chosen pixels, in the order they were chosen."
     )
 
+    selection = _Selection(
+        class_=xr.Dataset,
+        constant=True,
+        doc="The current pixel on all days, to watch and to read; ``pixels`` sets it. ``embedding`` (time, feature) "
+        "int8 (times ``scale``), ``sigma``, days from acquisitions, GPP in gC m-2 d-1 where there is weather; "
+        "``row``, ``col`` of the pixel. Served pages do not watch it.",
+    )
+
+    _is_made = False
+    """Whether ``__init__`` is done, so that a parameter that is read may open the store."""
+
     @fluxlens_design()
     def __init__(self, cat=None, entry: str = "", data: ExplorerData | None = None):
         super().__init__()
@@ -117,11 +140,13 @@ class Explorer(pn.viewable.Viewer):
         if data is not None:
             data.load_images()
             self.show_store(data)
+        self._is_made = True
 
     def _wire(self) -> None:
         """Callbacks that live as long as the session; those of one store's views are in the views."""
         # The state is what the views watch; these two keep the parameters that a notebook sees equal to it.
         self.state.param.watch(self._publish_choices, ["day", "layer", "places"])
+        self.state.param.watch(self._update_selection, ["places", "current"])
         self.param.watch(self._take_choices, ["day", "layer", "pixels"])
         # ``state.param.watch`` and not ``state.watch``, whose watchers ``show_store`` ends with the views of a store.
         self.state.param.watch(lambda _: self.open(self.state.entry), "entry")
@@ -130,6 +155,9 @@ class Explorer(pn.viewable.Viewer):
         # since Param calls watchers only where a value changes.
         self.browser.param.watch(lambda event: setattr(self.state, "dark", event.new), "dark")
         self.browser.param.watch(lambda event: setattr(self._welcome, "visible", not event.new), "returning")
+        self.browser.param.watch(lambda _: setattr(self.state, "message", ""), "escapes")
+        # A message is about what was tried last; who goes on to another layer or page has left that.
+        self.state.param.watch(lambda _: setattr(self.state, "message", ""), ["layer", "page"])
         self.state.param.watch(self._write_link, list(permalink.LINKED_PARAMETERS))
         self.browser.param.watch(
             lambda event: self.map_view and self.map_view.step(event.new - event.old), "day_steps"
@@ -163,6 +191,10 @@ class Explorer(pn.viewable.Viewer):
         entry : str
             Name of the entry.
         """
+        # The store on screen is left now and not when the next one has come: its player would move the day of that.
+        self.state.unwatch_all()
+        self.map_view = self.data = None
+        self.state.message = ""
         snapshot = self._link_fields.get("snapshot", "")
         catalog_path = str(getattr(self.cat, "path", ""))
         self._load = LOADER.get(catalog_path, entry, lambda: open_entry(self.cat, entry, snapshot), snapshot)
@@ -200,6 +232,9 @@ class Explorer(pn.viewable.Viewer):
     def fail(self, message: str) -> None:
         """Show ``message``, one sentence on what is wrong; the page lives on."""
         self.state.message = message
+        # What this link says of a view is not meant for the entry that is chosen next.
+        self._link_fields = {}
+        self.header.show(None)
         self._waiting.object = messages.nothing(self._list_entries())
 
     def _poll_load(self) -> None:
@@ -247,6 +282,10 @@ class Explorer(pn.viewable.Viewer):
             labels=[],
             current=0,
             feature=0,
+            map_extent=None,
+            chart_extent=None,
+            second_layer="",
+            held_day=None,
             message="",
             notes=[],
             layer=state.layer if state.layer in data.layers else data.layers[0],
@@ -258,9 +297,14 @@ class Explorer(pn.viewable.Viewer):
         self.map_view = MapView(
             state, data, self.tap, self.outline, lambda xs, ys: self.compute.set_box(xs, ys)
         )
-        self.export = ExportView(state, data, self.map_view.plot.figure)
-        self.places = PlaceToolbar(state, data, self.map_view.plot.drawing, [self.export.view])
+        figure = self.map_view.plot.figure
+        self.export = ExportView(state, data, figure)
+        self.places = PlaceToolbar(state, data, [self.export.view])
+        drag_while_pressed(self.places.draw, self.map_view.plot, "area")
         self.series_view = SeriesView(state, data, [self.places.view])
+        keep_extent(state, "map_extent", x=figure.x_range, y=figure.y_range)
+        keep_extent(state, "chart_extent", x=self.series_view.charts.range)
+        bind_split(state, self.map_view)
         self.header.show(data)
         # Functions, not views: a tab that is never shown costs nothing.
         tabs = {"series": ("Series", lambda: self.series_view.view)}
@@ -275,6 +319,7 @@ class Explorer(pn.viewable.Viewer):
                 self.map_view.plot,
                 self.add_result,
                 self.open_result,
+                self.await_job,
             )
             tabs["compute"] = ("Compute", lambda: self.compute.view)
         self.tabs = TabsView(state, tabs)
@@ -384,6 +429,17 @@ class Explorer(pn.viewable.Viewer):
         self._results[name] = job.path
         return name
 
+    def await_job(self, job: EmbedJob) -> None:
+        """Take the store of a job whose view is gone into the catalog once it is done."""
+
+        def look() -> None:
+            if not job.active:
+                polling.stop()
+                if job.state == "done":
+                    self.add_result(job)
+
+        polling = pn.state.add_periodic_callback(look, period=1000)
+
     def open_result(self, name: str) -> None:
         """Show the store of a finished job, by the name that ``add_result`` gave."""
         self.state.page = "series"
@@ -415,15 +471,27 @@ class Explorer(pn.viewable.Viewer):
 
     # --- what a notebook reads ---
 
-    @property
-    def selection(self) -> xr.Dataset:
-        """The current pixel on all days: ``embedding`` (time, feature) int8 (times ``scale``), ``sigma``, days from
-        acquisitions, and GPP in gC m-2 d-1 where there is weather."""
+    def _update_selection(self, *_) -> None:
+        # Pages have no reader of it, and their taps need not wait for it.
+        if is_served() or self.data is None or self.state.pixel is None:
+            return
+        try:
+            selection = self._read_selection()
+        except InputError:  # of a damaged store, which the views report
+            return
+        with param.edit_constant(self):
+            self.selection = selection
+
+    def _read_selection(self) -> xr.Dataset:
+        """The current pixel on all days, as the parameter ``selection`` has it."""
         data = self._require_data()
         cube = data.store.series(*self.state.pixel)
         pixel = data.pixel_series(*self.state.pixel)
         found = [name for name in ("gpp", "gpp_lo", "gpp_hi") if name in pixel]
-        return cube.assign({name: ("time", pixel[name].values, pixel[name].attrs) for name in found})
+        row, col = self.state.pixel
+        return cube.assign_coords(row=row, col=col).assign(
+            {name: ("time", pixel[name].values, pixel[name].attrs) for name in found}
+        )
 
     @property
     def series(self) -> pd.DataFrame:
@@ -501,7 +569,9 @@ class Explorer(pn.viewable.Viewer):
         A Bokeh model belongs to one document, and every display is one: to put the same figures into a second fails
         with "Models must be owned by only a single document". The column of the body is new for the same reason.
         """
-        choices = {name: value for name, value in self.state.param.values().items() if name != "name"}
+        # What the views themselves say of the display before begins anew with them.
+        anew = {"name", "map_extent", "chart_extent", "second_layer", "held_day"}
+        choices = {name: value for name, value in self.state.param.values().items() if name not in anew}
         self._body = pn.Column(self._waiting, sizing_mode="stretch_width", stylesheets=[_FILL])
         self.show_store(self._shared_data)
         self.state.param.update(**choices)
@@ -524,7 +594,9 @@ class Explorer(pn.viewable.Viewer):
         """
         try:
             # Panel's own view and not ``self``: the widget calls methods that a ``Viewer`` does not have.
-            return pn.ipywidget(self.panel())
+            screen = self.panel()
+            screen._hooks.append(inline_styles)
+            return pn.ipywidget(screen)
         except ImportError as error:
             raise InputError(
                 "Got no package jupyter_bokeh, need it for ipywidgets; pip install jupyter_bokeh."
@@ -549,6 +621,8 @@ class Explorer(pn.viewable.Viewer):
             css_classes=["role-main"],
             stylesheets=[_BODY],
         )
+        if (logout := logout_link()) is not None:
+            self.header.view.append(logout)
         return pn.Column(
             self.header.view, body, self.browser, sizing_mode="stretch_width", stylesheets=[_PAGE]
         )

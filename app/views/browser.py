@@ -17,6 +17,7 @@ class Browser(JSComponent):
     link = param.String(
         default="", doc="Query of the page's URL; written without an entry in the browser's history."
     )
+    escapes = param.Integer(default=0, doc="Times that Escape was pressed.")
     explained = param.Boolean(default=False, doc="Set when the user closes the explanation.")
 
     _esm = """
@@ -52,8 +53,17 @@ class Browser(JSComponent):
       const writeUrl = () => { if (model.link) history.replaceState(null, "", model.link); };
       writeUrl();
       model.on("link", writeUrl);
+      // JupyterLab says its theme on the body; it is followed, so that the explorer is dark in a dark Lab.
+      if ("jpThemeLight" in document.body.dataset) {
+        const follow_lab = () => { model.dark = document.body.dataset.jpThemeLight === "false"; };
+        const observer = new MutationObserver(follow_lab);
+        observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
+        model.on("remove", () => observer.disconnect());
+        follow_lab();
+      }
       model.on("explained", () => remember("fluxlens-explained", "yes"));
       window.addEventListener("keydown", (event) => {
+        if (event.key === "Escape") { model.escapes += 1; return; }
         const path = event.composedPath();
         const typing = path.some((el) => ["INPUT", "SELECT", "TEXTAREA"].includes(el.tagName)
           || (el.classList && el.classList.contains("noUi-handle")));

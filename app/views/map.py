@@ -155,6 +155,7 @@ class MapView:
         self.play.param.watch(self._start_or_stop, "value")
         self.speed.param.watch(self._start_or_stop, "value")
         self.split.param.watch(lambda event: self.second.show(event.new), "value")
+        state.on_unwatch(self._stop)
 
     def _update(self, *_) -> None:
         # Only where the image is another one: a tap moves a ring, not the map.
@@ -191,6 +192,7 @@ class MapView:
             show()
         elif page is not None:
             polling = pn.state.add_periodic_callback(poll, period=BASEMAP_POLL_MS)
+            self.state.on_unwatch(polling.stop)
 
     def step(self, days: int) -> None:
         """Move the day by ``days`` inside the period."""
@@ -204,6 +206,11 @@ class MapView:
             order = list(self.feature.options.values())
             # In the order of the list, which is by correlation and not by number.
             self.state.feature = order[(order.index(self.state.feature) + features) % len(order)]
+
+    def _stop(self) -> None:
+        """End the player and drop sharper images that are still on their way."""
+        self.play.value = False
+        self.plot.close()
 
     def _start_or_stop(self, _) -> None:
         self.play.label = "Pause" if self.play.value else "Play"

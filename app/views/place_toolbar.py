@@ -1,7 +1,5 @@
 """The chosen places: a coloured button each, one more, one less, an area drawn or from a file."""
 
-from collections.abc import Callable
-
 import panel as pn
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.palette import PLACE_COLOURS
@@ -22,8 +20,6 @@ class PlaceToolbar:
         The places.
     data : ExplorerData
         The store on screen.
-    on_draw : callable
-        Called with True while an area is to be drawn on the map.
     extra : list of panel.viewable.Viewable
         More widgets at the end of the row.
     """
@@ -32,7 +28,6 @@ class PlaceToolbar:
         self,
         state: State,
         data: ExplorerData,
-        on_draw: Callable[[bool], None],
         extra: list[pn.viewable.Viewable] = (),
     ):
         self.state, self.data, self.extra = state, data, extra
@@ -48,7 +43,6 @@ class PlaceToolbar:
             text="Area from GeoJSON",
             accept=".geojson,.json",
         )
-        self.draw.param.watch(lambda event: on_draw(event.new), "value")
         self.remove.on_click(lambda _: state.remove())
         self.chips.param.watch(lambda event: setattr(state, "current", event.new), "value")
         state.watch(self._update, ["places", "current"])
