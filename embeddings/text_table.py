@@ -15,6 +15,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -497,6 +498,7 @@ def _distinct(head: list[str], width: int) -> list[str]:
     return names
 
 
+@lru_cache(4096)
 def plain_name(name: str) -> str:
     """A column's name in lower case without units in brackets and without spaces, ``_``, ``-`` and ``.``.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +68,7 @@ def read_features(path: Path) -> tuple[list[dict], Callable[[np.ndarray], np.nda
     """
     text = decode_text(path.read_bytes(), str(path))
     try:
-        data = json.loads(text)
+        data = _parse(text)
     except (ValueError, RecursionError) as error:
         # newline-delimited GeoJSON, with or without record separators (RFC 8142)
         lines = [line.strip("\x1e \t") for line in text.splitlines()]
@@ -88,6 +90,17 @@ def read_features(path: Path) -> tuple[list[dict], Callable[[np.ndarray], np.nda
     if not all(map(_is_feature, found)):
         raise InputError(f"Got {path} with features that are none, need GeoJSON features; correct it.")
     return found, _to_lonlat(data.get("crs"), path)
+
+
+def _parse(text: str) -> Any:
+    """JSON, with the collector of garbage paused: it walks all lists again and again while millions are made."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return json.loads(text)
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _to_lonlat(member: Any, path: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -130,7 +143,8 @@ def feature_name(feature: dict) -> str:
         The property ``name``, else the feature's id, else a property of ``NAME_COLUMNS``; empty where there is none.
     """
     properties = {plain_name(key): value for key, value in (feature.get("properties") or {}).items()}
-    for value in (properties.get("name"), feature.get("id"), *(properties.get(key) for key in NAME_COLUMNS)):
+    others = map(properties.get, NAME_COLUMNS)
+    for value in chain((properties.get("name"), feature.get("id")), others):
         if isinstance(value, str | int | float) and str(value).strip():
             return str(value).strip()
     return ""

@@ -15,7 +15,7 @@ from fluxlens.embeddings.export.polygons import (
     Region,
     make_valid,
     pixels_inside,
-    polygon_from_rings,
+    polygons_from_rings,
     regions_of,
     rings_of,
 )
@@ -142,13 +142,12 @@ def read_polygon(path: str | Path) -> list[Region]:
 
     path = check_file(path, "polygon")
     features, to_lonlat = read_features(path)
-    regions, empty, mended = [], [], []
+    held, names, empty = [], [], []
     for number, feature in enumerate(features, 1):
         name = feature_name(feature)
-        called = name or str(number)
         geometry = feature.get("geometry")
         if geometry is None:
-            empty.append(called)
+            empty.append(name or str(number))
             continue
         kind = geometry.get("type")
         # A line has no inside: exporting the pixels it touches would be a guess.
@@ -156,33 +155,37 @@ def read_polygon(path: str | Path) -> list[Region]:
             raise InputError(
                 f"Got a {kind} in {path}, need Polygon or MultiPolygon features; remove the others."
             )
-        held = geometry.get("coordinates")
+        rings = geometry.get("coordinates")
+        held.append([rings] if kind == "Polygon" else rings)
+        names.append((name, name or str(number)))
+    regions: list[Region] = []
+    mended: list[str] = []
+    if held:
         try:
-            shape = polygon_from_rings([held] if kind == "Polygon" else held)
+            shapes = polygons_from_rings(held)
         except (TypeError, ValueError, IndexError, shapely.errors.ShapelyError) as error:
             raise InputError(
-                f"Got a broken {kind} in {path}, need rings of four or more [lon, lat]; correct it."
+                f"Got a broken polygon in {path}, need rings of four or more [lon, lat]; correct it."
             ) from error
-        if shape.is_empty:
-            empty.append(called)
-            continue
+        if shapely.get_num_coordinates(shapes).sum() > MAX_VERTICES:
+            raise InputError(
+                f"Got {path} of more than {MAX_VERTICES:,} corners, need fewer; simplify the polygons."
+            )
         # To longitude and latitude first: a file may be in any CRS that it declares.
-        shape = shapely.transform(shape, to_lonlat)
+        shapes = shapely.transform(shapes, to_lonlat)
         # Rings that cross have no defined inside; what mending makes of them is told.
-        if not shapely.is_valid(shapely.get_parts(shape)).all():
-            mended.append(called)
-            shape = make_valid(shape)
-        regions.append(Region(shape, name))
+        parts, feature_of = shapely.get_parts(shapes, return_index=True)
+        crossing = np.unique(feature_of[~shapely.is_valid(parts)])
+        if len(crossing):
+            shapes[crossing] = make_valid(shapes[crossing])
+            mended = [names[at][1] for at in crossing]
+        regions = [Region(shape, name) for shape, (name, _) in zip(shapes, names, strict=True)]
     if empty:
         warn(f"{len(empty)} features of {path.name} have no geometry: left out ({first_few(empty)}).")
     if mended:
         warn(f"{len(mended)} features of {path.name} have rings that cross: mended ({first_few(mended)}).")
     if not regions or all(region.geometry.is_empty for region in regions):
         raise InputError(f"Got {path} without a whole polygon, need rings of four or more places; add one.")
-    if sum(shapely.get_num_coordinates([region.geometry for region in regions])) > MAX_VERTICES:
-        raise InputError(
-            f"Got {path} of more than {MAX_VERTICES:,} corners, need fewer; simplify the polygons."
-        )
     # Metres without a CRS are far beyond degrees.
     bounds = shapely.total_bounds([region.geometry for region in regions])
     if not (bounds[0] >= -180 and bounds[1] >= -90 and bounds[2] <= 180 and bounds[3] <= 90):

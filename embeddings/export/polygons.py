@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,18 @@ from fluxlens.models.errors import InputError
 
 CENTRES_TOGETHER = 4_000_000
 """Pixel centres that are tested against a polygon at once: 64 MB of coordinates."""
+
+MENDED_AT_MOST = 20_000
+"""Invalid parts of polygons; mending takes 0.1 ms each."""
+
+SMALL_RING = 200
+"""Corners of a part that is mended whatever it looks like."""
+
+CROSSINGS_AT_MOST = 200_000
+"""In one part: mending takes about 10 us for each."""
+
+SAMPLED_EDGES = 200
+"""Edges of a part whose boxes tell how many of them may cross."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +106,8 @@ def pixels_inside(grid: Grid, polygons: list) -> np.ndarray:
     import shapely
 
     mask, xs, ys = np.zeros(grid.shape, bool), grid.x, grid.y
-    for shape in shapely.get_parts(project_regions(grid, regions_of(polygons))):
+    parts = shapely.get_parts(project_regions(grid, regions_of(polygons)))
+    for shape in parts[boxes_with_centres(xs, ys, parts)]:
         mask[centres_inside(xs, ys, shape)] = True
     return mask
 
@@ -129,6 +144,28 @@ def project_regions(grid: Grid, regions: list[Region]) -> np.ndarray:
             "Got a polygon outside the scene's map projection, need lon, lat near it; correct it."
         )
     return shapes
+
+
+def boxes_with_centres(xs: np.ndarray, ys: np.ndarray, shapes: np.ndarray) -> np.ndarray:
+    """Which geometries have a pixel centre in their bounding box: of 100,000 small ones most have none.
+
+    Parameters
+    ----------
+    xs, ys : numpy.ndarray
+        As of ``centres_inside``.
+    shapes : numpy.ndarray
+        (shape,) of geometries with corners in m of the same projection.
+
+    Returns
+    -------
+    numpy.ndarray
+        (shape,) bool.
+    """
+    import shapely
+
+    left, bottom, right, top = shapely.bounds(shapes).T  # NaN where empty
+    inside = np.searchsorted(xs, left) < np.searchsorted(xs, right)
+    return inside & (np.searchsorted(-ys, -top) < np.searchsorted(-ys, -bottom)) & np.isfinite(left)
 
 
 def centres_inside(xs: np.ndarray, ys: np.ndarray, shape: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -170,52 +207,67 @@ def centres_inside(xs: np.ndarray, ys: np.ndarray, shape: Any) -> tuple[np.ndarr
 
 
 def polygon_from_rings(polygons: Any) -> Any:
-    """A polygon of nested rings.
+    """A polygon of nested rings; see ``polygons_from_rings``.
 
     Parameters
     ----------
     polygons : nested lists
-        Of each polygon the outline, then the holes; a ring is (corner, 2 or more) lon, lat in degrees, of which the
-        first two numbers count.
+        Of each polygon the outline, then the holes.
 
     Returns
     -------
     shapely.Polygon or shapely.MultiPolygon
         As it is, valid or not.
+    """
+    return polygons_from_rings([polygons])[0]
+
+
+def polygons_from_rings(features: Sequence[Any]) -> np.ndarray:
+    """Polygons of nested rings, all features in one call of each step: a call per ring takes 10 s for 100,000.
+
+    Parameters
+    ----------
+    features : sequence of nested lists
+        Of each feature its polygons: the outline, then the holes; a ring is (corner, 2 or more) lon, lat in degrees, of
+        which the first two numbers count.
+
+    Returns
+    -------
+    numpy.ndarray
+        (feature,) of shapely.Polygon, or shapely.MultiPolygon where there are several, valid or not.
 
     Raises
     ------
     ValueError
-        For a ring of less than four corners or without a number, and where there is no ring.
+        For a ring of less than four corners or without a number, and a feature without a ring.
     """
     import shapely
 
-    outlines, holes, shell_of_hole = [], [], []
-    for rings in polygons:
-        for at, ring in enumerate(rings):
-            corners = np.asarray(ring, dtype=float)[:, :2]
-            if len(corners) < 4 or not np.isfinite(corners).all():
-                raise ValueError("a ring of less than four corners")
-            if at == 0:
-                outlines.append(corners)
-            else:
-                holes.append(corners)
-                shell_of_hole.append(len(outlines) - 1)
-    if not outlines:
+    polygons = [rings for feature in features for rings in feature]
+    rings = [ring for polygon in polygons for ring in polygon]
+    size = np.array([len(ring) for ring in rings], dtype=np.int64)
+    if not (len(size) and size.min() and all(map(len, features)) and all(map(len, polygons))):
         raise ValueError("no ring")
-    # all rings in one call, for files of 100,000
-    corners = np.concatenate(outlines)
-    shells = shapely.linearrings(corners, indices=np.repeat(np.arange(len(outlines)), [*map(len, outlines)]))
-    if holes:
-        count = np.repeat(np.arange(len(holes)), [*map(len, holes)])
-        inner = shapely.linearrings(np.concatenate(holes), indices=count)
-        cut: list[list] = [[] for _ in outlines]
-        for ring, shell in zip(inner, shell_of_hole, strict=True):
-            cut[shell].append(ring)
-        parts = [shapely.polygons(shell, own or None) for shell, own in zip(shells, cut, strict=True)]
+    # Without a list per corner: for half a million of them those cost more than all of shapely's work.
+    widths = set(map(len, chain.from_iterable(rings)))
+    if min(widths) < 2:
+        raise ValueError("a corner of less than two numbers")
+    if len(widths) == 1:
+        numbers = chain.from_iterable(chain.from_iterable(rings))
+        corners = np.fromiter(map(float, numbers), float).reshape(-1, widths.pop())[:, :2]
     else:
-        parts = list(shapely.polygons(shells))
-    return parts[0] if len(parts) == 1 else shapely.multipolygons(parts)
+        corners = np.array([corner[:2] for ring in rings for corner in ring], dtype=float)
+    # further numbers of a corner are heights
+    if size.min() < 4 or not np.isfinite(corners).all():
+        raise ValueError("a ring of less than four corners")
+    lines = shapely.linearrings(corners, indices=np.repeat(np.arange(len(size)), size))
+    # of each polygon the first ring is its outline, the others are holes
+    parts = shapely.polygons(lines, indices=np.repeat(np.arange(len(polygons)), [*map(len, polygons)]))
+    count = np.array([len(feature) for feature in features])
+    shapes = shapely.multipolygons(parts, indices=np.repeat(np.arange(len(features)), count))
+    alone = count == 1
+    shapes[alone] = parts[(np.cumsum(count) - count)[alone]]
+    return shapes
 
 
 def make_valid(shape: Any) -> Any:
@@ -225,15 +277,56 @@ def make_valid(shape: Any) -> Any:
 
     Parameters
     ----------
-    shape : shapely.Polygon or shapely.MultiPolygon
-        As of ``polygon_from_rings``.
+    shape : shapely.Polygon or shapely.MultiPolygon, or an array of them
+        As of ``polygons_from_rings``.
 
     Returns
     -------
-    shapely.MultiPolygon
+    shapely.MultiPolygon or numpy.ndarray of them
         Of valid parts.
+
+    Raises
+    ------
+    InputError
+        Where mending would take minutes: more than ``MENDED_AT_MOST`` parts that are invalid, or more than
+        ``CROSSINGS_AT_MOST`` crossings in one.
     """
     import shapely
 
-    parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(shapely.get_parts(shape))))
-    return shapely.multipolygons([part for part in parts if part.geom_type == "Polygon"])
+    shapes = np.atleast_1d(np.asarray(shape, dtype=object))
+    parts, feature = shapely.get_parts(shapes, return_index=True)
+    wrong = np.flatnonzero(~shapely.is_valid(parts))
+    if len(wrong) > MENDED_AT_MOST:
+        raise InputError(
+            f"Got {len(wrong):,} polygons whose rings cross, need at most {MENDED_AT_MOST:,} to mend; repair them"
+            " with a GIS."
+        )
+    for at in wrong[shapely.get_num_coordinates(parts[wrong]) > SMALL_RING]:
+        crossings = _crossings_at_most(parts[at])
+        if crossings > CROSSINGS_AT_MOST:
+            raise InputError(
+                f"Got a polygon of {shapely.get_num_coordinates(parts[at]):,} corners whose rings cross in about"
+                f" {crossings:,.0f} places, need at most {CROSSINGS_AT_MOST:,} to mend; repair it with a GIS."
+            )
+    mended, of = shapely.get_parts(shapely.make_valid(parts), return_index=True)
+    # a collection of polygons, lines and points holds its polygons in a MultiPolygon
+    mended, within = shapely.get_parts(mended, return_index=True)
+    of = feature[of[within]]
+    is_area = shapely.get_type_id(mended) == shapely.GeometryType.POLYGON
+    out = np.full(len(shapes), shapely.MultiPolygon(), dtype=object)
+    if is_area.any():
+        shapely.multipolygons(mended[is_area], indices=of[is_area], out=out)
+    return out if np.ndim(shape) else out[0]
+
+
+def _crossings_at_most(polygon: Any) -> float:
+    """How many pairs of edges of a polygon may cross, from the boxes of some of them."""
+    import shapely
+
+    ends, ring = shapely.get_coordinates(shapely.get_rings(polygon), return_index=True)
+    together = ring[1:] == ring[:-1]
+    edges = shapely.linestrings(np.stack([ends[:-1][together], ends[1:][together]], axis=1))
+    some = edges[np.random.default_rng(0).integers(0, len(edges), SAMPLED_EDGES)]
+    pairs = shapely.STRtree(edges).query(some).shape[1] / SAMPLED_EDGES
+    # an edge meets itself and its two neighbours
+    return max(pairs - 3, 0) * len(edges) / 2

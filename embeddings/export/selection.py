@@ -14,7 +14,13 @@ import numpy as np
 import xarray as xr
 from fluxlens.embeddings import __version__
 from fluxlens.embeddings.export.geometries import Point, first_few, warn
-from fluxlens.embeddings.export.polygons import Region, centres_inside, project_regions, regions_of
+from fluxlens.embeddings.export.polygons import (
+    Region,
+    boxes_with_centres,
+    centres_inside,
+    project_regions,
+    regions_of,
+)
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.models.errors import InputError
 
@@ -158,8 +164,11 @@ class CubeSelection:
         shares = within / np.where(areas > 0, areas, 1)
         xs, ys = self.grid.x, self.grid.y
         found, names = [], [region.name or f"polygon {i}" for i, region in enumerate(regions, 1)]
-        for region, shape in zip(regions, shapes, strict=True):
-            held = [centres_inside(xs, ys, part) for part in shapely.get_parts(shape)]
+        near = boxes_with_centres(xs, ys, parts)
+        # parts are in the order of their regions
+        for at in np.unique(of[near]):
+            region, those = regions[at], slice(*np.searchsorted(of, (at, at + 1)))
+            held = [centres_inside(xs, ys, part) for part in parts[those][near[those]]]
             rows, cols = (np.concatenate(one) for one in zip(*held, strict=True))
             if len(held) > 1:  # parts of one region in the order of the grid, each pixel once
                 rows, cols = np.divmod(np.unique(rows * self.grid.nx + cols), self.grid.nx)

@@ -1,10 +1,12 @@
 """Points and polygons as people have them: read as what they are, or told in one sentence."""
 
 import json
+import time
 import warnings
 
 import numpy as np
 import pytest
+import shapely
 from fluxlens.embeddings.export import extract, geometries
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.models.errors import DataWarning, InputError
@@ -116,3 +118,69 @@ def test_the_cases_of_polygons_have_the_pixels_of_the_plain_one(real_data):
             regions = geometries.read_polygon(path)
         if path.stem != "half_outside":
             assert geometries.pixels_inside(grid, regions[:1]).sum() == 25, path.name
+
+
+def ring_at(lon: float, lat: float, crossing: bool = False, side: float = 2e-4) -> list[list[float]]:
+    """A closed square, or a bow tie on its corners."""
+    corners = [[lon, lat], [lon + side, lat], [lon + side, lat + side], [lon, lat + side]]
+    corners = [corners[at] for at in ((0, 2, 1, 3) if crossing else range(4))]
+    return [*corners, corners[0]]
+
+
+def test_a_hundred_thousand_rings_are_read_in_seconds_and_have_their_pixels(tmp_path):
+    grid = Grid("EPSG:32631", 574800.0, 5622300.0, 10.0, 64, 64)
+    places = np.random.default_rng(0).uniform((4.060, 50.742), (4.068, 50.748), (100_000, 2)).tolist()
+    parts = [[ring_at(*place, side=2e-5)] for place in places]
+    path = tmp_path / "rings.geojson"
+    path.write_text(json.dumps({"type": "MultiPolygon", "coordinates": parts}))
+    began = time.process_time()
+    [region] = geometries.read_polygon(path)
+    found = geometries.pixels_inside(grid, [region])
+    # 1.5 s of one core; the bound leaves room for slow machines and not for a call per ring, which takes 12 s
+    assert time.process_time() - began < 6
+    lon, lat = grid.lonlat(*np.meshgrid(grid.x, grid.y))
+    centres = shapely.points(lon, lat).ravel()
+    inside = np.unique(shapely.STRtree(list(region.geometry.geoms)).query(centres, predicate="within")[0])
+    assert found.sum() > 1000
+    # A square in degrees is none in metres: its edges move by micrometres.
+    assert np.count_nonzero(found.ravel() != np.isin(np.arange(found.size), inside)) <= 3
+
+
+@pytest.mark.parametrize(
+    ("geometry", "told"),
+    [
+        (
+            {"type": "MultiPolygon", "coordinates": [[ring_at(4.06 + n * 1e-7, 50.74, True)] for n in range(20_001)]},
+            "20,001 polygons whose rings cross, need at most 20,000",
+        ),
+        (
+            {"type": "Polygon", "coordinates": [np.random.default_rng(1).random((3000, 2)).tolist()]},
+            "3,001 corners whose rings cross in about",
+        ),
+    ],
+    ids=["many", "one"],
+)  # fmt: skip
+def test_rings_whose_mending_would_take_minutes_are_refused(tmp_path, geometry, told):
+    path = tmp_path / "bows.geojson"
+    path.write_text(json.dumps(geometry))
+    with pytest.raises(InputError, match=told):
+        geometries.read_polygon(path)
+
+
+def test_of_many_features_those_that_cross_are_mended_and_the_others_kept(tmp_path):
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"name": f"f{n}"},
+            "geometry": {"type": "Polygon", "coordinates": [ring_at(4.06 + n * 1e-3, 50.74, n == 1)]},
+        }
+        for n in range(3)
+    ]
+    # heights beside places without: corners of two lengths
+    features[2]["geometry"]["coordinates"][0][0] += [12.0]
+    path = tmp_path / "some.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    with pytest.warns(DataWarning, match=r"1 features .* cross: mended \(f1\)"):
+        regions = geometries.read_polygon(path)
+    areas = [region.geometry.area for region in regions]
+    np.testing.assert_allclose(areas, [4e-8, 2e-8, 4e-8], rtol=1e-6)
