@@ -160,10 +160,12 @@ def initialise(architecture: Config, config: TrainingConfig) -> Embedder:
             f"--start has weights of {','.join(start)}, need those of {','.join(sensors)} or its first sensors;"
             " give such a file."
         )
-    if start == sensors:
-        model.load_state_dict(checkpoints.load(config.start, "cpu").state_dict())
-    elif start:
-        _init_from(model, checkpoints.load(config.start, "cpu"))
+    if start:
+        source = checkpoints.load(config.start, "cpu")
+        if source.config == architecture:
+            model.load_state_dict(source.state_dict())
+        else:
+            _init_from(model, source)
     return model
 
 
@@ -178,6 +180,8 @@ def _init_from(model: Embedder, source: Embedder) -> None:
     for name in source.config.sensors:
         model.encoders[name].load_state_dict(source.encoders[name].state_dict())
         model.decoders[name].load_state_dict(source.decoders[name].state_dict())
+    if model.land is not None and source.land is not None:
+        model.land.load_state_dict(source.land.state_dict())
 
 
 def fit(
