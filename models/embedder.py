@@ -80,9 +80,7 @@ class Embedder(nn.Module):
         specs = self.config.specs
         self.identity = Identity()
         self.encoders = nn.ModuleDict({name: Encoder(spec) for name, spec in specs.items()})
-        self.fusion = Fusion(
-            specs, self.config.features, self.config.hidden, self.config.season_heads
-        )
+        self.fusion = Fusion(specs, self.config.features, self.config.hidden, self.config.season_heads)
         self.decoders = nn.ModuleDict(
             {name: Decoder(spec, self.config.features) for name, spec in specs.items()}
         )

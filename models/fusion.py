@@ -27,6 +27,7 @@ from fluxlens.models.sensors import SensorSpec
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+
 @dataclass(frozen=True)
 class ContextualisedSeries:
     """Corrected acquisitions of one sensor, computed once and queried for any day.

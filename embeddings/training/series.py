@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from fluxlens.embeddings.readers.series_table import SeriesTable
 from fluxlens.embeddings.training.archive import PackedScene
 from fluxlens.embeddings.training.samples import S2_10M
 from fluxlens.models.decoder import SEASON
+from fluxlens.models.errors import InputError
 from fluxlens.models.sensors import HLS_BANDS, SENSORS
 from fluxlens.models.training import SeriesBatch
 
@@ -25,6 +27,10 @@ CONTAMINATED_RISE = 0.03
 undetected cloud or snow: reflectance. The rule looks at measurements alone."""
 CONTAMINATED_WEIGHT = 0.05
 """Weight of such dates as targets. As inputs they stay: the model must learn to distrust them."""
+SCENE_PIXELS = 200
+"""Pixels of a scene that are taken as series."""
+LEAST_ACQUISITIONS = 4
+"""Acquisitions of Sentinel-2 that a series needs to teach."""
 USUAL_MSE = 0.035**2
 """Squared error of linear interpolation at hidden dates at which a source counts one; a noisier source would decide
 the training otherwise."""
@@ -175,15 +181,67 @@ def _source(
     return SeriesSource(name, edges, day, values, trusted, weight)
 
 
-def series_batches(
-    sources: list[SeriesSource], config: HidingConfig, seed: int, size: int = 96
-) -> Iterator[SeriesBatch]:
-    """Endless batches; sources are drawn alike, whatever number of series they have.
+def measured_sources(
+    folder: str | Path, leave: tuple[str, ...] = (), seed: int = 0
+) -> tuple[list[SeriesSource], list[PackedScene]]:
+    """Read what a folder holds: series tables, or scenes (files and folders that ``open_scene`` reads).
 
     Parameters
     ----------
+    folder
+        As ``evaluation.series_tables.find_tables`` finds tables, or with a scene per file or sub-folder.
+    leave
+        Names of sets, regions or scenes that are left out whole.
+    seed
+        Draws the pixels of scenes.
+
+    Returns
+    -------
     sources
-        One or more; one listed several times is drawn as many times as often.
+        A source per set of tables, or per scene ``SCENE_PIXELS`` of its pixels.
+    scenes
+        The scenes themselves, whose pixels have neighbours.
+
+    Raises
+    ------
+    InputError
+        If the folder holds neither.
+    """
+    from fluxlens.embeddings.evaluation.series_tables import find_tables, holds_tables
+    from fluxlens.embeddings.readers import open_scene
+
+    root = Path(folder)
+    if holds_tables(root):
+        return [from_table(name, table) for name, table in find_tables(root).items() if name not in leave], []
+    if not root.is_dir():
+        raise InputError(
+            f"Got --measured {folder}, need a folder of series tables or scenes; check the path."
+        )
+    rng = np.random.default_rng(seed)
+    sources, scenes = [], []
+    for path in sorted(root.iterdir()):
+        if path.stem in leave or not (path.is_dir() or path.suffix in (".nc", ".zarr")):
+            continue
+        packed = PackedScene.from_scene(open_scene(path), ("s2", "s1"))
+        source = from_scene(replace(packed, id=path.stem), SCENE_PIXELS, rng)
+        # A handful of dates has none to hide and to interpolate between.
+        if source is not None and np.diff(source.edges["s2"]).max(initial=0) >= LEAST_ACQUISITIONS:
+            sources.append(source)
+            scenes.append(packed)
+    if not sources:
+        raise InputError(f"Got --measured {folder} without series or scenes, need some; check the path.")
+    return sources, scenes
+
+
+def series_batches(
+    groups: list[list[SeriesSource]], config: HidingConfig, seed: int, size: int = 48
+) -> Iterator[SeriesBatch]:
+    """Endless batches; groups are drawn alike, and in a group its sources, whatever number of series they have.
+
+    Parameters
+    ----------
+    groups
+        One or more lists of sources, none empty.
     config
         What is hidden, and how often.
     seed
@@ -200,7 +258,8 @@ def series_batches(
     while True:
         drawn = []
         # One source per batch: its series are about as long and have the same sensors, so that little is padding.
-        source = sources[rng.integers(len(sources))]
+        group = groups[rng.integers(len(groups))]
+        source = group[rng.integers(len(group))]
         while len(drawn) < size:
             one = _draw(source, int(rng.integers(source.count)), config, rng)
             if one is not None:
@@ -212,7 +271,7 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
     """One series with hidden acquisitions: what is shown, queries, targets and their weights."""
     days, values, trusted = {}, {}, {}
     a, b = source.edges["s2"][series : series + 2]
-    if b - a < 4:
+    if b - a < LEAST_ACQUISITIONS:
         return None
     whole = source.day["s2"][a:b]
     length = int(rng.integers(*config.window_days))

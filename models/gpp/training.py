@@ -1,4 +1,4 @@
-"""Fitting of the daily GPP head on simulated pixel-days."""
+"""Fitting of the daily GPP head on simulated and measured pixel-days."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from fluxlens.models.gpp.daily_head import DailyHead
 from fluxlens.models.gpp.drivers import SOIL_WATER
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 SOIL_WATER_SHUFFLE_SHARE = 0.4
@@ -17,6 +17,13 @@ VARIANCE_SLOPE = 0.2
 """Growth of the squared error with GPP, per gC m-2 d-1: large GPP must not dominate the fit of the mean."""
 NLL_WEIGHT = 0.2
 """Weight of the likelihood of the spread beside the error of the mean."""
+SITE_EFFECT_STD = 0.2
+"""Prior standard deviation of what a site has of its own: of the log of its GPP, and of an offset in gC m-2 d-1. The
+head must not bend to explain a single tower."""
+HUBER_DELTA = 2.0
+"""Scaled errors beyond this are artefacts of a tower's partitioning; they pull no harder."""
+SPECTRAL_NOISE = 0.05
+"""Noise on the scaled embedding of measured rows: few towers, many days."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,12 @@ class PixelDays:
         True GPP of the simulator, gC m-2 d-1.
     measured
         GPP as a tower would measure it: the same with its error.
+    site
+        Number of the site that a row belongs to; simulated landscapes have numbers too.
+    is_measured
+        Whether a tower measured the row; ``true`` is then the measurement.
+    share
+        Weight of the row, relative to the others.
     """
 
     z: Float[Tensor, "n f"]
@@ -42,6 +55,9 @@ class PixelDays:
     drivers: Float[Tensor, "n w"]
     true: Float[Tensor, "n"]
     measured: Float[Tensor, "n"]
+    site: Int[Tensor, "n"]
+    is_measured: Bool[Tensor, "n"]
+    share: Float[Tensor, "n"]
 
     def take(self, rows: Int[Tensor, "m"]) -> PixelDays:
         """Select rows.
@@ -90,7 +106,11 @@ def fit(
     batch: int = 2048,
     seed: int = 0,
 ) -> float:
-    """Fit the mean to the true GPP, and the spread to what towers measure of it.
+    """Fit the mean to the true or measured GPP, and the spread to what towers measure of it.
+
+    A site, and simulated land as a whole, may differ from the head by a factor and an offset of its own, which are
+    dropped afterwards: a mixed model (Laird and Ware 1982, doi:10.2307/2529876), without which the days of one tower
+    count as so many independent measurements.
 
     Parameters
     ----------
@@ -111,17 +131,37 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     # Scaling first: the layers are initialised for inputs of unit variance.
-    head.fit_normalisation(pixel_days.z)
-    optimiser = torch.optim.AdamW(head.parameters(), lr=rate, weight_decay=1e-2)
+    drawn = torch.multinomial(pixel_days.share, 100_000, replacement=True, generator=generator)
+    head.fit_normalisation(pixel_days.z[drawn])
+    sites = int(pixel_days.site.max()) + 1
+    effect = nn.Parameter(torch.zeros(sites, 2))  # (site, log factor and offset)
+    simulator = nn.Parameter(torch.zeros(2))
+    optimiser = torch.optim.AdamW(
+        [{"params": head.parameters()}, {"params": [effect, simulator], "weight_decay": 0.0}],
+        lr=rate,
+        weight_decay=1e-2,
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
     recent = 0.0
     for _ in range(steps):
-        part = pixel_days.take(torch.randint(len(pixel_days.z), (batch,), generator=generator))
-        mean, spread = head(part.z, part.sw, shuffle_soil_water(part.drivers, generator))
-        error = (mean - part.true).square() / (1 + VARIANCE_SLOPE * part.true)
-        # The likelihood sees the mean detached: a wide spread must not excuse a wrong mean.
+        part = pixel_days.take(
+            torch.multinomial(pixel_days.share, batch, replacement=True, generator=generator)
+        )
+        noise = SPECTRAL_NOISE * head.size * torch.randn(part.z.shape, generator=generator)
+        z = part.z + noise * part.is_measured[:, None]
+        mean, spread = head(z, part.sw, shuffle_soil_water(part.drivers, generator))
+        own = effect[part.site] + simulator * ~part.is_measured[:, None]  # (n, 2)
+        fitted = mean * own[:, 0].exp() + own[:, 1]
+        scaled = (fitted - part.true) / (1 + VARIANCE_SLOPE * part.true.clamp_min(0)).sqrt()
+        error = nn.functional.huber_loss(
+            scaled, torch.zeros_like(scaled), reduction="none", delta=HUBER_DELTA
+        )
+        # The likelihood sees the mean detached: a wide spread must not excuse a wrong mean. It sees the mean without
+        # effects: the band must hold at sites whose effects are unknown.
         nll = 0.5 * ((part.measured - mean.detach()) / spread).square() + spread.log()
-        loss = error.mean() + NLL_WEIGHT * nll.mean()
+        # Per row as if each site had forty rows of its own: their days are alike.
+        prior = 0.5 * (effect / SITE_EFFECT_STD).square().sum() / (40 * sites)
+        loss = 2 * error.mean() + NLL_WEIGHT * nll.mean() + prior
         optimiser.zero_grad()
         loss.backward()
         # A single measured outlier must not undo many steps.
