@@ -36,7 +36,7 @@ DAILY_WEATHER = ("temp", "vpd", "ppfd", "prec")
 EVERY_DAYS = 4
 """Of a daily 16-day composite, spectra this far apart are taken: those between repeat them."""
 TABLE, DAILY = "table", "daily"
-SHARES = {"simulated": 0.3, TABLE: 0.3, DAILY: 0.4}
+SHARES = {"simulated": 0.1, TABLE: 0.4, DAILY: 0.5}
 """Share of a batch by kind of row. Within a kind a site counts by the root of its days."""
 FOLDS = 6
 """Parts into which the towers are dealt; each is predicted by a head fitted on the others."""

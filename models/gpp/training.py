@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import torch
 from fluxlens.models.gpp.daily_head import DailyHead
-from fluxlens.models.gpp.drivers import SOIL_WATER
+from fluxlens.models.gpp.drivers import PIXEL, SOIL_WATER, driver_indices
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+
+(NO_RAIN,) = driver_indices("no_rain")
 
 SOIL_WATER_SHUFFLE_SHARE = 0.4
 """Share of a batch whose soil water comes from other rows. Irrigation and deep roots make the water balance of the rain
@@ -17,13 +19,16 @@ VARIANCE_SLOPE = 0.2
 """Growth of the squared error with GPP, per gC m-2 d-1: large GPP must not dominate the fit of the mean."""
 NLL_WEIGHT = 0.2
 """Weight of the likelihood of the spread beside the error of the mean."""
-SITE_EFFECT_STD = 0.2
+SITE_EFFECT_STD = 0.1
 """Prior standard deviation of what a site has of its own: of the log of its GPP, and of an offset in gC m-2 d-1. The
 head must not bend to explain a single tower."""
 HUBER_DELTA = 2.0
 """Scaled errors beyond this are artefacts of a tower's partitioning; they pull no harder."""
-SPECTRAL_NOISE = 0.05
+SPECTRAL_NOISE = 0.2
 """Noise on the scaled embedding of measured rows: few towers, many days."""
+HIDDEN_DRIVERS_SHARE = 0.4
+"""Share of measured rows whose soil water is hidden, and of those whose gap and sigma are: each source of rows has its own
+habits there, by which the head would tell the source instead of the land."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +103,39 @@ def shuffle_soil_water(drivers: Float[Tensor, "n w"], generator: torch.Generator
     return out
 
 
+def hide_drivers(
+    drivers: Float[Tensor, "n w"], is_measured: Bool[Tensor, "n"], generator: torch.Generator
+) -> Float[Tensor, "n w"]:
+    """Hide soil water, and gap and sigma, from random measured rows.
+
+    Parameters
+    ----------
+    drivers
+        Normalised drivers, unitless.
+    is_measured
+        Rows that may lose them.
+    generator
+        Source of the choice.
+
+    Returns
+    -------
+    Tensor
+        A copy.
+    """
+    out = drivers.clone()
+    chance = torch.rand(2, len(drivers), generator=generator)
+    no_water, no_pixel = (chance < HIDDEN_DRIVERS_SHARE) & is_measured
+    for columns in (SOIL_WATER, PIXEL):
+        rows = no_water if columns is SOIL_WATER else no_pixel
+        out[:, columns] *= ~rows[:, None]
+    out[no_water, NO_RAIN] = 1.0
+    return out
+
+
 def fit(
     head: DailyHead,
     pixel_days: PixelDays,
-    steps: int = 3000,
+    steps: int = 300,
     rate: float = 5e-3,
     batch: int = 2048,
     seed: int = 0,
@@ -149,7 +183,8 @@ def fit(
         )
         noise = SPECTRAL_NOISE * head.size * torch.randn(part.z.shape, generator=generator)
         z = part.z + noise * part.is_measured[:, None]
-        mean, spread = head(z, part.sw, shuffle_soil_water(part.drivers, generator))
+        drivers = shuffle_soil_water(part.drivers, generator)
+        mean, spread = head(z, part.sw, hide_drivers(drivers, part.is_measured, generator))
         own = effect[part.site] + simulator * ~part.is_measured[:, None]  # (n, 2)
         fitted = mean * own[:, 0].exp() + own[:, 1]
         scaled = (fitted - part.true) / (1 + VARIANCE_SLOPE * part.true.clamp_min(0)).sqrt()
