@@ -103,8 +103,8 @@ class Land(nn.Module):
 
 
 SEASON = ("ndvi_mean", "nirv_mean", "lswi_mean", "ndvi_max", "nirv_max")
-"""Of the monthly means of a pixel's clear acquisitions within half a year: mean and maximum of NDVI, of NIRv (Badgley et
-al. 2017) and of the land surface water index LSWI (Xiao et al. 2004), all unitless."""
+"""Of the monthly means of a pixel's clear acquisitions within half a year: mean and maximum of NDVI, of NIRv (Badgley
+et al. 2017) and of the land surface water index LSWI (Xiao et al. 2004), all unitless."""
 
 
 class Season(nn.Module):
@@ -136,6 +136,6 @@ class Season(nn.Module):
         Returns
         -------
         Tensor
-            The variables of ``SEASON``.
+            The variables of ``SEASON``, unitless.
         """
         return self.centre + self.spread * self.straight(z)
