@@ -20,7 +20,7 @@ from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_outline
 from fluxlens.app.plots.map_marks import map_overlays, place_tables, tower_point
 from fluxlens.app.session import permalink
-from fluxlens.app.session.panel_setup import inline_styles, is_served, setup
+from fluxlens.app.session.panel_setup import is_served, setup
 from fluxlens.app.state.layer_key import LAYERS
 from fluxlens.app.state.place import Place
 from fluxlens.app.state.selection import State
@@ -33,6 +33,7 @@ from fluxlens.app.views.export import ExportView
 from fluxlens.app.views.extents import keep_extent
 from fluxlens.app.views.feature_space import FeatureSpaceView
 from fluxlens.app.views.header import Header
+from fluxlens.app.views.inline_styles import inline_styles
 from fluxlens.app.views.map import MapView
 from fluxlens.app.views.page_template import was_dark
 from fluxlens.app.views.place_toolbar import PlaceToolbar
