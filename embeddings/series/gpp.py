@@ -16,6 +16,18 @@ LAT_STEP_DEG = 0.1
 """Latitudes are rounded for day length and clear-sky light (0.1 degree: 40 s of day length at 50 N)."""
 
 
+SPAN_DAYS = 60
+"""Series of one weather and latitude that begin and end within the same so many days are predicted together."""
+
+GPP_NAMES = ("gpp", "gpp_lo", "gpp_hi")
+
+CUBE_DIMS = {
+    "embedding": ("time", "pixel", "feature"),
+    "sigma": ("time", "pixel"),
+    "days_from_s2": ("time", "pixel"),
+}
+
+
 class SeriesGpp:
     """GPP of series with their weather and latitude.
 
@@ -50,31 +62,41 @@ class SeriesGpp:
         Returns
         -------
         dict of str to numpy.ndarray
-            ``gpp``, ``gpp_lo``, ``gpp_hi`` (row) gC m-2 d-1; NaN for a series that has no weather.
+            ``gpp``, ``gpp_lo``, ``gpp_hi`` (row) gC m-2 d-1; NaN for a series that has no weather. Series with the
+            same weather and latitude are one cube: drivers are computed once for all, and the head's products are of
+            many pixels.
         """
-        out = {name: np.full(len(day), np.nan, np.float32) for name in ("gpp", "gpp_lo", "gpp_hi")}
+        out = {name: np.full(len(day), np.nan, np.float32) for name in GPP_NAMES}
         stop = np.cumsum(size)
-        scale = self.model.scale.cpu().numpy()
-        for member, begin, end in zip(members, stop - size, stop, strict=True):
-            node = self.weather.get(None, self.weather.get(str(self.table.ids[member])))
-            if node is None:
-                continue
-            rows = slice(begin, end)
+        first, last = day[stop - size], day[stop - 1]
+        groups: dict[tuple, list[int]] = {}
+        for at, member in enumerate(members):
+            key = None if None in self.weather else str(self.table.ids[member])
+            if key in self.weather:
+                lat = round(float(self.table.lat[member]) / LAT_STEP_DEG)
+                alike = (key, lat, first[at] // SPAN_DAYS, last[at] // SPAN_DAYS)
+                groups.setdefault(alike, []).append(at)
+        for (key, lat, *_), group in groups.items():
+            begin, end = min(first[at] for at in group), max(last[at] for at in group)
+            rows = np.concatenate([np.arange(stop[at] - size[at], stop[at]) for at in group])
+            # a pixel per series over the days of all; what a series lacks of them stays 0 and is not looked at
+            at_cell = day[rows] - begin, np.repeat(np.arange(len(group)), size[group])
+            parts = {}
+            for name, dims in CUBE_DIMS.items():
+                values = joined[name][rows]
+                parts[name] = dims, np.zeros((end - begin + 1, len(group), *values.shape[1:]), values.dtype)
+                parts[name][1][at_cell] = values
             cube = xr.Dataset(
+                parts,
                 {
-                    "embedding": (("time", "feature"), joined["embedding"][rows]),
-                    "sigma": ("time", joined["sigma"][rows]),
-                    "days_from_s2": ("time", joined["days_from_s2"][rows]),
+                    "time": from_epoch_day(np.arange(begin, end + 1)),
+                    "scale": ("feature", self.model.scale.cpu().numpy()),
                 },
-                {"time": from_epoch_day(day[rows]), "scale": ("feature", scale)},
-                {
-                    "lat": round(float(self.table.lat[member]) / LAT_STEP_DEG) * LAT_STEP_DEG,
-                    "model_digest": self.model.digest,
-                },
+                {"lat": lat * LAT_STEP_DEG, "model_digest": self.model.digest},
             )
-            predicted = gpp.predict(cube, node)
+            predicted = gpp.predict(cube, self.weather[key])
             for name in out:
-                out[name][rows] = predicted[name].values
+                out[name][rows] = predicted[name].transpose("time", "pixel").values[at_cell]
         return out
 
 
@@ -130,4 +152,30 @@ def gpp_of_series(
                 DataWarning,
                 stacklevel=4,
             )
+    _tell_uncovered_days(table, weather)
     return SeriesGpp(table, weather, model)
+
+
+def _tell_uncovered_days(table: SeriesTable, weather: dict[str | None, xr.Dataset]) -> None:
+    """One warning with the count of days whose GPP has no weather to go by."""
+    first, last = table.spans()
+    days = covered = 0
+    known = {
+        key: np.unique(node["time"].values.astype("datetime64[D]").astype(np.int64))
+        for key, node in weather.items()
+    }
+    for at, one in enumerate(table.ids):
+        time = known.get(None, known.get(str(one)))
+        if time is not None:
+            days += int(last[at] - first[at] + 1)
+            covered += int(np.searchsorted(time, last[at], "right") - np.searchsorted(time, first[at]))
+    if covered < days:
+        begin = from_epoch_day(np.array([min(time[0] for time in known.values())]))[0]
+        end = from_epoch_day(np.array([max(time[-1] for time in known.values())]))[0]
+        warnings.warn(
+            f"The weather reaches from {str(begin)[:10]} to {str(end)[:10]} and lacks {days - covered:,} of the"
+            f" {days:,} days of the series: GPP of those goes by day length and clear-sky light alone, with a wider"
+            " band.",
+            DataWarning,
+            stacklevel=5,
+        )

@@ -50,26 +50,36 @@ class TableWriter:
                 self._parquet = pq.ParquetWriter(self.path, schema)
             self._parquet.write_table(arrow.cast(self._parquet.schema), row_group_size=PART_ROWS)
             return
+        self._append_csv(table)
+
+    def _append_csv(self, table: pd.DataFrame) -> None:
+        """Append rows as text by pyarrow, which formats numbers ten times faster than pandas."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        from pyarrow import csv
+
+        columns = {}
+        for name in map(str, table.columns):
+            column = table[name]
+            if pd.api.types.is_datetime64_any_dtype(column.dtype):
+                columns[name] = pa.array(column.to_numpy().astype("datetime64[D]"))
+            elif pd.api.types.is_float_dtype(column.dtype):
+                # Shortest text that gives the same float32; missing values are empty cells.
+                columns[name] = pa.array(column.to_numpy(np.float32), from_pandas=True)
+            elif column.dtype == object or pd.api.types.is_string_dtype(column.dtype):
+                columns[name] = pa.array(_harmless(column).to_numpy(), pa.string(), from_pandas=True)
+            else:
+                columns[name] = pa.array(column.to_numpy())
         new = not self.path.exists()
-        with self.path.open("a", encoding="utf-8", newline="") as file:
+        with self.path.open("ab") as file:
             if new:
                 lines = [" ".join(f"# {key}: {value}".split()) for key, value in self.attrs.items()]
-                file.write("".join(f"{line}\n" for line in lines))
-            text = table.assign(
-                **{
-                    name: _harmless(table[name])
-                    for name in table.columns
-                    if table[name].dtype == object or pd.api.types.is_string_dtype(table[name].dtype)
-                }
-            )
-            text.to_csv(
-                file,
-                index=False,
-                header=new,
-                date_format="%Y-%m-%d",
-                float_format="%.7g",
-                lineterminator="\n",
-            )
+                file.write("".join(f"{line}\n" for line in [*lines, ",".join(columns)]).encode())
+            # Its style "needed" puts quotes around all text, so it is chosen where a cell has a mark to protect.
+            texts = [one for one in columns.values() if pa.types.is_string(one.type)]
+            marked = any(pc.any(pc.match_substring_regex(one, '[",\r\n]')).as_py() for one in texts)
+            options = csv.WriteOptions(include_header=False, quoting_style="needed" if marked else "none")
+            csv.write_csv(pa.table(columns), file, options)
 
     def close(self) -> None:
         """Finish the file."""

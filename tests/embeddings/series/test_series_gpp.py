@@ -1,0 +1,90 @@
+"""GPP of many series at once is that of each alone, days without weather are told, and CSV keeps every number."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from fluxlens.embeddings import gpp
+from fluxlens.embeddings.series import writers
+from fluxlens.embeddings.series.embed import embed_series
+from fluxlens.models import checkpoints
+from fluxlens.models.errors import DataWarning
+from test_series import optical, radar
+
+GPP = ["gpp", "gpp_lo", "gpp_hi"]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return checkpoints.load("default", "cpu")
+
+
+def weather(start="2021-01-01", end="2021-12-31", **columns) -> pd.DataFrame:
+    time = pd.date_range(start, end)
+    season = np.sin(np.arange(len(time)) / 58)
+    table = pd.DataFrame({"time": time, "sw_in": 160 + 90 * season, "tair": 12 + 8 * season})
+    return table.assign(vpd=6 + 3 * season, precip=2.0, **columns)
+
+
+def test_series_predicted_together_have_the_gpp_of_each_alone(model):
+    ids = tuple("abcdefgh")
+    s2, s1 = optical(ids), radar(ids)
+    # three latitudes, a series of another span, and weather of its own for each of two
+    s2["lat"] = s2["id"].map({one: 40 + 10 * (number % 3) for number, one in enumerate(ids)})
+    s2 = s2[~((s2["id"] == "d") & (s2["date"] > "2021-04-20"))]
+    per_id = pd.concat([weather(id=one).assign(tair=5.0 + number) for number, one in enumerate(ids)])
+    for given in (weather(), per_id):
+        together = embed_series(s2, s1, given, model=model).set_index(["id", "time"])
+        for one in ids:
+            alone = given if "id" not in given else given[given["id"] == one]
+            rows = embed_series(s2[s2["id"] == one], s1[s1["id"] == one], alone, model=model).set_index(
+                ["id", "time"]
+            )
+            # Embeddings of another batch may differ by one quantised step.
+            np.testing.assert_allclose(together.loc[rows.index, GPP], rows[GPP], atol=0.05)
+    assert together["gpp"].groupby("id").mean().nunique() == len(ids)
+
+
+def test_the_head_is_asked_once_for_series_of_one_place(model, monkeypatch):
+    calls = []
+    predict = gpp.predict
+    monkeypatch.setattr(gpp, "predict", lambda cube, node: calls.append(cube.sizes) or predict(cube, node))
+    ids = tuple(f"p{number}" for number in range(20))
+    embed_series(optical(ids), radar(ids), weather(), model=model)
+    assert len(calls) == 1
+    assert calls[0]["pixel"] == 20
+
+
+def test_days_without_weather_are_told_with_their_count(model):
+    with pytest.warns(
+        DataWarning, match=r"from 2021-06-01 to 2021-06-10 and lacks [\d,]+ of the [\d,]+ days"
+    ):
+        embed_series(optical(), radar(), weather("2021-06-01", "2021-06-10"), model=model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        embed_series(optical(), radar(), weather(), model=model)
+
+
+def test_a_table_as_csv_has_every_number_empty_cells_and_harmless_text(tmp_path):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "id": ["=1+1", 'a,"b"', "plain", "Höhe"],
+            "time": pd.date_range("2021-01-01", periods=4),
+            "e00": rng.normal(0, 1e-3, 4).astype(np.float32),
+            "gpp": np.array([1.5, np.nan, -2e-9, 3e7], np.float32),
+            "days_from_s2": np.array([-1, 0, 5, 30000], np.int16),
+        }
+    )
+    with writers.open_table(tmp_path / "out.csv", {"model": "fusion"}) as writer:
+        writer(table.head(2))
+        writer(table.tail(2))
+    text = (tmp_path / "out.csv").read_text(encoding="utf-8")
+    assert text.startswith("# model: fusion\nid,time,e00,gpp,days_from_s2\n")
+    found = pd.read_csv(tmp_path / "out.csv", comment="#", parse_dates=["time"])
+    assert found["id"].tolist() == ["'=1+1", 'a,"b"', "plain", "Höhe"]
+    assert "plain,2021-01-03," in text
+    for name in ("e00", "gpp", "days_from_s2"):
+        np.testing.assert_array_equal(found[name].to_numpy(table[name].dtype), table[name])
+    assert (found["time"].values == table["time"].values).all()
