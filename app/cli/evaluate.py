@@ -35,9 +35,18 @@ def evaluate_commands() -> None:
 
 @evaluate_commands.command("reconstruction")
 @click.option("--data", metavar="PATH", help=SCENES)
+@click.option(
+    "--max-blue",
+    metavar="B",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Rows of series tables above this B02 (reflectance 0-1) are left out as snow or cloud that the table's own"
+    " filter missed, 0.12 for instance (default: none is left out).",
+)
 @model_options
 @json_option
-def evaluate_reconstruction(data: str | None, model: str, device: str, json_path: str | None) -> None:
+def evaluate_reconstruction(
+    data: str | None, max_blue: float | None, model: str, device: str, json_path: str | None
+) -> None:
     """Hidden dates beside linear interpolation and, for scenes, Whittaker smoothing.
     \f
 
@@ -45,6 +54,8 @@ def evaluate_reconstruction(data: str | None, model: str, device: str, json_path
     ----------
     data : str or None
         Path of measured scenes, or of a folder of series tables.
+    max_blue : float or None
+        Reflectance in B02 above which rows of series tables are left out; None: of none.
     model, device : str
         Name or path of weights; ``auto``, ``cpu`` or ``cuda``.
     json_path : str or None
@@ -55,8 +66,14 @@ def evaluate_reconstruction(data: str | None, model: str, device: str, json_path
 
     # By what the folder holds: users have scenes or tables, seldom both.
     if data is not None and holds_tables(data):
-        print_evaluation(series_tables.evaluate_reconstruction_tables(data, model, device), json_path)
+        steps = series_tables.evaluate_reconstruction_tables(data, model, device, max_blue=max_blue)
+        print_evaluation(steps, json_path)
         return
+    if max_blue is not None:
+        raise InputError(
+            f"Got --max-blue {max_blue:g} without a folder of series tables, need one as --data; scenes have masks of"
+            " clouds: leave the option out."
+        )
     scenes, loaded = scenes_and_model(data, model, device, RECONSTRUCTION_SIDE_PX)
     print_evaluation(reconstruction.evaluate(scenes, dict.fromkeys(scenes, loaded)), json_path)
 

@@ -120,7 +120,11 @@ def evaluate_reconstruction_tables(
     ]
     for at, (name, table) in enumerate(sets.items()):
         lines += ["", f"{name + f' ({len(table.ids)} series)':40}{head}"]
+        before = len(table.sensors["s2"].day)
         table = _without_bright(table, max_blue)
+        if max_blue is not None:
+            left_out = before - len(table.sensors["s2"].day)
+            lines.append(f"{left_out:,} of {before:,} rows above {max_blue:g} in B02 are left out")
         shown = {"": table}
         if "s1" in table.sensors and "s1" in net.config.sensors:
             only = {"s2": table.sensors["s2"]}

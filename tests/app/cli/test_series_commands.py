@@ -1,5 +1,7 @@
 """Series tables through the command line: what plots exported from Earth Engine become."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,3 +107,22 @@ def test_a_wrong_table_is_one_sentence_and_no_file(tables, capsys, command, mess
 def test_a_scene_takes_no_tables_beside_it(tables, capsys):
     assert main(["embed", "demo_scene", "--out", "store", "--s1", "s1.parquet"]) == 2
     assert "series table only" in capsys.readouterr().err
+
+
+def test_rows_brighter_than_max_blue_are_left_out_and_counted(tables, capsys):
+    table = pd.read_csv("s2.csv")
+    bright = table.index[::10]
+    table.loc[bright, "B02"] = 0.4
+    table.to_csv("s2.csv", index=False)
+    command = ["evaluate", "reconstruction", "--data", "."]
+    assert main([*command, "--json", "all.json"]) == 0
+    assert "rows above" not in capsys.readouterr().err
+    assert main([*command, "--max-blue", "0.12", "--json", "dark.json"]) == 0
+    assert f"{len(bright)} of {len(table)} rows above 0.12 in B02 are left out" in capsys.readouterr().err
+    every, dark = (json.loads((tables / name).read_text()) for name in ("all.json", "dark.json"))
+    # Targets in cloud cannot be interpolated; without them the error of the same method falls.
+    assert dark["all_hidden_linear"] < every["all_hidden_linear"] / 2
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, "--max-blue", "12"])
+    assert main(["evaluate", "reconstruction", "--max-blue", "0.12"]) == 2
+    assert "without a folder of series tables" in capsys.readouterr().err
