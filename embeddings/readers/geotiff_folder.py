@@ -1,7 +1,8 @@
 """A folder of GeoTIFFs, one per date (Earth Engine and openEO exports) or one per date and band, as a scene.
 
-Bands are named in the files' descriptions, or in the file name where a file has one band. The date is in the name, as
-in ``S2_20190512.tif``, ``20190512T105031_T31UES.tif`` or ``openEO_2019-05-12Z.tif``.
+Bands are named in the files' descriptions, in the file name where a file has one band, or in a STAC item beside it. The
+date is in the name, as in ``S2_20190512.tif``, ``20190512T105031_T31UES.tif`` or ``openEO_2019-05-12Z.tif``, or in the
+names of the bands of a stack (see ``geotiff_bands``).
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.readers import cube, reproject
 from fluxlens.embeddings.readers.band_names import find_bands
 from fluxlens.embeddings.readers.georeference import standard_crs
+from fluxlens.embeddings.readers.geotiff_bands import (
+    DAY_FIRST,
+    date_in,
+    described_beside,
+    refuse_counted,
+    split_dates,
+)
 from fluxlens.embeddings.readers.raster_file import check_is_raster
 from fluxlens.models.errors import InputError
 
 SUFFIXES = (".tif", ".tiff", ".vrt")
-CLOCK = r"(?:[T_-]?([0-2]\d)[:_-]?([0-5]\d)[:_-]?([0-5]\d))?(?!\d)"
-DATE = re.compile(r"(?<!\d)(20\d\d)[-_.]?([01]\d)[-_.]?([0-3]\d)" + CLOCK)
-DAY_OF_YEAR = re.compile(r"(?<!\d)(20\d\d)[-_.]?([0-3]\d\d)" + CLOCK)
-"""As in names of HLS and MODIS products: ``HLS.S30.T31UES.2019132T105031.v2.0.B04.tif``."""
-DAY_FIRST = re.compile(r"(?<!\d)([0-3]\d)[-_.]([01]\d)[-_.](20\d\d)(?!\d)")
 VALUES_BYTES_AT_MOST = 2**33
 """8 GiB: an image is read whole, and a sparse file may declare any size."""
 
@@ -64,39 +67,36 @@ def open(folder: str | Path) -> xr.DataTree:
     orders = [found for path in paths if (found := DAY_FIRST.search(path.name))]
     # All files of a folder are named in one order.
     day_first = any(int(found[1]) > 12 for found in orders) and all(int(found[2]) <= 12 for found in orders)
-    dated = {path: _date(path.name, day_first) for path in paths}
-    undated = [path.name for path, date in dated.items() if date is None]
-    if len(undated) == len(paths):
+    dated = {path: date_in(path.name, day_first) for path in paths}
+    # By date and grid: bands of one image may lie in several files.
+    rasters: dict[tuple, list[xr.Dataset]] = {}
+    unknown: list[Path] = []
+    undated: list[Path] = []
+    for path, date in dated.items():
+        images = _read(path, date, notes)
+        if images is None:
+            (undated if date is None else unknown).append(path)
+        for stamp, raster in (images or {}).items():
+            if stamp is None:
+                undated.append(path)
+            else:
+                rasters.setdefault((stamp, Grid.from_cube(raster)), []).append(raster)
+    if not rasters and undated:
         raise InputError(
-            f"Got {paths[0].name} without a date in its name, need one such as S2_20190512.tif "
+            f"Got {undated[0].name} without a date in its name, need one such as S2_20190512.tif "
             f"or 2019-05-12.tif; rename it."
         )
+    if not rasters:
+        raise InputError(_without_names(unknown[0]))
     if undated:
         notes.append(
             f"{len(undated)} of {len(paths)} files have no date in their name and are left out "
-            f"({', '.join(undated[:3])})"
-        )
-    # By date and grid: bands of one image may lie in several files.
-    rasters: dict[tuple, list[xr.Dataset]] = {}
-    unknown = []
-    for path, date in dated.items():
-        if date is None:
-            continue
-        raster = _read(path, date, notes)
-        if raster is None:
-            unknown.append(path.name)
-            continue
-        rasters.setdefault((date, Grid.from_cube(raster)), []).append(raster)
-    if not rasters:
-        raise InputError(
-            f"Got {unknown[0]} whose bands have no known names, need descriptions such as B02 or "
-            f"red, or one band per file "
-            "with its name in the file name; write the descriptions."
+            f"({', '.join(path.name for path in undated[:3])})"
         )
     if unknown:
         notes.append(
             f"{len(unknown)} of {len(paths)} files have no band of a known name and are left out "
-            f"({', '.join(unknown[:3])})"
+            f"({', '.join(path.name for path in unknown[:3])})"
         )
     # bands of one date in several files are one image
     merged: dict[pd.Timestamp, list[xr.Dataset]] = {}
@@ -163,31 +163,28 @@ def _mosaics(tiles: list[xr.Dataset], date: pd.Timestamp, notes: list[str]) -> l
     return out
 
 
-def _date(name: str, day_first: bool) -> pd.Timestamp | None:
-    """The first date of a file name, with its time where there is one.
+def _without_names(path: Path) -> str:
+    """The sentence about a file whose bands nothing names."""
+    import rasterio
 
-    Year, month, day; else year and day of year; else day, month, year where ``day_first``.
+    with rasterio.open(path) as file:
+        names = [text for text in file.descriptions if text]
+        count = file.count
+    told = f"bands are called {', '.join(names[:3])}" if names else f"{count} bands have no names"
+    return (
+        f"Got {path.name} whose {told}, need descriptions such as B02 or red (rasterio writes them:"
+        ' file.descriptions = ("B02", "B03", ...)), one band per file with its name in the file name, or a STAC item'
+        f" {path.stem}.json beside it; write one of them."
+    )
+
+
+def _read(
+    path: Path, date: pd.Timestamp | None, notes: list[str]
+) -> dict[pd.Timestamp | None, xr.Dataset] | None:
+    """Images (time 1, y, x) by date, variables by band with the file's scale, offset and no-data value.
+
+    None: no names; a date of None: nothing tells it.
     """
-    for found in DATE.finditer(name):
-        year, month, day, *clock = found.groups()
-        text = f"{year}-{month}-{day}" + (f"T{clock[0]}:{clock[1]}:{clock[2]}" if clock[0] else "")
-        stamp = pd.to_datetime(text, errors="coerce")
-        if not pd.isna(stamp):
-            return stamp
-    for found in DAY_OF_YEAR.finditer(name):
-        year, day, *clock = found.groups()
-        text = f"{year} {day} " + (" ".join(clock) if clock[0] else "00 00 00")
-        stamp = pd.to_datetime(text, format="%Y %j %H %M %S", errors="coerce")
-        if not pd.isna(stamp):
-            return stamp
-    found = DAY_FIRST.search(name) if day_first else None
-    stamp = pd.to_datetime(f"{found[3]}-{found[2]}-{found[1]}", errors="coerce") if found else pd.NaT
-    return None if pd.isna(stamp) else stamp
-
-
-def _read(path: Path, date: pd.Timestamp, notes: list[str]) -> xr.Dataset | None:
-    """One image (time 1, y, x), variables by band with the file's own scale, offset and "
-    "no-data value; None: no names."""
     import rasterio
     from rasterio.errors import RasterioError
 
@@ -203,8 +200,18 @@ def _read(path: Path, date: pd.Timestamp, notes: list[str]) -> xr.Dataset | None
                     # the Copernicus browser writes one band per file: 2019-05-12-..._Sentinel-2_L2A_B04_(Raw).tiff
                     parts = re.split(r"[_.() ]+", path.stem)
                     names = [next((part for part in parts if find_bands([part])), "")]
-                if not find_bands(names):
-                    return None
+                images = split_dates(names, date)
+                if not any(find_bands(bands.values()) for bands in images.values()):
+                    refuse_counted(path, names)
+                    names, seen = described_beside(path, file.count)
+                    if not names:
+                        return None
+                    images = split_dates(names, date or seen)
+                images = {stamp: bands for stamp, bands in images.items() if find_bands(bands.values())}
+                refuse_counted(path, names)
+                if set(images) == {None}:
+                    # nothing is read of a file that is left out
+                    return {None: xr.Dataset()}
                 transform, crs, tags = file.transform, file.crs, file.tags()
                 if crs is None:
                     raise InputError(
@@ -214,14 +221,15 @@ def _read(path: Path, date: pd.Timestamp, notes: list[str]) -> xr.Dataset | None
                     raise InputError(
                         f"Got {path.name}, which is rotated, need north up; warp it to its UTM zone."
                     )
-                # A name twice is another date (an Earth Engine stack), unless names tell two resolutions.
-                known = [key for key in (find_bands([text]) for text in names) if key]
-                twice = len(known) - len({tuple(key) for key in known})
-                if twice and not any(re.search(r"_\d\dm$", text) for text in names):
-                    raise InputError(
-                        f"Got {path.name} with {twice} bands of a name that another one has, need one image per file; "
-                        "split the dates."
-                    )
+                # A name twice is another date (a stack without dates), unless names tell two resolutions.
+                for bands in images.values():
+                    known = [key for key in (find_bands([text]) for text in bands.values()) if key]
+                    twice = len(known) - len({tuple(key) for key in known})
+                    if twice and not any(re.search(r"_\d\dm$", text) for text in bands.values()):
+                        raise InputError(
+                            f"Got {path.name} with {twice} bands of a name that another one has, need one image per"
+                            " file; split the dates."
+                        )
                 bytes_declared = file.count * file.height * file.width * np.dtype(file.dtypes[0]).itemsize
                 if bytes_declared > VALUES_BYTES_AT_MOST:
                     raise InputError(
@@ -236,23 +244,29 @@ def _read(path: Path, date: pd.Timestamp, notes: list[str]) -> xr.Dataset | None
     # Transforms give the outer corner; coordinates are centres.
     x = transform.c + (np.arange(values.shape[2]) + 0.5) * transform.a
     y = transform.f + (np.arange(values.shape[1]) + 0.5) * transform.e
-    empty = None
-    if values.dtype.kind == "f" and all(one is None for one in nodata):
-        # Earth Engine writes masked pixels as 0 in all bands where no value for them was asked for
-        empty = (values == 0).all(axis=0)
-    variables = {}
-    for index, name in enumerate(names):
-        if not name:
+    # Earth Engine writes masked pixels as 0 in all bands of an image where no value for them was asked for.
+    may_be_masked = values.dtype.kind == "f" and all(one is None for one in nodata)
+    place = {"y": y, "x": x}
+    if not crs.is_geographic:
+        place["spatial_ref"] = standard_crs(crs.to_wkt(), path.name)
+    out = {}
+    for stamp, bands in images.items():
+        if stamp is None:
+            out[stamp] = xr.Dataset()
             continue
-        attrs = {"scale_factor": scales[index], "add_offset": offsets[index]}
-        if nodata[index] is not None and np.isfinite(nodata[index]):
-            attrs["_FillValue"] = nodata[index]
-        band = values[index] if empty is None else np.where(empty, np.nan, values[index]).astype(values.dtype)
-        variables[name] = (("time", "y", "x"), band[None], attrs)
-    out = xr.Dataset(
-        variables, coords={"time": pd.DatetimeIndex([date]).as_unit("ns"), "y": y, "x": x}, attrs=dict(tags)
-    )
-    if crs.is_geographic:
-        return reproject.to_utm(out, path.name, notes)
-    out = out.assign_coords(spatial_ref=standard_crs(crs.to_wkt(), path.name))
-    return out.sortby("x").sortby("y", ascending=False)
+        variables = {}
+        for index, name in bands.items():
+            attrs = {"scale_factor": scales[index], "add_offset": offsets[index]}
+            if nodata[index] is not None and np.isfinite(nodata[index]):
+                attrs["_FillValue"] = nodata[index]
+            band = values[index]
+            if may_be_masked:
+                band = np.where((values[list(bands)] == 0).all(axis=0), np.nan, band).astype(values.dtype)
+            variables[name] = (("time", "y", "x"), band[None], attrs)
+        time = pd.DatetimeIndex([stamp]).as_unit("ns")
+        image = xr.Dataset(variables, coords={"time": time, **place}, attrs=dict(tags))
+        if crs.is_geographic:
+            out[stamp] = reproject.to_utm(image, path.name, notes)
+        else:
+            out[stamp] = image.sortby("x").sortby("y", ascending=False)
+    return out

@@ -408,7 +408,7 @@ def test_a_folder_of_geotiffs_one_per_date(tmp_path, name):
 def test_geotiffs_without_date_or_names_are_told(tmp_path):
     of = truth()
     _tif(tmp_path / "S2_20190512.tif", of, 0, list(of.numbers), descriptions=False)
-    with pytest.raises(InputError, match="no known names"):
+    with pytest.raises(InputError, match="11 bands have no names, need descriptions such as B02"):
         open_scene(tmp_path)
     (tmp_path / "S2_20190512.tif").rename(tmp_path / "image.tif")
     with pytest.raises(InputError, match="without a date"):
