@@ -5,7 +5,9 @@ Sizes are checked as declared, before any array is read. Units are those of the 
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -68,23 +70,25 @@ def is_netcdf(path: Path) -> bool:
         return stream.read(8).startswith(MAGIC) or path.suffix.lower() in SUFFIXES
 
 
-def read_netcdf(path: Path) -> xr.Dataset:
-    """The daily tower series of a NetCDF file, as ``towers.read`` gives them.
+@contextlib.contextmanager
+def open_tower(path: Path) -> Iterator[tuple[xr.Dataset, dict[str, str], pd.DatetimeIndex]]:
+    """A tower's NetCDF file, opened; nothing but its times is read.
 
     Parameters
     ----------
     path : Path
-        One site; ``time`` any length of step, other dims of length one.
+        One site.
 
-    Returns
-    -------
-    xr.Dataset
-        On daily ``time``; lon, lat and igbp in the attrs where the file has them.
+    Yields
+    ------
+    tuple of xr.Dataset, dict of str to str, pd.DatetimeIndex
+        The file as it is (time and dims of length one, in its own units), its variables by their names in small
+        letters, and its times (time,).
 
     Raises
     ------
     InputError
-        Where the file is damaged, has several places, more steps than a tower's, no GPP or GPP without units.
+        Where the file is damaged, has no time or more steps than a tower's.
     """
     name = path.name
     try:
@@ -105,12 +109,35 @@ def read_netcdf(path: Path) -> xr.Dataset:
                 f"Got {name} with {dims['time']:,} declared times, need at most {MAX_ROWS:,}; give a tower's file."
             )
         time = _times(name, data[variables["time"]])
+        yield data, variables, time
+
+
+def read_netcdf(path: Path) -> xr.Dataset:
+    """The daily tower series of a NetCDF file, as ``towers.read`` gives them.
+
+    Parameters
+    ----------
+    path : Path
+        One site; ``time`` any length of step, other dims of length one.
+
+    Returns
+    -------
+    xr.Dataset
+        On daily ``time``; lon, lat and igbp in the attrs where the file has them.
+
+    Raises
+    ------
+    InputError
+        Where the file is damaged, has several places, more steps than a tower's, no GPP or GPP without units.
+    """
+    name = path.name
+    with open_tower(path) as (data, variables, time):
         frame = pd.DataFrame(index=time)
         sources: dict[str, tuple[str, str]] = {}
         factors: dict[str, float] = {}
         for ours, names in FLUXES.items():
             for key in (variables[key] for key in names if key in variables):
-                values = _series(name, data[key])
+                values = read_numbers(name, data[key])
                 if np.isfinite(values).any():
                     units = str(data[key].attrs.get("units", "")).strip()
                     factor = factor_of_units(units)
@@ -126,11 +153,11 @@ def read_netcdf(path: Path) -> xr.Dataset:
             raise InputError(f"Got {name} without GPP, need a variable such as GPP; give a file with fluxes.")
         key = next((variables[key] for key in QUALITY if key in variables), None)
         if key is not None:
-            frame["qc"] = _series(name, data[key])
+            frame["qc"] = read_numbers(name, data[key])
         else:
             key = next((variables[key] for key in QUALITY_OZFLUX if key in variables), None)
             if key is not None:
-                flag = pd.Series(_series(name, data[key]), time)
+                flag = pd.Series(read_numbers(name, data[key]), time)
                 frame["qc"] = (flag % 10 != 0).astype(float).where(flag.notna()) * 2
         depth_per_step = True
         for ours, names in WEATHER.items():
@@ -146,14 +173,14 @@ def read_netcdf(path: Path) -> xr.Dataset:
                     " variable's attribute."
                 )
             offset, factor = UNITS[ours][plain]
-            frame[ours] = (_series(name, data[key]) + offset) * factor
+            frame[ours] = (read_numbers(name, data[key]) + offset) * factor
             depth_per_step = depth_per_step and not (ours == "precip" and factor != 1)
         attrs, place = dict(data.attrs), _place(data, variables)
     frame = ordered(name, frame)
     step = infer_step(name, pd.DatetimeIndex(frame.index))
     if "precip" in frame and step.is_subdaily and not depth_per_step:
         frame["precip"] /= step.per_day  # to_days sums depths
-    if _stamped_at_end(attrs) and step.is_subdaily:
+    if is_stamped_at_end(attrs) and step.is_subdaily:
         frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
     for ours, factor in factors.items():
         frame[ours] *= factor
@@ -173,8 +200,21 @@ def read_netcdf(path: Path) -> xr.Dataset:
     return tower.assign_attrs(igbp=str(igbp).strip()) if igbp else tower
 
 
-def _series(name: str, variable: xr.DataArray) -> np.ndarray:
-    """One variable as float64 (time); its declared size is checked before it is read."""
+def read_numbers(name: str, variable: xr.DataArray) -> np.ndarray:
+    """One variable as float64, NaN where missing; its declared size is checked before it is read.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, for errors.
+    variable : xr.DataArray
+        On time; other dims of length one.
+
+    Returns
+    -------
+    numpy.ndarray
+        (time,) in the variable's units.
+    """
     length = int(np.prod([size for dim, size in variable.sizes.items() if str(dim).lower() != "time"]))
     if length != 1 or "time" not in [str(dim).lower() for dim in variable.dims]:
         raise InputError(
@@ -209,8 +249,14 @@ def _times(name: str, variable: xr.DataArray) -> pd.DatetimeIndex:
     return times.round("min").as_unit("ns").rename("time")
 
 
-def _stamped_at_end(attrs: dict) -> bool:
-    """Whether stamps are the ends of steps: PyFluxPro's are, and it names itself."""
+def is_stamped_at_end(attrs: dict) -> bool:
+    """Whether stamps are the ends of steps: PyFluxPro's are, and it names itself.
+
+    Parameters
+    ----------
+    attrs : dict
+        Of the file.
+    """
     keys = {str(key).lower() for key in attrs}
     return bool(
         keys & {"nc_nrecs", "pyfluxpro_version", "qc_version", "nc_level", "processing_level"}

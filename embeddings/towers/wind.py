@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings.towers import netcdf
+from fluxlens.embeddings.towers import netcdf, netcdf_wind
 from fluxlens.embeddings.towers.data_files import HOURLY_ONLY, candidates
 from fluxlens.embeddings.towers.stamps import Step
 from fluxlens.embeddings.towers.tower_table import TowerTable
@@ -40,7 +40,8 @@ def turbulence(path: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     path : str or Path
-        FLUXNET HH or HR, AmeriFlux BASE, EddyPro's ``_fluxnet_`` or ``_full_output_``; ``.csv``, ``.csv.gz`` or a zip.
+        FLUXNET HH or HR, AmeriFlux BASE, EddyPro's ``_fluxnet_`` or ``_full_output_``; ``.csv``, ``.csv.gz``, a zip, or
+        NetCDF of OzFlux.
 
     Returns
     -------
@@ -57,9 +58,7 @@ def turbulence(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path).expanduser()
     if netcdf.is_netcdf(path):
-        raise InputError(
-            f"Got {path.name}, NetCDF, need half-hourly wind as text; give the tower's HH, BASE or EddyPro file."
-        )
+        return _turbulence_of_netcdf(path)
     table = _table_with_wind(path)
     options = {ours: _columns(table.header, names) for ours, names in TURBULENCE.items()}
     lost = [TURBULENCE[ours][0] for ours in NEEDED if not options[ours]]
@@ -87,6 +86,24 @@ def turbulence(path: str | Path) -> pd.DataFrame:
     found = pd.DataFrame({ours: frame[column] for ours, column in chosen.items() if column is not None})
     found = found[found[[column for column in MEASURED if column in found]].notna().any(axis=1)]
     return _with_obukhov(table.name, found)
+
+
+def _turbulence_of_netcdf(path: Path) -> pd.DataFrame:
+    """As ``turbulence``, of NetCDF."""
+    frame, step, lost = netcdf_wind.read_wind(path)
+    if not step.is_subdaily:
+        raise InputError(
+            f"Got {path.name}, need half-hourly or hourly wind; give the tower's half-hourly file."
+        )
+    lost = [ours for ours in NEEDED if ours in lost and not (ours == "heat" and "length" in frame)]
+    if lost:
+        names = ", ".join(netcdf_wind.NAMES[ours][0] for ours in lost)
+        raise InputError(
+            f"Got {path.name} without values of {names}, need them for a footprint; give the tower's HH, BASE or"
+            " EddyPro file."
+        )
+    found = frame[frame[[column for column in MEASURED if column in frame]].notna().any(axis=1)]
+    return _with_obukhov(path.name, found)
 
 
 def _check_step(table: TowerTable, frame: pd.DataFrame) -> Step:

@@ -366,6 +366,38 @@ def test_plumber2_netcdf_is_read_with_its_units_quality_and_place(tmp_path):
     assert tower["gpp_nt"].attrs["source_column"] == "GPP"
 
 
+WIND_OF_OZFLUX = dict(
+    Ws=(3.0, "m/s"), Wd=(200.0, "deg"), ustar=(0.4, "m s-1"), Fh=(100.0, "W/m^2"), Ta=(15.0, "degC"), ps=(99.0, "kPa")
+)  # fmt: skip
+
+
+def test_ozflux_netcdf_serves_for_the_footprint_as_the_same_numbers_in_text(tmp_path):
+    text = towers.turbulence(write(tmp_path / HALF_HOURLY, half_hours(3, PA=99.0)))
+    found = towers.turbulence(netcdf(tmp_path / "AU-Tum_OzFlux_Flux.nc", **WIND_OF_OZFLUX))
+    pd.testing.assert_frame_equal(found, text[list(found)], check_freq=False, check_names=False, rtol=1e-5)
+    other = WIND_OF_OZFLUX | {"Ta": (288.15, "K"), "ps": (99_000.0, "Pa"), "V_Sd": (0.8, "m/s")}
+    found = towers.turbulence(netcdf(tmp_path / "b.nc", **other))
+    np.testing.assert_allclose(found["obukhov"], text["obukhov"], rtol=1e-4)
+    np.testing.assert_allclose(found["sigma_v"], 0.8, rtol=1e-6)
+    # without heat, the file's own length
+    other = {key: value for key, value in WIND_OF_OZFLUX.items() if key != "Fh"} | {"L": (-50.0, "m")}
+    np.testing.assert_allclose(towers.turbulence(netcdf(tmp_path / "c.nc", **other))["obukhov"], -50)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"Wd": None}, "without values of wd"),
+        ({"Wd": (-9999.0, "deg"), "Fh": None}, "without values of wd, fh"),
+        ({"ps": (99.0, "furlongs")}, "ps in furlongs"),
+    ],
+)
+def test_netcdf_that_lacks_wind_says_what_is_missing(tmp_path, change, told):
+    given = {key: value for key, value in (WIND_OF_OZFLUX | change).items() if value}
+    with pytest.raises(InputError, match=told):
+        towers.turbulence(netcdf(tmp_path / "a.nc", **given))
+
+
 def test_netcdf_without_units_or_gpp_or_of_many_places_is_refused(tmp_path):
     with pytest.raises(InputError, match="GPP in no units"):
         towers.read(netcdf(tmp_path / "a.nc", units=None))
