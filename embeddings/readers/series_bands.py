@@ -130,6 +130,7 @@ def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarr
         )
     # The median decides on the unit: snow and clouds reach beyond 1 as reflectance, dark water to 100 as numbers.
     middle = float(np.nanmedian(values))
+    _check_one_unit(values, middle, columns, what)
     if middle <= REFLECTANCE_MAX_MEDIAN:
         return values
     if middle < DN_MIN_MEDIAN:
@@ -153,6 +154,27 @@ def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarr
         f"Got digital numbers ({middle:.0f} at the median) in {what}: {words}.", DataWarning, stacklevel=3
     )
     return values / DN_PER_REFLECTANCE
+
+
+def _check_one_unit(values: np.ndarray, middle: float, columns: dict[str, str], what: str) -> None:
+    """InputError where some rows or bands of (row, band) are in another unit than the table's median is."""
+    filled = values[np.isfinite(values).any(axis=1)]
+    bands = SENSORS["s2"].bands
+    # Zero is no data in products, and no sign of either unit.
+    numbers = np.where(filled == 0, np.nan, filled)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # rows and bands without a number
+        by_row, by_band = np.nanmedian(numbers, axis=1), np.nanmedian(numbers, axis=0)
+    is_reflectance = middle <= REFLECTANCE_MAX_MEDIAN
+    for found, one in ((by_row, "rows"), (by_band, "bands")):
+        other = found >= DN_MIN_MEDIAN if is_reflectance else found <= REFLECTANCE_MAX_MEDIAN
+        if other.any() and (middle >= DN_MIN_MEDIAN or is_reflectance):
+            units = ("digital numbers", "reflectance 0-1")
+            which = f" ({columns[bands[int(other.argmax())]]})" if one == "bands" else ""
+            raise InputError(
+                f"Got {what} with {int(other.sum())} {one}{which} of {units[not is_reflectance]} among"
+                f" {units[is_reflectance]}, need one unit for all; convert them."
+            )
 
 
 def to_backscatter(table: pd.DataFrame, what: str) -> np.ndarray:

@@ -78,6 +78,13 @@ UNITS: dict[str, dict[str, Unit]] = {
     },
 }
 
+RELATIVE_HUMIDITY, NET_RADIATION = "relative humidity in %", "net radiation"
+OTHER_QUANTITIES = {
+    RELATIVE_HUMIDITY: "compute the deficit from it and the temperature",
+    NET_RADIATION: "give the incoming shortwave radiation",
+}
+"""What a variable may be mistaken for, and what to do: no factor converts them."""
+
 _SPELLINGS = (
     (r"²|\*\*2|\^2", "2"),
     (r"µ|μ", "u"),
@@ -186,7 +193,8 @@ def _check_radiation(values: pd.Series, months: pd.Index, high: float) -> tuple[
     unit = "kWh m-2 d-1" if top < 9.5 else "MJ m-2 d-1"
     light = (months >= 4) & (months <= 8)
     if top <= 0:
-        return None
+        # zeros are polar nights, radiation below zero loses heat
+        return (NET_RADIATION, True) if high < 0 else None
     # A whole series this dark is possible only in a winter at high latitude; there it is only pointed out.
     return (unit, True) if light.sum() >= 3 else (unit, False) if values.size >= 20 and top < 30 else None
 
@@ -198,8 +206,12 @@ def _check_vpd(
     if high > 100:
         return "Pa", True
     if tair is not None:
-        warm = tair.reindex(values.index)
-        warm = warm[warm > 10]
+        known = tair.reindex(values.index).dropna()
+        # Air cannot lack more vapour than it holds when saturated (Magnus formula).
+        most = 6.108 * np.exp(17.27 * known / (known + 237.3))
+        if known.size >= 10 and float((values[known.index] / most).median()) > 1.05:
+            return RELATIVE_HUMIDITY, True
+        warm = known[known > 10]
         if warm.size >= 10:
             saturation = 6.108 * np.exp(17.27 * warm / (warm + 237.3))
             deficit = values[warm.index] / saturation
@@ -209,6 +221,9 @@ def _check_vpd(
                 else None
             )
         return None
+    # The mean deficit of the hottest deserts' summers.
+    if values.size >= 10 and float(values.median()) > 55:
+        return RELATIVE_HUMIDITY, True
     summer = (months >= 5) & (months <= 8)
     if values.size >= 10 and summer.mean() > 0.5 and float(values.max()) < 4:
         return "kPa", True
@@ -239,6 +254,11 @@ def tell(variable: str, unit: str, name: str, values: pd.Series, need: str) -> I
     low, high = float(values.min()), float(values.max())
     suffix = unit.split(" (")[0].split(" or ")[0].replace(" ", "_")
     extra = ", subtract 273.15" if unit == "K" else ""
+    if unit in OTHER_QUANTITIES:
+        return InputError(
+            f"Got {name} with {variable} from {low:.4g} to {high:.4g} over {values.count()} days, need {need}; it looks"
+            f" like {unit}: {OTHER_QUANTITIES[unit]}."
+        )
     return InputError(
         f"Got {name} with {variable} from {low:.4g} to {high:.4g} over {values.count()} days, "
         f"need {need}; it looks like {unit}{extra}: convert it, or name the column {variable}_{suffix}."

@@ -215,3 +215,24 @@ def test_three_months_are_not_three_days(tmp_path):
     daily_rows().iloc[::29].to_csv(tmp_path / "weather.csv", index=False)
     with pytest.raises(InputError, match="a row every 29 days, need daily rows"):
         weather_table.open(tmp_path / "weather.csv")
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"vpd": 75.0}, "vpd from 75 to 75 over 60 days, need hPa; it looks like relative humidity in %"),
+        ({"sw_in": -5.0}, "sw_in from -5 to -5 over 60 days, need W m-2; it looks like net radiation"),
+    ],
+)
+def test_another_quantity_under_the_name_is_refused(tmp_path, columns, told):
+    daily_rows(**columns).to_csv(tmp_path / "weather.csv", index=False)
+    with pytest.raises(InputError, match=told):
+        weather_table.open(tmp_path / "weather.csv")
+
+
+def test_polar_nights_and_dry_summers_are_plausible(tmp_path):
+    dark = daily_rows(vpd=1.0).assign(time=pd.date_range("2020-11-01", periods=60), sw_in=0.0, tair=-20.0)
+    dry = daily_rows(vpd=45.0).assign(tair=38.0)
+    for rows in (dark, dry):
+        rows.to_csv(tmp_path / "weather.csv", index=False)
+        assert weather_table.open(tmp_path / "weather.csv").sizes["time"] == 60

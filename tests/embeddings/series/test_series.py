@@ -471,6 +471,24 @@ def test_linear_interpolation_of_measured_tables_is_what_was_published(real_data
         assert numbers[f"LR_{key}_ratio"] < 1.2
 
 
+def test_units_that_differ_within_a_table_are_refused_with_their_count():
+    table = optical()
+    rows = table["id"] == "b"
+    other = table.assign(**{band: table[band].where(~rows, table[band] * 10_000) for band in BANDS})
+    with pytest.raises(InputError, match=f"{rows.sum()} rows of digital numbers among reflectance"):
+        series_table.read_series(other)
+    rows = table["id"] != "b"
+    other = table.assign(**{band: table[band].where(~rows, table[band] * 10_000) for band in BANDS})
+    with pytest.raises(InputError, match=f"{(~rows).sum()} rows of reflectance 0-1 among digital numbers"):
+        series_table.read_series(other)
+    with pytest.raises(InputError, match=r"1 bands \(B08\) of digital numbers among reflectance"):
+        series_table.read_series(table.assign(B08=table["B08"] * 10_000))
+    # single bright cells and rows of no data are no other unit
+    table.loc[0, "B02"] = 1.7
+    table.loc[1, list(BANDS)] = 0.0
+    assert len(series_table.read_series(table).ids) == 3
+
+
 @pytest.mark.parametrize("content", [b"\x00\x01\x02", b"", b"# only\n", b"id;date\n\x00"])
 def test_what_is_no_table_is_told(tmp_path, content):
     (tmp_path / "a.csv").write_bytes(content)
