@@ -194,8 +194,7 @@ class MapPlot:
         }
         xs, ys, colours = [], [], []
         for place in places:
-            for polygon in place.area:
-                ring = np.asarray(polygon[0])
+            for ring in place.outlines:
                 x, y = self.grid.xy(ring[:, 0], ring[:, 1])
                 xs.append(np.asarray(x).tolist())
                 ys.append(np.asarray(y).tolist())

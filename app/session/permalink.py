@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlencode
 
+import shapely
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_area
@@ -16,6 +17,7 @@ from fluxlens.app.state.labels import MAX_LABELS, toggle_label
 from fluxlens.app.state.layer_key import LAYERS
 from fluxlens.app.state.place import Place
 from fluxlens.app.state.selection import State
+from fluxlens.embeddings.export.polygons import polygon_from_rings
 from fluxlens.models.errors import InputError
 
 
@@ -80,7 +82,11 @@ def to_query(state: State, data: ExplorerData) -> str:
     if data.observations.uploaded_file:
         location = "{lon:.5f}, {lat:.5f}".format(**data.tower.attrs)
         fields |= {"given": data.observations.uploaded_file, "given_at": location}
-    areas = {place.slot: place.area for place in state.places if place.area}
+    areas = {
+        place.slot: shapely.geometry.mapping(place.area)["coordinates"]
+        for place in state.places
+        if place.area
+    }
     labels = [[label.row, label.col, label.name] for label in state.labels]
     long_fields = {
         name: json.dumps(value, separators=(",", ":"))
@@ -115,8 +121,8 @@ def restore(fields: dict[str, str], state: State, data: ExplorerData) -> None:
     """
     try:
         _restore_choices(fields, state, data)
-        for polygons in json.loads(fields.get("areas", "{}")).values():
-            add_area(state, data, polygons)
+        for coordinates in json.loads(fields.get("areas", "{}")).values():
+            add_area(state, data, polygon_from_rings(coordinates))
         # After the areas: the current place may be one of them.
         slots = {place.slot for place in state.places}
         if fields.get("current", "").isdigit() and int(fields["current"]) in slots:
