@@ -6,6 +6,7 @@ import panel as pn
 from fluxlens.app.session.explorer import Explorer
 from fluxlens.app.session.panel_setup import TITLE, setup
 from fluxlens.app.views.browser import skip_document_validation
+from fluxlens.app.views.connection import add_connection_line
 from fluxlens.models.errors import InputError
 
 
@@ -21,6 +22,7 @@ def page(catalog_path: str | Path | None = None) -> pn.Column:
 
     skip_document_validation()
     setup()
+    add_connection_line()
     try:
         cat = catalog.open(catalog_path)
     except InputError as error:

@@ -24,6 +24,7 @@ def serve(
     address: str = "localhost",
     origins: tuple[str, ...] = (),
     login: Path | None = None,
+    prefix: str = "",
 ) -> None:
     """Serve the dashboard until stopped.
 
@@ -41,6 +42,8 @@ def serve(
         HOST[:PORT] under which browsers may reach the server besides localhost.
     login : Path, optional
         JSON file of user names and passwords. A login ends with the server.
+    prefix : str
+        Path under which a hub or a proxy hands on its requests unchanged, such as "/user/ada/fluxlens".
     """
     # All sessions share this process; looking for a cluster would import distributed, which takes a second.
     dask.config.set(scheduler="threads")
@@ -53,6 +56,7 @@ def serve(
         "basic_auth": str(login),
         "cookie_secret": secrets.token_hex(32),
         "login_template": str(Path(__file__).parent / "views" / "login.html"),
+        "logout_template": str(Path(__file__).parent / "views" / "logout.html"),
     }
     # One process for all sessions: they share open stores and caches.
     pn.serve(
@@ -61,6 +65,7 @@ def serve(
         show=show,
         title=TITLE,
         address=address,
+        prefix=prefix,
         # Bokeh refuses other hosts by default; localhost stays allowed for the administrator.
         websocket_origin=[*origins, f"localhost:{port}"] if origins else None,
         **(login_options if login else {}),

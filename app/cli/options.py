@@ -108,6 +108,24 @@ def training_options(command: Command) -> Command:
             help="fusion: weights of stage one; those it lacks are the shipped ones.",
         ),
         click.option("--start", metavar="FILE", help="Weights to go on from (default: random ones)."),
+        click.option(
+            "--measured",
+            multiple=True,
+            metavar="FOLDER",
+            help="fusion: measured series tables, or scenes; repeatable.",
+        ),
+        click.option(
+            "--leave",
+            default="",
+            metavar="A,B",
+            help="fusion: sets, regions or scenes of --measured left out.",
+        ),
+        click.option(
+            "--season-heads", type=int, default=0, metavar="N", help="fusion: kernels of months (default 0)."
+        ),
+        click.option(
+            "--sources", default="", metavar="TEXT", help="Sources and licences, for the model card."
+        ),
         click.option("--steps", type=int, default=2000, help="Of the optimiser (default 2000)."),
         click.option("--learning-rate", type=float, default=3e-3, help="At its highest (default 0.003)."),
         click.option("--seed", type=int, default=0, help="Of all random numbers (default 0)."),
@@ -125,6 +143,10 @@ def training_configuration(
     seed: int,
     start: str | None,
     cubes: tuple[str, ...] = (),
+    measured: tuple[str, ...] = (),
+    leave: str = "",
+    season_heads: int = 0,
+    sources: str = "",
 ) -> TrainingConfig:
     """What a training run learns from and how, of the values of ``training_options``.
 
@@ -142,17 +164,36 @@ def training_configuration(
         Path of weights to go on from.
     cubes : tuple of str
         Paths of measured scenes.
+    measured : tuple of str
+        Folders of measured series tables or scenes.
+    leave : str
+        Names of sets left out, separated by commas.
+    season_heads : int
+        Kernels of months, 0 or more.
+    sources : str
+        Sources and licences of ``measured``.
 
     Raises
     ------
     InputError
         Where a number is below its least.
     """
-    if simulated < 0 or steps < 1:
-        raise InputError("Got --simulated or --steps below its least, need 0 and 1 at least; correct it.")
+    if simulated < 0 or steps < 1 or season_heads < 0:
+        raise InputError(
+            "Got --simulated, --season-heads or --steps below its least, need 0, 0 and 1 at least; correct it."
+        )
     # Imported here, since it loads PyTorch.
     from fluxlens.embeddings.training.embedder import TrainingConfig
     from fluxlens.models.training import Recipe
 
     recipe = Recipe(steps=steps, learning_rate=learning_rate, seed=seed)
-    return TrainingConfig(simulated, cubes, recipe, Path(start) if start else None)
+    return TrainingConfig(
+        simulated,
+        cubes,
+        recipe,
+        Path(start) if start else None,
+        measured=measured,
+        leave=tuple(name for name in leave.split(",") if name),
+        season_heads=season_heads,
+        sources=sources,
+    )

@@ -26,6 +26,12 @@ SHORTEST_PASSWORD = 8
     help="Under which browsers may reach the page; repeatable.",
 )
 @click.option("--login", metavar="FILE.json", help='Names and passwords, {"NAME": "PASSWORD"}.')
+@click.option(
+    "--prefix",
+    default="",
+    metavar="/PATH",
+    help="Of a hub that hands on whole paths; its own part of the URL.",
+)
 @click.option("--no-open", is_flag=True, help="Do not open a browser.")
 def serve(
     catalog: str | None,
@@ -33,6 +39,7 @@ def serve(
     address: str,
     allow_origin: tuple[str, ...],
     login: str | None,
+    prefix: str,
     no_open: bool,
 ) -> None:
     """The dashboard.
@@ -48,6 +55,8 @@ def serve(
         Name or IP address of this machine.
     allow_origin : tuple of str
         Hosts without a wildcard.
+    prefix : str
+        Path without query; empty where the page is at the root.
     no_open : bool
         Whether the browser stays closed.
     """
@@ -64,10 +73,12 @@ def serve(
             raise InputError(
                 f"Got --allow-origin {origin!r}, need HOST or HOST:PORT without a wildcard; correct it."
             )
+    if not re.fullmatch(r"/?([A-Za-z0-9._~%@-]+/)*[A-Za-z0-9._~%@-]*", prefix):
+        raise InputError(f"Got --prefix {prefix!r}, need a path such as /user/ada/fluxlens; correct it.")
     login_file = check_login_file(login) if login else None
     from fluxlens.app import server  # Panel takes a second to import: not before all is known to be right
 
-    server.serve(path.resolve(), port, not no_open, address, allow_origin, login_file)
+    server.serve(path.resolve(), port, not no_open, address, allow_origin, login_file, prefix.rstrip("/"))
 
 
 def check_login_file(path: str) -> Path:

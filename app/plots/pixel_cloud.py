@@ -38,6 +38,8 @@ class FeatureSpace:
     """Stream of the chosen pixel: ``space.pixel.event(pixel=(row, col))`` draws its path; None removes it."""
     area: Any
     """Stream of an area on the map: ``space.area.event(geometry=corners)``, (corner, 2) in metres, marks its pixels."""
+    mark: Any
+    """``space.mark(inside)``: the RGB of the map's axes that is opaque where (pixel,) bool ``inside`` is True."""
     points: pd.DataFrame
     """The pixels: the two axes, the colour's column, ``pixel`` (flat index in the view)."""
 
@@ -143,8 +145,13 @@ def feature_space(
         return reader.mark(space.select(geometry))
 
     marked = hv.DynamicMap(draw_marked, streams=[selection])
-    space = FeatureSpace(plot, selection, marked, pixels, areas, points)
+    space = FeatureSpace(plot, selection, marked, pixels, areas, reader.mark, points)
     return space
+
+
+def axis_names(data: Any) -> list[str]:
+    """Axes of feature space that a store (ExplorerData) has: components, GPP, decoded NDVI, features."""
+    return _AxisReader(data, None, 1).names()
 
 
 def _make_streams(pixel: tuple[int, int] | None) -> tuple:

@@ -18,19 +18,26 @@ from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.towers.upload import UploadedTower, check_tower
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_outline
+from fluxlens.app.plots.map_marks import map_overlays, place_tables, tower_point
 from fluxlens.app.session import permalink
-from fluxlens.app.session.panel_setup import is_served, setup
+from fluxlens.app.session.panel_setup import inline_styles, is_served, setup
 from fluxlens.app.state.layer_key import LAYERS
 from fluxlens.app.state.place import Place
 from fluxlens.app.state.selection import State
 from fluxlens.app.views import messages
 from fluxlens.app.views.browser import Browser
 from fluxlens.app.views.compute import ComputeView
+from fluxlens.app.views.connection import logout_link
+from fluxlens.app.views.drag_tools import drag_while_pressed
 from fluxlens.app.views.export import ExportView
+from fluxlens.app.views.extents import keep_extent
+from fluxlens.app.views.feature_space import FeatureSpaceView
 from fluxlens.app.views.header import Header
 from fluxlens.app.views.map import MapView
+from fluxlens.app.views.page_template import was_dark
 from fluxlens.app.views.place_toolbar import PlaceToolbar
 from fluxlens.app.views.series import SeriesView
+from fluxlens.app.views.split_choice import bind_split
 from fluxlens.app.views.style import fluxlens_design
 from fluxlens.app.views.tabs import TabsView
 from fluxlens.app.views.tower import TowerView
@@ -46,11 +53,22 @@ COMPUTED_ENTRY = re.compile(rf"{ENTRY_PREFIX}[0-9a-f]{{12}}")
 _COLUMNS = """
 :host { flex: 1 1 auto !important; display: grid !important; gap: 12px; align-items: stretch;
   grid-template-columns: minmax(330px, 46fr) minmax(380px, 54fr); grid-template-rows: 1fr; }
-@media (max-width: 780px) { :host { grid-template-columns: 1fr; grid-template-rows: none; } }
+@media (max-width: 780px) { :host { grid-template-columns: minmax(0, 1fr); grid-template-rows: none; } }
 """
 _FILL = ":host { flex: 1 1 auto !important; }"
-_PAGE = ":host { min-height: 100vh; background: var(--bg); }"
-_BODY = ":host { flex: 1 1 auto !important; padding: 12px 18px 18px; box-sizing: border-box; }"
+_PAGE = ":host { min-height: 100vh; background: var(--bg); width: 100%; }"
+_BODY = """
+:host { flex: 1 1 auto !important; padding: 12px 18px 18px; box-sizing: border-box; }
+@media (max-width: 520px) { :host { padding: 8px 8px 12px; } }
+"""
+
+
+class _Selection(param.ClassSelector):
+    """Read from the store where no change of the pixel has brought it yet."""
+
+    def __get__(self, obj, objtype):
+        value = super().__get__(obj, objtype)
+        return obj._read_selection() if value is None and obj is not None and obj._is_made else value
 
 
 class Explorer(pn.viewable.Viewer):
@@ -71,7 +89,7 @@ class Explorer(pn.viewable.Viewer):
         The choices of the session.
     data : ExplorerData or None
         The store on screen, with the session's uploaded tower if there is one.
-    map, charts, export, places, compute, tower_upload, tabs
+    map_view, series_view, feature_space_view, export, places, compute, tower_upload, tabs
         Views of the store on screen, made anew for each store.
     """
 
@@ -83,19 +101,30 @@ class Explorer(pn.viewable.Viewer):
         default=[], item_type=tuple, doc="(row, col) of the chosen pixels, in the order they were chosen."
     )
 
+    selection = _Selection(
+        class_=xr.Dataset,
+        constant=True,
+        doc="The current pixel on all days, to watch and to read; ``pixels`` sets it. ``embedding`` (time, feature) "
+        "int8 (times ``scale``), ``sigma``, days from acquisitions, GPP in gC m-2 d-1 where there is weather; "
+        "``row``, ``col`` of the pixel. Served pages do not watch it.",
+    )
+
+    _is_made = False
+    """Whether ``__init__`` is done, so that a parameter that is read may open the store."""
+
     @fluxlens_design()
     def __init__(self, cat=None, entry: str = "", data: ExplorerData | None = None):
         super().__init__()
         self.cat = cat
-        self.state = State(entry=entry)
+        self.state = State(entry=entry, dark=was_dark())
         self.data: ExplorerData | None = None
-        self.browser = Browser(width=0, height=0)
-        self.header = Header(self.state, self._list_entries())
+        self.browser = Browser(width=0, height=0, dark=self.state.dark)
+        self.header = Header(self.state, self._describe_entries())
         self._waiting = messages.waiting_pane()
         self._welcome = messages.welcome(lambda: setattr(self.browser, "explained", True))
         self._body = pn.Column(self._waiting, sizing_mode="stretch_width", stylesheets=[_FILL])
-        self.map: MapView | None = None
-        self.charts: SeriesView | None = None
+        self.map_view: MapView | None = None
+        self.series_view: SeriesView | None = None
         self._load: EntryLoad | None = None
         self._link_fields: dict[str, str] = {}
         """Fields of the link that the next store shown must restore."""
@@ -111,11 +140,13 @@ class Explorer(pn.viewable.Viewer):
         if data is not None:
             data.load_images()
             self.show_store(data)
+        self._is_made = True
 
     def _wire(self) -> None:
         """Callbacks that live as long as the session; those of one store's views are in the views."""
         # The state is what the views watch; these two keep the parameters that a notebook sees equal to it.
         self.state.param.watch(self._publish_choices, ["day", "layer", "places"])
+        self.state.param.watch(self._update_selection, ["places", "current"])
         self.param.watch(self._take_choices, ["day", "layer", "pixels"])
         # ``state.param.watch`` and not ``state.watch``, whose watchers ``show_store`` ends with the views of a store.
         self.state.param.watch(lambda _: self.open(self.state.entry), "entry")
@@ -124,10 +155,15 @@ class Explorer(pn.viewable.Viewer):
         # since Param calls watchers only where a value changes.
         self.browser.param.watch(lambda event: setattr(self.state, "dark", event.new), "dark")
         self.browser.param.watch(lambda event: setattr(self._welcome, "visible", not event.new), "returning")
+        self.browser.param.watch(lambda _: setattr(self.state, "message", ""), "escapes")
+        # A message is about what was tried last; who goes on to another layer or page has left that.
+        self.state.param.watch(lambda _: setattr(self.state, "message", ""), ["layer", "page"])
         self.state.param.watch(self._write_link, list(permalink.LINKED_PARAMETERS))
-        self.browser.param.watch(lambda event: self.map and self.map.step(event.new - event.old), "day_steps")
         self.browser.param.watch(
-            lambda event: self.map and self.map.step_feature(event.new - event.old), "feature_steps"
+            lambda event: self.map_view and self.map_view.step(event.new - event.old), "day_steps"
+        )
+        self.browser.param.watch(
+            lambda event: self.map_view and self.map_view.step_feature(event.new - event.old), "feature_steps"
         )
         self.state.param.watch(
             lambda event: setattr(self.browser, "feature_keys", event.new == "feature"), "layer"
@@ -135,11 +171,15 @@ class Explorer(pn.viewable.Viewer):
 
     def _list_entries(self) -> list[str]:
         """Names of the entries that hold embeddings."""
+        return list(self._describe_entries())
+
+    def _describe_entries(self) -> dict[str, str]:
+        """Descriptions of the entries that hold embeddings, by their names."""
         if self.cat is None:
-            return []
+            return {}
         from fluxlens.embeddings.catalog import entries
 
-        return [entry.name for entry in entries(self.cat) if entry.kind == "embeddings"]
+        return {entry.name: entry.description for entry in entries(self.cat) if entry.kind == "embeddings"}
 
     # --- opening ---
 
@@ -151,6 +191,10 @@ class Explorer(pn.viewable.Viewer):
         entry : str
             Name of the entry.
         """
+        # The store on screen is left now and not when the next one has come: its player would move the day of that.
+        self.state.unwatch_all()
+        self.map_view = self.data = None
+        self.state.message = ""
         snapshot = self._link_fields.get("snapshot", "")
         catalog_path = str(getattr(self.cat, "path", ""))
         self._load = LOADER.get(catalog_path, entry, lambda: open_entry(self.cat, entry, snapshot), snapshot)
@@ -188,6 +232,9 @@ class Explorer(pn.viewable.Viewer):
     def fail(self, message: str) -> None:
         """Show ``message``, one sentence on what is wrong; the page lives on."""
         self.state.message = message
+        # What this link says of a view is not meant for the entry that is chosen next.
+        self._link_fields = {}
+        self.header.show(None)
         self._waiting.object = messages.nothing(self._list_entries())
 
     def _poll_load(self) -> None:
@@ -217,7 +264,7 @@ class Explorer(pn.viewable.Viewer):
 
     @fluxlens_design()
     def show_store(self, data: ExplorerData) -> None:
-        """Put a store on screen: its first pixel, in the middle of its period, or what the link says.
+        """Put a store on screen: its first pixel, on the clearest day of its growing season, or what the link says.
 
         Parameters
         ----------
@@ -229,11 +276,16 @@ class Explorer(pn.viewable.Viewer):
         # First of all: views of the store before would draw its days and pixels with the new choices.
         state.unwatch_all()
         state.param.update(
-            day=data.days[len(data.days) // 2].date(),
+            day=data.start_day,
+            colours={},
             places=[Place(0, *data.start_pixel)],
             labels=[],
             current=0,
             feature=0,
+            map_extent=None,
+            chart_extent=None,
+            second_layer="",
+            held_day=None,
             message="",
             notes=[],
             layer=state.layer if state.layer in data.layers else data.layers[0],
@@ -242,38 +294,53 @@ class Explorer(pn.viewable.Viewer):
         permalink.restore(self._link_fields, state, data)
         self._link_fields = {}
         # ``compute`` is looked up when a box is drawn: it is made after the map on which it draws.
-        self.map = MapView(state, data, self.tap, self.outline, lambda xs, ys: self.compute.set_box(xs, ys))
-        self.export = ExportView(state, data, self.map.plot.figure)
-        self.places = PlaceToolbar(state, data, self.map.plot.drawing, [self.export.view])
-        self.charts = SeriesView(state, data, [self.places.view])
+        self.map_view = MapView(
+            state, data, self.tap, self.outline, lambda xs, ys: self.compute.set_box(xs, ys)
+        )
+        figure = self.map_view.plot.figure
+        self.export = ExportView(state, data, figure)
+        self.places = PlaceToolbar(state, data, [self.export.view])
+        drag_while_pressed(self.places.draw, self.map_view.plot, "area")
+        self.series_view = SeriesView(state, data, [self.places.view])
+        keep_extent(state, "map_extent", x=figure.x_range, y=figure.y_range)
+        keep_extent(state, "chart_extent", x=self.series_view.charts.range)
+        bind_split(state, self.map_view)
         self.header.show(data)
         # Functions, not views: a tab that is never shown costs nothing.
-        tabs = {"series": ("Series", lambda: self.charts.view)}
+        tabs = {"series": ("Series", lambda: self.series_view.view)}
         site = str(data.tower.attrs.get("site", "")) if data.observations.fluxes else ""
         tabs["tower"] = (f"Tower {site}".strip(), self._make_tower_tab)
+        tabs["space"] = ("Feature space", self._make_feature_space_tab)
         if data.scene.can_compute:
             self.compute = ComputeView(
                 # Without an uploaded tower: the store of a job is shared with other sessions, the tower is not.
                 state,
                 self._shared_data,
-                self.map.plot,
+                self.map_view.plot,
                 self.add_result,
                 self.open_result,
+                self.await_job,
             )
             tabs["compute"] = ("Compute", lambda: self.compute.view)
         self.tabs = TabsView(state, tabs)
         columns = pn.Column(
-            self.map.view, self.tabs.view, sizing_mode="stretch_width", stylesheets=[_COLUMNS]
+            self.map_view.view, self.tabs.view, sizing_mode="stretch_width", stylesheets=[_COLUMNS]
         )
         self._body[:] = [columns]
         self._write_link()
+
+    def _make_feature_space_tab(self) -> pn.viewable.Viewable:
+        self.feature_space_view = FeatureSpaceView(self.state, self.data, self.map_view.plot)
+        return self.feature_space_view.view
 
     def _make_tower_tab(self) -> pn.viewable.Viewable:
         on_remove = self.remove_tower if self._uploaded is not None else None
         self.tower_upload = TowerUpload(self.state, self.data, self.add_tower, on_remove)
         if not self.data.observations.fluxes:
             return self.tower_upload.view
-        return TowerView(self.state, self.data, self.map.plot.draw_footprint, [self.tower_upload.view]).view
+        return TowerView(
+            self.state, self.data, self.map_view.plot.draw_footprint, [self.tower_upload.view]
+        ).view
 
     def _with_uploaded_tower(self, data: ExplorerData) -> ExplorerData:
         """The store with the session's tower, as long as that is inside the scene."""
@@ -329,13 +396,13 @@ class Explorer(pn.viewable.Viewer):
             )
             return
         try:
-            if self.map.labels.captures_taps:
-                self.map.labels.label_pixel(*pixel)
+            if self.map_view.labels.captures_taps:
+                self.map_view.labels.label_pixel(*pixel)
                 return
             self.state.pin(*pixel, add=add or self.places.add_pin.value)
             self.places.add_pin.value = False
             has_tower = bool(self.data.observations.fluxes)
-            if self.map.plot.on_tower(x, y) and has_tower:
+            if self.map_view.plot.on_tower(x, y) and has_tower:
                 self.state.page = "tower"
             elif self.state.page == "tower" and has_tower:
                 self.state.page = "series"
@@ -361,6 +428,17 @@ class Explorer(pn.viewable.Viewer):
             self._add_entry(name, f"{nx} × {ny} px, {job.box.first} to {job.box.last}")
         self._results[name] = job.path
         return name
+
+    def await_job(self, job: EmbedJob) -> None:
+        """Take the store of a job whose view is gone into the catalog once it is done."""
+
+        def look() -> None:
+            if not job.active:
+                polling.stop()
+                if job.state == "done":
+                    self.add_result(job)
+
+        polling = pn.state.add_periodic_callback(look, period=1000)
 
     def open_result(self, name: str) -> None:
         """Show the store of a finished job, by the name that ``add_result`` gave."""
@@ -393,15 +471,27 @@ class Explorer(pn.viewable.Viewer):
 
     # --- what a notebook reads ---
 
-    @property
-    def selection(self) -> xr.Dataset:
-        """The current pixel on all days: ``embedding`` (time, feature) int8 (times ``scale``), ``sigma``, days from
-        acquisitions, and GPP in gC m-2 d-1 where there is weather."""
+    def _update_selection(self, *_) -> None:
+        # Pages have no reader of it, and their taps need not wait for it.
+        if is_served() or self.data is None or self.state.pixel is None:
+            return
+        try:
+            selection = self._read_selection()
+        except InputError:  # of a damaged store, which the views report
+            return
+        with param.edit_constant(self):
+            self.selection = selection
+
+    def _read_selection(self) -> xr.Dataset:
+        """The current pixel on all days, as the parameter ``selection`` has it."""
         data = self._require_data()
         cube = data.store.series(*self.state.pixel)
         pixel = data.pixel_series(*self.state.pixel)
         found = [name for name in ("gpp", "gpp_lo", "gpp_hi") if name in pixel]
-        return cube.assign({name: ("time", pixel[name].values, pixel[name].attrs) for name in found})
+        row, col = self.state.pixel
+        return cube.assign_coords(row=row, col=col).assign(
+            {name: ("time", pixel[name].values, pixel[name].attrs) for name in found}
+        )
 
     @property
     def series(self) -> pd.DataFrame:
@@ -479,7 +569,9 @@ class Explorer(pn.viewable.Viewer):
         A Bokeh model belongs to one document, and every display is one: to put the same figures into a second fails
         with "Models must be owned by only a single document". The column of the body is new for the same reason.
         """
-        choices = {name: value for name, value in self.state.param.values().items() if name != "name"}
+        # What the views themselves say of the display before begins anew with them.
+        anew = {"name", "map_extent", "chart_extent", "second_layer", "held_day"}
+        choices = {name: value for name, value in self.state.param.values().items() if name not in anew}
         self._body = pn.Column(self._waiting, sizing_mode="stretch_width", stylesheets=[_FILL])
         self.show_store(self._shared_data)
         self.state.param.update(**choices)
@@ -502,7 +594,9 @@ class Explorer(pn.viewable.Viewer):
         """
         try:
             # Panel's own view and not ``self``: the widget calls methods that a ``Viewer`` does not have.
-            return pn.ipywidget(self.panel())
+            screen = self.panel()
+            screen._hooks.append(inline_styles)
+            return pn.ipywidget(screen)
         except ImportError as error:
             raise InputError(
                 "Got no package jupyter_bokeh, need it for ipywidgets; pip install jupyter_bokeh."
@@ -524,8 +618,11 @@ class Explorer(pn.viewable.Viewer):
             self._welcome,
             self._body,
             sizing_mode="stretch_width",
+            css_classes=["role-main"],
             stylesheets=[_BODY],
         )
+        if (logout := logout_link()) is not None:
+            self.header.view.append(logout)
         return pn.Column(
             self.header.view, body, self.browser, sizing_mode="stretch_width", stylesheets=[_PAGE]
         )
@@ -533,24 +630,34 @@ class Explorer(pn.viewable.Viewer):
     # --- figures to compose in a notebook ---
 
     @property
-    def embedding_map(self):
-        """The layer and day on screen as a HoloViews object; it follows the day."""
+    def map(self):
+        """The layer on screen as a HoloViews object, with places and tower over it; it follows the day."""
         from fluxlens.app import plots
+        from fluxlens.app.plots.elements import map_dimensions
 
         key, data = self.state.layer_key, self._require_data()
         choices = {n: getattr(key, n) for n in ("feature", "pixel", "threshold", "labels")}
         # the layers that are made without a number of clusters have 0 there
         clusters = key.clusters or 5
-        return plots.embedding_map(data, key.layer, self.state.param.day, clusters=clusters, **choices)
+        day = self.state.param.day
+        layer = plots.embedding_map(data, key.layer, day, clusters=clusters, **choices)
+        tables = place_tables(self.state.places, data.grid) | {"tower": tower_point(data.observations.xy)}
+        return layer * map_overlays(tables, map_dimensions(data.grid.crs))
 
     @property
-    def series_charts(self):
-        """The charts of the current place as a HoloViews layout."""
+    def charts(self):
+        """The charts of the current place as a HoloViews layout, the other places as one line each."""
         from fluxlens.app import plots
 
-        data = self._require_data()
-        series = data.place_series(self.state.place)
-        return plots.series_charts(series, data.weather, data.tower, data.simulated)
+        state, data = self.state, self._require_data()
+        tower = data.tower if state.show_tower else None
+        others = [(PLACE_COLOURS[o.slot], data.place_series(o)) for o in state.places if o is not state.place]
+        colour = PLACE_COLOURS[state.place.slot]
+        series = data.place_series(state.place)
+        return plots.series_charts(series, data.weather, tower, data.simulated, colour, others=others)
+
+    # Names of an earlier version.
+    embedding_map, series_charts = map, charts
 
     @property
     def feature_space(self):

@@ -5,6 +5,7 @@ Keys of the query are a contract: links written by earlier versions must open.
 
 import datetime as dt
 import json
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlencode
@@ -19,6 +20,28 @@ from fluxlens.app.state.place import Place
 from fluxlens.app.state.selection import State
 from fluxlens.embeddings.export.polygons import polygon_from_rings
 from fluxlens.models.errors import InputError
+
+
+def _parse_boolean(text: str) -> bool:
+    if text not in ("True", "False"):
+        raise ValueError(text)
+    return text == "True"
+
+
+def _parse_numbers(text: str) -> tuple[float, ...]:
+    numbers = tuple(float(part) for part in text.split(","))
+    if not all(math.isfinite(number) for number in numbers):
+        raise ValueError(text)
+    return numbers
+
+
+def _format(value: Any) -> Any:
+    """A value as the query has it: extents without digits below a centimetre or a millisecond."""
+    return (
+        ",".join(f"{number:.2f}".rstrip("0").rstrip(".") for number in value)
+        if isinstance(value, tuple)
+        else value
+    )
 
 
 class UrlChoice(NamedTuple):
@@ -36,13 +59,18 @@ CHOICES = (
     UrlChoice("feature", "feature", int),
     UrlChoice("clusters", "clusters", int),
     UrlChoice("threshold", "threshold", float),
-    UrlChoice("year", "whole_period", lambda text: text == "True"),
+    UrlChoice("year", "whole_period", _parse_boolean),
     UrlChoice("page", "page", str),
     UrlChoice("flux", "flux", str),
     UrlChoice("least_qc", "min_qc", float),
     UrlChoice("sight", "footprint_kind", str),
     UrlChoice("radius_m", "radius_m", float),
     UrlChoice("height_m", "height_m", float),
+    UrlChoice("tower", "show_tower", _parse_boolean),
+    UrlChoice("map", "map_extent", _parse_numbers),
+    UrlChoice("time", "chart_extent", _parse_numbers),
+    UrlChoice("split", "second_layer", str),
+    UrlChoice("held", "held_day", dt.date.fromisoformat),
 )
 LINKED_PARAMETERS = (
     "day",
@@ -51,9 +79,14 @@ LINKED_PARAMETERS = (
     "labels",
     "current",
     "charts",
+    "dark",
     *(choice.parameter for choice in CHOICES),
 )
 """Parameters of ``State`` on which the link depends."""
+BAD_PART = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+"""What a part of another shape than ours raises: a list for a dict, a word for a number, JSON a million deep."""
+MAX_NAMED = 4
+"""Wrong parts that the message names."""
 MAX_LENGTH = 6000
 """Servers and chat programs cut longer URLs; areas and labels are then left out."""
 
@@ -73,7 +106,8 @@ def to_query(state: State, data: ExplorerData) -> str:
     for choice in CHOICES:
         value = getattr(state, choice.parameter)
         if value != state.param[choice.parameter].default:
-            fields[choice.key] = value
+            fields[choice.key] = _format(value)
+    fields["theme"] = "dark" if state.dark else "light"
     fields |= {"charts": ",".join(state.charts), "current": state.current}
     fields["pins"] = ";".join(
         f"{place.slot}:{place.row},{place.col}" for place in state.places if not place.area
@@ -119,18 +153,22 @@ def restore(fields: dict[str, str], state: State, data: ExplorerData) -> None:
     data : ExplorerData
         The store on screen.
     """
+    wrong = _restore_choices(fields, state, data)
     try:
-        _restore_choices(fields, state, data)
         for coordinates in json.loads(fields.get("areas", "{}")).values():
             add_area(state, data, polygon_from_rings(coordinates))
-        # After the areas: the current place may be one of them.
-        slots = {place.slot for place in state.places}
-        if fields.get("current", "").isdigit() and int(fields["current"]) in slots:
-            state.current = int(fields["current"])
-    # JSON of another shape than ours (a list for a dict, a word for a number) raises any of these.
-    except (ValueError, TypeError, AttributeError, IndexError) as error:
+    except BAD_PART:
+        wrong.append("areas")
+    # After the areas: the current place may be one of them.
+    slots = {place.slot for place in state.places}
+    if fields.get("current", "").isdigit() and int(fields["current"]) in slots:
+        state.current = int(fields["current"])
+    if wrong:
+        parts = " and ".join(f"{key}={fields[key][:40]!r}" for key in wrong[:MAX_NAMED])
+        more = f" and {len(wrong) - MAX_NAMED} more" if len(wrong) > MAX_NAMED else ""
         state.message = (
-            f"Got a link that says {str(error)[:80]!r}, need one made here; the rest of the view is restored."
+            f"Got a link with {parts}{more}, which this store does not have or which is no such value; "
+            "need one made here. The rest of the view is restored."
         )
     if fields.get("given") and not data.observations.uploaded_file:
         state.message = (
@@ -145,35 +183,66 @@ def restore(fields: dict[str, str], state: State, data: ExplorerData) -> None:
         )
 
 
-def _restore_choices(fields: dict[str, str], state: State, data: ExplorerData) -> None:
-    """All choices but areas, set at once or (one of them is wrong) not at all."""
-    chosen: dict[str, Any] = {}
-    if fields.get("pins"):
-        # Cut before parsing: a link is written by anyone and may hold a million pins.
-        pins = fields["pins"].split(";")[: len(PLACE_COLOURS)]
-        chosen["places"] = [_parse_pin(text, data) for text in pins]
-        if len({place.slot for place in chosen["places"]}) < len(chosen["places"]):
-            raise InputError("two pins of one colour")
-        chosen["current"] = chosen["places"][-1].slot
-    if "day" in fields:
+def _restore_choices(fields: dict[str, str], state: State, data: ExplorerData) -> list[str]:
+    """Set all choices but areas at once; a part that is wrong keeps its default. Returns the keys of wrong parts."""
+    parts: list[tuple[str, str, Callable[[str], Any]]] = [
+        ("pins", "places", lambda text: _parse_pins(text, data)),
         # Clipped and not refused: the store may have been written anew for another period.
-        chosen["day"] = min(max(dt.date.fromisoformat(fields["day"]), data.first), data.last)
-    if fields.get("layer") in set(LAYERS) & set(data.layers):
-        chosen["layer"] = fields["layer"]
-    if "charts" in fields:
-        chosen["charts"] = fields["charts"].split(",")
-    for choice in CHOICES:
-        if choice.key in fields:
-            chosen[choice.parameter] = choice.parse(fields[choice.key])
-    if not 0 <= chosen.get("feature", 0) < len(data.features):
-        raise InputError(f"feature {chosen['feature']}")
-    for row, col, name in json.loads(fields.get("labels", "[]"))[:MAX_LABELS]:
-        if not (0 <= int(row) < data.grid.ny and 0 <= int(col) < data.grid.nx):
-            raise InputError(f"label {row}, {col}")
-        labels = tuple(chosen.get("labels", ()))
-        chosen["labels"] = list(toggle_label(labels, int(row), int(col), str(name)))
+        ("day", "day", lambda text: min(max(dt.date.fromisoformat(text), data.first), data.last)),
+        ("layer", "layer", lambda text: _parse_layer(text, data)),
+        ("charts", "charts", _parse_charts),
+        ("theme", "dark", lambda text: {"dark": True, "light": False}[text]),
+        ("labels", "labels", lambda text: _parse_labels(text, data)),
+        *CHOICES,
+    ]
+    chosen: dict[str, Any] = {}
+    wrong = []
+    for key, parameter, parse in parts:
+        if key in fields:
+            try:
+                value = parse(fields[key])
+                # Checked on a state of its own: one value that is refused would refuse the update of all.
+                State(**{parameter: value})
+                if parameter == "feature" and not 0 <= value < len(data.features):
+                    raise InputError(f"feature {value}")
+                if parameter == "second_layer" and value:
+                    _parse_layer(value, data)
+                chosen[parameter] = value
+            except BAD_PART:
+                wrong.append(key)
+    if chosen.get("places"):
+        chosen["current"] = chosen["places"][-1].slot
     # All in one update: watchers of single parameters would draw the map once for each.
     state.param.update(**chosen)
+    return wrong
+
+
+def _parse_layer(text: str, data: ExplorerData) -> str:
+    if text not in set(LAYERS) & set(data.layers):
+        raise InputError(f"layer {text}")
+    return text
+
+
+def _parse_charts(text: str) -> list[str]:
+    """Charts by name; of none the text is empty."""
+    return [name for name in text.split(",") if name]
+
+
+def _parse_pins(text: str, data: ExplorerData) -> list[Place]:
+    # Cut before parsing: a link is written by anyone and may hold a million pins.
+    places = [_parse_pin(part, data) for part in text.split(";")[: len(PLACE_COLOURS)]]
+    if len({place.slot for place in places}) < len(places):
+        raise InputError("two pins of one colour")
+    return places
+
+
+def _parse_labels(text: str, data: ExplorerData) -> list:
+    labels: tuple = ()
+    for row, col, name in json.loads(text)[:MAX_LABELS]:
+        if not (0 <= int(row) < data.grid.ny and 0 <= int(col) < data.grid.nx):
+            raise InputError(f"label {row}, {col}")
+        labels = toggle_label(labels, int(row), int(col), str(name))
+    return list(labels)
 
 
 def _parse_pin(text: str, data: ExplorerData) -> Place:

@@ -46,10 +46,14 @@ class State(param.Parameterized):
         default=5, bounds=(CLUSTER_COUNTS[0], CLUSTER_COUNTS[-1]), doc="Number of clusters."
     )
     labels = param.List(default=[], item_type=Label, doc="Labelled pixels, for the layer 'labels'.")
+    colours = param.Dict(
+        default={},
+        doc="Chosen (low, high, palette) by the label of a layer's style; a layer that is not here has its own.",
+    )
     charts = param.List(default=["ndvi", "pc", "radar", "gpp"], item_type=str, doc="Charts shown.")
     show_tower = param.Boolean(default=True, doc="Whether tower GPP is drawn with the prediction.")
     page = param.Selector(
-        default="series", objects=["series", "tower", "compute"], doc="Tab next to the map."
+        default="series", objects=["series", "tower", "space", "compute"], doc="Tab next to the map."
     )
     flux = param.Selector(
         default="gpp_nt", objects=["gpp_nt", "gpp_dt"], doc="The tower page's partitioning of GPP."
@@ -71,6 +75,20 @@ class State(param.Parameterized):
         allow_None=True,
         doc="Height of the sensors above the displacement height, m, for the footprint kind 'footprint'.",
     )
+    map_extent = param.Tuple(
+        default=None,
+        length=4,
+        allow_None=True,
+        doc="West, east, south, north of the map, m; None for the whole scene.",
+    )
+    chart_extent = param.Tuple(
+        default=None,
+        length=2,
+        allow_None=True,
+        doc="Begin and end of the charts' time axis, milliseconds since 1970; None for the whole period.",
+    )
+    second_layer = param.String(default="", doc="Layer of the second map; empty where there is one map.")
+    held_day = param.CalendarDate(default=None, allow_None=True, doc="Day that the second map holds.")
     dark = param.Boolean(default=False, doc="Dark theme.")
     message = param.String(default="", doc="One sentence for the user; empty when all is well.")
     notes = param.List(
@@ -92,11 +110,24 @@ class State(param.Parameterized):
         # Kept on the instance and not in __init__, which Param calls with all parameters of the class.
         self._watchers = [*getattr(self, "_watchers", []), self.param.watch(callback, names)]
 
+    def on_unwatch(self, end) -> None:
+        """Call ``end()`` at the next ``unwatch_all``: for timers and threads, which would outlive the views of a store.
+
+        Parameters
+        ----------
+        end : callable
+            Takes nothing; is called once, also where what it ends has ended by itself.
+        """
+        self._ends = [*getattr(self, "_ends", []), end]
+
     def unwatch_all(self) -> None:
         """End what ``watch`` began. The state outlives the views of a store, which would else be called for ever."""
         for watcher in getattr(self, "_watchers", []):
             self.param.unwatch(watcher)
-        self._watchers = []
+        # Emptied first: what is ended may begin something else.
+        ends, self._ends, self._watchers = getattr(self, "_ends", []), [], []
+        for end in ends:
+            end()
 
     @property
     def place(self) -> Place | None:

@@ -17,24 +17,53 @@ class Browser(JSComponent):
     link = param.String(
         default="", doc="Query of the page's URL; written without an entry in the browser's history."
     )
+    escapes = param.Integer(default=0, doc="Times that Escape was pressed.")
     explained = param.Boolean(default=False, doc="Set when the user closes the explanation.")
 
     _esm = """
     export function render({ model }) {
       const root = document.documentElement;
-      const paint = () => { root.dataset.theme = model.dark ? "dark" : "light"; };
+      const paint = () => {
+        root.dataset.theme = model.dark ? "dark" : "light";
+        document.cookie = `fluxlens-theme=${root.dataset.theme}; path=/; SameSite=Lax; max-age=31536000`;
+      };
       // Storage throws in private mode; the page then forgets the theme.
       const remember = (key, value) => { try { localStorage.setItem(key, value); } catch {} };
       const recall = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
-      if (recall("fluxlens-theme") === "dark") { model.dark = true; }
+      const forget = (key) => { try { localStorage.removeItem(key); } catch {} };
+      // The system's theme, until another one is chosen; who chooses the system's follows it again.
+      const system = matchMedia("(prefers-color-scheme: dark)");
+      // A link keeps the theme in which it was made; JupyterLab has a theme of its own.
+      const linked = new URLSearchParams(location.search).get("theme");
+      const follow = () => {
+        const chosen = linked ?? recall("fluxlens-theme");
+        if (chosen !== null) model.dark = chosen === "dark";
+        else if (!("jpThemeName" in document.body.dataset)) model.dark = system.matches;
+      };
+      follow();
+      system.addEventListener("change", follow);
+      model.on("remove", () => system.removeEventListener("change", follow));
       if (recall("fluxlens-explained")) { model.returning = true; }
       paint();
-      model.on("dark", () => { paint(); remember("fluxlens-theme", model.dark ? "dark" : "light"); });
+      model.on("dark", () => {
+        paint();
+        if (model.dark === system.matches) forget("fluxlens-theme");
+        else remember("fluxlens-theme", model.dark ? "dark" : "light");
+      });
       const writeUrl = () => { if (model.link) history.replaceState(null, "", model.link); };
       writeUrl();
       model.on("link", writeUrl);
+      // JupyterLab says its theme on the body; it is followed, so that the explorer is dark in a dark Lab.
+      if ("jpThemeLight" in document.body.dataset) {
+        const follow_lab = () => { model.dark = document.body.dataset.jpThemeLight === "false"; };
+        const observer = new MutationObserver(follow_lab);
+        observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
+        model.on("remove", () => observer.disconnect());
+        follow_lab();
+      }
       model.on("explained", () => remember("fluxlens-explained", "yes"));
       window.addEventListener("keydown", (event) => {
+        if (event.key === "Escape") { model.escapes += 1; return; }
         const path = event.composedPath();
         const typing = path.some((el) => ["INPUT", "SELECT", "TEXTAREA"].includes(el.tagName)
           || (el.classList && el.classList.contains("noUi-handle")));

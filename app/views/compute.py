@@ -12,6 +12,8 @@ from fluxlens.app.data.layer_image import LayerStyle
 from fluxlens.app.data.scene import SceneData
 from fluxlens.app.plots.map import MapPlot
 from fluxlens.app.state.selection import State
+from fluxlens.app.views.drag_tools import drag_while_pressed
+from fluxlens.app.views.style import read_css
 from fluxlens.models.errors import InputError
 
 POLL_MS = 200
@@ -116,11 +118,13 @@ class ComputeView:
         Called with a finished EmbedJob; takes its store into the session's catalog and returns its name.
     on_open : callable
         Called with that name to show the store.
+    on_leave : callable, optional
+        Called with the EmbedJob that still runs when another store is shown.
     """
 
-    def __init__(self, state: State, data: ExplorerData, plot: MapPlot, on_done, on_open):
+    def __init__(self, state: State, data: ExplorerData, plot: MapPlot, on_done, on_open, on_leave=None):
         self.state, self.data, self.plot = state, data, plot
-        self.on_done, self.on_open = on_done, on_open
+        self.on_done, self.on_open, self.on_leave = on_done, on_open, on_leave
         self.job: EmbedJob | None = None
         self.entry = ""
         self._poll = None
@@ -136,7 +140,12 @@ class ComputeView:
         end = min(begin + dt.timedelta(days=DEFAULT_DAYS - 1), data.last)
         self.draw = pn.widgets.Toggle(label="Draw box", align="end", css_classes=["quiet"])
         # The picker offers only days the store covers.
-        limits = {"start": data.first, "end": data.last, "width": 130}
+        limits = {
+            "start": data.first,
+            "end": data.last,
+            "width": 130,
+            "stylesheets": [read_css("date_field.css")],
+        }
         self.first = pn.widgets.DatePicker(label="First day", value=begin, **limits)
         self.last = pn.widgets.DatePicker(label="Last day", value=end, **limits)
         self.model = pn.widgets.Select(
@@ -151,6 +160,7 @@ class ComputeView:
             pn.pane.HTML("", sizing_mode="stretch_width", margin=(8, 0, 8, 0), stylesheets=[_TEXT])
             for _ in range(2)
         )
+        drag_while_pressed(self.draw, plot, "box")
         self.draw.param.watch(self._toggle_drawing, "value")
         for widget in (self.first, self.last, self.model):
             widget.param.watch(self._update_cost, "value")
@@ -159,6 +169,7 @@ class ComputeView:
         self.open.on_click(lambda _: self.on_open(self.entry))
         state.watch(self._update_page, "page")
         state.watch(lambda _: self._draw_blocks(), "day")
+        state.on_unwatch(self._leave)
         self._update_cost()
         self._update_page()
 
@@ -176,7 +187,6 @@ class ComputeView:
         self._update_page()
 
     def _toggle_drawing(self, event) -> None:
-        self.plot.boxing(event.new)
         self.draw.label = "Drag on the map" if event.new else "Draw box"
 
     def _update_cost(self, *_) -> None:
@@ -237,9 +247,7 @@ class ComputeView:
         self._draw_blocks()
         if not ended:
             return
-        if self._poll is not None:
-            self._poll.stop()
-            self._poll = None
+        self._stop_polling()
         self.stop.visible, self.start.visible = False, True
         self._update_cost()
         if job.state == "done":
@@ -249,6 +257,17 @@ class ComputeView:
             # Blocks of a job that ended without a store are of no further use.
             job.blocks.clear()
             self.plot.fill(None)
+
+    def _stop_polling(self) -> None:
+        if self._poll is not None:
+            self._poll.stop()
+            self._poll = None
+
+    def _leave(self) -> None:
+        """End the view with its store; the job goes on, and its result is wanted still."""
+        self._stop_polling()
+        if self.job is not None and self.job.active and self.on_leave is not None:
+            self.on_leave(self.job)
 
     def _draw_blocks(self) -> None:
         """Draw the finished blocks of the map's day, in the embedding layer's colours where the model is the same."""

@@ -1,6 +1,7 @@
 """The error message, the explanation of a first visit, and the progress while data are being made."""
 
 from html import escape
+from urllib.parse import urlencode
 
 import panel as pn
 from fluxlens.app.state.selection import State
@@ -24,15 +25,14 @@ _BANNER = """
 .banner { display: flex; gap: 10px; align-items: baseline; padding: 9px 14px; border-radius: 8px;
   line-height: 1.5;
   font-size: 13px; }
-.toast { position: fixed; left: 50%; bottom: 22px; transform: translateX(-50%); z-index: 20;
-  width: max-content;
-  max-width: min(720px, 90vw); box-shadow: 0 4px 18px rgba(0, 0, 0, .16); }
 .warn { background: var(--warn-bg); color: var(--warn); border: 1px solid var(--warn-line); }
 .hello { background: var(--accent-weak); color: var(--ink); }
 """
+_STICKY = ":host { position: sticky; top: 0; z-index: 20; }"
 _WAIT = """
 .wait { max-width: 560px; margin: 16vh auto 0; padding: 0 24px; text-align: left; }
 h2 { font: 600 20px/1.3 var(--font); margin: 0 0 6px; }
+li { line-height: 1.7; font-size: 14px; } a { color: var(--accent); }
 p { color: var(--muted); line-height: 1.55; margin: 0 0 22px; font-size: 14px; }
 .track { height: 6px; border-radius: 3px; background: var(--line); overflow: hidden; }
 .bar { height: 100%; border-radius: 3px; background: var(--accent); transition: width .4s; }
@@ -41,13 +41,13 @@ p { color: var(--muted); line-height: 1.55; margin: 0 0 22px; font-size: 14px; }
 """
 
 
-def message(state: State) -> pn.pane.HTML:
-    """The state's message in a banner; an empty pane while there is none.
+def message(state: State) -> pn.Column:
+    """The state's message in a banner with a button to close it; empty while there is none.
 
     Parameters
     ----------
     state : State
-        Its ``message`` is shown.
+        Its ``message`` is shown, and emptied by the button.
 
     Notes
     -----
@@ -55,16 +55,29 @@ def message(state: State) -> pn.pane.HTML:
     Never an invisible pane: a browser that has not drawn it yet fails at making it visible, and with it all else that
     comes in the same message (Panel 1.9).
     """
-    # Height zero: the message floats over the page and moves nothing.
-    pane = pn.pane.HTML("", sizing_mode="stretch_width", height=0, stylesheets=[_BANNER])
+    # In the flow of the page and not floating: what floats covers a chart or a button. It stays in sight when the
+    # page is scrolled.
+    column = pn.Column(sizing_mode="stretch_width", stylesheets=[_STICKY])
 
     def update(*_) -> None:
-        banner = f'<div class="banner warn toast" role="alert"><span>{escape(state.message)}</span></div>'
-        pane.object = banner if state.message else ""
+        if not state.message:
+            column[:] = []
+            return
+        text = pn.pane.HTML(
+            f'<div class="banner warn" role="alert"><span>{escape(state.message)}</span></div>',
+            sizing_mode="stretch_width",
+            stylesheets=[_BANNER],
+        )
+        close = pn.widgets.Button(
+            label="×", description="Close this message (Esc)", align="center", margin=(0, 0, 0, 8)
+        )
+        close.on_click(lambda _: setattr(state, "message", ""))
+        column[:] = [pn.Row(text, close, sizing_mode="stretch_width", margin=(0, 0, 10, 0))]
 
-    state.param.watch(update, "message")
+    # Buttons are made in callbacks, long after the page, and must have its design all the same.
+    state.param.watch(fluxlens_design()(update), "message")
     update()
-    return pane
+    return column
 
 
 def data_notes(state: State) -> pn.Column:
@@ -116,7 +129,12 @@ def welcome(on_close) -> pn.Row:
         close,
         sizing_mode="stretch_width",
         margin=(0, 0, 10, 0),
-        stylesheets=[":host { background: var(--accent-weak); border-radius: 8px; }"],
+        stylesheets=[
+            ":host { background: var(--accent-weak); border-radius: 8px; }"
+            "@media (max-width: 520px) { :host { flex-wrap: wrap; padding-bottom: 10px; } "
+            ".bk-panel-models-markup-HTML { flex-basis: 100% !important; } "
+            ".bk-panel-models-widgets-Button { margin-left: 14px !important; } }"
+        ],
     )
 
     def hide(_) -> None:
@@ -152,9 +170,12 @@ def waiting(title: str, step: str, fraction: float, seconds: float) -> str:
 
 def nothing(entries: list[str]) -> str:
     """HTML of the page when there is nothing to show; names the ``entries`` that can be chosen."""
-    names = ", ".join(f"<b>{escape(name)}</b>" for name in entries)
+    # Links and not buttons: they can be opened in another window, and nothing of the link that failed comes along.
+    names = "".join(
+        f'<li><a href="?{urlencode({"entry": name})}">{escape(name)}</a></li>' for name in entries
+    )
     advice = (
-        f"Choose one of the entries on top: {names}."
+        f"Choose one of the entries:</p><ul>{names}</ul><p>"
         if entries
         else (
             "Start again with a catalog that has embeddings: "

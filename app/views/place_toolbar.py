@@ -1,13 +1,12 @@
 """The chosen places: a coloured button each, one more, one less, an area drawn or from a file."""
 
-from collections.abc import Callable
-
 import panel as pn
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_uploaded_area, place_label
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.file_upload import FileUpload
+from fluxlens.app.views.page_behaviour import group_label
 
 UPLOAD_BYTES = 2**20
 
@@ -21,8 +20,6 @@ class PlaceToolbar:
         The places.
     data : ExplorerData
         The store on screen.
-    on_draw : callable
-        Called with True while an area is to be drawn on the map.
     extra : list of panel.viewable.Viewable
         More widgets at the end of the row.
     """
@@ -31,11 +28,10 @@ class PlaceToolbar:
         self,
         state: State,
         data: ExplorerData,
-        on_draw: Callable[[bool], None],
         extra: list[pn.viewable.Viewable] = (),
     ):
         self.state, self.data, self.extra = state, data, extra
-        self.chips = pn.widgets.RadioButtonGroup(css_classes=["quiet", "places"])
+        self.chips = pn.widgets.RadioButtonGroup(css_classes=["quiet", "places"], **group_label("Places"))
         self.add_pin = pn.widgets.Toggle(label="+ Pin", css_classes=["quiet"])
         self.draw = pn.widgets.Toggle(label="Draw area", css_classes=["quiet"])
         self.remove = pn.widgets.Button(label="Remove")
@@ -47,7 +43,6 @@ class PlaceToolbar:
             text="Area from GeoJSON",
             accept=".geojson,.json",
         )
-        self.draw.param.watch(lambda event: on_draw(event.new), "value")
         self.remove.on_click(lambda _: state.remove())
         self.chips.param.watch(lambda event: setattr(state, "current", event.new), "value")
         state.watch(self._update, ["places", "current"])

@@ -208,12 +208,12 @@ def test_the_screen_takes_a_tower_shows_it_and_lets_it_go():
     assert state.message == ""
     assert explorer.data.start_pixel == (10, 50)
     assert (state.pixel, state.layer, state.page) == ((10, 50), "sigma", "tower")
-    assert explorer.map.plot.tower_xy == pytest.approx(explorer.data.centre(10, 50))
+    assert explorer.map_view.plot.tower_xy == pytest.approx(explorer.data.centre(10, 50))
     assert "Tower YY-Own" in explorer.tabs.tabs.options
     state.param.update(footprint_kind="radius", radius_m=80)
-    assert len(explorer.map.plot.footprint.data["xs"]) == 1
+    assert len(explorer.map_view.plot.footprint.data["xs"]) == 1
     state.page = "series"
-    assert explorer.map.plot.footprint.data["xs"] == []
+    assert explorer.map_view.plot.footprint.data["xs"] == []
     state.page = "tower"
     explorer.remove_tower()
     assert "Tower XX-Tst" in explorer.tabs.tabs.options
@@ -233,4 +233,4 @@ def test_a_scene_without_a_tower_takes_one():
     arrive(explorer.tower_upload, tower_file())
     assert explorer.state.message == ""
     assert explorer.data.observations.fluxes == ["gpp_nt", "gpp_dt"]
-    assert "gpp" in explorer.charts.charts.figures
+    assert "gpp" in explorer.series_view.charts.figures

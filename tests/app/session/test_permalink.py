@@ -116,9 +116,69 @@ def test_a_link_is_written_with_the_keys_of_earlier_versions(data):
     query = (GOLDEN / "permalink_0.1.0.txt").read_text().strip()
     state = State(entry="tiny")
     permalink.restore(permalink.parse_query(query), state, data)
-    assert (
-        permalink.parse_query(permalink.to_query(state, data)).keys() == permalink.parse_query(query).keys()
+    assert permalink.parse_query(permalink.to_query(state, data)).keys() == permalink.parse_query(
+        query
+    ).keys() | {"theme"}
+
+
+def test_a_link_keeps_extents_split_tower_and_theme(data):
+    left, bottom, right, top = data.grid.extent
+    mine = State(
+        map_extent=(left + 50.0, right - 50.0, bottom + 40.0, top - 40.0),
+        chart_extent=(1588291200000.0, 1593561600000.0),
+        second_layer="sigma",
+        held_day=dt.date(2020, 4, 3),
+        show_tower=False,
+        dark=True,
+        places=[Place(0, 3, 4)],
     )
+    yours = State()
+    permalink.restore(permalink.parse_query(permalink.to_query(mine, data)), yours, data)
+    assert yours.message == ""
+    for name in ("map_extent", "chart_extent", "second_layer", "held_day", "show_tower", "dark"):
+        assert getattr(yours, name) == getattr(mine, name), name
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "pins=0:999,1",
+        "day=never",
+        "layer=<b>",
+        "clusters=77",
+        "map=1,2,3",
+        "map=1,2,3,nan",
+        "time=a,b",
+        "split=nothing",
+        "held=soon",
+        "theme=pink",
+        "tower=maybe",
+        "areas={",
+        'labels=[[9999,1,"x"]]',
+        "labels=" + "[" * 100_000,
+    ],
+)
+def test_a_bad_part_is_named_and_the_good_parts_are_restored(data, bad):
+    state = State(places=[Place(0, 1, 1)])
+    good = {"pins": "2:5,6", "day": "2020-05-02", "layer": "sigma", "threshold": "0.5"}
+    key, _, value = bad.partition("=")
+    permalink.restore(good | {key: value}, state, data)
+    assert f"Got a link with {key}=" in state.message
+    assert len(state.message) < 300
+    kept = {
+        "pins": state.places == [Place(2, 5, 6)],
+        "day": state.day == dt.date(2020, 5, 2),
+        "layer": state.layer == "sigma",
+        "threshold": state.threshold == 0.5,
+    }
+    assert kept == {name: name != key for name in good}
+
+
+def test_several_bad_parts_are_named_together(data):
+    state = State(places=[Place(0, 1, 1)])
+    permalink.restore({"day": "never", "clusters": "no", "layer": "sigma"}, state, data)
+    assert "day='never' and clusters='no'" in state.message
+    assert state.layer == "sigma"
 
 
 def test_an_area_is_written_as_earlier_versions_wrote_it(data):

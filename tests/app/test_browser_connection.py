@@ -1,0 +1,190 @@
+"""In a real browser: a lost or refused connection is said, messages can be closed, players end with their store."""
+
+import json
+
+import pytest
+from served import line_to, start, stop
+from test_browser import browser, chromium, free_port, local, map_box, shot, tap  # noqa: F401
+
+pytestmark = pytest.mark.browser
+
+
+def open_page(browser, address: str):  # noqa: F811
+    """A page with the explorer on it."""
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.wrong = []
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+    page.goto(address)
+    page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=60_000)
+    page.wait_for_timeout(800)
+    return page
+
+
+@pytest.fixture(scope="module")
+def port(catalog):
+    """The dashboard on a port."""
+    port = free_port()
+    server = start(catalog, port)
+    yield port
+    stop(server)
+
+
+def test_a_restarted_server_is_said_and_its_view_comes_back(browser, catalog):  # noqa: F811
+    port = free_port()
+    server = start(catalog, port)
+    try:
+        page = open_page(browser, f"http://localhost:{port}/")
+        tap(page, 0.9, 0.25)
+        page.get_by_text("Pixel 12, 54").wait_for(timeout=10_000)
+        page.wait_for_function("location.search.includes('12%2C54')")
+        head = map_box(page)["y"]
+        page.evaluate("window.isOld = true")
+        stop(server)
+        line = page.locator(".connection-line")
+        line.get_by_text("The connection to the server is lost").wait_for(timeout=10_000)
+        # It moves the page down instead of lying on it.
+        assert map_box(page)["y"] >= head + line.bounding_box()["height"] - 1
+        shot(page, "connection_lost.png")
+        page.get_by_role("button", name="Close this message").click()
+        assert line.count() == 0
+        server = start(catalog, port)
+        page.wait_for_function("!window.isOld", timeout=60_000)
+        page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=60_000)
+        page.get_by_text("Pixel 12, 54").wait_for(timeout=60_000)
+        # The page is alive again.
+        tap(page, 0.3, 0.5)
+        page.get_by_text("Pixel 24, 18").wait_for(timeout=20_000)
+        page.close()
+    finally:
+        stop(server)
+
+
+def test_a_refused_origin_says_what_to_start_the_server_with(browser, port):  # noqa: F811
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    # A proxy that writes its own Host: the server cannot see that page and socket have one origin.
+    with line_to(port, host=f"localhost:{port}") as proxy:
+        page.goto(f"http://fields.localhost:{proxy}/")
+        line = page.locator(".connection-line")
+        line.get_by_text(f"--allow-origin fields.localhost:{proxy}").wait_for(timeout=20_000)
+        shot(page, "origin_refused.png")
+        page.keyboard.press("Escape")
+        assert line.count() == 0
+        page.close()
+
+
+def test_an_allowed_origin_opens_the_page(browser, catalog):  # noqa: F811
+    port = free_port()
+    with line_to(port, host=f"localhost:{port}") as proxy:
+        server = start(catalog, port, "--allow-origin", f"fields.localhost:{proxy}")
+        try:
+            page = open_page(browser, f"http://fields.localhost:{proxy}/")
+            assert page.locator(".connection-line").count() == 0
+            page.close()
+        finally:
+            stop(server)
+
+
+@pytest.mark.parametrize("strip", [True, False], ids=["proxy takes the prefix off", "hub leaves it"])
+def test_a_page_under_a_prefix_is_alive(browser, catalog, strip):  # noqa: F811
+    prefix, port = "/user/ada/proxy/fluxlens", free_port()
+    server = start(catalog, port, *(() if strip else ("--prefix", prefix)))
+    try:
+        with line_to(port, prefix=prefix, strip=strip) as proxy:
+            # The proxy has its own port, of which the server was not told, but hands the browser's Host on.
+            page = open_page(browser, f"http://localhost:{proxy}{prefix}/")
+            tap(page, 0.9, 0.25)
+            page.get_by_text("Pixel 12, 54").wait_for(timeout=20_000)
+            assert f"{prefix}/?entry=" in page.url
+            assert page.wrong == []
+            page.close()
+    finally:
+        stop(server)
+
+
+def test_a_message_covers_nothing_and_goes_by_button_by_key_and_with_its_cause(browser, port):  # noqa: F811
+    page = open_page(browser, f"http://localhost:{port}/?layer=sigma&day=never")  # a link with a bad part
+    alert = page.get_by_role("alert")
+    alert.wait_for(timeout=10_000)
+    page.wait_for_timeout(500)
+    assert "day" in alert.inner_text()
+    shot(page, "message_in_flow.png")
+    box = alert.bounding_box()
+    for other in (map_box(page), page.get_by_role("button", name="Sigma", exact=True).bounding_box()):
+        assert other["y"] >= box["y"] + box["height"] or other["y"] + other["height"] <= box["y"]
+    page.keyboard.press("Escape")
+    alert.wait_for(state="detached", timeout=10_000)
+
+    def tap_beside() -> None:
+        box = map_box(page)
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        for _ in range(4):
+            page.mouse.wheel(0, 400)
+            page.wait_for_timeout(150)
+        page.wait_for_timeout(500)
+        tap(page, 0.02, 0.02)
+        alert.get_by_text("outside the scene").wait_for(timeout=10_000)
+
+    tap_beside()
+    page.get_by_role("button", name="×").click()
+    alert.wait_for(state="detached", timeout=10_000)
+    tap_beside()
+    # Its cause goes: a tap inside.
+    tap(page, 0.5, 0.5)
+    alert.wait_for(state="detached", timeout=10_000)
+    tap_beside()
+    page.get_by_role("button", name="Days from S2", exact=True).click()
+    alert.wait_for(state="detached", timeout=10_000)
+    assert page.wrong == []
+    page.close()
+
+
+def choose_entry(page, entry: str) -> None:
+    """By the list on top, which is a select or a search field with a list under it."""
+    page.locator("select").filter(has_text="missing").select_option(entry)
+
+
+def test_the_player_ends_with_its_store(browser, port):  # noqa: F811
+    page = open_page(browser, f"http://localhost:{port}/")
+    page.get_by_role("button", name="Play").click()
+    page.get_by_role("button", name="Pause").wait_for(timeout=10_000)
+    page.wait_for_function("location.search.includes('day=2020-07-1')", timeout=20_000)
+    choose_entry(page, "later")
+    page.wait_for_function("location.search.includes('entry=later')", timeout=60_000)
+    page.get_by_role("button", name="Play").wait_for(timeout=30_000)
+    day = page.evaluate("new URLSearchParams(location.search).get('day')")
+    page.wait_for_timeout(2500)
+    assert page.evaluate("new URLSearchParams(location.search).get('day')") == day
+    assert page.get_by_role("button", name="Pause").count() == 0
+    assert page.wrong == []
+    page.close()
+
+
+def test_who_logs_in_can_log_out(browser, catalog):  # noqa: F811
+    users, port = catalog.parent / "users_of_browser.json", free_port()
+    users.write_text(json.dumps({"ada": "lovelace1843"}))
+    users.chmod(0o600)
+    server = start(catalog, port, "--login", str(users))
+    try:
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        foreign = []
+        page.on("request", lambda request: None if local(request.url) else foreign.append(request.url))
+        page.goto(f"http://localhost:{port}/")
+        page.get_by_label("Name").fill("ada")
+        page.get_by_label("Password").fill("lovelace1843")
+        page.get_by_role("button", name="Log in").click()
+        page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=60_000)
+        shot(page, "logged_in.png")
+        page.get_by_role("link", name="Log out").click()
+        page.get_by_text("You are logged out").wait_for(timeout=10_000)
+        page.goto(f"http://localhost:{port}/")
+        page.get_by_label("Password").wait_for(timeout=10_000)
+        assert foreign == []
+        page.close()
+    finally:
+        stop(server)
+
+
+def test_without_a_login_there_is_nothing_to_log_out_of(browser, port):  # noqa: F811
+    page = open_page(browser, f"http://localhost:{port}/")
+    assert page.get_by_role("link", name="Log out").count() == 0
+    page.close()
