@@ -131,11 +131,11 @@ class Season(nn.Module):
         Parameters
         ----------
         z
-            Embedding.
+            Embedding, unitless.
 
         Returns
         -------
         Tensor
-            The variables of ``SEASON``.
+            The variables of ``SEASON``, unitless.
         """
         return self.centre + self.spread * self.straight(z)

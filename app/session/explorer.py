@@ -20,7 +20,7 @@ from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_outline
 from fluxlens.app.plots.map_marks import map_overlays, place_tables, tower_point
 from fluxlens.app.session import permalink
-from fluxlens.app.session.panel_setup import inline_styles, is_served, setup
+from fluxlens.app.session.panel_setup import is_served, setup
 from fluxlens.app.state.layer_key import LAYERS
 from fluxlens.app.state.place import Place
 from fluxlens.app.state.selection import State
@@ -38,7 +38,7 @@ from fluxlens.app.views.page_template import was_dark
 from fluxlens.app.views.place_toolbar import PlaceToolbar
 from fluxlens.app.views.series import SeriesView
 from fluxlens.app.views.split_choice import bind_split
-from fluxlens.app.views.style import fluxlens_design
+from fluxlens.app.views.style import fluxlens_design, inline_styles
 from fluxlens.app.views.tabs import TabsView
 from fluxlens.app.views.tower import TowerView
 from fluxlens.app.views.tower_upload import TowerUpload

@@ -1,10 +1,8 @@
 """What Panel needs once per session."""
 
 import panel as pn
-from bokeh.models import UIElement
 from fluxlens.app.views.page_template import set_page_template
 from fluxlens.app.views.style import page_css
-from panel.io.notebook import patch_inline_stylesheets
 
 TITLE = "fluxlens"
 
@@ -12,15 +10,6 @@ TITLE = "fluxlens"
 def is_served() -> bool:
     """Whether this is a page of a server, not an output of a notebook."""
     return pn.state.curdoc is not None and pn.state.curdoc.session_context is not None
-
-
-def inline_styles(_view, root, *_changed) -> None:
-    """A hook of a Panel object that puts the text of Panel's style sheets in place of their address on a CDN.
-
-    Panel does so itself for what a cell shows, and not for an ipywidget.
-    """
-    for model in root.select({"type": UIElement}):
-        patch_inline_stylesheets(model)
 
 
 def setup() -> None:

@@ -2,7 +2,7 @@
 
 Two kinds of tables: spectra at dates with the weather of the day (``embeddings.gpp.tables``), and daily series of
 reflectance and weather, a row per site and day. A site that is in several tables has one number, so that a site left
-out is left out of all of them.
+out is left out of all of them. Long on purpose: both kinds of tables end in the same rows, by the same rules.
 """
 
 from __future__ import annotations

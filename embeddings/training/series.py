@@ -1,4 +1,7 @@
-"""Training batches of single pixels or plots: measured series tables, and pixels of scenes taken without neighbours."""
+"""Training batches of single pixels or plots: measured series tables, and pixels of scenes taken without neighbours.
+
+Long on purpose: sources, draws, hidden dates and the season's targets of a batch share the bounds at the head.
+"""
 
 from __future__ import annotations
 
@@ -189,7 +192,7 @@ def measured_sources(
     Parameters
     ----------
     folder
-        As ``evaluation.series_tables.find_tables`` finds tables, or with a scene per file or sub-folder.
+        As ``readers.table_sets.find_tables`` finds tables, or with a scene per file or sub-folder.
     leave
         Names of sets, regions or scenes that are left out whole.
     seed
@@ -207,8 +210,8 @@ def measured_sources(
     InputError
         If the folder holds neither.
     """
-    from fluxlens.embeddings.evaluation.series_tables import find_tables, holds_tables
     from fluxlens.embeddings.readers import open_scene
+    from fluxlens.embeddings.readers.table_sets import find_tables, holds_tables
 
     root = Path(folder)
     if holds_tables(root):
