@@ -271,6 +271,7 @@ def _copy_known_inputs(mine: nn.Module, theirs: nn.Module, inputs: list[str], kn
     at = [inputs.index(label) for label in known]
     for key, value in source.items():
         if value.ndim == 2 and value.shape[1] == len(known) != len(inputs):
+            # Columns that the source lacks stay zero: its outputs do not change.
             wide = value.new_zeros(len(value), len(inputs))
             wide[:, at] = value
             value = wide

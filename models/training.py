@@ -236,6 +236,7 @@ def batch_loss(
     z = output.z * mask  # (a, q, p, f)
     total = z.new_zeros(())
     for name, decoder in model.decoders.items():
+        # A batch of series may lack a sensor altogether.
         if name not in targets:
             continue
         # A prefix explains less on purpose: sigma learns from whole embeddings alone.
@@ -275,6 +276,7 @@ def embed_series_batch(model: Embedder, batch: SeriesBatch, causal: bool) -> Fus
             continue
         usable = batch.usable[name]
         a, t = usable.shape
+        # (a t, token): padding is encoded too, and is invalid afterwards.
         token = encode_isolated(encoder, batch.values[name].flatten(0, 1), usable.flatten())
         tokens[name] = Tokens(token.view(a, t, 1, -1), usable[..., None], batch.day[name])
     return model.embed(tokens, batch.query_days, causal)

@@ -51,7 +51,7 @@ def evaluate_reconstruction(data: str | None, model: str, device: str, json_path
         File for the numbers.
     """
     from fluxlens.embeddings.evaluation import reconstruction, series_tables
-    from fluxlens.embeddings.readers.table_sets import holds_tables
+    from fluxlens.embeddings.readers.series_sets import holds_tables
 
     # By what the folder holds: users have scenes or tables, seldom both.
     if data is not None and holds_tables(data):

@@ -108,6 +108,25 @@ def training_options(command: Command) -> Command:
             help="fusion: weights of stage one; those it lacks are the shipped ones.",
         ),
         click.option("--start", metavar="FILE", help="Weights to go on from (default: random ones)."),
+        click.option("--steps", type=int, default=2000, help="Of the optimiser (default 2000)."),
+        click.option("--learning-rate", type=float, default=3e-3, help="At its highest (default 0.003)."),
+        click.option("--seed", type=int, default=0, help="Of all random numbers (default 0)."),
+    )
+    # click lists options in the order of decorators in a source file: the last applied comes first.
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def measured_options(command: Command) -> Command:
+    """Add what measured series teach; ``training_configuration`` takes the same names.
+
+    Parameters
+    ----------
+    command : function
+        Of a click command; gets ``measured``, ``leave``, ``season_heads`` and ``sources``.
+    """
+    options = (
         click.option(
             "--measured",
             multiple=True,
@@ -126,11 +145,8 @@ def training_options(command: Command) -> Command:
         click.option(
             "--sources", default="", metavar="TEXT", help="Sources and licences, for the model card."
         ),
-        click.option("--steps", type=int, default=2000, help="Of the optimiser (default 2000)."),
-        click.option("--learning-rate", type=float, default=3e-3, help="At its highest (default 0.003)."),
-        click.option("--seed", type=int, default=0, help="Of all random numbers (default 0)."),
     )
-    # click lists options in the order of decorators in a source file: the last applied comes first.
+    # As above: the last applied comes first.
     for option in reversed(options):
         command = option(command)
     return command

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from fluxlens.app.cli.options import training_configuration, training_options
+from fluxlens.app.cli.options import measured_options, training_configuration, training_options
 from fluxlens.app.cli.output import run_with_progress
 from fluxlens.models.errors import InputError
 
@@ -22,6 +22,7 @@ from fluxlens.models.errors import InputError
 )
 @click.option("--model", default="default", help="gpp: weights whose embeddings teach it.")
 @training_options
+@measured_options
 def train(
     what: str,
     name: str | None,

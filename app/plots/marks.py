@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from bokeh.models import ColorBar
 from fluxlens.app.palette import FONT, THEMES
 from fluxlens.app.plots.elements import load_holoviews
 
@@ -283,6 +284,22 @@ def apply_theme(figure: Any, theme: str) -> None:
             major_tick_line_color=colours["grid"],
         )
     figure.ygrid.grid_line_color = colours["grid"]
+
+
+def paint_page(figure: Any, theme: str) -> None:
+    """Let the page show through a figure, its legend and its colour bar, and colour all words for the theme."""
+    colours = THEMES[theme]
+    apply_theme(figure, theme)
+    figure.update(background_fill_alpha=0, border_fill_alpha=0, outline_line_color=colours["grid"])
+    figure.title.text_color = colours["text"]
+    figure.xgrid.grid_line_color = colours["grid"]
+    for legend in figure.legend:
+        legend.update(background_fill_alpha=0, border_line_alpha=0, label_text_color=colours["text"])
+    # HoloViews lays colour bars beside the frame, where the figure has no name for them.
+    for bar in figure.select({"type": ColorBar}):
+        bar.update(
+            background_fill_alpha=0, major_label_text_color=colours["text"], title_text_color=colours["text"]
+        )
 
 
 def as_days(times: Any) -> np.ndarray:

@@ -13,6 +13,8 @@ from fluxlens.app.plots.elements import load_holoviews, make_title, map_dimensio
 from fluxlens.app.state.layer_key import LayerKey
 from fluxlens.models.errors import InputError
 
+PATH_COLOUR = "#7d8a98"
+"""Of the pixel's path and its months: seen on a light and on a dark page."""
 FRAME_PX = 400
 """Sides of the frame."""
 PERIOD_DAYS = 24
@@ -323,9 +325,11 @@ class _AxisReader:
         # Labels on the first of each month show the direction of the path.
         months = np.flatnonzero(days.day == 1) if known else np.empty(0, int)
         columns = (values[x], values[y])
-        line = hv.Curve(columns, xdim, ydim, label="path of the pixel").opts(color="#16202c", line_width=1.5)
+        line = hv.Curve(columns, xdim, ydim, label="path of the pixel").opts(
+            color=PATH_COLOUR, line_width=1.5
+        )
         at = (values[x][months], values[y][months], [f"{days[i]:%b}" for i in months])
-        text = hv.Labels(at, [xdim, ydim], "month").opts(text_font_size="9pt", text_color="#16202c")
+        text = hv.Labels(at, [xdim, ydim], "month").opts(text_font_size="9pt", text_color=PATH_COLOUR)
         return line * text
 
     def select_on_map(self, geometry: Any) -> np.ndarray:

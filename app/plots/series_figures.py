@@ -103,13 +103,16 @@ class SeriesFigures:
             make_time_figure(chart.figure, self.range, self.choose_day if on_day else None)
             chart.figure.add_tools(CrosshairTool(overlay=hairline))
             cursor = Span(dimension="height", location=self.first, line_width=1.5)
+            # One cursor for each figure: a Bokeh model may be in one figure only.
             chart.figure.add_layout(cursor)
             self.cursors.append(cursor)
             self.charts[name] = chart
         self.figures = {name: chart.figure for name, chart in self.charts.items()}
         if "weather" in self.charts:
+            # Weather is that of the place: drawn once, not at each tap.
             self.charts["weather"].update(self.tables, ["weather"])
             tair = [*self.tables["weather"]["tair"], 0]
+            # The second axis is HoloViews' own and has no name here.
             air_range = next(iter(self.figures["weather"].extra_y_ranges.values()))
             air_range.start, air_range.end = np.nanmin(tair) - 2, np.nanmax(tair) + 2
         if "ndvi" in self.charts:
@@ -130,6 +133,7 @@ class SeriesFigures:
 
     def choose_day(self, milliseconds: float) -> None:
         """Report the day nearest to a tap, given as milliseconds since 1970, clipped to the period."""
+        # A tap lies between two days; the nearer one is meant.
         day = pd.Timestamp(milliseconds, unit="ms").round("D")
         self.on_day(min(max(day, self.first), self.last).date())
 

@@ -94,6 +94,7 @@ def tower_marks(flux: str = "gpp_nt") -> dict[str, list[Mark]]:
 
 def tower_tables(comparison: TowerComparison | None) -> dict[str, dict]:
     """The tables that the marks of a comparison draw; without rows for None."""
+    # Longer than any range: the figure cuts the line at its frame.
     ends = np.array([-BEYOND_ANY_GPP, BEYOND_ANY_GPP])
     tables: dict[str, dict] = {"diagonal": {"x": ends, "y": ends}}
     if comparison is None:
@@ -179,6 +180,7 @@ def tower_charts(
     low, high = scatter_range(comparison)
     absent = {LINES[name] for name in LINES if name not in shown or name not in comparison.lines}
     if "model" not in shown or "model" not in comparison.lines:
+        # A band without its line would look like one of the baselines'.
         absent.add("90 % band")
     charts = []
     for name, title in TITLES.items():

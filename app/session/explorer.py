@@ -33,12 +33,13 @@ from fluxlens.app.views.export import ExportView
 from fluxlens.app.views.extents import keep_extent
 from fluxlens.app.views.feature_space import FeatureSpaceView
 from fluxlens.app.views.header import Header
+from fluxlens.app.views.inline_styles import inline_styles
 from fluxlens.app.views.map import MapView
 from fluxlens.app.views.page_template import was_dark
 from fluxlens.app.views.place_toolbar import PlaceToolbar
 from fluxlens.app.views.series import SeriesView
 from fluxlens.app.views.split_choice import bind_split
-from fluxlens.app.views.style import fluxlens_design, inline_styles
+from fluxlens.app.views.style import fluxlens_design
 from fluxlens.app.views.tabs import TabsView
 from fluxlens.app.views.tower import TowerView
 from fluxlens.app.views.tower_upload import TowerUpload

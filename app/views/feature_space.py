@@ -3,6 +3,7 @@
 import panel as pn
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.plots.map import MapPlot
+from fluxlens.app.plots.marks import paint_page
 from fluxlens.app.state.selection import State
 from fluxlens.models.errors import InputError
 
@@ -41,7 +42,7 @@ class FeatureSpaceView:
         self.pane = pn.pane.HoloViews(None, sizing_mode="stretch_width", min_height=480, linked_axes=False)
         for widget in (self.x, self.y, self.colour, self.period):
             widget.param.watch(self.update, "value")
-        state.watch(self.update, ["day", "page"])
+        state.watch(self.update, ["day", "page", "dark"])
         state.watch(self._update_places, ["places", "current"])
         self.update()
 
@@ -52,7 +53,7 @@ class FeatureSpaceView:
             self.plot.draw_marked(None)
             return
         day = "period" if self.period.value else self.state.day
-        choices = (self.x.value, self.y.value, self.colour.value, day, self.plot.viewport)
+        choices = (self.x.value, self.y.value, self.colour.value, day, self.plot.viewport, self.state.dark)
         if choices == self._drawn:
             self._mark(getattr(self.space.selection, "geometry", None))
             return
@@ -67,9 +68,19 @@ class FeatureSpaceView:
             return
         self._drawn = choices
         self.space.selection.add_subscriber(self._mark)
-        self.pane.object = self.space.plot
+        self.pane.object = self._on_page(self.space.plot)
         self._update_places()
         self.plot.draw_marked(None)
+
+    def _on_page(self, plot):
+        """The plot in the theme of the page, with its tools above, where they take no width from a phone."""
+        import holoviews as hv
+
+        theme = "dark" if self.state.dark else "light"
+        # A hook gets HoloViews' plot; its state is the Bokeh figure, whose surface is the page's.
+        return plot.opts(
+            hv.opts.Overlay(toolbar="above", hooks=[lambda drawn, _: paint_page(drawn.state, theme)])
+        )
 
     def _mark(self, geometry=None) -> None:
         """Mark the pixels inside a lasso on the map."""
@@ -105,4 +116,6 @@ class FeatureSpaceView:
             self.x, self.y, self.colour, self.period, sizing_mode="stretch_width", stylesheets=[_CONTROLS]
         )
         hint = pn.pane.HTML(f'<span style="color:var(--muted);font-size:12px">{HINT}</span>')
-        return pn.Column(controls, hint, self.pane, sizing_mode="stretch_width")
+        # The frame is square and of one size: a phone scrolls it inside its box, and not the page.
+        box = pn.Column(self.pane, sizing_mode="stretch_width", styles={"overflow-x": "auto"})
+        return pn.Column(controls, hint, box, sizing_mode="stretch_width")

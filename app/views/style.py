@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import panel as pn
-from bokeh.models import UIElement
 from panel.custom import JSComponent
-from panel.io.notebook import patch_inline_stylesheets
 from panel.layout.base import Panel
 from panel.theme import Inherit
 from panel.theme.native import Native
@@ -96,12 +94,3 @@ def fluxlens_design() -> Iterator[None]:
         yield
     finally:
         pn.config.design = before
-
-
-def inline_styles(_view, root, *_changed) -> None:
-    """A hook of a Panel object that puts the text of Panel's style sheets in place of their address on a CDN.
-
-    Panel does so itself for what a cell shows, and not for an ipywidget.
-    """
-    for model in root.select({"type": UIElement}):
-        patch_inline_stylesheets(model)

@@ -77,7 +77,7 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
     heads = "".join(f"<th>{head}</th>" for head in ("scale", "line", *SCORES.values()))
     # No score without its split: readers must know what each line was fitted to.
     splits_by_line = SPLITS | {
-        "model": SPLITS["model"]
+        "model": comparison.model_split
         + (f" (taught by {comparison.training_data})" if comparison.training_data else "")
     }
     splits = ". ".join(

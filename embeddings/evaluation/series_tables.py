@@ -4,7 +4,7 @@ Protocol: of each series' dates the inner ones, every third is hidden and predic
 hidden alone with everything within some days of it. Errors are root-mean-squares over dates per band,
 then the mean over bands; only dates that have a visible date on either side are scored, so that both interpolate.
 
-Finding the tables is ``embeddings.readers.table_sets``.
+Long on purpose: finding tables, hiding dates, the baseline and the scores are one protocol.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 from fluxlens.embeddings.progress import Steps
+from fluxlens.embeddings.readers.series_sets import find_tables
 from fluxlens.embeddings.readers.series_table import Observations, SeriesTable
-from fluxlens.embeddings.readers.table_sets import find_tables
 from fluxlens.embeddings.series.loading import load_model
 from fluxlens.embeddings.series.reconstruct import reconstruct
 from fluxlens.models.embedder import Embedder
@@ -94,7 +94,7 @@ def evaluate_reconstruction_tables(
     Parameters
     ----------
     folder : str or Path
-        Tables as ``readers.table_sets.find_tables`` finds them.
+        Tables as ``find_tables`` finds them.
     model, device
         As of ``embeddings.series.embed.embed_series``.
     within_days : tuple of int

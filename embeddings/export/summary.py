@@ -84,6 +84,7 @@ def summarise_steps(cube: Any, start: Any, end: Any) -> Steps[xr.Dataset]:
         from fluxlens.embeddings.store import Store
 
         cube = Store.open(cube)
+    # A store is read square by square; a cube in memory is only cut.
     is_cube = isinstance(cube, xr.Dataset)
     times = cube["time"].values if is_cube else cube.days
     days = _days_inside(times, start, end)
@@ -99,12 +100,14 @@ def summarise_steps(cube: Any, start: Any, end: Any) -> Steps[xr.Dataset]:
     if "sigma" in lazy:
         layers["sigma_mean"] = np.full(grid.shape, np.nan, np.float32)
     layers["days_known"] = np.zeros(grid.shape, np.float32)
+    # (rows, cols) of the chunks of a store, so that none is read twice.
     squares = list(product(_slices(grid.ny), _slices(grid.nx)))
     for done, (rows, cols) in enumerate(squares):
         yield f"summary of {days.stop - days.start} days", done / len(squares)
         for name, values in _of_square(cube, days, rows, cols, part, features).items():
             layers[name][rows, cols] = values
     told = metadata(cube, start, end)
+    # GPP is of days, and the description of features is replaced by that of their statistics.
     told = {key: value for key, value in told.items() if key not in ("gpp", "gpp_head_digest", "features")}
     told["title"] = f"summary of {told['title']}"
     told["features"] = "of each feature " + ", ".join(
@@ -171,6 +174,7 @@ def _parts(times: np.ndarray) -> np.ndarray:
     """(time,) number of the part of about ``PART_DAYS`` that each day belongs to."""
     since = (times - times[0]).astype("timedelta64[D]").astype(int)
     length = since[-1] + 1
+    # Equal parts rather than calendar months: none is cut at the ends of the window.
     count = max(1, round(length / PART_DAYS))
     return since * count // length
 
@@ -191,6 +195,7 @@ def _of_square(
 
     def close_month() -> None:
         has_days = month_known > 0
+        # A pixel without a day in the part has no mean of it, and keeps its extremes.
         mean = month / np.maximum(month_known, 1)
         np.minimum(least, mean, out=least, where=has_days)
         np.maximum(greatest, mean, out=greatest, where=has_days)

@@ -160,6 +160,7 @@ def train_fusion(
     archives += [scene for scene in scenes if min(scene.shape) >= SIDE_PX]
     rng = np.random.default_rng(config.recipe.seed)
     simulated = [series.from_scene(a, SIMULATED_PIXELS, rng) for a in archives if a.id.startswith("SIM")]
+    # Simulated land stays among the series: its range of leaf and soil is wider than that of any measured set.
     if groups and simulated:
         groups.append(simulated)
     model = initialise(Config(sensors=tuple(sensors), land=True, season_heads=config.season_heads), config)
@@ -202,6 +203,7 @@ def initialise(architecture: Config, config: TrainingConfig) -> Embedder:
         )
     if start:
         source = checkpoints.load(config.start, "cpu")
+        # With further sensors or kernels the start gives the weights it has; what is new begins at zero effect.
         if source.config == architecture:
             model.load_state_dict(source.state_dict())
         else:

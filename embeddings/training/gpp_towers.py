@@ -2,7 +2,9 @@
 
 Two kinds of tables: spectra at dates with the weather of the day (``embeddings.gpp.tables``), and daily series of
 reflectance and weather, a row per site and day. A site that is in several tables has one number, so that a site left
-out is left out of all of them. Long on purpose: both kinds of tables end in the same rows, by the same rules.
+out is left out of all of them.
+
+Long on purpose: reading, folds and scores share the columns of one frame.
 """
 
 from __future__ import annotations
@@ -125,12 +127,14 @@ def _read(path: Path, model: Embedder) -> list[TowerDays]:
 
 def _of_table(rows: pd.DataFrame, model: Embedder) -> TowerDays:
     """One site of a table of spectra; its other dates are acquisitions too, GPP never is an input."""
+    # Two satellites may pass on one day: their spectra are averaged, their rows kept.
     day, of = np.unique(to_epoch_day(rows["date"].values), return_inverse=True)
     spectra = rows[list(BANDS)].groupby(of).mean()
     clear = is_clear(*(spectra[name] for name in ("b2", "b3", "b6"))).values
+    # A site with cloud alone is still predicted, from what there is.
     use = clear if clear.any() else np.ones(len(day), bool)
     z, sigma = _embed(model, day[use], spectra.values[use], day)
-    gap = np.abs(day[:, None] - day[use]).min(1)
+    gap = np.abs(day[:, None] - day[use]).min(1)  # (day,)
     tair = rows["T2MEAN"] - KELVIN
     dew = saturation_vapour_pressure_hpa(rows["TSMDEWMEAN"] - KELVIN)
     vpd = (saturation_vapour_pressure_hpa(tair) - dew).clip(lower=0)
@@ -172,13 +176,16 @@ def _of_days(
     wanted = rows["gpp"].notna().values & rows["temp"].notna().values
     every = to_epoch_day(rows["date"].values)
     at = np.flatnonzero(spectra)
+    # Greedy: the first spectrum, then each that is far enough from the one kept before.
     keep = [at[0]]
     for i in at[1:]:
         if every[i] - every[keep[-1]] >= EVERY_DAYS:
             keep.append(i)
     acquired, values = every[keep], rows[list(DAILY_COLUMNS)].values[keep]
     nirv = _nirv(rows["red"].values, rows["nir"].values)
+    # The baseline gets every day too, interpolated between days with a spectrum.
     nirv = np.interp(every, every[at], nirv[at])
+    # Of the whole series at once: soil water and acclimation remember the year before.
     sw, drivers = daily_drivers(weather, pd.DatetimeIndex(rows["date"]), lat)
     out = []
     for year in np.unique(rows["date"].dt.year[wanted]):
@@ -188,6 +195,7 @@ def _of_days(
             continue
         z, sigma = _embed(model, acquired[near], values[near], every[here])
         gap = np.abs(every[here][:, None] - acquired[near]).min(1)
+        # A copy: the years share the array of the site.
         own = drivers[here].copy()
         own[:, PIXEL] = pixel_drivers(gap, sigma, gap.shape)
         frame = pd.DataFrame(
@@ -244,10 +252,12 @@ def pixel_days(towers: TowerDays, rows: np.ndarray):
     from fluxlens.models.gpp.training import PixelDays
 
     frame = towers.frame[rows]
+    # By name over all tables: a tower in two of them is one site.
     site, _ = pd.factorize(frame["site"])
     share = np.zeros(len(frame))
     for kind in frame["kind"].unique():
         of = (frame["kind"] == kind).values
+        # The root: ten thousand days of one tower are no hundred towers, but tell more than one day.
         count = frame[of].groupby("site")["gpp"].transform("size").values
         share[of] = SHARES[kind] * count**-0.5 / (count**-0.5).sum()
     gpp = torch.from_numpy(frame["gpp"].values.astype(np.float32))
@@ -323,6 +333,7 @@ def leave_site_out(
     for i, fold in enumerate(site_folds(frame, seed)):
         yield f"towers left out, part {i + 1} of {FOLDS}", 0.5 + 0.25 * i / FOLDS
         held = frame["site"].isin(fold).values
+        # The same initial weights in each fold, so that folds differ by their towers alone.
         torch.manual_seed(seed)
         net = DailyHead(Config(towers.z.shape[1]))
         fit(net, joined(pixel_days(towers, ~held), simulated), seed=seed)
@@ -356,6 +367,7 @@ def site_folds(frame: pd.DataFrame, seed: int = 0) -> list[set[str]]:
     """
     rng = np.random.default_rng(seed)
     folds: list[set[str]] = [set() for _ in range(FOLDS)]
+    # Dealt once, in the fold of the first table that holds it.
     dealt: set[str] = set()
     for _, rows in frame.groupby("kind"):
         names = np.array(sorted(set(rows["site"]) - dealt))
@@ -379,6 +391,7 @@ def interval_scale(predicted: pd.DataFrame) -> float:
     float
         Above 0.
     """
+    # Kinds count alike, or the longest series would set the band of all.
     each = []
     for _, rows in predicted.groupby("kind"):
         ratio = (rows["gpp"] - rows["predicted"]).abs() / rows["spread"]
@@ -447,5 +460,6 @@ def _difference_interval(rows: pd.DataFrame, draws: int = 1000) -> tuple[float, 
     drawn = np.random.default_rng(0).integers(len(sums), size=(draws, len(sums)))
     n, total, square, head, base = sums[drawn].sum(1).T
     difference = (base - head) / np.maximum(square - total**2 / n, 1e-9)
+    # Sites are drawn, not rows: days of one tower share its error.
     low, high = np.quantile(difference, [0.05, 0.95])
     return float(low), float(high)

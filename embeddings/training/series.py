@@ -1,6 +1,6 @@
 """Training batches of single pixels or plots: measured series tables, and pixels of scenes taken without neighbours.
 
-Long on purpose: sources, draws, hidden dates and the season's targets of a batch share the bounds at the head.
+Long on purpose: what a source holds, what is hidden of it and how it is padded must agree.
 """
 
 from __future__ import annotations
@@ -119,6 +119,7 @@ def from_table(name: str, table: SeriesTable) -> SeriesSource:
     SeriesSource
         All series of the table.
     """
+    # Rows are sorted by series: the position of each number of a series is where its rows begin.
     at = np.arange(len(table.ids) + 1)
     known = {sensor: one for sensor, one in table.sensors.items() if sensor in ("s2", "s1")}
     edges = {sensor: np.searchsorted(one.series, at) for sensor, one in known.items()}
@@ -153,7 +154,8 @@ def from_scene(scene: PackedScene, pixels: int, rng: np.random.Generator) -> Ser
             continue
         every = scene.values(sensor, (slice(None), slice(None), rows, cols))  # (time, band, pixel)
         seen = scene.valid[sensor][:, rows, cols].T & np.isfinite(every).any(1).T  # (pixel, time)
-        edges[sensor] = np.concatenate([[0], np.cumsum(seen.sum(1))])
+        # Pixels see different dates: ragged arrays, not a rectangle of NaN.
+        edges[sensor] = np.concatenate([[0], np.cumsum(seen.sum(1))])  # (pixel + 1,)
         pixel, time = np.nonzero(seen)
         day[sensor], values[sensor] = scene.day[sensor][time], every[time, :, pixel]
     return _source(scene.id, edges, day, values)
@@ -164,11 +166,13 @@ def _source(
 ) -> SeriesSource:
     trusted = {sensor: np.ones(len(one), np.float32) for sensor, one in day.items()}
     bands = SENSORS["s2"].bands
+    # Cloud and snow are bright in the visible, where vegetation and soil are dark.
     light = np.nanmean(values["s2"][:, [bands.index(b) for b in ("B02", "B03", "B04")]], 1)
     square = []
     for a, b in zip(edges["s2"][:-1], edges["s2"][1:], strict=True):
         d, v = day["s2"][a:b], values["s2"][a:b]
-        near = np.abs(d[:, None] - d) <= NEIGHBOUR_DAYS
+        near = np.abs(d[:, None] - d) <= NEIGHBOUR_DAYS  # (t, t)
+        # A date is no witness of itself.
         np.fill_diagonal(near, False)
         with np.errstate(all="ignore"):
             usual = np.nanmedian(np.where(near, light[a:b], np.nan), 1) if len(d) > 1 else light[a:b]
@@ -180,6 +184,7 @@ def _source(
             error = v[1:-1] - (v[:-2] * (1 - share) + v[2:] * share)
             square.append(np.nanmean(error[~bright[1:-1]] ** 2) if (~bright[1:-1]).any() else np.nan)
     mse = float(np.nanmean(square)) if len(square) else USUAL_MSE
+    # Bounded, so that a source of little noise does not decide everything.
     weight = float(np.clip(USUAL_MSE / max(mse, 1e-6), 0.4, 3.0))
     return SeriesSource(name, edges, day, values, trusted, weight)
 
@@ -192,7 +197,7 @@ def measured_sources(
     Parameters
     ----------
     folder
-        As ``readers.table_sets.find_tables`` finds tables, or with a scene per file or sub-folder.
+        As ``readers.series_sets.find_tables`` finds tables, or with a scene per file or sub-folder.
     leave
         Names of sets, regions or scenes that are left out whole.
     seed
@@ -211,7 +216,7 @@ def measured_sources(
         If the folder holds neither.
     """
     from fluxlens.embeddings.readers import open_scene
-    from fluxlens.embeddings.readers.table_sets import find_tables, holds_tables
+    from fluxlens.embeddings.readers.series_sets import find_tables, holds_tables
 
     root = Path(folder)
     if holds_tables(root):
@@ -223,6 +228,7 @@ def measured_sources(
     rng = np.random.default_rng(seed)
     sources, scenes = [], []
     for path in sorted(root.iterdir()):
+        # Other files, such as elevation, stand beside scenes.
         if path.stem in leave or not (path.is_dir() or path.suffix in (".nc", ".zarr")):
             continue
         packed = PackedScene.from_scene(open_scene(path), ("s2", "s1"))
@@ -274,9 +280,11 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
     """One series with hidden acquisitions: what is shown, queries, targets and their weights."""
     days, values, trusted = {}, {}, {}
     a, b = source.edges["s2"][series : series + 2]
+    # Two dates are left to interpolate between when one or two are hidden.
     if b - a < LEAST_ACQUISITIONS:
         return None
     whole = source.day["s2"][a:b]
+    # The window may reach over either end of the series, where users have no data either.
     length = int(rng.integers(*config.window_days))
     start = int(rng.integers(whole[0] - length // 4, max(whole[0] + 1, whole[-1] - 3 * length // 4)))
     for sensor, edges in source.edges.items():
@@ -290,6 +298,7 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
     day = days["s2"]
     if len(day) < 3:
         return None
+    # The same for all dates: a wrong calibration or another soil, not noise.
     if rng.random() < config.jitter_share:
         for sensor, one in values.items():
             spec = SENSORS[sensor]
@@ -298,6 +307,7 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
             one += rng.normal(0, config.offset_std * spec.error_scale, len(spec.bands)).astype(np.float32)
     hidden = {sensor: np.zeros(len(one), bool) for sensor, one in days.items()}
     if rng.random() < config.gap_share:
+        # Weeks of cloud: short gaps are more frequent than long ones.
         half = np.exp(rng.uniform(*np.log(config.gap_days)))
         centre = int(rng.integers(len(day)))
         hidden["s2"] = np.abs(day - day[centre]) <= half
@@ -320,14 +330,17 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
         return None
     p = chance[at_hidden] + 1e-6
     q = config.queries
+    # With repetition, so that every series has the same number of queries.
     pick = list(day[rng.choice(at_hidden, q - 3, p=p / p.sum())])
+    # A few days whose acquisition is shown, so that the embedding also fits what it sees.
     others = [day[rng.choice(at_shown)]] if len(at_shown) else []
+    # Hidden dates of radar too, so that its decoder learns.
     if "s1" in days and hidden["s1"].any():
         others += list(rng.choice(days["s1"][hidden["s1"]], 2))
     queries = np.array((pick + others + pick)[:q], np.int64)
     target = {}
     for sensor, one in values.items():
-        out = np.full((q, one.shape[1]), np.nan, np.float32)
+        out = np.full((q, one.shape[1]), np.nan, np.float32)  # (query, band)
         at = np.searchsorted(days[sensor], queries).clip(0, max(len(days[sensor]) - 1, 0))
         if len(days[sensor]):
             same = days[sensor][at] == queries
@@ -345,6 +358,7 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
         if len(at) > config.most_shown:
             at = np.sort(rng.choice(at, config.most_shown, replace=False))
         shown[sensor] = (days[sensor][at], values[sensor][at])
+    # Taken from what is shown only: the targets keep all bands.
     lost = rng.random()
     bands = SENSORS["s2"].bands
     if lost < config.no_10m_share:
@@ -388,10 +402,12 @@ def season_of(day: np.ndarray, values: np.ndarray, queries: np.ndarray, clear: n
     clear = clear & np.isfinite(index).all(1)
     for i, query in enumerate(queries):
         near = clear & (np.abs(day - query) <= SEASON_HALF_DAYS)
+        # Bins of about a month around the query itself, so that no month is cut by the calendar.
         bins = (day[near] - query + SEASON_HALF_DAYS) // SEASON_BIN_DAYS
         months = np.unique(bins)
         if len(months) < LEAST_SEASON_BINS:
             continue
+        # (month, index)
         mean = np.stack([index[near][bins == month].mean(0) for month in months])
         out[i] = [*mean.mean(0), mean[:, 0].max(), mean[:, 1].max()]
     return out

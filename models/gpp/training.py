@@ -124,6 +124,7 @@ def hide_drivers(
     """
     out = drivers.clone()
     chance = torch.rand(2, len(drivers), generator=generator)
+    # (2, n): the two are hidden independently of each other.
     no_water, no_pixel = (chance < HIDDEN_DRIVERS_SHARE) & is_measured
     for columns in (SOIL_WATER, PIXEL):
         rows = no_water if columns is SOIL_WATER else no_pixel
@@ -165,6 +166,7 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     # Scaling first: the layers are initialised for inputs of unit variance.
+    # In the shares of the fit: else the source with most rows would set scale and threshold.
     drawn = torch.multinomial(pixel_days.share, 100_000, replacement=True, generator=generator)
     head.fit_normalisation(pixel_days.z[drawn])
     sites = int(pixel_days.site.max()) + 1
@@ -181,6 +183,7 @@ def fit(
         part = pixel_days.take(
             torch.multinomial(pixel_days.share, batch, replacement=True, generator=generator)
         )
+        # Simulated rows have noise of their own already.
         noise = SPECTRAL_NOISE * head.size * torch.randn(part.z.shape, generator=generator)
         z = part.z + noise * part.is_measured[:, None]
         drivers = shuffle_soil_water(part.drivers, generator)

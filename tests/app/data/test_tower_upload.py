@@ -13,6 +13,7 @@ from fluxlens.app.data import ExplorerData
 from fluxlens.app.data.towers import upload
 from fluxlens.app.session.explorer import Explorer
 from fluxlens.app.session.panel_setup import setup
+from fluxlens.embeddings import unpacking
 from fluxlens.models.errors import InputError
 
 HERE = tuple(float(v) for v in GRID.lonlat(float(GRID.x[50]), float(GRID.y[10])))
@@ -104,8 +105,9 @@ def test_what_is_no_tower_of_this_scene_is_one_sentence(data, name, content, mat
 
 
 def test_a_zip_that_unpacks_beyond_bounds_is_refused_unread(data, monkeypatch):
-    monkeypatch.setattr(upload, "UNPACKED_BYTES", 10_000)
-    with pytest.raises(InputError, match="load its daily"):
+    monkeypatch.setattr(unpacking, "FREE_BYTES", 10_000)
+    monkeypatch.setattr(unpacking, "MAX_RATIO", 1)
+    with pytest.raises(InputError, match="1 times its packed size"):
         upload.read_tower_file(data.scene, "a.zip", packed(NAME, tower_file()), *HERE)
 
 

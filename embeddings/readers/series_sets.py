@@ -1,4 +1,4 @@
-"""Folders of series tables: which files are tables of series, and the sets into which a column divides them."""
+"""Series tables of a folder, divided into sets by region."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def find_tables(folder: str | Path) -> dict[str, SeriesTable]:
     for folders in ([root], sorted(path for path in root.iterdir() if path.is_dir())):
         sets: dict[str, SeriesTable] = {}
         # Tables directly in the folder first; only without any are its sub-folders looked at.
-        for folder in folders:
-            prefix = "" if folder == root else f"{folder.name}_"
-            sets |= {prefix + name: table for name, table in _sets_of(folder).items()}
+        for holder in folders:
+            prefix = "" if holder == root else f"{holder.name}_"
+            sets |= {prefix + name: table for name, table in _sets_of(holder).items()}
         if sets:
             return sets
     raise InputError(
@@ -82,7 +82,7 @@ def find_tables(folder: str | Path) -> dict[str, SeriesTable]:
 
 
 def _sets_of(folder: Path) -> dict[str, SeriesTable]:
-    """The sets of one folder; what each table holds is told by its columns, never by its name."""
+    # Told apart by their columns, not by their names.
     optical, radar, plots, others = {}, {}, {}, []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in (".csv", ".parquet"):
@@ -114,6 +114,7 @@ def _sets_of(folder: Path) -> dict[str, SeriesTable]:
     sets: dict[str, SeriesTable] = {}
     for stem, table in optical.items():
         ids = series_columns.to_ids(table, stem)
+        # A radar table belongs to each optical one with which it shares an id.
         same_ids = [
             radar_table
             for name, radar_table in radar.items()
