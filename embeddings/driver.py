@@ -90,8 +90,6 @@ class _Source(DataSource):
 
     def _scene_source(self, name: str) -> SceneSource:
         """The scene entry of that name in this source's own catalog."""
-        pass
-
         if self.cat is None:
             raise InputError(
                 f"Got the scene {name!r} without a catalog, need an entry of one; open a catalog first."

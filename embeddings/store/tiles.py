@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fluxlens.embeddings.atomic import atomic_path
+from fluxlens.models.atomic import atomic_path
 
 SLAB_BYTES = 64 * 2**20
 """Maps are written in slabs of days of about this size, so that memory does not grow with the number of days."""
