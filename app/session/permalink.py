@@ -107,6 +107,7 @@ def to_query(state: State, data: ExplorerData) -> str:
         value = getattr(state, choice.parameter)
         if value != state.param[choice.parameter].default:
             fields[choice.key] = _format(value)
+    # Always written, unlike the choices above: a reader's own theme would else be taken for the link's.
     fields["theme"] = "dark" if state.dark else "light"
     fields |= {"charts": ",".join(state.charts), "current": state.current}
     fields["pins"] = ";".join(
@@ -127,6 +128,7 @@ def to_query(state: State, data: ExplorerData) -> str:
         for name, value in {"areas": areas, "labels": labels}.items()
         if value
     }
+    # Measured after encoding: brackets and commas of JSON take three bytes each in a URL.
     text = _encode(fields | long_fields)
     # Pins and day are the view that was meant; areas and labels are what a reader can draw again.
     return f"?{text if len(text) <= MAX_LENGTH else _encode(fields)}"
@@ -175,6 +177,7 @@ def restore(fields: dict[str, str], state: State, data: ExplorerData) -> None:
             f"Got a link to a view with the tower file {fields['given'][:100]}, need it again: files are not kept; "
             f"load it on the page Tower, at {fields.get('given_at', '')[:30]}. All else is restored."
         )
+    # Last, so that this message wins: with another model all numbers on screen are others.
     model = fields.get("model", "")
     if model and model != data.attrs.get("model_digest", ""):
         state.message = (
@@ -249,6 +252,7 @@ def _parse_pin(text: str, data: ExplorerData) -> Place:
     """The place of ``SLOT:ROW,COL``."""
     slot, at = text.split(":")
     row, col = (int(part) for part in at.split(","))
+    # The link may be of a larger scene; a pin outside would index from the end.
     if not (0 <= row < data.grid.ny and 0 <= col < data.grid.nx and 0 <= int(slot) < len(PLACE_COLOURS)):
         raise InputError(f"pin {text}")
     return Place(int(slot), row, col)
