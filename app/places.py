@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import shapely
 from fluxlens.app.data.areas import sample_members
 from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
@@ -19,7 +20,7 @@ MAX_CORNERS = 200
 """A drawn outline keeps at most that many corners."""
 
 
-def add_area(state: State, data: ExplorerData, polygons: list[list[np.ndarray]]) -> None:
+def add_area(state: State, data: ExplorerData, area: shapely.Polygon | shapely.MultiPolygon) -> None:
     """Add a place for an area; sets ``state.message`` where none of its pixels is in the scene.
 
     Parameters
@@ -28,11 +29,11 @@ def add_area(state: State, data: ExplorerData, polygons: list[list[np.ndarray]])
         Gets the place.
     data : ExplorerData
         The store on screen.
-    polygons : list of list of numpy.ndarray
-        Rings (corner, 2) of lon, lat in degrees, the outline and then the holes of each polygon.
+    area : shapely.Polygon or shapely.MultiPolygon
+        In lon, lat (degrees, WGS 84), valid or not.
     """
     # Seven decimals of a degree are a centimetre; areas are cache keys and parts of permalinks.
-    area = tuple(tuple(tuple(map(tuple, np.round(ring, 7).tolist())) for ring in rings) for rings in polygons)
+    area = shapely.transform(area, lambda lonlat: np.round(lonlat, 7))
     try:
         rows, cols, _ = sample_members(data.grid, area)
     except InputError as error:
@@ -62,7 +63,7 @@ def add_outline(state: State, data: ExplorerData, xs: list[float], ys: list[floa
     if len(ring) < 3:
         state.message = "Got a line too short, need an outline; drag around the area."
         return
-    add_area(state, data, [[np.concatenate([ring, ring[:1]])]])
+    add_area(state, data, shapely.Polygon(ring))
 
 
 def add_uploaded_area(state: State, data: ExplorerData, content: bytes) -> None:
@@ -83,11 +84,12 @@ def add_uploaded_area(state: State, data: ExplorerData, content: bytes) -> None:
         try:
             notes: list[str] = []
             with collect_data_warnings(notes):
-                polygons = geometries.rings_of(geometries.read_polygon(path))
+                regions = geometries.read_polygon(path)
         except InputError as error:
             state.message = str(error).replace(f"{folder}{os.sep}", "")
             return
-    add_area(state, data, polygons)
+    # All features together are one place: it has one colour and one series.
+    add_area(state, data, shapely.MultiPolygon([*shapely.get_parts([region.geometry for region in regions])]))
     state.notes = notes
 
 
@@ -106,7 +108,7 @@ def to_geojson(places: list[Place], data: ExplorerData) -> str:
         lon, lat = data.grid.lonlat(*data.centre(place.row, place.col))
         geometry = {"type": "Point", "coordinates": [float(lon), float(lat)]}
         if place.area:
-            geometry = {"type": "MultiPolygon", "coordinates": place.area}
+            geometry = shapely.geometry.mapping(place.area)
         properties = {
             "name": place_label(place),
             "row": place.row,

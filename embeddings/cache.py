@@ -10,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fluxlens.embeddings.atomic import atomic_path
 from fluxlens.embeddings.progress import Progress, Steps
+from fluxlens.models.atomic import atomic_path
 
 LOCK_POLL_S = 0.5
 """Time between two attempts at a lock that another process holds; progress is reported in between."""

@@ -43,6 +43,7 @@ def source(catalog: Any, name: str, **arguments: Any) -> Any:
     InputError
         For an unknown name, with the entries there are, and for a template among the arguments.
     """
+    # Asked of the catalog first: intake's own KeyError names no other entry.
     names = list(catalog)
     if name not in names:
         # A misspelt entry is the usual mistake; the nearest name saves a look at the catalog.
@@ -90,8 +91,6 @@ class _Source(DataSource):
 
     def _scene_source(self, name: str) -> SceneSource:
         """The scene entry of that name in this source's own catalog."""
-        pass
-
         if self.cat is None:
             raise InputError(
                 f"Got the scene {name!r} without a catalog, need an entry of one; open a catalog first."
@@ -289,6 +288,7 @@ class EmbeddingsSource(_Source):
         metadata: dict | None = None,
     ) -> None:
         super().__init__(metadata=metadata)
+        # Here and not in ``steps``: a mistake in the catalog must show before anything is read.
         if [store, scene, features].count(None) != 2:
             raise InputError(
                 "Got an embeddings entry with none or several of store, scene and features, need one; set one."

@@ -138,6 +138,7 @@ def _read_parquet(path: Path, what: str) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     try:
+        # The whole file: Parquet's footer lies at its end, and a truncated one fails here.
         return pq.read_table(path).to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0][:80]
@@ -170,6 +171,7 @@ def read_text_table(source: str | Path | bytes, what: str | None = None) -> Tabl
     try:
         raw = source if isinstance(source, bytes) else _bounded_bytes(Path(source).expanduser())
         if raw[:2] == b"\x1f\x8b":
+            # By its first bytes and not by its name: downloads often lose the suffix.
             raw = unpack_gzip(raw, what)
     except OSError as error:
         raise InputError(
@@ -247,6 +249,7 @@ def _decoded(content: bytes, what: str) -> tuple[str, str]:
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError:
+        # As if it held a null character, which no text does: one refusal for both below.
         text = "\0"
     if "\0" in text:
         raise InputError(f"Got {what}, which is not text, need a CSV; export it again as CSV (UTF-8).")
@@ -316,10 +319,12 @@ def split_text(text: str, what: str, encoding: str = "utf-8") -> Table:
         full |= filled
         if str(name).startswith(UNNAMED):
             long |= filled
+    # Before rows are called ragged: a decimal comma makes every row longer than the header.
     joined = _joined_decimals(table[full], head, separator, what)
     ragged = () if joined is not None else tuple(np.flatnonzero((short | long)[full]).tolist())
     table = (table[full] if joined is None else joined).reset_index(drop=True)
     empty = [name for name in table.columns if str(name).startswith(UNNAMED) and (table[name] == "").all()]
+    # Some thousand cells decide; a vote and not the first cell, since texts may hold either mark.
     sample = table.head(2000).to_numpy().ravel()
     comma = sum(bool(_COMMA_NUMBER.fullmatch(cell)) for cell in sample)
     point = sum(bool(_POINT_NUMBER.fullmatch(cell)) for cell in sample)
@@ -347,6 +352,7 @@ def _split_rows(header: str, body: list[str], separator: str, what: str) -> tupl
         raise InputError(f"Got {what}, which is no CSV ({error}), need one; export it again.") from error
     head = [name.strip().strip("\ufeff") for name in rows[0]]
     width = max(map(len, rows))
+    # At most twice: the second time with the width counted over all rows.
     for _ in range(2):
         try:
             table = pd.read_csv(
@@ -472,6 +478,7 @@ def _joined_decimals(table: pd.DataFrame, head: list[str], separator: str, what:
     if separator != "," or table.shape[1] != 2 * n or table.empty:
         return None
     whole, part = table.columns[::2], table.columns[1::2]
+    # Both halves must be digits in every row; one text column is enough to refuse.
     digits = all(table[name].str.fullmatch(r"\s*[+-]?\d+\s*").all() for name in whole)
     digits = digits and all(table[name].str.fullmatch(r"\d+\s*").all() for name in part)
     if not digits:
@@ -570,6 +577,7 @@ def to_days(column: pd.Series, what: str) -> np.ndarray:
     else:
         stamps = column.reset_index(drop=True)
     if stamps.dt.tz is not None:
+        # To UTC before the zone is dropped: the day may be another one there.
         stamps = stamps.dt.tz_convert("UTC").dt.tz_localize(None)
     if stamps.isna().any():
         row = int(stamps.isna().to_numpy().argmax())
@@ -582,6 +590,7 @@ def to_days(column: pd.Series, what: str) -> np.ndarray:
 
 def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
     """Timestamps of distinct texts; NaT where a text is none."""
+    # Milliseconds: 12 digits until September 2001, 13 since.
     if text.str.fullmatch(r"\d{12,13}").all():
         return pd.to_datetime(text.astype("int64"), unit="ms")
     if text.str.fullmatch(r"\d{8}").all():
@@ -589,6 +598,7 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
     split = text.str.extract(r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(?:\D.*)?$")
     if split[0].notna().all() and len(split):
         first, second = split[0].astype(int), split[2].astype(int)
+        # With a full stop the day comes first wherever this is written; with a slash it depends on the country.
         if first.max() <= 12 and second.max() <= 12 and (split[1] != ".").any():
             raise InputError(
                 f"Got dates such as {text.iloc[0]!r} in the column {name} of {what}, whose day and month cannot be told"

@@ -27,11 +27,14 @@ _LATE = {
 
 def __getattr__(name: str) -> Any:
     # Late: `import fluxlens` and the command line must not load Panel, torch or xarray.
-    if name in _LATE:
-        from importlib import import_module
+    from importlib import import_module
 
+    if name in _LATE:
         module, attribute = _LATE[name]
         return getattr(import_module(module), attribute)
+    # So that `fluxlens.embeddings` needs no import of its own in a notebook.
+    if name in ("app", "embeddings", "models"):
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module 'fluxlens' has no attribute {name!r}")
 
 

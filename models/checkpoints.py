@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from fluxlens.models.atomic import atomic_path
 from fluxlens.models.embedder import Config, Embedder, Identity
 from fluxlens.models.errors import InputError
 from fluxlens.models.sensors import SENSORS, digest
@@ -272,12 +273,11 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def _write(tensors: dict[str, Tensor], path: Path, header: dict[str, str]) -> None:
-    """Write next to the file and rename, so that a reader never meets half a file."""
+    """Write a file whose reader never meets half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside and renamed: an interrupted training leaves the old weights whole.
-    partial = path.with_suffix(".tmp")
-    save_file(tensors, partial, metadata=header)
-    partial.replace(path)
+    # An interrupted training leaves the old weights whole.
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata=header)
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:

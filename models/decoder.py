@@ -131,7 +131,7 @@ class Season(nn.Module):
         Parameters
         ----------
         z
-            Embedding.
+            Embedding, unitless.
 
         Returns
         -------

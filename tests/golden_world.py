@@ -15,6 +15,7 @@ import pandas as pd
 import rasterio
 import torch
 import xarray as xr
+from shapely.geometry import mapping
 
 GOLDEN = Path(__file__).parent / "golden"
 RELEASE = GOLDEN / "release_45e744a"
@@ -209,6 +210,11 @@ def state_of(state: Any) -> dict[str, Any]:
     # The release had other names for these; the recorded files and links keep them.
     chosen |= {"year": state.whole_period, "least_qc": state.min_qc, "sight": state.footprint_kind}
     chosen |= {"day": state.day.isoformat()}
-    chosen |= {"places": [[place.slot, place.row, place.col, place.area] for place in state.places]}
+    chosen |= {
+        "places": [
+            [place.slot, place.row, place.col, mapping(place.area)["coordinates"] if place.area else []]
+            for place in state.places
+        ]
+    }
     chosen |= {"labels": [[label.row, label.col, label.name] for label in state.labels]}
     return json.loads(json.dumps(chosen))

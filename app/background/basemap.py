@@ -101,6 +101,7 @@ def fetch(url: str, grid: Grid) -> Basemap:
     left, bottom, right, top = grid.extent
     wide, high = (right - left) * MARGIN, (top - bottom) * MARGIN
     extent = (left - wide, bottom - high, right + wide, top + high)
+    # Bounds of the warped rectangle: its corners alone would miss edges that bend in the other projection.
     zoom, cols, rows = _find_tiles(transform_bounds(grid.crs, "EPSG:3857", *extent))
     mosaic = np.zeros((3, len(rows) * TILE_PX, len(cols) * TILE_PX), "uint8")
     # A bound on all tiles together: each may stay just below its own timeout.
@@ -114,6 +115,7 @@ def fetch(url: str, grid: Grid) -> Basemap:
     mosaic_transform = Affine(
         size / TILE_PX, 0, cols[0] * size - WORLD_M / 2, 0, -size / TILE_PX, WORLD_M / 2 - rows[0] * size
     )
+    # Pixels of one size both ways, the longer side of IMAGE_PX pixels.
     step = max(extent[2] - extent[0], extent[3] - extent[1]) / IMAGE_PX
     shape = round((extent[3] - extent[1]) / step), round((extent[2] - extent[0]) / step)
     out = np.zeros((3, *shape), "uint8")
@@ -127,6 +129,7 @@ def fetch(url: str, grid: Grid) -> Basemap:
         resampling=Resampling.bilinear,
         **crs,
     )
+    # Opaque, since the layer lies over it and nothing below.
     rgba = np.concatenate([out, np.full((1, *shape), 255, "uint8")]).transpose(1, 2, 0)
     credit = CREDIT if url == OPENSTREETMAP else os.environ.get("FLUXLENS_TILES_CREDIT", "")
     return Basemap(np.ascontiguousarray(rgba), extent, credit)
@@ -135,6 +138,7 @@ def fetch(url: str, grid: Grid) -> Basemap:
 def _find_tiles(bounds: tuple[float, float, float, float]) -> tuple[int, range, range]:
     """The highest zoom at which few enough tiles cover bounds in web Mercator metres, with their columns and rows."""
     left, bottom, right, top = bounds
+    # From the finest down: the first that is few enough is the sharpest that the tile policy allows.
     for zoom in range(MAX_ZOOM, -1, -1):
         size = WORLD_M / 2**zoom
         cols = range(int((left + WORLD_M / 2) // size), int((right + WORLD_M / 2) // size) + 1)

@@ -48,6 +48,7 @@ def check_exclusive(ctx: click.Context, options: dict[str, Any]) -> None:
     ExclusiveOptions
         Where two were given.
     """
+    # None and not falsy: 0 and "" are values that a user may give.
     given = [name for name, value in options.items() if value is not None]
     if len(given) > 1:
         raise ExclusiveOptions(

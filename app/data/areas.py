@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import shapely
 import xarray as xr
 from fluxlens.app.data.imagery import Imagery
 from fluxlens.app.data.scene import SceneData
@@ -22,15 +23,15 @@ PERCENTILES = (5, 95)
 """Ends of the range that is drawn around the mean."""
 
 
-def sample_members(grid: Grid, polygons: tuple) -> tuple[np.ndarray, np.ndarray, int]:
+def sample_members(grid: Grid, area: shapely.MultiPolygon) -> tuple[np.ndarray, np.ndarray, int]:
     """The pixels that are read of an area.
 
     Parameters
     ----------
     grid : Grid
         Pixel grid of the scene.
-    polygons : tuple
-        Polygons as ``Place.area`` has them: rings of (lon, lat) in degrees.
+    area : shapely.MultiPolygon
+        In lon, lat (degrees, WGS 84), valid or not.
 
     Returns
     -------
@@ -46,8 +47,7 @@ def sample_members(grid: Grid, polygons: tuple) -> tuple[np.ndarray, np.ndarray,
     """
     from fluxlens.embeddings.export.geometries import pixels_inside
 
-    rings = [[np.asarray(ring) for ring in polygon] for polygon in polygons]
-    rows, cols = np.nonzero(pixels_inside(grid, rings))
+    rows, cols = np.nonzero(pixels_inside(grid, [area]))
     if not len(rows):
         raise InputError("Got an area without a pixel centre inside, need one in the scene; draw it larger.")
     # Evenly over row-major order: the sample keeps the shape of the area.
@@ -55,7 +55,9 @@ def sample_members(grid: Grid, polygons: tuple) -> tuple[np.ndarray, np.ndarray,
     return rows[picks], cols[picks], len(rows)
 
 
-def read_area(scene: SceneData, imagery: Imagery, reader: SeriesReader, polygons: tuple) -> xr.Dataset:
+def read_area(
+    scene: SceneData, imagery: Imagery, reader: SeriesReader, area: shapely.MultiPolygon
+) -> xr.Dataset:
     """The series of an area, as ``SeriesReader.pixel`` has it of one pixel.
 
     Parameters
@@ -64,8 +66,8 @@ def read_area(scene: SceneData, imagery: Imagery, reader: SeriesReader, polygons
         What is read.
     reader : SeriesReader
         Decodes NDVI.
-    polygons : tuple
-        As ``sample_members`` takes them.
+    area : shapely.MultiPolygon
+        In lon, lat (degrees, WGS 84), valid or not.
 
     Returns
     -------
@@ -73,7 +75,7 @@ def read_area(scene: SceneData, imagery: Imagery, reader: SeriesReader, polygons
         Means of the variables of a pixel, with ``_lo`` and ``_hi`` (``PERCENTILES`` of the pixels) for ``pc``,
         ``gpp`` and ``ndvi``; attrs ``pixels`` in the area and ``pixels_read``.
     """
-    rows, cols, count = sample_members(scene.grid, polygons)
+    rows, cols, count = sample_members(scene.grid, area)
     cube = read_pixels(scene, rows, cols)
     weights, mean = scene.components
     values = cube.embedding.transpose("time", "pixel", "feature").values * scene.scale

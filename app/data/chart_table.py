@@ -43,6 +43,7 @@ def make_table(data: ExplorerData, places: list[Place], names: list[str]) -> pd.
     for place, name in zip(places, names, strict=True):
         part = daily_columns(data, place).to_dataframe().reset_index()
         for position, (column, value) in enumerate({"name": name, **coordinates_of(data, place)}.items(), 1):
+            # After ``time``, before the values, in the order that the other exports have.
             part.insert(position, column, value)
         parts.append(part)
     out = pd.concat(parts, ignore_index=True)
@@ -62,6 +63,7 @@ def make_cube(data: ExplorerData, places: list[Place], names: list[str]) -> xr.D
     names : list of str
         Name of each place.
     """
+    # All places have the same days; anything else is an error here and no reason to fill with NaN.
     out = xr.concat([daily_columns(data, place) for place in places], "point", join="exact")
     points = [
         {"name": name, **coordinates_of(data, place)} for place, name in zip(places, names, strict=True)
@@ -85,6 +87,7 @@ def daily_columns(data: ExplorerData, place: Place) -> xr.Dataset:
     for name, column in DAILY_COLUMNS.items():
         if name in series:
             out[column] = ("time", series[name].values)
+    # 0 days to the nearest clear view: the day has one.
     out["observed"] = ("time", (series.days_from_s2.values == 0).astype(np.int8))
     for axis, names in OBSERVED_COLUMNS.items():
         for name in names:
@@ -110,5 +113,6 @@ def metadata(data: ExplorerData, places: list[Place]) -> dict:
 
 def _by_day(times: np.ndarray, values: np.ndarray, days: pd.DatetimeIndex) -> np.ndarray:
     """The first value of each day, NaN on days without one."""
+    # Two acquisitions of one day: the first, since a row of the table is a day.
     column = pd.Series(values.astype("float64"), pd.DatetimeIndex(times).normalize())
     return column[~column.index.duplicated()].reindex(days).values

@@ -30,6 +30,7 @@ def describe_trend(time: np.ndarray, values: np.ndarray) -> str:
     values : numpy.ndarray
         (n,), without NaN.
     """
+    # Three values or fewer have no trend that a sentence could hold.
     if len(values) < 4 or np.ptp(values) == 0:
         return "changes little"
     smooth = (
@@ -39,6 +40,7 @@ def describe_trend(time: np.ndarray, values: np.ndarray) -> str:
         .values
     )
     ends = max(1, int(ENDS_SHARE * len(values)))
+    # Means over the ends: the very first day may be an outlier.
     first, last, span = smooth[:ends].mean(), smooth[-ends:].mean(), np.ptp(smooth)
     top, bottom = int(smooth.argmax()), int(smooth.argmin())
     # What the running mean takes away was noise or a fast cycle, in which the extremes fall where they may.
@@ -166,6 +168,7 @@ def describe_comparison(name: str, comparison: TowerComparison, shown: list[str]
                 )
         return ". ".join(parts) + "." if parts else "No values."
     if name == "cycle":
+        # A leap year, whose days the mean cycle is indexed by.
         time = pd.date_range("2020-01-01", periods=len(comparison.climatology(comparison.measured))).values
         lines = {"Measured": comparison.climatology(comparison.measured)} | {
             LINES[line]: comparison.climatology(comparison.lines[line]) for line in names

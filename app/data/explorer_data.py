@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import shapely
 import xarray as xr
 from fluxlens.app.data.areas import read_area
 from fluxlens.app.data.imagery import Imagery
@@ -205,12 +206,12 @@ class ExplorerData:
         """All that the charts show of the pixel (row, col): see ``SeriesReader.pixel``."""
         return self._reader.pixel(row, col)
 
-    def area_series(self, polygons: tuple) -> xr.Dataset:
-        """Means and percentiles over an area given as ``polygons``: see ``areas.read_area``."""
-        return self._areas(polygons)
+    def area_series(self, area: shapely.MultiPolygon) -> xr.Dataset:
+        """Means and percentiles over an ``area`` in lon, lat: see ``areas.read_area``."""
+        return self._areas(area)
 
-    def _read_area(self, polygons: tuple) -> xr.Dataset:
-        return read_area(self.scene, self.imagery, self._reader, polygons)
+    def _read_area(self, area: shapely.MultiPolygon) -> xr.Dataset:
+        return read_area(self.scene, self.imagery, self._reader, area)
 
     def place_series(self, place: Place) -> xr.Dataset:
         """What the charts show of a place, pixel or area."""

@@ -65,6 +65,7 @@ class SeriesReader:
 
         bands = ("B04", self.imagery.nir_band)
         red, nir = reconstruct.decode_reflectance(cube, self._decoder_model, bands).values.T
+        # ``.T`` twice: the bands come last, and unpacking wants them first. Decoded reflectance may be 0 in both bands.
         return ((nir - red) / np.maximum(nir + red, 0.01)).T
 
     def pixel(self, row: int, col: int) -> xr.Dataset:
@@ -120,6 +121,7 @@ def label_variables(series: xr.Dataset) -> xr.Dataset:
     """The same ``series`` of a place with ``long_name`` and ``units`` of ``SERIES_ATTRS`` on its variables."""
     for name, (long_name, units) in SERIES_ATTRS.items():
         if name in series.variables:
+            # Through ``variables``: ``series[name]`` would build an array with all its coordinates for each.
             series.variables[name].attrs = {"long_name": long_name, "units": units}
     return series
 
@@ -138,6 +140,7 @@ def find_gaps(
     min_days : int
         Gaps of that many days or fewer are left out.
     """
+    # The ends of the period bound the first and the last gap as clear views do.
     edges = pd.DatetimeIndex([first, *clear_times[(clear_times > first) & (clear_times < last)], last])
     long = np.flatnonzero(np.diff(edges) > pd.Timedelta(days=min_days))
     return [(edges[i], edges[i + 1]) for i in long]
@@ -158,6 +161,7 @@ def correlate(columns: np.ndarray, values: np.ndarray) -> np.ndarray:
     numpy.ndarray
         (column,) float64, -1 to 1.
     """
+    # Centred in float64: int8 steps would overflow when they are squared.
     columns, values = columns - columns.mean(0, dtype="float64"), values - values.mean(dtype="float64")
     spread = np.sqrt((columns**2).sum(0) * (values**2).sum())
     return np.divide(values @ columns, spread, out=np.zeros(columns.shape[1]), where=spread > 0)

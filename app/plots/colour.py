@@ -31,10 +31,12 @@ def paint(values: np.ndarray, style: LayerStyle, masked: np.ndarray | None = Non
         (y, x, 4) uint8 RGBA, transparent where a channel is unknown.
     """
     low, high = np.asarray(style.low, "float32"), np.asarray(style.high, "float32")
+    # One pass in float32: an image has a million pixels, and this runs at each step of the day.
     share = np.clip((values - low) * (255 / (high - low)), 0, 255)
     if style.gamma != 1:
         share = 255 * (share / 255) ** style.gamma
     known = np.isfinite(share[..., 0]) if share.shape[-1] == 1 else np.isfinite(share).all(-1)
+    # Half added and cut, which rounds: a cast to uint8 alone would darken every level. NaN has no uint8.
     level = (np.nan_to_num(share) + 0.5).astype("uint8")
     rgba = np.empty((*values.shape[:2], 4), "uint8")
     if style.classes:
@@ -74,6 +76,7 @@ def label_colours(labels: tuple[Label, ...]) -> list[str]:
         Classes, or numbers.
     """
     values = as_numbers(labels)
+    # One number alone has no range: it is coloured as a class.
     if values is None or not is_fittable(labels):
         order = class_names(labels)
         return [CLASS_COLOURS[order.index(label.name)] for label in labels]

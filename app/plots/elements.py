@@ -85,6 +85,7 @@ def lonlat_terms(grid: Grid) -> tuple[list[float], list[float], tuple[float, flo
     left, bottom, right, top = grid.extent
     cx, cy, hx, hy = (left + right) / 2, (bottom + top) / 2, (right - left) / 2, (top - bottom) / 2
     u, v = (axis.ravel() for axis in np.meshgrid(np.linspace(-1, 1, 7), np.linspace(-1, 1, 7)))
+    # Scaled to -1 .. 1 before squares are taken: metres of UTM squared would leave least squares without digits.
     design = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
     lon, lat = grid.lonlat(cx + u * hx, cy + v * hy)
     terms = [np.linalg.lstsq(design, np.asarray(values), rcond=None)[0].tolist() for values in (lon, lat)]
@@ -133,6 +134,7 @@ def break_at_gaps(time: pd.DatetimeIndex, *columns: np.ndarray, min_days: float 
     holes = np.flatnonzero(np.diff(time) > pd.Timedelta(days=min_days)) + 1
     if not len(holes):
         return time, *columns
+    # Half a day behind the last value: between two neighbours, wherever the next one is.
     middle = time[holes - 1] + pd.Timedelta(hours=12)
     return pd.DatetimeIndex(np.insert(time.values, holes, middle.values)), *(
         np.insert(np.asarray(c, "float32"), holes, np.nan) for c in columns

@@ -78,8 +78,8 @@ def place_tables(places: list[Place], grid: Grid) -> dict[str, dict]:
     }
     xs, ys, colours = [], [], []
     for place in places:
-        for polygon in place.area:
-            ring = np.asarray(polygon[0])
+        # The outer ring alone: holes are left out of the means, and their outlines would crowd a small map.
+        for ring in place.outlines:
             x, y = grid.xy(ring[:, 0], ring[:, 1])
             xs.append(np.asarray(x).tolist())
             ys.append(np.asarray(y).tolist())
@@ -119,6 +119,7 @@ def map_overlays(tables: dict[str, dict], dimensions: list) -> Any:
     import holoviews as hv
 
     def is_drawn(mark: Mark) -> bool:
+        # Images are composed by the caller; an element without rows would still take its place in the legend.
         return mark.kind != "RGB" and mark.table in tables and bool(tables[mark.table]["colour"])
 
     drawn = [mark for mark in map_marks() if is_drawn(mark)]

@@ -190,8 +190,7 @@ def draw_overlays(
             x, y = at(*data.centre(label.row, label.col))
             draw.rectangle([x - 8, y - 8, x + 8, y + 8], fill=colour, outline=HALO, width=3)
     for place in state.places:
-        for polygon in place.area:
-            ring = np.asarray(polygon[0])
+        for ring in place.outlines:
             line = [tuple(corner) for corner in at(*data.grid.xy(ring[:, 0], ring[:, 1])).tolist()]
             # A light line under each coloured one, so that it is visible on any background.
             for colour, width in ((HALO, 6), (PLACE_COLOURS[place.slot], 3)):

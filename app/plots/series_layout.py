@@ -302,6 +302,7 @@ def series_tables(series: xr.Dataset) -> dict[str, dict]:
         first, last = pd.DatetimeIndex(series.time.values[[0, -1]])
         spans = find_gaps(times, first, last)
         tables["gaps"] = {"left": as_days([a for a, _ in spans]), "right": as_days([b for _, b in spans])}
+    # In the order of the colours and not of the file.
     bands = [band for band in RADAR_COLOURS if band in series]
     if bands:
         passages = pd.DatetimeIndex(series.passage.values)
@@ -319,6 +320,7 @@ def tower_table(tower: xr.Dataset | None, first: Any, last: Any) -> dict[str, np
     """The table of a tower between two days; without rows for None."""
     if tower is None:
         return empty_tables()["tower"]
+    # A tower may have twenty years; the charts show those of the store.
     inside = tower.sel(time=slice(first, last))
     blank = np.full(inside.sizes["time"], np.nan)
     columns = {name: inside[name].values if name in inside else blank for name in TOWER_COLUMNS}

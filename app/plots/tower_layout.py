@@ -129,6 +129,7 @@ def tower_tables(comparison: TowerComparison | None) -> dict[str, dict]:
         # Of the days that are measured: else seasons of different years would be compared.
         tables[f"cycle_{name}"] = {"time": cycle, "gpp": comparison.climatology(line)}
         tables[f"anomaly_{name}"] = {"time": time, "gpp": comparison.anomaly(line)}
+        # Points need both; Bokeh would send rows with NaN to the browser for nothing.
         seen = np.isfinite(line) & np.isfinite(measured)
         tables[f"scatter_{name}"] = {"measured": measured[seen], "predicted": line[seen], "time": time[seen]}
     return tables
@@ -184,6 +185,7 @@ def tower_charts(
         absent.add("90 % band")
     charts = []
     for name, title in TITLES.items():
+        # The scatter alone is square: its 1:1 line must be a diagonal.
         options = {
             "frame_width": SQUARE_PX if name == "scatter" else CHART_WIDTH_PX,
             "frame_height": SQUARE_PX,

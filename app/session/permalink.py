@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlencode
 
+import shapely
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_area
@@ -17,6 +18,7 @@ from fluxlens.app.state.labels import MAX_LABELS, toggle_label
 from fluxlens.app.state.layer_key import LAYERS
 from fluxlens.app.state.place import Place
 from fluxlens.app.state.selection import State
+from fluxlens.embeddings.export.polygons import polygon_from_rings
 from fluxlens.models.errors import InputError
 
 
@@ -105,6 +107,7 @@ def to_query(state: State, data: ExplorerData) -> str:
         value = getattr(state, choice.parameter)
         if value != state.param[choice.parameter].default:
             fields[choice.key] = _format(value)
+    # Always written, unlike the choices above: a reader's own theme would else be taken for the link's.
     fields["theme"] = "dark" if state.dark else "light"
     fields |= {"charts": ",".join(state.charts), "current": state.current}
     fields["pins"] = ";".join(
@@ -114,13 +117,18 @@ def to_query(state: State, data: ExplorerData) -> str:
     if data.observations.uploaded_file:
         location = "{lon:.5f}, {lat:.5f}".format(**data.tower.attrs)
         fields |= {"given": data.observations.uploaded_file, "given_at": location}
-    areas = {place.slot: place.area for place in state.places if place.area}
+    areas = {
+        place.slot: shapely.geometry.mapping(place.area)["coordinates"]
+        for place in state.places
+        if place.area
+    }
     labels = [[label.row, label.col, label.name] for label in state.labels]
     long_fields = {
         name: json.dumps(value, separators=(",", ":"))
         for name, value in {"areas": areas, "labels": labels}.items()
         if value
     }
+    # Measured after encoding: brackets and commas of JSON take three bytes each in a URL.
     text = _encode(fields | long_fields)
     # Pins and day are the view that was meant; areas and labels are what a reader can draw again.
     return f"?{text if len(text) <= MAX_LENGTH else _encode(fields)}"
@@ -149,8 +157,8 @@ def restore(fields: dict[str, str], state: State, data: ExplorerData) -> None:
     """
     wrong = _restore_choices(fields, state, data)
     try:
-        for polygons in json.loads(fields.get("areas", "{}")).values():
-            add_area(state, data, polygons)
+        for coordinates in json.loads(fields.get("areas", "{}")).values():
+            add_area(state, data, polygon_from_rings(coordinates))
     except BAD_PART:
         wrong.append("areas")
     # After the areas: the current place may be one of them.
@@ -169,6 +177,7 @@ def restore(fields: dict[str, str], state: State, data: ExplorerData) -> None:
             f"Got a link to a view with the tower file {fields['given'][:100]}, need it again: files are not kept; "
             f"load it on the page Tower, at {fields.get('given_at', '')[:30]}. All else is restored."
         )
+    # Last, so that this message wins: with another model all numbers on screen are others.
     model = fields.get("model", "")
     if model and model != data.attrs.get("model_digest", ""):
         state.message = (
@@ -243,6 +252,7 @@ def _parse_pin(text: str, data: ExplorerData) -> Place:
     """The place of ``SLOT:ROW,COL``."""
     slot, at = text.split(":")
     row, col = (int(part) for part in at.split(","))
+    # The link may be of a larger scene; a pin outside would index from the end.
     if not (0 <= row < data.grid.ny and 0 <= col < data.grid.nx and 0 <= int(slot) < len(PLACE_COLOURS)):
         raise InputError(f"pin {text}")
     return Place(int(slot), row, col)

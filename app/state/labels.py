@@ -46,10 +46,12 @@ def toggle_label(labels: tuple[Label, ...], row: int, col: int, name: str) -> tu
         The name is empty or too long, or there would be too many labels or classes.
     """
     new = Label(row, col, name.strip())
+    # A pixel has one label: the old one goes whatever the new one is.
     out = tuple(label for label in labels if (label.row, label.col) != (row, col))
     out = out if new in labels else (*out, new)
     if len(out) > MAX_LABELS:
         raise InputError(f"Got {len(out)} labels, need at most {MAX_LABELS}; take one away first.")
+    # Numbers are drawn on a ramp; only classes need a colour each.
     if as_numbers(out) is None and len(class_names(out)) > len(CLASS_COLOURS):
         raise InputError(
             f"Got {len(class_names(out))} classes, need at most {len(CLASS_COLOURS)}; "
@@ -69,6 +71,7 @@ def as_numbers(labels: tuple[Label, ...]) -> np.ndarray | None:
         values = np.array([float(label.name) for label in labels])
     except ValueError:
         return None
+    # float() takes "nan" and "inf" as well, which no ramp has a colour for.
     return values if np.isfinite(values).all() else None
 
 

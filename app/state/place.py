@@ -2,14 +2,31 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+import shapely
+
 
 @dataclass(frozen=True)
 class Place:
-    """A pixel, or an area with the pixel nearest to its middle."""
+    """A pixel, or an area with the pixel nearest to its middle.
+
+    Equal places have equal hashes: shapely compares and hashes geometries by their corners, in order.
+    """
 
     slot: int
     """Index into ``palette.PLACE_COLOURS``, kept for as long as the place stays."""
     row: int
     col: int
-    area: tuple = ()
-    """Polygons, each a tuple of rings of (lon, lat) in degrees, the outline and then the holes; empty for a pixel."""
+    area: shapely.MultiPolygon | None = None
+    """In lon, lat (degrees, WGS 84), as drawn, so valid or not; None for a pixel."""
+
+    def __post_init__(self) -> None:
+        # One type, and so one nesting of rings in permalinks and GeoJSON, whether an area has one part or several.
+        if isinstance(self.area, shapely.Polygon):
+            object.__setattr__(self, "area", shapely.MultiPolygon([self.area]))
+
+    @property
+    def outlines(self) -> list[np.ndarray]:
+        """Outer ring of each part of the area, (corner, 2) of lon, lat in degrees; none for a pixel."""
+        parts = self.area.geoms if self.area else ()
+        return [shapely.get_coordinates(part.exterior) for part in parts]

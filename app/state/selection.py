@@ -3,6 +3,7 @@
 import datetime as dt
 
 import param
+import shapely
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.state.labels import Label, toggle_label
 from fluxlens.app.state.layer_key import LAYERS, PERIOD_LAYERS, LayerKey
@@ -180,15 +181,15 @@ class State(param.Parameterized):
         except InputError as error:
             self.message = str(error)
 
-    def pin(self, row: int, col: int, area: tuple = (), add: bool = False) -> None:
+    def pin(self, row: int, col: int, area: shapely.MultiPolygon | None = None, add: bool = False) -> None:
         """Move the current pin to (row, col); with ``add``, or to or from an area, make another place.
 
         Parameters
         ----------
         row, col : int
             The pixel, or the pixel in the middle of the area.
-        area : tuple
-            Polygons as ``Place.area`` has them; empty for a pixel.
+        area : shapely.MultiPolygon, optional
+            The area in lon, lat (degrees, WGS 84); None for a pixel.
         add : bool
             Keep the current place and add one.
         """

@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import panel as pn
 from fluxlens.app.data import chart_table
 from fluxlens.app.data.data_warnings import collect_data_warnings
@@ -127,9 +126,8 @@ def export_places(
     if points:
         return {"points": points}
     if state.place.area:
-        polygon = [[np.asarray(ring) for ring in rings] for rings in state.place.area]
-        _check_rows(int(geometries.pixels_inside(data.grid, polygon).sum()), data)
-        return {"polygon": polygon}
+        _check_rows(int(geometries.pixels_inside(data.grid, [state.place.area]).sum()), data)
+        return {"polygon": [state.place.area]}
     pins = [place for place in state.places if not place.area]
     named = len(pins) > 1
     return {

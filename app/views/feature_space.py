@@ -104,8 +104,7 @@ class FeatureSpaceView:
             return
         if place.area:
             # The outer ring of the first polygon: a line on the map is one.
-            lon, lat = zip(*place.area[0][0], strict=True)
-            x, y = self.data.grid.xy(lon, lat)
+            x, y = self.data.grid.xy(*place.outlines[0].T)
             self.space.area.event(geometry=list(zip(x, y, strict=True)))
         else:
             self.space.area.event(geometry=None)

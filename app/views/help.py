@@ -48,6 +48,7 @@ GESTURES = {
 
 
 def _definitions(terms: dict[str, str]) -> str:
+    # Escaped although the texts are ours: "&" and "<" occur in them.
     rows = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in terms.items())
     return f"<dl>{rows}</dl>"
 

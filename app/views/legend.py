@@ -69,6 +69,7 @@ def colour_key(image: LayerImage) -> str:
     """HTML of the colours of channels, or of classes with their shares of the image; nothing for a palette."""
     style = image.style
     if style.classes:
+        # Names of classes are typed by the user: they are escaped, as everything that ends in HTML.
         parts = zip(style.classes, image.shares, strict=True)
         dots = (
             f'<span><i style="background:{c}"></i>{escape(style.class_label(n))}: {p:.0%}</span>'
@@ -76,6 +77,7 @@ def colour_key(image: LayerImage) -> str:
         )
         return f'<div class="rgb">{"".join(dots)}</div>'
     if style.palette is None:
+        # Three channels: which of the image's primary colours shows which, as on the screen red, green and blue.
         dots = zip(("#e05252", "#3fa45b", "#4a7fd6"), style.channels, strict=True)
         return (
             '<div class="rgb">'
@@ -124,6 +126,7 @@ def map_pane(plot: MapPlot, state: State, on_move: Callable[[int, int], None] | 
         pn.pane.Bokeh(plot.figure, sizing_mode="stretch_width"),
         MapButtons(on_move),
         sizing_mode="stretch_width",
+        # The grid's shape by CSS, which also knows the height of the window that the map must not exceed.
         stylesheets=[_FRAME_CSS.replace("NX", str(nx)).replace("NY", str(ny))],
     )
 

@@ -261,6 +261,7 @@ class MapView:
             (self.clusters, ("clusters",)),
             (self.labels.view, ("labels",)),
         ):
+            # Hidden and not removed: Panel would send each widget anew when it comes back.
             widget.visible = state.layer in layers
 
     @property

@@ -83,6 +83,7 @@ class SceneSample:
                 f"Got the scene {scene.attrs.get('id', '?')} with {sorted(scene.children)}, need s2 and s1; give both."
             )
         grid = target_grid(scene)
+        # An even number of rows and columns: 2 x 2 pixels make one of the 20 m grid.
         series = read_acquisitions(scene, S2, grid, slice(0, grid.ny // 2 * 2), slice(0, grid.nx // 2 * 2))
         present = [i for i in range(len(S2.bands)) if np.isfinite(series.values[:, i]).any()]
         t, y, x = series.valid.shape
@@ -128,6 +129,7 @@ class SceneSample:
     @cached_property
     def triples(self) -> np.ndarray:
         """(triple, band, y, x) middle of three mostly clear dates within 12 days minus the line through the others."""
+        # Half of the scene clear: with less the triple's pixels would be a corner of it.
         good = np.flatnonzero(self.clear.mean((1, 2)) >= 0.5)
         near = [
             k for k in range(1, len(good) - 1) if self.day[good[k + 1]] - self.day[good[k - 1]] <= TRIPLE_DAYS
@@ -137,6 +139,7 @@ class SceneSample:
     @cached_property
     def radar_triples(self) -> np.ndarray:
         """(triple, band, y, x) dB, the same for passes of one track one repeat cycle apart."""
+        # By track as well: the two passes of a day look from different sides.
         at = {(day, track): i for i, (day, track) in enumerate(zip(self.radar_day, self.track, strict=True))}
         found = [
             (at[day - RADAR_STEP_DAYS, track], i, at[day + RADAR_STEP_DAYS, track])
@@ -151,6 +154,7 @@ class SceneSample:
     ) -> np.ndarray:
         """(triple, band, y, x) the middle value minus the line through the two others."""
         i, j, k = np.array(triples, dtype=int).reshape(-1, 3).T
+        # How far the middle date is along the line, 0 at the first and 1 at the last one.
         share = ((day[j] - day[i]) / np.maximum(day[k] - day[i], 1))[:, None, None, None]
         return values[j] - (1 - share) * values[i] - share * values[k]
 

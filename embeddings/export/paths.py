@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fluxlens.embeddings.atomic import atomic_path
+from fluxlens.models.atomic import atomic_path
 from fluxlens.models.errors import InputError
 
 TABLES = {".csv", ".parquet"}

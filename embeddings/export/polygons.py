@@ -51,12 +51,22 @@ def regions_of(polygon: list) -> list[Region]:
     if all(isinstance(one, Region) for one in polygon):
         return list(polygon)
     if all(isinstance(one, shapely.Geometry) for one in polygon):
-        return [Region(one) for one in polygon]
+        # GEOS fails on NaN or infinity with an error of its own, or loops.
+        if not np.isfinite(shapely.get_coordinates(polygon)).all():
+            raise InputError("Got a polygon with a corner that is no number, need lon, lat; correct it.")
+        return [Region(one if _is_valid(one) else make_valid(one)) for one in polygon]
     try:
         shape = polygon_from_rings(polygon)
     except (TypeError, ValueError, IndexError, shapely.errors.ShapelyError) as error:
         raise InputError("Got a broken polygon, need rings of four or more lon, lat; correct it.") from error
-    return [Region(shape if shapely.is_valid(shapely.get_parts(shape)).all() else make_valid(shape))]
+    return [Region(shape if _is_valid(shape) else make_valid(shape))]
+
+
+def _is_valid(shape: Any) -> bool:
+    """Whether each part is valid by itself; parts may overlap, for a pixel centre is in any of them."""
+    import shapely
+
+    return bool(shapely.is_valid(shapely.get_parts(shape)).all())
 
 
 def rings_of(polygon: list) -> list[list[np.ndarray]]:

@@ -66,6 +66,7 @@ def build_cube(
     coords = {
         "time": ("time", from_epoch_day(request.days), {"long_name": "UTC day", "standard_name": "time"}),
         **request.grid.window(rows, cols).coords(),
+        # Two digits, so that names sort as the features do.
         "feature": ("feature", [f"e{i:02d}" for i in range(model.features)]),
         "scale": ("feature", model.scale.cpu().numpy(), SCALE.attrs),
     }
@@ -94,6 +95,7 @@ def cube_attrs(scene: xr.DataTree, model: Embedder, causal: bool, digest: str | 
     title = scene.attrs.get("title", scene.attrs.get("id", "scene"))
     return {
         "title": f"Daily embeddings of {title}",
+        # 0 and 1: neither netCDF nor Zarr attributes have a boolean that all readers accept.
         "simulated": simulated,
         "model": model.name,
         "model_digest": model.digest,

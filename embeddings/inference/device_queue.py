@@ -45,6 +45,7 @@ class _Job:
         try:
             while not self.cancelled.is_set() and next(self.steps, END) is not END:
                 pass
+        # Also KeyboardInterrupt and panics: an error that ended the thread would leave its session waiting for ever.
         except BaseException as error:
             self.done.set_exception(error)
         else:
@@ -91,6 +92,7 @@ class Queue:
         jobs = [_Job(work(item), cancelled) for item in items]
         if not jobs:
             return
+        # Looked up in the caller's thread: a ContextVar is not inherited by the worker threads.
         session = SESSION.get() or threading.get_ident()
         with self._changed:
             self._start_threads()
@@ -98,11 +100,13 @@ class Queue:
             self._changed.notify_all()
         try:
             for job in jobs:
+                # Woken now and then without a result, since only a generator that yields can be closed by its caller.
                 while not wait([job.done], PAUSE_S).done:
                     yield
                 job.done.result()
                 yield
         finally:
+            # Also after the normal end, where nothing is left to cancel; jobs still pending end without a step.
             cancelled.set()
 
     def _start_threads(self) -> None:
@@ -115,6 +119,7 @@ class Queue:
             self._threads[-1].start()
 
     def _serve(self) -> None:
+        # OpenMP keeps this number per calling thread, so that each worker must set it itself.
         torch.set_num_threads(1)
         while True:
             self._next().run()
@@ -123,6 +128,7 @@ class Queue:
         """The first job of the session whose turn it is; waits for one."""
         with self._changed:
             self._changed.wait_for(lambda: self._pending)
+            # Dicts keep their order: the first key has waited longest, and goes behind all others when it is put back.
             session = next(iter(self._pending))
             jobs = self._pending.pop(session)
             job = jobs.popleft()

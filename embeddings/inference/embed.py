@@ -92,6 +92,7 @@ def embed(
 
     cube = engine.empty_cube(scene, model, start, end)
     request = inference_request.Request.from_scene(scene, model, start, end)
+    # The folder of finished blocks lies beside it, and a relative path may mean another folder to a worker.
     path = Path(path).resolve()
     finished = resume_folder(path, cube)
     if resume and path.exists():
@@ -100,6 +101,7 @@ def embed(
         return snapshot
     days = cube["time"].values.astype("datetime64[D]")
     message = f"{cube.attrs['title']}, {days[0]} to {days[-1]}, model {model.name} {model.digest}"
+    # Around the writer, whose own clean-up may be what meets the full disk.
     with store.writable(path), store.open_writer(path, cube) as writer:
         blocks = BlockFolder(
             engine.BlockTask(scene, model, request), finished if resume else writer.scratch, resume

@@ -78,6 +78,7 @@ class BlockTask:
         """
         tokens = {}  # by sensor: (1, time, pixel, channel)
         for name, series in (read() if read else self.read(window)).items():
+            # A sensor at a time: spectra of all of them together would double the memory of a block.
             tokens[name] = yield from encode_steps(self.model, name, series)
         rows, cols = self._whole_block(window)
         shape = (rows.stop - rows.start, cols.stop - cols.start)

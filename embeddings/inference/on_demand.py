@@ -54,6 +54,7 @@ def on_demand(
 
     digest = digest or scenes_digest.digest(scene)
     request = inference_request.Request.from_scene(scene, model, start, end, window)
+    # A key of its own per cube, so that two cubes of one visitor also take turns in the device queue.
     compute_block = partial(
         cached_block, uuid.uuid4().hex, block_cache_key(digest, model, request), on_progress=on_progress
     )
@@ -93,6 +94,7 @@ def compute_on_demand(
     task, windows = engine.BlockTask(scene, model, request), request.windows()
     for done, window in enumerate(windows):
         message = Progress(f"embedding, block {done + 1} of {len(windows)}", done / len(windows))
+        # Values are thrown away here and read back from the cache below: memory holds one block at a time until then.
         for _ in cached_block_steps(block_cache_key(digest, model, request), task, window):
             yield message
     return on_demand(scene, model, start, end, digest).compute()
@@ -133,6 +135,8 @@ def block_cache_key(digest: str, model: Any, request: Any) -> str:
     """
     from fluxlens.embeddings.inference import request as inference_request
 
+    # All that the numbers of a block follow from, and nothing else: the window is left out, so that a click and a full
+    # run share blocks.
     days = request.first, request.last
     return cache.key(
         "blocks",

@@ -101,6 +101,7 @@ class Request:
             )
         # Days beyond the acquisitions would be extrapolated: the request is cut, as the cube's time axis tells.
         begin, finish = max(begin, first), min(finish, last)
+        # ``slice.indices`` resolves None and negative bounds and cuts at the grid's edge, as indexing an array does.
         rows, cols = window or (slice(0, grid.ny), slice(0, grid.nx))
         rows, cols = (slice(*s.indices(n)[:2]) for s, n in ((rows, grid.ny), (cols, grid.nx)))
         if rows.stop <= rows.start or cols.stop <= cols.start:
@@ -128,6 +129,8 @@ class Request:
             Those of one map tile follow each other, so that a store has few tiles open.
         """
         cut = [(_overlap(r, self.rows), _overlap(c, self.cols)) for r, c in self.aligned_blocks()]
+        # By the largest tile first, then by ever smaller ones inside it, as in a quadtree: whichever size a store has
+        # chosen for its tiles, all blocks of one follow each other.
         return sorted(cut, key=lambda window: [s.start // px for px in TILES_PX for s in window])
 
     def relative(self, window: BlockWindow) -> BlockWindow:
@@ -151,6 +154,7 @@ class Request:
         """Whole aligned blocks that touch the requested window, row by row."""
 
         def edges(s: slice, n: int) -> list[slice]:
+            # From the multiple of a block below the window, so that blocks do not move with the window.
             starts = range(s.start // BLOCK_PX * BLOCK_PX, s.stop, BLOCK_PX)
             return [slice(a, min(a + BLOCK_PX, n)) for a in starts]
 
@@ -182,6 +186,7 @@ def parse_day(value: object, default: int | None, name: str) -> int | None:
     if value is None:
         return default
     try:
+        # By its text, which is YYYY-MM-DD of a string and of a date alike.
         return int(to_epoch_day(np.datetime64(str(value), "D")))
     except ValueError as error:
         raise InputError(f"{name} is {value!r}, not a date; write it as YYYY-MM-DD.") from error

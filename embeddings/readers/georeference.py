@@ -56,6 +56,7 @@ def with_centres(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
         # Where the first coordinate lies between two edges of the transform's grid, in pixels: 0.5 is a centre.
         moved[axis] = ((values[0] - origin) / size) % 1.0
     if all(min(part, 1 - part) < 0.02 for part in moved.values()):
+        # All within a fiftieth of an edge: the file has corners where xarray expects centres.
         half = {axis: transform[axis][1] / 2 for axis in ("x", "y")}
         return data.assign_coords(x=x + half["x"], y=y + half["y"])
     if any(abs(part - 0.5) > 0.02 for part in moved.values()):
@@ -76,6 +77,7 @@ def _transform(data: xr.Dataset) -> dict[str, tuple[float, float]] | None:
     for attrs in [*variables, data.attrs, *bands]:
         if "GeoTransform" in attrs:  # GDAL: left, width, skew, top, skew, -height
             numbers = _numbers(attrs["GeoTransform"])
+            # A skewed transform has no separate x and y: it is left to the coordinates.
             if len(numbers) == 6 and not (numbers[2] or numbers[4]):
                 return {"x": (numbers[0], numbers[1]), "y": (numbers[3], numbers[5])}
         if "transform" in attrs:  # affine: width, skew, left, skew, -height, top
@@ -221,6 +223,7 @@ def _crs_candidates(data: xr.Dataset) -> list[str]:
     for key in ("epsg", "proj:epsg", "proj:code", "crs"):
         if key in data.variables and data[key].size and data[key].dtype.kind in "iufUSO":
             codes = {decoded_text(value) for value in np.ravel(data[key].values)}
+            # A code per date is usable only where all of them agree.
             out += [one for one in codes if len(codes) == 1 and re.search(r"\d{4,6}", one)]
     bands = [data[one].attrs for one in data.data_vars]
     for attrs in (data.attrs, *bands):

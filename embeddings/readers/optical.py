@@ -95,6 +95,7 @@ def _joined(parts: list[Part], notes: list[str]) -> list[Part]:
     index = [np.arange(times.size)]
     for part in parts[1:]:
         index.append(_nearest(times, part.data["time"].values, SAME_IMAGE))
+    # An image counts only where every file has it: a scene has all bands on each of its dates.
     shared = np.all([one >= 0 for one in index], axis=0)
     # Some exports keep the day alone in one of the files: then the day joins them.
     if not shared.any():
@@ -176,6 +177,7 @@ def _tell_shifts(parts: list[Part], grid: Grid, notes: list[str]) -> None:
                 f"{abs(off[1]):g} m {'south' if off[1] > 0 else 'north'} of the {grid.size_m:g} m grid (corner "
                 "coordinates, perhaps); each pixel takes the value it lies in"
             )
+        # A micrometre of tolerance: corners read from text or float32 transforms are not exact.
         inside = (own.left_m <= grid.left_m + 1e-6) and (own.top_m >= grid.top_m - 1e-6)
         inside &= own.extent[2] >= grid.extent[2] - 1e-6 and own.extent[1] <= grid.extent[1] + 1e-6
         if not inside:
@@ -222,11 +224,14 @@ def reflectance(
     if not arrays:
         return {}
     percent = all(str(array.attrs.get("units", "")).strip() in ("%", "percent") for array in arrays.values())
+    # Attributes of the file win over all guesses below.
     said = all(is_packed(array) for array in arrays.values())
     sample = np.concatenate([sample_values(unpack(array)).ravel() for array in arrays.values()])
+    # Without zeros: borders of a footprint are filled with them and would pull the median down.
     sample = sample[np.isfinite(sample) & (sample != 0)]
     floats = any(array.dtype.kind == "f" for array in arrays.values())
     numbers_in_floats = False
+    # Exports from Earth Engine and from spreadsheets hold digital numbers or percent as floats without saying so.
     if floats and not said and not percent and not floats_are_reflectance:
         unit = find_unit_of_floats(arrays, part.name)
         percent, numbers_in_floats = unit == "percent", unit == "numbers"

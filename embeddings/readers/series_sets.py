@@ -68,12 +68,12 @@ def find_tables(folder: str | Path) -> dict[str, SeriesTable]:
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"Got {folder}, which is no folder, need one with series tables; check the path.")
-    for places in ([root], sorted(path for path in root.iterdir() if path.is_dir())):
+    for folders in ([root], sorted(path for path in root.iterdir() if path.is_dir())):
         sets: dict[str, SeriesTable] = {}
         # Tables directly in the folder first; only without any are its sub-folders looked at.
-        for place in places:
-            prefix = "" if place == root else f"{place.name}_"
-            sets |= {prefix + name: table for name, table in _sets_of(place).items()}
+        for holder in folders:
+            prefix = "" if holder == root else f"{holder.name}_"
+            sets |= {prefix + name: table for name, table in _sets_of(holder).items()}
         if sets:
             return sets
     raise InputError(
@@ -115,23 +115,24 @@ def _sets_of(folder: Path) -> dict[str, SeriesTable]:
     for stem, table in optical.items():
         ids = series_columns.to_ids(table, stem)
         # A radar table belongs to each optical one with which it shares an id.
-        own = {
-            name: part
-            for name, part in radar.items()
-            if pd.Index(series_columns.to_ids(part, name)).isin(ids).any()
-        }
-        joined = pd.concat(own.values()) if own else None
-        label = _set_labels(table, ids, plots)
-        for one in dict.fromkeys(label):
-            rows = label == one
-            name = str(one) or stem
+        same_ids = [
+            radar_table
+            for name, radar_table in radar.items()
+            if pd.Index(series_columns.to_ids(radar_table, name)).isin(ids).any()
+        ]
+        joined = pd.concat(same_ids) if same_ids else None
+        labels = _set_labels(table, ids, plots)
+        # ``dict.fromkeys``: each label once, in the order of the file.
+        for label in dict.fromkeys(labels):
+            rows = labels == label
+            name = str(label) or stem
             # Two tables may use the same names of regions.
             name = f"{stem}_{name}" if name in sets else name
-            beside = None
+            radar_rows = None
             if joined is not None:
-                beside = joined[pd.Index(series_columns.to_ids(joined, stem)).isin(ids[rows])]
+                radar_rows = joined[pd.Index(series_columns.to_ids(joined, stem)).isin(ids[rows])]
             sets[name] = series_table.read_series(
-                table[rows], beside if beside is not None and len(beside) else None
+                table[rows], radar_rows if radar_rows is not None and len(radar_rows) else None
             )
     return sets
 

@@ -71,12 +71,14 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
     """
     if len(columns) > 1:
         numbers = frame[columns].apply(pd.to_numeric)
+        # From 1 January of the year: day of year 1 adds nothing.
         if columns[-1] in ("doy", "yday", "day_of_year"):
             days = pd.to_datetime(numbers.iloc[:, 0].astype(int).astype(str) + "-01-01")
             return pd.DatetimeIndex(days + pd.to_timedelta(numbers.iloc[:, 1] - 1, "D")), False
         named = dict(zip(("year", "month", "day", "hour"), (numbers[one] for one in columns), strict=False))
         return pd.DatetimeIndex(pd.to_datetime(pd.DataFrame(named))), False
     text = frame[columns[0]].astype(str).str.strip()
+    # A spreadsheet shows 201906010030 as 2.01906E+11, and saves what it shows: the minutes are lost.
     if text.str.fullmatch(r"\d(\.\d+)?[eE]\+?\d+").any():
         raise InputError(
             f"Got {name} with dates such as {text.iloc[0]}, rounded by a spreadsheet and no date any more, need whole "
@@ -86,9 +88,11 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
     # The local date counts for daily rows: a stamp of local midnight with an offset is that local day.
     bare = text.str.replace(r"\s*(Z|UTC|[+-]\d\d:?\d\d)$", "", regex=True).where(text.str.contains(":"), text)
     compact = bare.str.replace(r"\.0$", "", regex=True)
+    # By the number of digits: pandas would read eight of them as nanoseconds since 1970.
     for digits, form in ((8, "%Y%m%d"), (10, "%Y%m%d%H"), (12, "%Y%m%d%H%M"), (14, "%Y%m%d%H%M%S")):
         if compact.str.fullmatch(rf"\d{{{digits}}}").all():
             return _parsed(compact, form, name), utc
+    # With full stops the day comes first in every country that writes dates so.
     if bare.str.match(r"\d{1,2}\.\d{1,2}\.\d{4}").all():
         return _parsed(bare, "dotted", name), utc
     if bare.str.match(r"\d{1,2}/\d{1,2}/\d{4}").all():
@@ -108,6 +112,7 @@ def _parsed(text: pd.Series, form: str, name: str) -> pd.DatetimeIndex:
             bool((parts[0] <= 31).all() and (parts[1] <= 12).all()),
             bool((parts[0] <= 12).all() and (parts[1] <= 31).all()),
         ]
+        # Both orders are dates: days that follow each other lie one day apart in the right order.
         if all(fits):
             spread = [
                 float(one.diff().abs().quantile(0.9) / pd.Timedelta("1D")) if len(one) > 2 else 0.0

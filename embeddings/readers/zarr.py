@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from fluxlens.embeddings.atomic import atomic_path
 from fluxlens.embeddings.scenes import packing, schema, validation
+from fluxlens.models.atomic import atomic_path
 from fluxlens.models.errors import InputError
 
 CHUNKS = {"time": 16, "y": 64, "x": 64}

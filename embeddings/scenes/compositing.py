@@ -30,6 +30,7 @@ def to_reflectance(numbers: xr.DataArray, offset: int) -> xr.DataArray:
     xarray.DataArray
         float32, 0-1 with saturated values clipped to ``schema.SATURATION``; NaN for no data.
     """
+    # Scaled already, and among reflectances 0 is a value; among digital numbers it is "no data".
     if numbers.dtype.kind == "f":
         return packing.clip_saturated(numbers.where(numbers > -9999).astype("float32"))
     scaled = packing.unpack(numbers.astype("float32") + np.float32(offset), STEP)
@@ -86,14 +87,16 @@ def _lazy(reflectance: xr.DataArray, bands: tuple[str, ...], clear: xr.DataArray
             images.append(reflectance.isel(time=[int(index)]))
             flags.append(clear.isel(time=[int(index)]))
             continue
-        ours, theirs = clear.isel(time=same), reflectance.isel(time=same)
-        some = ours.any("time")
-        merged = theirs.where(ours | ~some).mean("time")
+        # Lazy counterpart of ``composite_daily``: the same rule, so that a cube in memory and one on disk agree.
+        clear_images, measured = clear.isel(time=same), reflectance.isel(time=same)
+        any_clear = clear_images.any("time")
+        merged = measured.where(clear_images | ~any_clear).mean("time")
         rounded = xr.apply_ufunc(
             packing.round_to_step, merged, STEP, dask="parallelized", output_dtypes=["float32"]
         )
+        # ``mean`` dropped the dimension; without it concat would broadcast.
         images.append(rounded.expand_dims("time"))
-        flags.append(some.expand_dims("time"))
+        flags.append(any_clear.expand_dims("time"))
     if (count > 1).any():
         reflectance = xr.concat([one.drop_vars("time", errors="ignore") for one in images], dim="time")
         clear = xr.concat([one.drop_vars("time", errors="ignore") for one in flags], dim="time")
@@ -133,6 +136,7 @@ def composite_daily(
     """
     day = time.astype("datetime64[D]") if time.dtype.kind == "M" else time
     days, first = np.unique(day, return_index=True)
+    # Most scenes have one image a day, in order: nothing is copied.
     if len(days) == len(day) and (first == np.arange(len(day))).all():
         return values, valid, days
     out, out_valid = values[first], valid[first]

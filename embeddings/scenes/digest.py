@@ -33,9 +33,11 @@ def digest(scene: xr.DataTree) -> str:
     """
     out = hashlib.blake2b(digest_size=16)
     for node in sorted(scene.subtree, key=lambda node: node.path):
+        # Without inherited coordinates: a parent's would be hashed again with each of its children.
         dataset = node.to_dataset(inherit=False)
         for name in sorted(map(str, dataset.variables)):
             variable = dataset[name]
+            # One CRS has many spellings in WKT; its name is the same in all.
             if name == "spatial_ref":
                 out.update(f"{node.path}:crs:{crs_name(dataset)}\n".encode())
                 continue
@@ -60,10 +62,13 @@ def _blocks(array: xr.DataArray) -> Iterator[bytes]:
 def _canonical(values: np.ndarray) -> bytes:
     """Bytes that equal values share: one NaN, one zero, little-endian, times in ns, text in UTF-8."""
     if values.dtype.kind == "M":
+        # Readers differ in the unit of times: seconds and nanoseconds of one moment must agree.
         return values.astype("datetime64[ns]").astype("<i8").tobytes()
     if values.dtype.kind == "f":
+        # NaN has many bit patterns, and adding 0 turns -0.0 into 0.0, which compares equal but has other bits.
         values = np.where(np.isnan(values), values.dtype.type(np.nan), values + values.dtype.type(0))
         return values.astype(values.dtype.newbyteorder("<")).tobytes()
     if values.dtype.kind in "biu":
         return values.astype(values.dtype.newbyteorder("<")).tobytes()
+    # With a separator that text cannot hold: else ["ab", "c"] and ["a", "bc"] would agree.
     return "\0".join(map(str, values.ravel())).encode()

@@ -43,6 +43,7 @@ class SeriesGpp:
 
     def __init__(self, table: SeriesTable, weather: dict[str | None, xr.Dataset], model: Embedder) -> None:
         self.table, self.weather, self.model = table, weather, model
+        # Read once here: tables and files name the head that made them.
         self.digest = gpp.load_for({"model_digest": model.digest}).digest
 
     def predict(
@@ -126,6 +127,7 @@ def gpp_of_series(
     """
     if weather is None:
         return None
+    # Embeddings of another model have other features: the head would give plausible, wrong numbers.
     if not gpp.is_compatible({"model_digest": model.digest}):
         warnings.warn(
             f"GPP is not given: its head was taught with another model than {model.name}.",
@@ -133,6 +135,7 @@ def gpp_of_series(
             stacklevel=4,
         )
         return None
+    # Latitude gives day length and clear-sky light; a guess of it would go unnoticed.
     if np.isnan(table.lat).any():
         lost = table.ids[np.isnan(table.lat)]
         raise InputError(
@@ -140,6 +143,7 @@ def gpp_of_series(
             " series table for GPP; add them or leave the weather out."
         )
     if None not in weather:
+        # All of them without weather is a mistake in the ids; some of them is a gap in the data.
         alone = [one for one in table.ids if str(one) not in weather]
         if len(alone) == len(table.ids):
             raise InputError(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from fluxlens.models.atomic import atomic_path
 from fluxlens.models.errors import InputError
 
 PART_ROWS = 200_000
@@ -39,14 +42,14 @@ class TableWriter:
         """
         self.rows += len(table)
         self.series += table["id"].nunique()
-        if self.path.suffix == ".parquet":
+        if self.path.suffix.lower() == ".parquet":
             import pyarrow as pa
             import pyarrow.parquet as pq
 
             arrow = pa.Table.from_pandas(table, preserve_index=False)
             if self._parquet is None:
-                told = {key: str(value) for key, value in self.attrs.items()}
-                schema = arrow.schema.with_metadata({**(arrow.schema.metadata or {}), **told})
+                metadata = {key: str(value) for key, value in self.attrs.items()}
+                schema = arrow.schema.with_metadata({**(arrow.schema.metadata or {}), **metadata})
                 self._parquet = pq.ParquetWriter(self.path, schema)
             self._parquet.write_table(arrow.cast(self._parquet.schema), row_group_size=PART_ROWS)
             return
@@ -114,8 +117,9 @@ def check_table_path(path: str | Path) -> Path:
     return place
 
 
-class open_table:
-    """Context of a ``TableWriter`` beside ``path``, renamed onto it when the block ends well and removed when not.
+@contextmanager
+def open_table(path: str | Path, attrs: dict[str, Any]) -> Iterator[TableWriter]:
+    """A ``TableWriter`` whose file appears at ``path`` when the block ends without an error.
 
     Parameters
     ----------
@@ -124,26 +128,14 @@ class open_table:
     attrs : dict
         Metadata of the file: of Parquet the schema's, of CSV lines that begin with ``#``.
     """
-
-    def __init__(self, path: str | Path, attrs: dict[str, Any]) -> None:
-        import uuid
-
-        self.path = check_table_path(path)
-        # Beside and renamed, and under a name of its own: two runs to one path do not write into each other.
-        beside = f".{self.path.stem}.{uuid.uuid4().hex[:8]}{self.path.suffix.lower()}"
-        self.writer = TableWriter(self.path.resolve().with_name(beside), attrs)
-
-    def __enter__(self) -> TableWriter:
-        return self.writer
-
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        import os
-
-        self.writer.close()
-        if kind is None and self.writer.path.exists():
-            os.replace(self.writer.path, self.path)
-        else:
-            self.writer.path.unlink(missing_ok=True)
+    # Resolved, so that a link keeps pointing at the file it names and the rename stays within one file system.
+    with atomic_path(check_table_path(path).resolve()) as temporary:
+        writer = TableWriter(temporary, attrs)
+        try:
+            yield writer
+        finally:
+            # Before the rename: only a closed Parquet file has its footer.
+            writer.close()
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> str:

@@ -76,7 +76,9 @@ CHANNELS = 3 * len(BANDS) + 1
 def _bracket(nodes: tuple[float, ...], value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The node below each value, and how far it is to the next one (0-1); outside, the edge."""
     grid = np.asarray(nodes, dtype=np.float32)
+    # Held at the edges: radiative transfer does not extrapolate linearly.
     value = np.clip(value, grid[0], grid[-1])
+    # At most the last but one node, so that low + 1 exists also where a value is the last node itself.
     low = np.clip(np.searchsorted(grid, value, side="right") - 1, 0, len(grid) - 2)
     return low, ((value - grid[low]) / (grid[low + 1] - grid[low])).astype(np.float32)
 
@@ -173,6 +175,7 @@ class CanopyTable:
         -------
         (pixel, channel)
         """
+        # (pixel,) node below, and (pixel, 1) share of the way to the next one.
         n, c = _bracket(AXES["lai"], lai)[0], _bracket(AXES["cab"], cab)[0]
         pn, pc = _bracket(AXES["lai"], lai)[1][:, None], _bracket(AXES["cab"], cab)[1][:, None]
         # Flat rows (unit x cab x lai, channel): the four corners are then plain row look-ups.

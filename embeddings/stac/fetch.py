@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import xarray as xr
-from fluxlens.embeddings.atomic import atomic_path
 from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.readers import zarr
 from fluxlens.embeddings.scenes import cloud_mask, schema
 from fluxlens.embeddings.stac import pixels
 from fluxlens.embeddings.stac.request import Request
 from fluxlens.embeddings.stac.search import Pass, passes
+from fluxlens.models.atomic import atomic_path
 from fluxlens.models.errors import InputError
 
 LICENCE = "Copernicus Sentinel data: free and open, with attribution"

@@ -67,6 +67,7 @@ def create_layout(store: Any, layout: str, template: xr.Dataset) -> dict[str, An
     """
     import zarr
 
+    # Encodings of the file a template was read from (chunks, filters) would be taken over by to_zarr.
     coords = template.drop_vars(template.data_vars).drop_encoding()
     _object_text(coords).to_zarr(store, group=layout, mode="w", consolidated=False, zarr_format=3)
     return create_arrays(zarr.open_group(store, path=layout, mode="a", zarr_format=3), layout, template)
@@ -95,6 +96,7 @@ def create_arrays(group: Any, layout: str, template: xr.Dataset, level: int = 1)
     attrs = {"embedding": dict(template["embedding"].attrs), "quality": {"layers": layers}}
     arrays = {}
     for (name, dtype), last in zip(DTYPES.items(), (features, len(QUALITY)), strict=True):
+        # Both arrays get chunks of the same pixels and days, so that a query reads the same boxes of each.
         chunks, shards = _chunks(layout, (*shape, last), _shard_px(template["embedding"]))
         arrays[name] = group.create_array(
             name,
@@ -211,6 +213,7 @@ def _chunks(layout: str, shape: tuple[int, ...], shard_px: int) -> tuple[tuple, 
     if layout == "maps":
         return (1, min(MAP_PX, ny), min(MAP_PX, nx), last), None
     side = [min(SERIES_CHUNK_PX, size) for size in (ny, nx)]
+    # A shard must be a whole number of chunks: it is rounded up at a grid's edge.
     shard = [-(-min(shard_px, size) // px) * px for size, px in zip((ny, nx), side, strict=True)]
     return (days, *side, last), (days, *shard, last)
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fluxlens.embeddings.atomic import remove
 from fluxlens.embeddings.store.repository import icechunk_library
+from fluxlens.models.atomic import remove
 from fluxlens.models.errors import InputError
 
 IDLE_POLLS = 3

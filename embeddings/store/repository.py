@@ -66,6 +66,7 @@ def metadata_digest(coords: xr.Dataset, arrays: Mapping[str, Mapping[str, Any]])
     """
     digest = hashlib.sha256()
     for name, variable in sorted(coords.variables.items()):
+        # dtype and dims as well as bytes: the same bytes are other numbers under another dtype.
         digest.update(f"{name} {variable.dims} {variable.dtype.str}".encode() + variable.values.tobytes())
     attrs = [coords.attrs, {name: coord.attrs for name, coord in coords.coords.items()}]
     metadata = {
@@ -131,6 +132,7 @@ def reading(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    # Want of memory says nothing about the store.
     except (InputError, MemoryError):
         raise
     except Exception as error:

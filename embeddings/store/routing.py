@@ -32,9 +32,11 @@ def bytes_touched(arrays: Iterable[Any], key: BoxKey) -> int:
     """
     total = 0
     for array in arrays:
+        # Chunks and not shards: a shard's index says where each chunk lies, so that a read fetches single chunks of it.
         chunk_bytes = int(np.prod(array.chunks)) * array.dtype.itemsize
         for part, size, chunk in zip(key, array.shape, array.chunks, strict=False):
             first, last, _ = part.indices(size)
+            # ceil(last / chunk) - floor(first / chunk); ``-(-a // b)`` is the ceiling in whole numbers.
             chunk_bytes *= max(0, -(-last // chunk) - first // chunk)
         total += chunk_bytes
     return total
@@ -64,6 +66,7 @@ def finest_level(
     parts = [part.indices(size)[:2] for part, size in zip((rows, cols), shape, strict=True)]
     for level, layout in level_layouts(*shape).items():
         key = (slice(day, day + 1), *(slice(a // level, -(-b // level)) for a, b in parts))
+        # From fine to coarse; without a fit the loop ends at the coarsest, which is then used.
         if bytes_touched(arrays[layout].values(), key) <= FRAME_BYTES:
             break
     return level, key

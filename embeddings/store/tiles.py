@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fluxlens.embeddings.atomic import atomic_path
+from fluxlens.models.atomic import atomic_path
 
 SLAB_BYTES = 64 * 2**20
 """Maps are written in slabs of days of about this size, so that memory does not grow with the number of days."""
@@ -64,6 +64,7 @@ class Tile:
             return session
         last = embedding.shape[3] + quality.shape[3]
         height, width = self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
+        # At least one day, however wide the tile is.
         step = max(1, SLAB_BYTES // (height * width * last))
         slabs = (slice(a, min(a + step, embedding.shape[0])) for a in range(0, embedding.shape[0], step))
         # a generator: each slab goes to the store, and its half resolution to the file, before the next is read
@@ -80,6 +81,7 @@ class Tile:
         """Write a box to both arrays; returns its bytes."""
         features = embedding.shape[3]
         codes = self._gather(days, rows, cols, features + quality.shape[3])
+        # A view: int8 and uint8 of one byte are the same bits, and a copy of a slab would double its memory.
         embedding[days, rows, cols] = codes[..., :features].view(np.int8)
         quality[days, rows, cols] = codes[..., features:]
         return codes
@@ -91,6 +93,7 @@ class Tile:
         for block in self.files:
             r, c = _intersection(rows, block.rows), _intersection(cols, block.cols)
             if r.start < r.stop and c.start < c.stop:
+                # Mapped: only the days of this slab are read from each file.
                 stored = np.load(block.file, mmap_mode="r")
                 part = stored[days, _shifted(r, block.rows.start), _shifted(c, block.cols.start)]
                 out[:, _shifted(r, rows.start), _shifted(c, cols.start)] = part
@@ -149,6 +152,7 @@ class TileAssembler:
         tuple
             Rows, columns and files of each tile that this block completes.
         """
+        # Pixel by pixel and not by counting blocks, since those at the edge of the grid are cut.
         self.covered[block.rows, block.cols] = True
         for tile in self.tiles(block):
             self._files[tile].append(block)

@@ -43,8 +43,10 @@ def write_overviews(store: Any) -> None:
     ):
         return
     image, clear, level = scene["reflectance"], scene["clear"], 1
+    # Of the full image the three bands are picked; a level has only these, and the slice at the end takes all.
     bands: Any = [scene["band"][:].tolist().index(band) for band in BANDS]
     count, some, step = clear.shape[0], image.chunks[0], image.attrs["scale_factor"]
+    # Each level from the one before, not from the full image: the whole pyramid then reads a third more than its base.
     while max(clear.shape[1:]) > TILE_PX:
         level *= 2
         shape = tuple(-(-side // 2) for side in clear.shape[1:])
@@ -60,8 +62,10 @@ def write_overviews(store: Any) -> None:
                 slice(left, left + TILE_PX),
             )
             fine = [slice(2 * part.start, 2 * part.stop) for part in (rows, cols)]
+            # Outer indexing: Zarr's plain brackets take at most one list beside slices.
             mean = block_mean(image.oindex[days, bands, *fine], missing=NO_DATA)
             coarse[days, :, rows, cols] = np.rint(mean).astype("int16")
+            # The mask of the scene is 0 or 1, that of a level already 0 to 255: both become shares of 255.
             clear_share = clear[days, *fine] * np.float32(CLEAR if clear.dtype == bool else 1)
             share[days, rows, cols] = np.rint(block_mean(clear_share))
         image, clear, bands = coarse, share, slice(None)

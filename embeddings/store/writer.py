@@ -174,7 +174,8 @@ def open_writer(path: str | Path, template: xr.Dataset, overwrite: bool = False)
             with garbage_collected(repository):
                 yield StoreWriter(repository, template, scratch)
             return
-        # A new store is made beside its path and renamed when whole, so that a reader never sees half of it.
+        # A new store is made beside its path and renamed when whole, so that a reader never sees half of it. Not by
+        # ``atomic_path``, which removes a folder that is there: of two writers of one path the first must win.
         repository = icechunk_library().Repository.create(storage(scratch / "store"))
         yield StoreWriter(repository, template, scratch)
         try:

@@ -58,6 +58,7 @@ def write_zarr(store: Store, path: Path, days: slice, layout: str = "cf") -> Ste
     else:
         box, arrays = (1, *shape[1:]), {"features": (np.dtype(np.float32), cube.sizes["feature"], {})}
         coords.attrs["center_wgs84"] = [round(float(degrees), 6) for degrees in _centre(store)]
+    # xarray writes coordinates and attributes; arrays are made below, since their values come box by box.
     coords.to_zarr(path, mode="w", zarr_format=2, consolidated=False)
     group = zarr.open_group(path, mode="r+", zarr_format=2)
     for name, (dtype, features, attrs) in arrays.items():
@@ -69,6 +70,7 @@ def write_zarr(store: Store, path: Path, days: slice, layout: str = "cf") -> Ste
             dtype=dtype,
             fill_value=attrs.pop("_FillValue", np.nan),
             attributes={
+                # Zarr version 2 has no names of dimensions: this attribute is xarray's convention for them.
                 "_ARRAY_DIMENSIONS": [*(["feature"] if features else []), "time", "y", "x"],
                 "grid_mapping": "spatial_ref",
                 **attrs,
@@ -86,6 +88,7 @@ def write_zarr(store: Store, path: Path, days: slice, layout: str = "cf") -> Ste
                 group[name][where] = encode(found[name].values)
         else:
             group["features"][(slice(None), *where)] = dequantise(found).transpose("feature", ...).values
+    # Last, when all arrays are there: readers over HTTP then need one request for all metadata.
     zarr.consolidate_metadata(path, zarr_format=2)
 
 

@@ -70,6 +70,7 @@ def pair(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float) -> TowerPair
     means, counts = predicted, None
     if scale in SCALES:
         means, counts = _means_over_periods(predicted, tower, scale)
+    # Days without a prediction, such as outside of its period, make no pair.
     known = means.indexes["time"][means["gpp"].notnull().values]
     found = {}
     for flux in ("gpp_nt", "gpp_dt"):
@@ -80,6 +81,7 @@ def pair(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float) -> TowerPair
     if not found:
         raise InputError("Got a tower without GPP, need gpp_nt or gpp_dt; choose another tower.")
     flux = next(iter(found))
+    # Night-time partitioning is the field's usual reference; day-time only where it has far more days.
     if "gpp_dt" in found and len(found[flux][1]) < len(found["gpp_dt"][1]) / 2:
         flux = "gpp_dt"
     observed, both = found[flux]
@@ -96,8 +98,10 @@ def _means_over_periods(predicted: xr.Dataset, tower: xr.Dataset, scale: str) ->
     if "last_day" in tower.coords:
         ends = pd.DatetimeIndex(tower["last_day"].values)
     elif scale == "monthly":
+        # MonthEnd(0) stays on the last day of a month, where MonthEnd(1) would go to the next.
         ends = pd.DatetimeIndex(starts + pd.offsets.MonthEnd(0)).normalize()
     else:
+        # Where a file gives no ends: seven days, the stamped one included.
         ends = starts + pd.Timedelta(days=6)
     daily = predicted[["gpp", "gpp_lo", "gpp_hi"]].drop_vars("spatial_ref", errors="ignore").to_dataframe()
     daily = daily[["gpp", "gpp_lo", "gpp_hi"]]
@@ -122,7 +126,9 @@ def other_years(observed: xr.DataArray) -> xr.DataArray:
         Weekly or monthly GPP (time), gC m-2 d-1.
     """
     series = observed.to_series()
+    # By month and day of the stamp: the same week or month of every year.
     same = series.groupby(pd.DatetimeIndex(series.index).strftime("%m-%d"))
+    # The sum less its own: each year is judged by the others, never by itself.
     others = (same.transform("sum") - series) / (same.transform("count") - 1)
     # inf and 0 / 0: the only year of its week.
     return xr.DataArray(others.replace([np.inf, -np.inf], np.nan).values, observed.coords, observed.dims)

@@ -60,6 +60,7 @@ class TowerTable:
         lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:HEAD_LINES]
         row = 0
         for row, line in enumerate(lines):  # noqa: B007 - needed below
+            # By each line anew: a preamble may hold other separators than the table.
             self._separator = max(",;\t", key=line.count)
             self.header = _cells(line, self._separator)
             found = [column for column in TIMES if column in self.header]
@@ -70,6 +71,7 @@ class TowerTable:
             self._refuse(lines)
         below = [_cells(line, self._separator, upper=False) for line in lines[row + 1 :] if line.strip()]
         self._first_row, self.units = row + 1, {}
+        # A row of units has no date and no decimal number; the first row of data has both.
         if below and not any(re.search(r"\d{4}|\d[.,/:]\d", cell) for cell in below[0]):
             self.units = dict(zip(self.header, below.pop(0), strict=False))
             self._first_row += 1
@@ -101,6 +103,7 @@ class TowerTable:
             return "."
         times = {i for i, column in enumerate(self.header) if column in (*TIMES, "DATE", "TIME")}
         cells = [cell for row in rows for i, cell in enumerate(row) if i not in times]
+        # In the sampled rows alone; stamps are left out, since 31.12.2020 has full stops everywhere.
         has = {mark: any(re.fullmatch(rf"-?\d+\{mark}\d+", cell) for cell in cells) for mark in ".,"}
         return "," if has[","] and not has["."] else "."
 
@@ -138,6 +141,7 @@ class TowerTable:
         as_text = {column: "str" for column in (*stamps, *text)}
         frame = self._parse(at, names, {column: as_text.get(column, "float64") for column in names})
         if frame is None:
+            # Parsed a second time as text, only to say which cell is wrong: the fast parser names none.
             frame = self._parse(at, names, {column: "str" for column in names})
             self._refuse_cells(frame, [column for column in columns if column not in as_text])
         if len(frame) > MAX_ROWS:
@@ -156,6 +160,7 @@ class TowerTable:
             warnings.warn(
                 f"{infinite} cells of {self.name} are infinite and read as missing", DataWarning, stacklevel=2
             )
+        # Towers write -9999 for missing, some -9999.99: nothing below MISSING is a measurement.
         frame[numbers] = frame[numbers].where((frame[numbers] > MISSING) & np.isfinite(frame[numbers]))
         return ordered(self.name, frame.set_index(time))
 

@@ -37,10 +37,12 @@ class TowerObservations:
     @cached_property
     def dataset(self) -> xr.Dataset | None:
         """The tower's file with ``gpp_usual`` where it has several years; None where there is no tower."""
+        # An upload takes the place of the scene's own tower: two at once could not be told apart on the charts.
         tower = self.scene.node("tower") if self._uploaded is None else self._uploaded
         if tower is None:
             return None
         tower = tower.assign(other_years_climatology(tower))
+        # A node of a scene is lazy, and each chart would read it again; an upload is in memory.
         return tower.load() if self._uploaded is None else tower
 
     @property
@@ -62,6 +64,7 @@ class TowerObservations:
         grid = self.scene.grid
         if self.xy is None:
             return grid.ny // 2, grid.nx // 2
+        # Nearest and not by division: a tower outside of the scene still gives a pixel at its edge.
         col = int(np.abs(grid.x - self.xy[0]).argmin())
         row = int(np.abs(grid.y - self.xy[1]).argmin())
         return row, col
@@ -89,6 +92,7 @@ def other_years_climatology(tower: xr.Dataset) -> dict[str, xr.DataArray]:
     """
     from fluxlens.embeddings.climatology import leave_year_out_climatology
 
+    # One year has no other year: there is nothing to compare with.
     if "gpp_nt" not in tower or len(set(tower.time.dt.year.values.tolist())) < 2:
         return {}
     return {"gpp_usual": leave_year_out_climatology(tower.gpp_nt)}

@@ -5,6 +5,7 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 import pytest
+import shapely
 import xarray as xr
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.layer_image import Viewport
@@ -111,7 +112,11 @@ def test_ndvi_of_every_day_is_read_off_the_embedding_where_its_model_is_known(st
     x, y = found.centre(10, 30)
     corners = ((-4, -4), (4, -4), (4, 4), (-4, 4), (-4, -4))
     ring = tuple(tuple(map(float, found.grid.lonlat(x + dx, y + dy))) for dx, dy in corners)
-    np.testing.assert_allclose(found.area_series(((ring,),)).ndvi_decoded, pixel.ndvi_decoded, rtol=1e-5)
+    np.testing.assert_allclose(
+        found.area_series(shapely.MultiPolygon([shapely.Polygon(ring)])).ndvi_decoded,
+        pixel.ndvi_decoded,
+        rtol=1e-5,
+    )
 
 
 def test_a_long_stretch_without_a_clear_view_is_a_gap():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import shapely
 from fluxlens.app.data.layer_image import QUICK_PX, SHARP_PX, WHOLE_PX, LayerImage, LayerStyle, Viewport
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.plots.colour import MASKED_ALPHA, paint
@@ -73,7 +74,7 @@ def test_places_stand_on_the_map_in_their_colours():
         np.array([500_000.0, 500_020.0, 500_020.0]), np.array([5_600_000.0] * 2 + [5_599_980.0])
     )
     ring = tuple(zip(lon.tolist(), lat.tolist(), strict=True))
-    shown.draw_places([Place(2, 1, 3), Place(0, 0, 0, ((ring,),))])
+    shown.draw_places([Place(2, 1, 3), Place(0, 0, 0, shapely.Polygon(ring))])
     pins = {name: list(column) for name, column in shown.pins.data.items()}
     assert pins == {
         "x": [GRID.x[3]],
@@ -81,7 +82,9 @@ def test_places_stand_on_the_map_in_their_colours():
         "color": [PLACE_COLOURS[2]],
     }
     assert shown.outlines.data["color"] == [PLACE_COLOURS[0]]
-    assert shown.outlines.data["xs"][0] == pytest.approx([500_000.0, 500_020.0, 500_020.0], abs=0.01)
+    assert shown.outlines.data["xs"][0] == pytest.approx(
+        [500_000.0, 500_020.0, 500_020.0, 500_000.0], abs=0.01
+    )
 
 
 def test_a_sight_is_as_fine_as_its_pixels_allow_and_covers_what_is_asked():

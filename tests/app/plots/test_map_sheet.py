@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+import shapely
 import xarray as xr
 from app_world import give, predict
 from fluxlens.app.data import ExplorerData
@@ -175,7 +176,7 @@ def test_an_area_too_large_for_the_screen_is_told(state, data, monkeypatch):
     left, bottom, right, top = data.grid.extent
     lon, lat = data.grid.lonlat(np.array([left, right, right, left]), np.array([bottom, bottom, top, top]))
     ring = tuple(zip([*lon, lon[0]], [*lat, lat[0]], strict=True))
-    state.places = [Place(0, 20, 20, ((ring,),))]
+    state.places = [Place(0, 20, 20, shapely.Polygon(ring))]
     with pytest.raises(InputError, match="2,880 pixels"):
         view.file_content(state, data, ".csv")
     assert json.loads(view.file_content(state, data, ".geojson").read())["features"]

@@ -3,7 +3,9 @@
 import datetime as dt
 from pathlib import Path
 
+import numpy as np
 import pytest
+import shapely
 from fluxlens.app.session import permalink
 from fluxlens.app.state import Label, Place, State
 
@@ -28,8 +30,8 @@ def test_a_link_restores_the_view(data):
 def test_a_link_carries_areas_and_pins_data_and_model(data):
     mine = State(places=[Place(0, 1, 1)])
     lon, lat = data.grid.lonlat(data.grid.x[[5, 15, 15]], data.grid.y[[5, 5, 15]])
-    ring = tuple((round(a, 7), round(b, 7)) for a, b in zip(lon, lat, strict=True))
-    mine.pin(8, 12, area=(((*ring, ring[0]),),))
+    ring = np.round(np.column_stack([lon, lat]), 7)
+    mine.pin(8, 12, area=shapely.MultiPolygon([shapely.Polygon(ring)]))
     yours = State()
     fields = permalink.parse_query(permalink.to_query(mine, data))
     assert fields["snapshot"] == data.store.snapshot
@@ -107,7 +109,7 @@ def test_a_link_of_an_earlier_version_opens_with_all_its_choices(data):
     }
     assert {name: getattr(state, name) for name in expected} == expected
     assert [(place.slot, place.row, place.col) for place in state.places[:2]] == [(0, 3, 4), (4, 7, 8)]
-    assert state.place.area == state.places[2].area != ()
+    assert state.place.area == state.places[2].area is not None
 
 
 def test_a_link_is_written_with_the_keys_of_earlier_versions(data):
@@ -177,3 +179,30 @@ def test_several_bad_parts_are_named_together(data):
     permalink.restore({"day": "never", "clusters": "no", "layer": "sigma"}, state, data)
     assert "day='never' and clusters='no'" in state.message
     assert state.layer == "sigma"
+
+
+def test_an_area_is_written_as_earlier_versions_wrote_it(data):
+    fields = permalink.parse_query((GOLDEN / "permalink_0.1.0.txt").read_text().strip())
+    state = State(entry="tiny")
+    permalink.restore(fields, state, data)
+    assert (
+        permalink.parse_query(permalink.to_query(state, data))["areas"].partition(":")[2]
+        == fields["areas"].partition(":")[2]
+    )
+
+
+@pytest.mark.parametrize(
+    "areas",
+    [
+        '{"1":[[[[9,50],[9,NaN],[9.001,50.5],[9,50]]]]}',
+        '{"1":[[[[9,50],[9.1,50]]]]}',
+        '{"1":[[1]]}',
+        '{"1":[]}',
+        '{"1":"x"}',
+    ],
+)
+def test_a_broken_area_of_a_link_is_a_message_and_no_place(data, areas):
+    state = State(places=[Place(0, 1, 1)])
+    permalink.restore({"areas": areas}, state, data)
+    assert state.message.startswith("Got a")
+    assert state.places == [Place(0, 1, 1)]

@@ -2,9 +2,11 @@
 
 import datetime as dt
 
+import numpy as np
 import pytest
+import shapely
 from fluxlens.app.palette import PLACE_COLOURS
-from fluxlens.app.state import State
+from fluxlens.app.state import Place, State
 
 
 def test_two_sessions_share_no_choice():
@@ -77,3 +79,14 @@ def test_a_question_holds_only_what_the_picture_depends_on():
     asked = state.layer_key
     state.day = dt.date(2021, 5, 5)
     assert state.layer_key == asked
+
+
+def test_areas_of_the_same_corners_are_one_cache_key_and_others_are_not():
+    corners = [(9.0, 50.0), (9.1, 50.0), (9.1, 50.1)]
+    hole = [(9.06, 50.01), (9.08, 50.01), (9.08, 50.03)]
+    place, same = (Place(1, 2, 3, shapely.Polygon(corners, [hole])) for _ in range(2))
+    assert place == same
+    assert len({place, same, Place(1, 2, 3), Place(1, 2, 3, shapely.Polygon(corners))}) == 3
+    assert isinstance(place.area, shapely.MultiPolygon)
+    np.testing.assert_array_equal(place.outlines, [[*corners, corners[0]]])
+    assert Place(1, 2, 3).outlines == []

@@ -1,7 +1,7 @@
 """A path holds all of what is written to it, or what it held before."""
 
 import pytest
-from fluxlens.embeddings.atomic import atomic_path, remove
+from fluxlens.models.atomic import atomic_path, remove
 
 
 @pytest.mark.parametrize("durable", [False, True])
