@@ -14,8 +14,22 @@ GPP_NT_COLOUR, GPP_DT_COLOUR, CLIMATOLOGY_COLOUR = TOWER_COLOUR, "#9b59a6", "#7d
 RADAR_COLOURS = {"VV": "#3b6fa0", "VH": "#b0643c"}
 WEATHER_COLOURS = {"sw_in": "#b8860b", "tair": "#c0392b"}
 THEMES = {
-    "light": {"text": "#4a5563", "grid": "#e8ebef", "shade": "#aab4c0", "cursor": "#16202c"},
-    "dark": {"text": "#a9b4c2", "grid": "#2a333e", "shade": "#5c6876", "cursor": "#f2f5f8"},
+    "light": {
+        "text": "#4a5563",
+        "grid": "#e8ebef",
+        "shade": "#aab4c0",
+        "cursor": "#16202c",
+        "card": "#ffffff",
+        "ink": "#1a2430",
+    },
+    "dark": {
+        "text": "#a9b4c2",
+        "grid": "#2a333e",
+        "shade": "#5c6876",
+        "cursor": "#f2f5f8",
+        "card": "#19202a",
+        "ink": "#e9eef3",
+    },
 }
-"""Colours of a chart's text, grid lines, gap shading and day cursor, by theme."""
+"""Colours of a chart's text, grid lines, gap shading and day cursor, and of a map's scale bar, by theme."""
 FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, sans-serif"

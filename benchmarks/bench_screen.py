@@ -83,7 +83,7 @@ def measure(side_px: int, days: int, taps: int = 40, seed: int = 0) -> dict:
     out = {"side_px": side_px, "days": days, "features": FEATURES, "with_gpp": data.predict is not None}
     out |= {"open_ms": opened_ms, "page_ms": 1000 * (time.perf_counter() - started)}
     draw = np.random.default_rng(seed)
-    plot, rested = explorer.map.plot, []
+    plot, rested = explorer.map_view.plot, []
     plot.sharpen_later = rested.append  # as on a server, where the loop does not wait for it
     places = [data.centre(*(int(n) for n in at)) for at in draw.integers(0, side_px, (taps, 2))]
     first = data.first + dt.timedelta(days=min(days // 3, days - 1))

@@ -10,11 +10,9 @@ place decides on encodings, separators, decimal marks and codes for missing.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import re
 import warnings
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
+from fluxlens.embeddings.unpacking import unpack_gzip
 from fluxlens.models.errors import DataWarning, InputError
 
 MAX_BYTES = 4 * 2**30
@@ -170,10 +169,7 @@ def read_text_table(source: str | Path | bytes, what: str | None = None) -> Tabl
     try:
         raw = source if isinstance(source, bytes) else _bounded_bytes(Path(source).expanduser())
         if raw[:2] == b"\x1f\x8b":
-            with gzip.open(io.BytesIO(raw)) as packed:
-                raw = packed.read(MAX_BYTES + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"Got {what}, a damaged gzip file, need a whole one; fetch it again.") from error
+            raw = unpack_gzip(raw, what)
     except OSError as error:
         raise InputError(
             f"Got {what}, which cannot be read ({error.strerror}), need a table; check the path."

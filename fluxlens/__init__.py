@@ -21,6 +21,7 @@ _LATE = {
     "Explorer": ("fluxlens.app.dashboard", "Explorer"),
     "open_catalog": ("fluxlens.embeddings.catalog", "open"),
     "embed_series": ("fluxlens.embeddings.series.embed", "embed_series"),
+    "summarise": ("fluxlens.embeddings.export.summary", "summarise"),
 }
 
 

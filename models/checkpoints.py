@@ -206,6 +206,10 @@ def pick_device(device: str) -> str:
     return device
 
 
+EARLIER = ("fusion_v1",)
+"""Default weights of earlier releases, kept for the stores that they made."""
+
+
 def shipped() -> list[str]:
     """Names of the embedders that come with the package.
 

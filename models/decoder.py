@@ -100,3 +100,42 @@ class Land(nn.Module):
             The variables of ``LAND`` in their units.
         """
         return self.centre + self.spread * self.straight(z)
+
+
+SEASON = ("ndvi_mean", "nirv_mean", "lswi_mean", "ndvi_max", "nirv_max")
+"""Of the monthly means of a pixel's clear acquisitions within half a year: mean and maximum of NDVI, of NIRv (Badgley
+et al. 2017) and of the land surface water index LSWI (Xiao et al. 2004), all unitless."""
+
+
+class Season(nn.Module):
+    """Linear decoder of a pixel's season, by which the embedding is taught to keep it.
+
+    ``straight`` is a key of shipped weights.
+
+    Parameters
+    ----------
+    features
+        Length of the embedding.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        # Round numbers near mean and standard deviation over measured plots, in the order of SEASON.
+        self.register_buffer("centre", torch.tensor([0.5, 0.15, 0.1, 0.7, 0.25]), persistent=False)
+        self.register_buffer("spread", torch.tensor([0.2, 0.08, 0.2, 0.2, 0.1]), persistent=False)
+        self.straight = nn.Linear(features, len(SEASON))
+
+    def forward(self, z: Float[Tensor, "*n f"]) -> Float[Tensor, "*n variable"]:
+        """Decode the season.
+
+        Parameters
+        ----------
+        z
+            Embedding.
+
+        Returns
+        -------
+        Tensor
+            The variables of ``SEASON``, unitless.
+        """
+        return self.centre + self.spread * self.straight(z)

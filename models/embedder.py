@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 from fluxlens.models.batch import FusionOutput, Tokens
-from fluxlens.models.decoder import Decoder, Land
+from fluxlens.models.decoder import Decoder, Land, Season
 from fluxlens.models.encoder import Encoder
 from fluxlens.models.fusion import ContextualisedSeries, Fusion
 from fluxlens.models.sensors import SENSORS, SensorSpec
@@ -28,12 +28,15 @@ class Config:
         Width of the network that joins the sensors.
     land
         Whether the embedding is also decoded to the state of the land (stage two).
+    season_heads
+        Kernels of months per sensor; with them the embedding is also decoded to its season (``decoder.SEASON``).
     """
 
     sensors: tuple[str, ...] = ("s2", "s1")
     features: int = 32
     hidden: int = 96
     land: bool = False
+    season_heads: int = 0
 
     @property
     def specs(self) -> dict[str, SensorSpec]:
@@ -77,12 +80,13 @@ class Embedder(nn.Module):
         specs = self.config.specs
         self.identity = Identity()
         self.encoders = nn.ModuleDict({name: Encoder(spec) for name, spec in specs.items()})
-        self.fusion = Fusion(specs, self.config.features, self.config.hidden)
+        self.fusion = Fusion(specs, self.config.features, self.config.hidden, self.config.season_heads)
         self.decoders = nn.ModuleDict(
             {name: Decoder(spec, self.config.features) for name, spec in specs.items()}
         )
         # Without it the state dict has no such key, and older weights load.
         self.land = Land(self.config.features) if self.config.land else None
+        self.season = Season(self.config.features) if self.config.season_heads else None
         # Step of the int8 quantisation per feature; part of the model, the same for every cube.
         self.register_buffer("scale", torch.full((self.config.features,), 4 / 127))
 

@@ -22,13 +22,10 @@ from dataclasses import dataclass
 
 import torch
 from fluxlens.models.batch import FusionOutput, Tokens
-from fluxlens.models.kernel_regression import KernelRegression
+from fluxlens.models.kernel_regression import WINDOW_DAYS, KernelRegression
 from fluxlens.models.sensors import SensorSpec
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-
-WINDOW_DAYS = 200
-"""Acquisitions farther from a query day than this have no weight."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +77,15 @@ class Fusion(nn.Module):
         Length of the embedding.
     hidden
         Width of the joining network.
+    season_heads
+        Kernels of months per sensor, beside those of days: they carry what the place is and how its season goes.
     """
 
     CONTEXT_HEADS, CONTEXT_VALUE = 4, 6
 
-    def __init__(self, specs: dict[str, SensorSpec], features: int, hidden: int) -> None:
+    def __init__(
+        self, specs: dict[str, SensorSpec], features: int, hidden: int, season_heads: int = 0
+    ) -> None:
         super().__init__()
         self.sensors = tuple(specs)
         self.bands = {name: len(spec.bands) for name, spec in specs.items()}
@@ -97,7 +98,9 @@ class Fusion(nn.Module):
         context_width = sum(regression.width for regression in self.context.values())
         self.memory = nn.ModuleDict(
             {
-                name: KernelRegression(spec.token + context_width, spec.heads, 8, 64)
+                name: KernelRegression(
+                    spec.token + context_width, spec.heads, 8, 64, season_heads=season_heads
+                )
                 for name, spec in specs.items()
             }
         )
@@ -140,6 +143,12 @@ class Fusion(nn.Module):
             self.first, other.first, mine["values"] + mine["evidence"], theirs["values"] + theirs["evidence"]
         )
         self.bend.load_state_dict(other.bend.state_dict())
+        features = [f"feature {i}" for i in range(self.straight.out_features)]
+        _copy_known_inputs(
+            self.doubt[0], other.doubt[0], mine["evidence"] + features, theirs["evidence"] + features
+        )
+        # Bands of further sensors come last.
+        _copy_known_inputs(self.doubt[2], other.doubt[2], [], [])
 
     def _regression_inputs(self, name: str) -> list[str]:
         """Label of each input of a sensor's second regression."""
@@ -254,15 +263,19 @@ class Fusion(nn.Module):
 
 @torch.no_grad()
 def _copy_known_inputs(mine: nn.Module, theirs: nn.Module, inputs: list[str], known: list[str]) -> None:
-    """Copy weights for the inputs that ``theirs`` has, set those of other inputs to zero; all else is copied."""
+    """Copy weights for the inputs that ``theirs`` has, set those of other inputs to zero; all else is copied.
+
+    Heads that ``theirs`` lacks come last and keep their initial weights.
+    """
     state, source = mine.state_dict(), theirs.state_dict()
     at = [inputs.index(label) for label in known]
     for key, value in source.items():
-        if value.shape == state[key].shape:
-            state[key] = value
-        else:
-            state[key] = torch.zeros_like(state[key])
-            state[key][:, at] = value
+        if value.ndim == 2 and value.shape[1] == len(known) != len(inputs):
+            # Columns that the source lacks stay zero: its outputs do not change.
+            wide = value.new_zeros(len(value), len(inputs))
+            wide[:, at] = value
+            value = wide
+        state[key][: len(value)] = value
     mine.load_state_dict(state)
 
 

@@ -26,13 +26,18 @@ LEAST_CORE_DAYS = 1.5
 CYCLES_DAYS = (5, 10, 6, 12)
 """Repeat cycles of Sentinel-2 and Sentinel-1 with two satellites and with one, days: acquisitions these far apart have
 the same viewing geometry."""
+SEASON_CORE_DAYS = (60.0, 150.0)
+"""Initial widths of season kernels: what a place is shows over months, not over days."""
+WINDOW_DAYS = 200
+"""Acquisitions farther from a query day than this have no weight."""
 
 
-def _initial_kernels(heads: int) -> tuple[Float[Tensor, "h"], Float[Tensor, "h"]]:
+def _initial_kernels(heads: int, season_heads: int) -> tuple[Float[Tensor, "h"], Float[Tensor, "h"]]:
     """Initial widths (days beyond the least) and asymmetries; of four heads one looks back and one ahead."""
     core = torch.logspace(-0.3, 1.3, heads)
     side = torch.tensor([(0.0, 0.0, 3.0, -3.0)[i % 4] for i in range(heads)])
-    return core, side
+    season = torch.tensor([SEASON_CORE_DAYS[i % len(SEASON_CORE_DAYS)] for i in range(season_heads)])
+    return torch.cat([core, season]), torch.cat([side, torch.zeros(season_heads)])
 
 
 class Kernel(nn.Module):
@@ -48,14 +53,19 @@ class Kernel(nn.Module):
     Parameters
     ----------
     heads
-        Number of kernels.
+        Number of kernels of days.
     cycles
         Whether viewing geometry counts, by the repeat cycles of the orbits.
+    season_heads
+        Number of further kernels, of months. They fall to zero at the end of the window, where wide kernels would
+        otherwise jump when an acquisition enters it.
     """
 
-    def __init__(self, heads: int, cycles: bool = False) -> None:
+    def __init__(self, heads: int, cycles: bool = False, season_heads: int = 0) -> None:
         super().__init__()
-        core, side = _initial_kernels(heads)
+        self.season_heads = season_heads
+        core, side = _initial_kernels(heads, season_heads)
+        heads = heads + season_heads
         self.log_core = nn.Parameter(core.log() / KERNEL_LR_SCALE)
         self.power = nn.Parameter(torch.full((heads,), 4.0 / KERNEL_LR_SCALE))
         self.side = nn.Parameter(side / KERNEL_LR_SCALE)
@@ -97,6 +107,11 @@ class Kernel(nn.Module):
             phases = torch.stack([torch.cos(2 * torch.pi * dt / days) for days in CYCLES_DAYS], -1)
             # phases: (a, 1, q, t, cycle)
             log_weight = log_weight + torch.einsum("aoqtc,hc->ahqt", phases, KERNEL_LR_SCALE * self.cycle)
+        if self.season_heads:
+            # The biweight (1 - u^2)^2; its floor keeps the logarithm finite outside the window, where nothing counts.
+            taper = 2 * torch.log((1 - (dt / WINDOW_DAYS).square()).clamp_min(1e-9))  # (a, 1, q, t)
+            days, season = log_weight.split([len(core) - self.season_heads, self.season_heads], 1)
+            log_weight = torch.cat([days, season + taper], 1)
         return log_weight
 
 
@@ -112,19 +127,24 @@ class KernelRegression(nn.Module):
     width
         Length of an acquisition's input.
     heads
-        Number of kernels.
+        Number of kernels of days.
     value
         Values per head.
     hidden
         Width of the first layer.
     cycles
         Whether viewing geometry counts, see ``Kernel``.
+    season_heads
+        Number of further kernels, of months.
     """
 
-    def __init__(self, width: int, heads: int, value: int, hidden: int, cycles: bool = False) -> None:
+    def __init__(
+        self, width: int, heads: int, value: int, hidden: int, cycles: bool = False, season_heads: int = 0
+    ) -> None:
         super().__init__()
+        self.kernel = Kernel(heads, cycles, season_heads)
+        heads = heads + season_heads
         self.heads, self.value = heads, value
-        self.kernel = Kernel(heads, cycles)
         self.read = nn.Sequential(nn.Linear(width, hidden), nn.GELU())
         self.trust = nn.Linear(hidden, heads)
         self.bend = nn.Linear(hidden, heads * value)

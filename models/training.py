@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 import torch
 from fluxlens.models.batch import FusionOutput, Images, Tokens, cat
 from fluxlens.models.embedder import Embedder
+from fluxlens.models.encoder import encode_isolated
 from fluxlens.models.losses import hidden_measurements, land_state
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -52,6 +53,36 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class SeriesBatch:
+    """Isolated pixels or plots as series tables hold them, with some acquisitions hidden; one area per series.
+
+    Axes: area ``a`` (one per series), acquisition ``t`` (padded), query day ``q``.
+
+    Parameters
+    ----------
+    values, usable, day
+        Per sensor: the acquisitions left visible in its unit, NaN where a band is missing; which of them are not
+        padding; days since 1970-01-01 UTC.
+    query_days
+        Days since 1970-01-01 UTC to embed.
+    target
+        Per sensor: values measured on the query days in its unit, NaN where nothing was.
+    weight
+        Weight of each query day in the loss.
+    season
+        ``models.decoder.SEASON`` around the query days, NaN where unknown.
+    """
+
+    values: dict[str, Float[Tensor, "a _ _"]]
+    usable: dict[str, Bool[Tensor, "a _"]]
+    day: dict[str, Int[Tensor, "a _"]]
+    query_days: Int[Tensor, "a q"]
+    target: dict[str, Float[Tensor, "a q 1 _"]]
+    weight: Float[Tensor, "a q"]
+    season: Float[Tensor, "a q 1 variable"]
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Schedule of a training; the defaults are those of the shipped weights.
 
@@ -65,6 +96,8 @@ class Recipe:
         Lengths of prefixes of the embedding that must decode alone, and the share of pixels with a prefix.
     land_weight
         Weight of the loss of the land's state beside that of hidden measurements.
+    season_weight
+        Weight of the loss of the decoded season.
     average
         Decay of the running average of weights that is kept.
     seed
@@ -77,6 +110,7 @@ class Recipe:
     prefixes: tuple[int, ...] = (8, 16)
     prefix_share: float = 0.3
     land_weight: float = 0.5
+    season_weight: float = 0.1
     average: float = 0.998
     seed: int = 0
 
@@ -118,7 +152,9 @@ def freeze_encoders(model: Embedder) -> None:
     model.encoders.requires_grad_(False)
 
 
-def train(model: Embedder, batches: Iterator[list[Sample]], recipe: Recipe) -> Iterator[TrainingProgress]:
+def train(
+    model: Embedder, batches: Iterator[list[Sample] | SeriesBatch], recipe: Recipe
+) -> Iterator[TrainingProgress]:
     """Train a model.
 
     Parameters
@@ -126,7 +162,7 @@ def train(model: Embedder, batches: Iterator[list[Sample]], recipe: Recipe) -> I
     model
         Changed in place; parameters without gradient stay as they are.
     batches
-        Endless.
+        Endless, of squares of scenes or of series.
     recipe
         Schedule.
 
@@ -167,15 +203,17 @@ def train(model: Embedder, batches: Iterator[list[Sample]], recipe: Recipe) -> I
             )
 
 
-def batch_loss(model: Embedder, samples: list[Sample], causal: bool, recipe: Recipe) -> Float[Tensor, ""]:
-    """Loss of the hidden measurements of all sensors, and of the state of the land where the model decodes it.
+def batch_loss(
+    model: Embedder, samples: list[Sample] | SeriesBatch, causal: bool, recipe: Recipe
+) -> Float[Tensor, ""]:
+    """Loss of the hidden measurements of all sensors, and of the land's state and season where they are known.
 
     Parameters
     ----------
     model
         Any device.
     samples
-        With as many pixels and query days each.
+        With as many pixels and query days each, or a batch of series.
     causal
         Whether the model may use the past only.
     recipe
@@ -186,21 +224,62 @@ def batch_loss(model: Embedder, samples: list[Sample], causal: bool, recipe: Rec
     Tensor
         A scalar, differentiable.
     """
-    output = embed_samples(model, samples, causal)
+    is_series = isinstance(samples, SeriesBatch)
+    if is_series:
+        output = embed_series_batch(model, samples, causal)
+        targets, weight = samples.target, samples.weight[:, :, None]
+    else:
+        output = embed_samples(model, samples, causal)
+        targets = {name: torch.stack([s.target[name] for s in samples]) for name in model.decoders}
+        weight = torch.stack([s.weight for s in samples])[:, :, None]  # (a, q, 1)
     mask, whole = _prefix_mask(output.z, recipe)
     z = output.z * mask  # (a, q, p, f)
-    weight = torch.stack([s.weight for s in samples])[:, :, None]  # (a, q, 1)
     total = z.new_zeros(())
     for name, decoder in model.decoders.items():
-        target = torch.stack([s.target[name] for s in samples])  # (a, q, p, band)
+        # A batch of series may lack a sensor altogether.
+        if name not in targets:
+            continue
         # A prefix explains less on purpose: sigma learns from whole embeddings alone.
         sigma = decoder.sigma(output.log_sigma[name])
         scale = model.config.specs[name].error_scale
-        total = total + hidden_measurements(decoder(z), sigma, target, weight, whole * weight, scale)
-    if model.land is not None:
+        total = total + hidden_measurements(decoder(z), sigma, targets[name], weight, whole * weight, scale)
+    if model.land is not None and not is_series:
         state = torch.stack([s.land for s in samples])
         total = total + recipe.land_weight * land_state(model.land(z), state, model.land.spread)
+    if model.season is not None and is_series:
+        # Read off whole embeddings: a prefix has room for the day alone.
+        decoded = model.season(output.z)
+        total = total + recipe.season_weight * land_state(decoded, samples.season, model.season.spread)
     return total
+
+
+def embed_series_batch(model: Embedder, batch: SeriesBatch, causal: bool) -> FusionOutput:
+    """Embed the query days of series without neighbours.
+
+    Parameters
+    ----------
+    model
+        Any device.
+    batch
+        Series.
+    causal
+        Whether the model may use the past only.
+
+    Returns
+    -------
+    FusionOutput
+        One area and pixel per series.
+    """
+    tokens = {}
+    for name, encoder in model.encoders.items():
+        if name not in batch.values:
+            continue
+        usable = batch.usable[name]
+        a, t = usable.shape
+        # (a t, token): padding is encoded too, and is invalid afterwards.
+        token = encode_isolated(encoder, batch.values[name].flatten(0, 1), usable.flatten())
+        tokens[name] = Tokens(token.view(a, t, 1, -1), usable[..., None], batch.day[name])
+    return model.embed(tokens, batch.query_days, causal)
 
 
 def embed_samples(model: Embedder, samples: list[Sample], causal: bool) -> FusionOutput:
@@ -270,7 +349,7 @@ def _average(averaged: Embedder, model: Embedder, decay: float) -> None:
 
 
 @torch.no_grad()
-def set_scale(model: Embedder, batches: Iterator[list[Sample]], count: int = 20) -> None:
+def set_scale(model: Embedder, batches: Iterator[list[Sample] | SeriesBatch], count: int = 20) -> None:
     """Set the int8 step of each feature so that all but one value in ten thousand fit into +-127 steps.
 
     Parameters
@@ -282,8 +361,11 @@ def set_scale(model: Embedder, batches: Iterator[list[Sample]], count: int = 20)
     count
         Batches looked at.
     """
-    z = torch.cat(
-        [embed_samples(model, next(batches), False).z.flatten(0, 2) for _ in range(count)]
-    )  # (n, f)
+    parts = []
+    for _ in range(count):
+        batch = next(batches)
+        embed = embed_series_batch if isinstance(batch, SeriesBatch) else embed_samples
+        parts.append(embed(model, batch, False).z.flatten(0, 2))
+    z = torch.cat(parts)  # (n, f)
     top = z.abs().kthvalue(int(len(z) * 0.9999), dim=0).values
     model.scale.copy_((top * 1.05 / 127).clamp(min=1e-6))

@@ -1,5 +1,6 @@
 """Catalog entries opened in threads, once per process; every session that waits for one sees its progress."""
 
+import importlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -141,10 +142,20 @@ def open_entry(catalog, entry: str, snapshot: str = "") -> Iterator:
     found = source(catalog, entry)
     if not isinstance(found, EmbeddingsSource):
         raise InputError(f"Got the entry {entry!r}, need one that holds embeddings; choose another.")
+    # HoloViews takes seconds to import: they pass beside the opening of the store, whose progress the page shows.
+    charts = threading.Thread(target=import_holoviews, name="import charts", daemon=True)
+    charts.start()
     store = yield from found.store_steps()
     if snapshot and snapshot != store.snapshot:
         store = Store.open(store.path, snapshot)
-    yield ExplorerData(store, gpp_predictor(store), *find_published(catalog, store.grid))
+    data = ExplorerData(store, gpp_predictor(store), *find_published(catalog, store.grid))
+    charts.join()
+    yield data
+
+
+def import_holoviews() -> None:
+    """Import HoloViews with its Bokeh backend, so that the first page does not wait for it."""
+    importlib.import_module("holoviews.plotting.bokeh")
 
 
 def gpp_predictor(store) -> Callable | None:

@@ -49,7 +49,9 @@ def available_models(scene: SceneData) -> dict[str, str]:
     from fluxlens.models import checkpoints
 
     sensors_of_scene = set(scene.tree.children)
-    needed = {name: set(checkpoints.sensors(name)) for name in checkpoints.shipped()}
+    # Weights of earlier releases are for the stores that they made, not for new ones.
+    current = [name for name in checkpoints.shipped() if name not in checkpoints.EARLIER]
+    needed = {name: set(checkpoints.sensors(name)) for name in current}
     fitting = [name for name, sensors in needed.items() if sensors <= sensors_of_scene]
     # Weights for two sensors also run on one of them, less well; offered only where nothing fits better.
     fitting = fitting or [name for name, sensors in needed.items() if sensors & sensors_of_scene]

@@ -51,9 +51,10 @@ def evaluate_reconstruction(data: str | None, model: str, device: str, json_path
         File for the numbers.
     """
     from fluxlens.embeddings.evaluation import reconstruction, series_tables
+    from fluxlens.embeddings.readers.series_sets import holds_tables
 
     # By what the folder holds: users have scenes or tables, seldom both.
-    if data is not None and series_tables.holds_tables(data):
+    if data is not None and holds_tables(data):
         print_evaluation(series_tables.evaluate_reconstruction_tables(data, model, device), json_path)
         return
     scenes, loaded = scenes_and_model(data, model, device, RECONSTRUCTION_SIDE_PX)

@@ -92,6 +92,11 @@ class ExportRequest:
 @click.option("--points", metavar="FILE", help="CSV with lon,lat[,name] or GeoJSON.")
 @click.option("--polygon", metavar="FILE", help="GeoJSON; every pixel whose centre is inside.")
 @click.option("--again", metavar="FILE.json", help="The export a replay file tells of.")
+@click.option(
+    "--summary",
+    metavar="START:END",
+    help="One vector per pixel for these days, of all pixels: .tif, .nc or .zarr.",
+)
 @click.option("--radius-m", type=float, metavar="R", help="Mean within R of each point, 10 to 5000 m.")
 @click.option("--tower", metavar="FILE", help="Mean under the flux footprint of a half-hourly tower file.")
 @click.option(
@@ -116,6 +121,7 @@ def export_points(
     points: str | None,
     polygon: str | None,
     again: str | None,
+    summary: str | None,
     radius_m: float | None,
     tower: str | None,
     height_m: float | None,
@@ -137,6 +143,8 @@ def export_points(
         Path or catalog entry; path of the catalog.
     at, points, polygon, again : str or None
         ``LON,LAT``, or paths; at most one of them.
+    summary : str or None
+        ``START:END``, ISO dates; instead of a place.
     radius_m, tower, height_m : float, str, float or None
         As in ``ExportRequest``.
     start, end : str or None
@@ -150,8 +158,10 @@ def export_points(
     snapshot : str or None
         Of the store.
     """
-    # The two groups of options that exclude each other: where, and what a point stands for.
-    check_exclusive(ctx, {"--at": at, "--points": points, "--polygon": polygon, "--again": again})
+    # The groups of options that exclude each other: where, and what a point stands for.
+    check_exclusive(
+        ctx, {"--at": at, "--points": points, "--polygon": polygon, "--again": again, "--summary": summary}
+    )
     check_exclusive(ctx, {"--radius-m": radius_m, "--tower": tower})
     if again is not None:
         # A replay file fixes all numbers; what would change them is refused instead of being ignored. STORE and --out
@@ -170,6 +180,22 @@ def export_points(
         return export_again(again, store, catalog, out)
     if not (store and out):
         raise InputError("Got export without STORE or --out, need both; add them.")
+    if summary is not None:
+        return export_summary(
+            store,
+            catalog,
+            snapshot,
+            out,
+            summary,
+            {
+                "--start": start,
+                "--end": end,
+                "--radius-m": radius_m,
+                "--tower": tower,
+                "--height-m": height_m,
+                "--replay": replay,
+            },
+        )
     from fluxlens.embeddings.export import extract, geometries, paths, writers
     from fluxlens.embeddings.export.replay import check_path
 
@@ -205,12 +231,50 @@ def export_points(
         tower,
         height_m,
     )
-    written, summary = request.run(opened, path)
+    written, told = request.run(opened, path)
     writers.write(written, path)
     if replay:
         write_replay(request, written, path, store, replay)
-    print(f"{out}: {summary}")
+    print(f"{out}: {told}")
     return None
+
+
+def export_summary(
+    store: str, catalog: str | None, snapshot: str | None, out: str, window: str, others: dict[str, Any]
+) -> None:
+    """One vector per pixel of a store for a window of days.
+
+    Parameters
+    ----------
+    store, catalog : str or None
+        Path or catalog entry; path of the catalog.
+    snapshot : str or None
+        Of the store.
+    out : str
+        File to write, ``.tif``, ``.nc`` or ``.zarr``.
+    window : str
+        ``START:END``, ISO dates.
+    others : dict
+        Values by option of those that do not go with a summary; None where not given.
+
+    Raises
+    ------
+    InputError
+        Where one of them was given, or the window, the path or the store cannot be used.
+    """
+    from fluxlens.embeddings.export import paths, summary
+
+    if given := [name for name, value in others.items() if value is not None]:
+        raise InputError(f"Got --summary with {given[0]}, need it without; leave one out.")
+    # Before the store is opened: one of a catalog entry may have to be computed first.
+    paths.check_path(out, paths.CUBES | paths.MAPS)
+    found = find_embeddings(store, catalog)
+    opened = open_feature_cube(found)
+    if opened is None:
+        opened = open_store(found, snapshot)
+    elif snapshot:
+        raise InputError("Got a feature cube with --snapshot, need a store for it; leave it out.")
+    print(f"{out}: {run_with_progress(summary.summary_to_file(opened, out, window))}")
 
 
 def write_replay(

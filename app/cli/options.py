@@ -118,6 +118,40 @@ def training_options(command: Command) -> Command:
     return command
 
 
+def measured_options(command: Command) -> Command:
+    """Add what measured series teach; ``training_configuration`` takes the same names.
+
+    Parameters
+    ----------
+    command : function
+        Of a click command; gets ``measured``, ``leave``, ``season_heads`` and ``sources``.
+    """
+    options = (
+        click.option(
+            "--measured",
+            multiple=True,
+            metavar="FOLDER",
+            help="fusion: measured series tables, or scenes; repeatable.",
+        ),
+        click.option(
+            "--leave",
+            default="",
+            metavar="A,B",
+            help="fusion: sets, regions or scenes of --measured left out.",
+        ),
+        click.option(
+            "--season-heads", type=int, default=0, metavar="N", help="fusion: kernels of months (default 0)."
+        ),
+        click.option(
+            "--sources", default="", metavar="TEXT", help="Sources and licences, for the model card."
+        ),
+    )
+    # As above: the last applied comes first.
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def training_configuration(
     simulated: int,
     steps: int,
@@ -125,6 +159,10 @@ def training_configuration(
     seed: int,
     start: str | None,
     cubes: tuple[str, ...] = (),
+    measured: tuple[str, ...] = (),
+    leave: str = "",
+    season_heads: int = 0,
+    sources: str = "",
 ) -> TrainingConfig:
     """What a training run learns from and how, of the values of ``training_options``.
 
@@ -142,17 +180,36 @@ def training_configuration(
         Path of weights to go on from.
     cubes : tuple of str
         Paths of measured scenes.
+    measured : tuple of str
+        Folders of measured series tables or scenes.
+    leave : str
+        Names of sets left out, separated by commas.
+    season_heads : int
+        Kernels of months, 0 or more.
+    sources : str
+        Sources and licences of ``measured``.
 
     Raises
     ------
     InputError
         Where a number is below its least.
     """
-    if simulated < 0 or steps < 1:
-        raise InputError("Got --simulated or --steps below its least, need 0 and 1 at least; correct it.")
+    if simulated < 0 or steps < 1 or season_heads < 0:
+        raise InputError(
+            "Got --simulated, --season-heads or --steps below its least, need 0, 0 and 1 at least; correct it."
+        )
     # Imported here, since it loads PyTorch.
     from fluxlens.embeddings.training.embedder import TrainingConfig
     from fluxlens.models.training import Recipe
 
     recipe = Recipe(steps=steps, learning_rate=learning_rate, seed=seed)
-    return TrainingConfig(simulated, cubes, recipe, Path(start) if start else None)
+    return TrainingConfig(
+        simulated,
+        cubes,
+        recipe,
+        Path(start) if start else None,
+        measured=measured,
+        leave=tuple(name for name in leave.split(",") if name),
+        season_heads=season_heads,
+        sources=sources,
+    )

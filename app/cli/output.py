@@ -89,6 +89,26 @@ def print_evaluation(steps: Generator[Any, None, tuple[dict, str]], json_path: s
     print_json(numbers, json_path)
 
 
+def print_table(result: dict, json_path: str | None) -> None:
+    """Print a flat object as a table of names, numbers and units, and write it as JSON where a file is asked for.
+
+    Parameters
+    ----------
+    result : dict
+        Numbers and texts by name; a name that ends in ``_ms``, ``_s`` or ``_mb`` has that unit.
+    json_path : str or None
+        File that gets the object as JSON.
+    """
+    units = {"ms": "ms", "s": "s", "mb": "MB"}
+    for name, value in result.items():
+        stem, _, last = name.rpartition("_")
+        label, unit = (stem, units[last]) if last in units else (name, "")
+        number = value if isinstance(value, str) else f"{float(value):,.4g}"
+        print(f"{label.replace('_', ' '):44} {number:>12} {unit}".rstrip())
+    if json_path:
+        _write_json(result, json_path)
+
+
 def print_json(result: dict, json_path: str | None) -> None:
     """Print a flat object on stdout, and write it to a file where one is asked for.
 
@@ -99,11 +119,14 @@ def print_json(result: dict, json_path: str | None) -> None:
     json_path : str or None
         File that gets the same text.
     """
-    text = json.dumps(result, indent=2, default=float)
-    print(text)
+    print(json.dumps(result, indent=2, default=float))
     if json_path:
-        from fluxlens.embeddings.export.extract import replacing
+        _write_json(result, json_path)
 
-        # Written beside and renamed: a reader never meets half a file.
-        with replacing(json_path) as beside:
-            beside.write_text(text + "\n")
+
+def _write_json(result: dict, json_path: str) -> None:
+    from fluxlens.embeddings.export.extract import replacing
+
+    # Written beside and renamed: a reader never meets half a file.
+    with replacing(json_path) as beside:
+        beside.write_text(json.dumps(result, indent=2, default=float) + "\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from fluxlens.app.cli.options import training_configuration, training_options
+from fluxlens.app.cli.options import measured_options, training_configuration, training_options
 from fluxlens.app.cli.output import run_with_progress
 from fluxlens.models.errors import InputError
 
@@ -17,8 +17,12 @@ from fluxlens.models.errors import InputError
 @click.option("--cube", multiple=True, metavar="PATH", help="A measured scene; repeatable.")
 @click.option("--sensors", default="s2,s1", metavar="A,B", help="fusion: of which sensors (default s2,s1).")
 @click.option("--table", metavar="FILE.csv", help="gpp: measured rows (default: simulated landscapes).")
+@click.option(
+    "--towers", multiple=True, metavar="FILE", help="gpp: measured tower-days, .csv or .parquet; repeatable."
+)
 @click.option("--model", default="default", help="gpp: weights whose embeddings teach it.")
 @training_options
+@measured_options
 def train(
     what: str,
     name: str | None,
@@ -26,6 +30,7 @@ def train(
     cube: tuple[str, ...],
     sensors: str,
     table: str | None,
+    towers: tuple[str, ...],
     model: str,
     simulated: int,
     encoders: str | None,
@@ -33,6 +38,10 @@ def train(
     steps: int,
     learning_rate: float,
     seed: int,
+    measured: tuple[str, ...],
+    leave: str,
+    season_heads: int,
+    sources: str,
 ) -> None:
     """Train a sensor's encoder, the fusion or the GPP head. NAME is that of the sensor: s2, s1, landsat8.
     \f
@@ -51,6 +60,8 @@ def train(
         Names, separated by commas.
     table : str or None
         CSV of measured rows.
+    towers : tuple of str
+        Tables of measured tower-days, which teach the daily head beside simulated land.
     model : str
         Name or path of the weights whose embeddings the GPP head reads.
     simulated, steps, seed : int
@@ -59,6 +70,8 @@ def train(
         At its highest.
     encoders, start : str or None
         Folder of encoder weights; weights to go on from.
+    measured, leave, season_heads, sources
+        As ``training_configuration`` takes them; of the fusion.
     """
     # The only subject of training that has a name.
     if (what == "sensor") != (name is not None):
@@ -72,11 +85,20 @@ def train(
     if what == "gpp":
         from fluxlens.embeddings.training import gpp_heads
 
-        print(f"{path}: digest {run_with_progress(gpp_heads.run(path, table, seed, model))}")
+        head = gpp_heads.run(
+            path, table, seed, model, towers, simulated if towers else gpp_heads.LANDSCAPES, sources
+        )
+        print(f"{path}: digest {run_with_progress(head)}")
         return
     from fluxlens.embeddings.training import embedder
 
-    configuration = training_configuration(simulated, steps, learning_rate, seed, start, cube)
+    if what == "sensor" and (measured or leave or season_heads):
+        raise InputError(
+            "Got --measured, --leave or --season-heads with train sensor, need train fusion for them; leave them out."
+        )
+    configuration = training_configuration(
+        simulated, steps, learning_rate, seed, start, cube, measured, leave, season_heads, sources
+    )
     if what == "sensor":
         run = embedder.train_sensor(name, path, configuration)
     else:

@@ -3,7 +3,7 @@
 import copy
 import datetime as dt
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from fluxlens.app.data.published import PublishedEmbeddings
 from fluxlens.app.data.scene import SceneData
 from fluxlens.app.data.series import SeriesReader
 from fluxlens.app.data.similarity import PixelSimilarity
+from fluxlens.app.data.start_day import clearest_day
 from fluxlens.app.data.towers.comparison import ComparisonInputs, TowerComparison, compare
 from fluxlens.app.data.towers.footprint import FOOTPRINT_KINDS, Footprint, tower_footprint
 from fluxlens.app.data.towers.observations import TowerObservations
@@ -185,6 +186,11 @@ class ExplorerData:
         """Colours of a ``layer`` (of the ``feature`` with that index): see ``MapLayers.style``."""
         return self.map_layers.style(layer, feature)
 
+    @cached_property
+    def start_day(self) -> dt.date:
+        """Day of the first map: the clearest one of the growing season."""
+        return clearest_day(self.scene, self.imagery)
+
     # --- series ---
 
     @property
@@ -258,6 +264,7 @@ class ExplorerData:
         """Compute once what the first map and the first tap would else wait for."""
         self.map_layers.preload()
         self.pixel_series(*self.start_pixel)
+        _ = self.start_day
 
     def load_images(self) -> None:
         """Read the images into memory where they fit, so that taps need no file."""

@@ -74,7 +74,24 @@ class Imagery:
         if self._overviews:
             return self._overviews[max(self._overviews)].clear.mean(("y", "x")).values
         thin = {dim: slice(None, None, max(1, self.s2.sizes[dim] // 128)) for dim in ("y", "x")}
-        return self._images[1].isel(thin).mean(("y", "x")).values
+        # Not of ``_images``, which need bands that a scene without true colour may lack.
+        return self.s2["clear"].isel(thin).mean(("y", "x")).values
+
+    @cached_property
+    def clear_shares(self) -> pd.Series | None:
+        """Share of clear pixels, 0-1, by the day of its acquisitions, UTC; None without Sentinel-2."""
+        if self.s2 is None or "clear" not in self.s2 or not self.s2.sizes["time"]:
+            return None
+        days = pd.DatetimeIndex(self.s2.time.values).normalize()
+        return pd.Series(self._clear_shares, days).groupby(level=0).max()
+
+    @property
+    def clear_days(self) -> list[dt.date]:
+        """Days with an image that is clear, or as clear as the scene ever gets; in order."""
+        shares = self.clear_shares
+        if shares is None:
+            return []
+        return [day.date() for day in shares.index[shares >= min(CLEAR_SHARE, shares.max())]]
 
     def nearest_clear_image(self, day: dt.date) -> int:
         """Index of the acquisition nearest to noon of ``day`` that is clear, or as clear as the scene ever gets."""

@@ -222,8 +222,7 @@ class MapLayers:
     @cached_property
     def _gpp_tops(self) -> tuple[float, float]:
         """Upper ends for GPP and for the width of its band, whole gC m-2 d-1."""
-        sample = self.scene.sample.transpose("time", "y", "x", "feature", ...)
-        predicted = self.scene.predict(sample, self.scene.weather)
+        predicted = self.scene.sample_prediction
         top = np.nanpercentile(predicted.gpp.values, 99.5)
         width = np.nanpercentile((predicted.gpp_hi - predicted.gpp_lo).values, 99)
         return max(1.0, math.ceil(top)), max(1.0, math.ceil(width))

@@ -214,6 +214,13 @@ class SceneData:
             return template.copy(data=dict(arrays))
 
     @cached_property
+    def sample_prediction(self) -> xr.Dataset | None:
+        """GPP of the sample and its 90 % band, gC m-2 d-1; None where there is none."""
+        if self.predict is None:
+            return None
+        return self.predict(self.sample.transpose("time", "y", "x", "feature", ...), self.weather)
+
+    @cached_property
     def components(self) -> tuple[np.ndarray, np.ndarray]:
         """Principal components of the sample: (feature, 3) weights and (feature,) mean."""
         return analysis.principal(self.sample_vectors)

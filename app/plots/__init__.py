@@ -1,7 +1,8 @@
 """Figures of the map, the series, the tower and the feature space.
 
 The functions named here return HoloViews objects and need no dashboard; HoloViews, Datashader and Bokeh are imported
-when one is called. The modules ``map``, ``series`` and ``tower`` hold the Bokeh figures of the dashboard.
+when one is called. ``marks`` describes charts once: the same HoloViews elements are composed in a notebook and drawn on
+the dashboard, where ``map``, ``series_figures`` and ``tower_figures`` update them through their plots' handles.
 """
 
 from fluxlens.app.plots.area_lines import area_density

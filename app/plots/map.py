@@ -1,40 +1,42 @@
-"""The map as one Bokeh figure: values are coloured on the server, panning and zooming stay in the browser.
-
-Long on purpose: one figure with its overlays and tools, made once.
-"""
+"""The map of the dashboard: one HoloViews overlay, drawn once; then only the data of its sources change."""
 
 import os
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from bokeh.events import RangesUpdate, SelectionGeometry, Tap
 from bokeh.io import curdoc
 from bokeh.models import (
     BoxSelectTool,
-    ColumnDataSource,
     CrosshairTool,
     HoverTool,
-    ImageRGBA,
     LassoSelectTool,
     MetricLength,
-    MultiLine,
     PanTool,
-    Quad,
     Range1d,
     ResetTool,
     ScaleBar,
-    Scatter,
     Span,
     WheelZoomTool,
 )
-from bokeh.plotting import figure
 from fluxlens.app.data.layer_image import QUICK_PX, SHARP_PX, WHOLE_PX, LayerImage, LayerStyle, Viewport
-from fluxlens.app.palette import HALO, PLACE_COLOURS, TOWER_COLOUR
-from fluxlens.app.plots.colour import label_colours, paint
-from fluxlens.app.plots.elements import lonlat_hover
+from fluxlens.app.palette import HALO, TOWER_COLOUR
+from fluxlens.app.plots.colour import paint
+from fluxlens.app.plots.elements import lonlat_hover, map_dimensions
+from fluxlens.app.plots.map_frame import limit_view
+from fluxlens.app.plots.map_marks import (
+    empty_map_tables,
+    label_points,
+    map_marks,
+    no_lines,
+    place_tables,
+    tower_point,
+)
+from fluxlens.app.plots.marks import IMAGE_COLUMNS, NO_IMAGE, RenderedChart, source_columns
 from fluxlens.app.state.labels import Label
 from fluxlens.app.state.place import Place
 from fluxlens.embeddings.geometry import Grid
@@ -97,36 +99,40 @@ class MapPlot:
         # Counts movements of the view, so that a sharper image that comes late is dropped.
         self._moves = 0
         left, bottom, right, top = grid.extent
-        self.image = ColumnDataSource(data=self._empty())
-        self.pins = ColumnDataSource(data={"x": [], "y": [], "colour": []})
-        self.outlines = ColumnDataSource(data={"xs": [], "ys": [], "colour": []})
-        self.labels = ColumnDataSource(data={"x": [], "y": [], "colour": []})
-        self.footprint = ColumnDataSource(data={"xs": [], "ys": []})
-        self.figure = figure(
-            # The same range objects, so that two maps pan and zoom together in the browser, without the server.
-            x_range=linked_to.figure.x_range if linked_to else Range1d(left, right),
-            y_range=linked_to.figure.y_range if linked_to else Range1d(bottom, top),
-            tools=[],
-            toolbar_location=None,
+        # Drawn once by HoloViews: what explorer.map composes are the same marks.
+        self.chart = RenderedChart(
+            map_marks(), *map_dimensions(grid.crs), empty_map_tables(), {"responsive": True}
+        )
+        self.figure, sources = self.chart.figure, self.chart.sources
+        self.under, self.image, self.fresh = (sources[n] for n in ("basemap", "layer", "computed box"))
+        self.pins, self.outlines, self.labels, self.footprint, self.box = (
+            sources[n] for n in ("pixels", "areas", "labels", "footprint", "frame of the box")
+        )
+        # The same range objects, so that two maps pan and zoom together in the browser, without the server.
+        self.figure.x_range = linked_to.figure.x_range if linked_to else Range1d(left, right)
+        self.figure.y_range = linked_to.figure.y_range if linked_to else Range1d(bottom, top)
+        self.figure.update(
             sizing_mode="stretch_both",
             min_border=0,
+            min_border_left=0,
+            min_border_right=0,
+            min_border_top=0,
+            min_border_bottom=0,
             outline_line_color=None,
             background_fill_alpha=0,
             border_fill_alpha=0,
         )
+        self.figure.title.visible = False
         self.figure.axis.visible = False
         self.figure.grid.visible = False
-        # The basemap lies under the layer: made first, since Bokeh draws in the order of the glyphs.
-        self.under = ColumnDataSource(data={name: [] for name in ("rgba", "x", "y", "dw", "dh")})
-        self.figure.add_glyph(self.under, _image())
-        self._glyph = self.figure.add_glyph(self.image, _image())
-        # Blocks of a box that is being computed, and the frame around the box.
-        self.fresh, self.box = ColumnDataSource(), ColumnDataSource()
+        self._glyph = self.chart.handles["layer"]["glyph_renderer"]
+        self.chart.update({"tower": tower_point(tower_xy)})
+        self.chart.update({name: NO_IMAGE for name in ("basemap", "fresh", "marked")})
         self.fill(None)
         self.frame(None)
-        self._add_overlays(tower_xy)
         self._add_tools(on_tap, on_area, on_box)
         self.figure.add_layout(_make_scale_bar())
+        limit_view(self.figure, grid)
         self.cross = linked_to.cross if linked_to else _make_cross()
         self.figure.add_tools(CrosshairTool(overlay=self.cross))
         for span in self.cross:
@@ -190,21 +196,7 @@ class MapPlot:
 
     def draw_places(self, places: list[Place]) -> None:
         """Ring the chosen pixels and outline the chosen areas, each in its colour."""
-        pixels = [place for place in places if not place.area]
-        self.pins.data = {
-            "x": [self.grid.x[place.col] for place in pixels],
-            "y": [self.grid.y[place.row] for place in pixels],
-            "colour": [PLACE_COLOURS[place.slot] for place in pixels],
-        }
-        xs, ys, colours = [], [], []
-        for place in places:
-            for polygon in place.area:
-                ring = np.asarray(polygon[0])
-                x, y = self.grid.xy(ring[:, 0], ring[:, 1])
-                xs.append(np.asarray(x).tolist())
-                ys.append(np.asarray(y).tolist())
-                colours.append(PLACE_COLOURS[place.slot])
-        self.outlines.data = {"xs": xs, "ys": ys, "colour": colours}
+        self.chart.update(place_tables(places, self.grid))
 
     def draw_footprint(self, lines: tuple[tuple[list[float], list[float]], ...]) -> None:
         """Draw the outlines of a tower's footprint: (xs, ys) of each in metres; () removes them."""
@@ -215,15 +207,21 @@ class MapPlot:
             # Bokeh would draw a line that leaves the frame across the page; NaN interrupts it at the frame.
             out = (xs < left) | (xs > right) | (ys < bottom) | (ys > top)
             clipped.append(np.where(out, np.nan, [xs, ys]))
-        self.footprint.data = {"xs": [xs for xs, _ in clipped], "ys": [ys for _, ys in clipped]}
+        xs, ys = [xs for xs, _ in clipped], [ys for _, ys in clipped]
+        self.chart.update({"footprint": {"xs": xs, "ys": ys, "colour": [TOWER_COLOUR] * len(xs)}})
 
     def draw_labels(self, labels: tuple[Label, ...]) -> None:
         """Squares on the labelled pixels, in the colours of the map that is fitted to them."""
-        self.labels.data = {
-            "x": [self.grid.x[label.col] for label in labels],
-            "y": [self.grid.y[label.row] for label in labels],
-            "colour": label_colours(labels),
-        }
+        self.chart.update({"labels": label_points(labels, self.grid)})
+
+    def draw_marked(self, marked: Any | None) -> None:
+        """Lay an RGB on the map's axes over the layer, such as the pixels of a lasso; None removes it."""
+        if marked is None:
+            self.chart.update({"marked": NO_IMAGE})
+            return
+        rgba = np.dstack([marked.dimension_values(name, flat=False) for name in "RGBA"]).astype("uint8")
+        # HoloViews gives rows from south to north, an image starts in the north.
+        self.chart.update({"marked": {"rgba": rgba[::-1], "extent": marked.bounds.lbrt()}})
 
     def on_tower(self, x: float, y: float) -> bool:
         """Whether a tap (metres) meant the tower's marker: within about its size on screen, or on its pixel."""
@@ -236,9 +234,13 @@ class MapPlot:
 
     def frame(self, part: Grid | None) -> None:
         """Outline a part of the grid, or remove the outline (None)."""
-        names = ("left", "bottom", "right", "top")
-        ends = self._inside(part) if part else ()
-        self.box.data = dict(zip(names, [[end] for end in ends] or [[]] * 4, strict=True))
+        table = no_lines()
+        if part is not None:
+            left, bottom, right, top = self._inside(part)
+            table["xs"] = [[left, right, right, left, left]]
+            table["ys"] = [[bottom, bottom, top, top, bottom]]
+            table["colour"] = [HALO]
+        self.chart.update({"box": table})
 
     def _inside(self, part: Grid | None = None) -> np.ndarray:
         """An extent less a line's width: Bokeh clears only the frame, lines outside it would stay on screen."""
@@ -248,7 +250,7 @@ class MapPlot:
 
     def draw_basemap(self, rgba: np.ndarray, extent: tuple[float, float, float, float]) -> None:
         """Draw a basemap (y, x, 4) uint8 under everything; ``extent`` is left, bottom, right, top in metres."""
-        self.under.data = _image_source(rgba, extent)
+        self.chart.update({"basemap": {"rgba": rgba, "extent": extent}})
 
     def fill(
         self, part: Grid | None, values: np.ndarray | None = None, style: LayerStyle | None = None
@@ -266,18 +268,11 @@ class MapPlot:
         """
         self._glyph.glyph.global_alpha = 1.0 if part is None else UNDER_BOX_ALPHA
         if part is None:
-            self.fresh.data = {name: [] for name in ("rgba", "x", "y", "dw", "dh")}
+            self.chart.update({"fresh": NO_IMAGE})
             return
-        self.fresh.data = _image_source(paint(values, style), part.extent)
+        self.chart.update({"fresh": {"rgba": paint(values, style), "extent": part.extent}})
 
     # --- the image ---
-
-    @staticmethod
-    def _empty() -> dict:
-        nothing = np.zeros((1, 1), "float32")
-        return {name: [nothing] for name in ("rgba", "v0", "v1", "v2")} | {
-            name: [0.0] for name in ("x", "y", "dw", "dh")
-        }
 
     @property
     def _large(self) -> bool:
@@ -301,7 +296,13 @@ class MapPlot:
         left = west + (viewport.left if viewport else 0) * size
         top = north - (viewport.top if viewport else 0) * size
         extent = left, top - ny * size, left + nx * size, top
-        data = self._empty() | _image_source(paint(values, style, image.masked), extent)
+        layer = self.chart.marks[1]
+        columns = source_columns(
+            layer, {"layer": {"rgba": paint(values, style, image.masked), "extent": extent}}
+        )
+        data = dict(zip(IMAGE_COLUMNS, columns, strict=True))
+        blank = np.zeros((1, 1), "float32")
+        data |= {f"v{i}": [blank] for i in range(3)}
         # Values travel with the colours, for the hover: the browser needs no question to the server.
         shown = values + 1 if style.classes else values  # classes are counted from 1, as in the legend
         # Bokeh's first row is the southern one, the grid's the northern one.
@@ -326,34 +327,7 @@ class MapPlot:
         if self.hover.tooltips != tips:
             self.hover.tooltips = tips
 
-    # --- overlays and tools ---
-
-    def _add_overlays(self, tower_xy: tuple[float, float] | None) -> None:
-        def add(source: ColumnDataSource, glyph) -> None:
-            # Lines may leave the scene and are clipped at the frame; markers are drawn whole, above it.
-            level = "glyph" if isinstance(glyph, MultiLine) else "overlay"
-            self.figure.add_glyph(source, glyph, level=level)
-
-        add(self.fresh, _image())
-        ends = {name: name for name in ("left", "right", "bottom", "top")}
-        # Two strokes, dark under dashed light, are visible on any image.
-        for colour, dash in (("#16202c", "solid"), (HALO, [5, 4])):
-            edge = Quad(**ends, line_color=colour, line_width=2, line_dash=dash, fill_color=None)
-            add(self.box, edge)
-        for colour, width in ((HALO, 4), ("colour", 2)):
-            add(self.outlines, MultiLine(xs="xs", ys="ys", line_color=colour, line_width=width))
-        for colour, width, dash in ((HALO, 4, "solid"), (TOWER_COLOUR, 2, [6, 3])):
-            line = {"line_color": colour, "line_width": width, "line_dash": dash}
-            add(self.footprint, MultiLine(xs="xs", ys="ys", **line))
-        if tower_xy is not None:
-            at = ColumnDataSource(data={"x": [tower_xy[0]], "y": [tower_xy[1]]})
-            edge = {"line_color": HALO, "line_width": 1.5}
-            add(at, Scatter(x="x", y="y", marker="triangle", size=13, fill_color=TOWER_COLOUR, **edge))
-        square = {"marker": "square", "size": 11, "line_color": HALO, "line_width": 2}
-        add(self.labels, Scatter(x="x", y="y", fill_color="colour", **square))
-        for colour, width in ((HALO, 6), ("colour", 3)):
-            ring = {"size": 20, "fill_alpha": 0, "line_color": colour, "line_width": width}
-            add(self.pins, Scatter(x="x", y="y", **ring))
+    # --- tools ---
 
     def _add_tools(self, on_tap, on_area, on_box) -> None:
         self.hover = HoverTool(
@@ -383,19 +357,6 @@ class MapPlot:
                     on_box((shape["x0"], shape["x1"]), (shape["y0"], shape["y1"]))
 
             self.figure.on_event(SelectionGeometry, outlined)
-
-
-def _image() -> ImageRGBA:
-    """The glyph that draws what ``_image_source`` puts into a source."""
-    return ImageRGBA(image="rgba", x="x", y="y", dw="dw", dh="dh")
-
-
-def _image_source(rgba: np.ndarray, extent: tuple[float, float, float, float]) -> dict:
-    """An image (y, x, 4) uint8 as the one row of a source; Bokeh draws the first row of an image lowest."""
-    left, bottom, right, top = extent
-    # Bokeh takes one 32-bit number per pixel, rows from south to north.
-    image = np.ascontiguousarray(rgba).view("uint32")[..., 0][::-1]
-    return {"rgba": [image], "x": [left], "y": [bottom], "dw": [right - left], "dh": [top - bottom]}
 
 
 def _make_cross() -> list[Span]:

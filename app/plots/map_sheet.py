@@ -11,6 +11,7 @@ import xarray as xr
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.layer_image import LayerImage, LayerStyle, Viewport
 from fluxlens.app.palette import HALO, PLACE_COLOURS, TOWER_COLOUR
+from fluxlens.app.plots.chosen_colours import with_chosen_colours
 from fluxlens.app.plots.colour import label_colours, paint, swatches
 from fluxlens.app.state.selection import State
 from fluxlens.embeddings.export import selection
@@ -103,7 +104,7 @@ def render_png(
     # What is exported is the view: whole pixels that it touches.
     rows, cols = _pixels_inside(grid, extent)
     if data.overview is None:
-        level, image = 1, data.layer_image(state.layer_key)
+        level, image = 1, with_chosen_colours(data.layer_image(state.layer_key), state)
         values = image.values[rows, cols]
         masked = None if image.masked is None else image.masked[rows, cols]
     else:
@@ -111,7 +112,8 @@ def render_png(
             grid.shape, (rows.start, rows.stop), (cols.start, cols.stop), MAX_SIDE_PX, 0
         )
         # Of a large scene the sheet takes the overview that fits its size, as the screen does.
-        level, image = viewport.level, data.layer_image(state.layer_key, viewport)
+        level = viewport.level
+        image = with_chosen_colours(data.layer_image(state.layer_key, viewport), state)
         values, masked = image.values, image.masked
         rows, cols = (slice(part.start * level, part.stop * level) for part in (viewport.rows, viewport.cols))
     left, top = grid.left_m + cols.start * grid.size_m, grid.top_m - rows.start * grid.size_m

@@ -13,6 +13,8 @@ from fluxlens.app.plots.elements import load_holoviews, make_title, map_dimensio
 from fluxlens.app.state.layer_key import LayerKey
 from fluxlens.models.errors import InputError
 
+PATH_COLOUR = "#7d8a98"
+"""Of the pixel's path and its months: seen on a light and on a dark page."""
 FRAME_PX = 400
 """Sides of the frame."""
 PERIOD_DAYS = 24
@@ -38,6 +40,8 @@ class FeatureSpace:
     """Stream of the chosen pixel: ``space.pixel.event(pixel=(row, col))`` draws its path; None removes it."""
     area: Any
     """Stream of an area on the map: ``space.area.event(geometry=corners)``, (corner, 2) in metres, marks its pixels."""
+    mark: Any
+    """``space.mark(inside)``: the RGB of the map's axes that is opaque where (pixel,) bool ``inside`` is True."""
     points: pd.DataFrame
     """The pixels: the two axes, the colour's column, ``pixel`` (flat index in the view)."""
 
@@ -143,8 +147,13 @@ def feature_space(
         return reader.mark(space.select(geometry))
 
     marked = hv.DynamicMap(draw_marked, streams=[selection])
-    space = FeatureSpace(plot, selection, marked, pixels, areas, points)
+    space = FeatureSpace(plot, selection, marked, pixels, areas, reader.mark, points)
     return space
+
+
+def axis_names(data: Any) -> list[str]:
+    """Axes of feature space that a store (ExplorerData) has: components, GPP, decoded NDVI, features."""
+    return _AxisReader(data, None, 1).names()
 
 
 def _make_streams(pixel: tuple[int, int] | None) -> tuple:
@@ -316,9 +325,11 @@ class _AxisReader:
         # Labels on the first of each month show the direction of the path.
         months = np.flatnonzero(days.day == 1) if known else np.empty(0, int)
         columns = (values[x], values[y])
-        line = hv.Curve(columns, xdim, ydim, label="path of the pixel").opts(color="#16202c", line_width=1.5)
+        line = hv.Curve(columns, xdim, ydim, label="path of the pixel").opts(
+            color=PATH_COLOUR, line_width=1.5
+        )
         at = (values[x][months], values[y][months], [f"{days[i]:%b}" for i in months])
-        text = hv.Labels(at, [xdim, ydim], "month").opts(text_font_size="9pt", text_color="#16202c")
+        text = hv.Labels(at, [xdim, ydim], "month").opts(text_font_size="9pt", text_color=PATH_COLOUR)
         return line * text
 
     def select_on_map(self, geometry: Any) -> np.ndarray:

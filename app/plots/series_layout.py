@@ -1,6 +1,11 @@
-"""The series of a place as HoloViews charts on one time axis: NDVI, embedding, radar, GPP, weather."""
+"""The series of a place as HoloViews charts on one time axis: NDVI, embedding, radar, GPP, weather.
 
-from collections.abc import Callable
+The charts are described once, by ``chart_marks`` and ``series_tables``; ``series_charts`` composes them, and
+the dashboard draws them with ``SeriesFigures``.
+
+Long on purpose: the tables of a series and the marks that read their columns stand side by side.
+"""
+
 from typing import Any
 
 import numpy as np
@@ -8,6 +13,7 @@ import pandas as pd
 import xarray as xr
 from fluxlens.app.data.series import GAP_DAYS, find_gaps
 from fluxlens.app.palette import (
+    CLIMATOLOGY_COLOUR,
     COMPONENT_COLOURS,
     GPP_DT_COLOUR,
     GPP_NT_COLOUR,
@@ -23,14 +29,345 @@ from fluxlens.app.plots.elements import (
     make_title,
     time_dimension,
 )
+from fluxlens.app.plots.marks import Mark, as_days, is_empty, make_element
 from fluxlens.models.errors import InputError
 
 CHART_HEIGHT_PX = 130
 GPP_UNIT = "gC m⁻² d⁻¹"
 PASSAGE_GAP_DAYS = 25
 """Radar lines are interrupted where passages are further apart: two repeat cycles of one satellite."""
-WEATHER_LABELS = {"sw_in": ("Shortwave radiation", "W m⁻²"), "tair": ("Air temperature", "°C")}
-FLUXES = {"gpp_nt": ("tower, night-time", GPP_NT_COLOUR), "gpp_dt": ("tower, day-time", GPP_DT_COLOUR)}
+TITLES = {"ndvi": "NDVI", "pc": "Embedding", "radar": "Radar", "gpp": "GPP", "weather": "Weather"}
+TOWER_COLUMNS = ("gpp_nt", "gpp_nt_05", "gpp_nt_95", "gpp_dt", "gpp_usual")
+"""Columns of a tower that are drawn; the percentiles bound the uncertainty of its night-time partitioning."""
+COMPONENT_ENDS = [f"{name}{end}" for name in COMPONENT_COLOURS for end in ("", "_lo", "_hi", "_s2")]
+_COLUMNS = {
+    "gaps": ("left", "right"),
+    "clear": ("time", "ndvi"),
+    "season": ("time", "ndvi", "ndvi_lo", "ndvi_hi"),
+    "masked": ("time", "ndvi"),
+    "daily": ("time", "days", *COMPONENT_ENDS, "ndvi_decoded", "gpp", "gpp_lo", "gpp_hi"),
+    "radar": ("time", *RADAR_COLOURS, *(f"{band}_line" for band in RADAR_COLOURS)),
+    "tower": ("time", *TOWER_COLUMNS),
+    "weather": ("time", *WEATHER_COLOURS),
+} | {f"others_{name}": ("xs", "ys", "colour") for name in TITLES if name != "weather"}
+_TIMES = ("time", "left", "right")
+
+
+def empty_tables() -> dict[str, dict]:
+    """Tables of a series without rows."""
+    return {
+        table: {name: np.empty(0, "datetime64[ns]" if name in _TIMES else float) for name in names}
+        for table, names in _COLUMNS.items()
+    }
+
+
+def chart_dimensions() -> dict[str, Any]:
+    """By chart: its y axis with label and unit."""
+    hv = load_holoviews()
+    return {
+        "ndvi": hv.Dimension("ndvi", label="NDVI"),
+        "pc": hv.Dimension("pc", label="Component score"),
+        "radar": hv.Dimension("backscatter", label="Backscatter", unit="dB"),
+        "gpp": hv.Dimension("gpp", label="GPP", unit=GPP_UNIT),
+        "weather": hv.Dimension("sw_in", label="Shortwave radiation", unit="W m⁻²"),
+        "tair": hv.Dimension("tair", label="Air temperature", unit="°C"),
+    }
+
+
+def _hover(text: str, mode: str = "mouse") -> dict:
+    """Options of an element whose hover shows the date and ``text``."""
+    return {
+        "tools": ["hover"],
+        "hover_tooltips": f"<b>@time{{%e %b %Y}}</b> {text}",
+        "hover_formatters": {"@time": "datetime"},
+        "hover_mode": mode,
+    }
+
+
+def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
+    """By chart: its marks, from the lowest to the highest.
+
+    Full dots are observed (clear acquisitions, radar passages, tower days), hollow dots are masked acquisitions, lines
+    are filled by the model.
+
+    Parameters
+    ----------
+    spread : str
+        What the ends of GPP are: the band of a pixel's prediction, or the spread of an area's pixels.
+    """
+    shade = {"color": THEMES["light"]["shade"], "alpha": 0.22, "line_alpha": 0, "level": "underlay"}
+    gaps = Mark(f"no clear view for {GAP_DAYS} days", "VSpans", "gaps", ("left", "right"), shade)
+    band, dot = {"alpha": 0.2, "line_alpha": 0}, {"line_color": None}
+    charts: dict[str, list[Mark]] = {
+        "ndvi": [
+            Mark("5 to 95 % of the area", "Area", "season", ("time", "ndvi_lo", "ndvi_hi"), band, ("color",)),
+            Mark("through clear dates", "Curve", "season", ("time", "ndvi"), {"alpha": 0.5}, ("color",)),
+            Mark(
+                "filled, read off the embedding",
+                "Curve",
+                "daily",
+                ("time", "ndvi_decoded"),
+                {"line_width": 1.4},
+                ("color",),
+            ),
+            # Hollow: measured under cloud, shown so that the reader sees what was set aside.
+            Mark(
+                "observed, masked",
+                "Scatter",
+                "masked",
+                ("time", "ndvi"),
+                {"size": 5, "fill_alpha": 0, "line_alpha": 0.6} | _hover("NDVI @ndvi{0.00}, masked"),
+                ("line_color",),
+            ),
+            Mark(
+                "observed, clear",
+                "Scatter",
+                "clear",
+                ("time", "ndvi"),
+                {"size": 6} | dot | _hover("NDVI @ndvi{0.00}, clear"),
+                ("color",),
+            ),
+        ],
+        "pc": [],
+        "radar": [],
+    }
+    names = list(COMPONENT_COLOURS)
+    together = ", ".join(f"{name} @{name}{{0.00}}" for name in names)
+    for name, colour in COMPONENT_COLOURS.items():
+        ends = (f"{name}_lo", f"{name}_hi")
+        charts["pc"].append(
+            Mark(
+                f"{name} 5 to 95 %", "Area", "daily", ("time", *ends), band | {"alpha": 0.15, "color": colour}
+            )
+        )
+    for name, colour in COMPONENT_COLOURS.items():
+        # One hover for all three components: the vertical line reads them together.
+        tips = f"{together}<br>nearest clear Sentinel-2 view @days d away"
+        hover = _hover(tips, "vline") if name == names[0] else {}
+        extra = (*names[1:], "days") if name == names[0] else ()
+        charts["pc"] += [
+            Mark(
+                f"{name}, filled",
+                "Curve",
+                "daily",
+                ("time", name, *extra),
+                {"color": colour, "line_width": 1.6} | hover,
+            ),
+            Mark(
+                f"{name}, S2 that day",
+                "Scatter",
+                "daily",
+                ("time", f"{name}_s2"),
+                {"color": colour, "size": 3.5} | dot,
+            ),
+        ]
+    # Passages are dots; the thin line between them only guides the eye.
+    bands = list(RADAR_COLOURS)
+    both = ", ".join(f"{band} @{band}{{0.0}}" for band in bands) + " dB"
+    for name, colour in RADAR_COLOURS.items():
+        # Both bands share their times: the hover of one shows both.
+        hover, extra = (_hover(both, "vline"), bands[1:]) if name == bands[0] else ({}, ())
+        charts["radar"] += [
+            Mark(
+                f"{name} ",
+                "Curve",
+                "radar",
+                ("time", f"{name}_line"),
+                {"color": colour, "line_width": 1, "alpha": 0.6},
+            ),
+            Mark(
+                f"{name}, observed",
+                "Scatter",
+                "radar",
+                ("time", name, *extra),
+                {"color": colour, "size": 4} | dot | hover,
+            ),
+        ]
+    # Measurements under the prediction, so that the line stays visible among hundreds of days.
+    tower = {"size": 4.5, "alpha": 0.75} | dot
+    at = "GPP @gpp{0.0} (@gpp_lo{0.0} to @gpp_hi{0.0}) " + GPP_UNIT
+    charts["gpp"] = [
+        Mark(spread, "Area", "daily", ("time", "gpp_lo", "gpp_hi"), band, ("color",)),
+        Mark(
+            "tower, night-time, 5 to 95 %",
+            "Area",
+            "tower",
+            ("time", "gpp_nt_05", "gpp_nt_95"),
+            band | {"color": GPP_NT_COLOUR},
+        ),
+        Mark("tower, night-time", "Scatter", "tower", ("time", "gpp_nt"), tower | {"color": GPP_NT_COLOUR}),
+        Mark(
+            "tower, day-time",
+            "Scatter",
+            "tower",
+            ("time", "gpp_dt"),
+            tower | {"color": GPP_DT_COLOUR, "marker": "diamond"},
+        ),
+        Mark(
+            "tower, its other years",
+            "Curve",
+            "tower",
+            ("time", "gpp_usual"),
+            {"color": CLIMATOLOGY_COLOUR, "line_width": 1.6, "line_dash": "dashed"},
+        ),
+        Mark(
+            "predicted",
+            "Curve",
+            "daily",
+            ("time", "gpp", "gpp_lo", "gpp_hi"),
+            {"line_width": 2} | _hover(at, "vline"),
+            ("color",),
+        ),
+    ]
+    axes = chart_dimensions()
+    charts["weather"] = [
+        Mark(
+            "shortwave",
+            "Curve",
+            "weather",
+            ("time", "sw_in", "tair"),
+            {"color": WEATHER_COLOURS["sw_in"]} | _hover("@sw_in{0} W m⁻², @tair{0.0} °C", "vline"),
+        ),
+        Mark(
+            "air temperature",
+            "Curve",
+            "weather",
+            ("time", "tair"),
+            {"color": WEATHER_COLOURS["tair"]},
+            axis=axes["tair"],
+        ),
+    ]
+    for name, marks in charts.items():
+        if name != "weather":
+            # One path for all other places: their number changes, the number of elements does not.
+            marks.append(
+                Mark("other places", "Path", f"others_{name}", ("xs", "ys", "colour"), {"line_width": 1.6})
+            )
+        # Last, since HoloViews takes the labels of the axes from the first element; drawn under all by its level.
+        marks.append(gaps)
+    return charts
+
+
+def clear_times(series: xr.Dataset) -> pd.DatetimeIndex:
+    """Times of the clear acquisitions in a ``series``, or of the days whose nearest one is 0 days away."""
+    if "ndvi" in series:
+        clear = series.clear.values.astype(bool) & np.isfinite(series.ndvi.values)
+        return pd.DatetimeIndex(series.acquisition.values[clear])
+    return pd.DatetimeIndex(series.time.values[series.days_from_s2.values == 0])
+
+
+def series_tables(series: xr.Dataset) -> dict[str, dict]:
+    """The tables of a place: what the marks of its charts draw.
+
+    Parameters
+    ----------
+    series : xarray.Dataset
+        As ``ExplorerData.place_series``.
+
+    Returns
+    -------
+    dict
+        Tables "gaps", "clear", "season", "masked", "daily", "radar".
+    """
+    tables = empty_tables()
+    tables = {name: tables[name] for name in ("gaps", "clear", "season", "masked", "daily", "radar")}
+    columns = {n: series[n].values for n in ("ndvi_decoded", "gpp", "gpp_lo", "gpp_hi") if n in series}
+    away = series.days_from_s2.values if "days_from_s2" in series else np.full(series.sizes["time"], np.nan)
+    for end in ("", "_lo", "_hi"):
+        if f"pc{end}" in series:
+            for i, name in enumerate(str(name) for name in series.component.values):
+                columns[f"{name}{end}"] = series[f"pc{end}"].values[:, i]
+    for name in COMPONENT_COLOURS:
+        if name in columns:
+            columns[f"{name}_s2"] = np.where(away == 0, columns[name], np.nan)
+    # A gap in the days is a gap in the line, never a straight bridge.
+    time, days, *values = break_at_gaps(pd.DatetimeIndex(series.time.values), away, *columns.values())
+    blank = np.full(len(time), np.nan, "float32")
+    daily = dict.fromkeys(_COLUMNS["daily"], blank) | dict(zip(columns, values, strict=True))
+    tables["daily"] = daily | {"time": as_days(time), "days": days}
+    times = clear_times(series) if "ndvi" in series or "days_from_s2" in series else pd.DatetimeIndex([])
+    if "ndvi" in series:
+        at, known = as_days(series.acquisition.values), np.isfinite(series.ndvi.values)
+        clear = series.clear.values.astype(bool) & known
+        for name, pick in (("clear", clear), ("masked", ~clear & known)):
+            tables[name] = {"time": at[pick], "ndvi": series.ndvi.values[pick]}
+        blank = np.full(len(times), np.nan)
+        # A pixel has no spread; an area has that of its pixels.
+        ends = [series[n].values[clear] if n in series else blank for n in ("ndvi", "ndvi_lo", "ndvi_hi")]
+        time, ndvi, low, high = break_at_gaps(times, *ends, min_days=GAP_DAYS)
+        if "ndvi_decoded" in series:  # the decoded line is drawn instead of one through the clear dates
+            ndvi = np.full(len(time), np.nan)
+        tables["season"] = {"time": as_days(time), "ndvi": ndvi, "ndvi_lo": low, "ndvi_hi": high}
+    if "ndvi" in series or "days_from_s2" in series:
+        first, last = pd.DatetimeIndex(series.time.values[[0, -1]])
+        spans = find_gaps(times, first, last)
+        tables["gaps"] = {"left": as_days([a for a, _ in spans]), "right": as_days([b for _, b in spans])}
+    bands = [band for band in RADAR_COLOURS if band in series]
+    if bands:
+        passages = pd.DatetimeIndex(series.passage.values)
+        # Passes come every 6 or 12 days; only longer holes are gaps.
+        time, *lines = break_at_gaps(passages, *(series[b].values for b in bands), min_days=PASSAGE_GAP_DAYS)
+        blank = np.full(len(time), np.nan)
+        lines = dict(zip(bands, lines, strict=True))
+        tables["radar"] = {"time": as_days(time)}
+        for band in RADAR_COLOURS:
+            tables["radar"] |= dict.fromkeys((band, f"{band}_line"), lines.get(band, blank))
+    return tables
+
+
+def tower_table(tower: xr.Dataset | None, first: Any, last: Any) -> dict[str, np.ndarray]:
+    """The table of a tower between two days; without rows for None."""
+    if tower is None:
+        return empty_tables()["tower"]
+    inside = tower.sel(time=slice(first, last))
+    blank = np.full(inside.sizes["time"], np.nan)
+    columns = {name: inside[name].values if name in inside else blank for name in TOWER_COLUMNS}
+    return {"time": as_days(inside.time.values)} | columns
+
+
+def weather_table(weather: xr.Dataset | None, first: Any, last: Any) -> dict[str, np.ndarray]:
+    """The table of daily weather between two days; without rows for None."""
+    if weather is None:
+        return empty_tables()["weather"]
+    inside = weather.sel(time=slice(first, last))
+    # Weather files may lack a variable; its column must still exist.
+    blank = np.full(inside.sizes["time"], np.nan)
+    values = [inside[name].values if name in inside else blank for name in WEATHER_COLOURS]
+    time, *values = break_at_gaps(pd.DatetimeIndex(inside.time.values), *values)
+    return {"time": as_days(time)} | dict(zip(WEATHER_COLOURS, values, strict=True))
+
+
+def other_lines(chart: str, series: xr.Dataset) -> tuple[np.ndarray, np.ndarray] | None:
+    """Times and values of the one line that stands for another place in a chart, or None."""
+    if chart == "pc":
+        return as_days(series.time.values), series.pc.values[:, 0]
+    if chart == "ndvi" and "ndvi_decoded" in series:
+        return as_days(series.time.values), series.ndvi_decoded.values
+    if chart == "ndvi" and "ndvi" in series:
+        clear = series.clear.values.astype(bool) & np.isfinite(series.ndvi.values)
+        times = pd.DatetimeIndex(series.acquisition.values[clear])
+        time, ndvi = break_at_gaps(times, series.ndvi.values[clear], min_days=GAP_DAYS)
+        return as_days(time), ndvi
+    if chart == "radar" and "VV" in series:
+        return as_days(series.passage.values), series.VV.values
+    if chart == "gpp" and "gpp" in series:
+        return as_days(series.time.values), series.gpp.values
+    return None
+
+
+def others_tables(others: list[tuple[str, xr.Dataset]]) -> dict[str, dict]:
+    """By "others_" and the chart: one line for each other place, given as (colour, series)."""
+    tables = {}
+    for name in TITLES:
+        if name != "weather":
+            lines = [(colour, other_lines(name, series)) for colour, series in others]
+            lines = [(colour, line) for colour, line in lines if line is not None]
+            tables[f"others_{name}"] = {
+                "xs": [line[0] for _, line in lines],
+                "ys": [line[1] for _, line in lines],
+                "colour": [colour for colour, _ in lines],
+            }
+    return tables
 
 
 def series_charts(
@@ -40,6 +377,7 @@ def series_charts(
     simulated: bool = False,
     colour: str = PLACE_COLOURS[0],
     width: int = CHART_WIDTH_PX,
+    others: list[tuple[str, xr.Dataset]] = (),
 ) -> Any:
     """Charts of one place under one another; pan and zoom of one moves all.
 
@@ -50,8 +388,8 @@ def series_charts(
     Parameters
     ----------
     series : xarray.Dataset or holoviews.streams.Pipe
-        As ``ExplorerData.place_series`` gives it, of a pixel or an area. A pipe draws what is sent into it: charts are
-        built once and only their sources change; all its series must have the same variables.
+        As ``ExplorerData.place_series`` gives it, of a pixel or an area. A pipe draws what is sent into it; all its
+        series must have the same variables.
     weather : xarray.Dataset, optional
         Daily ``sw_in`` in W m-2 and ``tair`` in degC (time).
     tower : xarray.Dataset, optional
@@ -62,6 +400,8 @@ def series_charts(
         Colour #rrggbb of the place.
     width : int
         Width of the frames, screen pixels.
+    others : list of (str, xarray.Dataset)
+        Colour and series of other places: one line each.
 
     Returns
     -------
@@ -77,165 +417,34 @@ def series_charts(
     # With a Pipe the charts follow its data; without one they are plain elements to keep.
     pipe = series if isinstance(series, hv.streams.Pipe) else None
     current = series.data if pipe is not None else series
-    period = slice(current.time.values[0], current.time.values[-1])
-    if tower is not None:
-        tower = tower.sel(time=period)
-    makers: dict[str, tuple[bool, Callable]] = {
-        "NDVI": ("ndvi" in current or "ndvi_decoded" in current, lambda one: _make_ndvi(one, colour)),
-        "Embedding": ("pc" in current, _make_components),
-        "Radar backscatter": ("VV" in current or "VH" in current, _make_radar),
-        "GPP": ("gpp" in current or tower is not None, lambda one: _make_gpp(one, tower, colour)),
-    }
+    first, last = current.time.values[[0, -1]]
+    spread = "5 to 95 % of the area" if "pixels" in current.attrs else "90 % band"
+    marks, axes, time = chart_marks(spread), chart_dimensions(), time_dimension()
+    fixed = {"tower": tower_table(tower, first, last), "weather": weather_table(weather, first, last)}
+    fixed |= others_tables(list(others))
+    tables = series_tables(current) | fixed
     options = {"frame_width": width, "frame_height": CHART_HEIGHT_PX, "show_grid": True}
-    overlay_options = {**options, "legend_position": "right", "show_legend": True}
+    options |= {"legend_position": "right", "show_legend": True}
     charts = []
-    for title, (is_known, make) in makers.items():
-        # A chart without data would only be an empty frame.
-        if not is_known:
+    for name, title in TITLES.items():
+        # Decided once, so that a pipe redraws the same elements. A chart without data would only be an empty frame.
+        drawn = [mark for mark in marks[name] if not is_empty(mark, tables)]
+        if all(mark.kind in ("VSpans", "Path") for mark in drawn):
             continue
-        heading = make_title(title, simulated)
+        heading = make_title({"radar": "Radar backscatter"}.get(name, title), simulated)
+        # Light and air temperature differ in unit: each has an axis of its own.
+        if name == "weather":
+            options = options | {"multi_y": True}
 
-        def draw(data, make=make, heading=heading):
-            gaps = _make_gaps(data)
-            # last, since HoloViews takes the axes' labels from the first element
-            return (make(data) * gaps).opts(hv.opts.Overlay(title=heading, **overlay_options))
+        def draw(data, name=name, drawn=drawn, heading=heading, options=options):
+            tables = series_tables(data) | fixed
+            parts = [make_element(mark, tables, time, axes[name], colour) for mark in drawn]
+            return hv.Overlay(parts).opts(hv.opts.Overlay(title=heading, **options))
 
         charts.append(draw(current) if pipe is None else hv.DynamicMap(draw, streams=[pipe]))
-    for name in WEATHER_LABELS if weather is not None else ():
-        if name in weather:
-            charts.append(_make_weather(weather.sel(time=period), name, simulated).opts(**options))
     if not charts:
         raise InputError(
             "Got a series without NDVI, pc, VV, VH or gpp, need one of them; take ExplorerData.place_series."
         )
     # shared_axes links equal dimensions: time is one dimension, the y dimensions differ from chart to chart
     return hv.Layout(charts).cols(1).opts(hv.opts.Layout(shared_axes=True))
-
-
-def clear_times(series: xr.Dataset) -> pd.DatetimeIndex:
-    """Times of the clear acquisitions in a ``series``, or of the days whose nearest one is 0 days away."""
-    if "ndvi" in series:
-        clear = series.clear.values.astype(bool) & np.isfinite(series.ndvi.values)
-        return pd.DatetimeIndex(series.acquisition.values[clear])
-    return pd.DatetimeIndex(series.time.values[series.days_from_s2.values == 0])
-
-
-def _make_gaps(series: xr.Dataset) -> Any:
-    import holoviews as hv
-
-    first, last = pd.DatetimeIndex(series.time.values[[0, -1]])
-    spans = find_gaps(clear_times(series), first, last) if "days_from_s2" in series else []
-    label = f"no clear view for {GAP_DAYS} days"
-    shade = {"color": THEMES["light"]["shade"], "alpha": 0.22, "line_alpha": 0}
-    return hv.VSpans(spans, time_dimension_pair()).relabel(label).opts(**shade)
-
-
-def time_dimension_pair() -> list:
-    """Start and end of a span on the common time axis."""
-    hv = load_holoviews()
-    return [hv.Dimension("time", label="Date, UTC"), hv.Dimension("time_end", label="End of the gap")]
-
-
-def _make_ndvi(series: xr.Dataset, colour: str) -> Any:
-    import holoviews as hv
-
-    time, ndvi = time_dimension(), hv.Dimension("ndvi", label="NDVI")
-    parts = []
-    if "ndvi_decoded" in series:
-        line = break_at_gaps(pd.DatetimeIndex(series.time.values), series.ndvi_decoded.values)
-        parts.append(hv.Curve(line, time, ndvi, label="filled, read off the embedding").opts(color=colour))
-    if "ndvi" not in series:
-        return hv.Overlay(parts)
-    times, values = pd.DatetimeIndex(series.acquisition.values), series.ndvi.values
-    clear, known = series.clear.values.astype(bool), np.isfinite(values)
-    if "ndvi_lo" in series:
-        ends = break_at_gaps(
-            times[clear & known],
-            *(series[n].values[clear & known] for n in ("ndvi_lo", "ndvi_hi")),
-            min_days=GAP_DAYS,
-        )
-        spread = hv.Area(
-            ends, time, [ndvi, hv.Dimension("ndvi_hi", label="95 %")], label="5 to 95 % of the area"
-        )
-        parts.insert(0, spread.opts(color=colour, alpha=0.2, line_alpha=0))
-    dots = {"tools": ["hover"], "size": 6}
-    seen = hv.Scatter((times[clear & known], values[clear & known]), time, ndvi, label="observed, clear")
-    # Hollow marks: measured under cloud, shown so that the reader sees what was set aside.
-    masked = hv.Scatter((times[~clear & known], values[~clear & known]), time, ndvi, label="observed, masked")
-    parts.append(seen.opts(color=colour, line_color=None, **dots))
-    parts.append(masked.opts(fill_alpha=0, line_color=colour, line_alpha=0.6, **dots))
-    return hv.Overlay(parts)
-
-
-def _make_components(series: xr.Dataset) -> Any:
-    import holoviews as hv
-
-    time, score = time_dimension(), hv.Dimension("pc", label="Component score")
-    observed = series.days_from_s2.values == 0
-    days = pd.DatetimeIndex(series.time.values)
-    parts = []
-    for i, name in enumerate(str(name) for name in series.component.values):
-        values, colour = series.pc.values[:, i], COMPONENT_COLOURS[name]
-        if "pc_lo" in series:
-            ends = break_at_gaps(days, series.pc_lo.values[:, i], series.pc_hi.values[:, i])
-            spread = hv.Area(
-                ends, time, [score, hv.Dimension("pc_hi", label="95 %")], label=f"{name} 5 to 95 %"
-            )
-            parts.append(spread.opts(color=colour, alpha=0.15, line_alpha=0))
-        # A gap in the days is a gap in the line, never a straight bridge.
-        line = hv.Curve(break_at_gaps(days, values), time, score, label=f"{name}, filled")
-        parts.append(line.opts(color=colour, tools=["hover"]))
-        dots = hv.Scatter((days[observed], values[observed]), time, score, label=f"{name}, S2 that day")
-        parts.append(dots.opts(color=colour, size=4))
-    return hv.Overlay(parts)
-
-
-def _make_radar(series: xr.Dataset) -> Any:
-    import holoviews as hv
-
-    time, db = time_dimension(), hv.Dimension("backscatter", label="Backscatter", unit="dB")
-    times, parts = pd.DatetimeIndex(series.passage.values), []
-    for band, colour in RADAR_COLOURS.items():
-        if band not in series:
-            continue
-        # Passes come every 6 or 12 days; only longer holes are gaps.
-        line = break_at_gaps(times, series[band].values, min_days=PASSAGE_GAP_DAYS)
-        parts.append(hv.Curve(line, time, db, label=f"{band} ").opts(color=colour, line_width=1, alpha=0.6))
-        dots = hv.Scatter((times, series[band].values), time, db, label=f"{band}, observed")
-        parts.append(dots.opts(color=colour, size=4, tools=["hover"]))
-    return hv.Overlay(parts)
-
-
-def _make_gpp(series: xr.Dataset, tower: xr.Dataset | None, colour: str) -> Any:
-    import holoviews as hv
-
-    time, gpp = time_dimension(), hv.Dimension("gpp", label="GPP", unit=GPP_UNIT)
-    days, parts = pd.DatetimeIndex(series.time.values), []
-    if "gpp_lo" in series:
-        ends = break_at_gaps(days, series.gpp_lo.values, series.gpp_hi.values)
-        # the lower end is named like the line, so that both are on one axis
-        # a pixel's ends are the 90 % band of the prediction, an area's the spread of its pixels
-        label = "5 to 95 % of the area" if "pixels" in series.attrs else "90 % band"
-        band = hv.Area(
-            ends, time, [gpp, hv.Dimension("gpp_hi", label="upper end", unit=GPP_UNIT)], label=label
-        )
-        parts.append(band.opts(color=colour, alpha=0.2, line_alpha=0))
-    if "gpp" in series:
-        line = hv.Curve(break_at_gaps(days, series.gpp.values), time, gpp, label="predicted")
-        parts.append(line.opts(color=colour, tools=["hover"]))
-    for name, (label, dot_colour) in FLUXES.items() if tower is not None else ():
-        if name in tower:
-            known = np.isfinite(tower[name].values)
-            at = pd.DatetimeIndex(tower.time.values)[known], tower[name].values[known]
-            dots = hv.Scatter(at, time, gpp, label=label)
-            parts.append(dots.opts(color=dot_colour, size=4, alpha=0.75, tools=["hover"]))
-    return hv.Overlay(parts)
-
-
-def _make_weather(weather: xr.Dataset, name: str, simulated: bool) -> Any:
-    import holoviews as hv
-
-    label, unit = WEATHER_LABELS[name]
-    line = break_at_gaps(pd.DatetimeIndex(weather.time.values), weather[name].values)
-    curve = hv.Curve(line, time_dimension(), hv.Dimension(name, label=label, unit=unit))
-    return curve.opts(color=WEATHER_COLOURS[name], tools=["hover"], title=make_title(label, simulated))

@@ -18,8 +18,9 @@ from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.towers.upload import UploadedTower, check_tower
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_outline
+from fluxlens.app.plots.map_marks import map_overlays, place_tables, tower_point
 from fluxlens.app.session import permalink
-from fluxlens.app.session.panel_setup import inline_styles, is_served, setup
+from fluxlens.app.session.panel_setup import is_served, setup
 from fluxlens.app.state.layer_key import LAYERS
 from fluxlens.app.state.place import Place
 from fluxlens.app.state.selection import State
@@ -30,8 +31,11 @@ from fluxlens.app.views.connection import logout_link
 from fluxlens.app.views.drag_tools import drag_while_pressed
 from fluxlens.app.views.export import ExportView
 from fluxlens.app.views.extents import keep_extent
+from fluxlens.app.views.feature_space import FeatureSpaceView
 from fluxlens.app.views.header import Header
+from fluxlens.app.views.inline_styles import inline_styles
 from fluxlens.app.views.map import MapView
+from fluxlens.app.views.page_template import was_dark
 from fluxlens.app.views.place_toolbar import PlaceToolbar
 from fluxlens.app.views.series import SeriesView
 from fluxlens.app.views.split_choice import bind_split
@@ -50,11 +54,14 @@ COMPUTED_ENTRY = re.compile(rf"{ENTRY_PREFIX}[0-9a-f]{{12}}")
 _COLUMNS = """
 :host { flex: 1 1 auto !important; display: grid !important; gap: 12px; align-items: stretch;
   grid-template-columns: minmax(330px, 46fr) minmax(380px, 54fr); grid-template-rows: 1fr; }
-@media (max-width: 780px) { :host { grid-template-columns: 1fr; grid-template-rows: none; } }
+@media (max-width: 780px) { :host { grid-template-columns: minmax(0, 1fr); grid-template-rows: none; } }
 """
 _FILL = ":host { flex: 1 1 auto !important; }"
-_PAGE = ":host { min-height: 100vh; background: var(--bg); }"
-_BODY = ":host { flex: 1 1 auto !important; padding: 12px 18px 18px; box-sizing: border-box; }"
+_PAGE = ":host { min-height: 100vh; background: var(--bg); width: 100%; }"
+_BODY = """
+:host { flex: 1 1 auto !important; padding: 12px 18px 18px; box-sizing: border-box; }
+@media (max-width: 520px) { :host { padding: 8px 8px 12px; } }
+"""
 
 
 class _Selection(param.ClassSelector):
@@ -83,7 +90,7 @@ class Explorer(pn.viewable.Viewer):
         The choices of the session.
     data : ExplorerData or None
         The store on screen, with the session's uploaded tower if there is one.
-    map, charts, export, places, compute, tower_upload, tabs
+    map_view, series_view, feature_space_view, export, places, compute, tower_upload, tabs
         Views of the store on screen, made anew for each store.
     """
 
@@ -110,15 +117,15 @@ class Explorer(pn.viewable.Viewer):
     def __init__(self, cat=None, entry: str = "", data: ExplorerData | None = None):
         super().__init__()
         self.cat = cat
-        self.state = State(entry=entry)
+        self.state = State(entry=entry, dark=was_dark())
         self.data: ExplorerData | None = None
-        self.browser = Browser(width=0, height=0)
-        self.header = Header(self.state, self._list_entries())
+        self.browser = Browser(width=0, height=0, dark=self.state.dark)
+        self.header = Header(self.state, self._describe_entries())
         self._waiting = messages.waiting_pane()
         self._welcome = messages.welcome(lambda: setattr(self.browser, "explained", True))
         self._body = pn.Column(self._waiting, sizing_mode="stretch_width", stylesheets=[_FILL])
-        self.map: MapView | None = None
-        self.charts: SeriesView | None = None
+        self.map_view: MapView | None = None
+        self.series_view: SeriesView | None = None
         self._load: EntryLoad | None = None
         self._link_fields: dict[str, str] = {}
         """Fields of the link that the next store shown must restore."""
@@ -153,9 +160,11 @@ class Explorer(pn.viewable.Viewer):
         # A message is about what was tried last; who goes on to another layer or page has left that.
         self.state.param.watch(lambda _: setattr(self.state, "message", ""), ["layer", "page"])
         self.state.param.watch(self._write_link, list(permalink.LINKED_PARAMETERS))
-        self.browser.param.watch(lambda event: self.map and self.map.step(event.new - event.old), "day_steps")
         self.browser.param.watch(
-            lambda event: self.map and self.map.step_feature(event.new - event.old), "feature_steps"
+            lambda event: self.map_view and self.map_view.step(event.new - event.old), "day_steps"
+        )
+        self.browser.param.watch(
+            lambda event: self.map_view and self.map_view.step_feature(event.new - event.old), "feature_steps"
         )
         self.state.param.watch(
             lambda event: setattr(self.browser, "feature_keys", event.new == "feature"), "layer"
@@ -163,11 +172,15 @@ class Explorer(pn.viewable.Viewer):
 
     def _list_entries(self) -> list[str]:
         """Names of the entries that hold embeddings."""
+        return list(self._describe_entries())
+
+    def _describe_entries(self) -> dict[str, str]:
+        """Descriptions of the entries that hold embeddings, by their names."""
         if self.cat is None:
-            return []
+            return {}
         from fluxlens.embeddings.catalog import entries
 
-        return [entry.name for entry in entries(self.cat) if entry.kind == "embeddings"]
+        return {entry.name: entry.description for entry in entries(self.cat) if entry.kind == "embeddings"}
 
     # --- opening ---
 
@@ -181,7 +194,7 @@ class Explorer(pn.viewable.Viewer):
         """
         # The store on screen is left now and not when the next one has come: its player would move the day of that.
         self.state.unwatch_all()
-        self.map = self.data = None
+        self.map_view = self.data = None
         self.state.message = ""
         snapshot = self._link_fields.get("snapshot", "")
         catalog_path = str(getattr(self.cat, "path", ""))
@@ -252,7 +265,7 @@ class Explorer(pn.viewable.Viewer):
 
     @fluxlens_design()
     def show_store(self, data: ExplorerData) -> None:
-        """Put a store on screen: its first pixel, in the middle of its period, or what the link says.
+        """Put a store on screen: its first pixel, on the clearest day of its growing season, or what the link says.
 
         Parameters
         ----------
@@ -264,7 +277,8 @@ class Explorer(pn.viewable.Viewer):
         # First of all: views of the store before would draw its days and pixels with the new choices.
         state.unwatch_all()
         state.param.update(
-            day=data.days[len(data.days) // 2].date(),
+            day=data.start_day,
+            colours={},
             places=[Place(0, *data.start_pixel)],
             labels=[],
             current=0,
@@ -281,25 +295,29 @@ class Explorer(pn.viewable.Viewer):
         permalink.restore(self._link_fields, state, data)
         self._link_fields = {}
         # ``compute`` is looked up when a box is drawn: it is made after the map on which it draws.
-        self.map = MapView(state, data, self.tap, self.outline, lambda xs, ys: self.compute.set_box(xs, ys))
-        self.export = ExportView(state, data, self.map.plot.figure)
+        self.map_view = MapView(
+            state, data, self.tap, self.outline, lambda xs, ys: self.compute.set_box(xs, ys)
+        )
+        figure = self.map_view.plot.figure
+        self.export = ExportView(state, data, figure)
         self.places = PlaceToolbar(state, data, [self.export.view])
-        drag_while_pressed(self.places.draw, self.map.plot, "area")
-        self.charts = SeriesView(state, data, [self.places.view])
-        keep_extent(state, "map_extent", x=self.map.plot.figure.x_range, y=self.map.plot.figure.y_range)
-        keep_extent(state, "chart_extent", x=self.charts.charts.range)
-        bind_split(state, self.map)
+        drag_while_pressed(self.places.draw, self.map_view.plot, "area")
+        self.series_view = SeriesView(state, data, [self.places.view])
+        keep_extent(state, "map_extent", x=figure.x_range, y=figure.y_range)
+        keep_extent(state, "chart_extent", x=self.series_view.charts.range)
+        bind_split(state, self.map_view)
         self.header.show(data)
         # Functions, not views: a tab that is never shown costs nothing.
-        tabs = {"series": ("Series", lambda: self.charts.view)}
+        tabs = {"series": ("Series", lambda: self.series_view.view)}
         site = str(data.tower.attrs.get("site", "")) if data.observations.fluxes else ""
         tabs["tower"] = (f"Tower {site}".strip(), self._make_tower_tab)
+        tabs["space"] = ("Feature space", self._make_feature_space_tab)
         if data.scene.can_compute:
             self.compute = ComputeView(
                 # Without an uploaded tower: the store of a job is shared with other sessions, the tower is not.
                 state,
                 self._shared_data,
-                self.map.plot,
+                self.map_view.plot,
                 self.add_result,
                 self.open_result,
                 self.await_job,
@@ -307,17 +325,23 @@ class Explorer(pn.viewable.Viewer):
             tabs["compute"] = ("Compute", lambda: self.compute.view)
         self.tabs = TabsView(state, tabs)
         columns = pn.Column(
-            self.map.view, self.tabs.view, sizing_mode="stretch_width", stylesheets=[_COLUMNS]
+            self.map_view.view, self.tabs.view, sizing_mode="stretch_width", stylesheets=[_COLUMNS]
         )
         self._body[:] = [columns]
         self._write_link()
+
+    def _make_feature_space_tab(self) -> pn.viewable.Viewable:
+        self.feature_space_view = FeatureSpaceView(self.state, self.data, self.map_view.plot)
+        return self.feature_space_view.view
 
     def _make_tower_tab(self) -> pn.viewable.Viewable:
         on_remove = self.remove_tower if self._uploaded is not None else None
         self.tower_upload = TowerUpload(self.state, self.data, self.add_tower, on_remove)
         if not self.data.observations.fluxes:
             return self.tower_upload.view
-        return TowerView(self.state, self.data, self.map.plot.draw_footprint, [self.tower_upload.view]).view
+        return TowerView(
+            self.state, self.data, self.map_view.plot.draw_footprint, [self.tower_upload.view]
+        ).view
 
     def _with_uploaded_tower(self, data: ExplorerData) -> ExplorerData:
         """The store with the session's tower, as long as that is inside the scene."""
@@ -373,13 +397,13 @@ class Explorer(pn.viewable.Viewer):
             )
             return
         try:
-            if self.map.labels.captures_taps:
-                self.map.labels.label_pixel(*pixel)
+            if self.map_view.labels.captures_taps:
+                self.map_view.labels.label_pixel(*pixel)
                 return
             self.state.pin(*pixel, add=add or self.places.add_pin.value)
             self.places.add_pin.value = False
             has_tower = bool(self.data.observations.fluxes)
-            if self.map.plot.on_tower(x, y) and has_tower:
+            if self.map_view.plot.on_tower(x, y) and has_tower:
                 self.state.page = "tower"
             elif self.state.page == "tower" and has_tower:
                 self.state.page = "series"
@@ -595,6 +619,7 @@ class Explorer(pn.viewable.Viewer):
             self._welcome,
             self._body,
             sizing_mode="stretch_width",
+            css_classes=["role-main"],
             stylesheets=[_BODY],
         )
         if (logout := logout_link()) is not None:
@@ -606,24 +631,34 @@ class Explorer(pn.viewable.Viewer):
     # --- figures to compose in a notebook ---
 
     @property
-    def embedding_map(self):
-        """The layer and day on screen as a HoloViews object; it follows the day."""
+    def map(self):
+        """The layer on screen as a HoloViews object, with places and tower over it; it follows the day."""
         from fluxlens.app import plots
+        from fluxlens.app.plots.elements import map_dimensions
 
         key, data = self.state.layer_key, self._require_data()
         choices = {n: getattr(key, n) for n in ("feature", "pixel", "threshold", "labels")}
         # the layers that are made without a number of clusters have 0 there
         clusters = key.clusters or 5
-        return plots.embedding_map(data, key.layer, self.state.param.day, clusters=clusters, **choices)
+        day = self.state.param.day
+        layer = plots.embedding_map(data, key.layer, day, clusters=clusters, **choices)
+        tables = place_tables(self.state.places, data.grid) | {"tower": tower_point(data.observations.xy)}
+        return layer * map_overlays(tables, map_dimensions(data.grid.crs))
 
     @property
-    def series_charts(self):
-        """The charts of the current place as a HoloViews layout."""
+    def charts(self):
+        """The charts of the current place as a HoloViews layout, the other places as one line each."""
         from fluxlens.app import plots
 
-        data = self._require_data()
-        series = data.place_series(self.state.place)
-        return plots.series_charts(series, data.weather, data.tower, data.simulated)
+        state, data = self.state, self._require_data()
+        tower = data.tower if state.show_tower else None
+        others = [(PLACE_COLOURS[o.slot], data.place_series(o)) for o in state.places if o is not state.place]
+        colour = PLACE_COLOURS[state.place.slot]
+        series = data.place_series(state.place)
+        return plots.series_charts(series, data.weather, tower, data.simulated, colour, others=others)
+
+    # Names of an earlier version.
+    embedding_map, series_charts = map, charts
 
     @property
     def feature_space(self):

@@ -1,9 +1,8 @@
 """What Panel needs once per session."""
 
 import panel as pn
-from bokeh.models import UIElement
+from fluxlens.app.views.page_template import set_page_template
 from fluxlens.app.views.style import page_css
-from panel.io.notebook import patch_inline_stylesheets
 
 TITLE = "fluxlens"
 
@@ -13,17 +12,11 @@ def is_served() -> bool:
     return pn.state.curdoc is not None and pn.state.curdoc.session_context is not None
 
 
-def inline_styles(_view, root, *_changed) -> None:
-    """A hook of a Panel object that puts the text of Panel's style sheets in place of their address on a CDN.
-
-    Panel does so itself for what a cell shows, and not for an ipywidget.
-    """
-    for model in root.select({"type": UIElement}):
-        patch_inline_stylesheets(model)
-
-
 def setup() -> None:
-    """Load Panel's extension with the page's CSS; nothing is fetched from other hosts."""
+    """Load Panel's extension, and the page's CSS and head; nothing is fetched from other hosts."""
     # ``inline`` in notebooks: JupyterLab has no route to the server's static files.
     # ``respect_explicit_sizing``: else Panel widens columns to the widest of their children, hidden ones included.
-    pn.extension(raw_css=[page_css()], respect_explicit_sizing=True, inline=not is_served())
+    # The page's CSS is in the head of a served page: Panel puts ``raw_css`` into the sheet of every widget as well.
+    raw_css = [] if is_served() else [page_css()]
+    pn.extension(raw_css=raw_css, respect_explicit_sizing=True, inline=not is_served())
+    set_page_template()

@@ -45,10 +45,14 @@ class State(param.Parameterized):
         default=5, bounds=(CLUSTER_COUNTS[0], CLUSTER_COUNTS[-1]), doc="Number of clusters."
     )
     labels = param.List(default=[], item_type=Label, doc="Labelled pixels, for the layer 'labels'.")
+    colours = param.Dict(
+        default={},
+        doc="Chosen (low, high, palette) by the label of a layer's style; a layer that is not here has its own.",
+    )
     charts = param.List(default=["ndvi", "pc", "radar", "gpp"], item_type=str, doc="Charts shown.")
     show_tower = param.Boolean(default=True, doc="Whether tower GPP is drawn with the prediction.")
     page = param.Selector(
-        default="series", objects=["series", "tower", "compute"], doc="Tab next to the map."
+        default="series", objects=["series", "tower", "space", "compute"], doc="Tab next to the map."
     )
     flux = param.Selector(
         default="gpp_nt", objects=["gpp_nt", "gpp_dt"], doc="The tower page's partitioning of GPP."

@@ -23,16 +23,33 @@ class Browser(JSComponent):
     _esm = """
     export function render({ model }) {
       const root = document.documentElement;
-      const paint = () => { root.dataset.theme = model.dark ? "dark" : "light"; };
+      const paint = () => {
+        root.dataset.theme = model.dark ? "dark" : "light";
+        document.cookie = `fluxlens-theme=${root.dataset.theme}; path=/; SameSite=Lax; max-age=31536000`;
+      };
       // Storage throws in private mode; the page then forgets the theme.
       const remember = (key, value) => { try { localStorage.setItem(key, value); } catch {} };
       const recall = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
-      // A link keeps the theme in which it was made.
+      const forget = (key) => { try { localStorage.removeItem(key); } catch {} };
+      // The system's theme, until another one is chosen; who chooses the system's follows it again.
+      const system = matchMedia("(prefers-color-scheme: dark)");
+      // A link keeps the theme in which it was made; JupyterLab has a theme of its own.
       const linked = new URLSearchParams(location.search).get("theme");
-      if ((linked || recall("fluxlens-theme")) === "dark") { model.dark = true; }
+      const follow = () => {
+        const chosen = linked ?? recall("fluxlens-theme");
+        if (chosen !== null) model.dark = chosen === "dark";
+        else if (!("jpThemeName" in document.body.dataset)) model.dark = system.matches;
+      };
+      follow();
+      system.addEventListener("change", follow);
+      model.on("remove", () => system.removeEventListener("change", follow));
       if (recall("fluxlens-explained")) { model.returning = true; }
       paint();
-      model.on("dark", () => { paint(); remember("fluxlens-theme", model.dark ? "dark" : "light"); });
+      model.on("dark", () => {
+        paint();
+        if (model.dark === system.matches) forget("fluxlens-theme");
+        else remember("fluxlens-theme", model.dark ? "dark" : "light");
+      });
       const writeUrl = () => { if (model.link) history.replaceState(null, "", model.link); };
       writeUrl();
       model.on("link", writeUrl);

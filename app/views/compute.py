@@ -13,6 +13,7 @@ from fluxlens.app.data.scene import SceneData
 from fluxlens.app.plots.map import MapPlot
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.drag_tools import drag_while_pressed
+from fluxlens.app.views.style import read_css
 from fluxlens.models.errors import InputError
 
 POLL_MS = 200
@@ -139,7 +140,12 @@ class ComputeView:
         end = min(begin + dt.timedelta(days=DEFAULT_DAYS - 1), data.last)
         self.draw = pn.widgets.Toggle(label="Draw box", align="end", css_classes=["quiet"])
         # The picker offers only days the store covers.
-        limits = {"start": data.first, "end": data.last, "width": 130}
+        limits = {
+            "start": data.first,
+            "end": data.last,
+            "width": 130,
+            "stylesheets": [read_css("date_field.css")],
+        }
         self.first = pn.widgets.DatePicker(label="First day", value=begin, **limits)
         self.last = pn.widgets.DatePicker(label="Last day", value=end, **limits)
         self.model = pn.widgets.Select(

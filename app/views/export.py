@@ -208,7 +208,9 @@ class ExportView:
     def __init__(self, state: State, data: ExplorerData, figure=None):
         self.state, self.data, self.figure = state, data, figure
         self.points: list[geometries.Point] = []
-        self.format = pn.widgets.Select(options=FORMATS, width=134)
+        self.format = pn.widgets.Select(
+            options=FORMATS, width=134, label="Format of the export", css_classes=["no-label"]
+        )
         self.button = pn.widgets.FileDownload(
             callback=self.make_file,
             filename=file_name(state, data, ".csv"),
@@ -231,7 +233,8 @@ class ExportView:
         state.watch(self._drop_points, ["places", "current"])
         state.watch(self._update_button, ["layer", "day"])
         self._update_button()
-        self.view = pn.Row(self.format, self.button, self.points_upload, stylesheets=[":host { gap: 4px; }"])
+        row = ":host { gap: 4px; flex-wrap: wrap; }"
+        self.view = pn.Row(self.format, self.button, self.points_upload, stylesheets=[row])
 
     def _set_points(self, name: str, content: bytes) -> None:
         """Points of a file are exported until another place is chosen."""

@@ -1,6 +1,7 @@
 """What figures show of their axes, kept in the state, so that a link keeps it."""
 
 import datetime as dt
+from contextlib import suppress
 
 import pandas as pd
 from bokeh.models import Range1d
@@ -68,8 +69,10 @@ def keep_extent(state: State, name: str, **axes: Range1d) -> None:
     def end() -> None:
         ended.append(True)
         for axis in ranges:
-            axis.remove_on_change("start", moved)
-            axis.remove_on_change("end", moved)
+            for name in ("start", "end"):
+                # A display that has gone from a notebook has taken its callbacks with it.
+                with suppress(ValueError):
+                    axis.remove_on_change(name, moved)
 
     state.on_unwatch(end)
 

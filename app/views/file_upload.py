@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import param
 from fluxlens.app.state.selection import State
+from fluxlens.app.views.style import parts_css
 from panel.custom import JSComponent
 
 # Not ``pn.widgets.FileDropper`` (Panel 1.9.4), for two reasons. Its ``max_file_size`` is checked by the browser alone,
@@ -76,7 +77,7 @@ class FileUpload(JSComponent):
     def __init__(
         self, state: State, on_file: Callable[[str, bytes], None], max_bytes: int, advice: str, **params
     ):
-        super().__init__(stylesheets=[_CSS], **params)
+        super().__init__(stylesheets=[parts_css(), _CSS], **params)
         self._state, self._on_file, self._max_bytes, self._advice = state, on_file, max_bytes, advice
         self._name, self._size, self._received = "", 0, bytearray()
 

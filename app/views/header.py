@@ -4,21 +4,30 @@ from html import escape
 
 import panel as pn
 from fluxlens.app.state.selection import State
+from fluxlens.app.views.entry_picker import EntryPicker
+from fluxlens.app.views.help import HelpPanel
+from fluxlens.app.views.page_behaviour import PageBehaviour
 
 _BAR = """
-:host { display: flex !important; align-items: center; gap: 14px; padding: 8px 18px;
+:host { display: flex !important; align-items: center; gap: 8px 14px; padding: 8px 18px;
   background: var(--card);
   border-bottom: 1px solid var(--line); box-sizing: border-box; min-height: 48px; flex-wrap: wrap; }
+@media (max-width: 520px) { :host { padding: 8px 10px; } }
 """
 _TEXT = """
-.mark { font: 650 17px/1 var(--font); letter-spacing: -.02em; color: var(--ink); }
+.mark { font: 650 17px/1 var(--font); letter-spacing: -.02em; color: var(--ink); margin: 0; }
 .mark i { color: var(--accent); font-style: normal; }
-.scene { display: flex; align-items: center; gap: 10px; flex-wrap: wrap; color: var(--muted); }
+.scene { display: flex; align-items: center; gap: 2px 10px; flex-wrap: wrap; color: var(--muted); line-height: 1.35; }
 .scene b { color: var(--ink); font-weight: 600; }
 .badge { background: var(--warn-bg); color: var(--warn); border: 1px solid var(--warn-line);
   border-radius: 4px;
   padding: 2px 7px; font: 650 11px/1.4 var(--font); letter-spacing: .04em; text-transform: uppercase; }
 """
+_SCENE = """
+:host { flex: 1 1 300px !important; min-width: 0; }
+@media (max-width: 780px) { :host { order: 9; flex-basis: 100% !important; } }
+"""
+_TOOLS = ":host { flex: none !important; gap: 8px; margin-left: auto !important; align-items: center; }"
 
 
 def scene_line(data) -> str:
@@ -36,33 +45,35 @@ def scene_line(data) -> str:
 
 
 class Header:
-    """Wordmark, scene, badge, choice of entry, theme.
+    """Wordmark, scene, badge, choice of entry, help, theme.
 
     Parameters
     ----------
     state : State
         ``entry`` and ``dark``.
-    entries : list of str
-        Entries of the catalog that hold embeddings.
+    entries : dict
+        Descriptions of the catalog's entries that hold embeddings, by their names.
     """
 
-    def __init__(self, state: State, entries: list[str]):
-        mark = pn.pane.HTML('<span class="mark">flux<i>lens</i></span>', align="center", stylesheets=[_TEXT])
-        self._scene = pn.pane.HTML("", align="center", stylesheets=[_TEXT, ":host { flex: 1 1 260px; }"])
-        self.entry = pn.widgets.Select(
+    def __init__(self, state: State, entries: dict[str, str]):
+        # A heading and not only text: it is how screen readers find the beginning of the page.
+        mark = pn.pane.HTML('<h1 class="mark">flux<i>lens</i></h1>', align="center", stylesheets=[_TEXT])
+        self._scene = pn.pane.HTML("", align="center", stylesheets=[_TEXT, _SCENE])
+        self.entry = EntryPicker(
             options={entry: entry for entry in entries},
-            value=state.entry if state.entry in entries else None,
-            width=200,
-            align="center",
+            descriptions=entries,
+            value=state.entry if state.entry in entries else "",
             visible=len(entries) > 1,
         )
-        self.theme = pn.widgets.Button(label="Dark", width=58, align="center")
+        self.theme = pn.widgets.Button(label="Light" if state.dark else "Dark", width=58)
         self.view = pn.Row(
             mark,
             self._scene,
-            self.entry,
-            self.theme,
+            pn.Row(self.entry, HelpPanel(), self.theme, stylesheets=[_TOOLS]),
+            # Here since every page has a header; it takes no room.
+            PageBehaviour(width=0, height=0, stylesheets=[":host { position: absolute !important; }"]),
             sizing_mode="stretch_width",
+            css_classes=["role-banner"],
             stylesheets=[_BAR],
         )
         # These live as long as the session, as the header does; see ``Explorer._wire``.
@@ -81,7 +92,10 @@ class Header:
         """Add an entry to the list, under a label."""
         if entry not in self.entry.options.values():
             # A new dict: a change in place would not be sent to the browser.
-            self.entry.options = self.entry.options | {label: entry}
+            self.entry.param.update(
+                options=self.entry.options | {label: entry},
+                descriptions=self.entry.descriptions | {entry: "Computed here."},
+            )
             self.entry.visible = len(self.entry.options) > 1
 
     def show(self, data) -> None:

@@ -18,6 +18,8 @@ class LabelToolbar:
         self.state = state
         self.name = pn.widgets.TextInput(
             placeholder="class or number",
+            label="Label",
+            css_classes=["no-label"],
             max_length=MAX_NAME_LENGTH,
             sizing_mode="stretch_width",  # a fixed width would widen the map's column even while hidden
             stylesheets=["input.bk-input { padding-right: 9px !important; }"],

@@ -1,29 +1,50 @@
 """Legends and captions: colour bars, keys of lines, and the frame of a map."""
 
+from collections.abc import Callable
 from html import escape
 
 import panel as pn
 from fluxlens.app.data.layer_image import LayerImage
-from fluxlens.app.plots.colour import gradient
 from fluxlens.app.plots.map import MapPlot
+from fluxlens.app.plots.map_frame import colour_scale_bar
+from fluxlens.app.state.selection import State
+from fluxlens.app.views.colour_bar import ColourBar
+from fluxlens.app.views.map_buttons import MapButtons
+from fluxlens.app.views.page_behaviour import mark_as_map, set_text_alternative
 
 CAPTION_CSS = """
 .caption { display: flex; align-items: center; justify-content: space-between; gap: 4px 14px;
   flex-wrap: wrap; min-height: 34px; line-height: 1.3; }
 .what b { font-weight: 600; } .what span { color: var(--muted); }
 .absent { color: var(--muted); font-size: 12px; line-height: 1.4; padding-top: 4px; } .absent a { color: inherit; }
-.bar { flex: 0 1 190px; min-width: 0; font-size: 11px; color: var(--muted); font-variant-numeric: tabular-nums; }
-.bar .ramp { height: 8px; border-radius: 2px; }
-.bar .ticks { display: flex; justify-content: space-between; margin-top: 2px; }
 .rgb { display: flex; flex-wrap: wrap; gap: 2px 10px; font-size: 11px; color: var(--muted); white-space: nowrap; }
 .rgb i { display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 4px; }
 """
-_MAP_CSS = """
-:host { aspect-ratio: NX / NY; width: 100%; max-width: calc((100vh - 290px) * NX / NY); min-width: 120px;
+MAP_KEYS = "Map: arrow keys move the chosen pixel, plus and minus zoom, 0 shows the whole scene"
+_FRAME_CSS = """
+:host { position: relative; aspect-ratio: NX / NY; width: 100%; min-width: 120px;
+  max-width: calc(max(100vh - var(--around-map, 312px), 260px) * NX / NY);
   min-height: 0 !important; height: auto !important; flex: none !important; align-self: center !important;
   border-radius: 4px; overflow: hidden; background: var(--hover); }
+/* in one column the page scrolls anyway, and the map may be most of a screen */
+@media (max-width: 780px) { :host { max-width: calc(max(100vh - var(--around-map, 312px), 62vh, 260px) * NX / NY); } }
 """
-HALF_CSS = ":host { flex: 1 1 0 !important; min-width: 0; align-self: flex-end !important; }"
+_MAP_CSS = """
+:host { position: absolute !important; inset: 0; width: 100% !important; height: 100% !important; }
+"""
+CAPTION_ROW_CSS = """
+:host { gap: 4px 14px; align-items: center; margin: 6px 0 !important; min-height: 40px; flex-wrap: wrap; }
+.bk-panel-models-markup-HTML { flex: 1 1 140px !important; width: auto !important; min-width: 0; }
+"""
+HALF_CSS = """
+:host { flex: 1 1 0 !important; min-width: 0; align-self: flex-end !important; }
+@media (max-width: 520px) { :host { flex: none !important; width: 100%; } }
+"""
+MAPS_CSS = """
+:host { gap: 10px; }
+@media (max-width: 520px) { :host { flex-direction: column !important; } }
+"""
+"""Two maps side by side; on a phone one below the other."""
 LEGEND_CSS = """
 .head { display: flex; align-items: baseline; gap: 4px 14px; flex-wrap: wrap; line-height: 1.35;
   font-size: 12px;
@@ -44,8 +65,8 @@ def format_tick(value: float, form: str = ".3g") -> str:
     return f"{value:{form}}".replace("-", "−")
 
 
-def colour_bar(image: LayerImage) -> str:
-    """HTML of the colour scale; of classes their colours with their shares of the image."""
+def colour_key(image: LayerImage) -> str:
+    """HTML of the colours of channels, or of classes with their shares of the image; nothing for a palette."""
     style = image.style
     if style.classes:
         parts = zip(style.classes, image.shares, strict=True)
@@ -61,29 +82,50 @@ def colour_bar(image: LayerImage) -> str:
             + "".join(f'<span><i style="background:{c}"></i>{n}</span>' for c, n in dots)
             + "</div>"
         )
+    return ""
+
+
+def ramp_ticks(image: LayerImage) -> list[str]:
+    """Lowest, middle and highest value of a layer with a palette, the last one with its unit."""
+    style = image.style
     low, high = style.low[0], style.high[0]
-    ticks = [format_tick(low), format_tick((low + high) / 2), f"{format_tick(high)} {style.unit}".strip()]
-    return (
-        f'<div class="bar"><div class="ramp" style="background:{gradient(style.palette)}"></div>'
-        f'<div class="ticks">{"".join(f"<span>{escape(t)}</span>" for t in ticks)}</div></div>'
-    )
+    return [format_tick(low), format_tick((low + high) / 2), f"{format_tick(high)} {style.unit}".strip()]
 
 
 def map_caption(image: LayerImage, extra: str = "") -> str:
-    """HTML of the name of an ``image``, its caption with ``extra``, its score and its colour scale."""
+    """HTML of the name of an ``image``, its caption with ``extra``, its score and, without a palette, its colours."""
     score = f"; {image.score}" if image.score else ""
     return (
-        f'<div class="caption"><div class="what"><b>{escape(image.style.label)}</b><br>'
-        f"<span>{escape(image.caption + score + extra)}</span></div>{colour_bar(image)}</div>"
+        f'<div class="caption"><div class="what"><b role="heading" aria-level="2">{escape(image.style.label)}</b><br>'
+        f"<span>{escape(image.caption + score + extra)}</span></div>{colour_key(image)}</div>"
     )
 
 
-def map_pane(plot: MapPlot) -> pn.pane.Bokeh:
-    """The figure of a ``plot`` in the shape of its grid."""
+def map_pane(plot: MapPlot, state: State, on_move: Callable[[int, int], None] | None = None) -> pn.Column:
+    """The figure of a map in the shape of its grid, with its buttons, in the theme on screen.
+
+    Parameters
+    ----------
+    plot : MapPlot
+        The map.
+    state : State
+        ``dark``.
+    on_move : callable, optional
+        As ``MapButtons`` takes it.
+    """
     ny, nx = plot.grid.shape
+    mark_as_map(plot.figure)
+    set_text_alternative(plot.figure, MAP_KEYS)
+    colour_scale_bar(plot.figure, "dark" if state.dark else "light")
+    state.watch(lambda event: colour_scale_bar(plot.figure, "dark" if event.new else "light"), "dark")
     # on the figure itself: style sheets of the pane do not reach into it
-    plot.figure.stylesheets = [_MAP_CSS.replace("NX", str(nx)).replace("NY", str(ny))]
-    return pn.pane.Bokeh(plot.figure, sizing_mode="stretch_width")
+    plot.figure.stylesheets = [_MAP_CSS]
+    return pn.Column(
+        pn.pane.Bokeh(plot.figure, sizing_mode="stretch_width"),
+        MapButtons(on_move),
+        sizing_mode="stretch_width",
+        stylesheets=[_FRAME_CSS.replace("NX", str(nx)).replace("NY", str(ny))],
+    )
 
 
 def legend_key(shape: str, colour: str, text: str, value: str = "") -> str:
@@ -101,3 +143,8 @@ def legend_key(shape: str, colour: str, text: str, value: str = "") -> str:
     paint = f"border-color:{colour}" if shape == "ring" else f"background:{colour}"
     number = f" <em>{value}</em>" if value else ""
     return f'<span class="key"><i class="{shape}" style="{paint}"></i>{text}{number}</span>'
+
+
+def caption_row(caption: pn.pane.HTML, bar: ColourBar) -> pn.Row:
+    """The caption of a map with its colour bar beside it."""
+    return pn.Row(caption, bar, sizing_mode="stretch_width", stylesheets=[CAPTION_ROW_CSS])

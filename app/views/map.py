@@ -6,19 +6,30 @@ import numpy as np
 import panel as pn
 from fluxlens.app.background import basemap
 from fluxlens.app.data.explorer_data import ExplorerData
-from fluxlens.app.data.layer_image import LayerImage, Viewport, format_date
+from fluxlens.app.data.layer_image import LayerImage, Viewport
+from fluxlens.app.plots.chosen_colours import with_chosen_colours
 from fluxlens.app.plots.map import MapPlot
-from fluxlens.app.state.layer_key import LAYERS, PERIOD_LAYERS, LayerKey
+from fluxlens.app.state.layer_key import PERIOD_LAYERS, LayerKey
 from fluxlens.app.state.selection import CLUSTER_COUNTS, IMAGE_PARAMETERS, State
 from fluxlens.app.views.binding import bind_widget
+from fluxlens.app.views.colour_bar import ColourBar
+from fluxlens.app.views.day_picker import DayPicker
 from fluxlens.app.views.label_toolbar import LabelToolbar
-from fluxlens.app.views.legend import CAPTION_CSS, HALF_CSS, format_tick, map_caption, map_pane
+from fluxlens.app.views.layer_buttons import LayerButtons
+from fluxlens.app.views.legend import (
+    CAPTION_CSS,
+    HALF_CSS,
+    MAPS_CSS,
+    caption_row,
+    format_tick,
+    map_caption,
+    map_pane,
+    ramp_ticks,
+)
+from fluxlens.app.views.map_buttons import move_pixel
+from fluxlens.app.views.page_behaviour import group_label
 from fluxlens.app.views.second_map import SecondMap
 
-_DAY = """
-.day { font: 600 15px/30px var(--font); font-variant-numeric: tabular-nums; white-space: nowrap;
-  text-align: center; }
-"""
 DAY_STEPS = {f"{n} day{'s' * (n > 1)}": n for n in (1, 3, 7, 30)}
 SPEEDS = {f"{n} a second": n for n in (1, 2, 4, 8)}
 BASEMAP_POLL_MS = 500
@@ -44,19 +55,19 @@ class MapView:
         self.plot = MapPlot(data.grid, self.make_image, data.observations.xy, on_tap, on_area, on_box)
         # Before the first image: places come from a link, and no event will draw them.
         self.plot.draw_places(state.places)
-        self.layers = pn.widgets.RadioButtonGroup(
-            options={LAYERS[key]: key for key in data.layers},
-            value=state.layer,
-        )
+        self.layers = LayerButtons(data.layers, value=state.layer)
         self.feature = pn.widgets.Select(
             options={name: i for i, name in enumerate(data.features)},
             value=state.feature,
             width=116,
+            label="Feature",
+            css_classes=["no-label"],
         )
         self.whole_period = pn.widgets.RadioButtonGroup(
             options={"This day": False, "Whole period": True},
             value=state.whole_period,
             css_classes=["quiet"],
+            **group_label("Period of the layer"),
         )
         self.threshold = pn.widgets.FloatSlider(
             start=-1,
@@ -64,6 +75,8 @@ class MapView:
             step=0.02,
             value=state.threshold,
             show_value=False,
+            label="Least similarity",
+            css_classes=["no-label"],
             width=130,
             margin=(9, 10, 6, 10),
         )
@@ -72,10 +85,11 @@ class MapView:
             options={f"{n} clusters": n for n in CLUSTER_COUNTS},
             value=state.clusters,
             width=110,
+            label="Number of clusters",
+            css_classes=["no-label"],
         )
-        self._caption = pn.pane.HTML(
-            "", sizing_mode="stretch_width", margin=(6, 0, 6, 0), stylesheets=[CAPTION_CSS]
-        )
+        self._caption = pn.pane.HTML("", sizing_mode="stretch_width", stylesheets=[CAPTION_CSS])
+        self.colour_bar = ColourBar(state)
         self._missing = pn.pane.HTML(
             f'<div class="absent">{escape(" ".join(data.missing_reasons))}</div>',
             visible=bool(data.missing_reasons),
@@ -86,22 +100,28 @@ class MapView:
             "", sizing_mode="stretch_width", stylesheets=[CAPTION_CSS]
         )  # empty until there is one, never invisible: see ``messages.message``
         self._add_basemap()
-        self.pane = map_pane(self.plot)
+        self.pane = map_pane(self.plot, state, lambda rows, cols: move_pixel(state, data, rows, cols))
         self.slider = pn.widgets.DateSlider(
             start=data.first,
             end=data.last,
             value=state.day,
             show_value=False,
+            label="Day",
+            css_classes=["no-label"],
             sizing_mode="stretch_width",
             margin=(9, 10, 6, 14),
             stylesheets=[":host { flex: 1 1 180px !important; min-width: 180px; }"],
         )
-        self._day = pn.pane.HTML("", width=104, stylesheets=[_DAY])
-        self.previous = pn.widgets.Button(label="‹", width=30, description=None)
-        self.next = pn.widgets.Button(label="›", width=30)
+        self.day = DayPicker(state, data)
+        self.previous = pn.widgets.Button(label="‹", width=30, **group_label("‹ Earlier"))
+        self.next = pn.widgets.Button(label="›", width=30, **group_label("› Later"))
         self.play = pn.widgets.Toggle(label="Play", width=58, css_classes=["quiet"])
-        self.day_step = pn.widgets.Select(options=DAY_STEPS, width=84)
-        self.speed = pn.widgets.Select(options=SPEEDS, value=4, width=104)
+        self.day_step = pn.widgets.Select(
+            options=DAY_STEPS, width=84, label="Days of a step", css_classes=["no-label"]
+        )
+        self.speed = pn.widgets.Select(
+            options=SPEEDS, value=4, width=104, label="Speed", css_classes=["no-label"]
+        )
         # The periodic callback of Play, while it plays.
         self._player = None
         self.split = pn.widgets.Toggle(label="Split", css_classes=["quiet"])
@@ -113,12 +133,13 @@ class MapView:
 
     def make_image(self, viewport: Viewport | None) -> LayerImage:
         """The image of the current choices in a viewport."""
-        return self.data.layer_image(self.state.layer_key, viewport)
+        return with_chosen_colours(self.data.layer_image(self.state.layer_key, viewport), self.state)
 
     def _wire(self) -> None:
         state = self.state
         state.watch(lambda event: self.plot.draw_places(event.new), "places")
         state.watch(self._update, list(IMAGE_PARAMETERS))
+        state.watch(self._recolour, "colours")
         for widget, name in (
             (self.layers, "layer"),
             (self.feature, "feature"),
@@ -142,6 +163,10 @@ class MapView:
             self.plot.draw()
             self._update_caption()
         self._update_controls()
+
+    def _recolour(self, _) -> None:
+        self.plot.draw()
+        self._update_caption()
 
     def _add_basemap(self) -> None:
         """Tiles around the scene, once they have come; none around a simulated landscape, which is nowhere."""
@@ -222,13 +247,13 @@ class MapView:
         if self.state.layer == "feature":
             keys = " · ↑ ↓ next" + (", ranked by correlation with GPP here" if self.data.predict else "")
         self._caption.object = map_caption(self.plot.image_shown, keys)
+        self.colour_bar.show(self.plot.image_shown, ramp_ticks(self.plot.image_shown))
 
     def _update_controls(self) -> None:
         state = self.state
         if state.layer == "feature":
             self._rank_features()
         self.plot.draw_labels(tuple(state.labels) if state.layer == "labels" else ())
-        self._day.object = f'<div class="day">{format_date(state.day)}</div>'
         for widget, layers in (
             (self.feature, ("feature",)),
             (self.whole_period, PERIOD_LAYERS),
@@ -251,14 +276,19 @@ class MapView:
             stylesheets=[":host { flex-wrap: wrap; gap: 8px; min-width: 0 !important; }"],
         )
         maps = pn.Row(
-            pn.Column(self._caption, self.pane, sizing_mode="stretch_width", stylesheets=[HALF_CSS]),
+            pn.Column(
+                caption_row(self._caption, self.colour_bar),
+                self.pane,
+                sizing_mode="stretch_width",
+                stylesheets=[HALF_CSS],
+            ),
             self.second.view,
             sizing_mode="stretch_width",
-            stylesheets=[":host { gap: 10px; }"],
+            stylesheets=[MAPS_CSS],
         )
         below = pn.Row(
             self.previous,
-            self._day,
+            self.day,
             self.next,
             self.play,
             self.day_step,
@@ -278,6 +308,7 @@ class MapView:
             below,
             self._missing,
             sizing_mode="stretch_width",
-            css_classes=["card"],
+            css_classes=["card", "follows", "role-region"],
+            **group_label("Map"),
             stylesheets=[":host { padding: 12px 14px; min-width: 0 !important; }"],
         )

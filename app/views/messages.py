@@ -129,7 +129,12 @@ def welcome(on_close) -> pn.Row:
         close,
         sizing_mode="stretch_width",
         margin=(0, 0, 10, 0),
-        stylesheets=[":host { background: var(--accent-weak); border-radius: 8px; }"],
+        stylesheets=[
+            ":host { background: var(--accent-weak); border-radius: 8px; }"
+            "@media (max-width: 520px) { :host { flex-wrap: wrap; padding-bottom: 10px; } "
+            ".bk-panel-models-markup-HTML { flex-basis: 100% !important; } "
+            ".bk-panel-models-widgets-Button { margin-left: 14px !important; } }"
+        ],
     )
 
     def hide(_) -> None:

@@ -6,6 +6,7 @@ from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_uploaded_area, place_label
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.file_upload import FileUpload
+from fluxlens.app.views.page_behaviour import group_label
 
 UPLOAD_BYTES = 2**20
 
@@ -30,7 +31,7 @@ class PlaceToolbar:
         extra: list[pn.viewable.Viewable] = (),
     ):
         self.state, self.data, self.extra = state, data, extra
-        self.chips = pn.widgets.RadioButtonGroup(css_classes=["quiet", "places"])
+        self.chips = pn.widgets.RadioButtonGroup(css_classes=["quiet", "places"], **group_label("Places"))
         self.add_pin = pn.widgets.Toggle(label="+ Pin", css_classes=["quiet"])
         self.draw = pn.widgets.Toggle(label="Draw area", css_classes=["quiet"])
         self.remove = pn.widgets.Button(label="Remove")

@@ -2,10 +2,12 @@
 
 import panel as pn
 from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.plots.chosen_colours import with_chosen_colours
 from fluxlens.app.plots.map import MapPlot
 from fluxlens.app.state.layer_key import LAYERS, LayerKey
 from fluxlens.app.state.selection import IMAGE_PARAMETERS, State
-from fluxlens.app.views.legend import CAPTION_CSS, HALF_CSS, map_caption, map_pane
+from fluxlens.app.views.colour_bar import ColourBar
+from fluxlens.app.views.legend import CAPTION_CSS, HALF_CSS, caption_row, map_caption, map_pane, ramp_ticks
 from fluxlens.app.views.style import fluxlens_design
 
 PREFERRED_LAYERS = ("gpp", "true", "sigma", "pca")
@@ -33,15 +35,16 @@ class SecondMap:
             options={LAYERS[key]: key for key in data.layers},
             width=128,
             visible=False,
+            label="Layer of the second map",
+            css_classes=["no-label"],
         )
         self.hold = pn.widgets.Toggle(label="Hold day", visible=False, css_classes=["quiet"])
         self.held_day = state.day
-        self._caption = pn.pane.HTML(
-            "", sizing_mode="stretch_width", margin=(6, 0, 6, 0), stylesheets=[CAPTION_CSS]
-        )
+        self._caption = pn.pane.HTML("", sizing_mode="stretch_width", stylesheets=[CAPTION_CSS])
+        self.colour_bar = ColourBar(state)
         self._body = pn.Column(sizing_mode="stretch_width")
         self.view = pn.Column(
-            self._caption,
+            caption_row(self._caption, self.colour_bar),
             self._body,
             sizing_mode="stretch_width",
             visible=False,
@@ -50,6 +53,7 @@ class SecondMap:
         self.layer.param.watch(self.update, "value")
         self.hold.param.watch(self._hold_day, "value")
         state.watch(self.update, list(IMAGE_PARAMETERS))
+        state.watch(self._recolour, "colours")
         state.watch(lambda event: self.plot and self.plot.draw_places(event.new), "places")
 
     def _hold_day(self, _) -> None:
@@ -75,12 +79,14 @@ class SecondMap:
             # ``linked_to``: both figures share their ranges, so panning needs no callback of ours.
             self.plot = MapPlot(
                 self.data.grid,
-                lambda viewport: self.data.layer_image(self._layer_key, viewport),
+                lambda viewport: with_chosen_colours(
+                    self.data.layer_image(self._layer_key, viewport), self.state
+                ),
                 self.data.observations.xy,
                 linked_to=self.first,
             )
             self.plot.draw_places(self.state.places)
-            self._body[:] = [map_pane(self.plot)]
+            self._body[:] = [map_pane(self.plot, self.state)]
         self.update()
 
     def update(self, *_) -> None:
@@ -89,4 +95,13 @@ class SecondMap:
             return
         self._drawn = self._layer_key
         self.plot.draw()
+        self._update_caption()
+
+    def _update_caption(self) -> None:
         self._caption.object = map_caption(self.plot.image_shown)
+        self.colour_bar.show(self.plot.image_shown, ramp_ticks(self.plot.image_shown))
+
+    def _recolour(self, _) -> None:
+        if self.plot is not None:
+            self.plot.draw()
+            self._update_caption()

@@ -18,10 +18,13 @@ from fluxlens.app.palette import (
     WEATHER_COLOURS,
 )
 from fluxlens.app.places import place_label
-from fluxlens.app.plots.series import TITLES, Charts
+from fluxlens.app.plots.series_figures import SeriesFigures
+from fluxlens.app.plots.series_layout import TITLES
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
 from fluxlens.app.views.legend import LEGEND_CSS, legend_key
+from fluxlens.app.views.page_behaviour import group_label
+from fluxlens.app.views.text_alternatives import describe_place_charts
 
 _TOP = """
 .pixel { white-space: nowrap; font-size: 13px; line-height: 30px; color: var(--muted);
@@ -52,7 +55,7 @@ class SeriesView:
 
     def __init__(self, state: State, data: ExplorerData, above: list[pn.viewable.Viewable] = ()):
         self.state, self.data, self.above = state, data, above
-        self.charts = Charts(
+        self.charts = SeriesFigures(
             data.days,
             [name for name, available in self._available_charts().items() if available],
             data.weather,
@@ -72,6 +75,7 @@ class SeriesView:
             options={TITLES[name]: name for name in self.panes},
             value=[name for name in self.panes if name in state.charts],
             css_classes=["quiet"],
+            **group_label("Charts"),
         )
         self.tower = pn.widgets.Toggle(
             label="Tower",
@@ -133,6 +137,7 @@ class SeriesView:
             f"{abs(lon):.5f}° {'E' if lon >= 0 else 'W'}</div>"
         )
         self._update_legends()
+        describe_place_charts(self.charts.figures, self.state, self.data)
 
     def _update_charts(self, *_) -> None:
         self.shown.value = [name for name in self.panes if name in self.state.charts]
@@ -143,6 +148,7 @@ class SeriesView:
     def _update_tower(self, *_) -> None:
         self.charts.show_tower(self._shown_tower())
         self._update_legends()
+        describe_place_charts(self.charts.figures, self.state, self.data)
 
     def _update_day(self, *_) -> None:
         self.charts.move_cursor(self.state.day)

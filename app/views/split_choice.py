@@ -32,6 +32,7 @@ def bind_split(state: State, view: MapView) -> None:
             held_day=second.held_day if shown and second.hold.value else None,
         )
 
+    # The state follows the widgets from here on, and not before: the link was read first.
     for widget in (view.split, second.layer, second.hold):
         widget.param.watch(keep, "value")
     keep()

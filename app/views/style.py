@@ -1,5 +1,6 @@
 """How the screen looks: colours as CSS variables of the page, and one Panel design for all widgets."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -15,11 +16,23 @@ from panel.viewable import Viewable
 from panel.widgets.base import Widget
 
 FOLDER = Path(__file__).parent
-LAYOUT_CSS = """
-:host { font-family: var(--font); color: var(--ink); font-size: 13px; }
+
+
+def _compact(css: str) -> str:
+    """A style sheet without comments and blanks at line ends: it is sent with every widget."""
+    return " ".join(re.sub(r"/\*.*?\*/", " ", css, flags=re.DOTALL).split())
+
+
+TEXT_CSS = ":host { font-family: var(--font); color: var(--ink); font-size: 13px; }"
+LAYOUT_CSS = _compact("""
+/* Panel adds up the least widths of what is inside, also of rows that wrap; a phone is narrower than that. */
+:host { font-family: var(--font); color: var(--ink); font-size: 13px; min-width: 0 !important; max-width: 100%; }
 :host(.card) { align-self: stretch !important; height: auto !important; background: var(--card);
   border: 1px solid var(--line); border-radius: 8px; box-sizing: border-box; }
-"""
+/* beside a longer column it stays in view */
+@media (min-width: 781px) and (min-height: 620px) {
+  :host(.follows) { align-self: start !important; position: sticky; top: 10px; } }
+""")
 """For rows and columns, which have none of the parts that ``parts.css`` is about: a page has some forty of them, and
 Bokeh sends the text of an inline sheet anew with every model."""
 
@@ -33,7 +46,20 @@ def page_css() -> str:
 @cache
 def parts_css() -> str:
     """The sheet of every widget and text."""
-    return (FOLDER / "parts.css").read_text()
+    return _compact((FOLDER / "parts.css").read_text())
+
+
+@cache
+def read_css(name: str) -> str:
+    """A style sheet of the folder ``web``."""
+    return _compact((FOLDER / "web" / name).read_text())
+
+
+def read_js(*names: str) -> str:
+    """Scripts of the folder ``web`` as one module: the module of a component cannot import its neighbours."""
+    lines = [line.strip() for name in names for line in (FOLDER / "web" / name).read_text().splitlines()]
+    # Without lines of comment and indentation: the text is sent with every component.
+    return "\n".join(line for line in lines if line and not line.startswith(("//", "/**")))
 
 
 class FluxlensDesign(Native):
@@ -50,8 +76,9 @@ class FluxlensDesign(Native):
         Panel: {"stylesheets": [Inherit, LAYOUT_CSS]},
         # Inline and not by its URL: a sheet that comes later than the widgets makes the page jump.
         Widget: {"stylesheets": [Inherit, parts_css()]},
-        pn.pane.HTML: {"stylesheets": [Inherit, parts_css()]},
-        JSComponent: {"stylesheets": [Inherit, parts_css()]},
+        # Text and our own components have none of the parts of widgets either.
+        pn.pane.HTML: {"stylesheets": [Inherit, TEXT_CSS]},
+        JSComponent: {"stylesheets": [Inherit, TEXT_CSS]},
     }
 
 

@@ -6,6 +6,7 @@ from functools import cache
 import panel as pn
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
+from fluxlens.app.views.page_behaviour import group_label
 from fluxlens.app.views.style import fluxlens_design
 
 _TABS = """
@@ -38,6 +39,7 @@ class TabsView:
             sizing_mode="stretch_width",
             margin=(-4, 0, 8, 0),
             visible=len(pages) > 1,
+            **group_label("Pages"),
             stylesheets=[_TABS],
         )
         self._body = pn.Column(sizing_mode="stretch_width", stylesheets=[_BODY])
@@ -58,6 +60,7 @@ class TabsView:
             self.tabs,
             self._body,
             sizing_mode="stretch_width",
-            css_classes=["card"],
+            css_classes=["card", "role-region"],
             stylesheets=[":host { padding: 10px 14px 6px; min-height: 540px; min-width: 0; }"],
+            **group_label("Charts and scores"),
         )

@@ -8,10 +8,13 @@ from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.towers.comparison import LINES, SPLITS, TowerComparison
 from fluxlens.app.data.towers.footprint import FOOTPRINT_KINDS, RADIUS_RANGE_M
 from fluxlens.app.data.towers.observations import FLUXES, NEAR_TOWER_M
-from fluxlens.app.plots.tower import FLUX_COLOURS, LINE_COLOURS, TowerCharts
+from fluxlens.app.plots.tower_figures import TowerFigures
+from fluxlens.app.plots.tower_layout import FLUX_COLOURS, LINE_COLOURS
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
 from fluxlens.app.views.legend import LEGEND_CSS, legend_key
+from fluxlens.app.views.page_behaviour import group_label
+from fluxlens.app.views.text_alternatives import describe_tower_charts
 from fluxlens.embeddings.metrics import SCALES
 
 SCORES = {
@@ -31,7 +34,7 @@ _TABLE = """
 table { border-collapse: collapse; width: 100%; font-size: 12px; font-variant-numeric: tabular-nums; }
 th, td { padding: 3px 6px; text-align: right; white-space: nowrap; }
 th { color: var(--muted); font-weight: 500; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child, td.name { text-align: left; }
+th:first-child, td:first-child, th:nth-child(2), td.name { text-align: left; }
 tr.first td { border-top: 1px solid var(--line); } td.scale { color: var(--muted); }
 .key { white-space: nowrap; } .line { display: inline-block; width: 14px; height: 2px; margin-right: 5px;
   vertical-align: middle; }
@@ -40,13 +43,13 @@ p { color: var(--muted); font-size: 12px; line-height: 1.5; margin: 8px 0; }
 """
 PLOT_TITLES = {
     "series": "Daily GPP, gC m⁻² d⁻¹",
-    "scatter": "Each day, with the 1:1 line",
+    "scatter": "Predicted over measured, with the 1:1 line",
     "cycle": "Usual year",
     "anomaly": "Anomalies: departure from the usual year",
 }
 _SLIDER = ".bk-input-group label, .bk-slider-title { font-size: 12px; color: var(--muted); }"
 _CONTROLS = ":host { gap: 8px; flex-wrap: wrap; align-items: center; }"
-HEIGHTS = {"series": 170, "scatter": 230, "cycle": 230, "anomaly": 140}
+HEIGHTS = {"series": 170, "scatter": 300, "cycle": 300, "anomaly": 140}
 NO_ANOMALY = "<span>none: they need the same days in two years on screen</span>"
 
 
@@ -71,10 +74,10 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
             scale_cell = f'<td class="scale">{scale if not i else ""}</td>'
             name_cell = f'<td class="name">{legend_key("line", LINE_COLOURS[name], LINES[name])}</td>'
             rows.append(f'<tr class="{"" if i else "first"}">{scale_cell}{name_cell}{"".join(cells)}</tr>')
-    heads = "".join(f"<th>{head}</th>" for head in ("scale", "", *SCORES.values()))
+    heads = "".join(f"<th>{head}</th>" for head in ("scale", "line", *SCORES.values()))
     # No score without its split: readers must know what each line was fitted to.
     splits_by_line = SPLITS | {
-        "model": SPLITS["model"]
+        "model": comparison.model_split
         + (f" (taught by {comparison.training_data})" if comparison.training_data else "")
     }
     splits = ". ".join(
@@ -117,12 +120,13 @@ class TowerView:
         self, state: State, data: ExplorerData, draw_footprint, below: list[pn.viewable.Viewable] = ()
     ):
         self.state, self.data, self.draw_footprint, self.below = state, data, draw_footprint, below
-        self.charts = TowerCharts(data.days)
+        self.charts = TowerFigures(data.days, on_day=lambda day: setattr(state, "day", day))
         self.head = _html(LEGEND_CSS)
         self.flux = pn.widgets.RadioButtonGroup(
             options={FLUXES[name]: name for name in data.observations.fluxes},
             value=self._flux,
             css_classes=["quiet"],
+            **group_label("Partitioning of the tower's GPP"),
         )
         self.quality = pn.widgets.FloatSlider(
             label="Quality at least",
@@ -141,6 +145,7 @@ class TowerView:
             value=list(LINES),
             css_classes=["quiet"],
             stylesheets=[_line_marks([LINE_COLOURS[name] for name in LINES])],
+            **group_label("Lines"),
         )
         # The footprint model needs wind and turbulence of half-hours; radius and pixel need none.
         kinds = [
@@ -150,6 +155,7 @@ class TowerView:
             options={FOOTPRINT_KINDS[name]: name for name in kinds},
             value=state.footprint_kind if state.footprint_kind in kinds else "pixel",
             css_classes=["quiet"],
+            **group_label("Pixels of the prediction"),
         )
         self.radius = pn.widgets.IntSlider(
             label="Radius, m",
@@ -175,7 +181,10 @@ class TowerView:
             for name, title in PLOT_TITLES.items()
         }
         self.panes = {
-            name: pn.pane.Bokeh(fig, sizing_mode="stretch_width", height=HEIGHTS[name], margin=(5, 10))
+            # The scatter is a square of a fixed size: equal axes in every width of the page.
+            name: pn.pane.Bokeh(fig, margin=(5, 10))
+            if name == "scatter"
+            else pn.pane.Bokeh(fig, sizing_mode="stretch_width", height=HEIGHTS[name], margin=(5, 10))
             for name, fig in self.charts.figures.items()
         }
         bind_widget(state, "flux", self.flux)
@@ -210,6 +219,7 @@ class TowerView:
         # Drawn with the scores, so that the outline on the map is that of the numbers shown.
         self.draw_footprint(comparison.footprint.outlines)
         self.charts.show(comparison, flux, self.shown.value)
+        describe_tower_charts(self.charts.figures, comparison, self.shown.value)
         self.table.object = scores_table(comparison, self.shown.value)
         one_year = not np.isfinite(comparison.anomaly(comparison.measured)).any()
         self.titles[

@@ -44,7 +44,10 @@ class TowerUpload:
     ):
         self.state, self.data, self.on_tower = state, data, on_tower
         self.location = pn.widgets.TextInput(
-            width=230, stylesheets=["input.bk-input { padding-right: 9px !important; }"]
+            width=230,
+            label="Location of the tower",
+            css_classes=["no-label"],
+            stylesheets=["input.bk-input { padding-right: 9px !important; }"],
         )
         self.file = FileUpload(
             state,

@@ -328,7 +328,7 @@ class CubeSelection:
         """Of the weights behind `gpp`; empty where there is none."""
         from fluxlens.embeddings import gpp
 
-        return "" if self._why_no_gpp() else str(gpp.load().digest)
+        return "" if self._why_no_gpp() else str(gpp.load_for(self.cube.attrs).digest)
 
     def _why_no_gpp(self) -> str:
         from fluxlens.embeddings import gpp

@@ -19,6 +19,9 @@ from fluxlens import embeddings
 
 WEIGHTS = "gpp.safetensors"
 
+EARLIER_WEIGHTS = ("gpp_v1.safetensors",)
+"""Heads of earlier releases, for stores whose embeddings were made by the weights of those releases."""
+
 KIND = "daily"
 
 CHUNK = 8192
@@ -90,6 +93,29 @@ def load(path: str | Path = "default") -> DailyGppHead:
     return DailyGppHead(net, config["model_digest"], digest, card)
 
 
+def load_for(attrs: dict) -> DailyGppHead:
+    """The shipped head that reads the embeddings of a cube.
+
+    Parameters
+    ----------
+    attrs
+        Attributes of the cube; ``model_digest`` counts.
+
+    Returns
+    -------
+    DailyGppHead
+        The current head, unless an earlier one was fitted on just these embeddings.
+    """
+    from fluxlens.models import checkpoints
+
+    head = load("default")
+    if is_compatible(attrs, head):
+        return head
+    # Read only for stores of earlier releases; each file is small and read once.
+    earlier = [load(checkpoints.WEIGHTS / name) for name in EARLIER_WEIGHTS]
+    return next((one for one in earlier if is_compatible(attrs, one)), head)
+
+
 def predict(
     cube: xr.Dataset, weather: xr.Dataset | None = None, head: DailyGppHead | str | Path | None = None
 ) -> xr.Dataset:
@@ -106,7 +132,7 @@ def predict(
         of it may be missing; then day length and clear-sky radiation stand in and the band is wider. It may reach
         beyond the days of the cube: the recent past counts.
     head
-        A loaded head, the path of one, or None for the shipped one.
+        A loaded head, the path of one, or None for the shipped one that reads the cube's embeddings.
 
     Returns
     -------
@@ -121,7 +147,8 @@ def predict(
     """
     import torch
 
-    head = head if isinstance(head, DailyGppHead) else load(head or "default")
+    if not isinstance(head, DailyGppHead):
+        head = load(head) if head else load_for(cube.attrs)
     _check(cube, head)
     # Drivers once per day for all pixels, whatever the size of the map.
     days = pd.DatetimeIndex(np.atleast_1d(cube["time"].values)).normalize()
@@ -191,7 +218,7 @@ def is_compatible(attrs: dict, head: DailyGppHead | None = None) -> bool:
     bool
         True also where either does not say which model.
     """
-    made, need = str(attrs.get("model_digest", "")), (head or load()).model_digest
+    made, need = str(attrs.get("model_digest", "")), (head or load_for(attrs)).model_digest
     return not (made and need and made != need)
 
 

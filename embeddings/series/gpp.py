@@ -31,7 +31,7 @@ class SeriesGpp:
 
     def __init__(self, table: SeriesTable, weather: dict[str | None, xr.Dataset], model: Embedder) -> None:
         self.table, self.weather, self.model = table, weather, model
-        self.digest = gpp.load().digest
+        self.digest = gpp.load_for({"model_digest": model.digest}).digest
 
     def predict(
         self, members: np.ndarray, size: np.ndarray, day: np.ndarray, joined: dict[str, np.ndarray]

@@ -7,7 +7,7 @@ import torch
 from fluxlens.embeddings.series.batches import Batch
 from fluxlens.models.batch import Tokens
 from fluxlens.models.embedder import Embedder
-from fluxlens.models.encoder import Encoder
+from fluxlens.models.encoder import encode_isolated
 
 ENCODE_ROWS = 16_384
 """Spectra encoded together: 2 MB of hidden layers each in a core's cache."""
@@ -45,45 +45,3 @@ def encode_batch(model: Embedder, batch: Batch) -> dict[str, Tokens]:
                 usable[where] = True
         out[name] = Tokens(token[None], usable[None], torch.from_numpy(days)[None].to(device))
     return out
-
-
-def encode_isolated(
-    encoder: Encoder, values: torch.Tensor, usable: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Tokens of spectra without neighbours: what ``encoder`` gives at the centre of 7 x 7 pixels, all others missing.
-
-    Of the constant surroundings only sums of weights remain: the 3 x 3 convolution sees the spectrum at the centre
-    alone, and the dilated one, two pixels out, sees it only through its own centre. A fiftieth of the arithmetic.
-
-    Parameters
-    ----------
-    encoder : models.encoder.Encoder
-        Encoder of the sensor.
-    values : torch.Tensor
-        (n, band) in the sensor's unit, NaN where not measured.
-    usable : torch.Tensor or None
-        (n,) bool, all where not given.
-
-    Returns
-    -------
-    torch.Tensor
-        (n, token) float32.
-    """
-    # The same layers as the encoder's own forward pass; a test compares both within 2e-6.
-    gelu = torch.nn.functional.gelu
-    if usable is None:
-        usable = torch.ones(len(values), dtype=torch.bool, device=values.device)
-    # (n, channel): a pixel as the encoder scales it
-    x = encoder.inputs(values[:, :, None, None], usable[:, None, None])[:, :, 0, 0]
-    pixel, near, far = encoder.pixel, encoder.near, encoder.far
-    empty = gelu(pixel.bias)  # (width,): a missing pixel, all inputs zero
-    around = near.weight.sum((2, 3)) @ empty + near.bias  # (width,): only missing pixels in sight
-    centre = near.weight[:, :, 1, 1]
-    h = gelu(x @ pixel.weight[:, :, 0, 0].T + pixel.bias)
-    h = gelu(around + (h - empty) @ centre.T)
-    # depthwise, dilation 2: the eight outer taps lie two pixels away and see missing pixels alone
-    outer = far.weight[:, 0].sum((1, 2)) - far.weight[:, 0, 1, 1]
-    wide = far.bias + outer * gelu(around) + far.weight[:, 0, 1, 1] * h
-    h = h + gelu(wide) @ encoder.mix.weight[:, :, 0, 0].T + encoder.mix.bias
-    token = gelu(h) @ encoder.out.weight[:, :, 0, 0].T + encoder.out.bias
-    return token + x @ encoder.through.weight[:, :, 0, 0].T + encoder.through.bias

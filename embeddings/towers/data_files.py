@@ -12,19 +12,13 @@ import io
 import re
 import warnings
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from fluxlens.embeddings.unpacking import PIECE_BYTES, BoundedStream, check_unpacked
 from fluxlens.models.errors import DataWarning, InputError
 
-# Forty years of half-hours with the 240 columns of a full set are about 1.2 GB; a table larger than that is no tower's.
-MAX_UNPACKED_BYTES = 1536 * 2**20
-# Numbers as text pack 5 to 20 times, columns of nothing but -9999 some 100 times; DEFLATE ends at 1032.
-# Below FREE_BYTES any ratio is harmless and short test files may pack well.
-MAX_RATIO = 200
-FREE_BYTES = 64 * 2**20
 # Members of a zip that are looked at; a site's full set has about 30.
 MAX_MEMBERS = 10_000
 
@@ -57,7 +51,7 @@ class DataFile:
     member: str | None = None
 
     def plain_path(self) -> str | None:
-        """The path of a file that is not packed and within the bounds of this module; None of any other.
+        """The path of a file that is not packed and within the bounds of ``embeddings.unpacking``; None of any other.
 
         Raises
         ------
@@ -68,11 +62,11 @@ class DataFile:
         if self.member is not None or self.path.name.lower().endswith(".gz"):
             return None
         size = self.path.stat().st_size
-        _check_size(self.name, size, size)
+        check_unpacked(self.name, size, size)
         return str(self.path)
 
     def open(self) -> BinaryIO:
-        """The unpacked bytes as a stream that raises InputError past the bounds of this module.
+        """The unpacked bytes as a stream that raises InputError past the bounds of ``embeddings.unpacking``.
 
         Returns
         -------
@@ -86,7 +80,7 @@ class DataFile:
             info = archive.getinfo(self.member)
             # The declared sizes are checked before a byte is unpacked. A zip that declares too little is harmless:
             # zipfile reads no more than declared and then finds the checksum wrong.
-            _check_size(self.name, info.file_size, info.compress_size)
+            check_unpacked(self.name, info.file_size, info.compress_size)
             try:
                 raw: BinaryIO = archive.open(info)  # type: ignore[assignment]
             except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
@@ -102,54 +96,7 @@ class DataFile:
             opened.append(raw)
         if self.member is not None:
             opened.insert(0, archive)
-        # A megabyte at a time: small reads of a gzip stream are slow.
-        return io.BufferedReader(_BoundedStream(self.name, opened, packed), 2**20)
-
-
-class _BoundedStream(io.RawIOBase):
-    """Bytes of another stream, counted; InputError past the bounds or where they are damaged."""
-
-    def __init__(self, name: str, opened: list, packed: int) -> None:
-        # What was opened from the outside in; the last is read, and all are closed: none closes what it reads from.
-        self._name, self._opened, self._raw = name, opened, opened[-1]
-        self._packed, self._count = packed, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:
-        try:
-            data = self._raw.read(len(buffer))
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
-            raise InputError(
-                f"Got {self._name} in a damaged zip or gz, need a whole one; fetch it again."
-            ) from error
-        # Counted while it is unpacked, since a header may declare too little.
-        self._count += len(data)
-        _check_size(self._name, self._count, self._packed)
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        for stream in reversed(self._opened):
-            stream.close()
-        super().close()
-
-
-def _check_size(name: str, unpacked: int, packed: int) -> None:
-    """InputError where a table is larger than any tower's, or packed as no numbers pack."""
-    if unpacked > MAX_UNPACKED_BYTES:
-        raise InputError(
-            f"Got {name}, which unpacks to more than {MAX_UNPACKED_BYTES // 2**20} MiB, need less; give"
-            " its daily (DD)"
-            " file."
-        )
-    if unpacked > FREE_BYTES and unpacked > MAX_RATIO * max(packed, 1):
-        raise InputError(
-            f"Got {name}, which unpacks to more than {MAX_RATIO} times its packed size, need a tower's"
-            " table; check where"
-            " the file comes from."
-        )
+        return io.BufferedReader(BoundedStream(self.name, opened, packed), PIECE_BYTES)
 
 
 def candidates(path: Path, resolutions: tuple[str, ...] = DAILY_FIRST) -> list[DataFile]:

@@ -15,7 +15,8 @@ from fluxlens.embeddings.towers.daily import attrs_of_tower, to_days
 from fluxlens.embeddings.towers.data_files import SITE
 from fluxlens.embeddings.towers.gpp_columns import factor_of_units
 from fluxlens.embeddings.towers.stamps import infer_step, ordered
-from fluxlens.embeddings.towers.tower_table import MAX_ROWS, MISSING
+from fluxlens.embeddings.towers.tower_table import MISSING
+from fluxlens.embeddings.unpacking import MAX_ROWS
 from fluxlens.models.errors import InputError
 
 SUFFIXES = (".nc", ".nc4", ".cdf")

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 from fluxlens.embeddings.text_table import encoding_of
-from fluxlens.embeddings.towers.data_files import MAX_RATIO, SITE
+from fluxlens.embeddings.towers.data_files import SITE
+from fluxlens.embeddings.unpacking import check_unpacked
 from fluxlens.models.errors import DataWarning, InputError
 
 # The list of all FLUXNET sites has 0.2 MB, the BIF of all AmeriFlux sites 20 MB.
@@ -152,12 +153,7 @@ def _raw_table(path: Path, left_out: dict[str, list[str]]) -> pd.DataFrame:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 unpacked = sum(info.file_size for info in archive.infolist())
-            # Excel's cells pack some ten times.
-            if unpacked > MAX_BYTES or unpacked > MAX_RATIO * len(content):
-                raise InputError(
-                    f"Got {path.name}, which unpacks to {unpacked / 2**20:,.0f} MiB, need a list of"
-                    " sites; give another file."
-                )
+            check_unpacked(path.name, unpacked, len(content), MAX_BYTES)
         try:
             return _bif(pd.read_excel(io.BytesIO(content), dtype="str"))
         except (zipfile.BadZipFile, ValueError) as error:

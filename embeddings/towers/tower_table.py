@@ -10,12 +10,11 @@ import pandas as pd
 from fluxlens.embeddings import text_table
 from fluxlens.embeddings.towers.data_files import DataFile
 from fluxlens.embeddings.towers.stamps import Step, infer_step, ordered, parse_stamps
+from fluxlens.embeddings.unpacking import MAX_ROWS
 from fluxlens.models.errors import DataWarning, InputError
 
 # Values at or below are missing: the files write -9999, sometimes with decimals.
 MISSING = -9990.0
-# 10-minute steps of forty years; above it the table is no tower's.
-MAX_ROWS = 2_200_000
 # Lines that the header lies within: BASE has two lines of comments before it, EddyPro one of groups.
 HEAD_LINES = 40
 TIMES = ("TIMESTAMP_START", "TIMESTAMP", "TIMESTAMP_END")

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from fluxlens.embeddings.training import series
 from fluxlens.embeddings.training.archive import PackedScene
-from fluxlens.embeddings.training.samples import MaskingConfig, batches
+from fluxlens.embeddings.training.samples import SIDE_PX, MaskingConfig, batches
 from fluxlens.embeddings.training.simulated import FIRST_SEED, SENTINELS, Step, load_simulated_scene
 from fluxlens.models import checkpoints
 from fluxlens.models.embedder import Config, Embedder
 from fluxlens.models.errors import InputError
 from fluxlens.models.sensors import SENSORS
-from fluxlens.models.training import Recipe, TrainingProgress, freeze_encoders, set_scale, train
+from fluxlens.models.training import (
+    Recipe,
+    Sample,
+    SeriesBatch,
+    TrainingProgress,
+    freeze_encoders,
+    set_scale,
+    train,
+)
 
 SIMULATED_SCENES = 48
 """Simulated landscapes that the shipped weights learned from."""
 
 REAL_REPEATS = 6
 """A measured cube is drawn this many times as often as one simulated scene."""
+
+
+SERIES_SHARE = 0.95
+"""Share of batches that are series where there are some: a square of a scene takes fifteen times as long."""
+
+SQUARES_BESIDE_SERIES = 8
+"""Squares per batch beside series."""
+
+SIMULATED_PIXELS = 60
+"""Pixels of a simulated landscape that are taken as series."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +54,14 @@ class TrainingConfig:
     recipe: Recipe = field(default_factory=Recipe)
     start: Path | None = None
     """Weights to continue from; None starts with random ones."""
+    measured: tuple[str, ...] = ()
+    """Folders of measured series tables or scenes, each drawn as often as the others."""
+    leave: tuple[str, ...] = ()
+    """Names of sets, regions or scenes of ``measured`` that are left out, to be scored later."""
+    season_heads: int = 0
+    """See ``models.embedder.Config``."""
+    sources: str = ""
+    """What ``measured`` is and its licences, for the model card."""
 
     def card(self, ids: list[str], curve: list, sensors: Sequence[str]) -> dict:
         """The part of the model card that says what the model learned from.
@@ -56,6 +84,9 @@ class TrainingConfig:
             "resources of WorldCereal/worldcereal-classification (MIT)"
             if ids
             else "none",
+            "measured_folders": [Path(folder).name for folder in self.measured],
+            "measured_folders_source": self.sources or "not given",
+            "left_out": list(self.leave),
             "recipe": asdict(self.recipe),
             "start": checkpoints.load(self.start, "cpu").digest if self.start else "random weights",
             "curve": [[step, round(loss, 4)] for step, loss in curve],
@@ -125,14 +156,24 @@ def train_fusion(
     if encoders is not None and not encoders.is_dir():
         raise InputError(f"Got --encoders {encoders}, need a folder of weights; correct the path.")
     archives = yield from _packed_scenes(config, tuple(sensors), land=True)
-    model = initialise(Config(sensors=tuple(sensors), land=True), config)
+    groups, scenes = yield from _measured_groups(config)
+    archives += [scene for scene in scenes if min(scene.shape) >= SIDE_PX]
+    rng = np.random.default_rng(config.recipe.seed)
+    simulated = [series.from_scene(a, SIMULATED_PIXELS, rng) for a in archives if a.id.startswith("SIM")]
+    # Simulated land stays among the series: its range of leaf and soil is wider than that of any measured set.
+    if groups and simulated:
+        groups.append(simulated)
+    model = initialise(Config(sensors=tuple(sensors), land=True, season_heads=config.season_heads), config)
     # Weights to continue from bring their own encoders; only new sensors take theirs from stage one.
     for name in sensors[len(_start_sensors(config)) :]:
         own = encoders / f"{name}.safetensors" if encoders else None
         _init_from(model, checkpoints.load(own if own and own.exists() else name, "cpu"))
     # Frozen, so that a sensor's encoder is the same in every fusion and may be shipped and replaced alone.
     freeze_encoders(model)
-    digest = yield from fit(model, archives, MaskingConfig(sensors=tuple(sensors)), config, "fusion", out)
+    masking = MaskingConfig(sensors=tuple(sensors))
+    if groups:
+        masking = replace(masking, time_window_days=(120, 400), gap_days=(4, 60))
+    digest = yield from fit(model, archives, masking, config, "fusion", out, groups)
     return digest
 
 
@@ -160,10 +201,13 @@ def initialise(architecture: Config, config: TrainingConfig) -> Embedder:
             f"--start has weights of {','.join(start)}, need those of {','.join(sensors)} or its first sensors;"
             " give such a file."
         )
-    if start == sensors:
-        model.load_state_dict(checkpoints.load(config.start, "cpu").state_dict())
-    elif start:
-        _init_from(model, checkpoints.load(config.start, "cpu"))
+    if start:
+        source = checkpoints.load(config.start, "cpu")
+        # With further sensors or kernels the start gives the weights it has; what is new begins at zero effect.
+        if source.config == architecture:
+            model.load_state_dict(source.state_dict())
+        else:
+            _init_from(model, source)
     return model
 
 
@@ -178,6 +222,8 @@ def _init_from(model: Embedder, source: Embedder) -> None:
     for name in source.config.sensors:
         model.encoders[name].load_state_dict(source.encoders[name].state_dict())
         model.decoders[name].load_state_dict(source.decoders[name].state_dict())
+    if model.land is not None and source.land is not None:
+        model.land.load_state_dict(source.land.state_dict())
 
 
 def fit(
@@ -187,6 +233,7 @@ def fit(
     config: TrainingConfig,
     name: str,
     out: Path,
+    groups: list[list[series.SeriesSource]] | None = None,
 ) -> Generator[Step, None, str]:
     """Train a model on packed scenes, fix its int8 scale and save it with its card.
 
@@ -204,12 +251,14 @@ def fit(
         Name of the weights.
     out
         File of the weights.
+    groups
+        Series to learn from beside the scenes, see ``series.series_batches``.
 
     Returns
     -------
     Digest of the weights; yields progress.
     """
-    samples = batches(archives, masking, config.recipe.seed)
+    samples = _mixed(archives, masking, config.recipe.seed, groups or [])
     progress: TrainingProgress | None = None
     for progress in train(model, samples, config.recipe):
         yield f"{name}: step {progress.step}, loss {progress.loss:.4f}", progress.step / progress.steps
@@ -217,8 +266,38 @@ def fit(
     best = progress.model
     set_scale(best, samples)
     # Ids of simulated scenes begin with SIM; only measured ones are named on the card.
-    measured = sorted({a.id for a in archives if not a.id.startswith("SIM")})
+    measured = {a.id for a in archives if not a.id.startswith("SIM")}
+    measured |= {one.name for group in groups or [] for one in group if not one.name.startswith("SIM")}
+    measured = sorted(measured)
     return checkpoints.save(best, out, name, config.card(measured, progress.curve, masking.sensors))
+
+
+def _mixed(
+    archives: list[PackedScene], masking: MaskingConfig, seed: int, groups: list[list[series.SeriesSource]]
+) -> Iterator[list[Sample] | SeriesBatch]:
+    """Squares of scenes, and mostly series where there are."""
+    if not groups:
+        yield from batches(archives, masking, seed)
+    rng = np.random.default_rng(seed)
+    squares = batches(archives, masking, seed, SQUARES_BESIDE_SERIES)
+    rows = series.series_batches(groups, series.HidingConfig(), seed)
+    while True:
+        yield next(rows) if rng.random() < SERIES_SHARE else next(squares)
+
+
+def _measured_groups(
+    config: TrainingConfig,
+) -> Generator[Step, None, tuple[list[list[series.SeriesSource]], list[PackedScene]]]:
+    """Series of each folder of ``config.measured``, and the scenes among them."""
+    groups, scenes = [], []
+    for folder in config.measured:
+        yield f"reading {Path(folder).name}", 0.0
+        sources, whole = series.measured_sources(folder, config.leave, config.recipe.seed)
+        # All of a folder may be left out.
+        if sources:
+            groups.append(sources)
+        scenes += whole
+    return groups, scenes
 
 
 def _packed_scenes(

@@ -27,9 +27,15 @@ VEGETATED_GPP = 0.3
 
 
 def run(
-    out: str | Path, table_path: str | Path | None = None, seed: int = 0, model: str = "default"
+    out: str | Path,
+    table_path: str | Path | None = None,
+    seed: int = 0,
+    model: str = "default",
+    towers: tuple[str, ...] = (),
+    count: int = LANDSCAPES,
+    sources: str = "",
 ) -> Steps:
-    """Train the head for tables when measured rows are given, else the daily head.
+    """Train the head for tables when measured rows are given as a table, else the daily head.
 
     Parameters
     ----------
@@ -41,6 +47,8 @@ def run(
         Of the daily head.
     model
         Name or path of the embedder of the daily head.
+    towers, count, sources
+        As ``daily`` takes them.
 
     Yields
     ------
@@ -53,7 +61,7 @@ def run(
     """
     if table_path is not None:
         return (yield from table(table_path, out))
-    return (yield from daily(out, model=model, seed=seed))
+    return (yield from daily(out, count, model, seed, towers, sources))
 
 
 def table(path: str | Path, out: str | Path | None = None, **fit) -> Steps:
@@ -118,9 +126,17 @@ def table_card(rows: pd.DataFrame, name: str) -> dict:
 
 
 def daily(
-    out: str | Path | None = None, count: int = LANDSCAPES, model: str = "default", seed: int = 0
+    out: str | Path | None = None,
+    count: int = LANDSCAPES,
+    model: str = "default",
+    seed: int = 0,
+    towers: tuple[str, ...] = (),
+    sources: str = "",
 ) -> Steps:
-    """Train the daily head on simulated landscapes; each climate is left out once to set the band.
+    """Train the daily head on simulated landscapes and on measured towers.
+
+    Each climate of the landscapes and each tower is left out once. The band is set by the towers left out, or without
+    towers by the climates left out.
 
     Parameters
     ----------
@@ -132,6 +148,10 @@ def daily(
         Name or path of the embedder.
     seed
         Of the head's initial weights and batches.
+    towers
+        Tables of measured tower-days, as ``gpp_towers.read`` takes them.
+    sources
+        What they are and their licences, for the model card.
 
     Yields
     ------
@@ -143,36 +163,56 @@ def daily(
         Digest of the head.
     """
     from fluxlens.embeddings.gpp import cubes
-    from fluxlens.embeddings.training import gpp_pixel_days
+    from fluxlens.embeddings.training import gpp_pixel_days, gpp_towers
     from fluxlens.models import checkpoints
     from fluxlens.models.gpp.training import fit
 
     embedder = checkpoints.load(model, "cpu")
-    found = []
+    landscapes = []
     for i in range(count):
-        yield f"simulated landscape {i + 1} of {count}", 0.6 * i / count
-        found.append((yield from gpp_pixel_days.landscape(embedder, gpp_pixel_days.FIRST_SEED + i)))
-    result, ratio = yield from leave_climate_out(found, seed)
-    # The shipped net learns from all climates; its band is that of climates left out.
-    net = _net(embedder.features, seed)
-    fit(net, gpp_pixel_days.flat(found), seed=seed)
-    net.widen.fill_(float(np.quantile(ratio, COVERAGE)) / NORMAL_90)
-    config = {"features": net.config.features, "hidden": net.config.hidden, "model_digest": embedder.digest}
+        yield f"simulated landscape {i + 1} of {count}", 0.5 * i / count
+        landscapes.append((yield from gpp_pixel_days.landscape(embedder, gpp_pixel_days.FIRST_SEED + i)))
+    simulated = gpp_pixel_days.flat(landscapes)
     card = {
         "what": "daily GPP, gC m-2 d-1, of a pixel from its daily embedding and daily weather; 90 % band of what a"
         " tower would measure",
         "taught_by": f"{count} simulated landscapes, seeds {gpp_pixel_days.FIRST_SEED} to"
-        f" {gpp_pixel_days.FIRST_SEED + count - 1}, {gpp_pixel_days.PIXELS} pixels each; no measured GPP",
+        f" {gpp_pixel_days.FIRST_SEED + count - 1}, {gpp_pixel_days.PIXELS} pixels each"
+        + ("" if towers else "; no measured GPP"),
         "embedding_model": embedder.digest,
-        "left_out_climates": result,
         "licence": "CC0-1.0 (simulated)",
     }
+    measured = None
+    if towers:
+        yield "reading towers", 0.5
+        days = gpp_towers.read(towers, embedder)
+        predicted = yield from gpp_towers.leave_site_out(days, simulated, seed)
+        measured = gpp_towers.pixel_days(days, np.ones(len(days.frame), bool))
+        widen = gpp_towers.interval_scale(predicted)
+        sites, rows = days.frame["site"].nunique(), len(days.frame)
+        card |= {
+            "taught_by": f"{card['taught_by']}, and {rows} measured days at {sites} towers",
+            "measured_towers": {
+                kind: sorted(rows["site"].unique().tolist()) for kind, rows in days.frame.groupby("kind")
+            },
+            "measured_days": {kind: len(rows) for kind, rows in days.frame.groupby("kind")},
+            "measured_sources": sources or "not given",
+            "left_out_towers": gpp_towers.scores(predicted),
+            "licence": "CC0-1.0 (simulated); measured rows: see measured_sources",
+        }
+    result, ratio = yield from leave_climate_out(landscapes, seed, measured)
+    card["left_out_climates"] = result
+    net = _net(embedder.features, seed)
+    fit(net, gpp_towers.joined(measured, simulated), seed=seed)
+    # The shipped net learns from all; its band is that of what was left out.
+    net.widen.fill_(widen if towers else float(np.quantile(ratio, COVERAGE)) / NORMAL_90)
+    config = {"features": net.config.features, "hidden": net.config.hidden, "model_digest": embedder.digest}
     place = out or checkpoints.WEIGHTS / cubes.WEIGHTS
     return checkpoints.save_head(place, cubes.KIND, net.state_dict(), config, card)
 
 
 def leave_climate_out(
-    found: list[Landscape], seed: int = 0
+    found: list[Landscape], seed: int = 0, measured=None
 ) -> Generator[tuple[str, float], None, tuple[dict, np.ndarray]]:
     """Predict each climate by a head fitted on the other climates.
 
@@ -182,6 +222,8 @@ def leave_climate_out(
         Landscapes of two climates or more.
     seed
         Of the heads' initial weights and batches.
+    measured
+        ``models.gpp.training.PixelDays`` of towers to learn from beside, or None.
 
     Yields
     ------
@@ -199,7 +241,7 @@ def leave_climate_out(
     InputError
         When there is one climate only.
     """
-    from fluxlens.embeddings.training import gpp_pixel_days
+    from fluxlens.embeddings.training import gpp_pixel_days, gpp_towers
     from fluxlens.models.gpp.training import fit
 
     names = sorted({one.climate for one in found})
@@ -207,9 +249,10 @@ def leave_climate_out(
         raise InputError(f"Got landscapes of {len(names)} climate, need two or more; simulate more of them.")
     result, ratios = {}, {}
     for i, name in enumerate(names):
-        yield f"{name} left out", 0.6 + 0.3 * i / len(names)
+        yield f"{name} left out", 0.75 + 0.2 * i / len(names)
         net = _net(found[0].z.shape[-1], seed)
-        fit(net, gpp_pixel_days.flat([one for one in found if one.climate != name]), seed=seed)
+        others = gpp_pixel_days.flat([one for one in found if one.climate != name])
+        fit(net, gpp_towers.joined(measured, others), seed=seed)
         here = [one for one in found if one.climate == name]
         predictions = [predict(net, one) for one in here]
         errors = [

@@ -158,13 +158,15 @@ def simulate_landscape(model, seed: int) -> Landscape:
     )
 
 
-def flat(landscapes: list[Landscape]):
+def flat(landscapes: list[Landscape], first_site: int = 0):
     """Join the pixel-days of landscapes.
 
     Parameters
     ----------
     landscapes
         With as many features each.
+    first_site
+        Number of the first landscape as a site; the others follow.
 
     Returns
     -------
@@ -178,4 +180,13 @@ def flat(landscapes: list[Landscape]):
         parts = [getattr(one, name)[np.isfinite(one.measured)] for one in landscapes]
         return torch.from_numpy(np.concatenate(parts).astype(np.float32))
 
-    return PixelDays(*(rows(name) for name in ("z", "sw", "drivers", "true", "measured")))
+    site = np.concatenate(
+        [np.full(int(np.isfinite(one.measured).sum()), first_site + i) for i, one in enumerate(landscapes)]
+    )
+    n = len(site)
+    return PixelDays(
+        *(rows(name) for name in ("z", "sw", "drivers", "true", "measured")),
+        torch.from_numpy(site),
+        torch.zeros(n, dtype=torch.bool),
+        torch.full((n,), 1 / n),
+    )

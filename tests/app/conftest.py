@@ -31,3 +31,12 @@ def data(store):
     from fluxlens.app.data import ExplorerData
 
     return ExplorerData(store, predict)
+
+
+@pytest.fixture(scope="session")
+def shared_url(catalog):
+    """One server for all browser tests that leave nothing behind on it; its address."""
+    from test_browser import serving
+
+    with serving(catalog) as address:
+        yield address

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from served import line_to, start, stop
-from test_browser import browser, chromium, free_port, local, map_box, shot, tap  # noqa: F401
+from test_browser import browser, choose_entry, chromium, free_port, local, map_box, shot, tap  # noqa: F401
 
 pytestmark = pytest.mark.browser
 
@@ -114,37 +114,28 @@ def test_a_message_covers_nothing_and_goes_by_button_by_key_and_with_its_cause(b
     page.keyboard.press("Escape")
     alert.wait_for(state="detached", timeout=10_000)
 
-    def tap_beside() -> None:
-        box = map_box(page)
-        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        for _ in range(4):
-            page.mouse.wheel(0, 400)
-            page.wait_for_timeout(150)
-        page.wait_for_timeout(500)
-        tap(page, 0.02, 0.02)
-        alert.get_by_text("outside the scene").wait_for(timeout=10_000)
+    def make_message() -> None:
+        page.goto(f"http://localhost:{port}/?layer=sigma&day=never")
+        alert.wait_for(timeout=30_000)
+        page.locator("canvas").first.wait_for()
+        page.wait_for_timeout(1500)
 
-    tap_beside()
+    make_message()
     page.get_by_role("button", name="×").click()
     alert.wait_for(state="detached", timeout=10_000)
-    tap_beside()
+    make_message()
     # Its cause goes: a tap inside.
     tap(page, 0.5, 0.5)
     alert.wait_for(state="detached", timeout=10_000)
-    tap_beside()
+    make_message()
     page.get_by_role("button", name="Days from S2", exact=True).click()
     alert.wait_for(state="detached", timeout=10_000)
     assert page.wrong == []
     page.close()
 
 
-def choose_entry(page, entry: str) -> None:
-    """By the list on top, which is a select or a search field with a list under it."""
-    page.locator("select").filter(has_text="missing").select_option(entry)
-
-
 def test_the_player_ends_with_its_store(browser, port):  # noqa: F811
-    page = open_page(browser, f"http://localhost:{port}/")
+    page = open_page(browser, f"http://localhost:{port}/?day=2020-07-05")
     page.get_by_role("button", name="Play").click()
     page.get_by_role("button", name="Pause").wait_for(timeout=10_000)
     page.wait_for_function("location.search.includes('day=2020-07-1')", timeout=20_000)

@@ -94,7 +94,7 @@ def test_in_a_kernel_an_explorer_shows_itself_and_becomes_an_ipywidget(tmp_path,
         "explorer",
         "explorer.widget()",
         "explorer.pixels = [(5, 55)]\nexplorer.layer = 'similar'\n"
-        "explorer.state.pixel, explorer.map.layers.value",
+        "explorer.state.pixel, explorer.map_view.layers.value",
     )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     done = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()

@@ -122,7 +122,9 @@ def test_it_learns_a_tiny_world_and_how_sure_it_may_be(head):
     z = torch.randn(4000, 32, generator=generator)
     sw, air = 300 * torch.rand(4000, generator=generator), 0.3 * torch.randn(4000, AIR, generator=generator)
     true = 0.03 * sw * torch.sigmoid(2 * z[:, 0]) * pmodel_lue(air)
-    rows = PixelDays(z, sw, air, true, true + 0.5 * torch.randn(4000, generator=generator))
+    measured = true + 0.5 * torch.randn(4000, generator=generator)
+    one_site, simulated = torch.zeros(4000, dtype=torch.int64), torch.zeros(4000, dtype=torch.bool)
+    rows = PixelDays(z, sw, air, true, measured, one_site, simulated, torch.full((4000,), 1 / 4000))
     fit(head, rows, steps=250, batch=512)
     mean, spread = head(z, sw, air)
     assert 1 - (mean.detach() - true).square().mean() / true.var() > 0.9

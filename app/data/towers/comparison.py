@@ -48,6 +48,8 @@ class TowerComparison:
     """As ``gpp_evaluation.evaluate_at_tower`` gives them, ``NAME.SCALE.SCORE``; empty where nothing can be scored."""
     training_data: str = ""
     """What the model was trained on, as its card says."""
+    model_split: str = SPLITS["model"]
+    """Whether this very tower was among that."""
     missing: tuple[str, ...] = ()
     """Why something is missing, one sentence each."""
     footprint: Footprint | None = None
@@ -139,6 +141,7 @@ def compare(
         high.values,
         scores,
         _training_data(scene),
+        _model_split(scene, tower),
         (*reasons, *score_reasons),
         footprint,
     )
@@ -170,6 +173,16 @@ def _score(
             if "." not in key or key.startswith(prefixes)
         }
     return scores, []
+
+
+def _model_split(scene: SceneData, tower: xr.Dataset) -> str:
+    """Whether the tower taught the shipped head; a score at a tower that did is no test."""
+    from fluxlens.embeddings import gpp
+
+    taught = gpp.load().card.get("measured_towers", {}) if scene.predict is gpp.predict else {}
+    if str(tower.attrs.get("site", "")) in {site for sites in taught.values() for site in sites}:
+        return "not independent: this tower was among those that taught the head"
+    return SPLITS["model"]
 
 
 def _training_data(scene: SceneData) -> str:

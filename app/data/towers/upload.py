@@ -2,7 +2,6 @@
 
 import re
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -15,10 +14,8 @@ from fluxlens.models.errors import InputError
 
 UPLOAD_BYTES = 64 * 2**20
 """Largest upload: a network's zip for a site, a daily file, or some ten years of half-hours."""
-UNPACKED_BYTES = 512 * 2**20
-"""A zip with a larger table in it is refused before it is unpacked."""
 _READ_LOCK = Lock()
-"""One file at a time: a table of that size takes a gigabyte while it is read."""
+"""One file at a time: within the bounds of ``embeddings.unpacking`` a table takes up to 0.5 GB while it is read."""
 MIN_COMMON_DAYS = 2
 """Fewer days in common with the scene cannot be compared."""
 
@@ -89,8 +86,7 @@ def read_tower_file(scene: SceneData, name: str, content: bytes, lon: float, lat
         path = Path(folder) / safe_name
         path.write_bytes(content)
         try:
-            _check_zip(path)
-            # One file at a time: a tower's table may take a gigabyte while it is read.
+            # One file at a time, since each may take 0.5 GB.
             with _READ_LOCK:
                 tower, wind = towers.read(path), _read_wind(path, scene)
         except InputError as error:
@@ -103,18 +99,6 @@ def read_tower_file(scene: SceneData, name: str, content: bytes, lon: float, lat
     tower = tower.assign_attrs(lon=lon, lat=lat)
     check_tower(scene, tower)
     return UploadedTower(tower, wind)
-
-
-def _check_zip(path: Path) -> None:
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            largest = max((entry.file_size for entry in archive.infolist()), default=0)
-        # By the declared sizes, before a byte is unpacked.
-        if largest > UNPACKED_BYTES:
-            raise InputError(
-                f"Got {path.name} with a table of {largest / 2**20:,.0f} MiB in it, need at most "
-                f"{UNPACKED_BYTES // 2**20}; load its daily (DD) file alone."
-            )
 
 
 def check_tower(scene: SceneData, tower: xr.Dataset) -> None:

@@ -13,6 +13,7 @@ from fluxlens.app.data import ExplorerData
 from fluxlens.app.data.towers import upload
 from fluxlens.app.session.explorer import Explorer
 from fluxlens.app.session.panel_setup import setup
+from fluxlens.embeddings import unpacking
 from fluxlens.models.errors import InputError
 
 HERE = tuple(float(v) for v in GRID.lonlat(float(GRID.x[50]), float(GRID.y[10])))
@@ -104,8 +105,9 @@ def test_what_is_no_tower_of_this_scene_is_one_sentence(data, name, content, mat
 
 
 def test_a_zip_that_unpacks_beyond_bounds_is_refused_unread(data, monkeypatch):
-    monkeypatch.setattr(upload, "UNPACKED_BYTES", 10_000)
-    with pytest.raises(InputError, match="load its daily"):
+    monkeypatch.setattr(unpacking, "FREE_BYTES", 10_000)
+    monkeypatch.setattr(unpacking, "MAX_RATIO", 1)
+    with pytest.raises(InputError, match="1 times its packed size"):
         upload.read_tower_file(data.scene, "a.zip", packed(NAME, tower_file()), *HERE)
 
 
@@ -208,12 +210,12 @@ def test_the_screen_takes_a_tower_shows_it_and_lets_it_go():
     assert state.message == ""
     assert explorer.data.start_pixel == (10, 50)
     assert (state.pixel, state.layer, state.page) == ((10, 50), "sigma", "tower")
-    assert explorer.map.plot.tower_xy == pytest.approx(explorer.data.centre(10, 50))
+    assert explorer.map_view.plot.tower_xy == pytest.approx(explorer.data.centre(10, 50))
     assert "Tower YY-Own" in explorer.tabs.tabs.options
     state.param.update(footprint_kind="radius", radius_m=80)
-    assert len(explorer.map.plot.footprint.data["xs"]) == 1
+    assert len(explorer.map_view.plot.footprint.data["xs"]) == 1
     state.page = "series"
-    assert explorer.map.plot.footprint.data["xs"] == []
+    assert explorer.map_view.plot.footprint.data["xs"] == []
     state.page = "tower"
     explorer.remove_tower()
     assert "Tower XX-Tst" in explorer.tabs.tabs.options
@@ -233,4 +235,4 @@ def test_a_scene_without_a_tower_takes_one():
     arrive(explorer.tower_upload, tower_file())
     assert explorer.state.message == ""
     assert explorer.data.observations.fluxes == ["gpp_nt", "gpp_dt"]
-    assert "gpp" in explorer.charts.charts.figures
+    assert "gpp" in explorer.series_view.charts.figures

@@ -49,7 +49,9 @@ def explorer(screen):
 
 
 def daily(explorer):
-    return explorer.charts.charts.sources["daily"].data
+    """Data of the sources that draw the components."""
+    charts = explorer.series_view.charts
+    return {name: charts.source("pc", f"{name}, filled").data[name] for name in ("PC1", "PC2", "PC3")}
 
 
 def test_the_models_of_a_page_are_sound():
@@ -79,18 +81,18 @@ def test_a_tap_outside_gives_a_message_and_keeps_the_pixel(explorer):
 
 def test_a_day_moves_slider_cursor_and_legends_together(explorer):
     explorer.state.day = dt.date(2020, 6, 14)
-    assert explorer.map.slider.value == dt.date(2020, 6, 14)
-    assert str(explorer.charts.charts.cursors[0].location)[:10] == "2020-06-14"
-    assert "14 Jun 2020" in explorer.map._day.object
-    legend = explorer.charts.heads["gpp"].object
+    assert explorer.map_view.slider.value == dt.date(2020, 6, 14)
+    assert str(explorer.series_view.charts.cursors[0].location)[:10] == "2020-06-14"
+    assert explorer.map_view.day.value == "2020-06-14"
+    legend = explorer.series_view.heads["gpp"].object
     explorer.state.day = dt.date(2020, 10, 14)
-    assert explorer.charts.heads["gpp"].object != legend
+    assert explorer.series_view.heads["gpp"].object != legend
 
 
 def test_a_tap_in_a_chart_moves_the_day_within_the_period(explorer):
-    explorer.charts.charts.choose_day(dt.datetime(2020, 5, 2, 3, tzinfo=dt.UTC).timestamp() * 1000)
+    explorer.series_view.charts.choose_day(dt.datetime(2020, 5, 2, 3, tzinfo=dt.UTC).timestamp() * 1000)
     assert explorer.state.day == dt.date(2020, 5, 2)
-    explorer.charts.charts.choose_day(dt.datetime(2031, 1, 1, tzinfo=dt.UTC).timestamp() * 1000)
+    explorer.series_view.charts.choose_day(dt.datetime(2031, 1, 1, tzinfo=dt.UTC).timestamp() * 1000)
     assert explorer.state.day == explorer.data.last
 
 
@@ -107,9 +109,9 @@ def test_a_tower_is_drawn_with_the_band_of_its_file(store):
     found = Explorer(data=ExplorerData(store, predict))
     day = node.gpp_nt.sel(time=slice("2020-06-01", None)).dropna("time").time.values[0]
     found.state.day = pd.Timestamp(day).date()
-    drawn, value = found.charts.charts.sources["tower"].data, float(node.gpp_nt.sel(time=day))
+    drawn, value = found.series_view.charts.tables["tower"], float(node.gpp_nt.sel(time=day))
     np.testing.assert_allclose(drawn["gpp_nt_95"] - drawn["gpp_nt_05"], 2, rtol=1e-4)
-    assert f"{value:.1f} ({value - 1:.1f} to {value + 1:.1f})" in found.charts.heads["gpp"].object
+    assert f"{value:.1f} ({value - 1:.1f} to {value + 1:.1f})" in found.series_view.heads["gpp"].object
 
 
 def test_ndvi_has_one_line_of_every_day_where_the_model_is_known(store):
@@ -117,15 +119,16 @@ def test_ndvi_has_one_line_of_every_day_where_the_model_is_known(store):
 
     model = checkpoints.load("default", "cpu")
     store._cube = store._cube.assign_attrs(model=model.name, model_digest=model.digest)
-    series = Explorer(data=ExplorerData(store, predict)).charts
-    daily, season = (series.charts.sources[name].data for name in ("daily", "season"))
+    series = Explorer(data=ExplorerData(store, predict)).series_view
+    daily = series.charts.source("ndvi", "filled, read off the embedding").data
+    season = series.charts.source("ndvi", "through clear dates").data
     assert np.isfinite(daily["ndvi_decoded"]).all()
     assert np.isnan(season["ndvi"]).all()
     assert "read off the embedding" in series.heads["ndvi"].object
 
 
 def test_tower_points_go_and_come_back(explorer):
-    tower = explorer.charts.charts.sources["tower"]
+    tower = explorer.series_view.charts.source("gpp", "tower, night-time")
     assert len(tower.data["time"]) > 0
     explorer.state.show_tower = False
     assert len(tower.data["time"]) == 0
@@ -135,28 +138,28 @@ def test_tower_points_go_and_come_back(explorer):
 
 def test_simulated_numbers_say_so_in_header_and_charts(explorer):
     assert "Simulated" in explorer.header._scene.object
-    assert all("simulated" in head.object for head in explorer.charts.heads.values())
+    assert all("simulated" in head.object for head in explorer.series_view.heads.values())
 
 
 def test_a_tap_moves_the_ring_and_asks_for_no_picture(explorer):
-    sent = explorer.map.plot.image.data
+    sent = explorer.map_view.plot.image.data
     explorer.tap(*explorer.data.centre(2, 3))
-    assert explorer.map.plot.image.data is sent
-    assert list(explorer.map.plot.pins.data["x"]) == [explorer.data.grid.x[3]]
+    assert explorer.map_view.plot.image.data is sent
+    assert list(explorer.map_view.plot.pins.data["x"]) == [explorer.data.grid.x[3]]
     explorer.state.layer = "similar"
-    assert explorer.map.plot.image.data is not sent
-    assert "pixel 2, 3" in explorer.map._caption.object
+    assert explorer.map_view.plot.image.data is not sent
+    assert "pixel 2, 3" in explorer.map_view._caption.object
 
 
 def test_every_pin_has_its_line_in_every_chart(explorer):
     explorer.tap(*explorer.data.centre(5, 55), add=True)
-    charts = explorer.charts.charts
+    charts = explorer.series_view.charts
     first = explorer.data.pixel_series(*explorer.data.start_pixel)
     for name in ("ndvi", "pc", "radar", "gpp"):
-        assert list(charts.sources[f"others_{name}"].data["colour"]) == [PLACE_COLOURS[0]]
-    np.testing.assert_array_equal(charts.sources["others_gpp"].data["ys"][0], first.gpp.values)
+        assert list(charts.source(name, "other places").data["color"]) == [PLACE_COLOURS[0]]
+    np.testing.assert_array_equal(charts.source("gpp", "other places").data["ys"][0], first.gpp.values)
     explorer.places.remove.clicks += 1
-    assert list(charts.sources["others_gpp"].data["colour"]) == []
+    assert list(charts.source("gpp", "other places").data["color"]) == []
     assert explorer.state.pixel == explorer.data.start_pixel
 
 
@@ -174,7 +177,7 @@ def test_an_outline_is_a_place_with_the_mean_of_its_pixels(explorer):
     np.testing.assert_allclose(series.gpp.values, np.mean(gpp, axis=0), rtol=1e-4, atol=1e-5)
     assert (series.gpp_lo <= series.gpp + 1e-4).all()
     assert (series.gpp_lo < series.gpp_hi).any()
-    assert "Area of 12 pixels" in explorer.charts._location.object
+    assert "Area of 12 pixels" in explorer.series_view._location.object
 
 
 @pytest.mark.parametrize(
@@ -203,9 +206,9 @@ def test_exported_places_can_be_uploaded_again(explorer):
 
 def test_hidden_charts_leave_the_dates_under_the_lowest(explorer):
     explorer.state.charts = ["ndvi", "pc"]
-    shown = {name: fig.xaxis[0].visible for name, fig in explorer.charts.charts.figures.items()}
+    shown = {name: fig.xaxis[0].visible for name, fig in explorer.series_view.charts.figures.items()}
     assert [name for name, there in shown.items() if there] == ["pc"]
-    assert not explorer.charts.panes["gpp"].visible
+    assert not explorer.series_view.panes["gpp"].visible
     explorer.state.charts = ["ndvi", "pc", "radar", "gpp"]
 
 
@@ -284,8 +287,8 @@ def test_parameters_follow_the_screen_and_move_it(explorer):
     explorer.tap(*explorer.data.centre(5, 55))
     assert explorer.pixels == [(5, 55)]
     explorer.day, explorer.layer = dt.date(2020, 6, 14), "gpp"
-    assert explorer.map.slider.value == dt.date(2020, 6, 14)
-    assert explorer.map.layers.value == "gpp"
+    assert explorer.map_view.slider.value == dt.date(2020, 6, 14)
+    assert explorer.map_view.layers.value == "gpp"
     explorer.pixels = [(1, 2), (3, 4)]
     assert [(place.row, place.col) for place in explorer.state.places] == [(1, 2), (3, 4)]
     assert explorer.state.pixel == (3, 4)
@@ -316,7 +319,7 @@ def test_the_explorer_stands_in_a_layout(explorer):
 def test_the_design_does_not_reach_the_widgets_of_a_notebook(explorer):
     from fluxlens.app.views.style import FluxlensDesign
 
-    assert isinstance(explorer.map.slider._design, FluxlensDesign)
+    assert isinstance(explorer.map_view.slider._design, FluxlensDesign)
     assert pn.config.design is None
     assert not isinstance(pn.widgets.Button()._design, FluxlensDesign)
 
@@ -380,3 +383,29 @@ def test_what_is_left_out_while_an_entry_opens_stays_with_it():
     load = EntryLoad("demo")
     load.run(steps())
     assert load.notes == ["tower.csv: 3 days left out."]
+
+
+def test_the_figures_handed_out_are_those_on_screen_and_compose(explorer):
+    import holoviews as hv
+
+    explorer.tap(*explorer.data.centre(5, 9))
+    composed = explorer.map * hv.Points([explorer.data.centre(2, 3)])
+    plot = hv.renderer("bokeh").get_plot(composed)
+    rings = [r.data_source.data for r in plot.state.renderers if getattr(r.glyph, "size", None) == 20]
+    assert [list(ring["x"]) for ring in rings] == [[explorer.data.grid.x[9]]] * 2
+    predicted = {e.label: e for chart in explorer.charts for e in chart}["predicted"]
+    on_screen = explorer.series_view.charts.source("gpp", "predicted").data["gpp"]
+    np.testing.assert_array_equal(predicted["gpp"], on_screen)
+
+
+def test_a_lasso_in_feature_space_marks_its_pixels_on_the_map(explorer):
+    explorer.state.page = "space"
+    view = explorer.feature_space_view
+    marks = explorer.map_view.plot.chart.sources["pixels of the feature space"]
+    assert marks.data["image"][0].shape == (1, 1)
+    everything = np.array([[-1e3, -1e3], [1e3, -1e3], [1e3, 1e3], [-1e3, 1e3]])
+    view.space.selection.event(geometry=everything)
+    assert marks.data["image"][0].shape == explorer.data.grid.shape
+    assert (marks.data["image"][0] != 0).all()
+    explorer.state.page = "series"
+    assert marks.data["image"][0].shape == (1, 1), "marks leave the map with the tab"

@@ -53,6 +53,9 @@ def test_controls_and_places_stand_out(theme):
 def test_the_login_page_can_be_read():
     text = (FOLDER / "login.html").read_text()
     grounds = set(re.findall(r"background: (#[0-9a-f]{6}); color: (#[0-9a-f]{6})", text))
-    assert len(grounds) == 2
+    assert len(grounds) == 5  # page, field and button, light and dark
     assert all(contrast(*pair) >= 4.5 for pair in grounds)
-    assert contrast("#8a4b00", "#ffffff") >= 4.5
+    for ground, message, wordmark in (("#ffffff", "#8a4b00", "#0b7a75"), ("#19202a", "#f5c987", "#3fbab1")):
+        assert f"p {{ color: {message}" in text or f"color: {message}; }}" in text
+        assert contrast(message, ground) >= 4.5
+        assert contrast(wordmark, ground) >= 3

@@ -1,0 +1,195 @@
+"""The series charts of the dashboard: drawn once by HoloViews, then only the data of their sources change."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from bokeh.events import DoubleTap, Tap
+from bokeh.models import (
+    CrosshairTool,
+    CustomJS,
+    DatetimeTickFormatter,
+    PanTool,
+    Range1d,
+    Span,
+    WheelZoomTool,
+)
+from fluxlens.app.palette import THEMES
+from fluxlens.app.plots.elements import time_dimension
+from fluxlens.app.plots.marks import RenderedChart, apply_theme, style_figure
+from fluxlens.app.plots.series_layout import (
+    TITLES,
+    chart_dimensions,
+    chart_marks,
+    empty_tables,
+    others_tables,
+    series_tables,
+    tower_table,
+    weather_table,
+)
+
+NDVI_RANGE = (-0.15, 1.0)
+"""Ends of the NDVI axis, as long as no value lies below."""
+LEFT_PX = 58
+"""Room left of a frame: tick labels and the axis label; the same for all, so that their time axes are aligned."""
+
+
+def make_time_figure(figure: Any, time_range: Range1d, on_day: Callable | None = None) -> None:
+    """Let a figure over time share a range, zoom and pan along time only, and report taps.
+
+    Parameters
+    ----------
+    figure : bokeh.plotting.figure
+        As HoloViews made it.
+    time_range : bokeh.models.Range1d
+        Shared by all charts of a page.
+    on_day : callable, optional
+        Called with the milliseconds since 1970 of a tap.
+    """
+    style_figure(figure)
+    figure.x_range = time_range
+    figure.min_border_left = LEFT_PX
+    # Time is shared by all charts and may be zoomed; values keep their range, so that days compare by eye.
+    wheel, pan = WheelZoomTool(dimensions="width"), PanTool(dimensions="width")
+    figure.add_tools(wheel, pan)
+    figure.toolbar.active_scroll, figure.toolbar.active_drag = wheel, pan
+    # In the browser, without a round trip: a slow line must not keep the reader zoomed in.
+    figure.js_on_event(DoubleTap, CustomJS(args={"range": time_range}, code="range.reset()"))
+    if on_day:
+        figure.on_event(Tap, lambda event: on_day(event.x))
+    figure.xaxis.formatter = DatetimeTickFormatter(days="%e %b", months="%b %Y", years="%Y")
+    figure.xaxis.ticker.desired_num_ticks = 5
+    figure.xaxis.axis_label = "Date, UTC"
+
+
+class SeriesFigures:
+    """The current place in full, the others as one line each in their colours; a cursor marks the day.
+
+    Parameters
+    ----------
+    days : pandas.DatetimeIndex
+        Days of the cube.
+    names : list of str
+        Keys of ``TITLES`` that can be drawn.
+    weather : xarray.Dataset, optional
+        Daily weather (time), the same for all places.
+    on_day : callable, optional
+        Called with the date of a tap.
+    """
+
+    def __init__(
+        self, days: pd.DatetimeIndex, names: list[str], weather: xr.Dataset | None = None, on_day=None
+    ):
+        # A little room at both ends, so that the first and last marks are not cut by the frame.
+        margin = pd.Timedelta(days=max(2, len(days) // 100))
+        self.first, self.last = days[0], days[-1]
+        self.range = Range1d(self.first - margin, self.last + margin, bounds="auto")
+        self.on_day = on_day
+        self.tables: dict[str, dict] = empty_tables()
+        # One hairline for all charts: the pointer in one shows its date in the others.
+        hairline = Span(dimension="height", line_dash="dotted", line_width=1, line_color="#8794a3")
+        self.cursors: list[Span] = []
+        marks, axes, time = chart_marks(), chart_dimensions(), time_dimension()
+        if weather is not None:
+            self.tables["weather"] = weather_table(weather, self.first, self.last)
+        self.charts: dict[str, RenderedChart] = {}
+        for name in TITLES:
+            if name not in names:
+                continue
+            options = {"responsive": True, "min_height": 110, "multi_y": name == "weather"}
+            chart = RenderedChart(marks[name], time, axes[name], self.tables, options)
+            make_time_figure(chart.figure, self.range, self.choose_day if on_day else None)
+            chart.figure.add_tools(CrosshairTool(overlay=hairline))
+            cursor = Span(dimension="height", location=self.first, line_width=1.5)
+            # One cursor for each figure: a Bokeh model may be in one figure only.
+            chart.figure.add_layout(cursor)
+            self.cursors.append(cursor)
+            self.charts[name] = chart
+        self.figures = {name: chart.figure for name, chart in self.charts.items()}
+        if "weather" in self.charts:
+            # Weather is that of the place: drawn once, not at each tap.
+            self.charts["weather"].update(self.tables, ["weather"])
+            tair = [*self.tables["weather"]["tair"], 0]
+            # The second axis is HoloViews' own and has no name here.
+            air_range = next(iter(self.figures["weather"].extra_y_ranges.values()))
+            air_range.start, air_range.end = np.nanmin(tair) - 2, np.nanmax(tair) + 2
+        if "ndvi" in self.charts:
+            self.figures["ndvi"].y_range = self.ndvi_range = Range1d(*NDVI_RANGE)
+        self.show_dates_under(list(self.figures))
+        self.apply_theme("light")
+
+    def source(self, chart: str, label: str) -> Any:
+        """The Bokeh source of one mark, by the names of its chart and mark."""
+        return self.charts[chart].sources[label]
+
+    def show_dates_under(self, shown: list[str]) -> None:
+        """Show the date axis under the lowest of the charts ``shown`` only."""
+        # Stacked charts share one time axis; repeated dates would only take height.
+        lowest = [name for name in self.figures if name in shown][-1:]
+        for name, figure in self.figures.items():
+            figure.xaxis.visible = name in lowest
+
+    def choose_day(self, milliseconds: float) -> None:
+        """Report the day nearest to a tap, given as milliseconds since 1970, clipped to the period."""
+        # A tap lies between two days; the nearer one is meant.
+        day = pd.Timestamp(milliseconds, unit="ms").round("D")
+        self.on_day(min(max(day, self.first), self.last).date())
+
+    def _update(self, tables: dict[str, dict]) -> None:
+        self.tables |= tables
+        for chart in self.charts.values():
+            chart.update(self.tables, list(tables))
+
+    def show(self, series: xr.Dataset, colour: str, tower: xr.Dataset | None = None) -> None:
+        """Show the current place.
+
+        Parameters
+        ----------
+        series : xarray.Dataset
+            As ``ExplorerData.place_series``.
+        colour : str
+            Colour of the place.
+        tower : xarray.Dataset, optional
+            None draws no tower.
+        """
+        for chart in self.charts.values():
+            chart.recolour(colour)
+        tables = series_tables(series)
+        if "ndvi" in self.charts:
+            # One range for all places, so that they compare by eye; a place of water or snow widens it.
+            seen = np.concatenate(
+                [tables["clear"]["ndvi"], tables["masked"]["ndvi"], tables["season"]["ndvi_lo"]]
+            )
+            lowest = np.nanmin(seen, initial=NDVI_RANGE[0] + 0.05)
+            self.ndvi_range.start = float(lowest - 0.05)
+        self._update(tables | {"tower": tower_table(tower, self.first, self.last)})
+
+    def show_others(self, others: list[tuple[str, xr.Dataset]]) -> None:
+        """One line a chart for each other place: NDVI of every day or else of clear dates, PC1, VV, GPP.
+
+        Parameters
+        ----------
+        others : list of (str, xarray.Dataset)
+            Colour and series of each.
+        """
+        self._update(others_tables(others))
+
+    def show_tower(self, tower: xr.Dataset | None) -> None:
+        """Show measured GPP of a tower, or none (None)."""
+        self._update({"tower": tower_table(tower, self.first, self.last)})
+
+    def move_cursor(self, day) -> None:
+        """Mark the map's day in every chart."""
+        for span in self.cursors:
+            span.location = pd.Timestamp(day)
+
+    def apply_theme(self, theme: str) -> None:
+        """Colour axes, shading and cursors for the theme "light" or "dark"."""
+        for chart in self.charts.values():
+            apply_theme(chart.figure, theme)
+            # The shading is the last mark of each chart.
+            chart.handles[chart.marks[-1].label]["glyph"].fill_color = THEMES[theme]["shade"]
+        for span in self.cursors:
+            span.line_color = THEMES[theme]["cursor"]

@@ -1,0 +1,122 @@
+"""The tab *Feature space*: all pixels in two axes, datashaded, linked both ways with the map."""
+
+import panel as pn
+from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.plots.map import MapPlot
+from fluxlens.app.plots.marks import paint_page
+from fluxlens.app.state.selection import State
+from fluxlens.models.errors import InputError
+
+COLOURS = {"Density": "density", "Mean GPP": "gpp", "Class": "class"}
+HINT = "Draw a line around points to mark their pixels on the map; an area on the map marks its pixels here."
+_CONTROLS = ":host { gap: 8px; flex-wrap: wrap; align-items: center; }"
+
+
+class FeatureSpaceView:
+    """Axes and colour above, the plot below; nothing is read before the tab is shown.
+
+    Parameters
+    ----------
+    state : State
+        Day, places and page.
+    data : ExplorerData
+        The store on screen.
+    plot : MapPlot
+        The map, whose part on screen is drawn and on which a lasso's pixels are marked.
+    """
+
+    def __init__(self, state: State, data: ExplorerData, plot: MapPlot):
+        from fluxlens.app.plots.pixel_cloud import axis_names
+
+        self.state, self.data, self.plot = state, data, plot
+        self.space = None
+        self._drawn: tuple = ()
+        axes = axis_names(data)
+        self.x = pn.widgets.Select(label="x", options=axes, value=axes[0], width=110)
+        self.y = pn.widgets.Select(label="y", options=axes, value=axes[1], width=110)
+        colours = {label: name for label, name in COLOURS.items() if name != "gpp" or data.predict}
+        self.colour = pn.widgets.RadioButtonGroup(options=colours, value="density", css_classes=["quiet"])
+        self.period = pn.widgets.RadioButtonGroup(
+            options={"This day": False, "Whole period": True}, value=False, css_classes=["quiet"]
+        )
+        self.pane = pn.pane.HoloViews(None, sizing_mode="stretch_width", min_height=480, linked_axes=False)
+        for widget in (self.x, self.y, self.colour, self.period):
+            widget.param.watch(self.update, "value")
+        state.watch(self.update, ["day", "page", "dark"])
+        state.watch(self._update_places, ["places", "current"])
+        self.update()
+
+    def update(self, *_) -> None:
+        """Draw the pixels of the current choices, unless they are drawn already or the tab is not on screen."""
+        if self.state.page != "space":
+            # Marks belong to the tab and leave the map with it.
+            self.plot.draw_marked(None)
+            return
+        day = "period" if self.period.value else self.state.day
+        choices = (self.x.value, self.y.value, self.colour.value, day, self.plot.viewport, self.state.dark)
+        if choices == self._drawn:
+            self._mark(getattr(self.space.selection, "geometry", None))
+            return
+        from fluxlens.app import plots
+
+        try:
+            self.space = plots.feature_space(
+                self.data, *choices[:4], viewport=self.plot.viewport, pixel=self.state.pixel
+            )
+        except InputError as error:
+            self.state.message = str(error)
+            return
+        self._drawn = choices
+        self.space.selection.add_subscriber(self._mark)
+        self.pane.object = self._on_page(self.space.plot)
+        self._update_places()
+        self.plot.draw_marked(None)
+
+    def _on_page(self, plot):
+        """The plot in the theme of the page, with its tools above, where they take no width from a phone."""
+        import holoviews as hv
+
+        theme = "dark" if self.state.dark else "light"
+        # A hook gets HoloViews' plot; its state is the Bokeh figure, whose surface is the page's.
+        return plot.opts(
+            hv.opts.Overlay(toolbar="above", hooks=[lambda drawn, _: paint_page(drawn.state, theme)])
+        )
+
+    def _mark(self, geometry=None) -> None:
+        """Mark the pixels inside a lasso on the map."""
+        inside = None if geometry is None or len(geometry) < 3 else self.space.select(geometry)
+        marked = None if inside is None else self.space.mark(inside)
+        # HoloViews calls its subscribers without the document's lock; the change waits for the next turn that has it.
+        document = self.plot.figure.document
+        if document is not None and document.session_context is not None:
+            document.add_next_tick_callback(lambda: self._draw_marked(marked))
+        else:
+            self._draw_marked(marked)
+
+    def _draw_marked(self, marked) -> None:
+        """Lay marked pixels over the map, unless the tab has left the screen meanwhile."""
+        self.plot.draw_marked(marked if self.state.page == "space" else None)
+
+    def _update_places(self, *_) -> None:
+        """Draw the path of the current pixel, or mark the pixels of the current area."""
+        place = self.state.place
+        if self.space is None or place is None or self.state.page != "space":
+            return
+        if place.area:
+            # The outer ring of the first polygon: a line on the map is one.
+            lon, lat = zip(*place.area[0][0], strict=True)
+            x, y = self.data.grid.xy(lon, lat)
+            self.space.area.event(geometry=list(zip(x, y, strict=True)))
+        else:
+            self.space.area.event(geometry=None)
+            self.space.pixel.event(pixel=(place.row, place.col))
+
+    @property
+    def view(self) -> pn.Column:
+        controls = pn.Row(
+            self.x, self.y, self.colour, self.period, sizing_mode="stretch_width", stylesheets=[_CONTROLS]
+        )
+        hint = pn.pane.HTML(f'<span style="color:var(--muted);font-size:12px">{HINT}</span>')
+        # The frame is square and of one size: a phone scrolls it inside its box, and not the page.
+        box = pn.Column(self.pane, sizing_mode="stretch_width", styles={"overflow-x": "auto"})
+        return pn.Column(controls, hint, box, sizing_mode="stretch_width")

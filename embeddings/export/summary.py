@@ -1,0 +1,252 @@
+"""One vector per pixel for any window of days, from the days of a store: nothing is embedded anew.
+
+Of each feature there are three numbers, as variables of their own (bands of a GeoTIFF):
+
+- ``<feature>_mean``: mean over the days of the window;
+- ``<feature>_std``: standard deviation over the days, population form;
+- ``<feature>_amplitude``: half the difference between the greatest and the least mean of a month, the window being
+  divided into equal parts of about 30 days; 0 for a window of a single part. Means of months rather than a fitted
+  harmonic: they are defined for windows of any length, also where the days of a season are missing.
+
+Beside them ``sigma_mean``, the mean of the expected error, and ``days_known``, the number of days that count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from fluxlens.embeddings import progress
+from fluxlens.embeddings.export.paths import CUBES, MAPS, check_path
+from fluxlens.embeddings.export.selection import metadata, select_days
+from fluxlens.embeddings.export.writers import write
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.progress import Steps
+from fluxlens.embeddings.store.quantise import FEATURE_MISSING
+from fluxlens.models.errors import InputError
+
+STATISTICS = {
+    "mean": "mean",
+    "std": "standard deviation",
+    "amplitude": "half the range of 30-day means",
+}
+"""Endings of the names of variables, and what they are."""
+
+PART_DAYS = 30
+"""The window is divided into equal parts near this length for the amplitude: the shortest that a cloudy month fills."""
+
+BLOCK_PX = 256
+"""Side of the squares that are summarised together: the chunks of a store, 0.1 GB of sums with 32 features."""
+
+READ_DAYS = 16
+"""Days read together; 32 MB of a square with 32 features."""
+
+
+def summarise(cube: Any, start: Any, end: Any) -> xr.Dataset:
+    """Mean, standard deviation and seasonal amplitude of each feature over a window of days.
+
+    ``summarise(...).to_dataarray("feature")`` is one vector per pixel.
+
+    Parameters
+    ----------
+    cube
+        A ``Store``, its path, or an embedding cube (time, y, x, feature).
+    start, end
+        First and last day, anything with the text YYYY-MM-DD.
+
+    Returns
+    -------
+    xarray.Dataset
+        (y, x) float32: ``e00_mean``, ``e00_std``, ``e00_amplitude``, ``e01_mean`` ... in the unit of the features (1),
+        ``sigma_mean`` (reflectance 0-1) and ``days_known`` (d); NaN where a pixel has no known day.
+
+    Raises
+    ------
+    InputError
+        Where one is no date, or the window reaches over the days of the cube.
+    """
+    return progress.run(summarise_steps(cube, start, end))
+
+
+def summarise_steps(cube: Any, start: Any, end: Any) -> Steps[xr.Dataset]:
+    """As ``summarise``; yields progress.
+
+    Parameters
+    ----------
+    cube, start, end
+        As of ``summarise``.
+    """
+    if isinstance(cube, str | Path):
+        from fluxlens.embeddings.store import Store
+
+        cube = Store.open(cube)
+    # A store is read square by square; a cube in memory is only cut.
+    is_cube = isinstance(cube, xr.Dataset)
+    times = cube["time"].values if is_cube else cube.days
+    days = _days_inside(times, start, end)
+    part = _parts(times[days])
+    grid = Grid.from_cube(cube) if is_cube else cube.grid
+    lazy = cube if is_cube else cube.cube()
+    features = [str(name) for name in lazy["feature"].values]
+    layers = {
+        f"{name}_{ending}": np.full(grid.shape, np.nan, np.float32)
+        for name in features
+        for ending in STATISTICS
+    }
+    if "sigma" in lazy:
+        layers["sigma_mean"] = np.full(grid.shape, np.nan, np.float32)
+    layers["days_known"] = np.zeros(grid.shape, np.float32)
+    # (rows, cols) of the chunks of a store, so that none is read twice.
+    squares = list(product(_slices(grid.ny), _slices(grid.nx)))
+    for done, (rows, cols) in enumerate(squares):
+        yield f"summary of {days.stop - days.start} days", done / len(squares)
+        for name, values in _of_square(cube, days, rows, cols, part, features).items():
+            layers[name][rows, cols] = values
+    told = metadata(cube, start, end)
+    # GPP is of days, and the description of features is replaced by that of their statistics.
+    told = {key: value for key, value in told.items() if key not in ("gpp", "gpp_head_digest", "features")}
+    told["title"] = f"summary of {told['title']}"
+    told["features"] = "of each feature " + ", ".join(
+        f"<feature>_{ending}: {meaning} over the days" for ending, meaning in STATISTICS.items()
+    )
+    out = xr.Dataset({name: (("y", "x"), values) for name, values in layers.items()}, grid.coords(), told)
+    for name in features:
+        for ending, meaning in STATISTICS.items():
+            out[f"{name}_{ending}"].attrs = {"long_name": f"feature {name}, {meaning}", "units": "1"}
+    if "sigma_mean" in out:
+        out["sigma_mean"].attrs = {"long_name": "mean expected error of the reflectance", "units": "1"}
+    out["days_known"].attrs = {"long_name": "number of days with an embedding", "units": "d"}
+    return out
+
+
+def summary_to_file(cube: Any, path: str | Path, window: str) -> Steps[str]:
+    """Write the summary of a window; yields progress.
+
+    Parameters
+    ----------
+    cube
+        As of ``summarise``.
+    path
+        ``.tif``, ``.nc`` or ``.zarr``; replaced only by the whole new one.
+    window
+        ``START:END``, ISO dates.
+
+    Returns
+    -------
+    str
+        One line about it.
+
+    Raises
+    ------
+    InputError
+        As of ``summarise``, and where the window or the path is none.
+    """
+    path = check_path(path, CUBES | MAPS)
+    start, colon, end = window.partition(":")
+    if not (start and colon and end):
+        raise InputError(f"Got --summary {window}, need START:END such as 2020-05-01:2020-09-30; correct it.")
+    found = yield from summarise_steps(cube, start, end)
+    write(found, path)
+    return (
+        f"{len(found.data_vars)} numbers of {found.sizes['y']} x {found.sizes['x']} pixels,"
+        f" {found.attrs['days']}"
+    )
+
+
+def _days_inside(times: np.ndarray, start: Any, end: Any) -> slice:
+    """Indices of the window's days; a window that is not whole is refused, since vectors of years are compared."""
+    days = select_days(times, start, end)
+    first, last = (np.datetime64(str(day), "D") for day in (start, end))
+    have = times.astype("datetime64[D]")
+    if first < have[0] or last > have[-1]:
+        raise InputError(
+            f"Got the window {first} to {last}, need one inside {have[0]} to {have[-1]}, the days of the cube;"
+            " choose it or embed more days."
+        )
+    return days
+
+
+def _parts(times: np.ndarray) -> np.ndarray:
+    """(time,) number of the part of about ``PART_DAYS`` that each day belongs to."""
+    since = (times - times[0]).astype("timedelta64[D]").astype(int)
+    length = since[-1] + 1
+    # Equal parts rather than calendar months: none is cut at the ends of the window.
+    count = max(1, round(length / PART_DAYS))
+    return since * count // length
+
+
+def _of_square(
+    cube: Any, days: slice, rows: slice, cols: slice, part: np.ndarray, features: list[str]
+) -> dict[str, np.ndarray]:
+    """Layers (y, x) of one square."""
+    size = (rows.stop - rows.start, cols.stop - cols.start)
+    shape = (*size, len(features))
+    # Sums of int8 codes in float64 are exact integers: no order of days or squares changes a bit.
+    total, squares = np.zeros(shape), np.zeros(shape)
+    month, month_known = np.zeros(shape), np.zeros(shape, np.int32)
+    least, greatest = np.full(shape, np.inf), np.full(shape, -np.inf)
+    known_days = np.zeros(shape, np.int32)
+    sigma, sigma_known = np.zeros(size), np.zeros(size, np.int32)
+    scale = np.ones(len(features))
+
+    def close_month() -> None:
+        has_days = month_known > 0
+        # A pixel without a day in the part has no mean of it, and keeps its extremes.
+        mean = month / np.maximum(month_known, 1)
+        np.minimum(least, mean, out=least, where=has_days)
+        np.maximum(greatest, mean, out=greatest, where=has_days)
+        month[:], month_known[:] = 0, 0
+
+    at = 0
+    for box in _boxes(cube, days, rows, cols):
+        scale = box["scale"].values.astype(np.float64)
+        has_sigma = "sigma" in box
+        for day in range(box.sizes["time"]):
+            codes = box["embedding"].values[day]  # (y, x, feature)
+            known = codes != FEATURE_MISSING if codes.dtype == np.int8 else np.isfinite(codes)
+            values = np.where(known, codes, 0).astype(np.float64)
+            if at and part[at] != part[at - 1]:
+                close_month()
+            total += values
+            squares += values * values
+            month += values
+            month_known += known
+            known_days += known
+            if has_sigma:
+                one = box["sigma"].values[day]
+                sigma += np.nan_to_num(one)
+                sigma_known += np.isfinite(one)
+            at += 1
+    close_month()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = total / known_days
+        # Rounding may leave a tiny negative number where all days are equal.
+        std = np.sqrt(np.maximum(squares / known_days - mean**2, 0))
+        half_range = np.where(known_days > 0, (greatest - least) / 2, np.nan)
+        out = {}
+        for i, name in enumerate(features):
+            for ending, values in zip(STATISTICS, (mean, std, half_range), strict=True):
+                out[f"{name}_{ending}"] = values[..., i] * scale[i]
+        if sigma_known.any():
+            out["sigma_mean"] = sigma / sigma_known
+    out["days_known"] = known_days.max(-1)
+    return out
+
+
+def _boxes(cube: Any, days: slice, rows: slice, cols: slice) -> Iterator[xr.Dataset]:
+    """The days of a square, some at a time, in memory."""
+    for first in range(days.start, days.stop, READ_DAYS):
+        some = slice(first, min(first + READ_DAYS, days.stop))
+        if isinstance(cube, xr.Dataset):
+            box = cube.isel(time=some, y=rows, x=cols)
+            yield box.transpose("time", "y", "x", "feature", missing_dims="ignore").load()
+        else:
+            yield cube.window(some, rows, cols)
+
+
+def _slices(size: int) -> list[slice]:
+    return [slice(at, min(at + BLOCK_PX, size)) for at in range(0, size, BLOCK_PX)]

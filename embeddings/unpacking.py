@@ -1,0 +1,151 @@
+"""Bounds on what packed files unpack to, for every reader of text: bytes, ratio, rows and the length of a line.
+
+Bytes are counted while they are unpacked, in pieces, since a gzip file declares no size and a zip may declare too
+little. A parser holds a line whole, so that a line without an end would take as much memory as the file: it has a
+bound of its own, which a quote that is never closed runs into too.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+import zlib
+from typing import BinaryIO
+
+from fluxlens.models.errors import InputError
+
+MAX_UNPACKED_BYTES = 1536 * 2**20
+"""Of a table that is streamed: forty years of half-hours with the 240 columns of a full set are about 1.2 GB."""
+
+MAX_HELD_BYTES = 256 * 2**20
+"""Of a packed table that is read whole; text takes several times its size in memory while it is split."""
+
+MAX_RATIO = 200
+"""Numbers as text pack 5 to 20 times, columns of nothing but -9999 some 100 times; DEFLATE ends at 1032."""
+
+FREE_BYTES = 64 * 2**20
+"""Below, any ratio is harmless, and short files may pack well."""
+
+MAX_ROWS = 800_000
+"""Half-hours of 45 years, 10-minute steps of 15: above it the table is no tower's."""
+
+MAX_LINE_BYTES = 2 * 2**20
+"""A row of 10,000 columns has 0.2 MB."""
+
+SPARE_LINES = 1000
+"""Comments and headers, beside the rows."""
+
+PIECE_BYTES = 2**20
+"""Unpacked at a time: small reads of a gzip stream are slow."""
+
+
+def check_unpacked(name: str, unpacked: int, packed: int, at_most: int = MAX_UNPACKED_BYTES) -> None:
+    """InputError where a file unpacks to more than a bound, or is packed as no numbers pack.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, for the message.
+    unpacked, packed : int
+        Bytes, as declared or as counted up to now.
+    at_most : int
+        Bound of ``unpacked``.
+    """
+    if unpacked > at_most:
+        raise InputError(
+            f"Got {name}, which unpacks to more than {at_most // 2**20} MiB, need less; give a shorter period or the"
+            " daily (DD) file."
+        )
+    if unpacked > FREE_BYTES and unpacked > MAX_RATIO * max(packed, 1):
+        raise InputError(
+            f"Got {name}, which unpacks to more than {MAX_RATIO} times its packed size, need a table of numbers; check"
+            " where the file comes from."
+        )
+
+
+def unpack_gzip(content: bytes, name: str) -> bytes:
+    """The bytes of a gzip file that is held whole, within ``MAX_HELD_BYTES`` and ``MAX_RATIO``.
+
+    Parameters
+    ----------
+    content : bytes
+        The packed file.
+    name : str
+        Of the file, for messages.
+
+    Raises
+    ------
+    InputError
+        Past a bound, or where the file is damaged.
+    """
+    pieces, count = [], 0
+    try:
+        with gzip.open(io.BytesIO(content)) as packed:
+            while piece := packed.read(PIECE_BYTES):
+                count += len(piece)
+                check_unpacked(name, count, len(content), MAX_HELD_BYTES)
+                pieces.append(piece)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"Got {name}, a damaged gzip file, need a whole one; fetch it again.") from error
+    return b"".join(pieces)
+
+
+class BoundedStream(io.RawIOBase):
+    """Bytes of a text table, counted as they are read; InputError past a bound or where they are damaged.
+
+    Parameters
+    ----------
+    name : str
+        Of the table, for messages.
+    opened : list of BinaryIO or ZipFile
+        From the outside in; the last is read, and all are closed: none closes what it reads from.
+    packed : int
+        Bytes on disk.
+    """
+
+    def __init__(self, name: str, opened: list, packed: int) -> None:
+        self._name, self._opened, self._packed = name, opened, packed
+        self._raw: BinaryIO = opened[-1]
+        self._count = self._lines = self._line_bytes = 0
+        self._is_quoted = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        try:
+            data = self._raw.read(len(buffer))
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+            raise InputError(
+                f"Got {self._name} in a damaged zip or gz, need a whole one; fetch it again."
+            ) from error
+        self._count += len(data)
+        check_unpacked(self._name, self._count, self._packed)
+        self._check_lines(data)
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _check_lines(self, data: bytes) -> None:
+        """InputError for more lines than a table has rows, and for a line without an end."""
+        self._lines += data.count(b"\n")
+        if self._lines > MAX_ROWS + SPARE_LINES:
+            raise InputError(
+                f"Got {self._name} of more than {MAX_ROWS:,} rows, need a tower's half-hours or days; thin it."
+            )
+        # The old Macintosh ends its lines with a carriage return alone.
+        at = max(data.rfind(b"\n"), data.rfind(b"\r"))
+        # A line does not end within quotes: they are open where their number up to here is odd.
+        within = at >= 0 and self._is_quoted ^ bool(data.count(b'"', 0, at) & 1)
+        self._is_quoted ^= bool(data.count(b'"') & 1)
+        self._line_bytes = len(data) - at if at >= 0 and not within else self._line_bytes + len(data)
+        if self._line_bytes > MAX_LINE_BYTES:
+            raise InputError(
+                f"Got {self._name} with a line of more than {MAX_LINE_BYTES // 2**20} MiB (or a quote that is not"
+                " closed), need rows of a table; fetch the file again."
+            )
+
+    def close(self) -> None:
+        for stream in reversed(self._opened):
+            stream.close()
+        super().close()
