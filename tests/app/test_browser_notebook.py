@@ -12,11 +12,9 @@ from app_world import write_store
 from served import await_answer, stop
 from test_browser import FLAGS, ROOT, chromium, figures, free_port, local, shot  # noqa: F401
 
-# Since the dashboard draws with HoloViews, the first display in a notebook does not show its pixel within two minutes.
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.xfail(reason="the first display in JupyterLab does not come up", run=False),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+VOILA_OWN = "https://cdn.jsdelivr.net/npm/@fortawesome/"
+"""Icons that the page of Voila 0.5 itself asks for, whatever its notebook shows."""
 BASE = "/user/ada/"
 """Path under which a hub serves JupyterLab."""
 CATALOG = """\
@@ -34,8 +32,8 @@ LAB_CELLS = (
     "explorer.layer = 'sigma'\nexplorer.pixels = [(24, 18)]",
     "row, col = explorer.pixels[-1]\n"
     "print('read', len(explorer.series), (row, col), seen[-1]['time'], int(explorer.selection.row), explorer.layer)",
-    "import holoviews as hv\nhv.extension('bokeh')\n"
-    "x, y = explorer.data.centre(24, 18)\nexplorer.embedding_map * hv.Points([(x, y)]).opts(size=14, color='red')",
+    "import holoviews as hv\n"
+    "x, y = explorer.data.centre(24, 18)\nexplorer.map * hv.Points([(x, y)]).opts(size=14, color='red')",
 )
 VOILA_CELLS = (
     OPEN
@@ -169,4 +167,5 @@ def test_in_voila_the_widget_stands_in_a_layout_and_a_tap_reaches_the_kernel(tin
         page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 0.25 * box["height"])
         page.get_by_text(re.compile(r"Pixel (?!20, 28)\d+, \d+")).first.wait_for(timeout=30_000)
         shot(page, "voila.png")
-        assert page.strange == [], "\n".join(page.strange)
+        strange = [address for address in page.strange if not address.startswith(VOILA_OWN)]
+        assert strange == [], "\n".join(strange)
