@@ -13,6 +13,7 @@ from fluxlens.app.data.scene import SceneData
 from fluxlens.app.plots.map import MapPlot
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.drag_tools import drag_while_pressed
+from fluxlens.app.views.html import HTML
 from fluxlens.app.views.style import read_css
 from fluxlens.models.errors import InputError
 
@@ -157,8 +158,7 @@ class ComputeView:
         self.stop = pn.widgets.Button(label="Cancel", visible=False)
         self.open = pn.widgets.Button(label="Open the result", visible=False, css_classes=["primary"])
         self.cost, self.progress = (
-            pn.pane.HTML("", sizing_mode="stretch_width", margin=(8, 0, 8, 0), stylesheets=[_TEXT])
-            for _ in range(2)
+            HTML("", sizing_mode="stretch_width", margin=(8, 0, 8, 0), stylesheets=[_TEXT]) for _ in range(2)
         )
         drag_while_pressed(self.draw, plot, "box")
         self.draw.param.watch(self._toggle_drawing, "value")
@@ -309,7 +309,7 @@ class ComputeView:
             return pn.Row(*parts, sizing_mode="stretch_width", margin=(4, 0, 4, 0), stylesheets=[gap])
 
         return pn.Column(
-            pn.pane.HTML(HELP, sizing_mode="stretch_width", stylesheets=[_TEXT]),
+            HTML(HELP, sizing_mode="stretch_width", stylesheets=[_TEXT]),
             row(self.draw, self.first, self.last, self.model),
             self.cost,
             row(self.start, self.stop, self.open),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import panel as pn
+from fluxlens.app.views.html import HTML
 from fluxlens.app.views.style import fluxlens_design
 
 _LINK = "a { color: var(--muted); white-space: nowrap; } a:hover { color: var(--ink); }"
@@ -29,4 +30,4 @@ def logout_link() -> pn.pane.HTML | None:
     """A link that forgets name and password; None where the server asks for none."""
     if pn.state.curdoc is None or pn.state.curdoc.session_context is None or not pn.state.user:
         return None
-    return pn.pane.HTML('<a href="logout">Log out</a>', align="center", stylesheets=[_LINK])
+    return HTML('<a href="logout">Log out</a>', align="center", stylesheets=[_LINK])

@@ -5,6 +5,7 @@ from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.plots.map import MapPlot
 from fluxlens.app.plots.marks import paint_page
 from fluxlens.app.state.selection import State
+from fluxlens.app.views.html import HTML
 from fluxlens.models.errors import InputError
 
 COLOURS = {"Density": "density", "Mean GPP": "gpp", "Class": "class"}
@@ -115,7 +116,7 @@ class FeatureSpaceView:
         controls = pn.Row(
             self.x, self.y, self.colour, self.period, sizing_mode="stretch_width", stylesheets=[_CONTROLS]
         )
-        hint = pn.pane.HTML(f'<span style="color:var(--muted);font-size:12px">{HINT}</span>')
+        hint = HTML(f'<span style="color:var(--muted);font-size:12px">{HINT}</span>')
         # The frame is square and of one size: a phone scrolls it inside its box, and not the page.
         box = pn.Column(self.pane, sizing_mode="stretch_width", styles={"overflow-x": "auto"})
         return pn.Column(controls, hint, box, sizing_mode="stretch_width")

@@ -6,6 +6,7 @@ import panel as pn
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.entry_picker import EntryPicker
 from fluxlens.app.views.help import HelpPanel
+from fluxlens.app.views.html import HTML
 from fluxlens.app.views.page_behaviour import PageBehaviour
 
 _BAR = """
@@ -57,8 +58,8 @@ class Header:
 
     def __init__(self, state: State, entries: dict[str, str]):
         # A heading and not only text: it is how screen readers find the beginning of the page.
-        mark = pn.pane.HTML('<h1 class="mark">flux<i>lens</i></h1>', align="center", stylesheets=[_TEXT])
-        self._scene = pn.pane.HTML("", align="center", stylesheets=[_TEXT, _SCENE])
+        mark = HTML('<h1 class="mark">flux<i>lens</i></h1>', align="center", stylesheets=[_TEXT])
+        self._scene = HTML("", align="center", stylesheets=[_TEXT, _SCENE])
         self.entry = EntryPicker(
             options={entry: entry for entry in entries},
             descriptions=entries,

@@ -14,6 +14,7 @@ from fluxlens.app.state.selection import CLUSTER_COUNTS, IMAGE_PARAMETERS, State
 from fluxlens.app.views.binding import bind_widget
 from fluxlens.app.views.colour_bar import ColourBar
 from fluxlens.app.views.day_picker import DayPicker
+from fluxlens.app.views.html import HTML
 from fluxlens.app.views.label_toolbar import LabelToolbar
 from fluxlens.app.views.layer_buttons import LayerButtons
 from fluxlens.app.views.legend import (
@@ -88,15 +89,15 @@ class MapView:
             label="Number of clusters",
             css_classes=["no-label"],
         )
-        self._caption = pn.pane.HTML("", sizing_mode="stretch_width", stylesheets=[CAPTION_CSS])
+        self._caption = HTML("", sizing_mode="stretch_width", stylesheets=[CAPTION_CSS])
         self.colour_bar = ColourBar(state)
-        self._missing = pn.pane.HTML(
+        self._missing = HTML(
             f'<div class="absent">{escape(" ".join(data.missing_reasons))}</div>',
             visible=bool(data.missing_reasons),
             sizing_mode="stretch_width",
             stylesheets=[CAPTION_CSS],
         )
-        self._credit = pn.pane.HTML(
+        self._credit = HTML(
             "", sizing_mode="stretch_width", stylesheets=[CAPTION_CSS]
         )  # empty until there is one, never invisible: see ``messages.message``
         self._add_basemap()

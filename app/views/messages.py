@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 import panel as pn
 from fluxlens.app.state.selection import State
+from fluxlens.app.views.html import HTML
 from fluxlens.app.views.style import fluxlens_design
 
 WELCOME = (
@@ -63,7 +64,7 @@ def message(state: State) -> pn.Column:
         if not state.message:
             column[:] = []
             return
-        text = pn.pane.HTML(
+        text = HTML(
             f'<div class="banner warn" role="alert"><span>{escape(state.message)}</span></div>',
             sizing_mode="stretch_width",
             stylesheets=[_BANNER],
@@ -100,7 +101,7 @@ def data_notes(state: State) -> pn.Column:
         more = len(state.notes) - len(shown)
         sentences = "".join(f"<li>{escape(note)}</li>" for note in shown)
         rest = f"<li>and {more} more</li>" if more else ""
-        text = pn.pane.HTML(
+        text = HTML(
             f'<div class="banner warn" role="status"><ul>{sentences}{rest}</ul></div>',
             sizing_mode="stretch_width",
             stylesheets=[_BANNER],
@@ -118,7 +119,7 @@ def data_notes(state: State) -> pn.Column:
 
 def welcome(on_close) -> pn.Row:
     """The explanation of a first visit; ``on_close()`` is called when the user closes it."""
-    text = pn.pane.HTML(
+    text = HTML(
         f'<div class="banner hello"><span>{WELCOME}</span></div>',
         sizing_mode="stretch_width",
         stylesheets=[_BANNER],
@@ -187,4 +188,4 @@ def nothing(entries: list[str]) -> str:
 
 def waiting_pane() -> pn.pane.HTML:
     """The pane that shows ``waiting`` and ``nothing``."""
-    return pn.pane.HTML("", sizing_mode="stretch_width", min_height=420, stylesheets=[_WAIT])
+    return HTML("", sizing_mode="stretch_width", min_height=420, stylesheets=[_WAIT])

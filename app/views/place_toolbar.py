@@ -9,6 +9,13 @@ from fluxlens.app.views.file_upload import FileUpload
 from fluxlens.app.views.page_behaviour import group_label
 
 UPLOAD_BYTES = 2**20
+# Buttons of a group cannot be styled one by one but by their position. The colours are variables, which can be set
+# anew: a new sheet would bring the addresses of Panel's own sheets with it, which a notebook would ask of a CDN.
+_DOTS = "".join(
+    f".bk-btn:nth-child({n})::before {{ content: ''; display: inline-block; width: 9px; height: 9px; "
+    f"border-radius: 5px; margin-right: 6px; background: var(--dot-{n}); }}"
+    for n in range(1, len(PLACE_COLOURS) + 1)
+)
 
 
 class PlaceToolbar:
@@ -31,7 +38,9 @@ class PlaceToolbar:
         extra: list[pn.viewable.Viewable] = (),
     ):
         self.state, self.data, self.extra = state, data, extra
-        self.chips = pn.widgets.RadioButtonGroup(css_classes=["quiet", "places"], **group_label("Places"))
+        self.chips = pn.widgets.RadioButtonGroup(
+            css_classes=["quiet", "places"], stylesheets=[_DOTS], **group_label("Places")
+        )
         self.add_pin = pn.widgets.Toggle(label="+ Pin", css_classes=["quiet"])
         self.draw = pn.widgets.Toggle(label="Draw area", css_classes=["quiet"])
         self.remove = pn.widgets.Button(label="Remove")
@@ -50,17 +59,12 @@ class PlaceToolbar:
 
     def _update(self, *_) -> None:
         places = self.state.places
-        # Buttons of a group cannot be styled one by one but by their position.
-        dots = "".join(
-            f".bk-btn:nth-child({n})::before {{ content: ''; display: inline-block; width: 9px; height: 9px; "
-            f"border-radius: 5px; margin-right: 6px; background: {PLACE_COLOURS[place.slot]}; }}"
-            for n, place in enumerate(places, 1)
-        )
+        colours = {f"--dot-{n}": PLACE_COLOURS[place.slot] for n, place in enumerate(places, 1)}
         options = {place_label(place): place.slot for place in places}
         # Together: with new options and the old value Panel would choose the first option, and that would move the
         # current place.
         with pn.io.hold():
-            self.chips.param.update(options=options, value=self.state.current, stylesheets=[dots])
+            self.chips.param.update(options=options, value=self.state.current, styles=colours)
         self.remove.disabled = len(places) < 2
 
     @property

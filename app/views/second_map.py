@@ -7,6 +7,7 @@ from fluxlens.app.plots.map import MapPlot
 from fluxlens.app.state.layer_key import LAYERS, LayerKey
 from fluxlens.app.state.selection import IMAGE_PARAMETERS, State
 from fluxlens.app.views.colour_bar import ColourBar
+from fluxlens.app.views.html import HTML
 from fluxlens.app.views.legend import CAPTION_CSS, HALF_CSS, caption_row, map_caption, map_pane, ramp_ticks
 from fluxlens.app.views.style import fluxlens_design
 
@@ -40,7 +41,7 @@ class SecondMap:
         )
         self.hold = pn.widgets.Toggle(label="Hold day", visible=False, css_classes=["quiet"])
         self.held_day = state.day
-        self._caption = pn.pane.HTML("", sizing_mode="stretch_width", stylesheets=[CAPTION_CSS])
+        self._caption = HTML("", sizing_mode="stretch_width", stylesheets=[CAPTION_CSS])
         self.colour_bar = ColourBar(state)
         self._body = pn.Column(sizing_mode="stretch_width")
         self.view = pn.Column(

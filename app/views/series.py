@@ -22,6 +22,7 @@ from fluxlens.app.plots.series_figures import SeriesFigures
 from fluxlens.app.plots.series_layout import TITLES
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
+from fluxlens.app.views.html import HTML
 from fluxlens.app.views.legend import LEGEND_CSS, legend_key
 from fluxlens.app.views.page_behaviour import group_label
 from fluxlens.app.views.text_alternatives import describe_place_charts
@@ -63,14 +64,14 @@ class SeriesView:
         )
         # Legends are HTML above each chart, not Bokeh legends: values of the day change without a new layout.
         self.heads = {
-            name: pn.pane.HTML("", sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=[LEGEND_CSS])
+            name: HTML("", sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=[LEGEND_CSS])
             for name in self.charts.figures
         }
         self.panes = {
             name: pn.pane.Bokeh(figure, sizing_mode="stretch_both", min_height=96)
             for name, figure in self.charts.figures.items()
         }
-        self._location = pn.pane.HTML("", stylesheets=[_TOP, ":host { flex: 1 1 270px; }"])
+        self._location = HTML("", stylesheets=[_TOP, ":host { flex: 1 1 270px; }"])
         self.shown = pn.widgets.CheckButtonGroup(
             options={TITLES[name]: name for name in self.panes},
             value=[name for name in self.panes if name in state.charts],

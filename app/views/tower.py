@@ -12,6 +12,7 @@ from fluxlens.app.plots.tower_figures import TowerFigures
 from fluxlens.app.plots.tower_layout import FLUX_COLOURS, LINE_COLOURS
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
+from fluxlens.app.views.html import HTML
 from fluxlens.app.views.legend import LEGEND_CSS, legend_key
 from fluxlens.app.views.page_behaviour import group_label
 from fluxlens.app.views.text_alternatives import describe_tower_charts
@@ -303,4 +304,4 @@ def _line_marks(colours: list[str]) -> str:
 
 
 def _html(css: str, text: str = "") -> pn.pane.HTML:
-    return pn.pane.HTML(text, sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=[css])
+    return HTML(text, sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=[css])

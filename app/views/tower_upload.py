@@ -10,6 +10,7 @@ from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.towers.upload import UPLOAD_BYTES, UploadedTower, parse_location, read_tower_file
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.file_upload import FileUpload
+from fluxlens.app.views.html import HTML
 from fluxlens.models.errors import InputError
 
 HELP = (
@@ -68,7 +69,7 @@ class TowerUpload:
             sizing_mode="stretch_width",
             stylesheets=[":host { gap: 6px; flex-wrap: wrap; align-items: center; }"],
         )
-        text = pn.pane.HTML(HELP, sizing_mode="stretch_width", stylesheets=[_TEXT])
+        text = HTML(HELP, sizing_mode="stretch_width", stylesheets=[_TEXT])
         self.view = pn.Column(text, row, sizing_mode="stretch_width", margin=(12, 0, 8, 0))
 
     def _update(self, *_) -> None:

@@ -12,11 +12,9 @@ from app_world import write_store
 from served import await_answer, stop
 from test_browser import FLAGS, ROOT, chromium, figures, free_port, local, shot  # noqa: F401
 
-# Since the dashboard draws with HoloViews, the first display in a notebook does not show its pixel within two minutes.
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.xfail(reason="the first display in JupyterLab does not come up", run=False),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+VOILA_OWN = "https://cdn.jsdelivr.net/npm/@fortawesome/"
+"""Icons that the page of Voila 0.5 itself asks for, whatever its notebook shows."""
 BASE = "/user/ada/"
 """Path under which a hub serves JupyterLab."""
 CATALOG = """\
@@ -25,9 +23,8 @@ sources:
   tiny: {driver: fluxlens_embeddings, description: A tiny world., args: {store: store}}
 """
 OPEN = """\
-import fluxlens
-from fluxlens import Explorer
-explorer = Explorer(fluxlens.embeddings.catalog.open("{catalog}"))
+from fluxlens import Explorer, open_catalog
+explorer = Explorer(open_catalog("{catalog}"))
 """
 LAB_CELLS = (
     OPEN
@@ -35,8 +32,8 @@ LAB_CELLS = (
     "explorer.layer = 'sigma'\nexplorer.pixels = [(24, 18)]",
     "row, col = explorer.pixels[-1]\n"
     "print('read', len(explorer.series), (row, col), seen[-1]['time'], int(explorer.selection.row), explorer.layer)",
-    "import holoviews as hv\nhv.extension('bokeh')\n"
-    "x, y = explorer.data.centre(24, 18)\nexplorer.embedding_map * hv.Points([(x, y)]).opts(size=14, color='red')",
+    "import holoviews as hv\n"
+    "x, y = explorer.data.centre(24, 18)\nexplorer.map * hv.Points([(x, y)]).opts(size=14, color='red')",
 )
 VOILA_CELLS = (
     OPEN
@@ -114,11 +111,13 @@ def test_in_jupyterlab_the_explorer_is_shown_read_set_and_composed(tiny, tmp_pat
         page.locator(".jp-Notebook").wait_for(timeout=90_000)
         page.get_by_text("| Idle").wait_for(timeout=90_000)
 
-        def run() -> None:
-            page.evaluate("jupyterapp.commands.execute('notebook:run-cell-and-select-next')")
+        def run(index: int) -> None:
+            # Chosen anew, since a click into an output chooses its cell.
+            page.evaluate(f"jupyterapp.shell.currentWidget.content.activeCellIndex = {index}")
+            page.evaluate("jupyterapp.commands.execute('notebook:run-cell')")
 
-        run()
-        page.get_by_text("Pixel 20, 28").wait_for(timeout=120_000)
+        run(0)
+        page.get_by_text("Pixel 20, 28").wait_for(timeout=60_000)
         page.wait_for_timeout(1500)
         page.locator(".bk-Figure").first.scroll_into_view_if_needed()
         page.wait_for_timeout(500)
@@ -134,13 +133,13 @@ def test_in_jupyterlab_the_explorer_is_shown_read_set_and_composed(tiny, tmp_pat
         page.wait_for_timeout(1000)
         shot(page, "lab_dark.png")
 
-        run()
+        run(1)
         page.get_by_text("Pixel 24, 18").first.wait_for(timeout=30_000)
         page.locator(".caption", has_text="Sigma").first.wait_for(timeout=30_000)
-        run()
+        run(2)
         page.get_by_text("read 245 (24, 18) 245 24 sigma").wait_for(timeout=30_000)
         before = page.locator(".bk-Figure").count()
-        run()
+        run(3)
         page.wait_for_function(
             "(before) => [...document.querySelectorAll('.jp-OutputArea')].at(-1).innerHTML.length > before",
             arg=200,
@@ -150,7 +149,7 @@ def test_in_jupyterlab_the_explorer_is_shown_read_set_and_composed(tiny, tmp_pat
         page.wait_for_timeout(2500)
         shot(page, "lab_composed.png")
         assert page.locator(".bk-Figure").count() > before
-        assert page.strange == []
+        assert page.strange == [], "\n".join(page.strange)
 
 
 def test_in_voila_the_widget_stands_in_a_layout_and_a_tap_reaches_the_kernel(tiny, tmp_path, page):
@@ -161,11 +160,12 @@ def test_in_voila_the_widget_stands_in_a_layout_and_a_tap_reaches_the_kernel(tin
     address = f"http://localhost:{port}{BASE}voila/"
     with jupyter(tmp_path, program, f"{address}static/"):
         page.goto(address)
-        page.get_by_text("In a layout of widgets").wait_for(timeout=120_000)
+        page.get_by_text("In a layout of widgets").wait_for(timeout=60_000)
         page.get_by_text("Pixel 20, 28").wait_for(timeout=60_000)
         page.wait_for_timeout(2000)
         box = max(figures(page), key=lambda b: b["height"])
         page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 0.25 * box["height"])
         page.get_by_text(re.compile(r"Pixel (?!20, 28)\d+, \d+")).first.wait_for(timeout=30_000)
         shot(page, "voila.png")
-        assert page.strange == []
+        strange = [address for address in page.strange if not address.startswith(VOILA_OWN)]
+        assert strange == [], "\n".join(strange)
