@@ -26,7 +26,8 @@ def load_holoviews() -> Any:
     # hv.renderer loads a backend without the JavaScript that hv.extension puts into a notebook's cell.
     previous = hv.Store.current_backend
     hv.renderer("bokeh")
-    if previous not in hv.Store.renderers:
+    # In a notebook Panel names the backend without what ``hv.opts`` gets by this call.
+    if previous not in hv.Store.renderers or (previous == "bokeh" and "Image" not in vars(hv.opts)):
         hv.Store.set_current_backend("bokeh")
     return hv
 

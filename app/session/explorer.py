@@ -33,7 +33,6 @@ from fluxlens.app.views.export import ExportView
 from fluxlens.app.views.extents import keep_extent
 from fluxlens.app.views.feature_space import FeatureSpaceView
 from fluxlens.app.views.header import Header
-from fluxlens.app.views.inline_styles import inline_styles
 from fluxlens.app.views.map import MapView
 from fluxlens.app.views.page_template import was_dark
 from fluxlens.app.views.place_toolbar import PlaceToolbar
@@ -130,6 +129,8 @@ class Explorer(pn.viewable.Viewer):
         self._link_fields: dict[str, str] = {}
         """Fields of the link that the next store shown must restore."""
         self._poll = None
+        self._screen: pn.Column | None = None
+        """What ``panel`` returned last."""
         self._is_shown = False
         """Whether ``panel`` was called before."""
         self._results: dict[str, Path] = {}
@@ -160,6 +161,9 @@ class Explorer(pn.viewable.Viewer):
         # A message is about what was tried last; who goes on to another layer or page has left that.
         self.state.param.watch(lambda _: setattr(self.state, "message", ""), ["layer", "page"])
         self.state.param.watch(self._write_link, list(permalink.LINKED_PARAMETERS))
+        # Last of all watchers, those of the views included.
+        shown = [name for name in self.state.param if name != "name"]
+        self.state.param.watch(self._push_figures, shown, precedence=100)
         self.browser.param.watch(
             lambda event: self.map_view and self.map_view.step(event.new - event.old), "day_steps"
         )
@@ -595,9 +599,7 @@ class Explorer(pn.viewable.Viewer):
         """
         try:
             # Panel's own view and not ``self``: the widget calls methods that a ``Viewer`` does not have.
-            screen = self.panel()
-            screen._hooks.append(inline_styles)
-            return pn.ipywidget(screen)
+            return pn.ipywidget(self.panel())
         except ImportError as error:
             raise InputError(
                 "Got no package jupyter_bokeh, need it for ipywidgets; pip install jupyter_bokeh."
@@ -624,9 +626,19 @@ class Explorer(pn.viewable.Viewer):
         )
         if (logout := logout_link()) is not None:
             self.header.view.append(logout)
-        return pn.Column(
+        self._screen = pn.Column(
             self.header.view, body, self.browser, sizing_mode="stretch_width", stylesheets=[_PAGE]
         )
+        return self._screen
+
+    def _push_figures(self, *_) -> None:
+        """Send what has changed in figures to a notebook.
+
+        A page's server sends each change of a Bokeh model. In a notebook it waits for the next change of a Panel
+        object, and is lost where a message of the browser comes before.
+        """
+        if self._screen is not None and not is_served():
+            pn.io.push_notebook(self._screen)
 
     # --- figures to compose in a notebook ---
 

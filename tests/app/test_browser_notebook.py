@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import nbformat
 import pytest
 from app_world import write_store
+from fluxlens.app.palette import THEMES
 from served import await_answer, stop
 from test_browser import FLAGS, ROOT, chromium, figures, free_port, local, shot  # noqa: F401
 
@@ -31,8 +32,9 @@ LAB_CELLS = (
     + "seen = []\nexplorer.param.watch(lambda event: seen.append(dict(event.new.sizes)), 'selection')\nexplorer",
     "explorer.layer = 'sigma'\nexplorer.pixels = [(24, 18)]",
     "row, col = explorer.pixels[-1]\n"
-    "print('read', len(explorer.series), (row, col), seen[-1]['time'], int(explorer.selection.row), explorer.layer)",
-    "import holoviews as hv\n"
+    "print('read', len(explorer.series), (row, col), seen[-1]['time'], int(explorer.selection.row),"
+    " explorer.layer, explorer.state.dark)",
+    "import holoviews as hv\nhv.extension('bokeh', inline=True)\n"
     "x, y = explorer.data.centre(24, 18)\nexplorer.map * hv.Points([(x, y)]).opts(size=14, color='red')",
 )
 VOILA_CELLS = (
@@ -132,12 +134,18 @@ def test_in_jupyterlab_the_explorer_is_shown_read_set_and_composed(tiny, tmp_pat
         page.wait_for_function(f"{theme} === 'dark'", timeout=20_000)
         page.wait_for_timeout(1000)
         shot(page, "lab_dark.png")
+        # The charts, too: their grid is that of the dark theme.
+        grids = page.evaluate(
+            "Bokeh.documents.flatMap((page) => [...page._all_models.values()])"
+            ".filter((model) => model.type === 'Grid' && model.grid_line_color).map((grid) => grid.grid_line_color)"
+        )
+        assert set(grids) == {THEMES["dark"]["grid"]}
 
         run(1)
         page.get_by_text("Pixel 24, 18").first.wait_for(timeout=30_000)
         page.locator(".caption", has_text="Sigma").first.wait_for(timeout=30_000)
         run(2)
-        page.get_by_text("read 245 (24, 18) 245 24 sigma").wait_for(timeout=30_000)
+        page.get_by_text("read 245 (24, 18) 245 24 sigma True").wait_for(timeout=30_000)
         before = page.locator(".bk-Figure").count()
         run(3)
         page.wait_for_function(
