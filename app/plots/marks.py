@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from bokeh.models import ColorBar
 from fluxlens.app.palette import FONT, THEMES
 from fluxlens.app.plots.elements import load_holoviews
 
@@ -288,6 +287,9 @@ def apply_theme(figure: Any, theme: str) -> None:
 
 def paint_page(figure: Any, theme: str) -> None:
     """Let the page show through a figure, its legend and its colour bar, and colour all words for the theme."""
+    # Imported here because an import of the plots' package is to load no Bokeh.
+    from bokeh.models import ColorBar
+
     colours = THEMES[theme]
     apply_theme(figure, theme)
     figure.update(background_fill_alpha=0, border_fill_alpha=0, outline_line_color=colours["grid"])
