@@ -177,10 +177,11 @@ class SceneSource(_Source):
         """Name of the simulated scene in the cache, or the path."""
         if self.path is not None:
             return str(self._path(self.path))
-        from fluxlens.embeddings import scenes, simulate
+        from fluxlens.embeddings import geometry, scenes, simulate
 
         # Other code of the simulator makes another scene, so its digest is part of the name.
-        return cache.key(f"scene-{self._simulation.name}", self.request, cache.fingerprint(simulate, scenes))
+        code = cache.fingerprint(simulate, scenes, geometry)
+        return cache.key(f"scene-{self._simulation.name}", self.request, code)
 
     @property
     def ready(self) -> bool:

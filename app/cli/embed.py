@@ -87,6 +87,8 @@ def embed(
     if scheduler and not scheduler.startswith(("tcp://", "tls://", "ws://", "wss://")):
         raise InputError(f"Got --scheduler {scheduler!r}, need tcp://HOST:PORT; correct it.")
     opened = open_scene(scene, catalog)
+    from fluxlens.embeddings import progress
+    from fluxlens.embeddings.inference.embed import FinishedBlock
     from fluxlens.embeddings.inference.embed import embed as embed_blocks
     from fluxlens.embeddings.store import Store
     from fluxlens.models import checkpoints
@@ -98,17 +100,16 @@ def embed(
     worker_device = "cuda" if has_workers and device == "cuda" else "cpu"
     blocks = embed_blocks(Path(out), opened, loaded, start, end, workers, scheduler, resume, worker_device)
     began_s, pixel_days, line = time.monotonic(), 0, ProgressLine()
-    while True:
-        try:
-            block = next(blocks)
-        except StopIteration as stop:
-            snapshot = stop.value
-            break
+
+    def show(block: FinishedBlock | None) -> None:
+        nonlocal pixel_days
         if block is None:  # nothing finished since; yielded so that Ctrl-C is noticed
-            continue
+            return
         pixel_days += block.pixel_days
         rate = pixel_days / max(time.monotonic() - began_s, 1e-9)
         line.show(f"embedding: {pixel_days:,} pixel-days, {rate:,.0f} per second", block.share)
+
+    snapshot = progress.run(blocks, show)
     line.end()
     # The days of the store, not of the request, which may reach beyond the scene.
     store = Store.open(Path(out), snapshot)

@@ -63,14 +63,12 @@ def run_with_progress(steps: Generator[tuple[str, float], None, T]) -> T:
     T
         The generator's result.
     """
+    from fluxlens.embeddings import progress
+
     line = ProgressLine()
-    while True:
-        try:
-            message, fraction = next(steps)
-        except StopIteration as stop:
-            line.end()
-            return stop.value
-        line.show(message, fraction)
+    result = progress.run(steps, lambda step: line.show(*step))
+    line.end()
+    return result
 
 
 def print_evaluation(steps: Generator[Any, None, tuple[dict, str]], json_path: str | None) -> None:

@@ -12,7 +12,7 @@ TREND_SHARE = 0.3
 """A change of at least this share of the range of a series is a trend."""
 SMOOTH_SHARE = 0.08
 """Width of the running mean behind a trend, as a share of the length of a series."""
-WEATHER = {
+WEATHER_LABELS = {
     "sw_in": "Shortwave, W m⁻²",
     "tair": "Air temperature, °C",
     "vpd": "Vapour pressure deficit, hPa",
@@ -135,7 +135,7 @@ def describe_series(
         inside = weather.sel(time=slice(days[0], days[-1]))
         lines += [
             describe_line(label, inside.time.values, inside[column].values, 1)
-            for column, label in WEATHER.items()
+            for column, label in WEATHER_LABELS.items()
             if column in inside
         ]
     return ". ".join(lines) + "." if lines else "No values."

@@ -7,7 +7,7 @@ import panel as pn
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.towers.comparison import LINES, SPLITS, TowerComparison
 from fluxlens.app.data.towers.footprint import FOOTPRINT_KINDS, RADIUS_RANGE_M
-from fluxlens.app.data.towers.observations import FLUXES, NEAR_TOWER_M
+from fluxlens.app.data.towers.observations import NEAR_TOWER_M, PARTITIONING_LABELS
 from fluxlens.app.plots.tower_figures import TowerFigures
 from fluxlens.app.plots.tower_layout import FLUX_COLOURS, LINE_COLOURS
 from fluxlens.app.state.selection import State
@@ -124,7 +124,7 @@ class TowerView:
         self.charts = TowerFigures(data.days, on_day=lambda day: setattr(state, "day", day))
         self.head = _html(LEGEND_CSS)
         self.flux = pn.widgets.RadioButtonGroup(
-            options={FLUXES[name]: name for name in data.observations.fluxes},
+            options={PARTITIONING_LABELS[name]: name for name in data.observations.fluxes},
             value=self._flux,
             css_classes=["quiet"],
             **group_label("Partitioning of the tower's GPP"),
@@ -245,7 +245,9 @@ class TowerView:
             yield f"<span>{away / 1000:.1f} km from the nearest pixel</span>"
         # Days of the chosen quality, since they are what the scores stand on.
         count = int(np.isfinite(comparison.measured).sum())
-        yield legend_key("dot", FLUX_COLOURS[self._flux], f"{FLUXES[self._flux]} GPP, {count} days")
+        yield legend_key(
+            "dot", FLUX_COLOURS[self._flux], f"{PARTITIONING_LABELS[self._flux]} GPP, {count} days"
+        )
         if "model.coverage" in comparison.scores:
             share = comparison.scores["model.coverage"]
             yield legend_key("area", LINE_COLOURS["model"], f"90 % band, holds {share:.0%}")

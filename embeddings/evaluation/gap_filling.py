@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from fluxlens.embeddings.geometry import target_grid
+from fluxlens.embeddings.geometry import block_mean, target_grid
 from fluxlens.embeddings.scenes.acquisitions import AcquisitionSeries, read_acquisitions
 from fluxlens.models.sensors import S2
 
@@ -35,8 +35,8 @@ class ClearReflectance:
         # Blocks of 2 x 2 pixels of 10 m, so that bands of 10 m and 20 m are compared on one grid.
         even = slice(0, grid.ny // 2 * 2), slice(0, grid.nx // 2 * 2)
         series: AcquisitionSeries = read_acquisitions(scene, S2, grid, *even)
-        t, b, y, x = series.values.shape
-        values = series.values.reshape(t, b, y // 2, 2, x // 2, 2).mean((3, 5))
+        t, y, x = series.valid.shape
+        values = block_mean(series.values)  # (time, band, y / 2, x / 2)
         # A 20 m pixel is clear where all four are.
         clear = series.valid.reshape(t, y // 2, 2, x // 2, 2).all((2, 4))
         return cls(values, clear, series.day)

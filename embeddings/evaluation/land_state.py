@@ -15,13 +15,14 @@ from fluxlens.embeddings import metrics
 from fluxlens.embeddings.evaluation.gap_filling import ClearReflectance
 from fluxlens.embeddings.evaluation.held_out_scenes import held_out
 from fluxlens.embeddings.evaluation.linear_probes import prefixes, ridge
-from fluxlens.embeddings.evaluation.reconstruction import GAP_DAYS
+from fluxlens.embeddings.evaluation.reconstruction import HIDDEN_GAP_DAYS
 from fluxlens.embeddings.geometry import target_grid
 from fluxlens.embeddings.inference import engine, reconstruct
 from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.scenes.acquisitions import AcquisitionSeries, read_acquisitions, to_epoch_day
 from fluxlens.embeddings.store import quantise
 from fluxlens.models.embedder import Embedder
+from fluxlens.models.gpp.drivers import NORMAL_90
 from fluxlens.models.sensors import S1, S2
 
 SIZE_PX = 20
@@ -42,9 +43,6 @@ LEAFY, BARE = 0.5, 1.0
 
 DISTANCES = {"1-5": (1, 5), "6-10": (6, 10), "11-20": (11, 20), "21+": (21, 10_000)}
 """Classes of the days from a hidden date to the nearest clear acquisition left."""
-
-HALF_BAND = 1.645
-"""Standard deviations on either side that hold 90 % of a normal distribution."""
 
 Sampled = dict[str, np.ndarray]
 """Sampled pixel-days: inputs of the probes (row, input), true state and conditions (row,)."""
@@ -160,7 +158,7 @@ class Coverage:
         """
         known = np.isfinite(error)
         # 90 % of the errors should lie within 1.645 sigma, whatever their size: calibration, not accuracy.
-        inside = known & (np.abs(error) <= HALF_BAND * sigma)
+        inside = known & (np.abs(error) <= NORMAL_90 * sigma)
         in_class = [((distance >= a) & (distance <= b))[:, None] for a, b in DISTANCES.values()]
         return cls(*(np.array([(hit & part).sum() for part in in_class]) for hit in (inside, known)))
 
@@ -234,7 +232,7 @@ def evaluate(
         yield f"embedding {name}", i / len(scenes)
         samples.append(sample(scene, model, i))
         # Without gaps most hidden dates have a neighbour within five days; gaps fill the classes further away.
-        for gap_days in (0, GAP_DAYS):
+        for gap_days in (0, HIDDEN_GAP_DAYS):
             counted += coverage(scene, model, gap_days)
     rows = {name: np.concatenate([s[name] for s in samples]) for name in samples[0]}
     # (row,) landscape of each row; landscapes of one place follow each other.

@@ -20,6 +20,7 @@ from fluxlens.embeddings.gpp.table_features import BANDS
 from fluxlens.embeddings.progress import Steps
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
+from fluxlens.models.sensors import HLS_BANDS
 
 PREFIXES = (8, 16)
 
@@ -27,9 +28,6 @@ STRENGTHS = 10.0 ** np.arange(-6, 2)
 """Penalties tried, per row and for inputs of unit variance."""
 
 LOGISTIC_STRENGTHS = (1e-3, 1e-2, 1e-1)
-
-HLS = ("B02", "B03", "B04", "B8A", "B11", "B12")
-"""Sentinel-2 bands of the table's columns ``gpp_features.BANDS``."""
 
 
 def prefixes(name: str, z: np.ndarray) -> dict[str, np.ndarray]:
@@ -208,7 +206,7 @@ def evaluate(path: str | Path, model: Embedder) -> Steps[tuple[dict[str, float],
     table = tables.read(path, need_gpp=True)
     table = table[table[[*BANDS, "gpp"]].notna().all(axis=1)].reset_index(drop=True)
     bands, (site, kind) = table[list(BANDS)].values, table[["site", "type"]].values.T.astype(str)
-    inputs = prefixes("embedding", table_embeddings.embed_spectra(model, bands, HLS)) | {"bands": bands}
+    inputs = prefixes("embedding", table_embeddings.embed_spectra(model, bands, HLS_BANDS)) | {"bands": bands}
     numbers: dict[str, float] = {"rows": len(table), "sites": len(np.unique(site))}
     for i, (name, x) in enumerate(inputs.items()):
         yield f"probing {name}", i / len(inputs)

@@ -19,7 +19,7 @@ from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
 from fluxlens.models.sensors import S2
 
-GAP_DAYS = 20
+HIDDEN_GAP_DAYS = 20
 """Half-width of the gap that is opened around a date."""
 
 GAPS_APART = 4
@@ -189,11 +189,11 @@ CASES = {
     "prefix16": Case("first 16 features alone", features=16),
     "prefix8": Case("first 8 features alone", features=8),
     "causal": Case("past only", causal=True),
-    "one_gap": Case(f"a gap of {GAP_DAYS} days around it", GAP_DAYS, alone=True),
-    "one_gap_without_s1": Case("... without s1", GAP_DAYS, ("s1",), alone=True),
-    "gap": Case("all such gaps at once", GAP_DAYS),
-    "gap_without_s1": Case("... without s1", GAP_DAYS, ("s1",)),
-    "gap_without_landsat8": Case("... without landsat8", GAP_DAYS, ("landsat8",)),
+    "one_gap": Case(f"a gap of {HIDDEN_GAP_DAYS} days around it", HIDDEN_GAP_DAYS, alone=True),
+    "one_gap_without_s1": Case("... without s1", HIDDEN_GAP_DAYS, ("s1",), alone=True),
+    "gap": Case("all such gaps at once", HIDDEN_GAP_DAYS),
+    "gap_without_s1": Case("... without s1", HIDDEN_GAP_DAYS, ("s1",)),
+    "gap_without_landsat8": Case("... without landsat8", HIDDEN_GAP_DAYS, ("landsat8",)),
 }
 
 METHODS = ("rmse", "linear", "whittaker")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings.geometry import target_grid
+from fluxlens.embeddings.geometry import block_mean, target_grid
 from fluxlens.embeddings.scenes.acquisitions import read_acquisitions, to_epoch_day
 from fluxlens.models.errors import InputError
 from fluxlens.models.sensors import S2
@@ -103,9 +103,7 @@ class SceneSample:
     @cached_property
     def s2(self) -> np.ndarray:
         """(time, band, y, x) on the 20 m grid; NaN where not clear."""
-        t, b, y, x = self.fine.shape
-        coarse = self.fine.reshape(t, b, y // 2, 2, x // 2, 2).mean((3, 5))
-        return np.where(self.clear[:, None], coarse, np.nan)
+        return np.where(self.clear[:, None], block_mean(self.fine), np.nan)
 
     def band(self, name: str) -> np.ndarray:
         """Reflectance (time, y, x) 0-1 of the band called ``name``, NaN where not clear."""

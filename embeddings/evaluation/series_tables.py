@@ -22,6 +22,7 @@ from fluxlens.embeddings.series.reconstruct import reconstruct
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
 from fluxlens.models.fusion import WINDOW_DAYS
+from fluxlens.models.gpp.drivers import NORMAL_90
 from fluxlens.models.sensors import SENSORS
 
 EVERY = 3
@@ -33,9 +34,6 @@ NEIGHBOUR_DAYS = 45
 """A target brighter in the visible than every clear date this near is taken for undetected cloud or snow."""
 
 VISIBLE = ("B02", "B03", "B04")
-
-NORMAL_90 = 1.6449
-"""Half width of the 90 % interval of a normal distribution, in standard deviations."""
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings.meteorology import clear_sky_radiation, reference_evapotranspiration_mm_d
+from fluxlens.embeddings.scenes.schema import WEATHER
 from fluxlens.models.errors import InputError
 from fluxlens.models.gpp.drivers import DRIVERS, NORMALISATIONS, PIXEL_DRIVERS
-
-WEATHER = ("sw_in", "tair", "vpd", "precip")
-"""Variables of daily weather that count: W m-2, degC, hPa, mm d-1."""
 
 RECENT_DAYS = 15
 """Memory of the recent past: leaves acclimate to the weather of about two weeks (Mengoli et al. 2022,

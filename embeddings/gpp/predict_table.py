@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 from fluxlens.embeddings.gpp.table_head import load
 from fluxlens.embeddings.gpp.tables import read
+from fluxlens.models.atomic import atomic_path
 from fluxlens.models.errors import InputError
 
 
@@ -32,19 +33,14 @@ def predict(in_csv: str | Path, out_csv: str | Path, head: str | Path = "default
     InputError
         When the table or the place to write is not as needed.
     """
-    import os
-
-    table = read(in_csv)
-    result = pd.concat([table[["site", "date"]], load(head).predict(table)], axis=1)
-    result["date"] = result["date"].dt.strftime("%Y-%m-%d")
     out = Path(out_csv)
     if not out.parent.is_dir():
         raise InputError(f"Got {out}, whose folder does not exist, need one that does; create it.")
-    # Written next to the file and renamed, so that a reader never meets half a table.
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        result.to_csv(partial, index=False, float_format="%.4f")
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
+    if out.is_dir():  # an atomic write would replace the folder and all that it holds
+        raise InputError(f"Got {out}, which is a folder, need a file; choose another path.")
+    table = read(in_csv)
+    result = pd.concat([table[["site", "date"]], load(head).predict(table)], axis=1)
+    result["date"] = result["date"].dt.strftime("%Y-%m-%d")
+    with atomic_path(out) as temporary:
+        result.to_csv(temporary, index=False, float_format="%.4f")
     return result

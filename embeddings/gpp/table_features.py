@@ -15,10 +15,10 @@ from fluxlens.embeddings.meteorology import extraterrestrial_radiation, saturati
 BANDS = ("b2", "b3", "b4", "b5", "b6", "b7")
 """Blue, green, red, near infrared, shortwave infrared 1 and 2; reflectance 0-1."""
 
-WEATHER = ("T2MIN", "T2MAX", "T2MEAN", "TSMDEWMEAN", "GWETROOT", "SWLAND", "PARDFLAND")
+MERRA2_COLUMNS = ("T2MIN", "T2MAX", "T2MEAN", "TSMDEWMEAN", "GWETROOT", "SWLAND", "PARDFLAND")
 """Temperatures K, dew point K, root-zone wetness 0-1, shortwave and diffuse PAR W m-2 (MERRA-2 names)."""
 
-BASE = (*BANDS, *WEATHER, "lat", "sin_day", "cos_day")
+BASE = (*BANDS, *MERRA2_COLUMNS, "lat", "sin_day", "cos_day")
 
 LOGARITHMIC = (*BANDS, "SWLAND", "PARDFLAND")
 
@@ -96,7 +96,7 @@ def base(table: pd.DataFrame) -> pd.DataFrame:
         NaN where not given. The index of the table.
     """
     out = pd.DataFrame(index=table.index)
-    for name in (*BANDS, *WEATHER, "lat"):
+    for name in (*BANDS, *MERRA2_COLUMNS, "lat"):
         out[name] = table[name].astype(float) if name in table else np.nan
     out[list(BANDS)] = out[list(BANDS)].clip(*REFLECTANCE)
     out[["SWLAND", "PARDFLAND"]] = out[["SWLAND", "PARDFLAND"]].clip(lower=1.0)

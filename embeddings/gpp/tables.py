@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings.gpp.table_features import BANDS, WEATHER
+from fluxlens.embeddings.gpp.table_features import BANDS, MERRA2_COLUMNS
 from fluxlens.models.errors import InputError
 
 MGRS_LATITUDE_BANDS = "CDEFGHJKLMNPQRSTUVWX"
@@ -20,7 +20,7 @@ def read(path: str | Path, need_gpp: bool = False) -> pd.DataFrame:
     ----------
     path
         CSV with the columns ``SITE_ID`` or ``site``, ``date``, ``BANDS`` (reflectance 0-1) and, where there are,
-        ``WEATHER`` (MERRA-2 names and units), a latitude or a tile, ``PFT``, ``GPP`` (gC m-2 d-1).
+        ``MERRA2_COLUMNS`` (MERRA-2 names and units), a latitude or a tile, ``PFT``, ``GPP`` (gC m-2 d-1).
     need_gpp
         Whether GPP must be there.
 
@@ -86,7 +86,7 @@ def clean(raw: pd.DataFrame, need_gpp: bool = False) -> pd.DataFrame:
         raise InputError(f"Got the date {bad!r}, need dates as YYYY-MM-DD; rewrite it.")
     date = date.dt.tz_localize(None) if date.dt.tz is not None else date
     out = pd.DataFrame({"site": raw["site"].astype(str).values, "date": date.dt.normalize().values})
-    for name in (*BANDS, *WEATHER, *(["GPP"] if need_gpp else [])):
+    for name in (*BANDS, *MERRA2_COLUMNS, *(["GPP"] if need_gpp else [])):
         if name in raw:
             out[name] = _numbers(raw[name])
     # A table in other units gives plausible, wrong GPP: refuse rather than guess.

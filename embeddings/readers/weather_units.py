@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from fluxlens.embeddings.meteorology import saturation_vapour_pressure_hpa
 from fluxlens.models.errors import InputError
 
 DAY_S = 86400.0
@@ -207,14 +208,13 @@ def _check_vpd(
         return "Pa", True
     if tair is not None:
         known = tair.reindex(values.index).dropna()
-        # Air cannot lack more vapour than it holds when saturated (Magnus formula).
-        most = 6.108 * np.exp(17.27 * known / (known + 237.3))
+        # Air cannot lack more vapour than it holds when saturated.
+        most = saturation_vapour_pressure_hpa(known)
         if known.size >= 10 and float((values[known.index] / most).median()) > 1.05:
             return RELATIVE_HUMIDITY, True
         warm = known[known > 10]
         if warm.size >= 10:
-            saturation = 6.108 * np.exp(17.27 * warm / (warm + 237.3))
-            deficit = values[warm.index] / saturation
+            deficit = values[warm.index] / saturation_vapour_pressure_hpa(warm)
             return (
                 ("kPa", True)
                 if float(deficit.quantile(0.75)) < 0.12 and float(deficit.median()) < 0.07

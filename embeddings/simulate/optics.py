@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from fluxlens.embeddings.geometry import block_mean
 from fluxlens.embeddings.simulate.canopy import BANDS
 from fluxlens.embeddings.simulate.ground import Pixels
 from fluxlens.embeddings.simulate.noise import PlaneWaves
@@ -234,11 +235,8 @@ def _scl_clear(
     faint shadows and on many dates all of them, and takes bright ground for cloud and dark ground for shadow.
     """
 
-    def at_20m(field: np.ndarray) -> np.ndarray:
-        ny, nx = field.shape
-        return field.reshape(ny // 2, 2, nx // 2, 2).mean(axis=(1, 3))
-
-    thick, shadow, haze = at_20m(air.cloud_thickness), at_20m(air.shadow), at_20m(air.haze)
+    # The mask is on 20 m, twice the pixels of the image.
+    thick, shadow, haze = block_mean(air.cloud_thickness), block_mean(air.shadow), block_mean(air.haze)
     wobble = rng.standard_normal(thick.shape)
     # Thresholds differ from date to date, by far more than from pixel to pixel.
     cloud_threshold = np.exp(rng.normal(-0.2, 0.8)) / mask_skill
@@ -253,7 +251,7 @@ def _scl_clear(
         grown[:, 1:] |= flagged[:, :-1]
         grown[:, :-1] |= flagged[:, 1:]
         flagged = grown
-    blue, nir = at_20m(image[..., 0]), at_20m(image[..., 6])
+    blue, nir = block_mean(image[..., 0]), block_mean(image[..., 6])
     # On some dates bright soil and roofs pass for cloud, dark forest and water for shadow.
     bright = (blue > 0.20) & (rng.random() < 0.7) & (thick < 0.2)
     dark = (nir < 0.10) & (blue < 0.035) & (rng.random() < 0.35)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from fluxlens.embeddings.geometry import block_mean
 from fluxlens.embeddings.simulate.ground import Pixels
 from fluxlens.embeddings.simulate.landscape import BROAD, NEEDLE, PIXEL_M, TOWN, WATER
 from fluxlens.embeddings.simulate.noise import PlaneWaves
@@ -93,12 +94,6 @@ def water_cloud(lai: np.ndarray, soil: np.ndarray, canopy: WaterCloud, incidence
     cos = np.cos(np.radians(incidence_deg))
     two_way_transmission = np.exp(-2 * canopy.b * lai / cos)
     return canopy.a * lai * cos * (1 - two_way_transmission) + two_way_transmission * soil
-
-
-def _mean_2x2(field: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Mean over 2 x 2 pixels of a flat map of ``shape``: 10 m to 20 m."""
-    ny, nx = shape
-    return field.reshape(ny // 2, 2, nx // 2, 2).mean(axis=(1, 3))
 
 
 def speckle(rng: np.random.Generator, shape: tuple[int, int], looks: float) -> np.ndarray:
@@ -300,7 +295,7 @@ def acquire(
         )
         image = []
         for pol, power in powers.items():
-            mean = _mean_2x2(power * pass_factor, shape)
+            mean = block_mean((power * pass_factor).reshape(shape))  # 10 m to 20 m
             # Speckle, a calibration error of the whole image, then the thermal noise that can make power negative.
             noisy = mean * speckle(local, mean.shape, LOOKS[pol]) * _power(0.22 * local.standard_normal())
             noisy = noisy + 0.3 * NOISE_FLOOR * local.standard_normal(mean.shape)

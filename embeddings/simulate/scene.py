@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import progress
-from fluxlens.embeddings.scenes.schema import L8_BANDS
+from fluxlens.embeddings.scenes import schema
 from fluxlens.embeddings.simulate import carbon, landsat, landscape, optics, radar, tower, vegetation, weather
 from fluxlens.embeddings.simulate.canopy import BANDS
 from fluxlens.embeddings.simulate.ground import Pixels
@@ -25,18 +25,19 @@ from fluxlens.models.errors import InputError
 
 SPIN_UP_DAYS = 430
 """Simulated before the scene's first day, so that soil, snow and crops forget their initial state."""
-TRUTH = {
-    "lai": ("m2 m-2", "leaf area index, green and brown"),
-    "fapar": ("1", "fraction of photosynthetically active radiation absorbed by green leaves"),
-    "chlorophyll": ("ug cm-2", "chlorophyll of the green leaves"),
-    "soil_moisture": ("m3 m-3", "volumetric water of the top 10 cm; 1 = open water"),
-    "gpp": ("gC m-2 d-1", "gross primary production"),
+# Long names say what the simulator means; units are those of the scene's contract.
+TRUTH_LONG_NAMES = {
+    "lai": "leaf area index, green and brown",
+    "fapar": "fraction of photosynthetically active radiation absorbed by green leaves",
+    "chlorophyll": "chlorophyll of the green leaves",
+    "soil_moisture": "volumetric water of the top 10 cm; 1 = open water",
+    "gpp": "gross primary production",
 }
-WEATHER = {
-    "sw_in": ("W m-2", "incoming shortwave radiation, daily mean"),
-    "tair": ("degC", "air temperature, daily mean"),
-    "vpd": ("hPa", "vapour pressure deficit, daily mean"),
-    "precip": ("mm d-1", "precipitation"),
+WEATHER_LONG_NAMES = {
+    "sw_in": "incoming shortwave radiation, daily mean",
+    "tair": "air temperature, daily mean",
+    "vpd": "vapour pressure deficit, daily mean",
+    "precip": "precipitation",
 }
 SceneSteps = Generator[tuple[str, float], None, xr.DataTree]
 """Long work: yields (message, fraction 0-1) and returns the scene."""
@@ -198,7 +199,7 @@ def build(request: Request) -> SceneSteps:
         acquired = landsat.acquire(
             streams["landsat8"], pixels, met, first, n, request.orbits.cloud_logit, place.x, place.y
         )
-        node = _optical(list(acquired), days, request.lon, landsat.OVERPASS_H, L8_BANDS, landsat.PATHS)
+        node = _optical(list(acquired), days, request.lon, landsat.OVERPASS_H, schema.L8_BANDS, landsat.PATHS)
         nodes["landsat8"] = place.gridded(node)
     nodes["weather"] = _weather(met.from_day(first))
     # Training scenes leave the truth out: it takes most of the memory.
@@ -272,12 +273,12 @@ def _s1(echoes: list, days: pd.DatetimeIndex, lon: float) -> xr.Dataset:
 
 def _weather(met: weather.Weather) -> xr.Dataset:
     dataset = xr.Dataset(
-        {name: ("time", getattr(met, name).astype(np.float32)) for name in WEATHER},
+        {name: ("time", getattr(met, name).astype(np.float32)) for name in WEATHER_LONG_NAMES},
         coords={"time": met.days},
         attrs={"simulated": 1},
     )
-    for name, (units, words) in WEATHER.items():
-        dataset[name].attrs = {"units": units, "long_name": words}
+    for name, long_name in WEATHER_LONG_NAMES.items():
+        dataset[name].attrs = {"units": schema.units("weather", name), "long_name": long_name}
     return dataset
 
 
@@ -287,7 +288,7 @@ def _truth(
     """Yield progress; return the truth, daily."""
     land, growth = pixels.land, pixels.growth
     shape = land.unit.shape
-    out = {name: np.zeros((days, *shape), dtype=np.float32) for name in TRUTH}
+    out = {name: np.zeros((days, *shape), dtype=np.float32) for name in TRUTH_LONG_NAMES}
     c3, c4, par = carbon.efficiency(met), carbon.efficiency(met, c4=True), carbon.par_mol(met)
     unit = land.unit.ravel()
     # Day by day: maps of all layers of the canopy for a year would not fit in memory.
@@ -314,8 +315,8 @@ def _truth(
     dataset = xr.Dataset(
         {name: (("time", "y", "x"), value) for name, value in out.items()}, attrs={"simulated": 1}
     )
-    for name, (units, words) in TRUTH.items():
-        dataset[name].attrs = {"units": units, "long_name": f"simulated {words}"}
+    for name, long_name in TRUTH_LONG_NAMES.items():
+        dataset[name].attrs = {"units": schema.units("truth", name), "long_name": f"simulated {long_name}"}
     dataset["land_cover"] = (("y", "x"), land.cover)
     dataset["land_cover"].attrs = {
         "flag_values": np.arange(len(COVERS), dtype=np.int8),

@@ -27,7 +27,7 @@ from fluxlens.embeddings.towers.stamps import Step, parse_stamps
 from fluxlens.embeddings.towers.tower_table import TowerTable
 from fluxlens.models.errors import DataWarning, InputError
 
-WEATHER = {"sw_in": "SW_IN_F", "tair": "TA_F", "vpd": "VPD_F", "precip": "P_F"}
+WEATHER_COLUMNS = {"sw_in": "SW_IN_F", "tair": "TA_F", "vpd": "VPD_F", "precip": "P_F"}
 LONG_NAMES = {
     "qc": "share of measured or well gap-filled net exchange",
     "sw_in": "incoming shortwave radiation",
@@ -79,7 +79,9 @@ def _read_text(path: Path) -> xr.Dataset:
     """The tower of the best text table of a file."""
     table = _table_with_gpp(path)
     choice = choose_gpp(table)
-    columns = choice.columns | {ours: theirs for ours, theirs in WEATHER.items() if theirs in table.header}
+    columns = choice.columns | {
+        ours: theirs for ours, theirs in WEATHER_COLUMNS.items() if theirs in table.header
+    }
     frame = table.read(list(columns.values()))[list(columns.values())].set_axis(list(columns), axis=1)
     step = table.step(pd.DatetimeIndex(frame.index))
     # Rows stamped at their end are moved to their start, as all others are.

@@ -26,11 +26,11 @@ MAGIC = (b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02", b"CDF\x05")
 # Names in small letters, the preferred first. GPP without a method is that of night-time respiration in PLUMBER2
 # (Ukkola et al. 2022, doi:10.5194/essd-14-449-2022) and OzFlux (SOLO and Lloyd-Taylor fit night-time respiration,
 # Isaac et al. 2017, doi:10.5194/bg-14-2903-2017); LL is Lasslop's light response.
-FLUXES = {
+GPP_NAMES = {
     "gpp_nt": ("gpp_nt_vut_ref", "gpp_nt_cut_ref", "gpp_nt", "gpp", "gpp_solo", "gpp_lt"),
     "gpp_dt": ("gpp_dt_vut_ref", "gpp_dt_cut_ref", "gpp_dt", "gpp_ll"),
 }
-WEATHER = {
+WEATHER_NAMES = {
     "sw_in": ("swdown", "fsd", "sw_in_f", "sw_in"),
     "tair": ("tair", "ta_f", "ta"),
     "vpd": ("vpd", "vpd_f"),
@@ -135,7 +135,7 @@ def read_netcdf(path: Path) -> xr.Dataset:
         frame = pd.DataFrame(index=time)
         sources: dict[str, tuple[str, str]] = {}
         factors: dict[str, float] = {}
-        for ours, names in FLUXES.items():
+        for ours, names in GPP_NAMES.items():
             for key in (variables[key] for key in names if key in variables):
                 values = read_numbers(name, data[key])
                 if np.isfinite(values).any():
@@ -160,7 +160,7 @@ def read_netcdf(path: Path) -> xr.Dataset:
                 flag = pd.Series(read_numbers(name, data[key]), time)
                 frame["qc"] = (flag % 10 != 0).astype(float).where(flag.notna()) * 2
         depth_per_step = True
-        for ours, names in WEATHER.items():
+        for ours, names in WEATHER_NAMES.items():
             key = next((variables[key] for key in names if key in variables), None)
             if key is None:
                 continue

@@ -12,16 +12,13 @@ from fluxlens.models.batch import Images
 from fluxlens.models.decoder import LAND
 from fluxlens.models.encoder import HALO_PX
 from fluxlens.models.errors import InputError
-from fluxlens.models.sensors import SENSORS, SensorSpec
+from fluxlens.models.sensors import HLS_BANDS, SENSORS, SensorSpec
 from fluxlens.models.training import Sample
 
 SIDE_PX = 8
 """Side of the square whose pixels may be queried; it is read with the encoder's halo around it."""
 
 S2_10M = ("B02", "B03", "B04", "B08")
-
-HLS = ("B02", "B03", "B04", "B8A", "B11", "B12")
-"""Bands of Sentinel-2 that Landsat 8 has too, in the order of Landsat's."""
 
 PIXEL_PITCH = HALO_PX + 1
 """Pixels this far apart lie outside each other's receptive field: a lattice of pixels without neighbours."""
@@ -239,7 +236,7 @@ def _apply_jitter(
     drawn = {name: _draw_gain_offset(SENSORS[name], config, rng) for name in parts}
     # Otherwise the model would learn that the two sensors disagree, and could not use one for the other.
     if {"s2", "landsat8"} <= set(drawn):
-        same = [SENSORS["s2"].bands.index(band) for band in HLS]
+        same = [SENSORS["s2"].bands.index(band) for band in HLS_BANDS]
         drawn["landsat8"] = tuple(change[same] for change in drawn["s2"])
     return {
         name: replace(part, values=part.values * drawn[name][0] + drawn[name][1])
@@ -340,7 +337,7 @@ def _draw_absent_bands(name: str, config: MaskingConfig, rng: np.random.Generato
         if chance < config.no_10m_share:
             return [bands.index(b) for b in S2_10M]
         if chance < config.no_10m_share + config.hls_share:
-            return [i for i, b in enumerate(bands) if b not in HLS]
+            return [i for i, b in enumerate(bands) if b not in HLS_BANDS]
     if chance > 0.93:
         return [int(rng.integers(len(bands)))]
     return []

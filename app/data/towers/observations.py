@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 from fluxlens.app.data.scene import SceneData
 
-FLUXES = {"gpp_nt": "Night-time", "gpp_dt": "Day-time"}
+PARTITIONING_LABELS = {"gpp_nt": "Night-time", "gpp_dt": "Day-time"}
 """Partitionings of net exchange into GPP, as they are called on screen."""
 NEAR_TOWER_M = 500
 """A pixel farther from a tower than this is compared with it only with a note of the distance."""
@@ -47,8 +47,8 @@ class TowerObservations:
 
     @property
     def fluxes(self) -> list[str]:
-        """Partitionings of GPP that the tower has; keys of ``FLUXES``."""
-        return [name for name in FLUXES if self.dataset is not None and name in self.dataset]
+        """Partitionings of GPP that the tower has; keys of ``PARTITIONING_LABELS``."""
+        return [name for name in PARTITIONING_LABELS if self.dataset is not None and name in self.dataset]
 
     @cached_property
     def xy(self) -> tuple[float, float] | None:

@@ -12,12 +12,12 @@ from fluxlens.embeddings.readers import open_scene
 from fluxlens.embeddings.simulate import random_scene, simulate
 from fluxlens.embeddings.training import embedder, simulated
 from fluxlens.embeddings.training.archive import PackedScene, pack_land_state
-from fluxlens.embeddings.training.samples import HLS, MaskingConfig, batches, draw_sample
+from fluxlens.embeddings.training.samples import MaskingConfig, batches, draw_sample
 from fluxlens.models import checkpoints
 from fluxlens.models.decoder import LAND
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
-from fluxlens.models.sensors import S2
+from fluxlens.models.sensors import HLS_BANDS, S2
 from fluxlens.models.training import Recipe
 
 ALL = ("s2", "s1", "landsat8")
@@ -245,7 +245,7 @@ def test_bands_that_see_the_same_light_are_changed_alike(with_landsat):
     sample = draw_sample(flat, masking, rng)
     s2, l8 = (np.nanmedian(sample.images[n].values.numpy(), (0, 2, 3)) for n in ("s2", "landsat8"))
     known = np.isfinite(l8)
-    np.testing.assert_allclose(s2[[S2.bands.index(b) for b in HLS]][known], l8[known])
+    np.testing.assert_allclose(s2[[S2.bands.index(b) for b in HLS_BANDS]][known], l8[known])
     assert known.sum() >= 5
     assert np.abs(l8[known] - 0.2).max() > 0.005
 
