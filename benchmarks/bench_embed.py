@@ -131,8 +131,8 @@ def _stored(scene: Path, store: Path, days: int) -> tuple[float, float, float]:
     steps = embed.embed(store, zarr.open(scene), checkpoints.load("default"), *period)
     before_s = time.process_time()
     seconds = _seconds(lambda: progress.run(steps))
-    held = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
-    return seconds, time.process_time() - before_s, int(held.split()[1]) * 1024 / 1e9
+    peak_line = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+    return seconds, time.process_time() - before_s, int(peak_line.split()[1]) * 1024 / 1e9
 
 
 def mosaic(path: Path, side_px: int, days: int) -> None:

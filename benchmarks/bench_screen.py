@@ -136,8 +136,8 @@ def _told(name: str, what: Callable, inputs: Iterable) -> dict[str, float]:
     began = time.process_time()
     took = _milliseconds(what, inputs)
     cpu_ms = 1000 * (time.process_time() - began) / len(inputs)
-    told = {"median_ms": np.median(took), "p95_ms": np.percentile(took, 95), "cpu_mean_ms": cpu_ms}
-    return {f"{name}_{end}": float(value) for end, value in told.items()}
+    figures = {"median_ms": np.median(took), "p95_ms": np.percentile(took, 95), "cpu_mean_ms": cpu_ms}
+    return {f"{name}_{end}": float(value) for end, value in figures.items()}
 
 
 def _view(draw: np.random.Generator, grid: Grid) -> tuple[float, float, float, float]:
@@ -181,26 +181,26 @@ def tiled(side_px: int, days: int, seed: int = 0) -> Path:
         template = xr.Dataset(
             {
                 name: (
-                    held.dims,
-                    np.broadcast_to(held.dtype.type(0), (days, side_px, side_px, *held.shape[3:])),
+                    array.dims,
+                    np.broadcast_to(array.dtype.type(0), (days, side_px, side_px, *array.shape[3:])),
                 )
-                for name, held in cube.items()
+                for name, array in cube.items()
             },
             {name: cube[name] for name in ("time", "feature", "scale")},
             cube.attrs,
         ).assign_coords(grid.coords())
         session = icechunk.Repository.create(repository.storage(path)).writable_session("main")
         root = zarr.open_group(session.store, mode="a", zarr_format=3)
-        seen = grid
+        observed = grid
         if side_px > SEEN_PX:
             coarse = side_px // (TILE_PX // 2)
-            seen = Grid(
+            observed = Grid(
                 grid.crs, grid.left_m, grid.top_m, 10.0 * coarse, side_px // coarse, side_px // coarse
             )
-        wide = np.tile(green, (1, *2 * (-(-seen.nx // TILE_PX),)))[:, : seen.ny, : seen.nx]
-        made = _scene(seen, pd.DatetimeIndex(cube.time.values), wide, np.random.default_rng(seed))
+        wide = np.tile(green, (1, *2 * (-(-observed.nx // TILE_PX),)))[:, : observed.ny, : observed.nx]
+        made = _scene(observed, pd.DatetimeIndex(cube.time.values), wide, np.random.default_rng(seed))
         scenes.write(made, session.store, "scene")
-        codes = embeddings_store.to_bytes({name: held.values for name, held in cube.data_vars.items()})
+        codes = embeddings_store.to_bytes({name: array.values for name, array in cube.data_vars.items()})
         for layout in embeddings_store.LAYOUTS:
             _lay(session.store, layout, store_layout.create_layout(session.store, layout, template), codes)
         for level, name in list(store_layout.level_layouts(side_px, side_px).items())[1:]:
@@ -283,13 +283,13 @@ def _season(side_px: int, days: int, seed: int) -> tuple[xr.Dataset, np.ndarray]
 
 def _scene(grid: Grid, days: pd.DatetimeIndex, green: np.ndarray, draw: np.random.Generator) -> xr.DataTree:
     picks = slice(0, None, 5)
-    seen = green[picks]
+    spectra = green[picks]
     slopes = (-0.03, -0.02, -0.06, 0.3)
-    reflectance = np.stack([0.08 + slope * seen for slope in slopes], axis=1).astype("float32")
+    reflectance = np.stack([0.08 + slope * spectra for slope in slopes], axis=1).astype("float32")
     s2 = xr.Dataset(
         {
             "reflectance": (("time", "band", "y", "x"), reflectance),
-            "clear": (("time", "y", "x"), draw.random(seen.shape) > 0.2),
+            "clear": (("time", "y", "x"), draw.random(spectra.shape) > 0.2),
         },
         {"time": days[picks] + pd.Timedelta(hours=10, minutes=30), "band": list(BANDS)},
     ).assign_coords(grid.coords())

@@ -83,14 +83,14 @@ def write_tables(folder: Path, series: int, phases: int) -> None:
         spec = SENSORS[name]
         # (series, acquisition): days since the start
         day = of[:, None] + np.arange(0, DAYS - cycle, cycle)
-        seen = rng.random(day.shape) < (CLEAR_SHARE if name == "s2" else 1)
-        at, _ = np.nonzero(seen)
+        is_observed = rng.random(day.shape) < (CLEAR_SHARE if name == "s2" else 1)
+        at, _ = np.nonzero(is_observed)
         values = rng.normal(spec.centre, np.array(spec.spread) / 4, (len(at), len(spec.bands)))
         if name == "s2":
             values = values.clip(0.001, 0.9)
         table = pd.DataFrame(values.astype(np.float32), columns=list(spec.bands))
         table.insert(0, "id", np.char.add("p", at.astype(str)))
-        table.insert(1, "date", (START + day[seen]).astype("datetime64[ns]"))
+        table.insert(1, "date", (START + day[is_observed]).astype("datetime64[ns]"))
         table.to_parquet(folder / f"{name}.parquet")
 
 
@@ -146,8 +146,8 @@ def time_cube(side_px: int) -> dict[str, float]:
 
 def peak_gb() -> float:
     """Most memory this process has held, GB."""
-    held = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
-    return int(held.split()[1]) * 1024 / 1e9
+    peak_line = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+    return int(peak_line.split()[1]) * 1024 / 1e9
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def _rounding() -> dict[str, float]:
     scale = model.scale.numpy()
     first = np.datetime64(request.Request.from_scene(scene, model).first, "D")
     period, weather = (str(first), str(first + 364)), scene["weather"].to_dataset().load()
-    held, differences = [], []
+    stored, differences = [], []
     for block in range(2):
         side = slice(block * request.BLOCK_PX, (block + 1) * request.BLOCK_PX)
         cube = engine.compute(scene, model, *period, window=(side, side))
@@ -76,11 +76,11 @@ def _rounding() -> dict[str, float]:
             engine.BlockTask(scene, model, request.Request.from_scene(scene, model, *period, (side, side)))
         )
         steps = (exact / scale).reshape(cube["embedding"].shape)
-        held.append((exact, quantise.dequantise(cube).values.reshape(exact.shape) - exact))
+        stored.append((exact, quantise.dequantise(cube).values.reshape(exact.shape) - exact))
         if gpp.is_compatible(cube.attrs):
             floats = cube.assign(embedding=cube["embedding"].copy(data=steps))
             differences.append(gpp.predict(cube, weather)["gpp"] - gpp.predict(floats, weather)["gpp"])
-    exact, error = (np.concatenate(parts, 1) for parts in zip(*held, strict=True))
+    exact, error = (np.concatenate(parts, 1) for parts in zip(*stored, strict=True))
     rms = np.sqrt(np.square(error, dtype=np.float64).mean((0, 1)))
     deviation = rms / exact.std((0, 1), dtype=np.float64)
     low, high = np.percentile(exact, (1, 99), axis=(0, 1))
@@ -132,12 +132,12 @@ def _frames(
     for size in draw.integers(1, side_px, 60):
         top, left = draw.integers(0, side_px - size + 1, 2)
         squares.append((slice(int(top), int(top + size)), slice(int(left), int(left + size))))
-    touched, seen = [], []
+    touched, decoded = [], []
     for square in squares:
         level, key = finest_level(store._arrays, store.grid_shape, 0, *square)
         arrays = store._arrays[level_layouts(*store.grid_shape)[level]]
         touched.append(bytes_touched(arrays.values(), key))
-        seen.append(max(part.stop - part.start for part in key[1:]))
+        decoded.append(max(part.stop - part.start for part in key[1:]))
     (frame_ms,) = _medians_ms(squares, lambda square: store.frame(store.days[0], *square))
     full_bytes = sum(array.nbytes_stored() for array in store._arrays["maps"].values())
     all_bytes = sum(array.nbytes_stored() for arrays in store._arrays.values() for array in arrays.values())
@@ -145,7 +145,7 @@ def _frames(
     return {
         "frame_most_mb_touched": max(touched) / 1e6,
         "frame_median_ms": frame_ms,
-        "frame_side_px_median": float(np.median(seen)),
+        "frame_side_px_median": float(np.median(decoded)),
         "overviews_share_of_maps": (all_bytes - series_bytes) / full_bytes - 1,
     }
 

@@ -44,8 +44,8 @@ class Server:
     @property
     def resident_mb(self) -> float:
         """Memory in use, MB."""
-        told = Path(f"/proc/{self.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", told)[1]) / 1000
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
 
 
 @contextmanager
@@ -186,7 +186,7 @@ class Visitor:
             header, content = await self._receive()
             if header["msgtype"] == "ERROR":
                 raise RuntimeError(str(content)[:300])
-            if any(_source(told) == changed for told in content.get("events", ())):
+            if any(_source(change) == changed for change in content.get("events", ())):
                 return 1000 * (time.perf_counter() - started)
 
     def close(self) -> None:
@@ -210,16 +210,16 @@ class Visitor:
             self.heard.put_nowait((header, content))
 
     async def _receive(self) -> tuple[dict, dict]:
-        told = await self.heard.get()
-        if told is None:
+        message = await self.heard.get()
+        if message is None:
             raise ConnectionError("the server closed the page")
-        return told
+        return message
 
 
 def _event(name: str, values: dict) -> dict:
     """As the browser tells the server that something happened."""
-    told = {"type": "event", "name": name, "values": {"type": "map", "entries": list(values.items())}}
-    return {"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": told}
+    event = {"type": "event", "name": name, "values": {"type": "map", "entries": list(values.items())}}
+    return {"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": event}
 
 
 def _objects(content: Any) -> Iterator[dict]:
@@ -251,10 +251,10 @@ async def _together(server: Server, count: int, seconds: float) -> dict:
     if errors:
         print(f"first error: {errors[0]}", file=sys.stderr)
     out: dict[str, Any] = {"sessions": count, "sessions_s": seconds, "sessions_errors": len(errors)}
-    for what, told in waits.items():
-        out[f"sessions_{what}s"] = len(told)
-        out[f"sessions_{what}_median_ms"] = float(np.median(told)) if told else np.nan
-        out[f"sessions_{what}_p95_ms"] = float(np.percentile(told, 95)) if told else np.nan
+    for what, times_ms in waits.items():
+        out[f"sessions_{what}s"] = len(times_ms)
+        out[f"sessions_{what}_median_ms"] = float(np.median(times_ms)) if times_ms else np.nan
+        out[f"sessions_{what}_p95_ms"] = float(np.percentile(times_ms, 95)) if times_ms else np.nan
     return out
 
 

@@ -105,10 +105,10 @@ class _Source(DataSource):
         """A relative path starts at the catalog's folder."""
         if "://" in path:
             return path
-        given = Path(path).expanduser()
+        place = Path(path).expanduser()
         # intake hands the catalog's folder on in the metadata; without a catalog a path is relative to the process.
         root = (self.metadata or {}).get("catalog_dir", "")
-        return given if given.is_absolute() or not root else Path(root) / given
+        return place if place.is_absolute() or not root else Path(root) / place
 
     def _model(self, name: str) -> str:
         """A model's name, or the path of its weights."""

@@ -58,14 +58,14 @@ def bench(
         )
     # Each benchmark keeps its own defaults: only what was given is handed on.
     sizes = {"side_px": side_px, "days": days, "sessions": sessions, "seconds": seconds}
-    given = {name: value for name, value in sizes.items() if value is not None}
-    if wrong := [f"--{name.replace('_', '-')}" for name in given if name not in SIZES[what]]:
+    options = {name: value for name, value in sizes.items() if value is not None}
+    if wrong := [f"--{name.replace('_', '-')}" for name in options if name not in SIZES[what]]:
         raise InputError(f"Got {wrong[0]} with bench {what}, which has no such size; leave it out.")
-    if min(given.values(), default=1) < 1:
-        raise InputError(f"Got {min(given.values())} as a size of the bench, need 1 or more; correct it.")
+    if min(options.values(), default=1) < 1:
+        raise InputError(f"Got {min(options.values())} as a size of the bench, need 1 or more; correct it.")
     sys.path.insert(0, str(folder))
     # Benchmarks import one another by their bare names, so that their folder must be on the path.
-    found = importlib.import_module(f"bench_{what}").run(**given)
+    found = importlib.import_module(f"bench_{what}").run(**options)
     if what == "screen":
         print_table(found, json_path)
     else:

@@ -83,7 +83,7 @@ def catalog_towers(folder: str, sites: str | None, out: str) -> None:
         raise InputError(f"Got --out {path}, need a name that ends in .yaml; rename it.")
     # Paths in the catalog are relative to its own folder, so that both can move together.
     text = towers_catalog(folder, path.resolve().parent, sites)
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     # Counted by reading the file back through the check that `serve` and `open` apply.
     print(f"{path}: {len(check(path))} towers")

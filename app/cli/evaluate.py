@@ -326,7 +326,7 @@ def store_at_tower(
         point = geometries.Point(float(tower.attrs["lon"]), float(tower.attrs["lat"]))
     else:
         raise InputError("Got a tower without a place, need one; add --at LON,LAT or --sites FILE.")
-    cube = extract.cube_of(opened, points=[point], sight=disc_weights(radius_m))
+    cube = extract.cube_of(opened, points=[point], footprint_weights=disc_weights(radius_m))
     if "gpp" not in cube:
         raise InputError(f"Got {store} whose GPP is {cube.attrs['gpp']}, need GPP; embed it again.")
     # One point: scores are of a series (time).

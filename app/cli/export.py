@@ -57,7 +57,9 @@ class ExportRequest:
         from fluxlens.embeddings.towers import footprint
 
         wind, height_m = towers.turbulence(self.tower), self.height_m
-        return lambda grid, at: footprint.flux(grid, at.lon, at.lat, footprint.Air.of(wind, height_m, at.lat))
+        return lambda grid, at: footprint.flux(
+            grid, at.lon, at.lat, footprint.Air.from_turbulence(wind, height_m, at.lat)
+        )
 
     def run(self, store: Any, path: Path) -> tuple[pd.DataFrame | xr.Dataset, str]:
         """Read the series or the map that a file at ``path`` holds; nothing is written yet.
@@ -82,7 +84,9 @@ class ExportRequest:
         weights = self.weights()
         if weights is not None and self.polygon is not None:
             raise InputError("Got --polygon with --radius-m or --tower, need points; leave one out.")
-        return extract.answer(store, path.suffix.lower(), self.start, self.end, **place, sight=weights)
+        return extract.collect(
+            store, path.suffix.lower(), self.start, self.end, **place, footprint_weights=weights
+        )
 
 
 @click.command("export")
@@ -219,7 +223,7 @@ def export_points(
             raise InputError(
                 "Got --radius-m, --tower or --replay without a place, need --at, --points or --polygon; add one."
             )
-        print(f"{out}: {run_with_progress(extract.whole(opened, out, start, end, layout))}")
+        print(f"{out}: {run_with_progress(extract.store_to_zarr(opened, out, start, end, layout))}")
         return None
     # Files of places are read last: with a wrong store their errors would mislead.
     request = ExportRequest(
@@ -231,11 +235,11 @@ def export_points(
         tower,
         height_m,
     )
-    written, told = request.run(opened, path)
+    written, line = request.run(opened, path)
     writers.write(written, path)
     if replay:
         write_replay(request, written, path, store, replay)
-    print(f"{out}: {told}")
+    print(f"{out}: {line}")
     return None
 
 
@@ -297,13 +301,15 @@ def write_replay(
     """
     from fluxlens.embeddings.export import replay
 
-    asked: dict[str, Any] = {"radius_m": request.radius_m, "height_m": request.height_m}
+    selection: dict[str, Any] = {"radius_m": request.radius_m, "height_m": request.height_m}
     if request.tower:
-        asked["tower"] = replay.relative(request.tower, replay_path)
-        asked["tower_sha256"] = replay.sha256(request.tower)
+        selection["tower"] = replay.relative(request.tower, replay_path)
+        selection["tower_sha256"] = replay.sha256(request.tower)
     # Another run on the same entry of a catalog finds its own store; a path is kept as a path.
     name = replay.relative(store, replay_path) if Path(store).exists() else store
-    made = replay.of(written, path, name, points=request.points, polygon=request.polygon, **asked)
+    made = replay.from_export(
+        written, path, name, points=request.points, polygon=request.polygon, **selection
+    )
     replay.save(made, replay_path)
 
 

@@ -49,10 +49,10 @@ def check_exclusive(ctx: click.Context, options: dict[str, Any]) -> None:
         Where two were given.
     """
     # None and not falsy: 0 and "" are values that a user may give.
-    given = [name for name, value in options.items() if value is not None]
-    if len(given) > 1:
+    names = [name for name, value in options.items() if value is not None]
+    if len(names) > 1:
         raise ExclusiveOptions(
-            f"Got {' and '.join(given)} with {ctx.command_path}, need one of {', '.join(options)}; leave one out.",
+            f"Got {' and '.join(names)} with {ctx.command_path}, need one of {', '.join(options)}; leave one out.",
             ctx,
         )
 

@@ -126,5 +126,5 @@ def _write_json(result: dict, json_path: str) -> None:
     from fluxlens.embeddings.export.extract import replacing
 
     # Written beside and renamed: a reader never meets half a file.
-    with replacing(json_path) as beside:
-        beside.write_text(json.dumps(result, indent=2, default=float) + "\n")
+    with replacing(json_path) as temporary:
+        temporary.write_text(json.dumps(result, indent=2, default=float) + "\n")

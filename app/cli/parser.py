@@ -60,17 +60,17 @@ class LazyGroup(click.Group):
         return getattr(importlib.import_module(f"{__package__}.{cmd_name}"), COMMANDS[cmd_name])
 
 
-def print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+def print_version(ctx: click.Context, _: click.Parameter, is_set: bool) -> None:
     """Print the version and end; the number is imported only then.
 
     Parameters
     ----------
     ctx : click.Context
         Ended here.
-    wanted : bool
+    is_set : bool
         Whether ``--version`` was given.
     """
-    if wanted:
+    if is_set:
         from fluxlens.embeddings import __version__
 
         print(f"fluxlens {__version__}")

@@ -71,7 +71,7 @@ def predict_labels(
     viewport : Viewport, optional
         None: the whole scene.
     """
-    values = analysis.applied(similarity.feature_matrix(day, viewport), fitted.weights)
+    values = analysis.apply_linear(similarity.feature_matrix(day, viewport), fitted.weights)
     shares: tuple[float, ...] = ()
     if fitted.style.classes:
         values = values.argmax(1)
@@ -92,7 +92,7 @@ def _fit_classes(labels: tuple[Label, ...], features: np.ndarray) -> tuple[np.nd
     sizes = np.bincount(classes)
     score = "too few labels to check: two of each class or more"
     if sizes.min() > 1:
-        correct = int((analysis.left_out(features, classes, fit).argmax(1) == classes).sum())
+        correct = int((analysis.cross_predict(features, classes, fit).argmax(1) == classes).sum())
         score = (
             f"each left out once, {correct} of {len(labels)} told right "
             f"({sizes.max()} by always the same class)"
@@ -113,7 +113,7 @@ def _fit_numbers(features: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, 
     """Weights, style and score of a ridge regression of (label,) on (label, feature)."""
     score = f"too few labels to check: {MIN_SCORED_NUMBERS} or more"
     if len(target) >= MIN_SCORED_NUMBERS:
-        error = _rmse(analysis.left_out(features, target, analysis.ridge)[:, 0] - target)
+        error = _rmse(analysis.cross_predict(features, target, analysis.ridge)[:, 0] - target)
         # The baseline: each number predicted by the mean of the others.
         others_mean = (target.sum() - target) / (len(target) - 1)
         score = (

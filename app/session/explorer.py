@@ -443,7 +443,7 @@ class Explorer(pn.viewable.Viewer):
                 if job.state == "done":
                     self.add_result(job)
 
-        polling = pn.state.add_periodic_callback(look, period=1000)
+        polling = pn.state.add_periodic_callback(check_job, period=1000)
 
     def open_result(self, name: str) -> None:
         """Show the store of a finished job, by the name that ``add_result`` gave."""
@@ -515,20 +515,20 @@ class Explorer(pn.viewable.Viewer):
         pixels = [(place.row, place.col) for place in state.places if not place.area]
         if (self.day, self.layer, self.pixels) == (state.day, state.layer, pixels):
             return  # they come from the state
-        wanted = {event.name: event.new for event in events}
+        choices = {event.name: event.new for event in events}
         try:
             data = self._require_data()
-            if not data.first <= wanted.get("day", data.first) <= data.last:
+            if not data.first <= choices.get("day", data.first) <= data.last:
                 raise InputError(
-                    f"Got the day {wanted['day']}, need one from {data.first} to {data.last}; choose another."
+                    f"Got the day {choices['day']}, need one from {data.first} to {data.last}; choose another."
                 )
-            if wanted.get("layer", data.layers[0]) not in data.layers:
+            if choices.get("layer", data.layers[0]) not in data.layers:
                 raise InputError(
-                    f"Got the layer {wanted['layer']!r}, need one of {', '.join(data.layers)}; choose another."
+                    f"Got the layer {choices['layer']!r}, need one of {', '.join(data.layers)}; choose another."
                 )
-            if "pixels" in wanted:
-                wanted |= self._places_of(wanted.pop("pixels"))
-            state.param.update(**wanted)
+            if "pixels" in choices:
+                choices |= self._places_of(choices.pop("pixels"))
+            state.param.update(**choices)
         finally:
             self._publish_choices()
 

@@ -112,7 +112,7 @@ def _check_rows(pixels: int, data: ExplorerData) -> None:
 def export_places(
     state: State, data: ExplorerData, points: list[geometries.Point] | None = None
 ) -> dict[str, Any]:
-    """Points or polygon as ``export.answer`` takes them: those uploaded, the current area, or all pins.
+    """Points or polygon as ``export.collect`` takes them: those uploaded, the current area, or all pins.
 
     Parameters
     ----------
@@ -177,9 +177,9 @@ def file_content(
         found = make(data, places, [place_label(place) for place in places])
     else:
         selection = export_places(state, data, points)
-        found, _ = extract.answer(data.store, written_suffix, **selection)
+        found, _ = extract.collect(data.store, written_suffix, **selection)
     if suffix == ".json":
-        recipe = replay.of(found, file_name(state, data, written_suffix, points), "", **selection)
+        recipe = replay.from_export(found, file_name(state, data, written_suffix, points), "", **selection)
         return io.BytesIO(replay.text(recipe).encode())
     with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
         # Through a file even for a download: netCDF and Zarr cannot be written to memory.

@@ -71,7 +71,7 @@ def ridge(
     return np.append(fit.coef_, fit.intercept_)[:, None]
 
 
-def applied(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def apply_linear(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """What a linear model says of every pixel.
 
     Parameters
@@ -89,7 +89,7 @@ def applied(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return project(values, weights[:-1], weights[-1])
 
 
-def left_out(
+def cross_predict(
     values: np.ndarray,
     target: np.ndarray,
     fit: Callable[[np.ndarray, np.ndarray], np.ndarray],
@@ -117,7 +117,8 @@ def left_out(
     # Labels come class by class: contiguous folds, as of KFold, would leave out a whole class.
     split = PredefinedSplit(np.arange(len(values)) % folds)
     parts = {
-        tuple(test): applied(values[test], fit(values[train], target[train])) for train, test in split.split()
+        tuple(test): apply_linear(values[test], fit(values[train], target[train]))
+        for train, test in split.split()
     }
     out = np.empty((len(values), next(iter(parts.values())).shape[1]), "float32")
     for test, part in parts.items():

@@ -166,20 +166,20 @@ def hide_and_reconstruct(table: SeriesTable, model: Embedder, within_days: int =
     within_days : int
         0 hides all targets at once; else each alone, with all Sentinel-2 this near to it.
     """
-    seen = table.sensors["s2"]
-    edge = np.searchsorted(seen.series, np.arange(len(table.ids) + 1))
+    observations = table.sensors["s2"]
+    edge = np.searchsorted(observations.series, np.arange(len(table.ids) + 1))
     # Every third inner date: first and last have no neighbour on one side to interpolate from.
     targets = [np.arange(a + 1, b - 1)[::EVERY] for a, b in pairwise(edge)]
-    hidden = np.zeros(len(seen.day), bool)
+    hidden = np.zeros(len(observations.day), bool)
     hidden[np.concatenate([*targets, np.empty(0, np.int64)])] = True
     # rows of all targets, which are shown to each, and what linear interpolation makes of them
     kept, shown, guesses, bright = [], [], [], []
     for own, (a, b) in zip(targets, pairwise(edge), strict=True):
-        day, values = seen.day[a:b], seen.values[a:b]
+        day, values = observations.day[a:b], observations.values[a:b]
         # Contamination by cloud shows in the visible; the rule must not look at our prediction.
         light = values[:, [SENSORS["s2"].bands.index(band) for band in VISIBLE]].mean(1)
         for row in own:
-            away = day - seen.day[row]
+            away = day - observations.day[row]
             visible = ~hidden[a:b] if within_days == 0 else np.abs(away) > within_days
             # Interpolation needs a date on both sides; a target without is left out for both methods.
             if not ((away[visible] < 0).any() and (away[visible] > 0).any()):
@@ -187,39 +187,39 @@ def hide_and_reconstruct(table: SeriesTable, model: Embedder, within_days: int =
             kept.append(row)
             # Dates beyond the fusion's window have no weight, and would only make the batch larger.
             shown.append(a + np.flatnonzero(visible & (np.abs(away) <= WINDOW_DAYS)))
-            guesses.append(_linear(day[visible], values[visible], int(seen.day[row])))
+            guesses.append(_linear(day[visible], values[visible], int(observations.day[row])))
             near = (np.abs(away) <= NEIGHBOUR_DAYS) & (away != 0)
             bright.append(bool(near.any() and light[row - a] > np.nanmax(light[near], initial=-np.inf)))
     rows = np.array(kept, np.int64)
-    bands = seen.values.shape[1]
+    bands = observations.values.shape[1]
     if not len(rows):
         none = np.empty((0, bands), np.float32)
         return Targets(none, none, none, none, np.empty(0, bool))
     if within_days == 0:
-        left = SeriesTable(table.ids, table.sensors | {"s2": seen.at(~hidden)}, table.lon, table.lat)
-        series = seen.series[rows]
+        left = SeriesTable(table.ids, table.sensors | {"s2": observations.at(~hidden)}, table.lon, table.lat)
+        series = observations.series[rows]
     else:
         # Each target becomes a series of its own, which lacks what is hidden around it.
         left = _series_per_target(table, rows, shown)
         series = np.arange(len(rows))
-    mean, sigma = yield from reconstruct(left, series, seen.day[rows], model)
-    return Targets(seen.values[rows], mean, sigma, np.array(guesses), np.array(bright))
+    mean, sigma = yield from reconstruct(left, series, observations.day[rows], model)
+    return Targets(observations.values[rows], mean, sigma, np.array(guesses), np.array(bright))
 
 
 def _without_bright(table: SeriesTable, max_blue: float | None) -> SeriesTable:
     """Without rows of Sentinel-2 that are brighter than that in blue."""
     if max_blue is None:
         return table
-    seen = table.sensors["s2"]
+    observations = table.sensors["s2"]
     # Written so that rows without blue stay: a comparison with NaN is False.
-    dark = ~(seen.values[:, SENSORS["s2"].bands.index("B02")] > max_blue)
-    return SeriesTable(table.ids, table.sensors | {"s2": seen.at(dark)}, table.lon, table.lat)
+    dark = ~(observations.values[:, SENSORS["s2"].bands.index("B02")] > max_blue)
+    return SeriesTable(table.ids, table.sensors | {"s2": observations.at(dark)}, table.lon, table.lat)
 
 
 def _series_per_target(table: SeriesTable, rows: np.ndarray, shown: list[np.ndarray]) -> SeriesTable:
     """A series for each target: its visible Sentinel-2, and all else of its series within the model's window."""
-    seen = table.sensors["s2"]
-    of, day = seen.series[rows], seen.day[rows]
+    observations = table.sensors["s2"]
+    of, day = observations.series[rows], observations.day[rows]
     parts = {"s2": (np.repeat(np.arange(len(rows)), [len(part) for part in shown]), np.concatenate(shown))}
     for name, other in table.sensors.items():
         if name == "s2":

@@ -1,6 +1,6 @@
 """What leaves: tidy tables, CF NetCDF and Zarr, GeoTIFF, replay files."""
 
-from fluxlens.embeddings.export.extract import answer, cube_of, map_of, tidy
+from fluxlens.embeddings.export.extract import collect, cube_of, map_of, tidy
 from fluxlens.embeddings.export.geometries import (
     Point,
     Region,
@@ -16,8 +16,8 @@ from fluxlens.embeddings.export.writers import write
 __all__ = [
     "Point",
     "Region",
-    "answer",
     "check_path",
+    "collect",
     "cube_of",
     "map_of",
     "parse_at",

@@ -53,9 +53,9 @@ def cf(cube: xr.Dataset) -> xr.Dataset:
         cube["time"].encoding.update(counted)
     if "spatial_ref" in cube.coords:
         cube.attrs["coordinates"] = "spatial_ref"  # else xarray would read it back as data
-    told = f"{cube.attrs.get('created', '')} {cube.attrs.get('software', 'fluxlens')}: written".strip()
+    history = f"{cube.attrs.get('created', '')} {cube.attrs.get('software', 'fluxlens')}: written".strip()
     source = f"model {cube.attrs['model']}" if cube.attrs.get("model") else "fluxlens"
-    cube.attrs = {"source": source, "history": told} | cube.attrs | {"Conventions": "CF-1.11"}
+    cube.attrs = {"source": source, "history": history} | cube.attrs | {"Conventions": "CF-1.11"}
     return cube
 
 

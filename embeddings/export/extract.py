@@ -37,7 +37,7 @@ def tidy(
     start: Any = None,
     end: Any = None,
     weather: xr.Dataset | None = None,
-    sight: FootprintWeights | None = None,
+    footprint_weights: FootprintWeights | None = None,
 ) -> pd.DataFrame:
     """Series of places as one tidy table.
 
@@ -53,7 +53,7 @@ def tidy(
         First and last day, anything with the text YYYY-MM-DD; None: of the store.
     weather
         Daily (time) in the units of the scene contract, for GPP; None: that of the store's scene, where it has one.
-    sight
+    footprint_weights
         A point stands for the mean under these weights (y, x), such as a tower's footprint.
 
     Returns
@@ -68,21 +68,24 @@ def tidy(
     """
     cubes = CubeSelection(store, start, end, weather)
     if polygon is not None:
-        asked = []
+        named_pixels = []
         for region, pixels in cubes.regions(polygon):
             for row, col in zip(*pixels, strict=True):
-                asked.append((int(row), int(col), Point(*cubes.lonlat(row, col), region.name)))
+                named_pixels.append((int(row), int(col), Point(*cubes.lonlat(row, col), region.name)))
     else:
-        asked = [(*pixel, point) for pixel, point in cubes.pixels(points or [])]
+        named_pixels = [(*pixel, point) for pixel, point in cubes.pixels(points or [])]
     # Before anything is read: a table beyond this does not fit in memory.
-    if len(asked) * cubes.count > ROWS_AT_MOST:
+    if len(named_pixels) * cubes.count > ROWS_AT_MOST:
         raise InputError(
-            f"Got {len(asked):,} pixels x {cubes.count} days, need at most {ROWS_AT_MOST:,} rows; "
+            f"Got {len(named_pixels):,} pixels x {cubes.count} days, need at most {ROWS_AT_MOST:,} rows; "
             "ask for fewer days or write .nc or .zarr."
         )
     # A column of empty names would only be in the way.
-    named = any(point.name for _, _, point in asked)
-    tables = [_table(cubes.series(row, col, point, sight), point, named) for row, col, point in asked]
+    named = any(point.name for _, _, point in named_pixels)
+    tables = [
+        _table(cubes.series(row, col, point, footprint_weights), point, named)
+        for row, col, point in named_pixels
+    ]
     table = pd.concat(tables, ignore_index=True)
     table.attrs = cubes.metadata()
     return table
@@ -95,13 +98,13 @@ def cube_of(
     start: Any = None,
     end: Any = None,
     weather: xr.Dataset | None = None,
-    sight: FootprintWeights | None = None,
+    footprint_weights: FootprintWeights | None = None,
 ) -> xr.Dataset:
     """As :func:`tidy`, as a dataset.
 
     Parameters
     ----------
-    store, points, polygon, start, end, weather, sight
+    store, points, polygon, start, end, weather, footprint_weights
         As of :func:`tidy`.
 
     Returns
@@ -127,14 +130,16 @@ def cube_of(
             )
     else:
         inside = cubes.pixels(points or [])
-        asked = [point for _, point in inside]
-        series = [cubes.series(*pixel, point, sight).drop_vars("spatial_ref") for pixel, point in inside]
+        inside_points = [point for _, point in inside]
+        series = [
+            cubes.series(*pixel, point, footprint_weights).drop_vars("spatial_ref") for pixel, point in inside
+        ]
         places = {
-            "lon": [point.lon for point in asked],
-            "lat": [point.lat for point in asked],
+            "lon": [point.lon for point in inside_points],
+            "lat": [point.lat for point in inside_points],
             "x": [float(one["x"]) for one in series],
             "y": [float(one["y"]) for one in series],
-            "name": [point.name for point in asked],
+            "name": [point.name for point in inside_points],
         }
         # Coordinates of single pixels differ; along `point` they become coordinates of that dimension.
         bare = [one.drop_vars(("x", "y")) for one in series]
@@ -222,7 +227,7 @@ def gpp_maps(
     return out
 
 
-def answer(
+def collect(
     store: Any, suffix: str, start: Any = None, end: Any = None, **place: Any
 ) -> tuple[pd.DataFrame | xr.Dataset, str]:
     """What a file with a suffix holds.
@@ -234,7 +239,7 @@ def answer(
     suffix
         Lower case: a map (y, x) of ``.tif``, a dataset (point or y and x, time) of ``.nc`` and ``.zarr``, else a table.
     place
-        ``points`` or ``polygon``, ``weather`` and ``sight`` as of :func:`tidy`.
+        ``points`` or ``polygon``, ``weather`` and ``footprint_weights`` as of :func:`tidy`.
 
     Returns
     -------
@@ -247,7 +252,7 @@ def answer(
         For a map of points.
     """
     if suffix in MAPS:
-        if place.get("polygon") is None or place.get("sight"):
+        if place.get("polygon") is None or place.get("footprint_weights"):
             raise InputError(f"Got points for a map ({suffix}), need --polygon; choose it or another suffix.")
         found = map_of(store, place["polygon"], start, end)
         return found, f"a map of {found.sizes['y']} x {found.sizes['x']} pixels, {found.attrs['days']}"
@@ -264,7 +269,7 @@ def to_file(store: Any, path: str | Path, start: Any = None, end: Any = None, **
     Parameters
     ----------
     store, start, end, place
-        As of :func:`answer`.
+        As of :func:`collect`.
     path
         Of the file; replaced only by the whole new one.
 
@@ -274,12 +279,12 @@ def to_file(store: Any, path: str | Path, start: Any = None, end: Any = None, **
         One line about it.
     """
     path = check_path(path)
-    found, told = answer(store, path.suffix.lower(), start, end, **place)
+    found, summary = collect(store, path.suffix.lower(), start, end, **place)
     write(found, path)
-    return told
+    return summary
 
 
-def whole(
+def store_to_zarr(
     store: Any, path: str | Path, start: Any = None, end: Any = None, layout: str = "cf"
 ) -> Generator[tuple[str, float], None, str]:
     """Write all pixels of a store's days as Zarr that xarray alone reads.
@@ -318,8 +323,8 @@ def whole(
             " whole store."
         )
     days = select_days(store.days, start, end)
-    with replacing(path) as beside:
-        yield from zarr_export.write_zarr(store, beside, days, layout)
+    with replacing(path) as temporary:
+        yield from zarr_export.write_zarr(store, temporary, days, layout)
     return f"{days.stop - days.start} days of {store.grid.ny} x {store.grid.nx} pixels"
 
 

@@ -142,7 +142,7 @@ def read_polygon(path: str | Path) -> list[Region]:
 
     path = check_file(path, "polygon")
     features, to_lonlat = read_features(path)
-    held, names, empty = [], [], []
+    rings_of_regions, names, empty = [], [], []
     for number, feature in enumerate(features, 1):
         name = feature_name(feature)
         geometry = feature.get("geometry")
@@ -156,13 +156,13 @@ def read_polygon(path: str | Path) -> list[Region]:
                 f"Got a {kind} in {path}, need Polygon or MultiPolygon features; remove the others."
             )
         rings = geometry.get("coordinates")
-        held.append([rings] if kind == "Polygon" else rings)
+        rings_of_regions.append([rings] if kind == "Polygon" else rings)
         names.append((name, name or str(number)))
     regions: list[Region] = []
     mended: list[str] = []
-    if held:
+    if rings_of_regions:
         try:
-            shapes = polygons_from_rings(held)
+            shapes = polygons_from_rings(rings_of_regions)
         except (TypeError, ValueError, IndexError, shapely.errors.ShapelyError) as error:
             raise InputError(
                 f"Got a broken polygon in {path}, need rings of four or more [lon, lat]; correct it."

@@ -69,5 +69,5 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path).resolve()
     if not path.parent.is_dir():
         raise InputError(f"Got the path {path}, need a folder that exists; create {path.parent} first.")
-    with atomic_path(path) as beside:
-        yield beside
+    with atomic_path(path) as temporary:
+        yield temporary

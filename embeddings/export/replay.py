@@ -88,7 +88,7 @@ class Replay:
             )
 
     def place(self) -> dict[str, Any]:
-        """Points or polygon as ``export.answer`` takes them."""
+        """Points or polygon as ``export.collect`` takes them."""
         try:
             if self.points:
                 return {
@@ -126,10 +126,10 @@ class Replay:
         """
         # Only facts that both sides know: a store of an older version has fewer.
         for name in MADE_OF.keys() & found.keys():
-            held, need = str(found[name]), str(self.made.get(name, ""))
-            if held != need:
+            value, need = str(found[name]), str(self.made.get(name, ""))
+            if value != need:
                 raise InputError(
-                    f"Got the {MADE_OF[name]} {held}, need {need or 'none'}, of which the replay's export was made; "
+                    f"Got the {MADE_OF[name]} {value}, need {need or 'none'}, of which the replay's export was made; "
                     "use the store and the software of then."
                 )
 
@@ -157,7 +157,7 @@ def numbers(found: pd.DataFrame | xr.Dataset) -> str:
     return out.hexdigest()
 
 
-def of(found: pd.DataFrame | xr.Dataset, out: str | Path, store: str, **asked: Any) -> Replay:
+def from_export(found: pd.DataFrame | xr.Dataset, out: str | Path, store: str, **selection: Any) -> Replay:
     """The replay of an export just made.
 
     Parameters
@@ -168,15 +168,15 @@ def of(found: pd.DataFrame | xr.Dataset, out: str | Path, store: str, **asked: A
         Where it was written.
     store
         Path from the replay file's folder, or a catalog entry.
-    asked
+    selection
         ``points`` or ``polygon`` and, where given, ``radius_m``, ``tower``, ``tower_sha256`` and ``height_m``.
 
     Returns
     -------
     Replay
     """
-    points = tuple((at.lon, at.lat, at.name) for at in asked.pop("points", None) or ())
-    regions = geometries.regions_of(asked.pop("polygon", None) or [])
+    points = tuple((at.lon, at.lat, at.name) for at in selection.pop("points", None) or ())
+    regions = geometries.regions_of(selection.pop("polygon", None) or [])
     polygon, names = [], []
     for region in regions:
         rings = geometries.rings_of([region])
@@ -185,20 +185,20 @@ def of(found: pd.DataFrame | xr.Dataset, out: str | Path, store: str, **asked: A
     start, end = found.attrs["days"].split(" to ")
     made = {name: str(found.attrs[name]) for name in (*MADE_OF, "software") if name in found.attrs}
     kept = {"polygon": tuple(polygon), "names": tuple(names) if any(names) else ()}
-    return Replay(store, Path(out).name, start, end, made, numbers(found), points, **kept, **asked)
+    return Replay(store, Path(out).name, start, end, made, numbers(found), points, **kept, **selection)
 
 
 def text(replay: Replay) -> str:
     """The text of the file of ``replay``."""
     # older versions refuse what they do not know: names are there only where there are some
-    held = {name: value for name, value in vars(replay).items() if name != "names" or value}
-    return json.dumps({"fluxlens_replay": VERSION} | held, indent=1, default=list) + "\n"
+    fields_set = {name: value for name, value in vars(replay).items() if name != "names" or value}
+    return json.dumps({"fluxlens_replay": VERSION} | fields_set, indent=1, default=list) + "\n"
 
 
 def save(replay: Replay, path: str | Path) -> None:
     """Write ``replay`` to the file ``path``."""
-    with replacing(check_path(path)) as beside:
-        beside.write_text(text(replay), encoding="utf-8")
+    with replacing(check_path(path)) as temporary:
+        temporary.write_text(text(replay), encoding="utf-8")
 
 
 def load(path: str | Path) -> Replay:
@@ -209,19 +209,19 @@ def load(path: str | Path) -> Replay:
             f"Got {path}, which is no file of at most {BYTES_AT_MOST:,} bytes, need a replay; check the path."
         )
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        version = told.pop("fluxlens_replay")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content.pop("fluxlens_replay")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"Got {path}, which is no replay file, need one; check the path.") from error
     # A newer file may mean something else by the same words.
     if version != VERSION:
         raise InputError(f"Got a replay file of version {version!r}, need {VERSION}; use newer software.")
     # A key that is ignored might be the one that matters.
-    strange = sorted(told.keys() - {field.name for field in fields(Replay)})
+    strange = sorted(content.keys() - {field.name for field in fields(Replay)})
     if strange:
         raise InputError(f"Got {path.name} with {strange[0]!r}, need only what replays hold; remove it.")
     try:
-        return Replay(**{name: tuple(v) if isinstance(v, list) else v for name, v in told.items()})
+        return Replay(**{name: tuple(v) if isinstance(v, list) else v for name, v in content.items()})
     except TypeError as error:
         raise InputError(f"Got {path.name}, which lacks a part ({error}), need a whole replay.") from error
 

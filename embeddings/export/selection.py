@@ -76,7 +76,7 @@ class CubeSelection:
         self.days = select_days(self.cube["time"].values, start, end)
         self.count = self.days.stop - self.days.start
         self.weather = self._weather() if weather is None else weather
-        self.sight = ""
+        self.footprint_weights = ""
         self.share_inside = ""
 
     def pixels(self, points: list[Point]) -> list[tuple[tuple[int, int], Point]]:
@@ -168,9 +168,9 @@ class CubeSelection:
         # parts are in the order of their regions
         for at in np.unique(of[near]):
             region, those = regions[at], slice(*np.searchsorted(of, (at, at + 1)))
-            held = [centres_inside(xs, ys, part) for part in parts[those][near[those]]]
-            rows, cols = (np.concatenate(one) for one in zip(*held, strict=True))
-            if len(held) > 1:  # parts of one region in the order of the grid, each pixel once
+            indices = [centres_inside(xs, ys, part) for part in parts[those][near[those]]]
+            rows, cols = (np.concatenate(one) for one in zip(*indices, strict=True))
+            if len(indices) > 1:  # parts of one region in the order of the grid, each pixel once
                 rows, cols = np.divmod(np.unique(rows * self.grid.nx + cols), self.grid.nx)
             if len(rows):
                 found.append((region, (rows, cols)))
@@ -228,7 +228,9 @@ class CubeSelection:
             found = self.store.series(row, col).isel(time=self.days)
         return self._with_gpp(found)
 
-    def series(self, row: int, col: int, point: Point, sight: FootprintWeights | None) -> xr.Dataset:
+    def series(
+        self, row: int, col: int, point: Point, footprint_weights: FootprintWeights | None
+    ) -> xr.Dataset:
         """Series of the pixel, or the weighted mean around the point.
 
         Parameters
@@ -237,7 +239,7 @@ class CubeSelection:
             Index of the pixel.
         point
             In lon, lat.
-        sight
+        footprint_weights
             Weights (y, x) around a point; None: the pixel alone.
 
         Returns
@@ -245,13 +247,13 @@ class CubeSelection:
         xarray.Dataset
             (time), ``y`` and ``x`` scalars in m; units as of ``EXPORT_VARIABLES``.
         """
-        if sight is None:
+        if footprint_weights is None:
             return self.pixel(row, col)
-        weights = sight(self.grid, point)
-        self.sight = str(weights.attrs.get("long_name", ""))
+        weights = footprint_weights(self.grid, point)
+        self.footprint_weights = str(weights.attrs.get("long_name", ""))
         # A footprint never ends; pixels that weigh less than a thousandth of the largest are not worth reading.
-        held = np.nonzero(weights.values > NEGLIGIBLE * float(weights.max()))
-        rows, cols = (slice(int(i.min()), int(i.max()) + 1) for i in held)
+        inside = np.nonzero(weights.values > NEGLIGIBLE * float(weights.max()))
+        rows, cols = (slice(int(i.min()), int(i.max()) + 1) for i in inside)
         # in groups of days, so that a wide footprint and many years fit in memory
         weights, step = weights[rows, cols], max(1, PIXEL_DAYS // weights[rows, cols].size)
         parts = []
@@ -289,16 +291,16 @@ class CubeSelection:
 
     def metadata(self) -> dict[str, Any]:
         """What every file says of itself."""
-        held = self.cube.attrs
+        attrs = self.cube.attrs
         days = self.cube["time"].values[self.days].astype("datetime64[D]")
         out = {
-            "title": held.get("title", "daily embeddings"),
-            "simulated": int(held.get("simulated", 0)),
+            "title": attrs.get("title", "daily embeddings"),
+            "simulated": int(attrs.get("simulated", 0)),
             "days": f"{days[0]} to {days[-1]}",
-            "scene_id": held.get("scene_id", ""),
-            "scene_digest": held.get("scene_digest", ""),
-            "model": held.get("model", ""),
-            "model_digest": held.get("model_digest", ""),
+            "scene_id": attrs.get("scene_id", ""),
+            "scene_digest": attrs.get("scene_digest", ""),
+            "model": attrs.get("model", ""),
+            "model_digest": attrs.get("model_digest", ""),
             "store_snapshot": "" if self.store is None else self.store.snapshot,
             "crs": self.grid.crs,
             "features": "e00, e01, ...: dimensionless"
@@ -306,7 +308,7 @@ class CubeSelection:
             "gpp": self._why_no_gpp(),
             "gpp_head_digest": self.head_digest,
             # The key is part of files written before; its value describes the weights.
-            "seen": self.sight,
+            "seen": self.footprint_weights,
             "share_inside": self.share_inside,
             "software": f"fluxlens {__version__}",
             "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -353,8 +355,8 @@ class CubeSelection:
 
         if self._why_no_gpp():
             return None
-        told = gpp.predict(found, self.weather)
-        return {name: told[name] for name in ("gpp", "gpp_lo", "gpp_hi", "ood") if name in told}
+        predicted = gpp.predict(found, self.weather)
+        return {name: predicted[name] for name in ("gpp", "gpp_lo", "gpp_hi", "ood") if name in predicted}
 
 
 def blank_missing_days(found: xr.Dataset) -> xr.Dataset:
@@ -393,7 +395,7 @@ def weighted_means(found: xr.Dataset, weights: xr.DataArray) -> xr.Dataset:
 
     ages = [str(name) for name in found if str(name).startswith("days_from_")]
     found = blank_missing_days(found)
-    mean, spread, share = footprint.seen(found, weights)
+    mean, spread, share = footprint.weighted_mean(found, weights)
     features = [str(name) for name in found if re.fullmatch(r"e\d\d", str(name))]
     # root mean square, so that one number says how mixed the place is whatever the number of features
     mixed = np.sqrt(sum(spread[name] ** 2 for name in features) / len(features))

@@ -106,14 +106,14 @@ def summarise_steps(cube: Any, start: Any, end: Any) -> Steps[xr.Dataset]:
         yield f"summary of {days.stop - days.start} days", done / len(squares)
         for name, values in _of_square(cube, days, rows, cols, part, features).items():
             layers[name][rows, cols] = values
-    told = metadata(cube, start, end)
+    attrs = metadata(cube, start, end)
     # GPP is of days, and the description of features is replaced by that of their statistics.
-    told = {key: value for key, value in told.items() if key not in ("gpp", "gpp_head_digest", "features")}
-    told["title"] = f"summary of {told['title']}"
-    told["features"] = "of each feature " + ", ".join(
+    attrs = {key: value for key, value in attrs.items() if key not in ("gpp", "gpp_head_digest", "features")}
+    attrs["title"] = f"summary of {attrs['title']}"
+    attrs["features"] = "of each feature " + ", ".join(
         f"<feature>_{ending}: {meaning} over the days" for ending, meaning in STATISTICS.items()
     )
-    out = xr.Dataset({name: (("y", "x"), values) for name, values in layers.items()}, grid.coords(), told)
+    out = xr.Dataset({name: (("y", "x"), values) for name, values in layers.items()}, grid.coords(), attrs)
     for name in features:
         for ending, meaning in STATISTICS.items():
             out[f"{name}_{ending}"].attrs = {"long_name": f"feature {name}, {meaning}", "units": "1"}

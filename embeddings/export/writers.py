@@ -45,8 +45,8 @@ def write(data: pd.DataFrame | xr.Dataset, path: str | Path) -> None:
         fitting = TABLES if isinstance(data, pd.DataFrame) else CUBES | MAPS
         raise InputError(f"Got {kind} for {path.name}, need {', '.join(sorted(fitting))}; rename it.")
     writers = {".csv": _csv, ".parquet": _parquet, ".nc": _netcdf, ".zarr": _zarr, ".tif": _geotiff}
-    with replacing(path) as beside:
-        writers[suffix](data, beside)
+    with replacing(path) as temporary:
+        writers[suffix](data, temporary)
 
 
 def _csv(table: pd.DataFrame, path: Path) -> None:
@@ -80,8 +80,8 @@ def _parquet(table: pd.DataFrame, path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    told = {key: str(value) for key, value in table.attrs.items()}
-    told |= {f"units {name}": unit for name, unit in column_units([*table.columns]).items()}
+    facts = {key: str(value) for key, value in table.attrs.items()}
+    facts |= {f"units {name}": unit for name, unit in column_units([*table.columns]).items()}
     plain = table.copy(deep=False)
     # pandas would write the attributes a second time, as JSON of its own.
     plain.attrs = {}
@@ -90,8 +90,8 @@ def _parquet(table: pd.DataFrame, path: Path) -> None:
     # GeoParquet 1.1: a column of WKB points and its description make the table a layer in any GIS.
     if {"lon", "lat"} <= set(table.columns):
         arrow = arrow.append_column("geometry", _points(table))
-        told["geo"] = json.dumps(_geo(table))
-    pq.write_table(arrow.replace_schema_metadata({**kept, **told}), path)
+        facts["geo"] = json.dumps(_geo(table))
+    pq.write_table(arrow.replace_schema_metadata({**kept, **facts}), path)
 
 
 def _points(table: pd.DataFrame) -> Any:

@@ -253,6 +253,6 @@ def _block(
         answer = model.embed({name: t.pixels(strip) for name, t in tokens.items()}, days, causal)
         if features is not None:
             answer.z[..., features:] = 0
-        decoder, doubt = model.decoders[hidden.sensor], answer.log_sigma[hidden.sensor]
-        mean, sigma = (part[0].transpose(0, 1) for part in (decoder(answer.z), decoder.sigma(doubt)))
+        decoder, log_sigma = model.decoders[hidden.sensor], answer.log_sigma[hidden.sensor]
+        mean, sigma = (part[0].transpose(0, 1) for part in (decoder(answer.z), decoder.sigma(log_sigma)))
         yield start, (mean.cpu().numpy(), sigma.cpu().numpy())

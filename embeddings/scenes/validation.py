@@ -131,7 +131,7 @@ def _dims(where: str, variable: SceneVariable, array: xr.DataArray) -> xr.DataAr
     return array if array.dims == variable.dims else array.transpose(*variable.dims)
 
 
-def _values(where: str, variable: SceneVariable, array: xr.DataArray, look: bool) -> None:
+def _values(where: str, variable: SceneVariable, array: xr.DataArray, check_values: bool) -> None:
     what = f"{where} {variable.name}"
     if variable.kind == "b":
         if array.dtype.kind != "b":
@@ -141,7 +141,7 @@ def _values(where: str, variable: SceneVariable, array: xr.DataArray, look: bool
     if variable.kind == "f" and array.dtype.kind != "f":
         advice = variable.advice or "convert it with .astype('float32')"
         raise InputError(f"Got {what} as {array.dtype}, need float32 with NaN for no data; {advice}.")
-    if variable.kind == "i" or not array.size or not look:
+    if variable.kind == "i" or not array.size or not check_values:
         return
     values = _sample(array)
     finite = np.isfinite(values)
@@ -185,9 +185,9 @@ def _bands(where: str, node: Node, dataset: xr.Dataset) -> None:
 
 def _clear_has_data(where: str, dataset: xr.Dataset) -> None:
     """Where a pixel is clear there is a value in some band."""
-    clear, seen = _sample(dataset["clear"]), ~np.isnan(_sample(dataset["reflectance"])).all(axis=1)
-    if (clear & ~seen).any():
-        share = (clear & ~seen).sum() / clear.sum()
+    clear, has_data = _sample(dataset["clear"]), ~np.isnan(_sample(dataset["reflectance"])).all(axis=1)
+    if (clear & ~has_data).any():
+        share = (clear & ~has_data).sum() / clear.sum()
         raise InputError(
             f"Got {where} with {share:.1%} of the clear pixels without any data, need clear False there; "
             "combine the mask with the valid pixels."
@@ -212,8 +212,8 @@ def _sample(array: xr.DataArray) -> np.ndarray:
 def _one_crs(datasets: dict[str, xr.Dataset]) -> None:
     names = {f"/{name}": crs_name(data) for name, data in datasets.items() if NODES[name].gridded}
     if len(set(names.values())) > 1:
-        told = ", ".join(f"{where} in {crs}" for where, crs in names.items())
-        raise InputError(f"Got {told}, need one CRS for all nodes; reproject the others.")
+        listed = ", ".join(f"{where} in {crs}" for where, crs in names.items())
+        raise InputError(f"Got {listed}, need one CRS for all nodes; reproject the others.")
 
 
 def _shape(dims: tuple[Hashable, ...]) -> str:

@@ -170,9 +170,9 @@ class Fields:
             BEET: (coming == BEET) & (today.season_day < 260),
         }
         free = self.is_field & (self.days_since_harvest > 8) & today.is_dry
-        for crop, wanted in conditions.items():
+        for crop, is_wanted in conditions.items():
             window = in_window(today.season_day, self.sown[crop], 30 if crop == SPRING else 45)
-            due = free & (self.crop == FALLOW) & wanted & window
+            due = free & (self.crop == FALLOW) & is_wanted & window
             self.crop[due], self.degree_days[due], self.litter[due] = crop, 0, 0.05
             self.roughness_db[due] = self.draws.seedbed_roughness[due] * 0.8 - 0.3
         due = free & (self.crop == FALLOW) & self.sows_catch & (following != WHEAT)

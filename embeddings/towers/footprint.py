@@ -62,7 +62,7 @@ class Air:
             )
 
     @classmethod
-    def of(cls, turbulence: pd.DataFrame, height_m: float, lat: float) -> Air:
+    def from_turbulence(cls, turbulence: pd.DataFrame, height_m: float, lat: float) -> Air:
         """From ``towers.turbulence``; half-hours for which the footprint is not defined are left out.
 
         The layer is that of stable and neutral air (Kljun et al. 2015, appendix B), else 1500 m; where its variance
@@ -177,7 +177,9 @@ def flux(grid: Grid, lon: float, lat: float, air: Air) -> xr.DataArray:
     return _weights(grid, total * (grid.size_m / FINE) ** 2, told)
 
 
-def seen(cube: xr.Dataset | xr.DataArray, weights: xr.DataArray) -> tuple[xr.Dataset, xr.Dataset, xr.Dataset]:
+def weighted_mean(
+    cube: xr.Dataset | xr.DataArray, weights: xr.DataArray
+) -> tuple[xr.Dataset, xr.Dataset, xr.Dataset]:
     """Mean and spread of what the weights see, and the share of them that lies on valid pixels of the cube.
 
     ``cube`` lies on the pixels of the weights, whatever its other dims; where it is NaN the rest counts.

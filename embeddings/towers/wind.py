@@ -35,7 +35,7 @@ GAS_CONSTANT, HEAT_CAPACITY, GRAVITY, KARMAN = 287.05, 1005.0, 9.81, 0.4
 
 
 def turbulence(path: str | Path) -> pd.DataFrame:
-    """Half-hourly wind and turbulence of a tower, as ``footprint.Air.of`` takes it.
+    """Half-hourly wind and turbulence of a tower, as ``footprint.Air.from_turbulence`` takes it.
 
     Parameters
     ----------

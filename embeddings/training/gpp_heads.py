@@ -254,15 +254,15 @@ def leave_climate_out(
         net = _net(found[0].z.shape[-1], seed)
         others = gpp_pixel_days.flat([one for one in found if one.climate != name])
         fit(net, gpp_towers.joined(measured, others), seed=seed)
-        here = [one for one in found if one.climate == name]
-        predictions = [predict(net, one) for one in here]
+        held_out = [one for one in found if one.climate == name]
+        predictions = [predict(net, one) for one in held_out]
         errors = [
             np.abs(one.measured - mean) / spread
-            for one, (mean, spread) in zip(here, predictions, strict=True)
+            for one, (mean, spread) in zip(held_out, predictions, strict=True)
         ]
         # Days in a tower's gaps have no measurement.
         ratios[name] = np.concatenate([error[np.isfinite(error)] for error in errors])
-        result[name] = _scores(here, [mean for mean, _ in predictions])
+        result[name] = _scores(held_out, [mean for mean, _ in predictions])
     for name in names:
         # A band set by its own climate would be right by construction.
         width = np.quantile(np.concatenate([ratios[other] for other in names if other != name]), COVERAGE)
@@ -294,14 +294,14 @@ def predict(net, one: Landscape) -> tuple[np.ndarray, np.ndarray]:
     return mean.numpy(), spread.numpy()
 
 
-def _scores(here: list[Landscape], means: list[np.ndarray]) -> dict[str, float]:
+def _scores(landscapes: list[Landscape], means: list[np.ndarray]) -> dict[str, float]:
     """Daily scores of vegetated pixels with all weather: median over pixels, all pooled, and inside long gaps.
 
     Gaps lie in dark months, where GPP varies less: their NSE is against that smaller spread, their RMSE compares.
     """
     # Pixels without all weather are excluded: they are trained to do worse.
     own, pairs, gaps = [], [], []
-    for one, mean in zip(here, means, strict=True):
+    for one, mean in zip(landscapes, means, strict=True):
         for p in np.flatnonzero(one.has_all_weather & (one.true.mean(1) > VEGETATED_GPP)):
             own.append(metrics.nse(one.true[p], mean[p]))
             pairs.append((one.true[p], mean[p]))
@@ -312,7 +312,7 @@ def _scores(here: list[Landscape], means: list[np.ndarray]) -> dict[str, float]:
         tuple(np.concatenate(part) for part in zip(*group, strict=True)) for group in (pairs, gaps)
     )
     return {
-        "landscapes": len(here),
+        "landscapes": len(landscapes),
         "median_pixel_nse": float(np.median(own)),
         "nse": metrics.nse(*pooled),
         "rmse": metrics.rmse(*pooled),

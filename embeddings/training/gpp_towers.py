@@ -173,7 +173,7 @@ def _of_days(
         },
         {"time": rows["date"].values},
     )
-    wanted = rows["gpp"].notna().values & rows["temp"].notna().values
+    is_known = rows["gpp"].notna().values & rows["temp"].notna().values
     every = to_epoch_day(rows["date"].values)
     at = np.flatnonzero(spectra)
     # Greedy: the first spectrum, then each that is far enough from the one kept before.
@@ -188,28 +188,30 @@ def _of_days(
     # Of the whole series at once: soil water and acclimation remember the year before.
     sw, drivers = daily_drivers(weather, pd.DatetimeIndex(rows["date"]), lat)
     out = []
-    for year in np.unique(rows["date"].dt.year[wanted]):
-        here = wanted & (rows["date"].dt.year.values == year)
-        near = (acquired >= every[here].min() - WINDOW_DAYS) & (acquired <= every[here].max() + WINDOW_DAYS)
+    for year in np.unique(rows["date"].dt.year[is_known]):
+        in_year = is_known & (rows["date"].dt.year.values == year)
+        near = (acquired >= every[in_year].min() - WINDOW_DAYS) & (
+            acquired <= every[in_year].max() + WINDOW_DAYS
+        )
         if not near.any():
             continue
-        z, sigma = _embed(model, acquired[near], values[near], every[here])
-        gap = np.abs(every[here][:, None] - acquired[near]).min(1)
+        z, sigma = _embed(model, acquired[near], values[near], every[in_year])
+        gap = np.abs(every[in_year][:, None] - acquired[near]).min(1)
         # A copy: the years share the array of the site.
-        own = drivers[here].copy()
+        own = drivers[in_year].copy()
         own[:, PIXEL] = pixel_drivers(gap, sigma, gap.shape)
         frame = pd.DataFrame(
             {
                 "site": site,
-                "date": rows["date"].values[here],
+                "date": rows["date"].values[in_year],
                 "kind": DAILY,
                 "type": kind,
-                "gpp": rows["gpp"].values[here],
-                "nirv_sw": nirv[here] * sw[here],
-                "observed": spectra[here],
+                "gpp": rows["gpp"].values[in_year],
+                "nirv_sw": nirv[in_year] * sw[in_year],
+                "observed": spectra[in_year],
             }
         )
-        out.append(TowerDays(frame, z, sw[here], own))
+        out.append(TowerDays(frame, z, sw[in_year], own))
     return out
 
 
@@ -332,21 +334,21 @@ def leave_site_out(
     frame = towers.frame.assign(predicted=np.nan, spread=np.nan, **{"nirv x sw": np.nan})
     for i, fold in enumerate(site_folds(frame, seed)):
         yield f"towers left out, part {i + 1} of {FOLDS}", 0.5 + 0.25 * i / FOLDS
-        held = frame["site"].isin(fold).values
+        held_out = frame["site"].isin(fold).values
         # The same initial weights in each fold, so that folds differ by their towers alone.
         torch.manual_seed(seed)
         net = DailyHead(Config(towers.z.shape[1]))
-        fit(net, joined(pixel_days(towers, ~held), simulated), seed=seed)
+        fit(net, joined(pixel_days(towers, ~held_out), simulated), seed=seed)
         with torch.inference_mode():
-            parts = (towers.z[held].astype(np.float32), towers.sw[held], towers.drivers[held])
+            parts = (towers.z[held_out].astype(np.float32), towers.sw[held_out], towers.drivers[held_out])
             mean, spread = net(*(torch.from_numpy(part) for part in parts))
-        frame.loc[held, "predicted"], frame.loc[held, "spread"] = mean.numpy(), spread.numpy()
+        frame.loc[held_out, "predicted"], frame.loc[held_out, "spread"] = mean.numpy(), spread.numpy()
         for kind in frame["kind"].unique():
             of = (frame["kind"] == kind).values
-            x, y = frame.loc[of & ~held, "nirv_sw"].values, frame.loc[of & ~held, "gpp"].values
+            x, y = frame.loc[of & ~held_out, "nirv_sw"].values, frame.loc[of & ~held_out, "gpp"].values
             # Least squares through the origin: no light or no leaves, no GPP.
             slope = (x * y).sum() / (x**2).sum()
-            frame.loc[of & held, "nirv x sw"] = slope * frame.loc[of & held, "nirv_sw"]
+            frame.loc[of & held_out, "nirv x sw"] = slope * frame.loc[of & held_out, "nirv_sw"]
     return frame
 
 

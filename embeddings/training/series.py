@@ -153,10 +153,10 @@ def from_scene(scene: PackedScene, pixels: int, rng: np.random.Generator) -> Ser
         if sensor not in scene.steps:
             continue
         every = scene.values(sensor, (slice(None), slice(None), rows, cols))  # (time, band, pixel)
-        seen = scene.valid[sensor][:, rows, cols].T & np.isfinite(every).any(1).T  # (pixel, time)
+        is_observed = scene.valid[sensor][:, rows, cols].T & np.isfinite(every).any(1).T  # (pixel, time)
         # Pixels see different dates: ragged arrays, not a rectangle of NaN.
-        edges[sensor] = np.concatenate([[0], np.cumsum(seen.sum(1))])  # (pixel + 1,)
-        pixel, time = np.nonzero(seen)
+        edges[sensor] = np.concatenate([[0], np.cumsum(is_observed.sum(1))])  # (pixel + 1,)
+        pixel, time = np.nonzero(is_observed)
         day[sensor], values[sensor] = scene.day[sensor][time], every[time, :, pixel]
     return _source(scene.id, edges, day, values)
 
@@ -175,8 +175,8 @@ def _source(
         # A date is no witness of itself.
         np.fill_diagonal(near, False)
         with np.errstate(all="ignore"):
-            usual = np.nanmedian(np.where(near, light[a:b], np.nan), 1) if len(d) > 1 else light[a:b]
-        bright = light[a:b] - usual > CONTAMINATED_RISE
+            median = np.nanmedian(np.where(near, light[a:b], np.nan), 1) if len(d) > 1 else light[a:b]
+        bright = light[a:b] - median > CONTAMINATED_RISE
         trusted["s2"][a:b][bright] = CONTAMINATED_WEIGHT
         if len(d) > 2:
             # Each inner date between its two neighbours, as the hidden dates are scored.

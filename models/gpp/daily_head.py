@@ -150,7 +150,7 @@ class DailyHead(nn.Module):
         """
         layers = (self.leaf[0], self.of_leaf, self.doubt_leaf)
         sizes = [layer.out_features for layer in layers]
-        leaf, physiology, doubt = (
+        leaf, physiology, spread_features = (
             slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)
         )
         # W ((steps * scale - centre) / size) + b  =  (W / size * scale) steps + (b - (W / size) centre)
@@ -160,7 +160,7 @@ class DailyHead(nn.Module):
         pixel_weight = torch.zeros(len(weight), len(PIXEL_DRIVERS))  # (hidden, pixel driver)
         for part, layer, inputs in (
             (physiology, self.of_air, _without_pmodel_drivers(drivers)),
-            (doubt, self.doubt_air, drivers),
+            (spread_features, self.doubt_air, drivers),
         ):
             shift[:, part] += layer(inputs)
             pixel_weight[part] = layer.weight[:, PIXEL]
@@ -172,7 +172,7 @@ class DailyHead(nn.Module):
 
         def predict(days: slice, steps: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             hidden = silu_((torch.cat([steps, pixel], -1) @ first).add_(shift[days]))  # (day, pixel, hidden)
-            parts = (hidden[..., part] for part in (leaf, physiology, doubt))
+            parts = (hidden[..., part] for part in (leaf, physiology, spread_features))
             mean, spread = self._combine(*parts, potential[days], relative_light[days], silu_)
             return mean, spread, self._scaled_mahalanobis(steps * step - middle)
 
@@ -192,7 +192,7 @@ class DailyHead(nn.Module):
         self,
         leaf: Float[Tensor, "*n h"],
         physiology: Float[Tensor, "*n h"],
-        doubt: Float[Tensor, "*n k"],
+        spread_features: Float[Tensor, "*n k"],
         potential: Float[Tensor, "*#n"],
         relative_light: Float[Tensor, "*#n"],
         silu: Callable[[Tensor], Tensor] = F.silu,
@@ -205,7 +205,7 @@ class DailyHead(nn.Module):
             potential * absorbed * torch.sigmoid(efficiency) / (1 + F.softplus(saturation) * relative_light)
         )
         # Measured GPP has an error that grows with GPP and a part that does not (Richardson et al. 2006).
-        level, share = F.softplus(self.doubt[1](doubt)).unbind(-1)
+        level, share = F.softplus(self.doubt[1](spread_features)).unbind(-1)
         spread = (level.square() + (share * mean.detach()).square() + 1e-4).sqrt()
         return mean, spread
 

@@ -179,8 +179,8 @@ def _model_split(scene: SceneData, tower: xr.Dataset) -> str:
     """Whether the tower taught the shipped head; a score at a tower that did is no test."""
     from fluxlens.embeddings import gpp
 
-    taught = gpp.load().card.get("measured_towers", {}) if scene.predict is gpp.predict else {}
-    if str(tower.attrs.get("site", "")) in {site for sites in taught.values() for site in sites}:
+    towers = gpp.load().card.get("measured_towers", {}) if scene.predict is gpp.predict else {}
+    if str(tower.attrs.get("site", "")) in {site for sites in towers.values() for site in sites}:
         return "not independent: this tower was among those that taught the head"
     return SPLITS["model"]
 

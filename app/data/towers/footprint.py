@@ -102,7 +102,7 @@ def _select_air(tower: TowerObservations, height_m: float | None, lat: float) ->
         raise InputError("Got a tower without half-hourly wind, need it for a footprint; load its HH file.")
     if height_m is None:
         raise InputError("Got no height of the sensors, need metres above the displacement height; give it.")
-    air = flux_footprint.Air.of(tower.wind, height_m, lat)
+    air = flux_footprint.Air.from_turbulence(tower.wind, height_m, lat)
     # Every nth half-hour, so that all seasons and hours stand in the footprint of a second's work.
     return air.take(slice(None, None, -(-len(air.wind_m_s) // MAX_HALF_HOURS)))
 

@@ -124,7 +124,7 @@ def test_each_sample_is_left_out_once():
         return analysis.ridge(values, target)
 
     values = np.random.default_rng(0).normal(size=(45, 3))
-    assert analysis.left_out(values, np.arange(45.0), fit).shape == (45, 1)
+    assert analysis.cross_predict(values, np.arange(45.0), fit).shape == (45, 1)
     assert len(training_parts) == 20
     assert all(sum(i not in part for part in training_parts) == 1 for i in range(45))
 
@@ -133,10 +133,10 @@ def test_ridge_with_its_penalty_chosen_errs_as_refitting_says():
     draw = np.random.default_rng(0)
     values = draw.normal(size=(30, 8))
     target = values @ draw.normal(size=8) + draw.normal(size=30) * 0.1
-    left = analysis.left_out(values, target, analysis.ridge)[:, 0]
+    left = analysis.cross_predict(values, target, analysis.ridge)[:, 0]
     assert np.sqrt(np.mean((left - target) ** 2)) < 0.2 * target.std()
     noise = draw.normal(size=30)
-    left = analysis.left_out(values, noise, analysis.ridge)[:, 0]
+    left = analysis.cross_predict(values, noise, analysis.ridge)[:, 0]
     assert np.sqrt(np.mean((left - noise) ** 2)) > 0.8 * noise.std()
 
 

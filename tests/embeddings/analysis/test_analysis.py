@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fluxlens.embeddings.analysis import agreement, assign, cosine, kmeans, left_out, logistic, principal
+from fluxlens.embeddings.analysis import agreement, assign, cosine, kmeans, cross_predict, logistic, principal
 
 
 def test_cosine_on_integers_is_cosine_on_values():
@@ -79,5 +79,5 @@ def test_a_class_without_samples_is_never_predicted(kinds):
 def test_samples_of_one_class_in_a_row_are_not_left_out_together():
     values = np.concatenate([np.full((30, 1), -3.0), np.full((30, 1), 3.0)])
     kinds = np.repeat([0, 1], 30)
-    predicted = left_out(values, kinds, lambda x, y: logistic(x, y, 2)).argmax(1)
+    predicted = cross_predict(values, kinds, lambda x, y: logistic(x, y, 2)).argmax(1)
     assert (predicted == kinds).all()

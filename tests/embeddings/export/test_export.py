@@ -212,7 +212,7 @@ def test_cubes_hold_points_or_a_window(tmp_path, store, cube, suffix, with_gpp):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("place", ["points", "polygon", "sight"])
+@pytest.mark.parametrize("place", ["points", "polygon", "footprint_weights"])
 def test_netcdf_keeps_the_cf_conventions(tmp_path, store, cube, with_gpp, place):
     """By the numbered rules of CF 1.11, on the bare file; the IOOS compliance-checker 6.1 has nothing to add."""
     import cftime
@@ -221,8 +221,8 @@ def test_netcdf_keeps_the_cf_conventions(tmp_path, store, cube, with_gpp, place)
     asked = {"points": [centre(cube, 3, 5, "oak"), centre(cube, 8, 9)]}
     if place == "polygon":
         asked = {"polygon": square(cube, slice(4, 7), slice(10, 12))}
-    elif place == "sight":
-        asked["sight"] = lambda grid, at: footprint.disc(grid, at.lon, at.lat, 11.0)
+    elif place == "footprint_weights":
+        asked["footprint_weights"] = lambda grid, at: footprint.disc(grid, at.lon, at.lat, 11.0)
     extract.to_file(store, tmp_path / "a.nc", **asked)
     with netCDF4.Dataset(tmp_path / "a.nc") as file:
         told = {name: {a: v.getncattr(a) for a in v.ncattrs()} for name, v in file.variables.items()}
@@ -241,7 +241,7 @@ def test_netcdf_keeps_the_cf_conventions(tmp_path, store, cube, with_gpp, place)
         assert first.isoformat() == "2020-01-01T00:00:00"
         assert told["gpp"]["standard_name"].endswith("expressed_as_carbon")  # 3.3
         assert (told["x"]["standard_name"], told["x"]["units"]) == ("projection_x_coordinate", "m")  # 5.6
-        if place != "sight":  # 3.5
+        if place != "footprint_weights":  # 3.5
             assert told["observed"]["flag_meanings"].split() == ["filled", "observed"]
             assert told["observed"]["flag_values"].dtype == file["observed"].dtype == np.int8
         if place == "polygon":  # 2.4, 5.6
@@ -387,16 +387,16 @@ def test_a_radius_gives_the_mean_of_its_pixels_and_how_mixed_they_are(store, cub
         return footprint.disc(grid, point.lon, point.lat, 11.0)
 
     here = centre(cube, 20, 30)
-    table = tidy(store, points=[here], sight=cross)
+    table = tidy(store, points=[here], footprint_weights=cross)
     rows, cols = [20, 19, 21, 20, 20], [30, 30, 30, 29, 31]
     values = cube["embedding"].values[:, rows, cols].astype(float) * cube["scale"].values
     np.testing.assert_allclose(table["e01"], values[:, :, 1].mean(1), rtol=1e-5)
     np.testing.assert_allclose(table["spread"], np.sqrt((values.std(1) ** 2).mean(1)), rtol=1e-5)
     np.testing.assert_allclose(table["share"], 1)
     assert table.attrs["seen"] == "pixels within 11 m"
-    edge = tidy(cube, points=[centre(cube, 0, 30)], sight=cross)
+    edge = tidy(cube, points=[centre(cube, 0, 30)], footprint_weights=cross)
     np.testing.assert_allclose(edge["share"], 0.8)
-    series = extract.cube_of(store, points=[here], sight=cross)
+    series = extract.cube_of(store, points=[here], footprint_weights=cross)
     np.testing.assert_allclose(series["e01"].values[0], table["e01"])
 
 
@@ -404,6 +404,8 @@ def test_days_without_an_observation_are_not_averaged_as_minus_one(cube):
     blind = cube.assign(days_from_s2=cube["days_from_s2"] * 0 - 1)
     blind["days_from_s2"][0, 20, 30] = 7
     told = tidy(
-        blind, points=[centre(cube, 20, 30)], sight=lambda g, p: footprint.disc(g, p.lon, p.lat, 11.0)
+        blind,
+        points=[centre(cube, 20, 30)],
+        footprint_weights=lambda g, p: footprint.disc(g, p.lon, p.lat, 11.0),
     )
     assert list(told["days_from_s2"][:2]) == [7, -1]

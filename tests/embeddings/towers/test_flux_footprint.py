@@ -15,7 +15,7 @@ LON, LAT = (float(part) for part in GRID.lonlat(GRID.x[100], GRID.y[80]))
 
 def air(direction: float = 270.0, obukhov: float = -50.0, count: int = 1, height_m: float = 6.0) -> Air:
     each = {"wind": 3.0, "direction": direction, "ustar": 0.4, "obukhov": obukhov}
-    return Air.of(pd.DataFrame([each] * count), height_m, LAT)
+    return Air.from_turbulence(pd.DataFrame([each] * count), height_m, LAT)
 
 
 @pytest.mark.parametrize("obukhov", [-50.0, 30.0, 1e6])
@@ -65,12 +65,12 @@ def test_weights_on_the_grid_are_what_a_fine_integral_gives():
 def test_half_hours_for_which_it_is_not_defined_are_left_out():
     each = {"wind": 3.0, "direction": 270.0, "ustar": 0.4, "obukhov": -50.0}
     calm, unstable = each | {"ustar": 0.05}, each | {"obukhov": -0.2}
-    found = Air.of(pd.DataFrame([each, calm, unstable, each | {"direction": np.nan}]), 6.0, LAT)
+    found = Air.from_turbulence(pd.DataFrame([each, calm, unstable, each | {"direction": np.nan}]), 6.0, LAT)
     assert len(found.wind_m_s) == 1
     with pytest.raises(InputError, match="use a radius"):
-        Air.of(pd.DataFrame([calm]), 6.0, LAT)
+        Air.from_turbulence(pd.DataFrame([calm]), 6.0, LAT)
     with pytest.raises(InputError, match="above the displacement height"):
-        Air.of(pd.DataFrame([each]), 0.0, LAT)
+        Air.from_turbulence(pd.DataFrame([each]), 0.0, LAT)
 
 
 def test_a_disc_has_its_area_and_what_is_off_the_grid_is_missing():
@@ -91,7 +91,7 @@ def test_mean_spread_and_valid_share_by_hand():
     y, x = GRID.y[:1], GRID.x[:3]
     weights = xr.DataArray([[0.5, 0.25, 0.25]], {"y": y, "x": x}, ("y", "x"))
     cube = xr.DataArray([[[2.0, 4.0, np.nan]], [[np.nan] * 3]], {"y": y, "x": x}, ("time", "y", "x"), "gpp")
-    mean, spread, share = (part["gpp"].values for part in footprint.seen(cube, weights))
+    mean, spread, share = (part["gpp"].values for part in footprint.weighted_mean(cube, weights))
     np.testing.assert_allclose(mean, [8 / 3, np.nan])
     np.testing.assert_allclose(spread, [np.sqrt((2 * (2 / 3) ** 2 + (4 / 3) ** 2) / 3), np.nan])
     np.testing.assert_allclose(share, [0.75, 0])
