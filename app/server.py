@@ -76,7 +76,7 @@ def _load_first_entry(catalog_path: str | Path | None) -> EntryLoad | None:
     """Start with what the first session will see; what is wrong with the catalog is shown to that session."""
     from fluxlens.embeddings import catalog
 
-    # A broken catalog is told on the page, where it can be seen; the server starts.
+    # A broken catalog is reported on the page, where users look; the server starts.
     with suppress(InputError):
         cat = catalog.open(catalog_path)
         if first := next((entry.name for entry in catalog.entries(cat) if entry.kind == "embeddings"), ""):

@@ -266,7 +266,7 @@ def regrid_nearest(cube: xr.DataArray, grid: Grid) -> xr.DataArray:
         Where the CRS differ.
     """
     own = Grid.from_cube(cube)
-    # Regridding is by nearest neighbour on one CRS; a change of CRS is a resampling that must be told.
+    # Regridding is by nearest neighbour on one CRS; a change of CRS is a resampling that must be reported.
     if own.crs != grid.crs:
         raise InputError(f"Got data in {own.crs}, need {grid.crs}; reproject them first.")
     if own == grid:

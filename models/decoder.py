@@ -108,7 +108,7 @@ et al. 2017) and of the land surface water index LSWI (Xiao et al. 2004), all un
 
 
 class Season(nn.Module):
-    """Linear decoder of a pixel's season, by which the embedding is taught to keep it.
+    """Linear decoder of a pixel's season, which trains the embedding to keep it.
 
     ``straight`` is a key of shipped weights.
 

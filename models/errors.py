@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """Wrong input, told in one sentence: what was got, what is needed, what to do.
+    """Wrong input, in one sentence: what was got, what is needed, what to do.
 
     The command line prints it and exits with code 2; the screen shows it as a message and keeps running.
     """

@@ -17,7 +17,7 @@ from fluxlens.models.errors import InputError
 
 MODEL_LABELS = {
     "fusion": "Default",
-    "simulated": "Taught by simulations only",
+    "simulated": "Trained on simulations only",
     "landsat": "With Landsat 8",
     "s2": "Sentinel-2 alone",
     "s1": "Sentinel-1 alone",

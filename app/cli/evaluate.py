@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     import xarray as xr
     from fluxlens.models.embedder import Embedder
 
-SCENES = "A measured scene, a folder of them or of series tables (default: simulated ones that never taught)."
+SCENES = (
+    "A measured scene, a folder of them or of series tables (default: simulated ones left out of training)."
+)
 CUBES = "Of measured cubes."
 RECONSTRUCTION_SIDE_PX = 32
 """Of simulated scenes whose hidden dates are predicted: large enough for fields, seconds to compute."""
@@ -137,7 +139,7 @@ def evaluate_left_out(
     device: str,
     json_path: str | None,
 ) -> None:
-    """Every cube of a folder told by a fusion trained without it.
+    """Every cube of a folder reconstructed by a fusion trained without it.
     \f
 
     Parameters
@@ -336,7 +338,7 @@ def store_at_tower(
 def scenes_and_model(
     data: str | None, model: str, device: str, size_px: int
 ) -> tuple[dict[str, xr.DataTree], Embedder]:
-    """Measured scenes, or simulated ones that never taught, and the model to evaluate on them.
+    """Measured scenes, or simulated ones left out of training, and the model to evaluate on them.
 
     Parameters
     ----------

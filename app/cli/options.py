@@ -120,7 +120,7 @@ def training_options(command: Command) -> Command:
 
 
 def measured_options(command: Command) -> Command:
-    """Add what measured series teach; ``training_configuration`` takes the same names.
+    """Add the options of training on measured series; ``training_configuration`` takes the same names.
 
     Parameters
     ----------

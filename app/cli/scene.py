@@ -101,7 +101,7 @@ def scene_stac(
     if weather:
         is_service = weather == stac.NASA_POWER
         daily = stac.weather(request) if is_service else weather_table.open(weather)
-    # What a catalogue lists and its server lacks does not stop the rest, but is told.
+    # What a catalogue lists and its server lacks does not stop the rest, but is reported.
     for problem in run_with_progress(stac.fetch(request, out, daily)):
         print(f"left out {problem}", file=sys.stderr)
     print(f"{out}: {request.grid.ny} x {request.grid.nx} pixels, {request.start} to {request.end}")
@@ -112,7 +112,7 @@ def scene_stac(
 @click.option("--by", required=True, metavar="D", help="haze, or an installed detector.")
 @click.option("--out", required=True, metavar="SCENE", help="Path of the new scene.")
 def scene_clear(scene: str, catalog: str | None, by: str, out: str) -> None:
-    """A scene again, with what is clear of Sentinel-2 told by a detector that sees all dates together.
+    """A scene with the clear mask of Sentinel-2 from a detector that compares all dates.
     \f
 
     Parameters

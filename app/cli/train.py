@@ -20,7 +20,7 @@ from fluxlens.models.errors import InputError
 @click.option(
     "--towers", multiple=True, metavar="FILE", help="gpp: measured tower-days, .csv or .parquet; repeatable."
 )
-@click.option("--model", default="default", help="gpp: weights whose embeddings teach it.")
+@click.option("--model", default="default", help="gpp: weights whose embeddings it is trained on.")
 @training_options
 @measured_options
 def train(
@@ -61,7 +61,7 @@ def train(
     table : str or None
         CSV of measured rows.
     towers : tuple of str
-        Tables of measured tower-days, which teach the daily head beside simulated land.
+        Tables of measured tower-days, on which the daily head is trained beside simulated land.
     model : str
         Name or path of the weights whose embeddings the GPP head reads.
     simulated, steps, seed : int

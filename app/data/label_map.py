@@ -94,7 +94,7 @@ def _fit_classes(labels: tuple[Label, ...], features: np.ndarray) -> tuple[np.nd
     if sizes.min() > 1:
         correct = int((analysis.cross_predict(features, classes, fit).argmax(1) == classes).sum())
         score = (
-            f"each left out once, {correct} of {len(labels)} told right "
+            f"each left out once, {correct} of {len(labels)} classified right "
             f"({sizes.max()} by always the same class)"
         )
     style = LayerStyle(

@@ -14,7 +14,7 @@ LABEL_TAG = "label: "
 
 
 class PageBehaviour(JSComponent):
-    """An invisible component; one on a page. What it does is told by the tags of the models.
+    """An invisible component; one on a page. The tags of the models say what it does.
 
     Names of inputs are not its work: they have labels of their own, out of sight with the CSS class ``no-label``.
     """

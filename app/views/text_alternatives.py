@@ -17,8 +17,8 @@ SERIES_TITLES = {
 TOWER_TITLES = {
     "series": "Daily GPP of the tower and of its predictions, gC m⁻² d⁻¹",
     "scatter": "Each day, predicted against measured GPP",
-    "cycle": "GPP over the usual year, gC m⁻² d⁻¹",
-    "anomaly": "Departure of GPP from the usual year, gC m⁻² d⁻¹",
+    "cycle": "Mean seasonal cycle of GPP, gC m⁻² d⁻¹",
+    "anomaly": "Anomaly of GPP from its mean seasonal cycle, gC m⁻² d⁻¹",
 }
 
 

@@ -45,8 +45,8 @@ p { color: var(--muted); font-size: 12px; line-height: 1.5; margin: 8px 0; }
 PLOT_TITLES = {
     "series": "Daily GPP, gC m⁻² d⁻¹",
     "scatter": "Predicted over measured, with the 1:1 line",
-    "cycle": "Usual year",
-    "anomaly": "Anomalies: departure from the usual year",
+    "cycle": "Mean seasonal cycle",
+    "anomaly": "Anomalies from the mean seasonal cycle",
 }
 _SLIDER = ".bk-input-group label, .bk-slider-title { font-size: 12px; color: var(--muted); }"
 _CONTROLS = ":host { gap: 8px; flex-wrap: wrap; align-items: center; }"
@@ -79,7 +79,7 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
     # No score without its split: readers must know what each line was fitted to.
     splits_by_line = SPLITS | {
         "model": comparison.model_split
-        + (f" (taught by {comparison.training_data})" if comparison.training_data else "")
+        + (f" (trained on {comparison.training_data})" if comparison.training_data else "")
     }
     splits = ". ".join(
         f"<b>{LINES[name]}</b>: {escape(splits_by_line[name])}" for name in comparison.lines if name in shown
@@ -226,7 +226,7 @@ class TowerView:
         self.titles[
             "anomaly"
         ].object = f'<div class="head"><b>{PLOT_TITLES["anomaly"]}</b>{NO_ANOMALY if one_year else ""}</div>'
-        # Of one year there is no usual year to depart from: a sentence stands in place of an empty chart.
+        # One year has no mean seasonal cycle and no anomalies: a sentence stands in place of an empty chart.
         self.panes["anomaly"].visible = not one_year
         self.head.object = f'<div class="head">{"".join(self._make_heading(comparison))}</div>'
 

@@ -65,7 +65,7 @@ def evaluate_at_tower(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float 
         values = values.sel(time=both).drop_vars("spatial_ref", errors="ignore")
         if pairs.scale == "daily":
             found = metrics.table(truth, values)
-        else:  # weeks and months as the tower gives them; no finer scale can be told
+        else:  # weeks and months as the tower gives them; no finer scale is known
             found = pd.DataFrame([metrics.scores(truth.values, values.values)], [pairs.scale])
         result |= {
             f"{name}.{scale}.{score}": float(value)

@@ -274,7 +274,7 @@ def probe(rows: Sampled, landscape: np.ndarray, place: np.ndarray) -> tuple[dict
     ]
     lines += ["bands: those of S2 and S1, interpolated linearly in time"]
     numbers: dict[str, float] = {}
-    # Left-out landscapes share climate with some that teach; left-out places share nothing but the simulator.
+    # Left-out landscapes share climate with some of the training set; left-out places share nothing but the simulator.
     for split, fold in (("landscape", landscape), ("place", place)):
         lines += ["", f"{split + ' left out':24}" + "".join(f"{n:>14}" for n in (*inputs, "rows"))]
         for variable, is_observable in VARIABLES.items():

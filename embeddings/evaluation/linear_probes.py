@@ -1,7 +1,7 @@
 """Linear probes: how much of a known quantity a weighted sum of features predicts, at groups the probe never saw.
 
 Every row is predicted by rows of other groups (sites, landscapes). The strength of the penalty is chosen inside the
-groups that teach, by leaving out each of them in turn.
+training groups, by leaving out each of them in turn.
 """
 
 from __future__ import annotations

@@ -222,9 +222,7 @@ def evaluate(
     for at, (name, scene) in enumerate(scenes.items()):
         model = models[name]
         is_trained_on = name in model.identity.card.get("measured_cubes", [])
-        lines += _table_head(
-            f"{name} ({'this scene taught' if is_trained_on else 'never seen by'} the model)"
-        )
+        lines += _table_head(f"{name} ({'trained on' if is_trained_on else 'not trained on'} this scene)")
         for key, case in CASES.items():
             yield f"{name}: {case.label}", at / len(scenes)
             # A sensor that scene or model lacks cannot be left out: the case is skipped.

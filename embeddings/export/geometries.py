@@ -173,7 +173,7 @@ def read_polygon(path: str | Path) -> list[Region]:
             )
         # To longitude and latitude first: a file may be in any CRS that it declares.
         shapes = shapely.transform(shapes, to_lonlat)
-        # Rings that cross have no defined inside; what mending makes of them is told.
+        # Rings that cross have no defined inside; the repair is reported.
         parts, feature_of = shapely.get_parts(shapes, return_index=True)
         crossing = np.unique(feature_of[~shapely.is_valid(parts)])
         if len(crossing):

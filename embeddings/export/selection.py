@@ -347,7 +347,7 @@ class CubeSelection:
         if self.weather is None:
             return "not given: no weather is known here"
         if not gpp.is_compatible(self.cube.attrs):
-            return "not given: the GPP head was taught with another model than made these embeddings"
+            return "not given: the GPP head was trained on embeddings of another model"
         return ""
 
     def _gpp(self, found: xr.Dataset) -> dict[str, xr.DataArray] | None:

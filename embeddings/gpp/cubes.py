@@ -230,8 +230,8 @@ def _check(cube: xr.Dataset, head: DailyGppHead) -> None:
         )
     if not is_compatible(cube.attrs, head):
         raise InputError(
-            f"Got embeddings of the model {cube.attrs['model_digest']}, need those of {head.model_digest} that taught"
-            " the GPP head; embed the scene again or run `fluxlens train gpp`."
+            f"Got embeddings of the model {cube.attrs['model_digest']}, need those of {head.model_digest},"
+            " on which the GPP head was trained; embed the scene again or run `fluxlens train gpp`."
         )
 
 

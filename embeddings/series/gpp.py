@@ -130,7 +130,7 @@ def gpp_of_series(
     # Embeddings of another model have other features: the head would give plausible, wrong numbers.
     if not gpp.is_compatible({"model_digest": model.digest}):
         warnings.warn(
-            f"GPP is not given: its head was taught with another model than {model.name}.",
+            f"GPP is not given: its head was trained on embeddings of another model than {model.name}.",
             DataWarning,
             stacklevel=4,
         )

@@ -180,7 +180,7 @@ def build(request: Request) -> SceneSteps:
 
     nodes = {}
     yield "Sentinel-2", 0.15
-    # One after the other, so that progress is told and memory holds one image's layers.
+    # One after the other, so that progress is reported and memory holds one image's layers.
     images = []
     for image in optics.acquire(streams["s2"], pixels, met, first, n, request.orbits):
         images.append(image)

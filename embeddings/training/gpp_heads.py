@@ -200,7 +200,7 @@ def daily(
             "left_out_towers": gpp_towers.scores(predicted),
             "licence": "CC0-1.0 (simulated); measured rows: see measured_sources",
         }
-    # Also with towers: the card tells how the head does in climates it was not taught.
+    # Also with towers: the card says how the head does in climates left out of training.
     result, ratio = yield from leave_climate_out(landscapes, seed, measured)
     card["left_out_climates"] = result
     net = _net(embedder.features, seed)

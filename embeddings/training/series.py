@@ -33,7 +33,7 @@ CONTAMINATED_WEIGHT = 0.05
 SCENE_PIXELS = 200
 """Pixels of a scene that are taken as series."""
 LEAST_ACQUISITIONS = 4
-"""Acquisitions of Sentinel-2 that a series needs to teach."""
+"""Acquisitions of Sentinel-2 that a series needs for training."""
 USUAL_MSE = 0.035**2
 """Squared error of linear interpolation at hidden dates at which a source counts one; a noisier source would decide
 the training otherwise."""
@@ -78,7 +78,7 @@ class SeriesSource:
     Parameters
     ----------
     name
-        Of the set; held-out sets are told apart by it.
+        Of the set; held-out sets are distinguished by it.
     edges
         Per sensor (series + 1,): acquisitions of series i are ``edges[i]:edges[i + 1]``.
     day

@@ -512,7 +512,7 @@ def test_a_few_named_pixels_become_a_map_of_classes(visit):
         for i, place in enumerate(across):
             tap(visit, place, 0.3 + 0.3 * i)
             visit.wait_for_timeout(500)
-    visit.locator(".caption", has_text="6 of 6 told right").wait_for(timeout=10_000)
+    visit.locator(".caption", has_text="6 of 6 classified right").wait_for(timeout=10_000)
     legend = visit.locator(".caption .rgb span")
     assert legend.all_inner_texts() == ["1 <b>lake</b>: 25%", "2 forest: 42%", "3 field: 33%"]
     visit.wait_for_function("location.search.includes('forest')")

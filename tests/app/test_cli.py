@@ -125,9 +125,9 @@ def test_an_evaluation_tells_numbers_on_stdout_and_in_a_file_and_its_table_besid
 
 
 def test_an_evaluation_that_cannot_be_is_one_sentence(capsys):
-    lesson = ["evaluate", "leave-one-cube-out", "--data", "nowhere"]
-    assert "--steps" in refused(capsys, [*lesson, "--steps", "0"])
-    assert "nowhere" in refused(capsys, lesson)
+    arguments = ["evaluate", "leave-one-cube-out", "--data", "nowhere"]
+    assert "--steps" in refused(capsys, [*arguments, "--steps", "0"])
+    assert "nowhere" in refused(capsys, arguments)
     assert "nowhere" in refused(capsys, ["evaluate", "probes", "--data", "nowhere"])
     assert "no model" in refused(capsys, ["evaluate", "truth", "--model", "nowhere"])
 

@@ -1,4 +1,4 @@
-"""The process with site parts: closed forms agree with leaving out for real; sites do not teach themselves."""
+"""The process with site parts: closed forms agree with leaving out for real; sites are not predicted from themselves."""
 
 import numpy as np
 import pytest

@@ -131,7 +131,7 @@ def test_it_learns_a_tiny_world_and_how_sure_it_may_be(head):
     assert float(spread.detach().median()) == pytest.approx(0.5, abs=0.15)
 
 
-def test_embeddings_unlike_those_that_taught_are_out_of_distribution(head, pixels):
+def test_embeddings_unlike_the_training_data_are_out_of_distribution(head, pixels):
     z, _ = pixels
     head.fit_normalisation(torch.randn(5000, 32))
     assert (head.mahalanobis(8 * z) > head.far).all()

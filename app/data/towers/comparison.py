@@ -23,7 +23,7 @@ LINES = {
 }
 """Name on screen of the prediction and of each baseline."""
 SPLITS = {
-    "model": "leave-site-out: this tower taught nothing",
+    "model": "leave-site-out: not trained on this tower",
     "day_of_year": "leave-year-out: the tower's other years",
     "nirv": "leave-year-out: k learnt in the tower's other years",
     "p_model": "nothing learnt: published constants",
@@ -176,12 +176,12 @@ def _score(
 
 
 def _model_split(scene: SceneData, tower: xr.Dataset) -> str:
-    """Whether the tower taught the shipped head; a score at a tower that did is no test."""
+    """Whether the shipped head was trained on the tower; its score there is then no test."""
     from fluxlens.embeddings import gpp
 
     towers = gpp.load().card.get("measured_towers", {}) if scene.predict is gpp.predict else {}
     if str(tower.attrs.get("site", "")) in {site for sites in towers.values() for site in sites}:
-        return "not independent: this tower was among those that taught the head"
+        return "not independent: the head was trained on this tower among others"
     return SPLITS["model"]
 
 

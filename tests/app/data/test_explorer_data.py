@@ -136,7 +136,7 @@ def test_a_pixel_is_found_where_its_centre_is(data):
     assert data.start_pixel == (20, 28)
 
 
-def test_the_usual_year_of_a_tower_never_holds_the_year_it_stands_beside():
+def test_the_climatology_of_a_tower_leaves_out_the_year_it_is_compared_with():
     days = pd.date_range("2019-01-01", "2020-12-31")
     gpp = np.where(days.year == 2019, 3.0, 7.0)
     tower = xr.Dataset({"gpp_nt": ("time", gpp)}, {"time": days})

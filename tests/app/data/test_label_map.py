@@ -33,7 +33,7 @@ def test_one_label_of_each_kind_finds_them_all(data, day):
 
 def test_labels_left_out_one_by_one_tell_how_well_the_classes_are_known(data):
     assert (
-        "6 of 6 told right (2 by always the same class)"
+        "6 of 6 classified right (2 by always the same class)"
         in data.layer_image(LayerKey("labels", JUNE, labels=TWICE)).score
     )
     wrong = tuple(Label(x.row, x.col, "ab"[i % 2]) for i, x in enumerate(sorted(TWICE, key=lambda x: x.name)))

@@ -61,7 +61,7 @@ def test_the_table_has_a_row_at_every_scale_and_names_the_split(data, line):
     assert SPLITS[line] in table
 
 
-def test_the_split_of_the_shipped_head_says_what_taught_it(store):
+def test_the_split_of_the_shipped_head_says_what_it_was_trained_on(store):
     from fluxlens.app.views.tower import scores_table
     from fluxlens.embeddings import gpp
 

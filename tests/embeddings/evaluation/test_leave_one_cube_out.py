@@ -16,7 +16,7 @@ CUBES = ("0000280849BAC91C", "elsewhere")
 
 @pytest.fixture
 def cubes(tmp_path, monkeypatch) -> list[Path]:
-    """Two tiny scenes on disk; the first bears the name of a cube that taught the shipped weights."""
+    """Two tiny scenes on disk; the first bears the name of a cube that the shipped weights were trained on."""
     paths = []
     for seed, name in enumerate(CUBES):
         scene = simulate(name, seed=seed, size_px=10, start="2020-03-01", end="2020-08-31")
@@ -59,8 +59,8 @@ def test_each_cube_is_predicted_by_a_model_of_the_others(cubes, tmp_path, monkey
         assert numbers[f"{name}_hidden_ratio"] > 0
     assert (numbers["0000280849BAC91C_encoders_saw_it"], numbers["elsewhere_encoders_saw_it"]) == (1, 0)
     assert "encoders learned from 0000280849BAC91C" in text
-    assert "0000280849BAC91C (this scene taught the model)" in text
-    assert "elsewhere (never seen by the model)" in text
+    assert "0000280849BAC91C (trained on this scene)" in text
+    assert "elsewhere (not trained on this scene)" in text
 
 
 def test_weights_that_saw_a_cube_are_refused(cubes):

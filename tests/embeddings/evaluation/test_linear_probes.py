@@ -1,4 +1,4 @@
-"""A probe predicts what the features hold, from groups that never taught it, and nothing else."""
+"""A probe predicts what the features hold, from groups it was not trained on, and nothing else."""
 
 import numpy as np
 import pytest

@@ -134,7 +134,7 @@ def test_a_cube_without_a_place_is_refused(cube, head):
         gpp.predict(cube.drop_vars(["x", "y", "spatial_ref"]), None, head)
 
 
-def test_the_shipped_head_fits_the_shipped_model_and_says_what_taught_it():
+def test_the_shipped_head_fits_the_shipped_model_and_says_what_it_was_trained_on():
     from fluxlens.models import checkpoints
 
     head = gpp.load()
@@ -142,6 +142,6 @@ def test_the_shipped_head_fits_the_shipped_model_and_says_what_taught_it():
     assert "landscapes" in head.card["taught_by"]
 
 
-def test_the_head_knows_the_model_it_was_taught_with_and_no_other():
+def test_the_head_takes_the_model_it_was_trained_with_and_no_other():
     assert gpp.is_compatible({"model_digest": gpp.load().model_digest})
     assert not gpp.is_compatible({"model_digest": "0123456789abcdef"})

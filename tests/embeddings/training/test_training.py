@@ -55,12 +55,14 @@ def test_encoders_are_bit_identical_after_stage_two(weights):
 
 def test_both_stages_learn(weights):
     for name in ("s2", "s1", "fusion"):
-        taught = checkpoints.load(weights / f"{name}.safetensors", "cpu")
+        trained = checkpoints.load(weights / f"{name}.safetensors", "cpu")
         torch.manual_seed(Recipe().seed)
-        untaught = Embedder(taught.config).state_dict()
+        untrained = Embedder(trained.config).state_dict()
         for part in ("encoders", "fusion", "decoders"):
             learned = [
-                not torch.equal(v, untaught[k]) for k, v in taught.state_dict().items() if k.startswith(part)
+                not torch.equal(v, untrained[k])
+                for k, v in trained.state_dict().items()
+                if k.startswith(part)
             ]
             assert any(learned), f"{name} {part}"
 
