@@ -167,7 +167,7 @@ class TinyStore:
     def __init__(self):
         self._cube, self._scene = make_cube(), make_scene().copy()
         self.grid, self.snapshot, self.path = GRID, "0" * 12, "tiny"
-        self.asked = {"map": 0, "series": 0}
+        self.reads = {"map": 0, "series": 0}
 
     def cube(self, layout=None):
         return self._cube
@@ -179,14 +179,14 @@ class TinyStore:
         return {}
 
     def map(self, day):
-        self.asked["map"] += 1
+        self.reads["map"] += 1
         return self._cube.sel(time=day)
 
     def window(self, days, rows, cols):
         return self._cube.isel(time=days, y=rows, x=cols)
 
     def series(self, row, col):
-        self.asked["series"] += 1
+        self.reads["series"] += 1
         return self._cube.isel(y=row, x=col)
 
 
@@ -195,11 +195,11 @@ def give(upload, name: str, content: bytes, part: int = 2**20) -> list:
     import base64
 
     answers = []
-    upload._send_msg = lambda told: answers.append(told["next"])
+    upload._send_msg = lambda encoded: answers.append(encoded["next"])
     upload._handle_msg({"name": name, "size": len(content)})
     while answers[-1] is not None:
-        told = base64.b64encode(content[answers[-1] :][:part]).decode()
-        upload._handle_msg({"part": told})
+        encoded = base64.b64encode(content[answers[-1] :][:part]).decode()
+        upload._handle_msg({"part": encoded})
     return answers
 
 

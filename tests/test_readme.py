@@ -102,9 +102,9 @@ def test_a_measured_cube_is_embedded_exported_and_reconstructed(real_data, tmp_p
     assert (table["time"].diff().dropna() == pd.Timedelta("1D")).all()
     assert table.drop(columns=["gpp", "gpp_lo", "gpp_hi"]).notna().all(axis=None)
     run("reconstruct", str(real_data / CUBE), "--hide", "2019-07-05", "--out", str(hidden))
-    with xr.open_dataset(hidden) as told:
-        assert told["reflectance"].shape == (1, 10, 64, 64)
-        assert np.isfinite(told["reflectance"].values).all()
+    with xr.open_dataset(hidden) as data:
+        assert data["reflectance"].shape == (1, 10, 64, 64)
+        assert np.isfinite(data["reflectance"].values).all()
     catalog = tmp_path / "my_catalog.yaml"
     catalog.write_text(
         "sources:\n  mine:\n    driver: fluxlens_embeddings\n    args:\n"

@@ -56,8 +56,8 @@ def environment(tmp_path_factory) -> Path:
     venv.create(home, with_pip=False)
     scripts = home / ("Scripts" if os.name == "nt" else "bin")
     python = scripts / "python"
-    asked = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-    site = Path(subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip())
+    command = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    site = Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
     # A path file makes the dependencies importable, and not the checkout: path files in that folder are not followed.
     packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     (site / "dependencies.pth").write_text("\n".join(packages) + "\n")
@@ -111,8 +111,8 @@ def test_the_wheel_opens_the_catalog_embeds_and_exports_beside_modules_of_the_sa
 
 @pytest.mark.slow
 def test_the_wheel_holds_the_packages_inside_fluxlens_alone(environment):
-    asked = "from importlib.metadata import files; print('\\n'.join(map(str, files('fluxlens'))))"
-    names = run([str(environment / "python"), "-c", asked], environment).split()
+    script = "from importlib.metadata import files; print('\\n'.join(map(str, files('fluxlens'))))"
+    names = run([str(environment / "python"), "-c", script], environment).split()
     tops = {name.split("/")[0] for name in names if not name.startswith("..")}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"fluxlens"}
     for name in ("app/cli", "embeddings/catalog.yaml", "models/weights/README.md", "app/views/login.html"):

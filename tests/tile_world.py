@@ -10,7 +10,7 @@ class Tiles(BaseHTTPRequestHandler):
     """A tile is one colour: its column and row, modulo 256, and its level."""
 
     def do_GET(self):
-        self.server.asked.append((self.path, self.headers["User-Agent"]))
+        self.server.requests.append((self.path, self.headers["User-Agent"]))
         z, x, y = (int(part) for part in self.path.strip("/").removesuffix(".png").split("/"))
         content = self.server.answer
         if content is None:

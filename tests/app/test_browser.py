@@ -435,12 +435,12 @@ def test_each_export_opens_again_and_equals_the_store(visit, catalog, tmp_path):
     store = Store.open(catalog.parent / "store")
     grid = store.grid
     pixels = [(3, 5), (20, 28), (40, 55)]
-    asked = [Point(*map(float, grid.lonlat(grid.x[col], grid.y[row]))) for row, col in pixels]
+    points = [Point(*map(float, grid.lonlat(grid.x[col], grid.y[row]))) for row, col in pixels]
     many = tmp_path / "many.csv"
-    many.write_text("lon,lat\n" + "".join(f"{at.lon},{at.lat}\n" for at in asked))
+    many.write_text("lon,lat\n" + "".join(f"{at.lon},{at.lat}\n" for at in points))
     visit.locator("input[type=file]").last.set_input_files(many)
     visit.get_by_text("Export 3 points").wait_for(timeout=10_000)
-    expected = tidy(store, points=asked)
+    expected = tidy(store, points=points)
 
     def saved(name: str, ending: str) -> Path:
         visit.locator("select").filter(has_text="GeoJSON").select_option(name)

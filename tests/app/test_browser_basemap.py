@@ -26,7 +26,7 @@ def measured(tmp_path_factory):
 def tiles():
     """Tiles whose blue is their level: 18 or less, which no layer of the map is."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Tiles)
-    server.asked, server.answer = [], None
+    server.requests, server.answer = [], None
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -61,7 +61,7 @@ def test_tiles_lie_around_a_measured_scene_with_their_credit(browser, measured, 
         page = opened(browser, address)
         page.get_by_text("Around the scene: © the tests").wait_for(timeout=20_000)
         drawn = zoomed_out(page, "tiles.png")
-        z, x, y = (int(part) for part in tiles.asked[0][0].removesuffix(".png").strip("/").split("/"))
+        z, x, y = (int(part) for part in tiles.requests[0][0].removesuffix(".png").strip("/").split("/"))
         near = np.abs(drawn - [x % 256, y % 256, z]).max(-1) <= 12  # neighbours differ by one or two
         assert near.mean() > 0.3
         assert page.wrong == []

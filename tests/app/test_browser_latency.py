@@ -27,7 +27,7 @@ def slow(browser, slow_url):  # noqa: F811
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     page.wrong = []
     page.on("pageerror", lambda error: page.wrong.append(str(error)))
-    page.on("console", lambda said: page.wrong.append(said.text) if said.type == "error" else None)
+    page.on("console", lambda message: page.wrong.append(message.text) if message.type == "error" else None)
     page.goto(slow_url)
     page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=90_000)
     page.wait_for_timeout(2000)

@@ -64,9 +64,9 @@ def test_a_link_keeps_extents_split_tower_theme_and_page(browser, page, address)
     page.get_by_role("button", name="Hold day").click()
     page.locator("select", has_text="Days from S2").select_option("Sigma")
     page.locator(".caption").nth(1).get_by_text("expected reflectance error").wait_for(timeout=20_000)
-    held = await_field(page, "held")
+    held_day = await_field(page, "held")
     page.get_by_role("button", name="›").click()
-    page.wait_for_function(f"new URLSearchParams(location.search).get('day') !== '{held}'")
+    page.wait_for_function(f"new URLSearchParams(location.search).get('day') !== '{held_day}'")
     page.get_by_role("button", name=re.compile("^Compute")).click()
     await_field(page, "page")
     kept = fields(page)
@@ -81,9 +81,9 @@ def test_a_link_keeps_extents_split_tower_theme_and_page(browser, page, address)
     again.wait_for_timeout(2000)
     shot(again, "link_opened.png")
     assert again.evaluate("document.documentElement.dataset.theme") == "dark"
-    seen = fields(again)
+    restored = fields(again)
     for name in ("page", "tower", "split", "held", "day", "theme"):
-        assert seen[name] == kept[name], name
+        assert restored[name] == kept[name], name
     again.get_by_role("button", name="Series").click()
     again.get_by_text("NDVI, Sentinel-2").wait_for(timeout=20_000)
     again.wait_for_timeout(1500)
@@ -111,12 +111,12 @@ def test_a_bad_part_is_named_and_the_rest_is_there(page, address):
     ("query", "said"),
     [("entry=nowhere_at_all", "nowhere_at_all"), ("entry=tiny&snapshot=00000000000000000000", "snapshot")],
 )
-def test_what_is_gone_shows_the_entries_to_choose_from(page, address, query, said):
+def test_what_is_gone_shows_the_entries_to_choose_from(page, address, query, message):
     page.goto(f"{address}?{query}")
-    page.get_by_role("alert").get_by_text(said).wait_for(timeout=60_000)
+    page.get_by_role("alert").get_by_text(message).wait_for(timeout=60_000)
     choice = page.get_by_role("link", name="later")
     choice.wait_for(timeout=10_000)
-    shot(page, f"gone_{said}.png")
+    shot(page, f"gone_{message}.png")
     choice.click()
     page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=60_000)
     page.wait_for_function("location.search.includes('entry=later')")

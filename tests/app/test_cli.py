@@ -61,10 +61,10 @@ def model_of(world: Path) -> list[str]:
 
 def refused(capsys, arguments: list[str]) -> str:
     assert main(arguments) == 2
-    told = capsys.readouterr()
-    lines = told.err.strip().splitlines()
+    printed = capsys.readouterr()
+    lines = printed.err.strip().splitlines()
     assert lines[-1].startswith("fluxlens: ")
-    assert "Traceback" not in told.err
+    assert "Traceback" not in printed.err
     return lines[-1]
 
 
@@ -118,10 +118,10 @@ def test_an_evaluation_tells_numbers_on_stdout_and_in_a_file_and_its_table_besid
     scene, numbers = tmp_path / "scene.zarr", tmp_path / "numbers.json"
     zarr.write(simulate("exam", seed=1, size_px=16, start="2020-05-01", end="2020-06-15"), scene)
     assert main(["evaluate", "coherence", "--data", str(scene), "--json", str(numbers)]) == 0
-    told = capsys.readouterr()
-    assert json.loads(told.out) == json.loads(numbers.read_text())
-    assert json.loads(told.out)["SIM-exam-1_month_difference"] <= 1e-5
-    assert "16 x 16 px" in told.err
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == json.loads(numbers.read_text())
+    assert json.loads(printed.out)["SIM-exam-1_month_difference"] <= 1e-5
+    assert "16 x 16 px" in printed.err
 
 
 def test_an_evaluation_that_cannot_be_is_one_sentence(capsys):
@@ -199,9 +199,9 @@ def test_a_store_is_scored_at_a_tower(store, tmp_path, capsys, monkeypatch):
     weather = xr.Dataset({"sw_in": ("time", np.full(9, 150.0, np.float32))}, {"time": time})
     monkeypatch.setattr(selection.CubeSelection, "_weather", lambda _: weather)
     assert main(evaluated) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["site"], told["days"], told["model.daily.n"]) == ("XX-Abc", 9, 9)
-    assert np.isfinite(told["model.daily.rmse"])
+    scores = json.loads(capsys.readouterr().out)
+    assert (scores["site"], scores["days"], scores["model.daily.n"]) == ("XX-Abc", 9, 9)
+    assert np.isfinite(scores["model.daily.rmse"])
 
 
 @pytest.mark.parametrize(
@@ -216,8 +216,8 @@ def test_a_store_is_scored_at_a_tower(store, tmp_path, capsys, monkeypatch):
 )
 def test_wrong_gpp_maps_are_one_sentence_and_no_file(store, tmp_path, capsys, monkeypatch, arguments, match):
     monkeypatch.chdir(tmp_path)
-    told = refused(capsys, ["predict", "gpp", *(str(store) if a == "STORE" else a for a in arguments)])
-    assert match in told
+    message = refused(capsys, ["predict", "gpp", *(str(store) if a == "STORE" else a for a in arguments)])
+    assert match in message
     assert not list(tmp_path.iterdir())
 
 
@@ -233,9 +233,9 @@ def test_a_point_may_stand_for_what_a_tower_sees(store, tmp_path, capsys):
     for name, how in (("r", ["--radius-m", "100"]), ("f", ["--tower", tower, "--height-m", "3"])):
         out = tmp_path / f"{name}.csv"
         assert main(["export", str(store), "--at", here(store), *how, "--out", str(out)]) == 0
-        told = pd.read_csv(out, comment="#")
-        assert np.isfinite(told["spread"]).all()
-        assert (told["share"] > 0.5).all()
+        rows = pd.read_csv(out, comment="#")
+        assert np.isfinite(rows["spread"]).all()
+        assert (rows["share"] > 0.5).all()
     assert "# seen: flux footprint" in out.read_text()
 
 
@@ -260,10 +260,12 @@ def test_a_point_may_stand_for_what_a_tower_sees(store, tmp_path, capsys):
 )
 def test_a_wrong_export_is_one_sentence_and_no_file(store, tmp_path, capsys, monkeypatch, change, match):
     monkeypatch.chdir(tmp_path)
-    asked = {"--at": here(store), "--out": "a.csv"} | change
-    where = asked.pop("store", str(store))
-    told = refused(capsys, ["export", where, *(word for pair in asked.items() if pair[1] for word in pair)])
-    assert match in told
+    options = {"--at": here(store), "--out": "a.csv"} | change
+    where = options.pop("store", str(store))
+    message = refused(
+        capsys, ["export", where, *(word for pair in options.items() if pair[1] for word in pair)]
+    )
+    assert match in message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -271,10 +273,10 @@ def test_a_scene_is_embedded_and_the_second_run_has_nothing_to_do(world, tmp_pat
     out = tmp_path / "store"
     arguments = ["embed", "tiny", "--out", str(out), *DAYS, *model_of(world)]
     assert main([*arguments, "--resume"]) == 0
-    told = capsys.readouterr()
-    assert "256 pixel-days" in told.err
+    printed = capsys.readouterr()
+    assert "256 pixel-days" in printed.err
     store = Store.open(out)
-    assert store.snapshot in told.out
+    assert store.snapshot in printed.out
     assert len(store.days) == 4
     assert store.scene() is not None
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
@@ -337,12 +339,21 @@ def test_workers_compute_the_same(world, tmp_path, monkeypatch):
 def test_workers_without_the_gpu_that_is_asked_for_say_so(world, tmp_path, capsys):
     from distributed import LocalCluster
 
-    asked = ["embed", "tiny", "--out", str(tmp_path / "store"), *DAYS, *model_of(world), "--device", "cuda"]
+    arguments = [
+        "embed",
+        "tiny",
+        "--out",
+        str(tmp_path / "store"),
+        *DAYS,
+        *model_of(world),
+        "--device",
+        "cuda",
+    ]
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
-        told = refused(capsys, [*asked, "--scheduler", cluster.scheduler_address])
-    assert "PyTorch finds no CUDA device" in told
+        message = refused(capsys, [*arguments, "--scheduler", cluster.scheduler_address])
+    assert "PyTorch finds no CUDA device" in message
     if importlib.util.find_spec("dask_cuda") is None:
-        assert "pip install dask-cuda" in refused(capsys, [*asked, "--workers", "2"])
+        assert "pip install dask-cuda" in refused(capsys, [*arguments, "--workers", "2"])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -375,8 +386,8 @@ def test_a_wrong_embedding_is_one_sentence_and_no_store(world, tmp_path, capsys,
     import re
 
     monkeypatch.chdir(tmp_path)
-    told = refused(capsys, ["embed", "--out", "store", *model_of(world), *change])
-    assert re.search(match, told)
+    message = refused(capsys, ["embed", "--out", "store", *model_of(world), *change])
+    assert re.search(match, message)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -413,10 +424,10 @@ def test_a_scene_is_planned_and_fetched_from_a_stac_api(tmp_path, capsys, monkey
     command = ["scene", "stac", "--at", f"{LON},{LAT}", "--size-m", "160", *days, "--provider", api.url]
     assert "without --out" in refused(capsys, command)
     assert main([*command, "--dry-run"]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told[0].split() == ["2020-06-01", "s2", "images:", "1"]
-    assert told[1].split() == ["2020-06-02", "s1", "images:", "1", "ascending"]
-    assert told[3].startswith("3 dates; about")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["2020-06-01", "s2", "images:", "1"]
+    assert lines[1].split() == ["2020-06-02", "s1", "images:", "1", "ascending"]
+    assert lines[3].startswith("3 dates; about")
     assert main([*command, "--out", str(out)]) == 0
     assert "left out B: it has no B04" in capsys.readouterr().err
     assert set(open_scene(out).children) == {"s1", "s2"}
@@ -489,13 +500,13 @@ def test_training_of_what_is_not_there_is_refused(arguments, match, tmp_path, ca
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "sentence"),
     [
         (["bench", "store", "--side-px", "64"], "--side-px with bench store"),
         (["bench", "embed", "--sessions", "2"], "--sessions with bench embed"),
         (["bench", "screen", "--sessions", "0"], "need 1 or more"),
     ],
 )
-def test_a_size_a_bench_does_not_take_is_told(arguments, told, capsys):
+def test_a_size_a_bench_does_not_take_is_told(arguments, sentence, capsys):
     assert main(arguments) == 2
-    assert told in capsys.readouterr().err
+    assert sentence in capsys.readouterr().err

@@ -92,7 +92,7 @@ def test_a_window_is_the_grid_of_its_pixels():
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (lambda cube: cube.isel(y=slice(None, None, -1)), "y ascending"),
         (lambda cube: cube.isel(x=slice(None, None, -1)), "x descending"),
@@ -104,8 +104,8 @@ def test_a_window_is_the_grid_of_its_pixels():
         (lambda cube: cube.assign_coords(spatial_ref=spatial_ref("EPSG:4326")), "WGS 84.*projected"),
     ],
 )
-def test_what_is_no_north_up_metre_grid_is_refused(spoil, told):
-    with pytest.raises(InputError, match=told):
+def test_what_is_no_north_up_metre_grid_is_refused(spoil, message):
+    with pytest.raises(InputError, match=message):
         Grid.from_cube(spoil(on(GRID, np.zeros(GRID.shape))))
 
 

@@ -14,10 +14,10 @@ def work(log, steps=3):
 
 
 def test_work_is_run_to_its_end_and_its_progress_reported():
-    log, seen = [], []
-    assert run(work(log), seen.append) == "done"
-    assert [step.fraction for step in seen] == [0, 1 / 3, 2 / 3]
-    message, fraction = seen[0]
+    log, reported = [], []
+    assert run(work(log), reported.append) == "done"
+    assert [step.fraction for step in reported] == [0, 1 / 3, 2 / 3]
+    message, fraction = reported[0]
     assert (message, fraction) == ("working", 0)
     assert log == ["closed"]
 

@@ -112,10 +112,10 @@ def test_a_land_that_changes_steadily_is_followed_without_lag():
     weighted = regression.weighted_values(
         (0.1 * days)[:, :, None, None], torch.ones(1, 8, 1, dtype=torch.bool)
     )
-    asked = torch.arange(1.0, 60.0)[None]
-    dt = days[:, None] - asked[:, :, None]
+    query_days = torch.arange(1.0, 60.0)[None]
+    dt = days[:, None] - query_days[:, :, None]
     values, _ = regression.query(dt, torch.ones_like(dt, dtype=torch.bool), weighted)
-    torch.testing.assert_close(values[0, :, 0], 0.1 * asked[0][:, None].expand(-1, 4), atol=2e-3, rtol=0)
+    torch.testing.assert_close(values[0, :, 0], 0.1 * query_days[0][:, None].expand(-1, 4), atol=2e-3, rtol=0)
 
 
 def test_no_observation_at_all_still_gives_a_finite_answer(model, tokens):

@@ -1,4 +1,4 @@
-"""The process with site parts: closed forms agree with leaving out for real; sites are not predicted from themselves."""
+"""The process with site parts: closed forms agree with leaving out for real; no site is predicted from itself."""
 
 import numpy as np
 import pytest

@@ -19,7 +19,7 @@ from tile_world import Tiles
 @pytest.fixture
 def tiles(monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Tiles)
-    server.asked, server.answer = [], None
+    server.requests, server.answer = [], None
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("FLUXLENS_TILES", f"http://127.0.0.1:{server.server_port}/{{z}}/{{x}}/{{y}}.png")
     monkeypatch.setenv("FLUXLENS_TILES_CREDIT", "© the tests")
@@ -34,8 +34,8 @@ def tiles(monkeypatch):
 )
 def test_each_place_shows_the_tile_it_lies_in(tiles, grid):
     found = basemap.BASEMAPS.get(grid).result()
-    assert len(tiles.asked) <= basemap.MAX_TILES
-    assert all(agent.startswith("fluxlens/") for _, agent in tiles.asked)
+    assert len(tiles.requests) <= basemap.MAX_TILES
+    assert all(agent.startswith("fluxlens/") for _, agent in tiles.requests)
     left, bottom, right, top = found.extent
     ny, nx = found.rgba.shape[:2]
     z = int(found.rgba[0, 0, 2])
@@ -55,9 +55,9 @@ def test_each_place_shows_the_tile_it_lies_in(tiles, grid):
 
 def test_a_scene_s_tiles_are_fetched_once(tiles):
     basemap.BASEMAPS.get(GRID).result()
-    before = len(tiles.asked)
+    before = len(tiles.requests)
     assert basemap.BASEMAPS.get(Grid(GRID.crs, *(GRID.left_m, GRID.top_m), 10.0, GRID.nx, GRID.ny)).result()
-    assert len(tiles.asked) == before
+    assert len(tiles.requests) == before
 
 
 @pytest.mark.parametrize("answer", [b"<html>please log in</html>", b"", b"\x89PNG\r\n"])

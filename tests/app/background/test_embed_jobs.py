@@ -41,8 +41,10 @@ def test_a_box_holds_what_the_engine_says_and_is_an_entry(world, tmp_path):
     assert (job.done, job.total) == (2, 2)
     store = Store.open(job.path)
     model = checkpoints.load("default")
-    asked = engine.compute(world.scene.tree, model, MAY["first"], MAY["last"], (slice(28, 36), slice(40, 52)))
-    np.testing.assert_array_equal(store.cube().embedding.values, asked.embedding.values)
+    expected = engine.compute(
+        world.scene.tree, model, MAY["first"], MAY["last"], (slice(28, 36), slice(40, 52))
+    )
+    np.testing.assert_array_equal(store.cube().embedding.values, expected.embedding.values)
     np.testing.assert_array_equal(store.cube().x.values, world.grid.x[40:52])
     assert "tower" not in store.scene().children
     catalog = tmp_path / "catalog.yaml"
@@ -78,11 +80,11 @@ def test_one_sensor_alone_makes_a_box(world, name):
 
 def test_a_cancelled_job_stops_inside_a_block_and_leaves_nothing(world, tmp_path, monkeypatch):
     job = EmbedJob(world.scene, EmbedBox(slice(0, 8), slice(0, 8), **MAY))
-    asked, answer = [], batched_forward.predict_days
+    blocks, answer = [], batched_forward.predict_days
 
     def query(model, *rest):
         for block in answer(model, *rest):
-            asked.append(block)
+            blocks.append(block)
             job.stop.set()
             time.sleep(3 * device_queue.PAUSE_S)  # a strip that takes longer than a waiting job is left alone
             yield block
@@ -90,7 +92,7 @@ def test_a_cancelled_job_stops_inside_a_block_and_leaves_nothing(world, tmp_path
     monkeypatch.setattr(batched_forward, "predict_days", query)
     job.run()
     assert job.state == "cancelled"
-    assert 1 <= len(asked) <= device_queue.QUEUES["cpu"].places  # each core may be in the middle of a strip
+    assert 1 <= len(blocks) <= device_queue.QUEUES["cpu"].places  # each core may be in the middle of a strip
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
 
 

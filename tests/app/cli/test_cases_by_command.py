@@ -96,15 +96,15 @@ FOOTPRINTS = [
 ]
 
 
-@pytest.mark.parametrize(("case", "right", "told"), FOOTPRINTS)
-def test_a_footprint_has_all_half_hours_of_its_file(run, cases, store, tmp_path, case, right, told):
+@pytest.mark.parametrize(("case", "right", "message"), FOOTPRINTS)
+def test_a_footprint_has_all_half_hours_of_its_file(run, cases, store, tmp_path, case, right, message):
     out = tmp_path / "mean.csv"
     result = run("export", store, "--at", AT, "--tower", cases / case, "--height-m", 10, "--out", out)
     if isinstance(right, str):
         refused(result, right)
         return
     assert result[0] == 0
-    assert re.search(told, result[2]) if told else not result[2]
+    assert re.search(message, result[2]) if message else not result[2]
     assert f"of {right} half-hours" in out.read_text()
     assert len(read_rows(out)) == 181
 
@@ -238,8 +238,8 @@ CUBES = [
 ]
 
 
-@pytest.mark.parametrize(("case", "plain", "told"), CUBES)
-def test_a_cube_is_embedded_as_its_plain_form(run, cases, tmp_path, case, plain, told):
+@pytest.mark.parametrize(("case", "plain", "message"), CUBES)
+def test_a_cube_is_embedded_as_its_plain_form(run, cases, tmp_path, case, plain, message):
     found = {}
     for name in filter(None, (case, plain)):
         store, rows = tmp_path / f"store{len(found)}", tmp_path / f"rows{len(found)}.csv"
@@ -247,7 +247,7 @@ def test_a_cube_is_embedded_as_its_plain_form(run, cases, tmp_path, case, plain,
         assert code == 0
         assert "16 x 16 pixels" in out
         if name == case:
-            assert re.search(told, err) if told else not err
+            assert re.search(message, err) if message else not err
         assert run("export", store, "--at", AT, "--out", rows)[0] == 0
         found[name] = read_rows(rows)
     assert len(found[case])
@@ -305,7 +305,7 @@ def test_gpp_with_a_weather_table_is_that_of_the_right_one(run, cases, series, t
 
 
 @pytest.mark.parametrize(
-    ("name", "names", "told"),
+    ("name", "names", "message"),
     [
         ("bom.csv", [""], ""),
         ("decimal_comma.csv", [""], "separates columns and decimals by commas"),
@@ -319,11 +319,11 @@ def test_gpp_with_a_weather_table_is_that_of_the_right_one(run, cases, series, t
         ("trailing_empty_row.csv", ["plot A"], ""),
     ],
 )
-def test_points_are_exported_under_their_own_names(run, cases, store, tmp_path, name, names, told):
+def test_points_are_exported_under_their_own_names(run, cases, store, tmp_path, name, names, message):
     out = tmp_path / "points.csv"
     code, _, err = run("export", store, "--points", cases / "17_points_tables" / name, "--out", out)
     assert code == 0
-    assert re.search(told, err) if told else not err
+    assert re.search(message, err) if message else not err
     rows = read_rows(out)
     assert len(rows) == 181 * len(names)
     if names != [""]:
@@ -332,7 +332,7 @@ def test_points_are_exported_under_their_own_names(run, cases, store, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("name", "pixels", "told"),
+    ("name", "pixels", "message"),
     [
         ("plain", {"f0": 25}, ""),
         ("crs84_multipolygon_3d", {"f0": 25}, ""),
@@ -344,10 +344,10 @@ def test_points_are_exported_under_their_own_names(run, cases, store, tmp_path, 
         ("half_outside", {"f0": 40}, "inside: f0 43%"),
     ],
 )
-def test_a_polygon_has_the_pixels_of_the_plain_one(run, cases, store, tmp_path, name, pixels, told):
+def test_a_polygon_has_the_pixels_of_the_plain_one(run, cases, store, tmp_path, name, pixels, message):
     out, path = tmp_path / "pixels.csv", cases / "18_polygons" / f"{name}.geojson"
     period = ("--start", "2019-05-01", "--end", "2019-05-01")
     code, _, err = run("export", store, "--polygon", path, *period, "--out", out)
     assert code == 0
-    assert re.search(told, err) if told else not err
+    assert re.search(message, err) if message else not err
     assert read_rows(out)["name"].astype(str).value_counts().to_dict() == pixels

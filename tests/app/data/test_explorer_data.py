@@ -27,11 +27,11 @@ def test_the_stretch_is_the_same_on_two_days(data):
 def test_another_component_redraws_but_does_not_reload(data, store):
     data.layer_style("feature", 0)
     data.layer_image(LayerKey("feature", JUNE, feature=0))
-    before = store.asked["map"]
+    before = store.reads["map"]
     first, second = (data.layer_image(LayerKey("feature", JUNE, feature=n)).values for n in (0, 1))
     data.layer_image(LayerKey("pca", JUNE))
     data.layer_image(LayerKey("sigma", JUNE))
-    assert store.asked["map"] == before
+    assert store.reads["map"] == before
     assert not np.array_equal(first, second)
 
 
@@ -195,9 +195,9 @@ def test_a_sight_shows_the_numbers_of_the_whole_and_an_overview_their_means(tmp_
 
 def test_cleared_caches_read_the_store_again(data, store):
     data.layer_image(LayerKey("pca", JUNE))
-    before = store.asked["map"]
+    before = store.reads["map"]
     data.layer_image(LayerKey("sigma", JUNE))
-    assert store.asked["map"] == before
+    assert store.reads["map"] == before
     data.clear_caches()
     data.layer_image(LayerKey("sigma", JUNE))
-    assert store.asked["map"] == before + 1
+    assert store.reads["map"] == before + 1

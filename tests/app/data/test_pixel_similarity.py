@@ -29,9 +29,9 @@ def test_the_whole_period_is_another_answer_and_asks_each_day_once(data, store):
     day = data.similarity.cosine(JUNE, FOREST)
     year = data.similarity.cosine(None, FOREST)
     assert not np.allclose(day, year)
-    before = store.asked["map"]
+    before = store.reads["map"]
     data.similarity.cosine(None, (3, 3))
-    assert store.asked["map"] == before
+    assert store.reads["map"] == before
 
 
 def test_clusters_find_lake_forest_and_field(data):

@@ -11,11 +11,11 @@ from fluxlens.embeddings.evaluation import gpp_at_tower
 def test_scores_are_those_of_the_evaluation(data):
     comparison = data.compare_tower("gpp_nt", 0.75)
     pixel = data.pixel_series(*data.start_pixel)
-    asked = gpp_at_tower.evaluate_at_tower(pixel[["gpp", "gpp_lo", "gpp_hi"]], data.tower, 0.75)
-    shared = set(comparison.scores) & set(asked)
+    expected = gpp_at_tower.evaluate_at_tower(pixel[["gpp", "gpp_lo", "gpp_hi"]], data.tower, 0.75)
+    shared = set(comparison.scores) & set(expected)
     assert {"model.daily.nse", "day_of_year.weekly.rmse", "days"} <= shared
     for name in shared:
-        np.testing.assert_equal(comparison.scores[name], asked[name])
+        np.testing.assert_equal(comparison.scores[name], expected[name])
 
 
 def test_the_switches_choose_flux_and_days(data):

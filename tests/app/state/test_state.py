@@ -68,17 +68,17 @@ def test_more_places_than_colours_are_refused_and_the_last_one_stays():
 def test_a_question_holds_only_what_the_picture_depends_on():
     state = State()
     state.pin(1, 2)
-    asked = state.layer_key
+    key = state.layer_key
     state.pin(3, 4)
-    assert state.layer_key == asked
+    assert state.layer_key == key
     state.layer = "similar"
-    asked = state.layer_key
+    key = state.layer_key
     state.pin(5, 6)
-    assert state.layer_key != asked
+    assert state.layer_key != key
     state.whole_period = True
-    asked = state.layer_key
+    key = state.layer_key
     state.day = dt.date(2021, 5, 5)
-    assert state.layer_key == asked
+    assert state.layer_key == key
 
 
 def test_areas_of_the_same_corners_are_one_cache_key_and_others_are_not():

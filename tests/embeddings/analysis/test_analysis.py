@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fluxlens.embeddings.analysis import agreement, assign, cosine, kmeans, cross_predict, logistic, principal
+from fluxlens.embeddings.analysis import agreement, assign, cosine, cross_predict, kmeans, logistic, principal
 
 
 def test_cosine_on_integers_is_cosine_on_values():

@@ -103,11 +103,11 @@ def test_what_is_asked_twice_or_at_the_same_moment_is_computed_once(tiny_catalog
         return original(work, part, *more)
 
     monkeypatch.setattr(engine.BlockTask, "steps", counted)
-    ask = {"scene": "demo_scene", "start": "2020-06-06", "end": "2020-06-08"}
+    arguments = {"scene": "demo_scene", "start": "2020-06-06", "end": "2020-06-08"}
     found: list = []
 
     def user():
-        found.append(catalog.open(tiny_catalog)["embeddings_on_demand"](**ask).read().compute())
+        found.append(catalog.open(tiny_catalog)["embeddings_on_demand"](**arguments).read().compute())
 
     users = [threading.Thread(target=user) for _ in range(2)]
     for thread in users:
@@ -118,7 +118,9 @@ def test_what_is_asked_twice_or_at_the_same_moment_is_computed_once(tiny_catalog
     assert len(computed) == 4
     source = catalog.open(tiny_catalog)["embeddings_on_demand"]
     model = checkpoints.load(source._model(source.model), "cpu")
-    alone = engine.compute(source._scene_source("demo_scene").read(), model, ask["start"], ask["end"])
+    alone = engine.compute(
+        source._scene_source("demo_scene").read(), model, arguments["start"], arguments["end"]
+    )
     for cube in found:
         xr.testing.assert_identical(cube, alone)
 
@@ -128,8 +130,13 @@ def test_a_damaged_block_is_told_not_shown(tiny_catalog):
     before = set(cache.folder().rglob("*.safetensors"))
     source.read().compute()
     (block,) = set(cache.folder().rglob("*.safetensors")) - before
-    held = bytearray(block.read_bytes())
-    for damaged in (held[:-1] + bytes([held[-1] ^ 1]), held[:-5], b"", held[:9] + b"\xff" + held[10:]):
+    content = bytearray(block.read_bytes())
+    for damaged in (
+        content[:-1] + bytes([content[-1] ^ 1]),
+        content[:-5],
+        b"",
+        content[:9] + b"\xff" + content[10:],
+    ):
         block.write_bytes(damaged)
         with pytest.raises(InputError, match="damaged; remove it"):
             source.read().compute()
@@ -148,8 +155,8 @@ def test_cancelled_on_demand_keeps_finished_blocks(tiny_catalog, monkeypatch):
         return original(work, part, *more)
 
     monkeypatch.setattr(engine.BlockTask, "steps", counted)
-    ask = {"scene": "demo_scene", "start": "2020-06-07", "end": "2020-06-10"}
-    source = catalog.open(tiny_catalog)["embeddings_on_demand"](**ask)
+    arguments = {"scene": "demo_scene", "start": "2020-06-07", "end": "2020-06-10"}
+    source = catalog.open(tiny_catalog)["embeddings_on_demand"](**arguments)
     steps = source.compute_steps()
     while len(computed) < 3:
         next(steps)
@@ -163,9 +170,9 @@ def test_cancelled_on_demand_keeps_finished_blocks(tiny_catalog, monkeypatch):
 
 def test_steps_tell_how_far_they_are(tiny_catalog, tmp_path, monkeypatch):
     monkeypatch.setenv("FLUXLENS_CACHE", str(tmp_path))
-    told = list(catalog.read_steps(catalog.open(tiny_catalog), "demo_embeddings"))
-    assert all(isinstance(message, str) and 0 <= fraction <= 1 for message, fraction in told)
-    assert any("embedding" in message for message, _ in told)
+    steps = list(catalog.read_steps(catalog.open(tiny_catalog), "demo_embeddings"))
+    assert all(isinstance(message, str) and 0 <= fraction <= 1 for message, fraction in steps)
+    assert any("embedding" in message for message, _ in steps)
 
 
 def test_an_unknown_entry_lists_the_known_and_the_nearest(tiny_catalog):

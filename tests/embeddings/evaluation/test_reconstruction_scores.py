@@ -43,14 +43,14 @@ def test_a_hidden_acquisition_has_no_influence(scene, model):
 def test_reconstruction_has_no_holes_and_lies_on_the_10_m_grid(scene, model):
     days = tuple(int(d) for d in clear_days(scene))
     for sensor, name in (("s2", "reflectance"), ("s1", "backscatter")):
-        asked = (
+        hidden = (
             days
             if sensor == "s2"
             else reconstruct.parse_days(
                 scene, [str(scene["s1"]["time"].values[4].astype("datetime64[D]"))], "s1"
             )
         )
-        found = reconstruct.reconstruct_hidden(scene, model, reconstruct.Hidden(sensor, asked))[name]
+        found = reconstruct.reconstruct_hidden(scene, model, reconstruct.Hidden(sensor, hidden))[name]
         assert found.dims == ("time", "band", "y", "x")
         assert found.shape[2:] == (16, 16)
         assert np.isfinite(found.values).all()

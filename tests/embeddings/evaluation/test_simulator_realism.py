@@ -34,12 +34,12 @@ def rng() -> np.random.Generator:
 def test_the_line_through_neighbours_is_exact_for_a_line_and_blind_to_its_own_date_and_to_spikes():
     day = np.arange(0, 60, 5)
     truth = (0.1 + 0.002 * day)[:, None, None] * np.ones((1, 2, 2))
-    seen = truth.copy()
-    seen[5] += 0.3
-    told = scene_statistics.local_line(seen, day)
-    np.testing.assert_allclose(told[2:-2], truth[2:-2], atol=2e-3)
-    np.testing.assert_allclose(told, truth, atol=6e-3)  # at the ends the prior holds the slope back
-    assert np.isnan(scene_statistics.local_line(seen[:3], day[:3])).all()
+    values = truth.copy()
+    values[5] += 0.3
+    line = scene_statistics.local_line(values, day)
+    np.testing.assert_allclose(line[2:-2], truth[2:-2], atol=2e-3)
+    np.testing.assert_allclose(line, truth, atol=6e-3)  # at the ends the prior holds the slope back
+    assert np.isnan(scene_statistics.local_line(values[:3], day[:3])).all()
 
 
 def test_noise_is_split_into_the_date_s_and_the_pixel_s(rng):
@@ -47,8 +47,8 @@ def test_noise_is_split_into_the_date_s_and_the_pixel_s(rng):
     noise = date * rng.standard_normal((80, 2, 1, 1)) + pixel * rng.standard_normal((80, 2, 8, 8)).repeat(
         2, 2
     ).repeat(2, 3)
-    seen = scene_sample(0.3 + noise, every_days=3)
-    stats = scene_statistics.statistics(seen, scene_statistics.pixels(seen))
+    sample = scene_sample(0.3 + noise, every_days=3)
+    stats = scene_statistics.statistics(sample, scene_statistics.pixels(sample))
     expected = 0.6745 * np.sqrt(1.5)  # median of an absolute second difference over the standard deviation
     assert stats["noise of the date B8A"] == pytest.approx(expected * date, rel=0.25)
     assert stats["noise of the pixel B8A"] == pytest.approx(expected * pixel, rel=0.1)
@@ -64,11 +64,11 @@ def test_texture_is_the_spread_inside_windows(rng):
 
 
 def test_what_the_mask_missed_is_found_on_both_sides(rng):
-    seen = scene_sample(0.3 + 0.002 * rng.standard_normal((60, 2, 16, 16)))
+    sample = scene_sample(0.3 + 0.002 * rng.standard_normal((60, 2, 16, 16)))
     hit = rng.random((60, 8, 8))
     for low, high, jump in ((0.0, 0.06, 0.1), (0.06, 0.09, -0.1)):
-        seen.fine[:] += np.where((hit >= low) & (hit < high), jump, 0)[:, None].repeat(2, 2).repeat(2, 3)
-    each = scene_statistics.pixels(seen)
+        sample.fine[:] += np.where((hit >= low) & (hit < high), jump, 0)[:, None].repeat(2, 2).repeat(2, 3)
+    each = scene_statistics.pixels(sample)
     assert each["clear, far too bright"].mean() == pytest.approx(0.06, abs=0.01)
     assert each["clear, far too dark"].mean() == pytest.approx(0.03, abs=0.01)
     assert each["mean B05"].mean() == pytest.approx(0.3, abs=2e-3)
@@ -77,8 +77,8 @@ def test_what_the_mask_missed_is_found_on_both_sides(rng):
 def test_radar_noise_compares_passes_of_one_track_only(rng):
     backscatter = -12 + rng.standard_normal((40, 2, 8, 8))
     backscatter[::2] += 5.0  # the other track looks from elsewhere
-    seen = scene_sample(np.full((5, 2, 16, 16), 0.3), backscatter)
-    assert scene_statistics.pixels(seen)["noise VV"].mean() == pytest.approx(0.826, rel=0.1)
+    sample = scene_sample(np.full((5, 2, 16, 16), 0.3), backscatter)
+    assert scene_statistics.pixels(sample)["noise VV"].mean() == pytest.approx(0.826, rel=0.1)
 
 
 def test_a_classifier_finds_what_differs_and_nothing_where_nothing_does(rng):

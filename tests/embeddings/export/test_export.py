@@ -150,9 +150,9 @@ def test_parquet_keeps_types_metadata_and_places(tmp_path, store, cube):
 
     path = tmp_path / "a.parquet"
     extract.to_file(store, path, points=[centre(cube, 3, 5), centre(cube, 20, 30)])
-    told = pq.read_schema(path).metadata
-    assert told[b"store_snapshot"].decode() == store.snapshot
-    assert told[b"units sigma"]
+    metadata = pq.read_schema(path).metadata
+    assert metadata[b"store_snapshot"].decode() == store.snapshot
+    assert metadata[b"units sigma"]
     expected = tidy(store, points=[centre(cube, 3, 5), centre(cube, 20, 30)])
     back = geopandas.read_parquet(path)
     pd.testing.assert_frame_equal(
@@ -162,7 +162,7 @@ def test_parquet_keeps_types_metadata_and_places(tmp_path, store, cube):
     np.testing.assert_array_equal(back.geometry.x, expected.lon)
     np.testing.assert_array_equal(back.geometry.y, expected.lat)
     np.testing.assert_allclose(
-        json.loads(told[b"geo"])["columns"]["geometry"]["bbox"], back.total_bounds, rtol=0
+        json.loads(metadata[b"geo"])["columns"]["geometry"]["bbox"], back.total_bounds, rtol=0
     )
 
 
@@ -218,43 +218,48 @@ def test_netcdf_keeps_the_cf_conventions(tmp_path, store, cube, with_gpp, place)
     import cftime
     import netCDF4
 
-    asked = {"points": [centre(cube, 3, 5, "oak"), centre(cube, 8, 9)]}
+    selection = {"points": [centre(cube, 3, 5, "oak"), centre(cube, 8, 9)]}
     if place == "polygon":
-        asked = {"polygon": square(cube, slice(4, 7), slice(10, 12))}
+        selection = {"polygon": square(cube, slice(4, 7), slice(10, 12))}
     elif place == "footprint_weights":
-        asked["footprint_weights"] = lambda grid, at: footprint.disc(grid, at.lon, at.lat, 11.0)
-    extract.to_file(store, tmp_path / "a.nc", **asked)
+        selection["footprint_weights"] = lambda grid, at: footprint.disc(grid, at.lon, at.lat, 11.0)
+    extract.to_file(store, tmp_path / "a.nc", **selection)
     with netCDF4.Dataset(tmp_path / "a.nc") as file:
-        told = {name: {a: v.getncattr(a) for a in v.ncattrs()} for name, v in file.variables.items()}
+        attributes = {name: {a: v.getncattr(a) for a in v.ncattrs()} for name, v in file.variables.items()}
         assert file.Conventions == "CF-1.11"  # 2.6.1
         assert all(file.getncattr(name).strip() for name in ("title", "history", "source"))  # 2.6.2
-        assert all({"long_name", "standard_name", "grid_mapping_name"} & set(t) for t in told.values())  # 3.2
-        for name, attrs in told.items():
+        assert all(
+            {"long_name", "standard_name", "grid_mapping_name"} & set(t) for t in attributes.values()
+        )  # 3.2
+        for name, attrs in attributes.items():
             assert re.fullmatch(r"[A-Za-z]\w*", name)  # 2.3
             plain = attrs.get("flag_meanings") or name in ("point", "name", "spatial_ref")
             assert plain or attrs["units"] in UDUNITS, name  # 3.1
             assert "_FillValue" not in attrs or name not in ("time", "x", "y", "lon", "lat")  # 2.5.1
             if "grid_mapping" in attrs:  # 5.6
-                assert told[attrs["grid_mapping"]]["grid_mapping_name"] == "transverse_mercator"
-        assert told["time"]["standard_name"] == "time"  # 4.4
-        first = cftime.num2date(file["time"][0], told["time"]["units"], told["time"]["calendar"])
+                assert attributes[attrs["grid_mapping"]]["grid_mapping_name"] == "transverse_mercator"
+        assert attributes["time"]["standard_name"] == "time"  # 4.4
+        first = cftime.num2date(file["time"][0], attributes["time"]["units"], attributes["time"]["calendar"])
         assert first.isoformat() == "2020-01-01T00:00:00"
-        assert told["gpp"]["standard_name"].endswith("expressed_as_carbon")  # 3.3
-        assert (told["x"]["standard_name"], told["x"]["units"]) == ("projection_x_coordinate", "m")  # 5.6
+        assert attributes["gpp"]["standard_name"].endswith("expressed_as_carbon")  # 3.3
+        assert (attributes["x"]["standard_name"], attributes["x"]["units"]) == (
+            "projection_x_coordinate",
+            "m",
+        )  # 5.6
         if place != "footprint_weights":  # 3.5
-            assert told["observed"]["flag_meanings"].split() == ["filled", "observed"]
-            assert told["observed"]["flag_values"].dtype == file["observed"].dtype == np.int8
+            assert attributes["observed"]["flag_meanings"].split() == ["filled", "observed"]
+            assert attributes["observed"]["flag_values"].dtype == file["observed"].dtype == np.int8
         if place == "polygon":  # 2.4, 5.6
             assert file["gpp"].dimensions == ("time", "y", "x")
-            assert told["x"]["axis"] == "X"
-            assert told["e00"]["grid_mapping"] == "spatial_ref"
+            assert attributes["x"]["axis"] == "X"
+            assert attributes["e00"]["grid_mapping"] == "spatial_ref"
         else:  # 9
             assert file.featureType == "timeSeries"
-            assert told["point"]["cf_role"] == "timeseries_id"
+            assert attributes["point"]["cf_role"] == "timeseries_id"
             assert len(set(file["point"][:].tolist())) == 2
             assert file["gpp"].dimensions == ("point", "time")
-            assert {"lat", "lon"} <= set(told["gpp"]["coordinates"].split())
-            assert told["lat"]["units"] == "degrees_north"  # 4.1
+            assert {"lat", "lon"} <= set(attributes["gpp"]["coordinates"].split())
+            assert attributes["lat"]["units"] == "degrees_north"  # 4.1
 
 
 UDUNITS = {"1", "d", "m", "degrees_north", "degrees_east", "g m-2 d-1", "days since 1970-01-01"}
@@ -403,9 +408,9 @@ def test_a_radius_gives_the_mean_of_its_pixels_and_how_mixed_they_are(store, cub
 def test_days_without_an_observation_are_not_averaged_as_minus_one(cube):
     blind = cube.assign(days_from_s2=cube["days_from_s2"] * 0 - 1)
     blind["days_from_s2"][0, 20, 30] = 7
-    told = tidy(
+    table = tidy(
         blind,
         points=[centre(cube, 20, 30)],
         footprint_weights=lambda g, p: footprint.disc(g, p.lon, p.lat, 11.0),
     )
-    assert list(told["days_from_s2"][:2]) == [7, -1]
+    assert list(table["days_from_s2"][:2]) == [7, -1]

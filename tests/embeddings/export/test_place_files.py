@@ -147,7 +147,7 @@ def test_a_hundred_thousand_rings_are_read_in_seconds_and_have_their_pixels(tmp_
 
 
 @pytest.mark.parametrize(
-    ("geometry", "told"),
+    ("geometry", "message"),
     [
         (
             {"type": "MultiPolygon", "coordinates": [[ring_at(4.06 + n * 1e-7, 50.74, True)] for n in range(20_001)]},
@@ -160,10 +160,10 @@ def test_a_hundred_thousand_rings_are_read_in_seconds_and_have_their_pixels(tmp_
     ],
     ids=["many", "one"],
 )  # fmt: skip
-def test_rings_whose_mending_would_take_minutes_are_refused(tmp_path, geometry, told):
+def test_rings_whose_mending_would_take_minutes_are_refused(tmp_path, geometry, message):
     path = tmp_path / "bows.geojson"
     path.write_text(json.dumps(geometry))
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         geometries.read_polygon(path)
 
 

@@ -49,8 +49,8 @@ def refused(capsys, code: int) -> str:
 
 
 def change(folder, **parts) -> None:
-    told = json.loads((folder / "r.json").read_text()) | parts
-    (folder / "r.json").write_text(json.dumps(told))
+    content = json.loads((folder / "r.json").read_text()) | parts
+    (folder / "r.json").write_text(json.dumps(content))
 
 
 def test_the_same_export_is_made_again_also_where_the_folder_has_moved(folder, tmp_path_factory, capsys):
@@ -109,9 +109,9 @@ def test_another_snapshot_model_scene_or_head_is_refused_by_name(folder, capsys)
         ("gpp_head_digest", "GPP model"),
     ):
         change(folder, made=whole["made"] | {part: "PCDBEYD8AMA1AVQCH00G"})
-        told = refused(capsys, again(folder, "--out", str(folder / "b.csv")))
-        assert f"the {word} " in told, told
-        assert "PCDBEYD8AMA1AVQCH00G" in told
+        message = refused(capsys, again(folder, "--out", str(folder / "b.csv")))
+        assert f"the {word} " in message, message
+        assert "PCDBEYD8AMA1AVQCH00G" in message
     assert not (folder / "b.csv").exists()
 
 
@@ -157,9 +157,9 @@ def test_another_store_is_refused_and_one_that_has_moved_is_named(folder, made, 
 )
 def test_a_replay_from_a_stranger_is_one_sentence_and_no_file(folder, parts, capsys):
     change(folder, **parts)
-    told = refused(capsys, again(folder))
-    assert told.startswith("fluxlens: Got")
-    assert "Traceback" not in told
+    message = refused(capsys, again(folder))
+    assert message.startswith("fluxlens: Got")
+    assert "Traceback" not in message
     assert {path.name for path in folder.iterdir()} == {"store", "points.csv", "a.csv", "r.json"}
 
 

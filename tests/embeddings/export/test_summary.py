@@ -131,9 +131,9 @@ def test_a_wrong_summary_is_one_sentence_and_no_file(store, tmp_path, capsys, mo
     monkeypatch.chdir(tmp_path)
     out = [] if "--out" in words else ["--out", "a.tif"]
     assert main(["export", str(store.path), *words, *out]) == 2
-    told = capsys.readouterr().err.strip().splitlines()
-    assert len(told) == 1
-    assert match in told[0]
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert match in lines[0]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -15,7 +15,7 @@ from fluxlens.embeddings.store import layout as store_layout
 from tiny_cube import blocks_of, random_cube
 
 
-def told(log: Path, what: object) -> None:
+def log_line(log: Path, what: object) -> None:
     """Who begins is told in ``log``, and then takes its time."""
     with open(log, "a") as file:
         file.write(f"{os.getpid()} {what}\n")
@@ -23,7 +23,7 @@ def told(log: Path, what: object) -> None:
 
 
 def computed(log: Path, part: request.BlockWindow) -> block_files.Arrays:
-    told(log, part)
+    log_line(log, part)
     return {name: array.values for name, array in random_cube().isel(y=part[0], x=part[1]).items()}
 
 
@@ -47,7 +47,7 @@ def test_a_killed_worker_costs_only_its_block(tmp_path):
 
 
 def written_slowly(log: Path, tile: tiles.Tile, session: object) -> object:
-    told(log, tile)
+    log_line(log, tile)
     return tile.write(session)
 
 

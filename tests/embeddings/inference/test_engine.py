@@ -80,11 +80,11 @@ def test_nearest_counts_days_to_the_nearest_clear_acquisition(causal):
     usable = rng.random((12, 7)) < 0.4
     day = np.sort(rng.choice(np.arange(18_000, 18_400), 12, replace=False))
     tokens = Tokens(torch.zeros(1, 12, 7, 2), torch.from_numpy(usable)[None], torch.from_numpy(day)[None])
-    asked = np.arange(18_050, 18_450)
-    found = batched_forward.days_to_nearest(tokens, asked, causal)
+    query_days = np.arange(18_050, 18_450)
+    found = batched_forward.days_to_nearest(tokens, query_days, causal)
     for p in range(7):
-        away = np.abs(asked[:, None] - day[usable[:, p]])
-        looked = (away <= WINDOW_DAYS) & ((day[usable[:, p]] <= asked[:, None]) | (not causal))
+        away = np.abs(query_days[:, None] - day[usable[:, p]])
+        looked = (away <= WINDOW_DAYS) & ((day[usable[:, p]] <= query_days[:, None]) | (not causal))
         expected = np.where(looked, away, 999).min(1, initial=999)
         np.testing.assert_array_equal(found[:, p], np.where(expected == 999, -1, expected))
 
@@ -92,8 +92,8 @@ def test_nearest_counts_days_to_the_nearest_clear_acquisition(causal):
 def test_distances_are_those_to_the_sensors_own_acquisitions(cube, scene):
     for sensor in ("s2", "s1"):
         days = to_epoch_day(scene[sensor]["time"].values)
-        asked = to_epoch_day(cube["time"].values)
-        nearest = np.abs(asked[:, None] - days).min(1)
+        query_days = to_epoch_day(cube["time"].values)
+        nearest = np.abs(query_days[:, None] - days).min(1)
         assert (cube[f"days_from_{sensor}"].values >= nearest[:, None, None]).all(), sensor
     assert (cube["days_from_s1"].values == nearest[:, None, None]).all()
 

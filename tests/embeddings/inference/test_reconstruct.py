@@ -26,19 +26,19 @@ def ndvi(reflectance):
 
 @pytest.mark.slow
 def test_the_model_that_made_a_cube_reads_its_days(scene, cube):
-    told = reconstruct.decode_reflectance(cube, reconstruct.load_decoder(cube.attrs), BANDS)
-    assert told.dims == ("time", "y", "x", "band")
-    assert told.sizes["time"] == cube.sizes["time"]
+    decoded = reconstruct.decode_reflectance(cube, reconstruct.load_decoder(cube.attrs), BANDS)
+    assert decoded.dims == ("time", "y", "x", "band")
+    assert decoded.sizes["time"] == cube.sizes["time"]
     s2 = scene["s2"].to_dataset()
     sure = (s2.clear & ~s2.cloud_truth).values
-    seen, read = ndvi(s2.reflectance).values, ndvi(told)
+    measured, read = ndvi(s2.reflectance).values, ndvi(decoded)
     days = s2.time.dt.floor("D").values
     at = read.sel(time=days).transpose("time", "y", "x").values
-    assert np.sqrt(np.mean((at - seen)[sure] ** 2)) < 0.06
+    assert np.sqrt(np.mean((at - measured)[sure] ** 2)) < 0.06
     # a clouded image says nothing of the land; what is read on its day lies among that of other days
     clouded = s2.cloud_truth.mean(("y", "x")).values > 0.9
     assert clouded.sum() > 5
-    assert np.mean(at[clouded]) > np.mean(seen[clouded]) + 0.15
+    assert np.mean(at[clouded]) > np.mean(measured[clouded]) + 0.15
     assert not np.isnan(read).any()
 
 

@@ -36,11 +36,11 @@ def s2():
 
 
 def test_haze_that_passes_is_not_clear_and_a_ploughed_field_is(s2):
-    told = cloud_mask.haze(s2)
-    assert told.dims == schema.MAPS
-    hidden = np.flatnonzero(~told.any(("y", "x")).values)
+    clear = cloud_mask.haze(s2)
+    assert clear.dims == schema.MAPS
+    hidden = np.flatnonzero(~clear.any(("y", "x")).values)
     assert hidden.tolist() == [HAZY, HAZY_TOO, CLOUDY]
-    assert bool(told.isel(time=[i for i in range(len(DAYS)) if i not in hidden]).all())
+    assert bool(clear.isel(time=[i for i in range(len(DAYS)) if i not in hidden]).all())
 
 
 def test_soil_laid_bare_on_the_last_day_is_redder_than_haze(s2):
@@ -99,15 +99,15 @@ def test_an_installed_detector_is_asked_by_name(package, simulated):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("first", "gave bool of .*need bool of .*'time'"),
         ("broken", "which failed .division by zero."),
         ("os:system", "need one of scl, haze, broken, first, never, open_everywhere"),
     ],
 )
-def test_a_detector_that_is_none_is_told(package, simulated, name, told):
-    with pytest.raises(InputError, match=told):
+def test_a_detector_that_is_none_is_told(package, simulated, name, message):
+    with pytest.raises(InputError, match=message):
         cloud_mask.apply_cloud_mask(simulated, name)
 
 

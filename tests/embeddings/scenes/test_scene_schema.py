@@ -87,7 +87,7 @@ def swap(name: str, change):
 
 
 @pytest.mark.parametrize(
-    ("nodes", "told"),
+    ("nodes", "message"),
     [
         ({"s1": None, "s2": None}, "Got /weather, need at least one of /s2 and /s1"),
         ({"s2": lambda s2: s2.drop_vars("clear")}, "need 'clear'.*(time, y, x)"),
@@ -121,8 +121,8 @@ def swap(name: str, change):
         ({"weather": swap("precip", lambda p: p - 9999)}, "mask -9999"),
     ],
 )
-def test_every_breach_is_named_with_what_to_do(scene, nodes, told):
-    with pytest.raises(InputError, match=told) as caught:
+def test_every_breach_is_named_with_what_to_do(scene, nodes, message):
+    with pytest.raises(InputError, match=message) as caught:
         validation.validate(changed(scene, **nodes))
     text = str(caught.value)
     assert "need" in text

@@ -8,9 +8,11 @@ from fluxlens.embeddings.simulate import radar, simulate
 def test_speckle_has_mean_one_and_neighbours_share_what_resampling_shares():
     noise = radar.speckle(np.random.default_rng(0), (300, 300), radar.LOOKS["VV"])
     assert noise.mean() == pytest.approx(1, abs=0.01)
-    beside = [np.corrcoef(noise[:, : -lag or None].ravel(), noise[:, lag:].ravel())[0, 1] for lag in (1, 2)]
-    assert beside[0] == pytest.approx(0.43, abs=0.03)
-    assert beside[1] == pytest.approx(0.05, abs=0.03)
+    correlation = [
+        np.corrcoef(noise[:, : -lag or None].ravel(), noise[:, lag:].ravel())[0, 1] for lag in (1, 2)
+    ]
+    assert correlation[0] == pytest.approx(0.43, abs=0.03)
+    assert correlation[1] == pytest.approx(0.05, abs=0.03)
 
 
 def test_both_polarisations_share_the_variation_of_a_pass_but_not_the_speckle():

@@ -161,11 +161,11 @@ def test_wet_bare_soil_is_brighter_to_radar_and_darker_to_the_eye():
     )
     wet = replace(dry, moisture=zero + 0.34, skin=np.ones(1))
     scatterers = radar.draw_scatterers(np.random.default_rng(1), Pixels(land, dry))
-    seen = [
+    pairs = [
         radar.surface_backscatter(Pixels(land, g), scatterers, 0, 15.0, 0.0, 0.0, 38.0)["VV"]
         for g in (dry, wet)
     ]
-    gain_db = 10 * np.log10(seen[1] / seen[0])
+    gain_db = 10 * np.log10(pairs[1] / pairs[0])
     assert np.median(gain_db) > 3
     light = [Pixels(land, g).reflectance(0, 40.0, 0.5)[:, 2].mean() for g in (dry, wet)]
     assert light[1] < 0.75 * light[0]
@@ -205,14 +205,14 @@ def test_a_scene_without_tower_has_no_tower_file(tmp_path):
 
 def test_steps_yield_progress_and_return_the_scene():
     progress = steps("short", size_px=8, start="2020-06-01", end="2020-06-20")
-    told = []
+    reports = []
     while True:
         try:
-            told.append(next(progress))
+            reports.append(next(progress))
         except StopIteration as stop:
             scene = stop.value
             break
-    fractions = [fraction for _, fraction in told]
+    fractions = [fraction for _, fraction in reports]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
     assert "s2" in scene.children

@@ -109,9 +109,9 @@ def test_targets_are_the_measured_values(archive):
         values = archive.values("s2", (...,))
         known += np.isfinite(target).sum()
         for q, day in enumerate(sample.query_days.numpy()):
-            told = target[q][np.isfinite(target[q])]
+            known_values = target[q][np.isfinite(target[q])]
             at = np.flatnonzero(archive.day["s2"] == day)
-            assert not told.size or np.isin(told, values[at]).all()
+            assert not known_values.size or np.isin(known_values, values[at]).all()
     assert known > 1000
 
 
@@ -178,9 +178,11 @@ def test_landsat_changes_the_embedding_and_may_be_missing(three, weights):
     bare = scene.copy()
     del bare["landsat8"]
     window = {"start": "2020-06-01", "end": "2020-06-30"}
-    seen, unseen = (engine.compute(s, three, **window)["embedding"].values for s in (scene, bare))
-    assert seen.shape == unseen.shape
-    assert (seen != unseen).any()
+    with_landsat, without_landsat = (
+        engine.compute(s, three, **window)["embedding"].values for s in (scene, bare)
+    )
+    assert with_landsat.shape == without_landsat.shape
+    assert (with_landsat != without_landsat).any()
     two = checkpoints.load(weights / "fusion.safetensors", "cpu")
     of_two = [engine.compute(s, two, **window)["embedding"].values for s in (scene, bare)]
     np.testing.assert_array_equal(*of_two)
@@ -229,8 +231,8 @@ def test_landsat_is_sometimes_absent_and_mostly_seen_in_a_gap_of_sentinel_2(with
     samples = [s for s in (draw_sample(with_landsat, masking, rng) for _ in range(200)) if s]
     shown = np.array([len(s.day["landsat8"]) for s in samples])
     assert 0.15 < (shown == 0).mean() < 0.35
-    asked = [s for s in samples if len(s.day["landsat8"]) and (s.weight == 1).any()]
-    near = [(s.day["landsat8"][:, None] - s.query_days[s.weight == 1]).abs().min() <= 16 for s in asked]
+    in_gap = [s for s in samples if len(s.day["landsat8"]) and (s.weight == 1).any()]
+    near = [(s.day["landsat8"][:, None] - s.query_days[s.weight == 1]).abs().min() <= 16 for s in in_gap]
     assert np.mean(near) > 0.7
     assert np.mean([bool(torch.isfinite(s.target["landsat8"]).any()) for s in samples]) > 0.6
 
