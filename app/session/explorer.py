@@ -55,7 +55,6 @@ _COLUMNS = """
   grid-template-columns: minmax(330px, 46fr) minmax(380px, 54fr); grid-template-rows: 1fr; }
 @media (max-width: 780px) { :host { grid-template-columns: minmax(0, 1fr); grid-template-rows: none; } }
 """
-_FILL = ":host { flex: 1 1 auto !important; }"
 _PAGE = ":host { min-height: 100vh; background: var(--bg); width: 100%; }"
 _BODY = """
 :host { flex: 1 1 auto !important; padding: 12px 18px 18px; box-sizing: border-box; }
@@ -122,7 +121,7 @@ class Explorer(pn.viewable.Viewer):
         self.header = Header(self.state, self._describe_entries())
         self._waiting = messages.waiting_pane()
         self._welcome = messages.welcome(lambda: setattr(self.browser, "explained", True))
-        self._body = pn.Column(self._waiting, sizing_mode="stretch_width", stylesheets=[_FILL])
+        self._body = pn.Column(self._waiting, sizing_mode="stretch_width", css_classes=["fill"])
         self.map_view: MapView | None = None
         self.series_view: SeriesView | None = None
         self._load: EntryLoad | None = None
@@ -568,6 +567,7 @@ class Explorer(pn.viewable.Viewer):
             raise InputError(self.state.message or "Got no store, need one; choose an entry.")
         return self.data
 
+    @fluxlens_design()
     def _remake_views(self) -> None:
         """New views of the same choices, for another display in the notebook; the display before no longer changes.
 
@@ -577,7 +577,7 @@ class Explorer(pn.viewable.Viewer):
         # What the views themselves say of the display before begins anew with them.
         anew = {"name", "map_extent", "chart_extent", "second_layer", "held_day"}
         choices = {name: value for name, value in self.state.param.values().items() if name not in anew}
-        self._body = pn.Column(self._waiting, sizing_mode="stretch_width", stylesheets=[_FILL])
+        self._body = pn.Column(self._waiting, sizing_mode="stretch_width", css_classes=["fill"])
         self.show_store(self._shared_data)
         self.state.param.update(**choices)
 

@@ -305,8 +305,12 @@ class ComputeView:
     @property
     def view(self) -> pn.Column:
         def row(*parts):
-            gap = ":host { flex-wrap: wrap; gap: 8px; align-items: flex-end; }"
-            return pn.Row(*parts, sizing_mode="stretch_width", margin=(4, 0, 4, 0), stylesheets=[gap])
+            return pn.Row(
+                *parts,
+                sizing_mode="stretch_width",
+                margin=(4, 0, 4, 0),
+                css_classes=["wrap", "gap-8", "bottom"],
+            )
 
         return pn.Column(
             HTML(HELP, sizing_mode="stretch_width", stylesheets=[_TEXT]),

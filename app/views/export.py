@@ -231,8 +231,7 @@ class ExportView:
         state.watch(self._drop_points, ["places", "current"])
         state.watch(self._update_button, ["layer", "day"])
         self._update_button()
-        row = ":host { gap: 4px; flex-wrap: wrap; }"
-        self.view = pn.Row(self.format, self.button, self.points_upload, stylesheets=[row])
+        self.view = pn.Row(self.format, self.button, self.points_upload, css_classes=["wrap", "gap-4"])
 
     def _set_points(self, name: str, content: bytes) -> None:
         """Points of a file are exported until another place is chosen."""

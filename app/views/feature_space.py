@@ -10,7 +10,6 @@ from fluxlens.models.errors import InputError
 
 COLOURS = {"Density": "density", "Mean GPP": "gpp", "Class": "class"}
 HINT = "Draw a line around points to mark their pixels on the map; an area on the map marks its pixels here."
-_CONTROLS = ":host { gap: 8px; flex-wrap: wrap; align-items: center; }"
 
 
 class FeatureSpaceView:
@@ -114,7 +113,12 @@ class FeatureSpaceView:
     @property
     def view(self) -> pn.Column:
         controls = pn.Row(
-            self.x, self.y, self.colour, self.period, sizing_mode="stretch_width", stylesheets=[_CONTROLS]
+            self.x,
+            self.y,
+            self.colour,
+            self.period,
+            sizing_mode="stretch_width",
+            css_classes=["wrap", "gap-8", "middle"],
         )
         hint = HTML(f'<span style="color:var(--muted);font-size:12px">{HINT}</span>')
         # The frame is square and of one size: a phone scrolls it inside its box, and not the page.

@@ -19,17 +19,21 @@ class LabelToolbar:
         self.name = pn.widgets.TextInput(
             placeholder="class or number",
             label="Label",
-            css_classes=["no-label"],
+            css_classes=["no-label", "text-field"],
             max_length=MAX_NAME_LENGTH,
             sizing_mode="stretch_width",  # a fixed width would widen the map's column even while hidden
-            stylesheets=["input.bk-input { padding-right: 9px !important; }"],
         )
         self.tap_toggle = pn.widgets.Toggle(label="Tap to label", value=True, css_classes=["quiet"])
         self.clear = pn.widgets.Button(label="Clear")
         self.clear.on_click(lambda _: setattr(state, "labels", []))
-        css = ":host { gap: 6px; flex: 0 1 320px !important; min-width: 280px; }"
+        css = ":host { flex: 0 1 320px !important; min-width: 280px; }"
         self.view = pn.Row(
-            self.name, self.tap_toggle, self.clear, sizing_mode="stretch_width", stylesheets=[css]
+            self.name,
+            self.tap_toggle,
+            self.clear,
+            sizing_mode="stretch_width",
+            css_classes=["gap-6"],
+            stylesheets=[css],
         )
 
     @property

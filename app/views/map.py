@@ -275,7 +275,7 @@ class MapView:
             self.clusters,
             self.labels.view,
             sizing_mode="stretch_width",
-            stylesheets=[":host { flex-wrap: wrap; gap: 8px; min-width: 0 !important; }"],
+            css_classes=["wrap", "gap-8"],
         )
         maps = pn.Row(
             pn.Column(
@@ -301,7 +301,7 @@ class MapView:
             self.slider,
             sizing_mode="stretch_width",
             margin=(10, 0, 0, 0),
-            stylesheets=[":host { flex-wrap: wrap; gap: 4px; min-width: 0 !important; }"],
+            css_classes=["wrap", "gap-4"],
         )
         return pn.Column(
             above,

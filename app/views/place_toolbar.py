@@ -78,5 +78,5 @@ class PlaceToolbar:
             *self.extra,
             sizing_mode="stretch_width",
             margin=(0, 0, 6, 0),
-            stylesheets=[":host { flex-wrap: wrap; gap: 6px; align-items: center; }"],
+            css_classes=["wrap", "gap-6", "middle"],
         )

@@ -263,7 +263,7 @@ class SeriesView:
             self.shown,
             self.tower,
             sizing_mode="stretch_width",
-            stylesheets=[":host { gap: 8px; flex-wrap: wrap; }"],
+            css_classes=["wrap", "gap-8"],
         )
         # Each legend directly above its chart, also when some are hidden.
         stack = [part for name in self.panes for part in (self.heads[name], self.panes[name])]
@@ -272,7 +272,7 @@ class SeriesView:
             top,
             *stack,
             sizing_mode="stretch_width",
-            stylesheets=[":host { flex: 1 0 auto !important; }"],
+            css_classes=["grow"],
         )
 
 

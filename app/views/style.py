@@ -29,6 +29,11 @@ LAYOUT_CSS = _compact("""
 :host { font-family: var(--font); color: var(--ink); font-size: 13px; min-width: 0 !important; max-width: 100%; }
 :host(.card) { align-self: stretch !important; height: auto !important; background: var(--card);
   border: 1px solid var(--line); border-radius: 8px; box-sizing: border-box; }
+/* rows of controls, and columns that take what is left */
+:host(.wrap) { flex-wrap: wrap; }
+:host(.gap-4) { gap: 4px; } :host(.gap-6) { gap: 6px; } :host(.gap-8) { gap: 8px; }
+:host(.middle) { align-items: center; } :host(.bottom) { align-items: flex-end; }
+:host(.fill) { flex: 1 1 auto !important; } :host(.grow) { flex: 1 0 auto !important; }
 /* beside a longer column it stays in view */
 @media (min-width: 781px) and (min-height: 620px) {
   :host(.follows) { align-self: start !important; position: sticky; top: 10px; } }

@@ -16,7 +16,6 @@ _TABS = """
   font-weight: 600 !important; }
 .bk-btn-group > .bk-btn.bk-active { color: var(--ink) !important; box-shadow: inset 0 -2px var(--accent) !important; }
 """
-_BODY = ":host { flex: 1 0 auto !important; }"
 
 
 class TabsView:
@@ -42,7 +41,7 @@ class TabsView:
             **group_label("Pages"),
             stylesheets=[_TABS],
         )
-        self._body = pn.Column(sizing_mode="stretch_width", stylesheets=[_BODY])
+        self._body = pn.Column(sizing_mode="stretch_width", css_classes=["grow"])
         bind_widget(state, "page", self.tabs)
         state.watch(self._update, "page")
         self._update()

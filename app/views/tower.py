@@ -49,7 +49,6 @@ PLOT_TITLES = {
     "anomaly": "Anomalies from the mean seasonal cycle",
 }
 _SLIDER = ".bk-input-group label, .bk-slider-title { font-size: 12px; color: var(--muted); }"
-_CONTROLS = ":host { gap: 8px; flex-wrap: wrap; align-items: center; }"
 HEIGHTS = {"series": 170, "scatter": 300, "cycle": 300, "anomaly": 140}
 NO_ANOMALY = "<span>none: they need the same days in two years on screen</span>"
 
@@ -259,7 +258,7 @@ class TowerView:
             self.quality,
             self.shown,
             sizing_mode="stretch_width",
-            stylesheets=[_CONTROLS],
+            css_classes=["wrap", "gap-8", "middle"],
         )
         footprint_controls = pn.Row(
             self.footprint_kind,
@@ -267,7 +266,7 @@ class TowerView:
             self.height,
             sizing_mode="stretch_width",
             margin=(8, 0, 0, 0),
-            stylesheets=[_CONTROLS],
+            css_classes=["wrap", "gap-8", "middle"],
         )
         parts = {
             name: pn.Column(self.titles[name], pane, sizing_mode="stretch_width")

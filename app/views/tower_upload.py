@@ -47,8 +47,7 @@ class TowerUpload:
         self.location = pn.widgets.TextInput(
             width=230,
             label="Location of the tower",
-            css_classes=["no-label"],
-            stylesheets=["input.bk-input { padding-right: 9px !important; }"],
+            css_classes=["no-label", "text-field"],
         )
         self.file = FileUpload(
             state,
@@ -67,7 +66,7 @@ class TowerUpload:
             self.file,
             self.remove,
             sizing_mode="stretch_width",
-            stylesheets=[":host { gap: 6px; flex-wrap: wrap; align-items: center; }"],
+            css_classes=["wrap", "gap-6", "middle"],
         )
         text = HTML(HELP, sizing_mode="stretch_width", stylesheets=[_TEXT])
         self.view = pn.Column(text, row, sizing_mode="stretch_width", margin=(12, 0, 8, 0))
