@@ -7,9 +7,10 @@ from fluxlens.app.state.selection import State
 from fluxlens.app.views.style import parts_css
 from panel.custom import JSComponent
 
-# Not ``pn.widgets.FileDropper`` (Panel 1.9.4), for two reasons. Its ``max_file_size`` is checked by the browser alone,
-# while ``_process_event`` joins whatever chunks a client sends, without a bound: one visitor could fill the memory of
-# all sessions. And it is FilePond's drop area with five scripts, where three of these buttons stand in a row.
+# Not ``pn.widgets.FileDropper`` (Panel 1.9.4; docs/decisions/0011). Its ``max_file_size`` is checked by the browser
+# alone, while ``_process_event`` joins whatever chunks a client sends, without a bound: one visitor could fill the
+# memory of all sessions. All of them would be called "Drag & Drop your files or Browse", which cannot be set, and zip
+# files of Windows are refused for their MIME type.
 _CSS = """
 label { display: inline-flex; align-items: center; position: relative; box-sizing: border-box; white-space: nowrap; }
 label:focus-within { outline: 2px solid var(--accent); outline-offset: 1px; }

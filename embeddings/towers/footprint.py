@@ -15,10 +15,11 @@ KARMAN = 0.4
 RADII_M = (10, 5000)
 
 A, B, C, D = 1.452, -1.991, 1.462, 0.136
-"""Along the wind, in scaled distance: F* = A (X* - D)^B exp(-C / (X* - D)) (Kljun et al. 2015)."""
+"""Along the wind, in scaled distance: F* = A (X* - D)^B exp(-C / (X* - D)) (Kljun et al. 2015, equations 14 and
+17)."""
 
 AC, BC, CC = 2.17, 1.66, 20.0
-"""Across it: sigma_y* = AC (BC X*^2 / (1 + CC X*))^0.5."""
+"""Across it: sigma_y* = AC (BC X*^2 / (1 + CC X*))^0.5 (equations 18 and 19)."""
 
 LEAST_USTAR = 0.1
 """m s-1, below which the parameterisation is not valid."""
@@ -101,7 +102,7 @@ class Air:
 
     @property
     def peak_m(self) -> np.ndarray:
-        """Distance upwind of the largest contribution, (time,), m (Kljun et al. 2015)."""
+        """Distance upwind of the largest contribution, (time,), m (Kljun et al. 2015, equation 20)."""
         return (D - C / B) * self._stretch
 
     def along(self, x: np.ndarray) -> np.ndarray:
