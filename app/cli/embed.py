@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-
 import click
 from fluxlens.app.cli.inputs import is_series_table, open_scene
 from fluxlens.app.cli.options import day_options, model_options, scene_argument
@@ -15,7 +13,7 @@ from fluxlens.models.errors import InputError
 @click.command("embed")
 @scene_argument
 @click.option(
-    "--out", required=True, metavar="STORE", help="Path of the new store; of a table .parquet or .csv."
+    "--out", required=True, metavar="STORE", help="Path or URL (s3://, gs://, az://) of the new store; of a table .parquet or .csv."
 )
 @click.option("--s1", metavar="TABLE", help="Sentinel-1 of a series table, VV and VH in dB.")
 @click.option("--weather", metavar="TABLE", help="Daily weather of a series table, for GPP.")
@@ -76,7 +74,10 @@ def embed(
             "holds its own."
         )
     # Whether a store there is the one that was begun is for `--resume` to decide, below.
-    if Path(out).exists() and not resume:
+    from fluxlens.embeddings import store
+
+    place = store.locate(out)
+    if not resume and store.exists(place):
         raise InputError(
             f"Got --out {out}, which exists already, need a new path; choose another or remove it."
         )
@@ -88,7 +89,6 @@ def embed(
         raise InputError(f"Got --scheduler {scheduler!r}, need tcp://HOST:PORT; correct it.")
     opened = open_scene(scene, catalog)
     from fluxlens.embeddings.inference.embed import embed as embed_blocks
-    from fluxlens.embeddings.store import Store
     from fluxlens.models import checkpoints
 
     # With workers this process only sends the weights: the device is theirs, and `auto` means the processor, since
@@ -96,7 +96,7 @@ def embed(
     has_workers = bool(workers or scheduler)
     loaded = checkpoints.load(model, "cpu" if has_workers else device)
     worker_device = "cuda" if has_workers and device == "cuda" else "cpu"
-    blocks = embed_blocks(Path(out), opened, loaded, start, end, workers, scheduler, resume, worker_device)
+    blocks = embed_blocks(place, opened, loaded, start, end, workers, scheduler, resume, worker_device)
     began_s, pixel_days, line = time.monotonic(), 0, ProgressLine()
     while True:
         try:
@@ -111,8 +111,8 @@ def embed(
         line.show(f"embedding: {pixel_days:,} pixel-days, {rate:,.0f} per second", block.share)
     line.end()
     # The days of the store, not of the request, which may reach beyond the scene.
-    store = Store.open(Path(out), snapshot)
+    written = store.Store.open(place, snapshot)
     if not pixel_days:
         print(f"{out} is whole already, nothing to do; snapshot {snapshot}")
         return
-    print(f"{out}: {len(store.days)} days of {store.grid.ny} x {store.grid.nx} pixels, snapshot {snapshot}")
+    print(f"{out}: {len(written.days)} days of {written.grid.ny} x {written.grid.nx} pixels, snapshot {snapshot}")

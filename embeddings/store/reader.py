@@ -11,7 +11,7 @@ Long on purpose: the reading methods of one class share its open arrays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from fluxlens.embeddings.store.layout import (
     open_arrays,
     read_coords,
 )
+from fluxlens.embeddings.store.location import Location, locate, within_deadline
 from fluxlens.embeddings.store.repository import (
     METADATA_DIGEST,
     Snapshot,
@@ -39,6 +40,8 @@ from fluxlens.embeddings.store.repository import (
     is_store,
     list_ids,
     metadata_digest,
+    missing,
+    newest_cube,
     open_repository,
     reading,
 )
@@ -58,29 +61,40 @@ class Store:
     Parameters
     ----------
     path
-        Of the store.
+        Of the store: a folder or an ``ObjectUrl``.
     repository
         Of Icechunk.
     session
         A readonly session of one snapshot.
     """
 
-    def __init__(self, path: Path, repository: Any, session: Any) -> None:
+    def __init__(self, path: Location, repository: Any, session: Any) -> None:
         self.path = path
         self.snapshot: str = session.snapshot_id
         self._repository = repository
         self._zarr = session.store
+        if not isinstance(path, Path):
+            from fluxlens.embeddings.store.remote import RemoteStore  # imports Zarr
+
+            self._zarr = RemoteStore(session.store, path)
 
     @classmethod
-    def open(cls, path: str | Path, snapshot: str | None = None) -> Store:
+    def open(
+        cls,
+        path: str | Location,
+        snapshot: str | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Store:
         """Open a store.
 
         Parameters
         ----------
         path
-            Of its folder.
+            Of its folder, or URL (``s3://``, ``gs://``, ``az://``).
         snapshot
             Id of an earlier state; None: the newest.
+        storage_options
+            Of ``location.OPTIONS``, for a URL: ``anonymous``, ``endpoint_url`` ...
 
         Returns
         -------
@@ -89,19 +103,30 @@ class Store:
         Raises
         ------
         InputError
-            Where it does not exist, is no store, or is damaged: all that can be found at once is found here.
+            Where it does not exist, is no store, is damaged or cannot be reached: all that can be found at once is
+            found here.
         """
-        path = Path(path)
-        if not path.exists():
-            raise InputError(f"Got the store {path}, which does not exist; write one with `fluxlens embed`.")
-        if not is_store(path):
-            raise InputError(f"Got {path}, need an embedding store; write one with `fluxlens embed`.")
+        path = locate(path, storage_options)
+        if isinstance(path, Path):
+            if not path.exists():
+                raise missing(path)
+            if not is_store(path):
+                raise InputError(f"Got {path}, need an embedding store; write one with `fluxlens embed`.")
         repository = open_repository(path)
         with reading(path):
             try:
                 # A session is pinned to one snapshot: a writer that commits meanwhile changes nothing for this reader.
-                which = {"snapshot_id": snapshot} if snapshot else {"branch": "main"}
-                store = cls(path, repository, repository.readonly_session(**which))
+                which = snapshot or within_deadline(path, lambda: newest_cube(repository))
+                if which is None:
+                    raise InputError(
+                        f"Got the store {path}, which holds no embeddings yet, need a whole one; wait for its writer, "
+                        "or give `fluxlens embed` again."
+                    )
+                store = cls(
+                    path,
+                    repository,
+                    within_deadline(path, lambda: repository.readonly_session(snapshot_id=which)),
+                )
             except icechunk_library().IcechunkError as error:
                 if snapshot is None:
                     raise
@@ -138,7 +163,10 @@ class Store:
 
     @property
     def nbytes(self) -> int:
-        """Bytes on disk, all snapshots and the scene included."""
+        """Bytes on disk, all snapshots and the scene included; of an object store, those of the chunks."""
+        if not isinstance(self.path, Path):
+            with reading(self.path):
+                return self._repository.total_chunks_storage()
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
     def cube(self, layout: str | None = None) -> xr.Dataset:
@@ -324,7 +352,8 @@ class Store:
 
     def log(self) -> list[Snapshot]:
         """Commits of the store at this moment, newest first; there may be newer ones than ``snapshot``."""
-        return history(self._repository)
+        with reading(self.path):
+            return history(self._repository)
 
     @cached_property
     def _coords(self) -> xr.Dataset:
