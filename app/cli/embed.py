@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+
 import click
 from fluxlens.app.cli.inputs import is_series_table, open_scene
 from fluxlens.app.cli.options import day_options, model_options, scene_argument
@@ -13,7 +14,10 @@ from fluxlens.models.errors import InputError
 @click.command("embed")
 @scene_argument
 @click.option(
-    "--out", required=True, metavar="STORE", help="Path or URL (s3://, gs://, az://) of the new store; of a table .parquet or .csv."
+    "--out",
+    required=True,
+    metavar="STORE",
+    help="Path or URL (s3://, gs://, az://) of the new store; of a table .parquet or .csv.",
 )
 @click.option("--s1", metavar="TABLE", help="Sentinel-1 of a series table, VV and VH in dB.")
 @click.option("--weather", metavar="TABLE", help="Daily weather of a series table, for GPP.")
@@ -115,4 +119,6 @@ def embed(
     if not pixel_days:
         print(f"{out} is whole already, nothing to do; snapshot {snapshot}")
         return
-    print(f"{out}: {len(written.days)} days of {written.grid.ny} x {written.grid.nx} pixels, snapshot {snapshot}")
+    print(
+        f"{out}: {len(written.days)} days of {written.grid.ny} x {written.grid.nx} pixels, snapshot {snapshot}"
+    )

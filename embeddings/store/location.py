@@ -53,7 +53,15 @@ REFUSED = (
     "Forbidden",
     "Unauthorized",
 )
-UNREACHABLE = ("dispatch failure", "dns error", "Connect", "connection", "timeout", "timed out", "error sending")
+UNREACHABLE = (
+    "dispatch failure",
+    "dns error",
+    "Connect",
+    "connection",
+    "timeout",
+    "timed out",
+    "error sending",
+)
 """Words of the errors of the three providers' libraries, which give no codes of their own; checked in this order."""
 
 T = TypeVar("T")
@@ -115,7 +123,9 @@ class ObjectUrl:
             anonymous = self._is_anonymous("GOOGLE_SKIP_SIGNATURE")
             how = {"anonymous": True} if anonymous else {"from_env": True}
             return icechunk.gcs_storage(bucket=self.bucket, prefix=self.prefix, **how)
-        account = options.get("account") or _environment("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
+        account = options.get("account") or _environment(
+            "AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT"
+        )
         if not account:
             raise InputError(
                 f"Got {self} without an account, need its name; set AZURE_STORAGE_ACCOUNT_NAME or the storage "
@@ -131,7 +141,9 @@ class ObjectUrl:
         """The S3-compatible server, ``http(s)://HOST[:PORT]``; None for Amazon and the other schemes."""
         if self.scheme != "s3":
             return None
-        return dict(self.options).get("endpoint_url") or _environment("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+        return dict(self.options).get("endpoint_url") or _environment(
+            "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"
+        )
 
     def _is_anonymous(self, variable: str) -> bool:
         """Whether requests are not signed: by the option, else by an environment variable."""
@@ -250,6 +262,8 @@ def icechunk_config(location: Location) -> Any:
         storage=icechunk.StorageSettings(retries=retries),
         # A tap then finds the index of its shard, and neighbours of a pixel their chunk.
         caching=icechunk.CachingConfig(num_bytes_chunks=CHUNK_CACHE_BYTES),
+        # By default those of all coordinates are read on opening, also of overviews and of the scene's sensors.
+        manifest=icechunk.ManifestConfig(preload=icechunk.ManifestPreloadConfig(max_total_refs=0)),
     )
 
 

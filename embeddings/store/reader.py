@@ -31,7 +31,6 @@ from fluxlens.embeddings.store.layout import (
 )
 from fluxlens.embeddings.store.location import Location, locate, within_deadline
 from fluxlens.embeddings.store.repository import (
-    METADATA_DIGEST,
     Snapshot,
     check_complete,
     damaged,
@@ -43,6 +42,7 @@ from fluxlens.embeddings.store.repository import (
     missing,
     newest_cube,
     open_repository,
+    read_metadata_digest,
     reading,
 )
 from fluxlens.embeddings.store.routing import (
@@ -116,16 +116,9 @@ class Store:
         with reading(path):
             try:
                 # A session is pinned to one snapshot: a writer that commits meanwhile changes nothing for this reader.
-                which = snapshot or within_deadline(path, lambda: newest_cube(repository))
-                if which is None:
-                    raise InputError(
-                        f"Got the store {path}, which holds no embeddings yet, need a whole one; wait for its writer, "
-                        "or give `fluxlens embed` again."
-                    )
+                which = {"snapshot_id": snapshot} if snapshot else {"branch": "main"}
                 store = cls(
-                    path,
-                    repository,
-                    within_deadline(path, lambda: repository.readonly_session(snapshot_id=which)),
+                    path, repository, within_deadline(path, lambda: repository.readonly_session(**which))
                 )
             except icechunk_library().IcechunkError as error:
                 if snapshot is None:
@@ -134,7 +127,17 @@ class Store:
                     f"Got the snapshot {snapshot!r}, need one of {list_ids(history(repository))}; choose one."
                 ) from error
             # Attributes and coordinates have no checksum in the format, so the writer left a digest of them.
-            expected = store._open_group("").attrs.get(METADATA_DIGEST)
+            expected = read_metadata_digest(store._zarr)
+            # The newest commit may be of a writer's empty arrays; only here its message is worth a request.
+            if expected is None and snapshot is None:
+                newest = within_deadline(path, lambda: newest_cube(repository))
+                if newest is None:
+                    raise InputError(
+                        f"Got the store {path}, which holds no embeddings yet, need a whole one; wait for its writer, "
+                        "or give `fluxlens embed` again."
+                    )
+                if newest != store.snapshot:
+                    return cls.open(path, newest)
         # only stores from before both were introduced have neither the digest nor our fill values
         old = expected is None and not marks_missing(store._arrays["maps"]["embedding"], "embedding")
         if not old and expected != metadata_digest(store._coords, store._arrays):
@@ -244,7 +247,8 @@ class Store:
         """
         index = self._day(day)
         # The finest level whose bytes for this rectangle stay within a frame's bound.
-        level, key = finest_level(self._arrays, self.grid_shape, index, rows, cols)
+        remote = not isinstance(self.path, Path)
+        level, key = finest_level(self._arrays, self.grid_shape, index, rows, cols, remote)
         return self._rectangle(level, index, *key[1:], tuple(DTYPES))
 
     def tile(self, day: Any, level: int, rows: slice, cols: slice, quality: bool = True) -> xr.Dataset:

@@ -94,6 +94,27 @@ def metadata_digest(coords: xr.Dataset, arrays: Mapping[str, Mapping[str, Any]])
     return digest.hexdigest()
 
 
+def read_metadata_digest(store: Any) -> str | None:
+    """The digest that the writer of a cube left.
+
+    Parameters
+    ----------
+    store
+        A Zarr store.
+
+    Returns
+    -------
+    str or None
+        None of a store of before there were digests, of arrays that are still empty, and of an empty repository.
+    """
+    import zarr
+
+    try:
+        return zarr.open_group(store, mode="r", zarr_format=3).attrs.get(METADATA_DIGEST)
+    except zarr.errors.GroupNotFoundError:
+        return None
+
+
 def history(repository: Any) -> list[Snapshot]:
     """Commits of a repository that hold a cube, newest first.
 

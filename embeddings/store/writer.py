@@ -42,7 +42,6 @@ from fluxlens.embeddings.store.repository import (
 from fluxlens.embeddings.store.tiles import BlockFile, Tile, TileAssembler, save
 from fluxlens.models.errors import InputError
 
-
 GARBAGE_AGE = dt.timedelta(days=7)
 """Of an object store only what is older is garbage: it may be the work of a writer on another machine, which no lock
 of this machine shows. A writer that takes longer gives up."""
@@ -262,7 +261,9 @@ class StoreWriter:
             self._layouts.append((layout,))
             self._assemblers.append(TileAssembler(-(-ny // level), -(-nx // level), tile_px()))
         store = self._session.store
-        root.attrs[METADATA_DIGEST] = metadata_digest(read_coords(store), open_arrays(store, (ny, nx)))
+        # Written with the last commit only: a reader takes a snapshot without it for one of empty arrays.
+        root.attrs.pop(METADATA_DIGEST, None)
+        self._digest = metadata_digest(read_coords(store), open_arrays(store, (ny, nx)))
         self._target, self._submit = self._session, _run_now
         self._pending: list[tuple[Any, Callable[[], None]]] = []
         # Tiles of both layouts and all levels read a block's file; it is deleted with its last use.
@@ -372,14 +373,20 @@ class StoreWriter:
         Conflict
             Where another process committed meanwhile.
         """
+        import zarr
+
         # A block that was lost must not become fill values that look like data.
         missing = int((~self._assemblers[0].covered).sum())
         if missing:
             raise RuntimeError(f"{missing} pixels of the cube were never computed")
+        root = zarr.open_group(self._session.store, mode="r+", zarr_format=3)
+        root.attrs[METADATA_DIGEST] = self._digest
         snapshot = commit_session(
             self._path, self._repository, self._session, message or f"write {self._title}", self._began
         )
-        if self._submit is not _run_now and isinstance(self._path, Path):  # what killed workers began to write
+        if self._submit is not _run_now and isinstance(
+            self._path, Path
+        ):  # what killed workers began to write
             self._repository.garbage_collect(dt.datetime.now(dt.UTC))
         return snapshot
 
