@@ -48,7 +48,8 @@ def zarr_store(url: str, storage_options: Mapping[str, Any] | None = None) -> An
 
     if find_spec(package) is None:
         raise InputError(
-            f"Got the scene {url}, need the package {package} to read it; pip install {package}, or copy the scene here."
+            f"Got the scene {url}, need the package {package} to read it; pip install {package}, or copy the scene "
+            "here."
         )
     from zarr.storage import FsspecStore
 

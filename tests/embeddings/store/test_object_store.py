@@ -63,21 +63,21 @@ def refused(capsys, *words: str) -> str:
 
 
 def test_what_was_written_is_read_back_as_from_disk(proxy, url, cube, tmp_path):
-    first = write(url, cube, blocks_of(cube), scene=app_world.make_scene(), message="first")
+    first = write(url, cube, blocks_of(cube), message="first")
     store = Store.open(url)
     assert str(store.path) == url
     assert store.snapshot == first
-    write(tmp_path / "store", cube, blocks_of(cube), scene=app_world.make_scene(), message="first")
-    disk = Store.open(tmp_path / "store")
-    for layout in ("maps", "series"):
-        xr.testing.assert_identical(store.cube(layout).compute(), cube)
-    xr.testing.assert_identical(store.map("2020-01-04"), disk.map("2020-01-04"))
-    xr.testing.assert_identical(store.series(3, 4), disk.series(3, 4))
-    for name in ("s2", "s1", "weather", "tower"):
-        pair = (one.scene()[name].to_dataset().compute() for one in (store, disk))
-        xr.testing.assert_identical(*pair)
     assert [commit.message for commit in store.log()] == ["first"]
     assert 0 < store.nbytes < 10**7
+    for layout in ("maps", "series"):
+        xr.testing.assert_identical(store.cube(layout).compute(), cube)
+    for place in (f"{url}-with-scene", tmp_path / "store"):
+        app_world.write_store(place)
+    there, disk = Store.open(f"{url}-with-scene"), Store.open(tmp_path / "store")
+    xr.testing.assert_identical(there.map("2020-05-04"), disk.map("2020-05-04"))
+    xr.testing.assert_identical(there.series(3, 4), disk.series(3, 4))
+    for name in ("s2", "s1", "weather", "tower"):
+        xr.testing.assert_identical(*(one.scene()[name].to_dataset().compute() for one in (there, disk)))
 
 
 def test_commands_write_and_export_the_same_bits_as_on_disk(proxy, url, world, tmp_path, capsys):  # noqa: F811
@@ -205,7 +205,7 @@ def test_of_two_writers_of_one_new_store_the_second_is_told(proxy, url, cube, mo
 
 def test_of_two_runs_of_the_same_embedding_the_second_takes_the_first(
     proxy, url, world, monkeypatch, tmp_path
-):  # noqa: F811
+):
     from fluxlens.embeddings.inference.embed import embed
     from fluxlens.embeddings.readers import zarr
     from fluxlens.models import checkpoints
@@ -304,7 +304,7 @@ def test_a_place_with_other_objects_is_not_touched(servers, proxy, url, cube):
 
 def test_wrong_credentials_are_told(monkeypatch, cube, capsys, tmp_path):
     # From the first request on this server checks who asks.
-    with s3_world.running(INITIAL_NO_AUTH_ACTION_COUNT="1") as (server, proxy):
+    with s3_world.running(INITIAL_NO_AUTH_ACTION_COUNT="1") as (_, proxy):
         for name, value in {**s3_world.ENVIRONMENT, "AWS_ENDPOINT_URL": proxy.endpoint}.items():
             monkeypatch.setenv(name, value)
         url = f"s3://{s3_world.BUCKET}/a/store"
