@@ -124,6 +124,8 @@ class SceneSource(_Source):
         ``simulated``, where there is no path.
     path
         Anything ``readers.open_scene`` reads; relative to the catalog.
+    storage_options
+        Of a path that is a URL of an object store, as of ``EmbeddingsSource``.
     metadata
         Of intake.
     request
@@ -138,7 +140,12 @@ class SceneSource(_Source):
     name = "fluxlens_scene"
 
     def __init__(
-        self, scene: str | None = None, path: str | None = None, metadata: dict | None = None, **request: Any
+        self,
+        scene: str | None = None,
+        path: str | None = None,
+        storage_options: dict[str, Any] | None = None,
+        metadata: dict | None = None,
+        **request: Any,
     ) -> None:
         super().__init__(metadata=metadata)
         if (path is None) == (scene is None):
@@ -149,7 +156,9 @@ class SceneSource(_Source):
             raise InputError(f"Got args scene: {scene!r} of a scene entry, need 'simulated'; or give a path.")
         if path is not None and request:
             raise InputError(f"Got {', '.join(request)} beside a path, need the path alone; remove them.")
-        self.path = path
+        if path is None and storage_options:
+            raise InputError("Got storage options of a simulated scene, need them for a URL; remove them.")
+        self.path, self.storage_options = path, storage_options
         # YAML turns 2020-01-01 into a date, which neither a key of the cache nor the simulator takes.
         self.request = {name: _date_as_text(value) for name, value in request.items()}
 
@@ -159,7 +168,7 @@ class SceneSource(_Source):
 
         if self.path is not None:
             yield Progress("opening the scene", 0.0)
-            return open_scene(self._path(self.path))
+            return open_scene(self._path(self.path), self.storage_options)
         path = yield from cache.build_once(self.key, self._simulate)
         return open_scene(path)
 
@@ -170,7 +179,7 @@ class SceneSource(_Source):
         else:
             from fluxlens.embeddings.readers import open_scene
 
-            open_scene(self._path(self.path))
+            open_scene(self._path(self.path), self.storage_options)
 
     @cached_property
     def key(self) -> str:
@@ -255,7 +264,7 @@ class EmbeddingsSource(_Source):
     Parameters
     ----------
     store
-        Path of a store; relative to the catalog.
+        Path of a store, relative to the catalog, or its URL in an object store.
     scene
         Instead, name of a scene entry, which is embedded into the cache when it is not there.
     model
@@ -266,6 +275,9 @@ class EmbeddingsSource(_Source):
         Id of an earlier state of the store.
     features
         Instead, path of a DeepFeatures feature cube.
+    storage_options
+        Of a store in an object store, such as ``anonymous`` and ``endpoint_url``, as of ``store.location.OPTIONS``;
+        credentials come from the environment.
     metadata
         Of intake.
 
@@ -286,6 +298,7 @@ class EmbeddingsSource(_Source):
         end: Any = None,
         snapshot: str | None = None,
         features: str | None = None,
+        storage_options: dict[str, Any] | None = None,
         metadata: dict | None = None,
     ) -> None:
         super().__init__(metadata=metadata)
@@ -294,7 +307,9 @@ class EmbeddingsSource(_Source):
             raise InputError(
                 "Got an embeddings entry with none or several of store, scene and features, need one; set one."
             )
-        self.features = features
+        if storage_options and store is None:
+            raise InputError("Got storage options without a store, need them for its URL; remove them.")
+        self.features, self.storage_options = features, storage_options
         self.store_path, self.scene, self.model, self.snapshot = store, scene, model, snapshot
         self.start, self.end = _date_as_text(start), _date_as_text(end)
 
@@ -320,7 +335,7 @@ class EmbeddingsSource(_Source):
             )
         if self.store_path is not None:
             yield Progress("opening the store", 0.0)
-            return Store.open(self._path(self.store_path), snapshot=self.snapshot)
+            return Store.open(self._path(self.store_path), self.snapshot, self.storage_options)
         # Made once for all processes of this machine; a second one waits for the first.
         path = yield from cache.build_once(self.key, self._embed)
         return Store.open(path, snapshot=self.snapshot)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import click
 from fluxlens.app.cli.inputs import is_series_table, open_scene
@@ -15,7 +14,10 @@ from fluxlens.models.errors import InputError
 @click.command("embed")
 @scene_argument
 @click.option(
-    "--out", required=True, metavar="STORE", help="Path of the new store; of a table .parquet or .csv."
+    "--out",
+    required=True,
+    metavar="STORE",
+    help="Path or URL (s3://, gs://, az://) of the new store; of a table .parquet or .csv.",
 )
 @click.option("--s1", metavar="TABLE", help="Sentinel-1 of a series table, VV and VH in dB.")
 @click.option("--weather", metavar="TABLE", help="Daily weather of a series table, for GPP.")
@@ -76,7 +78,10 @@ def embed(
             "holds its own."
         )
     # Whether a store there is the one that was begun is for `--resume` to decide, below.
-    if Path(out).exists() and not resume:
+    from fluxlens.embeddings import store
+
+    place = store.locate(out)
+    if not resume and store.exists(place):
         raise InputError(
             f"Got --out {out}, which exists already, need a new path; choose another or remove it."
         )
@@ -90,7 +95,6 @@ def embed(
     from fluxlens.embeddings import progress
     from fluxlens.embeddings.inference.embed import FinishedBlock
     from fluxlens.embeddings.inference.embed import embed as embed_blocks
-    from fluxlens.embeddings.store import Store
     from fluxlens.models import checkpoints
 
     # With workers this process only sends the weights: the device is theirs, and `auto` means the processor, since
@@ -98,7 +102,7 @@ def embed(
     has_workers = bool(workers or scheduler)
     loaded = checkpoints.load(model, "cpu" if has_workers else device)
     worker_device = "cuda" if has_workers and device == "cuda" else "cpu"
-    blocks = embed_blocks(Path(out), opened, loaded, start, end, workers, scheduler, resume, worker_device)
+    blocks = embed_blocks(place, opened, loaded, start, end, workers, scheduler, resume, worker_device)
     began_s, pixel_days, line = time.monotonic(), 0, ProgressLine()
 
     def show(block: FinishedBlock | None) -> None:
@@ -112,8 +116,10 @@ def embed(
     snapshot = progress.run(blocks, show)
     line.end()
     # The days of the store, not of the request, which may reach beyond the scene.
-    store = Store.open(Path(out), snapshot)
+    written = store.Store.open(place, snapshot)
     if not pixel_days:
         print(f"{out} is whole already, nothing to do; snapshot {snapshot}")
         return
-    print(f"{out}: {len(store.days)} days of {store.grid.ny} x {store.grid.nx} pixels, snapshot {snapshot}")
+    print(
+        f"{out}: {len(written.days)} days of {written.grid.ny} x {written.grid.nx} pixels, snapshot {snapshot}"
+    )

@@ -106,7 +106,7 @@ def find_embeddings(name: str, catalog: str | None) -> str | EmbeddingsSource:
         A path is not opened yet and may not exist.
     """
     # A path comes before an entry of the same name, so that a store opens without any catalog.
-    if Path(name).exists():
+    if "://" in name or Path(name).exists():
         return name
     file = CatalogFile.from_option(catalog)
     if name not in file.entries:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from fluxlens.embeddings.store.location import Location, scratch_parent
 from fluxlens.models.errors import InputError
 
 BlockWindow = tuple[slice, slice]
@@ -128,8 +129,8 @@ class BlockFolder:
         return self.folder / f"{window[0].start}_{window[1].start}.npy"
 
 
-def resume_folder(path: Path, cube: xr.Dataset) -> Path:
-    """Where finished blocks are kept beside a store that is being written.
+def resume_folder(path: Location, cube: xr.Dataset) -> Path:
+    """Where finished blocks are kept beside a store that is being written; of an object store, in the cache folder.
 
     Parameters
     ----------
@@ -144,4 +145,4 @@ def resume_folder(path: Path, cube: xr.Dataset) -> Path:
     """
     facts = json.dumps([cube.attrs, str(cube["time"].values[[0, -1]]), cube.sizes], default=str)
     digest = hashlib.blake2b(facts.encode(), digest_size=6).hexdigest()
-    return path.parent / f".{path.name}.{digest}.blocks"
+    return scratch_parent(path) / f".{path.name}.{digest}.blocks"

@@ -17,6 +17,7 @@ from fluxlens.embeddings import progress
 from fluxlens.embeddings.inference.block_files import BlockFolder, resume_folder
 from fluxlens.embeddings.inference.workers import POLL_S, executor
 from fluxlens.embeddings.progress import Progress, Steps
+from fluxlens.embeddings.store.location import Location, locate
 from fluxlens.models.errors import InputError
 
 
@@ -37,7 +38,7 @@ class FinishedBlock:
 
 
 def embed(
-    path: str | Path,
+    path: str | Location,
     scene: xr.DataTree,
     model: Any,
     start: str | None = None,
@@ -52,7 +53,7 @@ def embed(
     Parameters
     ----------
     path
-        Where nothing is yet.
+        Where nothing is yet: a path, or a URL of an object store.
     scene
         Validated.
     model
@@ -93,9 +94,10 @@ def embed(
     cube = engine.empty_cube(scene, model, start, end)
     request = inference_request.Request.from_scene(scene, model, start, end)
     # The folder of finished blocks lies beside it, and a relative path may mean another folder to a worker.
-    path = Path(path).resolve()
+    path = locate(path)
+    path = path.resolve() if isinstance(path, Path) else path
     finished = resume_folder(path, cube)
-    if resume and path.exists():
+    if resume and store.exists(path):
         snapshot = _already_there(store.Store.open(path), cube)
         shutil.rmtree(finished, ignore_errors=True)  # of a run killed between its last two steps
         return snapshot
@@ -127,14 +129,20 @@ def embed(
             while not writer.merge_finished():
                 time.sleep(POLL_S)
                 yield None
-            snapshot = writer.commit(message)
+            try:
+                snapshot = writer.commit(message)
+            except store.Conflict:
+                # The other process may have written the same cube, which is then as good as this one's.
+                if not resume:
+                    raise
+                snapshot = _already_there(store.Store.open(path), cube)
     if resume:
         shutil.rmtree(finished, ignore_errors=True)
     return snapshot
 
 
 def embed_to_store(
-    path: str | Path, scene: xr.DataTree, model: str, start: str | None = None, end: str | None = None
+    path: str | Location, scene: xr.DataTree, model: str, start: str | None = None, end: str | None = None
 ) -> Steps[str]:
     """As :func:`embed`, in this process, with the model by name.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 from fluxlens.models.errors import InputError
 
 
-def open_scene(path: str | Path) -> xr.DataTree:
+def open_scene(path: str | Path, storage_options: dict[str, Any] | None = None) -> xr.DataTree:
     """The validated scene at a path or URL, its format recognised by its content.
 
     Parameters
@@ -17,6 +18,8 @@ def open_scene(path: str | Path) -> xr.DataTree:
         Our own Zarr (also a URL); a folder of NetCDF files per sensor; a DeepFeatures ScienceCube; one NetCDF file or
         Zarr store as odc-stac, stackstac, cubo and openEO write it, or a folder of such files; a folder of GeoTIFFs,
         one per date, or one GeoTIFF or VRT. Cubes on longitude and latitude are resampled to their UTM zone.
+    storage_options
+        Of a URL of an object store: ``anonymous``, ``endpoint_url`` ...
 
     Returns
     -------
@@ -35,9 +38,11 @@ def open_scene(path: str | Path) -> xr.DataTree:
         Files, dates or pixels that were left out, and units that were assumed; one warning per scene.
     """
     if "://" in str(path):
-        from fluxlens.embeddings.readers import zarr
+        from fluxlens.embeddings.readers import remote, zarr
 
-        return zarr.open(str(path))
+        return zarr.open(remote.zarr_store(str(path), storage_options))
+    if storage_options:
+        raise InputError(f"Got storage options with the path {path}, need them for a URL; remove them.")
     place = Path(path).expanduser()
     if not place.exists():
         raise InputError(f"Got {path}, which does not exist, need a scene; check the spelling of the path.")

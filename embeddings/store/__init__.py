@@ -1,19 +1,25 @@
 """The store of daily embeddings: Icechunk, two layouts of the same numbers, one writer, many readers."""
 
 from fluxlens.embeddings.store.layout import DTYPES, LAYOUTS, QUALITY, to_bytes
+from fluxlens.embeddings.store.location import ObjectUrl, is_url, locate
 from fluxlens.embeddings.store.locking import writable
 from fluxlens.embeddings.store.reader import Store
-from fluxlens.embeddings.store.repository import Snapshot, is_store
-from fluxlens.embeddings.store.writer import StoreWriter, open_writer, write, write_steps
+from fluxlens.embeddings.store.repository import Snapshot, exists, is_store
+from fluxlens.embeddings.store.writer import Conflict, StoreWriter, open_writer, write, write_steps
 
 __all__ = [
     "DTYPES",
     "LAYOUTS",
     "QUALITY",
+    "Conflict",
+    "ObjectUrl",
     "Snapshot",
     "Store",
     "StoreWriter",
+    "exists",
     "is_store",
+    "is_url",
+    "locate",
     "open_writer",
     "to_bytes",
     "writable",

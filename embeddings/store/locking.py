@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fluxlens.embeddings.store.location import Location, connection_error, scratch_parent
 from fluxlens.embeddings.store.repository import icechunk_library
 from fluxlens.models.atomic import remove
 from fluxlens.models.errors import InputError
@@ -25,8 +26,11 @@ FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @contextmanager
-def exclusive_scratch(path: Path) -> Iterator[Path]:
+def exclusive_scratch(path: Location) -> Iterator[Path]:
     """A scratch folder beside a store for one writer at a time; what a killed writer left in it is removed.
+
+    Of an object store it lies in the cache of this machine. Writers on other machines do not see its lock: the first of
+    them that commits wins, and the others are told of the conflict.
 
     Parameters
     ----------
@@ -45,7 +49,7 @@ def exclusive_scratch(path: Path) -> Iterator[Path]:
     """
     from filelock import FileLock, Timeout
 
-    scratch = path.parent / f".{path.name}.partial"
+    scratch = scratch_parent(path) / f".{path.name}.partial"
     with writable(path):
         scratch.mkdir(exist_ok=True)
         # A screen may advance a writer from changing threads, so the lock belongs to the object.
@@ -87,8 +91,8 @@ def clean_until_idle(clean: Callable[[], Any]) -> None:
 
 
 @contextmanager
-def writable(path: Path) -> Iterator[None]:
-    """Turn errors of a full disk and of a folder that takes no files into an InputError that says so.
+def writable(path: Location) -> Iterator[None]:
+    """Turn errors of a full disk, of a folder that takes no files and of a lost connection into an InputError.
 
     Parameters
     ----------
@@ -98,6 +102,8 @@ def writable(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, icechunk_library().IcechunkError) as error:
+        if told := connection_error(path, error):
+            raise told from error
         # Icechunk gives the operating system's error as text only
         code = getattr(error, "errno", None) or next(
             (code for code in FULL | FORBIDDEN if f"os error {code})" in str(error)), None

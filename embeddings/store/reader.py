@@ -11,7 +11,7 @@ Long on purpose: the reading methods of one class share its open arrays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ from fluxlens.embeddings.store.layout import (
     open_arrays,
     read_coords,
 )
+from fluxlens.embeddings.store.location import Location, locate, within_deadline
 from fluxlens.embeddings.store.repository import (
-    METADATA_DIGEST,
     Snapshot,
     check_complete,
     damaged,
@@ -39,7 +39,10 @@ from fluxlens.embeddings.store.repository import (
     is_store,
     list_ids,
     metadata_digest,
+    missing,
+    newest_cube,
     open_repository,
+    read_metadata_digest,
     reading,
 )
 from fluxlens.embeddings.store.routing import (
@@ -58,29 +61,40 @@ class Store:
     Parameters
     ----------
     path
-        Of the store.
+        Of the store: a folder or an ``ObjectUrl``.
     repository
         Of Icechunk.
     session
         A readonly session of one snapshot.
     """
 
-    def __init__(self, path: Path, repository: Any, session: Any) -> None:
+    def __init__(self, path: Location, repository: Any, session: Any) -> None:
         self.path = path
         self.snapshot: str = session.snapshot_id
         self._repository = repository
         self._zarr = session.store
+        if not isinstance(path, Path):
+            from fluxlens.embeddings.store.remote import RemoteStore  # imports Zarr
+
+            self._zarr = RemoteStore(session.store, path)
 
     @classmethod
-    def open(cls, path: str | Path, snapshot: str | None = None) -> Store:
+    def open(
+        cls,
+        path: str | Location,
+        snapshot: str | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Store:
         """Open a store.
 
         Parameters
         ----------
         path
-            Of its folder.
+            Of its folder, or URL (``s3://``, ``gs://``, ``az://``).
         snapshot
             Id of an earlier state; None: the newest.
+        storage_options
+            Of ``location.OPTIONS``, for a URL: ``anonymous``, ``endpoint_url`` ...
 
         Returns
         -------
@@ -89,19 +103,23 @@ class Store:
         Raises
         ------
         InputError
-            Where it does not exist, is no store, or is damaged: all that can be found at once is found here.
+            Where it does not exist, is no store, is damaged or cannot be reached: all that can be found at once is
+            found here.
         """
-        path = Path(path)
-        if not path.exists():
-            raise InputError(f"Got the store {path}, which does not exist; write one with `fluxlens embed`.")
-        if not is_store(path):
-            raise InputError(f"Got {path}, need an embedding store; write one with `fluxlens embed`.")
+        path = locate(path, storage_options)
+        if isinstance(path, Path):
+            if not path.exists():
+                raise missing(path)
+            if not is_store(path):
+                raise InputError(f"Got {path}, need an embedding store; write one with `fluxlens embed`.")
         repository = open_repository(path)
         with reading(path):
             try:
                 # A session is pinned to one snapshot: a writer that commits meanwhile changes nothing for this reader.
                 which = {"snapshot_id": snapshot} if snapshot else {"branch": "main"}
-                store = cls(path, repository, repository.readonly_session(**which))
+                store = cls(
+                    path, repository, within_deadline(path, lambda: repository.readonly_session(**which))
+                )
             except icechunk_library().IcechunkError as error:
                 if snapshot is None:
                     raise
@@ -109,7 +127,17 @@ class Store:
                     f"Got the snapshot {snapshot!r}, need one of {list_ids(history(repository))}; choose one."
                 ) from error
             # Attributes and coordinates have no checksum in the format, so the writer left a digest of them.
-            expected = store._open_group("").attrs.get(METADATA_DIGEST)
+            expected = read_metadata_digest(store._zarr)
+            # The newest commit may be of a writer's empty arrays; only here its message is worth a request.
+            if expected is None and snapshot is None:
+                newest = within_deadline(path, lambda: newest_cube(repository))
+                if newest is None:
+                    raise InputError(
+                        f"Got the store {path}, which holds no embeddings yet, need a whole one; wait for its writer, "
+                        "or give `fluxlens embed` again."
+                    )
+                if newest != store.snapshot:
+                    return cls.open(path, newest)
         # only stores from before both were introduced have neither the digest nor our fill values
         old = expected is None and not marks_missing(store._arrays["maps"]["embedding"], "embedding")
         if not old and expected != metadata_digest(store._coords, store._arrays):
@@ -138,7 +166,10 @@ class Store:
 
     @property
     def nbytes(self) -> int:
-        """Bytes on disk, all snapshots and the scene included."""
+        """Bytes on disk, all snapshots and the scene included; of an object store, those of the chunks."""
+        if not isinstance(self.path, Path):
+            with reading(self.path):
+                return self._repository.total_chunks_storage()
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
     def cube(self, layout: str | None = None) -> xr.Dataset:
@@ -216,7 +247,8 @@ class Store:
         """
         index = self._day(day)
         # The finest level whose bytes for this rectangle stay within a frame's bound.
-        level, key = finest_level(self._arrays, self.grid_shape, index, rows, cols)
+        remote = not isinstance(self.path, Path)
+        level, key = finest_level(self._arrays, self.grid_shape, index, rows, cols, remote)
         return self._rectangle(level, index, *key[1:], tuple(DTYPES))
 
     def tile(self, day: Any, level: int, rows: slice, cols: slice, quality: bool = True) -> xr.Dataset:
@@ -324,7 +356,8 @@ class Store:
 
     def log(self) -> list[Snapshot]:
         """Commits of the store at this moment, newest first; there may be newer ones than ``snapshot``."""
-        return history(self._repository)
+        with reading(self.path):
+            return history(self._repository)
 
     @cached_property
     def _coords(self) -> xr.Dataset:

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
+import socket
+import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings.store.layout import has_missing
+from fluxlens.embeddings.store.location import (
+    DEADLINE_S,
+    Location,
+    ObjectUrl,
+    connection_error,
+    icechunk_config,
+    unreachable,
+    within_deadline,
+)
 from fluxlens.models.errors import InputError
 
 EMPTY_MESSAGE = "arrays, still empty"
 """Message of the commit from which workers write; no cube of its own."""
+
+NO_REPOSITORY = "the repository doesn't exist"
+"""Of Icechunk's error, which has no class of its own."""
 
 METADATA_DIGEST = "digest_of_words"
 """Attribute of the store (its name is part of the file format): digest of attributes and coordinates, which have no
@@ -40,7 +57,7 @@ def is_store(path: str | Path) -> bool:
     Parameters
     ----------
     path
-        Of the folder.
+        Of the folder; of an object store only opening tells.
 
     Returns
     -------
@@ -77,6 +94,27 @@ def metadata_digest(coords: xr.Dataset, arrays: Mapping[str, Mapping[str, Any]])
     return digest.hexdigest()
 
 
+def read_metadata_digest(store: Any) -> str | None:
+    """The digest that the writer of a cube left.
+
+    Parameters
+    ----------
+    store
+        A Zarr store.
+
+    Returns
+    -------
+    str or None
+        None of a store of before there were digests, of arrays that are still empty, and of an empty repository.
+    """
+    import zarr
+
+    try:
+        return zarr.open_group(store, mode="r", zarr_format=3).attrs.get(METADATA_DIGEST)
+    except zarr.errors.GroupNotFoundError:
+        return None
+
+
 def history(repository: Any) -> list[Snapshot]:
     """Commits of a repository that hold a cube, newest first.
 
@@ -97,7 +135,27 @@ def history(repository: Any) -> list[Snapshot]:
     return commits[:-1]  # the oldest is Icechunk's own, of the empty repository
 
 
-def open_repository(path: Path) -> Any:
+def newest_cube(repository: Any) -> str | None:
+    """The newest commit that holds a cube.
+
+    Parameters
+    ----------
+    repository
+        Of Icechunk.
+
+    Returns
+    -------
+    str or None
+        Its snapshot id; None where the first writer has not committed yet.
+    """
+    # Step by step and not by ``history``: of an object store each commit looked at is a request.
+    for info in repository.ancestry(branch="main"):
+        if info.message != EMPTY_MESSAGE:
+            return info.id if info.parent_id else None
+    return None
+
+
+def open_repository(path: Location) -> Any:
     """Open the Icechunk repository of a store.
 
     Parameters
@@ -112,15 +170,160 @@ def open_repository(path: Path) -> Any:
     Raises
     ------
     InputError
-        Where it is damaged.
+        Where it is damaged, or an object store that has none, does not answer or refuses the credentials.
+    """
+    library = icechunk_library()
+    with reading(path):
+        _check_reachable(path)
+        try:
+            repository = within_deadline(
+                path, lambda: library.Repository.open(storage(path), icechunk_config(path))
+            )
+        except library.IcechunkError as error:
+            if isinstance(path, ObjectUrl) and NO_REPOSITORY in str(error):
+                raise missing(path) from error
+            raise
+        return with_own_retries(path, repository)
+
+
+def exists(path: Location) -> bool:
+    """Whether a new store cannot be written at a path: something is there, or at a URL a whole store.
+
+    Parameters
+    ----------
+    path
+        Of the store.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    InputError
+        Where an object store does not answer or refuses the credentials.
+    """
+    if isinstance(path, Path):
+        return path.exists()
+    if not has_repository(path):
+        return False
+    repository = open_repository(path)
+    with reading(path):
+        return within_deadline(path, lambda: newest_cube(repository)) is not None
+
+
+def has_repository(path: ObjectUrl) -> bool:
+    """Whether a URL has a repository, even one without a cube yet.
+
+    Parameters
+    ----------
+    path
+        Of the store.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    InputError
+        Where the object store does not answer or refuses the credentials.
     """
     with reading(path):
-        return icechunk_library().Repository.open(storage(path))
+        _check_reachable(path)
+        return within_deadline(path, lambda: icechunk_library().Repository.exists(storage(path)))
+
+
+def create_repository(path: Location) -> Any:
+    """Create the Icechunk repository of a new store.
+
+    Parameters
+    ----------
+    path
+        Of the store, where nothing lies.
+
+    Returns
+    -------
+    icechunk.Repository
+
+    Raises
+    ------
+    InputError
+        Where an object store has other objects there, does not answer or refuses the credentials.
+    """
+    library = icechunk_library()
+    _check_reachable(path)
+    try:
+        repository = within_deadline(
+            path, lambda: library.Repository.create(storage(path), icechunk_config(path))
+        )
+    except library.IcechunkError as error:
+        if isinstance(path, ObjectUrl) and "clean prefix" in str(error):
+            raise InputError(
+                f"Got {path}, where objects lie that are no store, need a new place; choose another."
+            ) from error
+        if told := connection_error(path, error):
+            raise told from error
+        raise
+    return with_own_retries(path, repository)
+
+
+def with_own_retries(path: Location, repository: Any) -> Any:
+    """A repository that gives up a lost connection after the tries of ``location``.
+
+    Icechunk 1.1 makes the client of an object store at its first request, which does not know the configuration yet:
+    ten tries, half a minute. A copy through pickle has no client yet and makes it with the configuration.
+
+    Parameters
+    ----------
+    path
+        Of the store.
+    repository
+        Just opened.
+
+    Returns
+    -------
+    icechunk.Repository
+    """
+    return repository if isinstance(path, Path) else pickle.loads(pickle.dumps(repository))
+
+
+def missing(path: Location) -> InputError:
+    """The error that says that there is no store.
+
+    Parameters
+    ----------
+    path
+        Where it was looked for.
+
+    Returns
+    -------
+    InputError
+    """
+    return InputError(f"Got the store {path}, which does not exist; write one with `fluxlens embed`.")
+
+
+def _check_reachable(path: Location) -> None:
+    """InputError where nobody listens at an endpoint: Icechunk would try for half a minute."""
+    endpoint = path.endpoint() if isinstance(path, ObjectUrl) else None
+    # Through a proxy the endpoint itself need not be reachable from here.
+    if not endpoint or urllib.request.getproxies():
+        return
+    parts = urlsplit(endpoint)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    for attempt in range(3):
+        try:
+            socket.create_connection((parts.hostname, port), timeout=DEADLINE_S / 4).close()
+            return
+        except OSError as error:
+            if attempt == 2:
+                raise unreachable(path, error.strerror or str(error)) from error
+            time.sleep(1)
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn what reading a damaged store raises into an InputError.
+def reading(path: Location) -> Iterator[None]:
+    """Turn what reading a damaged store, or one that is not reachable, raises into an InputError.
 
     Damaged bytes make decoders fail in any way they can: errors of Icechunk (a panic of its Rust code among them, whose
     class cannot be imported), of Zarr, of JSON, of NumPy. Only calls into these libraries belong inside.
@@ -136,10 +339,10 @@ def reading(path: Path) -> Iterator[None]:
     except (InputError, MemoryError):
         raise
     except Exception as error:
-        raise damaged(path, error) from error
+        raise connection_error(path, error) or damaged(path, error) from error
 
 
-def damaged(path: Path, why: object) -> InputError:
+def damaged(path: Location, why: object) -> InputError:
     """The error that says a store is damaged.
 
     Parameters
@@ -160,7 +363,7 @@ def damaged(path: Path, why: object) -> InputError:
     )
 
 
-def check_complete(codes: np.ndarray, path: Path, name: str) -> np.ndarray:
+def check_complete(codes: np.ndarray, path: Location, name: str) -> np.ndarray:
     """Bytes of a store as they are.
 
     Parameters
@@ -202,18 +405,20 @@ def icechunk_library() -> Any:
     return icechunk
 
 
-def storage(path: Path) -> Any:
+def storage(path: Location) -> Any:
     """Where Icechunk keeps a store's files.
 
     Parameters
     ----------
     path
-        Of the store's folder.
+        The store's folder or URL.
 
     Returns
     -------
     icechunk.Storage
     """
+    if isinstance(path, ObjectUrl):
+        return path.storage()
     return icechunk_library().local_filesystem_storage(str(path))
 
 

@@ -12,6 +12,9 @@ from fluxlens.embeddings.store.layout import level_layouts
 FRAME_BYTES = 4 * 10**6
 """What an image at any zoom may read, before compression."""
 
+REMOTE_FRAME_SHARE = 0.75
+"""Of ``FRAME_BYTES`` from an object store, where each chunk is a request: ten, and two for where the chunks lie."""
+
 BoxKey = tuple[slice, slice, slice]
 """Days, rows, columns."""
 
@@ -43,7 +46,12 @@ def bytes_touched(arrays: Iterable[Any], key: BoxKey) -> int:
 
 
 def finest_level(
-    arrays: Mapping[str, Mapping[str, Any]], shape: tuple[int, int], day: int, rows: slice, cols: slice
+    arrays: Mapping[str, Mapping[str, Any]],
+    shape: tuple[int, int],
+    day: int,
+    rows: slice,
+    cols: slice,
+    remote: bool = False,
 ) -> tuple[int, BoxKey]:
     """The finest level of which a rectangle of one day touches at most ``FRAME_BYTES``.
 
@@ -57,6 +65,8 @@ def finest_level(
         Index along time.
     rows, cols
         Of the cube's own pixels.
+    remote
+        Whether the store lies in an object store.
 
     Returns
     -------
@@ -64,10 +74,11 @@ def finest_level(
         The level, the coarsest where none fits, and the key in its pixels.
     """
     parts = [part.indices(size)[:2] for part, size in zip((rows, cols), shape, strict=True)]
+    most_bytes = FRAME_BYTES * (REMOTE_FRAME_SHARE if remote else 1)
     for level, layout in level_layouts(*shape).items():
         key = (slice(day, day + 1), *(slice(a // level, -(-b // level)) for a, b in parts))
         # From fine to coarse; without a fit the loop ends at the coarsest, which is then used.
-        if bytes_touched(arrays[layout].values(), key) <= FRAME_BYTES:
+        if bytes_touched(arrays[layout].values(), key) <= most_bytes:
             break
     return level, key
 

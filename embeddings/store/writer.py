@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
@@ -24,18 +25,33 @@ from fluxlens.embeddings.store.layout import (
     tile_px,
     to_bytes,
 )
-from fluxlens.embeddings.store.locking import clean_until_idle, exclusive_scratch
+from fluxlens.embeddings.store.location import Location, locate, within_deadline
+from fluxlens.embeddings.store.locking import clean_until_idle, exclusive_scratch, writable
 from fluxlens.embeddings.store.repository import (
     EMPTY_MESSAGE,
     METADATA_DIGEST,
+    create_repository,
+    has_repository,
     icechunk_library,
     is_store,
     metadata_digest,
+    newest_cube,
     open_repository,
     storage,
 )
 from fluxlens.embeddings.store.tiles import BlockFile, Tile, TileAssembler, save
 from fluxlens.models.errors import InputError
+
+GARBAGE_AGE = dt.timedelta(days=7)
+"""Of an object store only what is older is garbage: it may be the work of a writer on another machine, which no lock
+of this machine shows. A writer that takes longer gives up."""
+
+COMMIT_DEADLINE_S = 300.0
+"""A commit to an object store sends the lists of all chunks, megabytes of a large cube."""
+
+
+class Conflict(InputError):
+    """Another process committed to the store while this one was writing; nothing was lost."""
 
 
 @contextmanager
@@ -58,7 +74,7 @@ def garbage_collected(repository: Any) -> Iterator[None]:
 
 
 def write(
-    path: str | Path,
+    path: str | Location,
     template: xr.Dataset,
     blocks: Iterable[Any],
     scene: xr.DataTree | None = None,
@@ -72,7 +88,7 @@ def write(
     Parameters
     ----------
     path
-        Of the new store.
+        Of the new store, or its URL.
     template
         Gives coordinates, attributes and dtypes; its numbers are not read.
     blocks
@@ -101,7 +117,7 @@ def write(
 
 
 def write_steps(
-    path: str | Path,
+    path: str | Location,
     template: xr.Dataset,
     blocks: Iterable[Any],
     scene: xr.DataTree | None = None,
@@ -138,7 +154,7 @@ def write_steps(
 
 
 @contextmanager
-def open_writer(path: str | Path, template: xr.Dataset, overwrite: bool = False) -> Iterator[StoreWriter]:
+def open_writer(path: str | Location, template: xr.Dataset, overwrite: bool = False) -> Iterator[StoreWriter]:
     """A writer of a new store, which is in place once it was committed and the context is left without an error.
 
     Parameters
@@ -154,8 +170,26 @@ def open_writer(path: str | Path, template: xr.Dataset, overwrite: bool = False)
     ------
     InputError
         Where the path cannot be written.
+    Conflict
+        Where another process committed meanwhile, to a store in an object store.
     """
-    path = Path(path).resolve()
+    path = locate(path)
+    if not isinstance(path, Path):
+        with writable(path), exclusive_scratch(path) as scratch:
+            # There is no renaming: a new store is one whose first cube is not committed yet, which readers are told.
+            if has_repository(path):
+                repository = open_repository(path)
+                if not overwrite and newest_cube(repository):
+                    raise InputError(
+                        f"Got the path {path}, which exists already, need a new one; choose another or remove it "
+                        "first."
+                    )
+                repository.garbage_collect(dt.datetime.now(dt.UTC) - GARBAGE_AGE)
+            else:
+                repository = create_repository(path)
+            yield StoreWriter(repository, template, scratch, path)
+        return
+    path = path.resolve()
     if path.exists() and not overwrite:
         raise InputError(
             f"Got the path {path}, which exists already, need a new one; choose another or remove it first."
@@ -172,12 +206,12 @@ def open_writer(path: str | Path, template: xr.Dataset, overwrite: bool = False)
         if path.exists():
             repository = open_repository(path)
             with garbage_collected(repository):
-                yield StoreWriter(repository, template, scratch)
+                yield StoreWriter(repository, template, scratch, path)
             return
         # A new store is made beside its path and renamed when whole, so that a reader never sees half of it. Not by
         # ``atomic_path``, which removes a folder that is there: of two writers of one path the first must win.
         repository = icechunk_library().Repository.create(storage(scratch / "store"))
-        yield StoreWriter(repository, template, scratch)
+        yield StoreWriter(repository, template, scratch, path)
         try:
             os.replace(scratch / "store", path)
         except OSError as error:
@@ -202,12 +236,15 @@ class StoreWriter:
         As of :func:`write`.
     scratch
         Folder for files of blocks.
+    path
+        Of the store.
     """
 
-    def __init__(self, repository: Any, template: xr.Dataset, scratch: Path) -> None:
+    def __init__(self, repository: Any, template: xr.Dataset, scratch: Path, path: Location) -> None:
         import zarr
 
-        self.scratch = scratch
+        self.scratch, self._path = scratch, path
+        self._began = dt.datetime.now(dt.UTC)
         self._repository, self._title = repository, template.attrs.get("title", "embeddings")
         self._session = repository.writable_session("main")
         root = zarr.open_group(self._session.store, mode="a", zarr_format=3)
@@ -224,7 +261,9 @@ class StoreWriter:
             self._layouts.append((layout,))
             self._assemblers.append(TileAssembler(-(-ny // level), -(-nx // level), tile_px()))
         store = self._session.store
-        root.attrs[METADATA_DIGEST] = metadata_digest(read_coords(store), open_arrays(store, (ny, nx)))
+        # Written with the last commit only: a reader takes a snapshot without it for one of empty arrays.
+        root.attrs.pop(METADATA_DIGEST, None)
+        self._digest = metadata_digest(read_coords(store), open_arrays(store, (ny, nx)))
         self._target, self._submit = self._session, _run_now
         self._pending: list[tuple[Any, Callable[[], None]]] = []
         # Tiles of both layouts and all levels read a block's file; it is deleted with its last use.
@@ -331,13 +370,23 @@ class StoreWriter:
         ------
         RuntimeError
             Where pixels are missing.
+        Conflict
+            Where another process committed meanwhile.
         """
+        import zarr
+
         # A block that was lost must not become fill values that look like data.
         missing = int((~self._assemblers[0].covered).sum())
         if missing:
             raise RuntimeError(f"{missing} pixels of the cube were never computed")
-        snapshot = self._session.commit(message or f"write {self._title}")
-        if self._submit is not _run_now:  # what killed workers began to write
+        root = zarr.open_group(self._session.store, mode="r+", zarr_format=3)
+        root.attrs[METADATA_DIGEST] = self._digest
+        snapshot = commit_session(
+            self._path, self._repository, self._session, message or f"write {self._title}", self._began
+        )
+        if self._submit is not _run_now and isinstance(
+            self._path, Path
+        ):  # what killed workers began to write
             self._repository.garbage_collect(dt.datetime.now(dt.UTC))
         return snapshot
 
@@ -364,6 +413,59 @@ class StoreWriter:
             # A tile of one level covers half as many rows and columns of the next; an odd edge is rounded up.
             rows, cols = (slice(s.start // 2, -(-s.stop // 2)) for s in (tile.rows, tile.cols))
             self._add(level + 1, BlockFile(tile.overview, rows, cols))
+
+
+def commit_session(path: Location, repository: Any, session: Any, message: str, began: dt.datetime) -> str:
+    """Commit a session, and find out whether a commit whose answer was lost was made.
+
+    Parameters
+    ----------
+    path
+        Of the store.
+    repository
+        Of Icechunk.
+    session
+        With the changes.
+    message
+        Of the commit.
+    began
+        When the first change was made, UTC.
+
+    Returns
+    -------
+    str
+        The snapshot id.
+
+    Raises
+    ------
+    Conflict
+        Where another process committed meanwhile.
+    InputError
+        Where an object store does not answer, or the writing took longer than ``GARBAGE_AGE``.
+    """
+    library = icechunk_library()
+    if isinstance(path, Path):
+        return session.commit(message)
+    if dt.datetime.now(dt.UTC) - began > GARBAGE_AGE:
+        raise InputError(
+            f"Got {path}, whose writing took more than {GARBAGE_AGE.days} days, need less: another writer may have "
+            "removed its first chunks; give the command again with more workers."
+        )
+    # A commit is one conditional request. Where its answer is lost, the client sends it again, and the second is
+    # refused because of the first: the mark of this writer tells it from another's.
+    writer = uuid.uuid4().hex
+    try:
+        return within_deadline(
+            path, lambda: session.commit(message, metadata={"writer": writer}), COMMIT_DEADLINE_S
+        )
+    except library.ConflictError as error:
+        newest = next(iter(repository.ancestry(branch="main")))
+        if newest.metadata.get("writer") == writer:
+            return newest.id
+        raise Conflict(
+            f"Got the path {path}, to which another process committed meanwhile (snapshot {newest.id}), need it "
+            "alone; look at what it wrote, then give the command again or choose another name."
+        ) from error
 
 
 def _write_scene(scene: xr.DataTree, session: Any) -> Any:
