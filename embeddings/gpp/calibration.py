@@ -97,7 +97,9 @@ class DayTerms:
             Of the same days.
         """
         sw = np.maximum(np.asarray(sw, float), 0)
-        clear_sky = NORMALISATIONS["clear_sky"].denormalise(drivers[:, DRIVERS.index("clear_sky")].astype(float))
+        clear_sky = NORMALISATIONS["clear_sky"].denormalise(
+            drivers[:, DRIVERS.index("clear_sky")].astype(float)
+        )
         # 20 W m-2: in the polar night clearness would divide by nothing.
         clearness = np.clip(sw / np.maximum(clear_sky, 20.0), 0, 1.2) - 0.5
         warmth = np.clip(drivers[:, DRIVERS.index("tair_recent")].astype(float), -2, 2)
