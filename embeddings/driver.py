@@ -265,6 +265,8 @@ class EmbeddingsSource(_Source):
         Id of an earlier state of the store.
     features
         Instead, path of a DeepFeatures feature cube.
+    calibration
+        Path of a calibration of GPP to towers, as `fluxlens calibrate gpp` writes it; relative to the catalog.
     metadata
         Of intake.
 
@@ -285,9 +287,11 @@ class EmbeddingsSource(_Source):
         end: Any = None,
         snapshot: str | None = None,
         features: str | None = None,
+        calibration: str | None = None,
         metadata: dict | None = None,
     ) -> None:
         super().__init__(metadata=metadata)
+        self.calibration = calibration
         # Here and not in ``steps``: a mistake in the catalog must show before anything is read.
         if [store, scene, features].count(None) != 2:
             raise InputError(
@@ -305,7 +309,12 @@ class EmbeddingsSource(_Source):
             yield Progress("opening the feature cube", 0.0)
             return feature_cube.open(self._path(self.features))
         store = yield from self.store_steps()
-        return store.cube()
+        cube = store.cube()
+        if store.calibration is None:
+            return cube
+        from fluxlens.embeddings.gpp.cubes import CALIBRATION_ATTR
+
+        return cube.assign_attrs({CALIBRATION_ATTR: store.calibration.text()})
 
     def store_steps(self) -> Steps[Any]:
         """As ``steps``, but returns the opened ``Store`` itself: maps, series, scene, snapshot."""
@@ -317,18 +326,31 @@ class EmbeddingsSource(_Source):
                 f"Got {self.features}, published features to compare with, need an entry of daily embeddings; choose"
                 " one over the same place, where they are a layer, or export them."
             )
+        # Before the store, which may have to be computed: a wrong file is known at once.
+        fitted = self._calibration()
         if self.store_path is not None:
             yield Progress("opening the store", 0.0)
-            return Store.open(self._path(self.store_path), snapshot=self.snapshot)
-        # Made once for all processes of this machine; a second one waits for the first.
-        path = yield from cache.build_once(self.key, self._embed)
-        return Store.open(path, snapshot=self.snapshot)
+            path = self._path(self.store_path)
+        else:
+            # Made once for all processes of this machine; a second one waits for the first.
+            path = yield from cache.build_once(self.key, self._embed)
+        store = Store.open(path, snapshot=self.snapshot)
+        store.calibration = fitted
+        return store
+
+    def _calibration(self) -> Any:
+        if self.calibration is None:
+            return None
+        from fluxlens.embeddings import gpp
+
+        return gpp.load_calibration(self._path(self.calibration))
 
     def store(self) -> Any:
         """The opened ``Store``."""
         return progress.run(self.store_steps())
 
     def check(self) -> None:
+        self._calibration()
         if self.features is not None:
             self.read()
         elif self.store_path is None:

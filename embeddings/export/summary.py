@@ -108,7 +108,7 @@ def summarise_steps(cube: Any, start: Any, end: Any) -> Steps[xr.Dataset]:
             layers[name][rows, cols] = values
     told = metadata(cube, start, end)
     # GPP is of days, and the description of features is replaced by that of their statistics.
-    told = {key: value for key, value in told.items() if key not in ("gpp", "gpp_head_digest", "features")}
+    told = {key: value for key, value in told.items() if not key.startswith("gpp") and key != "features"}
     told["title"] = f"summary of {told['title']}"
     told["features"] = "of each feature " + ", ".join(
         f"<feature>_{ending}: {meaning} over the days" for ending, meaning in STATISTICS.items()

@@ -4,8 +4,10 @@
 
 ``a`` and ``b`` are a site's own, normally distributed around 0 with a covariance learnt at the towers that taught the
 head, each predicted by a head that never saw it (empirical Bayes: Laird and Ware 1982, doi:10.2307/2529876). A few days
-move them little, a year moves them far. Factors and offsets depend on the weather of the day alone and offsets vanish in
-the dark, so that one pair of numbers a day calibrates a whole map.
+move them little, a year moves them far. Factors and offsets depend on the weather of the day alone and offsets vanish
+in the dark, so that one pair of numbers a day calibrates a whole map.
+
+Long on purpose: terms, prior, posterior and their use on a prediction must agree with each other.
 """
 
 from __future__ import annotations
@@ -62,6 +64,35 @@ class Prior:
     covariance: np.ndarray
     spread: float
     band: float = 1.0
+
+
+PRIORS = {
+    "daily": Prior(
+        np.array(
+            [
+                [0.08326, -0.0557, -0.02087, 0.01798],
+                [-0.0557, 0.06091, 0.01662, -0.03383],
+                [-0.02087, 0.01662, 0.04371, -0.19342],
+                [0.01798, -0.03383, -0.19342, 1.11621],
+            ]
+        ),
+        spread=0.766,
+        band=0.97,
+    ),
+    "table": Prior(
+        np.array(
+            [
+                [0.0606, -0.0241, -0.0039, 0.1361],
+                [-0.0241, 0.0126, 0.0005, -0.0678],
+                [-0.0039, 0.0005, 0.0166, -0.0031],
+                [0.1361, -0.0678, -0.0031, 0.5140],
+            ]
+        ),
+        spread=0.816,
+    ),
+}
+"""By kind of head, of ``learn_prior`` at the towers that taught it (58 of the daily head, 30 of the head for tables),
+each predicted by a head that never saw it. ``fluxlens evaluate gpp --towers`` gives the daily one anew."""
 
 
 @dataclass(frozen=True)
@@ -319,7 +350,8 @@ def fit(sites: dict[str, SiteRows], prior: Prior) -> tuple[Adjustment, dict[str,
     days = sum(len(np.unique(rows.day)) for rows in sites.values())
     if days < LEAST_DAYS:
         raise InputError(
-            f"Got {days} measured day{'' if days == 1 else 's'}, need {LEAST_DAYS} or more to calibrate; give more days."
+            f"Got {days} measured day{'' if days == 1 else 's'}, need {LEAST_DAYS} or more to calibrate; give more"
+            " days."
         )
     information = {name: _information(rows, prior) for name, rows in sites.items()}
     # One scale for the set: towers of one set are wrong alike or right alike.

@@ -1,4 +1,4 @@
-"""The file of a calibration: small readable JSON, checked when it is read, and bound to the weights it was made with."""
+"""The file of a calibration: small readable JSON, checked when it is read, bound to the weights it was made with."""
 
 from __future__ import annotations
 
@@ -145,7 +145,9 @@ def check_path(path: str | Path) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() != ".json" or not path.resolve().parent.is_dir() or path.is_dir():
-        raise InputError(f"Got {path} for a calibration, need a .json file in a folder that exists; correct it.")
+        raise InputError(
+            f"Got {path} for a calibration, need a .json file in a folder that exists; correct it."
+        )
     return path
 
 
@@ -278,7 +280,9 @@ def _adjustment_of(told: dict) -> Adjustment:
     if covariance.shape != (len(TERMS), len(TERMS)):
         raise ValueError(f"covariance of shape {covariance.shape}")
     numbers = np.concatenate([mean, covariance.ravel(), [spread]])
-    if not (np.isfinite(numbers).all() and np.abs(numbers).max() <= LARGEST and spread > 0 and effective >= 0):
+    if not (
+        np.isfinite(numbers).all() and np.abs(numbers).max() <= LARGEST and spread > 0 and effective >= 0
+    ):
         raise ValueError("a number beyond its bounds")
     # Rounding to six digits may leave an eigenvalue just below zero.
     covariance = (covariance + covariance.T) / 2
