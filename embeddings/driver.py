@@ -278,6 +278,8 @@ class EmbeddingsSource(_Source):
     storage_options
         Of a store in an object store, such as ``anonymous`` and ``endpoint_url``, as of ``store.location.OPTIONS``;
         credentials come from the environment.
+    calibration
+        Path of a calibration of GPP to towers, as `fluxlens calibrate gpp` writes it; relative to the catalog.
     metadata
         Of intake.
 
@@ -299,9 +301,11 @@ class EmbeddingsSource(_Source):
         snapshot: str | None = None,
         features: str | None = None,
         storage_options: dict[str, Any] | None = None,
+        calibration: str | None = None,
         metadata: dict | None = None,
     ) -> None:
         super().__init__(metadata=metadata)
+        self.calibration = calibration
         # Here and not in ``steps``: a mistake in the catalog must show before anything is read.
         if [store, scene, features].count(None) != 2:
             raise InputError(
@@ -321,7 +325,12 @@ class EmbeddingsSource(_Source):
             yield Progress("opening the feature cube", 0.0)
             return feature_cube.open(self._path(self.features))
         store = yield from self.store_steps()
-        return store.cube()
+        cube = store.cube()
+        if store.calibration is None:
+            return cube
+        from fluxlens.embeddings.gpp.cubes import CALIBRATION_ATTR
+
+        return cube.assign_attrs({CALIBRATION_ATTR: store.calibration.text()})
 
     def store_steps(self) -> Steps[Any]:
         """As ``steps``, but returns the opened ``Store`` itself: maps, series, scene, snapshot."""
@@ -333,18 +342,31 @@ class EmbeddingsSource(_Source):
                 f"Got {self.features}, published features to compare with, need an entry of daily embeddings; choose"
                 " one over the same place, where they are a layer, or export them."
             )
+        # Before the store, which may have to be computed: a wrong file is known at once.
+        fitted = self._calibration()
         if self.store_path is not None:
             yield Progress("opening the store", 0.0)
-            return Store.open(self._path(self.store_path), self.snapshot, self.storage_options)
-        # Made once for all processes of this machine; a second one waits for the first.
-        path = yield from cache.build_once(self.key, self._embed)
-        return Store.open(path, snapshot=self.snapshot)
+            path, options = self._path(self.store_path), self.storage_options
+        else:
+            # Made once for all processes of this machine; a second one waits for the first.
+            path, options = (yield from cache.build_once(self.key, self._embed)), None
+        store = Store.open(path, self.snapshot, options)
+        store.calibration = fitted
+        return store
+
+    def _calibration(self) -> Any:
+        if self.calibration is None:
+            return None
+        from fluxlens.embeddings import gpp
+
+        return gpp.load_calibration(self._path(self.calibration))
 
     def store(self) -> Any:
         """The opened ``Store``."""
         return progress.run(self.store_steps())
 
     def check(self) -> None:
+        self._calibration()
         if self.features is not None:
             self.read()
         elif self.store_path is None:

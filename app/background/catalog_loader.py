@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
@@ -147,7 +148,9 @@ def open_entry(catalog, entry: str, snapshot: str = "") -> Iterator:
     charts.start()
     store = yield from found.store_steps()
     if snapshot and snapshot != store.snapshot:
+        calibration = store.calibration
         store = Store.open(store.path, snapshot)
+        store.calibration = calibration
     data = ExplorerData(store, gpp_predictor(store), *find_published(catalog, store.grid))
     charts.join()
     yield data
@@ -168,4 +171,9 @@ def gpp_predictor(store) -> Callable | None:
     """
     from fluxlens.embeddings import gpp
 
-    return gpp.predict if gpp.is_compatible(store.attrs) else None
+    if not gpp.is_compatible(store.attrs):
+        return None
+    # `predict` itself where nothing is calibrated: it is compared by identity.
+    if getattr(store, "calibration", None) is None:
+        return gpp.predict
+    return partial(gpp.predict, calibration=store.calibration)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from fluxlens.app.cli.inputs import disc_weights, find_embeddings, open_feature_cube, open_store
-from fluxlens.app.cli.options import catalog_option, check_exclusive, day_options
+from fluxlens.app.cli.options import calibration_option, catalog_option, check_exclusive, day_options
 from fluxlens.app.cli.output import run_with_progress
 from fluxlens.models.errors import InputError
 
@@ -36,6 +36,8 @@ class ExportRequest:
     """Path of a half-hourly tower file; a point stands for the mean under the tower's flux footprint."""
     height_m: float | None = None
     """Of the tower's sensors above the displacement height."""
+    calibration: str | None = None
+    """Path of the calibration that the store was given."""
 
     def weights(self) -> Callable[[Any, Any], xr.DataArray] | None:
         """What a point stands for: weights (y, x) of a disc or a flux footprint, or None for the point's pixel.
@@ -107,6 +109,7 @@ class ExportRequest:
     "--height-m", type=float, metavar="Z", help="Of the tower's sensors above the displacement height."
 )
 @day_options
+@calibration_option
 @click.option("--out", metavar="FILE", help=".csv .parquet .nc .zarr or .tif; .zarr alone: all of it.")
 @click.option(
     "--layout",
@@ -131,6 +134,7 @@ def export_points(
     height_m: float | None,
     start: str | None,
     end: str | None,
+    calibration: str | None,
     out: str | None,
     layout: str,
     replay: str | None,
@@ -153,6 +157,8 @@ def export_points(
         As in ``ExportRequest``.
     start, end : str or None
         ISO dates.
+    calibration : str or None
+        Path of a calibration of GPP.
     out : str or None
         File to write; its suffix decides the form.
     layout : str
@@ -176,6 +182,7 @@ def export_points(
             "--radius-m": radius_m,
             "--tower": tower,
             "--height-m": height_m,
+            "--calibration": calibration,
             "--snapshot": snapshot,
             "--replay": replay,
         }
@@ -197,6 +204,7 @@ def export_points(
                 "--radius-m": radius_m,
                 "--tower": tower,
                 "--height-m": height_m,
+                "--calibration": calibration,
                 "--replay": replay,
             },
         )
@@ -207,21 +215,29 @@ def export_points(
     path = paths.check_path(out)
     if replay:
         check_path(replay)
+    fitted = None
+    if calibration is not None:
+        from fluxlens.embeddings.gpp import load_calibration
+
+        fitted = load_calibration(calibration)
     found = find_embeddings(store, catalog)
     has_place = bool(at or points or polygon)
     # Cubes that others published are read like a store, but have no snapshot that a replay could name.
     opened = open_feature_cube(found)
     if opened is None:
         opened = open_store(found, snapshot)
-    elif replay or snapshot or not has_place:
+    elif replay or snapshot or calibration or not has_place:
         raise InputError(
-            "Got a feature cube with --replay or --snapshot or without a place, need --at, --points or --polygon"
-            " alone; it is a plain file itself."
+            "Got a feature cube with --replay, --snapshot or --calibration or without a place, need --at, --points or"
+            " --polygon alone; it is a plain file itself."
         )
+    if fitted is not None:
+        opened.calibration = fitted
     if not has_place:
-        if radius_m or tower or replay:
+        if radius_m or tower or replay or calibration:
             raise InputError(
-                "Got --radius-m, --tower or --replay without a place, need --at, --points or --polygon; add one."
+                "Got --radius-m, --tower, --calibration or --replay without a place, need --at, --points or --polygon;"
+                " add one."
             )
         print(f"{out}: {run_with_progress(extract.store_to_zarr(opened, out, start, end, layout))}")
         return None
@@ -234,6 +250,7 @@ def export_points(
         radius_m,
         tower,
         height_m,
+        calibration,
     )
     written, line = request.run(opened, path)
     writers.write(written, path)
@@ -305,6 +322,8 @@ def write_replay(
     if request.tower:
         selection["tower"] = replay.relative(request.tower, replay_path)
         selection["tower_sha256"] = replay.sha256(request.tower)
+    if request.calibration:
+        selection["calibration"] = replay.relative(request.calibration, replay_path)
     # Another run on the same entry of a catalog finds its own store; a path is kept as a path.
     name = replay.relative(store, replay_path) if Path(store).exists() else store
     made = replay.from_export(
@@ -340,6 +359,10 @@ def export_again(again: str, store: str | None, catalog: str | None, out: str | 
     if not store and (folder / name).exists():
         name = str(folder / name)
     opened = open_store(find_embeddings(name, catalog), made.made.get("store_snapshot"))
+    if made.calibration:
+        from fluxlens.embeddings.gpp import load_calibration
+
+        opened.calibration = load_calibration(folder / made.calibration)
     # Before the export: another store is refused without reading it. After it: the GPP head is known only then.
     made.check({"store_snapshot": opened.snapshot} | opened.attrs)
     written, summary = request_of(made, folder).run(opened, path)

@@ -26,6 +26,9 @@ device_option = click.option(
     default="auto",
     help="Where the model computes (default auto: a GPU where there is one).",
 )
+calibration_option = click.option(
+    "--calibration", metavar="CAL.json", help="GPP calibrated to towers, as `calibrate gpp` writes it."
+)
 json_option = click.option("--json", "json_path", metavar="FILE", help="Also write the numbers to this file.")
 
 

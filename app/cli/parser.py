@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "train",
     "evaluate": "evaluate_commands",
     "predict": "predict_commands",
+    "calibrate": "calibrate_commands",
     "catalog": "catalog_commands",
     "bench": "bench",
 }

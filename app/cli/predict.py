@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import click
-from fluxlens.app.cli.options import day_options
+from fluxlens.app.cli.options import calibration_option, day_options
 from fluxlens.app.cli.output import run_with_progress
 from fluxlens.models.errors import InputError
 
@@ -17,13 +17,21 @@ def predict_commands() -> None:
 @click.argument("store", required=False, metavar="[STORE]")
 @click.option("--table", metavar="IN.csv", help="Spectra and weather, one row each.")
 @day_options
+@calibration_option
 @click.option(
     "--out",
     required=True,
     metavar="FILE",
     help="Maps: .nc, .zarr, or .tif (mean of the days); table: .csv.",
 )
-def predict_gpp(store: str | None, table: str | None, start: str | None, end: str | None, out: str) -> None:
+def predict_gpp(
+    store: str | None,
+    table: str | None,
+    start: str | None,
+    end: str | None,
+    calibration: str | None,
+    out: str,
+) -> None:
     """GPP with its 90 % band: maps of STORE's days, or a table of spectra and weather.
     \f
 
@@ -33,6 +41,8 @@ def predict_gpp(store: str | None, table: str | None, start: str | None, end: st
         Path of a store, or of a CSV file; one of them.
     start, end : str or None
         ISO dates; of a store.
+    calibration : str or None
+        Path of a calibration.
     out : str
         File to write; its suffix decides the form.
     """
@@ -43,14 +53,19 @@ def predict_gpp(store: str | None, table: str | None, start: str | None, end: st
             raise InputError("Got --start or --end with --table, need STORE for them; leave them out.")
         from fluxlens.embeddings.gpp import predict_table
 
-        predict_table.predict(table, out)
+        predict_table.predict(table, out, calibration=calibration)
         return
     from fluxlens.embeddings.export import extract, paths, writers
     from fluxlens.embeddings.store import Store
 
     # Points in a table are `export`'s: here all pixels are predicted.
     path = paths.check_path(out, paths.CUBES | paths.MAPS)
-    maps = run_with_progress(extract.gpp_maps(Store.open(store), start, end))
+    opened = Store.open(store)
+    if calibration is not None:
+        from fluxlens.embeddings.gpp import load_calibration
+
+        opened.calibration = load_calibration(calibration)
+    maps = run_with_progress(extract.gpp_maps(opened, start, end))
     days = maps.sizes["time"]
     if path.suffix.lower() in paths.MAPS:
         # A map has one band per variable; a mean drops the attributes, which hold for it as well.

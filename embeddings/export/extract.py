@@ -221,7 +221,8 @@ def gpp_maps(
     for first in range(cubes.days.start, cubes.days.stop, step):
         yield "GPP maps", (first - cubes.days.start) / cubes.count
         days = slice(first, min(first + step, cubes.days.stop))
-        parts.append(gpp.predict(store.window(days, everywhere, everywhere), cubes.weather))
+        found = store.window(days, everywhere, everywhere)
+        parts.append(gpp.predict(found, cubes.weather, calibration=cubes.calibration))
     out = xr.concat(parts, "time", combine_attrs="override")
     out.attrs |= {name: value for name, value in cubes.metadata().items() if name not in ("features", "gpp")}
     return out

@@ -27,6 +27,7 @@ MADE_OF = {
     "model_digest": "model",
     "scene_digest": "scene",
     "gpp_head_digest": "GPP model",
+    "gpp_calibration_digest": "GPP calibration",
 }
 """What must be the same for the same numbers, as exported files call it and in words."""
 
@@ -55,6 +56,8 @@ class Replay:
     """Path from the replay file's folder."""
     tower_sha256: str = ""
     height_m: float | None = None
+    calibration: str | None = None
+    """Path from the replay file's folder."""
 
     def __post_init__(self) -> None:
         texts = [
@@ -64,6 +67,7 @@ class Replay:
             self.end,
             self.numbers,
             self.tower or "",
+            self.calibration or "",
             self.tower_sha256,
         ]
         numbers = [value for value in (self.radius_m, self.height_m) if value is not None]
@@ -169,7 +173,8 @@ def from_export(found: pd.DataFrame | xr.Dataset, out: str | Path, store: str, *
     store
         Path from the replay file's folder, or a catalog entry.
     selection
-        ``points`` or ``polygon`` and, where given, ``radius_m``, ``tower``, ``tower_sha256`` and ``height_m``.
+        ``points`` or ``polygon`` and, where given, ``radius_m``, ``tower``, ``tower_sha256``, ``height_m`` and
+        ``calibration``.
 
     Returns
     -------
@@ -190,8 +195,10 @@ def from_export(found: pd.DataFrame | xr.Dataset, out: str | Path, store: str, *
 
 def text(replay: Replay) -> str:
     """The text of the file of ``replay``."""
-    # older versions refuse what they do not know: names are there only where there are some
-    fields_set = {name: value for name, value in vars(replay).items() if name != "names" or value}
+    # older versions refuse what they do not know: names and a calibration are there only where there are some
+    fields_set = {
+        name: value for name, value in vars(replay).items() if name not in ("names", "calibration") or value
+    }
     return json.dumps({"fluxlens_replay": VERSION} | fields_set, indent=1, default=list) + "\n"
 
 

@@ -76,6 +76,8 @@ class CubeSelection:
         self.days = select_days(self.cube["time"].values, start, end)
         self.count = self.days.stop - self.days.start
         self.weather = self._weather() if weather is None else weather
+        # Of a store it is an attribute of the object; a plain cube carries it in its attrs, where `predict` finds it.
+        self.calibration = getattr(self.store, "calibration", None)
         self.footprint_weights = ""
         self.share_inside = ""
 
@@ -307,6 +309,7 @@ class CubeSelection:
             + (", stored int8 times the model's scale" if self.cube["embedding"].dtype == np.int8 else ""),
             "gpp": self._why_no_gpp(),
             "gpp_head_digest": self.head_digest,
+            **self._calibration_attrs(),
             # The key is part of files written before; its value describes the weights.
             "seen": self.footprint_weights,
             "share_inside": self.share_inside,
@@ -341,6 +344,15 @@ class CubeSelection:
 
         return "" if self._why_no_gpp() else str(gpp.load_for(self.cube.attrs).digest)
 
+    def _calibration_attrs(self) -> dict[str, str]:
+        """Name and digest of the calibration behind `gpp`; empty where there is none."""
+        from fluxlens.embeddings.gpp import cubes
+
+        found = cubes.calibration_of(self.cube.attrs, self.calibration)
+        if found is None or self._why_no_gpp():
+            return {}
+        return {"gpp_calibration": found.label, "gpp_calibration_digest": found.digest}
+
     def _why_no_gpp(self) -> str:
         from fluxlens.embeddings import gpp
 
@@ -355,7 +367,7 @@ class CubeSelection:
 
         if self._why_no_gpp():
             return None
-        predicted = gpp.predict(found, self.weather)
+        predicted = gpp.predict(found, self.weather, calibration=self.calibration)
         return {name: predicted[name] for name in ("gpp", "gpp_lo", "gpp_hi", "ood") if name in predicted}
 
 

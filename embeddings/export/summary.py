@@ -108,7 +108,7 @@ def summarise_steps(cube: Any, start: Any, end: Any) -> Steps[xr.Dataset]:
             layers[name][rows, cols] = values
     attrs = metadata(cube, start, end)
     # GPP is of days, and the description of features is replaced by that of their statistics.
-    attrs = {key: value for key, value in attrs.items() if key not in ("gpp", "gpp_head_digest", "features")}
+    attrs = {key: value for key, value in attrs.items() if not key.startswith("gpp") and key != "features"}
     attrs["title"] = f"summary of {attrs['title']}"
     attrs["features"] = "of each feature " + ", ".join(
         f"<feature>_{ending}: {meaning} over the days" for ending, meaning in STATISTICS.items()

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from fluxlens.embeddings.gpp import calibration_file
+from fluxlens.embeddings.gpp.calibration import DayTerms
+from fluxlens.embeddings.gpp.calibration_file import Calibration
 from fluxlens.embeddings.gpp.drivers import daily_drivers, latitude, pixel_drivers
 from fluxlens.models.errors import InputError
 from fluxlens.models.gpp.drivers import NORMAL_90
@@ -23,6 +26,9 @@ EARLIER_WEIGHTS = ("gpp_v1.safetensors",)
 """Heads of earlier releases, for stores whose embeddings were made by the weights of those releases."""
 
 KIND = "daily"
+
+CALIBRATION_ATTR = "gpp_calibration_json"
+"""Attribute of a cube with the text of a calibration: entries of a catalog may carry one."""
 
 CHUNK = 8192
 """Pixel-days per call of the network: the hidden layers fit a core's cache, and memory is bounded."""
@@ -117,7 +123,10 @@ def load_for(attrs: dict) -> DailyGppHead:
 
 
 def predict(
-    cube: xr.Dataset, weather: xr.Dataset | None = None, head: DailyGppHead | str | Path | None = None
+    cube: xr.Dataset,
+    weather: xr.Dataset | None = None,
+    head: DailyGppHead | str | Path | None = None,
+    calibration: Calibration | str | Path | None = None,
 ) -> xr.Dataset:
     """Predict daily GPP of every pixel and day of an embedding cube.
 
@@ -133,6 +142,9 @@ def predict(
         beyond the days of the cube: the recent past counts.
     head
         A loaded head, the path of one, or None for the shipped one that reads the cube's embeddings.
+    calibration
+        To measured towers: of ``calibrate_series``, ``calibrate_table`` or ``load_calibration``, or the path of its
+        file. None: that in the cube's attribute ``gpp_calibration_json``, if there is one.
 
     Returns
     -------
@@ -143,7 +155,8 @@ def predict(
     Raises
     ------
     InputError
-        When the cube is not an embedding cube, has no place, or was made by another model than the head was fitted on.
+        When the cube is not an embedding cube, has no place, or was made by another model than the head was fitted on,
+        and when the calibration was made with another head.
     """
     import torch
 
@@ -153,6 +166,11 @@ def predict(
     # Drivers once per day for all pixels, whatever the size of the map.
     days = pd.DatetimeIndex(np.atleast_1d(cube["time"].values)).normalize()
     sw, drivers = daily_drivers(weather, days, latitude(cube))
+    found = calibration_of(cube.attrs, calibration)
+    # One site or the set's mean: a map has no column of sites.
+    adjust = None
+    if found is not None:
+        adjust = found.head(KIND, head.digest).pooled.of_days(DayTerms.from_drivers(sw, drivers))
     # The embedding may have been transposed by its reader: time first, feature last.
     order = ("time", *(d for d in cube["embedding"].dims if d not in ("time", "feature")), "feature")
     block = cube["embedding"].transpose(*order)
@@ -181,12 +199,15 @@ def predict(
         with torch.inference_mode():
             mean, spread, distance = predict_block(at, steps, torch.from_numpy(pixel))
             half = NORMAL_90 * head.net.widen * spread
-        found = {"gpp": mean, "gpp_lo": mean - half, "gpp_hi": mean + half, "ood": distance > head.net.far}
-        for name, value in found.items():
-            flat[name][at, part] = value.numpy()
+        block_gpp = mean.numpy(), (mean - half).numpy(), (mean + half).numpy()
+        if adjust is not None:
+            block_gpp = adjust.apply(*block_gpp, at)
+        for name, value in zip(("gpp", "gpp_lo", "gpp_hi"), block_gpp, strict=True):
+            flat[name][at, part] = value
+        flat["ood"][at, part] = (distance > head.net.far).numpy()
     coords = {name: c for name, c in cube.coords.items() if "feature" not in c.dims}
     result = xr.Dataset(
-        {name: (dims, value) for name, value in out.items()}, coords, _attrs(cube, weather, head)
+        {name: (dims, value) for name, value in out.items()}, coords, _attrs(cube, weather, head, found)
     )
     for name, words in LONG_NAMES.items():
         result[name].attrs = {"long_name": words, "units": "1" if name == "ood" else "gC m-2 d-1"}
@@ -235,7 +256,28 @@ def _check(cube: xr.Dataset, head: DailyGppHead) -> None:
         )
 
 
-def _attrs(cube: xr.Dataset, weather: xr.Dataset | None, head: DailyGppHead) -> dict:
+def calibration_of(attrs: dict, given: Calibration | str | Path | None) -> Calibration | None:
+    """The calibration given, or that in the attributes of a cube; None where there is neither.
+
+    Parameters
+    ----------
+    attrs
+        Of a cube.
+    given
+        A calibration, the path of one, or None.
+    """
+    if given is None and CALIBRATION_ATTR in attrs:
+        return calibration_file.from_text(str(attrs[CALIBRATION_ATTR]), CALIBRATION_ATTR)
+    return given if given is None or isinstance(given, Calibration) else calibration_file.load(given)
+
+
+def _attrs(
+    cube: xr.Dataset, weather: xr.Dataset | None, head: DailyGppHead, calibration: Calibration | None
+) -> dict:
+    if calibration is not None:
+        label = {"gpp_calibration": calibration.label, "gpp_calibration_digest": calibration.digest}
+    else:
+        label = {}
     kept = {
         name: cube.attrs[name]
         for name in ("simulated", "model", "model_digest", "scene_id", "scene_digest")
@@ -249,4 +291,5 @@ def _attrs(cube: xr.Dataset, weather: xr.Dataset | None, head: DailyGppHead) -> 
         else ", ".join(map(str, weather.data_vars)),
         "software": f"fluxlens {embeddings.__version__}",
         "Conventions": "CF-1.11",
+        **label,
     }

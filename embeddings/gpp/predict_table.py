@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from fluxlens.embeddings.gpp.table_head import load
+from fluxlens.embeddings.gpp.calibration import DayTerms
+from fluxlens.embeddings.gpp.calibration_file import Calibration
+from fluxlens.embeddings.gpp.calibration_file import load as load_calibration
+from fluxlens.embeddings.gpp.table_days import UNKNOWN_LATITUDE, row_drivers
+from fluxlens.embeddings.gpp.table_head import KIND, load
 from fluxlens.embeddings.gpp.tables import read
 from fluxlens.models.atomic import atomic_path
 from fluxlens.models.errors import InputError
 
+BAND = ("gpp", "gpp_lo", "gpp_hi")
 
-def predict(in_csv: str | Path, out_csv: str | Path, head: str | Path = "default") -> pd.DataFrame:
+
+def predict(
+    in_csv: str | Path,
+    out_csv: str | Path,
+    head: str | Path = "default",
+    calibration: Calibration | str | Path | None = None,
+) -> pd.DataFrame:
     """Predict GPP of a CSV table and write it.
 
     Parameters
@@ -22,6 +34,9 @@ def predict(in_csv: str | Path, out_csv: str | Path, head: str | Path = "default
         File to write: ``site,date,gpp,gpp_lo,gpp_hi,ood``, a row per row; its folder must exist.
     head
         ``default`` for the shipped head, or the path of one.
+    calibration
+        To measured towers, or the path of its file. Rows of its towers get their tower's adjustment, others that of
+        the set; a last column ``calibration`` names it.
 
     Returns
     -------
@@ -38,8 +53,23 @@ def predict(in_csv: str | Path, out_csv: str | Path, head: str | Path = "default
         raise InputError(f"Got {out}, whose folder does not exist, need one that does; create it.")
     if out.is_dir():  # an atomic write would replace the folder and all that it holds
         raise InputError(f"Got {out}, which is a folder, need a file; choose another path.")
+    # Before the table: a wrong calibration is known at once.
+    if calibration is not None and not isinstance(calibration, Calibration):
+        calibration = load_calibration(calibration)
+    loaded = load(head)
+    adjustment = None if calibration is None else calibration.head(KIND, loaded.digest)
     table = read(in_csv)
-    result = pd.concat([table[["site", "date"]], load(head).predict(table)], axis=1)
+    result = pd.concat([table[["site", "date"]], loaded.predict(table)], axis=1)
+    if adjustment is not None:
+        for site, at in table.groupby("site", sort=False).indices.items():
+            rows = table.iloc[at]
+            lat = rows["lat"].median()
+            drivers = row_drivers(rows, float(lat) if np.isfinite(lat) else UNKNOWN_LATITUDE)
+            band = (result[name].values[at] for name in BAND)
+            found = adjustment.at(str(site)).apply(*band, DayTerms.from_drivers(*drivers))
+            for name, values in zip(BAND, found, strict=True):
+                result.loc[result.index[at], name] = values
+        result["calibration"] = f"{calibration.name} ({calibration.digest})"
     result["date"] = result["date"].dt.strftime("%Y-%m-%d")
     with atomic_path(out) as temporary:
         result.to_csv(temporary, index=False, float_format="%.4f")

@@ -71,6 +71,8 @@ class Store:
     def __init__(self, path: Location, repository: Any, session: Any) -> None:
         self.path = path
         self.snapshot: str = session.snapshot_id
+        # Of GPP predicted from this store: set by a catalog entry or a command, never written to the store.
+        self.calibration: Any = None
         self._repository = repository
         self._zarr = session.store
         if not isinstance(path, Path):

@@ -20,16 +20,12 @@ import xarray as xr
 from fluxlens.embeddings import metrics
 from fluxlens.embeddings.gpp import tables
 from fluxlens.embeddings.gpp.drivers import daily_drivers, pixel_drivers
-from fluxlens.embeddings.gpp.table_features import BANDS, is_clear
-from fluxlens.embeddings.meteorology import saturation_vapour_pressure_hpa
+from fluxlens.embeddings.gpp.table_days import embed_rows, embed_series
 from fluxlens.embeddings.scenes.acquisitions import to_epoch_day
-from fluxlens.models.batch import Tokens
 from fluxlens.models.embedder import Embedder
-from fluxlens.models.encoder import encode_isolated
 from fluxlens.models.errors import InputError
 from fluxlens.models.fusion import WINDOW_DAYS
 from fluxlens.models.gpp.drivers import COVERAGE, NORMAL_90, PAR_MOL_PER_J, PIXEL
-from fluxlens.models.sensors import HLS_BANDS
 
 DAILY_COLUMNS = ("blue", "green", "red", "nir", "swir1640", "swir2130")
 """Reflectance of a daily series in the order of ``HLS_BANDS``: bands 3, 4, 1, 2, 6, 7 of MODIS."""
@@ -44,8 +40,6 @@ FOLDS = 6
 """Parts into which the towers are dealt; each is predicted by a head fitted on the others."""
 RICH_ROWS = 10
 """Rows a site needs for a score of its own."""
-KELVIN = 273.15
-UNKNOWN_LATITUDE = 45.0
 
 
 @dataclass(frozen=True)
@@ -127,25 +121,7 @@ def _read(path: Path, model: Embedder) -> list[TowerDays]:
 
 def _of_table(rows: pd.DataFrame, model: Embedder) -> TowerDays:
     """One site of a table of spectra; its other dates are acquisitions too, GPP never is an input."""
-    # Two satellites may pass on one day: their spectra are averaged, their rows kept.
-    day, of = np.unique(to_epoch_day(rows["date"].values), return_inverse=True)
-    spectra = rows[list(BANDS)].groupby(of).mean()
-    clear = is_clear(*(spectra[name] for name in ("b2", "b3", "b6"))).values
-    # A site with cloud alone is still predicted, from what there is.
-    use = clear if clear.any() else np.ones(len(day), bool)
-    z, sigma = _embed(model, day[use], spectra.values[use], day)
-    gap = np.abs(day[:, None] - day[use]).min(1)  # (day,)
-    tair = rows["T2MEAN"] - KELVIN
-    dew = saturation_vapour_pressure_hpa(rows["TSMDEWMEAN"] - KELVIN)
-    vpd = (saturation_vapour_pressure_hpa(tair) - dew).clip(lower=0)
-    weather = xr.Dataset(
-        {"sw_in": ("time", rows["SWLAND"]), "tair": ("time", tair), "vpd": ("time", vpd)},
-        {"time": rows["date"].values},
-    )
-    lat = rows["lat"].median()
-    lat = float(lat) if np.isfinite(lat) else UNKNOWN_LATITUDE
-    sw, drivers = daily_drivers(weather, pd.DatetimeIndex(rows["date"]), lat)
-    drivers[:, PIXEL] = pixel_drivers(gap[of], sigma[of], (len(rows),))
+    z, sw, drivers = embed_rows(rows, model)
     frame = pd.DataFrame(
         {
             "site": rows["site"].values,
@@ -157,7 +133,7 @@ def _of_table(rows: pd.DataFrame, model: Embedder) -> TowerDays:
             "observed": True,
         }
     )
-    return TowerDays(frame, z[of], sw, drivers)
+    return TowerDays(frame, z, sw, drivers)
 
 
 def _of_days(
@@ -195,7 +171,7 @@ def _of_days(
         )
         if not near.any():
             continue
-        z, sigma = _embed(model, acquired[near], values[near], every[in_year])
+        z, sigma = embed_series(model, acquired[near], values[near], every[in_year])
         gap = np.abs(every[in_year][:, None] - acquired[near]).min(1)
         # A copy: the years share the array of the site.
         own = drivers[in_year].copy()
@@ -218,22 +194,6 @@ def _of_days(
 def _nirv(red: np.ndarray, nir: np.ndarray) -> np.ndarray:
     """Near-infrared reflectance of vegetation (Badgley et al. 2017)."""
     return (nir - red) / np.maximum(nir + red, 1e-3) * nir
-
-
-def _embed(
-    model: Embedder, acquired: np.ndarray, spectra: np.ndarray, days: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Embedding (day, feature) and its expected error (day,) of one pixel from spectra of ``HLS_BANDS``."""
-    bands = model.config.specs["s2"].bands
-    values = np.full((len(spectra), len(bands)), np.nan, np.float32)
-    values[:, [bands.index(name) for name in HLS_BANDS]] = spectra
-    with torch.inference_mode():
-        token = encode_isolated(model.encoders["s2"], torch.from_numpy(values))[None, :, None]
-        valid = torch.ones(token.shape[:3], dtype=torch.bool)
-        output = model.embed(
-            {"s2": Tokens(token, valid, torch.from_numpy(acquired)[None])}, torch.from_numpy(days)[None]
-        )
-        return output.z[0, :, 0].numpy(), model.sigma(output)[0, :, 0].numpy()
 
 
 def pixel_days(towers: TowerDays, rows: np.ndarray):

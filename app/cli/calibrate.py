@@ -1,0 +1,74 @@
+"""``fluxlens calibrate``: GPP fitted to a user's own towers, as a small file that predictions take."""
+
+from __future__ import annotations
+
+import click
+from fluxlens.app.cli.options import day_options
+from fluxlens.models.errors import InputError
+
+
+@click.group("calibrate", no_args_is_help=False)
+def calibrate_commands() -> None:
+    """Fit predictions to your own measurements."""
+
+
+@calibrate_commands.command("gpp")
+@click.option("--table", metavar="ROWS.csv", help="Spectra, weather and GPP of one tower or several.")
+@click.option("--store", metavar="STORE", help="Its daily GPP beside the tower of --data.")
+@click.option("--data", metavar="TOWER", help="A tower file; with --store (default: the tower of its scene).")
+@click.option("--at", metavar="LON,LAT", help="Where the tower stands, unless it is known.")
+@day_options
+@click.option("--out", required=True, metavar="CAL.json", help="File for the calibration.")
+def calibrate_gpp(
+    table: str | None,
+    store: str | None,
+    data: str | None,
+    at: str | None,
+    start: str | None,
+    end: str | None,
+    out: str,
+) -> None:
+    """GPP calibrated to measured towers, from three days on, for `predict gpp`, `export` and catalog entries.
+    \f
+
+    Parameters
+    ----------
+    table : str or None
+        Path of a CSV file of measured rows.
+    store, data, at : str or None
+        Instead, path of a store, of a tower file, and ``LON,LAT`` of the tower.
+    start, end : str or None
+        First and last measured day that count, ISO dates.
+    out : str
+        JSON file to write.
+    """
+    if (store is None) == (table is None):
+        raise InputError("Got neither or both of --table and --store, need one of them; choose.")
+    if table is not None and (data or at):
+        raise InputError("Got --data or --at with --table, need --store for them; leave them out.")
+    from fluxlens.embeddings.gpp import calibrate, calibration_file
+
+    # Before anything is read: a store takes a while.
+    calibration_file.check_path(out)
+    if table is not None:
+        made = calibrate.calibrate_table(table, start, end)
+    else:
+        from fluxlens.app.cli.evaluate import store_at_tower
+        from fluxlens.embeddings import gpp
+        from fluxlens.embeddings.gpp.drivers import latitude
+        from fluxlens.embeddings.store import Store
+
+        predicted, tower = store_at_tower(store, data, at, None, None)
+        opened = Store.open(store)
+        cube, scene = opened.cube(), opened.scene()
+        made = calibrate.calibrate_series(
+            predicted,
+            tower,
+            scene["weather"].to_dataset().load(),
+            latitude(cube),
+            gpp.load_for(cube.attrs).digest,
+            start,
+            end,
+        )
+    made.save(out)
+    print(f"{out}: {calibrate.report(made)}")

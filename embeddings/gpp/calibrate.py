@@ -1,0 +1,281 @@
+"""Calibrations from tables of measured rows, and from a tower beside the daily prediction for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from fluxlens.embeddings import metrics
+from fluxlens.embeddings.gpp import calibration as engine
+from fluxlens.embeddings.gpp import cubes, table_days, table_head, tables
+from fluxlens.embeddings.gpp.calibration import PRIORS, DayTerms, SiteRows
+from fluxlens.embeddings.gpp.calibration_file import Calibration, HeadAdjustment
+from fluxlens.embeddings.gpp.drivers import daily_drivers
+from fluxlens.embeddings.scenes.acquisitions import to_epoch_day
+from fluxlens.embeddings.towers import periods
+from fluxlens.models.errors import InputError
+from fluxlens.models.gpp.drivers import NORMAL_90
+
+BLOCKS = 5
+"""Runs of days left out in turn, to tell what a calibration does on days it has not seen."""
+LEAST_BLOCK_DAYS = 10
+"""Measured days below which no block is left out: what remains would calibrate nothing."""
+LEAST_QC = 0.75
+"""Share of good net exchange below which a tower's day does not count."""
+
+
+def calibrate_table(
+    path: str | Path, start: Any = None, end: Any = None, model: str = "default"
+) -> Calibration:
+    """Calibrate both heads, that for tables and that for series and maps, to measured rows.
+
+    Parameters
+    ----------
+    path
+        CSV as ``tables.read`` takes it, with GPP (gC m-2 d-1) of one tower or several.
+    start, end
+        First and last day that count, ISO dates; None: of the table.
+    model
+        Name or path of the embedder of the daily head.
+
+    Returns
+    -------
+    Calibration
+        With an adjustment for each tower, and one for further places.
+
+    Raises
+    ------
+    InputError
+        Where the table is not as needed, or fewer than three measured days remain.
+    """
+    from fluxlens.models import checkpoints
+
+    every = tables.read(path, need_gpp=True)
+    wanted = np.isfinite(every["gpp"].values) & _within(every["date"], start, end)
+    if not wanted.any():
+        raise InputError(
+            f"Got {Path(path).name} without measured GPP from {start or 'its start'} to {end or 'its end'}, need"
+            f" {engine.LEAST_DAYS} days or more; give more days."
+        )
+    of_table, daily = table_head.load("default"), cubes.load("default")
+    # Rows without GPP stay: their spectra are acquisitions, and covariates of the head for tables.
+    predicted = of_table.predict(every)
+    embedder = checkpoints.load(model, "cpu")
+    rows: dict[str, dict[str, SiteRows]] = {"table": {}, "daily": {}}
+    for name, at in every.groupby("site", sort=False).indices.items():
+        one = every.iloc[at].reset_index(drop=True)
+        z, sw, drivers = table_days.embed_rows(one, embedder)
+        measured, terms = wanted[at], DayTerms.from_drivers(sw, drivers)
+        if not measured.any():
+            continue
+        day, gpp = to_epoch_day(one["date"].values), one["gpp"].values
+        mine = predicted.iloc[at]
+        spread = (mine["gpp_hi"] - mine["gpp_lo"]).values / (2 * NORMAL_90)
+        rows["table"][str(name)] = SiteRows(day, gpp, mine["gpp"].values, spread, terms).take(measured)
+        mean, spread = _predict_rows(daily, z, sw, drivers)
+        rows["daily"][str(name)] = SiteRows(day, gpp, mean, spread, terms).take(measured)
+    digests = {"table": of_table.digest, "daily": daily.digest}
+    dates = every["date"][wanted]
+    names = list(rows["table"])
+    facts = _facts(Path(path).name, "GPP", dates, len(np.unique(to_epoch_day(dates.values))), names)
+    return Calibration(
+        names[0] if len(names) == 1 else f"{len(names)} towers of {Path(path).stem}",
+        facts,
+        tuple(_head(kind, digests[kind], rows[kind]) for kind in rows),
+    )
+
+
+def calibrate_series(
+    predicted: xr.Dataset,
+    tower: xr.Dataset,
+    weather: xr.Dataset | None,
+    lat: float,
+    weights: str,
+    start: Any = None,
+    end: Any = None,
+    least_qc: float = LEAST_QC,
+    flux: str | None = None,
+) -> Calibration:
+    """Calibrate the daily head to a tower.
+
+    Parameters
+    ----------
+    predicted
+        ``gpp``, ``gpp_lo``, ``gpp_hi`` (time), gC m-2 d-1, uncalibrated, where the tower stands.
+    tower
+        Of ``towers.read``: ``gpp_nt`` or ``gpp_dt`` (time), gC m-2 d-1, daily; ``qc`` (time) 0-1 where known.
+    weather
+        Daily (time), as the prediction had it; units of the scene contract.
+    lat
+        Degrees north.
+    weights
+        Digest of the head that predicted.
+    start, end
+        First and last day that count, ISO dates; None: all in common.
+    least_qc
+        Days of lower quality do not count.
+    flux
+        ``gpp_nt`` or ``gpp_dt``; None: as ``periods.pair`` chooses.
+
+    Returns
+    -------
+    Calibration
+        For one tower.
+
+    Raises
+    ------
+    InputError
+        Where fewer than three measured days are in common, or the tower gives weeks or months.
+    """
+    if (resolution := str(tower.attrs.get("resolution", "daily"))) in periods.SCALES:
+        raise InputError(f"Got {resolution} GPP, need days to calibrate; give a daily or half-hourly file.")
+    if flux is not None:
+        tower = tower.drop_vars([name for name in ("gpp_nt", "gpp_dt") if name in tower and name != flux])
+    inside = _within(pd.Series(tower.indexes["time"]), start, end)
+    pairs = periods.pair(predicted, tower.isel(time=np.flatnonzero(inside)), least_qc)
+    days = pd.DatetimeIndex(pairs.both)
+    at = {
+        name: pairs.predicted[name].sel(time=days).values.astype(float)
+        for name in ("gpp", "gpp_lo", "gpp_hi")
+    }
+    terms = DayTerms.from_drivers(*daily_drivers(weather, days.normalize(), lat))
+    rows = SiteRows(
+        to_epoch_day(days.values),
+        pairs.observed.sel(time=days).values.astype(float),
+        at["gpp"],
+        np.maximum(at["gpp_hi"] - at["gpp_lo"], 1e-3) / (2 * NORMAL_90),
+        terms,
+    )
+    name = str(tower.attrs.get("site", "")) or "tower"
+    variable = str(tower[pairs.flux].attrs.get("source_column", "") or pairs.flux)
+    facts = _facts(str(tower.attrs.get("source", name)), variable, pd.Series(days), len(days), [name])
+    return Calibration(name, facts, (_head("daily", weights, {name: rows}),))
+
+
+def check_on_blocks(sites: dict[str, SiteRows], prior: engine.Prior) -> dict[str, float]:
+    """Scores before and after calibration, on runs of days left out of it.
+
+    Parameters
+    ----------
+    sites
+        Measured days by tower.
+    prior
+        Of the head that predicted them.
+
+    Returns
+    -------
+    dict
+        ``days``, ``nse_before``, ``nse_after``, ``rmse_before``, ``rmse_after`` (gC m-2 d-1), ``coverage_after`` of the
+        90 % band; empty with fewer than ``LEAST_BLOCK_DAYS`` days.
+    """
+    if sum(len(rows.day) for rows in sites.values()) < LEAST_BLOCK_DAYS:
+        return {}
+    # Runs and not random days: neighbours of a day left out would tell it.
+    block = {name: np.argsort(np.argsort(rows.day)) * BLOCKS // len(rows.day) for name, rows in sites.items()}
+    observed, before, after, inside = [], [], [], []
+    for left in range(BLOCKS):
+        known = {name: rows.take(block[name] != left) for name, rows in sites.items()}
+        known = {name: rows for name, rows in known.items() if len(rows.day)}
+        if sum(len(np.unique(rows.day)) for rows in known.values()) < engine.LEAST_DAYS:
+            return {}
+        pooled, own = engine.fit(known, prior)
+        for name, rows in sites.items():
+            part = rows.take(block[name] == left)
+            half = NORMAL_90 * part.spread
+            mean, low, high = own.get(name, pooled).apply(
+                part.predicted, part.predicted - half, part.predicted + half, part.terms
+            )
+            observed.append(part.gpp)
+            before.append(part.predicted)
+            after.append(mean)
+            inside.append((part.gpp >= low) & (part.gpp <= high))
+    truth, old, new = (np.concatenate(part) for part in (observed, before, after))
+    return {
+        "days": float(len(truth)),
+        "nse_before": metrics.nse(truth, old),
+        "nse_after": metrics.nse(truth, new),
+        "rmse_before": metrics.rmse(truth, old),
+        "rmse_after": metrics.rmse(truth, new),
+        "coverage_after": float(np.concatenate(inside).mean()),
+    }
+
+
+def report(made: Calibration) -> str:
+    """How far a calibration moved the prediction and how sure it is, as text.
+
+    Parameters
+    ----------
+    made
+        The calibration.
+    """
+    m = made.measured
+    lines = [
+        f"{made.name}: {m['days']} measured days at {len(m['sites'])} tower(s), {m['start']} to {m['end']},"
+        f" {m['variable']}"
+    ]
+    for head in made.heads:
+        one = head.pooled
+        sd = np.sqrt(np.diag(one.covariance))
+        moved = ", ".join(
+            f"{name} {mean:+.2f} ± {width:.2f}"
+            for name, mean, width in zip(engine.TERMS, one.mean, sd, strict=True)
+        )
+        lines.append(f"{head.kind} head {head.weights}: {moved}; {one.effective_days:.1f} effective days")
+        if head.checked:
+            c = head.checked
+            lines.append(
+                f"  on days left out in blocks: RMSE {c['rmse_before']:.2f} before, {c['rmse_after']:.2f} after"
+                f" gC m-2 d-1; NSE {c['nse_before']:.2f}, {c['nse_after']:.2f}; the band holds"
+                f" {c['coverage_after']:.0%}"
+            )
+    return "\n".join(lines)
+
+
+def _head(kind: str, weights: str, rows: dict[str, SiteRows]) -> HeadAdjustment:
+    prior = PRIORS[kind]
+    pooled, own = engine.fit(rows, prior)
+    # An NSE of a constant series is not a number, which JSON has no word for.
+    checked = {key: value for key, value in check_on_blocks(rows, prior).items() if np.isfinite(value)}
+    return HeadAdjustment(kind, weights, pooled, own, checked if len(checked) == 6 else {})
+
+
+def _predict_rows(head: cubes.DailyGppHead, z: np.ndarray, sw: np.ndarray, drivers: np.ndarray):
+    """Mean and spread (row,) of the daily head, the spread as wide as the band that it predicts."""
+    import torch
+
+    with torch.inference_mode():
+        mean, spread = head.net(
+            *(torch.from_numpy(np.asarray(part, np.float32)) for part in (z, sw, drivers))
+        )
+        return mean.numpy().astype(float), (head.net.widen * spread).numpy().astype(float)
+
+
+def _within(dates: pd.Series, start: Any, end: Any) -> np.ndarray:
+    """Which dates lie from ``start`` to ``end``, both included."""
+    inside = np.ones(len(dates), bool)
+    days = dates.values.astype("datetime64[D]")
+    for value, name in ((start, "start"), (end, "end")):
+        if value is None:
+            continue
+        try:
+            limit = np.datetime64(str(value), "D")
+        except ValueError as error:
+            raise InputError(
+                f"Got the {name} {value!r}, need a date such as 2020-05-01; correct it."
+            ) from error
+        inside &= days >= limit if name == "start" else days <= limit
+    return inside
+
+
+def _facts(source: str, variable: str, dates: pd.Series, days: int, sites: list[str]) -> dict[str, Any]:
+    return {
+        "source": source,
+        "variable": variable,
+        "start": str(dates.min().date()),
+        "end": str(dates.max().date()),
+        "days": int(days),
+        "sites": sites,
+    }

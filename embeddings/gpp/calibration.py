@@ -1,0 +1,466 @@
+"""Calibration of a GPP head to measured towers: a hierarchical linear model of what the head gets wrong at a site.
+
+    measured = head + head x (a . factors(day)) + b . offsets(day) + error
+
+``a`` and ``b`` are a site's own, normally distributed around 0 with a covariance learnt at the towers that taught the
+head, each predicted by a head that never saw it (empirical Bayes: Laird and Ware 1982, doi:10.2307/2529876). A few days
+move them little, a year moves them far. Factors and offsets depend on the weather of the day alone and offsets vanish
+in the dark, so that one pair of numbers a day calibrates a whole map.
+
+Long on purpose: terms, prior, posterior and their use on a prediction must agree with each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from fluxlens.models.errors import InputError
+from fluxlens.models.gpp.drivers import DRIVERS, NORMAL_90, NORMALISATIONS
+
+LEAST_DAYS = 3
+"""Measured days below which nothing is calibrated: two tell no error from an outlier."""
+MEMORY_DAYS = 15.0
+"""Errors of days closer than this are alike: a row counts by one over the number of rows within it, so that a year of
+days counts as about a dozen. Of the values tried (5, 10, 15, 30), the best for other years of the MODIS towers."""
+SHARED = 0.5
+"""Share of the prior variance that towers of one set have in common; the rest is each tower's own."""
+CAUTION = 1.2
+"""Factor on the error of a row when terms are estimated: without it a quarter of the towers that need no calibration
+get worse by more than 0.02 NSE from five rows, with it a tenth, for 0.004 of the pooled gain."""
+SCALES = (0.1, 1.0, 3.0)
+"""Factors on the prior covariance that are weighed against each other by the evidence of the days: most towers need
+hardly any calibration and some a large one, which one normal distribution does not say."""
+SCALE_SHARES = (0.4, 0.4, 0.2)
+"""Their shares before any day is seen."""
+SPREAD_MEMORY = 12.0
+"""Effective days after which a tower's own errors decide as much on its spread as those of all towers."""
+REFERENCE_LIGHT = 200.0
+"""W m-2: the offset is that of a day with this shortwave radiation."""
+FACTORS = ("gain", "warmth", "clearness")
+"""Relative change of the prediction: on every day, per scaled mean temperature of the recent past, and per departure
+of the light from half of a clear day's."""
+OFFSETS = ("offset",)
+"""gC m-2 d-1 on a day with ``REFERENCE_LIGHT``, in proportion to the light."""
+TERMS = (*FACTORS, *OFFSETS)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What a head's errors at a site it never saw are like.
+
+    Parameters
+    ----------
+    covariance
+        (term, term) of the site's own terms, in the order of ``TERMS``.
+    spread
+        Standard deviation of the errors left, once the site's terms are known, in units of the head's own spread (half
+        of the 90 % band over 1.645).
+    band
+        Factor on the calibrated spread with which the band holds 90 % of days not calibrated on.
+    """
+
+    covariance: np.ndarray
+    spread: float
+    band: float = 1.0
+
+
+PRIORS = {
+    "daily": Prior(
+        np.array(
+            [
+                [0.08326, -0.0557, -0.02087, 0.01798],
+                [-0.0557, 0.06091, 0.01662, -0.03383],
+                [-0.02087, 0.01662, 0.04371, -0.19342],
+                [0.01798, -0.03383, -0.19342, 1.11621],
+            ]
+        ),
+        spread=0.766,
+        band=0.97,
+    ),
+    "table": Prior(
+        np.array(
+            [
+                [0.0606, -0.0241, -0.0039, 0.1361],
+                [-0.0241, 0.0126, 0.0005, -0.0678],
+                [-0.0039, 0.0005, 0.0166, -0.0031],
+                [0.1361, -0.0678, -0.0031, 0.5140],
+            ]
+        ),
+        spread=0.816,
+    ),
+}
+"""By kind of head, of ``learn_prior`` at the towers that taught it (58 of the daily head, 30 of the head for tables),
+each predicted by a head that never saw it. ``fluxlens evaluate gpp --towers`` gives the daily one anew."""
+
+
+@dataclass(frozen=True)
+class DayTerms:
+    """What a calibration needs to know of a day beside the head's prediction.
+
+    Parameters
+    ----------
+    factors
+        (day, factor) in the order of ``FACTORS``, unitless.
+    offsets
+        (day, offset) in the order of ``OFFSETS``, unitless; 0 in the dark.
+    """
+
+    factors: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def from_drivers(cls, sw: np.ndarray, drivers: np.ndarray) -> DayTerms:
+        """Terms from the inputs of the daily head.
+
+        Parameters
+        ----------
+        sw
+            (day,) daily mean shortwave radiation, W m-2.
+        drivers
+            (day, driver) scaled, in the order of ``models.gpp.drivers.DRIVERS``; 0 where the weather is unknown, which
+            takes the term away.
+
+        Returns
+        -------
+        DayTerms
+            Of the same days.
+        """
+        sw = np.maximum(np.asarray(sw, float), 0)
+        clear_sky = NORMALISATIONS["clear_sky"].denormalise(
+            drivers[:, DRIVERS.index("clear_sky")].astype(float)
+        )
+        # 20 W m-2: in the polar night clearness would divide by nothing.
+        clearness = np.clip(sw / np.maximum(clear_sky, 20.0), 0, 1.2) - 0.5
+        warmth = np.clip(drivers[:, DRIVERS.index("tair_recent")].astype(float), -2, 2)
+        factors = np.stack([np.ones_like(sw), warmth, clearness], 1)
+        return cls(factors, (sw / REFERENCE_LIGHT)[:, None])
+
+    def take(self, rows: np.ndarray | slice) -> DayTerms:
+        """Some of the days, given by number, mask or slice ``rows`` of (day,)."""
+        return DayTerms(self.factors[rows], self.offsets[rows])
+
+    def design(self, gpp: np.ndarray) -> np.ndarray:
+        """Derivative of a calibrated prediction by the terms.
+
+        Parameters
+        ----------
+        gpp
+            (day,) prediction of the head, gC m-2 d-1.
+
+        Returns
+        -------
+        ndarray
+            (day, term), gC m-2 d-1 per unit of each term.
+        """
+        return np.concatenate([self.factors * np.asarray(gpp, float)[:, None], self.offsets], 1)
+
+
+@dataclass(frozen=True)
+class SiteRows:
+    """Measured days of one site beside the head's prediction of them.
+
+    Parameters
+    ----------
+    day
+        (row,) days since 1970-01-01, in any order; a day may come twice.
+    gpp
+        (row,) measured, gC m-2 d-1, finite.
+    predicted
+        (row,) of the head, gC m-2 d-1, finite.
+    spread
+        (row,) its standard deviation, gC m-2 d-1, above 0.
+    terms
+        Of the same rows.
+    """
+
+    day: np.ndarray
+    gpp: np.ndarray
+    predicted: np.ndarray
+    spread: np.ndarray
+    terms: DayTerms
+
+    def take(self, rows: np.ndarray) -> SiteRows:
+        """Some of the rows, given by number or mask ``rows`` of (row,)."""
+        parts = (self.day, self.gpp, self.predicted, self.spread)
+        return SiteRows(*(part[rows] for part in parts), self.terms.take(rows))
+
+    @property
+    def residual(self) -> np.ndarray:
+        """(row,) measured less predicted, gC m-2 d-1."""
+        return self.gpp - self.predicted
+
+    @cached_property
+    def row_weights(self) -> np.ndarray:
+        """What each row counts among its neighbours in time, (row,) 0 to 1; the sum is the effective number of days."""
+        every, of, count = np.unique(self.day, return_inverse=True, return_counts=True)
+        fade = np.exp(-np.diff(every) / MEMORY_DAYS).tolist()
+        before, after = count.astype(float), count.astype(float)
+        # The sum over all pairs of exp(-|distance| / memory), in one pass forwards and one backwards.
+        for i, share in enumerate(fade):
+            before[i + 1] += share * before[i]
+        for i in range(len(fade) - 1, -1, -1):
+            after[i] += fade[i] * after[i + 1]
+        return 1 / (before + after - count)[of]
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """What a calibration does to a head: posterior of the site's terms, and of its spread.
+
+    Parameters
+    ----------
+    mean
+        (term,) in the order of ``TERMS``.
+    covariance
+        (term, term)
+    spread
+        Standard deviation of the errors left, in units of the head's spread, band factor included.
+    days
+        Rows calibrated on.
+    effective_days
+        What they count for, see ``SiteRows.row_weights``.
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    spread: float
+    days: int = 0
+    effective_days: float = 0.0
+
+    def of_days(self, terms: DayTerms) -> DayAdjustment:
+        """The adjustment of each day, the same for all pixels.
+
+        Parameters
+        ----------
+        terms
+            Of (day,).
+
+        Returns
+        -------
+        DayAdjustment
+            Arrays of (day,).
+        """
+        count = len(FACTORS)
+        a, b = self.mean[:count], self.mean[count:]
+        v = self.covariance
+        f, o = terms.factors, terms.offsets
+        quadratic = [
+            np.einsum("df,fg,dg->d", left, part, right)
+            for left, part, right in (
+                (f, v[:count, :count], f),
+                (f, v[:count, count:], o),
+                (o, v[count:, count:], o),
+            )
+        ]
+        # A negative gain would turn the season upside down; no tower is that wrong.
+        return DayAdjustment(np.maximum(1 + f @ a, 0.0), o @ b, *quadratic, self.spread)
+
+    def apply(
+        self, gpp: np.ndarray, low: np.ndarray, high: np.ndarray, terms: DayTerms
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Calibrate predictions of rows with a day each.
+
+        Parameters
+        ----------
+        gpp, low, high
+            (row,) prediction of the head and its 90 % band, gC m-2 d-1.
+        terms
+            Of the same rows.
+
+        Returns
+        -------
+        gpp, low, high
+            (row,) calibrated, gC m-2 d-1.
+        """
+        return self.of_days(terms).apply(gpp, low, high)
+
+
+@dataclass(frozen=True)
+class DayAdjustment:
+    """An adjustment on given days.
+
+    Parameters
+    ----------
+    gain, offset
+        (day,) factor on the prediction, and what is added to it in gC m-2 d-1.
+    var_gain, cov, var_offset
+        (day,) variance of the gain, its covariance with the offset, variance of the offset.
+    spread
+        As of ``Adjustment``.
+    """
+
+    gain: np.ndarray
+    offset: np.ndarray
+    var_gain: np.ndarray
+    cov: np.ndarray
+    var_offset: np.ndarray
+    spread: float
+
+    def apply(
+        self, gpp: np.ndarray, low: np.ndarray, high: np.ndarray, days: slice = slice(None)
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Calibrate predictions whose first dim is the day.
+
+        Parameters
+        ----------
+        gpp, low, high
+            (day, *pixel) prediction of the head and its 90 % band, gC m-2 d-1.
+        days
+            Which days of this adjustment they are.
+
+        Returns
+        -------
+        gpp, low, high
+            Calibrated, the same shape and unit. The band is stretched on either side by the same factor.
+        """
+        shape = (-1,) + (1,) * (np.ndim(gpp) - 1)
+        gain, offset, vgg, vgo, voo = (
+            part[days].reshape(shape).astype(np.result_type(gpp, np.float32))
+            for part in (self.gain, self.offset, self.var_gain, self.cov, self.var_offset)
+        )
+        mean = np.maximum(gain * gpp + offset, 0)
+        sd = np.maximum(high - low, 1e-3) / (2 * NORMAL_90)
+        terms = np.maximum(gpp * gpp * vgg + 2 * gpp * vgo + voo, 0)
+        stretch = np.sqrt(self.spread**2 + terms / sd**2)
+        return mean, mean - stretch * (gpp - low), mean + stretch * (high - gpp)
+
+
+def fit(sites: dict[str, SiteRows], prior: Prior) -> tuple[Adjustment, dict[str, Adjustment]]:
+    """Posterior of a set of towers: of each, and of a further place of the same kind.
+
+    Parameters
+    ----------
+    sites
+        Measured days by tower.
+    prior
+        Of the head that predicted them.
+
+    Returns
+    -------
+    pooled, own
+        For places that are none of the towers (with one tower: that tower's), and by tower.
+
+    Raises
+    ------
+    InputError
+        With fewer than ``LEAST_DAYS`` measured days.
+    """
+    days = sum(len(np.unique(rows.day)) for rows in sites.values())
+    if days < LEAST_DAYS:
+        raise InputError(
+            f"Got {days} measured day{'' if days == 1 else 's'}, need {LEAST_DAYS} or more to calibrate; give more"
+            " days."
+        )
+    information = {name: _information(rows, prior) for name, rows in sites.items()}
+    # One scale for the set: towers of one set are wrong alike or right alike.
+    parts = [_fit_scale(information, scale * prior.covariance) for scale in SCALES]
+    evidence = np.array([part.evidence for part in parts]) + np.log(SCALE_SHARES)
+    share = np.exp(evidence - evidence.max())
+    share /= share.sum()
+    own = {}
+    for name, rows in sites.items():
+        mean, covariance = _mixture(share, [part.own[name] for part in parts])
+        # Own errors, in units of the head's spread, shrunk to those of all towers.
+        left = rows.residual - rows.terms.design(rows.predicted) @ mean
+        ratio = float((rows.row_weights * (left / rows.spread) ** 2).sum())
+        effective = information[name][2]
+        spread = np.sqrt((SPREAD_MEMORY * prior.spread**2 + ratio) / (SPREAD_MEMORY + effective))
+        own[name] = Adjustment(mean, covariance, float(spread * prior.band), len(rows.day), effective)
+    if len(own) == 1:
+        return next(iter(own.values())), own
+    effective = sum(one.effective_days for one in own.values())
+    spread = float(np.sqrt(np.mean([one.spread**2 for one in own.values()])))
+    mean, covariance = _mixture(share, [part.pooled for part in parts])
+    return Adjustment(mean, covariance, spread, sum(one.days for one in own.values()), effective), own
+
+
+@dataclass(frozen=True)
+class _Posterior:
+    """Mean and covariance of a further place's terms and of each tower's, and log evidence, under one prior."""
+
+    pooled: tuple[np.ndarray, np.ndarray]
+    own: dict[str, tuple[np.ndarray, np.ndarray]]
+    evidence: float
+
+
+def _fit_scale(information: dict[str, tuple], covariance: np.ndarray) -> _Posterior:
+    count = len(TERMS)
+    shared, alone = SHARED * covariance, (1 - SHARED) * covariance
+    # A tower's likelihood of what the set has in common, with its own departure integrated out.
+    precision, weighted, evidence = np.linalg.inv(shared), np.zeros(count), 0.0
+    for j, h, _ in information.values():
+        # (I + J V)^-1 keeps its condition where J is nearly singular, unlike (J^-1 + V)^-1.
+        seen = np.linalg.inv(np.eye(count) + j @ alone)
+        precision = precision + seen @ j
+        weighted = weighted + seen @ h
+        # Log density of the residuals, less what does not depend on the prior.
+        evidence -= 0.5 * np.linalg.slogdet(np.eye(count) + covariance @ j)[1]
+        evidence += 0.5 * h @ np.linalg.inv(j + np.linalg.inv(covariance)) @ h
+    set_covariance = _symmetric(np.linalg.inv(precision))
+    set_mean = set_covariance @ weighted
+    own, prior_precision = {}, np.linalg.inv(alone)
+    for name, (j, h, _) in information.items():
+        given = np.linalg.inv(j + prior_precision)  # with what the set has in common known
+        pull = given @ prior_precision
+        own[name] = given @ h + pull @ set_mean, _symmetric(given + pull @ set_covariance @ pull.T)
+    return _Posterior((set_mean, set_covariance + alone), own, float(evidence))
+
+
+def _mixture(share: np.ndarray, parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of a mixture of normal distributions; total covariance is within plus between."""
+    mean = sum(w * m for w, (m, _) in zip(share, parts, strict=True))
+    return mean, sum(w * (v + np.outer(m - mean, m - mean)) for w, (m, v) in zip(share, parts, strict=True))
+
+
+def _information(rows: SiteRows, prior: Prior) -> tuple[np.ndarray, np.ndarray, float]:
+    """Precision (term, term) and weighted sum (term,) of a site's likelihood, and its effective days."""
+    weight = rows.row_weights
+    design = rows.terms.design(rows.predicted)  # (row, term)
+    scaled = weight / (CAUTION * prior.spread * rows.spread) ** 2
+    # Measured outliers, such as a failed partitioning, pull no harder than three standard deviations.
+    limit = 3 * prior.spread * rows.spread + 3 * np.sqrt(
+        np.einsum("rt,ts,rs->r", design, prior.covariance, design)
+    )
+    residual = np.clip(rows.residual, -limit, limit)
+    return (design * scaled[:, None]).T @ design, design.T @ (scaled * residual), float(weight.sum())
+
+
+def _symmetric(matrix: np.ndarray) -> np.ndarray:
+    return (matrix + matrix.T) / 2
+
+
+def learn_prior(sites: dict[str, SiteRows], rounds: int = 60) -> Prior:
+    """Covariance and spread of the towers' own terms, by expectation and maximisation (Dempster et al. 1977).
+
+    Parameters
+    ----------
+    sites
+        By tower: measured days beside predictions by a head that never saw the tower, gC m-2 d-1.
+    rounds
+        Of the two steps.
+
+    Returns
+    -------
+    Prior
+        Without a band factor.
+    """
+    covariance, spread = np.diag([0.3, 0.1, 0.2, 0.7]) ** 2, 1.0
+    for _ in range(rounds):
+        prior = Prior(covariance, spread)
+        # Half a tower's worth of the start, so that few towers give no singular covariance.
+        moment, ratio, total = 0.5 * np.diag([0.15, 0.05, 0.1, 0.3]) ** 2, 0.0, 0.0
+        for rows in sites.values():
+            j, h, effective = _information(rows, prior)
+            v = np.linalg.inv(j + np.linalg.inv(covariance))
+            mean = v @ h
+            moment = moment + np.outer(mean, mean) + v
+            design = rows.terms.design(rows.predicted)
+            left = rows.residual - design @ mean
+            expected = left**2 + np.einsum("rt,ts,rs->r", design, v, design)
+            # Each tower counts by its effective days: a long record is many days, but one place.
+            ratio += float((rows.row_weights * expected / rows.spread**2).sum())
+            total += effective
+        covariance, spread = _symmetric(moment / (len(sites) + 0.5)), float(np.sqrt(ratio / total))
+    return Prior(covariance, spread)

@@ -1,0 +1,291 @@
+"""The file of a calibration: small readable JSON, checked when it is read, bound to the weights it was made with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fluxlens.embeddings.gpp.calibration import TERMS, Adjustment
+from fluxlens.models.atomic import atomic_path
+from fluxlens.models.errors import InputError
+
+from fluxlens import embeddings
+
+FORMAT, VERSION = "fluxlens_gpp_calibration", 1
+BYTES_AT_MOST = 4 * 2**20
+LARGEST = 100.0
+"""Of any number of an adjustment: ten times what the most different tower ever needed."""
+TERM_NOTES = {
+    "gain": "relative change of the prediction",
+    "warmth": "the same, per scaled mean temperature of the recent past (10 degC)",
+    "clearness": "the same, per share of clear-sky light above one half",
+    "offset": "gC m-2 d-1 on a day of 200 W m-2, in proportion to the light",
+}
+
+
+@dataclass(frozen=True)
+class HeadAdjustment:
+    """The adjustments of one head.
+
+    Parameters
+    ----------
+    kind
+        ``daily`` (series and maps) or ``table``.
+    weights
+        Digest of the head's weights.
+    pooled
+        For places that are none of the towers.
+    own
+        By tower.
+    checked
+        Scores on days left out in blocks, see ``calibrate.check_on_blocks``; empty where there are too few.
+    """
+
+    kind: str
+    weights: str
+    pooled: Adjustment
+    own: dict[str, Adjustment]
+    checked: dict[str, float] = field(default_factory=dict)
+
+    def at(self, site: str) -> Adjustment:
+        """That of the tower ``site``, or of a further place where it is none of the towers."""
+        return self.own.get(site, self.pooled)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What measured towers say of a GPP head.
+
+    Parameters
+    ----------
+    name
+        The tower, or how many of them.
+    measured
+        ``source``, ``variable``, ``start``, ``end`` (ISO dates), ``days``, ``sites``: facts of the measurements.
+    heads
+        One or more, each of other weights.
+    """
+
+    name: str
+    measured: dict[str, Any]
+    heads: tuple[HeadAdjustment, ...]
+
+    def head(self, kind: str, weights: str) -> HeadAdjustment:
+        """The adjustment of a head.
+
+        Parameters
+        ----------
+        kind
+            ``daily`` or ``table``.
+        weights
+            Digest of the weights that predict.
+
+        Returns
+        -------
+        HeadAdjustment
+            Made with the same weights.
+
+        Raises
+        ------
+        InputError
+            Where it was made with other weights.
+        """
+        for one in self.heads:
+            if one.weights == weights:
+                return one
+        made = ", ".join(f"{one.weights} ({one.kind})" for one in self.heads)
+        raise InputError(
+            f"Got the calibration {self.name} made with the GPP weights {made}, need one made with {weights} ({kind}),"
+            " which predict here; run `fluxlens calibrate gpp` again with them."
+        )
+
+    @property
+    def digest(self) -> str:
+        """Of all that changes a prediction, 16 hexadecimal digits."""
+        text = json.dumps([_head_text(one) for one in self.heads], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def label(self) -> str:
+        """One line for files and screens: name, days, period, variable, digest."""
+        m = self.measured
+        return f"{self.name}: {m['days']} days, {m['start']} to {m['end']}, {m['variable']}; {self.digest}"
+
+    def text(self) -> str:
+        """The text of its file."""
+        told = {
+            FORMAT: VERSION,
+            "name": self.name,
+            "digest": self.digest,
+            "software": f"fluxlens {embeddings.__version__}",
+            "measured": self.measured,
+            "terms": TERM_NOTES,
+            "heads": [_head_text(one) for one in self.heads],
+        }
+        return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
+
+    def save(self, path: str | Path) -> None:
+        """Write the file ``path``, a ``.json`` in a folder that exists; replaced only by the whole new one."""
+        path = check_path(path)
+        with atomic_path(path) as beside:
+            beside.write_text(self.text(), encoding="utf-8")
+
+
+def check_path(path: str | Path) -> Path:
+    """A path a calibration can be written to; InputError for another suffix or a folder that does not exist.
+
+    Parameters
+    ----------
+    path
+        To check.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".json" or not path.resolve().parent.is_dir() or path.is_dir():
+        raise InputError(
+            f"Got {path} for a calibration, need a .json file in a folder that exists; correct it."
+        )
+    return path
+
+
+def load(path: str | Path) -> Calibration:
+    """Read and check the file of a calibration.
+
+    Parameters
+    ----------
+    path
+        Of ``fluxlens calibrate gpp``.
+
+    Returns
+    -------
+    Calibration
+        Every number in it is finite and within bounds.
+
+    Raises
+    ------
+    InputError
+        Where it is no such file.
+    """
+    path = Path(path)
+    if not path.is_file() or path.stat().st_size > BYTES_AT_MOST:
+        raise InputError(
+            f"Got {path}, which is no file of at most {BYTES_AT_MOST:,} bytes, need a calibration as `fluxlens"
+            " calibrate gpp` writes it; check the path."
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(_no_calibration(path.name, "it is no text")) from error
+    return from_text(text, path.name)
+
+
+def from_text(text: str, name: str = "a calibration") -> Calibration:
+    """Read and check the text of a calibration.
+
+    Parameters
+    ----------
+    text
+        JSON.
+    name
+        What errors call it.
+
+    Returns
+    -------
+    Calibration
+        As ``load`` returns it.
+
+    Raises
+    ------
+    InputError
+        Where it is no calibration.
+    """
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(_no_calibration(name, "it is no JSON")) from error
+    if not isinstance(told, dict) or FORMAT not in told:
+        raise InputError(_no_calibration(name, f"it has no {FORMAT}"))
+    if told[FORMAT] != VERSION:
+        raise InputError(
+            f"Got {name} of version {str(told[FORMAT])[:20]}, need {VERSION}; use the software that wrote it."
+        )
+    # A file comes from others: each part is checked before it moves a prediction.
+    try:
+        measured = told["measured"]
+        facts = {key: str(measured[key]) for key in ("source", "variable", "start", "end")}
+        facts |= {"days": int(measured["days"]), "sites": [str(site) for site in measured["sites"]]}
+        heads = tuple(_head_of(one) for one in told["heads"])
+        found = Calibration(str(told["name"]), facts, heads)
+        sound = bool(heads) and all(text.isprintable() for text in (found.name, *map(str, facts.values())))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(_no_calibration(name, f"a part is missing or wrong ({error})")) from error
+    if not sound:
+        raise InputError(_no_calibration(name, "it holds no head, or a name that cannot be printed"))
+    if told.get("digest") != found.digest:
+        raise InputError(
+            _no_calibration(name, "its numbers are not those it was written with (digest differs)")
+        )
+    return found
+
+
+def _no_calibration(name: str, why: str) -> str:
+    return (
+        f"Got {name}, which is no whole calibration: {why}, need a file as `fluxlens calibrate gpp` writes it; make it"
+        " again."
+    )
+
+
+def _head_text(one: HeadAdjustment) -> dict:
+    return {
+        "kind": one.kind,
+        "weights": one.weights,
+        "left_out_blocks": {key: round(float(value), 4) for key, value in one.checked.items()},
+        "pooled": _adjustment_text(one.pooled),
+        "sites": {name: _adjustment_text(part) for name, part in one.own.items()},
+    }
+
+
+def _adjustment_text(one: Adjustment) -> dict:
+    # Six digits: far below the posterior's width, and the same text after reading and writing again.
+    sd = np.sqrt(np.diag(one.covariance))
+    return {
+        "mean": {name: _round(value) for name, value in zip(TERMS, one.mean, strict=True)},
+        "sd": {name: _round(value, 3) for name, value in zip(TERMS, sd, strict=True)},
+        "covariance": [[_round(value) for value in row] for row in one.covariance],
+        "spread": _round(one.spread),
+        "days": int(one.days),
+        "effective_days": _round(one.effective_days, 3),
+    }
+
+
+def _round(value: float, digits: int = 6) -> float:
+    return float(f"{float(value):.{digits}g}")
+
+
+def _head_of(told: dict) -> HeadAdjustment:
+    checked = {str(key): float(value) for key, value in told["left_out_blocks"].items()}
+    own = {str(name): _adjustment_of(one) for name, one in told["sites"].items()}
+    return HeadAdjustment(
+        str(told["kind"]), str(told["weights"]), _adjustment_of(told["pooled"]), own, checked
+    )
+
+
+def _adjustment_of(told: dict) -> Adjustment:
+    mean = np.array([float(told["mean"][name]) for name in TERMS])
+    covariance = np.array(told["covariance"], float)
+    spread, effective = float(told["spread"]), float(told["effective_days"])
+    if covariance.shape != (len(TERMS), len(TERMS)):
+        raise ValueError(f"covariance of shape {covariance.shape}")
+    numbers = np.concatenate([mean, covariance.ravel(), [spread]])
+    if not (
+        np.isfinite(numbers).all() and np.abs(numbers).max() <= LARGEST and spread > 0 and effective >= 0
+    ):
+        raise ValueError("a number beyond its bounds")
+    # Rounding to six digits may leave an eigenvalue just below zero.
+    covariance = (covariance + covariance.T) / 2
+    if np.linalg.eigvalsh(covariance).min() < -1e-5 * max(1.0, np.trace(covariance)):
+        raise ValueError("a covariance that is none")
+    return Adjustment(mean, covariance, spread, int(told["days"]), effective)
