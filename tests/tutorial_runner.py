@@ -17,7 +17,7 @@ from pathlib import Path
 
 RUN = ("python", "bash")
 """Languages of the blocks that are run; all others are for the eye."""
-FENCE = re.compile(r"^(?P<fence>```+)(?P<language>[\w{}-]*)[^\n]*\n(?P<code>.*?)^(?P=fence)[ ]*$", re.M | re.S)
+FENCE = re.compile(r"^(?:<!-- needs: fluxlens (?P<needs>\w+) -->\n)?(?P<fence>```+)(?P<language>[\w{}-]*)[^\n]*\n(?P<code>.*?)^(?P=fence)[ ]*$", re.M | re.S)
 SHELL_SYNTAX = set("|&;<>$`*?(){}")
 """Characters that make a line one for the shell."""
 
@@ -34,11 +34,21 @@ class Block:
         Its lines.
     line
         Number of its first line, from 1.
+    needs
+        A command of ``fluxlens`` without which the block is left out.
     """
 
     language: str
     code: str
     line: int
+    needs: str | None = None
+
+    @property
+    def is_runnable(self) -> bool:
+        """Whether the command that it needs is there."""
+        from fluxlens.app.cli.parser import COMMANDS
+
+        return self.needs is None or self.needs in COMMANDS
 
 
 def blocks(page: Path) -> Iterator[Block]:
@@ -51,7 +61,7 @@ def blocks(page: Path) -> Iterator[Block]:
     """
     text = page.read_text(encoding="utf-8")
     for found in FENCE.finditer(text):
-        yield Block(found["language"], found["code"], text.count("\n", 0, found.start("code")) + 1)
+        yield Block(found["language"], found["code"], text.count("\n", 0, found.start("code")) + 1, found["needs"])
 
 
 def commands(code: str) -> list[str]:
@@ -99,6 +109,8 @@ def main(page: Path) -> None:
     """
     namespace: dict = {"__name__": "__main__"}
     for block in blocks(page):
+        if not block.is_runnable:
+            continue
         if block.language == "bash":
             run_bash(block.code)
         elif block.language == "python":
