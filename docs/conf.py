@@ -12,7 +12,7 @@ from fluxlens import __version__  # noqa: E402
 from sphinx.ext.napoleon.docstring import GoogleDocstring  # noqa: E402
 
 # Napoleon takes what stands before a colon in the docstring of a constant for its type; here it is prose.
-GoogleDocstring._parse_attribute_docstring = lambda self: list(self._line_iter)
+GoogleDocstring._parse_attribute_docstring = lambda self: list(self._lines)
 
 project = "fluxlens"
 author = "the fluxlens contributors"
@@ -37,6 +37,9 @@ nitpicky = True
 # Types in docstrings are written for people ("int or None", "(n, band)"), and other projects' names cannot be looked
 # up without network: only references to our own documented objects are checked.
 nitpick_ignore_regex = [(r"py:.*", r"(?!fluxlens\.(embeddings|models|app\.plots)\.).*|.*\.(T|Values)")]
+
+# A type in a docstring, such as "Request", may be the name of several classes; the page links to the first.
+suppress_warnings = ["ref.python"]
 
 autosummary_generate = True
 autosummary_ignore_module_all = True
