@@ -1,11 +1,11 @@
-# What people do with a checkout: make serve, make test, make lint, make bench.
+# What people do with a checkout: make serve, make test, make lint, make docs, make bench.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: env serve test lint bench browser clean
+.PHONY: env serve test lint docs bench browser clean
 
 env: $(READY)
 
@@ -14,7 +14,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python $$($(PYTHON) -V) found, 3.11 or newer needed; run: make env PYTHON=python3.11"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,docs]'
 	@touch $@
 
 serve: env
@@ -38,6 +38,11 @@ lint: env
 	$(BIN)/ruff format --check .
 	$(BIN)/python -c "import fluxlens; from importlinter.cli import lint_imports_command; lint_imports_command()"
 	$(BIN)/python tests/code_figures.py
+
+# Warnings are errors: a link to a page, heading or file that is not there, a docstring that is no valid text.
+docs: env
+	$(BIN)/python -m sphinx -b html -W --keep-going -n -q -j auto docs build/docs
+	@echo "build/docs/index.html"
 
 bench: env
 	$(BIN)/fluxlens bench embed

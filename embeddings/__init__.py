@@ -1,6 +1,6 @@
 """The data: scenes in, daily embedding cubes out."""
 
-__version__ = "0.1.0"
+from fluxlens import __version__ as __version__
 
 
 def __getattr__(name: str) -> object:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+"""Written into files and stores; the build and the documentation read it here."""
 
 _HERE = Path(__file__).parent
 if not (_HERE / "models").is_dir():

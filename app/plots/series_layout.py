@@ -358,7 +358,7 @@ def other_lines(chart: str, series: xr.Dataset) -> tuple[np.ndarray, np.ndarray]
 
 
 def others_tables(others: list[tuple[str, xr.Dataset]]) -> dict[str, dict]:
-    """By "others_" and the chart: one line for each other place, given as (colour, series)."""
+    """By ``others_`` and the chart: one line for each other place, given as (colour, series)."""
     tables = {}
     for name in TITLES:
         if name != "weather":

@@ -111,7 +111,7 @@ def pixel_drivers(days_from_s2: np.ndarray | None, sigma: np.ndarray | None, sha
     Returns
     -------
     ndarray
-        (*shape, pixel driver) float32, scaled, in the order of ``PIXEL_DRIVERS``; 0 where not given.
+        (``shape``, pixel driver) float32, scaled, in the order of ``PIXEL_DRIVERS``; 0 where not given.
     """
     out = np.zeros((*shape, len(PIXEL_DRIVERS)), np.float32)
     if days_from_s2 is not None:
