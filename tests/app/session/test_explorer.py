@@ -11,6 +11,7 @@ import xarray as xr
 from app_world import TinyStore, give, predict
 from bokeh.core.validation.check import check_integrity
 from bokeh.document import Document
+from bokeh.models import InlineStyleSheet
 from fluxlens.app.background.catalog_loader import EntryLoad
 from fluxlens.app.dashboard import page
 from fluxlens.app.data import ExplorerData
@@ -52,6 +53,14 @@ def daily(explorer):
     """Data of the sources that draw the components."""
     charts = explorer.series_view.charts
     return {name: charts.source("pc", f"{name}, filled").data[name] for name in ("PC1", "PC2", "PC3")}
+
+
+def test_a_page_has_no_more_models_than_it_had_of_bokeh_figures(screen):
+    """532 before charts were HoloViews objects; style sheets of a notebook, which are text there, left out."""
+    document = Document()
+    Explorer(data=screen.data).panel().server_doc(document)
+    models = [model for model in document.models if not isinstance(model, InlineStyleSheet)]
+    assert len(models) <= 535
 
 
 def test_the_models_of_a_page_are_sound():
