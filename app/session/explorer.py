@@ -652,7 +652,7 @@ class Explorer(pn.viewable.Viewer):
         from fluxlens.app.plots.elements import map_dimensions
 
         key, data = self.state.layer_key, self._require_data()
-        choices = {n: getattr(key, n) for n in ("feature", "pixel", "threshold", "labels")}
+        choices = {n: getattr(key, n) for n in ("feature", "pixel", "area", "threshold", "labels")}
         # the layers that are made without a number of clusters have 0 there
         clusters = key.clusters or 5
         day = self.state.param.day
