@@ -1,7 +1,10 @@
 """Colours shared by the map, the charts, the legends and the exported sheet; this module imports nothing."""
 
-PLACE_COLOURS = ("#129089", "#0072b2", "#c0548f", "#b8860b", "#6b5fb5", "#5a7d2a")
-"""One for each place slot; distinguishable with colour-vision deficiency, contrast 3:1 on light and dark pages."""
+PLACE_COLOURS = ("#c81ec0", "#2460fc", "#b48400", "#0c8424", "#fc3c84", "#0c8484")
+"""One for each place slot; distinguishable with colour-vision deficiency, contrast 3:1 on light and dark pages, apart
+by 25 (CIE 1976 colour difference) from the components, the radar bands and the tower, with which they share charts."""
+PREDICTION_COLOUR = "#129089"
+"""The prediction beside a tower's GPP and the baselines, whichever place that is."""
 CLASS_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#555555")
 """Classes of clusters and labels: the palette of Okabe and Ito (2008), safe with colour-vision deficiency."""
 HALO = "#ffffff"

@@ -14,13 +14,20 @@ from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.state.place import Place
 from fluxlens.app.state.selection import State
 from fluxlens.embeddings.export import geometries
+from fluxlens.embeddings.export.geometries import first_few
 from fluxlens.models.errors import InputError
 
 MAX_CORNERS = 200
 """A drawn outline keeps at most that many corners."""
 
 
-def add_area(state: State, data: ExplorerData, area: shapely.Polygon | shapely.MultiPolygon) -> None:
+def add_area(
+    state: State,
+    data: ExplorerData,
+    area: shapely.Polygon | shapely.MultiPolygon,
+    name: str = "",
+    slot: int | None = None,
+) -> None:
     """Add a place for an area; sets ``state.message`` where none of its pixels is in the scene.
 
     Parameters
@@ -31,6 +38,10 @@ def add_area(state: State, data: ExplorerData, area: shapely.Polygon | shapely.M
         The store on screen.
     area : shapely.Polygon or shapely.MultiPolygon
         In lon, lat (degrees, WGS 84), valid or not.
+    name : str
+        Name of the place; empty: "Area 1" and so on.
+    slot : int, optional
+        As ``State.pin`` takes it.
     """
     # Seven decimals of a degree are a centimetre; areas are cache keys and parts of permalinks.
     area = shapely.transform(area, lambda lonlat: np.round(lonlat, 7))
@@ -41,7 +52,7 @@ def add_area(state: State, data: ExplorerData, area: shapely.Polygon | shapely.M
         return
     # A member nearest to the mean: the mean itself may lie outside a bent area.
     middle = np.hypot(rows - rows.mean(), cols - cols.mean()).argmin()
-    state.pin(int(rows[middle]), int(cols[middle]), area)
+    state.pin(int(rows[middle]), int(cols[middle]), area, name=name, slot=slot)
 
 
 def add_outline(state: State, data: ExplorerData, xs: list[float], ys: list[float]) -> None:
@@ -67,12 +78,12 @@ def add_outline(state: State, data: ExplorerData, xs: list[float], ys: list[floa
 
 
 def add_uploaded_area(state: State, data: ExplorerData, content: bytes) -> None:
-    """Add the area of an uploaded GeoJSON.
+    """Add the areas of an uploaded GeoJSON: a place with its name for each feature.
 
     Parameters
     ----------
     state : State
-        Gets the place, or the message on what is wrong.
+        Gets the places, or the message on what is wrong.
     data : ExplorerData
         The store on screen.
     content : bytes
@@ -88,9 +99,27 @@ def add_uploaded_area(state: State, data: ExplorerData, content: bytes) -> None:
         except InputError as error:
             state.message = str(error).replace(f"{folder}{os.sep}", "")
             return
-    # All features together are one place: it has one colour and one series.
-    add_area(state, data, shapely.MultiPolygon([*shapely.get_parts([region.geometry for region in regions])]))
-    state.notes = notes
+    free = len(PLACE_COLOURS) - len(state.places)
+    if not free:
+        state.message = f"Got {len(PLACE_COLOURS)} places already, need a free colour; remove a place first."
+        return
+    outside: list[str] = []
+    for number, region in enumerate(regions[:free], 1):
+        before = len(state.places)
+        add_area(state, data, region.geometry, region.name)
+        if len(state.places) == before:
+            outside.append(region.name or str(number))
+    if len(outside) == len(regions[:free]):
+        return  # with the message that says so
+    # One that is outside is said, and does not keep the others from the charts.
+    if outside:
+        notes.append(
+            f"{len(outside)} features have no pixel centre in the scene: left out ({first_few(outside)})."
+        )
+    if len(regions) > free:
+        names = first_few([region.name or str(n) for n, region in enumerate(regions, 1)][free:])
+        notes.append(f"{len(regions)} features, of which {free} have a free colour: left out ({names}).")
+    state.param.update(message="", notes=notes)
 
 
 def to_geojson(places: list[Place], data: ExplorerData) -> str:
@@ -120,5 +149,5 @@ def to_geojson(places: list[Place], data: ExplorerData) -> str:
 
 
 def place_label(place: Place) -> str:
-    """Name of a place on screen and in exports."""
-    return f"area {place.slot + 1}" if place.area else f"{place.row}, {place.col}"
+    """Name of a ``place`` on screen and in exports."""
+    return place.label

@@ -9,6 +9,7 @@ import dask
 import panel as pn
 from fluxlens.app.background.catalog_loader import LOADER, EntryLoad, open_entry
 from fluxlens.app.dashboard import page
+from fluxlens.app.plots.chart_template import draw_first_page
 from fluxlens.app.session.panel_setup import TITLE
 from fluxlens.models.errors import InputError
 
@@ -80,5 +81,7 @@ def _load_first_entry(catalog_path: str | Path | None) -> EntryLoad | None:
     with suppress(InputError):
         cat = catalog.open(catalog_path)
         if first := next((entry.name for entry in catalog.entries(cat) if entry.kind == "embeddings"), ""):
-            return LOADER.get(str(getattr(cat, "path", "")), first, lambda: open_entry(cat, first))
+            return LOADER.get(
+                str(getattr(cat, "path", "")), first, lambda: open_entry(cat, first, prepare=draw_first_page)
+            )
     return None

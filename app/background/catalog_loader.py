@@ -1,6 +1,5 @@
 """Catalog entries opened in threads, once per process; every session that waits for one sees its progress."""
 
-import importlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -120,7 +119,9 @@ class CatalogLoader:
 LOADER = CatalogLoader()
 
 
-def open_entry(catalog, entry: str, snapshot: str = "") -> Iterator:
+def open_entry(
+    catalog, entry: str, snapshot: str = "", prepare: Callable[[], None] = lambda: None
+) -> Iterator:
     """Steps that open an embeddings entry, making its store first where it is not there yet.
 
     Parameters
@@ -131,6 +132,8 @@ def open_entry(catalog, entry: str, snapshot: str = "") -> Iterator:
         Name of the entry.
     snapshot : str
         An earlier state of the store; empty for the latest.
+    prepare : callable
+        What else takes seconds before a first page, done in a thread beside the opening.
 
     Yields
     ------
@@ -143,22 +146,18 @@ def open_entry(catalog, entry: str, snapshot: str = "") -> Iterator:
     found = source(catalog, entry)
     if not isinstance(found, EmbeddingsSource):
         raise InputError(f"Got the entry {entry!r}, need one that holds embeddings; choose another.")
-    # HoloViews takes seconds to import: they pass beside the opening of the store, whose progress the page shows.
-    charts = threading.Thread(target=import_holoviews, name="import charts", daemon=True)
-    charts.start()
+    # HoloViews takes seconds to import and to draw with: they pass beside the opening of the store, whose progress the
+    # page shows.
+    preparing = threading.Thread(target=prepare, name="prepare page", daemon=True)
+    preparing.start()
     store = yield from found.store_steps()
     if snapshot and snapshot != store.snapshot:
         calibration = store.calibration
         store = Store.open(store.path, snapshot)
         store.calibration = calibration
     data = ExplorerData(store, gpp_predictor(store), *find_published(catalog, store.grid))
-    charts.join()
+    preparing.join()
     yield data
-
-
-def import_holoviews() -> None:
-    """Import HoloViews with its Bokeh backend, so that the first page does not wait for it."""
-    importlib.import_module("holoviews.plotting.bokeh")
 
 
 def gpp_predictor(store) -> Callable | None:

@@ -97,6 +97,29 @@ def read_area(
     return label_variables(out.assign_attrs(pixels=count, pixels_read=len(rows)))
 
 
+def mean_embedding(scene: SceneData, area: shapely.MultiPolygon) -> np.ndarray:
+    """The mean vector of an area's pixels on each day.
+
+    Parameters
+    ----------
+    scene : SceneData
+        What is read.
+    area : shapely.MultiPolygon
+        In lon, lat (degrees, WGS 84), valid or not.
+
+    Returns
+    -------
+    numpy.ndarray
+        (time, feature) float32 in the steps of the stored int8.
+    """
+    rows, cols, _ = sample_members(scene.grid, area)
+    return (
+        read_pixels(scene, rows, cols)
+        .embedding.transpose("time", "feature", "pixel")
+        .values.mean(-1, dtype="float32")
+    )
+
+
 def pixel_coordinates(grid: Grid, rows: np.ndarray, cols: np.ndarray) -> dict[str, xr.DataArray]:
     """x and y in metres of the pixels (``rows``, ``cols``) of a ``grid`` along ``pixel``: an indexer for images."""
     return {

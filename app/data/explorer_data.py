@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import shapely
 import xarray as xr
-from fluxlens.app.data.areas import read_area
+from fluxlens.app.data.areas import mean_embedding, read_area
 from fluxlens.app.data.imagery import Imagery
 from fluxlens.app.data.layer_image import LayerImage, LayerStyle, Viewport
 from fluxlens.app.data.layers import MapLayers
@@ -66,7 +66,7 @@ class ExplorerData:
     ):
         self.scene = SceneData(store, predict)
         self.imagery = Imagery(self.scene)
-        self.similarity = PixelSimilarity(self.scene)
+        self.similarity = PixelSimilarity(self.scene, lambda area: mean_embedding(self.scene, area))
         self.map_layers = MapLayers(self.scene, self.imagery, self.similarity, published, published_error)
         self._reader = SeriesReader(self.scene, self.imagery)
         # Charts of all places are drawn again on every tap, which must not read their areas again.

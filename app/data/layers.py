@@ -152,7 +152,7 @@ class MapLayers:
         return self._image_of(gpp.gpp_hi.values - gpp.gpp_lo.values, key)
 
     def _make_similarity(self, key: LayerKey, viewport: Viewport | None) -> LayerImage:
-        return self.similarity.similarity_image(key.day, key.pixel, key.threshold, viewport)
+        return self.similarity.similarity_image(key.day, key.area or key.pixel, key.threshold, viewport)
 
     def _make_clusters(self, key: LayerKey, viewport: Viewport | None) -> LayerImage:
         return self.similarity.cluster_image(key.day, key.clusters, viewport)

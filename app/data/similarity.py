@@ -1,10 +1,12 @@
 """Cosine similarity and k-means clusters of pixels, on one day or over the whole period."""
 
 import datetime as dt
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
+import shapely
 from fluxlens.app.data.byte_cache import ByteLimitedCache
 from fluxlens.app.data.layer_image import LayerImage, LayerStyle, Viewport, format_date
 from fluxlens.app.data.scene import SceneData
@@ -19,6 +21,8 @@ COSINE_BYTES = 2**28
 """Bytes of cached similarities; one of 4 million pixels is 16 MB."""
 CENTRES_SAMPLE_PX = 10_000
 """Cluster centres of the whole period are found on about that many pixels."""
+Reference = tuple[int, int] | shapely.MultiPolygon
+"""What pixels are compared with: one of them, (row, col), or the mean of an area in lon, lat."""
 MIN_STD = 1e-6
 """Constant features get this standard deviation, so that scaling by its inverse stays finite."""
 
@@ -30,15 +34,21 @@ class PixelSimilarity:
     ----------
     scene : SceneData
         Its cube, sample and principal components are used.
+    read_mean : callable, optional
+        ``read_mean(area)`` returns the mean vectors (time, feature) of an area in steps of the stored int8; without it
+        nothing can be compared with an area.
 
     Attributes
     ----------
     cosine : ByteLimitedCache
-        (y, x) float32 by (day or None, (row, col), viewport).
+        (y, x) float32 by (day or None, (row, col) or area, viewport).
     """
 
-    def __init__(self, scene: SceneData):
+    def __init__(
+        self, scene: SceneData, read_mean: Callable[[shapely.MultiPolygon], np.ndarray] | None = None
+    ):
         self.scene = scene
+        self._area_series = lru_cache(maxsize=32)(read_mean) if read_mean else None
         self.cosine = ByteLimitedCache(self._compute_cosine, COSINE_BYTES)
         self._period_cubes = ByteLimitedCache(self._read_period, PERIOD_BYTES)
         self._trajectories = ByteLimitedCache(self._compute_trajectories, PERIOD_BYTES // 4)
@@ -49,27 +59,30 @@ class PixelSimilarity:
     def similarity_image(
         self,
         day: dt.date | None,
-        pixel: tuple[int, int],
+        reference: Reference,
         threshold: float,
         viewport: Viewport | None = None,
     ) -> LayerImage:
-        """Cosine similarity to a pixel, values -1 to 1; what is less similar than ``threshold`` is masked.
+        """Cosine similarity to a pixel or an area, values -1 to 1; what is less similar than ``threshold`` is masked.
 
         Parameters
         ----------
         day : date or None
             None: over the whole period.
-        pixel : tuple of int
-            (row, col) of the reference pixel.
+        reference : tuple of int, or shapely.MultiPolygon
+            (row, col) of the reference pixel, or an area in lon, lat, whose mean vector is the reference.
         threshold : float
             Cosine similarity.
         viewport : Viewport, optional
             None: the whole scene.
         """
-        values = self.cosine(day, pixel, viewport)
+        values = self.cosine(day, reference, viewport)
         share = float((values >= threshold).mean())
         when = f"on {format_date(day)}" if day else self.period_label
-        label = f"Similarity to pixel {pixel[0]}, {pixel[1]}"
+        if isinstance(reference, tuple):
+            label = f"Similarity to pixel {reference[0]}, {reference[1]}"
+        else:
+            label = "Similarity to the mean of the area"
         style = LayerStyle(label, "", ("cosine",), (0.0,), (1.0,), palette="CET_L17")
         caption = f"{when}: {share:.0%} of pixels at {threshold:.2f} or above"
         return LayerImage(values[..., None], style, caption, values < threshold)
@@ -147,7 +160,7 @@ class PixelSimilarity:
     # --- a day and the period ---
 
     def _compute_cosine(
-        self, day: dt.date | None, pixel: tuple[int, int], viewport: Viewport | None = None
+        self, day: dt.date | None, reference: Reference, viewport: Viewport | None = None
     ) -> np.ndarray:
         """Cosine of centred features, (y, x) float32; over the period, features of all its days concatenated."""
         scale, centre = self.scene.scale, self.scene.components[1]
@@ -159,10 +172,16 @@ class PixelSimilarity:
         # never lie side by side in memory.
         dot = length = own_length = np.float32(0)
         for date, cube in zip(dates, cubes, strict=True):
-            reference = self.features_at(date, (pixel,))[0]
-            target = reference * scale
-            day_dot, day_length = analysis.agreement(cube.reshape(-1, len(scale)), scale, centre, target)
-            day_own = analysis.agreement(reference[None], scale, centre, target)[1][0]
+            if isinstance(reference, tuple):
+                steps = self.features_at(date, (reference,))[0]
+                day_own = analysis.agreement(steps[None], scale, centre, steps * scale)[1][0]
+            else:
+                # The mean of an area is no stored int8, of which the kernel takes the length.
+                index = int(self.scene.days.get_indexer([pd.Timestamp(date)])[0])
+                steps = self._area_series(reference)[index]
+                day_own = np.float32(((steps * scale - centre) ** 2).sum())
+            pixels = cube.reshape(-1, len(scale))
+            day_dot, day_length = analysis.agreement(pixels, scale, centre, steps * scale)
             if day:  # no sum, no copy
                 dot, length, own_length = day_dot, day_length, day_own
             else:

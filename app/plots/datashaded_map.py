@@ -28,6 +28,7 @@ def embedding_map(
     feature: int = 0,
     clusters: int = 5,
     pixel: tuple[int, int] | None = None,
+    area: Any = None,
     threshold: float = 0.0,
     labels: tuple = (),
     palette: Any = None,
@@ -53,6 +54,8 @@ def embedding_map(
         Number of clusters, for "clusters".
     pixel : tuple of int, optional
         (row, col) of the reference pixel, for "similar"; None: the middle of the scene.
+    area : shapely.MultiPolygon, optional
+        Area in lon, lat whose mean vector is the reference in place of a pixel, for "similar".
     threshold : float
         Cosine similarity (-1 to 1) below which pixels are drawn pale, for "similar".
     labels : tuple of Label
@@ -83,7 +86,7 @@ def embedding_map(
         middle = (grid.ny // 2, grid.nx // 2)
         choices = {
             "feature": {"feature": feature},
-            "similar": {"pixel": pixel or middle, "threshold": threshold},
+            "similar": {"pixel": pixel or middle, "area": area, "threshold": threshold},
             "clusters": {"clusters": clusters},
             "labels": {"labels": tuple(labels)},
         }.get(layer, {})

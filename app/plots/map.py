@@ -25,6 +25,7 @@ from bokeh.models import (
 )
 from fluxlens.app.data.layer_image import QUICK_PX, SHARP_PX, WHOLE_PX, LayerImage, LayerStyle, Viewport
 from fluxlens.app.palette import HALO, TOWER_COLOUR
+from fluxlens.app.plots.chart_template import copy_charts
 from fluxlens.app.plots.colour import paint
 from fluxlens.app.plots.elements import lonlat_hover, map_dimensions
 from fluxlens.app.plots.map_frame import limit_view
@@ -57,6 +58,27 @@ def _lower_priority() -> None:
 
 SHARPENING = ThreadPoolExecutor(1, "sharpen", _lower_priority)
 """Sharp images are made one at a time outside the server's loop, so that first views of other sessions come first."""
+
+
+def draw_map() -> dict[str, RenderedChart]:
+    """The map under the name "map", drawn by HoloViews without data; its axes are hidden, whatever their CRS."""
+    chart = RenderedChart(map_marks(), *map_dimensions(""), empty_map_tables(), {"responsive": True})
+    chart.figure.update(
+        sizing_mode="stretch_both",
+        min_border=0,
+        min_border_left=0,
+        min_border_right=0,
+        min_border_top=0,
+        min_border_bottom=0,
+        outline_line_color=None,
+        background_fill_alpha=0,
+        border_fill_alpha=0,
+        # Neither axes nor grid lines: places are told by the scale bar and the hover.
+        left=[],
+        below=[],
+        center=[],
+    )
+    return {"map": chart}
 
 
 class MapPlot:
@@ -99,10 +121,8 @@ class MapPlot:
         # Counts movements of the view, so that a sharper image that comes late is dropped.
         self._moves = 0
         left, bottom, right, top = grid.extent
-        # Drawn once by HoloViews: what explorer.map composes are the same marks.
-        self.chart = RenderedChart(
-            map_marks(), *map_dimensions(grid.crs), empty_map_tables(), {"responsive": True}
-        )
+        # What explorer.map composes are the same marks.
+        self.chart = copy_charts("map", draw_map)["map"]
         self.figure, sources = self.chart.figure, self.chart.sources
         self.under, self.image, self.fresh = (sources[n] for n in ("basemap", "layer", "computed box"))
         self.pins, self.outlines, self.labels, self.footprint, self.box = (
@@ -111,20 +131,6 @@ class MapPlot:
         # The same range objects, so that two maps pan and zoom together in the browser, without the server.
         self.figure.x_range = linked_to.figure.x_range if linked_to else Range1d(left, right)
         self.figure.y_range = linked_to.figure.y_range if linked_to else Range1d(bottom, top)
-        self.figure.update(
-            sizing_mode="stretch_both",
-            min_border=0,
-            min_border_left=0,
-            min_border_right=0,
-            min_border_top=0,
-            min_border_bottom=0,
-            outline_line_color=None,
-            background_fill_alpha=0,
-            border_fill_alpha=0,
-        )
-        self.figure.title.visible = False
-        self.figure.axis.visible = False
-        self.figure.grid.visible = False
         self._glyph = self.chart.handles["layer"]["glyph_renderer"]
         self.chart.update({"tower": tower_point(tower_xy)})
         self.chart.update({name: NO_IMAGE for name in ("basemap", "fresh", "marked")})

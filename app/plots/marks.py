@@ -182,6 +182,7 @@ class RenderedChart:
         self.plot = hv.renderer("bokeh").get_plot(self.overlay)
         self.figure = self.plot.state
         self.figure.toolbar_location = None
+        self._remove_unused_models()
         self.handles = {
             mark.label: plot.handles
             for mark, plot in zip(self.marks, self.plot.subplots.values(), strict=True)
@@ -198,6 +199,38 @@ class RenderedChart:
         # HoloViews would set the range anew at each of its updates; here the browser follows the data.
         self.figure.y_range = DataRange1d(renderers=self._renderers_on_main_axis())
         self._colour = ""
+
+    @classmethod
+    def from_models(cls, marks: Sequence[Mark], figure: Any, handles: dict[str, dict]) -> "RenderedChart":
+        """A chart of models that are copies of those of another one: see ``chart_template``.
+
+        Parameters
+        ----------
+        marks : sequence of Mark
+            As the other chart has them.
+        figure : bokeh.plotting.figure
+            The copied figure.
+        handles : dict
+            By label of a mark: its "source", "glyph_renderer" and "glyph".
+        """
+        chart = cls.__new__(cls)
+        chart.marks, chart.figure, chart.handles = list(marks), figure, handles
+        chart.sources = {label: parts["source"] for label, parts in handles.items()}
+        chart._colour = ""
+        return chart
+
+    def _remove_unused_models(self) -> None:
+        """Take off what HoloViews adds to every figure and the dashboard has elsewhere or not at all."""
+        from bokeh.models import Grid, HoverTool, Legend
+
+        figure = self.figure
+        # Title and legend stand above the figure, in HTML; saving and zooming are the page's.
+        figure.title = None
+        figure.toolbar.tools = [tool for tool in figure.toolbar.tools if isinstance(tool, HoverTool)]
+        for side in ("left", "right", "above", "below", "center"):
+            parts = getattr(figure, side)
+            unused = [p for p in parts if isinstance(p, Legend) or (isinstance(p, Grid) and p.dimension == 0)]
+            setattr(figure, side, [part for part in parts if part not in unused])
 
     def _renderers_on_main_axis(self) -> list:
         """Renderers that the range of the y axis must hold: not those of a second axis, nor the shading."""
@@ -255,8 +288,6 @@ def style_figure(figure: Any) -> None:
         background_fill_alpha=0,
         border_fill_alpha=0,
     )
-    figure.title.visible = False
-    figure.xgrid.grid_line_color = None
     for axis in figure.axis:
         axis.update(
             axis_line_color=None,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from fluxlens.app.data.layer_image import Viewport, format_date
 from fluxlens.app.data.series import SeriesReader
-from fluxlens.app.palette import CLASS_COLOURS, PLACE_COLOURS
+from fluxlens.app.palette import CLASS_COLOURS
 from fluxlens.app.plots.elements import load_holoviews, make_title, map_dimensions
 from fluxlens.app.state.layer_key import LayerKey
 from fluxlens.models.errors import InputError
@@ -21,8 +21,10 @@ PERIOD_DAYS = 24
 """Days, evenly spread, that stand for the whole period."""
 MARKED_POINTS = 20_000
 """Of more pixels marked on the map that many are drawn in feature space, evenly spread."""
+MARK_COLOUR = "#c0548f"
+"""Colour of pixels that are marked in the other of map and feature space."""
 MARK_RGBA = (192, 84, 143, 210)
-"""Colour of pixels marked on the map: ``PLACE_COLOURS[2]``, a little transparent."""
+"""The same on the map, a little transparent."""
 GPP_UNIT = "gC m⁻² d⁻¹"
 
 
@@ -136,7 +138,7 @@ def feature_space(
         # A sample: marks are drawn one by one in the browser.
         chosen = chosen[:: max(1, -(-len(chosen) // MARKED_POINTS))]
         marks = hv.Points(points.iloc[chosen, :2], [xdim, ydim], label="area on the map")
-        return marks.opts(color=PLACE_COLOURS[2], size=2, alpha=0.5)
+        return marks.opts(color=MARK_COLOUR, size=2, alpha=0.5)
 
     path = hv.DynamicMap(draw_path, streams=[pixels])
     area = hv.DynamicMap(draw_area, streams=[areas])

@@ -17,6 +17,7 @@ from bokeh.models import (
     WheelZoomTool,
 )
 from fluxlens.app.palette import THEMES
+from fluxlens.app.plots.chart_template import copy_charts
 from fluxlens.app.plots.elements import time_dimension
 from fluxlens.app.plots.marks import RenderedChart, apply_theme, style_figure
 from fluxlens.app.plots.series_layout import (
@@ -36,32 +37,49 @@ LEFT_PX = 58
 """Room left of a frame: tick labels and the axis label; the same for all, so that their time axes are aligned."""
 
 
-def make_time_figure(figure: Any, time_range: Range1d, on_day: Callable | None = None) -> None:
-    """Let a figure over time share a range, zoom and pan along time only, and report taps.
-
-    Parameters
-    ----------
-    figure : bokeh.plotting.figure
-        As HoloViews made it.
-    time_range : bokeh.models.Range1d
-        Shared by all charts of a page.
-    on_day : callable, optional
-        Called with the milliseconds since 1970 of a tap.
-    """
+def style_time_figure(figure: Any) -> None:
+    """Let a figure over time, as HoloViews made it, zoom and pan along time only, and write its dates."""
     style_figure(figure)
-    figure.x_range = time_range
     figure.min_border_left = LEFT_PX
     # Time is shared by all charts and may be zoomed; values keep their range, so that days compare by eye.
     wheel, pan = WheelZoomTool(dimensions="width"), PanTool(dimensions="width")
     figure.add_tools(wheel, pan)
     figure.toolbar.active_scroll, figure.toolbar.active_drag = wheel, pan
-    # In the browser, without a round trip: a slow line must not keep the reader zoomed in.
-    figure.js_on_event(DoubleTap, CustomJS(args={"range": time_range}, code="range.reset()"))
-    if on_day:
-        figure.on_event(Tap, lambda event: on_day(event.x))
     figure.xaxis.formatter = DatetimeTickFormatter(days="%e %b", months="%b %Y", years="%Y")
     figure.xaxis.ticker.desired_num_ticks = 5
     figure.xaxis.axis_label = "Date, UTC"
+
+
+def link_time_figures(figures: list[Any], time_range: Range1d, on_day: Callable | None = None) -> None:
+    """Let figures over time share a range, and report taps.
+
+    Parameters
+    ----------
+    figures : list of bokeh.plotting.figure
+        Of one page, as ``style_time_figure`` left them.
+    time_range : bokeh.models.Range1d
+        Shared by all of them.
+    on_day : callable, optional
+        Called with the milliseconds since 1970 of a tap.
+    """
+    # In the browser, without a round trip: a slow line must not keep the reader zoomed in.
+    reset = CustomJS(args={"range": time_range}, code="range.reset()")
+    for figure in figures:
+        figure.x_range = time_range
+        figure.js_on_event(DoubleTap, reset)
+        if on_day:
+            figure.on_event(Tap, lambda event: on_day(event.x))
+
+
+def draw_series_charts() -> dict[str, RenderedChart]:
+    """All charts of a place by name, drawn by HoloViews without data."""
+    marks, axes, time = chart_marks(), chart_dimensions(), time_dimension()
+    charts = {}
+    for name in TITLES:
+        options = {"responsive": True, "min_height": 110, "multi_y": name == "weather"}
+        charts[name] = RenderedChart(marks[name], time, axes[name], empty_tables(), options)
+        style_time_figure(charts[name].figure)
+    return charts
 
 
 class SeriesFigures:
@@ -91,23 +109,18 @@ class SeriesFigures:
         # One hairline for all charts: the pointer in one shows its date in the others.
         hairline = Span(dimension="height", line_dash="dotted", line_width=1, line_color="#8794a3")
         self.cursors: list[Span] = []
-        marks, axes, time = chart_marks(), chart_dimensions(), time_dimension()
         if weather is not None:
             self.tables["weather"] = weather_table(weather, self.first, self.last)
-        self.charts: dict[str, RenderedChart] = {}
-        for name in TITLES:
-            if name not in names:
-                continue
-            options = {"responsive": True, "min_height": 110, "multi_y": name == "weather"}
-            chart = RenderedChart(marks[name], time, axes[name], self.tables, options)
-            make_time_figure(chart.figure, self.range, self.choose_day if on_day else None)
+        drawn = copy_charts("series", draw_series_charts)
+        self.charts = {name: chart for name, chart in drawn.items() if name in names}
+        for chart in self.charts.values():
             chart.figure.add_tools(CrosshairTool(overlay=hairline))
             cursor = Span(dimension="height", location=self.first, line_width=1.5)
             # One cursor for each figure: a Bokeh model may be in one figure only.
             chart.figure.add_layout(cursor)
             self.cursors.append(cursor)
-            self.charts[name] = chart
         self.figures = {name: chart.figure for name, chart in self.charts.items()}
+        link_time_figures(list(self.figures.values()), self.range, self.choose_day if on_day else None)
         if "weather" in self.charts:
             # Weather is that of the place: drawn once, not at each tap.
             self.charts["weather"].update(self.tables, ["weather"])

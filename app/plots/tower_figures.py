@@ -6,8 +6,9 @@ import pandas as pd
 from bokeh.models import Range1d
 from fluxlens.app.data.towers.comparison import LINES, TowerComparison
 from fluxlens.app.palette import THEMES
+from fluxlens.app.plots.chart_template import copy_charts
 from fluxlens.app.plots.marks import RenderedChart, apply_theme, style_figure
-from fluxlens.app.plots.series_figures import LEFT_PX, make_time_figure
+from fluxlens.app.plots.series_figures import LEFT_PX, link_time_figures, style_time_figure
 from fluxlens.app.plots.tower_layout import (
     FLUX_COLOURS,
     SQUARE_PX,
@@ -17,6 +18,33 @@ from fluxlens.app.plots.tower_layout import (
     tower_marks,
     tower_tables,
 )
+
+
+def draw_tower_charts() -> dict[str, RenderedChart]:
+    """The charts of a tower by name, drawn by HoloViews without data."""
+    empty, axes = tower_tables(None), tower_dimensions()
+    charts = {
+        name: RenderedChart(marks, *axes[name], empty, {"responsive": True, "min_height": 140})
+        for name, marks in tower_marks().items()
+    }
+    for name, chart in charts.items():
+        if name in ("series", "anomaly"):
+            style_time_figure(chart.figure)
+        else:
+            style_figure(chart.figure)
+            chart.figure.min_height = 300
+            chart.figure.min_border_left = LEFT_PX
+    # A square frame of a fixed size, whatever the width of the page.
+    charts["scatter"].figure.update(
+        sizing_mode="fixed",
+        width=SQUARE_PX + 80,
+        height=SQUARE_PX + 70,
+        min_border_bottom=50,
+        frame_width=SQUARE_PX,
+        frame_height=SQUARE_PX,
+    )
+    charts["cycle"].figure.xaxis.formatter = month_names()
+    return charts
 
 
 class TowerFigures:
@@ -35,26 +63,14 @@ class TowerFigures:
         self.first, self.last, self.on_day = days[0], days[-1], on_day
         self.range = Range1d(days[0] - margin, days[-1] + margin, bounds="auto")
         self.square = Range1d(0, 1)
-        empty, axes = tower_tables(None), tower_dimensions()
-        self.charts = {
-            name: RenderedChart(marks, *axes[name], empty, {"responsive": True, "min_height": 140})
-            for name, marks in tower_marks().items()
-        }
+        self.charts = copy_charts("tower", draw_tower_charts)
         self.figures = {name: chart.figure for name, chart in self.charts.items()}
-        for name in ("series", "anomaly"):
-            make_time_figure(self.figures[name], self.range, self.choose_day if on_day else None)
-        for name in ("scatter", "cycle"):
-            style_figure(self.figures[name])
-            self.figures[name].min_height = 300
-            self.figures[name].min_border_left = LEFT_PX
-        # Square frames: one range on equal axes, so that the 1:1 line is a diagonal.
-        scatter = self.figures["scatter"]
-        scatter.x_range = scatter.y_range = self.square
-        scatter.update(sizing_mode="fixed", width=SQUARE_PX + 80, height=SQUARE_PX + 70, min_border_bottom=50)
-        scatter.update(frame_width=SQUARE_PX, frame_height=SQUARE_PX)
+        over_time = [self.figures[name] for name in ("series", "anomaly")]
+        link_time_figures(over_time, self.range, self.choose_day if on_day else None)
+        # One range on equal axes, so that the 1:1 line is a diagonal.
+        self.figures["scatter"].x_range = self.figures["scatter"].y_range = self.square
         leap_year = pd.Timestamp("2020-01-01"), pd.Timestamp("2020-12-31")
         self.figures["cycle"].x_range = Range1d(*leap_year, bounds="auto")
-        self.figures["cycle"].xaxis.formatter = month_names()
         self.apply_theme("light")
 
     def choose_day(self, milliseconds: float) -> None:

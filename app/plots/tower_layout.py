@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from fluxlens.app.data.towers.comparison import LINES, TowerComparison
-from fluxlens.app.palette import CLIMATOLOGY_COLOUR, GPP_DT_COLOUR, GPP_NT_COLOUR, PLACE_COLOURS
+from fluxlens.app.palette import CLIMATOLOGY_COLOUR, GPP_DT_COLOUR, GPP_NT_COLOUR, PREDICTION_COLOUR
 from fluxlens.app.plots.elements import CHART_WIDTH_PX, load_holoviews, make_title, time_dimension
 from fluxlens.app.plots.marks import Mark, as_days, is_empty, make_element
 from fluxlens.models.errors import InputError
 
 LINE_COLOURS = {
-    "model": PLACE_COLOURS[0],
+    "model": PREDICTION_COLOUR,
     "day_of_year": CLIMATOLOGY_COLOUR,
-    "nirv": PLACE_COLOURS[1],
-    "p_model": PLACE_COLOURS[3],
+    "nirv": "#0072b2",
+    "p_model": "#b8860b",
 }
 FLUX_COLOURS = {"gpp_nt": GPP_NT_COLOUR, "gpp_dt": GPP_DT_COLOUR}
 GPP_UNIT = "gC m⁻² d⁻¹"

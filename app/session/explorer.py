@@ -18,6 +18,7 @@ from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.towers.upload import UploadedTower, check_tower
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_outline
+from fluxlens.app.plots.chart_template import draw_first_page
 from fluxlens.app.plots.map_marks import map_overlays, place_tables, tower_point
 from fluxlens.app.session import permalink
 from fluxlens.app.session.panel_setup import is_served, setup
@@ -201,7 +202,9 @@ class Explorer(pn.viewable.Viewer):
         self.state.message = ""
         snapshot = self._link_fields.get("snapshot", "")
         catalog_path = str(getattr(self.cat, "path", ""))
-        self._load = LOADER.get(catalog_path, entry, lambda: open_entry(self.cat, entry, snapshot), snapshot)
+        self._load = LOADER.get(
+            catalog_path, entry, lambda: open_entry(self.cat, entry, snapshot, draw_first_page), snapshot
+        )
         # The first look is at once: an entry that another session has opened is shown without a round of polling.
         self._body[:] = [self._waiting]
         self._check_load()
@@ -649,7 +652,7 @@ class Explorer(pn.viewable.Viewer):
         from fluxlens.app.plots.elements import map_dimensions
 
         key, data = self.state.layer_key, self._require_data()
-        choices = {n: getattr(key, n) for n in ("feature", "pixel", "threshold", "labels")}
+        choices = {n: getattr(key, n) for n in ("feature", "pixel", "area", "threshold", "labels")}
         # the layers that are made without a number of clusters have 0 there
         clusters = key.clusters or 5
         day = self.state.param.day

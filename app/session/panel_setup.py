@@ -3,6 +3,7 @@
 import panel as pn
 from fluxlens.app.views.inline_styles import inline_all_styles
 from fluxlens.app.views.page_template import set_page_template
+from fluxlens.app.views.shared_styles import share_all_styles
 from fluxlens.app.views.style import page_css
 
 TITLE = "fluxlens"
@@ -20,6 +21,8 @@ def setup() -> None:
     # The page's CSS is in the head of a served page: Panel puts ``raw_css`` into the sheet of every widget as well.
     raw_css = [] if is_served() else [page_css()]
     pn.extension(raw_css=raw_css, respect_explicit_sizing=True, inline=not is_served())
-    if not is_served():
+    if is_served():
+        share_all_styles()
+    else:
         inline_all_styles()
     set_page_template()

@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlencode
 
@@ -122,10 +123,14 @@ def to_query(state: State, data: ExplorerData) -> str:
         for place in state.places
         if place.area
     }
+    # Names that are not those of the slot by itself; by slot, as the pins are.
+    names = {
+        place.slot: place.name for place in state.places if place.label != f"{place.kind} {place.slot + 1}"
+    }
     labels = [[label.row, label.col, label.name] for label in state.labels]
     long_fields = {
         name: json.dumps(value, separators=(",", ":"))
-        for name, value in {"areas": areas, "labels": labels}.items()
+        for name, value in {"names": names, "areas": areas, "labels": labels}.items()
         if value
     }
     # Measured after encoding: brackets and commas of JSON take three bytes each in a URL.
@@ -155,10 +160,22 @@ def restore(fields: dict[str, str], state: State, data: ExplorerData) -> None:
     data : ExplorerData
         The store on screen.
     """
-    wrong = _restore_choices(fields, state, data)
+    names: dict[int, str] = {}
+    wrong = []
     try:
-        for coordinates in json.loads(fields.get("areas", "{}")).values():
-            add_area(state, data, polygon_from_rings(coordinates))
+        names = {
+            int(slot): " ".join(str(name).split())
+            for slot, name in json.loads(fields.get("names", "{}")).items()
+        }
+    except BAD_PART:
+        wrong.append("names")
+    wrong += _restore_choices(fields, state, data, names)
+    try:
+        for slot, coordinates in json.loads(fields.get("areas", "{}")).items():
+            at = int(slot) if slot.isdigit() else None
+            # Older links have no names; their areas were called by their slots.
+            name = names.get(at, "" if at is None else f"Area {at + 1}")
+            add_area(state, data, polygon_from_rings(coordinates), name, at)
     except BAD_PART:
         wrong.append("areas")
     # After the areas: the current place may be one of them.
@@ -186,10 +203,12 @@ def restore(fields: dict[str, str], state: State, data: ExplorerData) -> None:
         )
 
 
-def _restore_choices(fields: dict[str, str], state: State, data: ExplorerData) -> list[str]:
+def _restore_choices(
+    fields: dict[str, str], state: State, data: ExplorerData, names: dict[int, str]
+) -> list[str]:
     """Set all choices but areas at once; a part that is wrong keeps its default. Returns the keys of wrong parts."""
     parts: list[tuple[str, str, Callable[[str], Any]]] = [
-        ("pins", "places", lambda text: _parse_pins(text, data)),
+        ("pins", "places", lambda text: _parse_pins(text, data, names)),
         # Clipped and not refused: the store may have been written anew for another period.
         ("day", "day", lambda text: min(max(dt.date.fromisoformat(text), data.first), data.last)),
         ("layer", "layer", lambda text: _parse_layer(text, data)),
@@ -231,11 +250,14 @@ def _parse_charts(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
 
 
-def _parse_pins(text: str, data: ExplorerData) -> list[Place]:
+def _parse_pins(text: str, data: ExplorerData, names: dict[int, str]) -> list[Place]:
     # Cut before parsing: a link is written by anyone and may hold a million pins.
     places = [_parse_pin(part, data) for part in text.split(";")[: len(PLACE_COLOURS)]]
     if len({place.slot for place in places}) < len(places):
         raise InputError("two pins of one colour")
+    places = [replace(place, name=names.get(place.slot, "")) for place in places]
+    if len({place.label for place in places}) < len(places):
+        raise InputError("two pins of one name")
     return places
 
 

@@ -3,6 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass
 
+import shapely
 from fluxlens.app.state.labels import Label
 
 LAYERS = {
@@ -38,6 +39,8 @@ class LayerKey:
     """Index of the embedding feature, for "feature"."""
     pixel: tuple[int, int] | None = None
     """(row, col) of the reference pixel, for "similar"."""
+    area: shapely.MultiPolygon | None = None
+    """Area in lon, lat whose mean is the reference in place of the pixel, for "similar"."""
     threshold: float = 0.0
     """Cosine similarity below which pixels are drawn pale, for "similar"."""
     clusters: int = 0

@@ -1,13 +1,15 @@
 """The choices of one session: which entry, day, layer, feature and pixels; one object per session."""
 
 import datetime as dt
+from dataclasses import replace
+from itertools import count
 
 import param
 import shapely
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.state.labels import Label, toggle_label
 from fluxlens.app.state.layer_key import LAYERS, PERIOD_LAYERS, LayerKey
-from fluxlens.app.state.place import Place
+from fluxlens.app.state.place import MAX_NAME_LENGTH, Place
 from fluxlens.models.errors import InputError
 
 CLUSTER_COUNTS = range(2, 9)
@@ -161,7 +163,8 @@ class State(param.Parameterized):
         if layer == "feature":
             return LayerKey(layer, of, feature=self.feature)
         if layer == "similar":
-            return LayerKey(layer, of, pixel=self.pixel, threshold=self.threshold)
+            area = self.place.area if self.place else None
+            return LayerKey(layer, of, pixel=self.pixel, area=area, threshold=self.threshold)
         if layer == "clusters":
             return LayerKey(layer, of, clusters=self.clusters)
         if layer == "labels":
@@ -181,7 +184,47 @@ class State(param.Parameterized):
         except InputError as error:
             self.message = str(error)
 
-    def pin(self, row: int, col: int, area: shapely.MultiPolygon | None = None, add: bool = False) -> None:
+    def rename(self, name: str) -> None:
+        """Give the current place another ``name``; without letters, the one it would have had by itself."""
+        name = " ".join(name.split())
+        if self.place is None or name == self.place.label:
+            return
+        others = {place.label for place in self.places if place.slot != self.current}
+        if name in others:
+            self.message = f"Got the name {name!r}, which another place has; need one of its own."
+            return
+        if len(name) > MAX_NAME_LENGTH:
+            self.message = f"Got a name of {len(name)} letters, need at most {MAX_NAME_LENGTH}; shorten it."
+            return
+        new = replace(self.place, name=name or self.free_name(self.place.kind, others))
+        self.param.update(places=[new if place is self.place else place for place in self.places], message="")
+
+    def free_name(self, name: str, taken: set[str] | None = None) -> str:
+        """A name that no place has: ``name`` itself where it is given by a file, "Pixel 1" or "Area 1" by number.
+
+        Parameters
+        ----------
+        name : str
+            "Pixel", "Area", or a name.
+        taken : set of str, optional
+            Names in use; None: those of all places.
+        """
+        taken = {place.label for place in self.places} if taken is None else taken
+        if name not in taken and name not in ("Pixel", "Area"):
+            return name
+        # Names of files may come twice; numbers begin with 1 for kinds and with 2 for names.
+        start = 1 if name in ("Pixel", "Area") else 2
+        return next(f"{name} {n}" for n in count(start) if f"{name} {n}" not in taken)
+
+    def pin(
+        self,
+        row: int,
+        col: int,
+        area: shapely.MultiPolygon | None = None,
+        add: bool = False,
+        name: str = "",
+        slot: int | None = None,
+    ) -> None:
         """Move the current pin to (row, col); with ``add``, or to or from an area, make another place.
 
         Parameters
@@ -192,6 +235,10 @@ class State(param.Parameterized):
             The area in lon, lat (degrees, WGS 84); None for a pixel.
         add : bool
             Keep the current place and add one.
+        name : str
+            Of a new place; empty: "Pixel 1", "Area 1" and so on.
+        slot : int, optional
+            Of a new place, where it is free: a link keeps colours.
         """
         current = self.place
         if current is None or current.area or area or add:
@@ -206,10 +253,11 @@ class State(param.Parameterized):
                     f"Got {len(PLACE_COLOURS)} places already, need a free colour; remove a place first."
                 )
                 return
-            new = Place(free[0], row, col, area)
+            name = self.free_name(" ".join(name.split())[:MAX_NAME_LENGTH] or ("Area" if area else "Pixel"))
+            new = Place(slot if slot in free else free[0], row, col, area, name)
             self.param.update(places=[*self.places, new], current=new.slot, message="")
         else:
-            new = Place(current.slot, row, col)
+            new = replace(current, row=row, col=col)  # with its name: it is the place that moves
             # A new list and not a change in place: Param compares the old with the new value to call watchers.
             places = [new if place is current else place for place in self.places]
             self.param.update(places=places, message="")

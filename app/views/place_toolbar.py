@@ -4,6 +4,7 @@ import panel as pn
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_uploaded_area, place_label
+from fluxlens.app.state.place import MAX_NAME_LENGTH
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.file_upload import FileUpload
 from fluxlens.app.views.page_behaviour import group_label
@@ -52,6 +53,10 @@ class PlaceToolbar:
             text="Area from GeoJSON",
             accept=".geojson,.json",
         )
+        self.name = pn.widgets.TextInput(
+            label="Name of the place", css_classes=["no-label"], width=112, max_length=MAX_NAME_LENGTH
+        )
+        self.name.param.watch(self._rename, "value")
         self.remove.on_click(lambda _: state.remove())
         self.chips.param.watch(lambda event: setattr(state, "current", event.new), "value")
         state.watch(self._update, ["places", "current"])
@@ -66,11 +71,18 @@ class PlaceToolbar:
         with pn.io.hold():
             self.chips.param.update(options=options, value=self.state.current, styles=colours)
         self.remove.disabled = len(places) < 2
+        self.name.value = self.state.place.label if self.state.place else ""
+
+    def _rename(self, event) -> None:
+        self.state.rename(event.new)
+        # A name that is refused, or blanks, give way to the one that the place has.
+        self.name.value = self.state.place.label
 
     @property
     def view(self) -> pn.Row:
         return pn.Row(
             self.chips,
+            self.name,
             self.add_pin,
             self.draw,
             self.remove,

@@ -17,7 +17,6 @@ from fluxlens.app.palette import (
     RADAR_COLOURS,
     WEATHER_COLOURS,
 )
-from fluxlens.app.places import place_label
 from fluxlens.app.plots.series_figures import SeriesFigures
 from fluxlens.app.plots.series_layout import TITLES
 from fluxlens.app.state.selection import State
@@ -128,12 +127,13 @@ class SeriesView:
             [(PLACE_COLOURS[other.slot], self.data.place_series(other)) for other in others]
         )
         lon, lat = self.data.grid.lonlat(*self.data.centre(place.row, place.col))
-        name = f"Pixel {place.row}, {place.col}"
+        # The name stands in its field above; here is where the place is.
+        what = f"Pixel {place.row}, {place.col}"
         if place.area:
             read, count = series.attrs["pixels_read"], series.attrs["pixels"]
-            name = f"Area of {count} pixels" + (f", {read} of them read" if read < count else "")
+            what = f"Area of {count} pixels" + (f", {read} of them read" if read < count else "")
         self._location.object = (
-            f'<div class="pixel"><b>{name}</b> &nbsp; '
+            f'<div class="pixel"><b>{what}</b> &nbsp; '
             f"{abs(lat):.5f}° {'N' if lat >= 0 else 'S'}, "
             f"{abs(lon):.5f}° {'E' if lon >= 0 else 'W'}</div>"
         )
@@ -197,7 +197,7 @@ class SeriesView:
             )
         for place in self.state.places:
             if place is not self.state.place:
-                yield legend_key("line", PLACE_COLOURS[place.slot], f"PC1 of {place_label(place)}")
+                yield legend_key("line", PLACE_COLOURS[place.slot], f"PC1 of {escape(place.label)}")
         yield f"sigma {series.sigma.values[index]:.3f}"
 
     def _radar_legend(self, series, index: int, colour: str):

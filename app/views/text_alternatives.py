@@ -3,7 +3,6 @@
 from fluxlens.app.data.chart_text import describe_comparison, describe_series
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.towers.comparison import TowerComparison
-from fluxlens.app.places import place_label
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.page_behaviour import set_text_alternative
 
@@ -38,7 +37,7 @@ def describe_place_charts(figures: dict, state: State, data: ExplorerData) -> No
     if place is None:
         return
     series = data.place_series(place)
-    where = f"area {place_label(place)}" if place.area else f"pixel {place_label(place)}"
+    where = place.label if place.area else f"{place.label}, pixel {place.row}, {place.col}"
     # Said in every text, as it stands over every chart: a text may be read or copied alone.
     note = ", simulated" if data.simulated else ""
     tower = data.tower if state.show_tower else None

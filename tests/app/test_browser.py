@@ -315,15 +315,15 @@ def test_two_pins_and_an_area_share_the_charts_and_go_into_files(visit, tmp_path
     visit.get_by_role("button", name="+ Pin").click()
     visit.wait_for_timeout(400)
     tap(visit, 0.9, 0.25)
-    visit.get_by_role("button", name="12, 54").wait_for(timeout=10_000)
-    visit.get_by_text("PC1 of 20, 28").wait_for(timeout=10_000)
+    visit.get_by_role("button", name="Pixel 2").wait_for(timeout=10_000)
+    visit.get_by_text("PC1 of Pixel 1").wait_for(timeout=10_000)
     visit.get_by_text("Export 2 pins").wait_for(timeout=10_000)
     with visit.expect_download(timeout=30_000) as waiting:
         visit.get_by_text("Export 2 pins").click()
     waiting.value.save_as(tmp_path / "pins.csv")
     table = pd.read_csv(tmp_path / "pins.csv", comment="#")
     assert len(table) == 2 * 245
-    assert set(table["name"]) == {"20, 28", "12, 54"}
+    assert set(table["name"]) == {"Pixel 1", "Pixel 2"}
 
     visit.get_by_role("button", name="Draw area").click()
     visit.wait_for_timeout(500)
@@ -341,7 +341,7 @@ def test_two_pins_and_an_area_share_the_charts_and_go_into_files(visit, tmp_path
     ]
     assert shapes == ["Point", "Point", "MultiPolygon"]
     visit.get_by_role("button", name="Remove").click()
-    visit.get_by_role("button", name="area 3").wait_for(state="detached", timeout=10_000)
+    visit.get_by_role("button", name="Area 1").wait_for(state="detached", timeout=10_000)
 
     visit.locator("input[type=file]").first.set_input_files(tmp_path / "places.geojson")
     visit.get_by_role("alert").get_by_text("need Polygon").wait_for(timeout=10_000)

@@ -23,7 +23,7 @@ def test_the_table_holds_each_line_of_the_charts(state, data):
     table = pd.read_csv(io.StringIO(text), comment="#")
     assert set(table.columns) >= COLUMNS | {"time", "name", "lon", "lat", "x", "y", "observed", "sigma"}
     assert len(table) == 2 * len(DAYS)
-    first, pixel = table[table.name == "20, 28"], data.pixel_series(20, 28)
+    first, pixel = table[table.name == "Pixel 1"], data.pixel_series(20, 28)
     shots = pd.DatetimeIndex(pixel.acquisition.values).normalize()
     np.testing.assert_array_equal(pd.to_datetime(first.time[first.ndvi.notna()]), shots)
     np.testing.assert_allclose(first.ndvi.dropna(), pixel.ndvi, rtol=1e-5)
@@ -44,7 +44,7 @@ def test_the_netcdf_says_the_same_by_the_conventions(state, data, tmp_path):
     table = pd.read_csv(view.file_content(state, data, ".charts.csv"), comment="#")
     with xr.open_dataset(tmp_path / "a.nc") as found:
         assert dict(found.sizes) == {"point": 2, "time": len(DAYS)}
-        assert found.name.values.tolist() == ["20, 28", "12, 54"]
+        assert found.name.values.tolist() == ["Pixel 1", "Pixel 2"]
         np.testing.assert_allclose(found.VV.values.ravel(), table.VV, rtol=1e-5)
         assert found.tair.attrs["standard_name"] == "air_temperature"
         assert found.VV.attrs["units"] == "dB"
@@ -63,6 +63,6 @@ def test_an_area_is_a_row_a_day_of_its_means(state, data):
         [y[10] + 1, y[10] + 1, y[12] - 1, y[12] - 1],
     )
     table = pd.read_csv(view.file_content(state, data, ".charts.csv"), comment="#")
-    assert set(table.name) == {"area 3"}
+    assert set(table.name) == {"Area 1"}
     np.testing.assert_allclose(table.gpp, data.place_series(state.place).gpp, rtol=1e-5)
     assert view.file_name(state, data, ".charts.csv").endswith("_simulated.charts.csv")

@@ -3,6 +3,7 @@
 import datetime as dt
 
 import numpy as np
+import shapely
 from fluxlens.app.state import LayerKey
 
 JUNE = dt.date(2020, 6, 1)
@@ -48,3 +49,18 @@ def test_shares_of_clusters_add_up_and_colours_do_not_change_with_the_day(data):
     )
     assert sum(june.shares) == 1
     assert june.style == july.style
+
+
+def test_likeness_to_an_area_is_that_to_the_mean_vector_of_its_pixels(data, store):
+    """The area is half lake and half forest: its middle pixel alone would be one of the two."""
+    x, y = data.grid.x, data.grid.y
+    corners = [(x[10] - 1, y[20] + 1), (x[19] + 1, y[20] + 1), (x[19] + 1, y[23] - 1), (x[10] - 1, y[23] - 1)]
+    area = shapely.MultiPolygon([shapely.Polygon([data.grid.lonlat(*corner) for corner in corners])])
+    image = data.layer_image(LayerKey("similar", JUNE, pixel=(21, 15), area=area, threshold=0.8))
+    cube = store.cube().embedding.sel(time=np.datetime64(JUNE)).values / 64 - data.components[1]
+    like = cube[20:24, 10:20].reshape(-1, cube.shape[-1]).mean(0)
+    expected = cube @ like / np.linalg.norm(cube, axis=-1) / np.linalg.norm(like)
+    np.testing.assert_allclose(image.values[..., 0], expected, atol=3e-4)
+    middle = data.layer_image(LayerKey("similar", JUNE, pixel=(21, 15), threshold=0.8))
+    assert not np.allclose(image.values, middle.values, atol=0.05)
+    assert "mean of the area" in image.style.label

@@ -11,13 +11,14 @@ import xarray as xr
 from app_world import TinyStore, give, predict
 from bokeh.core.validation.check import check_integrity
 from bokeh.document import Document
+from bokeh.models import InlineStyleSheet
 from fluxlens.app.background.catalog_loader import EntryLoad
 from fluxlens.app.dashboard import page
 from fluxlens.app.data import ExplorerData
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.session.explorer import Explorer
 from fluxlens.app.session.panel_setup import setup
-from fluxlens.app.state import Place
+from fluxlens.app.state import Place, State
 from fluxlens.embeddings import catalog as catalogs
 
 
@@ -52,6 +53,14 @@ def daily(explorer):
     """Data of the sources that draw the components."""
     charts = explorer.series_view.charts
     return {name: charts.source("pc", f"{name}, filled").data[name] for name in ("PC1", "PC2", "PC3")}
+
+
+def test_a_page_has_no_more_models_than_it_had_of_bokeh_figures(screen):
+    """532 before charts were HoloViews objects; style sheets of a notebook, which are text there, left out."""
+    document = Document()
+    Explorer(data=screen.data).panel().server_doc(document)
+    models = [model for model in document.models if not isinstance(model, InlineStyleSheet)]
+    assert len(models) <= 535
 
 
 def test_the_models_of_a_page_are_sound():
@@ -202,6 +211,54 @@ def test_exported_places_can_be_uploaded_again(explorer):
     again = explorer.state.place
     assert again.slot != place.slot
     assert again.area == place.area
+
+
+def test_features_of_a_file_become_areas_with_their_names(explorer):
+    import json
+
+    from fluxlens.app.places import add_uploaded_area
+    from fluxlens.app.session import permalink
+
+    grid, features = explorer.data.grid, []
+    for name, col in (("meadow", 5), ("oaks <b>", 20), ("far away", 5000)):
+        x, y = grid.left_m + 10 * col, grid.top_m
+        ring = [(x, y), (x + 60, y), (x + 60, y - 60), (x, y - 60), (x, y)]
+        lonlat = [[float(v) for v in grid.lonlat(*corner)] for corner in ring]
+        features.append(
+            {
+                "type": "Feature",
+                "properties": {"name": name},
+                "geometry": {"type": "Polygon", "coordinates": [lonlat]},
+            }
+        )
+    content = json.dumps({"type": "FeatureCollection", "features": features}).encode()
+    add_uploaded_area(explorer.state, explorer.data, content)
+    assert [place.label for place in explorer.state.places] == ["Pixel 1", "meadow", "oaks <b>"]
+    assert len({place.slot for place in explorer.state.places}) == 3
+    assert explorer.state.message == ""
+    assert any("far away" in note for note in explorer.state.notes)
+    assert list(explorer.places.chips.options) == ["Pixel 1", "meadow", "oaks <b>"]
+    assert "PC1 of meadow" in explorer.series_view.heads["pc"].object
+    assert "<b>" not in explorer.series_view.heads["pc"].object.partition("meadow")[2]
+    # A link brings them back with their names and colours.
+    explorer.state.rename("old oaks")
+    fields = permalink.parse_query(permalink.to_query(explorer.state, explorer.data))
+    again = State(entry=explorer.state.entry, places=[Place(0, 0, 0)])
+    permalink.restore(fields, again, explorer.data)
+    assert again.message == ""
+    assert {(place.slot, place.label) for place in again.places} == {
+        (place.slot, place.label) for place in explorer.state.places
+    }
+    explorer.state.notes = []
+
+
+def test_a_name_that_is_typed_goes_into_the_chips_and_a_bad_one_comes_back(explorer):
+    explorer.places.name.value = "old oak"
+    assert list(explorer.places.chips.options) == ["old oak"]
+    explorer.tap(*explorer.data.centre(5, 5))
+    assert explorer.state.place.label == "old oak"
+    explorer.places.name.value = " "
+    assert explorer.places.name.value == explorer.state.place.label == "Pixel 1"
 
 
 def test_hidden_charts_leave_the_dates_under_the_lowest(explorer):

@@ -90,3 +90,28 @@ def test_areas_of_the_same_corners_are_one_cache_key_and_others_are_not():
     assert isinstance(place.area, shapely.MultiPolygon)
     np.testing.assert_array_equal(place.outlines, [[*corners, corners[0]]])
     assert Place(1, 2, 3).outlines == []
+
+
+def test_names_of_places_are_their_own_and_stay():
+    state = State()
+    state.pin(3, 4)
+    state.pin(5, 6, add=True)
+    assert [place.label for place in state.places] == ["Pixel 1", "Pixel 2"]
+    state.rename("  old   oak ")
+    assert state.place.label == "old oak"
+    state.pin(7, 8)
+    assert (state.place.label, state.place.row) == ("old oak", 7)
+    state.rename("Pixel 1")
+    assert "another place has" in state.message
+    assert state.place.label == "old oak"
+    state.rename("x" * 41)
+    assert "need at most 40" in state.message
+    square = shapely.Polygon([(0, 0), (1, 0), (1, 1)])
+    state.pin(1, 1, square)
+    state.pin(2, 2, square, name="old oak")
+    assert [place.label for place in state.places[2:]] == ["Area 1", "old oak 2"]
+    # The number of a place that is gone is free again; others keep theirs.
+    state.current = 0
+    state.remove()
+    state.pin(9, 9, add=True)
+    assert [place.label for place in state.places] == ["old oak", "Area 1", "old oak 2", "Pixel 1"]

@@ -2,8 +2,15 @@
 
 import re
 
+import numpy as np
 import pytest
-from fluxlens.app.palette import PLACE_COLOURS
+from fluxlens.app.palette import (
+    COMPONENT_COLOURS,
+    GPP_DT_COLOUR,
+    GPP_NT_COLOUR,
+    PLACE_COLOURS,
+    RADAR_COLOURS,
+)
 from fluxlens.app.views.style import FOLDER, page_css
 
 
@@ -59,3 +66,19 @@ def test_the_login_page_can_be_read():
         assert f"p {{ color: {message}" in text or f"color: {message}; }}" in text
         assert contrast(message, ground) >= 4.5
         assert contrast(wordmark, ground) >= 3
+
+
+def lab(colour: str) -> np.ndarray:
+    """CIE 1976 L*a*b* of #rrggbb, D65."""
+    rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ linear
+    f = np.cbrt(xyz / [0.9505, 1, 1.089])
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def test_places_are_apart_from_components_bands_and_tower():
+    others = [*COMPONENT_COLOURS.values(), *RADAR_COLOURS.values(), GPP_NT_COLOUR, GPP_DT_COLOUR]
+    for place in PLACE_COLOURS:
+        for other in [*others, *(colour for colour in PLACE_COLOURS if colour != place)]:
+            assert np.linalg.norm(lab(place) - lab(other)) >= 25, (place, other)

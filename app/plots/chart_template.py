@@ -1,0 +1,145 @@
+"""Charts that HoloViews draws once in a process; each page gets copies of the Bokeh models that it made.
+
+HoloViews takes 0.1 to 0.4 s for a chart and 2 s for a page, a copy of what it has drawn 5 to 10 ms a chart. A copy has
+the models alone and nothing else of HoloViews, which is all that ``RenderedChart.update`` needs.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from bokeh.core.serialization import Deserializer, Serializer
+from bokeh.models import (
+    AdaptiveTicker,
+    AllIndices,
+    AllLabels,
+    BasicTicker,
+    BasicTickFormatter,
+    ColumnDataSource,
+    DatetimeTicker,
+    DatetimeTickFormatter,
+    LinearScale,
+    Selection,
+    UnionRenderers,
+)
+from bokeh.util.serialization import make_id
+from fluxlens.app.plots.marks import RenderedChart
+
+STATELESS = (
+    AllIndices,
+    AllLabels,
+    UnionRenderers,
+    LinearScale,
+    BasicTicker,
+    BasicTickFormatter,
+    DatetimeTicker,
+    DatetimeTickFormatter,
+)
+"""Models that only say how something is done: figures can share one of each setting."""
+
+
+def share_parts(figures: list[Any]) -> None:
+    """Let figures share models that have no state of their own; a third of a chart's models are such.
+
+    Parameters
+    ----------
+    figures : list of bokeh.plotting.figure
+        Of one page.
+    """
+    first: dict[Any, Any] = {}
+    nobody = Selection()
+    for figure in figures:
+        for model in figure.references():
+            if isinstance(model, ColumnDataSource):
+                # Charts have no tool that selects: one empty selection serves all their sources. Read-only for users.
+                model.set_from_json("selected", nobody)
+            if isinstance(model, AdaptiveTicker) and type(model) is AdaptiveTicker:
+                continue  # shared with the ticker that holds it
+            for name, value in model.properties_with_values(include_defaults=True).items():
+                if isinstance(value, STATELESS):
+                    settings = {
+                        key: setting if not isinstance(setting, list) else tuple(map(str, setting))
+                        for key, setting in value.properties_with_values(include_defaults=False).items()
+                        if key != "tickers"
+                    }
+                    key = type(value), repr(sorted(settings.items()))
+                    setattr(model, name, first.setdefault(key, value))
+
+
+class ChartTemplate:
+    """The models of some charts of one page, to be copied.
+
+    Parameters
+    ----------
+    charts : dict
+        ``RenderedChart`` by name, with whatever is the same on all pages; they are used up.
+    """
+
+    def __init__(self, charts: dict[str, RenderedChart]):
+        figures = [chart.figure for chart in charts.values()]
+        share_parts(figures)
+        self._marks = {name: chart.marks for name, chart in charts.items()}
+        self._ids = {
+            name: {
+                label: {part: handles[part].id for part in ("source", "glyph_renderer", "glyph")}
+                for label, handles in chart.handles.items()
+            }
+            for name, chart in charts.items()
+        }
+        # Together, so that what the figures share is shared by their copies.
+        self._content = Serializer(deferred=False).encode(figures)
+
+    def copy(self) -> dict[str, RenderedChart]:
+        """The charts anew, with models of their own."""
+        new_ids: dict[str, str] = {}
+
+        def rename(part: Any) -> Any:
+            """The same content with another id for each model: a model is in one document only."""
+            if isinstance(part, dict):
+                out = {key: rename(value) for key, value in part.items()}
+                if isinstance(part.get("id"), str) and (part.get("type") == "object" or len(part) == 1):
+                    out["id"] = new_ids.setdefault(part["id"], make_id())
+                return out
+            return [rename(value) for value in part] if isinstance(part, list) else part
+
+        figures = Deserializer().decode(rename(self._content))
+        out = {}
+        for (name, marks), figure in zip(self._marks.items(), figures, strict=True):
+            models = {model.id: model for model in figure.references()}
+            handles = {
+                label: {part: models[new_ids[old]] for part, old in parts.items()}
+                for label, parts in self._ids[name].items()
+            }
+            out[name] = RenderedChart.from_models(marks, figure, handles)
+        return out
+
+
+_TEMPLATES: dict[str, ChartTemplate] = {}
+_DRAWING = threading.Lock()
+
+
+def copy_charts(key: str, draw: Callable[[], dict[str, RenderedChart]]) -> dict[str, RenderedChart]:
+    """Charts of a page, drawn by HoloViews for the first page of the process and copied for all.
+
+    Parameters
+    ----------
+    key : str
+        Names what ``draw`` makes.
+    draw : callable
+        Makes the charts by name, without anything of a single page: data, ranges, callbacks.
+    """
+    # A thread draws them while the first store is opened (``draw_first_page``); a page that is sooner waits for it.
+    with _DRAWING:
+        if key not in _TEMPLATES:
+            _TEMPLATES[key] = ChartTemplate(draw())
+    return _TEMPLATES[key].copy()
+
+
+def draw_first_page() -> None:
+    """Draw what every page shows first, so that the first page of the process does not wait for HoloViews."""
+    # Here and not above: both modules stand on this one.
+    from fluxlens.app.plots.map import draw_map
+    from fluxlens.app.plots.series_figures import draw_series_charts
+
+    copy_charts("map", draw_map)
+    copy_charts("series", draw_series_charts)
