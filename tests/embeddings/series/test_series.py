@@ -291,6 +291,50 @@ def test_the_offset_of_newer_processing_is_taken_off_and_told():
     )
 
 
+def numbers(start: str, brightness: float = 0.0) -> pd.DataFrame:
+    """Digital numbers of one series from a day on, without any offset."""
+    table = optical(("a",))
+    table[list(BANDS)] = ((table[list(BANDS)] + brightness) * 10_000).round()
+    return table.assign(date=table.date - table.date.min() + pd.Timestamp(start))
+
+
+def test_numbers_before_2022_are_not_shifted_unless_the_table_says_so():
+    old = numbers("2019-04-01")
+    shifted = old.assign(**{b: old[b] + 1000 for b in BANDS})
+    with pytest.warns(
+        DataWarning, match="if the offset of 1000 is still in them, add a column processing_baseline"
+    ):
+        kept = series_table.read_series(shifted).sensors["s2"].values
+    np.testing.assert_allclose(kept, shifted[list(BANDS)] / 1e4, atol=1e-6)
+    for column in ({"processing_baseline": "05.00"}, {"PROCESSING_BASELINE": 5.0}, {"s2:processing_baseline": "N0500"},
+                   {"PRODUCT_ID": "S2A_MSIL2A_20190401T105031_N0500_R051_T31UES_20230101T000000"}):  # fmt: skip
+        with pytest.warns(DataWarning, match=f"1000 were taken off the {len(old)} rows of baseline 04.00"):
+            found = series_table.read_series(shifted.assign(**column)).sensors["s2"].values
+        np.testing.assert_allclose(found, old[list(BANDS)] / 1e4, atol=1e-6)
+
+
+def test_a_word_on_the_baseline_is_not_believed_against_the_numbers():
+    new = numbers("2023-04-01")
+    right = new[list(BANDS)] / 1e4
+    for column in (
+        {"processing_baseline": "05.09"},
+        {"processing_baseline": "05.09", "boa_offset_applied": True},
+    ):
+        with pytest.warns(DataWarning):
+            found = series_table.read_series(new.assign(**column)).sensors["s2"].values
+        np.testing.assert_allclose(found, right, atol=1e-6)
+
+
+def test_bright_desert_is_shifted_only_where_the_numbers_step_in_2022():
+    old, new = numbers("2020-04-01", 0.12), numbers("2023-04-01", 0.12)
+    right = pd.concat([old, new])[list(BANDS)] / 1e4
+    stepped = new.assign(**{b: new[b] + 1000 for b in BANDS})
+    for later, told in ((new, "add a column"), (stepped, "taken off the dates from 2022")):
+        with pytest.warns(DataWarning, match=told):
+            found = series_table.read_series(pd.concat([old, later])).sensors["s2"].values
+        np.testing.assert_allclose(found, right, atol=1e-6)
+
+
 def test_linear_power_becomes_decibel_and_is_told():
     table = radar()
     linear = table.assign(VV=10 ** (table.VV / 10), VH=10 ** (table.VH / 10))
