@@ -553,7 +553,20 @@ def to_numbers(column: pd.Series, what: str) -> np.ndarray:
 
 
 def to_days(column: pd.Series, what: str) -> np.ndarray:
-    """UTC days since 1970-01-01 (int64) of a column of dates.
+    """UTC days since 1970-01-01 (int64) of a column of dates; see ``to_times``.
+
+    Parameters
+    ----------
+    column : pandas.Series
+        Dates or times.
+    what : str
+        The table in words, for messages.
+    """
+    return to_times(column, what).astype("datetime64[D]").astype(np.int64)
+
+
+def to_times(column: pd.Series, what: str) -> np.ndarray:
+    """UTC times (row,) datetime64[s] of a column of dates; midnight where it has dates alone.
 
     Parameters
     ----------
@@ -580,12 +593,13 @@ def to_days(column: pd.Series, what: str) -> np.ndarray:
         # To UTC before the zone is dropped: the day may be another one there.
         stamps = stamps.dt.tz_convert("UTC").dt.tz_localize(None)
     if stamps.isna().any():
-        row = int(stamps.isna().to_numpy().argmax())
+        wrong = stamps.isna().to_numpy()
+        row = int(wrong.argmax())
         raise InputError(
-            f"Got row {row + 1} of {what} without a date ({column.iloc[row]!r} in {column.name}), need YYYY-MM-DD;"
-            " correct it."
+            f"Got {int(wrong.sum())} rows of {what} without a date, the first row {row + 1}"
+            f" ({column.iloc[row]!r} in {column.name}), need YYYY-MM-DD; correct them."
         )
-    return stamps.to_numpy().astype("datetime64[D]").astype(np.int64)
+    return stamps.to_numpy().astype("datetime64[s]")
 
 
 def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
@@ -607,6 +621,8 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
         day, month = (second, first) if second.max() > 12 else (first, second)
         return pd.to_datetime({"year": split[3].astype(int), "month": month, "day": day}, errors="coerce")
     # Earth Engine's system:index begins with the acquisition, 20210401T103021_...
-    text = text.str.replace(r"^(\d{4})(\d{2})(\d{2})T\d{6}.*$", r"\1-\2-\3", regex=True)
+    text = text.str.replace(
+        r"^(\d{4})(\d{2})(\d{2})T(\d\d)(\d\d)(\d\d)(_.*)?$", r"\1-\2-\3T\4:\5:\6", regex=True
+    )
     stamps = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
     return stamps.dt.tz_localize(None)

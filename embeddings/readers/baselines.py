@@ -52,23 +52,58 @@ def baselines(data: xr.Dataset) -> np.ndarray:
     for key in BASELINES:
         told = per_date(data, key)
         if told is not None:
-            return np.array([_baseline(text) for text in told])
+            return np.array([parse_baseline(text) for text in told])
     # Names of ESA's products carry it: S2A_MSIL2A_20220125T105031_N0400_R051_T31UES_...
     for key in PRODUCTS:
         told = per_date(data, key)
         if told is not None:
-            found = [re.search(r"_N(\d\d)(\d\d)_", text) for text in told]
-            if any(found):
-                return np.array([float(f"{one[1]}.{one[2]}") if one else np.nan for one in found])
+            found = np.array([baseline_of_product(text) for text in told])
+            if np.isfinite(found).any():
+                return found
     return np.full(data.sizes["time"], np.nan)
 
 
-def _baseline(text: str) -> float:
+def parse_baseline(text: str) -> float:
+    """A processing baseline as a number without unit.
+
+    Parameters
+    ----------
+    text
+        ``04.00``, ``N0400``, ``4.0`` or ``400``.
+
+    Returns
+    -------
+    float
+        4.0 for each of them; NaN for other text.
+    """
     found = re.fullmatch(r"[Nn]?(\d\d)\.?(\d\d)", text) or re.fullmatch(r"(\d{1,2})\.(\d{1,2})0*", text)
     if found:
         return float(f"{found[1]}.{found[2]}")
     number = pd.to_numeric(text, errors="coerce")
     return float(number / 100 if number >= 100 else number)
+
+
+def baseline_of_product(name: str) -> float:
+    """The baseline in the name of one of ESA's products; NaN where there is none.
+
+    Parameters
+    ----------
+    name
+        Such as ``S2A_MSIL2A_20220125T105031_N0400_R051_T31UES_...``.
+    """
+    found = re.search(r"_N(\d\d)(\d\d)_", name)
+    return float(f"{found[1]}.{found[2]}") if found else np.nan
+
+
+def is_applied(text: str) -> bool:
+    """Whether a word says that the offset is off already.
+
+    Parameters
+    ----------
+    text
+        Of one of the keys ``APPLIED``.
+    """
+    return text.strip().lower() in ("true", "1", "1.0", "yes")
 
 
 def offset_applied(data: xr.Dataset) -> np.ndarray:
@@ -87,7 +122,7 @@ def offset_applied(data: xr.Dataset) -> np.ndarray:
     for key in APPLIED:
         told = per_date(data, key)
         if told is not None:
-            return np.array([text.lower() in ("true", "1", "1.0", "yes") for text in told])
+            return np.array([is_applied(text) for text in told])
     names = " ".join(
         str(data.attrs.get(key, ""))
         for key in ("collection", "system:id", "id", "source", "title", "history")

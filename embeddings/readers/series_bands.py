@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings import text_table
+from fluxlens.embeddings.readers import baselines
 from fluxlens.embeddings.text_table import plain_name
 from fluxlens.models.errors import DataWarning, InputError
 from fluxlens.models.sensors import SENSORS
@@ -38,6 +39,9 @@ OFFSET_DN = 1000.0
 
 OFFSET_FIRST_DAY = 19017
 """2022-01-25 in days since 1970-01-01."""
+
+OFFSET_BASELINE = 4.0
+"""First processing baseline with the offset, which newer processing of older images carries too."""
 
 MIN_BANDS = 2
 """Bands below which a table is not taken for one of Sentinel-2."""
@@ -141,19 +145,83 @@ def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarr
     # After the unit is known: zero is a valid reflectance, but no digital number.
     values[values == 0] = np.nan  # no data in the products
     words = f"divided by {DN_PER_REFLECTANCE:g}"
-    # The offset of newer processing shows: no clear land is darker than 0.1 in blue on all of a table's dates.
-    newer = days >= OFFSET_FIRST_DAY
-    visible = values[:, [spec.bands.index(band) for band in ("B02", "B03", "B04")]]
-    seen = visible[newer][np.isfinite(visible[newer])]
-    if len(seen) and np.percentile(seen, 1) >= OFFSET_DN:
-        values[newer] -= OFFSET_DN
-        words += (
-            f" after {OFFSET_DN:g} were taken off the dates from 2022-01-25 on (processing baseline 04.00)"
-        )
+    due, told = _offset_due(table, days, values, what)
+    values[due] -= OFFSET_DN
+    words += told
     warnings.warn(
         f"Got digital numbers ({middle:.0f} at the median) in {what}: {words}.", DataWarning, stacklevel=3
     )
     return values / DN_PER_REFLECTANCE
+
+
+def _offset_due(
+    table: pd.DataFrame, days: np.ndarray, values: np.ndarray, what: str
+) -> tuple[np.ndarray, str]:
+    """Which rows (row,) carry the offset of newer processing, by (row, band) digital numbers; and words on it.
+
+    The table's own word on the baseline of a row decides. Without one, rows before 2022 are believed to be of an older
+    baseline and stay as they are, and newer rows are judged by their darkest numbers beside those of older rows.
+    """
+    baseline, applied = _told_baselines(table)
+    visible = values[:, [SENSORS["s2"].bands.index(band) for band in ("B02", "B03", "B04")]]
+    due = (baseline >= OFFSET_BASELINE) & ~applied
+    if due.any():
+        numbers = visible[due][np.isfinite(visible[due])]
+        # With the offset in, clear land has hardly a number below 1000; harmonised exports keep the word on the
+        # baseline and have most of theirs below.
+        if len(numbers) and (numbers < OFFSET_DN).mean() > 0.1:
+            return np.zeros(len(table), bool), (
+                f"; {int(due.sum())} rows of baseline 04.00 or later have numbers below {OFFSET_DN:g}: the offset is"
+                " taken to be off already"
+            )
+    words = f" after {OFFSET_DN:g} were taken off the {int(due.sum())} rows of baseline 04.00 or later"
+    words = words if due.any() else ""
+    silent = np.isnan(baseline) & ~applied
+    darkest, middle = {}, {}
+    for age, rows in (
+        ("new", silent & (days >= OFFSET_FIRST_DAY)),
+        ("old", silent & (days < OFFSET_FIRST_DAY)),
+    ):
+        numbers = visible[rows][np.isfinite(visible[rows])]
+        if len(numbers):
+            darkest[age], middle[age] = np.percentile(numbers, 1), np.median(numbers)
+    # No clear land but bright desert is darker than 0.1 in the visible on all of a table's dates.
+    bright = [age for age, number in darkest.items() if number >= OFFSET_DN]
+    is_step = "old" not in bright or middle.get("new", 0) - middle["old"] > OFFSET_DN / 2
+    if "new" in bright and is_step:
+        due |= silent & (days >= OFFSET_FIRST_DAY)
+        words += f"{' and' if words else ' after'} {OFFSET_DN:g} were taken off the dates from 2022-01-25 on"
+        words += " (processing baseline 04.00)"
+        bright.remove("new")
+    if bright:
+        words += (
+            f"; no number of the visible bands is below {min(darkest[age] for age in bright):.0f}: if the offset of"
+            f" {OFFSET_DN:g} is still in them, add a column processing_baseline"
+        )
+    return due, words
+
+
+def _told_baselines(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Baseline of each row (row,), NaN where the table does not say, and whether its offset is off already."""
+    plain = {plain_name(column).replace(":", ""): column for column in table.columns}
+
+    def texts(keys: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray] | None:
+        column = next(
+            (plain[one] for key in keys if (one := plain_name(key).replace(":", "")) in plain), None
+        )
+        if column is None:
+            return None
+        # Some texts stand in many rows.
+        return pd.factorize(table[column].astype(str).str.strip())
+
+    baseline, applied = np.full(len(table), np.nan), np.zeros(len(table), bool)
+    if (found := texts(baselines.BASELINES)) is not None:
+        baseline = np.array([baselines.parse_baseline(text) for text in found[1]])[found[0]]
+    elif (found := texts(("PRODUCT_ID", "product_uri", "s2:product_uri", "product"))) is not None:
+        baseline = np.array([baselines.baseline_of_product(text) for text in found[1]])[found[0]]
+    if (found := texts(baselines.APPLIED)) is not None:
+        applied = np.array([baselines.is_applied(text) for text in found[1]])[found[0]]
+    return baseline, applied
 
 
 def _check_one_unit(values: np.ndarray, middle: float, columns: dict[str, str], what: str) -> None:

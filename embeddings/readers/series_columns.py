@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings import text_table
 from fluxlens.embeddings.text_table import plain_name
-from fluxlens.models.errors import InputError
+from fluxlens.models.errors import DataWarning, InputError
 
 ID_NAMES = (
     "id", "plot", "plotid", "parcel", "parcelid", "pointid", "site", "siteid", "sitename", "station", "fieldid",
@@ -98,7 +99,7 @@ def to_ids(table: pd.DataFrame, what: str) -> np.ndarray:
 
 
 def to_epoch_days(table: pd.DataFrame, what: str) -> np.ndarray:
-    """The day of each row.
+    """The day of each row; see ``to_utc_times``.
 
     Parameters
     ----------
@@ -111,6 +112,24 @@ def to_epoch_days(table: pd.DataFrame, what: str) -> np.ndarray:
     -------
     numpy.ndarray
         (row,) int64, days since 1970-01-01 UTC.
+    """
+    return to_utc_times(table, what).astype("datetime64[D]").astype(np.int64)
+
+
+def to_utc_times(table: pd.DataFrame, what: str) -> np.ndarray:
+    """The time of each row.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows as they stand in the file.
+    what : str
+        The table in words, for messages.
+
+    Returns
+    -------
+    numpy.ndarray
+        (row,) datetime64[s] UTC, midnight where the table has dates alone.
 
     Raises
     ------
@@ -122,7 +141,7 @@ def to_epoch_days(table: pd.DataFrame, what: str) -> np.ndarray:
         raise InputError(
             f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need dates; add a column date."
         )
-    return text_table.to_days(table[column], what)
+    return text_table.to_times(table[column], what)
 
 
 def to_places(table: pd.DataFrame, ids: np.ndarray, what: str) -> pd.DataFrame:
@@ -212,6 +231,12 @@ def is_clear(table: pd.DataFrame, what: str) -> np.ndarray:
         if strange.any():
             raise InputError(
                 f"Got {values[strange][0]:g} in the column {column} of {what}, need 1 (clear) or 0; correct it."
+            )
+        if unknown := int(np.isnan(values).sum()):
+            warnings.warn(
+                f"{unknown} of {len(values)} rows of {what} are empty in {column}: left out as not clear.",
+                DataWarning,
+                stacklevel=3,
             )
         return values == 1
     # Sen2Cor's classes: vegetation, bare ground, water.

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import text_table
+from fluxlens.embeddings.readers import weather_table, weather_units
 from fluxlens.embeddings.readers.series_bands import to_backscatter, to_reflectance
 from fluxlens.embeddings.readers.series_columns import (
     ID_NAMES,
@@ -23,9 +24,17 @@ from fluxlens.embeddings.readers.series_columns import (
     to_epoch_days,
     to_ids,
     to_places,
+    to_utc_times,
 )
+from fluxlens.embeddings.scenes import schema
 from fluxlens.models.errors import DataWarning, InputError
 from fluxlens.models.sensors import SENSORS, SensorSpec
+
+SAME_IMAGE = np.timedelta64(30, "m")
+"""Rows of a series this close are of one image, as in ``optical.SAME_IMAGE``."""
+
+PARQUET = (".parquet", ".geoparquet", ".pq")
+"""Suffixes of tables whose columns have types; all others are text."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,8 @@ def read_series(
     Returns
     -------
     SeriesTable
-        Rows of one id and day averaged, those not clear or without any valid band left out.
+        Rows of one id and day averaged (counted in a ``DataWarning``); those not clear or without any valid band are
+        left out.
 
     Raises
     ------
@@ -105,19 +115,21 @@ def read_series(
         raise InputError("Got no table, need one of Sentinel-2 or Sentinel-1; give one.")
     parts: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
     places: list[pd.DataFrame] = []
+    words: dict[str, str] = {}
     if s2 is not None:
         table, what = _loaded(s2, "Sentinel-2 table")
-        ids, days = to_ids(table, what), to_epoch_days(table, what)
-        values = to_reflectance(table, days, what)
-        keep = is_clear(table, what)
-        parts["s2"] = _usable(ids, days, values, SENSORS["s2"], keep, what)
+        ids, times = to_ids(table, what), to_utc_times(table, what)
+        values = to_reflectance(table, times.astype("datetime64[D]").astype(np.int64), what)
+        parts["s2"] = _usable(ids, times, values, SENSORS["s2"], is_clear(table, what), what)
         places.append(to_places(table, ids, what))
+        words["s2"] = what
     if s1 is not None:
         table, what = _loaded(s1, "Sentinel-1 table")
-        ids, days = to_ids(table, what), to_epoch_days(table, what)
+        ids, times = to_ids(table, what), to_utc_times(table, what)
         values = to_backscatter(table, what)
-        parts["s1"] = _usable(ids, days, values, SENSORS["s1"], np.ones(len(ids), bool), what)
+        parts["s1"] = _usable(ids, times, values, SENSORS["s1"], np.ones(len(ids), bool), what)
         places.append(to_places(table, ids, what))
+        words["s1"] = what
     known = pd.unique(np.concatenate([part[0] for part in parts.values()]))
     if "s2" in parts and "s1" in parts:
         # Ids that match nowhere are the usual mistake with two tables; all or some is a refusal or a warning.
@@ -126,8 +138,8 @@ def read_series(
     place = pd.concat(places).groupby(level=0).first().reindex(known)
     position = pd.Index(known)
     sensors = {}
-    for name, (ids, days, values) in parts.items():
-        sensors[name] = _one_a_day(position.get_indexer(ids), days, values)
+    for name, (ids, times, values) in parts.items():
+        sensors[name] = _one_a_day(position.get_indexer(ids), times, values, words[name])
     return SeriesTable(known.astype(str), sensors, place["lon"].to_numpy(float), place["lat"].to_numpy(float))
 
 
@@ -187,8 +199,8 @@ def read_weather(
     Parameters
     ----------
     weather : path, pandas.DataFrame, xarray.Dataset or None
-        Columns ``time`` (or ``date``) and some of sw_in (W m-2), tair (degC), vpd (hPa), precip (mm d-1); with a column
-        for the id, each series has its own.
+        Columns ``time`` (or ``date``) and some of sw_in (W m-2), tair (degC), vpd (hPa), precip (mm d-1) under any name
+        and in any unit that ``weather_table.open`` knows; with a column for the id, each series has its own.
 
     Returns
     -------
@@ -198,42 +210,75 @@ def read_weather(
     Raises
     ------
     InputError
-        If no such column is there.
+        If no such column is there, or its numbers cannot be in the unit they are taken for.
     """
     if weather is None:
         return None
     # Already in the units of the contract, as a scene holds it.
     if isinstance(weather, xr.Dataset):
         return {None: weather}
-    if not isinstance(weather, pd.DataFrame) and Path(weather).suffix.lower() == ".csv":
-        table = text_table.read_table(weather, "weather table")
-        # Without ids the file is a weather table like any other, units and all.
-        if find_column(table, ID_NAMES) is None:
-            from fluxlens.embeddings.readers import weather_table
-
-            # the reader of scenes' weather checks the units
-            return {None: weather_table.open(weather)}
+    is_text = not isinstance(weather, pd.DataFrame) and Path(weather).suffix.lower() not in PARQUET
     table, what = _loaded(weather, "weather table")
-    names = [name for name in ("sw_in", "tair", "vpd", "precip") if name in table]
-    if not names:
+    if find_column(table, ID_NAMES) is None:
+        # The reader of scenes' weather: units, preambles and hourly rows. It reads a text file by itself.
+        if is_text:
+            return {None: weather_table.open(weather)}
+        return {None: weather_table.read_frame(table, what)}
+    ids, days = to_ids(table, what), to_epoch_days(table, what)
+    values = _weather_of_contract(table, days, what)
+    out: dict[str | None, xr.Dataset] = {}
+    for one, rows in values.groupby(ids, sort=False):
+        time = days[rows.index].astype("datetime64[D]").astype("datetime64[ns]")
+        node = xr.Dataset(
+            {name: ("time", rows[name].to_numpy(np.float32)) for name in values}, {"time": time}
+        )
+        if len(np.unique(time)) < len(time):
+            raise InputError(
+                f"Got {what} with {len(time)} rows of {one} for {len(np.unique(time))} days, need one a day; join them."
+            )
+        out[str(one)] = node.sortby("time")
+    return out
+
+
+def _weather_of_contract(table: pd.DataFrame, days: np.ndarray, what: str) -> pd.DataFrame:
+    """Columns sw_in, tair, vpd, precip (row) in the units of the contract, of a table with a row per id and day."""
+    frame = table.set_axis([str(column).strip().lower() for column in table.columns], axis=1)
+    columns = weather_table.find_columns(frame)
+    if not columns:
         raise InputError(
             f"Got {what} with {', '.join(map(str, table.columns))[:80]}, need sw_in in W m-2, tair in degC, vpd in hPa"
             " or precip in mm d-1; rename the columns."
         )
-    days = to_epoch_days(table, what)
-    own = find_column(table, ID_NAMES)
-    ids = to_ids(table, what) if own else np.full(len(table), "")
-    values = pd.DataFrame({name: text_table.to_numbers(table[name], what) for name in names})
-    out: dict[str | None, xr.Dataset] = {}
-    for one, rows in values.groupby(ids, sort=False):
-        time = days[rows.index].astype("datetime64[D]").astype("datetime64[ns]")
-        node = xr.Dataset({name: ("time", rows[name].to_numpy(np.float32)) for name in names}, {"time": time})
-        if len(np.unique(time)) < len(time):
-            raise InputError(
-                f"Got {what} with {len(time)} rows for {len(np.unique(time))} days, need one a day; join them."
-            )
-        out[str(one) if own else None] = node.sortby("time")
-    return out
+    values = pd.DataFrame(index=range(len(frame)))
+    empty = []
+    for name, (column, unit) in columns.items():
+        numbers = text_table.to_numbers(frame[column], what)
+        numbers = np.where(np.isin(numbers, text_table.MISSING_NUMBERS), np.nan, numbers)
+        if np.isfinite(numbers).any():
+            values[name] = numbers if unit is None else unit.convert(numbers)
+        else:
+            empty.append(column)
+    if values.empty:
+        raise InputError(
+            f"Got {what} whose {', '.join(empty)} has no value in any of {len(frame)} rows, need numbers; check it."
+        )
+    notes = [f"{column} of {what} has no value in any row and is left out" for column in empty]
+    # All ids together: a table has one unit, and days of many places tell it better than those of one.
+    daily = values.groupby(days.astype("datetime64[D]").astype("datetime64[ns]")).mean()
+    for name in daily:
+        told = weather_units.check_season(name, daily[name], daily.get("tair"))
+        if told is None:
+            continue
+        unit, is_certain = told
+        said = columns[name][1] is not None
+        if is_certain and not said:
+            raise weather_units.tell(name, unit, what, daily[name], schema.units("weather", name))
+        notes.append(
+            f"{name} of {what} looks like {unit}, {'although the file says otherwise' if said else 'read as it is'}"
+        )
+    if notes:
+        warnings.warn(f"{'; '.join(notes)}.", DataWarning, stacklevel=3)
+    return values
 
 
 def _loaded(table: str | Path | pd.DataFrame, what: str) -> tuple[pd.DataFrame, str]:
@@ -245,7 +290,7 @@ def _loaded(table: str | Path | pd.DataFrame, what: str) -> tuple[pd.DataFrame, 
 
 
 def _usable(
-    ids: np.ndarray, days: np.ndarray, values: np.ndarray, spec: SensorSpec, clear: np.ndarray, what: str
+    ids: np.ndarray, times: np.ndarray, values: np.ndarray, spec: SensorSpec, clear: np.ndarray, what: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows that are clear and have a valid band; the others counted in a warning, unless called not clear."""
     low, high = spec.valid_range
@@ -272,7 +317,7 @@ def _usable(
             DataWarning,
             stacklevel=3,
         )
-    return ids[keep], days[keep], values[keep]
+    return ids[keep], times[keep], values[keep]
 
 
 def _tell_unmatched(s2: np.ndarray, s1: np.ndarray) -> None:
@@ -292,14 +337,30 @@ def _tell_unmatched(s2: np.ndarray, s1: np.ndarray) -> None:
         )
 
 
-def _one_a_day(series: np.ndarray, day: np.ndarray, values: np.ndarray) -> Observations:
-    """Sorted; rows of one series and day become their mean, as acquisitions of one day do in cubes."""
-    # By series, then by day: all later steps take a series as a slice.
-    order = np.lexsort((day, series))
-    series, day, values = series[order], day[order], values[order]
-    new = np.ones(len(day), bool)
-    new[1:] = (series[1:] != series[:-1]) | (day[1:] != day[:-1])
+def _one_a_day(series: np.ndarray, times: np.ndarray, values: np.ndarray, what: str) -> Observations:
+    """Sorted; rows of one image, and of one series and day, become their mean, as in cubes; a warning counts them."""
+    # By series, then by time: all later steps take a series as a slice.
+    order = np.lexsort((times, series))
+    series, times, values = series[order], times[order], values[order]
+    day = times.astype("datetime64[D]").astype(np.int64)
+    other_series = np.ones(len(day), bool)
+    other_series[1:] = series[1:] != series[:-1]
+    # Granules of one image are seconds apart. East of Australia such seconds lie on both sides of midnight UTC: the
+    # image has the day on which it began.
+    image = other_series.copy()
+    image[1:] |= np.diff(times) > SAME_IMAGE
+    day = day[np.maximum.accumulate(np.where(image, np.arange(len(day)), 0))]
+    new = other_series.copy()
+    new[1:] |= day[1:] != day[:-1]
     if not new.all():
+        again = ~new
+        alike = int((again[1:] & ((values[1:] == values[:-1]) | np.isnan(values[1:])).all(axis=1)).sum())
+        warnings.warn(
+            f"{int(again.sum())} of {len(day)} rows of {what} are of a series and day that another row has"
+            f" ({alike} of them alike): averaged.",
+            DataWarning,
+            stacklevel=3,
+        )
         start = np.flatnonzero(new)
         known = np.isfinite(values)
         # Means per series and day in one pass; a loop over groups would take minutes.

@@ -85,11 +85,31 @@ def open(path: str | Path) -> xr.Dataset:
     DataWarning
         Incomplete days, or dates moved from UTC stamps of local midnight.
     """
-    name = Path(path).name
     try:
         table = read_text_table(path)
     except InputError as error:
         raise InputError(f"Got {path}, which is no table, need a CSV of daily weather; {error}") from error
+    return read_frame(table, Path(path).name)
+
+
+def read_frame(table: Table | pd.DataFrame, name: str) -> xr.Dataset:
+    """Daily weather of a table in memory; as ``open``.
+
+    Parameters
+    ----------
+    table
+        Rows as text, or a DataFrame with numbers and dates (row, column).
+    name
+        What messages call it.
+
+    Returns
+    -------
+    xarray.Dataset
+        As of ``open``: ``sw_in`` W m-2, ``tair`` degC, ``vpd`` hPa, ``precip`` mm d-1 on ``time``.
+    """
+    if isinstance(table, pd.DataFrame):
+        # One path for files and frames: numbers as text read back as the same numbers.
+        table = Table(table.reset_index(drop=True).astype(str), "utf-8", ",", ".")
     frame = _below_preamble(table.frame)
     # The same name in capitals and small letters is one name: FLUXNET writes TA_F, users write ta_f.
     frame.columns = [str(column).strip().lower() for column in frame.columns]
@@ -99,13 +119,13 @@ def open(path: str | Path) -> xr.Dataset:
             f"Got {name} with two columns called {twice[0]}, need each once; remove or rename one."
         )
     # Units may stand in the header, in a column's name or in lines above the table.
-    columns = _columns(frame, table.preamble)
+    columns = find_columns(frame, table.preamble)
     # One column of dates, or several that make one together.
     stamp = find_time_columns(frame)
     if not stamp or not (columns or {"t2m_max", "t2m_min", "t2mdew"} <= set(frame)):
         known = ", ".join(f"{one} in {schema.units('weather', one)}" for one in schema.WEATHER)
         raise InputError(
-            f"Got {path} with columns {', '.join(frame.columns)[:80]}, need time and some of {known}; rename them."
+            f"Got {name} with columns {', '.join(frame.columns)[:80]}, need time and some of {known}; rename them."
         )
     # Campbell loggers and FLUXNET-like exports put units into the first row.
     frame, columns = _without_units_row(frame, columns)
@@ -130,12 +150,13 @@ def open(path: str | Path) -> xr.Dataset:
         if "no date" in str(error) or "twice" in str(error):
             raise
         raise InputError(
-            f"Got {path} with a value that is no number or no date, need daily rows; mend it ({error})."
+            f"Got {name} with a value that is no number or no date, need daily rows; mend it ({error})."
         ) from error
+    values = _without_empty(values, columns, name, notes)
     daily = _daily(values.set_axis(stamps), columns, zone, stamp, name, notes)
     # After days are formed: a sum of MJ per half-hour is not a sum of W m-2.
     for one, (_, unit) in columns.items():
-        if unit is not None:
+        if unit is not None and one in daily:
             daily[one] = unit.convert(daily[one])
     _check(daily, columns, name, notes)
     if notes:
@@ -149,6 +170,20 @@ def open(path: str | Path) -> xr.Dataset:
         attrs={"source": name},
     )
     return validation.check_node(schema.NODES["weather"], node.sortby("time"))
+
+
+def _without_empty(values: pd.DataFrame, columns: dict, name: str, notes: list[str]) -> pd.DataFrame:
+    """The variables that have a value in some row; a note names the others, which are as good as not there."""
+    empty = [one for one in values if not values[one].notna().any()]
+    told = ", ".join(columns[one][0] for one in empty)
+    if len(empty) == values.shape[1]:
+        raise InputError(
+            f"Got {name} whose {told} has no value in any of {len(values)} rows, need numbers; check the code for"
+            " missing values."
+        )
+    if empty:
+        notes.append(f"{told} has no value in any of {len(values)} rows and is left out")
+    return values.drop(columns=empty)
 
 
 def _below_preamble(frame: pd.DataFrame) -> pd.DataFrame:
@@ -165,8 +200,21 @@ def _below_preamble(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _columns(frame: pd.DataFrame, preamble: tuple[str, ...]) -> dict[str, tuple[str, Unit | None]]:
-    """Column and stated unit of each variable that is there."""
+def find_columns(frame: pd.DataFrame, preamble: tuple[str, ...] = ()) -> dict[str, tuple[str, Unit | None]]:
+    """Which column holds which variable, and the unit that is said of it.
+
+    Parameters
+    ----------
+    frame
+        With column names in small letters.
+    preamble
+        Lines above the table, which may say units.
+
+    Returns
+    -------
+    dict
+        ``sw_in``, ``tair``, ``vpd``, ``precip`` to column and unit (None where nothing is said).
+    """
     said = _said_units(preamble)
     out: dict[str, tuple[str, Unit | None]] = {}
     for variable, names in COLUMNS.items():

@@ -176,7 +176,8 @@ def check_season(variable: str, values: pd.Series, tair: pd.Series | None = None
     if wet.max() < 0.2:
         return ("kg m-2 s-1" if float(wet.median()) < 2e-4 else "m (as ERA5 writes it)"), True
     # a fifth of the days wet and none above 2.5 mm: an hourly mean rate, or inches
-    if values.size >= 60 and wet.size > values.size / 5 and wet.max() < 2.5:
+    # (a made-up constant rain says nothing of its unit)
+    if values.size >= 60 and wet.size > values.size / 5 and wet.max() < 2.5 and wet.nunique() > 5:
         return "mm h-1 or inch d-1", False
     return None
 

@@ -131,6 +131,15 @@ def test_codes_for_missing_values_are_missing(tmp_path, code):
     assert int(node.precip.isnull().sum()) == 1
 
 
+def test_a_column_without_a_value_is_left_out_and_told(tmp_path):
+    season().assign(vpd=-9999).to_csv(tmp_path / "w.csv", index=False)
+    with pytest.warns(DataWarning, match="vpd has no value in any of 60 rows and is left out"):
+        assert "vpd" not in weather_table.open(tmp_path / "w.csv")
+    season().assign(vpd="", sw_in="", tair="", precip="").to_csv(tmp_path / "w.csv", index=False)
+    with pytest.raises(InputError, match="no value in any of 60 rows, need numbers"):
+        weather_table.open(tmp_path / "w.csv")
+
+
 def test_hours_are_summed_or_averaged_over_complete_days(tmp_path):
     stamps = pd.date_range("2020-06-01", periods=60, freq="h")
     pd.DataFrame({"time": stamps, "tair": stamps.hour, "precip": 0.1}).to_csv(tmp_path / "w.csv", index=False)

@@ -291,6 +291,50 @@ def test_the_offset_of_newer_processing_is_taken_off_and_told():
     )
 
 
+def numbers(start: str, brightness: float = 0.0) -> pd.DataFrame:
+    """Digital numbers of one series from a day on, without any offset."""
+    table = optical(("a",))
+    table[list(BANDS)] = ((table[list(BANDS)] + brightness) * 10_000).round()
+    return table.assign(date=table.date - table.date.min() + pd.Timestamp(start))
+
+
+def test_numbers_before_2022_are_not_shifted_unless_the_table_says_so():
+    old = numbers("2019-04-01")
+    shifted = old.assign(**{b: old[b] + 1000 for b in BANDS})
+    with pytest.warns(
+        DataWarning, match="if the offset of 1000 is still in them, add a column processing_baseline"
+    ):
+        kept = series_table.read_series(shifted).sensors["s2"].values
+    np.testing.assert_allclose(kept, shifted[list(BANDS)] / 1e4, atol=1e-6)
+    for column in ({"processing_baseline": "05.00"}, {"PROCESSING_BASELINE": 5.0}, {"s2:processing_baseline": "N0500"},
+                   {"PRODUCT_ID": "S2A_MSIL2A_20190401T105031_N0500_R051_T31UES_20230101T000000"}):  # fmt: skip
+        with pytest.warns(DataWarning, match=f"1000 were taken off the {len(old)} rows of baseline 04.00"):
+            found = series_table.read_series(shifted.assign(**column)).sensors["s2"].values
+        np.testing.assert_allclose(found, old[list(BANDS)] / 1e4, atol=1e-6)
+
+
+def test_a_word_on_the_baseline_is_not_believed_against_the_numbers():
+    new = numbers("2023-04-01")
+    right = new[list(BANDS)] / 1e4
+    for column in (
+        {"processing_baseline": "05.09"},
+        {"processing_baseline": "05.09", "boa_offset_applied": True},
+    ):
+        with pytest.warns(DataWarning):
+            found = series_table.read_series(new.assign(**column)).sensors["s2"].values
+        np.testing.assert_allclose(found, right, atol=1e-6)
+
+
+def test_bright_desert_is_shifted_only_where_the_numbers_step_in_2022():
+    old, new = numbers("2020-04-01", 0.12), numbers("2023-04-01", 0.12)
+    right = pd.concat([old, new])[list(BANDS)] / 1e4
+    stepped = new.assign(**{b: new[b] + 1000 for b in BANDS})
+    for later, told in ((new, "add a column"), (stepped, "taken off the dates from 2022")):
+        with pytest.warns(DataWarning, match=told):
+            found = series_table.read_series(pd.concat([old, later])).sensors["s2"].values
+        np.testing.assert_allclose(found, right, atol=1e-6)
+
+
 def test_linear_power_becomes_decibel_and_is_told():
     table = radar()
     linear = table.assign(VV=10 ** (table.VV / 10), VH=10 ** (table.VH / 10))
@@ -299,12 +343,89 @@ def test_linear_power_becomes_decibel_and_is_told():
     np.testing.assert_allclose(found.sensors["s1"].values, table[["VV", "VH"]], rtol=1e-5)
 
 
-def test_rows_that_are_not_clear_and_rows_of_one_day_are_joined_as_in_cubes():
+def test_rows_of_one_day_are_averaged_as_in_cubes_and_counted():
     table = optical(("a",))
     twice = pd.concat([table, table.assign(**{b: table[b] + 0.1 for b in BANDS})]).assign(clear=1)
     cloud = table.assign(clear=0, B02=0.9)
-    found = series_table.read_series(pd.concat([twice, cloud]))
+    n = len(table)
+    told = f"{n} of {2 * n} rows of the Sentinel-2 table are of a series and day that another row has .0 of them alike"
+    with pytest.warns(DataWarning, match=told):
+        found = series_table.read_series(pd.concat([twice, cloud]))
     np.testing.assert_allclose(found.sensors["s2"].values, table[list(BANDS)] + 0.05, atol=1e-6)
+    with pytest.warns(DataWarning, match=rf"1 of {n + 1} rows .* \(1 of them alike\)"):
+        same = series_table.read_series(pd.concat([table, table.iloc[[3]]]))
+    np.testing.assert_allclose(same.sensors["s2"].values, table[list(BANDS)], atol=1e-6)
+
+
+def test_granules_of_one_image_are_joined_by_their_time_even_across_midnight():
+    # East of Australia an image begins before midnight UTC and ends after it: by the date alone it would be two.
+    times = pd.to_datetime(
+        ["2021-03-01T23:59:55", "2021-03-02T00:00:10", "2021-03-02T23:40:00", "2021-03-06T23:59:55"]
+    )
+    table = optical(("a",)).iloc[:4].drop(columns="date").assign(time=times)
+    with pytest.warns(DataWarning, match="1 of 4 rows"):
+        found = series_table.read_series(table).sensors["s2"]
+    assert np.datetime_as_string(found.day.astype("datetime64[D]")).tolist() == [
+        "2021-03-01",
+        "2021-03-02",
+        "2021-03-06",
+    ]
+    np.testing.assert_allclose(found.values[0], table[list(BANDS)].iloc[:2].mean(), atol=1e-6)
+    one_day = table.assign(time=times.normalize())
+    with pytest.warns(DataWarning, match="1 of 4 rows"):
+        assert len(series_table.read_series(one_day).sensors["s2"].day) == 3
+
+
+def test_rows_without_a_word_on_clouds_are_counted():
+    table = optical(("a",)).assign(clear=1.0)
+    table.loc[table.index[2], "clear"] = np.nan
+    with pytest.warns(DataWarning, match=f"1 of {len(table)} rows .* are empty in clear"):
+        found = series_table.read_series(table)
+    assert len(found.sensors["s2"].day) == len(table) - 1
+
+
+def summer(ids=("a", "b")) -> pd.DataFrame:
+    """Daily weather of each id, plausible over a season."""
+    rng = np.random.default_rng(3)
+    time = pd.date_range("2021-04-01", "2021-08-31")
+    n = len(time) * len(ids)
+    return pd.DataFrame(
+        {
+            "id": np.repeat(ids, len(time)), "date": np.tile(time.strftime("%Y-%m-%d"), len(ids)),
+            "sw_in": rng.uniform(80, 320, n), "tair": rng.uniform(8, 24, n), "vpd": rng.uniform(2, 12, n),
+            "precip": np.where(rng.random(n) < 0.4, rng.uniform(0.2, 15, n), 0),
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["frame", "csv", "parquet"])
+@pytest.mark.parametrize("own", [True, False])
+def test_weather_of_series_is_in_the_units_of_the_contract_or_refused(tmp_path, form, own):
+    def given(table):
+        table = table if own else table[table.id == "a"].drop(columns="id")
+        if form == "frame":
+            return table
+        path = tmp_path / f"weather.{form}"
+        table.to_csv(path, index=False) if form == "csv" else table.to_parquet(path)
+        return path
+
+    right = summer()
+    key = "a" if own else None
+    read = series_table.read_weather(given(right))[key]
+    np.testing.assert_allclose(read.sw_in, right.sw_in[right.id == "a"], rtol=1e-5)
+    other = right.assign(sw_in=right.sw_in * 0.0864, vpd=right.vpd / 10)
+    named = other.rename(columns={"sw_in": "sw_in (MJ m-2 d-1)", "vpd": "VPD_kPa"})
+    same = series_table.read_weather(given(named))[key]
+    np.testing.assert_allclose(same.sw_in, read.sw_in, rtol=1e-5)
+    np.testing.assert_allclose(same.vpd, read.vpd, rtol=1e-5)
+    for wrong, unit in (
+        (other[["id", "date", "sw_in"]], "MJ"),
+        (other[["id", "date", "vpd", "tair"]], "kPa"),
+    ):
+        with pytest.raises(InputError, match=unit):
+            series_table.read_weather(given(wrong))
+    with pytest.warns(DataWarning, match="vpd.* has no value"):
+        assert "vpd" not in series_table.read_weather(given(right.assign(vpd=-9999)))[key]
 
 
 def test_hidden_rows_come_back_in_their_order_and_are_not_seen(model):
