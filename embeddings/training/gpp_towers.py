@@ -9,7 +9,6 @@ Long on purpose: reading, folds and scores share the columns of one frame.
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from fluxlens.embeddings.gpp import tables
 from fluxlens.embeddings.gpp.drivers import daily_drivers, pixel_drivers
 from fluxlens.embeddings.gpp.table_features import BANDS, is_clear
 from fluxlens.embeddings.meteorology import saturation_vapour_pressure_hpa
+from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.scenes.acquisitions import to_epoch_day
 from fluxlens.models.batch import Tokens
 from fluxlens.models.embedder import Embedder
@@ -304,9 +304,7 @@ def joined(measured, simulated):
     return replace(measured, **parts)
 
 
-def leave_site_out(
-    towers: TowerDays, simulated=None, seed: int = 0
-) -> Generator[tuple[str, float], None, pd.DataFrame]:
+def leave_site_out(towers: TowerDays, simulated=None, seed: int = 0) -> Steps[pd.DataFrame]:
     """Predict each tower by a head that never saw it, nor any other tower of its fold.
 
     Parameters
