@@ -13,6 +13,7 @@ import xarray as xr
 from fluxlens.app.data.scene import SceneData
 from fluxlens.embeddings import cache, progress
 from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.scenes.crop import crop
 from fluxlens.models.errors import InputError
 
 MODEL_LABELS = {
@@ -263,20 +264,15 @@ def crop_scene(scene: xr.DataTree, grid: Grid) -> xr.DataTree:
     xarray.DataTree
         Sensors cropped; weather whole; the tower only where it is inside.
     """
-    left, bottom, right, top = grid.extent
-    nodes = {}
-    for name in ("s2", "s1", "landsat8", "weather", "tower"):
-        if name not in scene.children:
-            continue
-        node = scene[name].to_dataset()
-        if {"x", "y"} <= set(node.dims):
-            node = node.sel(x=slice(left, right), y=slice(top, bottom))
-        elif name == "tower" and {"lon", "lat"} <= set(node.attrs):
-            x, y = grid.xy(float(node.attrs["lon"]), float(node.attrs["lat"]))
-            if not (left <= x <= right and bottom <= y <= top):
-                continue
-        nodes[f"/{name}"] = node
-    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=scene.attrs), **nodes})
+    shown = [name for name in ("s2", "s1", "landsat8", "weather", "tower") if name in scene.children]
+    attrs = scene["tower"].attrs if "tower" in shown else {}
+    if {"lon", "lat"} <= set(attrs):
+        left, bottom, right, top = grid.extent
+        x, y = grid.xy(float(attrs["lon"]), float(attrs["lat"]))
+        if not (left <= x <= right and bottom <= y <= top):
+            shown.remove("tower")
+    nodes = {f"/{name}": scene[name].to_dataset() for name in shown}
+    return crop(xr.DataTree.from_dict({"/": xr.Dataset(attrs=scene.attrs), **nodes}), grid)
 
 
 class EmbedQueue:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from fluxlens.embeddings.gpp import baselines, table_features
 from fluxlens.embeddings.gpp.table_embeddings import add_embeddings
 from fluxlens.embeddings.gpp.table_head import TableGppHead, gpp_with_band
 from fluxlens.embeddings.gpp.tables import read
+from fluxlens.embeddings.progress import Steps
 from fluxlens.models.errors import InputError
 
 FOLDS = 6
@@ -28,11 +28,8 @@ TYPE_ROWS = 50
 SPLITS = {"leave-site-out": "site", "leave-year-out": "year"}
 """What is held out whole: a column of the table."""
 
-BandSteps = Generator[tuple[str, float], None, pd.DataFrame]
-"""Long work: yields (message, fraction 0-1) and returns the columns ``gpp``, ``gpp_lo``, ``gpp_hi``."""
 
-
-def leave_out(table: pd.DataFrame, by: str, name: str = MODEL, **fit: Any) -> BandSteps:
+def leave_out(table: pd.DataFrame, by: str, name: str = MODEL, **fit: Any) -> Steps[pd.DataFrame]:
     """Predict each row without any row of its site or year.
 
     Everything learnt by search (scaling, hyperparameters, filler, width of the band) comes from the rows outside the
@@ -190,7 +187,7 @@ def coverage(table: pd.DataFrame, band: pd.DataFrame) -> dict[str, float]:
 
 def evaluate(
     path: str | Path, split: str = "leave-site-out", model: str | None = None, **fit: Any
-) -> Generator[tuple[str, float], None, dict]:
+) -> Steps[dict]:
     """Score the table head and the baselines at held-out sites or years.
 
     Parameters

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from fluxlens.embeddings.geometry import Grid, target_grid
+from fluxlens.embeddings.geometry import target_grid
 from fluxlens.embeddings.inference import engine
 from fluxlens.embeddings.inference.request import BLOCK_PX
 from fluxlens.embeddings.progress import Steps
+from fluxlens.embeddings.scenes.crop import crop
 from fluxlens.embeddings.store import quantise
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.encoder import HALO_PX
@@ -103,21 +104,6 @@ def difference(a: xr.Dataset, b: xr.Dataset) -> tuple[float, float]:
     return float(np.abs(a - b).max()), float((a != b).mean())
 
 
-def cut(scene: xr.DataTree, grid: Grid) -> xr.DataTree:
-    """The part of ``scene`` whose pixel centres lie on ``grid``."""
-    left, bottom, right, top = grid.extent
-    nodes = {}
-    for name, node in scene.children.items():
-        part = node.to_dataset(inherit=False)
-        if {"x", "y"} <= set(part.dims):
-            x, y = part["x"].values, part["y"].values
-            part = part.isel(x=(x > left) & (x < right), y=(y > bottom) & (y < top))
-        nodes[f"/{name}"] = part
-    out = xr.DataTree.from_dict(nodes)
-    out.attrs = scene.attrs
-    return out
-
-
 def compare_requests(scene: xr.DataTree, model: Embedder, cube: xr.Dataset) -> dict[str, tuple[float, float]]:
     """Differences of the whole cube to a window, to a month, and to a cube whose blocks lie elsewhere.
 
@@ -139,7 +125,7 @@ def compare_requests(scene: xr.DataTree, model: Embedder, cube: xr.Dataset) -> d
     middle = days[len(days) // 2]
     window = slice(3, grid.ny - 5), slice(grid.nx // 3, grid.nx - 1)
     month = engine.compute(scene, model, middle, min(middle + 29, days[-1]))
-    moved = engine.compute(cut(scene, grid.window(slice(CUT_PX, grid.ny), slice(CUT_PX, grid.nx))), model)
+    moved = engine.compute(crop(scene, grid.window(slice(CUT_PX, grid.ny), slice(CUT_PX, grid.nx))), model)
     # Pixels within the halo of the cut have lost neighbours: they may differ.
     inner = {name: slice(HALO_PX, None) for name in ("y", "x")}
     return {
@@ -177,7 +163,7 @@ def evaluate(
         yield f"embedding {name}", i / len(scenes)
         grid = target_grid(scene)
         # The whole of a large scene would take minutes and show the same.
-        scene = cut(scene, grid.window(slice(0, min(size_px, grid.ny)), slice(0, min(size_px, grid.nx))))
+        scene = crop(scene, grid.window(slice(0, min(size_px, grid.ny)), slice(0, min(size_px, grid.nx))))
         cube = engine.compute(scene, model)
         z = quantise.dequantise(cube).values
         found = by_day(z, *(cube[f"days_from_{sensor}"].values == 0 for sensor in ("s2", "s1")))

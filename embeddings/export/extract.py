@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from fluxlens.embeddings.export.selection import (
     select_days,
 )
 from fluxlens.embeddings.export.writers import write
+from fluxlens.embeddings.progress import Steps
 from fluxlens.models.errors import InputError
 
 __all__ = ["CUBES", "MAPS", "check_path", "replacing", "write"]
@@ -181,9 +181,7 @@ def map_of(store: Any, polygon: list | None = None, start: Any = None, end: Any 
     return out
 
 
-def gpp_maps(
-    store: Any, start: Any = None, end: Any = None
-) -> Generator[tuple[str, float], None, xr.Dataset]:
+def gpp_maps(store: Any, start: Any = None, end: Any = None) -> Steps[xr.Dataset]:
     """Maps of GPP of a store's days.
 
     Weather is that of the scene in the store; without it day length and clear-sky light stand in.
@@ -287,7 +285,7 @@ def to_file(store: Any, path: str | Path, start: Any = None, end: Any = None, **
 
 def store_to_zarr(
     store: Any, path: str | Path, start: Any = None, end: Any = None, layout: str = "cf"
-) -> Generator[tuple[str, float], None, str]:
+) -> Steps[str]:
     """Write all pixels of a store's days as Zarr that xarray alone reads.
 
     Parameters

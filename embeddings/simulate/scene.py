@@ -6,7 +6,6 @@ Long on purpose: one order of random draws makes a scene, and its bytes are fixe
 # Over 400 lines: a scene is assembled in one place, so that the order of its random streams is seen at once.
 
 import zlib
-from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +13,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import progress
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.scenes import schema
 from fluxlens.embeddings.simulate import carbon, landsat, landscape, optics, radar, tower, vegetation, weather
 from fluxlens.embeddings.simulate.canopy import BANDS
@@ -39,8 +40,6 @@ WEATHER_LONG_NAMES = {
     "vpd": "vapour pressure deficit, daily mean",
     "precip": "precipitation",
 }
-SceneSteps = Generator[tuple[str, float], None, xr.DataTree]
-"""Long work: yields (message, fraction 0-1) and returns the scene."""
 
 
 @dataclass(frozen=True)
@@ -82,48 +81,29 @@ class Request:
             )
 
 
-@dataclass(frozen=True)
-class _SceneGrid:
-    """Axes of the 10 m grid: pixel centres, metres, in the UTM zone of the place."""
+def _grid_of(request: Request) -> Grid:
+    """The 10 m grid of a request, in the UTM zone of the place."""
+    from pyproj import Transformer
 
-    epsg: int
-    x: np.ndarray
-    y: np.ndarray
+    # UTM zones are 6 degrees wide; longitude 180 belongs to the last one.
+    zone = int(min((request.lon + 180) // 6 + 1, 60))
+    epsg = (32600 if request.lat >= 0 else 32700) + zone
+    east, north = Transformer.from_crs(4326, epsg, always_xy=True).transform(request.lon, request.lat)
+    half = request.size_px * PIXEL_M / 2
+    # On the 20 m lattice of the tiles, so that 10 m and 20 m pixels share corners.
+    left, top = (float(np.round(v / 20) * 20) for v in (east - half, north + half))
+    return Grid(f"EPSG:{epsg}", left, top, PIXEL_M, request.size_px, request.size_px)
 
-    @classmethod
-    def from_request(cls, request: Request) -> "_SceneGrid":
-        from pyproj import Transformer
 
-        # UTM zones are 6 degrees wide; longitude 180 belongs to the last one.
-        zone = int(min((request.lon + 180) // 6 + 1, 60))
-        epsg = (32600 if request.lat >= 0 else 32700) + zone
-        east, north = Transformer.from_crs(4326, epsg, always_xy=True).transform(request.lon, request.lat)
-        half = request.size_px * PIXEL_M / 2
-        # On the 20 m lattice of the tiles, so that 10 m and 20 m pixels share corners.
-        left, top = (np.round(v / 20) * 20 for v in (east - half, north + half))
-        steps = (np.arange(request.size_px) + 0.5) * PIXEL_M
-        return cls(epsg, left + steps, top - steps)
+def _gridded(dataset: xr.Dataset, grid: Grid) -> xr.Dataset:
+    """The dataset with the grid's axes, their attributes and the CRS."""
+    import rioxarray  # noqa: F401  (the .rio accessor)
 
-    def coarse(self) -> "_SceneGrid":
-        """The 20 m grid that shares the corner."""
-        return _SceneGrid(self.epsg, self.x.reshape(-1, 2).mean(1), self.y.reshape(-1, 2).mean(1))
-
-    def lonlat(self, row: int, col: int) -> tuple[float, float]:
-        """Longitude and latitude, degrees, of a pixel centre."""
-        from pyproj import Transformer
-
-        lon, lat = Transformer.from_crs(self.epsg, 4326, always_xy=True).transform(self.x[col], self.y[row])
-        return round(float(lon), 6), round(float(lat), 6)
-
-    def gridded(self, dataset: xr.Dataset) -> xr.Dataset:
-        """The dataset with axes, their attributes and the CRS."""
-        import rioxarray  # noqa: F401  (the .rio accessor)
-
-        dataset = dataset.assign_coords(
-            y=("y", self.y, {"units": "m", "standard_name": "projection_y_coordinate"}),
-            x=("x", self.x, {"units": "m", "standard_name": "projection_x_coordinate"}),
-        )
-        return dataset.rio.write_crs(self.epsg)
+    dataset = dataset.assign_coords(
+        y=("y", grid.y, {"units": "m", "standard_name": "projection_y_coordinate"}),
+        x=("x", grid.x, {"units": "m", "standard_name": "projection_x_coordinate"}),
+    )
+    return dataset.rio.write_crs(grid.crs)
 
 
 def _streams(request: Request) -> dict[str, np.random.Generator]:
@@ -142,7 +122,7 @@ def _moment(day: pd.Timestamp, local_h: float, lon: float, second: int) -> np.da
     return np.datetime64(utc.round("s"), "ns")
 
 
-def build(request: Request) -> SceneSteps:
+def build(request: Request) -> Steps[xr.DataTree]:
     """Simulate a scene.
 
     Parameters
@@ -163,7 +143,7 @@ def build(request: Request) -> SceneSteps:
     # More than a year before the first day: soil water and growth must not remember their start values.
     all_days = pd.date_range(days[0] - pd.Timedelta(days=SPIN_UP_DAYS), days[-1], freq="D").as_unit("ns")
     n, first = len(days), SPIN_UP_DAYS
-    place = _SceneGrid.from_request(request)
+    grid = _grid_of(request)
     yield "drawing the land", 0.0
     land = landscape.draw_land(streams["land"], request.size_px, request.landscape)
     climate = weather.climate_of(request.climate)
@@ -185,28 +165,28 @@ def build(request: Request) -> SceneSteps:
     for image in optics.acquire(streams["s2"], pixels, met, first, n, request.orbits):
         images.append(image)
         yield f"Sentinel-2, {days[image[0].day].date()}", 0.15 + 0.4 * image[0].day / n
-    nodes["s2"] = place.gridded(
-        _optical(images, days, request.lon, optics.OVERPASS_H, tuple(BANDS), ("R051", "R008"))
-    )
+    optical = _optical(images, days, request.lon, optics.OVERPASS_H, tuple(BANDS), ("R051", "R008"))
+    nodes["s2"] = _gridded(optical, grid)
     echoes = []
     for echo in radar.acquire(streams["s1"], pixels, met.tair, met.precip, first, n, request.tracks):
         echoes.append(echo)
         yield f"Sentinel-1, {days[echo[0]].date()}", 0.55 + 0.2 * echo[0] / n
-    nodes["s1"] = place.coarse().gridded(_s1(echoes, days, request.lon))
+    coarse = replace(grid, size_m=2 * PIXEL_M, nx=grid.nx // 2, ny=grid.ny // 2)  # shares the corner
+    nodes["s1"] = _gridded(_s1(echoes, days, request.lon), coarse)
     # Its own random stream: scenes with and without Landsat agree in all other nodes.
     if request.landsat:
         yield "Landsat 8", 0.75
         acquired = landsat.acquire(
-            streams["landsat8"], pixels, met, first, n, request.orbits.cloud_logit, place.x, place.y
+            streams["landsat8"], pixels, met, first, n, request.orbits.cloud_logit, grid.x, grid.y
         )
         node = _optical(list(acquired), days, request.lon, landsat.OVERPASS_H, schema.L8_BANDS, landsat.PATHS)
-        nodes["landsat8"] = place.gridded(node)
+        nodes["landsat8"] = _gridded(node, grid)
     nodes["weather"] = _weather(met.from_day(first))
     # Training scenes leave the truth out: it takes most of the memory.
     if request.truth:
         truth = yield from _truth(pixels, met, first, n)
-        nodes["truth"] = place.gridded(truth.assign_coords(time=days))
-        nodes["tower"] = _tower(streams["tower"], request, place, land, nodes["truth"], nodes["weather"])
+        nodes["truth"] = _gridded(truth.assign_coords(time=days), grid)
+        nodes["tower"] = _tower(streams["tower"], request, grid, land, nodes["truth"], nodes["weather"])
     scene = xr.DataTree.from_dict({f"/{name}": node for name, node in nodes.items()})
     scene.attrs = _attrs(request)
     yield "done", 1.0
@@ -282,9 +262,7 @@ def _weather(met: weather.Weather) -> xr.Dataset:
     return dataset
 
 
-def _truth(
-    pixels: Pixels, met: weather.Weather, first: int, days: int
-) -> Generator[tuple[str, float], None, xr.Dataset]:
+def _truth(pixels: Pixels, met: weather.Weather, first: int, days: int) -> Steps[xr.Dataset]:
     """Yield progress; return the truth, daily."""
     land, growth = pixels.land, pixels.growth
     shape = land.unit.shape
@@ -334,7 +312,7 @@ def is_water(land: landscape.Land) -> np.ndarray:
 def _tower(
     rng: np.random.Generator,
     request: Request,
-    place: _SceneGrid,
+    grid: Grid,
     land: landscape.Land,
     truth: xr.Dataset,
     met: xr.Dataset,
@@ -345,7 +323,7 @@ def _tower(
     node = tower.measure(rng, footprint_gpp, pd.DatetimeIndex(truth.time.values)).merge(
         met, combine_attrs="drop"
     )
-    lon, lat = place.lonlat(row, col)
+    lon, lat = (round(float(degrees), 6) for degrees in grid.lonlat(grid.x[col], grid.y[row]))
     node.attrs = {
         "site": f"SIM-{request.name}-{request.seed}",
         "lon": lon,
@@ -356,7 +334,7 @@ def _tower(
     return node
 
 
-def steps(name: str = "demo", **request: Any) -> SceneSteps:
+def steps(name: str = "demo", **request: Any) -> Steps[xr.DataTree]:
     """The same as ``simulate`` in steps: yields (message, fraction 0-1); the generator's return value is the scene.
 
     Parameters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,10 @@ import pandas as pd
 from fluxlens.embeddings import metrics
 from fluxlens.embeddings.gpp import table_head, tables
 from fluxlens.embeddings.gpp.table_head import TableGppHead
+from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.training.gpp_pixel_days import Landscape
 from fluxlens.models.errors import InputError
 from fluxlens.models.gpp.drivers import COVERAGE, NORMAL_90
-
-Steps = Generator[tuple[str, float], None, str]
 
 LANDSCAPES = 128
 """Simulated landscapes behind the shipped daily head."""
@@ -34,7 +32,7 @@ def run(
     towers: tuple[str, ...] = (),
     count: int = LANDSCAPES,
     sources: str = "",
-) -> Steps:
+) -> Steps[str]:
     """Train the head for tables when measured rows are given as a table, else the daily head.
 
     Parameters
@@ -64,7 +62,7 @@ def run(
     return (yield from daily(out, count, model, seed, towers, sources))
 
 
-def table(path: str | Path, out: str | Path | None = None, **fit) -> Steps:
+def table(path: str | Path, out: str | Path | None = None, **fit) -> Steps[str]:
     """Train the head for tables.
 
     Parameters
@@ -132,7 +130,7 @@ def daily(
     seed: int = 0,
     towers: tuple[str, ...] = (),
     sources: str = "",
-) -> Steps:
+) -> Steps[str]:
     """Train the daily head on simulated landscapes and on measured towers.
 
     Each climate of the landscapes and each tower is left out once. The band is set by the towers left out, or without
@@ -212,9 +210,7 @@ def daily(
     return checkpoints.save_head(place, cubes.KIND, net.state_dict(), config, card)
 
 
-def leave_climate_out(
-    found: list[Landscape], seed: int = 0, measured=None
-) -> Generator[tuple[str, float], None, tuple[dict, np.ndarray]]:
+def leave_climate_out(found: list[Landscape], seed: int = 0, measured=None) -> Steps[tuple[dict, np.ndarray]]:
     """Predict each climate by a head fitted on the other climates.
 
     Parameters

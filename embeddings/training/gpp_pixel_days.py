@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 from fluxlens.embeddings import cache
 from fluxlens.embeddings.gpp.drivers import daily_drivers, latitude, pixel_drivers
 from fluxlens.embeddings.inference import engine
+from fluxlens.embeddings.progress import Steps
 from fluxlens.models.gpp.drivers import NORMALISATIONS, PIXEL
 
 FIRST_SEED = 30_000
@@ -69,7 +69,7 @@ class Landscape:
     has_all_weather: np.ndarray
 
 
-def landscape(model, seed: int) -> Generator[tuple[str, float], None, Landscape]:
+def landscape(model, seed: int) -> Steps[Landscape]:
     """One simulated landscape, cached as long as simulator, drivers and model stay the same.
 
     Parameters
@@ -95,7 +95,7 @@ def landscape(model, seed: int) -> Generator[tuple[str, float], None, Landscape]
     sources = cache.fingerprint(simulate, gpp_drivers, meteorology)
     facts = (seed, SIZE_PX, PIXELS, model.digest, scaling, sources)
 
-    def build(path) -> Generator[tuple[str, float], None, None]:
+    def build(path) -> Steps[None]:
         yield f"simulating landscape {seed}", 0.0
         made = simulate_landscape(model, seed)
         with path.open("wb") as file:

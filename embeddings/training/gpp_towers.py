@@ -9,7 +9,6 @@ Long on purpose: reading, folds and scores share the columns of one frame.
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from fluxlens.embeddings import metrics
 from fluxlens.embeddings.gpp import tables
 from fluxlens.embeddings.gpp.drivers import daily_drivers, pixel_drivers
 from fluxlens.embeddings.gpp.table_days import embed_rows, embed_series
+from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.scenes.acquisitions import to_epoch_day
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
@@ -264,9 +264,7 @@ def joined(measured, simulated):
     return replace(measured, **parts)
 
 
-def leave_site_out(
-    towers: TowerDays, simulated=None, seed: int = 0
-) -> Generator[tuple[str, float], None, pd.DataFrame]:
+def leave_site_out(towers: TowerDays, simulated=None, seed: int = 0) -> Steps[pd.DataFrame]:
     """Predict each tower by a head that never saw it, nor any other tower of its fold.
 
     Parameters

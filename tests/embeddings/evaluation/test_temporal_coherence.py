@@ -8,6 +8,7 @@ from fluxlens.embeddings import progress
 from fluxlens.embeddings.evaluation import temporal_coherence
 from fluxlens.embeddings.geometry import target_grid
 from fluxlens.embeddings.inference import engine
+from fluxlens.embeddings.scenes.crop import crop
 from fluxlens.embeddings.simulate import simulate
 from fluxlens.models.embedder import Embedder
 
@@ -79,7 +80,7 @@ def model() -> Embedder:
 
 def test_a_scene_cut_is_the_scene_there(scene):
     grid = target_grid(scene)
-    part = temporal_coherence.cut(scene, grid.window(slice(12, 40), slice(4, 20)))
+    part = crop(scene, grid.window(slice(12, 40), slice(4, 20)))
     assert target_grid(part) == grid.window(slice(12, 40), slice(4, 20))
     assert part["s1"].sizes["y"] == 14
     xr.testing.assert_identical(
