@@ -303,7 +303,7 @@ def test_a_place_with_other_objects_is_not_touched(servers, proxy, url, cube):
 
 
 def test_wrong_credentials_are_told(monkeypatch, cube, capsys, tmp_path):
-    # From the first request on this server checks who asks.
+    # After the bucket is made this server checks who asks.
     with s3_world.running(INITIAL_NO_AUTH_ACTION_COUNT="1") as (_, proxy):
         for name, value in {**s3_world.ENVIRONMENT, "AWS_ENDPOINT_URL": proxy.endpoint}.items():
             monkeypatch.setenv(name, value)
@@ -317,8 +317,15 @@ def test_wrong_credentials_are_told(monkeypatch, cube, capsys, tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
-def test_anonymous_reading_signs_nothing(proxy, url, cube, monkeypatch):
+def publish(server: s3_world.S3Server, url: str) -> None:
+    """Let everybody read the objects of a store."""
+    for key in server.objects(url.removeprefix(f"s3://{s3_world.BUCKET}/")):
+        server.request("PUT", f"/{s3_world.BUCKET}/{key}?acl", **{"x-amz-acl": "public-read"})
+
+
+def test_anonymous_reading_signs_nothing(servers, proxy, url, cube, monkeypatch):
     write(url, cube, blocks_of(cube))
+    publish(servers[0], url)
     assert any(signed for *_, signed in proxy.log)
     for name in s3_world.ENVIRONMENT:
         monkeypatch.delenv(name)
@@ -331,8 +338,9 @@ def test_anonymous_reading_signs_nothing(proxy, url, cube, monkeypatch):
     assert not any(signed for *_, signed in proxy.log)
 
 
-def test_a_catalog_names_the_store_with_its_options(proxy, url, cube, monkeypatch, tmp_path):
+def test_a_catalog_names_the_store_with_its_options(servers, proxy, url, cube, monkeypatch, tmp_path):
     write(url, cube, blocks_of(cube))
+    publish(servers[0], url)
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     file = tmp_path / "catalog.yaml"
     entry = f"{{driver: fluxlens_embeddings, args: {{store: '{url}', storage_options: OPTIONS}}}}"
