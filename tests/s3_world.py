@@ -17,7 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 BUCKET = "fields"
 
-AUTHORIZATION = "AWS4-HMAC-SHA256 Credential=testing/20200101/eu-central-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+AUTHORIZATION = (
+    "AWS4-HMAC-SHA256 Credential=testing/20200101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+)
 """Good enough for a server that checks no signature."""
 
 ENVIRONMENT = {
@@ -64,7 +66,7 @@ class S3Server:
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> bytes:
         """Send a request past the proxy."""
         url = f"http://127.0.0.1:{self.port}{path}"
-        headers = {"Authorization": AUTHORIZATION, **headers}
+        headers = {"Authorization": AUTHORIZATION, "Content-Type": "application/octet-stream", **headers}
         request = urllib.request.Request(url, data=body, method=method, headers=headers)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.read()
