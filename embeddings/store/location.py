@@ -53,6 +53,7 @@ REFUSED = (
     "Forbidden",
     "Unauthorized",
 )
+NO_CODE = re.compile(r"service error\W+unhandled error\W+Error \{ aws_request_id")
 UNREACHABLE = (
     "dispatch failure",
     "dns error",
@@ -342,7 +343,8 @@ def connection_error(location: Location, error: BaseException) -> InputError | N
             f"Got {location}, but there is no {what} {location.bucket}, need one that exists; create it or correct "
             "the URL."
         )
-    if any(word in text for word in REFUSED):
+    # The first request asks for no body, so that a refusal of Amazon's has no code in it.
+    if any(word in text for word in REFUSED) or NO_CODE.search(text):
         return InputError(
             f"Got {location}, which refuses these credentials ({_cause(text)}), need some that may use it; set them "
             "in the environment, or read anonymously (docs/object_stores.md)."
@@ -379,7 +381,9 @@ def _cause(text: str) -> str:
     # The last line is the cause; requests' ids and brackets around it say nothing to a user.
     last = next(filter(None, reversed(lines)), "no reason given")
     code = re.search(r'code: "(\w+)"', last)
-    return code.group(1) if code else last[:120]
+    if code:
+        return code.group(1)
+    return "no reason given" if last.startswith("Error {") else last[:120]
 
 
 def _environment(*names: str) -> str | None:

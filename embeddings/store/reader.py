@@ -171,7 +171,7 @@ class Store:
         """Bytes on disk, all snapshots and the scene included; of an object store, those of the chunks."""
         if not isinstance(self.path, Path):
             with reading(self.path):
-                return self._repository.total_chunks_storage()
+                return self._repository.chunk_storage_stats().native_bytes
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
     def cube(self, layout: str | None = None) -> xr.Dataset:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import Any, TypeVar
 
-from fluxlens.embeddings.store.location import READ_DEADLINE_S, ObjectUrl, connection_error
+from fluxlens.embeddings.store import location as locations
 from zarr.storage import WrapperStore
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class RemoteStore(WrapperStore):
         Where it lies.
     """
 
-    def __init__(self, store: Any, location: ObjectUrl) -> None:
+    def __init__(self, store: Any, location: locations.ObjectUrl) -> None:
         super().__init__(store)
         self.location = location
 
@@ -46,8 +46,8 @@ class RemoteStore(WrapperStore):
         """The answer to a request, or an InputError where the connection is at fault."""
         try:
             # The client has no time limit for a server that accepts a request and never answers it.
-            return await asyncio.wait_for(request, READ_DEADLINE_S)
+            return await asyncio.wait_for(request, locations.READ_DEADLINE_S)
         except Exception as error:
-            if told := connection_error(self.location, error):
+            if told := locations.connection_error(self.location, error):
                 raise told from error
             raise
