@@ -1,8 +1,12 @@
-"""The GPP heads at measured towers they never saw, beside baselines, and calibrated to a few rows or one year of each."""
+"""The GPP heads at measured towers they never saw, beside baselines, and calibrated to a few rows or to one year.
+
+Long on purpose: left-out predictions, scores and their report share one flat set of names.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -91,7 +95,7 @@ def evaluate(paths: tuple[str, ...], model: str = "default", simulated: int = 48
         result |= {f"{name}.{key}": value for key, value in group_scores(rows).items()}
     yield "calibrating", 0.8
     sites = site_rows(frame, DayTerms.from_drivers(towers.sw, towers.drivers))
-    priors = fold_priors(sites, gpp_towers.site_folds(frame, seed))
+    priors = fold_priors(sites, gpp_towers.site_folds(frame, seed), "daily")
     kinds = frame.groupby("site")["kind"].agg(set)
     for kind, few in ((gpp_towers.TABLE, True), (gpp_towers.DAILY, False)):
         some = {name: rows for name, rows in sites.items() if kind in kinds[name]}
@@ -102,7 +106,7 @@ def evaluate(paths: tuple[str, ...], model: str = "default", simulated: int = 48
     for path in paths:
         if str(path).endswith(".csv"):
             some, folds = yield from _table_head_sites(path)
-            found = few_rows(some, fold_priors(some, folds), seed)
+            found = few_rows(some, fold_priors(some, folds, "table"), seed)
             result |= {f"calibrated.table_head.{key}": value for key, value in found.items()}
     learnt = engine.learn_prior(sites)
     result |= {
@@ -196,7 +200,7 @@ def site_rows(frame: pd.DataFrame, terms: DayTerms) -> dict[str, SiteRows]:
     }
 
 
-def fold_priors(sites: dict[str, SiteRows], folds: list) -> dict[str, engine.Prior]:
+def fold_priors(sites: dict[str, SiteRows], folds: list, kind: str) -> dict[str, engine.Prior]:
     """For each tower, the prior learnt at the towers of other folds.
 
     Parameters
@@ -205,6 +209,8 @@ def fold_priors(sites: dict[str, SiteRows], folds: list) -> dict[str, engine.Pri
         By tower.
     folds
         Names of the towers of each.
+    kind
+        Of the head, ``daily`` or ``table``: its band factor is that of the shipped prior.
 
     Returns
     -------
@@ -214,6 +220,7 @@ def fold_priors(sites: dict[str, SiteRows], folds: list) -> dict[str, engine.Pri
     out = {}
     for fold in folds:
         prior = engine.learn_prior({name: rows for name, rows in sites.items() if name not in fold})
+        prior = replace(prior, band=engine.PRIORS[kind].band)
         out |= {name: prior for name in fold if name in sites}
     return out
 
@@ -362,9 +369,8 @@ def report(result: dict) -> str:
         )
         start = f"{group}.model.coverage_"
         for kind in [key.removeprefix(start) for key in result if key.startswith(start)]:
-            scores = "".join(
-                f"  {name} {result[f'{group}.{name.replace(" ", "_")}.nse_{kind}']:.2f}" for name in LINES
-            )
+            each = {name: result[f"{group}.{name.replace(' ', '_')}.nse_{kind}"] for name in LINES}
+            scores = "".join(f"  {name} {value:.2f}" for name, value in each.items())
             lines.append(f"{'':<18}{kind:<8}NSE{scores}; band {result[start + kind]:.0%}")
     lines.append("calibrated: NSE before, after; band; share of towers worse by more than 0.02")
     for key in [key for key in result if key.startswith("calibrated.") and key.endswith(".nse_after")]:
