@@ -371,7 +371,7 @@ def report(result: dict) -> str:
         for kind in [key.removeprefix(start) for key in result if key.startswith(start)]:
             each = {name: result[f"{group}.{name.replace(' ', '_')}.nse_{kind}"] for name in LINES}
             scores = "".join(f"  {name} {value:.2f}" for name, value in each.items())
-            lines.append(f"{'':<18}{kind:<8}NSE{scores}; band {result[start + kind]:.0%}")
+            lines.append(f"{'':<18}{kind:<28}NSE{scores}; band {result[start + kind]:.0%}")
     lines.append("calibrated: NSE before, after; band; share of towers worse by more than 0.02")
     for key in [key for key in result if key.startswith("calibrated.") and key.endswith(".nse_after")]:
         name = key.removesuffix(".nse_after")
