@@ -222,6 +222,19 @@ def evaluate_realism(data: str, json_path: str | None) -> None:
 @click.option("--store", metavar="STORE", help="Daily GPP beside its scene's tower or that of --data.")
 @click.option("--at", metavar="LON,LAT", help="Where the tower stands, unless it is known.")
 @click.option("--sites", metavar="FILE", help="Where towers stand: CSV, BIF or GeoJSON.")
+@click.option(
+    "--towers",
+    multiple=True,
+    metavar="FILE",
+    help="Measured tower-days, .csv or .parquet, each tower left out and calibrated in turn; repeatable.",
+)
+@click.option(
+    "--simulated",
+    type=click.IntRange(min=0),
+    default=48,
+    metavar="N",
+    help="With --towers: simulated scenes that teach beside (default 48).",
+)
 @click.option("--radius-m", type=float, metavar="R", help="Mean within R of the tower.")
 @click.option(
     "--least-qc",
@@ -239,6 +252,8 @@ def evaluate_gpp(
     store: str | None,
     at: str | None,
     sites: str | None,
+    towers: tuple[str, ...],
+    simulated: int,
     radius_m: float | None,
     least_qc: float,
     json_path: str | None,
@@ -256,6 +271,10 @@ def evaluate_gpp(
         ``leave-site-out`` or ``leave-year-out``.
     store, at, sites : str or None
         Path of a store; ``LON,LAT`` of its tower; file with the places of towers.
+    towers : tuple of str
+        Instead, tables of measured tower-days.
+    simulated : int
+        Simulated landscapes beside them.
     radius_m : float or None
         A mean of pixels stands for the tower.
     least_qc : float
@@ -265,6 +284,13 @@ def evaluate_gpp(
     """
     from fluxlens.embeddings.evaluation import gpp_at_tower, gpp_held_out
 
+    if towers:
+        if store or data:
+            raise InputError("Got --towers with --store or --data, need it alone; leave them out.")
+        from fluxlens.embeddings.evaluation import gpp_measured_towers
+
+        print_evaluation(gpp_measured_towers.evaluate(towers, model, simulated), json_path)
+        return
     if store:
         predicted, tower = store_at_tower(store, data, at, sites, radius_m)
         result = gpp_at_tower.evaluate_at_tower(predicted, tower, least_qc)

@@ -19,12 +19,14 @@ from fluxlens.app.data.scene import SceneData
 from fluxlens.app.data.series import SeriesReader
 from fluxlens.app.data.similarity import PixelSimilarity
 from fluxlens.app.data.start_day import clearest_day
+from fluxlens.app.data.towers.calibration import calibrate
 from fluxlens.app.data.towers.comparison import ComparisonInputs, TowerComparison, compare
 from fluxlens.app.data.towers.footprint import FOOTPRINT_KINDS, Footprint, tower_footprint
 from fluxlens.app.data.towers.observations import TowerObservations
 from fluxlens.app.state.layer_key import LayerKey
 from fluxlens.app.state.place import Place
 from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.gpp import Calibration
 from fluxlens.models.errors import InputError
 
 
@@ -93,6 +95,25 @@ class ExplorerData:
         # Shallow: gigabytes of images are shared, only tower and its caches are replaced.
         other = copy.copy(self)
         other._set_tower(TowerObservations(self.scene, tower, wind))
+        return other
+
+    def with_calibration(self, calibration: Calibration | None) -> "ExplorerData":
+        """The same data with calibrated GPP, for one session; images and embeddings are shared.
+
+        Parameters
+        ----------
+        calibration : Calibration or None
+            To towers; None: uncalibrated.
+        """
+        other, layers = copy.copy(self), self.map_layers
+        other.scene = self.scene.with_calibration(calibration)
+        # Layers, charts and areas keep what was predicted: theirs are made anew.
+        other.map_layers = MapLayers(
+            other.scene, self.imagery, self.similarity, layers.published, layers.published_error
+        )
+        other._reader = SeriesReader(other.scene, self.imagery)
+        other._areas = lru_cache(maxsize=32)(other._read_area)
+        other._set_tower(self.observations)
         return other
 
     # --- forwarded to the scene ---
@@ -258,6 +279,27 @@ class ExplorerData:
             missing = (f"No {FOOTPRINT_KINDS[footprint_args[0]].lower()}: {error}",)
         inputs = ComparisonInputs(self.scene, self.imagery, self._reader, self.observations)
         return compare(inputs, flux, min_qc, footprint, missing)
+
+    def calibrate_tower(self, flux: str, min_qc: float, footprint_args: tuple = ("pixel",)) -> Calibration:
+        """GPP of this scene calibrated to its tower.
+
+        Parameters
+        ----------
+        flux : str
+            "gpp_nt" or "gpp_dt".
+        min_qc : float
+            Lowest quality of a day, 0-1.
+        footprint_args : tuple
+            Arguments of ``tower_footprint``.
+        """
+        return calibrate(
+            self.scene.with_calibration(None),
+            self.imagery,
+            self.observations,
+            flux,
+            min_qc,
+            self.tower_footprint(*footprint_args),
+        )
 
     # --- caches ---
 

@@ -50,7 +50,7 @@ class MapLayers:
         published_error: str = "",
     ):
         self.scene, self.imagery, self.similarity = scene, imagery, similarity
-        self.published, self._published_error = published, published_error
+        self.published, self.published_error = published, published_error
         self.image_cache = ByteLimitedCache(self._make_image, scene_module.CACHE_BYTES // 2)
         self.gpp_cache = ByteLimitedCache(scene.predict_map, scene_module.CACHE_BYTES // 4)
         self._fitted = lru_cache(maxsize=32)(self._fit_labels)
@@ -103,8 +103,8 @@ class MapLayers:
             no_weather = self.scene.node("weather") is None
             why = "the store carries no weather" if no_weather else "another model made it"
             reasons.append(f"No GPP: {why}.")
-        if self._published_error:
-            reasons.append(self._published_error)
+        if self.published_error:
+            reasons.append(self.published_error)
         return reasons
 
     # --- images ---
@@ -228,7 +228,9 @@ class MapLayers:
         return max(1.0, math.ceil(top)), max(1.0, math.ceil(width))
 
     def _style_gpp(self) -> LayerStyle:
-        return LayerStyle("GPP", "gC m⁻² d⁻¹", ("gpp",), (0.0,), (self._gpp_tops[0],), palette="CET_CBL2")
+        fitted = self.scene.calibration
+        label = "GPP" if fitted is None else f"GPP, calibrated with {fitted.name}"
+        return LayerStyle(label, "gC m⁻² d⁻¹", ("gpp",), (0.0,), (self._gpp_tops[0],), palette="CET_CBL2")
 
     def _style_band_width(self) -> LayerStyle:
         label, high = "Width of the 90 % band", (self._gpp_tops[1],)

@@ -1,8 +1,9 @@
 """Facts of one scene: its period, grid, sensors and weather, one day of its cube, and a sample for fixed stretches."""
 
+import copy
 import datetime as dt
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import xarray as xr
 from fluxlens.app.data.byte_cache import ByteLimitedCache
 from fluxlens.app.data.layer_image import QUICK_PX, WHOLE_PX, Viewport
 from fluxlens.embeddings import analysis, cache, progress
-from fluxlens.embeddings.gpp import drivers
+from fluxlens.embeddings.gpp import Calibration, drivers
 
 CACHE_BYTES = 512 * 2**20
 """Days of the cube kept for maps. Images may take twice as many bytes; larger ones are read for each tap."""
@@ -51,7 +52,27 @@ class SceneData:
         self.tree: xr.DataTree | None = store.scene()
         # GPP is made of weather as well as of the embedding.
         self.predict = predict if predict and self.node("weather") is not None else None
+        # Of a catalog entry, or of the visit.
+        self.calibration: Calibration | None = getattr(store, "calibration", None)
         self.day_cubes = ByteLimitedCache(self._read_day, CACHE_BYTES)
+
+    def with_calibration(self, calibration: Calibration | None) -> "SceneData":
+        """The same scene with calibrated GPP; days of the cube are shared.
+
+        Parameters
+        ----------
+        calibration : Calibration or None
+            To towers; None: uncalibrated.
+        """
+        other = copy.copy(self)
+        # Exports read the store's own attribute, so the copy of the scene has a copy of the store.
+        other.store = copy.copy(self.store)
+        other.store.calibration = other.calibration = calibration
+        plain = getattr(self.predict, "func", self.predict)
+        other.predict = plain if calibration is None else partial(plain, calibration=calibration)
+        # Predicted before the copy was made.
+        other.__dict__.pop("sample_prediction", None)
+        return other
 
     # --- facts ---
 

@@ -42,8 +42,10 @@ from fluxlens.app.views.split_choice import bind_split
 from fluxlens.app.views.style import fluxlens_design
 from fluxlens.app.views.tabs import TabsView
 from fluxlens.app.views.tower import TowerView
+from fluxlens.app.views.tower_calibration import TowerCalibration
 from fluxlens.app.views.tower_upload import TowerUpload
 from fluxlens.embeddings.export import extract, geometries
+from fluxlens.embeddings.gpp import Calibration
 from fluxlens.embeddings.store import Store
 from fluxlens.models.errors import InputError
 
@@ -138,6 +140,7 @@ class Explorer(pn.viewable.Viewer):
         self._shared_data: ExplorerData | None = None
         """The store as all sessions share it, without an uploaded tower."""
         self._uploaded: UploadedTower | None = None
+        self._calibration: Calibration | None = None
         self._wire()
         if data is not None:
             data.load_images()
@@ -278,7 +281,7 @@ class Explorer(pn.viewable.Viewer):
         data : ExplorerData
             Shared by all sessions.
         """
-        self._shared_data, self.data = data, self._with_uploaded_tower(data)
+        self._shared_data, self.data = data, self._with_session_choices(data)
         data, state = self.data, self.state
         # First of all: views of the store before would draw its days and pixels with the new choices.
         state.unwatch_all()
@@ -345,9 +348,22 @@ class Explorer(pn.viewable.Viewer):
         self.tower_upload = TowerUpload(self.state, self.data, self.add_tower, on_remove)
         if not self.data.observations.fluxes:
             return self.tower_upload.view
-        return TowerView(
-            self.state, self.data, self.map_view.plot.draw_footprint, [self.tower_upload.view]
-        ).view
+        self.tower_calibration = TowerCalibration(self.state, self.data, self.set_calibration)
+        below = [self.tower_calibration.view, self.tower_upload.view]
+        return TowerView(self.state, self.data, self.map_view.plot.draw_footprint, below).view
+
+    def _with_session_choices(self, data: ExplorerData) -> ExplorerData:
+        """The store with the session's tower and the session's calibration, where they fit it."""
+        data = self._with_uploaded_tower(data)
+        if self._calibration is None or data.predict is None:
+            return data
+        from fluxlens.embeddings import gpp
+
+        try:
+            self._calibration.head("daily", gpp.load_for(data.attrs).digest)
+        except InputError:  # of a store that an earlier head predicts
+            return data
+        return data.with_calibration(self._calibration)
 
     def _with_uploaded_tower(self, data: ExplorerData) -> ExplorerData:
         """The store with the session's tower, as long as that is inside the scene."""
@@ -370,12 +386,23 @@ class Explorer(pn.viewable.Viewer):
         """Show the same view without the uploaded tower."""
         self._replace_tower(None, "series")
 
+    def set_calibration(self, calibration: Calibration | None) -> None:
+        """Show the same view with GPP calibrated, or with None as the head predicts it."""
+        self._calibration = calibration
+        self.state.param.update(page="tower", message="")
+        self._show_again()
+        if calibration is not None:
+            self.state.notes = [f"GPP of all maps and charts is calibrated with {calibration.name}."]
+
     def _replace_tower(self, uploaded: UploadedTower | None, page: str) -> None:
         self.state.param.update(page=page, message="", footprint_kind="pixel")
+        self._uploaded = uploaded
+        self._show_again()
+
+    def _show_again(self) -> None:
         # The view is restored as from a link: every view must be made anew for another tower.
         self._link_fields = permalink.parse_query(permalink.to_query(self.state, self.data))
         self._link_fields.pop("given", None)
-        self._uploaded = uploaded
         self.show_store(self._shared_data)
 
     def tap(self, x: float, y: float, add: bool = False) -> None:

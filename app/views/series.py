@@ -227,7 +227,9 @@ class SeriesView:
             low, value, high = (float(series[n].values[index]) for n in ("gpp_lo", "gpp", "gpp_hi"))
             # Of a single pixel it is the model's band, of an area the spread of its pixels: two different things.
             what = AREA_RANGE if self.state.place.area else "90 % band"
-            yield legend_key("line", colour, "predicted", f"{value:.1f}")
+            fitted = self.data.scene.calibration
+            name = "predicted" if fitted is None else f"predicted, calibrated with {escape(fitted.name)}"
+            yield legend_key("line", colour, name, f"{value:.1f}")
             yield legend_key("area", colour, what, f"{low:.1f} to {high:.1f}")
         tower = self._shown_tower()
         if tower is None:

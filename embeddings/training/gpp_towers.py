@@ -397,13 +397,26 @@ def scores(predicted: pd.DataFrame) -> dict[str, dict[str, float]]:
             "nirv_sw_rmse": metrics.rmse(rows["gpp"], rows["nirv x sw"]),
             "nirv_sw_median_site_nse": float(np.median([base for _, base in own])) if own else float("nan"),
         }
-        low, high = _difference_interval(rows)
+        low, high = difference_interval(rows)
         out[name] |= {"difference_low": low, "difference_high": high}
     return out
 
 
-def _difference_interval(rows: pd.DataFrame, draws: int = 1000) -> tuple[float, float]:
-    """90 % interval over sites of the NSE of the head less that of NIRv x shortwave (Efron 1979)."""
+def difference_interval(rows: pd.DataFrame, draws: int = 1000) -> tuple[float, float]:
+    """90 % interval over sites of the NSE of the head less that of NIRv x shortwave (Efron 1979).
+
+    Parameters
+    ----------
+    rows
+        ``site``, ``gpp``, ``predicted`` and ``nirv x sw``, gC m-2 d-1.
+    draws
+        Samples of sites.
+
+    Returns
+    -------
+    low, high
+        Ends of the interval, unitless.
+    """
     # Sums per site are enough to score any sample of sites.
     sums = np.array(
         [

@@ -1,0 +1,388 @@
+"""The GPP heads at measured towers they never saw, beside baselines, and calibrated to a few rows or to one year.
+
+Long on purpose: left-out predictions, scores and their report share one flat set of names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from fluxlens.embeddings import climatology, metrics
+from fluxlens.embeddings.evaluation import gpp_held_out
+from fluxlens.embeddings.gpp import calibration as engine
+from fluxlens.embeddings.gpp import tables
+from fluxlens.embeddings.gpp.calibration import DayTerms, SiteRows
+from fluxlens.embeddings.gpp.table_days import UNKNOWN_LATITUDE, row_drivers
+from fluxlens.embeddings.scenes.acquisitions import to_epoch_day
+from fluxlens.embeddings.training import gpp_pixel_days, gpp_towers
+from fluxlens.models.gpp.drivers import NORMAL_90
+
+TYPE_ROWS = gpp_held_out.TYPE_ROWS
+KNOWN_ROWS = (3, 5, 10)
+"""Rows of a tower that calibrate, drawn at random; its other rows are scored."""
+DRAWS = 20
+"""Times that they are drawn."""
+YEAR_DAYS = 150
+"""Measured days a year needs to calibrate or to be scored."""
+WORSE_NSE = 0.02
+"""Loss of NSE from which on a tower counts as worse than uncalibrated."""
+LINES = {
+    "model": "predicted",
+    "nirv x sw": "nirv x sw",
+    "day of year": "day_of_year",
+    "plant type": "plant_type",
+}
+"""Columns of the frame by the names of what is scored."""
+
+Steps = Generator[tuple[str, float], None, tuple[dict, str]]
+
+
+def evaluate(paths: tuple[str, ...], model: str = "default", simulated: int = 48, seed: int = 0) -> Steps:
+    """Score the daily head at towers left out, and both heads calibrated.
+
+    Every tower is predicted by a head that saw neither it nor any other tower of its fold; what calibrates it is its
+    own rows and a prior learnt at towers of other folds.
+
+    Parameters
+    ----------
+    paths
+        Tables of measured tower-days, as ``gpp_towers.read`` takes them.
+    model
+        Name or path of the embedder.
+    simulated
+        Simulated landscapes that teach beside the towers, as for the shipped head; 0: none.
+    seed
+        Of folds and weights.
+
+    Yields
+    ------
+    message, share done
+
+    Returns
+    -------
+    numbers, table
+        Flat, ``GROUP.LINE.SCORE`` and ``calibrated.GROUP.KNOWN.SCORE``; and the same as text.
+    """
+    from fluxlens.models import checkpoints
+
+    embedder = checkpoints.load(model, "cpu")
+    landscapes = []
+    for i in range(simulated):
+        yield f"simulated landscape {i + 1} of {simulated}", 0.3 * i / simulated
+        landscapes.append((yield from gpp_pixel_days.landscape(embedder, gpp_pixel_days.FIRST_SEED + i)))
+    yield "reading towers", 0.3
+    towers = gpp_towers.read(paths, embedder)
+    land = gpp_pixel_days.flat(landscapes) if landscapes else None
+    frame = yield from gpp_towers.leave_site_out(towers, land, seed)
+    frame = add_climatologies(frame.reset_index(drop=True))
+    scale = gpp_towers.interval_scale(frame)
+    frame["spread"] *= scale
+    result: dict = {
+        "split": "leave-site-out",
+        "rows": len(frame),
+        "sites": int(frame["site"].nunique()),
+        "simulated_landscapes": simulated,
+        "band_factor": scale,
+    }
+    groups = {str(kind): rows for kind, rows in frame.groupby("kind")}
+    if gpp_towers.DAILY in groups:
+        daily = groups[gpp_towers.DAILY]
+        groups[f"{gpp_towers.DAILY}_observed"] = daily[daily["observed"].astype(bool)]
+    for name, rows in groups.items():
+        result |= {f"{name}.{key}": value for key, value in group_scores(rows).items()}
+    yield "calibrating", 0.8
+    sites = site_rows(frame, DayTerms.from_drivers(towers.sw, towers.drivers))
+    priors = fold_priors(sites, gpp_towers.site_folds(frame, seed), "daily")
+    kinds = frame.groupby("site")["kind"].agg(set)
+    for kind, few in ((gpp_towers.TABLE, True), (gpp_towers.DAILY, False)):
+        some = {name: rows for name, rows in sites.items() if kind in kinds[name]}
+        if some:
+            found = few_rows(some, priors, seed) if few else one_year(some, priors)
+            result |= {f"calibrated.{kind}.{key}": value for key, value in found.items()}
+    # `predict gpp --table` has a head of its own.
+    for path in paths:
+        if str(path).endswith(".csv"):
+            some, folds = yield from _table_head_sites(path)
+            found = few_rows(some, fold_priors(some, folds, "table"), seed)
+            result |= {f"calibrated.table_head.{key}": value for key, value in found.items()}
+    learnt = engine.learn_prior(sites)
+    result |= {
+        f"prior.{a}.{b}": learnt.covariance[i, j]
+        for i, a in enumerate(engine.TERMS)
+        for j, b in enumerate(engine.TERMS)
+        if j >= i
+    }
+    result["prior.spread"] = learnt.spread
+    return result, report(result)
+
+
+def add_climatologies(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add ``day_of_year`` and ``plant_type``, climatologies of all other towers and of those of the same type.
+
+    Parameters
+    ----------
+    frame
+        ``site``, ``date``, ``type``, ``gpp`` (gC m-2 d-1).
+
+    Returns
+    -------
+    DataFrame
+        With the two columns, gC m-2 d-1.
+    """
+    frame = frame.assign(day_of_year=np.nan, plant_type=np.nan, all="all")
+    for site in frame["site"].unique():
+        left = (frame["site"] == site).values
+        for column, group in (("day_of_year", "all"), ("plant_type", "type")):
+            frame.loc[left, column] = climatology.pft_climatology(frame[~left], frame[left], group)
+    return frame.drop(columns="all")
+
+
+def group_scores(rows: pd.DataFrame) -> dict[str, float]:
+    """Scores of one kind of rows: all lines pooled, by tower and by plant type; of the model also the band.
+
+    Parameters
+    ----------
+    rows
+        Columns of ``LINES``, ``gpp``, ``spread`` (gC m-2 d-1), ``site``, ``type``.
+
+    Returns
+    -------
+    dict
+        ``LINE.SCORE``, and the 90 % interval over towers of the model's NSE less that of NIRv x shortwave.
+    """
+    out: dict[str, float] = {"rows": len(rows), "sites": rows["site"].nunique()}
+    half = NORMAL_90 * rows["spread"]
+    inside = (rows["gpp"] - rows["predicted"]).abs() <= half
+    kinds = [kind for kind, one in rows.groupby("type") if len(one) >= TYPE_ROWS]
+    for name, column in LINES.items():
+        key = name.replace(" ", "_")
+        own = [
+            metrics.nse(one["gpp"], one[column])
+            for _, one in rows.groupby("site")
+            if len(one) >= gpp_towers.RICH_ROWS
+        ]
+        out[f"{key}.nse"] = metrics.nse(rows["gpp"], rows[column])
+        out[f"{key}.rmse"] = metrics.rmse(rows["gpp"], rows[column])
+        out[f"{key}.median_site_nse"] = float(np.median(own)) if own else np.nan
+        for kind in kinds:
+            one = rows[rows["type"] == kind]
+            out[f"{key}.nse_{kind}"] = metrics.nse(one["gpp"], one[column])
+    out["model.coverage"] = float(inside.mean())
+    for kind in kinds:
+        out[f"model.coverage_{kind}"] = float(inside[rows["type"] == kind].mean())
+    out["difference_low"], out["difference_high"] = gpp_towers.difference_interval(rows)
+    return out
+
+
+def site_rows(frame: pd.DataFrame, terms: DayTerms) -> dict[str, SiteRows]:
+    """Rows of a frame by tower, as a calibration takes them.
+
+    Parameters
+    ----------
+    frame
+        ``site``, ``date``, ``gpp``, ``predicted``, ``spread`` (gC m-2 d-1); its index counts from 0.
+    terms
+        Of the same rows.
+
+    Returns
+    -------
+    dict
+        By tower.
+    """
+    day = to_epoch_day(frame["date"].values)
+    columns = [frame[name].values.astype(float) for name in ("gpp", "predicted", "spread")]
+    return {
+        str(name): SiteRows(day[at], *(column[at] for column in columns), terms.take(at))
+        for name, at in frame.groupby("site").indices.items()
+    }
+
+
+def fold_priors(sites: dict[str, SiteRows], folds: list, kind: str) -> dict[str, engine.Prior]:
+    """For each tower, the prior learnt at the towers of other folds.
+
+    Parameters
+    ----------
+    sites
+        By tower.
+    folds
+        Names of the towers of each.
+    kind
+        Of the head, ``daily`` or ``table``: its band factor is that of the shipped prior.
+
+    Returns
+    -------
+    dict
+        By tower.
+    """
+    out = {}
+    for fold in folds:
+        prior = engine.learn_prior({name: rows for name, rows in sites.items() if name not in fold})
+        prior = replace(prior, band=engine.PRIORS[kind].band)
+        out |= {name: prior for name in fold if name in sites}
+    return out
+
+
+def few_rows(sites: dict[str, SiteRows], priors: dict[str, engine.Prior], seed: int = 0) -> dict[str, float]:
+    """A few rows of each tower known, its other rows scored.
+
+    Parameters
+    ----------
+    sites, priors
+        By tower; those with ``RICH_ROWS`` rows or more are scored.
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    dict
+        ``N_rows.SCORE``.
+    """
+    out = {}
+    for count in KNOWN_ROWS:
+        rng = np.random.default_rng(seed)
+        found: dict[str, list[pd.DataFrame]] = {}
+        for name, rows in sites.items():
+            if len(rows.day) < max(gpp_towers.RICH_ROWS, count + 2):
+                continue
+            for _ in range(DRAWS):
+                known = np.zeros(len(rows.day), bool)
+                known[rng.choice(len(rows.day), count, replace=False)] = True
+                # Two rows of one day are one measured day.
+                if len(np.unique(rows.day[known])) >= engine.LEAST_DAYS:
+                    found.setdefault(name, []).append(_apply(rows, known, ~known, priors[name]))
+        if found:
+            each = {name: pd.concat(parts) for name, parts in found.items()}
+            out |= {f"{count}_rows.{key}": value for key, value in _before_after(each).items()}
+    return out
+
+
+def one_year(sites: dict[str, SiteRows], priors: dict[str, engine.Prior]) -> dict[str, float]:
+    """One year of each tower known, its other years scored.
+
+    Parameters
+    ----------
+    sites, priors
+        By tower; those with two years of ``YEAR_DAYS`` days or more are scored.
+
+    Returns
+    -------
+    dict
+        ``1_year.SCORE``; ``median_year_*`` is over pairs of a known and another year.
+    """
+    each: dict[str, list[pd.DataFrame]] = {}
+    before, after = [], []
+    for name, rows in sites.items():
+        year = rows.day.astype("datetime64[D]").astype("datetime64[Y]")
+        years = [one for one in np.unique(year) if (year == one).sum() >= YEAR_DAYS]
+        for known in years:
+            for other in years:
+                if other != known:
+                    part = _apply(rows, year == known, year == other, priors[name])
+                    before.append(metrics.nse(part["gpp"], part["before"]))
+                    after.append(metrics.nse(part["gpp"], part["after"]))
+                    each.setdefault(name, []).append(part)
+    if not each:
+        return {}
+    found = _before_after({name: pd.concat(parts) for name, parts in each.items()})
+    found |= {
+        "median_year_nse_before": float(np.median(before)),
+        "median_year_nse_after": float(np.median(after)),
+    }
+    return {f"1_year.{key}": value for key, value in found.items()}
+
+
+def _apply(rows: SiteRows, known: np.ndarray, other: np.ndarray, prior: engine.Prior) -> pd.DataFrame:
+    adjustment, _ = engine.fit({"": rows.take(known)}, prior)
+    part = rows.take(other)
+    half = NORMAL_90 * part.spread
+    mean, low, high = adjustment.apply(
+        part.predicted, part.predicted - half, part.predicted + half, part.terms
+    )
+    inside = (part.gpp >= low) & (part.gpp <= high)
+    return pd.DataFrame({"gpp": part.gpp, "before": part.predicted, "after": mean, "inside": inside})
+
+
+def _before_after(each: dict[str, pd.DataFrame]) -> dict[str, float]:
+    """Pooled scores before and after, coverage after, and the share of towers that got worse."""
+    rows = pd.concat(each.values())
+    worse = [
+        metrics.nse(one["gpp"], one["after"]) < metrics.nse(one["gpp"], one["before"]) - WORSE_NSE
+        for one in each.values()
+    ]
+    return {
+        "sites": len(each),
+        "nse_before": metrics.nse(rows["gpp"], rows["before"]),
+        "nse_after": metrics.nse(rows["gpp"], rows["after"]),
+        "rmse_before": metrics.rmse(rows["gpp"], rows["before"]),
+        "rmse_after": metrics.rmse(rows["gpp"], rows["after"]),
+        "coverage_after": float(rows["inside"].mean()),
+        "share_of_sites_worse": float(np.mean(worse)),
+    }
+
+
+def _table_head_sites(path: str) -> Generator[tuple[str, float], None, tuple[dict, list]]:
+    """Rows by tower as the head for tables predicts them, each tower left out, and the folds."""
+    table = tables.read(path, need_gpp=True)
+    table = table[table["gpp"].notna()].reset_index(drop=True)
+    band = yield from gpp_held_out.leave_out(table, "site", "head for tables")
+    parts = [np.empty((len(table), len(names))) for names in (engine.FACTORS, engine.OFFSETS)]
+    for at in table.groupby("site").indices.values():
+        lat = table["lat"].iloc[at].median()
+        known = float(lat) if np.isfinite(lat) else UNKNOWN_LATITUDE
+        own = DayTerms.from_drivers(*row_drivers(table.iloc[at], known))
+        parts[0][at], parts[1][at] = own.factors, own.offsets
+    spread = (band["gpp_hi"] - band["gpp_lo"]) / (2 * NORMAL_90)
+    frame = table.assign(predicted=band["gpp"], spread=spread)
+    return site_rows(frame, DayTerms(*parts)), gpp_held_out.site_folds(table["site"])
+
+
+def report(result: dict) -> str:
+    """The numbers of ``evaluate`` as a table of text.
+
+    Parameters
+    ----------
+    result
+        Flat numbers.
+    """
+    lines = [
+        f"{result['split']}: {result['rows']:,} rows at {result['sites']} towers,"
+        f" {result['simulated_landscapes']} simulated landscapes taught beside; RMSE in gC m-2 d-1",
+        f"{'':<18}{'':<14}{'NSE':>8}{'RMSE':>8}{'median site':>13}{'90 % band':>11}",
+    ]
+    for group in ("table", "daily", "daily_observed"):
+        if f"{group}.rows" not in result:
+            continue
+        for name in LINES:
+            key = f"{group}.{name.replace(' ', '_')}"
+            band = result.get(f"{key}.coverage")
+            lines.append(
+                f"{group if name == 'model' else '':<18}{name:<14}{result[f'{key}.nse']:>8.3f}"
+                f"{result[f'{key}.rmse']:>8.2f}{result[f'{key}.median_site_nse']:>13.3f}"
+                f"{'' if band is None else format(band, '.1%'):>11}"
+            )
+        lines.append(
+            f"{'':<18}NSE less that of NIRv x SW, 90 % interval over towers:"
+            f" {result[f'{group}.difference_low']:+.3f} to {result[f'{group}.difference_high']:+.3f}"
+        )
+        start = f"{group}.model.coverage_"
+        for kind in [key.removeprefix(start) for key in result if key.startswith(start)]:
+            each = {name: result[f"{group}.{name.replace(' ', '_')}.nse_{kind}"] for name in LINES}
+            scores = "".join(f"  {name} {value:.2f}" for name, value in each.items())
+            lines.append(f"{'':<18}{kind:<28}NSE{scores}; band {result[start + kind]:.0%}")
+    lines.append("calibrated: NSE before, after; band; share of towers worse by more than 0.02")
+    for key in [key for key in result if key.startswith("calibrated.") and key.endswith(".nse_after")]:
+        name = key.removesuffix(".nse_after")
+        median = ""
+        if f"{name}.median_year_nse_after" in result:
+            median = (
+                f"; median tower-year {result[f'{name}.median_year_nse_before']:.3f},"
+                f" {result[f'{name}.median_year_nse_after']:.3f}"
+            )
+        lines.append(
+            f"  {name.removeprefix('calibrated.'):<22}{result[f'{name}.nse_before']:.3f}, {result[key]:.3f}{median};"
+            f" {result[f'{name}.coverage_after']:.1%}; {result[f'{name}.share_of_sites_worse']:.0%}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,175 @@
+"""``fluxlens calibrate gpp`` and ``--calibration``: from tables and stores to predictions, exports and the catalog."""
+
+import json
+
+import intake
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from app_world import DAYS, make_scene, write_store
+from fluxlens.app.cli import main
+from fluxlens.embeddings.store import Store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    path = tmp_path_factory.mktemp("calibrate") / "store"
+    write_store(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tower() -> xr.Dataset:
+    return make_scene()["tower"].to_dataset()
+
+
+@pytest.fixture(scope="module")
+def calibration(store):
+    path = store.parent / "cal.json"
+    assert main(["calibrate", "gpp", "--store", str(store), "--out", str(path)]) == 0
+    return path
+
+
+def refused(capsys, words) -> str:
+    capsys.readouterr()
+    assert main([str(word) for word in words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("fluxlens: Got ")
+    assert said.count("\n") == 1
+    return said
+
+
+def rows(count: int, gpp: float, site: str = "XX-One") -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    bands = rng.uniform(0.8, 1.2, (count, 1)) * np.array([[0.04, 0.07, 0.05, 0.35, 0.20, 0.10]])
+    out = pd.DataFrame(bands, columns=["b2", "b3", "b4", "b5", "b6", "b7"])
+    out["SITE_ID"], out["date"] = (
+        site,
+        pd.date_range("2021-05-01", periods=count, freq="20D").strftime("%Y-%m-%d"),
+    )
+    out = out.assign(T2MIN=283.0, T2MAX=295.0, T2MEAN=289.0, TSMDEWMEAN=282.0, GWETROOT=0.6, SWLAND=220.0)
+    return out.assign(PARDFLAND=35.0, lat=48.0, GPP=gpp)
+
+
+def test_a_table_calibrates_and_its_prediction_follows_the_measurements(tmp_path, capsys):
+    table, cal = tmp_path / "rows.csv", tmp_path / "cal.json"
+    rows(8, 16.0).to_csv(table, index=False)
+    assert main(["calibrate", "gpp", "--table", str(table), "--out", str(cal)]) == 0
+    assert "8 measured days at 1 tower(s), 2021-05-01 to 2021-09-18, GPP" in capsys.readouterr().out
+    for name, more in (("plain", []), ("fitted", ["--calibration", str(cal)])):
+        out = tmp_path / f"{name}.csv"
+        assert main(["predict", "gpp", "--table", str(table), "--out", str(out), *more]) == 0
+    plain, fitted = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("plain", "fitted"))
+    assert list(plain) == ["site", "date", "gpp", "gpp_lo", "gpp_hi", "ood"]
+    assert list(fitted) == [*plain, "calibration"]
+    assert fitted["calibration"].str.startswith("XX-One (").all()
+    assert abs(fitted["gpp"].mean() - 16) < 0.6 * abs(plain["gpp"].mean() - 16)
+    told = json.loads(cal.read_text())
+    assert [head["kind"] for head in told["heads"]] == ["table", "daily"]
+    assert told["measured"]["days"] == 8
+
+
+def test_rows_of_another_site_are_moved_less_than_those_of_the_tower(tmp_path):
+    table, cal = tmp_path / "rows.csv", tmp_path / "cal.json"
+    pd.concat([rows(8, 16.0, "A"), rows(8, 6.0, "B")]).to_csv(table, index=False)
+    assert main(["calibrate", "gpp", "--table", str(table), "--out", str(cal)]) == 0
+    pd.concat([rows(8, 0.0, name) for name in "ABC"]).to_csv(table, index=False)
+    out = tmp_path / "out.csv"
+    assert main(["predict", "gpp", "--table", str(table), "--calibration", str(cal), "--out", str(out)]) == 0
+    mean = pd.read_csv(out).groupby("site")["gpp"].mean()
+    assert mean["B"] < mean["C"] < mean["A"]
+
+
+def test_a_store_calibrates_and_its_maps_and_exports_name_it(store, calibration, tower, tmp_path):
+    lon, lat = tower.attrs["lon"], tower.attrs["lat"]
+    window = ["--start", "2020-06-01", "--end", "2020-06-30"]
+    told = {}
+    for name, more in (("plain", []), ("fitted", ["--calibration", str(calibration)])):
+        maps, series = tmp_path / f"{name}.nc", tmp_path / f"{name}.csv"
+        assert main(["predict", "gpp", str(store), *window, "--out", str(maps), *more]) == 0
+        at = ["--at", f"{lon},{lat}", *window, "--out", str(series)]
+        assert main(["export", str(store), *at, *more]) == 0
+        with xr.open_dataset(maps) as found:
+            told[name] = found.load(), pd.read_csv(series, comment="#"), series.read_text()
+    (plain, plain_rows, plain_text), (fitted, fitted_rows, fitted_text) = told["plain"], told["fitted"]
+    measured = tower["gpp_nt"].sel(time="2020-06").values
+    row, col = 20, 28
+    before, after = (np.abs(part["gpp"].values[:, row, col] - measured).mean() for part in (plain, fitted))
+    assert after < before
+    assert fitted.attrs["gpp_calibration"].startswith("XX-Tst: ")
+    assert "gpp_calibration" not in plain.attrs
+    assert "gpp_calibration: XX-Tst: " in fitted_text
+    assert "gpp_calibration" not in plain_text
+    np.testing.assert_allclose(fitted_rows["gpp"], fitted["gpp"].values[:, row, col], rtol=1e-3)
+    assert not np.allclose(plain_rows["gpp"], fitted_rows["gpp"], rtol=0.02)
+
+
+def test_an_entry_of_a_catalog_may_carry_a_calibration(store, calibration):
+    from fluxlens.embeddings import gpp
+
+    path = store.parent / "catalog.yaml"
+    path.write_text(
+        "metadata: {version: 1}\nsources:\n"
+        "  fitted: {driver: fluxlens_embeddings, args: {store: store, calibration: cal.json}}\n"
+        "  lost: {driver: fluxlens_embeddings, args: {store: store, calibration: none.json}}\n"
+    )
+    catalog = intake.open_catalog(str(path))
+    cube = catalog["fitted"].read().isel(x=slice(28, 30), y=slice(20, 22), time=slice(90, 100))
+    weather = Store.open(store).scene()["weather"].to_dataset()
+    found = gpp.predict(cube, weather)
+    assert found.attrs["gpp_calibration"].startswith("XX-Tst: ")
+    bare = cube.copy()
+    del bare.attrs["gpp_calibration_json"]
+    plain = gpp.predict(bare, weather)
+    assert not np.allclose(found["gpp"], plain["gpp"], rtol=0.02)
+    assert main(["catalog", "check", "--catalog", str(path)]) != 0
+
+
+def test_an_export_with_a_calibration_is_made_again_with_it(store, calibration, tower, tmp_path, capsys):
+    place = f"{tower.attrs['lon']},{tower.attrs['lat']}"
+    out, again = tmp_path / "one.csv", tmp_path / "again.json"
+    words = [
+        "export",
+        store,
+        "--at",
+        place,
+        "--end",
+        "2020-04-01",
+        "--calibration",
+        calibration,
+        "--out",
+        out,
+    ]
+    assert main([str(word) for word in [*words, "--replay", again]]) == 0
+    capsys.readouterr()
+    assert main(["export", "--again", str(again), "--out", str(tmp_path / "two.csv")]) == 0
+    assert "the same numbers" in capsys.readouterr().out
+
+
+def test_fewer_than_three_measured_days_are_refused(store, tmp_path, capsys):
+    table, cal = tmp_path / "rows.csv", tmp_path / "cal.json"
+    rows(2, 9.0).to_csv(table, index=False)
+    assert "Got 2 measured days, need 3" in refused(
+        capsys, ["calibrate", "gpp", "--table", table, "--out", cal]
+    )
+    window = ["--start", str(DAYS[4].date()), "--end", str(DAYS[5].date())]
+    assert "Got " in refused(capsys, ["calibrate", "gpp", "--store", store, *window, "--out", cal])
+    assert not cal.exists()
+
+
+def test_wrong_words_and_files_are_refused_with_one_sentence(store, calibration, tmp_path, capsys):
+    out, cal = tmp_path / "out.csv", tmp_path / "cal.json"
+    assert "--table and --store" in refused(capsys, ["calibrate", "gpp", "--out", cal])
+    table = tmp_path / "rows.csv"
+    rows(4, 9.0).to_csv(table, index=False)
+    both = ["calibrate", "gpp", "--table", table, "--at", "1,2", "--out", cal]
+    assert "--data or --at with --table" in refused(capsys, both)
+    assert "need a .json file" in refused(capsys, ["calibrate", "gpp", "--table", table, "--out", out])
+    predict = ["predict", "gpp", "--table", table, "--out", out, "--calibration"]
+    cal.write_text("{}")
+    assert "no whole calibration" in refused(capsys, [*predict, cal])
+    assert "which is no file" in refused(capsys, [*predict, tmp_path / "none.json"])
+    # A store's tower calibrates the head of maps; that of tables has other weights.
+    assert "made with the GPP weights" in refused(capsys, [*predict, calibration])
+    assert not out.exists()

@@ -1,0 +1,93 @@
+"""The out-of-distribution flag on land that never taught, on wrong units, and on land that did."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from fluxlens.embeddings import gpp
+from fluxlens.embeddings.gpp import table_head, tables
+from fluxlens.embeddings.gpp.table_days import embed_series
+from fluxlens.models import checkpoints
+from fluxlens.models.errors import InputError
+
+BANDS = ("b2", "b3", "b4", "b5", "b6", "b7")
+MEADOW = (0.04, 0.07, 0.05, 0.35, 0.20, 0.10)
+WEATHER = {"T2MIN": 283.0, "T2MAX": 295.0, "T2MEAN": 289.0, "TSMDEWMEAN": 282.0, "GWETROOT": 0.6}
+LIGHT = {"SWLAND": 220.0, "PARDFLAND": 35.0}
+
+# Snow is not among them: the table that taught has snow and cloud in it, as tables of users have.
+STRANGE = {
+    "open water": ((0.06, 0.04, 0.02, 0.004, 0.002, 0.001), {}),
+    "irrigated desert": (
+        (0.03, 0.06, 0.04, 0.60, 0.22, 0.09),
+        {"T2MEAN": 313.0, "T2MAX": 321.0, "GWETROOT": 0.02},
+    ),
+}
+
+
+def rows(spectrum, **weather) -> pd.DataFrame:
+    """A summer of one site that looks the same on ten dates."""
+    dates = pd.date_range("2021-06-01", periods=10, freq="5D")
+    out = pd.DataFrame([spectrum] * len(dates), columns=list(BANDS)).assign(site="a", date=dates, lat=45.0)
+    return out.assign(**WEATHER | LIGHT | weather)
+
+
+@pytest.fixture(scope="module")
+def flag():
+    head = table_head.load("default")
+    return lambda spectrum, **weather: float(
+        head.predict(tables.clean(rows(spectrum, **weather)))["ood"].mean()
+    )
+
+
+def test_a_temperate_meadow_is_not_flagged(flag):
+    assert flag(MEADOW) < 0.2
+
+
+@pytest.mark.parametrize("kind", sorted(STRANGE))
+def test_land_that_never_taught_is_flagged(flag, kind):
+    spectrum, weather = STRANGE[kind]
+    assert flag(spectrum, **weather) > 0.8
+
+
+def test_percent_in_place_of_reflectance_is_refused():
+    with pytest.raises(InputError, match="Got bands above 2, need reflectance 0-1"):
+        tables.clean(rows(tuple(100 * value for value in MEADOW)))
+
+
+def test_degrees_celsius_in_place_of_kelvin_are_refused():
+    with pytest.raises(InputError, match="need kelvin"):
+        tables.clean(rows(MEADOW, T2MEAN=16.0))
+
+
+@pytest.fixture(scope="module")
+def distance():
+    """Distance of a spectrum's embedding over the limit of the head for series and maps."""
+    import torch
+
+    model, head = checkpoints.load("default", "cpu"), gpp.load()
+
+    def measure(spectrum) -> float:
+        days = np.arange(18_800, 18_850, 5)
+        z, _ = embed_series(model, days, np.array([spectrum] * len(days)), days)
+        with torch.inference_mode():
+            return float((head.net.mahalanobis(torch.from_numpy(z)) / head.net.far).median())
+
+    return measure
+
+
+def test_the_daily_head_knows_a_meadow(distance):
+    assert distance(MEADOW) < 1
+
+
+@pytest.mark.parametrize(
+    "spectrum",
+    [
+        (0.85, 0.86, 0.85, 0.80, 0.08, 0.06),
+        (0.55, 0.62, 0.68, 0.72, 0.66, 0.55),
+        (0.9, 0.1, 0.9, 0.1, 0.9, 0.1),
+        (1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
+    ],
+    ids=["snow", "salt flat", "no land", "saturated"],
+)
+def test_the_daily_head_flags_what_never_taught_it(distance, spectrum):
+    assert distance(spectrum) > 1
