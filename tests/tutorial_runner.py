@@ -17,7 +17,10 @@ from pathlib import Path
 
 RUN = ("python", "bash")
 """Languages of the blocks that are run; all others are for the eye."""
-FENCE = re.compile(r"^(?:<!-- needs: fluxlens (?P<needs>\w+) -->\n)?(?P<fence>```+)(?P<language>[\w{}-]*)[^\n]*\n(?P<code>.*?)^(?P=fence)[ ]*$", re.M | re.S)
+FENCE = re.compile(
+    r"^(?:<!-- needs: fluxlens (?P<needs>\w+) -->\n)?(?P<fence>```+)(?P<language>[\w{}-]*)[^\n]*\n(?P<code>.*?)^(?P=fence)[ ]*$",
+    re.M | re.S,
+)
 SHELL_SYNTAX = set("|&;<>$`*?(){}")
 """Characters that make a line one for the shell."""
 
@@ -61,7 +64,9 @@ def blocks(page: Path) -> Iterator[Block]:
     """
     text = page.read_text(encoding="utf-8")
     for found in FENCE.finditer(text):
-        yield Block(found["language"], found["code"], text.count("\n", 0, found.start("code")) + 1, found["needs"])
+        yield Block(
+            found["language"], found["code"], text.count("\n", 0, found.start("code")) + 1, found["needs"]
+        )
 
 
 def commands(code: str) -> list[str]:
