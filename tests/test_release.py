@@ -8,13 +8,14 @@ import tarfile
 from pathlib import Path
 
 import click
-import fluxlens
 import pytest
 import tutorial_runner
 import yaml
 from fluxlens.app import cli
 from fluxlens.app.cli.output import print_table
 from fluxlens.app.cli.parser import COMMANDS
+
+import fluxlens
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "CONTRIBUTING.md"])
@@ -68,7 +69,7 @@ def test_pages_name_no_machine_of_ours():
 
 @pytest.mark.slow
 def test_the_sdist_holds_what_the_wheel_is_built_from(tmp_path):
-    build = "from hatchling.build import build_sdist; build_sdist({!r})".format(str(tmp_path))
+    build = f"from hatchling.build import build_sdist; build_sdist({str(tmp_path)!r})"
     subprocess.run([sys.executable, "-c", build], cwd=ROOT, check=True, capture_output=True)
     (path,) = tmp_path.glob("fluxlens-*.tar.gz")
     assert path.name == f"fluxlens-{fluxlens.__version__}.tar.gz"

@@ -1,7 +1,8 @@
 """Tables and figures of *How good is it*, made at build time from the cards inside the shipped weights.
 
-Directive ``quality`` takes the name of a table: ``towers`` (GPP at towers left out, NIRv x light beside it), ``climates``
-(simulated climates left out) or ``weights`` (what taught each file). ``towers-figure`` draws the first as bars.
+Directive ``quality`` takes the name of a table: ``towers`` (GPP at towers left out, NIRv x light beside it),
+``climates`` (simulated climates left out) or ``weights`` (what taught each file). ``towers-figure`` draws the first as
+bars.
 """
 
 from __future__ import annotations
