@@ -8,8 +8,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 
-from fluxlens import __version__  # noqa: E402
 from sphinx.ext.napoleon.docstring import GoogleDocstring  # noqa: E402
+
+from fluxlens import __version__  # noqa: E402
 
 # Napoleon takes what stands before a colon in the docstring of a constant for its type; here it is prose.
 GoogleDocstring._parse_attribute_docstring = lambda self: list(self._lines)

@@ -1,8 +1,9 @@
 """Runs the code blocks of a page in order, as a reader would type them: ``python tests/tutorial_runner.py PAGE.md``.
 
-Blocks marked ``python`` share one namespace; those marked ``bash`` go to a shell. Lines of ``fluxlens`` alone run in this
-process, which has loaded PyTorch already: a page of ten commands would otherwise load it ten times. Everything is written
-to the current folder.
+Blocks marked ``python`` share one namespace; those marked ``bash`` go to a shell. Lines of ``fluxlens`` alone run in
+this process, which has loaded PyTorch already: a page of ten commands would otherwise load it ten times. Everything is
+written to the current folder. A comment ``<!-- needs: fluxlens NAME -->`` above a block leaves it out where there is no
+such command.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from pathlib import Path
 
 RUN = ("python", "bash")
 """Languages of the blocks that are run; all others are for the eye."""
-FENCE = re.compile(r"^(?:<!-- needs: fluxlens (?P<needs>\w+) -->\n)?(?P<fence>```+)(?P<language>[\w{}-]*)[^\n]*\n(?P<code>.*?)^(?P=fence)[ ]*$", re.M | re.S)
+FENCE = re.compile(
+    r"^(?:<!-- needs: fluxlens (?P<needs>\w+) -->\n)?"
+    r"(?P<fence>```+)(?P<language>[\w{}-]*)[^\n]*\n(?P<code>.*?)^(?P=fence)[ ]*$",
+    re.M | re.S,
+)
 SHELL_SYNTAX = set("|&;<>$`*?(){}")
 """Characters that make a line one for the shell."""
 
@@ -61,7 +66,9 @@ def blocks(page: Path) -> Iterator[Block]:
     """
     text = page.read_text(encoding="utf-8")
     for found in FENCE.finditer(text):
-        yield Block(found["language"], found["code"], text.count("\n", 0, found.start("code")) + 1, found["needs"])
+        yield Block(
+            found["language"], found["code"], text.count("\n", 0, found.start("code")) + 1, found["needs"]
+        )
 
 
 def commands(code: str) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 from fluxlens.app.cli.options import json_option
-from fluxlens.app.cli.output import print_json, print_table
+from fluxlens.app.cli.output import print_table
 from fluxlens.models.errors import InputError
 
 SIZES = {"embed": ("side_px", "days"), "store": (), "screen": ("side_px", "days", "sessions", "seconds")}
@@ -66,7 +66,4 @@ def bench(
     sys.path.insert(0, str(folder))
     # Benchmarks import one another by their bare names, so that their folder must be on the path.
     found = importlib.import_module(f"bench_{what}").run(**options)
-    if what == "screen":
-        print_table(found, json_path)
-    else:
-        print_json(found, json_path)
+    print_table(found, json_path)

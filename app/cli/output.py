@@ -10,6 +10,17 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+UNITS = {
+    "_ms": "ms",
+    "_s": "s",
+    "_per_s": "per s",
+    "_mb": "MB",
+    "_gb": "GB",
+    "_gflops": "GFLOP/s",
+    "_us_per_pixel_day": "us per pixel and day",
+}
+"""Units of the numbers of a benchmark, by the ending of their names."""
+
 
 class ProgressLine:
     """One line on stderr that changes in place; where stderr is a file, a line every few seconds."""
@@ -93,14 +104,14 @@ def print_table(result: dict, json_path: str | None) -> None:
     Parameters
     ----------
     result : dict
-        Numbers and texts by name; a name that ends in ``_ms``, ``_s`` or ``_mb`` has that unit.
+        Numbers and texts by name; a name that ends in a key of ``UNITS`` has that unit.
     json_path : str or None
         File that gets the object as JSON.
     """
-    units = {"ms": "ms", "s": "s", "mb": "MB"}
     for name, value in result.items():
-        stem, _, last = name.rpartition("_")
-        label, unit = (stem, units[last]) if last in units else (name, "")
+        # The longest ending first: ``_per_s`` is a rate, not a time.
+        ending = next((one for one in sorted(UNITS, key=len, reverse=True) if name.endswith(one)), "")
+        label, unit = name.removesuffix(ending), UNITS.get(ending, "")
         number = value if isinstance(value, str) else f"{float(value):,.4g}"
         print(f"{label.replace('_', ' '):44} {number:>12} {unit}".rstrip())
     if json_path:

@@ -1,7 +1,8 @@
 """Tables and figures of *How good is it*, made at build time from the cards inside the shipped weights.
 
-Directive ``quality`` takes the name of a table: ``towers`` (GPP at towers left out, NIRv x light beside it), ``climates``
-(simulated climates left out) or ``weights`` (what taught each file). ``towers-figure`` draws the first as bars.
+Directive ``quality`` takes the name of a table: ``towers`` (GPP at towers left out, NIRv x light beside it),
+``climates`` (simulated climates left out) or ``weights`` (what taught each file). ``towers-figure`` draws the first as
+bars.
 """
 
 from __future__ import annotations
@@ -39,7 +40,16 @@ def card(name: str) -> dict:
 
 def towers() -> tuple[list[str], list[list[str]]]:
     """Head and rows: GPP of the head of maps at towers that did not teach it, and of NIRv x light on the same rows."""
-    head = ["measured rows", "rows", "towers", "", "NSE", "RMSE (gC m-2 d-1)", "NSE, median tower", "in the 90 % band"]
+    head = [
+        "measured rows",
+        "rows",
+        "towers",
+        "",
+        "NSE",
+        "RMSE (gC m-2 d-1)",
+        "NSE, median tower",
+        "in the 90 % band",
+    ]
     rows = []
     for key, words in SETS.items():
         score = card("gpp")["left_out_towers"][key]
@@ -52,7 +62,14 @@ def towers() -> tuple[list[str], list[list[str]]]:
 
 def climates() -> tuple[list[str], list[list[str]]]:
     """Head and rows: GPP of maps in simulated climates left out of training, by the shipped head and the one before."""
-    head = ["simulated climate", "landscapes", "NSE", "RMSE (gC m-2 d-1)", "in the 90 % band", "NSE of gpp_v1"]
+    head = [
+        "simulated climate",
+        "landscapes",
+        "NSE",
+        "RMSE (gC m-2 d-1)",
+        "in the 90 % band",
+        "NSE of gpp_v1",
+    ]
     now, before = (card(name)["left_out_climates"] for name in ("gpp", "gpp_v1"))
     rows = [
         [name, str(one["landscapes"]), f"{one['nse']:.2f}", f"{one['rmse']:.2f}", f"{one['coverage']:.2f}",
@@ -89,7 +106,9 @@ def towers_figure() -> str:
             ("NIRv x light", "#999999", scores[key]["nirv_sw_nse"]),
         ):
             length = max(value, 0) * (width - left - 110)
-            parts.append(f'<rect x="{left}" y="{y}" width="{length:.0f}" height="{bar - 3}" fill="{colour}"/>')
+            parts.append(
+                f'<rect x="{left}" y="{y}" width="{length:.0f}" height="{bar - 3}" fill="{colour}"/>'
+            )
             parts.append(f'<text x="{left + length + 6:.0f}" y="{y + bar - 5}">{value:.2f} {name}</text>')
             y += bar
         y += 12
