@@ -59,7 +59,8 @@ def test_the_scores_and_charts_of_a_tower_are_saved(visit, tmp_path):  # noqa: F
     assert f"{daily.rmse:.2f}" in shown
     table = pd.read_csv(saved(visit, tmp_path, "csv", "tower/scatter"), comment="#")
     assert {"time", "measured", "model"} <= set(table.columns)
-    assert Image.open(saved(visit, tmp_path, "png", "tower/scatter")).width > 250
+    with Image.open(saved(visit, tmp_path, "png", "tower/scatter")) as picture:
+        assert picture.width > 250
     assert visit.wrong == []
 
 
@@ -79,7 +80,7 @@ def test_a_name_goes_into_chips_legends_files_and_the_link(visit, tmp_path):  # 
 def test_chosen_colours_are_in_the_link(visit):  # noqa: F811
     visit.get_by_role("button", name="GPP", exact=True).first.click()
     visit.locator("button.bar").first.click()
-    low = visit.get_by_label("Lowest")
+    low = visit.get_by_label("Lowest").first
     low.fill("2")
     low.press("Enter")
     visit.wait_for_function("() => location.search.includes('colours=')", timeout=10_000)
@@ -114,7 +115,7 @@ def test_the_feature_space_is_square_with_its_colour_bar_in_the_card(visit):  # 
         """() => {
           const out = [];
           const walk = (view) => {
-            if (view.model.type === "Figure" && view.model.select === undefined) {
+            if (view.model.type === "Figure") {
               const { frame, bbox, el } = view, right = [...(view.model.right ?? [])];
               if (right.some((part) => part.type === "ColorBar")) {
                 const at = el.getBoundingClientRect();

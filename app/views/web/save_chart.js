@@ -12,7 +12,7 @@ function download(blob, name) {
 
 /** The picture of a figure with its title above, on the page's colour: a figure itself is transparent. */
 async function paintChart(view, title) {
-  const bitmap = await createImageBitmap(await view.to_blob());
+  const bitmap = await createImageBitmap(await view.export().to_blob());
   const scale = bitmap.width / view.bbox.width, top = Math.round(TITLE_PX * scale);
   const canvas = document.createElement("canvas"), style = getComputedStyle(document.documentElement);
   canvas.width = bitmap.width;
