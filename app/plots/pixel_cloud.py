@@ -19,6 +19,8 @@ FRAME_PX = 400
 """Sides of the frame."""
 PERIOD_DAYS = 24
 """Days, evenly spread, that stand for the whole period."""
+LABEL_SHARE = 0.1
+"""Width of the name of a month, as a share of a path's extent."""
 MARKED_POINTS = 20_000
 """Of more pixels marked on the map that many are drawn in feature space, evenly spread."""
 MARK_COLOUR = "#c0548f"
@@ -210,6 +212,32 @@ def _pick_days(days: pd.DatetimeIndex, day: Any) -> list[dt.date]:
     return [when.date()]
 
 
+def spread_apart(x: np.ndarray, y: np.ndarray, picks: np.ndarray) -> np.ndarray:
+    """Of some points of a path those that labels can stand at without covering each other.
+
+    Parameters
+    ----------
+    x, y : numpy.ndarray
+        (time,) the path.
+    picks : numpy.ndarray
+        (label,) indices of the points, the first of which is always kept.
+
+    Returns
+    -------
+    numpy.ndarray
+        Some of ``picks``, apart by at least ``LABEL_SHARE`` of the path's extent in x, or half of that in y.
+    """
+    kept: list[int] = []
+    if not len(picks):
+        return picks
+    # Words are wider than they are high; a path along one axis alone has no extent in the other.
+    wide, high = (max(float(np.ptp(values)), 1e-9) * LABEL_SHARE for values in (x, y))
+    for pick in picks:
+        if all(abs(x[pick] - x[k]) >= wide or abs(y[pick] - y[k]) >= high / 2 for k in kept):
+            kept.append(int(pick))
+    return np.array(kept, int)
+
+
 def _contains(geometry: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Whether points are inside a closed line (corner, 2); all False for None or fewer than three corners."""
     if geometry is None or len(geometry) < 3:
@@ -326,12 +354,15 @@ class _AxisReader:
         known = len(values[x]) > 0
         # Labels on the first of each month show the direction of the path.
         months = np.flatnonzero(days.day == 1) if known else np.empty(0, int)
+        months = spread_apart(values[x], values[y], months)
         columns = (values[x], values[y])
         line = hv.Curve(columns, xdim, ydim, label="path of the pixel").opts(
-            color=PATH_COLOUR, line_width=1.5
+            color=PATH_COLOUR, line_width=1.5, padding=0.08
         )
         at = (values[x][months], values[y][months], [f"{days[i]:%b}" for i in months])
-        text = hv.Labels(at, [xdim, ydim], "month").opts(text_font_size="9pt", text_color=PATH_COLOUR)
+        text = hv.Labels(at, [xdim, ydim], "month").opts(
+            text_font_size="9pt", text_color=PATH_COLOUR, padding=0.08
+        )
         return line * text
 
     def select_on_map(self, geometry: Any) -> np.ndarray:

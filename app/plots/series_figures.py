@@ -33,7 +33,14 @@ from fluxlens.app.plots.series_layout import (
 
 NDVI_RANGE = (-0.15, 1.0)
 """Ends of the NDVI axis, as long as no value lies below."""
-LEFT_PX = 58
+SHORT_LABELS = {
+    "GPP (gC m⁻² d⁻¹)": "GPP\n(gC m⁻² d⁻¹)",
+    "Shortwave radiation (W m⁻²)": "Shortwave\n(W m⁻²)",
+    "Air temperature (°C)": "Air\n(°C)",
+    "GPP less mean cycle (gC m⁻² d⁻¹)": "GPP less mean\n(gC m⁻² d⁻¹)",
+}
+"""Labels that are longer than a low chart is high, in two lines."""
+LEFT_PX = 70
 """Room left of a frame: tick labels and the axis label; the same for all, so that their time axes are aligned."""
 
 
@@ -41,6 +48,8 @@ def style_time_figure(figure: Any) -> None:
     """Let a figure over time, as HoloViews made it, zoom and pan along time only, and write its dates."""
     style_figure(figure)
     figure.min_border_left = LEFT_PX
+    for axis in figure.yaxis:
+        axis.axis_label = SHORT_LABELS.get(axis.axis_label, axis.axis_label)
     # Time is shared by all charts and may be zoomed; values keep their range, so that days compare by eye.
     wheel, pan = WheelZoomTool(dimensions="width"), PanTool(dimensions="width")
     figure.add_tools(wheel, pan)

@@ -37,9 +37,9 @@ def draw_tower_charts() -> dict[str, RenderedChart]:
     # A square frame of a fixed size, whatever the width of the page.
     charts["scatter"].figure.update(
         sizing_mode="fixed",
-        width=SQUARE_PX + 80,
-        height=SQUARE_PX + 70,
-        min_border_bottom=50,
+        width=SQUARE_PX + 90,
+        height=SQUARE_PX + 84,
+        min_border_bottom=60,
         frame_width=SQUARE_PX,
         frame_height=SQUARE_PX,
     )

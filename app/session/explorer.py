@@ -14,6 +14,7 @@ import param
 import xarray as xr
 from fluxlens.app.background.catalog_loader import LOADER, EntryLoad, gpp_predictor, open_entry
 from fluxlens.app.background.embed_jobs import ENTRY_PREFIX, EmbedJob
+from fluxlens.app.data.chart_files import series_chart_table, tower_chart_table
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.towers.upload import UploadedTower, check_tower
 from fluxlens.app.palette import PLACE_COLOURS
@@ -30,7 +31,7 @@ from fluxlens.app.views.browser import Browser
 from fluxlens.app.views.compute import ComputeView
 from fluxlens.app.views.connection import logout_link
 from fluxlens.app.views.drag_tools import drag_while_pressed
-from fluxlens.app.views.export import ExportView
+from fluxlens.app.views.export import ExportView, csv_text
 from fluxlens.app.views.extents import keep_extent
 from fluxlens.app.views.feature_space import FeatureSpaceView
 from fluxlens.app.views.header import Header
@@ -122,6 +123,7 @@ class Explorer(pn.viewable.Viewer):
         self.data: ExplorerData | None = None
         self.browser = Browser(width=0, height=0, dark=self.state.dark)
         self.header = Header(self.state, self._describe_entries())
+        self.header.behaviour.make_table = self.chart_file
         self._waiting = messages.waiting_pane()
         self._welcome = messages.welcome(lambda: setattr(self.browser, "explained", True))
         self._body = pn.Column(self._waiting, sizing_mode="stretch_width", css_classes=["fill"])
@@ -203,6 +205,7 @@ class Explorer(pn.viewable.Viewer):
         self.state.unwatch_all()
         self.map_view = self.data = None
         self.state.message = ""
+        self.header.show(None)
         snapshot = self._link_fields.get("snapshot", "")
         catalog_path = str(getattr(self.cat, "path", ""))
         self._load = LOADER.get(
@@ -350,7 +353,8 @@ class Explorer(pn.viewable.Viewer):
             return self.tower_upload.view
         self.tower_calibration = TowerCalibration(self.state, self.data, self.set_calibration)
         below = [self.tower_calibration.view, self.tower_upload.view]
-        return TowerView(self.state, self.data, self.map_view.plot.draw_footprint, below).view
+        self.tower_view = TowerView(self.state, self.data, self.map_view.plot.draw_footprint, below)
+        return self.tower_view.view
 
     def _with_session_choices(self, data: ExplorerData) -> ExplorerData:
         """The store with the session's tower and the session's calibration, where they fit it."""
@@ -497,6 +501,31 @@ class Explorer(pn.viewable.Viewer):
 
         if self.cat is not None and COMPUTED_ENTRY.fullmatch(name) and (cache.folder() / name).is_dir():
             self._add_entry(name, f"{name}, computed earlier")
+
+    def chart_file(self, key: str) -> tuple[str, str] | None:
+        """Name and text of the CSV file of a chart; None, and a message, where it cannot be made.
+
+        Parameters
+        ----------
+        key : str
+            Page and chart, such as "series/gpp" or "tower/scores".
+        """
+        page, _, chart = key.partition("/")
+        try:
+            if page == "tower":
+                table = tower_chart_table(self.data, self.tower_view.comparison, chart)
+            else:
+                table = series_chart_table(self.data, self.state.places, chart)
+            made = "_simulated" if self.data.simulated else ""
+            return f"fluxlens_{page}_{chart}{made}.csv", csv_text(table)
+        except InputError as error:
+            self.state.message = str(error)
+        except (
+            KeyError,
+            AttributeError,
+        ):  # a chart that this page does not have, asked for by a message of its own
+            self.state.message = f"Got the chart {key[:40]!r}, need one that is on screen; choose another."
+        return None
 
     def _write_link(self, *_) -> None:
         """Keep the URL of a served page up to date; a notebook's is not ours."""

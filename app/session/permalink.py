@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlencode
 
+import colorcet
 import shapely
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.palette import PLACE_COLOURS
@@ -80,6 +81,7 @@ LINKED_PARAMETERS = (
     "labels",
     "current",
     "charts",
+    "colours",
     "dark",
     *(choice.parameter for choice in CHOICES),
 )
@@ -88,6 +90,8 @@ BAD_PART = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 """What a part of another shape than ours raises: a list for a dict, a word for a number, JSON a million deep."""
 MAX_NAMED = 4
 """Wrong parts that the message names."""
+MAX_COLOURS = 100
+"""Layers of which a link can hold the colours: each feature is one."""
 MAX_LENGTH = 6000
 """Servers and chat programs cut longer URLs; areas and labels are then left out."""
 
@@ -127,6 +131,10 @@ def to_query(state: State, data: ExplorerData) -> str:
     names = {
         place.slot: place.name for place in state.places if place.label != f"{place.kind} {place.slot + 1}"
     }
+    if state.colours:
+        fields["colours"] = json.dumps(
+            {label: list(colours) for label, colours in state.colours.items()}, separators=(",", ":")
+        )
     labels = [[label.row, label.col, label.name] for label in state.labels]
     long_fields = {
         name: json.dumps(value, separators=(",", ":"))
@@ -214,6 +222,7 @@ def _restore_choices(
         ("layer", "layer", lambda text: _parse_layer(text, data)),
         ("charts", "charts", _parse_charts),
         ("theme", "dark", lambda text: {"dark": True, "light": False}[text]),
+        ("colours", "colours", _parse_colours),
         ("labels", "labels", lambda text: _parse_labels(text, data)),
         *CHOICES,
     ]
@@ -243,6 +252,17 @@ def _parse_layer(text: str, data: ExplorerData) -> str:
     if text not in set(LAYERS) & set(data.layers):
         raise InputError(f"layer {text}")
     return text
+
+
+def _parse_colours(text: str) -> dict[str, tuple[float, float, str]]:
+    """Lowest value, highest value and palette by the label of a layer."""
+    out = {}
+    for label, (low, high, palette) in list(json.loads(text).items())[:MAX_COLOURS]:
+        # What a link says must not reach the drawing code unchecked: comparisons with NaN are false.
+        if not (math.isfinite(low) and math.isfinite(high) and low < high and palette in colorcet.palette):
+            raise InputError(f"colours {label}")
+        out[str(label)] = float(low), float(high), str(palette)
+    return out
 
 
 def _parse_charts(text: str) -> list[str]:

@@ -6,10 +6,12 @@ from html import escape
 import numpy as np
 import pandas as pd
 import panel as pn
+import xarray as xr
 from fluxlens.app.background.embed_jobs import QUEUE, EmbedBox, EmbedJob, available_models
 from fluxlens.app.data.explorer_data import ExplorerData
-from fluxlens.app.data.layer_image import LayerStyle
+from fluxlens.app.data.layer_image import LayerImage, LayerStyle
 from fluxlens.app.data.scene import SceneData
+from fluxlens.app.plots.chosen_colours import with_chosen_colours
 from fluxlens.app.plots.map import MapPlot
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.drag_tools import drag_while_pressed
@@ -168,7 +170,7 @@ class ComputeView:
         self.stop.on_click(lambda _: self.cancel_job())
         self.open.on_click(lambda _: self.on_open(self.entry))
         state.watch(self._update_page, "page")
-        state.watch(lambda _: self._draw_blocks(), "day")
+        state.watch(lambda _: self._draw_blocks(), ["day", "layer", "feature", "colours"])
         state.on_unwatch(self._leave)
         self._update_cost()
         self._update_page()
@@ -281,26 +283,53 @@ class ComputeView:
             return
         day = min(max(self.state.day, job.box.first), job.box.last)
         # Nothing new since the last look: the image need not be sent again.
-        if self._drawn == (day, len(job.blocks)):
+        state = self.state
+        key = day, len(job.blocks), state.layer, state.feature, tuple(sorted(state.colours.items()))
+        if self._drawn == key:
             return
-        self._drawn = day, len(job.blocks)
-        # NaN is drawn transparent: blocks that are not done yet show the map below.
-        values = np.full((*job.box.shape[1:], 3), np.nan, "float32")
+        self._drawn = key
         same_model = job.model_digest == self.data.attrs.get("model_digest")
+        # Layers that one day of a block has; on others, such as similarity, the box shows its embedding.
+        layer = state.layer if state.layer in ("feature", "sigma", "gap", "gpp", "width") else "pca"
+        # Features and GPP of another model are other numbers than the map's.
+        if not same_model and layer not in ("sigma", "gap"):
+            layer = "other model"
         # A copy: the thread of the job appends while this runs.
-        for block in list(job.blocks):
-            features = block.cube.embedding.sel(time=pd.Timestamp(day)).values * block.cube.scale.values
-            if same_model:
-                weights, mean = self.data.components
-                features = features @ weights - mean @ weights
-            values[block.rows, block.cols] = features[..., :3]
-        if same_model:
-            style = self.data.layer_style("pca")
-        else:
-            # another model's features have no components here: half of the int8 range of the first three
-            high = tuple((64 * block.cube.scale.values[:3]).tolist())
+        blocks = list(job.blocks)
+        if layer == "other model":
+            # Its features have no components here: half of the int8 range of the first three.
+            high = tuple((64 * blocks[0].cube.scale.values[:3]).tolist())
             style = LayerStyle("", "", ("e00", "e01", "e02"), tuple(-end for end in high), high)
+        else:
+            style = self.data.layer_style(layer, state.feature)
+        # NaN is drawn transparent: blocks that are not done yet show the map below.
+        values = np.full((*job.box.shape[1:], len(style.channels)), np.nan, "float32")
+        for block in blocks:
+            values[block.rows, block.cols] = self._block_values(block.cube.sel(time=pd.Timestamp(day)), layer)
+        # In the stretch and palette of the map around it, chosen ones included.
+        style = with_chosen_colours(LayerImage(values, style, ""), state).style
         self.plot.fill(self.data.grid.window(job.box.rows, job.box.cols), values, style)
+
+    def _block_values(self, cube: xr.Dataset, layer: str) -> np.ndarray:
+        """(y, x, channel) of a layer of one day of a block."""
+        if layer == "sigma":
+            return cube.sigma.values[..., None]
+        if layer == "gap":
+            days = cube.days_from_s2.values.astype("float32")
+            return np.where(days < 0, np.nan, days)[..., None]  # -1: no acquisition at all
+        if layer in ("gpp", "width"):
+            # The latitude of the scene's middle, as on the map: day length must not change at the box's edge.
+            one_day = cube.assign_coords(lat=self.data.scene.latitude).expand_dims(time=[cube.time.values])
+            predicted = self.data.predict(one_day, self.data.weather).isel(time=0)
+            gpp = predicted.gpp if layer == "gpp" else predicted.gpp_hi - predicted.gpp_lo
+            return gpp.transpose("y", "x").values[..., None]
+        features = cube.embedding.transpose("y", "x", "feature").values * cube.scale.values
+        if layer == "feature":
+            return features[..., [self.state.feature]]
+        if layer == "pca":
+            weights, mean = self.data.components
+            features = features @ weights - mean @ weights
+        return features[..., :3]
 
     @property
     def view(self) -> pn.Column:

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import panel as pn
 from fluxlens.app.data import chart_table
 from fluxlens.app.data.data_warnings import collect_data_warnings
@@ -188,6 +189,14 @@ def file_content(
         if suffix == ".zarr.zip":
             path = Path(shutil.make_archive(str(Path(folder) / "packed"), "zip", path))
         return io.BytesIO(path.read_bytes())
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """A ``table`` as the text of a CSV file, with its metadata as all exports have them."""
+    with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
+        path = Path(folder) / "chart.csv"
+        writers.write(table, path)
+        return path.read_text(encoding="utf-8")
 
 
 class ExportView:

@@ -39,7 +39,8 @@ class FeatureSpaceView:
         self.period = pn.widgets.RadioButtonGroup(
             options={"This day": False, "Whole period": True}, value=False, css_classes=["quiet"]
         )
-        self.pane = pn.pane.HoloViews(None, sizing_mode="stretch_width", min_height=480, linked_axes=False)
+        # Of its own size: stretched to the page, the frame would not be square and would push the colour bar out of it.
+        self.pane = pn.pane.HoloViews(None, min_height=480, linked_axes=False)
         for widget in (self.x, self.y, self.colour, self.period):
             widget.param.watch(self.update, "value")
         state.watch(self.update, ["day", "page", "dark"])

@@ -67,12 +67,15 @@ class Header:
             visible=len(entries) > 1,
         )
         self.theme = pn.widgets.Button(label="Light" if state.dark else "Dark", width=58)
+        self.behaviour = PageBehaviour(
+            width=0, height=0, stylesheets=[":host { position: absolute !important; }"]
+        )
         self.view = pn.Row(
             mark,
             self._scene,
             pn.Row(self.entry, HelpPanel(), self.theme, stylesheets=[_TOOLS]),
             # Here since every page has a header; it takes no room.
-            PageBehaviour(width=0, height=0, stylesheets=[":host { position: absolute !important; }"]),
+            self.behaviour,
             sizing_mode="stretch_width",
             css_classes=["role-banner"],
             stylesheets=[_BAR],
@@ -101,4 +104,5 @@ class Header:
 
     def show(self, data) -> None:
         """Show title, period and model of ``data``, a store; None for no store."""
-        self._scene.object = scene_line(data) if data is not None else ""
+        # Never an empty text: the browser's part of the pane keeps the words before it then.
+        self._scene.object = scene_line(data) if data is not None else '<div class="scene"></div>'

@@ -50,6 +50,10 @@ LEGEND_CSS = """
   font-size: 12px;
   color: var(--muted); font-variant-numeric: tabular-nums; }
 .head b { color: var(--ink); font-weight: 600; font-size: 13px; }
+.save { margin-left: auto; display: inline-flex; gap: 4px; }
+.save button { font: 500 11px/1 var(--font); color: var(--muted); background: none; border: 1px solid var(--line);
+  border-radius: 4px; padding: 3px 6px; cursor: pointer; } .save button:hover { background: var(--hover); }
+.save button:focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
 .key { white-space: nowrap; } .key em { font-style: normal; color: var(--ink); }
 .dot, .ring, .line, .area, .diamond { display: inline-block; margin-right: 5px; vertical-align: middle;
   box-sizing: border-box; }

@@ -23,7 +23,7 @@ from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
 from fluxlens.app.views.html import HTML
 from fluxlens.app.views.legend import LEGEND_CSS, legend_key
-from fluxlens.app.views.page_behaviour import group_label
+from fluxlens.app.views.page_behaviour import group_label, mark_as_chart, save_buttons
 from fluxlens.app.views.text_alternatives import describe_place_charts
 
 _TOP = """
@@ -61,6 +61,8 @@ class SeriesView:
             data.weather,
             on_day=lambda day: setattr(state, "day", day),
         )
+        for name, figure in self.charts.figures.items():
+            mark_as_chart(figure, f"series/{name}")
         # Legends are HTML above each chart, not Bokeh legends: values of the day change without a new layout.
         self.heads = {
             name: HTML("", sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=[LEGEND_CSS])
@@ -171,7 +173,8 @@ class SeriesView:
         note = " · simulated" if self.data.simulated else ""
         for name, head in self.heads.items():
             title, *parts = self._legend_makers[name](series, index, PLACE_COLOURS[place.slot])
-            head.object = f'<div class="head"><b>{title}{note}</b>{"".join(parts)}</div>'
+            words = "".join([*parts, save_buttons(f"series/{name}")])
+            head.object = f'<div class="head"><b>{title}{note}</b>{words}</div>'
 
     def _ndvi_legend(self, series, index: int, colour: str):
         at = _index_of_day(series.acquisition.values, self.state.day)

@@ -14,7 +14,7 @@ from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
 from fluxlens.app.views.html import HTML
 from fluxlens.app.views.legend import LEGEND_CSS, legend_key
-from fluxlens.app.views.page_behaviour import group_label
+from fluxlens.app.views.page_behaviour import group_label, mark_as_chart, save_buttons
 from fluxlens.app.views.text_alternatives import describe_tower_charts
 from fluxlens.embeddings.metrics import SCALES
 
@@ -176,10 +176,12 @@ class TowerView:
             width=220,
         )
         self.table = _html(_TABLE)
-        self.titles = {
-            name: _html(LEGEND_CSS, f'<div class="head"><b>{title}</b></div>')
-            for name, title in PLOT_TITLES.items()
-        }
+        self.scores_title = _html(LEGEND_CSS)
+        self.titles = {name: _html(LEGEND_CSS, _title(name, title)) for name, title in PLOT_TITLES.items()}
+        for name, figure in self.charts.figures.items():
+            mark_as_chart(figure, f"tower/{name}")
+        self.comparison: TowerComparison | None = None
+        """What is drawn; None before the tab is shown."""
         self.panes = {
             # The scatter is a square of a fixed size: equal axes in every width of the page.
             name: pn.pane.Bokeh(fig, margin=(5, 10))
@@ -216,18 +218,22 @@ class TowerView:
         self.radius.visible = state.footprint_kind == "radius"
         self.height.visible = state.footprint_kind == "footprint"
         comparison = self.data.compare_tower(flux, state.min_qc, state.footprint_args)
+        self.comparison = comparison
         # Drawn with the scores, so that the outline on the map is that of the numbers shown.
         self.draw_footprint(comparison.footprint.outlines)
         self.charts.show(comparison, flux, self.shown.value)
         describe_tower_charts(self.charts.figures, comparison, self.shown.value)
         self.table.object = scores_table(comparison, self.shown.value)
         one_year = not np.isfinite(comparison.anomaly(comparison.measured)).any()
-        self.titles[
-            "anomaly"
-        ].object = f'<div class="head"><b>{PLOT_TITLES["anomaly"]}</b>{NO_ANOMALY if one_year else ""}</div>'
+        self.titles["anomaly"].object = (
+            f'<div class="head"><b>{PLOT_TITLES["anomaly"]}</b>{NO_ANOMALY}</div>'
+            if one_year
+            else _title("anomaly", PLOT_TITLES["anomaly"])
+        )
         # One year has no mean seasonal cycle and no anomalies: a sentence stands in place of an empty chart.
         self.panes["anomaly"].visible = not one_year
         self.head.object = f'<div class="head">{"".join(self._make_heading(comparison))}</div>'
+        self.scores_title.object = _title("scores", "Scores", picture=False) if comparison.scores else ""
 
     def _make_heading(self, comparison: TowerComparison):
         attrs = self.data.tower.attrs
@@ -289,6 +295,7 @@ class TowerView:
             parts["series"],
             pair,
             parts["anomaly"],
+            self.scores_title,
             self.table,
             *self.below,
             sizing_mode="stretch_width",
@@ -302,6 +309,11 @@ def _line_marks(colours: list[str]) -> str:
         f"margin-right: 6px; vertical-align: middle; background: {colour}; }}"
         for n, colour in enumerate(colours, 1)
     )
+
+
+def _title(name: str, title: str, picture: bool = True) -> str:
+    """HTML of the title of a chart with its buttons."""
+    return f'<div class="head"><b>{title}</b>{save_buttons(f"tower/{name}", picture)}</div>'
 
 
 def _html(css: str, text: str = "") -> pn.pane.HTML:

@@ -2,7 +2,7 @@
 // Bokeh draws a figure into nested shadow roots and says little about it; here the parts are found by their views.
 
 const MOVE_PX = 10;  // a finger that moved further did not tap
-const MAP = "map", TEXT = "text: ", LABEL = "label: ";
+const CHART = "chart: ", MAP = "map", TEXT = "text: ", LABEL = "label: ";
 
 const tagged = (view, prefix) => {
   const found = (view.model.tags || []).find((tag) => typeof tag === "string" && tag.startsWith(prefix));
@@ -221,6 +221,8 @@ export function render({ model, el }) {
       else view.reset();
     }
   });
+
+  saveCharts(model, on, (key) => [...figures.values()].find((view) => tagged(view, CHART) === key));
 
   let gesture = null, down = null;
   const cancelTap = (target, id) =>

@@ -66,3 +66,36 @@ def test_an_area_is_a_row_a_day_of_its_means(state, data):
     assert set(table.name) == {"Area 1"}
     np.testing.assert_allclose(table.gpp, data.place_series(state.place).gpp, rtol=1e-5)
     assert view.file_name(state, data, ".charts.csv").endswith("_simulated.charts.csv")
+
+
+def test_single_charts_have_the_columns_they_show(state, data):
+    from fluxlens.app.data.chart_files import series_chart_table, tower_chart_table
+
+    pc = series_chart_table(data, state.places, "pc")
+    assert list(pc.columns[:6]) == ["time", "name", "lon", "lat", "x", "y"]
+    second = pc[pc.name == "Pixel 2"]
+    np.testing.assert_allclose(second.PC2, data.pixel_series(12, 54).pc.values[:, 1])
+    assert "simulated" in pc.attrs
+    assert "ndvi" not in pc
+    comparison = data.compare_tower("gpp_nt", 0.75)
+    daily = tower_chart_table(data, comparison, "series")
+    np.testing.assert_allclose(daily.model, comparison.lines["model"])
+    np.testing.assert_allclose(daily.measured, comparison.measured)
+    assert {"model_lo", "model_hi"} <= set(daily.columns)
+    assert len(tower_chart_table(data, comparison, "cycle")) == 366
+    scores = tower_chart_table(data, comparison, "scores").set_index(["scale", "line"])
+    assert scores.loc[("daily", "Predicted"), "nse"] == comparison.scores["model.daily.nse"]
+    assert tower_chart_table(data, comparison, "anomaly").measured.shape == (245,)
+
+
+def test_a_chart_of_another_name_is_a_message(data):
+    from fluxlens.app.session.explorer import Explorer
+
+    explorer = Explorer(data=data)
+    name, text = explorer.chart_file("series/radar")
+    assert name == "fluxlens_series_radar_simulated.csv"
+    assert "# units VV: dB" in text
+    for key in ("series/../../etc/passwd", "tower/scores", "nothing"):
+        assert explorer.chart_file(key) is None
+        assert "need one that is on screen" in explorer.state.message
+        explorer.state.message = ""

@@ -206,3 +206,23 @@ def test_a_broken_area_of_a_link_is_a_message_and_no_place(data, areas):
     permalink.restore({"areas": areas}, state, data)
     assert state.message.startswith("Got a")
     assert state.places == [Place(0, 1, 1)]
+
+
+def test_chosen_colours_come_back_and_wrong_ones_are_named(data):
+    state = State(places=[Place(0, 1, 1)], colours={"GPP": (1.0, 8.0, "CET_L1")})
+    fields = permalink.parse_query(permalink.to_query(state, data))
+    again = State(places=[Place(0, 1, 1)])
+    permalink.restore(fields, again, data)
+    assert again.colours == state.colours
+    for wrong in (
+        '{"GPP":[8,1,"CET_L1"]}',
+        '{"GPP":[1,8,"no"]}',
+        '{"GPP":[1,NaN,"CET_L1"]}',
+        '{"GPP":1}',
+        "[1]",
+        "{",
+    ):
+        other = State(places=[Place(0, 1, 1)])
+        permalink.restore({"colours": wrong}, other, data)
+        assert "colours=" in other.message
+        assert other.colours == {}
