@@ -10,7 +10,7 @@ import pandas as pd
 from fluxlens.embeddings import text_table
 from fluxlens.embeddings.towers.data_files import DataFile
 from fluxlens.embeddings.towers.stamps import Step, infer_step, ordered, parse_stamps
-from fluxlens.embeddings.unpacking import MAX_ROWS
+from fluxlens.embeddings.unpacking import CELLS_AT_ONCE, MAX_ROWS
 from fluxlens.models.errors import DataWarning, InputError
 
 # Values at or below are missing: the files write -9999, sometimes with decimals.
@@ -179,7 +179,11 @@ class TowerTable:
                 # The mark of utf-8-sig lies in the header, which is skipped.
                 return text_table.parse_columns(plain, at, dtype, encoding="utf-8", **options)
             with self._file.open() as stream:
-                return text_table.parse_columns(stream, at, dtype, encoding=self._encoding, **options)
+                rows = max(1, CELLS_AT_ONCE // len(self.header))
+                done = stream.raw.rows_are_done
+                return text_table.parse_columns(
+                    stream, at, dtype, encoding=self._encoding, at_once=rows, on_rows=done, **options
+                )
         except InputError:
             raise
         except (ValueError, pd.errors.ParserError) as error:
