@@ -89,6 +89,17 @@ class TowerTable:
                 " TIMESTAMP_START; convert it or"
                 " fetch the tower's FLUXNET file."
             )
+        kind = (
+            "a web page instead of a file (a sign-in, or a failed download)"
+            if re.match(r"<(!doctype html|html|\?xml)", line, re.IGNORECASE)
+            else "a workbook or another packed file"
+            if line.startswith(("PK\x03\x04", "\u00d0\u00cf"))
+            else ""
+        )
+        if kind:
+            raise InputError(
+                f"Got {self.name}, {kind}, need a FLUXNET file as text; fetch it again, or save the sheet as CSV."
+            )
         start = ", ".join(_cells(line, separator)[:3])[:60]
         start = start if line and start.isprintable() else "no text"
         raise InputError(

@@ -595,3 +595,31 @@ def test_the_last_week_of_a_year_ends_with_it(tmp_path, year, length):
     tower = towers.read(write(tmp_path / DAILY.replace("_DD_", "_WW_"), table))
     days_of_each = (tower["last_day"].values - tower["time"].values) / np.timedelta64(1, "D") + 1
     assert days_of_each.tolist() == [7.0] * 51 + [length]
+
+
+def test_a_quality_in_percent_is_a_share_and_told(tmp_path):
+    with pytest.warns(DataWarning, match="reaches 95: read as percent"):
+        tower = towers.read(write(tmp_path / DAILY, days(30).assign(NEE_VUT_REF_QC=95)))
+    assert (tower["qc"] == 0.95).all()
+    with pytest.raises(InputError, match="quality of 0 to 4000"):
+        towers.read(write(tmp_path / DAILY, days(30).assign(NEE_VUT_REF_QC=[0.0, *[4000.0] * 29])))
+
+
+def test_a_gap_that_is_always_the_same_is_the_step_whatever_the_name_says(tmp_path):
+    tower = towers.read(write(tmp_path / DAILY, days(90).iloc[::7]))
+    assert (tower.attrs["resolution"], tower.sizes["time"]) == ("weekly", 13)
+    with pytest.raises(InputError, match="a stamp every 8 days"):
+        towers.read(write(tmp_path / DAILY, days(90).iloc[::8]))
+    holes = days(90).iloc[[0, 2, 4, 7, 9, 30, 32, 50, 52]]
+    assert towers.read(write(tmp_path / DAILY, holes)).attrs["resolution"] == "daily"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"PK\x03\x04" + b"0" * 500, "a workbook"), (b"<!DOCTYPE html><html>Sign in</html>", "a web page")],
+)
+def test_what_is_no_text_is_named_for_what_it_is(tmp_path, content, told):
+    path = tmp_path / DAILY
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=told):
+        towers.read(path)
