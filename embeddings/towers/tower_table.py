@@ -18,7 +18,7 @@ MISSING = -9990.0
 # Lines that the header lies within: BASE has two lines of comments before it, EddyPro one of groups.
 HEAD_LINES = 40
 TIMES = ("TIMESTAMP_START", "TIMESTAMP", "TIMESTAMP_END")
-NO_VALUES = ["-9999", "-9999.0", "-9999,0", "-6999"]
+NO_VALUES = ["-9999", "-6999", *(f"-9999{mark}{'0' * n}" for mark in ".," for n in (1, 2, 3))]
 # Formats without a column of stamps or partitioned GPP by the marks in their header, and what they are.
 OTHER_FORMATS = (
     ({"YEAR", "DOY", "HOUR"}, "a REddyProc text (columns Year, DoY, Hour)"),
@@ -113,7 +113,10 @@ class TowerTable:
         if self._separator == ",":
             return "."
         times = {i for i, column in enumerate(self.header) if column in (*TIMES, "DATE", "TIME")}
-        cells = [cell for row in rows for i, cell in enumerate(row) if i not in times]
+        # Codes for missing may keep a point among numbers with commas.
+        cells = [
+            cell for row in rows for i, cell in enumerate(row) if i not in times and cell not in NO_VALUES
+        ]
         # In the sampled rows alone; stamps are left out, since 31.12.2020 has full stops everywhere.
         has = {mark: any(re.fullmatch(rf"-?\d+\{mark}\d+", cell) for cell in cells) for mark in ".,"}
         return "," if has[","] and not has["."] else "."
