@@ -153,7 +153,7 @@ def table(
 ) -> pd.DataFrame:
     """Scores of two daily series with a time axis, one row per scale.
 
-    ``weekly`` and ``monthly`` are means over periods with a pair on at least half of their days; ``seasonal``
+    ``weekly`` and ``monthly`` are means over whole periods with a pair on at least half of their days; ``seasonal``
     is the climatology of each series (day of year, window of 15 days), ``anomaly`` the daily departure from
     it. Both use paired days only; anomalies need two years or more around the same day of the year.
 
@@ -256,7 +256,9 @@ def _at(scale: str, pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         # Weeks are counted from the first day, months by the calendar.
         periods = pairs.resample("7D" if scale == "weekly" else "MS")
         days = 7 if scale == "weekly" else periods.size().index.days_in_month.values[:, None]
-        pairs = periods.mean().where(periods.count() >= DAYS_AT_LEAST * days)
+        # Whole periods only: one that the series begin or end in is the mean of some days, not a week or month.
+        whole = np.asarray(periods.size())[:, None] >= days
+        pairs = periods.mean().where((periods.count() >= DAYS_AT_LEAST * days) & whole)
     elif scale in ("seasonal", "anomaly") and len(pairs):
         time = pd.DatetimeIndex(pairs.index)
         climatology = {key: doy_mean(pairs[key].values, time, HALF_WINDOW_DAYS) for key in ("o", "p")}

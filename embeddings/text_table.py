@@ -13,7 +13,7 @@ import csv
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -422,7 +422,8 @@ def split_cells(line: str, separator: str) -> list[str]:
 
 def parse_columns(
     source: str | BinaryIO, at: list[int], dtypes: dict[str, str], *, skip_rows: int, max_rows: int,
-    separator: str, decimal: str, encoding: str, na_values: list[str],
+    separator: str, decimal: str, encoding: str, na_values: list[str], at_once: int | None = None,
+    on_rows: Callable[[], None] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Single columns of a large text by pandas' C parser, without holding the text.
 
@@ -441,6 +442,10 @@ def parse_columns(
         As ``choose_separator`` and ``encoding_of`` give them; ``,`` or ``.``.
     na_values : list of str
         Cells that are missing.
+    at_once : int, optional
+        Rows after each of which ``on_rows`` is called; default is all.
+    on_rows : callable, optional
+        Told that rows are finished, such as ``BoundedStream.rows_are_done``.
 
     Returns
     -------
@@ -452,12 +457,23 @@ def parse_columns(
     ValueError
         A cell of a number is none, or rows cannot be split (``pandas.errors.ParserError``).
     """
+    options = {
+        "sep": separator, "header": None, "names": list(dtypes), "usecols": at, "index_col": False,
+        "skiprows": skip_rows, "skip_blank_lines": True, "nrows": max_rows, "dtype": dtypes, "decimal": decimal,
+        "na_values": na_values, "skipinitialspace": True, "encoding": encoding, "encoding_errors": "replace",
+        "low_memory": True,
+    }  # fmt: skip
     try:
-        return pd.read_csv(
-            source, sep=separator, header=None, names=list(dtypes), usecols=at, index_col=False, skiprows=skip_rows,
-            skip_blank_lines=True, nrows=max_rows, dtype=dtypes, decimal=decimal, na_values=na_values,
-            skipinitialspace=True, encoding=encoding, encoding_errors="replace", low_memory=True,
-        )  # fmt: skip
+        if at_once is None:
+            return pd.read_csv(source, **options)
+        # Some rows at a time, so that a stream can bound what it gives for them.
+        parts = []
+        with pd.read_csv(source, **options, chunksize=at_once) as reader:
+            for part in reader:
+                parts.append(part)
+                if on_rows is not None:
+                    on_rows()
+        return pd.concat(parts, ignore_index=True)
     except pd.errors.EmptyDataError:
         return pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in dtypes.items()})
 

@@ -1,8 +1,9 @@
-"""Bounds on what packed files unpack to, for every reader of text: bytes, ratio, rows and the length of a line.
+"""Bounds on what packed files unpack to, for every reader of text: bytes, ratio, rows and the length of a row.
 
 Bytes are counted while they are unpacked, in pieces, since a gzip file declares no size and a zip may declare too
-little. A parser holds a line whole, so that a line without an end would take as much memory as the file: it has a
-bound of its own, which a quote that is never closed runs into too.
+little. A parser holds a row whole, so that a row without an end would take as much memory as the file. Whether a line
+ends a row depends on the quotes before it as the parser understands them, so rows are not looked for here: the parser
+says when it has finished some, and between two such times a stream gives a bounded number of bytes.
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ FREE_BYTES = 64 * 2**20
 MAX_ROWS = 800_000
 """Half-hours of 45 years, 10-minute steps of 15: above it the table is no tower's."""
 
-MAX_LINE_BYTES = 2 * 2**20
-"""A row of 10,000 columns has 0.2 MB."""
+CELLS_AT_ONCE = 2**18
+"""Of the rows that a parser finishes at a time."""
+
+MAX_BYTES_AT_ONCE = 64 * 2**20
+"""For these cells, at least one row: 256 bytes a cell, where numbers take 5 to 20."""
 
 SPARE_LINES = 1000
 """Comments and headers, beside the rows."""
@@ -107,8 +111,11 @@ class BoundedStream(io.RawIOBase):
     def __init__(self, name: str, opened: list, packed: int) -> None:
         self._name, self._opened, self._packed = name, opened, packed
         self._raw: BinaryIO = opened[-1]
-        self._count = self._lines = self._line_bytes = 0
-        self._is_quoted = False
+        self._count = self._lines = self._since_rows = 0
+
+    def rows_are_done(self) -> None:
+        """Called by a parser that has finished the rows it was given: it may take as many bytes again."""
+        self._since_rows = 0
 
     def readable(self) -> bool:
         return True
@@ -133,16 +140,11 @@ class BoundedStream(io.RawIOBase):
             raise InputError(
                 f"Got {self._name} of more than {MAX_ROWS:,} rows, need a tower's half-hours or days; thin it."
             )
-        # The old Macintosh ends its lines with a carriage return alone.
-        at = max(data.rfind(b"\n"), data.rfind(b"\r"))
-        # A line does not end within quotes: they are open where their number up to here is odd.
-        within = at >= 0 and self._is_quoted ^ bool(data.count(b'"', 0, at) & 1)
-        self._is_quoted ^= bool(data.count(b'"') & 1)
-        self._line_bytes = len(data) - at if at >= 0 and not within else self._line_bytes + len(data)
-        if self._line_bytes > MAX_LINE_BYTES:
+        self._since_rows += len(data)
+        if self._since_rows > MAX_BYTES_AT_ONCE:
             raise InputError(
-                f"Got {self._name} with a line of more than {MAX_LINE_BYTES // 2**20} MiB (or a quote that is not"
-                " closed), need rows of a table; fetch the file again."
+                f"Got {self._name} with more than {MAX_BYTES_AT_ONCE // 2**20} MiB for {CELLS_AT_ONCE:,} cells (a line"
+                " without an end, or a quote that is not closed), need rows of numbers; fetch the file again."
             )
 
     def close(self) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def read_features(path: Path) -> tuple[list[dict], Callable[[np.ndarray], np.nda
     """
     text = decode_text(path.read_bytes(), str(path))
     try:
-        data = _parse(text)
+        with paused_collector():
+            data = json.loads(text)
     except (ValueError, RecursionError) as error:
         # newline-delimited GeoJSON, with or without record separators (RFC 8142)
         lines = [line.strip("\x1e \t") for line in text.splitlines()]
@@ -92,12 +94,13 @@ def read_features(path: Path) -> tuple[list[dict], Callable[[np.ndarray], np.nda
     return found, _to_lonlat(data.get("crs"), path)
 
 
-def _parse(text: str) -> Any:
-    """JSON, with the collector of garbage paused: it walks all lists again and again while millions are made."""
+@contextmanager
+def paused_collector() -> Iterator[None]:
+    """The collector of garbage paused: it walks all lists again and again while millions are made, none in a cycle."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        return json.loads(text)
+        yield
     finally:
         if was_enabled:
             gc.enable()

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings.export.geojson import NAME_COLUMNS, check_file, feature_name, read_features
+from fluxlens.embeddings.export.geojson import (
+    NAME_COLUMNS,
+    check_file,
+    feature_name,
+    paused_collector,
+    read_features,
+)
 from fluxlens.embeddings.export.polygons import (
     Region,
     make_valid,
@@ -118,6 +124,7 @@ def read_points(path: str | Path) -> list[Point]:
     return points
 
 
+@paused_collector()
 def read_polygon(path: str | Path) -> list[Region]:
     """Polygon and MultiPolygon features of a GeoJSON.
 

@@ -23,6 +23,9 @@ SAME_IMAGE = np.timedelta64(30, "m")
 """Images of two files this close are one: granules of a datatake are seconds apart, start and centre of sensing some
 minutes, and two overpasses of a place at least 90 minutes."""
 
+VISIBLE = ("B02", "B03", "B04")
+"""Bands in which clear land is dark: near infrared is never below 0.1 over vegetation."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -284,6 +287,8 @@ def _offsets(
     days = data["time"].values.astype("datetime64[D]")
     unknown = np.isnan(baseline) & ~applied & (days >= OFFSET_SINCE)
     unpacked = [array for array in arrays.values() if not is_packed(array)]
+    visible = [arrays[band] for band in VISIBLE if band in arrays and not is_packed(arrays[band])]
+    _tell_bright_older(part, visible, np.isnan(baseline) & ~applied & (days < OFFSET_SINCE), notes)
     if not (due.any() or unknown.any()) or not unpacked:
         return np.float32(0) if not due.any() else _along(data, due)
     # Of numbers that still carry the offset nearly none is below 1000; of those that do not, most of dark land is.
@@ -310,6 +315,21 @@ def _offsets(
                 f"{lowest:.0f}: if the offset of 1000 is still in them, set the attribute offset = -1000"
             )
     return _along(data, due)
+
+
+def _tell_bright_older(part: Part, arrays: list[xr.DataArray], older: np.ndarray, notes: list[str]) -> None:
+    """A note where visible bands before 2022 seem to carry the offset; they stay as they are."""
+    if not older.any() or not arrays:
+        return
+    # A sample of dates, since most cubes are older and only a look decides.
+    rows = np.flatnonzero(older)[:: max(1, int(older.sum()) // 10)]
+    values = np.stack([sample_values(unpack(array.isel(time=rows), 1.0, 0.0)) for array in arrays])
+    values = values[np.isfinite(values) & (values > 0)]
+    if values.size and (lowest := float(np.quantile(values, 0.005))) > -OFFSET:
+        notes.append(
+            f"{int(older.sum())} dates before {OFFSET_SINCE} in {part.name} tell no processing baseline and have no"
+            f" number below {lowest:.0f}: if the offset of 1000 is in them, set the attribute offset = -1000"
+        )
 
 
 def _along(data: xr.Dataset, due: np.ndarray) -> xr.DataArray:

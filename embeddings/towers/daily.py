@@ -43,9 +43,9 @@ def to_days(name: str, frame: pd.DataFrame, step: Step) -> pd.DataFrame:
                 f"Got {name} with days stamped at {str(clock[0])[7:12]}, need the date alone; write the local day."
             )
         frame.index = pd.DatetimeIndex(frame.index, name="time").normalize()
-        return frame.asfreq("D")
+        return _with_shares(name, frame).asfreq("D")
     if not step.is_subdaily:
-        return frame
+        return _with_shares(name, frame)
     if "precip" in frame:
         frame["precip"] *= step.per_day
     # A mean over what is there of a day leans to the hours that are there: without noon it is low by half. So the
@@ -72,6 +72,24 @@ def to_days(name: str, frame: pd.DataFrame, step: Step) -> pd.DataFrame:
         out.insert(list(frame).index("qc"), "qc", share.where(known))
     _tell_incomplete(name, out, counts)
     return out
+
+
+def _with_shares(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Days or longer with ``qc`` as a share 0-1: percent would pass any threshold."""
+    high = frame["qc"].max() if "qc" in frame else 0.0
+    if high > 100 or frame.get("qc", pd.Series([0.0])).min() < 0:
+        raise InputError(
+            f"Got {name} with a quality of {frame['qc'].min():g} to {high:g}, need a share 0 to 1; check NEE_*_QC."
+        )
+    # Flags of half-hours (0-3) do not occur in days: their means are shares.
+    if high > 1:
+        warnings.warn(
+            f"the quality of {name} reaches {high:g}: read as percent and divided by 100",
+            DataWarning,
+            stacklevel=4,
+        )
+        frame = frame.assign(qc=frame["qc"] / 100)
+    return frame
 
 
 def _tell_incomplete(name: str, days: pd.DataFrame, counts: pd.DataFrame) -> None:

@@ -26,6 +26,7 @@ SITE = re.compile(r"(?<![A-Za-z])([A-Z]{2}-[A-Za-z0-9]{3})(?![A-Za-z0-9])")
 RESOLUTION = re.compile(r"_(DD|HH|HR|WW|MM|YY)(?=[_.])")
 NO_DATA = re.compile(r"_(ERA|AUX|VARINFO|BIF|BADM|SITEINFO|METEOSENS|INSTRUMENT|README)", re.IGNORECASE)
 BASE = re.compile(r"_BASE[_-]")
+ICOS_FLUXES = re.compile(r"^ICOSETC_.*_FLUXES_(INTERIM_)?(L2|NRT)")
 TEXT_SUFFIXES = (".csv", ".csv.gz")
 DATA_SUFFIXES = (*TEXT_SUFFIXES, ".zip", ".nc")
 DAILY_FIRST = ("DD", "HH", "HR", "WW", "MM")
@@ -157,10 +158,13 @@ def _members(path: Path, resolutions: tuple[str, ...]) -> list[DataFile]:
             continue
         # The resolution in the name only orders the candidates; the stamps tell the truth later.
         code = RESOLUTION.search(name)
-        if code is None or code[1] not in resolutions:
+        # ICOS names its half-hours of wind and turbulence by their content: ..._FLUXES_L2.csv.
+        is_fluxes = bool(ICOS_FLUXES.search(name)) and code is None
+        if not (is_fluxes and "HH" in resolutions) and (code is None or code[1] not in resolutions):
             continue
+        step = resolutions.index(code[1]) if code else len(resolutions)
         # FLUXNET before BASE, days before half-hours, the full set before the subset.
-        rank = (bool(BASE.search(name)), resolutions.index(code[1]), "_SUBSET_" in name, name)
+        rank = (bool(BASE.search(name)), step, "_SUBSET_" in name, name)
         ranked.append((rank, DataFile(re.sub(r"\.gz$", "", name, flags=re.IGNORECASE), path, member)))
     return [file for _, file in sorted(ranked, key=lambda pair: pair[0])]
 
@@ -203,6 +207,8 @@ def files(folder: str | Path) -> dict[str, Path]:
         is_netcdf = path.suffix.lower() == ".nc"
         if not why and BASE.search(name):
             why = "AmeriFlux BASE, without partitioned GPP"
+        if not why and ICOS_FLUXES.search(name):
+            why = "ICOS FLUXES, without partitioned GPP"
         if not why and not is_netcdf and (code is None or code[1] not in DAILY_FIRST):
             continue
         if why:

@@ -17,7 +17,7 @@ import xarray as xr
 from fluxlens.embeddings.scenes import schema
 from fluxlens.embeddings.towers import netcdf, plausibility
 from fluxlens.embeddings.towers.daily import attrs_of_tower, to_days
-from fluxlens.embeddings.towers.data_files import BASE, candidates
+from fluxlens.embeddings.towers.data_files import BASE, ICOS_FLUXES, candidates
 from fluxlens.embeddings.towers.gpp_columns import (
     choose_gpp,
     has_gpp,
@@ -140,6 +140,11 @@ def _without_gpp(table: TowerTable) -> InputError:
             f"Got {name} without GPP, {need}: AmeriFlux BASE serves for the footprint only; fetch the"
             " site's FLUXNET product."
         )
+    if ICOS_FLUXES.search(name):
+        return InputError(
+            f"Got {name} without GPP, {need}: FLUXES files of ICOS serve for the footprint only; fetch the station's"
+            " FLUXNET product (in its ARCHIVE zip)."
+        )
     if "FLUXNET-CH4" in name.upper():
         return InputError(
             f"Got {name}, a file of FLUXNET-CH4 (methane), {need}; fetch the site's FLUXNET product."
@@ -167,6 +172,10 @@ def _last_days(table: TowerTable, starts: pd.DatetimeIndex, step: Step) -> pd.Da
         return parse_stamps(table.name, ends).normalize()
     # FLUXNET's weeks start on 1 January; the 52nd has eight days, in leap years nine, which the next start tells.
     ends = starts + pd.Timedelta(days=6)
+    if ((starts.day_of_year - 1) % 7 == 0).all():
+        # Weeks of that calendar: the last of a year ends with it, also where no further row tells so.
+        new_year = pd.DatetimeIndex([pd.Timestamp(year, 12, 31) for year in starts.year])
+        return ends.where(starts.day_of_year <= 7 * 50 + 1, new_year)
     following = starts[1:] - pd.Timedelta(days=1)
     length = (following - starts[:-1]).days + 1
     return pd.DatetimeIndex(

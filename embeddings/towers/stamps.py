@@ -284,11 +284,13 @@ def infer_step(name: str, times: pd.DatetimeIndex, has_end: bool = False) -> Ste
                 f"Got {name}, a yearly file, need daily (DD) or finer data; fetch the daily one."
             )
         return days
-    if minutes == 7 * 1440 and (named == "WW" or has_end or named == ""):
+    # Days with holes have gaps of all lengths; the same gap throughout is a step of its own, whatever the name says.
+    is_regular = len(gaps) >= 4 and (gaps == minutes).mean() >= 0.9
+    if minutes == 7 * 1440 and (named in ("WW", "") or has_end or is_regular):
         return steps["WW"]
     if named in ("WW", "MM") and minutes % 1440 == 0 and minutes % (7 * 1440) == 0:
         return steps["WW"]
-    if minutes % 1440 == 0 and named in ("", "DD"):
+    if minutes % 1440 == 0 and named in ("", "DD") and not is_regular:
         return days  # days with holes
     raise InputError(
         f"Got {name} with a stamp every {minutes / 1440:g} days, need half-hours, days, weeks or months;"

@@ -10,7 +10,7 @@ import pandas as pd
 from fluxlens.embeddings import text_table
 from fluxlens.embeddings.towers.data_files import DataFile
 from fluxlens.embeddings.towers.stamps import Step, infer_step, ordered, parse_stamps
-from fluxlens.embeddings.unpacking import MAX_ROWS
+from fluxlens.embeddings.unpacking import CELLS_AT_ONCE, MAX_ROWS
 from fluxlens.models.errors import DataWarning, InputError
 
 # Values at or below are missing: the files write -9999, sometimes with decimals.
@@ -18,7 +18,7 @@ MISSING = -9990.0
 # Lines that the header lies within: BASE has two lines of comments before it, EddyPro one of groups.
 HEAD_LINES = 40
 TIMES = ("TIMESTAMP_START", "TIMESTAMP", "TIMESTAMP_END")
-NO_VALUES = ["-9999", "-9999.0", "-9999,0", "-6999"]
+NO_VALUES = ["-9999", "-6999", *(f"-9999{mark}{'0' * n}" for mark in ".," for n in (1, 2, 3))]
 # Formats without a column of stamps or partitioned GPP by the marks in their header, and what they are.
 OTHER_FORMATS = (
     ({"YEAR", "DOY", "HOUR"}, "a REddyProc text (columns Year, DoY, Hour)"),
@@ -89,6 +89,17 @@ class TowerTable:
                 " TIMESTAMP_START; convert it or"
                 " fetch the tower's FLUXNET file."
             )
+        kind = (
+            "a web page instead of a file (a sign-in, or a failed download)"
+            if re.match(r"<(!doctype html|html|\?xml)", line, re.IGNORECASE)
+            else "a workbook or another packed file"
+            if line.startswith(("PK\x03\x04", "\u00d0\u00cf"))
+            else ""
+        )
+        if kind:
+            raise InputError(
+                f"Got {self.name}, {kind}, need a FLUXNET file as text; fetch it again, or save the sheet as CSV."
+            )
         start = ", ".join(_cells(line, separator)[:3])[:60]
         start = start if line and start.isprintable() else "no text"
         raise InputError(
@@ -102,7 +113,10 @@ class TowerTable:
         if self._separator == ",":
             return "."
         times = {i for i, column in enumerate(self.header) if column in (*TIMES, "DATE", "TIME")}
-        cells = [cell for row in rows for i, cell in enumerate(row) if i not in times]
+        # Codes for missing may keep a point among numbers with commas.
+        cells = [
+            cell for row in rows for i, cell in enumerate(row) if i not in times and cell not in NO_VALUES
+        ]
         # In the sampled rows alone; stamps are left out, since 31.12.2020 has full stops everywhere.
         has = {mark: any(re.fullmatch(rf"-?\d+\{mark}\d+", cell) for cell in cells) for mark in ".,"}
         return "," if has[","] and not has["."] else "."
@@ -179,7 +193,11 @@ class TowerTable:
                 # The mark of utf-8-sig lies in the header, which is skipped.
                 return text_table.parse_columns(plain, at, dtype, encoding="utf-8", **options)
             with self._file.open() as stream:
-                return text_table.parse_columns(stream, at, dtype, encoding=self._encoding, **options)
+                rows = max(1, CELLS_AT_ONCE // len(self.header))
+                done = stream.raw.rows_are_done
+                return text_table.parse_columns(
+                    stream, at, dtype, encoding=self._encoding, at_once=rows, on_rows=done, **options
+                )
         except InputError:
             raise
         except (ValueError, pd.errors.ParserError) as error:

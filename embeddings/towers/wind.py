@@ -28,6 +28,9 @@ TURBULENCE = {
     "length": ("MO_LENGTH", "L"),
 }
 NEEDED = ("wind", "direction", "ustar", "heat", "tair")
+OF_LENGTH = ("heat", "tair")
+# Stability without its height: EddyPro's (z-d)/L, ICOS's ZL.
+ZETA = ("ZL", "(Z-D)/L", "ZETA", "ZOL")
 MEASURED = ("wind", "direction", "ustar", "heat")
 SEA_LEVEL_KPA = 101.325
 # J kg-1 K-1, J kg-1 K-1, m s-2 and 1: dry air, gravity, von Karman.
@@ -61,12 +64,16 @@ def turbulence(path: str | Path) -> pd.DataFrame:
         return _turbulence_of_netcdf(path)
     table = _table_with_wind(path)
     options = {ours: _columns(table.header, names) for ours, names in TURBULENCE.items()}
-    lost = [TURBULENCE[ours][0] for ours in NEEDED if not options[ours]]
-    if not options["heat"] and options["length"]:
-        lost.remove(TURBULENCE["heat"][0])
+    # The Obukhov length of the file stands for the heat and temperature that it is computed of (ICOS FLUXES files).
+    needed = [ours for ours in NEEDED if not (options["length"] and ours in OF_LENGTH)]
+    lost = [TURBULENCE[ours][0] for ours in needed if not options[ours]]
     if lost:
         _check_step(table, table.read([]))
-        raise InputError(f"Got {table.name} without {', '.join(lost)}, need them; fetch the full set.")
+        zeta = next((column for column in ZETA if column in table.header), None)
+        hint = (
+            f" (its {zeta} is of a height the file does not tell: MO_LENGTH serves instead)" if zeta else ""
+        )
+        raise InputError(f"Got {table.name} without {', '.join(lost)}, need them{hint}; fetch the full set.")
     frame = table.read(list(dict.fromkeys(column for columns in options.values() for column in columns)))
     step = _check_step(table, frame)
     if table.time in ("TIMESTAMP_END", "DATE"):  # EddyPro's full output is stamped at the end of the step
@@ -76,7 +83,7 @@ def turbulence(path: str | Path) -> pd.DataFrame:
         ours: next((column for column in columns if frame[column].notna().any()), None)
         for ours, columns in options.items()
     }
-    empty = [ours for ours in NEEDED if chosen[ours] is None and not (ours == "heat" and chosen["length"])]
+    empty = [ours for ours in NEEDED if chosen[ours] is None and not (chosen["length"] and ours in OF_LENGTH)]
     if empty:
         raise InputError(
             f"Got {table.name} whose {', '.join(TURBULENCE[ours][0] for ours in empty)} is missing in all"
@@ -95,7 +102,7 @@ def _turbulence_of_netcdf(path: Path) -> pd.DataFrame:
         raise InputError(
             f"Got {path.name}, need half-hourly or hourly wind; give the tower's half-hourly file."
         )
-    lost = [ours for ours in NEEDED if ours in lost and not (ours == "heat" and "length" in frame)]
+    lost = [ours for ours in NEEDED if ours in lost and not ("length" in frame and ours in OF_LENGTH)]
     if lost:
         names = ", ".join(netcdf_wind.NAMES[ours][0] for ours in lost)
         raise InputError(
@@ -118,7 +125,8 @@ def _check_step(table: TowerTable, frame: pd.DataFrame) -> Step:
 
 def _with_obukhov(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     """The half-hours with the Obukhov length in place of heat, temperature and pressure."""
-    tair, pressure = frame["tair"], frame.get("pressure", frame["tair"] * np.nan)
+    missing = frame["ustar"] * np.nan
+    tair, pressure = frame.get("tair", missing), frame.get("pressure", missing)
     # EddyPro's full output has K and Pa, others degC and kPa; some sites write hPa.
     if tair.median() > 150:
         tair = tair - 273.15

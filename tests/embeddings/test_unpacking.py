@@ -19,9 +19,10 @@ HEADER = ("TIMESTAMP_START," + ",".join([*COLUMNS, "TA_F"]) + "\n").encode()
 ROW = b"201901010000" + b",1.5" * (len(COLUMNS) + 1) + b"\n"
 BOMBS = {
     "rows": (ROW * 5000, "800,000 rows"),
-    "a line": (b"0" * 2**20, "a line of more than 2 MiB"),
+    "a line": (b"0" * 2**20, "a line without an end"),
     "a quote": (b'"' + ROW * 5000, "a quote that is not closed"),
-    "zeros": (b"\0" * 2**20, "a line of more than 2 MiB"),
+    "a quote within a cell before one": (b'"' + ROW * 5000, "a quote that is not closed"),
+    "zeros": (b"\0" * 2**20, "a line without an end"),
     "empty lines": (b"\n" * 2**20, "800,000 rows"),
 }
 MEASURE = """
@@ -38,11 +39,15 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("piece", "told"), BOMBS.values(), ids=BOMBS)
-def test_two_gigabytes_in_a_small_gzip_take_less_than_half_a_gigabyte(tmp_path, piece, told):
+@pytest.mark.parametrize("told_by", BOMBS)
+def test_two_gigabytes_in_a_small_gzip_take_less_than_half_a_gigabyte(tmp_path, told_by):
+    piece, told = BOMBS[told_by]
     path = tmp_path / NAME
     with gzip.open(path, "wb", 1) as stream:
         stream.write(HEADER)
+        if "within" in told_by:
+            # An inch mark is no quote: a count of quotes would take the next one for its end.
+            stream.write(ROW.replace(b"1.5\n", b'5"\n') + ROW[: ROW.rindex(b",") + 1])
         for at in range(2**31 // len(piece)):
             # the quote is opened once; every later piece is within it
             stream.write(piece if not (at and piece.startswith(b'"')) else piece[1:])

@@ -92,6 +92,17 @@ def test_dates_without_a_baseline_that_seem_to_carry_the_offset_are_told(tmp_pat
         assert_same(open_scene(tmp_path / "cube.nc"), of)
 
 
+def test_dates_before_2022_that_seem_to_carry_the_offset_are_told_and_stay(tmp_path):
+    of = truth(holes=0.0)
+    of.numbers = {band: values + np.uint16(1000) for band, values in of.numbers.items()}
+    as_variables(of).to_netcdf(tmp_path / "cube.nc")
+    with pytest.warns(DataWarning, match="3 dates before 2022-01-25 .* offset = -1000"):
+        assert_same(open_scene(tmp_path / "cube.nc"), of)
+    as_variables(of).assign_attrs({"s2:processing_baseline": "05.00"}).to_netcdf(tmp_path / "new.nc")
+    of.numbers = {band: values - np.uint16(1000) for band, values in of.numbers.items()}
+    assert_same(open_scene(tmp_path / "new.nc"), of)
+
+
 def test_baselines_in_product_names_count(tmp_path):
     of = truth(times=NEW)
     names = [
