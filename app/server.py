@@ -9,7 +9,7 @@ import dask
 import panel as pn
 from fluxlens.app.background.catalog_loader import LOADER, EntryLoad, open_entry
 from fluxlens.app.dashboard import page
-from fluxlens.app.plots.chart_template import draw_first_page
+from fluxlens.app.plots.first_page import draw_first_page
 from fluxlens.app.session.panel_setup import TITLE
 from fluxlens.models.errors import InputError
 

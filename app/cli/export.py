@@ -1,4 +1,7 @@
-"""``fluxlens export``: series of places as one tidy file, a whole store as plain Zarr, an earlier export again."""
+"""``fluxlens export``: series of places as one tidy file, a whole store as plain Zarr, an earlier export again.
+
+Long on purpose: what the options of the command may be together is decided in one file.
+"""
 
 from __future__ import annotations
 

@@ -128,18 +128,8 @@ def copy_charts(key: str, draw: Callable[[], dict[str, RenderedChart]]) -> dict[
     draw : callable
         Makes the charts by name, without anything of a single page: data, ranges, callbacks.
     """
-    # A thread draws them while the first store is opened (``draw_first_page``); a page that is sooner waits for it.
+    # A thread draws them while the first store is opened (``first_page``); a page that is sooner waits for it.
     with _DRAWING:
         if key not in _TEMPLATES:
             _TEMPLATES[key] = ChartTemplate(draw())
     return _TEMPLATES[key].copy()
-
-
-def draw_first_page() -> None:
-    """Draw what every page shows first, so that the first page of the process does not wait for HoloViews."""
-    # Here and not above: both modules stand on this one.
-    from fluxlens.app.plots.map import draw_map
-    from fluxlens.app.plots.series_figures import draw_series_charts
-
-    copy_charts("map", draw_map)
-    copy_charts("series", draw_series_charts)

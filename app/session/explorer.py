@@ -19,7 +19,7 @@ from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.towers.upload import UploadedTower, check_tower
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_outline
-from fluxlens.app.plots.chart_template import draw_first_page
+from fluxlens.app.plots.first_page import draw_first_page
 from fluxlens.app.plots.map_marks import map_overlays, place_tables, tower_point
 from fluxlens.app.session import permalink
 from fluxlens.app.session.panel_setup import is_served, setup

@@ -54,7 +54,7 @@ def embed_rows(rows: pd.DataFrame, model: Embedder) -> tuple[np.ndarray, np.ndar
 
 
 def row_drivers(rows: pd.DataFrame, lat: float) -> tuple[np.ndarray, np.ndarray]:
-    """Radiation and drivers of rows of one site from the table's weather.
+    """Radiation (W m-2) and drivers of rows of one site from the table's weather.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def row_drivers(rows: pd.DataFrame, lat: float) -> tuple[np.ndarray, np.ndarray]
     Returns
     -------
     sw, drivers
-        As ``drivers.daily_drivers`` returns them, a row per row.
+        (row,) W m-2 and (row, driver), as ``drivers.daily_drivers`` returns them.
     """
     blank = pd.Series(np.nan, rows.index)
     tair = rows.get("T2MEAN", blank) - KELVIN

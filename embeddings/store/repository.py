@@ -1,4 +1,7 @@
-"""The Icechunk repository of a store: opening, history, metadata digest, and how damage is recognised."""
+"""The Icechunk repository of a store: opening, history, metadata digest, and how damage is recognised.
+
+Long on purpose: opening, retries and what a failure is called are one subject on disk and in an object store.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Writing a store: blocks into both layouts in one transaction, by this process or by forks."""
+"""Writing a store: blocks into both layouts in one transaction, by this process or by forks.
+
+Long on purpose: staging, workers, the commit and what a killed run leaves must agree.
+"""
 
 from __future__ import annotations
 
