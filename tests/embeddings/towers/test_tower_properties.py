@@ -107,7 +107,7 @@ def fine_tower_files(draw) -> tuple[bytes, str, pd.DataFrame]:
     factors = {"gpp_nt": UMOL, "gpp_dt": UMOL, "precip": per_day}
     truth = truth * pd.Series({ours: factors.get(ours, 1.0) for ours in kept})
     separator, decimal = draw(st.sampled_from([(",", "."), (";", "."), (";", ","), ("\t", ".")]))
-    missing = draw(st.sampled_from(["-9999", "", "-9999.00"])).replace(".", decimal)
+    missing = draw(st.sampled_from(["-9999", "", "-9999.00"]))
     text = cells.map(lambda value: missing if np.isnan(value) else f"{value:.3f}".replace(".", decimal))
     text.columns = [names[ours] for ours in kept]
     style = draw(st.sampled_from(FINE_STYLES))
