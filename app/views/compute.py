@@ -170,7 +170,7 @@ class ComputeView:
         self.stop.on_click(lambda _: self.cancel_job())
         self.open.on_click(lambda _: self.on_open(self.entry))
         state.watch(self._update_page, "page")
-        state.watch(lambda _: self._draw_blocks(), ["day", "layer", "feature", "colours"])
+        state.watch(lambda *_: self._draw_blocks(), ["day", "layer", "feature", "colours"])
         state.on_unwatch(self._leave)
         self._update_cost()
         self._update_page()
