@@ -1,4 +1,7 @@
-"""The Icechunk repository of a store: opening, history, metadata digest, and how damage is recognised."""
+"""The Icechunk repository of a store: opening, history, metadata digest, and how damage is recognised.
+
+Long on purpose: every call into Icechunk that opens or looks up a repository, with what its errors mean.
+"""
 
 from __future__ import annotations
 

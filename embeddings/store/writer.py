@@ -1,4 +1,8 @@
-"""Writing a store: blocks into both layouts in one transaction, by this process or by forks."""
+"""Writing a store: blocks into both layouts in one transaction, by this process or by forks.
+
+Long on purpose: the two ways a store becomes visible, renaming on disk and committing in an object store, stand beside
+each other.
+"""
 
 from __future__ import annotations
 
