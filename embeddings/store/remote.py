@@ -31,15 +31,19 @@ class RemoteStore(WrapperStore):
         return type(self)(store, self.location)
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+        """Read ``key``, or its ``byte_range``, into a buffer of ``prototype``."""
         return await self._told(self._store.get(key, prototype, byte_range))
 
     async def get_partial_values(self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]) -> list[Any]:
+        """Read ``key_ranges``, pairs of key and range, into buffers of ``prototype``."""
         return await self._told(self._store.get_partial_values(prototype, key_ranges))
 
     async def exists(self, key: str) -> bool:
+        """Whether there is a ``key``."""
         return await self._told(self._store.exists(key))
 
     async def set(self, key: str, value: Any) -> None:
+        """Write ``value``, a buffer, at ``key``."""
         await self._told(self._store.set(key, value))
 
     async def _told(self, request: Awaitable[T]) -> T:

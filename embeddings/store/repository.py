@@ -1,6 +1,6 @@
 """The Icechunk repository of a store: opening, history, metadata digest, and how damage is recognised.
 
-Long on purpose: opening, retries and what a failure is called are one subject on disk and in an object store.
+Long on purpose: every call into Icechunk that opens or looks up a repository, with what its errors mean.
 """
 
 from __future__ import annotations

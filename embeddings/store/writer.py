@@ -1,6 +1,7 @@
 """Writing a store: blocks into both layouts in one transaction, by this process or by forks.
 
-Long on purpose: staging, workers, the commit and what a killed run leaves must agree.
+Long on purpose: the two ways a store becomes visible, renaming on disk and committing in an object store, stand beside
+each other.
 """
 
 from __future__ import annotations
