@@ -88,11 +88,11 @@ def other_years_climatology(tower: xr.Dataset) -> dict[str, xr.DataArray]:
     Returns
     -------
     dict
-        Empty for a single year, or without ``gpp_nt``.
+        Empty with values in a single year, or without ``gpp_nt``.
     """
     from fluxlens.embeddings.climatology import leave_year_out_climatology
 
     # One year has no other year: there is nothing to compare with.
-    if "gpp_nt" not in tower or len(set(tower.time.dt.year.values.tolist())) < 2:
+    if "gpp_nt" not in tower or len(np.unique(tower.gpp_nt.dropna("time").time.dt.year)) < 2:
         return {}
     return {"gpp_usual": leave_year_out_climatology(tower.gpp_nt)}
