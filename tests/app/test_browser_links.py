@@ -108,7 +108,7 @@ def test_a_bad_part_is_named_and_the_rest_is_there(page, address):
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [("entry=nowhere_at_all", "nowhere_at_all"), ("entry=tiny&snapshot=00000000000000000000", "snapshot")],
 )
 def test_what_is_gone_shows_the_entries_to_choose_from(page, address, query, message):
