@@ -306,7 +306,7 @@ class DayAdjustment:
         Parameters
         ----------
         gpp, low, high
-            (day, *pixel) prediction of the head and its 90 % band, gC m-2 d-1.
+            (day, pixel dims) prediction of the head and its 90 % band, gC m-2 d-1.
         days
             Which days of this adjustment they are.
 
