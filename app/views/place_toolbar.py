@@ -74,9 +74,18 @@ class PlaceToolbar:
         self.name.value = self.state.place.label if self.state.place else ""
 
     def _rename(self, event) -> None:
-        self.state.rename(event.new)
-        # A name that is refused, or blanks, give way to the one that the place has.
-        self.name.value = self.state.place.label
+        def rename() -> None:
+            self.state.rename(event.new)
+            # A name that is refused, or blanks, give way to the one that the place has.
+            self.name.value = self.state.place.label
+
+        # On the next turn of the loop: Panel holds what changes while it takes a typed text, and loses new labels of
+        # the buttons, which are held a second time (Panel 1.9).
+        page = pn.state.curdoc
+        if page is not None and page.session_context is not None:
+            page.add_next_tick_callback(rename)
+        else:
+            rename()
 
     @property
     def view(self) -> pn.Row:
