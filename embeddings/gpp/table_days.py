@@ -65,8 +65,10 @@ def row_drivers(rows: pd.DataFrame, lat: float) -> tuple[np.ndarray, np.ndarray]
 
     Returns
     -------
-    sw, drivers
-        As ``drivers.daily_drivers`` returns them, a row per row.
+    sw
+        (row,) daily mean shortwave radiation, W m-2.
+    drivers
+        (row, driver) scaled, as ``drivers.daily_drivers`` returns them.
     """
     blank = pd.Series(np.nan, rows.index)
     tair = rows.get("T2MEAN", blank) - KELVIN
