@@ -391,7 +391,13 @@ class Explorer(pn.viewable.Viewer):
         self._replace_tower(None, "series")
 
     def set_calibration(self, calibration: Calibration | None) -> None:
-        """Show the same view with GPP calibrated, or with None as the head predicts it."""
+        """Show the same view with GPP calibrated.
+
+        Parameters
+        ----------
+        calibration : Calibration or None
+            To towers; None: as the head predicts it.
+        """
         self._calibration = calibration
         self.state.param.update(page="tower", message="")
         self._show_again()

@@ -36,10 +36,15 @@ def describe(calibration: Calibration) -> str:
         c = head.checked
         text += (
             f" On days left out in blocks: RMSE {c['rmse_before']:.2f} before, {c['rmse_after']:.2f} after,"
-            f" NSE {c['nse_before']:.2f} before, {c['nse_after']:.2f} after; the 90 % band holds"
+            f" NSE {_number(c['nse_before'])} before, {_number(c['nse_after'])} after; the 90 % band holds"
             f" {c['coverage_after']:.0%}."
         )
     return f"{text}</p>"
+
+
+def _number(value: float) -> str:
+    # A typographic minus, in numbers alone: names of towers have hyphens.
+    return f"{value:.2f}".replace("-", "−")
 
 
 class TowerCalibration:

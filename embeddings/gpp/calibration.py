@@ -23,7 +23,7 @@ LEAST_DAYS = 3
 """Measured days below which nothing is calibrated: two tell no error from an outlier."""
 MEMORY_DAYS = 15.0
 """Errors of days closer than this are alike: a row counts by one over the number of rows within it, so that a year of
-days counts as about a dozen. Of the values tried (5, 10, 15, 30), the best for other years of the MODIS towers."""
+days counts as about a dozen. A judgement, not tuned."""
 SHARED = 0.5
 """Share of the prior variance that towers of one set have in common; the rest is each tower's own."""
 CAUTION = 1.2

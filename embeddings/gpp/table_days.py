@@ -65,8 +65,10 @@ def row_drivers(rows: pd.DataFrame, lat: float) -> tuple[np.ndarray, np.ndarray]
 
     Returns
     -------
-    sw, drivers
-        (row,) W m-2 and (row, driver), as ``drivers.daily_drivers`` returns them.
+    sw
+        (row,) daily mean shortwave radiation, W m-2.
+    drivers
+        (row, driver) scaled, as ``drivers.daily_drivers`` returns them.
     """
     blank = pd.Series(np.nan, rows.index)
     tair = rows.get("T2MEAN", blank) - KELVIN

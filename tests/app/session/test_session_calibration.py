@@ -55,6 +55,7 @@ def test_the_page_says_what_it_did_and_how_to_go_back(explorer, data):
     control = explorer.tower_calibration
     assert "calibrated with XX-Tst" in control.text.object
     assert "On days left out in blocks: RMSE" in control.text.object
+    assert "NSE −" in control.text.object  # a typographic minus, while hyphens of names stay
     assert control.remove.visible
     assert not control.button.visible
     comparison = explorer.data.compare_tower("gpp_nt", 0.75)
