@@ -73,7 +73,7 @@ class World:
         self.server.shutdown()
         self.server.server_close()
 
-    def s2(self, name, when, zone=31, scl=4, dn=None, names="own", baseline="02.14", lacks=(), **told):
+    def s2(self, name, when, zone=31, scl=4, dn=None, names="own", baseline="02.14", lacks=(), **properties):
         """An image of Sentinel-2; ``dn`` (lon, lat) -> digital numbers, of all bands."""
         dn = dn or (lambda lon, lat: 1000 + 4000 * ground(lon, lat))
         assets, written = {}, {}
@@ -90,8 +90,8 @@ class World:
             if band not in lacks:
                 native = {"own": band, "common": ES_NAMES[band], "resolution": f"{band}_{size_m}m"}
                 assets[native[names]] = file
-        told = {"s2:processing_baseline": baseline, "platform": "sentinel-2a", **told}
-        return self._item(name, "sentinel-2-l2a", when, assets, {"s2:mgrs_tile": f"{zone}ABC", **told})
+        properties = {"s2:processing_baseline": baseline, "platform": "sentinel-2a", **properties}
+        return self._item(name, "sentinel-2-l2a", when, assets, {"s2:mgrs_tile": f"{zone}ABC", **properties})
 
     def of_planetary_computer(self, name, when, baseline="05.10", dn=None) -> dict:
         """An image as the Planetary Computer lists it: bands by their own names, offsets left in."""
@@ -136,14 +136,14 @@ class World:
         item["assets"] |= {key: _asset(f"{self.url}/none.jp2") for key in coarse if key not in item["assets"]}
         return item
 
-    def s1(self, name, when, power=(0.1, 0.02), orbit="ascending", **told):
+    def s1(self, name, when, power=(0.1, 0.02), orbit="ascending", **properties):
         """A terrain-corrected image of Sentinel-1, linear power."""
         assets = {}
         for band, value in zip(("vv", "vh"), power, strict=True):
             assets[band] = f"{name}_{band}.tif"
             self._write(assets[band], 31, 10, value, "float32", -32768)
-        told = {"sat:orbit_state": orbit, "sar:instrument_mode": "IW", **told}
-        return self._item(name, "sentinel-1-rtc", when, assets, told)
+        properties = {"sat:orbit_state": orbit, "sar:instrument_mode": "IW", **properties}
+        return self._item(name, "sentinel-1-rtc", when, assets, properties)
 
     def grd(self, name, when, dn, gain):
         """A ground range image: rows along a track 13 degrees off north, tie points, a table of gains (row, col)."""
@@ -181,8 +181,8 @@ class World:
             )
             text = f"<calibration><calibrationVectorList>{vectors}</calibrationVectorList></calibration>"
             (self.folder / f"{name}_{band}.xml").write_text(text)
-        told = {"sat:orbit_state": "descending", "sar:instrument_mode": "IW"}
-        return self._item(name, "sentinel-1-grd", when, assets, told)
+        properties = {"sat:orbit_state": "descending", "sar:instrument_mode": "IW"}
+        return self._item(name, "sentinel-1-grd", when, assets, properties)
 
     def weather(self, asked) -> dict:
         """As NASA POWER answers: the sun shines the more the later in the year, the last day is not known yet."""
@@ -295,10 +295,10 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._send(403, b"")
             return self._file(world.folder / parts.path.removeprefix("/store/"))
         if parts.path.startswith("/token/"):
-            told = {"msft:expiry": "2999-01-01T00:00:00Z", "token": world.token}
+            content = {"msft:expiry": "2999-01-01T00:00:00Z", "token": world.token}
             if self.headers.get("Ocp-Apim-Subscription-Key") == "nobody":
                 return self._send(403, b"")
-            return self._json(told)
+            return self._json(content)
         if parts.path == "/power":
             return self._json(world.weather(query))
         if parts.path == "/search":
@@ -351,11 +351,11 @@ class _Handler(BaseHTTPRequestHandler):
         if int(first) >= len(data):
             return self._send(416, b"")
         part = data[int(first) : int(last or len(data)) + 1]
-        told = f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}"
-        self._send(206, part, {"Content-Range": told})
+        content_range = f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}"
+        self._send(206, part, {"Content-Range": content_range})
 
-    def _json(self, told: dict) -> None:
-        self._send(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
+    def _json(self, content: dict) -> None:
+        self._send(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
     def _send(self, code: int, data: bytes, headers: dict | None = None) -> None:
         try:

@@ -9,13 +9,16 @@ from fluxlens.app.plots.elements import load_holoviews, map_dimensions
 
 
 def footprint(
-    seen: Footprint, crs: str, tower_xy: tuple[float, float] | None = None, colour: str = TOWER_COLOUR
+    footprint_of_tower: Footprint,
+    crs: str,
+    tower_xy: tuple[float, float] | None = None,
+    colour: str = TOWER_COLOUR,
 ) -> Any:
     """The outlines of a tower's footprint.
 
     Parameters
     ----------
-    seen : Footprint
+    footprint_of_tower : Footprint
         As ``ExplorerData.tower_footprint`` gives it; its outlines are in metres of ``crs``.
     crs : str
         CRS of the scene, such as "EPSG:32632".
@@ -31,10 +34,12 @@ def footprint(
     """
     hv = load_holoviews()
     axes = map_dimensions(crs)
-    lines = [np.column_stack(line) for line in seen.outlines]
+    lines = [np.column_stack(line) for line in footprint_of_tower.outlines]
     # white under the coloured dashes, so that lines are seen on any map colour
-    halo = hv.Path(lines, axes, label=f"{seen.label} ").opts(color=HALO, line_width=4)
-    dashes = hv.Path(lines, axes, label=seen.label).opts(color=colour, line_width=2, line_dash="dashed")
+    halo = hv.Path(lines, axes, label=f"{footprint_of_tower.label} ").opts(color=HALO, line_width=4)
+    dashes = hv.Path(lines, axes, label=footprint_of_tower.label).opts(
+        color=colour, line_width=2, line_dash="dashed"
+    )
     parts = [halo, dashes]
     if tower_xy is not None:
         marker = {"marker": "triangle", "size": 13, "color": colour, "line_color": HALO}

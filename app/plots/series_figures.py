@@ -181,10 +181,10 @@ class SeriesFigures:
         tables = series_tables(series)
         if "ndvi" in self.charts:
             # One range for all places, so that they compare by eye; a place of water or snow widens it.
-            seen = np.concatenate(
+            drawn = np.concatenate(
                 [tables["clear"]["ndvi"], tables["masked"]["ndvi"], tables["season"]["ndvi_lo"]]
             )
-            lowest = np.nanmin(seen, initial=NDVI_RANGE[0] + 0.05)
+            lowest = np.nanmin(drawn, initial=NDVI_RANGE[0] + 0.05)
             self.ndvi_range.start = float(lowest - 0.05)
         self._update(tables | {"tower": tower_table(tower, self.first, self.last)})
 

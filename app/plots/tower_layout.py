@@ -130,8 +130,12 @@ def tower_tables(comparison: TowerComparison | None) -> dict[str, dict]:
         tables[f"cycle_{name}"] = {"time": cycle, "gpp": comparison.climatology(line)}
         tables[f"anomaly_{name}"] = {"time": time, "gpp": comparison.anomaly(line)}
         # Points need both; Bokeh would send rows with NaN to the browser for nothing.
-        seen = np.isfinite(line) & np.isfinite(measured)
-        tables[f"scatter_{name}"] = {"measured": measured[seen], "predicted": line[seen], "time": time[seen]}
+        is_pair = np.isfinite(line) & np.isfinite(measured)
+        tables[f"scatter_{name}"] = {
+            "measured": measured[is_pair],
+            "predicted": line[is_pair],
+            "time": time[is_pair],
+        }
     return tables
 
 

@@ -50,14 +50,14 @@ def baselines(data: xr.Dataset) -> np.ndarray:
         (time,) float without unit, 4.0 for "04.00", "N0400", 4.0 and 400; NaN where it is not told.
     """
     for key in BASELINES:
-        told = per_date(data, key)
-        if told is not None:
-            return np.array([parse_baseline(text) for text in told])
+        values = per_date(data, key)
+        if values is not None:
+            return np.array([parse_baseline(text) for text in values])
     # Names of ESA's products carry it: S2A_MSIL2A_20220125T105031_N0400_R051_T31UES_...
     for key in PRODUCTS:
-        told = per_date(data, key)
-        if told is not None:
-            found = np.array([baseline_of_product(text) for text in told])
+        values = per_date(data, key)
+        if values is not None:
+            found = np.array([baseline_of_product(text) for text in values])
             if np.isfinite(found).any():
                 return found
     return np.full(data.sizes["time"], np.nan)
@@ -120,9 +120,9 @@ def offset_applied(data: xr.Dataset) -> np.ndarray:
         (time,) bool.
     """
     for key in APPLIED:
-        told = per_date(data, key)
-        if told is not None:
-            return np.array([is_applied(text) for text in told])
+        values = per_date(data, key)
+        if values is not None:
+            return np.array([is_applied(text) for text in values])
     names = " ".join(
         str(data.attrs.get(key, ""))
         for key in ("collection", "system:id", "id", "source", "title", "history")

@@ -100,8 +100,8 @@ def _clear_of_fmask(array: xr.DataArray, values: xr.DataArray, name: str, notes:
         return values.isin([float(flag) for flag in clear])
     if name.lower().startswith(("oa", "nbart")):
         return values.isin([1, 5])
-    seen = _corner(values)
-    if np.any((seen > 5) & (seen < 255)):
+    sample = _corner(values)
+    if np.any((sample > 5) & (sample < 255)):
         bits = values.fillna(255).astype("int64")
         return ((bits >> 1) & 0b111) == 0
     notes.append(f"0 (land) and 1 (water) in {name} are taken to mean clear, as Fmask has it")

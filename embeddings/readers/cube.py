@@ -116,10 +116,10 @@ def scene_of(rasters: list[tuple[xr.Dataset, str]], name: str, notes: list[str])
     """
     parts: list[Part] = []
     passes: list[radar.Pass] = []
-    seen: list[str] = []
+    names: list[str] = []
     for data, source in rasters:
         found = find_bands(map(str, data.data_vars))
-        seen += [str(one) for one in data.data_vars]
+        names += [str(one) for one in data.data_vars]
         optic = {key: one for key, one in found.items() if key in schema.S2_BANDS or key.startswith("mask:")}
         radio = {key: one for key, one in found.items() if key in schema.S1_BANDS}
         # A cube of both sensors has the union of their dates: each sensor's own are those with values.
@@ -130,7 +130,7 @@ def scene_of(rasters: list[tuple[xr.Dataset, str]], name: str, notes: list[str])
             passes.append(radar.Pass(_dates_with_data(data, radio) if both else data, radio, source))
     if not passes and not any(part.reflectance_bands for part in parts):
         raise InputError(
-            f"Got {name} with {', '.join(seen)[:80] or 'no raster'}, need bands of Sentinel-2 (B02 or blue ...) or "
+            f"Got {name} with {', '.join(names)[:80] or 'no raster'}, need bands of Sentinel-2 (B02 or blue ...) or "
             "Sentinel-1 (VV, VH); rename them."
         )
     nodes: dict[str, xr.Dataset] = {}

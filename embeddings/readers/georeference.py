@@ -116,8 +116,8 @@ def find_crs(data: xr.Dataset, name: str) -> xr.Variable:
     -----
     The attribute ``epsg`` first: some providers write it next to a ``spatial_ref`` of the product they resampled.
     """
-    for told in _crs_candidates(data):
-        return standard_crs(told, name)
+    for candidate in _crs_candidates(data):
+        return standard_crs(candidate, name)
     zone = re.fullmatch(r"(\d{1,2})([C-X])", str(data.attrs.get("utm_zone", "")))
     if zone:
         return spatial_ref(f"EPSG:{32600 + int(zone[1]) + (100 if zone[2] < 'N' else 0)}")
@@ -140,11 +140,11 @@ def is_geographic(data: xr.Dataset) -> bool:
     from pyproj import CRS
     from pyproj.exceptions import CRSError
 
-    told = next(iter(_crs_candidates(data)), None)
-    if told is None:
+    candidate = next(iter(_crs_candidates(data)), None)
+    if candidate is None:
         return False
     try:
-        return CRS.from_user_input(_plain_crs(told)).is_geographic
+        return CRS.from_user_input(_plain_crs(candidate)).is_geographic
     except CRSError:
         return False
 

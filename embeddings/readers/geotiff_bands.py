@@ -128,20 +128,20 @@ def described_beside(path: Path, count: int) -> tuple[list[str], pd.Timestamp | 
         if not item.is_file() or item.stat().st_size > SIDECAR_BYTES_AT_MOST:
             continue
         try:
-            told = json.loads(item.read_text(encoding="utf-8"))
+            content = json.loads(item.read_text(encoding="utf-8"))
         except (ValueError, RecursionError, OSError):
             continue
-        if not isinstance(told, dict):
+        if not isinstance(content, dict):
             continue
-        properties = told.get("properties") if isinstance(told.get("properties"), dict) else {}
-        assets = told.get("assets") if isinstance(told.get("assets"), dict) else {}
+        properties = content.get("properties") if isinstance(content.get("properties"), dict) else {}
+        assets = content.get("assets") if isinstance(content.get("assets"), dict) else {}
         # the asset that is this file, else what the item says of all
         mine = [
             one
             for one in assets.values()
             if isinstance(one, dict) and str(one.get("href", "")).endswith(path.name)
         ]
-        for part in (*mine, properties, told):
+        for part in (*mine, properties, content):
             for key in ("bands", "eo:bands"):
                 names = [
                     str(band.get("name", "")) if isinstance(band, dict) else str(band)

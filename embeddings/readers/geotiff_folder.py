@@ -141,24 +141,24 @@ def _mosaics(tiles: list[xr.Dataset], date: pd.Timestamp, notes: list[str]) -> l
             round((top - min(grid.extent[1] for grid in grids)) / size),
             round((max(grid.extent[2] for grid in grids) - left) / size),
         )
-        filled, seen = {}, np.zeros(shape, bool)
+        filled, has_data = {}, np.zeros(shape, bool)
         for name, array in bands.items():
-            told = attrs[name].get("_FillValue", np.nan if array.dtype.kind == "f" else 0)
-            whole = np.full((1, *shape), told, array.dtype)
+            fill_value = attrs[name].get("_FillValue", np.nan if array.dtype.kind == "f" else 0)
+            whole = np.full((1, *shape), fill_value, array.dtype)
             for tile, grid in zip(group, grids, strict=True):
                 row, col = round((top - grid.top_m) / size), round((grid.left_m - left) / size)
                 part = whole[:, row : row + grid.ny, col : col + grid.nx]
                 new = tile[name].values
                 # Where tiles overlap, the first one with a value counts.
-                empty = np.isnan(part) if np.isnan(told) else part == told
+                empty = np.isnan(part) if np.isnan(fill_value) else part == fill_value
                 part[:] = np.where(empty, new, part)
-                seen[row : row + grid.ny, col : col + grid.nx] = True
+                has_data[row : row + grid.ny, col : col + grid.nx] = True
             filled[name] = (("time", "y", "x"), whole, attrs[name])
         target = Grid(grids[0].crs, left, top, size, shape[1], shape[0])
         out.append(xr.Dataset(filled, {"time": group[0]["time"], **target.coords()}, attrs=group[0].attrs))
-        if not seen.all():
+        if not has_data.all():
             notes.append(
-                f"the tiles of {date:%Y-%m-%d} leave {(~seen).sum()} of {seen.size} pixels without values"
+                f"the tiles of {date:%Y-%m-%d} leave {(~has_data).sum()} of {has_data.size} pixels without values"
             )
     return out
 
@@ -170,9 +170,9 @@ def _without_names(path: Path) -> str:
     with rasterio.open(path) as file:
         names = [text for text in file.descriptions if text]
         count = file.count
-    told = f"bands are called {', '.join(names[:3])}" if names else f"{count} bands have no names"
+    described = f"bands are called {', '.join(names[:3])}" if names else f"{count} bands have no names"
     return (
-        f"Got {path.name} whose {told}, need descriptions such as B02 or red (rasterio writes them:"
+        f"Got {path.name} whose {described}, need descriptions such as B02 or red (rasterio writes them:"
         ' file.descriptions = ("B02", "B03", ...)), one band per file with its name in the file name, or a STAC item'
         f" {path.stem}.json beside it; write one of them."
     )
@@ -203,10 +203,10 @@ def _read(
                 images = split_dates(names, date)
                 if not any(find_bands(bands.values()) for bands in images.values()):
                     refuse_counted(path, names)
-                    names, seen = described_beside(path, file.count)
+                    names, dates = described_beside(path, file.count)
                     if not names:
                         return None
-                    images = split_dates(names, date or seen)
+                    images = split_dates(names, date or dates)
                 images = {stamp: bands for stamp, bands in images.items() if find_bands(bands.values())}
                 refuse_counted(path, names)
                 if set(images) == {None}:

@@ -228,14 +228,14 @@ def reflectance(
         return {}
     percent = all(str(array.attrs.get("units", "")).strip() in ("%", "percent") for array in arrays.values())
     # Attributes of the file win over all guesses below.
-    said = all(is_packed(array) for array in arrays.values())
+    is_declared = all(is_packed(array) for array in arrays.values())
     sample = np.concatenate([sample_values(unpack(array)).ravel() for array in arrays.values()])
     # Without zeros: borders of a footprint are filled with them and would pull the median down.
     sample = sample[np.isfinite(sample) & (sample != 0)]
     floats = any(array.dtype.kind == "f" for array in arrays.values())
     numbers_in_floats = False
     # Exports from Earth Engine and from spreadsheets hold digital numbers or percent as floats without saying so.
-    if floats and not said and not percent and not floats_are_reflectance:
+    if floats and not is_declared and not percent and not floats_are_reflectance:
         unit = find_unit_of_floats(arrays, part.name)
         percent, numbers_in_floats = unit == "percent", unit == "numbers"
         if percent:
@@ -261,9 +261,9 @@ def reflectance(
         values = values if empty is None or digital else values.where(~empty)
         out[band] = packing.clip_saturated(values)
     # 0.003 is darker than any band over water after correction of the atmosphere.
-    scaled = sample if step is None or said else sample * step
+    scaled = sample if step is None or is_declared else sample * step
     if scaled.size and float(np.quantile(scaled, 0.99)) < 0.003:
-        why = "it looks scaled twice, remove the attribute scale_factor" if said else "check its units"
+        why = "it looks scaled twice, remove the attribute scale_factor" if is_declared else "check its units"
         raise InputError(
             f"Got {part.name} with reflectance of {scaled.max():.2g} at most, need 0 to 1; {why}."
         )
@@ -296,9 +296,9 @@ def _offsets(
         [unpack(array, 1.0, 0.0).isel(y=slice(None, 64), x=slice(None, 64)).values for array in unpacked]
     )
     dark = np.where(dark > 0, dark, np.nan)
-    seen = np.isfinite(dark)
+    is_known = np.isfinite(dark)
     # A tenth: with the offset in, clear land has less than a hundredth of its numbers below 1000.
-    below = float((dark[:, due] < -OFFSET).sum() / max(seen[:, due].sum(), 1))
+    below = float((dark[:, due] < -OFFSET).sum() / max(is_known[:, due].sum(), 1))
     if below > 0.1:
         notes.append(
             f"{int(due.sum())} dates of baseline 04.00 or later in {part.name} have {below:.0%} "
@@ -306,7 +306,7 @@ def _offsets(
             "offset of 1000 is taken to be off already"
         )
         due = np.zeros_like(due)
-    if unknown.any() and seen[:, unknown].any():
+    if unknown.any() and is_known[:, unknown].any():
         lowest = float(np.nanquantile(dark[:, unknown], 0.005))
         if lowest >= -OFFSET:
             notes.append(

@@ -106,15 +106,15 @@ def _orbits(part: Pass) -> np.ndarray:
         return np.full(count, part.orbit)
     for key in ORBIT_KEYS:
         if key in part.data.variables and part.data[key].dims in ((), ("time",)):
-            told = [decoded_text(value).lower() for value in np.ravel(part.data[key].values)]
+            directions = [decoded_text(value).lower() for value in np.ravel(part.data[key].values)]
         elif key in part.data.attrs:
-            told = [str(part.data.attrs[key]).lower()]
+            directions = [str(part.data.attrs[key]).lower()]
         else:
             continue
-        told = told if len(told) == count else told * count
+        directions = directions if len(directions) == count else directions * count
         names = [
             "ascending" if text.startswith("asc") else "descending" if text.startswith("desc") else ""
-            for text in told
+            for text in directions
         ]
         # A direction told for some passes only could not be compared with the rest.
         if all(names):

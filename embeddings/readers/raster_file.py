@@ -265,8 +265,12 @@ def _labels(data: xr.Dataset, dim: Hashable, variable: Hashable, name: str) -> l
         if one in data.variables and data[one].dims == (dim,):
             candidates.append([decoded_text(value) for value in data[one].values])
     for key in ("long_name", "descriptions", "band_names", "bands"):
-        told = data[variable].attrs.get(key, data.attrs.get(key))
-        parts = re.split(r"[,;\s]+", told.strip("()[] ")) if isinstance(told, str) else list(told or ())
+        attribute = data[variable].attrs.get(key, data.attrs.get(key))
+        parts = (
+            re.split(r"[,;\s]+", attribute.strip("()[] "))
+            if isinstance(attribute, str)
+            else list(attribute or ())
+        )
         candidates.append([str(part).strip("'\" ") for part in parts])
     # stackstac has band, common_name and title along one dim: the one with most known bands names them all.
     fitting = [labels for labels in candidates if len(labels) == size]

@@ -95,10 +95,10 @@ def find_empty_pixels(arrays: dict[str, xr.DataArray]) -> xr.DataArray | None:
     xarray.DataArray or None
         (time, y, x) bool; None where a band names its missing values, or there is one band only.
     """
-    told = [array.attrs[key] for array in arrays.values() for key in FILLS if key in array.attrs]
+    fill_values = [array.attrs[key] for array in arrays.values() for key in FILLS if key in array.attrs]
     # NaN is what xarray adds to all floats it writes, and tells nothing of 0
     if len(arrays) < 2 or not all(
-        np.isnan(pd.to_numeric(np.ravel(one), errors="coerce")).all() for one in told
+        np.isnan(pd.to_numeric(np.ravel(one), errors="coerce")).all() for one in fill_values
     ):
         return None
     zero = [array == 0 for array in arrays.values()]

@@ -98,8 +98,10 @@ def to_utm(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
         if not {"x", "y"} <= set(array.dims):
             out[one] = array
             continue
-        told = [value for key in FILLS for value in np.ravel(array.attrs.get(key, ())) if _is_finite(value)]
-        empty = np.nan if array.dtype.kind == "f" else told[0] if told else 0
+        fill_values = [
+            value for key in FILLS for value in np.ravel(array.attrs.get(key, ())) if _is_finite(value)
+        ]
+        empty = np.nan if array.dtype.kind == "f" else fill_values[0] if fill_values else 0
         moved = array.isel(where).where(known, np.asarray(empty).astype(array.dtype))
         out[one] = moved.rename(row="y", col="x").assign_attrs(array.attrs)
     notes.append(

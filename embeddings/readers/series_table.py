@@ -80,9 +80,9 @@ class SeriesTable:
         """First and last day (series,) int64 with an acquisition of any sensor."""
         first = np.full(len(self.ids), np.iinfo(np.int64).max)
         last = np.full(len(self.ids), np.iinfo(np.int64).min)
-        for seen in self.sensors.values():
-            np.minimum.at(first, seen.series, seen.day)
-            np.maximum.at(last, seen.series, seen.day)
+        for observations in self.sensors.values():
+            np.minimum.at(first, observations.series, observations.day)
+            np.maximum.at(last, observations.series, observations.day)
         return first, last
 
 
@@ -178,10 +178,10 @@ def read_hidden(hide: str | Path | pd.DataFrame, table: SeriesTable, sensor: str
         raise InputError(
             f"Got {what} with {_some(strange)}, need ids of the series table such as {table.ids[0]}; correct it."
         )
-    seen = table.sensors[sensor]
-    there = pd.MultiIndex.from_arrays([seen.series, seen.day])
+    observations = table.sensors[sensor]
+    observed = pd.MultiIndex.from_arrays([observations.series, observations.day])
     # A row that is hidden must have been measured: else there is nothing to compare with.
-    lost = ~pd.MultiIndex.from_arrays([series, days]).isin(there)
+    lost = ~pd.MultiIndex.from_arrays([series, days]).isin(observed)
     if lost.any():
         at = int(lost.argmax())
         raise InputError(

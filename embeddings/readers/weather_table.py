@@ -280,8 +280,8 @@ def _without_units_row(
     # A row of units has a unit in every column; anything else is data.
     if not units or not all(units.values()):
         return frame, columns
-    told = {one: (column, unit or units[one]) for one, (column, unit) in columns.items()}
-    return frame.iloc[1:].reset_index(drop=True), told
+    with_units = {one: (column, unit or units[one]) for one, (column, unit) in columns.items()}
+    return frame.iloc[1:].reset_index(drop=True), with_units
 
 
 def _column(table: Table, frame: pd.DataFrame, column: str) -> np.ndarray:
@@ -361,10 +361,10 @@ def _by_date(
 def _check(daily: pd.DataFrame, columns: dict, name: str, notes: list[str]) -> None:
     """InputError or a note where the values do not fit the unit they are taken to be in."""
     for one in daily:
-        told = weather_units.check_season(one, daily[one], daily.get("tair"))
-        if told is None:
+        likely = weather_units.check_season(one, daily[one], daily.get("tair"))
+        if likely is None:
             continue
-        unit, certain = told
+        unit, certain = likely
         # Only where the file is silent about its unit; else it is believed, and the doubt is told.
         if certain and columns[one][1] is None:
             raise weather_units.tell(one, unit, name, daily[one], schema.units("weather", one))

@@ -99,12 +99,12 @@ def _write_nodes(scene: xr.DataTree, store, group: str | None) -> None:
         for node in scene.subtree:
             dataset = node.to_dataset(inherit=False)
             name = node.path.strip("/")
-            here = "/".join(part for part in (group, name) if part) or None
+            path = "/".join(part for part in (group, name) if part) or None
             dataset = dataset.chunk(_chunks(dataset)) if dataset.chunks else dataset
             dataset = _packed(name, dataset.drop_encoding())
             dataset.to_zarr(
                 store,
-                group=here,
+                group=path,
                 mode="w-",
                 zarr_format=3,
                 consolidated=False,

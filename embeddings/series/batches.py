@@ -143,9 +143,9 @@ def _day_bits(sensors: dict[str, Observations], order: np.ndarray) -> np.ndarray
     for observed in sensors.values():
         rows, count = _rows_of(observed, order)
         days, day = np.unique(observed.day[rows], return_inverse=True)
-        seen = np.zeros((len(order), len(days)), bool)
-        seen[np.repeat(np.arange(len(order)), count), day] = True
-        parts.append(np.packbits(seen, axis=1))
+        is_observed = np.zeros((len(order), len(days)), bool)
+        is_observed[np.repeat(np.arange(len(order)), count), day] = True
+        parts.append(np.packbits(is_observed, axis=1))
     packed = np.concatenate(parts, axis=1)
     # Whole words of 8 bytes, since unions and counts by words are eight times faster.
     packed = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
@@ -170,8 +170,10 @@ def _by_orbit(table: SeriesTable, chosen: np.ndarray) -> np.ndarray:
     for name, cycle in (("s2", S2_ORBIT_DAYS), ("s1", S1_ORBIT_DAYS)):
         if name not in table.sensors:
             continue
-        seen = table.sensors[name]
-        count = np.bincount(seen.series * cycle + seen.day % cycle, minlength=len(table.ids) * cycle)
+        observations = table.sensors[name]
+        count = np.bincount(
+            observations.series * cycle + observations.day % cycle, minlength=len(table.ids) * cycle
+        )
         count = count.reshape(-1, cycle)[chosen]
         # Single acquisitions of a neighbouring orbit at the edge of a swath must not make a key of their own.
         orbits = count > ORBIT_SHARE * count.sum(1, keepdims=True)

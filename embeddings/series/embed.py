@@ -153,11 +153,11 @@ def _spans_within(table: SeriesTable, start: str | None, end: str | None) -> tup
     """First and last day per series; a series without a day in the window has none (last < first)."""
     # Each series has its own period: from its first to its last acquisition.
     first, last = table.spans()
-    asked = [request.parse_day(value, None, what) for value, what in ((start, "start"), (end, "end"))]
-    if asked[0] is not None:
-        first = np.maximum(first, asked[0])
-    if asked[1] is not None:
-        last = np.minimum(last, asked[1])
+    bounds = [request.parse_day(value, None, what) for value, what in ((start, "start"), (end, "end"))]
+    if bounds[0] is not None:
+        first = np.maximum(first, bounds[0])
+    if bounds[1] is not None:
+        last = np.minimum(last, bounds[1])
     last = np.maximum(last, first - 1)
     if not (last >= first).any():
         raise InputError(

@@ -81,11 +81,11 @@ def reconstruct_series_steps(
         raise InputError(
             f"Got {sensor} to hide, need one of {', '.join(net.config.sensors)}, which {net.name} knows; choose one."
         )
-    seen = table.sensors[sensor]
-    gone = pd.MultiIndex.from_arrays([seen.series, seen.day]).isin(
+    observations = table.sensors[sensor]
+    gone = pd.MultiIndex.from_arrays([observations.series, observations.day]).isin(
         pd.MultiIndex.from_arrays([rows["series"], rows["day"]])
     )
-    left = SeriesTable(table.ids, table.sensors | {sensor: seen.at(~gone)}, table.lon, table.lat)
+    left = SeriesTable(table.ids, table.sensors | {sensor: observations.at(~gone)}, table.lon, table.lat)
     check_sensors(left, net)
     mean, sigma = yield from reconstruct(left, rows["series"].to_numpy(), rows["day"].to_numpy(), net, sensor)
     bands = net.config.specs[sensor].bands
@@ -138,18 +138,18 @@ def reconstruct(
         with torch.inference_mode():
             context = model.contextualise(tokens)
         # Kernels depend on days alone: each day is queried once for all pixels, in groups that bound memory.
-        asked = np.unique(days[row])
-        for first in range(0, len(asked), QUERY_DAYS):
-            some = asked[first : first + QUERY_DAYS]
+        queries = np.unique(days[row])
+        for first in range(0, len(queries), QUERY_DAYS):
+            some = queries[first : first + QUERY_DAYS]
             with torch.inference_mode():
                 answer = model.query(context, torch.from_numpy(some)[None])
-                here = np.isin(days[row], some)
-                at = (0, np.searchsorted(some, days[row[here]]), pixel[here])
+                in_batch = np.isin(days[row], some)
+                at = (0, np.searchsorted(some, days[row[in_batch]]), pixel[in_batch])
                 # (area, day, pixel, ...) -> (row, ...)
                 z = answer.z[at]
                 log_sigma = answer.log_sigma[sensor][at]
-                mean[row[here]] = model.decoders[sensor](z).cpu().numpy()
-                sigma[row[here]] = model.decoders[sensor].sigma(log_sigma).cpu().numpy()
+                mean[row[in_batch]] = model.decoders[sensor](z).cpu().numpy()
+                sigma[row[in_batch]] = model.decoders[sensor].sigma(log_sigma).cpu().numpy()
             yield
         # A list, since the queue runs `work` in its own threads and a generator cannot return a running count.
         done[0] += len(row)

@@ -96,8 +96,8 @@ def _date(one: Pass, request: Request, folder: Path) -> None:
     variable = date[next(iter(date.data_vars))]
     date.attrs = {"left_out": json.dumps(left_out), "empty": int(not variable.notnull().any())}
     packed = {str(name): {"zlib": True, "complevel": 1} for name in date.data_vars}
-    with atomic_path(file) as beside:
-        date.to_netcdf(beside, engine="netcdf4", encoding=packed)
+    with atomic_path(file) as temporary:
+        date.to_netcdf(temporary, engine="netcdf4", encoding=packed)
 
 
 def _node(name: str, found: list[Pass], folder: Path, left_out: list[str]) -> xr.Dataset | None:

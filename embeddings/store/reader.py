@@ -441,12 +441,14 @@ class Store:
     def _day(self, day: Any) -> int:
         """Index of a day along time."""
         try:
-            wanted = np.datetime64(pd.Timestamp(day), "ns").astype("datetime64[D]")
+            asked_day = np.datetime64(pd.Timestamp(day), "ns").astype("datetime64[D]")
         except (ValueError, TypeError) as error:
             raise InputError(f"Got the day {day!r}, need a date such as 2020-05-01.") from error
         days = self._calendar
         # Days increase, but a store may have gaps between them: equality is checked below.
-        index = int(np.searchsorted(days, wanted))
-        if index == days.size or days[index] != wanted:
-            raise InputError(f"Got the day {wanted}, need one from {days[0]} to {days[-1]}; choose another.")
+        index = int(np.searchsorted(days, asked_day))
+        if index == days.size or days[index] != asked_day:
+            raise InputError(
+                f"Got the day {asked_day}, need one from {days[0]} to {days[-1]}; choose another."
+            )
         return index

@@ -220,12 +220,12 @@ def files(folder: str | Path) -> dict[str, Path]:
             found[site[1]] = rank, path
     # Named only where no other file of the site serves.
     missed = {site: why for site, why in left_out.items() if site not in found}
-    told = ", ".join(f"{site} ({why})" for site, why in list(missed.items())[:5])
+    listed = ", ".join(f"{site} ({why})" for site, why in list(missed.items())[:5])
     if not found:
         raise InputError(
-            f"Got {folder} without tower files{f' but {told}' if missed else ''}, need such as"
+            f"Got {folder} without tower files{f' but {listed}' if missed else ''}, need such as"
             " FLX_SITE_..._DD_....csv or .zip; choose another."
         )
     if missed:
-        warnings.warn(f"{len(missed)} sites of {folder.name} left out: {told}", DataWarning, stacklevel=2)
+        warnings.warn(f"{len(missed)} sites of {folder.name} left out: {listed}", DataWarning, stacklevel=2)
     return {site: path for site, (_, path) in sorted(found.items())}

@@ -172,10 +172,10 @@ def flux(grid: Grid, lon: float, lat: float, air: Air) -> xr.DataArray:
         total += air.footprint(
             east * np.cos(turn) - north * np.sin(turn), east * np.sin(turn) + north * np.cos(turn)
         )
-    told = (
+    long_name = (
         f"flux footprint (Kljun et al. 2015) of {len(air.wind_m_s)} half-hours, sensors at {air.height_m:g} m"
     )
-    return _weights(grid, total * (grid.size_m / FINE) ** 2, told)
+    return _weights(grid, total * (grid.size_m / FINE) ** 2, long_name)
 
 
 def weighted_mean(
@@ -196,6 +196,6 @@ def weighted_mean(
     return mean, spread, share
 
 
-def _weights(grid: Grid, values: np.ndarray, told: str) -> xr.DataArray:
-    attrs = {"long_name": told, "units": "1"}
+def _weights(grid: Grid, values: np.ndarray, long_name: str) -> xr.DataArray:
+    attrs = {"long_name": long_name, "units": "1"}
     return xr.DataArray(values, {"y": grid.y, "x": grid.x}, ("y", "x"), "weight", attrs)

@@ -207,14 +207,14 @@ def source_units(name: str, units: dict[str, str], choice: GppColumns, step: Ste
         For units of the file that are not understood.
     """
     column = next(iter(choice.fluxes.values()))
-    told = units.get(column, "").strip("[] ")
-    if told and told not in ("-", "1"):
-        factor = factor_of_units(told)
+    unit = units.get(column, "").strip("[] ")
+    if unit and unit not in ("-", "1"):
+        factor = factor_of_units(unit)
         if factor is None:
             raise InputError(
-                f"Got {name} with {column} in {told!r}, need umol m-2 s-1 or gC m-2 d-1; convert it."
+                f"Got {name} with {column} in {unit!r}, need umol m-2 s-1 or gC m-2 d-1; convert it."
             )
-        return told, "told by the file", factor
+        return unit, "told by the file", factor
     if step.is_subdaily:
         return "umol m-2 s-1", f"{step.name} files", GC_PER_UMOL
     if FLUXDATAKIT.search(name):

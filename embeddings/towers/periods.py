@@ -76,8 +76,8 @@ def pair(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float) -> TowerPair
     for flux in ("gpp_nt", "gpp_dt"):
         if flux in tower:
             observed = tower[flux].where(tower["qc"] >= least_qc) if "qc" in tower else tower[flux]
-            there = observed.indexes["time"][observed.notnull().values]
-            found[flux] = observed, known.intersection(there)
+            observed_times = observed.indexes["time"][observed.notnull().values]
+            found[flux] = observed, known.intersection(observed_times)
     if not found:
         raise InputError("Got a tower without GPP, need gpp_nt or gpp_dt; choose another tower.")
     flux = next(iter(found))

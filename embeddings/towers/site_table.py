@@ -135,8 +135,8 @@ def sites(path: str | Path) -> pd.DataFrame:
             f" {wrong['lat'].iloc[0]:g}, lon {wrong['lon'].iloc[0]:g}, need degrees; check it."
         )
     if left_out:
-        told = "; ".join(f"{len(names)} {why} ({_listed(names)})" for why, names in left_out.items())
-        warnings.warn(f"rows of {path.name} left out: {told}", DataWarning, stacklevel=2)
+        listed = "; ".join(f"{len(names)} {why} ({_listed(names)})" for why, names in left_out.items())
+        warnings.warn(f"rows of {path.name} left out: {listed}", DataWarning, stacklevel=2)
     return table[[column for column in ("lon", "lat", "igbp", "network", "name") if column in table]]
 
 

@@ -87,9 +87,11 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
     times = pd.Series(pd.NaT, text.index, dtype="datetime64[ns]")
     # One vectorised pass per length: ten years of half-hours are 175,000 stamps.
     for count, style in DIGITS.items():
-        here = numeric & (length == count)
-        if here.any():
-            times[here] = pd.to_datetime(text[here], format=style, errors="coerce").astype("datetime64[ns]")
+        has_length = numeric & (length == count)
+        if has_length.any():
+            times[has_length] = pd.to_datetime(text[has_length], format=style, errors="coerce").astype(
+                "datetime64[ns]"
+            )
     if not numeric.all():
         times[~numeric] = _written_dates(name, text[~numeric])
     wrong = times.isna()

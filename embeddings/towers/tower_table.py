@@ -142,15 +142,15 @@ class TowerTable:
             For a column that the file has twice, cells that are no numbers, wrong stamps, or too many rows.
         """
         stamps = [self.time, *(["TIME"] if self.time == "DATE" else [])]
-        wanted = list(dict.fromkeys([*stamps, *text, *columns]))
-        twice = [column for column in wanted if self.header.count(column) > 1]
+        needed = list(dict.fromkeys([*stamps, *text, *columns]))
+        twice = [column for column in needed if self.header.count(column) > 1]
         if twice:
             raise InputError(
                 f"Got {self.name} with the column {twice[0]} {self.header.count(twice[0])} times, need it"
                 " once; remove the"
                 " others."
             )
-        at = sorted(self.header.index(column) for column in wanted)
+        at = sorted(self.header.index(column) for column in needed)
         names = [self.header[i] for i in at]
         as_text = {column: "str" for column in (*stamps, *text)}
         frame = self._parse(at, names, {column: as_text.get(column, "float64") for column in names})

@@ -41,7 +41,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 @pytest.mark.slow
 @pytest.mark.parametrize("told_by", BOMBS)
 def test_two_gigabytes_in_a_small_gzip_take_less_than_half_a_gigabyte(tmp_path, told_by):
-    piece, told = BOMBS[told_by]
+    piece, message = BOMBS[told_by]
     path = tmp_path / NAME
     with gzip.open(path, "wb", 1) as stream:
         stream.write(HEADER)
@@ -55,7 +55,7 @@ def test_two_gigabytes_in_a_small_gzip_take_less_than_half_a_gigabyte(tmp_path, 
         [sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True
     )
     sentence, mib = run.stdout.strip().splitlines()
-    assert told in sentence
+    assert message in sentence
     assert int(mib) < 512
 
 

@@ -310,11 +310,11 @@ def test_an_areas_lines_are_counted_under_their_mean(data):
 
 
 def test_a_footprints_outline_lies_around_the_tower(data):
-    seen = data.tower_footprint("radius", 100.0)
+    drawn_footprint = data.tower_footprint("radius", 100.0)
     x, y = data.centre(20, 28)
-    overlay = footprint(seen, GRID.crs, (x, y))
+    overlay = footprint(drawn_footprint, GRID.crs, (x, y))
     plot_of(embedding_map(data, "pca", DAY) * overlay)
-    line = next(element for element in overlay if element.label == seen.label).data[0]
+    line = next(element for element in overlay if element.label == drawn_footprint.label).data[0]
     corners = np.column_stack([line["x"], line["y"]]) if isinstance(line, dict) else np.asarray(line)
     away = np.hypot(corners[:, 0] - x, corners[:, 1] - y)
     assert away == pytest.approx(100, abs=15)

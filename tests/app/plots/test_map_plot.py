@@ -97,17 +97,17 @@ def test_a_sight_is_as_fine_as_its_pixels_allow_and_covers_what_is_asked():
 
 
 def test_a_large_scene_is_shown_coarsely_at_once_and_sharply_at_rest():
-    side, asked, wanted = 4 * SHARP_PX, [], []
+    side, viewports, wanted = 4 * SHARP_PX, [], []
     assert side > WHOLE_PX
     grid = Grid("EPSG:32632", 500_000.0, 5_600_000.0, 10.0, side, side)
 
     def answer(viewport: Viewport) -> LayerImage:
-        asked.append(viewport)
+        viewports.append(viewport)
         shape = viewport.bottom - viewport.top, viewport.right - viewport.left, 1
         return LayerImage(np.full(shape, viewport.top * viewport.level, "float32"), STYLE, "1 Jul 2020")
 
     shown = MapPlot(grid, answer)  # no server waits: both at once
-    assert [viewport.level for viewport in asked] == [16, 4]
+    assert [viewport.level for viewport in viewports] == [16, 4]
     assert shown.image.data["dw"][0] == pytest.approx(side * 10)
     assert ("of", "4 × 4 pixels") in shown.hover.tooltips
     shown.sharpen_later = wanted.append
@@ -119,12 +119,12 @@ def test_a_large_scene_is_shown_coarsely_at_once_and_sharply_at_rest():
         shown.update_view()
 
     move(10_000, 12_000, 2_000)
-    assert asked[2:] == [Viewport(1, 1172, 1425, 972, 1225)]
+    assert viewports[2:] == [Viewport(1, 1172, 1425, 972, 1225)]
     assert not wanted, "every pixel is there already"
     assert shown.image.data["v0"][0][-1, 0] == 1172
     assert shown.image.data["y"][0] == pytest.approx(top - 14_250)
     move(10_100, 12_100, 2_000)
-    assert len(asked) == 3, "what is around the view was there"
+    assert len(viewports) == 3, "what is around the view was there"
     move(0, 0, 12_000)
-    assert (asked[3].level, asked[3].left, wanted[0].level) == (8, 0, 2)
+    assert (viewports[3].level, viewports[3].left, wanted[0].level) == (8, 0, 2)
     assert max(shown.image.data["image"][0].shape) <= QUICK_PX

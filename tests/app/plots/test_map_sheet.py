@@ -89,9 +89,9 @@ def test_every_layer_is_a_png_and_a_geotiff(state, data, tmp_path):
         assert file.tags()["store_snapshot"] == data.store.snapshot
         assert file.xy(20, 28) == pytest.approx(data.centre(20, 28))
     np.testing.assert_allclose(band["gpp"], data.layer_image(LayerKey("gpp", state.day)).values[..., 0])
-    seen = data.store.map("2020-07-01")
-    np.testing.assert_allclose(band["sigma"], seen["sigma"].transpose("y", "x"))
-    np.testing.assert_array_equal(band["observed"], seen["days_from_s2"].transpose("y", "x") == 0)
+    stored = data.store.map("2020-07-01")
+    np.testing.assert_allclose(band["sigma"], stored["sigma"].transpose("y", "x"))
+    np.testing.assert_array_equal(band["observed"], stored["days_from_s2"].transpose("y", "x") == 0)
 
 
 def test_pins_leave_in_every_form_with_the_numbers_of_the_store(state, data, tmp_path):
@@ -130,13 +130,13 @@ def test_the_replay_of_the_screen_is_made_again_by_the_command_line(state, data,
 
 def test_many_points_of_a_file_are_exported_until_another_place_is_chosen(state, data):
     shown = view.ExportView(state, data)
-    asked = points(data, (1, 1), (2, 50), (30, 7))
-    text = "lon,lat,name\n" + "".join(f"{p.lon},{p.lat},<b>{n}</b>\n" for n, p in enumerate(asked))
+    uploaded = points(data, (1, 1), (2, 50), (30, 7))
+    text = "lon,lat,name\n" + "".join(f"{p.lon},{p.lat},<b>{n}</b>\n" for n, p in enumerate(uploaded))
     give(shown.points_upload, "../../etc/passwd.csv", text.encode())
     assert (shown.button.label, state.message) == ("Export 3 points", "")
     assert shown.button.filename == "fluxlens_3_points_2020-03-01_2020-10-31_simulated.csv"
     table = pd.read_csv(shown.make_file(), comment="#")
-    expected = extract.tidy(data.store, points=asked)
+    expected = extract.tidy(data.store, points=uploaded)
     np.testing.assert_allclose(table["e00"], expected["e00"], rtol=1e-6)
     shown.format.value = ".png"
     assert shown.button.label == "Export map"

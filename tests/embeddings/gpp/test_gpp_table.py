@@ -109,8 +109,8 @@ def test_a_site_never_sees_other_sites_of_its_table_nor_the_order_of_rows(raw, h
 
 
 def test_gpp_and_land_model_outputs_in_the_input_have_no_influence(raw, head):
-    told = raw.assign(GPP=99.0, LHLAND=1e3, SHLAND=-1e3)
-    pd.testing.assert_frame_equal(head.predict(tables.clean(told)), head.predict(tables.clean(raw)))
+    with_outputs = raw.assign(GPP=99.0, LHLAND=1e3, SHLAND=-1e3)
+    pd.testing.assert_frame_equal(head.predict(tables.clean(with_outputs)), head.predict(tables.clean(raw)))
 
 
 def test_spectra_unlike_any_are_flagged(raw, head):
@@ -120,7 +120,7 @@ def test_spectra_unlike_any_are_flagged(raw, head):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda t: t.drop(columns="b4"), "without b4"),
         (lambda t: t.drop(columns="SITE_ID"), "without site"),
@@ -131,8 +131,8 @@ def test_spectra_unlike_any_are_flagged(raw, head):
         (lambda t: t.iloc[:0], "without rows"),
     ],
 )
-def test_wrong_tables_are_refused_in_one_sentence(raw, change, told):
-    with pytest.raises(InputError, match=told) as caught:
+def test_wrong_tables_are_refused_in_one_sentence(raw, change, message):
+    with pytest.raises(InputError, match=message) as caught:
         tables.clean(change(raw))
     assert "need" in str(caught.value)
 
@@ -163,8 +163,8 @@ def held_out(raw: pd.DataFrame, by: str = "site") -> float:
 
     rows = tables.clean(raw, need_gpp=True)
     rows = rows.assign(year=rows["date"].dt.year)
-    told = progress.run(gpp_held_out.leave_out(rows, by, kernels=("cauchy",), steps=4))
-    return metrics.nse(rows["gpp"], told["gpp"])
+    result = progress.run(gpp_held_out.leave_out(rows, by, kernels=("cauchy",), steps=4))
+    return metrics.nse(rows["gpp"], result["gpp"])
 
 
 def test_labels_shuffled_among_sites_fall_to_chance(raw):
@@ -195,9 +195,9 @@ def test_both_splits_are_reported_beside_the_same_baselines(raw, tmp_path):
             gpp_held_out.evaluate(tmp_path / "rows.csv", split, kernels=("cauchy",), steps=4)
         )
         names[split] = {key.split(".")[0] for key in result if "." in key}
-        told = gpp_held_out.report(result)
-        assert told.startswith(split)
-        assert "day of year" in told.replace("_", " ")
+        text = gpp_held_out.report(result)
+        assert text.startswith(split)
+        assert "day of year" in text.replace("_", " ")
         assert {"model.coverage_GRA", "model.nse_CRO", "nirv_x_sw.nse_GRA"} <= set(result)
     assert names["leave-site-out"] == names["leave-year-out"]
     assert {"model", "nirv_x_sw", "p-model_ndvi", "plant_type_cycle", "day_of_year", "mean"} == names[split]
@@ -238,8 +238,8 @@ def daily_tower() -> tuple[xr.Dataset, xr.Dataset]:
     qc = np.where(np.arange(len(time)) % 10, 1.0, 0.2)
     measured = np.where(qc > 0.5, season + noise + (time.year == 2019), 99.0)
     tower = xr.Dataset({"gpp_nt": ("time", measured), "qc": ("time", qc)}, {"time": time}, {"site": "XX-Abc"})
-    told = {"gpp": season + 1, "gpp_lo": season - 1, "gpp_hi": season + 3}
-    return xr.Dataset({k: ("time", v) for k, v in told.items()}, {"time": time}), tower
+    columns = {"gpp": season + 1, "gpp_lo": season - 1, "gpp_hi": season + 3}
+    return xr.Dataset({k: ("time", v) for k, v in columns.items()}, {"time": time}), tower
 
 
 def test_daily_series_are_scored_at_every_scale_beside_the_other_years():
@@ -254,8 +254,8 @@ def test_daily_series_are_scored_at_every_scale_beside_the_other_years():
     assert result["model.anomaly.nse"] < 0.1 < 0.8 < result["day_of_year.monthly.nse"]
     inside = (o > predicted["gpp_lo"].values[good]) & (o < predicted["gpp_hi"].values[good])
     assert result["model.coverage"] == pytest.approx(inside.mean())
-    told = gpp_at_tower.tower_report(result)
-    assert all(scale in told for scale in ("daily", "weekly", "monthly", "seasonal", "anomaly"))
+    text = gpp_at_tower.tower_report(result)
+    assert all(scale in text for scale in ("daily", "weekly", "monthly", "seasonal", "anomaly"))
 
 
 def test_a_tower_without_common_days_is_told():

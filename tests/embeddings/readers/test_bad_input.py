@@ -204,12 +204,16 @@ def test_a_pickle_is_no_checkpoint(tmp_path, monkeypatch, data, suffix):
 
 def damage(path: Path, where: float, cut: bool, bit: int) -> bool:
     """Cuts a file off, or flips a bit, at a share of its length; False where nothing changed."""
-    held = bytearray(path.read_bytes())
-    if not held:
+    kept_bytes = bytearray(path.read_bytes())
+    if not kept_bytes:
         return False
-    at = int(where * len(held))
-    held = held[:at] if cut else held[:at] + bytes([held[at] ^ 1 << bit]) + held[at + 1 :]
-    path.write_bytes(held)
+    at = int(where * len(kept_bytes))
+    kept_bytes = (
+        kept_bytes[:at]
+        if cut
+        else kept_bytes[:at] + bytes([kept_bytes[at] ^ 1 << bit]) + kept_bytes[at + 1 :]
+    )
+    path.write_bytes(kept_bytes)
     return True
 
 

@@ -26,10 +26,10 @@ def cases(real_data):
     return real_data.parent / "cases"
 
 
-def opened(path, told: str | None) -> xr.DataTree:
+def opened(path, message: str | None) -> xr.DataTree:
     """The scene, with a warning where one is due and without any where none is."""
-    if told:
-        with pytest.warns(DataWarning, match=told):
+    if message:
+        with pytest.warns(DataWarning, match=message):
             return open_scene(path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -37,7 +37,7 @@ def opened(path, told: str | None) -> xr.DataTree:
 
 
 @pytest.mark.parametrize(
-    ("case", "means", "dates", "clear", "told"),
+    ("case", "means", "dates", "clear", "message"),
     [
         ("10_cf_packing/plain", PLAIN_2019, 8, 0.7090, None),
         ("10_cf_packing/add_offset", PLAIN_2019, 8, 0.7090, None),
@@ -53,8 +53,8 @@ def opened(path, told: str | None) -> xr.DataTree:
         ("19_one_cube/openeo", THREE_DATES, 3, 0.5677, None),
     ],
 )  # fmt: skip
-def test_a_cube_has_its_reflectance_place_and_clear_pixels(cases, case, means, dates, clear, told):
-    s2 = opened(cases / case, told)["s2"].to_dataset()
+def test_a_cube_has_its_reflectance_place_and_clear_pixels(cases, case, means, dates, clear, message):
+    s2 = opened(cases / case, message)["s2"].to_dataset()
     assert Grid.from_cube(s2) == Grid("EPSG:32631", LEFT_M, TOP_M, 10.0, 16, 16)
     assert s2.sizes["time"] == dates
     for band, mean in means.items():
@@ -75,15 +75,15 @@ def test_stored_numbers_of_65535_are_missing_and_not_saturated(cases):
 
 
 @pytest.mark.parametrize(
-    ("case", "vv_db", "told"),
+    ("case", "vv_db", "message"),
     [
         ("plain", -10.87, None),
         ("db100", -10.87, None),
         ("linear_noise_corrected", -10.84, "1.6% of VV .* power of 0 or less"),
     ],
 )
-def test_radar_is_decibel(cases, case, vv_db, told):
-    s1 = opened(cases / "12_s1_db_times_100" / case, told)["s1"].to_dataset()
+def test_radar_is_decibel(cases, case, vv_db, message):
+    s1 = opened(cases / "12_s1_db_times_100" / case, message)["s1"].to_dataset()
     assert float(s1.backscatter.sel(band="VV").mean()) == pytest.approx(vv_db, abs=0.01)
 
 

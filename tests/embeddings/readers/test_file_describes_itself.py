@@ -72,8 +72,8 @@ def test_the_offset_is_taken_off_by_the_baseline_of_each_date(tmp_path, baseline
 @pytest.mark.parametrize("key", ["earthsearch:boa_offset_applied", "sentinel:boa_offset_applied"])
 def test_an_offset_that_is_off_already_is_not_taken_off_again(tmp_path, key):
     of = truth(times=NEW)
-    told = {"s2:processing_baseline": ("time", ["04.00"] * 3), key: ("time", ["True"] * 3)}
-    as_variables(of).assign_coords(told).to_netcdf(tmp_path / "cube.nc")
+    coordinates = {"s2:processing_baseline": ("time", ["04.00"] * 3), key: ("time", ["True"] * 3)}
+    as_variables(of).assign_coords(coordinates).to_netcdf(tmp_path / "cube.nc")
     assert_same(open_scene(tmp_path / "cube.nc"), of)
 
 
@@ -204,7 +204,7 @@ def test_unknown_files_beside_the_known_ones_are_counted(tmp_path):
 
 @pytest.mark.real
 @pytest.mark.parametrize(
-    ("case", "seen"),
+    ("case", "acquired"),
     [
         ("10_cf_packing/add_offset", 1.0),
         ("10_cf_packing/other_step", 1.0),
@@ -212,13 +212,13 @@ def test_unknown_files_beside_the_known_ones_are_counted(tmp_path):
         ("13_topleft_coordinates/topleft", 1.0),
     ],
 )
-def test_each_case_is_as_the_plain_one(real_data, case, seen):
+def test_each_case_is_as_the_plain_one(real_data, case, acquired):
     cases = real_data.parent / "cases"
     expected = open_scene(cases / "10_cf_packing" / "plain")["s2"].to_dataset()
     s2 = open_scene(cases / case)["s2"].to_dataset()
     assert Grid.from_cube(s2) == Grid.from_cube(expected)
     assert float(s2.x[0]) == 574925
-    assert float(s2.reflectance.sel(band="B02").notnull().mean()) == seen
+    assert float(s2.reflectance.sel(band="B02").notnull().mean()) == acquired
     np.testing.assert_allclose(
         s2.reflectance, expected.reflectance.where(s2.reflectance.notnull()), atol=1e-7
     )

@@ -82,17 +82,17 @@ def test_the_date_may_stand_in_the_item(tmp_path):
     bands = [*schema.S2_BANDS, "SCL"]
     for index, time in enumerate(of.times):
         geotiff(tmp_path / f"part{index}.tif", bands_of(of, index), [""] * len(bands))
-        told = {"bands": bands, "properties": {"datetime": f"{time:%Y-%m-%dT%H:%M:%S}Z"}}
-        (tmp_path / f"part{index}.json").write_text(json.dumps(told))
+        content = {"bands": bands, "properties": {"datetime": f"{time:%Y-%m-%dT%H:%M:%S}Z"}}
+        (tmp_path / f"part{index}.json").write_text(json.dumps(content))
     assert_same(open_scene(tmp_path), of)
 
 
-@pytest.mark.parametrize("told", ["[]", "{", '{"bands": ["B02"]}', '{"assets": 3, "properties": []}'])
-def test_an_item_that_does_not_fit_is_passed_over(tmp_path, told):
+@pytest.mark.parametrize("content", ["[]", "{", '{"bands": ["B02"]}', '{"assets": 3, "properties": []}'])
+def test_an_item_that_does_not_fit_is_passed_over(tmp_path, content):
     of = truth()
     images = bands_of(of, 0)
     geotiff(tmp_path / "openEO_2020-05-01Z.tif", images, [""] * len(images))
-    (tmp_path / "openEO_2020-05-01Z.json").write_text(told)
+    (tmp_path / "openEO_2020-05-01Z.json").write_text(content)
     with pytest.raises(InputError, match="11 bands have no names"):
         open_scene(tmp_path)
 

@@ -106,7 +106,7 @@ def _crs_in(data: xr.Dataset, where: str) -> xr.Dataset:
     wkt = spatial_ref(CRS).attrs["crs_wkt"]
     bare = data.drop_vars("spatial_ref")
     if where in ("crs", "crs_wkt", "epsg", "proj:epsg", "proj:code", "spatial_ref"):
-        told = {
+        expected = {
             "crs": "EPSG:32631",
             "crs_wkt": wkt,
             "epsg": 32631,
@@ -114,7 +114,7 @@ def _crs_in(data: xr.Dataset, where: str) -> xr.Dataset:
             "proj:code": CRS,
             "spatial_ref": wkt,
         }
-        return bare.assign_attrs({where: told[where]})
+        return bare.assign_attrs({where: expected[where]})
     if where == "init":
         return bare.assign_attrs(crs="+init=epsg:32631")
     if where == "coordinate":
@@ -338,7 +338,7 @@ def scaled_twice(data: xr.Dataset) -> xr.Dataset:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         (lambda data: data.rename(x="lon", y="lat"), "longitude and latitude with values up to 574975, .* need degrees"),  # noqa: E501
         (lambda data: data.drop_vars("spatial_ref").assign_attrs(crs="EPSG:4326"), "or a projected CRS in metres"),
@@ -351,9 +351,9 @@ def scaled_twice(data: xr.Dataset) -> xr.Dataset:
         (scaled_twice, "scaled twice"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_gives_its_true_reason(tmp_path, change, told):
+def test_what_cannot_be_read_gives_its_true_reason(tmp_path, change, expected):
     change(as_variables(truth())).to_netcdf(tmp_path / "cube.nc")
-    with pytest.raises(InputError, match=told) as caught:
+    with pytest.raises(InputError, match=expected) as caught:
         open_scene(tmp_path / "cube.nc")
     assert "\n" not in str(caught.value)
 

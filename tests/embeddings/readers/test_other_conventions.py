@@ -27,11 +27,11 @@ def with_values(of, change):
     return data
 
 
-def scene_of(data: xr.Dataset, folder, told: str | None = None, **options) -> xr.DataTree:
+def scene_of(data: xr.Dataset, folder, message: str | None = None, **options) -> xr.DataTree:
     data.to_netcdf(folder / "cube.nc", **options)
-    if told is None:
+    if message is None:
         return open_scene(folder / "cube.nc")
-    with pytest.warns(DataWarning, match=told):
+    with pytest.warns(DataWarning, match=message):
         return open_scene(folder / "cube.nc")
 
 
@@ -81,16 +81,16 @@ def test_the_fill_value_of_unsigned_numbers_in_netcdf_3_is_the_signed_one(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda of, band: (of.reflectance(band) * np.float32(100), {}), "reflectance in percent"),
         (lambda of, band: (of.numbers[band].astype("f4"), {}), "reflectance x 10000"),
         (lambda of, band: (of.reflectance(band), {}) if band < "B04" else (of.numbers[band], {}), None),
     ],
 )
-def test_floats_are_told_apart_by_their_size(tmp_path, change, told):
+def test_floats_are_told_apart_by_their_size(tmp_path, change, message):
     of = truth()
-    assert_same(scene_of(with_values(of, change), tmp_path, told), of, atol=1e-6)
+    assert_same(scene_of(with_values(of, change), tmp_path, message), of, atol=1e-6)
 
 
 def test_floats_of_zero_in_all_bands_lie_outside_the_image(tmp_path):
@@ -114,7 +114,7 @@ def test_bands_in_two_units_and_pictures_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "values", "attrs", "told"),
+    ("name", "values", "attrs", "message"),
     [
         ("Fmask", lambda clear: np.where(clear, 64, 66).astype("u1"), {}, None),
         ("oa_fmask", lambda clear: np.where(clear, 1, 2).astype("u1"), {}, None),
@@ -126,11 +126,11 @@ def test_bands_in_two_units_and_pictures_are_refused(tmp_path):
         ("SCL", lambda clear: np.where(clear, 4e-4, 9e-4).astype("f4"), {}, None),
     ],
 )  # fmt: skip
-def test_masks_of_other_conventions_say_what_is_clear(tmp_path, name, values, attrs, told):
+def test_masks_of_other_conventions_say_what_is_clear(tmp_path, name, values, attrs, message):
     of = truth()
     data = as_variables(of).drop_vars("SCL")
     data[name] = (("time", "y", "x"), values(np.isin(of.scl, (4, 5, 6))), attrs)
-    assert_same(scene_of(data, tmp_path, told), of)
+    assert_same(scene_of(data, tmp_path, message), of)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_cube_in_a_group_is_found(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".nc", ".tif"])
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "an empty file"),
         (b"<!DOCTYPE html><html>Sign in</html>", "a web page"),
@@ -203,10 +203,10 @@ def test_a_cube_in_a_group_is_found(tmp_path):
         (b"B02,B03\n1,2\n", "a text file"),
     ],
 )
-def test_a_download_that_failed_is_named_for_what_it_is(tmp_path, suffix, content, told):
+def test_a_download_that_failed_is_named_for_what_it_is(tmp_path, suffix, content, message):
     path = tmp_path / f"S2_20190512{suffix}"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=f"which is {told}"):
+    with pytest.raises(InputError, match=f"which is {message}"):
         open_scene(path)
 
 

@@ -236,7 +236,7 @@ def drop(name: str, variable: str):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (drop("S2_L2A_10m_X.nc", "B08"), r"S2_L2A_10m_X.nc without B08"),
         (drop("S2_L2A_20m_X.nc", "B8A"), r"S2_L2A_20m_X.nc without B8A"),
@@ -263,9 +263,9 @@ def drop(name: str, variable: str):
         ),
     ],
 )
-def test_what_is_missing_is_named(files, put, spoil, told):
+def test_what_is_missing_is_named(files, put, spoil, message):
     spoil(files)
-    with pytest.raises(InputError, match=told) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         open_scene(put(files))
     assert "\n" not in str(caught.value)
 
@@ -285,13 +285,13 @@ def test_places_without_a_scene_are_told_apart(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("nothing")
-    for name, told in [
+    for name, message in [
         ("absent", "does not exist"),
         ("empty", "an empty folder"),
         ("other", "without zarr.json"),
         ("other/notes.txt", "a single file"),
     ]:
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             open_scene(tmp_path / name)
 
 
@@ -428,16 +428,16 @@ def test_the_utm_zone_is_enough_for_the_crs(deep_cube, tmp_path, zone, crs):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda cube: cube.drop_vars("cloud_mask"), "without cloud_mask"),
         (lambda cube: cube.drop_vars("band").isel(band=slice(5)), "5 unnamed bands"),
         (lambda cube: cube.drop_vars("spatial_ref").assign_attrs(utm_zone="north"), "utm_zone 'north'"),
     ],
 )
-def test_a_wrong_science_cube_is_refused(deep_cube, tmp_path, change, told):
+def test_a_wrong_science_cube_is_refused(deep_cube, tmp_path, change, message):
     change(deep_cube).to_zarr(tmp_path / "c.zarr", zarr_format=2)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         open_scene(tmp_path / "c.zarr")
 
 

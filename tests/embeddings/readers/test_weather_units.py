@@ -150,16 +150,16 @@ def test_hours_are_summed_or_averaged_over_complete_days(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("time,tair\n2.01905E+11,3\n", "rounded by a spreadsheet"),
         ("time,tair\n03/04/2020,3\n05/06/2020,4\n", "day first or month first"),
         ("time,tair\n2020-01-01,3\n2020-01-08,4\n2020-01-15,4\n2020-01-22,4\n", "a row every 7 days"),
     ],
 )
-def test_dates_that_cannot_be_told_are_refused(tmp_path, text, told):
+def test_dates_that_cannot_be_told_are_refused(tmp_path, text, message):
     (tmp_path / "w.csv").write_text(text)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         weather_table.open(tmp_path / "w.csv")
 
 
@@ -227,15 +227,15 @@ def test_three_months_are_not_three_days(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "message"),
     [
         ({"vpd": 75.0}, "vpd from 75 to 75 over 60 days, need hPa; it looks like relative humidity in %"),
         ({"sw_in": -5.0}, "sw_in from -5 to -5 over 60 days, need W m-2; it looks like net radiation"),
     ],
 )
-def test_another_quantity_under_the_name_is_refused(tmp_path, columns, told):
+def test_another_quantity_under_the_name_is_refused(tmp_path, columns, message):
     daily_rows(**columns).to_csv(tmp_path / "weather.csv", index=False)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         weather_table.open(tmp_path / "weather.csv")
 
 

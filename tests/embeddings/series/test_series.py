@@ -276,9 +276,9 @@ def test_a_table_is_read_the_same_however_it_is_written(tmp_path, style, names, 
     ],
 )
 def test_what_cannot_be_read_is_told_in_one_sentence(change, match):
-    with pytest.raises(InputError, match=match) as told:
+    with pytest.raises(InputError, match=match) as message:
         series_table.read_series(change(optical()))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(message.value)
 
 
 def test_the_offset_of_newer_processing_is_taken_off_and_told():
@@ -329,8 +329,8 @@ def test_bright_desert_is_shifted_only_where_the_numbers_step_in_2022():
     old, new = numbers("2020-04-01", 0.12), numbers("2023-04-01", 0.12)
     right = pd.concat([old, new])[list(BANDS)] / 1e4
     stepped = new.assign(**{b: new[b] + 1000 for b in BANDS})
-    for later, told in ((new, "add a column"), (stepped, "taken off the dates from 2022")):
-        with pytest.warns(DataWarning, match=told):
+    for later, message in ((new, "add a column"), (stepped, "taken off the dates from 2022")):
+        with pytest.warns(DataWarning, match=message):
             found = series_table.read_series(pd.concat([old, later])).sensors["s2"].values
         np.testing.assert_allclose(found, right, atol=1e-6)
 
@@ -348,8 +348,8 @@ def test_rows_of_one_day_are_averaged_as_in_cubes_and_counted():
     twice = pd.concat([table, table.assign(**{b: table[b] + 0.1 for b in BANDS})]).assign(clear=1)
     cloud = table.assign(clear=0, B02=0.9)
     n = len(table)
-    told = f"{n} of {2 * n} rows of the Sentinel-2 table are of a series and day that another row has .0 of them alike"
-    with pytest.warns(DataWarning, match=told):
+    message = f"{n} of {2 * n} rows of the Sentinel-2 table are of a series and day that another row has .0 of them alike"
+    with pytest.warns(DataWarning, match=message):
         found = series_table.read_series(pd.concat([twice, cloud]))
     np.testing.assert_allclose(found.sensors["s2"].values, table[list(BANDS)] + 0.05, atol=1e-6)
     with pytest.warns(DataWarning, match=rf"1 of {n + 1} rows .* \(1 of them alike\)"):
@@ -491,9 +491,9 @@ def test_a_file_is_written_in_parts_and_holds_what_memory_does(
         try:
             fractions.append(next(steps)[1])
         except StopIteration as stop:
-            told = stop.value
+            message = stop.value
             break
-    assert "3 series" in told
+    assert "3 series" in message
     assert fractions == sorted(fractions)
     assert [*tmp_path.iterdir()] == [path]
     if suffix == ".parquet":

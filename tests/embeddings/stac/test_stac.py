@@ -29,18 +29,18 @@ def world(tmp_path):
     world.close()
 
 
-def asked(world, **other) -> stac.Request:
+def request_of(world, **other) -> stac.Request:
     facts = {"start": "2020-06-01", "end": "2020-06-30", "provider": world.url} | other
     return stac.Request(LON, LAT, SIDE_M, **facts)
 
 
 def fetched(world, tmp_path, weather=None, **other) -> tuple[xr.DataTree, list[str]]:
     """The scene, in memory, and what was left out."""
-    left_out = progress.run(stac.fetch(asked(world, **other), tmp_path / "scene.zarr", weather))
+    left_out = progress.run(stac.fetch(request_of(world, **other), tmp_path / "scene.zarr", weather))
     return open_scene(tmp_path / "scene.zarr").load(), left_out
 
 
-def seen(grid: Grid) -> np.ndarray:
+def reflectance_of(grid: Grid) -> np.ndarray:
     """Reflectance of the made-up ground at pixel centres, as digital numbers hold it."""
     return np.round(1000 + 4000 * ground(*grid.lonlat(*np.meshgrid(grid.x, grid.y)))) / 10_000
 
@@ -51,15 +51,15 @@ def test_the_scene_is_what_lies_on_the_ground(world, tmp_path):
     world.s1("S", "2020-06-02T17:31:51", power=(0.1, 0.02))
     scene, left_out = fetched(world, tmp_path)
     s2, s1 = scene["s2"].to_dataset(), scene["s1"].to_dataset()
-    grid = asked(world).grid
+    grid = request_of(world).grid
     assert left_out == []
     assert (grid.crs, grid.nx, grid.left_m % 20, grid.top_m % 20) == ("EPSG:32631", 32, 0, 0)
     assert Grid.from_cube(s2) == grid
     assert list(s2.band.values) == list(schema.S2_BANDS)
-    np.testing.assert_allclose(s2.reflectance.sel(band="B08")[0], seen(grid), atol=1e-6)
+    np.testing.assert_allclose(s2.reflectance.sel(band="B08")[0], reflectance_of(grid), atol=1e-6)
     coarse = Grid(grid.crs, grid.left_m, grid.top_m, 20.0, 16, 16)
     np.testing.assert_allclose(
-        s2.reflectance.sel(band="B11")[0], seen(coarse).repeat(2, 0).repeat(2, 1), atol=1e-6
+        s2.reflectance.sel(band="B11")[0], reflectance_of(coarse).repeat(2, 0).repeat(2, 1), atol=1e-6
     )
     assert bool(s2.clear[0].all())
     assert not s2.clear[1].any()
@@ -94,13 +94,15 @@ def test_reflectance_is_the_same_whatever_the_baseline_and_who_provides_it(
 
     world.s2("A", "2020-06-01T10:40:21", dn=numbers, baseline=baseline, names=names, **told)
     scene, _ = fetched(world, tmp_path)
-    np.testing.assert_allclose(scene["s2/reflectance"].sel(band="B03")[0], seen(asked(world).grid), atol=1e-6)
+    np.testing.assert_allclose(
+        scene["s2/reflectance"].sel(band="B03")[0], reflectance_of(request_of(world).grid), atol=1e-6
+    )
 
 
 def test_an_untold_baseline_goes_by_the_date(world):
     for name, day in [("A", "24"), ("B", "26")]:
         del world.s2(name, f"2022-01-{day}T10:00:00")["properties"]["s2:processing_baseline"]
-    found = stac.passes(asked(world, start="2022-01-01", end="2022-02-01"))
+    found = stac.passes(request_of(world, start="2022-01-01", end="2022-02-01"))
     assert [search.baseline(one.items[0]) for one in found] == [3.0, 4.0]
 
 
@@ -116,7 +118,7 @@ def test_images_of_the_three_public_interfaces_give_the_same_reflectance(world, 
     scene, left_out = fetched(world, tmp_path)
     assert left_out == []
     assert scene["s2"].sizes["time"] == 3
-    truth = seen(asked(world).grid)
+    truth = reflectance_of(request_of(world).grid)
     for date in range(3):
         np.testing.assert_allclose(scene["s2/reflectance"].sel(band="B02")[date], truth, atol=1e-6)
 
@@ -142,7 +144,7 @@ def test_the_baseline_is_read_from_the_properties_else_from_the_name_else_from_t
     item = world.s2(name, "2020-06-01T10:00:00")
     del item["properties"]["s2:processing_baseline"]
     item["properties"] |= properties
-    (one,) = stac.passes(asked(world))
+    (one,) = stac.passes(request_of(world))
     assert search.baseline(one.items[0]) == expected
 
 
@@ -152,7 +154,7 @@ def test_two_processings_of_an_image_on_either_side_of_a_full_hour_are_one_image
     del new["properties"]["s2:mgrs_tile"]
     new["properties"]["grid:code"] = "MGRS-31ABC"
     world.s2("next_orbit", "2020-06-01T12:40:00", baseline="02.14")
-    ids = [item.id for one in stac.passes(asked(world)) for item in one.items]
+    ids = [item.id for one in stac.passes(request_of(world)) for item in one.items]
     assert sorted(ids) == ["new", "next_orbit"]
 
 
@@ -180,7 +182,7 @@ def test_tiles_of_two_zones_on_one_day_are_one_image_and_clear_values_win(world,
     s2 = scene["s2"].to_dataset()
     assert s2.sizes["time"] == 2
     assert bool(s2.clear.all())
-    truth = seen(asked(world).grid)
+    truth = reflectance_of(request_of(world).grid)
     # the other zone's pixels lie askew: half a pixel of a slope of at most 0.004 a pixel
     assert float(abs(s2.reflectance.sel(band="B02") - truth).max()) < 0.005
     one_pixel = np.abs(np.diff(truth, axis=1)).max()
@@ -190,7 +192,7 @@ def test_tiles_of_two_zones_on_one_day_are_one_image_and_clear_values_win(world,
 def test_of_an_image_processed_twice_the_newer_one_counts(world, tmp_path):
     world.s2("new", "2020-06-01T10:40:21", baseline="05.00", dn=lambda lon, lat: 4000 + 0 * lon)
     world.s2("old", "2020-06-01T10:40:21", baseline="02.14", dn=lambda lon, lat: 1000 + 0 * lon)
-    (one,) = stac.passes(asked(world))
+    (one,) = stac.passes(request_of(world))
     assert [item.id for item in one.items] == ["new"]
 
 
@@ -256,13 +258,13 @@ def test_every_page_of_the_answer_is_read(world):
     world.page = 2
     for day in range(1, 6):
         world.s1(f"S{day}", f"2020-06-0{day}T17:31:51")
-    assert len(stac.passes(asked(world))) == 5
+    assert len(stac.passes(request_of(world))) == 5
 
 
 def test_days_outside_are_not_asked_for(world):
     for name, day in [("A", "05-31"), ("B", "06-01"), ("C", "06-30"), ("D", "07-01")]:
         world.s1(name, f"2020-{day}T23:59:30")
-    assert [one.items[0].id for one in stac.passes(asked(world))] == ["B", "C"]
+    assert [one.items[0].id for one in stac.passes(request_of(world))] == ["B", "C"]
 
 
 @pytest.mark.parametrize("path", ["/", "/search", "/store/A_B05.tif", "/store/A_SCL.tif"])
@@ -283,7 +285,7 @@ def test_a_server_that_stays_busy_ends_it_and_the_next_run_goes_on(world, tmp_pa
         world.s2(f"A{day:02d}", f"2020-06-{day:02d}T10:40:21")
     world.faults["/store/A06_B05.tif"] = [503] * 1000
     with pytest.raises(InputError, match=r"no answer from 127.*run the same command again"):
-        progress.run(stac.fetch(asked(world), tmp_path / "scene.zarr"))
+        progress.run(stac.fetch(request_of(world), tmp_path / "scene.zarr"))
     assert not (tmp_path / "scene.zarr").exists()
     world.faults.clear()
     world.asked.clear()
@@ -409,7 +411,7 @@ def test_a_plan_says_how_much_and_fetches_nothing(world, monkeypatch):
     monkeypatch.setattr(search, "BLOCK_PX", 128)
     rng = np.random.default_rng(0)
     world.s2("A", "2020-06-01T10:40:21", dn=lambda lon, lat: rng.integers(1, 60_000, lon.shape))
-    request = asked(world)
+    request = request_of(world)
     to_fetch, to_keep = stac.estimate(stac.passes(request), request)
     assert not any(path.startswith("/store") for path in world.asked)
     assert to_keep == 32 * 32 * 21
@@ -457,7 +459,7 @@ def test_a_table_that_is_no_weather_is_refused(tmp_path, text, told):
 
 def test_weather_of_the_place_is_fetched_with_the_days_before(world, tmp_path):
     world.s2("A", "2020-06-01T10:40:21")
-    request = asked(world)
+    request = request_of(world)
     scene, _ = fetched(world, tmp_path, stac.weather(request, f"{world.url}/power"))
     weather = scene["weather"].to_dataset()
     assert (str(weather.time.values[0])[:10], weather.sizes["time"]) == ("2020-05-02", 60)
@@ -491,15 +493,15 @@ def test_an_answer_that_is_no_weather_is_told(world, monkeypatch, spoil, told):
 
     world.weather = spoiled
     with pytest.raises(InputError, match=rf"{told}.*--weather FILE.csv"):
-        stac.weather(asked(world), f"{world.url}/power")
+        stac.weather(request_of(world), f"{world.url}/power")
 
 
 def test_a_weather_service_that_refuses_or_is_silent_is_told(world):
     world.faults["/power"] = [422]
     with pytest.raises(InputError, match=r"code 422 from 127.*--weather FILE.csv"):
-        stac.weather(asked(world), f"{world.url}/power")
+        stac.weather(request_of(world), f"{world.url}/power")
     world.faults["/power"] = [503, 503]
-    assert stac.weather(asked(world), f"{world.url}/power").sizes["time"] == 60
+    assert stac.weather(request_of(world), f"{world.url}/power").sizes["time"] == 60
 
 
 def test_haze_that_the_classification_missed_is_found_on_request(world, tmp_path):
@@ -516,22 +518,22 @@ def test_haze_that_the_classification_missed_is_found_on_request(world, tmp_path
 def test_an_existing_scene_or_a_missing_folder_is_refused_before_anything_is_asked(world, tmp_path):
     for out, told in [(tmp_path, "exists already"), (tmp_path / "no" / "scene", "a folder that exists")]:
         with pytest.raises(InputError, match=told):
-            progress.run(stac.fetch(asked(world), out))
+            progress.run(stac.fetch(request_of(world), out))
     assert not world.asked
 
 
 def test_no_image_is_told_with_what_was_asked(world, tmp_path):
     with pytest.raises(InputError, match=r"no image of 2020-06-01 to 2020-06-30 at 5\.99,50\.75"):
-        progress.run(stac.fetch(asked(world), tmp_path / "scene.zarr"))
+        progress.run(stac.fetch(request_of(world), tmp_path / "scene.zarr"))
     assert list(tmp_path.iterdir()) == [tmp_path / "files"]
 
 
 def test_an_address_without_a_catalog_is_told(world, tmp_path):
     with pytest.raises(InputError, match=r"no STAC API at .*/nothing .code 404"):
-        progress.run(stac.fetch(asked(world, provider=f"{world.url}/nothing"), tmp_path / "scene.zarr"))
+        progress.run(stac.fetch(request_of(world, provider=f"{world.url}/nothing"), tmp_path / "scene.zarr"))
     world.close()
     with pytest.raises(InputError, match="no answer from 127"):
-        progress.run(stac.fetch(asked(world), tmp_path / "scene.zarr"))
+        progress.run(stac.fetch(request_of(world), tmp_path / "scene.zarr"))
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def embed(world: Path, out: Path, log: Path, *more: str) -> None:
     request.BLOCK_PX = BLOCK_PX
     steps = engine.BlockTask.steps
 
-    def told(work: engine.BlockTask, part: request.BlockWindow, *more) -> Generator:
+    def logged(work: engine.BlockTask, part: request.BlockWindow, *more) -> Generator:
         y, x = (
             centres[s.start]
             for centres, s in zip((work.request.grid.y, work.request.grid.x), part, strict=True)
@@ -63,7 +63,7 @@ def embed(world: Path, out: Path, log: Path, *more: str) -> None:
             file.write(f"{y} {x}\n")
         return steps(work, part, *more)
 
-    engine.BlockTask.steps = told
+    engine.BlockTask.steps = logged
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (the child's own, for as long as it lives)
     sys.exit(
         main(
@@ -254,13 +254,13 @@ print(*(set(before) ^ set(Path("disk").rglob("*"))))
 
 
 @pytest.mark.parametrize(
-    ("options", "then", "told"),
+    ("options", "then", "message"),
     [
         ("size=1500k", "true", "full or at its quota"),
         ("size=1500k", "mount -o remount,ro disk", "takes no files"),
     ],
 )
-def test_without_space_or_leave_the_store_stays(tmp_path, monkeypatch, options, then, told):
+def test_without_space_or_leave_the_store_stays(tmp_path, monkeypatch, options, then, message):
     monkeypatch.chdir(tmp_path)
     if shutil.which("unshare") is None:
         pytest.skip("no unshare on this system")
@@ -273,5 +273,5 @@ def test_without_space_or_leave_the_store_stays(tmp_path, monkeypatch, options, 
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 3, done.stderr
-    assert all(told in line for line in lines[:2])
+    assert all(message in line for line in lines[:2])
     assert lines[2] == ""  # no file more or fewer

@@ -51,10 +51,10 @@ def test_the_command_line_says_it_in_one_sentence_and_writes_nothing(damaged, wh
     out.unlink()
     capsys.readouterr()
     assert main(["export", str(damaged), "--at", at, "--out", str(out)]) == 2
-    said = capsys.readouterr().err
-    assert TOLD in said
-    assert "Traceback" not in said
-    assert len(said.strip().splitlines()) == 1
+    printed = capsys.readouterr().err
+    assert TOLD in printed
+    assert "Traceback" not in printed
+    assert len(printed.strip().splitlines()) == 1
     assert [file.name for file in damaged.parent.iterdir()] == ["store"]
 
 

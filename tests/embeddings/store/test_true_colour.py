@@ -39,7 +39,7 @@ def wide():
 def test_a_coarse_pixel_is_the_mean_of_those_known_in_it(wide):
     store, fine = wide
     found = true_colour.open_overviews(store)
-    assert [(level, held.sizes["y"], held.sizes["x"]) for level, held in found.items()] == [
+    assert [(level, array.sizes["y"], array.sizes["x"]) for level, array in found.items()] == [
         (2, 260, 301),
         (4, 130, 151),
     ]
@@ -54,8 +54,8 @@ def test_a_coarse_pixel_is_the_mean_of_those_known_in_it(wide):
 def test_a_look_at_one_date_reads_that_date_alone(wide):
     """7 bytes a pixel at most, that is 3.4 MB for the 686 px by which a screen shows all of a Sentinel-2 tile."""
     store, _ = wide
-    held = zarr.open_group(store, mode="r")["photos/2"]
-    assert (held["reflectance"].chunks[0], held["clear"].chunks[0]) == (1, 1)
+    array = zarr.open_group(store, mode="r")["photos/2"]
+    assert (array["reflectance"].chunks[0], array["clear"].chunks[0]) == (1, 1)
     read = [f"photos/2/{name}/c/1/" for name in ("reflectance", "clear")]
     size = sum(len(part) for key, part in store._store_dict.items() if key.startswith(tuple(read)))
     assert size <= 7 * 260 * 301

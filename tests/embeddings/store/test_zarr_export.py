@@ -53,13 +53,13 @@ def test_xarray_alone_reads_a_whole_store(cube, tmp_path, capsys):
 def test_attributes_decode_every_layer_and_none_is_missing(cube):
     assert main(["export", "store", "--out", "p.zarr", "--start", "2020-01-03", "--end", "2020-01-07"]) == 0
     back = xr.open_zarr("p.zarr", decode_coords="all").load()
-    asked = cube.sel(time=slice("2020-01-03", "2020-01-07"))
+    expected = cube.sel(time=slice("2020-01-03", "2020-01-07"))
     for i, name in enumerate(cube["feature"].values):
-        np.testing.assert_allclose(back[name], dequantise(asked).isel(feature=i), rtol=1e-6)
-    np.testing.assert_allclose(back["sigma"], asked["sigma"], rtol=1e-6)
+        np.testing.assert_allclose(back[name], dequantise(expected).isel(feature=i), rtol=1e-6)
+    np.testing.assert_allclose(back["sigma"], expected["sigma"], rtol=1e-6)
     for name in ("days_from_s2", "days_from_s1"):
-        np.testing.assert_array_equal(back[name], asked[name].where(asked[name] >= 0))
-    xr.testing.assert_equal(back["time"].drop_vars("spatial_ref"), asked["time"].drop_vars("spatial_ref"))
+        np.testing.assert_array_equal(back[name], expected[name].where(expected[name] >= 0))
+    xr.testing.assert_equal(back["time"].drop_vars("spatial_ref"), expected["time"].drop_vars("spatial_ref"))
     assert back["e00"].encoding["grid_mapping"] == "spatial_ref"
     assert back.attrs["store_snapshot"] == Store.open("store").snapshot
 
@@ -117,9 +117,9 @@ def test_a_published_cube_stands_in_a_catalog_and_is_exported(tmp_path, monkeypa
     ]
     assert cube["embedding"].isel(time=0, y=0, x=1, feature=2) == 2 * 60 + 2 * 20 + 3 * 5 + 1
     lon, lat = feature_cube.Grid.from_cube(cube).lonlat(600015.0, 5621035.0)
-    asked = ["--at", f"{lon},{lat}", "--catalog", "c.yaml"]
+    options = ["--at", f"{lon},{lat}", "--catalog", "c.yaml"]
     for name in ("theirs", "cube.zarr"):
-        assert main(["export", name, *asked, "--out", f"{name}.nc"]) == 0
+        assert main(["export", name, *options, "--out", f"{name}.nc"]) == 0
         with xr.open_dataset(f"{name}.nc") as found:
             values = found["e02"].squeeze().values
             assert values[0] == 2 * 60 + 2 * 20 + 3 * 5 + 1

@@ -310,7 +310,7 @@ def test_both_outputs_of_eddypro_give_the_same_turbulence(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "message"),
     [
         ("db.txt", "Year\tDoY\tHour\tNEE_uStar_f\n-\t-\t-\t-\n2019\t132\t0.5\t2.1\n", "a REddyProc text"),
         ("FLX_XX-Abc_FLUXNET-CH4_DD_2018-2019_1-1.csv", "TIMESTAMP,GPP_NT\n20190101,1\n", "FLUXNET-CH4"),
@@ -318,9 +318,9 @@ def test_both_outputs_of_eddypro_give_the_same_turbulence(tmp_path):
         (DAILY, "TIMESTAMP,GPP_f\n20190101,1\n", "whose columns of GPP are GPP_F"),
     ],
 )
-def test_other_formats_are_named_for_what_they_are(tmp_path, name, text, told):
+def test_other_formats_are_named_for_what_they_are(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         towers.read(tmp_path / name)
 
 
@@ -385,16 +385,16 @@ def test_ozflux_netcdf_serves_for_the_footprint_as_the_same_numbers_in_text(tmp_
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"Wd": None}, "without values of wd"),
         ({"Wd": (-9999.0, "deg"), "Fh": None}, "without values of wd, fh"),
         ({"ps": (99.0, "furlongs")}, "ps in furlongs"),
     ],
 )
-def test_netcdf_that_lacks_wind_says_what_is_missing(tmp_path, change, told):
+def test_netcdf_that_lacks_wind_says_what_is_missing(tmp_path, change, message):
     given = {key: value for key, value in (WIND_OF_OZFLUX | change).items() if value}
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         towers.turbulence(netcdf(tmp_path / "a.nc", **given))
 
 
@@ -615,11 +615,11 @@ def test_a_gap_that_is_always_the_same_is_the_step_whatever_the_name_says(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [(b"PK\x03\x04" + b"0" * 500, "a workbook"), (b"<!DOCTYPE html><html>Sign in</html>", "a web page")],
 )
-def test_what_is_no_text_is_named_for_what_it_is(tmp_path, content, told):
+def test_what_is_no_text_is_named_for_what_it_is(tmp_path, content, message):
     path = tmp_path / DAILY
     path.write_bytes(content)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         towers.read(path)

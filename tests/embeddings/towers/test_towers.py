@@ -191,7 +191,7 @@ def test_other_separators_blanks_and_a_byte_order_mark_do_no_harm(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (daily_table().drop(columns="TIMESTAMP").to_csv(index=False), "need a FLUXNET file with"),
         (daily_table().filter(regex="^(?!GPP)").to_csv(index=False), "without GPP, need GPP_NT_VUT_REF"),
@@ -204,10 +204,10 @@ def test_other_separators_blanks_and_a_byte_order_mark_do_no_harm(tmp_path):
         ("TIMESTAMP,GPP_NT_VUT_REF\n", "without rows"),
     ],
 )
-def test_what_is_no_tower_file_is_refused(tmp_path, content, told):
+def test_what_is_no_tower_file_is_refused(tmp_path, content, message):
     path = tmp_path / DAILY
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(InputError, match=told) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         towers.read(path)
     assert "\n" not in str(caught.value)
 
@@ -275,7 +275,7 @@ def test_sites_come_from_many_kinds_of_tables(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("a.csv", "x,y\n1,2\n", "no table of sites"),
         ("a.csv", "site,latitude\nXX-Abc,51\n", "without lon"),
@@ -284,9 +284,9 @@ def test_sites_come_from_many_kinds_of_tables(tmp_path, name):
         ("a.geojson", "{", "no table of sites"),
     ],
 )
-def test_wrong_site_tables_are_refused(tmp_path, name, content, told):
+def test_wrong_site_tables_are_refused(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         towers.sites(tmp_path / name)
 
 
