@@ -52,7 +52,7 @@ def test_a_drag_after_the_press_of_draw_area_makes_an_area(slow):
     )
     assert (abs(before - shot(slow, "slow_moved.png"))[rows, cols].max(-1) > 20).sum() > 300
     assert slow.get_by_text(re.compile(r"Area of \d+ pixels")).count() == 1
-    assert slow.get_by_role("button", name="Area 1").count() == 0
+    assert slow.get_by_role("button", name="Area 2").count() == 0
     assert slow.wrong == []
 
 
