@@ -348,7 +348,10 @@ def test_rows_of_one_day_are_averaged_as_in_cubes_and_counted():
     twice = pd.concat([table, table.assign(**{b: table[b] + 0.1 for b in BANDS})]).assign(clear=1)
     cloud = table.assign(clear=0, B02=0.9)
     n = len(table)
-    message = f"{n} of {2 * n} rows of the Sentinel-2 table are of a series and day that another row has .0 of them alike"
+    message = (
+        f"{n} of {2 * n} rows of the Sentinel-2 table are of a series and day that another row has"
+        " .0 of them alike"
+    )
     with pytest.warns(DataWarning, match=message):
         found = series_table.read_series(pd.concat([twice, cloud]))
     np.testing.assert_allclose(found.sensors["s2"].values, table[list(BANDS)] + 0.05, atol=1e-6)
