@@ -58,15 +58,15 @@ def calibrate_gpp(
         from fluxlens.embeddings.gpp.drivers import latitude
         from fluxlens.embeddings.store import Store
 
-        predicted, tower = store_at_tower(store, data, at, None, None)
         opened = Store.open(store)
-        cube, scene = opened.cube(), opened.scene()
+        predicted, tower = store_at_tower(opened, data, at, None, None)
         made = calibrate.calibrate_series(
             predicted,
             tower,
-            scene["weather"].to_dataset().load(),
-            latitude(cube),
-            gpp.load_for(cube.attrs).digest,
+            # GPP was predicted, so that there is weather.
+            opened.scene()["weather"].to_dataset().load(),
+            latitude(opened.cube()),
+            gpp.load_for(opened.attrs).digest,
             start,
             end,
         )

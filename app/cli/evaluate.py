@@ -20,6 +20,7 @@ from fluxlens.models.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
+    from fluxlens.embeddings.store import Store
     from fluxlens.models.embedder import Embedder
 
 SCENES = (
@@ -292,7 +293,9 @@ def evaluate_gpp(
         print_evaluation(gpp_measured_towers.evaluate(towers, model, simulated), json_path)
         return
     if store:
-        predicted, tower = store_at_tower(store, data, at, sites, radius_m)
+        from fluxlens.embeddings.store import Store
+
+        predicted, tower = store_at_tower(Store.open(store), data, at, sites, radius_m)
         result = gpp_at_tower.evaluate_at_tower(predicted, tower, least_qc)
         # For people on stderr; the numbers alone go to stdout.
         print(gpp_at_tower.tower_report(result), file=sys.stderr)
@@ -307,14 +310,14 @@ def evaluate_gpp(
 
 
 def store_at_tower(
-    store: str, data: str | None, at: str | None, sites: str | None, radius_m: float | None
+    store: Store, data: str | None, at: str | None, sites: str | None, radius_m: float | None
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Daily GPP of a store at its own scene's tower, or at that of a file.
 
     Parameters
     ----------
-    store : str
-        Path.
+    store : Store
+        Opened once: both the series and the scene's own tower come from it.
     data : str or None
         Path of a tower file; None for the tower of the store's scene.
     at : str or None
@@ -336,16 +339,15 @@ def store_at_tower(
     """
     from fluxlens.embeddings import towers
     from fluxlens.embeddings.export import extract, geometries
-    from fluxlens.embeddings.store import Store
 
-    # Opened once: both the series and the scene's own tower come from it.
-    opened = Store.open(store)
     if data:
         tower = towers.read(data, towers.sites(sites) if sites else None)
     else:
-        scene = opened.scene()
+        scene = store.scene()
         if scene is None or "tower" not in scene.children:
-            raise InputError(f"Got {store} without a tower in it, need a tower file; add --data FILE.csv.")
+            raise InputError(
+                f"Got {store.path} without a tower in it, need a tower file; add --data FILE.csv."
+            )
         tower = scene["tower"].to_dataset().load()
     # What was typed comes before what the tower's file says of its place.
     if at:
@@ -354,9 +356,9 @@ def store_at_tower(
         point = geometries.Point(float(tower.attrs["lon"]), float(tower.attrs["lat"]))
     else:
         raise InputError("Got a tower without a place, need one; add --at LON,LAT or --sites FILE.")
-    cube = extract.cube_of(opened, points=[point], footprint_weights=disc_weights(radius_m))
+    cube = extract.cube_of(store, points=[point], footprint_weights=disc_weights(radius_m))
     if "gpp" not in cube:
-        raise InputError(f"Got {store} whose GPP is {cube.attrs['gpp']}, need GPP; embed it again.")
+        raise InputError(f"Got {store.path} whose GPP is {cube.attrs['gpp']}, need GPP; embed it again.")
     # One point: scores are of a series (time).
     return cube[["gpp", "gpp_lo", "gpp_hi"]].isel(point=0, drop=True), tower
 

@@ -5,7 +5,6 @@ Long on purpose: left-out predictions, scores and their report share one flat se
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,8 @@ from fluxlens.embeddings.evaluation import gpp_held_out
 from fluxlens.embeddings.gpp import calibration as engine
 from fluxlens.embeddings.gpp import tables
 from fluxlens.embeddings.gpp.calibration import DayTerms, SiteRows
-from fluxlens.embeddings.gpp.table_days import UNKNOWN_LATITUDE, row_drivers
+from fluxlens.embeddings.gpp.table_days import row_drivers
+from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.scenes.acquisitions import to_epoch_day
 from fluxlens.embeddings.training import gpp_pixel_days, gpp_towers
 from fluxlens.models.gpp.drivers import NORMAL_90
@@ -37,10 +37,10 @@ LINES = {
 }
 """Columns of the frame by the names of what is scored."""
 
-Steps = Generator[tuple[str, float], None, tuple[dict, str]]
 
-
-def evaluate(paths: tuple[str, ...], model: str = "default", simulated: int = 48, seed: int = 0) -> Steps:
+def evaluate(
+    paths: tuple[str, ...], model: str = "default", simulated: int = 48, seed: int = 0
+) -> Steps[tuple[dict, str]]:
     """Score the daily head at towers left out, and both heads calibrated.
 
     Every tower is predicted by a head that saw neither it nor any other tower of its fold; what calibrates it is its
@@ -297,11 +297,7 @@ def one_year(sites: dict[str, SiteRows], priors: dict[str, engine.Prior]) -> dic
 def _apply(rows: SiteRows, known: np.ndarray, other: np.ndarray, prior: engine.Prior) -> pd.DataFrame:
     adjustment, _ = engine.fit({"": rows.take(known)}, prior)
     part = rows.take(other)
-    half = NORMAL_90 * part.spread
-    mean, low, high = adjustment.apply(
-        part.predicted, part.predicted - half, part.predicted + half, part.terms
-    )
-    inside = (part.gpp >= low) & (part.gpp <= high)
+    mean, inside = adjustment.check(part)
     return pd.DataFrame({"gpp": part.gpp, "before": part.predicted, "after": mean, "inside": inside})
 
 
@@ -323,16 +319,14 @@ def _before_after(each: dict[str, pd.DataFrame]) -> dict[str, float]:
     }
 
 
-def _table_head_sites(path: str) -> Generator[tuple[str, float], None, tuple[dict, list]]:
+def _table_head_sites(path: str) -> Steps[tuple[dict, list]]:
     """Rows by tower as the head for tables predicts them, each tower left out, and the folds."""
     table = tables.read(path, need_gpp=True)
     table = table[table["gpp"].notna()].reset_index(drop=True)
     band = yield from gpp_held_out.leave_out(table, "site", "head for tables")
     parts = [np.empty((len(table), len(names))) for names in (engine.FACTORS, engine.OFFSETS)]
     for at in table.groupby("site").indices.values():
-        lat = table["lat"].iloc[at].median()
-        known = float(lat) if np.isfinite(lat) else UNKNOWN_LATITUDE
-        own = DayTerms.from_drivers(*row_drivers(table.iloc[at], known))
+        own = DayTerms.from_drivers(*row_drivers(table.iloc[at]))
         parts[0][at], parts[1][at] = own.factors, own.offsets
     spread = (band["gpp_hi"] - band["gpp_lo"]) / (2 * NORMAL_90)
     frame = table.assign(predicted=band["gpp"], spread=spread)

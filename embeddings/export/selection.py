@@ -22,6 +22,7 @@ from fluxlens.embeddings.export.polygons import (
     regions_of,
 )
 from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.scenes.acquisitions import parse_day
 from fluxlens.models.errors import InputError
 
 WHOLE_SHARE = 0.999
@@ -437,7 +438,9 @@ def select_days(times: np.ndarray, start: Any, end: Any) -> slice:
         Where one is no date, the end is before the start, or no day remains.
     """
     days = times.astype("datetime64[D]")
-    first, last = _date(start, days[0], "start"), _date(end, days[-1], "end")
+    known = days[[0, -1]].astype(int)
+    first, last = parse_day(start, known[0], "start"), parse_day(end, known[1], "end")
+    first, last = np.datetime64(int(first), "D"), np.datetime64(int(last), "D")
     if last < first:
         raise InputError(f"Got the end {last} before the start {first}, need it on or after; swap them.")
     begin, stop = int(np.searchsorted(days, first)), int(np.searchsorted(days, last, side="right"))
@@ -446,12 +449,3 @@ def select_days(times: np.ndarray, start: Any, end: Any) -> slice:
             f"Got {first} to {last}, need days from {days[0]} to {days[-1]}; choose days inside."
         )
     return slice(begin, stop)
-
-
-def _date(value: Any, default: np.datetime64, what: str) -> np.datetime64:
-    if value is None:
-        return default
-    try:
-        return np.datetime64(str(value), "D")
-    except ValueError as error:
-        raise InputError(f"Got the {what} {value!r}, need a date such as 2020-05-01; correct it.") from error

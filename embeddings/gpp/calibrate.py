@@ -14,7 +14,7 @@ from fluxlens.embeddings.gpp import cubes, table_days, table_head, tables
 from fluxlens.embeddings.gpp.calibration import PRIORS, DayTerms, SiteRows
 from fluxlens.embeddings.gpp.calibration_file import Calibration, HeadAdjustment
 from fluxlens.embeddings.gpp.drivers import daily_drivers
-from fluxlens.embeddings.scenes.acquisitions import to_epoch_day
+from fluxlens.embeddings.scenes.acquisitions import parse_day, to_epoch_day
 from fluxlens.embeddings.towers import periods
 from fluxlens.models.errors import InputError
 from fluxlens.models.gpp.drivers import NORMAL_90
@@ -184,14 +184,11 @@ def check_on_blocks(sites: dict[str, SiteRows], prior: engine.Prior) -> dict[str
         pooled, own = engine.fit(known, prior)
         for name, rows in sites.items():
             part = rows.take(block[name] == left)
-            half = NORMAL_90 * part.spread
-            mean, low, high = own.get(name, pooled).apply(
-                part.predicted, part.predicted - half, part.predicted + half, part.terms
-            )
+            mean, is_inside = own.get(name, pooled).check(part)
             observed.append(part.gpp)
             before.append(part.predicted)
             after.append(mean)
-            inside.append((part.gpp >= low) & (part.gpp <= high))
+            inside.append(is_inside)
     truth, old, new = (np.concatenate(part) for part in (observed, before, after))
     return {
         "days": float(len(truth)),
@@ -238,8 +235,9 @@ def _head(kind: str, weights: str, rows: dict[str, SiteRows]) -> HeadAdjustment:
     prior = PRIORS[kind]
     pooled, own = engine.fit(rows, prior)
     # An NSE of a constant series is not a number, which JSON has no word for.
-    checked = {key: value for key, value in check_on_blocks(rows, prior).items() if np.isfinite(value)}
-    return HeadAdjustment(kind, weights, pooled, own, checked if len(checked) == 6 else {})
+    checked = check_on_blocks(rows, prior)
+    is_known = np.isfinite(list(checked.values())).all()
+    return HeadAdjustment(kind, weights, pooled, own, checked if is_known else {})
 
 
 def _predict_rows(head: cubes.DailyGppHead, z: np.ndarray, sw: np.ndarray, drivers: np.ndarray):
@@ -255,18 +253,13 @@ def _predict_rows(head: cubes.DailyGppHead, z: np.ndarray, sw: np.ndarray, drive
 
 def _within(dates: pd.Series, start: Any, end: Any) -> np.ndarray:
     """Which dates lie from ``start`` to ``end``, both included."""
-    inside = np.ones(len(dates), bool)
-    days = dates.values.astype("datetime64[D]")
-    for value, name in ((start, "start"), (end, "end")):
-        if value is None:
-            continue
-        try:
-            limit = np.datetime64(str(value), "D")
-        except ValueError as error:
-            raise InputError(
-                f"Got the {name} {value!r}, need a date such as 2020-05-01; correct it."
-            ) from error
-        inside &= days >= limit if name == "start" else days <= limit
+    days = to_epoch_day(dates.values)
+    first, last = parse_day(start, None, "start"), parse_day(end, None, "end")
+    inside = np.ones(len(days), bool)
+    if first is not None:
+        inside &= days >= first
+    if last is not None:
+        inside &= days <= last
     return inside
 
 

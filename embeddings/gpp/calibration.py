@@ -276,6 +276,23 @@ class Adjustment:
         """
         return self.of_days(terms).apply(gpp, low, high)
 
+    def check(self, rows: SiteRows) -> tuple[np.ndarray, np.ndarray]:
+        """Calibrate measured rows, and see which lie inside the calibrated band.
+
+        Parameters
+        ----------
+        rows
+            That it was not calibrated on.
+
+        Returns
+        -------
+        gpp, inside
+            (row,) calibrated, gC m-2 d-1, and (row,) bool, of the 90 % band.
+        """
+        half = NORMAL_90 * rows.spread
+        mean, low, high = self.apply(rows.predicted, rows.predicted - half, rows.predicted + half, rows.terms)
+        return mean, (rows.gpp >= low) & (rows.gpp <= high)
+
 
 @dataclass(frozen=True)
 class DayAdjustment:

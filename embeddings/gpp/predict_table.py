@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from fluxlens.embeddings.gpp.calibration import DayTerms
 from fluxlens.embeddings.gpp.calibration_file import Calibration
-from fluxlens.embeddings.gpp.calibration_file import load as load_calibration
-from fluxlens.embeddings.gpp.table_days import UNKNOWN_LATITUDE, row_drivers
+from fluxlens.embeddings.gpp.cubes import calibration_of
+from fluxlens.embeddings.gpp.table_days import row_drivers
 from fluxlens.embeddings.gpp.table_head import KIND, load
 from fluxlens.embeddings.gpp.tables import read
 from fluxlens.models.atomic import atomic_path
@@ -54,19 +53,16 @@ def predict(
     if out.is_dir():  # an atomic write would replace the folder and all that it holds
         raise InputError(f"Got {out}, which is a folder, need a file; choose another path.")
     # Before the table: a wrong calibration is known at once.
-    if calibration is not None and not isinstance(calibration, Calibration):
-        calibration = load_calibration(calibration)
+    calibration = calibration_of({}, calibration)
     loaded = load(head)
     adjustment = None if calibration is None else calibration.head(KIND, loaded.digest)
     table = read(in_csv)
     result = pd.concat([table[["site", "date"]], loaded.predict(table)], axis=1)
     if adjustment is not None:
         for site, at in table.groupby("site", sort=False).indices.items():
-            rows = table.iloc[at]
-            lat = rows["lat"].median()
-            drivers = row_drivers(rows, float(lat) if np.isfinite(lat) else UNKNOWN_LATITUDE)
+            terms = DayTerms.from_drivers(*row_drivers(table.iloc[at]))
             band = (result[name].values[at] for name in BAND)
-            found = adjustment.at(str(site)).apply(*band, DayTerms.from_drivers(*drivers))
+            found = adjustment.at(str(site)).apply(*band, terms)
             for name, values in zip(BAND, found, strict=True):
                 result.loc[result.index[at], name] = values
         result["calibration"] = f"{calibration.name} ({calibration.digest})"

@@ -17,6 +17,7 @@ from fluxlens.models.gpp.drivers import PIXEL
 from fluxlens.models.sensors import HLS_BANDS
 
 UNKNOWN_LATITUDE = 45.0
+"""Degrees north, of a site without a place: day length and clear-sky light need some latitude."""
 
 
 def embed_rows(rows: pd.DataFrame, model: Embedder) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -46,22 +47,18 @@ def embed_rows(rows: pd.DataFrame, model: Embedder) -> tuple[np.ndarray, np.ndar
     use = clear if clear.any() else np.ones(len(day), bool)
     z, sigma = embed_series(model, day[use], spectra.values[use], day)
     gap = np.abs(day[:, None] - day[use]).min(1)  # (day,)
-    lat = rows["lat"].median()
-    lat = float(lat) if np.isfinite(lat) else UNKNOWN_LATITUDE
-    sw, drivers = row_drivers(rows, lat)
+    sw, drivers = row_drivers(rows)
     drivers[:, PIXEL] = pixel_drivers(gap[of], sigma[of], (len(rows),))
     return z[of], sw, drivers
 
 
-def row_drivers(rows: pd.DataFrame, lat: float) -> tuple[np.ndarray, np.ndarray]:
+def row_drivers(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Radiation (W m-2) and drivers of rows of one site from the table's weather.
 
     Parameters
     ----------
     rows
-        Of one site, as ``tables.read`` returns them.
-    lat
-        Degrees north.
+        Of one site, as ``tables.read`` returns them; without a place, of ``UNKNOWN_LATITUDE``.
 
     Returns
     -------
@@ -78,6 +75,8 @@ def row_drivers(rows: pd.DataFrame, lat: float) -> tuple[np.ndarray, np.ndarray]
         {"sw_in": ("time", rows.get("SWLAND", blank)), "tair": ("time", tair), "vpd": ("time", vpd)},
         {"time": rows["date"].values},
     )
+    lat = rows["lat"].median()
+    lat = float(lat) if np.isfinite(lat) else UNKNOWN_LATITUDE
     return daily_drivers(weather, pd.DatetimeIndex(rows["date"]), lat)
 
 

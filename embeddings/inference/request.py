@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid, target_grid
-from fluxlens.embeddings.scenes.acquisitions import first_and_last_day, from_epoch_day, to_epoch_day
+from fluxlens.embeddings.scenes.acquisitions import first_and_last_day, from_epoch_day, parse_day
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
 
@@ -159,37 +159,6 @@ class Request:
             return [slice(a, min(a + BLOCK_PX, n)) for a in starts]
 
         return [(r, c) for r in edges(self.rows, self.grid.ny) for c in edges(self.cols, self.grid.nx)]
-
-
-def parse_day(value: object, default: int | None, name: str) -> int | None:
-    """A day as a whole number.
-
-    Parameters
-    ----------
-    value
-        YYYY-MM-DD, or anything whose text is; None: the default.
-    default
-        Days since 1970-01-01.
-    name
-        What the day is, for the error.
-
-    Returns
-    -------
-    int
-        Days since 1970-01-01.
-
-    Raises
-    ------
-    InputError
-        Where it is no date.
-    """
-    if value is None:
-        return default
-    try:
-        # By its text, which is YYYY-MM-DD of a string and of a date alike.
-        return int(to_epoch_day(np.datetime64(str(value), "D")))
-    except ValueError as error:
-        raise InputError(f"{name} is {value!r}, not a date; write it as YYYY-MM-DD.") from error
 
 
 def _iso(day: int) -> str:

@@ -177,3 +177,36 @@ def _load(scene: xr.DataTree, values: xr.DataArray) -> np.ndarray:
             f"Got the scene {scene.attrs.get('id', '?')}, whose files cannot be read ({why}), need whole ones;"
             " write or fetch it again."
         ) from error
+
+
+def parse_day(value: object, default: int | None, name: str) -> int | None:
+    """A day as a whole number.
+
+    Parameters
+    ----------
+    value
+        YYYY-MM-DD, or anything whose text is; None: the default.
+    default
+        Days since 1970-01-01.
+    name
+        What the day is, for the error.
+
+    Returns
+    -------
+    int
+        Days since 1970-01-01.
+
+    Raises
+    ------
+    InputError
+        Where it is no date.
+    """
+    if value is None:
+        return default
+    try:
+        # By its text, which is YYYY-MM-DD of a string and of a date alike.
+        return int(to_epoch_day(np.datetime64(str(value), "D")))
+    except ValueError as error:
+        raise InputError(
+            f"Got the {name} {value!r}, not a date, need a date such as 2020-05-01; correct it."
+        ) from error

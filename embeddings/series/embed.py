@@ -11,11 +11,11 @@ import pandas as pd
 import torch
 import xarray as xr
 from fluxlens.embeddings import progress
-from fluxlens.embeddings.inference import batched_forward, request
+from fluxlens.embeddings.inference import batched_forward
 from fluxlens.embeddings.inference.device_queue import QUEUES
 from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.readers.series_table import SeriesTable, read_series, read_weather
-from fluxlens.embeddings.scenes.acquisitions import from_epoch_day
+from fluxlens.embeddings.scenes.acquisitions import from_epoch_day, parse_day
 from fluxlens.embeddings.series import writers
 from fluxlens.embeddings.series.batches import Batch, batches, chunks
 from fluxlens.embeddings.series.gpp import SeriesGpp, gpp_of_series
@@ -153,7 +153,7 @@ def _spans_within(table: SeriesTable, start: str | None, end: str | None) -> tup
     """First and last day per series; a series without a day in the window has none (last < first)."""
     # Each series has its own period: from its first to its last acquisition.
     first, last = table.spans()
-    bounds = [request.parse_day(value, None, what) for value, what in ((start, "start"), (end, "end"))]
+    bounds = [parse_day(value, None, what) for value, what in ((start, "start"), (end, "end"))]
     if bounds[0] is not None:
         first = np.maximum(first, bounds[0])
     if bounds[1] is not None:
