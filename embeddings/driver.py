@@ -276,7 +276,7 @@ class EmbeddingsSource(_Source):
     features
         Instead, path of a DeepFeatures feature cube.
     storage_options
-        Of a store in an object store, such as ``anonymous`` and ``endpoint_url``, as of ``store.location.OPTIONS``;
+        Of a store in an object store, such as ``anonymous`` and ``endpoint_url``, as of ``object_url.OPTIONS``;
         credentials come from the environment.
     calibration
         Path of a calibration of GPP to towers, as `fluxlens calibrate gpp` writes it; relative to the catalog.

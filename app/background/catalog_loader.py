@@ -141,7 +141,6 @@ def open_entry(
     """
     from fluxlens.embeddings.catalog import source
     from fluxlens.embeddings.driver import EmbeddingsSource
-    from fluxlens.embeddings.store import Store
 
     found = source(catalog, entry)
     if not isinstance(found, EmbeddingsSource):
@@ -151,10 +150,8 @@ def open_entry(
     preparing = threading.Thread(target=prepare, name="prepare page", daemon=True)
     preparing.start()
     store = yield from found.store_steps()
-    if snapshot and snapshot != store.snapshot:
-        calibration = store.calibration
-        store = Store.open(store.path, snapshot)
-        store.calibration = calibration
+    if snapshot:
+        store = store.at_snapshot(snapshot)
     data = ExplorerData(store, gpp_predictor(store), *find_published(catalog, store.grid))
     preparing.join()
     yield data

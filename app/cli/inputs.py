@@ -135,13 +135,7 @@ def open_store(found: str | EmbeddingsSource, snapshot: str | None) -> Store:
         return Store.open(found, snapshot)
     # A snapshot named on the command line comes before one that the entry names.
     store = run_with_progress(found.store_steps())
-    if not snapshot:
-        return store
-    calibration = store.calibration
-    store = Store.open(store.path, snapshot)
-    # That of the catalog entry holds for its earlier states too.
-    store.calibration = calibration
-    return store
+    return store.at_snapshot(snapshot) if snapshot else store
 
 
 def open_feature_cube(found: str | EmbeddingsSource) -> xr.Dataset | None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from fluxlens.embeddings.store.location import Location, scratch_parent
+from fluxlens.embeddings.object_url import Location
+from fluxlens.embeddings.store.location import scratch_parent
 from fluxlens.models.errors import InputError
 
 BlockWindow = tuple[slice, slice]

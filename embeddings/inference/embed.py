@@ -16,8 +16,8 @@ import xarray as xr
 from fluxlens.embeddings import progress
 from fluxlens.embeddings.inference.block_files import BlockFolder, resume_folder
 from fluxlens.embeddings.inference.workers import POLL_S, executor
+from fluxlens.embeddings.object_url import Location, locate
 from fluxlens.embeddings.progress import Progress, Steps
-from fluxlens.embeddings.store.location import Location, locate
 from fluxlens.models.errors import InputError
 
 

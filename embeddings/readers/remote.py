@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
+from fluxlens.embeddings.object_url import OPTIONS, ObjectUrl, locate
 from fluxlens.models.errors import InputError
 
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}
 """Package of each scheme, by which fsspec opens it; none is needed for stores of embeddings."""
-
-OPTIONS = ("anonymous", "endpoint_url", "region", "account")
-"""Storage options of a scene; credentials come from the environment."""
 
 
 def zarr_store(url: str, storage_options: Mapping[str, Any] | None = None) -> Any:
@@ -23,7 +20,7 @@ def zarr_store(url: str, storage_options: Mapping[str, Any] | None = None) -> An
     url
         ``s3://``, ``gs://`` or ``az://``, or another that fsspec knows, such as ``https://``.
     storage_options
-        Of ``OPTIONS``.
+        Of ``object_url.OPTIONS``.
 
     Returns
     -------
@@ -33,19 +30,20 @@ def zarr_store(url: str, storage_options: Mapping[str, Any] | None = None) -> An
     Raises
     ------
     InputError
-        Where the package of the scheme is not installed, and for other options.
+        Where the package of the scheme is not installed, for other options, and for a URL without bucket or path.
     """
-    scheme, options = url.partition("://")[0], dict(storage_options or {})
-    if other := [name for name in options if name not in OPTIONS]:
-        raise InputError(
-            f"Got the storage options {', '.join(other)} for {url}, need some of {', '.join(OPTIONS)}; credentials "
-            "come from the environment."
-        )
-    package = PACKAGES.get(scheme)
-    if package is None:
+    scheme = url.partition("://")[0]
+    if scheme not in OPTIONS:
+        if storage_options:
+            raise InputError(
+                f"Got storage options for {url}, need them for a URL that starts with s3://, gs:// or az://; remove"
+                " them."
+            )
         return url
+    place = locate(url, storage_options)
     from importlib.util import find_spec
 
+    package = PACKAGES[scheme]
     if find_spec(package) is None:
         raise InputError(
             f"Got the scene {url}, need the package {package} to read it; pip install {package}, or copy the scene "
@@ -53,25 +51,21 @@ def zarr_store(url: str, storage_options: Mapping[str, Any] | None = None) -> An
         )
     from zarr.storage import FsspecStore
 
-    return FsspecStore.from_url(url, storage_options=_fsspec_options(scheme, options), read_only=True)
+    return FsspecStore.from_url(url, storage_options=_fsspec_options(place), read_only=True)
 
 
-def _fsspec_options(scheme: str, options: dict[str, Any]) -> dict[str, Any]:
+def _fsspec_options(place: ObjectUrl) -> dict[str, Any]:
     """The options in the words of the three packages."""
-    variable = {"s3": "AWS_NO_SIGN_REQUEST", "gs": "GOOGLE_SKIP_SIGNATURE", "az": "AZURE_SKIP_SIGNATURE"}[
-        scheme
-    ]
-    anonymous = options.get("anonymous", os.environ.get(variable, "").lower() in ("1", "true", "yes"))
-    if scheme == "gs":
-        return {"token": "anon"} if anonymous else {}
-    out: dict[str, Any] = {"anon": bool(anonymous)}
-    if scheme == "az":
-        account = options.get("account") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
-        return out | ({"account_name": account} if account else {})
-    endpoint = options.get("endpoint_url") or os.environ.get("AWS_ENDPOINT_URL")
-    region = options.get("region")
-    return (
-        out
-        | ({"endpoint_url": endpoint} if endpoint else {})
-        | ({"client_kwargs": {"region_name": region}} if region else {})
-    )
+    if place.scheme == "gs":
+        return {"token": "anon"} if place.is_anonymous else {}
+    out: dict[str, Any] = {"anon": place.is_anonymous}
+    if place.scheme == "az":
+        return out | ({"account_name": place.account} if place.account else {})
+    options = dict(place.options)
+    if endpoint := place.endpoint():
+        out["endpoint_url"] = endpoint
+    if region := options.get("region"):
+        out["client_kwargs"] = {"region_name": region}
+    if options.get("requester_pays"):
+        out["requester_pays"] = True
+    return out

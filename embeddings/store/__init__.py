@@ -1,7 +1,7 @@
 """The store of daily embeddings: Icechunk, two layouts of the same numbers, one writer, many readers."""
 
+from fluxlens.embeddings.object_url import ObjectUrl, is_url, locate
 from fluxlens.embeddings.store.layout import DTYPES, LAYOUTS, QUALITY, to_bytes
-from fluxlens.embeddings.store.location import ObjectUrl, is_url, locate
 from fluxlens.embeddings.store.locking import writable
 from fluxlens.embeddings.store.reader import Store
 from fluxlens.embeddings.store.repository import Snapshot, exists, is_store

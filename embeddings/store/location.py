@@ -1,26 +1,15 @@
-"""Where a store lies: a folder of this machine, or a URL of an object store, with its options and credentials."""
+"""What talking to a store depends on where it lies: scratch folder, settings, time limits and what errors say."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from fluxlens.embeddings import cache
+from fluxlens.embeddings.object_url import Location, ObjectUrl
 from fluxlens.models.errors import InputError
-
-OPTIONS = {
-    "s3": ("anonymous", "endpoint_url", "region", "force_path_style", "requester_pays"),
-    "gs": ("anonymous",),
-    "az": ("anonymous", "account"),
-}
-"""Storage options by scheme. None is a secret: a catalog is passed on, so credentials come from the environment. Only
-``s3`` takes an endpoint, since its requests are signed for one host; ``gs`` and ``az`` send a bearer token, which a
-catalog of a stranger must not direct elsewhere."""
 
 TRIES = 5
 """Requests are tried that often, with pauses that grow from ``BACKOFF_MS``: about 10 s at most where each fails."""
@@ -66,158 +55,6 @@ UNREACHABLE = (
 """Words of the errors of the three providers' libraries, which give no codes of their own; checked in this order."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class ObjectUrl:
-    """The URL of a store in an object store, ``s3://BUCKET/PATH``, ``gs://BUCKET/PATH`` or ``az://CONTAINER/PATH``."""
-
-    scheme: str
-    bucket: str
-    """Of Azure, the container."""
-    prefix: str
-    """Path of the store in the bucket, without slashes around it."""
-    options: tuple[tuple[str, Any], ...] = ()
-    """Of ``OPTIONS``, sorted by name."""
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.bucket}/{self.prefix}"
-
-    @property
-    def name(self) -> str:
-        """Last part of the path."""
-        return self.prefix.rpartition("/")[2]
-
-    def storage(self) -> Any:
-        """Icechunk's storage, with credentials of the environment of the process that uses it.
-
-        Returns
-        -------
-        icechunk.Storage
-
-        Raises
-        ------
-        InputError
-            For Azure without the name of an account.
-        """
-        import icechunk
-
-        options = dict(self.options)
-        if self.scheme == "s3":
-            endpoint = self.endpoint()
-            region = options.get("region") or _environment("AWS_REGION", "AWS_DEFAULT_REGION")
-            anonymous = self._is_anonymous("AWS_NO_SIGN_REQUEST")
-            return icechunk.s3_storage(
-                bucket=self.bucket,
-                prefix=self.prefix,
-                # Signing needs some region, even for servers that have none.
-                region=region or ("us-east-1" if endpoint else None),
-                endpoint_url=endpoint,
-                # Without encryption only where the URL says so.
-                allow_http=bool(endpoint) and endpoint.startswith("http://"),
-                # Other servers than Amazon's rarely have a name of their own for each bucket.
-                force_path_style=bool(options.get("force_path_style", bool(endpoint))),
-                requester_pays=bool(options.get("requester_pays", False)),
-                **({"anonymous": True} if anonymous else {"from_env": True}),
-            )
-        if self.scheme == "gs":
-            anonymous = self._is_anonymous("GOOGLE_SKIP_SIGNATURE")
-            how = {"anonymous": True} if anonymous else {"from_env": True}
-            return icechunk.gcs_storage(bucket=self.bucket, prefix=self.prefix, **how)
-        account = options.get("account") or _environment(
-            "AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT"
-        )
-        if not account:
-            raise InputError(
-                f"Got {self} without an account, need its name; set AZURE_STORAGE_ACCOUNT_NAME or the storage "
-                "option account."
-            )
-        anonymous = self._is_anonymous("AZURE_SKIP_SIGNATURE")
-        config = {"azure_skip_signature": "true"} if anonymous else None
-        return icechunk.azure_storage(
-            account=account, container=self.bucket, prefix=self.prefix, from_env=True, config=config
-        )
-
-    def endpoint(self) -> str | None:
-        """The S3-compatible server, ``http(s)://HOST[:PORT]``; None for Amazon and the other schemes."""
-        if self.scheme != "s3":
-            return None
-        return dict(self.options).get("endpoint_url") or _environment(
-            "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"
-        )
-
-    def _is_anonymous(self, variable: str) -> bool:
-        """Whether requests are not signed: by the option, else by an environment variable."""
-        chosen = dict(self.options).get("anonymous")
-        if chosen is None:
-            return os.environ.get(variable, "").lower() in ("1", "true", "yes")
-        return bool(chosen)
-
-
-Location = Path | ObjectUrl
-"""Of a store."""
-
-
-def locate(path: str | Path | ObjectUrl, storage_options: Mapping[str, Any] | None = None) -> Location:
-    """Where a store lies, from what a user wrote.
-
-    Parameters
-    ----------
-    path
-        A path, or a URL of an object store.
-    storage_options
-        Of ``OPTIONS``, for a URL.
-
-    Returns
-    -------
-    pathlib.Path or ObjectUrl
-
-    Raises
-    ------
-    InputError
-        For another scheme, a URL without bucket or path, and options the scheme does not have.
-    """
-    if isinstance(path, ObjectUrl):
-        return path
-    if not is_url(path):
-        if storage_options:
-            raise InputError(f"Got storage options with the path {path}, need them for a URL; remove them.")
-        return Path(path)
-    # Of a Path that was made of a URL one slash is left.
-    parts = urlsplit(re.sub(r"^(\w+):/+", r"\1://", str(path)))
-    if parts.scheme not in OPTIONS:
-        raise InputError(
-            f"Got {path}, need a path or a URL that starts with s3://, gs:// or az://; correct it."
-        )
-    prefix = parts.path.strip("/")
-    if not parts.netloc or not prefix or "@" in parts.netloc or parts.query or parts.fragment:
-        raise InputError(f"Got {path}, need {parts.scheme}://BUCKET/PATH; correct it.")
-    options = dict(storage_options or {})
-    known = OPTIONS[parts.scheme]
-    if other := [str(name) for name in options if name not in known]:
-        raise InputError(
-            f"Got the storage options {', '.join(other)} for {path}, need some of {', '.join(known)}; credentials "
-            "come from the environment."
-        )
-    endpoint = options.get("endpoint_url")
-    if endpoint is not None and not re.match(r"https?://[^/]", str(endpoint)):
-        raise InputError(f"Got the endpoint {endpoint!r}, need http(s)://HOST[:PORT]; correct it.")
-    return ObjectUrl(parts.scheme, parts.netloc, prefix, tuple(sorted(options.items())))
-
-
-def is_url(path: object) -> bool:
-    """Whether a path is a URL.
-
-    Parameters
-    ----------
-    path
-        As a user wrote it, or a location.
-
-    Returns
-    -------
-    bool
-    """
-    return isinstance(path, ObjectUrl) or bool(re.match(r"(\w+://|(s3|gs|az):/)", str(path)))
 
 
 def scratch_parent(location: Location) -> Path:
@@ -384,8 +221,3 @@ def _cause(text: str) -> str:
     if code:
         return code.group(1)
     return "no reason given" if last.startswith("Error {") else last[:120]
-
-
-def _environment(*names: str) -> str | None:
-    """The first environment variable of ``names`` that is set."""
-    return next((os.environ[name] for name in names if os.environ.get(name)), None)

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fluxlens.embeddings.store.location import Location, connection_error, scratch_parent
+from fluxlens.embeddings.object_url import Location
+from fluxlens.embeddings.store.location import connection_error, scratch_parent
 from fluxlens.embeddings.store.repository import icechunk_library
 from fluxlens.models.atomic import remove
 from fluxlens.models.errors import InputError
@@ -102,8 +103,8 @@ def writable(path: Location) -> Iterator[None]:
     try:
         yield
     except (OSError, icechunk_library().IcechunkError) as error:
-        if told := connection_error(path, error):
-            raise told from error
+        if lost := connection_error(path, error):
+            raise lost from error
         # Icechunk gives the operating system's error as text only
         code = getattr(error, "errno", None) or next(
             (code for code in FULL | FORBIDDEN if f"os error {code})" in str(error)), None

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.object_url import Location, locate
 from fluxlens.embeddings.store.layout import (
     DTYPES,
     LAYOUTS,
@@ -29,7 +30,7 @@ from fluxlens.embeddings.store.layout import (
     open_arrays,
     read_coords,
 )
-from fluxlens.embeddings.store.location import Location, locate, within_deadline
+from fluxlens.embeddings.store.location import within_deadline
 from fluxlens.embeddings.store.repository import (
     Snapshot,
     check_complete,
@@ -96,7 +97,7 @@ class Store:
         snapshot
             Id of an earlier state; None: the newest.
         storage_options
-            Of ``location.OPTIONS``, for a URL: ``anonymous``, ``endpoint_url`` ...
+            Of ``object_url.OPTIONS``, for a URL: ``anonymous``, ``endpoint_url`` ...
 
         Returns
         -------
@@ -160,6 +161,30 @@ class Store:
     def days(self) -> np.ndarray:
         """Days of the cube, datetime64[ns] at midnight UTC."""
         return self._coords["time"].values
+
+    def at_snapshot(self, snapshot: str) -> Store:
+        """An earlier or later state of the same store, with the same calibration.
+
+        Parameters
+        ----------
+        snapshot
+            Its id.
+
+        Returns
+        -------
+        Store
+            This one where it is of that snapshot.
+
+        Raises
+        ------
+        InputError
+            Where the store has no such snapshot.
+        """
+        if snapshot == self.snapshot:
+            return self
+        other = Store.open(self.path, snapshot)
+        other.calibration = self.calibration
+        return other
 
     @property
     def attrs(self) -> dict[str, Any]:

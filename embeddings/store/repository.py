@@ -21,11 +21,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 import xarray as xr
+from fluxlens.embeddings.object_url import Location, ObjectUrl
 from fluxlens.embeddings.store.layout import has_missing
 from fluxlens.embeddings.store.location import (
     DEADLINE_S,
-    Location,
-    ObjectUrl,
     connection_error,
     icechunk_config,
     unreachable,
@@ -265,8 +264,8 @@ def create_repository(path: Location) -> Any:
             raise InputError(
                 f"Got {path}, where objects lie that are no store, need a new place; choose another."
             ) from error
-        if told := connection_error(path, error):
-            raise told from error
+        if lost := connection_error(path, error):
+            raise lost from error
         raise
     return with_own_retries(path, repository)
 

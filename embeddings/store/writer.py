@@ -19,6 +19,7 @@ from typing import Any
 
 import xarray as xr
 from fluxlens.embeddings import progress
+from fluxlens.embeddings.object_url import Location, locate
 from fluxlens.embeddings.store.layout import (
     LAYOUTS,
     create_arrays,
@@ -29,7 +30,7 @@ from fluxlens.embeddings.store.layout import (
     tile_px,
     to_bytes,
 )
-from fluxlens.embeddings.store.location import Location, locate, within_deadline
+from fluxlens.embeddings.store.location import within_deadline
 from fluxlens.embeddings.store.locking import clean_until_idle, exclusive_scratch, writable
 from fluxlens.embeddings.store.repository import (
     EMPTY_MESSAGE,
@@ -41,7 +42,6 @@ from fluxlens.embeddings.store.repository import (
     metadata_digest,
     newest_cube,
     open_repository,
-    storage,
 )
 from fluxlens.embeddings.store.tiles import BlockFile, Tile, TileAssembler, save
 from fluxlens.models.errors import InputError
@@ -214,7 +214,7 @@ def open_writer(path: str | Location, template: xr.Dataset, overwrite: bool = Fa
             return
         # A new store is made beside its path and renamed when whole, so that a reader never sees half of it. Not by
         # ``atomic_path``, which removes a folder that is there: of two writers of one path the first must win.
-        repository = icechunk_library().Repository.create(storage(scratch / "store"))
+        repository = create_repository(scratch / "store")
         yield StoreWriter(repository, template, scratch, path)
         try:
             os.replace(scratch / "store", path)
