@@ -35,6 +35,8 @@ SEPARATOR_LINES = 50
 SEPARATORS = (",", ";", "\t", "|")
 UNNAMED = "unnamed column"
 """Name of cells beyond the header, followed by their number."""
+PARQUET = (".parquet", ".geoparquet", ".pq")
+"""Suffixes of tables whose columns have types; all others are text."""
 MISSING_TEXT = ("", "na", "n/a", "nan", "null", "none", "-", "--", "#n/a", "#value!")
 MISSING_BELOW = -9000.0
 """Numbers below are the codes for missing values in use (-9999, -99999)."""
@@ -122,7 +124,7 @@ def read_table(path: str | Path, what: str = "table") -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"Got the {what} {path}, which is not there, need a file; check the path.")
-    if path.suffix.lower() in (".parquet", ".geoparquet", ".pq"):
+    if path.suffix.lower() in PARQUET:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(
                 f"Got the {what} {path} of over {MAX_BYTES:,} bytes, need a smaller one; split it."
@@ -566,19 +568,6 @@ def to_numbers(column: pd.Series, what: str) -> np.ndarray:
     out = values.to_numpy(dtype=float, na_value=np.nan, copy=True)
     out[~np.isfinite(out) | (out < MISSING_BELOW)] = np.nan
     return out
-
-
-def to_days(column: pd.Series, what: str) -> np.ndarray:
-    """UTC days since 1970-01-01 (int64) of a column of dates; see ``to_times``.
-
-    Parameters
-    ----------
-    column : pandas.Series
-        Dates or times.
-    what : str
-        The table in words, for messages.
-    """
-    return to_times(column, what).astype("datetime64[D]").astype(np.int64)
 
 
 def to_times(column: pd.Series, what: str) -> np.ndarray:

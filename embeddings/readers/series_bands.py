@@ -43,6 +43,9 @@ OFFSET_FIRST_DAY = 19017
 OFFSET_BASELINE = 4.0
 """First processing baseline with the offset, which newer processing of older images carries too."""
 
+PRODUCT_COLUMNS = (*(name for name in baselines.PRODUCTS if name != "id"), "product")
+"""Columns with names of ESA's products; ``id`` names the series here."""
+
 MIN_BANDS = 2
 """Bands below which a table is not taken for one of Sentinel-2."""
 
@@ -145,9 +148,9 @@ def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarr
     # After the unit is known: zero is a valid reflectance, but no digital number.
     values[values == 0] = np.nan  # no data in the products
     words = f"divided by {DN_PER_REFLECTANCE:g}"
-    due, told = _offset_due(table, days, values, what)
+    due, offset_words = _offset_due(table, days, values, what)
     values[due] -= OFFSET_DN
-    words += told
+    words += offset_words
     warnings.warn(
         f"Got digital numbers ({middle:.0f} at the median) in {what}: {words}.", DataWarning, stacklevel=3
     )
@@ -162,7 +165,7 @@ def _offset_due(
     The table's own word on the baseline of a row decides. Without one, rows before 2022 are believed to be of an older
     baseline and stay as they are, and newer rows are judged by their darkest numbers beside those of older rows.
     """
-    baseline, applied = _told_baselines(table)
+    baseline, applied = _stated_baselines(table)
     visible = values[:, [SENSORS["s2"].bands.index(band) for band in ("B02", "B03", "B04")]]
     due = (baseline >= OFFSET_BASELINE) & ~applied
     if due.any():
@@ -201,7 +204,7 @@ def _offset_due(
     return due, words
 
 
-def _told_baselines(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def _stated_baselines(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Baseline of each row (row,), NaN where the table does not say, and whether its offset is off already."""
     plain = {plain_name(column).replace(":", ""): column for column in table.columns}
 
@@ -217,7 +220,7 @@ def _told_baselines(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     baseline, applied = np.full(len(table), np.nan), np.zeros(len(table), bool)
     if (found := texts(baselines.BASELINES)) is not None:
         baseline = np.array([baselines.parse_baseline(text) for text in found[1]])[found[0]]
-    elif (found := texts(("PRODUCT_ID", "product_uri", "s2:product_uri", "product"))) is not None:
+    elif (found := texts(PRODUCT_COLUMNS)) is not None:
         baseline = np.array([baselines.baseline_of_product(text) for text in found[1]])[found[0]]
     if (found := texts(baselines.APPLIED)) is not None:
         applied = np.array([baselines.is_applied(text) for text in found[1]])[found[0]]

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import text_table
-from fluxlens.embeddings.readers import weather_table, weather_units
+from fluxlens.embeddings.readers import weather_table
+from fluxlens.embeddings.readers.optical import SAME_IMAGE
 from fluxlens.embeddings.readers.series_bands import to_backscatter, to_reflectance
 from fluxlens.embeddings.readers.series_columns import (
     ID_NAMES,
@@ -26,15 +27,8 @@ from fluxlens.embeddings.readers.series_columns import (
     to_places,
     to_utc_times,
 )
-from fluxlens.embeddings.scenes import schema
 from fluxlens.models.errors import DataWarning, InputError
 from fluxlens.models.sensors import SENSORS, SensorSpec
-
-SAME_IMAGE = np.timedelta64(30, "m")
-"""Rows of a series this close are of one image, as in ``optical.SAME_IMAGE``."""
-
-PARQUET = (".parquet", ".geoparquet", ".pq")
-"""Suffixes of tables whose columns have types; all others are text."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +211,7 @@ def read_weather(
     # Already in the units of the contract, as a scene holds it.
     if isinstance(weather, xr.Dataset):
         return {None: weather}
-    is_text = not isinstance(weather, pd.DataFrame) and Path(weather).suffix.lower() not in PARQUET
+    is_text = not isinstance(weather, pd.DataFrame) and Path(weather).suffix.lower() not in text_table.PARQUET
     table, what = _loaded(weather, "weather table")
     if find_column(table, ID_NAMES) is None:
         # The reader of scenes' weather: units, preambles and hourly rows. It reads a text file by itself.
@@ -249,35 +243,19 @@ def _weather_of_contract(table: pd.DataFrame, days: np.ndarray, what: str) -> pd
             f"Got {what} with {', '.join(map(str, table.columns))[:80]}, need sw_in in W m-2, tair in degC, vpd in hPa"
             " or precip in mm d-1; rename the columns."
         )
-    values = pd.DataFrame(index=range(len(frame)))
-    empty = []
-    for name, (column, unit) in columns.items():
-        numbers = text_table.to_numbers(frame[column], what)
-        numbers = np.where(np.isin(numbers, text_table.MISSING_NUMBERS), np.nan, numbers)
-        if np.isfinite(numbers).any():
-            values[name] = numbers if unit is None else unit.convert(numbers)
-        else:
-            empty.append(column)
-    if values.empty:
-        raise InputError(
-            f"Got {what} whose {', '.join(empty)} has no value in any of {len(frame)} rows, need numbers; check it."
-        )
-    notes = [f"{column} of {what} has no value in any row and is left out" for column in empty]
+    numbers = {name: text_table.to_numbers(frame[column], what) for name, (column, _) in columns.items()}
+    values = pd.DataFrame(numbers).replace(list(text_table.MISSING_NUMBERS), np.nan)
+    notes: list[str] = []
+    values = weather_table.without_empty(values, columns, what, notes)
+    for name in values:
+        unit = columns[name][1]
+        if unit is not None:
+            values[name] = unit.convert(values[name])
     # All ids together: a table has one unit, and days of many places tell it better than those of one.
     daily = values.groupby(days.astype("datetime64[D]").astype("datetime64[ns]")).mean()
-    for name in daily:
-        told = weather_units.check_season(name, daily[name], daily.get("tair"))
-        if told is None:
-            continue
-        unit, is_certain = told
-        said = columns[name][1] is not None
-        if is_certain and not said:
-            raise weather_units.tell(name, unit, what, daily[name], schema.units("weather", name))
-        notes.append(
-            f"{name} of {what} looks like {unit}, {'although the file says otherwise' if said else 'read as it is'}"
-        )
+    weather_table.check_units(daily, columns, what, notes)
     if notes:
-        warnings.warn(f"{'; '.join(notes)}.", DataWarning, stacklevel=3)
+        warnings.warn(f"{what}: {'; '.join(notes)}.", DataWarning, stacklevel=3)
     return values
 
 

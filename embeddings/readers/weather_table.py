@@ -152,13 +152,13 @@ def read_frame(table: Table | pd.DataFrame, name: str) -> xr.Dataset:
         raise InputError(
             f"Got {name} with a value that is no number or no date, need daily rows; mend it ({error})."
         ) from error
-    values = _without_empty(values, columns, name, notes)
+    values = without_empty(values, columns, name, notes)
     daily = _daily(values.set_axis(stamps), columns, zone, stamp, name, notes)
     # After days are formed: a sum of MJ per half-hour is not a sum of W m-2.
     for one, (_, unit) in columns.items():
         if unit is not None and one in daily:
             daily[one] = unit.convert(daily[one])
-    _check(daily, columns, name, notes)
+    check_units(daily, columns, name, notes)
     if notes:
         warnings.warn(f"{name}: {'; '.join(notes)}.", DataWarning, stacklevel=2)
     node = xr.Dataset(
@@ -172,17 +172,39 @@ def read_frame(table: Table | pd.DataFrame, name: str) -> xr.Dataset:
     return validation.check_node(schema.NODES["weather"], node.sortby("time"))
 
 
-def _without_empty(values: pd.DataFrame, columns: dict, name: str, notes: list[str]) -> pd.DataFrame:
-    """The variables that have a value in some row; a note names the others, which are as good as not there."""
+def without_empty(values: pd.DataFrame, columns: dict, name: str, notes: list[str]) -> pd.DataFrame:
+    """The variables that have a value in some row; a note names the others, which are as good as not there.
+
+    Parameters
+    ----------
+    values
+        (row, variable) numbers in the unit of the file, NaN where missing.
+    columns
+        As of ``find_columns``.
+    name
+        What messages call the table.
+    notes
+        Gets the note.
+
+    Returns
+    -------
+    DataFrame
+        (row, variable) of ``values``, without the others.
+
+    Raises
+    ------
+    InputError
+        Where no variable has a value.
+    """
     empty = [one for one in values if not values[one].notna().any()]
-    told = ", ".join(columns[one][0] for one in empty)
+    names = ", ".join(columns[one][0] for one in empty)
     if len(empty) == values.shape[1]:
         raise InputError(
-            f"Got {name} whose {told} has no value in any of {len(values)} rows, need numbers; check the code for"
+            f"Got {name} whose {names} has no value in any of {len(values)} rows, need numbers; check the code for"
             " missing values."
         )
     if empty:
-        notes.append(f"{told} has no value in any of {len(values)} rows and is left out")
+        notes.append(f"{names} has no value in any of {len(values)} rows and is left out")
     return values.drop(columns=empty)
 
 
@@ -215,7 +237,7 @@ def find_columns(frame: pd.DataFrame, preamble: tuple[str, ...] = ()) -> dict[st
     dict
         ``sw_in``, ``tair``, ``vpd``, ``precip`` to column and unit (None where nothing is said).
     """
-    said = _said_units(preamble)
+    said = _units_of_preamble(preamble)
     out: dict[str, tuple[str, Unit | None]] = {}
     for variable, names in COLUMNS.items():
         ranked: list[tuple[int, str, Unit | None]] = []
@@ -255,7 +277,7 @@ def _suffix_unit(variable: str, suffix: str) -> Unit | None:
     return weather_units.parse_unit(variable, re.sub(r"m2(?=_|$)", "m-2", text).replace("_", " "))
 
 
-def _said_units(preamble: tuple[str, ...]) -> dict[str, str]:
+def _units_of_preamble(preamble: tuple[str, ...]) -> dict[str, str]:
     """Units that header lines give: POWER's ``T2M   MERRA-2 ... (C)`` and ``# sw_in: MJ m-2 d-1``."""
     out = {}
     for line in preamble:
@@ -358,8 +380,25 @@ def _by_date(
     return values.set_axis(days)
 
 
-def _check(daily: pd.DataFrame, columns: dict, name: str, notes: list[str]) -> None:
-    """InputError or a note where the values do not fit the unit they are taken to be in."""
+def check_units(daily: pd.DataFrame, columns: dict, name: str, notes: list[str]) -> None:
+    """Check that values over the season fit the unit they are taken to be in.
+
+    Parameters
+    ----------
+    daily
+        (day, variable) in the units of the contract: W m-2, degC, hPa, mm d-1.
+    columns
+        As of ``find_columns``.
+    name
+        What messages call the table.
+    notes
+        Gets a note for each variable in doubt whose unit the file states, or that is believed as it is.
+
+    Raises
+    ------
+    InputError
+        Where the unit is certainly another one and the file states none.
+    """
     for one in daily:
         likely = weather_units.check_season(one, daily[one], daily.get("tair"))
         if likely is None:
@@ -367,6 +406,6 @@ def _check(daily: pd.DataFrame, columns: dict, name: str, notes: list[str]) -> N
         unit, certain = likely
         # Only where the file is silent about its unit; else it is believed, and the doubt is told.
         if certain and columns[one][1] is None:
-            raise weather_units.tell(one, unit, name, daily[one], schema.units("weather", one))
+            raise weather_units.unit_error(one, unit, name, daily[one], schema.units("weather", one))
         doubt = "although the file says otherwise" if columns[one][1] is not None else "read as it is"
         notes.append(f"{one} looks like {unit}, {doubt}")

@@ -231,7 +231,7 @@ def _check_vpd(
     return None
 
 
-def tell(variable: str, unit: str, name: str, values: pd.Series, need: str) -> InputError:
+def unit_error(variable: str, unit: str, name: str, values: pd.Series, need: str) -> InputError:
     """The error for values that look like another unit.
 
     Parameters
