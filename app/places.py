@@ -139,15 +139,10 @@ def to_geojson(places: list[Place], data: ExplorerData) -> str:
         if place.area:
             geometry = shapely.geometry.mapping(place.area)
         properties = {
-            "name": place_label(place),
+            "name": place.label,
             "row": place.row,
             "col": place.col,
             "colour": PLACE_COLOURS[place.slot],
         }
         features.append({"type": "Feature", "properties": properties, "geometry": geometry})
     return json.dumps({"type": "FeatureCollection", "features": features}, indent=1)
-
-
-def place_label(place: Place) -> str:
-    """Name of a ``place`` on screen and in exports."""
-    return place.label

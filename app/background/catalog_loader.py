@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
@@ -167,9 +166,4 @@ def gpp_predictor(store) -> Callable | None:
     """
     from fluxlens.embeddings import gpp
 
-    if not gpp.is_compatible(store.attrs):
-        return None
-    # `predict` itself where nothing is calibrated: it is compared by identity.
-    if getattr(store, "calibration", None) is None:
-        return gpp.predict
-    return partial(gpp.predict, calibration=store.calibration)
+    return gpp.predict if gpp.is_compatible(store.attrs) else None

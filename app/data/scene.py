@@ -40,7 +40,7 @@ class SceneData:
         Pixel grid of the store.
     tree : xarray.DataTree or None
         The scene that the store carries: sensors, weather, tower.
-    predict : callable or None
+    predictor : callable or None
         As given; None where there is no GPP.
     day_cubes : ByteLimitedCache
         Days of the cube, by (day, viewport, with_quality).
@@ -51,10 +51,20 @@ class SceneData:
         self._maps = store.cube("maps")
         self.tree: xr.DataTree | None = store.scene()
         # GPP is made of weather as well as of the embedding.
-        self.predict = predict if predict and self.node("weather") is not None else None
-        # Of a catalog entry, or of the visit.
-        self.calibration: Calibration | None = getattr(store, "calibration", None)
+        self.predictor = predict if predict and self.node("weather") is not None else None
         self.day_cubes = ByteLimitedCache(self._read_day, CACHE_BYTES)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """That of the store: of a catalog entry, or of the visit."""
+        return getattr(self.store, "calibration", None)
+
+    @property
+    def predict(self) -> Callable | None:
+        """``predictor`` with the calibration, where there is one; None where nothing predicts."""
+        if self.predictor is None or self.calibration is None:
+            return self.predictor
+        return partial(self.predictor, calibration=self.calibration)
 
     def with_calibration(self, calibration: Calibration | None) -> "SceneData":
         """The same scene with calibrated GPP; days of the cube are shared.
@@ -67,9 +77,7 @@ class SceneData:
         other = copy.copy(self)
         # Exports read the store's own attribute, so the copy of the scene has a copy of the store.
         other.store = copy.copy(self.store)
-        other.store.calibration = other.calibration = calibration
-        plain = getattr(self.predict, "func", self.predict)
-        other.predict = plain if calibration is None else partial(plain, calibration=calibration)
+        other.store.calibration = calibration
         # Predicted before the copy was made.
         other.__dict__.pop("sample_prediction", None)
         return other

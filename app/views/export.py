@@ -11,7 +11,7 @@ import panel as pn
 from fluxlens.app.data import chart_table
 from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
-from fluxlens.app.places import place_label, to_geojson
+from fluxlens.app.places import to_geojson
 from fluxlens.app.plots import map_sheet
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.file_upload import FileUpload
@@ -135,7 +135,7 @@ def export_places(
         "points": [
             geometries.Point(
                 *(float(v) for v in data.grid.lonlat(*data.centre(pin.row, pin.col))),
-                place_label(pin) if named else "",
+                pin.label if named else "",
             )
             for pin in pins
         ]
@@ -175,7 +175,7 @@ def file_content(
         pins = [place for place in state.places if not place.area]
         places = [state.place] if state.place.area else pins
         make = chart_table.make_table if written_suffix == ".csv" else chart_table.make_cube
-        found = make(data, places, [place_label(place) for place in places])
+        found = make(data, places, [place.label for place in places])
     else:
         selection = export_places(state, data, points)
         found, _ = extract.collect(data.store, written_suffix, **selection)

@@ -2,6 +2,7 @@
 
 from bokeh.model import Model
 from bokeh.models import UIElement
+from fluxlens.app.views.model_hooks import call_for_all, new_part
 from panel.io.notebook import patch_inline_stylesheets
 from panel.viewable import Viewable
 
@@ -22,13 +23,10 @@ def inline_styles(view: Viewable, root: Model, changed: Viewable, old_models=Non
     old_models : list of bokeh.model.Model, optional
         Unused.
     """
-    # Only the new part: a page has a thousand models, and a button that comes must not go through all.
-    new = root if changed is view else changed._models.get(root.ref["id"], (root,))[0]
-    for model in new.select({"type": UIElement}):
+    for model in new_part(view, root, changed).select({"type": UIElement}):
         patch_inline_stylesheets(model)
 
 
 def inline_all_styles() -> None:
     """Do so for all that this process shows from now on: a notebook's kernel, which has the scripts inline as well."""
-    if inline_styles not in Viewable._preprocessing_hooks:
-        Viewable._preprocessing_hooks.append(inline_styles)
+    call_for_all(inline_styles)

@@ -3,7 +3,7 @@
 import panel as pn
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.palette import PLACE_COLOURS
-from fluxlens.app.places import add_uploaded_area, place_label
+from fluxlens.app.places import add_uploaded_area
 from fluxlens.app.state.place import MAX_NAME_LENGTH
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.file_upload import FileUpload
@@ -65,7 +65,7 @@ class PlaceToolbar:
     def _update(self, *_) -> None:
         places = self.state.places
         colours = {f"--dot-{n}": PLACE_COLOURS[place.slot] for n, place in enumerate(places, 1)}
-        options = {place_label(place): place.slot for place in places}
+        options = {place.label: place.slot for place in places}
         # Together: with new options and the old value Panel would choose the first option, and that would move the
         # current place.
         with pn.io.hold():

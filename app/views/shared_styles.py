@@ -4,6 +4,7 @@ from weakref import WeakKeyDictionary
 
 from bokeh.model import Model
 from bokeh.models import InlineStyleSheet, UIElement
+from fluxlens.app.views.model_hooks import call_for_all, new_part
 from panel.viewable import Viewable
 
 MIN_LENGTH = 200
@@ -26,10 +27,9 @@ def share_styles(view: Viewable, root: Model, changed: Viewable, old_models=None
     old_models : list of bokeh.model.Model, optional
         Unused.
     """
-    new = root if changed is view else changed._models.get(root.ref["id"], (root,))[0]
     sheets = _SHEETS.setdefault(root, {})
     # Along the children and not all models: style sheets belong to what is laid out, and a page has hundreds of others.
-    waiting = [new]
+    waiting = [new_part(view, root, changed)]
     while waiting:
         model = waiting.pop()
         waiting += [child for child in getattr(model, "children", ()) if isinstance(child, UIElement)]
@@ -46,5 +46,4 @@ def _is_long(sheet: str | Model) -> bool:
 
 def share_all_styles() -> None:
     """Do so for all pages of this process."""
-    if share_styles not in Viewable._preprocessing_hooks:
-        Viewable._preprocessing_hooks.append(share_styles)
+    call_for_all(share_styles)

@@ -44,7 +44,7 @@ def calibrate(
     InputError
         Where fewer than three days are measured and predicted, or no head predicts here.
     """
-    if scene.predict is not gpp.predict:
+    if scene.predictor is not gpp.predict:
         raise InputError(
             "Got a scene without GPP of the shipped head, need it to calibrate; embed the scene again."
         )

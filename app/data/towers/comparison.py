@@ -181,22 +181,17 @@ def _model_split(scene: SceneData, tower: xr.Dataset) -> str:
 
     if scene.calibration is not None:
         return f"not independent: calibrated with {scene.calibration.label}"
-    towers = gpp.load().card.get("measured_towers", {}) if scene.predict is gpp.predict else {}
+    towers = gpp.load().card.get("measured_towers", {}) if scene.predictor is gpp.predict else {}
     if str(tower.attrs.get("site", "")) in {site for sites in towers.values() for site in sites}:
         return "not independent: the head was trained on this tower among others"
     return SPLITS["model"]
-
-
-def _plain(scene: SceneData):
-    """What predicts, without its calibration."""
-    return getattr(scene.predict, "func", scene.predict)
 
 
 def _training_data(scene: SceneData) -> str:
     """From the card of the shipped head; empty where another predictor is used."""
     from fluxlens.embeddings import gpp
 
-    return str(gpp.load().card.get("taught_by", "")) if _plain(scene) is gpp.predict else ""
+    return str(gpp.load().card.get("taught_by", "")) if scene.predictor is gpp.predict else ""
 
 
 # --- baselines: daily GPP, gC m-2 d-1, of the observed series and the footprint ---
