@@ -560,10 +560,10 @@ def to_numbers(column: pd.Series, what: str) -> np.ndarray:
         # spreadsheets and Python write logical values as words
         values[lower.index[lower == "true"]] = 1.0
         values[lower.index[lower == "false"]] = 0.0
-        strange = text[~lower.isin([*MISSING_TEXT, "true", "false"])]
-        if len(strange):
+        wrong = text[~lower.isin([*MISSING_TEXT, "true", "false"])]
+        if len(wrong):
             raise InputError(
-                f"Got {strange.iloc[0]!r} in the column {column.name} of {what}, need a number or nothing; correct it."
+                f"Got {wrong.iloc[0]!r} in the column {column.name} of {what}, need a number or nothing; correct it."
             )
     out = values.to_numpy(dtype=float, na_value=np.nan, copy=True)
     out[~np.isfinite(out) | (out < MISSING_BELOW)] = np.nan

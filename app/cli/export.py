@@ -189,8 +189,8 @@ def export_points(
             "--snapshot": snapshot,
             "--replay": replay,
         }
-        if given := [name for name, value in unwanted.items() if value is not None]:
-            raise InputError(f"Got --again with {given[0]}, need it alone; leave one out.")
+        if extra := [name for name, value in unwanted.items() if value is not None]:
+            raise InputError(f"Got --again with {extra[0]}, need it alone; leave one out.")
         return export_again(again, store, catalog, out)
     if not (store and out):
         raise InputError("Got export without STORE or --out, need both; add them.")
@@ -288,8 +288,8 @@ def export_summary(
     """
     from fluxlens.embeddings.export import paths, summary
 
-    if given := [name for name, value in others.items() if value is not None]:
-        raise InputError(f"Got --summary with {given[0]}, need it without; leave one out.")
+    if extra := [name for name, value in others.items() if value is not None]:
+        raise InputError(f"Got --summary with {extra[0]}, need it without; leave one out.")
     # Before the store is opened: one of a catalog entry may have to be computed first.
     paths.check_path(out, paths.CUBES | paths.MAPS)
     found = find_embeddings(store, catalog)

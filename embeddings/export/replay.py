@@ -224,9 +224,9 @@ def load(path: str | Path) -> Replay:
     if version != VERSION:
         raise InputError(f"Got a replay file of version {version!r}, need {VERSION}; use newer software.")
     # A key that is ignored might be the one that matters.
-    strange = sorted(content.keys() - {field.name for field in fields(Replay)})
-    if strange:
-        raise InputError(f"Got {path.name} with {strange[0]!r}, need only what replays hold; remove it.")
+    unknown = sorted(content.keys() - {field.name for field in fields(Replay)})
+    if unknown:
+        raise InputError(f"Got {path.name} with {unknown[0]!r}, need only what replays hold; remove it.")
     try:
         return Replay(**{name: tuple(v) if isinstance(v, list) else v for name, v in content.items()})
     except TypeError as error:

@@ -409,9 +409,9 @@ def _fit_scale(information: dict[str, tuple], covariance: np.ndarray) -> _Poster
     precision, weighted, evidence = np.linalg.inv(shared), np.zeros(count), 0.0
     for j, h, _ in information.values():
         # (I + J V)^-1 keeps its condition where J is nearly singular, unlike (J^-1 + V)^-1.
-        seen = np.linalg.inv(np.eye(count) + j @ alone)
-        precision = precision + seen @ j
-        weighted = weighted + seen @ h
+        shrinkage = np.linalg.inv(np.eye(count) + j @ alone)
+        precision = precision + shrinkage @ j
+        weighted = weighted + shrinkage @ h
         # Log density of the residuals, less what does not depend on the prior.
         evidence -= 0.5 * np.linalg.slogdet(np.eye(count) + covariance @ j)[1]
         evidence += 0.5 * h @ np.linalg.inv(j + np.linalg.inv(covariance)) @ h
@@ -419,9 +419,12 @@ def _fit_scale(information: dict[str, tuple], covariance: np.ndarray) -> _Poster
     set_mean = set_covariance @ weighted
     own, prior_precision = {}, np.linalg.inv(alone)
     for name, (j, h, _) in information.items():
-        given = np.linalg.inv(j + prior_precision)  # with what the set has in common known
-        pull = given @ prior_precision
-        own[name] = given @ h + pull @ set_mean, _symmetric(given + pull @ set_covariance @ pull.T)
+        conditional = np.linalg.inv(j + prior_precision)  # with what the set has in common known
+        pull = conditional @ prior_precision
+        own[name] = (
+            conditional @ h + pull @ set_mean,
+            _symmetric(conditional + pull @ set_covariance @ pull.T),
+        )
     return _Posterior((set_mean, set_covariance + alone), own, float(evidence))
 
 

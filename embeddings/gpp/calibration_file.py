@@ -117,7 +117,7 @@ class Calibration:
 
     def text(self) -> str:
         """The text of its file."""
-        told = {
+        content = {
             FORMAT: VERSION,
             "name": self.name,
             "digest": self.digest,
@@ -126,13 +126,13 @@ class Calibration:
             "terms": TERM_NOTES,
             "heads": [_head_text(one) for one in self.heads],
         }
-        return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
     def save(self, path: str | Path) -> None:
         """Write the file ``path``, a ``.json`` in a folder that exists; replaced only by the whole new one."""
         path = check_path(path)
-        with atomic_path(path) as beside:
-            beside.write_text(self.text(), encoding="utf-8")
+        with atomic_path(path) as temporary:
+            temporary.write_text(self.text(), encoding="utf-8")
 
 
 def check_path(path: str | Path) -> Path:
@@ -203,28 +203,28 @@ def from_text(text: str, name: str = "a calibration") -> Calibration:
         Where it is no calibration.
     """
     try:
-        told = json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(_no_calibration(name, "it is no JSON")) from error
-    if not isinstance(told, dict) or FORMAT not in told:
+    if not isinstance(content, dict) or FORMAT not in content:
         raise InputError(_no_calibration(name, f"it has no {FORMAT}"))
-    if told[FORMAT] != VERSION:
+    if content[FORMAT] != VERSION:
         raise InputError(
-            f"Got {name} of version {str(told[FORMAT])[:20]}, need {VERSION}; use the software that wrote it."
+            f"Got {name} of version {str(content[FORMAT])[:20]}, need {VERSION}; use the software that wrote it."
         )
     # A file comes from others: each part is checked before it moves a prediction.
     try:
-        measured = told["measured"]
+        measured = content["measured"]
         facts = {key: str(measured[key]) for key in ("source", "variable", "start", "end")}
         facts |= {"days": int(measured["days"]), "sites": [str(site) for site in measured["sites"]]}
-        heads = tuple(_head_of(one) for one in told["heads"])
-        found = Calibration(str(told["name"]), facts, heads)
+        heads = tuple(_head_of(one) for one in content["heads"])
+        found = Calibration(str(content["name"]), facts, heads)
         sound = bool(heads) and all(text.isprintable() for text in (found.name, *map(str, facts.values())))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(_no_calibration(name, f"a part is missing or wrong ({error})")) from error
     if not sound:
         raise InputError(_no_calibration(name, "it holds no head, or a name that cannot be printed"))
-    if told.get("digest") != found.digest:
+    if content.get("digest") != found.digest:
         raise InputError(
             _no_calibration(name, "its numbers are not those it was written with (digest differs)")
         )
@@ -265,18 +265,18 @@ def _round(value: float, digits: int = 6) -> float:
     return float(f"{float(value):.{digits}g}")
 
 
-def _head_of(told: dict) -> HeadAdjustment:
-    checked = {str(key): float(value) for key, value in told["left_out_blocks"].items()}
-    own = {str(name): _adjustment_of(one) for name, one in told["sites"].items()}
+def _head_of(content: dict) -> HeadAdjustment:
+    checked = {str(key): float(value) for key, value in content["left_out_blocks"].items()}
+    own = {str(name): _adjustment_of(one) for name, one in content["sites"].items()}
     return HeadAdjustment(
-        str(told["kind"]), str(told["weights"]), _adjustment_of(told["pooled"]), own, checked
+        str(content["kind"]), str(content["weights"]), _adjustment_of(content["pooled"]), own, checked
     )
 
 
-def _adjustment_of(told: dict) -> Adjustment:
-    mean = np.array([float(told["mean"][name]) for name in TERMS])
-    covariance = np.array(told["covariance"], float)
-    spread, effective = float(told["spread"]), float(told["effective_days"])
+def _adjustment_of(content: dict) -> Adjustment:
+    mean = np.array([float(content["mean"][name]) for name in TERMS])
+    covariance = np.array(content["covariance"], float)
+    spread, effective = float(content["spread"]), float(content["effective_days"])
     if covariance.shape != (len(TERMS), len(TERMS)):
         raise ValueError(f"covariance of shape {covariance.shape}")
     numbers = np.concatenate([mean, covariance.ravel(), [spread]])
@@ -288,4 +288,4 @@ def _adjustment_of(told: dict) -> Adjustment:
     covariance = (covariance + covariance.T) / 2
     if np.linalg.eigvalsh(covariance).min() < -1e-5 * max(1.0, np.trace(covariance)):
         raise ValueError("a covariance that is none")
-    return Adjustment(mean, covariance, spread, int(told["days"]), effective)
+    return Adjustment(mean, covariance, spread, int(content["days"]), effective)

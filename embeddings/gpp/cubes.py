@@ -256,19 +256,21 @@ def _check(cube: xr.Dataset, head: DailyGppHead) -> None:
         )
 
 
-def calibration_of(attrs: dict, given: Calibration | str | Path | None) -> Calibration | None:
+def calibration_of(attrs: dict, calibration: Calibration | str | Path | None) -> Calibration | None:
     """The calibration given, or that in the attributes of a cube; None where there is neither.
 
     Parameters
     ----------
     attrs
         Of a cube.
-    given
+    calibration
         A calibration, the path of one, or None.
     """
-    if given is None and CALIBRATION_ATTR in attrs:
+    if calibration is None and CALIBRATION_ATTR in attrs:
         return calibration_file.from_text(str(attrs[CALIBRATION_ATTR]), CALIBRATION_ATTR)
-    return given if given is None or isinstance(given, Calibration) else calibration_file.load(given)
+    if calibration is None or isinstance(calibration, Calibration):
+        return calibration
+    return calibration_file.load(calibration)
 
 
 def _attrs(

@@ -213,10 +213,10 @@ def _weather(daily: xr.Dataset, notes: list[str]) -> xr.Dataset:
         out["precip"] = daily["precipitation_flux"]
     frame = xr.Dataset(out).to_dataframe()
     for name in out:
-        # A unit that is told but cannot be true over a season is named.
-        doubt = weather_units.check_season(name, frame[name], frame.get("tair"))
-        if doubt is not None:
-            notes.append(f"{name} of AgERA5 looks like {doubt[0]}, although the file says otherwise")
+        # A unit that is stated but cannot be true over a season is named.
+        likely = weather_units.check_season(name, frame[name], frame.get("tair"))
+        if likely is not None:
+            notes.append(f"{name} of AgERA5 looks like {likely[0]}, although the file says otherwise")
     weather = xr.Dataset(out).astype("float32")
     for name in weather.data_vars:
         weather[name].attrs = {"units": schema.units("weather", str(name))}

@@ -227,10 +227,10 @@ def is_clear(table: pd.DataFrame, what: str) -> np.ndarray:
     column = find_column(table, ("clear",))
     if column is not None:
         values = text_table.to_numbers(table[column], what)
-        strange = np.isfinite(values) & (values != 0) & (values != 1)
-        if strange.any():
+        is_other = np.isfinite(values) & (values != 0) & (values != 1)
+        if is_other.any():
             raise InputError(
-                f"Got {values[strange][0]:g} in the column {column} of {what}, need 1 (clear) or 0; correct it."
+                f"Got {values[is_other][0]:g} in the column {column} of {what}, need 1 (clear) or 0; correct it."
             )
         if unknown := int(np.isnan(values).sum()):
             warnings.warn(

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import text_table
-from fluxlens.embeddings.readers import weather_table
+from fluxlens.embeddings.readers import weather_table, weather_units
 from fluxlens.embeddings.readers.optical import SAME_IMAGE
 from fluxlens.embeddings.readers.series_bands import to_backscatter, to_reflectance
 from fluxlens.embeddings.readers.series_columns import (
@@ -168,9 +168,9 @@ def read_hidden(hide: str | Path | pd.DataFrame, table: SeriesTable, sensor: str
     # -1 marks an id that the series table does not have.
     series = pd.Index(table.ids).get_indexer(ids)
     if (series < 0).any():
-        strange = list(dict.fromkeys(ids[series < 0]))
+        unknown = list(dict.fromkeys(ids[series < 0]))
         raise InputError(
-            f"Got {what} with {_some(strange)}, need ids of the series table such as {table.ids[0]}; correct it."
+            f"Got {what} with {_some(unknown)}, need ids of the series table such as {table.ids[0]}; correct it."
         )
     observations = table.sensors[sensor]
     observed = pd.MultiIndex.from_arrays([observations.series, observations.day])
@@ -253,7 +253,7 @@ def _weather_of_contract(table: pd.DataFrame, days: np.ndarray, what: str) -> pd
             values[name] = unit.convert(values[name])
     # All ids together: a table has one unit, and days of many places tell it better than those of one.
     daily = values.groupby(days.astype("datetime64[D]").astype("datetime64[ns]")).mean()
-    weather_table.check_units(daily, columns, what, notes)
+    weather_units.check_units(daily, columns, what, notes)
     if notes:
         warnings.warn(f"{what}: {'; '.join(notes)}.", DataWarning, stacklevel=3)
     return values

@@ -158,7 +158,7 @@ def read_frame(table: Table | pd.DataFrame, name: str) -> xr.Dataset:
     for one, (_, unit) in columns.items():
         if unit is not None and one in daily:
             daily[one] = unit.convert(daily[one])
-    check_units(daily, columns, name, notes)
+    weather_units.check_units(daily, columns, name, notes)
     if notes:
         warnings.warn(f"{name}: {'; '.join(notes)}.", DataWarning, stacklevel=2)
     node = xr.Dataset(
@@ -237,7 +237,7 @@ def find_columns(frame: pd.DataFrame, preamble: tuple[str, ...] = ()) -> dict[st
     dict
         ``sw_in``, ``tair``, ``vpd``, ``precip`` to column and unit (None where nothing is said).
     """
-    said = _units_of_preamble(preamble)
+    stated = _units_of_preamble(preamble)
     out: dict[str, tuple[str, Unit | None]] = {}
     for variable, names in COLUMNS.items():
         ranked: list[tuple[int, str, Unit | None]] = []
@@ -245,7 +245,7 @@ def find_columns(frame: pd.DataFrame, preamble: tuple[str, ...] = ()) -> dict[st
             base, _, bracket = re.match(r"([^(\[]*)([(\[])?([^)\]]*)", column).groups()
             base = re.sub(r"[\s\-.]+", "_", base.strip(" _"))
             if base in names:
-                text = bracket or said.get(base, "") or KNOWN_UNITS.get(base, "")
+                text = bracket or stated.get(base, "") or KNOWN_UNITS.get(base, "")
                 ranked.append(
                     (names.index(base), column, weather_units.parse_unit(variable, text) if text else None)
                 )
@@ -378,34 +378,3 @@ def _by_date(
             f"Got {name} with {twice[0]:%Y-%m-%d} twice ({len(twice)} such days), need one row a day; average them."
         )
     return values.set_axis(days)
-
-
-def check_units(daily: pd.DataFrame, columns: dict, name: str, notes: list[str]) -> None:
-    """Check that values over the season fit the unit they are taken to be in.
-
-    Parameters
-    ----------
-    daily
-        (day, variable) in the units of the contract: W m-2, degC, hPa, mm d-1.
-    columns
-        As of ``find_columns``.
-    name
-        What messages call the table.
-    notes
-        Gets a note for each variable in doubt whose unit the file states, or that is believed as it is.
-
-    Raises
-    ------
-    InputError
-        Where the unit is certainly another one and the file states none.
-    """
-    for one in daily:
-        likely = weather_units.check_season(one, daily[one], daily.get("tair"))
-        if likely is None:
-            continue
-        unit, certain = likely
-        # Only where the file is silent about its unit; else it is believed, and the doubt is told.
-        if certain and columns[one][1] is None:
-            raise weather_units.unit_error(one, unit, name, daily[one], schema.units("weather", one))
-        doubt = "although the file says otherwise" if columns[one][1] is not None else "read as it is"
-        notes.append(f"{one} looks like {unit}, {doubt}")

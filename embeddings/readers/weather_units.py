@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings.meteorology import saturation_vapour_pressure_hpa
+from fluxlens.embeddings.scenes import schema
 from fluxlens.models.errors import InputError
 
 DAY_S = 86400.0
@@ -264,3 +265,34 @@ def unit_error(variable: str, unit: str, name: str, values: pd.Series, need: str
         f"Got {name} with {variable} from {low:.4g} to {high:.4g} over {values.count()} days, "
         f"need {need}; it looks like {unit}{extra}: convert it, or name the column {variable}_{suffix}."
     )
+
+
+def check_units(daily: pd.DataFrame, columns: dict, name: str, notes: list[str]) -> None:
+    """Check that values over the season fit the unit they are taken to be in.
+
+    Parameters
+    ----------
+    daily
+        (day, variable) in the units of the contract: W m-2, degC, hPa, mm d-1.
+    columns
+        Column and stated unit (None where the file states none) by variable, as of ``weather_table.find_columns``.
+    name
+        What messages call the table.
+    notes
+        Gets a note for each variable in doubt whose unit the file states, or that is believed as it is.
+
+    Raises
+    ------
+    InputError
+        Where the unit is certainly another one and the file states none.
+    """
+    for one in daily:
+        likely = check_season(one, daily[one], daily.get("tair"))
+        if likely is None:
+            continue
+        unit, is_certain = likely
+        # Only where the file is silent about its unit; else it is believed, and named in a warning.
+        if is_certain and columns[one][1] is None:
+            raise unit_error(one, unit, name, daily[one], schema.units("weather", one))
+        belief = "although the file says otherwise" if columns[one][1] is not None else "read as it is"
+        notes.append(f"{one} looks like {unit}, {belief}")
