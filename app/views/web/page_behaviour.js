@@ -147,6 +147,15 @@ export function render({ model, el }) {
       const around = column.top + scrollY + rest - frame.getBoundingClientRect().height;
       frame.style.setProperty("--around-map", `${Math.ceil(around + 8)}px`);
     }
+    setTimeout(layOutStale, 200);
+  };
+  // Bokeh (3.9) misses a change of size that comes while it draws: the canvas is then larger than its frame, and cut.
+  const layOutStale = () => {
+    for (const view of figures.values()) {
+      const { width, height } = view.el.getBoundingClientRect();
+      const { bbox } = view.canvas_view;
+      if (width && (Math.abs(width - bbox.width) > 1 || Math.abs(height - bbox.height) > 1)) view.invalidate_layout();
+    }
   };
   const sizes = new ResizeObserver(fitMaps);
 
