@@ -53,18 +53,18 @@ class HidingConfig:
     """Shortest and longest half-width of such a gap, drawn uniformly in its logarithm."""
     most_shown: int = 45
     """Acquisitions of a sensor that are shown at most, drawn at random: time grows with their square."""
-    few_share: float = 0.05
+    few_share: float = 0.02
     """Only one to six acquisitions of Sentinel-2 left."""
     radar_absent_share: float = 0.4
     """Sentinel-1 absent where the series has it."""
     optical_absent_share: float = 0.05
     """Sentinel-2 absent where the series has Sentinel-1."""
-    no_10m_share: float = 0.1
-    hls_share: float = 0.15
+    no_10m_share: float = 0.05
+    hls_share: float = 0.05
     """Sentinel-2 without its 10 m bands; with those of Landsat alone."""
     visible_weight: float = 0.15
     """Weight of queried days whose acquisition is visible."""
-    jitter_share: float = 0.4
+    jitter_share: float = 0.1
     gain_std: float = 0.12
     offset_std: float = 0.3
     """Series whose bands get a gain and an offset on all dates, and how large: standard deviation of the log gain, and
