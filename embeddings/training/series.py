@@ -34,6 +34,9 @@ SCENE_PIXELS = 200
 """Pixels of a scene that are taken as series."""
 LEAST_ACQUISITIONS = 4
 """Acquisitions of Sentinel-2 that a series needs for training."""
+RADAR_DRAWS = 2
+"""A measured source with Sentinel-1 is drawn this many times as often: few have it, and what radar tells of land must be
+learned from measured radar."""
 USUAL_MSE = 0.035**2
 """Squared error of linear interpolation at hidden dates at which a source counts one; a noisier source would decide
 the training otherwise."""
@@ -127,7 +130,9 @@ def from_table(name: str, table: SeriesTable) -> SeriesSource:
     return _source(name, edges, day, {sensor: one.values for sensor, one in known.items()})
 
 
-def from_scene(scene: PackedScene, pixels: int, rng: np.random.Generator) -> SeriesSource | None:
+def from_scene(
+    scene: PackedScene, pixels: int, rng: np.random.Generator, sensors: tuple[str, ...] = ("s2", "s1")
+) -> SeriesSource | None:
     """Take random pixels of a scene as series without neighbours.
 
     Parameters
@@ -138,6 +143,8 @@ def from_scene(scene: PackedScene, pixels: int, rng: np.random.Generator) -> Ser
         How many.
     rng
         Draws them.
+    sensors
+        Whose acquisitions are taken, ``s2`` among them.
 
     Returns
     -------
@@ -149,7 +156,7 @@ def from_scene(scene: PackedScene, pixels: int, rng: np.random.Generator) -> Ser
     ny, nx = scene.shape
     rows, cols = np.unravel_index(rng.choice(ny * nx, min(pixels, ny * nx), replace=False), (ny, nx))
     edges, day, values = {}, {}, {}
-    for sensor in ("s2", "s1"):
+    for sensor in sensors:
         if sensor not in scene.steps:
             continue
         every = scene.values(sensor, (slice(None), slice(None), rows, cols))  # (time, band, pixel)
@@ -247,6 +254,8 @@ def series_batches(
 ) -> Iterator[SeriesBatch]:
     """Endless batches; groups are drawn alike, and in a group its sources, whatever number of series they have.
 
+    Sources with Sentinel-1 are drawn ``RADAR_DRAWS`` times as often.
+
     Parameters
     ----------
     groups
@@ -264,11 +273,15 @@ def series_batches(
         Of ``size`` series.
     """
     rng = np.random.default_rng(seed)
+    sources = [source for group in groups for source in group]
+    chance = np.array(
+        [(RADAR_DRAWS if "s1" in source.day else 1) / len(group) for group in groups for source in group]
+    )
+    chance /= chance.sum()
     while True:
         drawn = []
         # One source per batch: its series are about as long and have the same sensors, so that little is padding.
-        group = groups[rng.integers(len(groups))]
-        source = group[rng.integers(len(group))]
+        source = sources[rng.choice(len(sources), p=chance)]
         while len(drawn) < size:
             one = _draw(source, int(rng.integers(source.count)), config, rng)
             if one is not None:
