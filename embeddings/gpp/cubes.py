@@ -22,7 +22,7 @@ from fluxlens import embeddings
 
 WEIGHTS = "gpp.safetensors"
 
-EARLIER_WEIGHTS = ("gpp_v1.safetensors",)
+EARLIER_WEIGHTS = ("gpp_v1.safetensors", "gpp_v2.safetensors")
 """Heads of earlier releases, for stores whose embeddings were made by the weights of those releases."""
 
 KIND = "daily"

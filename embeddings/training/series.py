@@ -5,6 +5,7 @@ Long on purpose: what a source holds, what is hidden of it and how it is padded 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -174,14 +175,18 @@ def _source(
     trusted = {sensor: np.ones(len(one), np.float32) for sensor, one in day.items()}
     bands = SENSORS["s2"].bands
     # Cloud and snow are bright in the visible, where vegetation and soil are dark.
-    light = np.nanmean(values["s2"][:, [bands.index(b) for b in ("B02", "B03", "B04")]], 1)
+    with warnings.catch_warnings():
+        # Acquisitions without visible bands have no brightness, and are not called bright.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        light = np.nanmean(values["s2"][:, [bands.index(b) for b in ("B02", "B03", "B04")]], 1)
     square = []
     for a, b in zip(edges["s2"][:-1], edges["s2"][1:], strict=True):
         d, v = day["s2"][a:b], values["s2"][a:b]
         near = np.abs(d[:, None] - d) <= NEIGHBOUR_DAYS  # (t, t)
         # A date is no witness of itself.
         np.fill_diagonal(near, False)
-        with np.errstate(all="ignore"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
             median = np.nanmedian(np.where(near, light[a:b], np.nan), 1) if len(d) > 1 else light[a:b]
         bright = light[a:b] - median > CONTAMINATED_RISE
         trusted["s2"][a:b][bright] = CONTAMINATED_WEIGHT
@@ -189,8 +194,9 @@ def _source(
             # Each inner date between its two neighbours, as the hidden dates are scored.
             share = ((d[1:-1] - d[:-2]) / np.maximum(d[2:] - d[:-2], 1))[:, None]
             error = v[1:-1] - (v[:-2] * (1 - share) + v[2:] * share)
-            square.append(np.nanmean(error[~bright[1:-1]] ** 2) if (~bright[1:-1]).any() else np.nan)
-    mse = float(np.nanmean(square)) if len(square) else USUAL_MSE
+            known = error[~bright[1:-1]] ** 2
+            square.append(known[np.isfinite(known)].mean() if np.isfinite(known).any() else np.nan)
+    mse = float(np.nanmean(square)) if np.isfinite(square).any() else USUAL_MSE
     # Bounded, so that a source of little noise does not decide everything.
     weight = float(np.clip(USUAL_MSE / max(mse, 1e-6), 0.4, 3.0))
     return SeriesSource(name, edges, day, values, trusted, weight)
