@@ -36,8 +36,8 @@ SCENE_PIXELS = 200
 LEAST_ACQUISITIONS = 4
 """Acquisitions of Sentinel-2 that a series needs for training."""
 RADAR_DRAWS = 2
-"""A measured source with Sentinel-1 is drawn this many times as often: few have it, and what radar tells of land must be
-learned from measured radar."""
+"""A measured source with Sentinel-1 is drawn this many times as often: few have it, and what radar tells of land must
+be learned from measured radar."""
 USUAL_MSE = 0.035**2
 """Squared error of linear interpolation at hidden dates at which a source counts one; a noisier source would decide
 the training otherwise."""
