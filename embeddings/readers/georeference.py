@@ -86,9 +86,7 @@ def tell_shifts(rasters: list[tuple[str, Grid]], notes: list[str]) -> None:
     first, grid = rasters[0]
     for name, own in rasters[1:]:
         if own.crs != grid.crs:
-            raise InputError(
-                f"Got {name} in {own.crs} and {first} in {grid.crs}, need one CRS; reproject."
-            )
+            raise InputError(f"Got {name} in {own.crs} and {first} in {grid.crs}, need one CRS; reproject.")
         east, south = own.left_m - grid.left_m, grid.top_m - own.top_m
         # Distance to the nearest edge of the coarser grid, signed.
         off = [(shift + own.size_m / 2) % own.size_m - own.size_m / 2 for shift in (east, south)]

@@ -98,7 +98,9 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
         told.append(f"{len(left_out)} of {sum(len(one.items) for one in found)} images left out: {names}")
     if empty:
         names = ", ".join(empty[:NAMED]) + (", ..." if empty[NAMED:] else "")
-        told.append(f"{len(empty)} of {len(found)} dates have no value in the square and are left out ({names})")
+        told.append(
+            f"{len(empty)} of {len(found)} dates have no value in the square and are left out ({names})"
+        )
     if told:
         warnings.warn(f"{path.name}: {'; '.join(told)}.", DataWarning, stacklevel=2)
     return left_out

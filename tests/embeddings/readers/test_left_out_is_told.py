@@ -147,7 +147,9 @@ def square(row: float, col: float, size: float = 4) -> dict:
 
 def polygons(store: Path, tmp_path: Path, says: str, **shapes: dict | None) -> LeftOut:
     path = tmp_path / "fields.geojson"
-    features = [{"type": "Feature", "properties": {"name": key}, "geometry": one} for key, one in shapes.items()]
+    features = [
+        {"type": "Feature", "properties": {"name": key}, "geometry": one} for key, one in shapes.items()
+    ]
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
 
     def read() -> object:
@@ -182,7 +184,9 @@ def polygon_between_centres(store: Path, tmp_path: Path) -> LeftOut:
 def series(days: int = 12) -> pd.DataFrame:
     """Two plots, every tenth day."""
     dates = pd.date_range("2021-05-01", periods=days, freq="10D")
-    bands = dict(B02=0.04, B03=0.07, B04=0.05, B05=0.1, B06=0.25, B07=0.3, B08=0.32, B8A=0.33, B11=0.2, B12=0.1)
+    bands = dict(
+        B02=0.04, B03=0.07, B04=0.05, B05=0.1, B06=0.25, B07=0.3, B08=0.32, B8A=0.33, B11=0.2, B12=0.1
+    )
     return pd.concat([pd.DataFrame({"id": plot, "date": dates, **bands}) for plot in "ab"], ignore_index=True)
 
 
@@ -225,7 +229,9 @@ def series_without_a_class(store: Path, tmp_path: Path) -> LeftOut:
 def series_without_a_clear_flag(store: Path, tmp_path: Path) -> LeftOut:
     table = series().assign(clear=1.0)
     table.loc[[1, 3], "clear"] = np.nan
-    return series_case(tmp_path, table, "2 of 24 rows of .*plots.csv are empty in clear: left out as not clear")
+    return series_case(
+        tmp_path, table, "2 of 24 rows of .*plots.csv are empty in clear: left out as not clear"
+    )
 
 
 def series_twice_a_day(store: Path, tmp_path: Path) -> LeftOut:
@@ -235,7 +241,9 @@ def series_twice_a_day(store: Path, tmp_path: Path) -> LeftOut:
 
 def series_radar_without_power(store: Path, tmp_path: Path) -> LeftOut:
     """A table of Sentinel-1 beside, of linear power with noise below zero in one row."""
-    case = series_case(tmp_path, series(), "1 of 24 rows of the Sentinel-1 table radar.csv have no band within")
+    case = series_case(
+        tmp_path, series(), "1 of 24 rows of the Sentinel-1 table radar.csv have no band within"
+    )
     radar = series()[["id", "date"]].assign(VV=-11.0, VH=-17.0)
     radar.loc[4, ["VV", "VH"]] = -99.0
     radar.to_csv(tmp_path / "radar.csv", index=False)
@@ -276,11 +284,6 @@ def weather_with_holes(store: Path, tmp_path: Path) -> LeftOut:
     return weather_case(tmp_path, table, "3 of 183 days of sw_in are incomplete and left out")
 
 
-def weather_of_an_empty_variable(store: Path, tmp_path: Path) -> LeftOut:
-    table = days_of_weather().assign(precip=-9999.0)
-    return weather_case(tmp_path, table, "precip has no value in any of 4369 rows and is left out")
-
-
 def scene_case(path: Path, tmp_path: Path, says: str) -> LeftOut:
     command = ["scene", "clear", str(path), "--by", "haze", "--out", str(tmp_path / "scene.zarr")]
     return LeftOut(lambda: open_scene(path), command, says)
@@ -296,7 +299,9 @@ def tiffs(folder: Path, of: Truth) -> None:
             folder / f"S2_{time:%Y%m%d}.tif", "w", driver="GTiff", width=of.grid.nx, height=of.grid.ny,
             count=len(names), dtype="uint16", **where,
         ) as file:  # fmt: skip
-            file.write(np.stack([*(values[at] for values in of.numbers.values()), of.scl[at].astype("uint16")]))
+            file.write(
+                np.stack([*(values[at] for values in of.numbers.values()), of.scl[at].astype("uint16")])
+            )
             file.descriptions = names
 
 
@@ -304,7 +309,9 @@ def tiffs_without_a_date(store: Path, tmp_path: Path) -> LeftOut:
     folder = tmp_path / "images"
     tiffs(folder, truth())
     (folder / "S2_20190512.tif").rename(folder / "first.tif")
-    return scene_case(folder, tmp_path, r"1 of 3 files have no date in their name and are left out \(first.tif")
+    return scene_case(
+        folder, tmp_path, r"1 of 3 files have no date in their name and are left out \(first.tif"
+    )
 
 
 def tiffs_of_no_known_band(store: Path, tmp_path: Path) -> LeftOut:
@@ -409,7 +416,7 @@ CASES = [
     polygon_across_the_edge, polygon_outside, polygon_between_centres, series_of_fill_values,
     series_with_single_values_out_of_range, series_never_clear, series_without_a_class, series_without_a_clear_flag,
     series_twice_a_day, series_radar_without_power, folder_of_tables, weather_with_holes,
-    weather_of_an_empty_variable, tiffs_without_a_date, tiffs_of_no_known_band, tiffs_beside_netcdf,
+    tiffs_without_a_date, tiffs_of_no_known_band, tiffs_beside_netcdf,
     netcdf_of_no_known_band, netcdf_of_no_known_kind, netcdf_images_without_partner, zarr_without_a_mask,
     radar_without_power, science_cube, stac_items,
 ]  # fmt: skip
