@@ -91,8 +91,8 @@ def open(folder: str | Path, offset: int | None = None, notes: list[str] | None 
     ]
     if unknown:
         notes.append(
-            f"{len(unknown)} of {len(files) + len(stores)} files are of no known kind and left out ({', '.join(unknown[:3])}"
-            f"{', ...' if len(unknown) > 3 else ''})"
+            f"{len(unknown)} of {len(files) + len(stores)} files are of no known kind and left out "
+            f"({', '.join(unknown[:3])}{', ...' if len(unknown) > 3 else ''})"
         )
     return cube.finish(nodes, folder.name, notes)
 
