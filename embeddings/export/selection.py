@@ -187,9 +187,25 @@ class CubeSelection:
         partly = [
             f"{name} {share:.0%}" for name, share in zip(names, shares, strict=True) if share < WHOLE_SHARE
         ]
+        told = []
         if partly:
             self.share_inside = first_few(partly, 100)
-            warn(f"Not all of the area lies in the scene, the rest is left out; inside: {first_few(partly)}.")
+            told.append(
+                f"Not all of the area lies in the scene, the rest is left out; inside: {first_few(partly)}."
+            )
+        # Whole in the scene and without a row in the answer: smaller than a pixel, or a narrow strip.
+        taken = {id(region) for region, _ in found}
+        lost = [
+            name
+            for name, region, share in zip(names, regions, shares, strict=True)
+            if share >= WHOLE_SHARE and id(region) not in taken
+        ]
+        if lost:
+            told.append(
+                f"{len(lost)} of {len(regions)} polygons hold no pixel centre: left out ({first_few(lost)})."
+            )
+        if told:
+            warn(" ".join(told))
         return found
 
     def region_numbers(self, polygon: list) -> tuple[np.ndarray, list[str]]:
