@@ -273,7 +273,7 @@ def days_of_weather() -> pd.DataFrame:
 def weather_case(tmp_path: Path, table: pd.DataFrame, says: str) -> LeftOut:
     path, plots = tmp_path / "weather.csv", tmp_path / "plots.csv"
     table.to_csv(path, index=False)
-    series().to_csv(plots, index=False)
+    series().assign(lon=8.0, lat=47.0).to_csv(plots, index=False)
     command = ["embed", str(plots), "--weather", str(path), "--out", str(tmp_path / "daily.csv")]
     return LeftOut(lambda: weather_table.open(path), command, says)
 
@@ -284,8 +284,8 @@ def weather_with_holes(store: Path, tmp_path: Path) -> LeftOut:
     return weather_case(tmp_path, table, "3 of 183 days of sw_in are incomplete and left out")
 
 
-def scene_case(path: Path, tmp_path: Path, says: str) -> LeftOut:
-    command = ["scene", "clear", str(path), "--by", "haze", "--out", str(tmp_path / "scene.zarr")]
+def scene_case(path: Path, tmp_path: Path, says: str, by: str = "haze") -> LeftOut:
+    command = ["scene", "clear", str(path), "--by", by, "--out", str(tmp_path / "scene.zarr")]
     return LeftOut(lambda: open_scene(path), command, says)
 
 
@@ -347,7 +347,8 @@ def netcdf_of_no_known_kind(store: Path, tmp_path: Path) -> LeftOut:
     xr.Dataset({"dem": (("y", "x"), np.zeros((4, 6)))}).to_netcdf(folder / "dem.nc")
     xr.Dataset({"dem": (("y", "x"), np.zeros((4, 6)))}).to_netcdf(folder / "slope.NC4")
     says = "2 of 3 files are of no known kind and left out .*dem.nc, slope.NC4"
-    return scene_case(folder, tmp_path, says)
+    # Bands of 20 m alone hold no blue, by which haze is told.
+    return scene_case(folder, tmp_path, says, by="scl")
 
 
 def netcdf_images_without_partner(store: Path, tmp_path: Path) -> LeftOut:
