@@ -158,7 +158,8 @@ def group_scores(rows: pd.DataFrame) -> dict[str, float]:
     Returns
     -------
     dict
-        ``LINE.SCORE``, of climates ``LINE.climate_SCORE``, and the 90 % interval over towers of the model's NSE less that of NIRv x shortwave.
+        ``LINE.SCORE``, of climates ``LINE.climate_SCORE``, and the 90 % interval over towers of the model's NSE less
+        that of NIRv x shortwave.
     """
     out: dict[str, float] = {"rows": len(rows), "sites": rows["site"].nunique()}
     half = NORMAL_90 * rows["spread"]

@@ -52,8 +52,7 @@ RICH_ROWS = 10
 BASELINES = {"nirv x sw": "nirv_sw", "p-model": "p_model"}
 """Baselines with one factor fitted at other towers, by the column that is multiplied by it."""
 CLIMATES = {"A": "Tropical", "B": "Arid", "C": "Temperate", "D": "Cold", "E": "Polar"}
-"""Main classes of Koeppen's climates by the first letter of their codes (Peel et al. 2007, doi:10.5194/hess-11-1633-2007).
-"""
+"""Main classes of Koeppen's climates by first letter of a code (Peel et al. 2007, doi:10.5194/hess-11-1633-2007)."""
 
 
 @dataclass(frozen=True)
