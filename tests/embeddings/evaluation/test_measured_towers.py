@@ -7,6 +7,7 @@ from fluxlens.embeddings.evaluation import gpp_measured_towers
 from fluxlens.embeddings.gpp import baselines
 from fluxlens.embeddings.training import gpp_towers
 from fluxlens.models import checkpoints
+from fluxlens.models.errors import InputError
 from fluxlens.models.gpp.drivers import DRIVERS, NORMALISATIONS, PAR_MOL_PER_J
 
 DAYS = pd.date_range("2018-01-01", "2020-12-31")
@@ -161,3 +162,8 @@ def test_tables_give_the_climate_and_the_p_model_of_their_rows(tmp_path):
     fapar = baselines.fapar_from_ndvi(0.3 / 0.4)
     expected = baselines.p_model(np.full(20, fapar), np.full(20, 200.0), np.full(20, 15.0), np.full(20, 6.0))
     np.testing.assert_allclose(daily["p_model"], expected, rtol=3e-3)
+
+
+def test_a_scale_that_is_none_is_refused(frame):
+    with pytest.raises(InputError, match="Got the scale 'hourly'"):
+        gpp_measured_towers.time_scale_scores(frame, "hourly")
