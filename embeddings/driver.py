@@ -314,12 +314,12 @@ class EmbeddingsSource(_Source):
             )
         if storage_options and store is None:
             raise InputError("Got storage options without a store, need them for its URL; remove them.")
-        if store is not None and not isinstance(store, str):
-            # YAML may hold anything; a number or a mapping would fail later with a traceback.
-            if not (isinstance(store, list | tuple) and store and all(isinstance(one, str) for one in store)):
-                raise InputError(
-                    f"Got args store: {store!r}, need a path, a URL, or a list of at least one; correct it."
-                )
+        # YAML may hold anything; a number or a mapping would fail later with a traceback.
+        paths = store if isinstance(store, list | tuple) else [store]
+        if store is not None and not (paths and all(isinstance(one, str | Path) for one in paths)):
+            raise InputError(
+                f"Got args store: {store!r}, need a path, a URL, or a list of at least one; correct it."
+            )
         self.features, self.storage_options = features, storage_options
         self.store_path, self.scene, self.model, self.snapshot = store, scene, model, snapshot
         self.start, self.end = _date_as_text(start), _date_as_text(end)
@@ -380,7 +380,7 @@ class EmbeddingsSource(_Source):
     @property
     def is_mosaic(self) -> bool:
         """Whether the entry is a list of stores."""
-        return self.store_path is not None and not isinstance(self.store_path, str)
+        return isinstance(self.store_path, list | tuple)
 
     def store(self) -> Any:
         """The opened ``Store`` or ``Mosaic``."""

@@ -276,11 +276,9 @@ class Mosaic:
         known, coords = self._template.coords, self.grid.window(rows, cols).coords()
         for axis in ("x", "y"):
             coords[axis].attrs = dict(known[axis].attrs)
-        # In the order of a store's own cube.
-        ordered = {name: coords.get(name, known[name].variable) for name in known} | {
-            "time": self._template["time"][days].variable
-        }
-        return xr.Dataset(out, ordered, self.attrs)
+        at_box = {name: known[name].variable for name in known} | coords
+        at_box["time"] = known["time"][days].variable
+        return xr.Dataset(out, at_box, self.attrs)
 
     def _within(self, at: int, rows: slice, cols: slice) -> tuple[slice, slice]:
         """Pixels of the mosaic, counted in those of a store that holds them."""
@@ -341,7 +339,7 @@ def _check_alike(first: Store, other: Store) -> None:
             )
     cubes = first.cube(), other.cube()
     for name in ("feature", "scale"):
-        if not cubes[0][name].equals(cubes[1][name]):
+        if not cubes[0][name].variable.equals(cubes[1][name].variable):
             raise InputError(f"{both} with another {name}, need the same; embed both with the same weights.")
     if not np.array_equal(first.days, other.days):
         mine, theirs = (
