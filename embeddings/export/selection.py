@@ -23,6 +23,7 @@ from fluxlens.embeddings.export.polygons import (
 )
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.scenes.acquisitions import parse_day
+from fluxlens.embeddings.store.quantise import FEATURE_MISSING
 from fluxlens.models.errors import InputError
 
 WHOLE_SHARE = 0.999
@@ -346,6 +347,9 @@ class CubeSelection:
 
     def _with_gpp(self, found: xr.Dataset) -> xr.Dataset:
         features = found["embedding"].astype(np.float32) * found["scale"]
+        if found["embedding"].dtype == np.int8:
+            # Pixels that no store of a mosaic holds; within a store there are none.
+            features = features.where(found["embedding"] != FEATURE_MISSING)
         out = found.drop_vars(["embedding", "scale"]).drop_dims("feature", errors="ignore")
         names = {str(name): features.sel(feature=name, drop=True) for name in found["feature"].values}
         out = xr.Dataset(names, attrs=found.attrs).assign(out.data_vars)
