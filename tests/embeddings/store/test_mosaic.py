@@ -1,5 +1,6 @@
 """Several stores on one grid read as the uncut store does; stores that do not fit together are refused."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +210,13 @@ def export(world: Path, entry: str, out: Path, *options: str) -> None:
     assert main(command) == 0
 
 
+def rows_of(table: Path) -> list[str]:
+    """Without the lines at its head that tell of the store and the moment."""
+    rows = [line for line in table.read_text().splitlines() if not line.startswith("#")]
+    assert len(rows) > 1
+    return rows
+
+
 @pytest.fixture
 def places(tmp_path) -> dict[str, Path]:
     """Points on both sides of the edges, and a polygon across the corner of all four."""
@@ -220,7 +228,7 @@ def places(tmp_path) -> dict[str, Path]:
     box = [(24, 16), (32, 16), (32, 24), (24, 24), (24, 16)]
     ring = [list(map(float, GRID.lonlat(GRID.x[col], GRID.y[row]))) for col, row in box]
     polygon = tmp_path / "field.geojson"
-    polygon.write_text(yaml.safe_dump({"type": "Polygon", "coordinates": [ring]}, default_flow_style=True))
+    polygon.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
     return {"points": points, "polygon": polygon}
 
 
@@ -230,7 +238,7 @@ def test_exports_across_the_edges_are_those_of_the_uncut_store(world, tmp_path, 
     for entry in ("whole", "quarters"):
         export(world, entry, tmp_path / f"{entry}{suffix}", f"--{place}", str(places[place]))
     if suffix == ".csv":
-        assert (tmp_path / "quarters.csv").read_text() == (tmp_path / "whole.csv").read_text()
+        assert rows_of(tmp_path / "quarters.csv") == rows_of(tmp_path / "whole.csv")
         return
     with xr.open_dataset(tmp_path / "quarters.nc") as cut, xr.open_dataset(tmp_path / "whole.nc") as whole:
         xr.testing.assert_equal(cut.load(), whole.load())
@@ -243,7 +251,7 @@ def test_an_export_is_made_again_from_its_replay_file(world, tmp_path, places, c
     again = ["export", "--again", str(replay), "--catalog", str(world / "catalog.yaml")]
     assert main([*again, "--out", str(tmp_path / "b.csv")]) == 0
     assert "the same numbers" in capsys.readouterr().out
-    assert (tmp_path / "b.csv").read_text() == (tmp_path / "a.csv").read_text()
+    assert rows_of(tmp_path / "b.csv") == rows_of(tmp_path / "a.csv")
 
 
 def test_a_point_in_a_gap_has_no_features_and_no_gpp(world, tmp_path):
