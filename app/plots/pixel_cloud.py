@@ -1,4 +1,7 @@
-"""Feature space: all pixels of a view in two axes, datashaded, linked to the map by selections."""
+"""Feature space: all pixels of a view in two axes, datashaded, linked to the map by selections.
+
+Long on purpose: the cloud, its path, its marks and its colour bar share one pair of axes.
+"""
 
 import datetime as dt
 from dataclasses import dataclass
