@@ -57,7 +57,8 @@ class FeatureSpaceView:
         )
         self.head = HTML("", sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=[LEGEND_CSS])
         # Of its own size: stretched to the page, the frame would not be square and would push the colour bar out of it.
-        self.pane = pn.pane.HoloViews(None, min_height=480, linked_axes=False)
+        # Without a height of its own: a figure of a fixed frame that is stretched is drawn past its canvas (Bokeh 3.9).
+        self.pane = pn.pane.HoloViews(None, linked_axes=False)
         for widget in (self.x, self.y, self.colour, self.period):
             widget.param.watch(self.update, "value")
         state.watch(self.update, ["day", "page", "dark"])
@@ -145,5 +146,5 @@ class FeatureSpaceView:
         )
         hint = HTML(f'<span style="color:var(--muted);font-size:12px">{HINT}</span>')
         # The frame is square and of one size: a phone scrolls it inside its box, and not the page.
-        box = pn.Column(self.pane, sizing_mode="stretch_width", styles={"overflow-x": "auto"})
+        box = pn.Column(self.pane, sizing_mode="stretch_width", min_height=490, styles={"overflow-x": "auto"})
         return pn.Column(controls, hint, self.head, box, sizing_mode="stretch_width")
