@@ -108,7 +108,7 @@ def refuse_counted(path: Path, names: list[str]) -> None:
         )
 
 
-def described_beside(path: Path, count: int) -> tuple[list[str], pd.Timestamp | None]:
+def read_sidecar_item(path: Path, count: int) -> tuple[list[str], pd.Timestamp | None]:
     """Band names and date of a file by a STAC item beside it (``NAME.json``, ``NAME.tif.json``, ``NAME.stac.json``).
 
     Parameters

@@ -21,7 +21,7 @@ from fluxlens.embeddings.readers.georeference import standard_crs
 from fluxlens.embeddings.readers.geotiff_bands import (
     DAY_FIRST,
     date_in,
-    described_beside,
+    read_sidecar_item,
     refuse_counted,
     split_dates,
 )
@@ -203,7 +203,7 @@ def _read(
                 images = split_dates(names, date)
                 if not any(find_bands(bands.values()) for bands in images.values()):
                     refuse_counted(path, names)
-                    names, dates = described_beside(path, file.count)
+                    names, dates = read_sidecar_item(path, file.count)
                     if not names:
                         return None
                     images = split_dates(names, date or dates)

@@ -256,7 +256,7 @@ def _offsets(
     unknown = np.isnan(baseline) & ~applied & (days >= OFFSET_SINCE)
     unpacked = [array for array in arrays.values() if not is_packed(array)]
     visible = [arrays[band] for band in VISIBLE if band in arrays and not is_packed(arrays[band])]
-    _tell_bright_older(part, visible, np.isnan(baseline) & ~applied & (days < OFFSET_SINCE), notes)
+    _warn_bright_older(part, visible, np.isnan(baseline) & ~applied & (days < OFFSET_SINCE), notes)
     if not (due.any() or unknown.any()) or not unpacked:
         return np.float32(0) if not due.any() else _along(data, due)
     # Of numbers that still carry the offset nearly none is below 1000; of those that do not, most of dark land is.
@@ -285,7 +285,7 @@ def _offsets(
     return _along(data, due)
 
 
-def _tell_bright_older(part: Part, arrays: list[xr.DataArray], older: np.ndarray, notes: list[str]) -> None:
+def _warn_bright_older(part: Part, arrays: list[xr.DataArray], older: np.ndarray, notes: list[str]) -> None:
     """A note where visible bands before 2022 seem to carry the offset; they stay as they are."""
     if not older.any() or not arrays:
         return

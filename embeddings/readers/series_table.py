@@ -127,7 +127,7 @@ def read_series(
     known = pd.unique(np.concatenate([part[0] for part in parts.values()]))
     if "s2" in parts and "s1" in parts:
         # Ids that match nowhere are the usual mistake with two tables; all or some is a refusal or a warning.
-        _tell_unmatched(parts["s2"][0], parts["s1"][0])
+        _warn_unmatched(parts["s2"][0], parts["s1"][0])
     # The first place that any row of a series names; rows repeat it.
     place = pd.concat(places).groupby(level=0).first().reindex(known)
     position = pd.Index(known)
@@ -304,7 +304,7 @@ def _usable(
     return ids[keep], times[keep], values[keep]
 
 
-def _tell_unmatched(s2: np.ndarray, s1: np.ndarray) -> None:
+def _warn_unmatched(s2: np.ndarray, s1: np.ndarray) -> None:
     """Warn of ids that only one of the tables has; raise where they share none."""
     s2, s1 = pd.unique(s2), pd.unique(s1)
     alone = list(s1[~pd.Index(s1).isin(s2)])

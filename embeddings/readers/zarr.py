@@ -89,7 +89,7 @@ def open(source, group: str | None = None, values: bool = True) -> xr.DataTree:
         raise
     except Exception as error:  # damaged bytes make decoders fail in any way they can
         raise InputError(
-            f"Got {_told(source)}, which is no readable Zarr scene ({type(error).__name__}), "
+            f"Got {_label_of(source)}, which is no readable Zarr scene ({type(error).__name__}), "
             "need one written by fluxlens; write or copy it again."
         ) from error
 
@@ -177,5 +177,5 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _told(source) -> str:
+def _label_of(source) -> str:
     return str(source) if isinstance(source, str | Path) else f"a {type(source).__name__}"

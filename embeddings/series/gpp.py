@@ -156,11 +156,11 @@ def gpp_of_series(
                 DataWarning,
                 stacklevel=4,
             )
-    _tell_uncovered_days(table, weather)
+    _warn_uncovered_days(table, weather)
     return SeriesGpp(table, weather, model)
 
 
-def _tell_uncovered_days(table: SeriesTable, weather: dict[str | None, xr.Dataset]) -> None:
+def _warn_uncovered_days(table: SeriesTable, weather: dict[str | None, xr.Dataset]) -> None:
     """One warning with the count of days whose GPP has no weather to go by."""
     first, last = table.spans()
     days = covered = 0

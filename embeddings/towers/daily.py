@@ -70,7 +70,7 @@ def to_days(name: str, frame: pd.DataFrame, step: Step) -> pd.DataFrame:
             strict = (good & frame[flux].notna()).resample("D").sum() / step.per_day
             share = share.where(out[flux].isna(), strict)
         out.insert(list(frame).index("qc"), "qc", share.where(known))
-    _tell_incomplete(name, out, counts)
+    _warn_incomplete(name, out, counts)
     return out
 
 
@@ -92,7 +92,7 @@ def _with_shares(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _tell_incomplete(name: str, days: pd.DataFrame, counts: pd.DataFrame) -> None:
+def _warn_incomplete(name: str, days: pd.DataFrame, counts: pd.DataFrame) -> None:
     """One warning with the count of days whose GPP has too many holes."""
     for flux in [column for column in ("gpp_nt", "gpp_dt") if column in days][:1]:
         some = counts[flux] > 0
