@@ -31,7 +31,7 @@ browser: env
 
 test: env browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu and not browser" -n 2 --dist loadfile
-	$(BIN)/python -m pytest -m browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -n 2 --dist loadfile
 
 lint: env
 	$(BIN)/ruff check .

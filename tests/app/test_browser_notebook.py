@@ -132,14 +132,16 @@ def test_in_jupyterlab_the_explorer_is_shown_read_set_and_composed(tiny, tmp_pat
         assert page.evaluate(theme) == "light"
         page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
         page.wait_for_function(f"{theme} === 'dark'", timeout=20_000)
-        page.wait_for_timeout(1000)
-        shot(page, "lab_dark.png")
-        # The charts, too: their grid is that of the dark theme.
-        grids = page.evaluate(
-            "Bokeh.documents.flatMap((page) => [...page._all_models.values()])"
-            ".filter((model) => model.type === 'Grid' && model.grid_line_color).map((grid) => grid.grid_line_color)"
+        # The charts, too: their grid is that of the dark theme once the server has answered.
+        page.wait_for_function(
+            "(colour) => {"
+            " const models = Bokeh.documents.flatMap((page) => [...page._all_models.values()]);"
+            " const grids = models.filter((model) => model.type === 'Grid' && model.grid_line_color);"
+            " return grids.length > 0 && grids.every((grid) => grid.grid_line_color === colour); }",
+            arg=THEMES["dark"]["grid"],
+            timeout=20_000,
         )
-        assert set(grids) == {THEMES["dark"]["grid"]}
+        shot(page, "lab_dark.png")
 
         run(1)
         page.get_by_text("Pixel 24, 18").first.wait_for(timeout=30_000)
