@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from fluxlens.models.atomic import atomic_path
@@ -82,29 +85,32 @@ def load(name_or_path: str | Path = "default", device: str = "auto") -> Embedder
     """
     path = _find(str(name_or_path))
     header, state = _read(path)
-    raw = json.loads(header["config"])
-    sensors = tuple(raw.pop("sensors"))
-    if unknown := set(sensors) - set(SENSORS):
-        raise InputError(
-            f"{path.name} needs the sensors {sorted(unknown)}, this version knows {sorted(SENSORS)};"
-            " use the version it was trained with."
-        )
-    config = Config(sensors=sensors, **raw)
-    # Bands in another order or scaled otherwise would give plausible, wrong embeddings.
-    if header["sensors"] != digest(config.specs):
-        raise InputError(
-            f"{path.name} was trained with other sensor facts ({header['sensors']}) than this version's"
-            f" ({digest(config.specs)}); train it again or use the version it came with."
-        )
+    with building(path, "weights"):
+        raw = check_sizes(path, json.loads(header["config"]))
+        card, name, expected = json.loads(header.get("card", "{}")), header["name"], header["digest"]
+        sensors = tuple(raw.pop("sensors"))
+        if unknown := set(sensors) - set(SENSORS):
+            raise InputError(
+                f"{path.name} needs the sensors {sorted(unknown)}, this version knows {sorted(SENSORS)};"
+                " use the version it was trained with."
+            )
+        config = Config(sensors=sensors, **raw)
+        # Bands in another order or scaled otherwise would give plausible, wrong embeddings.
+        if header["sensors"] != digest(config.specs):
+            raise InputError(
+                f"{path.name} was trained with other sensor facts ({header['sensors']}) than this version's"
+                f" ({digest(config.specs)}); train it again or use the version it came with."
+            )
+        model = Embedder(config)
     # Config and sensor facts agree, so that a failure below means a damaged or edited file.
-    model = Embedder(config)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(
             f"{path.name} does not fit its own configuration; download or train it again."
         ) from error
-    model.identity = Identity(header["name"], header["digest"], json.loads(header.get("card", "{}")))
+    check_digest(path, state, expected)
+    model.identity = Identity(name, expected, card)
     return model.eval().requires_grad_(False).to(pick_device(device))
 
 
@@ -177,7 +183,98 @@ def load_head(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict, dic
             f"Got {path.name}, which is not a readable safetensors file ({error}), need a trained head; run"
             " `fluxlens train gpp`."
         ) from error
-    return tensors, json.loads(header["config"]), json.loads(header["card"]), header["digest"]
+    with building(path, "head"):
+        config, card, expected = json.loads(header["config"]), json.loads(header["card"]), header["digest"]
+        check_sizes(path, config)
+    check_digest(path, tensors, expected)
+    return tensors, config, card, expected
+
+
+LARGEST_SIZE = 4096
+"""Of a layer or a list of sizes in a configuration; the largest shipped is 192."""
+
+
+@contextmanager
+def building(path: Path, what: str) -> Iterator[None]:
+    """Networks are built from the header of a file that anybody may have written.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        What it should hold, for the message.
+
+    Raises
+    ------
+    InputError
+        Instead of whatever a missing or odd entry of the header causes.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    # Each entry may be missing or of any type, so that nearly anything may be raised where it is first used.
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        raise InputError(
+            f"Got {path.name} whose header cannot be used ({reason}), need a {what} as `fluxlens train` writes it;"
+            " download or train it again."
+        ) from error
+
+
+def check_sizes(path: Path, config: Any) -> dict[str, Any]:
+    """The configuration of a file, whose sizes must be those of a network that fits in memory.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for the message.
+    config : Any
+        As read from its header.
+
+    Returns
+    -------
+    dict
+        The same.
+
+    Raises
+    ------
+    InputError
+        Where it is no mapping, or an integer in it is negative or above ``LARGEST_SIZE``.
+    """
+    if not isinstance(config, dict):
+        raise InputError(f"Got {path.name} without a configuration, need one; download or train it again.")
+    waiting = list(config.items())
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, dict | list):
+            waiting += [(name, one) for one in (value.values() if isinstance(value, dict) else value)]
+        # a bool is an int in Python
+        elif isinstance(value, int) and not 0 <= value <= LARGEST_SIZE:
+            raise InputError(
+                f"Got {path.name} with {name} = {value}, need 0 to {LARGEST_SIZE}; download or train it again."
+            )
+    return config
+
+
+def check_digest(path: Path, tensors: dict[str, Tensor], expected: str) -> None:
+    """InputError where the numbers of a file are not those that were written: one bit changes every answer a little.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for the message.
+    tensors : dict of str to Tensor
+        As read, any shapes.
+    expected : str
+        The digest in its header.
+    """
+    if _digest(tensors) != expected:
+        raise InputError(
+            f"Got {path.name} whose numbers are not those of its digest {expected!s:.16}, need the file as it was"
+            " written; download or train it again."
+        )
 
 
 def pick_device(device: str) -> str:

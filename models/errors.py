@@ -1,11 +1,36 @@
 """The error for wrong input, and the warning for input that was read only in part."""
 
+import re
+
 
 class InputError(ValueError):
     """Wrong input, in one sentence: what was got, what is needed, what to do.
 
-    The command line prints it and exits with code 2; the screen shows it as a message and keeps running.
+    The command line prints it and exits with code 2; the screen shows it as a message and keeps running. A value of
+    the input that is quoted in it and very long, as a damaged file may hold, is shortened.
     """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(shorten_words(one) if isinstance(one, str) else one for one in args))
+
+
+def shorten_words(text: str, at_most: int = 400) -> str:
+    """A text whose words without a space are cut in the middle where they are longer than a path ever is.
+
+    Parameters
+    ----------
+    text : str
+        A message.
+    at_most : int, optional
+        Length of the longest word that stays whole.
+
+    Returns
+    -------
+    str
+    """
+    if len(text) <= at_most:
+        return text
+    return re.sub(rf"\S{{{at_most + 1},}}", lambda found: f"{found[0][:60]}...{found[0][-20:]}", text)
 
 
 class DataWarning(UserWarning):

@@ -59,11 +59,22 @@ def check(path: str | Path) -> dict[str, dict]:
     if path.stat().st_size > LARGEST_BYTES:
         raise InputError(f"Got the catalog {path} of more than 1 MiB, need a smaller one; split it.")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+        data = yaml.safe_load(text)
+        repeated = _repeated_key(yaml.compose(text, Loader=yaml.SafeLoader))
+    # ValueError: a date such as 2020-13-45, which YAML makes a date of; RecursionError: nested without end
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
-        raise InputError(f"Got the catalog {path}, which is not valid YAML{line}; correct it.") from error
+        why = f" ({error})" if type(error) is ValueError else ""
+        raise InputError(
+            f"Got the catalog {path}, which is not valid YAML{line}{why}; correct it."
+        ) from error
+    if repeated:
+        raise InputError(
+            f"Got {repeated[0]!r} a second time at line {repeated[1]} of the catalog {path}, need each name once;"
+            " rename or remove one."
+        )
     if not isinstance(data, dict) or not isinstance(data.get("sources"), dict):
         raise InputError(f"Got the catalog {path} without sources, need a mapping 'sources'; add it.")
     _only(f"the catalog {path}", data, TOP_KEYS)
@@ -76,6 +87,31 @@ def check(path: str | Path) -> dict[str, dict]:
     for name, entry in data["sources"].items():
         _check_entry(name, entry)
     return data["sources"]
+
+
+def _repeated_key(node: Any) -> tuple[str, int] | None:
+    """First key that a mapping has twice, and its line: of two, YAML would silently keep the last."""
+    import yaml
+
+    visited: set[int] = set()
+    waiting = [node]
+    while waiting:
+        item = waiting.pop()
+        # an alias is the same node again
+        if not isinstance(item, yaml.CollectionNode) or id(item) in visited:
+            continue
+        visited.add(id(item))
+        if isinstance(item, yaml.SequenceNode):
+            waiting += item.value
+            continue
+        names: set[str] = set()
+        for key, value in item.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in names:
+                    return key.value, key.start_mark.line + 1
+                names.add(key.value)
+            waiting += [key, value]
+    return None
 
 
 def _check_entry(name: Any, entry: Any) -> None:

@@ -89,7 +89,9 @@ def load(path: str | Path = "default") -> DailyGppHead:
 
     path = checkpoints.WEIGHTS / WEIGHTS if str(path) == "default" else Path(path)
     tensors, config, card, digest = checkpoints.load_head(path, KIND)
-    net = DailyHead(Config(config["features"], config["hidden"]))
+    with checkpoints.building(path, "head"):
+        net = DailyHead(Config(config["features"], config["hidden"]))
+        made_for = config["model_digest"]
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:
@@ -97,7 +99,7 @@ def load(path: str | Path = "default") -> DailyGppHead:
             f"Got {path.name}, which does not fit its configuration, need a whole head; run `fluxlens train gpp`."
         ) from error
     net = net.eval().requires_grad_(False).to(torch.float32)
-    return DailyGppHead(net, config["model_digest"], digest, card)
+    return DailyGppHead(net, made_for, digest, card)
 
 
 def load_for(attrs: dict) -> DailyGppHead:

@@ -402,17 +402,20 @@ def load(path: str | Path = "default") -> TableGppHead:
 
     path = checkpoints.WEIGHTS / WEIGHTS if str(path) == "default" else Path(path)
     tensors, config, card, digest = checkpoints.load_head(path, KIND)
-    # Names in order: a renamed or moved feature would be read as another one.
-    if config["features"] != list(table_features.NAMES):
-        raise InputError(
-            f"Got {path.name} made for other features, need this version's; run `fluxlens train gpp`."
+    with checkpoints.building(path, "head"):
+        # Names in order: a renamed or moved feature would be read as another one.
+        if config["features"] != list(table_features.NAMES):
+            raise InputError(
+                f"Got {path.name} made for other features, need this version's; run `fluxlens train gpp`."
+            )
+        processes = []
+        for i, kernel in enumerate(config["kernels"]):
+            state = {
+                name.split(".", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(f"{i}.")
+            }
+            processes.append(SiteGaussianProcess.from_state(state, kernel))
+        imputer = GaussianImputer(tensors["filler.mean"].numpy(), tensors["filler.cov"].numpy())
+        domain = FeatureDomain(
+            tensors["usual.mean"].numpy(), tensors["usual.inverse"].numpy(), config["unusual"]
         )
-    processes = []
-    for i, kernel in enumerate(config["kernels"]):
-        state = {
-            name.split(".", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(f"{i}.")
-        }
-        processes.append(SiteGaussianProcess.from_state(state, kernel))
-    imputer = GaussianImputer(tensors["filler.mean"].numpy(), tensors["filler.cov"].numpy())
-    domain = FeatureDomain(tensors["usual.mean"].numpy(), tensors["usual.inverse"].numpy(), config["unusual"])
-    return TableGppHead(processes, imputer, config["widen"], domain, digest, card)
+        return TableGppHead(processes, imputer, config["widen"], domain, digest, card)

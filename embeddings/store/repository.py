@@ -402,8 +402,9 @@ def icechunk_library() -> Any:
     import fluxlens.embeddings.codec  # noqa: F401 (makes it known to zarr)
     import icechunk
 
-    # It warns on every opening that a local folder has one writer at a time, which is how it is used here.
-    icechunk.set_logs_filter("error")
+    # It warns on every opening that a local folder has one writer at a time, which is how it is used here, and prints
+    # each error to standard output before it raises it, where our sentence is all that is wanted.
+    icechunk.set_logs_filter("off")
     return icechunk
 
 

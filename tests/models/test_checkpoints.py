@@ -1,5 +1,6 @@
 """Weights are data: they come back whole, or with one clear sentence."""
 
+import json
 import pickle
 
 import pytest
@@ -49,6 +50,50 @@ def test_a_truncated_file_a_foreign_file_and_an_unknown_name_are_told_apart(tmp_
         checkpoints.load(tmp_path / "foreign.safetensors", "cpu")
     with pytest.raises(InputError, match="no model 'nobody'"):
         checkpoints.load("nobody", "cpu")
+
+
+def with_header(source, target, change) -> None:
+    """A copy of a safetensors file whose header was edited: ``change`` gets the metadata and its configuration."""
+    content = source.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    config = json.loads(header["__metadata__"]["config"])
+    change(header["__metadata__"], config)
+    if "config" in header["__metadata__"]:
+        header["__metadata__"]["config"] = json.dumps(config)
+    made = json.dumps(header).encode()
+    target.write_bytes(len(made).to_bytes(8, "little") + made + content[8 + size :])
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda header, config: header.pop("digest"), "KeyError"),
+        (lambda header, config: header.pop("config"), "KeyError"),
+        (lambda header, config: config.update(features=10**9), "0 to 4096"),
+        (lambda header, config: config.update(features=-1), "0 to 4096"),
+        (lambda header, config: config.update(features="32"), "TypeError"),
+        (lambda header, config: config.pop("sensors"), "KeyError"),
+        (lambda header, config: config.update(sensors=[["s2"]]), "TypeError"),
+        (lambda header, config: config.update(run="rm"), "TypeError"),
+    ],
+)
+def test_an_edited_header_is_refused_before_anything_large_is_built(tmp_path, model, change, said):
+    checkpoints.save(model, tmp_path / "m.safetensors", "tiny", {})
+    with_header(tmp_path / "m.safetensors", tmp_path / "edited.safetensors", change)
+    with pytest.raises(InputError, match=said) as caught:
+        checkpoints.load(tmp_path / "edited.safetensors", "cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_one_changed_bit_of_the_weights_is_told(tmp_path, model):
+    path = tmp_path / "m.safetensors"
+    checkpoints.save(model, path, "tiny", {})
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="digest"):
+        checkpoints.load(path, "cpu")
 
 
 def test_a_device_that_is_not_there_is_refused():

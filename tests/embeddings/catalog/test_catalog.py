@@ -229,6 +229,12 @@ def test_a_hostile_file_is_refused(tmp_path):
         bad.write_text(text)
         with pytest.raises(InputError):
             catalog.check(bad)
+    bad.write_text("sources:\n  a: {driver: fluxlens_scene}\n  a: {driver: fluxlens_tower}\n")
+    with pytest.raises(InputError, match="'a' a second time at line 3"):
+        catalog.check(bad)
+    bad.write_text("sources:\n  a: {driver: fluxlens_scene, args: {start: 2020-13-45}}\n")
+    with pytest.raises(InputError, match="month must be in"):
+        catalog.check(bad)
     bad.write_text("#" * (validation.LARGEST_BYTES + 1))
     with pytest.raises(InputError, match="1 MiB"):
         catalog.check(bad)
