@@ -183,7 +183,7 @@ def load_head(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict, dic
             f"Got {path.name}, which is not a readable safetensors file ({error}), need a trained head; run"
             " `fluxlens train gpp`."
         ) from error
-    with building(path, "head"):
+    with building(path, "a head"):
         config, card, expected = json.loads(header["config"]), json.loads(header["card"]), header["digest"]
         check_sizes(path, config)
     check_digest(path, tensors, expected)
@@ -218,7 +218,7 @@ def building(path: Path, what: str) -> Iterator[None]:
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise InputError(
-            f"Got {path.name} whose header cannot be used ({reason}), need a {what} as `fluxlens train` writes it;"
+            f"Got {path.name} whose header cannot be used ({reason}), need {what} as `fluxlens train` writes it;"
             " download or train it again."
         ) from error
 

@@ -89,7 +89,7 @@ def load(path: str | Path = "default") -> DailyGppHead:
 
     path = checkpoints.WEIGHTS / WEIGHTS if str(path) == "default" else Path(path)
     tensors, config, card, digest = checkpoints.load_head(path, KIND)
-    with checkpoints.building(path, "head"):
+    with checkpoints.building(path, "a head"):
         net = DailyHead(Config(config["features"], config["hidden"]))
         made_for = config["model_digest"]
     try:

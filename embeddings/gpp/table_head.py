@@ -402,7 +402,7 @@ def load(path: str | Path = "default") -> TableGppHead:
 
     path = checkpoints.WEIGHTS / WEIGHTS if str(path) == "default" else Path(path)
     tensors, config, card, digest = checkpoints.load_head(path, KIND)
-    with checkpoints.building(path, "head"):
+    with checkpoints.building(path, "a head"):
         # Names in order: a renamed or moved feature would be read as another one.
         if config["features"] != list(table_features.NAMES):
             raise InputError(
