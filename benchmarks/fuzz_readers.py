@@ -24,6 +24,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -394,7 +395,7 @@ def damage_json(content: object, draw: random.Random) -> object:
 
     walk(content, ())
     if not paths:
-        return draw.choice(LEAVES)
+        return deepcopy(draw.choice(LEAVES))
     path = draw.choice(paths)
     parent = content
     for key in path[:-1]:
@@ -402,7 +403,7 @@ def damage_json(content: object, draw: random.Random) -> object:
     if draw.random() < 0.25:
         del parent[path[-1]]
     else:
-        parent[path[-1]] = draw.choice(LEAVES)
+        parent[path[-1]] = deepcopy(draw.choice(LEAVES))
     return content
 
 

@@ -78,6 +78,8 @@ def check(path: str | Path) -> dict[str, dict]:
     if not isinstance(data, dict) or not isinstance(data.get("sources"), dict):
         raise InputError(f"Got the catalog {path} without sources, need a mapping 'sources'; add it.")
     _only(f"the catalog {path}", data, TOP_KEYS)
+    if odd := [key for key in _keys(data) if not isinstance(key, str)]:
+        raise InputError(f"Got the name {odd[0]!r} in the catalog {path}, need a text; put it in quotes.")
     # intake renders every text as a template, which could read the environment or run a command.
     for text in _texts(data):
         _plain(text)
@@ -161,14 +163,27 @@ def _plain(text: str) -> None:
 
 
 def _texts(data: Any) -> Iterator[str]:
-    """All strings of nested data; a container that YAML repeats by reference is visited once."""
+    """All strings of nested data, names among them."""
+    for item in _containers(data):
+        values = [*item.keys(), *item.values()] if isinstance(item, dict) else item
+        yield from (value for value in values if isinstance(value, str))
+
+
+def _keys(data: Any) -> Iterator[Any]:
+    """All names in the mappings of nested data."""
+    for item in _containers(data):
+        if isinstance(item, dict):
+            yield from item
+
+
+def _containers(data: Any) -> Iterator[dict | list]:
+    """All mappings and lists of nested data; one that YAML repeats by reference is visited once."""
     # aliases may nest so deeply that walking every path would take for ever (a billion laughs)
     visited: set[int] = set()
     waiting = [data]
     while waiting:
         item = waiting.pop()
-        if isinstance(item, str):
-            yield item
-        elif isinstance(item, dict | list) and id(item) not in visited:
+        if isinstance(item, dict | list) and id(item) not in visited:
             visited.add(id(item))
-            waiting += [*item.keys(), *item.values()] if isinstance(item, dict) else item
+            yield item
+            waiting += item.values() if isinstance(item, dict) else item

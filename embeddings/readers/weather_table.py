@@ -152,6 +152,12 @@ def read_frame(table: Table | pd.DataFrame, name: str) -> xr.Dataset:
         raise InputError(
             f"Got {name} with a value that is no number or no date, need daily rows; mend it ({error})."
         ) from error
+    years = stamps.year
+    if len(years) and not (years.min() >= 1800 and years.max() <= 2200):
+        odd = int(years.min() if years.min() < 1800 else years.max())
+        raise InputError(
+            f"Got {name} with dates of the year {odd}, need dates from 1800 to 2200; correct them."
+        )
     values = without_empty(values, columns, name, notes)
     daily = _daily(values.set_axis(stamps), columns, zone, stamp, name, notes)
     # After days are formed: a sum of MJ per half-hour is not a sum of W m-2.

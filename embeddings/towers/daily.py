@@ -8,7 +8,7 @@ import warnings
 import pandas as pd
 from fluxlens.embeddings.towers.data_files import SITE
 from fluxlens.embeddings.towers.gpp_columns import FLUXDATAKIT
-from fluxlens.embeddings.towers.stamps import Step
+from fluxlens.embeddings.towers.stamps import Step, ordered
 from fluxlens.models.errors import DataWarning, InputError
 
 NETWORKS = {"FLX": "FLUXNET", "AMF": "AmeriFlux", "ICOSETC": "ICOS", "EUF": "European Fluxes Database"}
@@ -43,7 +43,8 @@ def to_days(name: str, frame: pd.DataFrame, step: Step) -> pd.DataFrame:
                 f"Got {name} with days stamped at {str(clock[0])[7:12]}, need the date alone; write the local day."
             )
         frame.index = pd.DatetimeIndex(frame.index, name="time").normalize()
-        return _with_shares(name, frame).asfreq("D")
+        # A day stamped at midnight and again at noon is twice the same day.
+        return _with_shares(name, ordered(name, frame)).asfreq("D")
     if not step.is_subdaily:
         return _with_shares(name, frame)
     if "precip" in frame:

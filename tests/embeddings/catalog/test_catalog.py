@@ -235,6 +235,9 @@ def test_a_hostile_file_is_refused(tmp_path):
     bad.write_text("sources:\n  a: {driver: fluxlens_scene, args: {start: 2020-13-45}}\n")
     with pytest.raises(InputError, match="month must be in"):
         catalog.check(bad)
+    bad.write_text("sources:\n  a: {driver: fluxlens_scene, metadata: {7: x}}\n")
+    with pytest.raises(InputError, match="the name 7"):
+        catalog.check(bad)
     bad.write_text("#" * (validation.LARGEST_BYTES + 1))
     with pytest.raises(InputError, match="1 MiB"):
         catalog.check(bad)

@@ -167,3 +167,14 @@ def test_a_generated_half_hourly_file_gives_its_complete_days_or_one_sentence(fi
 @given(fine_tower_files())
 def test_500_generated_half_hourly_files_give_their_complete_days_or_one_sentence(file):
     check_fine_file(*file)
+
+
+def test_a_day_stamped_at_midnight_and_at_noon_is_told_once(tmp_path):
+    days = pd.date_range("2019-05-01", periods=30)
+    rows = [f"{day:%Y%m%d},{5 + i / 10:.1f},12.0" for i, day in enumerate(days)]
+    rows.insert(4, "201905041200,9.9,12.0")
+    path = tmp_path / "FLX_XX-Abc_FLUXNET2015_FULLSET_DD_2019-2019_1-4.csv"
+    path.write_text("TIMESTAMP,GPP_NT_VUT_REF,TA_F\n" + "\n".join(rows) + "\n")
+    with pytest.warns(DataWarning, match="1 rows .* repeat a stamp"):
+        tower = towers.read(path)
+    assert float(tower.gpp_nt.sel(time="2019-05-04")) == pytest.approx(5.3)
