@@ -49,15 +49,19 @@ class Server:
 
 
 @contextmanager
-def served(store: Path) -> Iterator[Server]:
-    """A server of a store, opened by one first visitor."""
+def served(store: Path, *others: Path, log: Path | None = None) -> Iterator[Server]:
+    """A server of a store and others, opened by one first visitor; what it says on stderr goes to ``log``."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="fluxlens-bench-") as folder:
         catalog = Path(folder) / "catalog.yaml"
-        entry = f"{{driver: fluxlens_embeddings, description: A made-up season., args: {{store: {store}}}}}"
-        catalog.write_text(f"metadata: {{version: 1}}\nsources:\n  bench: {entry}\n")
+        named = {"bench": store} | {f"bench{n}": other for n, other in enumerate(others, 2)}
+        entries = (
+            f"  {name}: {{driver: fluxlens_embeddings, description: A made-up season., args: {{store: {path}}}}}\n"
+            for name, path in named.items()
+        )
+        catalog.write_text("metadata: {version: 1}\nsources:\n" + "".join(entries))
         command = [
             sys.executable,
             "-m",
@@ -70,14 +74,18 @@ def served(store: Path) -> Iterator[Server]:
             port,
         ]
         started = time.perf_counter()
-        with subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE) as process:
+        log = log or Path(folder) / "stderr.txt"
+        with (
+            log.open("w") as words,
+            subprocess.Popen([str(part) for part in command], stderr=words) as process,
+        ):
             try:
                 while True:
                     with suppress(OSError):
                         urllib.request.urlopen(f"http://localhost:{port}/", timeout=60).close()
                         break
                     if process.poll() is not None:
-                        raise RuntimeError(process.stderr.read().decode()[-2000:])
+                        raise RuntimeError(log.read_text()[-2000:])
                     time.sleep(0.05)
                 yield Server(port, process.pid, time.perf_counter() - started)
             finally:
