@@ -1,9 +1,11 @@
 """The server behind `fluxlens serve`: one process for all sessions."""
 
+import asyncio
 import gc
 import secrets
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import dask
 import panel as pn
@@ -12,6 +14,9 @@ from fluxlens.app.dashboard import page
 from fluxlens.app.plots.first_page import draw_first_page
 from fluxlens.app.session.panel_setup import TITLE
 from fluxlens.models.errors import InputError
+from tornado.ioloop import IOLoop
+from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketClosedError
 
 FIRST_ENTRY_TIMEOUT_S = 3.5
 """Seconds that the server waits for its first entry: a stored one is open by then, before the first session is
@@ -59,6 +64,7 @@ def serve(
         "login_template": str(Path(__file__).parent / "views" / "login.html"),
         "logout_template": str(Path(__file__).parent / "views" / "logout.html"),
     }
+    IOLoop.current().add_callback(forget_closed_connections)
     # One process for all sessions: they share open stores and caches.
     pn.serve(
         {"/": lambda: page(catalog_path)},
@@ -71,6 +77,20 @@ def serve(
         websocket_origin=[*origins, f"localhost:{port}"] if origins else None,
         **(login_options if login else {}),
     )
+
+
+async def forget_closed_connections() -> None:
+    """Keep what was written to a connection that had just broken out of the log of the running loop.
+
+    Bokeh does not wait for its messages to be written, so that asyncio would print a traceback for each that a page
+    never got. The session itself is told by the websocket's close.
+    """
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not isinstance(context.get("exception"), WebSocketClosedError | StreamClosedError):
+            loop.default_exception_handler(context)
+
+    asyncio.get_running_loop().set_exception_handler(handle)
 
 
 def _load_first_entry(catalog_path: str | Path | None) -> EntryLoad | None:

@@ -1,5 +1,7 @@
 """Who may reach the page: origins that are named, and those with a name and a password where that is asked."""
 
+import asyncio
+import gc
 import http.client
 import json
 import subprocess
@@ -9,7 +11,10 @@ from urllib.parse import urlencode
 
 import pytest
 from fluxlens.app.cli import main
+from fluxlens.app.server import forget_closed_connections
 from test_browser import free_port
+from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketClosedError
 
 UPGRADE = {
     "Connection": "Upgrade",
@@ -134,3 +139,20 @@ def test_a_wrong_file_of_users_is_told_before_anything_is_served(
 def test_a_wrong_origin_is_told(catalog, capsys, origin):
     assert main(["serve", "--catalog", str(catalog), "--allow-origin", origin]) == 2
     assert "HOST:PORT" in capsys.readouterr().err
+
+
+def test_a_connection_that_broke_leaves_no_traceback_and_other_errors_do(caplog):
+    async def fail(error: Exception) -> None:
+        raise error
+
+    async def serve() -> None:
+        await forget_closed_connections()
+        for error in (WebSocketClosedError(), StreamClosedError(), ValueError("a defect")):
+            task = asyncio.ensure_future(fail(error))
+            await asyncio.wait([task])
+            del task
+            gc.collect()
+
+    asyncio.run(serve())
+    assert len(caplog.records) == 1
+    assert "a defect" in caplog.text
