@@ -189,6 +189,45 @@ def evaluate_probes(data: str, model: str, device: str, json_path: str | None) -
     print_evaluation(linear_probes.evaluate(data, checkpoints.load(model, device)), json_path)
 
 
+@evaluate_commands.command("mowing")
+@click.option("--data", required=True, metavar="FOLDER", help="Series tables of meadows.")
+@click.option(
+    "--events",
+    metavar="FILE",
+    help="Dated mowing: id, date, type and lon, lat (default: events.parquet or .csv in the folder).",
+)
+@click.option(
+    "--max-blue",
+    metavar="B",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Rows above this B02 (reflectance 0-1) are left out, as of `evaluate reconstruction`.",
+)
+@model_options
+@json_option
+def evaluate_mowing(
+    data: str, events: str | None, max_blue: float | None, model: str, device: str, json_path: str | None
+) -> None:
+    """Mowing dates detected on the embedding, beside the same detector on interpolated NDVI.
+    \f
+
+    Parameters
+    ----------
+    data : str
+        Folder of series tables.
+    events : str or None
+        Table of dated events.
+    max_blue : float or None
+        Reflectance in B02 above which rows are left out.
+    model, device : str
+        Name or path of weights; ``auto``, ``cpu`` or ``cuda``.
+    json_path : str or None
+        File for the numbers.
+    """
+    from fluxlens.embeddings.evaluation import mowing
+
+    print_evaluation(mowing.evaluate(data, events, model, device, max_blue), json_path)
+
+
 @evaluate_commands.command("realism")
 @click.option("--data", required=True, metavar="FOLDER", help=CUBES)
 @json_option
