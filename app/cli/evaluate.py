@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from fluxlens.app.cli.inputs import disc_weights
 from fluxlens.app.cli.options import (
+    check_exclusive,
     device_option,
     json_option,
     model_options,
@@ -167,26 +168,63 @@ def evaluate_left_out(
 
 
 @evaluate_commands.command("probes")
-@click.option("--data", required=True, metavar="FILE.csv", help="Measured rows, spectra beside GPP.")
+@click.option(
+    "--data",
+    required=True,
+    metavar="PATH",
+    help="Measured rows, spectra beside GPP; or with an option below a folder of series tables or scenes.",
+)
+@click.option("--label", metavar="COLUMN", help="Classes of series, such as crop; regions are left out.")
+@click.option(
+    "--in-situ", metavar="FILE", help="Measured at places and dates in scenes; scenes are left out."
+)
+@click.option("--map", "map_", metavar="VARIABLE", help="A map in scene files; scenes are left out.")
+@click.option("--window", metavar="START:END", help="With --label or --map: days that count (default: all).")
 @model_options
 @json_option
-def evaluate_probes(data: str, model: str, device: str, json_path: str | None) -> None:
-    """Linear probes of single spectra to GPP and plant type, beside raw bands.
+def evaluate_probes(
+    data: str,
+    label: str | None,
+    in_situ: str | None,
+    map_: str | None,
+    window: str | None,
+    model: str,
+    device: str,
+    json_path: str | None,
+) -> None:
+    """Linear probes of measured labels, beside raw bands: GPP and plant type, classes, places, maps.
     \f
 
     Parameters
     ----------
     data : str
-        CSV of measured rows.
+        CSV of measured rows; a folder of series tables or of scenes with one of the next.
+    label, in_situ, map_ : str or None
+        Column of classes; file of measurements inside scenes; variable of scene files.
+    window : str or None
+        ``START:END``, ISO dates.
     model, device : str
         Name or path of weights; ``auto``, ``cpu`` or ``cuda``.
     json_path : str or None
         File for the numbers.
     """
-    from fluxlens.embeddings.evaluation import linear_probes
+    from fluxlens.embeddings.evaluation import linear_probes, measured_labels
     from fluxlens.models import checkpoints
 
-    print_evaluation(linear_probes.evaluate(data, checkpoints.load(model, device)), json_path)
+    given = {"--label": label, "--in-situ": in_situ, "--map": map_}
+    check_exclusive(click.get_current_context(), given)
+    if window and not (label or map_):
+        raise InputError(f"Got --window {window} without --label or --map, need one; leave it out.")
+    loaded = checkpoints.load(model, device)
+    if label:
+        steps = measured_labels.evaluate_classes(data, label, loaded, window)
+    elif in_situ:
+        steps = measured_labels.evaluate_in_situ(data, in_situ, loaded)
+    elif map_:
+        steps = measured_labels.evaluate_maps(data, map_, loaded, window)
+    else:
+        steps = linear_probes.evaluate(data, loaded)
+    print_evaluation(steps, json_path)
 
 
 @evaluate_commands.command("mowing")

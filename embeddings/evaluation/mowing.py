@@ -1,10 +1,11 @@
 """Mowing dates found by one simple detector on several daily series: interpolated NDVI, and what the model makes of it.
 
 Protocol: a detector gives every day of the season a score, takes the days of highest score that lie
-``LEAST_SEPARATION_DAYS`` apart, and calls those above a threshold mown. Everything that is fitted (weights of changes, lag,
-threshold) is fitted on plots elsewhere: plots are divided into blocks by place, each block is detected by the others, and
-the threshold is chosen by leaving out each of those in turn. A detected day within ``TOLERANCE_DAYS`` of a mowing
-that no nearer day has taken is right. Years of a plot without any reported event are left out, since nobody may have looked.
+``LEAST_SEPARATION_DAYS`` apart, and calls those above a threshold mown. Everything that is fitted (weights of changes,
+lag, penalty, threshold) is fitted on plots elsewhere: plots are divided into blocks by place, each fold of blocks is
+detected by the others, and the threshold is chosen by leaving out each of those in turn. A detected day within
+``TOLERANCE_DAYS`` of a mowing that no better day has taken is right. Years of a plot without any reported event are
+left out, since nobody may have looked.
 
 The drop of NDVI as a sign of mowing: Kolecka et al. 2018, doi:10.3390/rs10081221.
 """
@@ -46,8 +47,8 @@ LEAST_SEPARATION_DAYS = 20
 FOLDS = 5
 BLOCKS = 25
 """Places that stay together in one fold, by k-means of the coordinates."""
-RIDGE_C = 0.1
-"""Inverse penalty of the logistic regression on standardised changes."""
+INVERSE_PENALTIES = (0.003, 0.03)
+"""Of the logistic regression on standardised changes; training plots choose one."""
 TRAINING_STRIDE = 2
 """Every second day teaches: neighbouring days are nearly the same row."""
 
@@ -105,8 +106,8 @@ def evaluate(
     -------
     numbers : dict of str to float
         Flat: per set and for ``all`` the ``<set>_<input>_<detector>_<score>``, score being ``f1``, ``precision``,
-        ``recall`` or ``days_off`` (median distance of right days, d); ``gain_f1`` is the F1 of the embedding less that of
-        the same detector on interpolated NDVI.
+        ``recall`` or ``days_off`` (median distance of right days, d); ``gain_<input>_<detector>_f1`` is the F1 less
+        that of the same detector on interpolated NDVI.
     text : str
         The same as a table.
 
@@ -129,6 +130,7 @@ def evaluate(
         ("ndvi_daily", "drop"): (_drop_detector, "daily"),
         ("ndvi_linear", "learned"): (_learned_detector, "linear"),
         ("ndvi_daily", "learned"): (_learned_detector, "daily"),
+        ("bands_linear", "learned"): (_learned_detector, "bands"),
         ("embedding", "learned"): (_learned_detector, "embedding"),
     }
     numbers: dict[str, float] = {
@@ -147,13 +149,17 @@ def evaluate(
             scores = _scores([units[i] for i in chosen], [found[i] for i in chosen])
             numbers |= {f"{name}_{source}_{kind}_{score}": value for score, value in scores.items()}
             rows.append({"set": name, "series": source.replace("_", " "), "detector": kind, **scores})
-    numbers["gain_f1"] = numbers["all_embedding_learned_f1"] - numbers["all_ndvi_linear_learned_f1"]
+    gains = {}
+    for source, kind in (("ndvi_daily", "drop"), ("ndvi_daily", "learned"), ("embedding", "learned")):
+        gains[f"{source}_{kind}"] = numbers[f"all_{source}_{kind}_f1"] - numbers[f"all_ndvi_linear_{kind}_f1"]
+    numbers |= {f"gain_{key}_f1": value for key, value in gains.items()}
     table = pd.DataFrame(rows).sort_values(["set", "detector"], kind="stable")
     return numbers, (
-        f"Mowing dates: {numbers['mowings']} in {len(units)} seasons, each place detected by detectors fitted elsewhere;"
+        f"Mowing dates: {numbers['mowings']} in {len(units)} seasons, each place by detectors fitted elsewhere;"
         f" right within {TOLERANCE_DAYS} d\n"
         f"{table.to_string(index=False, float_format='{:.3f}'.format)}\n"
-        f"F1 of the embedding less that of interpolated NDVI, same detector: {numbers['gain_f1']:+.3f}"
+        "F1 less that of interpolated NDVI, same detector: "
+        + ", ".join(f"{key.replace('_', ' ')} {value:+.3f}" for key, value in gains.items())
     )
 
 
@@ -177,8 +183,8 @@ def _read_events(folder: str | Path, events: str | Path | None, ids: np.ndarray)
     }
     if kind is None or not known or max(known.values()) == 0:
         raise InputError(
-            f"Got {path.name} with the columns {', '.join(map(str, table.columns))[:80]}, need the id of a series, date and"
-            " type; correct it."
+            f"Got {path.name} with the columns {', '.join(map(str, table.columns))[:80]}, need the id of a series, date"
+            " and type; correct it."
         )
     place = {
         name: pd.to_numeric(table[column], errors="coerce")
@@ -201,11 +207,10 @@ def _plot_years(
     name: str, table: SeriesTable, reported: pd.DataFrame, model: Embedder
 ) -> Steps[list[PlotYear]]:
     """The reported seasons of a set, with their daily inputs."""
-    bands = SENSORS["s2"].bands
     observed = table.sensors["s2"]
     edge = np.searchsorted(observed.series, np.arange(len(table.ids) + 1))
     frames = []
-    yield from embed_series_steps(*_frames(table), None, model, sink=frames.append)
+    yield from embed_series_steps(*tables_of(table), None, model, sink=frames.append)
     daily = pd.concat(frames)
     features = [f"e{i:02d}" for i in range(model.features)]
     rows = dict(list(daily.groupby("id", sort=False)))
@@ -219,14 +224,17 @@ def _plot_years(
         day = rows[one]["time"].to_numpy().astype("datetime64[D]").astype(np.int64)
         z = rows[one][features].to_numpy(np.float32)
         with torch.inference_mode():
-            decoded = model.decoders["s2"](torch.from_numpy(z).to(model.scale.device)).cpu().numpy()
-        ndvi = _ndvi(observed.values[a:b], bands)
+            decoded = model.decoders["s2"](torch.from_numpy(z.copy()).to(model.scale.device)).cpu().numpy()
+        ndvi = ndvi_of(observed.values[a:b])
         clear = np.isfinite(ndvi)
         if not clear.any():
             continue
         inputs = {
             "linear": np.interp(day, observed.day[a:b][clear], ndvi[clear])[:, None],
-            "daily": _ndvi(decoded, bands)[:, None],
+            "daily": ndvi_of(decoded)[:, None],
+            "bands": np.stack(
+                [np.interp(day, observed.day[a:b][clear], band[clear]) for band in observed.values[a:b].T], 1
+            ),
             "embedding": z,
         }
         for year, of_year in events.groupby(from_epoch_day(events["day"].to_numpy()).astype("datetime64[Y]")):
@@ -248,8 +256,19 @@ def _plot_years(
     return units
 
 
-def _frames(table: SeriesTable) -> list[pd.DataFrame | None]:
-    """Tables of Sentinel-2 and Sentinel-1 as ``embed_series`` reads them."""
+def tables_of(table: SeriesTable) -> list[pd.DataFrame | None]:
+    """Tables of a series table as ``embed_series`` reads them.
+
+    Parameters
+    ----------
+    table : SeriesTable
+        One set of series.
+
+    Returns
+    -------
+    list of pandas.DataFrame or None
+        Of Sentinel-2 (reflectance 0-1) and of Sentinel-1 (dB), in this order.
+    """
     frames = []
     for sensor in ("s2", "s1"):
         one = table.sensors.get(sensor)
@@ -262,15 +281,27 @@ def _frames(table: SeriesTable) -> list[pd.DataFrame | None]:
     return frames
 
 
-def _ndvi(values: np.ndarray, bands: tuple[str, ...]) -> np.ndarray:
-    """NDVI (row,) of spectra (row, band), reflectance; NaN where not measured."""
+def ndvi_of(values: np.ndarray) -> np.ndarray:
+    """NDVI of spectra of Sentinel-2 (Rouse et al. 1974).
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (..., band) reflectance 0-1 in the order of ``SENSORS["s2"]``.
+
+    Returns
+    -------
+    numpy.ndarray
+        (...), -1 to 1; NaN where not measured.
+    """
+    bands = SENSORS["s2"].bands
     # Tables have one of the two near infrared bands or both; B08 is the one of 10 m.
     nir = np.where(
-        np.isfinite(values[:, bands.index("B08")]),
-        values[:, bands.index("B08")],
-        values[:, bands.index("B8A")],
+        np.isfinite(values[..., bands.index("B08")]),
+        values[..., bands.index("B08")],
+        values[..., bands.index("B8A")],
     )
-    red = values[:, bands.index("B04")]
+    red = values[..., bands.index("B04")]
     with np.errstate(all="ignore"):
         return (nir - red) / (nir + red)
 
@@ -321,8 +352,8 @@ def _drop_detector(units: list[PlotYear], folds: np.ndarray, key: str) -> list[n
     for fold in np.unique(folds):
         training = np.flatnonzero(folds != fold)
         some = [units[i] for i in training]
-        best = [(_best_threshold(some, [scores[half][i] for i in training]), half) for half in DROP_DAYS]
-        (_, threshold), half = max(best)
+        best = [(*_best_threshold(some, [scores[half][i] for i in training]), half) for half in DROP_DAYS]
+        _, threshold, half = max(best)
         for i in np.flatnonzero(folds == fold):
             found[i] = _peaks(scores[half][i], units[i].day, threshold)
     return found
@@ -331,34 +362,40 @@ def _drop_detector(units: list[PlotYear], folds: np.ndarray, key: str) -> list[n
 def _learned_detector(units: list[PlotYear], folds: np.ndarray, key: str) -> list[np.ndarray]:
     """Days found per season by logistic regression on the changes of a series."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
+    from sklearn.pipeline import Pipeline, make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    # A band that some table lacks is no input.
+    common = np.all([np.isfinite(unit.inputs[key]).all(0) for unit in units], 0)
     inputs, mown = [], []
     for unit in units:
-        x, n = unit.inputs[key], len(unit.day)
+        x, n = unit.inputs[key][:, common], len(unit.day)
         here = x[MARGIN:][:n]
         changes = [x[MARGIN + lag :][:n] - here for lag in LAGS_DAYS]
         inputs.append(np.concatenate([here, *changes], 1))  # (day, variable * (1 + lag))
         away = np.abs(unit.day[:, None] - unit.mown)  # (day, event)
         mown.append(away.min(1, initial=NEAR_DAYS + 1) <= NEAR_DAYS)
 
-    def fit(members: np.ndarray):
+    def fit(members: np.ndarray, inverse_penalty: float) -> Pipeline:
         x = np.concatenate([inputs[i][::TRAINING_STRIDE] for i in members])
         y = np.concatenate([mown[i][::TRAINING_STRIDE] for i in members])
-        return make_pipeline(StandardScaler(), LogisticRegression(C=RIDGE_C, max_iter=300)).fit(x, y)
+        return make_pipeline(StandardScaler(), LogisticRegression(C=inverse_penalty, max_iter=300)).fit(x, y)
 
     found: list[np.ndarray] = [np.empty(0)] * len(units)
     for fold in np.unique(folds):
         training = np.flatnonzero(folds != fold)
-        # The threshold must suit scores of places that a detector has not seen, so it is chosen on such.
-        scores: dict[int, np.ndarray] = {}
-        for inner in np.unique(folds[training]):
-            detector = fit(training[folds[training] != inner])
-            for i in training[folds[training] == inner]:
-                scores[i] = detector.decision_function(inputs[i])
-        _, threshold = _best_threshold([units[i] for i in training], [scores[i] for i in training])
-        detector = fit(training)
+        best = []
+        for inverse_penalty in INVERSE_PENALTIES:
+            # The threshold must suit scores of places that a detector has not seen, so it is chosen on such.
+            scores: dict[int, np.ndarray] = {}
+            for inner in np.unique(folds[training]):
+                detector = fit(training[folds[training] != inner], inverse_penalty)
+                for i in training[folds[training] == inner]:
+                    scores[i] = detector.decision_function(inputs[i])
+            chosen = _best_threshold([units[i] for i in training], [scores[i] for i in training])
+            best.append((*chosen, inverse_penalty))
+        _, threshold, inverse_penalty = max(best)
+        detector = fit(training, inverse_penalty)
         for i in np.flatnonzero(folds == fold):
             found[i] = _peaks(detector.decision_function(inputs[i]), units[i].day, threshold)
     return found

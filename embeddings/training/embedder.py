@@ -199,9 +199,7 @@ def train_fusion(
             model.encoders[name].load_state_dict(source.encoders[name].state_dict())
     # Frozen, so that a sensor's encoder is the same in every fusion and may be shipped and replaced alone.
     freeze_encoders(model)
-    digest = yield from fit(
-        model, archives, _masking(tuple(sensors), groups), config, "fusion", out, groups
-    )
+    digest = yield from fit(model, archives, _masking(tuple(sensors), groups), config, "fusion", out, groups)
     return digest
 
 
