@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ from fluxlens.embeddings.progress import Steps
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
 from fluxlens.models.sensors import HLS_BANDS
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 PREFIXES = (8, 16)
 
@@ -182,14 +185,26 @@ def logistic(x: np.ndarray, kind: np.ndarray, group: np.ndarray) -> np.ndarray:
 
 
 def _fit_classifier(x: np.ndarray, kind: np.ndarray, strength: float) -> Any:
-    """Logistic regression on standardised inputs (row, input), with a penalty per row as ``STRENGTHS`` have it."""
+    return classifier(len(x), strength).fit(x, kind)
+
+
+def classifier(rows: int, strength: float) -> Pipeline:
+    """Logistic regression on standardised inputs (row, input), every class of the same weight.
+
+    Parameters
+    ----------
+    rows
+        Number of rows it will be fitted on.
+    strength
+        Penalty per row, as ``STRENGTHS`` have it.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     # scikit-learn's C multiplies the loss summed over rows, so that a strength per row is 1 / (C rows).
-    model = LogisticRegression(C=1 / (strength * len(x)), class_weight="balanced", tol=1e-6, max_iter=5000)
-    return make_pipeline(StandardScaler(), model).fit(x, kind)
+    model = LogisticRegression(C=1 / (strength * rows), class_weight="balanced", tol=1e-6, max_iter=5000)
+    return make_pipeline(StandardScaler(), model)
 
 
 def evaluate(path: str | Path, model: Embedder) -> Steps[tuple[dict[str, float], str]]:

@@ -2,8 +2,8 @@
 
 Three kinds of labels: a class per series of a table (crop of a parcel), numbers measured at places and dates inside scenes
 (leaf area, growth stage), and maps beside scenes (yield of a harvester), whose variation inside a scene is predicted.
-Every input gets the same probe: ridge or logistic regression, regions, farms or fields left out, penalty chosen inside
-the others.
+Every input gets the same probe: ridge or logistic regression; series, scenes (farms) or fields are left out, and the
+penalty is chosen inside the others.
 
 A window of days becomes one vector by the statistics of ``export.summary``: mean, standard deviation and half the range
 of 30-day means, of the embedding as of interpolated bands and NDVI.
@@ -33,12 +33,15 @@ from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
 from fluxlens.models.sensors import SENSORS
 
-LEAST_OF_A_CLASS = 5
-"""Labels of a class in each of two regions, or the class is left out: it could not be learned in one for the other."""
+FOLDS = 5
+LEAST_OF_A_CLASS = 10
+"""Series of a class in a region: two in each fold; smaller classes are left out."""
+LEAST_ROWS = 10
+"""Measurements of a variable that a scene needs to be predicted or learned from."""
 LEAST_PIXELS = 20
 """Labelled pixels a scene needs for a pattern of its own."""
 MOST_PIXELS = 400
-"""Labelled pixels of a scene that are taken, drawn at random: neighbours are alike, and large fields must not decide."""
+"""Labelled pixels of a scene that are taken, drawn at random: large fields must not decide."""
 NEAR_DAYS = 3
 """Places measured this near to the last or first acquisition still count."""
 
@@ -66,7 +69,7 @@ def window_vector(daily: np.ndarray) -> np.ndarray:
 def evaluate_classes(
     folder: str | Path, label: str, model: Embedder, window: str | None = None
 ) -> Steps[Result]:
-    """Classes of the series of a table, each region by the others; yields progress.
+    """Classes of the series of a table, each series by others of its region; yields progress.
 
     Parameters
     ----------
@@ -82,14 +85,14 @@ def evaluate_classes(
     Returns
     -------
     numbers : dict of str to float
-        ``<input>_balanced_accuracy`` and ``<input>_accuracy``, 0-1.
+        ``<input>_balanced_accuracy`` and ``<input>_accuracy``, 0-1, means over regions.
     text : str
         The same as a table.
 
     Raises
     ------
     InputError
-        Where no table has the column, or fewer than three regions have series.
+        Where no table has the column, or no region has two classes.
     """
     from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
@@ -118,24 +121,58 @@ def evaluate_classes(
             kinds.append(classes[name])
             regions.append(region)
     kind, group = np.array(kinds, object).astype(str), np.array(regions, object).astype(str)
-    count = pd.crosstab(kind, group)
-    usable = count.index[(count >= LEAST_OF_A_CLASS).sum(axis=1) >= 2]
-    keep = np.isin(kind, usable)
-    if len(np.unique(group[keep])) < 3 or len(usable) < 2:
+    # Regions grow different crops: a class is told apart from the others of its region.
+    name_of = pd.Series([f"{one} {other}" for one, other in zip(group, kind, strict=True)])
+    usable = name_of.map(name_of.value_counts()).to_numpy() >= LEAST_OF_A_CLASS
+    parts = {
+        str(one): usable & (group == one)
+        for one in np.unique(group)
+        if len(np.unique(kind[usable & (group == one)])) > 1
+    }
+    if not parts:
         raise InputError(
-            f"Got {len(usable)} classes of {label} in {len(np.unique(group[keep]))} regions, need two classes in three"
-            " regions to leave one out; add series."
+            f"Got no region with two classes of {label} of {LEAST_OF_A_CLASS} series each, need one; add series."
         )
-    numbers: dict[str, float] = {"series": int(keep.sum()), "classes": len(usable)}
-    for at, (name, x) in enumerate(_stacked(inputs, keep).items()):
+    numbers: dict[str, float] = {"series": int(sum(part.sum() for part in parts.values()))}
+    numbers["classes"] = len(np.unique(name_of[np.any(list(parts.values()), 0)]))
+    for at, (name, rows) in enumerate(inputs.items()):
         yield f"probing {name}", 0.6 + 0.4 * at / len(inputs)
-        predicted = linear_probes.logistic(x, kind[keep], group[keep])
-        numbers[f"{name}_balanced_accuracy"] = float(balanced_accuracy_score(kind[keep], predicted))
-        numbers[f"{name}_accuracy"] = float(accuracy_score(kind[keep], predicted))
+        x = np.concatenate(rows)
+        x = x[:, np.isfinite(x).all(0)]
+        scores = []
+        for region, part in parts.items():
+            predicted = _classify(x[part], kind[part])
+            scores.append(
+                (balanced_accuracy_score(kind[part], predicted), accuracy_score(kind[part], predicted))
+            )
+            numbers[f"{region}_{name}_balanced_accuracy"] = float(scores[-1][0])
+        numbers[f"{name}_balanced_accuracy"], numbers[f"{name}_accuracy"] = map(float, np.mean(scores, 0))
     return numbers, _text(
-        f"{label}: {numbers['classes']} classes of {numbers['series']} series, each region by the others",
+        f"{label}: {numbers['classes']} classes of {numbers['series']} series in {len(parts)} regions, each series by"
+        " others of its region",
         numbers,
     )
+
+
+def _classify(x: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    """Predicted class of each row (row, input) by rows of other folds; the penalty is chosen inside those."""
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    out = kind.copy()
+    for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(x, kind):
+        inner = StratifiedKFold(FOLDS - 2, shuffle=True, random_state=1)
+        best = max(
+            linear_probes.LOGISTIC_STRENGTHS,
+            key=lambda strength: balanced_accuracy_score(
+                kind[train],
+                cross_val_predict(
+                    linear_probes.classifier(len(train), strength), x[train], kind[train], cv=inner
+                ),
+            ),
+        )
+        out[test] = linear_probes.classifier(len(train), best).fit(x[train], kind[train]).predict(x[test])
+    return out
 
 
 def evaluate_in_situ(folder: str | Path, file: str | Path, model: Embedder) -> Steps[Result]:
@@ -146,7 +183,7 @@ def evaluate_in_situ(folder: str | Path, file: str | Path, model: Embedder) -> S
     folder : str or Path
         Scenes, a file or folder each.
     file : str or Path
-        Table with ``variable``, ``value``, ``date``, ``lon``, ``lat`` and, to choose the penalty, ``parcel``.
+        Table with ``variable``, ``value``, ``date``, ``lon`` and ``lat``.
     model : Embedder
         Loaded model.
 
@@ -167,7 +204,7 @@ def evaluate_in_situ(folder: str | Path, file: str | Path, model: Embedder) -> S
     if lost := [name for name in ("variable", "value", "date", "lon", "lat") if name not in plain]:
         raise InputError(f"Got {Path(file).name} without {', '.join(lost)}, need them; add the columns.")
     day = series_columns.to_epoch_days(table, Path(file).name)
-    rows: dict[str, list] = {"variable": [], "value": [], "scene": [], "parcel": []}
+    rows: dict[str, list] = {"variable": [], "value": [], "scene": [], "day": []}
     inputs: dict[str, list[np.ndarray]] = {"embedding": [], "bands": [], "ndvi": []}
     scenes = _scenes(folder)
     for at, (name, scene) in enumerate(scenes.items()):
@@ -190,12 +227,12 @@ def evaluate_in_situ(folder: str | Path, file: str | Path, model: Embedder) -> S
         rows["variable"] += list(table[plain["variable"]].astype(str)[inside])
         rows["value"] += list(table[plain["value"]].to_numpy(float)[inside])
         rows["scene"] += [name] * int(inside.sum())
-        parcel = table[plain["parcel"]].astype(str)[inside] if "parcel" in plain else [""] * int(inside.sum())
-        rows["parcel"] += [f"{name} {one}" for one in parcel]
+        rows["day"] += [f"{name} {one}" for one in day[inside]]
     found = pd.DataFrame(rows)
     if found["scene"].nunique() < 2:
         raise InputError(
-            f"Got measurements inside {found['scene'].nunique()} scenes of {folder}, need two to leave one out; add some."
+            f"Got measurements inside {found['scene'].nunique()} scenes of {folder}, need two to leave one out;"
+            " add some."
         )
     x_of = {name: np.concatenate(parts) for name, parts in inputs.items()}
     # A band of the tables that the product lacks is no input.
@@ -205,11 +242,15 @@ def evaluate_in_situ(folder: str | Path, file: str | Path, model: Embedder) -> S
     for variable in found["variable"].unique():
         yield f"probing {variable}", 0.9
         chosen = known & (found["variable"] == variable).to_numpy()
+        count = found[chosen]["scene"].value_counts()
+        chosen &= found["scene"].isin(count.index[count >= LEAST_ROWS]).to_numpy()
         part = found[chosen]
+        if part["scene"].nunique() < 2:
+            continue
         numbers[f"{variable}_rows"] = int(chosen.sum())
         for name, x in x_of.items():
             y = part["value"].to_numpy()
-            predicted = linear_probes.ridge(x[chosen], y, part["parcel"].to_numpy(), part["scene"].to_numpy())
+            predicted = linear_probes.ridge(x[chosen], y, part["day"].to_numpy(), part["scene"].to_numpy())
             numbers[f"{variable}_{name}_r2"] = metrics.nse(y, predicted)
             numbers[f"{variable}_{name}_rmse"] = metrics.rmse(y, predicted)
     return numbers, _text(f"Measured in {found['scene'].nunique()} scenes, each by the others", numbers)
@@ -291,12 +332,6 @@ def _append(inputs: dict[str, list[np.ndarray]], z: np.ndarray, bands: np.ndarra
     inputs["embedding"].append(np.atleast_2d(window_vector(z)))
     inputs["bands"].append(np.atleast_2d(window_vector(bands)))
     inputs["ndvi"].append(np.atleast_2d(window_vector(ndvi_of(bands)[..., None])))
-
-
-def _stacked(inputs: dict[str, list[np.ndarray]], keep: np.ndarray) -> dict[str, np.ndarray]:
-    """Rows of each input; what is nowhere measured is no input."""
-    stacked = {name: np.concatenate(parts)[keep] for name, parts in inputs.items()}
-    return {name: x[:, np.isfinite(x).all(0)] for name, x in stacked.items()}
 
 
 def _less_mean(x: np.ndarray, group: np.ndarray) -> np.ndarray:
