@@ -178,6 +178,7 @@ def evaluate_left_out(
 @click.option(
     "--in-situ", metavar="FILE", help="Measured at places and dates in scenes; scenes are left out."
 )
+@click.option("--group", metavar="COLUMN", help="With --in-situ: left out instead of scenes, such as parcel.")
 @click.option("--map", "map_", metavar="VARIABLE", help="A map in scene files; scenes are left out.")
 @click.option("--window", metavar="START:END", help="With --label or --map: days that count (default: all).")
 @model_options
@@ -186,6 +187,7 @@ def evaluate_probes(
     data: str,
     label: str | None,
     in_situ: str | None,
+    group: str | None,
     map_: str | None,
     window: str | None,
     model: str,
@@ -201,6 +203,8 @@ def evaluate_probes(
         CSV of measured rows; a folder of series tables or of scenes with one of the next.
     label, in_situ, map_ : str or None
         Column of classes; file of measurements inside scenes; variable of scene files.
+    group : str or None
+        Column of the file of measurements that is left out in place of the scene.
     window : str or None
         ``START:END``, ISO dates.
     model, device : str
@@ -213,13 +217,15 @@ def evaluate_probes(
 
     given = {"--label": label, "--in-situ": in_situ, "--map": map_}
     check_exclusive(click.get_current_context(), given)
+    if group and not in_situ:
+        raise InputError(f"Got --group {group} without --in-situ, need it; leave it out.")
     if window and not (label or map_):
         raise InputError(f"Got --window {window} without --label or --map, need one; leave it out.")
     loaded = checkpoints.load(model, device)
     if label:
         steps = measured_labels.evaluate_classes(data, label, loaded, window)
     elif in_situ:
-        steps = measured_labels.evaluate_in_situ(data, in_situ, loaded)
+        steps = measured_labels.evaluate_in_situ(data, in_situ, loaded, group)
     elif map_:
         steps = measured_labels.evaluate_maps(data, map_, loaded, window)
     else:

@@ -1,6 +1,6 @@
 """What measured labels the embedding predicts where its probe was never fitted, beside interpolated bands and NDVI.
 
-Three kinds of labels: a class per series of a table (crop of a parcel), numbers measured at places and dates inside scenes
+Three kinds of labels: a class per series of a table (crop of a parcel), numbers measured at places and dates in scenes
 (leaf area, growth stage), and maps beside scenes (yield of a harvester), whose variation inside a scene is predicted.
 Every input gets the same probe: ridge or logistic regression; series, scenes (farms) or fields are left out, and the
 penalty is chosen inside the others.
@@ -175,8 +175,10 @@ def _classify(x: np.ndarray, kind: np.ndarray) -> np.ndarray:
     return out
 
 
-def evaluate_in_situ(folder: str | Path, file: str | Path, model: Embedder) -> Steps[Result]:
-    """Numbers measured at places and dates inside scenes, each scene by the others; yields progress.
+def evaluate_in_situ(
+    folder: str | Path, file: str | Path, model: Embedder, group: str | None = None
+) -> Steps[Result]:
+    """Numbers measured at places and dates inside scenes, each scene or group by the others; yields progress.
 
     Parameters
     ----------
@@ -186,6 +188,8 @@ def evaluate_in_situ(folder: str | Path, file: str | Path, model: Embedder) -> S
         Table with ``variable``, ``value``, ``date``, ``lon`` and ``lat``.
     model : Embedder
         Loaded model.
+    group : str or None
+        Column of the table whose values are left out one by one, such as ``parcel``; None: the scene.
 
     Returns
     -------
@@ -201,7 +205,8 @@ def evaluate_in_situ(folder: str | Path, file: str | Path, model: Embedder) -> S
     """
     table = read_table(file)
     plain = {plain_name(str(column)): column for column in table.columns}
-    if lost := [name for name in ("variable", "value", "date", "lon", "lat") if name not in plain]:
+    needed = ("variable", "value", "date", "lon", "lat", *([plain_name(group)] if group else []))
+    if lost := [name for name in needed if name not in plain]:
         raise InputError(f"Got {Path(file).name} without {', '.join(lost)}, need them; add the columns.")
     day = series_columns.to_epoch_days(table, Path(file).name)
     rows: dict[str, list] = {"variable": [], "value": [], "scene": [], "day": []}
@@ -226,13 +231,15 @@ def evaluate_in_situ(folder: str | Path, file: str | Path, model: Embedder) -> S
         inputs["ndvi"].append(ndvi_of(bands[when, of])[:, None])
         rows["variable"] += list(table[plain["variable"]].astype(str)[inside])
         rows["value"] += list(table[plain["value"]].to_numpy(float)[inside])
-        rows["scene"] += [name] * int(inside.sum())
+        rows["scene"] += (
+            list(table[plain[plain_name(group)]].astype(str)[inside]) if group else [name] * int(inside.sum())
+        )
         rows["day"] += [f"{name} {one}" for one in day[inside]]
     found = pd.DataFrame(rows)
     if found["scene"].nunique() < 2:
         raise InputError(
-            f"Got measurements inside {found['scene'].nunique()} scenes of {folder}, need two to leave one out;"
-            " add some."
+            f"Got measurements inside {found['scene'].nunique()} {group or 'scene'}s of {folder}, need two to leave one"
+            " out; add some."
         )
     x_of = {name: np.concatenate(parts) for name, parts in inputs.items()}
     # A band of the tables that the product lacks is no input.
@@ -253,7 +260,9 @@ def evaluate_in_situ(folder: str | Path, file: str | Path, model: Embedder) -> S
             predicted = linear_probes.ridge(x[chosen], y, part["day"].to_numpy(), part["scene"].to_numpy())
             numbers[f"{variable}_{name}_r2"] = metrics.nse(y, predicted)
             numbers[f"{variable}_{name}_rmse"] = metrics.rmse(y, predicted)
-    return numbers, _text(f"Measured in {found['scene'].nunique()} scenes, each by the others", numbers)
+    return numbers, _text(
+        f"Measured in {found['scene'].nunique()} {group or 'scene'}s, each by the others", numbers
+    )
 
 
 def evaluate_maps(
