@@ -112,6 +112,9 @@ def reconstruct_hidden(
 ) -> xr.Dataset:
     """Predict the hidden acquisitions of a sensor from all others.
 
+    Reflectance of Sentinel-2 is decoded and then corrected by what decoding misses of acquisitions that are shown, see
+    ``residuals``; radar is decoded alone.
+
     Parameters
     ----------
     scene
@@ -249,7 +252,7 @@ def _block(
         if len(visible.day):
             tokens[name] = batched_forward.encode(model, name, visible)
         # A prefix of the embedding is judged by what it decodes to itself.
-        if name == hidden.sensor == "s2" and features is None:
+        if name == hidden.sensor == "s2" and features in (None, model.features):
             near = np.abs(visible.day[:, None] - np.array(hidden.days)).min(1) <= RESIDUAL_DAYS
             shown = visible.select(near)
     pixels = (rows.stop - rows.start) * (cols.stop - cols.start)
