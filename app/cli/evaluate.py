@@ -1,4 +1,7 @@
-"""``fluxlens evaluate``: how good the model is, as numbers on stdout and tables for people on stderr."""
+"""``fluxlens evaluate``: how good the model is, as numbers on stdout and tables for people on stderr.
+
+Long on purpose: a command per evaluation, and nothing but its options.
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ penalty is chosen inside the others.
 
 A window of days becomes one vector by the statistics of ``export.summary``: mean, standard deviation and half the range
 of 30-day means, of the embedding as of interpolated bands and NDVI.
+
+Long on purpose: the three kinds share their inputs, so that their scores compare.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ detected by the others, and the threshold is chosen by leaving out each of those
 ``TOLERANCE_DAYS`` of a mowing that no better day has taken is right. Years of a plot without any reported event are
 left out, since nobody may have looked.
 
+Long on purpose: reading events, detectors and scores are one protocol.
+
 The drop of NDVI as a sign of mowing: Kolecka et al. 2018, doi:10.3390/rs10081221.
 """
 
