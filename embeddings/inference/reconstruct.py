@@ -11,7 +11,6 @@ import torch
 import xarray as xr
 from fluxlens.embeddings.geometry import target_grid
 from fluxlens.embeddings.inference import batched_forward, request
-from fluxlens.embeddings.inference.residuals import RESIDUAL_DAYS, correct_by_residuals
 from fluxlens.embeddings.scenes.acquisitions import (
     AcquisitionSeries,
     from_epoch_day,
@@ -111,9 +110,6 @@ def reconstruct_hidden(
     scene: xr.DataTree, model: Embedder, hidden: Hidden, causal: bool = False, features: int | None = None
 ) -> xr.Dataset:
     """Predict the hidden acquisitions of a sensor from all others.
-
-    Reflectance of Sentinel-2 is decoded and then corrected by what decoding misses of acquisitions that are shown, see
-    ``residuals``; radar is decoded alone.
 
     Parameters
     ----------
@@ -241,9 +237,8 @@ def _block(
     causal: bool,
     features: int | None,
 ) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:
-    """Of a block, strip by strip: its first pixel, and the reconstructed mean and sigma (pixel, time, band)."""
+    """Of a block, strip by strip: its first pixel, and the decoded mean and sigma (pixel, time, band)."""
     tokens = {}
-    shown: AcquisitionSeries | None = None
     for name, spec in model.config.specs.items():
         series = read_acquisitions(scene, spec, target_grid(scene), rows, cols, HALO_PX)
         if series is None:
@@ -251,30 +246,13 @@ def _block(
         visible: AcquisitionSeries = series.select(hidden.keep(name, series.day))
         if len(visible.day):
             tokens[name] = batched_forward.encode(model, name, visible)
-        # A prefix of the embedding is judged by what it decodes to itself.
-        if name == hidden.sensor == "s2" and features in (None, model.features):
-            near = np.abs(visible.day[:, None] - np.array(hidden.days)).min(1) <= RESIDUAL_DAYS
-            shown = visible.select(near)
     pixels = (rows.stop - rows.start) * (cols.stop - cols.start)
-    count = len(hidden.days)
-    # Hidden days, then the acquisitions whose residuals correct them.
-    of = np.concatenate([np.array(hidden.days), shown.day if shown is not None else []]).astype(np.int64)
-    days = torch.from_numpy(of)[None].to(model.scale.device)
-    if shown is not None:
-        inner = (..., slice(HALO_PX, -HALO_PX), slice(HALO_PX, -HALO_PX))
-        measured = np.where(shown.valid[inner][:, None], shown.values[inner], np.nan)  # (n, band, y, x)
-        measured = measured.reshape(*measured.shape[:2], -1).transpose(0, 2, 1)  # (n, pixel, band)
+    days = torch.tensor([hidden.days], device=model.scale.device)
     for start in range(0, pixels, batched_forward.STRIP_PX):
         strip = slice(start, min(start + batched_forward.STRIP_PX, pixels))
         answer = model.embed({name: t.pixels(strip) for name, t in tokens.items()}, days, causal)
         if features is not None:
             answer.z[..., features:] = 0
         decoder, log_sigma = model.decoders[hidden.sensor], answer.log_sigma[hidden.sensor]
-        mean, sigma = (part[0].cpu().numpy() for part in (decoder(answer.z), decoder.sigma(log_sigma)))
-        if shown is not None:
-            residual = measured[:, strip] - mean[count:]  # (n, pixel, band)
-            for i, day in enumerate(hidden.days):
-                away = shown.day - day
-                used = (np.abs(away) <= RESIDUAL_DAYS) & ((away <= 0) if causal else True)
-                mean[i] = correct_by_residuals(mean[i], away[used], residual[used])
-        yield start, (mean[:count].transpose(1, 0, 2), sigma[:count].transpose(1, 0, 2))
+        mean, sigma = (part[0].transpose(0, 1) for part in (decoder(answer.z), decoder.sigma(log_sigma)))
+        yield start, (mean.cpu().numpy(), sigma.cpu().numpy())
