@@ -1,4 +1,7 @@
-"""``fluxlens evaluate``: how good the model is, as numbers on stdout and tables for people on stderr."""
+"""``fluxlens evaluate``: how good the model is, as numbers on stdout and tables for people on stderr.
+
+Long on purpose: a command per evaluation, and nothing but its options.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from fluxlens.app.cli.inputs import disc_weights
 from fluxlens.app.cli.options import (
+    check_exclusive,
     device_option,
     json_option,
     model_options,
@@ -167,26 +171,108 @@ def evaluate_left_out(
 
 
 @evaluate_commands.command("probes")
-@click.option("--data", required=True, metavar="FILE.csv", help="Measured rows, spectra beside GPP.")
+@click.option(
+    "--data",
+    required=True,
+    metavar="PATH",
+    help="Measured rows, spectra beside GPP; or with an option below a folder of series tables or scenes.",
+)
+@click.option("--label", metavar="COLUMN", help="Classes of series, such as crop; regions are left out.")
+@click.option(
+    "--in-situ", metavar="FILE", help="Measured at places and dates in scenes; scenes are left out."
+)
+@click.option("--group", metavar="COLUMN", help="With --in-situ: left out instead of scenes, such as parcel.")
+@click.option("--map", "map_", metavar="VARIABLE", help="A map in scene files; scenes are left out.")
+@click.option("--window", metavar="START:END", help="With --label or --map: days that count (default: all).")
 @model_options
 @json_option
-def evaluate_probes(data: str, model: str, device: str, json_path: str | None) -> None:
-    """Linear probes of single spectra to GPP and plant type, beside raw bands.
+def evaluate_probes(
+    data: str,
+    label: str | None,
+    in_situ: str | None,
+    group: str | None,
+    map_: str | None,
+    window: str | None,
+    model: str,
+    device: str,
+    json_path: str | None,
+) -> None:
+    """Linear probes of measured labels, beside raw bands: GPP and plant type, classes, places, maps.
     \f
 
     Parameters
     ----------
     data : str
-        CSV of measured rows.
+        CSV of measured rows; a folder of series tables or of scenes with one of the next.
+    label, in_situ, map_ : str or None
+        Column of classes; file of measurements inside scenes; variable of scene files.
+    group : str or None
+        Column of the file of measurements that is left out in place of the scene.
+    window : str or None
+        ``START:END``, ISO dates.
     model, device : str
         Name or path of weights; ``auto``, ``cpu`` or ``cuda``.
     json_path : str or None
         File for the numbers.
     """
-    from fluxlens.embeddings.evaluation import linear_probes
+    from fluxlens.embeddings.evaluation import linear_probes, measured_labels
     from fluxlens.models import checkpoints
 
-    print_evaluation(linear_probes.evaluate(data, checkpoints.load(model, device)), json_path)
+    given = {"--label": label, "--in-situ": in_situ, "--map": map_}
+    check_exclusive(click.get_current_context(), given)
+    if group and not in_situ:
+        raise InputError(f"Got --group {group} without --in-situ, need it; leave it out.")
+    if window and not (label or map_):
+        raise InputError(f"Got --window {window} without --label or --map, need one; leave it out.")
+    loaded = checkpoints.load(model, device)
+    if label:
+        steps = measured_labels.evaluate_classes(data, label, loaded, window)
+    elif in_situ:
+        steps = measured_labels.evaluate_in_situ(data, in_situ, loaded, group)
+    elif map_:
+        steps = measured_labels.evaluate_maps(data, map_, loaded, window)
+    else:
+        steps = linear_probes.evaluate(data, loaded)
+    print_evaluation(steps, json_path)
+
+
+@evaluate_commands.command("mowing")
+@click.option("--data", required=True, metavar="FOLDER", help="Series tables of meadows.")
+@click.option(
+    "--events",
+    metavar="FILE",
+    help="Dated mowing: id, date, type and lon, lat (default: events.parquet or .csv in the folder).",
+)
+@click.option(
+    "--max-blue",
+    metavar="B",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Rows above this B02 (reflectance 0-1) are left out, as of `evaluate reconstruction`.",
+)
+@model_options
+@json_option
+def evaluate_mowing(
+    data: str, events: str | None, max_blue: float | None, model: str, device: str, json_path: str | None
+) -> None:
+    """Mowing dates detected on the embedding, beside the same detector on interpolated NDVI.
+    \f
+
+    Parameters
+    ----------
+    data : str
+        Folder of series tables.
+    events : str or None
+        Table of dated events.
+    max_blue : float or None
+        Reflectance in B02 above which rows are left out.
+    model, device : str
+        Name or path of weights; ``auto``, ``cpu`` or ``cuda``.
+    json_path : str or None
+        File for the numbers.
+    """
+    from fluxlens.embeddings.evaluation import mowing
+
+    print_evaluation(mowing.evaluate(data, events, model, device, max_blue), json_path)
 
 
 @evaluate_commands.command("realism")

@@ -135,13 +135,13 @@ def measured_options(command: Command) -> Command:
             "--measured",
             multiple=True,
             metavar="FOLDER",
-            help="fusion: measured series tables, or scenes; repeatable.",
+            help="sensor, fusion: measured series tables, or scenes; repeatable.",
         ),
         click.option(
             "--leave",
             default="",
             metavar="A,B",
-            help="fusion: sets, regions or scenes of --measured left out.",
+            help="sensor, fusion: sets, regions or scenes of --measured left out.",
         ),
         click.option(
             "--season-heads",

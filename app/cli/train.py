@@ -72,7 +72,7 @@ def train(
     encoders, start : str or None
         Folder of encoder weights; weights to go on from.
     measured, leave, season_heads, hidden, sources
-        As ``training_configuration`` takes them; of the fusion.
+        As ``training_configuration`` takes them; the kernels and the width are of the fusion alone.
     """
     # The only subject of training that has a name.
     if (what == "sensor") != (name is not None):
@@ -93,10 +93,9 @@ def train(
         return
     from fluxlens.embeddings.training import embedder
 
-    if what == "sensor" and (measured or leave or season_heads or hidden):
+    if what == "sensor" and (season_heads or hidden):
         raise InputError(
-            "Got --measured, --leave, --season-heads or --hidden with train sensor, need train fusion for them; leave"
-            " them out."
+            "Got --season-heads or --hidden with train sensor, need train fusion for them; leave them out."
         )
     configuration = training_configuration(
         simulated, steps, learning_rate, seed, start, cube, measured, leave, season_heads, sources, hidden

@@ -15,7 +15,7 @@ from fluxlens.app.data.published import PublishedEmbeddings
 from fluxlens.app.data.scene import SceneData
 from fluxlens.app.data.similarity import PixelSimilarity
 from fluxlens.app.state.labels import Label, is_fittable
-from fluxlens.app.state.layer_key import PERIOD_LAYERS, LayerKey
+from fluxlens.app.state.layer_key import LayerKey
 from fluxlens.embeddings import analysis
 
 
@@ -130,6 +130,9 @@ class MapLayers:
         return LayerImage(values, self.style("true"), caption, ~clear)
 
     def _make_pca(self, key: LayerKey, viewport: Viewport | None) -> LayerImage:
+        if key.day is None:
+            weights, mean = self.scene.components
+            return self._image_of((self.similarity.period_mean(viewport) - mean) @ weights, key)
         cube = self.scene.cube(key.day, viewport, quality=False)
         weights, mean = self.scene.components
         # Dequantisation is folded into the weights: stored int8 values are projected without a float copy.
@@ -137,6 +140,8 @@ class MapLayers:
         return self._image_of(analysis.project(cube.embedding.values, onto, -mean @ weights), key)
 
     def _make_feature(self, key: LayerKey, viewport: Viewport | None) -> LayerImage:
+        if key.day is None:
+            return self._image_of(self.similarity.period_mean(viewport)[..., key.feature], key)
         cube = self.scene.cube(key.day, viewport, quality=False)
         values = cube.embedding.isel(feature=key.feature).values * self.scene.scale[key.feature]
         return self._image_of(values, key)
@@ -175,7 +180,8 @@ class MapLayers:
         """Values (y, x) or (y, x, channel) in the style of their layer."""
         values = values.astype("float32", copy=False)
         values = values.reshape(*values.shape[:2], -1)  # (y, x, channel)
-        return LayerImage(values, self.style(key.layer, key.feature), format_date(key.day))
+        caption = format_date(key.day) if key.day else f"mean {self.similarity.period_label}"
+        return LayerImage(values, self.style(key.layer, key.feature), caption)
 
     def _fit_labels(self, day: dt.date | None, labels: tuple[Label, ...]) -> FittedLabels:
         return fit_labels(self.similarity, day, labels)
@@ -252,6 +258,6 @@ class MapLayers:
 
         Kept apart from opening, so that a thread can do it before the first user comes.
         """
-        for layer in set(self.keys) - set(PERIOD_LAYERS):  # their style depends on choices of the user
+        for layer in set(self.keys) - {"similar", "clusters", "labels"}:  # their style depends on choices
             self.style(layer)
         self.image(LayerKey("pca", self.scene.first), self.scene.overview)

@@ -12,6 +12,7 @@ from fluxlens.app.data.layer_image import LayerImage, LayerStyle, Viewport, form
 from fluxlens.app.data.scene import SceneData
 from fluxlens.app.palette import CLASS_COLOURS
 from fluxlens.embeddings import analysis
+from fluxlens.embeddings.store.quantise import FEATURE_MISSING
 
 PERIOD_DAYS = 24
 """The whole period is compared on that many days, evenly spread."""
@@ -158,6 +159,23 @@ class PixelSimilarity:
         return 1 / np.maximum(values.reshape(-1, values.shape[-1]).std(0), MIN_STD)
 
     # --- a day and the period ---
+
+    def period_mean(self, viewport: Viewport | None = None) -> np.ndarray:
+        """Mean embedding of the period's days, (y, x, feature) float32: what stays of a place over its season.
+
+        Parameters
+        ----------
+        viewport : Viewport, optional
+            None: the whole scene.
+        """
+        cubes = self._period_cubes(viewport)
+        # Day by day, so that the days are never beside each other as floats; days without a value do not count.
+        total, days = np.zeros(cubes[0].shape, np.int32), np.zeros(cubes[0].shape[:2], np.int32)
+        for cube in cubes:
+            known = (cube != FEATURE_MISSING).all(-1)
+            total += np.where(known[..., None], cube, 0)
+            days += known
+        return total * (self.scene.scale / np.maximum(days, 1)[..., None]).astype("float32")
 
     def _compute_cosine(
         self, day: dt.date | None, reference: Reference, viewport: Viewport | None = None

@@ -20,7 +20,7 @@ LAYERS = {
     "gap": "Days from S2",
 }
 """Label on screen of each layer, by its key in permalinks."""
-PERIOD_LAYERS = ("similar", "clusters", "labels")
+PERIOD_LAYERS = ("pca", "feature", "similar", "clusters", "labels")
 """Layers that can be made of the whole period instead of one day."""
 
 

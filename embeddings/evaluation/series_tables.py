@@ -121,7 +121,7 @@ def evaluate_reconstruction_tables(
     for at, (name, table) in enumerate(sets.items()):
         lines += ["", f"{name + f' ({len(table.ids)} series)':40}{head}"]
         before = len(table.sensors["s2"].day)
-        table = _without_bright(table, max_blue)
+        table = without_bright(table, max_blue)
         if max_blue is not None:
             left_out = before - len(table.sensors["s2"].day)
             lines.append(f"{left_out:,} of {before:,} rows above {max_blue:g} in B02 are left out")
@@ -208,8 +208,21 @@ def hide_and_reconstruct(table: SeriesTable, model: Embedder, within_days: int =
     return Targets(observations.values[rows], mean, sigma, np.array(guesses), np.array(bright))
 
 
-def _without_bright(table: SeriesTable, max_blue: float | None) -> SeriesTable:
-    """Without rows of Sentinel-2 that are brighter than that in blue."""
+def without_bright(table: SeriesTable, max_blue: float | None) -> SeriesTable:
+    """Leave out rows of Sentinel-2 that are bright in blue: snow or cloud that the table's own filter missed.
+
+    Parameters
+    ----------
+    table : SeriesTable
+        Series with Sentinel-2.
+    max_blue : float or None
+        Highest reflectance in B02 that is kept; None keeps all.
+
+    Returns
+    -------
+    SeriesTable
+        The same series; other sensors are kept whole.
+    """
     if max_blue is None:
         return table
     observations = table.sensors["s2"]

@@ -50,7 +50,7 @@ def embed_spectra(
         return model.embed({sensor: tokens}, day).z[0, 0].numpy()
 
 
-def add_embeddings(table: pd.DataFrame, model: str = "default") -> pd.DataFrame:
+def add_embeddings(table: pd.DataFrame, model: str | Embedder = "default") -> pd.DataFrame:
     """Add the embedding of each row's day, from all spectra of its site as a series of one pixel.
 
     Bands stand for those of Sentinel-2 of the same wavelengths; spectra of one day are averaged, those of cloud or
@@ -61,7 +61,7 @@ def add_embeddings(table: pd.DataFrame, model: str = "default") -> pd.DataFrame:
     table
         As ``read`` returns it.
     model
-        Name or path of the embedder.
+        Name or path of the embedder, or one that is loaded.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def add_embeddings(table: pd.DataFrame, model: str = "default") -> pd.DataFrame:
     from fluxlens.models import checkpoints, encoder
     from fluxlens.models.sensors import HLS_BANDS
 
-    net = checkpoints.load(model, "cpu")
+    net = model if isinstance(model, Embedder) else checkpoints.load(model, "cpu")
     spec, middle = net.config.specs["s2"], encoder.HALO_PX
     day, z = to_epoch_day(table["date"].values), np.empty((len(table), net.features), np.float32)
     where = [spec.bands.index(name) for name in HLS_BANDS]

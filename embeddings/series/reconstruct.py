@@ -15,6 +15,7 @@ from fluxlens.embeddings.readers.series_table import SeriesTable, read_hidden, r
 from fluxlens.embeddings.scenes.acquisitions import from_epoch_day
 from fluxlens.embeddings.series.batches import Batch, batches
 from fluxlens.embeddings.series.loading import attributes, check_sensors, load_model
+from fluxlens.embeddings.series.residuals import RESIDUAL_DAYS, correct_by_residuals
 from fluxlens.embeddings.series.tokens import encode_batch
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
@@ -104,7 +105,10 @@ def reconstruct_series_steps(
 def reconstruct(
     table: SeriesTable, series: np.ndarray, days: np.ndarray, model: Embedder, sensor: str = "s2"
 ) -> Steps[tuple[np.ndarray, np.ndarray]]:
-    """Decoded measurements of a sensor for pairs of series and day; yields progress.
+    """Measurements of a sensor for pairs of series and day, as the embeddings and what is shown say; yields progress.
+
+    Of Sentinel-2 the decoded values are corrected by the residuals of the acquisitions shown nearby, see
+    ``correct_by_residuals``; radar is not, whose residuals are speckle.
 
     Parameters
     ----------
@@ -121,6 +125,43 @@ def reconstruct(
     -------
     mean, sigma : numpy.ndarray
         (n, band) float32 in the sensor's unit; ``sigma`` is the expected error.
+    """
+    observed = table.sensors.get(sensor)
+    if sensor != "s2" or observed is None or not len(observed.day):
+        return (yield from decode(table, series, days, model, sensor))
+    edge = np.searchsorted(observed.series, np.arange(len(table.ids) + 1))
+    near = []
+    for one, day in zip(series, days, strict=True):
+        # Sorted by day within a series.
+        bounds = (day - RESIDUAL_DAYS, day + RESIDUAL_DAYS + 1)
+        begin, stop = edge[one] + np.searchsorted(observed.day[edge[one] : edge[one + 1]], bounds)
+        near.append(np.arange(begin, stop))
+    # Each acquisition is decoded once, however many targets are near to it.
+    shown = np.unique(np.concatenate([*near, np.empty(0, np.int64)]))
+    both = np.concatenate([series, observed.series[shown]]), np.concatenate([days, observed.day[shown]])
+    mean, sigma = yield from decode(table, *both, model, sensor)
+    residual = np.full_like(observed.values, np.nan)
+    residual[shown] = observed.values[shown] - mean[len(series) :]
+    out = mean[: len(series)]
+    for i, rows in enumerate(near):
+        out[i] = correct_by_residuals(out[i], observed.day[rows] - days[i], residual[rows])
+    return out, sigma[: len(series)]
+
+
+def decode(
+    table: SeriesTable, series: np.ndarray, days: np.ndarray, model: Embedder, sensor: str = "s2"
+) -> Steps[tuple[np.ndarray, np.ndarray]]:
+    """Decoded embeddings of pairs of series and day, without a look at measurements; yields progress.
+
+    Parameters
+    ----------
+    table, series, days, model, sensor
+        As of ``reconstruct``.
+
+    Returns
+    -------
+    mean, sigma : numpy.ndarray
+        (n, band) float32 in the sensor's unit (reflectance or dB); ``sigma`` is the expected error.
     """
     bands = len(model.config.specs[sensor].bands)
     # Filled row by row by the batches, in the caller's order.

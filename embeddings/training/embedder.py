@@ -97,6 +97,8 @@ class TrainingConfig:
 def train_sensor(name: str, out: Path, config: TrainingConfig) -> Generator[Step, None, str]:
     """Stage one: encoder and decoder of one sensor learn to predict its hidden acquisitions.
 
+    With ``config.measured`` they learn from measured series of that sensor and from simulated land alike.
+
     Parameters
     ----------
     name
@@ -117,10 +119,26 @@ def train_sensor(name: str, out: Path, config: TrainingConfig) -> Generator[Step
     """
     if name not in SENSORS:
         raise InputError(f"no sensor {name!r}; use one of {sorted(SENSORS)} or add its SensorSpec.")
+    if config.measured and name not in SENTINELS:
+        raise InputError(
+            f"Got --measured with the sensor {name}, need {' or '.join(SENTINELS)}: series tables hold no other;"
+            " leave --measured out."
+        )
     archives = yield from _packed_scenes(config, (name,))
+    groups, scenes = yield from _measured_groups(config)
+    archives += [scene for scene in scenes if name in scene.steps and min(scene.shape) >= SIDE_PX]
+    rng = np.random.default_rng(config.recipe.seed)
+    # A source without the sensor teaches nothing here.
+    groups = [[one for source in group if (one := source.only(name))] for group in groups]
+    groups = [group for group in groups if group]
+    if config.measured and not groups:
+        raise InputError(f"Got --measured without series of {name}, need some; add a folder that has them.")
+    if groups:
+        simulated = [a for a in archives if a.id.startswith("SIM")]
+        groups.append([series.from_scene(a, SIMULATED_PIXELS, rng, (name,)) for a in simulated])
+        groups = [group for group in groups if group]
     model = initialise(Config(sensors=(name,)), config)
-    masking = MaskingConfig(sensors=(name,))
-    digest = yield from fit(model, archives, masking, config, name, out)
+    digest = yield from fit(model, archives, _masking((name,), groups), config, name, out, groups)
     return digest
 
 
@@ -138,7 +156,7 @@ def train_fusion(
     sensors
         Names of the sensors, ``s2`` first.
     encoders
-        Folder of stage-one weights ``NAME.safetensors``; those it lacks are the shipped ones.
+        Folder of stage-one weights ``NAME.safetensors``; those it lacks are those of the start, or the shipped ones.
 
     Returns
     -------
@@ -169,17 +187,26 @@ def train_fusion(
     if groups and simulated:
         groups.append(simulated)
     model = initialise(_architecture(config, tuple(sensors)), config)
-    # Weights to continue from bring their own encoders; only new sensors take theirs from stage one.
-    for name in sensors[len(_start_sensors(config)) :]:
+    known = _start_sensors(config)
+    for name in sensors:
         own = encoders / f"{name}.safetensors" if encoders else None
-        _init_from(model, checkpoints.load(own if own and own.exists() else name, "cpu"))
+        own = own if own and own.exists() else None
+        if name not in known:
+            _init_from(model, checkpoints.load(own or name, "cpu"))
+        elif own:
+            # A start keeps its fusion and takes a new encoder; the fusion learns to read its tokens.
+            source = checkpoints.load(own, "cpu")
+            model.encoders[name].load_state_dict(source.encoders[name].state_dict())
     # Frozen, so that a sensor's encoder is the same in every fusion and may be shipped and replaced alone.
     freeze_encoders(model)
-    masking = MaskingConfig(sensors=tuple(sensors))
-    if groups:
-        masking = replace(masking, time_window_days=(120, 400), gap_days=(4, 60))
-    digest = yield from fit(model, archives, masking, config, "fusion", out, groups)
+    digest = yield from fit(model, archives, _masking(tuple(sensors), groups), config, "fusion", out, groups)
     return digest
+
+
+def _masking(sensors: tuple[str, ...], groups: list) -> MaskingConfig:
+    """What is hidden from squares of scenes; beside series for as long as from these."""
+    masking = MaskingConfig(sensors=sensors)
+    return replace(masking, time_window_days=(120, 400), gap_days=(4, 60)) if groups else masking
 
 
 def initialise(architecture: Config, config: TrainingConfig) -> Embedder:
@@ -310,7 +337,7 @@ def _mixed(
         yield from batches(archives, masking, seed)
     rng = np.random.default_rng(seed)
     squares = batches(archives, masking, seed, SQUARES_BESIDE_SERIES)
-    rows = series.series_batches(groups, series.HidingConfig(), seed)
+    rows = series.series_batches(groups, series.HidingConfig(main=masking.sensors[0]), seed)
     while True:
         yield next(rows) if rng.random() < SERIES_SHARE else next(squares)
 

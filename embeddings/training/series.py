@@ -47,6 +47,8 @@ the training otherwise."""
 class HidingConfig:
     """What is hidden from a series and how often; ``..._share`` are shares of series, 0-1."""
 
+    main: str = "s2"
+    """Sensor whose hidden dates are queried; in stage one the only one."""
     queries: int = 12
     """Days queried per series."""
     window_days: tuple[int, int] = (120, 400)
@@ -104,8 +106,35 @@ class SeriesSource:
 
     @property
     def count(self) -> int:
-        """Number of series."""
-        return len(self.edges["s2"]) - 1
+        """Number of series, the same for all sensors."""
+        return len(next(iter(self.edges.values()))) - 1
+
+    def only(self, sensor: str) -> SeriesSource | None:
+        """The series of one sensor alone, as stage one learns from them.
+
+        Parameters
+        ----------
+        sensor
+            ``s2`` or ``s1``.
+
+        Returns
+        -------
+        SeriesSource or None
+            None where no series has ``LEAST_ACQUISITIONS`` of the sensor.
+        """
+        if sensor not in self.edges or np.diff(self.edges[sensor]).max(initial=0) < LEAST_ACQUISITIONS:
+            return None
+        day, values, trusted = self.day[sensor], self.values[sensor], self.trusted[sensor]
+        # ``weight`` compares errors of reflectance between sets; in dB speckle is about the same everywhere.
+        weight = self.weight if sensor == "s2" else 1.0
+        return SeriesSource(
+            self.name,
+            {sensor: self.edges[sensor]},
+            {sensor: day},
+            {sensor: values},
+            {sensor: trusted},
+            weight,
+        )
 
 
 def from_table(name: str, table: SeriesTable) -> SeriesSource:
@@ -145,14 +174,14 @@ def from_scene(
     rng
         Draws them.
     sensors
-        Whose acquisitions are taken, ``s2`` among them.
+        Whose acquisitions are taken; the first must be there.
 
     Returns
     -------
     SeriesSource or None
-        None where the scene has no Sentinel-2.
+        None where the scene lacks the first of ``sensors``.
     """
-    if "s2" not in scene.steps:
+    if sensors[0] not in scene.steps:
         return None
     ny, nx = scene.shape
     rows, cols = np.unravel_index(rng.choice(ny * nx, min(pixels, ny * nx), replace=False), (ny, nx))
@@ -173,6 +202,9 @@ def _source(
     name: str, edges: dict[str, np.ndarray], day: dict[str, np.ndarray], values: dict[str, np.ndarray]
 ) -> SeriesSource:
     trusted = {sensor: np.ones(len(one), np.float32) for sensor, one in day.items()}
+    # What follows is about clouds, which radar does not see.
+    if "s2" not in values:
+        return SeriesSource(name, edges, day, values, trusted, 1.0)
     bands = SENSORS["s2"].bands
     # Cloud and snow are bright in the visible, where vegetation and soil are dark.
     with warnings.catch_warnings():
@@ -298,11 +330,12 @@ def series_batches(
 def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.random.Generator) -> dict | None:
     """One series with hidden acquisitions: what is shown, queries, targets and their weights."""
     days, values, trusted = {}, {}, {}
-    a, b = source.edges["s2"][series : series + 2]
+    main = config.main
+    a, b = source.edges[main][series : series + 2]
     # Two dates are left to interpolate between when one or two are hidden.
     if b - a < LEAST_ACQUISITIONS:
         return None
-    whole = source.day["s2"][a:b]
+    whole = source.day[main][a:b]
     # The window may reach over either end of the series, where users have no data either.
     length = int(rng.integers(*config.window_days))
     start = int(rng.integers(whole[0] - length // 4, max(whole[0] + 1, whole[-1] - 3 * length // 4)))
@@ -314,7 +347,7 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
         days[sensor] = source.day[sensor][keep]
         values[sensor] = source.values[sensor][keep].copy()
         trusted[sensor] = source.trusted[sensor][keep]
-    day = days["s2"]
+    day = days[main]
     if len(day) < 3:
         return None
     # The same for all dates: a wrong calibration or another soil, not noise.
@@ -329,22 +362,22 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
         # Weeks of cloud: short gaps are more frequent than long ones.
         half = np.exp(rng.uniform(*np.log(config.gap_days)))
         centre = int(rng.integers(len(day)))
-        hidden["s2"] = np.abs(day - day[centre]) <= half
+        hidden[main] = np.abs(day - day[centre]) <= half
         # The middle of a gap is queried more often than its ends, which are near to what is shown.
         chance = np.exp(-0.5 * ((day - day[centre]) / (0.5 * half)) ** 2)
     else:
-        hidden["s2"] = rng.random(len(day)) < rng.uniform(0.1, 0.5)
+        hidden[main] = rng.random(len(day)) < rng.uniform(0.1, 0.5)
         chance = np.ones(len(day))
     if rng.random() < config.few_share:
         left = rng.choice(len(day), min(len(day), int(rng.integers(1, 7))), replace=False)
-        hidden["s2"] |= ~np.isin(np.arange(len(day)), left)
-    if "s1" in days and len(days["s1"]):
+        hidden[main] |= ~np.isin(np.arange(len(day)), left)
+    if main == "s2" and len(days.get("s1", ())):
         hidden["s1"] = rng.random(len(days["s1"])) < 0.15
         if rng.random() < config.radar_absent_share:
             hidden["s1"][:] = True
         elif rng.random() < config.optical_absent_share:
             hidden["s2"][:] = True
-    at_hidden, at_shown = np.flatnonzero(hidden["s2"]), np.flatnonzero(~hidden["s2"])
+    at_hidden, at_shown = np.flatnonzero(hidden[main]), np.flatnonzero(~hidden[main])
     if not len(at_hidden):
         return None
     p = chance[at_hidden] + 1e-6
@@ -354,7 +387,7 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
     # A few days whose acquisition is shown, so that the embedding also fits what it sees.
     others = [day[rng.choice(at_shown)]] if len(at_shown) else []
     # Hidden dates of radar too, so that its decoder learns.
-    if "s1" in days and hidden["s1"].any():
+    if main == "s2" and "s1" in days and hidden["s1"].any():
         others += list(rng.choice(days["s1"][hidden["s1"]], 2))
     queries = np.array((pick + others + pick)[:q], np.int64)
     target = {}
@@ -369,8 +402,8 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
             out[same] = one[at[same]]
         target[sensor] = out
     at = np.searchsorted(day, queries).clip(0, len(day) - 1)
-    weight = np.where(day[at] == queries, trusted["s2"][at], 1.0) * source.weight
-    weight = weight * np.where((day[at] == queries) & ~hidden["s2"][at], config.visible_weight, 1.0)
+    weight = np.where(day[at] == queries, trusted[main][at], 1.0) * source.weight
+    weight = weight * np.where((day[at] == queries) & ~hidden[main][at], config.visible_weight, 1.0)
     shown = {}
     for sensor in days:
         at = np.flatnonzero(~hidden[sensor])
@@ -378,18 +411,22 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
             at = np.sort(rng.choice(at, config.most_shown, replace=False))
         shown[sensor] = (days[sensor][at], values[sensor][at])
     # Taken from what is shown only: the targets keep all bands.
-    lost = rng.random()
+    lost = rng.random() if "s2" in shown else 1.0
     bands = SENSORS["s2"].bands
     if lost < config.no_10m_share:
         shown["s2"][1][:, [bands.index(name) for name in S2_10M]] = np.nan
     elif lost < config.no_10m_share + config.hls_share:
         shown["s2"][1][:, [i for i, name in enumerate(bands) if name not in HLS_BANDS]] = np.nan
+    if main == "s2":
+        season = season_of(day, values["s2"], queries, trusted["s2"] == 1)
+    else:
+        season = np.full((q, len(SEASON)), np.nan, np.float32)
     return {
         "shown": shown,
         "queries": queries,
         "target": target,
         "weight": weight,
-        "season": season_of(day, values["s2"], queries, trusted["s2"] == 1),
+        "season": season,
     }
 
 

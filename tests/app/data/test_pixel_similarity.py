@@ -35,6 +35,21 @@ def test_the_whole_period_is_another_answer_and_asks_each_day_once(data, store):
     assert store.reads["map"] == before
 
 
+def test_a_feature_over_the_whole_period_is_its_mean_over_the_days(data, store):
+    shown = data.layer_image(LayerKey("feature", None, feature=3))
+    picks = data.similarity._period_indices
+    days = store.cube().embedding.isel(time=picks, feature=3).values.astype(float)
+    scale = (
+        data.layer_image(LayerKey("feature", JUNE, feature=3)).values[5, 5, 0]
+        / (store.cube().embedding.sel(time=np.datetime64(JUNE)).values[5, 5, 3])
+    )
+    np.testing.assert_allclose(shown.values[..., 0], days.mean(0) * scale, rtol=1e-4, atol=1e-5)
+    assert shown.caption.startswith("mean along")
+    # The colours are those of single days, so that a day may be compared with the period.
+    assert shown.style == data.layer_image(LayerKey("feature", JUNE, feature=3)).style
+    assert data.layer_image(LayerKey("pca", None)).values.shape == (*shown.values.shape[:2], 3)
+
+
 def test_clusters_find_lake_forest_and_field(data):
     for day in (JUNE, None):
         kinds = data.layer_image(LayerKey("clusters", day, clusters=3)).values[..., 0]

@@ -11,7 +11,8 @@ import xarray as xr
 from fluxlens.embeddings import progress, text_table
 from fluxlens.embeddings.evaluation import series_tables
 from fluxlens.embeddings.readers import series_table
-from fluxlens.embeddings.series import batches, tokens, writers
+from fluxlens.embeddings.series import batches, residuals, tokens, writers
+from fluxlens.embeddings.series import reconstruct as series_reconstruct
 from fluxlens.embeddings.series.embed import embed_series, write_embedded_series
 from fluxlens.embeddings.series.reconstruct import reconstruct_series
 from fluxlens.models import checkpoints
@@ -451,6 +452,35 @@ def test_hidden_rows_come_back_in_their_order_and_are_not_seen(model):
     wild.loc[at, list(BANDS)] = 0.9
     again = reconstruct_series(wild, hide, s1, model=model)
     np.testing.assert_array_equal(found[list(BANDS)], again[list(BANDS)])
+
+
+def test_a_surface_the_model_does_not_know_is_corrected_by_what_is_shown_of_it(model):
+    # Bright ground of a spectrum that no land has: the embedding misses it on all days alike.
+    odd = np.array([0.30, 0.12, 0.33, 0.10, 0.36, 0.15, 0.30, 0.12, 0.40, 0.10], np.float32)
+    day = np.arange(18700, 18820, 6)
+    table = series_table.SeriesTable(
+        np.array(["odd"]),
+        {"s2": series_table.Observations(np.zeros(len(day), np.int64), day, np.tile(odd, (len(day), 1)))},
+        np.array([np.nan]),
+        np.array([np.nan]),
+    )
+    query = (np.array([0]), np.array([18762]))
+    decoded, sigma = progress.run(series_reconstruct.decode(table, *query, model))
+    mean, same = progress.run(series_reconstruct.reconstruct(table, *query, model))
+    assert np.abs(mean - odd).mean() < 0.6 * np.abs(decoded - odd).mean()
+    np.testing.assert_allclose(sigma, same, rtol=1e-4)
+
+
+def test_missed_cloud_hardly_corrects_a_reconstruction_and_nothing_nearby_not_at_all():
+    value, away = np.full(10, 0.2, np.float32), np.arange(-20, 21, 5)
+    residual = np.full((len(away), 10), 0.01)
+    calm = residuals.correct_by_residuals(value, away, residual)
+    assert 0.204 < calm[0] < 0.207
+    residual[4] = 0.5
+    np.testing.assert_allclose(residuals.correct_by_residuals(value, away, residual), calm, atol=2e-3)
+    np.testing.assert_array_equal(residuals.correct_by_residuals(value, away[:0], residual[:0]), value)
+    missing = residuals.correct_by_residuals(value, away, np.where(np.arange(10) < 5, residual, np.nan))
+    np.testing.assert_array_equal(missing[5:], value[5:])
 
 
 @pytest.mark.parametrize(

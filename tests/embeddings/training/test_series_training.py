@@ -107,3 +107,51 @@ def test_a_joining_network_may_grow_from_the_weights_it_starts_from(measured, tm
     narrow = embedder.TrainingConfig(simulated=1, recipe=Recipe(steps=2), start=out, hidden=96)
     with pytest.raises(InputError, match="Got --hidden 96 with a start of 128"):
         progress.run(embedder.train_fusion(again, narrow))
+
+
+def test_stage_one_learns_an_encoder_from_measured_series_and_the_fusion_takes_it(measured, tmp_path):
+    start = checkpoints.WEIGHTS / "s2.safetensors"
+    config = embedder.TrainingConfig(
+        simulated=1, recipe=Recipe(steps=4), start=start, measured=(str(measured),)
+    )
+    progress.run(embedder.train_sensor("s2", tmp_path / "s2.safetensors", config))
+    learned = checkpoints.load(tmp_path / "s2.safetensors", "cpu")
+    weights = learned.encoders["s2"].state_dict()
+    before = checkpoints.load(start, "cpu").encoders["s2"].state_dict()
+    assert any(not np.array_equal(weights[key], before[key]) for key in weights)
+    assert "plots" in learned.identity.card["measured_folders"]
+    # The fusion goes on from other weights, reads the new encoder and leaves it as it is.
+    out = tmp_path / "fusion.safetensors"
+    config = embedder.TrainingConfig(
+        simulated=1,
+        recipe=Recipe(steps=2),
+        start=checkpoints.WEIGHTS / "simulated.safetensors",
+        measured=(str(measured),),
+    )
+    progress.run(embedder.train_fusion(out, config, encoders=tmp_path))
+    fusion = checkpoints.load(out, "cpu")
+    assert all(np.array_equal(weights[key], fusion.encoders["s2"].state_dict()[key]) for key in weights)
+    # The folder lacks an encoder of radar: that of the start stays.
+    radar = checkpoints.load("simulated", "cpu").encoders["s1"].state_dict()
+    assert all(np.array_equal(radar[key], fusion.encoders["s1"].state_dict()[key]) for key in radar)
+
+
+def test_stage_one_of_radar_learns_from_the_radar_of_series_alone():
+    source = series.from_table("one", table(6, radar=True)).only("s1")
+    assert set(source.day) == {"s1"}
+    config = series.HidingConfig(main="s1", visible_weight=0.0)
+    batch = next(series.series_batches([[source]], config, seed=1))
+    assert set(batch.values) == {"s1"}
+    counted = batch.weight > 0
+    assert batch.target["s1"][counted].isfinite().all()
+    assert batch.season.isnan().all()
+    # A set without radar has nothing to teach a radar encoder.
+    assert series.from_table("one", table(6, radar=False)).only("s1") is None
+
+
+def test_measured_series_teach_the_sentinels_alone(measured, tmp_path):
+    config = embedder.TrainingConfig(simulated=1, recipe=Recipe(steps=1), measured=(str(measured),))
+    with pytest.raises(InputError, match="Got --measured with the sensor landsat8, need s2 or s1"):
+        progress.run(embedder.train_sensor("landsat8", tmp_path / "l.safetensors", config))
+    with pytest.raises(InputError, match="Got --measured without series of s1"):
+        progress.run(embedder.train_sensor("s1", tmp_path / "s1.safetensors", config))

@@ -1,0 +1,425 @@
+"""What measured labels the embedding predicts where its probe was never fitted, beside interpolated bands and NDVI.
+
+Three kinds of labels: a class per series of a table (crop of a parcel), numbers measured at places and dates in scenes
+(leaf area, growth stage), and maps beside scenes (yield of a harvester), whose variation inside a scene is predicted.
+Every input gets the same probe: ridge or logistic regression; series, scenes (farms) or fields are left out, and the
+penalty is chosen inside the others.
+
+A window of days becomes one vector by the statistics of ``export.summary``: mean, standard deviation and half the range
+of 30-day means, of the embedding as of interpolated bands and NDVI.
+
+Long on purpose: the three kinds share their inputs, so that their scores compare.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from fluxlens.embeddings import metrics
+from fluxlens.embeddings.evaluation import linear_probes
+from fluxlens.embeddings.evaluation.mowing import ndvi_of, tables_of
+from fluxlens.embeddings.export.summary import PART_DAYS
+from fluxlens.embeddings.geometry import target_grid
+from fluxlens.embeddings.inference import engine
+from fluxlens.embeddings.progress import Steps
+from fluxlens.embeddings.readers import open_scene, series_columns
+from fluxlens.embeddings.readers.series_sets import find_tables
+from fluxlens.embeddings.scenes.acquisitions import parse_day, read_acquisitions, to_epoch_day
+from fluxlens.embeddings.series.embed import embed_series_steps
+from fluxlens.embeddings.store import quantise
+from fluxlens.embeddings.text_table import plain_name, read_table
+from fluxlens.models.embedder import Embedder
+from fluxlens.models.errors import InputError
+from fluxlens.models.sensors import SENSORS
+
+FOLDS = 5
+LEAST_OF_A_CLASS = 10
+"""Series of a class in a region: two in each fold; smaller classes are left out."""
+LEAST_ROWS = 10
+"""Measurements of a variable that a scene needs to be predicted or learned from."""
+LEAST_PIXELS = 20
+"""Labelled pixels a scene needs for a pattern of its own."""
+MOST_PIXELS = 400
+"""Labelled pixels of a scene that are taken, drawn at random: large fields must not decide."""
+NEAR_DAYS = 3
+"""Places measured this near to the last or first acquisition still count."""
+
+Result = tuple[dict[str, float], str]
+
+
+def window_vector(daily: np.ndarray) -> np.ndarray:
+    """One vector of a window of days.
+
+    Parameters
+    ----------
+    daily : numpy.ndarray
+        (day, ..., variable) values in any unit.
+
+    Returns
+    -------
+    numpy.ndarray
+        (..., 3 variable): mean, standard deviation, and half the range of the means of equal parts of about 30 days.
+    """
+    parts = np.array_split(daily, max(1, round(len(daily) / PART_DAYS)))
+    means = np.stack([part.mean(0) for part in parts])
+    return np.concatenate([daily.mean(0), daily.std(0), (means.max(0) - means.min(0)) / 2], -1)
+
+
+def evaluate_classes(
+    folder: str | Path, label: str, model: Embedder, window: str | None = None
+) -> Steps[Result]:
+    """Classes of the series of a table, each series by others of its region; yields progress.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Series tables in regions, as ``find_tables`` finds them, and a table of their ids with the column ``label``.
+    label : str
+        Name of the column of classes.
+    model : Embedder
+        Loaded model.
+    window : str or None
+        ``START:END``; the days of each series where not given.
+
+    Returns
+    -------
+    numbers : dict of str to float
+        ``<input>_balanced_accuracy`` and ``<input>_accuracy``, 0-1, means over regions.
+    text : str
+        The same as a table.
+
+    Raises
+    ------
+    InputError
+        Where no table has the column, or no region has two classes.
+    """
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+    yield "reading the tables", 0.0
+    sets = find_tables(folder)
+    classes = _label_column(Path(folder), label)
+    inputs: dict[str, list[np.ndarray]] = {"embedding": [], "bands": [], "ndvi": []}
+    kinds, regions = [], []
+    for at, (region, table) in enumerate(sets.items()):
+        frames: list[pd.DataFrame] = []
+        yield f"{region}: daily embeddings", 0.6 * at / len(sets)
+        start, end = _window_days(window)
+        yield from embed_series_steps(
+            *tables_of(table), None, model, start=start, end=end, sink=frames.append
+        )
+        daily = dict(list(pd.concat(frames).groupby("id", sort=False)))
+        observed = table.sensors["s2"]
+        for own, name in enumerate(table.ids):
+            rows = observed.series == own
+            if name not in daily or name not in classes or not rows.any():
+                continue
+            days = to_epoch_day(daily[name]["time"].to_numpy())
+            bands = _interpolated(observed.day[rows], observed.values[rows], days)
+            z = daily[name][[f"e{i:02d}" for i in range(model.features)]].to_numpy()
+            _append(inputs, z, bands)
+            kinds.append(classes[name])
+            regions.append(region)
+    kind, group = np.array(kinds, object).astype(str), np.array(regions, object).astype(str)
+    # Regions grow different crops: a class is told apart from the others of its region.
+    name_of = pd.Series([f"{one} {other}" for one, other in zip(group, kind, strict=True)])
+    usable = name_of.map(name_of.value_counts()).to_numpy() >= LEAST_OF_A_CLASS
+    parts = {
+        str(one): usable & (group == one)
+        for one in np.unique(group)
+        if len(np.unique(kind[usable & (group == one)])) > 1
+    }
+    if not parts:
+        raise InputError(
+            f"Got no region with two classes of {label} of {LEAST_OF_A_CLASS} series each, need one; add series."
+        )
+    numbers: dict[str, float] = {"series": int(sum(part.sum() for part in parts.values()))}
+    numbers["classes"] = len(np.unique(name_of[np.any(list(parts.values()), 0)]))
+    for at, (name, rows) in enumerate(inputs.items()):
+        yield f"probing {name}", 0.6 + 0.4 * at / len(inputs)
+        x = np.concatenate(rows)
+        x = x[:, np.isfinite(x).all(0)]
+        scores = []
+        for region, part in parts.items():
+            predicted = _classify(x[part], kind[part])
+            scores.append(
+                (balanced_accuracy_score(kind[part], predicted), accuracy_score(kind[part], predicted))
+            )
+            numbers[f"{region}_{name}_balanced_accuracy"] = float(scores[-1][0])
+        numbers[f"{name}_balanced_accuracy"], numbers[f"{name}_accuracy"] = map(float, np.mean(scores, 0))
+    return numbers, _text(
+        f"{label}: {numbers['classes']} classes of {numbers['series']} series in {len(parts)} regions, each series by"
+        " others of its region",
+        numbers,
+    )
+
+
+def _classify(x: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    """Predicted class of each row (row, input) by rows of other folds; the penalty is chosen inside those."""
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    out = kind.copy()
+    for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(x, kind):
+        inner = StratifiedKFold(FOLDS - 2, shuffle=True, random_state=1)
+        best = max(
+            linear_probes.LOGISTIC_STRENGTHS,
+            key=lambda strength: balanced_accuracy_score(
+                kind[train],
+                cross_val_predict(
+                    linear_probes.classifier(len(train), strength), x[train], kind[train], cv=inner
+                ),
+            ),
+        )
+        out[test] = linear_probes.classifier(len(train), best).fit(x[train], kind[train]).predict(x[test])
+    return out
+
+
+def evaluate_in_situ(
+    folder: str | Path, file: str | Path, model: Embedder, group: str | None = None
+) -> Steps[Result]:
+    """Numbers measured at places and dates inside scenes, each scene or group by the others; yields progress.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Scenes, a file or folder each.
+    file : str or Path
+        Table with ``variable``, ``value``, ``date``, ``lon`` and ``lat``.
+    model : Embedder
+        Loaded model.
+    group : str or None
+        Column of the table whose values are left out one by one, such as ``parcel``; None: the scene.
+
+    Returns
+    -------
+    numbers : dict of str to float
+        ``<variable>_<input>_r2`` (1 - SSE/SST) and ``_rmse`` in the unit of the variable.
+    text : str
+        The same as a table.
+
+    Raises
+    ------
+    InputError
+        Where columns are missing, or no two scenes hold measurements.
+    """
+    table = read_table(file)
+    plain = {plain_name(str(column)): column for column in table.columns}
+    needed = ("variable", "value", "date", "lon", "lat", *([plain_name(group)] if group else []))
+    if lost := [name for name in needed if name not in plain]:
+        raise InputError(f"Got {Path(file).name} without {', '.join(lost)}, need them; add the columns.")
+    day = series_columns.to_epoch_days(table, Path(file).name)
+    rows: dict[str, list] = {"variable": [], "value": [], "scene": [], "day": []}
+    inputs: dict[str, list[np.ndarray]] = {"embedding": [], "bands": [], "ndvi": []}
+    scenes = _scenes(folder)
+    for at, (name, scene) in enumerate(scenes.items()):
+        yield f"{name}: daily embeddings", 0.8 * at / len(scenes)
+        grid = target_grid(scene)
+        x, y = grid.xy(table[plain["lon"]].to_numpy(float), table[plain["lat"]].to_numpy(float))
+        row, col = grid.nearest_index(x, y)
+        first, last = _span(scene)
+        inside = (row >= 0) & (row < grid.ny) & (col >= 0) & (col < grid.nx)
+        inside &= (day >= first - NEAR_DAYS) & (day <= last + NEAR_DAYS)
+        if not inside.any():
+            continue
+        pixels, of = np.unique(np.stack([row[inside], col[inside]]), axis=1, return_inverse=True)
+        days, z, bands = _daily_of_pixels(scene, model, *pixels)
+        when = np.clip(day[inside] - days[0], 0, len(days) - 1)
+        of = np.ravel(of)
+        inputs["embedding"].append(z[when, of])
+        inputs["bands"].append(bands[when, of])
+        inputs["ndvi"].append(ndvi_of(bands[when, of])[:, None])
+        rows["variable"] += list(table[plain["variable"]].astype(str)[inside])
+        rows["value"] += list(table[plain["value"]].to_numpy(float)[inside])
+        rows["scene"] += (
+            list(table[plain[plain_name(group)]].astype(str)[inside]) if group else [name] * int(inside.sum())
+        )
+        rows["day"] += [f"{name} {one}" for one in day[inside]]
+    found = pd.DataFrame(rows)
+    if found["scene"].nunique() < 2:
+        raise InputError(
+            f"Got measurements inside {found['scene'].nunique()} {group or 'scene'}s of {folder}, need two to leave one"
+            " out; add some."
+        )
+    x_of = {name: np.concatenate(parts) for name, parts in inputs.items()}
+    # A band of the tables that the product lacks is no input.
+    x_of["bands"] = x_of["bands"][:, np.isfinite(x_of["bands"]).any(0)]
+    known = np.all([np.isfinite(x).all(1) for x in x_of.values()], 0) & found["value"].notna().to_numpy()
+    numbers: dict[str, float] = {}
+    for variable in found["variable"].unique():
+        yield f"probing {variable}", 0.9
+        chosen = known & (found["variable"] == variable).to_numpy()
+        count = found[chosen]["scene"].value_counts()
+        chosen &= found["scene"].isin(count.index[count >= LEAST_ROWS]).to_numpy()
+        part = found[chosen]
+        if part["scene"].nunique() < 2:
+            continue
+        numbers[f"{variable}_rows"] = int(chosen.sum())
+        for name, x in x_of.items():
+            y = part["value"].to_numpy()
+            predicted = linear_probes.ridge(x[chosen], y, part["day"].to_numpy(), part["scene"].to_numpy())
+            numbers[f"{variable}_{name}_r2"] = metrics.nse(y, predicted)
+            numbers[f"{variable}_{name}_rmse"] = metrics.rmse(y, predicted)
+    return numbers, _text(
+        f"Measured in {found['scene'].nunique()} {group or 'scene'}s, each by the others", numbers
+    )
+
+
+def evaluate_maps(
+    folder: str | Path, variable: str, model: Embedder, window: str | None = None
+) -> Steps[Result]:
+    """Variation of a map inside scenes, each scene by the others; yields progress.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Scenes as NetCDF files that hold the variable on (y, x).
+    variable : str
+        Its name.
+    model : Embedder
+        Loaded model.
+    window : str or None
+        ``START:END`` of the vector; all days of the scene where not given.
+
+    Returns
+    -------
+    numbers : dict of str to float
+        ``<input>_r2`` of deviations from the mean of their scene, and ``<input>_correlation``, the mean over scenes.
+    text : str
+        The same as a table.
+
+    Raises
+    ------
+    InputError
+        Where fewer than three scenes have the variable.
+    """
+    rng = np.random.default_rng(0)
+    inputs: dict[str, list[np.ndarray]] = {"embedding": [], "bands": [], "ndvi": []}
+    values, group = [], []
+    scenes = _scenes(folder)
+    for at, (name, scene) in enumerate(scenes.items()):
+        yield f"{name}: daily embeddings", 0.9 * at / len(scenes)
+        with xr.open_dataset(scene.attrs["path"]) as file:
+            if variable not in file:
+                continue
+            label = file[variable].transpose("y", "x").values.astype(float)
+        if label.shape != target_grid(scene).shape:
+            raise InputError(
+                f"Got {variable} of {name} on {label.shape} pixels, need the scene's {target_grid(scene).shape}."
+            )
+        row, col = np.nonzero(np.isfinite(label))
+        if len(row) < LEAST_PIXELS:
+            continue
+        some = np.sort(rng.permutation(len(row))[:MOST_PIXELS])
+        row, col = row[some], col[some]
+        _, z, bands = _daily_of_pixels(scene, model, row, col, window)
+        known = np.isfinite(bands).any(2).all(0)
+        _append(inputs, z[:, known], bands[:, known])
+        values.append(label[row, col][known])
+        group.append(np.full(int(known.sum()), name))
+    if len(values) < 3:
+        raise InputError(f"Got {len(values)} scenes with {variable}, need three to leave one out; add some.")
+    y, scene_of = np.concatenate(values), np.concatenate(group)
+    y = _less_mean(y[:, None], scene_of)[:, 0]
+    numbers: dict[str, float] = {"pixels": len(y), "scenes": len(values)}
+    for name, parts in inputs.items():
+        x = np.concatenate(parts)
+        x = _less_mean(x[:, np.isfinite(x).all(0)], scene_of)
+        predicted = linear_probes.ridge(x, y, scene_of)
+        numbers[f"{name}_r2"] = metrics.nse(y, predicted)
+        each = [
+            np.corrcoef(y[scene_of == one], predicted[scene_of == one])[0, 1] for one in np.unique(scene_of)
+        ]
+        numbers[f"{name}_correlation"] = float(np.mean(each))
+    return numbers, _text(
+        f"{variable} inside {len(values)} scenes, {len(y)} pixels, each scene by the others", numbers
+    )
+
+
+def _append(inputs: dict[str, list[np.ndarray]], z: np.ndarray, bands: np.ndarray) -> None:
+    """Vectors of a window of the embedding, of bands and of NDVI, added to ``inputs``."""
+    inputs["embedding"].append(np.atleast_2d(window_vector(z)))
+    inputs["bands"].append(np.atleast_2d(window_vector(bands)))
+    inputs["ndvi"].append(np.atleast_2d(window_vector(ndvi_of(bands)[..., None])))
+
+
+def _less_mean(x: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Rows (row, variable) less the mean of their group."""
+    return x - pd.DataFrame(x).groupby(group).transform("mean").to_numpy()
+
+
+def _label_column(folder: Path, label: str) -> dict[str, str]:
+    """The class of each id, of the first table that has the column."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in (".csv", ".parquet"):
+            continue
+        table = read_table(path)
+        if label in table.columns and series_columns.find_column(table, series_columns.ID_NAMES):
+            ids = series_columns.to_ids(table, path.name)
+            known = table[label].notna().to_numpy()
+            return dict(zip(ids[known], table[label][known].astype(str), strict=True))
+    raise InputError(f"Got no table with ids and the column {label} in {folder}, need one; check the name.")
+
+
+def _scenes(folder: str | Path) -> dict[str, xr.DataTree]:
+    """Scenes of a folder by name, each with its ``path`` in attrs."""
+    root = Path(folder)
+    paths = sorted(root.iterdir()) if root.is_dir() else []
+    scenes = {}
+    for path in paths:
+        if path.is_dir() or path.suffix in (".nc", ".zarr"):
+            scenes[path.stem] = open_scene(path)
+            scenes[path.stem].attrs["path"] = str(path)
+    if not scenes:
+        raise InputError(f"Got {folder} without scenes, need files or folders of some; check the path.")
+    return scenes
+
+
+def _window_days(window: str | None) -> tuple[str | None, str | None]:
+    """First and last day of ``START:END``."""
+    if window is None:
+        return None, None
+    start, colon, end = window.partition(":")
+    if not (start and colon and end):
+        raise InputError(f"Got --window {window}, need START:END such as 2020-05-01:2020-09-30; correct it.")
+    parse_day(start, None, "start"), parse_day(end, None, "end")
+    return start, end
+
+
+def _span(scene: xr.DataTree) -> tuple[int, int]:
+    """First and last day of Sentinel-2 in a scene."""
+    day = to_epoch_day(scene["s2"]["time"].values)
+    return int(day.min()), int(day.max())
+
+
+def _daily_of_pixels(
+    scene: xr.DataTree, model: Embedder, row: np.ndarray, col: np.ndarray, window: str | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Days (day,), embeddings (day, pixel, feature) with their neighbourhood, interpolated bands (day, pixel, band)."""
+    cube = engine.compute(scene, model, *_window_days(window))
+    days = to_epoch_day(cube["time"].values)
+    z = quantise.dequantise(cube).values[:, row, col]
+    grid = target_grid(scene)
+    series = read_acquisitions(scene, SENSORS["s2"], grid, slice(0, grid.ny), slice(0, grid.nx))
+    values, valid = series.values[:, :, row, col], series.valid[:, row, col]
+    bands = np.stack(
+        [_interpolated(series.day[valid[:, i]], values[valid[:, i], :, i], days) for i in range(len(row))], 1
+    )
+    return days, z, bands
+
+
+def _interpolated(day: np.ndarray, values: np.ndarray, days: np.ndarray) -> np.ndarray:
+    """Bands (day, band) linear in time between acquisitions, constant at the ends; NaN of a band that has none."""
+    out = np.full((len(days), values.shape[1]), np.nan)
+    for band in range(values.shape[1]):
+        known = np.isfinite(values[:, band])
+        if known.any():
+            out[:, band] = np.interp(days, day[known], values[known, band])
+    return out
+
+
+def _text(title: str, numbers: dict[str, float]) -> str:
+    width = max(len(name) for name in numbers)
+    return "\n".join([title, *(f"  {name:{width}} {value:10.3f}" for name, value in numbers.items())])
