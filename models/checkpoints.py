@@ -266,7 +266,7 @@ def check_digest(path: Path, tensors: dict[str, Tensor], expected: str) -> None:
     path : Path
         The file, for the message.
     tensors : dict of str to Tensor
-        As read, any shapes.
+        As read, of any shape; weights have no unit (dimensionless).
     expected : str
         The digest in its header.
     """
