@@ -5,6 +5,7 @@ from fluxlens.embeddings.store.layout import DTYPES, LAYOUTS, QUALITY, to_bytes
 from fluxlens.embeddings.store.locking import writable
 from fluxlens.embeddings.store.reader import Store
 from fluxlens.embeddings.store.repository import Snapshot, exists, is_store
+from fluxlens.embeddings.store.updating import open_update
 from fluxlens.embeddings.store.writer import Conflict, StoreWriter, open_writer, write, write_steps
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "is_store",
     "is_url",
     "locate",
+    "open_update",
     "open_writer",
     "to_bytes",
     "writable",
