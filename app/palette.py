@@ -14,6 +14,10 @@ COMPONENT_COLOURS = {"PC1": "#d55e00", "PC2": "#009e73", "PC3": "#2f86c9"}
 """Okabe-Ito colours of the principal components: red, green and blue as on the map."""
 GPP_NT_COLOUR, GPP_DT_COLOUR, CLIMATOLOGY_COLOUR = TOWER_COLOUR, "#9b59a6", "#7d8a98"
 """Tower GPP by night-time and by day-time partitioning, and the climatology of the tower's other years."""
+MARK_COLOUR = "#c0548f"
+"""Pixels that are marked in the other of map and feature space."""
+PATH_COLOUR = "#7d8a98"
+"""The path of a pixel through feature space: seen on a light and on a dark page."""
 RADAR_COLOURS = {"VV": "#3b6fa0", "VH": "#b0643c"}
 WEATHER_COLOURS = {"sw_in": "#b8860b", "tair": "#c0392b"}
 THEMES = {

@@ -264,7 +264,8 @@ class EmbeddingsSource(_Source):
     Parameters
     ----------
     store
-        Path of a store, relative to the catalog, or its URL in an object store.
+        Path of a store, relative to the catalog, or its URL in an object store; or a list of them, which lie on one
+        grid and are read as one cube, as of ``Mosaic``.
     scene
         Instead, name of a scene entry, which is embedded into the cache when it is not there.
     model
@@ -272,7 +273,7 @@ class EmbeddingsSource(_Source):
     start, end
         First and last day; None: of the acquisitions.
     snapshot
-        Id of an earlier state of the store.
+        Id of an earlier state of the store; of several stores, an id of each with commas between.
     features
         Instead, path of a DeepFeatures feature cube.
     storage_options
@@ -286,14 +287,14 @@ class EmbeddingsSource(_Source):
     Raises
     ------
     InputError
-        For none or several of ``store``, ``scene`` and ``features``.
+        For none or several of ``store``, ``scene`` and ``features``, and for a list of stores that are no paths.
     """
 
     name = "fluxlens_embeddings"
 
     def __init__(
         self,
-        store: str | None = None,
+        store: str | list[str] | None = None,
         scene: str | None = None,
         model: str = "default",
         start: Any = None,
@@ -313,6 +314,12 @@ class EmbeddingsSource(_Source):
             )
         if storage_options and store is None:
             raise InputError("Got storage options without a store, need them for its URL; remove them.")
+        # YAML may hold anything; a number or a mapping would fail later with a traceback.
+        paths = store if isinstance(store, list | tuple) else [store]
+        if store is not None and not (paths and all(isinstance(one, str | Path) for one in paths)):
+            raise InputError(
+                f"Got args store: {store!r}, need a path, a URL, or a list of at least one; correct it."
+            )
         self.features, self.storage_options = features, storage_options
         self.store_path, self.scene, self.model, self.snapshot = store, scene, model, snapshot
         self.start, self.end = _date_as_text(start), _date_as_text(end)
@@ -333,8 +340,11 @@ class EmbeddingsSource(_Source):
         return cube.assign_attrs({CALIBRATION_ATTR: store.calibration.text()})
 
     def store_steps(self) -> Steps[Any]:
-        """As ``steps``, but returns the opened ``Store`` itself: maps, series, scene, snapshot."""
-        from fluxlens.embeddings.store import Store
+        """As ``steps``, but returns the opened ``Store`` itself: maps, series, scene, snapshot.
+
+        Of a list of stores it returns their ``Mosaic``.
+        """
+        from fluxlens.embeddings.store import Mosaic, Store
 
         # A published cube has no daily maps and no series layout; it stands beside a store, not in its place.
         if self.features is not None:
@@ -344,6 +354,12 @@ class EmbeddingsSource(_Source):
             )
         # Before the store, which may have to be computed: a wrong file is known at once.
         fitted = self._calibration()
+        if self.is_mosaic:
+            yield Progress("opening the stores", 0.0)
+            paths = [self._path(path) for path in self.store_path]
+            mosaic = Mosaic.open(paths, self.snapshot, self.storage_options)
+            mosaic.calibration = fitted
+            return mosaic
         if self.store_path is not None:
             yield Progress("opening the store", 0.0)
             path, options = self._path(self.store_path), self.storage_options
@@ -361,8 +377,13 @@ class EmbeddingsSource(_Source):
 
         return gpp.load_calibration(self._path(self.calibration))
 
+    @property
+    def is_mosaic(self) -> bool:
+        """Whether the entry is a list of stores."""
+        return isinstance(self.store_path, list | tuple)
+
     def store(self) -> Any:
-        """The opened ``Store``."""
+        """The opened ``Store`` or ``Mosaic``."""
         return progress.run(self.store_steps())
 
     def check(self) -> None:

@@ -182,6 +182,33 @@ def table(
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("scale").astype({"n": int})
 
 
+def at_scale(
+    observed: xr.DataArray | pd.Series, predicted: xr.DataArray | pd.Series, scale: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Observed and predicted values of two daily series at one scale, as ``table`` scores them.
+
+    Parameters
+    ----------
+    observed, predicted
+        DataArray (time) or Series with dates, in the same units; days without both do not count.
+    scale
+        One of ``SCALES``.
+
+    Returns
+    -------
+    observed, predicted
+        (period,) in the units of the data, NaN where a period has too few pairs.
+
+    Raises
+    ------
+    InputError
+        If a series has no dates or the scale is unknown.
+    """
+    if scale not in SCALES:
+        raise InputError(f"Got the scale {scale!r}, need some of {', '.join(SCALES)}; choose one.")
+    return _at(scale, _daily_pairs(observed, predicted))
+
+
 def per_site(frame: pd.DataFrame, observed: str, predicted: str, site: str = "site") -> pd.DataFrame:
     """Scores of each site of a long table, and below them the quartiles over sites and all rows pooled.
 

@@ -207,7 +207,7 @@ def pick_device(device: str) -> str:
     return device
 
 
-EARLIER = ("fusion_v1",)
+EARLIER = ("fusion_v1", "fusion_v2")
 """Default weights of earlier releases, kept for the stores that they made."""
 
 

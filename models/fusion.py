@@ -119,7 +119,9 @@ class Fusion(nn.Module):
         )
 
     def init_from(self, other: Fusion) -> None:
-        """Start from a trained fusion of fewer sensors and give its very outputs: weights of new inputs are zero.
+        """Start from a trained fusion of fewer sensors, kernels or units and give its very outputs.
+
+        Weights of new inputs are zero.
 
         A sensor that both have brings its kernel regressions. The joining network is taken over only from a fusion
         whose sensors come first here.
@@ -127,7 +129,7 @@ class Fusion(nn.Module):
         Parameters
         ----------
         other
-            Trained fusion with the same number of features; all its sensors must be here too.
+            Trained fusion with the same number of features and no more units; all its sensors must be here too.
         """
         is_prefix = self.sensors[: len(other.sensors)] == other.sensors
         for name in other.sensors:
@@ -145,7 +147,9 @@ class Fusion(nn.Module):
         _copy_known_inputs(
             self.first, other.first, mine["values"] + mine["evidence"], theirs["values"] + theirs["evidence"]
         )
-        self.bend.load_state_dict(other.bend.state_dict())
+        units = [f"unit {i}" for i in range(self.first.out_features)]
+        for layer in (1, 3):
+            _copy_known_inputs(self.bend[layer], other.bend[layer], units, units[: other.first.out_features])
         features = [f"feature {i}" for i in range(self.straight.out_features)]
         _copy_known_inputs(
             self.doubt[0], other.doubt[0], mine["evidence"] + features, theirs["evidence"] + features
@@ -284,7 +288,7 @@ class Fusion(nn.Module):
 def _copy_known_inputs(mine: nn.Module, theirs: nn.Module, inputs: list[str], known: list[str]) -> None:
     """Copy weights for the inputs that ``theirs`` has, set those of other inputs to zero; all else is copied.
 
-    Heads that ``theirs`` lacks come last and keep their initial weights.
+    Heads and units that ``theirs`` lacks come last and keep their initial weights.
     """
     state, source = mine.state_dict(), theirs.state_dict()
     at = [inputs.index(label) for label in known]

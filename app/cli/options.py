@@ -128,7 +128,7 @@ def measured_options(command: Command) -> Command:
     Parameters
     ----------
     command : function
-        Of a click command; gets ``measured``, ``leave``, ``season_heads`` and ``sources``.
+        Of a click command; gets ``measured``, ``leave``, ``season_heads``, ``hidden`` and ``sources``.
     """
     options = (
         click.option(
@@ -144,7 +144,18 @@ def measured_options(command: Command) -> Command:
             help="fusion: sets, regions or scenes of --measured left out.",
         ),
         click.option(
-            "--season-heads", type=int, default=0, metavar="N", help="fusion: kernels of months (default 0)."
+            "--season-heads",
+            type=int,
+            default=0,
+            metavar="N",
+            help="fusion: kernels of months (default: those of --start).",
+        ),
+        click.option(
+            "--hidden",
+            type=int,
+            default=0,
+            metavar="N",
+            help="fusion: width of the joining network (default: that of --start, else 96).",
         ),
         click.option(
             "--sources", default="", metavar="TEXT", help="Sources and licences, for the model card."
@@ -167,6 +178,7 @@ def training_configuration(
     leave: str = "",
     season_heads: int = 0,
     sources: str = "",
+    hidden: int = 0,
 ) -> TrainingConfig:
     """What a training run learns from and how, of the values of ``training_options``.
 
@@ -189,18 +201,21 @@ def training_configuration(
     leave : str
         Names of sets left out, separated by commas.
     season_heads : int
-        Kernels of months, 0 or more.
+        Kernels of months, 0 or more; 0 keeps those of ``start``.
     sources : str
         Sources and licences of ``measured``.
+    hidden : int
+        Width of the joining network, 0 or more; 0 keeps that of ``start``.
 
     Raises
     ------
     InputError
         Where a number is below its least.
     """
-    if simulated < 0 or steps < 1 or season_heads < 0:
+    if min(simulated, season_heads, hidden) < 0 or steps < 1:
         raise InputError(
-            "Got --simulated, --season-heads or --steps below its least, need 0, 0 and 1 at least; correct it."
+            "Got --simulated, --season-heads, --hidden or --steps below its least, need 0 or more, and 1 step or more;"
+            " correct it."
         )
     # Imported here, since it loads PyTorch.
     from fluxlens.embeddings.training.embedder import TrainingConfig
@@ -216,4 +231,5 @@ def training_configuration(
         leave=tuple(name for name in leave.split(",") if name),
         season_heads=season_heads,
         sources=sources,
+        hidden=hidden,
     )

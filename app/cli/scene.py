@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 from fluxlens.app.cli.inputs import open_scene
 from fluxlens.app.cli.options import scene_argument
@@ -101,9 +99,8 @@ def scene_stac(
     if weather:
         is_service = weather == stac.NASA_POWER
         daily = stac.weather(request) if is_service else weather_table.open(weather)
-    # What a catalogue lists and its server lacks does not stop the rest, but is reported.
-    for problem in run_with_progress(stac.fetch(request, out, daily)):
-        print(f"left out {problem}", file=sys.stderr)
+    # What a catalogue lists and its server lacks does not stop the rest: `fetch` warns of it.
+    run_with_progress(stac.fetch(request, out, daily))
     print(f"{out}: {request.grid.ny} x {request.grid.nx} pixels, {request.start} to {request.end}")
 
 

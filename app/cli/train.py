@@ -41,6 +41,7 @@ def train(
     measured: tuple[str, ...],
     leave: str,
     season_heads: int,
+    hidden: int,
     sources: str,
 ) -> None:
     """Train a sensor's encoder, the fusion or the GPP head. NAME is that of the sensor: s2, s1, landsat8.
@@ -70,7 +71,7 @@ def train(
         At its highest.
     encoders, start : str or None
         Folder of encoder weights; weights to go on from.
-    measured, leave, season_heads, sources
+    measured, leave, season_heads, hidden, sources
         As ``training_configuration`` takes them; of the fusion.
     """
     # The only subject of training that has a name.
@@ -92,12 +93,13 @@ def train(
         return
     from fluxlens.embeddings.training import embedder
 
-    if what == "sensor" and (measured or leave or season_heads):
+    if what == "sensor" and (measured or leave or season_heads or hidden):
         raise InputError(
-            "Got --measured, --leave or --season-heads with train sensor, need train fusion for them; leave them out."
+            "Got --measured, --leave, --season-heads or --hidden with train sensor, need train fusion for them; leave"
+            " them out."
         )
     configuration = training_configuration(
-        simulated, steps, learning_rate, seed, start, cube, measured, leave, season_heads, sources
+        simulated, steps, learning_rate, seed, start, cube, measured, leave, season_heads, sources, hidden
     )
     if what == "sensor":
         run = embedder.train_sensor(name, path, configuration)

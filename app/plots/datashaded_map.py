@@ -181,7 +181,7 @@ class _Map:
         style, level = image.style, viewport.level if viewport else 1
         self.origin = [("date", image.caption)]
         if level > 1:
-            self.origin.append(("mean of", f"{level} × {level} pixels"))
+            self.origin.append(("mean of", f"{level**2} pixels ({level} × {level})"))
         title = make_title(", ".join(filter(None, (style.label, image.caption))), self.simulated)
         bounds = self.bounds(viewport, image.values.shape[:2])
         if len(style.channels) > 1:

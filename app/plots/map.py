@@ -325,7 +325,7 @@ class MapPlot:
         level = viewport.level if viewport else 1
         tips = [
             *((name, f"@v{i}{digits}{unit}") for i, name in enumerate(style.channels)),
-            *([("of", f"{level} × {level} pixels")] if level > 1 else []),
+            *([("mean of", f"{level**2} pixels ({level} × {level})")] if level > 1 else []),
             ("on", image.caption),
             ("at", "$x{custom}"),
         ]

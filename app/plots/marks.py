@@ -294,14 +294,21 @@ def style_figure(figure: Any) -> None:
             minor_tick_line_color=None,
             major_tick_in=0,
             major_tick_out=3,
-            major_label_text_font=FONT,
-            major_label_text_font_size="11px",
-            axis_label_text_font=FONT,
-            axis_label_text_font_size="11px",
-            axis_label_text_font_style="normal",
             axis_label_standoff=4,
         )
+        _style_words(axis)
     figure.yaxis.ticker.desired_num_ticks = 4
+
+
+def _style_words(axis: Any) -> None:
+    """The dashboard's fonts on an axis."""
+    axis.update(
+        major_label_text_font=FONT,
+        major_label_text_font_size="11px",
+        axis_label_text_font=FONT,
+        axis_label_text_font_size="11px",
+        axis_label_text_font_style="normal",
+    )
 
 
 def apply_theme(figure: Any, theme: str) -> None:
@@ -324,6 +331,10 @@ def paint_page(figure: Any, theme: str) -> None:
     colours = THEMES[theme]
     apply_theme(figure, theme)
     figure.update(background_fill_alpha=0, border_fill_alpha=0, outline_line_color=colours["grid"])
+    for axis in figure.axis:
+        # Fonts too: Panel's dark theme has larger ones than HoloViews has on paper.
+        _style_words(axis)
+        axis.update(axis_line_color=None, minor_tick_line_color=None)
     figure.title.text_color = colours["text"]
     figure.xgrid.grid_line_color = colours["grid"]
     for legend in figure.legend:
@@ -331,7 +342,15 @@ def paint_page(figure: Any, theme: str) -> None:
     # HoloViews lays colour bars beside the frame, where the figure has no name for them.
     for bar in figure.select({"type": ColorBar}):
         bar.update(
-            background_fill_alpha=0, major_label_text_color=colours["text"], title_text_color=colours["text"]
+            background_fill_alpha=0,
+            bar_line_color=None,
+            major_label_text_color=colours["text"],
+            major_label_text_font=FONT,
+            major_label_text_font_size="11px",
+            title_text_color=colours["text"],
+            title_text_font=FONT,
+            title_text_font_size="11px",
+            title_text_font_style="normal",
         )
 
 

@@ -1,4 +1,7 @@
-"""Feature space: all pixels of a view in two axes, datashaded, linked to the map by selections."""
+"""Feature space: all pixels of a view in two axes, datashaded, linked to the map by selections.
+
+Long on purpose: the cloud, its path, its marks and its colour bar share one pair of axes.
+"""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -8,25 +11,27 @@ import numpy as np
 import pandas as pd
 from fluxlens.app.data.layer_image import Viewport, format_date
 from fluxlens.app.data.series import SeriesReader
-from fluxlens.app.palette import CLASS_COLOURS
+from fluxlens.app.palette import CLASS_COLOURS, MARK_COLOUR, PATH_COLOUR
 from fluxlens.app.plots.elements import load_holoviews, make_title, map_dimensions
 from fluxlens.app.state.layer_key import LayerKey
 from fluxlens.models.errors import InputError
 
-PATH_COLOUR = "#7d8a98"
-"""Of the pixel's path and its months: seen on a light and on a dark page."""
+MONTH_COLOURS = ("#ffffff", "#566373")
+"""Ink and ground of the months' names, readable on points of any colour."""
 FRAME_PX = 400
 """Sides of the frame."""
+FEW_POINTS = 200_000
+"""So few points are counted in squares of two screen pixels a side: dots of one are hardly seen."""
 PERIOD_DAYS = 24
 """Days, evenly spread, that stand for the whole period."""
-LABEL_SHARE = 0.1
-"""Width of the name of a month, as a share of a path's extent."""
+LABEL_SHARE = 0.08
+"""Room for the name of a month (30 px), as a share of the frame; half of it in height."""
+PATH_DAYS = 365
+"""The path shows at most that many days, around the day: a second year would lie on the first."""
 MARKED_POINTS = 20_000
 """Of more pixels marked on the map that many are drawn in feature space, evenly spread."""
-MARK_COLOUR = "#c0548f"
-"""Colour of pixels that are marked in the other of map and feature space."""
 MARK_RGBA = (192, 84, 143, 210)
-"""The same on the map, a little transparent."""
+"""``MARK_COLOUR`` on the map, a little transparent."""
 GPP_UNIT = "gC m⁻² d⁻¹"
 
 
@@ -46,6 +51,8 @@ class FeatureSpace:
     """Stream of an area on the map: ``space.area.event(geometry=corners)``, (corner, 2) in metres, marks its pixels."""
     mark: Any
     """``space.mark(inside)``: the RGB of the map's axes that is opaque where (pixel,) bool ``inside`` is True."""
+    title: str
+    """How many pixels of which days, and whether they are simulated."""
     points: pd.DataFrame
     """The pixels: the two axes, the colour's column, ``pixel`` (flat index in the view)."""
 
@@ -131,8 +138,11 @@ def feature_space(
     selection = hv.streams.Lasso(source=cloud)
     pixels, areas = _make_streams(pixel)
 
+    # Of the whole period the path takes the year around its middle.
+    around = days[len(days) // 2]
+
     def draw_path(pixel=None):
-        return reader.path(pixel, x, y, xdim, ydim)
+        return reader.path(pixel, around, points, xdim, ydim)
 
     def draw_area(geometry=None):
         inside = reader.select_on_map(geometry)
@@ -145,13 +155,14 @@ def feature_space(
     path = hv.DynamicMap(draw_path, streams=[pixels])
     area = hv.DynamicMap(draw_area, streams=[areas])
     frame = {"frame_width": FRAME_PX, "frame_height": FRAME_PX, "title": title, "show_grid": True}
+    frame |= {"fontsize": {"title": "10pt"}}
     plot = (cloud * area * path).opts(hv.opts.Overlay(**frame, legend_position="bottom"))
 
     def draw_marked(geometry=None):
         return reader.mark(space.select(geometry))
 
     marked = hv.DynamicMap(draw_marked, streams=[selection])
-    space = FeatureSpace(plot, selection, marked, pixels, areas, reader.mark, points)
+    space = FeatureSpace(plot, selection, marked, pixels, areas, reader.mark, title, points)
     return space
 
 
@@ -183,19 +194,42 @@ def _rasterize_points(points: pd.DataFrame, xdim: Any, ydim: Any, color: str, pa
     # Columns are handed on as they are: five million points are not copied.
     source = hv.Points(points, [xdim, ydim], [gpp] if color == "gpp" else extra)
     # precompute: the columns are converted once, not at each zoom
+    how = {"precompute": True, "pixel_ratio": 0.5 if len(points) < FEW_POINTS else 1}
     if color == "class":
         names = list(points["class"].cat.categories)
-        counts = rasterize(source, aggregator=ds.by("class", ds.count()), precompute=True)
+        counts = rasterize(source, aggregator=ds.by("class", ds.count()), **how)
         key = dict(zip(names, CLASS_COLOURS, strict=False))
         return shade(counts, color_key=key).opts(hv.opts.RGB(tools=["lasso_select"]))
     aggregator = ds.count() if color == "density" else ds.mean("gpp_color")
-    numbers = rasterize(source, aggregator=aggregator, precompute=True)
-    # a few pixels are alike by the thousand, most are not: equalised ranks show both
+    numbers = rasterize(source, aggregator=aggregator, **how)
+    # A few pixels are alike by the thousand, most are not: a logarithm shows both, and unlike ranks (eq_hist) its
+    # colour bar can be read.
     scaling = (
-        {"cnorm": "eq_hist", "clabel": "pixels"} if color == "density" else {"clabel": str(gpp.pprint_label)}
+        {"cnorm": "log", "clabel": "pixels", "hooks": [_scale_counts]}
+        if color == "density"
+        else {"clabel": str(gpp.pprint_label)}
     )
-    options = {"cmap": list(colorcet.palette[palette]), "colorbar": True, "tools": ["hover", "lasso_select"]}
+    # Without the palest quarter, in which a single point could not be seen on paper.
+    colours = list(colorcet.palette[palette])[64:]
+    options = {"cmap": colours, "colorbar": True, "tools": ["hover", "lasso_select"]}
     return numbers.opts(hv.opts.Image(**options, **scaling))
+
+
+def _scale_counts(plot: Any, element: Any) -> None:
+    """Begin the colours at one pixel, and write round counts at the colour bar."""
+    from bokeh.models import FixedTicker, NumeralTickFormatter
+
+    mapper, bar = plot.handles["color_mapper"], plot.handles["colorbar"]
+    # At least a decade: where each point stands alone, a range from 1 to 1 has no logarithm.
+    highest = max(10, int(np.nanmax(element.dimension_values(2), initial=1)))
+    mapper.low, mapper.high = 1, highest
+    # Bokeh's own ticks of a logarithm are 7, 8, 9, 10, 11 where the range is about a decade. Models of their own for
+    # each figure: one that two documents share can be drawn in neither.
+    decades = range(len(str(highest)))
+    bar.ticker = FixedTicker(
+        ticks=[n * 10**power for power in decades for n in (1, 2, 5) if n * 10**power <= highest]
+    )
+    bar.formatter = NumeralTickFormatter(format="0,0")
 
 
 def _pick_days(days: pd.DatetimeIndex, day: Any) -> list[dt.date]:
@@ -212,7 +246,17 @@ def _pick_days(days: pd.DatetimeIndex, day: Any) -> list[dt.date]:
     return [when.date()]
 
 
-def spread_apart(x: np.ndarray, y: np.ndarray, picks: np.ndarray) -> np.ndarray:
+def _year_around(days: pd.DatetimeIndex, day: dt.date) -> slice:
+    """At most ``PATH_DAYS`` days with ``day`` in their middle, or as near to it as the period allows."""
+    middle = int(days.get_indexer([pd.Timestamp(day)], method="nearest")[0])
+    # Near an end of the period the year is moved inside, so that it stays a whole one.
+    first = min(max(0, middle - PATH_DAYS // 2), max(0, len(days) - PATH_DAYS))
+    return slice(first, first + PATH_DAYS)
+
+
+def spread_apart(
+    x: np.ndarray, y: np.ndarray, picks: np.ndarray, frame: tuple[float, float] | None = None
+) -> np.ndarray:
     """Of some points of a path those that labels can stand at without covering each other.
 
     Parameters
@@ -221,17 +265,20 @@ def spread_apart(x: np.ndarray, y: np.ndarray, picks: np.ndarray) -> np.ndarray:
         (time,) the path.
     picks : numpy.ndarray
         (label,) indices of the points, the first of which is always kept.
+    frame : tuple of float, optional
+        Extents in x and y of what is drawn with the path; None: those of the path.
 
     Returns
     -------
     numpy.ndarray
-        Some of ``picks``, apart by at least ``LABEL_SHARE`` of the path's extent in x, or half of that in y.
+        Some of ``picks``, apart by at least ``LABEL_SHARE`` of the frame in x, or half of that in y.
     """
     kept: list[int] = []
     if not len(picks):
         return picks
     # Words are wider than they are high; a path along one axis alone has no extent in the other.
-    wide, high = (max(float(np.ptp(values)), 1e-9) * LABEL_SHARE for values in (x, y))
+    extents = frame or (float(np.ptp(x)), float(np.ptp(y)))
+    wide, high = (max(extent, 1e-9) * LABEL_SHARE for extent in extents)
     for pick in picks:
         if all(abs(x[pick] - x[k]) >= wide or abs(y[pick] - y[k]) >= high / 2 for k in kept):
             kept.append(int(pick))
@@ -339,31 +386,50 @@ class _AxisReader:
         known = np.isfinite(table[x].to_numpy()) & np.isfinite(table[y].to_numpy())
         return table if known.all() else table[known]
 
-    def path(self, pixel: tuple[int, int] | None, x: str, y: str, xdim: Any, ydim: Any) -> Any:
-        """The path of one pixel through the period, with the months' names at their first days."""
+    def path(
+        self, pixel: tuple[int, int] | None, around: dt.date, points: pd.DataFrame, xdim: Any, ydim: Any
+    ) -> Any:
+        """The path of one pixel through the year around a day, with the months' names at their first days."""
         import holoviews as hv
 
-        days, values = self.data.days, {name: np.empty(0, "float32") for name in (x, y)}
+        axes = (xdim.name, ydim.name)
+        days, values = self.data.days[:0], {name: np.empty(0, "float32") for name in axes}
         if pixel is not None:
-            series = self.data.pixel_series(*pixel)
-            cube = self.data.store.series(*pixel).load()
+            year = _year_around(self.data.days, around)
+            days = self.data.days[year]
+            series = self.data.pixel_series(*pixel).isel(time=year)
+            cube = self.data.store.series(*pixel).isel(time=year).load()
             values = {
                 name: series.gpp.values if name == "gpp" else np.asarray(self._project(name, cube))
-                for name in (x, y)
+                for name in axes
             }
-        known = len(values[x]) > 0
+        # (time,) along each axis of the plot
+        x, y = (values[name] for name in axes)
+        # The frame holds the cloud and the path; labels are apart in it, however small the path is.
+        frame = tuple(
+            float(np.ptp(np.concatenate([points[name].to_numpy()[:: max(1, len(points) // 10_000)], along])))
+            for name, along in ((axes[0], x), (axes[1], y))
+        )
         # Labels on the first of each month show the direction of the path.
-        months = np.flatnonzero(days.day == 1) if known else np.empty(0, int)
-        months = spread_apart(values[x], values[y], months)
-        columns = (values[x], values[y])
-        line = hv.Curve(columns, xdim, ydim, label="path of the pixel").opts(
+        months = spread_apart(x, y, np.flatnonzero(days.day == 1), frame)
+        line = hv.Curve((x, y), xdim, ydim, label="path of the pixel").opts(
             color=PATH_COLOUR, line_width=1.5, padding=0.08
         )
-        at = (values[x][months], values[y][months], [f"{days[i]:%b}" for i in months])
-        text = hv.Labels(at, [xdim, ydim], "month").opts(
-            text_font_size="9pt", text_color=PATH_COLOUR, padding=0.08
+        today = days == pd.Timestamp(around)
+        dot = hv.Points((x[today], y[today]), [xdim, ydim], label="the pixel on the day").opts(
+            color=MONTH_COLOURS[1], line_color=MONTH_COLOURS[0], size=9
         )
-        return line * text
+        at = (x[months], y[months], [f"{days[i]:%b}" for i in months])
+        ink, ground = MONTH_COLOURS
+        text = hv.Labels(at, [xdim, ydim], "month").opts(
+            text_font_size="8pt",
+            text_color=ink,
+            text_baseline="bottom",  # above the point, which stays visible
+            background_fill_color=ground,
+            border_radius=3,
+            padding=0.08,
+        )
+        return line * dot * text
 
     def select_on_map(self, geometry: Any) -> np.ndarray:
         """(pixel,) bool: centres inside a line (corner, 2) in metres."""

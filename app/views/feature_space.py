@@ -2,14 +2,20 @@
 
 import panel as pn
 from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.palette import MARK_COLOUR, PATH_COLOUR
 from fluxlens.app.plots.map import MapPlot
 from fluxlens.app.plots.marks import paint_page
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.html import HTML
+from fluxlens.app.views.legend import LEGEND_CSS, legend_key
+from fluxlens.app.views.page_behaviour import group_label
 from fluxlens.models.errors import InputError
 
 COLOURS = {"Density": "density", "Mean GPP": "gpp", "Class": "class"}
 HINT = "Draw a line around points to mark their pixels on the map; an area on the map marks its pixels here."
+KEYS = legend_key("line", PATH_COLOUR, "chosen pixel, year around the day") + legend_key(
+    "dot", MARK_COLOUR, "chosen area"
+)
 
 
 class FeatureSpaceView:
@@ -35,12 +41,24 @@ class FeatureSpaceView:
         self.x = pn.widgets.Select(label="x", options=axes, value=axes[0], width=110)
         self.y = pn.widgets.Select(label="y", options=axes, value=axes[1], width=110)
         colours = {label: name for label, name in COLOURS.items() if name != "gpp" or data.predict}
-        self.colour = pn.widgets.RadioButtonGroup(options=colours, value="density", css_classes=["quiet"])
-        self.period = pn.widgets.RadioButtonGroup(
-            options={"This day": False, "Whole period": True}, value=False, css_classes=["quiet"]
+        self.colour = pn.widgets.RadioButtonGroup(
+            options=colours,
+            value="density",
+            css_classes=["quiet"],
+            align="end",
+            **group_label("Colour of the points"),
         )
+        self.period = pn.widgets.RadioButtonGroup(
+            options={"This day": False, "Whole period": True},
+            value=False,
+            css_classes=["quiet"],
+            align="end",
+            **group_label("Days of the points"),
+        )
+        self.head = HTML("", sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=[LEGEND_CSS])
         # Of its own size: stretched to the page, the frame would not be square and would push the colour bar out of it.
-        self.pane = pn.pane.HoloViews(None, min_height=480, linked_axes=False)
+        # Without a height of its own: a figure of a fixed frame that is stretched is drawn past its canvas (Bokeh 3.9).
+        self.pane = pn.pane.HoloViews(None, linked_axes=False)
         for widget in (self.x, self.y, self.colour, self.period):
             widget.param.watch(self.update, "value")
         state.watch(self.update, ["day", "page", "dark"])
@@ -68,6 +86,7 @@ class FeatureSpaceView:
             self.state.message = str(error)
             return
         self._drawn = choices
+        self.head.object = f'<div class="head"><b>{self.space.title}</b>{KEYS}</div>'
         self.space.selection.add_subscriber(self._mark)
         self.pane.object = self._on_page(self.space.plot)
         self._update_places()
@@ -78,10 +97,14 @@ class FeatureSpaceView:
         import holoviews as hv
 
         theme = "dark" if self.state.dark else "light"
-        # A hook gets HoloViews' plot; its state is the Bokeh figure, whose surface is the page's.
-        return plot.opts(
-            hv.opts.Overlay(toolbar="above", hooks=[lambda drawn, _: paint_page(drawn.state, theme)])
-        )
+
+        def paint(drawn, _):
+            # HoloViews' plot; its state is the Bokeh figure, whose surface is the page's.
+            paint_page(drawn.state, theme)
+            drawn.state.toolbar.logo = None
+
+        # Title and legend stand above, in HTML, where the tools do not cover them.
+        return plot.opts(hv.opts.Overlay(toolbar="above", show_legend=False, title="", hooks=[paint]))
 
     def _mark(self, geometry=None) -> None:
         """Mark the pixels inside a lasso on the map."""
@@ -119,9 +142,9 @@ class FeatureSpaceView:
             self.colour,
             self.period,
             sizing_mode="stretch_width",
-            css_classes=["wrap", "gap-8", "middle"],
+            css_classes=["wrap", "gap-8"],
         )
         hint = HTML(f'<span style="color:var(--muted);font-size:12px">{HINT}</span>')
         # The frame is square and of one size: a phone scrolls it inside its box, and not the page.
-        box = pn.Column(self.pane, sizing_mode="stretch_width", styles={"overflow-x": "auto"})
-        return pn.Column(controls, hint, box, sizing_mode="stretch_width")
+        box = pn.Column(self.pane, sizing_mode="stretch_width", min_height=490, styles={"overflow-x": "auto"})
+        return pn.Column(controls, hint, self.head, box, sizing_mode="stretch_width")

@@ -8,6 +8,7 @@ from html import escape
 
 import panel as pn
 from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.data.towers.observations import PARTITIONING_LABELS
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.html import HTML
 from fluxlens.embeddings.gpp import Calibration
@@ -30,7 +31,7 @@ def describe(calibration: Calibration) -> str:
     text = (
         f"<p><b>GPP is calibrated with {escape(calibration.name)}</b> on all maps and charts of this visit:"
         f" {calibration.measured['days']} days, {calibration.measured['start']} to {calibration.measured['end']},"
-        f" {escape(calibration.measured['variable'])}; gain {1 + gain:.2f} ± {sd:.2f}."
+        f" {_name_measured(calibration.measured['variable'])}; gain {1 + gain:.2f} ± {sd:.2f}."
     )
     if head.checked:
         c = head.checked
@@ -40,6 +41,12 @@ def describe(calibration: Calibration) -> str:
             f" {c['coverage_after']:.0%}."
         )
     return f"{text}</p>"
+
+
+def _name_measured(variable: str) -> str:
+    """HTML of what a calibration was fitted to: the field's words, with the name that files have."""
+    label = PARTITIONING_LABELS.get(variable)
+    return escape(variable if label is None else f"{label.lower()} partitioned GPP ({variable})")
 
 
 def _number(value: float) -> str:

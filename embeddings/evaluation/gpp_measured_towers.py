@@ -32,10 +32,13 @@ WORSE_NSE = 0.02
 LINES = {
     "model": "predicted",
     "nirv x sw": "nirv x sw",
+    "p-model": "p-model",
     "day of year": "day_of_year",
     "plant type": "plant_type",
 }
 """Columns of the frame by the names of what is scored."""
+TIME_SCALES = ("weekly", "anomaly")
+"""Of ``metrics.SCALES``, those at which daily series are scored beside their days."""
 
 
 def evaluate(
@@ -93,6 +96,10 @@ def evaluate(
         groups[f"{gpp_towers.DAILY}_observed"] = daily[daily["observed"].astype(bool)]
     for name, rows in groups.items():
         result |= {f"{name}.{key}": value for key, value in group_scores(rows).items()}
+    if gpp_towers.DAILY in groups:
+        for scale in TIME_SCALES:
+            found = time_scale_scores(groups[gpp_towers.DAILY], scale)
+            result |= {f"{gpp_towers.DAILY}_{scale}.{key}": value for key, value in found.items()}
     yield "calibrating", 0.8
     sites = site_rows(frame, DayTerms.from_drivers(towers.sw, towers.drivers))
     priors = fold_priors(sites, gpp_towers.site_folds(frame, seed), "daily")
@@ -141,22 +148,29 @@ def add_climatologies(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def group_scores(rows: pd.DataFrame) -> dict[str, float]:
-    """Scores of one kind of rows: all lines pooled, by tower and by plant type; of the model also the band.
+    """Scores of one kind of rows: all lines pooled, by tower, plant type and climate; of the model also the band.
 
     Parameters
     ----------
     rows
-        Columns of ``LINES``, ``gpp``, ``spread`` (gC m-2 d-1), ``site``, ``type``.
+        Columns of ``LINES``, ``gpp``, ``spread`` (gC m-2 d-1), ``site``, ``type``, ``climate``.
 
     Returns
     -------
     dict
-        ``LINE.SCORE``, and the 90 % interval over towers of the model's NSE less that of NIRv x shortwave.
+        ``LINE.SCORE``, of climates ``LINE.climate_SCORE``, and the 90 % interval over towers of the model's NSE less
+        that of NIRv x shortwave.
     """
     out: dict[str, float] = {"rows": len(rows), "sites": rows["site"].nunique()}
     half = NORMAL_90 * rows["spread"]
     inside = (rows["gpp"] - rows["predicted"]).abs() <= half
-    kinds = [kind for kind, one in rows.groupby("type") if len(one) >= TYPE_ROWS]
+    # Prefix of the scores, then the rows of each part that is large enough for scores of its own.
+    parts = {
+        (prefix, str(kind)): (rows[column] == kind).values
+        for prefix, column in (("", "type"), ("climate_", "climate"))
+        for kind, count in rows[column].value_counts().sort_index().items()
+        if count >= TYPE_ROWS and (column, kind) != ("climate", "unknown")
+    }
     for name, column in LINES.items():
         key = name.replace(" ", "_")
         own = [
@@ -167,13 +181,48 @@ def group_scores(rows: pd.DataFrame) -> dict[str, float]:
         out[f"{key}.nse"] = metrics.nse(rows["gpp"], rows[column])
         out[f"{key}.rmse"] = metrics.rmse(rows["gpp"], rows[column])
         out[f"{key}.median_site_nse"] = float(np.median(own)) if own else np.nan
-        for kind in kinds:
-            one = rows[rows["type"] == kind]
-            out[f"{key}.nse_{kind}"] = metrics.nse(one["gpp"], one[column])
+        for (prefix, kind), of in parts.items():
+            out[f"{key}.{prefix}nse_{kind}"] = metrics.nse(rows["gpp"][of], rows[column][of])
     out["model.coverage"] = float(inside.mean())
-    for kind in kinds:
-        out[f"model.coverage_{kind}"] = float(inside[rows["type"] == kind].mean())
+    for (prefix, kind), of in parts.items():
+        out[f"model.{prefix}coverage_{kind}"] = float(inside[of].mean())
     out["difference_low"], out["difference_high"] = gpp_towers.difference_interval(rows)
+    return out
+
+
+def time_scale_scores(rows: pd.DataFrame, scale: str) -> dict[str, float]:
+    """Scores of daily series at one time scale: all lines over all towers, and the median of towers.
+
+    Weeks are whole ones of each tower; anomalies are departures of measured and predicted GPP, each from its own mean
+    seasonal cycle at the tower, where two years or more are known.
+
+    Parameters
+    ----------
+    rows
+        Columns of ``LINES``, ``gpp`` (gC m-2 d-1), ``site``, ``date``; days of daily series.
+    scale
+        One of ``metrics.SCALES``.
+
+    Returns
+    -------
+    dict
+        ``rows`` (weeks, or days with an anomaly), ``sites`` and ``LINE.SCORE``; empty where no tower has any.
+    """
+    out: dict[str, float] = {}
+    sites = [one.set_index("date") for _, one in rows.groupby("site")]
+    for name, column in LINES.items():
+        pairs = [np.stack(metrics.at_scale(one["gpp"], one[column], scale)) for one in sites]
+        pairs = [pair[:, np.isfinite(pair).all(0)] for pair in pairs]  # (observed and predicted, period)
+        pairs = [pair for pair in pairs if pair.size]
+        if not pairs:
+            return {}
+        # Every line has a value on every day, so that each line is scored on the same weeks.
+        out |= {"rows": sum(pair.shape[1] for pair in pairs), "sites": len(pairs)}
+        own = [metrics.nse(*pair) for pair in pairs if pair.shape[1] >= gpp_towers.RICH_ROWS]
+        key = name.replace(" ", "_")
+        out[f"{key}.nse"] = metrics.nse(*np.concatenate(pairs, 1))
+        out[f"{key}.rmse"] = metrics.rmse(*np.concatenate(pairs, 1))
+        out[f"{key}.median_site_nse"] = float(np.nanmedian(own)) if own else np.nan
     return out
 
 
@@ -346,7 +395,8 @@ def report(result: dict) -> str:
         f" {result['simulated_landscapes']} simulated landscapes taught beside; RMSE in gC m-2 d-1",
         f"{'':<18}{'':<14}{'NSE':>8}{'RMSE':>8}{'median site':>13}{'90 % band':>11}",
     ]
-    for group in ("table", "daily", "daily_observed"):
+    scales = [f"{gpp_towers.DAILY}_{scale}" for scale in TIME_SCALES]
+    for group in ("table", "daily", *scales, "daily_observed"):
         if f"{group}.rows" not in result:
             continue
         for name in LINES:
@@ -357,15 +407,21 @@ def report(result: dict) -> str:
                 f"{result[f'{key}.rmse']:>8.2f}{result[f'{key}.median_site_nse']:>13.3f}"
                 f"{'' if band is None else format(band, '.1%'):>11}"
             )
+        if group in scales:
+            continue
         lines.append(
             f"{'':<18}NSE less that of NIRv x SW, 90 % interval over towers:"
             f" {result[f'{group}.difference_low']:+.3f} to {result[f'{group}.difference_high']:+.3f}"
         )
-        start = f"{group}.model.coverage_"
-        for kind in [key.removeprefix(start) for key in result if key.startswith(start)]:
-            each = {name: result[f"{group}.{name.replace(' ', '_')}.nse_{kind}"] for name in LINES}
-            scores = "".join(f"  {name} {value:.2f}" for name, value in each.items())
-            lines.append(f"{'':<18}{kind:<28}NSE{scores}; band {result[start + kind]:.0%}")
+        for prefix in ("", "climate_"):
+            start = f"{group}.model.{prefix}coverage_"
+            for kind in [key.removeprefix(start) for key in result if key.startswith(start)]:
+                each = {
+                    name: result[f"{group}.{name.replace(' ', '_')}.{prefix}nse_{kind}"] for name in LINES
+                }
+                scores = "".join(f"  {name} {value:.2f}" for name, value in each.items())
+                label = f"climate {kind}" if prefix else kind
+                lines.append(f"{'':<18}{label:<28}NSE{scores}; band {result[start + kind]:.0%}")
     lines.append("calibrated: NSE before, after; band; share of towers worse by more than 0.02")
     for key in [key for key in result if key.startswith("calibrated.") and key.endswith(".nse_after")]:
         name = key.removesuffix(".nse_after")

@@ -72,9 +72,11 @@ class Targets:
             "targets": len(self.truth),
             "rmse": pooled[0],
             "linear": pooled[1],
-            "ratio": pooled[0] / pooled[1],
-            "ratio_geometric": float(np.exp(np.log(dates[0][both] / dates[1][both]).mean())),
-            "ratio_clean": clean[0] / clean[1],
+            "ratio": _ratio(*pooled),
+            "ratio_geometric": float(np.exp(np.log(dates[0][both] / dates[1][both]).mean()))
+            if both.any()
+            else np.nan,
+            "ratio_clean": _ratio(*clean),
             "targets_clean": int((~self.contaminated).sum()),
             "coverage90": float(inside.mean()),
         }
@@ -255,6 +257,11 @@ def _mean(values: np.ndarray, axis: int) -> np.ndarray:
     known = np.isfinite(values)
     total = np.where(known, values, 0).sum(axis)
     return np.where(known.any(axis), total / np.maximum(known.sum(axis), 1), np.nan)
+
+
+def _ratio(ours: float, linear: float) -> float:
+    """Ratio of two errors; NaN where interpolation makes none, as of values that never change."""
+    return ours / linear if linear > 0 else float("nan")
 
 
 def _rmse(error: np.ndarray) -> float:

@@ -106,13 +106,17 @@ def read_points(path: str | Path) -> list[Point]:
     path = check_file(path, "points")
     if path.suffix.lower() in (".geojson", ".json"):
         features, to_lonlat = read_features(path)
-        points = []
-        for number, feature in enumerate(features, 1):
-            # GeoJSON allows features without a place; they are named.
-            if feature.get("geometry") is None:
-                warn(f"Feature {feature_name(feature) or number} of {path.name} has no geometry: left out.")
-                continue
-            points.append(_point_of(path, feature, to_lonlat))
+        # GeoJSON allows features without a place; they are named.
+        empty = [
+            feature_name(feature) or str(number)
+            for number, feature in enumerate(features, 1)
+            if feature.get("geometry") is None
+        ]
+        if empty:
+            warn(f"{len(empty)} features of {path.name} have no geometry: left out ({first_few(empty)}).")
+        points = [
+            _point_of(path, feature, to_lonlat) for feature in features if feature.get("geometry") is not None
+        ]
     else:
         points = _points_of_csv(path)
     if not points:
@@ -187,10 +191,16 @@ def read_polygon(path: str | Path) -> list[Region]:
             shapes[crossing] = make_valid(shapes[crossing])
             mended = [names[at][1] for at in crossing]
         regions = [Region(shape, name) for shape, (name, _) in zip(shapes, names, strict=True)]
-    if empty:
-        warn(f"{len(empty)} features of {path.name} have no geometry: left out ({first_few(empty)}).")
-    if mended:
-        warn(f"{len(mended)} features of {path.name} have rings that cross: mended ({first_few(mended)}).")
+    told = [
+        f"{len(those)} features of {path.name} {what} ({first_few(those)})."
+        for those, what in (
+            (empty, "have no geometry: left out"),
+            (mended, "have rings that cross: mended"),
+        )
+        if those
+    ]
+    if told:
+        warn(" ".join(told))
     if not regions or all(region.geometry.is_empty for region in regions):
         raise InputError(f"Got {path} without a whole polygon, need rings of four or more places; add one.")
     # Metres without a CRS are far beyond degrees.

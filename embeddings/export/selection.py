@@ -23,6 +23,7 @@ from fluxlens.embeddings.export.polygons import (
 )
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.scenes.acquisitions import parse_day
+from fluxlens.embeddings.store.quantise import FEATURE_MISSING
 from fluxlens.models.errors import InputError
 
 WHOLE_SHARE = 0.999
@@ -187,9 +188,25 @@ class CubeSelection:
         partly = [
             f"{name} {share:.0%}" for name, share in zip(names, shares, strict=True) if share < WHOLE_SHARE
         ]
+        told = []
         if partly:
             self.share_inside = first_few(partly, 100)
-            warn(f"Not all of the area lies in the scene, the rest is left out; inside: {first_few(partly)}.")
+            told.append(
+                f"Not all of the area lies in the scene, the rest is left out; inside: {first_few(partly)}."
+            )
+        # Whole in the scene and without a row in the answer: smaller than a pixel, or a narrow strip.
+        taken = {id(region) for region, _ in found}
+        lost = [
+            name
+            for name, region, share in zip(names, regions, shares, strict=True)
+            if share >= WHOLE_SHARE and id(region) not in taken
+        ]
+        if lost:
+            told.append(
+                f"{len(lost)} of {len(regions)} polygons hold no pixel centre: left out ({first_few(lost)})."
+            )
+        if told:
+            warn(" ".join(told))
         return found
 
     def region_numbers(self, polygon: list) -> tuple[np.ndarray, list[str]]:
@@ -330,6 +347,9 @@ class CubeSelection:
 
     def _with_gpp(self, found: xr.Dataset) -> xr.Dataset:
         features = found["embedding"].astype(np.float32) * found["scale"]
+        if found["embedding"].dtype == np.int8:
+            # Pixels that no store of a mosaic holds; within a store there are none.
+            features = features.where(found["embedding"] != FEATURE_MISSING)
         out = found.drop_vars(["embedding", "scale"]).drop_dims("feature", errors="ignore")
         names = {str(name): features.sel(feature=name, drop=True) for name in found["feature"].values}
         out = xr.Dataset(names, attrs=found.attrs).assign(out.data_vars)

@@ -15,6 +15,7 @@ from fluxlens.embeddings.gpp import calibration_file
 from fluxlens.embeddings.gpp.calibration import DayTerms
 from fluxlens.embeddings.gpp.calibration_file import Calibration
 from fluxlens.embeddings.gpp.drivers import daily_drivers, latitude, pixel_drivers
+from fluxlens.embeddings.store.quantise import FEATURE_MISSING
 from fluxlens.models.errors import InputError
 from fluxlens.models.gpp.drivers import NORMAL_90
 
@@ -22,7 +23,7 @@ from fluxlens import embeddings
 
 WEIGHTS = "gpp.safetensors"
 
-EARLIER_WEIGHTS = ("gpp_v1.safetensors",)
+EARLIER_WEIGHTS = ("gpp_v1.safetensors", "gpp_v2.safetensors")
 """Heads of earlier releases, for stores whose embeddings were made by the weights of those releases."""
 
 KIND = "daily"
@@ -202,9 +203,11 @@ def predict(
         block_gpp = mean.numpy(), (mean - half).numpy(), (mean + half).numpy()
         if adjust is not None:
             block_gpp = adjust.apply(*block_gpp, at)
+        # Pixels that no store of a mosaic holds have no GPP, and nothing that could be unlike the training data.
+        unobserved = (values[at, part] == FEATURE_MISSING).all(-1)
         for name, value in zip(("gpp", "gpp_lo", "gpp_hi"), block_gpp, strict=True):
-            flat[name][at, part] = value
-        flat["ood"][at, part] = (distance > head.net.far).numpy()
+            flat[name][at, part] = np.where(unobserved, np.float32(np.nan), value)
+        flat["ood"][at, part] = (distance > head.net.far).numpy() & ~unobserved
     coords = {name: c for name, c in cube.coords.items() if "feature" not in c.dims}
     result = xr.Dataset(
         {name: (dims, value) for name, value in out.items()}, coords, _attrs(cube, weather, head, found)

@@ -114,15 +114,18 @@ def _open_folder(place: Path, path: str | Path) -> xr.DataTree:
 
     files = sorted(one for one in place.iterdir() if not one.name.startswith("."))
     netcdf = [one for one in files if one.suffix.lower() in (".nc", ".nc4") and one.is_file()]
+    tiffs = [one for one in files if one.suffix.lower() in geotiff_folder.SUFFIXES]
+    others = ", ".join(one.name for one in tiffs[:3]) + (", ..." if tiffs[3:] else "")
+    notes = [f"{len(tiffs)} GeoTIFF files beside the cubes are not read ({others})"] if tiffs else []
     if any(
         one.name.lower().startswith(tuple(kind.lower() for kind in netcdf_folder.KINDS)) for one in netcdf
     ):
-        return netcdf_folder.open(place)
+        return netcdf_folder.open(place, notes=notes)
     # NetCDF and Zarr side by side are parts of one cube, GeoTIFFs beside them (a DEM) are not.
     stores = [one for one in files if one.suffix.lower() == ".zarr" and one.is_dir()]
     if netcdf or stores:
-        return cube.open_files([*netcdf, *stores], place.resolve().name)
-    if any(one.suffix.lower() in geotiff_folder.SUFFIXES for one in files):
+        return cube.open_files([*netcdf, *stores], place.resolve().name, notes)
+    if tiffs:
         return geotiff_folder.open(place)
     kind = "a folder without zarr.json, *.nc or *.tif" if files else "an empty folder"
     if (place / "refs").exists() or (place / "repo").exists():

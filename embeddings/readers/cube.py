@@ -51,7 +51,7 @@ def open(path: str | Path) -> xr.DataTree:
     return open_files([Path(path)], Path(path).stem)
 
 
-def open_files(paths: list[Path], name: str) -> xr.DataTree:
+def open_files(paths: list[Path], name: str, notes: list[str] | None = None) -> xr.DataTree:
     """The scene of several cubes of one place.
 
     Parameters
@@ -60,6 +60,8 @@ def open_files(paths: list[Path], name: str) -> xr.DataTree:
         NetCDF files and Zarr stores with dims time, y, x (and band); y and x in metres or degrees.
     name
         The scene's id.
+    notes
+        Sentences that are told in the same ``DataWarning`` as what is found here.
 
     Returns
     -------
@@ -67,7 +69,7 @@ def open_files(paths: list[Path], name: str) -> xr.DataTree:
         As ``open``.
     """
     check_readable(path for path in paths if path.is_file())
-    notes: list[str] = []
+    notes = list(notes or ())
     rasters, unknown = [], []
     for path in paths:
         raw = raster_file.load(path)

@@ -6,13 +6,14 @@ CRS is ``spatial_ref`` or the attribute ``utm_zone``, as in a ScienceCube.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.readers.science_cube import crs_of, in_order, opened
-from fluxlens.models.errors import InputError
+from fluxlens.models.errors import DataWarning, InputError
 
 DIMS = ("feature", "time", "y", "x")
 
@@ -50,6 +51,11 @@ def open(path: str | Path) -> xr.Dataset:
     ------
     InputError
         No ``features`` with the dims of the format.
+
+    Warns
+    -----
+    DataWarning
+        Images of a day that another one has.
     """
     cube = opened(path, "a feature cube")
     dims = cube["features"].dims if "features" in cube else None
@@ -59,7 +65,10 @@ def open(path: str | Path) -> xr.Dataset:
             f"Got {path} with {got}, need features {DIMS} and coordinates time, y, x; check it is a feature cube."
         )
     features = cube[["features"]].drop_vars([*cube.coords.keys() - {"time", "y", "x"}])
-    features = in_order(features.assign_coords(spatial_ref=crs_of(path, cube)))
+    notes: list[str] = []
+    features = in_order(features.assign_coords(spatial_ref=crs_of(path, cube)), notes)
+    if notes:
+        warnings.warn(f"{Path(path).name}: {notes[0]}.", DataWarning, stacklevel=2)
     # Published features are floats of their own size: a scale of 1 leaves them as they are.
     count = features.sizes["feature"]
     out = features.rename(features="embedding").transpose("time", "y", "x", "feature").astype(np.float32)

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import xarray as xr
-from fluxlens.embeddings.geometry import crs_name, spatial_ref
+from fluxlens.embeddings.geometry import Grid, crs_name, spatial_ref
 from fluxlens.models.errors import InputError
 
 
@@ -66,6 +66,50 @@ def with_centres(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
             "coordinates are believed"
         )
     return data.assign_coords(x=x, y=y)
+
+
+def tell_shifts(rasters: list[tuple[str, Grid]], notes: list[str]) -> None:
+    """Notes where pixels of a raster do not begin on edges of the grid they are laid on, or do not cover it.
+
+    Parameters
+    ----------
+    rasters
+        Names and grids; the first grid, in metres, is the one that all are laid on.
+    notes
+        Sentences are appended.
+
+    Raises
+    ------
+    InputError
+        The rasters are in several CRS.
+    """
+    first, grid = rasters[0]
+    for name, own in rasters[1:]:
+        if own.crs != grid.crs:
+            raise InputError(f"Got {name} in {own.crs} and {first} in {grid.crs}, need one CRS; reproject.")
+        east, south = own.left_m - grid.left_m, grid.top_m - own.top_m
+        # Distance to the nearest edge of the coarser grid, signed.
+        off = [(shift + own.size_m / 2) % own.size_m - own.size_m / 2 for shift in (east, south)]
+        if max(map(abs, off)) > 0.01 * grid.size_m:
+            notes.append(
+                f"the {own.size_m:g} m pixels of {name} lie {abs(off[0]):g} m "
+                f"{'east' if off[0] > 0 else 'west'} and "
+                f"{abs(off[1]):g} m {'south' if off[1] > 0 else 'north'} of the {grid.size_m:g} m grid (corner "
+                "coordinates, perhaps); each pixel takes the value it lies in"
+            )
+        # A micrometre of tolerance: corners read from text or float32 transforms are not exact.
+        inside = (own.left_m <= grid.left_m + 1e-6) and (own.top_m >= grid.top_m - 1e-6)
+        inside &= own.extent[2] >= grid.extent[2] - 1e-6 and own.extent[1] <= grid.extent[1] + 1e-6
+        if not inside:
+            rows = np.floor((own.top_m - grid.y) / own.size_m)
+            cols = np.floor((grid.x - own.left_m) / own.size_m)
+            lost = (
+                grid.ny * grid.nx
+                - ((rows >= 0) & (rows < own.ny)).sum() * ((cols >= 0) & (cols < own.nx)).sum()
+            )
+            notes.append(
+                f"{int(lost)} of {grid.ny * grid.nx} pixels lie outside {name} and have no value in its bands"
+            )
 
 
 def _transform(data: xr.Dataset) -> dict[str, tuple[float, float]] | None:

@@ -35,7 +35,7 @@ UNUSED = ("L8_L2-ST",)
 """Kinds of files of this layout that no sensor of ours reads: Landsat's surface temperature."""
 
 
-def open(folder: str | Path, offset: int | None = None) -> xr.DataTree:
+def open(folder: str | Path, offset: int | None = None, notes: list[str] | None = None) -> xr.DataTree:
     """The validated scene of a folder.
 
     Parameters
@@ -45,6 +45,8 @@ def open(folder: str | Path, offset: int | None = None) -> xr.DataTree:
     offset
         Added to the digital numbers of Sentinel-2 before scaling: -1000 for processing baseline 04.00 and later where
         the provider has not applied it; None: each file's attribute ``offset``, or what it says of its baseline.
+    notes
+        Sentences that are told in the same ``DataWarning`` as what is found here.
 
     Returns
     -------
@@ -62,9 +64,10 @@ def open(folder: str | Path, offset: int | None = None) -> xr.DataTree:
         Files, images and pixels that were left out, and what was assumed.
     """
     folder = Path(folder).resolve()
-    files = [path for path in sorted(folder.glob("*.nc")) if path.is_file()]
+    inside = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    files = [path for path in inside if path.suffix.lower() in (".nc", ".nc4") and path.is_file()]
     check_readable(files)
-    notes: list[str] = []
+    notes = list(notes or ())
     kinds = {prefix: _of_kind(files, prefix) for prefix in KINDS}
     # The Climate Data Store's own names do not begin with AgERA5.
     cds = agera5.daily_files(files)
@@ -82,11 +85,14 @@ def open(folder: str | Path, offset: int | None = None) -> xr.DataTree:
     if weather is not None:
         nodes["weather"] = weather
     known = {path for paths in kinds.values() for path in paths} | set(cds)
-    unknown = [path.name for path in files if path not in known and not path.name.startswith(UNUSED)]
+    stores = [path for path in inside if path.suffix.lower() == ".zarr" and path.is_dir()]
+    unknown = [
+        path.name for path in (*files, *stores) if path not in known and not path.name.startswith(UNUSED)
+    ]
     if unknown:
         notes.append(
-            f"{len(unknown)} of {len(files)} files are of no known kind and left out ({', '.join(unknown[:3])}"
-            f"{', ...' if len(unknown) > 3 else ''})"
+            f"{len(unknown)} of {len(files) + len(stores)} files are of no known kind and left out "
+            f"({', '.join(unknown[:3])}{', ...' if len(unknown) > 3 else ''})"
         )
     return cube.finish(nodes, folder.name, notes)
 

@@ -10,6 +10,7 @@ from fluxlens.embeddings.geometry import Grid, regrid_nearest
 from fluxlens.embeddings.readers.baselines import OFFSET, OFFSET_SINCE, baselines, offset_applied
 from fluxlens.embeddings.readers.cf_packing import STEP, is_packed, unpack
 from fluxlens.embeddings.readers.cloud_masks import MASK_KINDS, clear_of
+from fluxlens.embeddings.readers.georeference import tell_shifts
 from fluxlens.embeddings.readers.reflectance_units import (
     find_empty_pixels,
     find_unit_of_floats,
@@ -74,7 +75,7 @@ def optical_node(
     parts = sorted(parts, key=lambda part: Grid.from_cube(part.data).size_m)
     parts = _joined(parts, notes)
     grid = Grid.from_cube(parts[0].data)
-    _tell_shifts(parts, grid, notes)
+    tell_shifts([(part.name, Grid.from_cube(part.data)) for part in parts], notes)
     images: dict[str, xr.DataArray] = {}
     for part in parts:
         mine = [band for band in part.reflectance_bands if band not in images]
@@ -160,39 +161,6 @@ def _by_day(part: Part, notes: list[str]) -> Part:
             f"{data.sizes['time'] - once.sizes['time']} further images of the same day in {part.name} are left out"
         )
     return Part(once, part.bands, part.name)
-
-
-def _tell_shifts(parts: list[Part], grid: Grid, notes: list[str]) -> None:
-    """A note where the pixels of a coarser part do not begin on edges of the finest grid, or do not cover it."""
-    for part in parts[1:]:
-        own = Grid.from_cube(part.data)
-        if own.crs != grid.crs:
-            raise InputError(
-                f"Got {part.name} in {own.crs} and {parts[0].name} in {grid.crs}, need one CRS; reproject."
-            )
-        east, south = own.left_m - grid.left_m, grid.top_m - own.top_m
-        # Distance to the nearest edge of the coarser grid, signed.
-        off = [(shift + own.size_m / 2) % own.size_m - own.size_m / 2 for shift in (east, south)]
-        if max(map(abs, off)) > 0.01 * grid.size_m:
-            notes.append(
-                f"the {own.size_m:g} m pixels of {part.name} lie {abs(off[0]):g} m "
-                f"{'east' if off[0] > 0 else 'west'} and "
-                f"{abs(off[1]):g} m {'south' if off[1] > 0 else 'north'} of the {grid.size_m:g} m grid (corner "
-                "coordinates, perhaps); each pixel takes the value it lies in"
-            )
-        # A micrometre of tolerance: corners read from text or float32 transforms are not exact.
-        inside = (own.left_m <= grid.left_m + 1e-6) and (own.top_m >= grid.top_m - 1e-6)
-        inside &= own.extent[2] >= grid.extent[2] - 1e-6 and own.extent[1] <= grid.extent[1] + 1e-6
-        if not inside:
-            rows = np.floor((own.top_m - grid.y) / own.size_m)
-            cols = np.floor((grid.x - own.left_m) / own.size_m)
-            lost = (
-                grid.ny * grid.nx
-                - ((rows >= 0) & (rows < own.ny)).sum() * ((cols >= 0) & (cols < own.nx)).sum()
-            )
-            notes.append(
-                f"{int(lost)} of {grid.ny * grid.nx} pixels lie outside {part.name} and have no value in its bands"
-            )
 
 
 def reflectance(

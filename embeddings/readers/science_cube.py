@@ -8,13 +8,14 @@ the attribute ``utm_zone`` ("32U": zone and latitude band). B01 and B09 are left
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 
 import xarray as xr
 from fluxlens.embeddings import meteorology
 from fluxlens.embeddings.geometry import Grid, spatial_ref
 from fluxlens.embeddings.scenes import packing, schema, validation
-from fluxlens.models.errors import InputError
+from fluxlens.models.errors import DataWarning, InputError
 
 ALL_BANDS = ("B01", *schema.S2_BANDS[:8], "B09", *schema.S2_BANDS[8:])
 """Order of the twelve bands where the cube does not name them."""
@@ -40,18 +41,26 @@ def open(path: str | Path) -> xr.DataTree:
     ------
     InputError
         No readable Zarr, or without ``s2l2a`` or ``cloud_mask``.
+
+    Warns
+    -----
+    DataWarning
+        Images of a day that another one has, and weather that cannot be used; one warning.
     """
-    cube = opened(path)
+    cube, notes = opened(path), []
     missing = [name for name in ("s2l2a", "cloud_mask") if name not in cube]
     if missing:
         raise InputError(
             f"Got {path} without {', '.join(missing)}, need both of a ScienceCube; check the file."
         )
-    datasets = {"/": xr.Dataset(attrs=_attrs(path, cube)), "/s2": _sentinel2(path, cube)}
-    weather = _weather(cube)
+    datasets = {"/": xr.Dataset(attrs=_attrs(path, cube)), "/s2": _sentinel2(path, cube, notes)}
+    weather = _weather(cube, notes)
     if weather is not None:
         datasets["/weather"] = weather
-    return validation.validate(xr.DataTree.from_dict(datasets))
+    scene = validation.validate(xr.DataTree.from_dict(datasets))
+    if notes:
+        warnings.warn(f"{Path(path).name}: {'; '.join(notes)}.", DataWarning, stacklevel=2)
+    return scene
 
 
 def opened(path: str | Path, need: str = "one") -> xr.Dataset:
@@ -82,13 +91,15 @@ def opened(path: str | Path, need: str = "one") -> xr.Dataset:
         ) from error
 
 
-def in_order(cube: xr.Dataset) -> xr.Dataset:
+def in_order(cube: xr.Dataset, notes: list[str]) -> xr.Dataset:
     """One image per UTC day (of two on a day the first), from west to east and north to south.
 
     Parameters
     ----------
     cube
         With coordinates time, y, x.
+    notes
+        Gets a sentence with the count of images left out.
 
     Returns
     -------
@@ -96,15 +107,20 @@ def in_order(cube: xr.Dataset) -> xr.Dataset:
         Sorted, times floored to days.
     """
     cube = cube.assign_coords(time=cube["time"].astype("datetime64[ns]").dt.floor("D"))
-    return cube.sortby("time").drop_duplicates("time").sortby("x").sortby("y", ascending=False)
+    once = cube.sortby("time").drop_duplicates("time")
+    if lost := cube.sizes["time"] - once.sizes["time"]:
+        notes.append(
+            f"{lost} of {cube.sizes['time']} images are of a day that another one has and are left out"
+        )
+    return once.sortby("x").sortby("y", ascending=False)
 
 
-def _sentinel2(path: str | Path, cube: xr.Dataset) -> xr.Dataset:
+def _sentinel2(path: str | Path, cube: xr.Dataset, notes: list[str]) -> xr.Dataset:
     """Bands in the contract's names, one image per UTC day."""
     s2 = cube[["s2l2a", "cloud_mask"]].assign_coords(band=_bands(path, cube), spatial_ref=crs_of(path, cube))
     s2 = s2.sel(band=[name for name in schema.S2_BANDS if name in s2["band"].values])
     # Bands by name before order: cubes of two versions keep them in different orders.
-    s2 = in_order(s2)
+    s2 = in_order(s2, notes)
     reflectance = packing.clip_saturated(s2["s2l2a"].transpose(*schema.CUBE).astype("float32"))
     clear = (s2["cloud_mask"].transpose(*schema.MAPS) == 0) & reflectance.notnull().all("band")
     out = xr.Dataset({"reflectance": reflectance, "clear": clear})
@@ -154,18 +170,25 @@ def crs_of(path: str | Path, cube: xr.Dataset) -> xr.Variable:
     return spatial_ref(f"EPSG:{32600 + int(zone[1]) + (100 if zone[2] < 'N' else 0)}")
 
 
-def _weather(cube: xr.Dataset) -> xr.Dataset | None:
-    """Daily weather of ERA5-Land; None where radiation or temperature are missing or unusable."""
+def _weather(cube: xr.Dataset, notes: list[str]) -> xr.Dataset | None:
+    """Daily weather of ERA5-Land; None, and a note, where radiation or temperature are missing or unusable."""
     era5 = {
         str(name).removeprefix("era5_"): cube[name].load()
         for name in cube.data_vars
         if str(name).startswith("era5_") and cube[name].dims == ("time_era5",)
     }
-    if not {"t2m_mean", "ssrd_sum"} <= set(era5):
+    missing = [name for name in ("t2m_mean", "ssrd_sum") if name not in era5]
+    if missing:
+        if era5:
+            notes.append(f"its ERA5-Land lacks {' and '.join(missing)} and is left out")
         return None
     # J m-2 over the day to the mean flux in W m-2.
     sw_in = era5["ssrd_sum"] / 86400
     if float(sw_in.max()) > SUN_AT_MOST_W_M2:
+        notes.append(
+            f"its ERA5-Land has radiation of {float(sw_in.max()):.0f} W m-2 in a day's mean, which looks summed twice,"
+            " and is left out"
+        )
         return None
     out = {"sw_in": sw_in, "tair": _celsius(era5["t2m_mean"])}
     if {"t2m_max", "t2m_min", "d2m_mean"} <= set(era5):

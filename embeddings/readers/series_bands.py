@@ -293,9 +293,8 @@ def to_backscatter(table: pd.DataFrame, what: str) -> np.ndarray:
         )
         # Noise subtraction leaves powers of zero or less, which have no decibel.
         return 10 * np.log10(np.where(values > 0, values, np.nan))
-    low, high = spec.valid_range
-    if not low < middle < 0:
+    if not spec.valid_range[0] < middle < 0:
         raise InputError(
             f"Got VV, VH of {middle:.4g} at the median in {what}, need dB (about -5 to -25 over land); convert them."
         )
-    return np.where((values >= low) & (values <= high), values, np.nan)
+    return values

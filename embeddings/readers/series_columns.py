@@ -232,15 +232,22 @@ def is_clear(table: pd.DataFrame, what: str) -> np.ndarray:
             raise InputError(
                 f"Got {values[is_other][0]:g} in the column {column} of {what}, need 1 (clear) or 0; correct it."
             )
-        if unknown := int(np.isnan(values).sum()):
-            warnings.warn(
-                f"{unknown} of {len(values)} rows of {what} are empty in {column}: left out as not clear.",
-                DataWarning,
-                stacklevel=3,
-            )
+        _tell_empty(values, column, what)
         return values == 1
     # Sen2Cor's classes: vegetation, bare ground, water.
     column = find_column(table, ("scl",))
     if column is not None:
-        return np.isin(text_table.to_numbers(table[column], what), CLEAR_SCL)
+        values = text_table.to_numbers(table[column], what)
+        _tell_empty(values, column, what)
+        return np.isin(values, CLEAR_SCL)
     return np.ones(len(table), bool)
+
+
+def _tell_empty(values: np.ndarray, column: str, what: str) -> None:
+    """A warning with the count of rows (row,) of a mask that say nothing."""
+    if unknown := int(np.isnan(values).sum()):
+        warnings.warn(
+            f"{unknown} of {len(values)} rows of {what} are empty in {column}: left out as not clear.",
+            DataWarning,
+            stacklevel=4,
+        )

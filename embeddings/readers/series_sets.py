@@ -107,7 +107,8 @@ def _sets_of(folder: Path) -> dict[str, SeriesTable]:
             others.append(path.name)
     if optical and others:
         warnings.warn(
-            f"{', '.join(others)} in {folder.name} hold no series of Sentinel-2 or Sentinel-1: left out.",
+            f"{len(others)} of {len(others) + len(optical) + len(radar) + len(plots)} tables of {folder.name} hold no"
+            f" series of Sentinel-2 or Sentinel-1: left out ({', '.join(others[:5])}{', ...' if others[5:] else ''}).",
             DataWarning,
             stacklevel=3,
         )

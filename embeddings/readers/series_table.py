@@ -273,15 +273,21 @@ def _usable(
     """Rows that are clear and have a valid band; the others counted in a warning, unless called not clear."""
     low, high = spec.valid_range
     # Out of the sensor's physical range a number is a fill value or an artefact.
-    values = np.where((values >= low) & (values <= high), values, np.nan).astype(np.float32)
+    outside = np.isfinite(values) & ((values < low) | (values > high))
+    values = np.where(outside, np.nan, values).astype(np.float32)
     known = np.isfinite(values).any(1)
     keep = known & clear
+    told = []
     if (lost := int((clear & ~known).sum())) and keep.any():
-        warnings.warn(
-            f"{lost} of {len(ids)} rows of {what} have no band within {low:g} to {high:g}: left out.",
-            DataWarning,
-            stacklevel=3,
+        told.append(f"{lost} of {len(ids)} rows of {what} have no band within {low:g} to {high:g}: left out.")
+    # Rows that keep other bands: only these values are missing.
+    if (count := int(outside[keep].sum())) and keep.any():
+        rows = int(outside[keep].any(axis=1).sum())
+        told.append(
+            f"{count} values in {rows} of {len(ids)} rows of {what} lie outside {low:g} to {high:g}: taken as missing."
         )
+    if told:
+        warnings.warn(" ".join(told), DataWarning, stacklevel=3)
     if not keep.any():
         raise InputError(
             f"Got {what} with {len(ids)} rows none clear with a valid band, need one; check clear and units."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from fluxlens.embeddings.stac import pixels
 from fluxlens.embeddings.stac.request import Request
 from fluxlens.embeddings.stac.search import Pass, passes
 from fluxlens.models.atomic import atomic_path
-from fluxlens.models.errors import InputError
+from fluxlens.models.errors import DataWarning, InputError
 
+NAMED = 5
+"""Images and dates left out that a warning names; the scene's attribute ``left_out`` has all images."""
 LICENCE = "Copernicus Sentinel data: free and open, with attribution"
 
 
@@ -43,6 +46,11 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
     list of str
         A sentence for each image left out.
 
+    Warns
+    -----
+    DataWarning
+        Images that cannot be read and dates without a value, with their count; one warning.
+
     Raises
     ------
     InputError
@@ -67,7 +75,8 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
         _date(one, request, folder)
     yield f"writing {path.name}", 1.0
     left_out: list[str] = []
-    nodes = {name: _node(name, found, folder, left_out) for name in schema.SENSORS}
+    empty: list[str] = []
+    nodes = {name: _node(name, found, folder, left_out, empty) for name in schema.SENSORS}
     nodes = {name: node for name, node in nodes.items() if node is not None}
     # Dates without a value, such as the corner of a swath, are no scene.
     if not nodes:
@@ -83,6 +92,17 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
         scene = cloud_mask.apply_cloud_mask(scene, request.clear)
     zarr.write(scene, path)
     shutil.rmtree(folder)
+    told = []
+    if left_out:
+        names = "; ".join(left_out[:NAMED]) + ("; ..." if left_out[NAMED:] else "")
+        told.append(f"{len(left_out)} of {sum(len(one.items) for one in found)} images left out: {names}")
+    if empty:
+        names = ", ".join(empty[:NAMED]) + (", ..." if empty[NAMED:] else "")
+        told.append(
+            f"{len(empty)} of {len(found)} dates have no value in the square and are left out ({names})"
+        )
+    if told:
+        warnings.warn(f"{path.name}: {'; '.join(told)}.", DataWarning, stacklevel=2)
     return left_out
 
 
@@ -100,14 +120,20 @@ def _date(one: Pass, request: Request, folder: Path) -> None:
         date.to_netcdf(temporary, engine="netcdf4", encoding=packed)
 
 
-def _node(name: str, found: list[Pass], folder: Path, left_out: list[str]) -> xr.Dataset | None:
-    """All dates of a sensor that hold a value, lazily; None where none does."""
+def _node(
+    name: str, found: list[Pass], folder: Path, left_out: list[str], empty: list[str]
+) -> xr.Dataset | None:
+    """All dates of a sensor that hold a value, lazily; None where none does. The others' names go to ``empty``."""
     dates, orbits = [], []
     for one in (one for one in found if one.sensor == name):
         # Lazily: all dates together may be larger than memory.
         date = xr.open_dataset(folder / f"{one.name}.nc", engine="netcdf4", chunks={"y": 512, "x": 512})
-        left_out += json.loads(date.attrs["left_out"])
-        if not date.attrs["empty"]:
+        unread = json.loads(date.attrs["left_out"])
+        left_out += unread
+        if date.attrs["empty"]:
+            # A date of which no image could be read is among those already.
+            empty += [one.name] if len(unread) < len(one.items) else []
+        else:
             dates.append(date.drop_attrs(deep=False))
             orbits.append(one.orbit)
     if not dates:

@@ -3,6 +3,7 @@
 from fluxlens.embeddings.object_url import ObjectUrl, is_url, locate
 from fluxlens.embeddings.store.layout import DTYPES, LAYOUTS, QUALITY, to_bytes
 from fluxlens.embeddings.store.locking import writable
+from fluxlens.embeddings.store.mosaic import Mosaic
 from fluxlens.embeddings.store.reader import Store
 from fluxlens.embeddings.store.repository import Snapshot, exists, is_store
 from fluxlens.embeddings.store.updating import open_update
@@ -13,6 +14,7 @@ __all__ = [
     "LAYOUTS",
     "QUALITY",
     "Conflict",
+    "Mosaic",
     "ObjectUrl",
     "Snapshot",
     "Store",

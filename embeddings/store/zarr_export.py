@@ -87,7 +87,9 @@ def write_zarr(store: Store, path: Path, days: slice, layout: str = "cf") -> Ste
             for name, (encode, _) in QUALITY.items():
                 group[name][where] = encode(found[name].values)
         else:
-            group["features"][(slice(None), *where)] = dequantise(found).transpose("feature", ...).values
+            # Pixels that no store of a mosaic holds: floats have no _FillValue here.
+            known = dequantise(found).where(found["embedding"] != FEATURE_MISSING)
+            group["features"][(slice(None), *where)] = known.transpose("feature", ...).values
     # Last, when all arrays are there: readers over HTTP then need one request for all metadata.
     zarr.consolidate_metadata(path, zarr_format=2)
 

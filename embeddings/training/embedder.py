@@ -59,7 +59,8 @@ class TrainingConfig:
     leave: tuple[str, ...] = ()
     """Names of sets, regions or scenes of ``measured`` that are left out, to be scored later."""
     season_heads: int = 0
-    """See ``models.embedder.Config``."""
+    hidden: int = 0
+    """Both see ``models.embedder.Config``; 0 keeps those of ``start``, or of the default without one."""
     sources: str = ""
     """What ``measured`` is and its licences, for the model card."""
 
@@ -159,11 +160,15 @@ def train_fusion(
     groups, scenes = yield from _measured_groups(config)
     archives += [scene for scene in scenes if min(scene.shape) >= SIDE_PX]
     rng = np.random.default_rng(config.recipe.seed)
-    simulated = [series.from_scene(a, SIMULATED_PIXELS, rng) for a in archives if a.id.startswith("SIM")]
+    # Of simulated land the optical series alone: its radar tells more of the land than measured radar does, and
+    # weights that learned to believe it lost by radar on measured grassland.
+    simulated = [
+        series.from_scene(a, SIMULATED_PIXELS, rng, ("s2",)) for a in archives if a.id.startswith("SIM")
+    ]
     # Simulated land stays among the series: its range of leaf and soil is wider than that of any measured set.
     if groups and simulated:
         groups.append(simulated)
-    model = initialise(Config(sensors=tuple(sensors), land=True, season_heads=config.season_heads), config)
+    model = initialise(_architecture(config, tuple(sensors)), config)
     # Weights to continue from bring their own encoders; only new sensors take theirs from stage one.
     for name in sensors[len(_start_sensors(config)) :]:
         own = encoders / f"{name}.safetensors" if encoders else None
@@ -211,19 +216,44 @@ def initialise(architecture: Config, config: TrainingConfig) -> Embedder:
     return model
 
 
+def _architecture(config: TrainingConfig, sensors: tuple[str, ...]) -> Config:
+    """Of the fusion: as wide as asked, else as the weights it starts from.
+
+    Raises
+    ------
+    InputError
+        If it is asked to be narrower than the start, whose weights would not fit.
+    """
+    source = checkpoints.load(config.start, "cpu").config if config.start else Config()
+    for name in ("season_heads", "hidden"):
+        asked, least = getattr(config, name), getattr(source, name)
+        if config.start and 0 < asked < least:
+            raise InputError(
+                f"Got --{name.replace('_', '-')} {asked} with a start of {least}, need {least} or more; leave it out."
+            )
+    return Config(
+        sensors=sensors,
+        hidden=config.hidden or source.hidden,
+        land=True,
+        season_heads=config.season_heads or source.season_heads,
+    )
+
+
 def _start_sensors(config: TrainingConfig) -> tuple[str, ...]:
     """Sensors of the weights that training continues from."""
     return checkpoints.load(config.start, "cpu").config.sensors if config.start else ()
 
 
 def _init_from(model: Embedder, source: Embedder) -> None:
-    """Copy the weights of a model with fewer sensors."""
+    """Copy the weights of a model with fewer sensors, kernels or units."""
     model.fusion.init_from(source.fusion)
     for name in source.config.sensors:
         model.encoders[name].load_state_dict(source.encoders[name].state_dict())
         model.decoders[name].load_state_dict(source.decoders[name].state_dict())
     if model.land is not None and source.land is not None:
         model.land.load_state_dict(source.land.state_dict())
+    if model.season is not None and source.season is not None:
+        model.season.load_state_dict(source.season.state_dict())
 
 
 def fit(

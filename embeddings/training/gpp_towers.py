@@ -9,7 +9,7 @@ Long on purpose: reading, folds and scores share the columns of one frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 import xarray as xr
 from fluxlens.embeddings import metrics
-from fluxlens.embeddings.gpp import tables
+from fluxlens.embeddings.gpp import baselines, tables
 from fluxlens.embeddings.gpp.drivers import daily_drivers, pixel_drivers
 from fluxlens.embeddings.gpp.table_days import embed_rows, embed_series
 from fluxlens.embeddings.progress import Steps
@@ -25,7 +25,16 @@ from fluxlens.embeddings.scenes.acquisitions import to_epoch_day
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
 from fluxlens.models.fusion import WINDOW_DAYS
-from fluxlens.models.gpp.drivers import COVERAGE, NORMAL_90, PAR_MOL_PER_J, PIXEL
+from fluxlens.models.gpp.drivers import (
+    COVERAGE,
+    DRIVERS,
+    NORMAL_90,
+    NORMALISATIONS,
+    PAR_MOL_PER_J,
+    PHOTONS,
+    PIXEL,
+)
+from fluxlens.models.gpp.pmodel import pmodel_lue
 
 DAILY_COLUMNS = ("blue", "green", "red", "nir", "swir1640", "swir2130")
 """Reflectance of a daily series in the order of ``HLS_BANDS``: bands 3, 4, 1, 2, 6, 7 of MODIS."""
@@ -40,6 +49,10 @@ FOLDS = 6
 """Parts into which the towers are dealt; each is predicted by a head fitted on the others."""
 RICH_ROWS = 10
 """Rows a site needs for a score of its own."""
+BASELINES = {"nirv x sw": "nirv_sw", "p-model": "p_model"}
+"""Baselines with one factor fitted at other towers, by the column that is multiplied by it."""
+CLIMATES = {"A": "Tropical", "B": "Arid", "C": "Temperate", "D": "Cold", "E": "Polar"}
+"""Main classes of Koeppen's climates by first letter of a code (Peel et al. 2007, doi:10.5194/hess-11-1633-2007)."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +63,8 @@ class TowerDays:
     ----------
     frame
         ``site``, ``date``, ``kind`` (``table`` or ``daily``), ``type`` (plant functional type), ``gpp`` gC m-2 d-1,
-        ``nirv_sw`` (NIRv x shortwave, W m-2), ``observed`` (whether the day has a spectrum).
+        ``nirv_sw`` (NIRv x shortwave, W m-2), ``p_model`` (gC m-2 d-1), ``observed`` (whether the day has a spectrum),
+        ``climate`` (main class of Koeppen, ``unknown`` without one).
     z
         (row, feature) embedding.
     sw
@@ -99,7 +113,11 @@ def _read(path: Path, model: Embedder) -> list[TowerDays]:
     if path.suffix == ".csv":
         table = tables.read(path, need_gpp=True)
         table = table[table["gpp"].notna()].reset_index(drop=True)
-        return [_of_table(rows, model) for _, rows in table.groupby("site", sort=False)]
+        climates = _table_climates(path)
+        return [
+            _of_table(rows, model, climates.get(str(site), "unknown"))
+            for site, rows in table.groupby("site", sort=False)
+        ]
     if path.suffix != ".parquet" or not path.exists():
         raise InputError(f"Got {path.name}, need an existing .csv or .parquet of tower-days; check the path.")
     table = pd.read_parquet(path)
@@ -115,11 +133,67 @@ def _read(path: Path, model: Embedder) -> list[TowerDays]:
         if (rows["gpp"].notna() & rows["temp"].notna()).any() and spectra.any():
             place = places.loc[site]
             kind = str(place.get("igbp", place.get("igbp_land_use", "unknown")))
-            out += _of_days(str(site), rows, spectra.values, float(place["lat"]), kind, model)
+            days = _of_days(str(site), rows, spectra.values, float(place["lat"]), kind, model)
+            climate = main_climate(place.get("koeppen_code"))
+            out += [replace(part, frame=part.frame.assign(climate=climate)) for part in days]
     return out
 
 
-def _of_table(rows: pd.DataFrame, model: Embedder) -> TowerDays:
+def main_climate(value: object) -> str:
+    """Main class of a climate of Koeppen.
+
+    Parameters
+    ----------
+    value
+        A code such as ``Cfb``, the name of a main class such as ``Cold``, or a missing value.
+
+    Returns
+    -------
+    str
+        One of ``CLIMATES``, or ``unknown``.
+    """
+    text = str(value).strip()
+    if text.capitalize() in CLIMATES.values():
+        return text.capitalize()
+    # Codes have two or three letters; a longer word that begins alike (Desert) is no code.
+    return CLIMATES.get(text[:1], "unknown") if len(text) <= 3 else "unknown"
+
+
+def _table_climates(path: Path) -> dict[str, str]:
+    """Climates by site, from a column ``koppen`` of a table of spectra; empty without one."""
+    # `tables.read` keeps what the heads take; climate only groups scores.
+    raw = pd.read_csv(path, usecols=lambda name: name in ("SITE_ID", "site", "koppen"))
+    if "koppen" not in raw:
+        return {}
+    site = raw["SITE_ID" if "SITE_ID" in raw else "site"].astype(str)
+    return raw.groupby(site)["koppen"].first().map(main_climate).to_dict()
+
+
+def p_model(ndvi: np.ndarray, sw: np.ndarray, drivers: np.ndarray) -> np.ndarray:
+    """GPP of the P-model alone: light absorbed according to NDVI times the efficiency that the daily head starts from.
+
+    Parameters
+    ----------
+    ndvi
+        (row,) -1 to 1.
+    sw
+        (row,) daily mean shortwave radiation, W m-2.
+    drivers
+        (row, driver) scaled, in the order of ``models.gpp.drivers.DRIVERS``.
+
+    Returns
+    -------
+    ndarray
+        (row,) gC m-2 d-1; 0 on days at or below 0 degC, as ``baselines.p_model`` has it.
+    """
+    lue = pmodel_lue(torch.from_numpy(drivers)).numpy()
+    frozen = NORMALISATIONS["tair"].denormalise(drivers[:, DRIVERS.index("tair")]) <= 0
+    # Without temperature its driver is that of a mild day: nothing says that it froze.
+    frozen &= drivers[:, DRIVERS.index("no_tair")] == 0
+    return np.where(frozen, 0.0, baselines.fapar_from_ndvi(ndvi) * sw * PHOTONS * lue)
+
+
+def _of_table(rows: pd.DataFrame, model: Embedder, climate: str) -> TowerDays:
     """One site of a table of spectra; its other dates are acquisitions too, GPP never is an input."""
     z, sw, drivers = embed_rows(rows, model)
     frame = pd.DataFrame(
@@ -130,7 +204,9 @@ def _of_table(rows: pd.DataFrame, model: Embedder) -> TowerDays:
             "type": rows["type"].values,
             "gpp": rows["gpp"].values,
             "nirv_sw": _nirv(rows["b4"].values, rows["b5"].values) * sw,
+            "p_model": p_model(_ndvi(rows["b4"].values, rows["b5"].values), sw, drivers),
             "observed": True,
+            "climate": climate,
         }
     )
     return TowerDays(frame, z, sw, drivers)
@@ -158,9 +234,9 @@ def _of_days(
         if every[i] - every[keep[-1]] >= EVERY_DAYS:
             keep.append(i)
     acquired, values = every[keep], rows[list(DAILY_COLUMNS)].values[keep]
-    nirv = _nirv(rows["red"].values, rows["nir"].values)
-    # The baseline gets every day too, interpolated between days with a spectrum.
-    nirv = np.interp(every, every[at], nirv[at])
+    # The baselines get every day too, interpolated between days with a spectrum.
+    red, nir = rows["red"].values, rows["nir"].values
+    nirv, ndvi = (np.interp(every, every[at], index(red, nir)[at]) for index in (_nirv, _ndvi))
     # Of the whole series at once: soil water and acclimation remember the year before.
     sw, drivers = daily_drivers(weather, pd.DatetimeIndex(rows["date"]), lat)
     out = []
@@ -184,6 +260,7 @@ def _of_days(
                 "type": kind,
                 "gpp": rows["gpp"].values[in_year],
                 "nirv_sw": nirv[in_year] * sw[in_year],
+                "p_model": p_model(ndvi[in_year], sw[in_year], drivers[in_year]),
                 "observed": spectra[in_year],
             }
         )
@@ -191,9 +268,13 @@ def _of_days(
     return out
 
 
+def _ndvi(red: np.ndarray, nir: np.ndarray) -> np.ndarray:
+    return (nir - red) / np.maximum(nir + red, 1e-3)
+
+
 def _nirv(red: np.ndarray, nir: np.ndarray) -> np.ndarray:
     """Near-infrared reflectance of vegetation (Badgley et al. 2017)."""
-    return (nir - red) / np.maximum(nir + red, 1e-3) * nir
+    return _ndvi(red, nir) * nir
 
 
 def pixel_days(towers: TowerDays, rows: np.ndarray):
@@ -248,8 +329,6 @@ def joined(measured, simulated):
     models.gpp.training.PixelDays
         All rows.
     """
-    from dataclasses import replace
-
     if measured is None or simulated is None:
         return measured if simulated is None else simulated
     share = SHARES["simulated"]
@@ -283,13 +362,13 @@ def leave_site_out(towers: TowerDays, simulated=None, seed: int = 0) -> Steps[pd
     Returns
     -------
     DataFrame
-        ``towers.frame`` with ``predicted`` and ``spread``, and ``nirv x sw``: one factor, fitted to the same kind of
-        rows at other towers; gC m-2 d-1.
+        ``towers.frame`` with ``predicted`` and ``spread``, and those of ``BASELINES``: one factor each, fitted to the
+        same kind of rows at other towers; gC m-2 d-1.
     """
     from fluxlens.models.gpp.daily_head import Config, DailyHead
     from fluxlens.models.gpp.training import fit
 
-    frame = towers.frame.assign(predicted=np.nan, spread=np.nan, **{"nirv x sw": np.nan})
+    frame = towers.frame.assign(predicted=np.nan, spread=np.nan, **dict.fromkeys(BASELINES, np.nan))
     for i, fold in enumerate(site_folds(frame, seed)):
         yield f"towers left out, part {i + 1} of {FOLDS}", 0.5 + 0.25 * i / FOLDS
         held_out = frame["site"].isin(fold).values
@@ -303,10 +382,12 @@ def leave_site_out(towers: TowerDays, simulated=None, seed: int = 0) -> Steps[pd
         frame.loc[held_out, "predicted"], frame.loc[held_out, "spread"] = mean.numpy(), spread.numpy()
         for kind in frame["kind"].unique():
             of = (frame["kind"] == kind).values
-            x, y = frame.loc[of & ~held_out, "nirv_sw"].values, frame.loc[of & ~held_out, "gpp"].values
-            # Least squares through the origin: no light or no leaves, no GPP.
-            slope = (x * y).sum() / (x**2).sum()
-            frame.loc[of & held_out, "nirv x sw"] = slope * frame.loc[of & held_out, "nirv_sw"]
+            y = frame.loc[of & ~held_out, "gpp"].values
+            for name, column in BASELINES.items():
+                x = frame.loc[of & ~held_out, column].values
+                # Least squares through the origin: no light or no leaves, no GPP.
+                slope = (x * y).sum() / (x**2).sum()
+                frame.loc[of & held_out, name] = slope * frame.loc[of & held_out, column]
     return frame
 
 

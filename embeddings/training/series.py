@@ -5,6 +5,7 @@ Long on purpose: what a source holds, what is hidden of it and how it is padded 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,9 @@ SCENE_PIXELS = 200
 """Pixels of a scene that are taken as series."""
 LEAST_ACQUISITIONS = 4
 """Acquisitions of Sentinel-2 that a series needs for training."""
+RADAR_DRAWS = 2
+"""A measured source with Sentinel-1 is drawn this many times as often: few have it, and what radar tells of land must
+be learned from measured radar."""
 USUAL_MSE = 0.035**2
 """Squared error of linear interpolation at hidden dates at which a source counts one; a noisier source would decide
 the training otherwise."""
@@ -53,18 +57,18 @@ class HidingConfig:
     """Shortest and longest half-width of such a gap, drawn uniformly in its logarithm."""
     most_shown: int = 45
     """Acquisitions of a sensor that are shown at most, drawn at random: time grows with their square."""
-    few_share: float = 0.05
+    few_share: float = 0.02
     """Only one to six acquisitions of Sentinel-2 left."""
     radar_absent_share: float = 0.4
     """Sentinel-1 absent where the series has it."""
     optical_absent_share: float = 0.05
     """Sentinel-2 absent where the series has Sentinel-1."""
-    no_10m_share: float = 0.1
-    hls_share: float = 0.15
+    no_10m_share: float = 0.05
+    hls_share: float = 0.05
     """Sentinel-2 without its 10 m bands; with those of Landsat alone."""
     visible_weight: float = 0.15
     """Weight of queried days whose acquisition is visible."""
-    jitter_share: float = 0.4
+    jitter_share: float = 0.1
     gain_std: float = 0.12
     offset_std: float = 0.3
     """Series whose bands get a gain and an offset on all dates, and how large: standard deviation of the log gain, and
@@ -127,7 +131,9 @@ def from_table(name: str, table: SeriesTable) -> SeriesSource:
     return _source(name, edges, day, {sensor: one.values for sensor, one in known.items()})
 
 
-def from_scene(scene: PackedScene, pixels: int, rng: np.random.Generator) -> SeriesSource | None:
+def from_scene(
+    scene: PackedScene, pixels: int, rng: np.random.Generator, sensors: tuple[str, ...] = ("s2", "s1")
+) -> SeriesSource | None:
     """Take random pixels of a scene as series without neighbours.
 
     Parameters
@@ -138,6 +144,8 @@ def from_scene(scene: PackedScene, pixels: int, rng: np.random.Generator) -> Ser
         How many.
     rng
         Draws them.
+    sensors
+        Whose acquisitions are taken, ``s2`` among them.
 
     Returns
     -------
@@ -149,7 +157,7 @@ def from_scene(scene: PackedScene, pixels: int, rng: np.random.Generator) -> Ser
     ny, nx = scene.shape
     rows, cols = np.unravel_index(rng.choice(ny * nx, min(pixels, ny * nx), replace=False), (ny, nx))
     edges, day, values = {}, {}, {}
-    for sensor in ("s2", "s1"):
+    for sensor in sensors:
         if sensor not in scene.steps:
             continue
         every = scene.values(sensor, (slice(None), slice(None), rows, cols))  # (time, band, pixel)
@@ -167,14 +175,18 @@ def _source(
     trusted = {sensor: np.ones(len(one), np.float32) for sensor, one in day.items()}
     bands = SENSORS["s2"].bands
     # Cloud and snow are bright in the visible, where vegetation and soil are dark.
-    light = np.nanmean(values["s2"][:, [bands.index(b) for b in ("B02", "B03", "B04")]], 1)
+    with warnings.catch_warnings():
+        # Acquisitions without visible bands have no brightness, and are not called bright.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        light = np.nanmean(values["s2"][:, [bands.index(b) for b in ("B02", "B03", "B04")]], 1)
     square = []
     for a, b in zip(edges["s2"][:-1], edges["s2"][1:], strict=True):
         d, v = day["s2"][a:b], values["s2"][a:b]
         near = np.abs(d[:, None] - d) <= NEIGHBOUR_DAYS  # (t, t)
         # A date is no witness of itself.
         np.fill_diagonal(near, False)
-        with np.errstate(all="ignore"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
             median = np.nanmedian(np.where(near, light[a:b], np.nan), 1) if len(d) > 1 else light[a:b]
         bright = light[a:b] - median > CONTAMINATED_RISE
         trusted["s2"][a:b][bright] = CONTAMINATED_WEIGHT
@@ -182,8 +194,9 @@ def _source(
             # Each inner date between its two neighbours, as the hidden dates are scored.
             share = ((d[1:-1] - d[:-2]) / np.maximum(d[2:] - d[:-2], 1))[:, None]
             error = v[1:-1] - (v[:-2] * (1 - share) + v[2:] * share)
-            square.append(np.nanmean(error[~bright[1:-1]] ** 2) if (~bright[1:-1]).any() else np.nan)
-    mse = float(np.nanmean(square)) if len(square) else USUAL_MSE
+            known = error[~bright[1:-1]] ** 2
+            square.append(known[np.isfinite(known)].mean() if np.isfinite(known).any() else np.nan)
+    mse = float(np.nanmean(square)) if np.isfinite(square).any() else USUAL_MSE
     # Bounded, so that a source of little noise does not decide everything.
     weight = float(np.clip(USUAL_MSE / max(mse, 1e-6), 0.4, 3.0))
     return SeriesSource(name, edges, day, values, trusted, weight)
@@ -247,6 +260,8 @@ def series_batches(
 ) -> Iterator[SeriesBatch]:
     """Endless batches; groups are drawn alike, and in a group its sources, whatever number of series they have.
 
+    Sources with Sentinel-1 are drawn ``RADAR_DRAWS`` times as often.
+
     Parameters
     ----------
     groups
@@ -264,11 +279,15 @@ def series_batches(
         Of ``size`` series.
     """
     rng = np.random.default_rng(seed)
+    sources = [source for group in groups for source in group]
+    chance = np.array(
+        [(RADAR_DRAWS if "s1" in source.day else 1) / len(group) for group in groups for source in group]
+    )
+    chance /= chance.sum()
     while True:
         drawn = []
         # One source per batch: its series are about as long and have the same sensors, so that little is padding.
-        group = groups[rng.integers(len(groups))]
-        source = group[rng.integers(len(group))]
+        source = sources[rng.choice(len(sources), p=chance)]
         while len(drawn) < size:
             one = _draw(source, int(rng.integers(source.count)), config, rng)
             if one is not None:

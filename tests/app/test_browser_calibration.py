@@ -16,6 +16,7 @@ def test_the_button_calibrates_and_the_other_goes_back(browser, shared_url):  # 
     page.get_by_role("button", name="Calibrate with this tower").click(timeout=20_000)
     page.get_by_text("GPP is calibrated with XX-Tst").wait_for(timeout=30_000)
     page.get_by_text("On days left out in blocks").wait_for(timeout=5_000)
+    page.get_by_text("-time partitioned GPP (gpp_").wait_for(timeout=5_000)
     page.get_by_role("button", name="Without calibration").click()
     page.get_by_role("button", name="Calibrate with this tower").wait_for(timeout=30_000)
     assert page.get_by_text("GPP is calibrated with XX-Tst").count() == 0

@@ -119,7 +119,11 @@ def test_the_feature_space_is_square_with_its_colour_bar_in_the_card(visit):  # 
               const { frame, bbox, el } = view, right = [...(view.model.right ?? [])];
               if (right.some((part) => part.type === "ColorBar")) {
                 const at = el.getBoundingClientRect();
-                out.push({ width: frame.bbox.width, height: frame.bbox.height, end: at.right, whole: at.width });
+                const drawn = view.canvas_view.bbox.height;
+                out.push({
+                  width: frame.bbox.width, height: frame.bbox.height, end: at.right, whole: at.width,
+                  cut: at.height - drawn,
+                });
               }
             }
             for (const child of view.children_views?.() ?? view.child_views ?? []) walk(child);
@@ -132,4 +136,6 @@ def test_the_feature_space_is_square_with_its_colour_bar_in_the_card(visit):  # 
     assert abs(sizes[0]["width"] - sizes[0]["height"]) < 2
     assert sizes[0]["whole"] > sizes[0]["width"] + 100
     assert sizes[0]["end"] <= 1400
+    # The label of the x axis is the lowest part of the canvas.
+    assert abs(sizes[0]["cut"]) <= 1
     assert visit.wrong == []

@@ -429,7 +429,7 @@ def test_a_scene_is_planned_and_fetched_from_a_stac_api(tmp_path, capsys, monkey
     assert lines[1].split() == ["2020-06-02", "s1", "images:", "1", "ascending"]
     assert lines[3].startswith("3 dates; about")
     assert main([*command, "--out", str(out)]) == 0
-    assert "left out B: it has no B04" in capsys.readouterr().err
+    assert "1 of 3 images left out: B: it has no B04" in capsys.readouterr().err
     assert set(open_scene(out).children) == {"s1", "s2"}
     assert "exists already" in refused(capsys, [*command, "--out", str(out)])
     api.close()

@@ -134,6 +134,13 @@ def test_a_fusion_begins_with_the_answers_of_the_sensor_it_starts_from(tokens):
     torch.testing.assert_close(embed(both, {"s2": tokens["s2"]}).z, expected, atol=1e-5, rtol=0)
 
 
+def test_a_wider_fusion_begins_with_the_answers_of_the_one_it_starts_from(tokens):
+    torch.manual_seed(4)
+    narrow, wide = Embedder().eval(), Embedder(Config(hidden=160, season_heads=2)).eval()
+    wide.fusion.init_from(narrow.fusion)
+    torch.testing.assert_close(embed(wide, tokens).z, embed(narrow, tokens).z, atol=1e-5, rtol=0)
+
+
 def test_gradients_are_finite_where_nothing_is_observed(model, tokens):
     import copy
 

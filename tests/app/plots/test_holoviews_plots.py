@@ -357,3 +357,24 @@ def test_names_of_months_do_not_cover_each_other():
             far = abs(x[one] - x[other]) >= LABEL_SHARE * np.ptp(x)
             assert far or abs(y[one] - y[other]) >= LABEL_SHARE / 2 * np.ptp(y)
     assert len(spread_apart(x, y, np.empty(0, int))) == 0
+
+
+def test_the_path_is_of_one_year_inside_the_period():
+    from fluxlens.app.plots.pixel_cloud import PATH_DAYS, _year_around
+
+    days = pd.date_range("2019-01-01", "2020-12-31")
+    for day in ("2019-01-05", "2020-01-01", "2020-12-30"):
+        year = days[_year_around(days, pd.Timestamp(day).date())]
+        assert len(year) == PATH_DAYS
+        assert pd.Timestamp(day) in year
+        assert (year.day == 1).sum() <= 12
+
+
+def test_the_density_has_round_counts_at_its_colour_bar(data):
+    shown = plot_of(feature_space(data, day=DAY).plot)
+    images = shown.traverse(lambda p: p, [lambda p: p.handles.get("colorbar") is not None])
+    bar = images[0].handles["colorbar"]
+    assert bar.color_mapper.low == 1
+    assert {1, 2, 5, 10} <= set(bar.ticker.ticks)
+    assert all(str(tick).rstrip("0") in ("1", "2", "5") for tick in bar.ticker.ticks)
+    assert max(bar.ticker.ticks) <= bar.color_mapper.high

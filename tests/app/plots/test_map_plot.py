@@ -109,7 +109,7 @@ def test_a_large_scene_is_shown_coarsely_at_once_and_sharply_at_rest():
     shown = MapPlot(grid, answer)  # no server waits: both at once
     assert [viewport.level for viewport in viewports] == [16, 4]
     assert shown.image.data["dw"][0] == pytest.approx(side * 10)
-    assert ("of", "4 × 4 pixels") in shown.hover.tooltips
+    assert ("mean of", "16 pixels (4 × 4)") in shown.hover.tooltips
     shown.sharpen_later = wanted.append
     left, _, _, top = grid.extent
 

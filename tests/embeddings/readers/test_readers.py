@@ -401,6 +401,7 @@ def deep_cube() -> xr.Dataset:
     )
 
 
+@pytest.mark.filterwarnings("ignore:.*of a day that another one has")
 def test_a_science_cube_is_a_scene(deep_cube, tmp_path):
     deep_cube.to_zarr(tmp_path / "000007.zarr", zarr_format=2)
     scene = open_scene(tmp_path / "000007.zarr")
@@ -419,6 +420,7 @@ def test_a_science_cube_is_a_scene(deep_cube, tmp_path):
     assert scene.attrs["id"] == "7"
 
 
+@pytest.mark.filterwarnings("ignore:.*of a day that another one has")
 @pytest.mark.parametrize(
     ("zone", "crs"), [("31U", "EPSG:32631"), ("5H", "EPSG:32705"), ("EPSG:32632", "EPSG:32632")]
 )
@@ -441,6 +443,7 @@ def test_a_wrong_science_cube_is_refused(deep_cube, tmp_path, change, message):
         open_scene(tmp_path / "c.zarr")
 
 
+@pytest.mark.filterwarnings("ignore:.*of a day that another one has")
 def test_a_science_cube_in_a_newer_zarr_opens_as_well(deep_cube, tmp_path):
     numeric = deep_cube.drop_vars("band")  # text has no final specification in Zarr v3
     numeric.to_zarr(tmp_path / "c.zarr", zarr_format=3, consolidated=False)
@@ -449,7 +452,10 @@ def test_a_science_cube_in_a_newer_zarr_opens_as_well(deep_cube, tmp_path):
 
 def test_radiation_that_was_summed_twice_is_not_believed(deep_cube, tmp_path):
     deep_cube.assign(era5_ssrd_sum=deep_cube.era5_ssrd_sum * 12).to_zarr(tmp_path / "c.zarr", zarr_format=2)
-    assert "weather" not in open_scene(tmp_path / "c.zarr").children
+    with pytest.warns(
+        DataWarning, match="3000 W m-2 in a day's mean, which looks summed twice, and is left out"
+    ):
+        assert "weather" not in open_scene(tmp_path / "c.zarr").children
 
 
 @pytest.mark.real

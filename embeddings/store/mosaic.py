@@ -1,0 +1,366 @@
+"""Several stores on one grid, read as one cube: each pixel comes from the one store that holds it.
+
+Nothing is warped or blended. Stores that do not lie on one grid, or whose numbers cannot be compared, are refused when
+they are opened. Pixels of the box around all stores that no store holds are unobserved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.object_url import Location
+from fluxlens.embeddings.store.layout import QUALITY
+from fluxlens.embeddings.store.quantise import FEATURE_MISSING
+from fluxlens.embeddings.store.reader import Store
+from fluxlens.models.errors import InputError
+
+FILL = {"embedding": np.int8(FEATURE_MISSING), "sigma": np.float32(np.nan)} | dict.fromkeys(
+    ("days_from_s2", "days_from_s1"), np.int16(-1)
+)
+"""Values of a pixel that no store holds, by variable: those that a store writes for "missing" and "none"."""
+
+SAME_ATTRS = ("model", "model_digest", "causal", "quantisation")
+"""Attributes that say how the numbers were made: with others beside them they would show a seam."""
+
+OFFSET_PX = 1e-3
+"""Stores whose edges are this close to a multiple of the pixel lie on one grid: the rounding of coordinates."""
+
+
+class Mosaic:
+    """Stores on one grid as one cube, with the reading methods of a ``Store`` that exports need.
+
+    Parameters
+    ----------
+    stores
+        Opened, on one grid, without a pixel in two of them.
+
+    Raises
+    ------
+    InputError
+        Where there is none, where they overlap, or differ in CRS, grid, weights or days.
+    """
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        if not stores:
+            raise InputError("Got a mosaic of no stores, need at least one; add its path.")
+        self.stores = tuple(stores)
+        self.calibration: Any = None
+        grids = [store.grid for store in self.stores]
+        for store in self.stores[1:]:
+            _check_alike(self.stores[0], store)
+        # Its coordinates without a place, and attributes of variables, are those of all stores.
+        self._template = self.stores[0].cube()
+        extents = np.array([grid.extent for grid in grids])
+        left, top, size = extents[:, 0].min(), extents[:, 3].max(), grids[0].size_m
+        # Rounding is safe: the offsets were found to be whole pixels.
+        self._rows, self._cols = [], []
+        for grid in grids:
+            row, col = round((top - grid.top_m) / size), round((grid.left_m - left) / size)
+            self._rows.append(slice(row, row + grid.ny))
+            self._cols.append(slice(col, col + grid.nx))
+        ny, nx = max(rows.stop for rows in self._rows), max(cols.stop for cols in self._cols)
+        self.grid = Grid(grids[0].crs, float(left), float(top), size, nx, ny)
+        # The edges of all stores cut the box into cells, each of them in one store or in none.
+        self._row_edges = sorted({edge for rows in self._rows for edge in (rows.start, rows.stop)})
+        self._col_edges = sorted({edge for cols in self._cols for edge in (cols.start, cols.stop)})
+        self._owner = self._owners()
+
+    @classmethod
+    def open(
+        cls,
+        paths: Sequence[str | Location],
+        snapshot: str | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Mosaic:
+        """Open the stores of a mosaic.
+
+        Parameters
+        ----------
+        paths
+            Of the stores.
+        snapshot
+            As of :attr:`snapshot`; None: the newest of each.
+        storage_options
+            As of ``Store.open``, of all stores.
+
+        Returns
+        -------
+        Mosaic
+
+        Raises
+        ------
+        InputError
+            As of ``Store.open`` and of the class, and for another number of snapshots than stores.
+        """
+        ids = [None] * len(paths) if snapshot is None else _split_snapshot(snapshot, len(paths))
+        return cls([Store.open(path, one, storage_options) for path, one in zip(paths, ids, strict=True)])
+
+    @property
+    def snapshot(self) -> str:
+        """Snapshot ids of the stores in their order, with commas between them."""
+        return ",".join(store.snapshot for store in self.stores)
+
+    def at_snapshot(self, snapshot: str) -> Mosaic:
+        """An earlier or later state of the same stores, with the same calibration.
+
+        Parameters
+        ----------
+        snapshot
+            As of :attr:`snapshot`.
+
+        Returns
+        -------
+        Mosaic
+
+        Raises
+        ------
+        InputError
+            Where a store has no such snapshot, and for another number of snapshots than stores.
+        """
+        ids = _split_snapshot(snapshot, len(self.stores))
+        other = Mosaic([store.at_snapshot(one) for store, one in zip(self.stores, ids, strict=True)])
+        other.calibration = self.calibration
+        return other
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        """Rows, columns of the box around all stores."""
+        return self.grid.shape
+
+    @property
+    def days(self) -> np.ndarray:
+        """Days of the cube (time), datetime64[ns] at midnight UTC."""
+        return self.stores[0].days
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """The cube's attributes: those all stores share; of texts that differ, all of them with commas between."""
+        known = [store.attrs for store in self.stores]
+        out = {}
+        for name, value in known[0].items():
+            values = [one.get(name) for one in known]
+            if all(other == value for other in values):
+                out[name] = value
+            elif all(isinstance(other, str) for other in values):
+                out[name] = ", ".join(dict.fromkeys(values))
+        # One simulated store is enough for the whole not to be an observation.
+        if any("simulated" in one for one in known):
+            out["simulated"] = max(one.get("simulated", 0) for one in known)
+        return out
+
+    def cube(self, layout: str | None = None) -> xr.Dataset:
+        """The whole cube, lazily: chunks are those of the stores, cut at their edges.
+
+        Parameters
+        ----------
+        layout
+            ``maps`` (the default) or ``series``: which one is read.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``embedding`` (time, y, x, feature) int8 steps of ``scale``, ``sigma`` reflectance 0-1, ``days_from_s2`` and
+            ``days_from_s1`` (time, y, x) in days, as dask arrays; where no store is, -128, NaN, -1 and -1.
+        """
+        import dask.array as da
+
+        cubes = [store.cube(layout) for store in self.stores]
+        chunked = {}
+        for name in FILL:
+            arrays = [cube[name].data for cube in cubes]
+            cells: list[list[Any]] = []
+            for i, owners in enumerate(self._owner):
+                rows = slice(*self._row_edges[i : i + 2])
+                cells.append([])
+                for j, owner in enumerate(owners):
+                    cols = slice(*self._col_edges[j : j + 2])
+                    if owner >= 0:
+                        here = self._within(owner, rows, cols)
+                        cells[-1].append(arrays[owner][(slice(None), *here)])
+                        continue
+                    # A gap has one block per day, as maps have, so that a year of it is never in memory at once.
+                    days, *last = arrays[0].shape[0], *arrays[0].shape[3:]
+                    shape = (days, rows.stop - rows.start, cols.stop - cols.start, *last)
+                    chunks = (arrays[0].chunks[0], *(-1 for _ in shape[1:]))
+                    cells[-1].append(da.full(shape, FILL[name], arrays[0].dtype, chunks=chunks))
+            chunked[name] = da.concatenate([da.concatenate(row, axis=2) for row in cells], axis=1)
+        return self._dataset(chunked, slice(None), slice(None), slice(None))
+
+    def series(self, row: int, col: int) -> xr.Dataset:
+        """All days of one pixel; touches one chunk per array, of one store.
+
+        Parameters
+        ----------
+        row, col
+            Of the pixel in the box around all stores.
+
+        Returns
+        -------
+        xarray.Dataset
+            In memory, (time), units as of :meth:`cube`; ``y`` and ``x`` are scalars.
+
+        Raises
+        ------
+        InputError
+            Outside the box, and where a chunk is missing.
+        """
+        # A negative index would count from the end without a word.
+        for name, value, size in (("row", row, self.grid.ny), ("column", col, self.grid.nx)):
+            if not 0 <= value < size:
+                raise InputError(f"Got {name} {value}, need 0 to {size - 1}; choose a pixel of the cube.")
+        return self.window(slice(None), slice(row, row + 1), slice(col, col + 1)).isel(y=0, x=0)
+
+    def window(self, days: slice, rows: slice, cols: slice) -> xr.Dataset:
+        """A box of the cube, read from the stores that it touches.
+
+        Parameters
+        ----------
+        days, rows, cols
+            Integer slices, step 1.
+
+        Returns
+        -------
+        xarray.Dataset
+            In memory, (time, y, x), values and units as of :meth:`cube`.
+        """
+        top, bottom, _ = rows.indices(self.grid.ny)
+        left, right, _ = cols.indices(self.grid.nx)
+        count = len(range(*days.indices(self.days.size)))
+        shape = (count, max(0, bottom - top), max(0, right - left))
+        features = self._template.sizes["feature"]
+        values = {
+            name: np.full((*shape, features) if name == "embedding" else shape, fill, fill.dtype)
+            for name, fill in FILL.items()
+        }
+        for at in self._touched(slice(top, bottom), slice(left, right)):
+            # The part of this store's rectangle that lies in the box, counted in pixels of the mosaic.
+            here = slice(max(top, self._rows[at].start), min(bottom, self._rows[at].stop))
+            there = slice(max(left, self._cols[at].start), min(right, self._cols[at].stop))
+            found = self.stores[at].window(days, *self._within(at, here, there))
+            for name, array in values.items():
+                array[:, here.start - top : here.stop - top, there.start - left : there.stop - left] = found[
+                    name
+                ].values
+        return self._dataset(values, days, rows, cols)
+
+    def scene(self) -> xr.DataTree | None:
+        """The weather of the scenes, where all stores carry the same one; their images are not put together.
+
+        Returns
+        -------
+        xarray.DataTree or None
+            ``/weather`` (time) in the units of the scene contract; None where a store has none or another one.
+        """
+        first = None
+        for store in self.stores:
+            scene = store.scene()
+            if scene is None or "weather" not in scene.children:
+                return None
+            weather = scene["weather"].to_dataset().load()
+            # GPP is predicted from one weather: with that of a neighbour it would be another number than the store's.
+            if first is not None and not weather.equals(first):
+                return None
+            first = weather if first is None else first
+        return xr.DataTree.from_dict({"/weather": first})
+
+    def _dataset(self, values: dict[str, Any], days: slice, rows: slice, cols: slice) -> xr.Dataset:
+        """The variables of the cube contract on a window of the box."""
+        out = {}
+        for name in ("embedding", *QUALITY):
+            dims = ("time", "y", "x", "feature") if name == "embedding" else ("time", "y", "x")
+            out[name] = (dims, values[name], self._template[name].attrs)
+        known, coords = self._template.coords, self.grid.window(rows, cols).coords()
+        for axis in ("x", "y"):
+            coords[axis].attrs = dict(known[axis].attrs)
+        at_box = {name: known[name].variable for name in known} | coords
+        at_box["time"] = known["time"][days].variable
+        return xr.Dataset(out, at_box, self.attrs)
+
+    def _within(self, at: int, rows: slice, cols: slice) -> tuple[slice, slice]:
+        """Pixels of the mosaic, counted in those of a store that holds them."""
+        row, col = self._rows[at].start, self._cols[at].start
+        return slice(rows.start - row, rows.stop - row), slice(cols.start - col, cols.stop - col)
+
+    def _touched(self, rows: slice, cols: slice) -> Iterator[int]:
+        for at, (mine, across) in enumerate(zip(self._rows, self._cols, strict=True)):
+            if max(mine.start, rows.start) < min(mine.stop, rows.stop) and (
+                max(across.start, cols.start) < min(across.stop, cols.stop)
+            ):
+                yield at
+
+    def _owners(self) -> np.ndarray:
+        """Index of the store of each cell (row, column), -1 of none; InputError where two stores hold one."""
+        owner = np.full((len(self._row_edges) - 1, len(self._col_edges) - 1), -1)
+        for at, (rows, cols) in enumerate(zip(self._rows, self._cols, strict=True)):
+            cells = (
+                slice(*np.searchsorted(self._row_edges, (rows.start, rows.stop))),
+                slice(*np.searchsorted(self._col_edges, (cols.start, cols.stop))),
+            )
+            taken = owner[cells].max()
+            # Which of two numbers is right nobody has said, so none is preferred.
+            if taken >= 0:
+                raise InputError(
+                    f"Got the stores {self.stores[taken].path} and {self.stores[at].path}, which overlap, need each"
+                    " pixel in one store; leave one out, or write it without the other's pixels."
+                )
+            owner[cells] = at
+        return owner
+
+
+def _check_alike(first: Store, other: Store) -> None:
+    """InputError where two stores cannot be one cube: CRS, pixels, weights or days."""
+    grid, its = first.grid, other.grid
+    both = f"Got the stores {first.path} and {other.path}"
+    if its.crs != grid.crs:
+        raise InputError(
+            f"{both} in {_short(grid.crs)} and {_short(its.crs)}, need one CRS; make an entry of each, nothing is"
+            " warped here."
+        )
+    if its.size_m != grid.size_m:
+        raise InputError(
+            f"{both} of {grid.size_m:g} m and {its.size_m:g} m pixels, need one size; make an entry of each."
+        )
+    for axis, apart in (("x", its.left_m - grid.left_m), ("y", its.top_m - grid.top_m)):
+        offset = apart / grid.size_m
+        if abs(offset - round(offset)) > OFFSET_PX:
+            raise InputError(
+                f"{both}, whose pixels lie {apart:g} m apart along {axis}, need a multiple of {grid.size_m:g} m; embed"
+                " both on one grid."
+            )
+    for name in SAME_ATTRS:
+        mine, theirs = first.attrs.get(name), other.attrs.get(name)
+        if mine != theirs:
+            raise InputError(
+                f"{both} with {name} {mine} and {theirs}, need the same; embed both with the same weights and options."
+            )
+    cubes = first.cube(), other.cube()
+    for name in ("feature", "scale"):
+        if not cubes[0][name].variable.equals(cubes[1][name].variable):
+            raise InputError(f"{both} with another {name}, need the same; embed both with the same weights.")
+    if not np.array_equal(first.days, other.days):
+        mine, theirs = (
+            f"{days.size} days from {days[0]} to {days[-1]}"
+            for days in (store.days.astype("datetime64[D]") for store in (first, other))
+        )
+        raise InputError(
+            f"{both} of {mine} and {theirs}, need the same days; embed both with the same --start and --end."
+        )
+
+
+def _short(crs: str) -> str:
+    """A CRS for an error: WKT goes over many lines."""
+    return crs if len(crs) <= 20 else f"{crs[:20]}..."
+
+
+def _split_snapshot(snapshot: str, count: int) -> list[str]:
+    ids = snapshot.split(",")
+    if len(ids) != count:
+        raise InputError(
+            f"Got the snapshot {snapshot!r} of {len(ids)} stores, need one id for each of {count}, with commas between"
+            " them; correct it."
+        )
+    return ids
