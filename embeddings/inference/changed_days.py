@@ -3,7 +3,7 @@
 The fusion looks ``WINDOW_DAYS`` either way in each of its two rounds. An acquisition changes the context of those within
 its window (round one), and these change the days within theirs (round two): up to 400 days away. Products are made for
 aligned groups of days whose acquisitions are cut at the window of the whole group, and a product with one row more may
-round differently, so that the bound is that of the groups: at most 494 days back, 463 on average.
+round differently, so that the bound is that of the groups: at most 558 days back, 479 on average.
 """
 
 from __future__ import annotations
