@@ -16,7 +16,7 @@ from fluxlens.embeddings import progress
 from fluxlens.embeddings.inference.batched_forward import embed_pixels_steps, encode_steps
 from fluxlens.embeddings.inference.cube import DTYPES, build_cube, cube_attrs, shapes_and_dtypes
 from fluxlens.embeddings.inference.request import Block, BlockWindow, Request, aligned_block
-from fluxlens.embeddings.scenes.acquisitions import AcquisitionSeries, read_acquisitions
+from fluxlens.embeddings.scenes.acquisitions import AcquisitionSeries, from_epoch_day, read_acquisitions
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.encoder import HALO_PX
 
@@ -241,7 +241,8 @@ def empty_cube(
     Returns
     -------
     xarray.Dataset
-        As of :func:`compute`, each array one zero broadcast to its shape, which takes no memory.
+        As of :func:`compute`, each array one zero broadcast to its shape, which takes no memory. Where days lie past
+        the last acquisition, the attribute ``extrapolated_from`` is the first of them, YYYY-MM-DD.
     """
     request = Request.from_scene(scene, model, start, end, window, until)
     arrays = {
@@ -249,4 +250,6 @@ def empty_cube(
         for name, (full, dtype) in shapes_and_dtypes(request.shape, model.features).items()
     }
     attrs = cube_attrs(scene, model, causal, digest)
+    if request.last > request.observed:
+        attrs["extrapolated_from"] = str(from_epoch_day(np.int64(request.observed + 1)).astype("datetime64[D]"))
     return build_cube(request, model, request.rows, request.cols, arrays, attrs)

@@ -1,18 +1,31 @@
 """An updated store holds what embedding the whole scene from scratch writes, bit for bit."""
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 from fluxlens.embeddings import progress
+from fluxlens.embeddings.inference import engine
+from fluxlens.embeddings.inference.batched_forward import embed_pixels_steps
 from fluxlens.embeddings.inference.changed_days import changed_days
 from fluxlens.embeddings.inference.embed import embed
-from fluxlens.embeddings.inference.update import update
+from fluxlens.embeddings.inference.update import Update, update
+from fluxlens.embeddings.readers import zarr
+from fluxlens.embeddings.scenes import packing
+from fluxlens.embeddings.scenes.acquisitions import to_epoch_day
 from fluxlens.embeddings.simulate import simulate
 from fluxlens.embeddings.store import Store
+from fluxlens.models import checkpoints
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
 
+ROOT = Path(__file__).parents[3]
 SENSORS = ("s2", "s1")
 
 
@@ -23,10 +36,8 @@ def model() -> Embedder:
 
 
 @pytest.fixture(scope="module")
-def scene() -> xr.DataTree:
-    """Longer than the two windows, so that some days stay as they are: three months, nine times over."""
-    months = simulate("update", seed=5, size_px=8, start="2019-01-01", end="2019-03-31", truth=False).load()
-    return repeated(months, 9)
+def months() -> xr.DataTree:
+    return simulate("update", seed=5, size_px=8, start="2019-01-01", end="2019-03-31", truth=False).load()
 
 
 def repeated(scene: xr.DataTree, times: int) -> xr.DataTree:
@@ -50,41 +61,145 @@ def without(scene: xr.DataTree, name: str, keep) -> xr.DataTree:
     return xr.DataTree.from_dict(datasets, name=scene.name)
 
 
-def check_updated(tmp_path, before: xr.DataTree, after: xr.DataTree, model: Embedder, causal: bool = False):
-    progress.run(embed(tmp_path / "scratch", after, model, causal=causal))
-    progress.run(embed(tmp_path / "store", before, model, causal=causal))
-    old = Store.open(tmp_path / "store")
-    earlier = old.cube().load()
-    done = progress.run(update(tmp_path / "store", after, model))
-    new, scratch = Store.open(tmp_path / "store"), Store.open(tmp_path / "scratch")
+def cut(scene: xr.DataTree, day: str) -> xr.DataTree:
+    """The scene without what was acquired on ``day`` and later."""
+    for name in SENSORS:
+        scene = without(scene, name, lambda time: time < np.datetime64(day))
+    return scene
+
+
+def embedded(path, scene: xr.DataTree, model: Embedder, **options) -> Store:
+    progress.run(embed(path, scene, model, **options))
+    return Store.open(path)
+
+
+def updated(path, scene: xr.DataTree, model: Embedder, monkeypatch, **options) -> tuple[Update, list[np.ndarray]]:
+    """What an update did, and the days it computed, block by block."""
+    asked = []
+
+    def counted(model, tokens, shape, days, causal):
+        asked.append(days)
+        return embed_pixels_steps(model, tokens, shape, days, causal)
+
+    with monkeypatch.context() as counting:
+        counting.setattr(engine, "embed_pixels_steps", counted)
+        done = progress.run(update(path, scene, model, **options))
+    assert sum(map(len, asked)) == done.computed_days
+    return done, asked
+
+
+def check_same_bits(store: Store, whole: Store | xr.Dataset, scene: xr.DataTree) -> None:
     for layout in ("maps", "series"):
-        xr.testing.assert_identical(new.cube(layout).load(), scratch.cube(layout).load())
+        cube = whole.cube(layout).load() if isinstance(whole, Store) else whole
+        xr.testing.assert_identical(store.cube(layout).load(), cube)
     for name in SENSORS:
-        xr.testing.assert_identical(*(s.scene()[name].to_dataset().compute() for s in (new, scratch)))
-    xr.testing.assert_identical(Store.open(tmp_path / "store", old.snapshot).cube().load(), earlier)
-    assert [commit.id for commit in new.log()] == [done.snapshot, old.snapshot]
-    assert done.computed_days < len(new.days)
-    return done
+        known, new = store.scene()[name].to_dataset(), packing.round_scene(scene)[name].to_dataset()
+        xr.testing.assert_equal(known.compute(), new.compute())
 
 
-@pytest.mark.parametrize("causal", [False, True])
-def test_a_scene_cut_at_a_date_is_updated_to_the_bits_of_the_whole(tmp_path, scene, model, causal):
-    before = scene
-    for name in SENSORS:
-        before = without(before, name, lambda time: time < np.datetime64("2021-03-08"))
-    done = check_updated(tmp_path, before, scene, model, causal)
-    assert done.appended_days > 0
-    again = progress.run(update(tmp_path / "store", scene, model))
-    assert (again.is_new, again.snapshot) == (False, done.snapshot)
-    with pytest.raises(InputError, match="without the s2 acquisition"):
-        progress.run(update(tmp_path / "store", before, model))
-
-
-def test_an_acquisition_inserted_early_changes_no_later_day(tmp_path, scene, model):
+def test_a_pass_inserted_early_changes_no_later_day(tmp_path, months, model, monkeypatch):
+    scene = repeated(months, 7)  # longer than both windows, so that some days stay as they are
     first = scene["s1"]["time"].values[3]
-    done = check_updated(tmp_path, without(scene, "s1", lambda time: time != first), scene, model)
-    assert done.acquisitions == {"s1": 1}
-    assert done.appended_days == 0
+    old = embedded(tmp_path / "store", without(scene, "s1", lambda time: time != first), model)
+    done, asked = updated(tmp_path / "store", scene, model, monkeypatch)
+    assert (done.acquisitions, done.appended_days) == ({"s1": 1}, 0)
+    # From the first day of the cube to the last that the groups of the pass reach, in one stretch.
+    assert len(asked) == 1
+    assert asked[0][0] == to_epoch_day(old.days[:1])[0]
+    assert 395 < done.computed_days <= 558 + 36 < len(old.days)
+    check_same_bits(Store.open(tmp_path / "store"), engine.compute(scene, model), scene)
+
+
+def test_a_causal_scene_cut_at_a_date_is_updated_to_the_bits_of_the_whole(tmp_path, months, model, monkeypatch):
+    scene = repeated(months, 2)
+    before = cut(scene, "2019-06-10")
+    old = embedded(tmp_path / "store", before, model, causal=True)
+    earlier = old.cube().load()
+    whole = embedded(tmp_path / "whole", scene, model, causal=True)
+    done, _ = updated(tmp_path / "store", scene, model, monkeypatch)
+    new = Store.open(tmp_path / "store")
+    check_same_bits(new, whole, scene)
+    assert new.attrs["causal"] == 1
+    assert 0 < done.appended_days <= done.computed_days < len(new.days)
+    # One commit, and the earlier one can be read, by its id and by the day it was made.
+    assert [commit.id for commit in new.log()] == [done.snapshot, old.snapshot]
+    xr.testing.assert_identical(Store.open(tmp_path / "store", old.snapshot).cube().load(), earlier)
+    today = f"{new.log()[0].written_at:%Y-%m-%d}"
+    assert Store.open(tmp_path / "store", today).snapshot == done.snapshot
+    again, asked = updated(tmp_path / "store", scene, model, monkeypatch)
+    assert (again.is_new, again.snapshot, asked) == (False, done.snapshot, [])
+
+
+def test_what_cannot_be_updated_is_told_and_the_store_stays(tmp_path, months, model):
+    part = cut(months, "2019-03-20")
+    store = embedded(tmp_path / "store", part, model, start="2019-02-20")
+    moved = {node.path: node.to_dataset(inherit=False) for node in months.subtree}
+    for name in SENSORS:
+        moved[f"/{name}"] = moved[f"/{name}"].assign_coords(x=moved[f"/{name}"].x + 20)
+    wrong = {
+        "without the s2 acquisition": (cut(months, "2019-03-10"), model),
+        "without s1": (part.filter(lambda node: node.name != "s1"), model),
+        "other pixels": (xr.DataTree.from_dict(moved, name=months.name), model),
+        "need the same; give it with --model": (months, checkpoints.load("default", "cpu")),
+    }
+    for sentence, (scene, weights) in wrong.items():
+        with pytest.raises(InputError, match=sentence):
+            progress.run(update(tmp_path / "store", scene, weights))
+    with pytest.raises(InputError, match="before the store's last day"):
+        progress.run(update(tmp_path / "store", months, model, until="2019-03-01"))
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    assert [commit.id for commit in Store.open(tmp_path / "store").log()] == [store.snapshot]
+
+
+def test_killed_before_its_commit_and_given_again_it_ends_with_the_same_bits(
+    tmp_path, months, model, monkeypatch
+):
+    before = cut(months, "2019-03-20")
+    options = {"start": "2019-03-01"}
+    whole = embedded(tmp_path / "whole", months, model, **options)
+    old = embedded(tmp_path / "store", before, model, **options)
+    zarr.write(months, tmp_path / "scene")
+    checkpoints.save(model, tmp_path / "m.safetensors", "untrained", {})
+    killed = (
+        "import os, signal; from fluxlens.app.cli import main; from fluxlens.embeddings.store.writer import StoreWriter;"
+        "StoreWriter.commit = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
+        "main(['update', 'store', 'scene', '--model', 'm.safetensors', '--device', 'cpu', '--resume'])"
+    )
+    child = subprocess.run([sys.executable, "-c", killed], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert child.returncode == -signal.SIGKILL
+    assert Store.open(tmp_path / "store").snapshot == old.snapshot
+    # The finished blocks are taken: nothing is computed again.
+    done, asked = None, []
+    monkeypatch.setattr(engine, "embed_pixels_steps", lambda *args: asked.append(args))
+    done = progress.run(update(tmp_path / "store", months, checkpoints.load(tmp_path / "m.safetensors"), resume=True))
+    assert (done.is_new, asked) == (True, [])
+    new = Store.open(tmp_path / "store")
+    np.testing.assert_array_equal(new.cube().embedding.values, whole.cube().embedding.values)
+    np.testing.assert_array_equal(new.cube("series").sigma.values, whole.cube("series").sigma.values)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"store", "whole", "scene", "m.safetensors"}
+
+
+def test_of_two_updates_at_once_the_second_is_told(tmp_path, months, model):
+    old = embedded(tmp_path / "store", cut(months, "2019-03-20"), model, start="2019-03-20")
+    first = update(tmp_path / "store", months, model)
+    next(first)
+    with pytest.raises(InputError, match="which another process writes"):
+        progress.run(update(tmp_path / "store", months, model))
+    done = progress.run(first)
+    assert [commit.id for commit in Store.open(tmp_path / "store").log()] == [done.snapshot, old.snapshot]
+
+
+def test_days_past_the_last_acquisition_are_marked_and_stay_with_an_update(tmp_path, months, model, monkeypatch):
+    options = {"start": "2019-03-01", "until": "2019-04-20"}
+    store = embedded(tmp_path / "store", cut(months, "2019-03-20"), model, **options)
+    last = max(cut(months, "2019-03-20")[name]["time"].values[-1] for name in SENSORS)
+    assert store.attrs["extrapolated_from"] == str(last.astype("datetime64[D]") + 1)
+    assert str(store.days[-1])[:10] == "2019-04-20"
+    updated(tmp_path / "store", months, model, monkeypatch)
+    new = Store.open(tmp_path / "store")
+    check_same_bits(new, embedded(tmp_path / "whole", months, model, **options), months)
+    assert new.attrs["extrapolated_from"] > store.attrs["extrapolated_from"]
 
 
 def test_days_farther_than_both_windows_are_not_changed():
