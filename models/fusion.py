@@ -218,7 +218,9 @@ class Fusion(nn.Module):
         tokens = {name: t for name, t in tokens.items() if name in self.memory and t.day.shape[1]}
         groups = {name: _groups(t.day, group_days) for name, t in tokens.items()}
         weighted = {
-            name: _cat_time([self.context[name].weighted_values(t.token[:, g], t.valid[:, g]) for g in groups[name]])
+            name: _cat_time(
+                [self.context[name].weighted_values(t.token[:, g], t.valid[:, g]) for g in groups[name]]
+            )
             for name, t in tokens.items()
         }
         series = {}

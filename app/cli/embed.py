@@ -24,7 +24,9 @@ from fluxlens.models.errors import InputError
 @model_options
 @day_options
 @until_option
-@click.option("--causal", is_flag=True, help="Each day from acquisitions up to it alone, for near-real-time use.")
+@click.option(
+    "--causal", is_flag=True, help="Each day from acquisitions up to it alone, for near-real-time use."
+)
 @click.option("--workers", type=int, default=0, metavar="N", help="Compute in N processes.")
 @click.option("--scheduler", metavar="ADDRESS", help="Compute on a Dask scheduler, tcp://HOST:PORT.")
 @click.option("--resume", is_flag=True, help="Keep finished blocks beside the store until it is whole.")

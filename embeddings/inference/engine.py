@@ -94,7 +94,11 @@ class BlockTask:
         for part in self.parts:
             days = self.request.days[part]
             parts.append((yield from embed_pixels_steps(self.model, tokens, shape, days, self.causal)))
-        arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts[1:] else parts[0]
+        arrays = (
+            {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            if parts[1:]
+            else parts[0]
+        )
         # The whole block was computed, so that its numbers do not depend on the window; the window is cut from it.
         cut = (
             slice(None),
@@ -251,5 +255,7 @@ def empty_cube(
     }
     attrs = cube_attrs(scene, model, causal, digest)
     if request.last > request.observed:
-        attrs["extrapolated_from"] = str(from_epoch_day(np.int64(request.observed + 1)).astype("datetime64[D]"))
+        attrs["extrapolated_from"] = str(
+            from_epoch_day(np.int64(request.observed + 1)).astype("datetime64[D]")
+        )
     return build_cube(request, model, request.rows, request.cols, arrays, attrs)

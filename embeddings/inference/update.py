@@ -166,7 +166,9 @@ def update(
     new = changed_acquisitions(known, scene, sensors)
     changed = np.unique(np.concatenate([np.empty(0, np.int64), *new.values()]))
     acquired = np.unique(
-        np.concatenate([to_epoch_day(scene[name]["time"].values) for name in sensors if name in scene.children])
+        np.concatenate(
+            [to_epoch_day(scene[name]["time"].values) for name in sensors if name in scene.children]
+        )
     )
     which = changes.changed_days(request.days, changed, acquired, causal)
     appended = ~np.isin(request.days, to_epoch_day(base.days))
@@ -176,7 +178,9 @@ def update(
     task = UpdateTask(near, model, request, causal, parts, path=path, snapshot=base.snapshot)
     last = cube["time"].values[-1].astype("datetime64[D]")
     count = sum(map(len, new.values()))
-    message = f"{cube.attrs['title']}, updated to {last} by {count} acquisitions, model {model.name} {model.digest}"
+    message = (
+        f"{cube.attrs['title']}, updated to {last} by {count} acquisitions, model {model.name} {model.digest}"
+    )
     with store.writable(path), store.open_update(base, cube, parts) as writer:
         blocks = BlockFolder(task, finished if resume else writer.scratch, resume)
         with executor(workers, scheduler, writer, device) as compute:
@@ -200,7 +204,9 @@ def _period(
     start = first if first_day > began else None
     if until is not None:
         if np.datetime64(until, "D") < days[-1].astype("datetime64[D]"):
-            raise InputError(f"Got until {until}, before the store's last day {last}, need that day or a later one.")
+            raise InputError(
+                f"Got until {until}, before the store's last day {last}, need that day or a later one."
+            )
         return {"start": start, "end": None, "until": until}
     if last_day < ended:
         return {"start": start, "end": last, "until": None}

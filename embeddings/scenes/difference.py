@@ -14,7 +14,9 @@ from fluxlens.embeddings.scenes.digest import DIGEST_BOX, canonical_bytes
 from fluxlens.models.errors import InputError
 
 
-def changed_acquisitions(old: xr.DataTree, new: xr.DataTree, sensors: tuple[str, ...]) -> dict[str, np.ndarray]:
+def changed_acquisitions(
+    old: xr.DataTree, new: xr.DataTree, sensors: tuple[str, ...]
+) -> dict[str, np.ndarray]:
     """Days on which a scene has other images than before.
 
     Parameters

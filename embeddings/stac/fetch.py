@@ -92,7 +92,9 @@ def fetch(
     nodes = {name: node for name, node in nodes.items() if node is not None}
     if known is not None:
         nodes = _joined(known, nodes)
-        weather = weather if weather is None or "weather" not in nodes else weather.combine_first(nodes["weather"])
+        weather = (
+            weather if weather is None or "weather" not in nodes else weather.combine_first(nodes["weather"])
+        )
     # Dates without a value, such as the corner of a swath, are no scene.
     if not nodes:
         raise InputError(
@@ -208,7 +210,11 @@ def _attrs(
         start, end = min(request.start, *days), max(request.end, *days)
         years = sorted({day[:4] for day in days})
         # Products and providers of before stay named: the sentence goes on with the new years alone.
-        source = re.sub(r"(?<=Sentinel data )\d{4}(-\d{4})?", "-".join(years[:: len(years) - 1 or 1]), known.attrs["source"])
+        source = re.sub(
+            r"(?<=Sentinel data )\d{4}(-\d{4})?",
+            "-".join(years[:: len(years) - 1 or 1]),
+            known.attrs["source"],
+        )
         known_left_out = [*known.attrs.get("left_out", []), *left_out]
         facts = {**known.attrs, "title": f"{name}, {start} to {end}", "source": source}
         return facts | ({"left_out": known_left_out} if known_left_out else {})

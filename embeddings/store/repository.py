@@ -189,7 +189,9 @@ def snapshot_of_day(repository: Any, day: str) -> str:
     found = next((commit.id for commit in commits if commit.written_at < end), None)
     if found is None:
         first = f"{commits[-1].written_at:%Y-%m-%d}" if commits else "none"
-        raise InputError(f"Got the snapshot of {day}, need a day not before the first, {first}; choose another.")
+        raise InputError(
+            f"Got the snapshot of {day}, need a day not before the first, {first}; choose another."
+        )
     return found
 
 

@@ -30,9 +30,16 @@ SENSORS = ("s2", "s1")
 
 
 @pytest.fixture(scope="module")
-def model() -> Embedder:
+def weights(tmp_path_factory) -> Path:
     torch.manual_seed(0)
-    return Embedder().eval()
+    path = tmp_path_factory.mktemp("weights") / "m.safetensors"
+    checkpoints.save(Embedder(), path, "untrained", {})
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(weights) -> Embedder:
+    return checkpoints.load(weights, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +54,8 @@ def repeated(scene: xr.DataTree, times: int) -> xr.DataTree:
         dataset = node.to_dataset(inherit=False)
         if "time" in dataset.dims:
             parts = [
-                dataset.assign_coords(time=dataset["time"] + np.timedelta64(90 * i, "D")) for i in range(times)
+                dataset.assign_coords(time=dataset["time"] + np.timedelta64(90 * i, "D"))
+                for i in range(times)
             ]
             dataset = xr.concat(parts, "time", data_vars="minimal", coords="minimal", compat="override")
         datasets[node.path] = dataset
@@ -73,7 +81,9 @@ def embedded(path, scene: xr.DataTree, model: Embedder, **options) -> Store:
     return Store.open(path)
 
 
-def updated(path, scene: xr.DataTree, model: Embedder, monkeypatch, **options) -> tuple[Update, list[np.ndarray]]:
+def updated(
+    path, scene: xr.DataTree, model: Embedder, monkeypatch, **options
+) -> tuple[Update, list[np.ndarray]]:
     """What an update did, and the days it computed, block by block."""
     asked = []
 
@@ -110,7 +120,9 @@ def test_a_pass_inserted_early_changes_no_later_day(tmp_path, months, model, mon
     check_same_bits(Store.open(tmp_path / "store"), engine.compute(scene, model), scene)
 
 
-def test_a_causal_scene_cut_at_a_date_is_updated_to_the_bits_of_the_whole(tmp_path, months, model, monkeypatch):
+def test_a_causal_scene_cut_at_a_date_is_updated_to_the_bits_of_the_whole(
+    tmp_path, months, model, monkeypatch
+):
     scene = repeated(months, 2)
     before = cut(scene, "2019-06-10")
     old = embedded(tmp_path / "store", before, model, causal=True)
@@ -152,32 +164,33 @@ def test_what_cannot_be_updated_is_told_and_the_store_stays(tmp_path, months, mo
 
 
 def test_killed_before_its_commit_and_given_again_it_ends_with_the_same_bits(
-    tmp_path, months, model, monkeypatch
+    tmp_path, months, model, weights, monkeypatch
 ):
     before = cut(months, "2019-03-20")
     options = {"start": "2019-03-01"}
     whole = embedded(tmp_path / "whole", months, model, **options)
     old = embedded(tmp_path / "store", before, model, **options)
     zarr.write(months, tmp_path / "scene")
-    checkpoints.save(model, tmp_path / "m.safetensors", "untrained", {})
     killed = (
-        "import os, signal; from fluxlens.app.cli import main; from fluxlens.embeddings.store.writer import StoreWriter;"
+        "import os, signal, sys; from fluxlens.app.cli import main;"
+        "from fluxlens.embeddings.store.writer import StoreWriter;"
         "StoreWriter.commit = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
-        "main(['update', 'store', 'scene', '--model', 'm.safetensors', '--device', 'cpu', '--resume'])"
+        "main(['update', 'store', 'scene', '--model', sys.argv[1], '--device', 'cpu', '--resume'])"
     )
-    child = subprocess.run([sys.executable, "-c", killed], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    child = subprocess.run([sys.executable, "-c", killed, str(weights)], cwd=tmp_path, env=environment)
     assert child.returncode == -signal.SIGKILL
     assert Store.open(tmp_path / "store").snapshot == old.snapshot
     # The finished blocks are taken: nothing is computed again.
-    done, asked = None, []
+    asked = []
     monkeypatch.setattr(engine, "embed_pixels_steps", lambda *args: asked.append(args))
-    done = progress.run(update(tmp_path / "store", months, checkpoints.load(tmp_path / "m.safetensors"), resume=True))
+    done = progress.run(update(tmp_path / "store", zarr.open(tmp_path / "scene"), model, resume=True))
     assert (done.is_new, asked) == (True, [])
     new = Store.open(tmp_path / "store")
     np.testing.assert_array_equal(new.cube().embedding.values, whole.cube().embedding.values)
     np.testing.assert_array_equal(new.cube("series").sigma.values, whole.cube("series").sigma.values)
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"store", "whole", "scene", "m.safetensors"}
+    assert left == {"store", "whole", "scene"}
 
 
 def test_of_two_updates_at_once_the_second_is_told(tmp_path, months, model):
@@ -190,7 +203,9 @@ def test_of_two_updates_at_once_the_second_is_told(tmp_path, months, model):
     assert [commit.id for commit in Store.open(tmp_path / "store").log()] == [done.snapshot, old.snapshot]
 
 
-def test_days_past_the_last_acquisition_are_marked_and_stay_with_an_update(tmp_path, months, model, monkeypatch):
+def test_days_past_the_last_acquisition_are_marked_and_stay_with_an_update(
+    tmp_path, months, model, monkeypatch
+):
     options = {"start": "2019-03-01", "until": "2019-04-20"}
     store = embedded(tmp_path / "store", cut(months, "2019-03-20"), model, **options)
     last = max(cut(months, "2019-03-20")[name]["time"].values[-1] for name in SENSORS)
