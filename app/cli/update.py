@@ -67,6 +67,6 @@ def update(
         return
     news = ", ".join(f"{count} of {name}" for name, count in done.acquisitions.items()) or "none"
     print(
-        f"{store}: days with new acquisitions: {news}; {done.computed_days} days computed, {done.appended_days} of them "
-        f"appended, snapshot {done.snapshot}" + extrapolated_note(Store.open(store, done.snapshot))
+        f"{store}: days with new acquisitions: {news}; {done.computed_days} days computed, {done.appended_days} of "
+        f"them appended, snapshot {done.snapshot}" + extrapolated_note(Store.open(store, done.snapshot))
     )

@@ -1,9 +1,9 @@
 """Which days of a cube new acquisitions change: the window of the kernels, twice, and the groups of days.
 
-The fusion looks ``WINDOW_DAYS`` either way in each of its two rounds. An acquisition changes the context of those within
-its window (round one), and these change the days within theirs (round two): up to 400 days away. Products are made for
-aligned groups of days whose acquisitions are cut at the window of the whole group, and a product with one row more may
-round differently, so that the bound is that of the groups: at most 558 days back, 479 on average.
+The fusion looks ``WINDOW_DAYS`` either way in each of its two rounds. An acquisition changes the context of those
+within its window (round one), and these change the days within theirs (round two): up to 400 days away. Products are
+made for aligned groups of days whose acquisitions are cut at the window of the whole group, and a product with one row
+more may round differently, so that the bound is that of the groups: at most 558 days back, 479 on average.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def changed_days(
     numpy.ndarray
         bool (day).
     """
-    # Round one: acquisitions of groups that see a changed one have another context, and changed ones are new themselves.
+    # Round one: acquisitions of groups that see a changed one have another context; changed ones are new themselves.
     context = acquired[_sees(acquired, changed, CONTEXT_DAYS, causal)]
     return _sees(days, np.union1d(context, changed), GROUP_DAYS, causal)
 

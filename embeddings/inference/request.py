@@ -115,8 +115,8 @@ class Request:
                 f"start {_iso(begin)}, end {_iso(finish)} lie outside the scene's acquisitions, {_iso(first)} to"
                 f" {_iso(last)}; ask for days inside."
             )
-        # Days beyond the acquisitions are extrapolated, which only ``until`` asks for: the request is cut, as the cube's
-        # time axis tells.
+        # Days beyond the acquisitions are extrapolated, which only ``until`` asks for: the request is cut, as the
+        # cube's time axis tells.
         begin, finish = max(begin, first), min(finish, last)
         # ``slice.indices`` resolves None and negative bounds and cuts at the grid's edge, as indexing an array does.
         rows, cols = window or (slice(0, grid.ny), slice(0, grid.nx))

@@ -136,9 +136,9 @@ def _known_scene(path: Path, request: Request) -> xr.DataTree:
     grid = target_grid(scene)
     if grid != request.grid:
         raise InputError(
-            f"Got a square of {request.grid.nx} x {request.grid.ny} pixels from {request.grid.left_m:.0f}, "
-            f"{request.grid.top_m:.0f} m {request.grid.crs} for {path} of {grid.nx} x {grid.ny} from {grid.left_m:.0f}, "
-            f"{grid.top_m:.0f} m {grid.crs}, need the same; give --at and --size-m as for the scene."
+            f"Got a square from {request.grid.left_m:.0f}, {request.grid.top_m:.0f} m of {request.grid.crs}, "
+            f"{request.size_m} m wide, for {path}, need {grid.left_m:.0f}, {grid.top_m:.0f} m of {grid.crs}, "
+            f"{grid.nx * grid.size_m:.0f} m wide; give --at and --size-m as for the scene."
         )
     return scene
 
@@ -210,11 +210,8 @@ def _attrs(
         start, end = min(request.start, *days), max(request.end, *days)
         years = sorted({day[:4] for day in days})
         # Products and providers of before stay named: the sentence goes on with the new years alone.
-        source = re.sub(
-            r"(?<=Sentinel data )\d{4}(-\d{4})?",
-            "-".join(years[:: len(years) - 1 or 1]),
-            known.attrs["source"],
-        )
+        period = "-".join(years[:: len(years) - 1 or 1])
+        source = re.sub(r"(?<=Sentinel data )\d{4}(-\d{4})?", period, known.attrs["source"])
         known_left_out = [*known.attrs.get("left_out", []), *left_out]
         facts = {**known.attrs, "title": f"{name}, {start} to {end}", "source": source}
         return facts | ({"left_out": known_left_out} if known_left_out else {})

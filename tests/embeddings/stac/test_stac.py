@@ -596,8 +596,8 @@ def test_an_update_fetches_only_the_days_the_scene_lacks_and_joins_them(world, t
     written = (tmp_path / "scene.zarr").stat().st_mtime_ns
     progress.run(stac.fetch(request_of(world), tmp_path / "scene.zarr", update=True))
     assert (tmp_path / "scene.zarr").stat().st_mtime_ns == written
+    elsewhere = stac.Request(LON, LAT, SIDE_M + 40, "2020-06-01", "2020-06-30", world.url)
     with pytest.raises(InputError, match="give --at and --size-m as for the scene"):
-        elsewhere = stac.Request(LON, LAT, SIDE_M + 40, "2020-06-01", "2020-06-30", world.url)
         progress.run(stac.fetch(elsewhere, tmp_path / "scene.zarr", update=True))
     with pytest.raises(InputError, match="leave --update out"):
         progress.run(stac.fetch(request_of(world), tmp_path / "none.zarr", update=True))
