@@ -33,6 +33,7 @@ from fluxlens.embeddings.store.layout import (
 from fluxlens.embeddings.store.location import within_deadline
 from fluxlens.embeddings.store.repository import (
     DAY,
+    EMPTY_MESSAGE,
     Snapshot,
     check_complete,
     damaged,
@@ -389,6 +390,22 @@ class Store:
         """Commits of the store at this moment, newest first; there may be newer ones than ``snapshot``."""
         with reading(self.path):
             return history(self._repository)
+
+    def newest_snapshot(self) -> Snapshot:
+        """The newest commit of a cube at this moment, such as of an update; one request of an object store.
+
+        Returns
+        -------
+        Snapshot
+        """
+
+        def newest() -> Snapshot:
+            commits = self._repository.ancestry(branch="main")
+            info = next(info for info in commits if info.message != EMPTY_MESSAGE)
+            return Snapshot(info.id, pd.Timestamp(info.written_at), info.message)
+
+        with reading(self.path):
+            return within_deadline(self.path, newest)
 
     @cached_property
     def _coords(self) -> xr.Dataset:

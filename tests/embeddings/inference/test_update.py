@@ -194,7 +194,7 @@ def test_killed_before_its_commit_and_given_again_it_ends_with_the_same_bits(
 
 
 def test_of_two_updates_at_once_the_second_is_told(tmp_path, months, model):
-    old = embedded(tmp_path / "store", cut(months, "2019-03-20"), model, start="2019-03-20")
+    old = embedded(tmp_path / "store", cut(months, "2019-03-20"), model, start="2019-03-10")
     first = update(tmp_path / "store", months, model)
     next(first)
     with pytest.raises(InputError, match="which another process writes"):
