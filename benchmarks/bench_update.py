@@ -39,7 +39,8 @@ def run(side_px: int = 96, days: int = 731, causal: bool = False) -> dict[str, f
         Whether each day is made of its past alone.
     """
     model = checkpoints.load("default", "cpu")
-    whole = simulate("bench", 3, side_px, str(START), str(START + days - 1), truth=False).load()
+    period = {"start": str(START), "end": str(START + days - 1)}
+    whole = simulate("bench", seed=3, size_px=side_px, truth=False, **period).load()
     part = _without_last_days(whole)
     with tempfile.TemporaryDirectory(prefix="fluxlens-bench-") as folder:
         # First, so that what is done once in a process counts for neither of the two below.
