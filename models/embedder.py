@@ -148,7 +148,7 @@ class Embedder(nn.Module):
         return self.fusion(tokens, days, causal)
 
     def contextualise(
-        self, tokens: dict[str, Tokens], causal: bool = False
+        self, tokens: dict[str, Tokens], causal: bool = False, group_days: int | None = None
     ) -> dict[str, ContextualisedSeries]:
         """First half of ``embed``: done once for all query days.
 
@@ -156,13 +156,15 @@ class Embedder(nn.Module):
         ----------
         tokens, causal
             As for ``embed``.
+        group_days
+            As of ``Fusion.contextualise``.
 
         Returns
         -------
         dict
             Per sensor with acquisitions.
         """
-        return self.fusion.contextualise(tokens, causal)
+        return self.fusion.contextualise(tokens, causal, group_days)
 
     def query(
         self, series: dict[str, ContextualisedSeries], days: Int[Tensor, "a q"], causal: bool = False

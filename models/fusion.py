@@ -43,20 +43,23 @@ class ContextualisedSeries:
     day: Int[Tensor, "a t"]
     values: Float[Tensor, "a h t p c"]
 
-    def around(self, days: Int[Tensor, "a q"]) -> ContextualisedSeries:
+    def around(self, days: Int[Tensor, "a q"], causal: bool = False) -> ContextualisedSeries:
         """Drop acquisitions at either end that are out of the window of all query days.
 
         Parameters
         ----------
         days
             Query days since 1970-01-01 UTC.
+        causal
+            Whether those after the last query day are out of it too.
 
         Returns
         -------
         ContextualisedSeries
             Views; at least one acquisition where there was one.
         """
-        near = (self.day >= days.min() - WINDOW_DAYS) & (self.day <= days.max() + WINDOW_DAYS)
+        ahead = 0 if causal else WINDOW_DAYS
+        near = (self.day >= days.min() - WINDOW_DAYS) & (self.day <= days.max() + ahead)
         at = near.any(0).nonzero().flatten().tolist() or [0]
         part = slice(at[0], at[-1] + 1)
         return ContextualisedSeries(self.day[:, part], self.values[:, :, part])
@@ -192,7 +195,7 @@ class Fusion(nn.Module):
         return self.query(self.contextualise(tokens, causal), days, causal)
 
     def contextualise(
-        self, tokens: dict[str, Tokens], causal: bool = False
+        self, tokens: dict[str, Tokens], causal: bool = False, group_days: int | None = None
     ) -> dict[str, ContextualisedSeries]:
         """Round one: correct and weight every acquisition by what all the others predict for its day.
 
@@ -202,6 +205,10 @@ class Fusion(nn.Module):
             Per sensor; unknown sensors and those without acquisitions are left out.
         causal
             Whether only earlier acquisitions count.
+        group_days
+            Take the acquisitions of so many days at a time, groups aligned to 1970-01-01, each with the acquisitions
+            within reach of it alone: its numbers then do not depend, in the last bit, on whether there are others
+            farther away. Days must increase. None: all at once, which areas of different days need.
 
         Returns
         -------
@@ -209,21 +216,35 @@ class Fusion(nn.Module):
             Per sensor.
         """
         tokens = {name: t for name, t in tokens.items() if name in self.memory and t.day.shape[1]}
-        weighted = {name: self.context[name].weighted_values(t.token, t.valid) for name, t in tokens.items()}
+        groups = {name: _groups(t.day, group_days) for name, t in tokens.items()}
+        weighted = {
+            name: _cat_time(
+                [self.context[name].weighted_values(t.token[:, g], t.valid[:, g]) for g in groups[name]]
+            )
+            for name, t in tokens.items()
+        }
         series = {}
         for name, own in tokens.items():
-            inputs = [own.token]  # (a, t, p, d), then values and evidence of each sensor, (a, t, p, .)
-            for other, regression in self.context.items():
-                if other not in tokens:
-                    inputs += regression.empty_output(own.token, *own.valid.shape)
-                    continue
-                dt, used = _time_distance(tokens[other].day, own.day, causal)
-                if other == name:
-                    # An acquisition must not predict itself, or its noise would confirm itself.
-                    used = used & (dt != 0)
-                inputs += regression.query(dt, used, weighted[other])
-            values = self.memory[name].weighted_values(torch.cat(inputs, -1), own.valid)
-            series[name] = ContextualisedSeries(own.day, values)
+            values = []
+            for group in groups[name]:
+                token, valid, day = own.token[:, group], own.valid[:, group], own.day[:, group]
+                inputs = [token]  # (a, t, p, d), then values and evidence of each sensor, (a, t, p, .)
+                for other, regression in self.context.items():
+                    if other not in tokens:
+                        inputs += regression.empty_output(token, *valid.shape)
+                        continue
+                    near = ContextualisedSeries(tokens[other].day, weighted[other])
+                    if group_days is not None:
+                        # Zeros of acquisitions out of reach would change how a long sum is cut into parts.
+                        first = day.min() // group_days * group_days
+                        near = near.around(torch.stack([first, first + group_days - 1])[None], causal)
+                    dt, used = _time_distance(near.day, day, causal)
+                    if other == name:
+                        # An acquisition must not predict itself, or its noise would confirm itself.
+                        used = used & (dt != 0)
+                    inputs += regression.query(dt, used, near.values)
+                values.append(self.memory[name].weighted_values(torch.cat(inputs, -1), valid))
+            series[name] = ContextualisedSeries(own.day, _cat_time(values))
         return series
 
     def query(
@@ -250,7 +271,7 @@ class Fusion(nn.Module):
         values, evidence = [], []
         for name, regression in self.memory.items():
             if name in series:
-                near = series[name].around(days)
+                near = series[name].around(days, causal)
                 dt, used = _time_distance(near.day, days, causal)
                 output = regression.query(dt, used, near.values)
             else:
@@ -290,3 +311,17 @@ def _time_distance(
     dt = (acquired[:, None] - days[:, :, None]).to(torch.float32)
     used = dt.abs() <= WINDOW_DAYS
     return dt, used & (dt <= 0) if causal else used
+
+
+def _groups(day: Int[Tensor, "a t"], group_days: int | None) -> list[slice]:
+    """Acquisitions cut into aligned groups of days; those of a group follow each other."""
+    if group_days is None:
+        return [slice(0, day.shape[1])]
+    sizes = torch.unique_consecutive(day[0] // group_days, return_counts=True)[1]
+    ends = sizes.cumsum(0).tolist()
+    return [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
+
+
+def _cat_time(parts: list[Float[Tensor, "a h _ p c"]]) -> Float[Tensor, "a h t p c"]:
+    """Join groups of acquisitions along time."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 2)

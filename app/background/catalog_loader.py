@@ -114,6 +114,21 @@ class CatalogLoader:
                 threading.Thread(target=load.run, args=(steps(),), daemon=True, name=f"open {entry}").start()
             return load
 
+    def forget(self, catalog: str, entry: str, snapshot: str) -> None:
+        """Have the newest snapshot of an entry opened anew by the next session; those that show it keep theirs.
+
+        Parameters
+        ----------
+        catalog, entry : str
+            As of :meth:`get`.
+        snapshot : str
+            Id of the one that is the newest no more; a load of another stays.
+        """
+        with self._lock:
+            load = self._loads.get((catalog, entry, ""))
+            if load is not None and load.data is not None and load.data.store.snapshot == snapshot:
+                del self._loads[catalog, entry, ""]
+
 
 LOADER = CatalogLoader()
 

@@ -11,7 +11,12 @@ from fluxlens.app.cli.options import json_option
 from fluxlens.app.cli.output import print_table
 from fluxlens.models.errors import InputError
 
-SIZES = {"embed": ("side_px", "days"), "store": (), "screen": ("side_px", "days", "sessions", "seconds")}
+SIZES = {
+    "embed": ("side_px", "days"),
+    "store": (),
+    "update": ("side_px", "days"),
+    "screen": ("side_px", "days", "sessions", "seconds"),
+}
 """Which sizes each benchmark takes."""
 
 
@@ -21,10 +26,15 @@ SIZES = {"embed": ("side_px", "days"), "store": (), "screen": ("side_px", "days"
     "--side-px",
     type=int,
     metavar="N",
-    help="embed: also a scene this wide, and workers, 2048 takes an hour; screen: also a store this wide, 10980 takes "
-    "minutes and 15 GB of the cache folder.",
+    help="update: side of its scene; embed: also a scene this wide, and workers, 2048 takes an hour; screen: also a "
+    "store this wide, 10980 takes minutes and 15 GB of the cache folder.",
 )
-@click.option("--days", type=int, metavar="N", help="Of the wide one (default: embed 30, screen 3).")
+@click.option(
+    "--days",
+    type=int,
+    metavar="N",
+    help="Of the wide one (default: embed 30, screen 3), or of update's scene (731).",
+)
 @click.option("--sessions", type=int, metavar="N", help="screen: also N visitors at once, then 10 N in turn.")
 @click.option("--seconds", type=float, metavar="S", help="screen: how long they stay (default 120).")
 @json_option

@@ -6,7 +6,7 @@ import time
 
 import click
 from fluxlens.app.cli.inputs import is_series_table, open_scene
-from fluxlens.app.cli.options import day_options, model_options, scene_argument
+from fluxlens.app.cli.options import day_options, model_options, scene_argument, until_option
 from fluxlens.app.cli.output import ProgressLine, run_with_progress
 from fluxlens.models.errors import InputError
 
@@ -23,6 +23,10 @@ from fluxlens.models.errors import InputError
 @click.option("--weather", metavar="TABLE", help="Daily weather of a series table, for GPP.")
 @model_options
 @day_options
+@until_option
+@click.option(
+    "--causal", is_flag=True, help="Each day from acquisitions up to it alone, for near-real-time use."
+)
 @click.option("--workers", type=int, default=0, metavar="N", help="Compute in N processes.")
 @click.option("--scheduler", metavar="ADDRESS", help="Compute on a Dask scheduler, tcp://HOST:PORT.")
 @click.option("--resume", is_flag=True, help="Keep finished blocks beside the store until it is whole.")
@@ -36,6 +40,8 @@ def embed(
     device: str,
     start: str | None,
     end: str | None,
+    until: str | None,
+    causal: bool,
     workers: int,
     scheduler: str | None,
     resume: bool,
@@ -53,8 +59,10 @@ def embed(
         Of a series table: its table of Sentinel-1, and of daily weather.
     model, device : str
         Name or path of weights; ``auto``, ``cpu`` or ``cuda``.
-    start, end : str or None
-        ISO dates.
+    start, end, until : str or None
+        ISO dates; ``until`` is a last day that may lie past the last acquisition.
+    causal : bool
+        Whether each day is made from acquisitions of the past and the day itself only.
     workers : int
         Processes; 0 computes in this one.
     scheduler : str or None
@@ -63,7 +71,13 @@ def embed(
         Whether finished blocks are kept and taken.
     """
     if is_series_table(scene):
-        unused = {"--workers": workers, "--scheduler": scheduler, "--resume": resume}
+        unused = {
+            "--workers": workers,
+            "--scheduler": scheduler,
+            "--resume": resume,
+            "--until": until,
+            "--causal": causal,
+        }
         for option, value in unused.items():
             if value:
                 raise InputError(f"Got {option} with a series table, need it for scenes only; leave it out.")
@@ -102,7 +116,9 @@ def embed(
     has_workers = bool(workers or scheduler)
     loaded = checkpoints.load(model, "cpu" if has_workers else device)
     worker_device = "cuda" if has_workers and device == "cuda" else "cpu"
-    blocks = embed_blocks(place, opened, loaded, start, end, workers, scheduler, resume, worker_device)
+    blocks = embed_blocks(
+        place, opened, loaded, start, end, workers, scheduler, resume, worker_device, causal, until
+    )
     began_s, pixel_days, line = time.monotonic(), 0, ProgressLine()
 
     def show(block: FinishedBlock | None) -> None:
@@ -122,4 +138,5 @@ def embed(
         return
     print(
         f"{out}: {len(written.days)} days of {written.grid.ny} x {written.grid.nx} pixels, snapshot {snapshot}"
+        + extrapolated_note(written)
     )

@@ -121,7 +121,7 @@ class ExportRequest:
     help="Of all of it: bytes decoded by CF attributes, or features (feature, time, y, x) as DeepFeatures has them.",
 )
 @click.option("--replay", metavar="FILE.json", help="Write what was asked, for --again.")
-@click.option("--snapshot", metavar="ID", help="Of the store; default the newest.")
+@click.option("--snapshot", metavar="ID", help="Of the store, an id or a day; default the newest.")
 @click.pass_context
 def export_points(
     ctx: click.Context,

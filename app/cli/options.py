@@ -96,6 +96,18 @@ def day_options(command: Command) -> Command:
     return start(end(command))
 
 
+def until_option(command: Command) -> Command:
+    """Add ``--until``.
+
+    Parameters
+    ----------
+    command : function
+        Of a click command; gets ``until``, an ISO date or None.
+    """
+    text = "Last day, also past the last acquisition (at most 200 days): sigma grows, days are marked as extrapolated."
+    return click.option("--until", metavar="D", help=text)(command)
+
+
 def training_options(command: Command) -> Command:
     """Add what training is configured by; ``training_configuration`` takes the same names.
 

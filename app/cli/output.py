@@ -6,7 +6,10 @@ import json
 import sys
 import time
 from collections.abc import Generator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from fluxlens.embeddings.store import Store
 
 T = TypeVar("T")
 
@@ -139,3 +142,20 @@ def _write_json(result: dict, json_path: str) -> None:
     # Written beside and renamed: a reader never meets half a file.
     with replacing(json_path) as temporary:
         temporary.write_text(json.dumps(result, indent=2, default=float) + "\n")
+
+
+def extrapolated_note(written: Store) -> str:
+    """What is said of a store's days past its last acquisition.
+
+    Parameters
+    ----------
+    written : embeddings.store.Store
+        Open.
+
+    Returns
+    -------
+    str
+        Begins with a semicolon; empty where there is no such day.
+    """
+    first = written.attrs.get("extrapolated_from")
+    return f"; extrapolated from {first}, past the last acquisition" if first else ""

@@ -17,6 +17,7 @@ from fluxlens.models.errors import DataWarning, InputError
 COMMANDS = {
     "serve": "serve",
     "embed": "embed",
+    "update": "update",
     "scene": "scene_commands",
     "reconstruct": "reconstruct",
     "export": "export_points",

@@ -43,6 +43,7 @@ def scene_commands() -> None:
     help="Daily: time and sw_in, tair, vpd, precip; or nasa-power, to fetch it from there.",
 )
 @click.option("--out", metavar="SCENE", help="Path of the new scene.")
+@click.option("--update", is_flag=True, help="Add to the scene at --out the days that it does not have.")
 @click.option("--dry-run", is_flag=True, help="Print dates and bytes, fetch nothing.")
 def scene_stac(
     at: str,
@@ -54,6 +55,7 @@ def scene_stac(
     clear: str,
     weather: str | None,
     out: str | None,
+    update: bool,
     dry_run: bool,
 ) -> None:
     """A scene of Sentinel-2 and Sentinel-1 from a STAC API.
@@ -71,6 +73,8 @@ def scene_stac(
         API, product of Sentinel-1, cloud detector.
     weather, out : str or None
         Weather table or service; path of the new scene.
+    update : bool
+        Whether the scene at ``out`` is there and gets the days that it lacks.
     dry_run : bool
         Whether only the search runs.
     """
@@ -100,7 +104,7 @@ def scene_stac(
         is_service = weather == stac.NASA_POWER
         daily = stac.weather(request) if is_service else weather_table.open(weather)
     # What a catalogue lists and its server lacks does not stop the rest: `fetch` warns of it.
-    run_with_progress(stac.fetch(request, out, daily))
+    run_with_progress(stac.fetch(request, out, daily, update))
     print(f"{out}: {request.grid.ny} x {request.grid.nx} pixels, {request.start} to {request.end}")
 
 

@@ -39,6 +39,7 @@ from fluxlens.app.views.map import MapView
 from fluxlens.app.views.page_template import was_dark
 from fluxlens.app.views.place_toolbar import PlaceToolbar
 from fluxlens.app.views.series import SeriesView
+from fluxlens.app.views.snapshot_notice import SnapshotNotice
 from fluxlens.app.views.split_choice import bind_split
 from fluxlens.app.views.style import fluxlens_design
 from fluxlens.app.views.tabs import TabsView
@@ -126,6 +127,7 @@ class Explorer(pn.viewable.Viewer):
         self.header.behaviour.make_table = self.chart_file
         self._waiting = messages.waiting_pane()
         self._welcome = messages.welcome(lambda: setattr(self.browser, "explained", True))
+        self.snapshot_notice = SnapshotNotice(self.show_snapshot)
         self._body = pn.Column(self._waiting, sizing_mode="stretch_width", css_classes=["fill"])
         self.map_view: MapView | None = None
         self.series_view: SeriesView | None = None
@@ -286,6 +288,7 @@ class Explorer(pn.viewable.Viewer):
         """
         self._shared_data, self.data = data, self._with_session_choices(data)
         data, state = self.data, self.state
+        self.snapshot_notice.watch(data.store)
         # First of all: views of the store before would draw its days and pixels with the new choices.
         state.unwatch_all()
         state.param.update(
@@ -414,6 +417,26 @@ class Explorer(pn.viewable.Viewer):
         self._link_fields = permalink.parse_query(permalink.to_query(self.state, self.data))
         self._link_fields.pop("given", None)
         self.show_store(self._shared_data)
+
+    def show_snapshot(self, snapshot: str) -> None:
+        """Show the same view of another snapshot of the store on screen.
+
+        Parameters
+        ----------
+        snapshot : str
+            Its id.
+        """
+        before = self.data.store.snapshot
+        self._link_fields = permalink.parse_query(permalink.to_query(self.state, self.data))
+        self._link_fields.pop("given", None)
+        if self.cat is None:
+            store = self.data.store.at_snapshot(snapshot)
+            self.show_store(ExplorerData(store, gpp_predictor(store)))
+            return
+        # Visitors who come from now on open the newest as well, and not what this process opened before.
+        LOADER.forget(str(getattr(self.cat, "path", "")), self.state.entry, before)
+        self._link_fields["snapshot"] = snapshot
+        self.open(self.state.entry)
 
     def tap(self, x: float, y: float, add: bool = False) -> None:
         """Choose the pixel at a point; sets a message outside the scene.
@@ -683,6 +706,7 @@ class Explorer(pn.viewable.Viewer):
         body = pn.Column(
             messages.message(self.state),
             messages.data_notes(self.state),
+            self.snapshot_notice.view,
             self._welcome,
             self._body,
             sizing_mode="stretch_width",

@@ -247,6 +247,9 @@ class MapView:
         keys = ""
         if self.state.layer == "feature":
             keys = " · ↑ ↓ next" + (", ranked by correlation with GPP here" if self.data.predict else "")
+        first = self.data.attrs.get("extrapolated_from")
+        if first and self.state.day.isoformat() >= first:
+            keys += f" · extrapolated, past the last acquisition (days from {first} on)"
         self._caption.object = map_caption(self.plot.image_shown, keys)
         self.colour_bar.show(self.plot.image_shown, ramp_ticks(self.plot.image_shown))
 

@@ -21,7 +21,7 @@ WAITING = (
 )
 MAX_NOTES = 5
 """Sentences of a banner: a folder of many broken files must not push the map off the screen."""
-_BANNER = """
+BANNER_CSS = """
 .banner ul { margin: 0; padding: 0 0 0 16px; }
 .banner { display: flex; gap: 10px; align-items: baseline; padding: 9px 14px; border-radius: 8px;
   line-height: 1.5;
@@ -67,7 +67,7 @@ def message(state: State) -> pn.Column:
         text = HTML(
             f'<div class="banner warn" role="alert"><span>{escape(state.message)}</span></div>',
             sizing_mode="stretch_width",
-            stylesheets=[_BANNER],
+            stylesheets=[BANNER_CSS],
         )
         close = pn.widgets.Button(
             label="×", description="Close this message (Esc)", align="center", margin=(0, 0, 0, 8)
@@ -104,7 +104,7 @@ def data_notes(state: State) -> pn.Column:
         text = HTML(
             f'<div class="banner warn" role="status"><ul>{sentences}{rest}</ul></div>',
             sizing_mode="stretch_width",
-            stylesheets=[_BANNER],
+            stylesheets=[BANNER_CSS],
         )
         close = pn.widgets.Button(label="Close", align="center", margin=(0, 0, 0, 8))
         # The state owns the notes, so that closing here closes them for every view.
@@ -122,7 +122,7 @@ def welcome(on_close) -> pn.Row:
     text = HTML(
         f'<div class="banner hello"><span>{WELCOME}</span></div>',
         sizing_mode="stretch_width",
-        stylesheets=[_BANNER],
+        stylesheets=[BANNER_CSS],
     )
     close = pn.widgets.Button(label="Got it", margin=(0, 12, 0, 4), align="center")
     row = pn.Row(

@@ -317,6 +317,10 @@ class CubeSelection:
             "title": attrs.get("title", "daily embeddings"),
             "simulated": int(attrs.get("simulated", 0)),
             "days": f"{days[0]} to {days[-1]}",
+            # Days from this one on lie past the last acquisition; said where the export holds some.
+            "extrapolated_from": first
+            if (first := attrs.get("extrapolated_from", "")) <= str(days[-1])
+            else "",
             "scene_id": attrs.get("scene_id", ""),
             "scene_digest": attrs.get("scene_digest", ""),
             "model": attrs.get("model", ""),

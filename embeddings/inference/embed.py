@@ -47,6 +47,8 @@ def embed(
     scheduler: str | None = None,
     resume: bool = False,
     device: str = "cpu",
+    causal: bool = False,
+    until: str | None = None,
 ) -> Generator[FinishedBlock | None, None, str]:
     """Write a scene's embeddings to a new store.
 
@@ -70,6 +72,10 @@ def embed(
         store of the same scene, model and days is left as it is.
     device
         Of the workers: on ``cuda`` each has a GPU of its own.
+    causal
+        Use acquisitions of the past and the day itself only.
+    until
+        Last day, YYYY-MM-DD, also past the last acquisition.
 
     Yields
     ------
@@ -91,8 +97,8 @@ def embed(
     from fluxlens.embeddings.inference import engine
     from fluxlens.embeddings.inference import request as inference_request
 
-    cube = engine.empty_cube(scene, model, start, end)
-    request = inference_request.Request.from_scene(scene, model, start, end)
+    cube = engine.empty_cube(scene, model, start, end, causal=causal, until=until)
+    request = inference_request.Request.from_scene(scene, model, start, end, until=until)
     # The folder of finished blocks lies beside it, and a relative path may mean another folder to a worker.
     path = locate(path)
     path = path.resolve() if isinstance(path, Path) else path
@@ -105,30 +111,10 @@ def embed(
     message = f"{cube.attrs['title']}, {days[0]} to {days[-1]}, model {model.name} {model.digest}"
     # Around the writer, whose own clean-up may be what meets the full disk.
     with store.writable(path), store.open_writer(path, cube) as writer:
-        blocks = BlockFolder(
-            engine.BlockTask(scene, model, request), finished if resume else writer.scratch, resume
-        )
+        task = engine.BlockTask(scene, model, request, causal)
+        blocks = BlockFolder(task, finished if resume else writer.scratch, resume)
         with executor(workers, scheduler, writer, device) as compute:
-            writer.add_scene(scene)
-            windows = request.windows()
-            known = [window for window in windows if blocks.has(window)]
-            # finished blocks come first: they complete tiles, whose files can then be written and removed
-            rest = [window for window in windows if not blocks.has(window)]
-            blocks.folder.mkdir(exist_ok=True)
-            done = 0
-            for window in itertools.chain(known, compute(blocks, rest) if rest else ()):
-                if window is None:
-                    writer.merge_finished()
-                    yield None
-                    continue
-                done += 1
-                writer.add_file(blocks.file(window), *window, keep=resume)
-                area = math.prod(side.stop - side.start for side in window)
-                yield FinishedBlock(area * len(days), done, len(windows))
-            # tiles delegated to workers may still be under way when the last block is known
-            while not writer.merge_finished():
-                time.sleep(POLL_S)
-                yield None
+            yield from write_blocks(writer, scene, blocks, compute)
             try:
                 snapshot = writer.commit(message)
             except store.Conflict:
@@ -139,6 +125,50 @@ def embed(
     if resume:
         shutil.rmtree(finished, ignore_errors=True)
     return snapshot
+
+
+def write_blocks(
+    writer: Any, scene: xr.DataTree, blocks: BlockFolder, compute: Any
+) -> Generator[FinishedBlock | None, None, None]:
+    """Write the scene and all blocks of a request to an open store; only the commit is left.
+
+    Parameters
+    ----------
+    writer
+        The ``StoreWriter``.
+    scene
+        Validated.
+    blocks
+        Finished ones are taken, the others computed.
+    compute
+        Of ``workers.executor``.
+
+    Yields
+    ------
+    FinishedBlock or None
+        As of :func:`embed`.
+    """
+    writer.add_scene(scene)
+    request = blocks.task.request
+    windows = request.windows()
+    known = [window for window in windows if blocks.has(window)]
+    # finished blocks come first: they complete tiles, whose files can then be written and removed
+    rest = [window for window in windows if not blocks.has(window)]
+    blocks.folder.mkdir(exist_ok=True)
+    done, days = 0, len(blocks.task.days)
+    for window in itertools.chain(known, compute(blocks, rest) if rest else ()):
+        if window is None:
+            writer.merge_finished()
+            yield None
+            continue
+        done += 1
+        writer.add_file(blocks.file(window), *window, keep=blocks.durable)
+        area = math.prod(side.stop - side.start for side in window)
+        yield FinishedBlock(area * days, done, len(windows))
+    # tiles delegated to workers may still be under way when the last block is known
+    while not writer.merge_finished():
+        time.sleep(POLL_S)
+        yield None
 
 
 def embed_to_store(
@@ -179,11 +209,11 @@ def embed_to_store(
 def _already_there(found: Any, cube: xr.Dataset) -> str:
     """Snapshot id of a complete store of the same cube; InputError where it is another."""
     # Digests stand for all of scene and weights; the days are compared since the same scene may be embedded for others.
-    facts = ("scene_digest", "model_digest")
-    same = all(found.attrs.get(name) == cube.attrs[name] for name in facts)
+    facts = {"scene_digest": None, "model_digest": None, "causal": 0}
+    same = all(found.attrs.get(name, default) == cube.attrs[name] for name, default in facts.items())
     if same and np.array_equal(found.days, cube["time"].values):
         return found.snapshot
     raise InputError(
-        f"Got the store {found.path} of another scene, model or days, need the same ones to resume; "
+        f"Got the store {found.path} of another scene, model, mode or days, need the same ones to resume; "
         "choose another --out."
     )

@@ -16,7 +16,7 @@ from fluxlens.embeddings import progress
 from fluxlens.embeddings.inference.batched_forward import embed_pixels_steps, encode_steps
 from fluxlens.embeddings.inference.cube import DTYPES, build_cube, cube_attrs, shapes_and_dtypes
 from fluxlens.embeddings.inference.request import Block, BlockWindow, Request, aligned_block
-from fluxlens.embeddings.scenes.acquisitions import AcquisitionSeries, read_acquisitions
+from fluxlens.embeddings.scenes.acquisitions import AcquisitionSeries, from_epoch_day, read_acquisitions
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.encoder import HALO_PX
 
@@ -30,6 +30,13 @@ class BlockTask:
     request: Request
     causal: bool = False
     """Use acquisitions of the past and the day itself only."""
+    parts: tuple[slice, ...] = (slice(None),)
+    """Which of the request's days are computed."""
+
+    @property
+    def days(self) -> np.ndarray:
+        """(day) those that are computed, whole days since 1970-01-01."""
+        return np.concatenate([self.request.days[part] for part in self.parts] or [self.request.days[:0]])
 
     def __call__(self, window: BlockWindow) -> dict[str, np.ndarray]:
         return progress.run(self.steps(window))
@@ -74,7 +81,8 @@ class BlockTask:
         Returns
         -------
         dict of numpy.ndarray
-            The variables of the cube: ``embedding`` (day, y, x, feature) int8, the others (day, y, x).
+            The variables of the cube, days of ``parts``: ``embedding`` (day, y, x, feature) int8, the others
+            (day, y, x).
         """
         tokens = {}  # by sensor: (1, time, pixel, channel)
         for name, series in (read() if read else self.read(window)).items():
@@ -82,7 +90,15 @@ class BlockTask:
             tokens[name] = yield from encode_steps(self.model, name, series)
         rows, cols = self._whole_block(window)
         shape = (rows.stop - rows.start, cols.stop - cols.start)
-        arrays = yield from embed_pixels_steps(self.model, tokens, shape, self.request.days, self.causal)
+        parts = []
+        for part in self.parts:
+            days = self.request.days[part]
+            parts.append((yield from embed_pixels_steps(self.model, tokens, shape, days, self.causal)))
+        arrays = (
+            {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            if parts[1:]
+            else parts[0]
+        )
         # The whole block was computed, so that its numbers do not depend on the window; the window is cut from it.
         cut = (
             slice(None),
@@ -212,6 +228,8 @@ def empty_cube(
     end: str | None = None,
     window: tuple[slice, slice] | None = None,
     causal: bool = False,
+    until: str | None = None,
+    digest: str | None = None,
 ) -> xr.Dataset:
     """Coordinates, dtypes and attributes of the embedding cube, without its numbers.
 
@@ -219,15 +237,25 @@ def empty_cube(
     ----------
     scene, model, start, end, window, causal
         As of :func:`embed_blocks`.
+    until
+        As of :meth:`Request.from_scene`.
+    digest
+        As of :func:`lazy_cube`.
 
     Returns
     -------
     xarray.Dataset
-        As of :func:`compute`, each array one zero broadcast to its shape, which takes no memory.
+        As of :func:`compute`, each array one zero broadcast to its shape, which takes no memory. Where days lie past
+        the last acquisition, the attribute ``extrapolated_from`` is the first of them, YYYY-MM-DD.
     """
-    request = Request.from_scene(scene, model, start, end, window)
+    request = Request.from_scene(scene, model, start, end, window, until)
     arrays = {
         name: np.broadcast_to(np.zeros((), dtype), full)
         for name, (full, dtype) in shapes_and_dtypes(request.shape, model.features).items()
     }
-    return build_cube(request, model, request.rows, request.cols, arrays, cube_attrs(scene, model, causal))
+    attrs = cube_attrs(scene, model, causal, digest)
+    if request.last > request.observed:
+        attrs["extrapolated_from"] = str(
+            from_epoch_day(np.int64(request.observed + 1)).astype("datetime64[D]")
+        )
+    return build_cube(request, model, request.rows, request.cols, arrays, attrs)

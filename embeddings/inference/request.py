@@ -10,6 +10,7 @@ from fluxlens.embeddings.geometry import Grid, target_grid
 from fluxlens.embeddings.scenes.acquisitions import first_and_last_day, from_epoch_day, parse_day
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
+from fluxlens.models.fusion import WINDOW_DAYS
 
 BLOCK_PX = 32
 """Side of an aligned block."""
@@ -55,6 +56,8 @@ class Request:
     last: int
     rows: slice
     cols: slice
+    observed: int
+    """Day of the scene's last acquisition; later days of the request are extrapolated."""
 
     @classmethod
     def from_scene(
@@ -64,6 +67,7 @@ class Request:
         start: str | None = None,
         end: str | None = None,
         window: tuple[slice, slice] | None = None,
+        until: str | None = None,
     ) -> Request:
         """The request for a scene, clipped to what it has.
 
@@ -77,6 +81,8 @@ class Request:
             First and last day as YYYY-MM-DD; None: of the acquisitions.
         window
             Rows and columns of the 10 m grid; None: the whole scene.
+        until
+            Last day as YYYY-MM-DD instead of ``end``, also past the last acquisition, as far as the fusion looks.
 
         Returns
         -------
@@ -89,6 +95,16 @@ class Request:
         """
         grid = target_grid(scene)
         first, last = first_and_last_day(scene, model.config.sensors)
+        observed = last
+        if until is not None:
+            if end is not None:
+                raise InputError(f"Got both end {end} and until {until}, need one of them; leave one out.")
+            end, last = until, max(last, parse_day(until, last, "until"))
+            if last - observed > WINDOW_DAYS:
+                raise InputError(
+                    f"Got until {_iso(last)}, {last - observed} days past the last acquisition of {_iso(observed)}, "
+                    f"need at most {WINDOW_DAYS}, as far as the model looks; choose an earlier day."
+                )
         begin, finish = parse_day(start, first, "start"), parse_day(end, last, "end")
         if start is not None and end is not None and finish < begin:
             raise InputError(
@@ -99,7 +115,8 @@ class Request:
                 f"start {_iso(begin)}, end {_iso(finish)} lie outside the scene's acquisitions, {_iso(first)} to"
                 f" {_iso(last)}; ask for days inside."
             )
-        # Days beyond the acquisitions would be extrapolated: the request is cut, as the cube's time axis tells.
+        # Days beyond the acquisitions are extrapolated, which only ``until`` asks for: the request is cut, as the
+        # cube's time axis tells.
         begin, finish = max(begin, first), min(finish, last)
         # ``slice.indices`` resolves None and negative bounds and cuts at the grid's edge, as indexing an array does.
         rows, cols = window or (slice(0, grid.ny), slice(0, grid.nx))
@@ -108,7 +125,7 @@ class Request:
             raise InputError(
                 f"the window holds no pixel of the scene's {grid.ny} x {grid.nx}; choose one inside."
             )
-        return cls(grid, begin, finish, rows, cols)
+        return cls(grid, begin, finish, rows, cols, observed)
 
     @property
     def days(self) -> np.ndarray:

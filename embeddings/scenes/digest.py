@@ -50,17 +50,27 @@ def digest(scene: xr.DataTree) -> str:
 def _blocks(array: xr.DataArray) -> Iterator[bytes]:
     """The array's bytes, whole or, where it is large, in boxes that do not depend on how it is stored."""
     if array.nbytes <= DIGEST_BYTES:
-        yield _canonical(array.values)
+        yield canonical_bytes(array.values)
         return
     steps = [DIGEST_BOX.get(str(dim), size) for dim, size in array.sizes.items()]
     starts = (range(0, size, step) for size, step in zip(array.shape, steps, strict=True))
     for corner in product(*starts):
         box = tuple(slice(a, a + step) for a, step in zip(corner, steps, strict=True))
-        yield _canonical(array[box].values)
+        yield canonical_bytes(array[box].values)
 
 
-def _canonical(values: np.ndarray) -> bytes:
-    """Bytes that equal values share: one NaN, one zero, little-endian, times in ns, text in UTF-8."""
+def canonical_bytes(values: np.ndarray) -> bytes:
+    """Bytes that equal values share: one NaN, one zero, little-endian, times in ns, text in UTF-8.
+
+    Parameters
+    ----------
+    values
+        Of any dims, unit and dtype.
+
+    Returns
+    -------
+    bytes
+    """
     if values.dtype.kind == "M":
         # Readers differ in the unit of times: seconds and nanoseconds of one moment must agree.
         return values.astype("datetime64[ns]").astype("<i8").tobytes()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
+from fluxlens.embeddings.geometry import target_grid
 from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.readers import zarr
 from fluxlens.embeddings.scenes import cloud_mask, schema
@@ -24,7 +27,9 @@ NAMED = 5
 LICENCE = "Copernicus Sentinel data: free and open, with attribution"
 
 
-def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) -> Steps[list[str]]:
+def fetch(
+    request: Request, out: str | Path, weather: xr.Dataset | None = None, update: bool = False
+) -> Steps[list[str]]:
     """Fetch a scene and write it as Zarr; dates an earlier, interrupted run of the same request fetched are reused.
 
     Parameters
@@ -32,9 +37,11 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
     request : Request
         Square, days, provider, radar product and cloud detector.
     out : path
-        New scene; its folder must exist.
+        New scene; its folder must exist. With ``update`` a scene that :func:`fetch` wrote.
     weather : xarray.Dataset, optional
         Daily weather to add: ``sw_in`` W m-2, ``tair`` degC, ``vpd`` hPa, ``precip`` mm d-1 on ``time``.
+    update : bool
+        Fetch only days of a sensor that the scene at ``out`` does not have, and put the scene with them in its place.
 
     Yields
     ------
@@ -58,12 +65,17 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
         ``out``; fetched dates stay beside it for the next run.
     """
     path = Path(out).expanduser().resolve()
-    if path.exists():
+    known = _known_scene(path, request) if update else None
+    if path.exists() and not update:
         raise InputError(f"Got {path}, which exists already, need a new path; choose another or remove it.")
     if not path.parent.is_dir():
         raise InputError(f"Got {path}, need a path in a folder that exists; create {path.parent} first.")
     yield f"asking {request.url}", 0.0
     found = passes(request)
+    if known is not None:
+        found = [one for one in found if (one.sensor, np.datetime64(one.time, "D")) not in _acquired(known)]
+        if not found and weather is None:
+            return []
     # Without --s1 and --clear: fetched dates stay when the user has to choose another radar product or detector.
     same = replace(request, s1="any", clear=cloud_mask.SCL)
     request_digest = hashlib.blake2b(str(same).encode(), digest_size=6).hexdigest()
@@ -78,6 +90,11 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
     empty: list[str] = []
     nodes = {name: _node(name, found, folder, left_out, empty) for name in schema.SENSORS}
     nodes = {name: node for name, node in nodes.items() if node is not None}
+    if known is not None:
+        nodes = _joined(known, nodes)
+        weather = (
+            weather if weather is None or "weather" not in nodes else weather.combine_first(nodes["weather"])
+        )
     # Dates without a value, such as the corner of a swath, are no scene.
     if not nodes:
         raise InputError(
@@ -86,11 +103,16 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
         )
     if weather is not None:
         nodes["weather"] = weather
-    root = xr.Dataset(attrs=_attrs(path.stem, request, found, left_out))
+    root = xr.Dataset(attrs=_attrs(path.stem, request, found, left_out, known))
     scene = xr.DataTree.from_dict({"/": root, **{f"/{name}": node for name, node in nodes.items()}})
     if "s2" in nodes and request.clear != cloud_mask.SCL:
         scene = cloud_mask.apply_cloud_mask(scene, request.clear)
-    zarr.write(scene, path)
+    if known is None:
+        zarr.write(scene, path)
+    else:
+        # The scene of before is read, date by date, until the new one is whole beside it.
+        with atomic_path(path) as temporary:
+            zarr.write(scene, temporary)
     shutil.rmtree(folder)
     told = []
     if left_out:
@@ -104,6 +126,41 @@ def fetch(request: Request, out: str | Path, weather: xr.Dataset | None = None) 
     if told:
         warnings.warn(f"{path.name}: {'; '.join(told)}.", DataWarning, stacklevel=2)
     return left_out
+
+
+def _known_scene(path: Path, request: Request) -> xr.DataTree:
+    """The scene to update; InputError where there is none, or it lies on other pixels than the request."""
+    if not path.exists():
+        raise InputError(f"Got {path}, which does not exist, need a scene to update; leave --update out.")
+    scene = zarr.open(path)
+    grid = target_grid(scene)
+    if grid != request.grid:
+        raise InputError(
+            f"Got a square from {request.grid.left_m:.0f}, {request.grid.top_m:.0f} m of {request.grid.crs}, "
+            f"{request.size_m} m wide, for {path}, need {grid.left_m:.0f}, {grid.top_m:.0f} m of {grid.crs}, "
+            f"{grid.nx * grid.size_m:.0f} m wide; give --at and --size-m as for the scene."
+        )
+    return scene
+
+
+def _acquired(scene: xr.DataTree) -> set[tuple[str, np.datetime64]]:
+    """Sensor and UTC day of each acquisition of a scene."""
+    sensors = [name for name in schema.SENSORS if name in scene.children]
+    return {(name, day) for name in sensors for day in scene[name]["time"].values.astype("datetime64[D]")}
+
+
+def _joined(known: xr.DataTree, new: dict[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    """Nodes of a scene with new dates of its sensors, in the order of time; other nodes as they are."""
+    nodes = {name: node.to_dataset(inherit=False) for name, node in known.children.items()}
+    for name, node in new.items():
+        parts = [nodes[name], node] if name in nodes else [node]
+        if not all("orbit" in part.coords for part in parts):
+            parts = [part.drop_vars("orbit", errors="ignore") for part in parts]
+        joined = xr.concat(
+            parts, "time", data_vars="minimal", coords="minimal", compat="override", join="override"
+        )
+        nodes[name] = joined.sortby("time")
+    return nodes
 
 
 def _date(one: Pass, request: Request, folder: Path) -> None:
@@ -143,9 +200,22 @@ def _node(
     return node.assign_coords(orbit=("time", orbits)) if all(orbits) else node
 
 
-def _attrs(name: str, request: Request, found: list[Pass], left_out: list[str]) -> dict[str, object]:
+def _attrs(
+    name: str, request: Request, found: list[Pass], left_out: list[str], known: xr.DataTree | None = None
+) -> dict[str, object]:
     """Attributes of the scene: title, source with provider and years, licence, what was left out."""
-    years = sorted({str(one.time)[:4] for one in found})
+    days = {str(one.time)[:10] for one in found}
+    if known is not None:
+        days |= {str(day) for _, day in _acquired(known)}
+        start, end = min(request.start, *days), max(request.end, *days)
+        years = sorted({day[:4] for day in days})
+        # Products and providers of before stay named: the sentence goes on with the new years alone.
+        period = "-".join(years[:: len(years) - 1 or 1])
+        source = re.sub(r"(?<=Sentinel data )\d{4}(-\d{4})?", period, known.attrs["source"])
+        known_left_out = [*known.attrs.get("left_out", []), *left_out]
+        facts = {**known.attrs, "title": f"{name}, {start} to {end}", "source": source}
+        return facts | ({"left_out": known_left_out} if known_left_out else {})
+    years = sorted({day[:4] for day in days})
     products = sorted({str(item.collection_id) for one in found for item in one.items})
     problems = {"left_out": left_out} if left_out else {}
     return {

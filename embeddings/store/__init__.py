@@ -6,6 +6,7 @@ from fluxlens.embeddings.store.locking import writable
 from fluxlens.embeddings.store.mosaic import Mosaic
 from fluxlens.embeddings.store.reader import Store
 from fluxlens.embeddings.store.repository import Snapshot, exists, is_store
+from fluxlens.embeddings.store.updating import open_update
 from fluxlens.embeddings.store.writer import Conflict, StoreWriter, open_writer, write, write_steps
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "is_store",
     "is_url",
     "locate",
+    "open_update",
     "open_writer",
     "to_bytes",
     "writable",

@@ -73,6 +73,28 @@ def create_layout(store: Any, layout: str, template: xr.Dataset) -> dict[str, An
     return create_arrays(zarr.open_group(store, path=layout, mode="a", zarr_format=3), layout, template)
 
 
+def replace_coords(store: Any, layout: str, template: xr.Dataset) -> None:
+    """Replace the coordinates and attributes of one layout, whose arrays stay as they are.
+
+    Parameters
+    ----------
+    store
+        A writable Zarr store.
+    layout
+        One of ``LAYOUTS``.
+    template
+        A cube; only its coordinates and attributes are used.
+    """
+    import zarr
+
+    group = zarr.open_group(store, path=layout, mode="r+", zarr_format=3)
+    for name in set(group.array_keys()) - set(DTYPES):
+        del group[name]
+    group.attrs.clear()
+    coords = template.drop_vars(template.data_vars).drop_encoding()
+    _object_text(coords).to_zarr(store, group=layout, mode="a", consolidated=False, zarr_format=3)
+
+
 def create_arrays(group: Any, layout: str, template: xr.Dataset, level: int = 1) -> dict[str, Any]:
     """Create the empty arrays of a layout in a group.
 

@@ -32,6 +32,8 @@ from fluxlens.embeddings.store.layout import (
 )
 from fluxlens.embeddings.store.location import within_deadline
 from fluxlens.embeddings.store.repository import (
+    DAY,
+    EMPTY_MESSAGE,
     Snapshot,
     check_complete,
     damaged,
@@ -45,6 +47,7 @@ from fluxlens.embeddings.store.repository import (
     open_repository,
     read_metadata_digest,
     reading,
+    snapshot_of_day,
 )
 from fluxlens.embeddings.store.routing import (
     bytes_touched,
@@ -95,7 +98,7 @@ class Store:
         path
             Of its folder, or URL (``s3://``, ``gs://``, ``az://``).
         snapshot
-            Id of an earlier state; None: the newest.
+            Id of an earlier state, or a day YYYY-MM-DD: the state at the end of that day, UTC; None: the newest.
         storage_options
             Of ``object_url.OPTIONS``, for a URL: ``anonymous``, ``endpoint_url`` ...
 
@@ -117,6 +120,8 @@ class Store:
                 raise InputError(f"Got {path}, need an embedding store; write one with `fluxlens embed`.")
         repository = open_repository(path)
         with reading(path):
+            if snapshot is not None and DAY.fullmatch(snapshot):
+                snapshot = within_deadline(path, lambda: snapshot_of_day(repository, snapshot))
             try:
                 # A session is pinned to one snapshot: a writer that commits meanwhile changes nothing for this reader.
                 which = {"snapshot_id": snapshot} if snapshot else {"branch": "main"}
@@ -168,7 +173,7 @@ class Store:
         Parameters
         ----------
         snapshot
-            Its id.
+            Its id, or a day as of :meth:`open`.
 
         Returns
         -------
@@ -385,6 +390,22 @@ class Store:
         """Commits of the store at this moment, newest first; there may be newer ones than ``snapshot``."""
         with reading(self.path):
             return history(self._repository)
+
+    def newest_snapshot(self) -> Snapshot:
+        """The newest commit of a cube at this moment, such as of an update; one request of an object store.
+
+        Returns
+        -------
+        Snapshot
+        """
+
+        def newest() -> Snapshot:
+            commits = self._repository.ancestry(branch="main")
+            info = next(info for info in commits if info.message != EMPTY_MESSAGE)
+            return Snapshot(info.id, pd.Timestamp(info.written_at), info.message)
+
+        with reading(self.path):
+            return within_deadline(self.path, newest)
 
     @cached_property
     def _coords(self) -> xr.Dataset:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import re
 import socket
 import time
 import urllib.request
@@ -41,6 +42,9 @@ NO_REPOSITORY = "the repository doesn't exist"
 METADATA_DIGEST = "digest_of_words"
 """Attribute of the store (its name is part of the file format): digest of attributes and coordinates, which have no
 checksum of their own."""
+
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+"""A day that names a snapshot; ids of Icechunk have no hyphens."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,40 @@ def newest_cube(repository: Any) -> str | None:
         if info.message != EMPTY_MESSAGE:
             return info.id if info.parent_id else None
     return None
+
+
+def snapshot_of_day(repository: Any, day: str) -> str:
+    """The newest commit that holds a cube and was made on a day or before it.
+
+    Parameters
+    ----------
+    repository
+        Of Icechunk.
+    day
+        YYYY-MM-DD, UTC.
+
+    Returns
+    -------
+    str
+        The snapshot id.
+
+    Raises
+    ------
+    InputError
+        Where there is none, or no such day.
+    """
+    try:
+        end = pd.Timestamp(day, tz="UTC") + pd.Timedelta(days=1)
+    except ValueError as error:
+        raise InputError(f"Got the snapshot {day!r}, need a date such as 2020-05-01; correct it.") from error
+    commits = history(repository)
+    found = next((commit.id for commit in commits if commit.written_at < end), None)
+    if found is None:
+        first = f"{commits[-1].written_at:%Y-%m-%d}" if commits else "none"
+        raise InputError(
+            f"Got the snapshot of {day}, need a day not before the first, {first}; choose another."
+        )
+    return found
 
 
 def open_repository(path: Location) -> Any:

@@ -39,6 +39,8 @@ class Tile:
     files: tuple[BlockFile, ...]
     overview: Path | None = None
     """File to write the tile at half the resolution to, for the next coarser level."""
+    days: tuple[slice, ...] | None = None
+    """Which days of maps are written; None: all. Series hold all days in a chunk and are always written whole."""
 
     def write(self, session: Any) -> Any:
         """Write the tile.
@@ -66,16 +68,30 @@ class Tile:
         height, width = self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
         # At least one day, however wide the tile is.
         step = max(1, SLAB_BYTES // (height * width * last))
-        slabs = (slice(a, min(a + step, embedding.shape[0])) for a in range(0, embedding.shape[0], step))
-        # a generator: each slab goes to the store, and its half resolution to the file, before the next is read
-        written = (self._put(embedding, quality, days, self.rows, self.cols) for days in slabs)
         if self.overview is None:
-            for _ in written:
-                pass
+            for days in self._slabs(embedding.shape[0], step):
+                self._put(embedding, quality, days, self.rows, self.cols)
         else:
+            # a generator: each slab goes to the store, and its half resolution to the file, before the next is read
+            written = self._put_all(embedding, quality, step)
             shape = (embedding.shape[0], -(-height // 2), -(-width // 2), last)
             save(self.overview, shape, (halve_resolution(codes, embedding.shape[3]) for codes in written))
         return session
+
+    def _slabs(self, total: int, step: int) -> Iterator[slice]:
+        """Days to write, at most ``step`` at a time."""
+        for part in self.days if self.days is not None else (slice(0, total),):
+            yield from (slice(a, min(a + step, part.stop)) for a in range(part.start, part.stop, step))
+
+    def _put_all(self, embedding: Any, quality: Any, step: int) -> Iterator[np.ndarray]:
+        """Bytes of all days in slabs, those of ``days`` written: the next level's file holds all days, as a block's."""
+        done, total, last = 0, embedding.shape[0], embedding.shape[3] + quality.shape[3]
+        for days in [*self._slabs(total, step), slice(total, total)]:
+            for a in range(done, days.start, step):  # days that stay as they are
+                yield self._gather(slice(a, min(a + step, days.start)), self.rows, self.cols, last)
+            if days.start < days.stop:
+                yield self._put(embedding, quality, days, self.rows, self.cols)
+            done = days.stop
 
     def _put(self, embedding: Any, quality: Any, days: slice, rows: slice, cols: slice) -> np.ndarray:
         """Write a box to both arrays; returns its bytes."""

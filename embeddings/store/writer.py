@@ -252,16 +252,12 @@ class StoreWriter:
         self._repository, self._title = repository, template.attrs.get("title", "embeddings")
         self._session = repository.writable_session("main")
         root = zarr.open_group(self._session.store, mode="a", zarr_format=3)
-        # Arrays of an earlier cube may have other shapes; they stay readable in their own snapshot.
-        for name in list(root.group_keys()):
-            del root[name]
-        created = {layout: create_layout(self._session.store, layout, template) for layout in LAYOUTS}
+        series = self._create_arrays(root, template)
         self._days, ny, nx, _ = template["embedding"].shape
         # by level: the layouts that a tile of it is written to, and the blocks that wait for a tile to be covered
         self._layouts: list[tuple[str, ...]] = [LAYOUTS]
-        self._assemblers = [TileAssembler(ny, nx, tile_px(created["series"]["embedding"]))]
+        self._assemblers = [TileAssembler(ny, nx, tile_px(series))]
         for level, layout in list(level_layouts(ny, nx).items())[1:]:
-            create_arrays(root.create_group(layout), "maps", template, level)
             self._layouts.append((layout,))
             self._assemblers.append(TileAssembler(-(-ny // level), -(-nx // level), tile_px()))
         store = self._session.store
@@ -269,10 +265,22 @@ class StoreWriter:
         root.attrs.pop(METADATA_DIGEST, None)
         self._digest = metadata_digest(read_coords(store), open_arrays(store, (ny, nx)))
         self._target, self._submit = self._session, _run_now
+        self._written_days: tuple[slice, ...] | None = None
+        """Of maps; None: all."""
         self._pending: list[tuple[Any, Callable[[], None]]] = []
         # Tiles of both layouts and all levels read a block's file; it is deleted with its last use.
         self._uses: Counter[Path] = Counter()
         """How many tiles still need a file."""
+
+    def _create_arrays(self, root: Any, template: xr.Dataset) -> Any:
+        """Create the arrays of all layouts in the session's root group; returns the embedding's as series."""
+        # Arrays of an earlier cube may have other shapes; they stay readable in their own snapshot.
+        for name in list(root.group_keys()):
+            del root[name]
+        created = {layout: create_layout(self._session.store, layout, template) for layout in LAYOUTS}
+        for level, layout in list(level_layouts(*template["embedding"].shape[1:3]).items())[1:]:
+            create_arrays(root.create_group(layout), "maps", template, level)
+        return created["series"]["embedding"]
 
     def delegate(self, submit: Callable[..., Any]) -> None:
         """From here on have tiles written elsewhere.
@@ -403,7 +411,7 @@ class StoreWriter:
                 # Overviews are made of finished map tiles, while these are in memory.
                 coarser = layout != "series" and level + 1 < len(self._assemblers)
                 overview = self.scratch / f"half{level}_{rows.start}_{cols.start}.npy" if coarser else None
-                tile = Tile(layout, rows, cols, files, overview)
+                tile = Tile(layout, rows, cols, files, overview, self._written_days)
                 then = partial(self._written, level, tile)
                 self._pending.append((self._submit(tile.write, self._target), then))
 

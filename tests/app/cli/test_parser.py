@@ -84,7 +84,7 @@ def test_the_version_is_printed(capsys):
 @pytest.mark.parametrize(
     ("words", "match"),
     [
-        ("", "need one of serve, embed, scene"),
+        ("", "need one of serve, embed, update, scene"),
         ("fly", "'fly', need one of serve, embed"),
         ("evaluate sky", "fluxlens evaluate: .*'sky', need one of .*probes"),
         ("embed", "without SCENE"),
@@ -92,7 +92,7 @@ def test_the_version_is_printed(capsys):
         ("embed scene --ou store", "with --ou, need --out"),
         ("embed scene --frobnicate", "with --frobnicate, need an option it has"),
         ("serve --port http", "--port of fluxlens serve: 'http' is not a valid integer"),
-        ("bench sleep", "'sleep' is not one of 'embed', 'store', 'screen'"),
+        ("bench sleep", "'sleep' is not one of 'embed', 'store', 'update', 'screen'"),
         ("export --at", "'--at' requires an argument"),
         ("catalog list a b", "unexpected extra arguments"),
         ("export x --at 1,1 --again r.json", "--at and --again"),

@@ -178,12 +178,12 @@ def test_a_period_that_cannot_be_is_told(scene, model, period, sentence):
 def test_out_of_device_memory_strips_are_asked_in_halves(cube, scene, model, monkeypatch):
     contextualise, tried = model.contextualise, []
 
-    def limited(tokens, causal):
+    def limited(tokens, causal, group_days):
         pixels = next(iter(tokens.values())).valid.shape[2]
         tried.append(pixels)
         if pixels > 40:
             raise torch.OutOfMemoryError(f"no memory for {pixels} pixels")
-        return contextualise(tokens, causal)
+        return contextualise(tokens, causal, group_days)
 
     monkeypatch.setattr(model, "contextualise", limited, raising=False)
     halved = engine.compute(scene, model)
@@ -195,7 +195,7 @@ def test_out_of_device_memory_strips_are_asked_in_halves(cube, scene, model, mon
 
 
 def test_a_single_pixel_that_does_not_fit_is_told(scene, model, monkeypatch):
-    def never(tokens, causal):
+    def never(tokens, causal, group_days):
         raise torch.OutOfMemoryError("no memory")
 
     monkeypatch.setattr(model, "contextualise", never, raising=False)

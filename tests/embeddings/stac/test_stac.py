@@ -572,3 +572,32 @@ def test_the_grid_is_in_the_zone_of_the_point(lon, lat, crs):
     back = grid.lonlat(grid.x.mean(), grid.y.mean())
     assert np.allclose(np.mod(back[0] - lon + 180, 360) - 180, 0, atol=2e-4)
     assert back[1] == pytest.approx(lat, abs=2e-4)
+
+
+def test_an_update_fetches_only_the_days_the_scene_lacks_and_joins_them(world, tmp_path):
+    world.s2("A", "2020-06-01T10:40:21")
+    world.s2("C", "2020-06-11T10:40:21")
+    world.s1("S", "2020-06-02T17:31:51")
+    before, _ = fetched(world, tmp_path)
+    # One pass in the middle, one at the end; what is there already is not fetched again: its files are gone.
+    for file in (tmp_path / "files").glob("[ACS]*"):
+        file.unlink()
+    world.s2("B", "2020-06-06T10:40:21", scl=9)
+    world.s1("T", "2020-06-26T17:31:51", power=(0.2, 0.02))
+    left_out = progress.run(stac.fetch(request_of(world), tmp_path / "scene.zarr", update=True))
+    after = open_scene(tmp_path / "scene.zarr").load()
+    assert left_out == []
+    assert list(schema.utc_days(after["s2"]).astype(str)) == ["2020-06-01", "2020-06-06", "2020-06-11"]
+    assert list(schema.utc_days(after["s1"]).astype(str)) == ["2020-06-02", "2020-06-26"]
+    for name, at in (("s2", [0, 2]), ("s1", [0])):
+        xr.testing.assert_equal(after[name].to_dataset().isel(time=at), before[name].to_dataset())
+    assert after.attrs["title"] == before.attrs["title"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["files", "scene.zarr"]
+    written = (tmp_path / "scene.zarr").stat().st_mtime_ns
+    progress.run(stac.fetch(request_of(world), tmp_path / "scene.zarr", update=True))
+    assert (tmp_path / "scene.zarr").stat().st_mtime_ns == written
+    elsewhere = stac.Request(LON, LAT, SIDE_M + 40, "2020-06-01", "2020-06-30", world.url)
+    with pytest.raises(InputError, match="give --at and --size-m as for the scene"):
+        progress.run(stac.fetch(elsewhere, tmp_path / "scene.zarr", update=True))
+    with pytest.raises(InputError, match="leave --update out"):
+        progress.run(stac.fetch(request_of(world), tmp_path / "none.zarr", update=True))

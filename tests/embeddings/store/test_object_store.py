@@ -226,6 +226,36 @@ def test_of_two_runs_of_the_same_embedding_the_second_takes_the_first(
     assert len(Store.open(url).log()) == 1
 
 
+def test_an_update_there_holds_the_bits_of_a_whole_embedding_and_meets_another_in_a_conflict(
+    proxy, url, world, monkeypatch, tmp_path
+):
+    from fluxlens.embeddings.inference.embed import embed
+    from fluxlens.embeddings.inference.update import update
+    from fluxlens.embeddings.readers import zarr
+    from fluxlens.models import checkpoints
+
+    scene, model = zarr.open(world / "scene"), checkpoints.load(str(world / "m.safetensors"), "cpu")
+    nodes = {node.path: node.to_dataset(inherit=False) for node in scene.subtree}
+    for name in ("/s2", "/s1"):
+        nodes[name] = nodes[name].sel(time=slice(None, "2020-06-15"))
+    part = xr.DataTree.from_dict(nodes, name=scene.name)
+    old = finish(embed(url, part, model, start="2020-06-10"))
+    slow = update(url, scene, model)
+    next(slow)
+    # Another machine has another cache folder, so that no lock keeps it from writing meanwhile.
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("FLUXLENS_CACHE", str(tmp_path / "elsewhere"))
+        done = finish(update(url, scene, model))
+    with pytest.raises(Conflict, match="another process committed meanwhile"):
+        finish(slow)
+    assert [commit.id for commit in Store.open(url).log()] == [done.snapshot, old]
+    finish(embed(tmp_path / "whole", scene, model, start="2020-06-10"))
+    for layout in ("maps", "series"):
+        pair = (Store.open(place).cube(layout).compute() for place in (url, tmp_path / "whole"))
+        xr.testing.assert_identical(*pair)
+    assert len(Store.open(url, old).days) < len(Store.open(url).days)
+
+
 def finish(steps) -> str:
     """The result of a generator."""
     while True:
