@@ -1,16 +1,11 @@
 """The map of the dashboard: one HoloViews overlay, drawn once; then only the data of its sources change."""
 
-import os
-import sys
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from bokeh.core.property.descriptors import UnsetValueError
 from bokeh.events import RangesUpdate, SelectionGeometry, Tap
-from bokeh.io import curdoc
 from bokeh.models import (
     BoxSelectTool,
     CrosshairTool,
@@ -29,6 +24,7 @@ from fluxlens.app.palette import HALO, TOWER_COLOUR
 from fluxlens.app.plots.chart_template import copy_charts
 from fluxlens.app.plots.colour import paint
 from fluxlens.app.plots.elements import lonlat_hover, map_dimensions
+from fluxlens.app.plots.later import draw_later
 from fluxlens.app.plots.map_frame import limit_view
 from fluxlens.app.plots.map_marks import (
     empty_map_tables,
@@ -52,16 +48,6 @@ READ_PER_SCREEN_PX = 1.5
 """Overviews come in powers of two: one of up to that many pixels for each pixel of the screen is averaged to it."""
 REST_S = 0.5
 """Seconds without a move after which a view becomes sharp."""
-
-
-def _lower_priority() -> None:
-    """Lower the priority of the calling thread, where the system has priorities of threads."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-
-
-SHARPENING = ThreadPoolExecutor(1, "sharpen", _lower_priority)
-"""Sharp images are made one at a time outside the server's loop, so that first views of other sessions come first."""
 
 
 def draw_map() -> dict[str, RenderedChart]:
@@ -197,24 +183,14 @@ class MapPlot:
         viewport : Viewport
             Dropped where the view moves again before it is drawn.
         """
-        document, move = self.figure.document or curdoc(), self._moves
-        # In a notebook or a test no server would call back later.
-        if document.session_context is None:
-            self._show(*self._render(viewport))
-            return
-
-        def rested() -> None:
-            if move == self._moves:
-                SHARPENING.submit(
-                    lambda: self._render(viewport) if move == self._moves else None
-                ).add_done_callback(rendered)
-
-        def rendered(done: Future) -> None:
-            # The figure may have left the page meanwhile, and the view may have moved on: then the image is dropped.
-            if done.exception() is None and done.result() and self.figure.document is document:
-                document.add_next_tick_callback(lambda: move == self._moves and self._show(*done.result()))
-
-        document.add_timeout_callback(rested, int(1000 * REST_S))
+        move = self._moves
+        draw_later(
+            self.figure,
+            lambda: self._render(viewport),
+            lambda rendered: self._show(*rendered),
+            lambda: move == self._moves,
+            REST_S,
+        )
 
     def _covers(self, wanted: Viewport) -> bool:
         """Whether what is shown has the view in cells no coarser than the pixels of ``wanted``, or the screen's."""
