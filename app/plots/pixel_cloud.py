@@ -216,6 +216,11 @@ def _rasterize_points(points: pd.DataFrame, xdim: Any, ydim: Any, color: str, pa
     return numbers.opts(hv.opts.Image(**options, **scaling))
 
 
+def _pad_words(plot: Any, element: Any) -> None:
+    """Room between the names of months and the edges of their grounds; HoloViews has no option for it."""
+    plot.handles["glyph"].padding = 2
+
+
 def _scale_counts(plot: Any, element: Any) -> None:
     """Begin the colours at one pixel, and write round counts at the colour bar."""
     from bokeh.models import FixedTicker, NumeralTickFormatter
@@ -426,6 +431,7 @@ class _AxisReader:
             background_fill_color=ground,
             border_radius=3,
             padding=0.08,
+            hooks=[_pad_words],
         )
         return line * dot * text
 
