@@ -19,8 +19,8 @@ from fluxlens.models.errors import InputError
 FRAME_HEIGHT_PX = 240
 PIXEL_LINES = {"ndvi": "ndvi_decoded_pixels", "gpp": "gpp_pixels"}
 """By chart: the variable (time, pixel) whose lines it shows of an area."""
-MIN_ALPHA, MAX_ALPHA = 70, 235
-"""Opacity (of 255) where one line runs and where most run: a single line is still seen."""
+MIN_ALPHA, MAX_ALPHA = 40, 190
+"""Opacity (of 255) where one line runs and where most run: a single line is still seen, and the mean over all of them."""
 
 
 def joined_lines(values: np.ndarray, days: pd.DatetimeIndex) -> pd.DataFrame:
@@ -81,8 +81,9 @@ def density_image(series: xr.DataArray, width: int, height: int, time_range: tup
     counts = canvas.line(lines, "time", "value", agg=ds.count()).values[::-1]
     rgba = np.zeros((*counts.shape, 4), "uint8")
     rgba[..., :3] = [int(AREA_LINES_COLOUR[i : i + 2], 16) for i in (1, 3, 5)]
-    # By the logarithm: most lines run together for most of the year, and single ones are what the image adds.
-    share = np.log1p(counts) / np.log1p(max(1, counts.max()))
+    # By the square root: most lines run together for most of the year, and single ones are what the image adds. By the
+    # logarithm all of a narrow chart would be as dark as its mean.
+    share = np.sqrt(np.maximum(counts.astype(float) - 1, 0) / max(1, counts.max() - 1))
     rgba[..., 3] = np.where(counts > 0, MIN_ALPHA + share * (MAX_ALPHA - MIN_ALPHA), 0)
     return {"rgba": rgba, "extent": (first.to_datetime64(), low, last.to_datetime64(), high)}
 

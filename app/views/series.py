@@ -29,9 +29,9 @@ from fluxlens.app.views.page_behaviour import group_label, mark_as_chart, save_b
 from fluxlens.app.views.text_alternatives import describe_place_charts
 
 _TOP = """
-.pixel { white-space: nowrap; font-size: 13px; line-height: 30px; color: var(--muted);
+.pixel { font-size: 13px; line-height: 1.4; padding: 6px 0; color: var(--muted);
   font-variant-numeric: tabular-nums; }
-.pixel b { color: var(--ink); font-weight: 600; }
+.pixel b { color: var(--ink); font-weight: 600; margin-right: 10px; } .pixel span { white-space: nowrap; }
 """
 AREA_RANGE = "90 % of its pixels"
 WEATHER_LABELS = {
@@ -142,9 +142,9 @@ class SeriesView:
             read, count = series.attrs["pixels_read"], series.attrs["pixels"]
             what = f"Area of {count} pixels" + (f", {read} of them read" if read < count else "")
         self._location.object = (
-            f'<div class="pixel"><b>{what}</b> &nbsp; '
-            f"{abs(lat):.5f}° {'N' if lat >= 0 else 'S'}, "
-            f"{abs(lon):.5f}° {'E' if lon >= 0 else 'W'}</div>"
+            f'<div class="pixel"><b>{what}</b> '
+            f"<span>{abs(lat):.5f}° {'N' if lat >= 0 else 'S'},</span> "
+            f"<span>{abs(lon):.5f}° {'E' if lon >= 0 else 'W'}</span></div>"
         )
         self._update_legends()
         describe_place_charts(self.charts.figures, self.state, self.data)
@@ -166,7 +166,7 @@ class SeriesView:
         if self.all_pixels.value and PIXEL_LINES[chart] in series:
             read, count = series.attrs["pixels_read"], series.attrs["pixels"]
             words = AREA_LINES if read == count else f"{read} of its {count} pixels"
-            yield legend_key("area", AREA_LINES_COLOUR, words)
+            yield legend_key("line", AREA_LINES_COLOUR, words)
 
     def _update_charts(self, *_) -> None:
         self.shown.value = [name for name in self.panes if name in self.state.charts]
