@@ -20,7 +20,7 @@ FRAME_HEIGHT_PX = 240
 PIXEL_LINES = {"ndvi": "ndvi_decoded_pixels", "gpp": "gpp_pixels"}
 """By chart: the variable (time, pixel) whose lines it shows of an area."""
 MIN_ALPHA, MAX_ALPHA = 40, 190
-"""Opacity (of 255) where one line runs and where most run: a single line is still seen, and the mean over all of them."""
+"""Opacity (of 255) where one line runs and where most run: a single line is seen, and the mean over all of them."""
 
 
 def joined_lines(values: np.ndarray, days: pd.DatetimeIndex) -> pd.DataFrame:

@@ -11,12 +11,9 @@ from bokeh.models import (
     CrosshairTool,
     HoverTool,
     LassoSelectTool,
-    MetricLength,
     PanTool,
     Range1d,
     ResetTool,
-    ScaleBar,
-    Span,
     WheelZoomTool,
 )
 from fluxlens.app.data.layer_image import QUICK_PX, SHARP_PX, WHOLE_PX, LayerImage, LayerStyle, Viewport
@@ -25,7 +22,7 @@ from fluxlens.app.plots.chart_template import copy_charts
 from fluxlens.app.plots.colour import paint
 from fluxlens.app.plots.elements import lonlat_hover, map_dimensions
 from fluxlens.app.plots.later import draw_later
-from fluxlens.app.plots.map_frame import limit_view
+from fluxlens.app.plots.map_frame import limit_view, make_cross, make_scale_bar
 from fluxlens.app.plots.map_marks import (
     empty_map_tables,
     label_points,
@@ -132,9 +129,9 @@ class MapPlot:
         self.fill(None)
         self.frame(None)
         self._add_tools(on_tap, on_area, on_box)
-        self.figure.add_layout(_make_scale_bar())
+        self.figure.add_layout(make_scale_bar())
         limit_view(self.figure, grid)
-        self.cross = linked_to.cross if linked_to else _make_cross()
+        self.cross = linked_to.cross if linked_to else make_cross()
         self.figure.add_tools(CrosshairTool(overlay=self.cross))
         for span in self.cross:
             span.visible = linked_to is not None
@@ -387,23 +384,3 @@ class MapPlot:
                     on_box((shape["x0"], shape["x1"]), (shape["y0"], shape["y1"]))
 
             self.figure.on_event(SelectionGeometry, outlined)
-
-
-def _make_cross() -> list[Span]:
-    """Two lines through the pointer, shared by linked maps."""
-    return [Span(dimension=d, line_width=1, line_color=HALO, line_alpha=0.8) for d in ("width", "height")]
-
-
-def _make_scale_bar() -> ScaleBar:
-    return ScaleBar(
-        unit="m",
-        location="bottom_right",
-        dimensional=MetricLength(include=["m", "km"]),
-        background_fill_alpha=0.8,
-        border_line_color=None,
-        label_text_font_size="11px",
-        bar_line_width=2,
-        bar_length=0.22,
-        margin=8,
-        padding=6,
-    )

@@ -94,11 +94,9 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
     )
     reasons = "".join(f"<p>{escape(sentence)}</p>" for sentence in comparison.missing)
     # Scrolls inside its own box, so that a phone's page does not scroll sideways.
-    table = (
-        f'<div class="wide" tabindex="0" role="region" aria-label="Scores"><table><tr>{heads}</tr>{"".join(rows)}</table></div>'
-        if rows
-        else ""
-    )
+    # Reached by the keyboard too, since it may have to be scrolled.
+    box = '<div class="wide" tabindex="0" role="region" aria-label="Scores">'
+    table = f"{box}<table><tr>{heads}</tr>{''.join(rows)}</table></div>" if rows else ""
     notes = (
         "<p>NSE = 1 − SSE/SST, r² = squared correlation; RMSE, MAE, bias in gC m⁻² d⁻¹; mean squared error = "
         f"bias² + variance + phase. Split. {splits}.</p>"
