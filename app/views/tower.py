@@ -44,8 +44,8 @@ p { color: var(--muted); font-size: 12px; line-height: 1.5; margin: 8px 0; }
    shadow at an edge says that there are more. */
 .wide { overflow-x: auto; background: linear-gradient(90deg, var(--card) 30%, transparent) 0 0 / 32px 100%,
   linear-gradient(270deg, var(--card) 30%, transparent) 100% 0 / 32px 100%,
-  linear-gradient(90deg, var(--muted), transparent) 0 0 / 9px 100%,
-  linear-gradient(270deg, var(--muted), transparent) 100% 0 / 9px 100%;
+  linear-gradient(90deg, var(--line), transparent) 0 0 / 12px 100%,
+  linear-gradient(270deg, var(--line), transparent) 100% 0 / 12px 100%;
   background-repeat: no-repeat; background-attachment: local, local, scroll, scroll; }
 .wide:focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
 @media (max-width: 1100px) { th:nth-child(2), td.name { position: sticky; left: 0; background: var(--card); } }
