@@ -14,6 +14,8 @@ COMPONENT_COLOURS = {"PC1": "#d55e00", "PC2": "#009e73", "PC3": "#2f86c9"}
 """Okabe-Ito colours of the principal components: red, green and blue as on the map."""
 GPP_NT_COLOUR, GPP_DT_COLOUR, CLIMATOLOGY_COLOUR = TOWER_COLOUR, "#9b59a6", "#7d8a98"
 """Tower GPP by night-time and by day-time partitioning, and the climatology of the tower's other years."""
+AREA_LINES_COLOUR = "#8fae1b"
+"""The lines of all pixels of an area: apart by 25 from the places and from what the tower draws."""
 MARK_COLOUR = "#c0548f"
 """Pixels that are marked in the other of map and feature space."""
 PATH_COLOUR = "#7d8a98"

@@ -536,7 +536,15 @@ class TowerSource(_Source):
             raise InputError(
                 f"Got the scene {self.scene!r}, which has no tower; choose another or give a path."
             )
-        return scene["tower"].to_dataset().load()
+        from fluxlens.embeddings.scenes import schema
+
+        tower = scene["tower"].to_dataset().load()
+        # Scenes may carry a tower without labels; plots write what stands here on their axes.
+        for variable in schema.NODES["tower"].variables:
+            if variable.name in tower:
+                labels = {"units": variable.units, "long_name": variable.long_name}
+                tower[variable.name].attrs = labels | tower[variable.name].attrs
+        return tower
 
     def check(self) -> None:
         if self.path is None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.variables import CUBE_VARIABLES
 
 NX, NY, FEATURES = 60, 48, 32
 DAYS = pd.date_range("2020-03-01", "2020-10-31")
@@ -118,7 +119,7 @@ def make_cube() -> xr.Dataset:
     latent = np.stack([green * 2 - 1, np.broadcast_to(kind, green.shape), green * kind], axis=-1)
     value = (latent @ mix / 3 * 127).clip(-127, 127)
     since = np.broadcast_to((np.arange(len(DAYS)) % 17)[:, None, None], green.shape)
-    return xr.Dataset(
+    cube = xr.Dataset(
         {
             "embedding": (("time", "y", "x", "feature"), value.round().astype("int8")),
             "sigma": (("time", "y", "x"), (0.01 + since * 0.002).astype("float32")),
@@ -126,7 +127,7 @@ def make_cube() -> xr.Dataset:
             "days_from_s1": (("time", "y", "x"), (since % 6).astype("int16")),
         },
         {
-            "time": DAYS,
+            "time": ("time", DAYS, {"long_name": "UTC day", "standard_name": "time"}),
             "y": GRID.y,
             "x": GRID.x,
             "feature": [f"e{i:02d}" for i in range(FEATURES)],
@@ -139,6 +140,10 @@ def make_cube() -> xr.Dataset:
             "scene_id": "tiny",
         },
     )
+    # Labelled as the cubes that are computed.
+    for name, array in cube.data_vars.items():
+        array.attrs = dict(CUBE_VARIABLES[name].attrs)
+    return cube
 
 
 def predict(cube: xr.Dataset, weather: xr.Dataset) -> xr.Dataset:

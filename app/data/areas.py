@@ -73,7 +73,8 @@ def read_area(
     -------
     xarray.Dataset
         Means of the variables of a pixel, with ``_lo`` and ``_hi`` (``PERCENTILES`` of the pixels) for ``pc``,
-        ``gpp`` and ``ndvi``; attrs ``pixels`` in the area and ``pixels_read``.
+        ``gpp`` and ``ndvi``; ``gpp_pixels`` and ``ndvi_decoded_pixels`` (time, pixel) of each pixel that is read; attrs
+        ``pixels`` in the area and ``pixels_read``.
     """
     rows, cols, count = sample_members(scene.grid, area)
     cube = read_pixels(scene, rows, cols)
@@ -85,6 +86,9 @@ def read_area(
         parts["gpp"] = scene.predict(cube, scene.weather).gpp.transpose("time", "pixel").values
     if (decoded := reader.decode_ndvi(cube.transpose("time", "pixel", ...))) is not None:
         out["ndvi_decoded"] = ("time", decoded.mean(1))
+        out["ndvi_decoded_pixels"] = (("time", "pixel"), decoded.astype("float32"))
+    if "gpp" in parts:
+        out["gpp_pixels"] = (("time", "pixel"), parts["gpp"].astype("float32"))
     for name, part in parts.items():
         dims = ("time", "component")[: part.ndim - 1]
         low, high = np.percentile(part, PERCENTILES, axis=1)

@@ -102,8 +102,8 @@ class Viewport:
         """(ny, nx) in pixels of this level."""
         return self.bottom - self.top, self.right - self.left
 
-    def covers(self, other: "Viewport") -> bool:
-        """Whether this viewport contains all of ``other``, at the same or a finer resolution."""
+    def covers(self, other: "Viewport", level: int | None = None) -> bool:
+        """Whether this viewport contains all of ``other`` at its resolution (or that of ``level``) or a finer one."""
         inside = (
             self.top * self.level <= other.top * other.level,
             self.left * self.level <= other.left * other.level,
@@ -111,7 +111,7 @@ class Viewport:
             self.right * self.level >= other.right * other.level,
         )
         # A finer image covers a coarser view; the other way round it would be blurred.
-        return self.level <= other.level and all(inside)
+        return self.level <= (level or other.level) and all(inside)
 
 
 @dataclass(frozen=True)

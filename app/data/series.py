@@ -19,6 +19,8 @@ SERIES_ATTRS = {
     "gpp_hi": ("GPP, upper end of the 90 % band", "gC m-2 d-1"),
     "ndvi": ("NDVI", "1"),
     "ndvi_decoded": ("NDVI read off the embedding", "1"),
+    "gpp_pixels": ("gross primary production", "gC m-2 d-1"),
+    "ndvi_decoded_pixels": ("NDVI read off the embedding", "1"),
     "VV": ("VV backscatter", "dB"),
     "VH": ("VH backscatter", "dB"),
     "gpp_correlation": ("correlation with GPP", "1"),

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.app.data.layer_image import SHARP_PX, WHOLE_PX, LayerImage, LayerStyle, Viewport, format_date
-from fluxlens.app.plots.colour import paint
 from fluxlens.app.plots.elements import column_name, format_unit, lonlat_hover, make_title, map_dimensions
+from fluxlens.app.plots.map_raster import pick_viewport, rasterize
 from fluxlens.app.state.layer_key import LayerKey
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.models.errors import InputError
@@ -157,20 +157,9 @@ class _Map:
         if max(self.grid.shape) <= WHOLE_PX:
             return None
         left, bottom, right, top = self.grid.extent
-        x_range, y_range = x_range or (left, right), y_range or (bottom, top)
-        cols = sorted((end - left) / self.grid.size_m for end in x_range)
-        rows = sorted((top - end) / self.grid.size_m for end in y_range)
         # No more pixels than the screen has, at least 64 while the plot has no size yet.
         max_px = int(min(SHARP_PX, max(width or 0, height or 0, 64)))
-        return Viewport.covering(self.grid.shape, tuple(rows), tuple(cols), max_px)
-
-    def bounds(self, viewport: Viewport | None, shape: tuple[int, int]) -> tuple:
-        """Left, bottom, right, top in metres of an image of ``shape``."""
-        size = self.grid.size_m * (viewport.level if viewport else 1)
-        west, _, _, north = self.grid.extent
-        left = west + (viewport.left if viewport else 0) * size
-        top = north - (viewport.top if viewport else 0) * size
-        return left, top - shape[0] * size, left + shape[1] * size, top
+        return pick_viewport(self.grid, x_range or (left, right), y_range or (bottom, top), max_px)
 
     def element(self, x_range=None, y_range=None, width=None, height=None, day=None) -> Any:
         """The image on screen as an RGB or an Image of the layer's numbers."""
@@ -178,32 +167,36 @@ class _Map:
 
         viewport = self.viewport(x_range, y_range, width, height)
         image = self.read(viewport, self._pick_day(day))
-        style, level = image.style, viewport.level if viewport else 1
-        self.origin = [("date", image.caption)]
-        if level > 1:
-            self.origin.append(("mean of", f"{level**2} pixels ({level} × {level})"))
+        raster = rasterize(self.grid, viewport, image, self._screen_px_m(x_range, y_range, width, height))
+        style, cell, bounds = image.style, raster.describe_cell(), raster.extent
+        self.origin = [("date", image.caption), *([("mean of", cell)] if cell else [])]
         title = make_title(", ".join(filter(None, (style.label, image.caption))), self.simulated)
-        bounds = self.bounds(viewport, image.values.shape[:2])
         if len(style.channels) > 1:
-            rgba = paint(image.values, style, image.masked)
+            rgba = raster.shade()
             # The numbers behind the colours, for the hover: RGB elements carry colours alone.
-            self.composites[bounds, rgba.shape[:2]] = image
+            self.composites[bounds, rgba.shape[:2]] = raster.image
             # Bounded: each one is an image of the screen's size.
             while len(self.composites) > COMPOSITES_REMEMBERED:
                 self.composites.popitem(last=False)
             vdims = [hv.Dimension(name, range=(0, 255)) for name in "RGBA"]
             return hv.RGB(rgba, self.dimensions, vdims, bounds=bounds, label=title)
         value = hv.Dimension(column_name(style.channels[0]), label=style.label, unit=style.unit or None)
-        values = np.asarray(image.values[..., 0], "float32")
+        values = np.asarray(raster.image.values[..., 0], "float32")
         return hv.Image(values, self.dimensions, value, bounds=bounds, label=title)
 
+    def _screen_px_m(self, x_range, y_range, width, height) -> float:
+        """Side of a screen pixel, metres; 0 while the plot has no size."""
+        if not width or not height:
+            return 0.0
+        left, bottom, right, top = self.grid.extent
+        (x0, x1), (y0, y1) = x_range or (left, right), y_range or (bottom, top)
+        return min(abs(x1 - x0) / width, abs(y1 - y0) / height)
+
     def make(self) -> Any:
-        """The chain DynamicMap (read), rasterize (aggregate), opts (colour)."""
+        """A DynamicMap that reads and aggregates at each move, and options that colour what it made."""
         import holoviews as hv
         import param
-        from holoviews.operation.datashader import rasterize
 
-        # One pair of streams for reading and for rasterising: a move of the view triggers both once.
         view, size = hv.streams.RangeXY(), hv.streams.PlotSize(width=FRAME_WIDTH_PX, height=FRAME_WIDTH_PX)
         streams: list = [view, size]
         fixed_day = self.day
@@ -234,11 +227,8 @@ class _Map:
             return source.opts(
                 hv.opts.RGB(**options, tools=[hover], hooks=[self._add_composite_values, self._update_hover])
             )
-        # Classes are no quantities: of several under one screen pixel the most frequent one is shown.
-        aggregator = "mode" if first.style.classes else "mean"
-        # Aggregation and shading are separate steps: a change of colours aggregates nothing again.
-        numbers = rasterize(source, aggregator=aggregator, streams=[view, size])
-        numbers = numbers.opts(
+        # Colours are options beside the aggregated numbers: a change of colours aggregates nothing again.
+        numbers = source.opts(
             hv.opts.Image(**options, tools=[hover], hooks=[self._update_hover], colorbar=True)
         )
         if first.style.classes:

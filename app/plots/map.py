@@ -1,26 +1,19 @@
 """The map of the dashboard: one HoloViews overlay, drawn once; then only the data of its sources change."""
 
-import os
-import sys
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from bokeh.core.property.descriptors import UnsetValueError
 from bokeh.events import RangesUpdate, SelectionGeometry, Tap
-from bokeh.io import curdoc
 from bokeh.models import (
     BoxSelectTool,
     CrosshairTool,
     HoverTool,
     LassoSelectTool,
-    MetricLength,
     PanTool,
     Range1d,
     ResetTool,
-    ScaleBar,
-    Span,
     WheelZoomTool,
 )
 from fluxlens.app.data.layer_image import QUICK_PX, SHARP_PX, WHOLE_PX, LayerImage, LayerStyle, Viewport
@@ -28,7 +21,8 @@ from fluxlens.app.palette import HALO, TOWER_COLOUR
 from fluxlens.app.plots.chart_template import copy_charts
 from fluxlens.app.plots.colour import paint
 from fluxlens.app.plots.elements import lonlat_hover, map_dimensions
-from fluxlens.app.plots.map_frame import limit_view
+from fluxlens.app.plots.later import draw_later
+from fluxlens.app.plots.map_frame import limit_view, make_cross, make_scale_bar
 from fluxlens.app.plots.map_marks import (
     empty_map_tables,
     label_points,
@@ -37,6 +31,7 @@ from fluxlens.app.plots.map_marks import (
     place_tables,
     tower_point,
 )
+from fluxlens.app.plots.map_raster import MIN_SHRINK, MapRaster, pick_viewport, rasterize
 from fluxlens.app.plots.marks import IMAGE_COLUMNS, NO_IMAGE, RenderedChart, source_columns
 from fluxlens.app.state.labels import Label
 from fluxlens.app.state.place import Place
@@ -46,18 +41,10 @@ UNDER_BOX_ALPHA = 0.35
 """Opacity of the image under a box that is being computed."""
 MARKER_REACH = 0.018
 """A tap within this share of the map's width from the tower means the tower."""
+READ_PER_SCREEN_PX = 1.5
+"""Overviews come in powers of two: one of up to that many pixels for each pixel of the screen is averaged to it."""
 REST_S = 0.5
 """Seconds without a move after which a view becomes sharp."""
-
-
-def _lower_priority() -> None:
-    """Lower the priority of the calling thread, where the system has priorities of threads."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-
-
-SHARPENING = ThreadPoolExecutor(1, "sharpen", _lower_priority)
-"""Sharp images are made one at a time outside the server's loop, so that first views of other sessions come first."""
 
 
 def draw_map() -> dict[str, RenderedChart]:
@@ -85,7 +72,8 @@ class MapPlot:
     """The layer image, with tower, places and outlines on top; made once, only the data of its sources change.
 
     A small scene is sent whole. Of a larger one the part on screen is sent when the view moves: coarse at once, sharp
-    when it rests.
+    when it rests, aggregated to the pixels of the screen by Datashader (``map_raster``). Numbers on screen are kept, so
+    that other colours aggregate nothing.
 
     Parameters
     ----------
@@ -103,6 +91,8 @@ class MapPlot:
         ``on_box((x0, x1), (y0, y1))``: corners of a drawn box, metres.
     linked_to : MapPlot, optional
         A map with which this one pans and zooms, and shares the cross at the pointer.
+    colour : callable, optional
+        ``colour(image)`` gives an image the style that the user chose for it; see ``recolour``.
     """
 
     def __init__(
@@ -114,10 +104,12 @@ class MapPlot:
         on_area: Callable[[list[float], list[float]], None] | None = None,
         on_box: Callable[[tuple[float, float], tuple[float, float]], None] | None = None,
         linked_to: "MapPlot | None" = None,
+        colour: Callable[[LayerImage], LayerImage] = lambda image: image,
     ):
-        self.grid, self.make_image, self.tower_xy = grid, make_image, tower_xy
-        self.image_shown: LayerImage | None = None
-        self.viewport: Viewport | None = None
+        self.grid, self.make_image, self.tower_xy, self.colour = grid, make_image, tower_xy, colour
+        self.raster: MapRaster | None = None
+        # Whether the image on screen is one of other choices, and covers nothing of the new one.
+        self._stale = True
         # Counts movements of the view, so that a sharper image that comes late is dropped.
         self._moves = 0
         left, bottom, right, top = grid.extent
@@ -137,9 +129,9 @@ class MapPlot:
         self.fill(None)
         self.frame(None)
         self._add_tools(on_tap, on_area, on_box)
-        self.figure.add_layout(_make_scale_bar())
+        self.figure.add_layout(make_scale_bar())
         limit_view(self.figure, grid)
-        self.cross = linked_to.cross if linked_to else _make_cross()
+        self.cross = linked_to.cross if linked_to else make_cross()
         self.figure.add_tools(CrosshairTool(overlay=self.cross))
         for span in self.cross:
             span.visible = linked_to is not None
@@ -154,8 +146,18 @@ class MapPlot:
 
     def draw(self) -> None:
         """Make the image anew and show it."""
-        self.viewport = None
+        self._stale = True
         self.update_view()
+
+    @property
+    def viewport(self) -> Viewport | None:
+        """The part on screen and its resolution; None: the whole scene, or nothing yet."""
+        return self.raster.viewport if self.raster else None
+
+    @property
+    def image_shown(self) -> LayerImage | None:
+        """The image on screen, in the colours that it has there."""
+        return self.colour(self.raster.image) if self.raster else None
 
     def update_view(self) -> None:
         """Show the part of the scene in the figure's ranges, unless the image shown has it already."""
@@ -165,9 +167,9 @@ class MapPlot:
         self._moves += 1
         # Two resolutions: a coarse view now, within a frame's time, and a sharp one once the view rests.
         quick, sharp = (self._viewport_on_screen(px) for px in (QUICK_PX, SHARP_PX))
-        if not self._covers(self._viewport_on_screen(QUICK_PX, 0)):
+        if not self._covers(quick):
             self._show(*self._render(quick))
-        if not self._covers(self._viewport_on_screen(SHARP_PX, 0)):
+        if not self._covers(sharp):
             self.sharpen_later(sharp)
 
     def sharpen_later(self, viewport: Viewport) -> None:
@@ -178,27 +180,24 @@ class MapPlot:
         viewport : Viewport
             Dropped where the view moves again before it is drawn.
         """
-        document, move = self.figure.document or curdoc(), self._moves
-        # In a notebook or a test no server would call back later.
-        if document.session_context is None:
-            self._show(*self._render(viewport))
-            return
+        move = self._moves
+        draw_later(
+            self.figure,
+            lambda: self._render(viewport),
+            lambda rendered: self._show(*rendered),
+            lambda: move == self._moves,
+            REST_S,
+        )
 
-        def rested() -> None:
-            if move == self._moves:
-                SHARPENING.submit(
-                    lambda: self._render(viewport) if move == self._moves else None
-                ).add_done_callback(rendered)
-
-        def rendered(done: Future) -> None:
-            # The figure may have left the page meanwhile, and the view may have moved on: then the image is dropped.
-            if done.exception() is None and done.result() and self.figure.document is document:
-                document.add_next_tick_callback(lambda: move == self._moves and self._show(*done.result()))
-
-        document.add_timeout_callback(rested, int(1000 * REST_S))
-
-    def _covers(self, viewport: Viewport) -> bool:
-        return self.viewport is not None and self.viewport.covers(viewport)
+    def _covers(self, wanted: Viewport) -> bool:
+        """Whether what is shown has the view in cells no coarser than the pixels of ``wanted``, or the screen's."""
+        # Without the margin, which is there to be used up.
+        view = self._viewport_on_screen(SHARP_PX, 0)
+        if self._stale or self.viewport is None or not self.viewport.covers(view, wanted.level):
+            return False
+        finest = max(wanted.level, self._screen_px_m / self.grid.size_m)
+        # Rounding to whole cells changes their size a little.
+        return self.raster.cell_px <= MIN_SHRINK * finest
 
     def draw_places(self, places: list[Place]) -> None:
         """Ring the chosen pixels and outline the chosen areas, each in its colour."""
@@ -284,54 +283,76 @@ class MapPlot:
     def _large(self) -> bool:
         return max(self.grid.shape) > WHOLE_PX
 
-    def _viewport_on_screen(self, max_px: int, margin: float = 0.125) -> Viewport:
-        """The part of the scene in the figure's ranges."""
-        left, _, _, top = self.grid.extent
-        across, down = self.figure.x_range, self.figure.y_range
-        cols = sorted((float(end) - left) / self.grid.size_m for end in (across.start, across.end))
-        rows = sorted((top - float(end)) / self.grid.size_m for end in (down.start, down.end))
-        return Viewport.covering(self.grid.shape, tuple(rows), tuple(cols), max_px, margin)
+    @property
+    def _screen_px(self) -> tuple[int, int] | None:
+        """Width and height of the frame, screen pixels; None before the browser has told."""
+        try:
+            width, height = self.figure.inner_width, self.figure.inner_height
+        except UnsetValueError:
+            return None
+        return (width, height) if width and height else None
 
-    def _render(self, viewport: Viewport | None) -> tuple[Viewport | None, LayerImage, dict]:
-        """The image of a viewport and the columns of the source that draws it."""
-        image = self.make_image(viewport)
-        values, style = image.values, image.style
-        ny, nx, channels = values.shape
-        size = self.grid.size_m * (viewport.level if viewport else 1)
-        west, _, _, north = self.grid.extent
-        left = west + (viewport.left if viewport else 0) * size
-        top = north - (viewport.top if viewport else 0) * size
-        extent = left, top - ny * size, left + nx * size, top
-        layer = self.chart.marks[1]
-        columns = source_columns(
-            layer, {"layer": {"rgba": paint(values, style, image.masked), "extent": extent}}
+    @property
+    def _screen_px_m(self) -> float:
+        """Side of a screen pixel, metres; 0 before the browser has told."""
+        if self._screen_px is None:
+            return 0.0
+        ranges = (self.figure.x_range, self.figure.y_range)
+        # The finer one, where the frame's shape is not that of the view.
+        return min(
+            abs(float(axis.end) - float(axis.start)) / px
+            for axis, px in zip(ranges, self._screen_px, strict=True)
         )
-        data = dict(zip(IMAGE_COLUMNS, columns, strict=True))
+
+    def _viewport_on_screen(self, max_px: int, margin: float = 0.125) -> Viewport:
+        """The part of the scene in the figure's ranges, with no more pixels than the screen has use for."""
+        if self._screen_px is not None:
+            max_px = min(max_px, max(QUICK_PX, round(READ_PER_SCREEN_PX * max(self._screen_px))))
+        across, down = self.figure.x_range, self.figure.y_range
+        return pick_viewport(self.grid, (across.start, across.end), (down.start, down.end), max_px, margin)
+
+    def _render(self, viewport: Viewport | None) -> tuple[MapRaster, dict]:
+        """A viewport on the grid of the screen, and the columns of the source that draws it."""
+        image = self.make_image(viewport)
+        # A scene that is sent whole keeps its own pixels: the browser zooms into them without the server.
+        raster = rasterize(self.grid, viewport, image, self._screen_px_m if viewport else 0.0)
+        values, style = raster.image.values, raster.image.style
+        layer = {"layer": {"rgba": raster.shade(self.colour(raster.image).style), "extent": raster.extent}}
+        data = dict(zip(IMAGE_COLUMNS, source_columns(self.chart.marks[1], layer), strict=True))
         blank = np.zeros((1, 1), "float32")
         data |= {f"v{i}": [blank] for i in range(3)}
         # Values travel with the colours, for the hover: the browser needs no question to the server.
         shown = values + 1 if style.classes else values  # classes are counted from 1, as in the legend
         # Bokeh's first row is the southern one, the grid's the northern one.
-        data |= {f"v{i}": [np.ascontiguousarray(shown[::-1, :, i])] for i in range(channels)}
-        return viewport, image, data
+        data |= {f"v{i}": [np.ascontiguousarray(shown[::-1, :, i])] for i in range(values.shape[-1])}
+        return raster, data
 
-    def _show(self, viewport: Viewport | None, image: LayerImage, data: dict) -> None:
+    def _show(self, raster: MapRaster, data: dict) -> None:
         """Put a rendered image on screen."""
-        self.viewport, self.image_shown = viewport, image
-        self.image.data = data
-        style = image.style
+        self.raster, self.image.data, self._stale = raster, data, False
+        style = self.image_shown.style
         unit = f" {style.unit}" if style.unit and len(style.channels) == 1 else ""
         digits = "{0}" if style.classes else "{0.000}"
-        level = viewport.level if viewport else 1
+        cell = raster.describe_cell()
         tips = [
             *((name, f"@v{i}{digits}{unit}") for i, name in enumerate(style.channels)),
-            *([("mean of", f"{level**2} pixels ({level} × {level})")] if level > 1 else []),
-            ("on", image.caption),
+            *([("mean of", cell)] if cell else []),
+            ("on", self.image_shown.caption),
             ("at", "$x{custom}"),
         ]
         # Setting tooltips anew closes an open one; it is done only when their text changes.
         if self.hover.tooltips != tips:
             self.hover.tooltips = tips
+
+    def recolour(self) -> None:
+        """Show the numbers on screen in other colours: nothing is read or aggregated, and only colours are sent."""
+        # A sharper image that is under way would come in the old colours.
+        self._moves += 1
+        layer = {"layer": {"rgba": self.raster.shade(self.image_shown.style), "extent": self.raster.extent}}
+        # One column set by itself is sent by itself.
+        self.image.data["image"] = source_columns(self.chart.marks[1], layer)[0]
+        if self._large:
+            self.update_view()
 
     # --- tools ---
 
@@ -363,23 +384,3 @@ class MapPlot:
                     on_box((shape["x0"], shape["x1"]), (shape["y0"], shape["y1"]))
 
             self.figure.on_event(SelectionGeometry, outlined)
-
-
-def _make_cross() -> list[Span]:
-    """Two lines through the pointer, shared by linked maps."""
-    return [Span(dimension=d, line_width=1, line_color=HALO, line_alpha=0.8) for d in ("width", "height")]
-
-
-def _make_scale_bar() -> ScaleBar:
-    return ScaleBar(
-        unit="m",
-        location="bottom_right",
-        dimensional=MetricLength(include=["m", "km"]),
-        background_fill_alpha=0.8,
-        border_line_color=None,
-        label_text_font_size="11px",
-        bar_line_width=2,
-        bar_length=0.22,
-        margin=8,
-        padding=6,
-    )

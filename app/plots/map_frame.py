@@ -1,7 +1,7 @@
-"""What a map figure is given whatever draws it: limits of its view, and the theme of its scale bar."""
+"""What a map figure is given whatever draws it: limits of its view, its cross, its scale bar and their theme."""
 
-from bokeh.models import ScaleBar
-from fluxlens.app.palette import THEMES
+from bokeh.models import MetricLength, ScaleBar, Span
+from fluxlens.app.palette import HALO, THEMES
 from fluxlens.embeddings.geometry import Grid
 
 BEYOND = 1.0
@@ -42,3 +42,24 @@ def colour_scale_bar(figure, theme: str) -> None:
             bar_line_color=colours["ink"],
         )
         figure.center = [other if item is bar else item for item in figure.center]
+
+
+def make_cross() -> list[Span]:
+    """Two lines through the pointer, shared by linked maps."""
+    return [Span(dimension=d, line_width=1, line_color=HALO, line_alpha=0.8) for d in ("width", "height")]
+
+
+def make_scale_bar() -> ScaleBar:
+    """The scale bar of the map, in m or km."""
+    return ScaleBar(
+        unit="m",
+        location="bottom_right",
+        dimensional=MetricLength(include=["m", "km"]),
+        background_fill_alpha=0.8,
+        border_line_color=None,
+        label_text_font_size="11px",
+        bar_line_width=2,
+        bar_length=0.22,
+        margin=8,
+        padding=6,
+    )

@@ -91,6 +91,9 @@ def source_columns(mark: Mark, tables: Tables) -> list:
         return list(area_outline(*(np.asarray(table[name]) for name in mark.columns[:3])))
     if mark.kind == "RGB":
         (left, bottom, right, top), rgba = table["extent"], np.ascontiguousarray(table["rgba"])
+        if isinstance(left, np.datetime64):
+            # The browser's times are milliseconds since 1970, and of an image it takes no others.
+            left, right = (end.astype("datetime64[ns]").astype("int64") / 1e6 for end in (left, right))
         # Bokeh takes one 32-bit number for each pixel, rows from south to north.
         return [[rgba.view("uint32")[..., 0][::-1]], [left], [bottom], [right - left], [top - bottom]]
     # Lines of a path differ in length, and the browser refuses an empty array of numbers as colours: both stay lists.
@@ -100,6 +103,8 @@ def source_columns(mark: Mark, tables: Tables) -> list:
 
 def is_empty(mark: Mark, tables: Tables) -> bool:
     """Whether a mark has nothing to draw."""
+    if mark.kind == "RGB":
+        return not tables[mark.table]["rgba"][..., 3].any()
     values = tables[mark.table][mark.columns[1]]
     if mark.kind in ("Path", "VSpans"):
         return not len(values)
@@ -141,9 +146,16 @@ def make_element(mark: Mark, tables: Tables, x: Any, y: Any, colour: str) -> Any
         )
     if mark.kind == "RGB":
         vdims = [hv.Dimension(name, range=(0, 255)) for name in "RGBA"]
-        return hv.RGB(table["rgba"], [x, axis], vdims, bounds=table["extent"], label=mark.label).opts(
-            **options
-        )
+        rgba, extent = table["rgba"], table["extent"]
+        if isinstance(extent[0], np.datetime64):
+            # HoloViews takes the extent of an image over time from the centres of its pixels alone.
+            centres = (
+                _centres(extent[0], extent[2], rgba.shape[1]),
+                _centres(extent[3], extent[1], rgba.shape[0]),
+            )
+            data = (*centres, *np.moveaxis(rgba, -1, 0))
+            return hv.RGB(data, [x, axis], vdims, label=mark.label).opts(**options)
+        return hv.RGB(rgba, [x, axis], vdims, bounds=extent, label=mark.label).opts(**options)
     if mark.kind == "Points":
         # Without a row HoloViews would take the colours for numbers and map them, with one for the colour of all.
         nowhere = ([np.nan] * 2, [np.nan] * 2, ["#000000", "#ffffff"])
@@ -155,6 +167,16 @@ def make_element(mark: Mark, tables: Tables, x: Any, y: Any, colour: str) -> Any
     extra = [hv.Dimension(name) for name in mark.columns[2:]]
     columns = tuple(np.asarray(table[name]) for name in mark.columns)
     return getattr(hv, mark.kind)(columns, x, [first, *extra], label=mark.label).opts(**options)
+
+
+def _centres(first: Any, last: Any, count: int) -> np.ndarray:
+    """Centres of ``count`` equal parts from ``first`` to ``last``, numbers or datetime64."""
+    share = (np.arange(count) + 0.5) / count
+    if isinstance(first, np.datetime64):
+        return first + ((last - first).astype("timedelta64[ns]").astype("int64") * share).astype(
+            "timedelta64[ns]"
+        )
+    return first + (last - first) * share
 
 
 class RenderedChart:

@@ -13,6 +13,7 @@ from fluxlens.app.data.layer_image import Viewport, format_date
 from fluxlens.app.data.series import SeriesReader
 from fluxlens.app.palette import CLASS_COLOURS, MARK_COLOUR, PATH_COLOUR
 from fluxlens.app.plots.elements import load_holoviews, make_title, map_dimensions
+from fluxlens.app.plots.map_raster import image_extent
 from fluxlens.app.state.layer_key import LayerKey
 from fluxlens.models.errors import InputError
 
@@ -215,6 +216,11 @@ def _rasterize_points(points: pd.DataFrame, xdim: Any, ydim: Any, color: str, pa
     return numbers.opts(hv.opts.Image(**options, **scaling))
 
 
+def _pad_words(plot: Any, element: Any) -> None:
+    """Room between the names of months and the edges of their grounds; HoloViews has no option for it."""
+    plot.handles["glyph"].padding = 2
+
+
 def _scale_counts(plot: Any, element: Any) -> None:
     """Begin the colours at one pixel, and write round counts at the colour bar."""
     from bokeh.models import FixedTicker, NumeralTickFormatter
@@ -309,11 +315,8 @@ class _AxisReader:
         self.series = SeriesReader(data.scene, data.imagery)
         grid, level = data.grid, viewport.level if viewport else 1
         self.shape = data.scene.shape(viewport)
-        size, (west, _, _, north) = grid.size_m * level, grid.extent
-        left = west + (viewport.left if viewport else 0) * size
-        top = north - (viewport.top if viewport else 0) * size
-        self.bounds = (left, top - self.shape[0] * size, left + self.shape[1] * size, top)
-        self.size_m = size
+        self.bounds = image_extent(grid, viewport, self.shape)
+        self.size_m = grid.size_m * level
 
     def names(self) -> list[str]:
         """Axes that this store has."""
@@ -428,6 +431,7 @@ class _AxisReader:
             background_fill_color=ground,
             border_radius=3,
             padding=0.08,
+            hooks=[_pad_words],
         )
         return line * dot * text
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from bokeh.events import DoubleTap, Tap
+from bokeh.core.property.descriptors import UnsetValueError
+from bokeh.events import DoubleTap, RangesUpdate, Tap
 from bokeh.models import (
     CrosshairTool,
     CustomJS,
@@ -17,8 +18,10 @@ from bokeh.models import (
     WheelZoomTool,
 )
 from fluxlens.app.palette import THEMES
+from fluxlens.app.plots.area_lines import PIXEL_LINES, density_image
 from fluxlens.app.plots.chart_template import copy_charts
 from fluxlens.app.plots.elements import time_dimension
+from fluxlens.app.plots.later import draw_later
 from fluxlens.app.plots.marks import RenderedChart, apply_theme, style_figure
 from fluxlens.app.plots.series_layout import (
     TITLES,
@@ -40,6 +43,8 @@ SHORT_LABELS = {
     "GPP less mean cycle (gC m⁻² d⁻¹)": "GPP less mean\n(gC m⁻² d⁻¹)",
 }
 """Labels that are longer than a low chart is high, in two lines."""
+FRAME_PX = (620, 120)
+"""Width and height of a chart's frame, as long as the browser has not told them."""
 LEFT_PX = 70
 """Room left of a frame: tick labels and the axis label; the same for all, so that their time axes are aligned."""
 
@@ -139,6 +144,15 @@ class SeriesFigures:
             air_range.start, air_range.end = np.nanmin(tair) - 2, np.nanmax(tair) + 2
         if "ndvi" in self.charts:
             self.figures["ndvi"].y_range = self.ndvi_range = Range1d(*NDVI_RANGE)
+        self._area_lines: dict[str, xr.DataArray] = {}
+        # Counts changes of the lines and of the time axis, so that an image that comes late is dropped.
+        self._changes = 0
+        for name in PIXEL_LINES:
+            if name in self.figures:
+                # Zoomed in, the lines are counted anew on the pixels of the frame.
+                self.figures[name].on_event(
+                    RangesUpdate, lambda event, name=name: self._draw_area_lines(name)
+                )
         self.show_dates_under(list(self.figures))
         self.apply_theme("light")
 
@@ -179,6 +193,9 @@ class SeriesFigures:
         for chart in self.charts.values():
             chart.recolour(colour)
         tables = series_tables(series)
+        # Lines of another area go with it; its own are drawn by ``show_area_lines``.
+        self._area_lines, self._changes = {}, self._changes + 1
+        self._without_lines = {f"lines_{chart}": tables[f"lines_{chart}"] for chart in PIXEL_LINES}
         if "ndvi" in self.charts:
             # One range for all places, so that they compare by eye; a place of water or snow widens it.
             drawn = np.concatenate(
@@ -187,6 +204,47 @@ class SeriesFigures:
             lowest = np.nanmin(drawn, initial=NDVI_RANGE[0] + 0.05)
             self.ndvi_range.start = float(lowest - 0.05)
         self._update(tables | {"tower": tower_table(tower, self.first, self.last)})
+
+    def show_area_lines(self, series: xr.Dataset | None) -> None:
+        """Show the lines of all pixels of an area under their mean, as a density; None removes them.
+
+        Parameters
+        ----------
+        series : xarray.Dataset, optional
+            As ``ExplorerData.area_series``.
+        """
+        self._changes += 1
+        had = bool(self._area_lines)
+        self._area_lines = {
+            chart: series[name]
+            for chart, name in PIXEL_LINES.items()
+            if series is not None and chart in self.charts and name in series
+        }
+        if series is None and had:
+            self._update(self._without_lines)
+        for chart in self._area_lines:
+            self._draw_area_lines(chart)
+
+    def _draw_area_lines(self, chart: str) -> None:
+        """Count an area's lines on the pixels of a chart's frame, and show them there."""
+        if chart not in self._area_lines:
+            return
+        figure, lines, change = self.figures[chart], self._area_lines[chart], self._changes
+        try:
+            width, height = figure.inner_width, figure.inner_height
+        except UnsetValueError:
+            width, height = FRAME_PX
+        ends = self.range.start, self.range.end
+        times = [
+            pd.Timestamp(end, unit="ms") if isinstance(end, (int, float)) else pd.Timestamp(end)
+            for end in ends
+        ]
+        draw_later(
+            figure,
+            lambda: density_image(lines, width, height, tuple(times)),
+            lambda image: self._update({f"lines_{chart}": image}),
+            lambda: change == self._changes,
+        )
 
     def show_others(self, others: list[tuple[str, xr.Dataset]]) -> None:
         """One line a chart for each other place: NDVI of every day or else of clear dates, PC1, VV, GPP.

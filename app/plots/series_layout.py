@@ -22,6 +22,7 @@ from fluxlens.app.palette import (
     THEMES,
     WEATHER_COLOURS,
 )
+from fluxlens.app.plots.area_lines import PIXEL_LINES, density_tables, empty_density
 from fluxlens.app.plots.elements import (
     CHART_WIDTH_PX,
     break_at_gaps,
@@ -50,15 +51,18 @@ _COLUMNS = {
     "tower": ("time", *TOWER_COLUMNS),
     "weather": ("time", *WEATHER_COLOURS),
 } | {f"others_{name}": ("xs", "ys", "colour") for name in TITLES if name != "weather"}
+AREA_LINES = "all pixels of the area"
+"""Label of the lines of an area's pixels, in marks and legends."""
 _TIMES = ("time", "left", "right")
 
 
 def empty_tables() -> dict[str, dict]:
     """Tables of a series without rows."""
+    nowhere = empty_density(np.array(["1970-01-01", "1970-01-02"], "datetime64[ns]"))
     return {
         table: {name: np.empty(0, "datetime64[ns]" if name in _TIMES else float) for name in names}
         for table, names in _COLUMNS.items()
-    }
+    } | {f"lines_{chart}": nowhere for chart in PIXEL_LINES}
 
 
 def chart_dimensions() -> dict[str, Any]:
@@ -98,8 +102,11 @@ def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
     shade = {"color": THEMES["light"]["shade"], "alpha": 0.22, "line_alpha": 0, "level": "underlay"}
     gaps = Mark(f"no clear view for {GAP_DAYS} days", "VSpans", "gaps", ("left", "right"), shade)
     band, dot = {"alpha": 0.2, "line_alpha": 0}, {"line_color": None}
+    # Under all that is read off: the lines of an area's pixels are many, and the mean is one of them.
+    lines = {chart: Mark(AREA_LINES, "RGB", f"lines_{chart}", ()) for chart in PIXEL_LINES}
     charts: dict[str, list[Mark]] = {
         "ndvi": [
+            lines["ndvi"],
             Mark("5 to 95 % of the area", "Area", "season", ("time", "ndvi_lo", "ndvi_hi"), band, ("color",)),
             Mark("through clear dates", "Curve", "season", ("time", "ndvi"), {"alpha": 0.5}, ("color",)),
             Mark(
@@ -187,6 +194,7 @@ def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
     tower = {"size": 4.5, "alpha": 0.75} | dot
     at = "GPP @gpp{0.0} (@gpp_lo{0.0} to @gpp_hi{0.0}) " + GPP_UNIT
     charts["gpp"] = [
+        lines["gpp"],
         Mark(spread, "Area", "daily", ("time", "gpp_lo", "gpp_hi"), band, ("color",)),
         Mark(
             "tower, night-time, 5 to 95 %",
@@ -267,7 +275,7 @@ def series_tables(series: xr.Dataset) -> dict[str, dict]:
     Returns
     -------
     dict
-        Tables "gaps", "clear", "season", "masked", "daily", "radar".
+        Tables "gaps", "clear", "season", "masked", "daily", "radar", and "lines_ndvi" and "lines_gpp" without a line.
     """
     tables = empty_tables()
     tables = {name: tables[name] for name in ("gaps", "clear", "season", "masked", "daily", "radar")}
@@ -284,6 +292,14 @@ def series_tables(series: xr.Dataset) -> dict[str, dict]:
     time, days, *values = break_at_gaps(pd.DatetimeIndex(series.time.values), away, *columns.values())
     blank = np.full(len(time), np.nan, "float32")
     daily = dict.fromkeys(_COLUMNS["daily"], blank) | dict(zip(columns, values, strict=True))
+    # Without an area's lines, which are drawn later (``area_lines.density_tables``); at the level of the series, so
+    # that the axis does not stretch for nothing.
+    for chart in PIXEL_LINES:
+        level = series.gpp.values if chart == "gpp" and "gpp" in series else np.zeros(1)
+        known = level[np.isfinite(level)]
+        tables[f"lines_{chart}"] = empty_density(
+            series.time.values, float(known.mean()) if len(known) else 0.0
+        )
     tables["daily"] = daily | {"time": as_days(time), "days": days}
     times = clear_times(series) if "ndvi" in series or "days_from_s2" in series else pd.DatetimeIndex([])
     if "ndvi" in series:
@@ -424,7 +440,7 @@ def series_charts(
     marks, axes, time = chart_marks(spread), chart_dimensions(), time_dimension()
     fixed = {"tower": tower_table(tower, first, last), "weather": weather_table(weather, first, last)}
     fixed |= others_tables(list(others))
-    tables = series_tables(current) | fixed
+    tables = series_tables(current) | density_tables(current, width, CHART_HEIGHT_PX) | fixed
     options = {"frame_width": width, "frame_height": CHART_HEIGHT_PX, "show_grid": True}
     options |= {"legend_position": "right", "show_legend": True}
     charts = []
@@ -439,7 +455,7 @@ def series_charts(
             options = options | {"multi_y": True}
 
         def draw(data, name=name, drawn=drawn, heading=heading, options=options):
-            tables = series_tables(data) | fixed
+            tables = series_tables(data) | density_tables(data, width, CHART_HEIGHT_PX) | fixed
             parts = [make_element(mark, tables, time, axes[name], colour) for mark in drawn]
             return hv.Overlay(parts).opts(hv.opts.Overlay(title=heading, **options))
 

@@ -13,6 +13,8 @@ from fluxlens.models.errors import InputError
 
 COLOURS = {"Density": "density", "Mean GPP": "gpp", "Class": "class"}
 HINT = "Draw a line around points to mark their pixels on the map; an area on the map marks its pixels here."
+HEIGHT_PX = 520
+"""Height of the plot with its tools and colour bar: whole on the screen of a phone."""
 KEYS = legend_key("line", PATH_COLOUR, "chosen pixel, year around the day") + legend_key(
     "dot", MARK_COLOUR, "chosen area"
 )
@@ -56,9 +58,9 @@ class FeatureSpaceView:
             **group_label("Days of the points"),
         )
         self.head = HTML("", sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=[LEGEND_CSS])
-        # Of its own size: stretched to the page, the frame would not be square and would push the colour bar out of it.
-        # Without a height of its own: a figure of a fixed frame that is stretched is drawn past its canvas (Bokeh 3.9).
-        self.pane = pn.pane.HoloViews(None, linked_axes=False)
+        self.pane = pn.pane.HoloViews(
+            None, linked_axes=False, sizing_mode="stretch_width", min_height=HEIGHT_PX
+        )
         for widget in (self.x, self.y, self.colour, self.period):
             widget.param.watch(self.update, "value")
         state.watch(self.update, ["day", "page", "dark"])
@@ -104,7 +106,12 @@ class FeatureSpaceView:
             drawn.state.toolbar.logo = None
 
         # Title and legend stand above, in HTML, where the tools do not cover them.
-        return plot.opts(hv.opts.Overlay(toolbar="above", show_legend=False, title="", hooks=[paint]))
+        # As wide as the page: a frame of a fixed width, or a colour bar beside it, would be cut off on a phone.
+        page = {"frame_width": None, "frame_height": None, "responsive": True, "height": HEIGHT_PX}
+        options = [hv.opts.Overlay(toolbar="above", show_legend=False, title="", hooks=[paint], **page)]
+        if self.colour.value != "class":
+            options.append(hv.opts.Image(colorbar_position="bottom"))
+        return plot.opts(*options)
 
     def _mark(self, geometry=None) -> None:
         """Mark the pixels inside a lasso on the map."""
@@ -144,7 +151,5 @@ class FeatureSpaceView:
             sizing_mode="stretch_width",
             css_classes=["wrap", "gap-8"],
         )
-        hint = HTML(f'<span style="color:var(--muted);font-size:12px">{HINT}</span>')
-        # The frame is square and of one size: a phone scrolls it inside its box, and not the page.
-        box = pn.Column(self.pane, sizing_mode="stretch_width", min_height=490, styles={"overflow-x": "auto"})
-        return pn.Column(controls, hint, self.head, box, sizing_mode="stretch_width")
+        hint = HTML(f'<span style="color:var(--muted);font-size:12px">{HINT}</span>', margin=(6, 0, 0, 0))
+        return pn.Column(controls, hint, self.head, self.pane, sizing_mode="stretch_width")

@@ -53,7 +53,15 @@ class MapView:
     def __init__(self, state: State, data: ExplorerData, on_tap=None, on_area=None, on_box=None):
         self.state, self.data = state, data
         self._drawn: LayerKey | None = None
-        self.plot = MapPlot(data.grid, self.make_image, data.observations.xy, on_tap, on_area, on_box)
+        self.plot = MapPlot(
+            data.grid,
+            self.make_image,
+            data.observations.xy,
+            on_tap,
+            on_area,
+            on_box,
+            colour=lambda image: with_chosen_colours(image, state),
+        )
         # Before the first image: places come from a link, and no event will draw them.
         self.plot.draw_places(state.places)
         self.layers = LayerButtons(data.layers, value=state.layer)
@@ -133,8 +141,8 @@ class MapView:
         self._update_controls()
 
     def make_image(self, viewport: Viewport | None) -> LayerImage:
-        """The image of the current choices in a viewport."""
-        return with_chosen_colours(self.data.layer_image(self.state.layer_key, viewport), self.state)
+        """The image of the current choices in a viewport, in the layer's own colours."""
+        return self.data.layer_image(self.state.layer_key, viewport)
 
     def _wire(self) -> None:
         state = self.state
@@ -166,7 +174,7 @@ class MapView:
         self._update_controls()
 
     def _recolour(self, _) -> None:
-        self.plot.draw()
+        self.plot.recolour()
         self._update_caption()
 
     def _add_basemap(self) -> None:

@@ -80,11 +80,10 @@ class SecondMap:
             # ``linked_to``: both figures share their ranges, so panning needs no callback of ours.
             self.plot = MapPlot(
                 self.data.grid,
-                lambda viewport: with_chosen_colours(
-                    self.data.layer_image(self._layer_key, viewport), self.state
-                ),
+                lambda viewport: self.data.layer_image(self._layer_key, viewport),
                 self.data.observations.xy,
                 linked_to=self.first,
+                colour=lambda image: with_chosen_colours(image, self.state),
             )
             self.plot.draw_places(self.state.places)
             self._body[:] = [map_pane(self.plot, self.state)]
@@ -104,5 +103,5 @@ class SecondMap:
 
     def _recolour(self, _) -> None:
         if self.plot is not None:
-            self.plot.draw()
+            self.plot.recolour()
             self._update_caption()

@@ -9,6 +9,7 @@ from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.series import GAP_DAYS
 from fluxlens.app.data.towers.observations import NEAR_TOWER_M
 from fluxlens.app.palette import (
+    AREA_LINES_COLOUR,
     CLIMATOLOGY_COLOUR,
     COMPONENT_COLOURS,
     GPP_DT_COLOUR,
@@ -17,8 +18,9 @@ from fluxlens.app.palette import (
     RADAR_COLOURS,
     WEATHER_COLOURS,
 )
+from fluxlens.app.plots.area_lines import PIXEL_LINES
 from fluxlens.app.plots.series_figures import SeriesFigures
-from fluxlens.app.plots.series_layout import TITLES
+from fluxlens.app.plots.series_layout import AREA_LINES, TITLES
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
 from fluxlens.app.views.html import HTML
@@ -27,9 +29,9 @@ from fluxlens.app.views.page_behaviour import group_label, mark_as_chart, save_b
 from fluxlens.app.views.text_alternatives import describe_place_charts
 
 _TOP = """
-.pixel { white-space: nowrap; font-size: 13px; line-height: 30px; color: var(--muted);
+.pixel { font-size: 13px; line-height: 1.4; padding: 6px 0; color: var(--muted);
   font-variant-numeric: tabular-nums; }
-.pixel b { color: var(--ink); font-weight: 600; }
+.pixel b { color: var(--ink); font-weight: 600; margin-right: 10px; } .pixel span { white-space: nowrap; }
 """
 AREA_RANGE = "90 % of its pixels"
 WEATHER_LABELS = {
@@ -86,6 +88,10 @@ class SeriesView:
             css_classes=["quiet"],
         )
         bind_widget(state, "show_tower", self.tower)
+        self.all_pixels = pn.widgets.Toggle(
+            label="All pixels", value=True, visible=False, css_classes=["quiet"]
+        )
+        self.all_pixels.param.watch(self._toggle_area_lines, "value")
         # One way only: the state is also set by a link, and then updates the buttons in `_update_charts`.
         self.shown.param.watch(lambda event: setattr(state, "charts", event.new), "value")
         state.watch(self._update_places, ["places", "current"])
@@ -123,6 +129,7 @@ class SeriesView:
             return
         series = self.data.place_series(place)
         self.charts.show(series, PLACE_COLOURS[place.slot], self._shown_tower())
+        self._update_area_lines()
         # Others are thin lines without a band, so that the current place stays readable among them.
         others = [other for other in self.state.places if other is not place]
         self.charts.show_others(
@@ -135,12 +142,31 @@ class SeriesView:
             read, count = series.attrs["pixels_read"], series.attrs["pixels"]
             what = f"Area of {count} pixels" + (f", {read} of them read" if read < count else "")
         self._location.object = (
-            f'<div class="pixel"><b>{what}</b> &nbsp; '
-            f"{abs(lat):.5f}° {'N' if lat >= 0 else 'S'}, "
-            f"{abs(lon):.5f}° {'E' if lon >= 0 else 'W'}</div>"
+            f'<div class="pixel"><b>{what}</b> '
+            f"<span>{abs(lat):.5f}° {'N' if lat >= 0 else 'S'},</span> "
+            f"<span>{abs(lon):.5f}° {'E' if lon >= 0 else 'W'}</span></div>"
         )
         self._update_legends()
         describe_place_charts(self.charts.figures, self.state, self.data)
+
+    def _update_area_lines(self, *_) -> None:
+        place = self.state.place
+        series = self.data.place_series(place) if place is not None and place.area else None
+        # Of a store without weather and decoder nothing is known of single pixels.
+        has_lines = series is not None and any(name in series for name in PIXEL_LINES.values())
+        self.all_pixels.visible = has_lines
+        self.charts.show_area_lines(series if has_lines and self.all_pixels.value else None)
+
+    def _toggle_area_lines(self, _) -> None:
+        self._update_area_lines()
+        self._update_legends()
+
+    def _area_lines_key(self, chart: str, series):
+        """The key of an area's lines in the legend of a chart, where they are shown."""
+        if self.all_pixels.value and PIXEL_LINES[chart] in series:
+            read, count = series.attrs["pixels_read"], series.attrs["pixels"]
+            words = AREA_LINES if read == count else f"{read} of its {count} pixels"
+            yield legend_key("line", AREA_LINES_COLOUR, words)
 
     def _update_charts(self, *_) -> None:
         self.shown.value = [name for name in self.panes if name in self.state.charts]
@@ -191,6 +217,7 @@ class SeriesView:
         yield legend_key("area", "#7d8a98", f"no clear view for over {GAP_DAYS} d")
         if "ndvi_lo" in series:
             yield legend_key("area", colour, AREA_RANGE)
+        yield from self._area_lines_key("ndvi", series)
 
     def _pc_legend(self, series, index: int, colour: str):
         yield "Embedding, principal components"
@@ -234,6 +261,7 @@ class SeriesView:
             name = "predicted" if fitted is None else f"predicted, calibrated with {escape(fitted.name)}"
             yield legend_key("line", colour, name, f"{value:.1f}")
             yield legend_key("area", colour, what, f"{low:.1f} to {high:.1f}")
+        yield from self._area_lines_key("gpp", series)
         tower = self._shown_tower()
         if tower is None:
             return
@@ -266,6 +294,7 @@ class SeriesView:
         top = pn.Row(
             self._location,
             self.shown,
+            self.all_pixels,
             self.tower,
             sizing_mode="stretch_width",
             css_classes=["wrap", "gap-8"],

@@ -40,7 +40,16 @@ tr.first td { border-top: 1px solid var(--line); } td.scale { color: var(--muted
 .key { white-space: nowrap; } .line { display: inline-block; width: 14px; height: 2px; margin-right: 5px;
   vertical-align: middle; }
 p { color: var(--muted); font-size: 12px; line-height: 1.5; margin: 8px 0; }
-.wide { overflow-x: auto; }
+/* Twelve columns are more than a phone has room for. They scroll in their box under the names of the lines, and a
+   shadow at an edge says that there are more. */
+.wide { overflow-x: auto; background: linear-gradient(90deg, var(--card) 30%, transparent) 0 0 / 32px 100%,
+  linear-gradient(270deg, var(--card) 30%, transparent) 100% 0 / 32px 100%,
+  linear-gradient(90deg, var(--line), transparent) 0 0 / 12px 100%,
+  linear-gradient(270deg, var(--line), transparent) 100% 0 / 12px 100%;
+  background-repeat: no-repeat; background-attachment: local, local, scroll, scroll; }
+.wide:focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
+@media (max-width: 1100px) { th:nth-child(2), td.name { position: sticky; left: 0; background: var(--card); } }
+@media (max-width: 520px) { table { font-size: 11px; } th, td { padding: 3px 4px; } }
 """
 PLOT_TITLES = {
     "series": "Daily GPP, gC m⁻² d⁻¹",
@@ -85,7 +94,9 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
     )
     reasons = "".join(f"<p>{escape(sentence)}</p>" for sentence in comparison.missing)
     # Scrolls inside its own box, so that a phone's page does not scroll sideways.
-    table = f'<div class="wide"><table><tr>{heads}</tr>{"".join(rows)}</table></div>' if rows else ""
+    # Reached by the keyboard too, since it may have to be scrolled.
+    box = '<div class="wide" tabindex="0" role="region" aria-label="Scores">'
+    table = f"{box}<table><tr>{heads}</tr>{''.join(rows)}</table></div>" if rows else ""
     notes = (
         "<p>NSE = 1 − SSE/SST, r² = squared correlation; RMSE, MAE, bias in gC m⁻² d⁻¹; mean squared error = "
         f"bias² + variance + phase. Split. {splits}.</p>"

@@ -105,13 +105,13 @@ def test_classes_have_names_and_one_colour_each(data):
 
 def test_another_palette_reads_and_aggregates_nothing(data, monkeypatch):
     import param
-    from holoviews.operation.datashader import regrid
+    from fluxlens.app.plots import datashaded_map
 
     class Choice(param.Parameterized):
         palette = param.String("CET_CBL2")
 
     choice, counts = Choice(), {"read": 0, "raster": 0}
-    read, raster = data.map_layers.image, regrid._process
+    read, raster = data.map_layers.image, datashaded_map.rasterize
 
     def counted(name, function):
         def call(*args, **options):
@@ -121,7 +121,7 @@ def test_another_palette_reads_and_aggregates_nothing(data, monkeypatch):
         return call
 
     monkeypatch.setattr(data.map_layers, "image", counted("read", read))
-    monkeypatch.setattr(regrid, "_process", counted("raster", raster))
+    monkeypatch.setattr(datashaded_map, "rasterize", counted("raster", raster))
     shown = plot_of(embedding_map(data, "gpp", DAY, palette=choice.param.palette))
     assert counts["raster"] >= 1
     before, colours = dict(counts), list(shown.handles["color_mapper"].palette)

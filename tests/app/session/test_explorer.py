@@ -189,6 +189,50 @@ def test_an_outline_is_a_place_with_the_mean_of_its_pixels(explorer):
     assert "Area of 12 pixels" in explorer.series_view._location.object
 
 
+def test_an_areas_pixels_are_drawn_under_its_mean_until_they_are_switched_off(explorer):
+    x, y = explorer.data.grid.x, explorer.data.grid.y
+    west, east, north, south = x[20] - 5, x[24] - 5, y[10] + 5, y[13] + 5
+    view = explorer.series_view
+    source = view.charts.source("gpp", "all pixels of the area").data
+
+    def opaque() -> np.ndarray:
+        return (
+            np.ascontiguousarray(source["image"][0])
+            .view("uint8")
+            .reshape(*source["image"][0].shape, 4)[..., 3]
+            > 0
+        )
+
+    assert not opaque().any()
+    assert not view.all_pixels.visible
+    explorer.outline([west, east, east, west], [north, north, south, south])
+    lines = explorer.data.place_series(explorer.state.place).gpp_pixels
+    assert lines.shape == (len(explorer.data.days), 12)
+    source = view.charts.source("gpp", "all pixels of the area").data
+    seen = opaque()
+    # The highest pixel of each column of the image is on the highest line of that day.
+    days = np.linspace(0, len(lines) - 1, 9)[1:-1].round().astype(int)
+    low, high = float(lines.min()), float(lines.max())
+    for day in days:
+        since = pd.Timestamp(lines.time.values[day]).value / 1e6 - source["x"][0]
+        column = int(since / source["dw"][0] * seen.shape[1])
+        top = np.flatnonzero(seen[:, max(0, column - 1) : column + 2].any(1)).max()
+        value = low + (top + 0.5) / len(seen) * (high - low)
+        near = lines.values[max(0, day - 1) : day + 2].max()
+        assert value == pytest.approx(near, abs=0.1 * (high - low))
+    assert view.all_pixels.visible
+    assert "all pixels of the area" in view.heads["gpp"].object
+    view.all_pixels.value = False
+    source = view.charts.source("gpp", "all pixels of the area").data
+    assert not opaque().any()
+    assert "all pixels" not in view.heads["gpp"].object
+    view.all_pixels.value = True
+    explorer.tap(*explorer.data.centre(5, 5))
+    source = view.charts.source("gpp", "all pixels of the area").data
+    assert not opaque().any()
+    assert not view.all_pixels.visible
+
+
 @pytest.mark.parametrize(
     ("content", "word"),
     [(b"{", "JSON"), (b'{"type": "Point", "coordinates": [1, 2]}', "Point"), (b" " * 2**21, "bytes")],

@@ -69,7 +69,10 @@ def test_the_four_entries_read_as_promised(tiny_catalog):
     assert stored["embedding"].dtype == np.int8
     part = cat["embeddings_on_demand"](scene="demo_scene", start="2020-06-05", end="2020-06-09").read()
     assert part.sizes["time"] == 5
-    assert {"gpp_nt", "gpp_dt", "qc"} <= set(cat["demo_tower"].read().data_vars)
+    tower = cat["demo_tower"].read()
+    assert {"gpp_nt", "gpp_dt", "qc"} <= set(tower.data_vars)
+    assert tower["gpp_nt"].attrs["units"] == "gC m-2 d-1"
+    assert all(values.attrs["long_name"] for values in tower.data_vars.values())
 
 
 def test_stored_and_computed_cubes_are_identical(tiny_catalog):
