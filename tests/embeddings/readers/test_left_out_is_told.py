@@ -23,7 +23,7 @@ from affine import Affine
 from fluxlens.app.cli import main
 from fluxlens.embeddings import progress, stac, towers
 from fluxlens.embeddings.export import geometries
-from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.geometry import Grid, spatial_ref
 from fluxlens.embeddings.readers import feature_cube, open_scene, series_sets, series_table, weather_table
 from fluxlens.embeddings.stac import access
 from fluxlens.embeddings.store import write
@@ -541,10 +541,10 @@ def test_radar_files_of_two_projections_are_refused_and_both_named(tmp_path, cap
     folder, of = tmp_path / "cubes", truth()
     folder.mkdir()
     vv, vh = backscatter()
-    radar = as_variables(of)[[]].assign(VV=(("time", "y", "x"), vv), VH=(("time", "y", "x"), vh))
+    radar = as_variables(of).drop_vars([*of.numbers, "SCL"]).assign(VV=(("time", "y", "x"), vv), VH=(("time", "y", "x"), vh))
     radar.to_netcdf(folder / "a.nc")
-    later = radar.assign_coords(time=("time", radar["time"].values + 1, radar["time"].attrs))
-    other = later.drop_vars("spatial_ref").rio.write_crs("EPSG:32632")
+    later = radar.assign_coords(time=of.times + pd.Timedelta(1, "D"))
+    other = later.drop_vars("spatial_ref").assign_coords(spatial_ref=spatial_ref("EPSG:32632"))
     other.to_netcdf(folder / "b.nc")
     with pytest.raises(InputError, match=r"Got b.nc in EPSG:32632 and a.nc in EPSG:32631, need one CRS; reproject"):
         open_scene(folder)
