@@ -171,7 +171,11 @@ class World:
             common_key = "eo:common_name" if version == "1.1.0" else "common_name"
             asset[key] = [{"name": band, common_key: common}]
             assets[f"image_{number}"] = asset
-        coarse = _asset(f"{self.url}/none.jp2") | {"gsd": 60, "eo:bands": [{"name": "B04"}], "bands": [{"name": "B04"}]}
+        coarse = _asset(f"{self.url}/none.jp2") | {
+            "gsd": 60,
+            "eo:bands": [{"name": "B04"}],
+            "bands": [{"name": "B04"}],
+        }
         quicklook = _asset(f"{self.url}/none.png") | {"roles": ["thumbnail"], "eo:bands": [{"name": "B04"}]}
         item["assets"] = {"coarse": coarse, "quicklook": quicklook, **assets}
         item["stac_version"] = version

@@ -225,7 +225,9 @@ def read_weather(
     return out
 
 
-def _by_series(values: pd.DataFrame, ids: np.ndarray, days: np.ndarray, what: str) -> dict[str | None, xr.Dataset]:
+def _by_series(
+    values: pd.DataFrame, ids: np.ndarray, days: np.ndarray, what: str
+) -> dict[str | None, xr.Dataset]:
     """Weather (row, variable) of rows of some series and days as a dataset on ``time`` for each."""
     # Sorted once and cut into slices: a groupby takes a millisecond a series, half a minute for 10,000.
     codes, names = pd.factorize(ids)
@@ -259,7 +261,9 @@ def _tell_series_without(values: pd.DataFrame, ids: np.ndarray, what: str) -> No
         count = np.bincount(codes[values[variable].notna().to_numpy()], minlength=len(names))
         if (count == 0).any():
             lost = [str(name) for name in names[count == 0]]
-            told.append(f"{len(lost)} of {len(names)} series have no value of {variable} in {what} ({_some(lost)})")
+            told.append(
+                f"{len(lost)} of {len(names)} series have no value of {variable} in {what} ({_some(lost)})"
+            )
     if told:
         warnings.warn(f"{'; '.join(told)}: GPP of those goes without it.", DataWarning, stacklevel=3)
 

@@ -302,7 +302,9 @@ def weather_of_one_series_without_values(store: Path, tmp_path: Path) -> LeftOut
     command = ["embed", str(tmp_path / "plots.csv"), "--weather", str(tmp_path / "weather.csv"), "--out"]
     says = r"1 of 2 series have no value of sw_in in the weather table weather.csv \(b\): GPP of those goes without it"
     return LeftOut(
-        lambda: series_table.read_weather(tmp_path / "weather.csv"), [*command, str(tmp_path / "out.csv")], says
+        lambda: series_table.read_weather(tmp_path / "weather.csv"),
+        [*command, str(tmp_path / "out.csv")],
+        says,
     )
 
 
@@ -444,7 +446,9 @@ def science_cube_with_radiation_summed_twice(store: Path, tmp_path: Path) -> Lef
     # 250 W m-2 over the day, added up over the 24 accumulations of the day
     era5 = {"t2m_mean": 288.0, "ssrd_sum": 250.0 * 86400 * 12}
     science_cube_with_weather(era5).to_zarr(path, zarr_format=2)
-    return scene_case(path, tmp_path, "radiation of 3000 W m-2 in a day's mean, which looks summed twice, and is left")
+    return scene_case(
+        path, tmp_path, "radiation of 3000 W m-2 in a day's mean, which looks summed twice, and is left"
+    )
 
 
 def feature_cube_of_two_images_a_day(store: Path, tmp_path: Path) -> LeftOut:
@@ -541,12 +545,18 @@ def test_radar_files_of_two_projections_are_refused_and_both_named(tmp_path, cap
     folder, of = tmp_path / "cubes", truth()
     folder.mkdir()
     vv, vh = backscatter()
-    radar = as_variables(of).drop_vars([*of.numbers, "SCL"]).assign(VV=(("time", "y", "x"), vv), VH=(("time", "y", "x"), vh))
+    radar = (
+        as_variables(of)
+        .drop_vars([*of.numbers, "SCL"])
+        .assign(VV=(("time", "y", "x"), vv), VH=(("time", "y", "x"), vh))
+    )
     radar.to_netcdf(folder / "a.nc")
     later = radar.assign_coords(time=of.times + pd.Timedelta(1, "D"))
     other = later.drop_vars("spatial_ref").assign_coords(spatial_ref=spatial_ref("EPSG:32632"))
     other.to_netcdf(folder / "b.nc")
-    with pytest.raises(InputError, match=r"Got b.nc in EPSG:32632 and a.nc in EPSG:32631, need one CRS; reproject"):
+    with pytest.raises(
+        InputError, match=r"Got b.nc in EPSG:32632 and a.nc in EPSG:32631, need one CRS; reproject"
+    ):
         open_scene(folder)
     assert main(["scene", "clear", str(folder), "--by", "scl", "--out", str(tmp_path / "scene.zarr")]) == 2
     assert "Got b.nc in EPSG:32632 and a.nc in EPSG:32631" in capsys.readouterr().err

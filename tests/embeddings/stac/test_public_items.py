@@ -134,7 +134,17 @@ def test_radar_of_other_modes_and_polarisations_is_counted_and_named(world, tmp_
 def test_the_plan_of_the_command_tells_what_it_leaves_out(world, capsys):
     world.s1("S", "2020-06-02T17:31:51")
     world.s1("wide", "2020-06-03T05:50:00", **{"sar:instrument_mode": "EW"})
-    command = ["scene", "stac", "--at", f"{LON},{LAT}", "--size-m", "160", "--provider", world.url, "--dry-run"]
+    command = [
+        "scene",
+        "stac",
+        "--at",
+        f"{LON},{LAT}",
+        "--size-m",
+        "160",
+        "--provider",
+        world.url,
+        "--dry-run",
+    ]
     assert main([*command, "--start", "2020-06-01", "--end", "2020-06-30"]) == 0
     out, err = capsys.readouterr()
     assert "1 dates" in out
@@ -156,7 +166,9 @@ def test_a_ground_range_image_without_calibration_is_not_taken_for_power(world, 
         del listed[f"schema-calibration-{band}"]
         other = world.items[1]["assets"]
         other[f"calibration-iw-{band}"] = other.pop(f"schema-calibration-{band}")
-    with pytest.warns(DataWarning, match="1 of 2 images left out: G: it is a ground range image without calibration"):
+    with pytest.warns(
+        DataWarning, match="1 of 2 images left out: G: it is a ground range image without calibration"
+    ):
         scene, _ = fetch(world, tmp_path, s1="grd")
     np.testing.assert_allclose(scene["s1/backscatter"], 20 * np.log10(1 / 4), rtol=1e-5)
 
