@@ -161,7 +161,7 @@ class World:
         return item
 
     def described(self, name, when, version, baseline="05.10", dn=None) -> dict:
-        """An image whose assets have numbers for names; the bands stand in ``eo:bands``, or in ``bands`` of STAC 1.1."""
+        """An image whose assets have numbers for names; the bands stand in ``eo:bands``, or in STAC 1.1's ``bands``."""
         item = self.s2(name, when, baseline=baseline, dn=dn)
         assets = {}
         for number, (band, asset) in enumerate(item["assets"].items()):

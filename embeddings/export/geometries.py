@@ -211,10 +211,13 @@ def read_polygon(path: str | Path) -> list[Region]:
             " in degrees, or a crs member that says what they are; add it or convert them."
         )
     # A ring from 179.9 to -179.9 is a strip around the whole Earth to every library; RFC 7946 has it cut in two.
-    corners, of = shapely.get_coordinates([region.geometry for region in regions], return_index=True)
-    leaps = (np.abs(np.diff(corners[:, 0])) > 180) & (np.diff(of) == 0)
+    # Ring by ring: from one part of a cut polygon to the next is no edge.
+    parts, region_of = shapely.get_parts([region.geometry for region in regions], return_index=True)
+    rings, part_of = shapely.get_rings(parts, return_index=True)
+    corners, ring_of = shapely.get_coordinates(rings, return_index=True)
+    leaps = (np.abs(np.diff(corners[:, 0])) > 180) & (np.diff(ring_of) == 0)
     if leaps.any():
-        number = int(of[1:][leaps][0])
+        number = int(region_of[part_of[ring_of[1:][leaps][0]]])
         raise InputError(
             f"Got the polygon {regions[number].name or number + 1} in {path} with an edge of more than 180 degrees,"
             " need one on one side of 180 degrees east; cut it there into two polygons."
@@ -289,7 +292,7 @@ def _points_of_csv(path: Path) -> list[Point]:
         elif (
             len(table.columns) > 1 and pd.to_numeric(pd.Series(table.columns), errors="coerce").notna().any()
         ):
-            advice = "the first line holds numbers, so put the names of the columns above it"
+            advice = "the first line holds numbers, so put names of columns above it"
         raise InputError(f"Got {path} with columns {names}, need lon and lat in degrees; {advice}.")
     # The user's own name goes through to the export.
     named = next((plain[key] for key in NAME_COLUMNS if key in plain), None)
@@ -317,8 +320,8 @@ def _points_of_csv(path: Path) -> list[Point]:
     if beyond.any():
         at = int(beyond.argmax())
         raise InputError(
-            f"Got {lon} {values[0][at]:g}, {lat} {values[1][at]:g} in row {at + 1} of {path}, which are no degrees, need"
-            " lon and lat in degrees (WGS 84); convert metres first."
+            f"Got {lon} {values[0][at]:g}, {lat} {values[1][at]:g} in row {at + 1} of {path}, which are no degrees,"
+            " need lon and lat in degrees (WGS 84); convert metres first."
         )
     if len(table) and np.abs(values[1]).max() > 90 and np.abs(values[0]).max() <= 90:
         raise InputError(

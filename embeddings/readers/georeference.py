@@ -9,7 +9,6 @@ import xarray as xr
 from fluxlens.embeddings.geometry import Grid, crs_name, spatial_ref
 from fluxlens.models.errors import InputError
 
-
 KILOMETRES = ("km", "kilometer", "kilometers", "kilometre", "kilometres")
 FINEST_M = 0.05
 """Pixels below are no satellite's; coordinates in kilometres without a unit give hundredths of a metre."""

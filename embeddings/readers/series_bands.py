@@ -309,8 +309,8 @@ def to_backscatter(table: pd.DataFrame, what: str) -> np.ndarray:
     positive = float((values[np.isfinite(values)] > 0).mean()) if np.isfinite(values).any() else 0.0
     if len(set(signs)) > 1 or (middle < 0 and positive > MIXED_SHARE):
         raise InputError(
-            f"Got {what} with {positive:.0%} of VV and VH above 0, which are linear power, and the others in dB, need one"
-            " unit for all; convert them."
+            f"Got {what} with {positive:.0%} of VV and VH above 0, which are linear power, and the others in dB, need"
+            " one unit for all; convert them."
         )
     if 0 <= middle < 2:
         words = "which are linear power: converted to dB"

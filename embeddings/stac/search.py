@@ -18,7 +18,7 @@ from fluxlens.embeddings.stac.request import S1_PRODUCTS, Request
 from fluxlens.models.errors import DataWarning, InputError
 
 S2_COLLECTIONS = ("sentinel-2-l2a", "sentinel-s2-l2a-cogs", "sentinel-2-c1-l2a")
-"""Planetary Computer, Copernicus Data Space and Earth Search v1; Earth Search v0; Collection 1. The first with images."""
+"""Planetary Computer, Copernicus Data Space, Earth Search v1; Earth Search v0; Collection 1. The first with images."""
 BOA_OFFSET_APPLIED = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 """Properties that say that the offset of baseline 04.00 was taken off already: Earth Search v1, and v0 before it."""
 BASELINE_PROPERTIES = ("s2:processing_baseline", "processing:version", "sentinel:processing_baseline")

@@ -154,7 +154,7 @@ def test_the_plan_of_the_command_tells_what_it_leaves_out(world, capsys):
 
 def test_where_nothing_can_be_used_the_reason_is_told(world):
     world.s1("wide", "2020-06-03T05:50:00", **{"sar:instrument_mode": "EW"})
-    with pytest.raises(InputError, match="no image of .*1 of 1 images left out: wide: its mode is EW"):
+    with pytest.raises(InputError, match=r"no image of .*1 of 1 images left out: wide: its mode is EW"):
         stac.passes(request_of(world))
 
 
