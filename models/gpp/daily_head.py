@@ -146,9 +146,9 @@ class DailyHead(nn.Module):
         Returns
         -------
         callable
-            ``predict(days, steps, pixel)`` with a slice or the positions (day) of the days, the quantised embedding
-            (day, pixel, feature) and the ``PIXEL_DRIVERS`` (day, pixel, driver), as float32. It returns mean, spread (gC m-2 d-1) and
-            Mahalanobis distance, each (day, pixel).
+            ``predict(days, steps, pixel)`` with a slice or the positions (day) of the days, the quantised
+            embedding (day, pixel, feature) and the ``PIXEL_DRIVERS`` (day, pixel, driver), as float32. It returns
+            mean, spread (gC m-2 d-1) and Mahalanobis distance, each (day, pixel).
         """
         layers = (self.leaf[0], self.of_leaf, self.doubt_leaf)
         sizes = [layer.out_features for layer in layers]
