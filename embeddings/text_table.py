@@ -42,6 +42,17 @@ MISSING_BELOW = -9000.0
 """Numbers below are the codes for missing values in use (-9999, -99999)."""
 MISSING_NUMBERS = (-999.0, -6999.0)
 """Further codes for missing values of weather services and towers."""
+MONTH_WORDS = (
+    "%d-%b-%Y",
+    "%d %b %Y",
+    "%d %B %Y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%d-%b-%y",
+    "%d/%b/%Y",
+    "%b %d %Y",
+)
+"""Dates with the month in English words."""
 # NASA POWER puts its description between these two lines.
 _HEADER_BLOCK = re.compile(r"^-?\s*BEGIN HEADER.*?^-?\s*END HEADER[^\n]*\n", re.DOTALL | re.MULTILINE)
 _COMMA_NUMBER = re.compile(r"[-+]?[\d.]*,\d+([eE][-+]?\d+)?")
@@ -141,12 +152,15 @@ def _read_parquet(path: Path, what: str) -> pd.DataFrame:
 
     try:
         # The whole file: Parquet's footer lies at its end, and a truncated one fails here.
-        return pq.read_table(path).to_pandas()
+        frame = pq.read_table(path).to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0][:80]
         raise InputError(
             f"Got the {what} {path}, which cannot be read ({why}), need a whole Parquet file; write it again."
         ) from error
+    # pandas writes an index of id and date as such, and users see columns.
+    named = [name for name in frame.index.names if name is not None]
+    return frame.reset_index(named) if named else frame
 
 
 def read_text_table(source: str | Path | bytes, what: str | None = None) -> Table:
@@ -594,6 +608,9 @@ def to_times(column: pd.Series, what: str) -> np.ndarray:
         stamps = pd.Series(stamps)
     else:
         stamps = column.reset_index(drop=True)
+    if stamps.dt.tz is not None and bool((stamps.dropna() == stamps.dropna().dt.normalize()).all()):
+        # Midnights of a zone are dates: in UTC those of Europe would be of the day before.
+        stamps = stamps.dt.tz_localize(None)
     if stamps.dt.tz is not None:
         # To UTC before the zone is dropped: the day may be another one there.
         stamps = stamps.dt.tz_convert("UTC").dt.tz_localize(None)
@@ -602,7 +619,7 @@ def to_times(column: pd.Series, what: str) -> np.ndarray:
         row = int(wrong.argmax())
         raise InputError(
             f"Got {int(wrong.sum())} rows of {what} without a date, the first row {row + 1}"
-            f" ({column.iloc[row]!r} in {column.name}), need YYYY-MM-DD; correct them."
+            f" ({str(column.iloc[row]).splitlines()[0][:40]!r} in {column.name}), need YYYY-MM-DD; correct them."
         )
     return stamps.to_numpy().astype("datetime64[s]")
 
@@ -612,6 +629,18 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
     # Milliseconds: 12 digits until September 2001, 13 since.
     if text.str.fullmatch(r"\d{12,13}").all():
         return pd.to_datetime(text.astype("int64"), unit="ms")
+    # Seconds: ten digits from 2001 to 2286.
+    if text.str.fullmatch(r"\d{10}").all():
+        return pd.to_datetime(text.astype("int64"), unit="s")
+    # Year and day of year, as in names of MODIS and HLS files.
+    if text.str.fullmatch(r"(19|20)\d\d-?[0-3]\d\d").all():
+        return pd.to_datetime(text.str.replace("-", "", regex=False), format="%Y%j", errors="coerce")
+    # Words for months leave no doubt of the order; Earth Engine and spreadsheets write them.
+    if text.str.contains(r"[A-Za-z]{3}", regex=True).all():
+        for style in MONTH_WORDS:
+            found = pd.to_datetime(text, format=style, errors="coerce")
+            if found.notna().all():
+                return found
     if text.str.fullmatch(r"\d{8}").all():
         return pd.to_datetime(text, format="%Y%m%d", errors="coerce")
     split = text.str.extract(r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(?:\D.*)?$")

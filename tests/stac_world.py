@@ -88,7 +88,10 @@ class World:
                 self._write(file, zone, size_m, values, "uint8" if kind == "SCL" else "uint16", 0)
                 written[kind] = file
             if band not in lacks:
-                native = {"own": band, "common": ES_NAMES[band], "resolution": f"{band}_{size_m}m"}
+                native = {
+                    "own": band, "common": ES_NAMES[band], "resolution": f"{band}_{size_m}m",
+                    "small": band.lower(), "upper": ES_NAMES[band].upper(), "short": band.replace("B0", "B"),
+                }  # fmt: skip
                 assets[native[names]] = file
         properties = {"s2:processing_baseline": baseline, "platform": "sentinel-2a", **properties}
         return self._item(name, "sentinel-2-l2a", when, assets, {"s2:mgrs_tile": f"{zone}ABC", **properties})
@@ -134,6 +137,48 @@ class World:
             asset |= {"raster:scale": 0.0001, "raster:offset": -0.1, "nodata": 0}
         coarse = [f"{band}_{size}m" for band in ("B02", "B8A") for size in (20, 60)]
         item["assets"] |= {key: _asset(f"{self.url}/none.jp2") for key in coarse if key not in item["assets"]}
+        return item
+
+    def of_earth_search_v0(self, name, when, baseline="02.14", dn=None, removed=None) -> dict:
+        """An image as Earth Search v0 listed it: a collection of another name, ``sentinel:`` properties."""
+        product = f"S2A_MSIL2A_20200601T104021_N{baseline.replace('.', '')}_R008_T31ABC_20200601T140000"
+        item = self.s2(name, when, dn=dn)
+        item["collection"] = "sentinel-s2-l2a-cogs"
+        item["properties"] = {
+            "datetime": item["properties"]["datetime"], "platform": "sentinel-2a", "gsd": 10, "proj:epsg": 32631,
+            "sentinel:utm_zone": 31, "sentinel:latitude_band": "A", "sentinel:grid_square": "BC",
+            "sentinel:product_id": product, "sentinel:sequence": "0", "sentinel:data_coverage": 100,
+        }  # fmt: skip
+        if removed is not None:
+            item["properties"]["sentinel:boa_offset_applied"] = removed
+        item["assets"] |= {
+            "thumbnail": {"href": f"{self.url}/none.jpg", "type": "image/png", "roles": ["thumbnail"]},
+            "overview": {
+                "href": f"{self.url}/none.tif", "type": "image/tiff", "roles": ["overview"],
+                "eo:bands": [{"name": name} for name in ("B04", "B03", "B02")],
+            },
+        }  # fmt: skip
+        return item
+
+    def described(self, name, when, version, baseline="05.10", dn=None) -> dict:
+        """An image whose assets have numbers for names; the bands stand in ``eo:bands``, or in STAC 1.1's ``bands``."""
+        item = self.s2(name, when, baseline=baseline, dn=dn)
+        assets = {}
+        for number, (band, asset) in enumerate(item["assets"].items()):
+            # B05, B06 and B07 share a common name, which tells none of them
+            common = "rededge" if band in ("B05", "B06", "B07") else ES_NAMES[band]
+            key = "bands" if version == "1.1.0" else "eo:bands"
+            common_key = "eo:common_name" if version == "1.1.0" else "common_name"
+            asset[key] = [{"name": band, common_key: common}]
+            assets[f"image_{number}"] = asset
+        coarse = _asset(f"{self.url}/none.jp2") | {
+            "gsd": 60,
+            "eo:bands": [{"name": "B04"}],
+            "bands": [{"name": "B04"}],
+        }
+        quicklook = _asset(f"{self.url}/none.png") | {"roles": ["thumbnail"], "eo:bands": [{"name": "B04"}]}
+        item["assets"] = {"coarse": coarse, "quicklook": quicklook, **assets}
+        item["stac_version"] = version
         return item
 
     def s1(self, name, when, power=(0.1, 0.02), orbit="ascending", **properties):

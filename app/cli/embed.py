@@ -20,7 +20,9 @@ from fluxlens.models.errors import InputError
     help="Path or URL (s3://, gs://, az://) of the new store; of a table .parquet or .csv.",
 )
 @click.option("--s1", metavar="TABLE", help="Sentinel-1 of a series table, VV and VH in dB.")
-@click.option("--weather", metavar="TABLE", help="Daily weather of a series table, for GPP.")
+@click.option(
+    "--weather", metavar="TABLE", help="Daily weather of a series table, or of a scene without any, for GPP."
+)
 @model_options
 @day_options
 @until_option
@@ -56,7 +58,7 @@ def embed(
     scene, catalog, out : str
         Catalog entry or path, or a series table; path of the catalog (or None); path of the new store or table.
     s1, weather : str or None
-        Of a series table: its table of Sentinel-1, and of daily weather.
+        Of a series table: its table of Sentinel-1, and of daily weather; weather also of a scene that has none.
     model, device : str
         Name or path of weights; ``auto``, ``cpu`` or ``cuda``.
     start, end, until : str or None
@@ -86,10 +88,9 @@ def embed(
         steps = write_embedded_series(out, scene, s1, weather, model, device, start, end)
         print(f"{out}: {run_with_progress(steps)}")
         return
-    if s1 or weather:
+    if s1:
         raise InputError(
-            f"Got {'--s1' if s1 else '--weather'} with the scene {scene}, need it for a series table only; a scene "
-            "holds its own."
+            f"Got --s1 with the scene {scene}, need it for a series table only; a scene holds its own."
         )
     # Whether a store there is the one that was begun is for `--resume` to decide, below.
     from fluxlens.embeddings import store
@@ -106,6 +107,18 @@ def embed(
     if scheduler and not scheduler.startswith(("tcp://", "tls://", "ws://", "wss://")):
         raise InputError(f"Got --scheduler {scheduler!r}, need tcp://HOST:PORT; correct it.")
     opened = open_scene(scene, catalog)
+    if weather:
+        import xarray as xr
+        from fluxlens.embeddings.readers import weather_stamps, weather_table
+
+        if "weather" in opened.children:
+            raise InputError(
+                f"Got --weather with the scene {scene}, which holds weather already, need one; leave it out."
+            )
+        # Single cubes from odc-stac, openEO and the like have none, and without it no tower can be compared.
+        node = weather_table.open(weather)
+        weather_stamps.check_covers(node, opened, weather)
+        opened["weather"] = xr.DataTree(node)
     from fluxlens.embeddings import progress
     from fluxlens.embeddings.inference.embed import FinishedBlock
     from fluxlens.embeddings.inference.embed import embed as embed_blocks

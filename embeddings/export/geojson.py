@@ -40,11 +40,41 @@ def check_file(path: str | Path, what: str) -> Path:
         If it is no file or has more than ``MAX_FILE_BYTES``.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"Got the {what} file {path}, which is a folder, need a file; name one in it.")
     if not path.is_file():
         raise InputError(f"Got the {what} file {path}, which is not there, need a file; check the path.")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise InputError(f"Got the {what} file {path} of over {MAX_FILE_BYTES:,} bytes, need less; split it.")
+    kind = _kind_of_gis_file(path)
+    if kind:
+        need = "GeoJSON" if what == "polygon" else "CSV or GeoJSON"
+        advice = f"convert it, for example with ogr2ogr {path.stem}.geojson {path.name}"
+        if kind == "a zip archive":
+            advice = "unpack it"
+        raise InputError(f"Got the {what} file {path}, {kind}, need {need}; {advice}.")
     return path
+
+
+def _kind_of_gis_file(path: Path) -> str:
+    """What a file of another GIS format is, by its first bytes; empty for all others."""
+    with path.open("rb") as stream:
+        head = stream.read(4096)
+    if head.startswith(b"SQLite format 3"):
+        return "a GeoPackage or other database"
+    if head.startswith(b"\x00\x00\x27\x0a"):
+        return "a shapefile"
+    if head.startswith(b"PK\x03\x04") and path.suffix.lower() in (".zip", ".kmz"):
+        # Its central directory is at the end; names of members stand in clear in the whole file.
+        content = path.read_bytes()
+        shapefile = b".shp" in content
+        return "a KMZ" if b".kml" in content else "a zipped shapefile" if shapefile else "a zip archive"
+    text = head.decode("utf-8", "replace").lstrip("\ufeff \n\r\t").lower()
+    if text.startswith("<"):
+        return next(
+            (f"a {name.upper()} file" for name in ("kml", "gpx", "gml") if f"<{name}" in text), "an XML file"
+        )
+    return ""
 
 
 def read_features(path: Path) -> tuple[list[dict], Callable[[np.ndarray], np.ndarray]]:
@@ -83,6 +113,9 @@ def read_features(path: Path) -> tuple[list[dict], Callable[[np.ndarray], np.nda
             raise InputError(f"Got {path}, which is not JSON, need GeoJSON; correct it.") from error
     if not isinstance(data, dict):
         raise InputError(f"Got {path}, which is JSON but not GeoJSON, need a FeatureCollection; correct it.")
+    if data.get("type") == "Topology" or "geometryType" in data:
+        kind = "TopoJSON" if data.get("type") == "Topology" else "Esri JSON"
+        raise InputError(f"Got {path}, which is {kind}, need GeoJSON; convert it.")
     if data.get("type") == "FeatureCollection" and isinstance(data.get("features"), list):
         found = data["features"]
     elif data.get("type") == "GeometryCollection":

@@ -210,6 +210,18 @@ def read_polygon(path: str | Path) -> list[Region]:
             f"Got polygons from {bounds[0]:g}, {bounds[1]:g} to {bounds[2]:g}, {bounds[3]:g} in {path}, need lon, lat"
             " in degrees, or a crs member that says what they are; add it or convert them."
         )
+    # A ring from 179.9 to -179.9 is a strip around the whole Earth to every library; RFC 7946 has it cut in two.
+    # Ring by ring: from one part of a cut polygon to the next is no edge.
+    parts, region_of = shapely.get_parts([region.geometry for region in regions], return_index=True)
+    rings, part_of = shapely.get_rings(parts, return_index=True)
+    corners, ring_of = shapely.get_coordinates(rings, return_index=True)
+    leaps = (np.abs(np.diff(corners[:, 0])) > 180) & (np.diff(ring_of) == 0)
+    if leaps.any():
+        number = int(region_of[part_of[ring_of[1:][leaps][0]]])
+        raise InputError(
+            f"Got the polygon {regions[number].name or number + 1} in {path} with an edge of more than 180 degrees,"
+            " need one on one side of 180 degrees east; cut it there into two polygons."
+        )
     # Several regions must be told apart in one table.
     if len(regions) > 1 and not all(region.name for region in regions):
         regions = [Region(region.geometry, region.name or str(i)) for i, region in enumerate(regions, 1)]
@@ -247,7 +259,10 @@ def first_few(names: list[str], at_most: int = 5) -> str:
 def _point_of(path: Path, feature: dict, to_lonlat: Callable[[np.ndarray], np.ndarray]) -> Point:
     geometry = feature.get("geometry") or {}
     if geometry.get("type") != "Point":
-        raise InputError(f"Got a {geometry.get('type')} in {path}, need Point features; remove the others.")
+        advice = (
+            "give the file as --polygon" if "Polygon" in str(geometry.get("type")) else "remove the others"
+        )
+        raise InputError(f"Got a {geometry.get('type')} in {path}, need Point features; {advice}.")
     try:
         lon, lat = to_lonlat(np.array([geometry["coordinates"][:2]], dtype=float))[0]
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -259,11 +274,26 @@ def _points_of_csv(path: Path) -> list[Point]:
     what = f"the points {path.name}"
     table = read_table(path, "points file")
     lon, lat = (_place_column(table, names) for names in (LON_COLUMNS, LAT_COLUMNS))
-    if lon is None or lat is None:
-        names = ", ".join(map(str, table.columns))[:80] or "none"
-        raise InputError(f"Got {path} with columns {names}, need lon and lat in degrees; rename them.")
     # reversed: of two columns with one plain name the first counts
     plain = {plain_name(column): column for column in reversed(table.columns)}
+    shape = next((plain[key] for key in ("geo", "wkt", "geometry", "thegeom", "geom") if key in plain), None)
+    if (lon is None or lat is None) and shape is not None:
+        # Earth Engine and GIS write one column of GeoJSON or WKT instead of two of numbers.
+        table = table.assign(lon="", lat="")
+        table[["lon", "lat"]] = [
+            _lonlat_of_text(path, str(text), row) for row, text in enumerate(table[shape], 1)
+        ]
+        lon, lat = "lon", "lat"
+    if lon is None or lat is None:
+        names = ", ".join(map(str, table.columns))[:80] or "none"
+        advice = "rename them"
+        if {"easting", "northing"} <= set(plain):
+            advice = "convert easting and northing, which are metres"
+        elif (
+            len(table.columns) > 1 and pd.to_numeric(pd.Series(table.columns), errors="coerce").notna().any()
+        ):
+            advice = "the first line holds numbers, so put names of columns above it"
+        raise InputError(f"Got {path} with columns {names}, need lon and lat in degrees; {advice}.")
     # The user's own name goes through to the export.
     named = next((plain[key] for key in NAME_COLUMNS if key in plain), None)
     if named is None:
@@ -280,10 +310,18 @@ def _points_of_csv(path: Path) -> list[Point]:
         raise InputError(
             f"Got row {int(lost.argmax()) + 1} of {path} without two numbers, need lon and lat; correct it."
         )
-    if len(table) and (np.abs(values[0]).max() > 180 or np.abs(values[1]).max() > 180):
+    # Global models count longitude from 0 to 360.
+    if len(table) and 180 < values[0].max() <= 360 and values[0].min() >= 0 and np.abs(values[1]).max() <= 90:
+        warn(
+            f"{int((values[0] > 180).sum())} longitudes of {path.name} are beyond 180: taken as degrees from 0 to 360."
+        )
+        values[0] = (values[0] + 180) % 360 - 180
+    beyond = (np.abs(values[0]) > 180) | (np.abs(values[1]) > 180)
+    if beyond.any():
+        at = int(beyond.argmax())
         raise InputError(
-            f"Got {lon} {values[0][0]:g}, {lat} {values[1][0]:g} in {path}, which are no degrees, need lon and lat in"
-            " degrees (WGS 84); convert metres first."
+            f"Got {lon} {values[0][at]:g}, {lat} {values[1][at]:g} in row {at + 1} of {path}, which are no degrees,"
+            " need lon and lat in degrees (WGS 84); convert metres first."
         )
     if len(table) and np.abs(values[1]).max() > 90 and np.abs(values[0]).max() <= 90:
         raise InputError(
@@ -292,6 +330,24 @@ def _points_of_csv(path: Path) -> list[Point]:
         )
     names = table[named].fillna("").astype(str).str.strip() if named is not None else [""] * len(table)
     return [Point(float(x), float(y), name) for x, y, name in zip(*values, names, strict=True)]
+
+
+def _lonlat_of_text(path: Path, text: str, row: int) -> tuple[float, float]:
+    """Longitude and latitude of a point in GeoJSON or WKT."""
+    import shapely
+
+    try:
+        shape = (
+            shapely.from_geojson(text)
+            if text.lstrip().startswith("{")
+            else shapely.from_wkt(text.split(";")[-1])
+        )
+        if shape.geom_type == "Point" and not shape.is_empty:
+            return shape.x, shape.y
+        got = shape.geom_type
+    except (shapely.errors.ShapelyError, ValueError):
+        got = text[:40] or "nothing"
+    raise InputError(f"Got {got} in row {row} of {path}, need a point, or columns lon and lat; correct it.")
 
 
 def _place_column(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:

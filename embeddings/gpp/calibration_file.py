@@ -170,6 +170,8 @@ def load(path: str | Path) -> Calibration:
         Where it is no such file.
     """
     path = Path(path)
+    if not path.exists():
+        raise InputError(f"Got the calibration {path}, which is not there, need a file; check the path.")
     if not path.is_file() or path.stat().st_size > BYTES_AT_MOST:
         raise InputError(
             f"Got {path}, which is no file of at most {BYTES_AT_MOST:,} bytes, need a calibration as `fluxlens"

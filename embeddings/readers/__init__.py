@@ -128,6 +128,12 @@ def _open_folder(place: Path, path: str | Path) -> xr.DataTree:
     if tiffs:
         return geotiff_folder.open(place)
     kind = "a folder without zarr.json, *.nc or *.tif" if files else "an empty folder"
+    tables = [one.name for one in files if one.suffix.lower() in (".csv", ".parquet")]
+    if tables:
+        raise InputError(
+            f"Got {place}, a folder of tables ({', '.join(tables[:3])}), need a scene; give a table itself, such as"
+            f" {place / tables[0]}."
+        )
     if (place / "refs").exists() or (place / "repo").exists():
         kind = "a store of embeddings and not a scene"
     raise InputError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import xarray as xr
 from fluxlens.embeddings.readers.cf_packing import unpack
@@ -16,6 +18,10 @@ CLEAR_SCORE = 0.6
 FMASK_CLEAR = ("clear", "valid", "land", "clear_land", "water", "clear_water")
 SCL_LABELS = 11
 """Highest label of the scene classification."""
+
+
+CLEAR_WORDS = re.compile(r"\b(valid|clear|usable|cloud[- ]?free)\b")
+CLOUD_WORDS = re.compile(r"\b(clouds?|cloudy|shadows?|invalid|masked)\b(?![- ]?free)")
 
 
 def clear_of(kind: str, array: xr.DataArray, name: str, notes: list[str]) -> xr.DataArray:
@@ -81,6 +87,10 @@ def clear_of(kind: str, array: xr.DataArray, name: str, notes: list[str]) -> xr.
     ]
     if clear:
         return values.isin([float(flag) for flag in clear])
+    words = " ".join(str(array.attrs.get(key, "")) for key in ("long_name", "description", "comment")).lower()
+    if CLEAR_WORDS.search(words) and not CLOUD_WORDS.search(words):
+        notes.append(f"1 in {name} is taken to mean clear, as its attributes call it '{words.strip()[:40]}'")
+        return values > 0
     if not meanings and not str(array.attrs.get("flag_values", "")).startswith("0 clear"):
         notes.append(f"0 in {name} is taken to mean clear")
     return values == 0

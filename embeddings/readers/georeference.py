@@ -9,6 +9,10 @@ import xarray as xr
 from fluxlens.embeddings.geometry import Grid, crs_name, spatial_ref
 from fluxlens.models.errors import InputError
 
+KILOMETRES = ("km", "kilometer", "kilometers", "kilometre", "kilometres")
+FINEST_M = 0.05
+"""Pixels below are no satellite's; coordinates in kilometres without a unit give hundredths of a metre."""
+
 
 def with_centres(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
     """Coordinates as pixel centres, moved by half a pixel where the file's own transform says they are corners.
@@ -34,6 +38,9 @@ def with_centres(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
     """
     transform = _transform(data)
     for axis in ("x", "y"):
+        # CF allows any unit of length; geostationary and hydrological files have kilometres.
+        if axis in data.variables and str(data[axis].attrs.get("units", "")).lower() in KILOMETRES:
+            data = data.assign_coords({axis: (axis, data[axis].values * 1000.0, {"units": "m"})})
         if axis not in data.variables and axis in data.dims and transform is not None:
             origin, size = transform[axis]
             centres = origin + (np.arange(data.sizes[axis]) + 0.5) * size

@@ -18,7 +18,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings.readers import reproject
-from fluxlens.embeddings.readers.georeference import decoded_text, find_crs, is_geographic, with_centres
+from fluxlens.embeddings.readers.band_names import find_bands
+from fluxlens.embeddings.readers.georeference import (
+    FINEST_M,
+    decoded_text,
+    find_crs,
+    is_geographic,
+    with_centres,
+)
 from fluxlens.models.errors import InputError
 
 TIME_NAMES = (
@@ -182,6 +189,14 @@ def standardise(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
     if geographic:
         data = reproject.to_utm(data.drop_vars(["spatial_ref", "crs"], errors="ignore"), name, notes)
         crs = data["spatial_ref"].variable
+    else:
+        for axis in ("x", "y"):
+            steps = np.abs(np.diff(data[axis].values[:2]))
+            if steps.size and 0 < steps[0] < FINEST_M:
+                raise InputError(
+                    f"Got {name} with pixels of {steps[0]:g} m along {axis}, need coordinates in metres; if they are"
+                    " kilometres, set the attribute units of x and y to 'km'."
+                )
     # All other CRS variables go: there is one CRS, and it is ``spatial_ref``.
     # Without a date a raster is a map, not an image.
     gridded = [one for one in data.data_vars if {"x", "y", "time"} <= set(data[one].dims)]
@@ -191,7 +206,11 @@ def standardise(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
             f"Got {name} with {deep[0]} along {', '.join(map(str, data[deep[0]].dims))}, need time, y, x (and bands); "
             "select one of the other dims."
         )
-    # maps without dates (elevation) are no images
+    # maps without dates (elevation) are no images; of a mask it is told, for it looks like one of each date
+    static = [one for one in find_bands(map(str, data.data_vars)).items() if one[0].startswith("mask:")]
+    for _, one in static:
+        if one not in gridded and {"x", "y"} <= set(data[one].dims):
+            notes.append(f"its {one} has no dates and is not used")
     keep = gridded
     along = {one for one in data.coords if set(data[one].dims) <= {"time"} and one != "spatial_ref"}
     # what describes acquisitions (baseline, product names) may be a variable and not a coordinate

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from fluxlens.embeddings import text_table
 from fluxlens.embeddings.readers import baselines
+from fluxlens.embeddings.readers.radar import AMPLITUDE_LIKE
 from fluxlens.embeddings.text_table import plain_name
 from fluxlens.models.errors import DataWarning, InputError
 from fluxlens.models.sensors import SENSORS
@@ -45,6 +46,9 @@ OFFSET_BASELINE = 4.0
 
 PRODUCT_COLUMNS = (*(name for name in baselines.PRODUCTS if name != "id"), "product")
 """Columns with names of ESA's products; ``id`` names the series here."""
+
+MIXED_SHARE = 0.1
+"""Of VV and VH above 0 dB; over land single bright targets reach it."""
 
 MIN_BANDS = 2
 """Bands below which a table is not taken for one of Sentinel-2."""
@@ -124,9 +128,10 @@ def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarr
     spec = SENSORS["s2"]
     columns = band_columns([str(name) for name in table.columns], what)
     if len(columns) < MIN_BANDS:
+        advice = _pivot_advice(table, tuple(COMMON_BANDS)) or "rename them"
         raise InputError(
             f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need bands of Sentinel-2 under a"
-            " usual name (B02 ... B12, B2, blue ... swir2); rename them."
+            f" usual name (B02 ... B12, B2, blue ... swir2); {advice}."
         )
     values = np.full((len(table), len(spec.bands)), np.nan)
     for band, column in columns.items():
@@ -155,6 +160,18 @@ def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarr
         f"Got digital numbers ({middle:.0f} at the median) in {what}: {words}.", DataWarning, stacklevel=3
     )
     return values / DN_PER_REFLECTANCE
+
+
+def _pivot_advice(table: pd.DataFrame, bands: tuple[str, ...]) -> str:
+    """What to do with a table of one row per band; empty where it is none."""
+    names = {band.lower() for band in bands}
+    for column in table.columns:
+        if pd.api.types.is_numeric_dtype(table[column].dtype):
+            continue
+        cells = table[column].iloc[:200].astype(str).str.strip().str.lower()
+        if len(cells) and cells.isin(names).all():
+            return f"its column {column} names them, one row per band, so reshape it to one column per band"
+    return ""
 
 
 def _offset_due(
@@ -276,25 +293,55 @@ def to_backscatter(table: pd.DataFrame, what: str) -> np.ndarray:
         if name in ("vv", "vh"):
             plain.setdefault(name.upper(), column)
     if not plain:
+        advice = _pivot_advice(table, ("vv", "vh")) or "rename them"
         raise InputError(
-            f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need VV, VH in dB; rename them."
+            f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need VV, VH in dB; {advice}."
         )
     values = np.full((len(table), len(spec.bands)), np.nan)
     for band, column in plain.items():
         values[:, spec.bands.index(band)] = text_table.to_numbers(table[column], what)
     if not np.isfinite(values).any():
         raise InputError(f"Got {what} without a single number in VV and VH, need dB; check the file.")
-    middle = float(np.nanmedian(values))
+    values, rows_zero = _without_zeros(values)
+    middle = float(np.nanmedian(values)) if np.isfinite(values).any() else 0.0
+    # Each band by itself, and each row: one in another unit would be a plausible, wrong number.
+    signs = [np.sign(np.nanmedian(column)) for column in values.T if np.isfinite(column).any()]
+    positive = float((values[np.isfinite(values)] > 0).mean()) if np.isfinite(values).any() else 0.0
+    if len(set(signs)) > 1 or (middle < 0 and positive > MIXED_SHARE):
+        raise InputError(
+            f"Got {what} with {positive:.0%} of VV and VH above 0, which are linear power, and the others in dB, need"
+            " one unit for all; convert them."
+        )
     if 0 <= middle < 2:
+        words = "which are linear power: converted to dB"
+        # Over land power is 0.01 to 0.2; its square root lies far above.
+        if any(
+            np.nanmedian(values[:, spec.bands.index(band)]) > AMPLITUDE_LIKE[band]
+            for band in plain
+            if np.isfinite(values[:, spec.bands.index(band)]).any()
+        ):
+            words = "taken for linear power and converted to dB, which look like amplitude; if they are, square them"
         warnings.warn(
-            f"Got VV, VH of {middle:.3g} at the median in {what}, which are linear power: converted to dB.",
-            DataWarning,
-            stacklevel=3,
+            f"Got VV, VH of {middle:.3g} at the median in {what}, {words}.", DataWarning, stacklevel=3
         )
         # Noise subtraction leaves powers of zero or less, which have no decibel.
         return 10 * np.log10(np.where(values > 0, values, np.nan))
     if not spec.valid_range[0] < middle < 0:
+        advice = "divide by 100" if -4000 < middle < -200 else "convert them"
         raise InputError(
-            f"Got VV, VH of {middle:.4g} at the median in {what}, need dB (about -5 to -25 over land); convert them."
+            f"Got VV, VH of {middle:.4g} at the median in {what}, need dB (about -5 to -25 over land); {advice}."
+        )
+    if rows_zero:
+        warnings.warn(
+            f"{rows_zero} of {len(values)} rows of {what} have VV or VH of exactly 0, which is no value in dB: taken as"
+            " missing.",
+            DataWarning,
+            stacklevel=3,
         )
     return values
+
+
+def _without_zeros(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """(row, band) with NaN for exactly 0, which exports write where there is no value; and the number of such rows."""
+    zero = values == 0
+    return np.where(zero, np.nan, values), int(zero.any(axis=1).sum())

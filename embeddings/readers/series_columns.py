@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from fluxlens.embeddings import text_table
+from fluxlens.embeddings.readers.band_names import MASKS
+from fluxlens.embeddings.readers.cloud_masks import clear_of
 from fluxlens.embeddings.text_table import plain_name
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -137,11 +141,37 @@ def to_utc_times(table: pd.DataFrame, what: str) -> np.ndarray:
         Where there is no column of dates, or a date cannot be told.
     """
     column = find_column(table, DATE_NAMES)
+    if (column is None or plain_name(column) == "day") and (parts := _dates_of_parts(table)) is not None:
+        return text_table.to_times(parts, what)
     if column is None:
+        # One column per date and band is how Earth Engine and R reshape series.
+        dated = [
+            str(name) for name in table.columns if re.search(r"(19|20)\d\d[-_]?[01]\d[-_]?[0-3]\d", str(name))
+        ]
+        advice = "add a column date"
+        if len(dated) > 1:
+            advice = f"{dated[0]} has its date in its name, so reshape the table to one row per id and date"
         raise InputError(
-            f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need dates; add a column date."
+            f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need dates; {advice}."
         )
     return text_table.to_times(table[column], what)
+
+
+def _dates_of_parts(table: pd.DataFrame) -> pd.Series | None:
+    """Dates (row,) as text of columns of year and day of year, or of year, month and day; None without them."""
+    year = find_column(table, ("year", "yr", "yyyy"))
+    doy = find_column(table, ("doy", "dayofyear", "julianday", "yday"))
+    month, day = (
+        find_column(table, ("month", "mon", "mm")),
+        find_column(table, ("day", "dom", "dayofmonth", "dd")),
+    )
+    if year is None or (doy is None and (month is None or day is None)):
+        return None
+    columns = [year, doy] if doy is not None else [year, month, day]
+    texts = [table[name].astype(str).str.strip().str.removesuffix(".0") for name in columns]
+    if doy is not None:
+        return (texts[0] + texts[1].str.zfill(3)).rename(f"{year}, {doy}")
+    return (texts[0] + texts[1].str.zfill(2) + texts[2].str.zfill(2)).rename(f"{year}, {month}, {day}")
 
 
 def to_places(table: pd.DataFrame, ids: np.ndarray, what: str) -> pd.DataFrame:
@@ -205,7 +235,7 @@ def _places_of_geo(column: pd.Series) -> dict[str, np.ndarray]:
 
 
 def is_clear(table: pd.DataFrame, what: str) -> np.ndarray:
-    """Which rows are clear: by a column ``clear`` or ``SCL``, else all.
+    """Which rows are clear: by a column ``clear`` or ``SCL``, else by a flag, probability or score of clouds, else all.
 
     Parameters
     ----------
@@ -223,6 +253,11 @@ def is_clear(table: pd.DataFrame, what: str) -> np.ndarray:
     ------
     InputError
         Where ``clear`` holds other numbers than 0 and 1.
+
+    Warns
+    -----
+    DataWarning
+        Rows that say nothing, and rows that another column than ``clear`` and ``SCL`` calls cloudy.
     """
     column = find_column(table, ("clear",))
     if column is not None:
@@ -240,6 +275,34 @@ def is_clear(table: pd.DataFrame, what: str) -> np.ndarray:
         values = text_table.to_numbers(table[column], what)
         _warn_empty(values, column, what)
         return np.isin(values, CLEAR_SCL)
+    return _clear_by_other_masks(table, what)
+
+
+def _clear_by_other_masks(table: pd.DataFrame, what: str) -> np.ndarray:
+    """Rows (row,) that a flag, a probability or a score of clouds calls clear, told in a warning; all without one."""
+    for name in table.columns:
+        kind = MASKS.get(plain_name(name))
+        if kind not in ("clear", "cloud", "score", "probability"):
+            continue
+        try:
+            values = text_table.to_numbers(table[name], what)
+        except InputError:
+            continue
+        known = values[np.isfinite(values)]
+        # A flag has two values. A share of the image in clouds is none: it says nothing of the plot.
+        is_flag = bool(known.size) and bool(np.isin(known, (0, 1)).all())
+        if not known.size or (kind in ("clear", "cloud") and not is_flag) or known.min() < 0:
+            continue
+        notes: list[str] = []
+        image = xr.DataArray(values[:, None, None], dims=("time", "y", "x"))
+        clear = clear_of(kind, image, str(name), notes).values[:, 0, 0] & np.isfinite(values)
+        if not clear.all():
+            warnings.warn(
+                f"{int((~clear).sum())} of {len(values)} rows of {what} are cloudy by their column {name}: left out.",
+                DataWarning,
+                stacklevel=4,
+            )
+        return clear
     return np.ones(len(table), bool)
 
 

@@ -220,18 +220,52 @@ def read_weather(
         return {None: weather_table.read_frame(table, what)}
     ids, days = to_ids(table, what), to_epoch_days(table, what)
     values = _weather_of_contract(table, days, what)
-    out: dict[str | None, xr.Dataset] = {}
-    for one, rows in values.groupby(ids, sort=False):
-        time = days[rows.index].astype("datetime64[D]").astype("datetime64[ns]")
-        node = xr.Dataset(
-            {name: ("time", rows[name].to_numpy(np.float32)) for name in values}, {"time": time}
-        )
-        if len(np.unique(time)) < len(time):
-            raise InputError(
-                f"Got {what} with {len(time)} rows of {one} for {len(np.unique(time))} days, need one a day; join them."
-            )
-        out[str(one)] = node.sortby("time")
+    out = _by_series(values, ids, days, what)
+    _tell_series_without(values, ids, what)
     return out
+
+
+def _by_series(
+    values: pd.DataFrame, ids: np.ndarray, days: np.ndarray, what: str
+) -> dict[str | None, xr.Dataset]:
+    """Weather (row, variable) of rows of some series and days as a dataset on ``time`` for each."""
+    # Sorted once and cut into slices: a groupby takes a millisecond a series, half a minute for 10,000.
+    codes, names = pd.factorize(ids)
+    order = np.lexsort((days, codes))
+    codes, days = codes[order], days[order]
+    twice = (np.diff(codes) == 0) & (np.diff(days) == 0)
+    if twice.any():
+        of = codes[int(twice.argmax())]
+        rows = days[codes == of]
+        raise InputError(
+            f"Got {what} with {len(rows)} rows of {names[of]} for {len(np.unique(rows))} days, need one a day; join"
+            " them."
+        )
+    columns = {name: values[name].to_numpy(np.float32)[order] for name in values}
+    time = days.astype("datetime64[D]").astype("datetime64[ns]")
+    edges = np.append(np.flatnonzero(np.diff(codes, prepend=-1)), len(codes))
+    return {
+        str(name): xr.Dataset(
+            {variable: ("time", column[begin:end]) for variable, column in columns.items()},
+            {"time": time[begin:end]},
+        )
+        for name, begin, end in zip(names, edges[:-1], edges[1:], strict=True)
+    }
+
+
+def _tell_series_without(values: pd.DataFrame, ids: np.ndarray, what: str) -> None:
+    """One warning of series that lack a variable throughout, while others have it."""
+    codes, names = pd.factorize(ids)
+    told = []
+    for variable in values:
+        count = np.bincount(codes[values[variable].notna().to_numpy()], minlength=len(names))
+        if (count == 0).any():
+            lost = [str(name) for name in names[count == 0]]
+            told.append(
+                f"{len(lost)} of {len(names)} series have no value of {variable} in {what} ({_some(lost)})"
+            )
+    if told:
+        warnings.warn(f"{'; '.join(told)}: GPP of those goes without it.", DataWarning, stacklevel=3)
 
 
 def _weather_of_contract(table: pd.DataFrame, days: np.ndarray, what: str) -> pd.DataFrame:

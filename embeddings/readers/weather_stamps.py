@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
+import xarray as xr
 from fluxlens.models.errors import InputError
 
 TIMES = (
@@ -136,3 +140,30 @@ def _parsed(text: pd.Series, form: str, name: str) -> pd.DatetimeIndex:
             f"{int(wrong.sum())} such rows), need a date in each row; mend them."
         )
     return pd.DatetimeIndex(stamps)
+
+
+def check_covers(weather: xr.Dataset, scene: xr.DataTree, name: str | Path) -> None:
+    """Refuse a weather table of other days than a scene's.
+
+    Parameters
+    ----------
+    weather
+        As of ``weather_table.open``, on daily ``time``.
+    scene
+        With acquisitions on ``time`` of its nodes ``s2`` or ``s1``.
+    name
+        What the error calls the table.
+
+    Raises
+    ------
+    InputError
+        Where no day of the weather lies between the first and the last acquisition.
+    """
+    times = np.concatenate([scene[one]["time"].values for one in ("s2", "s1") if one in scene.children])
+    first, last = times.min().astype("datetime64[D]"), times.max().astype("datetime64[D]")
+    days = weather["time"].values.astype("datetime64[D]")
+    if not ((days >= first) & (days <= last)).any():
+        raise InputError(
+            f"Got {name} of {days.min()} to {days.max()} and a scene of {first} to {last}, need weather of the scene's"
+            " days; give another table."
+        )

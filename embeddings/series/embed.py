@@ -103,16 +103,22 @@ def embed_series_steps(
         def work(batch: Batch, arrays=arrays) -> Iterator[None]:
             yield from _embed_batch(net, batch, first, last, arrays)
 
+        # Where GPP follows, it and the writing take about a third of the time.
+        share = 1.0 if predict is None else 0.7
         steps = QUEUES[net.scale.device.type].map(work, list(batches(table, chunk, net)))
         counted = 0
         for _ in steps:
             counted = sum(len(one["sigma"]) for one in list(arrays.values()))
-            yield f"embedding {len(table.ids):,} series", (done + counted) / total
+            yield f"embedding {len(table.ids):,} series", (done + share * counted) / total
         # Handed on chunk by chunk, so that memory does not grow with the number of series.
+        days_of_chunk, written = int((last - first + 1)[chunk].sum()), 0
         for part in _tidy(table, chunk, arrays, first, net, predict):
             if sink is not None:
                 sink(part)
-        done += int((last - first + 1)[chunk].sum())
+            written += len(part)
+            so_far = done + share * days_of_chunk + (1 - share) * written
+            yield f"{'writing' if predict is None else 'GPP of'} {len(table.ids):,} series", so_far / total
+        done += days_of_chunk
     return _attributes(net) | ({} if predict is None else {"gpp_head_digest": predict.digest})
 
 

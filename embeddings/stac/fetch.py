@@ -18,12 +18,10 @@ from fluxlens.embeddings.readers import zarr
 from fluxlens.embeddings.scenes import cloud_mask, schema
 from fluxlens.embeddings.stac import pixels
 from fluxlens.embeddings.stac.request import Request
-from fluxlens.embeddings.stac.search import Pass, passes
+from fluxlens.embeddings.stac.search import NAMED, Pass, describe_left_out, find_passes
 from fluxlens.models.atomic import atomic_path
 from fluxlens.models.errors import DataWarning, InputError
 
-NAMED = 5
-"""Images and dates left out that a warning names; the scene's attribute ``left_out`` has all images."""
 LICENCE = "Copernicus Sentinel data: free and open, with attribution"
 
 
@@ -56,7 +54,7 @@ def fetch(
     Warns
     -----
     DataWarning
-        Images that cannot be read and dates without a value, with their count; one warning.
+        Images that cannot be used or read and dates without a value, with their count; one warning.
 
     Raises
     ------
@@ -71,7 +69,7 @@ def fetch(
     if not path.parent.is_dir():
         raise InputError(f"Got {path}, need a path in a folder that exists; create {path.parent} first.")
     yield f"asking {request.url}", 0.0
-    found = passes(request)
+    found, unusable = find_passes(request)
     if known is not None:
         found = [one for one in found if (one.sensor, np.datetime64(one.time, "D")) not in _acquired(known)]
         if not found and weather is None:
@@ -86,7 +84,7 @@ def fetch(
         yield f"fetching {one.name}, {done + 1} of {len(found)}", done / len(found)
         _date(one, request, folder)
     yield f"writing {path.name}", 1.0
-    left_out: list[str] = []
+    left_out = list(unusable)
     empty: list[str] = []
     nodes = {name: _node(name, found, folder, left_out, empty) for name in schema.SENSORS}
     nodes = {name: node for name, node in nodes.items() if node is not None}
@@ -116,8 +114,8 @@ def fetch(
     shutil.rmtree(folder)
     told = []
     if left_out:
-        names = "; ".join(left_out[:NAMED]) + ("; ..." if left_out[NAMED:] else "")
-        told.append(f"{len(left_out)} of {sum(len(one.items) for one in found)} images left out: {names}")
+        images = sum(len(one.items) for one in found) + len(unusable)
+        told.append(describe_left_out(left_out, images))
     if empty:
         names = ", ".join(empty[:NAMED]) + (", ..." if empty[NAMED:] else "")
         told.append(

@@ -12,15 +12,14 @@ import xarray as xr
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.scenes import compositing, schema
 from fluxlens.embeddings.stac import access, grd
-from fluxlens.embeddings.stac.search import Pass, asset, has_offset
+from fluxlens.embeddings.stac.assets import asset, calibration, is_ground_range
+from fluxlens.embeddings.stac.search import Pass, has_offset
 from fluxlens.models.errors import InputError
 
 THREADS = 8
 """Files read at the same time: they wait for the network, not for the processor."""
 OFFSET = -1000
 """Of digital numbers since baseline 04.00 (ESA, Sentinel-2 Products Specification, BOA_ADD_OFFSET)."""
-CALIBRATION = "schema-calibration-"
-"""Sentinel-1 images that are neither calibrated nor on a map come with assets of these names."""
 
 for _library in ("odc", "rasterio"):  # their log messages about a failure are replaced by our one sentence
     logging.getLogger(_library).addHandler(logging.NullHandler())
@@ -107,9 +106,13 @@ def _read_sentinel2(item: Any, grid: Grid) -> tuple[xr.DataArray, xr.DataArray]:
 def _read_sentinel1(item: Any, grid: Grid) -> np.ndarray:
     """Linear power (band, y, x) at 20 m, the mean of 2 x 2 pixels of 10 m."""
     # Ground range images are neither calibrated nor on a map; terrain-corrected ones are both.
-    if any(name.startswith(CALIBRATION) for name in item.assets):
+    if is_ground_range(item):
         hrefs = [_href(item, band) for band in schema.S1_BANDS]
-        tables = [item.assets[CALIBRATION + band.lower()].get_absolute_href() for band in schema.S1_BANDS]
+        tables = [calibration(item, band) for band in schema.S1_BANDS]
+        if not all(tables):
+            # Without it their numbers would pass for linear power.
+            raise access.UnreadableFile("it is a ground range image without calibration")
+        tables = [item.assets[name].get_absolute_href() for name in tables]
         power = np.stack([grd.sigma_nought(*both, grid) for both in zip(hrefs, tables, strict=True)])
     else:
         power = _load(item, schema.S1_BANDS, grid, "float32", np.nan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,32 +13,12 @@ from typing import Any
 import numpy as np
 from fluxlens.embeddings.scenes import schema
 from fluxlens.embeddings.stac import access
+from fluxlens.embeddings.stac.assets import radar_fault, stated_offset
 from fluxlens.embeddings.stac.request import S1_PRODUCTS, Request
-from fluxlens.models.errors import InputError
+from fluxlens.models.errors import DataWarning, InputError
 
-S2_COLLECTION = "sentinel-2-l2a"
-ASSETS = {
-    "B02": "blue",
-    "B03": "green",
-    "B04": "red",
-    "B05": "rededge1",
-    "B06": "rededge2",
-    "B07": "rededge3",
-    "B08": "nir",
-    "B8A": "nir08",
-    "B11": "swir16",
-    "B12": "swir22",
-    "SCL": "scl",
-    "VV": "vv",
-    "VH": "vh",
-}
-"""Common names of the bands, under which Earth Search lists its assets; others use the band's own name."""
-NATIVE_RESOLUTION_M = {
-    **dict.fromkeys(schema.S2_BANDS_10M, 10),
-    **dict.fromkeys(schema.S2_BANDS_20M, 20),
-    "SCL": 20,
-}
-"""The Copernicus Data Space lists every resolution of a band as an asset of its own (``B02_10m``, ``B02_20m``)."""
+S2_COLLECTIONS = ("sentinel-2-l2a", "sentinel-s2-l2a-cogs", "sentinel-2-c1-l2a")
+"""Planetary Computer, Copernicus Data Space, Earth Search v1; Earth Search v0; Collection 1. The first with images."""
 BOA_OFFSET_APPLIED = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 """Properties that say that the offset of baseline 04.00 was taken off already: Earth Search v1, and v0 before it."""
 BASELINE_PROPERTIES = ("s2:processing_baseline", "processing:version", "sentinel:processing_baseline")
@@ -49,6 +30,8 @@ OFFSET_BASELINE, OFFSET_SINCE = 4.0, np.datetime64("2022-01-25")
 SAME_IMAGE_S = 15 * 60
 """Seconds. Items of one tile and satellite closer than this are one image: processings differ by seconds, the next
 orbit over the same place comes after about 100 minutes."""
+NAMED = 5
+"""Images left out that a warning names; the scene's attribute ``left_out`` has all."""
 BLOCK_PX = 512
 """Cloud-optimised files are read in whole blocks, mostly of this side."""
 
@@ -74,7 +57,7 @@ class Pass:
 
 
 def passes(request: Request) -> list[Pass]:
-    """Find all passes over a request.
+    """Find all passes over a request; images that cannot be used are told in one warning.
 
     Parameters
     ----------
@@ -90,7 +73,36 @@ def passes(request: Request) -> list[Pass]:
     ------
     InputError
         Where the address is no STAC API, does not answer, or has no image.
+
+    Warns
+    -----
+    DataWarning
+        Images that are left out, with their count and the reason.
     """
+    found, left_out = find_passes(request)
+    if left_out:
+        images = sum(len(one.items) for one in found) + len(left_out)
+        warnings.warn(f"{describe_left_out(left_out, images)}.", DataWarning, stacklevel=2)
+    return found
+
+
+def find_passes(request: Request) -> tuple[list[Pass], list[str]]:
+    """As ``passes``, with what is left out as a result instead of a warning.
+
+    Parameters
+    ----------
+    request : Request
+        As of ``passes``.
+
+    Returns
+    -------
+    list of Pass
+        As of ``passes``.
+    left_out : list of str
+        A sentence for each image that cannot be used: Sentinel-1 in another mode or without VV and VH, and of an image
+        of Sentinel-2 that was processed more than once all but the newest.
+    """
+    left_out: list[str] = []
     with _errors_in_one_sentence(request.url):
         from pystac_client import Client
         from pystac_client.stac_api_io import StacApiIO
@@ -98,41 +110,49 @@ def passes(request: Request) -> list[Pass]:
         # The client's own session would neither retry nor time out.
         speak = StacApiIO(timeout=access.TIMEOUT_S, max_retries=access.retry_policy())
         client = Client.open(request.url, stac_io=speak, timeout=access.TIMEOUT_S)  # which it would reset
-        optical = _newest(_items(client, request, S2_COLLECTION))
+        images: list[Any] = []
+        for collection in S2_COLLECTIONS:
+            images = images or _items(client, request, collection)
+        optical = _newest(images, left_out)
         # The better product first; the other only where a provider has none of it.
         radar: list[Any] = []
         for collection in S1_PRODUCTS[request.s1]:
-            radar = radar or [item for item in _items(client, request, collection) if _dual_land(item)]
+            if radar:
+                break
+            for item in _items(client, request, collection):
+                fault = radar_fault(item)
+                if fault is None:
+                    radar.append(item)
+                else:
+                    left_out.append(f"{item.id}: {fault}")
     # Grouped by sensor: a date of each becomes one image of its node.
     found = [*_grouped("s2", optical), *_grouped("s1", radar)]
     if not found:
+        why = f"; {describe_left_out(left_out, len(left_out))}" if left_out else ""
         raise InputError(
             f"Got no image of {request.start} to {request.end} at {request.lon:g},{request.lat:g} from "
-            f"{request.url}, need one at least; widen the days or ask another provider."
+            f"{request.url}, need one at least; widen the days or ask another provider{why}."
         )
-    return sorted(found, key=lambda one: one.time)
+    return sorted(found, key=lambda one: one.time), left_out
 
 
-def asset(item: Any, band: str) -> str | None:
-    """Name of the asset that holds a band.
+def describe_left_out(left_out: list[str], images: int) -> str:
+    """One clause for a warning.
 
     Parameters
     ----------
-    item : pystac.Item
-        An image of Sentinel-2 or Sentinel-1, of any provider.
-    band : str
-        ``B02`` ... ``B12``, ``SCL``, ``VV`` or ``VH``.
+    left_out : list of str
+        A sentence for each image left out, at least one.
+    images : int
+        Number of images of the request, these among them.
 
     Returns
     -------
-    str or None
-        The band's own name, its common name, or its name with the native resolution, whichever the item has; None
-        where it has none of them.
+    str
+        Count, and the first ``NAMED`` of them.
     """
-    names = [band, ASSETS[band]]
-    if band in NATIVE_RESOLUTION_M:
-        names.append(f"{band}_{NATIVE_RESOLUTION_M[band]}m")
-    return next((name for name in names if name in item.assets), None)
+    names = "; ".join(left_out[:NAMED]) + ("; ..." if left_out[NAMED:] else "")
+    return f"{len(left_out)} of {images} images left out: {names}"
 
 
 def estimate(found: Iterable[Pass], request: Request) -> tuple[int, int]:
@@ -223,7 +243,7 @@ def bounding_boxes(request: Request) -> list[tuple[float, float, float, float]]:
     return [(west, south, east, north)]
 
 
-def _newest(items: list[Any]) -> list[Any]:
+def _newest(items: list[Any], left_out: list[str]) -> list[Any]:
     """Of images processed more than once the newest baseline; two halves of an image share theirs, both stay."""
     images: list[list[Any]] = []
     latest: dict[tuple[str, str], np.datetime64] = {}
@@ -237,7 +257,15 @@ def _newest(items: list[Any]) -> list[Any]:
         else:
             images.append([item])
         latest[source] = _time(item)
-    return [item for same in images for item in same if baseline(item) == max(map(baseline, same))]
+    kept = []
+    for same in images:
+        newest = max(same, key=baseline)
+        for item in same:
+            if baseline(item) == baseline(newest):
+                kept.append(item)
+            else:
+                left_out.append(f"{item.id}: {newest.id} is a newer processing of it")
+    return kept
 
 
 def _product_names(item: Any) -> list[str]:
@@ -282,6 +310,14 @@ def baseline(item: Any) -> float:
         Such as 5.1 for 05.10: from its properties, else from the product's name (``_N0510_``), else by the date on
         which ESA began to process with 04.00, since reprocessed archives without a baseline are not known.
     """
+    stated = _stated_baseline(item)
+    if stated is not None:
+        return stated
+    return OFFSET_BASELINE if _time(item) >= OFFSET_SINCE else OFFSET_BASELINE - 1
+
+
+def _stated_baseline(item: Any) -> float | None:
+    """The baseline that properties or names tell."""
     for name in BASELINE_PROPERTIES:
         try:
             return float(item.properties[name])
@@ -291,7 +327,7 @@ def baseline(item: Any) -> float:
         match = re.search(r"_N(\d{2})(\d{2})_", f"{name}_")
         if match:
             return float(f"{match[1]}.{match[2]}")
-    return OFFSET_BASELINE if _time(item) >= OFFSET_SINCE else OFFSET_BASELINE - 1
+    return None
 
 
 def has_offset(item: Any) -> bool:
@@ -305,16 +341,17 @@ def has_offset(item: Any) -> bool:
     Returns
     -------
     bool
-        False for older baselines, and where the provider says that it has taken the offset off.
+        False for older baselines, and where the provider says that it has taken the offset off. Where no baseline is
+        told, what the assets state (``raster:bands``); where they state nothing, by the date.
     """
     # Some catalogs write the flag as text.
-    removed = any(str(item.properties.get(name)).lower() == "true" for name in BOA_OFFSET_APPLIED)
-    return baseline(item) >= OFFSET_BASELINE and not removed
-
-
-def _dual_land(item: Any) -> bool:
-    """Whether it is an image of VV and more in the mode used over land."""
-    return asset(item, "VV") is not None and item.properties.get("sar:instrument_mode", "IW") == "IW"
+    if any(str(item.properties.get(name)).lower() == "true" for name in BOA_OFFSET_APPLIED):
+        return False
+    # The baseline before the assets: Earth Search v1 states -0.1 there also for images without the offset.
+    offset = stated_offset(item)
+    if _stated_baseline(item) is None and offset is not None:
+        return offset != 0
+    return baseline(item) >= OFFSET_BASELINE
 
 
 def _grouped(sensor: str, items: list[Any]) -> list[Pass]:

@@ -126,7 +126,9 @@ class DailyHead(nn.Module):
 
     def for_days(
         self, scale: Float[Tensor, "f"], sw: Float[Tensor, "d"], drivers: Float[Tensor, "d w"]
-    ) -> Callable[[slice, Float[Tensor, "d n f"], Float[Tensor, "d n 2"]], tuple[Tensor, Tensor, Tensor]]:
+    ) -> Callable[
+        [slice | Tensor, Float[Tensor, "d n f"], Float[Tensor, "d n 2"]], tuple[Tensor, Tensor, Tensor]
+    ]:
         """Prepare the prediction of many pixels on the same days, without gradient, on the CPU.
 
         Gives what ``forward`` and ``mahalanobis`` give. All that depends on the day alone is computed here; the first
@@ -144,9 +146,9 @@ class DailyHead(nn.Module):
         Returns
         -------
         callable
-            ``predict(days, steps, pixel)`` with a slice of the days, the quantised embedding (day, pixel, feature) and
-            the ``PIXEL_DRIVERS`` (day, pixel, driver), as float32. It returns mean, spread (gC m-2 d-1) and
-            Mahalanobis distance, each (day, pixel).
+            ``predict(days, steps, pixel)`` with a slice or the positions (day) of the days, the quantised
+            embedding (day, pixel, feature) and the ``PIXEL_DRIVERS`` (day, pixel, driver), as float32. It returns
+            mean, spread (gC m-2 d-1) and Mahalanobis distance, each (day, pixel).
         """
         layers = (self.leaf[0], self.of_leaf, self.doubt_leaf)
         sizes = [layer.out_features for layer in layers]
@@ -170,7 +172,7 @@ class DailyHead(nn.Module):
         first = torch.cat([weight * scale, pixel_weight], 1).T.contiguous()
         step, middle = scale / self.size, self.centre / self.size
 
-        def predict(days: slice, steps: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def predict(days: slice | Tensor, steps: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             hidden = silu_((torch.cat([steps, pixel], -1) @ first).add_(shift[days]))  # (day, pixel, hidden)
             parts = (hidden[..., part] for part in (leaf, physiology, spread_features))
             mean, spread = self._combine(*parts, potential[days], relative_light[days], silu_)

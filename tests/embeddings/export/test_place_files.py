@@ -1,8 +1,10 @@
 """Points and polygons as people have them: read as what they are, or told in one sentence."""
 
+import io
 import json
 import time
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -184,3 +186,80 @@ def test_of_many_features_those_that_cross_are_mended_and_the_others_kept(tmp_pa
         regions = geometries.read_polygon(path)
     areas = [region.geometry.area for region in regions]
     np.testing.assert_allclose(areas, [4e-8, 2e-8, 4e-8], rtol=1e-6)
+
+
+def zipped(name: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(name, b"x")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "name,WKT\na,POINT (4.0631 50.7460)\n",
+        "name,geometry\na,SRID=4326;POINT Z (4.0631 50.7460 12)\n",
+        'system:index,name,.geo\n0,a,"{""type"":""Point"",""coordinates"":[4.0631,50.746]}"\n',
+        "Site,Latitude (\u00b0),Longitude (\u00b0)\na,50.746,4.0631\n",
+        "name lon lat\na 4.0631 50.746\n",
+    ],
+)
+def test_one_column_of_geometries_is_read_as_points(tmp_path, content):
+    (tmp_path / "a.csv").write_text(content, encoding="utf-8")
+    (point,) = geometries.read_points(tmp_path / "a.csv")
+    assert (point.lon, point.lat, point.name) == (*AT, "a")
+
+
+def test_longitudes_from_0_to_360_are_those_of_the_west_and_told(tmp_path):
+    (tmp_path / "a.csv").write_text("lon,lat\n355.9,50.7\n10,50.7\n")
+    with pytest.warns(DataWarning, match="1 longitudes of a.csv are beyond 180"):
+        found = geometries.read_points(tmp_path / "a.csv")
+    assert [point.lon for point in found] == pytest.approx([-4.1, 10])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.kml", b'<?xml version="1.0"?><kml xmlns="x"/>', "a KML file, need CSV or GeoJSON; convert it.*ogr2ogr"),
+        ("a.gpx", b'<?xml version="1.0"?><gpx/>', "a GPX file"),
+        ("a.kmz", zipped("doc.kml"), "a KMZ"),
+        ("a.zip", zipped("sites.shp"), "a zipped shapefile"),
+        ("a.zip", zipped("points.csv"), "a zip archive, need CSV or GeoJSON; unpack it"),
+        ("a.shp", b"\x00\x00\x27\x0a" + bytes(96), "a shapefile"),
+        ("a.gpkg", b"SQLite format 3\x00", "a GeoPackage"),
+        ("a.csv", b"easting,northing\n574925,5622195\n", "convert easting and northing, which are metres"),
+        ("a.csv", b"4.1,50.7\n4.2,50.8\n", "the first line holds numbers"),
+        ("a.csv", b"lon,lat\n4.1,50.7\n574925,5622195\n", "Got lon 574925, lat 5.6222e.06 in row 2 of"),
+        ("a.csv", b"name,wkt\na,POLYGON EMPTY\n", "Got Polygon in row 1 of .* need a point"),
+        ("a.csv", b"name,wkt\na,4.1 50.7\n", "Got 4.1 50.7 in row 1 of .* need a point"),
+        ("a.json", json.dumps({"type": "Topology"}).encode(), "which is TopoJSON, need GeoJSON"),
+        ("a.json", json.dumps({"geometryType": "esriGeometryPoint"}).encode(), "which is Esri JSON, need GeoJSON"),
+        ("a.json", json.dumps({"type": "Polygon", "coordinates": []}).encode(), "give the file as --polygon"),
+    ],
+)  # fmt: skip
+def test_a_file_of_places_that_is_something_else_is_named_for_what_it_is(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        geometries.read_points(tmp_path / name)
+
+
+def test_a_folder_of_places_is_called_a_folder(tmp_path):
+    with pytest.raises(InputError, match="which is a folder, need a file"):
+        geometries.read_points(tmp_path)
+
+
+def test_a_polygon_across_the_antimeridian_is_no_strip_around_the_earth(tmp_path):
+    ring = [[179.9, -10], [-179.9, -10], [-179.9, -10.1], [179.9, -10.1], [179.9, -10]]
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    with pytest.raises(
+        InputError, match=r"the polygon 1 in .* an edge of more than 180 degrees.* cut it there into two"
+    ):
+        geometries.read_polygon(path)
+    halves = [
+        [[[179.9, -10], [180, -10], [180, -10.1], [179.9, -10.1], [179.9, -10]]],
+        [[[-180, -10], [-179.9, -10], [-179.9, -10.1], [-180, -10.1], [-180, -10]]],
+    ]
+    path.write_text(json.dumps({"type": "MultiPolygon", "coordinates": halves}))
+    assert geometries.read_polygon(path)[0].geometry.area == pytest.approx(0.02)

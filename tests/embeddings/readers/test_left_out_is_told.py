@@ -23,11 +23,11 @@ from affine import Affine
 from fluxlens.app.cli import main
 from fluxlens.embeddings import progress, stac, towers
 from fluxlens.embeddings.export import geometries
-from fluxlens.embeddings.geometry import Grid
-from fluxlens.embeddings.readers import open_scene, series_sets, series_table, weather_table
+from fluxlens.embeddings.geometry import Grid, spatial_ref
+from fluxlens.embeddings.readers import feature_cube, open_scene, series_sets, series_table, weather_table
 from fluxlens.embeddings.stac import access
 from fluxlens.embeddings.store import write
-from fluxlens.models.errors import DataWarning
+from fluxlens.models.errors import DataWarning, InputError
 from raster_files import Truth, as_array, as_variables, backscatter, truth
 from stac_world import LAT, LON, World
 from tiny_cube import blocks_of, random_cube
@@ -289,6 +289,25 @@ def scene_case(path: Path, tmp_path: Path, says: str, by: str = "haze") -> LeftO
     return LeftOut(lambda: open_scene(path), command, says)
 
 
+def weather_of_one_series_without_values(store: Path, tmp_path: Path) -> LeftOut:
+    """Radiation of the second series is -9999 throughout, while the first has it."""
+    days = pd.date_range("2020-05-01", "2020-06-20", freq="5D").strftime("%Y-%m-%d")
+    bands = {f"B{at:02d}": 0.05 + 0.02 * at for at in range(2, 9)}
+    series = [pd.DataFrame({"id": one, "date": days, "lon": 5.0, "lat": 50.0, **bands}) for one in "ab"]
+    pd.concat(series).to_csv(tmp_path / "plots.csv", index=False)
+    time = pd.date_range("2020-05-01", "2020-06-20").strftime("%Y-%m-%d")
+    sun = {"a": 200.0, "b": -9999}
+    weather = [pd.DataFrame({"id": one, "time": time, "sw_in": sun[one], "tair": 15.0}) for one in "ab"]
+    pd.concat(weather).to_csv(tmp_path / "weather.csv", index=False)
+    command = ["embed", str(tmp_path / "plots.csv"), "--weather", str(tmp_path / "weather.csv"), "--out"]
+    says = r"1 of 2 series have no value of sw_in in the weather table weather.csv \(b\): GPP of those goes without it"
+    return LeftOut(
+        lambda: series_table.read_weather(tmp_path / "weather.csv"),
+        [*command, str(tmp_path / "out.csv")],
+        says,
+    )
+
+
 def tiffs(folder: Path, of: Truth) -> None:
     """One GeoTIFF a date, 10 bands and SCL in their descriptions."""
     folder.mkdir()
@@ -396,6 +415,82 @@ def science_cube(store: Path, tmp_path: Path) -> LeftOut:
     return scene_case(path, tmp_path, "1 of 3 images are of a day that another one has and are left out")
 
 
+def science_cube_with_weather(era5: dict[str, float]) -> xr.Dataset:
+    """Two images and three days of weather."""
+    grid = Grid("EPSG:32632", 500_000.0, 5_600_000.0, 10.0, 6, 4)
+    shape = (12, 2, 4, 6)
+    return xr.Dataset(
+        {
+            "s2l2a": (("band", "time", "y", "x"), np.full(shape, 0.2, "float32")),
+            "cloud_mask": (("time", "y", "x"), np.zeros(shape[1:], "uint8")),
+            **{f"era5_{name}": ("time_era5", np.full(3, value, "f4")) for name, value in era5.items()},
+        },
+        {
+            "time": pd.DatetimeIndex(["2020-05-01T10:30", "2020-05-06T10:30"]),
+            "time_era5": pd.date_range("2020-05-01", periods=3),
+            "y": grid.y,
+            "x": grid.x,
+        },
+        {"utm_zone": "32U"},
+    )
+
+
+def science_cube_without_radiation(store: Path, tmp_path: Path) -> LeftOut:
+    path = tmp_path / "deep.zarr"
+    science_cube_with_weather({"t2m_mean": 288.0}).to_zarr(path, zarr_format=2)
+    return scene_case(path, tmp_path, "its ERA5-Land lacks ssrd_sum and is left out")
+
+
+def science_cube_with_radiation_summed_twice(store: Path, tmp_path: Path) -> LeftOut:
+    path = tmp_path / "deep.zarr"
+    # 250 W m-2 over the day, added up over the 24 accumulations of the day
+    era5 = {"t2m_mean": 288.0, "ssrd_sum": 250.0 * 86400 * 12}
+    science_cube_with_weather(era5).to_zarr(path, zarr_format=2)
+    return scene_case(
+        path, tmp_path, "radiation of 3000 W m-2 in a day's mean, which looks summed twice, and is left"
+    )
+
+
+def feature_cube_of_two_images_a_day(store: Path, tmp_path: Path) -> LeftOut:
+    """Published embeddings with two images of one day, of which the first counts."""
+    path = tmp_path / "features.zarr"
+    grid = Grid("EPSG:32632", 500_000.0, 5_600_000.0, 10.0, 6, 4)
+    times = pd.DatetimeIndex(["2020-05-01T10:30", "2020-05-01T10:45", "2020-05-06T10:30"])
+    values = np.broadcast_to(np.arange(3, dtype="f4")[:, None, None], (7, 3, 4, 6))
+    xr.Dataset(
+        {"features": (("feature", "time", "y", "x"), values)},
+        {"time": times, "y": grid.y, "x": grid.x},
+        {"utm_zone": "32U"},
+    ).to_zarr(path, zarr_format=2)
+    lon, lat = grid.lonlat(grid.x[2], grid.y[1])
+    command = ["export", str(path), "--at", f"{float(lon)},{float(lat)}", "--out", str(tmp_path / "out.csv")]
+
+    def read() -> None:
+        days = feature_cube.open(path)["embedding"].isel(y=0, x=0, feature=0)
+        assert days.values.tolist() == [0.0, 2.0]
+
+    return LeftOut(read, command, "1 of 3 images are of a day that another one has and are left out")
+
+
+def stac_dates_without_a_value(store: Path, tmp_path: Path) -> LeftOut:
+    """Dates on which the square lies beyond the swath, and radar of a mode over sea."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    world = World(folder)
+    world.s2("A", "2020-06-01T10:40:21", dn=lambda lon, lat: 0 * lon, scl=0)
+    world.s2("B", "2020-06-06T10:40:21")
+    world.s1("wide", "2020-06-03T05:50:00", **{"sar:instrument_mode": "EW"})
+    days = {"start": "2020-06-01", "end": "2020-06-30"}
+    request = stac.Request(LON, LAT, 160, provider=world.url, **days)
+    command = ["scene", "stac", "--at", f"{LON},{LAT}", "--size-m", "160", "--provider", world.url]
+    command += ["--start", "2020-06-01", "--end", "2020-06-30", "--out", str(tmp_path / "scene.zarr")]
+    says = (
+        r"1 of 3 images left out: wide: its mode is EW, not IW; 1 of 2 dates have no value in the square and are left "
+        r"out \(sentinel-2-l2a_2020-06-01\)"
+    )
+    return LeftOut(lambda: progress.run(stac.fetch(request, tmp_path / "in_python.zarr")), command, says)
+
+
 def stac_items(store: Path, tmp_path: Path) -> LeftOut:
     """Images that lack a file."""
     folder = tmp_path / "files"
@@ -417,9 +512,11 @@ CASES = [
     polygon_across_the_edge, polygon_outside, polygon_between_centres, series_of_fill_values,
     series_with_single_values_out_of_range, series_never_clear, series_without_a_class, series_without_a_clear_flag,
     series_twice_a_day, series_radar_without_power, folder_of_tables, weather_with_holes,
+    weather_of_one_series_without_values,
     tiffs_without_a_date, tiffs_of_no_known_band, tiffs_beside_netcdf,
     netcdf_of_no_known_band, netcdf_of_no_known_kind, netcdf_images_without_partner, zarr_without_a_mask,
-    radar_without_power, science_cube, stac_items,
+    radar_without_power, science_cube, science_cube_without_radiation, science_cube_with_radiation_summed_twice,
+    feature_cube_of_two_images_a_day, stac_items, stac_dates_without_a_value,
 ]  # fmt: skip
 
 
@@ -442,3 +539,26 @@ def test_what_is_left_out_is_one_warning_and_one_line_of_the_error_stream(
     assert len(lines) == 1, lines
     assert lines[0].startswith("fluxlens: warning: ")
     assert re.search(case.says, lines[0]), lines[0]
+
+
+def test_radar_files_of_two_projections_are_refused_and_both_named(tmp_path, capsys):
+    """Nothing is left out: pixels of one zone would be laid on another's as if they were its own."""
+    folder, of = tmp_path / "cubes", truth()
+    folder.mkdir()
+    vv, vh = backscatter()
+    radar = (
+        as_variables(of)
+        .drop_vars([*of.numbers, "SCL"])
+        .assign(VV=(("time", "y", "x"), vv), VH=(("time", "y", "x"), vh))
+    )
+    radar.to_netcdf(folder / "a.nc")
+    later = radar.assign_coords(time=of.times + pd.Timedelta(1, "D"))
+    other = later.drop_vars("spatial_ref").assign_coords(spatial_ref=spatial_ref("EPSG:32632"))
+    other.to_netcdf(folder / "b.nc")
+    with pytest.raises(
+        InputError, match=r"Got b.nc in EPSG:32632 and a.nc in EPSG:32631, need one CRS; reproject"
+    ):
+        open_scene(folder)
+    assert main(["scene", "clear", str(folder), "--by", "scl", "--out", str(tmp_path / "scene.zarr")]) == 2
+    assert "Got b.nc in EPSG:32632 and a.nc in EPSG:32631" in capsys.readouterr().err
+    assert not (tmp_path / "scene.zarr").exists()

@@ -123,6 +123,8 @@ def test_bands_in_two_units_and_pictures_are_refused(tmp_path):
         ("cloud_probability", lambda clear: np.where(clear, 0.1, 0.9).astype("f4"), {}, None),
         ("s2cloudless", lambda clear: np.where(clear, 10, 90).astype("u1"), {}, None),
         ("clear_sky", lambda clear: clear.astype("u1"), {}, None),
+        ("mask", lambda clear: clear, {"long_name": "valid pixels"}, "1 in mask is taken to mean clear"),
+        ("mask", lambda clear: ~clear, {"long_name": "clouds and shadows"}, "0 in mask is taken to mean clear"),
         ("SCL", lambda clear: np.where(clear, 4e-4, 9e-4).astype("f4"), {}, None),
     ],
 )  # fmt: skip
@@ -146,6 +148,23 @@ def test_masks_of_other_conventions_say_what_is_clear(tmp_path, name, values, at
 def test_dates_in_other_spellings_are_dates(tmp_path, times):
     of = truth()
     assert_same(scene_of(as_variables(of).assign_coords(time=times), tmp_path), of)
+
+
+def test_coordinates_in_kilometres_are_read_by_their_units_or_refused(tmp_path):
+    of = truth()
+    data = as_variables(of)
+    data = data.assign_coords(x=data["x"] / 1000, y=data["y"] / 1000)
+    refused(data, tmp_path, "pixels of 0.01 m along x, need coordinates in metres; if they are kilometres")
+    (tmp_path / "cube.nc").rename(tmp_path / "metres.nc")
+    for axis in ("x", "y"):
+        data[axis].attrs["units"] = "km"
+    assert_same(scene_of(data, tmp_path), of)
+
+
+def test_a_mask_without_dates_is_told(tmp_path):
+    data = as_variables(truth())
+    data["SCL"] = data["SCL"].isel(time=0, drop=True)
+    scene_of(data, tmp_path, "its SCL has no dates and is not used; it has no SCL or cloud mask")
 
 
 def test_dates_of_other_calendars_are_dates(tmp_path):

@@ -5,7 +5,10 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from fluxlens.embeddings import gpp
+from fluxlens.embeddings.readers import series_table
+from fluxlens.embeddings.series import gpp as series_gpp
 from fluxlens.embeddings.series import writers
 from fluxlens.embeddings.series.embed import embed_series
 from fluxlens.models import checkpoints
@@ -46,14 +49,52 @@ def test_series_predicted_together_have_the_gpp_of_each_alone(model):
     assert together["gpp"].groupby("id").mean().nunique() == len(ids)
 
 
-def test_the_head_is_asked_once_for_series_of_one_place(model, monkeypatch):
+def test_series_have_the_gpp_that_a_cube_of_their_embeddings_has(model):
+    """The two ways to the head: rows of series, and pixels of a cube on the same days."""
+    ids = ("a", "b")
+    s2 = optical(ids).assign(lat=50.0)
+    node = series_table.read_weather(weather())[None]
+    rows = embed_series(s2, radar(ids), weather(), model=model)
+    scale = model.scale.cpu().numpy()
+    features = [name for name in rows if name.startswith("e") and name[1:].isdigit()]
+    for _, one in rows.groupby("id"):
+        cube = xr.Dataset(
+            {
+                "embedding": (
+                    ("time", "feature"),
+                    np.round(one[features].to_numpy() / scale).astype(np.int8),
+                ),
+                "sigma": ("time", one["sigma"]),
+                "days_from_s2": ("time", one["days_from_s2"]),
+            },
+            {"time": one["time"].to_numpy("datetime64[ns]"), "scale": ("feature", scale)},
+            {"lat": 50.0, "model_digest": model.digest},
+        )
+        expected = gpp.predict(cube, node)
+        for name in GPP:
+            np.testing.assert_allclose(one[name], expected[name], atol=1e-4)
+
+
+def test_terms_of_a_day_are_computed_once_for_series_of_one_place(model, monkeypatch):
     calls = []
-    predict = gpp.predict
-    monkeypatch.setattr(gpp, "predict", lambda cube, node: calls.append(cube.sizes) or predict(cube, node))
+    net = gpp.load_for({"model_digest": model.digest}).net
+    for_days = net.for_days
+    monkeypatch.setattr(net, "for_days", lambda *terms: calls.append(len(terms[1])) or for_days(*terms))
     ids = tuple(f"p{number}" for number in range(20))
-    embed_series(optical(ids), radar(ids), weather(), model=model)
-    assert len(calls) == 1
-    assert calls[0]["pixel"] == 20
+    rows = embed_series(optical(ids), radar(ids), weather(), model=model)
+    assert calls == [rows.groupby("id").size().max()]
+
+
+def test_many_places_are_predicted_in_groups_with_the_same_result(model, monkeypatch):
+    ids = tuple("abcdef")
+    s2 = optical(ids)
+    s2["lat"] = s2["id"].map({one: 40 + 3 * number for number, one in enumerate(ids)})
+    whole = embed_series(s2, radar(ids), weather(), model=model)
+    monkeypatch.setattr(series_gpp, "ROWS_TOGETHER", 150)
+    monkeypatch.setattr(series_gpp, "PLACES_KEPT", 2)
+    monkeypatch.setattr(series_gpp, "CHUNK", 64)
+    parts = embed_series(s2, radar(ids), weather(), model=model)
+    np.testing.assert_allclose(parts[GPP], whole[GPP], atol=1e-4)
 
 
 def test_days_without_weather_are_told_with_their_count(model):

@@ -159,8 +159,9 @@ def test_two_processings_of_an_image_on_either_side_of_a_full_hour_are_one_image
     del new["properties"]["s2:mgrs_tile"]
     new["properties"]["grid:code"] = "MGRS-31ABC"
     world.s2("next_orbit", "2020-06-01T12:40:00", baseline="02.14")
-    ids = [item.id for one in stac.passes(request_of(world)) for item in one.items]
-    assert sorted(ids) == ["new", "next_orbit"]
+    with pytest.warns(DataWarning, match="1 of 3 images left out: old: new is a newer processing of it"):
+        found = stac.passes(request_of(world))
+    assert sorted(item.id for one in found for item in one.items) == ["new", "next_orbit"]
 
 
 @pytest.mark.parametrize("lon", [180.0, -180.0, 179.999])
@@ -197,7 +198,8 @@ def test_tiles_of_two_zones_on_one_day_are_one_image_and_clear_values_win(world,
 def test_of_an_image_processed_twice_the_newer_one_counts(world, tmp_path):
     world.s2("new", "2020-06-01T10:40:21", baseline="05.00", dn=lambda lon, lat: 4000 + 0 * lon)
     world.s2("old", "2020-06-01T10:40:21", baseline="02.14", dn=lambda lon, lat: 1000 + 0 * lon)
-    (one,) = stac.passes(request_of(world))
+    with pytest.warns(DataWarning, match="1 of 2 images left out: old: new is a newer processing of it"):
+        (one,) = stac.passes(request_of(world))
     assert [item.id for item in one.items] == ["new"]
 
 
