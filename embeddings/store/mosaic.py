@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.object_url import Location
+from fluxlens.embeddings.scenes.crop import crop
 from fluxlens.embeddings.store.layout import QUALITY, level_layouts
 from fluxlens.embeddings.store.mosaic_levels import read_level
 from fluxlens.embeddings.store.mosaic_scene import combine_overviews, combine_scenes
@@ -326,7 +327,7 @@ class Mosaic:
             carries any of them.
         """
         places = list(zip(self._rows, self._cols, strict=True))
-        return combine_scenes([store.scene() for store in self.stores], places, self.grid)
+        return combine_scenes(self._scenes(), places, self.grid)
 
     def true_colour_overviews(self) -> dict[int, xr.Dataset]:
         """Coarser true colour of wide scenes, as of ``Store.true_colour_overviews``.
@@ -337,10 +338,17 @@ class Mosaic:
             By level, ``reflectance`` (time, band, y, x) 0-1 and ``clear`` (time, y, x), the share of clear pixels; empty
             where a store has none, or none that fits those beside it.
         """
-        scenes = [store.scene() for store in self.stores]
         places = list(zip(self._rows, self._cols, strict=True))
         overviews = [store.true_colour_overviews() for store in self.stores]
-        return combine_overviews(scenes, overviews, places, self.grid)
+        return combine_overviews(self._scenes(), overviews, places, self.grid)
+
+    def _scenes(self) -> list[xr.DataTree | None]:
+        """Of each store: a store may carry a scene that is larger than its cube."""
+        scenes = [store.scene() for store in self.stores]
+        return [
+            scene if scene is None else crop(scene, store.grid)
+            for scene, store in zip(scenes, self.stores, strict=True)
+        ]
 
     no_weather = "the stores carry no weather, or not all the same"
     """Why there may be no GPP."""

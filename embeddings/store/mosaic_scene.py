@@ -110,7 +110,9 @@ def _side_by_side(
     for i in there:
         # 20 m sensors have one pixel for two of the grid, overviews one for ``level`` of the image.
         own = (images or parts)[i].sizes["x"]
-        ratio, odd = divmod((places[i][1].stop - places[i][1].start) * level, own)
+        height, width = (place.stop - place.start for place in places[i])
+        ratio, odd = divmod(width * level, own)
+        odd = odd or height * level != ratio * (images or parts)[i].sizes["y"]
         at = [divmod(place.start, max(1, ratio)) for place in places[i]]
         same_bands = "band" not in first.coords or parts[i]["band"].equals(first["band"])
         if odd or any(rest for _, rest in at) or not parts[i].indexes["time"].is_unique or not same_bands:

@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
+import mosaic_world
 import numpy as np
 import pytest
 import xarray as xr
-import yaml
-from app_world import GRID, make_cube, make_scene, write_store
+from app_world import GRID, make_cube
 from fluxlens.app.cli import main
 from fluxlens.embeddings import catalog, gpp
 from fluxlens.embeddings.geometry import Grid
@@ -163,25 +163,7 @@ def test_earlier_states_of_all_stores_are_named_by_one_text(tmp_path, cube):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
     """The tiny made-up world uncut, cut in four, and a catalog of both."""
-    folder = tmp_path_factory.mktemp("world")
-    write_store(folder / "whole")
-    cube = make_cube().assign_coords(GRID.coords())
-    scene = make_scene().copy()
-    for name in ("s2", "s1"):
-        scene[name] = scene[name].to_dataset().assign_coords(GRID.coords())
-    entry = []
-    for i, (rows, cols) in enumerate(
-        (rows, cols) for rows in (slice(0, 20), slice(20, None)) for cols in (slice(0, 28), slice(28, None))
-    ):
-        part = cube.isel(y=rows, x=cols)
-        write(folder / f"part{i}", part, blocks_of(part, 60), scene)
-        entry.append(f"part{i}")
-    stores = {"whole": "whole", "quarters": entry, "gap": entry[:3], "none": [], "mixed": ["whole", 3]}
-    entries = {
-        name: {"driver": "fluxlens_embeddings", "args": {"store": store}} for name, store in stores.items()
-    }
-    (folder / "catalog.yaml").write_text(yaml.safe_dump({"sources": entries}))
-    return folder
+    return mosaic_world.write_world(tmp_path_factory.mktemp("world"))
 
 
 def test_a_list_of_stores_is_one_catalog_entry(world):

@@ -2,17 +2,21 @@
 
 from pathlib import Path
 
+import mosaic_world
 import numpy as np
 import pytest
-import test_mosaic
 import xarray as xr
+from app_world import GRID, make_cube, make_scene
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.store import Mosaic, Store, write
 from fluxlens.models.errors import InputError
 from tiny_cube import blocks_of
 
-world = test_mosaic.world
-"""Its fixture: a scene uncut and in four stores, and a catalog of both."""
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    return mosaic_world.write_world(tmp_path_factory.mktemp("world"))
+
 
 DAYS, NY, NX, FEATURES = 2, 600, 520, 3
 """Levels to 8; quarters have fewer than the whole."""
@@ -93,6 +97,8 @@ def test_stores_between_coarse_pixels_are_shown_up_to_half_of_one_away(folder, l
     xr.testing.assert_equal(
         found.isel(first), whole.tile("2020-05-01", level, slice(None), slice(None)).isel(first)
     )
+    if level == 8:  # halved from the last level of the stores
+        return
     # The last store is its own overview, moved by less than half a coarse pixel.
     south_east = mosaic.stores[3].tile("2020-05-01", level, slice(None), slice(None))
     inside = np.asarray(found["embedding"].isel(y=-20, x=slice(-20, -10)))
@@ -122,9 +128,9 @@ def test_images_weather_and_tower_are_those_of_the_uncut_scene(world):
 
 
 def test_images_of_other_times_are_blank_where_a_store_has_none(tmp_path):
-    cube = test_mosaic.make_cube().assign_coords(test_mosaic.GRID.coords())
-    scene = test_mosaic.make_scene().copy()
-    s2 = scene["s2"].to_dataset().assign_coords(test_mosaic.GRID.coords())
+    cube = make_cube().assign_coords(GRID.coords())
+    scene = make_scene().copy()
+    s2 = scene["s2"].to_dataset().assign_coords(GRID.coords())
     paths = []
     for i, cols in enumerate((slice(0, 28), slice(28, None))):
         part = cube.isel(x=cols)
