@@ -131,8 +131,12 @@ class MapLayers:
         held = self.scene.held_pixels(viewport)
         shares = image.shares
         if shares:
-            shares = tuple((np.bincount(image.values[held, 0].astype(int), minlength=len(shares)) / held.sum()).tolist())
-        return replace(image, values=np.where(held[..., None], image.values, np.float32(np.nan)), shares=shares)
+            shares = tuple(
+                (np.bincount(image.values[held, 0].astype(int), minlength=len(shares)) / held.sum()).tolist()
+            )
+        return replace(
+            image, values=np.where(held[..., None], image.values, np.float32(np.nan)), shares=shares
+        )
 
     def _make_true_colour(self, key: LayerKey, viewport: Viewport | None) -> LayerImage:
         values, clear, acquired = self.imagery.true_colour(key.day, viewport)

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from fluxlens.embeddings import progress
+from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.inference.block_files import BlockFolder, resume_folder
 from fluxlens.embeddings.inference.workers import POLL_S, executor
 from fluxlens.embeddings.object_url import Location, locate
 from fluxlens.embeddings.progress import Progress, Steps
+from fluxlens.embeddings.scenes.crop import crop
 from fluxlens.models.errors import InputError
 
 
@@ -47,6 +49,8 @@ def embed(
     scheduler: str | None = None,
     resume: bool = False,
     device: str = "cpu",
+    window: tuple[slice, slice] | None = None,
+    digest: str | None = None,
 ) -> Generator[FinishedBlock | None, None, str]:
     """Write a scene's embeddings to a new store.
 
@@ -70,6 +74,11 @@ def embed(
         store of the same scene, model and days is left as it is.
     device
         Of the workers: on ``cuda`` each has a GPU of its own.
+    window
+        Rows and columns of the scene's 10 m grid that the store holds; None: all. Blocks at its edge are computed with
+        the pixels beyond it, so that their numbers are those of the whole.
+    digest
+        The scene's, where it is known: taking it reads the whole scene.
 
     Yields
     ------
@@ -91,8 +100,8 @@ def embed(
     from fluxlens.embeddings.inference import engine
     from fluxlens.embeddings.inference import request as inference_request
 
-    cube = engine.empty_cube(scene, model, start, end)
-    request = inference_request.Request.from_scene(scene, model, start, end)
+    cube = engine.empty_cube(scene, model, start, end, window, digest=digest)
+    request = inference_request.Request.from_scene(scene, model, start, end, window)
     # The folder of finished blocks lies beside it, and a relative path may mean another folder to a worker.
     path = locate(path)
     path = path.resolve() if isinstance(path, Path) else path
@@ -109,21 +118,22 @@ def embed(
             engine.BlockTask(scene, model, request), finished if resume else writer.scratch, resume
         )
         with executor(workers, scheduler, writer, device) as compute:
-            writer.add_scene(scene)
+            writer.add_scene(scene if window is None else crop(scene, Grid.from_cube(cube)))
             windows = request.windows()
-            known = [window for window in windows if blocks.has(window)]
+            known = [block for block in windows if blocks.has(block)]
             # finished blocks come first: they complete tiles, whose files can then be written and removed
-            rest = [window for window in windows if not blocks.has(window)]
+            rest = [block for block in windows if not blocks.has(block)]
             blocks.folder.mkdir(exist_ok=True)
             done = 0
-            for window in itertools.chain(known, compute(blocks, rest) if rest else ()):
-                if window is None:
+            for block in itertools.chain(known, compute(blocks, rest) if rest else ()):
+                if block is None:
                     writer.merge_finished()
                     yield None
                     continue
                 done += 1
-                writer.add_file(blocks.file(window), *window, keep=resume)
-                area = math.prod(side.stop - side.start for side in window)
+                # The file is named by the place in the scene, the writer counts from the corner of the store.
+                writer.add_file(blocks.file(block), *request.relative(block), keep=resume)
+                area = math.prod(side.stop - side.start for side in block)
                 yield FinishedBlock(area * len(days), done, len(windows))
             # tiles delegated to workers may still be under way when the last block is known
             while not writer.merge_finished():
@@ -181,9 +191,11 @@ def _already_there(found: Any, cube: xr.Dataset) -> str:
     # Digests stand for all of scene and weights; the days are compared since the same scene may be embedded for others.
     facts = ("scene_digest", "model_digest")
     same = all(found.attrs.get(name) == cube.attrs[name] for name in facts)
+    # A tile of another cut has the same digests.
+    same = same and found.grid == Grid.from_cube(cube)
     if same and np.array_equal(found.days, cube["time"].values):
         return found.snapshot
     raise InputError(
-        f"Got the store {found.path} of another scene, model or days, need the same ones to resume; "
+        f"Got the store {found.path} of another scene, model, area or days, need the same ones to resume; "
         "choose another --out."
     )

@@ -212,6 +212,7 @@ def empty_cube(
     end: str | None = None,
     window: tuple[slice, slice] | None = None,
     causal: bool = False,
+    digest: str | None = None,
 ) -> xr.Dataset:
     """Coordinates, dtypes and attributes of the embedding cube, without its numbers.
 
@@ -219,6 +220,8 @@ def empty_cube(
     ----------
     scene, model, start, end, window, causal
         As of :func:`embed_blocks`.
+    digest
+        The scene's, where it is known: taking it reads the whole scene.
 
     Returns
     -------
@@ -230,4 +233,5 @@ def empty_cube(
         name: np.broadcast_to(np.zeros((), dtype), full)
         for name, (full, dtype) in shapes_and_dtypes(request.shape, model.features).items()
     }
-    return build_cube(request, model, request.rows, request.cols, arrays, cube_attrs(scene, model, causal))
+    attrs = cube_attrs(scene, model, causal, digest)
+    return build_cube(request, model, request.rows, request.cols, arrays, attrs)

@@ -305,13 +305,19 @@ class Mosaic:
         if level not in levels:
             raise InputError(f"Got level {level}, need one of {', '.join(map(str, levels))}; choose one.")
         grid, index = level_grid(self.grid, level), self.stores[0].day_index(day)
-        rows, cols = (slice(*part.indices(size)[:2]) for part, size in zip((rows, cols), grid.shape, strict=True))
+        rows, cols = (
+            slice(*part.indices(size)[:2]) for part, size in zip((rows, cols), grid.shape, strict=True)
+        )
         shape = (max(0, rows.stop - rows.start), max(0, cols.stop - cols.start))
         names = tuple(FILL) if quality else ("embedding",)
         last = {"embedding": (self._template.sizes["feature"],)}
-        values = {name: np.full((*shape, *last.get(name, ())), FILL[name], FILL[name].dtype) for name in names}
+        values = {
+            name: np.full((*shape, *last.get(name, ())), FILL[name], FILL[name].dtype) for name in names
+        }
         places = list(zip(self.stores, self._rows, self._cols, strict=True))
-        for here, there, found in read_level(places, self.grid_shape, self.days[index], level, rows, cols, quality):
+        for here, there, found in read_level(
+            places, self.grid_shape, self.days[index], level, rows, cols, quality
+        ):
             for name, array in values.items():
                 array[here, there] = found[name].values
         return self._dataset(values, index, rows, cols, grid)
@@ -335,8 +341,8 @@ class Mosaic:
         Returns
         -------
         dict
-            By level, ``reflectance`` (time, band, y, x) 0-1 and ``clear`` (time, y, x), the share of clear pixels; empty
-            where a store has none, or none that fits those beside it.
+            By level, ``reflectance`` (time, band, y, x) 0-1 and ``clear`` (time, y, x), the share of clear pixels;
+            empty where a store has none, or none that fits those beside it.
         """
         places = list(zip(self._rows, self._cols, strict=True))
         overviews = [store.true_colour_overviews() for store in self.stores]

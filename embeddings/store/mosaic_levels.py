@@ -20,7 +20,13 @@ Place = tuple[Store, slice, slice]
 
 
 def read_level(
-    places: Sequence[Place], shape: tuple[int, int], day: Any, level: int, rows: slice, cols: slice, quality: bool
+    places: Sequence[Place],
+    shape: tuple[int, int],
+    day: Any,
+    level: int,
+    rows: slice,
+    cols: slice,
+    quality: bool,
 ) -> Iterator[tuple[slice, slice, xr.Dataset]]:
     """Read a rectangle of one day at a level from each store that it touches, several at once.
 

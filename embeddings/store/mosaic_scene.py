@@ -57,7 +57,10 @@ def combine_scenes(scenes: Sequence[xr.DataTree | None], places: Places, grid: G
 
 
 def combine_overviews(
-    scenes: Sequence[xr.DataTree | None], overviews: Sequence[dict[int, xr.Dataset]], places: Places, grid: Grid
+    scenes: Sequence[xr.DataTree | None],
+    overviews: Sequence[dict[int, xr.Dataset]],
+    places: Places,
+    grid: Grid,
 ) -> dict[int, xr.Dataset]:
     """Put the true-colour overviews of all stores together.
 
@@ -125,8 +128,9 @@ def _side_by_side(
     shape = tuple(-(-size // ratio) for size in grid.shape)
     corners = [start for _, start in starts]
     placed = [parts[i] for i in there]
-    if any(y + part.sizes["y"] > shape[0] or x + part.sizes["x"] > shape[1] for (y, x), part in zip(corners, placed, strict=True)):
-        return None
+    for (y, x), part in zip(corners, placed, strict=True):
+        if y + part.sizes["y"] > shape[0] or x + part.sizes["x"] > shape[1]:
+            return None
     out: dict[str, Any] = {}
     for name, variable in first.data_vars.items():
         if {"y", "x"} <= set(variable.dims):
@@ -143,7 +147,10 @@ def _side_by_side(
 
 
 def _assemble(
-    maps: Sequence[xr.DataArray], times: pd.DatetimeIndex, corners: Sequence[list[int]], shape: tuple[int, int]
+    maps: Sequence[xr.DataArray],
+    times: pd.DatetimeIndex,
+    corners: Sequence[list[int]],
+    shape: tuple[int, int],
 ) -> Any:
     """Maps (time[, band], y, x) on one canvas of ``shape``, lazily; NaN or False where there is none."""
     import dask.array as da
