@@ -148,7 +148,11 @@ def executor(workers: int, scheduler: str | None, writer: Any, device: str = "cp
     if not (workers or scheduler):
         yield compute_locally
         return
+    from asyncio import CancelledError
+    from concurrent import futures
+
     from distributed import KilledWorker
+    from distributed.comm import CommClosedError
 
     with dask_client(workers, scheduler, device) as client:
         if scheduler:
@@ -160,6 +164,12 @@ def executor(workers: int, scheduler: str | None, writer: Any, device: str = "cp
         except KilledWorker as error:
             raise InputError(
                 "Got a block whose workers were killed again and again, need workers that live; give them more memory."
+            ) from error
+        except (CommClosedError, CancelledError, futures.CancelledError) as error:
+            # A scheduler that is restarted knows nothing of what it was given: its futures are cancelled.
+            raise InputError(
+                f"Got the scheduler {scheduler or 'of this run'}, which went away, need one that lives; start it and"
+                " give the same command with --resume."
             ) from error
 
 
