@@ -110,7 +110,9 @@ def embed_tiles(
     total, before, snapshots = sum(counts.values()), 0, {}
     if not isinstance(place, ObjectUrl):
         if not place.parent.is_dir():
-            raise InputError(f"Got {place}, need a path in a folder that exists; create {place.parent} first.")
+            raise InputError(
+                f"Got {place}, need a path in a folder that exists; create {place.parent} first."
+            )
         place.mkdir(exist_ok=True)
     # Taken once: it reads the whole scene.
     digest = scenes_digest.digest(scene)

@@ -217,8 +217,19 @@ def dask_client(workers: int, scheduler: str | None, device: str = "cpu") -> Ite
             raise InputError(
                 f"Got the scheduler {scheduler!r}, which does not answer, need tcp://HOST:PORT; start it first."
             ) from error
-        with client:
-            yield client
+        # What is logged of a connection that is lost stands beside the one sentence of the error.
+        loggers = [
+            logging.getLogger(name) for name in ("distributed", "distributed.client", "tornado", "asyncio")
+        ]
+        levels = [logger.level for logger in loggers]
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        try:
+            with client:
+                yield client
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
         return
     with (
         # distributed gives memory back to the system at once, and half of a worker's time went into asking again
