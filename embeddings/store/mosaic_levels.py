@@ -63,8 +63,10 @@ def read_level(
         store, ((here, ys), (there, xs)) = job
         part = slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1)
         found = _read_part(store, day, level, *part, quality)
-        # Indices rise by one, but for the last pixel of the box, which may repeat the one before.
-        return here, there, found.isel(y=ys - ys[0], x=xs - xs[0])
+        # Indices rise by one, but for the last pixel of the box, which may repeat the one before; else a copy is saved.
+        if len(ys) != part[0].stop - part[0].start or len(xs) != part[1].stop - part[1].start:
+            found = found.isel(y=ys - ys[0], x=xs - xs[0])
+        return here, there, found
 
     if len(jobs) < 2:
         yield from map(read, jobs)

@@ -187,6 +187,11 @@ class Store:
         return other
 
     @property
+    def coords(self) -> xr.Dataset:
+        """The cube's coordinates, (time), (y), (x) in m and (feature), and attributes, in memory, without variables."""
+        return self._coords
+
+    @property
     def attrs(self) -> dict[str, Any]:
         """The cube's attributes: model, digests, quantisation, whether simulated."""
         return self._coords.attrs
