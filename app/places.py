@@ -46,7 +46,7 @@ def add_area(
     # Seven decimals of a degree are a centimetre; areas are cache keys and parts of permalinks.
     area = shapely.transform(area, lambda lonlat: np.round(lonlat, 7))
     try:
-        rows, cols, _ = sample_members(data.grid, area)
+        rows, cols, _ = sample_members(data.grid, area, data.scene.holds)
     except InputError as error:
         state.message = str(error)
         return

@@ -159,11 +159,6 @@ def open_entry(
     found = source(catalog, entry)
     if not isinstance(found, EmbeddingsSource):
         raise InputError(f"Got the entry {entry!r}, need one that holds embeddings; choose another.")
-    if found.is_mosaic:
-        raise InputError(
-            f"Got the entry {entry!r} of several stores, need an entry of one store for the map; choose another, or"
-            " read this one in Python or with `fluxlens export`."
-        )
     # HoloViews takes seconds to import and to draw with: they pass beside the opening of the store, whose progress the
     # page shows.
     preparing = threading.Thread(target=prepare, name="prepare page", daemon=True)

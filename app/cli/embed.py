@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from fluxlens.app.cli.inputs import is_series_table, open_scene
 from fluxlens.app.cli.options import day_options, model_options, scene_argument, until_option
 from fluxlens.app.cli.output import ProgressLine, run_with_progress
 from fluxlens.models.errors import InputError
+
+if TYPE_CHECKING:
+    from fluxlens.embeddings.object_url import Location
 
 
 @click.command("embed")
@@ -32,6 +37,9 @@ from fluxlens.models.errors import InputError
 @click.option("--workers", type=int, default=0, metavar="N", help="Compute in N processes.")
 @click.option("--scheduler", metavar="ADDRESS", help="Compute on a Dask scheduler, tcp://HOST:PORT.")
 @click.option("--resume", is_flag=True, help="Keep finished blocks beside the store until it is whole.")
+@click.option(
+    "--tiles", type=int, metavar="N_PX", help="Cut the scene into stores of N_PX pixels a side below STORE."
+)
 def embed(
     scene: str,
     catalog: str | None,
@@ -47,6 +55,7 @@ def embed(
     workers: int,
     scheduler: str | None,
     resume: bool,
+    tiles: int | None,
 ) -> None:
     """A scene to a store of daily embeddings, a table to rows.
 
@@ -71,6 +80,8 @@ def embed(
         Address of a Dask scheduler.
     resume : bool
         Whether finished blocks are kept and taken.
+    tiles : int or None
+        Pixels a side of the stores that the scene is cut into.
     """
     if is_series_table(scene):
         unused = {
@@ -79,6 +90,7 @@ def embed(
             "--resume": resume,
             "--until": until,
             "--causal": causal,
+            "--tiles": tiles,
         }
         for option, value in unused.items():
             if value:
@@ -96,7 +108,9 @@ def embed(
     from fluxlens.embeddings import store
 
     place = store.locate(out)
-    if not resume and store.exists(place):
+    if tiles is not None and not resume:
+        _check_free(place)
+    elif not resume and store.exists(place):
         raise InputError(
             f"Got --out {out}, which exists already, need a new path; choose another or remove it."
         )
@@ -129,9 +143,20 @@ def embed(
     has_workers = bool(workers or scheduler)
     loaded = checkpoints.load(model, "cpu" if has_workers else device)
     worker_device = "cuda" if has_workers and device == "cuda" else "cpu"
-    blocks = embed_blocks(
-        place, opened, loaded, start, end, workers, scheduler, resume, worker_device, causal, until
-    )
+    options = {
+        "workers": workers,
+        "scheduler": scheduler,
+        "resume": resume,
+        "device": worker_device,
+        "causal": causal,
+        "until": until,
+    }
+    if tiles is None:
+        blocks = embed_blocks(place, opened, loaded, start, end, **options)
+    else:
+        from fluxlens.embeddings.inference.embed_tiles import embed_tiles
+
+        blocks = embed_tiles(place, opened, loaded, tiles, start, end, **options)
     began_s, pixel_days, line = time.monotonic(), 0, ProgressLine()
 
     def show(block: FinishedBlock | None) -> None:
@@ -144,6 +169,9 @@ def embed(
 
     snapshot = progress.run(blocks, show)
     line.end()
+    if tiles is not None:
+        _report_tiles(out, place, list(snapshot), pixel_days)
+        return
     # The days of the store, not of the request, which may reach beyond the scene.
     written = store.Store.open(place, snapshot)
     if not pixel_days:
@@ -153,3 +181,30 @@ def embed(
         f"{out}: {len(written.days)} days of {written.grid.ny} x {written.grid.nx} pixels, snapshot {snapshot}"
         + extrapolated_note(written)
     )
+
+
+def _check_free(place: Location) -> None:
+    """InputError where something is in the folder that tiles are written to, or a store lies at its path."""
+    from fluxlens.embeddings import store
+
+    taken = place.is_file() or (place.is_dir() and any(place.iterdir())) if isinstance(place, Path) else False
+    if taken or store.exists(place):
+        raise InputError(
+            f"Got --out {place}, which exists already, need a new folder for --tiles, or --resume to go on with it;"
+            " choose another or remove it."
+        )
+
+
+def _report_tiles(out: str, place: Location, names: list[str], pixel_days: int) -> None:
+    """Say what was written, and how to open it."""
+    from fluxlens.embeddings.inference import embed_tiles
+
+    if not pixel_days:
+        print(f"{out} is whole already, nothing to do")
+        return
+    print(f"{out}: {len(names)} stores that fit together")
+    if isinstance(place, Path):
+        print(f"fluxlens serve --catalog {place / embed_tiles.CATALOG}")
+    else:
+        # A catalog is a file on this machine; the user puts the entry into theirs.
+        print(embed_tiles.catalog_text(place, names), end="")

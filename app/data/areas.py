@@ -1,5 +1,7 @@
 """The series of an area: the mean of its pixels, and the range that holds nine of ten of them."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import shapely
@@ -23,7 +25,9 @@ PERCENTILES = (5, 95)
 """Ends of the range that is drawn around the mean."""
 
 
-def sample_members(grid: Grid, area: shapely.MultiPolygon) -> tuple[np.ndarray, np.ndarray, int]:
+def sample_members(
+    grid: Grid, area: shapely.MultiPolygon, holds: Callable | None = None
+) -> tuple[np.ndarray, np.ndarray, int]:
     """The pixels that are read of an area.
 
     Parameters
@@ -32,6 +36,8 @@ def sample_members(grid: Grid, area: shapely.MultiPolygon) -> tuple[np.ndarray, 
         Pixel grid of the scene.
     area : shapely.MultiPolygon
         In lon, lat (degrees, WGS 84), valid or not.
+    holds : callable, optional
+        From (pixel,) rows and columns to whether they are known; the others are left out.
 
     Returns
     -------
@@ -48,6 +54,9 @@ def sample_members(grid: Grid, area: shapely.MultiPolygon) -> tuple[np.ndarray, 
     from fluxlens.embeddings.export.geometries import pixels_inside
 
     rows, cols = np.nonzero(pixels_inside(grid, [area]))
+    if holds is not None:
+        held = holds(rows, cols)
+        rows, cols = rows[held], cols[held]
     if not len(rows):
         raise InputError("Got an area without a pixel centre inside, need one in the scene; draw it larger.")
     # Evenly over row-major order: the sample keeps the shape of the area.
@@ -76,7 +85,7 @@ def read_area(
         ``gpp`` and ``ndvi``; ``gpp_pixels`` and ``ndvi_decoded_pixels`` (time, pixel) of each pixel that is read; attrs
         ``pixels`` in the area and ``pixels_read``.
     """
-    rows, cols, count = sample_members(scene.grid, area)
+    rows, cols, count = sample_members(scene.grid, area, scene.holds)
     cube = read_pixels(scene, rows, cols)
     weights, mean = scene.components
     values = cube.embedding.transpose("time", "pixel", "feature").values * scene.scale
@@ -116,7 +125,7 @@ def mean_embedding(scene: SceneData, area: shapely.MultiPolygon) -> np.ndarray:
     numpy.ndarray
         (time, feature) float32 in the steps of the stored int8.
     """
-    rows, cols, _ = sample_members(scene.grid, area)
+    rows, cols, _ = sample_members(scene.grid, area, scene.holds)
     return (
         read_pixels(scene, rows, cols)
         .embedding.transpose("time", "feature", "pixel")

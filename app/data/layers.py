@@ -101,7 +101,9 @@ class MapLayers:
             reasons.append(f"No NDVI: it needs B04 (red) and B08 or B8A (near infrared), {has}.")
         if self.scene.predict is None:
             no_weather = self.scene.node("weather") is None
-            why = "the store carries no weather" if no_weather else "another model made it"
+            # Of a mosaic the stores carry it, but not all the same.
+            whose = getattr(self.scene.store, "no_weather", "the store carries no weather")
+            why = whose if no_weather else "another model made it"
             reasons.append(f"No GPP: {why}.")
         if self.published_error:
             reasons.append(self.published_error)
@@ -122,7 +124,19 @@ class MapLayers:
         return self.image_cache(key, viewport)
 
     def _make_image(self, key: LayerKey, viewport: Viewport | None) -> LayerImage:
-        return self._makers[key.layer](key, viewport)
+        image = self._makers[key.layer](key, viewport)
+        if not self.scene.has_gaps:
+            return image
+        # Where no store of a mosaic is, the cube has its value for "missing", of which any layer would make a colour.
+        held = self.scene.held_pixels(viewport)
+        shares = image.shares
+        if shares:
+            shares = tuple(
+                (np.bincount(image.values[held, 0].astype(int), minlength=len(shares)) / held.sum()).tolist()
+            )
+        return replace(
+            image, values=np.where(held[..., None], image.values, np.float32(np.nan)), shares=shares
+        )
 
     def _make_true_colour(self, key: LayerKey, viewport: Viewport | None) -> LayerImage:
         values, clear, acquired = self.imagery.true_colour(key.day, viewport)
@@ -218,7 +232,7 @@ class MapLayers:
 
     def _style_feature(self, feature: int) -> LayerStyle:
         name = self.scene.features[feature]
-        values = np.abs(self.scene.sample.embedding.isel(feature=feature).values * self.scene.scale[feature])
+        values = np.abs(self.scene.sample_codes[:, feature] * self.scene.scale[feature])
         top = float(f"{max(np.percentile(values, 99), 1e-6):.2g}")  # two digits, so that ticks are short
         return LayerStyle(f"Feature {name}", "", (name,), (-top,), (top,), palette="CET_CBD1")
 

@@ -14,6 +14,8 @@ from fluxlens.app.data.byte_cache import ByteLimitedCache
 from fluxlens.app.data.layer_image import QUICK_PX, WHOLE_PX, Viewport
 from fluxlens.embeddings import analysis, cache, progress
 from fluxlens.embeddings.gpp import Calibration, drivers
+from fluxlens.embeddings.store.quantise import FEATURE_MISSING
+from fluxlens.models.errors import InputError
 
 CACHE_BYTES = 512 * 2**20
 """Days of the cube kept for maps. Images may take twice as many bytes; larger ones are read for each tap."""
@@ -167,7 +169,12 @@ class SceneData:
     def locate(self, x: float, y: float) -> tuple[int, int]:
         """(row, col) of a point (x, y) in metres of the scene's CRS; InputError outside the scene."""
         lon, lat = self.grid.lonlat(x, y)
-        return self.grid.pixel(float(lon), float(lat))
+        row, col = self.grid.pixel(float(lon), float(lat))
+        if self.has_gaps and not self.store.holds(row, col):
+            raise InputError(
+                f"Got lon {lon:.5f}, lat {lat:.5f}, need a place that one of the entry's stores holds; choose another."
+            )
+        return row, col
 
     def centre(self, row: int, col: int) -> tuple[float, float]:
         """(x, y) in metres of the centre of the pixel (row, col)."""
@@ -256,8 +263,46 @@ class SceneData:
 
     @property
     def sample_vectors(self) -> np.ndarray:
-        """(day x pixel, feature) float32, dequantised."""
-        return self.sample.embedding.values.reshape(-1, len(self.features)) * self.scale
+        """(day x pixel, feature) float32, dequantised, without pixels that no store holds."""
+        return self.sample_codes * self.scale
+
+    @property
+    def sample_codes(self) -> np.ndarray:
+        """(day x pixel, feature) int8 as stored, without pixels that no store holds."""
+        codes = self.sample.embedding.values.reshape(-1, len(self.features))
+        return codes[codes[:, 0] != FEATURE_MISSING] if self.has_gaps else codes
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether a mosaic has pixels that no store holds."""
+        return getattr(self.store, "has_gaps", False)
+
+    @property
+    def holds(self) -> Callable | None:
+        """From (pixel,) rows and columns to whether a store of a mosaic holds them; None where there is no gap."""
+        return self.store.holds if self.has_gaps else None
+
+    def held_pixels(self, viewport: Viewport | None) -> np.ndarray:
+        """Which pixels of a viewport a store of the mosaic holds.
+
+        Parameters
+        ----------
+        viewport : Viewport or None
+            None: the whole scene at full resolution.
+
+        Returns
+        -------
+        numpy.ndarray
+            (y, x) bool; of an overview, of the pixel in the middle of each larger one.
+        """
+        level = 1 if viewport is None else viewport.level
+        ny, nx = self.grid.shape
+        parts = (slice(0, ny), slice(0, nx)) if viewport is None else (viewport.rows, viewport.cols)
+        rows, cols = (
+            np.minimum(np.arange(part.start, part.stop) * level + level // 2, size - 1)
+            for part, size in zip(parts, (ny, nx), strict=True)
+        )
+        return self.store.holds(rows[:, None], cols)
 
 
 def _save_sample(sample: xr.Dataset, path: Path) -> progress.Steps[None]:

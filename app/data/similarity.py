@@ -78,7 +78,8 @@ class PixelSimilarity:
             None: the whole scene.
         """
         values = self.cosine(day, reference, viewport)
-        share = float((values >= threshold).mean())
+        held = self.scene.held_pixels(viewport) if self.scene.has_gaps else ...
+        share = float((values[held] >= threshold).mean())
         when = f"on {format_date(day)}" if day else self.period_label
         if isinstance(reference, tuple):
             label = f"Similarity to pixel {reference[0]}, {reference[1]}"
@@ -155,7 +156,7 @@ class PixelSimilarity:
 
     def inverse_std(self, day: dt.date | None) -> np.ndarray:
         """(feature,) factors that give the columns of ``feature_matrix(day)`` a standard deviation of 1."""
-        values = self._thinned_trajectories if day is None else self.scene.sample.embedding.values
+        values = self._thinned_trajectories if day is None else self.scene.sample_codes
         return 1 / np.maximum(values.reshape(-1, values.shape[-1]).std(0), MIN_STD)
 
     # --- a day and the period ---
@@ -246,9 +247,11 @@ class PixelSimilarity:
     def _thinned_trajectories(self) -> np.ndarray:
         """Trajectories of about ``CENTRES_SAMPLE_PX`` pixels of the whole scene."""
         values = self._trajectories(self.scene.overview)
+        if self.scene.has_gaps:
+            values = values[self.scene.held_pixels(self.scene.overview).ravel()]
         return values[:: max(1, len(values) // CENTRES_SAMPLE_PX)]
 
     def _find_centres(self, whole_period: bool, count: int) -> np.ndarray:
         if whole_period:
             return analysis.kmeans(self._thinned_trajectories, count)
-        return analysis.kmeans(self._dequantise(self.scene.sample.embedding.values), count)
+        return analysis.kmeans(self.scene.sample_vectors, count)

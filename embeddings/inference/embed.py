@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from fluxlens.embeddings import progress
+from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.inference.block_files import BlockFolder, resume_folder
 from fluxlens.embeddings.inference.workers import POLL_S, executor
 from fluxlens.embeddings.object_url import Location, locate
 from fluxlens.embeddings.progress import Progress, Steps
+from fluxlens.embeddings.scenes.crop import crop
 from fluxlens.models.errors import InputError
 
 
@@ -49,6 +51,8 @@ def embed(
     device: str = "cpu",
     causal: bool = False,
     until: str | None = None,
+    window: tuple[slice, slice] | None = None,
+    digest: str | None = None,
 ) -> Generator[FinishedBlock | None, None, str]:
     """Write a scene's embeddings to a new store.
 
@@ -76,6 +80,11 @@ def embed(
         Use acquisitions of the past and the day itself only.
     until
         Last day, YYYY-MM-DD, also past the last acquisition.
+    window
+        Rows and columns of the scene's 10 m grid that the store holds; None: all. Blocks at its edge are computed with
+        the pixels beyond it, so that their numbers are those of the whole.
+    digest
+        The scene's, where it is known: taking it reads the whole scene.
 
     Yields
     ------
@@ -97,8 +106,8 @@ def embed(
     from fluxlens.embeddings.inference import engine
     from fluxlens.embeddings.inference import request as inference_request
 
-    cube = engine.empty_cube(scene, model, start, end, causal=causal, until=until)
-    request = inference_request.Request.from_scene(scene, model, start, end, until=until)
+    cube = engine.empty_cube(scene, model, start, end, window, causal, until, digest)
+    request = inference_request.Request.from_scene(scene, model, start, end, window, until)
     # The folder of finished blocks lies beside it, and a relative path may mean another folder to a worker.
     path = locate(path)
     path = path.resolve() if isinstance(path, Path) else path
@@ -114,7 +123,8 @@ def embed(
         task = engine.BlockTask(scene, model, request, causal)
         blocks = BlockFolder(task, finished if resume else writer.scratch, resume)
         with executor(workers, scheduler, writer, device) as compute:
-            yield from write_blocks(writer, scene, blocks, compute)
+            stored = scene if window is None else crop(scene, Grid.from_cube(cube))
+            yield from write_blocks(writer, stored, blocks, compute)
             try:
                 snapshot = writer.commit(message)
             except store.Conflict:
@@ -162,7 +172,8 @@ def write_blocks(
             yield None
             continue
         done += 1
-        writer.add_file(blocks.file(window), *window, keep=blocks.durable)
+        # The file is named by the place in the scene, the writer counts from the corner of the store.
+        writer.add_file(blocks.file(window), *request.relative(window), keep=blocks.durable)
         area = math.prod(side.stop - side.start for side in window)
         yield FinishedBlock(area * days, done, len(windows))
     # tiles delegated to workers may still be under way when the last block is known
@@ -211,9 +222,11 @@ def _already_there(found: Any, cube: xr.Dataset) -> str:
     # Digests stand for all of scene and weights; the days are compared since the same scene may be embedded for others.
     facts = {"scene_digest": None, "model_digest": None, "causal": 0}
     same = all(found.attrs.get(name, default) == cube.attrs[name] for name, default in facts.items())
+    # A tile of another cut has the same digests.
+    same = same and found.grid == Grid.from_cube(cube)
     if same and np.array_equal(found.days, cube["time"].values):
         return found.snapshot
     raise InputError(
-        f"Got the store {found.path} of another scene, model, mode or days, need the same ones to resume; "
+        f"Got the store {found.path} of another scene, model, mode, area or days, need the same ones to resume; "
         "choose another --out."
     )

@@ -240,7 +240,7 @@ def empty_cube(
     until
         As of :meth:`Request.from_scene`.
     digest
-        As of :func:`lazy_cube`.
+        The scene's, where it is known: taking it reads the whole scene.
 
     Returns
     -------

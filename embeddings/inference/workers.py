@@ -148,7 +148,11 @@ def executor(workers: int, scheduler: str | None, writer: Any, device: str = "cp
     if not (workers or scheduler):
         yield compute_locally
         return
+    from asyncio import CancelledError
+    from concurrent import futures
+
     from distributed import KilledWorker
+    from distributed.comm import CommClosedError
 
     with dask_client(workers, scheduler, device) as client:
         if scheduler:
@@ -160,6 +164,12 @@ def executor(workers: int, scheduler: str | None, writer: Any, device: str = "cp
         except KilledWorker as error:
             raise InputError(
                 "Got a block whose workers were killed again and again, need workers that live; give them more memory."
+            ) from error
+        except (CommClosedError, CancelledError, futures.CancelledError) as error:
+            # A scheduler that is restarted knows nothing of what it was given: its futures are cancelled.
+            raise InputError(
+                f"Got the scheduler {scheduler or 'of this run'}, which went away, need one that lives; start it and"
+                " give the same command with --resume."
             ) from error
 
 
@@ -207,8 +217,19 @@ def dask_client(workers: int, scheduler: str | None, device: str = "cpu") -> Ite
             raise InputError(
                 f"Got the scheduler {scheduler!r}, which does not answer, need tcp://HOST:PORT; start it first."
             ) from error
-        with client:
-            yield client
+        # What is logged of a connection that is lost stands beside the one sentence of the error.
+        loggers = [
+            logging.getLogger(name) for name in ("distributed", "distributed.client", "tornado", "asyncio")
+        ]
+        levels = [logger.level for logger in loggers]
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        try:
+            with client:
+                yield client
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
         return
     with (
         # distributed gives memory back to the system at once, and half of a worker's time went into asking again

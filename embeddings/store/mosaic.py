@@ -2,6 +2,8 @@
 
 Nothing is warped or blended. Stores that do not lie on one grid, or whose numbers cannot be compared, are refused when
 they are opened. Pixels of the box around all stores that no store holds are unobserved.
+
+Long on purpose: the reading methods of one class share where each store lies; levels and images have their own files.
 """
 
 from __future__ import annotations
@@ -13,9 +15,13 @@ import numpy as np
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.object_url import Location
-from fluxlens.embeddings.store.layout import QUALITY
+from fluxlens.embeddings.scenes.crop import crop
+from fluxlens.embeddings.store.layout import QUALITY, level_layouts
+from fluxlens.embeddings.store.mosaic_levels import read_level
+from fluxlens.embeddings.store.mosaic_scene import combine_overviews, combine_scenes
 from fluxlens.embeddings.store.quantise import FEATURE_MISSING
 from fluxlens.embeddings.store.reader import Store
+from fluxlens.embeddings.store.routing import level_grid
 from fluxlens.models.errors import InputError
 
 FILL = {"embedding": np.int8(FEATURE_MISSING), "sigma": np.float32(np.nan)} | dict.fromkeys(
@@ -31,7 +37,7 @@ OFFSET_PX = 1e-3
 
 
 class Mosaic:
-    """Stores on one grid as one cube, with the reading methods of a ``Store`` that exports need.
+    """Stores on one grid as one cube, with the reading methods of a ``Store`` that exports and the dashboard need.
 
     Parameters
     ----------
@@ -247,37 +253,154 @@ class Mosaic:
                 ].values
         return self._dataset(values, days, rows, cols)
 
+    def map(self, day: Any) -> xr.Dataset:
+        """One day of all pixels.
+
+        Parameters
+        ----------
+        day
+            Anything pandas reads as a date.
+
+        Returns
+        -------
+        xarray.Dataset
+            In memory, (y, x), values and units as of :meth:`cube`; ``time`` is a scalar.
+
+        Raises
+        ------
+        InputError
+            For a day the cube does not have, and where a chunk is missing.
+        """
+        index = self.stores[0].day_index(day)
+        return self.window(slice(index, index + 1), slice(None), slice(None)).isel(time=0)
+
+    def tile(self, day: Any, level: int, rows: slice, cols: slice, quality: bool = True) -> xr.Dataset:
+        """A rectangle of one day at a given level, from the overviews of the stores that it touches.
+
+        Where a store begins at a multiple of ``level`` pixels of the box, its numbers are those of one store over the
+        box; elsewhere its overview is shown up to half of a coarse pixel away from its place.
+
+        Parameters
+        ----------
+        day
+            Anything pandas reads as a date.
+        level
+            How many pixels a side are one (1, 2, 4 ...), averaged as of ``Store.frame``.
+        rows, cols
+            Count those larger pixels, of the box around all stores.
+        quality
+            Without it there is only the embedding.
+
+        Returns
+        -------
+        xarray.Dataset
+            In memory, (y, x), values and units as of :meth:`cube`; ``time`` is a scalar.
+
+        Raises
+        ------
+        InputError
+            For a level or day that the box does not have, and where a chunk is missing.
+        """
+        levels = level_layouts(*self.grid_shape)
+        if level not in levels:
+            raise InputError(f"Got level {level}, need one of {', '.join(map(str, levels))}; choose one.")
+        grid, index = level_grid(self.grid, level), self.stores[0].day_index(day)
+        rows, cols = (
+            slice(*part.indices(size)[:2]) for part, size in zip((rows, cols), grid.shape, strict=True)
+        )
+        shape = (max(0, rows.stop - rows.start), max(0, cols.stop - cols.start))
+        names = tuple(FILL) if quality else ("embedding",)
+        last = {"embedding": (self._template.sizes["feature"],)}
+        values = {
+            name: np.full((*shape, *last.get(name, ())), FILL[name], FILL[name].dtype) for name in names
+        }
+        places = list(zip(self.stores, self._rows, self._cols, strict=True))
+        for here, there, found in read_level(
+            places, self.grid_shape, self.days[index], level, rows, cols, quality
+        ):
+            for name, array in values.items():
+                array[here, there] = found[name].values
+        return self._dataset(values, index, rows, cols, grid)
+
     def scene(self) -> xr.DataTree | None:
-        """The weather of the scenes, where all stores carry the same one; their images are not put together.
+        """The images of all scenes on one grid, lazily, and the weather where all stores carry the same one.
 
         Returns
         -------
         xarray.DataTree or None
-            ``/weather`` (time) in the units of the scene contract; None where a store has none or another one.
+            Of the scene contract: ``/s2`` (time, band, y, x) reflectance 0-1 and ``/s1`` dB, NaN and not clear where a
+            store has no image of that time; ``/weather``; ``/tower``, the first of the stores. None where no store
+            carries any of them.
         """
-        first = None
-        for store in self.stores:
-            scene = store.scene()
-            if scene is None or "weather" not in scene.children:
-                return None
-            weather = scene["weather"].to_dataset().load()
-            # GPP is predicted from one weather: with that of a neighbour it would be another number than the store's.
-            if first is not None and not weather.equals(first):
-                return None
-            first = weather if first is None else first
-        return xr.DataTree.from_dict({"/weather": first})
+        places = list(zip(self._rows, self._cols, strict=True))
+        return combine_scenes(self._scenes(), places, self.grid)
 
-    def _dataset(self, values: dict[str, Any], days: slice, rows: slice, cols: slice) -> xr.Dataset:
-        """The variables of the cube contract on a window of the box."""
+    def true_colour_overviews(self) -> dict[int, xr.Dataset]:
+        """Coarser true colour of wide scenes, as of ``Store.true_colour_overviews``.
+
+        Returns
+        -------
+        dict
+            By level, ``reflectance`` (time, band, y, x) 0-1 and ``clear`` (time, y, x), the share of clear pixels;
+            empty where a store has none, or none that fits those beside it.
+        """
+        places = list(zip(self._rows, self._cols, strict=True))
+        overviews = [store.true_colour_overviews() for store in self.stores]
+        return combine_overviews(self._scenes(), overviews, places, self.grid)
+
+    def _scenes(self) -> list[xr.DataTree | None]:
+        """Of each store: a store may carry a scene that is larger than its cube."""
+        scenes = [store.scene() for store in self.stores]
+        return [
+            scene if scene is None else crop(scene, store.grid)
+            for scene, store in zip(scenes, self.stores, strict=True)
+        ]
+
+    no_weather = "the stores carry no weather, or not all the same"
+    """Why there may be no GPP."""
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether the box has pixels that no store holds."""
+        return bool((self._owner < 0).any())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all stores, as of ``Store.nbytes``."""
+        return sum(store.nbytes for store in self.stores)
+
+    def holds(self, rows: Any, cols: Any) -> np.ndarray:
+        """Whether a store holds each pixel.
+
+        Parameters
+        ----------
+        rows, cols
+            (pixel,) indices in the box, or scalars.
+
+        Returns
+        -------
+        numpy.ndarray
+            (pixel,) bool.
+        """
+        i = np.searchsorted(self._row_edges, rows, "right") - 1
+        j = np.searchsorted(self._col_edges, cols, "right") - 1
+        return self._owner[i, j] >= 0
+
+    def _dataset(
+        self, values: dict[str, Any], days: slice | int, rows: slice, cols: slice, grid: Grid | None = None
+    ) -> xr.Dataset:
+        """The variables of the cube contract on a window of the box, or of a coarser ``grid`` of it."""
         out = {}
+        dims = ("time", "y", "x") if isinstance(days, slice) else ("y", "x")
         for name in ("embedding", *QUALITY):
-            dims = ("time", "y", "x", "feature") if name == "embedding" else ("time", "y", "x")
-            out[name] = (dims, values[name], self._template[name].attrs)
-        known, coords = self._template.coords, self.grid.window(rows, cols).coords()
+            if name in values:
+                own = (*dims, "feature") if name == "embedding" else dims
+                out[name] = (own, values[name], self._template[name].attrs)
+        known, coords = self._template.coords, (grid or self.grid).window(rows, cols).coords()
         for axis in ("x", "y"):
             coords[axis].attrs = dict(known[axis].attrs)
         at_box = {name: known[name].variable for name in known} | coords
-        at_box["time"] = known["time"][days].variable
+        at_box["time"] = known["time"].variable[days]
         return xr.Dataset(out, at_box, self.attrs)
 
     def _within(self, at: int, rows: slice, cols: slice) -> tuple[slice, slice]:
@@ -337,7 +460,8 @@ def _check_alike(first: Store, other: Store) -> None:
             raise InputError(
                 f"{both} with {name} {mine} and {theirs}, need the same; embed both with the same weights and options."
             )
-    cubes = first.cube(), other.cube()
+    # Not of ``cube``, which builds a graph over all chunks.
+    cubes = first.coords, other.coords
     for name in ("feature", "scale"):
         if not cubes[0][name].variable.equals(cubes[1][name].variable):
             raise InputError(f"{both} with another {name}, need the same; embed both with the same weights.")

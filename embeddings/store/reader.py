@@ -192,6 +192,11 @@ class Store:
         return other
 
     @property
+    def coords(self) -> xr.Dataset:
+        """The cube's coordinates, (time), (y), (x) in m and (feature), and attributes, in memory, without variables."""
+        return self._coords
+
+    @property
     def attrs(self) -> dict[str, Any]:
         """The cube's attributes: model, digests, quantisation, whether simulated."""
         return self._coords.attrs
@@ -257,7 +262,7 @@ class Store:
         InputError
             For a day the cube does not have, and where a chunk is missing.
         """
-        index = self._day(day)
+        index = self.day_index(day)
         return self._read("maps", (index, slice(None), slice(None)))
 
     def frame(self, day: Any, rows: slice, cols: slice) -> xr.Dataset:
@@ -277,7 +282,7 @@ class Store:
         xarray.Dataset
             In memory, (y, x) of the level that was read.
         """
-        index = self._day(day)
+        index = self.day_index(day)
         # The finest level whose bytes for this rectangle stay within a frame's bound.
         remote = not isinstance(self.path, Path)
         level, key = finest_level(self._arrays, self.grid_shape, index, rows, cols, remote)
@@ -313,7 +318,7 @@ class Store:
             )
         # Quality is a third of the bytes; layers that do not show it leave it unread.
         names = tuple(DTYPES) if quality else ("embedding",)
-        return self._rectangle(level, self._day(day), rows, cols, names)
+        return self._rectangle(level, self.day_index(day), rows, cols, names)
 
     def series(self, row: int, col: int) -> xr.Dataset:
         """All days of one pixel; touches one chunk per array.
@@ -484,8 +489,23 @@ class Store:
     def _calendar(self) -> np.ndarray:
         return self.days.astype("datetime64[D]")
 
-    def _day(self, day: Any) -> int:
-        """Index of a day along time."""
+    def day_index(self, day: Any) -> int:
+        """Index of a day along time.
+
+        Parameters
+        ----------
+        day
+            Anything pandas reads as a date.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        InputError
+            For no date, and a day the cube does not have.
+        """
         try:
             asked_day = np.datetime64(pd.Timestamp(day), "ns").astype("datetime64[D]")
         except (ValueError, TypeError) as error:

@@ -3,12 +3,11 @@
 import json
 from pathlib import Path
 
+import mosaic_world
 import numpy as np
 import pytest
 import xarray as xr
-import yaml
-from app_world import GRID, make_cube, make_scene, write_store
-from fluxlens.app.background.catalog_loader import open_entry
+from app_world import GRID, make_cube
 from fluxlens.app.cli import main
 from fluxlens.embeddings import catalog, gpp
 from fluxlens.embeddings.geometry import Grid
@@ -164,25 +163,7 @@ def test_earlier_states_of_all_stores_are_named_by_one_text(tmp_path, cube):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
     """The tiny made-up world uncut, cut in four, and a catalog of both."""
-    folder = tmp_path_factory.mktemp("world")
-    write_store(folder / "whole")
-    cube = make_cube().assign_coords(GRID.coords())
-    scene = make_scene().copy()
-    for name in ("s2", "s1"):
-        scene[name] = scene[name].to_dataset().assign_coords(GRID.coords())
-    entry = []
-    for i, (rows, cols) in enumerate(
-        (rows, cols) for rows in (slice(0, 20), slice(20, None)) for cols in (slice(0, 28), slice(28, None))
-    ):
-        part = cube.isel(y=rows, x=cols)
-        write(folder / f"part{i}", part, blocks_of(part, 60), scene)
-        entry.append(f"part{i}")
-    stores = {"whole": "whole", "quarters": entry, "gap": entry[:3], "none": [], "mixed": ["whole", 3]}
-    entries = {
-        name: {"driver": "fluxlens_embeddings", "args": {"store": store}} for name, store in stores.items()
-    }
-    (folder / "catalog.yaml").write_text(yaml.safe_dump({"sources": entries}))
-    return folder
+    return mosaic_world.write_world(tmp_path_factory.mktemp("world"))
 
 
 def test_a_list_of_stores_is_one_catalog_entry(world):
@@ -196,13 +177,6 @@ def test_a_list_of_stores_is_one_catalog_entry(world):
     for name in ("none", "mixed"):
         with pytest.raises(InputError, match="need a path, a URL, or a list of at least one"):
             catalog.source(opened, name)
-
-
-def test_the_dashboard_says_that_it_shows_one_store_at_a_time(world):
-    with pytest.raises(
-        InputError, match="'quarters' of several stores, need an entry of one store for the map"
-    ):
-        list(open_entry(catalog.open(world / "catalog.yaml"), "quarters"))
 
 
 def export(world: Path, entry: str, out: Path, *options: str) -> None:
@@ -287,6 +261,6 @@ def test_stores_with_other_weather_give_no_gpp_instead_of_a_neighbour_s(world, t
     write(tmp_path / "other", part, blocks_of(part, 60), scene)
     first = world / "part0"
     assert "weather" in Mosaic.open([first, world / "part1"]).scene().children
-    assert Mosaic.open([first, tmp_path / "other"]).scene() is None
+    assert "weather" not in Mosaic.open([first, tmp_path / "other"]).scene().children
     write(tmp_path / "bare", part, blocks_of(part, 60))
-    assert Mosaic.open([first, tmp_path / "bare"]).scene() is None
+    assert "weather" not in Mosaic.open([first, tmp_path / "bare"]).scene().children
