@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from fluxlens.app.cli.inputs import is_series_table, open_scene
 from fluxlens.app.cli.options import day_options, model_options, scene_argument, until_option
-from fluxlens.app.cli.output import ProgressLine, run_with_progress
+from fluxlens.app.cli.output import ProgressLine, extrapolated_note, run_with_progress
 from fluxlens.models.errors import InputError
 
 if TYPE_CHECKING:

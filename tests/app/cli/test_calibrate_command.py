@@ -169,7 +169,7 @@ def test_wrong_words_and_files_are_refused_with_one_sentence(store, calibration,
     predict = ["predict", "gpp", "--table", table, "--out", out, "--calibration"]
     cal.write_text("{}")
     assert "no whole calibration" in refused(capsys, [*predict, cal])
-    assert "which is no file" in refused(capsys, [*predict, tmp_path / "none.json"])
+    assert "which is not there" in refused(capsys, [*predict, tmp_path / "none.json"])
     # A store's tower calibrates the head of maps; that of tables has other weights.
     assert "made with the GPP weights" in refused(capsys, [*predict, calibration])
     assert not out.exists()
