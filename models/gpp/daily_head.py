@@ -28,6 +28,7 @@ from fluxlens.models.gpp.drivers import (
     PMODEL_DRIVERS,
     PMODEL_MISSING,
     TEMPERATURE,
+    driver_indices,
 )
 from fluxlens.models.gpp.fast_silu import silu_
 from fluxlens.models.gpp.pmodel import pmodel_lue
@@ -41,6 +42,10 @@ LEAST_CLEAR_SKY = 20.0
 """W m-2: floor of the divisor of relative light in the polar night."""
 OOD_QUANTILE = 0.995
 """Share of the fitting embeddings whose distance is within the out-of-distribution threshold."""
+MAX_CORRECTION = 1.5
+"""Largest change of the logarithm of GPP, and of its spread, by the correction: factors of 0.2 to 4.5."""
+WEATHER_MISSING = driver_indices("no_tair", "no_vpd", "no_sw")
+"""Flags of weather without which there is no correction: it rests on measured rows that had it."""
 RIDGE = 0.02
 """Added to the variances (of scaled features) before inverting, so that nearly constant features do not decide."""
 
@@ -55,10 +60,13 @@ class Config:
         Length of the embedding.
     hidden
         Width of the hidden layers.
+    correction
+        Width of the branch that ``correction.fit_correction`` fits; 0: none, as in heads of earlier releases.
     """
 
     features: int = 32
     hidden: int = 48
+    correction: int = 0
 
 
 class DailyHead(nn.Module):
@@ -69,7 +77,8 @@ class DailyHead(nn.Module):
     distribution; ``widen`` is the factor on the spread that gives the 90 % band its coverage in climates left out of
     the fit. ``leaf`` and ``absorbed`` give the absorbed share of light; ``awake`` the frost factor; ``of_leaf`` (from
     the embedding), ``of_air`` (from the drivers) and ``physiology`` the efficiency and the saturation; ``doubt_leaf``,
-    ``doubt_air`` and ``doubt`` the spread.
+    ``doubt_air`` and ``doubt`` the spread. ``correction_leaf``, ``correction_air`` and ``correction`` change the mean
+    and the spread by a factor for land seen at 10 to 30 m; a factor keeps what the form guarantees.
 
     Parameters
     ----------
@@ -96,9 +105,18 @@ class DailyHead(nn.Module):
         self.doubt_leaf = nn.Linear(config.features, 16)
         self.doubt_air = nn.Linear(len(DRIVERS), 16)
         self.doubt = nn.Sequential(nn.SiLU(), nn.Linear(16, 2))
+        if config.correction:
+            self.correction_leaf = nn.Linear(config.features, config.correction)
+            self.correction_air = nn.Linear(len(DRIVERS), config.correction)
+            self.correction = nn.Linear(config.correction, 2)
+            self.reset_correction()
 
     def forward(
-        self, z: Float[Tensor, "*n f"], sw: Float[Tensor, "*#n"], drivers: Float[Tensor, "*#n w"]
+        self,
+        z: Float[Tensor, "*n f"],
+        sw: Float[Tensor, "*#n"],
+        drivers: Float[Tensor, "*#n w"],
+        corrected: bool = True,
     ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
         """Predict GPP of single pixel-days; differentiable.
 
@@ -110,19 +128,68 @@ class DailyHead(nn.Module):
             Daily mean shortwave radiation, W m-2; may be broadcast over pixels.
         drivers
             Scaled drivers in the order of ``DRIVERS``; may be broadcast over pixels.
+        corrected
+            Whether the land is seen at 10 to 30 m, as by Sentinel-2 and Landsat; the correction was learnt there.
 
         Returns
         -------
         mean, spread
             Mean and standard deviation, gC m-2 d-1.
         """
-        z = (z - self.centre) / self.size
-        return self._combine(
-            self.leaf(z),
-            F.silu(self.of_leaf(z) + self.of_air(_without_pmodel_drivers(drivers))),
-            F.silu(self.doubt_leaf(z) + self.doubt_air(drivers)),
+        scaled = (z - self.centre) / self.size
+        mean, spread = self._combine(
+            self.leaf(scaled),
+            F.silu(self.of_leaf(scaled) + self.of_air(_without_pmodel_drivers(drivers))),
+            F.silu(self.doubt_leaf(scaled) + self.doubt_air(drivers)),
             *self._potential(sw, drivers),
         )
+        if not (corrected and self.config.correction):
+            return mean, spread
+        factor, widen = self.correction_of(z, drivers)
+        return mean * factor.exp(), spread * widen.exp()
+
+    def correction_of(
+        self, z: Float[Tensor, "*n f"], drivers: Float[Tensor, "*#n w"]
+    ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
+        """Logarithms of the factors on mean and spread; differentiable.
+
+        Parameters
+        ----------
+        z
+            Embedding, dequantised.
+        drivers
+            Scaled drivers in the order of ``DRIVERS``.
+
+        Returns
+        -------
+        mean, spread
+            Within ``MAX_CORRECTION`` of 0; 0 where the weather is not known.
+        """
+        scaled = (z - self.centre) / self.size
+        hidden = F.silu(self.correction_leaf(scaled) + self.correction_air(drivers))  # (*n, correction)
+        return self._limit_correction(hidden, _has_weather(drivers))
+
+    def _limit_correction(
+        self, hidden: Float[Tensor, "*n k"], has_weather: Float[Tensor, "*#n"]
+    ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
+        limited = MAX_CORRECTION * torch.tanh(self.correction(hidden) / MAX_CORRECTION)
+        return (limited * has_weather[..., None]).unbind(-1)
+
+    def reset_correction(self) -> None:
+        """Give the correction initial weights with which it changes nothing."""
+        for layer in (self.correction_leaf, self.correction_air):
+            layer.reset_parameters()
+        nn.init.zeros_(self.correction.weight)
+        nn.init.zeros_(self.correction.bias)
+
+    def correction_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the correction alone."""
+        layers = (self.correction_leaf, self.correction_air, self.correction)
+        return [parameter for layer in layers for parameter in layer.parameters()]
+
+    def base_parameters(self) -> list[nn.Parameter]:
+        """All parameters but those of the correction."""
+        return [value for name, value in self.named_parameters() if not name.startswith("correction")]
 
     def for_days(
         self, scale: Float[Tensor, "f"], sw: Float[Tensor, "d"], drivers: Float[Tensor, "d w"]
@@ -148,9 +215,11 @@ class DailyHead(nn.Module):
             the ``PIXEL_DRIVERS`` (day, pixel, driver), as float32. It returns mean, spread (gC m-2 d-1) and
             Mahalanobis distance, each (day, pixel).
         """
-        layers = (self.leaf[0], self.of_leaf, self.doubt_leaf)
+        layers = [self.leaf[0], self.of_leaf, self.doubt_leaf]
+        if self.config.correction:
+            layers.append(self.correction_leaf)
         sizes = [layer.out_features for layer in layers]
-        leaf, physiology, spread_features = (
+        leaf, physiology, spread_features, *correction = (
             slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)
         )
         # W ((steps * scale - centre) / size) + b  =  (W / size * scale) steps + (b - (W / size) centre)
@@ -158,14 +227,18 @@ class DailyHead(nn.Module):
         shift = torch.cat([layer.bias for layer in layers]) - weight @ self.centre  # (hidden,)
         shift = shift.repeat(len(drivers), 1)  # (day, hidden)
         pixel_weight = torch.zeros(len(weight), len(PIXEL_DRIVERS))  # (hidden, pixel driver)
-        for part, layer, inputs in (
+        branches = [
             (physiology, self.of_air, _without_pmodel_drivers(drivers)),
             (spread_features, self.doubt_air, drivers),
-        ):
+        ]
+        branches += [(part, self.correction_air, drivers) for part in correction]
+        for part, layer, inputs in branches:
             shift[:, part] += layer(inputs)
             pixel_weight[part] = layer.weight[:, PIXEL]
-        # A pixel axis: (day, 1, hidden), (day, 1), (day, 1).
-        shift, potential, relative_light = (part[:, None] for part in (shift, *self._potential(sw, drivers)))
+        # A pixel axis: (day, 1, hidden), (day, 1), (day, 1), (day, 1).
+        shift, potential, relative_light, has_weather = (
+            part[:, None] for part in (shift, *self._potential(sw, drivers), _has_weather(drivers))
+        )
         # (feature + pixel driver, hidden); contiguous, since it is multiplied once per chunk of pixels.
         first = torch.cat([weight * scale, pixel_weight], 1).T.contiguous()
         step, middle = scale / self.size, self.centre / self.size
@@ -174,6 +247,9 @@ class DailyHead(nn.Module):
             hidden = silu_((torch.cat([steps, pixel], -1) @ first).add_(shift[days]))  # (day, pixel, hidden)
             parts = (hidden[..., part] for part in (leaf, physiology, spread_features))
             mean, spread = self._combine(*parts, potential[days], relative_light[days], silu_)
+            for part in correction:
+                factor, widen = self._limit_correction(hidden[..., part], has_weather[days])
+                mean, spread = mean * factor.exp(), spread * widen.exp()
             return mean, spread, self._scaled_mahalanobis(steps * step - middle)
 
         return predict
@@ -252,3 +328,8 @@ def _without_pmodel_drivers(drivers: Float[Tensor, "*n w"]) -> Float[Tensor, "*n
     out = drivers.clone()
     out[..., PMODEL_DRIVERS] *= drivers[..., PMODEL_MISSING].amax(-1, keepdim=True)
     return out
+
+
+def _has_weather(drivers: Float[Tensor, "*n w"]) -> Float[Tensor, "*n"]:
+    """1 where temperature, vapour pressure deficit and light are known, else 0."""
+    return 1 - drivers[..., WEATHER_MISSING].amax(-1)
