@@ -108,7 +108,8 @@ class DailyHead(nn.Module):
         if config.correction:
             self.correction_leaf = nn.Linear(config.features, config.correction)
             self.correction_air = nn.Linear(len(DRIVERS), config.correction)
-            self.correction = nn.Linear(config.correction, 2)
+            first = 2 * config.hidden + 16 + config.correction
+            self.correction = nn.Linear(first, 2)
             self.reset_correction()
 
     def forward(
@@ -136,21 +137,25 @@ class DailyHead(nn.Module):
         mean, spread
             Mean and standard deviation, gC m-2 d-1.
         """
+        leaf, physiology, spread_features = self._first_layers(z, drivers)
+        mean, spread = self._combine(leaf, physiology, spread_features, *self._potential(sw, drivers))
+        if not (corrected and self.config.correction):
+            return mean, spread
+        factors = self.correction_of(z, drivers).exp()
+        return mean * factors[..., 0], spread * factors[..., 1]
+
+    def _first_layers(self, z: Float[Tensor, "*n f"], drivers: Float[Tensor, "*#n w"]) -> tuple[Tensor, ...]:
+        """Activated first layers of absorbed light, physiology and spread, each (*n, hidden)."""
         scaled = (z - self.centre) / self.size
-        mean, spread = self._combine(
+        return (
             self.leaf(scaled),
             F.silu(self.of_leaf(scaled) + self.of_air(_without_pmodel_drivers(drivers))),
             F.silu(self.doubt_leaf(scaled) + self.doubt_air(drivers)),
-            *self._potential(sw, drivers),
         )
-        if not (corrected and self.config.correction):
-            return mean, spread
-        factor, widen = self.correction_of(z, drivers)
-        return mean * factor.exp(), spread * widen.exp()
 
     def correction_of(
         self, z: Float[Tensor, "*n f"], drivers: Float[Tensor, "*#n w"]
-    ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
+    ) -> Float[Tensor, "*n 2"]:
         """Logarithms of the factors on mean and spread; differentiable.
 
         Parameters
@@ -162,18 +167,20 @@ class DailyHead(nn.Module):
 
         Returns
         -------
-        mean, spread
-            Within ``MAX_CORRECTION`` of 0; 0 where the weather is not known.
+        Tensor
+            (*n, 2) mean and spread, within ``MAX_CORRECTION`` of 0; 0 where the weather is not known.
         """
         scaled = (z - self.centre) / self.size
-        hidden = F.silu(self.correction_leaf(scaled) + self.correction_air(drivers))  # (*n, correction)
+        own = F.silu(self.correction_leaf(scaled) + self.correction_air(drivers))  # (*n, correction)
+        # What the network has found already serves too: a quarter of the units would be needed again.
+        hidden = torch.cat([*self._first_layers(z, drivers), own], -1)
         return self._limit_correction(hidden, _has_weather(drivers))
 
     def _limit_correction(
         self, hidden: Float[Tensor, "*n k"], has_weather: Float[Tensor, "*#n"]
-    ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
-        limited = MAX_CORRECTION * torch.tanh(self.correction(hidden) / MAX_CORRECTION)
-        return (limited * has_weather[..., None]).unbind(-1)
+    ) -> Float[Tensor, "*n 2"]:
+        limited = torch.tanh(self.correction(hidden) / MAX_CORRECTION)
+        return limited * (MAX_CORRECTION * has_weather[..., None])
 
     def reset_correction(self) -> None:
         """Give the correction initial weights with which it changes nothing."""
@@ -247,9 +254,9 @@ class DailyHead(nn.Module):
             hidden = silu_((torch.cat([steps, pixel], -1) @ first).add_(shift[days]))  # (day, pixel, hidden)
             parts = (hidden[..., part] for part in (leaf, physiology, spread_features))
             mean, spread = self._combine(*parts, potential[days], relative_light[days], silu_)
-            for part in correction:
-                factor, widen = self._limit_correction(hidden[..., part], has_weather[days])
-                mean, spread = mean * factor.exp(), spread * widen.exp()
+            if correction:
+                factors = self._limit_correction(hidden, has_weather[days]).exp_()
+                mean, spread = mean * factors[..., 0], spread * factors[..., 1]
             return mean, spread, self._scaled_mahalanobis(steps * step - middle)
 
         return predict
