@@ -79,20 +79,9 @@ PRIORS = {
         spread=0.846,
         band=0.97,
     ),
-    "table": Prior(
-        np.array(
-            [
-                [0.0606, -0.0241, -0.0039, 0.1361],
-                [-0.0241, 0.0126, 0.0005, -0.0678],
-                [-0.0039, 0.0005, 0.0166, -0.0031],
-                [0.1361, -0.0678, -0.0031, 0.5140],
-            ]
-        ),
-        spread=0.816,
-    ),
 }
-"""By kind of head, of ``learn_prior`` at the towers that taught it (58 of the daily head, 30 of the head for tables),
-each predicted by a head that never saw it. ``fluxlens evaluate gpp --towers`` gives the daily one anew."""
+"""By kind of head, of ``learn_prior`` at the 58 towers that taught it, each predicted by a head that never saw it.
+``fluxlens evaluate gpp --towers`` gives it anew."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,10 @@ def embed_rows(rows: pd.DataFrame, model: Embedder) -> tuple[np.ndarray, np.ndar
     spectra = rows[list(BANDS)].groupby(of).mean()
     clear = is_clear(*(spectra[name] for name in ("b2", "b3", "b6"))).values
     # A site with cloud alone is still predicted, from what there is.
-    use = clear if clear.any() else np.ones(len(day), bool)
+    known = spectra.notna().any(axis=1).values
+    use = clear & known if (clear & known).any() else known
+    if not use.any():
+        use = np.ones(len(day), bool)
     z, sigma = embed_series(model, day[use], spectra.values[use], day)
     gap = np.abs(day[:, None] - day[use]).min(1)  # (day,)
     sw, drivers = row_drivers(rows)

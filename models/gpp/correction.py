@@ -9,7 +9,7 @@ what they did and the shipped file holds no row. Far from all measured rows the 
 from __future__ import annotations
 
 import torch
-from fluxlens.models.gpp.daily_head import LEAST_CLEAR_SKY, DailyHead
+from fluxlens.models.gpp.daily_head import AIR, LEAST_CLEAR_SKY, DailyHead
 from fluxlens.models.gpp.drivers import DRIVERS, NORMALISATIONS, driver_indices
 from fluxlens.models.gpp.gaussian_process import SiteGaussianProcess
 from fluxlens.models.gpp.training import PixelDays
@@ -25,7 +25,6 @@ FAMILIAR_QUANTILE = 0.9
 """Share of the measured rows, each predicted without its site, within whose variance the process has its whole share."""
 FADE = 2.0
 """Times that variance at which its share has gone."""
-AIR = driver_indices("tair", "tair_recent", "vpd", "vpd_recent")
 SUN = driver_indices("day_length", "clear_sky")
 LEAST_ROWS, LEAST_SITES = 100, 5
 """Measured rows and sites below which there is no correction: a process of fewer tells the sites, not the land."""

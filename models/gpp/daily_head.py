@@ -32,7 +32,7 @@ from fluxlens.models.gpp.drivers import (
 )
 from fluxlens.models.gpp.fast_silu import silu_
 from fluxlens.models.gpp.pmodel import pmodel_lue
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -44,6 +44,8 @@ OOD_QUANTILE = 0.995
 """Share of the fitting embeddings whose distance is within the out-of-distribution threshold."""
 MAX_CORRECTION = 1.5
 """Largest change of the logarithm of GPP, and of its spread, by the correction: factors of 0.2 to 4.5."""
+AIR = driver_indices("tair", "tair_recent", "vpd", "vpd_recent")
+"""Weather by which a day is out of distribution."""
 WEATHER_MISSING = driver_indices("no_tair", "no_vpd", "no_sw")
 """Flags of weather without which there is no correction: it rests on measured rows that had it."""
 RIDGE = 0.02
@@ -111,6 +113,9 @@ class DailyHead(nn.Module):
             first = 2 * config.hidden + 16 + config.correction
             self.correction = nn.Linear(first, 2)
             self.reset_correction()
+            self.register_buffer("air_centre", torch.zeros(len(AIR)))
+            self.register_buffer("air_precision", torch.eye(len(AIR)))
+            self.register_buffer("air_far", torch.full((), torch.inf))
 
     def forward(
         self,
@@ -309,6 +314,62 @@ class DailyHead(nn.Module):
 
     def _scaled_mahalanobis(self, scaled: Float[Tensor, "*n f"]) -> Float[Tensor, "*n"]:
         return ((scaled @ self.precision) * scaled).sum(-1).clamp_min(0).sqrt()
+
+    def air_distance(self, drivers: Float[Tensor, "*n w"]) -> Float[Tensor, "*n"]:
+        """Mahalanobis distance of the air of days from that the head was fitted on.
+
+        Parameters
+        ----------
+        drivers
+            Scaled drivers in the order of ``DRIVERS``.
+
+        Returns
+        -------
+        Tensor
+            Distance in standard deviations, 0 where weather is missing and in heads of earlier releases; out of
+            distribution above the buffer ``air_far``.
+        """
+        if not self.config.correction:
+            return torch.zeros(drivers.shape[:-1])
+        away = drivers[..., AIR] - self.air_centre
+        return ((away @ self.air_precision) * away).sum(-1).clamp_min(0).sqrt() * _has_weather(drivers)
+
+    def is_strange_air(self, drivers: Float[Tensor, "*n w"]) -> Bool[Tensor, "*n"]:
+        """Whether days have air unlike any that the head was fitted on.
+
+        Parameters
+        ----------
+        drivers
+            Scaled drivers in the order of ``DRIVERS``.
+
+        Returns
+        -------
+        Tensor
+            Never true in heads of earlier releases.
+        """
+        if not self.config.correction:
+            return torch.zeros(drivers.shape[:-1], dtype=torch.bool)
+        return self.air_distance(drivers) > self.air_far
+
+    def fit_air(self, drivers: Float[Tensor, "n w"], share: float = OOD_QUANTILE) -> None:
+        """Set centre, covariance and threshold of ``air_distance``.
+
+        Parameters
+        ----------
+        drivers
+            Scaled drivers of the rows to fit on; those without weather do not count.
+        share
+            Share of them that is within the threshold.
+        """
+        rows = drivers[_has_weather(drivers) > 0]
+        if not self.config.correction or len(rows) < 100:
+            return
+        air = rows[:, AIR]
+        self.air_centre.copy_(air.mean(0))
+        away = air - self.air_centre
+        cov = away.T @ away / len(air)
+        self.air_precision.copy_(torch.linalg.inv(cov + RIDGE * torch.eye(len(AIR))))
+        self.air_far.copy_(torch.quantile(self.air_distance(rows[:200_000]), share))
 
     def fit_normalisation(self, z: Float[Tensor, "n f"], share: float = OOD_QUANTILE) -> None:
         """Set the scaling of the embedding and the out-of-distribution threshold.

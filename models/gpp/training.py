@@ -169,6 +169,7 @@ def fit(
     # In the shares of the fit: else the source with most rows would set scale and threshold.
     drawn = torch.multinomial(pixel_days.share, 100_000, replacement=True, generator=generator)
     head.fit_normalisation(pixel_days.z[drawn])
+    head.fit_air(pixel_days.drivers[drawn])
     sites = int(pixel_days.site.max()) + 1
     effect = nn.Parameter(torch.zeros(sites, 2))  # (site, log factor and offset)
     simulator = nn.Parameter(torch.zeros(2))
