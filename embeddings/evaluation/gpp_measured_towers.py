@@ -79,15 +79,13 @@ def evaluate(
     land = gpp_pixel_days.flat(landscapes) if landscapes else None
     frame = yield from gpp_towers.leave_site_out(towers, land, seed)
     frame = add_climatologies(frame.reset_index(drop=True))
-    scale = gpp_towers.interval_scale(frame)
-    frame["spread"] *= frame["kind"].map(scale)
+    frame = gpp_towers.with_band(frame)
     result: dict = {
         "split": "leave-site-out",
         "rows": len(frame),
         "sites": int(frame["site"].nunique()),
         "simulated_landscapes": simulated,
     }
-    result |= {f"band_factor.{kind}": factor for kind, factor in scale.items()}
     groups = {str(kind): rows for kind, rows in frame.groupby("kind")}
     if gpp_towers.DAILY in groups:
         daily = groups[gpp_towers.DAILY]

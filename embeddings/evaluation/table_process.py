@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from fluxlens.embeddings.gpp import table_features
 from fluxlens.embeddings.gpp.table_features import BANDS, GROUPS, GaussianImputer
-from fluxlens.models.errors import InputError
 from fluxlens.models.gpp.drivers import COVERAGE, NORMAL_90
 
 OOD_QUANTILE = 0.99

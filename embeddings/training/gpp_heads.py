@@ -121,7 +121,6 @@ def daily(
         days = gpp_towers.read(towers, embedder)
         predicted = yield from gpp_towers.leave_site_out(days, simulated, seed)
         measured = gpp_towers.pixel_days(days, np.ones(len(days.frame), bool))
-        widen = gpp_towers.shipped_scale(predicted)
         sites, rows = days.frame["site"].nunique(), len(days.frame)
         card |= {
             "taught_by": f"{card['taught_by']}, and {rows} measured days at {sites} towers",
@@ -139,11 +138,12 @@ def daily(
     if towers:
         net = gpp_towers.fit_head(days, np.ones(len(days.frame), bool), simulated, seed)
         gpp_towers.set_ood_limits(net, predicted)
+        # The shipped net learns from all; its band is that of what was left out.
+        gpp_towers.set_band(net, predicted)
     else:
         net = _net(embedder.features, seed)
         fit(net, simulated, seed=seed)
-    # The shipped net learns from all; its band is that of what was left out.
-    net.widen.fill_(widen if towers else float(np.quantile(ratio, COVERAGE)) / NORMAL_90)
+        net.widen.fill_(float(np.quantile(ratio, COVERAGE)) / NORMAL_90)
     config = {name: getattr(net.config, name) for name in ("features", "hidden", "correction")}
     config |= {"model_digest": embedder.digest}
     place = out or checkpoints.WEIGHTS / cubes.WEIGHTS

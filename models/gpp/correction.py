@@ -22,7 +22,7 @@ PROCESS_SHARE = 0.6
 """Share of the process in the root of GPP where rows are near; the network has the rest. Any share from 0.5 to 0.8 does
 as well at towers left out."""
 FAMILIAR_QUANTILE = 0.9
-"""Share of the measured rows, each predicted without its site, within whose variance the process has its whole share."""
+"""Share of the measured rows, each predicted without its site, within whose variance the process counts in full."""
 FADE = 2.0
 """Times that variance at which its share has gone."""
 SUN = driver_indices("day_length", "clear_sky")

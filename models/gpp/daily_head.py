@@ -80,7 +80,9 @@ class DailyHead(nn.Module):
     the fit. ``leaf`` and ``absorbed`` give the absorbed share of light; ``awake`` the frost factor; ``of_leaf`` (from
     the embedding), ``of_air`` (from the drivers) and ``physiology`` the efficiency and the saturation; ``doubt_leaf``,
     ``doubt_air`` and ``doubt`` the spread. ``correction_leaf``, ``correction_air`` and ``correction`` change the mean
-    and the spread by a factor for land seen at 10 to 30 m; a factor keeps what the form guarantees.
+    and the spread by a factor for land seen at 10 to 30 m; a factor keeps what the form guarantees. ``widen_level``
+    widens the spread further by the level of the mean, per gC m-2 d-1; ``air_centre``, ``air_precision`` and
+    ``air_far`` are to the weather what ``centre``, ``precision`` and ``far`` are to the embedding.
 
     Parameters
     ----------
@@ -113,6 +115,7 @@ class DailyHead(nn.Module):
             first = 2 * config.hidden + 16 + config.correction
             self.correction = nn.Linear(first, 2)
             self.reset_correction()
+            self.register_buffer("widen_level", torch.zeros(()))
             self.register_buffer("air_centre", torch.zeros(len(AIR)))
             self.register_buffer("air_precision", torch.eye(len(AIR)))
             self.register_buffer("air_far", torch.full((), torch.inf))
@@ -147,7 +150,8 @@ class DailyHead(nn.Module):
         if not (corrected and self.config.correction):
             return mean, spread
         factors = self.correction_of(z, drivers).exp()
-        return mean * factors[..., 0], spread * factors[..., 1]
+        mean = mean * factors[..., 0]
+        return mean, spread * factors[..., 1] * (1 + self.widen_level * mean)
 
     def _first_layers(self, z: Float[Tensor, "*n f"], drivers: Float[Tensor, "*#n w"]) -> tuple[Tensor, ...]:
         """Activated first layers of absorbed light, physiology and spread, each (*n, hidden)."""
@@ -261,7 +265,8 @@ class DailyHead(nn.Module):
             mean, spread = self._combine(*parts, potential[days], relative_light[days], silu_)
             if correction:
                 factors = self._limit_correction(hidden, has_weather[days]).exp_()
-                mean, spread = mean * factors[..., 0], spread * factors[..., 1]
+                mean = mean * factors[..., 0]
+                spread = spread * factors[..., 1] * (1 + self.widen_level * mean)
             return mean, spread, self._scaled_mahalanobis(steps * step - middle)
 
         return predict
