@@ -45,7 +45,7 @@ EVERY_DAYS = 4
 TABLE, DAILY = "table", "daily"
 SHARES = {"simulated": 0.1, TABLE: 0.4, DAILY: 0.5}
 """Share of a batch by kind of row. Within a kind a site counts by the root of its days."""
-FOLDS = 10
+FOLDS = 6
 """Parts into which the towers are dealt; each is predicted by a head fitted on the others."""
 RICH_ROWS = 10
 """Rows a site needs for a score of its own."""
