@@ -371,12 +371,13 @@ def leave_site_out(towers: TowerDays, simulated=None, seed: int = 0) -> Steps[pd
         ``towers.frame`` with the columns of ``predict``, and those of ``BASELINES``: one factor each, fitted to the
         same kind of rows at other towers; gC m-2 d-1.
     """
-    blank = dict.fromkeys(("predicted", "spread", "corrected", "distance", "air_distance"), np.nan)
+    blank = dict.fromkeys(("fold", "predicted", "spread", "corrected", "distance", "air_distance"), np.nan)
     frame = towers.frame.assign(**blank, **dict.fromkeys(BASELINES, np.nan))
     for i, fold in enumerate(site_folds(frame, seed)):
         yield f"towers left out, part {i + 1} of {FOLDS}", 0.5 + 0.25 * i / FOLDS
         held_out = frame["site"].isin(fold).values
         net = fit_head(towers, ~held_out, simulated, seed)
+        frame.loc[held_out, "fold"] = i
         found = predict(net, towers, held_out)
         for column, values in found.items():
             frame.loc[held_out, column] = values
@@ -587,7 +588,7 @@ def scores(predicted: pd.DataFrame) -> dict[str, dict[str, float]]:
         RMSE (gC m-2 d-1), median NSE of sites with ``RICH_ROWS`` rows, coverage of the 90 % band, the same of the
         baseline, and the 90 % interval of the difference in pooled NSE by bootstrap over sites.
     """
-    scale = interval_scale(predicted)
+    predicted = with_band(predicted)
     groups = {kind: rows for kind, rows in predicted.groupby("kind")}
     if DAILY in groups:
         groups[f"{DAILY}_observed"] = groups[DAILY][groups[DAILY]["observed"].astype(bool)]
@@ -598,7 +599,7 @@ def scores(predicted: pd.DataFrame) -> dict[str, dict[str, float]]:
             for _, one in rows.groupby("site")
             if len(one) >= RICH_ROWS
         ]
-        half = NORMAL_90 * rows["kind"].map(scale) * rows["spread"]
+        half = NORMAL_90 * rows["spread"]
         out[name] = {
             "rows": len(rows),
             "sites": int(rows["site"].nunique()),
