@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from fluxlens.embeddings import climatology, metrics
 from fluxlens.embeddings.evaluation.gpp_at_tower import MODEL
+from fluxlens.embeddings.evaluation.table_process import TableGppHead, gpp_with_band
 from fluxlens.embeddings.gpp import baselines, table_features
 from fluxlens.embeddings.gpp.table_embeddings import add_embeddings
-from fluxlens.embeddings.gpp.table_head import TableGppHead, gpp_with_band
 from fluxlens.embeddings.gpp.tables import read
 from fluxlens.embeddings.progress import Steps
 from fluxlens.models.errors import InputError

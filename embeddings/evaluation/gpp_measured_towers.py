@@ -1,4 +1,4 @@
-"""The GPP heads at measured towers they never saw, beside baselines, and calibrated to a few rows or to one year.
+"""The GPP head at measured towers they never saw, beside baselines, and calibrated to a few rows or to one year.
 
 Long on purpose: left-out predictions, scores and their report share one flat set of names.
 """
@@ -12,9 +12,7 @@ import pandas as pd
 from fluxlens.embeddings import climatology, metrics
 from fluxlens.embeddings.evaluation import gpp_held_out
 from fluxlens.embeddings.gpp import calibration as engine
-from fluxlens.embeddings.gpp import tables
 from fluxlens.embeddings.gpp.calibration import DayTerms, SiteRows
-from fluxlens.embeddings.gpp.table_days import row_drivers
 from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.scenes.acquisitions import to_epoch_day
 from fluxlens.embeddings.training import gpp_pixel_days, gpp_towers
@@ -44,7 +42,7 @@ TIME_SCALES = ("weekly", "anomaly")
 def evaluate(
     paths: tuple[str, ...], model: str = "default", simulated: int = 48, seed: int = 0
 ) -> Steps[tuple[dict, str]]:
-    """Score the daily head at towers left out, and both heads calibrated.
+    """Score the head at towers left out, and calibrated.
 
     Every tower is predicted by a head that saw neither it nor any other tower of its fold; what calibrates it is its
     own rows and a prior learnt at towers of other folds.
@@ -81,14 +79,12 @@ def evaluate(
     land = gpp_pixel_days.flat(landscapes) if landscapes else None
     frame = yield from gpp_towers.leave_site_out(towers, land, seed)
     frame = add_climatologies(frame.reset_index(drop=True))
-    scale = gpp_towers.interval_scale(frame)
-    frame["spread"] *= scale
+    frame = gpp_towers.with_band(frame)
     result: dict = {
         "split": "leave-site-out",
         "rows": len(frame),
         "sites": int(frame["site"].nunique()),
         "simulated_landscapes": simulated,
-        "band_factor": scale,
     }
     groups = {str(kind): rows for kind, rows in frame.groupby("kind")}
     if gpp_towers.DAILY in groups:
@@ -102,20 +98,18 @@ def evaluate(
             result |= {f"{gpp_towers.DAILY}_{scale}.{key}": value for key, value in found.items()}
     yield "calibrating", 0.8
     sites = site_rows(frame, DayTerms.from_drivers(towers.sw, towers.drivers))
-    priors = fold_priors(sites, gpp_towers.site_folds(frame, seed), "daily")
+    folds = gpp_towers.site_folds(frame, seed)
+    learnt = None
     kinds = frame.groupby("site")["kind"].agg(set)
     for kind, few in ((gpp_towers.TABLE, True), (gpp_towers.DAILY, False)):
         some = {name: rows for name, rows in sites.items() if kind in kinds[name]}
         if some:
+            # Of towers of the same source: what a head gets wrong at 30 m and at 500 m differs.
+            priors = fold_priors(some, folds)
+            # The shipped one is that of rows seen at 30 m, as users have them.
+            learnt = learnt or engine.learn_prior(some)
             found = few_rows(some, priors, seed) if few else one_year(some, priors)
             result |= {f"calibrated.{kind}.{key}": value for key, value in found.items()}
-    # `predict gpp --table` has a head of its own.
-    for path in paths:
-        if str(path).endswith(".csv"):
-            some, folds = yield from _table_head_sites(path)
-            found = few_rows(some, fold_priors(some, folds, "table"), seed)
-            result |= {f"calibrated.table_head.{key}": value for key, value in found.items()}
-    learnt = engine.learn_prior(sites)
     result |= {
         f"prior.{a}.{b}": learnt.covariance[i, j]
         for i, a in enumerate(engine.TERMS)
@@ -249,7 +243,7 @@ def site_rows(frame: pd.DataFrame, terms: DayTerms) -> dict[str, SiteRows]:
     }
 
 
-def fold_priors(sites: dict[str, SiteRows], folds: list, kind: str) -> dict[str, engine.Prior]:
+def fold_priors(sites: dict[str, SiteRows], folds: list) -> dict[str, engine.Prior]:
     """For each tower, the prior learnt at the towers of other folds.
 
     Parameters
@@ -258,8 +252,6 @@ def fold_priors(sites: dict[str, SiteRows], folds: list, kind: str) -> dict[str,
         By tower.
     folds
         Names of the towers of each.
-    kind
-        Of the head, ``daily`` or ``table``: its band factor is that of the shipped prior.
 
     Returns
     -------
@@ -269,7 +261,7 @@ def fold_priors(sites: dict[str, SiteRows], folds: list, kind: str) -> dict[str,
     out = {}
     for fold in folds:
         prior = engine.learn_prior({name: rows for name, rows in sites.items() if name not in fold})
-        prior = replace(prior, band=engine.PRIORS[kind].band)
+        prior = replace(prior, band=engine.PRIORS["daily"].band)
         out |= {name: prior for name in fold if name in sites}
     return out
 
@@ -366,20 +358,6 @@ def _before_after(each: dict[str, pd.DataFrame]) -> dict[str, float]:
         "coverage_after": float(rows["inside"].mean()),
         "share_of_sites_worse": float(np.mean(worse)),
     }
-
-
-def _table_head_sites(path: str) -> Steps[tuple[dict, list]]:
-    """Rows by tower as the head for tables predicts them, each tower left out, and the folds."""
-    table = tables.read(path, need_gpp=True)
-    table = table[table["gpp"].notna()].reset_index(drop=True)
-    band = yield from gpp_held_out.leave_out(table, "site", "head for tables")
-    parts = [np.empty((len(table), len(names))) for names in (engine.FACTORS, engine.OFFSETS)]
-    for at in table.groupby("site").indices.values():
-        own = DayTerms.from_drivers(*row_drivers(table.iloc[at]))
-        parts[0][at], parts[1][at] = own.factors, own.offsets
-    spread = (band["gpp_hi"] - band["gpp_lo"]) / (2 * NORMAL_90)
-    frame = table.assign(predicted=band["gpp"], spread=spread)
-    return site_rows(frame, DayTerms(*parts)), gpp_held_out.site_folds(table["site"])
 
 
 def report(result: dict) -> str:

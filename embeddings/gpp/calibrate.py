@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import metrics
 from fluxlens.embeddings.gpp import calibration as engine
-from fluxlens.embeddings.gpp import cubes, table_days, table_head, tables
+from fluxlens.embeddings.gpp import cubes, table_days, tables
 from fluxlens.embeddings.gpp.calibration import PRIORS, DayTerms, SiteRows
 from fluxlens.embeddings.gpp.calibration_file import Calibration, HeadAdjustment
 from fluxlens.embeddings.gpp.drivers import daily_drivers
@@ -30,7 +30,7 @@ LEAST_QC = 0.75
 def calibrate_table(
     path: str | Path, start: Any = None, end: Any = None, model: str = "default"
 ) -> Calibration:
-    """Calibrate both heads, that for tables and that for series and maps, to measured rows.
+    """Calibrate the head to measured rows of a table.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def calibrate_table(
     start, end
         First and last day that count, ISO dates; None: of the table.
     model
-        Name or path of the embedder of the daily head.
+        Name or path of the embedder.
 
     Returns
     -------
@@ -60,31 +60,26 @@ def calibrate_table(
             f"Got {Path(path).name} without measured GPP from {start or 'its start'} to {end or 'its end'}, need"
             f" {engine.LEAST_DAYS} days or more; give more days."
         )
-    of_table, daily = table_head.load("default"), cubes.load("default")
-    # Rows without GPP stay: their spectra are acquisitions, and covariates of the head for tables.
-    predicted = of_table.predict(every)
+    head = cubes.load("default")
     embedder = checkpoints.load(model, "cpu")
-    rows: dict[str, dict[str, SiteRows]] = {"table": {}, "daily": {}}
+    rows: dict[str, SiteRows] = {}
+    # Rows without GPP stay: their spectra are acquisitions.
     for name, at in every.groupby("site", sort=False).indices.items():
-        one = every.iloc[at].reset_index(drop=True)
-        z, sw, drivers = table_days.embed_rows(one, embedder)
-        measured, terms = wanted[at], DayTerms.from_drivers(sw, drivers)
+        measured = wanted[at]
         if not measured.any():
             continue
+        one = every.iloc[at].reset_index(drop=True)
+        z, sw, drivers = table_days.embed_rows(one, embedder)
+        mean, spread, _ = head.predict_rows(z, sw, drivers)
         day, gpp = to_epoch_day(one["date"].values), one["gpp"].values
-        mine = predicted.iloc[at]
-        spread = (mine["gpp_hi"] - mine["gpp_lo"]).values / (2 * NORMAL_90)
-        rows["table"][str(name)] = SiteRows(day, gpp, mine["gpp"].values, spread, terms).take(measured)
-        mean, spread = _predict_rows(daily, z, sw, drivers)
-        rows["daily"][str(name)] = SiteRows(day, gpp, mean, spread, terms).take(measured)
-    digests = {"table": of_table.digest, "daily": daily.digest}
+        rows[str(name)] = SiteRows(day, gpp, mean, spread, DayTerms.from_drivers(sw, drivers)).take(measured)
     dates = every["date"][wanted]
-    names = list(rows["table"])
+    names = list(rows)
     facts = _facts(Path(path).name, "GPP", dates, len(np.unique(to_epoch_day(dates.values))), names)
     return Calibration(
         names[0] if len(names) == 1 else f"{len(names)} towers of {Path(path).stem}",
         facts,
-        tuple(_head(kind, digests[kind], rows[kind]) for kind in rows),
+        (_head("daily", head.digest, rows),),
     )
 
 
@@ -238,17 +233,6 @@ def _head(kind: str, weights: str, rows: dict[str, SiteRows]) -> HeadAdjustment:
     checked = check_on_blocks(rows, prior)
     is_known = np.isfinite(list(checked.values())).all()
     return HeadAdjustment(kind, weights, pooled, own, checked if is_known else {})
-
-
-def _predict_rows(head: cubes.DailyGppHead, z: np.ndarray, sw: np.ndarray, drivers: np.ndarray):
-    """Mean and spread (row,) of the daily head, the spread as wide as the band that it predicts."""
-    import torch
-
-    with torch.inference_mode():
-        mean, spread = head.net(
-            *(torch.from_numpy(np.asarray(part, np.float32)) for part in (z, sw, drivers))
-        )
-        return mean.numpy().astype(float), (head.net.widen * spread).numpy().astype(float)
 
 
 def _within(dates: pd.Series, start: Any, end: Any) -> np.ndarray:

@@ -23,7 +23,7 @@ from fluxlens import embeddings
 
 WEIGHTS = "gpp.safetensors"
 
-EARLIER_WEIGHTS = ("gpp_v1.safetensors", "gpp_v2.safetensors")
+EARLIER_WEIGHTS = ("gpp_v1.safetensors", "gpp_v2.safetensors", "gpp_v3.safetensors")
 """Heads of earlier releases, for stores whose embeddings were made by the weights of those releases."""
 
 KIND = "daily"
@@ -38,7 +38,7 @@ LONG_NAMES = {
     "gpp": "gross primary production",
     "gpp_lo": "lower end of the 90 % band of what a tower would measure",
     "gpp_hi": "upper end of the 90 % band of what a tower would measure",
-    "ood": "embedding unlike any that taught the head",
+    "ood": "embedding or weather unlike any that taught the head",
 }
 
 
@@ -62,6 +62,33 @@ class DailyGppHead:
     model_digest: str
     digest: str
     card: dict
+
+    def predict_rows(
+        self, z: np.ndarray, sw: np.ndarray, drivers: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Predict single pixel-days, as ``predict`` does those of a cube.
+
+        Parameters
+        ----------
+        z
+            (row, feature) embedding, dequantised.
+        sw
+            (row,) daily mean shortwave radiation, W m-2.
+        drivers
+            (row, driver) scaled, in the order of ``models.gpp.drivers.DRIVERS``.
+
+        Returns
+        -------
+        mean, spread, ood
+            (row,) mean and standard deviation, gC m-2 d-1, as wide as the band; bool.
+        """
+        import torch
+
+        parts = [torch.from_numpy(np.asarray(part, np.float32)) for part in (z, sw, drivers)]
+        with torch.inference_mode():
+            mean, spread = self.net(*parts)
+            ood = (self.net.mahalanobis(parts[0]) > self.net.far) | self.net.is_strange_air(parts[2])
+            return mean.numpy().astype(float), (self.net.widen * spread).numpy().astype(float), ood.numpy()
 
 
 @cache
@@ -90,7 +117,8 @@ def load(path: str | Path = "default") -> DailyGppHead:
     path = checkpoints.WEIGHTS / WEIGHTS if str(path) == "default" else Path(path)
     tensors, config, card, digest = checkpoints.load_head(path, KIND)
     with checkpoints.building(path, "a head"):
-        net = DailyHead(Config(config["features"], config["hidden"]))
+        # Heads of earlier releases have no correction.
+        net = DailyHead(Config(config["features"], config["hidden"], config.get("correction", 0)))
         made_for = config["model_digest"]
     try:
         net.load_state_dict(tensors)
@@ -191,6 +219,7 @@ def predict(
     )
     with torch.inference_mode():
         predict_block = head.net.for_days(scale, torch.from_numpy(sw), torch.from_numpy(drivers))
+        strange_air = head.net.is_strange_air(torch.from_numpy(drivers)).numpy()[:, None]  # (day, 1)
     for at, part in _chunks(*values.shape[:2]):
         # Still quantised: the network multiplies by the scale inside its first product.
         steps = torch.from_numpy(np.ascontiguousarray(values[at, part])).to(torch.float32)
@@ -209,7 +238,7 @@ def predict(
         unobserved = (values[at, part] == FEATURE_MISSING).all(-1)
         for name, value in zip(("gpp", "gpp_lo", "gpp_hi"), block_gpp, strict=True):
             flat[name][at, part] = np.where(unobserved, np.float32(np.nan), value)
-        flat["ood"][at, part] = (distance > head.net.far).numpy() & ~unobserved
+        flat["ood"][at, part] = ((distance > head.net.far).numpy() | strange_air[at]) & ~unobserved
     coords = {name: c for name, c in cube.coords.items() if "feature" not in c.dims}
     result = xr.Dataset(
         {name: (dims, value) for name, value in out.items()}, coords, _attrs(cube, weather, head, found)

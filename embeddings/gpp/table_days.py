@@ -44,7 +44,10 @@ def embed_rows(rows: pd.DataFrame, model: Embedder) -> tuple[np.ndarray, np.ndar
     spectra = rows[list(BANDS)].groupby(of).mean()
     clear = is_clear(*(spectra[name] for name in ("b2", "b3", "b6"))).values
     # A site with cloud alone is still predicted, from what there is.
-    use = clear if clear.any() else np.ones(len(day), bool)
+    known = spectra.notna().any(axis=1).values
+    use = clear & known if (clear & known).any() else known
+    if not use.any():
+        use = np.ones(len(day), bool)
     z, sigma = embed_series(model, day[use], spectra.values[use], day)
     gap = np.abs(day[:, None] - day[use]).min(1)  # (day,)
     sw, drivers = row_drivers(rows)
@@ -71,13 +74,15 @@ def row_drivers(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     tair = rows.get("T2MEAN", blank) - KELVIN
     dew = saturation_vapour_pressure_hpa(rows.get("TSMDEWMEAN", blank) - KELVIN)
     vpd = (saturation_vapour_pressure_hpa(tair) - dew).clip(lower=0)
-    weather = xr.Dataset(
-        {"sw_in": ("time", rows.get("SWLAND", blank)), "tair": ("time", tair), "vpd": ("time", vpd)},
-        {"time": rows["date"].values},
-    )
+    # Rows of one day have the weather of one day: their mean, so that the order of rows cannot count.
+    columns = {"sw_in": rows.get("SWLAND", blank), "tair": tair, "vpd": vpd}
+    dates, of = np.unique(rows["date"].values, return_inverse=True)
+    by_day = pd.DataFrame({name: np.asarray(values) for name, values in columns.items()}).groupby(of).mean()
+    weather = xr.Dataset({name: ("time", by_day[name].values) for name in by_day}, {"time": dates})
     lat = rows["lat"].median()
     lat = float(lat) if np.isfinite(lat) else UNKNOWN_LATITUDE
-    return daily_drivers(weather, pd.DatetimeIndex(rows["date"]), lat)
+    sw, drivers = daily_drivers(weather, pd.DatetimeIndex(dates), lat)
+    return sw[of], drivers[of]
 
 
 def embed_series(

@@ -235,7 +235,8 @@ def is_clear(b2: pd.Series, b3: pd.Series, b6: pd.Series) -> pd.Series:
     Series
         bool: blue is dark, and the snow index NDSI (Hall et al. 1995) is low.
     """
-    return (b2 < 0.2) & ((b3 - b6) / (b3 + b6) < 0.2)
+    # Negated: a missing band shows neither.
+    return ~(b2 >= 0.2) & ~((b3 - b6) / (b3 + b6) >= 0.2)
 
 
 def _of_site(now: pd.DataFrame, clear: pd.Series, table: pd.DataFrame) -> dict[str, pd.Series]:

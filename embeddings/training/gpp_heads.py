@@ -1,14 +1,11 @@
-"""Training of the two GPP heads, with model cards that say which rows and landscapes they were fitted on."""
+"""Training of the GPP head, with a model card that says which rows and landscapes it was fitted on."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from fluxlens.embeddings import metrics
-from fluxlens.embeddings.gpp import table_head, tables
-from fluxlens.embeddings.gpp.table_head import TableGppHead
 from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.training.gpp_pixel_days import Landscape
 from fluxlens.models.errors import InputError
@@ -33,18 +30,18 @@ def run(
     count: int = LANDSCAPES,
     sources: str = "",
 ) -> Steps[str]:
-    """Train the head for tables when measured rows are given as a table, else the daily head.
+    """Train the GPP head.
 
     Parameters
     ----------
     out
         File to write.
     table_path
-        CSV of measured rows, as ``gpp_table.read`` takes it.
+        A further table of measured tower-days.
     seed
-        Of the daily head.
+        Of the head.
     model
-        Name or path of the embedder of the daily head.
+        Name or path of the embedder.
     towers, count, sources
         As ``daily`` takes them.
 
@@ -57,70 +54,8 @@ def run(
     str
         Digest of the head.
     """
-    if table_path is not None:
-        return (yield from table(table_path, out))
-    return (yield from daily(out, count, model, seed, towers, sources))
-
-
-def table(path: str | Path, out: str | Path | None = None, **fit) -> Steps[str]:
-    """Train the head for tables.
-
-    Parameters
-    ----------
-    path
-        CSV of measured rows, as ``gpp_table.read`` takes it.
-    out
-        File to write; None for the place of the shipped head.
-    fit
-        Passed to ``TableGppHead.fit``.
-
-    Yields
-    ------
-    message, share done
-
-    Returns
-    -------
-    str
-        Digest of the head.
-    """
-    from fluxlens.models import checkpoints
-
-    rows = tables.read(path, need_gpp=True)
-    yield f"learning from {len(rows)} rows", 0.0
-    head = TableGppHead.fit(rows, **fit)
-    place = out or checkpoints.WEIGHTS / table_head.WEIGHTS
-    digest = table_head.save(head, place, table_card(rows, Path(path).name))
-    yield "done", 1.0
-    return digest
-
-
-def table_card(rows: pd.DataFrame, name: str) -> dict:
-    """Model card of the head for tables.
-
-    Parameters
-    ----------
-    rows
-        Rows it was fitted on.
-    name
-        Name of their file.
-
-    Returns
-    -------
-    dict
-        JSON.
-    """
-    return {
-        "what": "GPP (night-time partitioning, gC m-2 d-1) from one surface reflectance spectrum of six bands,"
-        " daily weather and the other spectra of the same site; 90 % band for new sites",
-        "taught_by": name,
-        "rows": int(rows["gpp"].notna().sum()),
-        "sites": sorted(rows["site"].unique().tolist()),
-        "years": [int(rows["date"].dt.year.min()), int(rows["date"].dt.year.max())],
-        "source": "ibm-nasa-geospatial/hls_merra2_gppFlux: HLS v2 surface reflectance (NASA), MERRA-2 (NASA GMAO),"
-        " GPP of AmeriFlux, ICOS and FLUXNET towers",
-        "licence": "the data: CC BY 4.0; this file holds a process on inducing inputs, no row and no GPP of the table",
-        "never_used": "LHLAND and SHLAND (a land model's outputs), PFT and climate class, GPP of predicted sites",
-    }
+    paths = towers if table_path is None else (str(table_path), *towers)
+    return (yield from daily(out, count, model, seed, paths, sources))
 
 
 def daily(
@@ -186,7 +121,6 @@ def daily(
         days = gpp_towers.read(towers, embedder)
         predicted = yield from gpp_towers.leave_site_out(days, simulated, seed)
         measured = gpp_towers.pixel_days(days, np.ones(len(days.frame), bool))
-        widen = gpp_towers.interval_scale(predicted)
         sites, rows = days.frame["site"].nunique(), len(days.frame)
         card |= {
             "taught_by": f"{card['taught_by']}, and {rows} measured days at {sites} towers",
@@ -201,11 +135,17 @@ def daily(
     # Also with towers: the card says how the head does in climates left out of training.
     result, ratio = yield from leave_climate_out(landscapes, seed, measured)
     card["left_out_climates"] = result
-    net = _net(embedder.features, seed)
-    fit(net, gpp_towers.joined(measured, simulated), seed=seed)
-    # The shipped net learns from all; its band is that of what was left out.
-    net.widen.fill_(widen if towers else float(np.quantile(ratio, COVERAGE)) / NORMAL_90)
-    config = {"features": net.config.features, "hidden": net.config.hidden, "model_digest": embedder.digest}
+    if towers:
+        net = gpp_towers.fit_head(days, np.ones(len(days.frame), bool), simulated, seed)
+        gpp_towers.set_ood_limits(net, predicted)
+        # The shipped net learns from all; its band is that of what was left out.
+        gpp_towers.set_band(net, predicted)
+    else:
+        net = _net(embedder.features, seed)
+        fit(net, simulated, seed=seed)
+        net.widen.fill_(float(np.quantile(ratio, COVERAGE)) / NORMAL_90)
+    config = {name: getattr(net.config, name) for name in ("features", "hidden", "correction")}
+    config |= {"model_digest": embedder.digest}
     place = out or checkpoints.WEIGHTS / cubes.WEIGHTS
     return checkpoints.save_head(place, cubes.KIND, net.state_dict(), config, card)
 

@@ -28,10 +28,11 @@ from fluxlens.models.gpp.drivers import (
     PMODEL_DRIVERS,
     PMODEL_MISSING,
     TEMPERATURE,
+    driver_indices,
 )
 from fluxlens.models.gpp.fast_silu import silu_
 from fluxlens.models.gpp.pmodel import pmodel_lue
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,6 +42,12 @@ LEAST_CLEAR_SKY = 20.0
 """W m-2: floor of the divisor of relative light in the polar night."""
 OOD_QUANTILE = 0.995
 """Share of the fitting embeddings whose distance is within the out-of-distribution threshold."""
+MAX_CORRECTION = 1.5
+"""Largest change of the logarithm of GPP, and of its spread, by the correction: factors of 0.2 to 4.5."""
+AIR = driver_indices("tair", "tair_recent", "vpd", "vpd_recent")
+"""Weather by which a day is out of distribution."""
+WEATHER_MISSING = driver_indices("no_tair", "no_vpd", "no_sw")
+"""Flags of weather without which there is no correction: it rests on measured rows that had it."""
 RIDGE = 0.02
 """Added to the variances (of scaled features) before inverting, so that nearly constant features do not decide."""
 
@@ -55,10 +62,13 @@ class Config:
         Length of the embedding.
     hidden
         Width of the hidden layers.
+    correction
+        Width of the branch that ``correction.fit_correction`` fits; 0: none, as in heads of earlier releases.
     """
 
     features: int = 32
     hidden: int = 48
+    correction: int = 0
 
 
 class DailyHead(nn.Module):
@@ -69,7 +79,10 @@ class DailyHead(nn.Module):
     distribution; ``widen`` is the factor on the spread that gives the 90 % band its coverage in climates left out of
     the fit. ``leaf`` and ``absorbed`` give the absorbed share of light; ``awake`` the frost factor; ``of_leaf`` (from
     the embedding), ``of_air`` (from the drivers) and ``physiology`` the efficiency and the saturation; ``doubt_leaf``,
-    ``doubt_air`` and ``doubt`` the spread.
+    ``doubt_air`` and ``doubt`` the spread. ``correction_leaf``, ``correction_air`` and ``correction`` change the mean
+    and the spread by a factor for land seen at 10 to 30 m; a factor keeps what the form guarantees. ``widen_level``
+    widens the spread further by the level of the mean, per gC m-2 d-1; ``air_centre``, ``air_precision`` and
+    ``air_far`` are to the weather what ``centre``, ``precision`` and ``far`` are to the embedding.
 
     Parameters
     ----------
@@ -96,9 +109,23 @@ class DailyHead(nn.Module):
         self.doubt_leaf = nn.Linear(config.features, 16)
         self.doubt_air = nn.Linear(len(DRIVERS), 16)
         self.doubt = nn.Sequential(nn.SiLU(), nn.Linear(16, 2))
+        if config.correction:
+            self.correction_leaf = nn.Linear(config.features, config.correction)
+            self.correction_air = nn.Linear(len(DRIVERS), config.correction)
+            first = 2 * config.hidden + 16 + config.correction
+            self.correction = nn.Linear(first, 2)
+            self.reset_correction()
+            self.register_buffer("widen_level", torch.zeros(()))
+            self.register_buffer("air_centre", torch.zeros(len(AIR)))
+            self.register_buffer("air_precision", torch.eye(len(AIR)))
+            self.register_buffer("air_far", torch.full((), torch.inf))
 
     def forward(
-        self, z: Float[Tensor, "*n f"], sw: Float[Tensor, "*#n"], drivers: Float[Tensor, "*#n w"]
+        self,
+        z: Float[Tensor, "*n f"],
+        sw: Float[Tensor, "*#n"],
+        drivers: Float[Tensor, "*#n w"],
+        corrected: bool = True,
     ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
         """Predict GPP of single pixel-days; differentiable.
 
@@ -110,19 +137,75 @@ class DailyHead(nn.Module):
             Daily mean shortwave radiation, W m-2; may be broadcast over pixels.
         drivers
             Scaled drivers in the order of ``DRIVERS``; may be broadcast over pixels.
+        corrected
+            Whether the land is seen at 10 to 30 m, as by Sentinel-2 and Landsat; the correction was learnt there.
 
         Returns
         -------
         mean, spread
             Mean and standard deviation, gC m-2 d-1.
         """
-        z = (z - self.centre) / self.size
-        return self._combine(
-            self.leaf(z),
-            F.silu(self.of_leaf(z) + self.of_air(_without_pmodel_drivers(drivers))),
-            F.silu(self.doubt_leaf(z) + self.doubt_air(drivers)),
-            *self._potential(sw, drivers),
+        leaf, physiology, spread_features = self._first_layers(z, drivers)
+        mean, spread = self._combine(leaf, physiology, spread_features, *self._potential(sw, drivers))
+        if not (corrected and self.config.correction):
+            return mean, spread
+        factors = self.correction_of(z, drivers).exp()
+        mean = mean * factors[..., 0]
+        return mean, spread * factors[..., 1] * (1 + self.widen_level * mean)
+
+    def _first_layers(self, z: Float[Tensor, "*n f"], drivers: Float[Tensor, "*#n w"]) -> tuple[Tensor, ...]:
+        """Activated first layers of absorbed light, physiology and spread, each (*n, hidden)."""
+        scaled = (z - self.centre) / self.size
+        return (
+            self.leaf(scaled),
+            F.silu(self.of_leaf(scaled) + self.of_air(_without_pmodel_drivers(drivers))),
+            F.silu(self.doubt_leaf(scaled) + self.doubt_air(drivers)),
         )
+
+    def correction_of(
+        self, z: Float[Tensor, "*n f"], drivers: Float[Tensor, "*#n w"]
+    ) -> Float[Tensor, "*n 2"]:
+        """Logarithms of the factors on mean and spread; differentiable.
+
+        Parameters
+        ----------
+        z
+            Embedding, dequantised.
+        drivers
+            Scaled drivers in the order of ``DRIVERS``.
+
+        Returns
+        -------
+        Tensor
+            (*n, 2) mean and spread, within ``MAX_CORRECTION`` of 0; 0 where the weather is not known.
+        """
+        scaled = (z - self.centre) / self.size
+        own = F.silu(self.correction_leaf(scaled) + self.correction_air(drivers))  # (*n, correction)
+        # What the network has found already serves too: a quarter of the units would be needed again.
+        hidden = torch.cat([*self._first_layers(z, drivers), own], -1)
+        return self._limit_correction(hidden, _has_weather(drivers))
+
+    def _limit_correction(
+        self, hidden: Float[Tensor, "*n k"], has_weather: Float[Tensor, "*#n"]
+    ) -> Float[Tensor, "*n 2"]:
+        limited = torch.tanh(self.correction(hidden) / MAX_CORRECTION)
+        return limited * (MAX_CORRECTION * has_weather[..., None])
+
+    def reset_correction(self) -> None:
+        """Give the correction initial weights with which it changes nothing."""
+        for layer in (self.correction_leaf, self.correction_air):
+            layer.reset_parameters()
+        nn.init.zeros_(self.correction.weight)
+        nn.init.zeros_(self.correction.bias)
+
+    def correction_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the correction alone."""
+        layers = (self.correction_leaf, self.correction_air, self.correction)
+        return [parameter for layer in layers for parameter in layer.parameters()]
+
+    def base_parameters(self) -> list[nn.Parameter]:
+        """All parameters but those of the correction."""
+        return [value for name, value in self.named_parameters() if not name.startswith("correction")]
 
     def for_days(
         self, scale: Float[Tensor, "f"], sw: Float[Tensor, "d"], drivers: Float[Tensor, "d w"]
@@ -150,9 +233,11 @@ class DailyHead(nn.Module):
             embedding (day, pixel, feature) and the ``PIXEL_DRIVERS`` (day, pixel, driver), as float32. It returns
             mean, spread (gC m-2 d-1) and Mahalanobis distance, each (day, pixel).
         """
-        layers = (self.leaf[0], self.of_leaf, self.doubt_leaf)
+        layers = [self.leaf[0], self.of_leaf, self.doubt_leaf]
+        if self.config.correction:
+            layers.append(self.correction_leaf)
         sizes = [layer.out_features for layer in layers]
-        leaf, physiology, spread_features = (
+        leaf, physiology, spread_features, *correction = (
             slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)
         )
         # W ((steps * scale - centre) / size) + b  =  (W / size * scale) steps + (b - (W / size) centre)
@@ -160,14 +245,18 @@ class DailyHead(nn.Module):
         shift = torch.cat([layer.bias for layer in layers]) - weight @ self.centre  # (hidden,)
         shift = shift.repeat(len(drivers), 1)  # (day, hidden)
         pixel_weight = torch.zeros(len(weight), len(PIXEL_DRIVERS))  # (hidden, pixel driver)
-        for part, layer, inputs in (
+        branches = [
             (physiology, self.of_air, _without_pmodel_drivers(drivers)),
             (spread_features, self.doubt_air, drivers),
-        ):
+        ]
+        branches += [(part, self.correction_air, drivers) for part in correction]
+        for part, layer, inputs in branches:
             shift[:, part] += layer(inputs)
             pixel_weight[part] = layer.weight[:, PIXEL]
-        # A pixel axis: (day, 1, hidden), (day, 1), (day, 1).
-        shift, potential, relative_light = (part[:, None] for part in (shift, *self._potential(sw, drivers)))
+        # A pixel axis: (day, 1, hidden), (day, 1), (day, 1), (day, 1).
+        shift, potential, relative_light, has_weather = (
+            part[:, None] for part in (shift, *self._potential(sw, drivers), _has_weather(drivers))
+        )
         # (feature + pixel driver, hidden); contiguous, since it is multiplied once per chunk of pixels.
         first = torch.cat([weight * scale, pixel_weight], 1).T.contiguous()
         step, middle = scale / self.size, self.centre / self.size
@@ -176,6 +265,10 @@ class DailyHead(nn.Module):
             hidden = silu_((torch.cat([steps, pixel], -1) @ first).add_(shift[days]))  # (day, pixel, hidden)
             parts = (hidden[..., part] for part in (leaf, physiology, spread_features))
             mean, spread = self._combine(*parts, potential[days], relative_light[days], silu_)
+            if correction:
+                factors = self._limit_correction(hidden, has_weather[days]).exp_()
+                mean = mean * factors[..., 0]
+                spread = spread * factors[..., 1] * (1 + self.widen_level * mean)
             return mean, spread, self._scaled_mahalanobis(steps * step - middle)
 
         return predict
@@ -229,6 +322,62 @@ class DailyHead(nn.Module):
     def _scaled_mahalanobis(self, scaled: Float[Tensor, "*n f"]) -> Float[Tensor, "*n"]:
         return ((scaled @ self.precision) * scaled).sum(-1).clamp_min(0).sqrt()
 
+    def air_distance(self, drivers: Float[Tensor, "*n w"]) -> Float[Tensor, "*n"]:
+        """Mahalanobis distance of the air of days from that the head was fitted on.
+
+        Parameters
+        ----------
+        drivers
+            Scaled drivers in the order of ``DRIVERS``.
+
+        Returns
+        -------
+        Tensor
+            Distance in standard deviations, 0 where weather is missing and in heads of earlier releases; out of
+            distribution above the buffer ``air_far``.
+        """
+        if not self.config.correction:
+            return torch.zeros(drivers.shape[:-1])
+        away = drivers[..., AIR] - self.air_centre
+        return ((away @ self.air_precision) * away).sum(-1).clamp_min(0).sqrt() * _has_weather(drivers)
+
+    def is_strange_air(self, drivers: Float[Tensor, "*n w"]) -> Bool[Tensor, "*n"]:
+        """Whether days have air unlike any that the head was fitted on.
+
+        Parameters
+        ----------
+        drivers
+            Scaled drivers in the order of ``DRIVERS``.
+
+        Returns
+        -------
+        Tensor
+            Never true in heads of earlier releases.
+        """
+        if not self.config.correction:
+            return torch.zeros(drivers.shape[:-1], dtype=torch.bool)
+        return self.air_distance(drivers) > self.air_far
+
+    def fit_air(self, drivers: Float[Tensor, "n w"], share: float = OOD_QUANTILE) -> None:
+        """Set centre, covariance and threshold of ``air_distance``.
+
+        Parameters
+        ----------
+        drivers
+            Scaled drivers of the rows to fit on; those without weather do not count.
+        share
+            Share of them that is within the threshold.
+        """
+        rows = drivers[_has_weather(drivers) > 0]
+        if not self.config.correction or len(rows) < 100:
+            return
+        air = rows[:, AIR]
+        self.air_centre.copy_(air.mean(0))
+        away = air - self.air_centre
+        cov = away.T @ away / len(air)
+        self.air_precision.copy_(torch.linalg.inv(cov + RIDGE * torch.eye(len(AIR))))
+        self.air_far.copy_(torch.quantile(self.air_distance(rows[:200_000]), share))
+
     def fit_normalisation(self, z: Float[Tensor, "n f"], share: float = OOD_QUANTILE) -> None:
         """Set the scaling of the embedding and the out-of-distribution threshold.
 
@@ -254,3 +403,8 @@ def _without_pmodel_drivers(drivers: Float[Tensor, "*n w"]) -> Float[Tensor, "*n
     out = drivers.clone()
     out[..., PMODEL_DRIVERS] *= drivers[..., PMODEL_MISSING].amax(-1, keepdim=True)
     return out
+
+
+def _has_weather(drivers: Float[Tensor, "*n w"]) -> Float[Tensor, "*n"]:
+    """1 where temperature, vapour pressure deficit and light are known, else 0."""
+    return 1 - drivers[..., WEATHER_MISSING].amax(-1)

@@ -169,11 +169,12 @@ def fit(
     # In the shares of the fit: else the source with most rows would set scale and threshold.
     drawn = torch.multinomial(pixel_days.share, 100_000, replacement=True, generator=generator)
     head.fit_normalisation(pixel_days.z[drawn])
+    head.fit_air(pixel_days.drivers[drawn])
     sites = int(pixel_days.site.max()) + 1
     effect = nn.Parameter(torch.zeros(sites, 2))  # (site, log factor and offset)
     simulator = nn.Parameter(torch.zeros(2))
     optimiser = torch.optim.AdamW(
-        [{"params": head.parameters()}, {"params": [effect, simulator], "weight_decay": 0.0}],
+        [{"params": head.base_parameters()}, {"params": [effect, simulator], "weight_decay": 0.0}],
         lr=rate,
         weight_decay=1e-2,
     )
@@ -187,7 +188,7 @@ def fit(
         noise = SPECTRAL_NOISE * head.size * torch.randn(part.z.shape, generator=generator)
         z = part.z + noise * part.is_measured[:, None]
         drivers = shuffle_soil_water(part.drivers, generator)
-        mean, spread = head(z, part.sw, hide_drivers(drivers, part.is_measured, generator))
+        mean, spread = head(z, part.sw, hide_drivers(drivers, part.is_measured, generator), corrected=False)
         own = effect[part.site] + simulator * ~part.is_measured[:, None]  # (n, 2)
         fitted = mean * own[:, 0].exp() + own[:, 1]
         scaled = (fitted - part.true) / (1 + VARIANCE_SLOPE * part.true.clamp_min(0)).sqrt()
@@ -203,7 +204,7 @@ def fit(
         optimiser.zero_grad()
         loss.backward()
         # A single measured outlier must not undo many steps.
-        nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(head.base_parameters(), 1.0)
         optimiser.step()
         schedule.step()
         recent += 0.01 * (float(error.mean().detach()) - recent)

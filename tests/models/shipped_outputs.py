@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from fluxlens.embeddings import gpp
-from fluxlens.embeddings.gpp import table_head, tables
+from fluxlens.embeddings.gpp import predict_table, tables
 from fluxlens.models import checkpoints
 from fluxlens.models.batch import Tokens
 from fluxlens.models.gpp.drivers import DRIVERS
@@ -47,9 +47,8 @@ def outputs() -> dict[str, dict[str, list[float] | str]]:
     mean, spread = head.net(z, torch.linspace(0, 300, 6), 0.7 * wave(6, len(DRIVERS)))
     parts = {"mean": mean, "spread": spread, "mahalanobis": head.net.mahalanobis(z)}
     out["gpp"] = {"digest": head.digest} | {key: flat(part) for key, part in parts.items()}
-    table = table_head.load()
-    found = table.predict(rows())
-    out["gpp_table"] = {"digest": table.digest} | {key: found[key].astype(float).tolist() for key in found}
+    found = predict_table.predict_rows(rows(), head)
+    out["gpp_rows"] = {"digest": head.digest} | {key: found[key].astype(float).tolist() for key in found}
     return out
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fluxlens.embeddings import gpp
-from fluxlens.embeddings.gpp import table_head, tables
+from fluxlens.embeddings.gpp import predict_table, tables
 from fluxlens.embeddings.gpp.table_days import embed_series
 from fluxlens.models import checkpoints
 from fluxlens.models.errors import InputError
@@ -33,9 +33,8 @@ def rows(spectrum, **weather) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def flag():
-    head = table_head.load("default")
     return lambda spectrum, **weather: float(
-        head.predict(tables.clean(rows(spectrum, **weather)))["ood"].mean()
+        predict_table.predict_rows(tables.clean(rows(spectrum, **weather)))["ood"].mean()
     )
 
 

@@ -1,24 +1,17 @@
-"""GPP for tables of single spectra with weather, at sites the head has no rows of.
+"""GPP of single spectra with weather by Gaussian processes on hand-made features: what statistics of one table reach.
 
-Long on purpose: the head's fit, prediction, band and file format must agree with each other.
+A reference for ``evaluate gpp --data`` and a probe of embeddings beside raw bands; no file of it is shipped.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings.gpp import table_features
 from fluxlens.embeddings.gpp.table_features import BANDS, GROUPS, GaussianImputer
-from fluxlens.models.errors import InputError
 from fluxlens.models.gpp.drivers import COVERAGE, NORMAL_90
-
-WEIGHTS = "gpp_table.safetensors"
-
-KIND = "table"
 
 OOD_QUANTILE = 0.99
 """Share of training rows that is within the limit of `ood`, each site compared with the others."""
@@ -335,87 +328,3 @@ def _mixture(parts: list) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of an equal mixture of (mean, variance); total variance is within plus between."""
     means, variances = (np.stack(part) for part in zip(*parts, strict=True))  # (part, row)
     return means.mean(0), np.sqrt(variances.mean(0) + means.var(0))
-
-
-def save(head: TableGppHead, path: str | Path, card: dict) -> str:
-    """Write a head as tensors and configuration, in its Nystroem approximation.
-
-    Parameters
-    ----------
-    head
-        Fitted.
-    path
-        File to write, ending in ``.safetensors``.
-    card
-        What the head was fitted on, JSON.
-
-    Returns
-    -------
-    str
-        Digest of the tensors.
-
-    Raises
-    ------
-    InputError
-        When the name has another suffix.
-    """
-    import torch
-    from fluxlens.models import checkpoints
-
-    # ``filler``, ``usual``, ``widen`` and ``unusual`` are keys of the shipped file: imputer, domain, interval_scale and
-    # the limit of the domain.
-    head = head.nystroem()
-    tensors = {f"filler.{name}": torch.tensor(getattr(head.imputer, name)) for name in ("mean", "cov")}
-    tensors |= {f"usual.{name}": torch.tensor(getattr(head.domain, name)) for name in ("mean", "inverse")}
-    for i, process in enumerate(head.processes):
-        tensors |= {f"{i}.{name}": tensor.clone() for name, tensor in process.state().items()}
-    config = {
-        "kernels": [process.shape for process in head.processes],
-        "features": list(table_features.NAMES),
-        "widen": head.interval_scale,
-        "unusual": head.domain.limit,
-    }
-    return checkpoints.save_head(path, KIND, tensors, config, card)
-
-
-@cache
-def load(path: str | Path = "default") -> TableGppHead:
-    """Read a head, once per path and process.
-
-    Parameters
-    ----------
-    path
-        ``default`` for the shipped head, or a file that ``fluxlens train gpp --table`` wrote.
-
-    Returns
-    -------
-    TableGppHead
-        Ready to predict; it holds no measurement.
-
-    Raises
-    ------
-    InputError
-        When the file is not such a head, or has other features than this version.
-    """
-    from fluxlens.models import checkpoints
-    from fluxlens.models.gpp.gaussian_process import SiteGaussianProcess
-
-    path = checkpoints.WEIGHTS / WEIGHTS if str(path) == "default" else Path(path)
-    tensors, config, card, digest = checkpoints.load_head(path, KIND)
-    with checkpoints.building(path, "a head"):
-        # Names in order: a renamed or moved feature would be read as another one.
-        if config["features"] != list(table_features.NAMES):
-            raise InputError(
-                f"Got {path.name} made for other features, need this version's; run `fluxlens train gpp`."
-            )
-        processes = []
-        for i, kernel in enumerate(config["kernels"]):
-            state = {
-                name.split(".", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(f"{i}.")
-            }
-            processes.append(SiteGaussianProcess.from_state(state, kernel))
-        imputer = GaussianImputer(tensors["filler.mean"].numpy(), tensors["filler.cov"].numpy())
-        domain = FeatureDomain(
-            tensors["usual.mean"].numpy(), tensors["usual.inverse"].numpy(), config["unusual"]
-        )
-        return TableGppHead(processes, imputer, config["widen"], domain, digest, card)
