@@ -505,7 +505,7 @@ def test_gpp_stands_beside_where_weather_is_given(model, embedded):
     np.testing.assert_array_equal(features(found), features(embedded))
     with pytest.warns(DataWarning, match="2 series have no weather"):
         some = embed_series(optical(), radar(), weather.assign(id="a"), model=model)
-    np.testing.assert_allclose(some.gpp[some.id == "a"], found.gpp[found.id == "a"])
+    np.testing.assert_allclose(some.gpp[some.id == "a"], found.gpp[found.id == "a"], rtol=1e-6)
     assert some.gpp[some.id == "b"].isna().all()
     with pytest.raises(InputError, match="lon, lat"):
         embed_series(optical().drop(columns=["lon", "lat"]), radar(), weather, model=model)
