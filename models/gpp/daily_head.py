@@ -10,6 +10,8 @@ canopies Ruimy et al. 1995). Temperature ``t`` and vapour pressure deficit ``d``
 factor alone. Departures from it come from the embedding ``z`` and the soil water ``s``: dry air goes with dry soil in
 one climate and with irrigated fields in another, and a head that can take one for the other fails outside the climates
 it was fitted on.
+
+The file is long since the form and its fast path for maps (``for_days``), which must agree, are read together.
 """
 
 from __future__ import annotations
@@ -170,7 +172,7 @@ class DailyHead(nn.Module):
         Parameters
         ----------
         z
-            Embedding, dequantised.
+            Embedding (*n, f), dequantised (dimensionless).
         drivers
             Scaled drivers in the order of ``DRIVERS``.
 
