@@ -112,7 +112,8 @@ def plan(area_km2: float, days: int = 365, rates: Rates = Rates(), prices: Price
     with_gpu = (
         {
             "gpu_s": gpu_s,
-            "money_gpu_and_storing_cores": gpu_s / 3600 * prices.gpu_hour + storing_s / 3600 * prices.core_hour,
+            "money_gpu_and_storing_cores": gpu_s / 3600 * prices.gpu_hour
+            + storing_s / 3600 * prices.core_hour,
         }
         if gpu_s is not None
         else {}
@@ -199,9 +200,15 @@ def table(name: str, found: dict) -> list[str]:
     """
     rows = [
         ("pixel-days", f"{found['pixel_days']:.3g}"),
-        ("cores: read, embed, store", f"{found['core_s']:,.0f} core-s = {found['core_s'] / 3600:,.0f} core-h"),
+        (
+            "cores: read, embed, store",
+            f"{found['core_s']:,.0f} core-s = {found['core_s'] / 3600:,.0f} core-h",
+        ),
         ("of that storing", f"{found['storing_core_s']:,.0f} core-s"),
-        ("GPU", f"{found['gpu_s']:,.0f} GPU-s" if "gpu_s" in found else "not measured: --gpu-pixel-days-per-s"),
+        (
+            "GPU",
+            f"{found['gpu_s']:,.0f} GPU-s" if "gpu_s" in found else "not measured: --gpu-pixel-days-per-s",
+        ),
         ("arithmetic", f"{found['flop']:.2g} FLOP"),
         ("the store", f"{found['store_bytes'] / 1e12:,.2f} TB"),
         ("the scene, before compression", f"{found['scene_bytes'] / 1e12:,.2f} TB"),
@@ -213,7 +220,11 @@ def table(name: str, found: dict) -> list[str]:
     ]
     if "gpu_s" in found:
         rows.append(("money: GPU, and cores that store", f"{found['money_gpu_and_storing_cores']:,.2f}"))
-    return [f"| {name}, {found['days']} days | |", "|---|---|", *(f"| {what} | {much} |" for what, much in rows)]
+    return [
+        f"| {name}, {found['days']} days | |",
+        "|---|---|",
+        *(f"| {what} | {much} |" for what, much in rows),
+    ]
 
 
 def main(words: list[str] | None = None) -> int:
@@ -237,7 +248,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     for kind in (Rates, Prices):
         for field in fields(kind):
-            parser.add_argument(f"--{field.name.replace('_', '-')}", type=float, help=f"default {field.default}")
+            parser.add_argument(
+                f"--{field.name.replace('_', '-')}", type=float, help=f"default {field.default}"
+            )
     given = vars(parser.parse_args(words))
     try:
         known = measured(given["embed_json"], given["store_json"])
@@ -245,21 +258,28 @@ def main(words: list[str] | None = None) -> int:
             known |= measured(given["gpu_json"], is_gpu=True)
         # what is written on the command line goes before what was measured
         rates, prices = (
-            replace(kind(**start), **{f.name: given[f.name] for f in fields(kind) if given[f.name] is not None})
+            replace(
+                kind(**start), **{f.name: given[f.name] for f in fields(kind) if given[f.name] is not None}
+            )
             for kind, start in ((Rates, known), (Prices, {}))
         )
         own = given["area_km2"]
         areas = AREAS_KM2 if own is None else {f"{own:,g} km2": own}
         plans = {name: plan(area, given["days"], rates, prices) for name, area in areas.items()}
     except KeyError as error:
-        print(f"Got a benchmark's JSON without {error}, need one of this version; measure again.", file=sys.stderr)
+        print(
+            f"Got a benchmark's JSON without {error}, need one of this version; measure again.",
+            file=sys.stderr,
+        )
         return 2
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     for name, found in plans.items():
         print("\n".join(table(name, found)), end="\n\n")
-    print(f"Money in US dollars at list prices of {PRICES_OF} unless given; transfers out of a region not counted.")
+    print(
+        f"Money in US dollars at list prices of {PRICES_OF} unless given; transfers out of a region not counted."
+    )
     if given["json"]:
         given["json"].write_text(json.dumps(plans, indent=2))
     return 0

@@ -144,11 +144,19 @@ def executor(workers: int, scheduler: str | None, writer: Any, device: str = "cp
     ------
     callable
         From a ``BlockFolder`` and windows to an iterator of finished windows.
+
+    Raises
+    ------
+    InputError
+        Where workers do not see the folder or are killed again and again, and where the scheduler is lost.
     """
     if not (workers or scheduler):
         yield compute_locally
         return
+    from concurrent.futures import CancelledError
+
     from distributed import KilledWorker
+    from distributed.comm import CommClosedError
 
     with dask_client(workers, scheduler, device) as client:
         if scheduler:
@@ -160,6 +168,12 @@ def executor(workers: int, scheduler: str | None, writer: Any, device: str = "cp
         except KilledWorker as error:
             raise InputError(
                 "Got a block whose workers were killed again and again, need workers that live; give them more memory."
+            ) from error
+        # a client that loses its scheduler cancels all it has asked of it; nobody else cancels here
+        except (CancelledError, CommClosedError) as error:
+            raise InputError(
+                f"Got no more answers of the scheduler {scheduler or 'of the workers'}, need one that runs until the "
+                "store is whole; start it again and give the same command with --resume, which takes finished blocks."
             ) from error
 
 
