@@ -200,7 +200,7 @@ def meanwhile(action: Callable[[], None]) -> Iterator[None]:
     def caught() -> None:
         try:
             action()
-        except BaseException as error:  # noqa: BLE001 (raised again below)
+        except BaseException as error:
             failed.append(error)
 
     thread = threading.Thread(target=caught)
