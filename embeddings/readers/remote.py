@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Iterable, Mapping
 from functools import cache
 from typing import Any, TypeVar
@@ -13,9 +14,9 @@ from fluxlens.models.errors import InputError
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}
 """Package of each scheme, by which fsspec opens it; none is needed for stores of embeddings."""
 
-REFUSED = ("PermissionError", "Credential", "ClientAuthentication", "Unauthorized", "Forbidden", "401", "403")
+REFUSED = ("PermissionError", "Credential", "ClientAuthentication", "Unauthorized", "Forbidden")
 UNREACHABLE = ("Connection", "Connector", "HTTPClientError", "Timeout", "ServiceRequest", "DNSError")
-"""Parts of the names of classes, and codes, by which the packages of ``PACKAGES`` tell what went wrong."""
+"""Parts of names of classes and of messages by which the packages of ``PACKAGES`` tell what went wrong."""
 
 T = TypeVar("T")
 
@@ -96,7 +97,8 @@ async def _answer(request: Awaitable[T], url: str) -> T:
         raise
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
-        if any(word in what for word in REFUSED):
+        # whole numbers only: a message may name a key with such digits in it
+        if any(word in what for word in REFUSED) or re.search(r"\b40[13]\b", what):
             raise InputError(
                 f"Got the scene {url}, whose server refuses these credentials ({type(error).__name__}), need some that "
                 "may read it; set them in the environment, or read anonymously (docs/object_stores.md)."

@@ -567,9 +567,12 @@ def test_a_scene_of_the_bucket_is_embedded_as_one_on_disk(servers, proxy, url, w
         xr.testing.assert_identical(*pair)
 
 
-def test_a_scene_that_cannot_be_asked_for_is_one_sentence(servers, proxy, url, world, capsys, monkeypatch):
+def test_a_scene_that_cannot_be_asked_for_is_one_sentence(
+    servers, proxy, url, world, capsys, monkeypatch, tmp_path
+):
     pytest.importorskip("s3fs", reason="s3fs, which reads scenes from a bucket, is not installed")
-    asked = ["--out", url, "--model", str(world / "m.safetensors")]
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    asked = ["--out", str(tmp_path / "store"), "--model", str(world / "m.safetensors")]
     assert "no-such-bucket" in refused(capsys, "embed", "s3://no-such-bucket/scene.zarr", *asked)
     assert f"{url}.zarr" in refused(capsys, "embed", f"{url}.zarr", *asked)
     # found, and the connection lost while its pixels are read
