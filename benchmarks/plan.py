@@ -1,176 +1,290 @@
-"""What an area takes on a cluster: core-seconds, GPU-seconds, bytes, requests and money, from measured rates.
+"""What a year of an area takes: core-seconds, GPU-seconds, bytes, requests and money, from rates that were measured.
 
-``python benchmarks/plan.py`` prints both plans of docs/cluster.md; ``--embed FILE`` and ``--store FILE`` take the JSON
-of `fluxlens bench embed --json FILE` and `fluxlens bench store --json FILE` of another machine in place of the
-rates below, and each price is an option.
+Rates are of one core of the machine at hand: flags, or the JSON of ``fluxlens bench embed --json`` and ``fluxlens bench
+store --json``. Prices are the assumptions that ``PRICES_ARE`` names; every one is a flag.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-from dataclasses import dataclass, replace
+import sys
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-PIXEL_M = 10.0
-
-TILE_PX, SHARD_BYTES, MAP_PX = 2048, 128 * 2**20, 128
-"""Side of a store, raw bytes of a shard of its series, side of a chunk of its maps (embeddings/store/layout.py)."""
-
-BYTES_PER_PIXEL_DAY = 35
-"""Features and quality of one pixel and day before compression."""
-
-AREAS = {"100 km x 100 km": 1e10, "a continent (10 million km2 of land)": 1e13}
-"""m2."""
+PIXEL_M = 10
+"""Side of a pixel."""
+BLOCK_PX, TILE_PX = 32, 2048
+"""Side of a block, which is computed at once, and of a store that one process commits."""
+AREAS_KM2 = {"100 km x 100 km": 1e4, "Europe": 10.2e6}
+"""Printed without ``--area-km2``; Europe up to the Urals, as geographies give it."""
+PRICES_ARE = (
+    "storage and requests as published for S3 Standard in us-east-1, read in November 2026; hours are assumed"
+)
+"""Where the defaults come from, on demand, without discounts; look yours up."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Measured with one core for each worker on simulated scenes, docs/cluster.md; prices are list prices."""
+    """Of one machine; the defaults are those of docs/cluster.md."""
 
-    core_s_per_pixel_day: float = 7.1e-6
-    """To read, embed and store."""
+    core_us_per_pixel_day: float = 7.1
+    """To read, embed and store, both layouts, in microseconds of one core."""
+    store_pixel_days_per_core_s: float = 1.16e6
+    """Storing alone, which stays on cores where a GPU embeds."""
     gpu_pixel_days_per_s: float = 0.0
-    """Of `bench embed --device cuda`; 0: not measured, then there is no plan for a GPU."""
-    store_core_s_per_pixel_day: float = 1 / 1_160_000
-    """Storing alone, which cores do where a GPU computes."""
-    bytes_per_pixel_year: float = 11_200.0
-    scene_bytes_per_pixel_year: float = 1_600.0
-    usd_per_core_h: float = 0.048
-    """On-demand general purpose core (m7i, half a physical core's thread pair counted as one), us-east-1."""
-    usd_per_gpu_h: float = 6.88
-    """One H100 of a p5 instance, on demand, us-east-1."""
-    usd_per_gb_month: float = 0.023
-    """S3 Standard, first 50 TB, us-east-1."""
-    usd_per_1000_put: float = 0.005
-    priced: str = "2025-06"
-    """Month of the list prices: look them up again before money is spent."""
+    """``pixel_days_per_s`` of ``bench embed --device cuda``; 0: not measured, so no GPU is planned."""
+    store_bytes_per_pixel_year: float = 11.2e3
+    """The store, all layouts and quality layers."""
+    scene_bytes_per_pixel_year: float = 1.6e3
+    """The scene before compression."""
+    flop_per_pixel_day: float = 185e3
+    """Of the shipped weights."""
+    store_mb_per_put: float = 1.0
+    """Mean size of an object that is written."""
+    scene_mb_per_get: float = 1.0
+    """Mean size of a range that is read, of the scene."""
 
 
-def plan(area_m2: float, days: int, rates: Rates) -> dict[str, float]:
-    """What one area and period take.
+@dataclass(frozen=True)
+class Prices:
+    """In US dollars; another currency is as good."""
+
+    core_hour: float = 0.048
+    """A core of a general-purpose machine; assumed."""
+    gpu_hour: float = 1.006
+    """A machine with one GPU of the smallest kind with 16 or 24 GB; assumed."""
+    store_gb_month: float = 0.023
+    """Object store, standard class, the first 50 TB."""
+    put_per_1000: float = 0.005
+    """Requests that write."""
+    get_per_1000: float = 0.0004
+    """Requests that read."""
+
+
+def plan(area_km2: float, days: int = 365, rates: Rates = Rates(), prices: Prices = Prices()) -> dict:
+    """What it takes to embed an area once and to keep the store.
 
     Parameters
     ----------
-    area_m2
-        Of land to embed.
+    area_km2
+        Area, km2.
     days
-        Of the period.
+        Days that are embedded.
     rates
-        Measured on the machines that will be used, and prices.
+        Measured.
+    prices
+        Of a provider.
 
     Returns
     -------
     dict
-        One flat object: counts, seconds, bytes, requests and US dollars, by name with its unit.
+        Pixel-days, ``*_s`` of cores and GPU, ``*_bytes``, ``flop``, requests, blocks, stores and money.
+
+    Raises
+    ------
+    ValueError
+        For an area, a number of days or a rate that is not positive.
     """
-    pixels = area_m2 / PIXEL_M**2
-    pixel_days, years = pixels * days, days / 365
-    core_s = pixel_days * rates.core_s_per_pixel_day
-    store_bytes = pixels * years * rates.bytes_per_pixel_year
-    tiles = math.ceil(pixels / TILE_PX**2)
-    # A shard of the series is one object with all days; a map's chunk is one object with one day, and overviews add
-    # a third. Both arrays, embedding and quality, have their own.
-    shard_px = max(1, SHARD_BYTES // (BYTES_PER_PIXEL_DAY * days))
-    puts = 2 * (pixels / shard_px + days * pixels / MAP_PX**2 * 4 / 3)
-    out = {
-        "area_km2": area_m2 / 1e6,
+    required = {"area": area_km2, "days": days} | {
+        name: value for name, value in asdict(rates).items() if name != "gpu_pixel_days_per_s"
+    }
+    for name, value in required.items():
+        # written so that NaN is refused too
+        if not 0 < value < float("inf"):
+            raise ValueError(f"Got {value} as {name}, need a positive number; correct it.")
+    for name, value in {"gpu_pixel_days_per_s": rates.gpu_pixel_days_per_s, **asdict(prices)}.items():
+        if not 0 <= value < float("inf"):
+            raise ValueError(f"Got {value} as {name}, need 0 or more; correct it.")
+    pixels = area_km2 * 1e6 / PIXEL_M**2
+    years = days / 365
+    pixel_days = pixels * days
+    core_s = pixel_days * rates.core_us_per_pixel_day / 1e6
+    storing_s = pixel_days / rates.store_pixel_days_per_core_s
+    gpu_s = pixel_days / rates.gpu_pixel_days_per_s if rates.gpu_pixel_days_per_s else None
+    store_bytes = pixels * years * rates.store_bytes_per_pixel_year
+    scene_bytes = pixels * years * rates.scene_bytes_per_pixel_year
+    puts, gets = store_bytes / rates.store_mb_per_put / 1e6, scene_bytes / rates.scene_mb_per_get / 1e6
+    money = {
+        "money_cores": core_s / 3600 * prices.core_hour,
+        "money_requests": (puts * prices.put_per_1000 + gets * prices.get_per_1000) / 1000,
+        "money_store_per_month": store_bytes / 1e9 * prices.store_gb_month,
+    }
+    # a GPU does not store: its own time, and the cores that then only write
+    with_gpu = (
+        {
+            "gpu_s": gpu_s,
+            "money_gpu_and_storing_cores": gpu_s / 3600 * prices.gpu_hour
+            + storing_s / 3600 * prices.core_hour,
+        }
+        if gpu_s is not None
+        else {}
+    )
+    return {
+        "area_km2": area_km2,
         "days": days,
         "pixel_days": pixel_days,
-        "stores": tiles,
         "core_s": core_s,
-        "core_h": core_s / 3600,
-        "scene_bytes": pixels * years * rates.scene_bytes_per_pixel_year,
+        "storing_core_s": storing_s,
+        "flop": pixel_days * rates.flop_per_pixel_day,
         "store_bytes": store_bytes,
+        "scene_bytes": scene_bytes,
         "put_requests": puts,
-        "usd_cores": core_s / 3600 * rates.usd_per_core_h,
-        "usd_requests": puts / 1000 * rates.usd_per_1000_put,
-        "usd_store_per_year": store_bytes / 1e9 * rates.usd_per_gb_month * 12,
+        "get_requests": gets,
+        "blocks": pixels / BLOCK_PX**2,
+        "stores": pixels / TILE_PX**2,
+        **money,
+        **with_gpu,
     }
-    if rates.gpu_pixel_days_per_s:
-        gpu_s = pixel_days / rates.gpu_pixel_days_per_s
-        # Cores beside the GPU still write the store.
-        store_s = pixel_days * rates.store_core_s_per_pixel_day
-        out |= {"gpu_s": gpu_s, "usd_gpu": gpu_s / 3600 * rates.usd_per_gpu_h, "core_s_beside_gpu": store_s}
+
+
+def measured(embed_json: Path | None = None, store_json: Path | None = None, is_gpu: bool = False) -> dict:
+    """Rates from what benchmarks printed; what they did not measure is left out.
+
+    Parameters
+    ----------
+    embed_json
+        Of ``fluxlens bench embed --json FILE``, with ``--side-px`` for the whole way to the store.
+    store_json
+        Of ``fluxlens bench store --json FILE``.
+    is_gpu
+        Whether ``embed_json`` was measured on a GPU, whose rate it then gives.
+
+    Returns
+    -------
+    dict
+        Fields of :class:`Rates`.
+    """
+    out = {}
+    if embed_json:
+        found = _numbers(embed_json)
+        whole = [
+            value
+            for name, value in found.items()
+            if name.startswith("embed_") and name.endswith("days_cpu_us_per_pixel_day")
+        ]
+        if is_gpu:
+            out["gpu_pixel_days_per_s"] = found["pixel_days_per_s"]
+        elif whole:
+            # of the sizes that were measured the dearest is the safe plan
+            out["core_us_per_pixel_day"] = max(whole)
+        out["flop_per_pixel_day"] = found["flop_per_pixel_day"]
+    if store_json:
+        found = _numbers(store_json)
+        out["store_pixel_days_per_core_s"] = found["write_pixel_days_per_s"]
+        out["store_bytes_per_pixel_year"] = found["bytes_per_pixel_year"]
     return out
 
 
-def measured(rates: Rates, embed: Path | None, store: Path | None) -> Rates:
-    """Rates of another machine.
+def _numbers(path: Path) -> dict[str, float]:
+    """A benchmark's flat object."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"Got {path}, need the JSON of a benchmark; write it with --json.")
+    return found
+
+
+def table(name: str, found: dict) -> list[str]:
+    """Lines of Markdown for people: one quantity a line, in units that read well.
 
     Parameters
     ----------
-    rates
-        Those that stay where a file says nothing.
-    embed, store
-        JSON of `fluxlens bench embed` and `fluxlens bench store`.
+    name
+        Of the area.
+    found
+        Of :func:`plan`.
 
     Returns
     -------
-    Rates
+    list of str
     """
-    if embed is not None:
-        found = json.loads(embed.read_text())
-        speed = found["pixel_days_per_s"]
-        # `bench embed` names its device only where it is a GPU.
-        on_gpu = "cuda" in str(found.get("device", ""))
-        # On cores the bench says what computing takes; storing comes on top.
-        rates = (
-            replace(rates, gpu_pixel_days_per_s=speed)
-            if on_gpu
-            else replace(rates, core_s_per_pixel_day=1 / speed + rates.store_core_s_per_pixel_day)
-        )
-    if store is not None:
-        found = json.loads(store.read_text())
-        rates = replace(
-            rates, bytes_per_pixel_year=found.get("bytes_per_pixel_year", rates.bytes_per_pixel_year)
-        )
-    return rates
+    rows = [
+        ("pixel-days", f"{found['pixel_days']:.3g}"),
+        (
+            "cores: read, embed, store",
+            f"{found['core_s']:,.0f} core-s = {found['core_s'] / 3600:,.0f} core-h",
+        ),
+        ("of that storing", f"{found['storing_core_s']:,.0f} core-s"),
+        (
+            "GPU",
+            f"{found['gpu_s']:,.0f} GPU-s" if "gpu_s" in found else "not measured: --gpu-pixel-days-per-s",
+        ),
+        ("arithmetic", f"{found['flop']:.2g} FLOP"),
+        ("the store", f"{found['store_bytes'] / 1e12:,.2f} TB"),
+        ("the scene, before compression", f"{found['scene_bytes'] / 1e12:,.2f} TB"),
+        ("requests that write / read", f"{found['put_requests']:,.0f} / {found['get_requests']:,.0f}"),
+        ("blocks / stores", f"{found['blocks']:,.0f} / {found['stores']:,.0f}"),
+        ("money: cores", f"{found['money_cores']:,.2f}"),
+        ("money: requests", f"{found['money_requests']:,.2f}"),
+        ("money: the store, a month", f"{found['money_store_per_month']:,.2f}"),
+    ]
+    if "gpu_s" in found:
+        rows.append(("money: GPU, and cores that store", f"{found['money_gpu_and_storing_cores']:,.2f}"))
+    return [
+        f"| {name}, {found['days']} days | |",
+        "|---|---|",
+        *(f"| {what} | {much} |" for what, much in rows),
+    ]
 
 
-def table(plans: dict[str, dict[str, float]]) -> str:
-    """Plans side by side in Markdown.
+def main(words: list[str] | None = None) -> int:
+    """Print the plan; 2 for bad input.
 
     Parameters
     ----------
-    plans
-        By the name of the area.
+    words
+        Of the command line; None: this process's.
 
     Returns
     -------
-    str
+    int
     """
-    rows = [f"| | {' | '.join(plans)} |", "|---|" + "---|" * len(plans)]
-    for name in next(iter(plans.values())):
-        rows.append(f"| {name} | " + " | ".join(f"{one[name]:,.4g}" for one in plans.values()) + " |")
-    return "\n".join(rows)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--area-km2", type=float, help="instead of the two areas of the documentation")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--area-km2", type=float, help="default: 100 km x 100 km, and Europe")
     parser.add_argument("--days", type=int, default=365)
-    parser.add_argument("--embed", type=Path, help="JSON of bench embed")
-    parser.add_argument("--store", type=Path, help="JSON of bench store")
-    parser.add_argument("--gpu-pixel-days-per-s", type=float)
-    for name in ("usd_per_core_h", "usd_per_gpu_h", "usd_per_gb_month", "usd_per_1000_put"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(Rates, name))
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    prices = {name: value for name, value in vars(options).items() if name.startswith("usd_")}
-    rates = measured(replace(Rates(), **prices), options.embed, options.store)
-    if options.gpu_pixel_days_per_s:
-        rates = replace(rates, gpu_pixel_days_per_s=options.gpu_pixel_days_per_s)
-    areas = {f"{options.area_km2:g} km2": options.area_km2 * 1e6} if options.area_km2 else AREAS
-    plans = {name: plan(area, options.days, rates) for name, area in areas.items()}
-    print(table(plans))
-    print(f"\nList prices of {rates.priced}; {json.dumps(vars(rates))}")
-    if options.json:
-        options.json.write_text(json.dumps(plans, indent=1))
+    parser.add_argument("--embed-json", type=Path, help="of fluxlens bench embed --json")
+    parser.add_argument("--gpu-json", type=Path, help="the same, measured on a GPU")
+    parser.add_argument("--store-json", type=Path, help="of fluxlens bench store --json")
+    parser.add_argument("--json", type=Path, help="also write the numbers to this file")
+    for kind in (Rates, Prices):
+        for field in fields(kind):
+            parser.add_argument(
+                f"--{field.name.replace('_', '-')}", type=float, help=f"default {field.default}"
+            )
+    given = vars(parser.parse_args(words))
+    try:
+        known = measured(given["embed_json"], given["store_json"])
+        if given["gpu_json"]:
+            known |= measured(given["gpu_json"], is_gpu=True)
+        # what is written on the command line goes before what was measured
+        rates, prices = (
+            replace(
+                kind(**start), **{f.name: given[f.name] for f in fields(kind) if given[f.name] is not None}
+            )
+            for kind, start in ((Rates, known), (Prices, {}))
+        )
+        own = given["area_km2"]
+        areas = AREAS_KM2 if own is None else {f"{own:,g} km2": own}
+        plans = {name: plan(area, given["days"], rates, prices) for name, area in areas.items()}
+    except KeyError as error:
+        print(
+            f"Got a benchmark's JSON without {error}, need one of this version; measure again.",
+            file=sys.stderr,
+        )
+        return 2
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    for name, found in plans.items():
+        print("\n".join(table(name, found)), end="\n\n")
+    print(f"Money in US dollars ({PRICES_ARE}); transfers out of a region not counted.")
+    if given["json"]:
+        given["json"].write_text(json.dumps(plans, indent=2))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

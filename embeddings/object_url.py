@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -23,6 +26,17 @@ catalog of a stranger must not direct elsewhere."""
 
 UNSIGNED = {"s3": "AWS_NO_SIGN_REQUEST", "gs": "GOOGLE_SKIP_SIGNATURE", "az": "AZURE_SKIP_SIGNATURE"}
 """Environment variables of anonymous reading, by scheme, as the providers' own tools call them."""
+
+BUCKET = {
+    "s3": r"[A-Za-z0-9][A-Za-z0-9._-]+",
+    "gs": r"[a-z0-9][a-z0-9._-]+",
+    "az": r"\$?[a-z0-9][a-z0-9-]+",
+}
+"""Names of buckets and containers, no narrower than the providers' rules (S3-compatible servers and old buckets have
+capitals and underscores). They become part of a host's name, so that nothing else may stand in them."""
+
+ACCOUNT = r"[a-z0-9]{3,24}"
+"""Names of Azure's accounts: also part of the host's name, to which the key or token is sent."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,7 @@ class ObjectUrl:
         Raises
         ------
         InputError
-            For Azure without the name of an account.
+            For Azure without the name of an account, and for credentials in the environment that cannot be read.
         """
         import icechunk
 
@@ -78,6 +92,8 @@ class ObjectUrl:
             )
         if self.scheme == "gs":
             how = {"anonymous": True} if self.is_anonymous else {"from_env": True}
+            if not self.is_anonymous:
+                _check_google_file(self)
             return icechunk.gcs_storage(bucket=self.bucket, prefix=self.prefix, **how)
         account = self.account
         if not account:
@@ -85,6 +101,13 @@ class ObjectUrl:
                 f"Got {self} without an account, need its name; set AZURE_STORAGE_ACCOUNT_NAME or the storage "
                 "option account."
             )
+        if not re.fullmatch(ACCOUNT, account):
+            raise InputError(
+                f"Got {self} with the account {account!r}, need 3 to 24 small letters and digits; correct "
+                "AZURE_STORAGE_ACCOUNT_NAME or the storage option account."
+            )
+        if not self.is_anonymous:
+            _check_azure_key(self)
         config = {"azure_skip_signature": "true"} if self.is_anonymous else None
         return icechunk.azure_storage(
             account=account, container=self.bucket, prefix=self.prefix, from_env=True, config=config
@@ -135,7 +158,8 @@ def locate(path: str | Path | ObjectUrl, storage_options: Mapping[str, Any] | No
     Raises
     ------
     InputError
-        For another scheme, a URL without bucket or path, and options the scheme does not have.
+        For another scheme, a URL without bucket or path, a name that no bucket has, and options the scheme does not
+        have.
     """
     if isinstance(path, ObjectUrl):
         return path
@@ -152,6 +176,12 @@ def locate(path: str | Path | ObjectUrl, storage_options: Mapping[str, Any] | No
     prefix = parts.path.strip("/")
     if not parts.netloc or not prefix or "@" in parts.netloc or parts.query or parts.fragment:
         raise InputError(f"Got {path}, need {parts.scheme}://BUCKET/PATH; correct it.")
+    if not re.fullmatch(BUCKET[parts.scheme], parts.netloc):
+        what = "container" if parts.scheme == "az" else "bucket"
+        raise InputError(
+            f"Got {path}, in which {parts.netloc!r} is no name of a {what}, need letters, digits and hyphens; "
+            "correct it."
+        )
     options = dict(storage_options or {})
     known = OPTIONS[parts.scheme]
     if other := [str(name) for name in options if name not in known]:
@@ -183,3 +213,35 @@ def is_url(path: object) -> bool:
 def _environment(*names: str) -> str | None:
     """The first environment variable of ``names`` that is set."""
     return next((os.environ[name] for name in names if os.environ.get(name)), None)
+
+
+# Icechunk's Rust code panics on credentials that it cannot read, when the first request is made: no error of Python's,
+# and a backtrace on stderr. So what it would read is looked at first.
+
+
+def _check_google_file(url: ObjectUrl) -> None:
+    """InputError where the file that GOOGLE_APPLICATION_CREDENTIALS names is none of credentials."""
+    file = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+    if not file:
+        return
+    try:
+        found = json.loads(Path(file).read_text())
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or "type" not in found:
+        raise InputError(
+            f"Got {url} with GOOGLE_APPLICATION_CREDENTIALS={file}, which is no readable file of credentials, need the "
+            "JSON of an account; correct the variable, or unset it and read anonymously."
+        )
+
+
+def _check_azure_key(url: ObjectUrl) -> None:
+    """InputError where AZURE_STORAGE_ACCOUNT_KEY is no key; the key itself is not shown."""
+    key = os.environ.get("AZURE_STORAGE_ACCOUNT_KEY")
+    try:
+        base64.b64decode(key or "", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InputError(
+            f"Got {url} with an AZURE_STORAGE_ACCOUNT_KEY that is not Base64, need the key as the portal shows it; "
+            "copy it again."
+        ) from error

@@ -144,6 +144,11 @@ def executor(workers: int, scheduler: str | None, writer: Any, device: str = "cp
     ------
     callable
         From a ``BlockFolder`` and windows to an iterator of finished windows.
+
+    Raises
+    ------
+    InputError
+        Where workers do not see the folder or are killed again and again, and where the scheduler is lost.
     """
     if not (workers or scheduler):
         yield compute_locally

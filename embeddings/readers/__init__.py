@@ -38,9 +38,9 @@ def open_scene(path: str | Path, storage_options: dict[str, Any] | None = None) 
         Files, dates or pixels that were left out, and units that were assumed; one warning per scene.
     """
     if "://" in str(path):
-        from fluxlens.embeddings.readers import remote, zarr
+        from fluxlens.embeddings.readers import remote
 
-        return zarr.open(remote.zarr_store(str(path), storage_options))
+        return remote.open_scene(str(path), storage_options)
     if storage_options:
         raise InputError(f"Got storage options with the path {path}, need them for a URL; remove them.")
     place = Path(path).expanduser()

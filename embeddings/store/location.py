@@ -148,6 +148,13 @@ def within_deadline(location: Location, function: Callable[[], T], seconds: floa
     succeeded, value = outcome[0]
     if succeeded:
         return value
+    # Of credentials in the environment that Icechunk cannot read; its class cannot be imported, and is no Exception.
+    if type(value).__name__ == "PanicException" and "failed to create object store" in str(value):
+        why = _cause(re.sub(r'"\).*', "", str(value).partition('Other("')[2], flags=re.DOTALL))
+        raise InputError(
+            f"Got {location}, which cannot be asked with this environment ({why}), need credentials that can be read; "
+            "correct them, or read anonymously (docs/object_stores.md)."
+        ) from value
     raise value
 
 

@@ -483,7 +483,134 @@ def test_each_scheme_has_its_storage(monkeypatch):
     assert locate("folder/store") == Path("folder/store")
 
 
-def test_a_scene_in_an_object_store_needs_a_package_or_is_read(capsys, tmp_path):
+@pytest.fixture
+def bare_environment(monkeypatch) -> pytest.MonkeyPatch:
+    """No credentials of any provider."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "GOOGLE_", "AZURE_")):
+            monkeypatch.delenv(name)
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "variables", "parts"),
+    [
+        (
+            "s3://fields/a/b",
+            {"region": "eu-central-1", "anonymous": True, "requester_pays": True},
+            {},
+            ["bucket=fields", "prefix=a/b", "region=eu-central-1", "requester_pays=true"],
+        ),
+        (
+            "s3://fields/a",
+            {"endpoint_url": "http://127.0.0.1:9", "force_path_style": False},
+            {},
+            ["endpoint_url=http://127.0.0.1:9", "allow_http=true", "force_path_style=false"],
+        ),
+        (
+            "s3://fields/a",
+            None,
+            {"AWS_ENDPOINT_URL": "https://minio.example", "AWS_REGION": "x"},
+            [
+                "endpoint_url=https://minio.example",
+                "allow_http=false",
+                "region=x",
+                "force_path_style=true",
+            ],
+        ),
+        ("gs://fields/a/b", {"anonymous": True}, {}, ["fields", "a/b"]),
+        ("az://fields/a/b", {"account": "someone", "anonymous": True}, {}, ["someone", "fields", "a/b"]),
+        ("az://fields/a", None, {"AZURE_STORAGE_ACCOUNT_NAME": "another"}, ["another", "fields"]),
+    ],
+)
+def test_options_and_environment_become_those_of_icechunks_own_storage(
+    bare_environment, url, options, variables, parts
+):
+    for name, value in variables.items():
+        bare_environment.setenv(name, value)
+    shown = repr(locate(url, options).storage())
+    for part in parts:
+        assert part in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "variables", "told"),
+    [
+        (
+            "gs://fields/a",
+            {},
+            {"GOOGLE_APPLICATION_CREDENTIALS": "/nowhere.json"},
+            "no readable file of credentials",
+        ),
+        (
+            "gs://fields/a",
+            {},
+            {"GOOGLE_SERVICE_ACCOUNT": "/nowhere.json"},
+            "cannot be asked with this environment",
+        ),
+        ("gs://Fields!/a", {"anonymous": True}, {}, "no name of a bucket"),
+        ("s3://fie lds/a", {"anonymous": True}, {}, "no name of a bucket"),
+        ("s3://fields:80/a", {"anonymous": True}, {}, "no name of a bucket"),
+        ("az://my_fields/a", {"anonymous": True, "account": "someone"}, {}, "no name of a container"),
+        ("az://fields/a", {}, {}, "without an account"),
+        ("az://fields/a", {"account": "Some One"}, {}, "3 to 24 small letters"),
+        # else the key would be sent to a host that a stranger's catalog names
+        ("az://fields/a", {"account": "evil.example/x"}, {}, "3 to 24 small letters"),
+        ("az://fields/a", {"account": "someone"}, {"AZURE_STORAGE_ACCOUNT_KEY": "no key!"}, "not Base64"),
+    ],
+)
+def test_credentials_and_names_that_cannot_be_used_are_told_before_a_request(
+    bare_environment, url, options, variables, told
+):
+    for name, value in variables.items():
+        bare_environment.setenv(name, value)
+    began = time.monotonic()
+    with pytest.raises(InputError, match=told) as raised:
+        Store.open(url, storage_options=options)
+    assert len(str(raised.value).splitlines()) == 1
+    assert "no key!" not in str(raised.value)
+    assert time.monotonic() - began < 5
+
+
+def test_a_scene_in_an_object_store_needs_a_package_or_is_read(capsys, tmp_path, monkeypatch):
+    # nobody listens at this port
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     said = refused(capsys, "embed", "s3://bucket/scene", "--out", str(tmp_path / "store"))
     assert "s3://bucket/scene" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def put_scene(server: s3_world.S3Server, folder: Path, url: str) -> None:
+    """Copy a scene to the bucket, as a user does with the provider's own tool."""
+    for file in filter(Path.is_file, folder.rglob("*")):
+        server.request("PUT", f"/{url.removeprefix('s3://')}/{file.relative_to(folder)}", file.read_bytes())
+
+
+def test_a_scene_of_the_bucket_is_embedded_as_one_on_disk(servers, proxy, url, world, tmp_path):
+    pytest.importorskip("s3fs", reason="s3fs, which reads scenes from a bucket, is not installed")
+    common = ["--model", str(world / "m.safetensors"), *test_crash.ASKED]
+    put_scene(servers[0], world / "scene", f"{url}.zarr")
+    for scene, out in ((f"{url}.zarr", url), (str(world / "scene"), str(tmp_path / "store"))):
+        assert main(["embed", scene, "--out", out, *common]) == 0
+    for layout in ("maps", "series"):
+        pair = (Store.open(place).cube(layout).compute() for place in (url, tmp_path / "store"))
+        xr.testing.assert_identical(*pair)
+
+
+def test_a_scene_that_cannot_be_asked_for_is_one_sentence(
+    servers, proxy, url, world, capsys, monkeypatch, tmp_path
+):
+    pytest.importorskip("s3fs", reason="s3fs, which reads scenes from a bucket, is not installed")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    asked = ["--out", str(tmp_path / "store"), "--model", str(world / "m.safetensors")]
+    assert "no-such-bucket" in refused(capsys, "embed", "s3://no-such-bucket/scene.zarr", *asked)
+    assert f"{url}.zarr" in refused(capsys, "embed", f"{url}.zarr", *asked)
+    # found, and the connection lost while its pixels are read
+    put_scene(servers[0], world / "scene", f"{url}.zarr")
+    proxy.cut = lambda method, path: ".zarr/" in path and "/c/" in path
+    assert "does not answer" in refused(capsys, "embed", f"{url}.zarr", *asked)
+    proxy.cut = None
+    with s3_world.running(INITIAL_NO_AUTH_ACTION_COUNT="1") as (_, strict):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", strict.endpoint)
+        said = refused(capsys, "embed", f"{url}.zarr", *asked)
+        assert "refuses these credentials" in said
