@@ -283,7 +283,7 @@ def test_a_scene_is_embedded_and_the_second_run_has_nothing_to_do(world, tmp_pat
     assert main([*arguments, "--resume"]) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert "exists already" in refused(capsys, arguments)
-    assert "another scene, model or days" in refused(
+    assert "another scene, model, mode, area or days" in refused(
         capsys, ["embed", "tiny", "--out", str(out), *model_of(world), "--resume"]
     )
 

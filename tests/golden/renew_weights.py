@@ -2,7 +2,8 @@
 
     PYTHONPATH=.:tests FLUXLENS_CACHE=$(mktemp -d) python tests/golden/renew_weights.py
 
-``golden.json`` gets new digests of the weights and of the demo's arrays, ``samples.npz`` a new sample of these. What
+``golden.json`` gets new digests of the weights and of the demo's arrays, ``samples.npz`` a new sample of these,
+``predicted_rows.csv`` the GPP of the release's table. What
 release 45e744a wrote stays, and must open with the new weights as before.
 """
 
@@ -58,3 +59,6 @@ if __name__ == "__main__":
     recorded |= {"machine": machine_class(), "demo": numbers, "weights": weights()}
     (GOLDEN / "golden.json").write_text(json.dumps(recorded, indent=1) + "\n")
     np.savez_compressed(GOLDEN / "samples.npz", **sample)
+    table, rows = (GOLDEN / name for name in ("release_45e744a/table.csv", "predicted_rows.csv"))
+    rows.unlink(missing_ok=True)
+    assert main(["predict", "gpp", "--table", str(table), "--out", str(rows)]) == 0

@@ -260,7 +260,7 @@ def test_a_file_that_is_none_is_refused(tmp_path, content):
 
 
 def test_a_missing_file_and_a_wrong_place_to_write_are_refused(made, tmp_path):
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="is not there"):
         gpp.load_calibration(tmp_path / "none.json")
     for path in (tmp_path / "cal.txt", tmp_path / "no" / "cal.json"):
         with pytest.raises(InputError, match=r"need a \.json file"):
