@@ -1,6 +1,7 @@
 """``fluxlens calibrate gpp`` and ``--calibration``: from tables and stores to predictions, exports and the catalog."""
 
 import json
+from dataclasses import replace
 
 import intake
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import xarray as xr
 from app_world import DAYS, make_scene, write_store
 from fluxlens.app.cli import main
+from fluxlens.embeddings.gpp import calibration_file
 from fluxlens.embeddings.store import Store
 
 
@@ -171,9 +173,8 @@ def test_wrong_words_and_files_are_refused_with_one_sentence(store, calibration,
     cal.write_text("{}")
     assert "no whole calibration" in refused(capsys, [*predict, cal])
     assert "which is not there" in refused(capsys, [*predict, tmp_path / "none.json"])
-    other = json.loads(calibration.read_text())
-    other["heads"][0]["digest"] = "0" * 16
-    cal.write_text(json.dumps(other))
+    made = calibration_file.load(calibration)
+    replace(made, heads=tuple(replace(head, weights="0" * 16) for head in made.heads)).save(cal)
     assert "made with the GPP weights" in refused(capsys, [*predict, cal])
     assert not out.exists()
     # Tables and maps share one head, and so the calibration by a store's tower.
