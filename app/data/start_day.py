@@ -21,10 +21,12 @@ def growing_weight(scene: SceneData) -> np.ndarray:
     Parameters
     ----------
     scene : SceneData
-        With GPP: the mean prediction over its sample, between whose days it is interpolated. Without: the sun's season
-        at its latitude.
+        With GPP: the mean prediction over its sample, between whose days it is interpolated. Without, and where most
+        of the sample is unlike what the GPP head was taught: the sun's season at its latitude.
     """
-    if scene.sample_prediction is not None:
+    # Of land that the head does not know, its season is not to be believed.
+    known_land = scene.sample_prediction is not None and float(scene.sample_prediction.ood.mean()) < 0.5
+    if known_land:
         gpp = scene.sample_prediction.gpp
         others = [dim for dim in gpp.dims if dim != "time"]
         mean = gpp.mean(others).values

@@ -531,6 +531,9 @@ def test_a_permalink_brings_the_view_back(visit, browser):
     visit.get_by_text("vapour pressure deficit").wait_for(timeout=10_000)
     visit.get_by_role("button", name="Sigma", exact=True).click()
     visit.keyboard.press("ArrowRight")
+    # The map moves down by the height of the colour bar's row.
+    visit.locator(".caption", has_text="Sigma").wait_for(timeout=10_000)
+    visit.wait_for_timeout(1000)
     tap(visit, 0.9, 0.25)
     visit.get_by_text("Pixel 12, 54").wait_for(timeout=10_000)
     visit.wait_for_function("location.search.includes('12%2C54') && location.search.includes('sigma')")
