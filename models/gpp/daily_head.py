@@ -172,14 +172,14 @@ class DailyHead(nn.Module):
         Parameters
         ----------
         z
-            Embedding (*n, f), dequantised (dimensionless).
+            Embedding ``(*n, f)``, dequantised (dimensionless).
         drivers
             Scaled drivers in the order of ``DRIVERS``.
 
         Returns
         -------
         Tensor
-            (*n, 2) mean and spread, within ``MAX_CORRECTION`` of 0; 0 where the weather is not known.
+            ``(*n, 2)`` mean and spread, within ``MAX_CORRECTION`` of 0; 0 where the weather is not known.
         """
         scaled = (z - self.centre) / self.size
         own = F.silu(self.correction_leaf(scaled) + self.correction_air(drivers))  # (*n, correction)
