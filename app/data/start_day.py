@@ -11,6 +11,8 @@ SEASON_SHARE = 0.5
 """The growing season is where mean GPP is at least this share of its highest value."""
 EQUAL_SHARE = 0.01
 """Images whose shares of clear pixels differ by less are equally clear; the one nearer to the peak is taken."""
+UNKNOWN_SHARE = 0.5
+"""Of the sample out of the head's distribution, from which on its season is not believed."""
 TROPICS_DEG, MIDSUMMER_DOY = 15.0, 196
 """Nearer to the equator there is no summer; elsewhere it is greenest in mid July, or half a year later."""
 
@@ -25,9 +27,11 @@ def growing_weight(scene: SceneData) -> np.ndarray:
         of the sample is unlike what the GPP head was taught: the sun's season at its latitude.
     """
     # Of land that the head does not know, its season is not to be believed.
-    known_land = scene.sample_prediction is not None and float(scene.sample_prediction.ood.mean()) < 0.5
-    if known_land:
-        gpp = scene.sample_prediction.gpp
+    predicted = scene.sample_prediction
+    if predicted is not None and "ood" in predicted and float(predicted.ood.mean()) >= UNKNOWN_SHARE:
+        predicted = None
+    if predicted is not None:
+        gpp = predicted.gpp
         others = [dim for dim in gpp.dims if dim != "time"]
         mean = gpp.mean(others).values
         at = pd.DatetimeIndex(gpp.time.values).normalize()
