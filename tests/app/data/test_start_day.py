@@ -46,6 +46,14 @@ def test_the_season_is_that_of_gpp_where_it_is_predicted():
     assert abs(int(weight.argmax()) - 105) < 15
 
 
+@pytest.mark.parametrize(("unknown", "day"), [(0.2, dt.date(2020, 4, 10)), (1.0, dt.date(2020, 7, 15))])
+def test_the_season_of_land_that_the_head_does_not_know_is_the_sun_s(unknown, day):
+    early = scene(gpp=lambda day: 8 * np.exp(-(((day.day_of_year - 105) / 40) ** 2)))
+    predicted = early.sample_prediction
+    predicted["ood"] = ("time", np.arange(predicted.sizes["time"]) < unknown * predicted.sizes["time"])
+    assert clearest_day(early, shares({"2020-04-10": 0.95, "2020-07-15": 1.0})) == day
+
+
 def test_the_season_is_in_january_in_the_south_and_all_year_in_the_tropics():
     imagery = shares({"2020-01-20": 0.9, "2020-07-15": 1.0})
     assert clearest_day(scene(latitude=-35), imagery) == dt.date(2020, 1, 20)
