@@ -133,13 +133,15 @@ def tower_text() -> str:
 
 
 def table_text() -> str:
-    """A table of rows for ``predict gpp --table``."""
+    """A table of rows for ``predict gpp --table``: HLS spectra, MERRA-2 weather, measured GPP."""
     rng = np.random.default_rng(0)
-    names = ["date", "site", "lat", "lon", "b2", "b3", "b4", "b5", "b6", "b7", "tair", "vpd", "sw_in", "gpp"]
-    rows = [",".join(names)]
+    weather = {"T2MIN": 283, "T2MAX": 295, "T2MEAN": 289, "TSMDEWMEAN": 282, "GWETROOT": 0.6}
+    weather |= {"SWLAND": 220, "PARDFLAND": 35, "lat": 48}
+    rows = [",".join(("SITE_ID", "date", "b2", "b3", "b4", "b5", "b6", "b7", *weather, "GPP"))]
     for day in DAYS[::4]:
-        values = [*rng.uniform(0.02, 0.4, 6), rng.uniform(5, 20), rng.uniform(3, 9), rng.uniform(90, 300), 5]
-        rows.append(f"{day:%Y-%m-%d},XX-Abc,50.1,4.2," + ",".join(f"{v:.4f}" for v in values))
+        bands = rng.uniform(0.8, 1.2) * np.array([0.04, 0.07, 0.05, 0.35, 0.2, 0.1])
+        values = [*bands, *weather.values(), rng.uniform(4, 12)]
+        rows.append(f"XX-Abc,{day:%Y-%m-%d}," + ",".join(f"{v:.4f}" for v in values))
     return "\n".join(rows) + "\n"
 
 
@@ -305,17 +307,19 @@ def seeds(folder: Path) -> dict[str, tuple[Path, Callable[[Path], None]]]:
         "weights": (text("w.safetensors", (weights / "fusion.safetensors").read_bytes()), read_weights),
         "GPP head": (text("g.safetensors", (weights / "gpp.safetensors").read_bytes()), read_head),
     }
-    calibration = calibration_text()
-    if calibration:
-        found["calibration"] = (text("calibration.json", calibration), read_calibration)
+    calibrated = folder / "calibration.json"
+    make_calibration(found["GPP table"][0], calibrated)
+    found["calibration"] = (calibrated, read_calibration)
     return found
 
 
-def calibration_text() -> str:
-    """A calibration as ``fluxlens calibrate gpp`` writes it, from the golden files."""
-    for path in sorted((Path(__file__).parents[1] / "tests").rglob("*calibration*.json")):
-        return path.read_text(encoding="utf-8")
-    return ""
+def make_calibration(table: Path, path: Path) -> None:
+    """A calibration to the measured rows of a table, as ``fluxlens calibrate gpp`` writes it."""
+    from fluxlens.embeddings.gpp.calibrate import calibrate_table
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the made-up rows
+        calibrate_table(table).save(path)
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT = "fusion"
 FORMAT = "fluxlens-1"
 HEAD_FORMAT = "fluxlens-gpp-1"
+LARGEST_SIZE = 4096
+"""Of a layer or a list of sizes in a configuration; the largest shipped is 160."""
 
 
 def save(model: Embedder, path: Path, name: str, card: dict) -> str:
@@ -188,10 +190,6 @@ def load_head(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict, dic
         check_sizes(path, config)
     check_digest(path, tensors, expected)
     return tensors, config, card, expected
-
-
-LARGEST_SIZE = 4096
-"""Of a layer or a list of sizes in a configuration; the largest shipped is 192."""
 
 
 @contextmanager

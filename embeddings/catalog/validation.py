@@ -60,8 +60,11 @@ def check(path: str | Path) -> dict[str, dict]:
         raise InputError(f"Got the catalog {path} of more than 1 MiB, need a smaller one; split it.")
     try:
         text = path.read_text(encoding="utf-8")
-        data = yaml.safe_load(text)
-        repeated = _repeated_key(yaml.compose(text, Loader=yaml.SafeLoader))
+        loader = yaml.SafeLoader(text)
+        # The nodes are looked at before they become a dict, which keeps the last of two names alone.
+        node = loader.get_single_node()
+        repeated = _repeated_key(node)
+        data = None if node is None else loader.construct_document(node)
     # ValueError: a date such as 2020-13-45, which YAML makes a date of; RecursionError: nested without end
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         where = getattr(error, "problem_mark", None)

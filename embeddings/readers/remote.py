@@ -45,7 +45,7 @@ def open_scene(url: str, storage_options: Mapping[str, Any] | None = None) -> xr
     if isinstance(source, str):
         return zarr.open(source)
     try:
-        return zarr.open(_told_store(source, url))
+        return zarr.open(_explained_store(source, url))
     except InputError as error:
         # a missing bucket is for these packages the same as a missing object
         if type(error.__cause__).__name__ not in ("GroupNotFoundError", "FileNotFoundError"):
@@ -56,7 +56,7 @@ def open_scene(url: str, storage_options: Mapping[str, Any] | None = None) -> xr
         ) from error
 
 
-def _told_store(store: Any, url: str) -> Any:
+def _explained_store(store: Any, url: str) -> Any:
     """The same store, whose errors of the connection are InputErrors wherever it is read, in lazy arrays too."""
     return _store_class()(store, url)
 
@@ -66,7 +66,7 @@ def _store_class() -> type:
     """Made when first needed: Zarr takes half a second to import."""
     from zarr.storage import WrapperStore
 
-    class ToldStore(WrapperStore):
+    class ExplainedStore(WrapperStore):
         def __init__(self, store: Any, url: str) -> None:
             super().__init__(store)
             self._url = url
@@ -75,7 +75,7 @@ def _store_class() -> type:
             return type(self)(store, self._url)
 
         def __reduce__(self) -> tuple:
-            return _told_store, (self._store, self._url)
+            return _explained_store, (self._store, self._url)
 
         async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
             return await _answer(super().get(key, prototype, byte_range), self._url)
@@ -86,7 +86,7 @@ def _store_class() -> type:
         async def exists(self, key: str) -> bool:
             return await _answer(super().exists(key), self._url)
 
-    return ToldStore
+    return ExplainedStore
 
 
 async def _answer(request: Awaitable[T], url: str) -> T:

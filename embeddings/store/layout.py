@@ -67,9 +67,7 @@ def create_layout(store: Any, layout: str, template: xr.Dataset) -> dict[str, An
     """
     import zarr
 
-    # Encodings of the file a template was read from (chunks, filters) would be taken over by to_zarr.
-    coords = template.drop_vars(template.data_vars).drop_encoding()
-    _object_text(coords).to_zarr(store, group=layout, mode="w", consolidated=False, zarr_format=3)
+    _write_coords(store, layout, template, "w")
     return create_arrays(zarr.open_group(store, path=layout, mode="a", zarr_format=3), layout, template)
 
 
@@ -91,8 +89,14 @@ def replace_coords(store: Any, layout: str, template: xr.Dataset) -> None:
     for name in set(group.array_keys()) - set(DTYPES):
         del group[name]
     group.attrs.clear()
+    _write_coords(store, layout, template, "a")
+
+
+def _write_coords(store: Any, layout: str, template: xr.Dataset, mode: str) -> None:
+    """Write coordinates and attributes of a template to a layout's group."""
+    # Encodings of the file a template was read from (chunks, filters) would be taken over by to_zarr.
     coords = template.drop_vars(template.data_vars).drop_encoding()
-    _object_text(coords).to_zarr(store, group=layout, mode="a", consolidated=False, zarr_format=3)
+    _object_text(coords).to_zarr(store, group=layout, mode=mode, consolidated=False, zarr_format=3)
 
 
 def create_arrays(group: Any, layout: str, template: xr.Dataset, level: int = 1) -> dict[str, Any]:

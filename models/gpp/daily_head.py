@@ -271,7 +271,7 @@ class DailyHead(nn.Module):
                 factors = self._limit_correction(hidden, has_weather[days]).exp_()
                 mean = mean * factors[..., 0]
                 spread = spread * factors[..., 1] * (1 + self.widen_level * mean)
-            return mean, spread, self._scaled_mahalanobis(steps * step - middle)
+            return mean, spread, _mahalanobis(steps * step - middle, self.precision)
 
         return predict
 
@@ -319,10 +319,7 @@ class DailyHead(nn.Module):
         Tensor
             Distance in standard deviations; out of distribution above the buffer ``far``.
         """
-        return self._scaled_mahalanobis((z - self.centre) / self.size)
-
-    def _scaled_mahalanobis(self, scaled: Float[Tensor, "*n f"]) -> Float[Tensor, "*n"]:
-        return ((scaled @ self.precision) * scaled).sum(-1).clamp_min(0).sqrt()
+        return _mahalanobis((z - self.centre) / self.size, self.precision)
 
     def air_distance(self, drivers: Float[Tensor, "*n w"]) -> Float[Tensor, "*n"]:
         """Mahalanobis distance of the air of days from that the head was fitted on.
@@ -340,8 +337,7 @@ class DailyHead(nn.Module):
         """
         if not self.config.correction:
             return torch.zeros(drivers.shape[:-1])
-        away = drivers[..., AIR] - self.air_centre
-        return ((away @ self.air_precision) * away).sum(-1).clamp_min(0).sqrt() * _has_weather(drivers)
+        return _mahalanobis(drivers[..., AIR] - self.air_centre, self.air_precision) * _has_weather(drivers)
 
     def is_strange_air(self, drivers: Float[Tensor, "*n w"]) -> Bool[Tensor, "*n"]:
         """Whether days have air unlike any that the head was fitted on.
@@ -375,9 +371,7 @@ class DailyHead(nn.Module):
             return
         air = rows[:, AIR]
         self.air_centre.copy_(air.mean(0))
-        away = air - self.air_centre
-        cov = away.T @ away / len(air)
-        self.air_precision.copy_(torch.linalg.inv(cov + RIDGE * torch.eye(len(AIR))))
+        self.air_precision.copy_(_precision(air - self.air_centre))
         self.air_far.copy_(torch.quantile(self.air_distance(rows[:200_000]), share))
 
     def fit_normalisation(self, z: Float[Tensor, "n f"], share: float = OOD_QUANTILE) -> None:
@@ -392,12 +386,21 @@ class DailyHead(nn.Module):
         """
         self.centre.copy_(z.mean(0))
         self.size.copy_(z.std(0).clamp_min(1e-4))
-        scaled = (z - self.centre) / self.size
-        cov = scaled.T @ scaled / len(scaled) + RIDGE * torch.eye(z.shape[1])
-        self.precision.copy_(torch.linalg.inv(cov))
+        self.precision.copy_(_precision((z - self.centre) / self.size))
         # torch.quantile takes 16 million values at most; a sample of 200 000 rows settles the threshold.
         distance = self.mahalanobis(z[torch.randperm(len(z))[:200_000]])
         self.far.copy_(torch.quantile(distance[:1_000_000], share))
+
+
+def _mahalanobis(away: Float[Tensor, "*n f"], precision: Float[Tensor, "f f"]) -> Float[Tensor, "*n"]:
+    """Length of departures from a centre, in standard deviations (Mahalanobis 1936)."""
+    # Rounding may leave the square of a tiny distance below zero.
+    return ((away @ precision) * away).sum(-1).clamp_min(0).sqrt()
+
+
+def _precision(away: Float[Tensor, "n f"]) -> Float[Tensor, "f f"]:
+    """Inverse covariance of departures from a centre."""
+    return torch.linalg.inv(away.T @ away / len(away) + RIDGE * torch.eye(away.shape[1]))
 
 
 def _without_pmodel_drivers(drivers: Float[Tensor, "*n w"]) -> Float[Tensor, "*n w"]:

@@ -8,26 +8,11 @@ import xarray as xr
 from fluxlens.app.cli import main
 from fluxlens.embeddings import progress, stac
 from fluxlens.embeddings.readers import open_scene
-from fluxlens.embeddings.stac import access, assets, search
+from fluxlens.embeddings.stac import assets, search
 from fluxlens.models.errors import DataWarning, InputError
-from stac_world import LAT, LON, World, ground
+from stac_world import LAT, LON, ground
 
 SIDE_M = 160
-
-
-@pytest.fixture(autouse=True)
-def _in_a_hurry(monkeypatch):
-    monkeypatch.setattr(access, "WAIT_S", 0.02)
-    monkeypatch.setattr(access, "TIMEOUT_S", 20.0)
-
-
-@pytest.fixture
-def world(tmp_path):
-    folder = tmp_path / "files"
-    folder.mkdir()
-    world = World(folder)
-    yield world
-    world.close()
 
 
 def request_of(world, **other) -> stac.Request:

@@ -11,24 +11,9 @@ from fluxlens.embeddings.readers import open_scene
 from fluxlens.embeddings.scenes import schema
 from fluxlens.embeddings.stac import access, search
 from fluxlens.models.errors import DataWarning, InputError
-from stac_world import LAT, LON, World, ground
+from stac_world import LAT, LON, ground
 
 SIDE_M = 320
-
-
-@pytest.fixture(autouse=True)
-def _in_a_hurry(monkeypatch):
-    monkeypatch.setattr(access, "WAIT_S", 0.02)
-    monkeypatch.setattr(access, "TIMEOUT_S", 20.0)
-
-
-@pytest.fixture
-def world(tmp_path):
-    folder = tmp_path / "files"
-    folder.mkdir()
-    world = World(folder)
-    yield world
-    world.close()
 
 
 def request_of(world, **other) -> stac.Request:
