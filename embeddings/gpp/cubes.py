@@ -87,7 +87,9 @@ class DailyGppHead:
         parts = [torch.from_numpy(np.asarray(part, np.float32)) for part in (z, sw, drivers)]
         with torch.inference_mode():
             mean, spread = self.net(*parts)
-            ood = (self.net.mahalanobis(parts[0]) > self.net.far) | self.net.is_strange_air(parts[2])
+            # Heads of earlier releases have one limit for all.
+            limit = self.net.far_of_rows if self.net.config.correction else self.net.far
+            ood = (self.net.mahalanobis(parts[0]) > limit) | self.net.is_strange_air(parts[2])
             return mean.numpy().astype(float), (self.net.widen * spread).numpy().astype(float), ood.numpy()
 
 

@@ -465,7 +465,10 @@ def predict(net, towers: TowerDays, rows: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def set_ood_limits(net, predicted: pd.DataFrame) -> None:
-    """Set the out-of-distribution limits of a head by rows of towers that heads like it never saw.
+    """Set the out-of-distribution limits of table rows and of weather by towers that heads like it never saw.
+
+    That of maps stays the one of all that taught: rows are single spectra, and what they show of distances does not
+    hold for the embeddings of cubes.
 
     Parameters
     ----------
@@ -475,7 +478,7 @@ def set_ood_limits(net, predicted: pd.DataFrame) -> None:
         Of ``leave_site_out``.
     """
     kinds = [rows for _, rows in predicted.groupby("kind")]
-    for limit, column in ((net.far, "distance"), (net.air_far, "air_distance")):
+    for limit, column in ((net.far_of_rows, "distance"), (net.air_far, "air_distance")):
         # The kind that lies farthest out decides: none shall be flagged as a whole.
         limit.mul_(float(max(rows[column].quantile(OOD_SHARE) for rows in kinds)))
 

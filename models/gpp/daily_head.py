@@ -79,12 +79,14 @@ class DailyHead(nn.Module):
     The names of layers and buffers are keys of the shipped weights. ``centre`` and ``size`` scale the embedding;
     ``precision`` is the inverse covariance of the scaled embedding and ``far`` the distance beyond which it is out of
     distribution; ``widen`` is the factor on the spread that gives the 90 % band its coverage in climates left out of
-    the fit. ``leaf`` and ``absorbed`` give the absorbed share of light; ``awake`` the frost factor; ``of_leaf`` (from
-    the embedding), ``of_air`` (from the drivers) and ``physiology`` the efficiency and the saturation; ``doubt_leaf``,
-    ``doubt_air`` and ``doubt`` the spread. ``correction_leaf``, ``correction_air`` and ``correction`` change the mean
-    and the spread by a factor for land seen at 10 to 30 m; a factor keeps what the form guarantees. ``widen_level``
-    widens the spread further by the level of the mean, per gC m-2 d-1; ``air_centre``, ``air_precision`` and
-    ``air_far`` are to the weather what ``centre``, ``precision`` and ``far`` are to the embedding.
+    the fit. ``leaf`` and ``absorbed`` give the absorbed share of light; ``awake`` the frost factor; ``of_leaf``
+    (from the embedding), ``of_air`` (from the drivers) and ``physiology`` the efficiency and the saturation;
+    ``doubt_leaf``, ``doubt_air`` and ``doubt`` the spread. ``correction_leaf``, ``correction_air`` and
+    ``correction`` change the mean and the spread by a factor for land seen at 10 to 30 m; a factor keeps what
+    the form guarantees. ``widen_level`` widens the spread further by the level of the mean, per gC m-2 d-1;
+    ``far_of_rows`` is to single spectra of a table what ``far`` is to maps and series, whose embeddings of many
+    bands and radar lie farther out; ``air_centre``, ``air_precision`` and ``air_far`` are to the weather what
+    ``centre``, ``precision`` and ``far`` are to the embedding.
 
     Parameters
     ----------
@@ -121,6 +123,7 @@ class DailyHead(nn.Module):
             self.register_buffer("air_centre", torch.zeros(len(AIR)))
             self.register_buffer("air_precision", torch.eye(len(AIR)))
             self.register_buffer("air_far", torch.full((), torch.inf))
+            self.register_buffer("far_of_rows", torch.full((), torch.inf))
 
     def forward(
         self,
@@ -390,6 +393,8 @@ class DailyHead(nn.Module):
         # torch.quantile takes 16 million values at most; a sample of 200 000 rows settles the threshold.
         distance = self.mahalanobis(z[torch.randperm(len(z))[:200_000]])
         self.far.copy_(torch.quantile(distance[:1_000_000], share))
+        if self.config.correction:
+            self.far_of_rows.copy_(self.far)
 
 
 def _mahalanobis(away: Float[Tensor, "*n f"], precision: Float[Tensor, "f f"]) -> Float[Tensor, "*n"]:

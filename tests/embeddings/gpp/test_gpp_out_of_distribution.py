@@ -8,6 +8,8 @@ from fluxlens.embeddings.gpp import predict_table, tables
 from fluxlens.embeddings.gpp.table_days import embed_series
 from fluxlens.models import checkpoints
 from fluxlens.models.errors import InputError
+from fluxlens.models.gpp.daily_head import WEATHER_MISSING
+from fluxlens.models.gpp.drivers import DRIVERS
 
 BANDS = ("b2", "b3", "b4", "b5", "b6", "b7")
 MEADOW = (0.04, 0.07, 0.05, 0.35, 0.20, 0.10)
@@ -72,6 +74,20 @@ def distance():
             return float((head.net.mahalanobis(torch.from_numpy(z)) / head.net.far).median())
 
     return measure
+
+
+def test_maps_have_the_limit_of_all_that_taught_and_rows_a_closer_one():
+    """A cube's embeddings, of ten bands and radar, lie farther out than those of a table's six bands alone."""
+    import torch
+
+    net = gpp.load().net
+    scaled = torch.full((1, 32), 1.0) @ torch.linalg.cholesky(torch.linalg.inv(net.precision)).T
+    between = 0.5 * (net.far + net.far_of_rows) / net.mahalanobis(net.centre + scaled * net.size)
+    z = net.centre + between * scaled * net.size
+    drivers = np.zeros((1, len(DRIVERS)), np.float32)
+    drivers[:, WEATHER_MISSING] = 1
+    assert float(net.mahalanobis(z)) < float(net.far)
+    assert gpp.load().predict_rows(z.numpy(), np.array([200.0]), drivers)[2].all()
 
 
 def test_the_daily_head_knows_a_meadow(distance):
