@@ -1,6 +1,7 @@
 """What Panel needs once per session."""
 
 import panel as pn
+from fluxlens.app.session.message_order import keep_message_order
 from fluxlens.app.views.inline_styles import inline_all_styles
 from fluxlens.app.views.page_template import set_page_template
 from fluxlens.app.views.shared_styles import share_all_styles
@@ -22,6 +23,7 @@ def setup() -> None:
     raw_css = [] if is_served() else [page_css()]
     pn.extension(raw_css=raw_css, respect_explicit_sizing=True, inline=not is_served())
     if is_served():
+        keep_message_order()
         share_all_styles()
     else:
         inline_all_styles()
