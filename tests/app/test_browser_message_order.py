@@ -6,7 +6,7 @@ import pytest
 from bokeh.models import ColumnDataSource, Div, Row
 from bokeh.models.callbacks import CustomJS
 from bokeh.plotting import figure
-from fluxlens.app.session.message_order import keep_message_order
+from fluxlens.app.views.message_order import keep_message_order
 from test_browser import browser, chromium, free_port  # noqa: F401 (fixtures)
 from tornado.ioloop import IOLoop
 
