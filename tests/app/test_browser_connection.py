@@ -179,3 +179,17 @@ def test_without_a_login_there_is_nothing_to_log_out_of(browser, port):  # noqa:
     page = open_page(browser, f"http://localhost:{port}/")
     assert page.get_by_role("link", name="Log out").count() == 0
     page.close()
+
+
+def test_an_answer_that_the_page_cannot_show_is_said(browser, port):  # noqa: F811
+    page = open_page(browser, f"http://localhost:{port}/")
+    # A change of what the page does not know, as of a message that came before the one which defines it.
+    patch = json.dumps({"events": [{"kind": "ModelChanged", "model": {"id": "p0"}, "attr": "x", "new": 1}]})
+    page.evaluate(f"setTimeout(() => Bokeh.documents[0].apply_json_patch({patch}))")
+    line = page.locator(".connection-line")
+    line.get_by_text("may show something old").wait_for(timeout=10_000)
+    assert len(page.wrong) == 1
+    page.evaluate("window.isOld = true")
+    line.get_by_role("button", name="Reload").click()
+    page.wait_for_function("!window.isOld", timeout=60_000)
+    page.close()

@@ -74,6 +74,14 @@
       this.addEventListener("close", () => { if (!leaving) { if (opened) lost(); else refused(); } });
     }
   };
+  // Bokeh drops a message that it cannot read. Nothing else says so, and what it should have changed stays as it was.
+  const dropped = (error) => {
+    if (/^reference .* isn't known$/.test(error?.message ?? "")) {
+      say("An answer of the server could not be shown: this page may show something old. Reload it.");
+    }
+  };
+  window.addEventListener("error", (event) => dropped(event.error));
+  window.addEventListener("unhandledrejection", (event) => dropped(event.reason));
   // A page that is left closes its socket, too.
   window.addEventListener("pagehide", () => { leaving = true; });
   window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
