@@ -191,7 +191,7 @@ def read_polygon(path: str | Path) -> list[Region]:
             shapes[crossing] = make_valid(shapes[crossing])
             mended = [names[at][1] for at in crossing]
         regions = [Region(shape, name) for shape, (name, _) in zip(shapes, names, strict=True)]
-    told = [
+    notes = [
         f"{len(those)} features of {path.name} {what} ({first_few(those)})."
         for those, what in (
             (empty, "have no geometry: left out"),
@@ -199,8 +199,8 @@ def read_polygon(path: str | Path) -> list[Region]:
         )
         if those
     ]
-    if told:
-        warn(" ".join(told))
+    if notes:
+        warn(" ".join(notes))
     if not regions or all(region.geometry.is_empty for region in regions):
         raise InputError(f"Got {path} without a whole polygon, need rings of four or more places; add one.")
     # Metres without a CRS are far beyond degrees.

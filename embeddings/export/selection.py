@@ -188,10 +188,10 @@ class CubeSelection:
         partly = [
             f"{name} {share:.0%}" for name, share in zip(names, shares, strict=True) if share < WHOLE_SHARE
         ]
-        told = []
+        notes = []
         if partly:
             self.share_inside = first_few(partly, 100)
-            told.append(
+            notes.append(
                 f"Not all of the area lies in the scene, the rest is left out; inside: {first_few(partly)}."
             )
         # Whole in the scene and without a row in the answer: smaller than a pixel, or a narrow strip.
@@ -202,11 +202,11 @@ class CubeSelection:
             if share >= WHOLE_SHARE and id(region) not in taken
         ]
         if lost:
-            told.append(
+            notes.append(
                 f"{len(lost)} of {len(regions)} polygons hold no pixel centre: left out ({first_few(lost)})."
             )
-        if told:
-            warn(" ".join(told))
+        if notes:
+            warn(" ".join(notes))
         return found
 
     def region_numbers(self, polygon: list) -> tuple[np.ndarray, list[str]]:

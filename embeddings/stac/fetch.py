@@ -112,17 +112,17 @@ def fetch(
         with atomic_path(path) as temporary:
             zarr.write(scene, temporary)
     shutil.rmtree(folder)
-    told = []
+    notes = []
     if left_out:
         images = sum(len(one.items) for one in found) + len(unusable)
-        told.append(describe_left_out(left_out, images))
+        notes.append(describe_left_out(left_out, images))
     if empty:
         names = ", ".join(empty[:NAMED]) + (", ..." if empty[NAMED:] else "")
-        told.append(
+        notes.append(
             f"{len(empty)} of {len(found)} dates have no value in the square and are left out ({names})"
         )
-    if told:
-        warnings.warn(f"{path.name}: {'; '.join(told)}.", DataWarning, stacklevel=2)
+    if notes:
+        warnings.warn(f"{path.name}: {'; '.join(notes)}.", DataWarning, stacklevel=2)
     return left_out
 
 
