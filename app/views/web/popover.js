@@ -12,16 +12,18 @@ function makePopover(button, panel, onOpen) {
     panel.style.top = `${Math.max(gap, Math.min(top, innerHeight - size.height - gap))}px`;
   };
   panel.addEventListener("toggle", (event) => {
-    const open = event.newState === "open";
-    button.setAttribute("aria-expanded", String(open));
-    if (open) { onOpen?.(); place(); }
+    button.setAttribute("aria-expanded", String(event.newState === "open"));
   });
   // A click on the button while it is open closes it: the light dismiss comes first, with the press.
   let wasOpen = false;
   button.addEventListener("pointerdown", () => { wasOpen = panel.matches(":popover-open"); });
   button.addEventListener("click", (event) => {
     if (event.detail === 0) wasOpen = panel.matches(":popover-open");  // by a key
-    if (wasOpen) { panel.hidePopover(); wasOpen = false; } else panel.showPopover();
+    if (wasOpen) { panel.hidePopover(); wasOpen = false; return; }
+    panel.showPopover();
+    // At once and not on "toggle", which comes later: it would replace what was typed in the meantime.
+    onOpen?.();
+    place();
   });
   // Keys typed in it are not for the page (which steps the day) nor for the map.
   panel.addEventListener("keydown", (event) => { if (event.key !== "Escape") event.stopPropagation(); });
