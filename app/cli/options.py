@@ -147,7 +147,7 @@ def measured_options(command: Command) -> Command:
             "--measured",
             multiple=True,
             metavar="FOLDER",
-            help="sensor, fusion: measured series tables, or scenes; repeatable.",
+            help="Measured series tables, or scenes; repeatable. gpp: land that maps shall not flag as strange.",
         ),
         click.option(
             "--leave",

@@ -71,22 +71,24 @@ def distance():
         days = np.arange(18_800, 18_850, 5)
         z, _ = embed_series(model, days, np.array([spectrum] * len(days)), days)
         with torch.inference_mode():
-            return float((head.net.mahalanobis(torch.from_numpy(z)) / head.net.far).median())
+            return float((head.net.map_distance(torch.from_numpy(z)) / head.net.map_limit).median())
 
     return measure
 
 
-def test_maps_have_the_limit_of_all_that_taught_and_rows_a_closer_one():
-    """A cube's embeddings, of ten bands and radar, lie farther out than those of a table's six bands alone."""
+def test_what_maps_show_of_ordinary_land_is_strange_among_rows_only():
+    """Ten bands, neighbours and radar vary in directions in which six bands of single spectra do not."""
     import torch
 
     net = gpp.load().net
-    scaled = torch.full((1, 32), 1.0) @ torch.linalg.cholesky(torch.linalg.inv(net.precision)).T
-    between = 0.5 * (net.far + net.far_of_rows) / net.mahalanobis(net.centre + scaled * net.size)
-    z = net.centre + between * scaled * net.size
+    # Along the direction that maps vary in most, compared with rows, one and a half deviations from their centre.
+    root = torch.linalg.cholesky(torch.linalg.inv(net.map_precision))
+    _, axes = torch.linalg.eigh(root.T @ net.precision @ root)
+    z = net.centre + (net.map_centre + 1.5 * root @ axes[:, -1])[None] * net.size
     drivers = np.zeros((1, len(DRIVERS)), np.float32)
     drivers[:, WEATHER_MISSING] = 1
-    assert float(net.mahalanobis(z)) < float(net.far)
+    assert float(net.map_distance(z)) == pytest.approx(1.5, rel=0.02)
+    assert float(net.mahalanobis(z)) > float(net.far_of_rows)
     assert gpp.load().predict_rows(z.numpy(), np.array([200.0]), drivers)[2].all()
 
 
