@@ -107,7 +107,7 @@ def read(path: str | Path, need_gpp: bool = False, resolution_m: float | None = 
     if "lat" not in table:
         own["lat"] = of.get("lat", pd.Series(dtype=float))
     table = table.assign(**{name: table["site"].map(values) for name, values in own.items()})
-    table["type"] = table["type"].fillna("unknown").astype(str)
+    table["type"] = table["type"].astype(object).fillna("unknown").astype(str)
     return table
 
 

@@ -24,10 +24,11 @@ from fluxlens.models.gpp.daily_head import RIDGE, DailyHead
 
 TAUGHT_SHARE = 0.1
 """Share in the domain of rows and simulated land, which no map looks like; measured land has the rest, its sets alike.
-With 0.4 dry sand, burnt land and reflectance in wrong units pass more often, and measured farmland is flagged as often."""
+With 0.4 dry sand, burnt land and reflectance in wrong units pass more often, and measured farmland is flagged as
+often."""
 MAP_SHARE = 0.88
-"""Share of the days of measured land left out that is within the limit of maps: with 0.9 half of burnt land passes, with
-0.86 a tenth of measured farmland in May and June is flagged."""
+"""Share of the days of measured land left out that is within the limit of maps: with 0.9 half of burnt land passes,
+with 0.86 a tenth of measured farmland in May and June is flagged."""
 CLEAR_BLUE, CLEAR_NDSI = 0.12, 0.2
 """Decoded blue reflectance, and snow index (Hall et al. 1995), above which a day shows haze, cloud or snow, which shall
 stay strange."""
