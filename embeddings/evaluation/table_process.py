@@ -192,6 +192,7 @@ def _training_tensors(
     import torch
 
     table = table.reset_index(drop=True)
+    # Of left-out rows too the imputer is that of the rows of the fit.
     base = table_features.base(table)
     imputer = imputer or GaussianImputer.fit(base)
     drawn = imputer.impute(base)

@@ -89,6 +89,7 @@ def read(path: str | Path, need_gpp: bool = False, resolution_m: float | None = 
     date = pd.to_datetime(table["date"], errors="coerce")
     if date.isna().any() or table["site"].isna().any():
         raise InputError(f"Got {path.name} with a row without site or date, need both in each; fill them in.")
+    # A table may hold the series of another sensor under these names; without a word they are those of MODIS.
     known = row_resolution_m(table, resolution_m)
     table = table.assign(
         site=table["site"].astype(str),
@@ -98,6 +99,7 @@ def read(path: str | Path, need_gpp: bool = False, resolution_m: float | None = 
     numbers = [name for name in (*DAILY_COLUMNS, *DAILY_WEATHER, "gpp", "lat") if name in table]
     for name in numbers:
         table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
+    # Reflectance times 10 000 gives plausible, wrong GPP: refuse rather than guess.
     if table[list(DAILY_COLUMNS)].stack().median() > 2:
         raise InputError("Got bands above 2, need reflectance 0-1; divide by 10000.")
     places = path.with_name("sites.parquet")
@@ -164,6 +166,7 @@ def embed_site(
         weather, pd.DatetimeIndex(rows["date"]), lat if np.isfinite(lat) else UNKNOWN_LATITUDE
     )
     day, spectra = every[keep], values[keep]
+    # The window is that of all rows of the year, wanted or not: no answer may hang on which other days are asked.
     wanted = np.ones(len(rows), bool) if wanted is None else wanted
     for year in np.unique(rows["date"].dt.year[wanted]):
         in_year = rows["date"].dt.year.values == year

@@ -126,6 +126,7 @@ def _predict(
     fine = is_fine(table)
     out = {name: np.empty(len(table)) for name in BAND} | {"ood": np.zeros(len(table), bool)}
     every_sw, every_drivers = np.zeros(len(table)), np.zeros((len(table), len(DRIVERS)), np.float32)
+    # Site by site: spectra of other sites must not enter.
     for at, (z, sw, drivers), is_lost in _embedded(table, model):
         mean, spread, is_strange = head.predict_rows(z, sw, drivers, fine[at])
         half = NORMAL_90 * spread
@@ -157,6 +158,7 @@ def _embedded(
 
 def _with_resolution(result: pd.DataFrame, metres: pd.Series) -> pd.DataFrame:
     """The result with what is known of the land its rows show, as a column and in words."""
+    # Without any word of it the columns stay those of the contract.
     if metres.notna().any():
         result["resolution_m"] = metres.fillna(ASSUMED_M).values
     told = " and ".join(f"{value:g} m" for value in np.unique(metres.dropna()))

@@ -132,6 +132,7 @@ def looks_coarse(raw: pd.DataFrame, table: pd.DataFrame) -> str:
     str
         Empty where nothing does.
     """
+    # Names first, which are surer than the dates.
     for column in raw:
         if HINT_BANDS.match(str(column).casefold()):
             return f"has the column {column}"

@@ -66,6 +66,7 @@ def measured_land(folder: str | Path, model: Embedder, seed: int = 0) -> np.ndar
     from fluxlens.embeddings.readers.series_sets import find_tables, holds_tables
     from fluxlens.embeddings.training.series import from_table
 
+    # One generator for all tables and scenes of the folder: the same folder gives the same sample.
     rng = np.random.default_rng(seed)
     root, parts = Path(folder), []
     if holds_tables(root):
@@ -77,6 +78,7 @@ def measured_land(folder: str | Path, model: Embedder, seed: int = 0) -> np.ndar
                 parts.append(_of_scene(open_scene(path), model, rng))
     z = np.concatenate([part for part in parts if len(part)] or [np.empty((0, model.features), np.float32)])
     z = z[shows_clear_land(z, model)]
+    # Ten rows per feature: a covariance of fewer is singular in places, and the ridge would set the distance.
     if len(z) < 10 * z.shape[1]:
         raise InputError(f"Got --measured {folder} with {len(z)} clear days of land, need {10 * z.shape[1]}.")
     return z
@@ -97,6 +99,7 @@ def shows_clear_land(z: np.ndarray, model: Embedder) -> np.ndarray:
     ndarray
         (row,) bool.
     """
+    # By what the embedding decodes to and not by masks: cloud masks miss haze, and tables of plots have none.
     bands = model.config.specs["s2"].bands
     with torch.inference_mode():
         reflectance = model.decoders["s2"](torch.from_numpy(np.asarray(z, np.float32))).numpy()  # (row, band)
@@ -141,6 +144,7 @@ def set_map_domain(
             f"Got {len(measured)} sets of measured land, need two or more to leave one out; give more."
         )
     rng = np.random.default_rng(seed)
+    # Scaled as the network's inputs are, whose centre and size stay: the network was fitted with them.
     centre, size = head.centre.numpy(), head.size.numpy()
 
     def scaled(z: np.ndarray) -> np.ndarray:
@@ -187,6 +191,7 @@ def _of_scene(scene, model: Embedder, rng: np.random.Generator) -> np.ndarray:
     side = slice(0, SCENE_SIDE_PX)
     cube = engine.compute(scene, model, window=(side, side))
     steps = cube["embedding"].values.reshape(-1, cube.sizes["feature"])
+    # Pixels outside a field or a mosaic hold nothing.
     seen = np.flatnonzero((steps != FEATURE_MISSING).any(1))
     rows = rng.choice(seen, min(SCENE_SAMPLE, len(seen)), replace=False)
     return (steps[rows] * cube["scale"].values).astype(np.float32)
@@ -209,6 +214,7 @@ def _of_series(source: SeriesSource, model: Embedder, rng: np.random.Generator) 
                 tokens[sensor] = Tokens(token, valid, torch.from_numpy(day.astype(np.int64))[None])
         if last is None or len(last) < LEAST_ACQUISITIONS:
             continue
+        # Any day between first and last, gaps included: maps are asked for every day.
         days = np.sort(rng.integers(last[0], last[-1] + 1, SERIES_DAYS))
         with torch.inference_mode():
             out.append(model.embed(tokens, torch.from_numpy(days)[None]).z[0, :, 0].numpy())
