@@ -124,7 +124,7 @@ def save_head(path: str | Path, kind: str, tensors: dict[str, Tensor], config: d
     path
         File to write, ending in ``.safetensors``; its folder is made.
     kind
-        ``daily`` (``DailyHead``) or ``table`` (Gaussian processes).
+        ``daily`` (``DailyHead``); files of earlier releases may be of another kind.
     tensors
         Parameters by name, any shape and device, in the units of the head's scaling.
     config, card

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import click
-from fluxlens.app.cli.options import day_options
+from fluxlens.app.cli.options import day_options, resolution_option
 from fluxlens.models.errors import InputError
 
 
@@ -14,6 +14,7 @@ def calibrate_commands() -> None:
 
 @calibrate_commands.command("gpp")
 @click.option("--table", metavar="ROWS.csv", help="Spectra, weather and GPP of one tower or several.")
+@resolution_option
 @click.option("--store", metavar="STORE", help="Its daily GPP beside the tower of --data.")
 @click.option("--data", metavar="TOWER", help="A tower file; with --store (default: the tower of its scene).")
 @click.option("--at", metavar="LON,LAT", help="Where the tower stands, unless it is known.")
@@ -21,6 +22,7 @@ def calibrate_commands() -> None:
 @click.option("--out", required=True, metavar="CAL.json", help="File for the calibration.")
 def calibrate_gpp(
     table: str | None,
+    resolution_m: float | None,
     store: str | None,
     data: str | None,
     at: str | None,
@@ -35,6 +37,8 @@ def calibrate_gpp(
     ----------
     table : str or None
         Path of a CSV file of measured rows.
+    resolution_m : float or None
+        Metres of land that a row shows.
     store, data, at : str or None
         Instead, path of a store, of a tower file, and ``LON,LAT`` of the tower.
     start, end : str or None
@@ -46,12 +50,14 @@ def calibrate_gpp(
         raise InputError("Got neither or both of --table and --store, need one of them; choose.")
     if table is not None and (data or at):
         raise InputError("Got --data or --at with --table, need --store for them; leave them out.")
+    if resolution_m is not None and table is None:
+        raise InputError("Got --resolution-m with --store, need --table for it; leave it out.")
     from fluxlens.embeddings.gpp import calibrate, calibration_file
 
     # Before anything is read: a store takes a while.
     calibration_file.check_path(out)
     if table is not None:
-        made = calibrate.calibrate_table(table, start, end)
+        made = calibrate.calibrate_table(table, start, end, resolution_m=resolution_m)
     else:
         from fluxlens.app.cli.evaluate import store_at_tower
         from fluxlens.embeddings import gpp

@@ -29,6 +29,12 @@ device_option = click.option(
 calibration_option = click.option(
     "--calibration", metavar="CAL.json", help="GPP calibrated to towers, as `calibrate gpp` writes it."
 )
+resolution_option = click.option(
+    "--resolution-m",
+    type=float,
+    metavar="METRES",
+    help="Land that a row of --table shows (default: its columns resolution_m or sensor, else 10 to 30 m).",
+)
 json_option = click.option("--json", "json_path", metavar="FILE", help="Also write the numbers to this file.")
 
 
@@ -147,7 +153,7 @@ def measured_options(command: Command) -> Command:
             "--measured",
             multiple=True,
             metavar="FOLDER",
-            help="sensor, fusion: measured series tables, or scenes; repeatable.",
+            help="Measured series tables, or scenes; repeatable. gpp: land that maps shall not flag as strange.",
         ),
         click.option(
             "--leave",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import click
-from fluxlens.app.cli.options import calibration_option, day_options
+from fluxlens.app.cli.options import calibration_option, day_options, resolution_option
 from fluxlens.app.cli.output import run_with_progress
 from fluxlens.models.errors import InputError
 
@@ -16,6 +16,7 @@ def predict_commands() -> None:
 @predict_commands.command("gpp")
 @click.argument("store", required=False, metavar="[STORE]")
 @click.option("--table", metavar="IN.csv", help="Spectra and weather, one row each.")
+@resolution_option
 @day_options
 @calibration_option
 @click.option(
@@ -27,6 +28,7 @@ def predict_commands() -> None:
 def predict_gpp(
     store: str | None,
     table: str | None,
+    resolution_m: float | None,
     start: str | None,
     end: str | None,
     calibration: str | None,
@@ -38,7 +40,9 @@ def predict_gpp(
     Parameters
     ----------
     store, table : str or None
-        Path of a store, or of a CSV file; one of them.
+        Path of a store, or of a table, CSV or Parquet; one of them.
+    resolution_m : float or None
+        Metres of land that a row of the table shows.
     start, end : str or None
         ISO dates; of a store.
     calibration : str or None
@@ -53,8 +57,10 @@ def predict_gpp(
             raise InputError("Got --start or --end with --table, need STORE for them; leave them out.")
         from fluxlens.embeddings.gpp import predict_table
 
-        predict_table.predict(table, out, calibration=calibration)
+        predict_table.predict(table, out, calibration=calibration, resolution_m=resolution_m)
         return
+    if resolution_m is not None:
+        raise InputError("Got --resolution-m with STORE, need --table for it; leave it out.")
     from fluxlens.embeddings.export import extract, paths, writers
     from fluxlens.embeddings.store import Store
 

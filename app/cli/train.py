@@ -87,7 +87,14 @@ def train(
         from fluxlens.embeddings.training import gpp_heads
 
         head = gpp_heads.run(
-            path, table, seed, model, towers, simulated if towers else gpp_heads.LANDSCAPES, sources
+            path,
+            table,
+            seed,
+            model,
+            towers,
+            simulated if towers else gpp_heads.LANDSCAPES,
+            sources,
+            measured,
         )
         print(f"{path}: digest {run_with_progress(head)}")
         return

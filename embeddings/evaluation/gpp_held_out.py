@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from fluxlens.embeddings import climatology, metrics
 from fluxlens.embeddings.evaluation.gpp_at_tower import MODEL
-from fluxlens.embeddings.evaluation.table_process import TableGppHead, gpp_with_band
+from fluxlens.embeddings.evaluation.table_process import TableProcess, gpp_with_band
 from fluxlens.embeddings.gpp import baselines, table_features
 from fluxlens.embeddings.gpp.table_embeddings import add_embeddings
 from fluxlens.embeddings.gpp.tables import read
@@ -39,13 +39,13 @@ def leave_out(table: pd.DataFrame, by: str, name: str = MODEL, **fit: Any) -> St
     Parameters
     ----------
     table
-        Measured rows with the columns of ``gpp_table.read`` and ``year``; gpp in gC m-2 d-1.
+        Measured rows with the columns of ``gpp.tables.read`` and ``year``; gpp in gC m-2 d-1.
     by
         Column whose values are left out: ``site`` or ``year``.
     name
         Name of the model in the progress messages.
     **fit
-        Passed to the head's ``fit``.
+        Passed to ``TableProcess.fit``.
 
     Returns
     -------
@@ -65,8 +65,10 @@ def leave_out(table: pd.DataFrame, by: str, name: str = MODEL, **fit: Any) -> St
         # Scaling, hyperparameters and the width of the band come from the other folds; then each site or year of this
         # fold is predicted from all rows but its own.
         in_fold = table[by].isin(part).values
-        head = TableGppHead.fit(table[~in_fold], by=by, **fit)
-        band = gpp_with_band(*head.conditioned_on(table).leave_group_out(table[by]), head.interval_scale)
+        process = TableProcess.fit(table[~in_fold], by=by, **fit)
+        band = gpp_with_band(
+            *process.conditioned_on(table).leave_group_out(table[by]), process.interval_scale
+        )
         out[in_fold] = np.column_stack([band[column] for column in out])[in_fold]
     return out
 
@@ -74,7 +76,7 @@ def leave_out(table: pd.DataFrame, by: str, name: str = MODEL, **fit: Any) -> St
 def site_folds(site: pd.Series) -> list[list[str]]:
     """Sites dealt into at most ``FOLDS`` folds in turn, those with most rows first, so that folds have similar sizes.
 
-    Kept beside scikit-learn's ``GroupKFold``, which deals otherwise: all published leave-site-out scores of the heads
+    Kept beside scikit-learn's ``GroupKFold``, which deals otherwise: all published leave-site-out scores of tables
     rest on these folds.
 
     Parameters
@@ -120,7 +122,7 @@ def baseline_predictions(table: pd.DataFrame, by: str = "site") -> dict[str, np.
     base = table_features.base(table)
     filler = table_features.GaussianImputer.fit(base)
     drawn = filler.impute(base)  # several draws of missing inputs; the baselines take their mean
-    # The P-model and NIRv need the same inputs as the head, filled the same way: no baseline is handicapped.
+    # The P-model and NIRv need the same inputs as the processes, filled the same way: no baseline is handicapped.
     now = table_features.features(sum(drawn[1:], drawn[0]) / len(drawn), table)
     fapar = baselines.fapar_from_ndvi(now["ndvi"])
     drives = {
@@ -188,7 +190,7 @@ def coverage(table: pd.DataFrame, band: pd.DataFrame) -> dict[str, float]:
 def evaluate(
     path: str | Path, split: str = "leave-site-out", model: str | None = None, **fit: Any
 ) -> Steps[dict]:
-    """Score the table head and the baselines at held-out sites or years.
+    """Score the Gaussian processes of a table and the baselines at held-out sites or years.
 
     Parameters
     ----------
@@ -197,9 +199,9 @@ def evaluate(
     split
         ``leave-site-out`` or ``leave-year-out``.
     model
-        Name of an embedding model: the same head is then scored on raw bands and on embeddings too.
+        Name of an embedding model: the same processes are then scored on raw bands and on embeddings too.
     **fit
-        Passed to the head's ``fit``.
+        Passed to ``TableProcess.fit``.
 
     Returns
     -------

@@ -213,7 +213,7 @@ def evaluate(path: str | Path, model: Embedder) -> Steps[tuple[dict[str, float],
     Parameters
     ----------
     path
-        Table with the columns of ``gpp_table.read``: site, date, type, bands and gpp (gC m-2 d-1).
+        Table with the columns of ``gpp.tables.read``: site, date, type, bands and gpp (gC m-2 d-1).
     model
         Embeds each spectrum on its own.
 

@@ -10,14 +10,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings.gpp import table_features
-from fluxlens.embeddings.gpp.table_features import BANDS, GROUPS, GaussianImputer
+from fluxlens.embeddings.gpp.table_features import GROUPS, GaussianImputer
 from fluxlens.models.gpp.drivers import COVERAGE, NORMAL_90
-
-OOD_QUANTILE = 0.99
-"""Share of training rows that is within the limit of `ood`, each site compared with the others."""
-
-ROW_GROUPS = ("leaf", "bands", "embedding", "air", "light")
-"""Groups of features of the row itself, by which `ood` is decided."""
 
 
 def signed_sqrt(gpp: np.ndarray) -> np.ndarray:
@@ -52,60 +46,9 @@ def signed_square(value: np.ndarray) -> np.ndarray:
     return np.sign(value) * np.square(value)
 
 
-@dataclass(frozen=True)
-class FeatureDomain:
-    """Where the features of training rows lie, by mean and covariance (Mahalanobis 1936).
-
-    Parameters
-    ----------
-    mean
-        (feature,)
-    inverse
-        (feature, feature) inverse covariance.
-    limit
-        Distance beyond which a row is out of distribution.
-    """
-
-    mean: np.ndarray
-    inverse: np.ndarray
-    limit: float = np.inf
-
-    @classmethod
-    def from_features(cls, x: np.ndarray) -> FeatureDomain:
-        """Estimate mean and covariance, with a ridge that keeps constant features invertible.
-
-        Parameters
-        ----------
-        x
-            (row, feature)
-
-        Returns
-        -------
-        FeatureDomain
-            Without a limit.
-        """
-        return cls(x.mean(0), np.linalg.inv(np.cov(x.T) + 1e-6 * np.diag(x.var(0) + 1e-12)))
-
-    def mahalanobis(self, x: np.ndarray) -> np.ndarray:
-        """Distance of rows from the training rows.
-
-        Parameters
-        ----------
-        x
-            (row, feature)
-
-        Returns
-        -------
-        ndarray
-            (row,) in standard deviations.
-        """
-        away = x - self.mean
-        return np.sqrt(np.einsum("nf,fg,ng->n", away, self.inverse, away))
-
-
 @dataclass
-class TableGppHead:
-    """GPP of table rows: an equal mixture of Gaussian processes with different kernels, on the signed root of GPP.
+class TableProcess:
+    """An equal mixture of Gaussian processes with different kernels, on the signed root of GPP.
 
     Parameters
     ----------
@@ -115,22 +58,13 @@ class TableGppHead:
         Completes rows with missing columns.
     interval_scale
         Factor on the spread that gave the band its coverage at left-out sites.
-    domain
-        Where the features of training rows lie, for `ood`.
-    digest
-        Digest of the weights, empty before they are saved.
-    card
-        Model card: what the head was fitted on.
     groups
-        Features by group, as ``gpp_features.GROUPS``.
+        Features by group, as ``gpp.table_features.GROUPS``.
     """
 
     processes: list
     imputer: GaussianImputer
     interval_scale: float = 1.0
-    domain: FeatureDomain | None = None
-    digest: str = ""
-    card: dict | None = None
     groups: dict[str, tuple[str, ...]] = field(default_factory=lambda: GROUPS)
 
     @classmethod
@@ -141,13 +75,13 @@ class TableGppHead:
         steps: int = 25,
         groups: dict[str, tuple[str, ...]] = GROUPS,
         by: str = "site",
-    ) -> TableGppHead:
-        """Fit everything to a table.
+    ) -> TableProcess:
+        """Fit imputer, processes and the width of the band to a table.
 
         Parameters
         ----------
         table
-            As ``read`` returns it, with ``gpp``; rows without GPP are left out.
+            As ``gpp.tables.read`` returns it, with ``gpp``; rows without GPP are left out.
         kernels
             Names in ``models.gpp.gaussian_process.SHAPES``, one process each.
         steps
@@ -159,7 +93,7 @@ class TableGppHead:
 
         Returns
         -------
-        TableGppHead
+        TableProcess
             Calibrated, conditioned on the rows.
         """
         import torch
@@ -171,7 +105,7 @@ class TableGppHead:
         processes = [SiteGaussianProcess(index, kernel).fit(x, y, site, steps) for kernel in kernels]
         return cls(processes, imputer, groups=groups).calibrate(table[by])
 
-    def conditioned_on(self, table: pd.DataFrame) -> TableGppHead:
+    def conditioned_on(self, table: pd.DataFrame) -> TableProcess:
         """Copy with the same hyperparameters, scaling and imputer, conditioned on other rows.
 
         Parameters
@@ -181,27 +115,17 @@ class TableGppHead:
 
         Returns
         -------
-        TableGppHead
+        TableProcess
             A new one.
         """
         x, _, y, site = _training_tensors(table[table["gpp"].notna()], self.groups, self.imputer)
         return replace(self, processes=[process.conditioned_on(x, y, site) for process in self.processes])
 
-    def nystroem(self) -> TableGppHead:
-        """The head as it is shipped: nearly the same predictions, from inducing inputs instead of measured rows.
-
-        Returns
-        -------
-        TableGppHead
-            A new one, which holds no measurement.
-        """
-        return replace(self, processes=[process.nystroem() for process in self.processes])
-
-    def calibrate(self, group: pd.Series) -> TableGppHead:
-        """Set the width of the band and the limit of `ood`.
+    def calibrate(self, group: pd.Series) -> TableProcess:
+        """Set the width of the band.
 
         The band is scaled, in the manner of conformal prediction (Vovk et al. 2005), so that it holds its share of the
-        rows when each group is left out in turn. For `ood` each site is compared with the others.
+        rows when each group is left out in turn.
 
         Parameters
         ----------
@@ -210,23 +134,13 @@ class TableGppHead:
 
         Returns
         -------
-        TableGppHead
+        TableProcess
             This one.
         """
         # Errors in units of the predicted spread: one factor widens sure and unsure rows alike.
         mean, spread = self.leave_group_out(group)
-        process = self.processes[0]
-        error = np.abs(process.y.numpy() - mean) / spread
+        error = np.abs(self.processes[0].y.numpy() - mean) / spread
         self.interval_scale = float(np.quantile(error, COVERAGE)) / NORMAL_90
-        x, site = (
-            (process.x * process.spread + process.centre).numpy()[:, self._row_features],
-            process.site.numpy(),
-        )
-        distance = np.concatenate(
-            [FeatureDomain.from_features(x[site != s]).mahalanobis(x[site == s]) for s in np.unique(site)]
-        )
-        limit = float(np.quantile(distance, OOD_QUANTILE))
-        self.domain = replace(FeatureDomain.from_features(x), limit=limit)
         return self
 
     def leave_group_out(self, group: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -246,42 +160,6 @@ class TableGppHead:
 
         index = torch.from_numpy(pd.factorize(group)[0])
         return _mixture([[part.numpy() for part in p.leave_group_out(index)] for p in self.processes])
-
-    def predict(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Predict GPP of rows, all taken as of new sites.
-
-        Parameters
-        ----------
-        table
-            As ``read`` returns it.
-
-        Returns
-        -------
-        DataFrame
-            ``gpp``, ``gpp_lo``, ``gpp_hi`` (gC m-2 d-1, a 90 % band) and ``ood`` with the index of the table. Rows with
-            a missing band are out of distribution.
-        """
-        import torch
-
-        # A mixture over imputations and kernels: what is missing widens the band by the spread between them.
-        predictions, distances = [], []
-        for rows in self.imputer.impute(table_features.base(table)):
-            x = table_features.features(rows, table, self.groups).values
-            predictions += [[part.numpy() for part in p.predict(torch.tensor(x))] for p in self.processes]
-            distances.append(self.domain.mahalanobis(x[:, self._row_features]))
-        mean, spread = _mixture(predictions)
-        lost = table[list(BANDS)].isna().any(axis=1).values
-        return pd.DataFrame(
-            gpp_with_band(mean, spread, self.interval_scale)
-            | {"ood": (np.mean(distances, 0) > self.domain.limit) | lost},
-            table.index,
-        )
-
-    @property
-    def _row_features(self) -> list[int]:
-        """Positions of the features of the row itself."""
-        names = [name for group in self.groups.values() for name in group]
-        return [names.index(n) for g in self.groups if g in ROW_GROUPS for n in self.groups[g]]
 
 
 def gpp_with_band(mean: np.ndarray, spread: np.ndarray, interval_scale: float) -> dict[str, np.ndarray]:
@@ -314,6 +192,7 @@ def _training_tensors(
     import torch
 
     table = table.reset_index(drop=True)
+    # Of left-out rows too the imputer is that of the rows of the fit.
     base = table_features.base(table)
     imputer = imputer or GaussianImputer.fit(base)
     drawn = imputer.impute(base)

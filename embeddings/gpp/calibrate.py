@@ -14,6 +14,7 @@ from fluxlens.embeddings.gpp import cubes, table_days, tables
 from fluxlens.embeddings.gpp.calibration import PRIORS, DayTerms, SiteRows
 from fluxlens.embeddings.gpp.calibration_file import Calibration, HeadAdjustment
 from fluxlens.embeddings.gpp.drivers import daily_drivers
+from fluxlens.embeddings.gpp.table_resolution import is_fine
 from fluxlens.embeddings.scenes.acquisitions import parse_day, to_epoch_day
 from fluxlens.embeddings.towers import periods
 from fluxlens.models.errors import InputError
@@ -28,7 +29,11 @@ LEAST_QC = 0.75
 
 
 def calibrate_table(
-    path: str | Path, start: Any = None, end: Any = None, model: str = "default"
+    path: str | Path,
+    start: Any = None,
+    end: Any = None,
+    model: str = "default",
+    resolution_m: float | None = None,
 ) -> Calibration:
     """Calibrate the head to measured rows of a table.
 
@@ -40,6 +45,8 @@ def calibrate_table(
         First and last day that count, ISO dates; None: of the table.
     model
         Name or path of the embedder.
+    resolution_m
+        Metres of land a row shows, as ``predict_table.predict`` takes it.
 
     Returns
     -------
@@ -53,13 +60,14 @@ def calibrate_table(
     """
     from fluxlens.models import checkpoints
 
-    every = tables.read(path, need_gpp=True)
+    every = tables.read(path, need_gpp=True, resolution_m=resolution_m)
     wanted = np.isfinite(every["gpp"].values) & _within(every["date"], start, end)
     if not wanted.any():
         raise InputError(
             f"Got {Path(path).name} without measured GPP from {start or 'its start'} to {end or 'its end'}, need"
             f" {engine.LEAST_DAYS} days or more; give more days."
         )
+    fine = is_fine(every)
     head = cubes.load("default")
     embedder = checkpoints.load(model, "cpu")
     rows: dict[str, SiteRows] = {}
@@ -70,7 +78,7 @@ def calibrate_table(
             continue
         one = every.iloc[at].reset_index(drop=True)
         z, sw, drivers = table_days.embed_rows(one, embedder)
-        mean, spread, _ = head.predict_rows(z, sw, drivers)
+        mean, spread, _ = head.predict_rows(z, sw, drivers, fine[at])
         day, gpp = to_epoch_day(one["date"].values), one["gpp"].values
         rows[str(name)] = SiteRows(day, gpp, mean, spread, DayTerms.from_drivers(sw, drivers)).take(measured)
     dates = every["date"][wanted]

@@ -64,7 +64,7 @@ class DailyGppHead:
     card: dict
 
     def predict_rows(
-        self, z: np.ndarray, sw: np.ndarray, drivers: np.ndarray
+        self, z: np.ndarray, sw: np.ndarray, drivers: np.ndarray, fine: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Predict single pixel-days, as ``predict`` does those of a cube.
 
@@ -76,21 +76,58 @@ class DailyGppHead:
             (row,) daily mean shortwave radiation, W m-2.
         drivers
             (row, driver) scaled, in the order of ``models.gpp.drivers.DRIVERS``.
+        fine
+            (row,) bool, whether a row shows land at 10 to 30 m, as ``table_resolution.is_fine`` tells; others go
+            without the correction that was learnt there. None: all do.
 
         Returns
         -------
         mean, spread, ood
             (row,) mean and standard deviation, gC m-2 d-1, as wide as the band; bool.
         """
-        import torch
+        net = self.net
+        fine = np.ones(len(z), bool) if fine is None else np.asarray(fine, bool)
+        mean, spread, distance, air = predict_pixel_days(net, z, sw, drivers, fine)
+        if not net.config.correction:  # heads of earlier releases have one limit and one factor for all
+            return mean, float(net.widen) * spread, distance > float(net.far)
+        # Rows of 500 m have a factor of their own: the correction has its own spread.
+        factor = np.where(fine, float(net.widen), float(net.widen_of_coarse))
+        return (
+            mean,
+            factor * spread,
+            (distance > float(net.far_of_rows)) | (air > float(net.air_far)),
+        )
 
-        parts = [torch.from_numpy(np.asarray(part, np.float32)) for part in (z, sw, drivers)]
-        with torch.inference_mode():
-            mean, spread = self.net(*parts)
-            # Heads of earlier releases have one limit for all.
-            limit = self.net.far_of_rows if self.net.config.correction else self.net.far
-            ood = (self.net.mahalanobis(parts[0]) > limit) | self.net.is_strange_air(parts[2])
-            return mean.numpy().astype(float), (self.net.widen * spread).numpy().astype(float), ood.numpy()
+
+def predict_pixel_days(
+    net: Any, z: np.ndarray, sw: np.ndarray, drivers: np.ndarray, fine: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What a network says of single pixel-days: of tables, of towers that teach and of towers left out.
+
+    Parameters
+    ----------
+    net
+        ``models.gpp.daily_head.DailyHead``.
+    z, sw, drivers, fine
+        As ``DailyGppHead.predict_rows`` takes them.
+
+    Returns
+    -------
+    mean, spread, distance, air_distance
+        (row,) mean and standard deviation before the band is widened, gC m-2 d-1, and the distances of embedding and
+        weather from the rows that taught, standard deviations.
+    """
+    import torch
+
+    parts = [torch.from_numpy(np.asarray(part, np.float32)) for part in (z, sw, drivers)]
+    with torch.inference_mode():
+        mean, spread = (part.numpy().astype(float) for part in net(*parts, corrected=bool(fine.any())))
+        if fine.any() and not fine.all():
+            own = (part.numpy().astype(float) for part in net(*parts, corrected=False))
+            mean, spread = (
+                np.where(fine, one, other) for one, other in zip((mean, spread), own, strict=True)
+            )
+        return mean, spread, net.mahalanobis(parts[0]).numpy(), net.air_distance(parts[2]).numpy()
 
 
 @cache
@@ -240,7 +277,7 @@ def predict(
         unobserved = (values[at, part] == FEATURE_MISSING).all(-1)
         for name, value in zip(("gpp", "gpp_lo", "gpp_hi"), block_gpp, strict=True):
             flat[name][at, part] = np.where(unobserved, np.float32(np.nan), value)
-        flat["ood"][at, part] = ((distance > head.net.far).numpy() | strange_air[at]) & ~unobserved
+        flat["ood"][at, part] = ((distance > head.net.map_limit).numpy() | strange_air[at]) & ~unobserved
     coords = {name: c for name, c in cube.coords.items() if "feature" not in c.dims}
     result = xr.Dataset(
         {name: (dims, value) for name, value in out.items()}, coords, _attrs(cube, weather, head, found)

@@ -1,21 +1,26 @@
-"""GPP of a table's rows by the head of series and maps, with its 90 % band and out-of-distribution flag."""
+"""GPP of a table's rows by the head of series and maps, with its 90 % band and out-of-distribution flag.
+
+Tables are of single spectra (``tables``) or daily series (``daily_table``); both go through one function per row, which
+``evaluate gpp`` and ``calibrate gpp`` call too.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings.gpp import cubes
+from fluxlens.embeddings.gpp import cubes, daily_table, tables
 from fluxlens.embeddings.gpp.calibration import DayTerms
 from fluxlens.embeddings.gpp.calibration_file import Calibration
-from fluxlens.embeddings.gpp.table_days import embed_rows, row_drivers
+from fluxlens.embeddings.gpp.table_days import embed_rows
 from fluxlens.embeddings.gpp.table_features import BANDS
-from fluxlens.embeddings.gpp.tables import read
+from fluxlens.embeddings.gpp.table_resolution import ASSUMED_M, is_fine
 from fluxlens.models.atomic import atomic_path
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
-from fluxlens.models.gpp.drivers import NORMAL_90
+from fluxlens.models.gpp.drivers import DRIVERS, NORMAL_90
 
 BAND = ("gpp", "gpp_lo", "gpp_hi")
 
@@ -25,13 +30,14 @@ def predict(
     out_csv: str | Path,
     head: str | Path = "default",
     calibration: Calibration | str | Path | None = None,
+    resolution_m: float | None = None,
 ) -> pd.DataFrame:
-    """Predict GPP of a CSV table and write it.
+    """Predict GPP of a table and write it.
 
     Parameters
     ----------
     in_csv
-        Table as for ``read``.
+        Table of spectra as for ``tables.read``, or of daily series as for ``daily_table.read``.
     out_csv
         File to write: ``site,date,gpp,gpp_lo,gpp_hi,ood``, a row per row; its folder must exist.
     head
@@ -39,11 +45,15 @@ def predict(
     calibration
         To measured towers, or the path of its file. Rows of its towers get their tower's adjustment, others that of
         the set; a last column ``calibration`` names it.
+    resolution_m
+        Metres of land a row shows, of all rows; counts before the columns ``footprint_m``, ``resolution_m`` and
+        ``sensor``. Rows of 100 m or more go without the correction for land seen at 10 to 30 m.
 
     Returns
     -------
     DataFrame
-        What was written; gC m-2 d-1, a 90 % band.
+        What was written; gC m-2 d-1, a 90 % band. Where it is known of any row how much land it shows, a column
+        ``resolution_m`` says it of each (30 where it was assumed); ``attrs["resolution"]`` says it of the table.
 
     Raises
     ------
@@ -59,16 +69,21 @@ def predict(
     calibration = cubes.calibration_of({}, calibration)
     loaded = cubes.load(head)
     adjustment = None if calibration is None else calibration.head(cubes.KIND, loaded.digest)
-    table = read(in_csv)
-    result = pd.concat([table[["site", "date"]], predict_rows(table, loaded)], axis=1)
+    if daily_table.is_daily_file(in_csv):
+        table = daily_table.read(in_csv, resolution_m=resolution_m)
+    else:
+        table = tables.read(in_csv, resolution_m=resolution_m)
+    found, sw, drivers = _predict(table, loaded)
+    result = pd.concat([table[["site", "date"]], found], axis=1)
     if adjustment is not None:
         for site, at in table.groupby("site", sort=False).indices.items():
-            terms = DayTerms.from_drivers(*row_drivers(table.iloc[at]))
+            terms = DayTerms.from_drivers(sw[at], drivers[at])
             band = (result[name].values[at] for name in BAND)
-            found = adjustment.at(str(site)).apply(*band, terms)
-            for name, values in zip(BAND, found, strict=True):
+            adjusted = adjustment.at(str(site)).apply(*band, terms)
+            for name, values in zip(BAND, adjusted, strict=True):
                 result.loc[result.index[at], name] = values
         result["calibration"] = f"{calibration.name} ({calibration.digest})"
+    result = _with_resolution(result, table["resolution_m"])
     result["date"] = result["date"].dt.strftime("%Y-%m-%d")
     with atomic_path(out) as temporary:
         result.to_csv(temporary, index=False, float_format="%.4f")
@@ -83,7 +98,7 @@ def predict_rows(
     Parameters
     ----------
     table
-        As ``tables.read`` returns it; measured GPP in it has no influence.
+        As ``tables.read`` or ``daily_table.read`` returns it; measured GPP in it has no influence.
     head
         A loaded head, or None for the shipped one.
     model
@@ -92,25 +107,64 @@ def predict_rows(
     Returns
     -------
     DataFrame
-        ``gpp``, ``gpp_lo``, ``gpp_hi`` (gC m-2 d-1, a 90 % band) and ``ood`` with the index of the table. Rows with a
-        missing band are out of distribution.
+        ``gpp``, ``gpp_lo``, ``gpp_hi`` (gC m-2 d-1, a 90 % band) and ``ood`` with the index of the table. Spectra
+        with a missing band, and days of a year without spectra, are out of distribution.
 
     Raises
     ------
     InputError
         When no shipped embedder made the embeddings that the head was fitted on.
     """
-    head = head or cubes.load("default")
+    return _predict(table, head or cubes.load("default"), model)[0]
+
+
+def _predict(
+    table: pd.DataFrame, head: cubes.DailyGppHead, model: Embedder | None = None
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """GPP of rows, and their radiation (row,), W m-2, and scaled drivers (row, driver)."""
     model = model or embedder_of(head)
+    fine = is_fine(table)
     out = {name: np.empty(len(table)) for name in BAND} | {"ood": np.zeros(len(table), bool)}
-    for at in table.groupby("site", sort=False).indices.values():
-        mean, spread, is_strange = head.predict_rows(*embed_rows(table.iloc[at], model))
+    every_sw, every_drivers = np.zeros(len(table)), np.zeros((len(table), len(DRIVERS)), np.float32)
+    # Site by site: spectra of other sites must not enter.
+    for at, (z, sw, drivers), is_lost in _embedded(table, model):
+        mean, spread, is_strange = head.predict_rows(z, sw, drivers, fine[at])
         half = NORMAL_90 * spread
-        for name, values in zip((*BAND, "ood"), (mean, mean - half, mean + half, is_strange), strict=True):
+        parts = (mean, mean - half, mean + half, is_strange | is_lost)
+        for name, values in zip((*BAND, "ood"), parts, strict=True):
             out[name][at] = values
-    lost = table[list(BANDS)].isna().any(axis=1).values
-    out["ood"] = out["ood"] | lost
-    return pd.DataFrame(out, table.index)
+        every_sw[at], every_drivers[at] = sw, drivers
+    return pd.DataFrame(out, table.index), every_sw, every_drivers
+
+
+def _embedded(
+    table: pd.DataFrame, model: Embedder
+) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, ...], np.ndarray]]:
+    """Positions of rows, their embedding, radiation and drivers, and whether they lack what the head needs to see."""
+    is_daily = daily_table.DAILY_COLUMNS[-1] in table
+    for at in table.groupby("site", sort=False).indices.values():
+        rows = table.iloc[at]
+        if not is_daily:
+            yield at, embed_rows(rows, model), rows[list(BANDS)].isna().any(axis=1).values
+            continue
+        # Rows of one day have one embedding; each gets an answer of its own all the same.
+        _, first, of = np.unique(rows["date"].values, return_index=True, return_inverse=True)
+        for days, inputs, has_spectrum in daily_table.embed_site(rows.iloc[first], model):
+            chosen = np.flatnonzero(np.isin(of, days))
+            place = np.searchsorted(days, of[chosen])
+            lost = np.full(len(chosen), not has_spectrum)
+            yield at[chosen], tuple(part[place] for part in inputs), lost
+
+
+def _with_resolution(result: pd.DataFrame, metres: pd.Series) -> pd.DataFrame:
+    """The result with what is known of the land its rows show, as a column and in words."""
+    # Without any word of it the columns stay those of the contract.
+    if metres.notna().any():
+        result["resolution_m"] = metres.fillna(ASSUMED_M).values
+    told = " and ".join(f"{value:g} m" for value in np.unique(metres.dropna()))
+    assumed = "10 to 30 m, assumed" if metres.isna().any() else ""
+    result.attrs["resolution"] = "; ".join(part for part in (told, assumed) if part)
+    return result
 
 
 def embedder_of(head: cubes.DailyGppHead) -> Embedder:

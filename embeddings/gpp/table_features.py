@@ -51,7 +51,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "soil": ("nir_green_q90", "log_b7_mean", "log_b4_mean", "swir_q10"),
     "season": ("season_sin", "season_cos"),
 }
-"""Features that share a length scale. Names and order are facts of the shipped head."""
+"""Features that share a length scale of a Gaussian process."""
 
 AROUND = {name: GROUPS[name] for name in ("air", "light", "sun", "season")}
 """Weather and season, beside which spectra are compared."""
@@ -87,7 +87,7 @@ def base(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        As ``gpp_table.read`` returns it.
+        As ``tables.read`` returns it.
 
     Returns
     -------

@@ -7,22 +7,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings.gpp.table_features import BANDS, MERRA2_COLUMNS
+from fluxlens.embeddings.gpp.table_resolution import looks_coarse, row_resolution_m
 from fluxlens.models.errors import InputError
 
 MGRS_LATITUDE_BANDS = "CDEFGHJKLMNPQRSTUVWX"
 """Latitude bands of 8 degrees of the Military Grid Reference System, from 80 S."""
 
 
-def read(path: str | Path, need_gpp: bool = False) -> pd.DataFrame:
+def read(path: str | Path, need_gpp: bool = False, resolution_m: float | None = None) -> pd.DataFrame:
     """Read a CSV table of spectra.
 
     Parameters
     ----------
     path
         CSV with the columns ``SITE_ID`` or ``site``, ``date``, ``BANDS`` (reflectance 0-1) and, where there are,
-        ``MERRA2_COLUMNS`` (MERRA-2 names and units), a latitude or a tile, ``PFT``, ``GPP`` (gC m-2 d-1).
+        ``MERRA2_COLUMNS`` (MERRA-2 names and units), a latitude or a tile, ``PFT``, ``GPP`` (gC m-2 d-1), and
+        ``sensor``, ``footprint_m`` or ``resolution_m`` (how much land a row shows, see ``table_resolution``).
     need_gpp
         Whether GPP must be there.
+    resolution_m
+        Metres of land a row shows, of all rows; counts before the columns.
 
     Returns
     -------
@@ -42,10 +46,10 @@ def read(path: str | Path, need_gpp: bool = False) -> pd.DataFrame:
         raise InputError(
             f"Got {path}, which is not a CSV table, need one with a header; check the file."
         ) from error
-    return clean(raw, need_gpp)
+    return clean(raw, need_gpp, resolution_m)
 
 
-def clean(raw: pd.DataFrame, need_gpp: bool = False) -> pd.DataFrame:
+def clean(raw: pd.DataFrame, need_gpp: bool = False, resolution_m: float | None = None) -> pd.DataFrame:
     """Check names, dates, numbers and units of a table.
 
     Parameters
@@ -55,12 +59,15 @@ def clean(raw: pd.DataFrame, need_gpp: bool = False) -> pd.DataFrame:
         know the vegetation already.
     need_gpp
         Whether GPP must be there.
+    resolution_m
+        As for ``read``.
 
     Returns
     -------
     DataFrame
         ``site``, ``date`` (midnight), the bands, what there is of weather, ``lat`` (degrees, NaN where unknown),
-        ``type`` (plant functional type) and, where given, ``gpp``; rows in the order given, missing values NaN.
+        ``type`` (plant functional type), ``resolution_m`` (NaN where not told) and, where given, ``gpp``; rows in the
+        order given, missing values NaN.
 
     Raises
     ------
@@ -93,7 +100,11 @@ def clean(raw: pd.DataFrame, need_gpp: bool = False) -> pd.DataFrame:
     _check_units(out)
     out["lat"] = _latitude(raw)
     out["type"] = raw["PFT"].fillna("unknown").astype(str).values if "PFT" in raw else "unknown"
-    return out.rename(columns={"GPP": "gpp"})
+    out["resolution_m"] = row_resolution_m(raw, resolution_m)
+    out = out.rename(columns={"GPP": "gpp"})
+    # Known from columns that are dropped here; who predicts decides whether it matters.
+    out.attrs["looks_coarse"] = looks_coarse(raw, out)
+    return out
 
 
 def _numbers(column: pd.Series) -> np.ndarray:

@@ -29,6 +29,7 @@ def run(
     towers: tuple[str, ...] = (),
     count: int = LANDSCAPES,
     sources: str = "",
+    land: tuple[str, ...] = (),
 ) -> Steps[str]:
     """Train the GPP head.
 
@@ -42,7 +43,7 @@ def run(
         Of the head.
     model
         Name or path of the embedder.
-    towers, count, sources
+    towers, count, sources, land
         As ``daily`` takes them.
 
     Yields
@@ -55,7 +56,7 @@ def run(
         Digest of the head.
     """
     paths = towers if table_path is None else (str(table_path), *towers)
-    return (yield from daily(out, count, model, seed, paths, sources))
+    return (yield from daily(out, count, model, seed, paths, sources, land))
 
 
 def daily(
@@ -65,6 +66,7 @@ def daily(
     seed: int = 0,
     towers: tuple[str, ...] = (),
     sources: str = "",
+    land: tuple[str, ...] = (),
 ) -> Steps[str]:
     """Train the daily head on simulated landscapes and on measured towers.
 
@@ -85,6 +87,9 @@ def daily(
         Tables of measured tower-days, as ``gpp_towers.read`` takes them.
     sources
         What they are and their licences, for the model card.
+    land
+        Folders of measured land, as ``gpp_domain.measured_land`` takes them, two or more: ordinary land that maps shall
+        not flag as unlike any. Without them the limit of maps is that of all that taught.
 
     Yields
     ------
@@ -94,13 +99,22 @@ def daily(
     -------
     str
         Digest of the head.
+
+    Raises
+    ------
+    InputError
+        When there is land without towers.
     """
     from fluxlens.embeddings.gpp import cubes
-    from fluxlens.embeddings.training import gpp_pixel_days, gpp_towers
+    from fluxlens.embeddings.training import gpp_domain, gpp_pixel_days, gpp_towers
     from fluxlens.models import checkpoints
     from fluxlens.models.gpp.training import fit
 
+    if land and not towers:
+        raise InputError("Got --measured with train gpp without --towers, need both; add towers.")
     embedder = checkpoints.load(model, "cpu")
+    # Before hours of training: a folder without land is told at once.
+    measured_land = {Path(folder).name: gpp_domain.measured_land(folder, embedder, seed) for folder in land}
     landscapes = []
     for i in range(count):
         yield f"simulated landscape {i + 1} of {count}", 0.5 * i / count
@@ -140,6 +154,12 @@ def daily(
         gpp_towers.set_ood_limits(net, predicted)
         # The shipped net learns from all; its band is that of what was left out.
         gpp_towers.set_band(net, predicted)
+        if land:
+            kind = days.frame["kind"].values
+            taught = [simulated.z.numpy(), *(days.z[kind == one] for one in np.unique(kind))]
+            strange = yield from gpp_domain.set_map_domain(net, embedder, taught, measured_land, seed)
+            # Share of each set that is flagged when it was left out.
+            card["map_domain"] = {name: round(share, 4) for name, share in strange.items()}
     else:
         net = _net(embedder.features, seed)
         fit(net, simulated, seed=seed)

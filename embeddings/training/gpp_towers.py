@@ -15,33 +15,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-import xarray as xr
 from fluxlens.embeddings import metrics
-from fluxlens.embeddings.gpp import baselines, tables
-from fluxlens.embeddings.gpp.drivers import daily_drivers, pixel_drivers
-from fluxlens.embeddings.gpp.table_days import embed_rows, embed_series
+from fluxlens.embeddings.gpp import baselines, cubes, daily_table, tables
+from fluxlens.embeddings.gpp.daily_table import DAILY_COLUMNS
+from fluxlens.embeddings.gpp.table_days import embed_rows
+from fluxlens.embeddings.gpp.table_resolution import is_fine
 from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.scenes.acquisitions import to_epoch_day
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
-from fluxlens.models.fusion import WINDOW_DAYS
-from fluxlens.models.gpp.drivers import (
-    COVERAGE,
-    DRIVERS,
-    NORMAL_90,
-    NORMALISATIONS,
-    PAR_MOL_PER_J,
-    PHOTONS,
-    PIXEL,
-)
+from fluxlens.models.gpp.drivers import COVERAGE, DRIVERS, NORMAL_90, NORMALISATIONS, PHOTONS
 from fluxlens.models.gpp.pmodel import pmodel_lue
 
-DAILY_COLUMNS = ("blue", "green", "red", "nir", "swir1640", "swir2130")
-"""Reflectance of a daily series in the order of ``HLS_BANDS``: bands 3, 4, 1, 2, 6, 7 of MODIS."""
-DAILY_WEATHER = ("temp", "vpd", "ppfd", "prec")
-"""degC, Pa, mol m-2 s-1 (daily mean), mm s-1."""
-EVERY_DAYS = 4
-"""Of a daily 16-day composite, spectra this far apart are taken: those between repeat them."""
 TABLE, DAILY = "table", "daily"
 SHARES = {"simulated": 0.1, TABLE: 0.4, DAILY: 0.5}
 """Share of a batch by kind of row. Within a kind a site counts by the root of its days."""
@@ -72,7 +57,8 @@ class TowerDays:
     frame
         ``site``, ``date``, ``kind`` (``table`` or ``daily``), ``type`` (plant functional type), ``gpp`` gC m-2 d-1,
         ``nirv_sw`` (NIRv x shortwave, W m-2), ``p_model`` (gC m-2 d-1), ``observed`` (whether the day has a spectrum),
-        ``climate`` (main class of Koeppen, ``unknown`` without one).
+        ``climate`` (main class of Koeppen, ``unknown`` without one), ``is_fine`` (whether the row shows land at 10 to
+        30 m, for which the head is corrected).
     z
         (row, feature) embedding.
     sw
@@ -93,8 +79,7 @@ def read(paths: tuple[str, ...] | list[str], model: Embedder) -> TowerDays:
     Parameters
     ----------
     paths
-        Tables: ``.csv`` as ``tables.read`` takes it, or ``.parquet`` of daily series with ``site``, ``date``, ``gpp``,
-        ``DAILY_COLUMNS`` and ``DAILY_WEATHER``, and a ``sites.parquet`` with ``site``, ``lat`` beside it.
+        Tables: spectra, as ``tables.read`` takes them, or daily series, as ``daily_table.read`` does.
     model
         The embedder.
 
@@ -118,32 +103,24 @@ def read(paths: tuple[str, ...] | list[str], model: Embedder) -> TowerDays:
 
 
 def _read(path: Path, model: Embedder) -> list[TowerDays]:
-    if path.suffix == ".csv":
+    if path.suffix == ".csv" and not daily_table.is_daily_file(path):
         table = tables.read(path, need_gpp=True)
+        # Of the whole table: what is assumed of it is told once.
+        table = table.assign(is_fine=is_fine(table))
         table = table[table["gpp"].notna()].reset_index(drop=True)
         climates = _table_climates(path)
         return [
             _of_table(rows, model, climates.get(str(site), "unknown"))
             for site, rows in table.groupby("site", sort=False)
         ]
-    if path.suffix != ".parquet" or not path.exists():
-        raise InputError(f"Got {path.name}, need an existing .csv or .parquet of tower-days; check the path.")
-    table = pd.read_parquet(path)
-    need = ("site", "date", "gpp", *DAILY_COLUMNS, *DAILY_WEATHER)
-    if lost := [name for name in need if name not in table]:
-        raise InputError(f"Got {path.name} without {', '.join(lost)}, need daily series with them; add them.")
-    table = table.assign(date=pd.to_datetime(table["date"]))
-    places = pd.read_parquet(path.with_name("sites.parquet")).set_index("site")
+    table = daily_table.read(path, need_gpp=True)
     out = []
     for site, rows in table.groupby("site"):
-        rows = rows.drop_duplicates("date").sort_values("date")
-        spectra = rows[list(DAILY_COLUMNS)].notna().all(axis=1)
-        if (rows["gpp"].notna() & rows["temp"].notna()).any() and spectra.any():
-            place = places.loc[site]
-            kind = str(place.get("igbp", place.get("igbp_land_use", "unknown")))
-            days = _of_days(str(site), rows, spectra.values, float(place["lat"]), kind, model)
-            climate = main_climate(place.get("koeppen_code"))
-            out += [replace(part, frame=part.frame.assign(climate=climate)) for part in days]
+        rows = rows.drop_duplicates("date").sort_values("date").reset_index(drop=True)
+        has_spectrum = rows[list(DAILY_COLUMNS)].notna().all(axis=1).values
+        measured = (rows["gpp"].notna() & rows["temp"].notna()).values
+        if measured.any() and has_spectrum.any():
+            out += _of_days(str(site), rows, has_spectrum, measured, model)
     return out
 
 
@@ -215,64 +192,38 @@ def _of_table(rows: pd.DataFrame, model: Embedder, climate: str) -> TowerDays:
             "p_model": p_model(_ndvi(rows["b4"].values, rows["b5"].values), sw, drivers),
             "observed": True,
             "climate": climate,
+            "is_fine": rows["is_fine"].values,
         }
     )
     return TowerDays(frame, z, sw, drivers)
 
 
 def _of_days(
-    site: str, rows: pd.DataFrame, spectra: np.ndarray, lat: float, kind: str, model: Embedder
+    site: str, rows: pd.DataFrame, has_spectrum: np.ndarray, measured: np.ndarray, model: Embedder
 ) -> list[TowerDays]:
-    """One site of daily series, year by year: beyond the fusion's window nothing counts."""
-    weather = xr.Dataset(
-        {
-            "sw_in": ("time", rows["ppfd"] / PAR_MOL_PER_J),
-            "tair": ("time", rows["temp"]),
-            "vpd": ("time", rows["vpd"] / 100),
-            "precip": ("time", rows["prec"] * 86400),
-        },
-        {"time": rows["date"].values},
-    )
-    is_known = rows["gpp"].notna().values & rows["temp"].notna().values
-    every = to_epoch_day(rows["date"].values)
-    at = np.flatnonzero(spectra)
-    # Greedy: the first spectrum, then each that is far enough from the one kept before.
-    keep = [at[0]]
-    for i in at[1:]:
-        if every[i] - every[keep[-1]] >= EVERY_DAYS:
-            keep.append(i)
-    acquired, values = every[keep], rows[list(DAILY_COLUMNS)].values[keep]
+    """One site of daily series, year by year."""
     # The baselines get every day too, interpolated between days with a spectrum.
-    red, nir = rows["red"].values, rows["nir"].values
-    nirv, ndvi = (np.interp(every, every[at], index(red, nir)[at]) for index in (_nirv, _ndvi))
-    # Of the whole series at once: soil water and acclimation remember the year before.
-    sw, drivers = daily_drivers(weather, pd.DatetimeIndex(rows["date"]), lat)
-    out = []
-    for year in np.unique(rows["date"].dt.year[is_known]):
-        in_year = is_known & (rows["date"].dt.year.values == year)
-        near = (acquired >= every[in_year].min() - WINDOW_DAYS) & (
-            acquired <= every[in_year].max() + WINDOW_DAYS
-        )
-        if not near.any():
-            continue
-        z, sigma = embed_series(model, acquired[near], values[near], every[in_year])
-        gap = np.abs(every[in_year][:, None] - acquired[near]).min(1)
-        # A copy: the years share the array of the site.
-        own = drivers[in_year].copy()
-        own[:, PIXEL] = pixel_drivers(gap, sigma, gap.shape)
+    red, nir, every = rows["red"].values, rows["nir"].values, to_epoch_day(rows["date"].values)
+    nirv, ndvi = (
+        np.interp(every, every[has_spectrum], index(red, nir)[has_spectrum]) for index in (_nirv, _ndvi)
+    )
+    climate, out = main_climate(rows["koeppen"].iloc[0]), []
+    for at, (z, sw, drivers), _ in daily_table.embed_site(rows, model, measured):
         frame = pd.DataFrame(
             {
                 "site": site,
-                "date": rows["date"].values[in_year],
+                "date": rows["date"].values[at],
                 "kind": DAILY,
-                "type": kind,
-                "gpp": rows["gpp"].values[in_year],
-                "nirv_sw": nirv[in_year] * sw[in_year],
-                "p_model": p_model(ndvi[in_year], sw[in_year], drivers[in_year]),
-                "observed": spectra[in_year],
+                "type": rows["type"].values[at],
+                "gpp": rows["gpp"].values[at],
+                "nirv_sw": nirv[at] * sw,
+                "p_model": p_model(ndvi[at], sw, drivers),
+                "observed": has_spectrum[at],
+                "climate": climate,
+                "is_fine": is_fine(rows)[at],
             }
         )
-        out.append(TowerDays(frame, z, sw[in_year], own))
+        out.append(TowerDays(frame, z, sw, drivers))
     return out
 
 
@@ -423,7 +374,7 @@ def fit_head(towers: TowerDays, rows: np.ndarray, simulated=None, seed: int = 0)
     every = joined(pixel_days(towers, rows), simulated)
     fit(net, every, seed=seed)
     # MODIS sees 500 m around a tower: what it shows of a level does not hold at 30 m, nor the other way.
-    fine = rows & (towers.frame["kind"] == TABLE).values
+    fine = rows & towers.frame["is_fine"].values.astype(bool)
     if fine.any():
         fit_correction(net, pixel_days(towers, fine), every, seed=seed)
     return net.eval()
@@ -447,20 +398,16 @@ def predict(net, towers: TowerDays, rows: np.ndarray) -> dict[str, np.ndarray]:
         ``predicted`` and ``spread`` (gC m-2 d-1, with the correction for rows seen at 30 m), ``corrected`` (with the
         correction whatever the source), ``distance`` and ``air_distance`` over the limits of the head; (row,) each.
     """
-    parts = (towers.z[rows].astype(np.float32), towers.sw[rows], towers.drivers[rows])
-    inputs = [torch.from_numpy(part) for part in parts]
-    fine = (towers.frame["kind"][rows] == TABLE).values
-    with torch.inference_mode():
-        mean, spread = (part.numpy() for part in net(*inputs))
-        own_mean, own_spread = (part.numpy() for part in net(*inputs, corrected=False))
-        distance = (net.mahalanobis(inputs[0]) / net.far).numpy()
-        air = (net.air_distance(inputs[2]) / net.air_far).numpy()
+    parts = (towers.z[rows], towers.sw[rows], towers.drivers[rows])
+    fine = towers.frame["is_fine"].values[rows].astype(bool)
+    predicted, spread, distance, air = cubes.predict_pixel_days(net, *parts, fine)
+    corrected, *_ = cubes.predict_pixel_days(net, *parts, np.ones(len(fine), bool))
     return {
-        "predicted": np.where(fine, mean, own_mean),
-        "spread": np.where(fine, spread, own_spread),
-        "corrected": mean,
-        "distance": distance,
-        "air_distance": air,
+        "predicted": predicted,
+        "spread": spread,
+        "corrected": corrected,
+        "distance": distance / float(net.far),
+        "air_distance": air / float(net.air_far),
     }
 
 
@@ -563,7 +510,7 @@ def with_band(predicted: pd.DataFrame) -> pd.DataFrame:
 
 
 def set_band(net, predicted: pd.DataFrame) -> None:
-    """Set the band of a head by all rows at towers left out, those seen at 30 m where there are any.
+    """Set the band of a head by all rows at towers left out: of rows seen at 30 m, and of those seen at 500 m.
 
     Parameters
     ----------
@@ -572,11 +519,13 @@ def set_band(net, predicted: pd.DataFrame) -> None:
     predicted
         Of ``leave_site_out``.
     """
-    fine = predicted[predicted["kind"] == TABLE]
-    rows = fine if len(fine) else predicted
-    factor, level = band_factors(rows, bool(len(fine)))
+    is_fine = predicted["is_fine"].astype(bool)
+    fine, coarse = predicted[is_fine], predicted[~is_fine]
+    factor, level = band_factors(fine if len(fine) else predicted, bool(len(fine)))
     net.widen.fill_(factor)
     net.widen_level.fill_(level)
+    # Without the correction the spread is another one; without such rows the factor stays that of the others.
+    net.widen_of_coarse.fill_(band_factors(coarse, by_level=False)[0] if len(coarse) else factor)
 
 
 def scores(predicted: pd.DataFrame) -> dict[str, dict[str, float]]:

@@ -84,9 +84,10 @@ class DailyHead(nn.Module):
     ``doubt_leaf``, ``doubt_air`` and ``doubt`` the spread. ``correction_leaf``, ``correction_air`` and
     ``correction`` change the mean and the spread by a factor for land seen at 10 to 30 m; a factor keeps what
     the form guarantees. ``widen_level`` widens the spread further by the level of the mean, per gC m-2 d-1;
-    ``far_of_rows`` is to single spectra of a table what ``far`` is to maps and series, whose embeddings of many
-    bands and radar lie farther out; ``air_centre``, ``air_precision`` and ``air_far`` are to the weather what
-    ``centre``, ``precision`` and ``far`` are to the embedding.
+    ``widen_of_coarse`` is to rows that show 100 m or more, which go without the correction, what ``widen`` is to
+    others; ``far_of_rows`` is the limit of single spectra of a table. ``map_centre``, ``map_precision`` and ``map_far``
+    are to maps and series, whose embeddings of many bands, neighbours and radar lie elsewhere, what 0, ``precision``
+    and ``far`` are to rows; ``air_centre``, ``air_precision`` and ``air_far`` are the same of the weather.
 
     Parameters
     ----------
@@ -120,10 +121,14 @@ class DailyHead(nn.Module):
             self.correction = nn.Linear(first, 2)
             self.reset_correction()
             self.register_buffer("widen_level", torch.zeros(()))
+            self.register_buffer("widen_of_coarse", torch.ones(()))
             self.register_buffer("air_centre", torch.zeros(len(AIR)))
             self.register_buffer("air_precision", torch.eye(len(AIR)))
             self.register_buffer("air_far", torch.full((), torch.inf))
             self.register_buffer("far_of_rows", torch.full((), torch.inf))
+            self.register_buffer("map_centre", torch.zeros(config.features))
+            self.register_buffer("map_precision", torch.eye(config.features))
+            self.register_buffer("map_far", torch.full((), torch.inf))
 
     def forward(
         self,
@@ -219,7 +224,7 @@ class DailyHead(nn.Module):
     ]:
         """Prepare the prediction of many pixels on the same days, without gradient, on the CPU.
 
-        Gives what ``forward`` and ``mahalanobis`` give. All that depends on the day alone is computed here; the first
+        Gives what ``forward`` and ``map_distance`` give. All that depends on the day alone is computed here; the first
         layers of the three branches, the dequantisation and the scaling of the embedding become one matrix product.
 
         Parameters
@@ -264,7 +269,8 @@ class DailyHead(nn.Module):
         )
         # (feature + pixel driver, hidden); contiguous, since it is multiplied once per chunk of pixels.
         first = torch.cat([weight * scale, pixel_weight], 1).T.contiguous()
-        step, middle = scale / self.size, self.centre / self.size
+        map_centre, map_precision, _ = self._map_domain
+        step, middle = scale / self.size, self.centre / self.size + map_centre
 
         def predict(days: slice | Tensor, steps: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             hidden = silu_((torch.cat([steps, pixel], -1) @ first).add_(shift[days]))  # (day, pixel, hidden)
@@ -274,7 +280,7 @@ class DailyHead(nn.Module):
                 factors = self._limit_correction(hidden, has_weather[days]).exp_()
                 mean = mean * factors[..., 0]
                 spread = spread * factors[..., 1] * (1 + self.widen_level * mean)
-            return mean, spread, _mahalanobis(steps * step - middle, self.precision)
+            return mean, spread, _mahalanobis(steps * step - middle, map_precision)
 
         return predict
 
@@ -320,9 +326,52 @@ class DailyHead(nn.Module):
         Returns
         -------
         Tensor
-            Distance in standard deviations; out of distribution above the buffer ``far``.
+            Distance in standard deviations; rows are out of distribution above the buffer ``far_of_rows``.
         """
         return _mahalanobis((z - self.centre) / self.size, self.precision)
+
+    def map_distance(self, z: Float[Tensor, "*n f"]) -> Float[Tensor, "*n"]:
+        """Mahalanobis distance of embeddings from those of ordinary land, as maps and series show it.
+
+        Parameters
+        ----------
+        z
+            Embedding, dequantised.
+
+        Returns
+        -------
+        Tensor
+            Distance in standard deviations; out of distribution above ``map_limit``. In heads of earlier releases the
+            same as ``mahalanobis``.
+        """
+        centre, precision, _ = self._map_domain
+        return _mahalanobis((z - self.centre) / self.size - centre, precision)
+
+    @property
+    def map_limit(self) -> float:
+        """Limit of ``map_distance``, standard deviations."""
+        return float(self._map_domain[2])
+
+    @property
+    def _map_domain(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Centre and precision of scaled embeddings of maps, and their limit."""
+        if self.config.correction:
+            return self.map_centre, self.map_precision, self.map_far
+        return torch.zeros_like(self.centre), self.precision, self.far
+
+    def set_map_domain(self, centre: Float[Tensor, "f"], precision: Float[Tensor, "f f"], far: float) -> None:
+        """Set what ``map_distance`` measures from.
+
+        Parameters
+        ----------
+        centre, precision
+            Mean and inverse covariance of the scaled embedding, unitless.
+        far
+            Distance beyond which maps and series are out of distribution.
+        """
+        self.map_centre.copy_(centre)
+        self.map_precision.copy_(precision)
+        self.map_far.fill_(far)
 
     def air_distance(self, drivers: Float[Tensor, "*n w"]) -> Float[Tensor, "*n"]:
         """Mahalanobis distance of the air of days from that the head was fitted on.
@@ -378,7 +427,7 @@ class DailyHead(nn.Module):
         self.air_far.copy_(torch.quantile(self.air_distance(rows[:200_000]), share))
 
     def fit_normalisation(self, z: Float[Tensor, "n f"], share: float = OOD_QUANTILE) -> None:
-        """Set the scaling of the embedding and the out-of-distribution threshold.
+        """Set the scaling of the embedding and the out-of-distribution thresholds.
 
         Parameters
         ----------
@@ -395,6 +444,8 @@ class DailyHead(nn.Module):
         self.far.copy_(torch.quantile(distance[:1_000_000], share))
         if self.config.correction:
             self.far_of_rows.copy_(self.far)
+            # Until `gpp_domain` knows how maps show land, of all that taught.
+            self.set_map_domain(torch.zeros_like(self.centre), self.precision, float(self.far))
 
 
 def _mahalanobis(away: Float[Tensor, "*n f"], precision: Float[Tensor, "f f"]) -> Float[Tensor, "*n"]:

@@ -16,17 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from fluxlens.models.errors import InputError
 from jaxtyping import Float, Int
 from torch import Tensor
 
 JITTER = 1e-6
 """Added to the noise variance, so that the Cholesky decomposition of nearly equal rows exists."""
-INDUCING_JITTER = 0.1
-"""Standard deviation of the noise on inducing inputs, in standard deviations of a feature: near enough to the rows to
-span their predictions, far enough not to reveal them."""
-INDUCING_RIDGE = 1e-5
-"""Relative ridge on the covariance of inducing inputs, whose smallest eigenvalues are rounding errors."""
 SCALE_PRIOR_STD = 0.7
 """Standard deviation of the normal priors of log length scales and log slope scales."""
 PRIOR = {
@@ -40,7 +34,7 @@ PRIOR = {
     "noise": -1.5,
 }
 """Means of the normal priors (standard deviation 1) of the log standard deviations, and of the log length scale within
-a site. Keys of the shipped weights."""
+a site."""
 LENGTH = math.log(1.5)
 """Prior mean of the log length scale of a group, in standard deviations of its features."""
 
@@ -58,7 +52,9 @@ SHAPES: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass
 class SiteGaussianProcess:
-    """A Gaussian process over standardised features, made by ``fit``; its ``nystroem`` approximation is shipped.
+    """A Gaussian process over standardised features, made by ``fit``.
+
+    It teaches the correction of the daily head, which keeps no row of it, and is the reference for tables.
 
     Parameters
     ----------
@@ -148,7 +144,10 @@ class SiteGaussianProcess:
         SiteGaussianProcess
             A new one; this one keeps its rows.
         """
-        return self._without_rows().condition(x, y, site)
+        # Hyperparameters are shared: nothing changes them after ``fit``.
+        other = SiteGaussianProcess(self.groups, self.shape, hyper=self.hyper)
+        other.centre, other.spread, other.middle = self.centre, self.spread, self.middle
+        return other.condition(x, y, site)
 
     def condition(
         self, x: Float[Tensor, "n f"], y: Float[Tensor, "n"], site: Int[Tensor, "n"]
@@ -218,91 +217,6 @@ class SiteGaussianProcess:
             mean[rows] = self.y[rows] - block @ self._weight[rows]
             variance[rows] = block.diagonal()
         return mean, variance
-
-    @torch.no_grad()
-    def nystroem(self, seed: int = 0) -> SiteGaussianProcess:
-        """Approximate this process on as many noisy inputs: nearly the same predictive mean, holds no row, no target.
-
-        The weights of the rows are projected on inducing inputs scattered around the rows (Nystroem approximation;
-        Rasmussen and Williams 2006, chapter 8), so that a head can be shipped without the measurements behind it.
-
-        Parameters
-        ----------
-        seed
-            Of the noise on the inputs.
-
-        Returns
-        -------
-        SiteGaussianProcess
-            Without ``y``; it predicts new sites, and cannot leave groups out.
-        """
-        draw = torch.Generator().manual_seed(seed)
-        z = self.x + INDUCING_JITTER * torch.randn(self.x.shape, generator=draw, dtype=self.x.dtype)
-        own = self._shared_cov(self.hyper, *_distances_and_products(z, z, self.groups))
-        own = own + INDUCING_RIDGE * own.diagonal().mean() * torch.eye(len(z), dtype=z.dtype)
-        across = self._shared_cov(
-            self.hyper, *_distances_and_products(z, self.x, self.groups)
-        )  # (inducing, n)
-        weight = torch.linalg.solve(own, across @ self._weight)
-        return self._without_rows()._with_weights(z, self.site, weight)
-
-    def state(self) -> dict[str, Tensor]:
-        """Tensors of a Nystroem approximation, as ``from_state`` takes them.
-
-        Returns
-        -------
-        dict
-            ``groups``, ``x`` (m, f), ``site`` (m,), ``centre`` (f,), ``spread`` (f,), ``middle``, ``weight`` (m,) and
-        ``hyper.NAME``; features normalised, targets in their own units.
-        """
-        kept = {name: getattr(self, name) for name in ("groups", "x", "site", "centre", "spread", "middle")}
-        return (
-            kept | {"weight": self._weight} | {f"hyper.{name}": value for name, value in self.hyper.items()}
-        )
-
-    @classmethod
-    def from_state(cls, state: dict[str, Tensor], shape: str) -> SiteGaussianProcess:
-        """Rebuild a Nystroem approximation.
-
-        Parameters
-        ----------
-        state
-            As ``state`` returns it: (m, f) features and (m,) weights, normalised.
-        shape
-            Kernel, a key of ``SHAPES``.
-
-        Returns
-        -------
-        SiteGaussianProcess
-            Predicts what the saved one predicted.
-
-        Raises
-        ------
-        InputError
-            When the kernel is unknown.
-        """
-        if shape not in SHAPES:
-            raise InputError(
-                f"Got the kernel {shape!r}, need one of {', '.join(SHAPES)}; train the head again."
-            )
-        hyper = {name[6:]: value for name, value in state.items() if name.startswith("hyper.")}
-        process = cls(state["groups"], shape, hyper=hyper)
-        process.centre, process.spread, process.middle = state["centre"], state["spread"], state["middle"]
-        return process._with_weights(state["x"], state["site"], state["weight"])
-
-    def _without_rows(self) -> SiteGaussianProcess:
-        # Hyperparameters are shared: nothing changes them after ``fit``.
-        other = SiteGaussianProcess(self.groups, self.shape, hyper=self.hyper)
-        other.centre, other.spread, other.middle = self.centre, self.spread, self.middle
-        return other
-
-    def _with_weights(
-        self, z: Float[Tensor, "n f"], site: Int[Tensor, "n"], weight: Float[Tensor, "n"]
-    ) -> SiteGaussianProcess:
-        """Predict from standardised rows whose weights are known."""
-        self.x, self.site, self._weight = z, site, weight
-        self._cholesky = torch.linalg.cholesky(self._covariance(self.hyper, _Pairwise(z, self.groups, site)))
-        return self
 
     def _initial_hyper(self) -> Hyper:
         count = int(self.groups.max()) + 1

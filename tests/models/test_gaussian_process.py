@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from fluxlens.models.errors import InputError
 from fluxlens.models.gpp.gaussian_process import JITTER, SHAPES, SiteGaussianProcess
 
 
@@ -38,33 +37,7 @@ def test_leaving_another_group_out_still_learns_from_the_own_site(process):
     assert spread.mean() < alone.mean()
 
 
-def test_state_gives_the_same_process(process):
-    x, _, _ = world()
-    approximation = process.nystroem()
-    again = SiteGaussianProcess.from_state(
-        {name: value.clone() for name, value in approximation.state().items()}, process.shape
-    )
-    for ours, theirs in zip(approximation.predict(x), again.predict(x), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-4)
-
-
-def test_the_nystroem_approximation_predicts_what_the_process_predicts_and_holds_none_of_its_rows(process):
-    generator = torch.Generator().manual_seed(3)
-    new = torch.randn(40, 3, generator=generator, dtype=torch.float64)
-    (mean, variance), (found, spread) = process.predict(new), process.nystroem().predict(new)
-    assert (mean - found).abs().mean() < 0.15 * process.y.std()
-    np.testing.assert_allclose(spread, variance, rtol=0.3)
-    state = process.nystroem().state()
-    assert "y" not in state
-    assert torch.cdist(state["x"], process.x).min() > 0
-
-
 def test_far_from_all_rows_the_spread_is_wider(process):
     x, _, _ = world()
     near, far = (float(process.predict(rows)[1].mean()) for rows in (x, x + 20))
     assert far > near
-
-
-def test_an_unknown_kernel_is_refused(process):
-    with pytest.raises(InputError, match="need one of"):
-        SiteGaussianProcess.from_state(process.nystroem().state(), "square")

@@ -151,7 +151,7 @@ def test_many_pixels_at_once_get_what_each_gets_alone():
     alone = net(steps * scale, sw[:, None], drive)
     torch.testing.assert_close(mean, alone[0], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(spread, alone[1], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(distance, net.mahalanobis(steps * scale), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(distance, net.map_distance(steps * scale), rtol=1e-4, atol=1e-4)
 
 
 def test_the_quick_activation_is_silu_from_end_to_end():

@@ -71,22 +71,24 @@ def distance():
         days = np.arange(18_800, 18_850, 5)
         z, _ = embed_series(model, days, np.array([spectrum] * len(days)), days)
         with torch.inference_mode():
-            return float((head.net.mahalanobis(torch.from_numpy(z)) / head.net.far).median())
+            return float((head.net.map_distance(torch.from_numpy(z)) / head.net.map_limit).median())
 
     return measure
 
 
-def test_maps_have_the_limit_of_all_that_taught_and_rows_a_closer_one():
-    """A cube's embeddings, of ten bands and radar, lie farther out than those of a table's six bands alone."""
+def test_what_maps_show_of_ordinary_land_is_strange_among_rows_only():
+    """Ten bands, neighbours and radar vary in directions in which six bands of single spectra do not."""
     import torch
 
     net = gpp.load().net
-    scaled = torch.full((1, 32), 1.0) @ torch.linalg.cholesky(torch.linalg.inv(net.precision)).T
-    between = 0.5 * (net.far + net.far_of_rows) / net.mahalanobis(net.centre + scaled * net.size)
-    z = net.centre + between * scaled * net.size
+    # Along the direction that maps vary in most, compared with rows, two and a half deviations from their centre.
+    root = torch.linalg.cholesky(torch.linalg.inv(net.map_precision))
+    _, axes = torch.linalg.eigh(root.T @ net.precision @ root)
+    z = net.centre + (net.map_centre + 2.5 * root @ axes[:, -1])[None] * net.size
     drivers = np.zeros((1, len(DRIVERS)), np.float32)
     drivers[:, WEATHER_MISSING] = 1
-    assert float(net.mahalanobis(z)) < float(net.far)
+    assert float(net.map_distance(z)) == pytest.approx(2.5, rel=0.02)
+    assert float(net.mahalanobis(z)) > float(net.far_of_rows)
     assert gpp.load().predict_rows(z.numpy(), np.array([200.0]), drivers)[2].all()
 
 
@@ -106,3 +108,46 @@ def test_the_daily_head_knows_a_meadow(distance):
 )
 def test_the_daily_head_flags_what_never_taught_it(distance, spectrum):
     assert distance(spectrum) > 1
+
+
+def flagged(scene, start="2019-05-25", end="2019-06-10") -> float:
+    """Share of the pixel-days of a corner of a scene that its map of GPP flags."""
+    from fluxlens.embeddings.inference import engine
+
+    cube = engine.compute(scene, checkpoints.load("default", "cpu"), start, end, (slice(0, 32), slice(0, 32)))
+    return float(gpp.predict(cube, scene["weather"].to_dataset())["ood"].mean())
+
+
+CUBES = ("0000280849BAC91C", "000028085BF08E7E")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", CUBES)
+def test_measured_farmland_is_not_strange_in_early_summer(real_data, name):
+    """Half of these days were flagged when the domain of maps was that of table rows."""
+    from fluxlens.embeddings.readers import open_scene
+
+    assert flagged(open_scene(real_data / "s1s2_daily_cubes" / name)) < 0.15
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("sensor", "variable", "change"),
+    [
+        ("s2", "reflectance", lambda one: 10 * one),
+        ("s2", "reflectance", lambda one: one.isel(band=slice(None, None, -1)).values),
+        ("s1", "backscatter", lambda one: 10 ** (one / 10)),
+    ],
+    ids=["reflectance times ten", "bands in the wrong order", "backscatter not in dB"],
+)
+def test_measured_farmland_in_wrong_units_is_strange(real_data, sensor, variable, change):
+    from fluxlens.embeddings.readers import open_scene
+
+    scene = open_scene(real_data / "s1s2_daily_cubes" / CUBES[0])
+    node = scene[sensor].to_dataset()
+    attrs = node[variable].attrs
+    scene[sensor] = scene[sensor].assign(
+        {variable: node[variable].copy(data=np.asarray(change(node[variable])))}
+    )
+    scene[sensor][variable].attrs = attrs
+    assert flagged(scene) > 0.9
