@@ -26,5 +26,9 @@ def setup() -> None:
         keep_message_order()
         share_all_styles()
     else:
+        import holoviews as hv  # late: a served page draws without it
+
+        # For ``import hvplot`` after this: plots bring their scripts with them, as the explorer does.
+        hv.extension.inline = True
         inline_all_styles()
     set_page_template()

@@ -169,7 +169,7 @@ def test_in_voila_the_widget_stands_in_a_layout_and_a_tap_reaches_the_kernel(tin
     program += [f"--base_url={BASE}voila/", "--Voila.ip=localhost"]
     address = f"http://localhost:{port}{BASE}voila/"
     with jupyter(tmp_path, program, f"{address}static/"):
-        page.goto(address)
+        page.goto(address, timeout=90_000)  # Voila answers when the kernel has run the notebook
         page.get_by_text("In a layout of widgets").wait_for(timeout=60_000)
         page.get_by_text("Pixel 20, 28").wait_for(timeout=60_000)
         page.wait_for_timeout(2000)
