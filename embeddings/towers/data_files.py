@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from fluxlens.embeddings.text_table import HEAD_BYTES
+from fluxlens.embeddings.towers.sensor_columns import team_gpp_columns
 from fluxlens.embeddings.unpacking import PIECE_BYTES, BoundedStream, check_unpacked
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -181,7 +183,7 @@ def files(folder: str | Path) -> dict[str, Path]:
     -------
     dict of str to Path
         By site, in order: daily before finer before coarser steps, a zip by the best file in it. AmeriFlux BASE
-        has no partitioned GPP and is left out; one warning names the sites that have nothing else.
+        comes last, and only where it has GPP of the site's team; one warning names the sites that have nothing else.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
@@ -192,7 +194,7 @@ def files(folder: str | Path) -> dict[str, Path]:
         site = SITE.search(path.name)
         if not (site and path.name.lower().endswith(DATA_SUFFIXES) and path.is_file()):
             continue
-        name, why = path.name, ""
+        name, why, members = path.name, "", []
         if path.suffix.lower() == ".zip":
             try:
                 members = _members(path, DAILY_FIRST)
@@ -205,8 +207,12 @@ def files(folder: str | Path) -> dict[str, Path]:
             continue
         code = RESOLUTION.search(name)
         is_netcdf = path.suffix.lower() == ".nc"
-        if not why and BASE.search(name):
-            why = "AmeriFlux BASE, without partitioned GPP"
+        if (
+            not why
+            and BASE.search(name)
+            and not _has_team_gpp(members[0] if members else DataFile(name, path))
+        ):
+            why = "AmeriFlux BASE, without GPP"
         if not why and ICOS_FLUXES.search(name):
             why = "ICOS FLUXES, without partitioned GPP"
         if not why and not is_netcdf and (code is None or code[1] not in DAILY_FIRST):
@@ -215,7 +221,8 @@ def files(folder: str | Path) -> dict[str, Path]:
             left_out.setdefault(site[1], why)
             continue
         # Of several files of one site the most useful one, whatever the order in the folder.
-        rank = (DAILY_FIRST.index(code[1]) if code else len(DAILY_FIRST), "_SUBSET_" in name)
+        step = DAILY_FIRST.index(code[1]) if code else len(DAILY_FIRST)
+        rank = (bool(BASE.search(name)), step, "_SUBSET_" in name)
         if site[1] not in found or rank < found[site[1]][0]:
             found[site[1]] = rank, path
     # Named only where no other file of the site serves.
@@ -229,3 +236,15 @@ def files(folder: str | Path) -> dict[str, Path]:
     if missed:
         warnings.warn(f"{len(missed)} sites of {folder.name} left out: {listed}", DataWarning, stacklevel=2)
     return {site: path for site, (_, path) in sorted(found.items())}
+
+
+def _has_team_gpp(file: DataFile) -> bool:
+    """Whether the header of an AmeriFlux BASE table, which lies below two lines of comments, has a column of GPP."""
+    try:
+        with file.open() as stream:
+            head = stream.read(HEAD_BYTES)
+    except InputError:
+        return False
+    lines = head.decode("utf-8", "replace").splitlines()
+    header = next((line for line in lines if "TIMESTAMP_START" in line), "")
+    return bool(team_gpp_columns([cell.strip(' "').upper() for cell in header.split(",")]))

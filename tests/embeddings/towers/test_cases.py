@@ -261,8 +261,48 @@ def test_ameriflux_base_serves_for_the_footprint(tmp_path):
     assert len(found) == 53
     assert (found["wind"] == 3).all()
     assert (found["sigma_v"] == 0.8).all()
-    with pytest.raises(InputError, match="BASE serves for the footprint only"):
+    with pytest.raises(InputError, match="BASE without it serves for the footprint only"):
         towers.read(path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "chosen"),
+    [
+        ({"GPP_PI": 10.0}, "GPP_PI"),
+        ({"GPP_PI": -9999, "GPP_PI_F": 10.0}, "GPP_PI_F"),
+        ({"GPP_PI_2_1_1": 99.0, "GPP_PI_1_1_1": 10.0}, "GPP_PI_1_1_1"),
+        ({"GPP_PI_1": 99.0, "GPP_PI_F_1_1_A": 10.0}, "GPP_PI_F_1_1_A"),
+        ({"GPP": 10.0, "RECO_PI": 99.0}, "GPP"),
+    ],
+)
+def test_gpp_of_the_team_is_read_from_base_in_its_unit_and_named(tmp_path, columns, chosen):
+    table = half_hours(3).drop(columns=["GPP_NT_VUT_REF", "GPP_DT_VUT_REF", "NEE_VUT_REF_QC", "P_F"])
+    table = table.rename(columns={"TA": "TA_1_1_1"}).assign(P=0.2, VPD_PI=5.0, SW_IN_2_1_1=300.0, **columns)
+    path = tmp_path / "AMF_XX-Abc_BASE_HH_2-5.csv"
+    path.write_text(f"# Site: XX-Abc,,,\n# Version: 2-5,,,\n{table.to_csv(index=False)}")
+    with pytest.warns(DataWarning, match=rf"is {chosen}, as the site's team partitioned it"):
+        tower = towers.read(path)
+    # 1 umol m-2 s-1 over a day: 86400 s x 12.011 g mol-1 x 1e-6.
+    np.testing.assert_allclose(tower["gpp_nt"], [10 * 1.0377] * 3, rtol=1e-4)
+    assert tower["gpp_nt"].attrs["source_column"] == chosen
+    assert tower.attrs["gpp_source_units"] == "umol m-2 s-1 (AmeriFlux BASE)"
+    np.testing.assert_allclose(
+        [tower[name][1] for name in ("sw_in", "tair", "vpd", "precip")], [300, 15, 5, 9.6]
+    )
+    # The site's FLUXNET file comes first where there is one, alone BASE serves.
+    assert towers.files(tmp_path) == {"XX-Abc": path}
+    daily = write(tmp_path / "AMF_XX-Abc_FLUXNET_FULLSET_DD_2019-2019_3-5.csv", days())
+    assert towers.files(tmp_path) == {"XX-Abc": daily}
+
+
+def test_gpp_of_no_told_unit_and_no_known_kind_is_refused(tmp_path):
+    path = write(tmp_path / "XX-Abc_my_days.csv", days()[["TIMESTAMP"]].assign(GPP=4.0))
+    with pytest.raises(InputError, match="with GPP in no units"):
+        towers.read(path)
+    header, rest = path.read_text().split("\n", 1)
+    path.write_text(f"{header}\n-,gC m-2 d-1\n{rest}")
+    with pytest.warns(DataWarning, match="is GPP, as the site's team"):
+        assert (towers.read(path)["gpp_nt"] == 4).all()
 
 
 def test_in_a_folder_of_downloads_fluxnet_comes_before_base(tmp_path):
@@ -315,7 +355,8 @@ def test_both_outputs_of_eddypro_give_the_same_turbulence(tmp_path):
         ("db.txt", "Year\tDoY\tHour\tNEE_uStar_f\n-\t-\t-\t-\n2019\t132\t0.5\t2.1\n", "a REddyProc text"),
         ("FLX_XX-Abc_FLUXNET-CH4_DD_2018-2019_1-1.csv", "TIMESTAMP,GPP_NT\n20190101,1\n", "FLUXNET-CH4"),
         ("bif.csv", "SITE_ID,GROUP_ID,VARIABLE_GROUP,VARIABLE,DATAVALUE\nXX-Abc,1,G,V,1\n", "a BIF"),
-        (DAILY, "TIMESTAMP,GPP_f\n20190101,1\n", "whose columns of GPP are GPP_F"),
+        (DAILY, "TIMESTAMP,GPP_f\n20190101,1\n", "GPP_F in no units"),
+        (DAILY, "TIMESTAMP,GPP_uStar_f\n20190101,1\n", "whose columns of GPP are GPP_USTAR_F"),
     ],
 )
 def test_other_formats_are_named_for_what_they_are(tmp_path, name, text, message):
