@@ -272,7 +272,8 @@ def _point_of(path: Path, feature: dict, to_lonlat: Callable[[np.ndarray], np.nd
 
 def _points_of_csv(path: Path) -> list[Point]:
     what = f"the points {path.name}"
-    table = read_table(path, "points file")
+    # A further cell without a name is where people put the point's name.
+    table = read_table(path, "points file", long_is_error=False)
     lon, lat = (_place_column(table, names) for names in (LON_COLUMNS, LAT_COLUMNS))
     # reversed: of two columns with one plain name the first counts
     plain = {plain_name(column): column for column in reversed(table.columns)}

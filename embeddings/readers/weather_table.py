@@ -89,6 +89,9 @@ def open(path: str | Path) -> xr.Dataset:
         table = read_text_table(path)
     except InputError as error:
         raise InputError(f"Got {path}, which is no table, need a CSV of daily weather; {error}") from error
+    # Lines above a second header, such as Open-Meteo's, have cells of their own.
+    if find_time_columns(table.frame.rename(columns=lambda name: str(name).strip().lower())):
+        table.check_rows(f"the weather table {Path(path).name}")
     return read_frame(table, Path(path).name)
 
 
