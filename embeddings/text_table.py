@@ -386,7 +386,9 @@ def split_text(text: str, what: str, encoding: str = "utf-8") -> Table:
             cut_end = "the last row is cut off in the middle and left out: fetch the file again"
             table, short, long, n = table.iloc[:-1], short[:-1], long[:-1], n - 1
         elif not short.any() and (cell := cut_cell(table.iloc[:, len(head) - 1])):
-            cut_end = f"it ends without a line end in {cell!r}, shorter than that cell of all other rows: if the"
+            cut_end = (
+                f"it ends without a line end in {cell!r}, shorter than that cell of all other rows: if the"
+            )
             cut_end += " file was cut off, fetch it again"
     # cells a short row lacks arrive as NaN from some versions of pandas, even without a filter
     table = table.fillna("") if short.any() else table
@@ -464,7 +466,9 @@ def cut_cell(cells: pd.Series) -> str:
         is_short = (len(found[-1]) if len(found) > 1 else 0) < decimals.min()
     else:
         # Texts of one length, such as dates; whole numbers have all lengths.
-        is_short = others.str.len().nunique() == 1 and len(last) < len(others.iloc[0]) and len(others.iloc[0]) > 3
+        is_short = (
+            others.str.len().nunique() == 1 and len(last) < len(others.iloc[0]) and len(others.iloc[0]) > 3
+        )
     return last if is_short else ""
 
 

@@ -229,7 +229,11 @@ class TowerTable:
         is_short = len(rows[-1]) < len(self.header)
         cell = "" if is_short else text_table.cut_cell(pd.Series([row[-1] for row in rows[:-1]]))
         if (is_short or cell) and not self._told_end:
-            what = "is cut off in the middle and left out" if is_short else f"ends in {cell!r} without a line end, "
+            what = (
+                "is cut off in the middle and left out"
+                if is_short
+                else f"ends in {cell!r} without a line end, "
+            )
             what += "" if is_short else "shorter than that cell of all other rows: perhaps cut off"
             warnings.warn(
                 f"the last row of {self.name} {what}; fetch the file again", DataWarning, stacklevel=4
