@@ -53,8 +53,16 @@ MONTH_WORDS = (
     "%d-%b-%y",
     "%d/%b/%Y",
     "%b %d %Y",
+    "%d %b %Y %H:%M",
+    "%d %b %Y %H:%M:%S",
+    "%d-%b-%Y %H:%M:%S",
+    "%b %d %Y %H:%M:%S",
+    "%b %d, %Y %H:%M:%S",
+    "%b %d, %Y, %I:%M:%S %p",
 )
 """Dates with the month in English words."""
+_SPREADSHEET_DAYS = r"[345]\d{4}(\.\d+)?"
+"""1982 to 2064 as a spreadsheet counts days since 30 December 1899."""
 # NASA POWER puts its description between these two lines.
 _HEADER_BLOCK = re.compile(r"^-?\s*BEGIN HEADER.*?^-?\s*END HEADER[^\n]*\n", re.DOTALL | re.MULTILINE)
 _COMMA_NUMBER = re.compile(r"[-+]?[\d.]*,\d+([eE][-+]?\d+)?")
@@ -396,10 +404,10 @@ def split_text(text: str, what: str, encoding: str = "utf-8") -> Table:
     if any(mark in text for mark in (f" {separator}", " \n", ' "')) or text.endswith(" "):
         table = table.apply(lambda column: column.str.strip())
     full = np.zeros(n, bool)
-    for name in table.columns:
+    for at, name in enumerate(table.columns):
         filled = (table[name] != "").to_numpy()
         full |= filled
-        if str(name).startswith(UNNAMED):
+        if at >= len(head):
             long |= filled
     # Before rows are called ragged: a decimal comma makes every row longer than the header.
     joined = _joined_decimals(table[full], head, separator, what)
@@ -614,10 +622,34 @@ def _with_points(found: Table) -> pd.DataFrame:
     """The rows with decimal points. A decimal comma can only stand where commas do not separate, or in quotes."""
     table = found.frame
     for name in table.columns:
+        if table[name].str.contains("[.,]", regex=True).any():
+            table[name] = _without_thousands(table[name], found.separator)
         if table[name].str.contains(",", regex=False).any():
             whole = table[name].str.fullmatch(_DECIMAL_COMMA.pattern)
             table[name] = table[name].where(~whole, table[name].str.replace(",", ".", regex=False))
     return table
+
+
+def _without_thousands(cells: pd.Series, separator: str) -> pd.Series:
+    """Text (row,) of numbers without marks between thousands, where these cannot be decimal marks.
+
+    Between commas, ``"2,145"`` in quotes is two thousand; a decimal comma there has other numbers of digits behind it,
+    or a zero before it. A point is a mark of thousands where numbers without one reach the hundreds and stay below a
+    thousand, while as decimals those with one would all be smaller (780, 2.145).
+    """
+    for mark, is_usual in ((",", separator == ","), (".", False)):
+        marked = cells.str.contains(mark, regex=False)
+        escaped = re.escape(mark)
+        if not marked.any() or not cells[marked].str.fullmatch(rf"-?[1-9]\d{{0,2}}({escaped}\d{{3}})+").all():
+            continue
+        plain = pd.to_numeric(cells[~marked & (cells != "")], errors="coerce").abs().dropna()
+        decimals = pd.to_numeric(
+            cells[marked].str.replace(mark, ".", n=1, regex=False), errors="coerce"
+        ).abs()
+        is_thousand = len(plain) and 100 <= plain.max() < 1000 and plain.median() > decimals.max()
+        if is_usual or is_thousand or decimals.isna().any():
+            return cells.where(~marked, cells.str.replace(mark, "", regex=False))
+    return cells
 
 
 def _joined_decimals(table: pd.DataFrame, head: list[str], separator: str, what: str) -> pd.DataFrame | None:
@@ -742,6 +774,24 @@ def to_times(column: pd.Series, what: str) -> np.ndarray:
 
 def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
     """Timestamps of distinct texts; NaT where a text is none."""
+    if text.str.fullmatch(_SPREADSHEET_DAYS).all() and len(text):
+        warnings.warn(
+            f"dates such as {text.iloc[0][:8]} in the column {name} of {what} are days as a spreadsheet counts them:"
+            " read as since 1899-12-30",
+            DataWarning,
+            stacklevel=4,
+        )
+        seconds = (text.astype(float) * 86400).round().astype("int64")
+        return pd.Timestamp("1899-12-30") + pd.to_timedelta(seconds, unit="s")
+    if text.str.fullmatch(r"\d([.,]\d+)?[eE]\+?\d+").any():
+        raise InputError(
+            f"Got dates such as {text.iloc[0]} in the column {name} of {what}, rounded by a spreadsheet, need whole"
+            " dates; use the file as it was exported."
+        )
+    # JavaScript, and so Earth Engine's print of a date: Sun May 12 2019 10:50:31 GMT+0000 (Coordinated Universal Time)
+    text = text.str.replace(r"^[A-Z][a-z]{2} ([A-Z][a-z]{2} .*) GMT\+0000.*$", r"\1", regex=True)
+    text = text.str.replace(r"(\d) (UTC|GMT)$", r"\1", regex=True)
+    text = text.str.replace(r"^(\d{4})_(\d\d)_(\d\d)$", r"\1-\2-\3", regex=True)
     # Milliseconds: 12 digits until September 2001, 13 since.
     if text.str.fullmatch(r"\d{12,13}").all():
         return pd.to_datetime(text.astype("int64"), unit="ms")
@@ -770,9 +820,12 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
             )
         day, month = (second, first) if second.max() > 12 else (first, second)
         return pd.to_datetime({"year": split[3].astype(int), "month": month, "day": day}, errors="coerce")
-    # Earth Engine's system:index begins with the acquisition, 20210401T103021_...
+    # Earth Engine's system:index begins with the acquisition, 20210401T103021_..., after numbers of collections that
+    # were merged; names of products have it in the middle.
     text = text.str.replace(
-        r"^(\d{4})(\d{2})(\d{2})T(\d\d)(\d\d)(\d\d)(_.*)?$", r"\1-\2-\3T\4:\5:\6", regex=True
+        r"^(?:\d+_)*(?:S2[A-D]_MSIL[12][AC]_)?(\d{4})(\d{2})(\d{2})T(\d\d)(\d\d)(\d\d)(_.*)?$",
+        r"\1-\2-\3T\4:\5:\6",
+        regex=True,
     )
     stamps = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
     return stamps.dt.tz_localize(None)

@@ -27,6 +27,7 @@ MAX_MEMBERS = 10_000
 SITE = re.compile(r"(?<![A-Za-z])([A-Z]{2}-[A-Za-z0-9]{3})(?![A-Za-z0-9])")
 RESOLUTION = re.compile(r"_(DD|HH|HR|WW|MM|YY)(?=[_.])")
 NO_DATA = re.compile(r"_(ERA|AUX|VARINFO|BIF|BADM|SITEINFO|METEOSENS|INSTRUMENT|README)", re.IGNORECASE)
+YEARS = re.compile(r"_(\d{4}[-_]\d{4})(?=_)")
 BASE = re.compile(r"_BASE[_-]")
 ICOS_FLUXES = re.compile(r"^ICOSETC_.*_FLUXES_(INTERIM_)?(L2|NRT)")
 TEXT_SUFFIXES = (".csv", ".csv.gz")
@@ -62,7 +63,7 @@ class DataFile:
             For a plain file past the bounds.
         """
         # Packed files have no path that a parser could open by itself.
-        if self.member is not None or self.path.name.lower().endswith(".gz"):
+        if self.member is not None or _is_gzip(self.path):
             return None
         size = self.path.stat().st_size
         check_unpacked(self.name, size, size)
@@ -94,12 +95,18 @@ class DataFile:
         else:
             raw = open(self.path, "rb")  # noqa: SIM115 - closed by the stream that reads it
         opened.append(raw)
-        if (self.member or self.path.name).lower().endswith(".gz"):
+        if self.member.lower().endswith(".gz") if self.member else _is_gzip(self.path):
             raw = gzip.GzipFile(fileobj=raw)  # type: ignore[assignment]
             opened.append(raw)
         if self.member is not None:
             opened.insert(0, archive)
         return io.BufferedReader(BoundedStream(self.name, opened, packed), PIECE_BYTES)
+
+
+def _is_gzip(path: Path) -> bool:
+    """Whether a file is gzip by its first bytes: downloads lose their suffix."""
+    with open(path, "rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
 
 
 def candidates(path: Path, resolutions: tuple[str, ...] = DAILY_FIRST) -> list[DataFile]:
@@ -190,6 +197,7 @@ def files(folder: str | Path) -> dict[str, Path]:
         raise InputError(f"Got {folder}, which is no folder, need one with tower files; check the path.")
     found: dict[str, tuple[tuple, Path]] = {}
     left_out: dict[str, str] = {}
+    years: dict[str, set[str]] = {}
     for path in sorted(folder.rglob("*")):
         site = SITE.search(path.name)
         if not (site and path.name.lower().endswith(DATA_SUFFIXES) and path.is_file()):
@@ -220,6 +228,7 @@ def files(folder: str | Path) -> dict[str, Path]:
         if why:
             left_out.setdefault(site[1], why)
             continue
+        years.setdefault(site[1], set()).update(YEARS.findall(name))
         # Of several files of one site the most useful one, whatever the order in the folder.
         step = DAILY_FIRST.index(code[1]) if code else len(DAILY_FIRST)
         rank = (bool(BASE.search(name)), step, "_SUBSET_" in name)
@@ -235,6 +244,19 @@ def files(folder: str | Path) -> dict[str, Path]:
         )
     if missed:
         warnings.warn(f"{len(missed)} sites of {folder.name} left out: {listed}", DataWarning, stacklevel=2)
+    # One file of a site is taken: where others hold other years, that is told.
+    split = {
+        site: sorted(several - set(YEARS.findall(found[site][1].name)))
+        for site, several in years.items()
+        if len(several) > 1
+    }
+    if split:
+        listed = ", ".join(f"{site} (not {', '.join(other)})" for site, other in list(split.items())[:5])
+        warnings.warn(
+            f"{len(split)} sites of {folder.name} have files of several periods, of which one is taken: {listed}",
+            DataWarning,
+            stacklevel=2,
+        )
     return {site: path for site, (_, path) in sorted(found.items())}
 
 

@@ -17,7 +17,7 @@ import xarray as xr
 from fluxlens.embeddings.scenes import schema
 from fluxlens.embeddings.towers import netcdf, plausibility
 from fluxlens.embeddings.towers.daily import attrs_of_tower, to_days
-from fluxlens.embeddings.towers.data_files import BASE, ICOS_FLUXES, candidates
+from fluxlens.embeddings.towers.data_files import BASE, ICOS_FLUXES, YEARS, candidates
 from fluxlens.embeddings.towers.gpp_columns import (
     GppColumns,
     choose_gpp,
@@ -148,7 +148,8 @@ def _table_with_gpp(path: Path) -> TowerTable:
     """The first table of a file that has columns of GPP; InputError with the reason of the best one where none has."""
     reason: InputError | None = None
     # The best candidates first; a folder of downloads may hold hundreds of other files.
-    for file in candidates(path)[:40]:
+    files = candidates(path)[:40]
+    for file in files:
         try:
             table = TowerTable(file)
         except InputError as error:
@@ -156,6 +157,15 @@ def _table_with_gpp(path: Path) -> TowerTable:
             reason = reason or error
             continue
         if has_gpp(table.header):
+            same = YEARS.sub("", file.name)
+            others = [one.name for one in files if one is not file and YEARS.sub("", one.name) == same]
+            if others:
+                warnings.warn(
+                    f"{path.name} holds {len(others) + 1} tables of other years, of which {file.name} is read; not"
+                    f" read: {', '.join(others[:3])}",
+                    DataWarning,
+                    stacklevel=4,
+                )
             return table
         reason = reason or _without_gpp(table)
     assert reason is not None

@@ -181,7 +181,8 @@ def factor_of_units(text: str) -> float | None:
     text : str
         Such as ``umol/m2/s``, ``gC m-2 d-1``, ``kg C m-2 s-1``, ``umolCO2 m-2 s-1``.
     """
-    plain = re.sub(r"[\s^*.()\[\]{}_\-]|co2", "", text.lower().replace("μ", "u").replace("µ", "u"))
+    text = text.lower().translate(str.maketrans({"μ": "u", "µ": "u", "⁻": "-", "¹": "1", "²": "2", "·": " "}))
+    plain = re.sub(r"[\s^*.()\[\]{}_\-−]|co2", "", text)
     plain = plain.replace("micromol", "umol").replace("moles", "mol")
     per_second = bool(re.search(r"(s1|/s|sec|s)$", plain))
     if plain.startswith("umol") and per_second:

@@ -21,6 +21,7 @@ HEAD_LINES = 40
 TAIL_BYTES = 2**16
 TIMES = ("TIMESTAMP_START", "TIMESTAMP", "TIMESTAMP_END")
 NO_VALUES = ["-9999", "-6999", *(f"-9999{mark}{'0' * n}" for mark in ".," for n in (1, 2, 3))]
+NAME_AND_UNIT = re.compile(r"(\w+)\s*[(\[](.+)[)\]]")
 # Formats without a column of stamps or partitioned GPP by the marks in their header, and what they are.
 OTHER_FORMATS = (
     ({"YEAR", "DOY", "HOUR"}, "a REddyProc text (columns Year, DoY, Hour)"),
@@ -73,9 +74,15 @@ class TowerTable:
             self._refuse(lines)
         below = [_cells(line, self._separator, upper=False) for line in lines[row + 1 :] if line.strip()]
         self._first_row, self.units = row + 1, {}
+        # Spreadsheets of people name the unit behind the column: `GPP_NT_VUT_REF (gC m-2 d-1)`.
+        named = [NAME_AND_UNIT.fullmatch(cell) for cell in _cells(lines[row], self._separator, upper=False)]
+        for at, found in enumerate(named):
+            if found and found[1].upper() not in self.header:
+                self.header[at] = found[1].upper()
+                self.units[self.header[at]] = found[2]
         # A row of units has no date and no decimal number; the first row of data has both.
         if below and not any(re.search(r"\d{4}|\d[.,/:]\d", cell) for cell in below[0]):
-            self.units = dict(zip(self.header, below.pop(0), strict=False))
+            self.units |= dict(zip(self.header, below.pop(0), strict=False))
             self._first_row += 1
         self._decimal = self._decimal_mark(below)
 

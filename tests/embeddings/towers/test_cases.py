@@ -664,3 +664,63 @@ def test_what_is_no_text_is_named_for_what_it_is(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         towers.read(path)
+
+
+def test_day_numbers_of_a_spreadsheet_are_dates_and_told(tmp_path):
+    right = towers.read(write(tmp_path / DAILY, days()))
+    table = days()
+    table["TIMESTAMP"] = (pd.to_datetime(table["TIMESTAMP"]) - pd.Timestamp("1899-12-30")).dt.days
+    with pytest.warns(DataWarning, match="such as 43597 are days as a spreadsheet counts them"):
+        assert towers.read(write(tmp_path / DAILY, table)).identical(right)
+    fine = half_hours().drop(columns="TIMESTAMP_END")
+    stamps = pd.to_datetime(fine["TIMESTAMP_START"], format="%Y%m%d%H%M")
+    fine["TIMESTAMP_START"] = (stamps - pd.Timestamp("1899-12-30")) / pd.Timedelta(days=1)
+    with pytest.warns(DataWarning, match="as a spreadsheet counts them"):
+        assert (towers.turbulence(write(tmp_path / HALF_HOURLY, fine)).index == stamps).all()
+
+
+def test_hour_24_is_the_next_midnight(tmp_path):
+    right = towers.read(write(tmp_path / HALF_HOURLY, half_hours()))
+    table = half_hours().drop(columns="TIMESTAMP_START")
+    before = pd.to_datetime(half_hours()["TIMESTAMP_START"], format="%Y%m%d%H%M").dt.strftime("%Y%m%d2400")
+    table["TIMESTAMP_END"] = table["TIMESTAMP_END"].where(
+        ~table["TIMESTAMP_END"].str.endswith("0000"), before
+    )
+    assert towers.read(write(tmp_path / HALF_HOURLY, table)).equals(right)
+
+
+def test_gpp_counted_negative_is_refused_and_noise_is_not(tmp_path):
+    table = days(60)
+    with pytest.raises(InputError, match="GPP_NT_VUT_REF below 0 on 60 of 60 days"):
+        towers.read(write(tmp_path / DAILY, table.assign(GPP_NT_VUT_REF=-table["GPP_NT_VUT_REF"])))
+    noise = table.assign(GPP_NT_VUT_REF=-0.1, GPP_DT_VUT_REF=0.0)
+    assert (towers.read(write(tmp_path / DAILY, noise))["gpp_nt"] == -0.1).all()
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("gC m-2 d-1", 1.0), ("µmol m⁻² s⁻¹", 1.0377)])
+def test_a_unit_behind_the_name_of_a_column_is_its_unit(tmp_path, unit, factor):
+    table = days().rename(columns={"GPP_NT_VUT_REF": f"GPP_NT_VUT_REF ({unit})", "GPP_DT_VUT_REF": "OTHER"})
+    tower = towers.read(write(tmp_path / DAILY, table))
+    np.testing.assert_allclose(tower["gpp_nt"], days()["GPP_NT_VUT_REF"] * factor, rtol=1e-4)
+    assert tower.attrs["gpp_source_units"] == f"{unit} (told by the file)"
+
+
+def test_a_gzip_without_its_suffix_is_read(tmp_path):
+    right = towers.read(write(tmp_path / DAILY, days()))
+    (tmp_path / DAILY).write_bytes(gzip.compress((tmp_path / DAILY).read_bytes()))
+    assert towers.read(tmp_path / DAILY).identical(right)
+
+
+def test_files_of_several_periods_of_which_one_is_read_are_told(tmp_path):
+    later = DAILY.replace("2019-2019", "2020-2020")
+    text = days().to_csv(index=False)
+    path = zip_of(tmp_path / "FLX_XX-Abc_FULLSET_2019-2020.zip", {DAILY: text, later: text})
+    with pytest.warns(
+        DataWarning, match=f"2 tables of other years, of which {DAILY} is read; not read: {later}"
+    ):
+        towers.read(path)
+    path.unlink()
+    for name in (DAILY, later):
+        (tmp_path / name).write_text(text)
+    with pytest.warns(DataWarning, match=r"of which one is taken: XX-Abc \(not 2020-2020\)"):
+        assert towers.files(tmp_path)["XX-Abc"].name == DAILY
