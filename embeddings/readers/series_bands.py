@@ -165,8 +165,9 @@ def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarr
     small = [band for band in columns if 0 < highest[spec.bands.index(band)] < DN_MIN_MEDIAN]
     if small:
         raise InputError(
-            f"Got {what} with {columns[small[0]]} of {highest[spec.bands.index(small[0])]:g} at most among digital numbers"
-            f" ({middle:.0f} at the median), need one unit for all; if its marks separate thousands, take them out."
+            f"Got {what} with {columns[small[0]]} of {highest[spec.bands.index(small[0])]:g} at most among digital"
+            f" numbers ({middle:.0f} at the median), need one unit for all; if its marks separate thousands, take them"
+            " out."
         )
     # After the unit is known: zero is a valid reflectance, but no digital number.
     values[values == 0] = np.nan  # no data in the products
