@@ -95,7 +95,7 @@ def test_qa60_calls_rows_cloudy_and_zeros_in_all_bands_are_no_data(tmp_path):
         )
         np.testing.assert_allclose(values, VALUES[~cloudy], atol=1e-7)
     empty = table(**{band: np.where(cloudy, 0, column) for band, column in zip(BANDS, VALUES.T, strict=True)})
-    _, values, _ = read(tmp_path, empty, "2 of 8 rows .* have no band")
+    _, values, _ = read(tmp_path, empty, "2 of 8 rows .* or 0 in all bands: left out")
     np.testing.assert_allclose(values, VALUES[~cloudy], atol=1e-7)
     _, values, _ = read(
         tmp_path, table(SCL=np.where(cloudy, 4.5, 4)), "2 of 8 rows .* no whole class in SCL, such as 4.5"
