@@ -823,7 +823,7 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
     # Earth Engine's system:index begins with the acquisition, 20210401T103021_..., after numbers of collections that
     # were merged; names of products have it in the middle.
     text = text.str.replace(
-        r"^(?:\d+_)*(?:S2[A-D]_MSIL[12][AC]_)?(\d{4})(\d{2})(\d{2})T(\d\d)(\d\d)(\d\d)(_.*)?$",
+        r"^(?:\d+_)*(?:S2[A-D]_MSIL[12][AC]_|S1[A-D]_[A-Z]{2}_GRD[A-Z]_\w{4}_)?(\d{4})(\d{2})(\d{2})T(\d\d)(\d\d)(\d\d)(_.*)?$",
         r"\1-\2-\3T\4:\5:\6",
         regex=True,
     )

@@ -125,7 +125,11 @@ def _to_lonlat(member: Any, path: Path) -> Callable[[np.ndarray], np.ndarray]:
     if not member:
         return _transform_of(None)
     try:
-        name = member["properties"]["name"] if isinstance(member, dict) else str(member)
+        name = str(member)
+        if isinstance(member, dict):
+            properties = member["properties"]
+            # the form of before 2008 has the bare code
+            name = properties["name"] if "name" in properties else f"EPSG:{properties['code']}"
         crs = pyproj.CRS.from_user_input(name)
     except (KeyError, TypeError, pyproj.exceptions.CRSError) as error:
         raise InputError(

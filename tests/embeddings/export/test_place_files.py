@@ -389,3 +389,17 @@ def test_a_damaged_file_of_a_gis_program_is_one_sentence(tmp_path, suffix):
         with warnings.catch_warnings(), contextlib.suppress(InputError):
             warnings.simplefilter("ignore", DataWarning)
             geometries.read_polygon(path)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [{"type": "EPSG", "properties": {"code": 32631}}, {"properties": {"name": "EPSG:32631"}}, "EPSG:32631"],
+)
+def test_a_crs_member_of_any_form_is_understood(tmp_path, member):
+    shape = fields("EPSG:32631").geometry[1]
+    text = json.dumps(
+        {"type": "Feature", "properties": {}, "crs": member, "geometry": shapely.geometry.mapping(shape)}
+    )
+    (tmp_path / "a.geojson").write_text(text)
+    found = geometries.read_polygon(tmp_path / "a.geojson")[0].geometry
+    assert found.symmetric_difference(fields("EPSG:4326").geometry[1]).area < 1e-9

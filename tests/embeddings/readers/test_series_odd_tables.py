@@ -128,3 +128,18 @@ def test_numbers_as_ids_and_an_unnamed_first_column_do_not_matter(tmp_path):
 def test_what_spreadsheets_destroyed_is_refused_for_what_it_is(tmp_path, rows, message):
     with pytest.raises(InputError, match=message):
         read(tmp_path, rows())
+
+
+@pytest.mark.parametrize("before", ["", "2_"])
+def test_the_index_of_sentinel_1_is_its_date(tmp_path, before):
+    index = [
+        f"{before}S1A_IW_GRDH_1SDV_201905{day:02d}T173000_201905{day:02d}T173025_027050_030C1C_9D2A"
+        for day in (2, 14)
+    ]
+    table = pd.DataFrame({"id": "A", "system:index": index, "VV": [-10.0, -11.0], "VH": [-16.0, -17.0]})
+    table.to_csv(tmp_path / "s1.csv", index=False)
+    found = read_series(None, tmp_path / "s1.csv").sensors["s1"]
+    np.testing.assert_array_equal(
+        found.day.astype("datetime64[D]"), np.array(["2019-05-02", "2019-05-14"], "M8[D]")
+    )
+    np.testing.assert_array_equal(found.values, [[-10, -16], [-11, -17]])
