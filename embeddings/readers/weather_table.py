@@ -2,7 +2,8 @@
 
 Read are plain tables, NASA POWER's point files, FLUXNET files (``SW_IN_F``, ``TA_F``, ``VPD_F``, ``P_F``) and exports
 of Open-Meteo and ERA5. Units come from the column name (``vpd_kPa``, ``precip (m)``), from the file's header, or are
-those of the contract; values without a unit must be plausible over the season.
+those of the contract; values without a unit must be plausible over the season. The file is long for the names of
+columns in use and for what is told of each step from text to days, which has no other reader.
 """
 
 from __future__ import annotations
