@@ -178,7 +178,7 @@ def _without_gpp(table: TowerTable) -> InputError:
     need = "need GPP_NT_VUT_REF, GPP_DT_VUT_REF or GPP_PI"
     if BASE.search(name):
         return InputError(
-            f"Got {name} without GPP, {need}: AmeriFlux BASE without it serves for the footprint only; fetch the"
+            f"Got {name} without GPP, {need}: this AmeriFlux BASE serves for the footprint only; fetch the"
             " site's FLUXNET product."
         )
     if ICOS_FLUXES.search(name):

@@ -261,7 +261,7 @@ def test_ameriflux_base_serves_for_the_footprint(tmp_path):
     assert len(found) == 53
     assert (found["wind"] == 3).all()
     assert (found["sigma_v"] == 0.8).all()
-    with pytest.raises(InputError, match="BASE without it serves for the footprint only"):
+    with pytest.raises(InputError, match="BASE serves for the footprint only"):
         towers.read(path)
 
 
