@@ -32,6 +32,8 @@ SNIFF_LINES = 1000
 """Lines whose cells are counted before the table is parsed."""
 SEPARATOR_LINES = 50
 """Lines that tell the separator."""
+MIN_ROWS_TO_JUDGE_END = 10
+"""Rows above the last one that tell how long its last cell should be."""
 SEPARATORS = (",", ";", "\t", "|")
 UNNAMED = "unnamed column"
 """Name of cells beyond the header, followed by their number."""
@@ -51,8 +53,16 @@ MONTH_WORDS = (
     "%d-%b-%y",
     "%d/%b/%Y",
     "%b %d %Y",
+    "%d %b %Y %H:%M",
+    "%d %b %Y %H:%M:%S",
+    "%d-%b-%Y %H:%M:%S",
+    "%b %d %Y %H:%M:%S",
+    "%b %d, %Y %H:%M:%S",
+    "%b %d, %Y, %I:%M:%S %p",
 )
 """Dates with the month in English words."""
+_SPREADSHEET_DAYS = r"[345]\d{4}(\.\d+)?"
+"""1982 to 2064 as a spreadsheet counts days since 30 December 1899."""
 # NASA POWER puts its description between these two lines.
 _HEADER_BLOCK = re.compile(r"^-?\s*BEGIN HEADER.*?^-?\s*END HEADER[^\n]*\n", re.DOTALL | re.MULTILINE)
 _COMMA_NUMBER = re.compile(r"[-+]?[\d.]*,\d+([eE][-+]?\d+)?")
@@ -79,8 +89,12 @@ class Table:
     """Comment and header-block lines before and between the rows, without their line ends."""
     empty_rows: int = 0
     """Rows without any content, which are left out of ``frame``."""
-    ragged_rows: tuple[int, ...] = ()
-    """Rows (0-based, of ``frame``) with more or fewer cells than the header."""
+    short_rows: tuple[int, ...] = ()
+    """Rows (0-based, of ``frame``) with fewer cells than the header; those they lack are empty."""
+    long_rows: tuple[int, ...] = ()
+    """Rows with text beyond the last cell of the header."""
+    cut_end: str = ""
+    """What tells that the file was cut off: part of a sentence; the last row is then left out where it is short."""
 
     def numbers(self, column: str) -> pd.Series:
         """A column as float64, NaN where missing.
@@ -110,8 +124,44 @@ class Table:
         values = pd.Series(to_numbers(text, "the table"), self.frame.index, name=column)
         return values.where(~values.isin(MISSING_NUMBERS))
 
+    def check_rows(self, what: str, long_is_error: bool = True) -> None:
+        """Tell rows that do not fit the header, and an end that looks cut off.
 
-def read_table(path: str | Path, what: str = "table") -> pd.DataFrame:
+        Parameters
+        ----------
+        what : str
+            The table in words.
+        long_is_error : bool
+            Whether cells beyond the header are refused: where a comma splits a number, all cells behind it are shifted.
+
+        Raises
+        ------
+        InputError
+            Rows have more cells than the header.
+
+        Warns
+        -----
+        DataWarning
+            With the counts.
+        """
+        if self.long_rows and long_is_error:
+            raise InputError(
+                f"Got {what} with {len(self.long_rows)} of {len(self.frame)} rows of more cells than the header, the"
+                f" first row {self.long_rows[0] + 1}, need as many; quote cells with {self.separator!r} in them, or"
+                " take it out of numbers."
+            )
+        told = []
+        if self.short_rows:
+            told.append(
+                f"{len(self.short_rows)} of {len(self.frame)} rows have fewer cells than the header (the first row"
+                f" {self.short_rows[0] + 1}): the cells they lack are missing"
+            )
+        told += [self.cut_end] if self.cut_end else []
+        if told:
+            warnings.warn(f"{what}: {'; '.join(told)}.", DataWarning, stacklevel=4)
+
+
+def read_table(path: str | Path, what: str = "table", long_is_error: bool = True) -> pd.DataFrame:
     """Read a CSV (any usual encoding and separator) or a Parquet file.
 
     Parameters
@@ -120,6 +170,8 @@ def read_table(path: str | Path, what: str = "table") -> pd.DataFrame:
         File ending in ``.parquet``, or text as ``read_text_table`` reads it.
     what : str
         What the file is, for messages.
+    long_is_error : bool
+        Whether cells beyond the header are refused.
 
     Returns
     -------
@@ -130,7 +182,12 @@ def read_table(path: str | Path, what: str = "table") -> pd.DataFrame:
     Raises
     ------
     InputError
-        If the file is not there, is no table, or is too large.
+        If the file is not there, is no table, is too large, or has rows of more cells than the header.
+
+    Warns
+    -----
+    DataWarning
+        Rows of fewer cells than the header, and a file that looks cut off, with counts.
     """
     path = Path(path)
     if not path.is_file():
@@ -143,7 +200,9 @@ def read_table(path: str | Path, what: str = "table") -> pd.DataFrame:
         return _read_parquet(path, what)
     if path.suffix.lower() in _WORKBOOKS:
         raise InputError(f"Got the {what} {path}, a workbook, need CSV or Parquet; save the sheet as CSV.")
-    return _with_points(read_text_table(path, f"the {what} {path}"))
+    table = read_text_table(path, f"the {what} {path}")
+    table.check_rows(f"the {what} {path.name}", long_is_error)
+    return _with_points(table)
 
 
 def _read_parquet(path: Path, what: str) -> pd.DataFrame:
@@ -322,22 +381,37 @@ def split_text(text: str, what: str, encoding: str = "utf-8") -> Table:
         preamble += [line for line, is_one in zip(body, comment, strict=True) if is_one]
         body = [line for line, is_one in zip(body, comment, strict=True) if not is_one]
     head, table = _split_rows(header, body, separator, what)
+    if table.shape[1] == len(head) + 1 and len(table) and _is_counted(table.iloc[:, 0], table.iloc[:, -1]):
+        # R's write.table names its rows and gives that column no name, so that all names stand one cell too far left.
+        table = table.iloc[:, 1:].set_axis(table.columns[:-1], axis=1)
     n = len(table)
-    short, long = table.isna().any(axis=1).to_numpy(), np.zeros(n, bool)
-    # cells a short row lacks arrive as NaN even without a filter
+    # A separator at the end of the header alone makes no column.
+    width = max((at + 1 for at, name in enumerate(head) if name), default=0)
+    short, long = _cell_counts(body, separator, n) < width, np.zeros(n, bool)
+    cut_end = ""
+    if n > 1 and not text.endswith("\n"):
+        if short[-1] and not short[:-1].any():
+            cut_end = "the last row is cut off in the middle and left out: fetch the file again"
+            table, short, long, n = table.iloc[:-1], short[:-1], long[:-1], n - 1
+        elif not short.any() and (cell := cut_cell(table.iloc[:, len(head) - 1])):
+            cut_end = (
+                f"it ends without a line end in {cell!r}, shorter than that cell of all other rows: if the"
+            )
+            cut_end += " file was cut off, fetch it again"
+    # cells a short row lacks arrive as NaN from some versions of pandas, even without a filter
     table = table.fillna("") if short.any() else table
     # Trailing blanks; those after a separator are skipped by the parser.
     if any(mark in text for mark in (f" {separator}", " \n", ' "')) or text.endswith(" "):
         table = table.apply(lambda column: column.str.strip())
     full = np.zeros(n, bool)
-    for name in table.columns:
+    for at, name in enumerate(table.columns):
         filled = (table[name] != "").to_numpy()
         full |= filled
-        if str(name).startswith(UNNAMED):
+        if at >= len(head):
             long |= filled
     # Before rows are called ragged: a decimal comma makes every row longer than the header.
     joined = _joined_decimals(table[full], head, separator, what)
-    ragged = () if joined is not None else tuple(np.flatnonzero((short | long)[full]).tolist())
+    rows = [np.flatnonzero(which[full] & (joined is None)).tolist() for which in (short, long)]
     table = (table[full] if joined is None else joined).reset_index(drop=True)
     empty = [name for name in table.columns if str(name).startswith(UNNAMED) and (table[name] == "").all()]
     # Some thousand cells decide; a vote and not the first cell, since texts may hold either mark.
@@ -352,8 +426,58 @@ def split_text(text: str, what: str, encoding: str = "utf-8") -> Table:
         "," if comma > point else ".",
         tuple(preamble),
         empty_rows,
-        ragged,
+        *map(tuple, rows),
+        cut_end,
     )
+
+
+def _cell_counts(body: list[str], separator: str, n: int) -> np.ndarray:
+    """Cells of each row (row,) as it is written; the parser fills rows up to the header without a word."""
+    if separator == " ":
+        counts = [len(line.split()) for line in body]
+    elif any('"' in line for line in body):
+        counts = [len(row) for row in csv.reader(body, delimiter=separator, skipinitialspace=True) if row]
+    else:
+        counts = [line.count(separator) + 1 for line in body]
+    # Line ends inside of quotes, which only the parser follows: then nothing is said of any row.
+    return np.array(counts) if len(counts) == n else np.full(n, np.iinfo(np.int64).max)
+
+
+def _is_counted(first: pd.Series, last: pd.Series) -> bool:
+    """Whether the first cells (row,) count rows from 1 and the last, beyond the header, are filled."""
+    counted = (first == pd.Series(range(1, len(first) + 1), first.index).astype(str)).all()
+    return bool(counted) and bool(last.notna().all()) and bool((last != "").any())
+
+
+def cut_cell(cells: pd.Series) -> str:
+    """The last cell of a file without a line end where its end seems to be missing; empty where not.
+
+    Parameters
+    ----------
+    cells : pandas.Series of str
+        (row,) the last column.
+
+    Returns
+    -------
+    str
+        The cell, where it is shorter than that of each other row (of numbers with decimals: has fewer of them); empty
+        for fewer than ten other rows, of which none can be sure.
+    """
+    last, others = str(cells.iloc[-1]), cells.iloc[:-1].dropna().astype(str)
+    others = others[others != ""]
+    if len(others) < MIN_ROWS_TO_JUDGE_END or not last:
+        return ""
+    mark = r"[.,]"
+    if others.str.contains(mark, regex=True).all():
+        decimals = others.str.split(mark, regex=True).str[-1].str.len()
+        found = re.split(mark, last)
+        is_short = (len(found[-1]) if len(found) > 1 else 0) < decimals.min()
+    else:
+        # Texts of one length, such as dates; whole numbers have all lengths.
+        is_short = (
+            others.str.len().nunique() == 1 and len(last) < len(others.iloc[0]) and len(others.iloc[0]) > 3
+        )
+    return last if is_short else ""
 
 
 def _split_rows(header: str, body: list[str], separator: str, what: str) -> tuple[list[str], pd.DataFrame]:
@@ -498,10 +622,34 @@ def _with_points(found: Table) -> pd.DataFrame:
     """The rows with decimal points. A decimal comma can only stand where commas do not separate, or in quotes."""
     table = found.frame
     for name in table.columns:
+        if table[name].str.contains("[.,]", regex=True).any():
+            table[name] = _without_thousands(table[name], found.separator)
         if table[name].str.contains(",", regex=False).any():
             whole = table[name].str.fullmatch(_DECIMAL_COMMA.pattern)
             table[name] = table[name].where(~whole, table[name].str.replace(",", ".", regex=False))
     return table
+
+
+def _without_thousands(cells: pd.Series, separator: str) -> pd.Series:
+    """Text (row,) of numbers without marks between thousands, where these cannot be decimal marks.
+
+    Between commas, ``"2,145"`` in quotes is two thousand; a decimal comma there has other numbers of digits behind it,
+    or a zero before it. A point is a mark of thousands where numbers without one reach the hundreds and stay below a
+    thousand, while as decimals those with one would all be smaller (780, 2.145).
+    """
+    for mark, is_usual in ((",", separator == ","), (".", False)):
+        marked = cells.str.contains(mark, regex=False)
+        escaped = re.escape(mark)
+        if not marked.any() or not cells[marked].str.fullmatch(rf"-?[1-9]\d{{0,2}}({escaped}\d{{3}})+").all():
+            continue
+        plain = pd.to_numeric(cells[~marked & (cells != "")], errors="coerce").abs().dropna()
+        decimals = pd.to_numeric(
+            cells[marked].str.replace(mark, ".", n=1, regex=False), errors="coerce"
+        ).abs()
+        is_thousand = len(plain) and 100 <= plain.max() < 1000 and plain.median() > decimals.max()
+        if is_usual or is_thousand or decimals.isna().any():
+            return cells.where(~marked, cells.str.replace(mark, "", regex=False))
+    return cells
 
 
 def _joined_decimals(table: pd.DataFrame, head: list[str], separator: str, what: str) -> pd.DataFrame | None:
@@ -626,6 +774,24 @@ def to_times(column: pd.Series, what: str) -> np.ndarray:
 
 def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
     """Timestamps of distinct texts; NaT where a text is none."""
+    if text.str.fullmatch(_SPREADSHEET_DAYS).all() and len(text):
+        warnings.warn(
+            f"dates such as {text.iloc[0][:8]} in the column {name} of {what} are days as a spreadsheet counts them:"
+            " read as since 1899-12-30",
+            DataWarning,
+            stacklevel=4,
+        )
+        seconds = (text.astype(float) * 86400).round().astype("int64")
+        return pd.Timestamp("1899-12-30") + pd.to_timedelta(seconds, unit="s")
+    if text.str.fullmatch(r"\d([.,]\d+)?[eE]\+?\d+").any():
+        raise InputError(
+            f"Got dates such as {text.iloc[0]} in the column {name} of {what}, rounded by a spreadsheet, need whole"
+            " dates; use the file as it was exported."
+        )
+    # JavaScript, and so Earth Engine's print of a date: Sun May 12 2019 10:50:31 GMT+0000 (Coordinated Universal Time)
+    text = text.str.replace(r"^[A-Z][a-z]{2} ([A-Z][a-z]{2} .*) GMT\+0000.*$", r"\1", regex=True)
+    text = text.str.replace(r"(\d) (UTC|GMT)$", r"\1", regex=True)
+    text = text.str.replace(r"^(\d{4})_(\d\d)_(\d\d)$", r"\1-\2-\3", regex=True)
     # Milliseconds: 12 digits until September 2001, 13 since.
     if text.str.fullmatch(r"\d{12,13}").all():
         return pd.to_datetime(text.astype("int64"), unit="ms")
@@ -654,9 +820,12 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
             )
         day, month = (second, first) if second.max() > 12 else (first, second)
         return pd.to_datetime({"year": split[3].astype(int), "month": month, "day": day}, errors="coerce")
-    # Earth Engine's system:index begins with the acquisition, 20210401T103021_...
+    # Earth Engine's system:index begins with the acquisition, 20210401T103021_..., after numbers of collections that
+    # were merged; names of products have it in the middle.
     text = text.str.replace(
-        r"^(\d{4})(\d{2})(\d{2})T(\d\d)(\d\d)(\d\d)(_.*)?$", r"\1-\2-\3T\4:\5:\6", regex=True
+        r"^(?:\d+_)*(?:S2[A-D]_MSIL[12][AC]_|S1[A-D]_[A-Z]{2}_GRD[A-Z]_\w{4}_)?(\d{4})(\d{2})(\d{2})T(\d\d)(\d\d)(\d\d)(_.*)?$",
+        r"\1-\2-\3T\4:\5:\6",
+        regex=True,
     )
     stamps = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
     return stamps.dt.tz_localize(None)

@@ -1,4 +1,7 @@
-"""GeoJSON as people have it: features of a file, their names, and their coordinates as lon, lat."""
+"""Files of places as people have them: features, their names, and their coordinates as lon, lat.
+
+GeoJSON is read here, files of GIS programs by ``vector_files``.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyproj
+from fluxlens.embeddings.export.vector_files import find_format, read_vector_file
 from fluxlens.embeddings.text_table import decode_text, plain_name
 from fluxlens.models.errors import InputError
 
@@ -46,44 +51,16 @@ def check_file(path: str | Path, what: str) -> Path:
         raise InputError(f"Got the {what} file {path}, which is not there, need a file; check the path.")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise InputError(f"Got the {what} file {path} of over {MAX_FILE_BYTES:,} bytes, need less; split it.")
-    kind = _kind_of_gis_file(path)
-    if kind:
-        need = "GeoJSON" if what == "polygon" else "CSV or GeoJSON"
-        advice = f"convert it, for example with ogr2ogr {path.stem}.geojson {path.name}"
-        if kind == "a zip archive":
-            advice = "unpack it"
-        raise InputError(f"Got the {what} file {path}, {kind}, need {need}; {advice}.")
     return path
 
 
-def _kind_of_gis_file(path: Path) -> str:
-    """What a file of another GIS format is, by its first bytes; empty for all others."""
-    with path.open("rb") as stream:
-        head = stream.read(4096)
-    if head.startswith(b"SQLite format 3"):
-        return "a GeoPackage or other database"
-    if head.startswith(b"\x00\x00\x27\x0a"):
-        return "a shapefile"
-    if head.startswith(b"PK\x03\x04") and path.suffix.lower() in (".zip", ".kmz"):
-        # Its central directory is at the end; names of members stand in clear in the whole file.
-        content = path.read_bytes()
-        shapefile = b".shp" in content
-        return "a KMZ" if b".kml" in content else "a zipped shapefile" if shapefile else "a zip archive"
-    text = head.decode("utf-8", "replace").lstrip("\ufeff \n\r\t").lower()
-    if text.startswith("<"):
-        return next(
-            (f"a {name.upper()} file" for name in ("kml", "gpx", "gml") if f"<{name}" in text), "an XML file"
-        )
-    return ""
-
-
 def read_features(path: Path) -> tuple[list[dict], Callable[[np.ndarray], np.ndarray]]:
-    """Features of a GeoJSON, or of a file with one feature a line.
+    """Features of a GeoJSON, of a file with one feature a line, or of a file of a GIS program.
 
     Parameters
     ----------
     path : Path
-        UTF-8 or UTF-16, with or without a mark of byte order.
+        Text in UTF-8 or UTF-16, with or without a mark of byte order; KML, KMZ, GPX, GeoPackage, shapefile.
 
     Returns
     -------
@@ -95,8 +72,12 @@ def read_features(path: Path) -> tuple[list[dict], Callable[[np.ndarray], np.nda
     Raises
     ------
     InputError
-        If it is not GeoJSON, or its ``crs`` is unknown.
+        If it is none of these, or its ``crs`` is unknown.
     """
+    kind = find_format(path)
+    if kind:
+        features, crs = read_vector_file(path, kind)
+        return features, _transform_of(crs)
     text = decode_text(path.read_bytes(), str(path))
     try:
         with paused_collector():
@@ -141,20 +122,27 @@ def paused_collector() -> Iterator[None]:
 
 def _to_lonlat(member: Any, path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """From the coordinate system of a ``crs`` member, which GeoJSON of before RFC 7946 may carry, to lon, lat."""
-    import pyproj
-
     if not member:
-        return lambda corners: corners
+        return _transform_of(None)
     try:
-        name = member["properties"]["name"] if isinstance(member, dict) else str(member)
+        name = str(member)
+        if isinstance(member, dict):
+            properties = member["properties"]
+            # the form of before 2008 has the bare code
+            name = properties["name"] if "name" in properties else f"EPSG:{properties['code']}"
         crs = pyproj.CRS.from_user_input(name)
     except (KeyError, TypeError, pyproj.exceptions.CRSError) as error:
         raise InputError(
             f"Got the crs {str(member)[:80]} in {path}, need one that PROJ knows such as urn:ogc:def:crs:EPSG::32631;"
             " correct or remove it."
         ) from error
-    if crs.is_geographic:
-        # written as [lon, lat] whatever the order of axes of the code
+    return _transform_of(crs)
+
+
+def _transform_of(crs: pyproj.CRS | None) -> Callable[[np.ndarray], np.ndarray]:
+    """From a coordinate system to lon, lat; None: they are it."""
+    # written as [lon, lat] whatever the order of axes of the code
+    if crs is None or crs.is_geographic:
         return lambda corners: corners
     transformer = pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
     return lambda corners: np.column_stack(transformer.transform(corners[:, 0], corners[:, 1]))

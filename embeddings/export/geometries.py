@@ -1,4 +1,4 @@
-"""Places of exports: points, tables of points and polygons of GeoJSON."""
+"""Places of exports: points, tables of points and polygons of GeoJSON and of GIS programs."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from fluxlens.embeddings.export.polygons import (
     regions_of,
     rings_of,
 )
+from fluxlens.embeddings.export.vector_files import find_format
 from fluxlens.embeddings.text_table import UNNAMED, plain_name, read_table, to_numbers
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -89,9 +90,9 @@ def read_points(path: str | Path) -> list[Point]:
     Parameters
     ----------
     path : str or Path
-        ``.geojson`` or ``.json``; else a table as ``embeddings.text_table.read_table`` reads it, with columns for
-        longitude and latitude in degrees (lon, long, lng, longitude, x; lat, latitude, y) and optionally one that
-        names the points (name, site, id, plot, ...).
+        ``.geojson`` or ``.json``; KML, KMZ, GPX, a GeoPackage or a shapefile (.shp, or zipped); else a table as
+        ``embeddings.text_table.read_table`` reads it, with columns for longitude and latitude in degrees (lon, long,
+        lng, longitude, x; lat, latitude, y) and optionally one that names the points (name, site, id, plot, ...).
 
     Returns
     -------
@@ -104,7 +105,7 @@ def read_points(path: str | Path) -> list[Point]:
         If the file holds no points, or too many, or a cell is no number.
     """
     path = check_file(path, "points")
-    if path.suffix.lower() in (".geojson", ".json"):
+    if path.suffix.lower() in (".geojson", ".json") or find_format(path):
         features, to_lonlat = read_features(path)
         # GeoJSON allows features without a place; they are named.
         empty = [
@@ -130,13 +131,13 @@ def read_points(path: str | Path) -> list[Point]:
 
 @paused_collector()
 def read_polygon(path: str | Path) -> list[Region]:
-    """Polygon and MultiPolygon features of a GeoJSON.
+    """Polygon and MultiPolygon features of a GeoJSON, KML, KMZ, GeoPackage or shapefile.
 
     Parameters
     ----------
     path : str or Path
         GeoJSON in lon, lat, or with a ``crs`` member from which it is reprojected; also one feature a line. A mark of
-        byte order is accepted.
+        byte order is accepted. A GeoPackage or shapefile (.shp, or zipped) in any coordinate system.
 
     Returns
     -------
@@ -272,7 +273,8 @@ def _point_of(path: Path, feature: dict, to_lonlat: Callable[[np.ndarray], np.nd
 
 def _points_of_csv(path: Path) -> list[Point]:
     what = f"the points {path.name}"
-    table = read_table(path, "points file")
+    # A further cell without a name is where people put the point's name.
+    table = read_table(path, "points file", long_is_error=False)
     lon, lat = (_place_column(table, names) for names in (LON_COLUMNS, LAT_COLUMNS))
     # reversed: of two columns with one plain name the first counts
     plain = {plain_name(column): column for column in reversed(table.columns)}

@@ -200,31 +200,41 @@ def _weather_of(weather: xr.Dataset | None, days: pd.DatetimeIndex) -> dict[str,
         return dict.fromkeys((*WEATHER, "tair_recent", "vpd_recent", *COVERS), np.full(len(days), np.nan))
     time = np.asarray(weather["time"].values, "datetime64[ns]")
     columns = tuple((n, weather[n].values.astype(float).tobytes()) for n in WEATHER if n in weather)
-    every = _with_past(time.tobytes(), columns)
-    rows = every.index.get_indexer(days)
-    return {name: np.where(rows < 0, np.nan, every[name].values[rows]) for name in every}
+    first, every = _with_past(time.tobytes(), columns)
+    count = len(every["tair"])
+    rows = (np.asarray(days.values, "datetime64[D]") - first).astype(np.int64)
+    # Whole days alone are in the weather: a time within a day is none of them.
+    outside = (rows < 0) | (rows >= count) | (days.values != days.normalize().values)
+    rows = np.where(outside, 0, rows)
+    return {name: np.where(outside, np.nan, values[rows]) for name, values in every.items()}
 
 
 @lru_cache(maxsize=8)
-def _with_past(times: bytes, columns: tuple[tuple[str, bytes], ...]) -> pd.DataFrame:
-    """Every day from first to last with recent past and soil water.
+def _with_past(
+    times: bytes, columns: tuple[tuple[str, bytes], ...]
+) -> tuple[np.datetime64, dict[str, np.ndarray]]:
+    """First day, and for every day from it to the last (day,): weather, recent past and soil water.
 
     Cached by the bytes of the weather: maps are predicted day by day with the weather of the whole period.
     """
-    time = pd.DatetimeIndex(np.frombuffer(times, "datetime64[ns]")).normalize()
-    series = {name: np.frombuffer(values) for name, values in columns}
-    frame = pd.DataFrame({n: series.get(n, np.nan) for n in WEATHER}, time)
-    # A day twice would make the reindexing fail; the first one counts.
-    frame = frame[~frame.index.duplicated()].sort_index()
-    every = frame.reindex(pd.date_range(frame.index[0], frame.index[-1], freq="D"))
-    for source in ("tair", "vpd"):
-        # Exponential memory; a missing day keeps the state but gets no value of its own.
-        past = every[source].ewm(alpha=1 / RECENT_DAYS, adjust=True, ignore_na=False).mean()
-        every[f"{source}_recent"] = past.where(every[source].notna())
+    time = np.frombuffer(times, "datetime64[ns]").astype("datetime64[D]")
+    # A day twice has one place; the first one counts.
+    days, row = np.unique(time, return_index=True)
+    at = (days - days[0]).astype(np.int64)
+    every = {name: np.full(at[-1] + 1, np.nan) for name in WEATHER}
+    for name, values in columns:
+        every[name][at] = np.frombuffer(values)[row]
+    # Exponential memory; a missing day keeps the state but gets no value of its own. Both at once: a table of
+    # thousands of places calls this for each, and pandas' own steps are most of its time.
+    sources = ("tair", "vpd")
+    frame = pd.DataFrame({source: every[source] for source in sources})
+    past = frame.ewm(alpha=1 / RECENT_DAYS, adjust=True, ignore_na=False).mean().to_numpy()
+    for column, source in enumerate(sources):
+        every[f"{source}_recent"] = np.where(np.isnan(every[source]), np.nan, past[:, column])
     demand = reference_evapotranspiration_mm_d(every["tair"], every["sw_in"])
     for name, cover in COVERS.items():
-        every[name] = soil_water_balance(every["precip"].values, demand.values, cover)
-    return every
+        every[name] = soil_water_balance(every["precip"], demand, cover)
+    return days[0], every
 
 
 def soil_water_balance(rain: np.ndarray, demand: np.ndarray, cover: float) -> np.ndarray:
@@ -249,14 +259,19 @@ def soil_water_balance(rain: np.ndarray, demand: np.ndarray, cover: float) -> np
         (day,) share of ``TOTAL_AVAILABLE_WATER_MM``, 0-1; NaN where rain or demand is, on which days the bucket stays
         as it is.
     """
-    # Plain floats: a loop over days cannot be vectorised, and NumPy scalars take ten times as long.
+    # Plain floats and comparisons: a loop over days cannot be vectorised, NumPy scalars take ten times as long and
+    # calls of min and max twice as long.
     gain = np.where(np.isnan(rain + demand), 0.0, rain).tolist()
     loss = np.nan_to_num(cover * np.maximum(demand, 0)).tolist()
+    full, stressed = TOTAL_AVAILABLE_WATER_MM, WATER_STRESS_THRESHOLD * TOTAL_AVAILABLE_WATER_MM
     # Half full is an arbitrary start, which the first pass forgets.
-    water, out = TOTAL_AVAILABLE_WATER_MM / 2, np.empty(len(gain))
-    for days in (range(min(len(gain), SPIN_UP_DAYS)), range(len(gain))):
-        for day in days:
-            out[day] = water / TOTAL_AVAILABLE_WATER_MM
-            transpired = loss[day] * min(water / (WATER_STRESS_THRESHOLD * TOTAL_AVAILABLE_WATER_MM), 1.0)
-            water = min(max(water + gain[day] - transpired, 0.0), TOTAL_AVAILABLE_WATER_MM)
+    water = full / 2
+    for days in (min(len(gain), SPIN_UP_DAYS), len(gain)):
+        mornings = []
+        for rain_mm, most_mm in zip(gain[:days], loss[:days], strict=True):
+            mornings.append(water)
+            share = water / stressed
+            water = water + rain_mm - (most_mm * share if share < 1.0 else most_mm)
+            water = 0.0 if water < 0.0 else full if water > full else water
+    out = np.array(mornings) / full
     return np.where(np.isnan(rain + demand), np.nan, out)

@@ -200,6 +200,31 @@ def is_geographic(data: xr.Dataset) -> bool:
         return False
 
 
+def tell_web_mercator(crs: xr.Variable, y: np.ndarray, name: str, notes: list[str]) -> None:
+    """Note that the metres of Web Mercator are none on the ground, of pixels of a satellite and of footprints.
+
+    Parameters
+    ----------
+    crs
+        Scalar ``spatial_ref``.
+    y
+        (y,) pixel centres in the CRS, metres.
+    name
+        What the note calls the file.
+    notes
+        Gets the sentence.
+    """
+    wkt = str(crs.attrs.get("crs_wkt", ""))
+    if not re.search(r"pseudo.mercator|popular visualisation", wkt, re.IGNORECASE):
+        return
+    # A sphere of WGS 84's radius (EPSG guidance note 7-2, method 1024): lengths are stretched by 1 / cos(latitude).
+    shrunk = 1 / np.cosh(float(np.mean(y)) / 6_378_137.0)
+    notes.append(
+        f"{name} is in Web Mercator, whose 10 m are {10 * shrunk:.1f} m on the ground here: resample it to UTM for"
+        " areas, footprints and 10 m pixels"
+    )
+
+
 def _plain_crs(text: str) -> str:
     """``EPSG:32631`` of all spellings with the code, in which PROJ warns of some; WKT and others as they are."""
     wkt = re.match(r"\s*[A-Z]+\s*\[", text)

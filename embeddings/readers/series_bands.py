@@ -76,8 +76,11 @@ def band_columns(columns: list[str], what: str = "the table") -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for column in columns:
+        # A name that the header has twice is numbered by the reader.
+        if (again := re.fullmatch(r"(.+)\.\d", str(column))) and again[1] in columns:
+            column = again[1]
         # Reducers of Earth Engine and resolutions of Sentinel Hub stand behind the band's name.
-        plain = plain_name(re.sub(r"(?i)[_ ]?(mean|median|first|(10|20|60)m)$", "", str(column).strip()))
+        plain = plain_name(re.sub(r"(?i)[_ ]?(mean|median|first|p50|(10|20|60)m)$", "", str(column).strip()))
         plain = plain.removeprefix("sr").removeprefix("s2")
         number = re.fullmatch(r"b(?:and)?0?(\d{1,2}|8a)", plain)
         band = f"B{number.group(1).upper().zfill(2)}" if number else ""
@@ -87,6 +90,10 @@ def band_columns(columns: list[str], what: str = "the table") -> dict[str, str]:
             continue
         # Two columns of one band, such as B4 and red: choosing one would be a guess.
         if band in found:
+            if found[band] == column:
+                raise InputError(
+                    f"Got {what} with the column {column} twice, need it once; remove the other."
+                )
             raise InputError(
                 f"Got {what} with {found[band]} and {column}, which are both {band}, need one; remove the other."
             )
@@ -136,6 +143,8 @@ def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarr
     values = np.full((len(table), len(spec.bands)), np.nan)
     for band, column in columns.items():
         values[:, spec.bands.index(band)] = text_table.to_numbers(table[column], what)
+    # No land is black in all bands: exports fill what lies outside of an image, or is masked, with zeros.
+    values[(np.nan_to_num(values) == 0).all(axis=1)] = np.nan
     if not np.isfinite(values).any():
         raise InputError(
             f"Got {what} without a single number in its bands, need reflectance 0-1; check the file."
@@ -149,6 +158,16 @@ def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarr
         raise InputError(
             f"Got bands of {middle:.3g} at the median in {what}, neither reflectance 0-1 nor digital numbers 0-10000,"
             " need one of them; if they are percent, divide by 100."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # bands without a number
+        highest = np.nanmax(values, axis=0)
+    small = [band for band in columns if 0 < highest[spec.bands.index(band)] < DN_MIN_MEDIAN]
+    if small:
+        raise InputError(
+            f"Got {what} with {columns[small[0]]} of {highest[spec.bands.index(small[0])]:g} at most among digital"
+            f" numbers ({middle:.0f} at the median), need one unit for all; if its marks separate thousands, take them"
+            " out."
         )
     # After the unit is known: zero is a valid reflectance, but no digital number.
     values[values == 0] = np.nan  # no data in the products

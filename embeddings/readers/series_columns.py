@@ -93,6 +93,9 @@ def to_ids(table: pd.DataFrame, what: str) -> np.ndarray:
     if pd.api.types.is_float_dtype(table[column].dtype) and (unique == np.floor(unique)).all():
         unique = unique.astype(np.int64)
     names = np.array([str(one).strip() for one in unique], dtype=object)
+    # The same numbers as text
+    if len(names) and all(re.fullmatch(r"\d+\.0", one) for one in names if one):
+        names = np.array([one.removesuffix(".0") for one in names], dtype=object)
     out = names[codes] if len(names) else np.empty(0, object)
     empty = (codes < 0) | (out == "")
     if empty.any():
@@ -208,6 +211,14 @@ def to_places(table: pd.DataFrame, ids: np.ndarray, what: str) -> pd.DataFrame:
     else:
         place = {"lon": np.full(len(ids), np.nan), "lat": np.full(len(ids), np.nan)}
     out = pd.DataFrame(place, index=ids)
+    # Global models count longitude from 0 to 360.
+    if 180 < out["lon"].max() <= 360 and out["lon"].min() >= 0 and not out["lat"].abs().max() > 90:
+        warnings.warn(
+            f"{int((out['lon'] > 180).sum())} longitudes of {what} are beyond 180: taken as degrees from 0 to 360.",
+            DataWarning,
+            stacklevel=3,
+        )
+        out["lon"] = (out["lon"] + 180) % 360 - 180
     # Beyond these bounds the numbers are metres, or the two columns are swapped.
     wrong = (out["lat"].abs() > 90) | (out["lon"].abs() > 180)
     if wrong.any():
@@ -221,7 +232,9 @@ def to_places(table: pd.DataFrame, ids: np.ndarray, what: str) -> pd.DataFrame:
 
 
 def _places_of_geo(column: pd.Series) -> dict[str, np.ndarray]:
-    """Of Earth Engine's GeoJSON points; NaN where it is something else."""
+    """Of Earth Engine's GeoJSON points, and the middle of polygons; NaN where it is something else."""
+    import shapely
+
     codes, unique = pd.factorize(column.astype(str))
     places = np.full((len(unique), 2), np.nan)
     for at, text in enumerate(unique):
@@ -229,7 +242,10 @@ def _places_of_geo(column: pd.Series) -> dict[str, np.ndarray]:
             found = json.loads(text)
             if found["type"] == "Point":
                 places[at] = found["coordinates"][:2]
-        except (ValueError, KeyError, TypeError):
+            elif found["type"] in ("Polygon", "MultiPolygon", "MultiPoint"):
+                middle = shapely.from_geojson(text).centroid
+                places[at] = (middle.x, middle.y) if not middle.is_empty else np.nan
+        except (ValueError, KeyError, TypeError, shapely.errors.ShapelyError):
             continue
     return {"lon": places[codes, 0], "lat": places[codes, 1]}
 
@@ -274,15 +290,24 @@ def is_clear(table: pd.DataFrame, what: str) -> np.ndarray:
     if column is not None:
         values = text_table.to_numbers(table[column], what)
         _warn_empty(values, column, what)
+        between = np.isfinite(values) & (values != np.round(values))
+        if between.any():
+            warnings.warn(
+                f"{int(between.sum())} of {len(values)} rows of {what} have no whole class in {column}, such as"
+                f" {values[between][0]:g} (a mean over pixels, perhaps): left out as not clear.",
+                DataWarning,
+                stacklevel=3,
+            )
         return np.isin(values, CLEAR_SCL)
     return _clear_by_other_masks(table, what)
 
 
 def _clear_by_other_masks(table: pd.DataFrame, what: str) -> np.ndarray:
     """Rows (row,) that a flag, a probability or a score of clouds calls clear, told in a warning; all without one."""
-    for name in table.columns:
+    # QA60 last: it misses most, and was empty from January 2022 to February 2024.
+    for name in sorted(table.columns, key=lambda one: MASKS.get(plain_name(one)) == "qa60"):
         kind = MASKS.get(plain_name(name))
-        if kind not in ("clear", "cloud", "score", "probability"):
+        if kind not in ("clear", "cloud", "score", "probability", "qa60"):
             continue
         try:
             values = text_table.to_numbers(table[name], what)
@@ -293,6 +318,17 @@ def _clear_by_other_masks(table: pd.DataFrame, what: str) -> np.ndarray:
         is_flag = bool(known.size) and bool(np.isin(known, (0, 1)).all())
         if not known.size or (kind in ("clear", "cloud") and not is_flag) or known.min() < 0:
             continue
+        if kind == "qa60":
+            # A mean of bits is 0 where all pixels are clear, and no bits elsewhere.
+            clear = values == 0
+            if not clear.all():
+                warnings.warn(
+                    f"{int((~clear).sum())} of {len(values)} rows of {what} are cloudy, or empty, by their column"
+                    f" {name}: left out.",
+                    DataWarning,
+                    stacklevel=4,
+                )
+            return clear
         notes: list[str] = []
         image = xr.DataArray(values[:, None, None], dims=("time", "y", "x"))
         clear = clear_of(kind, image, str(name), notes).values[:, 0, 0] & np.isfinite(values)

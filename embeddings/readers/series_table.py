@@ -313,7 +313,9 @@ def _usable(
     keep = known & clear
     told = []
     if (lost := int((clear & ~known).sum())) and keep.any():
-        told.append(f"{lost} of {len(ids)} rows of {what} have no band within {low:g} to {high:g}: left out.")
+        told.append(
+            f"{lost} of {len(ids)} rows of {what} have no band within {low:g} to {high:g}, or 0 in all bands: left out."
+        )
     # Rows that keep other bands: only these values are missing.
     if (count := int(outside[keep].sum())) and keep.any():
         rows = int(outside[keep].any(axis=1).sum())

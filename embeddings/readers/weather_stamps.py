@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from fluxlens.embeddings.text_table import MONTH_WORDS
 from fluxlens.models.errors import InputError
 
 TIMES = (
@@ -19,6 +21,8 @@ TIMES = (
     "timestamp_end",
     "date_time",
     "dates",
+    "system:time_start",
+    "system:index",
 )
 PARTS = {
     "year": ("year", "yyyy"),
@@ -41,7 +45,15 @@ def find_time_columns(frame: pd.DataFrame) -> list[str]:
     list of str
         Empty where there are none.
     """
-    one = next((column for column in TIMES if column in frame), None)
+    # "Date (UTC)" is a date.
+    bare = {re.sub(r"\s*[(\[].*", "", str(column)): column for column in reversed(list(frame.columns))}
+    one = next((bare[column] for column in TIMES if column in bare), None)
+    # The clock in a column of its own.
+    clock = next((bare[name] for name in ("time", "hour", "hr") if name in bare), None)
+    if one is not None and "date" in bare and clock is not None and len(frame):
+        cells = frame[clock].astype(str).str.strip()
+        if cells.str.fullmatch(r"\d{1,2}(:\d\d(:\d\d)?|\.0)?").all():
+            return [bare["date"], clock]
     if one is not None:
         return [one]
     parts = [next((name for name in names if name in frame), None) for names in PARTS.values()]
@@ -73,14 +85,23 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
     InputError
         A value is no date, or the order of day and month is open.
     """
+    if len(columns) == 2 and columns[-1] not in ("doy", "yday", "day_of_year"):
+        days, _ = parse_stamps(frame, columns[:1], name)
+        clock = frame[columns[1]].astype(str).str.strip().str.removesuffix(".0")
+        clock = clock.where(clock.str.contains(":"), clock + ":00")
+        clock = clock.where(clock.str.count(":") == 2, clock + ":00")
+        return days + _from_hour_0(pd.to_timedelta(clock)), False
     if len(columns) > 1:
         numbers = frame[columns].apply(pd.to_numeric)
         # From 1 January of the year: day of year 1 adds nothing.
         if columns[-1] in ("doy", "yday", "day_of_year"):
             days = pd.to_datetime(numbers.iloc[:, 0].astype(int).astype(str) + "-01-01")
             return pd.DatetimeIndex(days + pd.to_timedelta(numbers.iloc[:, 1] - 1, "D")), False
-        named = dict(zip(("year", "month", "day", "hour"), (numbers[one] for one in columns), strict=False))
-        return pd.DatetimeIndex(pd.to_datetime(pd.DataFrame(named))), False
+        named = dict(zip(("year", "month", "day"), (numbers[one] for one in columns), strict=False))
+        days = pd.DatetimeIndex(pd.to_datetime(pd.DataFrame(named)))
+        if len(columns) == 4:
+            days = days + _from_hour_0(pd.to_timedelta(numbers[columns[3]], unit="h"))
+        return days, False
     text = frame[columns[0]].astype(str).str.strip()
     # A spreadsheet shows 201906010030 as 2.01906E+11, and saves what it shows: the minutes are lost.
     if text.str.fullmatch(r"\d(\.\d+)?[eE]\+?\d+").any():
@@ -88,6 +109,18 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
             f"Got {name} with dates such as {text.iloc[0]}, rounded by a spreadsheet and no date any more, need whole "
             "dates; use the original file."
         )
+    # Earth Engine's system:time_start is milliseconds since 1970; spreadsheets count days since 30 December 1899.
+    if text.str.fullmatch(r"\d{13}").all():
+        return pd.DatetimeIndex(pd.to_datetime(text.astype("int64"), unit="ms")), True
+    if text.str.fullmatch(r"[345]\d{4}(\.\d+)?").all():
+        minutes = (text.astype(float) * 1440).round().astype("int64")
+        return pd.DatetimeIndex(pd.Timestamp("1899-12-30") + pd.to_timedelta(minutes, unit="min")), False
+    offset = text.str.extract(r":\d\d\s*([+-]\d\d:?\d\d)$")[0]
+    if offset.notna().all() and offset.nunique() > 1:
+        # Summer time comes and goes: all in the standard time of the table.
+        hours = offset.str.replace(":", "").astype(int) / 100
+        stamps = pd.to_datetime(text, utc=True, format="ISO8601", errors="coerce").dt.tz_localize(None)
+        return pd.DatetimeIndex(stamps + pd.to_timedelta(hours.min(), unit="h")), False
     utc = bool(text.str.fullmatch(r".*(Z|[+-]00:?00)").all())
     # The local date counts for daily rows: a stamp of local midnight with an offset is that local day.
     bare = text.str.replace(r"\s*(Z|UTC|[+-]\d\d:?\d\d)$", "", regex=True).where(text.str.contains(":"), text)
@@ -101,7 +134,18 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
         return _parsed(bare, "dotted", name), utc
     if bare.str.match(r"\d{1,2}/\d{1,2}/\d{4}").all():
         return _parsed(bare, "slashed", name), utc
+    if bare.str.contains(r"[A-Za-z]{3}", regex=True).all():
+        for form in MONTH_WORDS:
+            if pd.to_datetime(bare, format=form, errors="coerce").notna().all():
+                return _parsed(bare, form, name), utc
     return _parsed(bare, "ISO8601", name), utc
+
+
+def _from_hour_0(clock: pd.Series) -> pd.TimedeltaIndex:
+    """Time of day (row,) of rows whose hours run from 1 to 24, the ends of hours, as the hours' beginnings."""
+    clock = pd.TimedeltaIndex(clock)
+    hour = pd.Timedelta(hours=1)
+    return clock - hour if len(clock) and clock.max() == 24 * hour and clock.min() >= hour else clock
 
 
 def _parsed(text: pd.Series, form: str, name: str) -> pd.DatetimeIndex:

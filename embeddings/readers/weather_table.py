@@ -2,7 +2,8 @@
 
 Read are plain tables, NASA POWER's point files, FLUXNET files (``SW_IN_F``, ``TA_F``, ``VPD_F``, ``P_F``) and exports
 of Open-Meteo and ERA5. Units come from the column name (``vpd_kPa``, ``precip (m)``), from the file's header, or are
-those of the contract; values without a unit must be plausible over the season.
+those of the contract; values without a unit must be plausible over the season. The file is long for the names of
+columns in use and for what is told of each step from text to days, which has no other reader.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "tair": (
         "tair", "ta_f", "ta_f_mds", "ta", "ta_era", "t2m", "t2m_mean", "temperature_2m_mean", "temperature_2m",
+        "2m_temperature", "mean_2m_air_temperature",
         "temperature_air", "temperature_mean", "mean_temperature", "air_temperature", "temperature",
         "tavg", "tmean", "temp", "tas",
     ),
@@ -59,6 +61,18 @@ KNOWN_UNITS = {
     "pr": "kg m-2 s-1", "tas": "K",
 }  # fmt: skip
 """Units of names that belong to one product; a unit in the file wins, and the values decide whether it can be so."""
+
+
+PRODUCT_TEMPERATURES = (
+    "temperature_2m",
+    "t2m",
+    "temperature_2m_mean",
+    "2m_temperature",
+    "mean_2m_air_temperature",
+)
+"""Names of ERA5's air temperature, which Earth Engine and the Climate Data Store give in K."""
+
+MIN_KELVIN = 150.0
 
 
 def open(path: str | Path) -> xr.Dataset:
@@ -89,6 +103,9 @@ def open(path: str | Path) -> xr.Dataset:
         table = read_text_table(path)
     except InputError as error:
         raise InputError(f"Got {path}, which is no table, need a CSV of daily weather; {error}") from error
+    # Lines above a second header, such as Open-Meteo's, have cells of their own.
+    if find_time_columns(table.frame.rename(columns=lambda name: str(name).strip().lower())):
+        table.check_rows(f"the weather table {Path(path).name}")
     return read_frame(table, Path(path).name)
 
 
@@ -265,6 +282,10 @@ def find_columns(frame: pd.DataFrame, preamble: tuple[str, ...] = ()) -> dict[st
         # Several columns may fit, such as TA_F and TA_ERA: the preferred name wins.
         if ranked:
             _, column, unit = min(ranked, key=lambda one: one[0])
+            # The same name in two products: ERA5 has K and Open-Meteo degC, which no day of one shares with the other.
+            if unit is None and column in PRODUCT_TEMPERATURES:
+                middle = pd.to_numeric(frame[column].head(1000), errors="coerce").median()
+                unit = weather_units.parse_unit(variable, "K") if middle > MIN_KELVIN else None
             out[variable] = (column, unit)
     return out
 
@@ -355,6 +376,11 @@ def _daily(
         unit = columns[one][1]
         # Rain without a unit is an amount per row: nobody writes hourly rows as mm per day.
         amount = unit.amount if unit is not None else one == "precip"
+        if amount and need >= 8 and _is_cumulated(values[one], step_s):
+            raise InputError(
+                f"Got {name} whose {columns[one][0]} grows from row to row of each day, as ERA5-Land's totals since"
+                " midnight do, need amounts of each row; take the differences of neighbouring rows."
+            )
         day = grouped[one].sum() if amount else grouped[one].mean()
         count = grouped[one].count()
         partial = int(((count < need) & (count > 0)).sum())
@@ -362,12 +388,29 @@ def _daily(
             notes.append(f"{partial} of {len(count)} days of {one} are incomplete and left out")
         out[one] = day.where(count >= need)
     daily = pd.DataFrame(out)
+    empty = [one for one in daily if daily[one].isna().all()]
+    # A variable without a whole day is as good as not there, as long as another has one; the notes above count them.
+    daily = daily.drop(columns=empty) if len(empty) < daily.shape[1] else daily
     # Half-hours with a hole every day leave no day; the reason is told.
     if daily.isna().all(axis=None):
         raise InputError(
             f"Got {name} without a complete day of {need} rows, need whole days; fetch more rows."
         )
     return daily
+
+
+def _is_cumulated(values: pd.Series, step_s: float) -> bool:
+    """Whether an amount (row,) never falls within any day, stamped at the beginning or at the end of steps."""
+    for shift in (0.0, step_s):
+        days = (values.index - pd.Timedelta(shift, "s")).floor("D")
+        fell = (values.diff() < 0).where(
+            days.to_series(values.index).eq(days.to_series(values.index).shift()), False
+        )
+        # On five days or more: of single ones it may rain at the end.
+        grown = values.groupby(days).max() > values.groupby(days).min()
+        if not fell.any() and grown.sum() >= 5:
+            return True
+    return False
 
 
 def _by_date(

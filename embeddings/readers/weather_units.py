@@ -81,8 +81,10 @@ UNITS: dict[str, dict[str, Unit]] = {
 }
 
 RELATIVE_HUMIDITY, NET_RADIATION = "relative humidity in %", "net radiation"
+RUNNING_TOTAL = "a running total"
 OTHER_QUANTITIES = {
     RELATIVE_HUMIDITY: "compute the deficit from it and the temperature",
+    RUNNING_TOTAL: "take the differences of neighbouring rows",
     NET_RADIATION: "give the incoming shortwave radiation",
 }
 """What a variable may be mistaken for, and what to do: no factor converts them."""
@@ -171,6 +173,9 @@ def check_season(variable: str, values: pd.Series, tair: pd.Series | None = None
     if variable == "vpd":
         return _check_vpd(values, months, high, tair)
     wet = values[values > 0]
+    # Rain of a year that only ever grows is counted from its beginning.
+    if values.size >= 20 and values.nunique() > 5 and values.sort_index().is_monotonic_increasing:
+        return RUNNING_TOTAL, True
     if values.size < 20 or wet.size < 3:
         return None
     # Of wet days the median is 1-5 mm everywhere: 0.001-0.005 m, or 1e-5 to 6e-5 kg m-2 s-1.

@@ -226,13 +226,15 @@ def _tidy(
         size = lengths[number == one]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         day = np.concatenate([first[member] + np.arange(n) for member, n in zip(members, size, strict=True)])
-        features = joined["embedding"].astype(np.float32) * scale  # (row, feature)
+        # (feature, row): each column lies in one piece, which files take without a copy
+        features = joined["embedding"].T.astype(np.float32, order="C") * scale[:, None]
         columns: dict[str, Any] = {
             "id": np.repeat(table.ids[members].astype(object), size),
             "time": from_epoch_day(day),
-            **{f"e{i:02d}": features[:, i] for i in range(features.shape[1])},
+            **{f"e{i:02d}": one for i, one in enumerate(features)},
             **{name: joined[name] for name in ("sigma", "days_from_s2", "days_from_s1")},
         }
         if predict is not None:
             columns |= predict.predict(members, size, day, joined)
-        yield pd.DataFrame(columns)
+        # The columns are this table's own: pandas need not copy them.
+        yield pd.DataFrame(columns, copy=False)

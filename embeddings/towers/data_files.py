@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from fluxlens.embeddings.text_table import HEAD_BYTES
+from fluxlens.embeddings.towers.sensor_columns import team_gpp_columns
 from fluxlens.embeddings.unpacking import PIECE_BYTES, BoundedStream, check_unpacked
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -25,6 +27,7 @@ MAX_MEMBERS = 10_000
 SITE = re.compile(r"(?<![A-Za-z])([A-Z]{2}-[A-Za-z0-9]{3})(?![A-Za-z0-9])")
 RESOLUTION = re.compile(r"_(DD|HH|HR|WW|MM|YY)(?=[_.])")
 NO_DATA = re.compile(r"_(ERA|AUX|VARINFO|BIF|BADM|SITEINFO|METEOSENS|INSTRUMENT|README)", re.IGNORECASE)
+YEARS = re.compile(r"_(\d{4}[-_]\d{4})(?=_)")
 BASE = re.compile(r"_BASE[_-]")
 ICOS_FLUXES = re.compile(r"^ICOSETC_.*_FLUXES_(INTERIM_)?(L2|NRT)")
 TEXT_SUFFIXES = (".csv", ".csv.gz")
@@ -60,7 +63,7 @@ class DataFile:
             For a plain file past the bounds.
         """
         # Packed files have no path that a parser could open by itself.
-        if self.member is not None or self.path.name.lower().endswith(".gz"):
+        if self.member is not None or _is_gzip(self.path):
             return None
         size = self.path.stat().st_size
         check_unpacked(self.name, size, size)
@@ -92,12 +95,18 @@ class DataFile:
         else:
             raw = open(self.path, "rb")  # noqa: SIM115 - closed by the stream that reads it
         opened.append(raw)
-        if (self.member or self.path.name).lower().endswith(".gz"):
+        if self.member.lower().endswith(".gz") if self.member else _is_gzip(self.path):
             raw = gzip.GzipFile(fileobj=raw)  # type: ignore[assignment]
             opened.append(raw)
         if self.member is not None:
             opened.insert(0, archive)
         return io.BufferedReader(BoundedStream(self.name, opened, packed), PIECE_BYTES)
+
+
+def _is_gzip(path: Path) -> bool:
+    """Whether a file is gzip by its first bytes: downloads lose their suffix."""
+    with open(path, "rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
 
 
 def candidates(path: Path, resolutions: tuple[str, ...] = DAILY_FIRST) -> list[DataFile]:
@@ -181,18 +190,19 @@ def files(folder: str | Path) -> dict[str, Path]:
     -------
     dict of str to Path
         By site, in order: daily before finer before coarser steps, a zip by the best file in it. AmeriFlux BASE
-        has no partitioned GPP and is left out; one warning names the sites that have nothing else.
+        comes last, and only where it has GPP of the site's team; one warning names the sites that have nothing else.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise InputError(f"Got {folder}, which is no folder, need one with tower files; check the path.")
     found: dict[str, tuple[tuple, Path]] = {}
     left_out: dict[str, str] = {}
+    years: dict[str, set[str]] = {}
     for path in sorted(folder.rglob("*")):
         site = SITE.search(path.name)
         if not (site and path.name.lower().endswith(DATA_SUFFIXES) and path.is_file()):
             continue
-        name, why = path.name, ""
+        name, why, members = path.name, "", []
         if path.suffix.lower() == ".zip":
             try:
                 members = _members(path, DAILY_FIRST)
@@ -205,8 +215,12 @@ def files(folder: str | Path) -> dict[str, Path]:
             continue
         code = RESOLUTION.search(name)
         is_netcdf = path.suffix.lower() == ".nc"
-        if not why and BASE.search(name):
-            why = "AmeriFlux BASE, without partitioned GPP"
+        if (
+            not why
+            and BASE.search(name)
+            and not _has_team_gpp(members[0] if members else DataFile(name, path))
+        ):
+            why = "AmeriFlux BASE, without GPP"
         if not why and ICOS_FLUXES.search(name):
             why = "ICOS FLUXES, without partitioned GPP"
         if not why and not is_netcdf and (code is None or code[1] not in DAILY_FIRST):
@@ -214,8 +228,10 @@ def files(folder: str | Path) -> dict[str, Path]:
         if why:
             left_out.setdefault(site[1], why)
             continue
+        years.setdefault(site[1], set()).update(YEARS.findall(name))
         # Of several files of one site the most useful one, whatever the order in the folder.
-        rank = (DAILY_FIRST.index(code[1]) if code else len(DAILY_FIRST), "_SUBSET_" in name)
+        step = DAILY_FIRST.index(code[1]) if code else len(DAILY_FIRST)
+        rank = (bool(BASE.search(name)), step, "_SUBSET_" in name)
         if site[1] not in found or rank < found[site[1]][0]:
             found[site[1]] = rank, path
     # Named only where no other file of the site serves.
@@ -228,4 +244,29 @@ def files(folder: str | Path) -> dict[str, Path]:
         )
     if missed:
         warnings.warn(f"{len(missed)} sites of {folder.name} left out: {listed}", DataWarning, stacklevel=2)
+    # One file of a site is taken: where others hold other years, that is told.
+    split = {
+        site: sorted(several - set(YEARS.findall(found[site][1].name)))
+        for site, several in years.items()
+        if len(several) > 1
+    }
+    if split:
+        listed = ", ".join(f"{site} (not {', '.join(other)})" for site, other in list(split.items())[:5])
+        warnings.warn(
+            f"{len(split)} sites of {folder.name} have files of several periods, of which one is taken: {listed}",
+            DataWarning,
+            stacklevel=2,
+        )
     return {site: path for site, (_, path) in sorted(found.items())}
+
+
+def _has_team_gpp(file: DataFile) -> bool:
+    """Whether the header of an AmeriFlux BASE table, which lies below two lines of comments, has a column of GPP."""
+    try:
+        with file.open() as stream:
+            head = stream.read(HEAD_BYTES)
+    except InputError:
+        return False
+    lines = head.decode("utf-8", "replace").splitlines()
+    header = next((line for line in lines if "TIMESTAMP_START" in line), "")
+    return bool(team_gpp_columns([cell.strip(' "').upper() for cell in header.split(",")]))

@@ -17,12 +17,15 @@ import xarray as xr
 from fluxlens.embeddings.scenes import schema
 from fluxlens.embeddings.towers import netcdf, plausibility
 from fluxlens.embeddings.towers.daily import attrs_of_tower, to_days
-from fluxlens.embeddings.towers.data_files import BASE, ICOS_FLUXES, candidates
+from fluxlens.embeddings.towers.data_files import BASE, ICOS_FLUXES, YEARS, candidates
 from fluxlens.embeddings.towers.gpp_columns import (
+    GppColumns,
     choose_gpp,
     has_gpp,
+    is_partitioned,
     source_units,
 )
+from fluxlens.embeddings.towers.sensor_columns import WEATHER_NAMES, sensor_columns, team_gpp_columns
 from fluxlens.embeddings.towers.stamps import Step, parse_stamps
 from fluxlens.embeddings.towers.tower_table import TowerTable
 from fluxlens.models.errors import DataWarning, InputError
@@ -79,10 +82,22 @@ def _read_text(path: Path) -> xr.Dataset:
     """The tower of the best text table of a file."""
     table = _table_with_gpp(path)
     choice = choose_gpp(table)
+    # FLUXNET's filled columns; BASE keeps those of single sensors.
+    weather = {ours: [theirs] for ours, theirs in WEATHER_COLUMNS.items() if theirs in table.header}
+    if not is_partitioned(table.header):
+        weather = {
+            ours: sensor_columns(table.header, names) for ours, names in WEATHER_NAMES.items()
+        } | weather
     columns = choice.columns | {
-        ours: theirs for ours, theirs in WEATHER_COLUMNS.items() if theirs in table.header
+        f"{ours}|{theirs}": theirs for ours, options in weather.items() for theirs in options
     }
-    frame = table.read(list(columns.values()))[list(columns.values())].set_axis(list(columns), axis=1)
+    frame = table.read(list(dict.fromkeys(columns.values())))
+    frame = frame[list(columns.values())].set_axis(list(columns), axis=1)
+    # Of several sensors the first with a value.
+    for ours, options in weather.items():
+        keys = [f"{ours}|{theirs}" for theirs in options]
+        key = next((key for key in keys if frame[key].notna().any()), keys[0] if keys else None)
+        frame = frame.rename(columns={key: ours}).drop(columns=[other for other in keys if other != key])
     step = table.step(pd.DatetimeIndex(frame.index))
     # Rows stamped at their end are moved to their start, as all others are.
     if table.time == "TIMESTAMP_END" and step.is_subdaily:
@@ -106,18 +121,35 @@ def _read_text(path: Path) -> xr.Dataset:
         tower = tower.assign_coords(last_day=("time", _last_days(table, tower.indexes["time"], step)))
     for method, column in choice.fluxes.items():
         tower[f"gpp_{method}"].attrs["source_column"] = column
-    tower.attrs = attrs_of_tower(table.name, step) | {
-        "ustar_threshold": choice.threshold,
-        "gpp_source_units": f"{units} ({told_by})",
-    }
+        if not choice.threshold:
+            tower[f"gpp_{method}"].attrs["long_name"] = (
+                "gross primary production, partitioned by the site's team"
+            )
+    tower.attrs = attrs_of_tower(table.name, step) | {"gpp_source_units": f"{units} ({told_by})"}
+    if choice.threshold:
+        return tower.assign_attrs(ustar_threshold=choice.threshold)
+    _warn_of_team(table, choice)
     return tower
+
+
+def _warn_of_team(table: TowerTable, choice: GppColumns) -> None:
+    """One warning that GPP is a team's own, which has no flags, and of columns of other sensors beside it."""
+    column = next(iter(choice.fluxes.values()))
+    others = [other for other in team_gpp_columns(table.header) if other != column]
+    beside = f"; not read: {', '.join(others[:4])}" if others else ""
+    warnings.warn(
+        f"GPP of {table.name} is {column}, as the site's team partitioned it, without flags of quality{beside}",
+        DataWarning,
+        stacklevel=4,
+    )
 
 
 def _table_with_gpp(path: Path) -> TowerTable:
     """The first table of a file that has columns of GPP; InputError with the reason of the best one where none has."""
     reason: InputError | None = None
     # The best candidates first; a folder of downloads may hold hundreds of other files.
-    for file in candidates(path)[:40]:
+    files = candidates(path)[:40]
+    for file in files:
         try:
             table = TowerTable(file)
         except InputError as error:
@@ -125,6 +157,15 @@ def _table_with_gpp(path: Path) -> TowerTable:
             reason = reason or error
             continue
         if has_gpp(table.header):
+            same = YEARS.sub("", file.name)
+            others = [one.name for one in files if one is not file and YEARS.sub("", one.name) == same]
+            if others:
+                warnings.warn(
+                    f"{path.name} holds {len(others) + 1} tables of other years, of which {file.name} is read; not"
+                    f" read: {', '.join(others[:3])}",
+                    DataWarning,
+                    stacklevel=4,
+                )
             return table
         reason = reason or _without_gpp(table)
     assert reason is not None
@@ -134,10 +175,10 @@ def _table_with_gpp(path: Path) -> TowerTable:
 def _without_gpp(table: TowerTable) -> InputError:
     """The error that says what a table without the columns of GPP is."""
     name, others = table.name, [column for column in table.header if column.startswith("GPP")]
-    need = "need GPP_NT_VUT_REF or GPP_DT_VUT_REF"
+    need = "need GPP_NT_VUT_REF, GPP_DT_VUT_REF or GPP_PI"
     if BASE.search(name):
         return InputError(
-            f"Got {name} without GPP, {need}: AmeriFlux BASE serves for the footprint only; fetch the"
+            f"Got {name} without GPP, {need}: this AmeriFlux BASE serves for the footprint only; fetch the"
             " site's FLUXNET product."
         )
     if ICOS_FLUXES.search(name):

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, replace
 
 import pandas as pd
+from fluxlens.embeddings.towers.data_files import BASE
+from fluxlens.embeddings.towers.sensor_columns import team_gpp_columns
 from fluxlens.embeddings.towers.stamps import Step
 from fluxlens.models.errors import InputError
 
@@ -44,7 +46,7 @@ class GppColumns:
     fluxes : dict of str to str
         Chosen column by method, ``nt`` and ``dt``.
     threshold : str
-        VUT or CUT of the first of them.
+        VUT or CUT of the first of them; empty of GPP as a site's team gives it.
     """
 
     columns: dict[str, str]
@@ -87,10 +89,10 @@ class GppColumns:
                 " need values; give another tower or product."
             )
         first = fluxes.get("nt", fluxes.get("dt", ""))
-        threshold = next(kind for kind in THRESHOLDS if f"_{kind}_" in first)
+        threshold = next((kind for kind in THRESHOLDS if f"_{kind}_" in first), "")
         named = {f"gpp_{method}": column for method, column in fluxes.items()}
         for method, column in fluxes.items():
-            kind = next(kind for kind in THRESHOLDS if f"_{kind}_" in column)
+            kind = next((kind for kind in THRESHOLDS if f"_{kind}_" in column), "")
             named |= {
                 f"gpp_{method}_{share}": f"GPP_{method.upper()}_{kind}_{share}"
                 for share in PERCENTILES
@@ -116,7 +118,18 @@ class GppColumns:
 
 
 def has_gpp(header: list[str]) -> bool:
-    """Whether a header has a column of partitioned GPP.
+    """Whether a header has a column of GPP.
+
+    Parameters
+    ----------
+    header : list of str
+        In capitals.
+    """
+    return is_partitioned(header) or bool(team_gpp_columns(header))
+
+
+def is_partitioned(header: list[str]) -> bool:
+    """Whether a header has a column of GPP whose name tells the method of partitioning.
 
     Parameters
     ----------
@@ -135,6 +148,9 @@ def choose_gpp(table) -> GppColumns:
         Only its ``header`` is looked at.
     """
     header = set(table.header)
+    if not is_partitioned(table.header):
+        # The method is not told. As of NetCDF: of night-time respiration, the usual one.
+        return GppColumns({f"gpp_nt|{name}": name for name in team_gpp_columns(table.header)}, {}, "")
     columns: dict[str, str] = {}
     for method in ("nt", "dt"):
         columns |= {f"gpp_{method}|{name}": name for name in _options(method.upper()) if name in header}
@@ -165,7 +181,8 @@ def factor_of_units(text: str) -> float | None:
     text : str
         Such as ``umol/m2/s``, ``gC m-2 d-1``, ``kg C m-2 s-1``, ``umolCO2 m-2 s-1``.
     """
-    plain = re.sub(r"[\s^*.()\[\]{}_\-]|co2", "", text.lower().replace("μ", "u").replace("µ", "u"))
+    text = text.lower().translate(str.maketrans({"μ": "u", "µ": "u", "⁻": "-", "¹": "1", "²": "2", "·": " "}))
+    plain = re.sub(r"[\s^*.()\[\]{}_\-−]|co2", "", text)
     plain = plain.replace("micromol", "umol").replace("moles", "mol")
     per_second = bool(re.search(r"(s1|/s|sec|s)$", plain))
     if plain.startswith("umol") and per_second:
@@ -204,7 +221,7 @@ def source_units(name: str, units: dict[str, str], choice: GppColumns, step: Ste
     Raises
     ------
     InputError
-        For units of the file that are not understood.
+        For units of the file that are not understood, or that nothing tells.
     """
     column = next(iter(choice.fluxes.values()))
     unit = units.get(column, "").strip("[] ")
@@ -215,8 +232,15 @@ def source_units(name: str, units: dict[str, str], choice: GppColumns, step: Ste
                 f"Got {name} with {column} in {unit!r}, need umol m-2 s-1 or gC m-2 d-1; convert it."
             )
         return unit, "told by the file", factor
+    # Daily tables of AmeriFlux have no GPP of a team: such a file is somebody's own, in units nobody knows.
+    if not choice.threshold and not (step.is_subdaily and (BASE.search(name) or "_PI" in column)):
+        raise InputError(
+            f"Got {name} with {column} in no units, need them told, or columns such as GPP_NT_VUT_REF; write the units"
+            " (umol m-2 s-1 or gC m-2 d-1) in a row below the header."
+        )
     if step.is_subdaily:
-        return "umol m-2 s-1", f"{step.name} files", GC_PER_UMOL
+        kind = "AmeriFlux BASE" if not choice.threshold else f"{step.name} files"
+        return "umol m-2 s-1", kind, GC_PER_UMOL
     if FLUXDATAKIT.search(name):
         # FluxDataKit's days are means of its half-hours in their units
         # (Hufkens and Stocker, doi:10.5281/zenodo.8403081).

@@ -13,6 +13,8 @@ DAYS_TO_JUDGE = 60
 MAX_GPP = 60.0
 # gC m-2 d-1 that a growing season passes even in tundra and desert shrubs.
 MIN_PEAK_GPP = 0.02
+# Days, and gC m-2 d-1 below zero in their mean, from which GPP is counted as a loss of the air and not as noise.
+DAYS_OF_SIGN, MAX_NOISE_GPP = 10, 0.5
 # A day's radiation in MJ m-2 never exceeds 41; a season with warm days has days above 45 W m-2 at any latitude.
 MAX_MJ = 45.0
 WARM_DEGC = 15.0
@@ -52,6 +54,12 @@ def check(name: str, tower: xr.Dataset) -> None:
                 f"Got {name} with {column} up to {high:.4g} gC m-2 d-1, need less than {MAX_GPP:g}, which"
                 " no vegetation passes:"
                 f" it was taken as {tower.attrs.get('gpp_source_units', 'gC m-2 d-1')}; convert its units."
+            )
+        # Noise of partitioning is negative now and then, in winter for weeks, and small.
+        if len(found) >= DAYS_OF_SIGN and found.mean() < -MAX_NOISE_GPP and (found < 0).mean() > 0.8:
+            raise InputError(
+                f"Got {name} with {column} below 0 on {int((found < 0).sum())} of {len(found)} days, need GPP counted"
+                " positive; change its sign."
             )
         if (
             len(found) >= DAYS_TO_JUDGE

@@ -19,6 +19,8 @@ CLOCK = r"(?:[T, ]+(?P<h>\d{1,2}):(?P<mi>\d{2})(?::(?P<s>\d{2})(?:[.,]\d+)?)?\s*
 OFFSET = r"\s*(?P<off>Z|UTC|[+-]\d{2}:?\d{2})?"
 YEAR_FIRST = rf"(?P<y>\d{{4}})[-/.](?P<a>\d{{1,2}})(?:[-/.](?P<b>\d{{1,2}}){CLOCK}{OFFSET})?"
 YEAR_LAST = rf"(?P<a>\d{{1,2}})(?P<sep>[./-])(?P<b>\d{{1,2}})[./-](?P<y>\d{{4}}|\d{{2}}){CLOCK}{OFFSET}"
+# 1982 to 2064: five digits are no other spelling of a date.
+SERIAL = r"[345]\d{4}(?:\.\d+)?"
 ROUNDED = r"\d(?:[.,]\d+)?[eE]\+?\d+"
 
 
@@ -84,7 +86,13 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
                 f" {text[rounded].iloc[0]}, rounded by a spreadsheet, need whole stamps such as 201905120030; use the"
                 " file as it was downloaded."
             )
+        if text.str.fullmatch(SERIAL).all():
+            return _days_of_spreadsheet(name, text.astype(float))
     times = pd.Series(pd.NaT, text.index, dtype="datetime64[ns]")
+    # Hour 24 is the next midnight; dates know hours to 23 alone.
+    is_24 = numeric & (length >= 12) & text.str[8:].str.fullmatch("2400(00)?")
+    if is_24.any():
+        text = text.where(~is_24, text.str[:8] + text.str[8:].str.replace("24", "00", n=1))
     # One vectorised pass per length: ten years of half-hours are 175,000 stamps.
     for count, style in DIGITS.items():
         has_length = numeric & (length == count)
@@ -92,6 +100,7 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
             times[has_length] = pd.to_datetime(text[has_length], format=style, errors="coerce").astype(
                 "datetime64[ns]"
             )
+    times[is_24] += pd.Timedelta(days=1)
     if not numeric.all():
         times[~numeric] = _written_dates(name, text[~numeric])
     wrong = times.isna()
@@ -107,6 +116,19 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
         )
     # Seconds such as 00:29:59.999 come from dates kept as fractions of a day.
     return pd.DatetimeIndex(times, name="time").round("min").as_unit("ns")
+
+
+def _days_of_spreadsheet(name: str, days: pd.Series) -> pd.DatetimeIndex:
+    """Times of a spreadsheet's count of days since 30 December 1899, with a warning."""
+    warnings.warn(
+        f"stamps of {name} such as {days.iloc[0]:.6g} are days as a spreadsheet counts them: read as since 1899-12-30",
+        DataWarning,
+        stacklevel=4,
+    )
+    # Rounded to the minute: fractions of a day are never exact.
+    minutes = (days * 1440).round().astype("int64")
+    times = pd.Timestamp("1899-12-30") + pd.to_timedelta(minutes, unit="min")
+    return pd.DatetimeIndex(times, name="time").as_unit("ns")
 
 
 def _written_dates(name: str, text: pd.Series) -> pd.Series:

@@ -17,8 +17,11 @@ from fluxlens.models.errors import DataWarning, InputError
 MISSING = -9990.0
 # Lines that the header lies within: BASE has two lines of comments before it, EddyPro one of groups.
 HEAD_LINES = 40
+# Of the end of a file, by which a cut is seen: some rows of a full set's 240 columns.
+TAIL_BYTES = 2**16
 TIMES = ("TIMESTAMP_START", "TIMESTAMP", "TIMESTAMP_END")
 NO_VALUES = ["-9999", "-6999", *(f"-9999{mark}{'0' * n}" for mark in ".," for n in (1, 2, 3))]
+NAME_AND_UNIT = re.compile(r"(\w+)\s*[(\[](.+)[)\]]")
 # Formats without a column of stamps or partitioned GPP by the marks in their header, and what they are.
 OTHER_FORMATS = (
     ({"YEAR", "DOY", "HOUR"}, "a REddyProc text (columns Year, DoY, Hour)"),
@@ -52,7 +55,7 @@ class TowerTable:
     """
 
     def __init__(self, file: DataFile) -> None:
-        self.name, self._file = file.name, file
+        self.name, self._file, self._told_end = file.name, file, False
         with file.open() as stream:
             head = stream.read(text_table.HEAD_BYTES)
         self._encoding = text_table.encoding_of(head)
@@ -71,9 +74,15 @@ class TowerTable:
             self._refuse(lines)
         below = [_cells(line, self._separator, upper=False) for line in lines[row + 1 :] if line.strip()]
         self._first_row, self.units = row + 1, {}
+        # Spreadsheets of people name the unit behind the column: `GPP_NT_VUT_REF (gC m-2 d-1)`.
+        named = [NAME_AND_UNIT.fullmatch(cell) for cell in _cells(lines[row], self._separator, upper=False)]
+        for at, found in enumerate(named):
+            if found and found[1].upper() not in self.header:
+                self.header[at] = found[1].upper()
+                self.units[self.header[at]] = found[2]
         # A row of units has no date and no decimal number; the first row of data has both.
         if below and not any(re.search(r"\d{4}|\d[.,/:]\d", cell) for cell in below[0]):
-            self.units = dict(zip(self.header, below.pop(0), strict=False))
+            self.units |= dict(zip(self.header, below.pop(0), strict=False))
             self._first_row += 1
         self._decimal = self._decimal_mark(below)
 
@@ -154,6 +163,7 @@ class TowerTable:
         names = [self.header[i] for i in at]
         as_text = {column: "str" for column in (*stamps, *text)}
         frame = self._parse(at, names, {column: as_text.get(column, "float64") for column in names})
+        is_cut = self._is_cut_off()
         if frame is None:
             # Parsed a second time as text, only to say which cell is wrong: the fast parser names none.
             frame = self._parse(at, names, {column: "str" for column in names})
@@ -162,6 +172,8 @@ class TowerTable:
             raise InputError(
                 f"Got {self.name} of more than {MAX_ROWS:,} rows, need a tower's half-hours or days; thin it."
             )
+        # The last number of a row that is cut off may have lost digits.
+        frame = frame.iloc[:-1] if is_cut and len(frame) > 1 else frame
         # Spreadsheets leave rows of empty cells below the last one; they hold nothing.
         frame = frame.dropna(how="all")
         stamp = frame.pop(stamps[0]).fillna("")
@@ -207,6 +219,34 @@ class TowerTable:
                     f"Got {self.name} with rows that cannot be read ({why}), need a table; fetch the file again."
                 ) from error
             return None
+
+    def _is_cut_off(self) -> bool:
+        """Whether the last row is cut off in the middle, with a warning; one too where its last cell seems to be."""
+        # What is packed has a checksum over all of it.
+        plain = self._file.plain_path()
+        if not plain or not self._encoding.startswith("utf-8"):
+            return False
+        with open(plain, "rb") as stream:
+            stream.seek(max(0, stream.seek(0, 2) - TAIL_BYTES))
+            tail = stream.read().decode("utf-8", "replace")
+        rows = [_cells(line, self._separator, upper=False) for line in tail.splitlines() if line.strip()]
+        rows = [row for row in rows[1:] if len(row) == len(self.header)] + rows[-1:]
+        if not rows or tail.endswith(("\n", "\r")) or len(rows[-1]) > len(self.header):
+            return False
+        is_short = len(rows[-1]) < len(self.header)
+        cell = "" if is_short else text_table.cut_cell(pd.Series([row[-1] for row in rows[:-1]]))
+        if (is_short or cell) and not self._told_end:
+            what = (
+                "is cut off in the middle and left out"
+                if is_short
+                else f"ends in {cell!r} without a line end, "
+            )
+            what += "" if is_short else "shorter than that cell of all other rows: perhaps cut off"
+            warnings.warn(
+                f"the last row of {self.name} {what}; fetch the file again", DataWarning, stacklevel=4
+            )
+        self._told_end = True
+        return is_short
 
     def _refuse_cells(self, frame: pd.DataFrame, columns: list[str]) -> None:
         """InputError with the count of cells that are no numbers and the first of them."""

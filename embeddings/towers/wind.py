@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 from fluxlens.embeddings.towers import netcdf, netcdf_wind
 from fluxlens.embeddings.towers.data_files import HOURLY_ONLY, candidates
+from fluxlens.embeddings.towers.sensor_columns import sensor_columns
 from fluxlens.embeddings.towers.stamps import Step
 from fluxlens.embeddings.towers.tower_table import TowerTable
 from fluxlens.models.errors import DataWarning, InputError
@@ -63,7 +63,7 @@ def turbulence(path: str | Path) -> pd.DataFrame:
     if netcdf.is_netcdf(path):
         return _turbulence_of_netcdf(path)
     table = _table_with_wind(path)
-    options = {ours: _columns(table.header, names) for ours, names in TURBULENCE.items()}
+    options = {ours: sensor_columns(table.header, names) for ours, names in TURBULENCE.items()}
     # The Obukhov length of the file stands for the heat and temperature that it is computed of (ICOS FLUXES files).
     needed = [ours for ours in NEEDED if not (options["length"] and ours in OF_LENGTH)]
     lost = [TURBULENCE[ours][0] for ours in needed if not options[ours]]
@@ -156,22 +156,7 @@ def _table_with_wind(path: Path) -> TowerTable:
     tables = []
     for file in files[:40]:
         table = TowerTable(file)
-        if all(_columns(table.header, TURBULENCE[ours]) for ours in ("wind", "direction", "ustar")):
+        if all(sensor_columns(table.header, TURBULENCE[ours]) for ours in ("wind", "direction", "ustar")):
             return table
         tables.append(table)
     return tables[0]
-
-
-def _columns(header: list[str], names: tuple[str, ...]) -> list[str]:
-    """Columns of a header by the names they may have, then those of single sensors from the topmost down."""
-    exact = [name for name in names if name in header]
-    placed = []
-    for rank, name in enumerate(names):
-        # AmeriFlux: horizontal, vertical and replicate position; _PI and _F mark who filled or reviewed it.
-        pattern = re.compile(rf"{re.escape(name)}(_PI)?(_F)?(_\d+_\d+_(?:\d+|A)|_\d+)?")
-        for column in header:
-            match = pattern.fullmatch(column)
-            if match and column not in exact:
-                digits = [int(part) for part in re.findall(r"\d+", match[3] or "")]
-                placed.append((rank, bool(match[1]), digits, column))
-    return exact + [column for *_, column in sorted(placed)]

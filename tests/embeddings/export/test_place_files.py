@@ -1,11 +1,14 @@
 """Points and polygons as people have them: read as what they are, or told in one sentence."""
 
+import contextlib
 import io
 import json
+import sqlite3
 import time
 import warnings
 import zipfile
 
+import geopandas
 import numpy as np
 import pytest
 import shapely
@@ -221,13 +224,18 @@ def test_longitudes_from_0_to_360_are_those_of_the_west_and_told(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.kml", b'<?xml version="1.0"?><kml xmlns="x"/>', "a KML file, need CSV or GeoJSON; convert it.*ogr2ogr"),
-        ("a.gpx", b'<?xml version="1.0"?><gpx/>', "a GPX file"),
-        ("a.kmz", zipped("doc.kml"), "a KMZ"),
-        ("a.zip", zipped("sites.shp"), "a zipped shapefile"),
-        ("a.zip", zipped("points.csv"), "a zip archive, need CSV or GeoJSON; unpack it"),
-        ("a.shp", b"\x00\x00\x27\x0a" + bytes(96), "a shapefile"),
-        ("a.gpkg", b"SQLite format 3\x00", "a GeoPackage"),
+        ("a.kml", b'<?xml version="1.0"?><kml xmlns="x"/>', "a KML file without a placemark"),
+        ("a.kml", b'<!DOCTYPE kml [<!ENTITY a "b">]><kml>&a;</kml>', "with a document type"),
+        ("a.kml", b"<kml><Placemark><Point><coordinates>4,x</coordinates></Point></Placemark></kml>", "cannot be read"),
+        ("a.kml", b"<kml><Placemark>", "cannot be read .* need a whole file; convert it with ogr2ogr"),
+        ("a.gpx", b'<?xml version="1.0"?><gpx/>', "a GPX file without waypoints"),
+        ("a.gml", b"<gml:a/>", "an XML file, need CSV, GeoJSON, KML, .*; convert it with ogr2ogr -t_srs EPSG:4326"),
+        ("a.kmz", zipped("doc.kml"), "cannot be read"),
+        ("a.zip", zipped("sites.shp"), "cannot be read"),
+        ("a.zip", zipped("points.csv"), "a zip archive without a shapefile or KML"),
+        ("a.shp", b"\x00\x00\x27\x0a" + bytes(23) + b"\x80" + bytes(72), "has 100 of 256 bytes"),
+        ("a.shp", b"\x00\x00\x27\x0a" + bytes(9), "cannot be read"),
+        ("a.gpkg", b"SQLite format 3\x00", "cannot be read"),
         ("a.csv", b"easting,northing\n574925,5622195\n", "convert easting and northing, which are metres"),
         ("a.csv", b"4.1,50.7\n4.2,50.8\n", "the first line holds numbers"),
         ("a.csv", b"lon,lat\n4.1,50.7\n574925,5622195\n", "Got lon 574925, lat 5.6222e.06 in row 2 of"),
@@ -263,3 +271,135 @@ def test_a_polygon_across_the_antimeridian_is_no_strip_around_the_earth(tmp_path
     ]
     path.write_text(json.dumps({"type": "MultiPolygon", "coordinates": halves}))
     assert geometries.read_polygon(path)[0].geometry.area == pytest.approx(0.02)
+
+
+def fields(crs: str) -> geopandas.GeoDataFrame:
+    """Two fields, one with a hole, named with an accent."""
+    hole = shapely.box(4.0, 50.7, 4.1, 50.8) - shapely.box(4.04, 50.74, 4.06, 50.76)
+    table = {"plot": ["Grünland", "b"], "geometry": [hole, shapely.box(4.2, 50.7, 4.3, 50.8)]}
+    return geopandas.GeoDataFrame(table, crs=4326).to_crs(crs)
+
+
+KML_FIELDS = """<?xml version="1.0" encoding="UTF-8"?>
+<kml xmlns="http://www.opengis.net/kml/2.2"><Document><Folder>
+<Placemark><name>Grünland</name><Polygon>
+<innerBoundaryIs><LinearRing><coordinates>
+4.04,50.74,0 4.06,50.74,0 4.06,50.76,0 4.04,50.76,0 4.04,50.74,0</coordinates></LinearRing></innerBoundaryIs>
+<outerBoundaryIs><LinearRing><coordinates>
+4.0,50.7,0 4.1,50.7,0 4.1,50.8,0 4.0,50.8,0 4.0,50.7,0</coordinates></LinearRing></outerBoundaryIs>
+</Polygon></Placemark>
+<Placemark><ExtendedData><SchemaData><SimpleData name="plot">b</SimpleData></SchemaData></ExtendedData>
+<MultiGeometry><Point><coordinates>4.25,50.75</coordinates></Point><Polygon><outerBoundaryIs><LinearRing><coordinates>
+4.2,50.7 4.3,50.7 4.3,50.8 4.2,50.8 4.2,50.7</coordinates></LinearRing></outerBoundaryIs></Polygon></MultiGeometry>
+</Placemark></Folder></Document></kml>"""
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32631", "EPSG:3035"])
+@pytest.mark.parametrize("kind", ["gpkg", "shp", "shp in zip", "kml", "kmz", "kml by GDAL"])
+def test_polygons_of_gis_programs_are_those_of_geojson(tmp_path, kind, crs):
+    table, path = fields(crs), tmp_path / f"fields.{kind.split()[0]}"
+    if kind in ("kml", "kmz"):
+        path.write_text(KML_FIELDS, encoding="utf-8")
+        if kind == "kmz":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("doc.kml", KML_FIELDS)
+    elif kind == "kml by GDAL":
+        table.to_crs(4326).rename(columns={"plot": "Name"}).to_file(path, driver="KML")
+    else:
+        table.to_file(path)
+    if kind == "shp in zip":
+        with zipfile.ZipFile(tmp_path / "fields.zip", "w") as archive:
+            for suffix in (".shp", ".shx", ".dbf", ".prj", ".cpg"):
+                archive.write(path.with_suffix(suffix), f"nested/fields{suffix}")
+        path = tmp_path / "fields.zip"
+    found = geometries.read_polygon(path)
+    assert [region.name for region in found] == ["Grünland", "b"]
+    for region, shape in zip(found, fields("EPSG:4326").geometry, strict=True):
+        assert region.geometry.symmetric_difference(shape).area < 1e-6
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".kml", ".gpx"])
+def test_points_of_gis_programs_are_points(tmp_path, suffix):
+    table = geopandas.GeoDataFrame(
+        {"name": ["a", "b"], "geometry": [shapely.Point(4.06, 50.74), shapely.Point(4.2, 50.8)]}, crs=4326
+    )
+    path = tmp_path / f"sites{suffix}"
+    if suffix in (".gpkg", ".shp"):
+        table.to_crs(32631).to_file(path)
+    elif suffix == ".kml":
+        table.rename(columns={"name": "Name"}).to_file(path, driver="KML")
+    else:
+        table.to_file(path, driver="GPX", layer="waypoints")
+    found = geometries.read_points(path)
+    assert [point.name for point in found] == ["a", "b"]
+    np.testing.assert_allclose(
+        [(point.lon, point.lat) for point in found], [(4.06, 50.74), (4.2, 50.8)], atol=1e-6
+    )
+
+
+def test_a_file_of_several_layers_or_without_a_coordinate_system_is_told(tmp_path):
+    path = tmp_path / "farm.gpkg"
+    for layer in ("fields", "roads"):
+        fields("EPSG:32631").to_file(path, layer=layer)
+    with pytest.raises(InputError, match=r"2 layers \(fields, roads\), need one; convert it with ogr2ogr"):
+        geometries.read_polygon(path)
+    for crs in ("EPSG:4326", "EPSG:32631"):
+        fields(crs).to_file(tmp_path / "fields.shp")
+        (tmp_path / "fields.prj").unlink()
+        if crs == "EPSG:4326":
+            with pytest.warns(DataWarning, match="has no .prj: its coordinates are taken for lon, lat"):
+                assert len(geometries.read_polygon(tmp_path / "fields.shp")) == 2
+        else:
+            with pytest.raises(InputError, match=r"which are no degrees, need its \.prj"):
+                geometries.read_polygon(tmp_path / "fields.shp")
+
+
+def test_a_database_that_computes_for_ever_is_not_queried(tmp_path):
+    path = tmp_path / "fields.gpkg"
+    fields("EPSG:4326").to_file(path)
+    database = sqlite3.connect(path)
+    database.execute("DROP TABLE fields")
+    database.execute(
+        "CREATE VIEW fields AS WITH RECURSIVE n(geom) AS (SELECT 1 UNION ALL SELECT 1 FROM n) SELECT geom FROM n"
+    )
+    database.commit()
+    database.close()
+    with pytest.raises(InputError, match=r"0 layers \(none\)"):
+        geometries.read_polygon(path)
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".kml", ".zip"])
+def test_a_damaged_file_of_a_gis_program_is_one_sentence(tmp_path, suffix):
+    path = tmp_path / f"fields{suffix}"
+    fields("EPSG:4326").to_file(tmp_path / "fields.shp")
+    if suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for part in (".shp", ".dbf", ".prj"):
+                archive.write(tmp_path / f"fields{part}", f"fields{part}")
+    elif suffix == ".kml":
+        path.write_text(KML_FIELDS, encoding="utf-8")
+    else:
+        fields("EPSG:4326").to_file(path)
+    whole, random = path.read_bytes(), np.random.default_rng(3)
+    for _ in range(60):
+        content = bytearray(whole[: random.integers(1, len(whole))] if random.random() < 0.5 else whole)
+        for at in random.integers(0, len(content), 3):
+            content[at] ^= 1 << random.integers(8)
+        path.write_bytes(content)
+        with warnings.catch_warnings(), contextlib.suppress(InputError):
+            warnings.simplefilter("ignore", DataWarning)
+            geometries.read_polygon(path)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [{"type": "EPSG", "properties": {"code": 32631}}, {"properties": {"name": "EPSG:32631"}}, "EPSG:32631"],
+)
+def test_a_crs_member_of_any_form_is_understood(tmp_path, member):
+    shape = fields("EPSG:32631").geometry[1]
+    text = json.dumps(
+        {"type": "Feature", "properties": {}, "crs": member, "geometry": shapely.geometry.mapping(shape)}
+    )
+    (tmp_path / "a.geojson").write_text(text)
+    found = geometries.read_polygon(tmp_path / "a.geojson")[0].geometry
+    assert found.symmetric_difference(fields("EPSG:4326").geometry[1]).area < 1e-9

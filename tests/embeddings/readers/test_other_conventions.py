@@ -356,3 +356,13 @@ def test_a_geotiff_on_longitude_and_latitude_is_resampled(tmp_path):
     np.testing.assert_array_equal(
         s2.reflectance.values[0, :, row, col], [of.reflectance(band)[0][cell] for band in of.numbers]
     )
+
+
+def test_web_mercator_is_read_and_its_metres_are_told(tmp_path):
+    data = as_variables(truth())
+    y = 6_577_000.0 - 10 * np.arange(data.sizes["y"])
+    data = data.drop_vars(["spatial_ref", "crs"], errors="ignore").assign_coords(y=y)
+    for name in data.variables:
+        data[name].attrs.pop("grid_mapping", None)
+    found = scene_of(data.assign_attrs(crs="EPSG:3857"), tmp_path, "whose 10 m are 6.3 m on the ground here")
+    assert Grid.from_cube(found["s2"].to_dataset()).crs == "EPSG:3857"

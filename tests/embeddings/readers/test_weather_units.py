@@ -245,3 +245,103 @@ def test_polar_nights_and_dry_summers_are_plausible(tmp_path):
     for rows in (dark, dry):
         rows.to_csv(tmp_path / "weather.csv", index=False)
         assert weather_table.open(tmp_path / "weather.csv").sizes["time"] == 60
+
+
+DAYS_OF_2020 = pd.date_range("2020-01-01", "2020-12-31")
+HOURS = pd.date_range("2020-05-01", periods=24 * 12, freq="h")
+
+
+def daily(**columns) -> pd.DataFrame:
+    angle = 2 * np.pi * (DAYS_OF_2020.day_of_year.values - 15) / 365
+    rain = np.where(np.arange(366) % 4, 0.0, 6.0)
+    return pd.DataFrame({"date": DAYS_OF_2020, "tair": 10 - 9 * np.cos(angle), "precip": rain}).assign(
+        **columns
+    )
+
+
+def hourly(**columns) -> pd.DataFrame:
+    sun = np.clip(np.sin((HOURS.hour.values - 6) / 12 * np.pi), 0, None) * 700
+    rain = np.where(np.arange(len(HOURS)) % 5, 0.0, 1.0)
+    return pd.DataFrame({"time": HOURS, "sw_in": sun, "tair": 15.0, "precip": rain}).assign(**columns)
+
+
+@pytest.mark.parametrize(
+    "stamps",
+    [
+        {"date": (DAYS_OF_2020 - pd.Timestamp("1899-12-30")).days},
+        {"date": DAYS_OF_2020.strftime("%d-%b-%Y")},
+        {"Date (UTC)": DAYS_OF_2020.strftime("%Y-%m-%d")},
+        {"system:time_start": DAYS_OF_2020.astype("datetime64[ms]").astype("int64")},
+        {"system:index": DAYS_OF_2020.strftime("%Y%m%d")},
+    ],
+)
+def test_dates_of_spreadsheets_and_earth_engine_are_the_days(tmp_path, stamps):
+    table = daily()
+    table.drop(columns="date").assign(**stamps).to_csv(tmp_path / "w.csv", index=False)
+    found = weather_table.open(tmp_path / "w.csv")
+    np.testing.assert_array_equal(found["time"], DAYS_OF_2020)
+    np.testing.assert_allclose(found["tair"], table["tair"], rtol=1e-5)
+
+
+def test_era5_of_earth_engine_is_read_in_its_units(tmp_path):
+    table = daily()
+    era5 = pd.DataFrame({
+        "date": table["date"], "temperature_2m": table["tair"] + 273.15,
+        "total_precipitation_sum": table["precip"] / 1000, "surface_solar_radiation_downwards_sum": 150.0 * 86400,
+    })  # fmt: skip
+    era5.to_csv(tmp_path / "w.csv", index=False)
+    found = weather_table.open(tmp_path / "w.csv")
+    np.testing.assert_allclose(found["tair"], table["tair"], atol=1e-3)
+    np.testing.assert_allclose(found["precip"], table["precip"], rtol=1e-5)
+    np.testing.assert_allclose(found["sw_in"], 150.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("stamps", "whole"),
+    [
+        ({"date": HOURS.strftime("%Y-%m-%d"), "time": HOURS.strftime("%H:%M")}, 12),
+        ({"date": HOURS.strftime("%d.%m.%Y"), "hour": HOURS.hour}, 12),
+        ({"date": HOURS.strftime("%Y%m%d"), "hour": HOURS.hour + 1}, 12),
+        ({"year": HOURS.year, "month": HOURS.month, "day": HOURS.day, "hour": HOURS.hour + 1}, 12),
+        ({"time": (HOURS - pd.Timestamp("1899-12-30")) / pd.Timedelta(days=1)}, 12),
+        ({"time": [one.isoformat() for one in HOURS.tz_localize("Etc/GMT-2")]}, 12),
+    ],
+)
+def test_hours_beside_the_date_and_hours_from_1_to_24_make_the_same_days(tmp_path, stamps, whole):
+    hourly().to_csv(tmp_path / "right.csv", index=False)
+    hourly().drop(columns="time").assign(**stamps).to_csv(tmp_path / "w.csv", index=False)
+    right, found = weather_table.open(tmp_path / "right.csv"), weather_table.open(tmp_path / "w.csv")
+    assert found.sizes["time"] == whole
+    for name in right:
+        np.testing.assert_allclose(found[name], right[name], rtol=1e-5)
+
+
+def test_hours_in_summer_and_winter_time_with_offsets_are_in_standard_time(tmp_path):
+    hours = pd.date_range("2020-10-23", periods=24 * 5, freq="h", tz="Etc/GMT-1")
+    local = [one.isoformat() for one in hours.tz_convert("Europe/Berlin")]
+    pd.DataFrame({"time": local, "tair": np.arange(120.0) / 10}).to_csv(tmp_path / "w.csv", index=False)
+    found = weather_table.open(tmp_path / "w.csv")
+    np.testing.assert_allclose(found["tair"], np.arange(120.0).reshape(5, 24).mean(1) / 10, rtol=1e-5)
+
+
+def test_totals_that_run_on_are_refused(tmp_path):
+    table = hourly()
+    since_midnight = table["precip"].groupby(table["time"].dt.date).cumsum() / 1000
+    for stamps in (table["time"], table["time"] + pd.Timedelta(hours=1)):
+        table.drop(columns="precip").assign(time=stamps, tp=since_midnight).to_csv(
+            tmp_path / "w.csv", index=False
+        )
+        with pytest.raises(InputError, match="tp grows from row to row of each day"):
+            weather_table.open(tmp_path / "w.csv")
+    daily(precip=daily()["precip"].cumsum()).to_csv(tmp_path / "w.csv", index=False)
+    with pytest.raises(InputError, match="a running total: take the differences"):
+        weather_table.open(tmp_path / "w.csv")
+
+
+def test_a_variable_without_a_whole_day_does_not_take_the_others_with_it(tmp_path):
+    table = hourly()
+    table.loc[table["time"].dt.hour == 12, "sw_in"] = np.nan
+    table.to_csv(tmp_path / "w.csv", index=False)
+    with pytest.warns(DataWarning, match="12 of 12 days of sw_in are incomplete and left out"):
+        found = weather_table.open(tmp_path / "w.csv")
+    assert set(found) == {"tair", "precip"}

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from fluxlens.embeddings import gpp
+from fluxlens.embeddings.gpp import drivers
 from fluxlens.embeddings.readers import series_table
 from fluxlens.embeddings.series import gpp as series_gpp
 from fluxlens.embeddings.series import writers
@@ -129,3 +130,17 @@ def test_a_table_as_csv_has_every_number_empty_cells_and_harmless_text(tmp_path)
     for name in ("e00", "gpp", "days_from_s2"):
         np.testing.assert_array_equal(found[name].to_numpy(table[name].dtype), table[name])
     assert (found["time"].values == table["time"].values).all()
+
+
+def test_drivers_of_weather_with_holes_repeats_and_no_order_are_those_by_pandas():
+    time = np.array(
+        ["2020-02-27", "2020-03-05", "2020-02-29", "2020-03-05", "2020-03-01T12"], "datetime64[ns]"
+    )
+    tair = np.array([1.0, 5.0, 3.0, 99.0, 4.0])
+    days = pd.date_range("2020-02-26", "2020-03-07")
+    found = drivers._weather_of(xr.Dataset({"tair": ("time", tair)}, {"time": time}), days)
+    every = pd.Series(tair, pd.DatetimeIndex(time).normalize()).groupby(level=0).first().asfreq("D")
+    recent = every.ewm(alpha=1 / drivers.RECENT_DAYS).mean().where(every.notna())
+    np.testing.assert_array_equal(found["tair"], every.reindex(days))
+    np.testing.assert_array_equal(found["tair_recent"], recent.reindex(days))
+    assert np.isnan(found["precip"]).all()

@@ -265,6 +265,46 @@ def test_ameriflux_base_serves_for_the_footprint(tmp_path):
         towers.read(path)
 
 
+@pytest.mark.parametrize(
+    ("columns", "chosen"),
+    [
+        ({"GPP_PI": 10.0}, "GPP_PI"),
+        ({"GPP_PI": -9999, "GPP_PI_F": 10.0}, "GPP_PI_F"),
+        ({"GPP_PI_2_1_1": 99.0, "GPP_PI_1_1_1": 10.0}, "GPP_PI_1_1_1"),
+        ({"GPP_PI_1": 99.0, "GPP_PI_F_1_1_A": 10.0}, "GPP_PI_F_1_1_A"),
+        ({"GPP": 10.0, "RECO_PI": 99.0}, "GPP"),
+    ],
+)
+def test_gpp_of_the_team_is_read_from_base_in_its_unit_and_named(tmp_path, columns, chosen):
+    table = half_hours(3).drop(columns=["GPP_NT_VUT_REF", "GPP_DT_VUT_REF", "NEE_VUT_REF_QC", "P_F"])
+    table = table.rename(columns={"TA": "TA_1_1_1"}).assign(P=0.2, VPD_PI=5.0, SW_IN_2_1_1=300.0, **columns)
+    path = tmp_path / "AMF_XX-Abc_BASE_HH_2-5.csv"
+    path.write_text(f"# Site: XX-Abc,,,\n# Version: 2-5,,,\n{table.to_csv(index=False)}")
+    with pytest.warns(DataWarning, match=rf"is {chosen}, as the site's team partitioned it"):
+        tower = towers.read(path)
+    # 1 umol m-2 s-1 over a day: 86400 s x 12.011 g mol-1 x 1e-6.
+    np.testing.assert_allclose(tower["gpp_nt"], [10 * 1.0377] * 3, rtol=1e-4)
+    assert tower["gpp_nt"].attrs["source_column"] == chosen
+    assert tower.attrs["gpp_source_units"] == "umol m-2 s-1 (AmeriFlux BASE)"
+    np.testing.assert_allclose(
+        [tower[name][1] for name in ("sw_in", "tair", "vpd", "precip")], [300, 15, 5, 9.6]
+    )
+    # The site's FLUXNET file comes first where there is one, alone BASE serves.
+    assert towers.files(tmp_path) == {"XX-Abc": path}
+    daily = write(tmp_path / "AMF_XX-Abc_FLUXNET_FULLSET_DD_2019-2019_3-5.csv", days())
+    assert towers.files(tmp_path) == {"XX-Abc": daily}
+
+
+def test_gpp_of_no_told_unit_and_no_known_kind_is_refused(tmp_path):
+    path = write(tmp_path / "XX-Abc_my_days.csv", days()[["TIMESTAMP"]].assign(GPP=4.0))
+    with pytest.raises(InputError, match="with GPP in no units"):
+        towers.read(path)
+    header, rest = path.read_text().split("\n", 1)
+    path.write_text(f"{header}\n-,gC m-2 d-1\n{rest}")
+    with pytest.warns(DataWarning, match="is GPP, as the site's team"):
+        assert (towers.read(path)["gpp_nt"] == 4).all()
+
+
 def test_in_a_folder_of_downloads_fluxnet_comes_before_base(tmp_path):
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
@@ -315,7 +355,8 @@ def test_both_outputs_of_eddypro_give_the_same_turbulence(tmp_path):
         ("db.txt", "Year\tDoY\tHour\tNEE_uStar_f\n-\t-\t-\t-\n2019\t132\t0.5\t2.1\n", "a REddyProc text"),
         ("FLX_XX-Abc_FLUXNET-CH4_DD_2018-2019_1-1.csv", "TIMESTAMP,GPP_NT\n20190101,1\n", "FLUXNET-CH4"),
         ("bif.csv", "SITE_ID,GROUP_ID,VARIABLE_GROUP,VARIABLE,DATAVALUE\nXX-Abc,1,G,V,1\n", "a BIF"),
-        (DAILY, "TIMESTAMP,GPP_f\n20190101,1\n", "whose columns of GPP are GPP_F"),
+        (DAILY, "TIMESTAMP,GPP_f\n20190101,1\n", "GPP_F in no units"),
+        (DAILY, "TIMESTAMP,GPP_uStar_f\n20190101,1\n", "whose columns of GPP are GPP_USTAR_F"),
     ],
 )
 def test_other_formats_are_named_for_what_they_are(tmp_path, name, text, message):
@@ -623,3 +664,63 @@ def test_what_is_no_text_is_named_for_what_it_is(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         towers.read(path)
+
+
+def test_day_numbers_of_a_spreadsheet_are_dates_and_told(tmp_path):
+    right = towers.read(write(tmp_path / DAILY, days()))
+    table = days()
+    table["TIMESTAMP"] = (pd.to_datetime(table["TIMESTAMP"]) - pd.Timestamp("1899-12-30")).dt.days
+    with pytest.warns(DataWarning, match="such as 43597 are days as a spreadsheet counts them"):
+        assert towers.read(write(tmp_path / DAILY, table)).identical(right)
+    fine = half_hours().drop(columns="TIMESTAMP_END")
+    stamps = pd.to_datetime(fine["TIMESTAMP_START"], format="%Y%m%d%H%M")
+    fine["TIMESTAMP_START"] = (stamps - pd.Timestamp("1899-12-30")) / pd.Timedelta(days=1)
+    with pytest.warns(DataWarning, match="as a spreadsheet counts them"):
+        assert (towers.turbulence(write(tmp_path / HALF_HOURLY, fine)).index == stamps).all()
+
+
+def test_hour_24_is_the_next_midnight(tmp_path):
+    right = towers.read(write(tmp_path / HALF_HOURLY, half_hours()))
+    table = half_hours().drop(columns="TIMESTAMP_START")
+    before = pd.to_datetime(half_hours()["TIMESTAMP_START"], format="%Y%m%d%H%M").dt.strftime("%Y%m%d2400")
+    table["TIMESTAMP_END"] = table["TIMESTAMP_END"].where(
+        ~table["TIMESTAMP_END"].str.endswith("0000"), before
+    )
+    assert towers.read(write(tmp_path / HALF_HOURLY, table)).equals(right)
+
+
+def test_gpp_counted_negative_is_refused_and_noise_is_not(tmp_path):
+    table = days(60)
+    with pytest.raises(InputError, match="GPP_NT_VUT_REF below 0 on 60 of 60 days"):
+        towers.read(write(tmp_path / DAILY, table.assign(GPP_NT_VUT_REF=-table["GPP_NT_VUT_REF"])))
+    noise = table.assign(GPP_NT_VUT_REF=-0.1, GPP_DT_VUT_REF=0.0)
+    assert (towers.read(write(tmp_path / DAILY, noise))["gpp_nt"] == -0.1).all()
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("gC m-2 d-1", 1.0), ("µmol m⁻² s⁻¹", 1.0377)])
+def test_a_unit_behind_the_name_of_a_column_is_its_unit(tmp_path, unit, factor):
+    table = days().rename(columns={"GPP_NT_VUT_REF": f"GPP_NT_VUT_REF ({unit})", "GPP_DT_VUT_REF": "OTHER"})
+    tower = towers.read(write(tmp_path / DAILY, table))
+    np.testing.assert_allclose(tower["gpp_nt"], days()["GPP_NT_VUT_REF"] * factor, rtol=1e-4)
+    assert tower.attrs["gpp_source_units"] == f"{unit} (told by the file)"
+
+
+def test_a_gzip_without_its_suffix_is_read(tmp_path):
+    right = towers.read(write(tmp_path / DAILY, days()))
+    (tmp_path / DAILY).write_bytes(gzip.compress((tmp_path / DAILY).read_bytes()))
+    assert towers.read(tmp_path / DAILY).identical(right)
+
+
+def test_files_of_several_periods_of_which_one_is_read_are_told(tmp_path):
+    later = DAILY.replace("2019-2019", "2020-2020")
+    text = days().to_csv(index=False)
+    path = zip_of(tmp_path / "FLX_XX-Abc_FULLSET_2019-2020.zip", {DAILY: text, later: text})
+    with pytest.warns(
+        DataWarning, match=f"2 tables of other years, of which {DAILY} is read; not read: {later}"
+    ):
+        towers.read(path)
+    path.unlink()
+    for name in (DAILY, later):
+        (tmp_path / name).write_text(text)
+    with pytest.warns(DataWarning, match=r"of which one is taken: XX-Abc \(not 2020-2020\)"):
+        assert towers.files(tmp_path)["XX-Abc"].name == DAILY

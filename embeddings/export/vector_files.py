@@ -1,0 +1,358 @@
+"""Points and polygons in the files of GIS programs: KML and KMZ, GPX, GeoPackage, shapefiles plain and zipped.
+
+Each becomes the features of a GeoJSON, in the coordinates of the file, and the file's coordinate system. What people
+draw in Google Earth is KML, what QGIS writes is a GeoPackage or a shapefile. Files come from anywhere: XML with
+entities is refused, what unpacks is bounded, and of a database only plain tables are read.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sqlite3
+import warnings
+import xml.etree.ElementTree as ET
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pyproj
+from fluxlens.embeddings.text_table import decode_text
+from fluxlens.embeddings.unpacking import MAX_HELD_BYTES, check_unpacked
+from fluxlens.models.errors import DataWarning, InputError
+
+MAX_XML_BYTES = 64 * 2**20
+"""A tree of elements takes some ten times its text."""
+
+SQLITE_STEPS_AT_MOST = 2_000_000_000
+"""Instructions of SQLite's machine: a table of ten million corners takes far less, a query without an end more."""
+
+# Bytes of the bounding box in the header of a geometry, by bits 1-3 of its flags (GeoPackage 1.3, clause 2.1.3).
+ENVELOPE_BYTES = {0: 0, 1: 32, 2: 48, 3: 48, 4: 64}
+SHAPEFILE_PARTS = (".shp", ".dbf", ".prj", ".cpg")
+
+
+def find_format(path: Path) -> str:
+    """What a file of places is by its first bytes.
+
+    Parameters
+    ----------
+    path : Path
+        A file.
+
+    Returns
+    -------
+    str
+        ``kml``, ``kmz``, ``gpx``, ``gpkg``, ``shp``, ``zipped shp``; ``zip`` and ``xml`` of any other; empty for text.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(4096)
+    if head.startswith(b"SQLite format 3"):
+        return "gpkg"
+    if head.startswith(b"\x00\x00\x27\x0a"):
+        return "shp"
+    if head.startswith(b"PK\x03\x04"):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                suffixes = {Path(name).suffix.lower() for name in archive.namelist()}
+        except (zipfile.BadZipFile, OSError, ValueError):
+            return "zip"
+        found = "kmz" if ".kml" in suffixes else "zipped shp" if ".shp" in suffixes else ""
+        # Workbooks are zips too, and known by the reader of tables.
+        return found or ("zip" if path.suffix.lower() in (".zip", ".kmz") else "")
+    text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")
+    text = text.lstrip("\ufeff \n\r\t").lower()
+    if text.startswith("<"):
+        return next((name for name in ("kml", "gpx") if re.search(rf"<(\w+:)?{name}\b", text)), "xml")
+    return ""
+
+
+def read_vector_file(path: Path, kind: str) -> tuple[list[dict], pyproj.CRS | None]:
+    """Features of a file of a GIS program.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    kind : str
+        Of ``find_format``.
+
+    Returns
+    -------
+    list of dict
+        GeoJSON features, coordinates (lon, lat in degrees, or x, y in metres) as the file has them; ``geometry`` may
+        be None.
+    pyproj.CRS or None
+        Of the coordinates; None where the file does not tell it, or it is that of KML and GPX: lon, lat on WGS 84.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, has several layers, or is of a kind that is not read.
+    """
+    readers = {"kml": _read_xml, "gpx": _read_xml, "kmz": _read_kmz, "gpkg": _read_geopackage}
+    readers |= {"shp": _read_shapefile, "zipped shp": _read_zipped_shapefile}
+    if kind not in readers:
+        what = "a zip archive without a shapefile or KML" if kind == "zip" else "an XML file"
+        raise InputError(
+            f"Got {path}, {what}, need CSV, GeoJSON, KML, a GeoPackage or a shapefile; {_convert(path)}."
+        )
+    try:
+        return readers[kind](path)
+    except InputError:
+        raise
+    # Damaged files make each of the readers fail in its own ways: struct.error, OverflowError, UnicodeDecodeError ...
+    except Exception as error:
+        why = (str(error).splitlines() or [""])[0][:80] or type(error).__name__
+        raise InputError(
+            f"Got {path}, which cannot be read ({why}), need a whole file; {_convert(path)}."
+        ) from error
+
+
+def _convert(path: Path, layer: str = "") -> str:
+    """The command that makes a GeoJSON of anything GDAL reads."""
+    return f"convert it with ogr2ogr -t_srs EPSG:4326 {path.stem}.geojson {path.name}{f' {layer}' if layer else ''}"
+
+
+def _unzipped(path: Path, suffixes: tuple[str, ...]) -> dict[str, bytes]:
+    """Bytes of the members of a zip with these suffixes, by their names, within the bounds of unpacking."""
+    with zipfile.ZipFile(path) as archive:
+        # macOS adds a second file of metadata beside each one, by the same name.
+        infos = [one for one in archive.infolist() if "__MACOSX" not in one.filename and not one.is_dir()]
+        infos = [one for one in infos if Path(one.filename).suffix.lower() in suffixes]
+        size, packed = sum(one.file_size for one in infos), sum(one.compress_size for one in infos)
+        check_unpacked(path.name, size, packed, MAX_HELD_BYTES)
+        return {one.filename: archive.read(one) for one in infos}
+
+
+def _read_kmz(path: Path) -> tuple[list[dict], None]:
+    members = _unzipped(path, (".kml",))
+    # doc.kml is the document of a KMZ by its specification, others are linked from it.
+    name = min(members, key=lambda one: (Path(one).name.lower() != "doc.kml", one.count("/"), one))
+    return _features_of_xml(members[name], path), None
+
+
+def _read_xml(path: Path) -> tuple[list[dict], None]:
+    return _features_of_xml(path.read_bytes(), path), None
+
+
+def _features_of_xml(content: bytes, path: Path) -> list[dict]:
+    """Placemarks of a KML, or waypoints of a GPX."""
+    if len(content) > MAX_XML_BYTES:
+        raise InputError(
+            f"Got {path} of over {MAX_XML_BYTES // 2**20} MiB of XML, need less; {_convert(path)}."
+        )
+    text = decode_text(content, str(path))
+    # A document type may declare entities that grow without bounds or read files of this machine.
+    if "<!doctype" in text.lower() or "<!entity" in text.lower():
+        raise InputError(f"Got {path} with a document type (<!DOCTYPE>), need plain KML; remove that line.")
+    root = ET.fromstring(text)
+    if _tag(root) == "gpx":
+        points = [one for one in root if _tag(one) == "wpt"]
+        if not points:
+            raise InputError(
+                f"Got {path}, a GPX file without waypoints, need some; {_convert(path, 'tracks')}."
+            )
+        return [
+            _feature({"type": "Point", "coordinates": [float(one.attrib["lon"]), float(one.attrib["lat"])]},
+                     {"name": _text(one, "name")})
+            for one in points
+        ]  # fmt: skip
+    marks = [one for one in root.iter() if _tag(one) == "Placemark"]
+    if not marks:
+        raise InputError(f"Got {path}, a KML file without a placemark, need points or polygons; save those.")
+    out = []
+    for mark in marks:
+        properties = {"name": _text(mark, "name")}
+        for one in mark.iter():
+            # ExtendedData: typed values of a schema, or pairs of a name and a value.
+            if _tag(one) == "SimpleData" and "name" in one.attrib:
+                properties.setdefault(one.attrib["name"], (one.text or "").strip())
+            elif _tag(one) == "Data" and "name" in one.attrib:
+                properties.setdefault(one.attrib["name"], _text(one, "value"))
+        shapes = [shape for one in mark if (shape := _shape_of_kml(one)) is not None]
+        out.append(_feature(shapes[0] if shapes else None, properties))
+    return out
+
+
+def _shape_of_kml(element: ET.Element) -> dict | None:
+    """A geometry of GeoJSON of an element of KML; None where the element is something else."""
+    kind = _tag(element)
+    if kind in ("Point", "LineString", "LinearRing"):
+        corners = _corners(_text(element, "coordinates"))
+        if kind == "Point":
+            return {"type": "Point", "coordinates": corners[0] if corners else []}
+        return {"type": "LineString", "coordinates": corners}
+    if kind == "Polygon":
+        # The outer ring first, whatever the order in the file.
+        bounds = sorted((one for one in element if _tag(one).endswith("BoundaryIs")), key=_tag, reverse=True)
+        rings = [one for bound in bounds for one in bound if _tag(one) == "LinearRing"]
+        return {"type": "Polygon", "coordinates": [_corners(_text(one, "coordinates")) for one in rings]}
+    if kind in ("MultiGeometry", "MultiTrack", "Track", "Model"):
+        parts = [shape for one in element if (shape := _shape_of_kml(one)) is not None]
+        # A label point beside a polygon is no part of its area.
+        areas = [one["coordinates"] for one in parts if one["type"] == "Polygon"]
+        areas += [ring for one in parts if one["type"] == "MultiPolygon" for ring in one["coordinates"]]
+        if areas:
+            return {"type": "MultiPolygon", "coordinates": areas}
+        return parts[0] if len(parts) == 1 else {"type": kind, "coordinates": []}
+    return None
+
+
+def _corners(text: str) -> list[list[float]]:
+    """[lon, lat] of ``lon,lat[,height] lon,lat[,height]``."""
+    # Some programs put blanks behind the commas.
+    words = re.sub(r"\s*,\s*", ",", text.strip()).split()
+    return [[float(number) for number in word.split(",")[:2]] for word in words]
+
+
+def _tag(element: ET.Element) -> str:
+    """Name of an element without its namespace, which differs between versions of KML."""
+    return str(element.tag).rsplit("}", 1)[-1]
+
+
+def _text(element: ET.Element, name: str) -> str:
+    """Text of the first child of a name."""
+    return next(((one.text or "").strip() for one in element if _tag(one) == name), "")
+
+
+def _feature(geometry: Any, properties: dict) -> dict:
+    """A GeoJSON feature; several parts of which there is one become that part, and no part no geometry."""
+    if geometry is not None:
+        kind, parts = geometry["type"], geometry.get("coordinates") or ()
+        if kind == "MultiPoint" and len(parts) == 1:
+            geometry = {"type": "Point", "coordinates": parts[0]}
+        elif not len(parts) and not geometry.get("geometries"):
+            geometry = (
+                None if kind in ("GeometryCollection", "Point", "Polygon", "MultiPolygon") else geometry
+            )
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def _read_geopackage(path: Path) -> tuple[list[dict], pyproj.CRS | None]:
+    import shapely
+    from shapely.geometry import mapping
+
+    database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+    try:
+        database.execute("PRAGMA trusted_schema = OFF")
+        steps = 0
+
+        def count_steps() -> int:
+            nonlocal steps
+            steps += 1_000_000
+            return int(steps > SQLITE_STEPS_AT_MOST)
+
+        database.set_progress_handler(count_steps, 1_000_000)
+        layers = database.execute(
+            "SELECT table_name, column_name, srs_id FROM gpkg_geometry_columns"
+            # A view may compute for ever; features are kept in tables.
+            " WHERE table_name IN (SELECT name FROM sqlite_master WHERE type = 'table')"
+        ).fetchall()
+        if len(layers) != 1:
+            names = ", ".join(name for name, *_ in layers[:5]) or "none"
+            raise InputError(
+                f"Got {path} with {len(layers)} layers ({names}), need one;"
+                f" {_convert(path, layers[0][0] if layers else '')}."
+            )
+        table, column, system = layers[0]
+        quoted = table.replace('"', '""')
+        rows = database.execute(f'SELECT * FROM "{quoted}"')
+        names = [one[0] for one in rows.description]
+        at = names.index(column)
+        features = []
+        for row in rows:
+            shape = shapely.from_wkb(_wkb(row[at])) if row[at] is not None else None
+            geometry = None if shape is None or shape.is_empty else mapping(shape)
+            properties = {
+                name: value
+                for name, value in zip(names, row, strict=True)
+                if isinstance(value, str | int | float)
+            }
+            features.append(_feature(geometry, properties))
+        found = database.execute(
+            "SELECT organization, organization_coordsys_id, definition FROM gpkg_spatial_ref_sys WHERE srs_id = ?",
+            (system,),
+        ).fetchone()
+    finally:
+        database.close()
+    # -1 and 0 are the specification's "undefined".
+    if found is None or system in (-1, 0):
+        return features, None
+    code = f"{found[0]}:{found[1]}"
+    return features, pyproj.CRS.from_user_input(code if found[0].upper() == "EPSG" else found[2])
+
+
+def _wkb(blob: bytes) -> bytes:
+    """The geometry without GeoPackage's own header."""
+    if blob[:2] != b"GP":
+        raise ValueError("a geometry without its header")
+    return blob[8 + ENVELOPE_BYTES[(blob[3] >> 1) & 0b111] :]
+
+
+def _read_shapefile(path: Path) -> tuple[list[dict], pyproj.CRS | None]:
+    beside = {one.suffix.lower(): one for one in path.parent.iterdir() if one.stem == path.stem}
+    parts = {suffix: beside[suffix].read_bytes() for suffix in SHAPEFILE_PARTS if suffix in beside}
+    return _features_of_shapefile(parts | {".shp": path.read_bytes()}, path)
+
+
+def _read_zipped_shapefile(path: Path) -> tuple[list[dict], pyproj.CRS | None]:
+    members = _unzipped(path, SHAPEFILE_PARTS)
+    stems = sorted(name[:-4] for name in members if name.lower().endswith(".shp"))
+    if len(stems) != 1:
+        names = ", ".join(Path(stem).name for stem in stems[:5])
+        raise InputError(f"Got {path} with {len(stems)} shapefiles ({names}), need one; zip it alone.")
+    parts = {Path(name).suffix.lower(): data for name, data in members.items() if name[:-4] == stems[0]}
+    return _features_of_shapefile(parts, path)
+
+
+def _features_of_shapefile(parts: dict[str, bytes], path: Path) -> tuple[list[dict], pyproj.CRS | None]:
+    """Features of the bytes of a shapefile by suffix."""
+    import shapefile
+
+    # Names of countries with accents: the .cpg tells the encoding, else it is that of Windows or UTF-8.
+    declared = parts.get(".cpg", b"").decode("ascii", "ignore").strip().lower()
+    encoding = {"": "utf-8", "65001": "utf-8", "1252": "cp1252", "ansi 1252": "cp1252"}.get(
+        declared, declared
+    )
+    streams = {suffix[1:]: io.BytesIO(parts[suffix]) for suffix in (".shp", ".dbf") if suffix in parts}
+    # The header tells the length in words of two bytes, which a download that broke off does not have.
+    declared_bytes = 2 * int.from_bytes(parts[".shp"][24:28], "big")
+    if declared_bytes > len(parts[".shp"]):
+        raise InputError(
+            f"Got {path} whose .shp has {len(parts['.shp'])} of {declared_bytes} bytes, need a whole file; fetch it"
+            " again."
+        )
+    for trial in (encoding, "cp1252"):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of headers, which are checked above
+                reader = shapefile.Reader(**streams, encoding=trial)
+                shapes = reader.shapes()
+                records = (
+                    [one.as_dict() for one in reader.records()] if ".dbf" in parts else [{}] * len(shapes)
+                )
+            break
+        except (UnicodeDecodeError, LookupError):
+            for stream in streams.values():
+                stream.seek(0)
+    if len(records) != len(shapes):
+        raise InputError(
+            f"Got {path} with {len(shapes)} shapes and {len(records)} rows in its .dbf, need the same; export it again."
+        )
+    features = [_feature(one.__geo_interface__, record) for one, record in zip(shapes, records, strict=True)]
+    text = parts.get(".prj", b"").decode("utf-8", "replace").strip()
+    if text:
+        return features, pyproj.CRS.from_wkt(text)
+    left, bottom, right, top = reader.bbox
+    if max(abs(left), abs(right)) > 180 or max(abs(bottom), abs(top)) > 90:
+        raise InputError(
+            f"Got {path} from {left:g}, {bottom:g} to {right:g}, {top:g}, which are no degrees, need its .prj, which"
+            " tells the coordinate system; put it beside the .shp."
+        )
+    warnings.warn(
+        f"{path.name} has no .prj: its coordinates are taken for lon, lat in degrees.",
+        DataWarning,
+        stacklevel=4,
+    )
+    return features, None
