@@ -86,6 +86,7 @@ class TowerCalibration:
             self.text,
             sizing_mode="stretch_width",
             margin=(8, 0, 0, 0),
+            css_classes=["gap-8"],
             # Nothing predicts here: nothing can be calibrated.
             visible=data.predict is not None,
         )
