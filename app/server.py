@@ -12,6 +12,7 @@ import panel as pn
 from fluxlens.app.background.catalog_loader import LOADER, EntryLoad, open_entry
 from fluxlens.app.dashboard import page
 from fluxlens.app.plots.first_page import draw_first_page
+from fluxlens.app.plots.warm_up import compile_in_background
 from fluxlens.app.session.panel_setup import TITLE
 from fluxlens.models.errors import InputError
 from tornado.ioloop import IOLoop
@@ -65,9 +66,15 @@ def serve(
         "logout_template": str(Path(__file__).parent / "views" / "logout.html"),
     }
     IOLoop.current().add_callback(forget_closed_connections)
+
+    def show_page() -> pn.Column:
+        # After the first page is on its screen, whose time counts more; until then nobody draws an area.
+        pn.state.onload(compile_in_background)
+        return page(catalog_path)
+
     # One process for all sessions: they share open stores and caches.
     pn.serve(
-        {"/": lambda: page(catalog_path)},
+        {"/": show_page},
         port=port,
         show=show,
         title=TITLE,

@@ -43,7 +43,7 @@ class shade_classes(ResampleOperation2D):
         canvas = ds.Canvas(max(1, width), max(1, height), x_range, y_range)
         counts = np.stack(
             [
-                canvas.points(block, xdim.name, ydim.name, agg=ds.count()).values
+                canvas.points(block, "x", "y", agg=ds.count()).values
                 for block in self._precomputed[element._plot_id]
             ]
         )  # (class, y, x), the lowest y first
@@ -64,14 +64,15 @@ def split_by_class(points: pd.DataFrame, x: str, y: str, column: str) -> list[pd
     Returns
     -------
     list of pandas.DataFrame
-        Columns ``x`` and ``y`` of the points of each category, in the categories' order; those without a class in none.
+        Columns "x" and "y" of the points of each category, in the categories' order; those without a class in none.
     """
     kinds = points[column].cat
     # A stable sort of small integers is a radix sort: 90 ms for five million.
     codes = kinds.codes.to_numpy()
     order = np.argsort(codes, kind="stable")
     ends = np.searchsorted(codes[order], np.arange(len(kinds.categories) + 1))
-    columns = {name: points[name].to_numpy()[order] for name in (x, y)}
+    # The same names for all axes: Datashader compiles its loop anew for each pair of them.
+    columns = {name: points[column].to_numpy()[order] for name, column in (("x", x), ("y", y))}
     return [
         pd.DataFrame({name: values[first:end] for name, values in columns.items()})
         for first, end in pairwise(ends)

@@ -137,7 +137,7 @@ def feature_space(
     xdim, ydim = reader.dimension(x), reader.dimension(y)
     when = f"{len(days)} days of the period" if len(days) > 1 else format_date(days[0])
     title = make_title(f"{points['pixel'].nunique():,} pixels, {when}", data.simulated)
-    cloud = _rasterize_points(points, xdim, ydim, color, palette, dark).opts(title=title)
+    cloud = rasterize_points(points, xdim, ydim, color, palette, dark).opts(title=title)
     # The outline comes in units of the axes, so it holds at any zoom.
     selection = hv.streams.Lasso(source=cloud)
     pixels, areas = _make_streams(pixel)
@@ -186,28 +186,52 @@ def _make_streams(pixel: tuple[int, int] | None) -> tuple:
     return chosen, Area()
 
 
-def _rasterize_points(
-    points: pd.DataFrame, xdim: Any, ydim: Any, color: str, palette: str, dark: bool = False
+def rasterize_points(
+    points: pd.DataFrame, xdim: Any, ydim: Any, color: str, palette: str = "CET_L17", dark: bool = False
 ) -> Any:
-    """Points aggregated to the screen; colours are applied after that."""
+    """Points aggregated to the screen; colours are applied after that.
+
+    Parameters
+    ----------
+    points : pandas.DataFrame
+        Columns of the two axes, and "gpp_color" (float32) or "class" (categorical) where ``color`` needs it.
+    xdim, ydim : holoviews.Dimension or str
+        The axes.
+    color : str
+        "density", "gpp" or "class".
+    palette : str
+        A colorcet palette for density and GPP.
+    dark : bool
+        Whether the page is dark.
+
+    Returns
+    -------
+    holoviews.DynamicMap
+        Of an Image, or of an RGB for classes.
+    """
     import colorcet
     import datashader as ds
     import holoviews as hv
     from holoviews.operation.datashader import rasterize
 
-    extra = [name for name in points.columns[2:] if name != "pixel"]
-    gpp = hv.Dimension("gpp_color", label="Mean GPP", unit=GPP_UNIT)
-    # Columns are handed on as they are: five million points are not copied.
-    source = hv.Points(points, [xdim, ydim], [gpp] if color == "gpp" else extra)
+    xdim, ydim = hv.Dimension(xdim), hv.Dimension(ydim)
     ratio = 0.5 if len(points) < FEW_POINTS else 1
     if color == "class":
         from fluxlens.app.plots.class_counts import shade_classes
 
+        source = hv.Points(points, [xdim, ydim], "class")
         shaded = shade_classes(source, column="class", colours=list(CLASS_COLOURS), pixel_ratio=ratio)
         return shaded.opts(hv.opts.RGB(tools=["lasso_select"]))
-    aggregator = ds.count() if color == "density" else ds.mean("gpp_color")
+    gpp = hv.Dimension("gpp_color", label="Mean GPP", unit=GPP_UNIT)
+    # Datashader compiles a loop for each pair of names of columns, 0.5 s each: all axes go by the same names until
+    # they are counted. Columns are handed on as they are: five million points are not copied.
+    columns = {"x": xdim.name, "y": ydim.name} | ({gpp.name: gpp.name} if color == "gpp" else {})
+    same = pd.DataFrame({name: points[column].to_numpy() for name, column in columns.items()}, copy=False)
+    source = hv.Points(same, ["x", "y"], [gpp] if color == "gpp" else [])
+    aggregator = ds.count() if color == "density" else ds.mean(gpp.name)
     # precompute: the columns are converted once, not at each zoom
-    numbers = rasterize(source, aggregator=aggregator, precompute=True, pixel_ratio=ratio)
+    counted = rasterize(source, aggregator=aggregator, precompute=True, pixel_ratio=ratio)
+    numbers = counted.redim(x=xdim, y=ydim)
     # A few pixels are alike by the thousand, most are not: a logarithm shows both, and unlike ranks (eq_hist) its
     # colour bar can be read.
     scaling = (

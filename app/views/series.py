@@ -69,6 +69,7 @@ class SeriesView:
             [name for name, available in self._available_charts().items() if available],
             data.weather,
             on_day=lambda day: setattr(state, "day", day),
+            on_lines=self._update_legends,
         )
         for name, figure in self.charts.figures.items():
             mark_as_chart(figure, f"series/{name}")
@@ -174,7 +175,9 @@ class SeriesView:
         if self.all_pixels.value and PIXEL_LINES[chart] in series:
             read, count = series.attrs["pixels_read"], series.attrs["pixels"]
             words = AREA_LINES if read == count else f"{read} of its {count} pixels"
-            yield legend_key("line", AREA_LINES_COLOUR, words)
+            # The first image of a process may take seconds; what is missing says that it comes.
+            waiting = ", being drawn …" if chart in self.charts.awaited else ""
+            yield legend_key("line", AREA_LINES_COLOUR, words + waiting)
 
     def _update_charts(self, *_) -> None:
         self.shown.value = [name for name in self.panes if name in self.state.charts]
