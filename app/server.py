@@ -23,6 +23,9 @@ FIRST_ENTRY_TIMEOUT_S = 3.5
 """Seconds that the server waits for its first entry: a stored one is open by then, before the first session is
 answered; one that is still to be made shows its progress on the page."""
 
+COMPILE_AFTER_S = 3.0
+"""Seconds from the first page of the process to the compiling of what is drawn later."""
+
 
 def serve(
     catalog_path: str | Path | None = None,
@@ -68,8 +71,8 @@ def serve(
     IOLoop.current().add_callback(forget_closed_connections)
 
     def show_page() -> pn.Column:
-        # After the first page is on its screen, whose time counts more; until then nobody draws an area.
-        pn.state.onload(compile_in_background)
+        # After the first page has been drawn in its browser, whose time counts more; nobody draws an area before.
+        pn.state.onload(lambda: IOLoop.current().call_later(COMPILE_AFTER_S, compile_in_background))
         return page(catalog_path)
 
     # One process for all sessions: they share open stores and caches.
