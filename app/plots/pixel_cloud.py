@@ -447,9 +447,11 @@ class _AxisReader:
         )
         # Labels on the first of each month show the direction of the path.
         months = spread_apart(x, y, np.flatnonzero(days.day == 1), frame)
-        line = hv.Curve((x, y), xdim, ydim, label="path of the pixel").opts(
-            color=PATH_COLOUR, line_width=1.5, padding=0.08
+        # Bright below dark: of one colour alone it would be lost in the densest parts of the cloud.
+        halo = hv.Curve((x, y), xdim, ydim).opts(
+            color=MONTH_COLOURS[0], line_width=4, alpha=0.7, padding=0.08
         )
+        line = hv.Curve((x, y), xdim, ydim, label="path of the pixel").opts(color=PATH_COLOUR, line_width=1.8)
         today = days == pd.Timestamp(around)
         dot = hv.Points((x[today], y[today]), [xdim, ydim], label="the pixel on the day").opts(
             color=MONTH_COLOURS[1], line_color=MONTH_COLOURS[0], size=9
@@ -465,7 +467,7 @@ class _AxisReader:
             padding=0.08,
             hooks=[_pad_words],
         )
-        return line * dot * text
+        return halo * line * dot * text
 
     def select_on_map(self, geometry: Any) -> np.ndarray:
         """(pixel,) bool: centres inside a line (corner, 2) in metres."""

@@ -237,7 +237,7 @@ class SeriesView:
         yield from self._area_lines_key("ndvi", series)
 
     def _pc_legend(self, series, index: int, colour: str):
-        yield "Embedding, components"
+        yield "Embedding"
         for i, name in enumerate(series.component.values):
             yield legend_key(
                 "line", COMPONENT_COLOURS[name], str(name), _format(series.pc.values[index, i], 2)
