@@ -21,6 +21,7 @@ def compile_feature_space() -> None:
     """Compile what counts the points of feature space, in each colouring."""
     from fluxlens.app.plots.pixel_cloud import rasterize_points
 
+    # Two points will do: a loop depends on names and dtypes of columns, not on their length.
     ends = np.array([0, 1], "float32")
     points = pd.DataFrame({"a": ends, "b": ends, "gpp_color": ends, "pixel": ends.astype("int32")})
     for color in ("density", "gpp"):  # classes are counted as the density is

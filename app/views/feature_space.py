@@ -102,6 +102,7 @@ class FeatureSpaceView:
         """HTML of the colours of the classes with their shares of the points; empty for other colourings."""
         if self.colour.value != "class":
             return ""
+        # Of the points in the cloud, which over a period are of many days: the map's legend is of one.
         shares = self.space.points["class"].value_counts(normalize=True, sort=False)
         return "".join(
             legend_key("dot", ink, name, f"{100 * share:.0f} %")
