@@ -209,9 +209,9 @@ def rasterize_points(
     holoviews.DynamicMap
         Of an Image, or of an RGB for classes.
     """
+    hv = load_holoviews()
     import colorcet
     import datashader as ds
-    import holoviews as hv
     from holoviews.operation.datashader import rasterize
 
     xdim, ydim = hv.Dimension(xdim), hv.Dimension(ydim)

@@ -12,6 +12,9 @@ from numba.core.event import install_recorder
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled():
+    # What fails in the thread is seen by nobody there.
+    for step in (warm_up.compile_area_lines, warm_up.compile_feature_space):
+        step()
     warm_up.compile_in_background()
     # One thread: when this is done, so is what was submitted before.
     WORKER.submit(lambda: None).result(120)
