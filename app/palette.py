@@ -16,8 +16,9 @@ GPP_NT_COLOUR, GPP_DT_COLOUR, CLIMATOLOGY_COLOUR = TOWER_COLOUR, "#9b59a6", "#7d
 """Tower GPP by night-time and by day-time partitioning, and the climatology of the tower's other years."""
 AREA_LINES_COLOUR = "#8fae1b"
 """The lines of all pixels of an area: apart by 25 from the places and from what the tower draws."""
-MARK_COLOUR = "#c0548f"
-"""Pixels that are marked in the other of map and feature space."""
+MARK_COLOUR = "#4a9c00"
+"""Pixels that are marked in the other of map and feature space: no colour of the palette of densities, contrast 3:1 on
+light and dark pages."""
 PATH_COLOUR = "#7d8a98"
 """The path of a pixel through feature space: seen on a light and on a dark page."""
 RADAR_COLOURS = {"VV": "#3b6fa0", "VH": "#b0643c"}

@@ -12,6 +12,7 @@ import panel as pn
 from fluxlens.app.background.catalog_loader import LOADER, EntryLoad, open_entry
 from fluxlens.app.dashboard import page
 from fluxlens.app.plots.first_page import draw_first_page
+from fluxlens.app.plots.warm_up import compile_in_background
 from fluxlens.app.session.panel_setup import TITLE
 from fluxlens.models.errors import InputError
 from tornado.ioloop import IOLoop
@@ -21,6 +22,9 @@ from tornado.websocket import WebSocketClosedError
 FIRST_ENTRY_TIMEOUT_S = 3.5
 """Seconds that the server waits for its first entry: a stored one is open by then, before the first session is
 answered; one that is still to be made shows its progress on the page."""
+
+COMPILE_AFTER_S = 3.0
+"""Seconds from the first page of the process to the compiling of what is drawn later."""
 
 
 def serve(
@@ -65,9 +69,15 @@ def serve(
         "logout_template": str(Path(__file__).parent / "views" / "logout.html"),
     }
     IOLoop.current().add_callback(forget_closed_connections)
+
+    def show_page() -> pn.Column:
+        # After the first page has been drawn in its browser, whose time counts more; nobody draws an area before.
+        pn.state.onload(lambda: IOLoop.current().call_later(COMPILE_AFTER_S, compile_in_background))
+        return page(catalog_path)
+
     # One process for all sessions: they share open stores and caches.
     pn.serve(
-        {"/": lambda: page(catalog_path)},
+        {"/": show_page},
         port=port,
         show=show,
         title=TITLE,

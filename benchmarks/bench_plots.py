@@ -93,7 +93,7 @@ def bench_series(render: Callable) -> dict:
 def bench_feature_space(render: Callable) -> dict:
     """A zoom in five million points, in each colouring."""
     import holoviews as hv
-    from fluxlens.app.plots.pixel_cloud import _rasterize_points
+    from fluxlens.app.plots.pixel_cloud import rasterize_points
 
     rng, out = np.random.default_rng(0), {}
     table = pd.DataFrame(rng.normal(size=(POINTS, 2)).astype("float32"), columns=["PC1", "PC2"])
@@ -102,7 +102,7 @@ def bench_feature_space(render: Callable) -> dict:
     extra = {"density": {}, "gpp": {"gpp_color": table["PC1"]}, "class": {"class": kinds}}
     axes = hv.Dimension("PC1"), hv.Dimension("PC2")
     for color, columns in extra.items():
-        cloud = _rasterize_points(table.assign(**columns), *axes, color, "CET_L17")
+        cloud = rasterize_points(table.assign(**columns), *axes, color, "CET_L17")
         out[f"feature_space_{color}_first"] = measure(lambda i, cloud=cloud: render(cloud), 1)
         view = find_range(cloud)
         out[f"feature_space_{color}_zoom"] = measure(

@@ -31,7 +31,7 @@ PATH_DAYS = 365
 """The path shows at most that many days, around the day: a second year would lie on the first."""
 MARKED_POINTS = 20_000
 """Of more pixels marked on the map that many are drawn in feature space, evenly spread."""
-MARK_RGBA = (192, 84, 143, 210)
+MARK_RGBA = (*(int(MARK_COLOUR[i : i + 2], 16) for i in (1, 3, 5)), 210)
 """``MARK_COLOUR`` on the map, a little transparent."""
 GPP_UNIT = "gC m⁻² d⁻¹"
 
@@ -88,6 +88,7 @@ def feature_space(
     pixel: tuple[int, int] | None = None,
     clusters: int = 5,
     palette: str = "CET_L17",
+    dark: bool = False,
 ) -> FeatureSpace:
     """All pixels of a view in any two axes.
 
@@ -109,6 +110,8 @@ def feature_space(
         Number of classes.
     palette : str
         A colorcet palette for density and GPP.
+    dark : bool
+        Whether the page is dark: the palette then runs from dark to bright.
 
     Returns
     -------
@@ -134,7 +137,7 @@ def feature_space(
     xdim, ydim = reader.dimension(x), reader.dimension(y)
     when = f"{len(days)} days of the period" if len(days) > 1 else format_date(days[0])
     title = make_title(f"{points['pixel'].nunique():,} pixels, {when}", data.simulated)
-    cloud = _rasterize_points(points, xdim, ydim, color, palette).opts(title=title)
+    cloud = rasterize_points(points, xdim, ydim, color, palette, dark).opts(title=title)
     # The outline comes in units of the axes, so it holds at any zoom.
     selection = hv.streams.Lasso(source=cloud)
     pixels, areas = _make_streams(pixel)
@@ -151,7 +154,7 @@ def feature_space(
         # A sample: marks are drawn one by one in the browser.
         chosen = chosen[:: max(1, -(-len(chosen) // MARKED_POINTS))]
         marks = hv.Points(points.iloc[chosen, :2], [xdim, ydim], label="area on the map")
-        return marks.opts(color=MARK_COLOUR, size=2, alpha=0.5)
+        return marks.opts(color=MARK_COLOUR, size=2.5, alpha=0.7)
 
     path = hv.DynamicMap(draw_path, streams=[pixels])
     area = hv.DynamicMap(draw_area, streams=[areas])
@@ -183,26 +186,52 @@ def _make_streams(pixel: tuple[int, int] | None) -> tuple:
     return chosen, Area()
 
 
-def _rasterize_points(points: pd.DataFrame, xdim: Any, ydim: Any, color: str, palette: str) -> Any:
-    """Points aggregated to the screen; colours are applied after that."""
+def rasterize_points(
+    points: pd.DataFrame, xdim: Any, ydim: Any, color: str, palette: str = "CET_L17", dark: bool = False
+) -> Any:
+    """Points aggregated to the screen; colours are applied after that.
+
+    Parameters
+    ----------
+    points : pandas.DataFrame
+        Columns of the two axes, and "gpp_color" (float32) or "class" (categorical) where ``color`` needs it.
+    xdim, ydim : holoviews.Dimension or str
+        The axes.
+    color : str
+        "density", "gpp" or "class".
+    palette : str
+        A colorcet palette for density and GPP.
+    dark : bool
+        Whether the page is dark.
+
+    Returns
+    -------
+    holoviews.DynamicMap
+        Of an Image, or of an RGB for classes.
+    """
+    hv = load_holoviews()
     import colorcet
     import datashader as ds
-    import holoviews as hv
-    from holoviews.operation.datashader import rasterize, shade
+    from holoviews.operation.datashader import rasterize
 
-    extra = [name for name in points.columns[2:] if name != "pixel"]
-    gpp = hv.Dimension("gpp_color", label="Mean GPP", unit=GPP_UNIT)
-    # Columns are handed on as they are: five million points are not copied.
-    source = hv.Points(points, [xdim, ydim], [gpp] if color == "gpp" else extra)
-    # precompute: the columns are converted once, not at each zoom
-    how = {"precompute": True, "pixel_ratio": 0.5 if len(points) < FEW_POINTS else 1}
+    xdim, ydim = hv.Dimension(xdim), hv.Dimension(ydim)
+    ratio = 0.5 if len(points) < FEW_POINTS else 1
     if color == "class":
-        names = list(points["class"].cat.categories)
-        counts = rasterize(source, aggregator=ds.by("class", ds.count()), **how)
-        key = dict(zip(names, CLASS_COLOURS, strict=False))
-        return shade(counts, color_key=key).opts(hv.opts.RGB(tools=["lasso_select"]))
-    aggregator = ds.count() if color == "density" else ds.mean("gpp_color")
-    numbers = rasterize(source, aggregator=aggregator, **how)
+        from fluxlens.app.plots.class_counts import shade_classes
+
+        source = hv.Points(points, [xdim, ydim], "class")
+        shaded = shade_classes(source, column="class", colours=list(CLASS_COLOURS), pixel_ratio=ratio)
+        return shaded.opts(hv.opts.RGB(tools=["lasso_select"]))
+    gpp = hv.Dimension("gpp_color", label="Mean GPP", unit=GPP_UNIT)
+    # Datashader compiles a loop for each pair of names of columns, 0.5 s each: all axes go by the same names until
+    # they are counted. Columns are handed on as they are: five million points are not copied.
+    columns = {"x": xdim.name, "y": ydim.name} | ({gpp.name: gpp.name} if color == "gpp" else {})
+    same = pd.DataFrame({name: points[column].to_numpy() for name, column in columns.items()}, copy=False)
+    source = hv.Points(same, ["x", "y"], [gpp] if color == "gpp" else [])
+    aggregator = ds.count() if color == "density" else ds.mean(gpp.name)
+    # precompute: the columns are converted once, not at each zoom
+    counted = rasterize(source, aggregator=aggregator, precompute=True, pixel_ratio=ratio)
+    numbers = counted.redim(x=xdim, y=ydim)
     # A few pixels are alike by the thousand, most are not: a logarithm shows both, and unlike ranks (eq_hist) its
     # colour bar can be read.
     scaling = (
@@ -210,9 +239,12 @@ def _rasterize_points(points: pd.DataFrame, xdim: Any, ydim: Any, color: str, pa
         if color == "density"
         else {"clabel": str(gpp.pprint_label)}
     )
-    # Without the palest quarter, in which a single point could not be seen on paper.
-    colours = list(colorcet.palette[palette])[64:]
-    options = {"cmap": colours, "colorbar": True, "tools": ["hover", "lasso_select"]}
+    # What stands out from the page is much: without the palest quarter, in which a single point could not be seen on
+    # paper, and on a dark page backwards without the darkest.
+    colours = list(colorcet.palette[palette])
+    colours = colours[184:16:-1] if dark else colours[64:]
+    bar = {"height": 10, "bar_line_color": None, "major_tick_line_color": None, "title_standoff": 4}
+    options = {"cmap": colours, "colorbar": True, "colorbar_opts": bar, "tools": ["hover", "lasso_select"]}
     return numbers.opts(hv.opts.Image(**options, **scaling))
 
 
@@ -415,9 +447,11 @@ class _AxisReader:
         )
         # Labels on the first of each month show the direction of the path.
         months = spread_apart(x, y, np.flatnonzero(days.day == 1), frame)
-        line = hv.Curve((x, y), xdim, ydim, label="path of the pixel").opts(
-            color=PATH_COLOUR, line_width=1.5, padding=0.08
+        # Bright below dark: of one colour alone it would be lost in the densest parts of the cloud.
+        halo = hv.Curve((x, y), xdim, ydim).opts(
+            color=MONTH_COLOURS[0], line_width=4, alpha=0.7, padding=0.08
         )
+        line = hv.Curve((x, y), xdim, ydim, label="path of the pixel").opts(color=PATH_COLOUR, line_width=1.8)
         today = days == pd.Timestamp(around)
         dot = hv.Points((x[today], y[today]), [xdim, ydim], label="the pixel on the day").opts(
             color=MONTH_COLOURS[1], line_color=MONTH_COLOURS[0], size=9
@@ -433,7 +467,7 @@ class _AxisReader:
             padding=0.08,
             hooks=[_pad_words],
         )
-        return line * dot * text
+        return halo * line * dot * text
 
     def select_on_map(self, geometry: Any) -> np.ndarray:
         """(pixel,) bool: centres inside a line (corner, 2) in metres."""

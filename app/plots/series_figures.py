@@ -109,10 +109,22 @@ class SeriesFigures:
         Daily weather (time), the same for all places.
     on_day : callable, optional
         Called with the date of a tap.
+    on_lines : callable, optional
+        Called when the lines of an area that were awaited are drawn.
+
+    Attributes
+    ----------
+    awaited : set of str
+        Charts whose lines of an area are still being drawn for the first time.
     """
 
     def __init__(
-        self, days: pd.DatetimeIndex, names: list[str], weather: xr.Dataset | None = None, on_day=None
+        self,
+        days: pd.DatetimeIndex,
+        names: list[str],
+        weather: xr.Dataset | None = None,
+        on_day: Callable | None = None,
+        on_lines: Callable[[], None] | None = None,
     ):
         # A little room at both ends, so that the first and last marks are not cut by the frame.
         margin = pd.Timedelta(days=max(2, len(days) // 100))
@@ -145,6 +157,8 @@ class SeriesFigures:
         if "ndvi" in self.charts:
             self.figures["ndvi"].y_range = self.ndvi_range = Range1d(*NDVI_RANGE)
         self._area_lines: dict[str, xr.DataArray] = {}
+        self.awaited: set[str] = set()
+        self._on_lines = on_lines
         # Counts changes of the lines and of the time axis, so that an image that comes late is dropped.
         self._changes = 0
         for name in PIXEL_LINES:
@@ -222,6 +236,8 @@ class SeriesFigures:
         }
         if series is None and had:
             self._update(self._without_lines)
+        # Not at each zoom: the lines of the extent before stay until the new ones are there.
+        self.awaited = set(self._area_lines)
         for chart in self._area_lines:
             self._draw_area_lines(chart)
 
@@ -242,9 +258,16 @@ class SeriesFigures:
         draw_later(
             figure,
             lambda: density_image(lines, width, height, tuple(times)),
-            lambda image: self._update({f"lines_{chart}": image}),
+            lambda image: self._show_area_image(chart, image),
             lambda: change == self._changes,
         )
+
+    def _show_area_image(self, chart: str, image: dict) -> None:
+        self._update({f"lines_{chart}": image})
+        if chart in self.awaited:
+            self.awaited.discard(chart)
+            if self._on_lines is not None:
+                self._on_lines()
 
     def show_others(self, others: list[tuple[str, xr.Dataset]]) -> None:
         """One line a chart for each other place: NDVI of every day or else of clear dates, PC1, VV, GPP.

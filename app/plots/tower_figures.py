@@ -19,6 +19,9 @@ from fluxlens.app.plots.tower_layout import (
     tower_tables,
 )
 
+TIME_HEIGHT_PX = 210
+"""Height of the charts over time with their dates: a frame of 150, in which four lines can be told apart."""
+
 
 def draw_tower_charts() -> dict[str, RenderedChart]:
     """The charts of a tower by name, drawn by HoloViews without data."""
@@ -30,9 +33,10 @@ def draw_tower_charts() -> dict[str, RenderedChart]:
     for name, chart in charts.items():
         if name in ("series", "anomaly"):
             style_time_figure(chart.figure)
+            chart.figure.min_height = TIME_HEIGHT_PX
         else:
             style_figure(chart.figure)
-            chart.figure.min_height = 300
+            chart.figure.min_height = SQUARE_PX + 84
             chart.figure.min_border_left = LEFT_PX
     # A square frame of a fixed size, whatever the width of the page.
     charts["scatter"].figure.update(

@@ -2,7 +2,7 @@
 
 import panel as pn
 from fluxlens.app.data.explorer_data import ExplorerData
-from fluxlens.app.palette import MARK_COLOUR, PATH_COLOUR
+from fluxlens.app.palette import CLASS_COLOURS, MARK_COLOUR, PATH_COLOUR
 from fluxlens.app.plots.map import MapPlot
 from fluxlens.app.plots.marks import paint_page
 from fluxlens.app.state.selection import State
@@ -14,7 +14,7 @@ from fluxlens.models.errors import InputError
 COLOURS = {"Density": "density", "Mean GPP": "gpp", "Class": "class"}
 HINT = "Draw a line around points to mark their pixels on the map; an area on the map marks its pixels here."
 HEIGHT_PX = 520
-"""Height of the plot with its tools and colour bar: whole on the screen of a phone."""
+"""Least height of the plot with its tools and colour bar: whole on the screen of a phone."""
 KEYS = legend_key("line", PATH_COLOUR, "chosen pixel, year around the day") + legend_key(
     "dot", MARK_COLOUR, "chosen area"
 )
@@ -59,7 +59,7 @@ class FeatureSpaceView:
         )
         self.head = HTML("", sizing_mode="stretch_width", margin=(6, 0, 0, 0), stylesheets=[LEGEND_CSS])
         self.pane = pn.pane.HoloViews(
-            None, linked_axes=False, sizing_mode="stretch_width", min_height=HEIGHT_PX
+            None, linked_axes=False, sizing_mode="stretch_both", min_height=HEIGHT_PX
         )
         for widget in (self.x, self.y, self.colour, self.period):
             widget.param.watch(self.update, "value")
@@ -82,17 +82,32 @@ class FeatureSpaceView:
 
         try:
             self.space = plots.feature_space(
-                self.data, *choices[:4], viewport=self.plot.viewport, pixel=self.state.pixel
+                self.data,
+                *choices[:4],
+                viewport=self.plot.viewport,
+                pixel=self.state.pixel,
+                dark=self.state.dark,
             )
         except InputError as error:
             self.state.message = str(error)
             return
         self._drawn = choices
-        self.head.object = f'<div class="head"><b>{self.space.title}</b>{KEYS}</div>'
+        self.head.object = f'<div class="head"><b>{self.space.title}</b>{self._class_keys()}{KEYS}</div>'
         self.space.selection.add_subscriber(self._mark)
         self.pane.object = self._on_page(self.space.plot)
         self._update_places()
         self.plot.draw_marked(None)
+
+    def _class_keys(self) -> str:
+        """HTML of the colours of the classes with their shares of the points; empty for other colourings."""
+        if self.colour.value != "class":
+            return ""
+        # Of the points in the cloud, which over a period are of many days: the map's legend is of one.
+        shares = self.space.points["class"].value_counts(normalize=True, sort=False)
+        return "".join(
+            legend_key("dot", ink, name, f"{100 * share:.0f} %")
+            for ink, (name, share) in zip(CLASS_COLOURS, shares.items(), strict=False)
+        )
 
     def _on_page(self, plot):
         """The plot in the theme of the page, with its tools above, where they take no width from a phone."""
@@ -107,7 +122,13 @@ class FeatureSpaceView:
 
         # Title and legend stand above, in HTML, where the tools do not cover them.
         # As wide as the page: a frame of a fixed width, or a colour bar beside it, would be cut off on a phone.
-        page = {"frame_width": None, "frame_height": None, "responsive": True, "height": HEIGHT_PX}
+        page = {
+            "frame_width": None,
+            "frame_height": None,
+            "responsive": True,
+            "min_height": HEIGHT_PX,
+            "yticks": 8,
+        }
         options = [hv.opts.Overlay(toolbar="above", show_legend=False, title="", hooks=[paint], **page)]
         if self.colour.value != "class":
             options.append(hv.opts.Image(colorbar_position="bottom"))
@@ -152,4 +173,6 @@ class FeatureSpaceView:
             css_classes=["wrap", "gap-8"],
         )
         hint = HTML(f'<span style="color:var(--muted);font-size:12px">{HINT}</span>', margin=(6, 0, 0, 0))
-        return pn.Column(controls, hint, self.head, self.pane, sizing_mode="stretch_width")
+        return pn.Column(
+            controls, hint, self.head, self.pane, sizing_mode="stretch_width", css_classes=["grow"]
+        )

@@ -50,17 +50,21 @@ LEGEND_CSS = """
   font-size: 12px;
   color: var(--muted); font-variant-numeric: tabular-nums; }
 .head b { color: var(--ink); font-weight: 600; font-size: 13px; }
-.save { margin-left: auto; display: inline-flex; gap: 4px; }
+/* in the corner, however many lines the keys take */
+.head.saved { position: relative; padding-right: 82px; min-height: 21px; }
+.save { position: absolute; top: 0; right: 0; display: inline-flex; gap: 4px; }
+@media (max-width: 520px) { .head.saved { padding-right: 0; } .save { position: static; margin-left: auto; } }
 .save button { font: 500 11px/1 var(--font); color: var(--muted); background: none; border: 1px solid var(--line);
   border-radius: 4px; padding: 3px 6px; cursor: pointer; } .save button:hover { background: var(--hover); }
 .save button:focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
 .key { white-space: nowrap; } .key em { font-style: normal; color: var(--ink); }
-.dot, .ring, .line, .area, .diamond { display: inline-block; margin-right: 5px; vertical-align: middle;
+.dot, .ring, .line, .dash, .area, .diamond { display: inline-block; margin-right: 5px; vertical-align: middle;
   box-sizing: border-box; }
 .dot { width: 8px; height: 8px; border-radius: 4px; } .ring { width: 8px; height: 8px;
   border-radius: 4px; border: 1px solid; }
 .diamond { width: 7px; height: 7px; transform: rotate(45deg); }
-.line { width: 14px; height: 2px; } .area { width: 14px; height: 9px; opacity: .3; }
+.line { width: 14px; height: 2px; }
+.dash { width: 14px; border-top: 2px dashed; } .area { width: 14px; height: 9px; opacity: .3; }
 """
 
 
@@ -141,13 +145,13 @@ def legend_key(shape: str, colour: str, text: str, value: str = "") -> str:
     Parameters
     ----------
     shape : str
-        A CSS class: dot, ring, line, area or diamond.
+        A CSS class: dot, ring, line, dash, area or diamond.
     colour : str
         CSS colour.
     text, value : str
         Name of the line, and its value on the day.
     """
-    paint = f"border-color:{colour}" if shape == "ring" else f"background:{colour}"
+    paint = f"border-color:{colour}" if shape in ("ring", "dash") else f"background:{colour}"
     number = f" <em>{value}</em>" if value else ""
     return f'<span class="key"><i class="{shape}" style="{paint}"></i>{text}{number}</span>'
 

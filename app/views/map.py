@@ -83,11 +83,9 @@ class MapView:
             end=1,
             step=0.02,
             value=state.threshold,
-            show_value=False,
-            label="Least similarity",
-            css_classes=["no-label"],
-            width=130,
-            margin=(9, 10, 6, 10),
+            label="Similarity at least",
+            width=150,
+            margin=(-4, 10, 0, 10),
         )
         self.labels = LabelToolbar(state)
         self.clusters = pn.widgets.Select(

@@ -33,7 +33,7 @@ _STICKY = ":host { position: sticky; top: 0; z-index: 20; }"
 _WAIT = """
 .wait { max-width: 560px; margin: 16vh auto 0; padding: 0 24px; text-align: left; }
 h2 { font: 600 20px/1.3 var(--font); margin: 0 0 6px; }
-li { line-height: 1.7; font-size: 14px; } a { color: var(--accent); }
+li { line-height: 1.7; font-size: 14px; overflow-wrap: anywhere; } a { color: var(--accent); }
 p { color: var(--muted); line-height: 1.55; margin: 0 0 22px; font-size: 14px; }
 .track { height: 6px; border-radius: 3px; background: var(--line); overflow: hidden; }
 .bar { height: 100%; border-radius: 3px; background: var(--accent); transition: width .4s; }

@@ -21,6 +21,7 @@ from fluxlens.app.palette import (
 from fluxlens.app.plots.area_lines import PIXEL_LINES
 from fluxlens.app.plots.series_figures import SeriesFigures
 from fluxlens.app.plots.series_layout import AREA_LINES, TITLES
+from fluxlens.app.state.place import Place
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
 from fluxlens.app.views.html import HTML
@@ -32,6 +33,12 @@ _TOP = """
 .pixel { font-size: 13px; line-height: 1.4; padding: 6px 0; color: var(--muted);
   font-variant-numeric: tabular-nums; }
 .pixel b { color: var(--ink); font-weight: 600; margin-right: 10px; } .pixel span { white-space: nowrap; }
+"""
+MIN_HEIGHT_PX = 96
+_PANE = """
+:host { flex: 1 1 0px !important; }
+/* with the dates below it, which are as high as this: its frame is as high as those of the others */
+:host(.dated) { flex-basis: 44px !important; min-height: 140px !important; }
 """
 AREA_RANGE = "90 % of its pixels"
 WEATHER_LABELS = {
@@ -62,6 +69,7 @@ class SeriesView:
             [name for name, available in self._available_charts().items() if available],
             data.weather,
             on_day=lambda day: setattr(state, "day", day),
+            on_lines=self._update_legends,
         )
         for name, figure in self.charts.figures.items():
             mark_as_chart(figure, f"series/{name}")
@@ -71,7 +79,9 @@ class SeriesView:
             for name in self.charts.figures
         }
         self.panes = {
-            name: pn.pane.Bokeh(figure, sizing_mode="stretch_both", min_height=96)
+            name: pn.pane.Bokeh(
+                figure, sizing_mode="stretch_both", min_height=MIN_HEIGHT_PX, stylesheets=[_PANE]
+            )
             for name, figure in self.charts.figures.items()
         }
         self._location = HTML("", stylesheets=[_TOP, ":host { flex: 1 1 270px; }"])
@@ -131,9 +141,8 @@ class SeriesView:
         self.charts.show(series, PLACE_COLOURS[place.slot], self._shown_tower())
         self._update_area_lines()
         # Others are thin lines without a band, so that the current place stays readable among them.
-        others = [other for other in self.state.places if other is not place]
         self.charts.show_others(
-            [(PLACE_COLOURS[other.slot], self.data.place_series(other)) for other in others]
+            [(PLACE_COLOURS[other.slot], self.data.place_series(other)) for other in self._other_places()]
         )
         lon, lat = self.data.grid.lonlat(*self.data.centre(place.row, place.col))
         # The name stands in its field above; here is where the place is.
@@ -166,13 +175,17 @@ class SeriesView:
         if self.all_pixels.value and PIXEL_LINES[chart] in series:
             read, count = series.attrs["pixels_read"], series.attrs["pixels"]
             words = AREA_LINES if read == count else f"{read} of its {count} pixels"
-            yield legend_key("line", AREA_LINES_COLOUR, words)
+            # The first image of a process may take seconds; what is missing says that it comes.
+            waiting = ", being drawn …" if chart in self.charts.awaited else ""
+            yield legend_key("line", AREA_LINES_COLOUR, words + waiting)
 
     def _update_charts(self, *_) -> None:
         self.shown.value = [name for name in self.panes if name in self.state.charts]
         self.charts.show_dates_under(self.state.charts)
+        lowest = next((name for name in reversed(self.panes) if name in self.state.charts), "")
         for name, pane in self.panes.items():
             pane.visible = self.heads[name].visible = name in self.state.charts
+            pane.css_classes = ["dated"] if name == lowest else []
 
     def _update_tower(self, *_) -> None:
         self.charts.show_tower(self._shown_tower())
@@ -185,6 +198,10 @@ class SeriesView:
 
     def _shown_tower(self):
         return self.data.tower if self.state.show_tower else None
+
+    def _other_places(self) -> list[Place]:
+        """Places of which a chart shows one line each."""
+        return [place for place in self.state.places if place is not self.state.place]
 
     # --- legends: each yields its title, then its keys with the values of the day ---
 
@@ -200,7 +217,7 @@ class SeriesView:
         for name, head in self.heads.items():
             title, *parts = self._legend_makers[name](series, index, PLACE_COLOURS[place.slot])
             words = "".join([*parts, save_buttons(f"series/{name}")])
-            head.object = f'<div class="head"><b>{title}{note}</b>{words}</div>'
+            head.object = f'<div class="head saved"><b>{title}{note}</b>{words}</div>'
 
     def _ndvi_legend(self, series, index: int, colour: str):
         at = _index_of_day(series.acquisition.values, self.state.day)
@@ -220,14 +237,13 @@ class SeriesView:
         yield from self._area_lines_key("ndvi", series)
 
     def _pc_legend(self, series, index: int, colour: str):
-        yield "Embedding, principal components"
+        yield "Embedding"
         for i, name in enumerate(series.component.values):
             yield legend_key(
                 "line", COMPONENT_COLOURS[name], str(name), _format(series.pc.values[index, i], 2)
             )
-        for place in self.state.places:
-            if place is not self.state.place:
-                yield legend_key("line", PLACE_COLOURS[place.slot], f"PC1 of {escape(place.label)}")
+        for place in self._other_places():
+            yield legend_key("line", PLACE_COLOURS[place.slot], f"PC1 of {escape(place.label)}")
         yield f"sigma {series.sigma.values[index]:.3f}"
 
     def _radar_legend(self, series, index: int, colour: str):
@@ -236,6 +252,9 @@ class SeriesView:
         for band, ink in RADAR_COLOURS.items():
             if band in series:
                 yield legend_key("line", ink, band, "" if at is None else _format(series[band].values[at], 1))
+        if "VV" in series:
+            for place in self._other_places():
+                yield legend_key("line", PLACE_COLOURS[place.slot], f"VV of {escape(place.label)}")
 
     def _weather_legend(self, series, index: int, colour: str):
         at = _index_of_day(self.data.weather.time.values, self.state.day)
@@ -273,7 +292,7 @@ class SeriesView:
         for column, shape, ink, label in (
             ("gpp_nt", "dot", GPP_NT_COLOUR, f"{site} NT"),
             ("gpp_dt", "diamond", GPP_DT_COLOUR, f"{site} DT{far}"),
-            ("gpp_usual", "line", CLIMATOLOGY_COLOUR, "its other years"),
+            ("gpp_usual", "dash", CLIMATOLOGY_COLOUR, "its other years"),
         ):
             if column in tower:
                 value = "" if at is None else _format(tower[column].values[at], 1)

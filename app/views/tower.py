@@ -8,7 +8,7 @@ from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.towers.comparison import LINES, SPLITS, TowerComparison
 from fluxlens.app.data.towers.footprint import FOOTPRINT_KINDS, RADIUS_RANGE_M
 from fluxlens.app.data.towers.observations import NEAR_TOWER_M, PARTITIONING_LABELS
-from fluxlens.app.plots.tower_figures import TowerFigures
+from fluxlens.app.plots.tower_figures import TIME_HEIGHT_PX, TowerFigures
 from fluxlens.app.plots.tower_layout import FLUX_COLOURS, LINE_COLOURS
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.binding import bind_widget
@@ -53,12 +53,12 @@ p { color: var(--muted); font-size: 12px; line-height: 1.5; margin: 8px 0; }
 """
 PLOT_TITLES = {
     "series": "Daily GPP, gC m⁻² d⁻¹",
-    "scatter": "Predicted over measured, with the 1:1 line",
+    "scatter": "Predicted over measured",
     "cycle": "Mean seasonal cycle",
     "anomaly": "Anomalies from the mean seasonal cycle",
 }
 _SLIDER = ".bk-input-group label, .bk-slider-title { font-size: 12px; color: var(--muted); }"
-HEIGHTS = {"series": 170, "scatter": 300, "cycle": 300, "anomaly": 140}
+HEIGHTS = {"series": TIME_HEIGHT_PX, "scatter": 350, "cycle": 350, "anomaly": TIME_HEIGHT_PX}
 NO_ANOMALY = "<span>none: they need the same days in two years on screen</span>"
 
 
@@ -98,8 +98,8 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
     box = '<div class="wide" tabindex="0" role="region" aria-label="Scores">'
     table = f"{box}<table><tr>{heads}</tr>{''.join(rows)}</table></div>" if rows else ""
     notes = (
-        "<p>NSE = 1 − SSE/SST, r² = squared correlation; RMSE, MAE, bias in gC m⁻² d⁻¹; mean squared error = "
-        f"bias² + variance + phase. Split. {splits}.</p>"
+        "<p>NSE = 1 − SSE/SST, r² = squared correlation; RMSE, MAE, bias in gC m⁻² d⁻¹; bias² + variance + "
+        f"phase = mean squared error, (gC m⁻² d⁻¹)². Split. {splits}.</p>"
         if rows
         else ""
     )
@@ -109,6 +109,8 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
 def _format_cell(name: str, value: float) -> str:
     # A dash and not 'nan': a score of fewer days than it needs is missing, not zero.
     number = "–" if not np.isfinite(value) else f"{value:.0f}" if name == "n" else f"{value:.2f}"
+    # A bias of -0.001 is none.
+    number = "0.00" if number == "-0.00" else number
     return f"<td>{number.replace('-', '−')}</td>"
 
 
@@ -266,7 +268,9 @@ class TowerView:
         )
         if "model.coverage" in comparison.scores:
             share = comparison.scores["model.coverage"]
-            yield legend_key("area", LINE_COLOURS["model"], f"90 % band, holds {share:.0%}")
+            yield legend_key(
+                "area", LINE_COLOURS["model"], f"90 % band, holds {100 * share:.0f} % of the days"
+            )
 
     @property
     def view(self) -> pn.Column:
@@ -324,7 +328,8 @@ def _line_marks(colours: list[str]) -> str:
 
 def _title(name: str, title: str, picture: bool = True) -> str:
     """HTML of the title of a chart with its buttons."""
-    return f'<div class="head"><b>{title}</b>{save_buttons(f"tower/{name}", picture)}</div>'
+    line = legend_key("dash", "var(--muted)", "1:1 line") if name == "scatter" else ""
+    return f'<div class="head saved"><b>{title}</b>{line}{save_buttons(f"tower/{name}", picture)}</div>'
 
 
 def _html(css: str, text: str = "") -> pn.pane.HTML:

@@ -38,7 +38,7 @@ def describe(calibration: Calibration) -> str:
         text += (
             f" On days left out in blocks: RMSE {c['rmse_before']:.2f} before, {c['rmse_after']:.2f} after,"
             f" NSE {_number(c['nse_before'])} before, {_number(c['nse_after'])} after; the 90 % band holds"
-            f" {c['coverage_after']:.0%}."
+            f" {100 * c['coverage_after']:.0f} % of them."
         )
     return f"{text}</p>"
 
@@ -86,6 +86,7 @@ class TowerCalibration:
             self.text,
             sizing_mode="stretch_width",
             margin=(8, 0, 0, 0),
+            css_classes=["gap-8"],
             # Nothing predicts here: nothing can be calibrated.
             visible=data.predict is not None,
         )

@@ -229,7 +229,7 @@ def test_the_tapped_pixel_is_saved_as_a_table(visit, tmp_path):
 
 def scored(visit):
     """The prediction's scores at five scales on the tower's page, with its split."""
-    visit.get_by_text("Predicted over measured, with the 1:1 line").wait_for(timeout=20_000)
+    visit.get_by_text("1:1 line").wait_for(timeout=20_000)
     rows = visit.locator("table tr", has_text="Predicted")
     rows.first.wait_for(timeout=20_000)
     assert rows.count() == 5

@@ -80,7 +80,7 @@ def test_axe_finds_nothing_serious_on_any_page(open_page, theme):
     found["help"] = violations(page, *rules)
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Tower XX-Tst").click()
-    page.get_by_text("with the 1:1 line").wait_for(timeout=20_000)
+    page.get_by_text("1:1 line").wait_for(timeout=20_000)
     page.wait_for_timeout(1000)
     found["tower"] = violations(page)
     page.get_by_role("button", name="Compute", exact=True).click()
@@ -189,7 +189,7 @@ def test_charts_are_told_in_words_that_follow_the_pixel(open_page):
     moved.wait_for(timeout=10_000)
     assert moved.get_attribute("aria-label").replace("20, 0", "20, 28") != text
     page.get_by_role("button", name="Tower XX-Tst").click()
-    page.get_by_text("with the 1:1 line").wait_for(timeout=20_000)
+    page.get_by_text("1:1 line").wait_for(timeout=20_000)
     scatter = page.get_by_role("img", name=re.compile("^Chart: Each day, predicted against measured"))
     scatter.wait_for(timeout=10_000)
     before = scatter.get_attribute("aria-label")

@@ -231,7 +231,7 @@ def test_buttons_zoom_the_map_within_its_bounds_and_bring_it_home(open_page):
 def test_a_double_click_brings_every_chart_of_the_tower_back(open_page):
     page = open_page(1400, 900)
     page.get_by_role("button", name="Tower XX-Tst").click()
-    page.get_by_text("with the 1:1 line").wait_for(timeout=20_000)
+    page.get_by_text("1:1 line").wait_for(timeout=20_000)
     page.wait_for_timeout(1000)
     spans = """() => {
       const found = [];

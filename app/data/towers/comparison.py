@@ -180,7 +180,12 @@ def _model_split(scene: SceneData, tower: xr.Dataset) -> str:
     from fluxlens.embeddings import gpp
 
     if scene.calibration is not None:
-        return f"not independent: calibrated with {scene.calibration.label}"
+        # Without the digest of its label, which tells readers nothing.
+        name, measured = scene.calibration.name, scene.calibration.measured
+        return (
+            f"not independent: calibrated with {name}: {measured['days']} days, {measured['start']} to "
+            f"{measured['end']}"
+        )
     towers = gpp.load().card.get("measured_towers", {}) if scene.predictor is gpp.predict else {}
     if str(tower.attrs.get("site", "")) in {site for sites in towers.values() for site in sites}:
         return "not independent: the head was trained on this tower among others"

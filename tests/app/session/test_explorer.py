@@ -167,6 +167,9 @@ def test_every_pin_has_its_line_in_every_chart(explorer):
     for name in ("ndvi", "pc", "radar", "gpp"):
         assert list(charts.source(name, "other places").data["color"]) == [PLACE_COLOURS[0]]
     np.testing.assert_array_equal(charts.source("gpp", "other places").data["ys"][0], first.gpp.values)
+    # Of two bands and three components one is drawn of other places: the legend says which.
+    assert "VV of Pixel 1" in explorer.series_view.heads["radar"].object
+    assert "PC1 of Pixel 1" in explorer.series_view.heads["pc"].object
     explorer.places.remove.clicks += 1
     assert list(charts.source("gpp", "other places").data["color"]) == []
     assert explorer.state.pixel == explorer.data.start_pixel
@@ -309,8 +312,30 @@ def test_hidden_charts_leave_the_dates_under_the_lowest(explorer):
     explorer.state.charts = ["ndvi", "pc"]
     shown = {name: fig.xaxis[0].visible for name, fig in explorer.series_view.charts.figures.items()}
     assert [name for name, there in shown.items() if there] == ["pc"]
-    assert not explorer.series_view.panes["gpp"].visible
+    panes = explorer.series_view.panes
+    assert not panes["gpp"].visible
+    # It alone is higher by its dates, so that all frames are of one height.
+    assert [name for name, pane in panes.items() if "dated" in pane.css_classes] == ["pc"]
     explorer.state.charts = ["ndvi", "pc", "radar", "gpp"]
+    assert [name for name, pane in panes.items() if "dated" in pane.css_classes] == ["gpp"]
+
+
+def test_a_legend_says_that_lines_are_being_drawn_until_they_are(explorer, monkeypatch):
+    from fluxlens.app.plots import series_figures
+
+    x, y = explorer.data.grid.x, explorer.data.grid.y
+    waiting, view = [], explorer.series_view
+    monkeypatch.setattr(
+        series_figures, "draw_later", lambda figure, make, show, wanted: waiting.append((make, show))
+    )
+    explorer.outline([x[20], x[24], x[24], x[20]], [y[10], y[10], y[13], y[13]])
+    for chart in view.charts.awaited:
+        assert "being drawn" in view.heads[chart].object
+    assert "gpp" in view.charts.awaited
+    for make, show in waiting:
+        show(make())
+    assert not view.charts.awaited
+    assert not any("being drawn" in head.object for head in view.heads.values())
 
 
 def test_two_sessions_do_not_move_each_other(data):
@@ -510,3 +535,15 @@ def test_a_lasso_in_feature_space_marks_its_pixels_on_the_map(explorer):
     assert (marks.data["image"][0] != 0).all()
     explorer.state.page = "series"
     assert marks.data["image"][0].shape == (1, 1), "marks leave the map with the tab"
+
+
+def test_classes_in_feature_space_have_a_legend_with_their_shares(explorer):
+    explorer.state.page = "space"
+    view = explorer.feature_space_view
+    view.colour.value = "class"
+    shares = view.space.points["class"].value_counts(normalize=True)
+    for name, share in shares.items():
+        assert f"{name} <em>{100 * share:.0f} %</em>" in view.head.object
+    view.colour.value = "density"
+    assert "cluster" not in view.head.object
+    explorer.state.page = "series"

@@ -1,0 +1,38 @@
+"""Compiling of Datashader's loops before somebody waits for them: Numba takes seconds for each kind of picture."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from fluxlens.app.plots.area_lines import density_image
+from fluxlens.app.plots.later import WORKER
+
+
+def compile_area_lines() -> None:
+    """Compile what counts the lines of an area's pixels."""
+    days = pd.date_range("2020-01-01", periods=2)
+    # float32, as GPP and decoded NDVI are: Numba compiles for each dtype.
+    lines = xr.DataArray(np.eye(2, dtype="float32"), dims=("time", "pixel"), coords={"time": days})
+    density_image(lines, 2, 2)
+
+
+def compile_feature_space() -> None:
+    """Compile what counts the points of feature space, in each colouring."""
+    from fluxlens.app.plots.pixel_cloud import rasterize_points
+
+    # Two points will do: a loop depends on names and dtypes of columns, not on their length.
+    ends = np.array([0, 1], "float32")
+    points = pd.DataFrame({"a": ends, "b": ends, "gpp_color": ends, "pixel": ends.astype("int32")})
+    for color in ("density", "gpp"):  # classes are counted as the density is
+        rasterize_points(points, "a", "b", color)[()]
+
+
+@cache
+def compile_in_background() -> None:
+    """Compile everything once in a process, in the thread of pictures that are drawn later.
+
+    Each step is a task of its own, so that a picture that somebody waits for is drawn between two of them.
+    """
+    for step in (compile_area_lines, compile_feature_space):
+        WORKER.submit(step)
