@@ -63,7 +63,9 @@ def run(side_px: int = 96, days: int = 731, causal: bool = False, rounds: int = 
         same = all(
             np.array_equal(store.map(day).embedding, other.map(day).embedding) for day in store.days[::50]
         )
-    (scratch_s, scratch_cpu_s), (update_s, update_cpu_s) = (np.min(taken, axis=0) for taken in seconds.values())
+    (scratch_s, scratch_cpu_s), (update_s, update_cpu_s) = (
+        np.min(taken, axis=0) for taken in seconds.values()
+    )
     share = done.computed_days / len(store.days)
     return {
         "side_px": side_px,
