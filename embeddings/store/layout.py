@@ -177,6 +177,26 @@ def read_coords(store: Any) -> xr.Dataset:
     return _decode_coords(*sync(_read_coords(store)))
 
 
+def read_days(store: Any) -> np.ndarray:
+    """Read the days of a store's cube, and nothing else.
+
+    Parameters
+    ----------
+    store
+        A Zarr store.
+
+    Returns
+    -------
+    numpy.ndarray
+        (time) datetime64[ns] at midnight UTC.
+    """
+    import zarr
+
+    array = zarr.open_array(store, path="maps/time", mode="r", zarr_format=3)
+    stored = xr.Variable("time", np.asarray(array[:]), dict(array.attrs))
+    return xr.conventions.decode_cf_variable("time", stored).values.astype("datetime64[ns]")
+
+
 def open_layouts(store: Any) -> tuple[xr.Dataset, dict[str, dict[str, Any]]]:
     """Both of :func:`read_coords` and :func:`open_arrays`.
 

@@ -12,6 +12,7 @@ Long on purpose: the reading methods of one class share its open arrays.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from fluxlens.embeddings.store.layout import (
     level_layouts,
     marks_missing,
     open_layouts,
+    read_days,
 )
 from fluxlens.embeddings.store.location import within_deadline
 from fluxlens.embeddings.store.repository import (
@@ -77,11 +79,7 @@ class Store:
         # Of GPP predicted from this store: set by a catalog entry or a command, never written to the store.
         self.calibration: Any = None
         self._repository = repository
-        self._zarr = session.store
-        if not isinstance(path, Path):
-            from fluxlens.embeddings.store.remote import RemoteStore  # imports Zarr
-
-            self._zarr = RemoteStore(session.store, path)
+        self._zarr = _zarr_store(path, session)
 
     @classmethod
     def open(
@@ -425,6 +423,36 @@ class Store:
         with reading(self.path):
             return history(self._repository)
 
+    def days_of(self, snapshots: Sequence[str]) -> list[np.ndarray]:
+        """Days of the cube at other commits, of which nothing else is read.
+
+        Parameters
+        ----------
+        snapshots
+            Their ids.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            Of each (time) datetime64[ns] at midnight UTC.
+
+        Raises
+        ------
+        InputError
+            Where one is damaged, or the store cannot be reached.
+        """
+
+        def days(snapshot: str) -> np.ndarray:
+            with reading(self.path):
+                session = within_deadline(
+                    self.path, lambda: self._repository.readonly_session(snapshot_id=snapshot)
+                )
+                return read_days(_zarr_store(self.path, session))
+
+        # Of an object store each takes three requests, which wait for their answers.
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(days, snapshots))
+
     def newest_snapshot(self) -> Snapshot:
         """The newest commit of a cube at this moment, such as of an update; one request of an object store.
 
@@ -538,6 +566,15 @@ class Store:
                 f"Got the day {asked_day}, need one from {days[0]} to {days[-1]}; choose another."
             )
         return index
+
+
+def _zarr_store(path: Location, session: Any) -> Any:
+    """The Zarr store of a session; of an object store one that says what is wrong with the connection."""
+    if isinstance(path, Path):
+        return session.store
+    from fluxlens.embeddings.store.remote import RemoteStore  # imports Zarr
+
+    return RemoteStore(session.store, path)
 
 
 def read_boxes(
