@@ -28,10 +28,9 @@ from fluxlens.embeddings.store.layout import (
     decode_layers,
     level_layouts,
     marks_missing,
-    open_layouts,
-    read_days,
 )
 from fluxlens.embeddings.store.location import within_deadline
+from fluxlens.embeddings.store.opening import open_layouts, read_days
 from fluxlens.embeddings.store.repository import (
     DAY,
     EMPTY_MESSAGE,
