@@ -111,7 +111,10 @@ async def _read_coords(store: Any) -> tuple[dict[str, Any], dict[str, xr.Variabl
     import zarr
 
     group = await zarr.api.asynchronous.open_group(store, path="maps", mode="r", zarr_format=3)
-    arrays = {name: array async for name, array in group.arrays() if name not in DTYPES}
+    found = {name: array async for name, array in group.arrays() if name not in DTYPES}
+    # Zarr forgets the order of a group's members; the cube's own is part of its contract.
+    rank = {name: position for position, name in enumerate(COORDS)}
+    arrays = {name: found[name] for name in sorted(found, key=lambda name: (rank.get(name, len(rank)), name))}
     values = await asyncio.gather(*(array.getitem(...) for array in arrays.values()))
     variables = {}
     for (name, array), value in zip(arrays.items(), values, strict=True):
@@ -124,10 +127,8 @@ async def _read_coords(store: Any) -> tuple[dict[str, Any], dict[str, xr.Variabl
 def _decode_coords(attrs: dict[str, Any], variables: dict[str, xr.Variable]) -> xr.Dataset:
     """Coordinates as they were before xarray wrote them."""
     decoded = xr.decode_cf(xr.Dataset(variables, attrs=attrs), decode_coords="all").drop_encoding()
-    # Zarr forgets the order of a group's members; the cube's own is part of its contract.
-    rank = {name: position for position, name in enumerate(COORDS)}
-    names = sorted(decoded.coords, key=lambda name: (rank.get(name, len(rank)), name))
-    return _fixed_width_text(xr.Dataset(coords={name: decoded[name] for name in names}, attrs=decoded.attrs))
+    coords = {name: decoded[name] for name in variables}
+    return _fixed_width_text(xr.Dataset(coords=coords, attrs=decoded.attrs))
 
 
 def _fixed_width_text(dataset: xr.Dataset) -> xr.Dataset:
