@@ -1,4 +1,4 @@
-"""What came to a scene since an earlier state of it: acquisitions, told by each one's pixels."""
+"""What came to a scene since an earlier state of it: acquisitions, told by a digest of each one's pixels."""
 
 from __future__ import annotations
 
@@ -47,12 +47,9 @@ def changed_acquisitions(
                 f"Got a scene without {name}, of which the store knows acquisitions, need a scene that holds them too; "
                 "embed it to a new store."
             )
+        after = _image_digests(new[name])
         if name in old.children:
             _check_same_pixels(old[name], new[name], name)
-            if (days := _changed_days(old[name], new[name])) is not None:
-                changed[name] = days
-                continue
-        after = _image_digests(new[name])
         before = _image_digests(old[name]) if name in old.children else {}
         if gone := sorted(set(before) - set(after)):
             day = str(from_epoch_day(np.int64(gone[0])).astype("datetime64[D]"))
@@ -75,37 +72,6 @@ def _check_same_pixels(old: xr.DataTree, new: xr.DataTree, name: str) -> None:
             f"Got a scene with other pixels or bands of {name} than the store knows, need the same; embed it to a new "
             "store."
         )
-
-
-def _changed_days(old: xr.DataTree, new: xr.DataTree) -> np.ndarray | None:
-    """Days whose images came or differ, (n) since 1970-01-01; None where images cannot be paired by their times.
-
-    Pairs are compared as they are: a digest of each image takes three times as long, and images that are only new need
-    not be read at all.
-    """
-    before, after = old.to_dataset(inherit=False), new.to_dataset(inherit=False)
-    times, all_times = (dataset.indexes["time"] for dataset in (before, after))
-    place = all_times.get_indexer(times) if all_times.is_unique else np.array([-1])
-    names = sorted(str(name) for name, array in before.data_vars.items() if "time" in array.dims)
-    # Readers may give one image other times of its day: by digests such images still find each other.
-    if (place < 0).any() or not times.is_unique or not set(names) <= set(after.data_vars):
-        return None
-    if {name for name, array in after.data_vars.items() if "time" in array.dims} != set(names):
-        return None
-    differs = np.ones(len(all_times), bool)
-    for start in range(0, len(times), DIGEST_BOX["time"]):
-        part = slice(start, start + DIGEST_BOX["time"])
-        same = np.ones(len(place[part]), bool)
-        for name in names:
-            pair = (before[name].isel(time=part), after[name].isel(time=place[part]))
-            # NaN equals NaN and -0.0 equals 0.0, as in ``canonical_bytes``.
-            stored, given = (
-                array.transpose("time", ...).compute(scheduler="synchronous").values for array in pair
-            )
-            floats = stored.dtype.kind == "f"
-            same &= [np.array_equal(a, b, equal_nan=floats) for a, b in zip(stored, given, strict=True)]
-        differs[place[part]] = ~same
-    return np.unique(to_epoch_day(all_times.values[differs]))
 
 
 def _image_digests(node: xr.DataTree) -> dict[int, list[bytes]]:
