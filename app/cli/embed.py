@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 from fluxlens.app.cli.inputs import is_series_table, open_scene
-from fluxlens.app.cli.options import day_options, model_options, scene_argument, until_option
+from fluxlens.app.cli.options import (
+    check_cluster,
+    day_options,
+    model_options,
+    scene_argument,
+    until_option,
+)
 from fluxlens.app.cli.output import ProgressLine, extrapolated_note, run_with_progress
 from fluxlens.models.errors import InputError
 
@@ -114,12 +120,7 @@ def embed(
         raise InputError(
             f"Got --out {out}, which exists already, need a new path; choose another or remove it."
         )
-    if workers < 0:
-        raise InputError(f"Got --workers {workers}, need 1 or more; choose another number.")
-    if workers and scheduler:
-        raise InputError("Got --workers and --scheduler, need one of them; leave one out.")
-    if scheduler and not scheduler.startswith(("tcp://", "tls://", "ws://", "wss://")):
-        raise InputError(f"Got --scheduler {scheduler!r}, need tcp://HOST:PORT; correct it.")
+    check_cluster(workers, scheduler)
     opened = open_scene(scene, catalog)
     if weather:
         import xarray as xr

@@ -114,6 +114,29 @@ def until_option(command: Command) -> Command:
     return click.option("--until", metavar="D", help=text)(command)
 
 
+def check_cluster(workers: int, scheduler: str | None) -> None:
+    """Refuse what cannot be where blocks are computed.
+
+    Parameters
+    ----------
+    workers : int
+        Value of ``--workers``.
+    scheduler : str or None
+        Value of ``--scheduler``.
+
+    Raises
+    ------
+    InputError
+        For less than 0 workers, for both, and for an address that no scheduler has.
+    """
+    if workers < 0:
+        raise InputError(f"Got --workers {workers}, need 1 or more; choose another number.")
+    if workers and scheduler:
+        raise InputError("Got --workers and --scheduler, need one of them; leave one out.")
+    if scheduler and not scheduler.startswith(("tcp://", "tls://", "ws://", "wss://")):
+        raise InputError(f"Got --scheduler {scheduler!r}, need tcp://HOST:PORT; correct it.")
+
+
 def training_options(command: Command) -> Command:
     """Add what training is configured by; ``training_configuration`` takes the same names.
 

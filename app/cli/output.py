@@ -118,7 +118,7 @@ def print_table(result: dict, json_path: str | None) -> None:
         number = value if isinstance(value, str) else f"{float(value):,.4g}"
         print(f"{label.replace('_', ' '):44} {number:>12} {unit}".rstrip())
     if json_path:
-        _write_json(result, json_path)
+        write_json(result, json_path)
 
 
 def print_json(result: dict, json_path: str | None) -> None:
@@ -133,10 +133,19 @@ def print_json(result: dict, json_path: str | None) -> None:
     """
     print(json.dumps(result, indent=2, default=float))
     if json_path:
-        _write_json(result, json_path)
+        write_json(result, json_path)
 
 
-def _write_json(result: dict, json_path: str) -> None:
+def write_json(result: dict, json_path: str) -> None:
+    """Write an object as JSON, whole or not at all.
+
+    Parameters
+    ----------
+    result : dict
+        NumPy scalars become floats.
+    json_path : str
+        File that gets it.
+    """
     from fluxlens.embeddings.export.extract import replacing
 
     # Written beside and renamed: a reader never meets half a file.

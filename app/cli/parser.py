@@ -18,6 +18,7 @@ COMMANDS = {
     "serve": "serve",
     "embed": "embed",
     "update": "update",
+    "snapshots": "snapshots",
     "scene": "scene_commands",
     "reconstruct": "reconstruct",
     "export": "export_points",

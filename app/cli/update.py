@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 from fluxlens.app.cli.inputs import open_scene
-from fluxlens.app.cli.options import model_options, scene_argument, until_option
+from fluxlens.app.cli.options import check_cluster, model_options, scene_argument, until_option
 from fluxlens.app.cli.output import ProgressLine, extrapolated_note
 
 
@@ -13,7 +13,8 @@ from fluxlens.app.cli.output import ProgressLine, extrapolated_note
 @scene_argument
 @model_options
 @until_option
-@click.option("--workers", type=click.IntRange(min=0), default=0, metavar="N", help="Compute in N processes.")
+@click.option("--workers", type=int, default=0, metavar="N", help="Compute in N processes.")
+@click.option("--scheduler", metavar="ADDRESS", help="Compute on a Dask scheduler, tcp://HOST:PORT.")
 @click.option("--resume", is_flag=True, help="Keep finished blocks beside the store until it is whole.")
 def update(
     store: str,
@@ -23,6 +24,7 @@ def update(
     device: str,
     until: str | None,
     workers: int,
+    scheduler: str | None,
     resume: bool,
 ) -> None:
     """New acquisitions of a scene into its store.
@@ -40,9 +42,12 @@ def update(
         Last day as an ISO date, also past the last acquisition.
     workers : int
         Processes; 0 computes in this one.
+    scheduler : str or None
+        Address of a Dask scheduler.
     resume : bool
         Whether finished blocks are kept and taken.
     """
+    check_cluster(workers, scheduler)
     opened = open_scene(scene, catalog)
     from fluxlens.embeddings import progress
     from fluxlens.embeddings.inference.embed import FinishedBlock
@@ -51,16 +56,21 @@ def update(
     from fluxlens.models import checkpoints
 
     # As of `embed`: the device is the workers', and `auto` means the processor there.
-    loaded = checkpoints.load(model, "cpu" if workers else device)
-    worker_device = "cuda" if workers and device == "cuda" else "cpu"
+    has_workers = bool(workers or scheduler)
+    loaded = checkpoints.load(model, "cpu" if has_workers else device)
+    options = {
+        "workers": workers,
+        "scheduler": scheduler,
+        "resume": resume,
+        "device": "cuda" if has_workers and device == "cuda" else "cpu",
+    }
     line = ProgressLine()
 
     def show(block: FinishedBlock | None) -> None:
         if block is not None:
             line.show(f"updating: block {block.done} of {block.total}", block.share)
 
-    steps = update_blocks(store, opened, loaded, until, workers=workers, resume=resume, device=worker_device)
-    done = progress.run(steps, show)
+    done = progress.run(update_blocks(store, opened, loaded, until, **options), show)
     line.end()
     if not done.is_new:
         print(f"{store} is up to date, nothing to do; snapshot {done.snapshot}")

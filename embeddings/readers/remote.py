@@ -12,7 +12,7 @@ from fluxlens.embeddings.object_url import OPTIONS, ObjectUrl, locate
 from fluxlens.models.errors import InputError
 
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}
-"""Package of each scheme, by which fsspec opens it; none is needed for stores of embeddings."""
+"""Package of each scheme, by which fsspec opens it: the extra ``object-stores``; stores of embeddings need none."""
 
 REFUSED = ("PermissionError", "Credential", "ClientAuthentication", "Unauthorized", "Forbidden")
 UNREACHABLE = ("Connection", "Connector", "HTTPClientError", "Timeout", "ServiceRequest", "DNSError")
@@ -145,8 +145,8 @@ def zarr_store(url: str, storage_options: Mapping[str, Any] | None = None) -> An
     package = PACKAGES[scheme]
     if find_spec(package) is None:
         raise InputError(
-            f"Got the scene {url}, need the package {package} to read it; pip install {package}, or copy the scene "
-            "here."
+            f"Got the scene {url}, need the package {package} to read it; pip install 'fluxlens[object-stores]', or "
+            f"{package} alone, or copy the scene here."
         )
     from zarr.storage import FsspecStore
 

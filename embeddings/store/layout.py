@@ -138,49 +138,6 @@ def create_arrays(group: Any, layout: str, template: xr.Dataset, level: int = 1)
     return arrays
 
 
-def open_arrays(store: Any, shape: tuple[int, int]) -> dict[str, dict[str, Any]]:
-    """Open all arrays of a store.
-
-    Parameters
-    ----------
-    store
-        A Zarr store.
-    shape
-        Rows and columns of the cube.
-
-    Returns
-    -------
-    dict
-        Zarr arrays by layout, overviews included, and name.
-    """
-    import zarr
-
-    layouts = [*LAYOUTS, *list(level_layouts(*shape).values())[1:]]
-    groups = {layout: zarr.open_group(store, path=layout, mode="r", zarr_format=3) for layout in layouts}
-    return {layout: {name: group[name] for name in DTYPES} for layout, group in groups.items()}
-
-
-def read_coords(store: Any) -> xr.Dataset:
-    """Read the coordinates and attributes of a store's cube.
-
-    Parameters
-    ----------
-    store
-        A Zarr store.
-
-    Returns
-    -------
-    xarray.Dataset
-        In memory, without data variables, as in a cube that never was on disk.
-    """
-    opened = xr.open_zarr(store, group="maps", consolidated=False, chunks=None, decode_coords="all")
-    coords = opened.drop_vars(opened.data_vars).load().drop_encoding()
-    # Zarr forgets the order of a group's members; the cube's own is part of its contract.
-    rank = {name: position for position, name in enumerate(COORDS)}
-    names = sorted(coords.coords, key=lambda name: (rank.get(name, len(rank)), name))
-    return _fixed_width_text(xr.Dataset(coords={name: coords[name] for name in names}, attrs=coords.attrs))
-
-
 def level_layouts(ny: int, nx: int) -> dict[int, str]:
     """Where maps of 1, 2, 4 ... pixels in one lie, until a map is one chunk.
 
@@ -284,6 +241,27 @@ def to_bytes(values: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.concatenate([embedding.view(np.uint8), *layers], axis=-1)
 
 
+def decode_layers(codes: Any) -> dict[str, Any]:
+    """The variables of ``QUALITY`` of their bytes.
+
+    Parameters
+    ----------
+    codes
+        uint8 (..., layer), of numpy or dask: decoding is elementwise, so it stays lazy where they are.
+
+    Returns
+    -------
+    dict
+        Arrays (...) by name: ``sigma`` float32 reflectance 0-1, ``days_from_s2`` and ``days_from_s1`` int16 days.
+    """
+    out = {}
+    for layer, (name, (_, decode)) in enumerate(QUALITY.items()):
+        one = codes[..., layer]
+        lazy = not isinstance(one, np.ndarray)
+        out[name] = one.map_blocks(decode, dtype=decode(np.zeros(1, np.uint8)).dtype) if lazy else decode(one)
+    return out
+
+
 def has_missing(name: str, codes: np.ndarray) -> bool:
     """Whether bytes of a store hold the fill value where a value must be.
 
@@ -324,15 +302,25 @@ def marks_missing(array: Any, name: str) -> bool:
 
 def _object_text(dataset: xr.Dataset) -> xr.Dataset:
     """Fixed-width text has no Zarr v3 specification; variable-length text has."""
-    return _with_text(dataset, "U", lambda text: text.astype(object))
+    return with_text(dataset, "U", lambda text: text.astype(object))
 
 
-def _fixed_width_text(dataset: xr.Dataset) -> xr.Dataset:
-    """Text as numpy's own fixed-width strings, as in a cube that never was on disk."""
-    return _with_text(dataset, "OT", lambda text: np.array(text.tolist(), dtype=str))
+def with_text(dataset: xr.Dataset, kinds: str, convert: Callable[[np.ndarray], np.ndarray]) -> xr.Dataset:
+    """Convert the variables that hold text.
 
+    Parameters
+    ----------
+    dataset
+        Of any dims and units.
+    kinds
+        Of numpy's dtypes that are text here.
+    convert
+        From an array of any shape to one of the same shape.
 
-def _with_text(dataset: xr.Dataset, kinds: str, convert: Callable[[np.ndarray], np.ndarray]) -> xr.Dataset:
+    Returns
+    -------
+    xarray.Dataset
+    """
     for name, variable in dataset.variables.items():
         if variable.dtype.kind in kinds:
             plain = xr.Variable(variable.dims, convert(variable.values), variable.attrs)

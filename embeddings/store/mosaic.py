@@ -8,29 +8,38 @@ Long on purpose: the reading methods of one class share where each store lies; l
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid
-from fluxlens.embeddings.object_url import Location
+from fluxlens.embeddings.object_url import Location, locate
 from fluxlens.embeddings.scenes.crop import crop
-from fluxlens.embeddings.store.layout import QUALITY, level_layouts
+from fluxlens.embeddings.store.layout import (
+    DTYPES,
+    FILL_VALUES,
+    LAYOUTS,
+    QUALITY,
+    decode_layers,
+    level_layouts,
+)
 from fluxlens.embeddings.store.mosaic_levels import read_level
 from fluxlens.embeddings.store.mosaic_scene import combine_overviews, combine_scenes
-from fluxlens.embeddings.store.quantise import FEATURE_MISSING
-from fluxlens.embeddings.store.reader import Store
+from fluxlens.embeddings.store.reader import Store, read_boxes
 from fluxlens.embeddings.store.routing import level_grid
 from fluxlens.models.errors import InputError
 
-FILL = {"embedding": np.int8(FEATURE_MISSING), "sigma": np.float32(np.nan)} | dict.fromkeys(
-    ("days_from_s2", "days_from_s1"), np.int16(-1)
-)
-"""Values of a pixel that no store holds, by variable: those that a store writes for "missing" and "none"."""
+T = TypeVar("T")
 
 SAME_ATTRS = ("model", "model_digest", "causal", "quantisation")
 """Attributes that say how the numbers were made: with others beside them they would show a seam."""
+
+READERS = 8
+"""Stores in an object store that are opened at once."""
 
 OFFSET_PX = 1e-3
 """Stores whose edges are this close to a multiple of the pixel lie on one grid: the rounding of coordinates."""
@@ -58,8 +67,6 @@ class Mosaic:
         grids = [store.grid for store in self.stores]
         for store in self.stores[1:]:
             _check_alike(self.stores[0], store)
-        # Its coordinates without a place, and attributes of variables, are those of all stores.
-        self._template = self.stores[0].cube()
         extents = np.array([grid.extent for grid in grids])
         left, top, size = extents[:, 0].min(), extents[:, 3].max(), grids[0].size_m
         # Rounding is safe: the offsets were found to be whole pixels.
@@ -103,7 +110,8 @@ class Mosaic:
             As of ``Store.open`` and of the class, and for another number of snapshots than stores.
         """
         ids = [None] * len(paths) if snapshot is None else _split_snapshot(snapshot, len(paths))
-        return cls([Store.open(path, one, storage_options) for path, one in zip(paths, ids, strict=True)])
+        located = [locate(path, storage_options) for path in paths]
+        return cls(_for_each(Store.open, located, ids))
 
     @property
     def snapshot(self) -> str:
@@ -128,7 +136,7 @@ class Mosaic:
             Where a store has no such snapshot, and for another number of snapshots than stores.
         """
         ids = _split_snapshot(snapshot, len(self.stores))
-        other = Mosaic([store.at_snapshot(one) for store, one in zip(self.stores, ids, strict=True)])
+        other = Mosaic(_for_each(Store.at_snapshot, self.stores, ids))
         other.calibration = self.calibration
         return other
 
@@ -174,10 +182,13 @@ class Mosaic:
         """
         import dask.array as da
 
-        cubes = [store.cube(layout) for store in self.stores]
+        layout = layout or "maps"
+        if layout not in LAYOUTS:
+            raise InputError(f"Got the layout {layout!r}, need one of {', '.join(LAYOUTS)}.")
+        known = [store.lazy_codes(layout) for store in self.stores]
         chunked = {}
-        for name in FILL:
-            arrays = [cube[name].data for cube in cubes]
+        for name, fill in FILL_VALUES.items():
+            arrays = [codes[name] for codes in known]
             cells: list[list[Any]] = []
             for i, owners in enumerate(self._owner):
                 rows = slice(*self._row_edges[i : i + 2])
@@ -192,7 +203,7 @@ class Mosaic:
                     days, *last = arrays[0].shape[0], *arrays[0].shape[3:]
                     shape = (days, rows.stop - rows.start, cols.stop - cols.start, *last)
                     chunks = (arrays[0].chunks[0], *(-1 for _ in shape[1:]))
-                    cells[-1].append(da.full(shape, FILL[name], arrays[0].dtype, chunks=chunks))
+                    cells[-1].append(da.full(shape, fill, dtype=arrays[0].dtype, chunks=chunks))
             chunked[name] = da.concatenate([da.concatenate(row, axis=2) for row in cells], axis=1)
         return self._dataset(chunked, slice(None), slice(None), slice(None))
 
@@ -236,21 +247,20 @@ class Mosaic:
         top, bottom, _ = rows.indices(self.grid.ny)
         left, right, _ = cols.indices(self.grid.nx)
         count = len(range(*days.indices(self.days.size)))
-        shape = (count, max(0, bottom - top), max(0, right - left))
-        features = self._template.sizes["feature"]
-        values = {
-            name: np.full((*shape, features) if name == "embedding" else shape, fill, fill.dtype)
-            for name, fill in FILL.items()
-        }
+        values = self._canvas((count, max(0, bottom - top), max(0, right - left)))
+        places, boxes = [], []
         for at in self._touched(slice(top, bottom), slice(left, right)):
             # The part of this store's rectangle that lies in the box, counted in pixels of the mosaic.
             here = slice(max(top, self._rows[at].start), min(bottom, self._rows[at].stop))
             there = slice(max(left, self._cols[at].start), min(right, self._cols[at].stop))
-            found = self.stores[at].window(days, *self._within(at, here, there))
+            places.append(
+                (slice(here.start - top, here.stop - top), slice(there.start - left, there.stop - left))
+            )
+            key = (days, *self._within(at, here, there))
+            boxes.append((self.stores[at], self.stores[at].best_layout(key), key))
+        for place, found in zip(places, read_boxes(boxes), strict=True):
             for name, array in values.items():
-                array[:, here.start - top : here.stop - top, there.start - left : there.stop - left] = found[
-                    name
-                ].values
+                array[(slice(None), *place)] = found[name]
         return self._dataset(values, days, rows, cols)
 
     def map(self, day: Any) -> xr.Dataset:
@@ -309,17 +319,11 @@ class Mosaic:
             slice(*part.indices(size)[:2]) for part, size in zip((rows, cols), grid.shape, strict=True)
         )
         shape = (max(0, rows.stop - rows.start), max(0, cols.stop - cols.start))
-        names = tuple(FILL) if quality else ("embedding",)
-        last = {"embedding": (self._template.sizes["feature"],)}
-        values = {
-            name: np.full((*shape, *last.get(name, ())), FILL[name], FILL[name].dtype) for name in names
-        }
+        values = self._canvas(shape, tuple(DTYPES) if quality else ("embedding",))
         places = list(zip(self.stores, self._rows, self._cols, strict=True))
-        for here, there, found in read_level(
-            places, self.grid_shape, self.days[index], level, rows, cols, quality
-        ):
+        for here, there, found in read_level(places, self.grid_shape, index, level, rows, cols, quality):
             for name, array in values.items():
-                array[here, there] = found[name].values
+                array[here, there] = found[name]
         return self._dataset(values, index, rows, cols, grid)
 
     def scene(self) -> xr.DataTree | None:
@@ -332,8 +336,7 @@ class Mosaic:
             store has no image of that time; ``/weather``; ``/tower``, the first of the stores. None where no store
             carries any of them.
         """
-        places = list(zip(self._rows, self._cols, strict=True))
-        return combine_scenes(self._scenes(), places, self.grid)
+        return combine_scenes(self._scenes, self._places, self.grid)
 
     def true_colour_overviews(self) -> dict[int, xr.Dataset]:
         """Coarser true colour of wide scenes, as of ``Store.true_colour_overviews``.
@@ -344,17 +347,23 @@ class Mosaic:
             By level, ``reflectance`` (time, band, y, x) 0-1 and ``clear`` (time, y, x), the share of clear pixels;
             empty where a store has none, or none that fits those beside it.
         """
-        places = list(zip(self._rows, self._cols, strict=True))
-        overviews = [store.true_colour_overviews() for store in self.stores]
-        return combine_overviews(self._scenes(), overviews, places, self.grid)
+        overviews = _for_each(Store.true_colour_overviews, self.stores)
+        # Before the scenes are opened for their times: small ones have no overviews.
+        return combine_overviews(self._scenes, overviews, self._places, self.grid) if all(overviews) else {}
 
+    @cached_property
     def _scenes(self) -> list[xr.DataTree | None]:
-        """Of each store: a store may carry a scene that is larger than its cube."""
-        scenes = [store.scene() for store in self.stores]
+        """Of each store, opened once: a store may carry a scene that is larger than its cube."""
+        scenes = _for_each(Store.scene, self.stores)
         return [
             scene if scene is None else crop(scene, store.grid)
             for scene, store in zip(scenes, self.stores, strict=True)
         ]
+
+    @property
+    def _places(self) -> list[tuple[slice, slice]]:
+        """Rows and columns of each store in the box."""
+        return list(zip(self._rows, self._cols, strict=True))
 
     no_weather = "the stores carry no weather, or not all the same"
     """Why there may be no GPP."""
@@ -389,19 +398,24 @@ class Mosaic:
     def _dataset(
         self, values: dict[str, Any], days: slice | int, rows: slice, cols: slice, grid: Grid | None = None
     ) -> xr.Dataset:
-        """The variables of the cube contract on a window of the box, or of a coarser ``grid`` of it."""
-        out = {}
+        """The variables of the cube contract on a window of the box, or of a coarser ``grid`` of it, of their bytes."""
         dims = ("time", "y", "x") if isinstance(days, slice) else ("y", "x")
-        for name in ("embedding", *QUALITY):
-            if name in values:
-                own = (*dims, "feature") if name == "embedding" else dims
-                out[name] = (own, values[name], self._template[name].attrs)
-        known, coords = self._template.coords, (grid or self.grid).window(rows, cols).coords()
+        # Coordinates without a place, and attributes of variables, are those of all stores.
+        attrs, known = self.stores[0].variable_attrs, self.stores[0].coords
+        out = {"embedding": ((*dims, "feature"), values["embedding"], attrs["embedding"])}
+        for name, array in decode_layers(values["quality"]).items() if "quality" in values else ():
+            out[name] = (dims, array, attrs[name])
+        coords = (grid or self.grid).window(rows, cols).coords()
         for axis in ("x", "y"):
             coords[axis].attrs = dict(known[axis].attrs)
-        at_box = {name: known[name].variable for name in known} | coords
+        at_box = {name: known[name].variable for name in known.coords} | coords
         at_box["time"] = known["time"].variable[days]
         return xr.Dataset(out, at_box, self.attrs)
+
+    def _canvas(self, shape: tuple[int, ...], names: Sequence[str] = tuple(DTYPES)) -> dict[str, np.ndarray]:
+        """Bytes of ``shape`` pixels that no store holds, by array: they decode to NaN and -1."""
+        last = {"embedding": self.stores[0].coords.sizes["feature"], "quality": len(QUALITY)}
+        return {name: np.full((*shape, last[name]), FILL_VALUES[name], DTYPES[name]) for name in names}
 
     def _within(self, at: int, rows: slice, cols: slice) -> tuple[slice, slice]:
         """Pixels of the mosaic, counted in those of a store that holds them."""
@@ -432,6 +446,16 @@ class Mosaic:
                 )
             owner[cells] = at
         return owner
+
+
+def _for_each(function: Callable[..., T], places: Sequence[Any], *arguments: Sequence[Any]) -> list[T]:
+    """Call a function for stores or their locations, in their order; those in an object store wait together."""
+    jobs = list(zip(places, *arguments, strict=True))
+    # On a disk opening is work of Python alone, which threads would only do in turn, and slower.
+    if all(isinstance(getattr(place, "path", place), Path) for place in places) or len(jobs) < 2:
+        return [function(*job) for job in jobs]
+    with ThreadPoolExecutor(min(READERS, len(jobs))) as pool:
+        return list(pool.map(lambda job: function(*job), jobs))
 
 
 def _check_alike(first: Store, other: Store) -> None:

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
-import xarray as xr
-from fluxlens.embeddings.store.layout import QUALITY, level_layouts
-from fluxlens.embeddings.store.reader import Store
+from fluxlens.embeddings.store.layout import DTYPES, level_layouts
+from fluxlens.embeddings.store.reader import Store, read_boxes
 from fluxlens.embeddings.store.tiles import halve_resolution
-
-READERS = 8
-"""Stores read at once: each waits for its own disk or object store."""
 
 Place = tuple[Store, slice, slice]
 """A store, and its rows and columns in the box around all stores."""
@@ -22,13 +16,13 @@ Place = tuple[Store, slice, slice]
 def read_level(
     places: Sequence[Place],
     shape: tuple[int, int],
-    day: Any,
+    day: int,
     level: int,
     rows: slice,
     cols: slice,
     quality: bool,
-) -> Iterator[tuple[slice, slice, xr.Dataset]]:
-    """Read a rectangle of one day at a level from each store that it touches, several at once.
+) -> Iterator[tuple[slice, slice, dict[str, np.ndarray]]]:
+    """Read a rectangle of one day at a level from each store that it touches, all at once.
 
     Parameters
     ----------
@@ -37,7 +31,7 @@ def read_level(
     shape
         Rows, columns of the box around all stores.
     day
-        Of all stores.
+        Its index along time, of all stores.
     level
         How many pixels a side are one.
     rows, cols
@@ -48,31 +42,34 @@ def read_level(
     Yields
     ------
     tuple
-        Rows and columns within the rectangle, and what the store has there, (y, x[, feature]), in units of the cube.
+        Rows and columns within the rectangle, and the bytes that the store has there: ``embedding`` (y, x, feature)
+        int8, and ``quality`` (y, x, layer) uint8.
     """
-    jobs = []
+    names = tuple(DTYPES) if quality else ("embedding",)
+    places_here, boxes = [], []
     for store, *own in places:
-        spans = [
+        (here, ys), (there, xs) = (
             _span(part, size, level, wanted)
             for part, size, wanted in zip(own, shape, (rows, cols), strict=True)
-        ]
-        if all(len(span[1]) for span in spans):
-            jobs.append((store, spans))
-
-    def read(job: tuple[Store, list]) -> tuple[slice, slice, xr.Dataset]:
-        store, ((here, ys), (there, xs)) = job
-        part = slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1)
-        found = _read_part(store, day, level, *part, quality)
+        )
+        if not (len(ys) and len(xs)):
+            continue
+        levels = level_layouts(*store.grid_shape)
+        if level in levels:
+            key = (day, slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1))
+            boxes.append((store, levels[level], key))
+            ys, xs = ys - ys[0], xs - xs[0]
+        else:
+            # The coarsest overview is one chunk, so that halving it further costs little.
+            boxes.append((store, levels[max(levels)], (day, slice(None), slice(None))))
+        places_here.append((here, there, ys, xs, max(levels)))
+    for (here, there, ys, xs, coarsest), codes in zip(places_here, read_boxes(boxes, names), strict=True):
+        if coarsest < level:
+            codes = _coarsened(codes, level // coarsest)
         # Indices rise by one, but for the last pixel of the box, which may repeat the one before; else a copy is saved.
-        if len(ys) != part[0].stop - part[0].start or len(xs) != part[1].stop - part[1].start:
-            found = found.isel(y=ys - ys[0], x=xs - xs[0])
-        return here, there, found
-
-    if len(jobs) < 2:
-        yield from map(read, jobs)
-        return
-    with ThreadPoolExecutor(min(READERS, len(jobs))) as pool:
-        yield from pool.map(read, jobs)
+        straight = all(len(at) == at[-1] - at[0] + 1 for at in (ys, xs))
+        part = (slice(ys[0], ys[-1] + 1), slice(xs[0], xs[-1] + 1)) if straight else np.ix_(ys, xs)
+        yield here, there, {name: array[part] for name, array in codes.items()}
 
 
 def _span(part: slice, size: int, level: int, wanted: slice) -> tuple[slice, np.ndarray]:
@@ -94,23 +91,12 @@ def _span(part: slice, size: int, level: int, wanted: slice) -> tuple[slice, np.
     return slice(start - wanted.start, stop - wanted.start), own.clip(0, last)
 
 
-def _read_part(store: Store, day: Any, level: int, rows: slice, cols: slice, quality: bool) -> xr.Dataset:
-    """A rectangle of a store at a level, which may be coarser than its coarsest overview."""
-    coarsest = max(level_layouts(*store.grid_shape))
-    if level <= coarsest:
-        return store.tile(day, level, rows, cols, quality)
-    # The coarsest overview is one chunk, so that halving it further costs little.
-    found = store.tile(day, coarsest, slice(None), slice(None), quality)
-    features = found.sizes["feature"]
-    codes = [found["embedding"].values.view(np.uint8)]
-    if quality:
-        codes += [encode(found[name].values)[..., None] for name, (encode, _) in QUALITY.items()]
-    values = np.concatenate(codes, axis=-1)[None]  # (time, y, x, feature + layer)
-    while coarsest < level:
-        values, coarsest = halve_resolution(values, features), 2 * coarsest
-    cut = values[0, rows, cols]  # (y, x, feature + layer)
-    out = {"embedding": (("y", "x", "feature"), cut[..., :features].view(np.int8))}
-    if quality:
-        for layer, (name, (_, decode)) in enumerate(QUALITY.items()):
-            out[name] = (("y", "x"), decode(cut[..., features + layer]))
-    return xr.Dataset(out)
+def _coarsened(codes: dict[str, np.ndarray], times: int) -> dict[str, np.ndarray]:
+    """Bytes of a whole overview at ``times`` coarser pixels, a power of two."""
+    features = codes["embedding"].shape[-1]
+    joined = [codes["embedding"].view(np.uint8), *([codes["quality"]] if "quality" in codes else [])]
+    values = np.concatenate(joined, axis=-1)[None]  # (time, y, x, feature + layer)
+    while times > 1:
+        values, times = halve_resolution(values, features), times // 2
+    out = {"embedding": values[0, ..., :features].view(np.int8)}
+    return out | ({"quality": values[0, ..., features:]} if "quality" in codes else {})

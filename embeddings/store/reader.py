@@ -11,7 +11,8 @@ Long on purpose: the reading methods of one class share its open arrays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,12 @@ from fluxlens.embeddings.object_url import Location, locate
 from fluxlens.embeddings.store.layout import (
     DTYPES,
     LAYOUTS,
-    QUALITY,
+    decode_layers,
     level_layouts,
     marks_missing,
-    open_arrays,
-    read_coords,
 )
 from fluxlens.embeddings.store.location import within_deadline
+from fluxlens.embeddings.store.opening import open_layouts, read_days
 from fluxlens.embeddings.store.repository import (
     DAY,
     EMPTY_MESSAGE,
@@ -50,11 +50,11 @@ from fluxlens.embeddings.store.repository import (
     snapshot_of_day,
 )
 from fluxlens.embeddings.store.routing import (
+    BoxKey,
     bytes_touched,
     dask_chunks,
     finest_level,
     level_grid,
-    read_together,
 )
 from fluxlens.models.errors import InputError
 
@@ -78,11 +78,7 @@ class Store:
         # Of GPP predicted from this store: set by a catalog entry or a command, never written to the store.
         self.calibration: Any = None
         self._repository = repository
-        self._zarr = session.store
-        if not isinstance(path, Path):
-            from fluxlens.embeddings.store.remote import RemoteStore  # imports Zarr
-
-            self._zarr = RemoteStore(session.store, path)
+        self._zarr = _zarr_store(path, session)
 
     @classmethod
     def open(
@@ -230,6 +226,22 @@ class Store:
         layout = layout or "maps"
         if layout not in LAYOUTS:
             raise InputError(f"Got the layout {layout!r}, need one of {', '.join(LAYOUTS)}.")
+        return self._dataset(self._coords, self.lazy_codes(layout), ("time", "y", "x"))
+
+    def lazy_codes(self, layout: str) -> dict[str, Any]:
+        """All bytes of a layout as on disk.
+
+        Parameters
+        ----------
+        layout
+            ``maps`` or ``series``.
+
+        Returns
+        -------
+        dict
+            Dask arrays by name: ``embedding`` (time, y, x, feature) int8, ``quality`` (time, y, x, layer) uint8. When
+            computed, they raise InputError where a chunk is missing.
+        """
         import dask.array as da
 
         lazy = {}
@@ -242,7 +254,7 @@ class Store:
                         check_complete, self.path, name, dtype=array.dtype, meta=values._meta
                     )
                 lazy[name] = values
-        return self._dataset(self._coords, lazy, ("time", "y", "x"))
+        return lazy
 
     def map(self, day: Any) -> xr.Dataset:
         """One day of all pixels.
@@ -358,9 +370,23 @@ class Store:
             In memory.
         """
         key = (days, rows, cols)
+        return self._read(self.best_layout(key), key)
+
+    def best_layout(self, key: BoxKey) -> str:
+        """The layout that touches fewer bytes for a box.
+
+        Parameters
+        ----------
+        key
+            Integer slices: days, rows, columns.
+
+        Returns
+        -------
+        str
+            One of ``LAYOUTS``.
+        """
         # Both layouts hold the same numbers; chunks and shards decide which one reads less.
-        layout = min(LAYOUTS, key=lambda name: bytes_touched(self._arrays[name].values(), key))
-        return self._read(layout, key)
+        return min(LAYOUTS, key=lambda name: bytes_touched(self._arrays[name].values(), key))
 
     def scene(self) -> xr.DataTree | None:
         """The scene the cube was made from, lazily; None where the store carries none.
@@ -396,6 +422,36 @@ class Store:
         with reading(self.path):
             return history(self._repository)
 
+    def days_of(self, snapshots: Sequence[str]) -> list[np.ndarray]:
+        """Days of the cube at other commits, of which nothing else is read.
+
+        Parameters
+        ----------
+        snapshots
+            Their ids.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            Of each (time) datetime64[ns] at midnight UTC.
+
+        Raises
+        ------
+        InputError
+            Where one is damaged, or the store cannot be reached.
+        """
+
+        def days(snapshot: str) -> np.ndarray:
+            with reading(self.path):
+                session = within_deadline(
+                    self.path, lambda: self._repository.readonly_session(snapshot_id=snapshot)
+                )
+                return read_days(_zarr_store(self.path, session))
+
+        # Of an object store each takes three requests, which wait for their answers.
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(days, snapshots))
+
     def newest_snapshot(self) -> Snapshot:
         """The newest commit of a cube at this moment, such as of an update; one request of an object store.
 
@@ -413,24 +469,28 @@ class Store:
             return within_deadline(self.path, newest)
 
     @cached_property
-    def _coords(self) -> xr.Dataset:
-        """Coordinates and attributes in memory; opening them per click would cost more than the pixel."""
+    def _opened(self) -> tuple[xr.Dataset, dict[str, dict[str, Any]]]:
+        """Coordinates and arrays in memory; opening them per click would cost more than the pixel."""
         with reading(self.path):
-            return read_coords(self._zarr)
+            return open_layouts(self._zarr)
 
-    @cached_property
+    @property
+    def _coords(self) -> xr.Dataset:
+        """Coordinates and attributes."""
+        return self._opened[0]
+
+    @property
     def _arrays(self) -> dict[str, dict[str, Any]]:
         """Opened zarr arrays by layout and name."""
-        with reading(self.path):
-            return open_arrays(self._zarr, self.grid_shape)
+        return self._opened[1]
 
     @cached_property
     def _levels(self) -> dict[int, str]:
         return level_layouts(*self.grid_shape)
 
     @cached_property
-    def _attributes(self) -> dict[str, dict[str, Any]]:
-        """Attributes of the cube's variables, without those by which Zarr readers find coordinates."""
+    def variable_attrs(self) -> dict[str, dict[str, Any]]:
+        """Attributes of the cube's variables by name, without those by which Zarr readers find coordinates."""
         maps = self._arrays["maps"]
         # xarray writes these for itself and makes them anew.
         hidden = {"grid_mapping", "coordinates"}
@@ -462,26 +522,13 @@ class Store:
         self, layout: str, key: tuple[Any, Any, Any], names: tuple[str, ...] = tuple(DTYPES)
     ) -> dict[str, np.ndarray]:
         """Bytes as on disk by array."""
-        arrays = {name: self._arrays[layout][name] for name in names}
-        with reading(self.path):
-            # Both arrays at once: the reads wait for each other's input and output otherwise.
-            found = dict(zip(arrays, read_together(list(arrays.values()), key), strict=True))
-        for name, codes in found.items():
-            if marks_missing(arrays[name], name):
-                check_complete(codes, self.path, name)
-        return found
+        return read_boxes([(self, layout, key)], names)[0]
 
     def _dataset(self, coords: xr.Dataset, values: dict[str, Any], dims: Iterable[str]) -> xr.Dataset:
         """The variables of the cube contract; values are numpy or dask arrays as on disk."""
-        out = {"embedding": ((*dims, "feature"), values["embedding"], self._attributes["embedding"])}
-        for layer, (name, (_, decode)) in enumerate(QUALITY.items() if "quality" in values else ()):
-            codes = values["quality"][..., layer]
-            # Decoding is elementwise, so it stays lazy where the codes are.
-            lazy = not isinstance(codes, np.ndarray)
-            data = (
-                codes.map_blocks(decode, dtype=decode(np.zeros(1, np.uint8)).dtype) if lazy else decode(codes)
-            )
-            out[name] = (tuple(dims), data, self._attributes[name])
+        out = {"embedding": ((*dims, "feature"), values["embedding"], self.variable_attrs["embedding"])}
+        for name, data in decode_layers(values["quality"]).items() if "quality" in values else ():
+            out[name] = (tuple(dims), data, self.variable_attrs[name])
         # given as they are, indexes are taken over: assigning makes them anew
         return xr.Dataset(out, coords.coords, coords.attrs)
 
@@ -518,3 +565,61 @@ class Store:
                 f"Got the day {asked_day}, need one from {days[0]} to {days[-1]}; choose another."
             )
         return index
+
+
+def _zarr_store(path: Location, session: Any) -> Any:
+    """The Zarr store of a session; of an object store one that says what is wrong with the connection."""
+    if isinstance(path, Path):
+        return session.store
+    from fluxlens.embeddings.store.remote import RemoteStore  # imports Zarr
+
+    return RemoteStore(session.store, path)
+
+
+def read_boxes(
+    boxes: Sequence[tuple[Store, str, tuple[Any, ...]]], names: Iterable[str] = tuple(DTYPES)
+) -> list[dict[str, np.ndarray]]:
+    """Read boxes of several stores, all at once: one after another, each waits for Zarr's event loop anew.
+
+    Parameters
+    ----------
+    boxes
+        Of each the store, the layout, and day, rows and columns as integers or slices.
+    names
+        Which arrays: ``embedding``, ``quality``.
+
+    Returns
+    -------
+    list of dict
+        For each box the bytes as on disk: ``embedding`` (..., feature) int8 and ``quality`` (..., layer) uint8, with
+        the dims that the slices of its key leave.
+
+    Raises
+    ------
+    InputError
+        Where a chunk is missing or damaged, or a store cannot be reached.
+    """
+    import asyncio
+
+    from zarr.core.sync import sync
+
+    names = tuple(names)
+
+    async def read(store: Store, layout: str, name: str, key: tuple[Any, ...]) -> np.ndarray:
+        array = store._arrays[layout][name]
+        with reading(store.path):
+            codes = np.asarray(await array.async_array.getitem(key))
+        return check_complete(codes, store.path, name) if marks_missing(array, name) else codes
+
+    async def read_all() -> list[np.ndarray]:
+        return await asyncio.gather(
+            *(read(store, layout, name, key) for store, layout, key in boxes for name in names)
+        )
+
+    # Opened here and not in the event loop, which the opening itself needs.
+    for store, *_ in boxes:
+        _ = store._arrays
+    found = sync(read_all())
+    return [
+        dict(zip(names, found[i : i + len(names)], strict=True)) for i in range(0, len(found), len(names))
+    ]

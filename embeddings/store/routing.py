@@ -115,28 +115,3 @@ def dask_chunks(array: Any) -> tuple[int, ...]:
     tuple of int
     """
     return array.shards or array.chunks
-
-
-def read_together(arrays: list[Any], key: tuple[Any, ...]) -> list[np.ndarray]:
-    """Read the same key of several arrays at once: one after another, each waits for the event loop anew.
-
-    Parameters
-    ----------
-    arrays
-        Of Zarr, in one store.
-    key
-        Integers and slices.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        As on disk, int8 or uint8, with the dims that the slices of ``key`` leave.
-    """
-    import asyncio
-
-    from zarr.core.sync import sync
-
-    async def together() -> list[Any]:
-        return await asyncio.gather(*(array.async_array.getitem(key) for array in arrays))
-
-    return [np.asarray(values) for values in sync(together())]

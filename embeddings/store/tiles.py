@@ -73,9 +73,8 @@ class Tile:
                 self._put(embedding, quality, days, self.rows, self.cols)
         else:
             # a generator: each slab goes to the store, and its half resolution to the file, before the next is read
-            written = self._put_all(embedding, quality, step)
             shape = (embedding.shape[0], -(-height // 2), -(-width // 2), last)
-            save(self.overview, shape, (halve_resolution(codes, embedding.shape[3]) for codes in written))
+            save(self.overview, shape, self._put_all(embedding, quality, step, shape))
         return session
 
     def _slabs(self, total: int, step: int) -> Iterator[slice]:
@@ -83,14 +82,19 @@ class Tile:
         for part in self.days if self.days is not None else (slice(0, total),):
             yield from (slice(a, min(a + step, part.stop)) for a in range(part.start, part.stop, step))
 
-    def _put_all(self, embedding: Any, quality: Any, step: int) -> Iterator[np.ndarray]:
-        """Bytes of all days in slabs, those of ``days`` written: the next level's file holds all days, as a block's."""
-        done, total, last = 0, embedding.shape[0], embedding.shape[3] + quality.shape[3]
+    def _put_all(
+        self, embedding: Any, quality: Any, step: int, half: tuple[int, ...]
+    ) -> Iterator[np.ndarray]:
+        """Write the ``days``; yields half the resolution of all days in slabs, ``half`` is the shape of all of it.
+
+        The next level's file holds all days, as a block's; of those that stay it holds zeros, which nobody reads.
+        """
+        done, total, features = 0, half[0], embedding.shape[3]
         for days in [*self._slabs(total, step), slice(total, total)]:
-            for a in range(done, days.start, step):  # days that stay as they are
-                yield self._gather(slice(a, min(a + step, days.start)), self.rows, self.cols, last)
+            for a in range(done, days.start, step):
+                yield np.zeros((min(step, days.start - a), *half[1:]), np.uint8)
             if days.start < days.stop:
-                yield self._put(embedding, quality, days, self.rows, self.cols)
+                yield halve_resolution(self._put(embedding, quality, days, self.rows, self.cols), features)
             done = days.stop
 
     def _put(self, embedding: Any, quality: Any, days: slice, rows: slice, cols: slice) -> np.ndarray:

@@ -25,13 +25,12 @@ from fluxlens.embeddings.store.layout import (
     create_arrays,
     create_layout,
     level_layouts,
-    open_arrays,
-    read_coords,
     tile_px,
     to_bytes,
 )
 from fluxlens.embeddings.store.location import within_deadline
 from fluxlens.embeddings.store.locking import clean_until_idle, exclusive_scratch, writable
+from fluxlens.embeddings.store.opening import open_arrays, read_coords
 from fluxlens.embeddings.store.repository import (
     EMPTY_MESSAGE,
     METADATA_DIGEST,

@@ -84,7 +84,7 @@ def test_the_version_is_printed(capsys):
 @pytest.mark.parametrize(
     ("words", "match"),
     [
-        ("", "need one of serve, embed, update, scene"),
+        ("", "need one of serve, embed, update, snapshots"),
         ("fly", "'fly', need one of serve, embed"),
         ("evaluate sky", "fluxlens evaluate: .*'sky', need one of .*probes"),
         ("embed", "without SCENE"),

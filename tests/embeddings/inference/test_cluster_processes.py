@@ -55,11 +55,11 @@ class Cluster:
         options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(self.folder)]
         return self._start("distributed.cli.dask_worker", self.address, *options)
 
-    def embed(self, *words: str) -> subprocess.Popen:
+    def run(self, *words: str) -> subprocess.Popen:
         command = [sys.executable, "-c", "import sys; from fluxlens.app.cli import main; sys.exit(main())"]
         options = ["--scheduler", self.address, "--resume"]
         process = subprocess.Popen(
-            [*command, "embed", *words, *options], env=self.environment, stderr=subprocess.PIPE, text=True
+            [*command, *words, *options], env=self.environment, stderr=subprocess.PIPE, text=True
         )
         self.processes.append(process)
         return process
@@ -111,7 +111,7 @@ def test_killed_workers_and_a_restarted_scheduler_leave_the_bits_of_one_process(
     words = [str(tmp_path / "scene"), "--out", url, *days]
 
     scheduler, killed, stopped = cluster.scheduler(), cluster.worker(), cluster.worker()
-    run = cluster.embed(*words)
+    run = cluster.run("embed", *words)
     wait_for(lambda: blocks_in(tmp_path) or run.poll() is not None)
     # Nobody computes from here on, so that the scheduler is surely killed before the store is whole.
     killed.kill()
@@ -128,7 +128,7 @@ def test_killed_workers_and_a_restarted_scheduler_leave_the_bits_of_one_process(
     assert before
     cluster.scheduler()
     doomed, slow = cluster.worker(), cluster.worker()
-    run = cluster.embed(*words)
+    run = cluster.run("embed", *words)
     wait_for(lambda: blocks_in(tmp_path) != before or run.poll() is not None)
     # One worker dies and the other stands still for a while, whatever both are at.
     doomed.kill()
@@ -143,3 +143,31 @@ def test_killed_workers_and_a_restarted_scheduler_leave_the_bits_of_one_process(
         pair = (Store.open(place).cube(layout).compute() for place in (url, tmp_path / "alone"))
         xr.testing.assert_identical(*pair)
     assert len(Store.open(url).log()) == 1
+
+
+@pytest.mark.slow
+def test_an_update_on_a_scheduler_has_the_bits_of_the_whole_in_one_process(cluster, tmp_path):
+    import torch
+
+    torch.manual_seed(0)
+    weights = ["--model", str(tmp_path / "m.safetensors")]
+    checkpoints.save(Embedder(), tmp_path / "m.safetensors", "untrained", {})
+    scene = simulate("tiny", seed=3, size_px=40, start="2020-06-01", end="2020-06-30", truth=False).load()
+    datasets = {node.path: node.to_dataset(inherit=False) for node in scene.subtree}
+    for name in ("/s2", "/s1"):
+        datasets[name] = datasets[name].sel(time=slice(None, "2020-06-25"))
+    zarr.write(scene, tmp_path / "scene")
+    zarr.write(xr.DataTree.from_dict(datasets, name=scene.name), tmp_path / "part")
+    store, start = str(tmp_path / "store"), ["--start", "2020-06-20"]
+    assert main(["embed", str(tmp_path / "part"), "--out", store, *start, *weights]) == 0
+    assert main(["embed", str(tmp_path / "scene"), "--out", str(tmp_path / "whole"), *start, *weights]) == 0
+
+    cluster.scheduler()
+    cluster.worker()
+    run = cluster.run("update", store, str(tmp_path / "scene"), *weights)
+    _, said = run.communicate(timeout=WAIT_S)
+    assert run.returncode == 0, said
+    for layout in ("maps", "series"):
+        pair = (Store.open(place).cube(layout).compute() for place in (store, tmp_path / "whole"))
+        xr.testing.assert_identical(*pair)
+    assert len(Store.open(store).log()) == 2

@@ -12,6 +12,8 @@ from fluxlens.app.cli import main
 from fluxlens.embeddings import catalog, gpp
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.store import Mosaic, Store, write
+from fluxlens.embeddings.store import mosaic as mosaics
+from fluxlens.embeddings.store.reader import read_boxes
 from fluxlens.models.errors import InputError
 from tiny_cube import NX, NY, blocks_of, random_cube
 
@@ -70,13 +72,12 @@ def test_windows_and_series_across_the_edges_are_those_of_the_uncut_store(folder
 
 def test_only_the_stores_of_a_box_are_read(mosaic, monkeypatch):
     asked = []
-    original = Store.window
 
-    def counted(store, *key):
-        asked.append(store.path.name)
-        return original(store, *key)
+    def counted(boxes, *names):
+        asked.extend(store.path.name for store, *_ in boxes)
+        return read_boxes(boxes, *names)
 
-    monkeypatch.setattr(Store, "window", counted)
+    monkeypatch.setattr(mosaics, "read_boxes", counted)
     mosaic.window(slice(0, 1), slice(0, 3), slice(CUT_COL, CUT_COL + 3))
     assert asked == ["north_east"]
 
