@@ -84,10 +84,11 @@ class DailyHead(nn.Module):
     ``doubt_leaf``, ``doubt_air`` and ``doubt`` the spread. ``correction_leaf``, ``correction_air`` and
     ``correction`` change the mean and the spread by a factor for land seen at 10 to 30 m; a factor keeps what
     the form guarantees. ``widen_level`` widens the spread further by the level of the mean, per gC m-2 d-1;
-    ``widen_of_coarse`` is to rows that show 100 m or more, which go without the correction, what ``widen`` is to
-    others; ``far_of_rows`` is the limit of single spectra of a table. ``map_centre``, ``map_precision`` and ``map_far``
-    are to maps and series, whose embeddings of many bands, neighbours and radar lie elsewhere, what 0, ``precision``
-    and ``far`` are to rows; ``air_centre``, ``air_precision`` and ``air_far`` are the same of the weather.
+    ``widen_of_coarse`` is to rows without the correction (land at 100 m or more, missing weather) what ``widen`` is
+    to others; ``far_of_rows`` is the limit of single spectra of a table. ``map_centre``, ``map_precision`` and
+    ``map_far`` are to maps and series, whose embeddings of many bands, neighbours and radar lie elsewhere, what 0,
+    ``precision`` and ``far`` are to rows; ``air_centre``, ``air_precision`` and ``air_far`` are the same of the
+    weather.
 
     Parameters
     ----------
@@ -159,9 +160,20 @@ class DailyHead(nn.Module):
         mean, spread = self._combine(leaf, physiology, spread_features, *self._potential(sw, drivers))
         if not (corrected and self.config.correction):
             return mean, spread
-        factors = self.correction_of(z, drivers).exp()
+        return self._correct(mean, spread, self.correction_of(z, drivers).exp(), _has_weather(drivers))
+
+    def _correct(
+        self,
+        mean: Float[Tensor, "*n"],
+        spread: Float[Tensor, "*n"],
+        factors: Float[Tensor, "*n 2"],
+        has_weather: Float[Tensor, "*#n"],
+    ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
+        """Mean and spread with the correction, and with a spread that suits ``widen`` where it is off."""
         mean = mean * factors[..., 0]
-        return mean, spread * factors[..., 1] * (1 + self.widen_level * mean)
+        corrected = factors[..., 1] * (1 + self.widen_level * mean)
+        # Without weather the correction is off, and ``widen``, by which the caller multiplies, is not for such spreads.
+        return mean, spread * torch.where(has_weather > 0, corrected, self.widen_of_coarse / self.widen)
 
     def _first_layers(self, z: Float[Tensor, "*n f"], drivers: Float[Tensor, "*#n w"]) -> tuple[Tensor, ...]:
         """Activated first layers of absorbed light, physiology and spread, each (*n, hidden)."""
@@ -278,8 +290,7 @@ class DailyHead(nn.Module):
             mean, spread = self._combine(*parts, potential[days], relative_light[days], silu_)
             if correction:
                 factors = self._limit_correction(hidden, has_weather[days]).exp_()
-                mean = mean * factors[..., 0]
-                spread = spread * factors[..., 1] * (1 + self.widen_level * mean)
+                mean, spread = self._correct(mean, spread, factors, has_weather[days])
             return mean, spread, _mahalanobis(steps * step - middle, map_precision)
 
         return predict

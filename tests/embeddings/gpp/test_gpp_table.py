@@ -80,12 +80,14 @@ def test_one_answer_per_row_in_order_with_the_band_around_it(tmp_path, raw, whol
     np.testing.assert_allclose(out["gpp"], whole["gpp"][mixed.index], atol=2e-3)
 
 
-def test_a_row_of_a_table_gets_what_a_cube_of_its_embeddings_gets(raw):
+@pytest.mark.parametrize("weather", [True, False], ids=["with weather", "without weather"])
+def test_a_row_of_a_table_gets_what_a_cube_of_its_embeddings_gets(raw, weather):
     """One head: rows through their drivers, days of a cube through quantised steps."""
     from fluxlens.embeddings import gpp
     from fluxlens.embeddings.gpp import table_days
 
-    rows = tables.clean(raw[raw["SITE_ID"] == "S1"].iloc[:6])
+    known = raw if weather else raw[["SITE_ID", "date", *table_features.BANDS]]
+    rows = tables.clean(known[known["SITE_ID"] == "S1"].iloc[:6])
     z, sw, drivers = table_days.embed_rows(rows, checkpoints.load("default", "cpu"))
     net = gpp.load().net
     found = predict_table.predict_rows(rows)

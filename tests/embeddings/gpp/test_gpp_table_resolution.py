@@ -95,6 +95,13 @@ def test_rows_of_10_to_30_m_and_rows_that_say_nothing_are_corrected(columns):
     pd.testing.assert_frame_equal(predicted(rows(**columns)), predicted(rows()))
 
 
+def test_without_weather_the_band_is_as_wide_as_that_of_rows_without_the_correction():
+    """The correction is then off; its narrower factor would hold three quarters of measured rows instead of 90 %."""
+    bare = rows().drop(columns=["T2MIN", "T2MAX", "T2MEAN", "TSMDEWMEAN", "SWLAND"])
+    fine, coarse = predicted(bare), predicted(bare, resolution_m=500)
+    pd.testing.assert_frame_equal(fine[["gpp", "gpp_lo", "gpp_hi"]], coarse[["gpp", "gpp_lo", "gpp_hi"]])
+
+
 def test_each_row_goes_by_its_own_sensor():
     mixed = predicted(rows(sensor=["S30", "MODIS"] * 6))
     fine, coarse = predicted(rows()), predicted(rows(sensor="MODIS"))
