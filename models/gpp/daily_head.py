@@ -171,9 +171,9 @@ class DailyHead(nn.Module):
     ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
         """Mean and spread with the correction, and with a spread that suits ``widen`` where it is off."""
         mean = mean * factors[..., 0]
-        corrected = factors[..., 1] * (1 + self.widen_level * mean)
+        corrected = spread * factors[..., 1] * (1 + self.widen_level * mean)
         # Without weather the correction is off, and ``widen``, by which the caller multiplies, is not for such spreads.
-        return mean, spread * torch.where(has_weather > 0, corrected, self.widen_of_coarse / self.widen)
+        return mean, torch.where(has_weather > 0, corrected, spread * (self.widen_of_coarse / self.widen))
 
     def _first_layers(self, z: Float[Tensor, "*n f"], drivers: Float[Tensor, "*#n w"]) -> tuple[Tensor, ...]:
         """Activated first layers of absorbed light, physiology and spread, each (*n, hidden)."""
