@@ -20,7 +20,7 @@ from fluxlens.embeddings import store as embeddings_store
 from fluxlens.embeddings.analysis import similarity as analysis_similarity
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.readers import zarr as scenes
-from fluxlens.embeddings.store import Store, repository, tiles
+from fluxlens.embeddings.store import Store, opening, repository, tiles
 from fluxlens.embeddings.store import layout as store_layout
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
@@ -208,8 +208,7 @@ def tiled(side_px: int, days: int, seed: int = 0) -> Path:
             # a tile of fewer pixels than a chunk is laid twice a side, which is the same ground
             codes = np.tile(tiles.halve_resolution(codes, FEATURES), (1, 2, 2, 1))
             _lay(session.store, name, coarse, codes)
-        arrays = store_layout.open_arrays(session.store, (side_px, side_px))
-        coords = store_layout.read_coords(session.store)
+        coords, arrays = opening.open_layouts(session.store)
         root.attrs[repository.METADATA_DIGEST] = repository.metadata_digest(coords, arrays)
         session.commit("a made-up season, tiled")
 
