@@ -358,7 +358,8 @@ def crs_name(cube: xr.Dataset | xr.DataArray) -> str:
 @lru_cache(maxsize=64)
 def _name(wkt: str) -> str:
     crs = _parsed(wkt)
-    if not crs.is_projected or crs.axis_info[0].unit_name not in ("metre", "meter"):
+    # By its size and not by its name: openEO writes the unit "m".
+    if not crs.is_projected or crs.axis_info[0].unit_conversion_factor != 1:
         raise InputError(
             f"Got the CRS {crs.name!r}, need a projected one in metres; reproject to the UTM zone."
         )

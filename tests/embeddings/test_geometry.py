@@ -122,6 +122,21 @@ def test_the_name_of_a_crs_does_not_depend_on_its_spelling():
         assert crs_name(cube.assign_coords(spatial_ref=xr.Variable((), 0, attrs))) == "EPSG:32631"
 
 
+def test_metres_are_known_by_their_size_and_not_by_their_name():
+    """openEO names the unit of a UTM zone "m"; a foot is no metre whatever it is called."""
+    from pyproj import CRS
+
+    wkt = CRS("EPSG:32631").to_wkt("WKT1_GDAL")
+    cube = on(GRID, np.zeros(GRID.shape))
+    for unit in ('UNIT["m",1.0]', 'UNIT["metre",1]', 'UNIT["Meter",1]'):
+        attrs = {"crs_wkt": wkt.replace('UNIT["metre",1,AUTHORITY["EPSG","9001"]]', unit)}
+        assert unit in attrs["crs_wkt"]
+        assert crs_name(cube.assign_coords(spatial_ref=xr.Variable((), 0, attrs))) == "EPSG:32631"
+    attrs = {"crs_wkt": CRS("EPSG:2263").to_wkt()}  # New York, in feet
+    with pytest.raises(InputError, match="need a projected one in metres"):
+        crs_name(cube.assign_coords(spatial_ref=xr.Variable((), 0, attrs)))
+
+
 def test_a_block_mean_is_that_of_two_by_two_pixels_and_of_what_is_known():
     values = np.arange(2 * 4 * 6, dtype="float32").reshape(2, 4, 6)
     coarse = xr.DataArray(values, dims=("t", "y", "x")).coarsen(y=2, x=2).mean()
