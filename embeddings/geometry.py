@@ -327,6 +327,30 @@ def spatial_ref(crs: str) -> xr.Variable:
     return xr.Variable((), 0, dict(_cf(crs)))
 
 
+def wrap_longitudes(lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, int]:
+    """Longitudes of global models, which count from 0 to 360 degrees, as from -180 to 180.
+
+    Parameters
+    ----------
+    lon, lat
+        (place,) degrees, NaN where missing.
+
+    Returns
+    -------
+    lon
+        (place,) degrees; as given where they are not of this kind, such as metres.
+    count
+        How many were beyond 180.
+    """
+    known = np.isfinite(lon) & np.isfinite(lat)
+    if not known.any():
+        return lon, 0
+    low, high, north = lon[known].min(), lon[known].max(), np.abs(lat[known]).max()
+    if not (low >= 0 and 180 < high <= 360 and north <= 90):
+        return lon, 0
+    return (lon + 180) % 360 - 180, int((lon[known] > 180).sum())
+
+
 def crs_name(cube: xr.Dataset | xr.DataArray) -> str:
     """The CRS of a cube as short text.
 

@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
+from fluxlens.embeddings import spreadsheet_days
 from fluxlens.embeddings.unpacking import unpack_gzip
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -61,8 +62,6 @@ MONTH_WORDS = (
     "%b %d, %Y, %I:%M:%S %p",
 )
 """Dates with the month in English words."""
-_SPREADSHEET_DAYS = r"[345]\d{4}(\.\d+)?"
-"""1982 to 2064 as a spreadsheet counts days since 30 December 1899."""
 # NASA POWER puts its description between these two lines.
 _HEADER_BLOCK = re.compile(r"^-?\s*BEGIN HEADER.*?^-?\s*END HEADER[^\n]*\n", re.DOTALL | re.MULTILINE)
 _COMMA_NUMBER = re.compile(r"[-+]?[\d.]*,\d+([eE][-+]?\d+)?")
@@ -150,15 +149,15 @@ class Table:
                 f" first row {self.long_rows[0] + 1}, need as many; quote cells with {self.separator!r} in them, or"
                 " take it out of numbers."
             )
-        told = []
+        notes = []
         if self.short_rows:
-            told.append(
+            notes.append(
                 f"{len(self.short_rows)} of {len(self.frame)} rows have fewer cells than the header (the first row"
                 f" {self.short_rows[0] + 1}): the cells they lack are missing"
             )
-        told += [self.cut_end] if self.cut_end else []
-        if told:
-            warnings.warn(f"{what}: {'; '.join(told)}.", DataWarning, stacklevel=4)
+        notes += [self.cut_end] if self.cut_end else []
+        if notes:
+            warnings.warn(f"{what}: {'; '.join(notes)}.", DataWarning, stacklevel=4)
 
 
 def read_table(path: str | Path, what: str = "table", long_is_error: bool = True) -> pd.DataFrame:
@@ -774,15 +773,14 @@ def to_times(column: pd.Series, what: str) -> np.ndarray:
 
 def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
     """Timestamps of distinct texts; NaT where a text is none."""
-    if text.str.fullmatch(_SPREADSHEET_DAYS).all() and len(text):
+    if text.str.fullmatch(spreadsheet_days.PATTERN).all() and len(text):
         warnings.warn(
             f"dates such as {text.iloc[0][:8]} in the column {name} of {what} are days as a spreadsheet counts them:"
             " read as since 1899-12-30",
             DataWarning,
             stacklevel=4,
         )
-        seconds = (text.astype(float) * 86400).round().astype("int64")
-        return pd.Timestamp("1899-12-30") + pd.to_timedelta(seconds, unit="s")
+        return spreadsheet_days.to_times(text, "s")
     if text.str.fullmatch(r"\d([.,]\d+)?[eE]\+?\d+").any():
         raise InputError(
             f"Got dates such as {text.iloc[0]} in the column {name} of {what}, rounded by a spreadsheet, need whole"

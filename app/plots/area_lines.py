@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 from fluxlens.app.data.areas import PERCENTILES
 from fluxlens.app.palette import AREA_LINES_COLOUR, PLACE_COLOURS
+from fluxlens.app.plots.colour import rgb
 from fluxlens.app.plots.elements import (
     CHART_WIDTH_PX,
     format_unit,
@@ -80,7 +81,7 @@ def density_image(series: xr.DataArray, width: int, height: int, time_range: tup
     canvas = ds.Canvas(max(1, int(width)), max(1, int(height)), (first.value, last.value), (low, high))
     counts = canvas.line(lines, "time", "value", agg=ds.count()).values[::-1]
     rgba = np.zeros((*counts.shape, 4), "uint8")
-    rgba[..., :3] = [int(AREA_LINES_COLOUR[i : i + 2], 16) for i in (1, 3, 5)]
+    rgba[..., :3] = rgb([AREA_LINES_COLOUR])
     # By the square root: most lines run together for most of the year, and single ones are what the image adds. By the
     # logarithm all of a narrow chart would be as dark as its mean.
     share = np.sqrt(np.maximum(counts.astype(float) - 1, 0) / max(1, counts.max() - 1))

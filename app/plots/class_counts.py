@@ -13,6 +13,7 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 import param
+from fluxlens.app.plots.colour import rgb
 from holoviews.operation.resample import ResampleOperation2D
 
 MIN_ALPHA = 180
@@ -94,9 +95,7 @@ def mix_colours(counts: np.ndarray, colours: list[str]) -> np.ndarray:
     numpy.ndarray
         (y, x, 4) uint8 red, green, blue and opacity; all 0 where no point is.
     """
-    inks = np.array(
-        [[int(ink[i : i + 2], 16) for i in (1, 3, 5)] for ink in colours[: len(counts)]], "float32"
-    )
+    inks = rgb(colours[: len(counts)]).astype("float32")  # (class, 3)
     flat = counts.reshape(len(counts), -1).astype("float32")  # (class, screen pixel)
     total = flat.sum(0)
     rgba = np.zeros((flat.shape[1], 4), "uint8")

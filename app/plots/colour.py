@@ -1,5 +1,6 @@
 """Values become colours: palettes, classes and labels as RGBA images, swatches and CSS gradients."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import colorcet
@@ -40,7 +41,7 @@ def paint(values: np.ndarray, style: LayerStyle, masked: np.ndarray | None = Non
     level = (np.nan_to_num(share) + 0.5).astype("uint8")
     rgba = np.empty((*values.shape[:2], 4), "uint8")
     if style.classes:
-        rgba[..., :3] = _rgb(style.classes)[np.nan_to_num(values[..., 0]).astype("uint8")]
+        rgba[..., :3] = rgb(style.classes)[np.nan_to_num(values[..., 0]).astype("uint8")]
     else:
         rgba[..., :3] = level if style.palette is None else swatches(style.palette)[level[..., 0]]
     rgba[..., 3] = np.where(known, 255, 0)
@@ -52,10 +53,10 @@ def paint(values: np.ndarray, style: LayerStyle, masked: np.ndarray | None = Non
 @cache
 def swatches(palette: str) -> np.ndarray:
     """(256, 3) uint8 of a colorcet palette, by its name."""
-    return _rgb(colorcet.palette[palette])
+    return rgb(colorcet.palette[palette])
 
 
-def _rgb(colours) -> np.ndarray:
+def rgb(colours: Sequence[str]) -> np.ndarray:
     """(n, 3) uint8 of #rrggbb."""
     return np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in colours], dtype="uint8")
 

@@ -12,6 +12,7 @@ import pandas as pd
 from fluxlens.app.data.layer_image import Viewport, format_date
 from fluxlens.app.data.series import SeriesReader
 from fluxlens.app.palette import CLASS_COLOURS, MARK_COLOUR, PATH_COLOUR
+from fluxlens.app.plots.colour import rgb
 from fluxlens.app.plots.elements import load_holoviews, make_title, map_dimensions
 from fluxlens.app.plots.map_raster import image_extent
 from fluxlens.app.state.layer_key import LayerKey
@@ -31,7 +32,7 @@ PATH_DAYS = 365
 """The path shows at most that many days, around the day: a second year would lie on the first."""
 MARKED_POINTS = 20_000
 """Of more pixels marked on the map that many are drawn in feature space, evenly spread."""
-MARK_RGBA = (*(int(MARK_COLOUR[i : i + 2], 16) for i in (1, 3, 5)), 210)
+MARK_RGBA = (*rgb([MARK_COLOUR])[0].tolist(), 210)
 """``MARK_COLOUR`` on the map, a little transparent."""
 GPP_UNIT = "gC m⁻² d⁻¹"
 

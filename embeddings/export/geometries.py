@@ -26,6 +26,7 @@ from fluxlens.embeddings.export.polygons import (
     rings_of,
 )
 from fluxlens.embeddings.export.vector_files import find_format
+from fluxlens.embeddings.geometry import wrap_longitudes
 from fluxlens.embeddings.text_table import UNNAMED, plain_name, read_table, to_numbers
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -312,12 +313,9 @@ def _points_of_csv(path: Path) -> list[Point]:
         raise InputError(
             f"Got row {int(lost.argmax()) + 1} of {path} without two numbers, need lon and lat; correct it."
         )
-    # Global models count longitude from 0 to 360.
-    if len(table) and 180 < values[0].max() <= 360 and values[0].min() >= 0 and np.abs(values[1]).max() <= 90:
-        warn(
-            f"{int((values[0] > 180).sum())} longitudes of {path.name} are beyond 180: taken as degrees from 0 to 360."
-        )
-        values[0] = (values[0] + 180) % 360 - 180
+    values[0], wrapped = wrap_longitudes(*values)
+    if wrapped:
+        warn(f"{wrapped} longitudes of {path.name} are beyond 180: taken as degrees from 0 to 360.")
     beyond = (np.abs(values[0]) > 180) | (np.abs(values[1]) > 180)
     if beyond.any():
         at = int(beyond.argmax())

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import text_table
+from fluxlens.embeddings.geometry import wrap_longitudes
 from fluxlens.embeddings.readers.band_names import MASKS
 from fluxlens.embeddings.readers.cloud_masks import clear_of
 from fluxlens.embeddings.text_table import plain_name
@@ -211,14 +212,13 @@ def to_places(table: pd.DataFrame, ids: np.ndarray, what: str) -> pd.DataFrame:
     else:
         place = {"lon": np.full(len(ids), np.nan), "lat": np.full(len(ids), np.nan)}
     out = pd.DataFrame(place, index=ids)
-    # Global models count longitude from 0 to 360.
-    if 180 < out["lon"].max() <= 360 and out["lon"].min() >= 0 and not out["lat"].abs().max() > 90:
+    out["lon"], wrapped = wrap_longitudes(out["lon"].to_numpy(), out["lat"].to_numpy())
+    if wrapped:
         warnings.warn(
-            f"{int((out['lon'] > 180).sum())} longitudes of {what} are beyond 180: taken as degrees from 0 to 360.",
+            f"{wrapped} longitudes of {what} are beyond 180: taken as degrees from 0 to 360.",
             DataWarning,
             stacklevel=3,
         )
-        out["lon"] = (out["lon"] + 180) % 360 - 180
     # Beyond these bounds the numbers are metres, or the two columns are swapped.
     wrong = (out["lat"].abs() > 90) | (out["lon"].abs() > 180)
     if wrong.any():

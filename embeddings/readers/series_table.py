@@ -256,16 +256,16 @@ def _by_series(
 def _tell_series_without(values: pd.DataFrame, ids: np.ndarray, what: str) -> None:
     """One warning of series that lack a variable throughout, while others have it."""
     codes, names = pd.factorize(ids)
-    told = []
+    notes = []
     for variable in values:
         count = np.bincount(codes[values[variable].notna().to_numpy()], minlength=len(names))
         if (count == 0).any():
             lost = [str(name) for name in names[count == 0]]
-            told.append(
+            notes.append(
                 f"{len(lost)} of {len(names)} series have no value of {variable} in {what} ({_some(lost)})"
             )
-    if told:
-        warnings.warn(f"{'; '.join(told)}: GPP of those goes without it.", DataWarning, stacklevel=3)
+    if notes:
+        warnings.warn(f"{'; '.join(notes)}: GPP of those goes without it.", DataWarning, stacklevel=3)
 
 
 def _weather_of_contract(table: pd.DataFrame, days: np.ndarray, what: str) -> pd.DataFrame:
@@ -311,19 +311,19 @@ def _usable(
     values = np.where(outside, np.nan, values).astype(np.float32)
     known = np.isfinite(values).any(1)
     keep = known & clear
-    told = []
+    notes = []
     if (lost := int((clear & ~known).sum())) and keep.any():
-        told.append(
+        notes.append(
             f"{lost} of {len(ids)} rows of {what} have no band within {low:g} to {high:g}, or 0 in all bands: left out."
         )
     # Rows that keep other bands: only these values are missing.
     if (count := int(outside[keep].sum())) and keep.any():
         rows = int(outside[keep].any(axis=1).sum())
-        told.append(
+        notes.append(
             f"{count} values in {rows} of {len(ids)} rows of {what} lie outside {low:g} to {high:g}: taken as missing."
         )
-    if told:
-        warnings.warn(" ".join(told), DataWarning, stacklevel=3)
+    if notes:
+        warnings.warn(" ".join(notes), DataWarning, stacklevel=3)
     if not keep.any():
         raise InputError(
             f"Got {what} with {len(ids)} rows none clear with a valid band, need one; check clear and units."

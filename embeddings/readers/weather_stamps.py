@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from fluxlens.embeddings import spreadsheet_days
 from fluxlens.embeddings.text_table import MONTH_WORDS
 from fluxlens.models.errors import InputError
 
@@ -109,12 +110,11 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
             f"Got {name} with dates such as {text.iloc[0]}, rounded by a spreadsheet and no date any more, need whole "
             "dates; use the original file."
         )
-    # Earth Engine's system:time_start is milliseconds since 1970; spreadsheets count days since 30 December 1899.
+    # Earth Engine's system:time_start is milliseconds since 1970.
     if text.str.fullmatch(r"\d{13}").all():
         return pd.DatetimeIndex(pd.to_datetime(text.astype("int64"), unit="ms")), True
-    if text.str.fullmatch(r"[345]\d{4}(\.\d+)?").all():
-        minutes = (text.astype(float) * 1440).round().astype("int64")
-        return pd.DatetimeIndex(pd.Timestamp("1899-12-30") + pd.to_timedelta(minutes, unit="min")), False
+    if text.str.fullmatch(spreadsheet_days.PATTERN).all():
+        return pd.DatetimeIndex(spreadsheet_days.to_times(text)), False
     offset = text.str.extract(r":\d\d\s*([+-]\d\d:?\d\d)$")[0]
     if offset.notna().all() and offset.nunique() > 1:
         # Summer time comes and goes: all in the standard time of the table.

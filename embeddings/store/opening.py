@@ -10,44 +10,6 @@ import xarray as xr
 from fluxlens.embeddings.store.layout import COORDS, DTYPES, LAYOUTS, level_layouts, with_text
 
 
-def open_arrays(store: Any, shape: tuple[int, int]) -> dict[str, dict[str, Any]]:
-    """Open all arrays of a store.
-
-    Parameters
-    ----------
-    store
-        A Zarr store.
-    shape
-        Rows and columns of the cube.
-
-    Returns
-    -------
-    dict
-        Zarr arrays by layout, overviews included, and name.
-    """
-    from zarr.core.sync import sync
-
-    return sync(_open_arrays(store, shape))
-
-
-def read_coords(store: Any) -> xr.Dataset:
-    """Read the coordinates and attributes of a store's cube.
-
-    Parameters
-    ----------
-    store
-        A Zarr store.
-
-    Returns
-    -------
-    xarray.Dataset
-        In memory, without data variables, as in a cube that never was on disk.
-    """
-    from zarr.core.sync import sync
-
-    return _decode_coords(*sync(_read_coords(store)))
-
-
 def read_days(store: Any) -> np.ndarray:
     """Read the days of a store's cube, and nothing else.
 
@@ -69,7 +31,7 @@ def read_days(store: Any) -> np.ndarray:
 
 
 def open_layouts(store: Any) -> tuple[xr.Dataset, dict[str, dict[str, Any]]]:
-    """Both of :func:`read_coords` and :func:`open_arrays`.
+    """Read the coordinates of a store's cube and open its arrays.
 
     Parameters
     ----------
@@ -78,18 +40,20 @@ def open_layouts(store: Any) -> tuple[xr.Dataset, dict[str, dict[str, Any]]]:
 
     Returns
     -------
-    tuple
-        The coordinates, and the arrays by layout and name.
+    coords
+        Coordinates and attributes in memory, without data variables, as in a cube that never was on disk.
+    arrays
+        Zarr arrays by layout, overviews included, and name.
     """
     from zarr.core.sync import sync
 
-    async def both() -> tuple[Any, ...]:
+    async def read_and_open() -> tuple[Any, ...]:
         attrs, variables = await _read_coords(store)
         shape = variables["y"].size, variables["x"].size
         return attrs, variables, await _open_arrays(store, shape)
 
     # One call for all: each waits for Zarr's event loop in its thread, which took half of the time of opening a store.
-    attrs, variables, arrays = sync(both())
+    attrs, variables, arrays = sync(read_and_open())
     return _decode_coords(attrs, variables), arrays
 
 

@@ -78,9 +78,9 @@ def metadata_digest(coords: xr.Dataset, arrays: Mapping[str, Mapping[str, Any]])
     Parameters
     ----------
     coords
-        Of :func:`read_coords`: coordinates and attributes.
+        Of :func:`open_layouts`: coordinates and attributes.
     arrays
-        Of :func:`open_arrays`: how they are laid out.
+        Of :func:`open_layouts`: how they are laid out.
 
     Returns
     -------

@@ -30,7 +30,7 @@ from fluxlens.embeddings.store.layout import (
 )
 from fluxlens.embeddings.store.location import within_deadline
 from fluxlens.embeddings.store.locking import clean_until_idle, exclusive_scratch, writable
-from fluxlens.embeddings.store.opening import open_arrays, read_coords
+from fluxlens.embeddings.store.opening import open_layouts
 from fluxlens.embeddings.store.repository import (
     EMPTY_MESSAGE,
     METADATA_DIGEST,
@@ -262,7 +262,7 @@ class StoreWriter:
         store = self._session.store
         # Written with the last commit only: a reader takes a snapshot without it for one of empty arrays.
         root.attrs.pop(METADATA_DIGEST, None)
-        self._digest = metadata_digest(read_coords(store), open_arrays(store, (ny, nx)))
+        self._digest = metadata_digest(*open_layouts(store))
         self._target, self._submit = self._session, _run_now
         self._written_days: tuple[slice, ...] | None = None
         """Of maps; None: all."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from fluxlens.embeddings import spreadsheet_days
 from fluxlens.models.errors import DataWarning, InputError
 
 DIGITS = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
@@ -19,8 +20,6 @@ CLOCK = r"(?:[T, ]+(?P<h>\d{1,2}):(?P<mi>\d{2})(?::(?P<s>\d{2})(?:[.,]\d+)?)?\s*
 OFFSET = r"\s*(?P<off>Z|UTC|[+-]\d{2}:?\d{2})?"
 YEAR_FIRST = rf"(?P<y>\d{{4}})[-/.](?P<a>\d{{1,2}})(?:[-/.](?P<b>\d{{1,2}}){CLOCK}{OFFSET})?"
 YEAR_LAST = rf"(?P<a>\d{{1,2}})(?P<sep>[./-])(?P<b>\d{{1,2}})[./-](?P<y>\d{{4}}|\d{{2}}){CLOCK}{OFFSET}"
-# 1982 to 2064: five digits are no other spelling of a date.
-SERIAL = r"[345]\d{4}(?:\.\d+)?"
 ROUNDED = r"\d(?:[.,]\d+)?[eE]\+?\d+"
 
 
@@ -86,7 +85,7 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
                 f" {text[rounded].iloc[0]}, rounded by a spreadsheet, need whole stamps such as 201905120030; use the"
                 " file as it was downloaded."
             )
-        if text.str.fullmatch(SERIAL).all():
+        if text.str.fullmatch(spreadsheet_days.PATTERN).all():
             return _days_of_spreadsheet(name, text.astype(float))
     times = pd.Series(pd.NaT, text.index, dtype="datetime64[ns]")
     # Hour 24 is the next midnight; dates know hours to 23 alone.
@@ -119,16 +118,13 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
 
 
 def _days_of_spreadsheet(name: str, days: pd.Series) -> pd.DatetimeIndex:
-    """Times of a spreadsheet's count of days since 30 December 1899, with a warning."""
+    """Times of a spreadsheet's days, with a warning."""
     warnings.warn(
         f"stamps of {name} such as {days.iloc[0]:.6g} are days as a spreadsheet counts them: read as since 1899-12-30",
         DataWarning,
         stacklevel=4,
     )
-    # Rounded to the minute: fractions of a day are never exact.
-    minutes = (days * 1440).round().astype("int64")
-    times = pd.Timestamp("1899-12-30") + pd.to_timedelta(minutes, unit="min")
-    return pd.DatetimeIndex(times, name="time").as_unit("ns")
+    return pd.DatetimeIndex(spreadsheet_days.to_times(days), name="time").as_unit("ns")
 
 
 def _written_dates(name: str, text: pd.Series) -> pd.Series:

@@ -20,7 +20,7 @@ from fluxlens.models.batch import Tokens
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.encoder import encode_isolated
 from fluxlens.models.errors import InputError
-from fluxlens.models.gpp.daily_head import RIDGE, DailyHead
+from fluxlens.models.gpp.daily_head import RIDGE, DailyHead, mahalanobis_distance
 
 TAUGHT_SHARE = 0.1
 """Share in the domain of rows and simulated land, which no map looks like; measured land has the rest, its sets alike.
@@ -161,7 +161,8 @@ def set_map_domain(
     for i, name in enumerate(sets):
         yield f"measured land, {name} left out", i / len(sets)
         others = [z for other, z in sets.items() if other != name]
-        distance[name] = _distance(sets[name], *domain(others))
+        middle, precision = (torch.from_numpy(part) for part in domain(others))
+        distance[name] = mahalanobis_distance(torch.from_numpy(sets[name]) - middle, precision).numpy()
     # Every set counts alike, however many pixels it has.
     least = min(len(one) for one in distance.values())
     pooled = np.concatenate([rng.choice(one, least, replace=False) for one in distance.values()])
@@ -179,11 +180,6 @@ def _moments(parts: list[np.ndarray], shares: list[float]) -> tuple[np.ndarray, 
         for share, part in zip(shares, parts, strict=True)
     )
     return middle, np.linalg.inv(cov + RIDGE * np.eye(len(cov)))
-
-
-def _distance(z: np.ndarray, middle: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    away = z - middle
-    return np.sqrt(np.maximum(((away @ precision) * away).sum(1), 0))
 
 
 def _of_scene(scene, model: Embedder, rng: np.random.Generator) -> np.ndarray:

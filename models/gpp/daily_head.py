@@ -291,7 +291,7 @@ class DailyHead(nn.Module):
             if correction:
                 factors = self._limit_correction(hidden, has_weather[days]).exp_()
                 mean, spread = self._correct(mean, spread, factors, has_weather[days])
-            return mean, spread, _mahalanobis(steps * step - middle, map_precision)
+            return mean, spread, mahalanobis_distance(steps * step - middle, map_precision)
 
         return predict
 
@@ -339,7 +339,7 @@ class DailyHead(nn.Module):
         Tensor
             Distance in standard deviations; rows are out of distribution above the buffer ``far_of_rows``.
         """
-        return _mahalanobis((z - self.centre) / self.size, self.precision)
+        return mahalanobis_distance((z - self.centre) / self.size, self.precision)
 
     def map_distance(self, z: Float[Tensor, "*n f"]) -> Float[Tensor, "*n"]:
         """Mahalanobis distance of embeddings from those of ordinary land, as maps and series show it.
@@ -356,7 +356,7 @@ class DailyHead(nn.Module):
             same as ``mahalanobis``.
         """
         centre, precision, _ = self._map_domain
-        return _mahalanobis((z - self.centre) / self.size - centre, precision)
+        return mahalanobis_distance((z - self.centre) / self.size - centre, precision)
 
     @property
     def map_limit(self) -> float:
@@ -400,7 +400,9 @@ class DailyHead(nn.Module):
         """
         if not self.config.correction:
             return torch.zeros(drivers.shape[:-1])
-        return _mahalanobis(drivers[..., AIR] - self.air_centre, self.air_precision) * _has_weather(drivers)
+        return mahalanobis_distance(drivers[..., AIR] - self.air_centre, self.air_precision) * _has_weather(
+            drivers
+        )
 
     def is_strange_air(self, drivers: Float[Tensor, "*n w"]) -> Bool[Tensor, "*n"]:
         """Whether days have air unlike any that the head was fitted on.
@@ -459,8 +461,21 @@ class DailyHead(nn.Module):
             self.set_map_domain(torch.zeros_like(self.centre), self.precision, float(self.far))
 
 
-def _mahalanobis(away: Float[Tensor, "*n f"], precision: Float[Tensor, "f f"]) -> Float[Tensor, "*n"]:
-    """Length of departures from a centre, in standard deviations (Mahalanobis 1936)."""
+def mahalanobis_distance(away: Float[Tensor, "*n f"], precision: Float[Tensor, "f f"]) -> Float[Tensor, "*n"]:
+    """Length of departures from a centre (Mahalanobis 1936).
+
+    Parameters
+    ----------
+    away
+        Departures ``(*n, f)``.
+    precision
+        Their inverse covariance.
+
+    Returns
+    -------
+    Tensor
+        ``(*n)`` standard deviations.
+    """
     # Rounding may leave the square of a tiny distance below zero.
     return ((away @ precision) * away).sum(-1).clamp_min(0).sqrt()
 
