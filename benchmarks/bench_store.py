@@ -49,7 +49,7 @@ def run(reads: int = 40, seed: int = 0) -> dict:
                 lambda key, arrays=arrays: [array[key] for array in arrays.values()],
                 lambda key, arrays=arrays: arrays["embedding"][key],
             )
-            (other_ms,) = _medians_ms(keys[:2], lambda key, other=other: store._read(other, key))
+            (other_ms,) = _medians_ms(keys[:2], lambda key, other=other: store.arrays.read(other, key))
             out |= {f"{what}_ms": ours_ms, f"{what}_bare_ms": all_ms, f"{what}_ratio": ours_ms / all_ms}
             out |= {f"{what}_embedding_ratio": ours_ms / embedding_ms}
             out |= {f"{what}_from_{other}_over_{what}": other_ms / ours_ms}
@@ -115,7 +115,7 @@ def _bytes_per_pixel_year(store: Store) -> dict[str, float]:
     pixel_years = store.grid.nx * store.grid.ny * len(store.days) / 365
     by_array = {
         f"{layout}_{name}_bytes_per_pixel_year": array.nbytes_stored() / pixel_years
-        for layout, arrays in store._arrays.items()
+        for layout, arrays in store.arrays.by_layout.items()
         for name, array in arrays.items()
     }
     return by_array | {"bytes_per_pixel_year": store.nbytes / pixel_years}
@@ -134,14 +134,16 @@ def _frames(
         squares.append((slice(int(top), int(top + size)), slice(int(left), int(left + size))))
     touched, decoded = [], []
     for square in squares:
-        level, key = finest_level(store._arrays, store.grid_shape, 0, *square)
-        arrays = store._arrays[level_layouts(*store.grid_shape)[level]]
+        level, key = finest_level(store.arrays.by_layout, store.grid_shape, 0, *square)
+        arrays = store.arrays.by_layout[level_layouts(*store.grid_shape)[level]]
         touched.append(bytes_touched(arrays.values(), key))
         decoded.append(max(part.stop - part.start for part in key[1:]))
     (frame_ms,) = _medians_ms(squares, lambda square: store.frame(store.days[0], *square))
-    full_bytes = sum(array.nbytes_stored() for array in store._arrays["maps"].values())
-    all_bytes = sum(array.nbytes_stored() for arrays in store._arrays.values() for array in arrays.values())
-    series_bytes = sum(array.nbytes_stored() for array in store._arrays["series"].values())
+    full_bytes = sum(array.nbytes_stored() for array in store.arrays.by_layout["maps"].values())
+    all_bytes = sum(
+        array.nbytes_stored() for arrays in store.arrays.by_layout.values() for array in arrays.values()
+    )
+    series_bytes = sum(array.nbytes_stored() for array in store.arrays.by_layout["series"].values())
     return {
         "frame_most_mb_touched": max(touched) / 1e6,
         "frame_median_ms": frame_ms,
@@ -175,7 +177,7 @@ def _bare(folder: Path, cube: xr.Dataset, store: Store) -> dict:
     for layout in LAYOUTS:
         out[layout] = create_layout(zarr.storage.LocalStore(folder / "bare"), layout, cube)
         for name in DTYPES:
-            out[layout][name][:] = store._arrays[layout][name][:]
+            out[layout][name][:] = store.arrays.by_layout[layout][name][:]
     return out
 
 

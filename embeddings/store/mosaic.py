@@ -19,6 +19,7 @@ import xarray as xr
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.object_url import Location, locate
 from fluxlens.embeddings.scenes.crop import crop
+from fluxlens.embeddings.store.cube_arrays import read_boxes
 from fluxlens.embeddings.store.layout import (
     DTYPES,
     FILL_VALUES,
@@ -29,7 +30,7 @@ from fluxlens.embeddings.store.layout import (
 )
 from fluxlens.embeddings.store.mosaic_levels import read_level
 from fluxlens.embeddings.store.mosaic_scene import combine_overviews, combine_scenes
-from fluxlens.embeddings.store.reader import Store, read_boxes
+from fluxlens.embeddings.store.reader import Store
 from fluxlens.embeddings.store.routing import level_grid
 from fluxlens.models.errors import InputError
 
@@ -257,7 +258,7 @@ class Mosaic:
                 (slice(here.start - top, here.stop - top), slice(there.start - left, there.stop - left))
             )
             key = (days, *self._within(at, here, there))
-            boxes.append((self.stores[at], self.stores[at].best_layout(key), key))
+            boxes.append((self.stores[at].arrays, self.stores[at].best_layout(key), key))
         for place, found in zip(places, read_boxes(boxes), strict=True):
             for name, array in values.items():
                 array[(slice(None), *place)] = found[name]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from fluxlens.embeddings.store.cube_arrays import read_boxes
 from fluxlens.embeddings.store.layout import DTYPES, level_layouts
-from fluxlens.embeddings.store.reader import Store, read_boxes
+from fluxlens.embeddings.store.reader import Store
 from fluxlens.embeddings.store.tiles import halve_resolution
 
 Place = tuple[Store, slice, slice]
@@ -57,11 +58,11 @@ def read_level(
         levels = level_layouts(*store.grid_shape)
         if level in levels:
             key = (day, slice(int(ys[0]), int(ys[-1]) + 1), slice(int(xs[0]), int(xs[-1]) + 1))
-            boxes.append((store, levels[level], key))
+            boxes.append((store.arrays, levels[level], key))
             ys, xs = ys - ys[0], xs - xs[0]
         else:
             # The coarsest overview is one chunk, so that halving it further costs little.
-            boxes.append((store, levels[max(levels)], (day, slice(None), slice(None))))
+            boxes.append((store.arrays, levels[max(levels)], (day, slice(None), slice(None))))
         places_here.append((here, there, ys, xs, max(levels)))
     for (here, there, ys, xs, coarsest), codes in zip(places_here, read_boxes(boxes, names), strict=True):
         if coarsest < level:

@@ -6,12 +6,12 @@ quarter ... of the resolution. Beside the ``embedding`` lies ``quality``, one by
 in days. A store becomes visible in one commit, at a path where before there was nothing; its snapshot id names exactly
 what was read.
 
-Long on purpose: the reading methods of one class share its open arrays.
+Long on purpose: one class with the documented reading methods; how arrays are read stands in ``cube_arrays``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -22,20 +22,14 @@ import pandas as pd
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.object_url import Location, locate
-from fluxlens.embeddings.store.layout import (
-    DTYPES,
-    LAYOUTS,
-    decode_layers,
-    level_layouts,
-    marks_missing,
-)
+from fluxlens.embeddings.store.cube_arrays import CubeArrays, zarr_store
+from fluxlens.embeddings.store.layout import DTYPES, LAYOUTS, marks_missing
 from fluxlens.embeddings.store.location import within_deadline
-from fluxlens.embeddings.store.opening import open_layouts, read_days
+from fluxlens.embeddings.store.opening import read_days
 from fluxlens.embeddings.store.repository import (
     DAY,
     EMPTY_MESSAGE,
     Snapshot,
-    check_complete,
     damaged,
     history,
     icechunk_library,
@@ -49,13 +43,7 @@ from fluxlens.embeddings.store.repository import (
     reading,
     snapshot_of_day,
 )
-from fluxlens.embeddings.store.routing import (
-    BoxKey,
-    bytes_touched,
-    dask_chunks,
-    finest_level,
-    level_grid,
-)
+from fluxlens.embeddings.store.routing import BoxKey, bytes_touched, finest_level
 from fluxlens.models.errors import InputError
 
 
@@ -78,7 +66,7 @@ class Store:
         # Of GPP predicted from this store: set by a catalog entry or a command, never written to the store.
         self.calibration: Any = None
         self._repository = repository
-        self._zarr = _zarr_store(path, session)
+        self.arrays = CubeArrays(path, zarr_store(path, session))
 
     @classmethod
     def open(
@@ -131,7 +119,7 @@ class Store:
                     f"Got the snapshot {snapshot!r}, need one of {list_ids(history(repository))}; choose one."
                 ) from error
             # Attributes and coordinates have no checksum in the format, so the writer left a digest of them.
-            expected = read_metadata_digest(store._zarr)
+            expected = read_metadata_digest(store.arrays.zarr_store)
             # The newest commit may be of a writer's empty arrays; only here its message is worth a request.
             if expected is None and snapshot is None:
                 newest = within_deadline(path, lambda: newest_cube(repository))
@@ -143,25 +131,25 @@ class Store:
                 if newest != store.snapshot:
                     return cls.open(path, newest)
         # only stores from before both were introduced have neither the digest nor our fill values
-        old = expected is None and not marks_missing(store._arrays["maps"]["embedding"], "embedding")
-        if not old and expected != metadata_digest(store._coords, store._arrays):
+        old = expected is None and not marks_missing(store.arrays.by_layout["maps"]["embedding"], "embedding")
+        if not old and expected != metadata_digest(store.coords, store.arrays.by_layout):
             raise damaged(path, "its attributes or coordinates are not those written")
         return store
 
     @property
     def grid(self) -> Grid:
         """Where the pixels are."""
-        return Grid.from_cube(self._coords)
+        return Grid.from_cube(self.coords)
 
     @property
     def grid_shape(self) -> tuple[int, int]:
         """Rows, columns."""
-        return self._coords.sizes["y"], self._coords.sizes["x"]
+        return self.coords.sizes["y"], self.coords.sizes["x"]
 
     @property
     def days(self) -> np.ndarray:
         """Days of the cube, datetime64[ns] at midnight UTC."""
-        return self._coords["time"].values
+        return self.coords["time"].values
 
     def at_snapshot(self, snapshot: str) -> Store:
         """An earlier or later state of the same store, with the same calibration.
@@ -190,12 +178,12 @@ class Store:
     @property
     def coords(self) -> xr.Dataset:
         """The cube's coordinates, (time), (y), (x) in m and (feature), and attributes, in memory, without variables."""
-        return self._coords
+        return self.arrays.coords
 
     @property
     def attrs(self) -> dict[str, Any]:
         """The cube's attributes: model, digests, quantisation, whether simulated."""
-        return self._coords.attrs
+        return self.coords.attrs
 
     @property
     def nbytes(self) -> int:
@@ -226,10 +214,10 @@ class Store:
         layout = layout or "maps"
         if layout not in LAYOUTS:
             raise InputError(f"Got the layout {layout!r}, need one of {', '.join(LAYOUTS)}.")
-        return self._dataset(self._coords, self.lazy_codes(layout), ("time", "y", "x"))
+        return self.arrays.dataset(self.coords, self.lazy_codes(layout), ("time", "y", "x"))
 
     def lazy_codes(self, layout: str) -> dict[str, Any]:
-        """All bytes of a layout as on disk.
+        """All bytes of a layout as on disk, as of ``CubeArrays.lazy_codes``.
 
         Parameters
         ----------
@@ -239,22 +227,9 @@ class Store:
         Returns
         -------
         dict
-            Dask arrays by name: ``embedding`` (time, y, x, feature) int8, ``quality`` (time, y, x, layer) uint8. When
-            computed, they raise InputError where a chunk is missing.
+            Dask arrays by name: ``embedding`` (time, y, x, feature) int8, ``quality`` (time, y, x, layer) uint8.
         """
-        import dask.array as da
-
-        lazy = {}
-        with reading(self.path):
-            for name, array in self._arrays[layout].items():
-                # Chunks of the store are blocks of dask, so that one block reads one object.
-                values = da.from_zarr(array, chunks=dask_chunks(array))
-                if marks_missing(array, name):
-                    values = values.map_blocks(
-                        check_complete, self.path, name, dtype=array.dtype, meta=values._meta
-                    )
-                lazy[name] = values
-        return lazy
+        return self.arrays.lazy_codes(layout)
 
     def map(self, day: Any) -> xr.Dataset:
         """One day of all pixels.
@@ -275,7 +250,7 @@ class Store:
             For a day the cube does not have, and where a chunk is missing.
         """
         index = self.day_index(day)
-        return self._read("maps", (index, slice(None), slice(None)))
+        return self.arrays.read("maps", (index, slice(None), slice(None)))
 
     def frame(self, day: Any, rows: slice, cols: slice) -> xr.Dataset:
         """A rectangle of one day as finely as ``FRAME_BYTES`` allow; pixels of overviews are larger.
@@ -297,8 +272,8 @@ class Store:
         index = self.day_index(day)
         # The finest level whose bytes for this rectangle stay within a frame's bound.
         remote = not isinstance(self.path, Path)
-        level, key = finest_level(self._arrays, self.grid_shape, index, rows, cols, remote)
-        return self._rectangle(level, index, *key[1:], tuple(DTYPES))
+        level, key = finest_level(self.arrays.by_layout, self.grid_shape, index, rows, cols, remote)
+        return self.arrays.read_level(level, index, *key[1:], tuple(DTYPES))
 
     def tile(self, day: Any, level: int, rows: slice, cols: slice, quality: bool = True) -> xr.Dataset:
         """A rectangle of one day at a given level.
@@ -324,13 +299,13 @@ class Store:
         InputError
             For a level the store does not have.
         """
-        if level not in self._levels:
+        if level not in self.arrays.levels:
             raise InputError(
-                f"Got level {level}, need one of {', '.join(map(str, self._levels))}; choose one."
+                f"Got level {level}, need one of {', '.join(map(str, self.arrays.levels))}; choose one."
             )
         # Quality is a third of the bytes; layers that do not show it leave it unread.
         names = tuple(DTYPES) if quality else ("embedding",)
-        return self._rectangle(level, self.day_index(day), rows, cols, names)
+        return self.arrays.read_level(level, self.day_index(day), rows, cols, names)
 
     def series(self, row: int, col: int) -> xr.Dataset:
         """All days of one pixel; touches one chunk per array.
@@ -354,7 +329,7 @@ class Store:
         for name, value, size in (("row", row, self.grid_shape[0]), ("column", col, self.grid_shape[1])):
             if not 0 <= value < size:
                 raise InputError(f"Got {name} {value}, need 0 to {size - 1}; choose a pixel of the cube.")
-        return self._read("series", (slice(None), int(row), int(col)))
+        return self.arrays.read("series", (slice(None), int(row), int(col)))
 
     def window(self, days: slice, rows: slice, cols: slice) -> xr.Dataset:
         """A box of the cube, from the layout that touches fewer bytes.
@@ -370,7 +345,7 @@ class Store:
             In memory.
         """
         key = (days, rows, cols)
-        return self._read(self.best_layout(key), key)
+        return self.arrays.read(self.best_layout(key), key)
 
     def best_layout(self, key: BoxKey) -> str:
         """The layout that touches fewer bytes for a box.
@@ -386,7 +361,7 @@ class Store:
             One of ``LAYOUTS``.
         """
         # Both layouts hold the same numbers; chunks and shards decide which one reads less.
-        return min(LAYOUTS, key=lambda name: bytes_touched(self._arrays[name].values(), key))
+        return min(LAYOUTS, key=lambda name: bytes_touched(self.arrays.by_layout[name].values(), key))
 
     def scene(self) -> xr.DataTree | None:
         """The scene the cube was made from, lazily; None where the store carries none.
@@ -396,13 +371,15 @@ class Store:
         xarray.DataTree or None
             Of the scene contract: ``/s2`` (time, band, y, x) reflectance 0-1, ``/s1`` dB, ``/weather``, ``/tower``.
         """
+        import zarr
+
         with reading(self.path):
-            if "scene" not in self._open_group(""):
+            if "scene" not in zarr.open_group(self.arrays.zarr_store, mode="r", zarr_format=3):
                 return None
         from fluxlens.embeddings.readers import zarr as scenes
 
         # its values were checked when they were written, and every chunk has a checksum
-        return scenes.open(self._zarr, group="scene", values=False)
+        return scenes.open(self.arrays.zarr_store, group="scene", values=False)
 
     def true_colour_overviews(self) -> dict[int, xr.Dataset]:
         """Coarser true colour of a wide scene, as of ``true_colour.open_overviews``; empty where there is none.
@@ -415,7 +392,7 @@ class Store:
         from fluxlens.embeddings.store import true_colour
 
         with reading(self.path):
-            return true_colour.open_overviews(self._zarr)
+            return true_colour.open_overviews(self.arrays.zarr_store)
 
     def log(self) -> list[Snapshot]:
         """Commits of the store at this moment, newest first; there may be newer ones than ``snapshot``."""
@@ -446,7 +423,7 @@ class Store:
                 session = within_deadline(
                     self.path, lambda: self._repository.readonly_session(snapshot_id=snapshot)
                 )
-                return read_days(_zarr_store(self.path, session))
+                return read_days(zarr_store(self.path, session))
 
         # Of an object store each takes three requests, which wait for their answers.
         with ThreadPoolExecutor(8) as pool:
@@ -468,69 +445,10 @@ class Store:
         with reading(self.path):
             return within_deadline(self.path, newest)
 
-    @cached_property
-    def _opened(self) -> tuple[xr.Dataset, dict[str, dict[str, Any]]]:
-        """Coordinates and arrays in memory; opening them per click would cost more than the pixel."""
-        with reading(self.path):
-            return open_layouts(self._zarr)
-
     @property
-    def _coords(self) -> xr.Dataset:
-        """Coordinates and attributes."""
-        return self._opened[0]
-
-    @property
-    def _arrays(self) -> dict[str, dict[str, Any]]:
-        """Opened zarr arrays by layout and name."""
-        return self._opened[1]
-
-    @cached_property
-    def _levels(self) -> dict[int, str]:
-        return level_layouts(*self.grid_shape)
-
-    @cached_property
     def variable_attrs(self) -> dict[str, dict[str, Any]]:
         """Attributes of the cube's variables by name, without those by which Zarr readers find coordinates."""
-        maps = self._arrays["maps"]
-        # xarray writes these for itself and makes them anew.
-        hidden = {"grid_mapping", "coordinates"}
-        own = {key: value for key, value in maps["embedding"].attrs.items() if key not in hidden}
-        return {"embedding": own, **maps["quality"].attrs["layers"]}
-
-    def _open_group(self, group: str) -> Any:
-        import zarr
-
-        return zarr.open_group(self._zarr, path=group, mode="r", zarr_format=3)
-
-    def _read(self, layout: str, key: tuple[Any, Any, Any]) -> xr.Dataset:
-        coords = self._coords.isel(dict(zip(("time", "y", "x"), key, strict=True)))
-        dims = [dim for dim, part in zip(("time", "y", "x"), key, strict=True) if isinstance(part, slice)]
-        return self._dataset(coords, self._values(layout, key), dims)
-
-    def _rectangle(
-        self, level: int, index: int, rows: slice, cols: slice, names: tuple[str, ...]
-    ) -> xr.Dataset:
-        """A rectangle of one day, counted in pixels of a level."""
-        # A coarser level has coordinates of its own: centres of its larger pixels.
-        coords = self._coords.isel(time=index).drop_vars(("x", "y"))
-        coords = coords.assign_coords(level_grid(self.grid, level).window(rows, cols).coords())
-        return self._dataset(
-            coords, self._values(self._levels[level], (index, rows, cols), names), ("y", "x")
-        )
-
-    def _values(
-        self, layout: str, key: tuple[Any, Any, Any], names: tuple[str, ...] = tuple(DTYPES)
-    ) -> dict[str, np.ndarray]:
-        """Bytes as on disk by array."""
-        return read_boxes([(self, layout, key)], names)[0]
-
-    def _dataset(self, coords: xr.Dataset, values: dict[str, Any], dims: Iterable[str]) -> xr.Dataset:
-        """The variables of the cube contract; values are numpy or dask arrays as on disk."""
-        out = {"embedding": ((*dims, "feature"), values["embedding"], self.variable_attrs["embedding"])}
-        for name, data in decode_layers(values["quality"]).items() if "quality" in values else ():
-            out[name] = (tuple(dims), data, self.variable_attrs[name])
-        # given as they are, indexes are taken over: assigning makes them anew
-        return xr.Dataset(out, coords.coords, coords.attrs)
+        return self.arrays.variable_attrs
 
     @cached_property
     def _calendar(self) -> np.ndarray:
@@ -554,72 +472,12 @@ class Store:
             For no date, and a day the cube does not have.
         """
         try:
-            asked_day = np.datetime64(pd.Timestamp(day), "ns").astype("datetime64[D]")
+            wanted = np.datetime64(pd.Timestamp(day), "ns").astype("datetime64[D]")
         except (ValueError, TypeError) as error:
             raise InputError(f"Got the day {day!r}, need a date such as 2020-05-01.") from error
         days = self._calendar
         # Days increase, but a store may have gaps between them: equality is checked below.
-        index = int(np.searchsorted(days, asked_day))
-        if index == days.size or days[index] != asked_day:
-            raise InputError(
-                f"Got the day {asked_day}, need one from {days[0]} to {days[-1]}; choose another."
-            )
+        index = int(np.searchsorted(days, wanted))
+        if index == days.size or days[index] != wanted:
+            raise InputError(f"Got the day {wanted}, need one from {days[0]} to {days[-1]}; choose another.")
         return index
-
-
-def _zarr_store(path: Location, session: Any) -> Any:
-    """The Zarr store of a session; of an object store one that says what is wrong with the connection."""
-    if isinstance(path, Path):
-        return session.store
-    from fluxlens.embeddings.store.remote import RemoteStore  # imports Zarr
-
-    return RemoteStore(session.store, path)
-
-
-def read_boxes(
-    boxes: Sequence[tuple[Store, str, tuple[Any, ...]]], names: Iterable[str] = tuple(DTYPES)
-) -> list[dict[str, np.ndarray]]:
-    """Read boxes of several stores, all at once: one after another, each waits for Zarr's event loop anew.
-
-    Parameters
-    ----------
-    boxes
-        Of each the store, the layout, and day, rows and columns as integers or slices.
-    names
-        Which arrays: ``embedding``, ``quality``.
-
-    Returns
-    -------
-    list of dict
-        For each box the bytes as on disk: ``embedding`` (..., feature) int8 and ``quality`` (..., layer) uint8, with
-        the dims that the slices of its key leave.
-
-    Raises
-    ------
-    InputError
-        Where a chunk is missing or damaged, or a store cannot be reached.
-    """
-    import asyncio
-
-    from zarr.core.sync import sync
-
-    names = tuple(names)
-
-    async def read(store: Store, layout: str, name: str, key: tuple[Any, ...]) -> np.ndarray:
-        array = store._arrays[layout][name]
-        with reading(store.path):
-            codes = np.asarray(await array.async_array.getitem(key))
-        return check_complete(codes, store.path, name) if marks_missing(array, name) else codes
-
-    async def read_all() -> list[np.ndarray]:
-        return await asyncio.gather(
-            *(read(store, layout, name, key) for store, layout, key in boxes for name in names)
-        )
-
-    # Opened here and not in the event loop, which the opening itself needs.
-    for store, *_ in boxes:
-        _ = store._arrays
-    found = sync(read_all())
-    return [
-        dict(zip(names, found[i : i + len(names)], strict=True)) for i in range(0, len(found), len(names))
-    ]

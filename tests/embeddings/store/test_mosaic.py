@@ -13,7 +13,7 @@ from fluxlens.embeddings import catalog, gpp
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.store import Mosaic, Store, write
 from fluxlens.embeddings.store import mosaic as mosaics
-from fluxlens.embeddings.store.reader import read_boxes
+from fluxlens.embeddings.store.cube_arrays import read_boxes
 from fluxlens.models.errors import InputError
 from tiny_cube import NX, NY, blocks_of, random_cube
 

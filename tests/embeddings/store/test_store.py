@@ -77,7 +77,7 @@ def test_a_window_is_the_same_from_whichever_layout(stored, cube):
 
 def test_the_router_takes_maps_for_a_day_and_series_for_a_pixel(stored):
     day, pixel = (slice(0, 1), slice(0, NY), slice(0, NX)), (slice(0, DAYS), slice(0, 1), slice(0, 1))
-    maps, series = (stored._arrays[layout].values() for layout in ("maps", "series"))
+    maps, series = (stored.arrays.by_layout[layout].values() for layout in ("maps", "series"))
     assert routing.bytes_touched(maps, day) < routing.bytes_touched(series, day)
     assert routing.bytes_touched(series, pixel) < routing.bytes_touched(maps, pixel)
 
@@ -120,8 +120,8 @@ def test_a_frame_is_as_fine_as_its_bytes_allow(tmp_path, monkeypatch):
     mean = corner["embedding"].mean(("y", "x")).values
     np.testing.assert_allclose(whole["embedding"][0, 0].values, mean, atol=1.0)
     for rows, cols in ((slice(0, 37), slice(5, 64)), (slice(7, 9), slice(7, 9)), (slice(0, 1), slice(0, 64))):
-        level, key = routing.finest_level(store._arrays, store.grid_shape, 0, rows, cols)
-        arrays = store._arrays[store_layout.level_layouts(*store.grid_shape)[level]]
+        level, key = routing.finest_level(store.arrays.by_layout, store.grid_shape, 0, rows, cols)
+        arrays = store.arrays.by_layout[store_layout.level_layouts(*store.grid_shape)[level]]
         assert routing.bytes_touched(arrays.values(), key) <= routing.FRAME_BYTES
         assert store.frame(day, rows, cols).sizes["x"] > 0
 
@@ -215,7 +215,7 @@ def test_a_pixel_or_day_outside_is_told_so(stored):
 
 
 def test_sigma_is_a_byte_on_disk_and_survives_the_round_trip(stored):
-    assert stored._arrays["maps"]["quality"].dtype == np.uint8
+    assert stored.arrays.by_layout["maps"]["quality"].dtype == np.uint8
     codes = np.arange(256, dtype=np.uint8)
     np.testing.assert_array_equal(encode_sigma(decode_sigma(codes)), codes)
     assert decode_sigma(codes).dtype == np.float32
@@ -267,7 +267,7 @@ def test_a_store_of_before_that_fills_with_zeros_still_opens(tmp_path, monkeypat
     write(tmp_path / "old", cube, blocks_of(cube))
     monkeypatch.undo()
     old = Store.open(tmp_path / "old")
-    assert old._arrays["maps"]["quality"].fill_value == 0
+    assert old.arrays.by_layout["maps"]["quality"].fill_value == 0
     for layout in ("maps", "series"):
         xr.testing.assert_identical(old.cube(layout).compute(), cube)
     xr.testing.assert_identical(old.series(2, 3), cube.isel(y=2, x=3))
