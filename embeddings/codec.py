@@ -66,15 +66,15 @@ def _accumulate() -> Callable[[np.ndarray, np.ndarray], None]:
     @numba.njit(cache=True, nogil=True)
     def accumulate(differences: np.ndarray, sums: np.ndarray) -> None:
         parts, features, steps, places = differences.shape
-        for part in range(parts):
+        for block in range(parts):
             total = np.zeros((features, places), differences.dtype)
             for step in range(steps):
                 for feature in range(features):
                     for place in range(places):
-                        total[feature, place] += differences[part, feature, step, place]
+                        total[feature, place] += differences[block, feature, step, place]
                 for place in range(places):
                     for feature in range(features):
-                        sums[part, step, place, feature] = total[feature, place]
+                        sums[block, step, place, feature] = total[feature, place]
 
     return accumulate
 

@@ -54,8 +54,8 @@ def source(catalog: Any, name: str, **arguments: Any) -> Any:
         # intake renders arguments as templates too.
         if isinstance(value, str) and "{" in value:
             raise InputError(f"Got {key} = {value!r}, need a plain value without braces; correct it.")
-    found = catalog[name]
-    return found(**arguments) if arguments else found
+    entry = catalog[name]
+    return entry(**arguments) if arguments else entry
 
 
 class _Source(DataSource):
@@ -96,10 +96,10 @@ class _Source(DataSource):
                 f"Got the scene {name!r} without a catalog, need an entry of one; open a catalog first."
             )
         # Through the catalog, so that a scene is opened with the arguments of its own entry.
-        found = source(self.cat, name)
-        if not isinstance(found, SceneSource):
+        scene_source = source(self.cat, name)
+        if not isinstance(scene_source, SceneSource):
             raise InputError(f"Got the entry {name!r}, need one that is a scene; choose another.")
-        return found
+        return scene_source
 
     def _path(self, path: str) -> Path | str:
         """A relative path starts at the catalog's folder."""

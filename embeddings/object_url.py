@@ -225,10 +225,10 @@ def _check_google_file(url: ObjectUrl) -> None:
     if not file:
         return
     try:
-        found = json.loads(Path(file).read_text())
+        key = json.loads(Path(file).read_text())
     except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict) or "type" not in found:
+        key = None
+    if not isinstance(key, dict) or "type" not in key:
         raise InputError(
             f"Got {url} with GOOGLE_APPLICATION_CREDENTIALS={file}, which is no readable file of credentials, need the "
             "JSON of an account; correct the variable, or unset it and read anonymously."

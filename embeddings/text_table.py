@@ -469,8 +469,8 @@ def cut_cell(cells: pd.Series) -> str:
     mark = r"[.,]"
     if others.str.contains(mark, regex=True).all():
         decimals = others.str.split(mark, regex=True).str[-1].str.len()
-        found = re.split(mark, last)
-        is_short = (len(found[-1]) if len(found) > 1 else 0) < decimals.min()
+        pieces = re.split(mark, last)
+        is_short = (len(pieces[-1]) if len(pieces) > 1 else 0) < decimals.min()
     else:
         # Texts of one length, such as dates; whole numbers have all lengths.
         is_short = (
@@ -617,12 +617,12 @@ def parse_columns(
         return pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in dtypes.items()})
 
 
-def _with_points(found: Table) -> pd.DataFrame:
+def _with_points(decoded: Table) -> pd.DataFrame:
     """The rows with decimal points. A decimal comma can only stand where commas do not separate, or in quotes."""
-    table = found.frame
+    table = decoded.frame
     for name in table.columns:
         if table[name].str.contains("[.,]", regex=True).any():
-            table[name] = _without_thousands(table[name], found.separator)
+            table[name] = _without_thousands(table[name], decoded.separator)
         if table[name].str.contains(",", regex=False).any():
             whole = table[name].str.fullmatch(_DECIMAL_COMMA.pattern)
             table[name] = table[name].where(~whole, table[name].str.replace(",", ".", regex=False))
@@ -802,9 +802,9 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
     # Words for months leave no doubt of the order; Earth Engine and spreadsheets write them.
     if text.str.contains(r"[A-Za-z]{3}", regex=True).all():
         for style in MONTH_WORDS:
-            found = pd.to_datetime(text, format=style, errors="coerce")
-            if found.notna().all():
-                return found
+            dates = pd.to_datetime(text, format=style, errors="coerce")
+            if dates.notna().all():
+                return dates
     if text.str.fullmatch(r"\d{8}").all():
         return pd.to_datetime(text, format="%Y%m%d", errors="coerce")
     split = text.str.extract(r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(?:\D.*)?$")

@@ -73,12 +73,12 @@ class Tokens:
                 f" {tuple(self.day.shape)} do not agree on (area, time, pixel)."
             )
 
-    def pixels(self, part: slice) -> Tokens:
+    def pixels(self, index: slice) -> Tokens:
         """Select pixels.
 
         Parameters
         ----------
-        part
+        index
             Slice of the pixel axis.
 
         Returns
@@ -86,7 +86,7 @@ class Tokens:
         Tokens
             Views of the same tensors.
         """
-        return Tokens(self.token[:, :, part], self.valid[:, :, part], self.day)
+        return Tokens(self.token[:, :, index], self.valid[:, :, index], self.day)
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,12 @@ class FusionOutput:
     z: Float[Tensor, "a q p f"]
     log_sigma: dict[str, Float[Tensor, "a q p _"]]
 
-    def days(self, part: slice) -> FusionOutput:
+    def days(self, index: slice) -> FusionOutput:
         """Select query days.
 
         Parameters
         ----------
-        part
+        index
             Slice of the day axis.
 
         Returns
@@ -118,7 +118,7 @@ class FusionOutput:
         FusionOutput
             Views of the same tensors.
         """
-        return FusionOutput(self.z[:, part], {name: log[:, part] for name, log in self.log_sigma.items()})
+        return FusionOutput(self.z[:, index], {name: log[:, index] for name, log in self.log_sigma.items()})
 
 
 def cat(parts: list[Tokens]) -> Tokens:
@@ -135,13 +135,13 @@ def cat(parts: list[Tokens]) -> Tokens:
         Shorter series are padded with invalid acquisitions, which change no output.
     """
     # Padding is put at the end with day 0; it is invalid, so that its weight is zero whatever its distance in time.
-    longest = max(part.token.shape[1] for part in parts)
+    longest = max(one.token.shape[1] for one in parts)
 
     def pad(array: Tensor) -> Tensor:
         return torch.cat([array, array.new_zeros(1, longest - array.shape[1], *array.shape[2:])], 1)
 
     return Tokens(
-        torch.cat([pad(part.token) for part in parts]),
-        torch.cat([pad(part.valid) for part in parts]),
-        torch.cat([pad(part.day) for part in parts]),
+        torch.cat([pad(one.token) for one in parts]),
+        torch.cat([pad(one.valid) for one in parts]),
+        torch.cat([pad(one.day) for one in parts]),
     )

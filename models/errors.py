@@ -30,7 +30,7 @@ def shorten_words(text: str, at_most: int = 400) -> str:
     """
     if len(text) <= at_most:
         return text
-    return re.sub(rf"\S{{{at_most + 1},}}", lambda found: f"{found[0][:60]}...{found[0][-20:]}", text)
+    return re.sub(rf"\S{{{at_most + 1},}}", lambda match: f"{match[0][:60]}...{match[0][-20:]}", text)
 
 
 class DataWarning(UserWarning):

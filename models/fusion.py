@@ -61,8 +61,8 @@ class ContextualisedSeries:
         ahead = 0 if causal else WINDOW_DAYS
         near = (self.day >= days.min() - WINDOW_DAYS) & (self.day <= days.max() + ahead)
         at = near.any(0).nonzero().flatten().tolist() or [0]
-        part = slice(at[0], at[-1] + 1)
-        return ContextualisedSeries(self.day[:, part], self.values[:, :, part])
+        window = slice(at[0], at[-1] + 1)
+        return ContextualisedSeries(self.day[:, window], self.values[:, :, window])
 
 
 class Fusion(nn.Module):
@@ -287,15 +287,15 @@ class Fusion(nn.Module):
 
 
 @torch.no_grad()
-def _copy_known_inputs(mine: nn.Module, theirs: nn.Module, inputs: list[str], known: list[str]) -> None:
+def _copy_known_inputs(mine: nn.Module, theirs: nn.Module, inputs: list[str], available: list[str]) -> None:
     """Copy weights for the inputs that ``theirs`` has, set those of other inputs to zero; all else is copied.
 
     Heads and units that ``theirs`` lacks come last and keep their initial weights.
     """
     state, source = mine.state_dict(), theirs.state_dict()
-    at = [inputs.index(label) for label in known]
+    at = [inputs.index(label) for label in available]
     for key, value in source.items():
-        if value.ndim == 2 and value.shape[1] == len(known) != len(inputs):
+        if value.ndim == 2 and value.shape[1] == len(available) != len(inputs):
             # Columns that the source lacks stay zero: its outputs do not change.
             wide = value.new_zeros(len(value), len(inputs))
             wide[:, at] = value

@@ -343,9 +343,9 @@ def _schedule(done: float) -> float:
 
 @torch.no_grad()
 def _average(averaged: Embedder, model: Embedder, decay: float) -> None:
-    for kept, new in zip(averaged.parameters(), model.parameters(), strict=True):
+    for average, new in zip(averaged.parameters(), model.parameters(), strict=True):
         if new.requires_grad:
-            kept.lerp_(new, 1 - decay)
+            average.lerp_(new, 1 - decay)
 
 
 @torch.no_grad()

@@ -156,14 +156,14 @@ def open_entry(
     from fluxlens.embeddings.catalog import source
     from fluxlens.embeddings.driver import EmbeddingsSource
 
-    found = source(catalog, entry)
-    if not isinstance(found, EmbeddingsSource):
+    entry_source = source(catalog, entry)
+    if not isinstance(entry_source, EmbeddingsSource):
         raise InputError(f"Got the entry {entry!r}, need one that holds embeddings; choose another.")
     # HoloViews takes seconds to import and to draw with: they pass beside the opening of the store, whose progress the
     # page shows.
     preparing = threading.Thread(target=prepare, name="prepare page", daemon=True)
     preparing.start()
-    store = yield from found.store_steps()
+    store = yield from entry_source.store_steps()
     if snapshot:
         store = store.at_snapshot(snapshot)
     data = ExplorerData(store, gpp_predictor(store), *find_published(catalog, store.grid))

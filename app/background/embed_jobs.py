@@ -234,9 +234,9 @@ class EmbedJob:
             self._check_stop()
             started = time.monotonic()
             # In this thread: the engine has threads of its own, and the time is that of one block.
-            part = cube.isel(y=r, x=c).compute(scheduler="synchronous")
+            block = cube.isel(y=r, x=c).compute(scheduler="synchronous")
             self.computing_s += time.monotonic() - started
-            yield Block(r, c, part, n, self.total)
+            yield Block(r, c, block, n, self.total)
 
 
 def _chunk_slices(sizes: tuple[int, ...]) -> list[slice]:
@@ -244,9 +244,9 @@ def _chunk_slices(sizes: tuple[int, ...]) -> list[slice]:
     return [slice(stop - size, stop) for stop, size in zip(stops, sizes, strict=True)]
 
 
-def _align(part: slice, size: int) -> slice:
+def _align(span: slice, size: int) -> slice:
     """A slice grown to multiples of ``ALIGN_PX``, inside 0 .. ``size``."""
-    return slice(part.start // ALIGN_PX * ALIGN_PX, min(size, -(-part.stop // ALIGN_PX) * ALIGN_PX))
+    return slice(span.start // ALIGN_PX * ALIGN_PX, min(size, -(-span.stop // ALIGN_PX) * ALIGN_PX))
 
 
 def crop_scene(scene: xr.DataTree, grid: Grid) -> xr.DataTree:
@@ -359,8 +359,8 @@ def _count_work(scene: SceneData, box: EmbedBox) -> float:
     """Pixels of the blocks touched x (acquisitions + days), to which the time of a job is about proportional."""
     from fluxlens.embeddings.inference.request import BLOCK_PX
 
-    def covered(part: slice, size: int) -> int:
-        return min(size, -(-part.stop // BLOCK_PX) * BLOCK_PX) - part.start // BLOCK_PX * BLOCK_PX
+    def covered(span: slice, size: int) -> int:
+        return min(size, -(-span.stop // BLOCK_PX) * BLOCK_PX) - span.start // BLOCK_PX * BLOCK_PX
 
     ny, nx = scene.grid.shape
     return covered(box.rows, ny) * covered(box.cols, nx) * (scene.acquisition_count + box.shape[0])

@@ -75,5 +75,5 @@ def bench(
         raise InputError(f"Got {min(options.values())} as a size of the bench, need 1 or more; correct it.")
     sys.path.insert(0, str(folder))
     # Benchmarks import one another by their bare names, so that their folder must be on the path.
-    found = importlib.import_module(f"bench_{what}").run(**options)
-    print_table(found, json_path)
+    results = importlib.import_module(f"bench_{what}").run(**options)
+    print_table(results, json_path)

@@ -223,12 +223,12 @@ def export_points(
         from fluxlens.embeddings.gpp import load_calibration
 
         fitted = load_calibration(calibration)
-    found = find_embeddings(store, catalog)
+    resolved = find_embeddings(store, catalog)
     has_place = bool(at or points or polygon)
     # Cubes that others published are read like a store, but have no snapshot that a replay could name.
-    opened = open_feature_cube(found)
+    opened = open_feature_cube(resolved)
     if opened is None:
-        opened = open_store(found, snapshot)
+        opened = open_store(resolved, snapshot)
     elif replay or snapshot or calibration or not has_place:
         raise InputError(
             "Got a feature cube with --replay, --snapshot or --calibration or without a place, need --at, --points or"
@@ -292,10 +292,10 @@ def export_summary(
         raise InputError(f"Got --summary with {extra[0]}, need it without; leave one out.")
     # Before the store is opened: one of a catalog entry may have to be computed first.
     paths.check_path(out, paths.CUBES | paths.MAPS)
-    found = find_embeddings(store, catalog)
-    opened = open_feature_cube(found)
+    resolved = find_embeddings(store, catalog)
+    opened = open_feature_cube(resolved)
     if opened is None:
-        opened = open_store(found, snapshot)
+        opened = open_store(resolved, snapshot)
     elif snapshot:
         raise InputError("Got a feature cube with --snapshot, need a store for it; leave it out.")
     print(f"{out}: {run_with_progress(summary.summary_to_file(opened, out, window))}")

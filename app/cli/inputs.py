@@ -119,31 +119,31 @@ def find_embeddings(name: str, catalog: str | None) -> str | EmbeddingsSource:
     return source
 
 
-def open_store(found: str | EmbeddingsSource, snapshot: str | None) -> Store:
+def open_store(source: str | EmbeddingsSource, snapshot: str | None) -> Store:
     """Open a store; one that a catalog entry has not stored yet is computed now, with progress on stderr.
 
     Parameters
     ----------
-    found : str or EmbeddingsSource
+    source : str or EmbeddingsSource
         As ``find_embeddings`` returns it.
     snapshot : str or None
         Of the store; None for the newest.
     """
     from fluxlens.embeddings.store import Store
 
-    if isinstance(found, str):
-        return Store.open(found, snapshot)
+    if isinstance(source, str):
+        return Store.open(source, snapshot)
     # A snapshot named on the command line comes before one that the entry names.
-    store = run_with_progress(found.store_steps())
+    store = run_with_progress(source.store_steps())
     return store.at_snapshot(snapshot) if snapshot else store
 
 
-def open_feature_cube(found: str | EmbeddingsSource) -> xr.Dataset | None:
+def open_feature_cube(source: str | EmbeddingsSource) -> xr.Dataset | None:
     """Open a published feature cube (DeepFeatures); None where it is anything else.
 
     Parameters
     ----------
-    found : str or EmbeddingsSource
+    source : str or EmbeddingsSource
         As ``find_embeddings`` returns it.
 
     Returns
@@ -153,9 +153,9 @@ def open_feature_cube(found: str | EmbeddingsSource) -> xr.Dataset | None:
     """
     from fluxlens.embeddings.readers import feature_cube
 
-    if isinstance(found, str):
-        return feature_cube.open(found) if feature_cube.is_feature_cube(found) else None
-    return found.read() if found.features is not None else None
+    if isinstance(source, str):
+        return feature_cube.open(source) if feature_cube.is_feature_cube(source) else None
+    return source.read() if source.features is not None else None
 
 
 def is_series_table(path: str) -> bool:

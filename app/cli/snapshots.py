@@ -53,10 +53,10 @@ def snapshots(store: str, catalog: str | None, json_path: str | None) -> None:
 def _commits(store) -> list[dict]:
     """Id, time, message and days of each commit of a store, newest first."""
     log = store.log()
-    found = []
+    rows = []
     for commit, days in zip(log, store.days_of([commit.id for commit in log]), strict=True):
         first, last = (str(day.astype("datetime64[D]")) for day in days[[0, -1]])
-        found.append(
+        rows.append(
             {
                 "id": commit.id,
                 "written_at": f"{commit.written_at:%Y-%m-%d %H:%M:%S}",
@@ -66,7 +66,7 @@ def _commits(store) -> list[dict]:
                 "message": commit.message,
             }
         )
-    return found
+    return rows
 
 
 def _print_rows(rows: list[dict]) -> None:

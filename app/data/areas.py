@@ -55,8 +55,8 @@ def sample_members(
 
     rows, cols = np.nonzero(pixels_inside(grid, [area]))
     if holds is not None:
-        held = holds(rows, cols)
-        rows, cols = rows[held], cols[held]
+        stored = holds(rows, cols)
+        rows, cols = rows[stored], cols[stored]
     if not len(rows):
         raise InputError("Got an area without a pixel centre inside, need one in the scene; draw it larger.")
     # Evenly over row-major order: the sample keeps the shape of the area.
@@ -98,10 +98,10 @@ def read_area(
         out["ndvi_decoded_pixels"] = (("time", "pixel"), decoded.astype("float32"))
     if "gpp" in parts:
         out["gpp_pixels"] = (("time", "pixel"), parts["gpp"].astype("float32"))
-    for name, part in parts.items():
-        dims = ("time", "component")[: part.ndim - 1]
-        low, high = np.percentile(part, PERCENTILES, axis=1)
-        for suffix, numbers in (("", part.mean(1)), ("_lo", low), ("_hi", high)):
+    for name, table in parts.items():
+        dims = ("time", "component")[: table.ndim - 1]
+        low, high = np.percentile(table, PERCENTILES, axis=1)
+        for suffix, numbers in (("", table.mean(1)), ("_lo", low), ("_hi", high)):
             out[name + suffix] = (dims, numbers.astype("float32"))
     for name in QUALITY:
         out[name] = ("time", cube[name].transpose("time", "pixel").values.mean(1))

@@ -69,21 +69,21 @@ def tower_chart_table(data: ExplorerData, comparison: TowerComparison, chart: st
         for scale in SCALES:
             for name in comparison.lines:
                 prefix = f"{name}.{scale}."
-                found = {
+                scores = {
                     key[len(prefix) :]: v for key, v in comparison.scores.items() if key.startswith(prefix)
                 }
-                if found:
-                    rows.append({"scale": scale, "line": LINES[name]} | found)
+                if scores:
+                    rows.append({"scale": scale, "line": LINES[name]} | scores)
         table = pd.DataFrame(rows)
     elif chart == "cycle":
         days = pd.date_range("2020-01-01", "2020-12-31").strftime("%m-%d")
         # Of the days that are measured, as in the chart.
-        kept = {name: comparison.climatology(comparison.pair(name)[1]) for name in comparison.lines}
-        table = pd.DataFrame({"day": days, "measured": comparison.climatology(comparison.measured)} | kept)
+        by_line = {name: comparison.climatology(comparison.pair(name)[1]) for name in comparison.lines}
+        table = pd.DataFrame({"day": days, "measured": comparison.climatology(comparison.measured)} | by_line)
     elif chart == "anomaly":
-        kept = {name: comparison.anomaly(comparison.pair(name)[1]) for name in comparison.lines}
+        by_line = {name: comparison.anomaly(comparison.pair(name)[1]) for name in comparison.lines}
         table = pd.DataFrame(
-            {"time": comparison.time, "measured": comparison.anomaly(comparison.measured)} | kept
+            {"time": comparison.time, "measured": comparison.anomaly(comparison.measured)} | by_line
         )
     else:
         table = pd.DataFrame({"time": comparison.time} | lines)

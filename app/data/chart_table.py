@@ -41,11 +41,11 @@ def make_table(data: ExplorerData, places: list[Place], names: list[str]) -> pd.
     """
     parts = []
     for place, name in zip(places, names, strict=True):
-        part = daily_columns(data, place).to_dataframe().reset_index()
+        table = daily_columns(data, place).to_dataframe().reset_index()
         for position, (column, value) in enumerate({"name": name, **coordinates_of(data, place)}.items(), 1):
             # After ``time``, before the values, in the order that the other exports have.
-            part.insert(position, column, value)
-        parts.append(part)
+            table.insert(position, column, value)
+        parts.append(table)
     out = pd.concat(parts, ignore_index=True)
     out.attrs = metadata(data, places)
     return out

@@ -128,14 +128,16 @@ class MapLayers:
         if not self.scene.has_gaps:
             return image
         # Where no store of a mosaic is, the cube has its value for "missing", of which any layer would make a colour.
-        held = self.scene.held_pixels(viewport)
+        stored = self.scene.held_pixels(viewport)
         shares = image.shares
         if shares:
             shares = tuple(
-                (np.bincount(image.values[held, 0].astype(int), minlength=len(shares)) / held.sum()).tolist()
+                (
+                    np.bincount(image.values[stored, 0].astype(int), minlength=len(shares)) / stored.sum()
+                ).tolist()
             )
         return replace(
-            image, values=np.where(held[..., None], image.values, np.float32(np.nan)), shares=shares
+            image, values=np.where(stored[..., None], image.values, np.float32(np.nan)), shares=shares
         )
 
     def _make_true_colour(self, key: LayerKey, viewport: Viewport | None) -> LayerImage:

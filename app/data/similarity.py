@@ -78,8 +78,8 @@ class PixelSimilarity:
             None: the whole scene.
         """
         values = self.cosine(day, reference, viewport)
-        held = self.scene.held_pixels(viewport) if self.scene.has_gaps else ...
-        share = float((values[held] >= threshold).mean())
+        stored = self.scene.held_pixels(viewport) if self.scene.has_gaps else ...
+        share = float((values[stored] >= threshold).mean())
         when = f"on {format_date(day)}" if day else self.period_label
         if isinstance(reference, tuple):
             label = f"Similarity to pixel {reference[0]}, {reference[1]}"

@@ -93,14 +93,16 @@ class ChartTemplate:
         """The charts anew, with models of their own."""
         new_ids: dict[str, str] = {}
 
-        def rename(part: Any) -> Any:
+        def rename(element: Any) -> Any:
             """The same content with another id for each model: a model is in one document only."""
-            if isinstance(part, dict):
-                out = {key: rename(value) for key, value in part.items()}
-                if isinstance(part.get("id"), str) and (part.get("type") == "object" or len(part) == 1):
-                    out["id"] = new_ids.setdefault(part["id"], make_id())
+            if isinstance(element, dict):
+                out = {key: rename(value) for key, value in element.items()}
+                if isinstance(element.get("id"), str) and (
+                    element.get("type") == "object" or len(element) == 1
+                ):
+                    out["id"] = new_ids.setdefault(element["id"], make_id())
                 return out
-            return [rename(value) for value in part] if isinstance(part, list) else part
+            return [rename(value) for value in element] if isinstance(element, list) else element
 
         figures = Deserializer().decode(rename(self._content))
         out = {}

@@ -116,13 +116,13 @@ def _array_source(array: xr.DataArray) -> tuple[Grid, Callable]:
         if viewport is None:
             return LayerImage(values[..., None], style, caption)
         level = viewport.level
-        part = values[viewport.top * level : viewport.bottom * level, viewport.left * level :]
-        part = part[:, : (viewport.right - viewport.left) * level]
+        block = values[viewport.top * level : viewport.bottom * level, viewport.left * level :]
+        block = block[:, : (viewport.right - viewport.left) * level]
         # the last block of a side may be cut by the edge of the image
         # Repeated edges change the mean of the last block by less than leaving them out would.
-        pad = [(0, -n % level) for n in part.shape]
-        part = np.pad(part, pad, mode="edge")
-        blocks = part.reshape(part.shape[0] // level, level, part.shape[1] // level, level)
+        pad = [(0, -n % level) for n in block.shape]
+        block = np.pad(block, pad, mode="edge")
+        blocks = block.reshape(block.shape[0] // level, level, block.shape[1] // level, level)
         return LayerImage(blocks.mean((1, 3))[..., None], style, caption)
 
     return grid, read

@@ -237,45 +237,45 @@ class MapPlot:
         away = np.hypot(x - self.tower_xy[0], y - self.tower_xy[1])
         return bool(away <= max(MARKER_REACH * span, self.grid.size_m / 2))
 
-    def frame(self, part: Grid | None) -> None:
+    def frame(self, window: Grid | None) -> None:
         """Outline a part of the grid, or remove the outline (None)."""
         table = no_lines()
-        if part is not None:
-            left, bottom, right, top = self._inside(part)
+        if window is not None:
+            left, bottom, right, top = self._inside(window)
             table["xs"] = [[left, right, right, left, left]]
             table["ys"] = [[bottom, bottom, top, top, bottom]]
             table["colour"] = [HALO]
         self.chart.update({"box": table})
 
-    def _inside(self, part: Grid | None = None) -> np.ndarray:
+    def _inside(self, window: Grid | None = None) -> np.ndarray:
         """An extent less a line's width: Bokeh clears only the frame, lines outside it would stay on screen."""
         # Half a line's width inwards, so that a frame on the edge of the scene is visible whole.
         inset = self.grid.size_m * self.grid.nx / 300
-        return np.add((part or self.grid).extent, [inset, inset, -inset, -inset])
+        return np.add((window or self.grid).extent, [inset, inset, -inset, -inset])
 
     def draw_basemap(self, rgba: np.ndarray, extent: tuple[float, float, float, float]) -> None:
         """Draw a basemap (y, x, 4) uint8 under everything; ``extent`` is left, bottom, right, top in metres."""
         self.chart.update({"basemap": {"rgba": rgba, "extent": extent}})
 
     def fill(
-        self, part: Grid | None, values: np.ndarray | None = None, style: LayerStyle | None = None
+        self, window: Grid | None, values: np.ndarray | None = None, style: LayerStyle | None = None
     ) -> None:
         """Draw what is computed of a box so far, over the paler image.
 
         Parameters
         ----------
-        part : Grid or None
+        window : Grid or None
             The box; None removes it.
         values : numpy.ndarray
             (y, x, channel) of the box, NaN where not computed yet.
         style : LayerStyle
             Its colours.
         """
-        self._glyph.glyph.global_alpha = 1.0 if part is None else UNDER_BOX_ALPHA
-        if part is None:
+        self._glyph.glyph.global_alpha = 1.0 if window is None else UNDER_BOX_ALPHA
+        if window is None:
             self.chart.update({"fresh": NO_IMAGE})
             return
-        self.chart.update({"fresh": {"rgba": paint(values, style), "extent": part.extent}})
+        self.chart.update({"fresh": {"rgba": paint(values, style), "extent": window.extent}})
 
     # --- the image ---
 

@@ -28,7 +28,7 @@ from fluxlens.app.plots.series_layout import (
     chart_dimensions,
     chart_marks,
     empty_tables,
-    others_tables,
+    other_places_tables,
     series_tables,
     tower_table,
     weather_table,
@@ -269,15 +269,15 @@ class SeriesFigures:
             if self._on_lines is not None:
                 self._on_lines()
 
-    def show_others(self, others: list[tuple[str, xr.Dataset]]) -> None:
+    def show_other_places(self, other_places: list[tuple[str, xr.Dataset]]) -> None:
         """One line a chart for each other place: NDVI of every day or else of clear dates, PC1, VV, GPP.
 
         Parameters
         ----------
-        others : list of (str, xarray.Dataset)
+        other_places : list of (str, xarray.Dataset)
             Colour and series of each.
         """
-        self._update(others_tables(others))
+        self._update(other_places_tables(other_places))
 
     def show_tower(self, tower: xr.Dataset | None) -> None:
         """Show measured GPP of a tower, or none (None)."""

@@ -373,12 +373,12 @@ def other_lines(chart: str, series: xr.Dataset) -> tuple[np.ndarray, np.ndarray]
     return None
 
 
-def others_tables(others: list[tuple[str, xr.Dataset]]) -> dict[str, dict]:
+def other_places_tables(other_places: list[tuple[str, xr.Dataset]]) -> dict[str, dict]:
     """By ``others_`` and the chart: one line for each other place, given as (colour, series)."""
     tables = {}
     for name in TITLES:
         if name != "weather":
-            lines = [(colour, other_lines(name, series)) for colour, series in others]
+            lines = [(colour, other_lines(name, series)) for colour, series in other_places]
             lines = [(colour, line) for colour, line in lines if line is not None]
             tables[f"others_{name}"] = {
                 "xs": [line[0] for _, line in lines],
@@ -395,7 +395,7 @@ def series_charts(
     simulated: bool = False,
     colour: str = PLACE_COLOURS[0],
     width: int = CHART_WIDTH_PX,
-    others: list[tuple[str, xr.Dataset]] = (),
+    other_places: list[tuple[str, xr.Dataset]] = (),
 ) -> Any:
     """Charts of one place under one another; pan and zoom of one moves all.
 
@@ -418,7 +418,7 @@ def series_charts(
         Colour #rrggbb of the place.
     width : int
         Width of the frames, screen pixels.
-    others : list of (str, xarray.Dataset)
+    other_places : list of (str, xarray.Dataset)
         Colour and series of other places: one line each.
 
     Returns
@@ -439,7 +439,7 @@ def series_charts(
     spread = "5 to 95 % of the area" if "pixels" in current.attrs else "90 % band"
     marks, axes, time = chart_marks(spread), chart_dimensions(), time_dimension()
     fixed = {"tower": tower_table(tower, first, last), "weather": weather_table(weather, first, last)}
-    fixed |= others_tables(list(others))
+    fixed |= other_places_tables(list(other_places))
     tables = series_tables(current) | density_tables(current, width, CHART_HEIGHT_PX) | fixed
     options = {"frame_width": width, "frame_height": CHART_HEIGHT_PX, "show_grid": True}
     options |= {"legend_position": "right", "show_legend": True}

@@ -579,10 +579,10 @@ class Explorer(pn.viewable.Viewer):
         data = self._require_data()
         cube = data.store.series(*self.state.pixel)
         pixel = data.pixel_series(*self.state.pixel)
-        found = [name for name in ("gpp", "gpp_lo", "gpp_hi") if name in pixel]
+        gpp_names = [name for name in ("gpp", "gpp_lo", "gpp_hi") if name in pixel]
         row, col = self.state.pixel
         return cube.assign_coords(row=row, col=col).assign(
-            {name: ("time", pixel[name].values, pixel[name].attrs) for name in found}
+            {name: ("time", pixel[name].values, pixel[name].attrs) for name in gpp_names}
         )
 
     @property
@@ -756,7 +756,7 @@ class Explorer(pn.viewable.Viewer):
         others = [(PLACE_COLOURS[o.slot], data.place_series(o)) for o in state.places if o is not state.place]
         colour = PLACE_COLOURS[state.place.slot]
         series = data.place_series(state.place)
-        return plots.series_charts(series, data.weather, tower, data.simulated, colour, others=others)
+        return plots.series_charts(series, data.weather, tower, data.simulated, colour, other_places=others)
 
     # Names of an earlier version.
     embedding_map, series_charts = map, charts

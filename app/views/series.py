@@ -141,7 +141,7 @@ class SeriesView:
         self.charts.show(series, PLACE_COLOURS[place.slot], self._shown_tower())
         self._update_area_lines()
         # Others are thin lines without a band, so that the current place stays readable among them.
-        self.charts.show_others(
+        self.charts.show_other_places(
             [(PLACE_COLOURS[other.slot], self.data.place_series(other)) for other in self._other_places()]
         )
         lon, lat = self.data.grid.lonlat(*self.data.centre(place.row, place.col))

@@ -29,9 +29,9 @@ def kmeans(values: np.ndarray, count: int, rounds: int = 25, seed: int = 0) -> n
     with warnings.catch_warnings():
         # Fewer distinct samples than clusters: some centres coincide, which only leaves their clusters empty.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        found = KMeans(count, n_init=1, max_iter=rounds, random_state=seed).fit(values.astype("float32"))
-    size = np.bincount(found.labels_, minlength=count)
-    return found.cluster_centers_[np.argsort(-size, kind="stable")]
+        fitted = KMeans(count, n_init=1, max_iter=rounds, random_state=seed).fit(values.astype("float32"))
+    size = np.bincount(fitted.labels_, minlength=count)
+    return fitted.cluster_centers_[np.argsort(-size, kind="stable")]
 
 
 def assign(values: np.ndarray, centres: np.ndarray) -> np.ndarray:

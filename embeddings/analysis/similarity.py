@@ -74,10 +74,10 @@ def principal(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     with np.errstate(
         invalid="ignore"
     ):  # the share of variance explained, unused, is 0 / 0 where all pixels are alike
-        found = PCA(min(3, sample.shape[1]), svd_solver="covariance_eigh").fit(sample.astype("float64"))
-    weights = found.components_.T
+        pca = PCA(min(3, sample.shape[1]), svd_solver="covariance_eigh").fit(sample.astype("float64"))
+    weights = pca.components_.T
     weights = weights * np.sign(weights[np.abs(weights).argmax(0), range(weights.shape[1])])
-    return weights.astype("float32"), found.mean_.astype("float32")
+    return weights.astype("float32"), pca.mean_.astype("float32")
 
 
 def project(embedding: np.ndarray, onto: np.ndarray, offset: np.ndarray) -> np.ndarray:

@@ -74,12 +74,12 @@ def entries(catalog: Any) -> list[Entry]:
     list of Entry
         In the catalog's own order.
     """
-    found = []
+    listed = []
     for name in catalog:
         facts = _raw_entries(catalog)[name].describe()
         driver = facts["driver"][0] if facts["driver"] else ""
-        found.append(Entry(name, KINDS.get(driver, driver), facts["description"] or ""))
-    return found
+        listed.append(Entry(name, KINDS.get(driver, driver), facts["description"] or ""))
+    return listed
 
 
 def add_store(catalog: Any, name: str, path: Path, description: str) -> None:

@@ -144,12 +144,12 @@ def _check_entry(name: Any, entry: Any) -> None:
         _only(f"the args of entry {name!r}", args, known)
 
 
-def _only(where: str, found: dict, known: set[str]) -> None:
+def _only(where: str, mapping: dict, allowed: set[str]) -> None:
     """InputError where a mapping has other keys than the known ones."""
-    other = [str(key) for key in found if key not in known]
+    other = [str(key) for key in mapping if key not in allowed]
     if other:
         raise InputError(
-            f"Got {', '.join(other)} in {where}, need only {', '.join(sorted(known))}; remove the rest."
+            f"Got {', '.join(other)} in {where}, need only {', '.join(sorted(allowed))}; remove the rest."
         )
 
 

@@ -60,11 +60,11 @@ def leave_out(table: pd.DataFrame, by: str, name: str = MODEL, **fit: Any) -> St
     parts = site_folds(table[by]) if by == "site" else [[one] for one in sorted(table[by].unique())]
     if len(parts) < 2:
         raise InputError(f"Got rows of one {by}, need two or more to leave one out; give more.")
-    for i, part in enumerate(parts):
+    for i, test in enumerate(parts):
         yield f"{name}, leave-{by}-out, part {i + 1} of {len(parts)}", i / len(parts)
         # Scaling, hyperparameters and the width of the band come from the other folds; then each site or year of this
         # fold is predicted from all rows but its own.
-        in_fold = table[by].isin(part).values
+        in_fold = table[by].isin(test).values
         process = TableProcess.fit(table[~in_fold], by=by, **fit)
         band = gpp_with_band(
             *process.conditioned_on(table).leave_group_out(table[by]), process.interval_scale

@@ -171,10 +171,10 @@ def map_of(store: Any, polygon: list | None = None, start: Any = None, end: Any 
     # One day at a time, so that a year takes no more memory than a day.
     total = known = 0
     for day in range(cubes.days.start, cubes.days.stop):
-        part = cubes.window(rows, cols, slice(day, day + 1)).isel(time=0, drop=True).astype(np.float64)
-        part = blank_missing_days(part)
+        daily = cubes.window(rows, cols, slice(day, day + 1)).isel(time=0, drop=True).astype(np.float64)
+        daily = blank_missing_days(daily)
         # Means over known days only; a day without an acquisition nearby counts for no layer that needs one.
-        total, known = total + part.fillna(0), known + part.notnull()
+        total, known = total + daily.fillna(0), known + daily.notnull()
     out = (total / known.where(known > 0)).where(xr.DataArray(inside[rows, cols], dims=("y", "x")))
     out = out.astype(np.float32)
     out.attrs = cubes.metadata()
@@ -219,8 +219,8 @@ def gpp_maps(store: Any, start: Any = None, end: Any = None) -> Steps[xr.Dataset
     for first in range(cubes.days.start, cubes.days.stop, step):
         yield "GPP maps", (first - cubes.days.start) / cubes.count
         days = slice(first, min(first + step, cubes.days.stop))
-        found = store.window(days, everywhere, everywhere)
-        parts.append(gpp.predict(found, cubes.weather, calibration=cubes.calibration))
+        box = store.window(days, everywhere, everywhere)
+        parts.append(gpp.predict(box, cubes.weather, calibration=cubes.calibration))
     out = xr.concat(parts, "time", combine_attrs="override")
     out.attrs |= {name: value for name, value in cubes.metadata().items() if name not in ("features", "gpp")}
     return out
@@ -253,8 +253,8 @@ def collect(
     if suffix in MAPS:
         if place.get("polygon") is None or place.get("footprint_weights"):
             raise InputError(f"Got points for a map ({suffix}), need --polygon; choose it or another suffix.")
-        found = map_of(store, place["polygon"], start, end)
-        return found, f"a map of {found.sizes['y']} x {found.sizes['x']} pixels, {found.attrs['days']}"
+        result = map_of(store, place["polygon"], start, end)
+        return result, f"a map of {result.sizes['y']} x {result.sizes['x']} pixels, {result.attrs['days']}"
     if suffix in CUBES:
         cube = cube_of(store, start=start, end=end, **place)
         return cube, " x ".join(f"{size} {name}" for name, size in cube.sizes.items())
@@ -278,8 +278,8 @@ def to_file(store: Any, path: str | Path, start: Any = None, end: Any = None, **
         One line about it.
     """
     path = check_path(path)
-    found, summary = collect(store, path.suffix.lower(), start, end, **place)
-    write(found, path)
+    result, summary = collect(store, path.suffix.lower(), start, end, **place)
+    write(result, path)
     return summary
 
 

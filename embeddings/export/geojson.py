@@ -98,14 +98,14 @@ def read_features(path: Path) -> tuple[list[dict], Callable[[np.ndarray], np.nda
         kind = "TopoJSON" if data.get("type") == "Topology" else "Esri JSON"
         raise InputError(f"Got {path}, which is {kind}, need GeoJSON; convert it.")
     if data.get("type") == "FeatureCollection" and isinstance(data.get("features"), list):
-        found = data["features"]
+        listed = data["features"]
     elif data.get("type") == "GeometryCollection":
         raise InputError(f"Got a GeometryCollection in {path}, need features; write each geometry as one.")
     else:
-        found = [data if data.get("type") == "Feature" else {"geometry": data}]
-    if not all(map(_is_feature, found)):
+        listed = [data if data.get("type") == "Feature" else {"geometry": data}]
+    if not all(map(_is_feature, listed)):
         raise InputError(f"Got {path} with features that are none, need GeoJSON features; correct it.")
-    return found, _to_lonlat(data.get("crs"), path)
+    return listed, _to_lonlat(data.get("crs"), path)
 
 
 @contextmanager
@@ -148,9 +148,9 @@ def _transform_of(crs: pyproj.CRS | None) -> Callable[[np.ndarray], np.ndarray]:
     return lambda corners: np.column_stack(transformer.transform(corners[:, 0], corners[:, 1]))
 
 
-def _is_feature(found: Any) -> bool:
+def _is_feature(candidate: Any) -> bool:
     parts = ("geometry", "properties")
-    return isinstance(found, dict) and all(isinstance(found.get(part), dict | None) for part in parts)
+    return isinstance(candidate, dict) and all(isinstance(candidate.get(key), dict | None) for key in parts)
 
 
 def feature_name(feature: dict) -> str:

@@ -208,12 +208,12 @@ def centres_inside(xs: np.ndarray, ys: np.ndarray, shape: Any) -> tuple[np.ndarr
         return nothing
     shapely.prepare(shape)
     step = max(1, CENTRES_TOGETHER // (cols.stop - cols.start))
-    found = []
+    indices = []
     for start in range(rows.start, rows.stop, step):
-        part = slice(start, min(start + step, rows.stop))
-        row, col = np.nonzero(shapely.contains_xy(shape, xs[cols][None], ys[part][:, None]))
-        found.append((row + part.start, col + cols.start))
-    return np.concatenate([row for row, _ in found]), np.concatenate([col for _, col in found])
+        block = slice(start, min(start + step, rows.stop))
+        row, col = np.nonzero(shapely.contains_xy(shape, xs[cols][None], ys[block][:, None]))
+        indices.append((row + block.start, col + cols.start))
+    return np.concatenate([row for row, _ in indices]), np.concatenate([col for _, col in indices])
 
 
 def polygon_from_rings(polygons: Any) -> Any:

@@ -115,12 +115,12 @@ class Replay:
             ) from error
         return {"polygon": regions}
 
-    def check(self, found: dict[str, Any]) -> None:
+    def check(self, attrs: dict[str, Any]) -> None:
         """Check that a store or an export is made of what the replay's export was made of.
 
         Parameters
         ----------
-        found
+        attrs
             Its attributes, by the names of ``MADE_OF``.
 
         Raises
@@ -129,8 +129,8 @@ class Replay:
             Where one differs, saying which.
         """
         # Only facts that both sides know: a store of an older version has fewer.
-        for name in MADE_OF.keys() & found.keys():
-            value, need = str(found[name]), str(self.made.get(name, ""))
+        for name in MADE_OF.keys() & attrs.keys():
+            value, need = str(attrs[name]), str(self.made.get(name, ""))
             if value != need:
                 raise InputError(
                     f"Got the {MADE_OF[name]} {value}, need {need or 'none'}, of which the replay's export was made; "
@@ -138,12 +138,12 @@ class Replay:
                 )
 
 
-def numbers(found: pd.DataFrame | xr.Dataset) -> str:
+def numbers(exported: pd.DataFrame | xr.Dataset) -> str:
     """Digest of names and values; when it was made and where the file lies do not count.
 
     Parameters
     ----------
-    found
+    exported
         A table, or a dataset of any dims and units.
 
     Returns
@@ -153,20 +153,22 @@ def numbers(found: pd.DataFrame | xr.Dataset) -> str:
     """
     out = hashlib.blake2b(digest_size=16)
     # In the order of names, so that the digest does not depend on how the columns were made.
-    for name in sorted(map(str, found.columns if isinstance(found, pd.DataFrame) else found.variables)):
-        values = np.asarray(found[name])
+    for name in sorted(
+        map(str, exported.columns if isinstance(exported, pd.DataFrame) else exported.variables)
+    ):
+        values = np.asarray(exported[name])
         text = values.dtype.kind in "OUT"
         out.update(f"{name} {values.shape}".encode())
         out.update(json.dumps(values.tolist()).encode() if text else np.ascontiguousarray(values).tobytes())
     return out.hexdigest()
 
 
-def from_export(found: pd.DataFrame | xr.Dataset, out: str | Path, store: str, **selection: Any) -> Replay:
+def from_export(exported: pd.DataFrame | xr.Dataset, out: str | Path, store: str, **selection: Any) -> Replay:
     """The replay of an export just made.
 
     Parameters
     ----------
-    found
+    exported
         What was written: a table, or a dataset of any dims and units, with metadata in ``attrs``.
     out
         Where it was written.
@@ -187,10 +189,10 @@ def from_export(found: pd.DataFrame | xr.Dataset, out: str | Path, store: str, *
         rings = geometries.rings_of([region])
         polygon += [tuple(ring.tolist() for ring in one) for one in rings]
         names += [region.name] * len(rings)
-    start, end = found.attrs["days"].split(" to ")
-    made = {name: str(found.attrs[name]) for name in (*MADE_OF, "software") if name in found.attrs}
-    kept = {"polygon": tuple(polygon), "names": tuple(names) if any(names) else ()}
-    return Replay(store, Path(out).name, start, end, made, numbers(found), points, **kept, **selection)
+    start, end = exported.attrs["days"].split(" to ")
+    made = {name: str(exported.attrs[name]) for name in (*MADE_OF, "software") if name in exported.attrs}
+    geometry = {"polygon": tuple(polygon), "names": tuple(names) if any(names) else ()}
+    return Replay(store, Path(out).name, start, end, made, numbers(exported), points, **geometry, **selection)
 
 
 def text(replay: Replay) -> str:

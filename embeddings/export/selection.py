@@ -167,7 +167,7 @@ class CubeSelection:
         # An empty geometry has no area; its share is zero, not NaN.
         shares = within / np.where(areas > 0, areas, 1)
         xs, ys = self.grid.x, self.grid.y
-        found, names = [], [region.name or f"polygon {i}" for i, region in enumerate(regions, 1)]
+        windows, names = [], [region.name or f"polygon {i}" for i, region in enumerate(regions, 1)]
         near = boxes_with_centres(xs, ys, parts)
         # parts are in the order of their regions
         for at in np.unique(of[near]):
@@ -177,8 +177,8 @@ class CubeSelection:
             if len(indices) > 1:  # parts of one region in the order of the grid, each pixel once
                 rows, cols = np.divmod(np.unique(rows * self.grid.nx + cols), self.grid.nx)
             if len(rows):
-                found.append((region, (rows, cols)))
-        if not found:
+                windows.append((region, (rows, cols)))
+        if not windows:
             swapped = [shapely.transform(region.geometry, lambda at: at[:, ::-1]) for region in regions]
             west, south, east, north = shapely.total_bounds(swapped)
             words = "need one in the scene; move it."
@@ -195,7 +195,7 @@ class CubeSelection:
                 f"Not all of the area lies in the scene, the rest is left out; inside: {first_few(partly)}."
             )
         # Whole in the scene and without a row in the answer: smaller than a pixel, or a narrow strip.
-        taken = {id(region) for region, _ in found}
+        taken = {id(region) for region, _ in windows}
         lost = [
             name
             for name, region, share in zip(names, regions, shares, strict=True)
@@ -207,7 +207,7 @@ class CubeSelection:
             )
         if notes:
             warn(" ".join(notes))
-        return found
+        return windows
 
     def region_numbers(self, polygon: list) -> tuple[np.ndarray, list[str]]:
         """The first region of each pixel.
@@ -222,12 +222,12 @@ class CubeSelection:
         tuple
             Index of the region (row, col) int32, -1 of none; and the regions' names.
         """
-        found = self.regions(polygon)
+        windows = self.regions(polygon)
         # -1 outside; a pixel in two regions belongs to the first of the file.
         number = np.full(self.grid.shape, -1, np.int32)
-        for at in reversed(range(len(found))):  # the first is written last and so wins
-            number[found[at][1]] = at
-        return number, [region.name for region, _ in found]
+        for at in reversed(range(len(windows))):  # the first is written last and so wins
+            number[windows[at][1]] = at
+        return number, [region.name for region, _ in windows]
 
     def pixel(self, row: int, col: int) -> xr.Dataset:
         """Series of one pixel.
@@ -243,10 +243,10 @@ class CubeSelection:
             (time), ``y`` and ``x`` scalars in m; units as of ``EXPORT_VARIABLES``.
         """
         if self.store is None:
-            found = self.cube.isel(time=self.days, y=row, x=col).compute()
+            series = self.cube.isel(time=self.days, y=row, x=col).compute()
         else:
-            found = self.store.series(row, col).isel(time=self.days)
-        return self._with_gpp(found)
+            series = self.store.series(row, col).isel(time=self.days)
+        return self._with_gpp(series)
 
     def series(
         self, row: int, col: int, point: Point, footprint_weights: FootprintWeights | None
@@ -349,17 +349,17 @@ class CubeSelection:
             else None
         )
 
-    def _with_gpp(self, found: xr.Dataset) -> xr.Dataset:
-        features = found["embedding"].astype(np.float32) * found["scale"]
-        if found["embedding"].dtype == np.int8:
+    def _with_gpp(self, cube: xr.Dataset) -> xr.Dataset:
+        features = cube["embedding"].astype(np.float32) * cube["scale"]
+        if cube["embedding"].dtype == np.int8:
             # Pixels that no store of a mosaic holds; within a store there are none.
-            features = features.where(found["embedding"] != FEATURE_MISSING)
-        out = found.drop_vars(["embedding", "scale"]).drop_dims("feature", errors="ignore")
-        names = {str(name): features.sel(feature=name, drop=True) for name in found["feature"].values}
-        out = xr.Dataset(names, attrs=found.attrs).assign(out.data_vars)
+            features = features.where(cube["embedding"] != FEATURE_MISSING)
+        out = cube.drop_vars(["embedding", "scale"]).drop_dims("feature", errors="ignore")
+        names = {str(name): features.sel(feature=name, drop=True) for name in cube["feature"].values}
+        out = xr.Dataset(names, attrs=cube.attrs).assign(out.data_vars)
         if "days_from_s2" in out:
             out["observed"] = (out["days_from_s2"] == 0).astype(np.int8).drop_attrs()
-        gpp = self._gpp(found)
+        gpp = self._gpp(cube)
         return out if gpp is None else out.assign(gpp)
 
     @property
@@ -373,10 +373,10 @@ class CubeSelection:
         """Name and digest of the calibration behind `gpp`; empty where there is none."""
         from fluxlens.embeddings.gpp import cubes
 
-        found = cubes.calibration_of(self.cube.attrs, self.calibration)
-        if found is None or self._why_no_gpp():
+        calibration = cubes.calibration_of(self.cube.attrs, self.calibration)
+        if calibration is None or self._why_no_gpp():
             return {}
-        return {"gpp_calibration": found.label, "gpp_calibration_digest": found.digest}
+        return {"gpp_calibration": calibration.label, "gpp_calibration_digest": calibration.digest}
 
     def _why_no_gpp(self) -> str:
         from fluxlens.embeddings import gpp
@@ -387,21 +387,21 @@ class CubeSelection:
             return "not given: the GPP head was trained on embeddings of another model"
         return ""
 
-    def _gpp(self, found: xr.Dataset) -> dict[str, xr.DataArray] | None:
+    def _gpp(self, cube: xr.Dataset) -> dict[str, xr.DataArray] | None:
         from fluxlens.embeddings import gpp
 
         if self._why_no_gpp():
             return None
-        predicted = gpp.predict(found, self.weather, calibration=self.calibration)
+        predicted = gpp.predict(cube, self.weather, calibration=self.calibration)
         return {name: predicted[name] for name in ("gpp", "gpp_lo", "gpp_hi", "ood") if name in predicted}
 
 
-def blank_missing_days(found: xr.Dataset) -> xr.Dataset:
+def blank_missing_days(cube: xr.Dataset) -> xr.Dataset:
     """Distances to an acquisition with NaN for "none": the code -1 must not enter a mean.
 
     Parameters
     ----------
-    found
+    cube
         Any dims; ``days_from_*`` in days, -1 for none.
 
     Returns
@@ -409,16 +409,16 @@ def blank_missing_days(found: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         The same dims, ``days_from_*`` as float.
     """
-    ages = [str(name) for name in found if str(name).startswith("days_from_")]
-    return found.assign({name: found[name].where(found[name] >= 0) for name in ages})
+    ages = [str(name) for name in cube if str(name).startswith("days_from_")]
+    return cube.assign({name: cube[name].where(cube[name] >= 0) for name in ages})
 
 
-def weighted_means(found: xr.Dataset, weights: xr.DataArray) -> xr.Dataset:
+def weighted_means(cube: xr.Dataset, weights: xr.DataArray) -> xr.Dataset:
     """Means of a box under weights.
 
     Parameters
     ----------
-    found
+    cube
         (time, y, x); units as of ``EXPORT_VARIABLES``.
     weights
         (y, x), from 0 up; they need not sum to 1.
@@ -430,10 +430,10 @@ def weighted_means(found: xr.Dataset, weights: xr.DataArray) -> xr.Dataset:
     """
     from fluxlens.embeddings.towers import footprint
 
-    ages = [str(name) for name in found if str(name).startswith("days_from_")]
-    found = blank_missing_days(found)
-    mean, spread, share = footprint.weighted_mean(found, weights)
-    features = [str(name) for name in found if re.fullmatch(r"e\d\d", str(name))]
+    ages = [str(name) for name in cube if str(name).startswith("days_from_")]
+    cube = blank_missing_days(cube)
+    mean, spread, share = footprint.weighted_mean(cube, weights)
+    features = [str(name) for name in cube if re.fullmatch(r"e\d\d", str(name))]
     # root mean square, so that one number says how mixed the place is whatever the number of features
     mixed = np.sqrt(sum(spread[name] ** 2 for name in features) / len(features))
     out = mean.assign({name: mean[name].fillna(-1) for name in ages})

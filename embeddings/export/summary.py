@@ -88,7 +88,7 @@ def summarise_steps(cube: Any, start: Any, end: Any) -> Steps[xr.Dataset]:
     is_cube = isinstance(cube, xr.Dataset)
     times = cube["time"].values if is_cube else cube.days
     days = _days_inside(times, start, end)
-    part = _parts(times[days])
+    season = _parts(times[days])
     grid = Grid.from_cube(cube) if is_cube else cube.grid
     lazy = cube if is_cube else cube.cube()
     features = [str(name) for name in lazy["feature"].values]
@@ -104,7 +104,7 @@ def summarise_steps(cube: Any, start: Any, end: Any) -> Steps[xr.Dataset]:
     squares = list(product(_slices(grid.ny), _slices(grid.nx)))
     for done, (rows, cols) in enumerate(squares):
         yield f"summary of {days.stop - days.start} days", done / len(squares)
-        for name, values in _of_square(cube, days, rows, cols, part, features).items():
+        for name, values in _of_square(cube, days, rows, cols, season, features).items():
             layers[name][rows, cols] = values
     attrs = metadata(cube, start, end)
     # GPP is of days, and the description of features is replaced by that of their statistics.
@@ -149,11 +149,11 @@ def summary_to_file(cube: Any, path: str | Path, window: str) -> Steps[str]:
     start, colon, end = window.partition(":")
     if not (start and colon and end):
         raise InputError(f"Got --summary {window}, need START:END such as 2020-05-01:2020-09-30; correct it.")
-    found = yield from summarise_steps(cube, start, end)
-    write(found, path)
+    summary = yield from summarise_steps(cube, start, end)
+    write(summary, path)
     return (
-        f"{len(found.data_vars)} numbers of {found.sizes['y']} x {found.sizes['x']} pixels,"
-        f" {found.attrs['days']}"
+        f"{len(summary.data_vars)} numbers of {summary.sizes['y']} x {summary.sizes['x']} pixels,"
+        f" {summary.attrs['days']}"
     )
 
 
@@ -180,7 +180,7 @@ def _parts(times: np.ndarray) -> np.ndarray:
 
 
 def _of_square(
-    cube: Any, days: slice, rows: slice, cols: slice, part: np.ndarray, features: list[str]
+    cube: Any, days: slice, rows: slice, cols: slice, season: np.ndarray, features: list[str]
 ) -> dict[str, np.ndarray]:
     """Layers (y, x) of one square."""
     size = (rows.stop - rows.start, cols.stop - cols.start)
@@ -209,7 +209,7 @@ def _of_square(
             codes = box["embedding"].values[day]  # (y, x, feature)
             known = codes != FEATURE_MISSING if codes.dtype == np.int8 else np.isfinite(codes)
             values = np.where(known, codes, 0).astype(np.float64)
-            if at and part[at] != part[at - 1]:
+            if at and season[at] != season[at - 1]:
                 close_month()
             total += values
             squares += values * values

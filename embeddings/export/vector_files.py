@@ -57,9 +57,9 @@ def find_format(path: Path) -> str:
                 suffixes = {Path(name).suffix.lower() for name in archive.namelist()}
         except (zipfile.BadZipFile, OSError, ValueError):
             return "zip"
-        found = "kmz" if ".kml" in suffixes else "zipped shp" if ".shp" in suffixes else ""
+        zipped = "kmz" if ".kml" in suffixes else "zipped shp" if ".shp" in suffixes else ""
         # Workbooks are zips too, and known by the reader of tables.
-        return found or ("zip" if path.suffix.lower() in (".zip", ".kmz") else "")
+        return zipped or ("zip" if path.suffix.lower() in (".zip", ".kmz") else "")
     text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")
     text = text.lstrip("\ufeff \n\r\t").lower()
     if text.startswith("<"):
@@ -270,17 +270,17 @@ def _read_geopackage(path: Path) -> tuple[list[dict], pyproj.CRS | None]:
                 if isinstance(value, str | int | float)
             }
             features.append(_feature(geometry, properties))
-        found = database.execute(
+        srs = database.execute(
             "SELECT organization, organization_coordsys_id, definition FROM gpkg_spatial_ref_sys WHERE srs_id = ?",
             (system,),
         ).fetchone()
     finally:
         database.close()
     # -1 and 0 are the specification's "undefined".
-    if found is None or system in (-1, 0):
+    if srs is None or system in (-1, 0):
         return features, None
-    code = f"{found[0]}:{found[1]}"
-    return features, pyproj.CRS.from_user_input(code if found[0].upper() == "EPSG" else found[2])
+    code = f"{srs[0]}:{srs[1]}"
+    return features, pyproj.CRS.from_user_input(code if srs[0].upper() == "EPSG" else srs[2])
 
 
 def _wkb(blob: bytes) -> bytes:
@@ -291,8 +291,8 @@ def _wkb(blob: bytes) -> bytes:
 
 
 def _read_shapefile(path: Path) -> tuple[list[dict], pyproj.CRS | None]:
-    beside = {one.suffix.lower(): one for one in path.parent.iterdir() if one.stem == path.stem}
-    parts = {suffix: beside[suffix].read_bytes() for suffix in SHAPEFILE_PARTS if suffix in beside}
+    siblings = {one.suffix.lower(): one for one in path.parent.iterdir() if one.stem == path.stem}
+    parts = {suffix: siblings[suffix].read_bytes() for suffix in SHAPEFILE_PARTS if suffix in siblings}
     return _features_of_shapefile(parts | {".shp": path.read_bytes()}, path)
 
 

@@ -86,12 +86,12 @@ def _parquet(table: pd.DataFrame, path: Path) -> None:
     # pandas would write the attributes a second time, as JSON of its own.
     plain.attrs = {}
     arrow = pa.Table.from_pandas(plain, preserve_index=False)
-    kept = arrow.schema.metadata or {}
+    metadata = arrow.schema.metadata or {}
     # GeoParquet 1.1: a column of WKB points and its description make the table a layer in any GIS.
     if {"lon", "lat"} <= set(table.columns):
         arrow = arrow.append_column("geometry", _points(table))
         facts["geo"] = json.dumps(_geo(table))
-    pq.write_table(arrow.replace_schema_metadata({**kept, **facts}), path)
+    pq.write_table(arrow.replace_schema_metadata({**metadata, **facts}), path)
 
 
 def _points(table: pd.DataFrame) -> Any:

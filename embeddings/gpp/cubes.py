@@ -258,7 +258,7 @@ def predict(
     )
     with torch.inference_mode():
         predict_block = head.net.for_days(scale, torch.from_numpy(sw), torch.from_numpy(drivers))
-        strange_air = head.net.is_strange_air(torch.from_numpy(drivers)).numpy()[:, None]  # (day, 1)
+        strange_air = head.net.is_air_ood(torch.from_numpy(drivers)).numpy()[:, None]  # (day, 1)
     for at, part in _chunks(*values.shape[:2]):
         # Still quantised: the network multiplies by the scale inside its first product.
         steps = torch.from_numpy(np.ascontiguousarray(values[at, part])).to(torch.float32)

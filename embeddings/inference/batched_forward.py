@@ -74,22 +74,22 @@ def encode_steps(model: Embedder, name: str, series: AcquisitionSeries) -> Gener
     device = model.scale.device
     h, w = (n - 2 * HALO_PX for n in series.valid.shape[1:])
     inner = series.valid[:, HALO_PX : HALO_PX + h, HALO_PX : HALO_PX + w]  # (time, y, x)
-    kept = np.flatnonzero(inner.any((1, 2)))
+    inner_steps = np.flatnonzero(inner.any((1, 2)))
     token = torch.empty(
-        len(kept), h * w, model.config.specs[name].token, device=device
+        len(inner_steps), h * w, model.config.specs[name].token, device=device
     )  # (time, pixel, channel)
 
     def encode_batch(first: int) -> Iterator[None]:
-        for i, t in enumerate(kept[first : first + ENCODE_BATCH], first):
+        for i, t in enumerate(inner_steps[first : first + ENCODE_BATCH], first):
             with torch.inference_mode():
                 values = torch.from_numpy(series.values[t : t + 1]).to(device)  # (1, band, y, x) with halo
                 valid = torch.from_numpy(series.valid[t : t + 1]).to(device)  # (1, y, x) with halo
                 token[i] = model.encode(name, values, valid)[0].flatten(1).T  # (pixel, channel)
             yield
 
-    yield from QUEUES[device.type].map(encode_batch, range(0, len(kept), ENCODE_BATCH))
-    valid = torch.from_numpy(inner[kept].reshape(len(kept), h * w)).to(device)  # (time, pixel)
-    return Tokens(token[None], valid[None], torch.from_numpy(series.day[kept])[None].to(device))
+    yield from QUEUES[device.type].map(encode_batch, range(0, len(inner_steps), ENCODE_BATCH))
+    valid = torch.from_numpy(inner[inner_steps].reshape(len(inner_steps), h * w)).to(device)  # (time, pixel)
+    return Tokens(token[None], valid[None], torch.from_numpy(series.day[inner_steps])[None].to(device))
 
 
 def embed_pixels_steps(

@@ -113,7 +113,7 @@ def embed(
     path = path.resolve() if isinstance(path, Path) else path
     finished = resume_folder(path, cube)
     if resume and store.exists(path):
-        snapshot = _already_there(store.Store.open(path), cube)
+        snapshot = _resumable_snapshot(store.Store.open(path), cube)
         shutil.rmtree(finished, ignore_errors=True)  # of a run killed between its last two steps
         return snapshot
     days = cube["time"].values.astype("datetime64[D]")
@@ -131,7 +131,7 @@ def embed(
                 # The other process may have written the same cube, which is then as good as this one's.
                 if not resume:
                     raise
-                snapshot = _already_there(store.Store.open(path), cube)
+                snapshot = _resumable_snapshot(store.Store.open(path), cube)
     if resume:
         shutil.rmtree(finished, ignore_errors=True)
     return snapshot
@@ -217,16 +217,16 @@ def embed_to_store(
     return (yield from progress.relay(embed(path, scene, checkpoints.load(model), start, end), as_progress))
 
 
-def _already_there(found: Any, cube: xr.Dataset) -> str:
+def _resumable_snapshot(store: Any, cube: xr.Dataset) -> str:
     """Snapshot id of a complete store of the same cube; InputError where it is another."""
     # Digests stand for all of scene and weights; the days are compared since the same scene may be embedded for others.
     facts = {"scene_digest": None, "model_digest": None, "causal": 0}
-    same = all(found.attrs.get(name, default) == cube.attrs[name] for name, default in facts.items())
+    same = all(store.attrs.get(name, default) == cube.attrs[name] for name, default in facts.items())
     # A tile of another cut has the same digests.
-    same = same and found.grid == Grid.from_cube(cube)
-    if same and np.array_equal(found.days, cube["time"].values):
-        return found.snapshot
+    same = same and store.grid == Grid.from_cube(cube)
+    if same and np.array_equal(store.days, cube["time"].values):
+        return store.snapshot
     raise InputError(
-        f"Got the store {found.path} of another scene, model, mode, area or days, need the same ones to resume; "
+        f"Got the store {store.path} of another scene, model, mode, area or days, need the same ones to resume; "
         "choose another --out."
     )

@@ -36,7 +36,7 @@ class BlockTask:
     @property
     def days(self) -> np.ndarray:
         """(day) those that are computed, whole days since 1970-01-01."""
-        return np.concatenate([self.request.days[part] for part in self.parts] or [self.request.days[:0]])
+        return np.concatenate([self.request.days[window] for window in self.parts] or [self.request.days[:0]])
 
     def __call__(self, window: BlockWindow) -> dict[str, np.ndarray]:
         return progress.run(self.steps(window))
@@ -55,11 +55,11 @@ class BlockTask:
             By sensor, without those that have no acquisition.
         """
         specs, grid = self.model.config.specs.items(), self.request.grid
-        found = {
+        by_sensor = {
             name: read_acquisitions(self.scene, spec, grid, *self._whole_block(window), HALO_PX)
             for name, spec in specs
         }
-        return {name: series for name, series in found.items() if series is not None and len(series.day)}
+        return {name: series for name, series in by_sensor.items() if series is not None and len(series.day)}
 
     def steps(
         self, window: BlockWindow, read: Callable[[], dict[str, AcquisitionSeries]] | None = None
@@ -91,11 +91,11 @@ class BlockTask:
         rows, cols = self._whole_block(window)
         shape = (rows.stop - rows.start, cols.stop - cols.start)
         parts = []
-        for part in self.parts:
-            days = self.request.days[part]
+        for block_window in self.parts:
+            days = self.request.days[block_window]
             parts.append((yield from embed_pixels_steps(self.model, tokens, shape, days, self.causal)))
         arrays = (
-            {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            {name: np.concatenate([block_window[name] for block_window in parts]) for name in parts[0]}
             if parts[1:]
             else parts[0]
         )
@@ -206,10 +206,14 @@ def lazy_cube(
     # one object of the graph, not one per block; a tuple would be looked through for things to compute
     task = dask.delayed(BlockTask(scene, model, request, causal), traverse=False)
     lines: dict[int, dict[str, list]] = {}  # rows of blocks by their first row
-    for part in request.windows():
-        block = dask.delayed(compute_block or BlockTask.__call__)(task, part)
-        size = (len(request.days), part[0].stop - part[0].start, part[1].stop - part[1].start)
-        line = lines.setdefault(part[0].start, {name: [] for name in DTYPES})
+    for block_window in request.windows():
+        block = dask.delayed(compute_block or BlockTask.__call__)(task, block_window)
+        size = (
+            len(request.days),
+            block_window[0].stop - block_window[0].start,
+            block_window[1].stop - block_window[1].start,
+        )
+        line = lines.setdefault(block_window[0].start, {name: [] for name in DTYPES})
         for name, (full, dtype) in shapes_and_dtypes(size, model.features).items():
             line[name].append(da.from_delayed(block[name], full, dtype))
     arrays = {

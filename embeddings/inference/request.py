@@ -186,12 +186,12 @@ def _overlap(a: slice, b: slice) -> slice:
     return slice(max(a.start, b.start), min(a.stop, b.stop))
 
 
-def aligned_block(part: slice, size: int) -> slice:
+def aligned_block(span: slice, size: int) -> slice:
     """The aligned block around a part of it, cut at the grid's edge.
 
     Parameters
     ----------
-    part
+    span
         Rows or columns of the 10 m grid, within one aligned block.
     size
         Of the grid along this axis, in pixels.
@@ -200,5 +200,5 @@ def aligned_block(part: slice, size: int) -> slice:
     -------
     slice
     """
-    start = part.start // BLOCK_PX * BLOCK_PX
+    start = span.start // BLOCK_PX * BLOCK_PX
     return slice(start, min(start + BLOCK_PX, size))

@@ -16,7 +16,7 @@ import xarray as xr
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.readers import optical, radar, raster_file
 from fluxlens.embeddings.readers.band_names import LANDSAT, find_bands
-from fluxlens.embeddings.readers.optical import Part
+from fluxlens.embeddings.readers.optical import OpticalRaster
 from fluxlens.embeddings.readers.probe import check_readable
 from fluxlens.embeddings.scenes import schema, validation
 from fluxlens.models.errors import DataWarning, InputError
@@ -116,7 +116,7 @@ def scene_of(rasters: list[tuple[xr.Dataset, str]], name: str, notes: list[str])
     xarray.DataTree
         Validated.
     """
-    parts: list[Part] = []
+    parts: list[OpticalRaster] = []
     passes: list[radar.Pass] = []
     names: list[str] = []
     for data, source in rasters:
@@ -127,7 +127,7 @@ def scene_of(rasters: list[tuple[xr.Dataset, str]], name: str, notes: list[str])
         # A cube of both sensors has the union of their dates: each sensor's own are those with values.
         both = bool(radio) and any(key in schema.S2_BANDS for key in optic)
         if any(key in schema.S2_BANDS for key in optic) or (optic and not radio):
-            parts.append(Part(_dates_with_data(data, optic) if both else data, optic, source))
+            parts.append(OpticalRaster(_dates_with_data(data, optic) if both else data, optic, source))
         if radio:
             passes.append(radar.Pass(_dates_with_data(data, radio) if both else data, radio, source))
     if not passes and not any(part.reflectance_bands for part in parts):
@@ -163,8 +163,11 @@ def _dates_with_data(data: xr.Dataset, bands: Mapping[str, str]) -> xr.Dataset:
 
 
 def joined_in_time(
-    parts: list[Part], notes: list[str], offset: int | None = None, floats_are_reflectance: bool = False
-) -> list[Part]:
+    parts: list[OpticalRaster],
+    notes: list[str],
+    offset: int | None = None,
+    floats_are_reflectance: bool = False,
+) -> list[OpticalRaster]:
     """Rasters of the same bands and grid as one each, in order of time.
 
     Each file is brought to reflectance by its own attributes first: those of one never reach the files beside it.
@@ -182,11 +185,11 @@ def joined_in_time(
 
     Returns
     -------
-    list of Part
+    list of OpticalRaster
         One per set of bands.
     """
     # Files with the same bands are other dates of one series; files with other bands are joined by time later.
-    groups: dict[tuple, list[Part]] = {}
+    groups: dict[tuple, list[OpticalRaster]] = {}
     for part in parts:
         groups.setdefault(tuple(sorted(part.bands)), []).append(part)
     out = []
@@ -211,7 +214,7 @@ def joined_in_time(
             pieces.append(piece.drop_vars(set(piece.coords) - {"time", "y", "x", "spatial_ref"}))
         whole = xr.concat(pieces, dim="time", coords="minimal", compat="override").sortby("time")
         bands = {str(one): str(one) for one in whole.data_vars}
-        out.append(Part(whole, bands, f"{group[0].name} and {len(group) - 1} more"))
+        out.append(OpticalRaster(whole, bands, f"{group[0].name} and {len(group) - 1} more"))
     return out
 
 

@@ -75,7 +75,7 @@ def with_centres(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
     return data.assign_coords(x=x, y=y)
 
 
-def tell_shifts(rasters: list[tuple[str, Grid]], notes: list[str]) -> None:
+def note_shifts(rasters: list[tuple[str, Grid]], notes: list[str]) -> None:
     """Notes where pixels of a raster do not begin on edges of the grid they are laid on, or do not cover it.
 
     Parameters
@@ -200,7 +200,7 @@ def is_geographic(data: xr.Dataset) -> bool:
         return False
 
 
-def tell_web_mercator(crs: xr.Variable, y: np.ndarray, name: str, notes: list[str]) -> None:
+def note_web_mercator(crs: xr.Variable, y: np.ndarray, name: str, notes: list[str]) -> None:
     """Note that the metres of Web Mercator are none on the ground, of pixels of a satellite and of footprints.
 
     Parameters

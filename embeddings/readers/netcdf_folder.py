@@ -114,7 +114,7 @@ def _sentinel2(
     if not coarse:
         return None
     parts = [
-        optical.Part(data, find_bands(map(str, data.data_vars)), path.name)
+        optical.OpticalRaster(data, find_bands(map(str, data.data_vars)), path.name)
         for data, path in zip([*coarse, *fine], [*kinds["S2_L2A_20m"], *kinds["S2_L2A_10m"]], strict=True)
     ]
     # the two resolutions share bands in no file of this layout; extra ones (B02 at 20 m) give way to the finer grid

@@ -10,7 +10,7 @@ from fluxlens.embeddings.geometry import Grid, regrid_nearest
 from fluxlens.embeddings.readers.baselines import OFFSET, OFFSET_SINCE, baselines, offset_applied
 from fluxlens.embeddings.readers.cf_packing import STEP, is_packed, unpack
 from fluxlens.embeddings.readers.cloud_masks import MASK_KINDS, clear_of
-from fluxlens.embeddings.readers.georeference import tell_shifts
+from fluxlens.embeddings.readers.georeference import note_shifts
 from fluxlens.embeddings.readers.reflectance_units import (
     find_empty_pixels,
     find_unit_of_floats,
@@ -29,7 +29,7 @@ VISIBLE = ("B02", "B03", "B04")
 
 
 @dataclass(frozen=True)
-class Part:
+class OpticalRaster:
     """One raster with bands of Sentinel-2."""
 
     data: xr.Dataset
@@ -46,7 +46,10 @@ class Part:
 
 
 def optical_node(
-    parts: list[Part], notes: list[str], offset: int | None = None, floats_are_reflectance: bool = False
+    parts: list[OpticalRaster],
+    notes: list[str],
+    offset: int | None = None,
+    floats_are_reflectance: bool = False,
 ) -> xr.Dataset:
     """The node ``/s2`` of rasters that hold different bands of the same images.
 
@@ -75,7 +78,7 @@ def optical_node(
     parts = sorted(parts, key=lambda part: Grid.from_cube(part.data).size_m)
     parts = _joined(parts, notes)
     grid = Grid.from_cube(parts[0].data)
-    tell_shifts([(part.name, Grid.from_cube(part.data)) for part in parts], notes)
+    note_shifts([(part.name, Grid.from_cube(part.data)) for part in parts], notes)
     images: dict[str, xr.DataArray] = {}
     for part in parts:
         mine = [band for band in part.reflectance_bands if band not in images]
@@ -91,7 +94,7 @@ def optical_node(
     return compositing.optical_node(values, bands, clear, grid)
 
 
-def _joined(parts: list[Part], notes: list[str]) -> list[Part]:
+def _joined(parts: list[OpticalRaster], notes: list[str]) -> list[OpticalRaster]:
     """All parts at the images they share: the nearest within ``SAME_IMAGE``, or by day where no time agrees."""
     if len(parts) == 1:
         return parts
@@ -130,7 +133,9 @@ def _joined(parts: list[Part], notes: list[str]) -> list[Part]:
                 f"{lost.size} of {part.data.sizes['time']} images of {part.name} are left out ({dates}): no partner"
             )
         out.append(
-            Part(part.data.isel(time=one[shared]).assign_coords(time=times[shared]), part.bands, part.name)
+            OpticalRaster(
+                part.data.isel(time=one[shared]).assign_coords(time=times[shared]), part.bands, part.name
+            )
         )
     return out
 
@@ -153,18 +158,18 @@ def _nearest(times: np.ndarray, others: np.ndarray, within: np.timedelta64) -> n
     return out
 
 
-def _by_day(part: Part, notes: list[str]) -> Part:
+def _by_day(part: OpticalRaster, notes: list[str]) -> OpticalRaster:
     data = part.data.assign_coords(time=part.data["time"].dt.floor("D"))
     once = data.drop_duplicates("time")
     if once.sizes["time"] < data.sizes["time"]:
         notes.append(
             f"{data.sizes['time'] - once.sizes['time']} further images of the same day in {part.name} are left out"
         )
-    return Part(once, part.bands, part.name)
+    return OpticalRaster(once, part.bands, part.name)
 
 
 def reflectance(
-    part: Part, bands: list[str], offset: int | None, floats_are_reflectance: bool, notes: list[str]
+    part: OpticalRaster, bands: list[str], offset: int | None, floats_are_reflectance: bool, notes: list[str]
 ) -> dict[str, xr.DataArray]:
     """Reflectance of bands of one raster, each as its own attributes say.
 
@@ -239,7 +244,7 @@ def reflectance(
 
 
 def _offsets(
-    part: Part, arrays: dict[str, xr.DataArray], offset: int | None, notes: list[str]
+    part: OpticalRaster, arrays: dict[str, xr.DataArray], offset: int | None, notes: list[str]
 ) -> xr.DataArray | np.float32:
     """What is added to the digital numbers of each date: -1000 from baseline 04.00 on unless "
     "it is taken off already."""
@@ -285,7 +290,9 @@ def _offsets(
     return _along(data, due)
 
 
-def _warn_bright_older(part: Part, arrays: list[xr.DataArray], older: np.ndarray, notes: list[str]) -> None:
+def _warn_bright_older(
+    part: OpticalRaster, arrays: list[xr.DataArray], older: np.ndarray, notes: list[str]
+) -> None:
     """A note where visible bands before 2022 seem to carry the offset; they stay as they are."""
     if not older.any() or not arrays:
         return
@@ -306,7 +313,7 @@ def _along(data: xr.Dataset, due: np.ndarray) -> xr.DataArray:
     )
 
 
-def clear_pixels(parts: list[Part], grid: Grid, notes: list[str]) -> xr.DataArray | None:
+def clear_pixels(parts: list[OpticalRaster], grid: Grid, notes: list[str]) -> xr.DataArray | None:
     """Clear pixels of the best mask there is, on a grid.
 
     Parameters

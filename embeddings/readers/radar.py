@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid, regrid_nearest
 from fluxlens.embeddings.readers.cf_packing import STEP, is_packed, unpack
-from fluxlens.embeddings.readers.georeference import decoded_text, tell_shifts
+from fluxlens.embeddings.readers.georeference import decoded_text, note_shifts
 from fluxlens.embeddings.scenes import compositing, schema
 from fluxlens.models.errors import InputError
 
@@ -69,7 +69,7 @@ def radar_node(parts: list[Pass], notes: list[str], scaled: bool = False) -> xr.
         Values that are neither dB nor linear power.
     """
     grid = Grid.from_cube(parts[0].data)
-    tell_shifts([(part.name, Grid.from_cube(part.data)) for part in parts], notes)
+    note_shifts([(part.name, Grid.from_cube(part.data)) for part in parts], notes)
     bands = tuple(band for band in schema.S1_BANDS if any(band in part.bands for part in parts))
     pieces: list[xr.DataArray] = []
     for part in parts:

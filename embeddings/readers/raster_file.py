@@ -24,7 +24,7 @@ from fluxlens.embeddings.readers.georeference import (
     decoded_text,
     find_crs,
     is_geographic,
-    tell_web_mercator,
+    note_web_mercator,
     with_centres,
 )
 from fluxlens.models.errors import InputError
@@ -198,7 +198,7 @@ def standardise(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
                     f"Got {name} with pixels of {steps[0]:g} m along {axis}, need coordinates in metres; if they are"
                     " kilometres, set the attribute units of x and y to 'km'."
                 )
-        tell_web_mercator(crs, data["y"].values, name, notes)
+        note_web_mercator(crs, data["y"].values, name, notes)
     # All other CRS variables go: there is one CRS, and it is ``spatial_ref``.
     # Without a date a raster is a map, not an image.
     gridded = [one for one in data.data_vars if {"x", "y", "time"} <= set(data[one].dims)]

@@ -221,7 +221,7 @@ def read_weather(
     ids, days = to_ids(table, what), to_epoch_days(table, what)
     values = _weather_of_contract(table, days, what)
     out = _by_series(values, ids, days, what)
-    _tell_series_without(values, ids, what)
+    _note_series_without(values, ids, what)
     return out
 
 
@@ -253,7 +253,7 @@ def _by_series(
     }
 
 
-def _tell_series_without(values: pd.DataFrame, ids: np.ndarray, what: str) -> None:
+def _note_series_without(values: pd.DataFrame, ids: np.ndarray, what: str) -> None:
     """One warning of series that lack a variable throughout, while others have it."""
     codes, names = pd.factorize(ids)
     notes = []

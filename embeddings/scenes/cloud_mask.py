@@ -78,13 +78,13 @@ def haze(s2: xr.Dataset) -> xr.DataArray:
             f"Got a scene without {', '.join(sorted(lost))}, need blue and red to tell haze; choose {SCL}."
         )
     tiles = {"time": -1, "y": TILE_PX, "x": TILE_PX}
-    part = s2.chunk(tiles) if s2.chunks else s2
-    blue, red = (part["reflectance"].sel(band=name, drop=True) for name in ("B02", "B04"))
+    chunked = s2.chunk(tiles) if s2.chunks else s2
+    blue, red = (chunked["reflectance"].sel(band=name, drop=True) for name in ("B02", "B04"))
     return xr.apply_ufunc(
         _without_haze,
         blue,
         red,
-        part["clear"],
+        chunked["clear"],
         kwargs={"day": schema.utc_days(s2).astype("datetime64[D]").astype(np.int64)},
         input_core_dims=[["time"]] * 3,
         output_core_dims=[["time"]],
@@ -123,20 +123,20 @@ def apply_cloud_mask(scene: xr.DataTree, by: str) -> xr.DataTree:
         )
     node = scene["s2"].to_dataset(inherit=False)
     try:
-        found = detect(node)
+        detected = detect(node)
     except InputError:
         raise
     except Exception as error:  # somebody else's code
         raise InputError(f"Got the detector {by}, which failed ({error}); choose {SCL}.") from error
     before, need = node["clear"], (node["clear"].sizes, np.dtype(bool))
-    got = (getattr(found, "sizes", None), getattr(found, "dtype", None))
+    got = (getattr(detected, "sizes", None), getattr(detected, "dtype", None))
     if got[0] is None or (dict(got[0]), got[1]) != (dict(need[0]), need[1]):
         raise InputError(
-            f"Got the detector {by}, which gave {got[1] or type(found).__name__} of {dict(got[0] or {})}, "
+            f"Got the detector {by}, which gave {got[1] or type(detected).__name__} of {dict(got[0] or {})}, "
             f"need bool of {dict(need[0])}; choose {SCL}."
         )
     has_data = node["reflectance"].notnull().any("band")
-    clear = (found.transpose(*schema.MAPS) & has_data).assign_attrs(before.attrs, detector=by)
+    clear = (detected.transpose(*schema.MAPS) & has_data).assign_attrs(before.attrs, detector=by)
     out = scene.copy()
     out["s2"] = xr.DataTree(node.assign(clear=clear))
     return out
@@ -184,11 +184,11 @@ def _blue_increase(blue: np.ndarray, red: np.ndarray, known: np.ndarray, day: np
     # index of the last clear date strictly before each date, -1 where there is none
     last = np.maximum.accumulate(np.where(known, np.arange(len(day)), -1), axis=-1)
     last = np.concatenate([np.full_like(last[..., :1], -1), last[..., :-1]], axis=-1)
-    found = np.full(blue.shape, np.nan)
+    increase = np.full(blue.shape, np.nan)
     for _ in range(2):  # the last clear date, then the one before it
         at = np.maximum(last, 0)
         more, more_red = (value - np.take_along_axis(value, at, -1) for value in (blue, red))
         rise = np.where(more_red > REDDER * more, 0, more) / (1 + (day - day[at]) / RISE_DAYS)
-        found = np.fmax(found, np.where(last < 0, np.nan, rise))
+        increase = np.fmax(increase, np.where(last < 0, np.nan, rise))
         last = np.where(last < 0, -1, np.take_along_axis(last, at, -1))
-    return found
+    return increase

@@ -24,11 +24,11 @@ def crop(scene: xr.DataTree, grid: Grid) -> xr.DataTree:
     left, bottom, right, top = grid.extent
     nodes = {}
     for name, node in scene.children.items():
-        part = node.to_dataset(inherit=False)
-        if {"x", "y"} <= set(part.dims):
+        dataset = node.to_dataset(inherit=False)
+        if {"x", "y"} <= set(dataset.dims):
             # Slices by value and not masks: a slice of a Zarr array stays one, and reads only its own chunks.
-            part = part.sel(x=slice(left, right), y=slice(top, bottom))
-        nodes[f"/{name}"] = part
+            dataset = dataset.sel(x=slice(left, right), y=slice(top, bottom))
+        nodes[f"/{name}"] = dataset
     out = xr.DataTree.from_dict(nodes)
     out.attrs = scene.attrs
     return out

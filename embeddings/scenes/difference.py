@@ -81,12 +81,12 @@ def _image_digests(node: xr.DataTree) -> dict[int, list[bytes]]:
     days, digests = to_epoch_day(dataset["time"].values), defaultdict(list)
     # Whole chunks of our own scenes at a time: an image each would read a chunk of 16 dates 16 times.
     for start in range(0, len(days), DIGEST_BOX["time"]):
-        part = slice(start, start + DIGEST_BOX["time"])
-        hashes = [hashlib.blake2b(digest_size=16) for _ in days[part]]
+        block = slice(start, start + DIGEST_BOX["time"])
+        hashes = [hashlib.blake2b(digest_size=16) for _ in days[block]]
         for variable in pixels:
-            values = variable.isel(time=part).transpose("time", ...).compute(scheduler="synchronous").values
+            values = variable.isel(time=block).transpose("time", ...).compute(scheduler="synchronous").values
             for image, digest in zip(values, hashes, strict=True):
                 digest.update(canonical_bytes(np.asarray(image)))
-        for day, digest in zip(days[part].tolist(), hashes, strict=True):
+        for day, digest in zip(days[block].tolist(), hashes, strict=True):
             digests[day].append(digest.digest())
-    return {day: sorted(found) for day, found in digests.items()}
+    return {day: sorted(in_day) for day, in_day in digests.items()}

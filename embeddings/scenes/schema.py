@@ -153,8 +153,8 @@ _PERCENTILES = ("05", "16", "25", "50", "75", "84", "95")
 def _tower_gpp(method: str, percentile: str = "") -> SceneVariable:
     """GPP measured at a tower by one partitioning, or a percentile of it over u* thresholds."""
     name = f"gpp_{method}" + (f"_{percentile}" if percentile else "")
-    part = f", percentile {percentile} over u* thresholds" if percentile else ""
-    long_name = f"gross primary production, {_PARTITIONINGS[method]}{part}"
+    suffix = f", percentile {percentile} over u* thresholds" if percentile else ""
+    long_name = f"gross primary production, {_PARTITIONINGS[method]}{suffix}"
     return SceneVariable(name, "gC m-2 d-1", long_name, _GPP_STANDARD_NAME, dims=SERIES)
 
 

@@ -39,8 +39,8 @@ def validate(scene: xr.DataTree, values: bool = True) -> xr.DataTree:
     # One sensor is enough: any subset of sensors may be missing.
     present = [name for name in SENSORS if name in scene.children]
     if not present:
-        found = ", ".join(f"/{name}" for name in scene.children) or "no node"
-        raise InputError(f"Got {found}, need at least one of /s2 and /s1; add a sensor node.")
+        got = ", ".join(f"/{name}" for name in scene.children) or "no node"
+        raise InputError(f"Got {got}, need at least one of /s2 and /s1; add a sensor node.")
     datasets = {node.path: node.to_dataset() for node in scene.subtree}
     for name, node in NODES.items():
         if name in scene.children:
@@ -87,9 +87,9 @@ def check_node(node: Node, dataset: xr.Dataset, values: bool = True) -> xr.Datas
             dataset[variable.name] = _dims(where, variable, dataset[variable.name])
             _values(where, variable, dataset[variable.name], values)
         elif variable.required:
-            found = ", ".join(map(str, dataset.data_vars)) or "no variable"
+            got = ", ".join(map(str, dataset.data_vars)) or "no variable"
             raise InputError(
-                f"Got {where} with {found}, need {variable.name!r} {_shape(variable.dims)}; add or rename it."
+                f"Got {where} with {got}, need {variable.name!r} {_shape(variable.dims)}; add or rename it."
             )
     if not any(variable.name in dataset for variable in node.variables):
         known = ", ".join(variable.name for variable in node.variables)

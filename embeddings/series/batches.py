@@ -81,8 +81,8 @@ def batches(table: SeriesTable, chosen: np.ndarray, model: Embedder) -> Iterator
     widest = batched_forward.STRIP_PX if model.scale.device.type == "cpu" else request.BLOCK_PX**2
     sensors = {name: rows for name, rows in table.sensors.items() if name in model.config.sensors}
     order = chosen[_by_orbit(table, chosen)]
-    for part in cut(_day_bits(sensors, order), widest):
-        members = order[part]
+    for batch_rows in cut(_day_bits(sensors, order), widest):
+        members = order[batch_rows]
         parts = {}
         for name, observed in sensors.items():
             rows, count = _rows_of(observed, members)

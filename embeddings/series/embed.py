@@ -203,9 +203,9 @@ def _embed_batch(
     }
     for pixel, member in enumerate(batch.members):
         own = slice(int(first[member]) - begin, int(last[member]) - begin + 1)
-        found = {"embedding": steps, "sigma": sigma, **ages}
+        computed = {"embedding": steps, "sigma": sigma, **ages}
         # Copies: views would keep the arrays of the whole batch in memory until its last series is written.
-        arrays[int(member)] = {name: array[own, pixel].copy() for name, array in found.items()}
+        arrays[int(member)] = {name: array[own, pixel].copy() for name, array in computed.items()}
 
 
 def _tidy(

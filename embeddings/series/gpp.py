@@ -100,8 +100,8 @@ class SeriesGpp:
         for group in np.unique(group_of):
             some = ordered[group_of == group]
             rows = np.concatenate([np.arange(stop[at] - size[at], stop[at]) for at in some])
-            found = self._predict_rows([keys[at] for at in some], size[some], day[rows], rows, joined)
-            for name, values in found.items():
+            predicted = self._predict_rows([keys[at] for at in some], size[some], day[rows], rows, joined)
+            for name, values in predicted.items():
                 out[name][rows] = values
         return out
 

@@ -122,11 +122,11 @@ class CanopyTable:
         -------
         (leaf, brown, water, cab, lai, channel)
         """
-        low, part = _bracket(SUN_DEG, np.asarray(sun_deg))
+        low, fraction = _bracket(SUN_DEG, np.asarray(sun_deg))
         view = self.values[:, 0] * np.float32(hotspot_weight) + self.values[:, 1] * np.float32(
             1 - hotspot_weight
         )
-        return view[:, low] * (1 - part) + view[:, low + 1] * part
+        return view[:, low] * (1 - fraction) + view[:, low + 1] * fraction
 
     def at_units(
         self, acquisition: np.ndarray, leaf: np.ndarray, brown: np.ndarray, water: np.ndarray

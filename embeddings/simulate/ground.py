@@ -147,8 +147,10 @@ class Pixels:
         white = 1 - 0.8 * snow
         roof_tone = land.roof_tone.ravel()[:, None]
         for share, material, tone in ((land.roof, ROOF, roof_tone), (land.road, ASPHALT, 1.0)):
-            part = share.ravel()[:, None]
-            out = out * (1 - part) + (material * tone * white * (1 - 0.2 * wet) + SNOW * (1 - white)) * part
+            weight = share.ravel()[:, None]
+            out = (
+                out * (1 - weight) + (material * tone * white * (1 - 0.2 * wet) + SNOW * (1 - white)) * weight
+            )
         lake = cover == WATER
         out[lake] = LAKE * lake_tone
         return out.astype(np.float32)

@@ -52,12 +52,12 @@ def passes(rng: np.random.Generator, days: int, lat: float) -> list[Pass]:
     first = int(rng.integers(EVERY_DAYS))
     on_two_paths = rng.random() < SWATH_KM / (SPACING_KM * np.cos(np.radians(lat))) - 1
     hotspot_weight = rng.uniform(0.25, 0.45) if on_two_paths else rng.uniform(0.35, 0.65)
-    found = [Pass(day, False, hotspot_weight) for day in range(first, days, EVERY_DAYS)]
+    planned = [Pass(day, False, hotspot_weight) for day in range(first, days, EVERY_DAYS)]
     if on_two_paths:
         later = (first + NEXT_PATH_DAYS) % EVERY_DAYS
-        found += [Pass(day, True, 1 - hotspot_weight) for day in range(later, days, EVERY_DAYS)]
-    found = sorted(found, key=lambda p: p.day) or [Pass(days - 1, False, hotspot_weight)]
-    return [p for p in found if rng.random() > LOST_SHARE] or found[:1]
+        planned += [Pass(day, True, 1 - hotspot_weight) for day in range(later, days, EVERY_DAYS)]
+    planned = sorted(planned, key=lambda p: p.day) or [Pass(days - 1, False, hotspot_weight)]
+    return [p for p in planned if rng.random() > LOST_SHARE] or planned[:1]
 
 
 def acquire(

@@ -82,15 +82,15 @@ def passes(rng: np.random.Generator, days: int, orbits: Orbits) -> list[Pass]:
     # The neighbouring orbit passes two or three days later and looks from the other side of the swath.
     other = (first + int(rng.integers(2, 4))) % orbits.every_days
     edge = rng.uniform(0.1, 0.4)
-    found = [
+    planned = [
         Pass(day, False, edge if orbits.second else rng.uniform(0.35, 0.65))
         for day in range(first, days, orbits.every_days)
     ]
     if orbits.second:
-        found += [Pass(day, True, 1 - edge) for day in range(other, days, orbits.every_days)]
+        planned += [Pass(day, True, 1 - edge) for day in range(other, days, orbits.every_days)]
     # Lost at random: tiles that were never produced or published.
-    kept = [p for p in sorted(found, key=lambda p: p.day) if rng.random() > orbits.lost_share]
-    return kept or sorted(found, key=lambda p: p.day)[:1]
+    delivered = [p for p in sorted(planned, key=lambda p: p.day) if rng.random() > orbits.lost_share]
+    return delivered or sorted(planned, key=lambda p: p.day)[:1]
 
 
 def draw_atmosphere(

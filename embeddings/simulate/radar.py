@@ -274,12 +274,12 @@ def acquire(
     offsets = {orbit: int(rng.integers(tracks.every_days)) for orbit in tracks.orbits}
     tilt = {orbit: 0.6 * rng.standard_normal(len(pixels.land.unit_cover)) for orbit in tracks.orbits}
     incidence = {orbit: rng.uniform(33, 43) for orbit in tracks.orbits}
-    found = sorted(
+    passes = sorted(
         (day, orbit)
         for orbit, first_day in offsets.items()
         for day in range(first_day, days, tracks.every_days)
     )
-    for day, orbit in found:
+    for day, orbit in passes:
         if rng.random() < LOST_SHARE:
             continue
         at = first + day

@@ -156,7 +156,7 @@ class UnreadableFile(Exception):
     """A file that is not there or cannot be read, while its server answers."""
 
 
-def read_bytes(url: str, name: str, part: str = "0-0") -> bytes:
+def read_bytes(url: str, name: str, byte_range: str = "0-0") -> bytes:
     """Read a range of bytes of a file, to find out why GDAL could not, or for a small file.
 
     Parameters
@@ -165,7 +165,7 @@ def read_bytes(url: str, name: str, part: str = "0-0") -> bytes:
         Signed address.
     name : str
         What the file is, for errors.
-    part : str
+    byte_range : str
         Range as in HTTP: ``"0-0"`` is the first byte, ``"0-"`` the whole file.
 
     Returns
@@ -182,7 +182,7 @@ def read_bytes(url: str, name: str, part: str = "0-0") -> bytes:
     # s3:// needs an account and a library of its own.
     if not url.startswith("http"):
         raise account_error(url, "nothing")
-    answer = get(url, {"Range": f"bytes={part}"})
+    answer = get(url, {"Range": f"bytes={byte_range}"})
     if answer.status_code in (401, 403):
         raise account_error(url, f"code {answer.status_code}")
     if answer.status_code in BUSY:

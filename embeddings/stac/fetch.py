@@ -69,10 +69,10 @@ def fetch(
     if not path.parent.is_dir():
         raise InputError(f"Got {path}, need a path in a folder that exists; create {path.parent} first.")
     yield f"asking {request.url}", 0.0
-    found, unusable = find_passes(request)
+    passes, unusable = find_passes(request)
     if known is not None:
-        found = [one for one in found if (one.sensor, np.datetime64(one.time, "D")) not in _acquired(known)]
-        if not found and weather is None:
+        passes = [one for one in passes if (one.sensor, np.datetime64(one.time, "D")) not in _acquired(known)]
+        if not passes and weather is None:
             return []
     # Without --s1 and --clear: fetched dates stay when the user has to choose another radar product or detector.
     same = replace(request, s1="any", clear=cloud_mask.SCL)
@@ -80,13 +80,13 @@ def fetch(
     folder = path.parent / f".{path.name}.{request_digest}.dates"
     # Beside the scene, on the same disk, and named by the request: another request has another folder.
     folder.mkdir(exist_ok=True)
-    for done, one in enumerate(found):
-        yield f"fetching {one.name}, {done + 1} of {len(found)}", done / len(found)
+    for done, one in enumerate(passes):
+        yield f"fetching {one.name}, {done + 1} of {len(passes)}", done / len(passes)
         _date(one, request, folder)
     yield f"writing {path.name}", 1.0
     left_out = list(unusable)
     empty: list[str] = []
-    nodes = {name: _node(name, found, folder, left_out, empty) for name in schema.SENSORS}
+    nodes = {name: _node(name, passes, folder, left_out, empty) for name in schema.SENSORS}
     nodes = {name: node for name, node in nodes.items() if node is not None}
     if known is not None:
         nodes = _joined(known, nodes)
@@ -96,12 +96,12 @@ def fetch(
     # Dates without a value, such as the corner of a swath, are no scene.
     if not nodes:
         raise InputError(
-            f"Got {len(found)} dates without a single value at {request.lon:g},{request.lat:g} from "
+            f"Got {len(passes)} dates without a single value at {request.lon:g},{request.lat:g} from "
             f"{request.url}, need some; {left_out[0] if left_out else 'widen the days'}."
         )
     if weather is not None:
         nodes["weather"] = weather
-    root = xr.Dataset(attrs=_attrs(path.stem, request, found, left_out, known))
+    root = xr.Dataset(attrs=_attrs(path.stem, request, passes, left_out, known))
     scene = xr.DataTree.from_dict({"/": root, **{f"/{name}": node for name, node in nodes.items()}})
     if "s2" in nodes and request.clear != cloud_mask.SCL:
         scene = cloud_mask.apply_cloud_mask(scene, request.clear)
@@ -114,12 +114,12 @@ def fetch(
     shutil.rmtree(folder)
     notes = []
     if left_out:
-        images = sum(len(one.items) for one in found) + len(unusable)
+        images = sum(len(one.items) for one in passes) + len(unusable)
         notes.append(describe_left_out(left_out, images))
     if empty:
         names = ", ".join(empty[:NAMED]) + (", ..." if empty[NAMED:] else "")
         notes.append(
-            f"{len(empty)} of {len(found)} dates have no value in the square and are left out ({names})"
+            f"{len(empty)} of {len(passes)} dates have no value in the square and are left out ({names})"
         )
     if notes:
         warnings.warn(f"{path.name}: {'; '.join(notes)}.", DataWarning, stacklevel=2)
@@ -176,11 +176,11 @@ def _date(one: Pass, request: Request, folder: Path) -> None:
 
 
 def _node(
-    name: str, found: list[Pass], folder: Path, left_out: list[str], empty: list[str]
+    name: str, passes: list[Pass], folder: Path, left_out: list[str], empty: list[str]
 ) -> xr.Dataset | None:
     """All dates of a sensor that hold a value, lazily; None where none does. The others' names go to ``empty``."""
     dates, orbits = [], []
-    for one in (one for one in found if one.sensor == name):
+    for one in (one for one in passes if one.sensor == name):
         # Lazily: all dates together may be larger than memory.
         date = xr.open_dataset(folder / f"{one.name}.nc", engine="netcdf4", chunks={"y": 512, "x": 512})
         unread = json.loads(date.attrs["left_out"])
@@ -199,10 +199,10 @@ def _node(
 
 
 def _attrs(
-    name: str, request: Request, found: list[Pass], left_out: list[str], known: xr.DataTree | None = None
+    name: str, request: Request, passes: list[Pass], left_out: list[str], known: xr.DataTree | None = None
 ) -> dict[str, object]:
     """Attributes of the scene: title, source with provider and years, licence, what was left out."""
-    days = {str(one.time)[:10] for one in found}
+    days = {str(one.time)[:10] for one in passes}
     if known is not None:
         days |= {str(day) for _, day in _acquired(known)}
         start, end = min(request.start, *days), max(request.end, *days)
@@ -214,7 +214,7 @@ def _attrs(
         facts = {**known.attrs, "title": f"{name}, {start} to {end}", "source": source}
         return facts | ({"left_out": known_left_out} if known_left_out else {})
     years = sorted({day[:4] for day in days})
-    products = sorted({str(item.collection_id) for one in found for item in one.items})
+    products = sorted({str(item.collection_id) for one in passes for item in one.items})
     problems = {"left_out": left_out} if left_out else {}
     return {
         "id": name,

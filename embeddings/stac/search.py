@@ -79,11 +79,11 @@ def passes(request: Request) -> list[Pass]:
     DataWarning
         Images that are left out, with their count and the reason.
     """
-    found, left_out = find_passes(request)
+    grouped, left_out = find_passes(request)
     if left_out:
-        images = sum(len(one.items) for one in found) + len(left_out)
+        images = sum(len(one.items) for one in grouped) + len(left_out)
         warnings.warn(f"{describe_left_out(left_out, images)}.", DataWarning, stacklevel=2)
-    return found
+    return grouped
 
 
 def find_passes(request: Request) -> tuple[list[Pass], list[str]]:
@@ -126,14 +126,14 @@ def find_passes(request: Request) -> tuple[list[Pass], list[str]]:
                 else:
                     left_out.append(f"{item.id}: {fault}")
     # Grouped by sensor: a date of each becomes one image of its node.
-    found = [*_grouped("s2", optical), *_grouped("s1", radar)]
-    if not found:
+    grouped = [*_grouped("s2", optical), *_grouped("s1", radar)]
+    if not grouped:
         why = f"; {describe_left_out(left_out, len(left_out))}" if left_out else ""
         raise InputError(
             f"Got no image of {request.start} to {request.end} at {request.lon:g},{request.lat:g} from "
             f"{request.url}, need one at least; widen the days or ask another provider{why}."
         )
-    return sorted(found, key=lambda one: one.time), left_out
+    return sorted(grouped, key=lambda one: one.time), left_out
 
 
 def describe_left_out(left_out: list[str], images: int) -> str:
@@ -155,12 +155,12 @@ def describe_left_out(left_out: list[str], images: int) -> str:
     return f"{len(left_out)} of {images} images left out: {names}"
 
 
-def estimate(found: Iterable[Pass], request: Request) -> tuple[int, int]:
+def estimate(passes: Iterable[Pass], request: Request) -> tuple[int, int]:
     """Estimate a download before it starts.
 
     Parameters
     ----------
-    found : iterable of Pass
+    passes : iterable of Pass
         As ``passes`` returns them.
     request : Request
         The square they are cut to.
@@ -172,7 +172,7 @@ def estimate(found: Iterable[Pass], request: Request) -> tuple[int, int]:
     """
     side = request.grid.nx
     fetched = stored = 0
-    for one in found:
+    for one in passes:
         sizes = (
             [(side, 2)] * len(schema.S2_BANDS_10M)
             + [(side / 2, 2)] * len(schema.S2_BANDS_20M)
@@ -207,12 +207,12 @@ def _errors_in_one_sentence(url: str) -> Iterator[None]:
 
 def _items(client: Any, request: Request, collection: str) -> list[Any]:
     """Every item of a collection over the request, all pages; none where the collection is unknown."""
-    found: dict[str, Any] = {}
+    items: dict[str, Any] = {}
     for bbox in bounding_boxes(request):
         search = client.search(collections=[collection], bbox=bbox, datetime=request.days, limit=100)
         # An image across the antimeridian answers to the boxes of both sides.
-        found |= {item.id: item for item in search.items()}
-    return list(found.values())
+        items |= {item.id: item for item in search.items()}
+    return list(items.values())
 
 
 def bounding_boxes(request: Request) -> list[tuple[float, float, float, float]]:
@@ -257,15 +257,15 @@ def _newest(items: list[Any], left_out: list[str]) -> list[Any]:
         else:
             images.append([item])
         latest[source] = _time(item)
-    kept = []
+    unique = []
     for same in images:
         newest = max(same, key=baseline)
         for item in same:
             if baseline(item) == baseline(newest):
-                kept.append(item)
+                unique.append(item)
             else:
                 left_out.append(f"{item.id}: {newest.id} is a newer processing of it")
-    return kept
+    return unique
 
 
 def _product_names(item: Any) -> list[str]:
@@ -281,10 +281,10 @@ def _tile(item: Any) -> str:
     named = item.properties.get("s2:mgrs_tile") or item.properties.get("grid:code")
     if not named and item.properties.get("sentinel:grid_square"):
         parts = ("sentinel:utm_zone", "sentinel:latitude_band", "sentinel:grid_square")
-        named = "".join(str(item.properties.get(part, "")) for part in parts)
+        named = "".join(str(item.properties.get(key, "")) for key in parts)
     if not named:
-        found = (re.search(r"_T(\d{2}[A-Z]{3})_", f"{name}_") for name in _product_names(item))
-        named = next((match[1] for match in found if match), item.id)
+        matches = (re.search(r"_T(\d{2}[A-Z]{3})_", f"{name}_") for name in _product_names(item))
+        named = next((match[1] for match in matches if match), item.id)
     return str(named).upper().removeprefix("MGRS-").removeprefix("T")
 
 

@@ -73,7 +73,7 @@ def read_level(
         yield here, there, {name: array[part] for name, array in codes.items()}
 
 
-def _span(part: slice, size: int, level: int, wanted: slice) -> tuple[slice, np.ndarray]:
+def _span(extent: slice, size: int, level: int, wanted: slice) -> tuple[slice, np.ndarray]:
     """Where a store lies in the ``wanted`` coarse pixels along one axis, and which of its own coarse pixels are there.
 
     A coarse pixel of the box belongs to the store that holds its centre, which shows the own pixel that lies there: the
@@ -84,11 +84,11 @@ def _span(part: slice, size: int, level: int, wanted: slice) -> tuple[slice, np.
     def first_with_centre(edge: int) -> int:
         return -(-(2 * edge - level) // (2 * level))
 
-    start = max(first_with_centre(part.start), wanted.start)
-    end = -(-size // level) if part.stop == size else first_with_centre(part.stop)
+    start = max(first_with_centre(extent.start), wanted.start)
+    end = -(-size // level) if extent.stop == size else first_with_centre(extent.stop)
     stop = max(start, min(end, wanted.stop))
-    own = ((2 * np.arange(start, stop) + 1) * level - 2 * part.start) // (2 * level)
-    last = -(-(part.stop - part.start) // level) - 1
+    own = ((2 * np.arange(start, stop) + 1) * level - 2 * extent.start) // (2 * level)
+    last = -(-(extent.stop - extent.start) // level) - 1
     return slice(start - wanted.start, stop - wanted.start), own.clip(0, last)
 
 

@@ -63,9 +63,9 @@ async def _open_arrays(store: Any, shape: tuple[int, int]) -> dict[str, dict[str
     root = await zarr.api.asynchronous.open_group(store, mode="r", zarr_format=3)
     layouts = [*LAYOUTS, *list(level_layouts(*shape).values())[1:]]
     keys = [(layout, name) for layout in layouts for name in DTYPES]
-    found = await asyncio.gather(*(root.getitem("/".join(key)) for key in keys))
+    opened = await asyncio.gather(*(root.getitem("/".join(key)) for key in keys))
     arrays: dict[str, dict[str, Any]] = {layout: {} for layout in layouts}
-    for (layout, name), array in zip(keys, found, strict=True):
+    for (layout, name), array in zip(keys, opened, strict=True):
         arrays[layout][name] = zarr.Array(array)
     return arrays
 
@@ -75,10 +75,12 @@ async def _read_coords(store: Any) -> tuple[dict[str, Any], dict[str, xr.Variabl
     import zarr
 
     group = await zarr.api.asynchronous.open_group(store, path="maps", mode="r", zarr_format=3)
-    found = {name: array async for name, array in group.arrays() if name not in DTYPES}
+    members = {name: array async for name, array in group.arrays() if name not in DTYPES}
     # Zarr forgets the order of a group's members; the cube's own is part of its contract.
     rank = {name: position for position, name in enumerate(COORDS)}
-    arrays = {name: found[name] for name in sorted(found, key=lambda name: (rank.get(name, len(rank)), name))}
+    arrays = {
+        name: members[name] for name in sorted(members, key=lambda name: (rank.get(name, len(rank)), name))
+    }
     values = await asyncio.gather(*(array.getitem(...) for array in arrays.values()))
     variables = {}
     for (name, array), value in zip(arrays.items(), values, strict=True):

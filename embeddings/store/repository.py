@@ -186,13 +186,13 @@ def snapshot_of_day(repository: Any, day: str) -> str:
     except ValueError as error:
         raise InputError(f"Got the snapshot {day!r}, need a date such as 2020-05-01; correct it.") from error
     commits = history(repository)
-    found = next((commit.id for commit in commits if commit.written_at < end), None)
-    if found is None:
+    snapshot = next((commit.id for commit in commits if commit.written_at < end), None)
+    if snapshot is None:
         first = f"{commits[-1].written_at:%Y-%m-%d}" if commits else "none"
         raise InputError(
             f"Got the snapshot of {day}, need a day not before the first, {first}; choose another."
         )
-    return found
+    return snapshot
 
 
 def open_repository(path: Location) -> Any:

@@ -37,8 +37,8 @@ def bytes_touched(arrays: Iterable[Any], key: BoxKey) -> int:
     for array in arrays:
         # Chunks and not shards: a shard's index says where each chunk lies, so that a read fetches single chunks of it.
         chunk_bytes = int(np.prod(array.chunks)) * array.dtype.itemsize
-        for part, size, chunk in zip(key, array.shape, array.chunks, strict=False):
-            first, last, _ = part.indices(size)
+        for index, size, chunk in zip(key, array.shape, array.chunks, strict=False):
+            first, last, _ = index.indices(size)
             # ceil(last / chunk) - floor(first / chunk); ``-(-a // b)`` is the ceiling in whole numbers.
             chunk_bytes *= max(0, -(-last // chunk) - first // chunk)
         total += chunk_bytes
@@ -73,7 +73,7 @@ def finest_level(
     tuple
         The level, the coarsest where none fits, and the key in its pixels.
     """
-    parts = [part.indices(size)[:2] for part, size in zip((rows, cols), shape, strict=True)]
+    parts = [index.indices(size)[:2] for index, size in zip((rows, cols), shape, strict=True)]
     most_bytes = FRAME_BYTES * (REMOTE_FRAME_SHARE if remote else 1)
     for level, layout in level_layouts(*shape).items():
         key = (slice(day, day + 1), *(slice(a // level, -(-b // level)) for a, b in parts))

@@ -79,8 +79,8 @@ class Tile:
 
     def _slabs(self, total: int, step: int) -> Iterator[slice]:
         """Days to write, at most ``step`` at a time."""
-        for part in self.days if self.days is not None else (slice(0, total),):
-            yield from (slice(a, min(a + step, part.stop)) for a in range(part.start, part.stop, step))
+        for slab in self.days if self.days is not None else (slice(0, total),):
+            yield from (slice(a, min(a + step, slab.stop)) for a in range(slab.start, slab.stop, step))
 
     def _put_all(
         self, embedding: Any, quality: Any, step: int, half: tuple[int, ...]
@@ -115,8 +115,8 @@ class Tile:
             if r.start < r.stop and c.start < c.stop:
                 # Mapped: only the days of this slab are read from each file.
                 stored = np.load(block.file, mmap_mode="r")
-                part = stored[days, _shifted(r, block.rows.start), _shifted(c, block.cols.start)]
-                out[:, _shifted(r, rows.start), _shifted(c, cols.start)] = part
+                codes = stored[days, _shifted(r, block.rows.start), _shifted(c, block.cols.start)]
+                out[:, _shifted(r, rows.start), _shifted(c, cols.start)] = codes
         return out
 
     def _shards(self, height: int, width: int) -> Iterator[tuple[slice, slice]]:
@@ -235,9 +235,9 @@ def halve_resolution(codes: np.ndarray, features: int) -> np.ndarray:
     return np.concatenate([mean.view(np.uint8), worst], axis=-1)
 
 
-def _intersection(part: slice, other: slice) -> slice:
-    return slice(max(part.start, other.start), min(part.stop, other.stop))
+def _intersection(span: slice, other: slice) -> slice:
+    return slice(max(span.start, other.start), min(span.stop, other.stop))
 
 
-def _shifted(part: slice, origin: int) -> slice:
-    return slice(part.start - origin, part.stop - origin)
+def _shifted(span: slice, origin: int) -> slice:
+    return slice(span.start - origin, span.stop - origin)

@@ -80,15 +80,15 @@ def write_zarr(store: Store, path: Path, days: slice, layout: str = "cf") -> Ste
     for done, corner in enumerate(corners):
         yield Progress(f"writing {path.name}", done / len(corners))
         where = tuple(slice(a, min(a + n, size)) for a, n, size in zip(corner, box, shape, strict=True))
-        found = store.window(slice(days.start + where[0].start, days.start + where[0].stop), *where[1:])
+        cube_block = store.window(slice(days.start + where[0].start, days.start + where[0].stop), *where[1:])
         if layout == "cf":
-            for i, name in enumerate(found["feature"].values):
-                group[str(name)][where] = found["embedding"].values[..., i]
+            for i, name in enumerate(cube_block["feature"].values):
+                group[str(name)][where] = cube_block["embedding"].values[..., i]
             for name, (encode, _) in QUALITY.items():
-                group[name][where] = encode(found[name].values)
+                group[name][where] = encode(cube_block[name].values)
         else:
             # Pixels that no store of a mosaic holds: floats have no _FillValue here.
-            known = dequantise(found).where(found["embedding"] != FEATURE_MISSING)
+            known = dequantise(cube_block).where(cube_block["embedding"] != FEATURE_MISSING)
             group["features"][(slice(None), *where)] = known.transpose("feature", ...).values
     # Last, when all arrays are there: readers over HTTP then need one request for all metadata.
     zarr.consolidate_metadata(path, zarr_format=2)

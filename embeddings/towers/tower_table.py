@@ -55,7 +55,7 @@ class TowerTable:
     """
 
     def __init__(self, file: DataFile) -> None:
-        self.name, self._file, self._told_end = file.name, file, False
+        self.name, self._file, self._has_noted_end = file.name, file, False
         with file.open() as stream:
             head = stream.read(text_table.HEAD_BYTES)
         self._encoding = text_table.encoding_of(head)
@@ -235,7 +235,7 @@ class TowerTable:
             return False
         is_short = len(rows[-1]) < len(self.header)
         cell = "" if is_short else text_table.cut_cell(pd.Series([row[-1] for row in rows[:-1]]))
-        if (is_short or cell) and not self._told_end:
+        if (is_short or cell) and not self._has_noted_end:
             what = (
                 "is cut off in the middle and left out"
                 if is_short
@@ -245,7 +245,7 @@ class TowerTable:
             warnings.warn(
                 f"the last row of {self.name} {what}; fetch the file again", DataWarning, stacklevel=4
             )
-        self._told_end = True
+        self._has_noted_end = True
         return is_short
 
     def _refuse_cells(self, frame: pd.DataFrame, columns: list[str]) -> None:

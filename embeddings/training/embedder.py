@@ -253,10 +253,11 @@ def _architecture(config: TrainingConfig, sensors: tuple[str, ...]) -> Config:
     """
     source = checkpoints.load(config.start, "cpu").config if config.start else Config()
     for name in ("season_heads", "hidden"):
-        asked, least = getattr(config, name), getattr(source, name)
-        if config.start and 0 < asked < least:
+        requested, least = getattr(config, name), getattr(source, name)
+        if config.start and 0 < requested < least:
             raise InputError(
-                f"Got --{name.replace('_', '-')} {asked} with a start of {least}, need {least} or more; leave it out."
+                f"Got --{name.replace('_', '-')} {requested} with a start of {least}, need {least} or more; leave"
+                " it out."
             )
     return Config(
         sensors=sensors,

@@ -188,8 +188,8 @@ def _of_scene(scene, model: Embedder, rng: np.random.Generator) -> np.ndarray:
     cube = engine.compute(scene, model, window=(side, side))
     steps = cube["embedding"].values.reshape(-1, cube.sizes["feature"])
     # Pixels outside a field or a mosaic hold nothing.
-    seen = np.flatnonzero((steps != FEATURE_MISSING).any(1))
-    rows = rng.choice(seen, min(SCENE_SAMPLE, len(seen)), replace=False)
+    observed = np.flatnonzero((steps != FEATURE_MISSING).any(1))
+    rows = rng.choice(observed, min(SCENE_SAMPLE, len(observed)), replace=False)
     return (steps[rows] * cube["scale"].values).astype(np.float32)
 
 

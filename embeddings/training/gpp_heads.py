@@ -170,12 +170,14 @@ def daily(
     return checkpoints.save_head(place, cubes.KIND, net.state_dict(), config, card)
 
 
-def leave_climate_out(found: list[Landscape], seed: int = 0, measured=None) -> Steps[tuple[dict, np.ndarray]]:
+def leave_climate_out(
+    landscapes: list[Landscape], seed: int = 0, measured=None
+) -> Steps[tuple[dict, np.ndarray]]:
     """Predict each climate by a head fitted on the other climates.
 
     Parameters
     ----------
-    found
+    landscapes
         Landscapes of two climates or more.
     seed
         Of the heads' initial weights and batches.
@@ -201,16 +203,16 @@ def leave_climate_out(found: list[Landscape], seed: int = 0, measured=None) -> S
     from fluxlens.embeddings.training import gpp_pixel_days, gpp_towers
     from fluxlens.models.gpp.training import fit
 
-    names = sorted({one.climate for one in found})
+    names = sorted({one.climate for one in landscapes})
     if len(names) < 2:
         raise InputError(f"Got landscapes of {len(names)} climate, need two or more; simulate more of them.")
     result, ratios = {}, {}
     for i, name in enumerate(names):
         yield f"{name} left out", 0.75 + 0.2 * i / len(names)
-        net = _net(found[0].z.shape[-1], seed)
-        others = gpp_pixel_days.flat([one for one in found if one.climate != name])
-        fit(net, gpp_towers.joined(measured, others), seed=seed)
-        held_out = [one for one in found if one.climate == name]
+        net = _net(landscapes[0].z.shape[-1], seed)
+        rest = gpp_pixel_days.flat([one for one in landscapes if one.climate != name])
+        fit(net, gpp_towers.joined(measured, rest), seed=seed)
+        held_out = [one for one in landscapes if one.climate == name]
         predictions = [predict(net, one) for one in held_out]
         errors = [
             np.abs(one.measured - mean) / spread

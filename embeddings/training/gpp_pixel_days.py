@@ -102,8 +102,10 @@ def landscape(model, seed: int) -> Steps[Landscape]:
             np.savez_compressed(file, **made.__dict__)
 
     path = yield from cache.build_once(cache.key("gpp-pixel-days", *facts) + ".npz", build)
-    with np.load(path) as kept:
-        return Landscape(**{name: kept[name] for name in kept.files} | {"climate": str(kept["climate"])})
+    with np.load(path) as archive:
+        return Landscape(
+            **{name: archive[name] for name in archive.files} | {"climate": str(archive["climate"])}
+        )
 
 
 def simulate_landscape(model, seed: int) -> Landscape:

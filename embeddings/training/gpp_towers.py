@@ -331,8 +331,8 @@ def leave_site_out(towers: TowerDays, simulated=None, seed: int = 0) -> Steps[pd
         held_out = frame["site"].isin(fold).values
         net = fit_head(towers, ~held_out, simulated, seed)
         frame.loc[held_out, "fold"] = i
-        found = predict(net, towers, held_out)
-        for column, values in found.items():
+        predicted = predict(net, towers, held_out)
+        for column, values in predicted.items():
             frame.loc[held_out, column] = values
         for kind in frame["kind"].unique():
             of = (frame["kind"] == kind).values

@@ -121,7 +121,7 @@ def draw_sample(archive: PackedScene, config: MaskingConfig, rng: np.random.Gene
     transform = _random_orientation(rng)
     window = _time_window(archive, config, rng)
     parts = {n: _crop(archive, n, y, x, transform, window) for n in config.sensors if n in archive.steps}
-    parts = {n: part for n, part in parts.items() if len(part.day)}
+    parts = {n: crop for n, crop in parts.items() if len(crop.day)}
     if not parts:
         return None
     is_jittered = rng.random() < config.radiometric_jitter
@@ -144,20 +144,20 @@ def draw_sample(archive: PackedScene, config: MaskingConfig, rng: np.random.Gene
             images[name], days[name] = _no_images(name)
             targets[name] = torch.full((len(queries), len(pixels), len(SENSORS[name].bands)), float("nan"))
             continue
-        part = parts[name]
-        targets[name] = _target(part, pixels, queries)
-        inner = part.valid[:, HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]
+        crop = parts[name]
+        targets[name] = _target(crop, pixels, queries)
+        inner = crop.valid[:, HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]
         # Acquisitions that show nothing of the square are not passed on: as when a user's series has no row for the
         # date.
         keep = ~hidden[name] & inner.any((1, 2))
-        values, valid = part.values[keep].copy(), part.valid[keep].copy()
+        values, valid = crop.values[keep].copy(), crop.valid[keep].copy()
         values[:, _draw_absent_bands(name, config, rng)] = np.nan
         if is_isolated:
             _blank_neighbours(values, valid, pixels)
         images[name] = Images(torch.from_numpy(values), torch.from_numpy(valid & ~np.isnan(values).all(1)))
-        days[name] = torch.from_numpy(part.day[keep])
+        days[name] = torch.from_numpy(crop.day[keep])
         if SENSORS[name].unit == "dB":  # speckle must not be copied: an image shown is never its own target
-            targets[name][np.isin(queries, part.day[keep])] = float("nan")
+            targets[name][np.isin(queries, crop.day[keep])] = float("nan")
     is_visible = np.isin(queries, np.concatenate([day.numpy() for day in days.values()]))
     weight = torch.from_numpy(np.where(is_visible, config.visible_weight, 1.0).astype(np.float32))
     if has_land:
@@ -239,8 +239,8 @@ def _apply_jitter(
         same = [SENSORS["s2"].bands.index(band) for band in HLS_BANDS]
         drawn["landsat8"] = tuple(change[same] for change in drawn["s2"])
     return {
-        name: replace(part, values=part.values * drawn[name][0] + drawn[name][1])
-        for name, part in parts.items()
+        name: replace(crop, values=crop.values * drawn[name][0] + drawn[name][1])
+        for name, crop in parts.items()
     }
 
 
@@ -260,7 +260,7 @@ def _hide_acquisitions(
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Which acquisitions are hidden, per sensor (time,) bool, and the days queried (query,)."""
     main = "s2" if "s2" in parts else next(iter(parts))
-    part = parts[main]
+    crop = parts[main]
     inner = (slice(None), slice(HALO_PX, -HALO_PX), slice(HALO_PX, -HALO_PX))
     has_target = {n: p.target_valid[inner].mean((1, 2)) >= 0.5 for n, p in parts.items()}
     # Only dates with valid targets on half of the square are worth a query.
@@ -270,16 +270,16 @@ def _hide_acquisitions(
         return hidden, np.array([], np.int64)
     # Sentinel-2: a long gap around one date, or single dates at random; then, rarely, hardly anything is left.
     if rng.random() < config.gap_share:
-        centre = part.day[rng.choice(good)]
+        centre = crop.day[rng.choice(good)]
         # A contiguous gap around one good date, as weeks of cloud leave it.
-        hidden[main] = np.abs(part.day - centre) <= rng.integers(*config.gap_days)
+        hidden[main] = np.abs(crop.day - centre) <= rng.integers(*config.gap_days)
     else:
         # Single dates at random, 10 to 50 %.
-        hidden[main] = rng.random(len(part.day)) < rng.uniform(0.1, 0.5)
+        hidden[main] = rng.random(len(crop.day)) < rng.uniform(0.1, 0.5)
     if rng.random() < config.few_share:
         # Nearly nothing is left: what new or cloudy places offer.
-        keep = rng.choice(len(part.day), min(len(part.day), int(rng.integers(1, 7))), replace=False)
-        hidden[main] |= ~np.isin(np.arange(len(part.day)), keep)
+        keep = rng.choice(len(crop.day), min(len(crop.day), int(rng.integers(1, 7))), replace=False)
+        hidden[main] |= ~np.isin(np.arange(len(crop.day)), keep)
     others = [name for name in parts if name != main]
     for name in others:
         hidden[name] = rng.random(len(hidden[name])) < 0.15
@@ -291,8 +291,8 @@ def _hide_acquisitions(
         hidden[main][:] = True
     # Mostly hidden days are queried; a few visible ones, so that the embedding also fits what it was shown.
     query_hidden, query_visible = good[hidden[main][good]], good[~hidden[main][good]]
-    chosen = list(rng.permutation(part.day[query_hidden])[: config.queries - 4])
-    chosen += list(rng.permutation(part.day[query_visible])[:2])
+    chosen = list(rng.permutation(crop.day[query_hidden])[: config.queries - 4])
+    chosen += list(rng.permutation(crop.day[query_visible])[:2])
     for name in others:
         # At most two hidden dates of each other sensor, so that its decoder learns too.
         chosen += list(rng.permutation(parts[name].day[hidden[name] & has_target[name]])[:2])
@@ -301,14 +301,14 @@ def _hide_acquisitions(
     return hidden, rng.choice(days, config.queries) if len(days) else days
 
 
-def _target(part: _SensorCrop, pixels: np.ndarray, queries: np.ndarray) -> torch.Tensor:
+def _target(crop: _SensorCrop, pixels: np.ndarray, queries: np.ndarray) -> torch.Tensor:
     """Measured values (query, pixel, band) on the queried days, NaN where there is no valid target."""
     # Position of each query's acquisition; where the day has none, the comparison of days below rejects it.
-    at = np.searchsorted(part.day, queries).clip(0, len(part.day) - 1)
+    at = np.searchsorted(crop.day, queries).clip(0, len(crop.day) - 1)
     inner = (slice(None), slice(None), slice(HALO_PX, -HALO_PX), slice(HALO_PX, -HALO_PX))
-    values = part.values[at][inner].reshape(len(queries), part.values.shape[1], -1)[:, :, pixels]
-    valid = part.target_valid[at][:, HALO_PX:-HALO_PX, HALO_PX:-HALO_PX].reshape(len(queries), -1)[:, pixels]
-    valid = valid & (part.day[at] == queries)[:, None]
+    values = crop.values[at][inner].reshape(len(queries), crop.values.shape[1], -1)[:, :, pixels]
+    valid = crop.target_valid[at][:, HALO_PX:-HALO_PX, HALO_PX:-HALO_PX].reshape(len(queries), -1)[:, pixels]
+    valid = valid & (crop.day[at] == queries)[:, None]
     return torch.from_numpy(np.where(valid[:, None], values, np.nan).transpose(0, 2, 1).astype(np.float32))
 
 

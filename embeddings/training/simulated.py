@@ -56,8 +56,8 @@ def load_simulated_scene(
         with np.load(path) as stored:
             for key in stored.files:
                 if key != "id":
-                    part, name = key.split("/")
-                    parts[fields_of_keys[part]][name] = stored[key]
+                    node, name = key.split("/")
+                    parts[fields_of_keys[node]][name] = stored[key]
     return PackedScene(f"SIM-{seed}", **parts)
 
 

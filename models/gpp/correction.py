@@ -117,7 +117,7 @@ class Teacher:
 def fit_correction(
     head: DailyHead,
     rows: PixelDays,
-    others: PixelDays,
+    unlabelled: PixelDays,
     steps: int = 1500,
     batch: int = 1024,
     rate: float = 4e-3,
@@ -131,7 +131,7 @@ def fit_correction(
         Changed in place; its configuration has a correction.
     rows
         Measured rows at 10 to 30 m, whose GPP teaches.
-    others
+    unlabelled
         Further rows, of any land and source, whose inputs alone count: what the branch shall be like elsewhere.
     steps, batch, rate
         Optimiser steps, rows per step, highest learning rate.
@@ -144,7 +144,7 @@ def fit_correction(
     generator = torch.Generator().manual_seed(seed)
     count = len(rows.site)
     inputs = []
-    for source, size in ((rows, 16 * count), (others, 4 * count)):
+    for source, size in ((rows, 16 * count), (unlabelled, 4 * count)):
         near = source.take(torch.multinomial(source.share, size, replacement=True, generator=generator))
         # Noise on the embedding: the branch must be as smooth between rows as the process is.
         noise = INPUT_NOISE * head.size * torch.randn(near.z.shape, generator=generator)

@@ -404,7 +404,7 @@ class DailyHead(nn.Module):
             drivers
         )
 
-    def is_strange_air(self, drivers: Float[Tensor, "*n w"]) -> Bool[Tensor, "*n"]:
+    def is_air_ood(self, drivers: Float[Tensor, "*n w"]) -> Bool[Tensor, "*n"]:
         """Whether days have air unlike any that the head was fitted on.
 
         Parameters

@@ -52,8 +52,11 @@ def _compiled() -> Callable[[np.ndarray], None]:
             value = x[i]
             power = min(max(-value, -limit), limit)
             whole = np.floor(power * per_ln2 + half)
-            part = power - whole * ln2_high - whole * ln2_low
-            series = one + part * (one + part * (a2 + part * (a3 + part * (a4 + part * (a5 + part * a6)))))
+            remainder = power - whole * ln2_high - whole * ln2_low
+            series = one + remainder * (
+                one
+                + remainder * (a2 + remainder * (a3 + remainder * (a4 + remainder * (a5 + remainder * a6))))
+            )
             two_to_whole = np.int32((np.int32(whole) + exponent_bias) << mantissa_bits).view(np.float32)
             x[i] = value / (one + series * two_to_whole)
 

@@ -97,9 +97,9 @@ def shuffle_soil_water(drivers: Float[Tensor, "n w"], generator: torch.Generator
     """
     # Batches are random, so that their first rows are a random choice.
     count = int(SOIL_WATER_SHUFFLE_SHARE * len(drivers))
-    others = torch.randint(len(drivers), (count,), generator=generator)
+    partners = torch.randint(len(drivers), (count,), generator=generator)
     out = drivers.clone()
-    out[:count, SOIL_WATER] = drivers[others][:, SOIL_WATER]
+    out[:count, SOIL_WATER] = drivers[partners][:, SOIL_WATER]
     return out
 
 
@@ -181,23 +181,23 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
     recent = 0.0
     for _ in range(steps):
-        part = pixel_days.take(
+        taken = pixel_days.take(
             torch.multinomial(pixel_days.share, batch, replacement=True, generator=generator)
         )
         # Simulated rows have noise of their own already.
-        noise = SPECTRAL_NOISE * head.size * torch.randn(part.z.shape, generator=generator)
-        z = part.z + noise * part.is_measured[:, None]
-        drivers = shuffle_soil_water(part.drivers, generator)
-        mean, spread = head(z, part.sw, hide_drivers(drivers, part.is_measured, generator), corrected=False)
-        own = effect[part.site] + simulator * ~part.is_measured[:, None]  # (n, 2)
+        noise = SPECTRAL_NOISE * head.size * torch.randn(taken.z.shape, generator=generator)
+        z = taken.z + noise * taken.is_measured[:, None]
+        drivers = shuffle_soil_water(taken.drivers, generator)
+        mean, spread = head(z, taken.sw, hide_drivers(drivers, taken.is_measured, generator), corrected=False)
+        own = effect[taken.site] + simulator * ~taken.is_measured[:, None]  # (n, 2)
         fitted = mean * own[:, 0].exp() + own[:, 1]
-        scaled = (fitted - part.true) / (1 + VARIANCE_SLOPE * part.true.clamp_min(0)).sqrt()
+        scaled = (fitted - taken.true) / (1 + VARIANCE_SLOPE * taken.true.clamp_min(0)).sqrt()
         error = nn.functional.huber_loss(
             scaled, torch.zeros_like(scaled), reduction="none", delta=HUBER_DELTA
         )
         # The likelihood sees the mean detached: a wide spread must not excuse a wrong mean. It sees the mean without
         # effects: the band must hold at sites whose effects are unknown.
-        nll = 0.5 * ((part.measured - mean.detach()) / spread).square() + spread.log()
+        nll = 0.5 * ((taken.measured - mean.detach()) / spread).square() + spread.log()
         # Per row as if each site had forty rows of its own: their days are alike.
         prior = 0.5 * (effect / SITE_EFFECT_STD).square().sum() / (40 * sites)
         loss = 2 * error.mean() + NLL_WEIGHT * nll.mean() + prior

@@ -163,13 +163,13 @@ def _score(
         ends = (low, high) if name == "model" else (line, line)
         candidate = xr.Dataset({"gpp": line, "gpp_lo": ends[0], "gpp_hi": ends[1]})
         try:
-            found = gpp_at_tower.evaluate_at_tower(candidate, tower, min_qc)
+            by_scale = gpp_at_tower.evaluate_at_tower(candidate, tower, min_qc)
         except InputError as error:
             return scores, [str(error)]
         prefixes = ("model.", "day_of_year.") if name == "model" else ("model.",)
         scores |= {
             key.replace("model.", f"{name}.", 1): value
-            for key, value in found.items()
+            for key, value in by_scale.items()
             if "." not in key or key.startswith(prefixes)
         }
     return scores, []

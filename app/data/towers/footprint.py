@@ -183,12 +183,12 @@ def find_contours(grid: Grid, weights: np.ndarray) -> tuple[tuple[list[float], l
     total = np.cumsum(falling)
     levels = [falling[np.searchsorted(total, share)] for share in CONTOUR_SHARES if total[-1] > share]
     contours = contour_generator(grid.x, grid.y, weights, line_type=LineType.ChunkCombinedNan)
-    found = []
+    rings = []
     for level in levels:
         points = contours.lines(float(level))[0][0]  # one chunk: (point, 2) with NaN between lines
         points = np.empty((0, 2)) if points is None else points
-        found.append((points[:, 0].tolist(), points[:, 1].tolist()))
-    return tuple(found)
+        rings.append((points[:, 0].tolist(), points[:, 1].tolist()))
+    return tuple(rings)
 
 
 def _window_around(grid: Grid, pixel: tuple[int, int]) -> tuple[Grid, tuple[int, int]]:
