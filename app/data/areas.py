@@ -98,10 +98,10 @@ def read_area(
         out["ndvi_decoded_pixels"] = (("time", "pixel"), decoded.astype("float32"))
     if "gpp" in parts:
         out["gpp_pixels"] = (("time", "pixel"), parts["gpp"].astype("float32"))
-    for name, table in parts.items():
-        dims = ("time", "component")[: table.ndim - 1]
-        low, high = np.percentile(table, PERCENTILES, axis=1)
-        for suffix, numbers in (("", table.mean(1)), ("_lo", low), ("_hi", high)):
+    for name, members in parts.items():
+        dims = ("time", "component")[: members.ndim - 1]
+        low, high = np.percentile(members, PERCENTILES, axis=1)
+        for suffix, numbers in (("", members.mean(1)), ("_lo", low), ("_hi", high)):
             out[name + suffix] = (dims, numbers.astype("float32"))
     for name in QUALITY:
         out[name] = ("time", cube[name].transpose("time", "pixel").values.mean(1))
