@@ -218,6 +218,7 @@ def evaluate_probes(
     from fluxlens.embeddings.evaluation import linear_probes, measured_labels
     from fluxlens.models import checkpoints
 
+    # The three name what is predicted: one of them, or none for GPP and plant type of a table.
     given = {"--label": label, "--in-situ": in_situ, "--map": map_}
     check_exclusive(click.get_current_context(), given)
     if group and not in_situ:

@@ -175,8 +175,10 @@ def usage_sentence(error: click.UsageError) -> str:
     # The parser of options knows no context, so that some errors cannot name their command.
     command = error.ctx.command_path if error.ctx else "fluxlens"
     see = f"see `{command} --help`."
+    # Click's sentences begin in capitals and end in a stop; ours go on.
     message = (error.message[:1].lower() + error.message[1:]).removeprefix("got ").rstrip(".")
     if isinstance(error, click.NoSuchOption):
+        # Click's own guess at what was meant.
         near = ", ".join(sorted(error.possibilities or ()))
         return f"Got {command} with {error.option_name}, need {near or 'an option it has'}; {see}"
     if isinstance(error, click.MissingParameter) and error.param:
@@ -187,6 +189,7 @@ def usage_sentence(error: click.UsageError) -> str:
     if isinstance(error, click.BadParameter):
         name = f"{error.param.opts[0]} of {command}" if isinstance(error.param, click.Option) else command
         return f"Got {name}: {message}; correct it, {see}"
+    # A word that is no command: the commands of the group are named.
     if error.ctx and isinstance(error.ctx.command, click.Group):
         names = ", ".join(error.ctx.command.list_commands(error.ctx))
         return f"Got {command}: {message}, need one of {names}; {see}"

@@ -83,6 +83,7 @@ def train(
     path = Path(out)
     if path.suffix != ".safetensors" or not path.resolve().parent.is_dir():
         raise InputError(f"Got --out {path}, need a .safetensors file in a folder that exists; correct it.")
+    # Torch and the training code are imported by the branch that needs them: `--help` stays fast.
     if what == "gpp":
         from fluxlens.embeddings.training import gpp_heads
 

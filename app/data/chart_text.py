@@ -119,9 +119,11 @@ def describe_series(
     elif name == "gpp":
         if "gpp" in series:
             lines.append(describe_line("Predicted, gC m⁻² d⁻¹", days, series.gpp.values, 1))
+            # The band's width says in one number how far to trust the line, which a reader of the picture sees at once.
             width = float(np.nanmean(series.gpp_hi.values - series.gpp_lo.values))
             lines.append(f"its band is {width:.1f} wide on average")
         if tower is not None:
+            # A tower may be longer than the cube by decades: only what the chart shows is described.
             inside = tower.sel(time=slice(days[0], days[-1]))
             lines += [
                 describe_line(f"Tower, {label}", inside.time.values, inside[column].values, 1)

@@ -138,6 +138,7 @@ def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
         "pc": [],
         "radar": [],
     }
+    # All bands before all lines: marks are drawn in order, and a band must not cover a line.
     names = list(COMPONENT_COLOURS)
     together = ", ".join(f"{name} @{name}{{0.00}}" for name in names)
     for name, colour in COMPONENT_COLOURS.items():
@@ -193,6 +194,7 @@ def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
     # Measurements under the prediction, so that the line stays visible among hundreds of days.
     tower = {"size": 4.5, "alpha": 0.75} | dot
     at = "GPP @gpp{0.0} (@gpp_lo{0.0} to @gpp_hi{0.0}) " + GPP_UNIT
+    # From back to front: the prediction's band, measurements, the tower's climatology, the prediction.
     charts["gpp"] = [
         lines["gpp"],
         Mark(spread, "Area", "daily", ("time", "gpp_lo", "gpp_hi"), band, ("color",)),
@@ -227,6 +229,7 @@ def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
             ("color",),
         ),
     ]
+    # Two units in one chart: the second gets an axis of its own on the right.
     axes = chart_dimensions()
     charts["weather"] = [
         Mark(
@@ -357,6 +360,7 @@ def weather_table(weather: xr.Dataset | None, first: Any, last: Any) -> dict[str
 
 def other_lines(chart: str, series: xr.Dataset) -> tuple[np.ndarray, np.ndarray] | None:
     """Times and values of the one line that stands for another place in a chart, or None."""
+    # The first component alone: three lines of five places could not be told apart.
     if chart == "pc":
         return as_days(series.time.values), series.pc.values[:, 0]
     if chart == "ndvi" and "ndvi_decoded" in series:
@@ -364,6 +368,7 @@ def other_lines(chart: str, series: xr.Dataset) -> tuple[np.ndarray, np.ndarray]
     if chart == "ndvi" and "ndvi" in series:
         clear = series.clear.values.astype(bool) & np.isfinite(series.ndvi.values)
         times = pd.DatetimeIndex(series.acquisition.values[clear])
+        # A line across months without a view would look like a measurement.
         time, ndvi = break_at_gaps(times, series.ndvi.values[clear], min_days=GAP_DAYS)
         return as_days(time), ndvi
     if chart == "radar" and "VV" in series:

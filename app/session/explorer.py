@@ -623,6 +623,7 @@ class Explorer(pn.viewable.Viewer):
         """``places`` and ``current`` of the state for these pixels, which replace the pixels but not the areas."""
         areas = [place for place in self.state.places if place.area]
         taken = {place.slot for place in areas}
+        # A slot is a colour: areas keep theirs, pins take those that are free.
         slots = [slot for slot in range(len(PLACE_COLOURS)) if slot not in taken]
         ny, nx = self.data.grid.shape
         if not 0 < len(pixels) <= len(slots):

@@ -35,8 +35,11 @@ def keep_extent(state: State, name: str, **axes: Range1d) -> None:
             # Else "reset" would come back to the extent of the link.
             axis.reset_start, axis.reset_end = ends
             axis.start, axis.end = start, end
+    # A link of a larger scene: its extent lies outside of this one and is forgotten.
     elif shown is not None:
         setattr(state, name, None)
+    # Lists and not booleans: the nested functions change them. ``pending`` holds at most one timer, ``ended`` stops
+    # late ones.
     pending: list = []
     ended: list = []
 
@@ -45,6 +48,7 @@ def keep_extent(state: State, name: str, **axes: Range1d) -> None:
         if ended:
             return
         ends = [(_number(axis.start), _number(axis.end)) for axis in ranges]
+        # Wheel zoom in and out ends a rounding error away from the whole; such an extent is not written to the link.
         same = all(
             abs(a - b) <= SAME * abs(home[1] - home[0])
             for end, home in zip(ends, whole, strict=True)
@@ -54,6 +58,7 @@ def keep_extent(state: State, name: str, **axes: Range1d) -> None:
 
     def moved(attr, old, new) -> None:
         document = ranges[0].document
+        # Start and end of both axes change one after another: one timer gathers all four events.
         if ended or pending:
             return
         pending.append(True)

@@ -38,6 +38,7 @@ class FeatureSpaceView:
 
         self.state, self.data, self.plot = state, data, plot
         self.space = None
+        # What the cloud shows, so that an event that changes nothing draws nothing.
         self._drawn: tuple = ()
         axes = axis_names(data)
         self.x = pn.widgets.Select(label="x", options=axes, value=axes[0], width=110)

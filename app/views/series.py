@@ -97,6 +97,7 @@ class SeriesView:
             visible=data.tower is not None and "gpp" in self.charts.figures,
             css_classes=["quiet"],
         )
+        # Both ways: the permalink sets the state, the toggle follows.
         bind_widget(state, "show_tower", self.tower)
         self.all_pixels = pn.widgets.Toggle(
             label="All pixels", value=True, visible=False, css_classes=["quiet"]
@@ -109,6 +110,7 @@ class SeriesView:
         state.watch(self._update_tower, "show_tower")
         state.watch(self._update_charts, "charts")
         state.watch(lambda event: self.charts.apply_theme("dark" if event.new else "light"), "dark")
+        # Functions by chart and not by name in text, so that a search for one finds its caller.
         self._legend_makers = {
             "ndvi": self._ndvi_legend,
             "pc": self._pc_legend,
@@ -116,6 +118,7 @@ class SeriesView:
             "gpp": self._gpp_legend,
             "weather": self._weather_legend,
         }
+        # Everything once by hand: watchers hear only of changes, and the state may come complete from a link.
         self._update_places()
         self._update_charts()
         self.charts.move_cursor(state.day)

@@ -141,6 +141,7 @@ class TowerView:
             css_classes=["quiet"],
             **group_label("Partitioning of the tower's GPP"),
         )
+        # Quality is the share of measured half-hours; towers without it have nothing to choose.
         self.quality = pn.widgets.FloatSlider(
             label="Quality at least",
             start=0,
@@ -208,6 +209,7 @@ class TowerView:
         bind_widget(state, "footprint_kind", self.footprint_kind)
         bind_widget(state, "radius_m", self.radius, "value_throttled")
         bind_widget(state, "height_m", self.height)
+        # Not part of the state: which lines are shown is not in the permalink.
         self.shown.param.watch(self._update, "value")
         state.watch(self._update, ["page", "flux", "min_qc", "footprint_kind", "radius_m", "height_m"])
         state.watch(lambda event: self.charts.apply_theme("dark" if event.new else "light"), "dark")

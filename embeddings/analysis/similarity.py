@@ -139,6 +139,9 @@ def _kernels() -> tuple[Callable, Callable, Callable]:
     import numba
 
     @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+    # Dot product with the query and own length in one pass over the int8 embedding. The rescaling of features is folded
+    # into the vectors beforehand, so that nothing of the size of the scene is made in float. Sums may be reordered,
+    # which lets the compiler use vector instructions.
     def agree(embedding, towards, inwards, weights, offsets, dot, length):
         for pixel in range(len(embedding)):
             near, own = np.float32(0), np.float32(0)
@@ -150,6 +153,7 @@ def _kernels() -> tuple[Callable, Callable, Callable]:
             length[pixel] = max(own + offsets[1], np.float32(0))
 
     @numba.njit(cache=True, nogil=True, error_model="numpy")
+    # Cosine similarity; rounding may carry it past 1, and a pixel of no length is like nothing.
     def divide(dot, length, own, out):
         for pixel in range(len(dot)):
             both = np.sqrt(length[pixel] * own)
@@ -157,6 +161,7 @@ def _kernels() -> tuple[Callable, Callable, Callable]:
             out[pixel] = share if both > np.float32(1e-9) else np.float32(0)
 
     @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+    # Projection on principal components, (pixel, feature) int8 to (pixel, component) float32.
     def onto(embedding, weights, offset, out):
         for pixel in range(len(embedding)):
             for plane in range(len(weights)):

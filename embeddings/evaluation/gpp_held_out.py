@@ -256,12 +256,14 @@ def report(result: dict) -> str:
     for name in names:
         values = [result.get(f"{name}.{column}") for column in columns]
         lines.append(f"{name:<28}" + "".join(f"{'' if v is None else format(v, '.3f'):>16}" for v in values))
+    # The kinds of the model's own rows; baselines have the same.
     kinds = [key.split(".nse_")[1] for key in result if key.startswith(f"{MODEL}.nse_")]
     if kinds:
         lines.append(f"\n{'by plant type: NSE':<28}" + "".join(f"{kind:>16}" for kind in kinds))
     for what, label in (("nse", "{}"), ("coverage", "{}, coverage")):
         for name in names if kinds else ():
             values = [result.get(f"{name}.{what}_{kind}") for kind in kinds]
+            # Baselines have no band, and so no coverage.
             if values[0] is not None:
                 cells = "".join(f"{value:>16.3f}" for value in values)
                 lines.append(f"{label.format(name):<28}{cells}")

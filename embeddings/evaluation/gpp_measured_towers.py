@@ -79,6 +79,7 @@ def evaluate(
     land = gpp_pixel_days.flat(landscapes) if landscapes else None
     frame = yield from gpp_towers.leave_site_out(towers, land, seed)
     frame = add_climatologies(frame.reset_index(drop=True))
+    # The band's factor comes from the other folds too: coverage is that of towers left out.
     frame = gpp_towers.with_band(frame)
     result: dict = {
         "split": "leave-site-out",
@@ -88,9 +89,11 @@ def evaluate(
     }
     groups = {str(kind): rows for kind, rows in frame.groupby("kind")}
     if gpp_towers.DAILY in groups:
+        # Days with a clear view apart: how much of the error is due to filled days.
         daily = groups[gpp_towers.DAILY]
         groups[f"{gpp_towers.DAILY}_observed"] = daily[daily["observed"].astype(bool)]
     for name, rows in groups.items():
+        # The prior that ships, its upper triangle (it is symmetric), so that a release can be checked against it.
         result |= {f"{name}.{key}": value for key, value in group_scores(rows).items()}
     if gpp_towers.DAILY in groups:
         for scale in TIME_SCALES:
@@ -373,6 +376,7 @@ def report(result: dict) -> str:
         f" {result['simulated_landscapes']} simulated landscapes taught beside; RMSE in gC m-2 d-1",
         f"{'':<18}{'':<14}{'NSE':>8}{'RMSE':>8}{'median site':>13}{'90 % band':>11}",
     ]
+    # Groups are printed by what they ask: tables, days, means over longer times, and days with a clear view alone.
     scales = [f"{gpp_towers.DAILY}_{scale}" for scale in TIME_SCALES]
     for group in ("table", "daily", *scales, "daily_observed"):
         if f"{group}.rows" not in result:
@@ -385,12 +389,14 @@ def report(result: dict) -> str:
                 f"{result[f'{key}.rmse']:>8.2f}{result[f'{key}.median_site_nse']:>13.3f}"
                 f"{'' if band is None else format(band, '.1%'):>11}"
             )
+        # Longer means have too few rows per tower for an interval or for kinds of land.
         if group in scales:
             continue
         lines.append(
             f"{'':<18}NSE less that of NIRv x SW, 90 % interval over towers:"
             f" {result[f'{group}.difference_low']:+.3f} to {result[f'{group}.difference_high']:+.3f}"
         )
+        # Keys are "<group>.model.coverage_<kind>": the kinds are read off them, since data sets differ in theirs.
         for prefix in ("", "climate_"):
             start = f"{group}.model.{prefix}coverage_"
             for kind in [key.removeprefix(start) for key in result if key.startswith(start)]:
@@ -401,6 +407,7 @@ def report(result: dict) -> str:
                 label = f"climate {kind}" if prefix else kind
                 lines.append(f"{'':<18}{label:<28}NSE{scores}; band {result[start + kind]:.0%}")
     lines.append("calibrated: NSE before, after; band; share of towers worse by more than 0.02")
+    # Each calibration is scored on days that it has not used; the name says how many it had.
     for key in [key for key in result if key.startswith("calibrated.") and key.endswith(".nse_after")]:
         name = key.removesuffix(".nse_after")
         median = ""

@@ -226,6 +226,7 @@ def evaluate(path: str | Path, model: Embedder) -> Steps[tuple[dict[str, float],
     table = tables.read(path, need_gpp=True)
     table = table[table[[*BANDS, "gpp"]].notna().all(axis=1)].reset_index(drop=True)
     bands, (site, kind) = table[list(BANDS)].values, table[["site", "type"]].values.T.astype(str)
+    # The embedding's first features too: how much of it is in how many numbers.
     inputs = prefixes("embedding", table_embeddings.embed_spectra(model, bands, HLS_BANDS)) | {"bands": bands}
     numbers: dict[str, float] = {"rows": len(table), "sites": len(np.unique(site))}
     for i, (name, x) in enumerate(inputs.items()):
@@ -241,6 +242,7 @@ def evaluate(path: str | Path, model: Embedder) -> Steps[tuple[dict[str, float],
     if weather:
         embedded = table_embeddings.add_embeddings(table, model)
         z = embedded[[f"e{i:02d}" for i in range(model.features)]].to_numpy(float)
+        # A model without missing values: the median adds no signal.
         air = table[weather].fillna(table[weather].median()).to_numpy(float)
         for name, x in {"bands": bands, "embedding": z, "both": np.column_stack([z, bands])}.items():
             yield f"probing {name} and weather", 0.9

@@ -117,6 +117,7 @@ def evaluate_classes(
             if name not in daily or name not in classes or not rows.any():
                 continue
             days = to_epoch_day(daily[name]["time"].to_numpy())
+            # What the embedding is compared with: bands through clear dates by straight lines, on the same days.
             bands = _interpolated(observed.day[rows], observed.values[rows], days)
             z = daily[name][[f"e{i:02d}" for i in range(model.features)]].to_numpy()
             _append(inputs, z, bands)
@@ -126,6 +127,7 @@ def evaluate_classes(
     # Regions grow different crops: a class is told apart from the others of its region.
     name_of = pd.Series([f"{one} {other}" for one, other in zip(group, kind, strict=True)])
     usable = name_of.map(name_of.value_counts()).to_numpy() >= LEAST_OF_A_CLASS
+    # Regions with two classes or more: one class alone is always told right.
     parts = {
         str(one): usable & (group == one)
         for one in np.unique(group)
@@ -148,6 +150,7 @@ def evaluate_classes(
                 (balanced_accuracy_score(kind[part], predicted), accuracy_score(kind[part], predicted))
             )
             numbers[f"{region}_{name}_balanced_accuracy"] = float(scores[-1][0])
+        # The mean of the regions, so that the largest region does not decide.
         numbers[f"{name}_balanced_accuracy"], numbers[f"{name}_accuracy"] = map(float, np.mean(scores, 0))
     return numbers, _text(
         f"{label}: {numbers['classes']} classes of {numbers['series']} series in {len(parts)} regions, each series by"
@@ -206,6 +209,7 @@ def evaluate_in_situ(
         Where columns are missing, or no two scenes hold measurements.
     """
     table = read_table(file)
+    # Headers differ in case and blanks between campaigns: columns are matched by their plain names.
     plain = {plain_name(str(column)): column for column in table.columns}
     needed = ("variable", "value", "date", "lon", "lat", *([plain_name(group)] if group else []))
     if lost := [name for name in needed if name not in plain]:
@@ -221,11 +225,14 @@ def evaluate_in_situ(
         row, col = grid.nearest_index(x, y)
         first, last = _span(scene)
         inside = (row >= 0) & (row < grid.ny) & (col >= 0) & (col < grid.nx)
+        # A little beyond the scene's days: plots are visited when the weather allows, not when a satellite passes.
         inside &= (day >= first - NEAR_DAYS) & (day <= last + NEAR_DAYS)
         if not inside.any():
             continue
+        # Many measurements lie in one pixel: each is embedded once, ``of`` leads back to the rows.
         pixels, of = np.unique(np.stack([row[inside], col[inside]]), axis=1, return_inverse=True)
         days, z, bands = _daily_of_pixels(scene, model, *pixels)
+        # Days just outside the cube take its first or last day.
         when = np.clip(day[inside] - days[0], 0, len(days) - 1)
         of = np.ravel(of)
         inputs["embedding"].append(z[when, of])
@@ -238,6 +245,7 @@ def evaluate_in_situ(
         )
         rows["day"] += [f"{name} {one}" for one in day[inside]]
     found = pd.DataFrame(rows)
+    # The score leaves out whole scenes (or groups): rows of one place would otherwise teach their own neighbours.
     if found["scene"].nunique() < 2:
         raise InputError(
             f"Got measurements inside {found['scene'].nunique()} {group or 'scene'}s of {folder}, need two to leave one"
@@ -246,11 +254,13 @@ def evaluate_in_situ(
     x_of = {name: np.concatenate(parts) for name, parts in inputs.items()}
     # A band of the tables that the product lacks is no input.
     x_of["bands"] = x_of["bands"][:, np.isfinite(x_of["bands"]).any(0)]
+    # All inputs are scored on the same rows, or their scores could not be compared.
     known = np.all([np.isfinite(x).all(1) for x in x_of.values()], 0) & found["value"].notna().to_numpy()
     numbers: dict[str, float] = {}
     for variable in found["variable"].unique():
         yield f"probing {variable}", 0.9
         chosen = known & (found["variable"] == variable).to_numpy()
+        # Scenes of a few rows would give a score of their own noise.
         count = found[chosen]["scene"].value_counts()
         chosen &= found["scene"].isin(count.index[count >= LEAST_ROWS]).to_numpy()
         part = found[chosen]
@@ -305,6 +315,7 @@ def evaluate_maps(
             if variable not in file:
                 continue
             label = file[variable].transpose("y", "x").values.astype(float)
+        # No resampling: a label that is off by half a pixel would be scored as an error of the model.
         if label.shape != target_grid(scene).shape:
             raise InputError(
                 f"Got {variable} of {name} on {label.shape} pixels, need the scene's {target_grid(scene).shape}."
@@ -312,9 +323,11 @@ def evaluate_maps(
         row, col = np.nonzero(np.isfinite(label))
         if len(row) < LEAST_PIXELS:
             continue
+        # Sorted, since neighbouring pixels share chunks.
         some = np.sort(rng.permutation(len(row))[:MOST_PIXELS])
         row, col = row[some], col[some]
         _, z, bands = _daily_of_pixels(scene, model, row, col, window)
+        # Pixels with a band on every day; bands that are missing throughout are dropped below.
         known = np.isfinite(bands).any(2).all(0)
         _append(inputs, z[:, known], bands[:, known])
         values.append(label[row, col][known])
@@ -322,6 +335,8 @@ def evaluate_maps(
     if len(values) < 3:
         raise InputError(f"Got {len(values)} scenes with {variable}, need three to leave one out; add some.")
     y, scene_of = np.concatenate(values), np.concatenate(group)
+    # Differences between scenes are taken out: what is asked is whether the inside of a scene can be told, not which
+    # scene it is.
     y = _less_mean(y[:, None], scene_of)[:, 0]
     numbers: dict[str, float] = {"pixels": len(y), "scenes": len(values)}
     for name, parts in inputs.items():

@@ -127,6 +127,7 @@ def evaluate(
         yield f"{name}: daily answers", 0.3 * at / len(sets)
         units += yield from _plot_years(name, without_bright(table, max_blue), reported, net)
     folds = _folds(units)
+    # The same two detectors on each series: what differs in the score then is the series and not the detector.
     detectors = {
         ("ndvi_linear", "drop"): (_drop_detector, "linear"),
         ("ndvi_daily", "drop"): (_drop_detector, "daily"),
@@ -152,6 +153,7 @@ def evaluate(
             numbers |= {f"{name}_{source}_{kind}_{score}": value for score, value in scores.items()}
             rows.append({"set": name, "series": source.replace("_", " "), "detector": kind, **scores})
     gains = {}
+    # Against interpolated NDVI, which is what practice does without embeddings.
     for source, kind in (("ndvi_daily", "drop"), ("ndvi_daily", "learned"), ("embedding", "learned")):
         gains[f"{source}_{kind}"] = numbers[f"all_{source}_{kind}_f1"] - numbers[f"all_ndvi_linear_{kind}_f1"]
     numbers |= {f"gain_{key}_f1": value for key, value in gains.items()}
@@ -169,6 +171,7 @@ def _read_events(folder: str | Path, events: str | Path | None, ids: np.ndarray)
     """Events of known series: ``id``, ``day``, ``type``, ``lon``, ``lat`` (NaN where not given)."""
     path = Path(events) if events else None
     if path is None:
+        # Beside the tables, as data sets are packed.
         near = [Path(folder) / f"events{ending}" for ending in (".parquet", ".csv")]
         path = next((one for one in near if one.is_file()), None)
     if path is None or not path.is_file():
@@ -196,12 +199,14 @@ def _read_events(folder: str | Path, events: str | Path | None, ids: np.ndarray)
     }
     out = pd.DataFrame(
         {
+            # The column that names the most series of this folder.
             "id": table[max(known, key=known.__getitem__)].astype(str).str.strip(),
             "day": series_columns.to_epoch_days(table, path.name),
             "type": table[kind].astype(str).str.strip().str.lower(),
             **place,
         }
     )
+    # Events of plots without a series can be neither found nor missed.
     return out[out["id"].isin(ids)]
 
 
@@ -210,6 +215,7 @@ def _plot_years(
 ) -> Steps[list[PlotYear]]:
     """The reported seasons of a set, with their daily inputs."""
     observed = table.sensors["s2"]
+    # Rows are sorted by series: ``edge`` has the first row of each, and the end.
     edge = np.searchsorted(observed.series, np.arange(len(table.ids) + 1))
     frames = []
     yield from embed_series_steps(*tables_of(table), None, model, sink=frames.append)
@@ -232,6 +238,7 @@ def _plot_years(
         if not clear.any():
             continue
         inputs = {
+            # The baseline of practice: NDVI through clear dates, a straight line between them.
             "linear": np.interp(day, observed.day[a:b][clear], ndvi[clear])[:, None],
             "daily": ndvi_of(decoded)[:, None],
             "bands": np.stack(
@@ -245,6 +252,7 @@ def _plot_years(
             # A season that the series covers in part only would count as one without mowing.
             if stop - begin < last - first + 1 + 2 * MARGIN:
                 continue
+            # Grazing and other events of the report are no cuts, and do not count as missed ones.
             mown = np.sort(of_year.loc[of_year["type"] == "mowing", "day"].to_numpy())
             units.append(
                 PlotYear(

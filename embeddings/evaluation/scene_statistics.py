@@ -281,12 +281,14 @@ def statistics(scene_sample: SceneSample, each: pd.DataFrame) -> dict[str, float
     """
     out = {name: float(value) for name, value in each.mean().items() if not name.endswith("day of peak")}
     for name in each.columns[each.columns.str.endswith("day of peak")]:
+        # The mean of days of the year is that of angles: 30 December and 2 January average to New Year.
         phasor = np.exp(2j * np.pi * each[name].dropna() / 365.25).mean()
         out[name] = float(np.angle(phasor) % (2 * np.pi) * 365.25 / (2 * np.pi))
     for name in ("NDRE amplitude", "mean B8A", "mean VV", "mean VH", "mean VH - VV"):
         out[f"spread over pixels of {name}"] = float(each[name].std())
     out |= _seasons(scene_sample) | _shared_noise(scene_sample) | _sky(scene_sample)
     for a, b in PAIRS:
+        # Scenes may lack bands.
         if a in scene_sample.bands and b in scene_sample.bands:
             first, second = (scene_sample.clean[:, scene_sample.bands.index(name)].ravel() for name in (a, b))
             out[f"correlation {a} {b}"] = float(_correlation(first, second, 0))
@@ -298,6 +300,7 @@ def statistics(scene_sample: SceneSample, each: pd.DataFrame) -> dict[str, float
             for i, band in enumerate(scene_sample.bands)
             if (band in ("B02", "B03", "B04", "B08")) == (native_m == 10)
         ]
+        # Texture and the step to the next pixel: their ratio tells sharp edges from smooth gradients.
         texture = _texture(values[:, native])
         step = _median(np.abs(np.diff(values[:, native], axis=3)), (0, 2, 3))
         for k, i in enumerate(native):

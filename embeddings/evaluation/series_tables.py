@@ -120,6 +120,7 @@ def evaluate_reconstruction_tables(
     ]
     for at, (name, table) in enumerate(sets.items()):
         lines += ["", f"{name + f' ({len(table.ids)} series)':40}{head}"]
+        # Snow and cloud that a mask has missed: both methods are scored without them, and their number is printed.
         before = len(table.sensors["s2"].day)
         table = without_bright(table, max_blue)
         if max_blue is not None:
@@ -130,6 +131,7 @@ def evaluate_reconstruction_tables(
             only = {"s2": table.sensors["s2"]}
             # The same targets without Sentinel-1: what radar adds or costs.
             shown["_without_s1"] = SeriesTable(table.ids, only, table.lon, table.lat)
+        # Zero hides the date alone; more days hide its neighbours too, as a longer gap would.
         for step, days in enumerate(within_days):
             for suffix, visible in shown.items():
                 yield f"{name}: {_label(days)}", (at + step / len(within_days)) / len(sets)
@@ -145,6 +147,7 @@ def evaluate_reconstruction_tables(
         raise InputError(
             f"Got {folder} without a series of three dates, need one to hide a date; add tables."
         )
+    # Sets count alike, whatever their number of series: the largest would otherwise decide.
     numbers |= _mean_of_sets(numbers, list(sets))
     if len(sets) > 1:
         lines += ["", f"{f'mean of {len(sets)} sets':40}{head}"]

@@ -72,7 +72,9 @@ def compare(scenes: dict[str, xr.DataTree], number: int = LANDSCAPES) -> Steps[d
         yield f"reading {name}", 0.0
         measured[name] = SceneSample.from_scene(scene)
         grid = target_grid(scene)
+        # Landscapes are simulated at the latitudes of the scenes: sun and season must match, or they alone would tell.
         latitudes.append(float(grid.lonlat(grid.x.mean(), grid.y.mean())[1]))
+    # One landscape in memory at a time; of each only its statistics and sampled pixels are kept.
     requests = landscapes(latitudes, number)
     simulated, rows = [], []
     for k, request in enumerate(requests):
@@ -88,6 +90,7 @@ def compare(scenes: dict[str, xr.DataTree], number: int = LANDSCAPES) -> Steps[d
     table = table.join(summary(pd.DataFrame(simulated)), how="left")
     table["gap"] = gap(table, list(measured))
     result = {"scenes": list(measured), "landscapes": len(rows), "seeds": [r.seed for r in requests]}
+    # The classifier is tested on a scene that it has not seen, which takes two.
     if len(measured) > 1:
         result |= classify(list(real.values()), rows)
     return result | {
@@ -148,12 +151,14 @@ def report(result: dict, most: int = 25) -> str:
         head,
     ]
     lines += [line(name) for name in names]
+    # ``gap`` is signed: too high and too low are equally wrong.
     worst = sorted(
         (n for n in names if np.isfinite(result[f"{n}.gap"])), key=lambda n: -abs(result[f"{n}.gap"])
     )
     lines += ["", "what differs most", head, *(line(name) for name in worst[:most])]
     if "balanced_accuracy" in result:
         auc = {k.removeprefix("auc "): v for k, v in result.items() if k.startswith("auc ")}
+        # 0.5 is chance, and an AUC below it tells the two apart as well as one above.
         largest = sorted(auc, key=lambda name: -abs(auc[name] - 0.5))[:most]
         lines += [
             "",

@@ -74,6 +74,7 @@ def read_features(path: Path) -> tuple[list[dict], Callable[[np.ndarray], np.nda
     InputError
         If it is none of these, or its ``crs`` is unknown.
     """
+    # By content: users rename files, and a Shapefile called .geojson is read all the same.
     kind = find_format(path)
     if kind:
         features, crs = read_vector_file(path, kind)
@@ -90,10 +91,12 @@ def read_features(path: Path) -> tuple[list[dict], Callable[[np.ndarray], np.nda
             data = {"type": "FeatureCollection", "features": [json.loads(line) for line in lines]}
         except (ValueError, RecursionError):
             data = None
+        # One line that does not parse is broken JSON and no sequence: the first error tells more.
         if data is None or len(lines) < 2:
             raise InputError(f"Got {path}, which is not JSON, need GeoJSON; correct it.") from error
     if not isinstance(data, dict):
         raise InputError(f"Got {path}, which is JSON but not GeoJSON, need a FeatureCollection; correct it.")
+    # Both parse as JSON and have features of their own; read as GeoJSON they would be empty.
     if data.get("type") == "Topology" or "geometryType" in data:
         kind = "TopoJSON" if data.get("type") == "Topology" else "Esri JSON"
         raise InputError(f"Got {path}, which is {kind}, need GeoJSON; convert it.")

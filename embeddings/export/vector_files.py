@@ -47,8 +47,10 @@ def find_format(path: Path) -> str:
     """
     with path.open("rb") as stream:
         head = stream.read(4096)
+    # Magic numbers first; a name proves nothing. A GeoPackage is an SQLite database.
     if head.startswith(b"SQLite format 3"):
         return "gpkg"
+    # 9994, big-endian: the file code of a Shapefile.
     if head.startswith(b"\x00\x00\x27\x0a"):
         return "shp"
     if head.startswith(b"PK\x03\x04"):
@@ -62,6 +64,7 @@ def find_format(path: Path) -> str:
         return zipped or ("zip" if path.suffix.lower() in (".zip", ".kmz") else "")
     text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")
     text = text.lstrip("\ufeff \n\r\t").lower()
+    # XML: the root element may carry a namespace prefix, and stand after comments.
     if text.startswith("<"):
         return next((name for name in ("kml", "gpx") if re.search(rf"<(\w+:)?{name}\b", text)), "xml")
     return ""
@@ -233,11 +236,15 @@ def _read_geopackage(path: Path) -> tuple[list[dict], pyproj.CRS | None]:
     import shapely
     from shapely.geometry import mapping
 
+    # Read-only and immutable: no journal is made beside the user's file, and none is looked for.
     database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
     try:
+        # The file comes from anywhere: its schema may not call functions with side effects.
         database.execute("PRAGMA trusted_schema = OFF")
         steps = 0
 
+        # SQLite calls this every million steps of its virtual machine; a returned 1 ends the query, so that no crafted
+        # file computes for ever.
         def count_steps() -> int:
             nonlocal steps
             steps += 1_000_000
@@ -256,6 +263,7 @@ def _read_geopackage(path: Path) -> tuple[list[dict], pyproj.CRS | None]:
                 f" {_convert(path, layers[0][0] if layers else '')}."
             )
         table, column, system = layers[0]
+        # Names of tables cannot be parameters of a query; a doubled quote is SQLite's own escape.
         quoted = table.replace('"', '""')
         rows = database.execute(f'SELECT * FROM "{quoted}"')
         names = [one[0] for one in rows.description]
@@ -267,6 +275,7 @@ def _read_geopackage(path: Path) -> tuple[list[dict], pyproj.CRS | None]:
             properties = {
                 name: value
                 for name, value in zip(names, row, strict=True)
+                # Other columns are BLOBs, pictures among them, and no names or attributes.
                 if isinstance(value, str | int | float)
             }
             features.append(_feature(geometry, properties))
@@ -323,6 +332,7 @@ def _features_of_shapefile(parts: dict[str, bytes], path: Path) -> tuple[list[di
             f"Got {path} whose .shp has {len(parts['.shp'])} of {declared_bytes} bytes, need a whole file; fetch it"
             " again."
         )
+    # cp1252 decodes any byte but five: names may read wrong, but the geometry is right.
     for trial in (encoding, "cp1252"):
         try:
             with warnings.catch_warnings():
@@ -336,6 +346,7 @@ def _features_of_shapefile(parts: dict[str, bytes], path: Path) -> tuple[list[di
         except (UnicodeDecodeError, LookupError):
             for stream in streams.values():
                 stream.seek(0)
+    # The two files of a Shapefile belong together by position alone.
     if len(records) != len(shapes):
         raise InputError(
             f"Got {path} with {len(shapes)} shapes and {len(records)} rows in its .dbf, need the same; export it again."
@@ -345,6 +356,7 @@ def _features_of_shapefile(parts: dict[str, bytes], path: Path) -> tuple[list[di
     if text:
         return features, pyproj.CRS.from_wkt(text)
     left, bottom, right, top = reader.bbox
+    # Without a .prj, coordinates within degrees are taken for degrees, with a warning; others cannot be.
     if max(abs(left), abs(right)) > 180 or max(abs(bottom), abs(top)) > 90:
         raise InputError(
             f"Got {path} from {left:g}, {bottom:g} to {right:g}, {top:g}, which are no degrees, need its .prj, which"

@@ -182,11 +182,13 @@ def check_on_blocks(sites: dict[str, SiteRows], prior: engine.Prior) -> dict[str
     for left in range(BLOCKS):
         known = {name: rows.take(block[name] != left) for name, rows in sites.items()}
         known = {name: rows for name, rows in known.items() if len(rows.day)}
+        # Too few days left: no check, rather than one of another kind of calibration.
         if sum(len(np.unique(rows.day)) for rows in known.values()) < engine.LEAST_DAYS:
             return {}
         pooled, own = engine.fit(known, prior)
         for name, rows in sites.items():
             part = rows.take(block[name] == left)
+            # A site of which no day is left is predicted by the pooled calibration, as a new tower would be.
             mean, is_inside = own.get(name, pooled).check(part)
             observed.append(part.gpp)
             before.append(part.predicted)

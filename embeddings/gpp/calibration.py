@@ -183,6 +183,8 @@ class SiteRows:
     @cached_property
     def row_weights(self) -> np.ndarray:
         """What each row counts among its neighbours in time, (row,) 0 to 1; the sum is the effective number of days."""
+        # Neighbouring days have like errors: a day counts as one over the sum of its correlations with all days, which
+        # fall with the distance in time. Long records so count for less than their number of rows.
         every, of, count = np.unique(self.day, return_inverse=True, return_counts=True)
         fade = np.exp(-np.diff(every) / MEMORY_DAYS).tolist()
         before, after = count.astype(float), count.astype(float)
@@ -191,6 +193,7 @@ class SiteRows:
             before[i + 1] += share * before[i]
         for i in range(len(fade) - 1, -1, -1):
             after[i] += fade[i] * after[i + 1]
+        # Both sums hold the day itself: it is taken away once.
         return 1 / (before + after - count)[of]
 
 
@@ -231,10 +234,12 @@ class Adjustment:
         DayAdjustment
             Arrays of (day,).
         """
+        # Gain = 1 + factors a, offset = offsets b: terms of the gain come first in ``TERMS``.
         count = len(FACTORS)
         a, b = self.mean[:count], self.mean[count:]
         v = self.covariance
         f, o = terms.factors, terms.offsets
+        # Variance of gain and offset and their covariance on each day: f' V f and the like, without a loop over days.
         quadratic = [
             np.einsum("df,fg,dg->d", left, part, right)
             for left, part, right in (
@@ -328,7 +333,10 @@ class DayAdjustment:
         )
         mean = np.maximum(gain * gpp + offset, 0)
         sd = np.maximum(high - low, 1e-3) / (2 * NORMAL_90)
+        # Var(gain * gpp + offset), from the posterior of the terms; rounding may leave it below zero.
         terms = np.maximum(gpp * gpp * vgg + 2 * gpp * vgo + voo, 0)
+        # Two independent errors add up in squares: the head's own, scaled by ``spread``, and that of the calibration.
+        # In units of the head's standard deviation, so that a band that is wider on one side stays so.
         stretch = np.sqrt(self.spread**2 + terms / sd**2)
         return mean, mean - stretch * (gpp - low), mean + stretch * (high - gpp)
 
@@ -363,6 +371,7 @@ def fit(sites: dict[str, SiteRows], prior: Prior) -> tuple[Adjustment, dict[str,
     # One scale for the set: towers of one set are wrong alike or right alike.
     parts = [_fit_scale(information, scale * prior.covariance) for scale in SCALES]
     evidence = np.array([part.evidence for part in parts]) + np.log(SCALE_SHARES)
+    # Log evidences of hundreds overflow without the subtraction.
     share = np.exp(evidence - evidence.max())
     share /= share.sum()
     own = {}
@@ -374,8 +383,10 @@ def fit(sites: dict[str, SiteRows], prior: Prior) -> tuple[Adjustment, dict[str,
         effective = information[name][2]
         spread = np.sqrt((SPREAD_MEMORY * prior.spread**2 + ratio) / (SPREAD_MEMORY + effective))
         own[name] = Adjustment(mean, covariance, float(spread * prior.band), len(rows.day), effective)
+    # Nothing to tell the tower's own departure from what a set would have in common.
     if len(own) == 1:
         return next(iter(own.values())), own
+    # A further place: the set's mean, with the variance between towers in its covariance.
     effective = sum(one.effective_days for one in own.values())
     spread = float(np.sqrt(np.mean([one.spread**2 for one in own.values()])))
     mean, covariance = _mixture(share, [part.pooled for part in parts])
@@ -393,6 +404,7 @@ class _Posterior:
 
 def _fit_scale(information: dict[str, tuple], covariance: np.ndarray) -> _Posterior:
     count = len(TERMS)
+    # Two levels: what the set has in common, and each tower's departure from it.
     shared, alone = SHARED * covariance, (1 - SHARED) * covariance
     # A tower's likelihood of what the set has in common, with its own departure integrated out.
     precision, weighted, evidence = np.linalg.inv(shared), np.zeros(count), 0.0
@@ -409,6 +421,7 @@ def _fit_scale(information: dict[str, tuple], covariance: np.ndarray) -> _Poster
     own, prior_precision = {}, np.linalg.inv(alone)
     for name, (j, h, _) in information.items():
         conditional = np.linalg.inv(j + prior_precision)  # with what the set has in common known
+        # How far the tower is drawn to the set's mean: fully without days, not at all with many.
         pull = conditional @ prior_precision
         own[name] = (
             conditional @ h + pull @ set_mean,
@@ -426,6 +439,7 @@ def _mixture(share: np.ndarray, parts: list[tuple[np.ndarray, np.ndarray]]) -> t
 def _information(rows: SiteRows, prior: Prior) -> tuple[np.ndarray, np.ndarray, float]:
     """Precision (term, term) and weighted sum (term,) of a site's likelihood, and its effective days."""
     weight = rows.row_weights
+    # Normal equations of weighted least squares: J = X' W X and h = X' W r.
     design = rows.terms.design(rows.predicted)  # (row, term)
     scaled = weight / (CAUTION * prior.spread * rows.spread) ** 2
     # Measured outliers, such as a failed partitioning, pull no harder than three standard deviations.
@@ -455,6 +469,7 @@ def learn_prior(sites: dict[str, SiteRows], rounds: int = 60) -> Prior:
     Prior
         Without a band factor.
     """
+    # Standard deviations to start from, in the order of ``TERMS``; sixty rounds forget them.
     covariance, spread = np.diag([0.3, 0.1, 0.2, 0.7]) ** 2, 1.0
     for _ in range(rounds):
         prior = Prior(covariance, spread)
@@ -462,14 +477,17 @@ def learn_prior(sites: dict[str, SiteRows], rounds: int = 60) -> Prior:
         moment, ratio, total = 0.5 * np.diag([0.15, 0.05, 0.1, 0.3]) ** 2, 0.0, 0.0
         for rows in sites.values():
             j, h, effective = _information(rows, prior)
+            # Expectation: posterior covariance and mean of the tower's terms under the present prior.
             v = np.linalg.inv(j + np.linalg.inv(covariance))
             mean = v @ h
             moment = moment + np.outer(mean, mean) + v
             design = rows.terms.design(rows.predicted)
             left = rows.residual - design @ mean
+            # Squared error expected under the posterior: of its mean, and of its uncertainty.
             expected = left**2 + np.einsum("rt,ts,rs->r", design, v, design)
             # Each tower counts by its effective days: a long record is many days, but one place.
             ratio += float((rows.row_weights * expected / rows.spread**2).sum())
             total += effective
+        # Maximisation: the mean of the second moments.
         covariance, spread = _symmetric(moment / (len(sites) + 0.5)), float(np.sqrt(ratio / total))
     return Prior(covariance, spread)

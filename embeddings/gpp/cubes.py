@@ -121,6 +121,7 @@ def predict_pixel_days(
 
     parts = [torch.from_numpy(np.asarray(part, np.float32)) for part in (z, sw, drivers)]
     with torch.inference_mode():
+        # Rows at 10 to 30 m with the correction; coarser ones, where there are both, in a second pass without it.
         mean, spread = (part.numpy().astype(float) for part in net(*parts, corrected=bool(fine.any())))
         if fine.any() and not fine.all():
             own = (part.numpy().astype(float) for part in net(*parts, corrected=False))
@@ -158,6 +159,7 @@ def load(path: str | Path = "default") -> DailyGppHead:
     with checkpoints.building(path, "a head"):
         # Heads of earlier releases have no correction.
         net = DailyHead(Config(config["features"], config["hidden"], config.get("correction", 0)))
+        # A head reads the embeddings of one model: other weights number their features otherwise.
         made_for = config["model_digest"]
     try:
         net.load_state_dict(tensors)
@@ -258,6 +260,7 @@ def predict(
     )
     with torch.inference_mode():
         predict_block = head.net.for_days(scale, torch.from_numpy(sw), torch.from_numpy(drivers))
+        # Weather unlike any that taught makes the whole day out of distribution: (day, 1) against (day, pixel).
         strange_air = head.net.is_air_ood(torch.from_numpy(drivers)).numpy()[:, None]  # (day, 1)
     for at, part in _chunks(*values.shape[:2]):
         # Still quantised: the network multiplies by the scale inside its first product.
@@ -269,6 +272,7 @@ def predict(
         )
         with torch.inference_mode():
             mean, spread, distance = predict_block(at, steps, torch.from_numpy(pixel))
+            # From the standard deviation to half of the 90 % band, widened to its coverage at towers left out.
             half = NORMAL_90 * head.net.widen * spread
         block_gpp = mean.numpy(), (mean - half).numpy(), (mean + half).numpy()
         if adjust is not None:
@@ -278,6 +282,7 @@ def predict(
         for name, value in zip(("gpp", "gpp_lo", "gpp_hi"), block_gpp, strict=True):
             flat[name][at, part] = np.where(unobserved, np.float32(np.nan), value)
         flat["ood"][at, part] = ((distance > head.net.map_limit).numpy() | strange_air[at]) & ~unobserved
+    # The dim feature is gone, and so are its coordinates.
     coords = {name: c for name, c in cube.coords.items() if "feature" not in c.dims}
     result = xr.Dataset(
         {name: (dims, value) for name, value in out.items()}, coords, _attrs(cube, weather, head, found)

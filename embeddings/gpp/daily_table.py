@@ -102,8 +102,10 @@ def read(path: str | Path, need_gpp: bool = False, resolution_m: float | None = 
     # Reflectance times 10 000 gives plausible, wrong GPP: refuse rather than guess.
     if table[list(DAILY_COLUMNS)].stack().median() > 2:
         raise InputError("Got bands above 2, need reflectance 0-1; divide by 10000.")
+    # FLUXNET-like sets keep what a site is in a second table.
     places = path.with_name("sites.parquet")
     of = pd.read_parquet(places).set_index("site") if places.exists() else pd.DataFrame()
+    # Names differ between releases of the set; a site in neither is "unknown", as a group of its own.
     kind = of.get("igbp", of.get("igbp_land_use", pd.Series(dtype=object)))
     own = {"type": kind, "koeppen": of.get("koeppen_code", pd.Series(dtype=object))}
     if "lat" not in table:

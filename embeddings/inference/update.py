@@ -140,6 +140,7 @@ def update(
         scene lacks.
     """
     path = locate(path)
+    # Workers may run in other folders.
     path = path.resolve() if isinstance(path, Path) else path
     base = store.Store.open(path)
     known = base.scene()
@@ -153,9 +154,11 @@ def update(
             f"Got the model {model.name} {model.digest} for the store {path} of {base.attrs.get('model')} "
             f"{base.attrs.get('model_digest')}, need the same; give it with --model."
         )
+    # As the store was written, whatever the command's defaults are today.
     causal, digest = bool(base.attrs.get("causal", 0)), scenes_digest.digest(scene)
     period = _period(base.days, known, scene, model, until)
     request = Request.from_scene(scene, model, **period)
+    # The whole updated cube without numbers: its coordinates and attributes name the folder of a resumed run.
     cube = engine.empty_cube(scene, model, **period, causal=causal, digest=digest)
     finished = resume_folder(path, cube)
     if digest == base.attrs["scene_digest"] and np.array_equal(base.days, cube["time"].values):
@@ -163,7 +166,9 @@ def update(
         return Update(base.snapshot, is_new=False)
     sensors = model.config.sensors
     new = changed_acquisitions(known, scene, sensors)
+    # The empty array gives ``concatenate`` its dtype where no sensor has anything new.
     changed = np.unique(np.concatenate([np.empty(0, np.int64), *new.values()]))
+    # All days with an acquisition, old and new: they bound how far a new one reaches.
     acquired = np.unique(
         np.concatenate(
             [to_epoch_day(scene[name]["time"].values) for name in sensors if name in scene.children]
@@ -171,8 +176,10 @@ def update(
     )
     which = changes.changed_days(request.days, changed, acquired, causal)
     appended = ~np.isin(request.days, to_epoch_day(base.days))
+    # New days are computed even where no acquisition is near: the store has nothing for them.
     which |= appended
     parts = changes.runs(which)
+    # Fewer acquisitions to read and encode; those out of reach have no weight on the days computed.
     near = _near(scene, sensors, request.days[which], causal)
     task = UpdateTask(near, model, request, causal, parts, path=path, snapshot=base.snapshot)
     last = cube["time"].values[-1].astype("datetime64[D]")
@@ -180,6 +187,7 @@ def update(
     message = (
         f"{cube.attrs['title']}, updated to {last} by {count} acquisitions, model {model.name} {model.digest}"
     )
+    # One writer at a time; readers keep the snapshot they have opened until they ask for the new one.
     with store.writable(path), store.open_update(base, cube, parts) as writer:
         blocks = BlockFolder(task, finished if resume else writer.scratch, resume)
         with executor(workers, scheduler, writer, device) as compute:

@@ -117,6 +117,7 @@ def _open_folder(place: Path, path: str | Path) -> xr.DataTree:
     tiffs = [one for one in files if one.suffix.lower() in geotiff_folder.SUFFIXES]
     others = ", ".join(one.name for one in tiffs[:3]) + (", ..." if tiffs[3:] else "")
     notes = [f"{len(tiffs)} GeoTIFF files beside the cubes are not read ({others})"] if tiffs else []
+    # Folders of the DeepFeatures and WorldCereal exports, told by the names of their files, before files of any name.
     if any(
         one.name.lower().startswith(tuple(kind.lower() for kind in netcdf_folder.KINDS)) for one in netcdf
     ):
@@ -127,6 +128,7 @@ def _open_folder(place: Path, path: str | Path) -> xr.DataTree:
         return cube.open_files([*netcdf, *stores], place.resolve().name, notes)
     if tiffs:
         return geotiff_folder.open(place)
+    # Nothing to read. What it is instead is named, since the next step differs: a table, a store, or nothing.
     kind = "a folder without zarr.json, *.nc or *.tif" if files else "an empty folder"
     tables = [one.name for one in files if one.suffix.lower() in (".csv", ".parquet")]
     if tables:

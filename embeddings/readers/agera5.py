@@ -173,6 +173,7 @@ def _at(array: xr.DataArray, lon: float, lat: float) -> xr.DataArray | None:
             ),
             None,
         )
+        # A curvilinear grid has latitude and longitude in two dims, which nearest indexing does not serve.
         if found is None or array[found].ndim != 1 or found not in array.dims:
             return None
         places = array[found].values.astype("float64")
@@ -181,6 +182,7 @@ def _at(array: xr.DataArray, lon: float, lat: float) -> xr.DataArray | None:
         if not away.size or away.min() > NEAR_DEG:
             return None
         array = array.isel({found: int(away.argmin())})
+    # ``valid_time`` is ECMWF's name since 2024.
     time = next((names[one] for one in ("time", "t", "valid_time") if one in names), None)
     if time is None:
         return None

@@ -126,6 +126,8 @@ def scene_of(rasters: list[tuple[xr.Dataset, str]], name: str, notes: list[str])
         radio = {key: one for key, one in found.items() if key in schema.S1_BANDS}
         # A cube of both sensors has the union of their dates: each sensor's own are those with values.
         both = bool(radio) and any(key in schema.S2_BANDS for key in optic)
+        # A raster with a mask alone joins the optical files, which may lack one; beside radar bands it is no mask of
+        # Sentinel-2.
         if any(key in schema.S2_BANDS for key in optic) or (optic and not radio):
             parts.append(OpticalRaster(_dates_with_data(data, optic) if both else data, optic, source))
         if radio:
@@ -197,6 +199,7 @@ def joined_in_time(
         if len(group) == 1:
             out.append(group[0])
             continue
+        # No resampling: which grid is the right one nobody has said.
         grids = [Grid.from_cube(part.data) for part in group]
         if len(set(grids)) > 1:
             other = next(part for part, grid in zip(group, grids, strict=True) if grid != grids[0])
@@ -207,12 +210,14 @@ def joined_in_time(
             )
         pieces = []
         for part in group:
+            # Scaled file by file: scale, offset and baseline may change from one year's file to the next.
             images = optical.reflectance(part, part.reflectance_bands, offset, floats_are_reflectance, notes)
             piece = xr.Dataset({band: image.drop_attrs(deep=False) for band, image in images.items()})
             clear = optical.clear_pixels([part], grids[0], notes)
             piece = piece if clear is None else piece.assign({"mask:clear": clear.astype("uint8")})
             pieces.append(piece.drop_vars(set(piece.coords) - {"time", "y", "x", "spatial_ref"}))
         whole = xr.concat(pieces, dim="time", coords="minimal", compat="override").sortby("time")
+        # From here on the bands have the contract's names.
         bands = {str(one): str(one) for one in whole.data_vars}
         out.append(OpticalRaster(whole, bands, f"{group[0].name} and {len(group) - 1} more"))
     return out

@@ -264,12 +264,16 @@ def standard_crs(text: str, name: str) -> xr.Variable:
 
 def _crs_candidates(data: xr.Dataset) -> list[str]:
     """Texts that name the CRS, the most believed first."""
+    # Candidates in order of trust; the caller takes the first that parses. An attribute ``epsg`` is what cubo writes.
     out = [f"EPSG:{data.attrs['epsg']}"] if "epsg" in data.attrs else []
     mappings = []
+    # CF first: the variable that ``grid_mapping`` names; the attribute moves to the encoding once xarray has decoded
+    # it. Its extended form is "crs: x y", of which the first word counts.
     for variable in data.variables.values():
         named = variable.attrs.get("grid_mapping") or variable.encoding.get("grid_mapping")
         if named:
             mappings.append(str(named).split(":")[0].split()[0])
+    # Then the names that GDAL, rioxarray and openEO use, and any variable that has a WKT.
     holders = [
         *mappings,
         "spatial_ref",
@@ -285,6 +289,8 @@ def _crs_candidates(data: xr.Dataset) -> list[str]:
             for key in ("crs_wkt", "spatial_ref", "epsg_code", "proj4", "proj4text")
             if attrs.get(key)
         ]
+        # CF parameters alone are last: they name no datum in many files, and a WKT beside them is exact.
+        # ``GeoTransform`` is GDAL's own and confuses the parser.
         if not out and "grid_mapping_name" in attrs:
             from pyproj import CRS
 
@@ -301,10 +307,12 @@ def _crs_candidates(data: xr.Dataset) -> list[str]:
             codes = {decoded_text(value) for value in np.ravel(data[key].values)}
             # A code per date is usable only where all of them agree.
             out += [one for one in codes if len(codes) == 1 and re.search(r"\d{4,6}", one)]
+    # Last the attributes of the file and of its bands, where exports without a CRS variable put it.
     bands = [data[one].attrs for one in data.data_vars]
     for attrs in (data.attrs, *bands):
         keys = ("crs", "crs_wkt", "spatial_ref", "proj:epsg", "proj:code", "epsg", "projection")
         out += [str(attrs[key]) for key in keys if attrs.get(key)]
+    # Empty cells of templates, and the name of the CRS variable in place of a CRS.
     return [one for one in out if one.strip() not in ("", "0", "None", "spatial_ref")]
 
 

@@ -34,12 +34,14 @@ def date_in(name: str, day_first: bool = False) -> pd.Timestamp | None:
     day_first : bool
         Whether ``12-05-2019`` may be read, as 12 May; else only year, month, day and year, day of year.
     """
+    # Eight digits may be a tile number or a version: the first that is a date of the calendar counts.
     for found in DATE.finditer(name):
         year, month, day, *clock = found.groups()
         text = f"{year}-{month}-{day}" + (f"T{clock[0]}:{clock[1]}:{clock[2]}" if clock[0] else "")
         stamp = pd.to_datetime(text, errors="coerce")
         if not pd.isna(stamp):
             return stamp
+    # Year and day of the year, as NASA's products have it.
     for found in DAY_OF_YEAR.finditer(name):
         year, day, *clock = found.groups()
         text = f"{year} {day} " + (" ".join(clock) if clock[0] else "00 00 00")
@@ -123,12 +125,15 @@ def read_sidecar_item(path: Path, count: int) -> tuple[list[str], pd.Timestamp |
     tuple of list of str and Timestamp or None
         No names where there is no such item, or it tells of another number of bands.
     """
+    # How items are named beside their files: image.json, image.tif.json and image.stac.json.
     for suffix in (".json", f"{path.suffix}.json", ".stac.json"):
         item = path.with_suffix(suffix)
         if not item.is_file() or item.stat().st_size > SIDECAR_BYTES_AT_MOST:
             continue
         try:
             content = json.loads(item.read_text(encoding="utf-8"))
+        # Any file may be called .json; one that cannot be read says nothing of the image, which is then named by other
+        # means.
         except (ValueError, RecursionError, OSError):
             continue
         if not isinstance(content, dict):
@@ -147,6 +152,8 @@ def read_sidecar_item(path: Path, count: int) -> tuple[list[str], pd.Timestamp |
                     str(band.get("name", "")) if isinstance(band, dict) else str(band)
                     for band in (part.get(key) if isinstance(part.get(key), list) else [])
                 ]
+                # The names must be as many as the raster has bands, and known ones: an item may list bands of other
+                # files.
                 if len(names) == count and find_bands(names):
                     stamp = pd.to_datetime(str(properties.get("datetime")), errors="coerce", utc=True)
                     return names, None if pd.isna(stamp) else stamp.tz_localize(None)

@@ -129,6 +129,7 @@ def _mosaics(tiles: list[xr.Dataset], date: pd.Timestamp, notes: list[str]) -> l
             continue
         bands = {str(one): group[0][one] for one in group[0].data_vars}
         attrs = {name: array.attrs for name, array in bands.items()}
+        # The array below has one fill value and one scale for all tiles.
         if any(tile[name].attrs != attrs[name] for tile in group for name in bands):
             raise InputError(
                 f"Got tiles of {date:%Y-%m-%d} with different scales or no-data values, need the same; "
@@ -136,6 +137,7 @@ def _mosaics(tiles: list[xr.Dataset], date: pd.Timestamp, notes: list[str]) -> l
             )
         grids = [Grid.from_cube(tile) for tile in group]
         size = grids[0].size_m
+        # The box around all tiles; rounding is safe, since the lattice is the same to a thousandth of a pixel.
         left, top = min(grid.left_m for grid in grids), max(grid.top_m for grid in grids)
         shape = (
             round((top - min(grid.extent[1] for grid in grids)) / size),
@@ -143,6 +145,7 @@ def _mosaics(tiles: list[xr.Dataset], date: pd.Timestamp, notes: list[str]) -> l
         )
         filled, has_data = {}, np.zeros(shape, bool)
         for name, array in bands.items():
+            # Without a stated no-data value integers have 0, which no surface reflects, and floats NaN.
             fill_value = attrs[name].get("_FillValue", np.nan if array.dtype.kind == "f" else 0)
             whole = np.full((1, *shape), fill_value, array.dtype)
             for tile, grid in zip(group, grids, strict=True):

@@ -117,6 +117,7 @@ def _joined(parts: list[OpticalRaster], notes: list[str]) -> list[OpticalRaster]
                 f"Got {names}, whose Sentinel-2 images share no date, need the same images in each; "
                 "fetch them for the same period."
             )
+        # ``index`` has, for each date of the first file, its position in each of the others, or -1.
         parts, times = by_day, days[0]
         index = [
             np.array([np.flatnonzero(one == day)[0] if day in one else -1 for day in times]) for one in days
@@ -124,6 +125,7 @@ def _joined(parts: list[OpticalRaster], notes: list[str]) -> list[OpticalRaster]
         shared = np.isin(times, common)
     out = []
     for part, one in zip(parts, index, strict=True):
+        # What has no partner is named: a user who fetched two periods sees it here.
         lost = np.setdiff1d(np.arange(part.data.sizes["time"]), one[shared])
         if lost.size:
             dates = ", ".join(str(part.data["time"].values[at])[:10] for at in lost[:3]) + (

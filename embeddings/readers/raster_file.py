@@ -236,6 +236,7 @@ def _named_dims(data: xr.Dataset, name: str) -> tuple[xr.Dataset, bool]:
         if found is not None and found != ours:
             renames[found] = ours
     geographic = False
+    # No projected axes: then longitude and latitude are the axes, and the caller reprojects.
     if "x" not in {*renames.values(), *map(str, data.dims)} and "x" not in data.variables:
         for ours, names in (("x", LON_NAMES), ("y", LAT_NAMES)):
             found = next((lower[one] for one in names if one in lower), None)
@@ -307,6 +308,8 @@ def _labels(data: xr.Dataset, dim: Hashable, variable: Hashable, name: str) -> l
 def _with_times(data: xr.Dataset, name: str) -> xr.Dataset:
     """Times as datetime64[ns]; a single image gets a time dimension."""
     if "time" not in data.variables:
+        # A single image often has its date in an attribute alone; these are the names of STAC, of ACDD and of common
+        # exports.
         stamp = next(
             (
                 data.attrs[one]
@@ -322,14 +325,17 @@ def _with_times(data: xr.Dataset, name: str) -> xr.Dataset:
     if not data["time"].size:
         raise InputError(f"Got {name} without a single date, need at least one; widen the time range.")
     values = np.atleast_1d(data["time"].values)
+    # Some tools write a time per pixel or per tile; which one an image has cannot be guessed.
     if values.ndim > 1 and "time" in data.dims:
         raise InputError(f"Got {name} with times of dims {data['time'].dims}, need one date per image; mend.")
     times = parse_times(values, name)
+    # A scalar time becomes a dim of length one, on variables with pixels alone.
     if data["time"].ndim == 0:
         data = data.drop_vars("time")
         gridded = [one for one in data.data_vars if {"x", "y"} <= set(data[one].dims)]
         return data.assign({one: data[one].expand_dims("time") for one in gridded}).assign_coords(time=times)
     dim = data["time"].dims[0]
+    # Exports call the dim "band", "image" or "t": the one that carries the times is the time axis.
     if dim != "time":
         data = data.drop_vars("time").rename({dim: "time"}) if dim not in ("x", "y") else data
     return data.drop_vars("time", errors="ignore").assign_coords(time=times)

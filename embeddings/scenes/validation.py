@@ -82,6 +82,8 @@ def check_node(node: Node, dataset: xr.Dataset, values: bool = True) -> xr.Datas
             Grid.from_cube(dataset)
         except InputError as error:
             raise InputError(f"In {where}: {error}") from error
+    # Each known variable is checked where it is there; unknown ones pass, since scenes carry extras such as a cloud
+    # truth.
     for variable in node.variables:
         if variable.name in dataset:
             dataset[variable.name] = _dims(where, variable, dataset[variable.name])
@@ -96,6 +98,7 @@ def check_node(node: Node, dataset: xr.Dataset, values: bool = True) -> xr.Datas
         raise InputError(f"Got {where} without a known variable, need some of {known}; rename them.")
     if node.bands:
         _bands(where, node, dataset)
+    # Reads the arrays: left out where a checksum has vouched for them.
     if values and "clear" in dataset:
         _clear_has_data(where, dataset)
     return dataset

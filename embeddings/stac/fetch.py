@@ -206,6 +206,7 @@ def _attrs(
     if known is not None:
         days |= {str(day) for _, day in _acquired(known)}
         start, end = min(request.start, *days), max(request.end, *days)
+        # First and last year alone ("2019-2021"), or one year: every (n - 1)th of n; the ``or 1`` is for n = 1.
         years = sorted({day[:4] for day in days})
         # Products and providers of before stay named: the sentence goes on with the new years alone.
         period = "-".join(years[:: len(years) - 1 or 1])

@@ -108,12 +108,15 @@ def _side_by_side(
     there = [i for i, part in enumerate(parts) if part is not None and {"y", "x"} <= set(part.dims)]
     if not there:
         return None
+    # Bands, attributes and dims are taken from the first one; the others must agree with it.
     first = parts[there[0]]
     starts = []
     for i in there:
         # 20 m sensors have one pixel for two of the grid, overviews one for ``level`` of the image.
         own = (images or parts)[i].sizes["x"]
         height, width = (place.stop - place.start for place in places[i])
+        # ``ratio``: grid pixels a side of one pixel of the image. It must be whole, the same along both axes and for
+        # all stores, and each store must begin at a whole pixel: else pixels would have to be resampled.
         ratio, odd = divmod(width * level, own)
         odd = odd or height * level != ratio * (images or parts)[i].sizes["y"]
         at = [divmod(place.start, max(1, ratio)) for place in places[i]]
@@ -121,14 +124,17 @@ def _side_by_side(
         if odd or any(rest for _, rest in at) or not parts[i].indexes["time"].is_unique or not same_bands:
             return None
         starts.append((ratio, [start for start, _ in at]))
+    # One store with 10 m and one with 20 m images cannot lie in one array.
     if len({ratio for ratio, _ in starts}) != 1:
         return None
     ratio = starts[0][0]
+    # The union of all times: neighbouring tiles of one orbit share most, those of two orbits none.
     times = pd.DatetimeIndex(sorted(set().union(*(parts[i].indexes["time"] for i in there))))
     shape = tuple(-(-size // ratio) for size in grid.shape)
     corners = [start for _, start in starts]
     placed = [parts[i] for i in there]
     for (y, x), part in zip(corners, placed, strict=True):
+        # A scene may be larger than its cube; what reaches out of the box has no place in it.
         if y + part.sizes["y"] > shape[0] or x + part.sizes["x"] > shape[1]:
             return None
     out: dict[str, Any] = {}

@@ -176,6 +176,7 @@ def _without_gpp(table: TowerTable) -> InputError:
     """The error that says what a table without the columns of GPP is."""
     name, others = table.name, [column for column in table.header if column.startswith("GPP")]
     need = "need GPP_NT_VUT_REF, GPP_DT_VUT_REF or GPP_PI"
+    # From the most specific to the most general: each product has another way out.
     if BASE.search(name):
         return InputError(
             f"Got {name} without GPP, {need}: this AmeriFlux BASE serves for the footprint only; fetch the"
@@ -196,6 +197,7 @@ def _without_gpp(table: TowerTable) -> InputError:
             " it, or fetch the"
             " site's FLUXNET product."
         )
+    # Other variants of GPP are there, but no reference: they are named.
     if others:
         return InputError(
             f"Got {name} whose columns of GPP are {', '.join(others[:4])}, {need}; fetch the FULLSET or"

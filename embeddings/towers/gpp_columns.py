@@ -181,7 +181,9 @@ def factor_of_units(text: str) -> float | None:
     text : str
         Such as ``umol/m2/s``, ``gC m-2 d-1``, ``kg C m-2 s-1``, ``umolCO2 m-2 s-1``.
     """
+    # Micro sign and Greek mu are two characters; superscripts and the middle dot come from typeset headers.
     text = text.lower().translate(str.maketrans({"μ": "u", "µ": "u", "⁻": "-", "¹": "1", "²": "2", "·": " "}))
+    # "umol CO2 m-2 s-1", "umolCO2/(m^2 s)" and "µmol m⁻² s⁻¹" become one text.
     plain = re.sub(r"[\s^*.()\[\]{}_\-−]|co2", "", text)
     plain = plain.replace("micromol", "umol").replace("moles", "mol")
     per_second = bool(re.search(r"(s1|/s|sec|s)$", plain))
@@ -191,6 +193,7 @@ def factor_of_units(text: str) -> float | None:
         return FACTORS["mol"]
     if plain.startswith("kgc") and per_second:
         return FACTORS["kgc_per_s"]
+    # Grams of carbon are mostly per day; the day is looked for first, since "s1" may end other texts.
     if plain.startswith("gc"):
         if re.search(r"(d1|/d|/day|day1|day)$", plain):
             return FACTORS["gc_per_day"]

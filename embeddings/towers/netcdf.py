@@ -135,6 +135,8 @@ def read_netcdf(path: Path) -> xr.Dataset:
         frame = pd.DataFrame(index=time)
         sources: dict[str, tuple[str, str]] = {}
         factors: dict[str, float] = {}
+        # Names are tried in order of preference. One that is there but all NaN does not count: files of a network share
+        # one list of variables, whatever a site has measured.
         for ours, names in GPP_NAMES.items():
             for key in (variables[key] for key in names if key in variables):
                 values = read_numbers(name, data[key])
@@ -151,6 +153,8 @@ def read_netcdf(path: Path) -> xr.Dataset:
                     break
         if not sources:
             raise InputError(f"Got {name} without GPP, need a variable such as GPP; give a file with fluxes.")
+        # Two kinds of quality: a share or class per day as FLUXNET has it, or OzFlux's flags per step. Of these a last
+        # digit of 0 is a measurement; all else is filled and becomes 2.
         key = next((variables[key] for key in QUALITY if key in variables), None)
         if key is not None:
             frame["qc"] = read_numbers(name, data[key])
@@ -159,12 +163,15 @@ def read_netcdf(path: Path) -> xr.Dataset:
             if key is not None:
                 flag = pd.Series(read_numbers(name, data[key]), time)
                 frame["qc"] = (flag % 10 != 0).astype(float).where(flag.notna()) * 2
+        # Rain comes as a depth of each step or as a rate; both look alike until the length of a step is known below.
         depth_per_step = True
         for ours, names in WEATHER_NAMES.items():
             key = next((variables[key] for key in names if key in variables), None)
             if key is None:
                 continue
             units = str(data[key].attrs.get("units", ""))
+            # Units are compared without blanks, dots and signs: "kg/m^2/s", "kg m-2 s-1" and "deg C" have many
+            # spellings.
             plain = re.sub(r"[\s.\-]|deg(?=k)", "", units.lower()).replace("degreesc", "degc")
             if plain not in UNITS[ours]:
                 raise InputError(
@@ -180,8 +187,10 @@ def read_netcdf(path: Path) -> xr.Dataset:
     step = infer_step(name, pd.DatetimeIndex(frame.index))
     if "precip" in frame and step.is_subdaily and not depth_per_step:
         frame["precip"] /= step.per_day  # to_days sums depths
+    # Stamped at the end of a step, the last half-hour of a day would count to the next day.
     if is_stamped_at_end(attrs) and step.is_subdaily:
         frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
+    # After the step is known and before the days are made: means of umol m-2 s-1 become gC m-2 d-1.
     for ours, factor in factors.items():
         frame[ours] *= factor
     tower = to_days(name, frame.rename_axis("time"), step).to_xarray()

@@ -73,6 +73,7 @@ def read_wind(path: Path) -> tuple[pd.DataFrame, Step, list[str]]:
                 if not pd.notna(values).any():
                     continue
                 units = str(data[key].attrs.get("units", "")).strip()
+                # Spellings of one unit: "m s-1", "m/s" and "m.s-1"; "degrees C", "degC" and "Celsius".
                 plain = (
                     re.sub(r"[\s.^*\-]", "", units.lower())
                     .replace("degreesc", "degc")
@@ -89,6 +90,7 @@ def read_wind(path: Path) -> tuple[pd.DataFrame, Step, list[str]]:
         attrs = dict(data.attrs)
     frame = ordered(path.name, frame)
     step = infer_step(path.name, pd.DatetimeIndex(frame.index))
+    # Else each half-hour would be paired with the flux of the next one.
     if is_stamped_at_end(attrs) and step.is_subdaily:
         frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
     return frame, step, [ours for ours in NAMES if ours not in frame]

@@ -96,6 +96,7 @@ def sites(path: str | Path) -> pd.DataFrame:
     try:
         raw = _raw_table(path, left_out)
         table = _renamed(raw)
+    # Parsers of tables fail in many ways on files that are none; an InputError already says what is wrong.
     except (ValueError, KeyError, TypeError, AttributeError, LookupError, OSError) as error:
         if isinstance(error, InputError):
             raise
@@ -128,6 +129,7 @@ def sites(path: str | Path) -> pd.DataFrame:
         raise InputError(
             f"Got {path.name} without a site that has a place, need site, lat and lon in degrees; repair it."
         )
+    # Swapped columns and projected coordinates: a site off the globe means that all are doubtful.
     wrong = table[(table["lat"].abs() > 90) | (table["lon"].abs() > 180)]
     if len(wrong):
         raise InputError(
@@ -245,11 +247,13 @@ def _renamed(table: pd.DataFrame) -> pd.DataFrame:
     """Columns by our names, text stripped, indexed by site."""
     plain = {}
     for column in table.columns:
+        # "Latitude (deg)" and "latitude_deg" are one name: units in brackets and punctuation go.
         name = re.sub(r"[^a-z0-9]+", "_", re.sub(r"\((deg\w*|°|m)\)", "", str(column).lower())).strip("_")
         plain.setdefault(name, column)
     found: dict[str, str] = {}
     for ours, aliases in ALIASES.items():
         column = next((plain[alias] for alias in aliases if alias in plain), None)
+        # No known name: then one word of the header is enough, such as "station latitude".
         if column is None and ours in WORDS:
             column = next(
                 (theirs for name, theirs in plain.items() if WORDS[ours] & set(name.split("_"))), None
@@ -258,10 +262,12 @@ def _renamed(table: pd.DataFrame) -> pd.DataFrame:
             found[ours] = column
     cells = {column: table[column].astype("str").str.strip().str.strip('"') for column in table.columns}
     codes = {column: cells[column].map(lambda cell: bool(SITE.fullmatch(cell))).mean() for column in cells}
+    # Names of columns mislead ("site" may hold a full name): site codes are told by their pattern in the cells.
     if codes.get(found.get("site", ""), 0) < SITE_SHARE:
         by_content = [column for column, share in codes.items() if share >= SITE_SHARE]
         if by_content:
             found["site"] = by_content[0]
+    # One column cannot be both; the code is what all else is looked up by.
     if found.get("name") == found.get("site"):
         found.pop("name", None)
     if "site" not in found:

@@ -89,8 +89,10 @@ class TowerTable:
     def _refuse(self, lines: list[str]) -> None:
         """InputError with what the text looks like."""
         line = next((line.strip() for line in lines if line.strip()), "")
+        # The separator that occurs most often in the first line.
         separator = max(",;\t", key=line.count)
         header = set(_cells(line, separator))
+        # Products of other networks are named, since the user then knows which file to fetch.
         kind = next((kind for marks, kind in OTHER_FORMATS if marks <= header), None)
         if kind:
             raise InputError(
@@ -109,6 +111,7 @@ class TowerTable:
             raise InputError(
                 f"Got {self.name}, {kind}, need a FLUXNET file as text; fetch it again, or save the sheet as CSV."
             )
+        # A short beginning of the file, so that the user recognises it; binary content is not printed.
         start = ", ".join(_cells(line, separator)[:3])[:60]
         start = start if line and start.isprintable() else "no text"
         raise InputError(
@@ -230,10 +233,14 @@ class TowerTable:
             stream.seek(max(0, stream.seek(0, 2) - TAIL_BYTES))
             tail = stream.read().decode("utf-8", "replace")
         rows = [_cells(line, self._separator, upper=False) for line in tail.splitlines() if line.strip()]
+        # The first line of the tail may have begun before it. Complete rows are the measure; the last row is kept
+        # whatever it is.
         rows = [row for row in rows[1:] if len(row) == len(self.header)] + rows[-1:]
+        # A line end means that the row was written whole; more cells than the header are another error.
         if not rows or tail.endswith(("\n", "\r")) or len(rows[-1]) > len(self.header):
             return False
         is_short = len(rows[-1]) < len(self.header)
+        # A number may be cut within its digits ("12.34" to "12.3"): it is then shorter than in all other rows.
         cell = "" if is_short else text_table.cut_cell(pd.Series([row[-1] for row in rows[:-1]]))
         if (is_short or cell) and not self._has_noted_end:
             what = (

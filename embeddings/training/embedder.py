@@ -126,6 +126,7 @@ def train_sensor(name: str, out: Path, config: TrainingConfig) -> Generator[Step
         )
     archives = yield from _packed_scenes(config, (name,))
     groups, scenes = yield from _measured_groups(config)
+    # Crops are ``SIDE_PX`` wide: smaller scenes serve as single series alone.
     archives += [scene for scene in scenes if name in scene.steps and min(scene.shape) >= SIDE_PX]
     rng = np.random.default_rng(config.recipe.seed)
     # A source without the sensor teaches nothing here.
@@ -135,6 +136,7 @@ def train_sensor(name: str, out: Path, config: TrainingConfig) -> Generator[Step
         raise InputError(f"Got --measured without series of {name}, need some; add a folder that has them.")
     if groups:
         simulated = [a for a in archives if a.id.startswith("SIM")]
+        # Simulated pixels join as a group of their own, so that land rare in the measured groups is seen too.
         groups.append([series.from_scene(a, SIMULATED_PIXELS, rng, (name,)) for a in simulated])
         groups = [group for group in groups if group]
     model = initialise(Config(sensors=(name,)), config)

@@ -546,14 +546,17 @@ def scores(predicted: pd.DataFrame) -> dict[str, dict[str, float]]:
     predicted = with_band(predicted)
     groups = {kind: rows for kind, rows in predicted.groupby("kind")}
     if DAILY in groups:
+        # Days with a clear view of their own.
         groups[f"{DAILY}_observed"] = groups[DAILY][groups[DAILY]["observed"].astype(bool)]
     out = {}
     for name, rows in groups.items():
+        # Per site only where there are days enough: NSE of a few rows is mostly noise.
         own = [
             (metrics.nse(one["gpp"], one["predicted"]), metrics.nse(one["gpp"], one["nirv x sw"]))
             for _, one in rows.groupby("site")
             if len(one) >= RICH_ROWS
         ]
+        # The band is that of a normal distribution of this spread.
         half = NORMAL_90 * rows["spread"]
         out[name] = {
             "rows": len(rows),

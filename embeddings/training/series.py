@@ -210,6 +210,7 @@ def _source(
     with warnings.catch_warnings():
         # Acquisitions without visible bands have no brightness, and are not called bright.
         warnings.simplefilter("ignore", RuntimeWarning)
+        # (row,): reflectance in the visible, by which a missed cloud is told from vegetation and soil.
         light = np.nanmean(values["s2"][:, [bands.index(b) for b in ("B02", "B03", "B04")]], 1)
     square = []
     for a, b in zip(edges["s2"][:-1], edges["s2"][1:], strict=True):
@@ -219,6 +220,8 @@ def _source(
         np.fill_diagonal(near, False)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
+            # Against the median of the dates around and not of the year: snow and bare soil stay for weeks, clouds do
+            # not.
             median = np.nanmedian(np.where(near, light[a:b], np.nan), 1) if len(d) > 1 else light[a:b]
         bright = light[a:b] - median > CONTAMINATED_RISE
         trusted["s2"][a:b][bright] = CONTAMINATED_WEIGHT
@@ -228,6 +231,8 @@ def _source(
             error = v[1:-1] - (v[:-2] * (1 - share) + v[2:] * share)
             known = error[~bright[1:-1]] ** 2
             square.append(known[np.isfinite(known)].mean() if np.isfinite(known).any() else np.nan)
+    # The error of plain interpolation: sources that are hard to interpolate weigh less, or their noise would rule the
+    # loss.
     mse = float(np.nanmean(square)) if np.isfinite(square).any() else USUAL_MSE
     # Bounded, so that a source of little noise does not decide everything.
     weight = float(np.clip(USUAL_MSE / max(mse, 1e-6), 0.4, 3.0))
@@ -312,6 +317,7 @@ def series_batches(
     """
     rng = np.random.default_rng(seed)
     sources = [source for group in groups for source in group]
+    # Groups alike, then the sources in a group: a country of ten thousand plots must not outweigh all others.
     chance = np.array(
         [(RADAR_DRAWS if "s1" in source.day else 1) / len(group) for group in groups for source in group]
     )
@@ -341,6 +347,7 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
     start = int(rng.integers(whole[0] - length // 4, max(whole[0] + 1, whole[-1] - 3 * length // 4)))
     for sensor, edges in source.edges.items():
         i, j = edges[series], edges[series + 1]
+        # Rows are sorted by day within a series: the window is a slice.
         keep = slice(i + np.searchsorted(source.day[sensor][i:j], start), None)
         stop = i + np.searchsorted(source.day[sensor][i:j], start + length + 1)
         keep = slice(keep.start, stop)
@@ -355,6 +362,7 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
         for sensor, one in values.items():
             spec = SENSORS[sensor]
             if spec.unit == "1":
+                # A log-normal gain cannot turn reflectance negative; backscatter in dB has its gain in the offset.
                 one *= np.exp(rng.normal(0, config.gain_std, len(spec.bands))).astype(np.float32)
             one += rng.normal(0, config.offset_std * spec.error_scale, len(spec.bands)).astype(np.float32)
     hidden = {sensor: np.zeros(len(one), bool) for sensor, one in days.items()}
@@ -366,13 +374,16 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
         # The middle of a gap is queried more often than its ends, which are near to what is shown.
         chance = np.exp(-0.5 * ((day - day[centre]) / (0.5 * half)) ** 2)
     else:
+        # Single dates at random, from a tenth to half of them: the clouds of an ordinary season.
         hidden[main] = rng.random(len(day)) < rng.uniform(0.1, 0.5)
         chance = np.ones(len(day))
     if rng.random() < config.few_share:
+        # As in places with a handful of clear dates a year.
         left = rng.choice(len(day), min(len(day), int(rng.integers(1, 7))), replace=False)
         hidden[main] |= ~np.isin(np.arange(len(day)), left)
     if main == "s2" and len(days.get("s1", ())):
         hidden["s1"] = rng.random(len(days["s1"])) < 0.15
+        # At times one sensor is gone altogether, so that the model does not come to need both.
         if rng.random() < config.radar_absent_share:
             hidden["s1"][:] = True
         elif rng.random() < config.optical_absent_share:
@@ -380,6 +391,7 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
     at_hidden, at_shown = np.flatnonzero(hidden[main]), np.flatnonzero(~hidden[main])
     if not len(at_hidden):
         return None
+    # The small number keeps a date far from the middle of a gap possible, and the sum above zero.
     p = chance[at_hidden] + 1e-6
     q = config.queries
     # With repetition, so that every series has the same number of queries.
@@ -389,10 +401,12 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
     # Hidden dates of radar too, so that its decoder learns.
     if main == "s2" and "s1" in days and hidden["s1"].any():
         others += list(rng.choice(days["s1"][hidden["s1"]], 2))
+    # Filled up with the first picks again: the number of queries is fixed, of shown and radar days it is not.
     queries = np.array((pick + others + pick)[:q], np.int64)
     target = {}
     for sensor, one in values.items():
         out = np.full((q, one.shape[1]), np.nan, np.float32)  # (query, band)
+        # Days of the sensor are sorted: the position of an equal day, or of the next one, told apart by ``same``.
         at = np.searchsorted(days[sensor], queries).clip(0, max(len(days[sensor]) - 1, 0))
         if len(days[sensor]):
             same = days[sensor][at] == queries
@@ -402,10 +416,12 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
             out[same] = one[at[same]]
         target[sensor] = out
     at = np.searchsorted(day, queries).clip(0, len(day) - 1)
+    # Targets under a missed cloud count less, noisy sources count less, and days whose image is shown are easy.
     weight = np.where(day[at] == queries, trusted[main][at], 1.0) * source.weight
     weight = weight * np.where((day[at] == queries) & ~hidden[main][at], config.visible_weight, 1.0)
     shown = {}
     for sensor in days:
+        # Long series are thinned at random, which bounds the padding of a batch.
         at = np.flatnonzero(~hidden[sensor])
         if len(at) > config.most_shown:
             at = np.sort(rng.choice(at, config.most_shown, replace=False))
@@ -417,6 +433,7 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
         shown["s2"][1][:, [bands.index(name) for name in S2_10M]] = np.nan
     elif lost < config.no_10m_share + config.hls_share:
         shown["s2"][1][:, [i for i, name in enumerate(bands) if name not in HLS_BANDS]] = np.nan
+    # The season is read from all dates, hidden ones too: it is a target and no input.
     if main == "s2":
         season = season_of(day, values["s2"], queries, trusted["s2"] == 1)
     else:
@@ -454,6 +471,7 @@ def season_of(day: np.ndarray, values: np.ndarray, queries: np.ndarray, clear: n
     red, nir, swir = (values[:, bands.index(name)] for name in ("B04", "B8A", "B11"))
     with np.errstate(all="ignore"):
         ndvi = (nir - red) / (nir + red)
+        # NDVI, NIRv and LSWI in the order of ``SEASON``; bands that are missing give NaN, which is no clear date.
         index = np.stack([ndvi, ndvi * nir, (nir - swir) / (nir + swir)], 1)  # (t, 3)
     clear = clear & np.isfinite(index).all(1)
     for i, query in enumerate(queries):
@@ -477,6 +495,7 @@ def _padded(drawn: list[dict]) -> SeriesBatch:
         if all(sensor not in one["shown"] or not len(one["shown"][sensor][0]) for one in drawn):
             continue
         bands = len(SENSORS[sensor].bands)
+        # (series, time, band) as long as the longest; padding is not valid, and so has no weight.
         longest = max(1, *(len(one["shown"][sensor][0]) if sensor in one["shown"] else 0 for one in drawn))
         values[sensor] = np.full((a, longest, bands), np.nan, np.float32)
         usable[sensor] = np.zeros((a, longest), bool)
@@ -486,6 +505,7 @@ def _padded(drawn: list[dict]) -> SeriesBatch:
                 d, v = one["shown"][sensor]
                 values[sensor][i, : len(d)], day[sensor][i, : len(d)] = v, d
                 usable[sensor][i, : len(d)] = np.isfinite(v).any(1)
+    # A sensor that a series lacks has NaN as target, which the loss leaves out. One pixel per series: (a, q, 1, band).
     target = {
         sensor: np.stack(
             [

@@ -104,20 +104,26 @@ class DailyHead(nn.Module):
         self.register_buffer("widen", torch.ones(()))
         self.register_buffer("far", torch.full((), torch.inf))
         self.register_buffer("precision", torch.eye(config.features))
+        # Absorbed light from the land alone: (*n, f) -> (*n, hidden) -> (*n, 1).
         self.leaf = nn.Sequential(nn.Linear(config.features, config.hidden), nn.SiLU())
         self.absorbed = nn.Linear(config.hidden, 1)
+        # The frost factor from temperatures alone, so that it cannot learn what the land looks like.
         self.awake = nn.Sequential(nn.Linear(len(TEMPERATURE), 12), nn.SiLU(), nn.Linear(12, 1))
+        # One layer over [embedding, drivers], held as two: on a map the drivers' half is computed once a day, not per
+        # pixel.
         self.of_leaf = nn.Linear(config.features, config.hidden)
         self.of_air = nn.Linear(len(DRIVERS), config.hidden)
         self.physiology = nn.Sequential(
             nn.SiLU(), nn.Linear(config.hidden, config.hidden), nn.SiLU(), nn.Linear(config.hidden, 2)
         )
+        # The spread in the same form: (*n, 16) -> (*n, 2), a constant part and a part in proportion to the mean.
         self.doubt_leaf = nn.Linear(config.features, 16)
         self.doubt_air = nn.Linear(len(DRIVERS), 16)
         self.doubt = nn.Sequential(nn.SiLU(), nn.Linear(16, 2))
         if config.correction:
             self.correction_leaf = nn.Linear(config.features, config.correction)
             self.correction_air = nn.Linear(len(DRIVERS), config.correction)
+            # Inputs of the correction: the first layers of the other branches, and its own units.
             first = 2 * config.hidden + 16 + config.correction
             self.correction = nn.Linear(first, 2)
             self.reset_correction()
@@ -156,7 +162,9 @@ class DailyHead(nn.Module):
         mean, spread
             Mean and standard deviation, gC m-2 d-1.
         """
+        # (*n, hidden), (*n, hidden), (*n, 16)
         leaf, physiology, spread_features = self._first_layers(z, drivers)
+        # Light-use efficiency: potential x absorbed share x efficiency, saturating with light; (*n), (*n).
         mean, spread = self._combine(leaf, physiology, spread_features, *self._potential(sw, drivers))
         if not (corrected and self.config.correction):
             return mean, spread
@@ -170,16 +178,20 @@ class DailyHead(nn.Module):
         has_weather: Float[Tensor, "*#n"],
     ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
         """Mean and spread with the correction, and with a spread that suits ``widen`` where it is off."""
+        # A factor and no addend: no light stays no GPP.
         mean = mean * factors[..., 0]
+        # Errors grow with GPP: the spread is widened by the level of the mean as well.
         corrected = spread * factors[..., 1] * (1 + self.widen_level * mean)
         # Without weather the correction is off, and ``widen``, by which the caller multiplies, is not for such spreads.
         return mean, torch.where(has_weather > 0, corrected, spread * (self.widen_of_coarse / self.widen))
 
     def _first_layers(self, z: Float[Tensor, "*n f"], drivers: Float[Tensor, "*#n w"]) -> tuple[Tensor, ...]:
         """Activated first layers of absorbed light, physiology and spread, each (*n, hidden)."""
+        # (*n, f), each feature of mean 0 and standard deviation 1 over the rows of the fit.
         scaled = (z - self.centre) / self.size
         return (
             self.leaf(scaled),
+            # The P-model's drivers reach GPP through the P-model alone.
             F.silu(self.of_leaf(scaled) + self.of_air(_without_pmodel_drivers(drivers))),
             F.silu(self.doubt_leaf(scaled) + self.doubt_air(drivers)),
         )
@@ -210,6 +222,7 @@ class DailyHead(nn.Module):
     def _limit_correction(
         self, hidden: Float[Tensor, "*n k"], has_weather: Float[Tensor, "*#n"]
     ) -> Float[Tensor, "*n 2"]:
+        # Smoothly bounded: near 0 the layer's output itself, never beyond ``MAX_CORRECTION``.
         limited = torch.tanh(self.correction(hidden) / MAX_CORRECTION)
         return limited * (MAX_CORRECTION * has_weather[..., None])
 
@@ -300,9 +313,12 @@ class DailyHead(nn.Module):
     ) -> tuple[Float[Tensor, "*#n"], Float[Tensor, "*#n"]]:
         """GPP of a canopy that absorbs all light at highest efficiency, and light relative to that of a clear day."""
         light = sw.clamp_min(0)
+        # (*n), 0-1: canopies are idle for weeks after frost, whatever the light.
         frost = torch.sigmoid(self.awake(drivers[..., TEMPERATURE])[..., 0])
+        # The driver is scaled; the ratio needs it in W m-2 again.
         clear_sky = NORMALISATIONS["clear_sky"].denormalise(drivers[..., DRIVERS.index("clear_sky")])
         potential = MAX_EFFICIENCY * pmodel_lue(drivers) * frost * light * PHOTONS
+        # Bounded below: at polar night the ratio of two small numbers would mean nothing.
         return potential, light / clear_sky.clamp_min(LEAST_CLEAR_SKY)
 
     def _combine(
@@ -318,6 +334,7 @@ class DailyHead(nn.Module):
         absorbed = torch.sigmoid(self.absorbed(leaf)[..., 0])  # (*n), 0-1
         _, second, _, last = self.physiology  # the first activation is in the argument already
         efficiency, saturation = last(silu(second(physiology))).unbind(-1)
+        # gC m-2 d-1: the potential reduced by the absorbed share, the efficiency and saturation in bright light.
         mean = (
             potential * absorbed * torch.sigmoid(efficiency) / (1 + F.softplus(saturation) * relative_light)
         )
@@ -432,6 +449,7 @@ class DailyHead(nn.Module):
             Share of them that is within the threshold.
         """
         rows = drivers[_has_weather(drivers) > 0]
+        # A covariance of few rows would call all other weather strange.
         if not self.config.correction or len(rows) < 100:
             return
         air = rows[:, AIR]
@@ -450,6 +468,7 @@ class DailyHead(nn.Module):
             Share of them that is within the threshold.
         """
         self.centre.copy_(z.mean(0))
+        # A feature that never varies must not divide by zero.
         self.size.copy_(z.std(0).clamp_min(1e-4))
         self.precision.copy_(_precision((z - self.centre) / self.size))
         # torch.quantile takes 16 million values at most; a sample of 200 000 rows settles the threshold.
