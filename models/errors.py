@@ -30,6 +30,7 @@ def shorten_words(text: str, at_most: int = 400) -> str:
     """
     if len(text) <= at_most:
         return text
+    # The head and the tail of a long word, such as a path or URL, tell what it is; the middle does not.
     return re.sub(rf"\S{{{at_most + 1},}}", lambda match: f"{match[0][:60]}...{match[0][-20:]}", text)
 
 

@@ -174,11 +174,14 @@ def train(
     torch.manual_seed(recipe.seed)
     trainable = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trainable, lr=recipe.learning_rate, weight_decay=1e-4)
+    # The average of the weights along the way is kept: it predicts better than the last step, and its loss is less
+    # noisy.
     averaged = copy.deepcopy(model)
     start, curve, recent = time.monotonic(), [], []
     for step in range(1, recipe.steps + 1):
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * _schedule(step / recipe.steps)
+        # Some batches may use the past only, so that one set of weights serves both modes.
         causal = torch.rand(()).item() < recipe.causal_share
         loss = batch_loss(model, next(batches), causal, recipe)
         optimiser.zero_grad()
@@ -231,6 +234,7 @@ def batch_loss(
     else:
         output = embed_samples(model, samples, causal)
         targets = {name: torch.stack([s.target[name] for s in samples]) for name in model.decoders}
+        # (a, q, 1), for all pixels of a sample.
         weight = torch.stack([s.weight for s in samples])[:, :, None]  # (a, q, 1)
     mask, whole = _prefix_mask(output.z, recipe)
     z = output.z * mask  # (a, q, p, f)
@@ -244,6 +248,7 @@ def batch_loss(
         scale = model.config.specs[name].error_scale
         total = total + hidden_measurements(decoder(z), sigma, targets[name], weight, whole * weight, scale)
     if model.land is not None and not is_series:
+        # Known of simulated squares alone; NaN elsewhere, which the loss leaves out.
         state = torch.stack([s.land for s in samples])
         total = total + recipe.land_weight * land_state(model.land(z), state, model.land.spread)
     if model.season is not None and is_series:
@@ -309,6 +314,7 @@ def _tokens(model: Embedder, name: str, samples: list[Sample]) -> Tokens:
     encoded = model.encode(
         name, torch.cat([i.values for i in images]), torch.cat([i.valid for i in images])
     ).flatten(2)  # (n of all samples, d, y x)
+    # The encoder cuts its receptive field: what is left on each side is the halo.
     halo = (images[0].values.shape[-1] - round(encoded.shape[-1] ** 0.5)) // 2
     parts, at = [], 0
     for sample, image in zip(samples, images, strict=True):
@@ -365,7 +371,10 @@ def set_scale(model: Embedder, batches: Iterator[list[Sample] | SeriesBatch], co
     for _ in range(count):
         batch = next(batches)
         embed = embed_series_batch if isinstance(batch, SeriesBatch) else embed_samples
+        # (a q p, f) of each batch; the quantile is taken over all of them.
         parts.append(embed(model, batch, False).z.flatten(0, 2))
     z = torch.cat(parts)  # (n, f)
+    # ``kthvalue`` and not ``quantile``, which refuses tensors of this size.
     top = z.abs().kthvalue(int(len(z) * 0.9999), dim=0).values
+    # Five per cent of room for what the batches did not show; never 0, by which the embedding is divided.
     model.scale.copy_((top * 1.05 / 127).clamp(min=1e-6))

@@ -102,6 +102,7 @@ class EmbedBox:
 
 def _snap(span: list[float], size: int) -> slice:
     """Pixels around a span, grown to multiples of ``SNAP_PX`` and at least that many, inside 0 .. ``size``."""
+    # Down to a multiple, but never so near to the far edge that less than ``SNAP_PX`` would be left.
     start = max(0, min(int(span[0] // SNAP_PX) * SNAP_PX, size - SNAP_PX))
     return slice(start, min(size, max(int(-(-span[1] // SNAP_PX)) * SNAP_PX, start + SNAP_PX)))
 
@@ -203,10 +204,13 @@ class EmbedJob:
             slice(part.start - whole.start, part.stop - whole.start)
             for part, whole in zip((box.rows, box.cols), aligned, strict=True)
         )
+        # From the aligned box back to the one drawn; blocks that it cuts are computed whole.
         cube = cube.isel(y=rows, x=cols)
+        # Coordinates of the scene's grid, bit for bit those that the map shows.
         cube = cube.assign_coords(self.scene.grid.window(box.rows, box.cols).coords())
         where = [box.rows.start, box.rows.stop, box.cols.start, box.cols.stop]
         facts = [cube.attrs[name] for name in ("scene_digest", "model_digest", "software")]
+        # All that the store follows from, the code included: the same box drawn again is opened, not computed.
         name = cache.key(ENTRY_PREFIX[:-1], facts, where, box.first, box.last, on_demand.code_fingerprint())
         return (yield from cache.build_once(name, lambda path: self._build_store(path, cube)))
 
@@ -218,6 +222,7 @@ class EmbedJob:
     def _build_store(self, path: Path, cube: xr.Dataset) -> progress.Steps[None]:
         from fluxlens.embeddings import store
 
+        # The store carries the images of its box: it is opened without the scene it was cut from.
         scene = crop_scene(self.scene.tree, self.scene.grid.window(self.box.rows, self.box.cols))
         for block in store.write_steps(path, cube, self._compute_blocks(cube), scene, cube.attrs["title"]):
             self.blocks.append(block)
@@ -269,6 +274,7 @@ def crop_scene(scene: xr.DataTree, grid: Grid) -> xr.DataTree:
     if {"lon", "lat"} <= set(attrs):
         left, bottom, right, top = grid.extent
         x, y = grid.xy(float(attrs["lon"]), float(attrs["lat"]))
+        # A tower outside would be compared with pixels that the store does not hold.
         if not (left <= x <= right and bottom <= y <= top):
             shown.remove("tower")
     nodes = {f"/{name}": scene[name].to_dataset() for name in shown}
@@ -337,6 +343,7 @@ class EmbedQueue:
         job.stop.set()
         job.state = "cancelled"
         with self._lock:
+            # The first one is running: its own thread takes it off.
             if job in self._jobs[1:]:
                 self._jobs.remove(job)
 
@@ -346,7 +353,9 @@ class EmbedQueue:
                 while not self._jobs:
                     self._lock.wait()
                 job = self._jobs[0]  # stays first while it runs, so that ``position`` counts it
+            # It may have been cancelled between being taken and being run.
             if not job.stop.is_set():
+                # Outside of the lock: position and cancel must answer while it computes.
                 job.run()
             # Very short jobs time the loading of the model, not its throughput.
             if job.state == "done" and job.computing_s > MIN_TIMED_S:
@@ -359,6 +368,7 @@ def _count_work(scene: SceneData, box: EmbedBox) -> float:
     """Pixels of the blocks touched x (acquisitions + days), to which the time of a job is about proportional."""
     from fluxlens.embeddings.inference.request import BLOCK_PX
 
+    # Pixels of all blocks that a span touches: they are computed whole.
     def covered(span: slice, size: int) -> int:
         return min(size, -(-span.stop // BLOCK_PX) * BLOCK_PX) - span.start // BLOCK_PX * BLOCK_PX
 

@@ -83,6 +83,7 @@ class Imagery:
         if self.s2 is None or "clear" not in self.s2 or not self.s2.sizes["time"]:
             return None
         days = pd.DatetimeIndex(self.s2.time.values).normalize()
+        # Two tiles or swaths of one day: the clearer one is what the screen shows.
         return pd.Series(self._clear_shares, days).groupby(level=0).max()
 
     @property
@@ -131,6 +132,7 @@ class Imagery:
         if viewport is not None:
             # image pixels a side in one viewport pixel; sensors of 20 m have fewer than the viewport's level
             image_level = viewport.level * self.s2.sizes["x"] / self.grid.nx
+            # The coarsest overview that is still at least as fine as the screen; 0: the images themselves.
             overview = max((level for level in self._overviews if level <= image_level), default=0)
             if overview:
                 images, clear = self._overviews[overview]["reflectance"], self._overviews[overview]["clear"]
@@ -185,11 +187,13 @@ class Imagery:
             # dB is a logarithm: the mean of an area is that of the power
             values = 10 * np.log10((10 ** (values / 10)).mean("pixel"))
         bands = [band for band in ("VV", "VH") if band in values.band.values]
+        # Radar has times of its own, as its own dim beside that of the images.
         columns = {band: ("passage", values.sel(band=band).values) for band in bands}
         return {"passage": pd.DatetimeIndex(values.time.values)} | columns
 
     def load(self) -> None:
         """Read the images into memory where they fit; until then every tap reads its own pixel."""
+        # In memory a tap takes milliseconds; from chunks on a disk some tenths of a second.
         if self.backscatter is not None and self.backscatter.nbytes <= scene_module.CACHE_BYTES:
             self.backscatter.load()
         if self.s2 is not None and self._images[0].nbytes <= 2 * scene_module.CACHE_BYTES:
@@ -211,8 +215,10 @@ def _average_blocks(array: xr.DataArray, spans: tuple, level: int) -> np.ndarray
     """
     blocks = []
     for dim, (size, part) in zip(("y", "x"), spans, strict=True):
+        # Pixels of this array in one pixel of the result: below 1 where a 20 m sensor is shown at 10 m.
         ratio = array.sizes[dim] / size * level
         block = max(1, round(ratio))
+        # A mean of some samples a side is as good on screen as that of hundreds.
         step = max(1, block // BLOCK_SAMPLES)
         array = array.isel({dim: slice(int(part.start * ratio), int(np.ceil(part.stop * ratio)), step)})
         blocks.append(block // step)
@@ -221,6 +227,7 @@ def _average_blocks(array: xr.DataArray, spans: tuple, level: int) -> np.ndarray
     missing = [(0, -n % block) for n, block in zip(values.shape, blocks, strict=False)]
     values = np.pad(values, missing + [(0, 0)] * (values.ndim - 2), mode="edge")
     ny, nx = (n // block for n, block in zip(values.shape, blocks, strict=False))
+    # (ny, block, nx, block, ...), mean over both block axes.
     return values.reshape(ny, blocks[0], nx, blocks[1], *values.shape[2:]).mean((1, 3))
 
 

@@ -120,6 +120,7 @@ class Explorer(pn.viewable.Viewer):
     def __init__(self, cat=None, entry: str = "", data: ExplorerData | None = None):
         super().__init__()
         self.cat = cat
+        # Before the views, which all read from it.
         self.state = State(entry=entry, dark=was_dark())
         self.data: ExplorerData | None = None
         self.browser = Browser(width=0, height=0, dark=self.state.dark)
@@ -146,6 +147,8 @@ class Explorer(pn.viewable.Viewer):
         self._uploaded: UploadedTower | None = None
         self._calibration: Calibration | None = None
         self._wire()
+        # Given its data, as in a notebook, it is complete when it returns; else ``start`` opens an entry in the
+        # background.
         if data is not None:
             data.load_images()
             self.show_store(data)
@@ -208,6 +211,7 @@ class Explorer(pn.viewable.Viewer):
         self.map_view = self.data = None
         self.state.message = ""
         self.header.show(None)
+        # A link to an earlier snapshot shows that one, whatever was written since.
         snapshot = self._link_fields.get("snapshot", "")
         catalog_path = str(getattr(self.cat, "path", ""))
         self._load = LOADER.get(
@@ -233,6 +237,7 @@ class Explorer(pn.viewable.Viewer):
         """
         self._link_fields = permalink.parse_query(query)
         entry = entry or self._link_fields.get("entry", "")
+        # A link to the result of an embed job: its store is in this machine's cache and in no catalog.
         self._add_cached_result(entry)
         entry = entry or next(iter(self._list_entries()), "")
         if not entry:
@@ -267,6 +272,7 @@ class Explorer(pn.viewable.Viewer):
                 f"Preparing {load.entry}", load.message, load.fraction, load.seconds
             )
             return
+        # Before the store is shown: what that triggers must not find a load still going on.
         self._load = None
         if self._poll is not None:
             self._poll.stop()

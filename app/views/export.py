@@ -89,6 +89,8 @@ def parse_points(data: ExplorerData, name: str, content: bytes) -> list[geometri
     # The user's name is never opened or joined to a path: only its ending chooses the reader.
     suffix = ".geojson" if name.lower().endswith((".geojson", ".json")) else ".csv"
     with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
+        # A file on disk, since readers tell formats by content and follow files beside it; the folder goes with the
+        # block.
         path = Path(folder) / f"points{suffix}"
         path.write_bytes(content)
         try:
@@ -129,6 +131,7 @@ def export_places(
     if state.place.area:
         _check_rows(int(geometries.pixels_inside(data.grid, [state.place.area]).sum()), data)
         return {"polygon": [state.place.area]}
+    # Areas other than the current one are left out: a table holds one kind of place.
     pins = [place for place in state.places if not place.area]
     named = len(pins) > 1
     return {
@@ -168,6 +171,7 @@ def file_content(
         return io.BytesIO(map_sheet.render_png(state, data, extent))
     if suffix == ".geojson":
         return io.BytesIO(to_geojson(state.places, data).encode())
+    # What is written first: a zipped Zarr is a folder until the end, a replay file describes a table.
     written_suffix = {".zarr.zip": ".zarr", ".json": ".csv"}.get(suffix, Path(f"x{suffix}").suffix)
     if suffix == ".tif":
         found = map_sheet.layer_dataset(state, data)

@@ -162,6 +162,7 @@ class MapView:
         self.play.param.watch(self._start_or_stop, "value")
         self.speed.param.watch(self._start_or_stop, "value")
         self.split.param.watch(lambda event: self.second.show(event.new), "value")
+        # With the store the view ends: a player that went on would move the day of the next store.
         state.on_unwatch(self._stop)
 
     def _update(self, *_) -> None:
@@ -253,6 +254,7 @@ class MapView:
         keys = ""
         if self.state.layer == "feature":
             keys = " · ↑ ↓ next" + (", ranked by correlation with GPP here" if self.data.predict else "")
+        # ISO dates compare as text.
         first = self.data.attrs.get("extrapolated_from")
         if first and self.state.day.isoformat() >= first:
             keys += f" · extrapolated, past the last acquisition (days from {first} on)"

@@ -43,6 +43,7 @@ class SecondMap:
         self.held_day = state.day
         self._caption = HTML("", sizing_mode="stretch_width", stylesheets=[CAPTION_CSS])
         self.colour_bar = ColourBar(state)
+        # Empty until the map is first shown: a Bokeh figure costs time in every page.
         self._body = pn.Column(sizing_mode="stretch_width")
         self.view = pn.Column(
             caption_row(self._caption, self.colour_bar),

@@ -74,12 +74,15 @@ def encode_steps(model: Embedder, name: str, series: AcquisitionSeries) -> Gener
     device = model.scale.device
     h, w = (n - 2 * HALO_PX for n in series.valid.shape[1:])
     inner = series.valid[:, HALO_PX : HALO_PX + h, HALO_PX : HALO_PX + w]  # (time, y, x)
+    # Acquisitions without a valid pixel in the block carry nothing; those with valid pixels in the halo alone are among
+    # them.
     inner_steps = np.flatnonzero(inner.any((1, 2)))
     token = torch.empty(
         len(inner_steps), h * w, model.config.specs[name].token, device=device
     )  # (time, pixel, channel)
 
     def encode_batch(first: int) -> Iterator[None]:
+        # One acquisition at a time: in a batch of another size a convolution may round differently.
         for i, t in enumerate(inner_steps[first : first + ENCODE_BATCH], first):
             with torch.inference_mode():
                 values = torch.from_numpy(series.values[t : t + 1]).to(device)  # (1, band, y, x) with halo
@@ -139,9 +142,11 @@ def embed_pixels_steps(
     wide = STRIP_PX if model.scale.device.type == "cpu" else request.BLOCK_PX**2
     strips = [slice(a, min(a + wide, pixels)) for a in range(0, pixels, wide)]
     yield from QUEUES[model.scale.device.type].map(predict_strip, strips)
+    # The nearest acquisition in days, -1 where the sensor has none: for users, not for the network.
     for sensor in ("s2", "s1"):
         distance = days_to_nearest(tokens[sensor], days, causal) if sensor in tokens else -1
         out[f"days_from_{sensor}"][:] = distance
+    # (day, pixel[, feature]) to (day, y, x[, feature]); pixels are in the order of rows.
     return {name: array.reshape(len(days), *shape, *array.shape[2:]) for name, array in out.items()}
 
 
@@ -179,9 +184,12 @@ def predict_days(
     first, last = int(days[0]), int(days[-1])
     try:
         with torch.inference_mode():
+            # Round one for all days at once: the context of an acquisition does not depend on what is asked.
             near = {name: t.pixels(strip) for name, t in tokens.items()}
             written = model.contextualise(near, causal, CONTEXT_DAYS)
+        # From the start of the group in which the first day lies.
         for group in range(first // GROUP_DAYS * GROUP_DAYS, last + 1, GROUP_DAYS):
+            # The group is computed whole, and the days asked for are cut out of it.
             start, stop = max(group, first), min(group + GROUP_DAYS, last + 1)
             with torch.inference_mode():
                 output = model.query(written, torch.arange(group, group + GROUP_DAYS)[None], causal)

@@ -60,6 +60,7 @@ def load_block(path: Path) -> Arrays:
     try:
         with safe_open(path, "pt") as file:  # torch's tensors are views of the file, numpy's would be copies
             arrays = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118 (no mapping)
+            # The names are compared along with the checksums: a block of other variables is no block of this cube.
             whole = file.metadata() == {name: _checksum(array) for name, array in arrays.items()}
     except (SafetensorError, UnicodeDecodeError):
         whole = False
@@ -118,6 +119,7 @@ class BlockFolder:
         """
         from fluxlens.models import checkpoints
 
+        # Called in the worker: the model travels through pickle on the CPU.
         model = self.task.model.to(checkpoints.pick_device(device))
         return replace(self, task=replace(self.task, model=model))
 
@@ -144,6 +146,7 @@ def resume_folder(path: Location, cube: xr.Dataset) -> Path:
     -------
     pathlib.Path
     """
+    # The attributes hold the digests of model and scene: a changed run cannot take up blocks of another.
     facts = json.dumps([cube.attrs, str(cube["time"].values[[0, -1]]), cube.sizes], default=str)
     digest = hashlib.blake2b(facts.encode(), digest_size=6).hexdigest()
     return scratch_parent(path) / f".{path.name}.{digest}.blocks"

@@ -75,6 +75,7 @@ def runs(which: np.ndarray) -> tuple[slice, ...]:
     tuple of slice
         Indices along ``day`` of those that are true.
     """
+    # Zeros at both ends, so that every stretch has a beginning and an end; they alternate.
     edges = np.flatnonzero(np.diff(np.concatenate([[0], which.astype(np.int8), [0]])))
     return tuple(slice(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True))
 

@@ -43,6 +43,7 @@ class _Job:
     def run(self) -> None:
         """All steps, or those until it is cancelled; errors go to whoever waits."""
         try:
+            # Between two steps the device is free: a cancelled job ends there and not in the middle of a product.
             while not self.cancelled.is_set() and next(self.steps, END) is not END:
                 pass
         # Also KeyboardInterrupt and panics: an error that ended the thread would leave its session waiting for ever.

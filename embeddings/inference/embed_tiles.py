@@ -110,6 +110,7 @@ def embed_tiles(
         for name, window in windows.items()
     }
     total, before, snapshots = sum(counts.values()), 0, {}
+    # A catalog with all stores as one mosaic; on an object store the user keeps it where it suits.
     if not isinstance(place, ObjectUrl):
         if not place.parent.is_dir():
             raise InputError(
@@ -134,6 +135,7 @@ def embed_tiles(
             window=window,
             digest=digest,
         )
+        # Not ``yield from``: the counts of each store are turned into those of all.
         while True:
             try:
                 block = next(steps)

@@ -86,6 +86,7 @@ def replace_coords(store: Any, layout: str, template: xr.Dataset) -> None:
     import zarr
 
     group = zarr.open_group(store, path=layout, mode="r+", zarr_format=3)
+    # All arrays but embedding and quality are coordinates.
     for name in set(group.array_keys()) - set(DTYPES):
         del group[name]
     group.attrs.clear()
@@ -117,6 +118,7 @@ def create_arrays(group: Any, layout: str, template: xr.Dataset, level: int = 1)
         As of :func:`create_layout`.
     """
     days, ny, nx, features = template["embedding"].shape
+    # Rounded up: the last coarse pixel may reach beyond the cube.
     shape = (days, -(-ny // level), -(-nx // level))
     layers = {name: dict(template[name].attrs) for name in QUALITY}
     attrs = {"embedding": dict(template["embedding"].attrs), "quality": {"layers": layers}}
@@ -152,6 +154,7 @@ def level_layouts(ny: int, nx: int) -> dict[int, str]:
         Group by level.
     """
     levels = {1: "maps"}
+    # The coarsest level fits into one chunk, so that a picture of the whole scene is one request.
     while max(ny, nx) > MAP_PX * max(levels):
         level = 2 * max(levels)
         levels[level] = f"overviews/{level}"
@@ -182,8 +185,11 @@ def _codecs(layout: str) -> dict[str, list]:
     from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec, ZstdCodec
 
     if layout == "maps":
+        # (time, y, x, feature) to (time, feature, y, x): planes of one feature, smooth from row to row.
         filters, packer = [TransposeCodec(order=(0, 3, 1, 2)), Difference(2)], ZstdCodec(level=LEVEL)
     else:
+        # To (feature, time, y, x): what changes least from one value to the next is the day; its differences leave high
+        # bits of zeros, which bit shuffling gathers.
         filters = [TransposeCodec(order=(3, 0, 1, 2)), Difference(1)]
         packer = BloscCodec(cname="zstd", clevel=LEVEL, shuffle="bitshuffle")
     # the checksum: a flipped bit raises an error and is never shown as data
@@ -238,6 +244,7 @@ def to_bytes(values: Mapping[str, np.ndarray]) -> np.ndarray:
     for name, codes in (("embedding", embedding), ("quality", layers[0])):
         if has_missing(name, codes):
             raise ValueError(f"a block's {name} has missing values, the cube contract says there are none")
+    # One array of bytes for both, since a block travels and is stored as one file.
     return np.concatenate([embedding.view(np.uint8), *layers], axis=-1)
 
 
@@ -324,6 +331,7 @@ def with_text(dataset: xr.Dataset, kinds: str, convert: Callable[[np.ndarray], n
     for name, variable in dataset.variables.items():
         if variable.dtype.kind in kinds:
             plain = xr.Variable(variable.dims, convert(variable.values), variable.attrs)
+            # ``assign`` would turn a coordinate into a variable.
             assign = dataset.assign_coords if name in dataset.coords else dataset.assign
             dataset = assign({name: plain})
     return dataset

@@ -62,11 +62,13 @@ def exclusive_scratch(path: Location) -> Iterator[Path]:
                 f"Got {path}, which another process writes, need it alone; wait or choose another name."
             ) from error
         try:
+            # With the lock held nobody else writes here: what lies here is of a writer that was killed.
             for leftover in scratch.iterdir():
                 if leftover.name != "lock":
                     remove(leftover)
             yield scratch
         except BaseException:
+            # Workers that have not heard of the failure may still write files into the folder.
             clean_until_idle(lambda: remove(scratch))
             raise
         else:
@@ -85,6 +87,7 @@ def clean_until_idle(clean: Callable[[], Any]) -> None:
     """
     idle = 0
     for _ in range(50):  # 5 s at most
+        # Several idle polls in a row: a thread may be between two files.
         idle = 0 if clean() else idle + 1
         if idle == IDLE_POLLS:
             return

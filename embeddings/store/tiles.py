@@ -61,6 +61,7 @@ class Tile:
         group = zarr.open_group(session.store, path=self.layout, mode="r+", zarr_format=3)
         embedding, quality = group["embedding"], group["quality"]
         if self.layout == "series":
+            # Series: shard by shard, all days of it at once, since a shard is encoded as a whole.
             for rows, cols in self._shards(*embedding.shards[1:3]):
                 self._put(embedding, quality, slice(0, embedding.shape[0]), rows, cols)
             return session
@@ -90,6 +91,7 @@ class Tile:
         The next level's file holds all days, as a block's; of those that stay it holds zeros, which nobody reads.
         """
         done, total, features = 0, half[0], embedding.shape[3]
+        # The empty slab at the end fills up with zeros after the last run of days.
         for days in [*self._slabs(total, step), slice(total, total)]:
             for a in range(done, days.start, step):
                 yield np.zeros((min(step, days.start - a), *half[1:]), np.uint8)
@@ -109,6 +111,7 @@ class Tile:
     def _gather(self, days: slice, rows: slice, cols: slice, last: int) -> np.ndarray:
         """Bytes of a box from all files that touch it, (time, y, x, last)."""
         shape = (days.stop - days.start, rows.stop - rows.start, cols.stop - cols.start, last)
+        # Not filled: the tile is complete, so that its files cover every pixel.
         out = np.empty(shape, np.uint8)
         for block in self.files:
             r, c = _intersection(rows, block.rows), _intersection(cols, block.cols)
@@ -156,6 +159,7 @@ class TileAssembler:
         -------
         list of tuple of int
         """
+        # From the tile of the first pixel to that of the last: ``-(-stop // px)`` rounds up.
         i, j = (range(s.start // self.tile_px, -(-s.stop // self.tile_px)) for s in (block.rows, block.cols))
         return [(a, b) for a in i for b in j]
 
@@ -199,6 +203,7 @@ def save(file: Path, shape: tuple[int, ...], slabs: Iterable[np.ndarray], durabl
         As of :func:`atomic_path`.
     """
     with atomic_path(file, durable) as temporary, open(temporary, "wb") as out:
+        # NumPy's own format, written in slabs: ``np.save`` wants the whole array, and readers map it as any .npy file.
         np.lib.format.write_array_header_1_0(
             out, {"descr": "|u1", "fortran_order": False, "shape": tuple(map(int, shape))}
         )
@@ -228,6 +233,7 @@ def halve_resolution(codes: np.ndarray, features: int) -> np.ndarray:
     # the sum of four int8 fits int16
     total = np.add(values[:, ::2], values[:, 1::2], dtype=np.int16)
     total = total[:, :, ::2] + total[:, :, 1::2]
+    # Half to even, as everywhere in NumPy; a mean of four quantised steps is no longer exact anyway.
     mean = np.rint(total / np.float32(4)).astype(np.int8)
     # bytes of quality grow with uncertainty, and missing is the largest: the worst is the maximum
     worst = np.maximum(layers[:, ::2], layers[:, 1::2])

@@ -247,6 +247,7 @@ class StoreWriter:
         import zarr
 
         self.scratch, self._path = scratch, path
+        # Before the first chunk is written: see ``commit_session`` for what is asked of it.
         self._began = dt.datetime.now(dt.UTC)
         self._repository, self._title = repository, template.attrs.get("title", "embeddings")
         self._session = repository.writable_session("main")
@@ -263,6 +264,7 @@ class StoreWriter:
         # Written with the last commit only: a reader takes a snapshot without it for one of empty arrays.
         root.attrs.pop(METADATA_DIGEST, None)
         self._digest = metadata_digest(*open_layouts(store))
+        # Tiles are written in this process until ``delegate`` says otherwise.
         self._target, self._submit = self._session, _run_now
         self._written_days: tuple[slice, ...] | None = None
         """Of maps; None: all."""
@@ -353,6 +355,7 @@ class StoreWriter:
         bool
             Whether nothing is pending any more.
         """
+        # Merging may complete a tile of the next level, whose writing may be done at once: until nothing is finished.
         while finished := [pair for pair in self._pending if pair[0].done()]:
             for pair in finished:
                 self._pending.remove(pair)
@@ -391,10 +394,12 @@ class StoreWriter:
         if missing:
             raise RuntimeError(f"{missing} pixels of the cube were never computed")
         root = zarr.open_group(self._session.store, mode="r+", zarr_format=3)
+        # In the same commit as the data, so that no snapshot has one without the other.
         root.attrs[METADATA_DIGEST] = self._digest
         snapshot = commit_session(
             self._path, self._repository, self._session, message or f"write {self._title}", self._began
         )
+        # Only a local folder: in an object store another writer's chunks cannot be told from garbage.
         if self._submit is not _run_now and isinstance(
             self._path, Path
         ):  # what killed workers began to write
@@ -404,6 +409,7 @@ class StoreWriter:
     def _add(self, level: int, block: BlockFile) -> None:
         """Take a block of a level (0 the finest), and write the tiles it completes."""
         assembler, layouts = self._assemblers[level], self._layouts[level]
+        # A file is read once for each tile that it touches, in each layout.
         self._uses[block.file] += len(assembler.tiles(block)) * len(layouts)
         for rows, cols, files in assembler.add(block):
             for layout in layouts:
@@ -416,6 +422,7 @@ class StoreWriter:
 
     def _written(self, level: int, tile: Tile) -> None:
         """Remove files that no tile needs any more, and pass the tile's half resolution to the next level."""
+        # Deleted as soon as possible: scratch files together are as large as the cube.
         for block in tile.files:
             self._uses[block.file] -= 1
             if not self._uses[block.file]:
@@ -456,6 +463,7 @@ def commit_session(path: Location, repository: Any, session: Any, message: str, 
     """
     library = icechunk_library()
     if isinstance(path, Path):
+        # On a local folder the lock has kept other writers out.
         return session.commit(message)
     if dt.datetime.now(dt.UTC) - began > GARBAGE_AGE:
         raise InputError(

@@ -116,6 +116,7 @@ class SiteGaussianProcess:
         hyper = self._initial_hyper()
         for value in hyper.values():
             value.requires_grad_(True)
+        # Adam and not L-BFGS: few steps on purpose, see above.
         optimiser = torch.optim.Adam(hyper.values(), lr=rate)
         rows = _Pairwise((x - self.centre) / self.spread, self.groups, site)
         target = y - self.middle
@@ -186,6 +187,7 @@ class SiteGaussianProcess:
         """
         z = (x - self.centre) / self.spread
         near = self._shared_cov(self.hyper, *_distances_and_products(z, self.x, self.groups))  # (m, n)
+        # k' K^-1 k by the Cholesky factor: |L^-1 k|^2 (Rasmussen and Williams 2006, algorithm 2.1).
         explained = torch.linalg.solve_triangular(self._cholesky, near.T, upper=False).square().sum(0)
         return near @ self._weight + self.middle, self._prior_var(z) - explained
 
@@ -229,7 +231,9 @@ class SiteGaussianProcess:
         self, hyper: Hyper, distance: Float[Tensor, "group *nm"], product: Float[Tensor, "group *nm"]
     ) -> Float[Tensor, "*nm"]:
         """Smooth + linear + level covariance of rows of any sites."""
+        # Each group's squared distance in units of its own length scale, summed.
         d2 = torch.tensordot(torch.exp(-2 * hyper["length"]), distance, 1)  # (n, m)
+        # The linear kernel is not stationary: it lets a trend go on beyond the rows.
         linear = torch.tensordot(torch.exp(-2 * hyper["turn"]), product, 1) / len(product)
         smooth = SHAPES[self.shape](d2)
         return _var(hyper, "smooth") * smooth + _var(hyper, "slope") * linear + _var(hyper, "level")
@@ -245,6 +249,7 @@ class SiteGaussianProcess:
     def _covariance(self, hyper: Hyper, rows: _Pairwise) -> Float[Tensor, "n n"]:
         """Covariance of the measurements of rows, noise included."""
         shared = self._shared_cov(hyper, rows.distance, rows.product)
+        # Zero between sites: (n, n), in blocks of a site.
         own = rows.same_site * self._site_cov(hyper, rows.distance_sum, rows.product_sum, len(rows.distance))
         return shared + own + torch.diag((_var(hyper, "noise") + JITTER).expand(len(shared)))
 
@@ -274,6 +279,7 @@ def _distances_and_products(
     """Squared distances and dot products of the rows of ``a`` and ``b``, mean over each group's features."""
     distance, product = [], []
     for i in range(int(groups.max()) + 1):
+        # Divided by the root of the number of features: sums become means, so that large groups do not rule.
         p, q = (v[:, groups == i] / math.sqrt(int((groups == i).sum())) for v in (a, b))
         product.append(p @ q.T)
         # |p - q|^2 = |p|^2 + |q|^2 - 2 pq, which rounding may take below 0.
@@ -298,6 +304,7 @@ def negative_log_likelihood(
     Tensor
         A scalar, differentiable.
     """
+    # 0.5 y' K^-1 y + 0.5 log |K|; half the log determinant is the sum of the logs of the diagonal.
     cholesky = torch.linalg.cholesky(covariance)
     return (
         0.5 * target @ torch.cholesky_solve(target[:, None], cholesky)[:, 0] + cholesky.diagonal().log().sum()
