@@ -11,6 +11,8 @@ from fluxlens.embeddings.readers.georeference import decoded_text
 
 OFFSET = -1000
 """Of digital numbers since baseline 04.00 (ESA, Sentinel-2 Products Specification, BOA_ADD_OFFSET)."""
+OFFSET_BASELINE = 4.0
+"""First baseline whose digital numbers carry the offset, as a number: "04.00"."""
 OFFSET_SINCE = np.datetime64("2022-01-25")
 """First day of baseline 04.00 in ESA's processing; reprocessed older images carry it as well."""
 BASELINES = (

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid, regrid_nearest
-from fluxlens.embeddings.readers.baselines import OFFSET, OFFSET_SINCE, baselines, offset_applied
+from fluxlens.embeddings.readers.baselines import (
+    OFFSET,
+    OFFSET_BASELINE,
+    OFFSET_SINCE,
+    baselines,
+    offset_applied,
+)
 from fluxlens.embeddings.readers.cf_packing import STEP, is_packed, unpack
 from fluxlens.embeddings.readers.cloud_masks import MASK_KINDS, clear_of
 from fluxlens.embeddings.readers.georeference import note_shifts
@@ -258,7 +264,7 @@ def _offsets(
     # What the file says of each date wins; the date alone decides nothing, as reprocessed images are older.
     baseline = baselines(data)
     applied = offset_applied(data)
-    due = (baseline >= 4) & ~applied
+    due = (baseline >= OFFSET_BASELINE) & ~applied
     days = data["time"].values.astype("datetime64[D]")
     unknown = np.isnan(baseline) & ~applied & (days >= OFFSET_SINCE)
     unpacked = [array for array in arrays.values() if not is_packed(array)]

@@ -35,14 +35,11 @@ DN_MIN_MEDIAN = 30.0
 
 DN_PER_REFLECTANCE = 10_000.0
 
-OFFSET_DN = 1000.0
+OFFSET_DN = float(-baselines.OFFSET)
 """Added to digital numbers by ESA since processing baseline 04.00 (2022-01-25); Earth Engine's S2_SR keeps it."""
 
-OFFSET_FIRST_DAY = 19017
+OFFSET_FIRST_DAY = int(baselines.OFFSET_SINCE.astype(np.int64))
 """2022-01-25 in days since 1970-01-01."""
-
-OFFSET_BASELINE = 4.0
-"""First processing baseline with the offset, which newer processing of older images carries too."""
 
 PRODUCT_COLUMNS = (*(name for name in baselines.PRODUCTS if name != "id"), "product")
 """Columns with names of ESA's products; ``id`` names the series here."""
@@ -203,7 +200,7 @@ def _offset_due(
     """
     baseline, applied = _stated_baselines(table)
     visible = values[:, [SENSORS["s2"].bands.index(band) for band in ("B02", "B03", "B04")]]
-    due = (baseline >= OFFSET_BASELINE) & ~applied
+    due = (baseline >= baselines.OFFSET_BASELINE) & ~applied
     if due.any():
         numbers = visible[due][np.isfinite(visible[due])]
         # With the offset in, clear land has hardly a number below 1000; harmonised exports keep the word on the

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.readers.baselines import OFFSET
 from fluxlens.embeddings.scenes import compositing, schema
 from fluxlens.embeddings.stac import access, grd
 from fluxlens.embeddings.stac.assets import asset, calibration, is_ground_range
@@ -18,8 +19,6 @@ from fluxlens.models.errors import InputError
 
 THREADS = 8
 """Files read at the same time: they wait for the network, not for the processor."""
-OFFSET = -1000
-"""Of digital numbers since baseline 04.00 (ESA, Sentinel-2 Products Specification, BOA_ADD_OFFSET)."""
 
 for _library in ("odc", "rasterio"):  # their log messages about a failure are replaced by our one sentence
     logging.getLogger(_library).addHandler(logging.NullHandler())

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from fluxlens.embeddings.readers.baselines import OFFSET_BASELINE, OFFSET_SINCE, baseline_of_product
 from fluxlens.embeddings.scenes import schema
 from fluxlens.embeddings.stac import access
 from fluxlens.embeddings.stac.assets import radar_fault, stated_offset
@@ -25,8 +26,6 @@ BASELINE_PROPERTIES = ("s2:processing_baseline", "processing:version", "sentinel
 """Planetary Computer and Earth Search v1; Copernicus Data Space; Earth Search v0."""
 PRODUCT_NAMES = ("s2:product_uri", "sentinel:product_id", "title")
 """Properties that may hold the product's name, beside the id of the item."""
-OFFSET_BASELINE, OFFSET_SINCE = 4.0, np.datetime64("2022-01-25")
-"""First processing baseline whose digital numbers carry an offset, and the day ESA began to process with it."""
 SAME_IMAGE_S = 15 * 60
 """Seconds. Items of one tile and satellite closer than this are one image: processings differ by seconds, the next
 orbit over the same place comes after about 100 minutes."""
@@ -324,9 +323,9 @@ def _stated_baseline(item: Any) -> float | None:
         except (KeyError, TypeError, ValueError):
             continue  # processing:version may hold a software's version of another form
     for name in _product_names(item):
-        match = re.search(r"_N(\d{2})(\d{2})_", f"{name}_")
-        if match:
-            return float(f"{match[1]}.{match[2]}")
+        in_name = baseline_of_product(f"{name}_")
+        if np.isfinite(in_name):
+            return in_name
     return None
 
 
