@@ -88,6 +88,12 @@ def _hover(text: str, mode: str = "mouse") -> dict:
     }
 
 
+BAND = {"alpha": 0.2, "line_alpha": 0}
+"""Of the area between two ends."""
+
+DOT = {"line_color": None}
+
+
 def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
     """By chart: its marks, from the lowest to the highest.
 
@@ -101,51 +107,71 @@ def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
     """
     shade = {"color": THEMES["light"]["shade"], "alpha": 0.22, "line_alpha": 0, "level": "underlay"}
     gaps = Mark(f"no clear view for {GAP_DAYS} days", "VSpans", "gaps", ("left", "right"), shade)
-    band, dot = {"alpha": 0.2, "line_alpha": 0}, {"line_color": None}
-    # Under all that is read off: the lines of an area's pixels are many, and the mean is one of them.
-    lines = {chart: Mark(AREA_LINES, "RGB", f"lines_{chart}", ()) for chart in PIXEL_LINES}
-    charts: dict[str, list[Mark]] = {
-        "ndvi": [
-            lines["ndvi"],
-            Mark("5 to 95 % of the area", "Area", "season", ("time", "ndvi_lo", "ndvi_hi"), band, ("color",)),
-            Mark("through clear dates", "Curve", "season", ("time", "ndvi"), {"alpha": 0.5}, ("color",)),
-            Mark(
-                "filled, read off the embedding",
-                "Curve",
-                "daily",
-                ("time", "ndvi_decoded"),
-                {"line_width": 1.4},
-                ("color",),
-            ),
-            # Hollow: measured under cloud, shown so that the reader sees what was set aside.
-            Mark(
-                "observed, masked",
-                "Scatter",
-                "masked",
-                ("time", "ndvi"),
-                {"size": 5, "fill_alpha": 0, "line_alpha": 0.6} | _hover("NDVI @ndvi{0.00}, masked"),
-                ("line_color",),
-            ),
-            Mark(
-                "observed, clear",
-                "Scatter",
-                "clear",
-                ("time", "ndvi"),
-                {"size": 6} | dot | _hover("NDVI @ndvi{0.00}, clear"),
-                ("color",),
-            ),
-        ],
-        "pc": [],
-        "radar": [],
+    charts = {
+        "ndvi": _ndvi_marks(),
+        "pc": _component_marks(),
+        "radar": _radar_marks(),
+        "gpp": _gpp_marks(spread),
+        "weather": _weather_marks(),
     }
-    # All bands before all lines: marks are drawn in order, and a band must not cover a line.
+    for name, marks in charts.items():
+        if name != "weather":
+            # One path for all other places: their number changes, the number of elements does not.
+            marks.append(
+                Mark("other places", "Path", f"others_{name}", ("xs", "ys", "colour"), {"line_width": 1.6})
+            )
+        # Last, since HoloViews takes the labels of the axes from the first element; drawn under all by its level.
+        marks.append(gaps)
+    return charts
+
+
+def _area_lines(chart: str) -> Mark:
+    """Lines of an area's pixels, under all that is read off: they are many, and the mean is one of them."""
+    return Mark(AREA_LINES, "RGB", f"lines_{chart}", ())
+
+
+def _ndvi_marks() -> list[Mark]:
+    return [
+        _area_lines("ndvi"),
+        Mark("5 to 95 % of the area", "Area", "season", ("time", "ndvi_lo", "ndvi_hi"), BAND, ("color",)),
+        Mark("through clear dates", "Curve", "season", ("time", "ndvi"), {"alpha": 0.5}, ("color",)),
+        Mark(
+            "filled, read off the embedding",
+            "Curve",
+            "daily",
+            ("time", "ndvi_decoded"),
+            {"line_width": 1.4},
+            ("color",),
+        ),
+        # Hollow: measured under cloud, shown so that the reader sees what was set aside.
+        Mark(
+            "observed, masked",
+            "Scatter",
+            "masked",
+            ("time", "ndvi"),
+            {"size": 5, "fill_alpha": 0, "line_alpha": 0.6} | _hover("NDVI @ndvi{0.00}, masked"),
+            ("line_color",),
+        ),
+        Mark(
+            "observed, clear",
+            "Scatter",
+            "clear",
+            ("time", "ndvi"),
+            {"size": 6} | DOT | _hover("NDVI @ndvi{0.00}, clear"),
+            ("color",),
+        ),
+    ]
+
+
+def _component_marks() -> list[Mark]:
+    marks: list[Mark] = []
     names = list(COMPONENT_COLOURS)
     together = ", ".join(f"{name} @{name}{{0.00}}" for name in names)
     for name, colour in COMPONENT_COLOURS.items():
         ends = (f"{name}_lo", f"{name}_hi")
-        charts["pc"].append(
+        marks.append(
             Mark(
-                f"{name} 5 to 95 %", "Area", "daily", ("time", *ends), band | {"alpha": 0.15, "color": colour}
+                f"{name} 5 to 95 %", "Area", "daily", ("time", *ends), BAND | {"alpha": 0.15, "color": colour}
             )
         )
     for name, colour in COMPONENT_COLOURS.items():
@@ -153,7 +179,7 @@ def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
         tips = f"{together}<br>nearest clear Sentinel-2 view @days d away"
         hover = _hover(tips, "vline") if name == names[0] else {}
         extra = (*names[1:], "days") if name == names[0] else ()
-        charts["pc"] += [
+        marks += [
             Mark(
                 f"{name}, filled",
                 "Curve",
@@ -166,16 +192,21 @@ def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
                 "Scatter",
                 "daily",
                 ("time", f"{name}_s2"),
-                {"color": colour, "size": 3.5} | dot,
+                {"color": colour, "size": 3.5} | DOT,
             ),
         ]
+    return marks
+
+
+def _radar_marks() -> list[Mark]:
+    marks: list[Mark] = []
     # Passages are dots; the thin line between them only guides the eye.
     bands = list(RADAR_COLOURS)
     both = ", ".join(f"{band} @{band}{{0.0}}" for band in bands) + " dB"
     for name, colour in RADAR_COLOURS.items():
         # Both bands share their times: the hover of one shows both.
         hover, extra = (_hover(both, "vline"), bands[1:]) if name == bands[0] else ({}, ())
-        charts["radar"] += [
+        marks += [
             Mark(
                 f"{name} ",
                 "Curve",
@@ -188,22 +219,26 @@ def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
                 "Scatter",
                 "radar",
                 ("time", name, *extra),
-                {"color": colour, "size": 4} | dot | hover,
+                {"color": colour, "size": 4} | DOT | hover,
             ),
         ]
+    return marks
+
+
+def _gpp_marks(spread: str) -> list[Mark]:
     # Measurements under the prediction, so that the line stays visible among hundreds of days.
-    tower = {"size": 4.5, "alpha": 0.75} | dot
+    tower = {"size": 4.5, "alpha": 0.75} | DOT
     at = "GPP @gpp{0.0} (@gpp_lo{0.0} to @gpp_hi{0.0}) " + GPP_UNIT
     # From back to front: the prediction's band, measurements, the tower's climatology, the prediction.
-    charts["gpp"] = [
-        lines["gpp"],
-        Mark(spread, "Area", "daily", ("time", "gpp_lo", "gpp_hi"), band, ("color",)),
+    return [
+        _area_lines("gpp"),
+        Mark(spread, "Area", "daily", ("time", "gpp_lo", "gpp_hi"), BAND, ("color",)),
         Mark(
             "tower, night-time, 5 to 95 %",
             "Area",
             "tower",
             ("time", "gpp_nt_05", "gpp_nt_95"),
-            band | {"color": GPP_NT_COLOUR},
+            BAND | {"color": GPP_NT_COLOUR},
         ),
         Mark("tower, night-time", "Scatter", "tower", ("time", "gpp_nt"), tower | {"color": GPP_NT_COLOUR}),
         Mark(
@@ -229,9 +264,11 @@ def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
             ("color",),
         ),
     ]
-    # Two units in one chart: the second gets an axis of its own on the right.
+
+
+def _weather_marks() -> list[Mark]:
     axes = chart_dimensions()
-    charts["weather"] = [
+    return [
         Mark(
             "shortwave",
             "Curve",
@@ -248,15 +285,6 @@ def chart_marks(spread: str = "90 % band") -> dict[str, list[Mark]]:
             axis=axes["tair"],
         ),
     ]
-    for name, marks in charts.items():
-        if name != "weather":
-            # One path for all other places: their number changes, the number of elements does not.
-            marks.append(
-                Mark("other places", "Path", f"others_{name}", ("xs", "ys", "colour"), {"line_width": 1.6})
-            )
-        # Last, since HoloViews takes the labels of the axes from the first element; drawn under all by its level.
-        marks.append(gaps)
-    return charts
 
 
 def clear_times(series: xr.Dataset) -> pd.DatetimeIndex:

@@ -205,6 +205,17 @@ def read_polygon(path: str | Path) -> list[Region]:
         warn(" ".join(notes))
     if not regions or all(region.geometry.is_empty for region in regions):
         raise InputError(f"Got {path} without a whole polygon, need rings of four or more places; add one.")
+    _check_degrees(regions, path)
+    # Several regions must be told apart in one table.
+    if len(regions) > 1 and not all(region.name for region in regions):
+        regions = [Region(region.geometry, region.name or str(i)) for i, region in enumerate(regions, 1)]
+    return regions
+
+
+def _check_degrees(regions: list[Region], path: Path) -> None:
+    """InputError where polygons are not in lon, lat, or reach over 180 degrees east."""
+    import shapely
+
     # Metres without a CRS are far beyond degrees.
     bounds = shapely.total_bounds([region.geometry for region in regions])
     if not (bounds[0] >= -180 and bounds[1] >= -90 and bounds[2] <= 180 and bounds[3] <= 90):
@@ -224,10 +235,6 @@ def read_polygon(path: str | Path) -> list[Region]:
             f"Got the polygon {regions[number].name or number + 1} in {path} with an edge of more than 180 degrees,"
             " need one on one side of 180 degrees east; cut it there into two polygons."
         )
-    # Several regions must be told apart in one table.
-    if len(regions) > 1 and not all(region.name for region in regions):
-        regions = [Region(region.geometry, region.name or str(i)) for i, region in enumerate(regions, 1)]
-    return regions
 
 
 def warn(text: str) -> None:
