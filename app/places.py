@@ -134,6 +134,7 @@ def to_geojson(places: list[Place], data: ExplorerData) -> str:
     """
     features = []
     for place in places:
+        # The centre of the pixel; RFC 7946 has longitude first.
         lon, lat = data.grid.lonlat(*data.centre(place.row, place.col))
         geometry = {"type": "Point", "coordinates": [float(lon), float(lat)]}
         if place.area:

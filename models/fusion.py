@@ -131,6 +131,7 @@ class Fusion(nn.Module):
         other
             Trained fusion with the same number of features and no more units; all its sensors must be here too.
         """
+        # Inputs of the joining network are in the order of the sensors.
         is_prefix = self.sensors[: len(other.sensors)] == other.sensors
         for name in other.sensors:
             self.context[name].load_state_dict(other.context[name].state_dict())
@@ -150,6 +151,7 @@ class Fusion(nn.Module):
         units = [f"unit {i}" for i in range(self.first.out_features)]
         for layer in (1, 3):
             _copy_known_inputs(self.bend[layer], other.bend[layer], units, units[: other.first.out_features])
+        # Labels of inputs alone: their equality says which columns are copied.
         features = [f"feature {i}" for i in range(self.straight.out_features)]
         _copy_known_inputs(
             self.doubt[0], other.doubt[0], mine["evidence"] + features, theirs["evidence"] + features
@@ -215,6 +217,7 @@ class Fusion(nn.Module):
         dict
             Per sensor.
         """
+        # Sensors that the model does not know, and those without acquisitions, are as if they were not there.
         tokens = {name: t for name, t in tokens.items() if name in self.memory and t.day.shape[1]}
         groups = {name: _groups(t.day, group_days) for name, t in tokens.items()}
         weighted = {
@@ -266,6 +269,7 @@ class Fusion(nn.Module):
         FusionOutput
             Of each area, day and pixel (one pixel where no sensor has acquisitions).
         """
+        # For dtype and device of sensors without acquisitions.
         like = self.straight.weight
         p = next((one.values.shape[3] for one in series.values()), 1)
         values, evidence = [], []
@@ -308,6 +312,7 @@ def _time_distance(
     acquired: Int[Tensor, "a t"], days: Int[Tensor, "a q"], causal: bool
 ) -> tuple[Float[Tensor, "a q t"], Bool[Tensor, "a q t"]]:
     """Day of the acquisition minus query day (days), and which acquisitions count."""
+    # (a, 1, t) - (a, q, 1) = (a, q, t)
     dt = (acquired[:, None] - days[:, :, None]).to(torch.float32)
     used = dt.abs() <= WINDOW_DAYS
     return dt, used & (dt <= 0) if causal else used

@@ -372,6 +372,7 @@ def evaluate_gpp(
     """
     from fluxlens.embeddings.evaluation import gpp_at_tower, gpp_held_out
 
+    # Three data sets, three evaluations: many towers, one store at one tower, one table.
     if towers:
         if store or data:
             raise InputError("Got --towers with --store or --data, need it alone; leave them out.")

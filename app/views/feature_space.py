@@ -75,6 +75,7 @@ class FeatureSpaceView:
             self.plot.draw_marked(None)
             return
         day = "period" if self.period.value else self.state.day
+        # All that the cloud depends on; the current pixel alone moves its mark.
         choices = (self.x.value, self.y.value, self.colour.value, day, self.plot.viewport, self.state.dark)
         if choices == self._drawn:
             self._mark(getattr(self.space.selection, "geometry", None))
@@ -94,6 +95,7 @@ class FeatureSpaceView:
             return
         self._drawn = choices
         self.head.object = f'<div class="head"><b>{self.space.title}</b>{self._class_keys()}{KEYS}</div>'
+        # Drawn anew, the cloud has a new stream of selections.
         self.space.selection.add_subscriber(self._mark)
         self.pane.object = self._on_page(self.space.plot)
         self._update_places()

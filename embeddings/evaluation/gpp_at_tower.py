@@ -62,6 +62,7 @@ def evaluate_at_tower(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float 
         f"{MODEL}.coverage": float(inside.mean()),
     }
     for name, values in series.items():
+        # Model and climatology on the same days: those with a measurement and a prediction.
         values = values.sel(time=both).drop_vars("spatial_ref", errors="ignore")
         if pairs.scale == "daily":
             found = metrics.table(truth, values)

@@ -168,15 +168,18 @@ def logistic(x: np.ndarray, kind: np.ndarray, group: np.ndarray) -> np.ndarray:
     from sklearn.model_selection import LeaveOneGroupOut
 
     x, out = np.asarray(x, "float64"), kind.copy()
+    # Folds of whole sites, for the choice of the penalty alone: one choice per site would take a day.
     parts = [np.isin(group, names) for names in site_folds(pd.Series(group))]
     part_of = np.select(parts, range(len(parts)))  # (row,)
     for part in parts:
         xs, kinds = x[~part], kind[~part]
         inner = {strength: kinds.copy() for strength in LOGISTIC_STRENGTHS}
+        # The penalty is chosen without the fold that is predicted with it.
         for train, test in LeaveOneGroupOut().split(xs, kinds, part_of[~part]):
             for strength, predicted in inner.items():
                 predicted[test] = _fit_classifier(xs[train], kinds[train], strength).predict(xs[test])
         best = max(inner, key=lambda strength: balanced_accuracy_score(kinds, inner[strength]))
+        # Prediction leaves out one site at a time, with the fold's penalty.
         for name in np.unique(group[part]):
             out[group == name] = _fit_classifier(x[group != name], kind[group != name], best).predict(
                 x[group == name]

@@ -166,6 +166,7 @@ def _classify(x: np.ndarray, kind: np.ndarray) -> np.ndarray:
 
     out = kind.copy()
     for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(x, kind):
+        # Nested: the penalty is chosen inside the rows that teach.
         inner = StratifiedKFold(FOLDS - 2, shuffle=True, random_state=1)
         best = max(
             linear_probes.LOGISTIC_STRENGTHS,

@@ -242,6 +242,7 @@ def _series_per_target(table: SeriesTable, rows: np.ndarray, shown: list[np.ndar
     for name, other in table.sensors.items():
         if name == "s2":
             continue
+        # First row of each series, and the end; rows are sorted by series.
         edge = np.searchsorted(other.series, np.arange(len(table.ids) + 1))
         near = []
         for one, at in zip(of, day, strict=True):
@@ -250,6 +251,7 @@ def _series_per_target(table: SeriesTable, rows: np.ndarray, shown: list[np.ndar
             begin, stop = np.searchsorted(other.day[a:b], (at - WINDOW_DAYS, at + WINDOW_DAYS + 1))
             near.append(np.arange(a + begin, a + stop))
         parts[name] = (np.repeat(np.arange(len(rows)), [len(part) for part in near]), np.concatenate(near))
+    # A series per target, so that each has its own hidden date.
     sensors = {
         name: Observations(target, table.sensors[name].day[at], table.sensors[name].values[at])
         for name, (target, at) in parts.items()

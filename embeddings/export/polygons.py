@@ -206,7 +206,9 @@ def centres_inside(xs: np.ndarray, ys: np.ndarray, shape: Any) -> tuple[np.ndarr
     rows = slice(*np.searchsorted(-ys, (-top, -bottom)))
     if rows.start >= rows.stop or cols.start >= cols.stop:
         return nothing
+    # An index over the edges, made once for all rows of centres.
     shapely.prepare(shape)
+    # In blocks of rows: the mask of a large scene at once would take more memory than the answer.
     step = max(1, CENTRES_TOGETHER // (cols.stop - cols.start))
     indices = []
     for start in range(rows.start, rows.stop, step):

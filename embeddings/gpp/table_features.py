@@ -243,6 +243,7 @@ def _of_site(now: pd.DataFrame, clear: pd.Series, table: pd.DataFrame) -> dict[s
     """Statistics of the site's clear rows; a row whose site has none stands for itself."""
     site, out = table["site"], {}
 
+    # Over the clear rows of a site; a site without any has its own row instead.
     def over(name: str, how: str | float) -> pd.Series:
         groups = now[name].where(clear).groupby(site)
         value = groups.transform("mean") if how == "mean" else groups.transform(lambda s: s.quantile(how))

@@ -93,6 +93,7 @@ class BlockTask:
         parts = []
         for block_window in self.parts:
             days = self.request.days[block_window]
+            # (day, y, x[, feature]) of one stretch of days; they are joined below.
             parts.append((yield from embed_pixels_steps(self.model, tokens, shape, days, self.causal)))
         arrays = (
             {name: np.concatenate([block_window[name] for block_window in parts]) for name in parts[0]}
@@ -169,6 +170,7 @@ def compute(
     }
     for block in embed_blocks(scene, model, start, end, window, causal):
         for name, array in arrays.items():
+            # Blocks arrive in any shape at the edges; each lies where it says.
             array[:, block.rows, block.cols] = block.cube[name].values
     return build_cube(request, model, request.rows, request.cols, arrays, cube_attrs(scene, model, causal))
 

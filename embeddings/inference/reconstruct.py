@@ -103,6 +103,7 @@ def parse_days(scene: xr.DataTree, dates: Sequence[str], sensor: str) -> tuple[i
         days.append(day)
     if not days:
         raise InputError("no date to hide was given; write --hide YYYY-MM-DD[,YYYY-MM-DD].")
+    # A date given twice is one.
     return tuple(sorted(set(days)))
 
 

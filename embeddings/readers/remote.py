@@ -103,6 +103,7 @@ async def _answer(request: Awaitable[T], url: str) -> T:
                 f"Got the scene {url}, whose server refuses these credentials ({type(error).__name__}), need some that "
                 "may read it; set them in the environment, or read anonymously (docs/object_stores.md)."
             ) from error
+        # The libraries of the providers give text and no codes.
         if any(word in what for word in UNREACHABLE):
             raise InputError(
                 f"Got the scene {url}, whose server does not answer ({type(error).__name__}), need a connection; check "

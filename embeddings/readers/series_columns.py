@@ -279,6 +279,7 @@ def is_clear(table: pd.DataFrame, what: str) -> np.ndarray:
     if column is not None:
         values = text_table.to_numbers(table[column], what)
         is_other = np.isfinite(values) & (values != 0) & (values != 1)
+        # Shares and probabilities are refused rather than cut: at which share a pixel is clear is the user's to say.
         if is_other.any():
             raise InputError(
                 f"Got {values[is_other][0]:g} in the column {column} of {what}, need 1 (clear) or 0; correct it."

@@ -243,6 +243,7 @@ def _by_series(
         )
     columns = {name: values[name].to_numpy(np.float32)[order] for name in values}
     time = days.astype("datetime64[D]").astype("datetime64[ns]")
+    # Where the code changes a series begins; ``prepend`` makes the first row one.
     edges = np.append(np.flatnonzero(np.diff(codes, prepend=-1)), len(codes))
     return {
         str(name): xr.Dataset(

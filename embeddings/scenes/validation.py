@@ -116,6 +116,7 @@ def _time(where: str, dataset: xr.Dataset) -> None:
         raise InputError(f"Got {where} with a missing time (NaT), need a date for each; drop the others.")
     # As integers: differences of datetime64 overflow for far dates.
     steps = np.diff(time.values.astype("datetime64[ns]").astype("int64"))
+    # Two images at one time: which of them counts nobody has said.
     if (steps == 0).any():
         twice = str(time.values[1:][steps == 0][0])[:19]
         raise InputError(f"Got {where} with {twice} twice, need each time once; merge the duplicates.")

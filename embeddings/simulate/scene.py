@@ -376,9 +376,11 @@ def random_request(seed: int, size_px: int = 64, **fixed: Any) -> Request:
     **fixed
         Fields of ``Request`` that are not drawn.
     """
+    # A stream of its own: the land's stream of the same seed must not follow the choice of the place.
     rng = np.random.default_rng([seed, 4711])
     # Shares roughly as the land of these climates is monitored, not as the Earth's surface.
     climate = rng.choice(list(weather.CLIMATES), p=[0.46, 0.14, 0.16, 0.08, 0.16])
+    # Degrees between which land of the climate lies, of the continents where it is monitored.
     lat = {
         "temperate": (43, 56),
         "boreal": (57, 66),
@@ -420,6 +422,7 @@ def random_request(seed: int, size_px: int = 64, **fixed: Any) -> Request:
         seed=seed,
         size_px=size_px,
         start=str(start.date()),
+        # Sixteen months: a full season from whichever day it begins.
         end=str((start + pd.Timedelta(days=484)).date()),
         climate=str(climate),
         lon=float(rng.uniform(*lon[climate])),

@@ -184,6 +184,7 @@ def _without_offsets(name: str, times: pd.Series, offsets: pd.Series) -> pd.Seri
     offset = offsets.dropna().replace({"Z": "+00:00", "UTC": "+00:00"}).str.replace(":", "")
     if offset.empty:
         return times
+    # "+0100" to minutes east of Greenwich.
     minutes = (offset.str[1:3].astype(int) * 60 + offset.str[3:5].astype(int)) * np.where(
         offset.str[0] == "-", -1, 1
     )
@@ -197,6 +198,7 @@ def _without_offsets(name: str, times: pd.Series, offsets: pd.Series) -> pd.Seri
             stacklevel=2,
         )
         return times
+    # Of two offsets the smaller one is standard time: summer time is an hour more everywhere.
     standard = int(minutes.min())
     if (minutes != standard).any():
         moved = int((minutes != standard).sum())

@@ -179,10 +179,12 @@ def flat(landscapes: list[Landscape], first_site: int = 0):
     from fluxlens.models.gpp.training import PixelDays
 
     def rows(name: str) -> torch.Tensor:
+        # Days without a measurement teach nothing.
         parts = [getattr(one, name)[np.isfinite(one.measured)] for one in landscapes]
         return torch.from_numpy(np.concatenate(parts).astype(np.float32))
 
     site = np.concatenate(
+        # A landscape counts as a site: its rows are as alike as those of one tower.
         [np.full(int(np.isfinite(one.measured).sum()), first_site + i) for i, one in enumerate(landscapes)]
     )
     n = len(site)

@@ -116,6 +116,7 @@ def _read(path: Path, model: Embedder) -> list[TowerDays]:
     table = daily_table.read(path, need_gpp=True)
     out = []
     for site, rows in table.groupby("site"):
+        # By date, as the embedding of a series wants it.
         rows = rows.drop_duplicates("date").sort_values("date").reset_index(drop=True)
         has_spectrum = rows[list(DAILY_COLUMNS)].notna().all(axis=1).values
         measured = (rows["gpp"].notna() & rows["temp"].notna()).values

@@ -37,6 +37,7 @@ def pmodel_lue(drivers: Float[Tensor, "*n w"]) -> Float[Tensor, "*n"]:
         Light-use efficiency, gC per mol of absorbed photons, not negative.
     """
     t = NORMALISATIONS["tair_recent"].denormalise(drivers[..., DRIVERS.index("tair_recent")])
+    # Back to degC and hPa: the equations are in physical units.
     vpd_hpa = NORMALISATIONS["vpd_recent"].denormalise(drivers[..., DRIVERS.index("vpd_recent")])
     # Below 0 degC and above 42 degC the empirical functions leave their range; very dry or saturated air makes the
     # optimal ci:ca ratio numerically unstable.
