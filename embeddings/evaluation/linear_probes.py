@@ -168,7 +168,7 @@ def logistic(x: np.ndarray, kind: np.ndarray, group: np.ndarray) -> np.ndarray:
     from sklearn.model_selection import LeaveOneGroupOut
 
     x, out = np.asarray(x, "float64"), kind.copy()
-    # Folds of whole sites, for the choice of the penalty alone: one choice per site would take a day.
+    # Folds of whole sites, for the choice of the penalty alone: per site it would take as many more fits.
     parts = [np.isin(group, names) for names in site_folds(pd.Series(group))]
     part_of = np.select(parts, range(len(parts)))  # (row,)
     for part in parts:

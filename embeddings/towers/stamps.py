@@ -198,7 +198,7 @@ def _without_offsets(name: str, times: pd.Series, offsets: pd.Series) -> pd.Seri
             stacklevel=2,
         )
         return times
-    # Of two offsets the smaller one is standard time: summer time is an hour more everywhere.
+    # Of two offsets the smaller one is standard time: summer time is ahead of it.
     standard = int(minutes.min())
     if (minutes != standard).any():
         moved = int((minutes != standard).sum())
