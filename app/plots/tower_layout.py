@@ -120,7 +120,13 @@ def tower_tables(comparison: TowerComparison | None) -> dict[str, dict]:
         "anomaly": comparison.anomaly(comparison.measured),
     }
     tables["cycle_measured"] = {"time": cycle, "gpp": comparison.climatology(comparison.measured)}
-    tables["band"] = {"time": time, "low": comparison.low, "high": comparison.high}
+    # A band without its line would look like one of the baselines'.
+    is_banded = "model" in comparison.lines
+    tables["band"] = {
+        "time": time,
+        "low": comparison.low if is_banded else comparison.low * np.nan,
+        "high": comparison.high if is_banded else comparison.high * np.nan,
+    }
     for name in LINES:
         # A baseline that could not be made keeps its place in the charts, empty.
         known = name in comparison.lines

@@ -361,8 +361,13 @@ class Explorer(pn.viewable.Viewer):
         if not self.data.observations.fluxes:
             return self.tower_upload.view
         self.tower_calibration = TowerCalibration(self.state, self.data, self.set_calibration)
-        below = [self.tower_calibration.view, self.tower_upload.view]
-        self.tower_view = TowerView(self.state, self.data, self.map_view.plot.draw_footprint, below)
+        self.tower_view = TowerView(
+            self.state,
+            self.data,
+            self.map_view.plot.draw_footprint,
+            [self.tower_calibration.view],
+            [self.tower_upload.view],
+        )
         return self.tower_view.view
 
     def _with_session_choices(self, data: ExplorerData) -> ExplorerData:

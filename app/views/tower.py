@@ -5,7 +5,7 @@ from html import escape
 import numpy as np
 import panel as pn
 from fluxlens.app.data.explorer_data import ExplorerData
-from fluxlens.app.data.towers.comparison import LINES, SPLITS, TowerComparison
+from fluxlens.app.data.towers.comparison import LINES, PAIR, TowerComparison
 from fluxlens.app.data.towers.footprint import FOOTPRINT_KINDS, RADIUS_RANGE_M
 from fluxlens.app.data.towers.observations import NEAR_TOWER_M, PARTITIONING_LABELS
 from fluxlens.app.plots.tower_figures import TIME_HEIGHT_PX, TowerFigures
@@ -51,6 +51,7 @@ p { color: var(--muted); font-size: 12px; line-height: 1.5; margin: 8px 0; }
 @media (max-width: 1100px) { th:nth-child(2), td.name { position: sticky; left: 0; background: var(--card); } }
 @media (max-width: 520px) { table { font-size: 11px; } th, td { padding: 3px 4px; } }
 """
+_NOTES = "p { color: var(--muted); font-size: 12px; line-height: 1.5; margin: 0 0 4px; }"
 PLOT_TITLES = {
     "series": "Daily GPP, gC m⁻² d⁻¹",
     "scatter": "Predicted over measured",
@@ -60,6 +61,23 @@ PLOT_TITLES = {
 _SLIDER = ".bk-input-group label, .bk-slider-title { font-size: 12px; color: var(--muted); }"
 HEIGHTS = {"series": TIME_HEIGHT_PX, "scatter": 350, "cycle": 350, "anomaly": TIME_HEIGHT_PX}
 NO_ANOMALY = "<span>none: they need the same days in two years on screen</span>"
+
+
+def notes_text(comparison: TowerComparison, shown: list[str]) -> str:
+    """HTML of what the charts lack or show otherwise than usual, a sentence each; it stands above them.
+
+    Parameters
+    ----------
+    comparison : TowerComparison
+        Gives the reasons.
+    shown : list of str
+        Names of ``LINES`` that are switched on.
+    """
+    sentences = list(comparison.missing)
+    if set(PAIR) <= set(comparison.lines) and not set(PAIR) & set(shown):
+        model, baseline = (LINES[name] for name in PAIR)
+        sentences.append(f"{model} and {baseline} are shown together; press either to see both.")
+    return "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
 
 
 def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
@@ -85,14 +103,13 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
             rows.append(f'<tr class="{"" if i else "first"}">{scale_cell}{name_cell}{"".join(cells)}</tr>')
     heads = "".join(f"<th>{head}</th>" for head in ("scale", "line", *SCORES.values()))
     # No score without its split: readers must know what each line was fitted to.
-    splits_by_line = SPLITS | {
-        "model": comparison.model_split
+    splits_by_line = comparison.splits | {
+        "model": comparison.splits["model"]
         + (f" (trained on {comparison.training_data})" if comparison.training_data else "")
     }
     splits = ". ".join(
         f"<b>{LINES[name]}</b>: {escape(splits_by_line[name])}" for name in comparison.lines if name in shown
     )
-    reasons = "".join(f"<p>{escape(sentence)}</p>" for sentence in comparison.missing)
     # Scrolls inside its own box, so that a phone's page does not scroll sideways.
     # Reached by the keyboard too, since it may have to be scrolled.
     box = '<div class="wide" tabindex="0" role="region" aria-label="Scores">'
@@ -103,7 +120,7 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
         if rows
         else ""
     )
-    return table + notes + reasons
+    return table + notes
 
 
 def _format_cell(name: str, value: float) -> str:
@@ -125,14 +142,20 @@ class TowerView:
         The store on screen; it has a tower with GPP.
     draw_footprint : callable
         Called with the outlines of the footprint to draw on the map; with () to remove them.
-    below : list of panel.viewable.Viewable
-        Widgets at the end of the tab.
+    above, below : list of panel.viewable.Viewable
+        Widgets above the charts and at the end of the tab.
     """
 
     def __init__(
-        self, state: State, data: ExplorerData, draw_footprint, below: list[pn.viewable.Viewable] = ()
+        self,
+        state: State,
+        data: ExplorerData,
+        draw_footprint,
+        above: list[pn.viewable.Viewable] = (),
+        below: list[pn.viewable.Viewable] = (),
     ):
-        self.state, self.data, self.draw_footprint, self.below = state, data, draw_footprint, below
+        self.state, self.data, self.draw_footprint = state, data, draw_footprint
+        self.above, self.below = above, below
         self.charts = TowerFigures(data.days, on_day=lambda day: setattr(state, "day", day))
         self.head = _html(LEGEND_CSS)
         self.flux = pn.widgets.RadioButtonGroup(
@@ -189,6 +212,7 @@ class TowerView:
             label="Sensors above displacement height, m",
             width=220,
         )
+        self.notes = _html(_NOTES)
         self.table = _html(_TABLE)
         self.scores_title = _html(LEGEND_CSS)
         self.titles = {name: _html(LEGEND_CSS, _title(name, title)) for name, title in PLOT_TITLES.items()}
@@ -210,7 +234,7 @@ class TowerView:
         bind_widget(state, "radius_m", self.radius, "value_throttled")
         bind_widget(state, "height_m", self.height)
         # Not part of the state: which lines are shown is not in the permalink.
-        self.shown.param.watch(self._update, "value")
+        self.shown.param.watch(self._show_lines, "value")
         state.watch(self._update, ["page", "flux", "min_qc", "footprint_kind", "radius_m", "height_m"])
         state.watch(lambda event: self.charts.apply_theme("dark" if event.new else "light"), "dark")
         self.charts.apply_theme("dark" if state.dark else "light")
@@ -221,6 +245,16 @@ class TowerView:
         """The chosen partitioning, or the only one that the tower has."""
         available = self.data.observations.fluxes
         return self.state.flux if self.state.flux in available else available[0]
+
+    def _show_lines(self, event) -> None:
+        """Draw the chosen lines; the prediction goes and comes with the baseline that it is read against."""
+        model, baseline = PAIR
+        if model in event.new and baseline not in event.new:
+            # Which of the two was pressed decides: a baseline that goes takes the prediction with it.
+            lines = set(event.new) - {model} if baseline in event.old else {*event.new, baseline}
+            self.shown.value = [name for name in LINES if name in lines]
+        else:
+            self._update()
 
     def _update(self, *_) -> None:
         state = self.state
@@ -238,6 +272,7 @@ class TowerView:
         self.draw_footprint(comparison.footprint.outlines)
         self.charts.show(comparison, flux, self.shown.value)
         describe_tower_charts(self.charts.figures, comparison, self.shown.value)
+        self.notes.object = notes_text(comparison, self.shown.value)
         self.table.object = scores_table(comparison, self.shown.value)
         one_year = not np.isfinite(comparison.anomaly(comparison.measured)).any()
         self.titles["anomaly"].object = (
@@ -308,7 +343,9 @@ class TowerView:
         return pn.Column(
             controls,
             footprint_controls,
+            *self.above,
             self.head,
+            self.notes,
             parts["series"],
             pair,
             parts["anomaly"],

@@ -13,6 +13,7 @@ from fluxlens.app.data.towers.observations import TowerObservations
 from fluxlens.embeddings import climatology
 from fluxlens.embeddings.evaluation import gpp_at_tower
 from fluxlens.embeddings.gpp import baselines
+from fluxlens.embeddings.gpp.tower_light_use import light_use_of_other_towers
 from fluxlens.models.errors import InputError
 
 LINES = {
@@ -28,7 +29,14 @@ SPLITS = {
     "nirv": "leave-year-out: k learnt in the tower's other years",
     "p_model": "nothing learnt: published constants",
 }
-"""What each line was fitted to, so that no score is shown without its split."""
+"""What each line was fitted to, so that no score is shown without its split; a line made otherwise says how."""
+DRIVER_WORDS = {
+    "sw_in": "shortwave radiation (sw_in)",
+    "tair": "air temperature (tair)",
+    "vpd": "vapour pressure deficit (vpd)",
+}
+PAIR = ("model", "nirv")
+"""The prediction and the line without which it is not shown: light times greenness explains most of GPP."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +56,10 @@ class TowerComparison:
     """As ``gpp_evaluation.evaluate_at_tower`` gives them, ``NAME.SCALE.SCORE``; empty where nothing can be scored."""
     training_data: str = ""
     """What the model was trained on, as its card says."""
-    model_split: str = SPLITS["model"]
-    """Whether this very tower was among that."""
+    splits: dict[str, str] = field(default_factory=lambda: dict(SPLITS))
+    """By line, what it was fitted to; of the model whether this very tower was among that."""
     missing: tuple[str, ...] = ()
-    """Why something is missing, one sentence each."""
+    """Why something is missing or made otherwise than usual, one sentence each."""
     footprint: Footprint | None = None
     """The pixels over which the prediction and the baselines are averaged."""
 
@@ -123,15 +131,27 @@ def compare(
         return TowerComparison(
             scene.days, measured, {}, low.values, high.values, missing=(reason,), footprint=footprint
         )
-    lines = {}
+    lines, splits = {}, dict(SPLITS, model=_model_split(scene, tower))
     if "gpp" in predicted:
         lines["model"] = predicted["gpp"]
     # A baseline that lacks an input is named with its reason; the others still stand beside the model.
     for name, predict_baseline in BASELINES.items():
         try:
-            lines[name] = predict_baseline(inputs, observed, footprint).reindex(time=time)
+            line = predict_baseline(inputs, observed, footprint)
+            if not np.isfinite(line).any():
+                raise InputError("Got no day with all of its inputs, need some; give more.")
         except InputError as error:
             reasons.append(f"No {LINES[name]}: {str(error).split(';')[0]}.")
+            continue
+        lines[name] = line.reindex(time=time)
+        splits[name] = line.attrs.get("split", splits[name])
+        reasons += [line.attrs["note"]] if "note" in line.attrs else []
+    model, baseline = PAIR
+    if model in lines and baseline not in lines:
+        del lines[model]
+        reasons.append(
+            f"The prediction is not drawn: on this page it stands beside {LINES[baseline]} or not at all."
+        )
     scores, score_reasons = _score(lines, low, high, tower, min_qc)
     return TowerComparison(
         scene.days,
@@ -141,7 +161,7 @@ def compare(
         high.values,
         scores,
         _training_data(scene),
-        _model_split(scene, tower),
+        splits,
         (*reasons, *score_reasons),
         footprint,
     )
@@ -206,19 +226,34 @@ def _predict_day_of_year(
     inputs: ComparisonInputs, observed: xr.DataArray, footprint: Footprint
 ) -> xr.DataArray:
     """The climatology of the tower's other years."""
+    years = np.unique(observed.dropna("time").time.dt.year)
+    if len(years) < 2:
+        raise InputError("Got a tower that measured in one year, need two or more; load a longer file.")
     return climatology.leave_year_out_climatology(observed)
 
 
 def _predict_nirv(inputs: ComparisonInputs, observed: xr.DataArray, footprint: Footprint) -> xr.DataArray:
-    """k x NIRv x shortwave radiation (Badgley et al. 2017), k of each year fitted in the other years."""
-    radiation = _daily_weather(inputs.scene)["sw_in"]
+    """k x NIRv x shortwave radiation (Badgley et al. 2017), k of each year fitted in the other years.
+
+    Where the tower measured in one year of the scene, k is that of other towers; attrs ``split`` and ``note`` say so.
+    """
+    radiation = _daily_weather(inputs.scene, ("sw_in",))["sw_in"]
     clear = mean_clear_reflectance(inputs.scene, inputs.imagery, footprint)
     nirv = climatology.interpolate_daily(baselines.nirv(clear), radiation.time)
     observed = observed.reindex(time=radiation.time)
+    light = nirv * radiation
     years = sorted(set(radiation.time.dt.year.values.tolist()))
-    # Its factor must come from other years than those it predicts.
-    if len(years) < 2:
-        raise InputError("Got a scene of one year, need two or more to learn k in another year; give more.")
+    usable = observed.notnull() & light.notnull()
+    measured_years = set(observed.time.dt.year.values[usable.values].tolist())
+    # The factor must come from other days than those it predicts: other years, or else other towers.
+    if len(measured_years) < 2:
+        found = light_use_of_other_towers(str(inputs.tower.dataset.attrs.get("site", "")))
+        unit = "gC m⁻² d⁻¹ per W m⁻²"
+        return (found.k * light).assign_attrs(
+            split=f"leave-site-out: k = {found.k:.3f} {unit}, fitted at {found.towers} other towers",
+            note=f"{LINES['nirv']} has its factor, {found.k:.3f} {unit}, from {found.towers} other towers: this one"
+            " has measured in one year of the scene only, and no other year is left to fit it in.",
+        )
     # Leave one year out: k of each year is fitted to the others.
     parts = []
     for year in years:
@@ -229,7 +264,7 @@ def _predict_nirv(inputs: ComparisonInputs, observed: xr.DataArray, footprint: F
 
 def _predict_p_model(inputs: ComparisonInputs, observed: xr.DataArray, footprint: Footprint) -> xr.DataArray:
     """The P-model with fAPAR from NDVI; nothing is fitted."""
-    weather = _daily_weather(inputs.scene)
+    weather = _daily_weather(inputs.scene, ("sw_in", "tair", "vpd"))
     clear = mean_clear_reflectance(inputs.scene, inputs.imagery, footprint)
     nir_band = "B8A" if "B8A" in clear.band.values else "B08"
     red, nir = clear.sel(band="B04"), clear.sel(band=nir_band)
@@ -242,10 +277,11 @@ def _predict_p_model(inputs: ComparisonInputs, observed: xr.DataArray, footprint
 BASELINES = {"day_of_year": _predict_day_of_year, "nirv": _predict_nirv, "p_model": _predict_p_model}
 
 
-def _daily_weather(scene: SceneData) -> xr.Dataset:
-    """Weather on the days of the cube; InputError where a driver is missing."""
+def _daily_weather(scene: SceneData, names: tuple[str, ...]) -> xr.Dataset:
+    """Weather on the days of the cube; InputError where one of the drivers is missing."""
     weather = scene.weather
-    missing = [name for name in ("sw_in", "tair", "vpd") if weather is None or name not in weather]
+    missing = [name for name in names if weather is None or name not in weather]
     if missing:
-        raise InputError(f"Got a scene without {', '.join(missing)}, need it; add the weather.")
+        words = ", ".join(DRIVER_WORDS[name] for name in missing)
+        raise InputError(f"Got a scene without {words}, need it; add the weather.")
     return weather.sel(time=slice(scene.days[0], scene.days[-1]))

@@ -5,7 +5,9 @@ import pytest
 from app_world import DAYS, predict
 from fluxlens.app.data import ExplorerData
 from fluxlens.app.data.towers.comparison import LINES
+from fluxlens.app.plots.tower_layout import tower_tables
 from fluxlens.embeddings.evaluation import gpp_at_tower
+from fluxlens.embeddings.gpp.tower_light_use import light_use_of_other_towers
 
 
 def test_scores_are_those_of_the_evaluation(data):
@@ -43,11 +45,48 @@ def test_a_quality_nothing_reaches_says_so_instead_of_scores(store):
     assert "lower the quality" in comparison.missing[0]
 
 
-def test_what_cannot_be_drawn_says_why(data):
+def test_a_tower_of_one_year_gets_nirv_with_the_factor_of_other_towers(data):
     comparison = data.compare_tower("gpp_nt", 0.75)
-    assert set(comparison.lines) == set(LINES) - {"nirv"}
-    assert comparison.missing == (
-        "No NIRv × light: Got a scene of one year, need two or more to learn k in another year.",
+    assert set(comparison.lines) == set(LINES)
+    found = light_use_of_other_towers("XX-Tst")
+    nirv = comparison.lines["nirv"] / (found.k * data.weather.sw_in.values)
+    assert np.isfinite(nirv).all() and 0.1 < nirv.max() < 0.5
+    assert f"{found.k:.3f}" in comparison.splits["nirv"]
+    assert "30 other towers" in comparison.splits["nirv"]
+    (note,) = comparison.missing
+    assert note.startswith("NIRv × light has its factor, 0.129 gC m⁻² d⁻¹ per W m⁻², from 30 other towers: ")
+    assert "nirv.daily.nse" in comparison.scores
+
+
+def test_a_tower_that_teaches_the_factor_is_left_out_of_it(store):
+    tower = store._scene["tower"].to_dataset()
+    store._scene["tower"] = tower.assign_attrs(site="us-xbl")
+    comparison = ExplorerData(store, predict).compare_tower("gpp_nt", 0.75)
+    assert "29 other towers" in comparison.splits["nirv"]
+
+
+def test_without_nirv_there_is_no_prediction_and_both_say_why(store):
+    weather = store._scene["weather"].to_dataset()
+    store._scene["weather"] = weather.drop_vars("sw_in")
+
+    def predict_without_light(cube, weather):
+        return predict(cube, weather.assign(sw_in=weather.tair))
+
+    comparison = ExplorerData(store, predict_without_light).compare_tower("gpp_nt", 0.75)
+    assert set(comparison.lines) == {"day_of_year"}
+    assert comparison.missing[0] == "No NIRv × light: Got a scene without shortwave radiation (sw_in), need it."
+    assert comparison.missing[-1].startswith("The prediction is not drawn: on this page it stands beside NIRv")
+    tables = tower_tables(comparison)
+    assert np.isnan(tables["band"]["low"]).all()  # no band without its line
+
+
+def test_nirv_needs_no_other_weather_than_light(store):
+    weather = store._scene["weather"].to_dataset()
+    store._scene["weather"] = weather.drop_vars("vpd")
+    comparison = ExplorerData(store, predict).compare_tower("gpp_nt", 0.75)
+    assert set(comparison.lines) == set(LINES) - {"p_model"}
+    assert (
+        "No P-model: Got a scene without vapour pressure deficit (vpd), need it." in comparison.missing
     )
 
 
