@@ -1,8 +1,6 @@
-"""Areas as places: drawn on the map, uploaded as GeoJSON, restored from a permalink; and places as GeoJSON."""
+"""Areas and points as places: drawn on the map, of an uploaded file, of a permalink; and places as GeoJSON."""
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +8,20 @@ import shapely
 from fluxlens.app.data.areas import sample_members
 from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.data.uploaded_file import is_json, read_points_of, uploaded_file
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.state.place import Place
 from fluxlens.app.state.selection import State
 from fluxlens.embeddings.export import geometries
+from fluxlens.embeddings.export.geojson import read_features
 from fluxlens.embeddings.export.geometries import first_few
+from fluxlens.embeddings.export.vector_files import find_format
 from fluxlens.models.errors import InputError
 
 MAX_CORNERS = 200
 """A drawn outline keeps at most that many corners."""
+MAX_AREA_CORNERS = 50_000
+"""Of an uploaded area: its outline is drawn, is the key of what is read of it, and is cut into pixels again and again."""
 
 
 def add_area(
@@ -77,8 +80,8 @@ def add_outline(state: State, data: ExplorerData, xs: list[float], ys: list[floa
     add_area(state, data, shapely.Polygon(ring))
 
 
-def add_uploaded_area(state: State, data: ExplorerData, content: bytes) -> None:
-    """Add the areas of an uploaded GeoJSON: a place with its name for each feature.
+def add_uploaded_places(state: State, data: ExplorerData, name: str, content: bytes) -> None:
+    """Add the features of an uploaded file, each a place with its name: polygons as areas, points as pixels.
 
     Parameters
     ----------
@@ -86,40 +89,92 @@ def add_uploaded_area(state: State, data: ExplorerData, content: bytes) -> None:
         Gets the places, or the message on what is wrong.
     data : ExplorerData
         The store on screen.
+    name : str
+        The user's file name.
     content : bytes
-        The file.
+        The file, in any form that ``embeddings.export.geometries`` reads.
     """
-    with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
-        path = Path(folder) / "the file"
-        path.write_bytes(content)
-        try:
-            notes: list[str] = []
-            with collect_data_warnings(notes):
-                regions = geometries.read_polygon(path)
-        except InputError as error:
-            state.message = str(error).replace(f"{folder}{os.sep}", "")
-            return
+    notes: list[str] = []
+    try:
+        with uploaded_file(name, content, "places.geojson") as path, collect_data_warnings(notes):
+            found = read_places(path)
+    except InputError as error:
+        state.message = str(error)
+        return
     free = len(PLACE_COLOURS) - len(state.places)
     if not free:
         state.message = f"Got {len(PLACE_COLOURS)} places already, need a free colour; remove a place first."
         return
-    outside: list[str] = []
-    for number, region in enumerate(regions[:free], 1):
+    outside, beyond = [], []
+    for number, place in enumerate(found, 1):
         before = len(state.places)
-        add_area(state, data, region.geometry, region.name)
+        if before == len(PLACE_COLOURS):
+            beyond.append(place.name or str(number))
+            continue
+        if isinstance(place, geometries.Point):
+            _add_point(state, data, place)
+        else:
+            add_area(state, data, place.geometry, place.name)
         if len(state.places) == before:
-            outside.append(region.name or str(number))
-    if len(outside) == len(regions[:free]):
+            outside.append(place.name or str(number))
+    if len(outside) == len(found):
         return  # with the message that says so
     # One that is outside is said, and does not keep the others from the charts.
     if outside:
         notes.append(
             f"{len(outside)} features have no pixel centre in the scene: left out ({first_few(outside)})."
         )
-    if len(regions) > free:
-        names = first_few([region.name or str(n) for n, region in enumerate(regions, 1)][free:])
-        notes.append(f"{len(regions)} features, of which {free} have a free colour: left out ({names}).")
+    if beyond:
+        notes.append(
+            f"{len(found)} features, of which {free} have a free colour: left out ({first_few(beyond)})."
+        )
     state.param.update(message="", notes=notes)
+
+
+def _add_point(state: State, data: ExplorerData, point: geometries.Point) -> None:
+    """Add the pixel at a point; sets ``state.message`` outside the scene."""
+    try:
+        data.grid.pixel(point.lon, point.lat)  # its words on a point outside name lon and lat
+        row, col = data.locate(*(float(part) for part in data.grid.xy(point.lon, point.lat)))
+    except InputError as error:
+        state.message = str(error)
+        return
+    state.pin(row, col, add=True, name=point.name)
+
+
+def read_places(path: Path) -> list[geometries.Region] | list[geometries.Point]:
+    """Areas or points of a file, by what it holds.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        GeoJSON, KML, KMZ, GPX, a GeoPackage, a shapefile (.shp, or zipped), or a table with lon and lat.
+
+    Returns
+    -------
+    list of Region or list of Point
+        One a feature.
+
+    Raises
+    ------
+    InputError
+        The file is none of these, is damaged, mixes polygons with others, or has an outline of too many corners.
+    """
+    if not is_json(path) and not find_format(path):
+        return geometries.read_points(path)
+    features, _ = read_features(path)
+    kinds = {(feature.get("geometry") or {}).get("type") for feature in features}
+    if not kinds & {"Polygon", "MultiPolygon"}:
+        return read_points_of(path)
+    regions = geometries.read_polygon(path)
+    for region in regions:
+        corners = int(shapely.get_num_coordinates(region.geometry))
+        if corners > MAX_AREA_CORNERS:
+            raise InputError(
+                f"Got an area of {corners:,} corners in {path.name}, need at most {MAX_AREA_CORNERS:,} on screen;"
+                " simplify the outline."
+            )
+    return regions
 
 
 def to_geojson(places: list[Place], data: ExplorerData) -> str:

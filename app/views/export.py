@@ -11,11 +11,11 @@ import panel as pn
 from fluxlens.app.data import chart_table
 from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.data.uploaded_file import PLACES_BYTES, PLACES_ENDINGS, read_points_of, uploaded_file
 from fluxlens.app.places import to_geojson
 from fluxlens.app.plots import map_sheet
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.file_upload import FileUpload
-from fluxlens.app.views.place_toolbar import UPLOAD_BYTES
 from fluxlens.embeddings.export import extract, geometries, replay, writers
 from fluxlens.models.errors import InputError
 
@@ -34,6 +34,8 @@ FORMATS = {
 MAP_FORMATS = (".png", ".tif")
 CHART_FORMATS = (".charts.csv", ".charts.nc")
 """What the charts show, with tower and weather; the other formats hold the embedding."""
+ADVICE_OF_POLYGONS = ("give the file as --polygon", "load it as places, which are areas then")
+"""Advice of the command line, and that of the screen in its place."""
 MAX_ROWS = 500_000
 """Pixels x days of one export from the screen; the command line allows more."""
 
@@ -70,7 +72,7 @@ def file_name(
 
 
 def parse_points(data: ExplorerData, name: str, content: bytes) -> list[geometries.Point]:
-    """Points of an uploaded CSV or GeoJSON.
+    """Points of an uploaded file: a table, GeoJSON, KML, KMZ, GPX, a GeoPackage or a shapefile.
 
     Parameters
     ----------
@@ -86,18 +88,11 @@ def parse_points(data: ExplorerData, name: str, content: bytes) -> list[geometri
     InputError
         The file is broken, a point is outside the scene, or there are too many.
     """
-    # The user's name is never opened or joined to a path: only its ending chooses the reader.
-    suffix = ".geojson" if name.lower().endswith((".geojson", ".json")) else ".csv"
-    with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
-        # A file on disk, since readers tell formats by content and follow files beside it; the folder goes with the
-        # block.
-        path = Path(folder) / f"points{suffix}"
-        path.write_bytes(content)
+    with uploaded_file(name, content, "points.csv") as path:
         try:
-            points = geometries.read_points(path)
+            points = read_points_of(path)
         except InputError as error:
-            # Paths of the server are no business of a visitor.
-            raise InputError(str(error).replace(str(path), "the file")) from error
+            raise InputError(str(error).replace(*ADVICE_OF_POLYGONS)) from error
     for point in points:
         # Raises outside the scene: better now than when the export is asked for.
         data.grid.pixel(point.lon, point.lat)
@@ -235,10 +230,10 @@ class ExportView:
         self.points_upload = FileUpload(
             state,
             self._set_points,
-            UPLOAD_BYTES,
+            PLACES_BYTES,
             "split the file",
             text="Many points",
-            accept=".csv,.geojson,.json",
+            accept=",".join(PLACES_ENDINGS),
         )
         self.format.param.watch(self._update_button, "value")
         state.watch(self._drop_points, ["places", "current"])

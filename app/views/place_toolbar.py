@@ -2,14 +2,14 @@
 
 import panel as pn
 from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.data.uploaded_file import PLACES_BYTES, PLACES_ENDINGS
 from fluxlens.app.palette import PLACE_COLOURS
-from fluxlens.app.places import add_uploaded_area
+from fluxlens.app.places import add_uploaded_places
 from fluxlens.app.state.place import MAX_NAME_LENGTH
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.file_upload import FileUpload
 from fluxlens.app.views.page_behaviour import group_label
 
-UPLOAD_BYTES = 2**20
 # Buttons of a group cannot be styled one by one but by their position. The colours are variables, which can be set
 # anew: a new sheet would bring the addresses of Panel's own sheets with it, which a notebook would ask of a CDN.
 _DOTS = "".join(
@@ -47,11 +47,11 @@ class PlaceToolbar:
         self.remove = pn.widgets.Button(label="Remove")
         self.file = FileUpload(
             state,
-            lambda _, content: add_uploaded_area(state, data, content),
-            UPLOAD_BYTES,
-            "simplify the outline",
-            text="Area from GeoJSON",
-            accept=".geojson,.json",
+            lambda name, content: add_uploaded_places(state, data, name, content),
+            PLACES_BYTES,
+            "simplify the outlines",
+            text="Places from file",
+            accept=",".join(PLACES_ENDINGS),
         )
         self.name = pn.widgets.TextInput(
             label="Name of the place", css_classes=["no-label"], width=112, max_length=MAX_NAME_LENGTH

@@ -8,13 +8,14 @@ import panel as pn
 from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.towers.upload import UPLOAD_BYTES, UploadedTower, parse_location, read_tower_file
+from fluxlens.app.data.uploaded_file import TOWER_ENDINGS
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.file_upload import FileUpload
 from fluxlens.app.views.html import HTML
 from fluxlens.models.errors import InputError
 
 HELP = (
-    "<p><b>Your own tower.</b> A FLUXNET, AmeriFlux or ICOS file with GPP, .csv or .zip; half-hours with wind tell the "
+    "<p><b>Your own tower.</b> A FLUXNET, AmeriFlux or ICOS file with GPP (.csv, .zip, .gz, .nc); half-hours with wind tell the "
     "footprint too. It stands at LON, LAT or, where nothing is given, at the chosen pixel; it is read in memory for "
     "this visit alone.</p>"
 )
@@ -55,7 +56,7 @@ class TowerUpload:
             UPLOAD_BYTES,
             "load the daily (DD) file or the SUBSET zip",
             text="Tower file",
-            accept=".csv,.zip,.txt",
+            accept=",".join(TOWER_ENDINGS),
         )
         self.remove = pn.widgets.Button(label="Take it away", visible=on_remove is not None)
         self.remove.on_click(lambda _: on_remove())

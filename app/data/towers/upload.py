@@ -1,7 +1,6 @@
 """A tower file that the user uploads: read as data, never stored, and located in the scene on screen."""
 
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -9,6 +8,7 @@ from threading import Lock
 import pandas as pd
 import xarray as xr
 from fluxlens.app.data.scene import SceneData
+from fluxlens.app.data.uploaded_file import uploaded_file
 from fluxlens.embeddings import towers
 from fluxlens.models.errors import InputError
 
@@ -80,21 +80,12 @@ def read_tower_file(scene: SceneData, name: str, content: bytes, lon: float, lat
     InputError
         The file is no tower file of days or half-hours, or has no GPP on days of the scene.
     """
-    # The name comes from a browser: nothing in it may leave the temporary folder.
-    safe_name = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[-100:].lstrip(".") or "tower.csv"
-    with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
-        path = Path(folder) / safe_name
-        path.write_bytes(content)
-        try:
-            # One file at a time, since each may take 0.5 GB.
-            with _READ_LOCK:
-                tower, wind = towers.read(path), _read_wind(path, scene)
-        except InputError as error:
-            # errors name the path of the temporary folder, which is no concern of the user
-            raise InputError(str(error).replace(str(path), safe_name)) from error
+    # One file at a time, since each may take 0.5 GB.
+    with uploaded_file(name, content, "tower.csv") as path, _READ_LOCK:
+        tower, wind = towers.read(path), _read_wind(path, scene)
     if tower.attrs["resolution"] != "daily":
         raise InputError(
-            f"Got {safe_name}, a {tower.attrs['resolution']} file, need days or half-hours; load its DD or HH file."
+            f"Got {tower.attrs['source']}, a {tower.attrs['resolution']} file, need days or half-hours; load its DD or HH file."
         )
     tower = tower.assign_attrs(lon=lon, lat=lat)
     check_tower(scene, tower)

@@ -13,6 +13,7 @@ import shapely
 import xarray as xr
 from app_world import give, predict
 from fluxlens.app.data import ExplorerData
+from fluxlens.app.data.uploaded_file import PLACES_BYTES
 from fluxlens.app.palette import CLASS_COLOURS
 from fluxlens.app.plots import map_sheet
 from fluxlens.app.state import LayerKey, Place, State
@@ -149,10 +150,10 @@ def test_many_points_of_a_file_are_exported_until_another_place_is_chosen(state,
     ("name", "content", "match"),
     [
         ("a.csv", b"lon,lat\n0,0\n", "inside lon"),
-        ("a.csv", b"x" * (2**20 + 1), "need 1 to 1,048,576"),
+        ("a.csv", b"x" * (PLACES_BYTES + 1), "need 1 to 8,388,608"),
         ("a.csv", b"\xff\xfe\x00", "not text"),
         ("a.csv", b"\n", "without a header"),
-        ("a.geojson", b"{", "the file, which is not JSON"),
+        ("a.geojson", b"{", "Got a.geojson, which is not JSON"),
         ("a.geojson", b"[" * 100_000, "not JSON"),
         ("a.geojson", b'{"type": "Point", "coordinates": [9.004]}', "broken Point"),
         ("a.geojson", b'{"type": "Feature", "geometry": "x"}', "features that are none"),

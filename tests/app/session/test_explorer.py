@@ -238,7 +238,7 @@ def test_an_areas_pixels_are_drawn_under_its_mean_until_they_are_switched_off(ex
 
 @pytest.mark.parametrize(
     ("content", "word"),
-    [(b"{", "JSON"), (b'{"type": "Point", "coordinates": [1, 2]}', "Point"), (b" " * 2**21, "bytes")],
+    [(b"{", "JSON"), (b'{"type": "Point", "coordinates": [1, 2]}', "inside lon"), (b" " * 2**24, "bytes")],
 )
 def test_a_bad_upload_becomes_a_message_without_a_path(explorer, content, word):
     before = explorer.state.places
@@ -249,12 +249,14 @@ def test_a_bad_upload_becomes_a_message_without_a_path(explorer, content, word):
 
 
 def test_exported_places_can_be_uploaded_again(explorer):
-    from fluxlens.app.places import add_uploaded_area, to_geojson
+    from fluxlens.app.places import add_uploaded_places, to_geojson
 
     x, y = explorer.data.grid.x, explorer.data.grid.y
     explorer.outline([x[20], x[24], x[24]], [y[10], y[10], y[14]])
     place = explorer.state.place
-    add_uploaded_area(explorer.state, explorer.data, to_geojson([place], explorer.data).encode())
+    add_uploaded_places(
+        explorer.state, explorer.data, "a.geojson", to_geojson([place], explorer.data).encode()
+    )
     again = explorer.state.place
     assert again.slot != place.slot
     assert again.area == place.area
@@ -263,7 +265,7 @@ def test_exported_places_can_be_uploaded_again(explorer):
 def test_features_of_a_file_become_areas_with_their_names(explorer):
     import json
 
-    from fluxlens.app.places import add_uploaded_area
+    from fluxlens.app.places import add_uploaded_places
     from fluxlens.app.session import permalink
 
     grid, features = explorer.data.grid, []
@@ -279,7 +281,7 @@ def test_features_of_a_file_become_areas_with_their_names(explorer):
             }
         )
     content = json.dumps({"type": "FeatureCollection", "features": features}).encode()
-    add_uploaded_area(explorer.state, explorer.data, content)
+    add_uploaded_places(explorer.state, explorer.data, "a.geojson", content)
     assert [place.label for place in explorer.state.places] == ["Pixel 1", "meadow", "oaks <b>"]
     assert len({place.slot for place in explorer.state.places}) == 3
     assert explorer.state.message == ""
