@@ -21,7 +21,7 @@ from fluxlens.models.errors import InputError
 MAX_CORNERS = 200
 """A drawn outline keeps at most that many corners."""
 MAX_AREA_CORNERS = 50_000
-"""Of an uploaded area: its outline is drawn, is the key of what is read of it, and is cut into pixels again and again."""
+"""Of an uploaded area: its outline is drawn, is a key of what is read of it, and is cut into pixels again and again."""
 
 
 def add_area(

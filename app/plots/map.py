@@ -337,7 +337,7 @@ class MapPlot:
         tips = [
             *((name, f"@v{i}{digits}{unit}") for i, name in enumerate(style.channels)),
             *([("mean of", cell)] if cell else []),
-            ("on", self.image_shown.caption),
+            ("on", self.image_shown.caption.removeprefix("on ")),
             ("at", "$x{custom}"),
         ]
         # Setting tooltips anew closes an open one; it is done only when their text changes.

@@ -17,6 +17,7 @@ def map_marks() -> list[Mark]:
     """The marks of the map, from the lowest to the highest: basemap, layer, computed box, outlines, markers."""
     points, lines = ("x", "y", "colour"), ("xs", "ys", "colour")
     ring = {"size": 20, "fill_alpha": 0}
+    square = {"marker": "square", "line_color": DARK, "line_width": 1}
     return [
         Mark("basemap", "RGB", "basemap", ()),
         Mark("layer", "RGB", "layer", ()),
@@ -44,12 +45,10 @@ def map_marks() -> list[Mark]:
             points,
             {"marker": "triangle", "size": 13, "line_color": HALO, "line_width": 1.5},
         ),
+        # On a map of classes a label lies on its own colour: its dark rim around the white one is what is seen there.
+        Mark("labels, rim", "Points", "labels", points, square | {"size": 17, "fill_color": DARK}),
         Mark(
-            "labels",
-            "Points",
-            "labels",
-            points,
-            {"marker": "square", "size": 11, "line_color": HALO, "line_width": 2},
+            "labels", "Points", "labels", points, square | {"size": 12, "line_color": HALO, "line_width": 2}
         ),
         Mark("pixels, halo", "Points", "pixels", points, ring | {"color": HALO, "line_width": 6}),
         Mark("pixels", "Points", "pixels", points, ring | {"line_width": 3}),

@@ -12,6 +12,7 @@ from bokeh.models import (
     CrosshairTool,
     CustomJS,
     DatetimeTickFormatter,
+    NoOverlap,
     PanTool,
     Range1d,
     Span,
@@ -61,6 +62,8 @@ def style_time_figure(figure: Any) -> None:
     figure.toolbar.active_scroll, figure.toolbar.active_drag = wheel, pan
     figure.xaxis.formatter = DatetimeTickFormatter(days="%e %b", months="%b %Y", years="%Y")
     figure.xaxis.ticker.desired_num_ticks = 5
+    # Where a phone has no room for all dates, some are left out: they would be written over one another.
+    figure.xaxis.major_label_policy = NoOverlap(min_distance=6)
     figure.xaxis.axis_label = "Date, UTC"
 
 

@@ -58,6 +58,8 @@ COMPUTED_ENTRY = re.compile(rf"{ENTRY_PREFIX}[0-9a-f]{{12}}")
 _COLUMNS = """
 :host { flex: 1 1 auto !important; display: grid !important; gap: 12px; align-items: stretch;
   grid-template-columns: minmax(330px, 46fr) minmax(380px, 54fr); grid-template-rows: 1fr; }
+/* two maps need more room than the charts beside them */
+@media (min-width: 1100px) { :host(.split) { grid-template-columns: minmax(330px, 62fr) minmax(380px, 38fr); } }
 @media (max-width: 780px) { :host { grid-template-columns: minmax(0, 1fr); grid-template-rows: none; } }
 """
 _PAGE = ":host { min-height: 100vh; background: var(--bg); width: 100%; }"
@@ -348,6 +350,11 @@ class Explorer(pn.viewable.Viewer):
         columns = pn.Column(
             self.map_view.view, self.tabs.view, sizing_mode="stretch_width", stylesheets=[_COLUMNS]
         )
+        show_split = self.map_view.split
+        columns.css_classes = ["split"] if show_split.value else []
+        show_split.param.watch(
+            lambda event: setattr(columns, "css_classes", ["split"] if event.new else []), "value"
+        )
         self._body[:] = [columns]
         self._write_link()
 
@@ -365,7 +372,7 @@ class Explorer(pn.viewable.Viewer):
             self.state,
             self.data,
             self.map_view.plot.draw_footprint,
-            [self.tower_calibration.view],
+            self.tower_calibration,
             [self.tower_upload.view],
         )
         return self.tower_view.view

@@ -281,8 +281,10 @@ class SeriesView:
             what = AREA_RANGE if self.state.place.area else "90 % band"
             fitted = self.data.scene.calibration
             name = "predicted" if fitted is None else f"predicted, calibrated with {escape(fitted.name)}"
-            yield legend_key("line", colour, name, f"{value:.1f}")
-            yield legend_key("area", colour, what, f"{low:.1f} to {high:.1f}")
+            yield legend_key("line", colour, name, _format(value, 1))
+            # Empty where weather is missing: no "nan to nan".
+            band = f"{_format(low, 1)} to {_format(high, 1)}" if np.isfinite([low, high]).all() else ""
+            yield legend_key("area", colour, what, band)
         yield from self._area_lines_key("gpp", series)
         tower = self._shown_tower()
         if tower is None:
@@ -341,5 +343,5 @@ def _index_of_day(times: np.ndarray, day) -> int | None:
 
 
 def _format(value: float, digits: int) -> str:
-    """A number, or an empty string for NaN."""
-    return f"{value:.{digits}f}" if np.isfinite(value) else ""
+    """A number with a typographic minus, or an empty string for NaN."""
+    return f"{value:.{digits}f}".replace("-", "−") if np.isfinite(value) else ""

@@ -15,6 +15,12 @@ _TABS = """
   background: none !important; color: var(--muted) !important; padding: 0 2px !important; height: 28px;
   font-weight: 600 !important; }
 .bk-btn-group > .bk-btn.bk-active { color: var(--ink) !important; box-shadow: inset 0 -2px var(--accent) !important; }
+/* On a phone one line, which scrolls sideways by itself where a tower has a long name. */
+@media (max-width: 520px) {
+  .bk-btn-group { flex-wrap: nowrap; gap: 0 10px; justify-content: space-between; overflow-x: auto;
+    scrollbar-width: none; }
+  .bk-btn-group > .bk-btn { white-space: nowrap; letter-spacing: -.01em; }
+}
 """
 
 

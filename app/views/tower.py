@@ -16,6 +16,7 @@ from fluxlens.app.views.html import HTML
 from fluxlens.app.views.legend import LEGEND_CSS, legend_key
 from fluxlens.app.views.page_behaviour import group_label, mark_as_chart, save_buttons
 from fluxlens.app.views.text_alternatives import describe_tower_charts
+from fluxlens.app.views.tower_calibration import TowerCalibration
 from fluxlens.embeddings.metrics import SCALES
 
 SCORES = {
@@ -94,7 +95,9 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
     for scale in SCALES:
         # Lines without enough days at a scale have no scores there, and no empty row.
         names = [
-            name for name in comparison.lines if name in shown and f"{name}.{scale}.n" in comparison.scores
+            name
+            for name in comparison.lines
+            if name in shown and comparison.scores.get(f"{name}.{scale}.n", 0) > 0
         ]
         for i, name in enumerate(names):
             cells = (_format_cell(score, comparison.scores[f"{name}.{scale}.{score}"]) for score in SCORES)
@@ -142,8 +145,10 @@ class TowerView:
         The store on screen; it has a tower with GPP.
     draw_footprint : callable
         Called with the outlines of the footprint to draw on the map; with () to remove them.
-    above, below : list of panel.viewable.Viewable
-        Widgets above the charts and at the end of the tab.
+    calibration : TowerCalibration, optional
+        Its buttons stand beside the choice of pixels and its text below them, above the charts.
+    below : list of panel.viewable.Viewable
+        Widgets at the end of the tab.
     """
 
     def __init__(
@@ -151,11 +156,11 @@ class TowerView:
         state: State,
         data: ExplorerData,
         draw_footprint,
-        above: list[pn.viewable.Viewable] = (),
+        calibration: TowerCalibration | None = None,
         below: list[pn.viewable.Viewable] = (),
     ):
         self.state, self.data, self.draw_footprint = state, data, draw_footprint
-        self.above, self.below = above, below
+        self.calibration, self.below = calibration, below
         self.charts = TowerFigures(data.days, on_day=lambda day: setattr(state, "day", day))
         self.head = _html(LEGEND_CSS)
         self.flux = pn.widgets.RadioButtonGroup(
@@ -322,6 +327,7 @@ class TowerView:
             self.footprint_kind,
             self.radius,
             self.height,
+            *([self.calibration.buttons] if self.calibration else []),
             sizing_mode="stretch_width",
             margin=(8, 0, 0, 0),
             css_classes=["wrap", "gap-8", "middle"],
@@ -343,7 +349,7 @@ class TowerView:
         return pn.Column(
             controls,
             footprint_controls,
-            *self.above,
+            *([self.calibration.text] if self.calibration else []),
             self.head,
             self.notes,
             parts["series"],

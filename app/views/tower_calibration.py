@@ -79,17 +79,11 @@ class TowerCalibration:
         self.text = HTML(
             "" if calibration is None else describe(calibration),
             sizing_mode="stretch_width",
+            margin=(6, 0, 0, 0),
             stylesheets=[_TEXT],
         )
-        self.view = pn.Column(
-            pn.Row(self.button, self.remove),
-            self.text,
-            sizing_mode="stretch_width",
-            margin=(8, 0, 0, 0),
-            css_classes=["gap-8"],
-            # Nothing predicts here: nothing can be calibrated.
-            visible=data.predict is not None,
-        )
+        # Nothing predicts without a head: nothing can be calibrated.
+        self.buttons = pn.Row(self.button, self.remove, visible=data.predict is not None)
 
     async def _calibrate(self) -> None:
         state, available = self.state, self.data.observations.fluxes

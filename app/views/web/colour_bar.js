@@ -30,12 +30,11 @@ export function render({ model }) {
     low.value = from;
     high.value = to;
     palettes.replaceChildren(...Object.entries(model.palettes).map(([name, gradient]) => {
-      const swatch = make("button", {
-        type: "button", "aria-label": model.names[name] ?? name, title: model.names[name] ?? name,
-        "aria-pressed": String(name === palette), onclick: () => choose(name),
-      });
+      const swatch = make("span", { class: "ramp" });
       swatch.style.background = gradient;
-      return swatch;
+      return make("button", {
+        type: "button", "aria-pressed": String(name === palette), onclick: () => choose(name),
+      }, swatch, make("span", { class: "name" }, model.names[name] ?? "The layer's own"));
     }));
     allowReset();
   };
