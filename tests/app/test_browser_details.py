@@ -39,7 +39,7 @@ def open_page(browser, shared_url):  # noqa: F811
         page.wrong = []
         page.on("pageerror", lambda error: page.wrong.append(str(error)))
         page.goto(shared_url + query)
-        page.get_by_text(wait).first.wait_for(timeout=60_000)
+        page.get_by_text(wait).first.wait_for()
         page.locator("[role=application]").first.wait_for()
         page.wait_for_timeout(500)
         return page
@@ -117,7 +117,8 @@ def test_split_maps_take_the_larger_part_of_a_wide_page(open_page):
     page = open_page(1400, 900)
     alone = map_box(page)
     page.get_by_role("button", name="Split", exact=True).click()
-    page.wait_for_timeout(2500)
+    page.locator("[role=application]").nth(1).wait_for()
+    page.wait_for_timeout(2000)
     boxes = [one.bounding_box() for one in page.locator("[role=application]").all()]
     assert len(boxes) == 2
     assert boxes[0]["y"] == pytest.approx(boxes[1]["y"], abs=1)
@@ -160,6 +161,7 @@ def test_labels_have_a_legend_in_the_colours_of_their_markers(open_page):
     assert colours == ["rgb(0, 114, 178)", "rgb(230, 159, 0)"]
     page.mouse.move(5, 5)  # the hover covers a marker
     page.wait_for_timeout(800)
+    box = map_box(page)  # below a legend that came with the labels
     picture = shot(page, "label_legend.png")
     # A marker on a map of its own colour: white and a dark rim around it.
     x, y = int(box["x"] + 0.9 * box["width"]), int(box["y"] + 0.7 * box["height"])

@@ -85,8 +85,8 @@ def read_tower_file(scene: SceneData, name: str, content: bytes, lon: float, lat
         tower, wind = towers.read(path), _read_wind(path, scene)
     if tower.attrs["resolution"] != "daily":
         raise InputError(
-            f"Got {tower.attrs['source']}, a {tower.attrs['resolution']} file, need days or half-hours; load its DD or HH"
-            " file."
+            f"Got {tower.attrs['source']}, a {tower.attrs['resolution']} file, need days or half-hours; load its DD or"
+            " HH file."
         )
     tower = tower.assign_attrs(lon=lon, lat=lat)
     check_tower(scene, tower)
