@@ -46,7 +46,7 @@ def map_marks() -> list[Mark]:
             {"marker": "triangle", "size": 13, "line_color": HALO, "line_width": 1.5},
         ),
         # On a map of classes a label lies on its own colour: its dark rim around the white one is what is seen there.
-        Mark("labels, rim", "Points", "labels", points, square | {"size": 17, "fill_color": DARK}),
+        Mark("labels, rim", "Points", "labels", points, square | {"size": 20, "fill_color": DARK}),
         Mark(
             "labels", "Points", "labels", points, square | {"size": 12, "line_color": HALO, "line_width": 2}
         ),

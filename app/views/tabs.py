@@ -66,6 +66,10 @@ class TabsView:
             self._body,
             sizing_mode="stretch_width",
             css_classes=["card", "role-region"],
-            stylesheets=[":host { padding: 10px 14px 6px; min-height: 540px; min-width: 0; }"],
+            # As high as the map beside it; below it, on a phone, a page of few controls would be an empty card.
+            stylesheets=[
+                ":host { padding: 10px 14px 6px; min-height: 540px; min-width: 0; }"
+                "@media (max-width: 780px) { :host { min-height: 0; } }"
+            ],
             **group_label("Charts and scores"),
         )

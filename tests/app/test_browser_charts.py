@@ -107,7 +107,7 @@ def test_the_header_leaves_the_title_of_an_entry_that_is_gone(visit):  # noqa: F
 def test_the_feature_space_is_whole_with_its_colour_bar_on_every_screen(visit, width):  # noqa: F811
     visit.set_viewport_size({"width": width, "height": 900})
     visit.get_by_role("button", name="Feature space").click()
-    visit.get_by_text(re.compile("Draw a line around points")).wait_for(timeout=30_000)
+    visit.get_by_text(re.compile("draw a line around points")).wait_for(timeout=30_000)
     visit.wait_for_function(
         """() => [...Bokeh.documents[0]._all_models.values()].some((model) => model.type === "ColorBar")""",
         timeout=30_000,

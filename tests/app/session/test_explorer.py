@@ -554,7 +554,6 @@ def test_classes_in_feature_space_have_a_legend_with_their_shares(explorer):
 def test_a_job_whose_view_is_gone_becomes_an_entry_when_it_is_done(explorer, monkeypatch, tmp_path):
     from types import SimpleNamespace
 
-
     looks, stopped = [], []
 
     def poll(look, period):
