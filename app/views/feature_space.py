@@ -12,7 +12,10 @@ from fluxlens.app.views.page_behaviour import group_label
 from fluxlens.models.errors import InputError
 
 COLOURS = {"Density": "density", "Mean GPP": "gpp", "Class": "class"}
-HINT = "With the lasso, draw a line around points to mark their pixels on the map; an area on the map marks its pixels here."
+HINT = (
+    "With the lasso, draw a line around points to mark their pixels on the map; an area on the map marks its pixels"
+    " here."
+)
 HEIGHT_PX = 520
 """Least height of the plot with its tools and colour bar: whole on the screen of a phone."""
 KEYS = legend_key("line", PATH_COLOUR, "chosen pixel, year around the day") + legend_key(

@@ -26,6 +26,12 @@ GLOSSARY = {
     "model.",
     "NDVI": "Normalised difference vegetation index, (NIR − red) / (NIR + red): about 0 over bare soil, above 0.8 over "
     "dense green vegetation.",
+    "NIRv × light": "Near-infrared reflectance of vegetation (NDVI × NIR) times shortwave radiation times one fitted "
+    "factor (Badgley et al. 2017): the simplest estimate of GPP that a prediction must beat.",
+    "P-model": "Light absorbed according to NDVI times the efficiency that follows from temperature and dryness "
+    "(Stocker et al. 2020); nothing is fitted.",
+    "Day of year": "Mean of the same day in the tower's other years.",
+    "Footprint": "The land around a tower from which the air that it measured came, by wind and turbulence.",
     "NSE, KGE": "Scores of a prediction, at best 1: Nash-Sutcliffe and Kling-Gupta efficiency. NSE of 0 is as good "
     "as the mean of the measurements.",
 }
