@@ -56,15 +56,27 @@ def uploaded_file(name: str, content: bytes, fallback: str) -> Iterator[Path]:
 
 
 def is_json(path: Path) -> bool:
-    """Whether a file begins as JSON does, whatever its name; record separators of RFC 8142 included."""
+    """Whether a file begins as JSON does, whatever its name.
+
+    Parameters
+    ----------
+    path : Path
+        Text with or without a mark of byte order, or one feature a line with record separators (RFC 8142).
+    """
     with path.open("rb") as stream:
         head = stream.read(256)
-    # Bytes of a mark of byte order and the zeros of UTF-16 are skipped.
+    # The zeros are those of UTF-16.
     return head.strip(b"\xef\xbb\xbf\xff\xfe\x00\x1e \t\r\n")[:1] in (b"{", b"[")
 
 
 def read_points_of(path: Path) -> list[geometries.Point]:
-    """Points of an uploaded file, as ``geometries.read_points`` reads it, which knows GeoJSON by its suffix alone."""
+    """Points of an uploaded file, as ``geometries.read_points`` reads it, which knows GeoJSON by its suffix alone.
+
+    Parameters
+    ----------
+    path : Path
+        Of ``uploaded_file``; renamed where it is GeoJSON of another suffix.
+    """
     if is_json(path) and path.suffix.lower() not in (".geojson", ".json"):
         path = path.rename(path.with_suffix(".geojson"))
     return geometries.read_points(path)

@@ -176,6 +176,9 @@ def test_the_prediction_never_stands_without_nirv_times_light_and_its_factor_is_
 
 def test_a_phone_held_sideways_shows_the_map_and_no_empty_card(open_page):
     page = open_page(844, 390, device_scale_factor=2)
+    page.get_by_role("button", name="Got it").click()  # the explanation of a first visit takes room, too
+    page.get_by_role("button", name="Got it").wait_for(state="hidden")
+    page.wait_for_timeout(800)
     assert map_box(page)["y"] < 250  # of 390
     layers = page.get_by_role("group", name="Layer of the map")
     assert len({round(one.bounding_box()["y"]) for one in layers.get_by_role("button").all()}) == 1
