@@ -549,24 +549,3 @@ def test_classes_in_feature_space_have_a_legend_with_their_shares(explorer):
     view.colour.value = "density"
     assert "cluster" not in view.head.object
     explorer.state.page = "series"
-
-
-def test_a_job_whose_view_is_gone_becomes_an_entry_when_it_is_done(explorer, monkeypatch, tmp_path):
-    from types import SimpleNamespace
-
-    looks, stopped = [], []
-
-    def poll(look, period):
-        looks.append(look)
-        return SimpleNamespace(stop=lambda: stopped.append(look))
-
-    monkeypatch.setattr(pn.state, "add_periodic_callback", poll)
-    job = SimpleNamespace(active=True, state="running", path=tmp_path / "embeddings-0123456789ab")
-    job.box = SimpleNamespace(shape=(31, 4, 5), first=explorer.data.first, last=explorer.data.last)
-    explorer.await_job(job)
-    looks[0]()
-    assert (explorer._results, stopped) == ({}, [])
-    job.active, job.state = False, "done"
-    looks[0]()
-    assert explorer._results == {job.path.name: job.path}
-    assert stopped == looks
