@@ -517,7 +517,7 @@ class Explorer(pn.viewable.Viewer):
     def await_job(self, job: EmbedJob) -> None:
         """Take the store of a job whose view is gone into the catalog once it is done."""
 
-        def look() -> None:
+        def check_job() -> None:
             if not job.active:
                 polling.stop()
                 if job.state == "done":
