@@ -19,6 +19,7 @@ from bokeh.models import (
     DatetimeTicker,
     DatetimeTickFormatter,
     LinearScale,
+    NoOverlap,
     Selection,
     UnionRenderers,
 )
@@ -28,6 +29,7 @@ from fluxlens.app.plots.marks import RenderedChart
 STATELESS = (
     AllIndices,
     AllLabels,
+    NoOverlap,
     UnionRenderers,
     LinearScale,
     BasicTicker,
