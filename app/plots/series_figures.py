@@ -62,8 +62,8 @@ def style_time_figure(figure: Any) -> None:
     figure.toolbar.active_scroll, figure.toolbar.active_drag = wheel, pan
     figure.xaxis.formatter = DatetimeTickFormatter(days="%e %b", months="%b %Y", years="%Y")
     figure.xaxis.ticker.desired_num_ticks = 5
-    # Where a phone has no room for all dates, some are left out: they would be written over one another.
-    figure.xaxis.major_label_policy = NoOverlap(min_distance=6)
+    # Where a phone has no room for all dates, some are left out; 16 px, since Bokeh moves the last one inside.
+    figure.xaxis.major_label_policy = NoOverlap(min_distance=16)
     figure.xaxis.axis_label = "Date, UTC"
 
 

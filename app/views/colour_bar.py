@@ -10,8 +10,8 @@ from fluxlens.app.views.style import read_css, read_js
 from panel.custom import JSComponent
 
 PALETTES = {
-    "CET_CBL2": "Black, blue, white",
-    "CET_CBL1": "Black, blue, yellow",
+    "CET_CBL2": "Black, blue, yellow, white",
+    "CET_CBL1": "Black, blue, ochre, pale",
     "CET_CBD1": "Blue, white, ochre: for values around a middle",
     "CET_CBTL1": "Black, red, blue-green, white",
     "CET_L1": "Grey",

@@ -115,7 +115,7 @@ def test_palettes_have_names_beside_their_colours(open_page):
     page.locator("button.bar").first.click()
     group = page.get_by_role("group", name="Palette")
     names = group.locator(".name").all_inner_texts()
-    assert {"Black, blue, white", "Black, blue, yellow", "Grey"} <= set(names)
+    assert {"Black, blue, yellow, white", "Black, blue, ochre, pale", "Grey"} <= set(names)
     assert len(set(names)) == len(names) == group.get_by_role("button").count()
     for ramp in group.locator(".ramp").all():
         assert ramp.bounding_box()["width"] > 150
