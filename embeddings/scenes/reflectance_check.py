@@ -1,10 +1,10 @@
 """Whether reflectance can be that of land: an offset left in or removed twice, or a wrong factor.
 
 Since processing baseline 04.00 the numbers of Sentinel-2 hold an offset of 0.1, which some archives remove and others
-do not. Each single spectrum with it looks like haze over land, and an embedding mends it in part, so that neither can be
-told day by day. A season can: green leaves absorb blue and red light, hence some clear day of vegetated land is dark in
-both. What counts as vegetated does not depend on the fault looked for: an offset leaves the difference of near infrared
-and red as it is, a factor their ratio.
+do not. Each single spectrum with it looks like haze over land, and an embedding mends it in part, so that neither can
+be told day by day. A season can: green leaves absorb blue and red light, hence some clear day of vegetated land is dark
+in both. What counts as vegetated does not depend on the fault looked for: an offset leaves the difference of near
+infrared and red as it is, a factor their ratio.
 """
 
 from __future__ import annotations
