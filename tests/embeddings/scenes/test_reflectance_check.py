@@ -70,6 +70,10 @@ def test_lazy_scenes_and_scenes_without_these_bands_are_checked_alike(scene):
     lazy = wrong.copy()
     lazy["s2"] = xr.DataTree(wrong["s2"].to_dataset().chunk(time=8))
     assert scene_fault(lazy) == TOO_HIGH
+    for offset, fault in ((0.0, ""), (0.1, TOO_HIGH)):
+        coarse = with_offset(scene, offset)
+        coarse["s2"] = xr.DataTree(coarse["s2"].to_dataset().sel(band=["B05", "B8A", "B12"]))
+        assert scene_fault(coarse) == fault
     lazy["s2"] = xr.DataTree(wrong["s2"].to_dataset().sel(band=["B05", "B11"]))
     assert scene_fault(lazy) == ""
     assert scene_fault(xr.DataTree.from_dict({"/s1": scene["s1"].to_dataset()})) == ""
