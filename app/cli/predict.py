@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+
 import click
 from fluxlens.app.cli.options import calibration_option, day_options, resolution_option
 from fluxlens.app.cli.output import run_with_progress
-from fluxlens.models.errors import InputError
+from fluxlens.models.errors import DataWarning, InputError
 
 
 @click.group("predict", no_args_is_help=False)
@@ -62,6 +64,7 @@ def predict_gpp(
     if resolution_m is not None:
         raise InputError("Got --resolution-m with STORE, need --table for it; leave it out.")
     from fluxlens.embeddings.export import extract, paths, writers
+    from fluxlens.embeddings.scenes.reflectance_check import ATTR
     from fluxlens.embeddings.store import Store
 
     # Points in a table are `export`'s: here all pixels are predicted.
@@ -73,6 +76,13 @@ def predict_gpp(
         opened.calibration = load_calibration(calibration)
     maps = run_with_progress(extract.gpp_maps(opened, start, end))
     days = maps.sizes["time"]
+    if fault := maps.attrs.get(ATTR):
+        warnings.warn(
+            f"Got a store with {fault}: all its pixel-days are marked out of distribution; correct the scene and embed"
+            " it again.",
+            DataWarning,
+            stacklevel=1,
+        )
     if path.suffix.lower() in paths.MAPS:
         # A map has one band per variable; a mean drops the attributes, which hold for it as well.
         attrs, maps = maps.attrs, maps.astype("float32").mean("time")

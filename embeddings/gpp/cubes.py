@@ -15,6 +15,7 @@ from fluxlens.embeddings.gpp import calibration_file
 from fluxlens.embeddings.gpp.calibration import DayTerms
 from fluxlens.embeddings.gpp.calibration_file import Calibration
 from fluxlens.embeddings.gpp.drivers import daily_drivers, latitude, pixel_drivers
+from fluxlens.embeddings.scenes import reflectance_check
 from fluxlens.embeddings.store.quantise import FEATURE_MISSING
 from fluxlens.models.errors import InputError
 from fluxlens.models.gpp.drivers import NORMAL_90
@@ -38,7 +39,7 @@ LONG_NAMES = {
     "gpp": "gross primary production",
     "gpp_lo": "lower end of the 90 % band of what a tower would measure",
     "gpp_hi": "upper end of the 90 % band of what a tower would measure",
-    "ood": "embedding or weather unlike any that taught the head",
+    "ood": "embedding or weather unlike any that taught the head, or reflectance that no land has",
 }
 
 
@@ -262,6 +263,8 @@ def predict(
         predict_block = head.net.for_days(scale, torch.from_numpy(sw), torch.from_numpy(drivers))
         # Weather unlike any that taught makes the whole day out of distribution: (day, 1) against (day, pixel).
         strange_air = head.net.is_air_ood(torch.from_numpy(drivers)).numpy()[:, None]  # (day, 1)
+    # Of the scene as a whole: the embedding of a single day mends an offset in part, and hides it so.
+    is_faulty = bool(cube.attrs.get(reflectance_check.ATTR))
     for at, part in _chunks(*values.shape[:2]):
         # Still quantised: the network multiplies by the scale inside its first product.
         steps = torch.from_numpy(np.ascontiguousarray(values[at, part])).to(torch.float32)
@@ -281,7 +284,8 @@ def predict(
         unobserved = (values[at, part] == FEATURE_MISSING).all(-1)
         for name, value in zip(("gpp", "gpp_lo", "gpp_hi"), block_gpp, strict=True):
             flat[name][at, part] = np.where(unobserved, np.float32(np.nan), value)
-        flat["ood"][at, part] = ((distance > head.net.map_limit).numpy() | strange_air[at]) & ~unobserved
+        is_ood = (distance > head.net.map_limit).numpy() | strange_air[at] | is_faulty
+        flat["ood"][at, part] = is_ood & ~unobserved
     # The dim feature is gone, and so are its coordinates.
     coords = {name: c for name, c in cube.coords.items() if "feature" not in c.dims}
     result = xr.Dataset(
@@ -360,7 +364,7 @@ def _attrs(
         label = {}
     kept = {
         name: cube.attrs[name]
-        for name in ("simulated", "model", "model_digest", "scene_id", "scene_digest")
+        for name in ("simulated", "model", "model_digest", "scene_id", "scene_digest", reflectance_check.ATTR)
         if name in cube.attrs
     }
     return kept | {

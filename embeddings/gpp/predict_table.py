@@ -17,12 +17,15 @@ from fluxlens.embeddings.gpp.calibration_file import Calibration
 from fluxlens.embeddings.gpp.table_days import embed_rows
 from fluxlens.embeddings.gpp.table_features import BANDS
 from fluxlens.embeddings.gpp.table_resolution import ASSUMED_M, is_fine
+from fluxlens.embeddings.scenes.reflectance_check import find_fault
 from fluxlens.models.atomic import atomic_path
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
 from fluxlens.models.gpp.drivers import DRIVERS, NORMAL_90
 
 BAND = ("gpp", "gpp_lo", "gpp_hi")
+LEAST_ROWS = 5
+"""Vegetated spectra of a site from which on its reflectance is checked as a whole."""
 
 
 def predict(
@@ -108,7 +111,8 @@ def predict_rows(
     -------
     DataFrame
         ``gpp``, ``gpp_lo``, ``gpp_hi`` (gC m-2 d-1, a 90 % band) and ``ood`` with the index of the table. Spectra
-        with a missing band, and days of a year without spectra, are out of distribution.
+        with a missing band, days of a year without spectra, and all rows of a site whose reflectance no land has
+        (``scenes.reflectance_check``), are out of distribution.
 
     Raises
     ------
@@ -145,15 +149,22 @@ def _embedded(
     for at in table.groupby("site", sort=False).indices.values():
         rows = table.iloc[at]
         if not is_daily:
-            yield at, embed_rows(rows, model), rows[list(BANDS)].isna().any(axis=1).values
+            lost = rows[list(BANDS)].isna().any(axis=1).values
+            yield at, embed_rows(rows, model), lost | _is_faulty(rows, ("b2", "b4", "b5"))
             continue
+        is_faulty = _is_faulty(rows, ("blue", "red", "nir"))
         # Rows of one day have one embedding; each gets an answer of its own all the same.
         _, first, of = np.unique(rows["date"].values, return_index=True, return_inverse=True)
         for days, inputs, has_spectrum in daily_table.embed_site(rows.iloc[first], model):
             chosen = np.flatnonzero(np.isin(of, days))
             place = np.searchsorted(days, of[chosen])
-            lost = np.full(len(chosen), not has_spectrum)
+            lost = np.full(len(chosen), is_faulty or not has_spectrum)
             yield at[chosen], tuple(part[place] for part in inputs), lost
+
+
+def _is_faulty(rows: pd.DataFrame, bands: tuple[str, str, str]) -> bool:
+    """Whether the spectra of a site, in columns of blue, red and near infrared, can be of no land."""
+    return bool(find_fault(*(rows[name].values.astype(float) for name in bands), LEAST_ROWS))
 
 
 def _with_resolution(result: pd.DataFrame, metres: pd.Series) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from fluxlens.embeddings.inference.request import Request
 from fluxlens.embeddings.scenes import digest as scenes_digest
+from fluxlens.embeddings.scenes import reflectance_check
 from fluxlens.embeddings.scenes.acquisitions import from_epoch_day
 from fluxlens.embeddings.variables import CUBE_VARIABLES, SCALE
 from fluxlens.models.embedder import Embedder
@@ -93,6 +94,7 @@ def cube_attrs(scene: xr.DataTree, model: Embedder, causal: bool, digest: str | 
     """
     simulated = int(scene.attrs.get("simulated", 0))
     title = scene.attrs.get("title", scene.attrs.get("id", "scene"))
+    fault = reflectance_check.scene_fault(scene)
     return {
         "title": f"Daily embeddings of {title}",
         # 0 and 1: neither netCDF nor Zarr attributes have a boolean that all readers accept.
@@ -105,4 +107,4 @@ def cube_attrs(scene: xr.DataTree, model: Embedder, causal: bool, digest: str | 
         "causal": int(causal),
         "quantisation": "embedding value = int8 * scale(feature)",
         "Conventions": "CF-1.11",
-    }
+    } | ({reflectance_check.ATTR: fault} if fault else {})

@@ -19,6 +19,7 @@ import xarray as xr
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.object_url import Location, locate
 from fluxlens.embeddings.scenes.crop import crop
+from fluxlens.embeddings.scenes.reflectance_check import ATTR as FAULT
 from fluxlens.embeddings.store.cube_arrays import read_boxes
 from fluxlens.embeddings.store.layout import (
     DTYPES,
@@ -162,6 +163,10 @@ class Mosaic:
                 out[name] = value
             elif all(isinstance(other, str) for other in values):
                 out[name] = ", ".join(dict.fromkeys(values))
+        # As is one store of wrong reflectance: the seams of what is flagged would look like land.
+        faults = dict.fromkeys(one[FAULT] for one in known if FAULT in one)
+        if faults:
+            out[FAULT] = ", ".join(faults)
         # One simulated store is enough for the whole not to be an observation.
         if any("simulated" in one for one in known):
             out["simulated"] = max(one.get("simulated", 0) for one in known)

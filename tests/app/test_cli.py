@@ -138,6 +138,25 @@ def test_a_point_becomes_a_table(store, tmp_path, capsys):
     assert (tmp_path / "a.csv").read_text().startswith("# title: tiny")
 
 
+def test_maps_of_a_store_of_wrong_reflectance_say_so(tmp_path, capsys, monkeypatch):
+    import torch
+    import xarray as xr
+    from fluxlens.embeddings import gpp
+    from fluxlens.embeddings.gpp import cubes
+    from fluxlens.embeddings.scenes.reflectance_check import ATTR, TOO_HIGH
+    from fluxlens.models.gpp.daily_head import Config, DailyHead
+
+    torch.manual_seed(3)
+    head = gpp.DailyGppHead(DailyHead(Config(4)).eval().requires_grad_(False), "0" * 8, "abc", {})
+    monkeypatch.setattr(cubes, "load", lambda *_: head)
+    cube = random_cube(ny=6, nx=8).assign_attrs({ATTR: TOO_HIGH})
+    write(tmp_path / "store", cube, blocks_of(cube))
+    assert main(["predict", "gpp", str(tmp_path / "store"), "--out", str(tmp_path / "maps.nc")]) == 0
+    assert f"fluxlens: warning: Got a store with {TOO_HIGH}: all" in capsys.readouterr().err
+    with xr.open_dataset(tmp_path / "maps.nc") as maps:
+        assert maps["ood"].values.all()
+
+
 def test_gpp_maps_of_a_period_and_their_mean(store, tmp_path, capsys, monkeypatch):
     import numpy as np
     import rasterio

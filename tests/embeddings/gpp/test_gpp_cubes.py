@@ -8,6 +8,7 @@ import xarray as xr
 from fluxlens.embeddings import gpp
 from fluxlens.embeddings.gpp import cubes
 from fluxlens.embeddings.gpp import drivers as gpp_drivers
+from fluxlens.embeddings.scenes.reflectance_check import ATTR, TOO_HIGH
 from fluxlens.models.errors import InputError
 from fluxlens.models.gpp.daily_head import Config, DailyHead
 from fluxlens.models.gpp.drivers import DRIVERS, PIXEL, PIXEL_DRIVERS
@@ -56,6 +57,15 @@ def test_a_pixel_a_day_and_the_whole_cube_agree(cube, weather, head):
     np.testing.assert_allclose(pixel["gpp"], whole["gpp"][:, 2, 5], rtol=1e-5)
     np.testing.assert_allclose(day["gpp_hi"], whole["gpp_hi"][3:4], rtol=1e-5)
     assert pixel["gpp"].dims == ("time",)
+
+
+def test_every_pixel_day_of_a_scene_of_wrong_reflectance_is_flagged(cube, weather, head):
+    out = gpp.predict(cube.assign_attrs({ATTR: TOO_HIGH}), weather, head)
+    assert out["ood"].all()
+    assert not gpp.predict(cube, weather, head)["ood"].all()
+    assert out.attrs[ATTR] == TOO_HIGH
+    # Nothing but the flag: what a map shows stays comparable.
+    np.testing.assert_array_equal(out["gpp"], gpp.predict(cube, weather, head)["gpp"])
 
 
 def test_small_chunks_give_the_same(cube, weather, head, monkeypatch):

@@ -50,6 +50,11 @@ def test_land_that_never_taught_is_flagged(flag, kind):
     assert flag(spectrum, **weather) > 0.8
 
 
+@pytest.mark.parametrize("change", [lambda one: one + 0.1, lambda one: one - 0.1, lambda one: one / 10])
+def test_rows_of_a_site_whose_reflectance_no_land_has_are_flagged(flag, change):
+    assert flag(tuple(change(value) for value in MEADOW)) == 1
+
+
 def test_percent_in_place_of_reflectance_is_refused():
     with pytest.raises(InputError, match="Got bands above 2, need reflectance 0-1"):
         tables.clean(rows(tuple(100 * value for value in MEADOW)))
@@ -137,8 +142,16 @@ def test_measured_farmland_is_not_strange_in_early_summer(real_data, name):
         ("s2", "reflectance", lambda one: 10 * one),
         ("s2", "reflectance", lambda one: one.isel(band=slice(None, None, -1)).values),
         ("s1", "backscatter", lambda one: 10 ** (one / 10)),
+        ("s2", "reflectance", lambda one: one + 0.1),
+        ("s2", "reflectance", lambda one: one / 10),
     ],
-    ids=["reflectance times ten", "bands in the wrong order", "backscatter not in dB"],
+    ids=[
+        "reflectance times ten",
+        "bands in the wrong order",
+        "backscatter not in dB",
+        "reflectance with an offset of 0.1",
+        "reflectance ten times too small",
+    ],
 )
 def test_measured_farmland_in_wrong_units_is_strange(real_data, sensor, variable, change):
     from fluxlens.embeddings.readers import open_scene

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import mosaic_world
 import numpy as np
@@ -11,6 +12,7 @@ from app_world import GRID, make_cube
 from fluxlens.app.cli import main
 from fluxlens.embeddings import catalog, gpp
 from fluxlens.embeddings.geometry import Grid
+from fluxlens.embeddings.scenes.reflectance_check import ATTR as FAULT
 from fluxlens.embeddings.store import Mosaic, Store, write
 from fluxlens.embeddings.store import mosaic as mosaics
 from fluxlens.embeddings.store.cube_arrays import read_boxes
@@ -265,3 +267,8 @@ def test_stores_with_other_weather_give_no_gpp_instead_of_a_neighbour_s(world, t
     assert "weather" not in Mosaic.open([first, tmp_path / "other"]).scene().children
     write(tmp_path / "bare", part, blocks_of(part, 60))
     assert "weather" not in Mosaic.open([first, tmp_path / "bare"]).scene().children
+
+
+def test_one_store_of_wrong_reflectance_is_one_too_many():
+    stores = [SimpleNamespace(attrs=attrs) for attrs in ({"title": "a"}, {"title": "b", FAULT: "too high"})]
+    assert Mosaic.attrs.fget(SimpleNamespace(stores=stores)) == {"title": "a, b", FAULT: "too high"}
