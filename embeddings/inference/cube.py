@@ -74,6 +74,12 @@ def build_cube(
     return xr.Dataset(data, coords, attrs)
 
 
+_FAULTS: dict[str, str] = {}
+"""Fault of a scene's reflectance (empty: none) by the scene's digest."""
+MOST_FAULTS = 256
+"""Scenes whose fault is remembered."""
+
+
 def cube_attrs(scene: xr.DataTree, model: Embedder, causal: bool, digest: str | None = None) -> dict:
     """Attributes of the cube: what its numbers follow from.
 
@@ -94,7 +100,13 @@ def cube_attrs(scene: xr.DataTree, model: Embedder, causal: bool, digest: str | 
     """
     simulated = int(scene.attrs.get("simulated", 0))
     title = scene.attrs.get("title", scene.attrs.get("id", "scene"))
-    fault = reflectance_check.scene_fault(scene)
+    digest = digest or scenes_digest.digest(scene)
+    # Boxes on demand ask for the same scene again and again: it is sampled once.
+    if digest not in _FAULTS:
+        _FAULTS[digest] = reflectance_check.scene_fault(scene)
+        if len(_FAULTS) > MOST_FAULTS:
+            _FAULTS.pop(next(iter(_FAULTS)), None)
+    fault = _FAULTS.get(digest, "")
     return {
         "title": f"Daily embeddings of {title}",
         # 0 and 1: neither netCDF nor Zarr attributes have a boolean that all readers accept.
@@ -102,7 +114,7 @@ def cube_attrs(scene: xr.DataTree, model: Embedder, causal: bool, digest: str | 
         "model": model.name,
         "model_digest": model.digest,
         "scene_id": str(scene.attrs.get("id", "")),
-        "scene_digest": digest or scenes_digest.digest(scene),
+        "scene_digest": digest,
         "software": f"fluxlens {embeddings.__version__}",
         "causal": int(causal),
         "quantisation": "embedding value = int8 * scale(feature)",

@@ -62,7 +62,7 @@ def with_offset(scene: xr.DataTree, offset: float) -> xr.DataTree:
 def test_a_cube_names_the_fault_of_its_scene(scene):
     model = Embedder()
     assert reflectance_check.ATTR not in cube_attrs(scene, model, False, "0")
-    assert cube_attrs(with_offset(scene, 0.1), model, False, "0")[reflectance_check.ATTR] == TOO_HIGH
+    assert cube_attrs(with_offset(scene, 0.1), model, False, "1")[reflectance_check.ATTR] == TOO_HIGH
 
 
 def test_lazy_scenes_and_scenes_without_these_bands_are_checked_alike(scene):
