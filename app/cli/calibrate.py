@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import click
-from fluxlens.app.cli.options import day_options, resolution_option
+from fluxlens.app.cli.inputs import find_embeddings, open_store
+from fluxlens.app.cli.options import catalog_option, day_options, resolution_option
 from fluxlens.models.errors import InputError
 
 
@@ -15,7 +16,10 @@ def calibrate_commands() -> None:
 @calibrate_commands.command("gpp")
 @click.option("--table", metavar="ROWS.csv", help="Spectra, weather and GPP of one tower or several.")
 @resolution_option
-@click.option("--store", metavar="STORE", help="Its daily GPP beside the tower of --data.")
+@click.option(
+    "--store", metavar="STORE", help="Path or catalog entry; its daily GPP beside the tower of --data."
+)
+@catalog_option
 @click.option("--data", metavar="TOWER", help="A tower file; with --store (default: the tower of its scene).")
 @click.option("--at", metavar="LON,LAT", help="Where the tower stands, unless it is known.")
 @day_options
@@ -24,6 +28,7 @@ def calibrate_gpp(
     table: str | None,
     resolution_m: float | None,
     store: str | None,
+    catalog: str | None,
     data: str | None,
     at: str | None,
     start: str | None,
@@ -40,7 +45,9 @@ def calibrate_gpp(
     resolution_m : float or None
         Metres of land that a row shows.
     store, data, at : str or None
-        Instead, path of a store, of a tower file, and ``LON,LAT`` of the tower.
+        Instead, path or catalog entry of a store, path of a tower file, and ``LON,LAT`` of the tower.
+    catalog : str or None
+        Path of the catalog; None for the package's own.
     start, end : str or None
         First and last measured day that count, ISO dates.
     out : str
@@ -62,9 +69,8 @@ def calibrate_gpp(
         from fluxlens.app.cli.evaluate import store_at_tower
         from fluxlens.embeddings import gpp
         from fluxlens.embeddings.gpp.drivers import latitude
-        from fluxlens.embeddings.store import Store
 
-        opened = Store.open(store)
+        opened = open_store(find_embeddings(store, catalog), None)
         predicted, tower = store_at_tower(opened, data, at, None, None)
         made = calibrate.calibrate_series(
             predicted,

@@ -129,6 +129,41 @@ def test_an_entry_of_a_catalog_may_carry_a_calibration(store, calibration):
     assert main(["catalog", "check", "--catalog", str(path)]) != 0
 
 
+def test_entries_of_a_catalog_are_predicted_evaluated_and_calibrated_like_paths(
+    store, calibration, tmp_path, capsys
+):
+    catalog = tmp_path / "catalog.yaml"
+    catalog.write_text(
+        "metadata: {version: 1}\nsources:\n"
+        f"  plain: {{driver: fluxlens_embeddings, args: {{store: {store}}}}}\n"
+        f"  fitted: {{driver: fluxlens_embeddings, args: {{store: {store}, calibration: {calibration}}}}}\n"
+    )
+    window = ["--start", "2020-06-01", "--end", "2020-06-05"]
+
+    def maps(name, *more):
+        out = tmp_path / "maps.nc"
+        assert main(["predict", "gpp", name, *more, *window, "--out", str(out)]) == 0
+        with xr.open_dataset(out) as found:
+            return found.load()
+
+    of_catalog = ["--catalog", str(catalog)]
+    assert maps("plain", *of_catalog).equals(maps(str(store)))
+    # The entry's own calibration counts, as it does for exports.
+    assert maps("fitted", *of_catalog).equals(maps(str(store), "--calibration", str(calibration)))
+
+    made = tmp_path / "made.json"
+    assert main(["calibrate", "gpp", "--store", "plain", *of_catalog, "--out", str(made)]) == 0
+    assert json.loads(made.read_text())["measured"] == json.loads(calibration.read_text())["measured"]
+    scores = []
+    for words in (["plain", *of_catalog], [str(store)]):
+        capsys.readouterr()
+        assert main(["evaluate", "gpp", "--store", *words]) == 0
+        scores.append(json.loads(capsys.readouterr().out))
+    assert scores[0] == scores[1]
+    said = refused(capsys, ["predict", "gpp", "absent", *of_catalog, "--out", tmp_path / "maps.nc"])
+    assert "absent" in said
+
+
 def test_an_export_with_a_calibration_is_made_again_with_it(store, calibration, tower, tmp_path, capsys):
     place = f"{tower.attrs['lon']},{tower.attrs['lat']}"
     out, again = tmp_path / "one.csv", tmp_path / "again.json"
