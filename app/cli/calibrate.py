@@ -22,6 +22,7 @@ def calibrate_commands() -> None:
 @catalog_option
 @click.option("--data", metavar="TOWER", help="A tower file; with --store (default: the tower of its scene).")
 @click.option("--at", metavar="LON,LAT", help="Where the tower stands, unless it is known.")
+@click.option("--sites", metavar="FILE", help="Where towers stand: CSV, BIF or GeoJSON.")
 @day_options
 @click.option("--out", required=True, metavar="CAL.json", help="File for the calibration.")
 def calibrate_gpp(
@@ -31,6 +32,7 @@ def calibrate_gpp(
     catalog: str | None,
     data: str | None,
     at: str | None,
+    sites: str | None,
     start: str | None,
     end: str | None,
     out: str,
@@ -46,6 +48,8 @@ def calibrate_gpp(
         Metres of land that a row shows.
     store, data, at : str or None
         Instead, path or catalog entry of a store, path of a tower file, and ``LON,LAT`` of the tower.
+    sites : str or None
+        Path of a file with the places of towers.
     catalog : str or None
         Path of the catalog; None for the package's own.
     start, end : str or None
@@ -55,8 +59,8 @@ def calibrate_gpp(
     """
     if (store is None) == (table is None):
         raise InputError("Got neither or both of --table and --store, need one of them; choose.")
-    if table is not None and (data or at):
-        raise InputError("Got --data or --at with --table, need --store for them; leave them out.")
+    if table is not None and (data or at or sites):
+        raise InputError("Got --data, --at or --sites with --table, need --store for them; leave them out.")
     if resolution_m is not None and table is None:
         raise InputError("Got --resolution-m with --store, need --table for it; leave it out.")
     from fluxlens.embeddings.gpp import calibrate, calibration_file
@@ -71,7 +75,7 @@ def calibrate_gpp(
         from fluxlens.embeddings.gpp.drivers import latitude
 
         opened = open_store(find_embeddings(store, catalog), None)
-        predicted, tower = store_at_tower(opened, data, at, None, None)
+        predicted, tower = store_at_tower(opened, data, at, sites, None)
         made = calibrate.calibrate_series(
             predicted,
             tower,

@@ -64,7 +64,8 @@ def predict_gpp(
             raise InputError("Got --start or --end with --table, need STORE for them; leave them out.")
         from fluxlens.embeddings.gpp import predict_table
 
-        predict_table.predict(table, out, calibration=calibration, resolution_m=resolution_m)
+        made = predict_table.predict(table, out, calibration=calibration, resolution_m=resolution_m)
+        print(f"{out}: GPP of {len(made)} rows")
         return
     if resolution_m is not None:
         raise InputError("Got --resolution-m with STORE, need --table for it; leave it out.")
