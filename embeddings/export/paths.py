@@ -36,8 +36,8 @@ def check_path(path: str | Path, suffixes: set[str] = SUFFIXES) -> Path:
     Raises
     ------
     InputError
-        For another suffix, a missing folder, and a folder in the file's place that no export made: a scene in Zarr, too,
-        may have been fetched for hours.
+        For another suffix, a missing folder, and a folder in the file's place that no export made: a scene,
+        too, is a Zarr folder, which may have been fetched for hours.
     """
     path = Path(path)
     if path.suffix.lower() not in suffixes:
