@@ -341,9 +341,10 @@ def _check_weather(weather: Any) -> None:
     if weather is None:
         return
     names = [str(name) for name in getattr(weather, "data_vars", weather)]
-    if isinstance(weather, xr.Dataset | xr.DataTree) and (set(names) & set(WEATHER) or not names):
-        if not getattr(weather, "children", None):
-            return
+    # A node of a scene is as good as a dataset; a whole scene has nodes below it.
+    is_table = isinstance(weather, xr.Dataset | xr.DataTree) and not getattr(weather, "children", None)
+    if is_table and (set(names) & set(WEATHER) or not names):
+        return
     got = f"a {type(weather).__name__} of {', '.join(names[:6]) or 'nothing by these names'}"
     raise InputError(
         f"Got weather as {got}, need a Dataset with some of {', '.join(WEATHER)} on time, such as"

@@ -567,5 +567,5 @@ def test_the_feature_space_of_an_explorer_is_a_plot_to_compose(explorer):
 
 
 def test_a_cube_as_a_map_is_told_what_to_give(explorer):
-    with pytest.raises(InputError, match="need `explorer.data` or one image"):
+    with pytest.raises(InputError, match=r"need `explorer\.data` or one image"):
         embedding_map(xr.Dataset())
