@@ -22,6 +22,8 @@ from fluxlens.app.session.explorer import Explorer
 from fluxlens.app.session.panel_setup import setup
 from fluxlens.app.state import Place, State
 from fluxlens.embeddings import catalog as catalogs
+from fluxlens.models.errors import InputError
+from holoviews.core import Dimensioned
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -562,7 +564,7 @@ def test_a_catalog_may_be_given_by_its_path(tmp_path):
 
 
 def test_the_feature_space_of_an_explorer_is_a_plot_to_compose(explorer):
-    assert isinstance(explorer.feature_space, hv.Dimensioned)
+    assert isinstance(explorer.feature_space, Dimensioned)
     hv.render(explorer.feature_space)
 
 
