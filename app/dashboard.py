@@ -37,5 +37,7 @@ def page(catalog_path: str | Path | None = None) -> pn.Column:
 if __name__.startswith("bokeh_app"):
     # `panel serve` runs this file anew for every session; the imported module is made once per process.
     from fluxlens.app.dashboard import page as shared_page
+    from fluxlens.embeddings.readers import zarr
 
+    zarr.ignore_text_warning()
     shared_page().servable(title=TITLE)

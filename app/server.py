@@ -14,6 +14,7 @@ from fluxlens.app.dashboard import page
 from fluxlens.app.plots.first_page import draw_first_page
 from fluxlens.app.plots.warm_up import compile_in_background
 from fluxlens.app.session.panel_setup import TITLE
+from fluxlens.embeddings.readers import zarr
 from fluxlens.models.errors import InputError
 from tornado.ioloop import IOLoop
 from tornado.iostream import StreamClosedError
@@ -55,6 +56,7 @@ def serve(
     prefix : str
         Path under which a hub or a proxy hands on its requests unchanged, such as "/user/ada/fluxlens".
     """
+    zarr.ignore_text_warning()
     # All sessions share this process; looking for a cluster would import distributed, which takes a second.
     dask.config.set(scheduler="threads")
     if (first := _load_first_entry(catalog_path)) is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import click
-from fluxlens.app.cli.options import day_options, resolution_option
+from fluxlens.app.cli.inputs import find_embeddings, open_store
+from fluxlens.app.cli.options import catalog_option, day_options, resolution_option
 from fluxlens.models.errors import InputError
 
 
@@ -15,17 +16,23 @@ def calibrate_commands() -> None:
 @calibrate_commands.command("gpp")
 @click.option("--table", metavar="ROWS.csv", help="Spectra, weather and GPP of one tower or several.")
 @resolution_option
-@click.option("--store", metavar="STORE", help="Its daily GPP beside the tower of --data.")
+@click.option(
+    "--store", metavar="STORE", help="Path or catalog entry; its daily GPP beside the tower of --data."
+)
+@catalog_option
 @click.option("--data", metavar="TOWER", help="A tower file; with --store (default: the tower of its scene).")
 @click.option("--at", metavar="LON,LAT", help="Where the tower stands, unless it is known.")
+@click.option("--sites", metavar="FILE", help="Where towers stand: CSV, BIF or GeoJSON.")
 @day_options
 @click.option("--out", required=True, metavar="CAL.json", help="File for the calibration.")
 def calibrate_gpp(
     table: str | None,
     resolution_m: float | None,
     store: str | None,
+    catalog: str | None,
     data: str | None,
     at: str | None,
+    sites: str | None,
     start: str | None,
     end: str | None,
     out: str,
@@ -40,7 +47,11 @@ def calibrate_gpp(
     resolution_m : float or None
         Metres of land that a row shows.
     store, data, at : str or None
-        Instead, path of a store, of a tower file, and ``LON,LAT`` of the tower.
+        Instead, path or catalog entry of a store, path of a tower file, and ``LON,LAT`` of the tower.
+    sites : str or None
+        Path of a file with the places of towers.
+    catalog : str or None
+        Path of the catalog; None for the package's own.
     start, end : str or None
         First and last measured day that count, ISO dates.
     out : str
@@ -48,8 +59,8 @@ def calibrate_gpp(
     """
     if (store is None) == (table is None):
         raise InputError("Got neither or both of --table and --store, need one of them; choose.")
-    if table is not None and (data or at):
-        raise InputError("Got --data or --at with --table, need --store for them; leave them out.")
+    if table is not None and (data or at or sites):
+        raise InputError("Got --data, --at or --sites with --table, need --store for them; leave them out.")
     if resolution_m is not None and table is None:
         raise InputError("Got --resolution-m with --store, need --table for it; leave it out.")
     from fluxlens.embeddings.gpp import calibrate, calibration_file
@@ -62,10 +73,9 @@ def calibrate_gpp(
         from fluxlens.app.cli.evaluate import store_at_tower
         from fluxlens.embeddings import gpp
         from fluxlens.embeddings.gpp.drivers import latitude
-        from fluxlens.embeddings.store import Store
 
-        opened = Store.open(store)
-        predicted, tower = store_at_tower(opened, data, at, None, None)
+        opened = open_store(find_embeddings(store, catalog), None)
+        predicted, tower = store_at_tower(opened, data, at, sites, None)
         made = calibrate.calibrate_series(
             predicted,
             tower,

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from fluxlens.app.cli.inputs import disc_weights
+from fluxlens.app.cli.inputs import disc_weights, find_embeddings, open_store
 from fluxlens.app.cli.options import (
+    catalog_option,
     check_exclusive,
     device_option,
     json_option,
@@ -307,7 +308,12 @@ def evaluate_realism(data: str, json_path: str | None) -> None:
     default="leave-site-out",
     help="What is held out (default leave-site-out).",
 )
-@click.option("--store", metavar="STORE", help="Daily GPP beside its scene's tower or that of --data.")
+@click.option(
+    "--store",
+    metavar="STORE",
+    help="Path or catalog entry; its daily GPP beside its scene's tower or that of --data.",
+)
+@catalog_option
 @click.option("--at", metavar="LON,LAT", help="Where the tower stands, unless it is known.")
 @click.option("--sites", metavar="FILE", help="Where towers stand: CSV, BIF or GeoJSON.")
 @click.option(
@@ -338,6 +344,7 @@ def evaluate_gpp(
     device: str,
     split: str,
     store: str | None,
+    catalog: str | None,
     at: str | None,
     sites: str | None,
     towers: tuple[str, ...],
@@ -358,7 +365,9 @@ def evaluate_gpp(
     split : str
         ``leave-site-out`` or ``leave-year-out``.
     store, at, sites : str or None
-        Path of a store; ``LON,LAT`` of its tower; file with the places of towers.
+        Path or catalog entry of a store; ``LON,LAT`` of its tower; file with the places of towers.
+    catalog : str or None
+        Path of the catalog; None for the package's own.
     towers : tuple of str
         Instead, tables of measured tower-days.
     simulated : int
@@ -381,9 +390,8 @@ def evaluate_gpp(
         print_evaluation(gpp_measured_towers.evaluate(towers, model, simulated), json_path)
         return
     if store:
-        from fluxlens.embeddings.store import Store
-
-        predicted, tower = store_at_tower(Store.open(store), data, at, sites, radius_m)
+        opened = open_store(find_embeddings(store, catalog), None)
+        predicted, tower = store_at_tower(opened, data, at, sites, radius_m)
         result = gpp_at_tower.evaluate_at_tower(predicted, tower, least_qc)
         # For people on stderr; the numbers alone go to stdout.
         print(gpp_at_tower.tower_report(result), file=sys.stderr)

@@ -98,9 +98,13 @@ class ExportRequest:
 @click.argument("store", required=False, metavar="[STORE]")
 @catalog_option
 @click.option("--at", metavar="LON,LAT", help="One point, degrees.")
-@click.option("--points", metavar="FILE", help="CSV with lon,lat[,name] or GeoJSON.")
-@click.option("--polygon", metavar="FILE", help="GeoJSON; every pixel whose centre is inside.")
-@click.option("--again", metavar="FILE.json", help="The export a replay file tells of.")
+@click.option(
+    "--points", metavar="FILE", help="CSV with lon,lat[,name], GeoJSON, KML, GPX, GeoPackage or shapefile."
+)
+@click.option(
+    "--polygon", metavar="FILE", help="GeoJSON, KML, GeoPackage or shapefile; pixels whose centre is inside."
+)
+@click.option("--again", metavar="FILE.json", help="The export that a replay file describes, made again.")
 @click.option(
     "--summary",
     metavar="START:END",
@@ -120,7 +124,7 @@ class ExportRequest:
     default="cf",
     help="Of all of it: bytes decoded by CF attributes, or features (feature, time, y, x) as DeepFeatures has them.",
 )
-@click.option("--replay", metavar="FILE.json", help="Write what was asked, for --again.")
+@click.option("--replay", metavar="FILE.json", help="Also write a replay file, for --again.")
 @click.option("--snapshot", metavar="ID", help="Of the store, an id or a day; default the newest.")
 @click.pass_context
 def export_points(

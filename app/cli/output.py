@@ -30,11 +30,14 @@ class ProgressLine:
 
     EVERY_S = 5.0
     """Between two lines in a file: a log of hours stays readable."""
+    REPEAT_S = 60.0
+    """Until a line that has not changed is printed again in a file: enough to show that work goes on."""
 
     def __init__(self) -> None:
         self.is_terminal = sys.stderr.isatty()
         # The first message of a log is printed at once.
         self.last_printed_s = -self.EVERY_S
+        self.last_printed = ""
         self.is_open = False
 
     def show(self, message: str, fraction: float) -> None:
@@ -53,8 +56,10 @@ class ProgressLine:
             print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
             self.is_open = True
         # The last message of a log is always printed, so that it does not seem to have stopped before its end.
-        elif fraction >= 1 or time.monotonic() - self.last_printed_s > self.EVERY_S:
-            self.last_printed_s = time.monotonic()
+        elif fraction >= 1 or time.monotonic() - self.last_printed_s > (
+            self.REPEAT_S if line == self.last_printed else self.EVERY_S
+        ):
+            self.last_printed_s, self.last_printed = time.monotonic(), line
             print(line, file=sys.stderr, flush=True)
 
     def end(self) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 
 import click
-from fluxlens.app.cli.options import calibration_option, day_options, resolution_option
+from fluxlens.app.cli.inputs import find_embeddings, open_store
+from fluxlens.app.cli.options import calibration_option, catalog_option, day_options, resolution_option
 from fluxlens.app.cli.output import run_with_progress
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -17,6 +18,7 @@ def predict_commands() -> None:
 
 @predict_commands.command("gpp")
 @click.argument("store", required=False, metavar="[STORE]")
+@catalog_option
 @click.option("--table", metavar="IN.csv", help="Spectra and weather, one row each.")
 @resolution_option
 @day_options
@@ -29,6 +31,7 @@ def predict_commands() -> None:
 )
 def predict_gpp(
     store: str | None,
+    catalog: str | None,
     table: str | None,
     resolution_m: float | None,
     start: str | None,
@@ -37,12 +40,16 @@ def predict_gpp(
     out: str,
 ) -> None:
     """GPP with its 90 % band: maps of STORE's days, or a table of spectra and weather.
+
+    STORE is a path or a catalog entry.
     \f
 
     Parameters
     ----------
     store, table : str or None
-        Path of a store, or of a table, CSV or Parquet; one of them.
+        Path or catalog entry of a store, or path of a table, CSV or Parquet; one of them.
+    catalog : str or None
+        Path of the catalog; None for the package's own.
     resolution_m : float or None
         Metres of land that a row of the table shows.
     start, end : str or None
@@ -59,17 +66,17 @@ def predict_gpp(
             raise InputError("Got --start or --end with --table, need STORE for them; leave them out.")
         from fluxlens.embeddings.gpp import predict_table
 
-        predict_table.predict(table, out, calibration=calibration, resolution_m=resolution_m)
+        made = predict_table.predict(table, out, calibration=calibration, resolution_m=resolution_m)
+        print(f"{out}: GPP of {len(made)} rows")
         return
     if resolution_m is not None:
         raise InputError("Got --resolution-m with STORE, need --table for it; leave it out.")
     from fluxlens.embeddings.export import extract, paths, writers
     from fluxlens.embeddings.scenes.reflectance_check import ATTR
-    from fluxlens.embeddings.store import Store
 
     # Points in a table are `export`'s: here all pixels are predicted.
     path = paths.check_path(out, paths.CUBES | paths.MAPS)
-    opened = Store.open(store)
+    opened = open_store(find_embeddings(store, catalog), None)
     if calibration is not None:
         from fluxlens.embeddings.gpp import load_calibration
 

@@ -24,7 +24,7 @@ COLUMNS = {
 def snapshots(store: str, catalog: str | None, json_path: str | None) -> None:
     """The commits of a store, newest first.
 
-    Each can be opened with --snapshot of other commands, by its id or by its day.
+    Each can be opened with `export --snapshot`, by its id or by its day.
     \f
 
     Parameters

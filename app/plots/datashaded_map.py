@@ -78,6 +78,11 @@ def embedding_map(
     else:
         # The facade and its layers are both taken, so that a notebook needs only one of them.
         layers = getattr(data, "map_layers", data)
+        if isinstance(layers, xr.Dataset | xr.DataTree) or not hasattr(layers, "scene"):
+            raise InputError(
+                f"Got a {type(layers).__name__}, need `explorer.data` or one image (y, x), such as"
+                " `cube.sigma.sel(time=day)`; choose one variable and day."
+            )
         scene = layers.scene
         grid, simulated, days = scene.grid, scene.simulated, scene.days
         if layer not in layers.keys:

@@ -121,6 +121,11 @@ class Explorer(pn.viewable.Viewer):
     @fluxlens_design()
     def __init__(self, cat=None, entry: str = "", data: ExplorerData | None = None):
         super().__init__()
+        # A path is the obvious thing to give; checked like the dashboard's own.
+        if isinstance(cat, str | Path):
+            from fluxlens.embeddings import catalog
+
+            cat = catalog.open(cat)
         self.cat = cat
         # Before the views, which all read from it.
         self.state = State(entry=entry, dark=was_dark())
@@ -785,4 +790,5 @@ class Explorer(pn.viewable.Viewer):
         """All pixels of the scene on the day on screen in feature space, with the path of the current pixel."""
         from fluxlens.app import plots
 
-        return plots.feature_space(self._require_data(), day=self.state.day, pixel=self.state.pixel)
+        # The plot alone, to compose: `plots.feature_space` has its streams, too.
+        return plots.feature_space(self._require_data(), day=self.state.day, pixel=self.state.pixel).plot

@@ -15,8 +15,8 @@ WELCOME = (
     "stretches are what the model had to bridge."
 )
 WAITING = (
-    "What is not stored yet is made on this machine, once: for the demo a landscape, a year of satellite "
-    "passes over it, and their daily embeddings. The first time takes minutes, the next start seconds. "
+    "What is not stored yet is made on this machine, once: for the demo a simulated landscape, two years of "
+    "satellite passes over it, and their daily embeddings. The first time takes minutes, the next start seconds. "
     "This page goes on by itself."
 )
 MAX_NOTES = 5

@@ -8,6 +8,7 @@ from fluxlens.app.places import add_uploaded_places
 from fluxlens.app.state.place import MAX_NAME_LENGTH
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.file_upload import FileUpload
+from fluxlens.app.views.html import HTML
 from fluxlens.app.views.page_behaviour import group_label
 
 # Buttons of a group cannot be styled one by one but by their position. The colours are variables, which can be set
@@ -44,6 +45,13 @@ class PlaceToolbar:
         )
         self.add_pin = pn.widgets.Toggle(label="+ Pin", css_classes=["quiet"])
         self.draw = pn.widgets.Toggle(label="Draw area", css_classes=["quiet"])
+        # A tap picks a pixel while the button is pressed, as ever: what makes an area is a drag.
+        self.draw_hint = HTML(
+            "<span style='color: var(--muted)'>Drag around the area on the map.</span>",
+            visible=self.draw.value,
+            margin=0,
+        )
+        self.draw.param.watch(lambda event: setattr(self.draw_hint, "visible", event.new), "value")
         self.remove = pn.widgets.Button(label="Remove")
         self.file = FileUpload(
             state,
@@ -94,6 +102,7 @@ class PlaceToolbar:
             self.name,
             self.add_pin,
             self.draw,
+            self.draw_hint,
             self.remove,
             self.file,
             *self.extra,

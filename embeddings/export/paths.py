@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,16 +36,33 @@ def check_path(path: str | Path, suffixes: set[str] = SUFFIXES) -> Path:
     Raises
     ------
     InputError
-        For another suffix, a missing folder, and a folder in the file's place.
+        For another suffix, a missing folder, and a folder in the file's place that no export made: a scene,
+        too, is a Zarr folder, which may have been fetched for hours.
     """
     path = Path(path)
     if path.suffix.lower() not in suffixes:
         raise InputError(f"Got --out {path.name}, need one of {', '.join(sorted(suffixes))}; rename it.")
     if not path.resolve().parent.is_dir():
         raise InputError(f"Got --out {path}, need a folder that exists; create {path.parent} first.")
-    if path.is_dir() and not (path.suffix.lower() == ".zarr" and (path / "zarr.json").exists()):
-        raise InputError(f"Got --out {path}, which is a folder, need a file; choose another name.")
+    if path.is_dir() and not (path.suffix.lower() == ".zarr" and _is_export(path)):
+        raise InputError(
+            f"Got --out {path}, which is a folder that no export made, need a new path; choose another name."
+        )
     return path
+
+
+def _is_export(path: Path) -> bool:
+    """Whether a folder is the Zarr of an earlier export: the attributes of its root, of version 3 or 2, say so."""
+    for name in ("zarr.json", ".zattrs"):
+        try:
+            found = json.loads((path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        attrs = found.get("attributes") if name == "zarr.json" and isinstance(found, dict) else found
+        # Of a store its snapshot is named; of a published cube what wrote the file.
+        if isinstance(attrs, dict) and ("store_snapshot" in attrs or "fluxlens" in str(attrs.get("history"))):
+            return True
+    return False
 
 
 @contextmanager

@@ -112,8 +112,8 @@ class CubeSelection:
             # Swapped coordinates are the usual reason for a point far outside.
             if self._holds(first.lat, first.lon):
                 raise InputError(
-                    f"Got lon {first.lon:g}, lat {first.lat:g}, which lies in the scene when they are swapped, need lon"
-                    " and lat in their columns; swap them."
+                    f"Got lon {first.lon:g}, lat {first.lat:g}, which lies in the scene when they are swapped, need"
+                    " longitude first; swap them."
                 ) from error
             # All outside is an error, some outside a warning: the others are exported.
             if not inside:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,11 @@ def _zarr(cube: xr.Dataset, path: Path) -> None:
     cube = cf(cube)
     # Zarr v3 has no fixed-width text; strings of any length are stored as objects.
     text = {name: v.astype(object) for name, v in cube.coords.items() if v.dtype.kind == "U"}
-    cube.assign_coords(text).to_zarr(path, mode="w", zarr_format=3, consolidated=False)
+    with warnings.catch_warnings():
+        # xarray and Zarr read and write consolidated metadata of version 3, which has no final specification yet; other
+        # readers ignore them. Without them `xr.open_zarr(path)` warns that opening is slow.
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        cube.assign_coords(text).to_zarr(path, mode="w", zarr_format=3, consolidated=True)
 
 
 def _geotiff(cube: xr.Dataset, path: Path) -> None:

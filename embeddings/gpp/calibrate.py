@@ -83,7 +83,9 @@ def calibrate_table(
         rows[str(name)] = SiteRows(day, gpp, mean, spread, DayTerms.from_drivers(sw, drivers)).take(measured)
     dates = every["date"][wanted]
     names = list(rows)
-    facts = _facts(Path(path).name, "GPP", dates, len(np.unique(to_epoch_day(dates.values))), names)
+    # A day of two towers is two measured days; two rows of a tower's day are one.
+    days = pd.DataFrame({"site": every["site"][wanted], "day": to_epoch_day(dates.values)}).drop_duplicates()
+    facts = _facts(Path(path).name, "GPP", dates, len(days), names)
     return Calibration(
         names[0] if len(names) == 1 else f"{len(names)} towers of {Path(path).stem}",
         facts,

@@ -16,6 +16,7 @@ from fluxlens.embeddings.gpp.calibration import DayTerms
 from fluxlens.embeddings.gpp.calibration_file import Calibration
 from fluxlens.embeddings.gpp.drivers import daily_drivers, latitude, pixel_drivers
 from fluxlens.embeddings.scenes import reflectance_check
+from fluxlens.embeddings.scenes.schema import WEATHER
 from fluxlens.embeddings.store.quantise import FEATURE_MISSING
 from fluxlens.models.errors import InputError
 from fluxlens.models.gpp.drivers import NORMAL_90
@@ -236,6 +237,7 @@ def predict(
     if not isinstance(head, DailyGppHead):
         head = load(head) if head else load_for(cube.attrs)
     _check(cube, head)
+    _check_weather(weather)
     # Drivers once per day for all pixels, whatever the size of the map.
     days = pd.DatetimeIndex(np.atleast_1d(cube["time"].values)).normalize()
     sw, drivers = daily_drivers(weather, days, latitude(cube))
@@ -336,6 +338,22 @@ def _check(cube: xr.Dataset, head: DailyGppHead) -> None:
             f"Got embeddings of the model {cube.attrs['model_digest']}, need those of {head.model_digest},"
             " on which the GPP head was trained; embed the scene again or run `fluxlens train gpp`."
         )
+
+
+def _check_weather(weather: Any) -> None:
+    """Refuse what holds no weather by its names: without a word it would count as no weather at all."""
+    if weather is None:
+        return
+    names = [str(name) for name in getattr(weather, "data_vars", weather)]
+    # A node of a scene is as good as a dataset; a whole scene has nodes below it.
+    is_table = isinstance(weather, xr.Dataset | xr.DataTree) and not getattr(weather, "children", None)
+    if is_table and (set(names) & set(WEATHER) or not names):
+        return
+    got = f"a {type(weather).__name__} of {', '.join(names[:6]) or 'nothing by these names'}"
+    raise InputError(
+        f"Got weather as {got}, need a Dataset with some of {', '.join(WEATHER)} on time, such as"
+        ' scene["weather"].to_dataset(); rename or convert it.'
+    )
 
 
 def calibration_of(attrs: dict, calibration: Calibration | str | Path | None) -> Calibration | None:

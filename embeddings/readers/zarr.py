@@ -174,8 +174,17 @@ def _chunks(dataset: xr.Dataset) -> dict[str, int]:
 def _quiet() -> Iterator[None]:
     """Zarr warns that text has no final v3 specification yet; readers of both kinds exist, so it may."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
+        ignore_text_warning()
         yield
+
+
+def ignore_text_warning() -> None:
+    """Ignore Zarr's warning of text in this process for good.
+
+    For a server, whose threads write and read scenes at the same time: ``warnings.catch_warnings`` changes filters of
+    the whole process, so that the first thread to leave it would show the warnings of the others.
+    """
+    warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
 
 
 def _label_of(source) -> str:

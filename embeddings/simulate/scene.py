@@ -144,11 +144,11 @@ def build(request: Request) -> Steps[xr.DataTree]:
     all_days = pd.date_range(days[0] - pd.Timedelta(days=SPIN_UP_DAYS), days[-1], freq="D").as_unit("ns")
     n, first = len(days), SPIN_UP_DAYS
     grid = _grid_of(request)
-    yield "drawing the land", 0.0
+    yield "land cover", 0.0
     land = landscape.draw_land(streams["land"], request.size_px, request.landscape)
     climate = weather.climate_of(request.climate)
     met = weather.generate(streams["weather"], climate, request.lat, all_days)
-    yield "growing what grows", 0.05
+    yield "vegetation", 0.05
     # The land-cover map shows the season in the middle of the scene.
     middle = first + n // 2
     season = int((np.diff(met.season_day[: middle + 1]) < -300).sum())

@@ -23,7 +23,7 @@ S1_PRODUCTS = {
 """Collections of Sentinel-1 by what the user calls them, the better first."""
 STEP_M = 20
 """Edges lie on multiples of it, as those of Sentinel-2's own tiles do: a 20 m pixel is 2 x 2 of 10 m."""
-SIDE_AT_MOST_M = 20_000
+SIDE_AT_MOST_M = 20_480
 """Longest side, m. A date is in memory as a whole: at this side 0.2 GB of reflectance an image, up to six images."""
 
 

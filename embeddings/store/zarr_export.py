@@ -78,7 +78,8 @@ def write_zarr(store: Store, path: Path, days: slice, layout: str = "cf") -> Ste
         )
     corners = list(product(*(range(0, size, step) for size, step in zip(shape, box, strict=True))))
     for done, corner in enumerate(corners):
-        yield Progress(f"writing {path.name}", done / len(corners))
+        # Not the path: that is a temporary one, renamed when it is whole.
+        yield Progress("writing Zarr", done / len(corners))
         where = tuple(slice(a, min(a + n, size)) for a, n, size in zip(corner, box, shape, strict=True))
         cube_block = store.window(slice(days.start + where[0].start, days.start + where[0].stop), *where[1:])
         if layout == "cf":

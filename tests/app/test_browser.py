@@ -326,9 +326,10 @@ def test_two_pins_and_an_area_share_the_charts_and_go_into_files(visit, tmp_path
     assert set(table["name"]) == {"Pixel 1", "Pixel 2"}
 
     visit.get_by_role("button", name="Draw area").click()
-    visit.wait_for_timeout(500)
+    visit.get_by_text("Drag around the area on the map.").wait_for(timeout=10_000)
     around(visit, (0.3, 0.3), (0.5, 0.3), (0.5, 0.5), (0.3, 0.5), (0.3, 0.32))
     visit.get_by_text(re.compile(r"Area of \d+ pixels")).wait_for(timeout=20_000)
+    visit.get_by_text("Drag around the area on the map.").wait_for(state="hidden", timeout=10_000)
     visit.wait_for_timeout(800)
     shot(visit, "pins_and_area.png")
     visit.locator("select").filter(has_text="GeoJSON").select_option("GeoJSON")

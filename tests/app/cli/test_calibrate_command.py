@@ -12,6 +12,7 @@ from app_world import DAYS, make_scene, write_store
 from fluxlens.app.cli import main
 from fluxlens.embeddings.gpp import calibration_file
 from fluxlens.embeddings.store import Store
+from mosaic_world import write_world
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,7 @@ def test_a_table_calibrates_and_its_prediction_follows_the_measurements(tmp_path
     for name, more in (("plain", []), ("fitted", ["--calibration", str(cal)])):
         out = tmp_path / f"{name}.csv"
         assert main(["predict", "gpp", "--table", str(table), "--out", str(out), *more]) == 0
+    assert f"{out}: GPP of 8 rows" in capsys.readouterr().out
     plain, fitted = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("plain", "fitted"))
     assert list(plain) == ["site", "date", "gpp", "gpp_lo", "gpp_hi", "ood"]
     assert list(fitted) == [*plain, "calibration"]
@@ -72,10 +74,12 @@ def test_a_table_calibrates_and_its_prediction_follows_the_measurements(tmp_path
     assert told["measured"]["days"] == 8
 
 
-def test_rows_of_another_site_are_moved_less_than_those_of_the_tower(tmp_path):
+def test_rows_of_another_site_are_moved_less_than_those_of_the_tower(tmp_path, capsys):
     table, cal = tmp_path / "rows.csv", tmp_path / "cal.json"
     pd.concat([rows(8, 16.0, "A"), rows(8, 6.0, "B")]).to_csv(table, index=False)
     assert main(["calibrate", "gpp", "--table", str(table), "--out", str(cal)]) == 0
+    # Both towers were measured on the same dates.
+    assert "16 measured days at 2 tower(s)" in capsys.readouterr().out
     pd.concat([rows(8, 0.0, name) for name in "ABC"]).to_csv(table, index=False)
     out = tmp_path / "out.csv"
     assert main(["predict", "gpp", "--table", str(table), "--calibration", str(cal), "--out", str(out)]) == 0
@@ -129,6 +133,41 @@ def test_an_entry_of_a_catalog_may_carry_a_calibration(store, calibration):
     assert main(["catalog", "check", "--catalog", str(path)]) != 0
 
 
+def test_entries_of_a_catalog_are_predicted_evaluated_and_calibrated_like_paths(
+    store, calibration, tmp_path, capsys
+):
+    catalog = tmp_path / "catalog.yaml"
+    catalog.write_text(
+        "metadata: {version: 1}\nsources:\n"
+        f"  plain: {{driver: fluxlens_embeddings, args: {{store: {store}}}}}\n"
+        f"  fitted: {{driver: fluxlens_embeddings, args: {{store: {store}, calibration: {calibration}}}}}\n"
+    )
+    window = ["--start", "2020-06-01", "--end", "2020-06-05"]
+
+    def maps(name, *more):
+        out = tmp_path / "maps.nc"
+        assert main(["predict", "gpp", name, *more, *window, "--out", str(out)]) == 0
+        with xr.open_dataset(out) as found:
+            return found.load()
+
+    of_catalog = ["--catalog", str(catalog)]
+    assert maps("plain", *of_catalog).equals(maps(str(store)))
+    # The entry's own calibration counts, as it does for exports.
+    assert maps("fitted", *of_catalog).equals(maps(str(store), "--calibration", str(calibration)))
+
+    made = tmp_path / "made.json"
+    assert main(["calibrate", "gpp", "--store", "plain", *of_catalog, "--out", str(made)]) == 0
+    assert json.loads(made.read_text())["measured"] == json.loads(calibration.read_text())["measured"]
+    scores = []
+    for words in (["plain", *of_catalog], [str(store)]):
+        capsys.readouterr()
+        assert main(["evaluate", "gpp", "--store", *words]) == 0
+        scores.append(json.loads(capsys.readouterr().out))
+    assert scores[0] == scores[1]
+    said = refused(capsys, ["predict", "gpp", "absent", *of_catalog, "--out", tmp_path / "maps.nc"])
+    assert "absent" in said
+
+
 def test_an_export_with_a_calibration_is_made_again_with_it(store, calibration, tower, tmp_path, capsys):
     place = f"{tower.attrs['lon']},{tower.attrs['lat']}"
     out, again = tmp_path / "one.csv", tmp_path / "again.json"
@@ -167,7 +206,7 @@ def test_wrong_words_and_files_are_refused_with_one_sentence(store, calibration,
     table = tmp_path / "rows.csv"
     rows(4, 9.0).to_csv(table, index=False)
     both = ["calibrate", "gpp", "--table", table, "--at", "1,2", "--out", cal]
-    assert "--data or --at with --table" in refused(capsys, both)
+    assert "--data, --at or --sites with --table" in refused(capsys, both)
     assert "need a .json file" in refused(capsys, ["calibrate", "gpp", "--table", table, "--out", out])
     predict = ["predict", "gpp", "--table", table, "--out", out, "--calibration"]
     cal.write_text("{}")
@@ -179,3 +218,19 @@ def test_wrong_words_and_files_are_refused_with_one_sentence(store, calibration,
     assert not out.exists()
     # Tables and maps share one head, and so the calibration by a store's tower.
     assert main([str(word) for word in (*predict, calibration)]) == 0
+
+
+def test_an_entry_of_several_stores_is_predicted_as_the_store_they_were_cut_from(tmp_path):
+    folder = write_world(tmp_path)
+    found = {}
+    for name in ("whole", "quarters", "gap"):
+        out = tmp_path / f"{name}.nc"
+        words = ["predict", "gpp", name, "--catalog", str(folder / "catalog.yaml"), "--out", str(out)]
+        assert main([*words, "--start", "2020-06-01", "--end", "2020-06-03"]) == 0
+        with xr.open_dataset(out) as maps:
+            found[name] = maps[["gpp", "gpp_lo", "gpp_hi", "ood"]].load()
+    xr.testing.assert_allclose(found["quarters"], found["whole"])
+    # The fourth store is left out of the entry: no numbers where there is none.
+    held = xr.ones_like(found["whole"]["gpp"].isel(time=0), bool)
+    held[20:, 28:] = False
+    xr.testing.assert_allclose(found["gap"]["gpp"], found["whole"]["gpp"].where(held))

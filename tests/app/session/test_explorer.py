@@ -3,6 +3,7 @@
 import datetime as dt
 import time
 
+import holoviews as hv
 import numpy as np
 import pandas as pd
 import panel as pn
@@ -16,10 +17,13 @@ from fluxlens.app.background.catalog_loader import EntryLoad
 from fluxlens.app.dashboard import page
 from fluxlens.app.data import ExplorerData
 from fluxlens.app.palette import PLACE_COLOURS
+from fluxlens.app.plots import embedding_map
 from fluxlens.app.session.explorer import Explorer
 from fluxlens.app.session.panel_setup import setup
 from fluxlens.app.state import Place, State
 from fluxlens.embeddings import catalog as catalogs
+from fluxlens.models.errors import InputError
+from holoviews.core import Dimensioned
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -549,3 +553,21 @@ def test_classes_in_feature_space_have_a_legend_with_their_shares(explorer):
     view.colour.value = "density"
     assert "cluster" not in view.head.object
     explorer.state.page = "series"
+
+
+def test_a_catalog_may_be_given_by_its_path(tmp_path):
+    path = tmp_path / "catalog.yaml"
+    path.write_text("sources:\n  one: {driver: fluxlens_embeddings, args: {store: nowhere}}\n")
+    assert list(Explorer(str(path)).cat) == ["one"]
+    with pytest.raises(InputError, match="which is not a file"):
+        Explorer(tmp_path / "absent.yaml")
+
+
+def test_the_feature_space_of_an_explorer_is_a_plot_to_compose(explorer):
+    assert isinstance(explorer.feature_space, Dimensioned)
+    hv.render(explorer.feature_space)
+
+
+def test_a_cube_as_a_map_is_told_what_to_give(explorer):
+    with pytest.raises(InputError, match=r"need `explorer\.data` or one image"):
+        embedding_map(xr.Dataset())

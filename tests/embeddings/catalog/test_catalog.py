@@ -69,6 +69,10 @@ def test_the_four_entries_read_as_promised(tiny_catalog):
     assert stored["embedding"].dtype == np.int8
     part = cat["embeddings_on_demand"](scene="demo_scene", start="2020-06-05", end="2020-06-09").read()
     assert part.sizes["time"] == 5
+    # What users of intake call where data shall stay lazy.
+    assert cat["demo_embeddings"].to_dask().equals(stored)
+    assert cat["demo_embeddings"].to_dask()["embedding"].chunks
+    assert isinstance(cat["demo_scene"].to_dask(), xr.DataTree)
     tower = cat["demo_tower"].read()
     assert {"gpp_nt", "gpp_dt", "qc"} <= set(tower.data_vars)
     assert tower["gpp_nt"].attrs["units"] == "gC m-2 d-1"

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import rasterio
 import xarray as xr
+from fluxlens.embeddings import progress
 from fluxlens.embeddings.export import extract, geometries, paths, selection, writers
 from fluxlens.embeddings.export.extract import tidy
 from fluxlens.embeddings.export.geometries import Point
@@ -185,7 +186,7 @@ def with_gpp(monkeypatch):
 
 def opened(path):
     if path.suffix == ".zarr":
-        return xr.open_zarr(path, consolidated=False, decode_coords="all")
+        return xr.open_zarr(path, decode_coords="all")  # without a warning, which would be an error here
     return xr.open_dataset(path, engine="netcdf4", decode_coords="all")
 
 
@@ -324,6 +325,21 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, store, cube, monkeypatch):
 def test_a_wrong_path_is_told_before_anything_is_read(tmp_path, name):
     with pytest.raises(InputError, match=r"need one of|folder that exists"):
         paths.check_path(tmp_path / name)
+
+
+def test_only_a_folder_that_an_export_made_is_replaced(tmp_path, store, cube):
+    point = [centre(cube, 0, 0)]
+    scene = xr.DataTree.from_dict({"/": xr.Dataset(attrs={"scene_id": "mine"})})
+    scene.to_zarr(tmp_path / "scene.zarr", zarr_format=3, consolidated=False)
+    before = (tmp_path / "scene.zarr" / "zarr.json").read_bytes()
+    with pytest.raises(InputError, match="a folder that no export made"):
+        extract.to_file(store, tmp_path / "scene.zarr", points=point)
+    assert (tmp_path / "scene.zarr" / "zarr.json").read_bytes() == before
+    # Zarr of version 3 and of version 2, as an export writes it of places and of a whole store.
+    for _ in range(2):
+        extract.to_file(store, tmp_path / "point.zarr", points=point)
+        progress.run(extract.store_to_zarr(store, tmp_path / "whole.zarr"))
+    assert "e00" in xr.open_zarr(tmp_path / "whole.zarr")
 
 
 def test_points_come_from_csv_and_geojson(tmp_path):

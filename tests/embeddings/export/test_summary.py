@@ -100,8 +100,7 @@ def test_a_file_holds_the_vectors_with_names_place_and_model(store, cube, tmp_pa
             attrs = file.tags()
     else:
         opener = xr.open_zarr if suffix == ".zarr" else xr.open_dataset
-        options = {"consolidated": False} if suffix == ".zarr" else {}
-        with opener(out, **options) as file:
+        with opener(out) as file:
             for name, values in expected.items():
                 np.testing.assert_array_equal(file[name], values)
                 assert file[name].attrs["units"] == values.attrs["units"]

@@ -74,6 +74,16 @@ def test_small_chunks_give_the_same(cube, weather, head, monkeypatch):
     np.testing.assert_allclose(gpp.predict(cube, weather, head)["gpp"], whole["gpp"], rtol=1e-5)
 
 
+def test_weather_by_other_names_or_of_another_kind_is_refused_and_not_ignored(cube, weather, head):
+    node = xr.DataTree.from_dict({"weather": weather})
+    as_node = gpp.predict(cube, node["weather"], head)
+    np.testing.assert_array_equal(as_node["gpp"], gpp.predict(cube, weather, head)["gpp"])
+    # A whole scene, a table, and names of ERA5: each would have counted as no weather at all.
+    for wrong in (node, weather.to_dataframe(), weather.rename(sw_in="ssrd", tair="t2m")[["ssrd", "t2m"]]):
+        with pytest.raises(InputError, match="need a Dataset with some of sw_in"):
+            gpp.predict(cube, wrong, head)
+
+
 def test_without_weather_day_length_and_clear_sky_stand_in(cube, weather, head):
     for poor in (None, weather[["tair"]], weather.isel(time=slice(0, 5))):
         out = gpp.predict(cube, poor, head)

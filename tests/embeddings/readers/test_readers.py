@@ -1,5 +1,6 @@
 """Every format opens as the same kind of scene, and a broken file is named with what to do."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -509,3 +510,18 @@ def test_measured_landsat_and_sentinel_agree_on_a_clear_day(real_data):
     difference = (infrared[0].mean(("y", "x")) - infrared[1].mean(("y", "x"))).dropna("time")
     assert difference.size >= 2
     assert float(abs(difference).mean()) < 0.04
+
+
+def test_a_server_that_ignores_the_warning_of_text_does_so_whichever_thread_leaves_first():
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        own_zarr.ignore_text_warning()
+        # Two threads whose work overlaps: the first to enter is the first to leave, and takes the other's filter away.
+        first, second = own_zarr._quiet(), own_zarr._quiet()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        warnings.warn("The data type (...) does not have a Zarr V3 specification. That means", stacklevel=1)
+        second.__exit__(None, None, None)
+        warnings.warn("The data type (...) does not have a Zarr V3 specification. That means", stacklevel=1)
+    assert not shown

@@ -535,7 +535,7 @@ def test_an_address_without_a_catalog_is_told(world, tmp_path):
         ({"lon": float("nan")}, "lon nan"),
         ({"size_m": 50}, "try 40"),
         ({"size_m": 0}, "try 40"),
-        ({"size_m": 10**7}, "try 20000"),
+        ({"size_m": 10**7}, "try 20480"),
         ({"start": "2020-07-01"}, "need start before end"),
         ({"end": "June"}, "'June', need YYYY-MM-DD"),
         ({"clear": "fmask"}, "need one of scl, haze"),
