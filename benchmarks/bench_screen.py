@@ -208,8 +208,7 @@ def tiled(side_px: int, days: int, seed: int = 0) -> Path:
             # a tile of fewer pixels than a chunk is laid twice a side, which is the same ground
             codes = np.tile(tiles.halve_resolution(codes, FEATURES), (1, 2, 2, 1))
             _lay(session.store, name, coarse, codes)
-        coords, arrays = opening.open_layouts(session.store)
-        root.attrs[repository.METADATA_DIGEST] = repository.metadata_digest(coords, arrays)
+        root.attrs[opening.METADATA_DIGEST] = opening.open_layouts(session.store).own_digest
         session.commit("a made-up season, tiled")
 
     return progress.run(cache.build_once(cache.key("bench", side_px, days, seed, 1), build))

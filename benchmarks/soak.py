@@ -160,5 +160,12 @@ if __name__ == "__main__":
     options.add_argument("--minutes", type=float, default=60)
     options.add_argument("--visitors", type=int, default=20)
     options.add_argument("--rewrite-s", type=float, default=60)
+    options.add_argument(
+        "--patience-s",
+        type=float,
+        default=visitors.PATIENCE_S,
+        help="an answer that takes longer is an error; longer where other programs have the processor",
+    )
     given = options.parse_args()
+    visitors.PATIENCE_S = given.patience_s
     sys.exit(run(given.minutes, given.visitors, given.rewrite_s))

@@ -333,7 +333,7 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, int):
             return self._send(fault, b"")
         if fault == "slow":
-            time.sleep(1.0)
+            time.sleep(3.0)
         query = {key: value[0] for key, value in parse_qs(parts.query).items()}
         if parts.path.startswith("/store/"):
             if world.token and parts.query != world.token:

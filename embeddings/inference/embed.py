@@ -114,7 +114,8 @@ def embed(
     finished = resume_folder(path, cube)
     if resume and store.exists(path):
         snapshot = _resumable_snapshot(store.Store.open(path), cube)
-        shutil.rmtree(finished, ignore_errors=True)  # of a run killed between its last two steps
+        shutil.rmtree(finished, ignore_errors=True)  # of a run killed between its last steps
+        store.remove_leftovers(path)
         return snapshot
     days = cube["time"].values.astype("datetime64[D]")
     message = f"{cube.attrs['title']}, {days[0]} to {days[-1]}, model {model.name} {model.digest}"

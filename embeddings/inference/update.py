@@ -162,7 +162,8 @@ def update(
     cube = engine.empty_cube(scene, model, **period, causal=causal, digest=digest)
     finished = resume_folder(path, cube)
     if digest == base.attrs["scene_digest"] and np.array_equal(base.days, cube["time"].values):
-        shutil.rmtree(finished, ignore_errors=True)  # of a run killed between its last two steps
+        shutil.rmtree(finished, ignore_errors=True)  # of a run killed between its last steps
+        store.remove_leftovers(path)
         return Update(base.snapshot, is_new=False)
     sensors = model.config.sensors
     new = changed_acquisitions(known, scene, sensors)

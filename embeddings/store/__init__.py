@@ -2,7 +2,7 @@
 
 from fluxlens.embeddings.object_url import ObjectUrl, is_url, locate
 from fluxlens.embeddings.store.layout import DTYPES, LAYOUTS, QUALITY, to_bytes
-from fluxlens.embeddings.store.locking import writable
+from fluxlens.embeddings.store.locking import remove_leftovers, writable
 from fluxlens.embeddings.store.mosaic import Mosaic
 from fluxlens.embeddings.store.reader import Store
 from fluxlens.embeddings.store.repository import Snapshot, exists, is_store
@@ -25,6 +25,7 @@ __all__ = [
     "locate",
     "open_update",
     "open_writer",
+    "remove_leftovers",
     "to_bytes",
     "writable",
     "write",

@@ -12,7 +12,7 @@ import xarray as xr
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.object_url import Location
 from fluxlens.embeddings.store.layout import DTYPES, decode_layers, level_layouts, marks_missing
-from fluxlens.embeddings.store.opening import open_layouts
+from fluxlens.embeddings.store.opening import Opened, open_layouts
 from fluxlens.embeddings.store.repository import check_complete, reading
 from fluxlens.embeddings.store.routing import dask_chunks, level_grid
 
@@ -36,7 +36,7 @@ class CubeArrays:
         self.zarr_store = zarr_store
 
     @cached_property
-    def _opened(self) -> tuple[xr.Dataset, dict[str, dict[str, Any]]]:
+    def opened(self) -> Opened:
         """Coordinates and arrays in memory; opening them per click would cost more than the pixel."""
         with reading(self.path):
             return open_layouts(self.zarr_store)
@@ -44,17 +44,17 @@ class CubeArrays:
     @property
     def coords(self) -> xr.Dataset:
         """Coordinates of the cube, (time), (y), (x) in m and (feature), and attributes, in memory, no variables."""
-        return self._opened[0]
+        return self.opened.coords
 
     @property
     def by_layout(self) -> dict[str, dict[str, Any]]:
         """Zarr arrays by layout, overviews included, and name."""
-        return self._opened[1]
+        return self.opened.arrays
 
     @cached_property
     def levels(self) -> dict[int, str]:
         """Layout of each level, by how many pixels a side are one."""
-        return level_layouts(self.coords.sizes["y"], self.coords.sizes["x"])
+        return level_layouts(*(self.opened.variables[axis].size for axis in ("y", "x")))
 
     @cached_property
     def variable_attrs(self) -> dict[str, dict[str, Any]]:

@@ -87,21 +87,22 @@ def icechunk_config(location: Location) -> Any:
 
     Returns
     -------
-    icechunk.RepositoryConfig or None
-        None on disk: Icechunk's own.
+    icechunk.RepositoryConfig
     """
-    if isinstance(location, Path):
-        return None
     import icechunk
 
+    # By default those of all coordinates are read on opening, also of overviews and of the scene's sensors: half of the
+    # processor's time of opening a store on disk, and a request each of an object store.
+    manifest = icechunk.ManifestConfig(preload=icechunk.ManifestPreloadConfig(max_total_refs=0))
+    if isinstance(location, Path):
+        return icechunk.RepositoryConfig(manifest=manifest)
     first, longest = BACKOFF_MS
     retries = icechunk.StorageRetriesSettings(TRIES, first, longest)
     return icechunk.RepositoryConfig(
         storage=icechunk.StorageSettings(retries=retries),
         # A tap then finds the index of its shard, and neighbours of a pixel their chunk.
         caching=icechunk.CachingConfig(num_bytes_chunks=CHUNK_CACHE_BYTES),
-        # By default those of all coordinates are read on opening, also of overviews and of the scene's sensors.
-        manifest=icechunk.ManifestConfig(preload=icechunk.ManifestPreloadConfig(max_total_refs=0)),
+        manifest=manifest,
     )
 
 

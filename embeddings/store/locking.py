@@ -77,6 +77,26 @@ def exclusive_scratch(path: Location) -> Iterator[Path]:
             lock.release()
 
 
+def remove_leftovers(path: Location) -> None:
+    """Remove the scratch folder of a writer that was killed after its commit; that of one at work stays.
+
+    Parameters
+    ----------
+    path
+        Of the store, which is whole: no writer of it will come that would clean up.
+    """
+    from filelock import FileLock, Timeout
+
+    scratch = scratch_parent(path) / f".{path.name}.partial"
+    if not scratch.is_dir():
+        return
+    try:
+        with FileLock(scratch / "lock", timeout=0):
+            remove(scratch)
+    except (Timeout, OSError):  # a writer's, or gone meanwhile, or in a folder that lets nothing be removed
+        pass
+
+
 def clean_until_idle(clean: Callable[[], Any]) -> None:
     """Clean up until nothing new is found: threads go on writing for a moment after one of them failed.
 

@@ -490,10 +490,8 @@ def _check_alike(first: Store, other: Store) -> None:
             raise InputError(
                 f"{both} with {name} {mine} and {theirs}, need the same; embed both with the same weights and options."
             )
-    # Not of ``cube``, which builds a graph over all chunks.
-    cubes = first.coords, other.coords
     for name in ("feature", "scale"):
-        if not cubes[0][name].variable.equals(cubes[1][name].variable):
+        if not first.variables[name].equals(other.variables[name]):
             raise InputError(f"{both} with another {name}, need the same; embed both with the same weights.")
     if not np.array_equal(first.days, other.days):
         mine, theirs = (

@@ -25,7 +25,7 @@ from fluxlens.embeddings.object_url import Location, locate
 from fluxlens.embeddings.store.cube_arrays import CubeArrays, zarr_store
 from fluxlens.embeddings.store.layout import DTYPES, LAYOUTS, marks_missing
 from fluxlens.embeddings.store.location import within_deadline
-from fluxlens.embeddings.store.opening import read_days
+from fluxlens.embeddings.store.opening import open_whole, read_days
 from fluxlens.embeddings.store.repository import (
     DAY,
     EMPTY_MESSAGE,
@@ -35,11 +35,9 @@ from fluxlens.embeddings.store.repository import (
     icechunk_library,
     is_store,
     list_ids,
-    metadata_digest,
     missing,
     newest_cube,
     open_repository,
-    read_metadata_digest,
     reading,
     snapshot_of_day,
 )
@@ -119,9 +117,9 @@ class Store:
                     f"Got the snapshot {snapshot!r}, need one of {list_ids(history(repository))}; choose one."
                 ) from error
             # Attributes and coordinates have no checksum in the format, so the writer left a digest of them.
-            expected = read_metadata_digest(store.arrays.zarr_store)
+            whole = open_whole(store.arrays.zarr_store)
             # The newest commit may be of a writer's empty arrays; only here its message is worth a request.
-            if expected is None and snapshot is None:
+            if whole is None and snapshot is None:
                 newest = within_deadline(path, lambda: newest_cube(repository))
                 if newest is None:
                     raise InputError(
@@ -131,25 +129,29 @@ class Store:
                 if newest != store.snapshot:
                     return cls.open(path, newest)
         # only stores from before both were introduced have neither the digest nor our fill values
-        old = expected is None and not marks_missing(store.arrays.by_layout["maps"]["embedding"], "embedding")
-        if not old and expected != metadata_digest(store.coords, store.arrays.by_layout):
+        if whole is None:
+            intact = not marks_missing(store.arrays.by_layout["maps"]["embedding"], "embedding")
+        else:
+            store.arrays.opened = whole
+            intact = whole.own_digest == whole.digest
+        if not intact:
             raise damaged(path, "its attributes or coordinates are not those written")
         return store
 
-    @property
+    @cached_property
     def grid(self) -> Grid:
         """Where the pixels are."""
-        return Grid.from_cube(self.coords)
+        return Grid.from_cube(self.arrays.opened.unindexed)
 
     @property
     def grid_shape(self) -> tuple[int, int]:
         """Rows, columns."""
-        return self.coords.sizes["y"], self.coords.sizes["x"]
+        return self.variables["y"].size, self.variables["x"].size
 
     @property
     def days(self) -> np.ndarray:
         """Days of the cube, datetime64[ns] at midnight UTC."""
-        return self.coords["time"].values
+        return self.variables["time"].values
 
     def at_snapshot(self, snapshot: str) -> Store:
         """An earlier or later state of the same store, with the same calibration.
@@ -181,9 +183,14 @@ class Store:
         return self.arrays.coords
 
     @property
+    def variables(self) -> dict[str, xr.Variable]:
+        """Those of :attr:`coords` by name: (time), (y) and (x) in m, (feature); without indexes, which take long."""
+        return self.arrays.opened.variables
+
+    @property
     def attrs(self) -> dict[str, Any]:
         """The cube's attributes: model, digests, quantisation, whether simulated."""
-        return self.coords.attrs
+        return self.arrays.opened.attrs
 
     @property
     def nbytes(self) -> int:

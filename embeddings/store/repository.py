@@ -1,18 +1,16 @@
-"""The Icechunk repository of a store: opening, history, metadata digest, and how damage is recognised.
+"""The Icechunk repository of a store: opening, history, and how damage is recognised.
 
 Long on purpose: every call into Icechunk that opens or looks up a repository, with what its errors mean.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import pickle
 import re
 import socket
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,6 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from fluxlens.embeddings.object_url import Location, ObjectUrl
 from fluxlens.embeddings.store.layout import has_missing
 from fluxlens.embeddings.store.location import (
@@ -38,10 +35,6 @@ EMPTY_MESSAGE = "arrays, still empty"
 
 NO_REPOSITORY = "the repository doesn't exist"
 """Of Icechunk's error, which has no class of its own."""
-
-METADATA_DIGEST = "digest_of_words"
-"""Attribute of the store (its name is part of the file format): digest of attributes and coordinates, which have no
-checksum of their own."""
 
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 """A day that names a snapshot; ids of Icechunk have no hyphens."""
@@ -70,55 +63,6 @@ def is_store(path: str | Path) -> bool:
     bool
     """
     return (Path(path) / "refs").is_dir() and (Path(path) / "snapshots").is_dir()
-
-
-def metadata_digest(coords: xr.Dataset, arrays: Mapping[str, Mapping[str, Any]]) -> str:
-    """Digest of all that is not in checksummed chunks.
-
-    Parameters
-    ----------
-    coords
-        Of :func:`open_layouts`: coordinates and attributes.
-    arrays
-        Of :func:`open_layouts`: how they are laid out.
-
-    Returns
-    -------
-    str
-        SHA-256, hexadecimal.
-    """
-    digest = hashlib.sha256()
-    for name, variable in sorted(coords.variables.items()):
-        # dtype and dims as well as bytes: the same bytes are other numbers under another dtype.
-        digest.update(f"{name} {variable.dims} {variable.dtype.str}".encode() + variable.values.tobytes())
-    attrs = [coords.attrs, {name: coord.attrs for name, coord in coords.coords.items()}]
-    metadata = {
-        layout: {name: array.metadata.to_dict() for name, array in named.items()}
-        for layout, named in arrays.items()
-    }
-    digest.update(json.dumps([*attrs, metadata], sort_keys=True, default=str).encode())
-    return digest.hexdigest()
-
-
-def read_metadata_digest(store: Any) -> str | None:
-    """The digest that the writer of a cube left.
-
-    Parameters
-    ----------
-    store
-        A Zarr store.
-
-    Returns
-    -------
-    str or None
-        None of a store of before there were digests, of arrays that are still empty, and of an empty repository.
-    """
-    import zarr
-
-    try:
-        return zarr.open_group(store, mode="r", zarr_format=3).attrs.get(METADATA_DIGEST)
-    except zarr.errors.GroupNotFoundError:
-        return None
 
 
 def history(repository: Any) -> list[Snapshot]:

@@ -30,15 +30,13 @@ from fluxlens.embeddings.store.layout import (
 )
 from fluxlens.embeddings.store.location import within_deadline
 from fluxlens.embeddings.store.locking import clean_until_idle, exclusive_scratch, writable
-from fluxlens.embeddings.store.opening import open_layouts
+from fluxlens.embeddings.store.opening import METADATA_DIGEST, open_layouts
 from fluxlens.embeddings.store.repository import (
     EMPTY_MESSAGE,
-    METADATA_DIGEST,
     create_repository,
     has_repository,
     icechunk_library,
     is_store,
-    metadata_digest,
     newest_cube,
     open_repository,
 )
@@ -263,7 +261,7 @@ class StoreWriter:
         store = self._session.store
         # Written with the last commit only: a reader takes a snapshot without it for one of empty arrays.
         root.attrs.pop(METADATA_DIGEST, None)
-        self._digest = metadata_digest(*open_layouts(store))
+        self._digest = open_layouts(store).own_digest
         # Tiles are written in this process until ``delegate`` says otherwise.
         self._target, self._submit = self._session, _run_now
         self._written_days: tuple[slice, ...] | None = None

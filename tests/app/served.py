@@ -27,7 +27,7 @@ def start(catalog, port: int, *options: str) -> subprocess.Popen:
     return server
 
 
-def await_answer(address: str, server: subprocess.Popen, seconds: float = 90) -> None:
+def await_answer(address: str, server: subprocess.Popen, seconds: float = 300) -> None:
     """Until something answers at the address, with whatever status."""
     until = time.monotonic() + seconds
     while True:
@@ -51,10 +51,10 @@ def stop(server: subprocess.Popen) -> None:
     """End a server and wait until its port is free."""
     server.terminate()
     try:
-        server.wait(20)
+        server.wait(60)
     except subprocess.TimeoutExpired:
         server.kill()
-        server.wait(20)
+        server.wait(60)
     if server.stderr:
         server.stderr.close()
 
@@ -157,7 +157,7 @@ def line_to(port: int, delay_s: float = 0.0, prefix: str = "", strip: bool = Fal
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     asyncio.run_coroutine_threadsafe(listen(), loop)
-    started.wait(10)
+    started.wait(60)
     try:
         yield ports[0]
     finally:
@@ -173,7 +173,7 @@ def line_to(port: int, delay_s: float = 0.0, prefix: str = "", strip: bool = Fal
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-        asyncio.run_coroutine_threadsafe(end(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(end(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()

@@ -22,7 +22,7 @@ def open_page(browser, shared_url):  # noqa: F811
         page.on("pageerror", lambda error: page.wrong.append(str(error)))
         page.goto(shared_url + query)
         page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=60_000)
-        page.locator("[role=application]").first.wait_for(timeout=20_000)
+        page.locator("[role=application]").first.wait_for(timeout=60_000)
         page.wait_for_timeout(600)
         return page
 
@@ -80,11 +80,11 @@ def test_axe_finds_nothing_serious_on_any_page(open_page, theme):
     found["help"] = violations(page, *rules)
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Tower XX-Tst").click()
-    page.get_by_text("1:1 line").wait_for(timeout=20_000)
+    page.get_by_text("1:1 line").wait_for(timeout=60_000)
     page.wait_for_timeout(1000)
     found["tower"] = violations(page)
     page.get_by_role("button", name="Compute", exact=True).click()
-    page.get_by_text("Compute a box of this scene now").wait_for(timeout=10_000)
+    page.get_by_text("Compute a box of this scene now").wait_for(timeout=60_000)
     page.wait_for_timeout(600)
     found["compute"] = violations(page)
     page.locator("input.bk-input:not([type=hidden])[aria-label='First day']").click()
@@ -93,7 +93,7 @@ def test_axe_finds_nothing_serious_on_any_page(open_page, theme):
     page.keyboard.press("Escape")
     page.locator("button.entry").click()
     page.get_by_role("listbox", name="Entries").get_by_role("option").filter(has_text="missing").click()
-    page.get_by_role("alert").get_by_text("does not exist").wait_for(timeout=10_000)
+    page.get_by_role("alert").get_by_text("does not exist").wait_for(timeout=60_000)
     page.wait_for_timeout(600)
     found["message, nothing to show"] = violations(page)
     shot(page, f"message_{theme}.png")
@@ -114,7 +114,7 @@ def test_the_login_page_is_named_and_follows_the_theme(browser, catalog, tmp_pat
                 page.get_by_role("textbox", name="Name").fill("ada")
                 page.get_by_label("Password").fill("wrong")
                 page.get_by_role("button", name="Log in").click()
-                page.get_by_role("alert").wait_for(timeout=10_000)
+                page.get_by_role("alert").wait_for(timeout=60_000)
                 assert page.evaluate("document.documentElement.scrollWidth") <= width
                 assert violations(page) == []
                 picture = shot(page, f"login_{theme}_{width}.png")
@@ -135,18 +135,18 @@ def test_buttons_selects_and_sliders_say_their_names_and_values(open_page):
     page = open_page()
     assert page.get_by_role("button", name="NDVI").get_attribute("aria-pressed") == "true"
     page.get_by_role("button", name="NDVI").click()
-    page.locator("button[aria-pressed=false]", has_text="NDVI").wait_for(timeout=5000)
+    page.locator("button[aria-pressed=false]", has_text="NDVI").wait_for(timeout=60_000)
     pin = page.get_by_role("button", name="+ Pin")
     assert pin.get_attribute("aria-pressed") == "false"
     pin.click()
-    page.locator("button[aria-pressed=true]", has_text="+ Pin").wait_for(timeout=5000)
+    page.locator("button[aria-pressed=true]", has_text="+ Pin").wait_for(timeout=60_000)
     page.get_by_role("button", name="Split").click()
     for name in ("Days of a step", "Speed", "Format of the export", "Layer of the second map"):
-        page.get_by_role("combobox", name=name).wait_for(timeout=10_000)
+        page.get_by_role("combobox", name=name).wait_for(timeout=60_000)
     slider = page.get_by_role("slider", name="Day", exact=True)
     assert slider.get_attribute("aria-valuetext") == "01 Jul 2020"
     page.keyboard.press("ArrowRight")
-    page.locator("[aria-valuetext='02 Jul 2020']").wait_for(timeout=5000)
+    page.locator("[aria-valuetext='02 Jul 2020']").wait_for(timeout=60_000)
     for group in ("Charts", "Places", "Pages", "View of the map"):
         assert page.get_by_role("group", name=group, exact=True).first.is_visible()
     assert page.get_by_role("button", name="‹ Earlier", exact=True).is_visible()
@@ -158,16 +158,16 @@ def test_arrow_keys_move_the_pixel_while_the_map_has_the_focus(open_page):
     page.get_by_role("application").first.focus()
     for key in ("ArrowRight", "ArrowRight", "ArrowDown", "Shift+ArrowUp"):
         page.keyboard.press(key)
-    page.get_by_text("Pixel 11, 30").wait_for(timeout=10_000)
+    page.get_by_text("Pixel 11, 30").wait_for(timeout=60_000)
     assert page.locator("button.day").inner_text() == "1 Jul 2020"  # the day stays
     for _ in range(7):
         page.keyboard.press("Shift+ArrowLeft")
-    page.get_by_text("Pixel 11, 0").wait_for(timeout=10_000)
+    page.get_by_text("Pixel 11, 0").wait_for(timeout=60_000)
     page.keyboard.press("Tab")  # away from the map, where the arrows step the day again
     page.keyboard.press("Tab")
     page.get_by_role("button", name="Split").focus()
     page.keyboard.press("ArrowRight")
-    page.locator("button.day", has_text="2 Jul 2020").wait_for(timeout=10_000)
+    page.locator("button.day", has_text="2 Jul 2020").wait_for(timeout=60_000)
     assert page.get_by_text("Pixel 11, 0").count() == 1
     assert page.wrong == []
 
@@ -186,12 +186,12 @@ def test_charts_are_told_in_words_that_follow_the_pixel(open_page):
     for _ in range(3):
         page.keyboard.press("Shift+ArrowLeft")
     moved = page.get_by_role("img", name=re.compile("^Chart: NDVI.*pixel 20, 0"))
-    moved.wait_for(timeout=10_000)
+    moved.wait_for(timeout=60_000)
     assert moved.get_attribute("aria-label").replace("20, 0", "20, 28") != text
     page.get_by_role("button", name="Tower XX-Tst").click()
-    page.get_by_text("1:1 line").wait_for(timeout=20_000)
+    page.get_by_text("1:1 line").wait_for(timeout=60_000)
     scatter = page.get_by_role("img", name=re.compile("^Chart: Each day, predicted against measured"))
-    scatter.wait_for(timeout=10_000)
+    scatter.wait_for(timeout=60_000)
     before = scatter.get_attribute("aria-label")
     assert "Predicted: 163 days, correlation" in before
     page.get_by_role("button", name="Day-time").click()
@@ -201,5 +201,5 @@ def test_charts_are_told_in_words_that_follow_the_pixel(open_page):
         " el.getAttribute('aria-label') !== before || (el.shadowRoot && find(el.shadowRoot)));"
         " return find(document); }",
         arg=before,
-        timeout=10_000,
+        timeout=60_000,
     )

@@ -59,7 +59,7 @@ def test_tiles_lie_around_a_measured_scene_with_their_credit(browser, measured, 
     where = f"http://127.0.0.1:{tiles.server_port}/{{z}}/{{x}}/{{y}}.png"
     with serving(measured, FLUXLENS_TILES=where, FLUXLENS_TILES_CREDIT="© the tests") as address:
         page = opened(browser, address)
-        page.get_by_text("Around the scene: © the tests").wait_for(timeout=20_000)
+        page.get_by_text("Around the scene: © the tests").wait_for(timeout=60_000)
         drawn = zoomed_out(page, "tiles.png")
         z, x, y = (int(part) for part in tiles.requests[0][0].removesuffix(".png").strip("/").split("/"))
         near = np.abs(drawn - [x % 256, y % 256, z]).max(-1) <= 12  # neighbours differ by one or two
@@ -74,7 +74,7 @@ def test_without_their_server_the_page_works_and_says_nothing(browser, measured)
         page = opened(browser, address)
         zoomed_out(page, "no_tiles.png")
         tap(page, 0.5, 0.5)
-        page.get_by_text("Pixel 24, 30").wait_for(timeout=10_000)
+        page.get_by_text("Pixel 24, 30").wait_for(timeout=60_000)
         assert page.get_by_text("Around the scene").count() == 0
         assert page.get_by_role("alert").count() == 0
         assert page.wrong == []

@@ -13,12 +13,12 @@ def test_the_button_calibrates_and_the_other_goes_back(browser, shared_url):  # 
     page.goto(shared_url)
     page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=60_000)
     page.get_by_text("Tower XX-Tst").first.click()
-    page.get_by_role("button", name="Calibrate with this tower").click(timeout=20_000)
-    page.get_by_text("GPP is calibrated with XX-Tst").wait_for(timeout=30_000)
-    page.get_by_text("On days left out in blocks").wait_for(timeout=5_000)
-    page.get_by_text("-time partitioned GPP (gpp_").wait_for(timeout=5_000)
+    page.get_by_role("button", name="Calibrate with this tower").click(timeout=60_000)
+    page.get_by_text("GPP is calibrated with XX-Tst").wait_for(timeout=60_000)
+    page.get_by_text("On days left out in blocks").wait_for(timeout=60_000)
+    page.get_by_text("-time partitioned GPP (gpp_").wait_for(timeout=60_000)
     page.get_by_role("button", name="Without calibration").click()
-    page.get_by_role("button", name="Calibrate with this tower").wait_for(timeout=30_000)
+    page.get_by_role("button", name="Calibrate with this tower").wait_for(timeout=60_000)
     assert page.get_by_text("GPP is calibrated with XX-Tst").count() == 0
     assert wrong == []
     page.close()
@@ -42,7 +42,7 @@ def test_the_map_is_drawn_in_the_size_of_its_frame(browser, shared_url):  # noqa
         page.set_viewport_size({"width": 1400, "height": height})
         page.wait_for_timeout(30)
     page.get_by_role("button", name="Calibrate with this tower").click()
-    page.get_by_text("On days left out in blocks").wait_for(timeout=30_000)
+    page.get_by_text("On days left out in blocks").wait_for(timeout=60_000)
     page.wait_for_timeout(3000)
     frame, canvas = page.evaluate(CANVAS_IN_FRAME)
     assert abs(frame - canvas) <= 1

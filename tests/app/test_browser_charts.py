@@ -50,7 +50,7 @@ def test_every_chart_of_a_place_is_saved_as_picture_and_numbers(visit, tmp_path)
 
 def test_the_scores_and_charts_of_a_tower_are_saved(visit, tmp_path):  # noqa: F811
     visit.get_by_role("button", name="Tower XX-Tst").click()
-    visit.locator("table tr", has_text="Predicted").first.wait_for(timeout=20_000)
+    visit.locator("table tr", has_text="Predicted").first.wait_for(timeout=60_000)
     scores = pd.read_csv(saved(visit, tmp_path, "csv", "tower/scores"), comment="#")
     assert {"daily", "weekly", "monthly"} <= set(scores["scale"])
     assert {"scale", "line", "n", "nse", "rmse"} <= set(scores.columns)
@@ -68,10 +68,10 @@ def test_a_name_goes_into_chips_legends_files_and_the_link(visit, tmp_path):  # 
     field = visit.get_by_label("Name of the place")
     field.fill("old oak")
     field.press("Enter")
-    visit.get_by_role("button", name="old oak").wait_for(timeout=10_000)
+    visit.get_by_role("button", name="old oak").wait_for(timeout=60_000)
     table = pd.read_csv(saved(visit, tmp_path, "csv", "series/gpp"), comment="#")
     assert set(table.name) == {"old oak"}
-    visit.wait_for_function("() => location.search.includes('old+oak')", timeout=10_000)
+    visit.wait_for_function("() => location.search.includes('old+oak')", timeout=60_000)
     visit.reload()
     visit.get_by_role("button", name="old oak").wait_for(timeout=60_000)
     assert visit.wrong == []
@@ -83,7 +83,7 @@ def test_chosen_colours_are_in_the_link(visit):  # noqa: F811
     low = visit.get_by_label("Lowest").first
     low.fill("2")
     low.press("Enter")
-    visit.wait_for_function("() => location.search.includes('colours=')", timeout=10_000)
+    visit.wait_for_function("() => location.search.includes('colours=')", timeout=60_000)
     query = urllib.parse.parse_qs(urllib.parse.urlparse(visit.url).query)
     assert json.loads(query["colours"][0])["GPP"][0] == 2
     visit.reload()
@@ -97,17 +97,17 @@ def test_the_header_leaves_the_title_of_an_entry_that_is_gone(visit):  # noqa: F
     )
     title.first.wait_for()
     choose_entry(visit, "missing")
-    visit.get_by_text("Nothing to show yet").wait_for(timeout=30_000)
+    visit.get_by_text("Nothing to show yet").wait_for(timeout=60_000)
     assert title.count() == 0
     choose_entry(visit, "later")
-    title.first.wait_for(timeout=30_000)
+    title.first.wait_for(timeout=60_000)
 
 
 @pytest.mark.parametrize("width", [1400, 900, 390])
 def test_the_feature_space_is_whole_with_its_colour_bar_on_every_screen(visit, width):  # noqa: F811
     visit.set_viewport_size({"width": width, "height": 900})
     visit.get_by_role("button", name="Feature space").click()
-    visit.get_by_text(re.compile("draw a line around points")).wait_for(timeout=30_000)
+    visit.get_by_text(re.compile("draw a line around points")).wait_for(timeout=60_000)
     visit.wait_for_function(
         """() => [...Bokeh.documents[0]._all_models.values()].some((model) => model.type === "ColorBar")""",
         timeout=30_000,

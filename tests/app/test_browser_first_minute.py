@@ -4,7 +4,7 @@ import datetime as dt
 
 import numpy as np
 import pytest
-from test_browser import browser, chromium, map_box, shot  # noqa: F401 (fixtures)
+from test_browser import browser, chromium, map_box, shot, until  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.browser
 
@@ -16,7 +16,7 @@ def visit(browser, shared_url):  # noqa: F811
     page.on("pageerror", lambda error: page.wrong.append(str(error)))
     page.goto(shared_url)
     page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=60_000)
-    page.locator("[role=application]").first.wait_for(timeout=20_000)
+    page.locator("[role=application]").first.wait_for(timeout=60_000)
     page.wait_for_timeout(500)
     yield page
     assert page.wrong == []
@@ -53,10 +53,10 @@ def test_layers_stand_in_groups_and_say_what_they_show(visit):
     tip = visit.get_by_role("tooltip").filter(has_text="Expected error of the reflectance")
     assert not tip.is_visible()
     visit.get_by_role("button", name="Sigma", exact=True).hover()
-    tip.wait_for(state="visible", timeout=5000)
+    tip.wait_for(state="visible", timeout=60_000)
     shot(visit, "layer_tip.png")
     visit.get_by_role("button", name="Sigma", exact=True).click()
-    visit.locator(".caption", has_text="Sigma").wait_for(timeout=10_000)
+    visit.locator(".caption", has_text="Sigma").wait_for(timeout=60_000)
     assert visit.get_by_role("button", name="Sigma", exact=True).get_attribute("aria-pressed") == "true"
     assert (
         visit.get_by_role("button", name="Embedding", exact=True).first.get_attribute("aria-pressed")
@@ -76,15 +76,17 @@ def test_a_date_is_typed_and_a_wrong_one_is_explained(visit):
             visit.locator("button.day").click()
         field.fill(typed)
         field.press("Enter")
-        visit.locator("button.day", has_text=shown).wait_for(timeout=10_000)
+        visit.locator("button.day", has_text=shown).wait_for(timeout=60_000)
         assert not field.is_visible()
     visit.locator("button.day").click()
     field.fill("31.2.2020")
     field.press("Enter")
-    visit.get_by_role("alert").get_by_text("need a date from 2020-03-01 to 2020-10-31").wait_for(timeout=5000)
+    visit.get_by_role("alert").get_by_text("need a date from 2020-03-01 to 2020-10-31").wait_for(
+        timeout=60_000
+    )
     field.fill("2019-07-01")
     field.press("Enter")
-    visit.get_by_role("alert").get_by_text("Got “2019-07-01”").wait_for(timeout=5000)
+    visit.get_by_role("alert").get_by_text("Got “2019-07-01”").wait_for(timeout=60_000)
     visit.keyboard.press("Escape")
     assert not field.is_visible()
     assert day_of(visit) == "5 Jul 2020"
@@ -102,22 +104,22 @@ def test_the_calendar_marks_clear_days_and_is_used_by_keys(visit, clear_days):
     calendar.locator('[data-day="2020-07-01"]').focus()
     for key in ("ArrowDown", "ArrowRight", "Enter"):
         visit.keyboard.press(key)
-    visit.locator("button.day", has_text="9 Jul 2020").wait_for(timeout=10_000)
+    visit.locator("button.day", has_text="9 Jul 2020").wait_for(timeout=60_000)
 
 
 def test_keys_jump_to_the_next_clear_day(visit, clear_days):
     day = dt.datetime.strptime(day_of(visit), "%d %b %Y").date()
     following = min(one for one in clear_days if one > day)
     visit.keyboard.press("n")
-    visit.locator("button.day", has_text=f"{following.day} {following:%b %Y}").wait_for(timeout=10_000)
+    visit.locator("button.day", has_text=f"{following.day} {following:%b %Y}").wait_for(timeout=60_000)
     visit.keyboard.press("p")
-    visit.locator("button.day", has_text=f"{day.day} {day:%b %Y}").wait_for(timeout=10_000)
-    visit.wait_for_function(f"location.search.includes('day={day}')", timeout=10_000)
+    visit.locator("button.day", has_text=f"{day.day} {day:%b %Y}").wait_for(timeout=60_000)
+    visit.wait_for_function(f"location.search.includes('day={day}')", timeout=60_000)
 
 
 def test_the_colour_bar_sets_range_and_palette_and_gives_them_back(visit):
     visit.get_by_role("button", name="Sigma", exact=True).click()
-    visit.locator(".caption", has_text="Sigma").wait_for(timeout=10_000)
+    visit.locator(".caption", has_text="Sigma").wait_for(timeout=60_000)
     visit.wait_for_timeout(800)
     box = map_box(visit)
     inside = np.s_[
@@ -129,25 +131,21 @@ def test_the_colour_bar_sets_range_and_palette_and_gives_them_back(visit):
     bar.click()
     dialog = visit.get_by_role("dialog", name="Range and palette")
     dialog.get_by_role("button", name="Grey").click()
-    visit.wait_for_timeout(800)
-    grey = shot(visit, "bar_grey.png")[inside]
     assert np.ptp(before, axis=-1).min() > 30
-    assert np.ptp(grey, axis=-1).max() < 6
+    until(visit, lambda: np.ptp(shot(visit, "bar_grey.png")[inside], axis=-1).max() < 6)
+    grey = shot(visit, "bar_grey.png")[inside]
     dialog.get_by_label("Highest").fill("0.5")
     dialog.get_by_label("Highest").press("Enter")
-    visit.wait_for_timeout(800)
-    assert bar.inner_text().split()[-1] == "0.5"
-    assert shot(visit, "bar_range.png")[inside].mean() < grey.mean() - 5
+    until(visit, lambda: bar.inner_text().split()[-1] == "0.5")
+    until(visit, lambda: shot(visit, "bar_range.png")[inside].mean() < grey.mean() - 5)
     dialog.get_by_label("Lowest").fill("2")
     dialog.get_by_label("Lowest").press("Enter")
-    dialog.get_by_role("alert").get_by_text("need a lowest below a highest value").wait_for(timeout=5000)
+    dialog.get_by_role("alert").get_by_text("need a lowest below a highest value").wait_for(timeout=60_000)
     dialog.get_by_role("button", name="Back to its own").click()
-    visit.wait_for_timeout(800)
-    assert bar.inner_text() == ticks
+    until(visit, lambda: bar.inner_text() == ticks)
     visit.keyboard.press("Escape")
     visit.mouse.move(5, 5)
-    visit.wait_for_timeout(300)
-    assert np.abs(shot(visit, "bar_back.png")[inside] - before).max() < 3
+    until(visit, lambda: np.abs(shot(visit, "bar_back.png")[inside] - before).max() < 3)
 
 
 def test_entries_are_searched_by_their_descriptions(visit):
@@ -162,11 +160,11 @@ def test_entries_are_searched_by_their_descriptions(visit):
     ]
     shot(visit, "entries.png")
     search.fill("no such thing")
-    visit.get_by_text("No entry has “no such thing”").wait_for(timeout=5000)
+    visit.get_by_text("No entry has “no such thing”").wait_for(timeout=60_000)
     search.fill("again")
     assert options.all_inner_texts() == ["later\nIt again."]
     search.press("Enter")
-    visit.wait_for_function("location.search.includes('entry=later')", timeout=30_000)
+    visit.wait_for_function("location.search.includes('entry=later')", timeout=60_000)
     assert visit.locator("button.entry").inner_text() == "later"
 
 

@@ -39,7 +39,7 @@ def test_a_drag_after_the_press_of_draw_area_makes_an_area(slow):
     slow.get_by_role("button", name="Draw area").click()
     slow.wait_for_timeout(BEGIN_MS)
     around(slow, (0.3, 0.3), (0.5, 0.3), (0.5, 0.5), (0.3, 0.5), (0.3, 0.32))
-    slow.get_by_text(re.compile(r"Area of \d+ pixels")).wait_for(timeout=20_000)
+    slow.get_by_text(re.compile(r"Area of \d+ pixels")).wait_for(timeout=60_000)
     slow.wait_for_timeout(1500)
     # The button has come up, and a drag moves the map again.
     before = shot(slow, "slow_area.png")
@@ -70,12 +70,12 @@ def test_pressed_twice_a_drag_moves_the_map(slow):
 
 def test_a_drag_after_the_press_of_draw_box_makes_a_box(slow):
     slow.get_by_role("button", name="Compute", exact=True).click()
-    slow.get_by_text("Compute a box of this scene now").wait_for(timeout=20_000)
+    slow.get_by_text("Compute a box of this scene now").wait_for(timeout=60_000)
     slow.wait_for_timeout(1000)
     slow.get_by_role("button", name="Draw box").click()
     slow.wait_for_timeout(BEGIN_MS)
     around(slow, (0.05, 0.05), (0.92, 0.95))
-    slow.locator(".cost").get_by_text("56 × 48 px").wait_for(timeout=20_000)
+    slow.locator(".cost").get_by_text("56 × 48 px").wait_for(timeout=60_000)
     assert slow.wrong == []
 
 
@@ -83,6 +83,6 @@ def test_a_tap_after_the_press_of_labels_is_a_label(slow):
     slow.get_by_role("button", name="Labels", exact=True).click()
     slow.wait_for_timeout(BEGIN_MS)
     tap(slow, 0.1, 0.3)
-    slow.get_by_role("alert").get_by_text("type a class or a number").wait_for(timeout=20_000)
+    slow.get_by_role("alert").get_by_text("type a class or a number").wait_for(timeout=60_000)
     slow.get_by_text("Pixel 20, 28").wait_for()
     assert slow.wrong == []

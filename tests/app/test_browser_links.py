@@ -39,7 +39,7 @@ def wheel(page, box: dict, times: int = 3) -> None:
 
 
 def await_field(page, name: str) -> str:
-    page.wait_for_function(f"new URLSearchParams(location.search).has('{name}')", timeout=10_000)
+    page.wait_for_function(f"new URLSearchParams(location.search).has('{name}')", timeout=60_000)
     page.wait_for_timeout(600)
     return fields(page)[name]
 
@@ -63,7 +63,7 @@ def test_a_link_keeps_extents_split_tower_theme_and_page(browser, page, address)
     page.get_by_role("button", name="Split").click()
     page.get_by_role("button", name="Hold day").click()
     page.locator("select", has_text="Days from S2").select_option("Sigma")
-    page.locator(".caption").nth(1).get_by_text("expected reflectance error").wait_for(timeout=20_000)
+    page.locator(".caption").nth(1).get_by_text("expected reflectance error").wait_for(timeout=60_000)
     held_day = await_field(page, "held")
     page.get_by_role("button", name="›").click()
     page.wait_for_function(f"new URLSearchParams(location.search).get('day') !== '{held_day}'")
@@ -77,7 +77,7 @@ def test_a_link_keeps_extents_split_tower_theme_and_page(browser, page, address)
     again = context.new_page()
     again.goto(page.url)
     again.get_by_text("Compute a box of this scene now").wait_for(timeout=60_000)
-    again.locator(".caption").nth(1).get_by_text("expected reflectance error").wait_for(timeout=20_000)
+    again.locator(".caption").nth(1).get_by_text("expected reflectance error").wait_for(timeout=60_000)
     again.wait_for_timeout(2000)
     shot(again, "link_opened.png")
     assert again.evaluate("document.documentElement.dataset.theme") == "dark"
@@ -85,7 +85,7 @@ def test_a_link_keeps_extents_split_tower_theme_and_page(browser, page, address)
     for name in ("page", "tower", "split", "held", "day", "theme"):
         assert restored[name] == kept[name], name
     again.get_by_role("button", name="Series").click()
-    again.get_by_text("NDVI, Sentinel-2").wait_for(timeout=20_000)
+    again.get_by_text("NDVI, Sentinel-2").wait_for(timeout=60_000)
     again.wait_for_timeout(1500)
     # What the figures show, as Bokeh has it in the browser.
     ends = again.evaluate(
@@ -103,8 +103,8 @@ def test_a_link_keeps_extents_split_tower_theme_and_page(browser, page, address)
 def test_a_bad_part_is_named_and_the_rest_is_there(page, address):
     page.goto(f"{address}?entry=tiny&day=never&layer=sigma&pins=0:12,54")
     page.get_by_role("alert").get_by_text("day='never'").wait_for(timeout=60_000)
-    page.get_by_text("Pixel 12, 54").wait_for(timeout=20_000)
-    page.locator(".caption", has_text="Sigma").wait_for(timeout=10_000)
+    page.get_by_text("Pixel 12, 54").wait_for(timeout=60_000)
+    page.locator(".caption", has_text="Sigma").wait_for(timeout=60_000)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_what_is_gone_shows_the_entries_to_choose_from(page, address, query, mes
     page.goto(f"{address}?{query}")
     page.get_by_role("alert").get_by_text(message).wait_for(timeout=60_000)
     choice = page.get_by_role("link", name="later")
-    choice.wait_for(timeout=10_000)
+    choice.wait_for(timeout=60_000)
     shot(page, f"gone_{message}.png")
     choice.click()
     page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=60_000)

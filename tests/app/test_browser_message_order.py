@@ -71,7 +71,7 @@ def test_a_plot_is_known_before_its_points_move(browser, monkeypatch, button, te
     try:
         page.goto(f"http://localhost:{port}/")
         page.get_by_role("button", name=button).click()
-        page.get_by_text(text).wait_for(timeout=10_000)
+        page.get_by_text(text).wait_for(timeout=60_000)
         assert wrong == []
     finally:
         page.close()

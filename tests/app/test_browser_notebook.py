@@ -11,7 +11,7 @@ import pytest
 from app_world import write_store
 from fluxlens.app.palette import THEMES
 from served import await_answer, stop
-from test_browser import FLAGS, ROOT, chromium, figures, free_port, local, shot  # noqa: F401
+from test_browser import FLAGS, ROOT, chromium, figures, free_port, local, shot, until  # noqa: F401
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 VOILA_OWN = "https://cdn.jsdelivr.net/npm/@fortawesome/"
@@ -125,13 +125,13 @@ def test_in_jupyterlab_the_explorer_is_shown_read_set_and_composed(tiny, tmp_pat
         page.wait_for_timeout(500)
         box = max(figures(page), key=lambda b: b["height"])
         page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 0.25 * box["height"])
-        page.get_by_text(re.compile(r"Pixel (?!20, 28)\d+, \d+")).first.wait_for(timeout=30_000)
+        page.get_by_text(re.compile(r"Pixel (?!20, 28)\d+, \d+")).first.wait_for(timeout=60_000)
 
         # The Lab's theme, now and when it changes.
         theme = "document.documentElement.dataset.theme"
         assert page.evaluate(theme) == "light"
         page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
-        page.wait_for_function(f"{theme} === 'dark'", timeout=20_000)
+        page.wait_for_function(f"{theme} === 'dark'", timeout=60_000)
         # The charts, too: their grid is that of the dark theme once the server has answered.
         page.wait_for_function(
             "(colour) => {"
@@ -139,15 +139,15 @@ def test_in_jupyterlab_the_explorer_is_shown_read_set_and_composed(tiny, tmp_pat
             " const grids = models.filter((model) => model.type === 'Grid' && model.grid_line_color);"
             " return grids.length > 0 && grids.every((grid) => grid.grid_line_color === colour); }",
             arg=THEMES["dark"]["grid"],
-            timeout=20_000,
+            timeout=60_000,
         )
         shot(page, "lab_dark.png")
 
         run(1)
-        page.get_by_text("Pixel 24, 18").first.wait_for(timeout=30_000)
-        page.locator(".caption", has_text="Sigma").first.wait_for(timeout=30_000)
+        page.get_by_text("Pixel 24, 18").first.wait_for(timeout=60_000)
+        page.locator(".caption", has_text="Sigma").first.wait_for(timeout=60_000)
         run(2)
-        page.get_by_text("read 245 (24, 18) 245 24 sigma True").wait_for(timeout=30_000)
+        page.get_by_text("read 245 (24, 18) 245 24 sigma True").wait_for(timeout=60_000)
         before = page.locator(".bk-Figure").count()
         run(3)
         page.wait_for_function(
@@ -156,9 +156,8 @@ def test_in_jupyterlab_the_explorer_is_shown_read_set_and_composed(tiny, tmp_pat
             timeout=60_000,
         )
         page.locator(".jp-Cell").last.scroll_into_view_if_needed()
-        page.wait_for_timeout(2500)
+        until(page, lambda: page.locator(".bk-Figure").count() > before)
         shot(page, "lab_composed.png")
-        assert page.locator(".bk-Figure").count() > before
         assert page.strange == [], "\n".join(page.strange)
 
 
@@ -175,7 +174,7 @@ def test_in_voila_the_widget_stands_in_a_layout_and_a_tap_reaches_the_kernel(tin
         page.wait_for_timeout(2000)
         box = max(figures(page), key=lambda b: b["height"])
         page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 0.25 * box["height"])
-        page.get_by_text(re.compile(r"Pixel (?!20, 28)\d+, \d+")).first.wait_for(timeout=30_000)
+        page.get_by_text(re.compile(r"Pixel (?!20, 28)\d+, \d+")).first.wait_for(timeout=60_000)
         shot(page, "voila.png")
         strange = [address for address in page.strange if not address.startswith(VOILA_OWN)]
         assert strange == [], "\n".join(strange)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from test_browser import browser, chromium, figures, map_box, shot  # noqa: F401
+from test_browser import browser, chromium, figures, map_box, shot, until  # noqa: F401
 
 pytestmark = pytest.mark.browser
 
@@ -23,7 +23,7 @@ def open_page(browser, shared_url):  # noqa: F811
         page.on("pageerror", lambda error: page.wrong.append(str(error)))
         page.goto(shared_url + query)
         page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=60_000)
-        page.locator("[role=application]").first.wait_for(timeout=20_000)
+        page.locator("[role=application]").first.wait_for(timeout=60_000)
         page.wait_for_timeout(500)
         return page
 
@@ -121,8 +121,8 @@ def test_a_swipe_over_the_map_scrolls_the_page_and_two_fingers_move_the_map(phon
     for step in range(1, 11):
         touch(phone, "touchMove", (x, y - 14 * step))
     touch(phone, "touchEnd")
+    until(phone, lambda: phone.evaluate("scrollY") > 60)
     phone.wait_for_timeout(400)
-    assert phone.evaluate("scrollY") > 60
     assert ranges(phone) == before
     assert phone.get_by_text("Pixel 20, 28").count() == 1  # nothing was tapped
 
@@ -134,6 +134,7 @@ def test_a_swipe_over_the_map_scrolls_the_page_and_two_fingers_move_the_map(phon
     for step in range(1, 11):
         touch(phone, "touchMove", (x - 30 - 3 * step + 2 * step, y), (x + 30 + 3 * step + 2 * step, y))
     touch(phone, "touchEnd")
+    until(phone, lambda: ranges(phone) != before)
     phone.wait_for_timeout(400)
     after = ranges(phone)
     assert phone.evaluate("scrollY") == 0
@@ -154,7 +155,7 @@ def test_a_swipe_over_the_map_scrolls_the_page_and_two_fingers_move_the_map(phon
 def test_a_finger_taps_the_map_and_draws_an_area_while_that_is_on(phone):
     box = map_box(phone)
     phone.touchscreen.tap(box["x"] + 0.9 * box["width"], box["y"] + 0.25 * box["height"])
-    phone.get_by_text("Pixel 12, 54").wait_for(timeout=10_000)
+    phone.get_by_text("Pixel 12, 54").wait_for(timeout=60_000)
     phone.get_by_role("button", name="Draw area").tap()
     phone.wait_for_timeout(500)
     phone.evaluate("scrollTo(0, 0)")
@@ -167,7 +168,7 @@ def test_a_finger_taps_the_map_and_draws_an_area_while_that_is_on(phone):
         for step in range(1, 6):
             touch(phone, "touchMove", (x0 + (x1 - x0) * step / 5, y0 + (y1 - y0) * step / 5))
     touch(phone, "touchEnd")
-    phone.get_by_text("Area of").wait_for(timeout=20_000)
+    phone.get_by_text("Area of").wait_for(timeout=60_000)
     assert phone.evaluate("scrollY") == 0
     assert phone.wrong == []
 
@@ -178,19 +179,17 @@ def test_the_wheel_zooms_the_map_and_scrolls_the_page_over_charts(open_page):
     chart = next(box for box in figures(page) if box["x"] > picture["x"] + picture["width"])
     page.mouse.move(chart["x"] + chart["width"] / 2, chart["y"] + chart["height"] / 2)
     page.mouse.wheel(0, 300)
+    until(page, lambda: page.evaluate("scrollY") > 100)
     page.wait_for_timeout(500)
-    assert page.evaluate("scrollY") > 100
     assert chart_range(page) == span
     page.keyboard.down("Control")
     chart = next(box for box in figures(page) if box["x"] > picture["x"] + picture["width"])
     page.mouse.move(chart["x"] + chart["width"] / 2, chart["y"] + chart["height"] / 2)
     page.mouse.wheel(0, -300)
     page.keyboard.up("Control")
-    page.wait_for_timeout(400)
-    assert chart_range(page) < span
+    until(page, lambda: chart_range(page) < span)
     page.mouse.dblclick(chart["x"] + chart["width"] / 2, chart["y"] + chart["height"] / 2)
-    page.wait_for_timeout(400)
-    assert chart_range(page) == span
+    until(page, lambda: chart_range(page) == span)
     page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(200)
     page.mouse.move(picture["x"] + picture["width"] / 2, picture["y"] + picture["height"] / 2)
@@ -231,7 +230,7 @@ def test_buttons_zoom_the_map_within_its_bounds_and_bring_it_home(open_page):
 def test_a_double_click_brings_every_chart_of_the_tower_back(open_page):
     page = open_page(1400, 900)
     page.get_by_role("button", name="Tower XX-Tst").click()
-    page.get_by_text("1:1 line").wait_for(timeout=20_000)
+    page.get_by_text("1:1 line").wait_for(timeout=60_000)
     page.wait_for_timeout(1000)
     spans = """() => {
       const found = [];
@@ -269,15 +268,12 @@ def test_the_page_is_dark_from_its_first_paint_where_the_system_is(browser, shar
     # Before any script of Bokeh has come: what is painted then is the head's alone.
     page.route("**/*.js*", lambda route: route.abort())
     page.goto(shared_url, wait_until="commit")
-    page.wait_for_timeout(700)
-    early = shot(page, "first_paint_dark.png")
-    assert early.max(-1).mean() < 40
+    until(page, lambda: shot(page, "first_paint_dark.png").max(-1).mean() < 40)
     page.unroute("**/*.js*")
     page.goto(f"{shared_url}?day=2020-07-01")
     page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=60_000)
-    page.get_by_role("button", name="Light").wait_for(timeout=10_000)
-    page.wait_for_timeout(800)
-    assert shot(page, "dark_of_the_system.png")[880:, :10].max() < 60
+    page.get_by_role("button", name="Light").wait_for(timeout=60_000)
+    until(page, lambda: shot(page, "dark_of_the_system.png")[880:, :10].max() < 60)
     box = map_box(page)
     corner = shot(page, "dark_scale_bar.png")[
         int(box["y"] + box["height"]) - 30 : int(box["y"] + box["height"]) - 10,
@@ -286,16 +282,16 @@ def test_the_page_is_dark_from_its_first_paint_where_the_system_is(browser, shar
     assert np.median(corner.max(-1)) < 90  # the scale bar's ground
     page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.4)
     tip = page.locator(".bk-Tooltip").first
-    tip.wait_for(timeout=5000)
+    tip.wait_for(timeout=60_000)
     ground, ink = (
         tip.evaluate(f"el => getComputedStyle(el).{name}") for name in ("backgroundColor", "color")
     )
     assert max(map(int, re.findall(r"\d+", ground)[:3])) < 80 < min(map(int, re.findall(r"\d+", ink)[:3]))
     shot(page, "dark_tooltip.png")
     page.emulate_media(color_scheme="light")  # the system's theme changes while the page is open
-    page.get_by_role("button", name="Dark").wait_for(timeout=10_000)
+    page.get_by_role("button", name="Dark").wait_for(timeout=60_000)
     page.get_by_role("button", name="Dark").click()
-    page.get_by_role("button", name="Light").wait_for(timeout=10_000)
+    page.get_by_role("button", name="Light").wait_for(timeout=60_000)
     page.reload()  # chosen against the system: remembered
     page.get_by_role("button", name="Light").wait_for(timeout=60_000)
     context.close()

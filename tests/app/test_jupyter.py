@@ -42,14 +42,14 @@ def lab(tmp_path):
         command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as server:
         address = f"http://127.0.0.1:{port}"
-        until = time.monotonic() + 90
+        until = time.monotonic() + 300
         while True:
             try:
                 urllib.request.urlopen(f"{address}/api/status", timeout=10).close()
                 break
             except OSError:
                 assert server.poll() is None, "JupyterLab ended"
-                assert time.monotonic() < until, "JupyterLab did not answer in 90 s"
+                assert time.monotonic() < until, "JupyterLab did not answer in 300 s"
                 time.sleep(0.5)
         yield f"{address}/lab/tree/notebooks/01_look.ipynb"
         server.terminate()

@@ -42,7 +42,7 @@ def port(catalog):
     ]
     command += ["--no-open", "--login", str(users), "--allow-origin", "fluxlens.example.org"]
     with subprocess.Popen(command, cwd=catalog.parent, stderr=subprocess.PIPE) as server:
-        until = time.monotonic() + 90
+        until = time.monotonic() + 300
         while True:
             try:
                 request(port, "/login")

@@ -102,7 +102,7 @@ def test_jobs_wait_in_the_order_they_were_added_and_may_leave(world, monkeypatch
     def run_job(job):
         going.append(job)
         job.state = "running"
-        go.wait(20)
+        go.wait(120)
         job.state = "done"
 
     monkeypatch.setattr(EmbedJob, "run", run_job)
@@ -113,7 +113,7 @@ def test_jobs_wait_in_the_order_they_were_added_and_may_leave(world, monkeypatch
     assert (second.state, queue.position(third)) == ("cancelled", 1)
     go.set()
     until = threading.Event()
-    for _ in range(200):
+    for _ in range(2400):
         if third.state == "done":
             break
         until.wait(0.05)

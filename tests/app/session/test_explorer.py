@@ -488,10 +488,10 @@ def test_each_thread_collects_its_own_data_warnings():
 
     def read(name):
         with collect_data_warnings(notes[name]):
-            both_collect.wait(10)
+            both_collect.wait(120)
             for _ in range(2):
                 warnings.warn(f"{name}: left out", DataWarning, stacklevel=1)
-            both_collect.wait(10)
+            both_collect.wait(120)
 
     filters = list(warnings.filters)
     threads = [threading.Thread(target=read, args=(name,)) for name in notes]

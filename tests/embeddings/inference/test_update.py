@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
+from filelock import FileLock
 from fluxlens.embeddings import progress
 from fluxlens.embeddings.inference import engine
 from fluxlens.embeddings.inference.batched_forward import embed_pixels_steps
@@ -191,6 +193,40 @@ def test_killed_before_its_commit_and_given_again_it_ends_with_the_same_bits(
     np.testing.assert_array_equal(new.cube("series").sigma.values, whole.cube("series").sigma.values)
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"store", "whole", "scene"}
+
+
+@pytest.mark.parametrize("command", ["embed", "update"])
+def test_what_a_run_left_that_was_killed_after_its_commit_is_removed_by_the_next(
+    tmp_path, months, model, weights, command
+):
+    part = cut(months, "2019-03-20")
+    zarr.write(part, tmp_path / "scene")
+    words = ["embed", "scene", "--out", "store", "--start", "2019-03-18"]
+    if command == "update":
+        embedded(tmp_path / "store", cut(part, "2019-03-15"), model, start="2019-03-10")
+        words = ["update", "store", "scene"]
+    killed = (
+        "import os, signal, sys; from fluxlens.app.cli import main;"
+        "from fluxlens.embeddings.store import locking;"
+        "locking.remove = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
+        "main([*sys.argv[2:], '--model', sys.argv[1], '--device', 'cpu', '--resume'])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    child = subprocess.run(
+        [sys.executable, "-c", killed, str(weights), *words], cwd=tmp_path, env=environment
+    )
+    assert child.returncode == -signal.SIGKILL
+    assert (tmp_path / ".store.partial").is_dir()
+    # A writer at work keeps its own.
+    for at_work in (True, False):
+        with FileLock(tmp_path / ".store.partial" / "lock") if at_work else nullcontext():
+            scene = zarr.open(tmp_path / "scene")
+            if command == "embed":
+                progress.run(embed(tmp_path / "store", scene, model, start="2019-03-18", resume=True))
+            else:
+                assert not progress.run(update(tmp_path / "store", scene, model, resume=True)).is_new
+        left = {"scene", "store", ".store.partial"} if at_work else {"scene", "store"}
+        assert {path.name for path in tmp_path.iterdir()} == left
 
 
 def test_of_two_updates_at_once_the_second_is_told(tmp_path, months, model):

@@ -263,7 +263,7 @@ def test_days_outside_are_not_asked_for(world):
 @pytest.mark.parametrize("fault", [503, 429, "slow"])
 def test_a_busy_or_slow_server_is_asked_again(world, tmp_path, path, fault, monkeypatch):
     if fault == "slow":
-        monkeypatch.setattr(access, "TIMEOUT_S", 0.5)
+        monkeypatch.setattr(access, "TIMEOUT_S", 1.5)
     world.s2("A", "2020-06-01T10:40:21")
     world.faults[path] = [fault, fault]
     scene, left_out = fetched(world, tmp_path, s1="none")

@@ -180,9 +180,8 @@ def test_workers_stop_when_their_run_is_closed(world, tmp_path):
     next(steps)
     began = time.monotonic()
     steps.close()
-    assert (
-        time.monotonic() - began < 10
-    )  # distributed takes a second or two to end workers, more while they start
+    # distributed takes a second or two to end workers, more while they start or where the machine is busy
+    assert time.monotonic() - began < 60
     assert list(tmp_path.iterdir()) == []
 
 
