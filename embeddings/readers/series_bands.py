@@ -142,6 +142,13 @@ def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarr
     middle = float(np.nanmedian(values))
     _check_one_unit(values, middle, columns, what)
     if middle <= REFLECTANCE_MAX_MEDIAN:
+        # 0.003 is darker than any band over water after correction of the atmosphere.
+        high = float(np.nanquantile(values, 0.99))
+        if high < 0.003:
+            raise InputError(
+                f"Got {what} with reflectance of {high:.2g} at most, need 0 to 1; if it was divided by 10000 twice,"
+                " multiply by 10000."
+            )
         return values
     if middle < DN_MIN_MEDIAN:
         raise InputError(
