@@ -216,8 +216,8 @@ def _read_parquet(path: Path, what: str) -> pd.DataFrame:
     except (pa.ArrowException, OSError, ValueError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0][:80]
         raise InputError(
-            f"Got the {what} {path}, which cannot be read ({why}), need a whole {'Feather' if is_feather else 'Parquet'}"
-            " file; write it again."
+            f"Got the {what} {path}, which cannot be read ({why}), need a whole"
+            f" {'Feather' if is_feather else 'Parquet'} file; write it again."
         ) from error
     # pandas writes an index of id and date as such, and users see columns.
     named = [name for name in frame.index.names if name is not None]

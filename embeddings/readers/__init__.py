@@ -148,7 +148,9 @@ def _open_folder(place: Path, path: str | Path) -> xr.DataTree:
 def _refuse_products(place: Path, files: list[Path]) -> None:
     """InputError for products as ESA hands them out, and for folders whose images lie one level deeper."""
     jp2 = [one.name for one in files if one.suffix.lower() == ".jp2"]
-    safe = [one.name for one in (place, *files) if one.suffix.upper() == ".SAFE" or one.name.endswith(".SAFE.zip")]
+    safe = [
+        one.name for one in (place, *files) if one.suffix.upper() == ".SAFE" or one.name.endswith(".SAFE.zip")
+    ]
     if safe or jp2:
         raise InputError(
             f"Got {(safe or jp2)[0]}, a product of ESA in JPEG 2000, need the bands and SCL of your area as one cube or"

@@ -14,7 +14,8 @@ COMMON: dict[str, str] = {
     "rededge705": "B05", "rededge740": "B06", "rededge783": "B07", "rededge4": "B8A", "re4": "B8A",
     "vre1": "B05", "vre2": "B06", "vre3": "B07",
     "nir": "B08", "nir1": "B08", "nirbroad": "B08", "broadnir": "B08", "widenir": "B08", "bnir": "B08", "nir10m": "B08",
-    "nir08": "B8A", "nir2": "B8A", "nirnarrow": "B8A", "narrownir": "B8A", "nirnar": "B8A", "nir8a": "B8A", "nirn": "B8A",
+    "nir08": "B8A", "nir2": "B8A", "nirnarrow": "B8A", "narrownir": "B8A", "nirnar": "B8A", "nir8a": "B8A",
+    "nirn": "B8A",
     "swir16": "B11", "swir1": "B11", "swir1610": "B11", "swir11": "B11",
     "swir22": "B12", "swir2": "B12", "swir2190": "B12", "swir12": "B12",
 }  # fmt: skip
@@ -47,7 +48,8 @@ LANDSAT = ("qa_pixel", "QA_PIXEL", "pixel_qa", "SR_B4", "lwir11", "qa_radsat")
 LANDSAT_FILE = re.compile(r"(?<![A-Za-z0-9])(?:L[COTEM]0[4-9]|LND0[4-9]|ga_ls[4-9]c?)_|^HLS\.L30\.", re.I)
 """Files of Landsat (USGS, FORCE, Digital Earth) and of harmonised Landsat, whose B5 is near infrared."""
 PREFIX = re.compile(
-    r"^(?:sentinel[-_ ]?2(?:[-_ ]?l[12][ac])?|s2(?:[-_ ]?(?:l2a|msi|sr))?|s1(?:[-_ ]?grd)?|nbart?|sr|boa|fre|sre)[-_ :./]+",
+    r"^(?:sentinel[-_ ]?2(?:[-_ ]?l[12][ac])?|s2(?:[-_ ]?(?:l2a|msi|sr))?|s1(?:[-_ ]?grd)?|nbart?|sr|boa|fre|sre)"
+    r"[-_ :./]+",
     re.I,
 )
 RADAR = {"vv": "VV", "vh": "VH"}

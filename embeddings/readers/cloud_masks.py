@@ -9,7 +9,18 @@ import xarray as xr
 from fluxlens.embeddings.readers.cf_packing import unpack
 from fluxlens.embeddings.scenes import compositing
 
-MASK_KINDS = ("scl", "score", "fmask", "force", "cloudless", "probability", "probability255", "cloud", "clear", "qa60")
+MASK_KINDS = (
+    "scl",
+    "score",
+    "fmask",
+    "force",
+    "cloudless",
+    "probability",
+    "probability255",
+    "cloud",
+    "clear",
+    "qa60",
+)
 """Best first: scene classifications and scores before probabilities, plain masks and QA60."""
 CLEAR_PROBABILITY = 40
 """Cloud probability (0-100) below which a pixel is clear, Sen2Cor's and s2cloudless's usual threshold."""

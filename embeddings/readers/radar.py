@@ -213,4 +213,3 @@ def _merged_across(both: xr.DataArray) -> xr.DataArray:
         for key in dict.fromkeys(keys)
     ]
     return xr.concat(pieces, dim="time", coords="minimal", compat="override").sortby("time")
-

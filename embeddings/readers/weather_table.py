@@ -78,9 +78,17 @@ PRODUCT_TEMPERATURES = (
 MIN_KELVIN = 150.0
 
 EXTREMES = (("tmmx", "tmmn"), ("tmax", "tmin"), ("tasmax", "tasmin"), ("t2m_max", "t2m_min"))
-"""Names of a day's highest and lowest air temperature, whose middle stands for the mean: gridMET, Daymet, CMIP, POWER."""
+"""Names of a day's highest and lowest temperature, whose middle stands for the mean: gridMET, Daymet, CMIP, POWER."""
 
-DEW_POINTS = ("dewpoint_temperature_2m", "d2m", "dew_point_2m", "dewpoint", "dew_point", "2m_dewpoint_temperature", "tdew")
+DEW_POINTS = (
+    "dewpoint_temperature_2m",
+    "d2m",
+    "dew_point_2m",
+    "dewpoint",
+    "dew_point",
+    "2m_dewpoint_temperature",
+    "tdew",
+)
 
 HUMIDITIES = ("relative_humidity_2m", "rh2m", "relative_humidity", "rh", "hurs", "hu", "upm", "rh_mean")
 
@@ -433,7 +441,9 @@ def _without_units_row(
 def _column(table: Table, frame: pd.DataFrame, column: str) -> np.ndarray:
     part = Table(frame, table.encoding, table.separator, table.decimal)
     values = part.numbers(column)
-    values = values.where((values > NO_DATA) & (values < NO_DATA_OF_NETCDF) & ~values.isin(NO_DATA_OF_STATIONS))
+    values = values.where(
+        (values > NO_DATA) & (values < NO_DATA_OF_NETCDF) & ~values.isin(NO_DATA_OF_STATIONS)
+    )
     # 9999 is a number of some units (kJ m-2 d-1), but not beside values that all lie far below it.
     full = values.isin((9999.0, 99999.0))
     others = values[~full].abs().max()

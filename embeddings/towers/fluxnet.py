@@ -10,6 +10,7 @@ Small negative night-time values are kept. Days are days of local standard time,
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -94,7 +95,8 @@ def _read_text(path: Path) -> xr.Dataset:
         } | weather
     if is_reddyproc(table.header):
         weather = {
-            ours: [name for name in names if name in table.header] for ours, names in REDDYPROC_WEATHER.items()
+            ours: [name for name in names if name in table.header]
+            for ours, names in REDDYPROC_WEATHER.items()
         }
     columns = choice.columns | {
         f"{ours}|{theirs}": theirs for ours, options in weather.items() for theirs in options
@@ -183,8 +185,7 @@ def _joined(path: Path, tables: list[TowerTable], columns: list[str]) -> pd.Data
     frames = [table.read(columns) for table in tables]
     order = sorted(range(len(tables)), key=lambda at: frames[at].index.min())
     overlap = any(
-        frames[after].index.min() <= frames[before].index.max()
-        for before, after in zip(order[:-1], order[1:], strict=True)
+        frames[after].index.min() <= frames[before].index.max() for before, after in pairwise(order)
     )
     if overlap:
         warnings.warn(

@@ -130,9 +130,7 @@ class TowerTable:
         """Comma where cells between other separators are written so and none has a point."""
         if self._separator == ",":
             return "."
-        times = {
-            i for i, column in enumerate(self.header) if column in (*TIMES, *TIMES_OF_GPP, "TIME")
-        }
+        times = {i for i, column in enumerate(self.header) if column in (*TIMES, *TIMES_OF_GPP, "TIME")}
         # Codes for missing may keep a point among numbers with commas.
         cells = [
             cell for row in rows for i, cell in enumerate(row) if i not in times and cell not in NO_VALUES
