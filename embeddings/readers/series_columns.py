@@ -1,4 +1,7 @@
-"""Columns of a series table, by the usual spellings: series, dates, places and masks, each checked."""
+"""Columns of a series table, by the usual spellings: series, dates, places and masks, each checked.
+
+The file is long for the names in use and what each column is checked for, which stand beside each other.
+"""
 
 from __future__ import annotations
 
@@ -359,7 +362,7 @@ def _clear_by_other_masks(table: pd.DataFrame, what: str) -> np.ndarray:
         kind = MASKS[plain_name(name)]
         clear = _clear_of_mask(table[name], kind, what)
         if clear is None:
-            not_read.append(str(name))
+            not_read += [str(name)] if _has_classes(table[name]) else []
             continue
         if not clear.all():
             words = "cloudy, or empty," if kind == "qa60" else "cloudy"
@@ -377,6 +380,12 @@ def _clear_by_other_masks(table: pd.DataFrame, what: str) -> np.ndarray:
             stacklevel=4,
         )
     return np.ones(len(table), bool)
+
+
+def _has_classes(column: pd.Series) -> bool:
+    """Whether a column has words or a few whole numbers; others are shares of an image, and say nothing of a plot."""
+    values = pd.to_numeric(column, errors="coerce").dropna()
+    return not len(values) or bool((values == values.round()).all() and values.nunique() <= 12)
 
 
 def _clear_of_mask(column: pd.Series, kind: str, what: str) -> np.ndarray | None:

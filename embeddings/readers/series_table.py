@@ -2,7 +2,7 @@
 
 What people export from Earth Engine for their plots. Bands come under any of the usual names, as reflectance 0-1 or as
 digital numbers 0-10000; VV and VH, in dB, come in a table of their own. Columns are read by
-``series_columns`` and ``series_bands``.
+``series_columns`` and ``series_bands``. The file is long for the warnings that count each row left out.
 """
 
 from __future__ import annotations

@@ -405,6 +405,8 @@ def _suffix_unit(variable: str, suffix: str) -> Unit | None:
         "wm2": "W m-2",
         "w": "W m-2",
     }
+    # The minus of an exponent became an underscore with those between words: mm_h_1 was mm_h-1.
+    suffix = re.sub(r"(?<=[a-z])_([12])(?=_|$)", r"-\1", suffix)
     text = short.get(suffix, suffix) if variable == "sw_in" else suffix
     return weather_units.parse_unit(variable, re.sub(r"m2(?=_|$)", "m-2", text).replace("_", " "))
 
