@@ -169,7 +169,9 @@ def _is_stamped_at_end(table: TowerTable, frame: pd.DataFrame, step: Step) -> bo
         return table.time == "TIMESTAMP_END"
     length = pd.Timedelta(days=1) / step.per_day
     first, last = frame.index[0], frame.index[-1]
-    is_end = first == first.normalize() + length and last == last.normalize() and len(frame) > 2
+    # Whole days without a hole: where rows are missing, the first and the last of those left tell nothing.
+    is_whole = len(frame) % step.per_day == 0 and last - first == (len(frame) - 1) * length
+    is_end = is_whole and first == first.normalize() + length
     if is_end:
         warnings.warn(
             f"stamps of {table.name} run from {first:%H:%M} of the first day to midnight after the last: taken for the"
