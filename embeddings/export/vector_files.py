@@ -2,7 +2,8 @@
 
 Each becomes the features of a GeoJSON, in the coordinates of the file, and the file's coordinate system. What people
 draw in Google Earth is KML, what QGIS writes is a GeoPackage or a shapefile. Files come from anywhere: XML with
-entities is refused, what unpacks is bounded, and of a database only plain tables are read.
+entities is refused, what unpacks is bounded, and of a database only plain tables are read. The file is long for the
+formats in use, each a short reader.
 """
 
 from __future__ import annotations

@@ -122,7 +122,9 @@ def to_ids(table: pd.DataFrame, what: str) -> np.ndarray:
 
 def _ids_of_places(table: pd.DataFrame, what: str) -> np.ndarray:
     """Labels (row,) by the place of each row, where no column names the series: what ``sampleRegions`` exports."""
-    place = _read_places(table, what)
+    shape = next((name for name in GEOMETRY_NAMES if name in table), None)
+    nowhere = dict.fromkeys(("lon", "lat"), np.full(len(table), np.nan))
+    place = nowhere if shape is None else _places_of_geometries(table[shape])
     known = np.isfinite(place["lon"]) & np.isfinite(place["lat"])
     if not len(known) or not known.all():
         raise InputError(
