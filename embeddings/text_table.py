@@ -38,7 +38,7 @@ MIN_ROWS_TO_JUDGE_END = 10
 SEPARATORS = (",", ";", "\t", "|")
 UNNAMED = "unnamed column"
 """Name of cells beyond the header, followed by their number."""
-PARQUET = (".parquet", ".geoparquet", ".pq")
+PARQUET = (".parquet", ".geoparquet", ".pq", ".feather", ".arrow")
 """Suffixes of tables whose columns have types; all others are text."""
 MISSING_TEXT = ("", "na", "n/a", "nan", "null", "none", "-", "--", "#n/a", "#value!")
 MISSING_BELOW = -9000.0
@@ -206,15 +206,18 @@ def read_table(path: str | Path, what: str = "table", long_is_error: bool = True
 
 def _read_parquet(path: Path, what: str) -> pd.DataFrame:
     import pyarrow as pa
+    import pyarrow.feather as feather
     import pyarrow.parquet as pq
 
+    is_feather = path.suffix.lower() in (".feather", ".arrow")
     try:
         # The whole file: Parquet's footer lies at its end, and a truncated one fails here.
-        frame = pq.read_table(path).to_pandas()
+        frame = (feather.read_table(path) if is_feather else pq.read_table(path)).to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0][:80]
         raise InputError(
-            f"Got the {what} {path}, which cannot be read ({why}), need a whole Parquet file; write it again."
+            f"Got the {what} {path}, which cannot be read ({why}), need a whole"
+            f" {'Feather' if is_feather else 'Parquet'} file; write it again."
         ) from error
     # pandas writes an index of id and date as such, and users see columns.
     named = [name for name in frame.index.names if name is not None]
@@ -718,6 +721,12 @@ def to_numbers(column: pd.Series, what: str) -> np.ndarray:
     if wrong.any():
         text = column[wrong].astype(str).str.strip()
         lower = text.str.lower()
+        # 3 100, also with the narrow blank of France, and 3'100 of Switzerland
+        grouped = text.str.fullmatch(r"[-+]?\d{1,3}([ \u00a0\u202f'\u2019]\d{3})+([.]\d+)?")
+        values[text.index[grouped]] = pd.to_numeric(
+            text[grouped].str.replace(r"[ \u00a0\u202f'\u2019]", "", regex=True)
+        )
+        text, lower = text[~grouped], lower[~grouped]
         # spreadsheets and Python write logical values as words
         values[lower.index[lower == "true"]] = 1.0
         values[lower.index[lower == "false"]] = 0.0

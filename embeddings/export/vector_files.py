@@ -1,13 +1,15 @@
-"""Points and polygons in the files of GIS programs: KML and KMZ, GPX, GeoPackage, shapefiles plain and zipped.
+"""Points and polygons in the files of GIS programs: KML, KMZ, GPX, GeoPackage, GeoParquet, shapefiles plain and zipped.
 
 Each becomes the features of a GeoJSON, in the coordinates of the file, and the file's coordinate system. What people
 draw in Google Earth is KML, what QGIS writes is a GeoPackage or a shapefile. Files come from anywhere: XML with
-entities is refused, what unpacks is bounded, and of a database only plain tables are read.
+entities is refused, what unpacks is bounded, and of a database only plain tables are read. The file is long for the
+formats in use, each a short reader.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import re
 import sqlite3
 import warnings
@@ -43,7 +45,8 @@ def find_format(path: Path) -> str:
     Returns
     -------
     str
-        ``kml``, ``kmz``, ``gpx``, ``gpkg``, ``shp``, ``zipped shp``; ``zip`` and ``xml`` of any other; empty for text.
+        ``kml``, ``kmz``, ``gpx``, ``gpkg``, ``geoparquet``, ``shp``, ``zipped shp``; ``zip`` and ``xml`` of any other;
+        empty for text and for tables of numbers.
     """
     with path.open("rb") as stream:
         head = stream.read(4096)
@@ -53,6 +56,8 @@ def find_format(path: Path) -> str:
     # 9994, big-endian: the file code of a Shapefile.
     if head.startswith(b"\x00\x00\x27\x0a"):
         return "shp"
+    if head.startswith(b"PAR1"):
+        return "geoparquet" if _geometry_column(path) else ""
     if head.startswith(b"PK\x03\x04"):
         try:
             with zipfile.ZipFile(path) as archive:
@@ -94,6 +99,7 @@ def read_vector_file(path: Path, kind: str) -> tuple[list[dict], pyproj.CRS | No
         The file is damaged, has several layers, or is of a kind that is not read.
     """
     readers = {"kml": _read_xml, "gpx": _read_xml, "kmz": _read_kmz, "gpkg": _read_geopackage}
+    readers["geoparquet"] = _read_geoparquet
     readers |= {"shp": _read_shapefile, "zipped shp": _read_zipped_shapefile}
     if kind not in readers:
         what = "a zip archive without a shapefile or KML" if kind == "zip" else "an XML file"
@@ -290,6 +296,42 @@ def _read_geopackage(path: Path) -> tuple[list[dict], pyproj.CRS | None]:
         return features, None
     code = f"{srs[0]}:{srs[1]}"
     return features, pyproj.CRS.from_user_input(code if srs[0].upper() == "EPSG" else srs[2])
+
+
+def _geometry_column(path: Path) -> str:
+    """The column of geometries of a GeoParquet, or of a Parquet with WKB in a column of that name; else empty."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(path)
+        facts = json.loads((schema.metadata or {}).get(b"geo", b"{}"))
+        named = str(facts.get("primary_column") or "geometry")
+    except (pa.ArrowException, OSError, ValueError, AttributeError):
+        return ""
+    is_there = named in schema.names and pa.types.is_binary(schema.field(named).type)
+    return named if is_there or "primary_column" in facts else ""
+
+
+def _read_geoparquet(path: Path) -> tuple[list[dict], pyproj.CRS | None]:
+    import pyarrow.parquet as pq
+    import shapely
+    from shapely.geometry import mapping
+
+    facts = pq.read_metadata(path)
+    unpacked = sum(facts.row_group(number).total_byte_size for number in range(facts.num_row_groups))
+    check_unpacked(path.name, unpacked, path.stat().st_size, MAX_HELD_BYTES)
+    table, column = pq.read_table(path), _geometry_column(path)
+    facts = json.loads((table.schema.metadata or {}).get(b"geo", b"{}"))
+    features = []
+    for row in table.to_pylist():
+        blob = row.pop(column, None)
+        shape = None if blob is None else shapely.from_wkb(blob)
+        properties = {name: value for name, value in row.items() if isinstance(value, str | int | float)}
+        features.append(_feature(None if shape is None or shape.is_empty else mapping(shape), properties))
+    # Without a CRS the specification says longitude and latitude on WGS 84.
+    crs = facts.get("columns", {}).get(column, {}).get("crs")
+    return features, None if crs is None else pyproj.CRS.from_json_dict(crs)
 
 
 def _wkb(blob: bytes) -> bytes:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from fluxlens.embeddings import text_table
 from fluxlens.embeddings.gpp.table_features import BANDS, MERRA2_COLUMNS
 from fluxlens.embeddings.gpp.table_resolution import looks_coarse, row_resolution_m
 from fluxlens.models.errors import InputError
@@ -42,10 +43,23 @@ def read(path: str | Path, need_gpp: bool = False, resolution_m: float | None = 
         raw = pd.read_csv(path, dtype={"SITE_ID": str, "site": str})
     except FileNotFoundError as error:
         raise InputError(f"Got {path}, which does not exist, need a CSV file; check the path.") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, IsADirectoryError) as error:
+    except IsADirectoryError as error:
         raise InputError(
             f"Got {path}, which is not a CSV table, need one with a header; check the file."
         ) from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
+        raw = pd.DataFrame()
+    if not {"date", *BANDS} <= set(raw):
+        # Semicolons, decimal commas, other encodings, lines above the header, Parquet.
+        try:
+            found = text_table.read_table(path, "table")
+        except InputError as error:
+            if not raw.columns.size:
+                raise InputError(
+                    f"Got {path}, which is not a CSV table, need one with a header; check the file."
+                ) from error
+        else:
+            raw = found.replace("", np.nan)
     return clean(raw, need_gpp, resolution_m)
 
 
@@ -90,7 +104,11 @@ def clean(raw: pd.DataFrame, need_gpp: bool = False, resolution_m: float | None 
     date = pd.to_datetime(raw["date"].astype(str), errors="coerce", format="ISO8601")
     if date.isna().any():
         bad = raw["date"][date.isna()].iloc[0]
-        raise InputError(f"Got the date {bad!r}, need dates as YYYY-MM-DD; rewrite it.")
+        try:
+            # The styles of spreadsheets and of Earth Engine.
+            date = pd.Series(text_table.to_times(raw["date"], "the table"), raw.index).dt.as_unit("us")
+        except InputError as error:
+            raise InputError(f"Got the date {bad!r}, need dates as YYYY-MM-DD; rewrite it.") from error
     date = date.dt.tz_localize(None) if date.dt.tz is not None else date
     out = pd.DataFrame({"site": raw["site"].astype(str).values, "date": date.dt.normalize().values})
     for name in (*BANDS, *MERRA2_COLUMNS, *(["GPP"] if need_gpp else [])):
@@ -116,8 +134,16 @@ def _numbers(column: pd.Series) -> np.ndarray:
 
 
 def _check_units(table: pd.DataFrame) -> None:
-    if table[list(BANDS)].stack().median() > 2:
-        raise InputError("Got bands above 2, need reflectance 0-1; divide by 10000.")
+    bands = table[list(BANDS)].stack()
+    if (middle := bands.median()) > 2:
+        divisor = 100 if middle < 100 else 10_000
+        raise InputError(f"Got bands above 2, need reflectance 0-1; divide by {divisor}.")
+    # Darker than any band over water.
+    if len(bands) and (high := bands.quantile(0.99)) < 0.003:
+        raise InputError(
+            f"Got bands of {high:.2g} at most, need reflectance 0-1; if they were divided by 10000 twice, multiply by"
+            " 10000."
+        )
     for name in ("T2MIN", "T2MAX", "T2MEAN", "TSMDEWMEAN"):
         if name in table and table[name].notna().any() and table[name].median() < 150:
             raise InputError(f"Got {name} of {table[name].median():.0f}, need kelvin; add 273.15.")

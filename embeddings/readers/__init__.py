@@ -130,6 +130,7 @@ def _open_folder(place: Path, path: str | Path) -> xr.DataTree:
         return geotiff_folder.open(place)
     # Nothing to read. What it is instead is named, since the next step differs: a table, a store, or nothing.
     kind = "a folder without zarr.json, *.nc or *.tif" if files else "an empty folder"
+    _refuse_products(place, files)
     tables = [one.name for one in files if one.suffix.lower() in (".csv", ".parquet")]
     if tables:
         raise InputError(
@@ -142,3 +143,22 @@ def _open_folder(place: Path, path: str | Path) -> xr.DataTree:
         f"Got {path}, {kind}, need a Zarr scene or a folder of NetCDF files; "
         "give the folder that holds zarr.json or the *.nc files."
     )
+
+
+def _refuse_products(place: Path, files: list[Path]) -> None:
+    """InputError for products as ESA hands them out, and for folders whose images lie one level deeper."""
+    jp2 = [one.name for one in files if one.suffix.lower() == ".jp2"]
+    safe = [
+        one.name for one in (place, *files) if one.suffix.upper() == ".SAFE" or one.name.endswith(".SAFE.zip")
+    ]
+    if safe or jp2:
+        raise InputError(
+            f"Got {(safe or jp2)[0]}, a product of ESA in JPEG 2000, need the bands and SCL of your area as one cube or"
+            " as GeoTIFFs, one file per date; fetch them with fluxlens scene stac, or cut them out with gdal_translate."
+        )
+    inner = [one for one in files if one.is_dir() and any(one.glob("*.tif*"))]
+    if inner:
+        raise InputError(
+            f"Got {place.name} with {len(inner)} folders of GeoTIFFs ({inner[0].name}, ...), need the files of all"
+            " dates in one folder; move them together."
+        )

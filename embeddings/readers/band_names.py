@@ -13,12 +13,16 @@ COMMON: dict[str, str] = {
     "re1": "B05", "re2": "B06", "re3": "B07",
     "rededge705": "B05", "rededge740": "B06", "rededge783": "B07", "rededge4": "B8A", "re4": "B8A",
     "vre1": "B05", "vre2": "B06", "vre3": "B07",
-    "nir": "B08", "nir1": "B08", "nirbroad": "B08", "broadnir": "B08", "widenir": "B08",
+    "nir": "B08", "nir1": "B08", "nirbroad": "B08", "broadnir": "B08", "widenir": "B08", "bnir": "B08", "nir10m": "B08",
     "nir08": "B8A", "nir2": "B8A", "nirnarrow": "B8A", "narrownir": "B8A", "nirnar": "B8A", "nir8a": "B8A",
+    "nirn": "B8A",
     "swir16": "B11", "swir1": "B11", "swir1610": "B11", "swir11": "B11",
     "swir22": "B12", "swir2": "B12", "swir2190": "B12", "swir12": "B12",
 }  # fmt: skip
-"""Common names (STAC ``eo`` extension, Earth Search, Digital Earth), without ``_`` and case."""
+"""Common names (STAC ``eo`` extension, Earth Search, Earth Engine, Digital Earth, FORCE), without ``_`` and case."""
+
+BROAD_NIR = {"bnir", "nirbroad", "broadnir", "widenir"}
+"""Names of B08 beside which a plain ``nir`` is the narrow band: FORCE writes ``BNIR`` and ``NIR``."""
 
 MASKS: dict[str, str] = {
     "scl": "scl", "sceneclassification": "scl", "sceneclassificationlayer": "scl", "sclclassification": "scl",
@@ -29,7 +33,10 @@ MASKS: dict[str, str] = {
     "mskcldprb": "probability", "cldprb": "probability", "cloudprobability": "probability", "cldprob": "probability",
     "probability": "probability", "s2cloudless": "probability", "cloudprobs": "probability",
     "clp": "probability255",
+    "iscloud": "cloud", "iscloudy": "cloud", "cloudy": "cloud", "cloudflag": "cloud",
     "fmask": "fmask", "oafmask": "fmask",
+    "oas2cloudlessmask": "cloudless", "s2cloudlessmask": "cloudless",
+    "qai": "force", "qualityassuranceinformation": "force",
     "cs": "score", "cscdf": "score",
 }  # fmt: skip
 """Kind of cloud mask by name, without ``_`` and case."""
@@ -38,8 +45,11 @@ OTHER_BANDS = re.compile(
     r"^(B0?1|B0?9|B10|coastal|coastalaerosol|aerosol|cirrus|watervapou?r|wvp|aot|visual|tci)$", re.I
 )
 LANDSAT = ("qa_pixel", "QA_PIXEL", "pixel_qa", "SR_B4", "lwir11", "qa_radsat")
+LANDSAT_FILE = re.compile(r"(?<![A-Za-z0-9])(?:L[COTEM]0[4-9]|LND0[4-9]|ga_ls[4-9]c?)_|^HLS\.L30\.", re.I)
+"""Files of Landsat (USGS, FORCE, Digital Earth) and of harmonised Landsat, whose B5 is near infrared."""
 PREFIX = re.compile(
-    r"^(?:sentinel[-_ ]?2(?:[-_ ]?l[12][ac])?|s2(?:[-_ ]?(?:l2a|msi|sr))?|s1(?:[-_ ]?grd)?|nbart?|sr|boa)[-_ :./]+",
+    r"^(?:sentinel[-_ ]?2(?:[-_ ]?l[12][ac])?|s2(?:[-_ ]?(?:l2a|msi|sr))?|s1(?:[-_ ]?grd)?|nbart?|sr|boa|fre|sre)"
+    r"[-_ :./]+",
     re.I,
 )
 RADAR = {"vv": "VV", "vh": "VH"}
@@ -60,11 +70,10 @@ def find_bands(names: Iterable[str]) -> dict[str, str]:
         a band in several resolutions (``B02_10m``, ``B02_20m``) the finest is taken.
     """
     names = [str(name) for name in names]
-    # Digital Earth Australia counts its two shortwave-infrared bands 2 and 3, everyone else 1 and 2.
-    shifted = any(_plain(name) == "swir3" for name in names)
+    common = common_names(names)
     out: dict[str, tuple[float, str]] = {}
     for name in names:
-        found = _one(name, shifted)
+        found = _one(name, common)
         if found is None:
             continue
         key, size_m = found
@@ -74,7 +83,27 @@ def find_bands(names: Iterable[str]) -> dict[str, str]:
     return {key: name for key, (_, name) in out.items()}
 
 
-def _one(name: str, shifted: bool) -> tuple[str, float] | None:
+def common_names(names: Iterable[str]) -> dict[str, str]:
+    """Common names of bands as one file uses them, whose meaning may depend on the names beside.
+
+    Parameters
+    ----------
+    names
+        All names of the file.
+
+    Returns
+    -------
+    dict
+        Name without ``_`` and case to band, as ``COMMON``.
+    """
+    beside = {_plain(str(name)) for name in names}
+    # Digital Earth Australia counts its two shortwave-infrared bands 2 and 3, everyone else 1 and 2.
+    shifted = {"swir2": "B11", "swir3": "B12"} if "swir3" in beside else {}
+    narrow = {"nir": "B8A"} if beside & BROAD_NIR else {}
+    return COMMON | shifted | narrow
+
+
+def _one(name: str, common: dict[str, str]) -> tuple[str, float] | None:
     """Contract name and pixel size in the name (infinite where it tells none) of one label."""
     bare = PREFIX.sub("", name.strip())
     sized = re.search(r"[-_ ](\d\d)m$", bare, re.I)
@@ -87,10 +116,8 @@ def _one(name: str, shifted: bool) -> tuple[str, float] | None:
         known = label in schema.S2_BANDS and not (number[2] and number[1] != "8")
         return (label, size_m) if known else None
     plain = _plain(bare)
-    if shifted and plain in ("swir2", "swir3"):
-        return ("B11" if plain == "swir2" else "B12"), size_m
-    if plain in COMMON:
-        return COMMON[plain], size_m
+    if plain in common:
+        return common[plain], size_m
     if plain in MASKS:
         return f"mask:{MASKS[plain]}", size_m
     radar = re.fullmatch(

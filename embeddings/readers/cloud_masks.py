@@ -9,7 +9,18 @@ import xarray as xr
 from fluxlens.embeddings.readers.cf_packing import unpack
 from fluxlens.embeddings.scenes import compositing
 
-MASK_KINDS = ("scl", "score", "fmask", "probability", "probability255", "cloud", "clear", "qa60")
+MASK_KINDS = (
+    "scl",
+    "score",
+    "fmask",
+    "force",
+    "cloudless",
+    "probability",
+    "probability255",
+    "cloud",
+    "clear",
+    "qa60",
+)
 """Best first: scene classifications and scores before probabilities, plain masks and QA60."""
 CLEAR_PROBABILITY = 40
 """Cloud probability (0-100) below which a pixel is clear, Sen2Cor's and s2cloudless's usual threshold."""
@@ -63,6 +74,13 @@ def clear_of(kind: str, array: xr.DataArray, name: str, notes: list[str]) -> xr.
         return values >= CLEAR_SCORE * (1 if high <= 1 else 100 if high <= 100 else 255)
     if kind == "fmask":
         return _clear_of_fmask(array, values, name, notes)
+    if kind == "force":
+        # FORCE level 2: bit 0 no data, bits 1 and 2 state of clouds, 3 shadow, 4 snow.
+        bits = values.fillna(1).astype("int64")
+        return (bits & 0b11111) == 0
+    # Digital Earth Australia's oa_s2cloudless_mask: 0 no data, 1 clear, 2 cloud.
+    if kind == "cloudless":
+        return values == 1
     if kind.startswith("probability"):
         # s2cloudless in Python gives 0 to 1, Sentinel Hub and Sen2Cor 0 to 255 and 0 to 100
         if (

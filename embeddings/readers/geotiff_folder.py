@@ -16,7 +16,7 @@ import pandas as pd
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.readers import cube, reproject
-from fluxlens.embeddings.readers.band_names import find_bands
+from fluxlens.embeddings.readers.band_names import LANDSAT, LANDSAT_FILE, find_bands
 from fluxlens.embeddings.readers.georeference import standard_crs
 from fluxlens.embeddings.readers.geotiff_bands import (
     DAY_FIRST,
@@ -63,6 +63,7 @@ def open(folder: str | Path) -> xr.DataTree:
         else sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     )
     notes: list[str] = []
+    paths = _without_landsat(paths, notes)
     # 05-12-2019 may be May or December: only a day beyond 12 in a file beside it tells the order
     orders = [found for path in paths if (found := DAY_FIRST.search(path.name))]
     # All files of a folder are named in one order.
@@ -110,6 +111,21 @@ def open(folder: str | Path) -> xr.DataTree:
         for image in _mosaics(tiles, date, notes)
     ]
     return cube.scene_of(images, folder.stem if folder.is_file() else folder.name, notes)
+
+
+def _without_landsat(paths: list[Path], notes: list[str]) -> list[Path]:
+    """The files that are not Landsat's by their names; InputError where none is left."""
+    landsat = [path for path in paths if LANDSAT_FILE.search(path.name)]
+    if landsat and len(landsat) == len(paths):
+        raise InputError(
+            f"Got {landsat[0].name}, which is Landsat, need Sentinel-2 or Sentinel-1; choose another folder."
+        )
+    if landsat:
+        # B05 of Landsat is near infrared, of Sentinel-2 red edge: read as such it would be wrong in silence.
+        notes.append(
+            f"{len(landsat)} of {len(paths)} files are Landsat's and are left out ({landsat[0].name}, ...)"
+        )
+    return [path for path in paths if path not in set(landsat)]
 
 
 def _mosaics(tiles: list[xr.Dataset], date: pd.Timestamp, notes: list[str]) -> list[xr.Dataset]:
@@ -215,6 +231,11 @@ def _read(
                 if set(images) == {None}:
                     # nothing is read of a file that is left out
                     return {None: xr.Dataset()}
+                if landsat := [name for name in names if name in LANDSAT]:
+                    raise InputError(
+                        f"Got {path.name} with {landsat[0]}, which is Landsat, need Sentinel-2 or Sentinel-1; choose"
+                        " another folder."
+                    )
                 transform, crs, tags = file.transform, file.crs, file.tags()
                 if crs is None:
                     raise InputError(
@@ -226,8 +247,8 @@ def _read(
                     )
                 # A name twice is another date (a stack without dates), unless names tell two resolutions.
                 for bands in images.values():
-                    known = [key for key in (find_bands([text]) for text in bands.values()) if key]
-                    twice = len(known) - len({tuple(key) for key in known})
+                    known = [text for text in bands.values() if find_bands([text])]
+                    twice = len(known) - len(find_bands(known))
                     if twice and not any(re.search(r"_\d\dm$", text) for text in bands.values()):
                         raise InputError(
                             f"Got {path.name} with {twice} bands of a name that another one has, need one image per"
@@ -239,7 +260,8 @@ def _read(
                         f"Got {path.name} of {bytes_declared / 1e9:,.0f} GB, need at most "
                         f"{VALUES_BYTES_AT_MOST / 1e9:.0f} GB an image; cut out your area."
                     )
-                values, scales, offsets, nodata = file.read(), file.scales, file.offsets, file.nodatavals
+                values, nodata = file.read(), file.nodatavals
+                packings = [_packing(file, index) for index in range(file.count)]
     except (RasterioError, OSError) as error:
         raise InputError(
             f"Got {path.name}, which cannot be read ({str(error)[:80]}), need a whole GeoTIFF; fetch it again."
@@ -259,7 +281,7 @@ def _read(
             continue
         variables = {}
         for index, name in bands.items():
-            attrs = {"scale_factor": scales[index], "add_offset": offsets[index]}
+            attrs = dict(zip(("scale_factor", "add_offset"), packings[index], strict=True))
             if nodata[index] is not None and np.isfinite(nodata[index]):
                 attrs["_FillValue"] = nodata[index]
             band = values[index]
@@ -273,3 +295,19 @@ def _read(
         else:
             out[stamp] = image.sortby("x").sortby("y", ascending=False)
     return out
+
+
+def _packing(file, index: int) -> tuple[float, float]:
+    """Scale and offset of a band (from 0): those of the format, else those that tools write among its metadata."""
+    scale, offset = file.scales[index], file.offsets[index]
+    if (scale, offset) != (1.0, 0.0):
+        return scale, offset
+    tags = {key.lower(): text for key, text in file.tags(index + 1).items()}
+    found = []
+    for keys, default in ((("scale_factor", "scale"), 1.0), (("add_offset", "offset"), 0.0)):
+        text = next((tags[key] for key in keys if key in tags), default)
+        try:
+            found.append(float(text))
+        except ValueError:
+            found.append(default)
+    return found[0], found[1]

@@ -196,7 +196,7 @@ def _one_per_day(decibel: xr.DataArray) -> xr.DataArray:
         same = np.flatnonzero(day == date)
         one = decibel.isel(time=[int(index)])
         if same.size > 1:
-            merged = _power_mean(decibel.isel(time=same).values)
+            merged = compositing.power_mean(decibel.isel(time=same).values)
             one = one.copy(data=merged[None])
         pieces.append(one)
     return xr.concat(pieces, dim="time", coords="minimal", compat="override")
@@ -213,8 +213,3 @@ def _merged_across(both: xr.DataArray) -> xr.DataArray:
         for key in dict.fromkeys(keys)
     ]
     return xr.concat(pieces, dim="time", coords="minimal", compat="override").sortby("time")
-
-
-def _power_mean(decibel: np.ndarray) -> np.ndarray:
-    """Mean power, as dB, of acquisitions (time, band, y, x)."""
-    return (10 * np.log10(compositing.nan_mean(10 ** (decibel / 10)))).astype("float32")

@@ -9,24 +9,11 @@ import numpy as np
 import pandas as pd
 from fluxlens.embeddings import text_table
 from fluxlens.embeddings.readers import baselines
+from fluxlens.embeddings.readers.band_names import PREFIX, common_names
 from fluxlens.embeddings.readers.radar import AMPLITUDE_LIKE
 from fluxlens.embeddings.text_table import plain_name
 from fluxlens.models.errors import DataWarning, InputError
 from fluxlens.models.sensors import SENSORS
-
-COMMON_BANDS = {
-    "B02": ("blue",),
-    "B03": ("green",),
-    "B04": ("red",),
-    "B05": ("re1", "rededge1", "rededge", "rededge705"),
-    "B06": ("re2", "rededge2", "rededge740"),
-    "B07": ("re3", "rededge3", "rededge783"),
-    "B08": ("nir", "nir1", "nirbroad", "nir10m"),
-    "B8A": ("nir08", "nir2", "nirnarrow", "narrownir", "rededge4", "re4", "nirn"),
-    "B11": ("swir1", "swir16", "swir1610"),
-    "B12": ("swir2", "swir22", "swir2190"),
-}
-"""Names in use beside B02 and B2, by ``plain_name``: Earth Engine's and STAC's (eo:common_name)."""
 
 REFLECTANCE_MAX_MEDIAN = 1.5
 """A series of reflectance 0-1 has a lower median, snow included; digital numbers have a higher one."""
@@ -72,18 +59,18 @@ def band_columns(columns: list[str], what: str = "the table") -> dict[str, str]:
         If two columns are one band, or the numbers could be Landsat's.
     """
     found: dict[str, str] = {}
+    bands = SENSORS["s2"].bands
+    common = common_names(_without_reducer(column) for column in columns)
     for column in columns:
         # A name that the header has twice is numbered by the reader.
         if (again := re.fullmatch(r"(.+)\.\d", str(column))) and again[1] in columns:
             column = again[1]
-        # Reducers of Earth Engine and resolutions of Sentinel Hub stand behind the band's name.
-        plain = plain_name(re.sub(r"(?i)[_ ]?(mean|median|first|p50|(10|20|60)m)$", "", str(column).strip()))
-        plain = plain.removeprefix("sr").removeprefix("s2")
+        plain = plain_name(PREFIX.sub("", _without_reducer(column))).removeprefix("sr").removeprefix("s2")
         number = re.fullmatch(r"b(?:and)?0?(\d{1,2}|8a)", plain)
         band = f"B{number.group(1).upper().zfill(2)}" if number else ""
         if not number:
-            band = next((key for key, names in COMMON_BANDS.items() if plain in names), "")
-        if band not in COMMON_BANDS:
+            band = common.get(plain, "")
+        if band not in bands:
             continue
         # Two columns of one band, such as B4 and red: choosing one would be a guess.
         if band in found:
@@ -105,6 +92,11 @@ def band_columns(columns: list[str], what: str = "the table") -> dict[str, str]:
             " in Landsat, need names that tell them apart; rename the columns to B02 ... B12 or blue ... swir2."
         )
     return found
+
+
+def _without_reducer(column: str) -> str:
+    """A column's name without the reducers of Earth Engine and the resolutions of Sentinel Hub behind the band's."""
+    return re.sub(r"(?i)[_ ]?(mean|median|first|p50|(10|20|60)m)$", "", str(column).strip())
 
 
 def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarray:
@@ -132,7 +124,7 @@ def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarr
     spec = SENSORS["s2"]
     columns = band_columns([str(name) for name in table.columns], what)
     if len(columns) < MIN_BANDS:
-        advice = _pivot_advice(table, tuple(COMMON_BANDS)) or "rename them"
+        advice = _pivot_advice(table, spec.bands) or "rename them"
         raise InputError(
             f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need bands of Sentinel-2 under a"
             f" usual name (B02 ... B12, B2, blue ... swir2); {advice}."
@@ -150,6 +142,13 @@ def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarr
     middle = float(np.nanmedian(values))
     _check_one_unit(values, middle, columns, what)
     if middle <= REFLECTANCE_MAX_MEDIAN:
+        # 0.003 is darker than any band over water after correction of the atmosphere.
+        high = float(np.nanquantile(values, 0.99))
+        if high < 0.003:
+            raise InputError(
+                f"Got {what} with reflectance of {high:.2g} at most, need 0 to 1; if it was divided by 10000 twice,"
+                " multiply by 10000."
+            )
         return values
     if middle < DN_MIN_MEDIAN:
         raise InputError(

@@ -1,8 +1,10 @@
-"""Columns of a series table, by the usual spellings: series, dates, places and masks, each checked."""
+"""Columns of a series table, by the usual spellings: series, dates, places and masks, each checked.
+
+The file is long for the names in use and what each column is checked for, which stand beside each other.
+"""
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 
@@ -18,7 +20,8 @@ from fluxlens.models.errors import DataWarning, InputError
 
 ID_NAMES = (
     "id", "plot", "plotid", "parcel", "parcelid", "pointid", "site", "siteid", "sitename", "station", "fieldid",
-    "field", "pixel", "pixelid", "name", "label", "featureid", "fid",
+    "field", "pixel", "pixelid", "sampleid", "polygonid", "objectid", "stationid", "stationsid", "treeid", "pid", "uid",
+    "featureid", "fid", "name", "label",
 )  # fmt: skip
 """Columns that name a series, by ``plain_name``; the first that is there counts."""
 
@@ -30,12 +33,26 @@ DATE_NAMES = (
     "day",
     "acquisitiondate",
     "systemtimestart",
+    "millis",
+    "imagedate",
+    "sensingdate",
+    "sensingtime",
+    "acquired",
     "systemindex",
 )
 
 LON_NAMES = ("lon", "longitude", "long", "lng", "x", "decimallongitude")
 
 LAT_NAMES = ("lat", "latitude", "y", "decimallatitude")
+
+GEOMETRY_NAMES = (".geo", "geometry", "geom", "wkt", "the_geom")
+"""Columns of geometries: GeoJSON as Earth Engine writes it, WKT, or the WKB of GeoParquet."""
+
+ONE_PLACE_DEG = 0.05
+"""Rows of one id are of one plot: five kilometres apart they are of several."""
+
+CLOUD_TEXTS = {"yes": 1, "no": 0, "cloud": 1, "cloudy": 1, "shadow": 1, "clear": 0, "cloudfree": 0}
+"""Words in columns of clouds."""
 
 CLEAR_SCL = (4, 5, 6)
 """Classes of Sen2Cor's scene classification that are clear: vegetation, bare, water; as in cubes."""
@@ -84,10 +101,7 @@ def to_ids(table: pd.DataFrame, what: str) -> np.ndarray:
     """
     column = find_column(table, ID_NAMES)
     if column is None:
-        raise InputError(
-            f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need one that names the series;"
-            " add a column id."
-        )
+        return _ids_of_places(table, what)
     # Each name is cleaned once, not once per row: tables have millions of rows.
     codes, unique = pd.factorize(table[column])
     # 12.0 of a column of numbers with gaps is the id 12
@@ -104,6 +118,27 @@ def to_ids(table: pd.DataFrame, what: str) -> np.ndarray:
             f"Got row {int(empty.argmax()) + 1} of {what} without a name in {column}, need one in each; fill it in."
         )
     return out
+
+
+def _ids_of_places(table: pd.DataFrame, what: str) -> np.ndarray:
+    """Labels (row,) by the place of each row, where no column names the series: what ``sampleRegions`` exports."""
+    shape = next((name for name in GEOMETRY_NAMES if name in table), None)
+    nowhere = dict.fromkeys(("lon", "lat"), np.full(len(table), np.nan))
+    place = nowhere if shape is None else _places_of_geometries(table[shape])
+    known = np.isfinite(place["lon"]) & np.isfinite(place["lat"])
+    if not len(known) or not known.all():
+        raise InputError(
+            f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need one that names the series;"
+            " add a column id."
+        )
+    pairs = pd.MultiIndex.from_arrays([np.round(place[axis], 7) for axis in ("lon", "lat")])
+    codes, unique = pairs.factorize()
+    warnings.warn(
+        f"no column of {what} names the series: its {len(unique)} places do, as lon_lat.",
+        DataWarning,
+        stacklevel=3,
+    )
+    return np.array([f"{lon:.7g}_{lat:.7g}" for lon, lat in unique], dtype=object)[codes]
 
 
 def to_epoch_days(table: pd.DataFrame, what: str) -> np.ndarray:
@@ -200,18 +235,7 @@ def to_places(table: pd.DataFrame, ids: np.ndarray, what: str) -> pd.DataFrame:
     InputError
         Where the numbers are no degrees, or look swapped.
     """
-    lon, lat = find_column(table, LON_NAMES), find_column(table, LAT_NAMES)
-    if lon is not None and lat is not None:
-        place = {
-            "lon": text_table.to_numbers(table[lon], what),
-            "lat": text_table.to_numbers(table[lat], what),
-        }
-    # Earth Engine writes a GeoJSON geometry in this column instead of two numbers.
-    elif ".geo" in table:
-        place = _places_of_geo(table[".geo"])
-    else:
-        place = {"lon": np.full(len(ids), np.nan), "lat": np.full(len(ids), np.nan)}
-    out = pd.DataFrame(place, index=ids)
+    out = pd.DataFrame(_read_places(table, what), index=ids)
     out["lon"], wrapped = wrap_longitudes(out["lon"].to_numpy(), out["lat"].to_numpy())
     if wrapped:
         warnings.warn(
@@ -228,25 +252,53 @@ def to_places(table: pd.DataFrame, ids: np.ndarray, what: str) -> pd.DataFrame:
             f"Got lon {out['lon'].iloc[at]:g}, lat {out['lat'].iloc[at]:g} in {what}, need degrees; "
             + ("they look swapped: swap the columns." if swapped else "convert them.")
         )
+    _refuse_many_places(out, what)
     return out
 
 
-def _places_of_geo(column: pd.Series) -> dict[str, np.ndarray]:
-    """Of Earth Engine's GeoJSON points, and the middle of polygons; NaN where it is something else."""
+def _refuse_many_places(places: pd.DataFrame, what: str) -> None:
+    """InputError where rows of one id (index) lie kilometres apart: a class was taken for a name."""
+    by_id = places.dropna().groupby(level=0)
+    spread = (by_id.max() - by_id.min()).max(axis=1)
+    # At 180 degrees the two ends of a plot have longitudes of both signs.
+    far = spread[(spread > ONE_PLACE_DEG) & (spread < 359)]
+    if len(far):
+        raise InputError(
+            f"Got {what} whose {len(far)} of {len(spread)} ids have rows at places apart, such as {far.index[0]} over"
+            f" {far.iloc[0]:.3g} degrees, need one place per id; add a column id that names each plot."
+        )
+
+
+def _read_places(table: pd.DataFrame, what: str) -> dict[str, np.ndarray]:
+    """``lon``, ``lat`` (row,) of two columns of numbers or one of geometries; NaN without them."""
+    lon, lat = find_column(table, LON_NAMES), find_column(table, LAT_NAMES)
+    if lon is not None and lat is not None:
+        return {
+            "lon": text_table.to_numbers(table[lon], what),
+            "lat": text_table.to_numbers(table[lat], what),
+        }
+    column = next((name for name in GEOMETRY_NAMES if name in table), None)
+    if column is not None:
+        return _places_of_geometries(table[column])
+    return {"lon": np.full(len(table), np.nan), "lat": np.full(len(table), np.nan)}
+
+
+def _places_of_geometries(column: pd.Series) -> dict[str, np.ndarray]:
+    """Of points, and the middle of polygons, as GeoJSON, WKT or WKB; NaN where it is something else."""
     import shapely
 
-    codes, unique = pd.factorize(column.astype(str))
+    codes, unique = pd.factorize(column.map(lambda cell: cell if isinstance(cell, bytes) else str(cell)))
     places = np.full((len(unique), 2), np.nan)
-    for at, text in enumerate(unique):
-        try:
-            found = json.loads(text)
-            if found["type"] == "Point":
-                places[at] = found["coordinates"][:2]
-            elif found["type"] in ("Polygon", "MultiPolygon", "MultiPoint"):
-                middle = shapely.from_geojson(text).centroid
-                places[at] = (middle.x, middle.y) if not middle.is_empty else np.nan
-        except (ValueError, KeyError, TypeError, shapely.errors.ShapelyError):
-            continue
+    for at, one in enumerate(unique):
+        if isinstance(one, bytes):
+            shape = shapely.from_wkb(one, on_invalid="ignore")
+        elif one.lstrip().startswith("{"):
+            shape = shapely.from_geojson(one, on_invalid="ignore")
+        else:
+            # PostGIS writes the CRS before the text: SRID=4326;POINT (4.06 50.74).
+            shape = shapely.from_wkt(re.sub(r"^SRID=4326;", "", one.strip()), on_invalid="ignore")
+        if shape is not None and not shape.is_empty and not shape.geom_type.endswith("LineString"):
+            places[at] = shape.centroid.x, shape.centroid.y
     return {"lon": places[codes, 0], "lat": places[codes, 1]}
 
 
@@ -306,41 +358,63 @@ def is_clear(table: pd.DataFrame, what: str) -> np.ndarray:
 def _clear_by_other_masks(table: pd.DataFrame, what: str) -> np.ndarray:
     """Rows (row,) that a flag, a probability or a score of clouds calls clear, told in a warning; all without one."""
     # QA60 last: it misses most, and was empty from January 2022 to February 2024.
-    for name in sorted(table.columns, key=lambda one: MASKS.get(plain_name(one)) == "qa60"):
-        kind = MASKS.get(plain_name(name))
-        if kind not in ("clear", "cloud", "score", "probability", "qa60"):
+    names = [name for name in table.columns if MASKS.get(plain_name(name), "scl") != "scl"]
+    not_read: list[str] = []
+    for name in sorted(names, key=lambda one: MASKS[plain_name(one)] == "qa60"):
+        kind = MASKS[plain_name(name)]
+        clear = _clear_of_mask(table[name], kind, what)
+        if clear is None:
+            not_read += [str(name)] if _has_classes(table[name]) else []
             continue
-        try:
-            values = text_table.to_numbers(table[name], what)
-        except InputError:
-            continue
-        known = values[np.isfinite(values)]
-        # A flag has two values. A share of the image in clouds is none: it says nothing of the plot.
-        is_flag = bool(known.size) and bool(np.isin(known, (0, 1)).all())
-        if not known.size or (kind in ("clear", "cloud") and not is_flag) or known.min() < 0:
-            continue
-        if kind == "qa60":
-            # A mean of bits is 0 where all pixels are clear, and no bits elsewhere.
-            clear = values == 0
-            if not clear.all():
-                warnings.warn(
-                    f"{int((~clear).sum())} of {len(values)} rows of {what} are cloudy, or empty, by their column"
-                    f" {name}: left out.",
-                    DataWarning,
-                    stacklevel=4,
-                )
-            return clear
-        notes: list[str] = []
-        image = xr.DataArray(values[:, None, None], dims=("time", "y", "x"))
-        clear = clear_of(kind, image, str(name), notes).values[:, 0, 0] & np.isfinite(values)
         if not clear.all():
+            words = "cloudy, or empty," if kind == "qa60" else "cloudy"
             warnings.warn(
-                f"{int((~clear).sum())} of {len(values)} rows of {what} are cloudy by their column {name}: left out.",
+                f"{int((~clear).sum())} of {len(clear)} rows of {what} are {words} by their column {name}: left out.",
                 DataWarning,
                 stacklevel=4,
             )
         return clear
+    if not_read:
+        warnings.warn(
+            f"{', '.join(not_read)} of {what} look like masks of clouds and are not understood: all rows count as"
+            " clear; write a column clear of 1 and 0.",
+            DataWarning,
+            stacklevel=4,
+        )
     return np.ones(len(table), bool)
+
+
+def _has_classes(column: pd.Series) -> bool:
+    """Whether a column has words or a few whole numbers; others are shares of an image, and say nothing of a plot."""
+    values = pd.to_numeric(column, errors="coerce").dropna()
+    return not len(values) or bool((values == values.round()).all() and values.nunique() <= 12)
+
+
+def _clear_of_mask(column: pd.Series, kind: str, what: str) -> np.ndarray | None:
+    """Rows (row,) that a mask of a kind of ``MASKS`` calls clear; None where its values are none of that kind."""
+    try:
+        values = text_table.to_numbers(column.replace(CLOUD_TEXTS), what)
+    except InputError:
+        return None
+    if kind == "cloud":
+        values[values == 255] = np.nan  # no data of Sentinel Hub's CLM
+    known = values[np.isfinite(values)]
+    # A flag has two values. A share of the image in clouds is none: it says nothing of the plot.
+    is_flag = bool(known.size) and bool(np.isin(known, (0, 1)).all())
+    if not known.size or (kind in ("clear", "cloud") and not is_flag) or known.min() < 0:
+        return None
+    if kind == "qa60":
+        # A mean of bits is 0 where all pixels are clear, and no bits elsewhere.
+        return values == 0
+    # Classes and bits; a mean over pixels is neither.
+    if kind in ("fmask", "force", "cloudless") and (known != np.round(known)).any():
+        return None
+    # Which encoding it is shows in a sample of an image: here each label stands in it once.
+    labels, row = np.unique(values, return_inverse=True)
+    image = xr.DataArray(labels[:, None, None], dims=("time", "y", "x"))
+    notes: list[str] = []
+    clear = clear_of(kind, image, str(column.name), notes).values[:, 0, 0]
+    return clear[row] & np.isfinite(values)
 
 
 def _warn_empty(values: np.ndarray, column: str, what: str) -> None:

@@ -2,7 +2,7 @@
 
 What people export from Earth Engine for their plots. Bands come under any of the usual names, as reflectance 0-1 or as
 digital numbers 0-10000; VV and VH, in dB, come in a table of their own. Columns are read by
-``series_columns`` and ``series_bands``.
+``series_columns`` and ``series_bands``. The file is long for the warnings that count each row left out.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def read_series(
     position = pd.Index(known)
     sensors = {}
     for name, (ids, times, values) in parts.items():
-        sensors[name] = _one_a_day(position.get_indexer(ids), times, values, words[name])
+        sensors[name] = _one_a_day(position.get_indexer(ids), times, values, words[name], SENSORS[name])
     return SeriesTable(known.astype(str), sensors, place["lon"].to_numpy(float), place["lat"].to_numpy(float))
 
 
@@ -358,8 +358,13 @@ def _warn_unmatched(s2: np.ndarray, s1: np.ndarray) -> None:
         )
 
 
-def _one_a_day(series: np.ndarray, times: np.ndarray, values: np.ndarray, what: str) -> Observations:
-    """Sorted; rows of one image, and of one series and day, become their mean, as in cubes; a warning counts them."""
+def _one_a_day(
+    series: np.ndarray, times: np.ndarray, values: np.ndarray, what: str, spec: SensorSpec
+) -> Observations:
+    """Sorted; rows of one image, and of one series and day, become their mean, as in cubes; a warning counts them.
+
+    Of radar the mean is that of the power: the mean of decibels is lower, by 0.3 dB where two passes differ by 3.
+    """
     # By series, then by time: all later steps take a series as a slice.
     order = np.lexsort((times, series))
     series, times, values = series[order], times[order], values[order]
@@ -376,19 +381,25 @@ def _one_a_day(series: np.ndarray, times: np.ndarray, values: np.ndarray, what: 
     if not new.all():
         again = ~new
         alike = int((again[1:] & ((values[1:] == values[:-1]) | np.isnan(values[1:])).all(axis=1)).sum())
+        how = "averaged as power" if spec.unit == "dB" else "averaged"
         warnings.warn(
             f"{int(again.sum())} of {len(day)} rows of {what} are of a series and day that another row has"
-            f" ({alike} of them alike): averaged.",
+            f" ({alike} of them alike): {how}.",
             DataWarning,
             stacklevel=3,
         )
         start = np.flatnonzero(new)
         known = np.isfinite(values)
         # Means per series and day in one pass; a loop over groups would take minutes.
-        total = np.add.reduceat(np.where(known, values, 0), start, axis=0, dtype=np.float64)
+        amount = 10 ** (values.astype(np.float64) / 10) if spec.unit == "dB" else values
+        total = np.add.reduceat(np.where(known, amount, 0), start, axis=0, dtype=np.float64)
         count = np.add.reduceat(known, start, axis=0, dtype=np.int64)
-        values = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
-        series, day = series[start], day[start]
+        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        if spec.unit == "dB":
+            # Rows alone on their day keep their bits.
+            alone = np.diff(np.append(start, len(new))) == 1
+            mean = np.where(alone[:, None], values[start], 10 * np.log10(mean))
+        series, day, values = series[start], day[start], mean.astype(np.float32)
     return Observations(series, day, values)
 
 

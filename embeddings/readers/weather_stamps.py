@@ -24,6 +24,8 @@ TIMES = (
     "dates",
     "system:time_start",
     "system:index",
+    "datum",
+    "mess_datum",
 )
 PARTS = {
     "year": ("year", "yyyy"),
@@ -126,7 +128,13 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
     bare = text.str.replace(r"\s*(Z|UTC|[+-]\d\d:?\d\d)$", "", regex=True).where(text.str.contains(":"), text)
     compact = bare.str.replace(r"\.0$", "", regex=True)
     # By the number of digits: pandas would read eight of them as nanoseconds since 1970.
-    for digits, form in ((8, "%Y%m%d"), (10, "%Y%m%d%H"), (12, "%Y%m%d%H%M"), (14, "%Y%m%d%H%M%S")):
+    for digits, form in (
+        (7, "%Y%j"),
+        (8, "%Y%m%d"),
+        (10, "%Y%m%d%H"),
+        (12, "%Y%m%d%H%M"),
+        (14, "%Y%m%d%H%M%S"),
+    ):
         if compact.str.fullmatch(rf"\d{{{digits}}}").all():
             return _parsed(compact, form, name), utc
     # With full stops the day comes first in every country that writes dates so.

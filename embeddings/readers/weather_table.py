@@ -34,19 +34,21 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "sw_in", "sw_in_f", "sw_in_f_mds", "sw_in_era", "shortwave_radiation_sum", "shortwave_radiation",
         "surface_solar_radiation_downwards",
         "surface_solar_radiation_downwards_sum", "ssrd", "ssrd_sum", "rsds", "swdown", "allsky_sfc_sw_dwn",
-        "solar_radiation_flux", "solar_radiation", "global_radiation", "srad", "swin", "rg",
+        "surface_solar_radiation_downwards_hourly",
+        "solar_radiation_flux", "solar_radiation", "global_radiation", "globalstrahlung", "srad", "swin", "rg", "rg_f",
+        "rs", "ghi", "qq",
     ),
     "tair": (
         "tair", "ta_f", "ta_f_mds", "ta", "ta_era", "t2m", "t2m_mean", "temperature_2m_mean", "temperature_2m",
         "2m_temperature", "mean_2m_air_temperature",
         "temperature_air", "temperature_mean", "mean_temperature", "air_temperature", "temperature",
-        "tavg", "tmean", "temp", "tas",
+        "tavg", "tmean", "temp", "tas", "tair_f", "tg", "tmk", "lufttemperatur",
     ),
     "vpd": ("vpd", "vpd_f", "vpd_f_mds", "vpd_era", "vapour_pressure_deficit", "vapor_pressure_deficit", "vpd_mean"),
     "precip": (
         "precip", "p_f", "p", "p_era", "precipitation_sum", "precipitation", "precipitation_flux", "prectotcorr",
         "prectot", "total_precipitation", "total_precipitation_sum", "tp", "tp_sum", "rainfall",
-        "rain_sum", "rain", "pr",
+        "rain_sum", "rain", "pr", "total_precipitation_hourly", "prcp", "rr", "rsk", "niederschlag",
     ),
 }  # fmt: skip
 """Column names of each variable (lower case), the preferred first. Names that end in a unit are found as well."""
@@ -56,6 +58,7 @@ KNOWN_UNITS = {
     "allsky_sfc_sw_dwn": "MJ m-2 d-1",
     "ssrd": "J m-2", "ssrd_sum": "J m-2",
     "surface_solar_radiation_downwards": "J m-2", "surface_solar_radiation_downwards_sum": "J m-2",
+    "surface_solar_radiation_downwards_hourly": "J m-2", "total_precipitation_hourly": "m",
     "t2m_era": "K",
     "tp": "m", "tp_sum": "m", "total_precipitation": "m", "total_precipitation_sum": "m",
     "pr": "kg m-2 s-1", "tas": "K",
@@ -73,6 +76,24 @@ PRODUCT_TEMPERATURES = (
 """Names of ERA5's air temperature, which Earth Engine and the Climate Data Store give in K."""
 
 MIN_KELVIN = 150.0
+
+EXTREMES = (("tmmx", "tmmn"), ("tmax", "tmin"), ("tasmax", "tasmin"), ("t2m_max", "t2m_min"))
+"""Names of a day's highest and lowest temperature, whose middle stands for the mean: gridMET, Daymet, CMIP, POWER."""
+
+DEW_POINTS = (
+    "dewpoint_temperature_2m",
+    "d2m",
+    "dew_point_2m",
+    "dewpoint",
+    "dew_point",
+    "2m_dewpoint_temperature",
+    "tdew",
+)
+
+HUMIDITIES = ("relative_humidity_2m", "rh2m", "relative_humidity", "rh", "hurs", "hu", "upm", "rh_mean")
+
+NO_DATA_OF_NETCDF = 1e30
+"""The fill value 9.97e36 and its like end up in tables made of NetCDF."""
 
 
 def open(path: str | Path) -> xr.Dataset:
@@ -139,14 +160,14 @@ def read_frame(table: Table | pd.DataFrame, name: str) -> xr.Dataset:
     columns = find_columns(frame, table.preamble)
     # One column of dates, or several that make one together.
     stamp = find_time_columns(frame)
-    if not stamp or not (columns or {"t2m_max", "t2m_min", "t2mdew"} <= set(frame)):
+    if not stamp or not (columns or _extremes(frame)):
         known = ", ".join(f"{one} in {schema.units('weather', one)}" for one in schema.WEATHER)
         raise InputError(
             f"Got {name} with columns {', '.join(frame.columns)[:80]}, need time and some of {known}; rename them."
         )
+    frame, columns, notes = _with_derived(table, frame, columns)
     # Campbell loggers and FLUXNET-like exports put units into the first row.
     frame, columns = _without_units_row(frame, columns)
-    notes: list[str] = []
     try:
         values = pd.DataFrame({one: _column(table, frame, column) for one, (column, _) in columns.items()})
         if "vpd" not in values and {"t2m_max", "t2m_min", "t2mdew"} <= set(frame):
@@ -195,6 +216,89 @@ def read_frame(table: Table | pd.DataFrame, name: str) -> xr.Dataset:
     return validation.check_node(schema.NODES["weather"], node.sortby("time"))
 
 
+def _extremes(frame: pd.DataFrame) -> tuple[str, str] | None:
+    """Columns of a day's highest and lowest temperature."""
+    bare = {re.sub(r"\s*[(\[].*", "", column): column for column in frame.columns}
+    return next(((bare[high], bare[low]) for high, low in EXTREMES if high in bare and low in bare), None)
+
+
+def _with_derived(
+    table: Table, frame: pd.DataFrame, columns: dict[str, tuple[str, Unit | None]]
+) -> tuple[pd.DataFrame, dict[str, tuple[str, Unit | None]], list[str]]:
+    """Rows and columns with what Daymet and gridMET give in other terms, and notes on it.
+
+    Daymet (Thornton et al. 2022) averages radiation over daylight, whose length in seconds stands beside, and gives
+    the vapour pressure in Pa; both have the day's extremes of temperature and no mean.
+    """
+    frame, columns, notes = frame.copy(), dict(columns), []
+    bare = {re.sub(r"\s*[(\[].*", "", column): column for column in frame.columns}
+    numbers = {}
+
+    def read(column: str) -> np.ndarray:
+        if column not in numbers:
+            numbers[column] = _column(table, frame, column)
+        return numbers[column]
+
+    def put(variable: str, name: str, values: np.ndarray, unit: Unit) -> None:
+        text = pd.Series(values, frame.index).astype(str).replace("nan", "")
+        frame[name] = text.str.replace(".", table.decimal, regex=False)
+        columns[variable] = (name, unit)
+
+    if "tair" not in columns and (pair := _extremes(frame)):
+        high, low = read(pair[0]), read(pair[1])
+        middle = (high + low) / 2
+        kelvin = 273.15 if np.nanmedian(middle) > MIN_KELVIN else 0.0
+        put("tair", "mean of extremes", middle - kelvin, Unit(1.0))
+        notes.append(f"tair is the middle of {pair[0]} and {pair[1]}")
+    if {"dayl", "srad"} <= set(bare) and columns.get("sw_in", ("",))[0] == bare["srad"]:
+        put("sw_in", "srad over 24 h", read(bare["srad"]) * read(bare["dayl"]) / DAY_S, Unit(1.0))
+        notes.append("sw_in is srad, a mean over daylight, times dayl over a day")
+    if {"dayl", "vp"} <= set(bare) and "vpd" not in columns and (pair := _extremes(frame)):
+        high, low = (xr.DataArray(read(one)) for one in pair)
+        deficit = meteorology.vapour_pressure_deficit_hpa(high, low, xr.DataArray(read(bare["vp"]) / 100))
+        put("vpd", "vpd of vp", deficit.values, Unit(1.0))
+    # gridMET calls millimetres pr, as CMIP does kg m-2 s-1, whose days of rain are 1e-5 to 1e-3.
+    if columns.get("precip", ("",))[0] == "pr" and np.nanmax(read("pr"), initial=0.0) > 0.05:
+        columns["precip"] = ("pr", None)
+    if "vpd" not in columns and "tair" in columns:
+        _put_vpd(frame, bare, columns, read, put, notes)
+    used = {column for column, _ in columns.values()}
+    lacking = [one for one in schema.WEATHER if one not in columns]
+    words = re.compile(r"rad|rs$|sw|ssrd|par|ppfd|light|temp|^t[a-z]?$|vpd|hum|^rh|dew|rain|prec|prcp")
+    others = [one for one in frame.columns if one not in used and words.search(str(one))]
+    if lacking and others:
+        notes.append(
+            f"no column of it is {' or '.join(lacking)}; not read: {', '.join(map(str, others[:4]))}"
+        )
+    return frame, columns, notes
+
+
+def _put_vpd(frame, bare, columns, read, put, notes: list[str]) -> None:
+    """VPD from the dew point, or from relative humidity, of each row, beside the temperature of the same row."""
+    dew = next((bare[one] for one in DEW_POINTS if one in bare), None)
+    humidity = next((bare[one] for one in HUMIDITIES if one in bare), None)
+    if (dew is None and humidity is None) or {"t2m_max", "t2m_min", "t2mdew"} <= set(frame):
+        return
+    column, unit = columns["tair"]
+    tair = read(column) if unit is None else unit.convert(read(column))
+    saturated = meteorology.saturation_vapour_pressure_hpa(tair)
+    if pair := _extremes(frame):
+        # Convex in temperature: of a day's extremes it is higher than of the mean, and right (FAO-56, equation 12).
+        kelvin = 273.15 if np.nanmedian(read(pair[0])) > MIN_KELVIN else 0.0
+        saturated = sum(meteorology.saturation_vapour_pressure_hpa(read(one) - kelvin) for one in pair) / 2
+    if dew is not None:
+        point = read(dew)
+        point = point - 273.15 if np.nanmedian(point) > MIN_KELVIN else point
+        actual = meteorology.saturation_vapour_pressure_hpa(point)
+    else:
+        share = read(humidity)
+        if not 1.5 < np.nanmax(share, initial=0.0) <= 120:
+            return
+        actual = saturated * share / 100
+    put("vpd", f"vpd of {dew or humidity}", np.maximum(saturated - actual, 0), Unit(1.0))
+    notes.append(f"vpd is computed from {dew or humidity} and {column}")
+
+
 def without_empty(values: pd.DataFrame, columns: dict, name: str, notes: list[str]) -> pd.DataFrame:
     """The variables that have a value in some row; a note names the others, which are as good as not there.
 
@@ -238,7 +342,8 @@ def _below_preamble(frame: pd.DataFrame) -> pd.DataFrame:
     # Providers write up to two dozen lines about the data above the header.
     for index in range(min(len(frame), 30)):
         cells = [str(cell).strip() for cell in frame.iloc[index]]
-        if any(cell.lower() in TIMES for cell in cells):
+        lower = [cell.lower() for cell in cells]
+        if any(cell in TIMES for cell in lower) or {"year", "yday"} <= set(lower):
             below = frame.iloc[index + 1 :].reset_index(drop=True)
             below.columns = [cell or f"unnamed_{place}" for place, cell in enumerate(cells)]
             return below
@@ -300,6 +405,8 @@ def _suffix_unit(variable: str, suffix: str) -> Unit | None:
         "wm2": "W m-2",
         "w": "W m-2",
     }
+    # The minus of an exponent became an underscore with those between words: mm_h_1 was mm_h-1.
+    suffix = re.sub(r"(?<=[a-z])_([12])(?=_|$)", r"-\1", suffix)
     text = short.get(suffix, suffix) if variable == "sw_in" else suffix
     return weather_units.parse_unit(variable, re.sub(r"m2(?=_|$)", "m-2", text).replace("_", " "))
 
@@ -336,7 +443,9 @@ def _without_units_row(
 def _column(table: Table, frame: pd.DataFrame, column: str) -> np.ndarray:
     part = Table(frame, table.encoding, table.separator, table.decimal)
     values = part.numbers(column)
-    values = values.where((values > NO_DATA) & ~values.isin(NO_DATA_OF_STATIONS))
+    values = values.where(
+        (values > NO_DATA) & (values < NO_DATA_OF_NETCDF) & ~values.isin(NO_DATA_OF_STATIONS)
+    )
     # 9999 is a number of some units (kJ m-2 d-1), but not beside values that all lie far below it.
     full = values.isin((9999.0, 99999.0))
     others = values[~full].abs().max()

@@ -163,7 +163,7 @@ def read_acquisitions(
     clear[:] = True
     if "clear" in node:
         clear[:, *target] = _load(scene, node["clear"].isel(box))[:, *source]
-    return AcquisitionSeries(*composite_daily(values, clear & known.any(1), days))
+    return AcquisitionSeries(*composite_daily(values, clear & known.any(1), days, is_db=spec.unit == "dB"))
 
 
 def _load(scene: xr.DataTree, values: xr.DataArray) -> np.ndarray:

@@ -113,7 +113,11 @@ def _lazy(reflectance: xr.DataArray, bands: tuple[str, ...], clear: xr.DataArray
 
 
 def composite_daily(
-    values: np.ndarray, valid: np.ndarray, time: np.ndarray, step: float | None = None
+    values: np.ndarray,
+    valid: np.ndarray,
+    time: np.ndarray,
+    step: float | None = None,
+    is_db: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Composite the images of one UTC day: per pixel the mean of the valid values, else of all that are measured.
 
@@ -127,6 +131,8 @@ def composite_daily(
         (time) datetime64, or whole days as integers; in any order.
     step
         Round composites to multiples of this, as every other image is; None: leave them.
+    is_db
+        Values are dB, of which the mean is that of the power: passes of both directions may share a day.
 
     Returns
     -------
@@ -145,10 +151,27 @@ def composite_daily(
         if same.size > 1:
             # where no image of the day is valid, all of them are used: the mask tells so, and nothing is lost
             use = np.where(valid[same].any(axis=0), valid[same], True)  # (image, y, x)
-            mean = nan_mean(np.where(use[:, None], values[same], np.nan))  # (band, y, x)
+            used = np.where(use[:, None], values[same], np.nan)  # (image, band, y, x)
+            mean = power_mean(used) if is_db else nan_mean(used)  # (band, y, x)
             out[index] = mean if step is None else packing.round_to_step(mean, step)
             out_valid[index] = valid[same].any(axis=0)
     return out, out_valid, days
+
+
+def power_mean(decibel: np.ndarray) -> np.ndarray:
+    """Mean power over the first axis of what is not NaN, as dB: the mean of decibels would be lower.
+
+    Parameters
+    ----------
+    decibel
+        (image, ...) backscatter in dB.
+
+    Returns
+    -------
+    numpy.ndarray
+        (...) float32 dB, NaN where no image has a value.
+    """
+    return (10 * np.log10(nan_mean(10 ** (decibel / 10)))).astype("float32")
 
 
 def nan_mean(values: np.ndarray) -> np.ndarray:

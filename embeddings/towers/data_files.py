@@ -253,7 +253,8 @@ def files(folder: str | Path) -> dict[str, Path]:
     if split:
         listed = ", ".join(f"{site} (not {', '.join(other)})" for site, other in list(split.items())[:5])
         warnings.warn(
-            f"{len(split)} sites of {folder.name} have files of several periods, of which one is taken: {listed}",
+            f"{len(split)} sites of {folder.name} have files of several periods, of which one is taken: {listed};"
+            " years in one zip are joined",
             DataWarning,
             stacklevel=2,
         )

@@ -10,6 +10,7 @@ Small negative night-time values are kept. Days are days of local standard time,
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -23,14 +24,17 @@ from fluxlens.embeddings.towers.gpp_columns import (
     choose_gpp,
     has_gpp,
     is_partitioned,
+    is_reddyproc,
     source_units,
 )
 from fluxlens.embeddings.towers.sensor_columns import WEATHER_NAMES, sensor_columns, team_gpp_columns
 from fluxlens.embeddings.towers.stamps import Step, parse_stamps
 from fluxlens.embeddings.towers.tower_table import TowerTable
+from fluxlens.embeddings.unpacking import MAX_ROWS
 from fluxlens.models.errors import DataWarning, InputError
 
 WEATHER_COLUMNS = {"sw_in": "SW_IN_F", "tair": "TA_F", "vpd": "VPD_F", "precip": "P_F"}
+REDDYPROC_WEATHER = {"sw_in": ("RG_F", "RG"), "tair": ("TAIR_F", "TAIR"), "vpd": ("VPD_F", "VPD")}
 LONG_NAMES = {
     "qc": "share of measured or well gap-filled net exchange",
     "sw_in": "incoming shortwave radiation",
@@ -80,7 +84,8 @@ def read(path: str | Path, sites: pd.DataFrame | None = None) -> xr.Dataset:
 
 def _read_text(path: Path) -> xr.Dataset:
     """The tower of the best text table of a file."""
-    table = _table_with_gpp(path)
+    tables = _tables_with_gpp(path)
+    table = tables[0]
     choice = choose_gpp(table)
     # FLUXNET's filled columns; BASE keeps those of single sensors.
     weather = {ours: [theirs] for ours, theirs in WEATHER_COLUMNS.items() if theirs in table.header}
@@ -88,10 +93,15 @@ def _read_text(path: Path) -> xr.Dataset:
         weather = {
             ours: sensor_columns(table.header, names) for ours, names in WEATHER_NAMES.items()
         } | weather
+    if is_reddyproc(table.header):
+        weather = {
+            ours: [name for name in names if name in table.header]
+            for ours, names in REDDYPROC_WEATHER.items()
+        }
     columns = choice.columns | {
         f"{ours}|{theirs}": theirs for ours, options in weather.items() for theirs in options
     }
-    frame = table.read(list(dict.fromkeys(columns.values())))
+    frame = _joined(path, tables, list(dict.fromkeys(columns.values())))
     frame = frame[list(columns.values())].set_axis(list(columns), axis=1)
     # Of several sensors the first with a value.
     for ours, options in weather.items():
@@ -100,11 +110,18 @@ def _read_text(path: Path) -> xr.Dataset:
         frame = frame.rename(columns={key: ours}).drop(columns=[other for other in keys if other != key])
     step = table.step(pd.DatetimeIndex(frame.index))
     # Rows stamped at their end are moved to their start, as all others are.
-    if table.time == "TIMESTAMP_END" and step.is_subdaily:
+    if step.is_subdaily and _is_stamped_at_end(table, frame, step):
         frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
     # Content decides: a column that is there may hold nothing but -9999.
     choice, frame = choice.with_data(table.name, frame)
     units, told_by, factor = source_units(table.name, table.units, choice, step)
+    if table.time == "DATE" and choice.threshold and told_by.endswith("files of FLUXNET"):
+        warnings.warn(
+            f"GPP of {table.name} is taken for {units}; days of FluxDataKit are umol m-2 s-1 and those of FLUXNET"
+            " gC m-2 d-1: write the units in a row below the header",
+            DataWarning,
+            stacklevel=3,
+        )
     fluxes = [column for column in frame if column.startswith("gpp")]
     # Before days are formed, so that sums and means are of one unit.
     frame[fluxes] *= factor
@@ -118,7 +135,7 @@ def _read_text(path: Path) -> xr.Dataset:
         frame = frame.drop(columns="qc")
     tower = frame.to_xarray()
     if step.code in ("WW", "MM"):
-        tower = tower.assign_coords(last_day=("time", _last_days(table, tower.indexes["time"], step)))
+        tower = tower.assign_coords(last_day=("time", _last_days(tables, tower.indexes["time"], step)))
     for method, column in choice.fluxes.items():
         tower[f"gpp_{method}"].attrs["source_column"] = column
         if not choice.threshold:
@@ -126,6 +143,8 @@ def _read_text(path: Path) -> xr.Dataset:
                 "gross primary production, partitioned by the site's team"
             )
     tower.attrs = attrs_of_tower(table.name, step) | {"gpp_source_units": f"{units} ({told_by})"}
+    if len(tables) > 1:
+        tower.attrs["source"] = f"{table.name} and {len(tables) - 1} more"
     if choice.threshold:
         return tower.assign_attrs(ustar_threshold=choice.threshold)
     _warn_of_team(table, choice)
@@ -144,8 +163,66 @@ def _warn_of_team(table: TowerTable, choice: GppColumns) -> None:
     )
 
 
-def _table_with_gpp(path: Path) -> TowerTable:
-    """The first table of a file that has columns of GPP; InputError with the reason of the best one where none has."""
+def _is_stamped_at_end(table: TowerTable, frame: pd.DataFrame, step: Step) -> bool:
+    """Whether the rows of parts of a day are stamped at their end: by the column's name, else by first and last."""
+    if table.time in ("TIMESTAMP_START", "TIMESTAMP_END"):
+        return table.time == "TIMESTAMP_END"
+    length = pd.Timedelta(days=1) / step.per_day
+    first, last = frame.index[0], frame.index[-1]
+    # Whole days without a hole: where rows are missing, the first and the last of those left tell nothing.
+    is_whole = len(frame) % step.per_day == 0 and last - first == (len(frame) - 1) * length
+    is_end = is_whole and first == first.normalize() + length
+    if is_end:
+        warnings.warn(
+            f"stamps of {table.name} run from {first:%H:%M} of the first day to midnight after the last: taken for the"
+            " end of each step",
+            DataWarning,
+            stacklevel=4,
+        )
+    return is_end
+
+
+def _joined(path: Path, tables: list[TowerTable], columns: list[str]) -> pd.DataFrame:
+    """Columns of the tables of one product, one after the other; only the first, told, where their days overlap."""
+    frames = [table.read(columns) for table in tables]
+    order = sorted(range(len(tables)), key=lambda at: frames[at].index.min())
+    overlap = any(
+        frames[after].index.min() <= frames[before].index.max() for before, after in pairwise(order)
+    )
+    if overlap:
+        warnings.warn(
+            f"{path.name} holds {len(tables)} tables of other years that overlap, of which {tables[0].name} is read;"
+            f" not read: {', '.join(table.name for table in tables[1:4])}",
+            DataWarning,
+            stacklevel=4,
+        )
+        del tables[1:]
+        return frames[0]
+    tables[:] = [tables[at] for at in order]
+    starts = [frames[at].index.min() for at in order[1:]]
+    ends = [frames[at].index.max() for at in order[:-1]]
+    # Two months: the longest step between rows.
+    holes = [(end, start) for end, start in zip(ends, starts, strict=True) if (start - end).days > 62]
+    if holes:
+        warnings.warn(
+            f"{path.name} holds {len(tables)} tables, joined, without rows between {holes[0][0]:%Y-%m-%d} and"
+            f" {holes[0][1]:%Y-%m-%d}" + (f" and {len(holes) - 1} more holes" if holes[1:] else ""),
+            DataWarning,
+            stacklevel=4,
+        )
+    whole = pd.concat([frames[at] for at in order])
+    if len(whole) > MAX_ROWS:
+        raise InputError(
+            f"Got {path.name} of {len(whole):,} rows in {len(tables)} tables, need at most {MAX_ROWS:,}; thin it."
+        )
+    return whole
+
+
+def _tables_with_gpp(path: Path) -> list[TowerTable]:
+    """The first table of a file that has columns of GPP, and those of the same product and columns in other years.
+
+    InputError with the reason of the best one where none has.
+    """
     reason: InputError | None = None
     # The best candidates first; a folder of downloads may hold hundreds of other files.
     files = candidates(path)[:40]
@@ -158,15 +235,29 @@ def _table_with_gpp(path: Path) -> TowerTable:
             continue
         if has_gpp(table.header):
             same = YEARS.sub("", file.name)
-            others = [one.name for one in files if one is not file and YEARS.sub("", one.name) == same]
-            if others:
+            others = [one for one in files if one is not file and YEARS.sub("", one.name) == same]
+            tables = [table]
+            left_out: list[str] = []
+            for one in others:
+                try:
+                    other = TowerTable(one)
+                except InputError:
+                    left_out.append(f"{one.name} (cannot be read)")
+                    continue
+                # Years of one product have the same columns and units; else their numbers are not of one kind.
+                alike = set(other.header) == set(table.header) and other.units == table.units
+                if alike and other.time == table.time:
+                    tables.append(other)
+                else:
+                    left_out.append(f"{one.name} (other columns)")
+            if left_out:
                 warnings.warn(
-                    f"{path.name} holds {len(others) + 1} tables of other years, of which {file.name} is read; not"
-                    f" read: {', '.join(others[:3])}",
+                    f"{path.name} holds {len(others) + 1} tables of other years, of which {len(left_out)} are not read"
+                    f" beside {file.name}: {', '.join(left_out[:3])}",
                     DataWarning,
                     stacklevel=4,
                 )
-            return table
+            return tables
         reason = reason or _without_gpp(table)
     assert reason is not None
     raise reason
@@ -206,13 +297,13 @@ def _without_gpp(table: TowerTable) -> InputError:
     return InputError(f"Got {name} without GPP, {need}; fetch the FULLSET or SUBSET product.")
 
 
-def _last_days(table: TowerTable, starts: pd.DatetimeIndex, step: Step) -> pd.DatetimeIndex:
+def _last_days(tables: list[TowerTable], starts: pd.DatetimeIndex, step: Step) -> pd.DatetimeIndex:
     """The last day of each week or month: by the file, else by the calendar."""
     if step.code == "MM":
         return (starts + pd.offsets.MonthEnd(0)).normalize()
-    if {"TIMESTAMP_START", "TIMESTAMP_END"} <= set(table.header):
-        ends = table.read([], text=("TIMESTAMP_END",))["TIMESTAMP_END"]
-        return parse_stamps(table.name, ends).normalize()
+    if {"TIMESTAMP_START", "TIMESTAMP_END"} <= set(tables[0].header):
+        ends = pd.concat([table.read([], text=("TIMESTAMP_END",))["TIMESTAMP_END"] for table in tables])
+        return parse_stamps(tables[0].name, ends).normalize()
     # FLUXNET's weeks start on 1 January; the 52nd has eight days, in leap years nine, which the next start tells.
     ends = starts + pd.Timedelta(days=6)
     if ((starts.day_of_year - 1) % 7 == 0).all():

@@ -21,6 +21,16 @@ VARIANTS = ("REF", "MEAN", "50", "USTAR50")
 """Which of the forty realisations of net exchange is partitioned, the recommended first (Pastorello et al. 2020)."""
 
 PERCENTILES = ("05", "16", "25", "50", "75", "84", "95")
+REDDYPROC = {
+    "nt": re.compile(r"GPP(?:_(USTAR|U\d\d))?_F"),
+    "dt": re.compile(r"GPP_DT(?:_(USTAR|U\d\d))?"),
+    "qc": re.compile(r"NEE(?:_(USTAR|U\d\d))?_FQC"),
+}
+"""Columns of REddyProc (Wutzler et al. 2018, Biogeosciences 15:5015), with the scenario of the friction velocity."""
+
+SCENARIOS = ("USTAR", "U50", "")
+"""Of REddyProc, the preferred first; others follow."""
+
 FLUXDATAKIT = re.compile(r"FLUXDATAKIT", re.IGNORECASE)
 # A column of a lower rank is taken where the better one has less than this share of its values.
 WORTHWHILE_SHARE = 0.5
@@ -90,6 +100,8 @@ class GppColumns:
             )
         first = fluxes.get("nt", fluxes.get("dt", ""))
         threshold = next((kind for kind in THRESHOLDS if f"_{kind}_" in first), "")
+        if is_reddyproc(list(self.columns.values())):
+            threshold = "REddyProc"
         named = {f"gpp_{method}": column for method, column in fluxes.items()}
         for method, column in fluxes.items():
             kind = next((kind for kind in THRESHOLDS if f"_{kind}_" in column), "")
@@ -100,7 +112,7 @@ class GppColumns:
             }
         # Quality of the net exchange that was partitioned, else that of the other threshold.
         qualities = [key for key in self.columns if key.startswith("qc|")]
-        qualities.sort(key=lambda key: f"_{threshold}_" not in key)
+        qualities.sort(key=lambda key: f"_{threshold}_" not in key and threshold != "REddyProc")
         quality = next((key for key in qualities if counts[key] > 0), qualities[0] if qualities else None)
         if quality is not None:
             named["qc"] = self.columns[quality]
@@ -125,7 +137,7 @@ def has_gpp(header: list[str]) -> bool:
     header : list of str
         In capitals.
     """
-    return is_partitioned(header) or bool(team_gpp_columns(header))
+    return is_partitioned(header) or is_reddyproc(header) or bool(team_gpp_columns(header))
 
 
 def is_partitioned(header: list[str]) -> bool:
@@ -139,6 +151,26 @@ def is_partitioned(header: list[str]) -> bool:
     return any(column in header for method in ("NT", "DT") for column in _options(method))
 
 
+def is_reddyproc(header: list[str]) -> bool:
+    """Whether a header has GPP as REddyProc writes it, beside its flags of net exchange.
+
+    Parameters
+    ----------
+    header : list of str
+        In capitals.
+    """
+    return all(any(map(pattern.fullmatch, header)) for pattern in (REDDYPROC["nt"], REDDYPROC["qc"])) or any(
+        map(REDDYPROC["dt"].fullmatch, header)
+    )
+
+
+def _of_reddyproc(header: list[str], kind: str) -> list[str]:
+    """Columns of a kind of ``REDDYPROC``, the preferred scenario first."""
+    found = [(match[1] or "", match[0]) for match in map(REDDYPROC[kind].fullmatch, header) if match]
+    rank = {scenario: at for at, scenario in enumerate(SCENARIOS)}
+    return [column for _, column in sorted(found, key=lambda one: (rank.get(one[0], len(rank)), one[1]))]
+
+
 def choose_gpp(table) -> GppColumns:
     """All columns of a table that may carry GPP, its percentiles and its quality.
 
@@ -148,6 +180,16 @@ def choose_gpp(table) -> GppColumns:
         Only its ``header`` is looked at.
     """
     header = set(table.header)
+    if not is_partitioned(table.header) and is_reddyproc(table.header):
+        return GppColumns(
+            {
+                f"{key}|{name}": name
+                for key, kind in (("gpp_nt", "nt"), ("gpp_dt", "dt"), ("qc", "qc"))
+                for name in _of_reddyproc(table.header, kind)
+            },
+            {},
+            "",
+        )
     if not is_partitioned(table.header):
         # The method is not told. As of NetCDF: of night-time respiration, the usual one.
         return GppColumns({f"gpp_nt|{name}": name for name in team_gpp_columns(table.header)}, {}, "")
@@ -240,6 +282,11 @@ def source_units(name: str, units: dict[str, str], choice: GppColumns, step: Ste
         raise InputError(
             f"Got {name} with {column} in no units, need them told, or columns such as GPP_NT_VUT_REF; write the units"
             " (umol m-2 s-1 or gC m-2 d-1) in a row below the header."
+        )
+    if choice.threshold == "REddyProc" and not step.is_subdaily:
+        raise InputError(
+            f"Got {name} with {column} of days in no units, need them told, or the half-hours as REddyProc writes them;"
+            " write the units (umol m-2 s-1 or gC m-2 d-1) in a row below the header."
         )
     if step.is_subdaily:
         kind = "AmeriFlux BASE" if not choice.threshold else f"{step.name} files"

@@ -42,7 +42,7 @@ QUALITY = ("nee_vut_ref_qc", "nee_qc", "gpp_qc")
 QUALITY_OZFLUX = ("gpp_qcflag", "gpp_solo_qcflag", "gpp_lt_qcflag", "nee_qcflag", "fco2_qcflag", "fc_qcflag")
 # Offset and factor to our unit, by theirs without blanks and signs.
 UNITS = {
-    "sw_in": {"wm2": (0, 1), "w/m2": (0, 1), "w/m^2": (0, 1)},
+    "sw_in": {"wm2": (0, 1), "w/m2": (0, 1)},
     "tair": {"k": (-273.15, 1), "kelvin": (-273.15, 1), "degc": (0, 1), "c": (0, 1), "celsius": (0, 1)},
     "vpd": {"hpa": (0, 1), "kpa": (0, 10), "pa": (0, 0.01), "mbar": (0, 1)},
     # Rates to mm per day; depths per step are summed.
@@ -54,6 +54,9 @@ UNITS = {
         "mm": (0, 1),
     },
 }
+
+NEEDED_UNITS = {"sw_in": "W m-2", "tair": "K or degC", "vpd": "hPa, kPa or Pa", "precip": "mm or kg m-2 s-1"}
+"""What errors ask for, written as people write it."""
 
 
 def is_netcdf(path: Path) -> bool:
@@ -172,11 +175,10 @@ def read_netcdf(path: Path) -> xr.Dataset:
             units = str(data[key].attrs.get("units", ""))
             # Units are compared without blanks, dots and signs: "kg/m^2/s", "kg m-2 s-1" and "deg C" have many
             # spellings.
-            plain = re.sub(r"[\s.\-]|deg(?=k)", "", units.lower()).replace("degreesc", "degc")
+            plain = re.sub(r"[\s.\-^]|deg(?=k)", "", units.lower()).replace("degreesc", "degc")
             if plain not in UNITS[ours]:
                 raise InputError(
-                    f"Got {name} with {key} in {units or 'no units'}, need {', '.join(UNITS[ours])};"
-                    " write them as the"
+                    f"Got {name} with {key} in {units or 'no units'}, need {NEEDED_UNITS[ours]}; write them as the"
                     " variable's attribute."
                 )
             offset, factor = UNITS[ours][plain]
@@ -248,10 +250,11 @@ def _times(name: str, variable: xr.DataArray) -> pd.DatetimeIndex:
         decoded = xr.decode_cf(xr.Dataset({}, {"time": ("time", variable.values, variable.attrs)}))
         times = pd.DatetimeIndex(decoded["time"].values)
     except (ValueError, TypeError, OverflowError, OSError, KeyError) as error:
+        calendar = str(variable.attrs.get("calendar", ""))[:20]
         raise InputError(
-            f"Got {name} with times in {str(variable.attrs.get('units', 'no units'))[:40]!r}, need CF"
-            " units in the standard"
-            " calendar; repair them."
+            f"Got {name} with times in {str(variable.attrs.get('units', 'no units'))[:40]!r}"
+            f"{f' of the calendar {calendar}' if calendar else ''}, need CF units in the standard calendar; repair"
+            " them."
         ) from error
     if times.hasnans:
         raise InputError(f"Got {name} with {int(times.isna().sum())} missing times, need all; repair them.")

@@ -20,6 +20,8 @@ HEAD_LINES = 40
 # Of the end of a file, by which a cut is seen: some rows of a full set's 240 columns.
 TAIL_BYTES = 2**16
 TIMES = ("TIMESTAMP_START", "TIMESTAMP", "TIMESTAMP_END")
+# Of tables that people wrote themselves, and of REddyProc; only beside a column of GPP.
+TIMES_OF_GPP = ("DATETIME", "DATE TIME", "DATE_TIME", "DATE")
 NO_VALUES = ["-9999", "-6999", *(f"-9999{mark}{'0' * n}" for mark in ".," for n in (1, 2, 3))]
 NAME_AND_UNIT = re.compile(r"(\w+)\s*[(\[](.+)[)\]]")
 # Formats without a column of stamps or partitioned GPP by the marks in their header, and what they are.
@@ -67,6 +69,8 @@ class TowerTable:
             self._separator = max(",;\t", key=line.count)
             self.header = _cells(line, self._separator)
             found = [column for column in TIMES if column in self.header]
+            if not found and any(column.startswith("GPP") for column in self.header):
+                found = [column for column in TIMES_OF_GPP if column in self.header]
             if found or {"DATE", "TIME", "DOY"} <= set(self.header):
                 self.time = found[0] if found else "DATE"
                 break
@@ -103,13 +107,15 @@ class TowerTable:
         kind = (
             "a web page instead of a file (a sign-in, or a failed download)"
             if re.match(r"<(!doctype html|html|\?xml)", line, re.IGNORECASE)
+            else "a Parquet file"
+            if line.startswith("PAR1")
             else "a workbook or another packed file"
             if line.startswith(("PK\x03\x04", "\u00d0\u00cf"))
             else ""
         )
         if kind:
             raise InputError(
-                f"Got {self.name}, {kind}, need a FLUXNET file as text; fetch it again, or save the sheet as CSV."
+                f"Got {self.name}, {kind}, need a FLUXNET file as text; fetch it again, or save it as CSV."
             )
         # A short beginning of the file, so that the user recognises it; binary content is not printed.
         start = ", ".join(_cells(line, separator)[:3])[:60]
@@ -124,7 +130,7 @@ class TowerTable:
         """Comma where cells between other separators are written so and none has a point."""
         if self._separator == ",":
             return "."
-        times = {i for i, column in enumerate(self.header) if column in (*TIMES, "DATE", "TIME")}
+        times = {i for i, column in enumerate(self.header) if column in (*TIMES, *TIMES_OF_GPP, "TIME")}
         # Codes for missing may keep a point among numbers with commas.
         cells = [
             cell for row in rows for i, cell in enumerate(row) if i not in times and cell not in NO_VALUES
@@ -153,7 +159,7 @@ class TowerTable:
         InputError
             For a column that the file has twice, cells that are no numbers, wrong stamps, or too many rows.
         """
-        stamps = [self.time, *(["TIME"] if self.time == "DATE" else [])]
+        stamps = [self.time, *(["TIME"] if self.time == "DATE" and "TIME" in self.header else [])]
         needed = list(dict.fromkeys([*stamps, *text, *columns]))
         twice = [column for column in needed if self.header.count(column) > 1]
         if twice:

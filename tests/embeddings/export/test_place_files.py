@@ -295,7 +295,7 @@ KML_FIELDS = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32631", "EPSG:3035"])
-@pytest.mark.parametrize("kind", ["gpkg", "shp", "shp in zip", "kml", "kmz", "kml by GDAL"])
+@pytest.mark.parametrize("kind", ["gpkg", "shp", "shp in zip", "kml", "kmz", "kml by GDAL", "parquet"])
 def test_polygons_of_gis_programs_are_those_of_geojson(tmp_path, kind, crs):
     table, path = fields(crs), tmp_path / f"fields.{kind.split()[0]}"
     if kind in ("kml", "kmz"):
@@ -305,6 +305,8 @@ def test_polygons_of_gis_programs_are_those_of_geojson(tmp_path, kind, crs):
                 archive.writestr("doc.kml", KML_FIELDS)
     elif kind == "kml by GDAL":
         table.to_crs(4326).rename(columns={"plot": "Name"}).to_file(path, driver="KML")
+    elif kind == "parquet":
+        table.to_parquet(path)
     else:
         table.to_file(path)
     if kind == "shp in zip":
@@ -318,13 +320,15 @@ def test_polygons_of_gis_programs_are_those_of_geojson(tmp_path, kind, crs):
         assert region.geometry.symmetric_difference(shape).area < 1e-6
 
 
-@pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".kml", ".gpx"])
+@pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".kml", ".gpx", ".parquet"])
 def test_points_of_gis_programs_are_points(tmp_path, suffix):
     table = geopandas.GeoDataFrame(
         {"name": ["a", "b"], "geometry": [shapely.Point(4.06, 50.74), shapely.Point(4.2, 50.8)]}, crs=4326
     )
     path = tmp_path / f"sites{suffix}"
-    if suffix in (".gpkg", ".shp"):
+    if suffix == ".parquet":
+        table.to_crs(32631).to_parquet(path)
+    elif suffix in (".gpkg", ".shp"):
         table.to_crs(32631).to_file(path)
     elif suffix == ".kml":
         table.rename(columns={"name": "Name"}).to_file(path, driver="KML")

@@ -163,6 +163,8 @@ def test_spectra_unlike_any_are_flagged(raw, whole):
         (lambda t: t.assign(b2="dark"), "'dark' in the column b2"),
         (lambda t: t.assign(T2MEAN=15.0), "need kelvin"),
         (lambda t: t.assign(**{b: t[b] * 1e4 for b in table_features.BANDS}), "divide by 10000"),
+        (lambda t: t.assign(**{b: t[b] * 100 for b in table_features.BANDS}), r"divide by 100\."),
+        (lambda t: t.assign(**{b: t[b] / 1e4 for b in table_features.BANDS}), "divided by 10000 twice"),
         (lambda t: t.iloc[:0], "without rows"),
     ],
 )
@@ -170,6 +172,30 @@ def test_wrong_tables_are_refused_in_one_sentence(raw, change, message):
     with pytest.raises(InputError, match=message) as caught:
         tables.clean(change(raw))
     assert "need" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        dict(sep=";", decimal=","),
+        dict(sep="\t", encoding="utf-16"),
+        dict(sep=";", encoding="cp1252"),
+        "parquet",
+        "days first",
+    ],
+)
+def test_tables_of_spreadsheets_are_those_of_plain_csv(tmp_path, raw, form):
+    table = raw.head(50).assign(PFT="Grünland")
+    table.to_csv(tmp_path / "plain.csv", index=False, encoding="utf-8")
+    right = tables.read(tmp_path / "plain.csv")
+    path = tmp_path / ("other.parquet" if form == "parquet" else "other.csv")
+    if form == "parquet":
+        table.to_parquet(path)
+    elif isinstance(form, dict):
+        table.to_csv(path, index=False, **form)
+    else:
+        table.assign(date=pd.to_datetime(table["date"]).dt.strftime("%d.%m.%Y")).to_csv(path, index=False)
+    pd.testing.assert_frame_equal(tables.read(path), right, rtol=1e-12)
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):

@@ -54,6 +54,7 @@ def test_a_unit_in_the_column_name_is_converted(tmp_path, columns, factors):
         table[name] *= factor
     table.rename(columns=columns).to_csv(tmp_path / "w.csv", index=False, encoding="utf-8")
     assert_season(tmp_path / "w.csv")
+    assert set(weather_table.open(tmp_path / "w.csv")) == {"sw_in", "tair", "vpd", "precip"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,154 @@
+"""Towers whose years lie in several tables of one zip, and tables of REddyProc and of people."""
+
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from fluxlens.embeddings import towers
+from fluxlens.models.errors import DataWarning, InputError
+
+DD = "ICOSETC_XX-Abc_FLUXNET_DD_{}-{}_L2.csv"
+
+
+def days(first: str, last: str, step: str = "D") -> pd.DataFrame:
+    index = pd.date_range(first, last, freq=step)
+    gpp = 6 + 4 * np.sin(np.arange(len(index)) / 20)
+    return pd.DataFrame(
+        {"TIMESTAMP": index.strftime("%Y%m%d"), "GPP_NT_VUT_REF": gpp, "NEE_VUT_REF_QC": 1.0, "TA_F": 12.0}
+    )
+
+
+def pack(path, tables: dict[str, pd.DataFrame]):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, table in tables.items():
+            archive.writestr(name, table.to_csv(index=False))
+    return path
+
+
+def test_years_of_one_product_in_a_zip_are_joined(tmp_path):
+    years = {year: days(f"{year}-01-01", f"{year}-12-31") for year in (2020, 2018, 2019)}
+    path = pack(tmp_path / "XX-Abc.zip", {DD.format(year, year): table for year, table in years.items()})
+    tower = towers.read(path)
+    whole = pd.concat([years[year] for year in (2018, 2019, 2020)])
+    assert dict(tower.sizes) == {"time": 365 + 365 + 366}
+    np.testing.assert_array_equal(tower.time.dt.strftime("%Y%m%d"), whole["TIMESTAMP"])
+    np.testing.assert_allclose(tower["gpp_nt"], whole["GPP_NT_VUT_REF"])
+    assert tower.attrs["source"].endswith("and 2 more")
+
+
+def test_weeks_of_several_years_know_their_last_days(tmp_path):
+    tables = {}
+    for year in (2018, 2019):
+        weeks = days(f"{year}-01-01", f"{year}-12-24", "7D").rename(columns={"TIMESTAMP": "TIMESTAMP_START"})
+        ends = pd.to_datetime(weeks["TIMESTAMP_START"]) + pd.Timedelta("6D")
+        ends.iloc[-1] = pd.Timestamp(year, 12, 31)
+        weeks.insert(1, "TIMESTAMP_END", ends.dt.strftime("%Y%m%d"))
+        tables[DD.replace("_DD_", "_WW_").format(year, year)] = weeks
+    tower = towers.read(pack(tmp_path / "XX-Abc.zip", tables))
+    right = pd.to_datetime(pd.concat([table["TIMESTAMP_END"] for table in tables.values()]))
+    np.testing.assert_array_equal(tower["last_day"].values, right.values.astype("datetime64[ns]"))
+
+
+def test_a_hole_between_years_is_told_and_stays_a_hole(tmp_path):
+    tables = {DD.format(year, year): days(f"{year}-01-01", f"{year}-12-31") for year in (2015, 2019)}
+    with pytest.warns(DataWarning, match="2 tables, joined, without rows between 2015-12-31 and 2019-01-01"):
+        tower = towers.read(pack(tmp_path / "XX-Abc.zip", tables))
+    assert int(tower["gpp_nt"].notnull().sum()) == 730
+    assert bool(tower["gpp_nt"].sel(time=slice("2016-01-01", "2018-12-31")).isnull().all())
+
+
+@pytest.mark.parametrize("why", ["overlap", "columns", "damaged"])
+def test_years_that_cannot_be_joined_are_told(tmp_path, why):
+    first, second = days("2018-01-01", "2018-12-31"), days("2019-01-01", "2019-12-31")
+    message = r"1 are not read .*2019-2019_L2.csv \((other columns|cannot be read)\)"
+    if why == "overlap":
+        second, message = days("2018-12-01", "2019-12-31"), "2 tables of other years that overlap"
+    elif why == "columns":
+        second = second.drop(columns="TA_F")
+    else:
+        second = pd.DataFrame({"nothing": [1]})
+    with pytest.warns(DataWarning, match=message):
+        tower = towers.read(
+            pack(tmp_path / "XX-Abc.zip", {DD.format(2018, 2018): first, DD.format(2019, 2019): second})
+        )
+    assert dict(tower.sizes) == {"time": 365}
+
+
+def half_hours() -> pd.DataFrame:
+    """Two days as REddyProc has them, stamped at the end of each half-hour."""
+    ends = pd.date_range("2019-06-01 00:30", periods=96, freq="30min")
+    gpp = np.clip(20 * np.sin(np.pi * ((np.arange(96) % 48) - 12) / 24), 0, None)
+    return pd.DataFrame(
+        {
+            "DateTime": ends.strftime("%Y-%m-%d %H:%M:%S"), "NEE_uStar_fqc": np.tile([0, 0, 1, 2], 24),
+            "GPP_uStar_f": gpp, "GPP_DT_uStar": gpp * 0.9, "Rg_f": 10 * gpp, "Tair_f": 15.0, "VPD_f": 7.0,
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("scenario", ["uStar_", "U50_", ""])
+def test_output_of_reddyproc_is_read(tmp_path, scenario):
+    table = half_hours()
+    mean = table["GPP_uStar_f"].iloc[:48].mean() * 1.0377
+    names = {
+        name: name.replace("uStar_", scenario).replace("_uStar", f"_{scenario}".rstrip("_")) for name in table
+    }
+    table.rename(columns=names).to_csv(tmp_path / "XX-Abc_reddyproc.csv", index=False)
+    with pytest.warns(
+        DataWarning, match="from 00:30 of the first day to midnight after the last: taken for the end"
+    ):
+        tower = towers.read(tmp_path / "XX-Abc_reddyproc.csv")
+    assert dict(tower.sizes) == {"time": 2}
+    np.testing.assert_allclose(tower["gpp_nt"], mean, rtol=1e-6)
+    np.testing.assert_allclose(tower["gpp_dt"], mean * 0.9, rtol=1e-6)
+    np.testing.assert_allclose(tower["qc"], 0.75)
+    np.testing.assert_allclose(tower["tair"], 15)
+    assert set(tower.data_vars) == {"gpp_nt", "gpp_dt", "qc", "sw_in", "tair", "vpd"}
+
+
+def test_units_below_the_header_of_reddyproc_are_believed_and_days_without_are_refused(tmp_path):
+    table = half_hours()
+    units = dict.fromkeys(table, "-") | {"GPP_uStar_f": "umolm-2s-1", "GPP_DT_uStar": "umolm-2s-1"}
+    path = tmp_path / "XX-Abc_reddyproc.txt"
+    pd.concat([pd.DataFrame([units]), table]).to_csv(path, sep="\t", index=False)
+    path = path.rename(tmp_path / "XX-Abc_reddyproc.csv")
+    with pytest.warns(DataWarning, match="taken for the end"):
+        assert towers.read(path).attrs["gpp_source_units"] == "umolm-2s-1 (told by the file)"
+    table.assign(DateTime=pd.date_range("2019-06-01", periods=96).strftime("%Y-%m-%d")).to_csv(
+        path, index=False
+    )
+    with pytest.raises(InputError, match="of days in no units, need them told"):
+        towers.read(path)
+
+
+def test_days_by_date_say_in_which_unit_they_are_taken(tmp_path):
+    table = days("2019-01-01", "2019-12-31").rename(columns={"TIMESTAMP": "date"})
+    table["date"] = pd.to_datetime(table["date"]).dt.strftime("%Y-%m-%d")
+    table.insert(0, "sitename", "XX-Abc")
+    table.to_csv(tmp_path / "XX-Abc_drivers.csv", index=False)
+    with pytest.warns(DataWarning, match="taken for gC m-2 d-1; days of FluxDataKit are umol"):
+        tower = towers.read(tmp_path / "XX-Abc_drivers.csv")
+    np.testing.assert_allclose(tower["gpp_nt"], table["GPP_NT_VUT_REF"])
+    table.to_parquet(tmp_path / "XX-Abc_DD.parquet")
+    with pytest.raises(InputError, match="a Parquet file, need a FLUXNET file as text"):
+        towers.read(tmp_path / "XX-Abc_DD.parquet")
+
+
+def test_half_hours_of_one_column_of_stamps_may_be_stamped_at_their_end(tmp_path):
+    starts = pd.date_range("2019-06-01", periods=96, freq="30min")
+    gpp = np.arange(96.0) % 48
+    for shift, message in (
+        (pd.Timedelta(0), None),
+        (pd.Timedelta("30min"), "taken for the end of each step"),
+    ):
+        table = pd.DataFrame(
+            {"TIMESTAMP": (starts + shift).strftime("%Y%m%d%H%M"), "GPP_NT_VUT_REF": gpp, "NEE_VUT_REF_QC": 0}
+        )
+        table.to_csv(tmp_path / "XX-Abc_HH.csv", index=False)
+        if message:
+            with pytest.warns(DataWarning, match=message):
+                tower = towers.read(tmp_path / "XX-Abc_HH.csv")
+        else:
+            tower = towers.read(tmp_path / "XX-Abc_HH.csv")
+        np.testing.assert_allclose(tower["gpp_nt"], [23.5 * 1.0377] * 2)
