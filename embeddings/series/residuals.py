@@ -1,7 +1,7 @@
-"""What decoded reflectance missed of acquisitions nearby, added to reconstructed days.
+"""What decoded reflectance missed of acquisitions nearby, added to reconstructed days: a Gaussian process in time.
 
-Smoothed residuals of a smoother added to it are known as twicing (Tukey 1977, Exploratory Data
-Analysis, chapter 16): they take back a part of its bias.
+Kriging of a predictor's residuals (regression kriging, Odeh et al. 1995; Rasmussen and Williams 2006, equation 2.25):
+the decoded value is the mean of the process, and what measurements nearby differ from it is interpolated.
 """
 
 from __future__ import annotations
@@ -9,49 +9,92 @@ from __future__ import annotations
 import numpy as np
 from fluxlens.models.sensors import SENSORS
 
-# For single pixels and plots: scenes, whose pixels have neighbours, gained nothing.
-# Of eight choices on seven measured sets, whose means differ by 0.001, the one that costs nothing where
-# dates are sparse and crops fast. At single hidden dates of two regions that no weights had seen, the error fell from
-# 0.935 to 0.922 and from 0.933 to 0.920 of that of linear interpolation; in gaps of 60 days nothing changes.
-RESIDUAL_DAYS = 40
+# Variances are relative to that of the noise of one acquisition, which is 1, the same for all bands: so a day has one
+# set of weights, whatever its number of bands. Fitted to hidden dates of grassland or of Korea alone, each scores
+# within 0.002 of the other on both; these values lie between the two fits.
+RESIDUAL_DAYS = 80
 """Acquisitions this near correct a reconstructed day."""
-RESIDUAL_CORE_DAYS = 20.0
-"""An acquisition this far counts a quarter."""
-RESIDUAL_PRIOR = 1.0
-"""Acquisitions of the same day that it takes to add half of ``RESIDUAL_SHARE``."""
-RESIDUAL_SHARE = 0.7
+LAND_VARIANCE, LAND_DAYS = 0.2, 15.0
+"""Bias of the embedding, which changes with the state of the land."""
+PLACE_VARIANCE, PLACE_DAYS = 0.05, 100.0
+"""Bias that stays: a rare surface is bent towards those the embedding knows."""
+ORBIT_VARIANCE, ORBIT_DAYS = 0.45, 50.0
+"""What acquisitions of one relative orbit share: view angle, hour, co-registration."""
+ORBIT_CYCLE_DAYS = 5
+"""Sentinel-2A and 2B see a place from the same relative orbit in turn, each every ten days."""
 BRIGHT_RESIDUAL = 0.02
-"""Residual in the visible, reflectance, at which an acquisition counts half."""
+"""Residual in the visible, reflectance, at which an acquisition's noise variance is doubled: missed cloud or shadow."""
 VISIBLE = [SENSORS["s2"].bands.index(band) for band in ("B02", "B03", "B04")]
+TARGETS_AT_ONCE = 256
+"""Targets solved together: bounds the memory of their covariance matrices."""
 
 
 def correct_by_residuals(value: np.ndarray, away: np.ndarray, residual: np.ndarray) -> np.ndarray:
     """Decoded reflectance corrected by what the embedding missed of acquisitions nearby in time.
 
-    An embedding bends a rare surface towards those it knows; the same error is made on all its days. So a part of the
-    mean residual is added: near acquisitions count more, bright residuals (cloud that was missed) less, and the
-    correction shrinks where little is near.
+    The mean of a Gaussian process of the residuals is added. It weighs near acquisitions and those of the same orbit
+    more, bright ones (cloud that was missed) and many of about one date less, and fades where little is near.
 
     Parameters
     ----------
     value : numpy.ndarray
-        (..., band) decoded reflectance of the day.
+        (n, band) decoded reflectance of the targets.
     away : numpy.ndarray
-        (n,) days from the day to acquisitions that are shown.
+        (n, m) days from each target to acquisitions that are shown.
     residual : numpy.ndarray
-        (n, ..., band) measured less decoded reflectance of those, NaN where not measured.
+        (n, m, band) measured less decoded reflectance of those, NaN where not measured.
 
     Returns
     -------
     numpy.ndarray
-        (..., band) reflectance.
+        (n, band) reflectance, of the type of ``value``.
     """
-    if not len(away):
-        return value
+    out = value.copy()
+    for start in range(0, len(value) if residual.shape[1] else 0, TARGETS_AT_ONCE):
+        part = slice(start, start + TARGETS_AT_ONCE)
+        out[part] += _interpolate(away[part].astype(np.float64), residual[part]).astype(value.dtype)
+    return out
+
+
+def covariance(days_apart: np.ndarray) -> np.ndarray:
+    """Covariance of the residuals of two days, relative to the noise of one acquisition.
+
+    Parameters
+    ----------
+    days_apart : numpy.ndarray
+        Whole days, any shape.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same shape: a sum of rational quadratic kernels (Rasmussen and Williams 2006, equation 4.19).
+    """
+    same_orbit = np.mod(days_apart, ORBIT_CYCLE_DAYS) == 0
+    return (
+        LAND_VARIANCE / (1 + (days_apart / LAND_DAYS) ** 2)
+        + PLACE_VARIANCE / (1 + (days_apart / PLACE_DAYS) ** 2)
+        + same_orbit * ORBIT_VARIANCE / (1 + (days_apart / ORBIT_DAYS) ** 2)
+    )
+
+
+def _interpolate(away: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    """(n, band) mean of the process at distance 0."""
     known = np.isfinite(residual)
     residual = np.where(known, residual, 0.0)
-    light = residual[..., VISIBLE].sum(-1) / np.maximum(known[..., VISIBLE].sum(-1), 1)  # (n, ...)
-    kernel = 1 / (1 + (away / RESIDUAL_CORE_DAYS) ** 2) ** 2  # (n,)
-    weight = kernel.reshape(-1, *[1] * (light.ndim - 1)) / (1 + (light / BRIGHT_RESIDUAL) ** 2)
-    weight = weight[..., None] * known  # (n, ..., band)
-    return value + RESIDUAL_SHARE * (weight * residual).sum(0) / (weight.sum(0) + RESIDUAL_PRIOR)
+    light = residual[..., VISIBLE].sum(-1) / np.maximum(known[..., VISIBLE].sum(-1), 1)  # (n, m)
+    noise = 1 + (light / BRIGHT_RESIDUAL) ** 2
+    between = covariance(away[:, :, None] - away[:, None, :])  # (n, m, m)
+    to_target = covariance(away)  # (n, m)
+    out = np.zeros((len(away), residual.shape[-1]))
+    # Bands measured on the same dates share their weights; mostly that is all, and those the table lacks.
+    patterns, of = np.unique(known.reshape(-1, known.shape[-1]).T, axis=0, return_inverse=True)
+    for k, pattern in enumerate(patterns):
+        measured = pattern.reshape(away.shape)  # (n, m)
+        if not measured.any():
+            continue
+        # Rows not measured stand alone in the matrix, with weight 0.
+        matrix = np.where(measured[:, :, None] & measured[:, None, :], between, 0.0)
+        matrix += np.where(measured, noise, 1.0)[..., None] * np.eye(away.shape[1])
+        weight = np.linalg.solve(matrix, (to_target * measured)[..., None])  # (n, m, 1)
+        out[:, of.ravel() == k] = (weight * residual[..., of.ravel() == k]).sum(1)
+    return out
