@@ -10,12 +10,12 @@ import pandas as pd
 import torch
 from fluxlens.embeddings import progress
 from fluxlens.embeddings.inference.device_queue import QUEUES
+from fluxlens.embeddings.inference.residuals import RESIDUAL_DAYS, TARGETS_AT_ONCE, correct_by_residuals
 from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.readers.series_table import SeriesTable, read_hidden, read_series
 from fluxlens.embeddings.scenes.acquisitions import from_epoch_day
 from fluxlens.embeddings.series.batches import Batch, batches
 from fluxlens.embeddings.series.loading import attributes, check_sensors, load_model
-from fluxlens.embeddings.series.residuals import RESIDUAL_DAYS, TARGETS_AT_ONCE, correct_by_residuals
 from fluxlens.embeddings.series.tokens import encode_batch
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError

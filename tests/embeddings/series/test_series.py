@@ -10,8 +10,9 @@ import torch
 import xarray as xr
 from fluxlens.embeddings import progress, text_table
 from fluxlens.embeddings.evaluation import series_tables
+from fluxlens.embeddings.inference import residuals
 from fluxlens.embeddings.readers import series_table
-from fluxlens.embeddings.series import batches, residuals, tokens, writers
+from fluxlens.embeddings.series import batches, tokens, writers
 from fluxlens.embeddings.series import reconstruct as series_reconstruct
 from fluxlens.embeddings.series.embed import embed_series, write_embedded_series
 from fluxlens.embeddings.series.reconstruct import reconstruct_series
