@@ -146,7 +146,7 @@ def reconstruct_hidden(
     shape = (len(hidden.days), len(spec.bands), grid.ny, grid.nx)
     mean, sigma = np.empty(shape, np.float32), np.empty(shape, np.float32)  # (time, band, y, x)
     # Sentinel-2 alone is corrected by residuals: those of radar are speckle. Features left out are to be seen missing.
-    corrects = hidden.sensor == "s2" and features is None
+    corrects = hidden.sensor == "s2" and (features is None or features >= model.features)
     for area in _areas(request.Request.from_scene(scene, model).aligned_blocks()):
         top, left = area[0][0].start, area[0][1].start
         bottom, right = area[-1][0].stop, area[-1][1].stop
