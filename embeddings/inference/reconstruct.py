@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 from fluxlens.embeddings.geometry import target_grid
 from fluxlens.embeddings.inference import batched_forward, request
+from fluxlens.embeddings.inference.residuals import AREA_PX, RESIDUAL_DAYS, correct_area
 from fluxlens.embeddings.scenes.acquisitions import (
     AcquisitionSeries,
     from_epoch_day,
@@ -144,14 +145,25 @@ def reconstruct_hidden(
     spec, grid = SENSORS[hidden.sensor], target_grid(scene)
     shape = (len(hidden.days), len(spec.bands), grid.ny, grid.nx)
     mean, sigma = np.empty(shape, np.float32), np.empty(shape, np.float32)  # (time, band, y, x)
-    # The blocks of the engine, so that a reconstruction sees the same neighbourhoods as an embedding.
-    for rows, cols in request.Request.from_scene(scene, model).aligned_blocks():
-        size = (rows.stop - rows.start, cols.stop - cols.start)
-        for start, (block_mean, block_sigma) in _block(scene, model, hidden, rows, cols, causal, features):
-            # strips run through the block row by row
-            where = np.unravel_index(np.arange(start, start + block_mean.shape[0]), size)
-            mean[:, :, where[0] + rows.start, where[1] + cols.start] = block_mean.transpose(1, 2, 0)
-            sigma[:, :, where[0] + rows.start, where[1] + cols.start] = block_sigma.transpose(1, 2, 0)
+    # Sentinel-2 alone is corrected by residuals: those of radar are speckle. Features left out are to be seen missing.
+    corrects = hidden.sensor == "s2" and (features is None or features >= model.features)
+    for area in _areas(request.Request.from_scene(scene, model).aligned_blocks()):
+        top, left = area[0][0].start, area[0][1].start
+        bottom, right = area[-1][0].stop, area[-1][1].stop
+        shown = _shown(scene, model, hidden, slice(top, bottom), slice(left, right)) if corrects else None
+        days = hidden.days if shown is None else (*hidden.days, *map(int, shown.day))
+        decoded = np.empty((len(days), shape[1], bottom - top, right - left), np.float32)
+        # The blocks of the engine, so that a reconstruction sees the same neighbourhoods as an embedding.
+        for rows, cols in area:
+            size = (rows.stop - rows.start, cols.stop - cols.start)
+            for start, part in _block(scene, model, hidden, days, rows, cols, causal, features):
+                # strips run through the block row by row
+                y, x = np.unravel_index(np.arange(start, start + part[0].shape[0]), size)
+                decoded[:, :, y + rows.start - top, x + cols.start - left] = part[0].transpose(1, 2, 0)
+                sigma[:, :, y + rows.start, x + cols.start] = part[1][:, : shape[0]].transpose(1, 2, 0)
+        if shown is not None:
+            decoded = _corrected(decoded, hidden, shown, causal)
+        mean[:, :, top:bottom, left:right] = decoded[: shape[0]]
     name = spec.variable
     dims = ("time", "band", "y", "x")
     attrs = {"units": spec.unit, "long_name": f"reconstructed {name}, its own acquisition hidden"}
@@ -228,17 +240,50 @@ def decode_reflectance(cube: xr.Dataset, model: Embedder, bands: Sequence[str]) 
     )
 
 
+def _areas(blocks: Sequence[tuple[slice, slice]]) -> list[list[tuple[slice, slice]]]:
+    """Blocks grouped into the squares of ``AREA_PX`` in which they lie."""
+    areas: dict[tuple[int, int], list[tuple[slice, slice]]] = {}
+    for rows, cols in blocks:
+        areas.setdefault((rows.start // AREA_PX, cols.start // AREA_PX), []).append((rows, cols))
+    return list(areas.values())
+
+
+def _shown(
+    scene: xr.DataTree, model: Embedder, hidden: Hidden, rows: slice, cols: slice
+) -> AcquisitionSeries | None:
+    """Visible acquisitions of the hidden sensor that are near to a hidden day; None where there are none."""
+    series = read_acquisitions(scene, model.config.specs[hidden.sensor], target_grid(scene), rows, cols)
+    if series is None:
+        return None
+    near = np.abs(series.day[:, None] - np.array(hidden.days)).min(1) <= RESIDUAL_DAYS
+    near &= hidden.keep(hidden.sensor, series.day) & series.valid.any((1, 2))
+    return series.select(near) if near.any() else None
+
+
+def _corrected(decoded: np.ndarray, hidden: Hidden, shown: AcquisitionSeries, causal: bool) -> np.ndarray:
+    """Decoded hidden days (time, band, y, x) of an area, corrected by the residuals of what is shown."""
+    first = len(hidden.days)
+    residual = np.where(shown.valid[:, None], shown.values - decoded[first:], np.nan)
+    # (time, band, y, x) -> (time, pixel, band)
+    value, residual = (
+        part.reshape(*part.shape[:2], -1).transpose(0, 2, 1) for part in (decoded[:first], residual)
+    )
+    value = correct_area(np.ascontiguousarray(value), np.array(hidden.days), shown.day, residual, causal)
+    return value.transpose(0, 2, 1).reshape(decoded[:first].shape)
+
+
 @torch.inference_mode()
 def _block(
     scene: xr.DataTree,
     model: Embedder,
     hidden: Hidden,
+    query: Sequence[int],
     rows: slice,
     cols: slice,
     causal: bool,
     features: int | None,
 ) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:
-    """Of a block, strip by strip: its first pixel, and the decoded mean and sigma (pixel, time, band)."""
+    """Of a block, strip by strip: its first pixel, and the decoded mean and sigma (pixel, query, band)."""
     tokens = {}
     for name, spec in model.config.specs.items():
         series = read_acquisitions(scene, spec, target_grid(scene), rows, cols, HALO_PX)
@@ -248,7 +293,7 @@ def _block(
         if len(visible.day):
             tokens[name] = batched_forward.encode(model, name, visible)
     pixels = (rows.stop - rows.start) * (cols.stop - cols.start)
-    days = torch.tensor([hidden.days], device=model.scale.device)
+    days = torch.tensor([query], device=model.scale.device)
     for start in range(0, pixels, batched_forward.STRIP_PX):
         strip = slice(start, min(start + batched_forward.STRIP_PX, pixels))
         answer = model.embed({name: t.pixels(strip) for name, t in tokens.items()}, days, causal)

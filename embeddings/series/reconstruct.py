@@ -10,12 +10,12 @@ import pandas as pd
 import torch
 from fluxlens.embeddings import progress
 from fluxlens.embeddings.inference.device_queue import QUEUES
+from fluxlens.embeddings.inference.residuals import RESIDUAL_DAYS, TARGETS_AT_ONCE, correct_by_residuals
 from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.readers.series_table import SeriesTable, read_hidden, read_series
 from fluxlens.embeddings.scenes.acquisitions import from_epoch_day
 from fluxlens.embeddings.series.batches import Batch, batches
 from fluxlens.embeddings.series.loading import attributes, check_sensors, load_model
-from fluxlens.embeddings.series.residuals import RESIDUAL_DAYS, correct_by_residuals
 from fluxlens.embeddings.series.tokens import encode_batch
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
@@ -143,8 +143,17 @@ def reconstruct(
     residual = np.full_like(observed.values, np.nan)
     residual[shown] = observed.values[shown] - mean[len(series) :]
     out = mean[: len(series)]
-    for i, rows in enumerate(near):
-        out[i] = correct_by_residuals(out[i], observed.day[rows] - days[i], residual[rows])
+    # Targets with about as many acquisitions nearby are solved together, so that little is padding.
+    count = np.array([len(rows) for rows in near], np.int64)
+    order = np.argsort(count, kind="stable")
+    for first in range(0, len(order), TARGETS_AT_ONCE):
+        some = order[first : first + TARGETS_AT_ONCE]
+        away = np.zeros((len(some), count[some].max()), np.int64)
+        padded = np.full((*away.shape, out.shape[1]), np.nan, np.float32)
+        for k, i in enumerate(some):
+            away[k, : count[i]] = observed.day[near[i]] - days[i]
+            padded[k, : count[i]] = residual[near[i]]
+        out[some] = correct_by_residuals(out[some], away, padded)
     return out, sigma[: len(series)]
 
 

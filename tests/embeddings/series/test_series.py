@@ -10,8 +10,9 @@ import torch
 import xarray as xr
 from fluxlens.embeddings import progress, text_table
 from fluxlens.embeddings.evaluation import series_tables
+from fluxlens.embeddings.inference import residuals
 from fluxlens.embeddings.readers import series_table
-from fluxlens.embeddings.series import batches, residuals, tokens, writers
+from fluxlens.embeddings.series import batches, tokens, writers
 from fluxlens.embeddings.series import reconstruct as series_reconstruct
 from fluxlens.embeddings.series.embed import embed_series, write_embedded_series
 from fluxlens.embeddings.series.reconstruct import reconstruct_series
@@ -472,15 +473,48 @@ def test_a_surface_the_model_does_not_know_is_corrected_by_what_is_shown_of_it(m
 
 
 def test_missed_cloud_hardly_corrects_a_reconstruction_and_nothing_nearby_not_at_all():
-    value, away = np.full(10, 0.2, np.float32), np.arange(-20, 21, 5)
-    residual = np.full((len(away), 10), 0.01)
+    value, away = np.full((1, 10), 0.2, np.float32), np.arange(-20, 21, 5)[None]
+    residual = np.full((1, 9, 10), 0.01, np.float32)
     calm = residuals.correct_by_residuals(value, away, residual)
-    assert 0.204 < calm[0] < 0.207
-    residual[4] = 0.5
-    np.testing.assert_allclose(residuals.correct_by_residuals(value, away, residual), calm, atol=2e-3)
-    np.testing.assert_array_equal(residuals.correct_by_residuals(value, away[:0], residual[:0]), value)
+    assert 0.206 < calm[0, 0] < 0.209
+    cloudy = residual.copy()
+    cloudy[0, 4] = 0.5
+    np.testing.assert_allclose(residuals.correct_by_residuals(value, away, cloudy), calm, atol=2e-3)
+    np.testing.assert_array_equal(residuals.correct_by_residuals(value, away[:, :0], residual[:, :0]), value)
     missing = residuals.correct_by_residuals(value, away, np.where(np.arange(10) < 5, residual, np.nan))
-    np.testing.assert_array_equal(missing[5:], value[5:])
+    np.testing.assert_array_equal(missing[0, 5:], value[0, 5:])
+    np.testing.assert_allclose(missing[0, :5], calm[0, :5], rtol=1e-6)
+    # A row without any measurement changes nothing, as padding does.
+    padded = residuals.correct_by_residuals(
+        value, np.append(away, [[0]], 1), np.append(residual, np.full((1, 1, 10), np.nan, np.float32), 1)
+    )
+    np.testing.assert_allclose(padded, calm, rtol=1e-6)
+
+
+def test_acquisitions_of_the_same_orbit_correct_more_than_others_as_near():
+    value, residual = np.zeros((2, 10), np.float32), np.full((2, 1, 10), 0.01, np.float32)
+    same, other = residuals.correct_by_residuals(value, np.array([[10], [9]]), residual)[:, 0]
+    assert same > 2 * other > 0
+    # Many dates of one sign are believed, but never more than they say.
+    away = np.tile(np.arange(-40, 41, 5), (2, 1))
+    many = residuals.correct_by_residuals(value, away, np.full((2, 17, 10), 0.004, np.float32))
+    assert ((many > 0.003) & (many <= 0.004)).all()
+
+
+def test_residuals_of_a_known_process_are_predicted_as_well_as_its_variance_says():
+    rng = np.random.default_rng(0)
+    day = np.arange(0, 81, 4)
+    away = np.append(day - 40, 0)
+    # The last day is the target: a draw of the process, with the noise of the others.
+    root = np.linalg.cholesky(residuals.covariance(away[:, None] - away[None]) + 1e-9 * np.eye(len(away)))
+    unit = 1e-3  # small beside BRIGHT_RESIDUAL: no draw is taken for cloud
+    drawn = unit * np.einsum("ij,njb->nib", root, rng.normal(size=(2000, len(away), 10)))
+    seen = drawn[:, :-1] + unit * rng.normal(size=(2000, len(day), 10))
+    found = residuals.correct_by_residuals(np.zeros((2000, 10)), np.tile(day - 40, (2000, 1)), seen)
+    matrix = residuals.covariance(day[:, None] - day[None]) + np.eye(len(day))
+    to = residuals.covariance(day - 40.0)
+    expected = residuals.covariance(np.array(0.0)) - to @ np.linalg.solve(matrix, to)
+    assert np.mean((found - drawn[:, -1]) ** 2) / unit**2 == pytest.approx(expected, rel=0.05)
 
 
 @pytest.mark.parametrize(
