@@ -322,6 +322,25 @@ def test_bands_of_one_image_in_two_files_are_joined_although_stamps_differ(tmp_p
     assert_same(open_scene(tmp_path), of)
 
 
+def test_a_band_of_both_10_and_20_m_is_read_at_10_m_whatever_the_last_digits_of_centres(tmp_path):
+    of = truth()
+    fine = as_variables(of)
+    shift = {name: fine[name] + 7.576551932 for name in ("x", "y")}
+    fine = fine.assign_coords(shift)
+    coarse = fine[["B03", "B04", "B11"]].isel(x=slice(0, None, 2), y=slice(0, None, 2))
+    coarse = coarse.assign_coords(x=coarse["x"] + 5.0, y=coarse["y"] - 5.0)
+    fine.drop_vars("B11").to_netcdf(tmp_path / "fine.nc")
+    coarse.to_netcdf(tmp_path / "coarse.nc")
+    node = open_scene(tmp_path)["s2"].to_dataset()
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    fine.to_netcdf(alone / "whole.nc")
+    whole = open_scene(alone)["s2"].to_dataset()
+    xr.testing.assert_equal(node["clear"], whole["clear"])
+    shared = [band for band in whole["band"].values if band != "B11"]
+    xr.testing.assert_equal(node["reflectance"].sel(band=shared), whole["reflectance"].sel(band=shared))
+
+
 def test_files_that_are_not_read_are_counted_and_named(tmp_path):
     of = truth()
     as_variables(of).to_netcdf(tmp_path / "cube.nc")
