@@ -86,4 +86,5 @@ def catalog_towers(folder: str, sites: str | None, out: str) -> None:
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     # Counted by reading the file back through the check that `serve` and `open` apply.
-    print(f"{path}: {len(check(path))} towers")
+    count = len(check(path))
+    print(f"{path}: {count} {'tower' if count == 1 else 'towers'}")

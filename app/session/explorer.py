@@ -6,6 +6,7 @@ This file is long because it is the one place where state, data and views meet; 
 import datetime as dt
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -77,6 +78,17 @@ class _Selection(param.ClassSelector):
         return obj._read_selection() if value is None and obj is not None and obj._is_made else value
 
 
+class _Day(param.CalendarDate):
+    """A day as people hold it: a date, ISO text, a Timestamp or the ``numpy.datetime64`` of a cube's coordinate."""
+
+    def __set__(self, obj, value):
+        if not isinstance(value, dt.date) or isinstance(value, dt.datetime):
+            # What is no day stays as it is: Param refuses it, with the parameter's name.
+            with suppress(ValueError, TypeError):
+                value = pd.Timestamp(value).date()
+        super().__set__(obj, value)
+
+
 class Explorer(pn.viewable.Viewer):
     """The dashboard as an object: ``.panel()`` to show, ``.selection`` and ``.series`` to work with.
 
@@ -99,9 +111,7 @@ class Explorer(pn.viewable.Viewer):
         Views of the store on screen, made anew for each store.
     """
 
-    day = param.CalendarDate(
-        default=dt.date(2020, 1, 1), doc="Day of the map and of the charts' cursor, UTC."
-    )
+    day = _Day(default=dt.date(2020, 1, 1), doc="Day of the map and of the charts' cursor, UTC.")
     layer = param.Selector(default="pca", objects=list(LAYERS), doc="Layer of the map.")
     pixels = param.List(
         default=[], item_type=tuple, doc="(row, col) of the chosen pixels, in the order they were chosen."

@@ -432,6 +432,17 @@ def test_parameters_follow_the_screen_and_move_it(explorer):
 
 
 @pytest.mark.parametrize(
+    "form", [str, np.datetime64, pd.Timestamp, lambda text: pd.Timestamp(text + "T10:30")]
+)
+def test_the_day_is_taken_in_any_form_that_a_cube_or_a_person_has(explorer, form):
+    explorer.day = form("2020-06-14")
+    assert explorer.day == dt.date(2020, 6, 14) == explorer.state.day
+    with pytest.raises(ValueError, match="day"):
+        explorer.day = "in summer"
+    assert explorer.day == dt.date(2020, 6, 14)
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [("day", dt.date(2031, 1, 1)), ("pixels", [(0, 10_000)]), ("pixels", []), ("pixels", [(1, 2, 3)])],
 )
