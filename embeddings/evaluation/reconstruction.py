@@ -224,10 +224,10 @@ def evaluate(
         is_trained_on = name in model.identity.card.get("measured_cubes", [])
         lines += _table_head(f"{name} ({'trained on' if is_trained_on else 'not trained on'} this scene)")
         for key, case in CASES.items():
-            yield f"{name}: {case.label}", at / len(scenes)
             # A sensor that scene or model lacks cannot be left out: the case is skipped.
             if not set(case.without) <= set(scene.children) & set(model.config.sensors):
                 continue
+            yield f"{name}: {case.label}", at / len(scenes)
             errors = case.score(scene, model)
             if not errors["pixels"].any():
                 continue  # nothing clear is left to interpolate
