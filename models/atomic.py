@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from fluxlens.models.errors import InputError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""System errors of a full disk."""
+
+FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+"""System errors of a folder that takes no files."""
+
+LEAST_FREE_BYTES = 64 * 1024
+"""Free space below which an error of a library that keeps the system's error to itself (HDF5, GDAL) is that of a full
+disk: they write blocks of at most this size."""
 
 
 @contextmanager
@@ -31,6 +44,11 @@ def atomic_path(path: str | Path, durable: bool = False) -> Iterator[Path]:
     ------
     pathlib.Path
         Where the block writes a file or creates a folder.
+
+    Raises
+    ------
+    InputError
+        Where the disk is full, or the folder takes no files.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
@@ -42,8 +60,51 @@ def atomic_path(path: str | Path, durable: bool = False) -> Iterator[Path]:
         if path.is_dir():
             shutil.rmtree(path)
         os.replace(temporary, path)
+    except Exception as error:
+        # Before the temporary file is removed, which may free what the disk lacks.
+        if not isinstance(error, InputError) and (refusal := write_refusal(path, error)):
+            raise refusal from error
+        raise
     finally:
         remove(temporary)
+
+
+def write_refusal(path: Path | str, error: Exception) -> InputError | None:
+    """What to tell the user of an error while a path was written.
+
+    Parameters
+    ----------
+    path
+        Of what is written, on disk or elsewhere.
+    error
+        Of the system, or of a library that gives the system's error as text or not at all.
+
+    Returns
+    -------
+    InputError or None
+        None where neither a full disk nor a folder without permission explains the error.
+    """
+    # GDAL numbers its errors in its own way under the same name; Icechunk gives the system's number as text only.
+    code = (error.errno if isinstance(error, OSError) else None) or next(
+        (code for code in FULL | FORBIDDEN if f"os error {code})" in str(error)), None
+    )
+    if code in FULL or (code is None and _is_full(Path(str(path)).parent)):
+        return InputError(
+            f"Got {path} on a disk that is full or at its quota, need space; free some or choose another."
+        )
+    if code in FORBIDDEN:
+        return InputError(
+            f"Got {path} in a folder that takes no files ({os.strerror(code)}), need one that can be "
+            "written; choose another."
+        )
+    return None
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < LEAST_FREE_BYTES
+    except OSError:  # an object store, or a folder that is gone
+        return False
 
 
 def remove(path: Path) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,17 +11,11 @@ from typing import Any
 from fluxlens.embeddings.object_url import Location
 from fluxlens.embeddings.store.location import connection_error, scratch_parent
 from fluxlens.embeddings.store.repository import icechunk_library
-from fluxlens.models.atomic import remove
+from fluxlens.models.atomic import remove, write_refusal
 from fluxlens.models.errors import InputError
 
 IDLE_POLLS = 3
 """Consecutive polls (0.1 s each) without a new file before clean-up after a failed writer stops."""
-
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""System errors of a full disk."""
-
-FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
-"""System errors of a folder that takes no files."""
 
 
 @contextmanager
@@ -128,17 +120,6 @@ def writable(path: Location) -> Iterator[None]:
     except (OSError, icechunk_library().IcechunkError) as error:
         if lost := connection_error(path, error):
             raise lost from error
-        # Icechunk gives the operating system's error as text only
-        code = getattr(error, "errno", None) or next(
-            (code for code in FULL | FORBIDDEN if f"os error {code})" in str(error)), None
-        )
-        if code in FULL:
-            raise InputError(
-                f"Got {path} on a disk that is full or at its quota, need space; free some or choose another."
-            ) from error
-        if code in FORBIDDEN:
-            raise InputError(
-                f"Got {path} in a folder that takes no files ({os.strerror(code)}), need one that can be "
-                "written; choose another."
-            ) from error
+        if refusal := write_refusal(path, error):
+            raise refusal from error
         raise

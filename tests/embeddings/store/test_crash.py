@@ -274,3 +274,37 @@ def test_without_space_or_leave_the_store_stays(tmp_path, monkeypatch, options, 
     assert len(lines) == 3, done.stderr
     assert all(message in line for line in lines[:2])
     assert lines[2] == ""  # no file more or fewer
+
+
+EXPORTS = """
+import pandas as pd, xarray as xr
+from pathlib import Path
+from fluxlens.embeddings.export.writers import write
+from fluxlens.models.errors import InputError
+draw = np.random.default_rng(0)
+table = pd.DataFrame({"name": [f"{value:.17g}" for value in draw.random(60_000)]})
+maps = xr.Dataset({"sigma": (("y", "x"), draw.random((400, 400)).astype("f4"))})
+maps = maps.assign_coords(x=5e5 + 10 * np.arange(400.0), y=5.6e6 - 10 * np.arange(400.0)).rio.write_crs(32631)
+for name, data in (("a.csv", table), ("a.parquet", table), ("a.nc", maps), ("a.zarr", maps), ("a.tif", maps)):
+    try:
+        write(data, f"disk/{name}")
+    except InputError as error:
+        print(error)
+print(*(path.name for path in Path("disk").iterdir()))
+"""
+
+
+def test_exports_without_space_say_so_and_leave_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if shutil.which("unshare") is None:
+        pytest.skip("no unshare on this system")
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "store").mkdir()
+    done = on_a_disk("size=200k", "true", "import rioxarray", EXPORTS)
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip("this system lets no test mount a file system")
+    assert done.returncode == 0, done.stderr
+    *lines, left = done.stdout.splitlines()
+    assert len(lines) == 5, done.stdout
+    assert all("full or at its quota" in line for line in lines), done.stdout
+    assert left == "store"
