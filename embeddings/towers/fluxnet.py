@@ -33,6 +33,9 @@ from fluxlens.embeddings.towers.tower_table import TowerTable
 from fluxlens.embeddings.unpacking import MAX_ROWS
 from fluxlens.models.errors import DataWarning, InputError
 
+METHANE = "FLUXNET-CH4"
+"""In names of files of the methane product, in capitals."""
+
 WEATHER_COLUMNS = {"sw_in": "SW_IN_F", "tair": "TA_F", "vpd": "VPD_F", "precip": "P_F"}
 REDDYPROC_WEATHER = {"sw_in": ("RG_F", "RG"), "tair": ("TAIR_F", "TAIR"), "vpd": ("VPD_F", "VPD")}
 LONG_NAMES = {
@@ -233,7 +236,9 @@ def _tables_with_gpp(path: Path) -> list[TowerTable]:
             # The first reason is that of the most likely file, and the one worth telling.
             reason = reason or error
             continue
-        if has_gpp(table.header):
+        # FLUXNET-CH4 has GPP_DT under the name that REddyProc gives it, in units that differ from release to release.
+        is_methane = METHANE in table.name.upper() and not is_partitioned(table.header)
+        if has_gpp(table.header) and not is_methane:
             same = YEARS.sub("", file.name)
             others = [one for one in files if one is not file and YEARS.sub("", one.name) == same]
             tables = [table]
@@ -278,7 +283,7 @@ def _without_gpp(table: TowerTable) -> InputError:
             f"Got {name} without GPP, {need}: FLUXES files of ICOS serve for the footprint only; fetch the station's"
             " FLUXNET product (in its ARCHIVE zip)."
         )
-    if "FLUXNET-CH4" in name.upper():
+    if METHANE in name.upper():
         return InputError(
             f"Got {name}, a file of FLUXNET-CH4 (methane), {need}; fetch the site's FLUXNET product."
         )
