@@ -241,7 +241,7 @@ SCALES_OF_ONE_YEAR = 4
 
 
 def scored(visit):
-    """The prediction's scores on the tower's page, with its split: at the scales of one year, which has no anomalies."""
+    """The prediction's scores on the tower's page, with its split: one year has four scales and no anomalies."""
     visit.get_by_text("1:1 line").wait_for(timeout=60_000)
     rows = visit.locator("table tr", has_text="Predicted")
     rows.first.wait_for(timeout=60_000)
