@@ -8,14 +8,13 @@ import shapely
 from fluxlens.app.data.areas import sample_members
 from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
-from fluxlens.app.data.uploaded_file import is_json, read_points_of, uploaded_file
+from fluxlens.app.data.uploaded_file import uploaded_file
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.state.place import Place
 from fluxlens.app.state.selection import State
 from fluxlens.embeddings.export import geometries
-from fluxlens.embeddings.export.geojson import read_features
+from fluxlens.embeddings.export.geojson import has_features, read_features
 from fluxlens.embeddings.export.geometries import first_few
-from fluxlens.embeddings.export.vector_files import find_format
 from fluxlens.models.errors import InputError
 
 MAX_CORNERS = 200
@@ -160,12 +159,12 @@ def read_places(path: Path) -> list[geometries.Region] | list[geometries.Point]:
     InputError
         The file is none of these, is damaged, mixes polygons with others, or has an outline of too many corners.
     """
-    if not is_json(path) and not find_format(path):
+    if not has_features(path):
         return geometries.read_points(path)
     features, _ = read_features(path)
     kinds = {(feature.get("geometry") or {}).get("type") for feature in features}
     if not kinds & {"Polygon", "MultiPolygon"}:
-        return read_points_of(path)
+        return geometries.read_points(path)
     regions = geometries.read_polygon(path)
     for region in regions:
         corners = int(shapely.get_num_coordinates(region.geometry))

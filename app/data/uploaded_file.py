@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fluxlens.embeddings.export import geometries
 from fluxlens.models.errors import InputError
 
 PLACES_BYTES = 8 * 2**20
@@ -53,30 +52,3 @@ def uploaded_file(name: str, content: bytes, fallback: str) -> Iterator[Path]:
             yield path
         except InputError as error:
             raise InputError(str(error).replace(f"{folder}/", "")) from error
-
-
-def is_json(path: Path) -> bool:
-    """Whether a file begins as JSON does, whatever its name.
-
-    Parameters
-    ----------
-    path : Path
-        Text with or without a mark of byte order, or one feature a line with record separators (RFC 8142).
-    """
-    with path.open("rb") as stream:
-        head = stream.read(256)
-    # The zeros are those of UTF-16.
-    return head.strip(b"\xef\xbb\xbf\xff\xfe\x00\x1e \t\r\n")[:1] in (b"{", b"[")
-
-
-def read_points_of(path: Path) -> list[geometries.Point]:
-    """Points of an uploaded file, as ``geometries.read_points`` reads it, which knows GeoJSON by its suffix alone.
-
-    Parameters
-    ----------
-    path : Path
-        Of ``uploaded_file``; renamed where it is GeoJSON of another suffix.
-    """
-    if is_json(path) and path.suffix.lower() not in (".geojson", ".json"):
-        path = path.rename(path.with_suffix(".geojson"))
-    return geometries.read_points(path)

@@ -11,7 +11,7 @@ import panel as pn
 from fluxlens.app.data import chart_table
 from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
-from fluxlens.app.data.uploaded_file import PLACES_BYTES, PLACES_ENDINGS, read_points_of, uploaded_file
+from fluxlens.app.data.uploaded_file import PLACES_BYTES, PLACES_ENDINGS, uploaded_file
 from fluxlens.app.places import to_geojson
 from fluxlens.app.plots import map_sheet
 from fluxlens.app.state.selection import State
@@ -90,7 +90,7 @@ def parse_points(data: ExplorerData, name: str, content: bytes) -> list[geometri
     """
     with uploaded_file(name, content, "points.csv") as path:
         try:
-            points = read_points_of(path)
+            points = geometries.read_points(path)
         except InputError as error:
             raise InputError(str(error).replace(*ADVICE_OF_POLYGONS)) from error
     for point in points:

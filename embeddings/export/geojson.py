@@ -54,6 +54,21 @@ def check_file(path: str | Path, what: str) -> Path:
     return path
 
 
+def has_features(path: Path) -> bool:
+    """Whether a file is one that :func:`read_features` reads, by its first bytes, whatever its name.
+
+    Parameters
+    ----------
+    path : Path
+        A file; JSON with or without a mark of byte order, or one feature a line with record separators (RFC 8142).
+    """
+    with path.open("rb") as stream:
+        head = stream.read(256)
+    # The zeros are those of UTF-16.
+    is_json = head.strip(b"\xef\xbb\xbf\xff\xfe\x00\x1e \t\r\n")[:1] in (b"{", b"[")
+    return is_json or bool(find_format(path))
+
+
 def read_features(path: Path) -> tuple[list[dict], Callable[[np.ndarray], np.ndarray]]:
     """Features of a GeoJSON, of a file with one feature a line, or of a file of a GIS program.
 

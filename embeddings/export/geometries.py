@@ -14,6 +14,7 @@ from fluxlens.embeddings.export.geojson import (
     NAME_COLUMNS,
     check_file,
     feature_name,
+    has_features,
     paused_collector,
     read_features,
 )
@@ -25,7 +26,6 @@ from fluxlens.embeddings.export.polygons import (
     regions_of,
     rings_of,
 )
-from fluxlens.embeddings.export.vector_files import find_format
 from fluxlens.embeddings.geometry import wrap_longitudes
 from fluxlens.embeddings.text_table import UNNAMED, plain_name, read_table, to_numbers
 from fluxlens.models.errors import DataWarning, InputError
@@ -106,7 +106,7 @@ def read_points(path: str | Path) -> list[Point]:
         If the file holds no points, or too many, or a cell is no number.
     """
     path = check_file(path, "points")
-    if path.suffix.lower() in (".geojson", ".json") or find_format(path):
+    if path.suffix.lower() in (".geojson", ".json") or has_features(path):
         features, to_lonlat = read_features(path)
         # GeoJSON allows features without a place; they are named.
         empty = [

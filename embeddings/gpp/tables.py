@@ -9,6 +9,7 @@ import pandas as pd
 from fluxlens.embeddings import text_table
 from fluxlens.embeddings.gpp.table_features import BANDS, MERRA2_COLUMNS
 from fluxlens.embeddings.gpp.table_resolution import looks_coarse, row_resolution_m
+from fluxlens.embeddings.readers.reflectance_units import DARKEST
 from fluxlens.models.errors import InputError
 
 MGRS_LATITUDE_BANDS = "CDEFGHJKLMNPQRSTUVWX"
@@ -138,8 +139,7 @@ def _check_units(table: pd.DataFrame) -> None:
     if (middle := bands.median()) > 2:
         divisor = 100 if middle < 100 else 10_000
         raise InputError(f"Got bands above 2, need reflectance 0-1; divide by {divisor}.")
-    # Darker than any band over water.
-    if len(bands) and (high := bands.quantile(0.99)) < 0.003:
+    if len(bands) and (high := bands.quantile(0.99)) < DARKEST:
         raise InputError(
             f"Got bands of {high:.2g} at most, need reflectance 0-1; if they were divided by 10000 twice, multiply by"
             " 10000."

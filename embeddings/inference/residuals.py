@@ -45,7 +45,7 @@ def correct_by_residuals(value: np.ndarray, away: np.ndarray, residual: np.ndarr
     Parameters
     ----------
     value : numpy.ndarray
-        (n, band) decoded reflectance of the targets.
+        (n, band) decoded reflectance of the targets, ``TARGETS_AT_ONCE`` at most.
     away : numpy.ndarray
         (n, m) days from each target to acquisitions that are shown.
     residual : numpy.ndarray
@@ -56,11 +56,9 @@ def correct_by_residuals(value: np.ndarray, away: np.ndarray, residual: np.ndarr
     numpy.ndarray
         (n, band) reflectance, of the type of ``value``.
     """
-    out = value.copy()
-    for start in range(0, len(value) if residual.shape[1] else 0, TARGETS_AT_ONCE):
-        part = slice(start, start + TARGETS_AT_ONCE)
-        out[part] += _interpolate(away[part].astype(np.float64), residual[part]).astype(value.dtype)
-    return out
+    if not residual.shape[1]:
+        return value
+    return value + _interpolate(away.astype(np.float64), residual).astype(value.dtype)
 
 
 def correct_area(

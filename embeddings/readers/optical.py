@@ -18,6 +18,7 @@ from fluxlens.embeddings.readers.cf_packing import STEP, is_packed, unpack
 from fluxlens.embeddings.readers.cloud_masks import MASK_KINDS, clear_of
 from fluxlens.embeddings.readers.georeference import note_shifts
 from fluxlens.embeddings.readers.reflectance_units import (
+    DARKEST,
     find_empty_pixels,
     find_unit_of_floats,
     refuse_pictures,
@@ -241,9 +242,8 @@ def reflectance(
         values = unpack(array, step if digital or percent else None, 0.0 if digital else None, mine)
         values = values if empty is None or digital else values.where(~empty)
         out[band] = packing.clip_saturated(values)
-    # 0.003 is darker than any band over water after correction of the atmosphere.
     scaled = sample if step is None or is_declared else sample * step
-    if scaled.size and float(np.quantile(scaled, 0.99)) < 0.003:
+    if scaled.size and float(np.quantile(scaled, 0.99)) < DARKEST:
         why = "it looks scaled twice, remove the attribute scale_factor" if is_declared else "check its units"
         raise InputError(
             f"Got {part.name} with reflectance of {scaled.max():.2g} at most, need 0 to 1; {why}."

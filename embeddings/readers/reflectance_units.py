@@ -12,6 +12,10 @@ PERCENT_AT_LEAST, NUMBERS_AT_LEAST = 2.5, 160.0
 """The 99th percentile of reflectance stays below 2.5 under cloud and glint, in percent between 3 and 160; of
 reflectance x 10000 it is above 300 even where all is water."""
 
+DARKEST = 0.003
+"""Darker than any band over water after correction of the atmosphere: reflectance whose 99th percentile lies below was
+divided twice."""
+
 
 def find_unit_of_floats(arrays: dict[str, xr.DataArray], name: str) -> str:
     """The unit of the bands that are floats and say nothing of themselves.

@@ -11,6 +11,7 @@ from fluxlens.embeddings import text_table
 from fluxlens.embeddings.readers import baselines
 from fluxlens.embeddings.readers.band_names import PREFIX, common_names
 from fluxlens.embeddings.readers.radar import AMPLITUDE_LIKE
+from fluxlens.embeddings.readers.reflectance_units import DARKEST
 from fluxlens.embeddings.text_table import plain_name
 from fluxlens.models.errors import DataWarning, InputError
 from fluxlens.models.sensors import SENSORS
@@ -142,9 +143,8 @@ def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarr
     middle = float(np.nanmedian(values))
     _check_one_unit(values, middle, columns, what)
     if middle <= REFLECTANCE_MAX_MEDIAN:
-        # 0.003 is darker than any band over water after correction of the atmosphere.
         high = float(np.nanquantile(values, 0.99))
-        if high < 0.003:
+        if high < DARKEST:
             raise InputError(
                 f"Got {what} with reflectance of {high:.2g} at most, need 0 to 1; if it was divided by 10000 twice,"
                 " multiply by 10000."

@@ -216,9 +216,19 @@ def read_frame(table: Table | pd.DataFrame, name: str) -> xr.Dataset:
     return validation.check_node(schema.NODES["weather"], node.sortby("time"))
 
 
+def _bare_names(frame: pd.DataFrame) -> dict[str, str]:
+    """Columns by their names without the unit in brackets."""
+    return {re.sub(r"\s*[(\[].*", "", column): column for column in frame.columns}
+
+
+def _celsius(values: np.ndarray) -> np.ndarray:
+    """Temperatures (row,) in degC, of kelvin or degC by their size."""
+    return values - 273.15 if np.nanmedian(values) > MIN_KELVIN else values
+
+
 def _extremes(frame: pd.DataFrame) -> tuple[str, str] | None:
     """Columns of a day's highest and lowest temperature."""
-    bare = {re.sub(r"\s*[(\[].*", "", column): column for column in frame.columns}
+    bare = _bare_names(frame)
     return next(((bare[high], bare[low]) for high, low in EXTREMES if high in bare and low in bare), None)
 
 
@@ -231,7 +241,7 @@ def _with_derived(
     the vapour pressure in Pa; both have the day's extremes of temperature and no mean.
     """
     frame, columns, notes = frame.copy(), dict(columns), []
-    bare = {re.sub(r"\s*[(\[].*", "", column): column for column in frame.columns}
+    bare = _bare_names(frame)
     numbers = {}
 
     def read(column: str) -> np.ndarray:
@@ -246,9 +256,7 @@ def _with_derived(
 
     if "tair" not in columns and (pair := _extremes(frame)):
         high, low = read(pair[0]), read(pair[1])
-        middle = (high + low) / 2
-        kelvin = 273.15 if np.nanmedian(middle) > MIN_KELVIN else 0.0
-        put("tair", "mean of extremes", middle - kelvin, Unit(1.0))
+        put("tair", "mean of extremes", _celsius((high + low) / 2), Unit(1.0))
         notes.append(f"tair is the middle of {pair[0]} and {pair[1]}")
     if {"dayl", "srad"} <= set(bare) and columns.get("sw_in", ("",))[0] == bare["srad"]:
         put("sw_in", "srad over 24 h", read(bare["srad"]) * read(bare["dayl"]) / DAY_S, Unit(1.0))
@@ -284,12 +292,9 @@ def _put_vpd(frame, bare, columns, read, put, notes: list[str]) -> None:
     saturated = meteorology.saturation_vapour_pressure_hpa(tair)
     if pair := _extremes(frame):
         # Convex in temperature: of a day's extremes it is higher than of the mean, and right (FAO-56, equation 12).
-        kelvin = 273.15 if np.nanmedian(read(pair[0])) > MIN_KELVIN else 0.0
-        saturated = sum(meteorology.saturation_vapour_pressure_hpa(read(one) - kelvin) for one in pair) / 2
+        saturated = sum(meteorology.saturation_vapour_pressure_hpa(_celsius(read(one))) for one in pair) / 2
     if dew is not None:
-        point = read(dew)
-        point = point - 273.15 if np.nanmedian(point) > MIN_KELVIN else point
-        actual = meteorology.saturation_vapour_pressure_hpa(point)
+        actual = meteorology.saturation_vapour_pressure_hpa(_celsius(read(dew)))
     else:
         share = read(humidity)
         if not 1.5 < np.nanmax(share, initial=0.0) <= 120:

@@ -191,7 +191,7 @@ class Mosaic:
         layout = layout or "maps"
         if layout not in LAYOUTS:
             raise InputError(f"Got the layout {layout!r}, need one of {', '.join(LAYOUTS)}.")
-        known = [store.lazy_codes(layout) for store in self.stores]
+        known = [store.arrays.lazy_codes(layout) for store in self.stores]
         chunked = {}
         for name, fill in FILL_VALUES.items():
             arrays = [codes[name] for codes in known]
@@ -407,7 +407,7 @@ class Mosaic:
         """The variables of the cube contract on a window of the box, or of a coarser ``grid`` of it, of their bytes."""
         dims = ("time", "y", "x") if isinstance(days, slice) else ("y", "x")
         # Coordinates without a place, and attributes of variables, are those of all stores.
-        attrs, known = self.stores[0].variable_attrs, self.stores[0].coords
+        attrs, known = self.stores[0].arrays.variable_attrs, self.stores[0].coords
         out = {"embedding": ((*dims, "feature"), values["embedding"], attrs["embedding"])}
         for name, array in decode_layers(values["quality"]).items() if "quality" in values else ():
             out[name] = (dims, array, attrs[name])

@@ -221,22 +221,7 @@ class Store:
         layout = layout or "maps"
         if layout not in LAYOUTS:
             raise InputError(f"Got the layout {layout!r}, need one of {', '.join(LAYOUTS)}.")
-        return self.arrays.dataset(self.coords, self.lazy_codes(layout), ("time", "y", "x"))
-
-    def lazy_codes(self, layout: str) -> dict[str, Any]:
-        """All bytes of a layout as on disk, as of ``CubeArrays.lazy_codes``.
-
-        Parameters
-        ----------
-        layout
-            ``maps`` or ``series``.
-
-        Returns
-        -------
-        dict
-            Dask arrays by name: ``embedding`` (time, y, x, feature) int8, ``quality`` (time, y, x, layer) uint8.
-        """
-        return self.arrays.lazy_codes(layout)
+        return self.arrays.dataset(self.coords, self.arrays.lazy_codes(layout), ("time", "y", "x"))
 
     def map(self, day: Any) -> xr.Dataset:
         """One day of all pixels.
@@ -451,11 +436,6 @@ class Store:
 
         with reading(self.path):
             return within_deadline(self.path, newest)
-
-    @property
-    def variable_attrs(self) -> dict[str, dict[str, Any]]:
-        """Attributes of the cube's variables by name, without those by which Zarr readers find coordinates."""
-        return self.arrays.variable_attrs
 
     @cached_property
     def _calendar(self) -> np.ndarray:

@@ -58,7 +58,7 @@ def finest_level(
     Parameters
     ----------
     arrays
-        Of :func:`open_layouts`.
+        As ``opening.Opened.arrays``.
     shape
         Rows and columns of the cube.
     day
