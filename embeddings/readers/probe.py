@@ -4,12 +4,15 @@ The HDF5 library trusts a file's internal addresses and sizes. A damaged or host
 endless loop, and takes down the process that reads it: the dashboard with all its sessions. So another process opens
 each file first and reads all its values; if that one dies, stops answering or grows too large, the file is named.
 
-Cost: about half a second to start, and one more pass over the bytes. A file that was found whole is remembered by path,
-size and time of change until this process ends.
+Cost: about half a second to start, and one more pass over the bytes. The process waits for further files for a while. A
+file that was found whole is remembered by path, size and time of change until this process ends.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import json
 import os
 import queue
 import subprocess
@@ -30,7 +33,14 @@ DECLARED_PER_BYTE_AT_MOST = 5_000
 SMALL_BYTES = 2**28
 """Declared sizes below this (256 MiB) are harmless whatever the ratio."""
 
+IDLE_S = 30.0
+"""Seconds that the reading process waits for another file."""
+
 _whole: set[tuple[str, int, int]] = set()
+_lock = threading.Lock()
+_idle: list[_Reader] = []
+_strangers: list[_Reader] = []
+"""Of the parent of a forked process; referred to here, since ``Popen`` warns where it is forgotten while it runs."""
 
 
 def check_readable(paths: Iterable[str | Path]) -> None:
@@ -49,53 +59,133 @@ def check_readable(paths: Iterable[str | Path]) -> None:
     # Not at the top: the child runs this file as a script, and needs nothing of the package.
     from fluxlens.models.errors import InputError
 
-    todo = []
     for path in map(Path, paths):
         facts = path.stat()
         key = str(path.resolve()), facts.st_size, facts.st_mtime_ns
         if key not in _whole and is_hdf5(path):
-            todo.append((path, key))
-    if not todo:
-        return
-    child = subprocess.Popen(
-        [sys.executable, str(Path(__file__)), *(str(path.resolve()) for path, _ in todo)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # the library's own stack of errors
-        text=True,
-        # One thread is enough to read, and starts faster; this folder must not shadow installed packages.
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"},
-    )
-    # Through a queue: a pipe cannot be waited for with a time limit on every system.
-    lines: queue.Queue[str | None] = queue.Queue()
-    threading.Thread(target=_pass_on, args=(child, lines), daemon=True).start()
-    done = 0
-    try:
-        while done < len(todo):
-            path, key = todo[done]
+            if fault := _find_fault(path):
+                raise InputError(f"Got {path}, {fault}")
+            _whole.add(key)
+
+
+def stop_idle() -> None:
+    """End the process that waits for the next file, where one does."""
+    while True:
+        with _lock:
+            if not _idle:
+                return
+            reader = _idle.pop()
+        reader.stop()
+
+
+class _Reader:
+    """A process that reads files one after the other, and what it says of them."""
+
+    def __init__(self) -> None:
+        self.files = 0
+        self.child = subprocess.Popen(
+            [sys.executable, str(Path(__file__))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # the library's own stack of errors
+            text=True,
+            # One thread is enough to read, and starts faster; this folder must not shadow installed packages.
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"},
+        )
+        # Through a queue: a pipe cannot be waited for with a time limit on every system.
+        self.lines: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=_pass_on, args=(self.child, self.lines), daemon=True).start()
+        self.timer: threading.Timer | None = None
+
+    def find_fault(self, path: Path) -> str:
+        """What is wrong with a file, empty where nothing is.
+
+        Raises
+        ------
+        EOFError
+            The process ended without a word about this file: the library took it down.
+        """
+        self.files += 1
+        try:
+            # JSON, since a path may hold a line break.
+            print(json.dumps(str(path.resolve())), file=self.child.stdin, flush=True)
+        except OSError:
+            raise EOFError from None
+        while True:
             try:
-                line = lines.get(timeout=SILENT_S)
+                line = self.lines.get(timeout=SILENT_S)
             except queue.Empty:
-                raise InputError(
-                    f"Got {path}, on which the HDF5 library hangs, need a file that is whole; fetch or export it again."
-                ) from None
-            # The child ended without a word about this file: the library took it down.
+                return "on which the HDF5 library hangs, need a file that is whole; fetch or export it again."
             if line is None:
-                raise InputError(
-                    f"Got {path}, which crashes the HDF5 library (exit code {child.wait()}), need a file that is "
-                    "whole; fetch or export it again."
-                )
+                raise EOFError
             verb, _, text = line.partition(" ")
             if verb == "refused":
-                raise InputError(f"Got {path}, {text}")
+                return text
             if verb == "whole":
-                _whole.add(key)
-                done += 1
-    # Also when this process is interrupted: a hanging child would stay for ever.
-    finally:
-        child.kill()
-        child.wait()
-        child.stdout.close()
+                return ""
+
+    def stop(self) -> None:
+        """End the process and wait for its end, also where it hangs."""
+        if self.timer:
+            self.timer.cancel()
+        self.child.kill()
+        self.child.wait()
+        with contextlib.suppress(OSError):  # what it was not able to take any more
+            self.child.stdin.close()
+        self.child.stdout.close()
+
+
+def _find_fault(path: Path) -> str:
+    """What is wrong with a file, empty where nothing is, from a process that waits or from a new one."""
+    while True:
+        with _lock:
+            reader = _idle.pop() if _idle else None
+        reader = reader or _Reader()
+        if reader.timer:
+            reader.timer.cancel()
+        try:
+            fault = reader.find_fault(path)
+        except EOFError:
+            reader.stop()
+            # Files before this one may be to blame, or a lack of memory while it waited: a new process decides.
+            if reader.files > 1:
+                continue
+            return (
+                f"which crashes the HDF5 library (exit code {reader.child.returncode}), need a file that is "
+                "whole; fetch or export it again."
+            )
+        # Also when this process is interrupted: a hanging child would stay for ever.
+        except BaseException:
+            reader.stop()
+            raise
+        # What a damaged file left in the library's memory must not meet the next file.
+        if fault:
+            reader.stop()
+        else:
+            _keep(reader)
+        return fault
+
+
+def _keep(reader: _Reader) -> None:
+    """Let a process wait for the next file, one at most and not for long: it holds some 60 MB."""
+    reader.timer = threading.Timer(IDLE_S, stop_idle)
+    reader.timer.daemon = True
+    with _lock:
+        is_first = not _idle
+        if is_first:
+            _idle.append(reader)
+    if is_first:
+        reader.timer.start()
+    else:
+        reader.stop()
+
+
+def _forget() -> None:
+    """After a fork: the process that waits belongs to the parent."""
+    global _lock
+    _lock = threading.Lock()
+    _strangers.extend(_idle)
+    _idle.clear()
 
 
 def is_hdf5(path: str | Path) -> bool:
@@ -179,18 +269,12 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main(paths: list[str]) -> None:
-    """Read files one after the other; runs in the child.
-
-    Parameters
-    ----------
-    paths : list of str
-        HDF5 files.
-    """
+def main() -> None:
+    """Read the files whose names come in, a JSON string on each line; runs in the child."""
     _limit_memory()
-    for path in paths:
+    for line in sys.stdin:
         try:
-            _read_all(path)
+            _read_all(json.loads(line))
         except Exception as error:  # whatever the library says of a damaged file
             # the text of an OSError repeats the whole path
             why = " ".join(f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}".split())[
@@ -200,8 +284,11 @@ def main(paths: list[str]) -> None:
                 f"refused which is damaged ({why}), need a file that is whole; fetch or export it again.",
                 flush=True,
             )
-            return
 
+
+atexit.register(stop_idle)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

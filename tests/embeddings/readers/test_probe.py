@@ -1,5 +1,6 @@
 """Damaged NetCDF files are named; they never take this process with them."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -19,8 +20,15 @@ def cube(tmp_path):
     return path
 
 
+@pytest.fixture(autouse=True)
+def _own_process():
+    """No process that other tests left."""
+    probe.stop_idle()
+
+
 def test_a_whole_file_is_read_once_and_remembered(cube, monkeypatch):
     check_readable([cube])
+    probe.stop_idle()
     monkeypatch.setattr(sys, "executable", "/nothing/that/runs")
     check_readable([cube])
     cube.write_bytes(cube.read_bytes() + b" ")
@@ -86,3 +94,45 @@ def test_a_crash_or_a_hang_of_the_library_is_told(cube, tmp_path, monkeypatch, c
     monkeypatch.setattr(probe, "SILENT_S", silent_s)
     with pytest.raises(InputError, match=message):
         check_readable([cube])
+
+
+def test_one_process_reads_one_file_after_the_other_and_ends(cube, tmp_path, monkeypatch):
+    other = tmp_path / "two\nlines.nc"
+    other.write_bytes(cube.read_bytes())
+    check_readable([cube])
+    (reader,) = probe._idle
+    check_readable([other])
+    assert probe._idle == [reader]
+    monkeypatch.setattr(probe, "IDLE_S", 0.05)
+    other.write_bytes(cube.read_bytes() + b" ")
+    check_readable([other])
+    assert reader.child.wait(10) == -9
+
+
+def test_a_process_that_was_killed_while_it_waited_blames_no_file(cube, tmp_path):
+    check_readable([cube])
+    probe._idle[0].child.kill()
+    (tmp_path / "other.nc").write_bytes(cube.read_bytes())
+    check_readable([tmp_path / "other.nc"])
+
+
+def test_a_forked_process_reads_by_one_of_its_own(cube, tmp_path):
+    (tmp_path / "other.nc").write_bytes(cube.read_bytes())
+    check_readable([cube])
+    code = f"""
+import os
+from fluxlens.embeddings.readers import probe
+probe.check_readable([{str(cube)!r}])
+pid = os.fork()
+if not pid:
+    assert not probe._idle
+    probe.check_readable([{str(tmp_path / "other.nc")!r}])
+    probe.stop_idle()
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+assert probe._idle[0].find_fault(probe.Path({str(cube)!r})) == ""
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
