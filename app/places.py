@@ -96,7 +96,7 @@ def add_uploaded_places(state: State, data: ExplorerData, name: str, content: by
     notes: list[str] = []
     try:
         with uploaded_file(name, content, "places.geojson") as path, collect_data_warnings(notes):
-            found = read_places(path)
+            uploaded = read_places(path)
     except InputError as error:
         state.message = str(error)
         return
@@ -105,7 +105,7 @@ def add_uploaded_places(state: State, data: ExplorerData, name: str, content: by
         state.message = f"Got {len(PLACE_COLOURS)} places already, need a free colour; remove a place first."
         return
     outside, beyond = [], []
-    for number, place in enumerate(found, 1):
+    for number, place in enumerate(uploaded, 1):
         before = len(state.places)
         if before == len(PLACE_COLOURS):
             beyond.append(place.name or str(number))
@@ -116,7 +116,7 @@ def add_uploaded_places(state: State, data: ExplorerData, name: str, content: by
             add_area(state, data, place.geometry, place.name)
         if len(state.places) == before:
             outside.append(place.name or str(number))
-    if len(outside) == len(found):
+    if len(outside) == len(uploaded):
         return  # with the message that says so
     # One that is outside is said, and does not keep the others from the charts.
     if outside:
@@ -125,7 +125,7 @@ def add_uploaded_places(state: State, data: ExplorerData, name: str, content: by
         )
     if beyond:
         notes.append(
-            f"{len(found)} features, of which {free} have a free colour: left out ({first_few(beyond)})."
+            f"{len(uploaded)} features, of which {free} have a free colour: left out ({first_few(beyond)})."
         )
     state.param.update(message="", notes=notes)
 
@@ -134,7 +134,7 @@ def _add_point(state: State, data: ExplorerData, point: geometries.Point) -> Non
     """Add the pixel at a point; sets ``state.message`` outside the scene."""
     try:
         data.grid.pixel(point.lon, point.lat)  # its words on a point outside name lon and lat
-        row, col = data.locate(*(float(part) for part in data.grid.xy(point.lon, point.lat)))
+        row, col = data.locate(*(float(metres) for metres in data.grid.xy(point.lon, point.lat)))
     except InputError as error:
         state.message = str(error)
         return

@@ -136,11 +136,11 @@ def leave_year_out_climatology(
     if len(years) < 2:
         raise InputError("Got a series of one year, need two or more for a climatology; give a longer one.")
     # One climatology per year left out; each gives the days of that year alone.
-    parts = []
+    by_year = []
     for one in years:
-        others = doy_climatology(series, set(years) - {one}, half_window_days)
-        parts.append(others.sel(time=others["time"].dt.year == one))
-    return xr.concat(parts, "time").sortby("time")
+        expected = doy_climatology(series, set(years) - {one}, half_window_days)
+        by_year.append(expected.sel(time=expected["time"].dt.year == one))
+    return xr.concat(by_year, "time").sortby("time")
 
 
 def pft_climatology(

@@ -465,19 +465,19 @@ def cut_cell(cells: pd.Series) -> str:
         The cell, where it is shorter than that of each other row (of numbers with decimals: has fewer of them); empty
         for fewer than ten other rows, of which none can be sure.
     """
-    last, others = str(cells.iloc[-1]), cells.iloc[:-1].dropna().astype(str)
-    others = others[others != ""]
-    if len(others) < MIN_ROWS_TO_JUDGE_END or not last:
+    last, earlier = str(cells.iloc[-1]), cells.iloc[:-1].dropna().astype(str)
+    earlier = earlier[earlier != ""]
+    if len(earlier) < MIN_ROWS_TO_JUDGE_END or not last:
         return ""
     mark = r"[.,]"
-    if others.str.contains(mark, regex=True).all():
-        decimals = others.str.split(mark, regex=True).str[-1].str.len()
+    if earlier.str.contains(mark, regex=True).all():
+        decimals = earlier.str.split(mark, regex=True).str[-1].str.len()
         pieces = re.split(mark, last)
         is_short = (len(pieces[-1]) if len(pieces) > 1 else 0) < decimals.min()
     else:
         # Texts of one length, such as dates; whole numbers have all lengths.
         is_short = (
-            others.str.len().nunique() == 1 and len(last) < len(others.iloc[0]) and len(others.iloc[0]) > 3
+            earlier.str.len().nunique() == 1 and len(last) < len(earlier.iloc[0]) and len(earlier.iloc[0]) > 3
         )
     return last if is_short else ""
 
@@ -539,8 +539,8 @@ def choose_separator(lines: Sequence[str]) -> str:
             continue
         # The header decides the number of cells. A decimal comma splits the rows but not the header.
         if counts and counts[0] > 1:
-            found = float(np.mean([count == counts[0] for count in counts])), counts[0]
-            best, score = max((best, score), (candidate, found), key=lambda one: one[1])
+            candidate_score = float(np.mean([count == counts[0] for count in counts])), counts[0]
+            best, score = max((best, score), (candidate, candidate_score), key=lambda one: one[1])
     if score[0] >= 0.5:
         return best
     spaced = [len(line.split()) for line in lines]
@@ -609,13 +609,13 @@ def parse_columns(
         if at_once is None:
             return pd.read_csv(source, **options)
         # Some rows at a time, so that a stream can bound what it gives for them.
-        parts = []
+        chunks = []
         with pd.read_csv(source, **options, chunksize=at_once) as reader:
-            for part in reader:
-                parts.append(part)
+            for chunk in reader:
+                chunks.append(chunk)
                 if on_rows is not None:
                     on_rows()
-        return pd.concat(parts, ignore_index=True)
+        return pd.concat(chunks, ignore_index=True)
     except pd.errors.EmptyDataError:
         return pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in dtypes.items()})
 
@@ -659,10 +659,10 @@ def _joined_decimals(table: pd.DataFrame, head: list[str], separator: str, what:
     n = len(head)
     if separator != "," or table.shape[1] != 2 * n or table.empty:
         return None
-    whole, part = table.columns[::2], table.columns[1::2]
+    whole, decimals = table.columns[::2], table.columns[1::2]
     # Both halves must be digits in every row; one text column is enough to refuse.
     digits = all(table[name].str.fullmatch(r"\s*[+-]?\d+\s*").all() for name in whole)
-    digits = digits and all(table[name].str.fullmatch(r"\d+\s*").all() for name in part)
+    digits = digits and all(table[name].str.fullmatch(r"\d+\s*").all() for name in decimals)
     if not digits:
         return None
     warnings.warn(
@@ -670,7 +670,7 @@ def _joined_decimals(table: pd.DataFrame, head: list[str], separator: str, what:
         DataWarning,
         stacklevel=4,
     )
-    pairs = zip(head, whole, part, strict=True)
+    pairs = zip(head, whole, decimals, strict=True)
     return pd.DataFrame({name: table[a].str.strip() + "." + table[b].str.strip() for name, a, b in pairs})
 
 

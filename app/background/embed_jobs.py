@@ -201,8 +201,8 @@ class EmbedJob:
         digest = self.scene.attrs.get("scene_digest")
         cube = on_demand.on_demand(sensors, model, box.first, box.last, digest, aligned, self._check_stop)
         rows, cols = (
-            slice(part.start - whole.start, part.stop - whole.start)
-            for part, whole in zip((box.rows, box.cols), aligned, strict=True)
+            slice(span.start - whole.start, span.stop - whole.start)
+            for span, whole in zip((box.rows, box.cols), aligned, strict=True)
         )
         # From the aligned box back to the one drawn; blocks that it cuts are computed whole.
         cube = cube.isel(y=rows, x=cols)

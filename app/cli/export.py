@@ -268,7 +268,12 @@ def export_points(
 
 
 def export_summary(
-    store: str, catalog: str | None, snapshot: str | None, out: str, window: str, others: dict[str, Any]
+    store: str,
+    catalog: str | None,
+    snapshot: str | None,
+    out: str,
+    window: str,
+    other_options: dict[str, Any],
 ) -> None:
     """One vector per pixel of a store for a window of days.
 
@@ -282,7 +287,7 @@ def export_summary(
         File to write, ``.tif``, ``.nc`` or ``.zarr``.
     window : str
         ``START:END``, ISO dates.
-    others : dict
+    other_options : dict
         Values by option of those that do not go with a summary; None where not given.
 
     Raises
@@ -292,7 +297,7 @@ def export_summary(
     """
     from fluxlens.embeddings.export import paths, summary
 
-    if extra := [name for name, value in others.items() if value is not None]:
+    if extra := [name for name, value in other_options.items() if value is not None]:
         raise InputError(f"Got --summary with {extra[0]}, need it without; leave one out.")
     # Before the store is opened: one of a catalog entry may have to be computed first.
     paths.check_path(out, paths.CUBES | paths.MAPS)

@@ -65,5 +65,5 @@ def count_bytes(value: Any) -> int:
         What has no ``nbytes`` counts 0.
     """
     if isinstance(value, tuple | list):
-        return sum(count_bytes(part) for part in value)
+        return sum(count_bytes(item) for item in value)
     return int(getattr(value, "nbytes", 0))

@@ -214,13 +214,13 @@ def _average_blocks(array: xr.DataArray, spans: tuple, level: int) -> np.ndarray
         Scene pixels a side in one pixel of the result.
     """
     blocks = []
-    for dim, (size, part) in zip(("y", "x"), spans, strict=True):
+    for dim, (size, span) in zip(("y", "x"), spans, strict=True):
         # Pixels of this array in one pixel of the result: below 1 where a 20 m sensor is shown at 10 m.
         ratio = array.sizes[dim] / size * level
         block = max(1, round(ratio))
         # A mean of some samples a side is as good on screen as that of hundreds.
         step = max(1, block // BLOCK_SAMPLES)
-        array = array.isel({dim: slice(int(part.start * ratio), int(np.ceil(part.stop * ratio)), step)})
+        array = array.isel({dim: slice(int(span.start * ratio), int(np.ceil(span.stop * ratio)), step)})
         blocks.append(block // step)
     values = array.values.astype("float32")
     # The last block of a side may be cut by the edge of the scene; its last pixel is repeated to fill it.

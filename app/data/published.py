@@ -117,7 +117,7 @@ class PublishedEmbeddings:
         values = np.full((*rows.shape, 3), np.nan, np.float32)
         if inside.any():
             # One window is read and picked from: single pixels would read a chunk each.
-            row_span, col_span = (_bounding_slice(part[inside]) for part in (rows, cols))
+            row_span, col_span = (_bounding_slice(indices[inside]) for indices in (rows, cols))
             window = self._read_components(index, row_span, col_span)
             values[inside] = window[rows[inside] - row_span.start, cols[inside] - col_span.start]
         # A published cube of simulated data says so in the caption.
@@ -145,8 +145,8 @@ class PublishedEmbeddings:
         """(pixel, feature) of some images and pixels, those under cloud left out."""
         images = np.unique(np.linspace(0, self.cube.sizes["time"] - 1, SAMPLE_IMAGES).round().astype(int))
         # image by image: a cube may be larger than memory
-        parts = [self.cube.embedding.isel(time=i).isel(self._thinned).values for i in images]
-        vectors = np.concatenate([part.reshape(-1, part.shape[-1]) for part in parts])
+        images_px = [self.cube.embedding.isel(time=i).isel(self._thinned).values for i in images]
+        vectors = np.concatenate([image_px.reshape(-1, image_px.shape[-1]) for image_px in images_px])
         return vectors[np.isfinite(vectors).all(1)]
 
     @cached_property
@@ -183,8 +183,8 @@ class PublishedEmbeddings:
         ny, nx = self.grid.shape
         viewport = viewport or Viewport(1, 0, ny, 0, nx)
         rows, cols = (
-            np.minimum(np.arange(part.start, part.stop) * viewport.level + viewport.level // 2, size - 1)
-            for part, size in ((viewport.rows, ny), (viewport.cols, nx))
+            np.minimum(np.arange(span.start, span.stop) * viewport.level + viewport.level // 2, size - 1)
+            for span, size in ((viewport.rows, ny), (viewport.cols, nx))
         )
         x, y = np.meshgrid(self.grid.x[cols], self.grid.y[rows])
         # Neighbouring UTM zones: through longitude and latitude, pixel by pixel.
@@ -193,7 +193,7 @@ class PublishedEmbeddings:
         left, bottom, right, top = self._cube_grid.extent
         inside = (x >= left) & (x < right) & (y > bottom) & (y <= top)
         row, col = (top - y) // self._cube_grid.size_m, (x - left) // self._cube_grid.size_m
-        return tuple(np.where(inside, part, -1).astype(int) for part in (row, col))
+        return tuple(np.where(inside, indices, -1).astype(int) for indices in (row, col))
 
 
 def _bounding_slice(indices: np.ndarray) -> slice:

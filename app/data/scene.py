@@ -297,10 +297,10 @@ class SceneData:
         """
         level = 1 if viewport is None else viewport.level
         ny, nx = self.grid.shape
-        parts = (slice(0, ny), slice(0, nx)) if viewport is None else (viewport.rows, viewport.cols)
+        spans = (slice(0, ny), slice(0, nx)) if viewport is None else (viewport.rows, viewport.cols)
         rows, cols = (
-            np.minimum(np.arange(part.start, part.stop) * level + level // 2, size - 1)
-            for part, size in zip(parts, (ny, nx), strict=True)
+            np.minimum(np.arange(span.start, span.stop) * level + level // 2, size - 1)
+            for span, size in zip(spans, (ny, nx), strict=True)
         )
         return self.store.holds(rows[:, None], cols)
 

@@ -32,8 +32,8 @@ def growing_weight(scene: SceneData) -> np.ndarray:
         predicted = None
     if predicted is not None:
         gpp = predicted.gpp
-        others = [dim for dim in gpp.dims if dim != "time"]
-        mean = gpp.mean(others).values
+        space_dims = [dim for dim in gpp.dims if dim != "time"]
+        mean = gpp.mean(space_dims).values
         at = pd.DatetimeIndex(gpp.time.values).normalize()
         # Days without weather have no GPP; a store of a dead season has none above zero, and the sun must do.
         known = np.isfinite(mean)

@@ -83,7 +83,7 @@ class ChartTemplate:
         self._marks = {name: chart.marks for name, chart in charts.items()}
         self._ids = {
             name: {
-                label: {part: handles[part].id for part in ("source", "glyph_renderer", "glyph")}
+                label: {role: handles[role].id for role in ("source", "glyph_renderer", "glyph")}
                 for label, handles in chart.handles.items()
             }
             for name, chart in charts.items()
@@ -111,8 +111,8 @@ class ChartTemplate:
         for (name, marks), figure in zip(self._marks.items(), figures, strict=True):
             models = {model.id: model for model in figure.references()}
             handles = {
-                label: {part: models[new_ids[old]] for part, old in parts.items()}
-                for label, parts in self._ids[name].items()
+                label: {role: models[new_ids[old]] for role, old in ids.items()}
+                for label, ids in self._ids[name].items()
             }
             out[name] = RenderedChart.from_models(marks, figure, handles)
         return out

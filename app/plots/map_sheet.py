@@ -115,7 +115,7 @@ def render_png(
         level = viewport.level
         image = with_chosen_colours(data.layer_image(state.layer_key, viewport), state)
         values, masked = image.values, image.masked
-        rows, cols = (slice(part.start * level, part.stop * level) for part in (viewport.rows, viewport.cols))
+        rows, cols = (slice(span.start * level, span.stop * level) for span in (viewport.rows, viewport.cols))
     left, top = grid.left_m + cols.start * grid.size_m, grid.top_m - rows.start * grid.size_m
     window = Grid(grid.crs, left, top, grid.size_m * level, values.shape[1], values.shape[0])
     painted = Image.fromarray(paint(values, image.style, masked), "RGBA")

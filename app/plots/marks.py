@@ -81,7 +81,7 @@ def area_outline(x: Any, low: Any, high: Any) -> tuple[np.ndarray, np.ndarray]:
         ys += [low[run], high[run][::-1], [np.nan]]
     if not xs:
         return x[:0], low[:0]
-    return np.concatenate([np.asarray(part, x.dtype) for part in xs[:-1]]), np.concatenate(ys[:-1])
+    return np.concatenate([np.asarray(segment, x.dtype) for segment in xs[:-1]]), np.concatenate(ys[:-1])
 
 
 def source_columns(mark: Mark, tables: Tables) -> list:
@@ -250,9 +250,13 @@ class RenderedChart:
         figure.title = None
         figure.toolbar.tools = [tool for tool in figure.toolbar.tools if isinstance(tool, HoverTool)]
         for side in ("left", "right", "above", "below", "center"):
-            parts = getattr(figure, side)
-            unused = [p for p in parts if isinstance(p, Legend) or (isinstance(p, Grid) and p.dimension == 0)]
-            setattr(figure, side, [part for part in parts if part not in unused])
+            models = getattr(figure, side)
+            unused = [
+                model
+                for model in models
+                if isinstance(model, Legend) or (isinstance(model, Grid) and model.dimension == 0)
+            ]
+            setattr(figure, side, [model for model in models if model not in unused])
 
     def _renderers_on_main_axis(self) -> list:
         """Renderers that the range of the y axis must hold: not those of a second axis, nor the shading."""

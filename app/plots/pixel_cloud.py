@@ -312,16 +312,16 @@ def spread_apart(
     numpy.ndarray
         Some of ``picks``, apart by at least ``LABEL_SHARE`` of the frame in x, or half of that in y.
     """
-    kept: list[int] = []
+    selected: list[int] = []
     if not len(picks):
         return picks
     # Words are wider than they are high; a path along one axis alone has no extent in the other.
     extents = frame or (float(np.ptp(x)), float(np.ptp(y)))
     wide, high = (max(extent, 1e-9) * LABEL_SHARE for extent in extents)
     for pick in picks:
-        if all(abs(x[pick] - x[k]) >= wide or abs(y[pick] - y[k]) >= high / 2 for k in kept):
-            kept.append(int(pick))
-    return np.array(kept, int)
+        if all(abs(x[pick] - x[k]) >= wide or abs(y[pick] - y[k]) >= high / 2 for k in selected):
+            selected.append(int(pick))
+    return np.array(selected, int)
 
 
 def _contains(geometry: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:

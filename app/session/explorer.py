@@ -787,10 +787,14 @@ class Explorer(pn.viewable.Viewer):
 
         state, data = self.state, self._require_data()
         tower = data.tower if state.show_tower else None
-        others = [(PLACE_COLOURS[o.slot], data.place_series(o)) for o in state.places if o is not state.place]
+        other_places = [
+            (PLACE_COLOURS[o.slot], data.place_series(o)) for o in state.places if o is not state.place
+        ]
         colour = PLACE_COLOURS[state.place.slot]
         series = data.place_series(state.place)
-        return plots.series_charts(series, data.weather, tower, data.simulated, colour, other_places=others)
+        return plots.series_charts(
+            series, data.weather, tower, data.simulated, colour, other_places=other_places
+        )
 
     # Names of an earlier version.
     embedding_map, series_charts = map, charts

@@ -31,7 +31,7 @@ def _parse_boolean(text: str) -> bool:
 
 
 def _parse_numbers(text: str) -> tuple[float, ...]:
-    numbers = tuple(float(part) for part in text.split(","))
+    numbers = tuple(float(item) for item in text.split(","))
     if not all(math.isfinite(number) for number in numbers):
         raise ValueError(text)
     return numbers
@@ -191,10 +191,10 @@ def restore(fields: dict[str, str], state: State, data: ExplorerData) -> None:
     if fields.get("current", "").isdigit() and int(fields["current"]) in slots:
         state.current = int(fields["current"])
     if wrong:
-        parts = " and ".join(f"{key}={fields[key][:40]!r}" for key in wrong[:MAX_NAMED])
+        wrong_fields = " and ".join(f"{key}={fields[key][:40]!r}" for key in wrong[:MAX_NAMED])
         more = f" and {len(wrong) - MAX_NAMED} more" if len(wrong) > MAX_NAMED else ""
         state.message = (
-            f"Got a link with {parts}{more}, which this store does not have or which is no such value; "
+            f"Got a link with {wrong_fields}{more}, which this store does not have or which is no such value; "
             "need one made here. The rest of the view is restored."
         )
     if fields.get("given") and not data.observations.uploaded_file:
@@ -272,7 +272,7 @@ def _parse_charts(text: str) -> list[str]:
 
 def _parse_pins(text: str, data: ExplorerData, names: dict[int, str]) -> list[Place]:
     # Cut before parsing: a link is written by anyone and may hold a million pins.
-    places = [_parse_pin(part, data) for part in text.split(";")[: len(PLACE_COLOURS)]]
+    places = [_parse_pin(pin, data) for pin in text.split(";")[: len(PLACE_COLOURS)]]
     if len({place.slot for place in places}) < len(places):
         raise InputError("two pins of one colour")
     places = [replace(place, name=names.get(place.slot, "")) for place in places]
@@ -293,7 +293,7 @@ def _parse_labels(text: str, data: ExplorerData) -> list:
 def _parse_pin(text: str, data: ExplorerData) -> Place:
     """The place of ``SLOT:ROW,COL``."""
     slot, at = text.split(":")
-    row, col = (int(part) for part in at.split(","))
+    row, col = (int(index) for index in at.split(","))
     # The link may be of a larger scene; a pin outside would index from the end.
     if not (0 <= row < data.grid.ny and 0 <= col < data.grid.nx and 0 <= int(slot) < len(PLACE_COLOURS)):
         raise InputError(f"pin {text}")

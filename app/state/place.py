@@ -45,5 +45,5 @@ class Place:
     @property
     def outlines(self) -> list[np.ndarray]:
         """Outer ring of each part of the area, (corner, 2) of lon, lat in degrees; none for a pixel."""
-        parts = self.area.geoms if self.area else ()
-        return [shapely.get_coordinates(part.exterior) for part in parts]
+        polygons = self.area.geoms if self.area else ()
+        return [shapely.get_coordinates(polygon.exterior) for polygon in polygons]

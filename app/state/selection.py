@@ -189,14 +189,14 @@ class State(param.Parameterized):
         name = " ".join(name.split())
         if self.place is None or name == self.place.label:
             return
-        others = {place.label for place in self.places if place.slot != self.current}
-        if name in others:
+        taken = {place.label for place in self.places if place.slot != self.current}
+        if name in taken:
             self.message = f"Got the name {name!r}, which another place has; need one of its own."
             return
         if len(name) > MAX_NAME_LENGTH:
             self.message = f"Got a name of {len(name)} letters, need at most {MAX_NAME_LENGTH}; shorten it."
             return
-        new = replace(self.place, name=name or self.free_name(self.place.kind, others))
+        new = replace(self.place, name=name or self.free_name(self.place.kind, taken))
         self.param.update(places=[new if place is self.place else place for place in self.places], message="")
 
     def free_name(self, name: str, taken: set[str] | None = None) -> str:

@@ -71,11 +71,11 @@ class ColourBar(JSComponent):
     def _take(self, event) -> None:
         if self._showing:
             return
-        others = {label: value for label, value in self._state.colours.items() if label != self._label}
+        other_ranges = {label: value for label, value in self._state.colours.items() if label != self._label}
         if not event.new:
-            self._state.colours = others
+            self._state.colours = other_ranges
             return
         low, high, palette = event.new
         # What a browser sends may be anything; a wrong range or name must not reach the drawing code.
         if palette in self.palettes and float(low) < float(high):
-            self._state.colours = others | {self._label: (float(low), float(high), palette)}
+            self._state.colours = other_ranges | {self._label: (float(low), float(high), palette)}

@@ -169,22 +169,22 @@ def file_content(
     # What is written first: a zipped Zarr is a folder until the end, a replay file describes a table.
     written_suffix = {".zarr.zip": ".zarr", ".json": ".csv"}.get(suffix, Path(f"x{suffix}").suffix)
     if suffix == ".tif":
-        found = map_sheet.layer_dataset(state, data)
+        result = map_sheet.layer_dataset(state, data)
     elif suffix in CHART_FORMATS:
         pins = [place for place in state.places if not place.area]
         places = [state.place] if state.place.area else pins
         make = chart_table.make_table if written_suffix == ".csv" else chart_table.make_cube
-        found = make(data, places, [place.label for place in places])
+        result = make(data, places, [place.label for place in places])
     else:
         selection = export_places(state, data, points)
-        found, _ = extract.collect(data.store, written_suffix, **selection)
+        result, _ = extract.collect(data.store, written_suffix, **selection)
     if suffix == ".json":
-        recipe = replay.from_export(found, file_name(state, data, written_suffix, points), "", **selection)
+        recipe = replay.from_export(result, file_name(state, data, written_suffix, points), "", **selection)
         return io.BytesIO(replay.text(recipe).encode())
     with tempfile.TemporaryDirectory(prefix="fluxlens-") as folder:
         # Through a file even for a download: netCDF and Zarr cannot be written to memory.
         path = Path(folder) / f"places{written_suffix}"
-        writers.write(found, path)
+        writers.write(result, path)
         if suffix == ".zarr.zip":
             path = Path(shutil.make_archive(str(Path(folder) / "packed"), "zip", path))
         return io.BytesIO(path.read_bytes())

@@ -184,11 +184,11 @@ class MapView:
             return
 
         def show() -> None:
-            found = fetching.result()
-            if found is not None:
-                self.plot.draw_basemap(found.rgba, found.extent)
-                if found.credit:
-                    self._credit.object = f'<div class="absent">Around the scene: {found.credit}</div>'
+            image = fetching.result()
+            if image is not None:
+                self.plot.draw_basemap(image.rgba, image.extent)
+                if image.credit:
+                    self._credit.object = f'<div class="absent">Around the scene: {image.credit}</div>'
 
         # Polled by the page: a change made by the fetching thread could be lost while Panel sends the page.
         def poll() -> None:

@@ -32,9 +32,9 @@ class PageBehaviour(JSComponent):
     def _handle_msg(self, data) -> None:
         """A click on the button "CSV" of a chart."""
         if self.make_table is not None and isinstance(data, dict) and isinstance(data.get("table"), str):
-            found = self.make_table(data["table"])
-            if found is not None:
-                self._send_msg({"name": found[0], "text": found[1]})
+            table = self.make_table(data["table"])
+            if table is not None:
+                self._send_msg({"name": table[0], "text": table[1]})
 
 
 def save_buttons(key: str, picture: bool = True) -> str:
@@ -80,8 +80,8 @@ def set_text_alternative(figure, text: str) -> None:
         What is shown, its range and trend.
     """
     # Tags and not ``name``: the tag travels with the figure's own changes, and names are for those who look it up.
-    others = [tag for tag in figure.tags if not str(tag).startswith(TEXT_TAG)]
-    figure.tags = [*others, TEXT_TAG + text]
+    other_tags = [tag for tag in figure.tags if not str(tag).startswith(TEXT_TAG)]
+    figure.tags = [*other_tags, TEXT_TAG + text]
 
 
 def mark_as_map(figure) -> None:

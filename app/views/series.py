@@ -324,7 +324,7 @@ class SeriesView:
             css_classes=["wrap", "gap-8"],
         )
         # Each legend directly above its chart, also when some are hidden.
-        stack = [part for name in self.panes for part in (self.heads[name], self.panes[name])]
+        stack = [pane for name in self.panes for pane in (self.heads[name], self.panes[name])]
         return pn.Column(
             *self.above,
             top,

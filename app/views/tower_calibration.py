@@ -91,12 +91,12 @@ class TowerCalibration:
         self.button.disabled = True
         try:
             # In a thread: the footprint's prediction takes up to a second, in which no other session may wait.
-            found = await asyncio.to_thread(
+            calibration = await asyncio.to_thread(
                 self.data.calibrate_tower, flux, state.min_qc, state.footprint_args
             )
         except InputError as error:
             state.message = str(error)
         else:
-            self.on_calibration(found)
+            self.on_calibration(calibration)
         finally:
             self.button.disabled = False

@@ -116,11 +116,11 @@ def cross_predict(
 
     # Labels come class by class: contiguous folds, as of KFold, would leave out a whole class.
     split = PredefinedSplit(np.arange(len(values)) % folds)
-    parts = {
+    by_fold = {
         tuple(test): apply_linear(values[test], fit(values[train], target[train]))
         for train, test in split.split()
     }
-    out = np.empty((len(values), next(iter(parts.values())).shape[1]), "float32")
-    for test, part in parts.items():
-        out[list(test)] = part
+    out = np.empty((len(values), next(iter(by_fold.values())).shape[1]), "float32")
+    for test, predicted in by_fold.items():
+        out[list(test)] = predicted
     return out

@@ -123,7 +123,7 @@ def classify(measured: list[pd.DataFrame], simulated: list[pd.DataFrame], seed: 
         # Under the null hypothesis measured and simulated are alike: any landscapes may take the measured ones'
         # place.
         order = rng.permutation(len(made))
-        taken, rest = ([made[k] for k in part] for part in (order[: len(real)], order[len(real) :]))
+        taken, rest = ([made[k] for k in indices] for indices in (order[: len(real)], order[len(real) :]))
         null.append(two_sample_test(taken, rest)[0])
     return {
         "balanced_accuracy": accuracy,

@@ -120,14 +120,14 @@ def whittaker(
 
 def _nearest(truth: ClearReflectance, visible: np.ndarray, order: range) -> tuple[np.ndarray, np.ndarray]:
     """First visible clear value (band, y, x) and its day (y, x) in the order of dates given; NaN where none."""
-    found = np.full(truth.values.shape[1:], np.nan, np.float32)
+    values = np.full(truth.values.shape[1:], np.nan, np.float32)
     day = np.full(truth.clear.shape[1:], np.nan)
     # Walk away from the date until every pixel has found a visible clear value.
     for j in order:
         if not visible[j]:
             continue
         take = np.isnan(day) & truth.clear[j]
-        found[:, take], day[take] = truth.values[j][:, take], truth.day[j]
+        values[:, take], day[take] = truth.values[j][:, take], truth.day[j]
         if not np.isnan(day).any():
             break
-    return found, day
+    return values, day

@@ -65,12 +65,12 @@ def evaluate_at_tower(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float 
         # Model and climatology on the same days: those with a measurement and a prediction.
         values = values.sel(time=both).drop_vars("spatial_ref", errors="ignore")
         if pairs.scale == "daily":
-            found = metrics.table(truth, values)
+            by_scale = metrics.table(truth, values)
         else:  # weeks and months as the tower gives them; no finer scale is known
-            found = pd.DataFrame([metrics.scores(truth.values, values.values)], [pairs.scale])
+            by_scale = pd.DataFrame([metrics.scores(truth.values, values.values)], [pairs.scale])
         result |= {
             f"{name}.{scale}.{score}": float(value)
-            for scale, row in found.iterrows()
+            for scale, row in by_scale.iterrows()
             for score, value in row.items()
         }
     return result
@@ -79,7 +79,7 @@ def evaluate_at_tower(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float 
 def tower_report(result: dict) -> str:
     """The ``result`` of ``evaluate_at_tower`` as a table of text."""
     columns = ("n", "nse", "r2", "rmse", "mae", "bias", "kge", "bias2", "variance", "phase")
-    source = ", in ".join(part for part in (result.get("gpp"), result.get("gpp_source_units")) if part)
+    source = ", in ".join(text for text in (result.get("gpp"), result.get("gpp_source_units")) if text)
     lines = [
         f"{result['site']} {result['igbp']}: {result['days']} days, {result['start']} to {result['end']},"
         f" {source}, quality"

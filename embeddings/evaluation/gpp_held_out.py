@@ -160,13 +160,13 @@ def scores(table: pd.DataFrame, predicted: np.ndarray) -> dict[str, float]:
     # A site with a handful of rows has no meaningful efficiency of its own.
     rich = [s for s in counts.index if counts[s] >= RICH_ROWS]
     own = [metrics.nse(table["gpp"][table["site"] == s], predicted[table["site"] == s]) for s in rich]
-    kept = {key: every[key] for key in ("nse", "r2", "rmse", "mae", "bias", "kge")}
+    pooled = {key: every[key] for key in ("nse", "r2", "rmse", "mae", "bias", "kge")}
     types = {
         f"nse_{kind}": metrics.nse(rows["gpp"], predicted[rows.index])
         for kind, rows in table.groupby("type")
         if len(rows) >= TYPE_ROWS
     }
-    return kept | {"median_site_nse": float(np.median(own)) if own else np.nan} | types
+    return pooled | {"median_site_nse": float(np.median(own)) if own else np.nan} | types
 
 
 def coverage(table: pd.DataFrame, band: pd.DataFrame) -> dict[str, float]:

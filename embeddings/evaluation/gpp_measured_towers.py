@@ -97,8 +97,8 @@ def evaluate(
         result |= {f"{name}.{key}": value for key, value in group_scores(rows).items()}
     if gpp_towers.DAILY in groups:
         for scale in TIME_SCALES:
-            found = time_scale_scores(groups[gpp_towers.DAILY], scale)
-            result |= {f"{gpp_towers.DAILY}_{scale}.{key}": value for key, value in found.items()}
+            scale_scores = time_scale_scores(groups[gpp_towers.DAILY], scale)
+            result |= {f"{gpp_towers.DAILY}_{scale}.{key}": value for key, value in scale_scores.items()}
     yield "calibrating", 0.8
     sites = site_rows(frame, DayTerms.from_drivers(towers.sw, towers.drivers))
     folds = gpp_towers.site_folds(frame, seed)
@@ -111,8 +111,8 @@ def evaluate(
             priors = fold_priors(some, folds)
             # The shipped one is that of rows seen at 30 m, as users have them.
             learnt = learnt or engine.learn_prior(some)
-            found = few_rows(some, priors, seed) if few else one_year(some, priors)
-            result |= {f"calibrated.{kind}.{key}": value for key, value in found.items()}
+            few_scores = few_rows(some, priors, seed) if few else one_year(some, priors)
+            result |= {f"calibrated.{kind}.{key}": value for key, value in few_scores.items()}
     result |= {
         f"prior.{a}.{b}": learnt.covariance[i, j]
         for i, a in enumerate(engine.TERMS)
@@ -287,7 +287,7 @@ def few_rows(sites: dict[str, SiteRows], priors: dict[str, engine.Prior], seed: 
     out = {}
     for count in KNOWN_ROWS:
         rng = np.random.default_rng(seed)
-        found: dict[str, list[pd.DataFrame]] = {}
+        checked: dict[str, list[pd.DataFrame]] = {}
         for name, rows in sites.items():
             if len(rows.day) < max(gpp_towers.RICH_ROWS, count + 2):
                 continue
@@ -296,9 +296,9 @@ def few_rows(sites: dict[str, SiteRows], priors: dict[str, engine.Prior], seed: 
                 known[rng.choice(len(rows.day), count, replace=False)] = True
                 # Two rows of one day are one measured day.
                 if len(np.unique(rows.day[known])) >= engine.LEAST_DAYS:
-                    found.setdefault(name, []).append(_apply(rows, known, ~known, priors[name]))
-        if found:
-            each = {name: pd.concat(parts) for name, parts in found.items()}
+                    checked.setdefault(name, []).append(_apply(rows, known, ~known, priors[name]))
+        if checked:
+            each = {name: pd.concat(parts) for name, parts in checked.items()}
             out |= {f"{count}_rows.{key}": value for key, value in _before_after(each).items()}
     return out
 
@@ -324,25 +324,25 @@ def one_year(sites: dict[str, SiteRows], priors: dict[str, engine.Prior]) -> dic
         for known in years:
             for other in years:
                 if other != known:
-                    part = _apply(rows, year == known, year == other, priors[name])
-                    before.append(metrics.nse(part["gpp"], part["before"]))
-                    after.append(metrics.nse(part["gpp"], part["after"]))
-                    each.setdefault(name, []).append(part)
+                    checked = _apply(rows, year == known, year == other, priors[name])
+                    before.append(metrics.nse(checked["gpp"], checked["before"]))
+                    after.append(metrics.nse(checked["gpp"], checked["after"]))
+                    each.setdefault(name, []).append(checked)
     if not each:
         return {}
-    found = _before_after({name: pd.concat(parts) for name, parts in each.items()})
-    found |= {
+    scores = _before_after({name: pd.concat(parts) for name, parts in each.items()})
+    scores |= {
         "median_year_nse_before": float(np.median(before)),
         "median_year_nse_after": float(np.median(after)),
     }
-    return {f"1_year.{key}": value for key, value in found.items()}
+    return {f"1_year.{key}": value for key, value in scores.items()}
 
 
 def _apply(rows: SiteRows, known: np.ndarray, other: np.ndarray, prior: engine.Prior) -> pd.DataFrame:
     adjustment, _ = engine.fit({"": rows.take(known)}, prior)
-    part = rows.take(other)
-    mean, inside = adjustment.check(part)
-    return pd.DataFrame({"gpp": part.gpp, "before": part.predicted, "after": mean, "inside": inside})
+    held_out = rows.take(other)
+    mean, inside = adjustment.check(held_out)
+    return pd.DataFrame({"gpp": held_out.gpp, "before": held_out.predicted, "after": mean, "inside": inside})
 
 
 def _before_after(each: dict[str, pd.DataFrame]) -> dict[str, float]:

@@ -160,7 +160,7 @@ class Coverage:
         # 90 % of the errors should lie within 1.645 sigma, whatever their size: calibration, not accuracy.
         inside = known & (np.abs(error) <= NORMAL_90 * sigma)
         in_class = [((distance >= a) & (distance <= b))[:, None] for a, b in DISTANCES.values()]
-        return cls(*(np.array([(hit & part).sum() for part in in_class]) for hit in (inside, known)))
+        return cls(*(np.array([(hit & rows).sum() for rows in in_class]) for hit in (inside, known)))
 
     def __add__(self, other: Coverage) -> Coverage:
         return Coverage(self.inside + other.inside, self.total + other.total)

@@ -48,9 +48,9 @@ def evaluate(
     models = {}
     with TemporaryDirectory() as folder:
         for name in scenes:
-            others = tuple(str(path) for other, path in paths.items() if other != name)
+            other_cubes = tuple(str(path) for other, path in paths.items() if other != name)
             out = Path(folder) / f"without-{name}.safetensors"
-            yield from embedder.train_fusion(out, replace(config, cubes=others), encoders=encoders)
+            yield from embedder.train_fusion(out, replace(config, cubes=other_cubes), encoders=encoders)
             models[name] = checkpoints.load(out, device)
     sensors = next(iter(models.values())).config.sensors
     own = {name: encoders / f"{name}.safetensors" for name in sensors} if encoders else {}

@@ -140,8 +140,8 @@ def _choose_strength(groups: list[Moments]) -> float:
     """The penalty with the least error when each group is predicted by the others."""
     errors = np.zeros(len(STRENGTHS))
     for i, left_out in enumerate(groups):
-        others = reduce(Moments.__add__, groups[:i] + groups[i + 1 :])
-        errors += [left_out.error(others.fit(strength)) for strength in STRENGTHS]
+        other_groups = reduce(Moments.__add__, groups[:i] + groups[i + 1 :])
+        errors += [left_out.error(other_groups.fit(strength)) for strength in STRENGTHS]
     return STRENGTHS[errors.argmin()]
 
 
@@ -169,18 +169,18 @@ def logistic(x: np.ndarray, kind: np.ndarray, group: np.ndarray) -> np.ndarray:
 
     x, out = np.asarray(x, "float64"), kind.copy()
     # Folds of whole sites, for the choice of the penalty alone: per site it would take as many more fits.
-    parts = [np.isin(group, names) for names in site_folds(pd.Series(group))]
-    part_of = np.select(parts, range(len(parts)))  # (row,)
-    for part in parts:
-        xs, kinds = x[~part], kind[~part]
+    folds = [np.isin(group, names) for names in site_folds(pd.Series(group))]
+    fold_of = np.select(folds, range(len(folds)))  # (row,)
+    for fold in folds:
+        xs, kinds = x[~fold], kind[~fold]
         inner = {strength: kinds.copy() for strength in LOGISTIC_STRENGTHS}
         # The penalty is chosen without the fold that is predicted with it.
-        for train, test in LeaveOneGroupOut().split(xs, kinds, part_of[~part]):
+        for train, test in LeaveOneGroupOut().split(xs, kinds, fold_of[~fold]):
             for strength, predicted in inner.items():
                 predicted[test] = _fit_classifier(xs[train], kinds[train], strength).predict(xs[test])
         best = max(inner, key=lambda strength: balanced_accuracy_score(kinds, inner[strength]))
         # Prediction leaves out one site at a time, with the fold's penalty.
-        for name in np.unique(group[part]):
+        for name in np.unique(group[fold]):
             out[group == name] = _fit_classifier(x[group != name], kind[group != name], best).predict(
                 x[group == name]
             )
@@ -249,8 +249,8 @@ def evaluate(path: str | Path, model: Embedder) -> Steps[tuple[dict[str, float],
         air = table[weather].fillna(table[weather].median()).to_numpy(float)
         for name, x in {"bands": bands, "embedding": z, "both": np.column_stack([z, bands])}.items():
             yield f"probing {name} and weather", 0.9
-            found = ridge_and_trees(np.column_stack([x, air]), table["gpp"].to_numpy(), site)
-            numbers[f"{name}_weather_gpp_r2"] = metrics.nse(table["gpp"].to_numpy(), found)
+            predicted = ridge_and_trees(np.column_stack([x, air]), table["gpp"].to_numpy(), site)
+            numbers[f"{name}_weather_gpp_r2"] = metrics.nse(table["gpp"].to_numpy(), predicted)
             lines.append(f"{name} and weather: {numbers[f'{name}_weather_gpp_r2']:.3f}")
     columns = {
         "gpp_r2": "R2",

@@ -63,8 +63,8 @@ def window_vector(daily: np.ndarray) -> np.ndarray:
     numpy.ndarray
         (..., 3 variable): mean, standard deviation, and half the range of the means of equal parts of about 30 days.
     """
-    parts = np.array_split(daily, max(1, round(len(daily) / PART_DAYS)))
-    means = np.stack([part.mean(0) for part in parts])
+    periods = np.array_split(daily, max(1, round(len(daily) / PART_DAYS)))
+    means = np.stack([period.mean(0) for period in periods])
     return np.concatenate([daily.mean(0), daily.std(0), (means.max(0) - means.min(0)) / 2], -1)
 
 
@@ -128,33 +128,33 @@ def evaluate_classes(
     name_of = pd.Series([f"{one} {other}" for one, other in zip(group, kind, strict=True)])
     usable = name_of.map(name_of.value_counts()).to_numpy() >= LEAST_OF_A_CLASS
     # Regions with two classes or more: one class alone is always told right.
-    parts = {
+    series_of_region = {
         str(one): usable & (group == one)
         for one in np.unique(group)
         if len(np.unique(kind[usable & (group == one)])) > 1
     }
-    if not parts:
+    if not series_of_region:
         raise InputError(
             f"Got no region with two classes of {label} of {LEAST_OF_A_CLASS} series each, need one; add series."
         )
-    numbers: dict[str, float] = {"series": int(sum(part.sum() for part in parts.values()))}
-    numbers["classes"] = len(np.unique(name_of[np.any(list(parts.values()), 0)]))
+    numbers: dict[str, float] = {"series": int(sum(members.sum() for members in series_of_region.values()))}
+    numbers["classes"] = len(np.unique(name_of[np.any(list(series_of_region.values()), 0)]))
     for at, (name, rows) in enumerate(inputs.items()):
         yield f"probing {name}", 0.6 + 0.4 * at / len(inputs)
         x = np.concatenate(rows)
         x = x[:, np.isfinite(x).all(0)]
         scores = []
-        for region, part in parts.items():
-            predicted = _classify(x[part], kind[part])
+        for region, members in series_of_region.items():
+            predicted = _classify(x[members], kind[members])
             scores.append(
-                (balanced_accuracy_score(kind[part], predicted), accuracy_score(kind[part], predicted))
+                (balanced_accuracy_score(kind[members], predicted), accuracy_score(kind[members], predicted))
             )
             numbers[f"{region}_{name}_balanced_accuracy"] = float(scores[-1][0])
         # The mean of the regions, so that the largest region does not decide.
         numbers[f"{name}_balanced_accuracy"], numbers[f"{name}_accuracy"] = map(float, np.mean(scores, 0))
     return numbers, _text(
-        f"{label}: {numbers['classes']} classes of {numbers['series']} series in {len(parts)} regions, each series by"
-        " others of its region",
+        f"{label}: {numbers['classes']} classes of {numbers['series']} series in {len(series_of_region)} regions,"
+        " each series by others of its region",
         numbers,
     )
 
@@ -245,36 +245,38 @@ def evaluate_in_situ(
             list(table[plain[plain_name(group)]].astype(str)[inside]) if group else [name] * int(inside.sum())
         )
         rows["day"] += [f"{name} {one}" for one in day[inside]]
-    found = pd.DataFrame(rows)
+    measured = pd.DataFrame(rows)
     # The score leaves out whole scenes (or groups): rows of one place would otherwise teach their own neighbours.
-    if found["scene"].nunique() < 2:
+    if measured["scene"].nunique() < 2:
         raise InputError(
-            f"Got measurements inside {found['scene'].nunique()} {group or 'scene'}s of {folder}, need two to leave one"
-            " out; add some."
+            f"Got measurements inside {measured['scene'].nunique()} {group or 'scene'}s of {folder}, need two to"
+            " leave one out; add some."
         )
     x_of = {name: np.concatenate(parts) for name, parts in inputs.items()}
     # A band of the tables that the product lacks is no input.
     x_of["bands"] = x_of["bands"][:, np.isfinite(x_of["bands"]).any(0)]
     # All inputs are scored on the same rows, or their scores could not be compared.
-    known = np.all([np.isfinite(x).all(1) for x in x_of.values()], 0) & found["value"].notna().to_numpy()
+    known = np.all([np.isfinite(x).all(1) for x in x_of.values()], 0) & measured["value"].notna().to_numpy()
     numbers: dict[str, float] = {}
-    for variable in found["variable"].unique():
+    for variable in measured["variable"].unique():
         yield f"probing {variable}", 0.9
-        chosen = known & (found["variable"] == variable).to_numpy()
+        chosen = known & (measured["variable"] == variable).to_numpy()
         # Scenes of a few rows would give a score of their own noise.
-        count = found[chosen]["scene"].value_counts()
-        chosen &= found["scene"].isin(count.index[count >= LEAST_ROWS]).to_numpy()
-        part = found[chosen]
-        if part["scene"].nunique() < 2:
+        count = measured[chosen]["scene"].value_counts()
+        chosen &= measured["scene"].isin(count.index[count >= LEAST_ROWS]).to_numpy()
+        subset = measured[chosen]
+        if subset["scene"].nunique() < 2:
             continue
         numbers[f"{variable}_rows"] = int(chosen.sum())
         for name, x in x_of.items():
-            y = part["value"].to_numpy()
-            predicted = linear_probes.ridge(x[chosen], y, part["day"].to_numpy(), part["scene"].to_numpy())
+            y = subset["value"].to_numpy()
+            predicted = linear_probes.ridge(
+                x[chosen], y, subset["day"].to_numpy(), subset["scene"].to_numpy()
+            )
             numbers[f"{variable}_{name}_r2"] = metrics.nse(y, predicted)
             numbers[f"{variable}_{name}_rmse"] = metrics.rmse(y, predicted)
     return numbers, _text(
-        f"Measured in {found['scene'].nunique()} {group or 'scene'}s, each by the others", numbers
+        f"Measured in {measured['scene'].nunique()} {group or 'scene'}s, each by the others", numbers
     )
 
 

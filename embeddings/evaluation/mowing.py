@@ -143,13 +143,13 @@ def evaluate(
     rows = []
     for at, ((source, kind), (detector, key)) in enumerate(detectors.items()):
         yield f"detecting on {source}, {kind}", 0.3 + 0.7 * at / len(detectors)
-        found = detector(units, folds, key)
+        detected = detector(units, folds, key)
         for name in [*sets, "all"] if len(sets) > 1 else ["all"]:
             chosen = [i for i, unit in enumerate(units) if name in (unit.name, "all")]
             # A set whose series have no event has nothing to find.
             if not any(len(units[i].mown) for i in chosen):
                 continue
-            scores = _scores([units[i] for i in chosen], [found[i] for i in chosen])
+            scores = _scores([units[i] for i in chosen], [detected[i] for i in chosen])
             numbers |= {f"{name}_{source}_{kind}_{score}": value for score, value in scores.items()}
             rows.append({"set": name, "series": source.replace("_", " "), "detector": kind, **scores})
     gains = {}
@@ -358,15 +358,15 @@ def _drop_detector(units: list[PlotYear], folds: np.ndarray, key: str) -> list[n
             x = unit.inputs[key][:, 0]
             n = len(unit.day)
             scores[half].append(x[MARGIN - half :][:n] - x[MARGIN + half :][:n])
-    found: list[np.ndarray] = [np.empty(0)] * len(units)
+    detected: list[np.ndarray] = [np.empty(0)] * len(units)
     for fold in np.unique(folds):
         training = np.flatnonzero(folds != fold)
         some = [units[i] for i in training]
         best = [(*_best_threshold(some, [scores[half][i] for i in training]), half) for half in DROP_DAYS]
         _, threshold, half = max(best)
         for i in np.flatnonzero(folds == fold):
-            found[i] = _peaks(scores[half][i], units[i].day, threshold)
-    return found
+            detected[i] = _peaks(scores[half][i], units[i].day, threshold)
+    return detected
 
 
 def _learned_detector(units: list[PlotYear], folds: np.ndarray, key: str) -> list[np.ndarray]:
@@ -380,9 +380,9 @@ def _learned_detector(units: list[PlotYear], folds: np.ndarray, key: str) -> lis
     inputs, mown = [], []
     for unit in units:
         x, n = unit.inputs[key][:, common], len(unit.day)
-        here = x[MARGIN:][:n]
-        changes = [x[MARGIN + lag :][:n] - here for lag in LAGS_DAYS]
-        inputs.append(np.concatenate([here, *changes], 1))  # (day, variable * (1 + lag))
+        on_day = x[MARGIN:][:n]
+        changes = [x[MARGIN + lag :][:n] - on_day for lag in LAGS_DAYS]
+        inputs.append(np.concatenate([on_day, *changes], 1))  # (day, variable * (1 + lag))
         away = np.abs(unit.day[:, None] - unit.mown)  # (day, event)
         mown.append(away.min(1, initial=NEAR_DAYS + 1) <= NEAR_DAYS)
 
@@ -391,7 +391,7 @@ def _learned_detector(units: list[PlotYear], folds: np.ndarray, key: str) -> lis
         y = np.concatenate([mown[i][::TRAINING_STRIDE] for i in members])
         return make_pipeline(StandardScaler(), LogisticRegression(C=inverse_penalty, max_iter=300)).fit(x, y)
 
-    found: list[np.ndarray] = [np.empty(0)] * len(units)
+    detected: list[np.ndarray] = [np.empty(0)] * len(units)
     for fold in np.unique(folds):
         training = np.flatnonzero(folds != fold)
         best = []
@@ -407,8 +407,8 @@ def _learned_detector(units: list[PlotYear], folds: np.ndarray, key: str) -> lis
         _, threshold, inverse_penalty = max(best)
         detector = fit(training, inverse_penalty)
         for i in np.flatnonzero(folds == fold):
-            found[i] = _peaks(detector.decision_function(inputs[i]), units[i].day, threshold)
-    return found
+            detected[i] = _peaks(detector.decision_function(inputs[i]), units[i].day, threshold)
+    return detected
 
 
 def _best_threshold(units: list[PlotYear], scores: list[np.ndarray]) -> tuple[float, float]:
@@ -423,29 +423,29 @@ def _best_threshold(units: list[PlotYear], scores: list[np.ndarray]) -> tuple[fl
 
 def _peaks(score: np.ndarray, day: np.ndarray, threshold: float) -> np.ndarray:
     """Days of highest score (day,) above the threshold, ``LEAST_SEPARATION_DAYS`` apart."""
-    found: list[int] = []
+    peaks: list[int] = []
     for at in np.argsort(-score, kind="stable"):
         if score[at] < threshold:
             break
-        if all(abs(int(day[at]) - other) >= LEAST_SEPARATION_DAYS for other in found):
-            found.append(int(day[at]))
-    return np.array(found, np.int64)
+        if all(abs(int(day[at]) - other) >= LEAST_SEPARATION_DAYS for other in peaks):
+            peaks.append(int(day[at]))
+    return np.array(peaks, np.int64)
 
 
-def _matches(found: np.ndarray, mown: np.ndarray) -> Iterator[int]:
+def _matches(detected: np.ndarray, mown: np.ndarray) -> Iterator[int]:
     """Distances (d) of found days to the mowing each is matched with, the best found first."""
     left = list(mown)
-    for day in found:
+    for day in detected:
         near = min(left, key=lambda one: abs(one - day), default=None)
         if near is not None and abs(near - day) <= TOLERANCE_DAYS:
             left.remove(near)
             yield abs(int(near - day))
 
 
-def _scores(units: list[PlotYear], found: list[np.ndarray]) -> dict[str, float]:
+def _scores(units: list[PlotYear], detected: list[np.ndarray]) -> dict[str, float]:
     """F1, precision and recall of found days, and the median distance of right ones, d."""
-    off = [d for unit, days in zip(units, found, strict=True) for d in _matches(days, unit.mown)]
-    right, said = len(off), sum(len(days) for days in found)
+    off = [d for unit, days in zip(units, detected, strict=True) for d in _matches(days, unit.mown)]
+    right, said = len(off), sum(len(days) for days in detected)
     true = sum(len(unit.mown) for unit in units)
     return {
         "f1": 2 * right / max(said + true, 1),

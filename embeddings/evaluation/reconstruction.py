@@ -243,10 +243,10 @@ def evaluate(
         lines += _table_head(f"mean of {len(scenes)} scenes")
         for key, case in {**CASES, "clean": Case("scenes with hazy dates, without them")}.items():
             # Means over the scenes that have the case; the label says so where some have not.
-            found = [name for name in scenes if f"{name}_{key}_rmse" in numbers]
-            if found:
-                means = [np.mean([numbers[f"{name}_{key}_{m}"] for name in found]) for m in METHODS]
-                share = "" if len(found) == len(scenes) else f" ({len(found)} scenes)"
+            scored = [name for name in scenes if f"{name}_{key}_rmse" in numbers]
+            if scored:
+                means = [np.mean([numbers[f"{name}_{key}_{m}"] for name in scored]) for m in METHODS]
+                share = "" if len(scored) == len(scenes) else f" ({len(scored)} scenes)"
                 _add_row(numbers, lines, f"all_{key}", case.label + share, means)
         _s1_benefit(numbers, lines, "all")
     return numbers, "\n".join(lines)

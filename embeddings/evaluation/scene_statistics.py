@@ -139,12 +139,12 @@ class SceneSample:
         """(triple, band, y, x) dB, the same for passes of one track one repeat cycle apart."""
         # By track as well: the two passes of a day look from different sides.
         at = {(day, track): i for i, (day, track) in enumerate(zip(self.radar_day, self.track, strict=True))}
-        found = [
+        triples = [
             (at[day - RADAR_STEP_DAYS, track], i, at[day + RADAR_STEP_DAYS, track])
             for (day, track), i in at.items()
             if (day - RADAR_STEP_DAYS, track) in at and (day + RADAR_STEP_DAYS, track) in at
         ]
-        return self._second_difference(self.radar, self.radar_day, found)
+        return self._second_difference(self.radar, self.radar_day, triples)
 
     @staticmethod
     def _second_difference(
@@ -390,8 +390,8 @@ def _at_days(values: np.ndarray, day: np.ndarray, query_days: np.ndarray) -> np.
     return out.reshape(len(query_days), *values.shape[1:])
 
 
-def _share(part: np.ndarray, of: np.ndarray) -> np.ndarray:
-    return (part & of).sum(0) / np.maximum(of.sum(0), 1)
+def _share(counted: np.ndarray, of: np.ndarray) -> np.ndarray:
+    return (counted & of).sum(0) / np.maximum(of.sum(0), 1)
 
 
 def _correlation(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:

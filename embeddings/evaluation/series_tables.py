@@ -60,10 +60,10 @@ class Targets:
             contaminated targets; ``coverage90``, the share of values inside the 90 % band.
         """
         error, other = self.ours - self.truth, self.linear - self.truth
-        pooled = [_rmse(part) for part in (error, other)]
-        clean = [_rmse(part[~self.contaminated]) for part in (error, other)]
+        pooled = [_rmse(values) for values in (error, other)]
+        clean = [_rmse(values[~self.contaminated]) for values in (error, other)]
         # One number per target date, so that a few very wrong targets do not decide the geometric mean.
-        dates = [np.sqrt(_mean(part**2, 1)) for part in (error, other)]
+        dates = [np.sqrt(_mean(values**2, 1)) for values in (error, other)]
         both = np.isfinite(dates[0]) & np.isfinite(dates[1]) & (dates[0] > 0) & (dates[1] > 0)
         known = np.isfinite(error)
         # sigma is one standard deviation: 1.645 of them on either side hold 90 % of a normal error.
@@ -135,12 +135,12 @@ def evaluate_reconstruction_tables(
         for step, days in enumerate(within_days):
             for suffix, visible in shown.items():
                 yield f"{name}: {_label(days)}", (at + step / len(within_days)) / len(sets)
-                found = yield from hide_and_reconstruct(visible, net, days)
+                targets = yield from hide_and_reconstruct(visible, net, days)
                 # Series too sparse for this gap have no target left in it.
-                if not len(found.truth):
+                if not len(targets.truth):
                     continue
                 key = f"{name}_{'hidden' if days == 0 else f'within_{days}d'}{suffix}"
-                scores = found.scores()
+                scores = targets.scores()
                 numbers |= {f"{key}_{score}": value for score, value in scores.items()}
                 lines.append(_row(_label(days) + (", without s1" if suffix else ""), scores))
     if not numbers:
@@ -178,7 +178,7 @@ def hide_and_reconstruct(table: SeriesTable, model: Embedder, within_days: int =
     hidden = np.zeros(len(observations.day), bool)
     hidden[np.concatenate([*targets, np.empty(0, np.int64)])] = True
     # rows of all targets, which are shown to each, and what linear interpolation makes of them
-    kept, shown, guesses, bright = [], [], [], []
+    used, shown, guesses, bright = [], [], [], []
     for own, (a, b) in zip(targets, pairwise(edge), strict=True):
         day, values = observations.day[a:b], observations.values[a:b]
         # Contamination by cloud shows in the visible; the rule must not look at our prediction.
@@ -189,13 +189,13 @@ def hide_and_reconstruct(table: SeriesTable, model: Embedder, within_days: int =
             # Interpolation needs a date on both sides; a target without is left out for both methods.
             if not ((away[visible] < 0).any() and (away[visible] > 0).any()):
                 continue
-            kept.append(row)
+            used.append(row)
             # Dates beyond the fusion's window have no weight, and would only make the batch larger.
             shown.append(a + np.flatnonzero(visible & (np.abs(away) <= WINDOW_DAYS)))
             guesses.append(_linear(day[visible], values[visible], int(observations.day[row])))
             near = (np.abs(away) <= NEIGHBOUR_DAYS) & (away != 0)
             bright.append(bool(near.any() and light[row - a] > np.nanmax(light[near], initial=-np.inf)))
-    rows = np.array(kept, np.int64)
+    rows = np.array(used, np.int64)
     bands = observations.values.shape[1]
     if not len(rows):
         none = np.empty((0, bands), np.float32)
@@ -238,7 +238,12 @@ def _series_per_target(table: SeriesTable, rows: np.ndarray, shown: list[np.ndar
     """A series for each target: its visible Sentinel-2, and all else of its series within the model's window."""
     observations = table.sensors["s2"]
     of, day = observations.series[rows], observations.day[rows]
-    parts = {"s2": (np.repeat(np.arange(len(rows)), [len(part) for part in shown]), np.concatenate(shown))}
+    rows_of = {
+        "s2": (
+            np.repeat(np.arange(len(rows)), [len(of_target) for of_target in shown]),
+            np.concatenate(shown),
+        )
+    }
     for name, other in table.sensors.items():
         if name == "s2":
             continue
@@ -250,11 +255,14 @@ def _series_per_target(table: SeriesTable, rows: np.ndarray, shown: list[np.ndar
             # Sorted by day within a series, so the window around a target is found by bisection.
             begin, stop = np.searchsorted(other.day[a:b], (at - WINDOW_DAYS, at + WINDOW_DAYS + 1))
             near.append(np.arange(a + begin, a + stop))
-        parts[name] = (np.repeat(np.arange(len(rows)), [len(part) for part in near]), np.concatenate(near))
+        rows_of[name] = (
+            np.repeat(np.arange(len(rows)), [len(of_target) for of_target in near]),
+            np.concatenate(near),
+        )
     # A series per target, so that each has its own hidden date.
     sensors = {
         name: Observations(target, table.sensors[name].day[at], table.sensors[name].values[at])
-        for name, (target, at) in parts.items()
+        for name, (target, at) in rows_of.items()
     }
     return SeriesTable(table.ids[of], sensors, table.lon[of], table.lat[of])
 

@@ -159,7 +159,7 @@ class TableProcess:
         import torch
 
         index = torch.from_numpy(pd.factorize(group)[0])
-        return _mixture([[part.numpy() for part in p.leave_group_out(index)] for p in self.processes])
+        return _mixture([[moment.numpy() for moment in p.leave_group_out(index)] for p in self.processes])
 
 
 def gpp_with_band(mean: np.ndarray, spread: np.ndarray, interval_scale: float) -> dict[str, np.ndarray]:
@@ -203,7 +203,7 @@ def _training_tensors(
     return torch.tensor(x), imputer, torch.tensor(signed_sqrt(table["gpp"].values)), torch.tensor(site)
 
 
-def _mixture(parts: list) -> tuple[np.ndarray, np.ndarray]:
+def _mixture(predictions: list) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of an equal mixture of (mean, variance); total variance is within plus between."""
-    means, variances = (np.stack(part) for part in zip(*parts, strict=True))  # (part, row)
+    means, variances = (np.stack(moment) for moment in zip(*predictions, strict=True))  # (process, row)
     return means.mean(0), np.sqrt(variances.mean(0) + means.var(0))

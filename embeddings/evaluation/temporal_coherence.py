@@ -60,8 +60,8 @@ def by_day(z: np.ndarray, s2: np.ndarray, s1: np.ndarray) -> dict[str, np.ndarra
     }
     # What the land itself does in a day: the step of the smoothed series.
     season = np.diff(uniform_filter1d(z, SEASON_DAYS, axis=0, mode="nearest"), axis=0) / std
-    found = {kind: _rms(jump[on]) for kind, on in kinds.items()}
-    return found | {"season": _rms(season.reshape(-1, z.shape[-1]))}
+    rms_of_kind = {kind: _rms(jump[on]) for kind, on in kinds.items()}
+    return rms_of_kind | {"season": _rms(season.reshape(-1, z.shape[-1]))}
 
 
 def _rms(values: np.ndarray) -> np.ndarray:
@@ -166,14 +166,14 @@ def evaluate(
         scene = crop(scene, grid.window(slice(0, min(size_px, grid.ny)), slice(0, min(size_px, grid.nx))))
         cube = engine.compute(scene, model)
         z = quantise.dequantise(cube).values
-        found = by_day(z, *(cube[f"days_from_{sensor}"].values == 0 for sensor in ("s2", "s1")))
+        rms_of_kind = by_day(z, *(cube[f"days_from_{sensor}"].values == 0 for sensor in ("s2", "s1")))
         # Rounding to int8 errs uniformly, variance 1/12; a jump combines three days with weights 1, 1/2, 1/2: 1.5 / 12.
-        found["rounding"] = np.sqrt(1.5 / 12) * cube["scale"].values / (z.std((0, 1, 2)) + 1e-9)
+        rms_of_kind["rounding"] = np.sqrt(1.5 / 12) * cube["scale"].values / (z.std((0, 1, 2)) + 1e-9)
         edge, inside = seams(z)
         yield f"requesting {name} in other ways", (i + 0.5) / len(scenes)
         differences = compare_requests(scene, model, cube)
         lines += ["", f"{name}, {cube.sizes['y']} x {cube.sizes['x']} px, {cube.sizes['time']} days"]
-        for kind, each in found.items():
+        for kind, each in rms_of_kind.items():
             mean, top = float(np.sqrt(np.mean(each**2))), float(each.max())
             numbers |= {f"{name}_jump_{kind.replace(' ', '_')}": mean}
             lines.append(f"  {kind:10}{mean:8.4f} ({top:.4f})")

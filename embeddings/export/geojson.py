@@ -185,8 +185,8 @@ def feature_name(feature: dict) -> str:
         The property ``name``, else the feature's id, else a property of ``NAME_COLUMNS``; empty where there is none.
     """
     properties = {plain_name(key): value for key, value in (feature.get("properties") or {}).items()}
-    others = map(properties.get, NAME_COLUMNS)
-    for value in chain((properties.get("name"), feature.get("id")), others):
+    columns = map(properties.get, NAME_COLUMNS)
+    for value in chain((properties.get("name"), feature.get("id")), columns):
         if isinstance(value, str | int | float) and str(value).strip():
             return str(value).strip()
     return ""

@@ -77,7 +77,7 @@ def parse_at(text: str) -> Point:
         Two numbers in degrees, such as ``4.2,50.75``.
     """
     try:
-        lon, lat = (float(part) for part in text.split(","))
+        lon, lat = (float(degrees) for degrees in text.split(","))
     except ValueError as error:
         raise InputError(
             f"Got --at {text!r}, need LON,LAT in degrees such as 4.2,50.75; correct it."

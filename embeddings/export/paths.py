@@ -55,10 +55,10 @@ def _is_export(path: Path) -> bool:
     """Whether a folder is the Zarr of an earlier export: the attributes of its root, of version 3 or 2, say so."""
     for name in ("zarr.json", ".zattrs"):
         try:
-            found = json.loads((path / name).read_text(encoding="utf-8"))
+            document = json.loads((path / name).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        attrs = found.get("attributes") if name == "zarr.json" and isinstance(found, dict) else found
+        attrs = document.get("attributes") if name == "zarr.json" and isinstance(document, dict) else document
         # Of a store its snapshot is named; of a published cube what wrote the file.
         if isinstance(attrs, dict) and ("store_snapshot" in attrs or "fluxlens" in str(attrs.get("history"))):
             return True

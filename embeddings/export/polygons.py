@@ -85,11 +85,11 @@ def rings_of(polygon: list) -> list[list[np.ndarray]]:
     """
     import shapely
 
-    parts = shapely.get_parts([region.geometry for region in regions_of(polygon)])
+    polygons = shapely.get_parts([region.geometry for region in regions_of(polygon)])
     return [
-        [shapely.get_coordinates(ring) for ring in (part.exterior, *part.interiors)]
-        for part in parts
-        if not part.is_empty
+        [shapely.get_coordinates(ring) for ring in (one.exterior, *one.interiors)]
+        for one in polygons
+        if not one.is_empty
     ]
 
 

@@ -172,7 +172,7 @@ class CubeSelection:
         # parts are in the order of their regions
         for at in np.unique(of[near]):
             region, those = regions[at], slice(*np.searchsorted(of, (at, at + 1)))
-            indices = [centres_inside(xs, ys, part) for part in parts[those][near[those]]]
+            indices = [centres_inside(xs, ys, shape) for shape in parts[those][near[those]]]
             rows, cols = (np.concatenate(one) for one in zip(*indices, strict=True))
             if len(indices) > 1:  # parts of one region in the order of the grid, each pixel once
                 rows, cols = np.divmod(np.unique(rows * self.grid.nx + cols), self.grid.nx)

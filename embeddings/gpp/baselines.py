@@ -103,7 +103,7 @@ def nirv_par(nirv: xr.DataArray, sw_in: xr.DataArray, gpp: xr.DataArray, train: 
     InputError
         When no training day has all three.
     """
-    nirv, sw_in = (part.reindex(time=gpp["time"]) for part in (nirv, sw_in))
+    nirv, sw_in = (series.reindex(time=gpp["time"]) for series in (nirv, sw_in))
     out = fit_light_use(nirv, sw_in, gpp, train) * nirv * sw_in
     return out.rename("gpp").assign_attrs(units="gC m-2 d-1", long_name="k x NIRv x shortwave radiation")
 
@@ -137,7 +137,7 @@ def p_model(
 
     from pyrealm.pmodel import PModel, PModelEnvironment
 
-    fapar, sw_in, tair, vpd = (np.asarray(part, dtype="float64") for part in (fapar, sw_in, tair, vpd))
+    fapar, sw_in, tair, vpd = (np.asarray(series, dtype="float64") for series in (fapar, sw_in, tair, vpd))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pyrealm announces its new default quantum yield
         # The bounds are those within which pyrealm's optimum is finite.

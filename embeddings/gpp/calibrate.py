@@ -189,14 +189,14 @@ def check_on_blocks(sites: dict[str, SiteRows], prior: engine.Prior) -> dict[str
             return {}
         pooled, own = engine.fit(known, prior)
         for name, rows in sites.items():
-            part = rows.take(block[name] == left)
+            held_out = rows.take(block[name] == left)
             # A site of which no day is left is predicted by the pooled calibration, as a new tower would be.
-            mean, is_inside = own.get(name, pooled).check(part)
-            observed.append(part.gpp)
-            before.append(part.predicted)
+            mean, is_inside = own.get(name, pooled).check(held_out)
+            observed.append(held_out.gpp)
+            before.append(held_out.predicted)
             after.append(mean)
             inside.append(is_inside)
-    truth, old, new = (np.concatenate(part) for part in (observed, before, after))
+    truth, old, new = (np.concatenate(blocks) for blocks in (observed, before, after))
     return {
         "days": float(len(truth)),
         "nse_before": metrics.nse(truth, old),

@@ -172,8 +172,8 @@ class SiteRows:
 
     def take(self, rows: np.ndarray) -> SiteRows:
         """Some of the rows, given by number or mask ``rows`` of (row,)."""
-        parts = (self.day, self.gpp, self.predicted, self.spread)
-        return SiteRows(*(part[rows] for part in parts), self.terms.take(rows))
+        columns = (self.day, self.gpp, self.predicted, self.spread)
+        return SiteRows(*(column[rows] for column in columns), self.terms.take(rows))
 
     @property
     def residual(self) -> np.ndarray:
@@ -241,8 +241,8 @@ class Adjustment:
         f, o = terms.factors, terms.offsets
         # Variance of gain and offset and their covariance on each day: f' V f and the like, without a loop over days.
         quadratic = [
-            np.einsum("df,fg,dg->d", left, part, right)
-            for left, part, right in (
+            np.einsum("df,fg,dg->d", left, block, right)
+            for left, block, right in (
                 (f, v[:count, :count], f),
                 (f, v[:count, count:], o),
                 (o, v[count:, count:], o),
@@ -328,8 +328,8 @@ class DayAdjustment:
         """
         shape = (-1,) + (1,) * (np.ndim(gpp) - 1)
         gain, offset, vgg, vgo, voo = (
-            part[days].reshape(shape).astype(np.result_type(gpp, np.float32))
-            for part in (self.gain, self.offset, self.var_gain, self.cov, self.var_offset)
+            term[days].reshape(shape).astype(np.result_type(gpp, np.float32))
+            for term in (self.gain, self.offset, self.var_gain, self.cov, self.var_offset)
         )
         mean = np.maximum(gain * gpp + offset, 0)
         sd = np.maximum(high - low, 1e-3) / (2 * NORMAL_90)
@@ -369,14 +369,14 @@ def fit(sites: dict[str, SiteRows], prior: Prior) -> tuple[Adjustment, dict[str,
         )
     information = {name: _information(rows, prior) for name, rows in sites.items()}
     # One scale for the set: towers of one set are wrong alike or right alike.
-    parts = [_fit_scale(information, scale * prior.covariance) for scale in SCALES]
-    evidence = np.array([part.evidence for part in parts]) + np.log(SCALE_SHARES)
+    scale_fits = [_fit_scale(information, scale * prior.covariance) for scale in SCALES]
+    evidence = np.array([scale_fit.evidence for scale_fit in scale_fits]) + np.log(SCALE_SHARES)
     # Log evidences of hundreds overflow without the subtraction.
     share = np.exp(evidence - evidence.max())
     share /= share.sum()
     own = {}
     for name, rows in sites.items():
-        mean, covariance = _mixture(share, [part.own[name] for part in parts])
+        mean, covariance = _mixture(share, [scale_fit.own[name] for scale_fit in scale_fits])
         # Own errors, in units of the head's spread, shrunk to those of all towers.
         left = rows.residual - rows.terms.design(rows.predicted) @ mean
         ratio = float((rows.row_weights * (left / rows.spread) ** 2).sum())
@@ -389,7 +389,7 @@ def fit(sites: dict[str, SiteRows], prior: Prior) -> tuple[Adjustment, dict[str,
     # A further place: the set's mean, with the variance between towers in its covariance.
     effective = sum(one.effective_days for one in own.values())
     spread = float(np.sqrt(np.mean([one.spread**2 for one in own.values()])))
-    mean, covariance = _mixture(share, [part.pooled for part in parts])
+    mean, covariance = _mixture(share, [scale_fit.pooled for scale_fit in scale_fits])
     return Adjustment(mean, covariance, spread, sum(one.days for one in own.values()), effective), own
 
 

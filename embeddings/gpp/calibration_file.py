@@ -220,19 +220,21 @@ def from_text(text: str, name: str = "a calibration") -> Calibration:
         facts = {key: str(measured[key]) for key in ("source", "variable", "start", "end")}
         facts |= {"days": int(measured["days"]), "sites": [str(site) for site in measured["sites"]]}
         heads = tuple(_head_of(one) for one in content["heads"])
-        found = Calibration(str(content["name"]), facts, heads)
+        calibration = Calibration(str(content["name"]), facts, heads)
         # Texts are shown on screen and in exports: control characters in them are refused.
-        sound = bool(heads) and all(text.isprintable() for text in (found.name, *map(str, facts.values())))
+        sound = bool(heads) and all(
+            text.isprintable() for text in (calibration.name, *map(str, facts.values()))
+        )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(_no_calibration(name, f"a part is missing or wrong ({error})")) from error
     if not sound:
         raise InputError(_no_calibration(name, "it holds no head, or a name that cannot be printed"))
     # The digest is over the numbers that were just parsed: it guards against edits and lost digits, not against malice.
-    if content.get("digest") != found.digest:
+    if content.get("digest") != calibration.digest:
         raise InputError(
             _no_calibration(name, "its numbers are not those it was written with (digest differs)")
         )
-    return found
+    return calibration
 
 
 def _no_calibration(name: str, why: str) -> str:
@@ -248,7 +250,7 @@ def _head_text(one: HeadAdjustment) -> dict:
         "weights": one.weights,
         "left_out_blocks": {key: round(float(value), 4) for key, value in one.checked.items()},
         "pooled": _adjustment_text(one.pooled),
-        "sites": {name: _adjustment_text(part) for name, part in one.own.items()},
+        "sites": {name: _adjustment_text(adjustment) for name, adjustment in one.own.items()},
     }
 
 

@@ -121,16 +121,16 @@ def predict_pixel_days(
     """
     import torch
 
-    parts = [torch.from_numpy(np.asarray(part, np.float32)) for part in (z, sw, drivers)]
+    inputs = [torch.from_numpy(np.asarray(array, np.float32)) for array in (z, sw, drivers)]
     with torch.inference_mode():
         # Rows at 10 to 30 m with the correction; coarser ones, where there are both, in a second pass without it.
-        mean, spread = (part.numpy().astype(float) for part in net(*parts, corrected=bool(fine.any())))
+        mean, spread = (array.numpy().astype(float) for array in net(*inputs, corrected=bool(fine.any())))
         if fine.any() and not fine.all():
-            own = (part.numpy().astype(float) for part in net(*parts, corrected=False))
+            own = (array.numpy().astype(float) for array in net(*inputs, corrected=False))
             mean, spread = (
                 np.where(fine, one, other) for one, other in zip((mean, spread), own, strict=True)
             )
-        return mean, spread, net.mahalanobis(parts[0]).numpy(), net.air_distance(parts[2]).numpy()
+        return mean, spread, net.mahalanobis(inputs[0]).numpy(), net.air_distance(inputs[2]).numpy()
 
 
 @cache
@@ -241,11 +241,11 @@ def predict(
     # Drivers once per day for all pixels, whatever the size of the map.
     days = pd.DatetimeIndex(np.atleast_1d(cube["time"].values)).normalize()
     sw, drivers = daily_drivers(weather, days, latitude(cube))
-    found = calibration_of(cube.attrs, calibration)
+    active_calibration = calibration_of(cube.attrs, calibration)
     # One site or the set's mean: a map has no column of sites.
     adjust = None
-    if found is not None:
-        adjust = found.head(KIND, head.digest).pooled.of_days(DayTerms.from_drivers(sw, drivers))
+    if active_calibration is not None:
+        adjust = active_calibration.head(KIND, head.digest).pooled.of_days(DayTerms.from_drivers(sw, drivers))
     # The embedding may have been transposed by its reader: time first, feature last.
     order = ("time", *(d for d in cube["embedding"].dims if d not in ("time", "feature")), "feature")
     block = cube["embedding"].transpose(*order)
@@ -256,7 +256,7 @@ def predict(
 
     # All dims but time become one of pixels; the views in ``flat`` write into ``out``.
     values = block.values.reshape(len(days), -1, block.shape[-1])  # (day, pixel, feature)
-    flat = {name: part.reshape(values.shape[:2]) for name, part in out.items()}  # (day, pixel)
+    flat = {name: array.reshape(values.shape[:2]) for name, array in out.items()}  # (day, pixel)
     gap, sigma = (
         cube[name].transpose(*dims).values.reshape(values.shape[:2]) if name in cube else None
         for name in ("days_from_s2", "sigma")
@@ -267,12 +267,12 @@ def predict(
         strange_air = head.net.is_air_ood(torch.from_numpy(drivers)).numpy()[:, None]  # (day, 1)
     # Of the scene as a whole: the embedding of a single day mends an offset in part, and hides it so.
     is_faulty = bool(cube.attrs.get(reflectance_check.ATTR))
-    for at, part in _chunks(*values.shape[:2]):
+    for at, pixels in _chunks(*values.shape[:2]):
         # Still quantised: the network multiplies by the scale inside its first product.
-        steps = torch.from_numpy(np.ascontiguousarray(values[at, part])).to(torch.float32)
+        steps = torch.from_numpy(np.ascontiguousarray(values[at, pixels])).to(torch.float32)
         pixel = pixel_drivers(
-            None if gap is None else gap[at, part],
-            None if sigma is None else sigma[at, part],
+            None if gap is None else gap[at, pixels],
+            None if sigma is None else sigma[at, pixels],
             tuple(steps.shape[:2]),
         )
         with torch.inference_mode():
@@ -283,15 +283,17 @@ def predict(
         if adjust is not None:
             block_gpp = adjust.apply(*block_gpp, at)
         # Pixels that no store of a mosaic holds have no GPP, and nothing that could be unlike the training data.
-        unobserved = (values[at, part] == FEATURE_MISSING).all(-1)
+        unobserved = (values[at, pixels] == FEATURE_MISSING).all(-1)
         for name, value in zip(("gpp", "gpp_lo", "gpp_hi"), block_gpp, strict=True):
-            flat[name][at, part] = np.where(unobserved, np.float32(np.nan), value)
+            flat[name][at, pixels] = np.where(unobserved, np.float32(np.nan), value)
         is_ood = (distance > head.net.map_limit).numpy() | strange_air[at] | is_faulty
-        flat["ood"][at, part] = is_ood & ~unobserved
+        flat["ood"][at, pixels] = is_ood & ~unobserved
     # The dim feature is gone, and so are its coordinates.
     coords = {name: c for name, c in cube.coords.items() if "feature" not in c.dims}
     result = xr.Dataset(
-        {name: (dims, value) for name, value in out.items()}, coords, _attrs(cube, weather, head, found)
+        {name: (dims, value) for name, value in out.items()},
+        coords,
+        _attrs(cube, weather, head, active_calibration),
     )
     for name, words in LONG_NAMES.items():
         result[name].attrs = {"long_name": words, "units": "1" if name == "ood" else "gC m-2 d-1"}
@@ -380,12 +382,12 @@ def _attrs(
         label = {"gpp_calibration": calibration.label, "gpp_calibration_digest": calibration.digest}
     else:
         label = {}
-    kept = {
+    copied = {
         name: cube.attrs[name]
         for name in ("simulated", "model", "model_digest", "scene_id", "scene_digest", reflectance_check.ATTR)
         if name in cube.attrs
     }
-    return kept | {
+    return copied | {
         "title": f"Daily GPP from {cube.attrs.get('title', 'embeddings')}",
         "gpp_head_digest": head.digest,
         "weather": "none: day length and clear-sky light"

@@ -76,8 +76,8 @@ def predict(
         table = daily_table.read(in_csv, resolution_m=resolution_m)
     else:
         table = tables.read(in_csv, resolution_m=resolution_m)
-    found, sw, drivers = _predict(table, loaded)
-    result = pd.concat([table[["site", "date"]], found], axis=1)
+    predicted, sw, drivers = _predict(table, loaded)
+    result = pd.concat([table[["site", "date"]], predicted], axis=1)
     if adjustment is not None:
         for site, at in table.groupby("site", sort=False).indices.items():
             terms = DayTerms.from_drivers(sw[at], drivers[at])
@@ -159,7 +159,7 @@ def _embedded(
             chosen = np.flatnonzero(np.isin(of, days))
             place = np.searchsorted(days, of[chosen])
             lost = np.full(len(chosen), is_faulty or not has_spectrum)
-            yield at[chosen], tuple(part[place] for part in inputs), lost
+            yield at[chosen], tuple(values[place] for values in inputs), lost
 
 
 def _is_faulty(rows: pd.DataFrame, bands: tuple[str, str, str]) -> bool:
@@ -174,7 +174,7 @@ def _with_resolution(result: pd.DataFrame, metres: pd.Series) -> pd.DataFrame:
         result["resolution_m"] = metres.fillna(ASSUMED_M).values
     told = " and ".join(f"{value:g} m" for value in np.unique(metres.dropna()))
     assumed = "10 to 30 m, assumed" if metres.isna().any() else ""
-    result.attrs["resolution"] = "; ".join(part for part in (told, assumed) if part)
+    result.attrs["resolution"] = "; ".join(text for text in (told, assumed) if text)
     return result
 
 

@@ -53,14 +53,14 @@ def read(path: str | Path, need_gpp: bool = False, resolution_m: float | None = 
     if not {"date", *BANDS} <= set(raw):
         # Semicolons, decimal commas, other encodings, lines above the header, Parquet.
         try:
-            found = text_table.read_table(path, "table")
+            cells = text_table.read_table(path, "table")
         except InputError as error:
             if not raw.columns.size:
                 raise InputError(
                     f"Got {path}, which is not a CSV table, need one with a header; check the file."
                 ) from error
         else:
-            raw = found.replace("", np.nan)
+            raw = cells.replace("", np.nan)
     return clean(raw, need_gpp, resolution_m)
 
 

@@ -77,6 +77,6 @@ def light_use_of_other_towers(site: str = "") -> LightUse:
     LightUse
         Of the other towers.
     """
-    others = [sums for name, sums in TOWER_SUMS.items() if name.lower() != site.strip().lower()]
-    rows, products, squares = (sum(column) for column in zip(*others, strict=True))
-    return LightUse(products / squares, len(others), int(rows))
+    other_sums = [sums for name, sums in TOWER_SUMS.items() if name.lower() != site.strip().lower()]
+    rows, products, squares = (sum(column) for column in zip(*other_sums, strict=True))
+    return LightUse(products / squares, len(other_sums), int(rows))

@@ -156,11 +156,11 @@ def reconstruct_hidden(
         # The blocks of the engine, so that a reconstruction sees the same neighbourhoods as an embedding.
         for rows, cols in area:
             size = (rows.stop - rows.start, cols.stop - cols.start)
-            for start, part in _block(scene, model, hidden, days, rows, cols, causal, features):
+            for start, strip in _block(scene, model, hidden, days, rows, cols, causal, features):
                 # strips run through the block row by row
-                y, x = np.unravel_index(np.arange(start, start + part[0].shape[0]), size)
-                decoded[:, :, y + rows.start - top, x + cols.start - left] = part[0].transpose(1, 2, 0)
-                sigma[:, :, y + rows.start, x + cols.start] = part[1][:, : shape[0]].transpose(1, 2, 0)
+                y, x = np.unravel_index(np.arange(start, start + strip[0].shape[0]), size)
+                decoded[:, :, y + rows.start - top, x + cols.start - left] = strip[0].transpose(1, 2, 0)
+                sigma[:, :, y + rows.start, x + cols.start] = strip[1][:, : shape[0]].transpose(1, 2, 0)
         if shown is not None:
             decoded = _corrected(decoded, hidden, shown, causal)
         mean[:, :, top:bottom, left:right] = decoded[: shape[0]]
@@ -266,7 +266,7 @@ def _corrected(decoded: np.ndarray, hidden: Hidden, shown: AcquisitionSeries, ca
     residual = np.where(shown.valid[:, None], shown.values - decoded[first:], np.nan)
     # (time, band, y, x) -> (time, pixel, band)
     value, residual = (
-        part.reshape(*part.shape[:2], -1).transpose(0, 2, 1) for part in (decoded[:first], residual)
+        maps.reshape(*maps.shape[:2], -1).transpose(0, 2, 1) for maps in (decoded[:first], residual)
     )
     value = correct_area(np.ascontiguousarray(value), np.array(hidden.days), shown.day, residual, causal)
     return value.transpose(0, 2, 1).reshape(decoded[:first].shape)
@@ -300,5 +300,5 @@ def _block(
         if features is not None:
             answer.z[..., features:] = 0
         decoder, log_sigma = model.decoders[hidden.sensor], answer.log_sigma[hidden.sensor]
-        mean, sigma = (part[0].transpose(0, 1) for part in (decoder(answer.z), decoder.sigma(log_sigma)))
+        mean, sigma = (output[0].transpose(0, 1) for output in (decoder(answer.z), decoder.sigma(log_sigma)))
         yield start, (mean.cpu().numpy(), sigma.cpu().numpy())

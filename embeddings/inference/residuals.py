@@ -104,10 +104,10 @@ def correct_area(
         shape = masks.shape
         weight = np.empty(shape)
         for start in range(0, len(masks), TARGETS_AT_ONCE):
-            part = slice(start, start + TARGETS_AT_ONCE)
-            size = masks[part].shape
-            weight[part] = _weights(
-                np.broadcast_to(away[near], size), masks[part], np.broadcast_to(noise[near], size)
+            batch = slice(start, start + TARGETS_AT_ONCE)
+            size = masks[batch].shape
+            weight[batch] = _weights(
+                np.broadcast_to(away[near], size), masks[batch], np.broadcast_to(noise[near], size)
             )
         correction = np.einsum("pm,mpb->pb", weight[of.ravel()], residual[near][..., bands])
         out[k][:, bands] += correction.astype(value.dtype)

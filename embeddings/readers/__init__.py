@@ -115,8 +115,8 @@ def _open_folder(place: Path, path: str | Path) -> xr.DataTree:
     files = sorted(one for one in place.iterdir() if not one.name.startswith("."))
     netcdf = [one for one in files if one.suffix.lower() in (".nc", ".nc4") and one.is_file()]
     tiffs = [one for one in files if one.suffix.lower() in geotiff_folder.SUFFIXES]
-    others = ", ".join(one.name for one in tiffs[:3]) + (", ..." if tiffs[3:] else "")
-    notes = [f"{len(tiffs)} GeoTIFF files beside the cubes are not read ({others})"] if tiffs else []
+    named = ", ".join(one.name for one in tiffs[:3]) + (", ..." if tiffs[3:] else "")
+    notes = [f"{len(tiffs)} GeoTIFF files beside the cubes are not read ({named})"] if tiffs else []
     # Folders of the DeepFeatures and WorldCereal exports, told by the names of their files, before files of any name.
     if any(
         one.name.lower().startswith(tuple(kind.lower() for kind in netcdf_folder.KINDS)) for one in netcdf

@@ -165,7 +165,7 @@ def _at(array: xr.DataArray, lon: float, lat: float) -> xr.DataArray | None:
     """(time,) of the nearest cell; None where the file does not reach the place."""
     names = {str(one).lower(): one for one in array.coords}
     for axis, value in (("lon", lon), ("lat", lat)):
-        found = next(
+        dim = next(
             (
                 names[one]
                 for one in (axis, f"{axis}gitude", f"{axis}itude", "x" if axis == "lon" else "y")
@@ -174,14 +174,14 @@ def _at(array: xr.DataArray, lon: float, lat: float) -> xr.DataArray | None:
             None,
         )
         # A curvilinear grid has latitude and longitude in two dims, which nearest indexing does not serve.
-        if found is None or array[found].ndim != 1 or found not in array.dims:
+        if dim is None or array[dim].ndim != 1 or dim not in array.dims:
             return None
-        places = array[found].values.astype("float64")
+        places = array[dim].values.astype("float64")
         # longitudes may run from 0 to 360
         away = np.abs((places - value + 180) % 360 - 180) if axis == "lon" else np.abs(places - value)
         if not away.size or away.min() > NEAR_DEG:
             return None
-        array = array.isel({found: int(away.argmin())})
+        array = array.isel({dim: int(away.argmin())})
     # ``valid_time`` is ECMWF's name since 2024.
     time = next((names[one] for one in ("time", "t", "valid_time") if one in names), None)
     if time is None:

@@ -73,10 +73,10 @@ def find_bands(names: Iterable[str]) -> dict[str, str]:
     common = common_names(names)
     out: dict[str, tuple[float, str]] = {}
     for name in names:
-        found = _one(name, common)
-        if found is None:
+        match = _one(name, common)
+        if match is None:
             continue
-        key, size_m = found
+        key, size_m = match
         # B02_10m, B02_20m and B02_60m of one product: a name without a size is the file's only one and wins.
         if key not in out or size_m < out[key][0]:
             out[key] = (size_m, name)

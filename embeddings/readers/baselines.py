@@ -59,9 +59,9 @@ def baselines(data: xr.Dataset) -> np.ndarray:
     for key in PRODUCTS:
         values = per_date(data, key)
         if values is not None:
-            found = np.array([baseline_of_product(text) for text in values])
-            if np.isfinite(found).any():
-                return found
+            parsed = np.array([baseline_of_product(text) for text in values])
+            if np.isfinite(parsed).any():
+                return parsed
     return np.full(data.sizes["time"], np.nan)
 
 
@@ -78,9 +78,9 @@ def parse_baseline(text: str) -> float:
     float
         4.0 for each of them; NaN for other text.
     """
-    found = re.fullmatch(r"[Nn]?(\d\d)\.?(\d\d)", text) or re.fullmatch(r"(\d{1,2})\.(\d{1,2})0*", text)
-    if found:
-        return float(f"{found[1]}.{found[2]}")
+    match = re.fullmatch(r"[Nn]?(\d\d)\.?(\d\d)", text) or re.fullmatch(r"(\d{1,2})\.(\d{1,2})0*", text)
+    if match:
+        return float(f"{match[1]}.{match[2]}")
     number = pd.to_numeric(text, errors="coerce")
     return float(number / 100 if number >= 100 else number)
 
@@ -93,8 +93,8 @@ def baseline_of_product(name: str) -> float:
     name
         Such as ``S2A_MSIL2A_20220125T105031_N0400_R051_T31UES_...``.
     """
-    found = re.search(r"_N(\d\d)(\d\d)_", name)
-    return float(f"{found[1]}.{found[2]}") if found else np.nan
+    match = re.search(r"_N(\d\d)(\d\d)_", name)
+    return float(f"{match[1]}.{match[2]}") if match else np.nan
 
 
 def is_applied(text: str) -> bool:

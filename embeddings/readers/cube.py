@@ -116,30 +116,30 @@ def scene_of(rasters: list[tuple[xr.Dataset, str]], name: str, notes: list[str])
     xarray.DataTree
         Validated.
     """
-    parts: list[OpticalRaster] = []
+    rasters_s2: list[OpticalRaster] = []
     passes: list[radar.Pass] = []
     names: list[str] = []
     for data, source in rasters:
-        found = find_bands(map(str, data.data_vars))
+        bands = find_bands(map(str, data.data_vars))
         names += [str(one) for one in data.data_vars]
-        optic = {key: one for key, one in found.items() if key in schema.S2_BANDS or key.startswith("mask:")}
-        radio = {key: one for key, one in found.items() if key in schema.S1_BANDS}
+        optic = {key: one for key, one in bands.items() if key in schema.S2_BANDS or key.startswith("mask:")}
+        radio = {key: one for key, one in bands.items() if key in schema.S1_BANDS}
         # A cube of both sensors has the union of their dates: each sensor's own are those with values.
         both = bool(radio) and any(key in schema.S2_BANDS for key in optic)
         # A raster with a mask alone joins the optical files, which may lack one; beside radar bands it is no mask of
         # Sentinel-2.
         if any(key in schema.S2_BANDS for key in optic) or (optic and not radio):
-            parts.append(OpticalRaster(_dates_with_data(data, optic) if both else data, optic, source))
+            rasters_s2.append(OpticalRaster(_dates_with_data(data, optic) if both else data, optic, source))
         if radio:
             passes.append(radar.Pass(_dates_with_data(data, radio) if both else data, radio, source))
-    if not passes and not any(part.reflectance_bands for part in parts):
+    if not passes and not any(raster.reflectance_bands for raster in rasters_s2):
         raise InputError(
             f"Got {name} with {', '.join(names)[:80] or 'no raster'}, need bands of Sentinel-2 (B02 or blue ...) or "
             "Sentinel-1 (VV, VH); rename them."
         )
     nodes: dict[str, xr.Dataset] = {}
-    if any(part.reflectance_bands for part in parts):
-        nodes["s2"] = optical.optical_node(joined_in_time(parts, notes), notes)
+    if any(raster.reflectance_bands for raster in rasters_s2):
+        nodes["s2"] = optical.optical_node(joined_in_time(rasters_s2, notes), notes)
     if passes:
         nodes["s1"] = radar.radar_node(passes, notes)
     return finish(nodes, name, notes)
@@ -165,7 +165,7 @@ def _dates_with_data(data: xr.Dataset, bands: Mapping[str, str]) -> xr.Dataset:
 
 
 def joined_in_time(
-    parts: list[OpticalRaster],
+    rasters: list[OpticalRaster],
     notes: list[str],
     offset: int | None = None,
     floats_are_reflectance: bool = False,
@@ -176,7 +176,7 @@ def joined_in_time(
 
     Parameters
     ----------
-    parts
+    rasters
         Rasters with bands of Sentinel-2.
     notes
         Sentences on what was assumed are appended.
@@ -192,28 +192,30 @@ def joined_in_time(
     """
     # Files with the same bands are other dates of one series; files with other bands are joined by time later.
     groups: dict[tuple, list[OpticalRaster]] = {}
-    for part in parts:
-        groups.setdefault(tuple(sorted(part.bands)), []).append(part)
+    for raster in rasters:
+        groups.setdefault(tuple(sorted(raster.bands)), []).append(raster)
     out = []
     for group in groups.values():
         if len(group) == 1:
             out.append(group[0])
             continue
         # No resampling: which grid is the right one nobody has said.
-        grids = [Grid.from_cube(part.data) for part in group]
+        grids = [Grid.from_cube(raster.data) for raster in group]
         if len(set(grids)) > 1:
-            other = next(part for part, grid in zip(group, grids, strict=True) if grid != grids[0])
+            other = next(raster for raster, grid in zip(group, grids, strict=True) if grid != grids[0])
             raise InputError(
                 f"Got {group[0].name} and {other.name} on different grids, need one for the same "
                 f"bands; split the folder "
                 "or resample them."
             )
         pieces = []
-        for part in group:
+        for raster in group:
             # Scaled file by file: scale, offset and baseline may change from one year's file to the next.
-            images = optical.reflectance(part, part.reflectance_bands, offset, floats_are_reflectance, notes)
+            images = optical.reflectance(
+                raster, raster.reflectance_bands, offset, floats_are_reflectance, notes
+            )
             piece = xr.Dataset({band: image.drop_attrs(deep=False) for band, image in images.items()})
-            clear = optical.clear_pixels([part], grids[0], notes)
+            clear = optical.clear_pixels([raster], grids[0], notes)
             piece = piece if clear is None else piece.assign({"mask:clear": clear.astype("uint8")})
             pieces.append(piece.drop_vars(set(piece.coords) - {"time", "y", "x", "spatial_ref"}))
         whole = xr.concat(pieces, dim="time", coords="minimal", compat="override").sortby("time")

@@ -82,12 +82,12 @@ def open(path: str | Path) -> xr.Dataset:
     )
     name = str(cube.attrs.get("id", Path(path).stem))
     # Only what the contract names: attributes of the source's own tools mean nothing here.
-    kept = {
+    copied = {
         key: cube.attrs[key] for key in ("simulated", "scene_digest", "model_digest") if key in cube.attrs
     }
     out.attrs = {}
     return out.assign_attrs(
-        {"simulated": 0, **kept},
+        {"simulated": 0, **copied},
         title=f"Feature cube {name}",
         model=str(cube.attrs.get("model", "DeepFeatures")),
         scene_id=str(cube.attrs.get("scene_id", name)),

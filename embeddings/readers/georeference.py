@@ -53,7 +53,7 @@ def with_centres(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
         raise InputError(f"Got {name} with missing coordinates, need pixel centres in metres; mend x and y.")
     if transform is None or x.size < 2 or y.size < 2:
         return data.assign_coords(x=x, y=y)
-    moved = {}
+    fractions = {}
     for axis, values in (("x", x), ("y", y)):
         origin, size = transform[axis]
         step = abs(values[-1] - values[0]) / (values.size - 1)
@@ -61,13 +61,13 @@ def with_centres(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
         if abs(step - abs(size)) > 1e-3 * step:
             return data.assign_coords(x=x, y=y)
         # Where the first coordinate lies between two edges of the transform's grid, in pixels: 0.5 is a centre.
-        moved[axis] = ((values[0] - origin) / size) % 1.0
-    if all(min(part, 1 - part) < 0.02 for part in moved.values()):
+        fractions[axis] = ((values[0] - origin) / size) % 1.0
+    if all(min(fraction, 1 - fraction) < 0.02 for fraction in fractions.values()):
         # All within a fiftieth of an edge: the file has corners where xarray expects centres.
         half = {axis: transform[axis][1] / 2 for axis in ("x", "y")}
         return data.assign_coords(x=x + half["x"], y=y + half["y"])
-    if any(abs(part - 0.5) > 0.02 for part in moved.values()):
-        off = {axis: (part - 0.5) * abs(transform[axis][1]) for axis, part in moved.items()}
+    if any(abs(fraction - 0.5) > 0.02 for fraction in fractions.values()):
+        off = {axis: (fraction - 0.5) * abs(transform[axis][1]) for axis, fraction in fractions.items()}
         notes.append(
             f"GeoTransform and coordinates of {name} differ by {off['x']:.1f} m in x and {off['y']:.1f} m in y; the "
             "coordinates are believed"
@@ -255,11 +255,11 @@ def standard_crs(text: str, name: str) -> xr.Variable:
         PROJ does not know it, or it is not projected in metres.
     """
     try:
-        found = spatial_ref(_plain_crs(text))
-        crs_name(xr.Dataset(coords={"spatial_ref": found}))
+        variable = spatial_ref(_plain_crs(text))
+        crs_name(xr.Dataset(coords={"spatial_ref": variable}))
     except InputError as error:
         raise InputError(f"Got {name} with {str(error).removeprefix('Got ')}") from error
-    return found
+    return variable
 
 
 def _crs_candidates(data: xr.Dataset) -> list[str]:

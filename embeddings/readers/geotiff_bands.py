@@ -35,21 +35,21 @@ def date_in(name: str, day_first: bool = False) -> pd.Timestamp | None:
         Whether ``12-05-2019`` may be read, as 12 May; else only year, month, day and year, day of year.
     """
     # Eight digits may be a tile number or a version: the first that is a date of the calendar counts.
-    for found in DATE.finditer(name):
-        year, month, day, *clock = found.groups()
+    for match in DATE.finditer(name):
+        year, month, day, *clock = match.groups()
         text = f"{year}-{month}-{day}" + (f"T{clock[0]}:{clock[1]}:{clock[2]}" if clock[0] else "")
         stamp = pd.to_datetime(text, errors="coerce")
         if not pd.isna(stamp):
             return stamp
     # Year and day of the year, as NASA's products have it.
-    for found in DAY_OF_YEAR.finditer(name):
-        year, day, *clock = found.groups()
+    for match in DAY_OF_YEAR.finditer(name):
+        year, day, *clock = match.groups()
         text = f"{year} {day} " + (" ".join(clock) if clock[0] else "00 00 00")
         stamp = pd.to_datetime(text, format="%Y %j %H %M %S", errors="coerce")
         if not pd.isna(stamp):
             return stamp
-    found = DAY_FIRST.search(name) if day_first else None
-    stamp = pd.to_datetime(f"{found[3]}-{found[2]}-{found[1]}", errors="coerce") if found else pd.NaT
+    match = DAY_FIRST.search(name) if day_first else None
+    stamp = pd.to_datetime(f"{match[3]}-{match[2]}-{match[1]}", errors="coerce") if match else pd.NaT
     return None if pd.isna(stamp) else stamp
 
 
@@ -99,8 +99,8 @@ def refuse_counted(path: Path, names: list[str]) -> None:
         name
         for name in names
         if not find_bands([name])
-        and (found := COUNTED.fullmatch(name))
-        and find_bands([found["after"] or found["before"]])
+        and (match := COUNTED.fullmatch(name))
+        and find_bands([match["after"] or match["before"]])
     ]
     if counted:
         raise InputError(
@@ -146,11 +146,11 @@ def read_sidecar_item(path: Path, count: int) -> tuple[list[str], pd.Timestamp |
             for one in assets.values()
             if isinstance(one, dict) and str(one.get("href", "")).endswith(path.name)
         ]
-        for part in (*mine, properties, content):
+        for section in (*mine, properties, content):
             for key in ("bands", "eo:bands"):
                 names = [
                     str(band.get("name", "")) if isinstance(band, dict) else str(band)
-                    for band in (part.get(key) if isinstance(part.get(key), list) else [])
+                    for band in (section.get(key) if isinstance(section.get(key), list) else [])
                 ]
                 # The names must be as many as the raster has bands, and known ones: an item may list bands of other
                 # files.

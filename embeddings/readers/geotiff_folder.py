@@ -65,9 +65,9 @@ def open(folder: str | Path) -> xr.DataTree:
     notes: list[str] = []
     paths = _without_landsat(paths, notes)
     # 05-12-2019 may be May or December: only a day beyond 12 in a file beside it tells the order
-    orders = [found for path in paths if (found := DAY_FIRST.search(path.name))]
+    orders = [match for path in paths if (match := DAY_FIRST.search(path.name))]
     # All files of a folder are named in one order.
-    day_first = any(int(found[1]) > 12 for found in orders) and all(int(found[2]) <= 12 for found in orders)
+    day_first = any(int(match[1]) > 12 for match in orders) and all(int(match[2]) <= 12 for match in orders)
     dated = {path: date_in(path.name, day_first) for path in paths}
     # By date and grid: bands of one image may lie in several files.
     rasters: dict[tuple, list[xr.Dataset]] = {}
@@ -166,11 +166,11 @@ def _mosaics(tiles: list[xr.Dataset], date: pd.Timestamp, notes: list[str]) -> l
             whole = np.full((1, *shape), fill_value, array.dtype)
             for tile, grid in zip(group, grids, strict=True):
                 row, col = round((top - grid.top_m) / size), round((grid.left_m - left) / size)
-                part = whole[:, row : row + grid.ny, col : col + grid.nx]
+                view = whole[:, row : row + grid.ny, col : col + grid.nx]
                 new = tile[name].values
                 # Where tiles overlap, the first one with a value counts.
-                empty = np.isnan(part) if np.isnan(fill_value) else part == fill_value
-                part[:] = np.where(empty, new, part)
+                empty = np.isnan(view) if np.isnan(fill_value) else view == fill_value
+                view[:] = np.where(empty, new, view)
                 has_data[row : row + grid.ny, col : col + grid.nx] = True
             filled[name] = (("time", "y", "x"), whole, attrs[name])
         target = Grid(grids[0].crs, left, top, size, shape[1], shape[0])
@@ -217,8 +217,8 @@ def _read(
                 names = [str(text or "") for text in file.descriptions]
                 if file.count == 1 and not find_bands(names):
                     # the Copernicus browser writes one band per file: 2019-05-12-..._Sentinel-2_L2A_B04_(Raw).tiff
-                    parts = re.split(r"[_.() ]+", path.stem)
-                    names = [next((part for part in parts if find_bands([part])), "")]
+                    words = re.split(r"[_.() ]+", path.stem)
+                    names = [next((word for word in words if find_bands([word])), "")]
                 images = split_dates(names, date)
                 if not any(find_bands(bands.values()) for bands in images.values()):
                     refuse_counted(path, names)
@@ -303,11 +303,11 @@ def _packing(file, index: int) -> tuple[float, float]:
     if (scale, offset) != (1.0, 0.0):
         return scale, offset
     tags = {key.lower(): text for key, text in file.tags(index + 1).items()}
-    found = []
+    packing = []
     for keys, default in ((("scale_factor", "scale"), 1.0), (("add_offset", "offset"), 0.0)):
         text = next((tags[key] for key in keys if key in tags), default)
         try:
-            found.append(float(text))
+            packing.append(float(text))
         except ValueError:
-            found.append(default)
-    return found[0], found[1]
+            packing.append(default)
+    return packing[0], packing[1]

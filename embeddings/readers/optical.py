@@ -53,7 +53,7 @@ class OpticalRaster:
 
 
 def optical_node(
-    parts: list[OpticalRaster],
+    rasters: list[OpticalRaster],
     notes: list[str],
     offset: int | None = None,
     floats_are_reflectance: bool = False,
@@ -62,7 +62,7 @@ def optical_node(
 
     Parameters
     ----------
-    parts
+    rasters
         At least one; a band that several hold is taken from the finest grid.
     notes
         Sentences on what was left out or assumed are appended.
@@ -82,81 +82,83 @@ def optical_node(
         The files share no date or no CRS, or their values cannot be reflectance.
     """
     # The finest first: its grid becomes the scene's, and its bands win over the same bands of coarser files.
-    parts = sorted(parts, key=lambda part: Grid.from_cube(part.data).size_m)
-    parts = _joined(parts, notes)
-    grid = Grid.from_cube(parts[0].data)
-    note_shifts([(part.name, Grid.from_cube(part.data)) for part in parts], notes)
+    rasters = sorted(rasters, key=lambda raster: Grid.from_cube(raster.data).size_m)
+    rasters = _joined(rasters, notes)
+    grid = Grid.from_cube(rasters[0].data)
+    note_shifts([(raster.name, Grid.from_cube(raster.data)) for raster in rasters], notes)
     images: dict[str, xr.DataArray] = {}
-    for part in parts:
-        mine = [band for band in part.reflectance_bands if band not in images]
-        for band, image in reflectance(part, mine, offset, floats_are_reflectance, notes).items():
+    for raster in rasters:
+        mine = [band for band in raster.reflectance_bands if band not in images]
+        for band, image in reflectance(raster, mine, offset, floats_are_reflectance, notes).items():
             images[band] = regrid_nearest(image, grid)
     bands = tuple(band for band in schema.S2_BANDS if band in images)
     values = xr.concat([images[band] for band in bands], dim="band", coords="minimal", compat="override")
     values = values.transpose(*schema.CUBE).drop_attrs(deep=False)
-    clear = clear_pixels(parts, grid, notes)
+    clear = clear_pixels(rasters, grid, notes)
     if clear is None:
         clear = values.notnull().any("band")
         notes.append("it has no SCL or cloud mask, so every pixel with data counts as clear")
     return compositing.optical_node(values, bands, clear, grid)
 
 
-def _joined(parts: list[OpticalRaster], notes: list[str]) -> list[OpticalRaster]:
+def _joined(rasters: list[OpticalRaster], notes: list[str]) -> list[OpticalRaster]:
     """All parts at the images they share: the nearest within ``SAME_IMAGE``, or by day where no time agrees."""
-    if len(parts) == 1:
-        return parts
-    times = parts[0].data["time"].values
+    if len(rasters) == 1:
+        return rasters
+    times = rasters[0].data["time"].values
     index = [np.arange(times.size)]
-    for part in parts[1:]:
-        index.append(_nearest(times, part.data["time"].values, SAME_IMAGE))
+    for raster in rasters[1:]:
+        index.append(_nearest(times, raster.data["time"].values, SAME_IMAGE))
     # An image counts only where every file has it: a scene has all bands on each of its dates.
     shared = np.all([one >= 0 for one in index], axis=0)
     # Some exports keep the day alone in one of the files: then the day joins them.
     if not shared.any():
-        by_day = [_by_day(part, notes) for part in parts]
-        days = [part.data["time"].values for part in by_day]
+        by_day = [_by_day(raster, notes) for raster in rasters]
+        days = [raster.data["time"].values for raster in by_day]
         common = days[0]
         for other in days[1:]:
             common = np.intersect1d(common, other)
         if not common.size:
-            names = " and ".join(part.name for part in parts)
+            names = " and ".join(raster.name for raster in rasters)
             raise InputError(
                 f"Got {names}, whose Sentinel-2 images share no date, need the same images in each; "
                 "fetch them for the same period."
             )
         # ``index`` has, for each date of the first file, its position in each of the others, or -1.
-        parts, times = by_day, days[0]
+        rasters, times = by_day, days[0]
         index = [
             np.array([np.flatnonzero(one == day)[0] if day in one else -1 for day in times]) for one in days
         ]
         shared = np.isin(times, common)
     out = []
-    for part, one in zip(parts, index, strict=True):
+    for raster, one in zip(rasters, index, strict=True):
         # What has no partner is named: a user who fetched two periods sees it here.
-        lost = np.setdiff1d(np.arange(part.data.sizes["time"]), one[shared])
+        lost = np.setdiff1d(np.arange(raster.data.sizes["time"]), one[shared])
         if lost.size:
-            dates = ", ".join(str(part.data["time"].values[at])[:10] for at in lost[:3]) + (
+            dates = ", ".join(str(raster.data["time"].values[at])[:10] for at in lost[:3]) + (
                 " ..." if lost.size > 3 else ""
             )
             notes.append(
-                f"{lost.size} of {part.data.sizes['time']} images of {part.name} are left out ({dates}): no partner"
+                f"{lost.size} of {raster.data.sizes['time']} images of {raster.name} are left out ({dates}): no partner"
             )
         out.append(
             OpticalRaster(
-                part.data.isel(time=one[shared]).assign_coords(time=times[shared]), part.bands, part.name
+                raster.data.isel(time=one[shared]).assign_coords(time=times[shared]),
+                raster.bands,
+                raster.name,
             )
         )
     return out
 
 
-def _nearest(times: np.ndarray, others: np.ndarray, within: np.timedelta64) -> np.ndarray:
-    """Index into ``others`` of the partner of each time, -1 where there is none; no image is used twice.
+def _nearest(times: np.ndarray, partners: np.ndarray, within: np.timedelta64) -> np.ndarray:
+    """Index into ``partners`` of the partner of each time, -1 where there is none; no image is used twice.
 
     Exact partners first, then the closest pairs: two granules of a day 7 s apart must not be crossed.
     """
     # (times, others); the number of images of a place is some hundreds, so the full matrix is small.
     out = np.full(times.size, -1)
-    gap = np.abs(times[:, None] - others[None, :])
+    gap = np.abs(times[:, None] - partners[None, :])
     rows, cols = np.nonzero(gap <= within)
     taken: set[int] = set()
     for pair in np.argsort(gap[rows, cols], kind="stable"):
@@ -167,24 +169,28 @@ def _nearest(times: np.ndarray, others: np.ndarray, within: np.timedelta64) -> n
     return out
 
 
-def _by_day(part: OpticalRaster, notes: list[str]) -> OpticalRaster:
-    data = part.data.assign_coords(time=part.data["time"].dt.floor("D"))
+def _by_day(raster: OpticalRaster, notes: list[str]) -> OpticalRaster:
+    data = raster.data.assign_coords(time=raster.data["time"].dt.floor("D"))
     once = data.drop_duplicates("time")
     if once.sizes["time"] < data.sizes["time"]:
         notes.append(
-            f"{data.sizes['time'] - once.sizes['time']} further images of the same day in {part.name} are left out"
+            f"{data.sizes['time'] - once.sizes['time']} further images of the same day in {raster.name} are left out"
         )
-    return OpticalRaster(once, part.bands, part.name)
+    return OpticalRaster(once, raster.bands, raster.name)
 
 
 def reflectance(
-    part: OpticalRaster, bands: list[str], offset: int | None, floats_are_reflectance: bool, notes: list[str]
+    raster: OpticalRaster,
+    bands: list[str],
+    offset: int | None,
+    floats_are_reflectance: bool,
+    notes: list[str],
 ) -> dict[str, xr.DataArray]:
     """Reflectance of bands of one raster, each as its own attributes say.
 
     Parameters
     ----------
-    part
+    raster
         The raster.
     bands
         Of the contract, all in ``part.bands``.
@@ -205,7 +211,7 @@ def reflectance(
     InputError
         The values cannot be reflectance.
     """
-    arrays = {band: part.data[part.bands[band]].transpose("time", "y", "x") for band in bands}
+    arrays = {band: raster.data[raster.bands[band]].transpose("time", "y", "x") for band in bands}
     if not arrays:
         return {}
     percent = all(str(array.attrs.get("units", "")).strip() in ("%", "percent") for array in arrays.values())
@@ -218,19 +224,19 @@ def reflectance(
     numbers_in_floats = False
     # Exports from Earth Engine and from spreadsheets hold digital numbers or percent as floats without saying so.
     if floats and not is_declared and not percent and not floats_are_reflectance:
-        unit = find_unit_of_floats(arrays, part.name)
+        unit = find_unit_of_floats(arrays, raster.name)
         percent, numbers_in_floats = unit == "percent", unit == "numbers"
         if percent:
             notes.append(f"its floats (median {np.median(sample):.0f}) are taken for reflectance in percent")
         if numbers_in_floats:
             notes.append(f"its floats (median {np.median(sample):.0f}) are taken for reflectance x 10000")
-    refuse_pictures(arrays, percent, part.name)
+    refuse_pictures(arrays, percent, raster.name)
     empty = find_empty_pixels(arrays) if floats else None
     if all(array.dtype.kind == "f" for array in arrays.values()) and not numbers_in_floats:
         step, added = None, 0
     else:
         step = STEP
-        added = _offsets(part, arrays, offset, notes)
+        added = _offsets(raster, arrays, offset, notes)
     if percent:
         step, added = 0.01, 0
     out = {}
@@ -246,17 +252,17 @@ def reflectance(
     if scaled.size and float(np.quantile(scaled, 0.99)) < DARKEST:
         why = "it looks scaled twice, remove the attribute scale_factor" if is_declared else "check its units"
         raise InputError(
-            f"Got {part.name} with reflectance of {scaled.max():.2g} at most, need 0 to 1; {why}."
+            f"Got {raster.name} with reflectance of {scaled.max():.2g} at most, need 0 to 1; {why}."
         )
     return out
 
 
 def _offsets(
-    part: OpticalRaster, arrays: dict[str, xr.DataArray], offset: int | None, notes: list[str]
+    raster: OpticalRaster, arrays: dict[str, xr.DataArray], offset: int | None, notes: list[str]
 ) -> xr.DataArray | np.float32:
     """What is added to the digital numbers of each date: -1000 from baseline 04.00 on unless "
     "it is taken off already."""
-    data = part.data
+    data = raster.data
     if offset is None and "offset" in data.attrs:
         offset = int(data.attrs["offset"])
     if offset is not None:
@@ -269,7 +275,7 @@ def _offsets(
     unknown = np.isnan(baseline) & ~applied & (days >= OFFSET_SINCE)
     unpacked = [array for array in arrays.values() if not is_packed(array)]
     visible = [arrays[band] for band in VISIBLE if band in arrays and not is_packed(arrays[band])]
-    _warn_bright_older(part, visible, np.isnan(baseline) & ~applied & (days < OFFSET_SINCE), notes)
+    _warn_bright_older(raster, visible, np.isnan(baseline) & ~applied & (days < OFFSET_SINCE), notes)
     if not (due.any() or unknown.any()) or not unpacked:
         return np.float32(0) if not due.any() else _along(data, due)
     # Of numbers that still carry the offset nearly none is below 1000; of those that do not, most of dark land is.
@@ -282,7 +288,7 @@ def _offsets(
     below = float((dark[:, due] < -OFFSET).sum() / max(is_known[:, due].sum(), 1))
     if below > 0.1:
         notes.append(
-            f"{int(due.sum())} dates of baseline 04.00 or later in {part.name} have {below:.0%} "
+            f"{int(due.sum())} dates of baseline 04.00 or later in {raster.name} have {below:.0%} "
             f"of their numbers below 1000: the "
             "offset of 1000 is taken to be off already"
         )
@@ -291,7 +297,7 @@ def _offsets(
         lowest = float(np.nanquantile(dark[:, unknown], 0.005))
         if lowest >= -OFFSET:
             notes.append(
-                f"{int(unknown.sum())} dates since {OFFSET_SINCE} in {part.name} tell no "
+                f"{int(unknown.sum())} dates since {OFFSET_SINCE} in {raster.name} tell no "
                 f"processing baseline and have no number below "
                 f"{lowest:.0f}: if the offset of 1000 is still in them, set the attribute offset = -1000"
             )
@@ -299,7 +305,7 @@ def _offsets(
 
 
 def _warn_bright_older(
-    part: OpticalRaster, arrays: list[xr.DataArray], older: np.ndarray, notes: list[str]
+    raster: OpticalRaster, arrays: list[xr.DataArray], older: np.ndarray, notes: list[str]
 ) -> None:
     """A note where visible bands before 2022 seem to carry the offset; they stay as they are."""
     if not older.any() or not arrays:
@@ -310,7 +316,7 @@ def _warn_bright_older(
     values = values[np.isfinite(values) & (values > 0)]
     if values.size and (lowest := float(np.quantile(values, 0.005))) > -OFFSET:
         notes.append(
-            f"{int(older.sum())} dates before {OFFSET_SINCE} in {part.name} tell no processing baseline and have no"
+            f"{int(older.sum())} dates before {OFFSET_SINCE} in {raster.name} tell no processing baseline and have no"
             f" number below {lowest:.0f}: if the offset of 1000 is in them, set the attribute offset = -1000"
         )
 
@@ -321,12 +327,12 @@ def _along(data: xr.Dataset, due: np.ndarray) -> xr.DataArray:
     )
 
 
-def clear_pixels(parts: list[OpticalRaster], grid: Grid, notes: list[str]) -> xr.DataArray | None:
+def clear_pixels(rasters: list[OpticalRaster], grid: Grid, notes: list[str]) -> xr.DataArray | None:
     """Clear pixels of the best mask there is, on a grid.
 
     Parameters
     ----------
-    parts
+    rasters
         Rasters at the same times.
     grid
         Where the result lies.
@@ -339,7 +345,7 @@ def clear_pixels(parts: list[OpticalRaster], grid: Grid, notes: list[str]) -> xr
         (time, y, x) bool; None where no raster has a mask.
     """
     for kind in MASK_KINDS:
-        holders = [part for part in parts if f"mask:{kind}" in part.bands]
+        holders = [raster for raster in rasters if f"mask:{kind}" in raster.bands]
         if not holders:
             continue
         name = holders[0].bands[f"mask:{kind}"]

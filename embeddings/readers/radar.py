@@ -46,12 +46,12 @@ class Pass:
     """``ascending`` or ``descending`` where the file's name says so."""
 
 
-def radar_node(parts: list[Pass], notes: list[str], scaled: bool = False) -> xr.Dataset:
+def radar_node(passes: list[Pass], notes: list[str], scaled: bool = False) -> xr.Dataset:
     """The node ``/s1``.
 
     Parameters
     ----------
-    parts
+    passes
         At least one raster; several are joined along time.
     notes
         Sentences on what was left out or assumed are appended.
@@ -68,13 +68,13 @@ def radar_node(parts: list[Pass], notes: list[str], scaled: bool = False) -> xr.
     InputError
         Values that are neither dB nor linear power.
     """
-    grid = Grid.from_cube(parts[0].data)
-    note_shifts([(part.name, Grid.from_cube(part.data)) for part in parts], notes)
-    bands = tuple(band for band in schema.S1_BANDS if any(band in part.bands for part in parts))
+    grid = Grid.from_cube(passes[0].data)
+    note_shifts([(one_pass.name, Grid.from_cube(one_pass.data)) for one_pass in passes], notes)
+    bands = tuple(band for band in schema.S1_BANDS if any(band in one_pass.bands for one_pass in passes))
     pieces: list[xr.DataArray] = []
-    for part in parts:
-        decibel = _decibel(part, bands, scaled, notes)
-        orbits = _orbits(part)
+    for one_pass in passes:
+        decibel = _decibel(one_pass, bands, scaled, notes)
+        orbits = _orbits(one_pass)
         # Each direction of flight by itself: they see slopes from opposite sides.
         for orbit in sorted(set(orbits)):
             one = decibel.isel(time=np.flatnonzero(orbits == orbit))
@@ -100,16 +100,16 @@ def radar_node(parts: list[Pass], notes: list[str], scaled: bool = False) -> xr.
     return out.drop_vars("orbit") if "" in out["orbit"].values else out
 
 
-def _orbits(part: Pass) -> np.ndarray:
+def _orbits(one_pass: Pass) -> np.ndarray:
     """Orbit of each acquisition; an empty text where it is not told."""
-    count = part.data.sizes["time"]
-    if part.orbit:
-        return np.full(count, part.orbit)
+    count = one_pass.data.sizes["time"]
+    if one_pass.orbit:
+        return np.full(count, one_pass.orbit)
     for key in ORBIT_KEYS:
-        if key in part.data.variables and part.data[key].dims in ((), ("time",)):
-            directions = [decoded_text(value).lower() for value in np.ravel(part.data[key].values)]
-        elif key in part.data.attrs:
-            directions = [str(part.data.attrs[key]).lower()]
+        if key in one_pass.data.variables and one_pass.data[key].dims in ((), ("time",)):
+            directions = [decoded_text(value).lower() for value in np.ravel(one_pass.data[key].values)]
+        elif key in one_pass.data.attrs:
+            directions = [str(one_pass.data.attrs[key]).lower()]
         else:
             continue
         directions = directions if len(directions) == count else directions * count
@@ -123,18 +123,24 @@ def _orbits(part: Pass) -> np.ndarray:
     return np.full(count, "")
 
 
-def _decibel(part: Pass, bands: tuple[str, ...], scaled: bool, notes: list[str]) -> xr.DataArray:
+def _decibel(one_pass: Pass, bands: tuple[str, ...], scaled: bool, notes: list[str]) -> xr.DataArray:
     """dB (time, band, y, x) of one raster, acquisitions as they are."""
     images = []
     for band in bands:
-        if band not in part.bands:
-            like = next(part.data[name] for name in part.bands.values())
+        if band not in one_pass.bands:
+            like = next(one_pass.data[name] for name in one_pass.bands.values())
             images.append(
                 xr.full_like(like, np.nan, dtype="float32").transpose(*schema.MAPS).drop_attrs(deep=False)
             )
             continue
         images.append(
-            _band_db(part.data[part.bands[band]].transpose(*schema.MAPS), band, part.name, scaled, notes)
+            _band_db(
+                one_pass.data[one_pass.bands[band]].transpose(*schema.MAPS),
+                band,
+                one_pass.name,
+                scaled,
+                notes,
+            )
         )
     stacked = xr.concat(images, dim="band", coords="minimal", compat="override").transpose(*schema.CUBE)
     # other facts of the acquisitions differ from file to file and would keep them from being joined

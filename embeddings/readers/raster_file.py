@@ -88,8 +88,8 @@ def load(path: str | Path, names: Iterable[str] | None = None) -> xr.Dataset:
             check_is_raster(path, "NetCDF file")
             data = _decoded(path, **options)
             data = data if data.variables else _from_group(path, options)
-        kept = [name for name in names or () if name in data]
-        data = data[kept] if kept else data
+        present = [name for name in names or () if name in data]
+        data = data[present] if present else data
         return data.load() if data.nbytes <= IN_MEMORY_BYTES else data
     except InputError:
         raise
@@ -232,17 +232,17 @@ def _named_dims(data: xr.Dataset, name: str) -> tuple[xr.Dataset, bool]:
     lower = {str(one).lower(): one for one in [*data.variables, *data.dims]}
     renames: dict[Hashable, str] = {}
     for ours, names in (("time", TIME_NAMES), ("x", X_NAMES), ("y", Y_NAMES)):
-        found = next((lower[one] for one in names if one in lower), None)
-        if found is not None and found != ours:
-            renames[found] = ours
+        dim = next((lower[one] for one in names if one in lower), None)
+        if dim is not None and dim != ours:
+            renames[dim] = ours
     geographic = False
     # No projected axes: then longitude and latitude are the axes, and the caller reprojects.
     if "x" not in {*renames.values(), *map(str, data.dims)} and "x" not in data.variables:
         for ours, names in (("x", LON_NAMES), ("y", LAT_NAMES)):
-            found = next((lower[one] for one in names if one in lower), None)
-            if found is None:
+            dim = next((lower[one] for one in names if one in lower), None)
+            if dim is None:
                 raise InputError(f"Got {name} without x and y, need pixel centres in metres; fetch it again.")
-            renames[found] = ours
+            renames[dim] = ours
         geographic = True
     return (data.rename(renames) if renames else data), geographic
 
@@ -262,16 +262,16 @@ def _split_bands(data: xr.Dataset, name: str) -> xr.Dataset:
             # rioxarray's dimension of one: the variable's own name is the band's
             data = data.squeeze(dim, drop=True)
             continue
-        parts = {}
+        bands = {}
         for one in stacked:
             for index, label in enumerate(labels):
                 # a repeat keeps its own name: find_bands takes the first of a kind
-                key = label if label not in parts else f"{one}:{label}"
-                parts[key] = data[one].isel({dim: index}, drop=True)
+                key = label if label not in bands else f"{one}:{label}"
+                bands[key] = data[one].isel({dim: index}, drop=True)
         rest = data.drop_vars(stacked).drop_dims(dim)
-        clash = [key for key in parts if key in rest.variables]
+        clash = [key for key in bands if key in rest.variables]
         data = rest.drop_vars([one for one in clash if one in rest.data_vars]).assign(
-            {key: part for key, part in parts.items() if key not in rest.coords}
+            {key: band for key, band in bands.items() if key not in rest.coords}
         )
     extra = [one for one in data.dims if one not in ("time", "y", "x") and data.sizes[one] == 1]
     return data.squeeze(extra, drop=True) if extra else data
@@ -288,12 +288,12 @@ def _labels(data: xr.Dataset, dim: Hashable, variable: Hashable, name: str) -> l
             candidates.append([decoded_text(value) for value in data[one].values])
     for key in ("long_name", "descriptions", "band_names", "bands"):
         attribute = data[variable].attrs.get(key, data.attrs.get(key))
-        parts = (
+        texts = (
             re.split(r"[,;\s]+", attribute.strip("()[] "))
             if isinstance(attribute, str)
             else list(attribute or ())
         )
-        candidates.append([str(part).strip("'\" ") for part in parts])
+        candidates.append([str(text).strip("'\" ") for text in texts])
     # stackstac has band, common_name and title along one dim: the one with most known bands names them all.
     fitting = [labels for labels in candidates if len(labels) == size]
     best = max(fitting, key=lambda labels: len(find_bands(labels)), default=[])

@@ -59,7 +59,7 @@ def band_columns(columns: list[str], what: str = "the table") -> dict[str, str]:
     InputError
         If two columns are one band, or the numbers could be Landsat's.
     """
-    found: dict[str, str] = {}
+    column_of: dict[str, str] = {}
     bands = SENSORS["s2"].bands
     common = common_names(_without_reducer(column) for column in columns)
     for column in columns:
@@ -74,25 +74,29 @@ def band_columns(columns: list[str], what: str = "the table") -> dict[str, str]:
         if band not in bands:
             continue
         # Two columns of one band, such as B4 and red: choosing one would be a guess.
-        if band in found:
-            if found[band] == column:
+        if band in column_of:
+            if column_of[band] == column:
                 raise InputError(
                     f"Got {what} with the column {column} twice, need it once; remove the other."
                 )
             raise InputError(
-                f"Got {what} with {found[band]} and {column}, which are both {band}, need one; remove the other."
+                f"Got {what} with {column_of[band]} and {column}, which are both {band}, need one; remove the other."
             )
-        found[band] = str(column)
+        column_of[band] = str(column)
     by_number = {
-        band for band, column in found.items() if re.search(r"\d$", column) and "swir" not in column.lower()
+        band
+        for band, column in column_of.items()
+        if re.search(r"\d$", column) and "swir" not in column.lower()
     }
     # b2 ... b7 alone are the bands of harmonised Landsat and Sentinel-2 tables as well, whose b5 is near infrared
-    if by_number == set(found) and found and not set(found) & {"B08", "B8A", "B11", "B12"} and "B05" in found:
+    named = set(column_of)
+    if by_number == named and not named & {"B08", "B8A", "B11", "B12"} and "B05" in named:
         raise InputError(
-            f"Got {what} with {', '.join(found.values())} alone, whose b5 is red edge in Sentinel-2 and near infrared"
-            " in Landsat, need names that tell them apart; rename the columns to B02 ... B12 or blue ... swir2."
+            f"Got {what} with {', '.join(column_of.values())} alone, whose b5 is red edge in Sentinel-2 and near"
+            " infrared in Landsat, need names that tell them apart; rename the columns to B02 ... B12 or"
+            " blue ... swir2."
         )
-    return found
+    return column_of
 
 
 def _without_reducer(column: str) -> str:
@@ -250,12 +254,12 @@ def _stated_baselines(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         return pd.factorize(table[column].astype(str).str.strip())
 
     baseline, applied = np.full(len(table), np.nan), np.zeros(len(table), bool)
-    if (found := texts(baselines.BASELINES)) is not None:
-        baseline = np.array([baselines.parse_baseline(text) for text in found[1]])[found[0]]
-    elif (found := texts(PRODUCT_COLUMNS)) is not None:
-        baseline = np.array([baselines.baseline_of_product(text) for text in found[1]])[found[0]]
-    if (found := texts(baselines.APPLIED)) is not None:
-        applied = np.array([baselines.is_applied(text) for text in found[1]])[found[0]]
+    if (coded := texts(baselines.BASELINES)) is not None:
+        baseline = np.array([baselines.parse_baseline(text) for text in coded[1]])[coded[0]]
+    elif (coded := texts(PRODUCT_COLUMNS)) is not None:
+        baseline = np.array([baselines.baseline_of_product(text) for text in coded[1]])[coded[0]]
+    if (coded := texts(baselines.APPLIED)) is not None:
+        applied = np.array([baselines.is_applied(text) for text in coded[1]])[coded[0]]
     return baseline, applied
 
 
@@ -269,8 +273,8 @@ def _check_one_unit(values: np.ndarray, middle: float, columns: dict[str, str], 
         warnings.simplefilter("ignore", RuntimeWarning)  # rows and bands without a number
         by_row, by_band = np.nanmedian(numbers, axis=1), np.nanmedian(numbers, axis=0)
     is_reflectance = middle <= REFLECTANCE_MAX_MEDIAN
-    for found, one in ((by_row, "rows"), (by_band, "bands")):
-        other = found >= DN_MIN_MEDIAN if is_reflectance else found <= REFLECTANCE_MAX_MEDIAN
+    for medians, one in ((by_row, "rows"), (by_band, "bands")):
+        other = medians >= DN_MIN_MEDIAN if is_reflectance else medians <= REFLECTANCE_MAX_MEDIAN
         if other.any() and (middle >= DN_MIN_MEDIAN or is_reflectance):
             units = ("digital numbers", "reflectance 0-1")
             which = f" ({columns[bands[int(other.argmax())]]})" if one == "bands" else ""

@@ -83,7 +83,7 @@ def find_tables(folder: str | Path) -> dict[str, SeriesTable]:
 
 def _sets_of(folder: Path) -> dict[str, SeriesTable]:
     # Told apart by their columns, not by their names.
-    optical, radar, plots, others = {}, {}, {}, []
+    optical, radar, plots, unread = {}, {}, {}, []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in (".csv", ".parquet"):
             continue
@@ -104,11 +104,11 @@ def _sets_of(folder: Path) -> dict[str, SeriesTable]:
         elif has_id and not has_date and plain & set(SET_NAMES):
             plots[path.stem] = table
         else:
-            others.append(path.name)
-    if optical and others:
+            unread.append(path.name)
+    if optical and unread:
         warnings.warn(
-            f"{len(others)} of {len(others) + len(optical) + len(radar) + len(plots)} tables of {folder.name} hold no"
-            f" series of Sentinel-2 or Sentinel-1: left out ({', '.join(others[:5])}{', ...' if others[5:] else ''}).",
+            f"{len(unread)} of {len(unread) + len(optical) + len(radar) + len(plots)} tables of {folder.name} hold no"
+            f" series of Sentinel-2 or Sentinel-1: left out ({', '.join(unread[:5])}{', ...' if unread[5:] else ''}).",
             DataWarning,
             stacklevel=3,
         )

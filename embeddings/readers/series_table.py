@@ -107,32 +107,32 @@ def read_series(
     """
     if s2 is None and s1 is None:
         raise InputError("Got no table, need one of Sentinel-2 or Sentinel-1; give one.")
-    parts: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+    sensor_rows: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
     places: list[pd.DataFrame] = []
     words: dict[str, str] = {}
     if s2 is not None:
         table, what = _loaded(s2, "Sentinel-2 table")
         ids, times = to_ids(table, what), to_utc_times(table, what)
         values = to_reflectance(table, times.astype("datetime64[D]").astype(np.int64), what)
-        parts["s2"] = _usable(ids, times, values, SENSORS["s2"], is_clear(table, what), what)
+        sensor_rows["s2"] = _usable(ids, times, values, SENSORS["s2"], is_clear(table, what), what)
         places.append(to_places(table, ids, what))
         words["s2"] = what
     if s1 is not None:
         table, what = _loaded(s1, "Sentinel-1 table")
         ids, times = to_ids(table, what), to_utc_times(table, what)
         values = to_backscatter(table, what)
-        parts["s1"] = _usable(ids, times, values, SENSORS["s1"], np.ones(len(ids), bool), what)
+        sensor_rows["s1"] = _usable(ids, times, values, SENSORS["s1"], np.ones(len(ids), bool), what)
         places.append(to_places(table, ids, what))
         words["s1"] = what
-    known = pd.unique(np.concatenate([part[0] for part in parts.values()]))
-    if "s2" in parts and "s1" in parts:
+    known = pd.unique(np.concatenate([rows[0] for rows in sensor_rows.values()]))
+    if "s2" in sensor_rows and "s1" in sensor_rows:
         # Ids that match nowhere are the usual mistake with two tables; all or some is a refusal or a warning.
-        _warn_unmatched(parts["s2"][0], parts["s1"][0])
+        _warn_unmatched(sensor_rows["s2"][0], sensor_rows["s1"][0])
     # The first place that any row of a series names; rows repeat it.
     place = pd.concat(places).groupby(level=0).first().reindex(known)
     position = pd.Index(known)
     sensors = {}
-    for name, (ids, times, values) in parts.items():
+    for name, (ids, times, values) in sensor_rows.items():
         sensors[name] = _one_a_day(position.get_indexer(ids), times, values, words[name], SENSORS[name])
     return SeriesTable(known.astype(str), sensors, place["lon"].to_numpy(float), place["lat"].to_numpy(float))
 

@@ -59,11 +59,11 @@ def find_time_columns(frame: pd.DataFrame) -> list[str]:
             return [bare["date"], clock]
     if one is not None:
         return [one]
-    parts = [next((name for name in names if name in frame), None) for names in PARTS.values()]
-    if all(parts[:3]):
-        return [part for part in parts if part]
+    chosen = [next((name for name in names if name in frame), None) for names in PARTS.values()]
+    if all(chosen[:3]):
+        return [name for name in chosen if name]
     doy = next((name for name in ("doy", "yday", "day_of_year") if name in frame), None)
-    return [parts[0], doy] if parts[0] and doy else []
+    return [chosen[0], doy] if chosen[0] and doy else []
 
 
 def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd.DatetimeIndex, bool]:

@@ -273,10 +273,10 @@ def _with_derived(
     used = {column for column, _ in columns.values()}
     lacking = [one for one in schema.WEATHER if one not in columns]
     words = re.compile(r"rad|rs$|sw|ssrd|par|ppfd|light|temp|^t[a-z]?$|vpd|hum|^rh|dew|rain|prec|prcp")
-    others = [one for one in frame.columns if one not in used and words.search(str(one))]
-    if lacking and others:
+    unread = [one for one in frame.columns if one not in used and words.search(str(one))]
+    if lacking and unread:
         notes.append(
-            f"no column of it is {' or '.join(lacking)}; not read: {', '.join(map(str, others[:4]))}"
+            f"no column of it is {' or '.join(lacking)}; not read: {', '.join(map(str, unread[:4]))}"
         )
     return frame, columns, notes
 
@@ -423,9 +423,9 @@ def _units_of_preamble(preamble: tuple[str, ...]) -> dict[str, str]:
         # NASA POWER: name, two spaces or more, words, the unit in brackets at the end.
         power = re.match(r"^\W*([A-Za-z]\w+)\s{2,}.*\(([^()]+)\)\s*$", line)
         plain = re.match(r"^\W*([A-Za-z]\w+)\s*(?:[:=]\s*|[\[(])\s*([^\])]+?)[\])]?\s*$", line)
-        found = power or plain
-        if found:
-            out[found[1].lower()] = found[2]
+        match = power or plain
+        if match:
+            out[match[1].lower()] = match[2]
     return out
 
 
@@ -446,15 +446,15 @@ def _without_units_row(
 
 
 def _column(table: Table, frame: pd.DataFrame, column: str) -> np.ndarray:
-    part = Table(frame, table.encoding, table.separator, table.decimal)
-    values = part.numbers(column)
+    subset = Table(frame, table.encoding, table.separator, table.decimal)
+    values = subset.numbers(column)
     values = values.where(
         (values > NO_DATA) & (values < NO_DATA_OF_NETCDF) & ~values.isin(NO_DATA_OF_STATIONS)
     )
     # 9999 is a number of some units (kJ m-2 d-1), but not beside values that all lie far below it.
     full = values.isin((9999.0, 99999.0))
-    others = values[~full].abs().max()
-    return values.where(~full | ~(others < 1000)).to_numpy()
+    largest = values[~full].abs().max()
+    return values.where(~full | ~(largest < 1000)).to_numpy()
 
 
 def _daily(

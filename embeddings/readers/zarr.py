@@ -99,7 +99,7 @@ def _write_nodes(scene: xr.DataTree, store, group: str | None) -> None:
         for node in scene.subtree:
             dataset = node.to_dataset(inherit=False)
             name = node.path.strip("/")
-            path = "/".join(part for part in (group, name) if part) or None
+            path = "/".join(segment for segment in (group, name) if segment) or None
             dataset = dataset.chunk(_chunks(dataset)) if dataset.chunks else dataset
             dataset = _packed(name, dataset.drop_encoding())
             dataset.to_zarr(

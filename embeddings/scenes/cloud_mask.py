@@ -172,7 +172,7 @@ def _without_haze(blue: np.ndarray, red: np.ndarray, clear: np.ndarray, day: np.
     """``clear`` less haze; arrays (..., time), ``day`` (time)."""
     before = _blue_increase(blue, red, clear, day)
     # backwards in time the day after is the day before
-    after = _blue_increase(*(part[..., ::-1] for part in (blue, red, clear)), -day[::-1])[..., ::-1]
+    after = _blue_increase(*(series[..., ::-1] for series in (blue, red, clear)), -day[::-1])[..., ::-1]
     return clear & ~(np.fmin(before, after) > RISE)  # NaN on a side that has no neighbour
 
 

@@ -65,7 +65,7 @@ def find_fault(
         One of ``TOO_HIGH``, ``TOO_LOW``, ``TOO_FAINT``; empty where nothing is wrong or too little is known.
     """
     known = np.isfinite(blue) & np.isfinite(red) & np.isfinite(nir)
-    blue, red, nir = (np.asarray(part, float)[known] for part in (blue, red, nir))  # (spectrum,)
+    blue, red, nir = (np.asarray(band, float)[known] for band in (blue, red, nir))  # (spectrum,)
     need = max(least, LEAST_SHARE * len(blue))
     green = nir - red > VEGETATED_DIFFERENCE
     if green.sum() >= need:
@@ -118,5 +118,5 @@ def scene_fault(scene: xr.DataTree) -> str:
         clear = node["clear"].isel(box).compute(scheduler="synchronous").values if "clear" in node else True
     except (OSError, ValueError, RuntimeError):
         return ""
-    blue, red, nir = (np.where(clear, part, np.nan) for part in np.moveaxis(bands.values, 1, 0))
+    blue, red, nir = (np.where(clear, band, np.nan) for band in np.moveaxis(bands.values, 1, 0))
     return find_fault(blue, red, nir, least_offset=least_offset)

@@ -112,10 +112,10 @@ def embed_series_steps(
             yield f"embedding {len(table.ids):,} series", (done + share * counted) / total
         # Handed on chunk by chunk, so that memory does not grow with the number of series.
         days_of_chunk, written = int((last - first + 1)[chunk].sum()), 0
-        for part in _tidy(table, chunk, arrays, first, net, predict):
+        for frame in _tidy(table, chunk, arrays, first, net, predict):
             if sink is not None:
-                sink(part)
-            written += len(part)
+                sink(frame)
+            written += len(frame)
             so_far = done + share * days_of_chunk + (1 - share) * written
             yield f"{'writing' if predict is None else 'GPP of'} {len(table.ids):,} series", so_far / total
         done += days_of_chunk
@@ -222,9 +222,9 @@ def _tidy(
     number = np.cumsum(lengths) // writers.PART_ROWS
     for one in np.unique(number):
         members = chunk[number == one]
-        parts = [arrays.pop(int(member)) for member in members]
+        computed = [arrays.pop(int(member)) for member in members]
         size = lengths[number == one]
-        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        joined = {name: np.concatenate([series[name] for series in computed]) for name in computed[0]}
         day = np.concatenate([first[member] + np.arange(n) for member, n in zip(members, size, strict=True)])
         # (feature, row): each column lies in one piece, which files take without a copy
         features = joined["embedding"].T.astype(np.float32, order="C") * scale[:, None]

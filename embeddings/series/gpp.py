@@ -138,9 +138,10 @@ class SeriesGpp:
                     line[start : start + CHUNK], steps, torch.from_numpy(pixel)[:, None]
                 )
                 half = NORMAL_90 * self.head.net.widen * spread
-                parts.append(tuple(part[:, 0].numpy() for part in (mean, mean - half, mean + half)))
+                parts.append(tuple(block[:, 0].numpy() for block in (mean, mean - half, mean + half)))
         return {
-            name: np.concatenate(part) for name, part in zip(GPP_NAMES, zip(*parts, strict=True), strict=True)
+            name: np.concatenate(blocks)
+            for name, blocks in zip(GPP_NAMES, zip(*parts, strict=True), strict=True)
         }
 
     def _place(self, key: tuple[str | None, int]) -> PlaceDrivers:

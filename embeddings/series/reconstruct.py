@@ -182,7 +182,7 @@ def decode(
 
     def work(batch: Batch) -> Iterator[None]:
         rows = [order[edge[member] : edge[member + 1]] for member in batch.members]
-        pixel = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
+        pixel = np.repeat(np.arange(len(rows)), [len(own) for own in rows])
         row = np.concatenate(rows)
         tokens = encode_batch(model, batch)
         with torch.inference_mode():

@@ -58,9 +58,11 @@ class Pixels:
     def moisture(self, day: int) -> np.ndarray:
         """Water of the top soil (pixel,), m3 m-3, on day ``day``; dark soils hold more, open water is 1."""
         unit = self.land.unit.ravel()
-        hold = np.clip(1.5 - 0.5 * self.land.soil.ravel(), 0.7, 1.25)
+        capacity = np.clip(1.5 - 0.5 * self.land.soil.ravel(), 0.7, 1.25)
         return np.where(
-            self.land.cover.ravel() == WATER, 1.0, np.clip(self.growth.moisture[unit, day] * hold, 0.02, 0.5)
+            self.land.cover.ravel() == WATER,
+            1.0,
+            np.clip(self.growth.moisture[unit, day] * capacity, 0.02, 0.5),
         )
 
     def canopy_channels(self, day: int, sun_deg: float, hotspot_weight: float) -> np.ndarray:

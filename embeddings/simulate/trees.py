@@ -69,8 +69,8 @@ class Trees:
         if self.farming.evergreen_broad:
             # Open savanna thins with drought; closed evergreen stands hardly do.
             is_sparse = self.farming.broad_lai < 1.5
-            kept = np.clip(vigour * 1.25, 0.3, 1) if is_sparse else 0.85 + 0.15 * vigour
-            return self.peak_lai * kept, np.full(vigour.size, 0.94), self.cab
+            share_of_peak = np.clip(vigour * 1.25, 0.3, 1) if is_sparse else 0.85 + 0.15 * vigour
+            return self.peak_lai * share_of_peak, np.full(vigour.size, 0.94), self.cab
         since_budburst = self.warmth - self.budburst_degree_days
         unfolded = smoothstep(since_budburst / 160, 0, 1) * (today.season_day < 352) * (0.8 + 0.2 * vigour)
         cold, calendar = self.chill + self.senescence_shift, today.season_day + 0.3 * self.senescence_shift

@@ -151,11 +151,11 @@ def _joined(known: xr.DataTree, new: dict[str, xr.Dataset]) -> dict[str, xr.Data
     """Nodes of a scene with new dates of its sensors, in the order of time; other nodes as they are."""
     nodes = {name: node.to_dataset(inherit=False) for name, node in known.children.items()}
     for name, node in new.items():
-        parts = [nodes[name], node] if name in nodes else [node]
-        if not all("orbit" in part.coords for part in parts):
-            parts = [part.drop_vars("orbit", errors="ignore") for part in parts]
+        pieces = [nodes[name], node] if name in nodes else [node]
+        if not all("orbit" in piece.coords for piece in pieces):
+            pieces = [piece.drop_vars("orbit", errors="ignore") for piece in pieces]
         joined = xr.concat(
-            parts, "time", data_vars="minimal", coords="minimal", compat="override", join="override"
+            pieces, "time", data_vars="minimal", coords="minimal", compat="override", join="override"
         )
         nodes[name] = joined.sortby("time")
     return nodes

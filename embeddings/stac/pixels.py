@@ -67,8 +67,8 @@ def _optical(images: list[tuple[xr.DataArray, xr.DataArray]], grid: Grid) -> xr.
         nothing = _array(np.zeros((len(schema.S2_BANDS), *grid.shape), "uint16"), schema.S2_BANDS, grid)
         images = [(compositing.to_reflectance(nothing, 0), nothing[0] > 0)]
     reflectance, clear = (
-        xr.concat([image[part].drop_vars("band", errors="ignore") for image in images], "time")
-        for part in (0, 1)
+        xr.concat([image[position].drop_vars("band", errors="ignore") for image in images], "time")
+        for position in (0, 1)
     )
     # All are of one day: any time of it makes them one.
     same = {"time": np.zeros(len(images), "datetime64[ns]")}

@@ -202,8 +202,8 @@ class Mosaic:
                 for j, owner in enumerate(owners):
                     cols = slice(*self._col_edges[j : j + 2])
                     if owner >= 0:
-                        here = self._within(owner, rows, cols)
-                        cells[-1].append(arrays[owner][(slice(None), *here)])
+                        window = self._within(owner, rows, cols)
+                        cells[-1].append(arrays[owner][(slice(None), *window)])
                         continue
                     # A gap has one block per day, as maps have, so that a year of it is never in memory at once.
                     days, *last = arrays[0].shape[0], *arrays[0].shape[3:]
@@ -257,16 +257,19 @@ class Mosaic:
         places, boxes = [], []
         for at in self._touched(slice(top, bottom), slice(left, right)):
             # The part of this store's rectangle that lies in the box, counted in pixels of the mosaic.
-            here = slice(max(top, self._rows[at].start), min(bottom, self._rows[at].stop))
-            there = slice(max(left, self._cols[at].start), min(right, self._cols[at].stop))
+            shared_rows = slice(max(top, self._rows[at].start), min(bottom, self._rows[at].stop))
+            shared_cols = slice(max(left, self._cols[at].start), min(right, self._cols[at].stop))
             places.append(
-                (slice(here.start - top, here.stop - top), slice(there.start - left, there.stop - left))
+                (
+                    slice(shared_rows.start - top, shared_rows.stop - top),
+                    slice(shared_cols.start - left, shared_cols.stop - left),
+                )
             )
-            key = (days, *self._within(at, here, there))
+            key = (days, *self._within(at, shared_rows, shared_cols))
             boxes.append((self.stores[at].arrays, self.stores[at].best_layout(key), key))
-        for place, found in zip(places, read_boxes(boxes), strict=True):
+        for place, codes in zip(places, read_boxes(boxes), strict=True):
             for name, array in values.items():
-                array[(slice(None), *place)] = found[name]
+                array[(slice(None), *place)] = codes[name]
         return self._dataset(values, days, rows, cols)
 
     def map(self, day: Any) -> xr.Dataset:
@@ -322,14 +325,16 @@ class Mosaic:
             raise InputError(f"Got level {level}, need one of {', '.join(map(str, levels))}; choose one.")
         grid, index = level_grid(self.grid, level), self.stores[0].day_index(day)
         rows, cols = (
-            slice(*part.indices(size)[:2]) for part, size in zip((rows, cols), grid.shape, strict=True)
+            slice(*span.indices(size)[:2]) for span, size in zip((rows, cols), grid.shape, strict=True)
         )
         shape = (max(0, rows.stop - rows.start), max(0, cols.stop - cols.start))
         values = self._canvas(shape, tuple(DTYPES) if quality else ("embedding",))
         places = list(zip(self.stores, self._rows, self._cols, strict=True))
-        for here, there, found in read_level(places, self.grid_shape, index, level, rows, cols, quality):
+        for row_span, col_span, codes in read_level(
+            places, self.grid_shape, index, level, rows, cols, quality
+        ):
             for name, array in values.items():
-                array[here, there] = found[name]
+                array[row_span, col_span] = codes[name]
         return self._dataset(values, index, rows, cols, grid)
 
     def scene(self) -> xr.DataTree | None:

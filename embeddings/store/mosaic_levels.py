@@ -49,9 +49,9 @@ def read_level(
     names = tuple(DTYPES) if quality else ("embedding",)
     places_here, boxes = [], []
     for store, *own in places:
-        (here, ys), (there, xs) = (
-            _span(part, size, level, wanted)
-            for part, size, wanted in zip(own, shape, (rows, cols), strict=True)
+        (row_span, ys), (col_span, xs) = (
+            _span(owned, size, level, wanted)
+            for owned, size, wanted in zip(own, shape, (rows, cols), strict=True)
         )
         if not (len(ys) and len(xs)):
             continue
@@ -63,14 +63,16 @@ def read_level(
         else:
             # The coarsest overview is one chunk, so that halving it further costs little.
             boxes.append((store.arrays, levels[max(levels)], (day, slice(None), slice(None))))
-        places_here.append((here, there, ys, xs, max(levels)))
-    for (here, there, ys, xs, coarsest), codes in zip(places_here, read_boxes(boxes, names), strict=True):
+        places_here.append((row_span, col_span, ys, xs, max(levels)))
+    for (row_span, col_span, ys, xs, coarsest), codes in zip(
+        places_here, read_boxes(boxes, names), strict=True
+    ):
         if coarsest < level:
             codes = _coarsened(codes, level // coarsest)
         # Indices rise by one, but for the last pixel of the box, which may repeat the one before; else a copy is saved.
         straight = all(len(at) == at[-1] - at[0] + 1 for at in (ys, xs))
-        part = (slice(ys[0], ys[-1] + 1), slice(xs[0], xs[-1] + 1)) if straight else np.ix_(ys, xs)
-        yield here, there, {name: array[part] for name, array in codes.items()}
+        selection = (slice(ys[0], ys[-1] + 1), slice(xs[0], xs[-1] + 1)) if straight else np.ix_(ys, xs)
+        yield row_span, col_span, {name: array[selection] for name, array in codes.items()}
 
 
 def _span(extent: slice, size: int, level: int, wanted: slice) -> tuple[slice, np.ndarray]:

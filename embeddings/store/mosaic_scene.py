@@ -35,17 +35,17 @@ def combine_scenes(scenes: Sequence[xr.DataTree | None], places: Places, grid: G
     nodes: dict[str, xr.Dataset] = {}
     known = [scene for scene in scenes if scene is not None]
     for name in dict.fromkeys(name for scene in known for name in scene.children):
-        parts = [_node(scene, name) for scene in scenes]
+        nodes_by_store = [_node(scene, name) for scene in scenes]
         if name == "tower":
-            nodes["/tower"] = next(part for part in parts if part is not None)
+            nodes["/tower"] = next(node for node in nodes_by_store if node is not None)
         elif name == "weather":
             # GPP is predicted from one weather: with that of a neighbour it would be another number than the store's.
-            if all(part is not None for part in parts):
-                weather = parts[0].load()
-                if all(part.load().equals(weather) for part in parts[1:]):
+            if all(node is not None for node in nodes_by_store):
+                weather = nodes_by_store[0].load()
+                if all(node.load().equals(weather) for node in nodes_by_store[1:]):
                     nodes["/weather"] = weather
-        elif (found := _side_by_side(parts, places, grid)) is not None:
-            nodes[f"/{name}"] = found
+        elif (combined := _side_by_side(nodes_by_store, places, grid)) is not None:
+            nodes[f"/{name}"] = combined
     if not nodes:
         return None
     titles = dict.fromkeys(str(scene.attrs["title"]) for scene in known if "title" in scene.attrs)
@@ -82,14 +82,14 @@ def combine_overviews(
         return {}
     out = {}
     for level in set.intersection(*(set(one) for one in overviews)):
-        parts = [
+        levels_by_store = [
             # An overview counts its images; their times are those of the scene.
             one[level].assign_coords(time=image["time"].values)
             for one, image in zip(overviews, images, strict=True)
         ]
-        found = _side_by_side(parts, places, grid, level, images)
-        if found is not None:
-            out[level] = found
+        combined = _side_by_side(levels_by_store, places, grid, level, images)
+        if combined is not None:
+            out[level] = combined
     return out
 
 
@@ -98,30 +98,32 @@ def _node(scene: xr.DataTree | None, name: str) -> xr.Dataset | None:
 
 
 def _side_by_side(
-    parts: Sequence[xr.Dataset | None],
+    datasets: Sequence[xr.Dataset | None],
     places: Places,
     grid: Grid,
     level: int = 1,
     images: Sequence[xr.Dataset] | None = None,
 ) -> xr.Dataset | None:
     """One dataset of maps from those of all stores; None where their pixels or bands do not fit together."""
-    there = [i for i, part in enumerate(parts) if part is not None and {"y", "x"} <= set(part.dims)]
-    if not there:
+    present = [
+        i for i, dataset in enumerate(datasets) if dataset is not None and {"y", "x"} <= set(dataset.dims)
+    ]
+    if not present:
         return None
     # Bands, attributes and dims are taken from the first one; the others must agree with it.
-    first = parts[there[0]]
+    first = datasets[present[0]]
     starts = []
-    for i in there:
+    for i in present:
         # 20 m sensors have one pixel for two of the grid, overviews one for ``level`` of the image.
-        own = (images or parts)[i].sizes["x"]
+        own = (images or datasets)[i].sizes["x"]
         height, width = (place.stop - place.start for place in places[i])
         # ``ratio``: grid pixels a side of one pixel of the image. It must be whole, the same along both axes and for
         # all stores, and each store must begin at a whole pixel: else pixels would have to be resampled.
         ratio, odd = divmod(width * level, own)
-        odd = odd or height * level != ratio * (images or parts)[i].sizes["y"]
+        odd = odd or height * level != ratio * (images or datasets)[i].sizes["y"]
         at = [divmod(place.start, max(1, ratio)) for place in places[i]]
-        same_bands = "band" not in first.coords or parts[i]["band"].equals(first["band"])
-        if odd or any(rest for _, rest in at) or not parts[i].indexes["time"].is_unique or not same_bands:
+        same_bands = "band" not in first.coords or datasets[i]["band"].equals(first["band"])
+        if odd or any(rest for _, rest in at) or not datasets[i].indexes["time"].is_unique or not same_bands:
             return None
         starts.append((ratio, [start for start, _ in at]))
     # One store with 10 m and one with 20 m images cannot lie in one array.
@@ -129,23 +131,23 @@ def _side_by_side(
         return None
     ratio = starts[0][0]
     # The union of all times: neighbouring tiles of one orbit share most, those of two orbits none.
-    times = pd.DatetimeIndex(sorted(set().union(*(parts[i].indexes["time"] for i in there))))
+    times = pd.DatetimeIndex(sorted(set().union(*(datasets[i].indexes["time"] for i in present))))
     shape = tuple(-(-size // ratio) for size in grid.shape)
     corners = [start for _, start in starts]
-    placed = [parts[i] for i in there]
-    for (y, x), part in zip(corners, placed, strict=True):
+    placed = [datasets[i] for i in present]
+    for (y, x), dataset in zip(corners, placed, strict=True):
         # A scene may be larger than its cube; what reaches out of the box has no place in it.
-        if y + part.sizes["y"] > shape[0] or x + part.sizes["x"] > shape[1]:
+        if y + dataset.sizes["y"] > shape[0] or x + dataset.sizes["x"] > shape[1]:
             return None
     out: dict[str, Any] = {}
     for name, variable in first.data_vars.items():
         if {"y", "x"} <= set(variable.dims):
-            maps = [part[name].transpose(..., "y", "x") for part in placed]
+            maps = [dataset[name].transpose(..., "y", "x") for dataset in placed]
             dims = maps[0].dims
             out[name] = (dims, _assemble(maps, times, corners, shape), variable.attrs)
         elif variable.dims == ("time",):
             # Facts of an acquisition, such as its orbit, from the first store that has it.
-            column = pd.concat([part[name].to_series() for part in placed])
+            column = pd.concat([dataset[name].to_series() for dataset in placed])
             out[name] = ("time", column[~column.index.duplicated()].reindex(times).values, variable.attrs)
     coords = {"time": times} | ({"band": first["band"].values} if "band" in first.coords else {})
     pixels = Grid(grid.crs, grid.left_m, grid.top_m, grid.size_m * ratio, shape[1], shape[0])

@@ -174,10 +174,10 @@ async def _read(store: Any, digest: str | None) -> Opened:
     # Zarr forgets the order of a group's members; the cube's own is part of its contract.
     rank = {name: position for position, name in enumerate(COORDS)}
     names = sorted(members, key=lambda name: (rank.get(name, len(rank)), name))
-    group, *found = await asyncio.gather(
+    group, *documents = await asyncio.gather(
         _document(store, "maps"), *(_document(store, f"maps/{name}") for name in names)
     )
-    described = dict(zip(names, found, strict=True))
+    described = dict(zip(names, documents, strict=True))
     attrs = dict(json.loads(group).get("attributes", {}))
     # xarray lists there which variables are coordinates; all of these are.
     attrs.pop("coordinates", None)
@@ -211,10 +211,10 @@ async def _document(store: Any, path: str) -> bytes:
     """What a group or an array is, as on disk."""
     from zarr.core.buffer import default_buffer_prototype
 
-    found = await store.get(f"{path}/{DOCUMENT}", default_buffer_prototype())
-    if found is None:
+    content = await store.get(f"{path}/{DOCUMENT}", default_buffer_prototype())
+    if content is None:
         raise KeyError(f"there is no {path}")
-    return found.to_bytes()
+    return content.to_bytes()
 
 
 @lru_cache(KEPT)
@@ -255,14 +255,14 @@ async def _coordinate(store: Any, name: str, document: bytes) -> xr.Variable:
     key, place = None, StorePath(store, f"maps/{name}")
     # Coordinates are written in one chunk; what another program wrote in several, Zarr puts together.
     if metadata.chunk_grid.chunk_shape == metadata.shape:
-        found = await store.get(f"maps/{name}/{chunk}", default_buffer_prototype())
+        content = await store.get(f"maps/{name}/{chunk}", default_buffer_prototype())
         # Of a chunk that was not written, the document says what all its values are.
-        key = (name, document, b"" if found is None else found.to_bytes())
-        if (kept := _coordinates.pop(key, None)) is not None:
-            _keep(key, kept)
-            return kept.copy(deep=True)
+        key = (name, document, b"" if content is None else content.to_bytes())
+        if (cached := _coordinates.pop(key, None)) is not None:
+            _keep(key, cached)
+            return cached.copy(deep=True)
         # From memory: it was read already, and each read of an object store is a request.
-        place = StorePath(MemoryStore({} if found is None else {f"{name}/{chunk}": found}), name)
+        place = StorePath(MemoryStore({} if content is None else {f"{name}/{chunk}": content}), name)
     value = np.asarray(await zarr.AsyncArray(metadata, place).getitem(...))
     # xarray writes a fill value, NaN, with every float: as an attribute it says nothing of the coordinate.
     attrs = {key: one for key, one in metadata.attributes.items() if key != "_FillValue"}
@@ -282,9 +282,9 @@ def _keep(key: tuple[str, bytes, bytes], variable: xr.Variable) -> None:
     """Keep a decoded coordinate, as the one used last."""
     _latest.pop(key[:2], None)
     _coordinates[key] = _latest[key[:2]] = variable
-    for kept in (_coordinates, _latest):
-        while len(kept) > KEPT:
-            del kept[next(iter(kept))]
+    for cache in (_coordinates, _latest):
+        while len(cache) > KEPT:
+            del cache[next(iter(cache))]
 
 
 def forget() -> None:

@@ -61,7 +61,7 @@ def write_overviews(store: Any) -> None:
                 slice(top, top + TILE_PX),
                 slice(left, left + TILE_PX),
             )
-            fine = [slice(2 * part.start, 2 * part.stop) for part in (rows, cols)]
+            fine = [slice(2 * span.start, 2 * span.stop) for span in (rows, cols)]
             # Outer indexing: Zarr's plain brackets take at most one list beside slices.
             mean = block_mean(image.oindex[days, bands, *fine], missing=NO_DATA)
             coarse[days, :, rows, cols] = np.rint(mean).astype("int16")
@@ -96,13 +96,13 @@ def _array(group: Any, name: str, shape: tuple[int, ...], dtype: str, **attrs: A
     """A new array; a chunk holds a part of one date in all bands."""
     from zarr.codecs import BloscCodec, Crc32cCodec
 
-    *others, ny, nx = shape[1:]
+    *band_sizes, ny, nx = shape[1:]
     return group.create_array(
         name,
         shape=shape,
-        chunks=(1, *others, min(TILE_PX, ny), min(TILE_PX, nx)),
+        chunks=(1, *band_sizes, min(TILE_PX, ny), min(TILE_PX, nx)),
         dtype=dtype,
         compressors=[BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle"), Crc32cCodec()],
-        dimension_names=["time", *["band"] * len(others), "y", "x"],
+        dimension_names=["time", *["band"] * len(band_sizes), "y", "x"],
         attributes=attrs,
     )

@@ -133,20 +133,20 @@ def candidates(path: Path, resolutions: tuple[str, ...] = DAILY_FIRST) -> list[D
         raise InputError(f"Got {path}, which is no file, need a tower file (.csv or .zip); check the path.")
     if not zipfile.is_zipfile(path):
         return [DataFile(re.sub(r"\.gz$", "", path.name, flags=re.IGNORECASE), path)]
-    found = _members(path, resolutions)
-    if not found:
+    members = _members(path, resolutions)
+    if not members:
         raise InputError(
             f"Got {path.name} without a *_{resolutions[0]}_*.csv in it, need a tower's zip; fetch the full set."
         )
     # Reading one of several towers would be a guess.
-    towers = sorted({site[1] for file in found if (site := SITE.search(file.name))})
+    towers = sorted({site[1] for file in members if (site := SITE.search(file.name))})
     if len(towers) > 1:
         raise InputError(
             f"Got {path.name} with {len(towers)} towers in it ({', '.join(towers[:3])}), need one; unpack"
             " it and give the"
             " file of one tower."
         )
-    return found
+    return members
 
 
 def _members(path: Path, resolutions: tuple[str, ...]) -> list[DataFile]:
@@ -195,7 +195,7 @@ def files(folder: str | Path) -> dict[str, Path]:
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise InputError(f"Got {folder}, which is no folder, need one with tower files; check the path.")
-    found: dict[str, tuple[tuple, Path]] = {}
+    best: dict[str, tuple[tuple, Path]] = {}
     left_out: dict[str, str] = {}
     years: dict[str, set[str]] = {}
     for path in sorted(folder.rglob("*")):
@@ -232,12 +232,12 @@ def files(folder: str | Path) -> dict[str, Path]:
         # Of several files of one site the most useful one, whatever the order in the folder.
         step = DAILY_FIRST.index(code[1]) if code else len(DAILY_FIRST)
         rank = (bool(BASE.search(name)), step, "_SUBSET_" in name)
-        if site[1] not in found or rank < found[site[1]][0]:
-            found[site[1]] = rank, path
+        if site[1] not in best or rank < best[site[1]][0]:
+            best[site[1]] = rank, path
     # Named only where no other file of the site serves.
-    missed = {site: why for site, why in left_out.items() if site not in found}
+    missed = {site: why for site, why in left_out.items() if site not in best}
     listed = ", ".join(f"{site} ({why})" for site, why in list(missed.items())[:5])
-    if not found:
+    if not best:
         raise InputError(
             f"Got {folder} without tower files{f' but {listed}' if missed else ''}, need such as"
             " FLX_SITE_..._DD_....csv or .zip; choose another."
@@ -246,7 +246,7 @@ def files(folder: str | Path) -> dict[str, Path]:
         warnings.warn(f"{len(missed)} sites of {folder.name} left out: {listed}", DataWarning, stacklevel=2)
     # One file of a site is taken: where others hold other years, that is told.
     split = {
-        site: sorted(several - set(YEARS.findall(found[site][1].name)))
+        site: sorted(several - set(YEARS.findall(best[site][1].name)))
         for site, several in years.items()
         if len(several) > 1
     }
@@ -258,7 +258,7 @@ def files(folder: str | Path) -> dict[str, Path]:
             DataWarning,
             stacklevel=2,
         )
-    return {site: path for site, (_, path) in sorted(found.items())}
+    return {site: path for site, (_, path) in sorted(best.items())}
 
 
 def _has_team_gpp(file: DataFile) -> bool:

@@ -157,8 +157,8 @@ def _read_text(path: Path) -> xr.Dataset:
 def _warn_of_team(table: TowerTable, choice: GppColumns) -> None:
     """One warning that GPP is a team's own, which has no flags, and of columns of other sensors beside it."""
     column = next(iter(choice.fluxes.values()))
-    others = [other for other in team_gpp_columns(table.header) if other != column]
-    beside = f"; not read: {', '.join(others[:4])}" if others else ""
+    unread = [other for other in team_gpp_columns(table.header) if other != column]
+    beside = f"; not read: {', '.join(unread[:4])}" if unread else ""
     warnings.warn(
         f"GPP of {table.name} is {column}, as the site's team partitioned it, without flags of quality{beside}",
         DataWarning,
@@ -240,10 +240,10 @@ def _tables_with_gpp(path: Path) -> list[TowerTable]:
         is_methane = METHANE in table.name.upper() and not is_partitioned(table.header)
         if has_gpp(table.header) and not is_methane:
             same = YEARS.sub("", file.name)
-            others = [one for one in files if one is not file and YEARS.sub("", one.name) == same]
+            other_years = [one for one in files if one is not file and YEARS.sub("", one.name) == same]
             tables = [table]
             left_out: list[str] = []
-            for one in others:
+            for one in other_years:
                 try:
                     other = TowerTable(one)
                 except InputError:
@@ -257,8 +257,8 @@ def _tables_with_gpp(path: Path) -> list[TowerTable]:
                     left_out.append(f"{one.name} (other columns)")
             if left_out:
                 warnings.warn(
-                    f"{path.name} holds {len(others) + 1} tables of other years, of which {len(left_out)} are not read"
-                    f" beside {file.name}: {', '.join(left_out[:3])}",
+                    f"{path.name} holds {len(other_years) + 1} tables of other years, of which {len(left_out)} are"
+                    f" not read beside {file.name}: {', '.join(left_out[:3])}",
                     DataWarning,
                     stacklevel=4,
                 )
@@ -270,7 +270,7 @@ def _tables_with_gpp(path: Path) -> list[TowerTable]:
 
 def _without_gpp(table: TowerTable) -> InputError:
     """The error that says what a table without the columns of GPP is."""
-    name, others = table.name, [column for column in table.header if column.startswith("GPP")]
+    name, gpp_columns = table.name, [column for column in table.header if column.startswith("GPP")]
     need = "need GPP_NT_VUT_REF, GPP_DT_VUT_REF or GPP_PI"
     # From the most specific to the most general: each product has another way out.
     if BASE.search(name):
@@ -294,9 +294,9 @@ def _without_gpp(table: TowerTable) -> InputError:
             " site's FLUXNET product."
         )
     # Other variants of GPP are there, but no reference: they are named.
-    if others:
+    if gpp_columns:
         return InputError(
-            f"Got {name} whose columns of GPP are {', '.join(others[:4])}, {need}; fetch the FULLSET or"
+            f"Got {name} whose columns of GPP are {', '.join(gpp_columns[:4])}, {need}; fetch the FULLSET or"
             " SUBSET product."
         )
     return InputError(f"Got {name} without GPP, {need}; fetch the FULLSET or SUBSET product.")

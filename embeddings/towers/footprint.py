@@ -87,8 +87,8 @@ class Air:
                 f"Got {len(t)} half-hours without one of wind, direction, u* above {LEAST_USTAR} m s-1 and heat"
                 " flux together, need some; use a radius."
             )
-        found = [column[defined].values for column in (t["wind"], t["direction"], t["ustar"], t["obukhov"])]
-        return cls(height_m, *found, sigma_v[defined].values, layer[defined].values)
+        columns = [column[defined].values for column in (t["wind"], t["direction"], t["ustar"], t["obukhov"])]
+        return cls(height_m, *columns, sigma_v[defined].values, layer[defined].values)
 
     def take(self, rows: slice) -> Air:
         """Some of the half-hours."""
@@ -126,14 +126,14 @@ class Air:
         total = np.zeros(np.shape(east))
         count = len(self.wind_m_s)
         for first in range(0, count, BLOCK):
-            part = self.take(slice(first, first + BLOCK))
-            angle = np.radians(part.direction_deg)
+            block = self.take(slice(first, first + BLOCK))
+            angle = np.radians(block.direction_deg)
             # (y, x, half-hour): each place in the coordinates of each half-hour's wind.
             upwind = east[..., None] * np.sin(angle) + north[..., None] * np.cos(angle)
             aside = east[..., None] * np.cos(angle) - north[..., None] * np.sin(angle)
-            width = part.across(upwind)
+            width = block.across(upwind)
             spread = np.exp(-0.5 * (aside / width) ** 2) / (np.sqrt(2 * np.pi) * width)
-            total += (part.along(upwind) * spread).sum(-1)
+            total += (block.along(upwind) * spread).sum(-1)
         return total / count
 
 
@@ -144,7 +144,7 @@ def disc(grid: Grid, lon: float, lat: float, radius_m: float) -> xr.DataArray:
             f"Got a radius of {radius_m:g} m, need {RADII_M[0]} to {RADII_M[1]}; choose another, such as 250."
         )
     grid.pixel(lon, lat)  # refuses a place off the grid
-    x, y = (float(part) for part in grid.xy(lon, lat))
+    x, y = (float(metres) for metres in grid.xy(lon, lat))
     steps = np.arange(-np.ceil(radius_m / grid.size_m) - 1, np.ceil(radius_m / grid.size_m) + 2) * grid.size_m
     row, col = np.abs(grid.y - y).argmin(), np.abs(grid.x - x).argmin()
     far = np.hypot(*np.meshgrid(grid.x[col] + steps - x, grid.y[row] + steps - y))
@@ -160,8 +160,8 @@ def flux(grid: Grid, lon: float, lat: float, air: Air) -> xr.DataArray:
     """
     grid.pixel(lon, lat)
     air = air.take(slice(None, None, -(-len(air.wind_m_s) // STEPS_AT_MOST)))
-    x, y = (float(part) for part in grid.xy(lon, lat))
-    up_x, up_y = (float(part) for part in grid.xy(lon, lat + 1e-3))
+    x, y = (float(metres) for metres in grid.xy(lon, lat))
+    up_x, up_y = (float(metres) for metres in grid.xy(lon, lat + 1e-3))
     # Wind directions are from true north; the grid's north differs by the meridian convergence.
     turn = np.arctan2(up_x - x, up_y - y)  # true north, clockwise from the grid's
     total = np.zeros(grid.shape)

@@ -166,9 +166,9 @@ def is_reddyproc(header: list[str]) -> bool:
 
 def _of_reddyproc(header: list[str], kind: str) -> list[str]:
     """Columns of a kind of ``REDDYPROC``, the preferred scenario first."""
-    found = [(match[1] or "", match[0]) for match in map(REDDYPROC[kind].fullmatch, header) if match]
+    scenarios = [(match[1] or "", match[0]) for match in map(REDDYPROC[kind].fullmatch, header) if match]
     rank = {scenario: at for at, scenario in enumerate(SCENARIOS)}
-    return [column for _, column in sorted(found, key=lambda one: (rank.get(one[0], len(rank)), one[1]))]
+    return [column for _, column in sorted(scenarios, key=lambda one: (rank.get(one[0], len(rank)), one[1]))]
 
 
 def choose_gpp(table) -> GppColumns:

@@ -278,7 +278,7 @@ def is_stamped_at_end(attrs: dict) -> bool:
 
 def _place(data: xr.Dataset, variables: dict[str, str]) -> dict[str, float]:
     """lon and lat in degrees, from the variables or the attrs; empty where one is missing or off the globe."""
-    found = {}
+    lonlat = {}
     attrs = {str(key).lower(): value for key, value in data.attrs.items()}
     for ours, names, limit in (
         ("lon", ("longitude", "lon", "site_longitude"), 180),
@@ -290,6 +290,6 @@ def _place(data: xr.Dataset, variables: dict[str, str]) -> dict[str, float]:
                 value = data[variables[key]].values.ravel()[0]
             number = pd.to_numeric(pd.Series([str(value)]), errors="coerce")[0]
             if np.isfinite(number) and abs(number) <= limit:
-                found[ours] = float(number)
+                lonlat[ours] = float(number)
                 break
-    return found if len(found) == 2 else {}
+    return lonlat if len(lonlat) == 2 else {}

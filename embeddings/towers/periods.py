@@ -72,19 +72,19 @@ def pair(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float) -> TowerPair
         means, counts = _means_over_periods(predicted, tower, scale)
     # Days without a prediction, such as outside of its period, make no pair.
     known = means.indexes["time"][means["gpp"].notnull().values]
-    found = {}
+    candidates = {}
     for flux in ("gpp_nt", "gpp_dt"):
         if flux in tower:
             observed = tower[flux].where(tower["qc"] >= least_qc) if "qc" in tower else tower[flux]
             observed_times = observed.indexes["time"][observed.notnull().values]
-            found[flux] = observed, known.intersection(observed_times)
-    if not found:
+            candidates[flux] = observed, known.intersection(observed_times)
+    if not candidates:
         raise InputError("Got a tower without GPP, need gpp_nt or gpp_dt; choose another tower.")
-    flux = next(iter(found))
+    flux = next(iter(candidates))
     # Night-time partitioning is the field's usual reference; day-time only where it has far more days.
-    if "gpp_dt" in found and len(found[flux][1]) < len(found["gpp_dt"][1]) / 2:
+    if "gpp_dt" in candidates and len(candidates[flux][1]) < len(candidates["gpp_dt"][1]) / 2:
         flux = "gpp_dt"
-    observed, both = found[flux]
+    observed, both = candidates[flux]
     if len(both) < 2:
         raise InputError(_too_few(tower, predicted, flux, scale, len(both), least_qc))
     days = len(both) if counts is None else int(counts.loc[both].sum())
@@ -129,9 +129,11 @@ def other_years(observed: xr.DataArray) -> xr.DataArray:
     # By month and day of the stamp: the same week or month of every year.
     same = series.groupby(pd.DatetimeIndex(series.index).strftime("%m-%d"))
     # The sum less its own: each year is judged by the others, never by itself.
-    others = (same.transform("sum") - series) / (same.transform("count") - 1)
+    mean_of_others = (same.transform("sum") - series) / (same.transform("count") - 1)
     # inf and 0 / 0: the only year of its week.
-    return xr.DataArray(others.replace([np.inf, -np.inf], np.nan).values, observed.coords, observed.dims)
+    return xr.DataArray(
+        mean_of_others.replace([np.inf, -np.inf], np.nan).values, observed.coords, observed.dims
+    )
 
 
 def _too_few(

@@ -43,11 +43,11 @@ def check(name: str, tower: xr.Dataset) -> None:
     """
     values = {str(key): tower[key].values[tower[key].notnull().values] for key in tower.data_vars}
     for flux in ("gpp_nt", "gpp_dt"):
-        found = values.get(flux)
-        if found is None or not len(found):
+        gpp = values.get(flux)
+        if gpp is None or not len(gpp):
             continue
         # The 99th percentile of absolute values: single artefacts do not decide.
-        high = float(sorted(abs(found))[int(0.99 * (len(found) - 1))])
+        high = float(sorted(abs(gpp))[int(0.99 * (len(gpp) - 1))])
         column = tower[flux].attrs.get("source_column", flux)
         if high > MAX_GPP:
             raise InputError(
@@ -56,16 +56,12 @@ def check(name: str, tower: xr.Dataset) -> None:
                 f" it was taken as {tower.attrs.get('gpp_source_units', 'gC m-2 d-1')}; convert its units."
             )
         # Noise of partitioning is negative now and then, in winter for weeks, and small.
-        if len(found) >= DAYS_OF_SIGN and found.mean() < -MAX_NOISE_GPP and (found < 0).mean() > 0.8:
+        if len(gpp) >= DAYS_OF_SIGN and gpp.mean() < -MAX_NOISE_GPP and (gpp < 0).mean() > 0.8:
             raise InputError(
-                f"Got {name} with {column} below 0 on {int((found < 0).sum())} of {len(found)} days, need GPP counted"
+                f"Got {name} with {column} below 0 on {int((gpp < 0).sum())} of {len(gpp)} days, need GPP counted"
                 " positive; change its sign."
             )
-        if (
-            len(found) >= DAYS_TO_JUDGE
-            and 0 < high < MIN_PEAK_GPP
-            and tower.attrs.get("resolution") == "daily"
-        ):
+        if len(gpp) >= DAYS_TO_JUDGE and 0 < high < MIN_PEAK_GPP and tower.attrs.get("resolution") == "daily":
             _warn(f"{column} of {name} stays below {high:.2g} gC m-2 d-1: it looks like kg or mol")
     _check_weather(name, values)
 

@@ -33,7 +33,7 @@ def sensor_columns(header: list[str], names: tuple[str, ...]) -> list[str]:
         for column in header:
             match = pattern.fullmatch(column)
             if match and column not in exact:
-                digits = [int(part) for part in re.findall(r"\d+", match[3] or "")]
+                digits = [int(number) for number in re.findall(r"\d+", match[3] or "")]
                 placed.append((rank, bool(match[1]), digits, column))
     return exact + [column for *_, column in sorted(placed)]
 
@@ -51,5 +51,5 @@ def team_gpp_columns(header: list[str]) -> list[str]:
     list of str
         Gap-filled ones first, since a day's mean needs all of its parts; then by position.
     """
-    found = list(dict.fromkeys(sensor_columns(header, GPP_NAMES)))
-    return sorted(found, key=lambda column: not re.search(r"_F(_|$)", column))
+    columns = list(dict.fromkeys(sensor_columns(header, GPP_NAMES)))
+    return sorted(columns, key=lambda column: not re.search(r"_F(_|$)", column))

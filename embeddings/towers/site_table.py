@@ -250,7 +250,7 @@ def _renamed(table: pd.DataFrame) -> pd.DataFrame:
         # "Latitude (deg)" and "latitude_deg" are one name: units in brackets and punctuation go.
         name = re.sub(r"[^a-z0-9]+", "_", re.sub(r"\((deg\w*|°|m)\)", "", str(column).lower())).strip("_")
         plain.setdefault(name, column)
-    found: dict[str, str] = {}
+    column_of: dict[str, str] = {}
     for ours, aliases in ALIASES.items():
         column = next((plain[alias] for alias in aliases if alias in plain), None)
         # No known name: then one word of the header is enough, such as "station latitude".
@@ -259,22 +259,22 @@ def _renamed(table: pd.DataFrame) -> pd.DataFrame:
                 (theirs for name, theirs in plain.items() if WORDS[ours] & set(name.split("_"))), None
             )
         if column is not None:
-            found[ours] = column
+            column_of[ours] = column
     cells = {column: table[column].astype("str").str.strip().str.strip('"') for column in table.columns}
     codes = {column: cells[column].map(lambda cell: bool(SITE.fullmatch(cell))).mean() for column in cells}
     # Names of columns mislead ("site" may hold a full name): site codes are told by their pattern in the cells.
-    if codes.get(found.get("site", ""), 0) < SITE_SHARE:
+    if codes.get(column_of.get("site", ""), 0) < SITE_SHARE:
         by_content = [column for column, share in codes.items() if share >= SITE_SHARE]
         if by_content:
-            found["site"] = by_content[0]
+            column_of["site"] = by_content[0]
     # One column cannot be both; the code is what all else is looked up by.
-    if found.get("name") == found.get("site"):
-        found.pop("name", None)
-    if "site" not in found:
+    if column_of.get("name") == column_of.get("site"):
+        column_of.pop("name", None)
+    if "site" not in column_of:
         raise KeyError("site")
-    if len(set(found.values())) < len(found):
+    if len(set(column_of.values())) < len(column_of):
         raise KeyError("one column of two meanings")
-    out = pd.DataFrame({ours: cells[column] for ours, column in found.items()})
+    out = pd.DataFrame({ours: cells[column] for ours, column in column_of.items()})
     blank = (out == "").all(axis=1)  # empty rows below the last one
     return out[~blank].set_index("site")
 

@@ -170,7 +170,7 @@ def _day_or_month_first(name: str, parts: pd.DataFrame) -> pd.Series:
 
 def _from_parts(year: pd.Series, month: pd.Series, day: pd.Series, clock: pd.DataFrame) -> pd.Series:
     """Times of parts as text; NaT where they are no date. Hour 24 is the next midnight."""
-    hour, minute, second = (clock[part].fillna("0").astype(int) for part in ("h", "mi", "s"))
+    hour, minute, second = (clock[unit].fillna("0").astype(int) for unit in ("h", "mi", "s"))
     half = clock["ap"].str[0].str.lower()
     hour = hour.where(half.isna(), hour % 12 + 12 * (half == "p"))
     date = year + "-" + month.str.zfill(2) + "-" + day.str.zfill(2)
@@ -274,12 +274,12 @@ def infer_step(name: str, times: pd.DatetimeIndex, has_end: bool = False) -> Ste
     steps = {"HH": Step("HH", "half-hourly", 48), "HR": Step("HR", "hourly", 24), "DD": days}
     steps |= {"WW": Step("WW", "weekly"), "MM": Step("MM", "monthly")}
     if len(times) < 2:
-        found = steps.get(named, days)
+        step = steps.get(named, days)
         if named == "YY":
             raise InputError(
                 f"Got {name}, a yearly file, need daily (DD) or finer data; fetch the daily one."
             )
-        return found
+        return step
     # The most frequent gap, not the median: holes widen gaps and never make them smaller.
     gaps = np.diff(times.values) / np.timedelta64(1, "m")
     values, counts = np.unique(gaps, return_counts=True)

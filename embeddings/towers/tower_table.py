@@ -68,11 +68,11 @@ class TowerTable:
             # By each line anew: a preamble may hold other separators than the table.
             self._separator = max(",;\t", key=line.count)
             self.header = _cells(line, self._separator)
-            found = [column for column in TIMES if column in self.header]
-            if not found and any(column.startswith("GPP") for column in self.header):
-                found = [column for column in TIMES_OF_GPP if column in self.header]
-            if found or {"DATE", "TIME", "DOY"} <= set(self.header):
-                self.time = found[0] if found else "DATE"
+            time_columns = [column for column in TIMES if column in self.header]
+            if not time_columns and any(column.startswith("GPP") for column in self.header):
+                time_columns = [column for column in TIMES_OF_GPP if column in self.header]
+            if time_columns or {"DATE", "TIME", "DOY"} <= set(self.header):
+                self.time = time_columns[0] if time_columns else "DATE"
                 break
         else:
             self._refuse(lines)
@@ -80,10 +80,10 @@ class TowerTable:
         self._first_row, self.units = row + 1, {}
         # Spreadsheets of people name the unit behind the column: `GPP_NT_VUT_REF (gC m-2 d-1)`.
         named = [NAME_AND_UNIT.fullmatch(cell) for cell in _cells(lines[row], self._separator, upper=False)]
-        for at, found in enumerate(named):
-            if found and found[1].upper() not in self.header:
-                self.header[at] = found[1].upper()
-                self.units[self.header[at]] = found[2]
+        for at, match in enumerate(named):
+            if match and match[1].upper() not in self.header:
+                self.header[at] = match[1].upper()
+                self.units[self.header[at]] = match[2]
         # A row of units has no date and no decimal number; the first row of data has both.
         if below and not any(re.search(r"\d{4}|\d[.,/:]\d", cell) for cell in below[0]):
             self.units |= dict(zip(self.header, below.pop(0), strict=False))

@@ -90,9 +90,9 @@ def turbulence(path: str | Path) -> pd.DataFrame:
             f" {len(frame)} rows,"
             " need values; give another file."
         )
-    found = pd.DataFrame({ours: frame[column] for ours, column in chosen.items() if column is not None})
-    found = found[found[[column for column in MEASURED if column in found]].notna().any(axis=1)]
-    return _with_obukhov(table.name, found)
+    measured = pd.DataFrame({ours: frame[column] for ours, column in chosen.items() if column is not None})
+    measured = measured[measured[[column for column in MEASURED if column in measured]].notna().any(axis=1)]
+    return _with_obukhov(table.name, measured)
 
 
 def _turbulence_of_netcdf(path: Path) -> pd.DataFrame:
@@ -109,8 +109,8 @@ def _turbulence_of_netcdf(path: Path) -> pd.DataFrame:
             f"Got {path.name} without values of {names}, need them for a footprint; give the tower's HH, BASE or"
             " EddyPro file."
         )
-    found = frame[frame[[column for column in MEASURED if column in frame]].notna().any(axis=1)]
-    return _with_obukhov(path.name, found)
+    measured = frame[frame[[column for column in MEASURED if column in frame]].notna().any(axis=1)]
+    return _with_obukhov(path.name, measured)
 
 
 def _check_step(table: TowerTable, frame: pd.DataFrame) -> Step:

@@ -68,15 +68,17 @@ def measured_land(folder: str | Path, model: Embedder, seed: int = 0) -> np.ndar
 
     # One generator for all tables and scenes of the folder: the same folder gives the same sample.
     rng = np.random.default_rng(seed)
-    root, parts = Path(folder), []
+    root, by_place = Path(folder), []
     if holds_tables(root):
         for name, table in find_tables(root).items():
-            parts += _of_series(from_table(name, table), model, rng)
+            by_place += _of_series(from_table(name, table), model, rng)
     elif root.is_dir():
         for path in sorted(root.iterdir()):
             if path.is_dir() or path.suffix in (".nc", ".zarr"):
-                parts.append(_of_scene(open_scene(path), model, rng))
-    z = np.concatenate([part for part in parts if len(part)] or [np.empty((0, model.features), np.float32)])
+                by_place.append(_of_scene(open_scene(path), model, rng))
+    z = np.concatenate(
+        [rows for rows in by_place if len(rows)] or [np.empty((0, model.features), np.float32)]
+    )
     z = z[shows_clear_land(z, model)]
     # Ten rows per feature: a covariance of fewer is singular in places, and the ridge would set the distance.
     if len(z) < 10 * z.shape[1]:
@@ -152,16 +154,18 @@ def set_map_domain(
 
     own = [scaled(z[shows_clear_land(z, model)]) for z in taught]
 
-    def domain(parts: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        shares = [TAUGHT_SHARE / len(own)] * len(own) + [(1 - TAUGHT_SHARE) / len(parts)] * len(parts)
-        return _moments([*own, *parts], shares)
+    def domain(other_sets: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        shares = [TAUGHT_SHARE / len(own)] * len(own) + [(1 - TAUGHT_SHARE) / len(other_sets)] * len(
+            other_sets
+        )
+        return _moments([*own, *other_sets], shares)
 
     sets = {name: scaled(z) for name, z in measured.items()}
     distance = {}
     for i, name in enumerate(sets):
         yield f"measured land, {name} left out", i / len(sets)
-        others = [z for other, z in sets.items() if other != name]
-        middle, precision = (torch.from_numpy(part) for part in domain(others))
+        other_sets = [z for other, z in sets.items() if other != name]
+        middle, precision = (torch.from_numpy(moment) for moment in domain(other_sets))
         distance[name] = mahalanobis_distance(torch.from_numpy(sets[name]) - middle, precision).numpy()
     # Every set counts alike, however many pixels it has.
     least = min(len(one) for one in distance.values())
@@ -172,12 +176,12 @@ def set_map_domain(
     return {name: float((one > limit).mean()) for name, one in distance.items()}
 
 
-def _moments(parts: list[np.ndarray], shares: list[float]) -> tuple[np.ndarray, np.ndarray]:
+def _moments(kinds: list[np.ndarray], shares: list[float]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and inverse covariance of kinds of land by their shares, whatever their number of rows."""
-    middle = sum(share * part.mean(0) for share, part in zip(shares, parts, strict=True))
+    middle = sum(share * rows.mean(0) for share, rows in zip(shares, kinds, strict=True))
     cov = sum(
-        share * (part - middle).T @ (part - middle) / len(part)
-        for share, part in zip(shares, parts, strict=True)
+        share * (rows - middle).T @ (rows - middle) / len(rows)
+        for share, rows in zip(shares, kinds, strict=True)
     )
     return middle, np.linalg.inv(cov + RIDGE * np.eye(len(cov)))
 

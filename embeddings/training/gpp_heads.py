@@ -157,9 +157,9 @@ def daily(
         if land:
             kind = days.frame["kind"].values
             taught = [simulated.z.numpy(), *(days.z[kind == one] for one in np.unique(kind))]
-            strange = yield from gpp_domain.set_map_domain(net, embedder, taught, measured_land, seed)
+            flagged = yield from gpp_domain.set_map_domain(net, embedder, taught, measured_land, seed)
             # Share of each set that is flagged when it was left out.
-            card["map_domain"] = {name: round(share, 4) for name, share in strange.items()}
+            card["map_domain"] = {name: round(share, 4) for name, share in flagged.items()}
     else:
         net = _net(embedder.features, seed)
         fit(net, simulated, seed=seed)
@@ -247,7 +247,7 @@ def predict(net, one: Landscape) -> tuple[np.ndarray, np.ndarray]:
 
     with torch.inference_mode():
         mean, spread = net(
-            *(torch.from_numpy(part.astype(np.float32)) for part in (one.z, one.sw, one.drivers))
+            *(torch.from_numpy(array.astype(np.float32)) for array in (one.z, one.sw, one.drivers))
         )
     return mean.numpy(), spread.numpy()
 
@@ -267,7 +267,7 @@ def _scores(landscapes: list[Landscape], means: list[np.ndarray]) -> dict[str, f
             far = (one.days_from_s2[p] > INSIDE_GAP_DAYS) | (one.days_from_s2[p] < 0)
             gaps.append((one.true[p][far], mean[p][far]))
     pooled, inside = (
-        tuple(np.concatenate(part) for part in zip(*group, strict=True)) for group in (pairs, gaps)
+        tuple(np.concatenate(columns) for columns in zip(*group, strict=True)) for group in (pairs, gaps)
     )
     return {
         "landscapes": len(landscapes),

@@ -93,12 +93,15 @@ def read(paths: tuple[str, ...] | list[str], model: Embedder) -> TowerDays:
     InputError
         If a table is not of either kind.
     """
-    parts = [part for path in paths for part in _read(Path(path), model)]
-    if not parts:
+    by_file = [tower_days for path in paths for tower_days in _read(Path(path), model)]
+    if not by_file:
         raise InputError("Got no measured tower-days, need some; give a table with gpp.")
     return TowerDays(
-        pd.concat([part.frame for part in parts], ignore_index=True),
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("z", "sw", "drivers")),
+        pd.concat([tower_days.frame for tower_days in by_file], ignore_index=True),
+        *(
+            np.concatenate([getattr(tower_days, name) for tower_days in by_file])
+            for name in ("z", "sw", "drivers")
+        ),
     )
 
 
@@ -503,10 +506,10 @@ def with_band(predicted: pd.DataFrame) -> pd.DataFrame:
     """
     spread = predicted["spread"].copy()
     for kind, rows in predicted.groupby("kind"):
-        for fold, part in rows.groupby("fold"):
-            others = rows[rows["fold"] != fold] if rows["fold"].nunique() > 1 else rows
-            factor, level = band_factors(others, kind == TABLE)
-            spread[part.index] = factor * part["spread"] * (1 + level * part["predicted"])
+        for fold, of_fold in rows.groupby("fold"):
+            other_folds = rows[rows["fold"] != fold] if rows["fold"].nunique() > 1 else rows
+            factor, level = band_factors(other_folds, kind == TABLE)
+            spread[of_fold.index] = factor * of_fold["spread"] * (1 + level * of_fold["predicted"])
     return predicted.assign(spread=spread)
 
 

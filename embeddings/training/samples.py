@@ -280,20 +280,20 @@ def _hide_acquisitions(
         # Nearly nothing is left: what new or cloudy places offer.
         keep = rng.choice(len(crop.day), min(len(crop.day), int(rng.integers(1, 7))), replace=False)
         hidden[main] |= ~np.isin(np.arange(len(crop.day)), keep)
-    others = [name for name in parts if name != main]
-    for name in others:
+    other_sensors = [name for name in parts if name != main]
+    for name in other_sensors:
         hidden[name] = rng.random(len(hidden[name])) < 0.15
         if rng.random() < config.few_share:
             hidden[name] |= rng.random(len(hidden[name])) < 0.95
         if rng.random() < (config.landsat_absent_share if name == "landsat8" else config.sensor_absent_share):
             hidden[name][:] = True
-    if others and rng.random() < config.sensor_absent_share:
+    if other_sensors and rng.random() < config.sensor_absent_share:
         hidden[main][:] = True
     # Mostly hidden days are queried; a few visible ones, so that the embedding also fits what it was shown.
     query_hidden, query_visible = good[hidden[main][good]], good[~hidden[main][good]]
     chosen = list(rng.permutation(crop.day[query_hidden])[: config.queries - 4])
     chosen += list(rng.permutation(crop.day[query_visible])[:2])
-    for name in others:
+    for name in other_sensors:
         # At most two hidden dates of each other sensor, so that its decoder learns too.
         chosen += list(rng.permutation(parts[name].day[hidden[name] & has_target[name]])[:2])
     days = np.unique(np.array(chosen, np.int64))

@@ -397,12 +397,12 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
     # With repetition, so that every series has the same number of queries.
     pick = list(day[rng.choice(at_hidden, q - 3, p=p / p.sum())])
     # A few days whose acquisition is shown, so that the embedding also fits what it sees.
-    others = [day[rng.choice(at_shown)]] if len(at_shown) else []
+    extra_days = [day[rng.choice(at_shown)]] if len(at_shown) else []
     # Hidden dates of radar too, so that its decoder learns.
     if main == "s2" and "s1" in days and hidden["s1"].any():
-        others += list(rng.choice(days["s1"][hidden["s1"]], 2))
+        extra_days += list(rng.choice(days["s1"][hidden["s1"]], 2))
     # Filled up with the first picks again: the number of queries is fixed, of shown and radar days it is not.
-    queries = np.array((pick + others + pick)[:q], np.int64)
+    queries = np.array((pick + extra_days + pick)[:q], np.int64)
     target = {}
     for sensor, one in values.items():
         out = np.full((q, one.shape[1]), np.nan, np.float32)  # (query, band)

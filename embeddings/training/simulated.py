@@ -43,22 +43,22 @@ def load_simulated_scene(
     -------
     The packed scene; yields progress.
     """
-    parts: dict[str, dict[str, np.ndarray]] = {field: {} for field in FILE_KEYS}
+    arrays_by_field: dict[str, dict[str, np.ndarray]] = {field: {} for field in FILE_KEYS}
     # Landsat and the state of the land lie in files of their own: adding them leaves the Sentinels' files as they are.
-    for kept, ending in ((SENTINELS, ""), (("landsat8",), "-landsat8"), (("land",), "-land")):
-        if not set(kept) & {*sensors, *(("land",) if land else ())}:
+    for file_nodes, ending in ((SENTINELS, ""), (("landsat8",), "-landsat8"), (("land",), "-land")):
+        if not set(file_nodes) & {*sensors, *(("land",) if land else ())}:
             continue
         path = yield from cache.build_once(
             f"training-{seed}-{SIMULATED_SIZE_PX}{ending}.npz",
-            lambda to, kept=kept: _pack_simulated(to, seed, share, kept),
+            lambda to, file_nodes=file_nodes: _pack_simulated(to, seed, share, file_nodes),
         )
         fields_of_keys = {key: field for field, key in FILE_KEYS.items()}
         with np.load(path) as stored:
             for key in stored.files:
                 if key != "id":
                     node, name = key.split("/")
-                    parts[fields_of_keys[node]][name] = stored[key]
-    return PackedScene(f"SIM-{seed}", **parts)
+                    arrays_by_field[fields_of_keys[node]][name] = stored[key]
+    return PackedScene(f"SIM-{seed}", **arrays_by_field)
 
 
 def _pack_simulated(

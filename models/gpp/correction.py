@@ -56,9 +56,9 @@ def process_features(
     """
     clear_sky = NORMALISATIONS["clear_sky"].denormalise(drivers[:, DRIVERS.index("clear_sky")])
     light = torch.stack([sw, sw / clear_sky.clamp_min(LEAST_CLEAR_SKY)], 1)
-    parts = (z, drivers[:, AIR], torch.cat([light, drivers[:, SUN]], 1))
-    groups = torch.cat([torch.full((part.shape[1],), i) for i, part in enumerate(parts)])
-    return torch.cat(parts, 1).double(), groups
+    blocks = (z, drivers[:, AIR], torch.cat([light, drivers[:, SUN]], 1))
+    groups = torch.cat([torch.full((block.shape[1],), i) for i, block in enumerate(blocks)])
+    return torch.cat(blocks, 1).double(), groups
 
 
 class Teacher:
@@ -102,9 +102,9 @@ class Teacher:
         """
         mean, spread = self.head(z, sw, drivers, corrected=False)
         x, _ = process_features(z, sw, drivers)
-        parts = [process.predict(x) for process in self.processes]
-        level = torch.stack([part[0] for part in parts]).mean(0)
-        variance = torch.stack([part[1] for part in parts]).mean(0)
+        predictions = [process.predict(x) for process in self.processes]
+        level = torch.stack([moments[0] for moments in predictions]).mean(0)
+        variance = torch.stack([moments[1] for moments in predictions]).mean(0)
         fade = ((FADE - variance / self.familiar) / (FADE - 1)).clamp(0, 1)
         share = PROCESS_SHARE * fade
         own = mean.double().clamp_min(0).sqrt()
@@ -155,12 +155,12 @@ def fit_correction(
         inputs.append((near.z + noise, near.sw[weather], near.drivers[weather]))
     # The rows themselves, undisturbed, several times.
     inputs += [(rows.z, rows.sw, rows.drivers)] * 4
-    z, sw, drivers = (torch.cat(part) for part in zip(*inputs, strict=True))
-    parts = [
+    z, sw, drivers = (torch.cat(columns) for columns in zip(*inputs, strict=True))
+    predictions = [
         teacher.predict(z[i : i + 4096], sw[i : i + 4096], drivers[i : i + 4096])
         for i in range(0, len(z), 4096)
     ]
-    root, own, spread = (torch.cat(part) for part in zip(*parts, strict=True))
+    root, own, spread = (torch.cat(columns) for columns in zip(*predictions, strict=True))
     with torch.no_grad():
         _, first = head(z, sw, drivers, corrected=False)
     torch.manual_seed(seed)
@@ -169,10 +169,10 @@ def fit_correction(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
     for _ in range(steps):
         at = torch.randint(len(z), (batch,), generator=generator)
-        factor, widen = head.correction_of(z[at], drivers[at]).unbind(-1)
+        factor, log_scale = head.correction_of(z[at], drivers[at]).unbind(-1)
         # In the unit of the root: a factor on next to nothing is of no account.
         mean_error = (own[at] * (0.5 * factor).exp() - root[at]) / (own[at] + LEAST_ROOT).sqrt()
-        spread_error = first[at].log() + widen - spread[at].clamp_min(0.05).log()
+        spread_error = first[at].log() + log_scale - spread[at].clamp_min(0.05).log()
         loss = torch.nn.functional.smooth_l1_loss(mean_error, torch.zeros_like(mean_error), beta=0.3)
         loss = loss + 0.1 * spread_error.square().mean()
         optimiser.zero_grad()

@@ -284,13 +284,13 @@ class DailyHead(nn.Module):
             (physiology, self.of_air, _without_pmodel_drivers(drivers)),
             (spread_features, self.doubt_air, drivers),
         ]
-        branches += [(part, self.correction_air, drivers) for part in correction]
-        for part, layer, inputs in branches:
-            shift[:, part] += layer(inputs)
-            pixel_weight[part] = layer.weight[:, PIXEL]
+        branches += [(hidden_span, self.correction_air, drivers) for hidden_span in correction]
+        for hidden_span, layer, inputs in branches:
+            shift[:, hidden_span] += layer(inputs)
+            pixel_weight[hidden_span] = layer.weight[:, PIXEL]
         # A pixel axis: (day, 1, hidden), (day, 1), (day, 1), (day, 1).
         shift, potential, relative_light, has_weather = (
-            part[:, None] for part in (shift, *self._potential(sw, drivers), _has_weather(drivers))
+            per_day[:, None] for per_day in (shift, *self._potential(sw, drivers), _has_weather(drivers))
         )
         # (feature + pixel driver, hidden); contiguous, since it is multiplied once per chunk of pixels.
         first = torch.cat([weight * scale, pixel_weight], 1).T.contiguous()
@@ -299,8 +299,8 @@ class DailyHead(nn.Module):
 
         def predict(days: slice | Tensor, steps: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             hidden = silu_((torch.cat([steps, pixel], -1) @ first).add_(shift[days]))  # (day, pixel, hidden)
-            parts = (hidden[..., part] for part in (leaf, physiology, spread_features))
-            mean, spread = self._combine(*parts, potential[days], relative_light[days], silu_)
+            branch_inputs = (hidden[..., hidden_span] for hidden_span in (leaf, physiology, spread_features))
+            mean, spread = self._combine(*branch_inputs, potential[days], relative_light[days], silu_)
             if correction:
                 factors = self._limit_correction(hidden, has_weather[days]).exp_()
                 mean, spread = self._correct(mean, spread, factors, has_weather[days])

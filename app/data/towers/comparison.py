@@ -247,11 +247,11 @@ def _predict_nirv(inputs: ComparisonInputs, observed: xr.DataArray, footprint: F
     measured_years = set(observed.time.dt.year.values[usable.values].tolist())
     # The factor must come from other days than those it predicts: other years, or else other towers.
     if len(measured_years) < 2:
-        found = light_use_of_other_towers(str(inputs.tower.dataset.attrs.get("site", "")))
+        factor = light_use_of_other_towers(str(inputs.tower.dataset.attrs.get("site", "")))
         unit = "gC m⁻² d⁻¹ per W m⁻²"
-        return (found.k * light).assign_attrs(
-            split=f"leave-site-out: k = {found.k:.3f} {unit}, fitted at {found.towers} other towers",
-            note=f"{LINES['nirv']} has its factor, {found.k:.3f} {unit}, from {found.towers} other towers: this one"
+        return (factor.k * light).assign_attrs(
+            split=f"leave-site-out: k = {factor.k:.3f} {unit}, fitted at {factor.towers} other towers",
+            note=f"{LINES['nirv']} has its factor, {factor.k:.3f} {unit}, from {factor.towers} other towers: this one"
             " has measured in one year of the scene only, and no other year is left to fit it in.",
         )
     # Leave one year out: k of each year is fitted to the others.

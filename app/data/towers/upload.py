@@ -51,7 +51,7 @@ def parse_location(scene: SceneData, text: str, pixel: tuple[int, int]) -> tuple
         lon, lat = scene.grid.lonlat(*scene.centre(*pixel))
         return float(lon), float(lat)
     try:
-        lon, lat = (float(part) for part in re.split(r"[,;\s]+", text.strip()))
+        lon, lat = (float(degrees) for degrees in re.split(r"[,;\s]+", text.strip()))
     except ValueError as error:
         raise InputError(
             f"Got {text[:60]!r} as the tower's place, need LON, LAT in degrees such as 4.2, 50.75; "
