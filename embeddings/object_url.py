@@ -91,6 +91,7 @@ class ObjectUrl:
                 **({"anonymous": True} if self.is_anonymous else {"from_env": True}),
             )
         if self.scheme == "gs":
+            # Nothing of the options but ``anonymous``: the token of the environment goes to Google alone.
             how = {"anonymous": True} if self.is_anonymous else {"from_env": True}
             if not self.is_anonymous:
                 _check_google_file(self)
@@ -101,6 +102,7 @@ class ObjectUrl:
                 f"Got {self} without an account, need its name; set AZURE_STORAGE_ACCOUNT_NAME or the storage "
                 "option account."
             )
+        # Checked here too: the environment's value becomes part of the host's name as well.
         if not re.fullmatch(ACCOUNT, account):
             raise InputError(
                 f"Got {self} with the account {account!r}, need 3 to 24 small letters and digits; correct "
@@ -174,6 +176,7 @@ def locate(path: str | Path | ObjectUrl, storage_options: Mapping[str, Any] | No
             f"Got {path}, need a path or a URL that starts with s3://, gs:// or az://; correct it."
         )
     prefix = parts.path.strip("/")
+    # A name and password before "@", a query or a fragment would be dropped without a word.
     if not parts.netloc or not prefix or "@" in parts.netloc or parts.query or parts.fragment:
         raise InputError(f"Got {path}, need {parts.scheme}://BUCKET/PATH; correct it.")
     if not re.fullmatch(BUCKET[parts.scheme], parts.netloc):
@@ -190,6 +193,7 @@ def locate(path: str | Path | ObjectUrl, storage_options: Mapping[str, Any] | No
             "come from the environment."
         )
     endpoint = options.get("endpoint_url")
+    # A host must follow: the signed request goes to it.
     if endpoint is not None and not re.match(r"https?://[^/]", str(endpoint)):
         raise InputError(f"Got the endpoint {endpoint!r}, need http(s)://HOST[:PORT]; correct it.")
     return ObjectUrl(parts.scheme, parts.netloc, prefix, tuple(sorted(options.items())))

@@ -85,6 +85,7 @@ def unpack_gzip(content: bytes, name: str) -> bytes:
     """
     pieces, count = [], 0
     try:
+        # Piece by piece: a small file may unpack to a thousand times its size, and is refused before it is in memory.
         with gzip.open(io.BytesIO(content)) as packed:
             while piece := packed.read(PIECE_BYTES):
                 count += len(piece)
@@ -111,6 +112,7 @@ class BoundedStream(io.RawIOBase):
     def __init__(self, name: str, opened: list, packed: int) -> None:
         self._name, self._opened, self._packed = name, opened, packed
         self._raw: BinaryIO = opened[-1]
+        # Rows are counted by line breaks: a quoted one counts too many, which ``SPARE_LINES`` allows for.
         self._count = self._lines = self._since_rows = 0
 
     def rows_are_done(self) -> None:
@@ -123,6 +125,7 @@ class BoundedStream(io.RawIOBase):
     def readinto(self, buffer) -> int:
         try:
             data = self._raw.read(len(buffer))
+        # RuntimeError is what zipfile raises for an encrypted member.
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
             raise InputError(
                 f"Got {self._name} in a damaged zip or gz, need a whole one; fetch it again."
@@ -148,6 +151,7 @@ class BoundedStream(io.RawIOBase):
             )
 
     def close(self) -> None:
+        # The inner stream first: it may still read from the outer one while it closes.
         for stream in reversed(self._opened):
             stream.close()
         super().close()

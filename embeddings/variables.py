@@ -25,6 +25,7 @@ class Variable:
     @property
     def attrs(self) -> dict[str, str]:
         """``long_name``, then ``units``, as a cube in memory and its store carry them."""
+        # CF has no attribute for such a note, and a reader sees ``long_name`` beside the axis.
         long_name = f"{self.long_name}, {self.note}" if self.note else self.long_name
         return {"long_name": long_name, "units": self.units}
 
@@ -37,6 +38,7 @@ class Variable:
 CUBE_VARIABLES = {
     variable.name: variable
     for variable in (
+        # No standard names: the CF table has none for embeddings and their quality.
         Variable("embedding", "1", "daily embedding, int8 steps of `scale`"),
         Variable(
             "sigma",

@@ -69,6 +69,7 @@ def evaluate_reconstruction(
     json_path : str or None
         File for the numbers.
     """
+    # Imports stand inside the commands, so that `--help` does not wait for torch and xarray.
     from fluxlens.embeddings.evaluation import reconstruction, series_tables
     from fluxlens.embeddings.readers.series_sets import holds_tables
 

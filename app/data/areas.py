@@ -89,6 +89,7 @@ def read_area(
     cube = read_pixels(scene, rows, cols)
     weights, mean = scene.components
     values = cube.embedding.transpose("time", "pixel", "feature").values * scene.scale
+    # Centred after the projection: (v - m) W = v W - m W, without a copy of all vectors.
     parts = {"pc": values @ weights - mean @ weights}  # (time, pixel, component)
     out = xr.Dataset(coords={"time": scene.days, "component": ["PC1", "PC2", "PC3"][: weights.shape[1]]})
     if scene.predict:
@@ -100,6 +101,7 @@ def read_area(
         out["gpp_pixels"] = (("time", "pixel"), parts["gpp"].astype("float32"))
     for name, members in parts.items():
         dims = ("time", "component")[: members.ndim - 1]
+        # Percentiles and not a standard deviation: pixels across two fields have two peaks.
         low, high = np.percentile(members, PERCENTILES, axis=1)
         for suffix, numbers in (("", members.mean(1)), ("_lo", low), ("_hi", high)):
             out[name + suffix] = (dims, numbers.astype("float32"))
@@ -157,6 +159,7 @@ def read_pixels(scene: SceneData, rows: np.ndarray, cols: np.ndarray) -> xr.Data
         The cube along (time, pixel[, feature]).
     """
     left, right = cols.min(), cols.max() + 1
+    # One byte each: the embedding is int8.
     row_bytes = (right - left) * len(scene.days) * len(scene.features)
     step = max(1, BAND_BYTES // row_bytes)
     bands = [

@@ -93,7 +93,6 @@ def evaluate(
         daily = groups[gpp_towers.DAILY]
         groups[f"{gpp_towers.DAILY}_observed"] = daily[daily["observed"].astype(bool)]
     for name, rows in groups.items():
-        # The prior that ships, its upper triangle (it is symmetric), so that a release can be checked against it.
         result |= {f"{name}.{key}": value for key, value in group_scores(rows).items()}
     if gpp_towers.DAILY in groups:
         for scale in TIME_SCALES:
@@ -113,6 +112,7 @@ def evaluate(
             learnt = learnt or engine.learn_prior(some)
             few_scores = few_rows(some, priors, seed) if few else one_year(some, priors)
             result |= {f"calibrated.{kind}.{key}": value for key, value in few_scores.items()}
+    # The prior that ships, its upper triangle (it is symmetric), so that a release can be checked against it.
     result |= {
         f"prior.{a}.{b}": learnt.covariance[i, j]
         for i, a in enumerate(engine.TERMS)
@@ -264,6 +264,7 @@ def fold_priors(sites: dict[str, SiteRows], folds: list) -> dict[str, engine.Pri
     out = {}
     for fold in folds:
         prior = engine.learn_prior({name: rows for name, rows in sites.items() if name not in fold})
+        # The factor of the band is the shipped one: ``learn_prior`` leaves it at 1.
         prior = replace(prior, band=engine.PRIORS["daily"].band)
         out |= {name: prior for name in fold if name in sites}
     return out
@@ -286,9 +287,11 @@ def few_rows(sites: dict[str, SiteRows], priors: dict[str, engine.Prior], seed: 
     """
     out = {}
     for count in KNOWN_ROWS:
+        # The same draws for each count of known rows, so that more rows and not other rows make the difference.
         rng = np.random.default_rng(seed)
         checked: dict[str, list[pd.DataFrame]] = {}
         for name, rows in sites.items():
+            # Towers of few rows would give an NSE of their own noise.
             if len(rows.day) < max(gpp_towers.RICH_ROWS, count + 2):
                 continue
             for _ in range(DRAWS):
@@ -323,6 +326,7 @@ def one_year(sites: dict[str, SiteRows], priors: dict[str, engine.Prior]) -> dic
         years = [one for one in np.unique(year) if (year == one).sum() >= YEAR_DAYS]
         for known in years:
             for other in years:
+                # Both ways round: a good and a bad year to learn from are different tests.
                 if other != known:
                     checked = _apply(rows, year == known, year == other, priors[name])
                     before.append(metrics.nse(checked["gpp"], checked["before"]))

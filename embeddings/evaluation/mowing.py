@@ -322,6 +322,7 @@ def _blocks(reported: pd.DataFrame) -> dict[str, int]:
 
     places = reported.groupby("id")[["lon", "lat"]].first()
     known = places.notna().all(axis=1)
+    # Numbers from ``BLOCKS`` on, which no cluster below has.
     block = dict(zip(places.index, range(BLOCKS, BLOCKS + len(places)), strict=True))
     if known.sum() > 1:
         # Degrees of longitude are shorter by the cosine of the latitude.
@@ -343,6 +344,7 @@ def _folds(units: list[PlotYear]) -> np.ndarray:
         )
     size = np.zeros(min(FOLDS, len(names)))
     fold_of = {}
+    # Largest first into the smallest fold: a greedy division that keeps folds within one block of each other.
     for at in np.argsort(-count, kind="stable"):
         fold_of[names[at]] = int(size.argmin())
         size[fold_of[names[at]]] += count[at]
@@ -357,12 +359,14 @@ def _drop_detector(units: list[PlotYear], folds: np.ndarray, key: str) -> list[n
         for unit in units:
             x = unit.inputs[key][:, 0]
             n = len(unit.day)
+            # Value ``half`` days before less that ``half`` days after: high where NDVI drops around the day.
             scores[half].append(x[MARGIN - half :][:n] - x[MARGIN + half :][:n])
     detected: list[np.ndarray] = [np.empty(0)] * len(units)
     for fold in np.unique(folds):
         training = np.flatnonzero(folds != fold)
         some = [units[i] for i in training]
         best = [(*_best_threshold(some, [scores[half][i] for i in training]), half) for half in DROP_DAYS]
+        # By F1, then by threshold and half-width, so that ties are broken the same way on every machine.
         _, threshold, half = max(best)
         for i in np.flatnonzero(folds == fold):
             detected[i] = _peaks(scores[half][i], units[i].day, threshold)
@@ -436,6 +440,7 @@ def _matches(detected: np.ndarray, mown: np.ndarray) -> Iterator[int]:
     """Distances (d) of found days to the mowing each is matched with, the best found first."""
     left = list(mown)
     for day in detected:
+        # A mowing is matched once: two detections around it are one right and one false.
         near = min(left, key=lambda one: abs(one - day), default=None)
         if near is not None and abs(near - day) <= TOLERANCE_DAYS:
             left.remove(near)

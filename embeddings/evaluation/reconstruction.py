@@ -123,10 +123,12 @@ def _errors(truth: ClearReflectance, hidden: reconstruct.Hidden, ours: np.ndarra
     test = np.flatnonzero(np.isin(truth.day, hidden.days))
     visible = hidden.keep("s2", truth.day)
     _, b, y, x = truth.values.shape
+    # Means of 2 x 2: the truth is at 20 m, where all ten bands are measured.
     ours = ours[:, :, : 2 * y, : 2 * x].reshape(len(test), b, y, 2, x, 2).mean((3, 5))
     smooth = whittaker(truth, visible, truth.day[test])
     # A product may lack bands altogether: they are left out of the scores.
     bands = ~np.isnan(truth.values).all((0, 2, 3))
+    # Sums and counts instead of means: scenes and dates are pooled later by the pixels they have.
     squares = np.full((3, len(test), b), np.nan)
     count, blue = np.zeros(len(test)), np.zeros(len(test))
     for k, i in enumerate(test):
@@ -275,6 +277,7 @@ def _dates(errors: xr.Dataset) -> Iterator[str]:
 
 def _s1_benefit(numbers: dict, lines: list[str], name: str) -> None:
     """Add by how much Sentinel-1 lowers the error in gaps."""
+    # In gaps alone: beside a clear Sentinel-2 date radar has little to add.
     for key in ("one_gap", "gap"):
         if f"{name}_{key}_without_s1_rmse" in numbers:
             worth = 1 - numbers[f"{name}_{key}_rmse"] / numbers[f"{name}_{key}_without_s1_rmse"]

@@ -137,6 +137,7 @@ def calibrate_series(
     """
     if (resolution := str(tower.attrs.get("resolution", "daily"))) in periods.SCALES:
         raise InputError(f"Got {resolution} GPP, need days to calibrate; give a daily or half-hourly file.")
+    # The other partitioning is taken away, so that ``pair`` has nothing left to choose.
     if flux is not None:
         tower = tower.drop_vars([name for name in ("gpp_nt", "gpp_dt") if name in tower and name != flux])
     inside = _within(pd.Series(tower.indexes["time"]), start, end)
@@ -151,6 +152,7 @@ def calibrate_series(
         to_epoch_day(days.values),
         pairs.observed.sel(time=days).values.astype(float),
         at["gpp"],
+        # From the width of the 90 % band back to a standard deviation; a band of no width would weigh without bound.
         np.maximum(at["gpp_hi"] - at["gpp_lo"], 1e-3) / (2 * NORMAL_90),
         terms,
     )
@@ -187,6 +189,7 @@ def check_on_blocks(sites: dict[str, SiteRows], prior: engine.Prior) -> dict[str
         # Too few days left: no check, rather than one of another kind of calibration.
         if sum(len(np.unique(rows.day)) for rows in known.values()) < engine.LEAST_DAYS:
             return {}
+        # Fitted anew without the block: the prior is of other towers and has seen none of these days.
         pooled, own = engine.fit(known, prior)
         for name, rows in sites.items():
             held_out = rows.take(block[name] == left)

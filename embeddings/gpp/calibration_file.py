@@ -94,6 +94,7 @@ class Calibration:
         InputError
             Where it was made with other weights.
         """
+        # Weights decide, not the kind: a head of one kind may have been trained anew since.
         for one in self.heads:
             if one.weights == weights:
                 return one
@@ -106,6 +107,7 @@ class Calibration:
     @property
     def digest(self) -> str:
         """Of all that changes a prediction, 16 hexadecimal digits."""
+        # Over the rounded text and not the arrays: it is the same after the file was read again.
         text = json.dumps([_head_text(one) for one in self.heads], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -172,6 +174,7 @@ def load(path: str | Path) -> Calibration:
     path = Path(path)
     if not path.exists():
         raise InputError(f"Got the calibration {path}, which is not there, need a file; check the path.")
+    # Before it is read: a device file has no end, and a large one would fill the memory.
     if not path.is_file() or path.stat().st_size > BYTES_AT_MOST:
         raise InputError(
             f"Got {path}, which is no file of at most {BYTES_AT_MOST:,} bytes, need a calibration as `fluxlens"
@@ -206,6 +209,7 @@ def from_text(text: str, name: str = "a calibration") -> Calibration:
     """
     try:
         content = json.loads(text)
+    # RecursionError: JSON nested thousands deep, which no calibration is.
     except (ValueError, RecursionError) as error:
         raise InputError(_no_calibration(name, "it is no JSON")) from error
     if not isinstance(content, dict) or FORMAT not in content:

@@ -88,6 +88,7 @@ class BlockTask:
         for name, series in (read() if read else self.read(window)).items():
             # A sensor at a time: spectra of all of them together would double the memory of a block.
             tokens[name] = yield from encode_steps(self.model, name, series)
+        # Also for a single pixel: see the module's docstring.
         rows, cols = self._whole_block(window)
         shape = (rows.stop - rows.start, cols.stop - cols.start)
         parts = []

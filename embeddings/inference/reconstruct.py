@@ -144,6 +144,7 @@ def reconstruct_hidden(
         )
     spec, grid = SENSORS[hidden.sensor], target_grid(scene)
     shape = (len(hidden.days), len(spec.bands), grid.ny, grid.nx)
+    # Every pixel is written: the areas cover the grid, and the model answers everywhere.
     mean, sigma = np.empty(shape, np.float32), np.empty(shape, np.float32)  # (time, band, y, x)
     # Sentinel-2 alone is corrected by residuals: those of radar are speckle. Features left out are to be seen missing.
     corrects = hidden.sensor == "s2" and (features is None or features >= model.features)
@@ -151,6 +152,7 @@ def reconstruct_hidden(
         top, left = area[0][0].start, area[0][1].start
         bottom, right = area[-1][0].stop, area[-1][1].stop
         shown = _shown(scene, model, hidden, slice(top, bottom), slice(left, right)) if corrects else None
+        # Days shown are decoded too: what the model misses on them is what corrects the hidden ones.
         days = hidden.days if shown is None else (*hidden.days, *map(int, shown.day))
         decoded = np.empty((len(days), shape[1], bottom - top, right - left), np.float32)
         # The blocks of the engine, so that a reconstruction sees the same neighbourhoods as an embedding.

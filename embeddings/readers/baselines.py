@@ -81,6 +81,7 @@ def parse_baseline(text: str) -> float:
     match = re.fullmatch(r"[Nn]?(\d\d)\.?(\d\d)", text) or re.fullmatch(r"(\d{1,2})\.(\d{1,2})0*", text)
     if match:
         return float(f"{match[1]}.{match[2]}")
+    # Numbers that a table has read as such have lost their zeros: 400 is "0400", 4.0 is "04.00".
     number = pd.to_numeric(text, errors="coerce")
     return float(number / 100 if number >= 100 else number)
 
@@ -125,6 +126,7 @@ def offset_applied(data: xr.Dataset) -> np.ndarray:
         values = per_date(data, key)
         if values is not None:
             return np.array([is_applied(text) for text in values])
+    # Earth Engine's COPERNICUS/S2_SR_HARMONIZED has the offset off on all dates and says so by its name alone.
     names = " ".join(
         str(data.attrs.get(key, ""))
         for key in ("collection", "system:id", "id", "source", "title", "history")

@@ -74,6 +74,7 @@ def _store_class() -> type:
         def _with_store(self, store: Any) -> Any:
             return type(self)(store, self._url)
 
+        # A class made inside a function cannot be pickled by name; Dask's workers make their own.
         def __reduce__(self) -> tuple:
             return _explained_store, (self._store, self._url)
 
@@ -133,6 +134,7 @@ def zarr_store(url: str, storage_options: Mapping[str, Any] | None = None) -> An
         Where the package of the scheme is not installed, for other options, and for a URL without bucket or path.
     """
     scheme = url.partition("://")[0]
+    # Plain HTTP needs no package and no credentials of a provider: Zarr opens it by itself.
     if scheme not in OPTIONS:
         if storage_options:
             raise InputError(
@@ -144,6 +146,7 @@ def zarr_store(url: str, storage_options: Mapping[str, Any] | None = None) -> An
     from importlib.util import find_spec
 
     package = PACKAGES[scheme]
+    # Looked for and not imported: importing s3fs takes half a second, and fsspec does it when it is used.
     if find_spec(package) is None:
         raise InputError(
             f"Got the scene {url}, need the package {package} to read it; pip install 'fluxlens[object-stores]', or "

@@ -48,6 +48,7 @@ def open(path: str | Path) -> xr.DataTree:
         Images of a day that another one has, and weather that cannot be used; one warning.
     """
     cube, notes = opened(path), []
+    # Bands without a mask would teach clouds as land: both are needed.
     missing = [name for name in ("s2l2a", "cloud_mask") if name not in cube]
     if missing:
         raise InputError(
@@ -122,6 +123,7 @@ def _sentinel2(path: str | Path, cube: xr.Dataset, notes: list[str]) -> xr.Datas
     # Bands by name before order: cubes of two versions keep them in different orders.
     s2 = in_order(s2, notes)
     reflectance = packing.clip_saturated(s2["s2l2a"].transpose(*schema.CUBE).astype("float32"))
+    # Of 0 alone: thin cloud (2) brightens the visible bands too.
     clear = (s2["cloud_mask"].transpose(*schema.MAPS) == 0) & reflectance.notnull().all("band")
     out = xr.Dataset({"reflectance": reflectance, "clear": clear})
     out["reflectance"].attrs = {"units": "1", "long_name": "surface reflectance"}
@@ -167,6 +169,7 @@ def crs_of(path: str | Path, cube: xr.Dataset) -> xr.Variable:
     zone = re.fullmatch(r"(\d{1,2})([C-X])", name)
     if zone is None:
         raise InputError(f"Got {path} with utm_zone {name!r}, need one such as '32U'; add the attribute.")
+    # UTM north is EPSG 326zz, south 327zz; latitude bands before N are southern.
     return spatial_ref(f"EPSG:{32600 + int(zone[1]) + (100 if zone[2] < 'N' else 0)}")
 
 
@@ -184,6 +187,7 @@ def _weather(cube: xr.Dataset, notes: list[str]) -> xr.Dataset | None:
         return None
     # J m-2 over the day to the mean flux in W m-2.
     sw_in = era5["ssrd_sum"] / 86400
+    # Left out and not halved: how it was summed the file does not say.
     if float(sw_in.max()) > SUN_AT_MOST_W_M2:
         notes.append(
             f"its ERA5-Land has radiation of {float(sw_in.max()):.0f} W m-2 in a day's mean, which looks summed twice,"
@@ -191,6 +195,7 @@ def _weather(cube: xr.Dataset, notes: list[str]) -> xr.Dataset | None:
         )
         return None
     out = {"sw_in": sw_in, "tair": _celsius(era5["t2m_mean"])}
+    # From the extremes of the day, since saturation pressure is convex: the mean temperature would give too little.
     if {"t2m_max", "t2m_min", "d2m_mean"} <= set(era5):
         high, low, dew = (_celsius(era5[name]) for name in ("t2m_max", "t2m_min", "d2m_mean"))
         out["vpd"] = meteorology.vapour_pressure_deficit_hpa(

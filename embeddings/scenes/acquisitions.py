@@ -138,6 +138,7 @@ def read_acquisitions(
     own = Grid.from_cube(node.to_dataset(inherit=False))
     y = grid.top_m - (np.arange(rows.start - halo_px, rows.stop + halo_px) + 0.5) * grid.size_m
     x = grid.left_m + (np.arange(cols.start - halo_px, cols.stop + halo_px) + 0.5) * grid.size_m
+    # Nearest pixel and no interpolation: a value is one the sensor measured, or missing.
     row, col = own.nearest_index(x, y)
     in_y, in_x = (row >= 0) & (row < own.ny), (col >= 0) & (col < own.nx)
     days = to_epoch_day(node["time"].values)
@@ -150,6 +151,7 @@ def read_acquisitions(
         "y": slice(row[in_y].min(), row[in_y].max() + 1),
         "x": slice(col[in_x].min(), col[in_x].max() + 1),
     }
+    # Indices into the box just read, and where its pixels lie in the rectangle with its halo.
     source = np.ix_(row[in_y] - box["y"].start, col[in_x] - box["x"].start)
     target = np.ix_(np.flatnonzero(in_y), np.flatnonzero(in_x))
     measured = node[spec.variable].isel(box)
@@ -157,6 +159,7 @@ def read_acquisitions(
     stack = _load(scene, measured.sel(band=bands))  # one read: stored chunks hold all bands
     for i, band in enumerate(bands):
         values[:, spec.bands.index(band), *target] = stack[:, i][:, *source]
+    # Comparisons with NaN are false: missing values are unknown as well.
     low, high = spec.valid_range
     known = (values >= low) & (values <= high)
     values[~known] = np.nan

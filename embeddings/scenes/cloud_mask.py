@@ -77,6 +77,7 @@ def haze(s2: xr.Dataset) -> xr.DataArray:
         raise InputError(
             f"Got a scene without {', '.join(sorted(lost))}, need blue and red to tell haze; choose {SCL}."
         )
+    # The test looks at all dates of a pixel and at no neighbour: tiles of all dates need no overlap.
     tiles = {"time": -1, "y": TILE_PX, "x": TILE_PX}
     chunked = s2.chunk(tiles) if s2.chunks else s2
     blue, red = (chunked["reflectance"].sel(band=name, drop=True) for name in ("B02", "B04"))
@@ -135,6 +136,7 @@ def apply_cloud_mask(scene: xr.DataTree, by: str) -> xr.DataTree:
             f"Got the detector {by}, which gave {got[1] or type(detected).__name__} of {dict(got[0] or {})}, "
             f"need bool of {dict(need[0])}; choose {SCL}."
         )
+    # A detector of others need not know that pixels without data are never clear.
     has_data = node["reflectance"].notnull().any("band")
     clear = (detected.transpose(*schema.MAPS) & has_data).assign_attrs(before.attrs, detector=by)
     out = scene.copy()
@@ -160,6 +162,7 @@ def detector(name: str) -> Detector:
         Names those there are.
     """
     installed = {point.name: point for point in entry_points(group=GROUP)}
+    # Own names first: a package that is installed cannot change what they mean.
     if name in DETECTORS:
         return DETECTORS[name]
     if name not in installed:
@@ -173,6 +176,7 @@ def _without_haze(blue: np.ndarray, red: np.ndarray, clear: np.ndarray, day: np.
     before = _blue_increase(blue, red, clear, day)
     # backwards in time the day after is the day before
     after = _blue_increase(*(series[..., ::-1] for series in (blue, red, clear)), -day[::-1])[..., ::-1]
+    # The smaller of the two increases: land that stays bright, such as bare soil, is brighter on one side only.
     return clear & ~(np.fmin(before, after) > RISE)  # NaN on a side that has no neighbour
 
 
@@ -188,6 +192,7 @@ def _blue_increase(blue: np.ndarray, red: np.ndarray, known: np.ndarray, day: np
     for _ in range(2):  # the last clear date, then the one before it
         at = np.maximum(last, 0)
         more, more_red = (value - np.take_along_axis(value, at, -1) for value in (blue, red))
+        # Soil rises more in red than in blue, haze the other way round.
         rise = np.where(more_red > REDDER * more, 0, more) / (1 + (day - day[at]) / RISE_DAYS)
         increase = np.fmax(increase, np.where(last < 0, np.nan, rise))
         last = np.where(last < 0, -1, np.take_along_axis(last, at, -1))

@@ -105,6 +105,7 @@ class Fields:
         self.ripe_degree_days = np.ones((6, len(self.units)))  # (crop, unit)
         for crop, (start, ripe, _) in calendar.items():
             mean = _mean_degree_days(climate, start, ripe, BASE_DEGC[crop])
+            # Of the mean climate and not of the year: a warm year ripens early.
             self.ripe_degree_days[crop] = mean * (1 + 0.05 * draws.ripening)
         self.ripe_degree_days[CATCH] = CATCH_DEGREE_DAYS * (1 + 0.2 * draws.catch_ripening)
         is_catch = np.arange(6)[:, None] == CATCH
@@ -149,6 +150,7 @@ class Fields:
         ended = (self.crop == CATCH) & in_window(today.season_day, end % 365.25, 60)
         self.crop[ended], self.days_since_harvest[ended] = FALLOW, 0
         self.litter[ended], self.roughness_db[ended] = 0.25, 1.2
+        # Growing degree days above the crop's base temperature; cold days take nothing back.
         self.degree_days += np.maximum(today.tair - BASE_DEGC[self.crop], 0) * (self.crop > 0)
         cut = self._harvest(today)
         is_due = self.days_since_harvest == np.round(self.tillage_delay_days)
@@ -158,6 +160,7 @@ class Fields:
             1.2 + 0.8 * np.abs(self.draws.tillage_roughness[till]),
         )
         self.days_since_harvest += 1
+        # Rain smooths tilled soil: a wet day (above 8 mm) as much as 24 dry ones.
         self.roughness_db *= np.where(today.precip > 8, 0.93, 0.997)
         self.litter *= 0.9965
 
@@ -183,6 +186,7 @@ class Fields:
         """Harvest what is ripe on a dry day, or what is late on any day; returns where, (unit,) bool."""
         stage, is_cereal, farming = self.stage, self.is_cereal, self.farming
         day, shift = today.season_day, self.calendar_shift_days
+        # A crop that never ripens in a cold year is cut all the same, on rainy days too.
         late = (
             (is_cereal & in_window(day, farming.wheat_ripe + 30 + shift, 60))
             | ((self.crop == MAIZE) & in_window(day, farming.maize_ripe + 20 + shift, 60))
@@ -190,6 +194,7 @@ class Fields:
         )
         ready = (stage > 1.0) & (self.crop != FALLOW) & (self.crop != CATCH) & today.is_dry
         cut = self.is_field & (ready | (late & (stage > 0.3)))
+        # Share of the soil under residues after harvest: most after cereals, stubble after maize, little after beet.
         straw = np.where(is_cereal, 0.75, np.where(self.crop == MAIZE, 0.45, 0.25))
         self.litter[cut], self.days_since_harvest[cut] = straw[cut], 0
         self.roughness_db[cut] = np.where(self.crop[cut] == BEET, 1.5, 0.3)

@@ -56,12 +56,14 @@ def asset(item: Any, band: str) -> str | None:
         ``sar:polarizations``) has such a name. None where the item has none of them.
     """
     names = [band, ASSETS[band]]
+    # Of several resolutions the native one: a 20 m band at 10 m is the same numbers four times.
     if band in NATIVE_RESOLUTION_M:
         names.append(f"{band}_{NATIVE_RESOLUTION_M[band]}m")
     exact = next((name for name in names if name in item.assets), None)
     if exact is not None:
         return exact
     key = "mask:scl" if band == "SCL" else band
+    # A "visual" or an overview may have a band in its name or description.
     data = {name: one for name, one in item.assets.items() if not NOT_DATA & set(one.roles or ())}
     spelled = find_bands(data).get(key)
     if spelled is not None:
@@ -82,6 +84,7 @@ def _bands_described(one: Any) -> set[str]:
     names = [band.get("name") for band in bands]
     if not find_bands(filter(None, names)):
         common = [band.get("eo:common_name") or band.get("common_name") for band in bands]
+        # A common name only where the band's own name says nothing.
         names = [name for name in common if name not in AMBIGUOUS]
     polarizations = fields.get("sar:polarizations") or []
     if len(polarizations) == 1:
@@ -144,6 +147,7 @@ def radar_fault(item: Any) -> str | None:
         Without VV and VH, or in another mode than the one over land; None where it can be used.
     """
     named = re.match(r"S1[A-D]_(IW|EW|WV|S\d)_", str(item.id))
+    # The id is ESA's product name, which carries the mode where the property is missing.
     mode = str(item.properties.get("sar:instrument_mode") or (named[1] if named else LAND_MODE))
     if mode.upper() != LAND_MODE:
         return f"its mode is {mode}, not {LAND_MODE}"
@@ -166,6 +170,7 @@ def calibration(item: Any, band: str) -> str | None:
     str or None
         ``schema-calibration-vv``, ``calibration-iw-vv`` and the like; None where there is none.
     """
+    # Earth Search and the Planetary Computer name the same file differently.
     names = (name for name in item.assets if re.search(rf"calibration.*[-_]{band}$", name, re.I))
     return next(names, None)
 

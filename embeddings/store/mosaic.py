@@ -193,6 +193,7 @@ class Mosaic:
             raise InputError(f"Got the layout {layout!r}, need one of {', '.join(LAYOUTS)}.")
         known = [store.arrays.lazy_codes(layout) for store in self.stores]
         chunked = {}
+        # Strips of cells are joined along x, then along y: each cell is whole in one store, or a gap.
         for name, fill in FILL_VALUES.items():
             arrays = [codes[name] for codes in known]
             cells: list[list[Any]] = []
@@ -255,6 +256,7 @@ class Mosaic:
         count = len(range(*days.indices(self.days.size)))
         values = self._canvas((count, max(0, bottom - top), max(0, right - left)))
         places, boxes = [], []
+        # All reads are collected first, so that stores behind a network are waited for together.
         for at in self._touched(slice(top, bottom), slice(left, right)):
             # The part of this store's rectangle that lies in the box, counted in pixels of the mosaic.
             shared_rows = slice(max(top, self._rows[at].start), min(bottom, self._rows[at].stop))
@@ -402,6 +404,7 @@ class Mosaic:
         numpy.ndarray
             (pixel,) bool.
         """
+        # "right": a pixel on an edge belongs to the cell that begins there.
         i = np.searchsorted(self._row_edges, rows, "right") - 1
         j = np.searchsorted(self._col_edges, cols, "right") - 1
         return self._owner[i, j] >= 0
@@ -442,6 +445,7 @@ class Mosaic:
 
     def _owners(self) -> np.ndarray:
         """Index of the store of each cell (row, column), -1 of none; InputError where two stores hold one."""
+        # A table of cells and not of pixels: its size depends on the number of stores alone.
         owner = np.full((len(self._row_edges) - 1, len(self._col_edges) - 1), -1)
         for at, (rows, cols) in enumerate(zip(self._rows, self._cols, strict=True)):
             cells = (

@@ -126,6 +126,7 @@ def snapshot_of_day(repository: Any, day: str) -> str:
         Where there is none, or no such day.
     """
     try:
+        # The end of the day: a commit made on the day itself counts.
         end = pd.Timestamp(day, tz="UTC") + pd.Timedelta(days=1)
     except ValueError as error:
         raise InputError(f"Got the snapshot {day!r}, need a date such as 2020-05-01; correct it.") from error
@@ -164,6 +165,7 @@ def open_repository(path: Location) -> Any:
                 path, lambda: library.Repository.open(storage(path), icechunk_config(path))
             )
         except library.IcechunkError as error:
+            # An object store has no folder whose absence could be seen before; of a folder the caller has looked.
             if isinstance(path, ObjectUrl) and NO_REPOSITORY in str(error):
                 raise missing(path) from error
             raise
@@ -189,6 +191,7 @@ def exists(path: Location) -> bool:
     """
     if isinstance(path, Path):
         return path.exists()
+    # A repository without a cube was left by a writer that was killed: writing there goes on from it.
     if not has_repository(path):
         return False
     repository = open_repository(path)
@@ -295,6 +298,7 @@ def _check_reachable(path: Location) -> None:
         return
     parts = urlsplit(endpoint)
     port = parts.port or (443 if parts.scheme == "https" else 80)
+    # Three tries with a second between them: a server that is being restarted refuses for a moment.
     for attempt in range(3):
         try:
             socket.create_connection((parts.hostname, port), timeout=DEADLINE_S / 4).close()

@@ -92,6 +92,7 @@ def landscape(model, seed: int) -> Steps[Landscape]:
     from fluxlens.embeddings.gpp import drivers as gpp_drivers
 
     scaling = {name: asdict(one) for name, one in NORMALISATIONS.items()}
+    # The scaling of the drivers is not in these files: its numbers are part of the key by themselves.
     sources = cache.fingerprint(simulate, gpp_drivers, meteorology)
     facts = (seed, SIZE_PX, PIXELS, model.digest, scaling, sources)
 
@@ -129,6 +130,7 @@ def simulate_landscape(model, seed: int) -> Landscape:
     cube = engine.compute(scene, model)
     # In the far east an acquisition may fall on the UTC day before the truth begins.
     cube = cube.sel(time=np.intersect1d(cube["time"].values, scene["truth"]["time"].values))
+    # A stream of its own: drawing more from it does not change the landscape.
     rng = np.random.default_rng([seed, 5])
     flat = rng.choice(cube.sizes["y"] * cube.sizes["x"], PIXELS, replace=False)
     rows, cols = np.unravel_index(flat, (cube.sizes["y"], cube.sizes["x"]))
@@ -139,6 +141,7 @@ def simulate_landscape(model, seed: int) -> Landscape:
     sigma = cube["sigma"].values[:, rows, cols].T  # (pixel, day)
     lost = [LOST_WEATHER[rng.integers(len(LOST_WEATHER))] if rng.random() < LOST_SHARE else () for _ in flat]
     weather, lat = scene["weather"].to_dataset(), latitude(cube)
+    # Dropped as variables and not as numbers: hidden weather comes to the head as missing weather does.
     each = [daily_drivers(weather.drop_vars(list(names)), days, lat) for names in lost]
     sw, drivers = (np.stack(parts) for parts in zip(*each, strict=True))  # (pixel, day), (pixel, day, driver)
     drivers[..., PIXEL] = pixel_drivers(gap, sigma, gap.shape)
@@ -192,5 +195,6 @@ def flat(landscapes: list[Landscape], first_site: int = 0):
         *(rows(name) for name in ("z", "sw", "drivers", "true", "measured")),
         torch.from_numpy(site),
         torch.zeros(n, dtype=torch.bool),
+        # Weights of rows, equal and summing to 1.
         torch.full((n,), 1 / n),
     )
