@@ -3,8 +3,10 @@
 Spreadsheets write ``;`` with decimal commas where the system's language does, UTF-16 with tabs as "Unicode text",
 cp1252 on Windows, and a byte order mark before UTF-8. Downloads put ``#`` lines or a header block first. This is the
 only reader of such text: series, weather and point tables are read whole (``read_table``, ``read_text_table``);
-towers, whose files are larger, take single columns of a stream (``parse_columns``). The file is long so that one
-place decides on encodings, separators, decimal marks and codes for missing.
+towers, whose files are larger, take single columns of a stream (``parse_columns``). Bytes become text in
+``text_encoding``, cells numbers and dates in ``text_cells``.
+
+The file is long so that one place decides on preamble, separator, decimal mark, and rows that do not fit the header.
 """
 
 from __future__ import annotations
@@ -15,20 +17,18 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings import spreadsheet_days
+from fluxlens.embeddings.text_cells import MISSING_NUMBERS, to_numbers
+from fluxlens.embeddings.text_encoding import decode_bytes
 from fluxlens.embeddings.unpacking import unpack_gzip
 from fluxlens.models.errors import DataWarning, InputError
 
 MAX_BYTES = 4 * 2**30
 """Largest text (unpacked) or Parquet file that is read; 10,000 series of two years are about 0.2 GB."""
-HEAD_BYTES = 2**18
-"""Bytes that tell an encoding; a header of 3000 columns fits."""
 SNIFF_LINES = 1000
 """Lines whose cells are counted before the table is parsed."""
 SEPARATOR_LINES = 50
@@ -40,35 +40,11 @@ UNNAMED = "unnamed column"
 """Name of cells beyond the header, followed by their number."""
 PARQUET = (".parquet", ".geoparquet", ".pq", ".feather", ".arrow")
 """Suffixes of tables whose columns have types; all others are text."""
-MISSING_TEXT = ("", "na", "n/a", "nan", "null", "none", "-", "--", "#n/a", "#value!")
-MISSING_BELOW = -9000.0
-"""Numbers below are the codes for missing values in use (-9999, -99999)."""
-MISSING_NUMBERS = (-999.0, -6999.0)
-"""Further codes for missing values of weather services and towers."""
-MONTH_WORDS = (
-    "%d-%b-%Y",
-    "%d %b %Y",
-    "%d %B %Y",
-    "%b %d, %Y",
-    "%B %d, %Y",
-    "%d-%b-%y",
-    "%d/%b/%Y",
-    "%b %d %Y",
-    "%d %b %Y %H:%M",
-    "%d %b %Y %H:%M:%S",
-    "%d-%b-%Y %H:%M:%S",
-    "%b %d %Y %H:%M:%S",
-    "%b %d, %Y %H:%M:%S",
-    "%b %d, %Y, %I:%M:%S %p",
-)
-"""Dates with the month in English words."""
 # NASA POWER puts its description between these two lines.
 _HEADER_BLOCK = re.compile(r"^-?\s*BEGIN HEADER.*?^-?\s*END HEADER[^\n]*\n", re.DOTALL | re.MULTILINE)
 _COMMA_NUMBER = re.compile(r"[-+]?[\d.]*,\d+([eE][-+]?\d+)?")
 _POINT_NUMBER = re.compile(r"[-+]?\d*\.\d+([eE][-+]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"^\s*[+-]?\d+,\d+\s*$")
-# First bytes of zip (also .xlsx), HDF5, NetCDF 3 and the older workbooks.
-_BINARY = (b"PK\x03\x04", b"\x89HDF", b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\xd0\xcf\x11\xe0")
 _WORKBOOKS = (".xlsx", ".xls", ".ods")
 
 
@@ -256,7 +232,7 @@ def read_text_table(source: str | Path | bytes, what: str | None = None) -> Tabl
         ) from error
     if len(raw) > MAX_BYTES:
         raise InputError(f"Got {what} of over {MAX_BYTES:,} bytes of text, need a smaller one; split it.")
-    text, encoding = _decoded(raw, what)
+    text, encoding = decode_bytes(raw, what)
     return split_text(text, what, encoding)
 
 
@@ -264,73 +240,6 @@ def _bounded_bytes(path: Path) -> bytes:
     """At most one byte more than ``MAX_BYTES`` of a file."""
     with open(path, "rb") as stream:
         return stream.read(MAX_BYTES + 1)
-
-
-def encoding_of(head: bytes) -> str:
-    """Encoding of a text by its byte order mark, by its zeros, or by being UTF-8; else that of Windows.
-
-    Parameters
-    ----------
-    head : bytes
-        The first bytes of the text, or all; a character cut at the end of ``HEAD_BYTES`` is no fault.
-
-    Returns
-    -------
-    str
-        ``utf-8-sig``, ``utf-16``, ``utf-16-le``, ``utf-16-be``, ``utf-8`` or ``cp1252``.
-    """
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    if head.startswith(b"\xef\xbb\xbf"):
-        return "utf-8-sig"
-    # Without a mark, every other byte of Latin text in UTF-16 is zero.
-    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
-        half = head[first:400:2]
-        if len(head) > 3 and half.count(0) > 0.9 * len(half):
-            return encoding
-    try:
-        # A character has at most four bytes; where the head was cut, its last one may be half.
-        (head[:-4] if len(head) == HEAD_BYTES else head).decode("utf-8")
-    except UnicodeDecodeError as error:
-        if len(head) != HEAD_BYTES or error.start < len(head) - 8:
-            # cp1252 accepts almost any bytes, so it comes last
-            return "cp1252"
-    return "utf-8"
-
-
-def decode_text(content: bytes, what: str) -> str:
-    """Text of a file's bytes: UTF-16 and UTF-8 by their marks, else UTF-8, else cp1252.
-
-    Parameters
-    ----------
-    content : bytes
-        The whole file.
-    what : str
-        The file in words, for messages.
-
-    Raises
-    ------
-    InputError
-        If the bytes are no text of these encodings.
-    """
-    return _decoded(content, what)[0]
-
-
-def _decoded(content: bytes, what: str) -> tuple[str, str]:
-    """Text with line feeds as line ends, and its encoding."""
-    if content.startswith(_BINARY):
-        raise InputError(
-            f"Got {what}, a binary file (workbook, archive or NetCDF), need text; save it as CSV."
-        )
-    encoding = encoding_of(content)
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError:
-        # As if it held a null character, which no text does: one refusal for both below.
-        text = "\0"
-    if "\0" in text:
-        raise InputError(f"Got {what}, which is not text, need a CSV; export it again as CSV (UTF-8).")
-    return text.replace("\r\n", "\n").replace("\r", "\n"), encoding
 
 
 def parse_table(text: str, what: str) -> pd.DataFrame:
@@ -358,6 +267,58 @@ def split_text(text: str, what: str, encoding: str = "utf-8") -> Table:
     encoding : str
         That of the file, kept in the result.
     """
+    text, preamble, lines, declared = _without_preamble(text, what)
+    header, body = lines[0], [line for line in lines[1:] if line.strip(" \t\x1a")]
+    separator = declared or choose_separator([header, *body[: SEPARATOR_LINES - 1]])
+    if "#" in text:
+        # A line of the header's width that begins with # is a row, such as that of the plot "#1"; others are comments.
+        width = header.count(separator)
+        comment = [line.lstrip().startswith("#") and line.count(separator) < max(width, 1) for line in body]
+        preamble += [line for line, is_one in zip(body, comment, strict=True) if is_one]
+        body = [line for line, is_one in zip(body, comment, strict=True) if not is_one]
+    head, table = _split_rows(header, body, separator, what)
+    if table.shape[1] == len(head) + 1 and len(table) and _is_counted(table.iloc[:, 0], table.iloc[:, -1]):
+        # R's write.table names its rows and gives that column no name, so that all names stand one cell too far left.
+        table = table.iloc[:, 1:].set_axis(table.columns[:-1], axis=1)
+    # A separator at the end of the header alone makes no column.
+    width = max((at + 1 for at, name in enumerate(head) if name), default=0)
+    short = _cell_counts(body, separator, len(table)) < width  # (row,)
+    cut_end = "" if text.endswith("\n") else _describe_cut_end(table, short, len(head))
+    if cut_end and short[-1]:
+        table, short = table.iloc[:-1], short[:-1]
+    # cells a short row lacks arrive as NaN from some versions of pandas, even without a filter
+    table = table.fillna("") if short.any() else table
+    # Trailing blanks; those after a separator are skipped by the parser.
+    if any(mark in text for mark in (f" {separator}", " \n", ' "')) or text.endswith(" "):
+        table = table.apply(lambda column: column.str.strip())
+    full, long = np.zeros(len(table), bool), np.zeros(len(table), bool)  # (row,)
+    for at, name in enumerate(table.columns):
+        filled = (table[name] != "").to_numpy()
+        full |= filled
+        if at >= len(head):
+            long |= filled
+    # Before rows are called ragged: a decimal comma makes every row longer than the header.
+    joined = _joined_decimals(table[full], head, separator, what)
+    rows = [np.flatnonzero(which[full] & (joined is None)).tolist() for which in (short, long)]
+    table = (table[full] if joined is None else joined).reset_index(drop=True)
+    empty = [name for name in table.columns if str(name).startswith(UNNAMED) and (table[name] == "").all()]
+    return Table(
+        table.drop(columns=empty),
+        encoding,
+        separator,
+        _decimal_mark(table),
+        tuple(preamble),
+        len(lines) - 1 - len(body) + int((~full).sum()),
+        *map(tuple, rows),
+        cut_end,
+    )
+
+
+def _without_preamble(text: str, what: str) -> tuple[str, list[str], list[str], str]:
+    """The text without a header block, the lines of its preamble, those from the header on, and a declared separator.
+
+    The separator is empty where the first line declares none.
+    """
     preamble: list[str] = []
     block = _HEADER_BLOCK.search(text)
     if block is not None:
@@ -374,63 +335,34 @@ def split_text(text: str, what: str, encoding: str = "utf-8") -> Table:
         first += 1
     if first >= len(lines):
         raise InputError(f"Got {what} without a header, need column names in the first line; add them.")
-    header, body = lines[first], [line for line in lines[first + 1 :] if line.strip(" \t\x1a")]
-    separator = declared[1] if declared else choose_separator([header, *body[: SEPARATOR_LINES - 1]])
-    if "#" in text:
-        # A line of the header's width that begins with # is a row, such as that of the plot "#1"; others are comments.
-        width = header.count(separator)
-        comment = [line.lstrip().startswith("#") and line.count(separator) < max(width, 1) for line in body]
-        preamble += [line for line, is_one in zip(body, comment, strict=True) if is_one]
-        body = [line for line, is_one in zip(body, comment, strict=True) if not is_one]
-    head, table = _split_rows(header, body, separator, what)
-    if table.shape[1] == len(head) + 1 and len(table) and _is_counted(table.iloc[:, 0], table.iloc[:, -1]):
-        # R's write.table names its rows and gives that column no name, so that all names stand one cell too far left.
-        table = table.iloc[:, 1:].set_axis(table.columns[:-1], axis=1)
-    n = len(table)
-    # A separator at the end of the header alone makes no column.
-    width = max((at + 1 for at, name in enumerate(head) if name), default=0)
-    short, long = _cell_counts(body, separator, n) < width, np.zeros(n, bool)
-    cut_end = ""
-    if n > 1 and not text.endswith("\n"):
-        if short[-1] and not short[:-1].any():
-            cut_end = "the last row is cut off in the middle and left out: fetch the file again"
-            table, short, long, n = table.iloc[:-1], short[:-1], long[:-1], n - 1
-        elif not short.any() and (cell := cut_cell(table.iloc[:, len(head) - 1])):
-            cut_end = (
-                f"it ends without a line end in {cell!r}, shorter than that cell of all other rows: if the"
-            )
-            cut_end += " file was cut off, fetch it again"
-    # cells a short row lacks arrive as NaN from some versions of pandas, even without a filter
-    table = table.fillna("") if short.any() else table
-    # Trailing blanks; those after a separator are skipped by the parser.
-    if any(mark in text for mark in (f" {separator}", " \n", ' "')) or text.endswith(" "):
-        table = table.apply(lambda column: column.str.strip())
-    full = np.zeros(n, bool)
-    for at, name in enumerate(table.columns):
-        filled = (table[name] != "").to_numpy()
-        full |= filled
-        if at >= len(head):
-            long |= filled
-    # Before rows are called ragged: a decimal comma makes every row longer than the header.
-    joined = _joined_decimals(table[full], head, separator, what)
-    rows = [np.flatnonzero(which[full] & (joined is None)).tolist() for which in (short, long)]
-    table = (table[full] if joined is None else joined).reset_index(drop=True)
-    empty = [name for name in table.columns if str(name).startswith(UNNAMED) and (table[name] == "").all()]
+    return text, preamble, lines[first:], declared[1] if declared else ""
+
+
+def _describe_cut_end(table: pd.DataFrame, short: np.ndarray, width: int) -> str:
+    """What tells that a text without a last line end was cut off, part of a sentence; empty where nothing does.
+
+    ``short`` (row,) bool marks rows of fewer cells than the header, which names ``width`` of them.
+    """
+    if len(table) < 2:
+        return ""
+    # Where other rows are short too, a short last row says nothing.
+    if short[-1] and not short[:-1].any():
+        return "the last row is cut off in the middle and left out: fetch the file again"
+    if not short.any() and (cell := cut_cell(table.iloc[:, width - 1])):
+        return (
+            f"it ends without a line end in {cell!r}, shorter than that cell of all other rows: if the"
+            " file was cut off, fetch it again"
+        )
+    return ""
+
+
+def _decimal_mark(table: pd.DataFrame) -> str:
+    """``.`` or ``,``, whichever more cells have."""
     # Some thousand cells decide; a vote and not the first cell, since texts may hold either mark.
     sample = table.head(2000).to_numpy().ravel()
     comma = sum(bool(_COMMA_NUMBER.fullmatch(cell)) for cell in sample)
     point = sum(bool(_POINT_NUMBER.fullmatch(cell)) for cell in sample)
-    empty_rows = len(lines) - first - 1 - len(body) + int((~full).sum())
-    return Table(
-        table.drop(columns=empty),
-        encoding,
-        separator,
-        "," if comma > point else ".",
-        tuple(preamble),
-        empty_rows,
-        *map(tuple, rows),
-        cut_end,
-    )
+    return "," if comma > point else "."
 
 
 def _cell_counts(body: list[str], separator: str, n: int) -> np.ndarray:
@@ -685,154 +617,3 @@ def _distinct(head: list[str], width: int) -> list[str]:
             distinct = f"{name}.{number}"
         names.append(distinct)
     return names
-
-
-@lru_cache(4096)
-def plain_name(name: str) -> str:
-    """A column's name in lower case without units in brackets and without spaces, ``_``, ``-`` and ``.``.
-
-    Parameters
-    ----------
-    name : str
-        As in ``Longitude (deg)``, which becomes ``longitude``.
-    """
-    return re.sub(r"[\s_.\-]+", "", re.sub(r"[(\[].*?[)\]]", "", str(name))).lower()
-
-
-def to_numbers(column: pd.Series, what: str) -> np.ndarray:
-    """A column as float64 (row,), in the column's own units, NaN where it is empty or holds a code for missing.
-
-    Parameters
-    ----------
-    column : pandas.Series
-        Text or numbers; booleans become 0 and 1.
-    what : str
-        The table in words, for messages.
-
-    Raises
-    ------
-    InputError
-        If a cell is neither a number nor a code for missing.
-    """
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return column.to_numpy(dtype=float, na_value=np.nan)
-    values = pd.to_numeric(column, errors="coerce").astype("float64")
-    wrong = values.isna() & column.notna()
-    if wrong.any():
-        text = column[wrong].astype(str).str.strip()
-        lower = text.str.lower()
-        # 3 100, also with the narrow blank of France, and 3'100 of Switzerland
-        grouped = text.str.fullmatch(r"[-+]?\d{1,3}([ \u00a0\u202f'\u2019]\d{3})+([.]\d+)?")
-        values[text.index[grouped]] = pd.to_numeric(
-            text[grouped].str.replace(r"[ \u00a0\u202f'\u2019]", "", regex=True)
-        )
-        text, lower = text[~grouped], lower[~grouped]
-        # spreadsheets and Python write logical values as words
-        values[lower.index[lower == "true"]] = 1.0
-        values[lower.index[lower == "false"]] = 0.0
-        wrong = text[~lower.isin([*MISSING_TEXT, "true", "false"])]
-        if len(wrong):
-            raise InputError(
-                f"Got {wrong.iloc[0]!r} in the column {column.name} of {what}, need a number or nothing; correct it."
-            )
-    out = values.to_numpy(dtype=float, na_value=np.nan, copy=True)
-    out[~np.isfinite(out) | (out < MISSING_BELOW)] = np.nan
-    return out
-
-
-def to_times(column: pd.Series, what: str) -> np.ndarray:
-    """UTC times (row,) datetime64[s] of a column of dates; midnight where it has dates alone.
-
-    Parameters
-    ----------
-    column : pandas.Series
-        Dates or times: ISO 8601, ``YYYYMMDD``, day-first or month-first with ``/`` or ``.`` where only one of the two
-        is possible, or milliseconds since 1970 as Earth Engine's ``system:time_start``.
-    what : str
-        The table in words, for messages.
-
-    Raises
-    ------
-    InputError
-        If a cell is no date, or day and month cannot be told apart.
-    """
-    if not pd.api.types.is_datetime64_any_dtype(column.dtype):
-        text = column.astype(str).str.strip().str.removesuffix(".0")
-        # few distinct dates stand in many rows
-        codes, unique = pd.factorize(text)
-        stamps = _parse_dates(pd.Series(unique), str(column.name), what).to_numpy()[codes]
-        stamps = pd.Series(stamps)
-    else:
-        stamps = column.reset_index(drop=True)
-    if stamps.dt.tz is not None and bool((stamps.dropna() == stamps.dropna().dt.normalize()).all()):
-        # Midnights of a zone are dates: in UTC those of Europe would be of the day before.
-        stamps = stamps.dt.tz_localize(None)
-    if stamps.dt.tz is not None:
-        # To UTC before the zone is dropped: the day may be another one there.
-        stamps = stamps.dt.tz_convert("UTC").dt.tz_localize(None)
-    if stamps.isna().any():
-        wrong = stamps.isna().to_numpy()
-        row = int(wrong.argmax())
-        raise InputError(
-            f"Got {int(wrong.sum())} rows of {what} without a date, the first row {row + 1}"
-            f" ({str(column.iloc[row]).splitlines()[0][:40]!r} in {column.name}), need YYYY-MM-DD; correct them."
-        )
-    return stamps.to_numpy().astype("datetime64[s]")
-
-
-def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
-    """Timestamps of distinct texts; NaT where a text is none."""
-    if text.str.fullmatch(spreadsheet_days.PATTERN).all() and len(text):
-        warnings.warn(
-            f"dates such as {text.iloc[0][:8]} in the column {name} of {what} are days as a spreadsheet counts them:"
-            " read as since 1899-12-30",
-            DataWarning,
-            stacklevel=4,
-        )
-        return spreadsheet_days.to_times(text, "s")
-    if text.str.fullmatch(r"\d([.,]\d+)?[eE]\+?\d+").any():
-        raise InputError(
-            f"Got dates such as {text.iloc[0]} in the column {name} of {what}, rounded by a spreadsheet, need whole"
-            " dates; use the file as it was exported."
-        )
-    # JavaScript, and so Earth Engine's print of a date: Sun May 12 2019 10:50:31 GMT+0000 (Coordinated Universal Time)
-    text = text.str.replace(r"^[A-Z][a-z]{2} ([A-Z][a-z]{2} .*) GMT\+0000.*$", r"\1", regex=True)
-    text = text.str.replace(r"(\d) (UTC|GMT)$", r"\1", regex=True)
-    text = text.str.replace(r"^(\d{4})_(\d\d)_(\d\d)$", r"\1-\2-\3", regex=True)
-    # Milliseconds: 12 digits until September 2001, 13 since.
-    if text.str.fullmatch(r"\d{12,13}").all():
-        return pd.to_datetime(text.astype("int64"), unit="ms")
-    # Seconds: ten digits from 2001 to 2286.
-    if text.str.fullmatch(r"\d{10}").all():
-        return pd.to_datetime(text.astype("int64"), unit="s")
-    # Year and day of year, as in names of MODIS and HLS files.
-    if text.str.fullmatch(r"(19|20)\d\d-?[0-3]\d\d").all():
-        return pd.to_datetime(text.str.replace("-", "", regex=False), format="%Y%j", errors="coerce")
-    # Words for months leave no doubt of the order; Earth Engine and spreadsheets write them.
-    if text.str.contains(r"[A-Za-z]{3}", regex=True).all():
-        for style in MONTH_WORDS:
-            dates = pd.to_datetime(text, format=style, errors="coerce")
-            if dates.notna().all():
-                return dates
-    if text.str.fullmatch(r"\d{8}").all():
-        return pd.to_datetime(text, format="%Y%m%d", errors="coerce")
-    split = text.str.extract(r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(?:\D.*)?$")
-    if split[0].notna().all() and len(split):
-        first, second = split[0].astype(int), split[2].astype(int)
-        # With a full stop the day comes first wherever this is written; with a slash it depends on the country.
-        if first.max() <= 12 and second.max() <= 12 and (split[1] != ".").any():
-            raise InputError(
-                f"Got dates such as {text.iloc[0]!r} in the column {name} of {what}, whose day and month cannot be told"
-                " apart, need YYYY-MM-DD; rewrite them."
-            )
-        day, month = (second, first) if second.max() > 12 else (first, second)
-        return pd.to_datetime({"year": split[3].astype(int), "month": month, "day": day}, errors="coerce")
-    # Earth Engine's system:index begins with the acquisition, 20210401T103021_..., after numbers of collections that
-    # were merged; names of products have it in the middle.
-    text = text.str.replace(
-        r"^(?:\d+_)*(?:S2[A-D]_MSIL[12][AC]_|S1[A-D]_[A-Z]{2}_GRD[A-Z]_\w{4}_)?(\d{4})(\d{2})(\d{2})T(\d\d)(\d\d)(\d\d)(_.*)?$",
-        r"\1-\2-\3T\4:\5:\6",
-        regex=True,
-    )
-    stamps = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
-    return stamps.dt.tz_localize(None)

@@ -30,7 +30,8 @@ from fluxlens.embeddings.readers.series_sets import find_tables
 from fluxlens.embeddings.scenes.acquisitions import parse_day, read_acquisitions, to_epoch_day
 from fluxlens.embeddings.series.embed import embed_series_steps
 from fluxlens.embeddings.store import quantise
-from fluxlens.embeddings.text_table import plain_name, read_table
+from fluxlens.embeddings.text_cells import plain_name
+from fluxlens.embeddings.text_table import read_table
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
 from fluxlens.models.sensors import SENSORS

@@ -30,7 +30,8 @@ from fluxlens.embeddings.readers.series_table import SeriesTable
 from fluxlens.embeddings.scenes.acquisitions import from_epoch_day
 from fluxlens.embeddings.series.embed import embed_series_steps
 from fluxlens.embeddings.series.loading import load_model
-from fluxlens.embeddings.text_table import plain_name, read_table
+from fluxlens.embeddings.text_cells import plain_name
+from fluxlens.embeddings.text_table import read_table
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
 from fluxlens.models.sensors import SENSORS

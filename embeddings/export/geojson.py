@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pyproj
 from fluxlens.embeddings.export.vector_files import find_format, read_vector_file
-from fluxlens.embeddings.text_table import decode_text, plain_name
+from fluxlens.embeddings.text_cells import plain_name
+from fluxlens.embeddings.text_encoding import decode_text
 from fluxlens.models.errors import InputError
 
 MAX_FILE_BYTES = 512 * 2**20
@@ -26,7 +27,7 @@ NAME_COLUMNS = (
     "name", "site", "id", "plot", "siteid", "sitename", "plotid", "plotname", "pointid", "fieldid", "fieldname",
     "field", "parcel", "parcelid", "station", "stationid", "label", "title", "fid", "objectid",
 )  # fmt: skip
-"""Columns and properties that name a place, by ``text_table.plain_name``; the first that is there counts."""
+"""Columns and properties that name a place, by ``text_cells.plain_name``; the first that is there counts."""
 
 
 def check_file(path: str | Path, what: str) -> Path:

@@ -27,7 +27,8 @@ from fluxlens.embeddings.export.polygons import (
     rings_of,
 )
 from fluxlens.embeddings.geometry import wrap_longitudes
-from fluxlens.embeddings.text_table import UNNAMED, plain_name, read_table, to_numbers
+from fluxlens.embeddings.text_cells import plain_name, to_numbers
+from fluxlens.embeddings.text_table import UNNAMED, read_table
 from fluxlens.models.errors import DataWarning, InputError
 
 __all__ = [

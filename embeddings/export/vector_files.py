@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pyproj
-from fluxlens.embeddings.text_table import decode_text
+from fluxlens.embeddings.text_encoding import decode_text
 from fluxlens.embeddings.unpacking import MAX_HELD_BYTES, check_unpacked
 from fluxlens.models.errors import DataWarning, InputError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings import text_table
+from fluxlens.embeddings import text_cells, text_table
 from fluxlens.embeddings.gpp.table_features import BANDS, MERRA2_COLUMNS
 from fluxlens.embeddings.gpp.table_resolution import looks_coarse, row_resolution_m
 from fluxlens.embeddings.readers.reflectance_units import DARKEST
@@ -107,7 +107,7 @@ def clean(raw: pd.DataFrame, need_gpp: bool = False, resolution_m: float | None 
         bad = raw["date"][date.isna()].iloc[0]
         try:
             # The styles of spreadsheets and of Earth Engine.
-            date = pd.Series(text_table.to_times(raw["date"], "the table"), raw.index).dt.as_unit("us")
+            date = pd.Series(text_cells.to_times(raw["date"], "the table"), raw.index).dt.as_unit("us")
         except InputError as error:
             raise InputError(f"Got the date {bad!r}, need dates as YYYY-MM-DD; rewrite it.") from error
     date = date.dt.tz_localize(None) if date.dt.tz is not None else date

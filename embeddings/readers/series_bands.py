@@ -7,12 +7,12 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings import text_table
+from fluxlens.embeddings import text_cells
 from fluxlens.embeddings.readers import baselines
 from fluxlens.embeddings.readers.band_names import PREFIX, common_names
 from fluxlens.embeddings.readers.radar import AMPLITUDE_LIKE
 from fluxlens.embeddings.readers.reflectance_units import DARKEST
-from fluxlens.embeddings.text_table import plain_name
+from fluxlens.embeddings.text_cells import plain_name
 from fluxlens.models.errors import DataWarning, InputError
 from fluxlens.models.sensors import SENSORS
 
@@ -136,7 +136,7 @@ def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarr
         )
     values = np.full((len(table), len(spec.bands)), np.nan)
     for band, column in columns.items():
-        values[:, spec.bands.index(band)] = text_table.to_numbers(table[column], what)
+        values[:, spec.bands.index(band)] = text_cells.to_numbers(table[column], what)
     # No land is black in all bands: exports fill what lies outside of an image, or is masked, with zeros.
     values[(np.nan_to_num(values) == 0).all(axis=1)] = np.nan
     if not np.isfinite(values).any():
@@ -318,7 +318,7 @@ def to_backscatter(table: pd.DataFrame, what: str) -> np.ndarray:
         )
     values = np.full((len(table), len(spec.bands)), np.nan)
     for band, column in plain.items():
-        values[:, spec.bands.index(band)] = text_table.to_numbers(table[column], what)
+        values[:, spec.bands.index(band)] = text_cells.to_numbers(table[column], what)
     if not np.isfinite(values).any():
         raise InputError(f"Got {what} without a single number in VV and VH, need dB; check the file.")
     values, rows_zero = _without_zeros(values)

@@ -11,11 +11,11 @@ import warnings
 import numpy as np
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings import text_table
+from fluxlens.embeddings import text_cells
 from fluxlens.embeddings.geometry import wrap_longitudes
 from fluxlens.embeddings.readers.band_names import MASKS
 from fluxlens.embeddings.readers.cloud_masks import clear_of
-from fluxlens.embeddings.text_table import plain_name
+from fluxlens.embeddings.text_cells import plain_name
 from fluxlens.models.errors import DataWarning, InputError
 
 ID_NAMES = (
@@ -181,7 +181,7 @@ def to_utc_times(table: pd.DataFrame, what: str) -> np.ndarray:
     """
     column = find_column(table, DATE_NAMES)
     if (column is None or plain_name(column) == "day") and (parts := _dates_of_parts(table)) is not None:
-        return text_table.to_times(parts, what)
+        return text_cells.to_times(parts, what)
     if column is None:
         # One column per date and band is how Earth Engine and R reshape series.
         dated = [
@@ -193,7 +193,7 @@ def to_utc_times(table: pd.DataFrame, what: str) -> np.ndarray:
         raise InputError(
             f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need dates; {advice}."
         )
-    return text_table.to_times(table[column], what)
+    return text_cells.to_times(table[column], what)
 
 
 def _dates_of_parts(table: pd.DataFrame) -> pd.Series | None:
@@ -274,8 +274,8 @@ def _read_places(table: pd.DataFrame, what: str) -> dict[str, np.ndarray]:
     lon, lat = find_column(table, LON_NAMES), find_column(table, LAT_NAMES)
     if lon is not None and lat is not None:
         return {
-            "lon": text_table.to_numbers(table[lon], what),
-            "lat": text_table.to_numbers(table[lat], what),
+            "lon": text_cells.to_numbers(table[lon], what),
+            "lat": text_cells.to_numbers(table[lat], what),
         }
     column = next((name for name in GEOMETRY_NAMES if name in table), None)
     if column is not None:
@@ -329,7 +329,7 @@ def is_clear(table: pd.DataFrame, what: str) -> np.ndarray:
     """
     column = find_column(table, ("clear",))
     if column is not None:
-        values = text_table.to_numbers(table[column], what)
+        values = text_cells.to_numbers(table[column], what)
         is_other = np.isfinite(values) & (values != 0) & (values != 1)
         # Shares and probabilities are refused rather than cut: at which share a pixel is clear is the user's to say.
         if is_other.any():
@@ -341,7 +341,7 @@ def is_clear(table: pd.DataFrame, what: str) -> np.ndarray:
     # Sen2Cor's classes: vegetation, bare ground, water.
     column = find_column(table, ("scl",))
     if column is not None:
-        values = text_table.to_numbers(table[column], what)
+        values = text_cells.to_numbers(table[column], what)
         _warn_empty(values, column, what)
         between = np.isfinite(values) & (values != np.round(values))
         if between.any():
@@ -393,7 +393,7 @@ def _has_classes(column: pd.Series) -> bool:
 def _clear_of_mask(column: pd.Series, kind: str, what: str) -> np.ndarray | None:
     """Rows (row,) that a mask of a kind of ``MASKS`` calls clear; None where its values are none of that kind."""
     try:
-        values = text_table.to_numbers(column.replace(CLOUD_TEXTS), what)
+        values = text_cells.to_numbers(column.replace(CLOUD_TEXTS), what)
     except InputError:
         return None
     if kind == "cloud":

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from fluxlens.embeddings.readers import series_bands, series_columns, series_table
 from fluxlens.embeddings.readers.series_table import SeriesTable
-from fluxlens.embeddings.text_table import plain_name, read_table
+from fluxlens.embeddings.text_cells import plain_name
+from fluxlens.embeddings.text_table import read_table
 from fluxlens.models.errors import DataWarning, InputError
 
 SET_NAMES = ("set", "region", "group")

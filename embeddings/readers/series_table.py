@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings import text_table
+from fluxlens.embeddings import text_cells, text_table
 from fluxlens.embeddings.readers import weather_table, weather_units
 from fluxlens.embeddings.readers.optical import SAME_IMAGE
 from fluxlens.embeddings.readers.series_bands import to_backscatter, to_reflectance
@@ -278,8 +278,8 @@ def _weather_of_contract(table: pd.DataFrame, days: np.ndarray, what: str) -> pd
             f"Got {what} with {', '.join(map(str, table.columns))[:80]}, need sw_in in W m-2, tair in degC, vpd in hPa"
             " or precip in mm d-1; rename the columns."
         )
-    numbers = {name: text_table.to_numbers(frame[column], what) for name, (column, _) in columns.items()}
-    values = pd.DataFrame(numbers).replace(list(text_table.MISSING_NUMBERS), np.nan)
+    numbers = {name: text_cells.to_numbers(frame[column], what) for name, (column, _) in columns.items()}
+    values = pd.DataFrame(numbers).replace(list(text_cells.MISSING_NUMBERS), np.nan)
     notes: list[str] = []
     values = weather_table.without_empty(values, columns, what, notes)
     for name in values:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import spreadsheet_days
-from fluxlens.embeddings.text_table import MONTH_WORDS
+from fluxlens.embeddings.text_cells import MONTH_WORDS
 from fluxlens.models.errors import InputError
 
 TIMES = (

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from fluxlens.embeddings.text_table import HEAD_BYTES
+from fluxlens.embeddings.text_encoding import HEAD_BYTES
 from fluxlens.embeddings.towers.sensor_columns import team_gpp_columns
 from fluxlens.embeddings.unpacking import PIECE_BYTES, BoundedStream, check_unpacked
 from fluxlens.models.errors import DataWarning, InputError

@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pandas as pd
-from fluxlens.embeddings.text_table import encoding_of
+from fluxlens.embeddings.text_encoding import encoding_of
 from fluxlens.embeddings.towers.data_files import SITE
 from fluxlens.embeddings.unpacking import check_unpacked
 from fluxlens.models.errors import DataWarning, InputError

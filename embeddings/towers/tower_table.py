@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings import text_table
+from fluxlens.embeddings import text_encoding, text_table
 from fluxlens.embeddings.towers.data_files import DataFile
 from fluxlens.embeddings.towers.stamps import Step, infer_step, ordered, parse_stamps
 from fluxlens.embeddings.unpacking import CELLS_AT_ONCE, MAX_ROWS
@@ -59,8 +59,8 @@ class TowerTable:
     def __init__(self, file: DataFile) -> None:
         self.name, self._file, self._has_noted_end = file.name, file, False
         with file.open() as stream:
-            head = stream.read(text_table.HEAD_BYTES)
-        self._encoding = text_table.encoding_of(head)
+            head = stream.read(text_encoding.HEAD_BYTES)
+        self._encoding = text_encoding.encoding_of(head)
         text = head.decode(self._encoding, errors="replace").lstrip("\ufeff")
         lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:HEAD_LINES]
         row = 0

@@ -1,0 +1,186 @@
+"""Cells of text tables as numbers, dates and names of columns, however people and spreadsheets write them."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from fluxlens.embeddings import spreadsheet_days
+from fluxlens.models.errors import DataWarning, InputError
+
+MISSING_TEXT = ("", "na", "n/a", "nan", "null", "none", "-", "--", "#n/a", "#value!")
+MISSING_BELOW = -9000.0
+"""Numbers below are the codes for missing values in use (-9999, -99999)."""
+MISSING_NUMBERS = (-999.0, -6999.0)
+"""Further codes for missing values of weather services and towers."""
+MONTH_WORDS = (
+    "%d-%b-%Y",
+    "%d %b %Y",
+    "%d %B %Y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%d-%b-%y",
+    "%d/%b/%Y",
+    "%b %d %Y",
+    "%d %b %Y %H:%M",
+    "%d %b %Y %H:%M:%S",
+    "%d-%b-%Y %H:%M:%S",
+    "%b %d %Y %H:%M:%S",
+    "%b %d, %Y %H:%M:%S",
+    "%b %d, %Y, %I:%M:%S %p",
+)
+"""Dates with the month in English words."""
+
+
+@lru_cache(4096)
+def plain_name(name: str) -> str:
+    """A column's name in lower case without units in brackets and without spaces, ``_``, ``-`` and ``.``.
+
+    Parameters
+    ----------
+    name : str
+        As in ``Longitude (deg)``, which becomes ``longitude``.
+    """
+    return re.sub(r"[\s_.\-]+", "", re.sub(r"[(\[].*?[)\]]", "", str(name))).lower()
+
+
+def to_numbers(column: pd.Series, what: str) -> np.ndarray:
+    """A column as float64 (row,), in the column's own units, NaN where it is empty or holds a code for missing.
+
+    Parameters
+    ----------
+    column : pandas.Series
+        Text or numbers; booleans become 0 and 1.
+    what : str
+        The table in words, for messages.
+
+    Raises
+    ------
+    InputError
+        If a cell is neither a number nor a code for missing.
+    """
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return column.to_numpy(dtype=float, na_value=np.nan)
+    values = pd.to_numeric(column, errors="coerce").astype("float64")
+    wrong = values.isna() & column.notna()
+    if wrong.any():
+        text = column[wrong].astype(str).str.strip()
+        lower = text.str.lower()
+        # 3 100, also with the narrow blank of France, and 3'100 of Switzerland
+        grouped = text.str.fullmatch(r"[-+]?\d{1,3}([ \u00a0\u202f'\u2019]\d{3})+([.]\d+)?")
+        values[text.index[grouped]] = pd.to_numeric(
+            text[grouped].str.replace(r"[ \u00a0\u202f'\u2019]", "", regex=True)
+        )
+        text, lower = text[~grouped], lower[~grouped]
+        # spreadsheets and Python write logical values as words
+        values[lower.index[lower == "true"]] = 1.0
+        values[lower.index[lower == "false"]] = 0.0
+        wrong = text[~lower.isin([*MISSING_TEXT, "true", "false"])]
+        if len(wrong):
+            raise InputError(
+                f"Got {wrong.iloc[0]!r} in the column {column.name} of {what}, need a number or nothing; correct it."
+            )
+    out = values.to_numpy(dtype=float, na_value=np.nan, copy=True)
+    out[~np.isfinite(out) | (out < MISSING_BELOW)] = np.nan
+    return out
+
+
+def to_times(column: pd.Series, what: str) -> np.ndarray:
+    """UTC times (row,) datetime64[s] of a column of dates; midnight where it has dates alone.
+
+    Parameters
+    ----------
+    column : pandas.Series
+        Dates or times: ISO 8601, ``YYYYMMDD``, day-first or month-first with ``/`` or ``.`` where only one of the two
+        is possible, or milliseconds since 1970 as Earth Engine's ``system:time_start``.
+    what : str
+        The table in words, for messages.
+
+    Raises
+    ------
+    InputError
+        If a cell is no date, or day and month cannot be told apart.
+    """
+    if not pd.api.types.is_datetime64_any_dtype(column.dtype):
+        text = column.astype(str).str.strip().str.removesuffix(".0")
+        # few distinct dates stand in many rows
+        codes, unique = pd.factorize(text)
+        stamps = _parse_dates(pd.Series(unique), str(column.name), what).to_numpy()[codes]
+        stamps = pd.Series(stamps)
+    else:
+        stamps = column.reset_index(drop=True)
+    if stamps.dt.tz is not None and bool((stamps.dropna() == stamps.dropna().dt.normalize()).all()):
+        # Midnights of a zone are dates: in UTC those of Europe would be of the day before.
+        stamps = stamps.dt.tz_localize(None)
+    if stamps.dt.tz is not None:
+        # To UTC before the zone is dropped: the day may be another one there.
+        stamps = stamps.dt.tz_convert("UTC").dt.tz_localize(None)
+    if stamps.isna().any():
+        wrong = stamps.isna().to_numpy()
+        row = int(wrong.argmax())
+        raise InputError(
+            f"Got {int(wrong.sum())} rows of {what} without a date, the first row {row + 1}"
+            f" ({str(column.iloc[row]).splitlines()[0][:40]!r} in {column.name}), need YYYY-MM-DD; correct them."
+        )
+    return stamps.to_numpy().astype("datetime64[s]")
+
+
+def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
+    """Timestamps of distinct texts; NaT where a text is none."""
+    if text.str.fullmatch(spreadsheet_days.PATTERN).all() and len(text):
+        warnings.warn(
+            f"dates such as {text.iloc[0][:8]} in the column {name} of {what} are days as a spreadsheet counts them:"
+            " read as since 1899-12-30",
+            DataWarning,
+            stacklevel=4,
+        )
+        return spreadsheet_days.to_times(text, "s")
+    if text.str.fullmatch(r"\d([.,]\d+)?[eE]\+?\d+").any():
+        raise InputError(
+            f"Got dates such as {text.iloc[0]} in the column {name} of {what}, rounded by a spreadsheet, need whole"
+            " dates; use the file as it was exported."
+        )
+    # JavaScript, and so Earth Engine's print of a date: Sun May 12 2019 10:50:31 GMT+0000 (Coordinated Universal Time)
+    text = text.str.replace(r"^[A-Z][a-z]{2} ([A-Z][a-z]{2} .*) GMT\+0000.*$", r"\1", regex=True)
+    text = text.str.replace(r"(\d) (UTC|GMT)$", r"\1", regex=True)
+    text = text.str.replace(r"^(\d{4})_(\d\d)_(\d\d)$", r"\1-\2-\3", regex=True)
+    # Milliseconds: 12 digits until September 2001, 13 since.
+    if text.str.fullmatch(r"\d{12,13}").all():
+        return pd.to_datetime(text.astype("int64"), unit="ms")
+    # Seconds: ten digits from 2001 to 2286.
+    if text.str.fullmatch(r"\d{10}").all():
+        return pd.to_datetime(text.astype("int64"), unit="s")
+    # Year and day of year, as in names of MODIS and HLS files.
+    if text.str.fullmatch(r"(19|20)\d\d-?[0-3]\d\d").all():
+        return pd.to_datetime(text.str.replace("-", "", regex=False), format="%Y%j", errors="coerce")
+    # Words for months leave no doubt of the order; Earth Engine and spreadsheets write them.
+    if text.str.contains(r"[A-Za-z]{3}", regex=True).all():
+        for style in MONTH_WORDS:
+            dates = pd.to_datetime(text, format=style, errors="coerce")
+            if dates.notna().all():
+                return dates
+    if text.str.fullmatch(r"\d{8}").all():
+        return pd.to_datetime(text, format="%Y%m%d", errors="coerce")
+    split = text.str.extract(r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(?:\D.*)?$")
+    if split[0].notna().all() and len(split):
+        first, second = split[0].astype(int), split[2].astype(int)
+        # With a full stop the day comes first wherever this is written; with a slash it depends on the country.
+        if first.max() <= 12 and second.max() <= 12 and (split[1] != ".").any():
+            raise InputError(
+                f"Got dates such as {text.iloc[0]!r} in the column {name} of {what}, whose day and month cannot be told"
+                " apart, need YYYY-MM-DD; rewrite them."
+            )
+        day, month = (second, first) if second.max() > 12 else (first, second)
+        return pd.to_datetime({"year": split[3].astype(int), "month": month, "day": day}, errors="coerce")
+    # Earth Engine's system:index begins with the acquisition, 20210401T103021_..., after numbers of collections that
+    # were merged; names of products have it in the middle.
+    text = text.str.replace(
+        r"^(?:\d+_)*(?:S2[A-D]_MSIL[12][AC]_|S1[A-D]_[A-Z]{2}_GRD[A-Z]_\w{4}_)?(\d{4})(\d{2})(\d{2})T(\d\d)(\d\d)(\d\d)(_.*)?$",
+        r"\1-\2-\3T\4:\5:\6",
+        regex=True,
+    )
+    stamps = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
+    return stamps.dt.tz_localize(None)
