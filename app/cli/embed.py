@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from fluxlens.app.cli.inputs import is_series_table, open_scene
@@ -19,7 +19,10 @@ from fluxlens.app.cli.output import ProgressLine, extrapolated_note, run_with_pr
 from fluxlens.models.errors import InputError
 
 if TYPE_CHECKING:
+    import xarray as xr
+    from fluxlens.embeddings.inference.embed import FinishedBlock
     from fluxlens.embeddings.object_url import Location
+    from fluxlens.embeddings.progress import Steps
 
 
 @click.command("embed")
@@ -123,19 +126,7 @@ def embed(
     check_cluster(workers, scheduler)
     opened = open_scene(scene, catalog)
     if weather:
-        import xarray as xr
-        from fluxlens.embeddings.readers import weather_stamps, weather_table
-
-        if "weather" in opened.children:
-            raise InputError(
-                f"Got --weather with the scene {scene}, which holds weather already, need one; leave it out."
-            )
-        # Single cubes from odc-stac, openEO and the like have none, and without it no tower can be compared.
-        node = weather_table.open(weather)
-        weather_stamps.check_covers(node, opened, weather)
-        opened["weather"] = xr.DataTree(node)
-    from fluxlens.embeddings import progress
-    from fluxlens.embeddings.inference.embed import FinishedBlock
+        _add_weather(opened, scene, weather)
     from fluxlens.embeddings.inference.embed import embed as embed_blocks
     from fluxlens.models import checkpoints
 
@@ -158,18 +149,7 @@ def embed(
         from fluxlens.embeddings.inference.embed_tiles import embed_tiles
 
         blocks = embed_tiles(place, opened, loaded, tiles, start, end, **options)
-    began_s, pixel_days, line = time.monotonic(), 0, ProgressLine()
-
-    def show(block: FinishedBlock | None) -> None:
-        nonlocal pixel_days
-        if block is None:  # nothing finished since; yielded so that Ctrl-C is noticed
-            return
-        pixel_days += block.pixel_days
-        rate = pixel_days / max(time.monotonic() - began_s, 1e-9)
-        line.show(f"embedding: {pixel_days:,} pixel-days, {rate:,.0f} per second", block.share)
-
-    snapshot = progress.run(blocks, show)
-    line.end()
+    snapshot, pixel_days = _run_blocks(blocks)
     if tiles is not None:
         _report_tiles(out, place, list(snapshot), pixel_days)
         return
@@ -182,6 +162,40 @@ def embed(
         f"{out}: {len(written.days)} days of {written.grid.ny} x {written.grid.nx} pixels, snapshot {snapshot}"
         + extrapolated_note(written)
     )
+
+
+def _add_weather(opened: xr.DataTree, scene: str, weather: str) -> None:
+    """Add the weather of a file to a scene that has none; InputError where it has, or where they share no day."""
+    import xarray as xr
+    from fluxlens.embeddings.readers import weather_stamps, weather_table
+
+    if "weather" in opened.children:
+        raise InputError(
+            f"Got --weather with the scene {scene}, which holds weather already, need one; leave it out."
+        )
+    # Single cubes from odc-stac, openEO and the like have none, and without it no tower can be compared.
+    node = weather_table.open(weather)
+    weather_stamps.check_covers(node, opened, weather)
+    opened["weather"] = xr.DataTree(node)
+
+
+def _run_blocks(blocks: Steps[Any]) -> tuple[Any, int]:
+    """Finish an embedding with a line of its progress; returns what it returns, and the pixel-days computed."""
+    from fluxlens.embeddings import progress
+
+    began_s, pixel_days, line = time.monotonic(), 0, ProgressLine()
+
+    def show(block: FinishedBlock | None) -> None:
+        nonlocal pixel_days
+        if block is None:  # nothing finished since; yielded so that Ctrl-C is noticed
+            return
+        pixel_days += block.pixel_days
+        rate = pixel_days / max(time.monotonic() - began_s, 1e-9)
+        line.show(f"embedding: {pixel_days:,} pixel-days, {rate:,.0f} per second", block.share)
+
+    result = progress.run(blocks, show)
+    line.end()
+    return result, pixel_days
 
 
 def _check_free(place: Location) -> None:

@@ -180,41 +180,26 @@ def export_points(
         ctx, {"--at": at, "--points": points, "--polygon": polygon, "--again": again, "--summary": summary}
     )
     check_exclusive(ctx, {"--radius-m": radius_m, "--tower": tower})
+    # What changes the numbers of a place.
+    of_place = {
+        "--start": start,
+        "--end": end,
+        "--radius-m": radius_m,
+        "--tower": tower,
+        "--height-m": height_m,
+        "--calibration": calibration,
+    }
     if again is not None:
         # A replay file fixes all numbers; what would change them is refused instead of being ignored. STORE and --out
         # stay: files move.
-        unwanted = {
-            "--start": start,
-            "--end": end,
-            "--radius-m": radius_m,
-            "--tower": tower,
-            "--height-m": height_m,
-            "--calibration": calibration,
-            "--snapshot": snapshot,
-            "--replay": replay,
-        }
+        unwanted = {**of_place, "--snapshot": snapshot, "--replay": replay}
         if extra := [name for name, value in unwanted.items() if value is not None]:
             raise InputError(f"Got --again with {extra[0]}, need it alone; leave one out.")
         return export_again(again, store, catalog, out)
     if not (store and out):
         raise InputError("Got export without STORE or --out, need both; add them.")
     if summary is not None:
-        return export_summary(
-            store,
-            catalog,
-            snapshot,
-            out,
-            summary,
-            {
-                "--start": start,
-                "--end": end,
-                "--radius-m": radius_m,
-                "--tower": tower,
-                "--height-m": height_m,
-                "--calibration": calibration,
-                "--replay": replay,
-            },
-        )
+        return export_summary(store, catalog, snapshot, out, summary, {**of_place, "--replay": replay})
     from fluxlens.embeddings.export import extract, geometries, paths, writers
     from fluxlens.embeddings.export.replay import check_path
 

@@ -64,6 +64,31 @@ class MapView:
         )
         # Before the first image: places come from a link, and no event will draw them.
         self.plot.draw_places(state.places)
+        self._make_layer_controls()
+        self._caption = HTML("", sizing_mode="stretch_width", stylesheets=[CAPTION_CSS])
+        self.colour_bar = ColourBar(state)
+        self._missing = HTML(
+            f'<div class="absent">{escape(" ".join(data.missing_reasons))}</div>',
+            visible=bool(data.missing_reasons),
+            sizing_mode="stretch_width",
+            stylesheets=[CAPTION_CSS],
+        )
+        self._credit = HTML(
+            "", sizing_mode="stretch_width", stylesheets=[CAPTION_CSS]
+        )  # empty until there is one, never invisible: see ``messages.message``
+        self._add_basemap()
+        self.pane = map_pane(self.plot, state, lambda rows, cols: move_pixel(state, data, rows, cols))
+        self._make_day_controls()
+        self.split = pn.widgets.Toggle(label="Split", css_classes=["quiet"])
+        # Made empty: its figure costs time and is needed by few.
+        self.second = SecondMap(state, data, self.plot)
+        self._wire()
+        self._update_caption()
+        self._update_controls()
+
+    def _make_layer_controls(self) -> None:
+        """Widgets of the layer and of what belongs to single layers, as the state has them."""
+        state, data = self.state, self.data
         self.layers = LayerButtons(data.layers, value=state.layer)
         self.feature = pn.widgets.Select(
             options={name: i for i, name in enumerate(data.features)},
@@ -95,19 +120,10 @@ class MapView:
             label="Number of clusters",
             css_classes=["no-label"],
         )
-        self._caption = HTML("", sizing_mode="stretch_width", stylesheets=[CAPTION_CSS])
-        self.colour_bar = ColourBar(state)
-        self._missing = HTML(
-            f'<div class="absent">{escape(" ".join(data.missing_reasons))}</div>',
-            visible=bool(data.missing_reasons),
-            sizing_mode="stretch_width",
-            stylesheets=[CAPTION_CSS],
-        )
-        self._credit = HTML(
-            "", sizing_mode="stretch_width", stylesheets=[CAPTION_CSS]
-        )  # empty until there is one, never invisible: see ``messages.message``
-        self._add_basemap()
-        self.pane = map_pane(self.plot, state, lambda rows, cols: move_pixel(state, data, rows, cols))
+
+    def _make_day_controls(self) -> None:
+        """Widgets of the day on screen, and of playing through the days."""
+        state, data = self.state, self.data
         self.slider = pn.widgets.DateSlider(
             start=data.first,
             end=data.last,
@@ -131,12 +147,6 @@ class MapView:
         )
         # The periodic callback of Play, while it plays.
         self._player = None
-        self.split = pn.widgets.Toggle(label="Split", css_classes=["quiet"])
-        # Made empty: its figure costs time and is needed by few.
-        self.second = SecondMap(state, data, self.plot)
-        self._wire()
-        self._update_caption()
-        self._update_controls()
 
     def make_image(self, viewport: Viewport | None) -> LayerImage:
         """The image of the current choices in a viewport, in the layer's own colours."""

@@ -163,6 +163,38 @@ class TowerView:
         self.calibration, self.below = calibration, below
         self.charts = TowerFigures(data.days, on_day=lambda day: setattr(state, "day", day))
         self.head = _html(LEGEND_CSS)
+        self._make_controls()
+        self.notes = _html(_NOTES)
+        self.table = _html(_TABLE)
+        self.scores_title = _html(LEGEND_CSS)
+        self.titles = {name: _html(LEGEND_CSS, _title(name, title)) for name, title in PLOT_TITLES.items()}
+        for name, figure in self.charts.figures.items():
+            mark_as_chart(figure, f"tower/{name}")
+        self.comparison: TowerComparison | None = None
+        """What is drawn; None before the tab is shown."""
+        self.panes = {
+            # The scatter is a square of a fixed size: equal axes in every width of the page.
+            name: pn.pane.Bokeh(fig, margin=(5, 10))
+            if name == "scatter"
+            else pn.pane.Bokeh(fig, sizing_mode="stretch_width", height=HEIGHTS[name], margin=(5, 10))
+            for name, fig in self.charts.figures.items()
+        }
+        bind_widget(state, "flux", self.flux)
+        # A comparison takes up to a second: sliders answer when they are let go.
+        bind_widget(state, "min_qc", self.quality, "value_throttled")
+        bind_widget(state, "footprint_kind", self.footprint_kind)
+        bind_widget(state, "radius_m", self.radius, "value_throttled")
+        bind_widget(state, "height_m", self.height)
+        # Not part of the state: which lines are shown is not in the permalink.
+        self.shown.param.watch(self._show_lines, "value")
+        state.watch(self._update, ["page", "flux", "min_qc", "footprint_kind", "radius_m", "height_m"])
+        state.watch(lambda event: self.charts.apply_theme("dark" if event.new else "light"), "dark")
+        self.charts.apply_theme("dark" if state.dark else "light")
+        self._update()
+
+    def _make_controls(self) -> None:
+        """Widgets of partitioning, quality, lines, and pixels of the prediction, as the state has them."""
+        state, data = self.state, self.data
         self.flux = pn.widgets.RadioButtonGroup(
             options={PARTITIONING_LABELS[name]: name for name in data.observations.fluxes},
             value=self._flux,
@@ -217,33 +249,6 @@ class TowerView:
             label="Sensors above displacement height, m",
             width=220,
         )
-        self.notes = _html(_NOTES)
-        self.table = _html(_TABLE)
-        self.scores_title = _html(LEGEND_CSS)
-        self.titles = {name: _html(LEGEND_CSS, _title(name, title)) for name, title in PLOT_TITLES.items()}
-        for name, figure in self.charts.figures.items():
-            mark_as_chart(figure, f"tower/{name}")
-        self.comparison: TowerComparison | None = None
-        """What is drawn; None before the tab is shown."""
-        self.panes = {
-            # The scatter is a square of a fixed size: equal axes in every width of the page.
-            name: pn.pane.Bokeh(fig, margin=(5, 10))
-            if name == "scatter"
-            else pn.pane.Bokeh(fig, sizing_mode="stretch_width", height=HEIGHTS[name], margin=(5, 10))
-            for name, fig in self.charts.figures.items()
-        }
-        bind_widget(state, "flux", self.flux)
-        # A comparison takes up to a second: sliders answer when they are let go.
-        bind_widget(state, "min_qc", self.quality, "value_throttled")
-        bind_widget(state, "footprint_kind", self.footprint_kind)
-        bind_widget(state, "radius_m", self.radius, "value_throttled")
-        bind_widget(state, "height_m", self.height)
-        # Not part of the state: which lines are shown is not in the permalink.
-        self.shown.param.watch(self._show_lines, "value")
-        state.watch(self._update, ["page", "flux", "min_qc", "footprint_kind", "radius_m", "height_m"])
-        state.watch(lambda event: self.charts.apply_theme("dark" if event.new else "light"), "dark")
-        self.charts.apply_theme("dark" if state.dark else "light")
-        self._update()
 
     @property
     def _flux(self) -> str:

@@ -214,52 +214,14 @@ def _read(
             # rasterio 1.4 multiplies transforms in a way affine 3 no longer likes, and names rotated files
             warnings.simplefilter("ignore")
             with rasterio.open(path) as file:
-                names = [str(text or "") for text in file.descriptions]
-                if file.count == 1 and not find_bands(names):
-                    # the Copernicus browser writes one band per file: 2019-05-12-..._Sentinel-2_L2A_B04_(Raw).tiff
-                    words = re.split(r"[_.() ]+", path.stem)
-                    names = [next((word for word in words if find_bands([word])), "")]
-                images = split_dates(names, date)
-                if not any(find_bands(bands.values()) for bands in images.values()):
-                    refuse_counted(path, names)
-                    names, dates = read_sidecar_item(path, file.count)
-                    if not names:
-                        return None
-                    images = split_dates(names, date or dates)
-                images = {stamp: bands for stamp, bands in images.items() if find_bands(bands.values())}
-                refuse_counted(path, names)
+                images = _bands_by_date(file, path, date)
+                if images is None:
+                    return None
                 if set(images) == {None}:
                     # nothing is read of a file that is left out
                     return {None: xr.Dataset()}
-                if landsat := [name for name in names if name in LANDSAT]:
-                    raise InputError(
-                        f"Got {path.name} with {landsat[0]}, which is Landsat, need Sentinel-2 or Sentinel-1; choose"
-                        " another folder."
-                    )
+                _check_raster(file, path, images)
                 transform, crs, tags = file.transform, file.crs, file.tags()
-                if crs is None:
-                    raise InputError(
-                        f"Got {path.name} without a CRS, need one in metres; write it into the file."
-                    )
-                if transform.b or transform.d:
-                    raise InputError(
-                        f"Got {path.name}, which is rotated, need north up; warp it to its UTM zone."
-                    )
-                # A name twice is another date (a stack without dates), unless names tell two resolutions.
-                for bands in images.values():
-                    known = [text for text in bands.values() if find_bands([text])]
-                    twice = len(known) - len(find_bands(known))
-                    if twice and not any(re.search(r"_\d\dm$", text) for text in bands.values()):
-                        raise InputError(
-                            f"Got {path.name} with {twice} bands of a name that another one has, need one image per"
-                            " file; split the dates."
-                        )
-                bytes_declared = file.count * file.height * file.width * np.dtype(file.dtypes[0]).itemsize
-                if bytes_declared > VALUES_BYTES_AT_MOST:
-                    raise InputError(
-                        f"Got {path.name} of {bytes_declared / 1e9:,.0f} GB, need at most "
-                        f"{VALUES_BYTES_AT_MOST / 1e9:.0f} GB an image; cut out your area."
-                    )
                 values, nodata = file.read(), file.nodatavals
                 packings = [_packing(file, index) for index in range(file.count)]
     except (RasterioError, OSError) as error:
@@ -295,6 +257,59 @@ def _read(
         else:
             out[stamp] = image.sortby("x").sortby("y", ascending=False)
     return out
+
+
+def _bands_by_date(
+    file, path: Path, date: pd.Timestamp | None
+) -> dict[pd.Timestamp | None, dict[int, str]] | None:
+    """Names of a file's bands by date and position, of dates with a known band; None where nothing names any.
+
+    Names come from the file's descriptions, for a single band from its file name, else from a STAC item beside it.
+    """
+    names = [str(text or "") for text in file.descriptions]
+    if file.count == 1 and not find_bands(names):
+        # the Copernicus browser writes one band per file: 2019-05-12-..._Sentinel-2_L2A_B04_(Raw).tiff
+        words = re.split(r"[_.() ]+", path.stem)
+        names = [next((word for word in words if find_bands([word])), "")]
+    images = split_dates(names, date)
+    if not any(find_bands(bands.values()) for bands in images.values()):
+        refuse_counted(path, names)
+        names, dates = read_sidecar_item(path, file.count)
+        if not names:
+            return None
+        images = split_dates(names, date or dates)
+    images = {stamp: bands for stamp, bands in images.items() if find_bands(bands.values())}
+    refuse_counted(path, names)
+    if set(images) != {None} and (landsat := [name for name in names if name in LANDSAT]):
+        raise InputError(
+            f"Got {path.name} with {landsat[0]}, which is Landsat, need Sentinel-2 or Sentinel-1; choose"
+            " another folder."
+        )
+    return images
+
+
+def _check_raster(file, path: Path, images: dict[pd.Timestamp | None, dict[int, str]]) -> None:
+    """InputError for a file without a CRS, of a rotated or too large image, or with bands of one name."""
+    if file.crs is None:
+        raise InputError(f"Got {path.name} without a CRS, need one in metres; write it into the file.")
+    if file.transform.b or file.transform.d:
+        raise InputError(f"Got {path.name}, which is rotated, need north up; warp it to its UTM zone.")
+    # A name twice is another date (a stack without dates), unless names tell two resolutions.
+    for bands in images.values():
+        known = [text for text in bands.values() if find_bands([text])]
+        twice = len(known) - len(find_bands(known))
+        if twice and not any(re.search(r"_\d\dm$", text) for text in bands.values()):
+            raise InputError(
+                f"Got {path.name} with {twice} bands of a name that another one has, need one image per"
+                " file; split the dates."
+            )
+    # As the file declares itself: a few bytes may claim any size, and the read would fill the memory.
+    bytes_declared = file.count * file.height * file.width * np.dtype(file.dtypes[0]).itemsize
+    if bytes_declared > VALUES_BYTES_AT_MOST:
+        raise InputError(
+            f"Got {path.name} of {bytes_declared / 1e9:,.0f} GB, need at most "
+            f"{VALUES_BYTES_AT_MOST / 1e9:.0f} GB an image; cut out your area."
+        )
 
 
 def _packing(file, index: int) -> tuple[float, float]:

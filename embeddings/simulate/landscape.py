@@ -129,6 +129,44 @@ def _paths(parcel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return edge & (rng.random(parcel.max() + 1) < 0.5)[parcel]
 
 
+def _draw_forest(
+    rng: np.random.Generator, x: np.ndarray, y: np.ndarray, parcel: np.ndarray, config: LandscapeConfig
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Height of the hills, where forest stands and which stand it is (y, x), and which stands are of needle trees."""
+    n = parcel.max() + 1
+    # Forest stands on the hills, in stands (Voronoi cells) of one kind each; needle trees gather in regions.
+    hills = PlaneWaves.draw(rng, 120, 1500, 1.2).at(x, y)
+    # Cleared and wooded by parcel: some noise per parcel makes edges of the forest follow borders.
+    wood = _top_share(hills + 0.25 * rng.standard_normal(n)[parcel] * 1.2, config.forest)
+    stand, _, _ = _nearest(
+        x[None, :] + 15 * PlaneWaves.draw(rng, 60, 300).at(x, y),
+        y[:, None] + 15 * PlaneWaves.draw(rng, 60, 300).at(x, y),
+        *rng.uniform(-50, len(x) * PIXEL_M + 50, (2, max(4, int(len(x) ** 2 / 350)))),
+    )
+    stands = stand.max() + 1
+    regions = PlaneWaves.draw(rng, 200, 1500).at(x, y)
+    lean = np.array([regions[stand == s].mean() if (stand == s).any() else 0.0 for s in range(stands)])
+    needle_stand = (lean + 0.5 * rng.standard_normal(stands)) < np.quantile(
+        lean, np.clip(config.needle, 0, 1)
+    )
+    return hills, wood, stand, needle_stand
+
+
+def _draw_within_fields(
+    rng: np.random.Generator, x: np.ndarray, y: np.ndarray, cover: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vigour of plants, lag of their season in whole days, and brightness of the soil, each (y, x)."""
+    # Within a field: patches of better and worse ground (tens to hundreds of metres) and grain of single pixels.
+    patches = 0.6 * PlaneWaves.draw(rng, 25, 90, 0.5).at(x, y) + 0.6 * PlaneWaves.draw(rng, 90, 500).at(x, y)
+    grain = rng.standard_normal(cover.shape)
+    spread = np.array([0.16, 0.16, 0.13, 0.10, 0.12, 0.20, 0.0])[cover]
+    clumpy = np.array([0.10, 0.10, 0.05, 0.03, 0.035, 0.15, 0.0])[cover]
+    vigour = np.clip(1 + spread * patches + clumpy * grain, 0.25, 1.7)
+    lag = np.clip(3.0 + 2.6 * PlaneWaves.draw(rng, 40, 400).at(x, y) - 1.5 * patches, 0, 11)
+    soil = 1 + 0.13 * PlaneWaves.draw(rng, 60, 1200).at(x, y) + 0.025 * grain
+    return vigour, np.round(lag), np.clip(soil, 0.5, 1.6)
+
+
 def draw_land(rng: np.random.Generator, size_px: int, config: LandscapeConfig) -> Land:
     """Draw one landscape.
 
@@ -151,21 +189,8 @@ def draw_land(rng: np.random.Generator, size_px: int, config: LandscapeConfig) -
     kind = np.where(rng.random(n) < config.grass, GRASS, np.where(crop_draw < config.cereal, CEREAL, SUMMER))
     cover = kind[parcel]
 
-    # Forest stands on the hills, in stands (Voronoi cells) of one kind each; needle trees gather in regions.
-    hills = PlaneWaves.draw(rng, 120, 1500, 1.2).at(x, y)
-    # Cleared and wooded by parcel: some noise per parcel makes edges of the forest follow borders.
-    wood = _top_share(hills + 0.25 * rng.standard_normal(n)[parcel] * 1.2, config.forest)
-    stand, _, _ = _nearest(
-        x[None, :] + 15 * PlaneWaves.draw(rng, 60, 300).at(x, y),
-        y[:, None] + 15 * PlaneWaves.draw(rng, 60, 300).at(x, y),
-        *rng.uniform(-50, size_px * PIXEL_M + 50, (2, max(4, int(size_px**2 / 350)))),
-    )
-    stands = stand.max() + 1
-    regions = PlaneWaves.draw(rng, 200, 1500).at(x, y)
-    lean = np.array([regions[stand == s].mean() if (stand == s).any() else 0.0 for s in range(stands)])
-    needle_stand = (lean + 0.5 * rng.standard_normal(stands)) < np.quantile(
-        lean, np.clip(config.needle, 0, 1)
-    )
+    hills, wood, stand, needle_stand = _draw_forest(rng, x, y, parcel, config)
+    stands = len(needle_stand)
     cover = np.where(wood, np.where(needle_stand[stand], NEEDLE, BROAD), cover)
     unit = np.where(wood, n + stand, parcel)
 
@@ -200,21 +225,14 @@ def draw_land(rng: np.random.Generator, size_px: int, config: LandscapeConfig) -
     farms = (rng.random(units) < 0.03)[unit] & np.isin(cover, (GRASS, CEREAL, SUMMER))
     built = np.where(farms & (PlaneWaves.draw(rng, 60, 160).at(x, y) > 1.6), 0.6, built)
 
-    # Within a field: patches of better and worse ground (tens to hundreds of metres) and grain of single pixels.
-    patches = 0.6 * PlaneWaves.draw(rng, 25, 90, 0.5).at(x, y) + 0.6 * PlaneWaves.draw(rng, 90, 500).at(x, y)
-    grain = rng.standard_normal(cover.shape)
-    spread = np.array([0.16, 0.16, 0.13, 0.10, 0.12, 0.20, 0.0])[cover]
-    clumpy = np.array([0.10, 0.10, 0.05, 0.03, 0.035, 0.15, 0.0])[cover]
-    vigour = np.clip(1 + spread * patches + clumpy * grain, 0.25, 1.7)
-    lag = np.clip(3.0 + 2.6 * PlaneWaves.draw(rng, 40, 400).at(x, y) - 1.5 * patches, 0, 11)
-    soil = 1 + 0.13 * PlaneWaves.draw(rng, 60, 1200).at(x, y) + 0.025 * grain
+    vigour, lag_days, soil = _draw_within_fields(rng, x, y, cover)
     return Land(
         unit=unit,
         cover=cover.astype(np.int8),
         unit_cover=unit_cover,
         vigour=vigour.astype(np.float32),
-        lag_days=np.round(lag).astype(np.int16),
-        soil=np.clip(soil, 0.5, 1.6).astype(np.float32),
+        lag_days=lag_days.astype(np.int16),
+        soil=soil.astype(np.float32),
         road=road.astype(np.float32),
         roof=built.astype(np.float32),
         roof_tone=np.exp(0.35 * rng.standard_normal(cover.shape)).astype(np.float32),

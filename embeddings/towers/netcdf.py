@@ -136,54 +136,9 @@ def read_netcdf(path: Path) -> xr.Dataset:
     name = path.name
     with open_tower(path) as (data, variables, time):
         frame = pd.DataFrame(index=time)
-        sources: dict[str, tuple[str, str]] = {}
-        factors: dict[str, float] = {}
-        # Names are tried in order of preference. One that is there but all NaN does not count: files of a network share
-        # one list of variables, whatever a site has measured.
-        for ours, names in GPP_NAMES.items():
-            for key in (variables[key] for key in names if key in variables):
-                values = read_numbers(name, data[key])
-                if np.isfinite(values).any():
-                    units = str(data[key].attrs.get("units", "")).strip()
-                    factor = factor_of_units(units)
-                    if factor is None:
-                        raise InputError(
-                            f"Got {name} with {key} in {units or 'no units'}, need units such as umol m-2"
-                            " s-1 or gC m-2 d-1;"
-                            " write them as the variable's attribute."
-                        )
-                    frame[ours], sources[ours], factors[ours] = values, (key, units), factor
-                    break
-        if not sources:
-            raise InputError(f"Got {name} without GPP, need a variable such as GPP; give a file with fluxes.")
-        # Two kinds of quality: a share or class per day as FLUXNET has it, or OzFlux's flags per step. Of these a last
-        # digit of 0 is a measurement; all else is filled and becomes 2.
-        key = next((variables[key] for key in QUALITY if key in variables), None)
-        if key is not None:
-            frame["qc"] = read_numbers(name, data[key])
-        else:
-            key = next((variables[key] for key in QUALITY_OZFLUX if key in variables), None)
-            if key is not None:
-                flag = pd.Series(read_numbers(name, data[key]), time)
-                frame["qc"] = (flag % 10 != 0).astype(float).where(flag.notna()) * 2
-        # Rain comes as a depth of each step or as a rate; both look alike until the length of a step is known below.
-        depth_per_step = True
-        for ours, names in WEATHER_NAMES.items():
-            key = next((variables[key] for key in names if key in variables), None)
-            if key is None:
-                continue
-            units = str(data[key].attrs.get("units", ""))
-            # Units are compared without blanks, dots and signs: "kg/m^2/s", "kg m-2 s-1" and "deg C" have many
-            # spellings.
-            plain = re.sub(r"[\s.\-^]|deg(?=k)", "", units.lower()).replace("degreesc", "degc")
-            if plain not in UNITS[ours]:
-                raise InputError(
-                    f"Got {name} with {key} in {units or 'no units'}, need {NEEDED_UNITS[ours]}; write them as the"
-                    " variable's attribute."
-                )
-            offset, factor = UNITS[ours][plain]
-            frame[ours] = (read_numbers(name, data[key]) + offset) * factor
-            depth_per_step = depth_per_step and not (ours == "precip" and factor != 1)
+        sources, factors = _add_gpp(frame, name, data, variables)
+        _add_quality(frame, name, data, variables)
+        depth_per_step = _add_weather(frame, name, data, variables)
         attrs, place = dict(data.attrs), _place(data, variables)
     frame = ordered(name, frame)
     step = infer_step(name, pd.DatetimeIndex(frame.index))
@@ -209,6 +164,72 @@ def read_netcdf(path: Path) -> xr.Dataset:
     }
     igbp = attrs.get("IGBP_veg_short") or attrs.get("igbp")
     return tower.assign_attrs(igbp=str(igbp).strip()) if igbp else tower
+
+
+def _add_gpp(
+    frame: pd.DataFrame, name: str, data: xr.Dataset, variables: dict[str, str]
+) -> tuple[dict[str, tuple[str, str]], dict[str, float]]:
+    """Add GPP as the file has it; returns by column its variable and units, and the factor to gC m-2 d-1."""
+    sources: dict[str, tuple[str, str]] = {}
+    factors: dict[str, float] = {}
+    # Names are tried in order of preference. One that is there but all NaN does not count: files of a network share
+    # one list of variables, whatever a site has measured.
+    for ours, names in GPP_NAMES.items():
+        for key in (variables[key] for key in names if key in variables):
+            values = read_numbers(name, data[key])
+            if np.isfinite(values).any():
+                units = str(data[key].attrs.get("units", "")).strip()
+                factor = factor_of_units(units)
+                if factor is None:
+                    raise InputError(
+                        f"Got {name} with {key} in {units or 'no units'}, need units such as umol m-2"
+                        " s-1 or gC m-2 d-1;"
+                        " write them as the variable's attribute."
+                    )
+                frame[ours], sources[ours], factors[ours] = values, (key, units), factor
+                break
+    if not sources:
+        raise InputError(f"Got {name} without GPP, need a variable such as GPP; give a file with fluxes.")
+    return sources, factors
+
+
+def _add_quality(frame: pd.DataFrame, name: str, data: xr.Dataset, variables: dict[str, str]) -> None:
+    """Add the quality where the file has one.
+
+    There are two kinds: a share or class per day as FLUXNET has it, or OzFlux's flags per step. Of these a last digit
+    of 0 is a measurement; all else is filled and becomes 2.
+    """
+    key = next((variables[key] for key in QUALITY if key in variables), None)
+    if key is not None:
+        frame["qc"] = read_numbers(name, data[key])
+        return
+    key = next((variables[key] for key in QUALITY_OZFLUX if key in variables), None)
+    if key is not None:
+        flag = pd.Series(read_numbers(name, data[key]), frame.index)
+        frame["qc"] = (flag % 10 != 0).astype(float).where(flag.notna()) * 2
+
+
+def _add_weather(frame: pd.DataFrame, name: str, data: xr.Dataset, variables: dict[str, str]) -> bool:
+    """Add the weather in the units of the scene contract; returns whether rain is a depth of each step."""
+    # Rain comes as a depth of each step or as a rate; both look alike until the length of a step is known.
+    depth_per_step = True
+    for ours, names in WEATHER_NAMES.items():
+        key = next((variables[key] for key in names if key in variables), None)
+        if key is None:
+            continue
+        units = str(data[key].attrs.get("units", ""))
+        # Units are compared without blanks, dots and signs: "kg/m^2/s", "kg m-2 s-1" and "deg C" have many
+        # spellings.
+        plain = re.sub(r"[\s.\-^]|deg(?=k)", "", units.lower()).replace("degreesc", "degc")
+        if plain not in UNITS[ours]:
+            raise InputError(
+                f"Got {name} with {key} in {units or 'no units'}, need {NEEDED_UNITS[ours]}; write them as the"
+                " variable's attribute."
+            )
+        offset, factor = UNITS[ours][plain]
+        frame[ours] = (read_numbers(name, data[key]) + offset) * factor
+        depth_per_step = depth_per_step and not (ours == "precip" and factor != 1)
+    return depth_per_step
 
 
 def read_numbers(name: str, variable: xr.DataArray) -> np.ndarray:

@@ -335,28 +335,12 @@ def series_batches(
 
 def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.random.Generator) -> dict | None:
     """One series with hidden acquisitions: what is shown, queries, targets and their weights."""
-    days, values, trusted = {}, {}, {}
     main = config.main
-    a, b = source.edges[main][series : series + 2]
-    # Two dates are left to interpolate between when one or two are hidden.
-    if b - a < LEAST_ACQUISITIONS:
+    window = _draw_window(source, series, config, rng)
+    if window is None:
         return None
-    whole = source.day[main][a:b]
-    # The window may reach over either end of the series, where users have no data either.
-    length = int(rng.integers(*config.window_days))
-    start = int(rng.integers(whole[0] - length // 4, max(whole[0] + 1, whole[-1] - 3 * length // 4)))
-    for sensor, edges in source.edges.items():
-        i, j = edges[series], edges[series + 1]
-        # Rows are sorted by day within a series: the window is a slice.
-        keep = slice(i + np.searchsorted(source.day[sensor][i:j], start), None)
-        stop = i + np.searchsorted(source.day[sensor][i:j], start + length + 1)
-        keep = slice(keep.start, stop)
-        days[sensor] = source.day[sensor][keep]
-        values[sensor] = source.values[sensor][keep].copy()
-        trusted[sensor] = source.trusted[sensor][keep]
+    days, values, trusted = window
     day = days[main]
-    if len(day) < 3:
-        return None
     # The same for all dates: a wrong calibration or another soil, not noise.
     if rng.random() < config.jitter_share:
         for sensor, one in values.items():
@@ -365,6 +349,75 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
                 # A log-normal gain cannot turn reflectance negative; backscatter in dB has its gain in the offset.
                 one *= np.exp(rng.normal(0, config.gain_std, len(spec.bands))).astype(np.float32)
             one += rng.normal(0, config.offset_std * spec.error_scale, len(spec.bands)).astype(np.float32)
+    hidden, chance = _hide(days, config, rng)
+    if not hidden[main].any():
+        return None
+    queries = _draw_queries(days, hidden, chance, config, rng)
+    target = _targets(days, values, hidden, queries)
+    at = np.searchsorted(day, queries).clip(0, len(day) - 1)
+    # Targets under a missed cloud count less, noisy sources count less, and days whose image is shown are easy.
+    weight = np.where(day[at] == queries, trusted[main][at], 1.0) * source.weight
+    weight = weight * np.where((day[at] == queries) & ~hidden[main][at], config.visible_weight, 1.0)
+    shown = {}
+    for sensor in days:
+        # Long series are thinned at random, which bounds the padding of a batch.
+        at = np.flatnonzero(~hidden[sensor])
+        if len(at) > config.most_shown:
+            at = np.sort(rng.choice(at, config.most_shown, replace=False))
+        shown[sensor] = (days[sensor][at], values[sensor][at])
+    # Taken from what is shown only: the targets keep all bands.
+    lost = rng.random() if "s2" in shown else 1.0
+    bands = SENSORS["s2"].bands
+    if lost < config.no_10m_share:
+        shown["s2"][1][:, [bands.index(name) for name in S2_10M]] = np.nan
+    elif lost < config.no_10m_share + config.hls_share:
+        shown["s2"][1][:, [i for i, name in enumerate(bands) if name not in HLS_BANDS]] = np.nan
+    # The season is read from all dates, hidden ones too: it is a target and no input.
+    if main == "s2":
+        season = season_of(day, values["s2"], queries, trusted["s2"] == 1)
+    else:
+        season = np.full((config.queries, len(SEASON)), np.nan, np.float32)
+    return {
+        "shown": shown,
+        "queries": queries,
+        "target": target,
+        "weight": weight,
+        "season": season,
+    }
+
+
+def _draw_window(
+    source: SeriesSource, series: int, config: HidingConfig, rng: np.random.Generator
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]] | None:
+    """Days (time,), values (time, band) and trust (time,) of a series in a random period, by sensor.
+
+    None where the main sensor has too few acquisitions. The values are copies.
+    """
+    days, values, trusted = {}, {}, {}
+    a, b = source.edges[config.main][series : series + 2]
+    # Two dates are left to interpolate between when one or two are hidden.
+    if b - a < LEAST_ACQUISITIONS:
+        return None
+    whole = source.day[config.main][a:b]
+    # The window may reach over either end of the series, where users have no data either.
+    length = int(rng.integers(*config.window_days))
+    start = int(rng.integers(whole[0] - length // 4, max(whole[0] + 1, whole[-1] - 3 * length // 4)))
+    for sensor, edges in source.edges.items():
+        i, j = edges[series], edges[series + 1]
+        # Rows are sorted by day within a series: the window is a slice.
+        first, stop = i + np.searchsorted(source.day[sensor][i:j], (start, start + length + 1))
+        days[sensor] = source.day[sensor][first:stop]
+        values[sensor] = source.values[sensor][first:stop].copy()
+        trusted[sensor] = source.trusted[sensor][first:stop]
+    return (days, values, trusted) if len(days[config.main]) >= 3 else None
+
+
+def _hide(
+    days: dict[str, np.ndarray], config: HidingConfig, rng: np.random.Generator
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Which acquisitions are hidden (time,) by sensor, and how likely each of the main sensor is queried (time,)."""
+    main = config.main
+    day = days[main]
     hidden = {sensor: np.zeros(len(one), bool) for sensor, one in days.items()}
     if rng.random() < config.gap_share:
         # Weeks of cloud: short gaps are more frequent than long ones.
@@ -388,12 +441,22 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
             hidden["s1"][:] = True
         elif rng.random() < config.optical_absent_share:
             hidden["s2"][:] = True
+    return hidden, chance
+
+
+def _draw_queries(
+    days: dict[str, np.ndarray],
+    hidden: dict[str, np.ndarray],
+    chance: np.ndarray,
+    config: HidingConfig,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Days (query,) that the fusion is asked for, most of them hidden ones of the main sensor."""
+    main, q = config.main, config.queries
+    day = days[main]
     at_hidden, at_shown = np.flatnonzero(hidden[main]), np.flatnonzero(~hidden[main])
-    if not len(at_hidden):
-        return None
     # The small number keeps a date far from the middle of a gap possible, and the sum above zero.
     p = chance[at_hidden] + 1e-6
-    q = config.queries
     # With repetition, so that every series has the same number of queries.
     pick = list(day[rng.choice(at_hidden, q - 3, p=p / p.sum())])
     # A few days whose acquisition is shown, so that the embedding also fits what it sees.
@@ -402,10 +465,19 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
     if main == "s2" and "s1" in days and hidden["s1"].any():
         extra_days += list(rng.choice(days["s1"][hidden["s1"]], 2))
     # Filled up with the first picks again: the number of queries is fixed, of shown and radar days it is not.
-    queries = np.array((pick + extra_days + pick)[:q], np.int64)
+    return np.array((pick + extra_days + pick)[:q], np.int64)
+
+
+def _targets(
+    days: dict[str, np.ndarray],
+    values: dict[str, np.ndarray],
+    hidden: dict[str, np.ndarray],
+    queries: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Measured values (query, band) on the queried days by sensor, NaN where there are none."""
     target = {}
     for sensor, one in values.items():
-        out = np.full((q, one.shape[1]), np.nan, np.float32)  # (query, band)
+        out = np.full((len(queries), one.shape[1]), np.nan, np.float32)  # (query, band)
         # Days of the sensor are sorted: the position of an equal day, or of the next one, told apart by ``same``.
         at = np.searchsorted(days[sensor], queries).clip(0, max(len(days[sensor]) - 1, 0))
         if len(days[sensor]):
@@ -415,36 +487,7 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
                 same &= hidden[sensor][at]
             out[same] = one[at[same]]
         target[sensor] = out
-    at = np.searchsorted(day, queries).clip(0, len(day) - 1)
-    # Targets under a missed cloud count less, noisy sources count less, and days whose image is shown are easy.
-    weight = np.where(day[at] == queries, trusted[main][at], 1.0) * source.weight
-    weight = weight * np.where((day[at] == queries) & ~hidden[main][at], config.visible_weight, 1.0)
-    shown = {}
-    for sensor in days:
-        # Long series are thinned at random, which bounds the padding of a batch.
-        at = np.flatnonzero(~hidden[sensor])
-        if len(at) > config.most_shown:
-            at = np.sort(rng.choice(at, config.most_shown, replace=False))
-        shown[sensor] = (days[sensor][at], values[sensor][at])
-    # Taken from what is shown only: the targets keep all bands.
-    lost = rng.random() if "s2" in shown else 1.0
-    bands = SENSORS["s2"].bands
-    if lost < config.no_10m_share:
-        shown["s2"][1][:, [bands.index(name) for name in S2_10M]] = np.nan
-    elif lost < config.no_10m_share + config.hls_share:
-        shown["s2"][1][:, [i for i, name in enumerate(bands) if name not in HLS_BANDS]] = np.nan
-    # The season is read from all dates, hidden ones too: it is a target and no input.
-    if main == "s2":
-        season = season_of(day, values["s2"], queries, trusted["s2"] == 1)
-    else:
-        season = np.full((q, len(SEASON)), np.nan, np.float32)
-    return {
-        "shown": shown,
-        "queries": queries,
-        "target": target,
-        "weight": weight,
-        "season": season,
-    }
+    return target
 
 
 def season_of(day: np.ndarray, values: np.ndarray, queries: np.ndarray, clear: np.ndarray) -> np.ndarray:
