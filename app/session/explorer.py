@@ -345,23 +345,7 @@ class Explorer(pn.viewable.Viewer):
         keep_extent(state, "chart_extent", x=self.series_view.charts.range)
         bind_split(state, self.map_view)
         self.header.show(data)
-        # Functions, not views: a tab that is never shown costs nothing.
-        tabs = {"series": ("Series", lambda: self.series_view.view)}
-        site = str(data.tower.attrs.get("site", "")) if data.observations.fluxes else ""
-        tabs["tower"] = (f"Tower {site}".strip(), self._make_tower_tab)
-        tabs["space"] = ("Feature space", self._make_feature_space_tab)
-        if data.scene.can_compute:
-            self.compute = ComputeView(
-                # Without an uploaded tower: the store of a job is shared with other sessions, the tower is not.
-                state,
-                self._shared_data,
-                self.map_view.plot,
-                self.add_result,
-                self.open_result,
-                self.await_job,
-            )
-            tabs["compute"] = ("Compute", lambda: self.compute.view)
-        self.tabs = TabsView(state, tabs)
+        self.tabs = TabsView(state, self._tabs())
         columns = pn.Column(
             self.map_view.view, self.tabs.view, sizing_mode="stretch_width", stylesheets=[_COLUMNS]
         )
@@ -372,6 +356,26 @@ class Explorer(pn.viewable.Viewer):
         )
         self._body[:] = [columns]
         self._write_link()
+
+    def _tabs(self) -> dict:
+        """Titles of the tabs and functions that make them, by name; not views: a tab never shown costs nothing."""
+        data = self.data
+        tabs = {"series": ("Series", lambda: self.series_view.view)}
+        site = str(data.tower.attrs.get("site", "")) if data.observations.fluxes else ""
+        tabs["tower"] = (f"Tower {site}".strip(), self._make_tower_tab)
+        tabs["space"] = ("Feature space", self._make_feature_space_tab)
+        if data.scene.can_compute:
+            self.compute = ComputeView(
+                # Without an uploaded tower: the store of a job is shared with other sessions, the tower is not.
+                self.state,
+                self._shared_data,
+                self.map_view.plot,
+                self.add_result,
+                self.open_result,
+                self.await_job,
+            )
+            tabs["compute"] = ("Compute", lambda: self.compute.view)
+        return tabs
 
     def _make_feature_space_tab(self) -> pn.viewable.Viewable:
         self.feature_space_view = FeatureSpaceView(self.state, self.data, self.map_view.plot)

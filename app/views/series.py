@@ -84,25 +84,7 @@ class SeriesView:
             )
             for name, figure in self.charts.figures.items()
         }
-        self._location = HTML("", stylesheets=[_TOP, ":host { flex: 1 1 270px; }"])
-        self.shown = pn.widgets.CheckButtonGroup(
-            options={TITLES[name]: name for name in self.panes},
-            value=[name for name in self.panes if name in state.charts],
-            css_classes=["quiet"],
-            **group_label("Charts"),
-        )
-        self.tower = pn.widgets.Toggle(
-            label="Tower",
-            value=state.show_tower,
-            visible=data.tower is not None and "gpp" in self.charts.figures,
-            css_classes=["quiet"],
-        )
-        # Both ways: the permalink sets the state, the toggle follows.
-        bind_widget(state, "show_tower", self.tower)
-        self.all_pixels = pn.widgets.Toggle(
-            label="All pixels", value=True, visible=False, css_classes=["quiet"]
-        )
-        self.all_pixels.param.watch(self._toggle_area_lines, "value")
+        self._make_controls()
         # One way only: the state is also set by a link, and then updates the buttons in `_update_charts`.
         self.shown.param.watch(lambda event: setattr(state, "charts", event.new), "value")
         state.watch(self._update_places, ["places", "current"])
@@ -123,6 +105,29 @@ class SeriesView:
         self._update_charts()
         self.charts.move_cursor(state.day)
         self.charts.apply_theme("dark" if state.dark else "light")
+
+    def _make_controls(self) -> None:
+        """The place's text, and the widgets of charts, tower and single pixels."""
+        state = self.state
+        self._location = HTML("", stylesheets=[_TOP, ":host { flex: 1 1 270px; }"])
+        self.shown = pn.widgets.CheckButtonGroup(
+            options={TITLES[name]: name for name in self.panes},
+            value=[name for name in self.panes if name in state.charts],
+            css_classes=["quiet"],
+            **group_label("Charts"),
+        )
+        self.tower = pn.widgets.Toggle(
+            label="Tower",
+            value=state.show_tower,
+            visible=self.data.tower is not None and "gpp" in self.charts.figures,
+            css_classes=["quiet"],
+        )
+        # Both ways: the permalink sets the state, the toggle follows.
+        bind_widget(state, "show_tower", self.tower)
+        self.all_pixels = pn.widgets.Toggle(
+            label="All pixels", value=True, visible=False, css_classes=["quiet"]
+        )
+        self.all_pixels.param.watch(self._toggle_area_lines, "value")
 
     def _available_charts(self) -> dict[str, bool]:
         """By chart: whether this store has what it shows."""

@@ -256,8 +256,24 @@ def evaluate_in_situ(
     x_of = {name: np.concatenate(parts) for name, parts in inputs.items()}
     # A band of the tables that the product lacks is no input.
     x_of["bands"] = x_of["bands"][:, np.isfinite(x_of["bands"]).any(0)]
+    numbers = yield from _probe_variables(measured, x_of)
+    return numbers, _text(
+        f"Measured in {measured['scene'].nunique()} {group or 'scene'}s, each by the others", numbers
+    )
+
+
+def _probe_variables(measured: pd.DataFrame, inputs: dict[str, np.ndarray]) -> Steps[dict[str, float]]:
+    """Scores by variable and input (row, feature) of ridge regression, each scene by the others; yields progress.
+
+    Parameters
+    ----------
+    measured
+        ``variable``, ``value``, ``scene`` and ``day`` of each row.
+    inputs
+        By name (row, feature).
+    """
     # All inputs are scored on the same rows, or their scores could not be compared.
-    known = np.all([np.isfinite(x).all(1) for x in x_of.values()], 0) & measured["value"].notna().to_numpy()
+    known = np.all([np.isfinite(x).all(1) for x in inputs.values()], 0) & measured["value"].notna().to_numpy()
     numbers: dict[str, float] = {}
     for variable in measured["variable"].unique():
         yield f"probing {variable}", 0.9
@@ -269,16 +285,14 @@ def evaluate_in_situ(
         if subset["scene"].nunique() < 2:
             continue
         numbers[f"{variable}_rows"] = int(chosen.sum())
-        for name, x in x_of.items():
-            y = subset["value"].to_numpy()
+        y = subset["value"].to_numpy()
+        for name, x in inputs.items():
             predicted = linear_probes.ridge(
                 x[chosen], y, subset["day"].to_numpy(), subset["scene"].to_numpy()
             )
             numbers[f"{variable}_{name}_r2"] = metrics.nse(y, predicted)
             numbers[f"{variable}_{name}_rmse"] = metrics.rmse(y, predicted)
-    return numbers, _text(
-        f"Measured in {measured['scene'].nunique()} {group or 'scene'}s, each by the others", numbers
-    )
+    return numbers
 
 
 def evaluate_maps(

@@ -142,18 +142,7 @@ def update(
     path = locate(path)
     # Workers may run in other folders.
     path = path.resolve() if isinstance(path, Path) else path
-    base = store.Store.open(path)
-    known = base.scene()
-    if known is None:
-        raise InputError(
-            f"Got the store {path} without the scene it was made from, need one that `fluxlens embed` wrote; embed the "
-            "scene to a new store."
-        )
-    if base.attrs.get("model_digest") != model.digest:
-        raise InputError(
-            f"Got the model {model.name} {model.digest} for the store {path} of {base.attrs.get('model')} "
-            f"{base.attrs.get('model_digest')}, need the same; give it with --model."
-        )
+    base, known = _open_base(path, model)
     # As the store was written, whatever the command's defaults are today.
     causal, digest = bool(base.attrs.get("causal", 0)), scenes_digest.digest(scene)
     period = _period(base.days, known, scene, model, until)
@@ -198,6 +187,23 @@ def update(
         shutil.rmtree(finished, ignore_errors=True)
     counts = {name: len(days) for name, days in new.items() if len(days)}
     return Update(snapshot, True, counts, int(which.sum()), int(appended.sum()))
+
+
+def _open_base(path: Location, model: Embedder) -> tuple[store.Store, xr.DataTree]:
+    """The store to update and the scene it was made from; InputError without one, and for another model."""
+    base = store.Store.open(path)
+    known = base.scene()
+    if known is None:
+        raise InputError(
+            f"Got the store {path} without the scene it was made from, need one that `fluxlens embed` wrote; embed the "
+            "scene to a new store."
+        )
+    if base.attrs.get("model_digest") != model.digest:
+        raise InputError(
+            f"Got the model {model.name} {model.digest} for the store {path} of {base.attrs.get('model')} "
+            f"{base.attrs.get('model_digest')}, need the same; give it with --model."
+        )
+    return base, known
 
 
 def _period(

@@ -42,47 +42,17 @@ def to_utm(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
     """
     data = data.sortby("x").sortby("y", ascending=False)
     lon, lat = (np.asarray(data[axis].values, dtype="float64") for axis in ("x", "y"))
-    if lon.size < 2 or lat.size < 2:
-        raise InputError(
-            f"Got {name} on longitude and latitude with {lat.size} x {lon.size} pixels, need at least 2 x 2 to know "
-            "their size; reproject it to its UTM zone."
-        )
-    if lon.min() < -180 or lon.max() > 360 or abs(lat).max() > 84:
-        raise InputError(
-            f"Got {name} on longitude and latitude with values up to {lon.max():.6g}, {lat.max():.6g}, need degrees "
-            "within 84 of the equator, or a projected CRS in metres; correct the CRS."
-        )
+    _check_degrees(lon, lat, name)
     step_lon, step_lat = (lon[-1] - lon[0]) / (lon.size - 1), (lat[0] - lat[-1]) / (lat.size - 1)
-    # A tenth of a pixel: exports round degrees to five or six decimals.
-    for axis, values, step in (("longitude", lon, step_lon), ("latitude", lat, -step_lat)):
-        if np.abs(values - (values[0] + step * np.arange(values.size))).max() > 0.1 * abs(step):
-            raise InputError(
-                f"Got {name} with an uneven {axis}, need a regular grid; reproject it to its UTM zone."
-            )
     west, north = lon[0] - step_lon / 2, lat[0] + step_lat / 2
     east, south = west + step_lon * lon.size, north - step_lat * lat.size
-    middle_lon, middle_lat = (west + east) / 2, (south + north) / 2
-    middle_lon = (middle_lon + 180) % 360 - 180
-    zone = int((middle_lon + 180) // 6) + 1
-    crs = f"EPSG:{(32600 if middle_lat >= 0 else 32700) + zone}"
     # Pixels of equal degrees are narrower than high: the side of the square of the same area, in steps of 10 m.
-    side_m = METRES_PER_DEGREE * np.sqrt(step_lon * step_lat * np.cos(np.radians(middle_lat)))
+    side_m = METRES_PER_DEGREE * np.sqrt(step_lon * step_lat * np.cos(np.radians((south + north) / 2)))
     if side_m > PIXEL_AT_MOST_M:
         raise InputError(
             f"Got {name} on longitude and latitude with pixels of {side_m:.0f} m, need 10 or 20 m; export it finer."
         )
-    size_m = max(10.0, 10.0 * round(side_m / 10))
-    # Edges curve in UTM, so that points along them and not the corners alone give the extent.
-    along = np.linspace(0, 1, 21)
-    edge_lon = np.concatenate([west + (east - west) * along] * 2 + [np.full(21, west), np.full(21, east)])
-    edge_lat = np.concatenate(
-        [np.full(21, south), np.full(21, north)] + [south + (north - south) * along] * 2
-    )
-    x, y = Grid(crs, 0.0, 0.0, size_m, 1, 1).xy(edge_lon, edge_lat)
-    left, top = np.floor(x.min() / size_m) * size_m, np.ceil(y.max() / size_m) * size_m
-    nx, ny = int(np.ceil((x.max() - left) / size_m)), int(np.ceil((top - y.min()) / size_m))
-    grid = Grid(crs, float(left), float(top), size_m, nx, ny)
-
+    grid = _utm_grid(west, east, south, north, max(10.0, 10.0 * round(side_m / 10)))
     at_lon, at_lat = grid.lonlat(*np.meshgrid(grid.x, grid.y))  # (y, x) each
     at_lon = west + (at_lon - west) % 360  # the source may count from 0 to 360
     cols, rows = np.floor((at_lon - west) / step_lon), np.floor((north - at_lat) / step_lat)
@@ -105,10 +75,48 @@ def to_utm(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
         moved = array.isel(where).where(known, np.asarray(empty).astype(array.dtype))
         out[one] = moved.rename(row="y", col="x").assign_attrs(array.attrs)
     notes.append(
-        f"{name} lies on longitude and latitude: resampled (nearest neighbour) to {size_m:g} m in {crs}, "
+        f"{name} lies on longitude and latitude: resampled (nearest neighbour) to {grid.size_m:g} m in {grid.crs}, "
         f"{1 - inside.mean():.0%} of those pixels lie outside it"
     )
     return xr.Dataset(out, coords=bare.coords, attrs=data.attrs).assign_coords(grid.coords())
+
+
+def _check_degrees(lon: np.ndarray, lat: np.ndarray, name: str) -> None:
+    """InputError where coordinates, ascending (x) and descending (y), are no regular grid of degrees."""
+    if lon.size < 2 or lat.size < 2:
+        raise InputError(
+            f"Got {name} on longitude and latitude with {lat.size} x {lon.size} pixels, need at least 2 x 2 to know "
+            "their size; reproject it to its UTM zone."
+        )
+    if lon.min() < -180 or lon.max() > 360 or abs(lat).max() > 84:
+        raise InputError(
+            f"Got {name} on longitude and latitude with values up to {lon.max():.6g}, {lat.max():.6g}, need degrees "
+            "within 84 of the equator, or a projected CRS in metres; correct the CRS."
+        )
+    # A tenth of a pixel: exports round degrees to five or six decimals.
+    for axis, values in (("longitude", lon), ("latitude", lat)):
+        step = (values[-1] - values[0]) / (values.size - 1)
+        if np.abs(values - (values[0] + step * np.arange(values.size))).max() > 0.1 * abs(step):
+            raise InputError(
+                f"Got {name} with an uneven {axis}, need a regular grid; reproject it to its UTM zone."
+            )
+
+
+def _utm_grid(west: float, east: float, south: float, north: float, size_m: float) -> Grid:
+    """The grid of the UTM zone of the middle of a box, degrees, that encloses the box."""
+    middle_lon = ((west + east) / 2 + 180) % 360 - 180
+    zone = int((middle_lon + 180) // 6) + 1
+    crs = f"EPSG:{(32600 if (south + north) / 2 >= 0 else 32700) + zone}"
+    # Edges curve in UTM, so that points along them and not the corners alone give the extent.
+    along = np.linspace(0, 1, 21)
+    edge_lon = np.concatenate([west + (east - west) * along] * 2 + [np.full(21, west), np.full(21, east)])
+    edge_lat = np.concatenate(
+        [np.full(21, south), np.full(21, north)] + [south + (north - south) * along] * 2
+    )
+    x, y = Grid(crs, 0.0, 0.0, size_m, 1, 1).xy(edge_lon, edge_lat)
+    left, top = np.floor(x.min() / size_m) * size_m, np.ceil(y.max() / size_m) * size_m
+    nx, ny = int(np.ceil((x.max() - left) / size_m)), int(np.ceil((top - y.min()) / size_m))
+    return Grid(crs, float(left), float(top), size_m, nx, ny)
 
 
 def _is_finite(value: object) -> bool:

@@ -171,17 +171,7 @@ def read_frame(table: Table | pd.DataFrame, name: str) -> xr.Dataset:
     try:
         values = pd.DataFrame({one: _column(table, frame, column) for one, (column, _) in columns.items()})
         if "vpd" not in values and {"t2m_max", "t2m_min", "t2mdew"} <= set(frame):
-            # NASA POWER has no VPD, but the extreme and dew-point temperatures of FAO-56
-            high, low, dew = (
-                xr.DataArray(_column(table, frame, one)) for one in ("t2m_max", "t2m_min", "t2mdew")
-            )
-            values["vpd"] = (
-                meteorology.vapour_pressure_deficit_hpa(
-                    high, low, meteorology.saturation_vapour_pressure_hpa(dew)
-                )
-                .where(dew.notnull())
-                .values
-            )
+            values["vpd"] = _vpd_of_power(table, frame)
             columns["vpd"] = ("t2mdew", Unit(1.0))
         stamps, zone = parse_stamps(frame, stamp, name)
     except (InputError, ValueError, TypeError) as error:
@@ -214,6 +204,13 @@ def read_frame(table: Table | pd.DataFrame, name: str) -> xr.Dataset:
         attrs={"source": name},
     )
     return validation.check_node(schema.NODES["weather"], node.sortby("time"))
+
+
+def _vpd_of_power(table: Table, frame: pd.DataFrame) -> np.ndarray:
+    """VPD (row,), hPa, of NASA POWER, which has none, but the extreme and dew-point temperatures of FAO-56."""
+    high, low, dew = (xr.DataArray(_column(table, frame, one)) for one in ("t2m_max", "t2m_min", "t2mdew"))
+    vpd = meteorology.vapour_pressure_deficit_hpa(high, low, meteorology.saturation_vapour_pressure_hpa(dew))
+    return vpd.where(dew.notnull()).values
 
 
 def _bare_names(frame: pd.DataFrame) -> dict[str, str]:

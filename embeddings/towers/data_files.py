@@ -202,34 +202,16 @@ def files(folder: str | Path) -> dict[str, Path]:
         site = SITE.search(path.name)
         if not (site and path.name.lower().endswith(DATA_SUFFIXES) and path.is_file()):
             continue
-        name, why, members = path.name, "", []
-        if path.suffix.lower() == ".zip":
-            try:
-                members = _members(path, DAILY_FIRST)
-            except InputError:
-                why = "a damaged zip"
-            else:
-                why = "" if members else "a zip without data"
-                name = members[0].name if members else name
-        elif NO_DATA.search(name):
+        described = _describe_file(path)
+        if described is None:
             continue
-        code = RESOLUTION.search(name)
-        is_netcdf = path.suffix.lower() == ".nc"
-        if (
-            not why
-            and BASE.search(name)
-            and not _has_team_gpp(members[0] if members else DataFile(name, path))
-        ):
-            why = "AmeriFlux BASE, without GPP"
-        if not why and ICOS_FLUXES.search(name):
-            why = "ICOS FLUXES, without partitioned GPP"
-        if not why and not is_netcdf and (code is None or code[1] not in DAILY_FIRST):
-            continue
+        name, why = described
         if why:
             left_out.setdefault(site[1], why)
             continue
         years.setdefault(site[1], set()).update(YEARS.findall(name))
         # Of several files of one site the most useful one, whatever the order in the folder.
+        code = RESOLUTION.search(name)
         step = DAILY_FIRST.index(code[1]) if code else len(DAILY_FIRST)
         rank = (bool(BASE.search(name)), step, "_SUBSET_" in name)
         if site[1] not in best or rank < best[site[1]][0]:
@@ -259,6 +241,34 @@ def files(folder: str | Path) -> dict[str, Path]:
             stacklevel=2,
         )
     return {site: path for site, (_, path) in sorted(best.items())}
+
+
+def _describe_file(path: Path) -> tuple[str, str] | None:
+    """Name that tells what a file holds, of a zip its best member's, and why it cannot be read, empty where it can.
+
+    None where it is no tower's data, or of a step that is not read.
+    """
+    name, why, members = path.name, "", []
+    if path.suffix.lower() == ".zip":
+        try:
+            members = _members(path, DAILY_FIRST)
+        except InputError:
+            why = "a damaged zip"
+        else:
+            why = "" if members else "a zip without data"
+            name = members[0].name if members else name
+    elif NO_DATA.search(name):
+        return None
+    code = RESOLUTION.search(name)
+    is_netcdf = path.suffix.lower() == ".nc"
+    if not why and BASE.search(name) and not _has_team_gpp(members[0] if members else DataFile(name, path)):
+        why = "AmeriFlux BASE, without GPP"
+    if not why and ICOS_FLUXES.search(name):
+        why = "ICOS FLUXES, without partitioned GPP"
+    # A NetCDF file has no step in its name; it is found when it is read.
+    if not why and not is_netcdf and (code is None or code[1] not in DAILY_FIRST):
+        return None
+    return name, why
 
 
 def _has_team_gpp(file: DataFile) -> bool:

@@ -90,17 +90,7 @@ def _read_text(path: Path) -> xr.Dataset:
     tables = _tables_with_gpp(path)
     table = tables[0]
     choice = choose_gpp(table)
-    # FLUXNET's filled columns; BASE keeps those of single sensors.
-    weather = {ours: [theirs] for ours, theirs in WEATHER_COLUMNS.items() if theirs in table.header}
-    if not is_partitioned(table.header):
-        weather = {
-            ours: sensor_columns(table.header, names) for ours, names in WEATHER_NAMES.items()
-        } | weather
-    if is_reddyproc(table.header):
-        weather = {
-            ours: [name for name in names if name in table.header]
-            for ours, names in REDDYPROC_WEATHER.items()
-        }
+    weather = _weather_columns(table)
     columns = choice.columns | {
         f"{ours}|{theirs}": theirs for ours, options in weather.items() for theirs in options
     }
@@ -152,6 +142,20 @@ def _read_text(path: Path) -> xr.Dataset:
         return tower.assign_attrs(ustar_threshold=choice.threshold)
     _warn_of_team(table, choice)
     return tower
+
+
+def _weather_columns(table: TowerTable) -> dict[str, list[str]]:
+    """Columns of each weather variable that a table has, the preferred one first."""
+    if is_reddyproc(table.header):
+        return {
+            ours: [name for name in names if name in table.header]
+            for ours, names in REDDYPROC_WEATHER.items()
+        }
+    # FLUXNET's filled columns; BASE keeps those of single sensors.
+    weather = {ours: [theirs] for ours, theirs in WEATHER_COLUMNS.items() if theirs in table.header}
+    if is_partitioned(table.header):
+        return weather
+    return {ours: sensor_columns(table.header, names) for ours, names in WEATHER_NAMES.items()} | weather
 
 
 def _warn_of_team(table: TowerTable, choice: GppColumns) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from fluxlens.embeddings import metrics
 from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.training.gpp_pixel_days import Landscape
@@ -135,17 +136,8 @@ def daily(
         days = gpp_towers.read(towers, embedder)
         predicted = yield from gpp_towers.leave_site_out(days, simulated, seed)
         measured = gpp_towers.pixel_days(days, np.ones(len(days.frame), bool))
-        sites, rows = days.frame["site"].nunique(), len(days.frame)
-        card |= {
-            "taught_by": f"{card['taught_by']}, and {rows} measured days at {sites} towers",
-            "measured_towers": {
-                kind: sorted(rows["site"].unique().tolist()) for kind, rows in days.frame.groupby("kind")
-            },
-            "measured_days": {kind: len(rows) for kind, rows in days.frame.groupby("kind")},
-            "measured_sources": sources or "not given",
-            "left_out_towers": gpp_towers.scores(predicted),
-            "licence": "CC0-1.0 (simulated); measured rows: see measured_sources",
-        }
+        card |= _card_of_towers(days.frame, card["taught_by"], sources)
+        card["left_out_towers"] = gpp_towers.scores(predicted)
     # Also with towers: the card says how the head does in climates left out of training.
     result, ratio = yield from leave_climate_out(landscapes, seed, measured)
     card["left_out_climates"] = result
@@ -168,6 +160,19 @@ def daily(
     config |= {"model_digest": embedder.digest}
     place = out or checkpoints.WEIGHTS / cubes.WEIGHTS
     return checkpoints.save_head(place, cubes.KIND, net.state_dict(), config, card)
+
+
+def _card_of_towers(frame: pd.DataFrame, simulated: str, sources: str) -> dict:
+    """What a model card says of measured tower-days (``site``, ``kind``) beside ``simulated`` land."""
+    return {
+        "taught_by": f"{simulated}, and {len(frame)} measured days at {frame['site'].nunique()} towers",
+        "measured_towers": {
+            kind: sorted(rows["site"].unique().tolist()) for kind, rows in frame.groupby("kind")
+        },
+        "measured_days": {kind: len(rows) for kind, rows in frame.groupby("kind")},
+        "measured_sources": sources or "not given",
+        "licence": "CC0-1.0 (simulated); measured rows: see measured_sources",
+    }
 
 
 def leave_climate_out(
