@@ -65,8 +65,8 @@ def _accumulate() -> Callable[[np.ndarray, np.ndarray], None]:
 
     @numba.njit(cache=True, nogil=True)
     def accumulate(differences: np.ndarray, sums: np.ndarray) -> None:
-        parts, features, steps, places = differences.shape
-        for block in range(parts):
+        blocks, features, steps, places = differences.shape
+        for block in range(blocks):
             total = np.zeros((features, places), differences.dtype)
             for step in range(steps):
                 for feature in range(features):

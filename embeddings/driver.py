@@ -593,11 +593,11 @@ class SeriesSource(_Source):
         import pandas as pd
         from fluxlens.embeddings.series import embed
 
-        parts: list[pd.DataFrame] = []
+        frames: list[pd.DataFrame] = []
         attrs = yield from embed.embed_series_steps(
-            *self._tables(), self._model(self.model), start=self.start, end=self.end, sink=parts.append
+            *self._tables(), self._model(self.model), start=self.start, end=self.end, sink=frames.append
         )
-        out = pd.concat(parts, ignore_index=True)
+        out = pd.concat(frames, ignore_index=True)
         out.attrs = attrs
         return out
 

@@ -110,8 +110,8 @@ def kge(observed: Values, predicted: Values) -> float:
     if o.size < 2 or o.std() == 0 or o.mean() == 0:
         return np.nan
     # Correlation, variability ratio, bias ratio: each is one for a perfect model.
-    parts = _correlation(o, p) - 1, p.std() / o.std() - 1, p.mean() / o.mean() - 1
-    return float(1 - np.sqrt(np.square(parts).sum()))
+    terms = _correlation(o, p) - 1, p.std() / o.std() - 1, p.mean() / o.mean() - 1
+    return float(1 - np.sqrt(np.square(terms).sum()))
 
 
 def mse_split(observed: Values, predicted: Values) -> dict[str, float]:

@@ -170,23 +170,23 @@ def locate(path: str | Path | ObjectUrl, storage_options: Mapping[str, Any] | No
             raise InputError(f"Got storage options with the path {path}, need them for a URL; remove them.")
         return Path(path)
     # Of a Path that was made of a URL one slash is left.
-    parts = urlsplit(re.sub(r"^(\w+):/+", r"\1://", str(path)))
-    if parts.scheme not in OPTIONS:
+    url = urlsplit(re.sub(r"^(\w+):/+", r"\1://", str(path)))
+    if url.scheme not in OPTIONS:
         raise InputError(
             f"Got {path}, need a path or a URL that starts with s3://, gs:// or az://; correct it."
         )
-    prefix = parts.path.strip("/")
+    prefix = url.path.strip("/")
     # A name and password before "@", a query or a fragment would be dropped without a word.
-    if not parts.netloc or not prefix or "@" in parts.netloc or parts.query or parts.fragment:
-        raise InputError(f"Got {path}, need {parts.scheme}://BUCKET/PATH; correct it.")
-    if not re.fullmatch(BUCKET[parts.scheme], parts.netloc):
-        what = "container" if parts.scheme == "az" else "bucket"
+    if not url.netloc or not prefix or "@" in url.netloc or url.query or url.fragment:
+        raise InputError(f"Got {path}, need {url.scheme}://BUCKET/PATH; correct it.")
+    if not re.fullmatch(BUCKET[url.scheme], url.netloc):
+        what = "container" if url.scheme == "az" else "bucket"
         raise InputError(
-            f"Got {path}, in which {parts.netloc!r} is no name of a {what}, need letters, digits and hyphens; "
+            f"Got {path}, in which {url.netloc!r} is no name of a {what}, need letters, digits and hyphens; "
             "correct it."
         )
     options = dict(storage_options or {})
-    known = OPTIONS[parts.scheme]
+    known = OPTIONS[url.scheme]
     if other := [str(name) for name in options if name not in known]:
         raise InputError(
             f"Got the storage options {', '.join(other)} for {path}, need some of {', '.join(known)}; credentials "
@@ -196,7 +196,7 @@ def locate(path: str | Path | ObjectUrl, storage_options: Mapping[str, Any] | No
     # A host must follow: the signed request goes to it.
     if endpoint is not None and not re.match(r"https?://[^/]", str(endpoint)):
         raise InputError(f"Got the endpoint {endpoint!r}, need http(s)://HOST[:PORT]; correct it.")
-    return ObjectUrl(parts.scheme, parts.netloc, prefix, tuple(sorted(options.items())))
+    return ObjectUrl(url.scheme, url.netloc, prefix, tuple(sorted(options.items())))
 
 
 def is_url(path: object) -> bool:

@@ -571,7 +571,7 @@ def _without_thousands(cells: pd.Series, separator: str) -> pd.Series:
     or a zero before it. A point is a mark of thousands where numbers without one reach the hundreds and stay below a
     thousand, while as decimals those with one would all be smaller (780, 2.145).
     """
-    for mark, is_usual in ((",", separator == ","), (".", False)):
+    for mark, is_expected in ((",", separator == ","), (".", False)):
         marked = cells.str.contains(mark, regex=False)
         escaped = re.escape(mark)
         if not marked.any() or not cells[marked].str.fullmatch(rf"-?[1-9]\d{{0,2}}({escaped}\d{{3}})+").all():
@@ -581,7 +581,7 @@ def _without_thousands(cells: pd.Series, separator: str) -> pd.Series:
             cells[marked].str.replace(mark, ".", n=1, regex=False), errors="coerce"
         ).abs()
         is_thousand = len(plain) and 100 <= plain.max() < 1000 and plain.median() > decimals.max()
-        if is_usual or is_thousand or decimals.isna().any():
+        if is_expected or is_thousand or decimals.isna().any():
             return cells.where(~marked, cells.str.replace(mark, "", regex=False))
     return cells
 

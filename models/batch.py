@@ -121,12 +121,12 @@ class FusionOutput:
         return FusionOutput(self.z[:, index], {name: log[:, index] for name, log in self.log_sigma.items()})
 
 
-def cat(parts: list[Tokens]) -> Tokens:
+def cat(series: list[Tokens]) -> Tokens:
     """Join the tokens of several areas along the area axis.
 
     Parameters
     ----------
-    parts
+    series
         At least one, with as many pixels and the same token length each.
 
     Returns
@@ -135,13 +135,13 @@ def cat(parts: list[Tokens]) -> Tokens:
         Shorter series are padded with invalid acquisitions, which change no output.
     """
     # Padding is put at the end with day 0; it is invalid, so that its weight is zero whatever its distance in time.
-    longest = max(one.token.shape[1] for one in parts)
+    longest = max(one.token.shape[1] for one in series)
 
     def pad(array: Tensor) -> Tensor:
         return torch.cat([array, array.new_zeros(1, longest - array.shape[1], *array.shape[2:])], 1)
 
     return Tokens(
-        torch.cat([pad(one.token) for one in parts]),
-        torch.cat([pad(one.valid) for one in parts]),
-        torch.cat([pad(one.day) for one in parts]),
+        torch.cat([pad(one.token) for one in series]),
+        torch.cat([pad(one.valid) for one in series]),
+        torch.cat([pad(one.day) for one in series]),
     )

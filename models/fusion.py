@@ -327,6 +327,6 @@ def _groups(day: Int[Tensor, "a t"], group_days: int | None) -> list[slice]:
     return [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
 
 
-def _cat_time(parts: list[Float[Tensor, "a h _ p c"]]) -> Float[Tensor, "a h t p c"]:
+def _cat_time(sensors: list[Float[Tensor, "a h _ p c"]]) -> Float[Tensor, "a h t p c"]:
     """Join groups of acquisitions along time."""
-    return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
+    return sensors[0] if len(sensors) == 1 else torch.cat(sensors, 2)

@@ -316,14 +316,14 @@ def _tokens(model: Embedder, name: str, samples: list[Sample]) -> Tokens:
     ).flatten(2)  # (n of all samples, d, y x)
     # The encoder cuts its receptive field: what is left on each side is the halo.
     halo = (images[0].values.shape[-1] - round(encoded.shape[-1] ** 0.5)) // 2
-    parts, at = [], 0
+    series, at = [], 0
     for sample, image in zip(samples, images, strict=True):
         n = len(image.values)
         token = encoded[at : at + n][:, :, sample.pixels].transpose(1, 2)  # (n, p, d)
         valid = image.valid[:, halo:-halo, halo:-halo].flatten(1)[:, sample.pixels]
-        parts.append(Tokens(token[None], valid[None], sample.day[name][None]))
+        series.append(Tokens(token[None], valid[None], sample.day[name][None]))
         at += n
-    return cat(parts)
+    return cat(series)
 
 
 def _prefix_mask(
@@ -367,13 +367,13 @@ def set_scale(model: Embedder, batches: Iterator[list[Sample] | SeriesBatch], co
     count
         Batches looked at.
     """
-    parts = []
+    embedded = []
     for _ in range(count):
         batch = next(batches)
         embed = embed_series_batch if isinstance(batch, SeriesBatch) else embed_samples
         # (a q p, f) of each batch; the quantile is taken over all of them.
-        parts.append(embed(model, batch, False).z.flatten(0, 2))
-    z = torch.cat(parts)  # (n, f)
+        embedded.append(embed(model, batch, False).z.flatten(0, 2))
+    z = torch.cat(embedded)  # (n, f)
     # ``kthvalue`` and not ``quantile``, which refuses tensors of this size.
     top = z.abs().kthvalue(int(len(z) * 0.9999), dim=0).values
     # Five per cent of room for what the batches did not show; never 0, by which the embedding is divided.

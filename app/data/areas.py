@@ -90,16 +90,16 @@ def read_area(
     weights, mean = scene.components
     values = cube.embedding.transpose("time", "pixel", "feature").values * scene.scale
     # Centred after the projection: (v - m) W = v W - m W, without a copy of all vectors.
-    parts = {"pc": values @ weights - mean @ weights}  # (time, pixel, component)
+    by_variable = {"pc": values @ weights - mean @ weights}  # (time, pixel, component)
     out = xr.Dataset(coords={"time": scene.days, "component": ["PC1", "PC2", "PC3"][: weights.shape[1]]})
     if scene.predict:
-        parts["gpp"] = scene.predict(cube, scene.weather).gpp.transpose("time", "pixel").values
+        by_variable["gpp"] = scene.predict(cube, scene.weather).gpp.transpose("time", "pixel").values
     if (decoded := reader.decode_ndvi(cube.transpose("time", "pixel", ...))) is not None:
         out["ndvi_decoded"] = ("time", decoded.mean(1))
         out["ndvi_decoded_pixels"] = (("time", "pixel"), decoded.astype("float32"))
-    if "gpp" in parts:
-        out["gpp_pixels"] = (("time", "pixel"), parts["gpp"].astype("float32"))
-    for name, members in parts.items():
+    if "gpp" in by_variable:
+        out["gpp_pixels"] = (("time", "pixel"), by_variable["gpp"].astype("float32"))
+    for name, members in by_variable.items():
         dims = ("time", "component")[: members.ndim - 1]
         # Percentiles and not a standard deviation: pixels across two fields have two peaks.
         low, high = np.percentile(members, PERCENTILES, axis=1)
@@ -169,16 +169,16 @@ def read_pixels(scene: SceneData, rows: np.ndarray, cols: np.ndarray) -> xr.Data
     if len(bands) > MAX_BANDS:
         each = [scene.store.series(int(row), int(col)) for row, col in zip(rows, cols, strict=True)]
         return xr.concat(each, "pixel", data_vars="all", coords="different", compat="equals", join="override")
-    parts, all_days = [], slice(0, len(scene.days))
+    windows, all_days = [], slice(0, len(scene.days))
     for top, band_rows in bands:
         if len(band_rows):
             window = scene.store.window(all_days, slice(top, band_rows.max() + 1), slice(left, right))
             at = {"y": band_rows - top, "x": cols[np.isin(rows, band_rows)] - left}
-            parts.append(window.isel({name: xr.DataArray(i, dims="pixel") for name, i in at.items()}))
-    if len(parts) == 1:
-        return parts[0]
+            windows.append(window.isel({name: xr.DataArray(i, dims="pixel") for name, i in at.items()}))
+    if len(windows) == 1:
+        return windows[0]
     return xr.concat(
-        parts, "pixel", data_vars="minimal", coords="minimal", compat="override", join="override"
+        windows, "pixel", data_vars="minimal", coords="minimal", compat="override", join="override"
     )
 
 

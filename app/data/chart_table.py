@@ -39,14 +39,14 @@ def make_table(data: ExplorerData, places: list[Place], names: list[str]) -> pd.
         ``time``, ``name``, ``lon``, ``lat``, ``x``, ``y`` and a column for each line of the charts; metadata in
         ``.attrs``.
     """
-    parts = []
+    tables = []
     for place, name in zip(places, names, strict=True):
         table = daily_columns(data, place).to_dataframe().reset_index()
         for position, (column, value) in enumerate({"name": name, **coordinates_of(data, place)}.items(), 1):
             # After ``time``, before the values, in the order that the other exports have.
             table.insert(position, column, value)
-        parts.append(table)
-    out = pd.concat(parts, ignore_index=True)
+        tables.append(table)
+    out = pd.concat(tables, ignore_index=True)
     out.attrs = metadata(data, places)
     return out
 

@@ -157,7 +157,7 @@ def describe_comparison(name: str, comparison: TowerComparison, shown: list[str]
     """
     names = [line for line in comparison.lines if line in shown]
     if name == "scatter":
-        parts = []
+        sentences = []
         # Slope and correlation are what the eye reads off the cloud of points beside the 1:1 line.
         for line in names:
             measured, predicted = comparison.pair(line)
@@ -165,31 +165,33 @@ def describe_comparison(name: str, comparison: TowerComparison, shown: list[str]
             if both.sum() > 2 and np.ptp(measured[both]) > 0:
                 slope = np.polyfit(measured[both], predicted[both], 1)[0]
                 r = np.corrcoef(measured[both], predicted[both])[0, 1]
-                parts.append(
+                sentences.append(
                     f"{LINES[line]}: {int(both.sum())} days, correlation {r:.2f}, slope {slope:.2f} against measured"
                 )
-        return ". ".join(parts) + "." if parts else "No values."
+        return ". ".join(sentences) + "." if sentences else "No values."
     if name == "cycle":
         # A leap year, whose days the mean cycle is indexed by.
         time = pd.date_range("2020-01-01", periods=len(comparison.climatology(comparison.measured))).values
         lines = {"Measured": comparison.climatology(comparison.measured)} | {
             LINES[line]: comparison.climatology(comparison.lines[line]) for line in names
         }
-        parts = []
+        sentences = []
         for label, values in lines.items():
             values = np.asarray(values, float)
             if np.isfinite(values).any():
                 top = int(np.nanargmax(values))
                 peak = pd.Timestamp(time[top])
-                parts.append(
+                sentences.append(
                     f"{label}: highest, {values[top]:.1f}, about {peak.day} {peak:%B}, lowest {np.nanmin(values):.1f}"
                 )
-        return ". ".join(parts) + "." if parts else "No values."
+        return ". ".join(sentences) + "." if sentences else "No values."
     if name == "anomaly":
         lines = {"Measured": comparison.anomaly(comparison.measured)} | {
             LINES[line]: comparison.anomaly(comparison.lines[line]) for line in names
         }
     else:
         lines = {"Measured": comparison.measured} | {LINES[line]: comparison.lines[line] for line in names}
-    parts = [describe_line(label, np.asarray(comparison.time), values, 1) for label, values in lines.items()]
-    return ". ".join(parts) + "."
+    sentences = [
+        describe_line(label, np.asarray(comparison.time), values, 1) for label, values in lines.items()
+    ]
+    return ". ".join(sentences) + "."

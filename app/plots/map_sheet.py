@@ -256,8 +256,8 @@ def draw_legend(sheet: Image.Image, image: LayerImage) -> None:
 def _squares(style: LayerStyle, image: LayerImage) -> list[tuple[str, str]]:
     """Colour and name of each class or channel."""
     if style.classes:
-        parts = zip(style.classes, image.shares, strict=True)
-        return [(colour, f"{style.class_label(n)}: {share:.0%}") for n, (colour, share) in enumerate(parts)]
+        classes = zip(style.classes, image.shares, strict=True)
+        return [(colour, f"{style.class_label(n)}: {share:.0%}") for n, (colour, share) in enumerate(classes)]
     return list(zip(("#e05252", "#3fa45b", "#4a7fd6"), style.channels, strict=False))
 
 

@@ -237,7 +237,7 @@ class RenderedChart:
         """
         chart = cls.__new__(cls)
         chart.marks, chart.figure, chart.handles = list(marks), figure, handles
-        chart.sources = {label: parts["source"] for label, parts in handles.items()}
+        chart.sources = {label: models["source"] for label, models in handles.items()}
         chart._colour = ""
         return chart
 

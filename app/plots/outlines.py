@@ -40,8 +40,8 @@ def footprint(
     dashes = hv.Path(lines, axes, label=footprint_of_tower.label).opts(
         color=colour, line_width=2, line_dash="dashed"
     )
-    parts = [halo, dashes]
+    layers = [halo, dashes]
     if tower_xy is not None:
         marker = {"marker": "triangle", "size": 13, "color": colour, "line_color": HALO}
-        parts.append(hv.Points([tower_xy], axes, label="tower").opts(**marker))
-    return hv.Overlay(parts)
+        layers.append(hv.Points([tower_xy], axes, label="tower").opts(**marker))
+    return hv.Overlay(layers)

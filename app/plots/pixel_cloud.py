@@ -410,7 +410,7 @@ class _AxisReader:
             keys = [LayerKey("clusters", day, clusters=self.clusters) for day in days]
             images = [self.data.layer_image(key, self.viewport) for key in keys]
             columns["class"] = [image.values[..., 0].astype("int16").reshape(-1) for image in images]
-        table = pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()})
+        table = pd.DataFrame({name: np.concatenate(blocks) for name, blocks in columns.items()})
         # int32: the number of pixels of a view stays far below two thousand million.
         table["pixel"] = np.tile(np.arange(count, dtype="int32"), len(days))
         if color == "class":

@@ -489,8 +489,8 @@ def series_charts(
 
         def draw(data, name=name, drawn=drawn, heading=heading, options=options):
             tables = series_tables(data) | density_tables(data, width, CHART_HEIGHT_PX) | fixed
-            parts = [make_element(mark, tables, time, axes[name], colour) for mark in drawn]
-            return hv.Overlay(parts).opts(hv.opts.Overlay(title=heading, **options))
+            elements = [make_element(mark, tables, time, axes[name], colour) for mark in drawn]
+            return hv.Overlay(elements).opts(hv.opts.Overlay(title=heading, **options))
 
         charts.append(draw(current) if pipe is None else hv.DynamicMap(draw, streams=[pipe]))
     if not charts:

@@ -215,7 +215,7 @@ def _restore_choices(
     fields: dict[str, str], state: State, data: ExplorerData, names: dict[int, str]
 ) -> list[str]:
     """Set all choices but areas at once; a part that is wrong keeps its default. Returns the keys of wrong parts."""
-    parts: list[tuple[str, str, Callable[[str], Any]]] = [
+    choices: list[tuple[str, str, Callable[[str], Any]]] = [
         ("pins", "places", lambda text: _parse_pins(text, data, names)),
         # Clipped and not refused: the store may have been written anew for another period.
         ("day", "day", lambda text: min(max(dt.date.fromisoformat(text), data.first), data.last)),
@@ -228,7 +228,7 @@ def _restore_choices(
     ]
     chosen: dict[str, Any] = {}
     wrong = []
-    for key, parameter, parse in parts:
+    for key, parameter, parse in choices:
         if key in fields:
             try:
                 value = parse(fields[key])

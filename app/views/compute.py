@@ -333,9 +333,9 @@ class ComputeView:
 
     @property
     def view(self) -> pn.Column:
-        def row(*parts):
+        def row(*widgets):
             return pn.Row(
-                *parts,
+                *widgets,
                 sizing_mode="stretch_width",
                 margin=(4, 0, 4, 0),
                 css_classes=["wrap", "gap-8", "bottom"],

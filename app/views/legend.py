@@ -78,10 +78,10 @@ def colour_key(image: LayerImage) -> str:
     style = image.style
     if style.classes:
         # Names of classes are typed by the user: they are escaped, as everything that ends in HTML.
-        parts = zip(style.classes, image.shares, strict=True)
+        classes = zip(style.classes, image.shares, strict=True)
         dots = (
             f'<span><i style="background:{c}"></i>{escape(style.class_label(n))}: {p:.0%}</span>'
-            for n, (c, p) in enumerate(parts)
+            for n, (c, p) in enumerate(classes)
         )
         return f'<div class="rgb">{"".join(dots)}</div>'
     if style.palette is None:

@@ -223,8 +223,8 @@ class SeriesView:
         # Every chart says so by itself, since people cut single charts out of a page.
         note = " · simulated" if self.data.simulated else ""
         for name, head in self.heads.items():
-            title, *parts = self._legend_makers[name](series, index, PLACE_COLOURS[place.slot])
-            words = "".join([*parts, save_buttons(f"series/{name}")])
+            title, *keys = self._legend_makers[name](series, index, PLACE_COLOURS[place.slot])
+            words = "".join([*keys, save_buttons(f"series/{name}")])
             head.object = f'<div class="head saved"><b>{title}{note}</b>{words}</div>'
 
     def _ndvi_legend(self, series, index: int, colour: str):

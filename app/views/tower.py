@@ -337,14 +337,14 @@ class TowerView:
             margin=(8, 0, 0, 0),
             css_classes=["wrap", "gap-8", "middle"],
         )
-        parts = {
+        boxes = {
             name: pn.Column(self.titles[name], pane, sizing_mode="stretch_width")
             for name, pane in self.panes.items()
         }
         # Two figures side by side where there is room, below each other on narrow screens.
         pair = pn.Row(
-            parts["scatter"],
-            parts["cycle"],
+            boxes["scatter"],
+            boxes["cycle"],
             sizing_mode="stretch_width",
             stylesheets=[
                 ":host { display: grid !important; grid-template-columns: 1fr 1fr; gap: 8px; }"
@@ -357,9 +357,9 @@ class TowerView:
             *([self.calibration.text] if self.calibration else []),
             self.head,
             self.notes,
-            parts["series"],
+            boxes["series"],
             pair,
-            parts["anomaly"],
+            boxes["anomaly"],
             self.scores_title,
             self.table,
             *self.below,

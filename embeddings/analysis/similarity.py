@@ -128,9 +128,9 @@ def cosine(dot: np.ndarray, length: np.ndarray, own: float) -> np.ndarray:
 
 def _each(what: Callable[[slice], None], pixels: int) -> None:
     """Call ``what`` with slices of all pixels, in parallel on all cores; the kernels release the GIL."""
-    parts = [slice(start, start + PART) for start in range(0, pixels, PART)]
+    strips = [slice(start, start + PART) for start in range(0, pixels, PART)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(what, parts))
+        list(pool.map(what, strips))
 
 
 @cache

@@ -57,11 +57,11 @@ def leave_out(table: pd.DataFrame, by: str, name: str = MODEL, **fit: Any) -> St
         If there is only one site or year.
     """
     out = pd.DataFrame(np.nan, table.index, ["gpp", "gpp_lo", "gpp_hi"])
-    parts = site_folds(table[by]) if by == "site" else [[one] for one in sorted(table[by].unique())]
-    if len(parts) < 2:
+    folds = site_folds(table[by]) if by == "site" else [[one] for one in sorted(table[by].unique())]
+    if len(folds) < 2:
         raise InputError(f"Got rows of one {by}, need two or more to leave one out; give more.")
-    for i, test in enumerate(parts):
-        yield f"{name}, leave-{by}-out, part {i + 1} of {len(parts)}", i / len(parts)
+    for i, test in enumerate(folds):
+        yield f"{name}, leave-{by}-out, part {i + 1} of {len(folds)}", i / len(folds)
         # Scaling, hyperparameters and the width of the band come from the other folds; then each site or year of this
         # fold is predicted from all rows but its own.
         in_fold = table[by].isin(test).values

@@ -162,7 +162,7 @@ def group_scores(rows: pd.DataFrame) -> dict[str, float]:
     half = NORMAL_90 * rows["spread"]
     inside = (rows["gpp"] - rows["predicted"]).abs() <= half
     # Prefix of the scores, then the rows of each part that is large enough for scores of its own.
-    parts = {
+    rows_of = {
         (prefix, str(kind)): (rows[column] == kind).values
         for prefix, column in (("", "type"), ("climate_", "climate"))
         for kind, count in rows[column].value_counts().sort_index().items()
@@ -178,10 +178,10 @@ def group_scores(rows: pd.DataFrame) -> dict[str, float]:
         out[f"{key}.nse"] = metrics.nse(rows["gpp"], rows[column])
         out[f"{key}.rmse"] = metrics.rmse(rows["gpp"], rows[column])
         out[f"{key}.median_site_nse"] = float(np.median(own)) if own else np.nan
-        for (prefix, kind), of in parts.items():
+        for (prefix, kind), of in rows_of.items():
             out[f"{key}.{prefix}nse_{kind}"] = metrics.nse(rows["gpp"][of], rows[column][of])
     out["model.coverage"] = float(inside.mean())
-    for (prefix, kind), of in parts.items():
+    for (prefix, kind), of in rows_of.items():
         out[f"model.{prefix}coverage_{kind}"] = float(inside[of].mean())
     out["difference_low"], out["difference_high"] = gpp_towers.difference_interval(rows)
     return out
@@ -301,7 +301,7 @@ def few_rows(sites: dict[str, SiteRows], priors: dict[str, engine.Prior], seed: 
                 if len(np.unique(rows.day[known])) >= engine.LEAST_DAYS:
                     checked.setdefault(name, []).append(_apply(rows, known, ~known, priors[name]))
         if checked:
-            each = {name: pd.concat(parts) for name, parts in checked.items()}
+            each = {name: pd.concat(tables) for name, tables in checked.items()}
             out |= {f"{count}_rows.{key}": value for key, value in _before_after(each).items()}
     return out
 
@@ -334,7 +334,7 @@ def one_year(sites: dict[str, SiteRows], priors: dict[str, engine.Prior]) -> dic
                     each.setdefault(name, []).append(checked)
     if not each:
         return {}
-    scores = _before_after({name: pd.concat(parts) for name, parts in each.items()})
+    scores = _before_after({name: pd.concat(tables) for name, tables in each.items()})
     scores |= {
         "median_year_nse_before": float(np.median(before)),
         "median_year_nse_after": float(np.median(after)),

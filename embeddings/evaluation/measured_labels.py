@@ -253,7 +253,7 @@ def evaluate_in_situ(
             f"Got measurements inside {measured['scene'].nunique()} {group or 'scene'}s of {folder}, need two to"
             " leave one out; add some."
         )
-    x_of = {name: np.concatenate(parts) for name, parts in inputs.items()}
+    x_of = {name: np.concatenate(blocks) for name, blocks in inputs.items()}
     # A band of the tables that the product lacks is no input.
     x_of["bands"] = x_of["bands"][:, np.isfinite(x_of["bands"]).any(0)]
     numbers = yield from _probe_variables(measured, x_of)
@@ -357,8 +357,8 @@ def evaluate_maps(
     # scene it is.
     y = _less_mean(y[:, None], scene_of)[:, 0]
     numbers: dict[str, float] = {"pixels": len(y), "scenes": len(values)}
-    for name, parts in inputs.items():
-        x = np.concatenate(parts)
+    for name, blocks in inputs.items():
+        x = np.concatenate(blocks)
         x = _less_mean(x[:, np.isfinite(x).all(0)], scene_of)
         predicted = linear_probes.ridge(x, y, scene_of)
         numbers[f"{name}_r2"] = metrics.nse(y, predicted)

@@ -310,11 +310,11 @@ def _row(label: str, scores: dict[str, float]) -> str:
 
 def _mean_of_sets(numbers: dict[str, float], sets: list[str]) -> dict[str, float]:
     """``all_...``: mean over the sets that have a number, targets summed."""
-    parts: dict[str, list[float]] = {}
+    by_key: dict[str, list[float]] = {}
     for name in sets:
         for key, value in numbers.items():
             if key.startswith(f"{name}_hidden") or key.startswith(f"{name}_within"):
-                parts.setdefault(f"all{key.removeprefix(name)}", []).append(value)
+                by_key.setdefault(f"all{key.removeprefix(name)}", []).append(value)
     return {
-        key: float(np.sum(values) if "_targets" in key else np.mean(values)) for key, values in parts.items()
+        key: float(np.sum(values) if "_targets" in key else np.mean(values)) for key, values in by_key.items()
     }

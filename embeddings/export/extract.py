@@ -215,13 +215,13 @@ def gpp_maps(store: Any, start: Any = None, end: Any = None) -> Steps[xr.Dataset
             f"Got {pixels:,} pixels x {cubes.count} days, need at most {MAPS_AT_MOST:,}; ask for fewer days."
         )
     # As many days at a time as fit in memory at this size of map.
-    everywhere, parts, step = slice(None), [], max(1, selection.PIXEL_DAYS // pixels)
+    everywhere, by_period, step = slice(None), [], max(1, selection.PIXEL_DAYS // pixels)
     for first in range(cubes.days.start, cubes.days.stop, step):
         yield "GPP maps", (first - cubes.days.start) / cubes.count
         days = slice(first, min(first + step, cubes.days.stop))
         box = store.window(days, everywhere, everywhere)
-        parts.append(gpp.predict(box, cubes.weather, calibration=cubes.calibration))
-    out = xr.concat(parts, "time", combine_attrs="override")
+        by_period.append(gpp.predict(box, cubes.weather, calibration=cubes.calibration))
+    out = xr.concat(by_period, "time", combine_attrs="override")
     out.attrs |= {name: value for name, value in cubes.metadata().items() if name not in ("features", "gpp")}
     return out
 

@@ -168,8 +168,8 @@ def _transform_of(crs: pyproj.CRS | None) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _is_feature(candidate: Any) -> bool:
-    parts = ("geometry", "properties")
-    return isinstance(candidate, dict) and all(isinstance(candidate.get(key), dict | None) for key in parts)
+    members = ("geometry", "properties")
+    return isinstance(candidate, dict) and all(isinstance(candidate.get(key), dict | None) for key in members)
 
 
 def feature_name(feature: dict) -> str:

@@ -188,8 +188,8 @@ def read_polygon(path: str | Path) -> list[Region]:
         # To longitude and latitude first: a file may be in any CRS that it declares.
         shapes = shapely.transform(shapes, to_lonlat)
         # Rings that cross have no defined inside; the repair is reported.
-        parts, feature_of = shapely.get_parts(shapes, return_index=True)
-        crossing = np.unique(feature_of[~shapely.is_valid(parts)])
+        polygons, feature_of = shapely.get_parts(shapes, return_index=True)
+        crossing = np.unique(feature_of[~shapely.is_valid(polygons)])
         if len(crossing):
             shapes[crossing] = make_valid(shapes[crossing])
             mended = [names[at][1] for at in crossing]
@@ -226,12 +226,12 @@ def _check_degrees(regions: list[Region], path: Path) -> None:
         )
     # A ring from 179.9 to -179.9 is a strip around the whole Earth to every library; RFC 7946 has it cut in two.
     # Ring by ring: from one part of a cut polygon to the next is no edge.
-    parts, region_of = shapely.get_parts([region.geometry for region in regions], return_index=True)
-    rings, part_of = shapely.get_rings(parts, return_index=True)
+    polygons, region_of = shapely.get_parts([region.geometry for region in regions], return_index=True)
+    rings, polygon_of = shapely.get_rings(polygons, return_index=True)
     corners, ring_of = shapely.get_coordinates(rings, return_index=True)
     leaps = (np.abs(np.diff(corners[:, 0])) > 180) & (np.diff(ring_of) == 0)
     if leaps.any():
-        number = int(region_of[part_of[ring_of[1:][leaps][0]]])
+        number = int(region_of[polygon_of[ring_of[1:][leaps][0]]])
         raise InputError(
             f"Got the polygon {regions[number].name or number + 1} in {path} with an edge of more than 180 degrees,"
             " need one on one side of 180 degrees east; cut it there into two polygons."

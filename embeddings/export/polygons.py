@@ -116,8 +116,8 @@ def pixels_inside(grid: Grid, polygons: list) -> np.ndarray:
     import shapely
 
     mask, xs, ys = np.zeros(grid.shape, bool), grid.x, grid.y
-    parts = shapely.get_parts(project_regions(grid, regions_of(polygons)))
-    for shape in parts[boxes_with_centres(xs, ys, parts)]:
+    projected = shapely.get_parts(project_regions(grid, regions_of(polygons)))
+    for shape in projected[boxes_with_centres(xs, ys, projected)]:
         mask[centres_inside(xs, ys, shape)] = True
     return mask
 
@@ -274,11 +274,11 @@ def polygons_from_rings(features: Sequence[Any]) -> np.ndarray:
         raise ValueError("a ring of less than four corners")
     lines = shapely.linearrings(corners, indices=np.repeat(np.arange(len(size)), size))
     # of each polygon the first ring is its outline, the others are holes
-    parts = shapely.polygons(lines, indices=np.repeat(np.arange(len(polygons)), [*map(len, polygons)]))
+    single = shapely.polygons(lines, indices=np.repeat(np.arange(len(polygons)), [*map(len, polygons)]))
     count = np.array([len(feature) for feature in features])
-    shapes = shapely.multipolygons(parts, indices=np.repeat(np.arange(len(features)), count))
+    shapes = shapely.multipolygons(single, indices=np.repeat(np.arange(len(features)), count))
     alone = count == 1
-    shapes[alone] = parts[(np.cumsum(count) - count)[alone]]
+    shapes[alone] = single[(np.cumsum(count) - count)[alone]]
     return shapes
 
 
@@ -306,21 +306,21 @@ def make_valid(shape: Any) -> Any:
     import shapely
 
     shapes = np.atleast_1d(np.asarray(shape, dtype=object))
-    parts, feature = shapely.get_parts(shapes, return_index=True)
-    wrong = np.flatnonzero(~shapely.is_valid(parts))
+    polygons, feature = shapely.get_parts(shapes, return_index=True)
+    wrong = np.flatnonzero(~shapely.is_valid(polygons))
     if len(wrong) > MENDED_AT_MOST:
         raise InputError(
             f"Got {len(wrong):,} polygons whose rings cross, need at most {MENDED_AT_MOST:,} to mend; repair them"
             " with a GIS."
         )
-    for at in wrong[shapely.get_num_coordinates(parts[wrong]) > SMALL_RING]:
-        crossings = _crossings_at_most(parts[at])
+    for at in wrong[shapely.get_num_coordinates(polygons[wrong]) > SMALL_RING]:
+        crossings = _crossings_at_most(polygons[at])
         if crossings > CROSSINGS_AT_MOST:
             raise InputError(
-                f"Got a polygon of {shapely.get_num_coordinates(parts[at]):,} corners whose rings cross in about"
+                f"Got a polygon of {shapely.get_num_coordinates(polygons[at]):,} corners whose rings cross in about"
                 f" {crossings:,.0f} places, need at most {CROSSINGS_AT_MOST:,} to mend; repair it with a GIS."
             )
-    mended, of = shapely.get_parts(shapely.make_valid(parts), return_index=True)
+    mended, of = shapely.get_parts(shapely.make_valid(polygons), return_index=True)
     # a collection of polygons, lines and points holds its polygons in a MultiPolygon
     mended, within = shapely.get_parts(mended, return_index=True)
     of = feature[of[within]]

@@ -159,20 +159,20 @@ class CubeSelection:
         shapes = project_regions(self.grid, regions)
         frame = shapely.box(*self.grid.extent)
         # part by part: parts of a region may overlap, which an intersection of the whole does not take
-        parts, of = shapely.get_parts(shapes, return_index=True)
+        polygons, of = shapely.get_parts(shapes, return_index=True)
         areas, within = (
             np.bincount(of, shapely.area(some), len(shapes))
-            for some in (parts, shapely.intersection(parts, frame))
+            for some in (polygons, shapely.intersection(polygons, frame))
         )
         # An empty geometry has no area; its share is zero, not NaN.
         shares = within / np.where(areas > 0, areas, 1)
         xs, ys = self.grid.x, self.grid.y
         windows, names = [], [region.name or f"polygon {i}" for i, region in enumerate(regions, 1)]
-        near = boxes_with_centres(xs, ys, parts)
+        near = boxes_with_centres(xs, ys, polygons)
         # parts are in the order of their regions
         for at in np.unique(of[near]):
             region, those = regions[at], slice(*np.searchsorted(of, (at, at + 1)))
-            indices = [centres_inside(xs, ys, shape) for shape in parts[those][near[those]]]
+            indices = [centres_inside(xs, ys, shape) for shape in polygons[those][near[those]]]
             rows, cols = (np.concatenate(one) for one in zip(*indices, strict=True))
             if len(indices) > 1:  # parts of one region in the order of the grid, each pixel once
                 rows, cols = np.divmod(np.unique(rows * self.grid.nx + cols), self.grid.nx)
@@ -276,11 +276,11 @@ class CubeSelection:
         rows, cols = (slice(int(i.min()), int(i.max()) + 1) for i in inside)
         # in groups of days, so that a wide footprint and many years fit in memory
         weights, step = weights[rows, cols], max(1, PIXEL_DAYS // weights[rows, cols].size)
-        parts = []
+        by_box = []
         for first in range(self.days.start, self.days.stop, step):
             days = slice(first, min(first + step, self.days.stop))
-            parts.append(weighted_means(self.window(rows, cols, days), weights))
-        return xr.concat(parts, "time").assign_coords(
+            by_box.append(weighted_means(self.window(rows, cols, days), weights))
+        return xr.concat(by_box, "time").assign_coords(
             x=self.grid.x[col], y=self.grid.y[row], spatial_ref=self.cube["spatial_ref"]
         )
 

@@ -198,13 +198,13 @@ def _shape_of_kml(element: ET.Element) -> dict | None:
         rings = [one for bound in bounds for one in bound if _tag(one) == "LinearRing"]
         return {"type": "Polygon", "coordinates": [_corners(_text(one, "coordinates")) for one in rings]}
     if kind in ("MultiGeometry", "MultiTrack", "Track", "Model"):
-        parts = [shape for one in element if (shape := _shape_of_kml(one)) is not None]
+        shapes = [shape for one in element if (shape := _shape_of_kml(one)) is not None]
         # A label point beside a polygon is no part of its area.
-        areas = [one["coordinates"] for one in parts if one["type"] == "Polygon"]
-        areas += [ring for one in parts if one["type"] == "MultiPolygon" for ring in one["coordinates"]]
+        areas = [one["coordinates"] for one in shapes if one["type"] == "Polygon"]
+        areas += [ring for one in shapes if one["type"] == "MultiPolygon" for ring in one["coordinates"]]
         if areas:
             return {"type": "MultiPolygon", "coordinates": areas}
-        return parts[0] if len(parts) == 1 else {"type": kind, "coordinates": []}
+        return shapes[0] if len(shapes) == 1 else {"type": kind, "coordinates": []}
     return None
 
 
@@ -228,10 +228,10 @@ def _text(element: ET.Element, name: str) -> str:
 def _feature(geometry: Any, properties: dict) -> dict:
     """A GeoJSON feature; several parts of which there is one become that part, and no part no geometry."""
     if geometry is not None:
-        kind, parts = geometry["type"], geometry.get("coordinates") or ()
-        if kind == "MultiPoint" and len(parts) == 1:
-            geometry = {"type": "Point", "coordinates": parts[0]}
-        elif not len(parts) and not geometry.get("geometries"):
+        kind, coordinates = geometry["type"], geometry.get("coordinates") or ()
+        if kind == "MultiPoint" and len(coordinates) == 1:
+            geometry = {"type": "Point", "coordinates": coordinates[0]}
+        elif not len(coordinates) and not geometry.get("geometries"):
             geometry = (
                 None if kind in ("GeometryCollection", "Point", "Polygon", "MultiPolygon") else geometry
             )
@@ -343,8 +343,8 @@ def _wkb(blob: bytes) -> bytes:
 
 def _read_shapefile(path: Path) -> tuple[list[dict], pyproj.CRS | None]:
     siblings = {one.suffix.lower(): one for one in path.parent.iterdir() if one.stem == path.stem}
-    parts = {suffix: siblings[suffix].read_bytes() for suffix in SHAPEFILE_PARTS if suffix in siblings}
-    return _features_of_shapefile(parts | {".shp": path.read_bytes()}, path)
+    contents = {suffix: siblings[suffix].read_bytes() for suffix in SHAPEFILE_PARTS if suffix in siblings}
+    return _features_of_shapefile(contents | {".shp": path.read_bytes()}, path)
 
 
 def _read_zipped_shapefile(path: Path) -> tuple[list[dict], pyproj.CRS | None]:
@@ -353,25 +353,25 @@ def _read_zipped_shapefile(path: Path) -> tuple[list[dict], pyproj.CRS | None]:
     if len(stems) != 1:
         names = ", ".join(Path(stem).name for stem in stems[:5])
         raise InputError(f"Got {path} with {len(stems)} shapefiles ({names}), need one; zip it alone.")
-    parts = {Path(name).suffix.lower(): data for name, data in members.items() if name[:-4] == stems[0]}
-    return _features_of_shapefile(parts, path)
+    contents = {Path(name).suffix.lower(): data for name, data in members.items() if name[:-4] == stems[0]}
+    return _features_of_shapefile(contents, path)
 
 
-def _features_of_shapefile(parts: dict[str, bytes], path: Path) -> tuple[list[dict], pyproj.CRS | None]:
+def _features_of_shapefile(contents: dict[str, bytes], path: Path) -> tuple[list[dict], pyproj.CRS | None]:
     """Features of the bytes of a shapefile by suffix."""
     import shapefile
 
     # Names of countries with accents: the .cpg tells the encoding, else it is that of Windows or UTF-8.
-    declared = parts.get(".cpg", b"").decode("ascii", "ignore").strip().lower()
+    declared = contents.get(".cpg", b"").decode("ascii", "ignore").strip().lower()
     encoding = {"": "utf-8", "65001": "utf-8", "1252": "cp1252", "ansi 1252": "cp1252"}.get(
         declared, declared
     )
-    streams = {suffix[1:]: io.BytesIO(parts[suffix]) for suffix in (".shp", ".dbf") if suffix in parts}
+    streams = {suffix[1:]: io.BytesIO(contents[suffix]) for suffix in (".shp", ".dbf") if suffix in contents}
     # The header tells the length in words of two bytes, which a download that broke off does not have.
-    declared_bytes = 2 * int.from_bytes(parts[".shp"][24:28], "big")
-    if declared_bytes > len(parts[".shp"]):
+    declared_bytes = 2 * int.from_bytes(contents[".shp"][24:28], "big")
+    if declared_bytes > len(contents[".shp"]):
         raise InputError(
-            f"Got {path} whose .shp has {len(parts['.shp'])} of {declared_bytes} bytes, need a whole file; fetch it"
+            f"Got {path} whose .shp has {len(contents['.shp'])} of {declared_bytes} bytes, need a whole file; fetch it"
             " again."
         )
     # cp1252 decodes any byte but five: names may read wrong, but the geometry is right.
@@ -382,7 +382,7 @@ def _features_of_shapefile(parts: dict[str, bytes], path: Path) -> tuple[list[di
                 reader = shapefile.Reader(**streams, encoding=trial)
                 shapes = reader.shapes()
                 records = (
-                    [one.as_dict() for one in reader.records()] if ".dbf" in parts else [{}] * len(shapes)
+                    [one.as_dict() for one in reader.records()] if ".dbf" in contents else [{}] * len(shapes)
                 )
             break
         except (UnicodeDecodeError, LookupError):
@@ -394,7 +394,7 @@ def _features_of_shapefile(parts: dict[str, bytes], path: Path) -> tuple[list[di
             f"Got {path} with {len(shapes)} shapes and {len(records)} rows in its .dbf, need the same; export it again."
         )
     features = [_feature(one.__geo_interface__, record) for one, record in zip(shapes, records, strict=True)]
-    text = parts.get(".prj", b"").decode("utf-8", "replace").strip()
+    text = contents.get(".prj", b"").decode("utf-8", "replace").strip()
     if text:
         return features, pyproj.CRS.from_wkt(text)
     left, bottom, right, top = reader.bbox

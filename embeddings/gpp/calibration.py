@@ -430,10 +430,12 @@ def _fit_scale(information: dict[str, tuple], covariance: np.ndarray) -> _Poster
     return _Posterior((set_mean, set_covariance + alone), own, float(evidence))
 
 
-def _mixture(share: np.ndarray, parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def _mixture(
+    share: np.ndarray, moments: list[tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of a mixture of normal distributions; total covariance is within plus between."""
-    mean = sum(w * m for w, (m, _) in zip(share, parts, strict=True))
-    return mean, sum(w * (v + np.outer(m - mean, m - mean)) for w, (m, v) in zip(share, parts, strict=True))
+    mean = sum(w * m for w, (m, _) in zip(share, moments, strict=True))
+    return mean, sum(w * (v + np.outer(m - mean, m - mean)) for w, (m, v) in zip(share, moments, strict=True))
 
 
 def _information(rows: SiteRows, prior: Prior) -> tuple[np.ndarray, np.ndarray, float]:

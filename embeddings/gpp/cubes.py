@@ -264,7 +264,7 @@ def predict(
     with torch.inference_mode():
         predict_block = head.net.for_days(scale, torch.from_numpy(sw), torch.from_numpy(drivers))
         # Weather unlike any that taught makes the whole day out of distribution: (day, 1) against (day, pixel).
-        strange_air = head.net.is_air_ood(torch.from_numpy(drivers)).numpy()[:, None]  # (day, 1)
+        is_air_ood = head.net.is_air_ood(torch.from_numpy(drivers)).numpy()[:, None]  # (day, 1)
     # Of the scene as a whole: the embedding of a single day mends an offset in part, and hides it so.
     is_faulty = bool(cube.attrs.get(reflectance_check.ATTR))
     for at, pixels in _chunks(*values.shape[:2]):
@@ -286,7 +286,7 @@ def predict(
         unobserved = (values[at, pixels] == FEATURE_MISSING).all(-1)
         for name, value in zip(("gpp", "gpp_lo", "gpp_hi"), block_gpp, strict=True):
             flat[name][at, pixels] = np.where(unobserved, np.float32(np.nan), value)
-        is_ood = (distance > head.net.map_limit).numpy() | strange_air[at] | is_faulty
+        is_ood = (distance > head.net.map_limit).numpy() | is_air_ood[at] | is_faulty
         flat["ood"][at, pixels] = is_ood & ~unobserved
     # The dim feature is gone, and so are its coordinates.
     coords = {name: c for name, c in cube.coords.items() if "feature" not in c.dims}

@@ -132,10 +132,10 @@ def _predict(
     every_sw, every_drivers = np.zeros(len(table)), np.zeros((len(table), len(DRIVERS)), np.float32)
     # Site by site: spectra of other sites must not enter.
     for at, (z, sw, drivers), is_lost in _embedded(table, model):
-        mean, spread, is_strange = head.predict_rows(z, sw, drivers, fine[at])
+        mean, spread, is_ood = head.predict_rows(z, sw, drivers, fine[at])
         half = NORMAL_90 * spread
-        parts = (mean, mean - half, mean + half, is_strange | is_lost)
-        for name, values in zip((*BAND, "ood"), parts, strict=True):
+        columns = (mean, mean - half, mean + half, is_ood | is_lost)
+        for name, values in zip((*BAND, "ood"), columns, strict=True):
             out[name][at] = values
         every_sw[at], every_drivers[at] = sw, drivers
     return pd.DataFrame(out, table.index), every_sw, every_drivers
@@ -172,9 +172,9 @@ def _with_resolution(result: pd.DataFrame, metres: pd.Series) -> pd.DataFrame:
     # Without any word of it the columns stay those of the contract.
     if metres.notna().any():
         result["resolution_m"] = metres.fillna(ASSUMED_M).values
-    told = " and ".join(f"{value:g} m" for value in np.unique(metres.dropna()))
+    stated = " and ".join(f"{value:g} m" for value in np.unique(metres.dropna()))
     assumed = "10 to 30 m, assumed" if metres.isna().any() else ""
-    result.attrs["resolution"] = "; ".join(text for text in (told, assumed) if text)
+    result.attrs["resolution"] = "; ".join(text for text in (stated, assumed) if text)
     return result
 
 

@@ -91,15 +91,15 @@ class BlockTask:
         # Also for a single pixel: see the module's docstring.
         rows, cols = self._whole_block(window)
         shape = (rows.stop - rows.start, cols.stop - cols.start)
-        parts = []
+        computed = []
         for block_window in self.parts:
             days = self.request.days[block_window]
             # (day, y, x[, feature]) of one stretch of days; they are joined below.
-            parts.append((yield from embed_pixels_steps(self.model, tokens, shape, days, self.causal)))
+            computed.append((yield from embed_pixels_steps(self.model, tokens, shape, days, self.causal)))
         arrays = (
-            {name: np.concatenate([block_window[name] for block_window in parts]) for name in parts[0]}
-            if parts[1:]
-            else parts[0]
+            {name: np.concatenate([block_window[name] for block_window in computed]) for name in computed[0]}
+            if computed[1:]
+            else computed[0]
         )
         # The whole block was computed, so that its numbers do not depend on the window; the window is cut from it.
         cut = (

@@ -74,7 +74,7 @@ def combined(paths: list[Path], notes: list[str]) -> xr.Dataset:
     InputError
         A file lacks a variable.
     """
-    parts = []
+    by_file = []
     for path in paths:
         data = raster_file.load(path)
         # One file holds all variables in this layout; one without some is another product.
@@ -87,9 +87,9 @@ def combined(paths: list[Path], notes: list[str]) -> xr.Dataset:
         values = {name: _in_units(name, unpack(data[name]).astype("float64")) for name in VARIABLES}
         # One to four cells of 11 km around the scene, all as near as each other.
         daily = xr.Dataset(values).mean(("y", "x"))
-        parts.append(daily.drop_vars(set(daily.coords) - {"time"}))
+        by_file.append(daily.drop_vars(set(daily.coords) - {"time"}))
     # A day on the border of two files is in both.
-    whole = xr.concat(parts, dim="time").sortby("time")
+    whole = xr.concat(by_file, dim="time").sortby("time")
     return _weather(whole.assign_coords(time=whole["time"].dt.floor("D")).drop_duplicates("time"), notes)
 
 

@@ -96,10 +96,10 @@ def common_names(names: Iterable[str]) -> dict[str, str]:
     dict
         Name without ``_`` and case to band, as ``COMMON``.
     """
-    beside = {_plain(str(name)) for name in names}
+    plain = {_plain(str(name)) for name in names}
     # Digital Earth Australia counts its two shortwave-infrared bands 2 and 3, everyone else 1 and 2.
-    shifted = {"swir2": "B11", "swir3": "B12"} if "swir3" in beside else {}
-    narrow = {"nir": "B8A"} if beside & BROAD_NIR else {}
+    shifted = {"swir2": "B11", "swir3": "B12"} if "swir3" in plain else {}
+    narrow = {"nir": "B8A"} if plain & BROAD_NIR else {}
     return COMMON | shifted | narrow
 
 

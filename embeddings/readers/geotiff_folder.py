@@ -101,9 +101,9 @@ def open(folder: str | Path) -> xr.DataTree:
         )
     # bands of one date in several files are one image
     merged: dict[pd.Timestamp, list[xr.Dataset]] = {}
-    for (date, _), parts in rasters.items():
+    for (date, _), bands in rasters.items():
         merged.setdefault(date, []).append(
-            xr.merge(parts, compat="override", combine_attrs="override", join="exact")
+            xr.merge(bands, compat="override", combine_attrs="override", join="exact")
         )
     images = [
         (image, f"{date:%Y-%m-%d}")

@@ -113,13 +113,13 @@ def _sentinel2(
         )
     if not coarse:
         return None
-    parts = [
+    rasters = [
         optical.OpticalRaster(data, find_bands(map(str, data.data_vars)), path.name)
         for data, path in zip([*coarse, *fine], [*kinds["S2_L2A_20m"], *kinds["S2_L2A_10m"]], strict=True)
     ]
     # the two resolutions share bands in no file of this layout; extra ones (B02 at 20 m) give way to the finer grid
-    parts = cube.joined_in_time(parts, notes, offset, floats_are_reflectance=True)
-    return optical.optical_node(parts, notes, offset, floats_are_reflectance=True)
+    rasters = cube.joined_in_time(rasters, notes, offset, floats_are_reflectance=True)
+    return optical.optical_node(rasters, notes, offset, floats_are_reflectance=True)
 
 
 def _sentinel1(kinds: dict[str, list[Path]], notes: list[str]) -> xr.Dataset | None:

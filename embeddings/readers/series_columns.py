@@ -180,8 +180,8 @@ def to_utc_times(table: pd.DataFrame, what: str) -> np.ndarray:
         Where there is no column of dates, or a date cannot be told.
     """
     column = find_column(table, DATE_NAMES)
-    if (column is None or plain_name(column) == "day") and (parts := _dates_of_parts(table)) is not None:
-        return text_cells.to_times(parts, what)
+    if (column is None or plain_name(column) == "day") and (dates := _dates_of_parts(table)) is not None:
+        return text_cells.to_times(dates, what)
     if column is None:
         # One column per date and band is how Earth Engine and R reshape series.
         dated = [

@@ -163,10 +163,10 @@ def _parsed(text: pd.Series, form: str, name: str) -> pd.DatetimeIndex:
         both = [
             pd.to_datetime(text, dayfirst=first, errors="coerce", format="mixed") for first in (True, False)
         ]
-        parts = text.str.extract(r"(\d+)/(\d+)").astype(int)
+        numbers = text.str.extract(r"(\d+)/(\d+)").astype(int)
         fits = [
-            bool((parts[0] <= 31).all() and (parts[1] <= 12).all()),
-            bool((parts[0] <= 12).all() and (parts[1] <= 31).all()),
+            bool((numbers[0] <= 31).all() and (numbers[1] <= 12).all()),
+            bool((numbers[0] <= 12).all() and (numbers[1] <= 31).all()),
         ]
         # Both orders are dates: days that follow each other lie one day apart in the right order.
         if all(fits):

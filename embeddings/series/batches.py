@@ -83,13 +83,13 @@ def batches(table: SeriesTable, chosen: np.ndarray, model: Embedder) -> Iterator
     order = chosen[_by_orbit(table, chosen)]
     for batch_rows in cut(_day_bits(sensors, order), widest):
         members = order[batch_rows]
-        parts = {}
+        by_sensor = {}
         for name, observed in sensors.items():
             rows, count = _rows_of(observed, members)
             if len(rows):
                 pixel = np.repeat(np.arange(len(members)), count)
-                parts[name] = Observations(pixel, observed.day[rows], observed.values[rows])
-        yield Batch(members, parts)
+                by_sensor[name] = Observations(pixel, observed.day[rows], observed.values[rows])
+        yield Batch(members, by_sensor)
 
 
 def cut(days: np.ndarray, widest: int) -> list[slice]:
@@ -130,23 +130,23 @@ def cut(days: np.ndarray, widest: int) -> list[slice]:
         better = cost < least[stops]
         least[stops[better]] = cost[better]
         previous[stops[better]] = first
-    parts, stop = [], len(groups)
+    slices, stop = [], len(groups)
     while stop:
-        parts.append(slice(int(edge[previous[stop]]), int(edge[stop])))
+        slices.append(slice(int(edge[previous[stop]]), int(edge[stop])))
         stop = int(previous[stop])
-    return parts[::-1]
+    return slices[::-1]
 
 
 def _day_bits(sensors: dict[str, Observations], order: np.ndarray) -> np.ndarray:
     """(series, word) uint64: which days each series of ``order`` is observed on, the sensors side by side."""
-    parts = []
+    bits = []
     for observed in sensors.values():
         rows, count = _rows_of(observed, order)
         days, day = np.unique(observed.day[rows], return_inverse=True)
         is_observed = np.zeros((len(order), len(days)), bool)
         is_observed[np.repeat(np.arange(len(order)), count), day] = True
-        parts.append(np.packbits(is_observed, axis=1))
-    packed = np.concatenate(parts, axis=1)
+        bits.append(np.packbits(is_observed, axis=1))
+    packed = np.concatenate(bits, axis=1)
     # Whole words of 8 bytes, since unions and counts by words are eight times faster.
     packed = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
     return np.ascontiguousarray(packed).view(np.uint64)

@@ -62,9 +62,9 @@ def embed_series(
     InputError
         If a table cannot be used.
     """
-    parts: list[pd.DataFrame] = []
-    attrs = progress.run(embed_series_steps(s2, s1, weather, model, device, start, end, sink=parts.append))
-    out = pd.concat(parts, ignore_index=True)
+    frames: list[pd.DataFrame] = []
+    attrs = progress.run(embed_series_steps(s2, s1, weather, model, device, start, end, sink=frames.append))
+    out = pd.concat(frames, ignore_index=True)
     out.attrs = attrs
     return out
 

@@ -128,7 +128,7 @@ class SeriesGpp:
                 torch.from_numpy(np.concatenate([place.sw for place in places.values()])),
                 torch.from_numpy(np.concatenate([place.drivers for place in places.values()])),
             )
-            parts: list[tuple[np.ndarray, ...]] = []
+            chunks: list[tuple[np.ndarray, ...]] = []
             for start in range(0, len(rows), CHUNK):
                 of = rows[start : start + CHUNK]
                 # (row, 1, feature): a day per row, of one pixel
@@ -138,10 +138,10 @@ class SeriesGpp:
                     line[start : start + CHUNK], steps, torch.from_numpy(pixel)[:, None]
                 )
                 half = NORMAL_90 * self.head.net.widen * spread
-                parts.append(tuple(block[:, 0].numpy() for block in (mean, mean - half, mean + half)))
+                chunks.append(tuple(block[:, 0].numpy() for block in (mean, mean - half, mean + half)))
         return {
             name: np.concatenate(blocks)
-            for name, blocks in zip(GPP_NAMES, zip(*parts, strict=True), strict=True)
+            for name, blocks in zip(GPP_NAMES, zip(*chunks, strict=True), strict=True)
         }
 
     def _place(self, key: tuple[str | None, int]) -> PlaceDrivers:

@@ -205,7 +205,7 @@ def decode(
         done[0] += len(row)
 
     # Series without a hidden row are not computed at all.
-    parts = list(batches(table, np.unique(series), model))
-    for _ in QUEUES[model.scale.device.type].map(work, parts):
+    queue = list(batches(table, np.unique(series), model))
+    for _ in QUEUES[model.scale.device.type].map(work, queue):
         yield f"reconstructing {len(series):,} rows", done[0] / len(series)
     return mean, sigma

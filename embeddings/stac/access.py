@@ -128,11 +128,11 @@ def sign(url: str) -> str:
         With a shared access signature of its container where it lies in signed storage and has none; else unchanged.
         Tokens are kept until shortly before they expire.
     """
-    parts = urlsplit(url)
+    split_url = urlsplit(url)
     # Only the Planetary Computer's storage is signed this way; a signed address is left alone.
-    if not (parts.hostname or "").endswith(BLOBS) or parts.query:
+    if not (split_url.hostname or "").endswith(BLOBS) or split_url.query:
         return url
-    place = f"{parts.hostname.split('.')[0]}/{parts.path.split('/')[1]}"
+    place = f"{split_url.hostname.split('.')[0]}/{split_url.path.split('/')[1]}"
     token, until = _tokens.get(place, ("", datetime.min.replace(tzinfo=UTC)))
     # A token must outlive the read it is for, which may take until the time-out.
     if (until - datetime.now(UTC)).total_seconds() < TIMEOUT_S:

@@ -279,8 +279,8 @@ def _tile(item: Any) -> str:
     """MGRS tile such as ``31UFS``; the item's own id where it names none."""
     named = item.properties.get("s2:mgrs_tile") or item.properties.get("grid:code")
     if not named and item.properties.get("sentinel:grid_square"):
-        parts = ("sentinel:utm_zone", "sentinel:latitude_band", "sentinel:grid_square")
-        named = "".join(str(item.properties.get(key, "")) for key in parts)
+        keys = ("sentinel:utm_zone", "sentinel:latitude_band", "sentinel:grid_square")
+        named = "".join(str(item.properties.get(key, "")) for key in keys)
     if not named:
         matches = (re.search(r"_T(\d{2}[A-Z]{3})_", f"{name}_") for name in _product_names(item))
         named = next((match[1] for match in matches if match), item.id)

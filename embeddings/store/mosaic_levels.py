@@ -47,7 +47,7 @@ def read_level(
         int8, and ``quality`` (y, x, layer) uint8.
     """
     names = tuple(DTYPES) if quality else ("embedding",)
-    places_here, boxes = [], []
+    touched, boxes = [], []
     for store, *own in places:
         (row_span, ys), (col_span, xs) = (
             _span(owned, size, level, wanted)
@@ -63,10 +63,8 @@ def read_level(
         else:
             # The coarsest overview is one chunk, so that halving it further costs little.
             boxes.append((store.arrays, levels[max(levels)], (day, slice(None), slice(None))))
-        places_here.append((row_span, col_span, ys, xs, max(levels)))
-    for (row_span, col_span, ys, xs, coarsest), codes in zip(
-        places_here, read_boxes(boxes, names), strict=True
-    ):
+        touched.append((row_span, col_span, ys, xs, max(levels)))
+    for (row_span, col_span, ys, xs, coarsest), codes in zip(touched, read_boxes(boxes, names), strict=True):
         if coarsest < level:
             codes = _coarsened(codes, level // coarsest)
         # Indices rise by one, but for the last pixel of the box, which may repeat the one before; else a copy is saved.

@@ -296,12 +296,12 @@ def _check_reachable(path: Location) -> None:
     # Through a proxy the endpoint itself need not be reachable from here.
     if not endpoint or urllib.request.getproxies():
         return
-    parts = urlsplit(endpoint)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    url = urlsplit(endpoint)
+    port = url.port or (443 if url.scheme == "https" else 80)
     # Three tries with a second between them: a server that is being restarted refuses for a moment.
     for attempt in range(3):
         try:
-            socket.create_connection((parts.hostname, port), timeout=DEADLINE_S / 4).close()
+            socket.create_connection((url.hostname, port), timeout=DEADLINE_S / 4).close()
             return
         except OSError as error:
             if attempt == 2:

@@ -73,10 +73,10 @@ def finest_level(
     tuple
         The level, the coarsest where none fits, and the key in its pixels.
     """
-    parts = [index.indices(size)[:2] for index, size in zip((rows, cols), shape, strict=True)]
+    spans = [index.indices(size)[:2] for index, size in zip((rows, cols), shape, strict=True)]
     most_bytes = FRAME_BYTES * (REMOTE_FRAME_SHARE if remote else 1)
     for level, layout in level_layouts(*shape).items():
-        key = (slice(day, day + 1), *(slice(a // level, -(-b // level)) for a, b in parts))
+        key = (slice(day, day + 1), *(slice(a // level, -(-b // level)) for a, b in spans))
         # From fine to coarse; without a fit the loop ends at the coarsest, which is then used.
         if bytes_touched(arrays[layout].values(), key) <= most_bytes:
             break

@@ -53,13 +53,13 @@ def to_days(name: str, frame: pd.DataFrame, step: Step) -> pd.DataFrame:
     # day is cut into parts of three hours, a part is known by half of its steps, and the day by all of its parts.
     # Scattered holes of a step or two then move the mean by a few percent at most; a hole of more than three hours,
     # wherever it lies, leaves no day.
-    parts = next((count for count in PARTS_OF_A_DAY if step.per_day % count == 0), step.per_day)
-    length = pd.Timedelta(days=1) / parts
+    parts_of_day = next((count for count in PARTS_OF_A_DAY if step.per_day % count == 0), step.per_day)
+    length = pd.Timedelta(days=1) / parts_of_day
     numbers = frame.drop(columns="qc", errors="ignore")
     by_part = numbers.resample(length, origin="start_day")
-    part_means = by_part.mean().where(by_part.count() >= step.per_day / parts / 2)
-    days = part_means.resample("D")
-    out = days.mean().where(days.count() == parts)
+    means_of_parts = by_part.mean().where(by_part.count() >= step.per_day / parts_of_day / 2)
+    days = means_of_parts.resample("D")
+    out = days.mean().where(days.count() == parts_of_day)
     counts = numbers.resample("D").count()
     if "qc" in frame:
         # 0 measured, 1 filled well. A step without a flag, or without the flux in a day that has one, is not good.

@@ -107,8 +107,8 @@ def _read_text(path: Path) -> xr.Dataset:
         frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
     # Content decides: a column that is there may hold nothing but -9999.
     choice, frame = choice.with_data(table.name, frame)
-    units, told_by, factor = source_units(table.name, table.units, choice, step)
-    if table.time == "DATE" and choice.threshold and told_by.endswith("files of FLUXNET"):
+    units, stated_by, factor = source_units(table.name, table.units, choice, step)
+    if table.time == "DATE" and choice.threshold and stated_by.endswith("files of FLUXNET"):
         warnings.warn(
             f"GPP of {table.name} is taken for {units}; days of FluxDataKit are umol m-2 s-1 and those of FLUXNET"
             " gC m-2 d-1: write the units in a row below the header",
@@ -135,7 +135,7 @@ def _read_text(path: Path) -> xr.Dataset:
             tower[f"gpp_{method}"].attrs["long_name"] = (
                 "gross primary production, partitioned by the site's team"
             )
-    tower.attrs = attrs_of_tower(table.name, step) | {"gpp_source_units": f"{units} ({told_by})"}
+    tower.attrs = attrs_of_tower(table.name, step) | {"gpp_source_units": f"{units} ({stated_by})"}
     if len(tables) > 1:
         tower.attrs["source"] = f"{table.name} and {len(tables) - 1} more"
     if choice.threshold:
@@ -162,9 +162,9 @@ def _warn_of_team(table: TowerTable, choice: GppColumns) -> None:
     """One warning that GPP is a team's own, which has no flags, and of columns of other sensors beside it."""
     column = next(iter(choice.fluxes.values()))
     unread = [other for other in team_gpp_columns(table.header) if other != column]
-    beside = f"; not read: {', '.join(unread[:4])}" if unread else ""
+    not_read = f"; not read: {', '.join(unread[:4])}" if unread else ""
     warnings.warn(
-        f"GPP of {table.name} is {column}, as the site's team partitioned it, without flags of quality{beside}",
+        f"GPP of {table.name} is {column}, as the site's team partitioned it, without flags of quality{not_read}",
         DataWarning,
         stacklevel=4,
     )

@@ -129,28 +129,28 @@ def _days_of_spreadsheet(name: str, days: pd.Series) -> pd.DatetimeIndex:
 
 def _written_dates(name: str, text: pd.Series) -> pd.Series:
     """Times of stamps with separators; NaT where they are no dates."""
-    parts = text.str.extract(f"^{YEAR_FIRST}$")
-    is_year_last = parts["y"].isna()
+    fields = text.str.extract(f"^{YEAR_FIRST}$")
+    is_year_last = fields["y"].isna()
     times = pd.Series(pd.NaT, text.index, dtype="datetime64[ns]")
     if not is_year_last.all():
-        first = parts[~is_year_last]
+        first = fields[~is_year_last]
         times[first.index] = _from_parts(first["y"], first["a"], first["b"].fillna("1"), first)
     if is_year_last.any():
         last = text[is_year_last].str.extract(f"^{YEAR_LAST}$").dropna(subset=["y"])
         if len(last):
             times[last.index] = _day_or_month_first(name, last)
-            parts.loc[last.index, "off"] = last["off"]
-    return _without_offsets(name, times, parts["off"])
+            fields.loc[last.index, "off"] = last["off"]
+    return _without_offsets(name, times, fields["off"])
 
 
-def _day_or_month_first(name: str, parts: pd.DataFrame) -> pd.Series:
+def _day_or_month_first(name: str, fields: pd.DataFrame) -> pd.Series:
     """Times of 12.05.2019 and 5/12/2019; the month is told by the point, by parts above 12, or by the order."""
-    year = parts["y"].where(parts["y"].str.len() == 4, "20" + parts["y"])
+    year = fields["y"].where(fields["y"].str.len() == 4, "20" + fields["y"])
     both = {
-        "day": _from_parts(year, parts["b"], parts["a"], parts),
-        "month": _from_parts(year, parts["a"], parts["b"], parts),
+        "day": _from_parts(year, fields["b"], fields["a"], fields),
+        "month": _from_parts(year, fields["a"], fields["b"], fields),
     }
-    if (parts["sep"] == ".").all():  # points are written where the day comes first
+    if (fields["sep"] == ".").all():  # points are written where the day comes first
         return both["day"]
     whole = [order for order, times in both.items() if times.notna().all()]
     if len(whole) == 1:
@@ -161,7 +161,7 @@ def _day_or_month_first(name: str, parts: pd.DataFrame) -> pd.Series:
     spans = {order: times.diff().abs().max() for order, times in both.items()}
     if spans["day"] == spans["month"]:
         raise InputError(
-            f"Got {name} with stamps such as {'/'.join(parts[['a', 'b', 'y']].iloc[0])}, whose day and"
+            f"Got {name} with stamps such as {'/'.join(fields[['a', 'b', 'y']].iloc[0])}, whose day and"
             " month cannot be told"
             " apart, need YYYY-MM-DD; write them so."
         )

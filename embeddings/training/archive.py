@@ -108,11 +108,11 @@ def pack_land_state(scene: xr.DataTree) -> dict[str, np.ndarray]:
         "chlorophyll": lai >= LEAFY,
         "soil_moisture": (lai < BARE) & (moisture < 1),  # open water is stored as 1
     }
-    parts = [
+    variables = [
         np.where(observable.get(name, True), np.round(truth[name].values / step), PackedScene.MISSING)
         for name, step in zip(LAND, LAND_STEPS, strict=True)
     ]
-    return {"state": np.stack(parts, 1).astype(np.int16), "day": to_epoch_day(truth["time"].values)}
+    return {"state": np.stack(variables, 1).astype(np.int16), "day": to_epoch_day(truth["time"].values)}
 
 
 def quantisation_step(spec: SensorSpec) -> float:

@@ -143,7 +143,9 @@ def simulate_landscape(model, seed: int) -> Landscape:
     weather, lat = scene["weather"].to_dataset(), latitude(cube)
     # Dropped as variables and not as numbers: hidden weather comes to the head as missing weather does.
     each = [daily_drivers(weather.drop_vars(list(names)), days, lat) for names in lost]
-    sw, drivers = (np.stack(parts) for parts in zip(*each, strict=True))  # (pixel, day), (pixel, day, driver)
+    sw, drivers = (
+        np.stack(pixels) for pixels in zip(*each, strict=True)
+    )  # (pixel, day), (pixel, day, driver)
     drivers[..., PIXEL] = pixel_drivers(gap, sigma, gap.shape)
     measured = np.stack(
         [
@@ -183,8 +185,8 @@ def flat(landscapes: list[Landscape], first_site: int = 0):
 
     def rows(name: str) -> torch.Tensor:
         # Days without a measurement teach nothing.
-        parts = [getattr(one, name)[np.isfinite(one.measured)] for one in landscapes]
-        return torch.from_numpy(np.concatenate(parts).astype(np.float32))
+        by_landscape = [getattr(one, name)[np.isfinite(one.measured)] for one in landscapes]
+        return torch.from_numpy(np.concatenate(by_landscape).astype(np.float32))
 
     site = np.concatenate(
         # A landscape counts as a site: its rows are as alike as those of one tower.

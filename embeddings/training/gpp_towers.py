@@ -299,11 +299,11 @@ def joined(measured, simulated):
     simulated = replace(
         simulated, share=share * simulated.share, site=simulated.site + int(measured.site.max()) + 1
     )
-    parts = {
+    fields = {
         name: torch.cat([getattr(measured, name), getattr(simulated, name)])
         for name in measured.__dataclass_fields__
     }
-    return replace(measured, **parts)
+    return replace(measured, **fields)
 
 
 def leave_site_out(towers: TowerDays, simulated=None, seed: int = 0) -> Steps[pd.DataFrame]:
@@ -402,10 +402,10 @@ def predict(net, towers: TowerDays, rows: np.ndarray) -> dict[str, np.ndarray]:
         ``predicted`` and ``spread`` (gC m-2 d-1, with the correction for rows seen at 30 m), ``corrected`` (with the
         correction whatever the source), ``distance`` and ``air_distance`` over the limits of the head; (row,) each.
     """
-    parts = (towers.z[rows], towers.sw[rows], towers.drivers[rows])
+    inputs = (towers.z[rows], towers.sw[rows], towers.drivers[rows])
     fine = towers.frame["is_fine"].values[rows].astype(bool)
-    predicted, spread, distance, air = cubes.predict_pixel_days(net, *parts, fine)
-    corrected, *_ = cubes.predict_pixel_days(net, *parts, np.ones(len(fine), bool))
+    predicted, spread, distance, air = cubes.predict_pixel_days(net, *inputs, fine)
+    corrected, *_ = cubes.predict_pixel_days(net, *inputs, np.ones(len(fine), bool))
     return {
         "predicted": predicted,
         "spread": spread,

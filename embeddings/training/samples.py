@@ -120,14 +120,14 @@ def draw_sample(archive: PackedScene, config: MaskingConfig, rng: np.random.Gene
     y, x = (int(rng.integers(0, n - SIDE_PX + 1)) for n in archive.shape)
     transform = _random_orientation(rng)
     window = _time_window(archive, config, rng)
-    parts = {n: _crop(archive, n, y, x, transform, window) for n in config.sensors if n in archive.steps}
-    parts = {n: crop for n, crop in parts.items() if len(crop.day)}
-    if not parts:
+    crops = {n: _crop(archive, n, y, x, transform, window) for n in config.sensors if n in archive.steps}
+    crops = {n: crop for n, crop in crops.items() if len(crop.day)}
+    if not crops:
         return None
     is_jittered = rng.random() < config.radiometric_jitter
     if is_jittered:
-        parts = _apply_jitter(parts, config, rng)
-    hidden, queries = _hide_acquisitions(parts, config, rng)
+        crops = _apply_jitter(crops, config, rng)
+    hidden, queries = _hide_acquisitions(crops, config, rng)
     if not len(queries):
         return None
     has_land = archive.land and not is_jittered  # jittered bands are those of another land
@@ -140,11 +140,11 @@ def draw_sample(archive: PackedScene, config: MaskingConfig, rng: np.random.Gene
     )
     images, days, targets = {}, {}, {}
     for name in config.sensors:
-        if name not in parts:
+        if name not in crops:
             images[name], days[name] = _no_images(name)
             targets[name] = torch.full((len(queries), len(pixels), len(SENSORS[name].bands)), float("nan"))
             continue
-        crop = parts[name]
+        crop = crops[name]
         targets[name] = _target(crop, pixels, queries)
         inner = crop.valid[:, HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]
         # Acquisitions that show nothing of the square are not passed on: as when a user's series has no row for the
@@ -230,17 +230,17 @@ def _crop(
 
 
 def _apply_jitter(
-    parts: dict[str, _SensorCrop], config: MaskingConfig, rng: np.random.Generator
+    crops: dict[str, _SensorCrop], config: MaskingConfig, rng: np.random.Generator
 ) -> dict[str, _SensorCrop]:
     """Gains and offsets drawn per sensor and band; bands of two sensors at the same wavelengths share theirs."""
-    drawn = {name: _draw_gain_offset(SENSORS[name], config, rng) for name in parts}
+    drawn = {name: _draw_gain_offset(SENSORS[name], config, rng) for name in crops}
     # Otherwise the model would learn that the two sensors disagree, and could not use one for the other.
     if {"s2", "landsat8"} <= set(drawn):
         same = [SENSORS["s2"].bands.index(band) for band in HLS_BANDS]
         drawn["landsat8"] = tuple(change[same] for change in drawn["s2"])
     return {
         name: replace(crop, values=crop.values * drawn[name][0] + drawn[name][1])
-        for name, crop in parts.items()
+        for name, crop in crops.items()
     }
 
 
@@ -256,16 +256,16 @@ def _draw_gain_offset(
 
 
 def _hide_acquisitions(
-    parts: dict[str, _SensorCrop], config: MaskingConfig, rng: np.random.Generator
+    crops: dict[str, _SensorCrop], config: MaskingConfig, rng: np.random.Generator
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Which acquisitions are hidden, per sensor (time,) bool, and the days queried (query,)."""
-    main = "s2" if "s2" in parts else next(iter(parts))
-    crop = parts[main]
+    main = "s2" if "s2" in crops else next(iter(crops))
+    crop = crops[main]
     inner = (slice(None), slice(HALO_PX, -HALO_PX), slice(HALO_PX, -HALO_PX))
-    has_target = {n: p.target_valid[inner].mean((1, 2)) >= 0.5 for n, p in parts.items()}
+    has_target = {n: p.target_valid[inner].mean((1, 2)) >= 0.5 for n, p in crops.items()}
     # Only dates with valid targets on half of the square are worth a query.
     good = np.flatnonzero(has_target[main])
-    hidden = {name: np.zeros(len(p.day), bool) for name, p in parts.items()}
+    hidden = {name: np.zeros(len(p.day), bool) for name, p in crops.items()}
     if not len(good):
         return hidden, np.array([], np.int64)
     # Sentinel-2: a long gap around one date, or single dates at random; then, rarely, hardly anything is left.
@@ -280,7 +280,7 @@ def _hide_acquisitions(
         # Nearly nothing is left: what new or cloudy places offer.
         keep = rng.choice(len(crop.day), min(len(crop.day), int(rng.integers(1, 7))), replace=False)
         hidden[main] |= ~np.isin(np.arange(len(crop.day)), keep)
-    other_sensors = [name for name in parts if name != main]
+    other_sensors = [name for name in crops if name != main]
     for name in other_sensors:
         hidden[name] = rng.random(len(hidden[name])) < 0.15
         if rng.random() < config.few_share:
@@ -295,7 +295,7 @@ def _hide_acquisitions(
     chosen += list(rng.permutation(crop.day[query_visible])[:2])
     for name in other_sensors:
         # At most two hidden dates of each other sensor, so that its decoder learns too.
-        chosen += list(rng.permutation(parts[name].day[hidden[name] & has_target[name]])[:2])
+        chosen += list(rng.permutation(crops[name].day[hidden[name] & has_target[name]])[:2])
     days = np.unique(np.array(chosen, np.int64))
     # Drawn with repetition, so that every sample has the same number of queries.
     return hidden, rng.choice(days, config.queries) if len(days) else days

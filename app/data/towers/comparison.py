@@ -255,11 +255,11 @@ def _predict_nirv(inputs: ComparisonInputs, observed: xr.DataArray, footprint: F
             " has measured in one year of the scene only, and no other year is left to fit it in.",
         )
     # Leave one year out: k of each year is fitted to the others.
-    parts = []
+    by_year = []
     for year in years:
         predicted = baselines.nirv_par(nirv, radiation, observed, set(years) - {year})
-        parts.append(predicted.sel(time=predicted.time.dt.year == year))
-    return xr.concat(parts, "time")
+        by_year.append(predicted.sel(time=predicted.time.dt.year == year))
+    return xr.concat(by_year, "time")
 
 
 def _predict_p_model(inputs: ComparisonInputs, observed: xr.DataArray, footprint: Footprint) -> xr.DataArray:
