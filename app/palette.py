@@ -12,6 +12,7 @@ HALO = "#ffffff"
 TOWER_COLOUR = "#d55e00"
 COMPONENT_COLOURS = {"PC1": "#d55e00", "PC2": "#009e73", "PC3": "#2f86c9"}
 """Okabe-Ito colours of the principal components: red, green and blue as on the map."""
+# Night-time partitioning, the usual reference, has the tower's own colour.
 GPP_NT_COLOUR, GPP_DT_COLOUR, CLIMATOLOGY_COLOUR = TOWER_COLOUR, "#9b59a6", "#7d8a98"
 """Tower GPP by night-time and by day-time partitioning, and the climatology of the tower's other years."""
 AREA_LINES_COLOUR = "#8fae1b"

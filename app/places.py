@@ -107,6 +107,7 @@ def add_uploaded_places(state: State, data: ExplorerData, name: str, content: by
     outside, beyond = [], []
     for number, place in enumerate(uploaded, 1):
         before = len(state.places)
+        # Colours are what tells places apart in charts: there are no more places than colours.
         if before == len(PLACE_COLOURS):
             beyond.append(place.name or str(number))
             continue
@@ -162,6 +163,7 @@ def read_places(path: Path) -> list[geometries.Region] | list[geometries.Point]:
     if not has_features(path):
         return geometries.read_points(path)
     features, _ = read_features(path)
+    # Content decides and not the suffix: GeoJSON, KML and GeoPackages hold points as well as areas.
     kinds = {(feature.get("geometry") or {}).get("type") for feature in features}
     if not kinds & {"Polygon", "MultiPolygon"}:
         return geometries.read_points(path)

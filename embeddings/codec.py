@@ -36,6 +36,7 @@ class Difference(ArrayArrayCodec):
 
     async def _encode_single(self, chunk_data: Any, chunk_spec: Any) -> Any:
         values = chunk_data.as_numpy_array()
+        # In the values' own dtype: differences wrap around, and sums of them wrap back.
         steps = np.diff(values, axis=self.axis, prepend=values.dtype.type(0))
         return chunk_spec.prototype.nd_buffer.from_numpy_array(steps)
 
@@ -72,6 +73,7 @@ def _accumulate() -> Callable[[np.ndarray, np.ndarray], None]:
                 for feature in range(features):
                     for place in range(places):
                         total[feature, place] += differences[block, feature, step, place]
+                # Features last, as the cube has them: written in the order of memory.
                 for place in range(places):
                     for feature in range(features):
                         sums[block, step, place, feature] = total[feature, place]

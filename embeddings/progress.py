@@ -49,6 +49,7 @@ def run(steps: Generator[Any, None, T], on_progress: Callable[[Any], None] | Non
         if on_progress is not None:
             try:
                 on_progress(step)
+            # Ctrl-C too: the generator then leaves the device and its temporary files at once.
             except BaseException:
                 steps.close()
                 raise

@@ -20,6 +20,7 @@ Command = TypeVar("Command", bound=Callable)
 catalog_option = click.option(
     "--catalog", metavar="C", help="A catalog.yaml (default: the one of the package)."
 )
+# Made once and applied to many commands: a choice has the same words and default everywhere.
 device_option = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
@@ -131,6 +132,7 @@ def check_cluster(workers: int, scheduler: str | None) -> None:
     """
     if workers < 0:
         raise InputError(f"Got --workers {workers}, need 1 or more; choose another number.")
+    # Not a preference of one over the other: each would compute in another place.
     if workers and scheduler:
         raise InputError("Got --workers and --scheduler, need one of them; leave one out.")
     if scheduler and not scheduler.startswith(("tcp://", "tls://", "ws://", "wss://")):
@@ -253,6 +255,7 @@ def training_configuration(
     InputError
         Where a number is below its least.
     """
+    # Checked before PyTorch is imported: a slip in an option is answered at once.
     if min(simulated, season_heads, hidden) < 0 or steps < 1:
         raise InputError(
             "Got --simulated, --season-heads, --hidden or --steps below its least, need 0 or more, and 1 step or more;"

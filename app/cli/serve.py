@@ -73,6 +73,7 @@ def serve(
             raise InputError(
                 f"Got --allow-origin {origin!r}, need HOST or HOST:PORT without a wildcard; correct it."
             )
+    # No query, fragment or empty part: the prefix becomes part of every URL of the page.
     if not re.fullmatch(r"/?([A-Za-z0-9._~%@-]+/)*[A-Za-z0-9._~%@-]*", prefix):
         raise InputError(f"Got --prefix {prefix!r}, need a path such as /user/ada/fluxlens; correct it.")
     login_file = check_login_file(login) if login else None

@@ -39,6 +39,7 @@ def series_chart_table(data: ExplorerData, places: list[Place], chart: str) -> p
     """
     table = chart_table.make_table(data, places, [place.label for place in places])
     if chart == "pc":
+        # Not in ``make_table``: components differ from store to store, and its columns are the same for all.
         scores = [data.place_series(place).pc.values for place in places]  # each (time, component)
         for i in range(scores[0].shape[1]):
             table[f"PC{i + 1}"] = np.concatenate([one[:, i] for one in scores])
@@ -76,6 +77,7 @@ def tower_chart_table(data: ExplorerData, comparison: TowerComparison, chart: st
                     rows.append({"scale": scale, "line": LINES[name]} | scores)
         table = pd.DataFrame(rows)
     elif chart == "cycle":
+        # A leap year: 29 February is a day of the climatology.
         days = pd.date_range("2020-01-01", "2020-12-31").strftime("%m-%d")
         # Of the days that are measured, as in the chart.
         by_line = {name: comparison.climatology(comparison.pair(name)[1]) for name in comparison.lines}

@@ -64,6 +64,7 @@ def share_parts(figures: list[Any]) -> None:
                         for key, setting in value.properties_with_values(include_defaults=False).items()
                         if key != "tickers"
                     }
+                    # By settings and not by identity: HoloViews makes equal models anew for each figure.
                     key = type(value), repr(sorted(settings.items()))
                     setattr(model, name, first.setdefault(key, value))
 
@@ -99,6 +100,7 @@ class ChartTemplate:
             """The same content with another id for each model: a model is in one document only."""
             if isinstance(element, dict):
                 out = {key: rename(value) for key, value in element.items()}
+                # An object, or a reference to one, which is ``{"id": ...}`` alone; other dicts with an id are data.
                 if isinstance(element.get("id"), str) and (
                     element.get("type") == "object" or len(element) == 1
                 ):

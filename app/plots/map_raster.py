@@ -118,6 +118,7 @@ def rasterize(
         array = xr.DataArray(np.asarray(values, "float32"), {"y": y, "x": x}, ("y", "x"))
         return canvas.raster(array, agg=how).values
 
+    # Numbers of classes have no mean.
     how = "mode" if image.style.classes else "mean"
     values = np.stack([aggregate(image.values[..., i], how) for i in range(channels)], axis=-1)
     # A cell is pale where most of its pixels are.

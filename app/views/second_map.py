@@ -59,6 +59,7 @@ class SecondMap:
         state.watch(lambda event: self.plot and self.plot.draw_places(event.new), "places")
 
     def _hold_day(self, _) -> None:
+        # Also when it is let go: the next hold begins with the day then on screen.
         self.held_day = self.state.day
         self.update()
 

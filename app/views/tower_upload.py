@@ -79,11 +79,13 @@ class TowerUpload:
 
     def _start_reading(self, name: str, content: bytes) -> None:
         try:
+            # What is typed and not yet confirmed with Enter counts too: the file is often chosen straight after typing.
             text = self.location.value_input or self.location.value
             lon, lat = parse_location(self.data.scene, text, self.state.pixel)
         except InputError as error:
             self.state.message = str(error)
             return
+        # Scheduled, since the upload's handler cannot wait: the page shows that the file is being read.
         pn.state.execute(partial(self._read, name, content, lon, lat))
 
     async def _read(self, name: str, content: bytes, lon: float, lat: float) -> None:

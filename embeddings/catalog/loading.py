@@ -56,6 +56,7 @@ def open(path: str | Path | None = None) -> Any:
     check(path)
     import intake
 
+    # Neither environment nor shell: a template could read credentials or run a command.
     catalog = intake.open_catalog(str(path.resolve()), ttl=None, getenv=False, getshell=False)
     catalog.autoreload = False  # what was checked is what is used
     return catalog
@@ -76,6 +77,7 @@ def entries(catalog: Any) -> list[Entry]:
     """
     listed = []
     for name in catalog:
+        # Described and not instantiated: a source would open its file.
         facts = _raw_entries(catalog)[name].describe()
         driver = facts["driver"][0] if facts["driver"] else ""
         listed.append(Entry(name, KINDS.get(driver, driver), facts["description"] or ""))

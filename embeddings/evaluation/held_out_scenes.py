@@ -33,6 +33,7 @@ def open_scenes(data: str | Path) -> dict[str, xr.DataTree]:
 def scene_paths(data: str | Path) -> list[Path]:
     """Folders of measured scenes in the folder ``data``, or ``data`` itself."""
     folder = Path(data)
+    # Folders of DeepFeatures exports, which are named by sensor; anything else is one scene.
     inside = folder.is_dir() and [
         f for f in sorted(folder.glob("*")) if f.is_dir() and any(f.glob("S2_*.nc"))
     ]
@@ -62,6 +63,7 @@ def held_out(size_px: int = 32, each: int = 1) -> Steps[dict[str, xr.DataTree]]:
             # Different years, so that no single leap year or calendar decides.
             year = 2018 + (i + k) % 3
             scenes[f"{name}-{k + 1}"] = random_scene(
+                # A seed for each landscape, apart from all others whatever ``each`` is.
                 FIRST_HELD_OUT + i + len(PLACES) * k,
                 size_px,
                 climate=climate,

@@ -46,6 +46,7 @@ def evaluate(
             " saw a cube of --data; give others or leave it away."
         )
     models = {}
+    # Through files, as users train: their cards say what each model learned from.
     with TemporaryDirectory() as folder:
         for name in scenes:
             other_cubes = tuple(str(path) for other, path in paths.items() if other != name)
@@ -54,6 +55,7 @@ def evaluate(
             models[name] = checkpoints.load(out, device)
     sensors = next(iter(models.values())).config.sensors
     own = {name: encoders / f"{name}.safetensors" for name in sensors} if encoders else {}
+    # Encoders are trained once and frozen; what they saw is said beside the scores instead of training them per cube.
     encoders_saw = set.union(
         *(_measured_cubes(own[s] if s in own and own[s].exists() else s) for s in sensors)
     )

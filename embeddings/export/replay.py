@@ -77,10 +77,12 @@ class Replay:
             and all(isinstance(value, int | float) for value in numbers)
             and isinstance(self.made, dict)
             and all(isinstance(value, str) for value in self.made.values())
+            # One kind of place, never both or none.
             and bool(self.points) != bool(self.polygon)
             and len(self.names) in (0, len(self.polygon))
             and all(isinstance(name, str) for name in self.names)
             and len(self.points) <= POINTS_AT_MOST
+            # A bare name: the file of another could else write anywhere.
             and Path(self.out).name == self.out
             and not self.out.startswith(".")
             and Path(self.out).suffix.lower() in SUFFIXES
@@ -189,6 +191,7 @@ def from_export(exported: pd.DataFrame | xr.Dataset, out: str | Path, store: str
         rings = geometries.rings_of([region])
         polygon += [tuple(ring.tolist() for ring in one) for one in rings]
         names += [region.name] * len(rings)
+    # The days that were written: a request may reach beyond the store.
     start, end = exported.attrs["days"].split(" to ")
     made = {name: str(exported.attrs[name]) for name in (*MADE_OF, "software") if name in exported.attrs}
     geometry = {"polygon": tuple(polygon), "names": tuple(names) if any(names) else ()}

@@ -207,8 +207,10 @@ def _of_square(
         has_sigma = "sigma" in box
         for day in range(box.sizes["time"]):
             codes = box["embedding"].values[day]  # (y, x, feature)
+            # Of a store int8 codes; a cube in memory may be dequantised already, with NaN.
             known = codes != FEATURE_MISSING if codes.dtype == np.int8 else np.isfinite(codes)
             values = np.where(known, codes, 0).astype(np.float64)
+            # Days come in order, so that a part of the season is whole when the next one begins.
             if at and season[at] != season[at - 1]:
                 close_month()
             total += values
@@ -230,9 +232,11 @@ def _of_square(
         out = {}
         for i, name in enumerate(features):
             for ending, values in zip(STATISTICS, (mean, std, half_range), strict=True):
+                # Scaled last: all three statistics are linear in the step.
                 out[f"{name}_{ending}"] = values[..., i] * scale[i]
         if sigma_known.any():
             out["sigma_mean"] = sigma / sigma_known
+    # Features are known together; the greatest holds for cubes in which one of them is missing.
     out["days_known"] = known_days.max(-1)
     return out
 

@@ -44,9 +44,11 @@ MASKS: dict[str, str] = {
 OTHER_BANDS = re.compile(
     r"^(B0?1|B0?9|B10|coastal|coastalaerosol|aerosol|cirrus|watervapou?r|wvp|aot|visual|tci)$", re.I
 )
+# Names that no product of Sentinel-2 has, so that one of them is enough to tell.
 LANDSAT = ("qa_pixel", "QA_PIXEL", "pixel_qa", "SR_B4", "lwir11", "qa_radsat")
 LANDSAT_FILE = re.compile(r"(?<![A-Za-z0-9])(?:L[COTEM]0[4-9]|LND0[4-9]|ga_ls[4-9]c?)_|^HLS\.L30\.", re.I)
 """Files of Landsat (USGS, FORCE, Digital Earth) and of harmonised Landsat, whose B5 is near infrared."""
+# What tools put before the name of a band: sensor, level, or kind of correction (Digital Earth, FORCE, MAJA).
 PREFIX = re.compile(
     r"^(?:sentinel[-_ ]?2(?:[-_ ]?l[12][ac])?|s2(?:[-_ ]?(?:l2a|msi|sr))?|s1(?:[-_ ]?grd)?|nbart?|sr|boa|fre|sre)"
     r"[-_ :./]+",

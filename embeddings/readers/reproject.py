@@ -40,6 +40,7 @@ def to_utm(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
     InputError
         The coordinates are no degrees, not evenly spaced, or the pixels are larger than 100 m.
     """
+    # Sorted first: steps below are of ascending longitude and descending latitude, whatever the file's order.
     data = data.sortby("x").sortby("y", ascending=False)
     lon, lat = (np.asarray(data[axis].values, dtype="float64") for axis in ("x", "y"))
     _check_degrees(lon, lat, name)
@@ -71,6 +72,7 @@ def to_utm(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
         fill_values = [
             value for key in FILLS for value in np.ravel(array.attrs.get(key, ())) if _is_finite(value)
         ]
+        # The file's own no-data value, which a later step masks as it does that of the source.
         empty = np.nan if array.dtype.kind == "f" else fill_values[0] if fill_values else 0
         moved = array.isel(where).where(known, np.asarray(empty).astype(array.dtype))
         out[one] = moved.rename(row="y", col="x").assign_attrs(array.attrs)
@@ -104,6 +106,7 @@ def _check_degrees(lon: np.ndarray, lat: np.ndarray, name: str) -> None:
 
 def _utm_grid(west: float, east: float, south: float, north: float, size_m: float) -> Grid:
     """The grid of the UTM zone of the middle of a box, degrees, that encloses the box."""
+    # Also of a source that counts from 0 to 360: zones are counted from 180 degrees west.
     middle_lon = ((west + east) / 2 + 180) % 360 - 180
     zone = int((middle_lon + 180) // 6) + 1
     crs = f"EPSG:{(32600 if (south + north) / 2 >= 0 else 32700) + zone}"

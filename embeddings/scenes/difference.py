@@ -64,6 +64,7 @@ def changed_acquisitions(
 
 def _check_same_pixels(old: xr.DataTree, new: xr.DataTree, name: str) -> None:
     """InputError where two nodes of a sensor differ in CRS, pixels or bands."""
+    # By name and not by text: the same CRS is written as WKT in several ways.
     same = crs_name(old.to_dataset()) == crs_name(new.to_dataset())
     for coord in ("band", "y", "x"):
         same = same and np.array_equal(old[coord].values, new[coord].values)
@@ -86,6 +87,7 @@ def _image_digests(node: xr.DataTree) -> dict[int, list[bytes]]:
         for variable in pixels:
             values = variable.isel(time=block).transpose("time", ...).compute(scheduler="synchronous").values
             for image, digest in zip(values, hashes, strict=True):
+                # Canonical: NaN has many bit patterns, and -0 equals 0.
                 digest.update(canonical_bytes(np.asarray(image)))
         for day, digest in zip(days[block].tolist(), hashes, strict=True):
             digests[day].append(digest.digest())

@@ -23,6 +23,7 @@ def clip_saturated(reflectance: xr.DataArray) -> xr.DataArray:
     xarray.DataArray
         The same, at most 2.
     """
+    # Clipped and not masked: whether it is cloud is for the mask to say, and snow is bright too.
     saturated = (reflectance > SATURATION) & (reflectance < 100)
     return reflectance.where(~saturated, np.float32(SATURATION))
 
@@ -81,6 +82,7 @@ def round_scene(scene: xr.DataTree) -> xr.DataTree:
     for name, node in NODES.items():
         dataset = datasets.get(f"/{name}")
         for variable in node.variables if dataset is not None else ():
+            # Only what is stored as int16: other variables come back as they were.
             if variable.step and variable.name in dataset:
                 dataset[variable.name] = xr.apply_ufunc(
                     round_to_step,

@@ -99,6 +99,7 @@ def scene_fault(scene: xr.DataTree) -> str:
     node = scene["s2"]
     values = node["reflectance"]
     names = [str(name) for name in values["band"].values]
+    # The narrow band first: 20 m, as the red edge and short-wave bands that may stand in below.
     near_infrared = next((name for name in ("B8A", "B08") if name in names), "")
     dark, least_offset = ["B02", "B04"], LEAST_OFFSET
     if not set(dark) <= set(names):
@@ -110,6 +111,7 @@ def scene_fault(scene: xr.DataTree) -> str:
         "time": np.unique(np.linspace(0, count - 1, min(count, SAMPLE_DATES)).astype(int))
     }
     for dim in ("y", "x"):
+        # One square of each date: it lies in few chunks, where scattered pixels would touch them all.
         first = max(0, (values.sizes[dim] - SAMPLE_PX) // 2)
         box[dim] = slice(first, first + SAMPLE_PX)
     try:

@@ -89,6 +89,7 @@ class SeriesGpp:
         keys = []
         for member in members:
             key = None if None in self.weather else str(self.table.ids[member])
+            # Latitude as a whole number of steps: floats that differ in their last digit would be different places.
             keys.append((key, round(float(self.table.lat[member]) / LAT_STEP_DEG)))
         known = [at for at, (key, _) in enumerate(keys) if key in self.weather]
         # Series of one place side by side, so that a group has few places and their day terms are computed once.
@@ -119,6 +120,7 @@ class SeriesGpp:
         row names its line: a cube and a call per series cost 10 ms, as much as 800 of its pixel-days.
         """
         places = {key: self._place(key) for key in dict.fromkeys(keys)}
+        # Where each place's days begin in the table; less its first day, a row's day alone leads to its line.
         begin = np.cumsum([0, *(len(place.sw) for place in places.values())])[:-1]
         line_of = {key: int(at) - place.first for (key, place), at in zip(places.items(), begin, strict=True)}
         line = torch.from_numpy(np.repeat([line_of[key] for key in keys], size) + day)  # (row,)
@@ -137,6 +139,7 @@ class SeriesGpp:
                 mean, spread, _ = predict_block(
                     line[start : start + CHUNK], steps, torch.from_numpy(pixel)[:, None]
                 )
+                # From the standard deviation to half of the 90 % band, as maps have it.
                 half = NORMAL_90 * self.head.net.widen * spread
                 chunks.append(tuple(block[:, 0].numpy() for block in (mean, mean - half, mean + half)))
         return {
@@ -152,6 +155,7 @@ class SeriesGpp:
             at = slice(None) if name is None else [self._position[name]]
             first, last = int(self.first[at].min()), int(self.last[at].max())
             days = pd.DatetimeIndex(from_epoch_day(np.arange(first, last + 1)))
+            # The oldest first: dicts keep the order in which keys came.
             while len(self._places) >= PLACES_KEPT:
                 self._places.pop(next(iter(self._places)))
             self._places[key] = PlaceDrivers(
@@ -231,6 +235,7 @@ def _warn_uncovered_days(table: SeriesTable, weather: dict[str | None, xr.Datase
         time = known.get(None, known.get(str(one)))
         if time is not None:
             days += int(last[at] - first[at] + 1)
+            # Days of weather inside the series, of which each counts once: ``time`` is sorted and without repeats.
             covered += int(np.searchsorted(time, last[at], "right") - np.searchsorted(time, first[at]))
     if covered < days:
         begin = from_epoch_day(np.array([min(time[0] for time in known.values())]))[0]

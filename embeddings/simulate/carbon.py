@@ -54,6 +54,7 @@ def efficiency(weather: Weather, c4: bool = False) -> np.ndarray:
     from pyrealm.pmodel import PModel, PModelEnvironment
 
     tair = smooth(weather.tair, ACCLIMATION_DAYS)
+    # hPa to Pa; the P-model divides by a root of VPD, so that it is kept off zero.
     vpd_pa = np.clip(smooth(weather.vpd, ACCLIMATION_DAYS) * 100, 50, 6000)
     with warnings.catch_warnings():
         # pyrealm announces its new default quantum yield, and warns of ``where`` without ``out`` inside itself.
@@ -67,7 +68,9 @@ def efficiency(weather: Weather, c4: bool = False) -> np.ndarray:
             ppfd=np.ones(tair.shape),
         )
         model = PModel(env, method_optchi="c4" if c4 else "prentice14")
+    # NaN where the P-model has no solution: nothing grows there.
     lue = np.nan_to_num(np.asarray(model.lue, dtype=float), nan=0.0)
+    # Two factors: leaves harden with the recent past, and stop on a day of frost.
     frost_factor = np.clip((tair + 1.5) / 7.0, 0, 1) * np.clip((weather.tair + 6) / 8.0, 0, 1)
     diffuse = 0.88 + 0.25 * np.clip(weather.cloud, 0, 1)  # soft light reaches more leaves (Gu et al. 2002)
     return CANOPY_OVER_LEAF * lue * frost_factor * diffuse

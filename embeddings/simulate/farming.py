@@ -141,4 +141,5 @@ def in_window(season_day: float, start: np.ndarray | float, length_days: float) 
     -------
     bool of the shape of ``start``.
     """
+    # Modulo a year: a window that opens in December closes in January.
     return (season_day - start) % YEAR_DAYS < length_days

@@ -29,6 +29,7 @@ from fluxlens.embeddings.simulate.canopy import (
 
 GOLDEN_FILE = Path(__file__).parents[2] / "tests" / "golden" / "canopy.json"
 WAVELENGTH_NM = np.arange(400, 2501)
+# Far apart: the difference of their reflectances, by which c is found, stands well above rounding.
 SOILS = (0.1, 0.5)
 """Two soil reflectances; with black soil, three points fix a, b and c."""
 
@@ -75,6 +76,7 @@ def terms(
         cm=leaf.dry_matter_g_cm2,
         lai=lai,
         lidfa=leaf.mean_angle_deg,
+        # Campbell's ellipsoid, which has the mean angle as its one parameter.
         typelidf=2,
         hspot=leaf.hotspot,
         tts=sun_deg,
@@ -120,6 +122,7 @@ def cell(
     black = weight @ t["rso"]
     # Reflectances over black and two grey soils solve a + b s / (1 - c s) for a, b and c.
     low, high = ((weight @ over_soil(t, s) - black) / s for s in SOILS)
+    # Clipped: a thin canopy leaves a quotient of two near zeros, and 1 - c s must stay positive for any soil and snow.
     c = np.clip((high - low) / (SOILS[1] * high - SOILS[0] * low), 0, 0.9)
     b = high * (1 - c * SOILS[1])
     par = WAVELENGTH_NM <= 700

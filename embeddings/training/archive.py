@@ -128,5 +128,6 @@ def _target_valid(scene: xr.DataTree, name: str, series: AcquisitionSeries) -> n
     target_valid = series.valid & (series.valid.mean((1, 2)) >= 0.5)[:, None, None]
     node = scene[name]
     if "cloud_truth" in node and node["cloud_truth"].shape == target_valid.shape:
+        # The simulator knows its clouds. What is shown keeps the mask's mistakes all the same.
         target_valid = series.valid & ~node["cloud_truth"].values.astype(bool)
     return target_valid

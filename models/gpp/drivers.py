@@ -104,6 +104,7 @@ class Normalisation:
         array
             The same shape, about -2..2.
         """
+        # The logarithm first: VPD is skewed, and its scaled values would reach far beyond 2.
         return ((np.log1p(value) if self.log1p else value) - self.centre) / self.scale
 
     def denormalise(self, value: Values) -> Values:

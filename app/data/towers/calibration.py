@@ -44,10 +44,12 @@ def calibrate(
     InputError
         Where fewer than three days are measured and predicted, or no head predicts here.
     """
+    # A calibration belongs to a head; of a predictor that a notebook hands in nobody knows which it is.
     if scene.predictor is not gpp.predict:
         raise InputError(
             "Got a scene without GPP of the shipped head, need it to calibrate; embed the scene again."
         )
+    # Over the footprint and not the pixel of the mast: a tower measures what the wind brings.
     predicted = predict_over(scene, SeriesReader(scene, imagery), footprint)
     weights = gpp.load_for(scene.attrs).digest
     return gpp.calibrate_series(
