@@ -153,15 +153,7 @@ def embed(
     if tiles is not None:
         _report_tiles(out, place, list(snapshot), pixel_days)
         return
-    # The days of the store, not of the request, which may reach beyond the scene.
-    written = store.Store.open(place, snapshot)
-    if not pixel_days:
-        print(f"{out} is whole already, nothing to do; snapshot {snapshot}")
-        return
-    print(
-        f"{out}: {len(written.days)} days of {written.grid.ny} x {written.grid.nx} pixels, snapshot {snapshot}"
-        + extrapolated_note(written)
-    )
+    _report_store(out, place, snapshot, pixel_days)
 
 
 def _add_weather(opened: xr.DataTree, scene: str, weather: str) -> None:
@@ -208,6 +200,21 @@ def _check_free(place: Location) -> None:
             f"Got --out {place}, which exists already, need a new folder for --tiles, or --resume to go on with it;"
             " choose another or remove it."
         )
+
+
+def _report_store(out: str, place: Location, snapshot: str, pixel_days: int) -> None:
+    """Say what was written, or that there was nothing to do."""
+    from fluxlens.embeddings import store
+
+    # The days of the store, not of the request, which may reach beyond the scene.
+    written = store.Store.open(place, snapshot)
+    if not pixel_days:
+        print(f"{out} is whole already, nothing to do; snapshot {snapshot}")
+        return
+    print(
+        f"{out}: {len(written.days)} days of {written.grid.ny} x {written.grid.nx} pixels, snapshot {snapshot}"
+        + extrapolated_note(written)
+    )
 
 
 def _report_tiles(out: str, place: Location, names: list[str], pixel_days: int) -> None:

@@ -212,17 +212,9 @@ def export_points(
         from fluxlens.embeddings.gpp import load_calibration
 
         fitted = load_calibration(calibration)
-    resolved = find_embeddings(store, catalog)
     has_place = bool(at or points or polygon)
-    # Cubes that others published are read like a store, but have no snapshot that a replay could name.
-    opened = open_feature_cube(resolved)
-    if opened is None:
-        opened = open_store(resolved, snapshot)
-    elif replay or snapshot or calibration or not has_place:
-        raise InputError(
-            "Got a feature cube with --replay, --snapshot or --calibration or without a place, need --at, --points or"
-            " --polygon alone; it is a plain file itself."
-        )
+    needs_store = bool(replay or snapshot or calibration or not has_place)
+    opened = _open_cube(store, catalog, snapshot, needs_store)
     if fitted is not None:
         opened.calibration = fitted
     if not has_place:
@@ -250,6 +242,21 @@ def export_points(
         write_replay(request, written, path, store, replay)
     print(f"{out}: {line}")
     return None
+
+
+def _open_cube(store: str, catalog: str | None, snapshot: str | None, needs_store: bool) -> Any:
+    """The store, or a feature cube that others published; InputError for one where options need a store."""
+    resolved = find_embeddings(store, catalog)
+    # Cubes that others published are read like a store, but have no snapshot that a replay could name.
+    opened = open_feature_cube(resolved)
+    if opened is None:
+        return open_store(resolved, snapshot)
+    if needs_store:
+        raise InputError(
+            "Got a feature cube with --replay, --snapshot or --calibration or without a place, need --at, --points or"
+            " --polygon alone; it is a plain file itself."
+        )
+    return opened
 
 
 def export_summary(
