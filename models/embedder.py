@@ -183,6 +183,7 @@ class Embedder(nn.Module):
         FusionOutput
             Of each area, day and pixel.
         """
+        # Days come from the CPU in most callers; the buffer says where the weights are now.
         return self.fusion.query(series, days.to(self.scale.device), causal)
 
     def sigma(self, output: FusionOutput) -> Float[Tensor, "a q p"]:

@@ -76,6 +76,7 @@ class Viewport:
         spans = []
         for (low, high), size in zip((rows, cols), shape, strict=True):
             extra = (high - low) * margin
+            # At least one pixel, also of a view that lies beside the scene: an empty image cannot be drawn.
             low, high = max(0.0, min(low - extra, size - 1)), min(float(size), max(high + extra, 1))
             spans.append((low, max(high, low + 1), size))
         level = 1

@@ -16,6 +16,7 @@ DARK = "#16202c"
 def map_marks() -> list[Mark]:
     """The marks of the map, from the lowest to the highest: basemap, layer, computed box, outlines, markers."""
     points, lines = ("x", "y", "colour"), ("xs", "ys", "colour")
+    # Open markers: the pixel below stays visible.
     ring = {"size": 20, "fill_alpha": 0}
     square = {"marker": "square", "line_color": DARK, "line_width": 1}
     return [

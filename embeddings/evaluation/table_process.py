@@ -102,6 +102,7 @@ class TableProcess:
         table = table[table["gpp"].notna()]
         x, imputer, y, site = _training_tensors(table, groups)
         index = torch.from_numpy(table_features.group_index(groups))
+        # Several kernels: how smooth GPP is in its drivers nobody knows, and the mixture is wider where they differ.
         processes = [SiteGaussianProcess(index, kernel).fit(x, y, site, steps) for kernel in kernels]
         return cls(processes, imputer, groups=groups).calibrate(table[by])
 
@@ -179,6 +180,7 @@ def gpp_with_band(mean: np.ndarray, spread: np.ndarray, interval_scale: float) -
     """
     half = NORMAL_90 * interval_scale * spread
     return {
+        # The median: a square of the mean root, without its variance.
         "gpp": np.square(np.maximum(mean, 0)),
         "gpp_lo": signed_square(mean - half),
         "gpp_hi": signed_square(mean + half),

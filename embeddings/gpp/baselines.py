@@ -39,6 +39,7 @@ def nirv(reflectance: xr.DataArray) -> xr.DataArray:
     if near_infrared is None or "B04" not in bands:
         raise InputError(f"Got bands {', '.join(bands)}, need B04 and B8A or B08 for NIRv; add them.")
     red, nir = (reflectance.sel(band=name, drop=True) for name in ("B04", near_infrared))
+    # A sum at or below zero, as of deep shadow, would turn the sign of NDVI.
     out = (nir - red) / (nir + red).where(nir + red > 0) * nir
     return out.rename("nirv").assign_attrs(units="1", long_name="near-infrared reflectance of vegetation")
 
@@ -149,8 +150,10 @@ def p_model(
             fapar=np.ones(tair.shape),
             ppfd=np.ones(tair.shape),
         )
+        # Of one mol of absorbed photons: absorbed light is multiplied below, so that fAPAR and PPFD are 1 here.
         lue = np.nan_to_num(np.asarray(PModel(env, method_optchi="prentice14").lue, dtype="float64"))
     photons = sw_in * 86400 * PAR_MOL_PER_J  # mol m-2 d-1
+    # By the temperature as given: the clipped one never reaches frost.
     return np.where(tair > 0, fapar * photons * lue, 0.0)
 
 

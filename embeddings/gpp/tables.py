@@ -41,6 +41,7 @@ def read(path: str | Path, need_gpp: bool = False, resolution_m: float | None = 
         When the file is missing or not such a table.
     """
     try:
+        # pandas first, for plain files of any size; codes of sites such as 007 stay text.
         raw = pd.read_csv(path, dtype={"SITE_ID": str, "site": str})
     except FileNotFoundError as error:
         raise InputError(f"Got {path}, which does not exist, need a CSV file; check the path.") from error
@@ -136,7 +137,9 @@ def _numbers(column: pd.Series) -> np.ndarray:
 
 def _check_units(table: pd.DataFrame) -> None:
     bands = table[list(BANDS)].stack()
+    # The median: single bright pixels of snow or cloud may exceed 1.
     if (middle := bands.median()) > 2:
+        # Percent, or the digital numbers of products.
         divisor = 100 if middle < 100 else 10_000
         raise InputError(f"Got bands above 2, need reflectance 0-1; divide by {divisor}.")
     if len(bands) and (high := bands.quantile(0.99)) < DARKEST:

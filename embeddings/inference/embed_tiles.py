@@ -46,6 +46,7 @@ def cut_windows(grid: Grid, tile_px: int) -> dict[str, tuple[slice, slice]]:
             f" {max(1, round(tile_px / ALIGN_PX)) * ALIGN_PX}."
         )
     spans = [[slice(a, min(a + tile_px, size)) for a in range(0, size, tile_px)] for size in grid.shape]
+    # Padded with zeros, so that names sort as tiles lie.
     digits = len(str(max(map(len, spans)) - 1))
     return {
         f"tile_{i:0{digits}d}_{j:0{digits}d}": (rows, cols)
@@ -144,6 +145,7 @@ def embed_tiles(
                 break
             yield None if block is None else FinishedBlock(block.pixel_days, before + block.done, total)
         before += counts[name]
+        # Also of a store that was whole already and yielded nothing.
         yield FinishedBlock(0, before, total)
     if not isinstance(place, ObjectUrl):
         with atomic_path(place / CATALOG) as temporary:

@@ -51,6 +51,7 @@ class TableWriter:
                 metadata = {key: str(value) for key, value in self.attrs.items()}
                 schema = arrow.schema.with_metadata({**(arrow.schema.metadata or {}), **metadata})
                 self._parquet = pq.ParquetWriter(self.path, schema)
+            # Cast: a part whose column is all missing would else come with the type null.
             self._parquet.write_table(arrow.cast(self._parquet.schema), row_group_size=PART_ROWS)
             return
         self._append_csv(table)
@@ -65,6 +66,7 @@ class TableWriter:
         for name in map(str, table.columns):
             column = table[name]
             if pd.api.types.is_datetime64_any_dtype(column.dtype):
+                # Days alone: all rows are at midnight UTC, and a clock would be noise.
                 columns[name] = pa.array(column.to_numpy().astype("datetime64[D]"))
             elif pd.api.types.is_float_dtype(column.dtype):
                 # Shortest text that gives the same float32; missing values are empty cells.
@@ -76,6 +78,7 @@ class TableWriter:
         new = not self.path.exists()
         with self.path.open("ab") as file:
             if new:
+                # White space joined: a line break in a value would end the comment and begin a row.
                 lines = [" ".join(f"# {key}: {value}".split()) for key, value in self.attrs.items()]
                 file.write("".join(f"{line}\n" for line in [*lines, ",".join(columns)]).encode())
             # Its style "needed" puts quotes around all text, so it is chosen where a cell has a mark to protect.

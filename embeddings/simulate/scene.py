@@ -108,6 +108,7 @@ def _gridded(dataset: xr.Dataset, grid: Grid) -> xr.Dataset:
 
 def _streams(request: Request) -> dict[str, np.random.Generator]:
     """One independent random stream per subject, so that adding the truth or Landsat changes nothing else."""
+    # The order is fixed: spawned seeds go by position.
     names = ("land", "weather", "growth", "s2", "s1", "tower", "landsat8")
     # CRC of the climate's name, since hash() differs from process to process.
     seeds = np.random.SeedSequence([request.seed & 0xFFFFFFFF, zlib.crc32(request.climate.encode())]).spawn(

@@ -100,6 +100,7 @@ def grow(
     for day, today in enumerate(days):
         fields.manage(today)
         trees.accumulate_chill(today)
+        # Of yesterday's water, since today's depends on the leaves computed below.
         stress = soil.stress
         # Vigour follows water stress with a memory of 18 days: a dry week does not yet thin the canopy.
         vigour += (0.25 + 0.75 * stress - vigour) / 18
@@ -112,6 +113,7 @@ def grow(
             state = np.where(is_kind, np.array(of_kind), state)  # (lai green cab, unit)
         lai, green, cab = state
         lai = np.where(cover == WATER, 0, lai)
+        # Last of the day: tomorrow's stress follows from the water that today's leaves took.
         soil.pass_day(today, lai, green)
 
         out["lai"][:, day], out["green"][:, day], out["cab"][:, day] = lai, green, cab

@@ -49,6 +49,7 @@ class Request:
     """Name of the detector that says what is clear, as in ``embeddings.clear``."""
 
     def __post_init__(self) -> None:
+        # UTM ends there; the poles have grids of their own.
         if not (-180 <= self.lon <= 180 and -80 <= self.lat <= 84):
             raise InputError(
                 f"Got lon {self.lon:g}, lat {self.lat:g}, need -180 to 180 and -80 to 84 (UTM); "
@@ -71,6 +72,7 @@ class Request:
             )
         if self.s1 not in S1_PRODUCTS:
             raise InputError(f"Got s1 {self.s1!r}, need one of {', '.join(S1_PRODUCTS)}; choose one.")
+        # Raises for an unknown name: the mask is applied last, when hours of fetching are done.
         cloud_mask.detector(self.clear)
 
     @property
@@ -86,6 +88,7 @@ class Request:
         crs = f"EPSG:{(32600 if self.lat >= 0 else 32700) + zone}"
         x, y = Grid(crs, 0, 0, 10.0, 1, 1).xy(self.lon, self.lat)
         left, top = (
+            # Moved by up to half a pixel of 20 m, so that tiles of Sentinel-2 need no resampling.
             round(edge / STEP_M) * float(STEP_M) for edge in (x - self.size_m / 2, y + self.size_m / 2)
         )
         return Grid(crs, left, top, 10.0, self.size_m // 10, self.size_m // 10)
