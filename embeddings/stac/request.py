@@ -89,7 +89,8 @@ class Request:
         x, y = Grid(crs, 0, 0, 10.0, 1, 1).xy(self.lon, self.lat)
         left, top = (
             # Moved by up to half a pixel of 20 m, so that tiles of Sentinel-2 need no resampling.
-            round(edge / STEP_M) * float(STEP_M) for edge in (x - self.size_m / 2, y + self.size_m / 2)
+            round(edge / STEP_M) * float(STEP_M)
+            for edge in (x - self.size_m / 2, y + self.size_m / 2)
         )
         return Grid(crs, left, top, 10.0, self.size_m // 10, self.size_m // 10)
 
