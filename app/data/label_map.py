@@ -78,7 +78,8 @@ def predict_labels(
         counts = np.bincount(values, minlength=len(fitted.style.classes))
         shares = tuple((counts / values.size).tolist())
     values = values.reshape(*similarity.scene.shape(viewport), 1).astype("float32")
-    return LayerImage(values, fitted.style, fitted.caption, None, shares, fitted.score)
+    when = format_date(day) if day else similarity.period_label
+    return LayerImage(values, fitted.style, fitted.caption, None, shares, fitted.score, when)
 
 
 def _fit_classes(labels: tuple[Label, ...], features: np.ndarray) -> tuple[np.ndarray, LayerStyle, str]:

@@ -33,6 +33,13 @@ class LayerStyle:
     """Colours #rrggbb of class 0, 1, ...; then the one channel holds class numbers."""
     names: tuple[str, ...] = ()
     """Names of the classes, where the user gave them; else classes are numbered."""
+    value_name: str = ""
+    """What the one value is called for people, where the channel's name is that of a variable."""
+
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """Names of the channels for people."""
+        return (self.value_name,) if self.value_name else self.channels
 
     def class_label(self, index: int) -> str:
         """Label of class ``index`` (0, 1, ...) in the legend: counted from 1, with its name where it has one."""
@@ -130,10 +137,17 @@ class LayerImage:
     """Share of all pixels in each class, 0-1."""
     score: str = ""
     """Cross-validated accuracy as a sentence, where the layer is fitted to labels."""
+    when: str = ""
+    """Day or period of the values, where the caption says more than that."""
 
     @property
     def nbytes(self) -> int:
         return self.values.nbytes + (0 if self.masked is None else self.masked.nbytes)
+
+    @property
+    def date(self) -> str:
+        """Day or period of the values, for the hover."""
+        return self.when or self.caption
 
 
 def format_date(day) -> str:

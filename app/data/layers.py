@@ -142,8 +142,9 @@ class MapLayers:
 
     def _make_true_colour(self, key: LayerKey, viewport: Viewport | None) -> LayerImage:
         values, clear, acquired = self.imagery.true_colour(key.day, viewport)
-        caption = f"Sentinel-2 as seen on {format_offset(acquired, key.day)}"
-        return LayerImage(values, self.style("true"), caption, ~clear)
+        date = format_offset(acquired, key.day)
+        caption = f"Sentinel-2 as seen on {date}"
+        return LayerImage(values, self.style("true"), caption, ~clear, when=date)
 
     def _make_pca(self, key: LayerKey, viewport: Viewport | None) -> LayerImage:
         if key.day is None:
@@ -183,7 +184,11 @@ class MapLayers:
             return predict_labels(self._fitted(key.day, key.labels), self.similarity, key.day, viewport)
         # Before there are two kinds of labels the map shows the embedding, on which pixels can be chosen.
         embedding = self.image(LayerKey("pca", key.day or self.scene.first), viewport)
-        return replace(embedding, caption="type a class or a number, and tap pixels of two kinds or more")
+        return replace(
+            embedding,
+            caption="type a class or a number, and tap pixels of two kinds or more",
+            when=embedding.date,
+        )
 
     def _make_sigma(self, key: LayerKey, viewport: Viewport | None) -> LayerImage:
         return self._image_of(self.scene.cube(key.day, viewport).sigma.values, key)
@@ -252,11 +257,15 @@ class MapLayers:
     def _style_gpp(self) -> LayerStyle:
         fitted = self.scene.calibration
         label = "GPP" if fitted is None else f"GPP, calibrated with {fitted.name}"
-        return LayerStyle(label, "gC m⁻² d⁻¹", ("gpp",), (0.0,), (self._gpp_tops[0],), palette="CET_CBL2")
+        return LayerStyle(
+            label, "gC m⁻² d⁻¹", ("gpp",), (0.0,), (self._gpp_tops[0],), palette="CET_CBL2", value_name="GPP"
+        )
 
     def _style_band_width(self) -> LayerStyle:
         label, high = "Width of the 90 % band", (self._gpp_tops[1],)
-        return LayerStyle(label, "gC m⁻² d⁻¹", ("gpp_hi−gpp_lo",), (0.0,), high, palette="CET_CBL1")
+        return LayerStyle(
+            label, "gC m⁻² d⁻¹", ("gpp_hi−gpp_lo",), (0.0,), high, palette="CET_CBL1", value_name=label
+        )
 
     def _style_sigma(self) -> LayerStyle:
         top = math.ceil(np.nanpercentile(self.scene.sample.sigma.values, 99) * 100) / 100

@@ -87,7 +87,7 @@ class PixelSimilarity:
             label = "Similarity to the mean of the area"
         style = LayerStyle(label, "", ("cosine",), (0.0,), (1.0,), palette="CET_L17")
         caption = f"{when}: {share:.0%} of pixels at {threshold:.2f} or above"
-        return LayerImage(values[..., None], style, caption, values < threshold)
+        return LayerImage(values[..., None], style, caption, values < threshold, when=self._date(day))
 
     def cluster_image(self, day: dt.date | None, count: int, viewport: Viewport | None = None) -> LayerImage:
         """k-means classes, values 0 .. ``count`` - 1.
@@ -117,7 +117,11 @@ class PixelSimilarity:
             else f"k-means {self.period_label}"
         )
         values = classes.reshape(*self.scene.shape(viewport), 1).astype("float32")
-        return LayerImage(values, style, caption, shares=tuple(shares.tolist()))
+        return LayerImage(values, style, caption, shares=tuple(shares.tolist()), when=self._date(day))
+
+    def _date(self, day: dt.date | None) -> str:
+        """The day, or the whole period, as the hover has it."""
+        return format_date(day) if day else self.period_label
 
     # --- features for fitting labels ---
 

@@ -174,7 +174,7 @@ class _Map:
         image = self.read(viewport, self._pick_day(day))
         raster = rasterize(self.grid, viewport, image, self._screen_px_m(x_range, y_range, width, height))
         style, cell, bounds = image.style, raster.describe_cell(), raster.extent
-        self.origin = [("date", image.caption), *([("mean of", cell)] if cell else [])]
+        self.origin = [("date", image.date), *([("mean of", cell)] if cell else [])]
         title = make_title(", ".join(filter(None, (style.label, image.caption))), self.simulated)
         if len(style.channels) > 1:
             rgba = raster.shade()
@@ -301,8 +301,8 @@ def _make_hover(grid: Grid, image: LayerImage) -> Any:
     elif style.classes:
         names = [style.class_label(i) for i in range(len(style.classes))]
         formatters["@image"] = CustomJSHover(args={"names": names}, code="return names[value] ?? 'unknown';")
-        values = [(style.channels[0], "@image{custom}")]
+        values = [(style.value_names[0], "@image{custom}")]
     else:
-        values = [(style.channels[0], f"@image{{0.000}} {style.unit}".strip())]
+        values = [(style.value_names[0], f"@image{{0.000}} {style.unit}".strip())]
     tooltips = [*values, ("x, y", "$snap_x{0} m, $snap_y{0} m"), ("lat, lon", "$x{custom}")]
     return HoverTool(tooltips=tooltips, formatters=formatters)

@@ -9,6 +9,7 @@ from bokeh.events import RangesUpdate, SelectionGeometry, Tap
 from bokeh.models import (
     BoxSelectTool,
     CrosshairTool,
+    CustomJSHover,
     HoverTool,
     LassoSelectTool,
     PanTool,
@@ -39,6 +40,8 @@ from fluxlens.embeddings.geometry import Grid
 
 UNDER_BOX_ALPHA = 0.35
 """Opacity of the image under a box that is being computed."""
+WIDE_RANGE = 5.0
+"""Layers whose colours span at least that much of their unit are read with two digits, others with three."""
 MARKER_REACH = 0.018
 """A tap within this share of the map's width from the tower means the tower."""
 READ_PER_SCREEN_PX = 1.5
@@ -112,6 +115,7 @@ class MapPlot:
         self._stale = True
         # Counts movements of the view, so that a sharper image that comes late is dropped.
         self._moves = 0
+        self._class_names: CustomJSHover | None = None
         left, bottom, right, top = grid.extent
         # What explorer.map composes are the same marks.
         self.chart = copy_charts("map", draw_map)["map"]
@@ -316,15 +320,14 @@ class MapPlot:
         image = self.make_image(viewport)
         # A scene that is sent whole keeps its own pixels: the browser zooms into them without the server.
         raster = rasterize(self.grid, viewport, image, self._screen_px_m if viewport else 0.0)
-        values, style = raster.image.values, raster.image.style
+        values = raster.image.values
         layer = {"layer": {"rgba": raster.shade(self.colour(raster.image).style), "extent": raster.extent}}
         data = dict(zip(IMAGE_COLUMNS, source_columns(self.chart.marks[1], layer), strict=True))
         blank = np.zeros((1, 1), "float32")
         data |= {f"v{i}": [blank] for i in range(3)}
         # Values travel with the colours, for the hover: the browser needs no question to the server.
-        shown = values + 1 if style.classes else values  # classes are counted from 1, as in the legend
         # Bokeh's first row is the southern one, the grid's the northern one.
-        data |= {f"v{i}": [np.ascontiguousarray(shown[::-1, :, i])] for i in range(values.shape[-1])}
+        data |= {f"v{i}": [np.ascontiguousarray(values[::-1, :, i])] for i in range(values.shape[-1])}
         return raster, data
 
     def _show(self, raster: MapRaster, data: dict) -> None:
@@ -332,17 +335,36 @@ class MapPlot:
         self.raster, self.image.data, self._stale = raster, data, False
         style = self.image_shown.style
         unit = f" {style.unit}" if style.unit and len(style.channels) == 1 else ""
-        digits = "{0}" if style.classes else "{0.000}"
+        # As many digits as the colours can tell apart: 4.85 of 16 gC m-2 d-1, 0.031 of 0.08.
+        digits = "0.[00]" if style.high[0] - style.low[0] >= WIDE_RANGE else "0.000"
+        form = "custom" if style.classes else digits
         cell = raster.describe_cell()
         tips = [
-            *((name, f"@v{i}{digits}{unit}") for i, name in enumerate(style.channels)),
-            *([("mean of", cell)] if cell else []),
-            ("on", self.image_shown.caption.removeprefix("on ")),
-            ("at", "$x{custom}"),
+            *((name, f"@v{i}{{{form}}}{unit}") for i, name in enumerate(style.value_names)),
+            ("date", self.image_shown.date),
+            ("place", "$x{custom}"),
+            ("most frequent of" if style.classes else "mean of", cell)
+            if cell
+            else ("of", f"one pixel of {self.grid.size_m:g} m"),
         ]
+        self._format_classes(style)
         # Setting tooltips anew closes an open one; it is done only when their text changes.
         if self.hover.tooltips != tips:
             self.hover.tooltips = tips
+
+    def _format_classes(self, style: LayerStyle) -> None:
+        """Have the hover write the names of classes, as the legend does, in place of their numbers."""
+        formatters = {name: made for name, made in self.hover.formatters.items() if name != "@v0"}
+        if style.classes:
+            names = [style.class_label(i) for i in range(len(style.classes))]
+            # Made with the first layer of classes: pages that show none have one model less.
+            if self._class_names is None:
+                self._class_names = CustomJSHover(code="return names[value] ?? 'no data';")
+            if self._class_names.args != {"names": names}:
+                self._class_names.args = {"names": names}
+            formatters["@v0"] = self._class_names
+        if self.hover.formatters != formatters:
+            self.hover.formatters = formatters
 
     def recolour(self) -> None:
         """Show the numbers on screen in other colours: nothing is read or aggregated, and only colours are sent."""

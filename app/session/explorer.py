@@ -59,8 +59,9 @@ COMPUTED_ENTRY = re.compile(rf"{ENTRY_PREFIX}[0-9a-f]{{12}}")
 _COLUMNS = """
 :host { flex: 1 1 auto !important; display: grid !important; gap: 12px; align-items: stretch;
   grid-template-columns: minmax(330px, 46fr) minmax(380px, 54fr); grid-template-rows: 1fr; }
-/* two maps need more room than the charts beside them */
-@media (min-width: 1100px) { :host(.split) { grid-template-columns: minmax(330px, 62fr) minmax(380px, 38fr); } }
+/* two maps need more room than the charts beside them, as far as the height of the window lets them use it */
+@media (min-width: 1100px) { :host(.split) { grid-template-columns:
+  minmax(330px, clamp(46%, calc(max(100vh - 300px, 260px) * 2 * NX / NY + 40px), 61%)) minmax(380px, 1fr); } }
 @media (max-width: 780px) { :host { grid-template-columns: minmax(0, 1fr); grid-template-rows: none; } }
 """
 _PAGE = ":host { min-height: 100vh; background: var(--bg); width: 100%; }"
@@ -346,8 +347,12 @@ class Explorer(pn.viewable.Viewer):
         bind_split(state, self.map_view)
         self.header.show(data)
         self.tabs = TabsView(state, self._tabs())
+        ny, nx = data.grid.shape
         columns = pn.Column(
-            self.map_view.view, self.tabs.view, sizing_mode="stretch_width", stylesheets=[_COLUMNS]
+            self.map_view.view,
+            self.tabs.view,
+            sizing_mode="stretch_width",
+            stylesheets=[_COLUMNS.replace("NX", str(nx)).replace("NY", str(ny))],
         )
         show_split = self.map_view.split
         columns.css_classes = ["split"] if show_split.value else []

@@ -37,10 +37,12 @@ def scene_line(data) -> str:
         '<span class="badge" title="These numbers were made by a simulator, not measured.">Simulated</span>'
     )
     period = f"{data.first:%Y-%m-%d} to {data.last:%Y-%m-%d}"
+    # Scenes of files are called by their name and period, which stands beside it.
+    title = data.title.removesuffix(f", {period}")
     size = f"{data.grid.nx} × {data.grid.ny} px of {data.grid.size_m:g} m"
     model = f" · model {escape(str(data.attrs['model']))}" if data.attrs.get("model") else ""
     return (
-        f'<div class="scene"><b>{escape(data.title)}</b>{badge if data.simulated else ""}'
+        f'<div class="scene"><b>{escape(title)}</b>{badge if data.simulated else ""}'
         f"<span>{period} · {size}{model}</span></div>"
     )
 

@@ -11,6 +11,7 @@ from fluxlens.app.state.selection import State
 from fluxlens.app.views.colour_bar import ColourBar
 from fluxlens.app.views.map_buttons import MapButtons
 from fluxlens.app.views.page_behaviour import mark_as_map, set_text_alternative
+from fluxlens.embeddings.geometry import Grid
 
 CAPTION_CSS = """
 .caption { display: flex; align-items: center; justify-content: space-between; gap: 4px 14px;
@@ -23,7 +24,7 @@ CAPTION_CSS = """
 MAP_KEYS = "Map: arrow keys move the chosen pixel, plus and minus zoom, 0 shows the whole scene"
 _FRAME_CSS = """
 :host { position: relative; aspect-ratio: NX / NY; width: 100%; min-width: 120px;
-  max-width: calc(max(100vh - var(--around-map, 312px), 260px) * NX / NY);
+  max-width: calc(max(100vh - var(--around-map, 312px), 260px) / var(--map-rows, 1) * NX / NY);
   min-height: 0 !important; height: auto !important; flex: none !important; align-self: center !important;
   border-radius: 4px; overflow: hidden; background: var(--hover); }
 /* in one column the page scrolls anyway, and the map may be most of a screen */
@@ -36,15 +37,15 @@ CAPTION_ROW_CSS = """
 :host { gap: 4px 14px; align-items: center; margin: 6px 0 !important; min-height: 40px; flex-wrap: wrap; }
 .bk-panel-models-markup-HTML { flex: 1 1 140px !important; width: auto !important; min-width: 0; }
 """
-HALF_CSS = """
-:host { flex: 1 1 0 !important; min-width: 0; align-self: flex-end !important; }
-@media (max-width: 520px) { :host { flex: none !important; width: 100%; } }
+_HALF_CSS = """
+:host { flex: 1 1 max(150px, calc(var(--most) * NX / NY / 2 - 6px)) !important; min-width: 0;
+  align-self: flex-end !important; }
 """
 MAPS_CSS = """
-:host { gap: 10px; }
-@media (max-width: 520px) { :host { flex-direction: column !important; } }
+:host { gap: 10px; flex-wrap: wrap; --most: max(100vh - var(--around-maps, 352px), 260px); }
+@media (max-width: 780px) { :host { --most: 62vh; } }
 """
-"""Two maps side by side; on a phone one below the other."""
+"""Two maps, side by side or one below the other: see ``half_css``."""
 LEGEND_CSS = """
 .head { display: flex; align-items: baseline; gap: 4px 14px; flex-wrap: wrap; line-height: 1.35;
   font-size: 12px;
@@ -66,6 +67,17 @@ LEGEND_CSS = """
 .line { width: 14px; height: 2px; }
 .dash { width: 14px; border-top: 2px dashed; } .area { width: 14px; height: 9px; opacity: .3; }
 """
+
+
+def half_css(grid: Grid) -> str:
+    """Style sheet of one of two maps, side by side where they are larger so, else one below the other.
+
+    Two maps of the height H that the window leaves for them have the width H * nx / ny each. In a card as wide as H * nx
+    / ny or wider they are larger side by side; in a narrower one, such as of a wide scene, one below the other. Each
+    asks for half of that width, so that the row wraps just there.
+    """
+    ny, nx = grid.shape
+    return _HALF_CSS.replace("NX", str(nx)).replace("NY", str(ny))
 
 
 def format_tick(value: float, form: str = ".3g") -> str:

@@ -19,10 +19,10 @@ from fluxlens.app.views.label_toolbar import LabelToolbar
 from fluxlens.app.views.layer_buttons import LayerButtons
 from fluxlens.app.views.legend import (
     CAPTION_CSS,
-    HALF_CSS,
     MAPS_CSS,
     caption_row,
     format_tick,
+    half_css,
     map_caption,
     map_pane,
     ramp_ticks,
@@ -303,7 +303,7 @@ class MapView:
                 caption_row(self._caption, self.colour_bar),
                 self.pane,
                 sizing_mode="stretch_width",
-                stylesheets=[HALF_CSS],
+                stylesheets=[half_css(self.data.grid)],
             ),
             self.second.view,
             sizing_mode="stretch_width",

@@ -8,7 +8,7 @@ from fluxlens.app.state.layer_key import LAYERS, LayerKey
 from fluxlens.app.state.selection import IMAGE_PARAMETERS, State
 from fluxlens.app.views.colour_bar import ColourBar
 from fluxlens.app.views.html import HTML
-from fluxlens.app.views.legend import CAPTION_CSS, HALF_CSS, caption_row, map_caption, map_pane, ramp_ticks
+from fluxlens.app.views.legend import CAPTION_CSS, caption_row, half_css, map_caption, map_pane, ramp_ticks
 from fluxlens.app.views.style import fluxlens_design
 
 PREFERRED_LAYERS = ("gpp", "true", "sigma", "pca")
@@ -50,7 +50,7 @@ class SecondMap:
             self._body,
             sizing_mode="stretch_width",
             visible=False,
-            stylesheets=[HALF_CSS],
+            stylesheets=[half_css(data.grid)],
         )
         self.layer.param.watch(self.update, "value")
         self.hold.param.watch(self._hold_day, "value")

@@ -148,7 +148,8 @@ def scene_of(rasters: list[tuple[xr.Dataset, str]], name: str, notes: list[str])
 def _dates_with_data(data: xr.Dataset, bands: Mapping[str, str]) -> xr.Dataset:
     """Dates of one sensor in a cube of both: the other's dates hold nothing but missing values."""
     used = data[[bands[key] for key in bands if not key.startswith("mask:")]]
-    if used.chunks:
+    # Not ``used.chunks``, which raises where bands are cut differently.
+    if any(band.chunks for band in used.variables.values()):
         # lazily, looking would mean reading all of it: every date is kept, and an empty one is merely never clear
         return data
     some = xr.zeros_like(data["time"], dtype=bool)

@@ -100,7 +100,9 @@ def _write_nodes(scene: xr.DataTree, store, group: str | None) -> None:
             dataset = node.to_dataset(inherit=False)
             name = node.path.strip("/")
             path = "/".join(segment for segment in (group, name) if segment) or None
-            dataset = dataset.chunk(_chunks(dataset)) if dataset.chunks else dataset
+            # Not ``dataset.chunks``, which raises where variables are cut differently along one dimension.
+            if any(variable.chunks for variable in dataset.variables.values()):
+                dataset = dataset.chunk(_chunks(dataset))
             dataset = _packed(name, dataset.drop_encoding())
             dataset.to_zarr(
                 store,

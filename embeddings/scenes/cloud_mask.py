@@ -79,7 +79,8 @@ def haze(s2: xr.Dataset) -> xr.DataArray:
         )
     # The test looks at all dates of a pixel and at no neighbour: tiles of all dates need no overlap.
     tiles = {"time": -1, "y": TILE_PX, "x": TILE_PX}
-    chunked = s2.chunk(tiles) if s2.chunks else s2
+    # Not ``s2.chunks``, which raises where reflectance and mask are cut differently.
+    chunked = s2.chunk(tiles) if s2["reflectance"].chunks or s2["clear"].chunks else s2
     blue, red = (chunked["reflectance"].sel(band=name, drop=True) for name in ("B02", "B04"))
     return xr.apply_ufunc(
         _without_haze,

@@ -135,18 +135,24 @@ export function render({ model, el }) {
   const fitMaps = () => {
     const slider = root && [...below(root)].find((view) => view.model.type === "DateSlider" && view.el.isConnected);
     if (!slider) return;
-    for (const view of figures.values()) {
-      if (!isMap(view)) continue;
-      const frame = view.el.getRootNode().host;
-      // The card moves down the page as it is scrolled; where it began is where the column around it begins.
-      let card = frame;
-      while (card && !card.classList.contains("follows")) card = card.getRootNode().host;
-      if (!card) continue;
-      const column = card.getRootNode().host.getBoundingClientRect();
-      const rest = slider.el.getBoundingClientRect().bottom - card.getBoundingClientRect().top;
-      const around = column.top + scrollY + rest - frame.getBoundingClientRect().height;
-      frame.style.setProperty("--around-map", `${Math.ceil(around + 8)}px`);
-    }
+    const maps = [...figures.values()].filter((view) => isMap(view) && view.el.getClientRects().length);
+    // One card, and one height for both of its maps: each by itself would make room for what the other leaves.
+    let card = maps[0]?.el.getRootNode().host, row = null;
+    while (card && !card.classList.contains("follows")) [row, card] = [card, card.getRootNode().host];
+    if (!card) return;
+    const frames = maps.map((view) => view.el.getRootNode().host.getBoundingClientRect());
+    // The card moves down the page as it is scrolled; where it began is where the column around it begins.
+    const column = card.getRootNode().host.getBoundingClientRect(), rows = row.getBoundingClientRect().height;
+    const rest = slider.el.getBoundingClientRect().bottom - card.getBoundingClientRect().top;
+    const around = column.top + scrollY + rest - rows;
+    const isStacked = frames.length > 1 && frames[0].bottom < frames[1].top;
+    const heights = frames.map((frame) => frame.height);
+    const captions = rows - (isStacked ? heights[0] + heights[1] : Math.max(...heights));
+    // Without the captions, whose lines are more in a narrow half: what decides whether the maps stand side by side must
+    // not depend on whether they do.
+    card.style.setProperty("--around-maps", `${Math.ceil(around + 48)}px`);
+    card.style.setProperty("--around-map", `${Math.ceil(around + captions + 8)}px`);
+    card.style.setProperty("--map-rows", isStacked ? 2 : 1);
     setTimeout(layOutStale, 200);
   };
   // Bokeh (3.9) misses a change of size that comes while it draws: the canvas is then larger than its frame, and cut.

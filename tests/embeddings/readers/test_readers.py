@@ -312,6 +312,15 @@ def test_our_zarr_gives_the_same_scene_back_bit_for_bit(files, put, tmp_path):
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["scene.zarr"]
 
 
+def test_a_lazy_scene_whose_variables_are_cut_differently_can_be_written(files, put, tmp_path):
+    scene = open_scene(put(files))
+    # As xarray writes them where each variable has chunks of its own.
+    scene["s2/clear"] = scene["s2/clear"].chunk({"time": 1})
+    scene["s2/reflectance"] = scene["s2/reflectance"].chunk({"time": -1})
+    own_zarr.write(scene, tmp_path / "one.zarr")
+    assert open_scene(tmp_path / "one.zarr")["s2/clear"].equals(scene["s2/clear"])
+
+
 def test_a_lazy_scene_can_be_written_again(files, put, tmp_path):
     own_zarr.write(open_scene(put(files)), tmp_path / "one.zarr")
     own_zarr.write(open_scene(tmp_path / "one.zarr"), tmp_path / "two.zarr")
