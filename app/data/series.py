@@ -18,9 +18,9 @@ SERIES_ATTRS = {
     "gpp_lo": ("GPP, lower end of the 90 % band", "gC m-2 d-1"),
     "gpp_hi": ("GPP, upper end of the 90 % band", "gC m-2 d-1"),
     "ndvi": ("NDVI", "1"),
-    "ndvi_decoded": ("NDVI read off the embedding", "1"),
+    "ndvi_decoded": ("NDVI decoded from the embedding", "1"),
     "gpp_pixels": ("gross primary production", "gC m-2 d-1"),
-    "ndvi_decoded_pixels": ("NDVI read off the embedding", "1"),
+    "ndvi_decoded_pixels": ("NDVI decoded from the embedding", "1"),
     "VV": ("VV backscatter", "dB"),
     "VH": ("VH backscatter", "dB"),
     "gpp_correlation": ("correlation with GPP", "1"),
@@ -112,7 +112,7 @@ class SeriesReader:
             out["ndvi"] = ("acquisition", imagery.ndvi_at(at).values)
             out["clear"] = ("acquisition", imagery.clear_at(at).values)
             if (decoded := self.decode_ndvi(cube)) is not None:
-                out["ndvi_decoded"] = ("time", decoded, {"long_name": "NDVI read off the embedding"})
+                out["ndvi_decoded"] = ("time", decoded, {"long_name": "NDVI decoded from the embedding"})
         # One constructor call: each variable assigned by itself would be aligned with all others anew, which took
         # longer than reading the pixel.
         series = xr.Dataset(out | imagery.radar_at(at), coords, {"row": row, "col": col})

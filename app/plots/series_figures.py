@@ -41,7 +41,7 @@ SHORT_LABELS = {
     "GPP (gC m⁻² d⁻¹)": "GPP\n(gC m⁻² d⁻¹)",
     "Shortwave radiation (W m⁻²)": "Shortwave\n(W m⁻²)",
     "Air temperature (°C)": "Air\n(°C)",
-    "GPP less mean cycle (gC m⁻² d⁻¹)": "GPP less mean\n(gC m⁻² d⁻¹)",
+    "GPP minus mean cycle (gC m⁻² d⁻¹)": "GPP minus mean\n(gC m⁻² d⁻¹)",
 }
 """Labels that are longer than a low chart is high, in two lines."""
 FRAME_PX = (620, 120)

@@ -136,7 +136,7 @@ def _ndvi_marks() -> list[Mark]:
         Mark("5 to 95 % of the area", "Area", "season", ("time", "ndvi_lo", "ndvi_hi"), BAND, ("color",)),
         Mark("through clear dates", "Curve", "season", ("time", "ndvi"), {"alpha": 0.5}, ("color",)),
         Mark(
-            "filled, read off the embedding",
+            "filled, decoded from the embedding",
             "Curve",
             "daily",
             ("time", "ndvi_decoded"),

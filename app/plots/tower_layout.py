@@ -52,7 +52,7 @@ def tower_dimensions() -> dict[str, tuple]:
             hv.Dimension("day_of_year", label="Day of the year"),
             hv.Dimension("gpp_mean", label="Mean GPP", unit=GPP_UNIT),
         ),
-        "anomaly": (time, hv.Dimension("anomaly", label="GPP less mean cycle", unit=GPP_UNIT)),
+        "anomaly": (time, hv.Dimension("anomaly", label="GPP minus mean cycle", unit=GPP_UNIT)),
     }
 
 

@@ -296,7 +296,12 @@ class Explorer(pn.viewable.Viewer):
             self._poll.stop()
             self._poll = None
         if load.error:
-            self.fail(load.error)
+            # By its name in the catalog: what visitors know of an entry is not where its store lies.
+            named = repr(load.entry) in load.error
+            reason = load.error[:1].lower() + load.error[1:]
+            self.fail(
+                load.error if named else f"Got the entry {load.entry!r}, which cannot be opened: {reason}"
+            )
         else:
             self.show_store(load.data)
             self.state.notes = list(load.notes)

@@ -19,7 +19,7 @@ GLOSSARY = {
     "Embedding": "The numbers (e00, e01, ...) that the model makes of all satellite images of a pixel, for each day.",
     "PC": "Principal component: PC1, PC2 and PC3 are the three directions in which the embeddings of this scene "
     "differ most; on the map they are red, green and blue.",
-    "Sigma": "How far the reflectance that the model reads off an embedding may be from the measured one (one "
+    "Sigma": "How far the reflectance decoded from an embedding may be from the measured one (one "
     "standard deviation): small near clear images, larger in gaps.",
     "Band": "The 90 % band: nine of ten measured values are expected inside it.",
     "Days from S2": "Days to the nearest clear Sentinel-2 view of a pixel; what lies far from one was bridged by the "

@@ -17,7 +17,7 @@ EXPLANATIONS = {
     "similar": "How similar each pixel is to the chosen one (cosine of their embeddings).",
     "clusters": "Pixels grouped by their embeddings (k-means), without any labels.",
     "labels": "Classes or numbers that you give to a few pixels, spread over the whole map.",
-    "sigma": "Expected error of the reflectance that the model reads off the embedding.",
+    "sigma": "Expected error of the reflectance decoded from the embedding.",
     "gap": "Days to the nearest clear Sentinel-2 view: what is far was bridged by the model.",
 }
 """What each layer shows, one sentence for the user."""

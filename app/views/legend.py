@@ -72,9 +72,9 @@ LEGEND_CSS = """
 def half_css(grid: Grid) -> str:
     """Style sheet of one of two maps, side by side where they are larger so, else one below the other.
 
-    Two maps of the height H that the window leaves for them have the width H * nx / ny each. In a card as wide as H * nx
-    / ny or wider they are larger side by side; in a narrower one, such as of a wide scene, one below the other. Each
-    asks for half of that width, so that the row wraps just there.
+    The window leaves maps a height H, at which each is H * nx / ny wide. In a card of at least that width two maps are
+    larger side by side, in a narrower one (of a wide scene) one below the other. Each asks for half of that width, so
+    that the row wraps just there.
     """
     ny, nx = grid.shape
     return _HALF_CSS.replace("NX", str(nx)).replace("NY", str(ny))

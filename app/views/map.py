@@ -30,6 +30,7 @@ from fluxlens.app.views.legend import (
 from fluxlens.app.views.map_buttons import move_pixel
 from fluxlens.app.views.page_behaviour import group_label
 from fluxlens.app.views.second_map import SecondMap
+from fluxlens.app.views.visitor_text import visitor_text
 
 DAY_STEPS = {f"{n} day{'s' * (n > 1)}": n for n in (1, 3, 7, 30)}
 SPEEDS = {f"{n} a second": n for n in (1, 2, 4, 8)}
@@ -68,7 +69,7 @@ class MapView:
         self._caption = HTML("", sizing_mode="stretch_width", stylesheets=[CAPTION_CSS])
         self.colour_bar = ColourBar(state)
         self._missing = HTML(
-            f'<div class="absent">{escape(" ".join(data.missing_reasons))}</div>',
+            f'<div class="absent">{escape(visitor_text(" ".join(data.missing_reasons)))}</div>',
             visible=bool(data.missing_reasons),
             sizing_mode="stretch_width",
             stylesheets=[CAPTION_CSS],

@@ -7,12 +7,13 @@ import panel as pn
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.html import HTML
 from fluxlens.app.views.style import fluxlens_design
+from fluxlens.app.views.visitor_text import visitor_text
 
 WELCOME = (
     "<b>Every day, every 10 m pixel.</b> fluxlens fuses Sentinel-1 and Sentinel-2 into a daily embedding, "
     "and reads gross primary production (GPP) from it. Tap the map for a pixel's season; move the day with "
-    "the slider, the ← → keys, or a tap in a chart. Filled dots are what a satellite saw clearly, shaded "
-    "stretches are what the model had to bridge."
+    "the slider, the ← → keys, or a tap in a chart. Filled dots are clear satellite observations; shaded days "
+    "had none for over 10 days, and the model fills them."
 )
 WAITING = (
     "What is not stored yet is made on this machine, once: for the demo a simulated landscape, two years of "
@@ -65,7 +66,7 @@ def message(state: State) -> pn.Column:
             column[:] = []
             return
         text = HTML(
-            f'<div class="banner warn" role="alert"><span>{escape(state.message)}</span></div>',
+            f'<div class="banner warn" role="alert"><span>{escape(visitor_text(state.message))}</span></div>',
             sizing_mode="stretch_width",
             stylesheets=[BANNER_CSS],
         )
@@ -99,7 +100,7 @@ def data_notes(state: State) -> pn.Column:
         # A folder of odd files can give dozens of notes; the first few and a count are enough.
         shown = state.notes[:MAX_NOTES]
         more = len(state.notes) - len(shown)
-        sentences = "".join(f"<li>{escape(note)}</li>" for note in shown)
+        sentences = "".join(f"<li>{escape(visitor_text(note))}</li>" for note in shown)
         rest = f"<li>and {more} more</li>" if more else ""
         text = HTML(
             f'<div class="banner warn" role="status"><ul>{sentences}{rest}</ul></div>',

@@ -62,6 +62,9 @@ class SecondMap:
         # Also when it is let go: the next hold begins with the day then on screen.
         self.held_day = self.state.day
         self.update()
+        # The day is the same at first, and so is the image; what is said of it is not.
+        if self.plot is not None:
+            self._update_caption()
 
     @property
     def _layer_key(self) -> LayerKey:
@@ -100,7 +103,8 @@ class SecondMap:
         self._update_caption()
 
     def _update_caption(self) -> None:
-        self._caption.object = map_caption(self.plot.image_shown)
+        held = " · held, while the first map moves" if self.hold.value else ""
+        self._caption.object = map_caption(self.plot.image_shown, held)
         self.colour_bar.show(self.plot.image_shown, ramp_ticks(self.plot.image_shown))
 
     def _recolour(self, _) -> None:

@@ -157,7 +157,9 @@ class SeriesView:
         what = f"Pixel {place.row}, {place.col}"
         if place.area:
             read, count = series.attrs["pixels_read"], series.attrs["pixels"]
-            what = f"Area of {count} pixels" + (f", {read} of them read" if read < count else "")
+            hectares = count * self.data.grid.size_m**2 / 10_000
+            what = f"Area of {count} pixels ({hectares:,.{2 if hectares < 100 else 0}f} ha)"
+            what += f", mean of {read} of them" if read < count else ", mean"
         self._location.object = (
             f'<div class="pixel"><b>{what}</b> '
             f"<span>{abs(lat):.5f}° {'N' if lat >= 0 else 'S'},</span> "
@@ -237,7 +239,7 @@ class SeriesView:
         yield legend_key("ring", colour, "masked", "" if clear else value)
         if "ndvi_decoded" in series:
             yield legend_key(
-                "line", colour, "read off the embedding", _format(series.ndvi_decoded.values[index], 2)
+                "line", colour, "decoded from the embedding", _format(series.ndvi_decoded.values[index], 2)
             )
         yield legend_key("area", "#7d8a98", f"no clear view for over {GAP_DAYS} d")
         if "ndvi_lo" in series:
@@ -253,6 +255,11 @@ class SeriesView:
         for place in self._other_places():
             yield legend_key("line", PLACE_COLOURS[place.slot], f"PC1 of {escape(place.label)}")
         yield f"sigma {series.sigma.values[index]:.3f}"
+        # Whether the day was seen or filled, beside what follows from it.
+        days = series.days_from_s2.values[index] if "days_from_s2" in series else np.nan
+        if days >= 0:
+            when = "that day" if days < 0.5 else f"{days:.0f} d away"
+            yield f'<span class="key">clear Sentinel-2 view <em>{when}</em></span>'
 
     def _radar_legend(self, series, index: int, colour: str):
         at = _index_of_day(series.passage.values, self.state.day)
@@ -302,7 +309,7 @@ class SeriesView:
         for column, shape, ink, label in (
             ("gpp_nt", "dot", GPP_NT_COLOUR, f"{site} NT"),
             ("gpp_dt", "diamond", GPP_DT_COLOUR, f"{site} DT{far}"),
-            ("gpp_usual", "dash", CLIMATOLOGY_COLOUR, "its other years"),
+            ("gpp_usual", "dash", CLIMATOLOGY_COLOUR, "mean of its other years"),
         ):
             if column in tower:
                 value = "" if at is None else _format(tower[column].values[at], 1)

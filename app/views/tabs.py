@@ -17,9 +17,9 @@ _TABS = """
 .bk-btn-group > .bk-btn.bk-active { color: var(--ink) !important; box-shadow: inset 0 -2px var(--accent) !important; }
 /* On a phone one line, which scrolls sideways by itself where a tower has a long name. */
 @media (max-width: 520px) {
-  .bk-btn-group { flex-wrap: nowrap; gap: 0 10px; justify-content: space-between; overflow-x: auto;
+  .bk-btn-group { flex-wrap: nowrap; gap: 0 6px; justify-content: space-between; overflow-x: auto;
     scrollbar-width: none; }
-  .bk-btn-group > .bk-btn { white-space: nowrap; letter-spacing: -.01em; }
+  .bk-btn-group > .bk-btn { white-space: nowrap; letter-spacing: -.02em; font-size: 11.5px !important; }
 }
 """
 

@@ -119,7 +119,7 @@ def scores_table(comparison: TowerComparison, shown: list[str]) -> str:
     table = f"{box}<table><tr>{heads}</tr>{''.join(rows)}</table></div>" if rows else ""
     notes = (
         "<p>NSE = 1 − SSE/SST, r² = squared correlation; RMSE, MAE, bias in gC m⁻² d⁻¹; bias² + variance + "
-        f"phase = mean squared error, (gC m⁻² d⁻¹)². Split. {splits}.</p>"
+        f"phase = mean squared error, (gC m⁻² d⁻¹)². How each line was fitted. {splits}.</p>"
         if rows
         else ""
     )

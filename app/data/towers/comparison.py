@@ -213,10 +213,21 @@ def _model_split(scene: SceneData, tower: xr.Dataset) -> str:
 
 
 def _training_data(scene: SceneData) -> str:
-    """From the card of the shipped head; empty where another predictor is used."""
+    """From the card of the shipped head, with its scores elsewhere; empty where another predictor is used."""
     from fluxlens.embeddings import gpp
 
-    return str(gpp.load().card.get("taught_by", "")) if scene.predictor is gpp.predict else ""
+    if scene.predictor is not gpp.predict:
+        return ""
+    card = gpp.load().card
+    # How it did at other towers is what tells most of a place without one.
+    elsewhere = card.get("left_out_towers", {}).get("table")
+    scores = (
+        f"; at {elsewhere['sites']} towers left out in turn: NSE {elsewhere['nse']:.2f} of {elsewhere['rows']} days, "
+        f"NIRv × light {elsewhere['nirv_sw_nse']:.2f}"
+        if elsewhere
+        else ""
+    )
+    return str(card.get("taught_by", "")) + scores
 
 
 # --- baselines: daily GPP, gC m-2 d-1, of the observed series and the footprint ---

@@ -128,3 +128,29 @@ def test_a_large_scene_is_shown_coarsely_at_once_and_sharply_at_rest():
     move(0, 0, 12_000)
     assert (viewports[3].level, viewports[3].left, wanted[0].level) == (8, 0, 2)
     assert max(shown.image.data["image"][0].shape) <= QUICK_PX
+
+
+def test_the_hover_names_classes_and_writes_numbers_of_other_layers():
+    names = LayerStyle(
+        "Yours", "", ("class",), (0.0,), (1.0,), classes=("#010203",) * 2, names=("maize", "rye")
+    )
+    gpp = LayerStyle("GPP", "gC", ("gpp",), (0.0,), (16.0,), palette="CET_CBL2", value_name="GPP")
+    images = [
+        LayerImage(np.ones((3, 4, 1), "float32"), names, "on 1 Jul 2020, from 2 labels", when="1 Jul 2020"),
+        LayerImage(np.ones((3, 4, 1), "float32"), gpp, "1 Jul 2020"),
+    ]
+    shown = MapPlot(GRID, lambda viewport: images[0])
+    tips = dict(shown.hover.tooltips)
+    assert tips == {
+        "class": "@v0{custom}", "date": "1 Jul 2020", "place": "$x{custom}", "of": "one pixel of 10 m"
+    }  # fmt: skip
+    namer = shown.hover.formatters["@v0"]
+    assert namer.args["names"] == ["1 maize", "2 rye"]
+    assert shown.image.data["v0"][0][0, 0] == 1, "an index of the names"
+    images.reverse()
+    shown.draw()
+    assert "@v0" not in shown.hover.formatters, "it would write names for numbers"
+    assert dict(shown.hover.tooltips)["GPP"] == "@v0{0.[00]} gC"
+    images.reverse()
+    shown.draw()
+    assert shown.hover.formatters["@v0"] is namer

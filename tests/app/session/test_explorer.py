@@ -133,11 +133,11 @@ def test_ndvi_has_one_line_of_every_day_where_the_model_is_known(store):
     model = checkpoints.load("default", "cpu")
     store._cube = store._cube.assign_attrs(model=model.name, model_digest=model.digest)
     series = Explorer(data=ExplorerData(store, predict)).series_view
-    daily = series.charts.source("ndvi", "filled, read off the embedding").data
+    daily = series.charts.source("ndvi", "filled, decoded from the embedding").data
     season = series.charts.source("ndvi", "through clear dates").data
     assert np.isfinite(daily["ndvi_decoded"]).all()
     assert np.isnan(season["ndvi"]).all()
-    assert "read off the embedding" in series.heads["ndvi"].object
+    assert "decoded from the embedding" in series.heads["ndvi"].object
 
 
 def test_tower_points_go_and_come_back(explorer):
@@ -373,7 +373,7 @@ def test_a_bad_entry_becomes_a_message_and_the_next_one_opens(catalog, entry):
     explorer = Explorer(catalogs.open(catalog))
     explorer.start(entry)
     wait_for(explorer)
-    assert explorer.state.message.startswith("Got ")
+    assert explorer.state.message.startswith(f"Got the entry '{entry}'")
     explorer.state.entry = "tiny"
     wait_for(explorer)
     assert explorer.data is not None
