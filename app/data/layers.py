@@ -274,7 +274,8 @@ class MapLayers:
 
     def _style_gap(self) -> LayerStyle:
         label = "Days to the nearest clear Sentinel-2 view"
-        return LayerStyle(label, "d", ("days",), (0.0,), (30.0,), palette="CET_CBL1")
+        name = "nearest clear view"
+        return LayerStyle(label, "d", ("days",), (0.0,), (30.0,), palette="CET_CBL1", value_name=name)
 
     # --- caches ---
 

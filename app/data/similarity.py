@@ -85,7 +85,7 @@ class PixelSimilarity:
             label = f"Similarity to pixel {reference[0]}, {reference[1]}"
         else:
             label = "Similarity to the mean of the area"
-        style = LayerStyle(label, "", ("cosine",), (0.0,), (1.0,), palette="CET_L17")
+        style = LayerStyle(label, "", ("cosine",), (0.0,), (1.0,), palette="CET_L17", value_name="similarity")
         caption = f"{when}: {share:.0%} of pixels at {threshold:.2f} or above"
         return LayerImage(values[..., None], style, caption, values < threshold, when=self._date(day))
 

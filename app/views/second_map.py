@@ -103,7 +103,7 @@ class SecondMap:
         self._update_caption()
 
     def _update_caption(self) -> None:
-        held = " · held, while the first map moves" if self.hold.value else ""
+        held = " · day held" if self.hold.value else ""
         self._caption.object = map_caption(self.plot.image_shown, held)
         self.colour_bar.show(self.plot.image_shown, ramp_ticks(self.plot.image_shown))
 

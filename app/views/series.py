@@ -242,6 +242,11 @@ class SeriesView:
                 "line", colour, "decoded from the embedding", _format(series.ndvi_decoded.values[index], 2)
             )
         yield legend_key("area", "#7d8a98", f"no clear view for over {GAP_DAYS} d")
+        # Whether what is shown of the day was seen or filled.
+        days = series.days_from_s2.values[index] if "days_from_s2" in series else np.nan
+        if days >= 0:
+            when = "that day" if days < 0.5 else f"{days:.0f} d away"
+            yield f'<span class="key">nearest clear view <em>{when}</em></span>'
         if "ndvi_lo" in series:
             yield legend_key("area", colour, AREA_RANGE)
         yield from self._area_lines_key("ndvi", series)
@@ -255,11 +260,6 @@ class SeriesView:
         for place in self._other_places():
             yield legend_key("line", PLACE_COLOURS[place.slot], f"PC1 of {escape(place.label)}")
         yield f"sigma {series.sigma.values[index]:.3f}"
-        # Whether the day was seen or filled, beside what follows from it.
-        days = series.days_from_s2.values[index] if "days_from_s2" in series else np.nan
-        if days >= 0:
-            when = "that day" if days < 0.5 else f"{days:.0f} d away"
-            yield f'<span class="key">clear Sentinel-2 view <em>{when}</em></span>'
 
     def _radar_legend(self, series, index: int, colour: str):
         at = _index_of_day(series.passage.values, self.state.day)
