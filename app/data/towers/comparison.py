@@ -55,7 +55,7 @@ class TowerComparison:
     scores: dict[str, float] = field(default_factory=dict)
     """As ``gpp_evaluation.evaluate_at_tower`` gives them, ``NAME.SCALE.SCORE``; empty where nothing can be scored."""
     training_data: str = ""
-    """What the model was trained on, as its card says."""
+    """What the model was trained on, and its score at towers left out, as its card says."""
     splits: dict[str, str] = field(default_factory=lambda: dict(SPLITS))
     """By line, what it was fitted to; of the model whether this very tower was among that."""
     missing: tuple[str, ...] = ()

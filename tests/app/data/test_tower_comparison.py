@@ -109,5 +109,8 @@ def test_the_split_of_the_shipped_head_says_what_it_was_trained_on(store):
 
     store._cube = store._cube.assign_attrs(lat=50.5)
     comparison = ExplorerData(store, gpp.predict).compare_tower("gpp_nt", 0.75)
-    assert comparison.training_data == gpp.load().card["taught_by"] != ""
+    card = gpp.load().card
+    score = card["left_out_towers"]["table"]
+    assert comparison.training_data.startswith(card["taught_by"])
+    assert f"{score['sites']} towers left out in turn: NSE {score['nse']:.2f}" in comparison.training_data
     assert comparison.training_data in scores_table(comparison, ["model"])
