@@ -2,6 +2,7 @@
 
 import datetime as dt
 import time
+from types import SimpleNamespace
 
 import holoviews as hv
 import numpy as np
@@ -16,11 +17,13 @@ from bokeh.models import InlineStyleSheet
 from fluxlens.app.background.catalog_loader import EntryLoad
 from fluxlens.app.dashboard import page
 from fluxlens.app.data import ExplorerData
+from fluxlens.app.data.layer_image import format_date
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.plots import embedding_map
 from fluxlens.app.session.explorer import Explorer
 from fluxlens.app.session.panel_setup import setup
 from fluxlens.app.state import Place, State
+from fluxlens.app.views.header import scene_line
 from fluxlens.embeddings import catalog as catalogs
 from fluxlens.models.errors import InputError
 from holoviews.core import Dimensioned
@@ -140,6 +143,40 @@ def test_ndvi_has_one_line_of_every_day_where_the_model_is_known(store):
     assert "decoded from the embedding" in series.heads["ndvi"].object
 
 
+def test_beside_ndvi_stands_how_far_the_nearest_clear_view_is(explorer):
+    days = explorer.data.pixel_series(*explorer.state.pixel).days_from_s2
+    for away, words in ((0, "that day"), (3, "3 d away")):
+        explorer.state.day = pd.Timestamp(days.time.values[days.values == away][0]).date()
+        assert f"nearest clear view <em>{words}</em>" in explorer.series_view.heads["ndvi"].object
+
+
+def test_a_second_map_that_holds_its_day_says_so(explorer):
+    explorer.map_view.split.value = True
+    second = explorer.map_view.second
+    day = explorer.state.day
+    second.hold.value = True
+    assert "day held" in second._caption.object
+    explorer.state.day = day + dt.timedelta(days=1)
+    assert format_date(day) in second._caption.object
+    second.hold.value = False
+    assert "day held" not in second._caption.object
+    explorer.state.day = day
+    explorer.map_view.split.value = False
+
+
+def test_the_period_of_a_scene_stands_once_in_the_header(explorer):
+    data = SimpleNamespace(
+        title="Field 3, 2020-03-01 to 2020-10-31",
+        first=dt.date(2020, 3, 1),
+        last=dt.date(2020, 10, 31),
+        grid=explorer.data.grid,
+        attrs={},
+        simulated=False,
+    )
+    assert scene_line(data).count("2020-03-01 to 2020-10-31") == 1
+    assert "<b>Field 3</b>" in scene_line(data)
+
+
 def test_tower_points_go_and_come_back(explorer):
     tower = explorer.series_view.charts.source("gpp", "tower, night-time")
     assert len(tower.data["time"]) > 0
@@ -193,7 +230,7 @@ def test_an_outline_is_a_place_with_the_mean_of_its_pixels(explorer):
     np.testing.assert_allclose(series.gpp.values, np.mean(gpp, axis=0), rtol=1e-4, atol=1e-5)
     assert (series.gpp_lo <= series.gpp + 1e-4).all()
     assert (series.gpp_lo < series.gpp_hi).any()
-    assert "Area of 12 pixels" in explorer.series_view._location.object
+    assert "Area of 12 pixels (0.12 ha), mean" in explorer.series_view._location.object
 
 
 def test_an_areas_pixels_are_drawn_under_its_mean_until_they_are_switched_off(explorer):
