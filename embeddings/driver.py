@@ -14,6 +14,7 @@ from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.request import url2pathname
 
 import xarray as xr
 from fluxlens.embeddings import cache, progress
@@ -55,6 +56,12 @@ def source(catalog: Any, name: str, **arguments: Any) -> Any:
         if isinstance(value, str) and "{" in value:
             raise InputError(f"Got {key} = {value!r}, need a plain value without braces; correct it.")
     entry = catalog[name]
+    # A catalog of other drivers than ours is opened by intake itself.
+    known = argument_names(type(entry).name) if type(entry).name in SOURCES else None
+    if known is not None and (other := sorted(set(arguments) - known)):
+        raise InputError(
+            f"Got {', '.join(other)} for {name}, need some of {', '.join(sorted(known))}; rename."
+        )
     return entry(**arguments) if arguments else entry
 
 
@@ -90,6 +97,15 @@ class _Source(DataSource):
         # intake asks for a schema on opening; reading the data for it would take minutes.
         return Schema(dtype=None, shape=None, npartitions=1, extra_metadata={})
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What ``discover`` tells: data types and shapes are known once it is read."""
+        return self.discover()
+
+    def _get_partition(self, i: int) -> Any:
+        # One partition: read_partition(0) and read_chunked() give all of it.
+        return self.read()
+
     def _close(self) -> None:
         self._schema = None
 
@@ -106,13 +122,28 @@ class _Source(DataSource):
         return scene_source
 
     def _path(self, path: str) -> Path | str:
-        """A relative path starts at the catalog's folder."""
-        if "://" in path:
-            return path
-        place = Path(path).expanduser()
+        """A relative path starts at the catalog's folder; ``file://`` is a path."""
+        # YAML may hold anything: a list or a number would fail later, in the words of another library.
+        if not isinstance(path, str | Path) or not str(path).strip():
+            raise InputError(f"Got {path!r} as a path of {self.name}, need text; correct it.")
+        text = _without_file_scheme(str(path))
+        if "://" in text:
+            return text
+        place = Path(text).expanduser()
         # intake hands the catalog's folder on in the metadata; without a catalog a path is relative to the process.
-        root = (self.metadata or {}).get("catalog_dir", "")
-        return place if place.is_absolute() or not root else Path(root) / place
+        root = _without_file_scheme((self.metadata or {}).get("catalog_dir", ""))
+        if place.is_absolute() or not root:
+            return place
+        return f"{root.rstrip('/')}/{text}" if "://" in root else Path(root) / place
+
+    def _local_path(self, path: str) -> Path:
+        """As ``_path``, of files that are read from this machine alone."""
+        place = self._path(path)
+        if not isinstance(place, Path):
+            raise InputError(
+                f"Got the URL {path} in {self.name}, need a file on this machine; download it, and give its path."
+            )
+        return place
 
     def _model(self, name: str) -> str:
         """A model's name, or the path of its weights."""
@@ -334,7 +365,7 @@ class EmbeddingsSource(_Source):
             from fluxlens.embeddings.readers import feature_cube
 
             yield Progress("opening the feature cube", 0.0)
-            return feature_cube.open(self._path(self.features))
+            return feature_cube.open(self._local_path(self.features))
         store = yield from self.store_steps()
         cube = store.cube()
         if store.calibration is None:
@@ -379,7 +410,7 @@ class EmbeddingsSource(_Source):
             return None
         from fluxlens.embeddings import gpp
 
-        return gpp.load_calibration(self._path(self.calibration))
+        return gpp.load_calibration(self._local_path(self.calibration))
 
     @property
     def is_mosaic(self) -> bool:
@@ -499,7 +530,7 @@ class TowerSource(_Source):
     Parameters
     ----------
     path
-        Of a tower file; relative to the catalog.
+        Of a tower file, of a folder of one tower, or a list of files of its years; relative to the catalog.
     scene
         Instead, name of a scene entry that has a tower.
     sites
@@ -517,7 +548,7 @@ class TowerSource(_Source):
 
     def __init__(
         self,
-        path: str | None = None,
+        path: str | list[str] | None = None,
         scene: str | None = None,
         sites: str | None = None,
         metadata: dict | None = None,
@@ -533,8 +564,10 @@ class TowerSource(_Source):
             from fluxlens.embeddings import towers
 
             yield Progress("reading the tower", 0.0)
-            sites = towers.sites(self._path(self.sites)) if self.sites else None
-            return towers.read(self._path(self.path), sites)
+            sites = towers.sites(self._local_path(self.sites)) if self.sites else None
+            paths = self.path if isinstance(self.path, list | tuple) else [self.path]
+            places = [self._local_path(one) for one in paths]
+            return towers.read(places[0] if len(places) == 1 else places, sites)
         scene = yield from self._scene_source(self.scene).steps()
         if "tower" not in scene.children:
             raise InputError(
@@ -608,8 +641,10 @@ class SeriesSource(_Source):
         series_table.read_series(s2, s1)
         series_table.read_weather(weather)
 
-    def _tables(self) -> list[Path | str | None]:
-        return [None if path is None else self._path(path) for path in (self.table, self.s1, self.weather)]
+    def _tables(self) -> list[Path | None]:
+        return [
+            None if path is None else self._local_path(path) for path in (self.table, self.s1, self.weather)
+        ]
 
 
 SOURCES = {
@@ -619,7 +654,7 @@ SOURCES = {
 """Drivers by the name a catalog writes."""
 
 
-def arguments(driver: str) -> set[str] | None:
+def argument_names(driver: str) -> set[str] | None:
     """Names of the arguments an entry may have.
 
     Parameters
@@ -637,6 +672,11 @@ def arguments(driver: str) -> set[str] | None:
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return None
     return set(parameters) - {"self", "metadata"}
+
+
+def _without_file_scheme(path: str) -> str:
+    """The path of a ``file://`` URL; others as they are."""
+    return url2pathname(path.removeprefix("file://")) if path.startswith("file://") else path
 
 
 def _date_as_text(value: Any) -> Any:

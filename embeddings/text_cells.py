@@ -23,6 +23,7 @@ MONTH_WORDS = (
     "%b %d, %Y",
     "%B %d, %Y",
     "%d-%b-%y",
+    "%d%b%Y",
     "%d/%b/%Y",
     "%b %d %Y",
     "%d %b %Y %H:%M",
@@ -33,6 +34,9 @@ MONTH_WORDS = (
     "%b %d, %Y, %I:%M:%S %p",
 )
 """Dates with the month in English words."""
+# Years, months and weeks, which are read as their first day elsewhere: 2020, 2020-04, 202004, 2020-W12.
+_NO_DAY = r"(19|20)\d\d([-./ ]?(0[1-9]|1[0-2])|[-./ ][1-9]|\.\d{3,})?|(19|20)\d\d-?[Ww]\d\d"
+_DIGITS_OF_TIME = r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-3])([0-5]\d([0-5]\d)?)?"
 
 
 @lru_cache(4096)
@@ -143,10 +147,31 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
             f"Got dates such as {text.iloc[0]} in the column {name} of {what}, rounded by a spreadsheet, need whole"
             " dates; use the file as it was exported."
         )
+    if (unclear := text.str.fullmatch(_NO_DAY)).any():
+        found = text[unclear].iloc[0]
+        kind = "weeks" if "W" in found.upper() else "months" if re.search(r"\D|^\d{6}$", found) else "years"
+        kind = "years with decimals" if text.str.fullmatch(r"(19|20)\d\d\.\d{3,}").any() else kind
+        raise InputError(
+            f"Got {kind} such as {found} in the column {name} of {what}, need days as YYYY-MM-DD; write the day of each"
+            " acquisition, or of a composite its middle day."
+        )
+    # A spreadsheet's mark of text, R's mark of a name, and blanks between the parts of a date.
+    text = text.str.replace(r"^[\'X](?=\d)", "", regex=True).str.replace(
+        r"^(\d{1,2}\.) (\d{1,2}\.) (?=\d)", r"\1\2", regex=True
+    )
+    if text.str.fullmatch(r"(19|20)\d\d-?W\d\d-?[1-7]").all() and len(text):
+        return pd.to_datetime(text.str.replace("-", "", regex=False), format="%GW%V%u", errors="coerce")
     # JavaScript, and so Earth Engine's print of a date: Sun May 12 2019 10:50:31 GMT+0000 (Coordinated Universal Time)
     text = text.str.replace(r"^[A-Z][a-z]{2} ([A-Z][a-z]{2} .*) GMT\+0000.*$", r"\1", regex=True)
     text = text.str.replace(r"(\d) (UTC|GMT)$", r"\1", regex=True)
     text = text.str.replace(r"^(\d{4})_(\d\d)_(\d\d)$", r"\1-\2-\3", regex=True)
+    # Digits that are a date before those that count since 1970, which as dates of images are later or much earlier.
+    if len(text) and text.str.fullmatch(_DIGITS_OF_TIME).all():
+        return pd.to_datetime(text.str.ljust(14, "0"), format="%Y%m%d%H%M%S", errors="coerce")
+    # Micro- and nanoseconds, as pandas and Spark write dates as numbers.
+    for digits, unit in ((16, "us"), (19, "ns")):
+        if len(text) and text.str.fullmatch(rf"\d{{{digits}}}").all():
+            return pd.to_datetime(text.astype("int64"), unit=unit)
     # Milliseconds: 12 digits until September 2001, 13 since.
     if text.str.fullmatch(r"\d{12,13}").all():
         return pd.to_datetime(text.astype("int64"), unit="ms")
@@ -182,5 +207,9 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
         r"\1-\2-\3T\4:\5:\6",
         regex=True,
     )
+    # Names of images with one date in them: S2A_20200105, T31UES_20200105T105031, 20200105_105031.
+    text = text.str.replace(
+        r"^(?:[A-Za-z]\w*_)?((?:19|20)\d{6})(?:[T_](\d{6}))?(?:_[A-Za-z]\w*)?$", r"\1T\2", regex=True
+    ).str.replace(r"T$", "", regex=True)
     stamps = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
     return stamps.dt.tz_localize(None)

@@ -23,7 +23,7 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings.text_cells import MISSING_NUMBERS, to_numbers
-from fluxlens.embeddings.text_encoding import decode_bytes
+from fluxlens.embeddings.text_encoding import HEAD_BYTES, decode_bytes
 from fluxlens.embeddings.unpacking import unpack_gzip
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -195,9 +195,32 @@ def _read_parquet(path: Path, what: str) -> pd.DataFrame:
             f"Got the {what} {path}, which cannot be read ({why}), need a whole"
             f" {'Feather' if is_feather else 'Parquet'} file; write it again."
         ) from error
-    # pandas writes an index of id and date as such, and users see columns.
-    named = [name for name in frame.index.names if name is not None]
-    return frame.reset_index(named) if named else frame
+    return with_index(frame)
+
+
+def with_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table whose index is columns: pandas keeps id and date there, and users see columns.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Rows; dates in an index without a name become the column ``date``, where there is none.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows counted from 0.
+    """
+    is_dates = [
+        pd.api.types.is_datetime64_any_dtype(level) for level in frame.index.to_frame(index=False).dtypes
+    ]
+    names = [
+        "date" if name is None and is_date and "date" not in frame else name
+        for name, is_date in zip(frame.index.names, is_dates, strict=True)
+    ]
+    frame = frame.rename_axis(names)
+    frame = frame.reset_index([name for name in names if name is not None]) if any(names) else frame
+    return frame.reset_index(drop=True)
 
 
 def read_text_table(source: str | Path | bytes, what: str | None = None) -> Table:
@@ -234,6 +257,30 @@ def read_text_table(source: str | Path | bytes, what: str | None = None) -> Tabl
         raise InputError(f"Got {what} of over {MAX_BYTES:,} bytes of text, need a smaller one; split it.")
     text, encoding = decode_bytes(raw, what)
     return split_text(text, what, encoding)
+
+
+def column_names(path: str | Path) -> list[str]:
+    """Names of the columns of a text table by its first rows alone.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the file.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        Where it is no such table.
+    """
+    with open(path, "rb") as stream:
+        head = stream.read(HEAD_BYTES)
+    # A row or a letter that is cut in the middle is left out.
+    whole = head if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1 + head[1:2].count(0)]
+    return [str(name) for name in read_text_table(whole, Path(path).name).frame.columns]
 
 
 def _bounded_bytes(path: Path) -> bytes:
@@ -368,7 +415,7 @@ def _decimal_mark(table: pd.DataFrame) -> str:
 def _cell_counts(body: list[str], separator: str, n: int) -> np.ndarray:
     """Cells of each row (row,) as it is written; the parser fills rows up to the header without a word."""
     if separator == " ":
-        counts = [len(line.split()) for line in body]
+        counts = [len(_spaced_cells(line)) for line in body]
     elif any('"' in line for line in body):
         counts = [len(row) for row in csv.reader(body, delimiter=separator, skipinitialspace=True) if row]
     else:
@@ -419,7 +466,7 @@ def _split_rows(header: str, body: list[str], separator: str, what: str) -> tupl
     sep = r"\s+" if separator == " " else separator
     try:
         if separator == " ":
-            rows = [line.split() for line in (header, *body[:SNIFF_LINES])]
+            rows = [_spaced_cells(line) for line in (header, *body[:SNIFF_LINES])]
         else:
             rows = list(csv.reader([header, *body[:SNIFF_LINES]], delimiter=separator, skipinitialspace=True))
     except csv.Error as error:
@@ -440,9 +487,7 @@ def _split_rows(header: str, body: list[str], separator: str, what: str) -> tupl
             # a row longer than those sampled: count the cells of all
             try:
                 cells = (
-                    (line.split() for line in body)
-                    if separator == " "
-                    else csv.reader(body, delimiter=separator)
+                    map(_spaced_cells, body) if separator == " " else csv.reader(body, delimiter=separator)
                 )
                 width = max(map(len, cells), default=0)
             except csv.Error:
@@ -475,10 +520,22 @@ def choose_separator(lines: Sequence[str]) -> str:
             best, score = max((best, score), (candidate, candidate_score), key=lambda one: one[1])
     if score[0] >= 0.5:
         return best
-    spaced = [len(line.split()) for line in lines]
-    if spaced and spaced[0] > 1 and np.mean([count == spaced[0] for count in spaced]) > 0.9:
+    spaced = [len(_spaced_cells(line)) for line in lines]
+    # R's write.table has a cell more in each row than in the header: the number of the row.
+    if (
+        spaced
+        and spaced[0] > 1
+        and max(map(spaced[1:].count, (spaced[0], spaced[0] + 1))) > 0.9 * len(spaced[1:])
+    ):
         return " "
     return best or ","
+
+
+def _spaced_cells(line: str) -> list[str]:
+    """Cells of a line aligned with blanks; blanks inside of quotes separate nothing."""
+    if '"' not in line:
+        return line.split()
+    return next(csv.reader([line.strip()], delimiter=" ", skipinitialspace=True), [])
 
 
 def split_cells(line: str, separator: str) -> list[str]:

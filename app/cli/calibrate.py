@@ -20,7 +20,9 @@ def calibrate_commands() -> None:
     "--store", metavar="STORE", help="Path or catalog entry; its daily GPP beside the tower of --data."
 )
 @catalog_option
-@click.option("--data", metavar="TOWER", help="A tower file; with --store (default: the tower of its scene).")
+@click.option(
+    "--data", metavar="TOWER", help="A tower file or folder; with --store (default: its scene's tower)."
+)
 @click.option("--at", metavar="LON,LAT", help="Where the tower stands, unless it is known.")
 @click.option("--sites", metavar="FILE", help="Where towers stand: CSV, BIF or GeoJSON.")
 @day_options

@@ -301,7 +301,9 @@ def evaluate_realism(data: str, json_path: str | None) -> None:
 
 
 @evaluate_commands.command("gpp")
-@click.option("--data", metavar="FILE", help="Measured rows; with --store a tower file.")
+@click.option(
+    "--data", metavar="FILE", help="Measured rows; with --store a tower file or a folder of its years."
+)
 @model_options
 @click.option(
     "--split",

@@ -29,8 +29,10 @@ def towers_catalog(folder: str | Path, catalog_folder: str | Path, sites: str | 
 
     place = towers.sites(sites) if sites is not None else None
     sources = {}
-    for site, path in towers.files(folder).items():
-        args = {"path": os.path.relpath(path, catalog_folder)}
+    for site, found in towers.files(folder).items():
+        paths = found if isinstance(found, list) else [found]
+        relative = [os.path.relpath(path, catalog_folder) for path in paths]
+        args: dict = {"path": relative if relative[1:] else relative[0]}
         text = f"Flux tower {site}"
         if place is not None:
             args["sites"] = os.path.relpath(sites, catalog_folder)
@@ -38,7 +40,11 @@ def towers_catalog(folder: str | Path, catalog_folder: str | Path, sites: str | 
                 row = place.loc[site]
                 text += f", {row['igbp']}" if "igbp" in row else ""
                 text += f", {row['lon']:.4f} {row['lat']:.4f}"
-        sources[site] = {"driver": "fluxlens_tower", "description": f"{text}: {path.name}.", "args": args}
+        sources[site] = {
+            "driver": "fluxlens_tower",
+            "description": f"{text}: {', '.join(path.name for path in paths)}.",
+            "args": args,
+        }
     return yaml.safe_dump(
         {"metadata": {"version": 1}, "sources": sources}, sort_keys=False, allow_unicode=True
     )

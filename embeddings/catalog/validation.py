@@ -121,7 +121,7 @@ def _repeated_key(node: Any) -> tuple[str, int] | None:
 
 def _check_entry(name: Any, entry: Any) -> None:
     """InputError where an entry has another driver or other arguments than ours."""
-    from fluxlens.embeddings.driver import arguments
+    from fluxlens.embeddings.driver import argument_names
 
     if not isinstance(name, str) or not isinstance(entry, dict):
         raise InputError(
@@ -139,7 +139,7 @@ def _check_entry(name: Any, entry: Any) -> None:
             f"Got the entry {name!r} whose args or metadata are no mapping, need one; correct it."
         )
     # A misspelt argument would be ignored or fail with a traceback of intake.
-    known = arguments(driver)
+    known = argument_names(driver)
     if known is not None:
         _only(f"the args of entry {name!r}", args, known)
 

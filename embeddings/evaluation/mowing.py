@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 from fluxlens.embeddings.evaluation.series_tables import without_bright
+from fluxlens.embeddings.place_columns import read_places
 from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.readers import series_columns
 from fluxlens.embeddings.readers.series_sets import find_tables
@@ -192,19 +193,15 @@ def _read_events(folder: str | Path, events: str | Path | None, ids: np.ndarray)
             f"Got {path.name} with the columns {', '.join(map(str, table.columns))[:80]}, need the id of a series, date"
             " and type; correct it."
         )
-    place = {
-        name: pd.to_numeric(table[column], errors="coerce")
-        if (column := series_columns.find_column(table, names))
-        else np.nan
-        for name, names in (("lon", series_columns.LON_NAMES), ("lat", series_columns.LAT_NAMES))
-    }
+    place = read_places(table, path.name) or (np.nan, np.nan)
     out = pd.DataFrame(
         {
             # The column that names the most series of this folder.
             "id": table[max(known, key=known.__getitem__)].astype(str).str.strip(),
             "day": series_columns.to_epoch_days(table, path.name),
             "type": table[kind].astype(str).str.strip().str.lower(),
-            **place,
+            "lon": place[0],
+            "lat": place[1],
         }
     )
     # Events of plots without a series can be neither found nor missed.

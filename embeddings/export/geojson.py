@@ -94,7 +94,7 @@ def read_features(path: Path) -> tuple[list[dict], Callable[[np.ndarray], np.nda
     kind = find_format(path)
     if kind:
         features, crs = read_vector_file(path, kind)
-        return features, _transform_of(crs)
+        return features, transform_of(crs)
     text = decode_text(path.read_bytes(), str(path))
     try:
         with paused_collector():
@@ -142,7 +142,7 @@ def paused_collector() -> Iterator[None]:
 def _to_lonlat(member: Any, path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """From the coordinate system of a ``crs`` member, which GeoJSON of before RFC 7946 may carry, to lon, lat."""
     if not member:
-        return _transform_of(None)
+        return transform_of(None)
     try:
         name = str(member)
         if isinstance(member, dict):
@@ -155,11 +155,22 @@ def _to_lonlat(member: Any, path: Path) -> Callable[[np.ndarray], np.ndarray]:
             f"Got the crs {str(member)[:80]} in {path}, need one that PROJ knows such as urn:ogc:def:crs:EPSG::32631;"
             " correct or remove it."
         ) from error
-    return _transform_of(crs)
+    return transform_of(crs)
 
 
-def _transform_of(crs: pyproj.CRS | None) -> Callable[[np.ndarray], np.ndarray]:
-    """From a coordinate system to lon, lat; None: they are it."""
+def transform_of(crs: pyproj.CRS | None) -> Callable[[np.ndarray], np.ndarray]:
+    """The way from a coordinate system to lon, lat.
+
+    Parameters
+    ----------
+    crs : pyproj.CRS or None
+        None where the coordinates are lon, lat.
+
+    Returns
+    -------
+    callable
+        Takes corners (corner, 2) in the units of the CRS to degrees.
+    """
     # written as [lon, lat] whatever the order of axes of the code
     if crs is None or crs.is_geographic:
         return lambda corners: corners

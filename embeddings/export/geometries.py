@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from fluxlens.embeddings.export.geojson import (
     has_features,
     paused_collector,
     read_features,
+    transform_of,
 )
 from fluxlens.embeddings.export.polygons import (
     Region,
@@ -26,8 +28,14 @@ from fluxlens.embeddings.export.polygons import (
     regions_of,
     rings_of,
 )
-from fluxlens.embeddings.geometry import wrap_longitudes
-from fluxlens.embeddings.text_cells import plain_name, to_numbers
+from fluxlens.embeddings.place_columns import (
+    crs_of_text,
+    find_geometry_column,
+    parse_degrees,
+    parse_geometry,
+    read_places,
+)
+from fluxlens.embeddings.text_cells import plain_name
 from fluxlens.embeddings.text_table import UNNAMED, read_table
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -46,10 +54,6 @@ POINTS_AT_MOST = 100_000
 
 MAX_VERTICES = 10_000_000
 """Corners of all polygons of a file; they take 16 bytes each several times over."""
-
-LON_COLUMNS = ("lon", "longitude", "long", "lng", "x", "decimallongitude")
-
-LAT_COLUMNS = ("lat", "latitude", "y", "decimallatitude")
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,17 @@ def parse_at(text: str) -> Point:
     Parameters
     ----------
     text : str
-        Two numbers in degrees, such as ``4.2,50.75``.
+        Two numbers in degrees, such as ``4.2,50.75``; in either order where both have a letter of the hemisphere, as
+        maps copy them: ``50°44'45.6"N 4°03'47.2"E``.
     """
-    try:
-        lon, lat = (float(degrees) for degrees in text.split(","))
-    except ValueError as error:
-        raise InputError(
-            f"Got --at {text!r}, need LON,LAT in degrees such as 4.2,50.75; correct it."
-        ) from error
+    halves = text.split(",")
+    if len(halves) != 2:
+        halves = re.split(r"(?<=[NSEWnsew])\s+", text.strip())
+    (lon, east), (lat, north) = map(parse_degrees, halves) if len(halves) == 2 else ((np.nan, ""),) * 2
+    if east in ("N", "S") and north in ("E", "W"):
+        (lon, east), (lat, north) = (lat, north), (lon, east)
+    if not np.isfinite([lon, lat]).all() or east in ("N", "S") or north in ("E", "W"):
+        raise InputError(f"Got --at {text!r}, need LON,LAT in degrees such as 4.2,50.75; correct it.")
     return Point(lon, lat)
 
 
@@ -93,8 +100,8 @@ def read_points(path: str | Path) -> list[Point]:
     ----------
     path : str or Path
         ``.geojson`` or ``.json``; KML, KMZ, GPX, a GeoPackage or a shapefile (.shp, or zipped); else a table as
-        ``embeddings.text_table.read_table`` reads it, with columns for longitude and latitude in degrees (lon, long,
-        lng, longitude, x; lat, latitude, y) and optionally one that names the points (name, site, id, plot, ...).
+        ``embeddings.text_table.read_table`` reads it, with places as of ``place_columns.read_places`` and optionally a
+        column that names the points (name, site, id, plot, ...).
 
     Returns
     -------
@@ -139,7 +146,8 @@ def read_polygon(path: str | Path) -> list[Region]:
     ----------
     path : str or Path
         GeoJSON in lon, lat, or with a ``crs`` member from which it is reprojected; also one feature a line. A mark of
-        byte order is accepted. A GeoPackage or shapefile (.shp, or zipped) in any coordinate system.
+        byte order is accepted. A GeoPackage or shapefile (.shp, or zipped) in any coordinate system. A table with a
+        column of WKT, or of GeoJSON as Earth Engine writes it (``.geo``).
 
     Returns
     -------
@@ -155,7 +163,10 @@ def read_polygon(path: str | Path) -> list[Region]:
     import shapely
 
     path = check_file(path, "polygon")
-    features, to_lonlat = read_features(path)
+    if path.suffix.lower() in (".geojson", ".json") or has_features(path):
+        features, to_lonlat = read_features(path)
+    else:
+        features, to_lonlat = _features_of_table(path)
     rings_of_regions, names, empty = [], [], []
     for number, feature in enumerate(features, 1):
         name = feature_name(feature)
@@ -280,29 +291,47 @@ def _point_of(path: Path, feature: dict, to_lonlat: Callable[[np.ndarray], np.nd
     return Point(float(lon), float(lat), feature_name(feature))
 
 
+def _features_of_table(path: Path) -> tuple[list[dict], Callable[[np.ndarray], np.ndarray]]:
+    """Features of a table with a column of geometries, and the way from their coordinates to lon, lat."""
+    import shapely
+
+    table = read_table(path, "polygon file")
+    column = find_geometry_column(table)
+    if column is None:
+        raise InputError(
+            f"Got {path} with the columns {', '.join(map(str, table.columns))[:80]}, need GeoJSON, or a table with a"
+            " column wkt or .geo; add it."
+        )
+    features, codes = [], set()
+    for row, (cell, properties) in enumerate(
+        zip(table[column], table.drop(columns=column).to_dict("records"), strict=True), 1
+    ):
+        shape, code = parse_geometry(cell) if cell else (None, 0)
+        if cell and shape is None:
+            raise InputError(
+                f"Got {str(cell)[:40]!r} in row {row} of {path}, need a polygon as WKT; correct it."
+            )
+        geometry = None if shape is None else json.loads(shapely.to_geojson(shape))
+        features.append({"geometry": geometry, "properties": properties})
+        codes |= set() if shape is None else {code}
+    if len(codes) > 1:
+        raise InputError(
+            f"Got {path} with polygons of {len(codes)} coordinate systems, need one; convert them."
+        )
+    code = next(iter(codes), 0)
+    return features, transform_of(crs_of_text(str(code), str(path)) if code else None)
+
+
 def _points_of_csv(path: Path) -> list[Point]:
     what = f"the points {path.name}"
     # A further cell without a name is where people put the point's name.
     table = read_table(path, "points file", long_is_error=False)
-    lon, lat = (_place_column(table, names) for names in (LON_COLUMNS, LAT_COLUMNS))
-    # reversed: of two columns with one plain name the first counts
     plain = {plain_name(column): column for column in reversed(table.columns)}
-    shape = next((plain[key] for key in ("geo", "wkt", "geometry", "thegeom", "geom") if key in plain), None)
-    if (lon is None or lat is None) and shape is not None:
-        # Earth Engine and GIS write one column of GeoJSON or WKT instead of two of numbers.
-        table = table.assign(lon="", lat="")
-        table[["lon", "lat"]] = [
-            _lonlat_of_text(path, str(text), row) for row, text in enumerate(table[shape], 1)
-        ]
-        lon, lat = "lon", "lat"
-    if lon is None or lat is None:
+    places = read_places(table, what, only_points=True)
+    if places is None:
         names = ", ".join(map(str, table.columns))[:80] or "none"
         advice = "rename them"
-        if {"easting", "northing"} <= set(plain):
-            advice = "convert easting and northing, which are metres"
-        elif (
-            len(table.columns) > 1 and pd.to_numeric(pd.Series(table.columns), errors="coerce").notna().any()
-        ):
+        if len(table.columns) > 1 and pd.to_numeric(pd.Series(table.columns), errors="coerce").notna().any():
             advice = "the first line holds numbers, so put names of columns above it"
         raise InputError(f"Got {path} with columns {names}, need lon and lat in degrees; {advice}.")
     # The user's own name goes through to the export.
@@ -314,56 +343,12 @@ def _points_of_csv(path: Path) -> list[Point]:
         if len(extra) == 1 and not numbers[0]:
             named = extra[0]
             warn(f"A column of {path.name} has no header: its text is taken for the points' names.")
-    values = [to_numbers(table[column], what) for column in (lon, lat)]
+    lon, lat = places
     # An empty cell would become a point at nowhere.
-    lost = np.isnan(values[0]) | np.isnan(values[1])
+    lost = np.isnan(lon) | np.isnan(lat)
     if lost.any():
         raise InputError(
             f"Got row {int(lost.argmax()) + 1} of {path} without two numbers, need lon and lat; correct it."
         )
-    values[0], wrapped = wrap_longitudes(*values)
-    if wrapped:
-        warn(f"{wrapped} longitudes of {path.name} are beyond 180: taken as degrees from 0 to 360.")
-    beyond = (np.abs(values[0]) > 180) | (np.abs(values[1]) > 180)
-    if beyond.any():
-        at = int(beyond.argmax())
-        raise InputError(
-            f"Got {lon} {values[0][at]:g}, {lat} {values[1][at]:g} in row {at + 1} of {path}, which are no degrees,"
-            " need lon and lat in degrees (WGS 84); convert metres first."
-        )
-    if len(table) and np.abs(values[1]).max() > 90 and np.abs(values[0]).max() <= 90:
-        raise InputError(
-            f"Got {lat} of {values[1][np.abs(values[1]).argmax()]:g} in {path}, beyond 90 degrees: lon and lat look"
-            " swapped, need them in their columns; swap the columns."
-        )
     names = table[named].fillna("").astype(str).str.strip() if named is not None else [""] * len(table)
-    return [Point(float(x), float(y), name) for x, y, name in zip(*values, names, strict=True)]
-
-
-def _lonlat_of_text(path: Path, text: str, row: int) -> tuple[float, float]:
-    """Longitude and latitude of a point in GeoJSON or WKT."""
-    import shapely
-
-    try:
-        shape = (
-            shapely.from_geojson(text)
-            if text.lstrip().startswith("{")
-            else shapely.from_wkt(text.split(";")[-1])
-        )
-        if shape.geom_type == "Point" and not shape.is_empty:
-            return shape.x, shape.y
-        got = shape.geom_type
-    except (shapely.errors.ShapelyError, ValueError):
-        got = text[:40] or "nothing"
-    raise InputError(f"Got {got} in row {row} of {path}, need a point, or columns lon and lat; correct it.")
-
-
-def _place_column(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
-    """The column of one of these names, or the only one that begins with ``lon_`` or ``lat_``."""
-    plain = {plain_name(column): column for column in reversed(table.columns)}
-    for name in names:
-        if name in plain:
-            return plain[name]
-    # Columns such as `Longitude (deg)`: by their beginning, where only one has it.
-    begins = [c for c in table.columns if re.match(rf"(?i)({'|'.join(names[:4])})[ _.\-(]", str(c))]
-    return begins[0] if len(begins) == 1 else None
+    return [Point(float(x), float(y), name) for x, y, name in zip(lon, lat, names, strict=True)]

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from fluxlens.embeddings import text_cells, text_table
+from fluxlens.embeddings.gpp import tables
 from fluxlens.embeddings.gpp.drivers import daily_drivers, pixel_drivers
 from fluxlens.embeddings.gpp.table_days import UNKNOWN_LATITUDE, embed_series
 from fluxlens.embeddings.gpp.table_resolution import MODIS_M, row_resolution_m
@@ -46,8 +48,8 @@ def is_daily_file(path: str | Path) -> bool:
     if path.suffix != ".csv":
         return path.suffix == ".parquet"
     try:
-        return {"swir1640", "swir2130"} <= set(pd.read_csv(path, nrows=0).columns)
-    except (OSError, ValueError):  # told by the reader of tables of spectra
+        return {"swir1640", "swir2130"} <= set(text_table.column_names(path))
+    except (OSError, InputError):  # told by the reader of tables of spectra
         return False
 
 
@@ -80,28 +82,28 @@ def read(path: str | Path, need_gpp: bool = False, resolution_m: float | None = 
     path = Path(path)
     if path.suffix not in (".parquet", ".csv") or not path.exists():
         raise InputError(f"Got {path.name}, need an existing .csv or .parquet of tower-days; check the path.")
-    table = pd.read_csv(path, dtype={"site": str}) if path.suffix == ".csv" else _parquet(path)
     need = ("site", "date", *(["gpp"] if need_gpp else []), *DAILY_COLUMNS, *DAILY_WEATHER)
+    table = tables.rename_site_and_date(tables.read_rows(path, need))
     if lost := [name for name in need if name not in table]:
         raise InputError(f"Got {path.name} without {', '.join(lost)}, need daily series with them; add them.")
     if table.empty:
         raise InputError(f"Got {path.name} without rows, need one or more; check the file.")
-    date = pd.to_datetime(table["date"], errors="coerce")
-    if date.isna().any() or table["site"].isna().any():
-        raise InputError(f"Got {path.name} with a row without site or date, need both in each; fill them in.")
+    if table["site"].isna().any():
+        raise InputError(f"Got {path.name} with a row without site, need one in each; fill it in.")
     # A table may hold the series of another sensor under these names; without a word they are those of MODIS.
     known = row_resolution_m(table, resolution_m)
+    lat = tables.read_latitude(table)
     table = table.assign(
         site=table["site"].astype(str),
-        date=(date.dt.tz_localize(None) if date.dt.tz is not None else date).dt.normalize(),
+        date=pd.Series(text_cells.to_times(table["date"], path.name), table.index).dt.normalize(),
         resolution_m=np.where(np.isnan(known), MODIS_M, known),
+        **({} if lat is None else {"lat": lat}),
     )
-    numbers = [name for name in (*DAILY_COLUMNS, *DAILY_WEATHER, "gpp", "lat") if name in table]
-    for name in numbers:
-        table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
-    # Reflectance times 10 000 gives plausible, wrong GPP: refuse rather than guess.
-    if table[list(DAILY_COLUMNS)].stack().median() > 2:
-        raise InputError("Got bands above 2, need reflectance 0-1; divide by 10000.")
+    for name in (*DAILY_COLUMNS, *DAILY_WEATHER, *(["gpp"] if "gpp" in table else [])):
+        table[name] = text_cells.to_numbers(table[name], path.name)
+    # Another unit gives plausible, wrong GPP: refuse rather than guess.
+    tables.check_reflectance(table[list(DAILY_COLUMNS)])
+    _check_weather(table, path.name)
     # FLUXNET-like sets keep what a site is in a second table.
     places = path.with_name("sites.parquet")
     of = pd.read_parquet(places).set_index("site") if places.exists() else pd.DataFrame()
@@ -115,11 +117,22 @@ def read(path: str | Path, need_gpp: bool = False, resolution_m: float | None = 
     return table
 
 
-def _parquet(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"Got {path.name}, which is no Parquet file, need one; check the file.") from error
+def _check_weather(table: pd.DataFrame, name: str) -> None:
+    """InputError where the weather of a table cannot be in the units of ``DAILY_WEATHER``."""
+    light = table["ppfd"].quantile(0.99)
+    # Saturation vapour pressure (Pa) of the temperature: air is neither ever almost saturated nor drier than dry.
+    saturation = 610.8 * np.exp(17.27 * table["temp"] / (table["temp"] + 237.3))
+    dryness = (table["vpd"] / saturation).median()
+    for column, is_wrong, unit, way in (
+        ("temp", table["temp"].median() > 100, "degC", "subtract 273.15"),
+        ("vpd", dryness < 0.02, "Pa", "multiply hPa by 100, kPa by 1000"),
+        ("vpd", dryness > 1, "Pa", "check the column"),
+        ("ppfd", light > 0.01, "mol m-2 s-1", f"divide by {'1e6' if light > 120 else '86400'}"),
+        ("prec", table["prec"].quantile(0.99) > 0.01, "mm s-1", "divide mm d-1 by 86400"),
+    ):
+        if is_wrong:
+            middle = table[column].median()
+            raise InputError(f"Got {name} with {column} of {middle:.3g} at the median, need {unit}; {way}.")
 
 
 def embed_site(

@@ -9,6 +9,7 @@ import pandas as pd
 from fluxlens.embeddings import text_cells, text_table
 from fluxlens.embeddings.gpp.table_features import BANDS, MERRA2_COLUMNS
 from fluxlens.embeddings.gpp.table_resolution import looks_coarse, row_resolution_m
+from fluxlens.embeddings.place_columns import CRS_NAMES, ZONE_NAMES, read_places, to_degrees
 from fluxlens.embeddings.readers.reflectance_units import DARKEST
 from fluxlens.models.errors import InputError
 
@@ -40,6 +41,31 @@ def read(path: str | Path, need_gpp: bool = False, resolution_m: float | None = 
     InputError
         When the file is missing or not such a table.
     """
+    return clean(read_rows(path, ("date", *BANDS)), need_gpp, resolution_m)
+
+
+def read_rows(path: str | Path, need: tuple[str, ...]) -> pd.DataFrame:
+    """Rows of a CSV or Parquet table as they stand in the file.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    need
+        Columns that tell that plain CSV is understood; else other separators, decimal marks and encodings are tried.
+
+    Returns
+    -------
+    DataFrame
+        Empty cells are NaN.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or no table.
+    """
+    if Path(path).suffix.lower() in text_table.PARQUET:
+        return text_table.read_table(path, "table")
     try:
         # pandas first, for plain files of any size; codes of sites such as 007 stay text.
         raw = pd.read_csv(path, dtype={"SITE_ID": str, "site": str})
@@ -51,7 +77,7 @@ def read(path: str | Path, need_gpp: bool = False, resolution_m: float | None = 
         ) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
         raw = pd.DataFrame()
-    if not {"date", *BANDS} <= set(raw):
+    if not set(need) <= set(raw):
         # Semicolons, decimal commas, other encodings, lines above the header, Parquet.
         try:
             cells = text_table.read_table(path, "table")
@@ -62,7 +88,7 @@ def read(path: str | Path, need_gpp: bool = False, resolution_m: float | None = 
                 ) from error
         else:
             raw = cells.replace("", np.nan)
-    return clean(raw, need_gpp, resolution_m)
+    return raw
 
 
 def clean(raw: pd.DataFrame, need_gpp: bool = False, resolution_m: float | None = None) -> pd.DataFrame:
@@ -90,7 +116,7 @@ def clean(raw: pd.DataFrame, need_gpp: bool = False, resolution_m: float | None 
     InputError
         When a column is missing, or a value is not what it should be.
     """
-    raw = raw.rename(columns={"SITE_ID": "site"} if "site" not in raw else {})
+    raw = rename_site_and_date(raw)
     need = ["site", "date", *BANDS, *(["GPP"] if need_gpp else [])]
     if lost := [name for name in need if name not in raw]:
         raise InputError(
@@ -103,15 +129,7 @@ def clean(raw: pd.DataFrame, need_gpp: bool = False, resolution_m: float | None 
         raise InputError(
             f"Got row {int(raw['site'].isna().values.argmax()) + 1} without a site, need one in each; fill it in."
         )
-    date = pd.to_datetime(raw["date"].astype(str), errors="coerce", format="ISO8601")
-    if date.isna().any():
-        bad = raw["date"][date.isna()].iloc[0]
-        try:
-            # The styles of spreadsheets and of Earth Engine.
-            date = pd.Series(text_cells.to_times(raw["date"], "the table"), raw.index).dt.as_unit("us")
-        except InputError as error:
-            raise InputError(f"Got the date {bad!r}, need dates as YYYY-MM-DD; rewrite it.") from error
-    date = date.dt.tz_localize(None) if date.dt.tz is not None else date
+    date = pd.Series(text_cells.to_times(raw["date"], "the table")).dt.as_unit("us")
     out = pd.DataFrame({"site": raw["site"].astype(str).values, "date": date.dt.normalize().values})
     for name in (*BANDS, *MERRA2_COLUMNS, *(["GPP"] if need_gpp else [])):
         if name in raw:
@@ -127,6 +145,44 @@ def clean(raw: pd.DataFrame, need_gpp: bool = False, resolution_m: float | None 
     return out
 
 
+def rename_site_and_date(raw: pd.DataFrame) -> pd.DataFrame:
+    """A table whose columns of sites and dates are called ``site`` and ``date``; bands are not renamed.
+
+    Parameters
+    ----------
+    raw
+        Rows as they stand in the file, with ``SITE_ID``, ``Site``, ``Date`` or the like.
+
+    Returns
+    -------
+    DataFrame
+    """
+    for name, others in (("site", ("siteid", "site")), ("date", ("date",))):
+        spelled = next((column for column in raw if text_cells.plain_name(column) in others), None)
+        if name not in raw and spelled is not None:
+            raw = raw.rename(columns={spelled: name})
+    return raw
+
+
+def check_reflectance(bands: pd.DataFrame) -> None:
+    """InputError where reflectance is percent, digital numbers, or was divided twice.
+
+    Parameters
+    ----------
+    bands
+        (row, band) numbers, NaN where missing.
+    """
+    values = bands.stack()
+    if (middle := values.median()) > 2:
+        divisor = 100 if middle < 100 else 10_000
+        raise InputError(f"Got bands above 2, need reflectance 0-1; divide by {divisor}.")
+    if len(values) and (high := values.quantile(0.99)) < DARKEST:
+        raise InputError(
+            f"Got bands of {high:.2g} at most, need reflectance 0-1; if they were divided by 10000 twice, multiply by"
+            " 10000."
+        )
+
+
 def _numbers(column: pd.Series) -> np.ndarray:
     values = pd.to_numeric(column, errors="coerce")
     if (values.isna() & column.notna()).any():
@@ -136,27 +192,49 @@ def _numbers(column: pd.Series) -> np.ndarray:
 
 
 def _check_units(table: pd.DataFrame) -> None:
-    bands = table[list(BANDS)].stack()
-    # The median: single bright pixels of snow or cloud may exceed 1.
-    if (middle := bands.median()) > 2:
-        # Percent, or the digital numbers of products.
-        divisor = 100 if middle < 100 else 10_000
-        raise InputError(f"Got bands above 2, need reflectance 0-1; divide by {divisor}.")
-    if len(bands) and (high := bands.quantile(0.99)) < DARKEST:
-        raise InputError(
-            f"Got bands of {high:.2g} at most, need reflectance 0-1; if they were divided by 10000 twice, multiply by"
-            " 10000."
-        )
+    check_reflectance(table[list(BANDS)])
     for name in ("T2MIN", "T2MAX", "T2MEAN", "TSMDEWMEAN"):
         if name in table and table[name].notna().any() and table[name].median() < 150:
             raise InputError(f"Got {name} of {table[name].median():.0f}, need kelvin; add 273.15.")
 
 
+def read_latitude(raw: pd.DataFrame) -> np.ndarray | None:
+    """Latitude of each row, where the table gives it.
+
+    Parameters
+    ----------
+    raw
+        Rows as they stand in the file.
+
+    Returns
+    -------
+    ndarray or None
+        (row,) degrees, NaN where missing; None without such a column.
+
+    Raises
+    ------
+    InputError
+        Where it is beyond 90 degrees.
+    """
+    spelled = next((column for column in raw if text_cells.plain_name(column) in ("lat", "latitude")), None)
+    if spelled is not None:
+        lat = to_degrees(raw[spelled], "lat", "the table")
+        if (np.abs(lat) > 90).any():
+            raise InputError(
+                f"Got {spelled} of {lat[np.abs(lat) > 90][0]:g}, beyond 90 degrees, need degrees north; correct it."
+            )
+        return lat
+    # Columns x and y may be rows and columns of an image, unless a CRS stands beside them.
+    says_crs = any(text_cells.plain_name(column) in (*CRS_NAMES, *ZONE_NAMES) for column in raw)
+    if says_crs and (places := read_places(raw, "the table")) is not None:
+        return places[1]
+    return None
+
+
 def _latitude(raw: pd.DataFrame) -> np.ndarray:
     """Degrees: given, or the middle of the tile's latitude band; NaN if neither."""
-    for name in ("lat", "latitude", "LAT"):
-        if name in raw:
-            return _numbers(raw[name])
+    if (given := read_latitude(raw)) is not None:
+        return given
     for name, pattern in (
         ("TILE_ID_x", r"^T?\d{2}([C-X])"),
         ("TILE_ID_y", r"^T?\d{2}([C-X])"),

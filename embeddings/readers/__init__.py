@@ -101,6 +101,10 @@ def _open_file(place: Path, path: str | Path) -> xr.DataTree:
         from fluxlens.embeddings.readers import geotiff_folder
 
         return geotiff_folder.open(place)
+    if head[:2] in (b"PK", b"\x1f\x8b"):
+        raise InputError(
+            f"Got {path}, a packed file, need a Zarr scene, a NetCDF cube or a folder of files; unpack it."
+        )
     raise InputError(
         f"Got {path}, a single file of an unknown kind, need a Zarr scene, a NetCDF cube or a "
         f"folder of files; give one "

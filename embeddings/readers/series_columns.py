@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import text_cells
-from fluxlens.embeddings.geometry import wrap_longitudes
+from fluxlens.embeddings.place_columns import find_geometry_column, read_places
 from fluxlens.embeddings.readers.band_names import MASKS
 from fluxlens.embeddings.readers.cloud_masks import clear_of
 from fluxlens.embeddings.text_cells import plain_name
@@ -40,13 +40,6 @@ DATE_NAMES = (
     "acquired",
     "systemindex",
 )
-
-LON_NAMES = ("lon", "longitude", "long", "lng", "x", "decimallongitude")
-
-LAT_NAMES = ("lat", "latitude", "y", "decimallatitude")
-
-GEOMETRY_NAMES = (".geo", "geometry", "geom", "wkt", "the_geom")
-"""Columns of geometries: GeoJSON as Earth Engine writes it, WKT, or the WKB of GeoParquet."""
 
 ONE_PLACE_DEG = 0.05
 """Rows of one id are of one plot: five kilometres apart they are of several."""
@@ -122,16 +115,13 @@ def to_ids(table: pd.DataFrame, what: str) -> np.ndarray:
 
 def _ids_of_places(table: pd.DataFrame, what: str) -> np.ndarray:
     """Labels (row,) by the place of each row, where no column names the series: what ``sampleRegions`` exports."""
-    shape = next((name for name in GEOMETRY_NAMES if name in table), None)
-    nowhere = dict.fromkeys(("lon", "lat"), np.full(len(table), np.nan))
-    place = nowhere if shape is None else _places_of_geometries(table[shape])
-    known = np.isfinite(place["lon"]) & np.isfinite(place["lat"])
-    if not len(known) or not known.all():
+    place = read_places(table, what) if find_geometry_column(table) else None
+    if place is None or not len(table) or not np.isfinite(place).all():
         raise InputError(
             f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need one that names the series;"
             " add a column id."
         )
-    pairs = pd.MultiIndex.from_arrays([np.round(place[axis], 7) for axis in ("lon", "lat")])
+    pairs = pd.MultiIndex.from_arrays([np.round(axis, 7) for axis in place])
     codes, unique = pairs.factorize()
     warnings.warn(
         f"no column of {what} names the series: its {len(unique)} places do, as lon_lat.",
@@ -179,38 +169,44 @@ def to_utc_times(table: pd.DataFrame, what: str) -> np.ndarray:
     InputError
         Where there is no column of dates, or a date cannot be told.
     """
-    column = find_column(table, DATE_NAMES)
-    if (column is None or plain_name(column) == "day") and (dates := _dates_of_parts(table)) is not None:
-        return text_cells.to_times(dates, what)
-    if column is None:
-        # One column per date and band is how Earth Engine and R reshape series.
-        dated = [
-            str(name) for name in table.columns if re.search(r"(19|20)\d\d[-_]?[01]\d[-_]?[0-3]\d", str(name))
-        ]
-        advice = "add a column date"
-        if len(dated) > 1:
-            advice = f"{dated[0]} has its date in its name, so reshape the table to one row per id and date"
+    columns = date_columns(table)
+    if not columns:
         raise InputError(
-            f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need dates; {advice}."
+            f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need dates; add a column date."
         )
-    return text_cells.to_times(table[column], what)
+    if len(columns) == 1:
+        return text_cells.to_times(table[columns[0]], what)
+    texts = [table[name].astype(str).str.strip().str.removesuffix(".0") for name in columns]
+    if len(columns) == 2:
+        return text_cells.to_times((texts[0] + texts[1].str.zfill(3)).rename(", ".join(columns)), what)
+    parts = texts[0] + texts[1].str.zfill(2) + texts[2].str.zfill(2)
+    return text_cells.to_times(parts.rename(", ".join(columns)), what)
 
 
-def _dates_of_parts(table: pd.DataFrame) -> pd.Series | None:
-    """Dates (row,) as text of columns of year and day of year, or of year, month and day; None without them."""
+def date_columns(table: pd.DataFrame) -> list[str]:
+    """The column of dates, or those of year and day of year, or of year, month and day.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows as they stand in the file.
+
+    Returns
+    -------
+    list of str
+        One, two or three names; none where the table has no dates.
+    """
+    column = find_column(table, DATE_NAMES)
     year = find_column(table, ("year", "yr", "yyyy"))
     doy = find_column(table, ("doy", "dayofyear", "julianday", "yday"))
-    month, day = (
-        find_column(table, ("month", "mon", "mm")),
-        find_column(table, ("day", "dom", "dayofmonth", "dd")),
-    )
-    if year is None or (doy is None and (month is None or day is None)):
-        return None
-    columns = [year, doy] if doy is not None else [year, month, day]
-    texts = [table[name].astype(str).str.strip().str.removesuffix(".0") for name in columns]
-    if doy is not None:
-        return (texts[0] + texts[1].str.zfill(3)).rename(f"{year}, {doy}")
-    return (texts[0] + texts[1].str.zfill(2) + texts[2].str.zfill(2)).rename(f"{year}, {month}, {day}")
+    month = find_column(table, ("month", "mon", "mm"))
+    day = find_column(table, ("day", "dom", "dayofmonth", "dd"))
+    if (column is None or plain_name(column) == "day") and year is not None:
+        if doy is not None:
+            return [year, doy]
+        if month is not None and day is not None:
+            return [year, month, day]
+    return [] if column is None else [column]
 
 
 def to_places(table: pd.DataFrame, ids: np.ndarray, what: str) -> pd.DataFrame:
@@ -235,23 +231,9 @@ def to_places(table: pd.DataFrame, ids: np.ndarray, what: str) -> pd.DataFrame:
     InputError
         Where the numbers are no degrees, or look swapped.
     """
-    out = pd.DataFrame(_read_places(table, what), index=ids)
-    out["lon"], wrapped = wrap_longitudes(out["lon"].to_numpy(), out["lat"].to_numpy())
-    if wrapped:
-        warnings.warn(
-            f"{wrapped} longitudes of {what} are beyond 180: taken as degrees from 0 to 360.",
-            DataWarning,
-            stacklevel=3,
-        )
-    # Beyond these bounds the numbers are metres, or the two columns are swapped.
-    wrong = (out["lat"].abs() > 90) | (out["lon"].abs() > 180)
-    if wrong.any():
-        at = int(wrong.to_numpy().argmax())
-        swapped = abs(out["lon"].iloc[at]) <= 90 and abs(out["lat"].iloc[at]) <= 180
-        raise InputError(
-            f"Got lon {out['lon'].iloc[at]:g}, lat {out['lat'].iloc[at]:g} in {what}, need degrees; "
-            + ("they look swapped: swap the columns." if swapped else "convert them.")
-        )
+    place = read_places(table, what)
+    lon, lat = (np.full(len(table), np.nan),) * 2 if place is None else place
+    out = pd.DataFrame({"lon": lon, "lat": lat}, index=ids)
     _refuse_many_places(out, what)
     return out
 
@@ -267,39 +249,6 @@ def _refuse_many_places(places: pd.DataFrame, what: str) -> None:
             f"Got {what} whose {len(far)} of {len(spread)} ids have rows at places apart, such as {far.index[0]} over"
             f" {far.iloc[0]:.3g} degrees, need one place per id; add a column id that names each plot."
         )
-
-
-def _read_places(table: pd.DataFrame, what: str) -> dict[str, np.ndarray]:
-    """``lon``, ``lat`` (row,) of two columns of numbers or one of geometries; NaN without them."""
-    lon, lat = find_column(table, LON_NAMES), find_column(table, LAT_NAMES)
-    if lon is not None and lat is not None:
-        return {
-            "lon": text_cells.to_numbers(table[lon], what),
-            "lat": text_cells.to_numbers(table[lat], what),
-        }
-    column = next((name for name in GEOMETRY_NAMES if name in table), None)
-    if column is not None:
-        return _places_of_geometries(table[column])
-    return {"lon": np.full(len(table), np.nan), "lat": np.full(len(table), np.nan)}
-
-
-def _places_of_geometries(column: pd.Series) -> dict[str, np.ndarray]:
-    """Of points, and the middle of polygons, as GeoJSON, WKT or WKB; NaN where it is something else."""
-    import shapely
-
-    codes, unique = pd.factorize(column.map(lambda cell: cell if isinstance(cell, bytes) else str(cell)))
-    places = np.full((len(unique), 2), np.nan)
-    for at, one in enumerate(unique):
-        if isinstance(one, bytes):
-            shape = shapely.from_wkb(one, on_invalid="ignore")
-        elif one.lstrip().startswith("{"):
-            shape = shapely.from_geojson(one, on_invalid="ignore")
-        else:
-            # PostGIS writes the CRS before the text: SRID=4326;POINT (4.06 50.74).
-            shape = shapely.from_wkt(re.sub(r"^SRID=4326;", "", one.strip()), on_invalid="ignore")
-        if shape is not None and not shape.is_empty and not shape.geom_type.endswith("LineString"):
-            places[at] = shape.centroid.x, shape.centroid.y
-    return {"lon": places[codes, 0], "lat": places[codes, 1]}
 
 
 def is_clear(table: pd.DataFrame, what: str) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings.readers import series_bands, series_columns, series_table
+from fluxlens.embeddings.readers import series_bands, series_columns, series_shapes, series_table
 from fluxlens.embeddings.readers.series_table import SeriesTable
 from fluxlens.embeddings.text_cells import plain_name
 from fluxlens.embeddings.text_table import read_table
@@ -88,7 +88,7 @@ def _sets_of(folder: Path) -> dict[str, SeriesTable]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in (".csv", ".parquet"):
             continue
-        table = read_table(path)
+        table = series_shapes.to_one_row_per_date(read_table(path), path.name)
         names = [str(name) for name in table.columns]
         try:
             bands = series_bands.band_columns(names, path.name)

@@ -27,6 +27,7 @@ from fluxlens.embeddings.readers.series_columns import (
     to_places,
     to_utc_times,
 )
+from fluxlens.embeddings.readers.series_shapes import to_one_row_per_date
 from fluxlens.models.errors import DataWarning, InputError
 from fluxlens.models.sensors import SENSORS, SensorSpec
 
@@ -89,7 +90,8 @@ def read_series(
     ----------
     s2 : path or pandas.DataFrame or None
         Columns for ``id`` and ``date`` and bands B02 ... B12 under a usual name (B2, blue, B02_10m, nir, swir1, ...);
-        optionally ``clear`` (or ``SCL``), ``lon``, ``lat`` or Earth Engine's ``.geo``. Reflectance 0-1, or digital
+        optionally ``clear`` (or ``SCL``), ``lon``, ``lat`` or Earth Engine's ``.geo``; or one row per band, or one
+        column per band and date, as of ``series_shapes``. Reflectance 0-1, or digital
         numbers 0-10000, which are converted with a ``DataWarning``.
     s1 : path or pandas.DataFrame or None
         Columns for ``id`` and ``date``, VV, VH in dB; linear power is converted with a ``DataWarning``.
@@ -112,6 +114,7 @@ def read_series(
     words: dict[str, str] = {}
     if s2 is not None:
         table, what = _loaded(s2, "Sentinel-2 table")
+        table = to_one_row_per_date(table, what)
         ids, times = to_ids(table, what), to_utc_times(table, what)
         values = to_reflectance(table, times.astype("datetime64[D]").astype(np.int64), what)
         sensor_rows["s2"] = _usable(ids, times, values, SENSORS["s2"], is_clear(table, what), what)
@@ -119,6 +122,7 @@ def read_series(
         words["s2"] = what
     if s1 is not None:
         table, what = _loaded(s1, "Sentinel-1 table")
+        table = to_one_row_per_date(table, what)
         ids, times = to_ids(table, what), to_utc_times(table, what)
         values = to_backscatter(table, what)
         sensor_rows["s1"] = _usable(ids, times, values, SENSORS["s1"], np.ones(len(ids), bool), what)
@@ -297,8 +301,7 @@ def _weather_of_contract(table: pd.DataFrame, days: np.ndarray, what: str) -> pd
 def _loaded(table: str | Path | pd.DataFrame, what: str) -> tuple[pd.DataFrame, str]:
     """The rows, and the table in words."""
     if isinstance(table, pd.DataFrame):
-        named = [name for name in table.index.names if name is not None]
-        return (table.reset_index(named) if named else table.reset_index(drop=True)), f"the {what}"
+        return text_table.with_index(table), f"the {what}"
     return text_table.read_table(table, what), f"the {what} {Path(table).name}"
 
 

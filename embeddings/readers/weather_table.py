@@ -88,6 +88,7 @@ DEW_POINTS = (
     "dew_point",
     "2m_dewpoint_temperature",
     "tdew",
+    "t2mdew",
 )
 
 HUMIDITIES = ("relative_humidity_2m", "rh2m", "relative_humidity", "rh", "hurs", "hu", "upm", "rh_mean")
@@ -170,9 +171,6 @@ def read_frame(table: Table | pd.DataFrame, name: str) -> xr.Dataset:
     frame, columns = _without_units_row(frame, columns)
     try:
         values = pd.DataFrame({one: _column(table, frame, column) for one, (column, _) in columns.items()})
-        if "vpd" not in values and {"t2m_max", "t2m_min", "t2mdew"} <= set(frame):
-            values["vpd"] = _vpd_of_power(table, frame)
-            columns["vpd"] = ("t2mdew", Unit(1.0))
         stamps, zone = parse_stamps(frame, stamp, name)
     except (InputError, ValueError, TypeError) as error:
         if "no date" in str(error) or "twice" in str(error):
@@ -204,13 +202,6 @@ def read_frame(table: Table | pd.DataFrame, name: str) -> xr.Dataset:
         attrs={"source": name},
     )
     return validation.check_node(schema.NODES["weather"], node.sortby("time"))
-
-
-def _vpd_of_power(table: Table, frame: pd.DataFrame) -> np.ndarray:
-    """VPD (row,), hPa, of NASA POWER, which has none, but the extreme and dew-point temperatures of FAO-56."""
-    high, low, dew = (xr.DataArray(_column(table, frame, one)) for one in ("t2m_max", "t2m_min", "t2mdew"))
-    vpd = meteorology.vapour_pressure_deficit_hpa(high, low, meteorology.saturation_vapour_pressure_hpa(dew))
-    return vpd.where(dew.notnull()).values
 
 
 def _bare_names(frame: pd.DataFrame) -> dict[str, str]:
@@ -282,7 +273,7 @@ def _put_vpd(frame, bare, columns, read, put, notes: list[str]) -> None:
     """VPD from the dew point, or from relative humidity, of each row, beside the temperature of the same row."""
     dew = next((bare[one] for one in DEW_POINTS if one in bare), None)
     humidity = next((bare[one] for one in HUMIDITIES if one in bare), None)
-    if (dew is None and humidity is None) or {"t2m_max", "t2m_min", "t2mdew"} <= set(frame):
+    if dew is None and humidity is None:
         return
     column, unit = columns["tair"]
     tair = read(column) if unit is None else unit.convert(read(column))
@@ -298,7 +289,9 @@ def _put_vpd(frame, bare, columns, read, put, notes: list[str]) -> None:
             return
         actual = saturated * share / 100
     put("vpd", f"vpd of {dew or humidity}", np.maximum(saturated - actual, 0), Unit(1.0))
-    notes.append(f"vpd is computed from {dew or humidity} and {column}")
+    # NASA POWER has no VPD and documents this way to it: nothing to tell.
+    if dew is None or bare.get("t2mdew") != dew:
+        notes.append(f"vpd is computed from {dew or humidity} and {column}")
 
 
 def without_empty(values: pd.DataFrame, columns: dict, name: str, notes: list[str]) -> pd.DataFrame:

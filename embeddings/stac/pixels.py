@@ -17,6 +17,8 @@ from fluxlens.embeddings.stac.assets import asset, calibration, is_ground_range
 from fluxlens.embeddings.stac.search import Pass, has_offset
 from fluxlens.models.errors import InputError
 
+DARKEST_DB = -60.0
+"""dB, below which numbers are codes for no data."""
 THREADS = 8
 """Files read at the same time: they wait for the network, not for the processor."""
 
@@ -98,6 +100,11 @@ def _read_sentinel2(item: Any, grid: Grid) -> tuple[xr.DataArray, xr.DataArray]:
         _load(item, (*schema.S2_BANDS, "SCL"), grid, "uint16", 0), (*schema.S2_BANDS, "SCL"), grid
     )
     bands, scl = numbers.isel(band=slice(-1)), numbers.sel(band="SCL")
+    # Digital numbers are whole: reflectance 0-1 as floats is cut to 0, which is no data.
+    if (scl > 0).any() and int(bands.max()) <= 1:
+        raise access.UnreadableFile(
+            "its bands are 0 where its classification has classes: no digital numbers"
+        )
     offset = OFFSET if has_offset(item) else 0
     return compositing.to_reflectance(bands, offset), scl.isin(compositing.CLEAR_SCL)
 
@@ -115,6 +122,10 @@ def _read_sentinel1(item: Any, grid: Grid) -> np.ndarray:
         power = np.stack([grd.sigma_nought(*both, grid) for both in zip(hrefs, tables, strict=True)])
     else:
         power = _load(item, schema.S1_BANDS, grid, "float32", np.nan)
+        # Some providers list dB, which is negative over land; power is not, but for noise around 0.
+        power[power < DARKEST_DB] = np.nan
+        if np.isfinite(power).any() and np.nanmedian(power) < -1:
+            power = 10 ** (power / 10)
     power = np.where(power > 0, power, np.nan)
     return compositing.nan_mean(np.stack([power[:, row::2, col::2] for row in (0, 1) for col in (0, 1)]))
 
@@ -162,8 +173,8 @@ def _read_with_retry(item: Any, grid: Grid, image: Callable[[Any, Grid], Any]) -
         except Exception as error:  # a damaged file makes GDAL and odc fail in any way they can
             why = type(error).__name__
             # Asks for the first byte of each file, to tell a missing file from a silent server.
-            for name in (asset(item, band) for band in _bands(item)):
-                access.read_bytes(access.sign(item.assets[name].get_absolute_href()), f"its {name}")
+            for band in _bands(item):
+                access.read_bytes(_href(item, band), f"its {asset(item, band)}")
     raise access.UnreadableFile(f"a file of it cannot be read ({why})")
 
 
@@ -180,7 +191,14 @@ def _name(item: Any, band: str) -> str:
 
 
 def _href(item: Any, band: str) -> str:
-    return access.sign(item.assets[_name(item, band)].get_absolute_href())
+    """Signed address of a band; UnreadableFile where the item has none."""
+    asset_of_band = item.assets[_name(item, band)]
+    address = asset_of_band.get_absolute_href()
+    if address is None:
+        raise access.UnreadableFile(
+            f"the address {asset_of_band.href} is relative, and the item tells none of its own"
+        )
+    return access.sign(address)
 
 
 def _array(values: np.ndarray, bands: tuple[str, ...], grid: Grid) -> xr.DataArray:

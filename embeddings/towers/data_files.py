@@ -12,6 +12,7 @@ import io
 import re
 import warnings
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -27,7 +28,8 @@ MAX_MEMBERS = 10_000
 SITE = re.compile(r"(?<![A-Za-z])([A-Z]{2}-[A-Za-z0-9]{3})(?![A-Za-z0-9])")
 RESOLUTION = re.compile(r"_(DD|HH|HR|WW|MM|YY)(?=[_.])")
 NO_DATA = re.compile(r"_(ERA|AUX|VARINFO|BIF|BADM|SITEINFO|METEOSENS|INSTRUMENT|README)", re.IGNORECASE)
-YEARS = re.compile(r"_(\d{4}[-_]\d{4})(?=_)")
+YEARS = re.compile(r"(?:^|(?<=[_-]))(\d{4}[-_]\d{4}(?=[_.])|(?:19|20)\d{2}(?=[_.]))")
+"""Years in a file's name, ``_2017-2019_`` or ``_2017.``."""
 BASE = re.compile(r"_BASE[_-]")
 ICOS_FLUXES = re.compile(r"^ICOSETC_.*_FLUXES_(INTERIM_)?(L2|NRT)")
 TEXT_SUFFIXES = (".csv", ".csv.gz")
@@ -109,13 +111,69 @@ def _is_gzip(path: Path) -> bool:
         return stream.read(2) == b"\x1f\x8b"
 
 
-def candidates(path: Path, resolutions: tuple[str, ...] = DAILY_FIRST) -> list[DataFile]:
+def as_paths(path: str | Path | list[str | Path]) -> Path | list[Path]:
+    """The path or paths of one tower's data; of a folder those of its files.
+
+    Parameters
+    ----------
+    path : str, Path or list of them
+        As a user gives them.
+
+    Raises
+    ------
+    InputError
+        Where a list is empty, or a folder has no tower or several.
+    """
+    if isinstance(path, list | tuple):
+        if not path:
+            raise InputError("Got an empty list of tower files, need one at least; add it.")
+        return [Path(one).expanduser() for one in path]
+    path = Path(path).expanduser()
+    if not path.is_dir():
+        return path
+    if not any(SITE.search(one.name) for one in path.rglob("*")):
+        # Nothing but years: 2017.csv, 2018.csv of one tower.
+        tables = sorted(one for one in path.iterdir() if one.name.lower().endswith(TEXT_SUFFIXES))
+        if tables and len({product(one.name) for one in tables}) == 1:
+            return tables
+    found = files(path)
+    if len(found) > 1:
+        raise InputError(
+            f"Got the folder {path} with files of {len(found)} towers ({', '.join(list(found)[:3])}), need one; name a"
+            " file, or make entries of them all by `fluxlens catalog towers`."
+        )
+    return next(iter(found.values()))
+
+
+def label(path: Path | list[Path]) -> str:
+    """What a file, or the folder of several, is called in messages.
+
+    Parameters
+    ----------
+    path : Path or list of Path
+        As of ``as_paths``.
+    """
+    return path.name if isinstance(path, Path) else path[0].parent.name
+
+
+def product(name: str) -> str:
+    """The name of a table without its years: the same for all years of one product.
+
+    Parameters
+    ----------
+    name : str
+        Of a file, without folders.
+    """
+    return YEARS.sub("", name)
+
+
+def candidates(path: Path | list[Path], resolutions: tuple[str, ...] = DAILY_FIRST) -> list[DataFile]:
     """The tables of a file that may carry the data, best first.
 
     Parameters
     ----------
-    path : Path
-        A ``.csv``, a ``.gz`` or a zip.
+    path : Path or list of Path
+        A ``.csv``, a ``.gz`` or a zip; or several of one tower.
     resolutions : tuple of str
         Codes of time steps in the order they are wanted; members of a zip with another code are no candidates.
 
@@ -129,6 +187,8 @@ def candidates(path: Path, resolutions: tuple[str, ...] = DAILY_FIRST) -> list[D
     InputError
         Where there is no file, none of the members is a data file, or they are of several towers.
     """
+    if isinstance(path, list):
+        return [file for one in path for file in candidates(one, resolutions)]
     if not path.is_file():
         raise InputError(f"Got {path}, which is no file, need a tower file (.csv or .zip); check the path.")
     if not zipfile.is_zipfile(path):
@@ -178,7 +238,7 @@ def _members(path: Path, resolutions: tuple[str, ...]) -> list[DataFile]:
     return [file for _, file in sorted(ranked, key=lambda pair: pair[0])]
 
 
-def files(folder: str | Path) -> dict[str, Path]:
+def files(folder: str | Path) -> dict[str, Path | list[Path]]:
     """The best tower file of each site in a folder and the folders below it.
 
     Parameters
@@ -188,38 +248,70 @@ def files(folder: str | Path) -> dict[str, Path]:
 
     Returns
     -------
-    dict of str to Path
-        By site, in order: daily before finer before coarser steps, a zip by the best file in it. AmeriFlux BASE
-        comes last, and only where it has GPP of the site's team; one warning names the sites that have nothing else.
+    dict of str to Path or list of Path
+        By site, in order: daily before finer before coarser steps, a zip by the best file in it; a list where files
+        hold the years of one product. AmeriFlux BASE comes last, and only where it has GPP of the site's team; one
+        warning names the sites that have nothing else.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise InputError(f"Got {folder}, which is no folder, need one with tower files; check the path.")
-    best: dict[str, tuple[tuple, Path]] = {}
+    found: dict[str, tuple[tuple, str, dict[Path, str]]] = {}
     left_out: dict[str, str] = {}
+    seen: dict[tuple[str, int], list[DataFile]] = {}
     years: dict[str, set[str]] = {}
     for path in sorted(folder.rglob("*")):
         site = SITE.search(path.name)
         if not (site and path.name.lower().endswith(DATA_SUFFIXES) and path.is_file()):
             continue
-        described = _describe_file(path)
-        if described is None:
+        name, why, members = path.name, "", []
+        if path.suffix.lower() == ".zip":
+            try:
+                members = _members(path, DAILY_FIRST)
+            except InputError:
+                why = "a damaged zip"
+            else:
+                why = "" if members else "a zip without data"
+                name = members[0].name if members else name
+        elif NO_DATA.search(name):
             continue
-        name, why = described
+        code = RESOLUTION.search(name)
+        is_netcdf = path.suffix.lower() == ".nc"
+        if (
+            not why
+            and BASE.search(name)
+            and not _has_team_gpp(members[0] if members else DataFile(name, path))
+        ):
+            why = "AmeriFlux BASE, without GPP"
+        if not why and ICOS_FLUXES.search(name):
+            why = "ICOS FLUXES, without partitioned GPP"
+        if not why and not is_netcdf and code is None and not _has_gpp(DataFile(name, path)):
+            continue
+        if not why and code is not None and code[1] not in DAILY_FIRST:
+            continue
         if why:
             left_out.setdefault(site[1], why)
             continue
+        # A table beside the zip it was unpacked from is there once; years of one size may differ in content alone.
+        table = members[0] if members else DataFile(name, path)
+        same = seen.setdefault((name, _table_bytes(table)), [])
+        if same and _checksum(table) in map(_checksum, same):
+            continue
+        same.append(table)
         years.setdefault(site[1], set()).update(YEARS.findall(name))
         # Of several files of one site the most useful one, whatever the order in the folder.
         code = RESOLUTION.search(name)
         step = DAILY_FIRST.index(code[1]) if code else len(DAILY_FIRST)
         rank = (bool(BASE.search(name)), step, "_SUBSET_" in name)
-        if site[1] not in best or rank < best[site[1]][0]:
-            best[site[1]] = rank, path
+        if site[1] not in found or rank < found[site[1]][0]:
+            found[site[1]] = rank, product(name), {path: name}
+        # NetCDF is read file by file.
+        elif rank == found[site[1]][0] and product(name) == found[site[1]][1] and not is_netcdf:
+            found[site[1]][2][path] = name
     # Named only where no other file of the site serves.
-    missed = {site: why for site, why in left_out.items() if site not in best}
+    missed = {site: why for site, why in left_out.items() if site not in found}
     listed = ", ".join(f"{site} ({why})" for site, why in list(missed.items())[:5])
-    if not best:
+    if not found:
         raise InputError(
             f"Got {folder} without tower files{f' but {listed}' if missed else ''}, need such as"
             " FLX_SITE_..._DD_....csv or .zip; choose another."
@@ -228,47 +320,54 @@ def files(folder: str | Path) -> dict[str, Path]:
         warnings.warn(f"{len(missed)} sites of {folder.name} left out: {listed}", DataWarning, stacklevel=2)
     # One file of a site is taken: where others hold other years, that is told.
     split = {
-        site: sorted(several - set(YEARS.findall(best[site][1].name)))
+        site: other
         for site, several in years.items()
-        if len(several) > 1
+        if (
+            other := sorted(
+                several - {year for name in found[site][2].values() for year in YEARS.findall(name)}
+            )
+        )
     }
     if split:
         listed = ", ".join(f"{site} (not {', '.join(other)})" for site, other in list(split.items())[:5])
         warnings.warn(
             f"{len(split)} sites of {folder.name} have files of several periods, of which one is taken: {listed};"
-            " years in one zip are joined",
+            " years of one product are joined",
             DataWarning,
             stacklevel=2,
         )
-    return {site: path for site, (_, path) in sorted(best.items())}
+    by_site = {site: list(names) for site, (*_, names) in sorted(found.items())}
+    return {site: paths if paths[1:] else paths[0] for site, paths in by_site.items()}
 
 
-def _describe_file(path: Path) -> tuple[str, str] | None:
-    """Name that tells what a file holds, of a zip its best member's, and why it cannot be read, empty where it can.
+def _table_bytes(file: DataFile) -> int:
+    """Size of a table, unpacked where it lies in a zip."""
+    if file.member is None:
+        return file.path.stat().st_size
+    with zipfile.ZipFile(file.path) as archive:
+        return archive.getinfo(file.member).file_size
 
-    None where it is no tower's data, or of a step that is not read.
-    """
-    name, why, members = path.name, "", []
-    if path.suffix.lower() == ".zip":
-        try:
-            members = _members(path, DAILY_FIRST)
-        except InputError:
-            why = "a damaged zip"
-        else:
-            why = "" if members else "a zip without data"
-            name = members[0].name if members else name
-    elif NO_DATA.search(name):
-        return None
-    code = RESOLUTION.search(name)
-    is_netcdf = path.suffix.lower() == ".nc"
-    if not why and BASE.search(name) and not _has_team_gpp(members[0] if members else DataFile(name, path)):
-        why = "AmeriFlux BASE, without GPP"
-    if not why and ICOS_FLUXES.search(name):
-        why = "ICOS FLUXES, without partitioned GPP"
-    # A NetCDF file has no step in its name; it is found when it is read.
-    if not why and not is_netcdf and (code is None or code[1] not in DAILY_FIRST):
-        return None
-    return name, why
+
+def _checksum(file: DataFile) -> int:
+    """CRC-32 of a table, unpacked where it lies in a zip, which has it already."""
+    if file.member is not None:
+        with zipfile.ZipFile(file.path) as archive:
+            return archive.getinfo(file.member).CRC
+    checksum = 0
+    with open(file.path, "rb") as stream:
+        while piece := stream.read(PIECE_BYTES):
+            checksum = zlib.crc32(piece, checksum)
+    return checksum
+
+
+def _has_gpp(file: DataFile) -> bool:
+    """Whether the first line of a table, whose name does not tell its step, has a column of GPP."""
+    try:
+        with file.open() as stream:
+            head = stream.readline(HEAD_BYTES)
+    except InputError:
+        return False
+    return b"GPP" in head.replace(b"\0", b"").upper()
 
 
 def _has_team_gpp(file: DataFile) -> bool:

@@ -10,7 +10,6 @@ Small negative night-time values are kept. Days are days of local standard time,
 from __future__ import annotations
 
 import warnings
-from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +17,7 @@ import xarray as xr
 from fluxlens.embeddings.scenes import schema
 from fluxlens.embeddings.towers import netcdf, plausibility
 from fluxlens.embeddings.towers.daily import attrs_of_tower, to_days
-from fluxlens.embeddings.towers.data_files import BASE, ICOS_FLUXES, YEARS, candidates
+from fluxlens.embeddings.towers.data_files import BASE, ICOS_FLUXES, as_paths, candidates, label
 from fluxlens.embeddings.towers.gpp_columns import (
     GppColumns,
     choose_gpp,
@@ -30,7 +29,7 @@ from fluxlens.embeddings.towers.gpp_columns import (
 from fluxlens.embeddings.towers.sensor_columns import WEATHER_NAMES, sensor_columns, team_gpp_columns
 from fluxlens.embeddings.towers.stamps import Step, parse_stamps
 from fluxlens.embeddings.towers.tower_table import TowerTable
-from fluxlens.embeddings.unpacking import MAX_ROWS
+from fluxlens.embeddings.towers.years import read_joined, tables_of_years
 from fluxlens.models.errors import DataWarning, InputError
 
 METHANE = "FLUXNET-CH4"
@@ -48,13 +47,14 @@ LONG_NAMES = {
 METHODS = {"nt": "night-time partitioning", "dt": "day-time partitioning"}
 
 
-def read(path: str | Path, sites: pd.DataFrame | None = None) -> xr.Dataset:
+def read(path: str | Path | list[str | Path], sites: pd.DataFrame | None = None) -> xr.Dataset:
     """The tower series of one file: days formed of complete days of finer steps; weeks and months as they are.
 
     Parameters
     ----------
-    path : str or Path
-        A ``.csv``, ``.csv.gz``, ``.zip`` or ``.nc``. Of a zip the daily file is taken, else the finest.
+    path : str, Path or list of them
+        A ``.csv``, ``.csv.gz``, ``.zip`` or ``.nc``. Of a zip the daily file is taken, else the finest. Years of one
+        product in a zip, in a folder or in a list are joined; a folder has one tower.
     sites : pd.DataFrame, optional
         Of ``towers.sites``: adds lon, lat (degrees) and igbp of the site to the attrs.
 
@@ -77,15 +77,16 @@ def read(path: str | Path, sites: pd.DataFrame | None = None) -> xr.Dataset:
     DataWarning
         With the count of repeated stamps, incomplete days and whatever else was left out.
     """
-    path = Path(path).expanduser()
-    tower = netcdf.read_netcdf(path) if netcdf.is_netcdf(path) else _read_text(path)
+    path = as_paths(path)
+    is_netcdf = isinstance(path, Path) and netcdf.is_netcdf(path)
+    tower = netcdf.read_netcdf(path) if is_netcdf else _read_text(path)
     for name in tower.data_vars:
         tower[name].attrs = {**_attrs_of_variable(str(name)), **tower[name].attrs}
     plausibility.check(str(tower.attrs["source"]), tower)
     return tower if sites is None else _with_place(tower, sites)
 
 
-def _read_text(path: Path) -> xr.Dataset:
+def _read_text(path: Path | list[Path]) -> xr.Dataset:
     """The tower of the best text table of a file."""
     tables = _tables_with_gpp(path)
     table = tables[0]
@@ -94,7 +95,7 @@ def _read_text(path: Path) -> xr.Dataset:
     columns = choice.columns | {
         f"{ours}|{theirs}": theirs for ours, options in weather.items() for theirs in options
     }
-    frame = _joined(path, tables, list(dict.fromkeys(columns.values())))
+    frame = read_joined(label(path), tables, list(dict.fromkeys(columns.values())))
     frame = frame[list(columns.values())].set_axis(list(columns), axis=1)
     # Of several sensors the first with a value.
     for ours, options in weather.items():
@@ -189,43 +190,7 @@ def _is_stamped_at_end(table: TowerTable, frame: pd.DataFrame, step: Step) -> bo
     return is_end
 
 
-def _joined(path: Path, tables: list[TowerTable], columns: list[str]) -> pd.DataFrame:
-    """Columns of the tables of one product, one after the other; only the first, told, where their days overlap."""
-    frames = [table.read(columns) for table in tables]
-    order = sorted(range(len(tables)), key=lambda at: frames[at].index.min())
-    overlap = any(
-        frames[after].index.min() <= frames[before].index.max() for before, after in pairwise(order)
-    )
-    if overlap:
-        warnings.warn(
-            f"{path.name} holds {len(tables)} tables of other years that overlap, of which {tables[0].name} is read;"
-            f" not read: {', '.join(table.name for table in tables[1:4])}",
-            DataWarning,
-            stacklevel=4,
-        )
-        del tables[1:]
-        return frames[0]
-    tables[:] = [tables[at] for at in order]
-    starts = [frames[at].index.min() for at in order[1:]]
-    ends = [frames[at].index.max() for at in order[:-1]]
-    # Two months: the longest step between rows.
-    holes = [(end, start) for end, start in zip(ends, starts, strict=True) if (start - end).days > 62]
-    if holes:
-        warnings.warn(
-            f"{path.name} holds {len(tables)} tables, joined, without rows between {holes[0][0]:%Y-%m-%d} and"
-            f" {holes[0][1]:%Y-%m-%d}" + (f" and {len(holes) - 1} more holes" if holes[1:] else ""),
-            DataWarning,
-            stacklevel=4,
-        )
-    whole = pd.concat([frames[at] for at in order])
-    if len(whole) > MAX_ROWS:
-        raise InputError(
-            f"Got {path.name} of {len(whole):,} rows in {len(tables)} tables, need at most {MAX_ROWS:,}; thin it."
-        )
-    return whole
-
-
-def _tables_with_gpp(path: Path) -> list[TowerTable]:
+def _tables_with_gpp(path: Path | list[Path]) -> list[TowerTable]:
     """The first table of a file that has columns of GPP, and those of the same product and columns in other years.
 
     InputError with the reason of the best one where none has.
@@ -243,30 +208,7 @@ def _tables_with_gpp(path: Path) -> list[TowerTable]:
         # FLUXNET-CH4 has GPP_DT under the name that REddyProc gives it, in units that differ from release to release.
         is_methane = METHANE in table.name.upper() and not is_partitioned(table.header)
         if has_gpp(table.header) and not is_methane:
-            same = YEARS.sub("", file.name)
-            other_years = [one for one in files if one is not file and YEARS.sub("", one.name) == same]
-            tables = [table]
-            left_out: list[str] = []
-            for one in other_years:
-                try:
-                    other = TowerTable(one)
-                except InputError:
-                    left_out.append(f"{one.name} (cannot be read)")
-                    continue
-                # Years of one product have the same columns and units; else their numbers are not of one kind.
-                alike = set(other.header) == set(table.header) and other.units == table.units
-                if alike and other.time == table.time:
-                    tables.append(other)
-                else:
-                    left_out.append(f"{one.name} (other columns)")
-            if left_out:
-                warnings.warn(
-                    f"{path.name} holds {len(other_years) + 1} tables of other years, of which {len(left_out)} are"
-                    f" not read beside {file.name}: {', '.join(left_out[:3])}",
-                    DataWarning,
-                    stacklevel=4,
-                )
-            return tables
+            return tables_of_years(label(path), file, table, files)
         reason = reason or _without_gpp(table)
     assert reason is not None
     raise reason

@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pandas as pd
+from fluxlens.embeddings.place_columns import convert_metres, find_place_columns, to_degrees
 from fluxlens.embeddings.text_encoding import encoding_of
 from fluxlens.embeddings.towers.data_files import SITE
 from fluxlens.embeddings.unpacking import check_unpacked
@@ -95,7 +96,7 @@ def sites(path: str | Path) -> pd.DataFrame:
     left_out: dict[str, list[str]] = {}
     try:
         raw = _raw_table(path, left_out)
-        table = _renamed(raw)
+        table = _renamed(raw, path.name)
     # Parsers of tables fail in many ways on files that are none; an InputError already says what is wrong.
     except (ValueError, KeyError, TypeError, AttributeError, LookupError, OSError) as error:
         if isinstance(error, InputError):
@@ -109,7 +110,6 @@ def sites(path: str | Path) -> pd.DataFrame:
     missing = [column for column in ("lat", "lon") if column not in table]
     if missing:
         raise InputError(f"Got {path.name} without {', '.join(missing)}, need lat and lon; add the columns.")
-    table = table.assign(lat=_degrees(table["lat"]), lon=_degrees(table["lon"]))
     # Rows that cannot be placed are counted and named, not dropped without a word.
     no_place = table["lat"].isna() | table["lon"].isna()
     if no_place.any():
@@ -243,8 +243,8 @@ def _geojson(text: str, left_out: dict[str, list[str]]) -> pd.DataFrame:
     return pd.DataFrame(rows).dropna(axis="columns", how="all")
 
 
-def _renamed(table: pd.DataFrame) -> pd.DataFrame:
-    """Columns by our names, text stripped, indexed by site."""
+def _renamed(table: pd.DataFrame, what: str) -> pd.DataFrame:
+    """Columns by our names, text stripped and places in degrees, indexed by site."""
     plain = {}
     for column in table.columns:
         # "Latitude (deg)" and "latitude_deg" are one name: units in brackets and punctuation go.
@@ -260,6 +260,8 @@ def _renamed(table: pd.DataFrame) -> pd.DataFrame:
             )
         if column is not None:
             column_of[ours] = column
+    if not {"lon", "lat"} <= set(column_of) and (pair := find_place_columns(table)) is not None:
+        column_of["lon"], column_of["lat"] = pair
     cells = {column: table[column].astype("str").str.strip().str.strip('"') for column in table.columns}
     codes = {column: cells[column].map(lambda cell: bool(SITE.fullmatch(cell))).mean() for column in cells}
     # Names of columns mislead ("site" may hold a full name): site codes are told by their pattern in the cells.
@@ -276,15 +278,11 @@ def _renamed(table: pd.DataFrame) -> pd.DataFrame:
         raise KeyError("one column of two meanings")
     out = pd.DataFrame({ours: cells[column] for ours, column in column_of.items()})
     blank = (out == "").all(axis=1)  # empty rows below the last one
+    if {"lon", "lat"} <= set(column_of):
+        pair = column_of["lon"], column_of["lat"]
+        lon, lat = (
+            to_degrees(cells[name], axis, what, False)
+            for name, axis in zip(pair, ("lon", "lat"), strict=True)
+        )
+        out["lon"], out["lat"] = convert_metres(table, pair, lon, lat, what)
     return out[~blank].set_index("site")
-
-
-def _degrees(cells: pd.Series) -> pd.Series:
-    """Degrees of cells such as 50.96, 50,96, 50.96 N and -3.2°; NaN for anything else."""
-    text = cells.astype("str").str.strip().str.upper().str.replace("°", "", regex=False)
-    side = text.str.extract(r"([NSEW])\s*$")[0].fillna(text.str.extract(r"^([NSEW])")[0])
-    text = text.str.replace(r"^[NSEW]\s*|\s*[NSEW]$", "", regex=True).str.strip()
-    text = text.str.replace(r"^([+-]?\d+),(\d+)$", r"\1.\2", regex=True)
-    degrees = pd.to_numeric(text, errors="coerce")
-    degrees = degrees.where((degrees > -9990) & (degrees.abs() < 1e9))
-    return degrees.where(~side.isin(["S", "W"]), -degrees)

@@ -74,6 +74,10 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
         raise InputError(f"Got {name} without rows, need some below the header; fetch the file again.")
     # A spreadsheet adds quotes and `.0`; neither changes the stamp.
     text = stamps.astype("str").str.strip().str.strip("\"'").str.replace(r"\.0+$", "", regex=True)
+    # 20180512T003000 has no separators else; blanks behind points are of spreadsheets.
+    if not text.str.isdigit().all():
+        text = text.str.replace(r"^(\d{8})T(\d{4}(?:\d\d)?)$", r"\1\2", regex=True)
+        text = text.str.replace(r"^(\d{1,2}\.) (\d{1,2}\.) (?=\d)", r"\1\2", regex=True)
     length = text.str.len()
     # Parsed by their length as dates, never as numbers: 201905010030 has twelve digits and a meaning.
     numeric = text.str.isdigit() & length.isin(list(DIGITS))

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings.towers import netcdf, netcdf_wind
-from fluxlens.embeddings.towers.data_files import HOURLY_ONLY, candidates
+from fluxlens.embeddings.towers.data_files import HOURLY_ONLY, as_paths, candidates, label
 from fluxlens.embeddings.towers.sensor_columns import sensor_columns
 from fluxlens.embeddings.towers.stamps import Step
 from fluxlens.embeddings.towers.tower_table import TowerTable
+from fluxlens.embeddings.towers.years import read_joined, tables_of_years
 from fluxlens.models.errors import DataWarning, InputError
 
 # Columns by what they are, the preferred first: FLUXNET, AmeriFlux BASE and EddyPro's `_fluxnet_`; the lower-case ones
@@ -59,10 +60,11 @@ def turbulence(path: str | Path) -> pd.DataFrame:
     InputError
         Where the file has no half-hours or hours, or lacks one of wind, direction, u*, heat and temperature.
     """
-    path = Path(path).expanduser()
-    if netcdf.is_netcdf(path):
+    path = as_paths(path)
+    if isinstance(path, Path) and netcdf.is_netcdf(path):
         return _turbulence_of_netcdf(path)
-    table = _table_with_wind(path)
+    tables = _tables_with_wind(path)
+    table = tables[0]
     options = {ours: sensor_columns(table.header, names) for ours, names in TURBULENCE.items()}
     # The Obukhov length of the file stands for the heat and temperature that it is computed of (ICOS FLUXES files).
     needed = [ours for ours in NEEDED if not (options["length"] and ours in OF_LENGTH)]
@@ -74,7 +76,8 @@ def turbulence(path: str | Path) -> pd.DataFrame:
             f" (its {zeta} is of a height the file does not tell: MO_LENGTH serves instead)" if zeta else ""
         )
         raise InputError(f"Got {table.name} without {', '.join(lost)}, need them{hint}; fetch the full set.")
-    frame = table.read(list(dict.fromkeys(column for columns in options.values() for column in columns)))
+    wanted = list(dict.fromkeys(column for columns in options.values() for column in columns))
+    frame = read_joined(label(path), tables, wanted)
     step = _check_step(table, frame)
     if table.time in ("TIMESTAMP_END", "DATE"):  # EddyPro's full output is stamped at the end of the step
         frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
@@ -150,13 +153,13 @@ def _with_obukhov(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     return out.assign(obukhov=length)
 
 
-def _table_with_wind(path: Path) -> TowerTable:
-    """The first half-hourly table of a file that has wind; the first of all where none has."""
+def _tables_with_wind(path: Path | list[Path]) -> list[TowerTable]:
+    """The first half-hourly table of a file that has wind, and its other years; the first of all where none has."""
     files = candidates(path, HOURLY_ONLY)
     tables = []
     for file in files[:40]:
         table = TowerTable(file)
         if all(sensor_columns(table.header, TURBULENCE[ours]) for ours in ("wind", "direction", "ustar")):
-            return table
+            return tables_of_years(label(path), file, table, files)
         tables.append(table)
-    return tables[0]
+    return tables[:1]

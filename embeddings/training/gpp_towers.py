@@ -19,6 +19,7 @@ from fluxlens.embeddings import metrics
 from fluxlens.embeddings.gpp import baselines, cubes, daily_table, tables
 from fluxlens.embeddings.gpp.daily_table import DAILY_COLUMNS
 from fluxlens.embeddings.gpp.table_days import embed_rows
+from fluxlens.embeddings.gpp.table_features import BANDS
 from fluxlens.embeddings.gpp.table_resolution import is_fine
 from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.scenes.acquisitions import to_epoch_day
@@ -151,11 +152,10 @@ def main_climate(value: object) -> str:
 def _table_climates(path: Path) -> dict[str, str]:
     """Climates by site, from a column ``koppen`` of a table of spectra; empty without one."""
     # `tables.read` keeps what the heads take; climate only groups scores.
-    raw = pd.read_csv(path, usecols=lambda name: name in ("SITE_ID", "site", "koppen"))
+    raw = tables.rename_site_and_date(tables.read_rows(path, ("date", *BANDS)))
     if "koppen" not in raw:
         return {}
-    site = raw["SITE_ID" if "SITE_ID" in raw else "site"].astype(str)
-    return raw.groupby(site)["koppen"].first().map(main_climate).to_dict()
+    return raw.groupby(raw["site"].astype(str))["koppen"].first().map(main_climate).to_dict()
 
 
 def p_model(ndvi: np.ndarray, sw: np.ndarray, drivers: np.ndarray) -> np.ndarray:

@@ -216,7 +216,7 @@ def test_one_column_of_geometries_is_read_as_points(tmp_path, content):
 
 def test_longitudes_from_0_to_360_are_those_of_the_west_and_told(tmp_path):
     (tmp_path / "a.csv").write_text("lon,lat\n355.9,50.7\n10,50.7\n")
-    with pytest.warns(DataWarning, match="1 longitudes of a.csv are beyond 180"):
+    with pytest.warns(DataWarning, match="1 longitudes of the points a.csv are beyond 180"):
         found = geometries.read_points(tmp_path / "a.csv")
     assert [point.lon for point in found] == pytest.approx([-4.1, 10])
 
@@ -407,3 +407,52 @@ def test_a_crs_member_of_any_form_is_understood(tmp_path, member):
     (tmp_path / "a.geojson").write_text(text)
     found = geometries.read_polygon(tmp_path / "a.geojson")[0].geometry
     assert found.symmetric_difference(fields("EPSG:4326").geometry[1]).area < 1e-9
+
+
+@pytest.mark.parametrize("form", ["WKT", ".geo", "EWKT"])
+def test_a_table_of_polygons_has_the_pixels_of_geojson(tmp_path, form):
+    cube = random_cube()
+    grid = Grid.from_cube(cube)
+    rings = [square(grid, slice(2, 7), slice(2, 7)), square(grid, slice(10, 12), slice(3, 5))]
+    right = geometries.read_polygon(
+        written(tmp_path, [feature([ring], id=name) for ring, name in zip(rings, "AB", strict=True)])
+    )
+    shapes = [shapely.Polygon(ring) for ring in rings]
+    if form == ".geo":
+        cells = [json.dumps(shapely.geometry.mapping(shape)) for shape in shapes]
+    elif form == "WKT":
+        cells = [shape.wkt for shape in shapes]
+    else:
+        code = grid.crs.removeprefix("EPSG:")
+        cells = [
+            f"SRID={code};{shapely.transform(shape, lambda at: np.column_stack(grid.xy(*at.T))).wkt}"
+            for shape in shapes
+        ]
+    table = geopandas.pd.DataFrame(
+        {"system:index": [0, 1], "name": ["A", "B"], form.replace("EWKT", "wkt"): cells}
+    )
+    table.to_csv(tmp_path / "fields.csv", index=False)
+    found = geometries.read_polygon(tmp_path / "fields.csv")
+    assert [region.name for region in found] == ["A", "B"]
+    np.testing.assert_array_equal(
+        geometries.pixels_inside(grid, found), geometries.pixels_inside(grid, right)
+    )
+    assert geometries.pixels_inside(grid, found).sum() == 29
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "name,lon,lat\nA,4,50\n",
+            "with the columns name, lon, lat, need GeoJSON, or a table with a column wkt",
+        ),
+        ("name,wkt\nA,field 7\n", "Got 'field 7' in row 1 of .*, need a polygon as WKT"),
+        ("name,wkt\nA,POINT (4 50)\n", "Got a Point in .*, need Polygon"),
+        ("name,wkt\nA,SRID=99999;POINT (4 50)\n", "Got the CRS '99999'"),
+    ],
+)
+def test_a_table_without_polygons_is_told(tmp_path, content, message):
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(InputError, match=message):
+        geometries.read_polygon(tmp_path / "a.csv")

@@ -159,7 +159,7 @@ def test_spectra_unlike_any_are_flagged(raw, whole):
     [
         (lambda t: t.drop(columns="b4"), "without b4"),
         (lambda t: t.drop(columns="SITE_ID"), "without site"),
-        (lambda t: t.assign(date="spring"), "the date 'spring'"),
+        (lambda t: t.assign(date="spring"), "without a date, the first row 1 .'spring' in date"),
         (lambda t: t.assign(b2="dark"), "'dark' in the column b2"),
         (lambda t: t.assign(T2MEAN=15.0), "need kelvin"),
         (lambda t: t.assign(**{b: t[b] * 1e4 for b in table_features.BANDS}), "divide by 10000"),

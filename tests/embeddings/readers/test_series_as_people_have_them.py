@@ -48,6 +48,17 @@ def parts(*names: str):
     )
 
 
+def long_form(table: pd.DataFrame) -> pd.DataFrame:
+    return table.melt(["id", "date"], var_name="band", value_name="value")
+
+
+def wide_form(table: pd.DataFrame) -> pd.DataFrame:
+    table = table.assign(day=table["date"].dt.strftime("%Y%m%d")).pivot(
+        index="id", columns="day", values=list(BANDS)
+    )
+    return table.set_axis([f"{day}_{band}" for band, day in table.columns], axis=1).reset_index()
+
+
 SAME = {
     "day first": dates("%d/%m/%Y"), "month first": dates("%m/%d/%Y"), "full stops": dates("%d.%m.%Y"),
     "dashes, day first": dates("%d-%m-%Y"), "month in words": dates("%d-%b-%Y"), "console": dates("%b %d, %Y"),
@@ -66,6 +77,7 @@ SAME = {
     "prefix": lambda table: table.rename(columns=lambda name: f"S2_{name}" if name in BANDS else name),
     "reducers": lambda table: table.rename(columns=lambda name: f"{name}_mean" if name in BANDS else name),
     "other columns": lambda table: table.assign(NDVI=0.5, crop="wheat", cloud=0.1),
+    "one row per band": long_form, "one column per band and date": wide_form,
     "cloud of two values": lambda table: table.assign(cloud_mask=0),
 }  # fmt: skip
 
@@ -106,28 +118,9 @@ def test_types_of_parquet_have_the_values_of_the_plain_table(tmp_path, make):
     )
 
 
-def long_form(table: pd.DataFrame) -> pd.DataFrame:
-    return table.melt(["id", "date"], var_name="band", value_name="value")
-
-
-def wide_form(table: pd.DataFrame) -> pd.DataFrame:
-    table = table.assign(day=table["date"].dt.strftime("%Y%m%d")).pivot(
-        index="id", columns="day", values=["B02", "B03"]
-    )
-    return table.set_axis([f"{day}_{band}" for band, day in table.columns], axis=1).reset_index()
-
-
 REFUSED = {
     "day of year alone": (lambda table: table.assign(date=table["date"].dt.day_of_year), "'92' in date"),
     "a year of two digits": (dates("%d/%m/%y"), "'01/04/20' in date"),
-    "one row per band": (
-        long_form,
-        "its column band names them, one row per band, so reshape it to one column per band",
-    ),
-    "one column per date": (
-        wide_form,
-        "20200401_B02 has its date in its name, so reshape the table to one row per id",
-    ),
     "percent": (
         lambda table: table.assign(**{one: table[one] * 100 for one in BANDS}),
         "if they are percent, divide",
@@ -200,7 +193,6 @@ RADAR_REFUSED = {
         lambda table: table.rename(columns={"VV": "HH", "VH": "HV"}),
         "need VV, VH in dB; rename",
     ),
-    "one row per band": (long_form, "its column band names them"),
 }
 
 
@@ -208,6 +200,12 @@ RADAR_REFUSED = {
 def test_radar_in_another_unit_is_refused_with_its_cause(make, message):
     with pytest.raises(InputError, match=message):
         series_table.read_series(None, make(radar()))
+
+
+def test_radar_with_one_row_per_polarisation_is_decibel():
+    table = radar()
+    found = series_table.read_series(None, long_form(table))
+    np.testing.assert_allclose(found.sensors["s1"].values, table[["VV", "VH"]], atol=1e-4)
 
 
 def test_radar_power_is_converted_and_amplitude_named():

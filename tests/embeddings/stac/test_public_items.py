@@ -1,9 +1,11 @@
 """Items as public APIs list them: every spelling gives the same numbers, and what cannot be used is told."""
 
+import copy
 import warnings
 
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 from fluxlens.app.cli import main
 from fluxlens.embeddings import progress, stac
@@ -182,3 +184,75 @@ def test_an_image_of_each_public_interface_lists_no_band_twice(world):
         names = [assets.asset(one.items[0], band) for band in assets.ASSETS if band not in ("VV", "VH")]
         assert None not in names
         assert len(set(names)) == 11
+
+
+def test_radar_in_decibel_is_not_taken_for_power(world, tmp_path):
+    world.s1("S", "2020-06-02T17:31:51", power=(0.1, 0.02))
+    world.s1("T", "2020-06-08T17:31:51", power=(-10.0, -17.0))
+    scene, left_out = fetch(world, tmp_path)
+    assert left_out == []
+    np.testing.assert_allclose(
+        scene["s1/backscatter"][1], np.broadcast_to([[[-10]], [[-17]]], (2, 8, 8)), rtol=1e-5
+    )
+    np.testing.assert_allclose(scene["s1/backscatter"][0, 0], -10, rtol=1e-5)
+
+
+def test_an_image_of_floats_is_not_cut_to_zero_in_silence(world, tmp_path):
+    item = world.s2("A", "2020-06-01T10:40:21")
+    world.s2("B", "2020-06-06T10:40:21")
+    for band, asset in item["assets"].items():
+        path = world.folder / asset["href"].rsplit("/", 1)[1]
+        with rasterio.open(path) as file:
+            values, profile = file.read(1), file.profile
+        if band != "SCL":
+            profile.update(dtype="float32", nodata=None, driver="GTiff")
+            with rasterio.open(path, "w", **profile) as file:
+                file.write((values / 10_000).astype("float32"), 1)
+    with pytest.warns(
+        DataWarning, match="1 of 2 images left out: A: its bands are 0 where its classification has"
+    ):
+        scene, _ = fetch(world, tmp_path, s1="none")
+    np.testing.assert_allclose(scene["s2/reflectance"].sel(band="B04")[0], truth(world), atol=1e-6)
+
+
+def test_addresses_relative_to_the_item_are_found_or_told(world, tmp_path):
+    for name, day in (("A", "01"), ("B", "06")):
+        item = world.s2(name, f"2020-06-{day}T10:40:21")
+        for asset in item["assets"].values():
+            asset["href"] = "./" + asset["href"].rsplit("/", 1)[1]
+    world.items[0]["links"] = [{"rel": "self", "href": f"{world.url}/store/A.json"}]
+    with pytest.warns(DataWarning, match=r"1 of 2 images left out: B: the address ./B_B02.tif is relative"):
+        scene, _ = fetch(world, tmp_path, s1="none")
+    np.testing.assert_allclose(scene["s2/reflectance"].sel(band="B04")[0], truth(world), atol=1e-6)
+
+
+def with_projection(world, item, version):
+    grid = world.grid(31)
+    item["stac_extensions"] = [f"https://stac-extensions.github.io/projection/v{version}/schema.json"]
+    item["properties"] |= {"proj:epsg": 32631} if version < "2" else {"proj:code": "EPSG:32631"}
+    for band, asset in item["assets"].items():
+        size_m = 10 if band in ("B02", "B03", "B04", "B08") else 20
+        asset["proj:transform"] = [size_m, 0, grid.left_m, 0, -size_m, grid.top_m]
+        asset["proj:shape"] = [2000 // size_m] * 2
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda world, item: with_projection(world, item, "1.1.0"),
+        lambda world, item: with_projection(world, item, "2.0.0"),
+        lambda world, item: item["properties"].update({"proj:epsg": None}),
+        lambda world, item: item["properties"].update({"proj:epsg": 32632, "proj:bbox": [0, 0, 1, 1]}),
+        lambda world, item: [asset.update(href=f"{asset['href']}?sv=2021&sig=a%2Fb%3D") for asset in
+                             item["assets"].values() if "none" not in asset["href"]],
+        lambda world, item: world.items.append(copy.deepcopy(item)),
+        lambda world, item: item["properties"].update({"s2:processing_baseline": "N0510"}),
+    ],
+    ids=["proj 1", "proj 2", "no epsg", "another epsg", "signed", "listed twice", "baseline N0510"],
+)  # fmt: skip
+def test_what_items_tell_beside_their_files_does_not_change_the_numbers(world, tmp_path, spoil):
+    item = world.of_planetary_computer("A", "2020-06-01T10:40:21", dn=with_offset)
+    spoil(world, item)
+    scene, left_out = fetch(world, tmp_path, s1="none")
+    assert left_out == []
+    np.testing.assert_allclose(scene["s2/reflectance"].sel(band="B04"), truth(world)[None], atol=1e-6)

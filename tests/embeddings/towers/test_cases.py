@@ -723,5 +723,8 @@ def test_files_of_several_periods_of_which_one_is_read_are_told(tmp_path):
     path.unlink()
     for name in (DAILY, later):
         (tmp_path / name).write_text(text)
+    # The same product in two files is joined; another product in other years is told.
+    assert [path.name for path in towers.files(tmp_path)["XX-Abc"]] == [DAILY, later]
+    (tmp_path / later).rename(tmp_path / later.replace("FULLSET", "SUBSET"))
     with pytest.warns(DataWarning, match=r"of which one is taken: XX-Abc \(not 2020-2020\)"):
         assert towers.files(tmp_path)["XX-Abc"].name == DAILY

@@ -152,3 +152,93 @@ def test_half_hours_of_one_column_of_stamps_may_be_stamped_at_their_end(tmp_path
         else:
             tower = towers.read(tmp_path / "XX-Abc_HH.csv")
         np.testing.assert_allclose(tower["gpp_nt"], [23.5 * 1.0377] * 2)
+
+
+def spread(folder, names: dict[str, pd.DataFrame]):
+    for name, table in names.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(path, index=False)
+    return folder
+
+
+NAMES_OF_YEARS = {
+    "years twice": DD.replace("{}-{}", "{0}-{0}"),
+    "one year": "FLX_XX-Abc_FLUXNET2015_FULLSET_DD_{}.csv",
+    "site and year": "XX-Abc_{}.csv",
+    "a folder a year": "{}/XX-Abc_DD_.csv",
+}
+
+
+@pytest.mark.parametrize("name", NAMES_OF_YEARS.values(), ids=NAMES_OF_YEARS)
+def test_a_file_per_year_in_one_folder_is_one_tower(tmp_path, name):
+    years = {year: days(f"{year}-01-01", f"{year}-12-31") for year in (2020, 2018, 2019)}
+    folder = spread(tmp_path / "XX", {name.format(year): table for year, table in years.items()})
+    found = towers.files(folder)["XX-Abc"]
+    for source in (folder, str(folder), found, [str(path) for path in reversed(found)]):
+        tower = towers.read(source)
+        assert dict(tower.sizes) == {"time": 365 + 365 + 366}
+        whole = pd.concat([years[year] for year in (2018, 2019, 2020)])
+        np.testing.assert_allclose(tower["gpp_nt"], whole["GPP_NT_VUT_REF"])
+    assert tower.attrs["source"].endswith("and 2 more")
+
+
+def test_a_zip_per_year_and_files_named_by_their_year_alone_are_one_tower(tmp_path):
+    (tmp_path / "zips").mkdir()
+    for year in (2018, 2019):
+        table = days(f"{year}-01-01", f"{year}-12-31")
+        pack(tmp_path / "zips" / f"FLX_XX-Abc_{year}-{year}.zip", {DD.format(year, year): table})
+        spread(tmp_path / "years", {f"{year}.csv": table})
+    for folder in ("zips", "years"):
+        assert towers.read(tmp_path / folder).sizes["time"] == 730
+
+
+def test_a_table_beside_the_zip_it_comes_from_is_read_once(tmp_path):
+    table = days("2018-01-01", "2018-12-31")
+    spread(tmp_path, {DD.format(2018, 2018): table})
+    pack(tmp_path / "FLX_XX-Abc.zip", {DD.format(2018, 2018): table})
+    assert towers.files(tmp_path)["XX-Abc"].name in ("FLX_XX-Abc.zip", DD.format(2018, 2018))
+    assert towers.read(tmp_path).sizes["time"] == 365
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ("FLX_XX-Abc_DD_2018.csv", "FLX_XX-Abd_DD_2018.csv"),
+            "with files of 2 towers .XX-Abc, XX-Abd., need one",
+        ),
+        (("2018_a.csv", "2018_b.csv"), "without tower files"),
+        ((), "without tower files"),
+    ],
+)
+def test_a_folder_of_several_towers_or_none_is_refused(tmp_path, names, message):
+    spread(tmp_path, {name: days("2018-01-01", "2018-12-31") for name in names})
+    with pytest.raises(InputError, match=message):
+        towers.read(tmp_path)
+    with pytest.raises(InputError, match="empty list of tower files"):
+        towers.read([])
+
+
+def test_wind_of_all_years_makes_the_footprint(tmp_path):
+    wind = {"WS_F": 3.0, "WD": 200.0, "USTAR": 0.3, "H_F_MDS": 50.0, "PA_F": 98.0}
+    tables = {}
+    for year, month in ((2018, 12), (2019, 1)):
+        index = pd.date_range(f"{year}-{month:02d}-01", f"{year}-{month:02d}-31 23:30", freq="30min")
+        table = pd.DataFrame({"TIMESTAMP_START": index.strftime("%Y%m%d%H%M"), **wind, "TA_F": 15.0})
+        tables[f"FLX_XX-Abc_FLUXNET2015_FULLSET_HH_{year}-{year}_1-4.csv"] = table
+    path = pack(tmp_path / "FLX_XX-Abc.zip", tables)
+    spread(tmp_path / "folder", tables)
+    for source in (path, tmp_path / "folder"):
+        found = towers.turbulence(source)
+        assert len(found) == 2 * 31 * 48
+        assert sorted(set(found.index.year)) == [2018, 2019]
+
+
+@pytest.mark.parametrize("style", ["%d. %m. %Y", "%Y%m%dT000000", "%Y%m%dT0000"])
+def test_stamps_of_other_programs_are_the_days(tmp_path, style):
+    table = days("2018-01-01", "2018-12-31")
+    stamps = pd.to_datetime(table["TIMESTAMP"]).dt.strftime(style)
+    spread(tmp_path, {DD.format(2018, 2018): table.assign(TIMESTAMP=stamps)})
+    tower = towers.read(tmp_path / DD.format(2018, 2018))
+    np.testing.assert_array_equal(tower.time.dt.strftime("%Y%m%d"), table["TIMESTAMP"])

@@ -1,0 +1,120 @@
+"""The years of one product of a tower, in a zip, a folder or a list of files, as one table."""
+
+from __future__ import annotations
+
+import warnings
+from itertools import pairwise
+
+import pandas as pd
+from fluxlens.embeddings.towers.data_files import DataFile, product
+from fluxlens.embeddings.towers.tower_table import TowerTable
+from fluxlens.embeddings.unpacking import MAX_ROWS
+from fluxlens.models.errors import DataWarning, InputError
+
+
+def tables_of_years(name: str, file: DataFile, table: TowerTable, files: list[DataFile]) -> list[TowerTable]:
+    """A table, and those of the same product and columns in other years.
+
+    Parameters
+    ----------
+    name : str
+        Of the zip or folder, for messages.
+    file, table : DataFile, TowerTable
+        The best one.
+    files : list of DataFile
+        All candidates.
+
+    Returns
+    -------
+    list of TowerTable
+        ``table`` first.
+
+    Warns
+    -----
+    DataWarning
+        Years that cannot be read or have other columns, with their count.
+    """
+    same = [one for one in files if one is not file and product(one.name) == product(file.name)]
+    tables = [table]
+    left_out: list[str] = []
+    for one in same:
+        try:
+            other = TowerTable(one)
+        except InputError:
+            left_out.append(f"{one.name} (cannot be read)")
+            continue
+        # Years of one product have the same columns and units; else their numbers are not of one kind.
+        alike = set(other.header) == set(table.header) and other.units == table.units
+        if alike and other.time == table.time:
+            tables.append(other)
+        else:
+            left_out.append(f"{one.name} (other columns)")
+    if left_out:
+        warnings.warn(
+            f"{name} holds {len(same) + 1} tables of other years, of which {len(left_out)} are not read"
+            f" beside {file.name}: {', '.join(left_out[:3])}",
+            DataWarning,
+            stacklevel=5,
+        )
+    return tables
+
+
+def read_joined(name: str, tables: list[TowerTable], columns: list[str]) -> pd.DataFrame:
+    """Columns of the tables of one product, one after the other; only the first, told, where their days overlap.
+
+    Parameters
+    ----------
+    name : str
+        Of the zip or folder, for messages.
+    tables : list of TowerTable
+        As of ``tables_of_years``; afterwards those that were read, in the order of time.
+    columns : list of str
+        Of the tables.
+
+    Returns
+    -------
+    pandas.DataFrame
+        (row, column) in the units of the file, on the times of the rows.
+
+    Raises
+    ------
+    InputError
+        Where there are more than ``MAX_ROWS`` rows.
+
+    Warns
+    -----
+    DataWarning
+        Years that overlap, and holes of more than two months between them.
+    """
+    frames = [table.read(columns) for table in tables]
+    order = sorted(range(len(tables)), key=lambda at: frames[at].index.min())
+    overlap = any(
+        frames[after].index.min() <= frames[before].index.max() for before, after in pairwise(order)
+    )
+    if overlap:
+        warnings.warn(
+            f"{name} holds {len(tables)} tables of other years that overlap, of which {tables[0].name} is read;"
+            f" not read: {', '.join(table.name for table in tables[1:4])}",
+            DataWarning,
+            stacklevel=5,
+        )
+        del tables[1:]
+        return frames[0]
+    tables[:] = [tables[at] for at in order]
+    starts = [frames[at].index.min() for at in order[1:]]
+    ends = [frames[at].index.max() for at in order[:-1]]
+    # Two months: the longest step between rows.
+    holes = [(end, start) for end, start in zip(ends, starts, strict=True) if (start - end).days > 62]
+    if holes:
+        warnings.warn(
+            f"{name} holds {len(tables)} tables, joined, without rows between {holes[0][0]:%Y-%m-%d} and"
+            f" {holes[0][1]:%Y-%m-%d}" + (f" and {len(holes) - 1} more holes" if holes[1:] else ""),
+            DataWarning,
+            stacklevel=5,
+        )
+    whole = pd.concat([frames[at] for at in order])
+    if len(whole) > MAX_ROWS:
+        raise InputError(
+            f"Got {name} of {len(whole):,} rows in {len(tables)} tables, need at most {MAX_ROWS:,}; thin it."
+        )
+    return whole
