@@ -1,4 +1,7 @@
-"""The map of the dashboard: one HoloViews overlay, drawn once; then only the data of its sources change."""
+"""The map of the dashboard: one HoloViews overlay, drawn once; then only the data of its sources change.
+
+Long, since all that changes on the map goes through the handles of one figure.
+"""
 
 from collections.abc import Callable
 from typing import Any

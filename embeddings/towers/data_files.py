@@ -264,36 +264,15 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
         site = SITE.search(path.name)
         if not (site and path.name.lower().endswith(DATA_SUFFIXES) and path.is_file()):
             continue
-        name, why, members = path.name, "", []
-        if path.suffix.lower() == ".zip":
-            try:
-                members = _members(path, DAILY_FIRST)
-            except InputError:
-                why = "a damaged zip"
-            else:
-                why = "" if members else "a zip without data"
-                name = members[0].name if members else name
-        elif NO_DATA.search(name):
+        described = _describe_file(path)
+        if described is None:
             continue
-        code = RESOLUTION.search(name)
-        is_netcdf = path.suffix.lower() == ".nc"
-        if (
-            not why
-            and BASE.search(name)
-            and not _has_team_gpp(members[0] if members else DataFile(name, path))
-        ):
-            why = "AmeriFlux BASE, without GPP"
-        if not why and ICOS_FLUXES.search(name):
-            why = "ICOS FLUXES, without partitioned GPP"
-        if not why and not is_netcdf and code is None and not _has_gpp(DataFile(name, path)):
-            continue
-        if not why and code is not None and code[1] not in DAILY_FIRST:
-            continue
+        table, why = described
         if why:
             left_out.setdefault(site[1], why)
             continue
         # A table beside the zip it was unpacked from is there once; years of one size may differ in content alone.
-        table = members[0] if members else DataFile(name, path)
+        name = table.name
         same = seen.setdefault((name, _table_bytes(table)), [])
         if same and _checksum(table) in map(_checksum, same):
             continue
@@ -306,7 +285,9 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
         if site[1] not in found or rank < found[site[1]][0]:
             found[site[1]] = rank, product(name), {path: name}
         # NetCDF is read file by file.
-        elif rank == found[site[1]][0] and product(name) == found[site[1]][1] and not is_netcdf:
+        elif (
+            rank == found[site[1]][0] and product(name) == found[site[1]][1] and path.suffix.lower() != ".nc"
+        ):
             found[site[1]][2][path] = name
     # Named only where no other file of the site serves.
     missed = {site: why for site, why in left_out.items() if site not in found}
@@ -338,6 +319,35 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
         )
     by_site = {site: list(names) for site, (*_, names) in sorted(found.items())}
     return {site: paths if paths[1:] else paths[0] for site, paths in by_site.items()}
+
+
+def _describe_file(path: Path) -> tuple[DataFile, str] | None:
+    """The table of a file, of a zip its best member, and why it cannot be read, empty where it can.
+
+    None where it is no tower's data, or of a step that is not read.
+    """
+    table, why = DataFile(path.name, path), ""
+    if path.suffix.lower() == ".zip":
+        try:
+            members = _members(path, DAILY_FIRST)
+        except InputError:
+            return table, "a damaged zip"
+        if not members:
+            return table, "a zip without data"
+        table = members[0]
+    elif NO_DATA.search(path.name):
+        return None
+    if BASE.search(table.name) and not _has_team_gpp(table):
+        why = "AmeriFlux BASE, without GPP"
+    elif ICOS_FLUXES.search(table.name):
+        why = "ICOS FLUXES, without partitioned GPP"
+    if (
+        why or path.suffix.lower() == ".nc"
+    ):  # a NetCDF file has no step in its name; it is found when it is read
+        return table, why
+    code = RESOLUTION.search(table.name)
+    is_read = code[1] in DAILY_FIRST if code else _has_gpp(table)
+    return (table, "") if is_read else None
 
 
 def _table_bytes(file: DataFile) -> int:
