@@ -348,15 +348,27 @@ def _mixed(
 def _measured_groups(
     config: TrainingConfig,
 ) -> Generator[Step, None, tuple[list[list[series.SeriesSource]], list[PackedScene]]]:
-    """Series of each folder of ``config.measured``, and the scenes among them."""
-    groups, scenes = [], []
+    """Series of each folder of ``config.measured``, and the scenes among them.
+
+    Raises
+    ------
+    InputError
+        If a name to be left out is in none of them: it would teach, and be scored as if it had not.
+    """
+    groups, scenes, names = [], [], []
     for folder in config.measured:
         yield f"reading {Path(folder).name}", 0.0
-        sources, whole = series.measured_sources(folder, config.leave, config.recipe.seed)
+        sources, whole, known = series.measured_sources(folder, config.leave, config.recipe.seed)
+        names += known
         # All of a folder may be left out.
         if sources:
             groups.append(sources)
         scenes += whole
+    if unknown := [name for name in config.leave if name not in names]:
+        raise InputError(
+            f"Got --leave {','.join(unknown)}, need sets, regions or scenes of --measured"
+            f" ({', '.join(sorted(names)) or 'none is given'}); correct it."
+        )
     return groups, scenes
 
 

@@ -241,7 +241,7 @@ def _source(
 
 def measured_sources(
     folder: str | Path, leave: tuple[str, ...] = (), seed: int = 0
-) -> tuple[list[SeriesSource], list[PackedScene]]:
+) -> tuple[list[SeriesSource], list[PackedScene], list[str]]:
     """Read what a folder holds: series tables, or scenes (files and folders that ``open_scene`` reads).
 
     Parameters
@@ -259,6 +259,8 @@ def measured_sources(
         A source per set of tables, or per scene ``SCENE_PIXELS`` of its pixels.
     scenes
         The scenes themselves, whose pixels have neighbours.
+    names
+        Of all sets or scenes in the folder, those left out too.
 
     Raises
     ------
@@ -270,16 +272,23 @@ def measured_sources(
 
     root = Path(folder)
     if holds_tables(root):
-        return [from_table(name, table) for name, table in find_tables(root).items() if name not in leave], []
+        tables = find_tables(root)
+        return (
+            [from_table(name, table) for name, table in tables.items() if name not in leave],
+            [],
+            list(tables),
+        )
     if not root.is_dir():
         raise InputError(
             f"Got --measured {folder}, need a folder of series tables or scenes; check the path."
         )
     rng = np.random.default_rng(seed)
+    # Other files, such as elevation, stand beside scenes.
+    paths = [path for path in sorted(root.iterdir()) if path.is_dir() or path.suffix in (".nc", ".zarr")]
+    names = [path.stem for path in paths]
     sources, scenes = [], []
-    for path in sorted(root.iterdir()):
-        # Other files, such as elevation, stand beside scenes.
-        if path.stem in leave or not (path.is_dir() or path.suffix in (".nc", ".zarr")):
+    for path in paths:
+        if path.stem in leave:
             continue
         packed = PackedScene.from_scene(open_scene(path), ("s2", "s1"))
         source = from_scene(replace(packed, id=path.stem), SCENE_PIXELS, rng)
@@ -287,9 +296,10 @@ def measured_sources(
         if source is not None and np.diff(source.edges["s2"]).max(initial=0) >= LEAST_ACQUISITIONS:
             sources.append(source)
             scenes.append(packed)
-    if not sources:
+    # A folder may be left out whole, to be scored as land of a kind that taught nothing.
+    if not sources and not set(names) & set(leave):
         raise InputError(f"Got --measured {folder} without series or scenes, need some; check the path.")
-    return sources, scenes
+    return sources, scenes, names
 
 
 def series_batches(

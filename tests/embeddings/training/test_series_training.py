@@ -155,3 +155,24 @@ def test_measured_series_teach_the_sentinels_alone(measured, tmp_path):
         progress.run(embedder.train_sensor("landsat8", tmp_path / "l.safetensors", config))
     with pytest.raises(InputError, match="Got --measured without series of s1"):
         progress.run(embedder.train_sensor("s1", tmp_path / "s1.safetensors", config))
+
+
+def test_a_folder_may_be_left_out_whole_and_an_unknown_name_may_not(measured, tmp_path):
+    scenes = tmp_path / "scenes"
+    # A scene that is left out is not even opened.
+    (scenes / "field").mkdir(parents=True)
+    start = checkpoints.WEIGHTS / "simulated.safetensors"
+    both = (str(measured), str(scenes))
+    config = embedder.TrainingConfig(
+        simulated=1, recipe=Recipe(steps=1), start=start, measured=both, leave=("field",)
+    )
+    out = tmp_path / "fusion.safetensors"
+    progress.run(embedder.train_fusion(out, config))
+    assert checkpoints.load(out, "cpu").identity.card["left_out"] == ["field"]
+    assert "field" not in checkpoints.load(out, "cpu").identity.card["measured_cubes"]
+    # A name with a typing error would teach, and be scored as never seen.
+    wrong = embedder.TrainingConfig(
+        simulated=1, recipe=Recipe(steps=1), start=start, measured=both, leave=("feild", "field")
+    )
+    with pytest.raises(InputError, match=r"Got --leave feild, need .* \(field, plots\); correct it"):
+        progress.run(embedder.train_fusion(out, wrong))
