@@ -61,17 +61,17 @@ def parse_degrees(text: str) -> tuple[float, str]:
         N, S, E or W; empty where there is none.
     """
     cell = str(text).translate(_MARKS).replace("''", '"').strip().upper()
-    found = _DEGREES.fullmatch(re.sub(r"(\d),(\d)", r"\1.\2", cell))
-    if found is None or (found[1] and found[6]):
+    match = _DEGREES.fullmatch(re.sub(r"(\d),(\d)", r"\1.\2", cell))
+    if match is None or (match[1] and match[6]):
         return np.nan, ""
-    letter, parts = found[1] or found[6], [float(part) for part in found.groups()[2:5] if part]
+    letter, numbers = match[1] or match[6], [float(number) for number in match.groups()[2:5] if number]
     # Only the last of degrees, minutes and seconds has decimals.
-    if any(part != int(part) for part in parts[:-1]) or max(parts[1:], default=0) >= 60:
+    if any(number != int(number) for number in numbers[:-1]) or max(numbers[1:], default=0) >= 60:
         return np.nan, ""
-    if found[2] == "-" and letter in ("N", "E"):
+    if match[2] == "-" and letter in ("N", "E"):
         return np.nan, ""
-    degrees = sum(part / 60**power for power, part in enumerate(parts))
-    return (-degrees if found[2] == "-" or letter in ("S", "W") else degrees), letter
+    degrees = sum(number / 60**power for power, number in enumerate(numbers))
+    return (-degrees if match[2] == "-" or letter in ("S", "W") else degrees), letter
 
 
 def to_degrees(column: pd.Series, axis: str, what: str, is_strict: bool = True) -> np.ndarray:
@@ -160,11 +160,11 @@ def find_place_columns(table: pd.DataFrame) -> tuple[str, str] | None:
 def _split_pair(table: pd.DataFrame) -> pd.DataFrame:
     """With columns lon and lat where one column has both and says their order: ``latlon``, ``lon_lat``."""
     for column in table.columns:
-        if found := re.fullmatch(r"(lat|lon|lng)(?:lon|lng|long|lat)", plain_name(column)):
+        if match := re.fullmatch(r"(lat|lon|lng)(?:lon|lng|long|lat)", plain_name(column)):
             halves = (
                 table[column].astype(str).str.extract(r"^[\[(]?\s*(.+?)\s*[,; ]\s*(.+?)\s*[\])]?$").fillna("")
             )
-            at = 1 if found[1] == "lat" else 0
+            at = 1 if match[1] == "lat" else 0
             return table.assign(lon=halves[at], lat=halves[1 - at])
     return table
 
@@ -306,17 +306,17 @@ def _crs_of_rows(
             + " "
             + table[side].astype(str).str.strip().str.upper().str[:1].map({"N": "NORTH", "S": "SOUTH"})
         )
-    parts = zone.str.extract(r"^(?:UTM)?\s*(?:ZONE)?\s*(\d{1,2})\s*(NORTH|SOUTH|[C-HJ-NP-X])$")
-    number = pd.to_numeric(parts[0])
+    zone_and_side = zone.str.extract(r"^(?:UTM)?\s*(?:ZONE)?\s*(\d{1,2})\s*(NORTH|SOUTH|[C-HJ-NP-X])$")
+    number = pd.to_numeric(zone_and_side[0])
     # N and S are hemispheres or bands of latitude; the band S is north of the equator, at 32 to 40 degrees.
-    unclear = (parts[1] == "S") & (north > 3.5e6) & (north < 4.5e6)
+    unclear = (zone_and_side[1] == "S") & (north > 3.5e6) & (north < 4.5e6)
     if number.isna().any() or not number.between(1, 60).all() or unclear.any():
         at = int((number.isna() | ~number.between(1, 60) | unclear).argmax())
         raise InputError(
             f"Got the zone {table[column].iloc[at]!r} in row {at + 1} of {what}, need its hemisphere too, such as 31"
             " north; write a column epsg, which is 326 and the zone in the north and 327 and the zone in the south."
         )
-    is_south = (parts[1] == "SOUTH") | parts[1].isin([*"CDEFGHJKLM", "S"])
+    is_south = (zone_and_side[1] == "SOUTH") | zone_and_side[1].isin([*"CDEFGHJKLM", "S"])
     return (32600 + 100 * is_south + number.astype(int)).astype(str)
 
 

@@ -148,11 +148,11 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
             " dates; use the file as it was exported."
         )
     if (unclear := text.str.fullmatch(_NO_DAY)).any():
-        found = text[unclear].iloc[0]
-        kind = "weeks" if "W" in found.upper() else "months" if re.search(r"\D|^\d{6}$", found) else "years"
+        cell = text[unclear].iloc[0]
+        kind = "weeks" if "W" in cell.upper() else "months" if re.search(r"\D|^\d{6}$", cell) else "years"
         kind = "years with decimals" if text.str.fullmatch(r"(19|20)\d\d\.\d{3,}").any() else kind
         raise InputError(
-            f"Got {kind} such as {found} in the column {name} of {what}, need days as YYYY-MM-DD; write the day of each"
+            f"Got {kind} such as {cell} in the column {name} of {what}, need days as YYYY-MM-DD; write the day of each"
             " acquisition, or of a composite its middle day."
         )
     # A spreadsheet's mark of text, R's mark of a name, and blanks between the parts of a date.

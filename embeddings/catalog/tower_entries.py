@@ -29,8 +29,8 @@ def towers_catalog(folder: str | Path, catalog_folder: str | Path, sites: str | 
 
     place = towers.sites(sites) if sites is not None else None
     sources = {}
-    for site, found in towers.files(folder).items():
-        paths = found if isinstance(found, list) else [found]
+    for site, path_or_paths in towers.files(folder).items():
+        paths = path_or_paths if isinstance(path_or_paths, list) else [path_or_paths]
         relative = [os.path.relpath(path, catalog_folder) for path in paths]
         args: dict = {"path": relative if relative[1:] else relative[0]}
         text = f"Flux tower {site}"

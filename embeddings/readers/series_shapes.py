@@ -56,39 +56,39 @@ def to_one_row_per_date(table: pd.DataFrame, what: str) -> pd.DataFrame:
 
 def _bands(names) -> dict[str, str]:
     """Bands and polarisations among names, as of ``find_bands``, without masks."""
-    found = find_bands(_REDUCER.sub("", str(name)) for name in names)
-    return {band: name for band, name in found.items() if not band.startswith("mask:")}
+    bands = find_bands(_REDUCER.sub("", str(name)) for name in names)
+    return {band: name for band, name in bands.items() if not band.startswith("mask:")}
 
 
 def _from_columns_per_date(table: pd.DataFrame) -> pd.DataFrame:
     """Of columns such as ``B04_20200105``, ``2020-01-05_red`` or ``20200105T105031_..._T31UES_B4``."""
     parsed: dict[tuple[str, str], dict[str, str]] = {}
     for column in table.columns:
-        found = _DATED.search(str(column))
-        if found is None:
+        match = _DATED.search(str(column))
+        if match is None:
             continue
-        rest = re.split(r"[\s_.:/-]+", _DATED.sub(" ", str(column)))
-        rest = [part for part in rest if part and part != "X"]  # R puts an X before a digit
+        words = re.split(r"[\s_.:/-]+", _DATED.sub(" ", str(column)))
+        words = [word for word in words if word and word != "X"]  # R puts an X before a digit
         # The band is all that is left, or the last or first part of it; the others name the image.
-        label, image = "_".join(rest), ""
-        for band, others in ((rest[-1:], rest[:-1]), (rest[:1], rest[1:])):
+        label, image = "_".join(words), ""
+        for band, other_words in ((words[-1:], words[:-1]), (words[:1], words[1:])):
             if not _bands([label]) and _bands(band):
-                label, image = band[0], "_".join(others)
-        date = "-".join(found.groups()[:3]) + (
-            f"T{found[4][:2]}:{found[4][2:4]}:{found[4][4:]}" if found[4] else ""
+                label, image = band[0], "_".join(other_words)
+        date = "-".join(match.groups()[:3]) + (
+            f"T{match[4][:2]}:{match[4][2:4]}:{match[4][4:]}" if match[4] else ""
         )
         parsed.setdefault((date, image), {})[str(column)] = label
     columns = [column for labels in parsed.values() for column in labels]
     if len(columns) < 2:
         return table
-    others = table.drop(columns=columns)
-    parts = []
+    undated = table.drop(columns=columns)
+    dates = []
     for (date, _), labels in parsed.items():
         cells = table[list(labels)].rename(columns=labels)
         # A plot without an image of the date has empty cells.
         filled = (cells.notna() & (cells != "")).any(axis=1)
-        parts.append(others.assign(date=date).join(cells)[filled])
-    return pd.concat(parts, ignore_index=True)
+        dates.append(undated.assign(date=date).join(cells)[filled])
+    return pd.concat(dates, ignore_index=True)
 
 
 def _from_rows_per_band(table: pd.DataFrame, what: str) -> pd.DataFrame:
@@ -124,6 +124,6 @@ def _from_rows_per_band(table: pd.DataFrame, what: str) -> pd.DataFrame:
     rest = table.drop(columns=[label, *of_value]).set_index(rows)
     first = rest.groupby(level=[0, 1], sort=False).first()
     same = (rest == first.reindex(rest.index)) | rest.isna()
-    kept = [name for name in rest.columns if name in keys or bool(same[name].all())]
-    out = first[kept].join(cells).reset_index(drop=True)
+    shared = [name for name in rest.columns if name in keys or bool(same[name].all())]
+    out = first[shared].join(cells).reset_index(drop=True)
     return out.where(out.notna(), "") if table[value].dtype == object else out

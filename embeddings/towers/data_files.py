@@ -136,13 +136,13 @@ def as_paths(path: str | Path | list[str | Path]) -> Path | list[Path]:
         tables = sorted(one for one in path.iterdir() if one.name.lower().endswith(TEXT_SUFFIXES))
         if tables and len({product(one.name) for one in tables}) == 1:
             return tables
-    found = files(path)
-    if len(found) > 1:
+    by_site = files(path)
+    if len(by_site) > 1:
         raise InputError(
-            f"Got the folder {path} with files of {len(found)} towers ({', '.join(list(found)[:3])}), need one; name a"
-            " file, or make entries of them all by `fluxlens catalog towers`."
+            f"Got the folder {path} with files of {len(by_site)} towers ({', '.join(list(by_site)[:3])}), need one;"
+            " name a file, or make entries of them all by `fluxlens catalog towers`."
         )
-    return next(iter(found.values()))
+    return next(iter(by_site.values()))
 
 
 def label(path: Path | list[Path]) -> str:
@@ -256,7 +256,7 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise InputError(f"Got {folder}, which is no folder, need one with tower files; check the path.")
-    found: dict[str, tuple[tuple, str, dict[Path, str]]] = {}
+    best: dict[str, tuple[tuple, str, dict[Path, str]]] = {}
     left_out: dict[str, str] = {}
     seen: dict[tuple[str, int], list[DataFile]] = {}
     years: dict[str, set[str]] = {}
@@ -282,17 +282,15 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
         code = RESOLUTION.search(name)
         step = DAILY_FIRST.index(code[1]) if code else len(DAILY_FIRST)
         rank = (bool(BASE.search(name)), step, "_SUBSET_" in name)
-        if site[1] not in found or rank < found[site[1]][0]:
-            found[site[1]] = rank, product(name), {path: name}
+        if site[1] not in best or rank < best[site[1]][0]:
+            best[site[1]] = rank, product(name), {path: name}
         # NetCDF is read file by file.
-        elif (
-            rank == found[site[1]][0] and product(name) == found[site[1]][1] and path.suffix.lower() != ".nc"
-        ):
-            found[site[1]][2][path] = name
+        elif rank == best[site[1]][0] and product(name) == best[site[1]][1] and path.suffix.lower() != ".nc":
+            best[site[1]][2][path] = name
     # Named only where no other file of the site serves.
-    missed = {site: why for site, why in left_out.items() if site not in found}
+    missed = {site: why for site, why in left_out.items() if site not in best}
     listed = ", ".join(f"{site} ({why})" for site, why in list(missed.items())[:5])
-    if not found:
+    if not best:
         raise InputError(
             f"Got {folder} without tower files{f' but {listed}' if missed else ''}, need such as"
             " FLX_SITE_..._DD_....csv or .zip; choose another."
@@ -305,7 +303,7 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
         for site, several in years.items()
         if (
             other := sorted(
-                several - {year for name in found[site][2].values() for year in YEARS.findall(name)}
+                several - {year for name in best[site][2].values() for year in YEARS.findall(name)}
             )
         )
     }
@@ -317,7 +315,7 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
             DataWarning,
             stacklevel=2,
         )
-    by_site = {site: list(names) for site, (*_, names) in sorted(found.items())}
+    by_site = {site: list(names) for site, (*_, names) in sorted(best.items())}
     return {site: paths if paths[1:] else paths[0] for site, paths in by_site.items()}
 
 
@@ -341,9 +339,8 @@ def _describe_file(path: Path) -> tuple[DataFile, str] | None:
         why = "AmeriFlux BASE, without GPP"
     elif ICOS_FLUXES.search(table.name):
         why = "ICOS FLUXES, without partitioned GPP"
-    if (
-        why or path.suffix.lower() == ".nc"
-    ):  # a NetCDF file has no step in its name; it is found when it is read
+    # A NetCDF file has no step in its name; it is found when it is read.
+    if why or path.suffix.lower() == ".nc":
         return table, why
     code = RESOLUTION.search(table.name)
     is_read = code[1] in DAILY_FIRST if code else _has_gpp(table)
