@@ -19,7 +19,11 @@ signatures.install(CHECKED_PACKAGE)
 def _own_cache(tmp_path_factory):
     """What is made once and kept goes to a folder of this run, never to the user's."""
     if "FLUXLENS_CACHE" not in os.environ:
-        os.environ["FLUXLENS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+        # One folder for all workers of a run: what two of them want, such as the demo, is made once.
+        folder = tmp_path_factory.getbasetemp()
+        folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "cache"
+        folder.mkdir(exist_ok=True)
+        os.environ["FLUXLENS_CACHE"] = str(folder)
     os.environ["FLUXLENS_TILES"] = ""  # no test asks another host
 
 

@@ -181,6 +181,8 @@ def check_spoilt(case, kind: str) -> None:
 FORMATS = st.sampled_from([0, 2, 3])
 FEW = settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 MANY = settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+# Beside the five hundred: ten of each way to spoil one, and radar, whose forms are few.
+SOME = settings(MANY, max_examples=200)
 
 
 @FEW
@@ -206,9 +208,9 @@ def test_five_hundred_generated_cubes_are_read_as_they_were_written(case, zarr):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@MANY
+@SOME
 @given(cubes(), st.sampled_from(SPOILERS))
-def test_five_hundred_spoilt_cubes_are_scenes_or_one_sentence(case, kind):
+def test_two_hundred_spoilt_cubes_are_scenes_or_one_sentence(case, kind):
     check_spoilt(case, kind)
 
 
@@ -220,7 +222,7 @@ def test_a_generated_radar_cube_is_decibel(case, zarr):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@MANY
+@SOME
 @given(radar_cubes(), FORMATS)
-def test_five_hundred_generated_radar_cubes_are_decibel(case, zarr):
+def test_two_hundred_generated_radar_cubes_are_decibel(case, zarr):
     check_radar(case, zarr)
