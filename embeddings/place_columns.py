@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings.geometry import wrap_longitudes
-from fluxlens.embeddings.text_cells import MISSING_TEXT, plain_name
+from fluxlens.embeddings.text_cells import MISSING_TEXT, find_column, plain_name
 from fluxlens.models.errors import DataWarning, InputError
 
 LON_NAMES = ("lon", "longitude", "long", "lng", "x", "decimallongitude", "pointx", "xcoord", "xcoordinate")
@@ -138,19 +138,14 @@ def find_place_columns(table: pd.DataFrame) -> tuple[str, str] | None:
     tuple of str or None
         As they stand in the table, east-west first; None where it has not both.
     """
-    # reversed: of two columns with one plain name the first counts
-    plain = {plain_name(column).replace(":", ""): column for column in reversed(table.columns)}
-    pair = [next((plain[name] for name in names if name in plain), None) for names in (LON_NAMES, LAT_NAMES)]
+    pair = [find_column(table, LON_NAMES), find_column(table, LAT_NAMES)]
     # Columns such as `gps_lat` or `longitude_wgs84`: by a word, where only one has it.
     for at, axis in enumerate(("lon", "lat")):
         if pair[at] is None:
             named = [c for c in table.columns if WORDS[axis] & set(re.split(r"[^a-z]+", str(c).lower()))]
             pair[at] = named[0] if len(named) == 1 else None
     if None in pair:
-        pair = [
-            next((plain[name] for name in names if name in plain), None)
-            for names in (EAST_NAMES, NORTH_NAMES)
-        ]
+        pair = [find_column(table, EAST_NAMES), find_column(table, NORTH_NAMES)]
     if None in pair:
         coded = sorted(column for column in table.columns if _CODE_IN_NAME.match(str(column)))
         pair = coded if len(coded) == 2 else pair
@@ -287,19 +282,18 @@ def _crs_of_rows(
     table: pd.DataFrame, pair: tuple[str, str], north: np.ndarray, what: str
 ) -> pd.Series | None:
     """Text (row,) of the CRS of two columns of metres; None where nothing says it."""
-    plain = {plain_name(column).replace(":", ""): column for column in reversed(table.columns)}
-    column = next((plain[name] for name in CRS_NAMES if name in plain), None)
+    column = find_column(table, CRS_NAMES)
     if column is not None:
         return table[column].astype(str).str.strip().str.removesuffix(".0")
     if named := [_CODE_IN_NAME.match(str(name)) for name in pair]:
         numbers = {one[1] for one in named if one}
         if len(numbers) == 1:
             return pd.Series(numbers.pop(), table.index)
-    column = next((plain[name] for name in ZONE_NAMES if name in plain), None)
+    column = find_column(table, ZONE_NAMES)
     if column is None:
         return None
     zone = table[column].astype(str).str.strip().str.removesuffix(".0").str.upper()
-    side = next((plain[name] for name in HEMISPHERE_NAMES if name in plain), None)
+    side = find_column(table, HEMISPHERE_NAMES)
     if side is not None:
         zone = (
             zone
@@ -385,8 +379,7 @@ def find_geometry_column(table: pd.DataFrame) -> str | None:
     -------
     str or None
     """
-    plain = {plain_name(column): column for column in reversed(table.columns)}
-    return next((plain[name] for name in GEOMETRY_NAMES if name in plain), None)
+    return find_column(table, GEOMETRY_NAMES)
 
 
 def parse_geometry(cell: str | bytes) -> tuple[Any, int]:

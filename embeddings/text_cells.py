@@ -51,6 +51,27 @@ def plain_name(name: str) -> str:
     return re.sub(r"[\s_.\-]+", "", re.sub(r"[(\[].*?[)\]]", "", str(name))).lower()
 
 
+def find_column(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
+    """The column of one of some names.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows as they stand in the file.
+    names : tuple of str
+        By ``plain_name``, the preferred one first.
+
+    Returns
+    -------
+    str or None
+        The first name of ``names`` that is there, as it stands in the table.
+    """
+    plain = {}
+    for column in table.columns:
+        plain.setdefault(plain_name(column).replace(":", ""), column)
+    return next((plain[name] for name in names if name in plain), None)
+
+
 def to_numbers(column: pd.Series, what: str) -> np.ndarray:
     """A column as float64 (row,), in the column's own units, NaN where it is empty or holds a code for missing.
 
@@ -132,6 +153,17 @@ def to_times(column: pd.Series, what: str) -> np.ndarray:
     return stamps.to_numpy().astype("datetime64[s]")
 
 
+def without_blanks_in_dates(text: pd.Series) -> pd.Series:
+    """Dates of spreadsheets such as ``12. 5. 2020`` without the blanks; others as they are.
+
+    Parameters
+    ----------
+    text : pandas.Series
+        (row,) str.
+    """
+    return text.str.replace(r"^(\d{1,2}\.) (\d{1,2}\.) (?=\d)", r"\1\2", regex=True)
+
+
 def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
     """Timestamps of distinct texts; NaT where a text is none."""
     if text.str.fullmatch(spreadsheet_days.PATTERN).all() and len(text):
@@ -156,9 +188,7 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
             " acquisition, or of a composite its middle day."
         )
     # A spreadsheet's mark of text, R's mark of a name, and blanks between the parts of a date.
-    text = text.str.replace(r"^[\'X](?=\d)", "", regex=True).str.replace(
-        r"^(\d{1,2}\.) (\d{1,2}\.) (?=\d)", r"\1\2", regex=True
-    )
+    text = without_blanks_in_dates(text.str.replace(r"^[\'X](?=\d)", "", regex=True))
     if text.str.fullmatch(r"(19|20)\d\d-?W\d\d-?[1-7]").all() and len(text):
         return pd.to_datetime(text.str.replace("-", "", regex=False), format="%GW%V%u", errors="coerce")
     # JavaScript, and so Earth Engine's print of a date: Sun May 12 2019 10:50:31 GMT+0000 (Coordinated Universal Time)

@@ -42,26 +42,8 @@ def encoding_of(head: bytes) -> str:
     return "utf-8"
 
 
-def decode_text(content: bytes, what: str) -> str:
-    """Text of a file's bytes: UTF-16 and UTF-8 by their marks, else UTF-8, else cp1252.
-
-    Parameters
-    ----------
-    content : bytes
-        The whole file.
-    what : str
-        The file in words, for messages.
-
-    Raises
-    ------
-    InputError
-        If the bytes are no text of these encodings.
-    """
-    return decode_bytes(content, what)[0]
-
-
-def decode_bytes(content: bytes, what: str) -> tuple[str, str]:
-    """Text of a file's bytes as ``decode_text`` has it, and its encoding.
+def decode_text(content: bytes, what: str) -> tuple[str, str]:
+    """Text of a file's bytes, and its encoding: UTF-16 and UTF-8 by their marks, else UTF-8, else cp1252.
 
     Parameters
     ----------

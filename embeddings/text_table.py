@@ -23,7 +23,7 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings.text_cells import MISSING_NUMBERS, to_numbers
-from fluxlens.embeddings.text_encoding import HEAD_BYTES, decode_bytes
+from fluxlens.embeddings.text_encoding import HEAD_BYTES, decode_text
 from fluxlens.embeddings.unpacking import unpack_gzip
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -255,7 +255,7 @@ def read_text_table(source: str | Path | bytes, what: str | None = None) -> Tabl
         ) from error
     if len(raw) > MAX_BYTES:
         raise InputError(f"Got {what} of over {MAX_BYTES:,} bytes of text, need a smaller one; split it.")
-    text, encoding = decode_bytes(raw, what)
+    text, encoding = decode_text(raw, what)
     return split_text(text, what, encoding)
 
 

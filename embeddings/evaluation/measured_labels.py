@@ -30,7 +30,7 @@ from fluxlens.embeddings.readers.series_sets import find_tables
 from fluxlens.embeddings.scenes.acquisitions import parse_day, read_acquisitions, to_epoch_day
 from fluxlens.embeddings.series.embed import embed_series_steps
 from fluxlens.embeddings.store import quantise
-from fluxlens.embeddings.text_cells import plain_name
+from fluxlens.embeddings.text_cells import find_column, plain_name
 from fluxlens.embeddings.text_table import read_table
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
@@ -389,7 +389,7 @@ def _label_column(folder: Path, label: str) -> dict[str, str]:
         if path.suffix.lower() not in (".csv", ".parquet"):
             continue
         table = read_table(path)
-        if label in table.columns and series_columns.find_column(table, series_columns.ID_NAMES):
+        if label in table.columns and find_column(table, series_columns.ID_NAMES):
             ids = series_columns.to_ids(table, path.name)
             known = table[label].notna().to_numpy()
             return dict(zip(ids[known], table[label][known].astype(str), strict=True))

@@ -95,7 +95,7 @@ def read_features(path: Path) -> tuple[list[dict], Callable[[np.ndarray], np.nda
     if kind:
         features, crs = read_vector_file(path, kind)
         return features, transform_of(crs)
-    text = decode_text(path.read_bytes(), str(path))
+    text, _ = decode_text(path.read_bytes(), str(path))
     try:
         with paused_collector():
             data = json.loads(text)

@@ -35,7 +35,7 @@ from fluxlens.embeddings.place_columns import (
     parse_geometry,
     read_places,
 )
-from fluxlens.embeddings.text_cells import plain_name
+from fluxlens.embeddings.text_cells import find_column
 from fluxlens.embeddings.text_table import UNNAMED, read_table
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -326,7 +326,6 @@ def _points_of_csv(path: Path) -> list[Point]:
     what = f"the points {path.name}"
     # A further cell without a name is where people put the point's name.
     table = read_table(path, "points file", long_is_error=False)
-    plain = {plain_name(column): column for column in reversed(table.columns)}
     places = read_places(table, what, only_points=True)
     if places is None:
         names = ", ".join(map(str, table.columns))[:80] or "none"
@@ -335,7 +334,7 @@ def _points_of_csv(path: Path) -> list[Point]:
             advice = "the first line holds numbers, so put names of columns above it"
         raise InputError(f"Got {path} with columns {names}, need lon and lat in degrees; {advice}.")
     # The user's own name goes through to the export.
-    named = next((plain[key] for key in NAME_COLUMNS if key in plain), None)
+    named = find_column(table, NAME_COLUMNS)
     if named is None:
         # cells beyond the header that are text can only be names
         extra = [column for column in table.columns if str(column).startswith(UNNAMED)]

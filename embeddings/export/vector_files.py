@@ -151,7 +151,7 @@ def _features_of_xml(content: bytes, path: Path) -> list[dict]:
         raise InputError(
             f"Got {path} of over {MAX_XML_BYTES // 2**20} MiB of XML, need less; {_convert(path)}."
         )
-    text = decode_text(content, str(path))
+    text, _ = decode_text(content, str(path))
     # A document type may declare entities that grow without bounds or read files of this machine.
     if "<!doctype" in text.lower() or "<!entity" in text.lower():
         raise InputError(f"Got {path} with a document type (<!DOCTYPE>), need plain KML; remove that line.")

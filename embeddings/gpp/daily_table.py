@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings import text_cells, text_table
+from fluxlens.embeddings import meteorology, text_cells, text_table
 from fluxlens.embeddings.gpp import tables
 from fluxlens.embeddings.gpp.drivers import daily_drivers, pixel_drivers
 from fluxlens.embeddings.gpp.table_days import UNKNOWN_LATITUDE, embed_series
@@ -120,9 +120,8 @@ def read(path: str | Path, need_gpp: bool = False, resolution_m: float | None = 
 def _check_weather(table: pd.DataFrame, name: str) -> None:
     """InputError where the weather of a table cannot be in the units of ``DAILY_WEATHER``."""
     light = table["ppfd"].quantile(0.99)
-    # Saturation vapour pressure (Pa) of the temperature: air is neither ever almost saturated nor drier than dry.
-    saturation = 610.8 * np.exp(17.27 * table["temp"] / (table["temp"] + 237.3))
-    dryness = (table["vpd"] / saturation).median()
+    # Of what the air can hold, Pa: it is neither ever almost saturated nor drier than dry.
+    dryness = (table["vpd"] / (100 * meteorology.saturation_vapour_pressure_hpa(table["temp"]))).median()
     for column, is_wrong, unit, way in (
         ("temp", table["temp"].median() > 100, "degC", "subtract 273.15"),
         ("vpd", dryness < 0.02, "Pa", "multiply hPa by 100, kPa by 1000"),

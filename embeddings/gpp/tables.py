@@ -157,8 +157,8 @@ def rename_site_and_date(raw: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
     """
-    for name, others in (("site", ("siteid", "site")), ("date", ("date",))):
-        spelled = next((column for column in raw if text_cells.plain_name(column) in others), None)
+    for name, spellings in (("site", ("siteid", "site")), ("date", ("date",))):
+        spelled = text_cells.find_column(raw, spellings)
         if name not in raw and spelled is not None:
             raw = raw.rename(columns={spelled: name})
     return raw
@@ -216,7 +216,7 @@ def read_latitude(raw: pd.DataFrame) -> np.ndarray | None:
     InputError
         Where it is beyond 90 degrees.
     """
-    spelled = next((column for column in raw if text_cells.plain_name(column) in ("lat", "latitude")), None)
+    spelled = text_cells.find_column(raw, ("lat", "latitude"))
     if spelled is not None:
         lat = to_degrees(raw[spelled], "lat", "the table")
         if (np.abs(lat) > 90).any():
@@ -225,7 +225,7 @@ def read_latitude(raw: pd.DataFrame) -> np.ndarray | None:
             )
         return lat
     # Columns x and y may be rows and columns of an image, unless a CRS stands beside them.
-    says_crs = any(text_cells.plain_name(column) in (*CRS_NAMES, *ZONE_NAMES) for column in raw)
+    says_crs = text_cells.find_column(raw, (*CRS_NAMES, *ZONE_NAMES)) is not None
     if says_crs and (places := read_places(raw, "the table")) is not None:
         return places[1]
     return None
@@ -233,8 +233,8 @@ def read_latitude(raw: pd.DataFrame) -> np.ndarray | None:
 
 def _latitude(raw: pd.DataFrame) -> np.ndarray:
     """Degrees: given, or the middle of the tile's latitude band; NaN if neither."""
-    if (given := read_latitude(raw)) is not None:
-        return given
+    if (lat := read_latitude(raw)) is not None:
+        return lat
     for name, pattern in (
         ("TILE_ID_x", r"^T?\d{2}([C-X])"),
         ("TILE_ID_y", r"^T?\d{2}([C-X])"),

@@ -19,6 +19,7 @@ from fluxlens.embeddings.readers.band_names import LANDSAT, find_bands
 from fluxlens.embeddings.readers.optical import OpticalRaster
 from fluxlens.embeddings.readers.probe import check_readable
 from fluxlens.embeddings.scenes import schema, validation
+from fluxlens.embeddings.scenes.packing import is_chunked
 from fluxlens.models.errors import DataWarning, InputError
 
 LICENCE = "Copernicus Sentinel data and Copernicus Climate Change Service: free and open, with attribution"
@@ -148,8 +149,7 @@ def scene_of(rasters: list[tuple[xr.Dataset, str]], name: str, notes: list[str])
 def _dates_with_data(data: xr.Dataset, bands: Mapping[str, str]) -> xr.Dataset:
     """Dates of one sensor in a cube of both: the other's dates hold nothing but missing values."""
     used = data[[bands[key] for key in bands if not key.startswith("mask:")]]
-    # Not ``used.chunks``, which raises where bands are cut differently.
-    if any(band.chunks for band in used.variables.values()):
+    if is_chunked(used):
         # lazily, looking would mean reading all of it: every date is kept, and an empty one is merely never clear
         return data
     some = xr.zeros_like(data["time"], dtype=bool)

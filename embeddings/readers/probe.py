@@ -70,11 +70,9 @@ def check_readable(paths: Iterable[str | Path]) -> None:
 
 def stop_idle() -> None:
     """End the process that waits for the next file, where one does."""
-    while True:
-        with _lock:
-            if not _idle:
-                return
-            reader = _idle.pop()
+    with _lock:
+        reader = _idle.pop() if _idle else None
+    if reader:
         reader.stop()
 
 

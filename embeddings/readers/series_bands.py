@@ -12,7 +12,7 @@ from fluxlens.embeddings.readers import baselines
 from fluxlens.embeddings.readers.band_names import PREFIX, common_names
 from fluxlens.embeddings.readers.radar import AMPLITUDE_LIKE
 from fluxlens.embeddings.readers.reflectance_units import DARKEST
-from fluxlens.embeddings.text_cells import plain_name
+from fluxlens.embeddings.text_cells import find_column, plain_name
 from fluxlens.models.errors import DataWarning, InputError
 from fluxlens.models.sensors import SENSORS
 
@@ -242,12 +242,9 @@ def _offset_due(
 
 def _stated_baselines(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Baseline of each row (row,), NaN where the table does not say, and whether its offset is off already."""
-    plain = {plain_name(column).replace(":", ""): column for column in table.columns}
 
     def texts(keys: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray] | None:
-        column = next(
-            (plain[one] for key in keys if (one := plain_name(key).replace(":", "")) in plain), None
-        )
+        column = find_column(table, tuple(plain_name(key).replace(":", "") for key in keys))
         if column is None:
             return None
         # Some texts stand in many rows.

@@ -15,7 +15,7 @@ from fluxlens.embeddings import text_cells
 from fluxlens.embeddings.place_columns import find_geometry_column, read_places
 from fluxlens.embeddings.readers.band_names import MASKS
 from fluxlens.embeddings.readers.cloud_masks import clear_of
-from fluxlens.embeddings.text_cells import plain_name
+from fluxlens.embeddings.text_cells import find_column, plain_name
 from fluxlens.models.errors import DataWarning, InputError
 
 ID_NAMES = (
@@ -49,27 +49,6 @@ CLOUD_TEXTS = {"yes": 1, "no": 0, "cloud": 1, "cloudy": 1, "shadow": 1, "clear":
 
 CLEAR_SCL = (4, 5, 6)
 """Classes of Sen2Cor's scene classification that are clear: vegetation, bare, water; as in cubes."""
-
-
-def find_column(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
-    """The column of one of some names.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Rows as they stand in the file.
-    names : tuple of str
-        By ``plain_name``, the preferred one first.
-
-    Returns
-    -------
-    str or None
-        The first name of ``names`` that is there, as it stands in the table.
-    """
-    plain = {}
-    for column in table.columns:
-        plain.setdefault(plain_name(column).replace(":", ""), column)
-    return next((plain[name] for name in names if name in plain), None)
 
 
 def to_ids(table: pd.DataFrame, what: str) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from fluxlens.embeddings.readers import series_bands, series_columns, series_shapes, series_table
 from fluxlens.embeddings.readers.series_table import SeriesTable
-from fluxlens.embeddings.text_cells import plain_name
+from fluxlens.embeddings.text_cells import find_column, plain_name
 from fluxlens.embeddings.text_table import read_table
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -141,11 +141,11 @@ def _sets_of(folder: Path) -> dict[str, SeriesTable]:
 
 def _set_labels(table: pd.DataFrame, ids: np.ndarray, plots: dict[str, pd.DataFrame]) -> np.ndarray:
     """The set of each row; empty where no column tells."""
-    column = series_columns.find_column(table, SET_NAMES)
+    column = find_column(table, SET_NAMES)
     if column is not None:
         return table[column].astype(str).to_numpy()
     for name, plot in plots.items():
-        column = series_columns.find_column(plot, SET_NAMES)
+        column = find_column(plot, SET_NAMES)
         known = pd.Series(plot[column].astype(str).to_numpy(), series_columns.to_ids(plot, name))
         # Plots may be listed once per year.
         known = known[~known.index.duplicated()].reindex(ids)

@@ -11,8 +11,8 @@ import warnings
 import pandas as pd
 from fluxlens.embeddings.place_columns import find_geometry_column, find_place_columns
 from fluxlens.embeddings.readers.band_names import find_bands
-from fluxlens.embeddings.readers.series_columns import ID_NAMES, date_columns, find_column
-from fluxlens.embeddings.text_cells import plain_name
+from fluxlens.embeddings.readers.series_columns import ID_NAMES, date_columns
+from fluxlens.embeddings.text_cells import find_column, plain_name
 from fluxlens.models.errors import DataWarning
 
 MIN_BANDS = 2

@@ -20,7 +20,6 @@ from fluxlens.embeddings.readers.optical import SAME_IMAGE
 from fluxlens.embeddings.readers.series_bands import to_backscatter, to_reflectance
 from fluxlens.embeddings.readers.series_columns import (
     ID_NAMES,
-    find_column,
     is_clear,
     to_epoch_days,
     to_ids,
@@ -28,6 +27,7 @@ from fluxlens.embeddings.readers.series_columns import (
     to_utc_times,
 )
 from fluxlens.embeddings.readers.series_shapes import to_one_row_per_date
+from fluxlens.embeddings.text_cells import find_column
 from fluxlens.models.errors import DataWarning, InputError
 from fluxlens.models.sensors import SENSORS, SensorSpec
 

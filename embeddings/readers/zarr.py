@@ -100,8 +100,7 @@ def _write_nodes(scene: xr.DataTree, store, group: str | None) -> None:
             dataset = node.to_dataset(inherit=False)
             name = node.path.strip("/")
             path = "/".join(segment for segment in (group, name) if segment) or None
-            # Not ``dataset.chunks``, which raises where variables are cut differently along one dimension.
-            if any(variable.chunks for variable in dataset.variables.values()):
+            if packing.is_chunked(dataset):
                 dataset = dataset.chunk(_chunks(dataset))
             dataset = _packed(name, dataset.drop_encoding())
             dataset.to_zarr(

@@ -13,6 +13,7 @@ from importlib.metadata import entry_points
 import numpy as np
 import xarray as xr
 from fluxlens.embeddings.scenes import schema
+from fluxlens.embeddings.scenes.packing import is_chunked
 from fluxlens.models.errors import InputError
 
 GROUP = "fluxlens.clear"
@@ -79,8 +80,7 @@ def haze(s2: xr.Dataset) -> xr.DataArray:
         )
     # The test looks at all dates of a pixel and at no neighbour: tiles of all dates need no overlap.
     tiles = {"time": -1, "y": TILE_PX, "x": TILE_PX}
-    # Not ``s2.chunks``, which raises where reflectance and mask are cut differently.
-    chunked = s2.chunk(tiles) if s2["reflectance"].chunks or s2["clear"].chunks else s2
+    chunked = s2.chunk(tiles) if is_chunked(s2) else s2
     blue, red = (chunked["reflectance"].sel(band=name, drop=True) for name in ("B02", "B04"))
     return xr.apply_ufunc(
         _without_haze,

@@ -28,6 +28,19 @@ def clip_saturated(reflectance: xr.DataArray) -> xr.DataArray:
     return reflectance.where(~saturated, np.float32(SATURATION))
 
 
+def is_chunked(dataset: xr.Dataset) -> bool:
+    """Whether variables of a dataset are read in chunks when they are needed.
+
+    Unlike ``dataset.chunks``, which raises where variables are cut differently along one dimension.
+
+    Parameters
+    ----------
+    dataset
+        Variables of any dims and units.
+    """
+    return any(variable.chunks for variable in dataset.variables.values())
+
+
 def round_to_step(values: np.ndarray, step: float) -> np.ndarray:
     """Round to multiples of a step, bit for bit what int16 multiples give back through :func:`unpack`.
 

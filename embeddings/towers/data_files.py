@@ -258,7 +258,7 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
         raise InputError(f"Got {folder}, which is no folder, need one with tower files; check the path.")
     best: dict[str, tuple[tuple, str, dict[Path, str]]] = {}
     left_out: dict[str, str] = {}
-    seen: dict[tuple[str, int], list[DataFile]] = {}
+    tables_of_size: dict[tuple[str, int], list[DataFile]] = {}
     years: dict[str, set[str]] = {}
     for path in sorted(folder.rglob("*")):
         site = SITE.search(path.name)
@@ -273,7 +273,7 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
             continue
         # A table beside the zip it was unpacked from is there once; years of one size may differ in content alone.
         name = table.name
-        same = seen.setdefault((name, _table_bytes(table)), [])
+        same = tables_of_size.setdefault((name, _table_bytes(table)), [])
         if same and _checksum(table) in map(_checksum, same):
             continue
         same.append(table)
@@ -367,23 +367,22 @@ def _checksum(file: DataFile) -> int:
     return checksum
 
 
-def _has_gpp(file: DataFile) -> bool:
-    """Whether the first line of a table, whose name does not tell its step, has a column of GPP."""
+def _read_head(file: DataFile) -> bytes:
+    """First bytes of a table; none where it cannot be unpacked."""
     try:
         with file.open() as stream:
-            head = stream.readline(HEAD_BYTES)
+            return stream.read(HEAD_BYTES)
     except InputError:
-        return False
-    return b"GPP" in head.replace(b"\0", b"").upper()
+        return b""
+
+
+def _has_gpp(file: DataFile) -> bool:
+    """Whether the first line of a table, whose name does not tell its step, has a column of GPP."""
+    return b"GPP" in _read_head(file).split(b"\n", 1)[0].replace(b"\0", b"").upper()
 
 
 def _has_team_gpp(file: DataFile) -> bool:
     """Whether the header of an AmeriFlux BASE table, which lies below two lines of comments, has a column of GPP."""
-    try:
-        with file.open() as stream:
-            head = stream.read(HEAD_BYTES)
-    except InputError:
-        return False
-    lines = head.decode("utf-8", "replace").splitlines()
+    lines = _read_head(file).decode("utf-8", "replace").splitlines()
     header = next((line for line in lines if "TIMESTAMP_START" in line), "")
     return bool(team_gpp_columns([cell.strip(' "').upper() for cell in header.split(",")]))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings import spreadsheet_days
+from fluxlens.embeddings.text_cells import without_blanks_in_dates
 from fluxlens.models.errors import DataWarning, InputError
 
 DIGITS = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
@@ -76,8 +77,7 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
     text = stamps.astype("str").str.strip().str.strip("\"'").str.replace(r"\.0+$", "", regex=True)
     # 20180512T003000 has no separators else; blanks behind points are of spreadsheets.
     if not text.str.isdigit().all():
-        text = text.str.replace(r"^(\d{8})T(\d{4}(?:\d\d)?)$", r"\1\2", regex=True)
-        text = text.str.replace(r"^(\d{1,2}\.) (\d{1,2}\.) (?=\d)", r"\1\2", regex=True)
+        text = without_blanks_in_dates(text.str.replace(r"^(\d{8})T(\d{4}(?:\d\d)?)$", r"\1\2", regex=True))
     length = text.str.len()
     # Parsed by their length as dates, never as numbers: 201905010030 has twelve digits and a meaning.
     numeric = text.str.isdigit() & length.isin(list(DIGITS))

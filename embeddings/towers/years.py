@@ -44,8 +44,8 @@ def tables_of_years(name: str, file: DataFile, table: TowerTable, files: list[Da
             left_out.append(f"{one.name} (cannot be read)")
             continue
         # Years of one product have the same columns and units; else their numbers are not of one kind.
-        alike = set(other.header) == set(table.header) and other.units == table.units
-        if alike and other.time == table.time:
+        has_same_columns = set(other.header) == set(table.header) and other.units == table.units
+        if has_same_columns and other.time == table.time:
             tables.append(other)
         else:
             left_out.append(f"{one.name} (other columns)")

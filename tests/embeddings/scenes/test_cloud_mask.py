@@ -53,6 +53,11 @@ def test_a_scene_in_pieces_gets_the_same_answer(s2):
     xr.testing.assert_identical(in_pieces.compute(), cloud_mask.haze(s2))
 
 
+def test_reflectance_and_mask_may_be_cut_differently(s2):
+    apart = s2.assign(reflectance=s2["reflectance"].chunk(time=3), clear=s2["clear"].chunk(time=5))
+    xr.testing.assert_identical(cloud_mask.haze(apart).compute(), cloud_mask.haze(s2))
+
+
 def test_the_first_day_may_be_hazy_and_a_day_alone_stays(s2):
     assert not cloud_mask.haze(s2.isel(time=slice(HAZY_TOO, None)))[0].any()
     assert bool(cloud_mask.haze(s2.isel(time=[HAZY])).all())
