@@ -5,12 +5,16 @@ changes of its own widgets past Bokeh's queue: at once where the connection is f
 it is busy. A message of Bokeh's queue can so overtake the one that defines what it refers to, or be overtaken by one
 that refers to what it defines. The page then drops the message ("reference p123 isn't known") and shows something
 old. It happens on slow lines and busy machines alone.
+
+Panel also answers an event later, and then without the document's lock, where a widget's change came just before it:
+a press that leaves a text field, the first press on a new page. Models of Bokeh may not be changed without it.
 """
 
 import panel.io.document as dispatch
 from bokeh.document import Document
 from bokeh.document.events import DocumentPatchedEvent
 from bokeh.server.connection import ServerConnection
+from panel.reactive import Syncable
 
 _write_past_queue = dispatch.write_events
 
@@ -34,5 +38,10 @@ def _write_later(
 
 
 def keep_message_order() -> None:
-    """Make Panel use Bokeh's queue where its messages and those of Bokeh could overtake one another."""
+    """Make Panel use Bokeh's queue where its messages and those of Bokeh could overtake one another.
+
+    Its handlers of changes and events hold the document's lock.
+    """
     dispatch.write_events, dispatch.schedule_write_events = _write, _write_later
+    # What `panel.io.with_lock` sets; the handlers wait for nothing but one another's turn.
+    Syncable._change_coroutine.lock = Syncable._event_coroutine.lock = True
