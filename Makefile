@@ -4,6 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Processes that run tests: one more than cores, since many wait for servers and pages, and at most four (2 GB each).
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
+
+# Pages that were too slow beside others are looked at once more alone; what failed first stays in the output.
+ONCE_MORE = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser --last-failed --last-failed-no-failures none
 
 .PHONY: env serve test lint docs bench browser clean
 
@@ -30,8 +35,8 @@ browser: env
 		fi; }
 
 test: env browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu and not browser" -n 2 --dist loadfile
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu and not browser" -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -n $(WORKERS) --dist loadfile || $(ONCE_MORE)
 
 lint: env
 	$(BIN)/ruff check .
@@ -41,7 +46,7 @@ lint: env
 
 # Warnings are errors: a link to a page, heading or file that is not there, a docstring that is no valid text.
 docs: env
-	$(BIN)/python -m sphinx -b html -W --keep-going -n -q -j auto docs build/docs
+	$(BIN)/python -m sphinx -b html -W --keep-going -n -q -j auto $(DOCS_FLAGS) docs build/docs
 	@echo "build/docs/index.html"
 
 bench: env
