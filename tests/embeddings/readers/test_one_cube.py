@@ -1,6 +1,7 @@
 """One cube in one file or store, as the usual software writes it, is a scene with the right numbers."""
 
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -26,12 +27,9 @@ def test_odc_stac_in_one_zarr_store(tmp_path, version, consolidated, recwarn):
     with_nodata = as_variables(of, ODC, "scl")
     for band in ODC.values():
         with_nodata[band].attrs = {"nodata": 0, "units": "1"}
-    with pytest.MonkeyPatch.context():
-        import warnings
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # zarr on consolidated metadata of version 3
-            with_nodata.to_zarr(tmp_path / "cube.zarr", zarr_format=version, consolidated=consolidated)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zarr on consolidated metadata of version 3
+        with_nodata.to_zarr(tmp_path / "cube.zarr", zarr_format=version, consolidated=consolidated)
     assert_same(open_scene(tmp_path / "cube.zarr"), of)
 
 
@@ -209,7 +207,6 @@ def test_other_cloud_masks_say_what_is_clear(tmp_path, name, values, attrs):
     data = as_variables(of).drop_vars("SCL")
     data[name] = (("time", "y", "x"), values(clear), attrs)
     data.to_netcdf(tmp_path / "cube.nc")
-    import warnings
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # 0 is clear: said where no flag_meanings are
@@ -243,6 +240,30 @@ def test_sentinel_1_in_the_same_cube_keeps_its_own_dates(tmp_path):
     s1 = scene["s1"].to_dataset()
     np.testing.assert_array_equal(schema.utc_days(s1), passes.values.astype("datetime64[D]"))
     np.testing.assert_allclose(s1.backscatter.sel(band="VH"), decibel[1], rtol=1e-6)
+
+
+def test_bands_of_both_sensors_may_be_cut_differently(tmp_path):
+    of = truth()
+    decibel = backscatter()
+    passes = TIMES + pd.Timedelta("1D6h30min")
+    optic = as_variables(of)
+    radio = optic[["x", "y"]].assign_coords(time=passes)
+    radio["VV"], radio["VH"] = ((("time", "y", "x"), decibel[at]) for at in (0, 1))
+    merged = xr.merge([optic, radio], join="outer", compat="override")
+    sizes = dict(merged.sizes)
+    cut = {
+        name: {"chunks": (1 + at % 3, sizes["y"], sizes["x"])}
+        for at, name in enumerate(merged.data_vars)
+        if merged[name].dims == ("time", "y", "x")
+    }
+    merged.to_zarr(tmp_path / "cube.zarr", encoding=cut, consolidated=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        scene = open_scene(tmp_path / "cube.zarr")
+    s1 = scene["s1"].to_dataset()
+    known = s1.backscatter.sel(band="VH").notnull().any(("y", "x")).values
+    np.testing.assert_allclose(s1.backscatter.sel(band="VH")[known], decibel[1], rtol=1e-6)
+    np.testing.assert_array_equal(schema.utc_days(s1)[known], passes.values.astype("datetime64[D]"))
 
 
 @pytest.mark.parametrize("form", ["db", "db100", "db10000", "power", "db_int"])
