@@ -116,10 +116,10 @@ def _fit_numbers(features: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, 
     if len(target) >= MIN_SCORED_NUMBERS:
         error = _rmse(analysis.cross_predict(features, target, analysis.ridge)[:, 0] - target)
         # The baseline: each number predicted by the mean of the others.
-        others_mean = (target.sum() - target) / (len(target) - 1)
+        leave_one_out_mean = (target.sum() - target) / (len(target) - 1)
         score = (
             f"each left out once, error (RMSE) {error:.3g} "
-            f"({_rmse(others_mean - target):.3g} by the others' mean)"
+            f"({_rmse(leave_one_out_mean - target):.3g} by the others' mean)"
         )
     style = LayerStyle(
         "Your numbers", "", ("number",), (target.min(),), (target.max(),), palette=NUMBER_PALETTE

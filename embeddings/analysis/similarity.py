@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-PART = 2**17
+PIXELS_PER_TASK = 2**17
 """Pixels compared by one thread at a time."""
 
 
@@ -128,7 +128,7 @@ def cosine(dot: np.ndarray, length: np.ndarray, own: float) -> np.ndarray:
 
 def _each(what: Callable[[slice], None], pixels: int) -> None:
     """Call ``what`` with slices of all pixels, in parallel on all cores; the kernels release the GIL."""
-    strips = [slice(start, start + PART) for start in range(0, pixels, PART)]
+    strips = [slice(start, start + PIXELS_PER_TASK) for start in range(0, pixels, PIXELS_PER_TASK)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(what, strips))
 

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from fluxlens.embeddings import metrics
 from fluxlens.embeddings.evaluation.gap_filling import ClearReflectance
-from fluxlens.embeddings.evaluation.held_out_scenes import held_out
+from fluxlens.embeddings.evaluation.held_out_scenes import simulate_held_out
 from fluxlens.embeddings.evaluation.linear_probes import prefixes, ridge
 from fluxlens.embeddings.evaluation.reconstruction import HIDDEN_GAP_DAYS
 from fluxlens.embeddings.geometry import target_grid
@@ -226,7 +226,7 @@ def evaluate(
     -------
     Flat object of numbers, and their tables as text; yields progress.
     """
-    scenes = yield from held_out(size_px, landscapes)
+    scenes = yield from simulate_held_out(size_px, landscapes)
     samples, counted = [], Coverage(*np.zeros((2, len(DISTANCES)), int))
     for i, (name, scene) in enumerate(scenes.items()):
         yield f"embedding {name}", i / len(scenes)

@@ -62,8 +62,8 @@ def evaluate(
     for model in models.values():
         # The tables call a scene seen that only the encoders saw: add their cubes to the fusion's card.
         card = model.identity.card
-        all_seen = sorted(encoders_saw | set(card["measured_cubes"]))
-        model.identity = replace(model.identity, card=card | {"measured_cubes": all_seen})
+        measured_cubes = sorted(encoders_saw | set(card["measured_cubes"]))
+        model.identity = replace(model.identity, card=card | {"measured_cubes": measured_cubes})
     numbers, table = yield from reconstruction.evaluate(scenes, models)
     numbers |= {f"{name}_encoders_saw_it": int(name in encoders_saw) for name in scenes}
     listed = ", ".join(sorted(encoders_saw & set(scenes))) or "none of them"

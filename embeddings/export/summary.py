@@ -36,7 +36,7 @@ STATISTICS = {
 }
 """Endings of the names of variables, and what they are."""
 
-PART_DAYS = 30
+SUBPERIOD_DAYS = 30
 """The window is divided into equal parts near this length for the amplitude: the shortest that a cloudy month fills."""
 
 BLOCK_PX = 256
@@ -171,11 +171,11 @@ def _days_inside(times: np.ndarray, start: Any, end: Any) -> slice:
 
 
 def _parts(times: np.ndarray) -> np.ndarray:
-    """(time,) number of the part of about ``PART_DAYS`` that each day belongs to."""
+    """(time,) number of the part of about ``SUBPERIOD_DAYS`` that each day belongs to."""
     since = (times - times[0]).astype("timedelta64[D]").astype(int)
     length = since[-1] + 1
     # Equal parts rather than calendar months: none is cut at the ends of the window.
-    count = max(1, round(length / PART_DAYS))
+    count = max(1, round(length / SUBPERIOD_DAYS))
     return since * count // length
 
 

@@ -86,7 +86,7 @@ def embed_series_steps(
     s2, s1, weather, model, device, start, end
         As of ``embed_series``.
     sink : callable
-        Called with a DataFrame of about ``PART_ROWS`` rows at most, whole series in the order of the table; with
+        Called with a DataFrame of about ``ROW_GROUP_ROWS`` rows at most, whole series in the order of the table; with
         ``None`` nothing is kept.
     """
     yield "reading the tables", 0.0
@@ -219,7 +219,7 @@ def _tidy(
     """Tables of whole series in the order of ``chunk``; their arrays are dropped as they are handed on."""
     scale = model.scale.cpu().numpy()
     lengths = np.array([len(arrays[int(member)]["sigma"]) for member in chunk])
-    number = np.cumsum(lengths) // writers.PART_ROWS
+    number = np.cumsum(lengths) // writers.ROW_GROUP_ROWS
     for one in np.unique(number):
         members = chunk[number == one]
         computed = [arrays.pop(int(member)) for member in members]

@@ -140,7 +140,7 @@ class SeriesGpp:
                     line[start : start + CHUNK], steps, torch.from_numpy(pixel)[:, None]
                 )
                 # From the standard deviation to half of the 90 % band, as maps have it.
-                half = NORMAL_90 * self.head.net.widen * spread
+                half = NORMAL_90 * self.head.net.interval_scale * spread
                 chunks.append(tuple(block[:, 0].numpy() for block in (mean, mean - half, mean + half)))
         return {
             name: np.concatenate(blocks)

@@ -68,7 +68,7 @@ class Mosaic:
         self.calibration: Any = None
         grids = [store.grid for store in self.stores]
         for store in self.stores[1:]:
-            _check_alike(self.stores[0], store)
+            _check_compatible(self.stores[0], store)
         extents = np.array([grid.extent for grid in grids])
         left, top, size = extents[:, 0].min(), extents[:, 3].max(), grids[0].size_m
         # Rounding is safe: the offsets were found to be whole pixels.
@@ -391,7 +391,7 @@ class Mosaic:
         """Bytes of all stores, as of ``Store.nbytes``."""
         return sum(store.nbytes for store in self.stores)
 
-    def holds(self, rows: Any, cols: Any) -> np.ndarray:
+    def covers(self, rows: Any, cols: Any) -> np.ndarray:
         """Whether a store holds each pixel.
 
         Parameters
@@ -473,7 +473,7 @@ def _for_each(function: Callable[..., T], places: Sequence[Any], *arguments: Seq
         return list(pool.map(lambda job: function(*job), jobs))
 
 
-def _check_alike(first: Store, other: Store) -> None:
+def _check_compatible(first: Store, other: Store) -> None:
     """InputError where two stores cannot be one cube: CRS, pixels, weights or days."""
     grid, its = first.grid, other.grid
     both = f"Got the stores {first.path} and {other.path}"

@@ -63,13 +63,13 @@ def measured_land(folder: str | Path, model: Embedder, seed: int = 0) -> np.ndar
         Where the folder holds neither, or no clear day.
     """
     from fluxlens.embeddings.readers import open_scene
-    from fluxlens.embeddings.readers.series_sets import find_tables, holds_tables
+    from fluxlens.embeddings.readers.series_sets import find_tables, is_table_folder
     from fluxlens.embeddings.training.series import from_table
 
     # One generator for all tables and scenes of the folder: the same folder gives the same sample.
     rng = np.random.default_rng(seed)
     root, by_place = Path(folder), []
-    if holds_tables(root):
+    if is_table_folder(root):
         for name, table in find_tables(root).items():
             by_place += _of_series(from_table(name, table), model, rng)
     elif root.is_dir():

@@ -155,7 +155,7 @@ def daily(
     else:
         net = _net(embedder.features, seed)
         fit(net, simulated, seed=seed)
-        net.widen.fill_(float(np.quantile(ratio, COVERAGE)) / NORMAL_90)
+        net.interval_scale.fill_(float(np.quantile(ratio, COVERAGE)) / NORMAL_90)
     config = {name: getattr(net.config, name) for name in ("features", "hidden", "correction")}
     config |= {"model_digest": embedder.digest}
     place = out or checkpoints.WEIGHTS / cubes.WEIGHTS

@@ -526,10 +526,10 @@ def set_band(net, predicted: pd.DataFrame) -> None:
     is_fine = predicted["is_fine"].astype(bool)
     fine, coarse = predicted[is_fine], predicted[~is_fine]
     factor, level = band_factors(fine if len(fine) else predicted, bool(len(fine)))
-    net.widen.fill_(factor)
-    net.widen_level.fill_(level)
+    net.interval_scale.fill_(factor)
+    net.interval_scale_slope.fill_(level)
     # Without the correction the spread is another one; without such rows the factor stays that of the others.
-    net.widen_of_coarse.fill_(band_factors(coarse, by_level=False)[0] if len(coarse) else factor)
+    net.coarse_interval_scale.fill_(band_factors(coarse, by_level=False)[0] if len(coarse) else factor)
 
 
 def scores(predicted: pd.DataFrame) -> dict[str, dict[str, float]]:
