@@ -77,6 +77,7 @@ def update(
         return
     news = ", ".join(f"{count} of {name}" for name, count in done.acquisitions.items()) or "none"
     print(
+        # The store is opened by its snapshot: another process may have committed since.
         f"{store}: days with new acquisitions: {news}; {done.computed_days} days computed, {done.appended_days} of "
         f"them appended, snapshot {done.snapshot}" + extrapolated_note(Store.open(store, done.snapshot))
     )

@@ -293,6 +293,7 @@ class ExplorerData:
             Arguments of ``tower_footprint``.
         """
         return calibrate(
+            # Of the uncalibrated prediction: a second calibration would else be fitted to the first.
             self.scene.with_calibration(None),
             self.imagery,
             self.observations,

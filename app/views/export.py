@@ -65,6 +65,7 @@ def file_name(
         what = f"{len(state.places)}_places"
     elif place.area:
         what = f"area_r{place.row}_c{place.col}"
+    # In the name as well as inside: a file is passed on without the page that made it.
     made = "_simulated" if data.simulated else ""
     if suffix in MAP_FORMATS:
         return f"fluxlens_{state.layer}_{state.day}{made}{suffix}"
@@ -132,6 +133,7 @@ def export_places(
     return {
         "points": [
             geometries.Point(
+                # The centre of the pixel: the file says what was read, not where the map was tapped.
                 *(float(v) for v in data.grid.lonlat(*data.centre(pin.row, pin.col))),
                 pin.label if named else "",
             )
@@ -264,6 +266,7 @@ class ExportView:
         one = "area" if place.area else f"{pins} pins" if pins > 1 else "pixel"
         points = [] if suffix in CHART_FORMATS else self.points  # the charts show only the chosen places
         what = "map" if suffix in MAP_FORMATS else f"{len(points)} points" if points else one
+        # Of the widget, since what ``make_file`` returns has no name.
         self.button.filename = file_name(self.state, self.data, suffix, points)
         self.button.label = f"Export {what}"
 
