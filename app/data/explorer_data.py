@@ -292,8 +292,8 @@ class ExplorerData:
         footprint_args : tuple
             Arguments of ``tower_footprint``.
         """
+        # Of the uncalibrated prediction: a second calibration would else be fitted to the first.
         return calibrate(
-            # Of the uncalibrated prediction: a second calibration would else be fitted to the first.
             self.scene.with_calibration(None),
             self.imagery,
             self.observations,

@@ -74,6 +74,7 @@ def predict_labels(
     values = analysis.apply_linear(similarity.feature_matrix(day, viewport), fitted.weights)
     shares: tuple[float, ...] = ()
     if fitted.style.classes:
+        # (pixel, class) scores: the largest is the most probable class, without a softmax.
         values = values.argmax(1)
         counts = np.bincount(values, minlength=len(fitted.style.classes))
         shares = tuple((counts / values.size).tolist())
@@ -92,6 +93,7 @@ def _fit_classes(labels: tuple[Label, ...], features: np.ndarray) -> tuple[np.nd
 
     sizes = np.bincount(classes)
     score = "too few labels to check: two of each class or more"
+    # A class of one label would be missing from the very fit that leaves it out.
     if sizes.min() > 1:
         correct = int((analysis.cross_predict(features, classes, fit).argmax(1) == classes).sum())
         score = (

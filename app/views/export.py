@@ -130,10 +130,10 @@ def export_places(
     # Areas other than the current one are left out: a table holds one kind of place.
     pins = [place for place in state.places if not place.area]
     named = len(pins) > 1
+    # Centres of pixels: the file says what was read, not where the map was tapped.
     return {
         "points": [
             geometries.Point(
-                # The centre of the pixel: the file says what was read, not where the map was tapped.
                 *(float(v) for v in data.grid.lonlat(*data.centre(pin.row, pin.col))),
                 pin.label if named else "",
             )
