@@ -201,10 +201,10 @@ def coverage(scene: xr.DataTree, model: Embedder, gap_days: int) -> Coverage:
     clear = hidden_series.valid & ~cloudy
     error = np.where(clear[:, None], hidden_series.values - predicted["reflectance"].values, np.nan)
     # (date, acquisition left, 1, 1) distances; then per pixel to the nearest one that was valid there.
-    away = np.abs(left.day - days[:, None])[:, :, None, None]
+    offset_days = np.abs(left.day - days[:, None])[:, :, None, None]
     # A pixel without any valid acquisition left counts among the farthest.
     none = DISTANCES["21+"][1]
-    distance = np.where(left.valid[None], away, none).min(1, initial=none)
+    distance = np.where(left.valid[None], offset_days, none).min(1, initial=none)
     return Coverage.from_errors(error, predicted["reflectance_sigma"].values, distance)
 
 

@@ -188,11 +188,11 @@ def _embed_batch(
     steps = np.empty((len(days), pixels, model.features), np.int8)
     sigma = np.empty((len(days), pixels), np.float32)
     # the same rounding as of cubes
-    for where, answer in batched_forward.predict_days(model, tokens, slice(0, pixels), days):
+    for where, fusion_output in batched_forward.predict_days(model, tokens, slice(0, pixels), days):
         with torch.inference_mode():
-            z = (answer.z[0] / model.scale).round_().clamp_(-127, 127)
+            z = (fusion_output.z[0] / model.scale).round_().clamp_(-127, 127)
             steps[where] = z.to(torch.int8).cpu().numpy()
-            error = (model.sigma(answer)[0] / quantise.SIGMA_STEP).round_().clamp_(0, 254)
+            error = (model.sigma(fusion_output)[0] / quantise.SIGMA_STEP).round_().clamp_(0, 254)
             sigma[where] = error.cpu().numpy() * np.float32(quantise.SIGMA_STEP)
         yield
     ages = {
