@@ -177,6 +177,7 @@ class Grid:
                 f"lat {south:.5f} to {north:.5f}; choose one in the scene (the order is LON,LAT)."
             )
         row, col = int((top - y) // self.size_m), int((x - left) // self.size_m)
+        # Points on the lower and right edge belong to the last pixel.
         return min(row, self.ny - 1), min(col, self.nx - 1)
 
     def coords(self) -> dict[str, xr.Variable]:

@@ -224,6 +224,7 @@ def read_places(
             to_degrees(table[name], axis, what) for name, axis in zip(pair, ("lon", "lat"), strict=True)
         )
         lon, lat = convert_metres(table, pair, lon, lat, what)
+    # Grids of the whole Earth often count longitude from 0 to 360.
     lon, wrapped = wrap_longitudes(lon, lat)
     if wrapped:
         warnings.warn(
@@ -275,6 +276,7 @@ def _check_degrees(lon: np.ndarray, lat: np.ndarray, names: tuple[str, str], wha
         )
     if (np.abs(lat) > 90).any():
         at = int(np.nanargmax(np.abs(lat)))
+        # A latitude beyond 90 beside a longitude that could be one: the two are swapped.
         swapped = "lon and lat look swapped, " if np.nanmax(np.abs(lon)) <= 90 else ""
         raise InputError(
             f"Got {names[1]} of {lat[at]:g} in row {at + 1} of {what}, beyond 90 degrees: {swapped}need them in their"

@@ -78,6 +78,7 @@ class PixelSimilarity:
             None: the whole scene.
         """
         values = self.cosine(day, reference, viewport)
+        # Pixels that no store of a mosaic covers do not count.
         stored = self.scene.covered_pixels(viewport) if self.scene.has_gaps else ...
         share = float((values[stored] >= threshold).mean())
         when = f"on {format_date(day)}" if day else self.period_label

@@ -300,7 +300,9 @@ def _block(
         strip = slice(start, min(start + batched_forward.STRIP_PX, pixels))
         fusion_output = model.embed({name: t.pixels(strip) for name, t in tokens.items()}, days, causal)
         if features is not None:
+            # As in training on prefixes, see ``models.training``.
             fusion_output.z[..., features:] = 0
+        # (1, query, pixel, band) of one area to (pixel, query, band)
         decoder, log_sigma = model.decoders[hidden.sensor], fusion_output.log_sigma[hidden.sensor]
         mean, sigma = (
             output[0].transpose(0, 1) for output in (decoder(fusion_output.z), decoder.sigma(log_sigma))

@@ -164,6 +164,7 @@ def _spans_within(table: SeriesTable, start: str | None, end: str | None) -> tup
         first = np.maximum(first, bounds[0])
     if bounds[1] is not None:
         last = np.minimum(last, bounds[1])
+    # At least the day before the first, so that no span has a negative length.
     last = np.maximum(last, first - 1)
     if not (last >= first).any():
         raise InputError(

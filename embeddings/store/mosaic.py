@@ -500,6 +500,7 @@ def _check_compatible(first: Store, other: Store) -> None:
                 f"{both} with {name} {mine} and {theirs}, need the same; embed both with the same weights and options."
             )
     for name in ("feature", "scale"):
+        # Bytes are handed on as they are: one step must mean the same in all stores.
         if not first.variables[name].equals(other.variables[name]):
             raise InputError(f"{both} with another {name}, need the same; embed both with the same weights.")
     if not np.array_equal(first.days, other.days):

@@ -296,6 +296,7 @@ def joined(measured, simulated):
         return measured if simulated is None else simulated
     share = SHARES["simulated"]
     measured = replace(measured, share=(1 - share) * measured.share)
+    # Numbers of sites must not meet: each has an effect of its own in the fit.
     simulated = replace(
         simulated, share=share * simulated.share, site=simulated.site + int(measured.site.max()) + 1
     )
