@@ -26,11 +26,14 @@ class Encoder(nn.Module):
     def __init__(self, spec: SensorSpec) -> None:
         super().__init__()
         self.spec = spec
+        # Bands, the presence of each, and the clear mask.
         channels = 2 * len(spec.bands) + 1
         width = spec.width
         self.register_buffer("centre", torch.tensor(spec.centre)[:, None, None], persistent=False)
         self.register_buffer("spread", torch.tensor(spec.spread)[:, None, None], persistent=False)
         self.pixel = nn.Conv2d(channels, width, 1)
+        # One pixel of reach, then two more: ``HALO_PX``. The dilated one is depthwise, which is ``width`` times
+        # cheaper.
         self.near = nn.Conv2d(width, width, 3)
         self.far = nn.Conv2d(width, width, 3, dilation=2, groups=width)
         self.mix = nn.Conv2d(width, width, 1)

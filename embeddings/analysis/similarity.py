@@ -39,11 +39,10 @@ def agreement(
     -------
     Dot product and squared norm, both (pixel,) float32.
     """
-    # (s e - c) . (l - c) and |s e - c|^2 expand into weights and offsets per feature that are known beforehand, so that
-    # the kernel only multiplies integers' values and adds.
-    # With e the integers, s the scale and c the centre:
-    # (e s - c) . (like - c) = e . s (like - c) - c . (like - c)
-    # |e s - c|^2 = s^2 . e^2 - 2 s c . e + |c|^2
+    # With e the integers, s the scale, c the centre and l the other vector:
+    # (s e - c) . (l - c) = e . s (l - c) - c . (l - c)
+    # |s e - c|^2 = s^2 . e^2 - 2 s c . e + |c|^2
+    # All but e is known beforehand, so that the kernel only multiplies integers' values and adds.
     weights, middle = scale**2, centre / scale
     towards = (weights * (like / scale - middle)).astype("float32")
     inwards = (-2 * weights * middle).astype("float32")

@@ -148,8 +148,8 @@ def daily(
         gpp_towers.set_band(net, predicted)
         if land:
             kind = days.frame["kind"].values
-            taught = [simulated.z.numpy(), *(days.z[kind == one] for one in np.unique(kind))]
-            flagged = yield from gpp_domain.set_map_domain(net, embedder, taught, measured_land, seed)
+            training = [simulated.z.numpy(), *(days.z[kind == one] for one in np.unique(kind))]
+            flagged = yield from gpp_domain.set_map_domain(net, embedder, training, measured_land, seed)
             # Share of each set that is flagged when it was left out.
             card["map_domain"] = {name: round(share, 4) for name, share in flagged.items()}
     else:
