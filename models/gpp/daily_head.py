@@ -381,17 +381,17 @@ class DailyHead(nn.Module):
 
     @property
     def interval_scale(self) -> Tensor:
-        """Scalar buffer ``widen``: factor on the spread that gives the 90 % band its coverage, unitless."""
+        """Factor on the spread that gives the 90 % band its coverage: the buffer ``widen``, a unitless scalar."""
         return self.widen
 
     @property
     def interval_scale_slope(self) -> Tensor:
-        """Scalar buffer ``widen_level``: growth of the spread with the level of the mean, per gC m-2 d-1."""
+        """Growth of the spread with the level of the mean, per gC m-2 d-1: the buffer ``widen_level``, a scalar."""
         return self.widen_level
 
     @property
     def coarse_interval_scale(self) -> Tensor:
-        """Scalar buffer ``widen_of_coarse``: ``interval_scale`` of rows without the correction, unitless."""
+        """``interval_scale`` of rows without the correction: the buffer ``widen_of_coarse``, a unitless scalar."""
         return self.widen_of_coarse
 
     @property
