@@ -48,7 +48,7 @@ def add_area(
     # Seven decimals of a degree are a centimetre; areas are cache keys and parts of permalinks.
     area = shapely.transform(area, lambda lonlat: np.round(lonlat, 7))
     try:
-        rows, cols, _ = sample_members(data.grid, area, data.scene.holds)
+        rows, cols, _ = sample_members(data.grid, area, data.scene.covers)
     except InputError as error:
         state.message = str(error)
         return

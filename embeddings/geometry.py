@@ -177,6 +177,7 @@ class Grid:
                 f"lat {south:.5f} to {north:.5f}; choose one in the scene (the order is LON,LAT)."
             )
         row, col = int((top - y) // self.size_m), int((x - left) // self.size_m)
+        # Points on the lower and right edge belong to the last pixel.
         return min(row, self.ny - 1), min(col, self.nx - 1)
 
     def coords(self) -> dict[str, xr.Variable]:
@@ -305,12 +306,12 @@ def block_mean(values: np.ndarray, missing: float | None = None) -> np.ndarray:
     if any(high for _, high in odd):
         values = np.pad(values, odd, mode="edge")
     *first, ny, nx = values.shape
-    fours = values.reshape(*first, ny // 2, 2, nx // 2, 2)  # (..., y / 2, 2, x / 2, 2)
+    quads = values.reshape(*first, ny // 2, 2, nx // 2, 2)  # (..., y / 2, 2, x / 2, 2)
     if missing is None:
-        return fours.mean((-3, -1))
-    known = fours != missing
+        return quads.mean((-3, -1))
+    known = quads != missing
     count = known.sum((-3, -1))
-    total = np.where(known, fours, 0).sum((-3, -1), dtype="float32")
+    total = np.where(known, quads, 0).sum((-3, -1), dtype="float32")
     return np.where(count > 0, total / np.maximum(count, 1), np.float32(missing))
 
 

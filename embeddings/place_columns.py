@@ -36,6 +36,7 @@ OUTSIDE_DEG = 5.0
 _MARKS = str.maketrans(
     "\u2032\u2019\u2018\u00b4`\u2033\u201d\u201c\u00ba\u02da\u2212\u00a0", "'''''\"\"\"\u00b0\u00b0- "
 )
+# Hemisphere, sign, degrees, minutes, seconds, hemisphere: a number ends at its mark, a blank, a letter or the end.
 _DEGREES = re.compile(
     r"([NSEW]?)\s*([-+]?)\s*(\d{1,3}(?:\.\d+)?)(?:\s*[\u00b0:]\s*|\s+|$|(?=[NSEW]$))"
     r"(?:(\d{1,2}(?:\.\d+)?)(?:\s*[':]\s*|\s+|$|(?=[NSEW]$))(?:(\d{1,2}(?:\.\d+)?)\s*\"?\s*)?)?([NSEW]?)"
@@ -60,7 +61,9 @@ def parse_degrees(text: str) -> tuple[float, str]:
     str
         N, S, E or W; empty where there is none.
     """
+    # Two apostrophes stand for the seconds where a keyboard has no double prime.
     cell = str(text).translate(_MARKS).replace("''", '"').strip().upper()
+    # A comma between digits is a decimal comma: pairs are parted before.
     match = _DEGREES.fullmatch(re.sub(r"(\d),(\d)", r"\1.\2", cell))
     if match is None or (match[1] and match[6]):
         return np.nan, ""
@@ -68,6 +71,7 @@ def parse_degrees(text: str) -> tuple[float, str]:
     # Only the last of degrees, minutes and seconds has decimals.
     if any(number != int(number) for number in numbers[:-1]) or max(numbers[1:], default=0) >= 60:
         return np.nan, ""
+    # A minus contradicts N and E; before S and W it says the same twice.
     if match[2] == "-" and letter in ("N", "E"):
         return np.nan, ""
     degrees = sum(number / 60**power for power, number in enumerate(numbers))
@@ -220,6 +224,7 @@ def read_places(
             to_degrees(table[name], axis, what) for name, axis in zip(pair, ("lon", "lat"), strict=True)
         )
         lon, lat = convert_metres(table, pair, lon, lat, what)
+    # Grids of the whole Earth often count longitude from 0 to 360.
     lon, wrapped = wrap_longitudes(lon, lat)
     if wrapped:
         warnings.warn(
@@ -271,6 +276,7 @@ def _check_degrees(lon: np.ndarray, lat: np.ndarray, names: tuple[str, str], wha
         )
     if (np.abs(lat) > 90).any():
         at = int(np.nanargmax(np.abs(lat)))
+        # A latitude beyond 90 beside a longitude that could be one: the two are swapped.
         swapped = "lon and lat look swapped, " if np.nanmax(np.abs(lon)) <= 90 else ""
         raise InputError(
             f"Got {names[1]} of {lat[at]:g} in row {at + 1} of {what}, beyond 90 degrees: {swapped}need them in their"
@@ -282,6 +288,7 @@ def _crs_of_rows(
     table: pd.DataFrame, pair: tuple[str, str], north: np.ndarray, what: str
 ) -> pd.Series | None:
     """Text (row,) of the CRS of two columns of metres; None where nothing says it."""
+    # The most explicit first: a column of codes, a code in the columns' names, a zone.
     column = find_column(table, CRS_NAMES)
     if column is not None:
         return table[column].astype(str).str.strip().str.removesuffix(".0")
@@ -300,6 +307,7 @@ def _crs_of_rows(
             + " "
             + table[side].astype(str).str.strip().str.upper().str[:1].map({"N": "NORTH", "S": "SOUTH"})
         )
+    # Bands of latitude leave out I and O, which look like digits.
     zone_and_side = zone.str.extract(r"^(?:UTM)?\s*(?:ZONE)?\s*(\d{1,2})\s*(NORTH|SOUTH|[C-HJ-NP-X])$")
     number = pd.to_numeric(zone_and_side[0])
     # N and S are hemispheres or bands of latitude; the band S is north of the equator, at 32 to 40 degrees.
@@ -310,6 +318,7 @@ def _crs_of_rows(
             f"Got the zone {table[column].iloc[at]!r} in row {at + 1} of {what}, need its hemisphere too, such as 31"
             " north; write a column epsg, which is 326 and the zone in the north and 327 and the zone in the south."
         )
+    # EPSG codes of WGS 84 / UTM: 326 and the zone in the north, 327 and the zone in the south.
     is_south = (zone_and_side[1] == "SOUTH") | zone_and_side[1].isin([*"CDEFGHJKLM", "S"])
     return (32600 + 100 * is_south + number.astype(int)).astype(str)
 
@@ -321,6 +330,7 @@ def _from_crs(x: np.ndarray, y: np.ndarray, codes: pd.Series, what: str) -> tupl
     for at, code in enumerate(unique):
         rows = (groups == at) & np.isfinite(x) & np.isfinite(y)
         crs = crs_of_text(str(code), what)
+        # Numbers of a geographic CRS are degrees already.
         if crs.is_geographic or not rows.any():
             continue
         lon[rows], lat[rows] = _transformer_to_lonlat(crs.to_wkt()).transform(x[rows], y[rows])

@@ -637,7 +637,9 @@ def _without_thousands(cells: pd.Series, separator: str) -> pd.Series:
         decimals = pd.to_numeric(
             cells[marked].str.replace(mark, ".", n=1, regex=False), errors="coerce"
         ).abs()
+        # Numbers without a mark that end just below 1000, where those with one would go on.
         is_thousand = len(plain) and 100 <= plain.max() < 1000 and plain.median() > decimals.max()
+        # Where commas separate cells, one inside a cell is no decimal mark; nor are two in a number.
         if is_expected or is_thousand or decimals.isna().any():
             return cells.where(~marked, cells.str.replace(mark, "", regex=False))
     return cells

@@ -19,7 +19,7 @@ from fluxlens.models.errors import InputError
 MAX_UNPACKED_BYTES = 1536 * 2**20
 """Of a table that is streamed: forty years of half-hours with the 240 columns of a full set are about 1.2 GB."""
 
-MAX_HELD_BYTES = 256 * 2**20
+MAX_IN_MEMORY_BYTES = 256 * 2**20
 """Of a packed table that is read whole; text takes several times its size in memory while it is split."""
 
 MAX_RATIO = 200
@@ -69,7 +69,7 @@ def check_unpacked(name: str, unpacked: int, packed: int, at_most: int = MAX_UNP
 
 
 def unpack_gzip(content: bytes, name: str) -> bytes:
-    """The bytes of a gzip file that is held whole, within ``MAX_HELD_BYTES`` and ``MAX_RATIO``.
+    """The bytes of a gzip file that is held whole, within ``MAX_IN_MEMORY_BYTES`` and ``MAX_RATIO``.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def unpack_gzip(content: bytes, name: str) -> bytes:
         with gzip.open(io.BytesIO(content)) as packed:
             while piece := packed.read(PIECE_BYTES):
                 count += len(piece)
-                check_unpacked(name, count, len(content), MAX_HELD_BYTES)
+                check_unpacked(name, count, len(content), MAX_IN_MEMORY_BYTES)
                 pieces.append(piece)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"Got {name}, a damaged gzip file, need a whole one; fetch it again.") from error

@@ -26,11 +26,14 @@ class Encoder(nn.Module):
     def __init__(self, spec: SensorSpec) -> None:
         super().__init__()
         self.spec = spec
+        # Bands, the presence of each, and the clear mask.
         channels = 2 * len(spec.bands) + 1
         width = spec.width
         self.register_buffer("centre", torch.tensor(spec.centre)[:, None, None], persistent=False)
         self.register_buffer("spread", torch.tensor(spec.spread)[:, None, None], persistent=False)
         self.pixel = nn.Conv2d(channels, width, 1)
+        # One pixel of reach, then two more: ``HALO_PX``. The dilated one is depthwise, which is ``width`` times
+        # cheaper.
         self.near = nn.Conv2d(width, width, 3)
         self.far = nn.Conv2d(width, width, 3, dilation=2, groups=width)
         self.mix = nn.Conv2d(width, width, 1)
@@ -57,6 +60,7 @@ class Encoder(nn.Module):
         low, high = self.spec.valid_range
         present = (values >= low) & (values <= high)  # False for NaN
         # NaN is replaced, never multiplied by a weight of 0: NaN * 0 is NaN.
+        # Clamped: 12 spreads are a blue reflectance of 0.54, cloud or snow, whose brightness says nothing of the land.
         scaled = torch.where(present, (values - self.centre) / self.spread, 0.0).clamp(-6, 12)
         return torch.cat([scaled, present.to(scaled.dtype), valid[:, None].to(scaled.dtype)], 1)
 
@@ -115,6 +119,7 @@ def encode_isolated(
     empty = gelu(pixel.bias)  # (width,): a missing pixel, all inputs zero
     around = near.weight.sum((2, 3)) @ empty + near.bias  # (width,): only missing pixels in sight
     centre = near.weight[:, :, 1, 1]
+    # (n, width) from here on
     h = gelu(x @ pixel.weight[:, :, 0, 0].T + pixel.bias)
     h = gelu(around + (h - empty) @ centre.T)
     # depthwise, dilation 2: the eight outer taps lie two pixels away and see missing pixels alone

@@ -92,12 +92,14 @@ class Fusion(nn.Module):
         super().__init__()
         self.sensors = tuple(specs)
         self.bands = {name: len(spec.bands) for name, spec in specs.items()}
+        # Round one reads the tokens of each sensor by themselves.
         self.context = nn.ModuleDict(
             {
                 name: KernelRegression(spec.token, self.CONTEXT_HEADS, self.CONTEXT_VALUE, 24, cycles=True)
                 for name, spec in specs.items()
             }
         )
+        # Round two reads a token beside what round one says of its day, of all sensors: (token + context).
         context_width = sum(regression.width for regression in self.context.values())
         self.memory = nn.ModuleDict(
             {
@@ -108,7 +110,9 @@ class Fusion(nn.Module):
             }
         )
         values = sum(regression.heads * regression.value for regression in self.memory.values())
+        # Per head the log of the total weight and the centre in time, see ``KernelRegression.query``.
         evidence = sum(regression.heads * 2 for regression in self.memory.values())
+        # The linear branch takes the values alone, the nonlinear one also how much evidence they have.
         self.straight = nn.Linear(values, features)
         self.first = nn.Linear(values + evidence, hidden)
         self.bend = nn.Sequential(

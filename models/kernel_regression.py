@@ -34,7 +34,9 @@ WINDOW_DAYS = 200
 
 def _initial_kernels(heads: int, season_heads: int) -> tuple[Float[Tensor, "h"], Float[Tensor, "h"]]:
     """Initial widths (days beyond the least) and asymmetries; of four heads one looks back and one ahead."""
+    # 0.5 to 20 days: from single acquisitions to a month.
     core = torch.logspace(-0.3, 1.3, heads)
+    # With 3, acquisitions well after the query day weigh e^6 = 400 times those as long before it.
     side = torch.tensor([(0.0, 0.0, 3.0, -3.0)[i % 4] for i in range(heads)])
     season = torch.tensor([SEASON_CORE_DAYS[i % len(SEASON_CORE_DAYS)] for i in range(season_heads)])
     return torch.cat([core, season]), torch.cat([side, torch.zeros(season_heads)])
@@ -67,6 +69,7 @@ class Kernel(nn.Module):
         core, side = _initial_kernels(heads, season_heads)
         heads = heads + season_heads
         self.log_core = nn.Parameter(core.log() / KERNEL_LR_SCALE)
+        # Initially the weight falls with the fourth power of the distance.
         self.power = nn.Parameter(torch.full((heads,), 4.0 / KERNEL_LR_SCALE))
         self.side = nn.Parameter(side / KERNEL_LR_SCALE)
         self.cycle = nn.Parameter(torch.zeros(heads, len(CYCLES_DAYS))) if cycles else None
@@ -149,6 +152,7 @@ class KernelRegression(nn.Module):
         self.trust = nn.Linear(hidden, heads)
         self.bend = nn.Linear(hidden, heads * value)
         self.straight = nn.Linear(width, heads * value, bias=False)
+        # e^-2 month2: acquisitions spread over less than 11 days give no slope at first.
         self.log_ridge = nn.Parameter(torch.full((heads,), -2.0 / KERNEL_LR_SCALE))
         # All acquisitions weigh alike at the start.
         nn.init.zeros_(self.trust.weight)

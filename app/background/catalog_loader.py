@@ -78,6 +78,7 @@ class EntryLoad:
         for step in steps:
             if isinstance(step, ExplorerData):
                 self.message, self.fraction = "Reading the season's colours", 0.98
+                # Before any session has the data: the first page would else wait for it without a bar.
                 step.preload()
                 return step
             self.message, self.fraction = step

@@ -84,6 +84,7 @@ def calibrate_gpp(
             # GPP was predicted, so that there is weather.
             opened.scene()["weather"].to_dataset().load(),
             latitude(opened.cube()),
+            # A calibration belongs to the weights that predicted.
             gpp.load_for(opened.attrs).digest,
             start,
             end,

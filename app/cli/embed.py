@@ -101,6 +101,7 @@ def embed(
             "--causal": causal,
             "--tiles": tiles,
         }
+        # Refused and not ignored: who gives --causal or --until expects other numbers.
         for option, value in unused.items():
             if value:
                 raise InputError(f"Got {option} with a series table, need it for scenes only; leave it out.")

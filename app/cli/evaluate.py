@@ -71,10 +71,10 @@ def evaluate_reconstruction(
     """
     # Imports stand inside the commands, so that `--help` does not wait for torch and xarray.
     from fluxlens.embeddings.evaluation import reconstruction, series_tables
-    from fluxlens.embeddings.readers.series_sets import holds_tables
+    from fluxlens.embeddings.readers.series_sets import is_table_folder
 
     # By what the folder holds: users have scenes or tables, seldom both.
-    if data is not None and holds_tables(data):
+    if data is not None and is_table_folder(data):
         steps = series_tables.evaluate_reconstruction_tables(data, model, device, max_blue=max_blue)
         print_evaluation(steps, json_path)
         return
@@ -221,8 +221,8 @@ def evaluate_probes(
     from fluxlens.models import checkpoints
 
     # The three name what is predicted: one of them, or none for GPP and plant type of a table.
-    given = {"--label": label, "--in-situ": in_situ, "--map": map_}
-    check_exclusive(click.get_current_context(), given)
+    targets = {"--label": label, "--in-situ": in_situ, "--map": map_}
+    check_exclusive(click.get_current_context(), targets)
     if group and not in_situ:
         raise InputError(f"Got --group {group} without --in-situ, need it; leave it out.")
     if window and not (label or map_):
@@ -488,4 +488,4 @@ def scenes_and_model(
     loaded = checkpoints.load(model, device)
     if data:
         return held_out_scenes.open_scenes(data), loaded
-    return run_with_progress(held_out_scenes.held_out(size_px)), loaded
+    return run_with_progress(held_out_scenes.simulate_held_out(size_px)), loaded

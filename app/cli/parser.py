@@ -201,13 +201,13 @@ def data_warnings_as_lines() -> Iterator[None]:
     """While it lasts, a ``DataWarning`` becomes one line of stderr; other warnings are shown as Python does."""
     with warnings.catch_warnings():
         # Restored by `catch_warnings` on leaving, like the filters.
-        show_others = warnings.showwarning
+        default_showwarning = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, DataWarning):
                 print(f"fluxlens: warning: {' '.join(str(message).split())}", file=sys.stderr)
             else:
-                show_others(message, category, *where, **more)
+                default_showwarning(message, category, *where, **more)
 
         # "always": Python would show a text of one line of code only once, and two files may deserve the same text.
         warnings.simplefilter("always", DataWarning)

@@ -93,6 +93,7 @@ def train(
             seed,
             model,
             towers,
+            # Without towers landscapes are all that teaches: as many as behind the shipped head.
             simulated if towers else gpp_heads.LANDSCAPES,
             sources,
             measured,

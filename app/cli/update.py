@@ -76,6 +76,7 @@ def update(
         print(f"{store} is up to date, nothing to do; snapshot {done.snapshot}")
         return
     news = ", ".join(f"{count} of {name}" for name, count in done.acquisitions.items()) or "none"
+    # Opened by its snapshot: another process may have committed since.
     print(
         f"{store}: days with new acquisitions: {news}; {done.computed_days} days computed, {done.appended_days} of "
         f"them appended, snapshot {done.snapshot}" + extrapolated_note(Store.open(store, done.snapshot))

@@ -26,7 +26,7 @@ PERCENTILES = (5, 95)
 
 
 def sample_members(
-    grid: Grid, area: shapely.MultiPolygon, holds: Callable | None = None
+    grid: Grid, area: shapely.MultiPolygon, covers: Callable | None = None
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """The pixels that are read of an area.
 
@@ -36,7 +36,7 @@ def sample_members(
         Pixel grid of the scene.
     area : shapely.MultiPolygon
         In lon, lat (degrees, WGS 84), valid or not.
-    holds : callable, optional
+    covers : callable, optional
         From (pixel,) rows and columns to whether they are known; the others are left out.
 
     Returns
@@ -54,8 +54,8 @@ def sample_members(
     from fluxlens.embeddings.export.geometries import pixels_inside
 
     rows, cols = np.nonzero(pixels_inside(grid, [area]))
-    if holds is not None:
-        stored = holds(rows, cols)
+    if covers is not None:
+        stored = covers(rows, cols)
         rows, cols = rows[stored], cols[stored]
     if not len(rows):
         raise InputError("Got an area without a pixel centre inside, need one in the scene; draw it larger.")
@@ -85,7 +85,7 @@ def read_area(
         ``gpp`` and ``ndvi``; ``gpp_pixels`` and ``ndvi_decoded_pixels`` (time, pixel) of each pixel that is read; attrs
         ``pixels`` in the area and ``pixels_read``.
     """
-    rows, cols, count = sample_members(scene.grid, area, scene.holds)
+    rows, cols, count = sample_members(scene.grid, area, scene.covers)
     cube = read_pixels(scene, rows, cols)
     weights, mean = scene.components
     values = cube.embedding.transpose("time", "pixel", "feature").values * scene.scale
@@ -127,7 +127,7 @@ def mean_embedding(scene: SceneData, area: shapely.MultiPolygon) -> np.ndarray:
     numpy.ndarray
         (time, feature) float32 in the steps of the stored int8.
     """
-    rows, cols, _ = sample_members(scene.grid, area, scene.holds)
+    rows, cols, _ = sample_members(scene.grid, area, scene.covers)
     return (
         read_pixels(scene, rows, cols)
         .embedding.transpose("time", "feature", "pixel")

@@ -28,6 +28,7 @@ def collect_data_warnings(notes: list[str]) -> Iterator[None]:
     thread = threading.get_ident()
     with _lock:
         if not _notes_by_thread:
+            # Filters of warnings are the process's: the first thread to collect sets them, the last one puts them back.
             _catchers.append(warnings.catch_warnings())
             _catchers[0].__enter__()
             warnings.simplefilter("always", DataWarning)
@@ -41,6 +42,7 @@ def collect_data_warnings(notes: list[str]) -> Iterator[None]:
                     collected.append(str(message))
 
             warnings.showwarning = show
+        # Collecting inside of collecting: the inner list gets the notes, then the outer one again.
         outer = _notes_by_thread.get(thread)
         _notes_by_thread[thread] = notes
     try:

@@ -292,6 +292,7 @@ class ExplorerData:
         footprint_args : tuple
             Arguments of ``tower_footprint``.
         """
+        # Of the uncalibrated prediction: a second calibration would else be fitted to the first.
         return calibrate(
             self.scene.with_calibration(None),
             self.imagery,

@@ -73,9 +73,9 @@ class Imagery:
         """(acquisition,) share of clear pixels, from the coarsest overview or a thinned grid."""
         if self._overviews:
             return self._overviews[max(self._overviews)].clear.mean(("y", "x")).values
-        thin = {dim: slice(None, None, max(1, self.s2.sizes[dim] // 128)) for dim in ("y", "x")}
+        strides = {dim: slice(None, None, max(1, self.s2.sizes[dim] // 128)) for dim in ("y", "x")}
         # Not of ``_images``, which need bands that a scene without true colour may lack.
-        return self.s2["clear"].isel(thin).mean(("y", "x")).values
+        return self.s2["clear"].isel(strides).mean(("y", "x")).values
 
     @cached_property
     def clear_shares(self) -> pd.Series | None:

@@ -74,6 +74,7 @@ def predict_labels(
     values = analysis.apply_linear(similarity.feature_matrix(day, viewport), fitted.weights)
     shares: tuple[float, ...] = ()
     if fitted.style.classes:
+        # (pixel, class) scores: the largest is the most probable class, without a softmax.
         values = values.argmax(1)
         counts = np.bincount(values, minlength=len(fitted.style.classes))
         shares = tuple((counts / values.size).tolist())
@@ -92,6 +93,7 @@ def _fit_classes(labels: tuple[Label, ...], features: np.ndarray) -> tuple[np.nd
 
     sizes = np.bincount(classes)
     score = "too few labels to check: two of each class or more"
+    # A class of one label would be missing from the very fit that leaves it out.
     if sizes.min() > 1:
         correct = int((analysis.cross_predict(features, classes, fit).argmax(1) == classes).sum())
         score = (
@@ -116,10 +118,10 @@ def _fit_numbers(features: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, 
     if len(target) >= MIN_SCORED_NUMBERS:
         error = _rmse(analysis.cross_predict(features, target, analysis.ridge)[:, 0] - target)
         # The baseline: each number predicted by the mean of the others.
-        others_mean = (target.sum() - target) / (len(target) - 1)
+        leave_one_out_mean = (target.sum() - target) / (len(target) - 1)
         score = (
             f"each left out once, error (RMSE) {error:.3g} "
-            f"({_rmse(others_mean - target):.3g} by the others' mean)"
+            f"({_rmse(leave_one_out_mean - target):.3g} by the others' mean)"
         )
     style = LayerStyle(
         "Your numbers", "", ("number",), (target.min(),), (target.max(),), palette=NUMBER_PALETTE

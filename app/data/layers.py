@@ -128,7 +128,7 @@ class MapLayers:
         if not self.scene.has_gaps:
             return image
         # Where no store of a mosaic is, the cube has its value for "missing", of which any layer would make a colour.
-        stored = self.scene.held_pixels(viewport)
+        stored = self.scene.covered_pixels(viewport)
         shares = image.shares
         if shares:
             shares = tuple(

@@ -170,7 +170,7 @@ class SceneData:
         """(row, col) of a point (x, y) in metres of the scene's CRS; InputError outside the scene."""
         lon, lat = self.grid.lonlat(x, y)
         row, col = self.grid.pixel(float(lon), float(lat))
-        if self.has_gaps and not self.store.holds(row, col):
+        if self.has_gaps and not self.store.covers(row, col):
             raise InputError(
                 f"Got lon {lon:.5f}, lat {lat:.5f}, need a place that one of the entry's stores holds; choose another."
             )
@@ -278,12 +278,12 @@ class SceneData:
         return getattr(self.store, "has_gaps", False)
 
     @property
-    def holds(self) -> Callable | None:
-        """From (pixel,) rows and columns to whether a store of a mosaic holds them; None where there is no gap."""
-        return self.store.holds if self.has_gaps else None
+    def covers(self) -> Callable | None:
+        """From (pixel,) rows and columns to whether a store of a mosaic covers them; None where there is no gap."""
+        return self.store.covers if self.has_gaps else None
 
-    def held_pixels(self, viewport: Viewport | None) -> np.ndarray:
-        """Which pixels of a viewport a store of the mosaic holds.
+    def covered_pixels(self, viewport: Viewport | None) -> np.ndarray:
+        """Which pixels of a viewport a store of the mosaic covers.
 
         Parameters
         ----------
@@ -302,7 +302,7 @@ class SceneData:
             np.minimum(np.arange(span.start, span.stop) * level + level // 2, size - 1)
             for span, size in zip(spans, (ny, nx), strict=True)
         )
-        return self.store.holds(rows[:, None], cols)
+        return self.store.covers(rows[:, None], cols)
 
 
 def _save_sample(sample: xr.Dataset, path: Path) -> progress.Steps[None]:

@@ -78,7 +78,8 @@ class PixelSimilarity:
             None: the whole scene.
         """
         values = self.cosine(day, reference, viewport)
-        stored = self.scene.held_pixels(viewport) if self.scene.has_gaps else ...
+        # Pixels that no store of a mosaic covers do not count.
+        stored = self.scene.covered_pixels(viewport) if self.scene.has_gaps else ...
         share = float((values[stored] >= threshold).mean())
         when = f"on {format_date(day)}" if day else self.period_label
         if isinstance(reference, tuple):
@@ -252,7 +253,7 @@ class PixelSimilarity:
         """Trajectories of about ``CENTRES_SAMPLE_PX`` pixels of the whole scene."""
         values = self._trajectories(self.scene.overview)
         if self.scene.has_gaps:
-            values = values[self.scene.held_pixels(self.scene.overview).ravel()]
+            values = values[self.scene.covered_pixels(self.scene.overview).ravel()]
         return values[:: max(1, len(values) // CENTRES_SAMPLE_PX)]
 
     def _find_centres(self, whole_period: bool, count: int) -> np.ndarray:

@@ -163,6 +163,7 @@ def area_density(
     count, joined = len(values), joined_lines(values, days)
     lines = hv.Curve(joined.rename(columns={"value": height.name}), time, height)
     density = rasterize(lines, aggregator="count", precompute=True)
+    # Without the lightest colours, and by the logarithm of the count: single lines would else vanish.
     shade = {"cmap": list(reversed(colorcet.palette[palette]))[20:], "cnorm": "log", "colorbar": True}
     density = density.opts(hv.opts.Image(**shade, clabel="line segments", tools=["hover"]))
     low, high = np.nanpercentile(values, PERCENTILES, axis=0)

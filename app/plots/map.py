@@ -241,8 +241,8 @@ class MapPlot:
             return False
         # The marker keeps its size on screen, so the reach of a tap grows with the extent on view.
         span = abs(float(self.figure.x_range.end) - float(self.figure.x_range.start))
-        away = np.hypot(x - self.tower_xy[0], y - self.tower_xy[1])
-        return bool(away <= max(MARKER_REACH * span, self.grid.size_m / 2))
+        distance_m = np.hypot(x - self.tower_xy[0], y - self.tower_xy[1])
+        return bool(distance_m <= max(MARKER_REACH * span, self.grid.size_m / 2))
 
     def frame(self, window: Grid | None) -> None:
         """Outline a part of the grid, or remove the outline (None)."""

@@ -252,6 +252,7 @@ class SeriesFigures:
         try:
             width, height = figure.inner_width, figure.inner_height
         except UnsetValueError:
+            # The browser has not said yet how large the frame is.
             width, height = FRAME_PX
         ends = self.range.start, self.range.end
         times = [
@@ -262,6 +263,7 @@ class SeriesFigures:
             figure,
             lambda: density_image(lines, width, height, tuple(times)),
             lambda image: self._show_area_image(chart, image),
+            # Not shown where another place or range came meanwhile.
             lambda: change == self._changes,
         )
 

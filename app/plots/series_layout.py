@@ -311,16 +311,18 @@ def series_tables(series: xr.Dataset) -> dict[str, dict]:
     tables = empty_tables()
     tables = {name: tables[name] for name in ("gaps", "clear", "season", "masked", "daily", "radar")}
     columns = {n: series[n].values for n in ("ndvi_decoded", "gpp", "gpp_lo", "gpp_hi") if n in series}
-    away = series.days_from_s2.values if "days_from_s2" in series else np.full(series.sizes["time"], np.nan)
+    days_from_s2 = (
+        series.days_from_s2.values if "days_from_s2" in series else np.full(series.sizes["time"], np.nan)
+    )
     for end in ("", "_lo", "_hi"):
         if f"pc{end}" in series:
             for i, name in enumerate(str(name) for name in series.component.values):
                 columns[f"{name}{end}"] = series[f"pc{end}"].values[:, i]
     for name in COMPONENT_COLOURS:
         if name in columns:
-            columns[f"{name}_s2"] = np.where(away == 0, columns[name], np.nan)
+            columns[f"{name}_s2"] = np.where(days_from_s2 == 0, columns[name], np.nan)
     # A gap in the days is a gap in the line, never a straight bridge.
-    time, days, *values = break_at_gaps(pd.DatetimeIndex(series.time.values), away, *columns.values())
+    time, days, *values = break_at_gaps(pd.DatetimeIndex(series.time.values), days_from_s2, *columns.values())
     blank = np.full(len(time), np.nan, "float32")
     daily = dict.fromkeys(_COLUMNS["daily"], blank) | dict(zip(columns, values, strict=True))
     # Without an area's lines, which are drawn later (``area_lines.density_tables``); at the level of the series, so

@@ -63,6 +63,7 @@ class TowerFigures:
     """
 
     def __init__(self, days: pd.DatetimeIndex, on_day: Callable | None = None):
+        # One percent on each side: the marks of the first and last day would be cut in half.
         margin = pd.Timedelta(days=max(2, len(days) // 100))
         self.first, self.last, self.on_day = days[0], days[-1], on_day
         self.range = Range1d(days[0] - margin, days[-1] + margin, bounds="auto")
@@ -73,6 +74,7 @@ class TowerFigures:
         link_time_figures(over_time, self.range, self.choose_day if on_day else None)
         # One range on equal axes, so that the 1:1 line is a diagonal.
         self.figures["scatter"].x_range = self.figures["scatter"].y_range = self.square
+        # A leap year, so that 29 February has its place.
         leap_year = pd.Timestamp("2020-01-01"), pd.Timestamp("2020-12-31")
         self.figures["cycle"].x_range = Range1d(*leap_year, bounds="auto")
         self.apply_theme("light")
@@ -98,6 +100,7 @@ class TowerFigures:
         visible = {LINES[name]: name in shown for name in LINES}
         for name, chart in self.charts.items():
             chart.update(tables)
+            # Only the chart of days has a band.
             band = {"90 % band": "model" in shown} if name == "series" else {}
             chart.show_marks(visible | band)
             if name != "scatter":

@@ -76,6 +76,7 @@ def tower_marks(flux: str = "gpp_nt") -> dict[str, list[Mark]]:
         "anomaly": [],
     }
     for chart, column in (("series", "gpp"), ("cycle", "gpp"), ("anomaly", "anomaly")):
+        # The seasonal cycle is of no single year.
         days = "%e %b" if chart == "cycle" else "%e %b %Y"
         tips = {"hover_tooltips": f"<b>@time{{{days}}}</b> @{column}{{0.0}} {GPP_UNIT}"}
         table = "cycle_measured" if chart == "cycle" else "measured"

@@ -330,7 +330,7 @@ class Explorer(pn.viewable.Viewer):
             map_extent=None,
             chart_extent=None,
             second_layer="",
-            held_day=None,
+            fixed_day=None,
             message="",
             notes=[],
             layer=state.layer if state.layer in data.layers else data.layers[0],
@@ -711,7 +711,7 @@ class Explorer(pn.viewable.Viewer):
         with "Models must be owned by only a single document". The column of the body is new for the same reason.
         """
         # What the views themselves say of the display before begins anew with them.
-        anew = {"name", "map_extent", "chart_extent", "second_layer", "held_day"}
+        anew = {"name", "map_extent", "chart_extent", "second_layer", "fixed_day"}
         choices = {name: value for name, value in self.state.param.values().items() if name not in anew}
         self._body = pn.Column(self._waiting, sizing_mode="stretch_width", css_classes=["fill"])
         self.show_store(self._shared_data)

@@ -72,7 +72,7 @@ CHOICES = (
     UrlChoice("map", "map_extent", _parse_numbers),
     UrlChoice("time", "chart_extent", _parse_numbers),
     UrlChoice("split", "second_layer", str),
-    UrlChoice("held", "held_day", dt.date.fromisoformat),
+    UrlChoice("held", "fixed_day", dt.date.fromisoformat),
 )
 LINKED_PARAMETERS = (
     "day",
@@ -86,7 +86,7 @@ LINKED_PARAMETERS = (
     *(choice.parameter for choice in CHOICES),
 )
 """Parameters of ``State`` on which the link depends."""
-BAD_PART = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+PARSE_ERRORS = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 """What a part of another shape than ours raises: a list for a dict, a word for a number, JSON a million deep."""
 MAX_NAMED = 4
 """Wrong parts that the message names."""
@@ -175,7 +175,7 @@ def restore(fields: dict[str, str], state: State, data: ExplorerData) -> None:
             int(slot): " ".join(str(name).split())
             for slot, name in json.loads(fields.get("names", "{}")).items()
         }
-    except BAD_PART:
+    except PARSE_ERRORS:
         wrong.append("names")
     wrong += _restore_choices(fields, state, data, names)
     try:
@@ -184,7 +184,7 @@ def restore(fields: dict[str, str], state: State, data: ExplorerData) -> None:
             # Older links have no names; their areas were called by their slots.
             name = names.get(at, "" if at is None else f"Area {at + 1}")
             add_area(state, data, polygon_from_rings(coordinates), name, at)
-    except BAD_PART:
+    except PARSE_ERRORS:
         wrong.append("areas")
     # After the areas: the current place may be one of them.
     slots = {place.slot for place in state.places}
@@ -239,7 +239,7 @@ def _restore_choices(
                 if parameter == "second_layer" and value:
                     _parse_layer(value, data)
                 chosen[parameter] = value
-            except BAD_PART:
+            except PARSE_ERRORS:
                 wrong.append(key)
     if chosen.get("places"):
         chosen["current"] = chosen["places"][-1].slot

@@ -90,7 +90,7 @@ class State(param.Parameterized):
         doc="Begin and end of the charts' time axis, milliseconds since 1970; None for the whole period.",
     )
     second_layer = param.String(default="", doc="Layer of the second map; empty where there is one map.")
-    held_day = param.CalendarDate(default=None, allow_None=True, doc="Day that the second map holds.")
+    fixed_day = param.CalendarDate(default=None, allow_None=True, doc="Day that the second map keeps.")
     dark = param.Boolean(default=False, doc="Dark theme.")
     message = param.String(default="", doc="One sentence for the user; empty when all is well.")
     notes = param.List(

@@ -65,6 +65,7 @@ def file_name(
         what = f"{len(state.places)}_places"
     elif place.area:
         what = f"area_r{place.row}_c{place.col}"
+    # In the name as well as inside: a file is passed on without the page that made it.
     made = "_simulated" if data.simulated else ""
     if suffix in MAP_FORMATS:
         return f"fluxlens_{state.layer}_{state.day}{made}{suffix}"
@@ -129,6 +130,7 @@ def export_places(
     # Areas other than the current one are left out: a table holds one kind of place.
     pins = [place for place in state.places if not place.area]
     named = len(pins) > 1
+    # Centres of pixels: the file says what was read, not where the map was tapped.
     return {
         "points": [
             geometries.Point(
@@ -264,6 +266,7 @@ class ExportView:
         one = "area" if place.area else f"{pins} pins" if pins > 1 else "pixel"
         points = [] if suffix in CHART_FORMATS else self.points  # the charts show only the chosen places
         what = "map" if suffix in MAP_FORMATS else f"{len(points)} points" if points else one
+        # Of the widget, since what ``make_file`` returns has no name.
         self.button.filename = file_name(self.state, self.data, suffix, points)
         self.button.label = f"Export {what}"
 

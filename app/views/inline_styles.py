@@ -2,7 +2,7 @@
 
 from bokeh.model import Model
 from bokeh.models import UIElement
-from fluxlens.app.views.model_hooks import call_for_all, new_part
+from fluxlens.app.views.model_hooks import call_for_all, changed_model
 from panel.io.notebook import patch_inline_stylesheets
 from panel.viewable import Viewable
 
@@ -23,7 +23,7 @@ def inline_styles(view: Viewable, root: Model, changed: Viewable, old_models=Non
     old_models : list of bokeh.model.Model, optional
         Unused.
     """
-    for model in new_part(view, root, changed).select({"type": UIElement}):
+    for model in changed_model(view, root, changed).select({"type": UIElement}):
         patch_inline_stylesheets(model)
 
 

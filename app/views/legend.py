@@ -163,6 +163,7 @@ def legend_key(shape: str, colour: str, text: str, value: str = "") -> str:
     text, value : str
         Name of the line, and its value on the day.
     """
+    # Rings and dashes are drawn by their border, all other shapes by their fill.
     paint = f"border-color:{colour}" if shape in ("ring", "dash") else f"background:{colour}"
     number = f" <em>{value}</em>" if value else ""
     return f'<span class="key"><i class="{shape}" style="{paint}"></i>{text}{number}</span>'

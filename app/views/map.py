@@ -319,7 +319,7 @@ class MapView:
             self.speed,
             self.split,
             self.second.layer,
-            self.second.hold,
+            self.second.fix_day,
             self.slider,
             sizing_mode="stretch_width",
             margin=(10, 0, 0, 0),

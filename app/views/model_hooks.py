@@ -6,7 +6,7 @@ from bokeh.model import Model
 from panel.viewable import Viewable
 
 
-def new_part(view: Viewable, root: Model, changed: Viewable) -> Model:
+def changed_model(view: Viewable, root: Model, changed: Viewable) -> Model:
     """The model of what is new: a page has hundreds of models, and a button that comes must not go through all.
 
     Parameters

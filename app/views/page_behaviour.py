@@ -31,6 +31,7 @@ class PageBehaviour(JSComponent):
 
     def _handle_msg(self, data) -> None:
         """A click on the button "CSV" of a chart."""
+        # A browser may send anything.
         if self.make_table is not None and isinstance(data, dict) and isinstance(data.get("table"), str):
             table = self.make_table(data["table"])
             if table is not None:

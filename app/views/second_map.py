@@ -39,8 +39,8 @@ class SecondMap:
             label="Layer of the second map",
             css_classes=["no-label"],
         )
-        self.hold = pn.widgets.Toggle(label="Hold day", visible=False, css_classes=["quiet"])
-        self.held_day = state.day
+        self.fix_day = pn.widgets.Toggle(label="Hold day", visible=False, css_classes=["quiet"])
+        self.fixed_day = state.day
         self._caption = HTML("", sizing_mode="stretch_width", stylesheets=[CAPTION_CSS])
         self.colour_bar = ColourBar(state)
         # Empty until the map is first shown: a Bokeh figure costs time in every page.
@@ -53,14 +53,14 @@ class SecondMap:
             stylesheets=[half_css(data.grid)],
         )
         self.layer.param.watch(self.update, "value")
-        self.hold.param.watch(self._hold_day, "value")
+        self.fix_day.param.watch(self._update_fixed_day, "value")
         state.watch(self.update, list(IMAGE_PARAMETERS))
         state.watch(self._recolour, "colours")
         state.watch(lambda event: self.plot and self.plot.draw_places(event.new), "places")
 
-    def _hold_day(self, _) -> None:
-        # Also when it is let go: the next hold begins with the day then on screen.
-        self.held_day = self.state.day
+    def _update_fixed_day(self, _) -> None:
+        # Also when it is switched off: switched on again, it fixes the day then on screen.
+        self.fixed_day = self.state.day
         self.update()
         # The day is the same at first, and so is the image; what is said of it is not.
         if self.plot is not None:
@@ -68,13 +68,13 @@ class SecondMap:
 
     @property
     def _layer_key(self) -> LayerKey:
-        day = self.held_day if self.hold.value else self.state.day
+        day = self.fixed_day if self.fix_day.value else self.state.day
         return self.state.key_of(self.layer.value, day)
 
     @fluxlens_design()  # the second plot is made when it is first shown
     def show(self, on: bool) -> None:
         """Show the second map where ``on``, else hide it."""
-        self.view.visible = self.layer.visible = self.hold.visible = on
+        self.view.visible = self.layer.visible = self.fix_day.visible = on
         # The crossing lines show the pointer of one map on the other; on one map alone they would only cover it.
         for line in self.first.cross:
             line.visible = on
@@ -103,8 +103,8 @@ class SecondMap:
         self._update_caption()
 
     def _update_caption(self) -> None:
-        held = " · day held" if self.hold.value else ""
-        self._caption.object = map_caption(self.plot.image_shown, held)
+        suffix = " · day held" if self.fix_day.value else ""
+        self._caption.object = map_caption(self.plot.image_shown, suffix)
         self.colour_bar.show(self.plot.image_shown, ramp_ticks(self.plot.image_shown))
 
     def _recolour(self, _) -> None:

@@ -303,9 +303,13 @@ class SeriesView:
             return
         at = _index_of_day(tower.time.values, self.state.day)
         site = escape(str(tower.attrs.get("site", "tower")))
-        away = self.data.observations.distance_m(*self.state.pixel)
+        distance_m = self.data.observations.distance_m(*self.state.pixel)
         # A tower far from the pixel measures other land; the legend says how far.
-        far = f", {away / 1000:.1f} km away" if away is not None and away > NEAR_TOWER_M else ""
+        far = (
+            f", {distance_m / 1000:.1f} km away"
+            if distance_m is not None and distance_m > NEAR_TOWER_M
+            else ""
+        )
         for column, shape, ink, label in (
             ("gpp_nt", "dot", GPP_NT_COLOUR, f"{site} NT"),
             ("gpp_dt", "diamond", GPP_DT_COLOUR, f"{site} DT{far}"),

@@ -4,7 +4,7 @@ from weakref import WeakKeyDictionary
 
 from bokeh.model import Model
 from bokeh.models import InlineStyleSheet, UIElement
-from fluxlens.app.views.model_hooks import call_for_all, new_part
+from fluxlens.app.views.model_hooks import call_for_all, changed_model
 from panel.viewable import Viewable
 
 MIN_LENGTH = 200
@@ -29,7 +29,7 @@ def share_styles(view: Viewable, root: Model, changed: Viewable, old_models=None
     """
     sheets = _SHEETS.setdefault(root, {})
     # Along the children and not all models: style sheets belong to what is laid out, and a page has hundreds of others.
-    waiting = [new_part(view, root, changed)]
+    waiting = [changed_model(view, root, changed)]
     while waiting:
         model = waiting.pop()
         waiting += [child for child in getattr(model, "children", ()) if isinstance(child, UIElement)]

@@ -49,6 +49,7 @@ class SnapshotNotice:
 
     def poll(self) -> None:
         """Show what the last look found, and begin another in a thread, since a server may take seconds to answer."""
+        # One look at a time, however slow the server is.
         if self._store is None or (self._looking is not None and self._looking.is_alive()):
             return
         if self._newest is not None and self._newest[0] is self._store:

@@ -305,9 +305,9 @@ class TowerView:
         if self.state.footprint_kind != "pixel":
             yield f"<span>{escape(comparison.footprint.label)}</span>"
         # A tower outside the scene is compared with the nearest pixel, which must be said.
-        away = self.data.observations.distance_m(*self.data.start_pixel)
-        if away is not None and away > NEAR_TOWER_M:
-            yield f"<span>{away / 1000:.1f} km from the nearest pixel</span>"
+        distance_m = self.data.observations.distance_m(*self.data.start_pixel)
+        if distance_m is not None and distance_m > NEAR_TOWER_M:
+            yield f"<span>{distance_m / 1000:.1f} km from the nearest pixel</span>"
         # Days of the chosen quality, since they are what the scores stand on.
         count = int(np.isfinite(comparison.measured).sum())
         yield legend_key(

@@ -6,10 +6,10 @@ import re
 import panel as pn
 
 LOG = logging.getLogger(__name__)
-_PART = r"[^\s/\\,;:()'\"`<>]+"
+_NAME = r"[^\s/\\,;:()'\"`<>]+"
 _PATHS = re.compile(
     # An address such as s3://bucket/key is none of the disk: its slashes follow a colon, a slash or a letter.
-    rf"(?:file://|(?<![\w:/.~\\])[A-Za-z]:(?=[\\/])|(?<![\w:/.~<}}]))[/\\](?:{_PART}(?: {_PART})*[/\\])+({_PART})?"
+    rf"(?:file://|(?<![\w:/.~\\])[A-Za-z]:(?=[\\/])|(?<![\w:/.~<}}]))[/\\](?:{_NAME}(?: {_NAME})*[/\\])+({_NAME})?"
 )
 """A path from the root of a disk with at least one folder; its last part is the group."""
 

@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-PART = 2**17
+PIXELS_PER_TASK = 2**17
 """Pixels compared by one thread at a time."""
 
 
@@ -39,8 +39,10 @@ def agreement(
     -------
     Dot product and squared norm, both (pixel,) float32.
     """
-    # (s e - c) . (l - c) and |s e - c|^2 expand into weights and offsets per feature that are known beforehand, so that
-    # the kernel only multiplies integers' values and adds.
+    # With e the integers, s the scale, c the centre and l the other vector:
+    # (s e - c) . (l - c) = e . s (l - c) - c . (l - c)
+    # |s e - c|^2 = s^2 . e^2 - 2 s c . e + |c|^2
+    # All but e is known beforehand, so that the kernel only multiplies integers' values and adds.
     weights, middle = scale**2, centre / scale
     towards = (weights * (like / scale - middle)).astype("float32")
     inwards = (-2 * weights * middle).astype("float32")
@@ -128,7 +130,7 @@ def cosine(dot: np.ndarray, length: np.ndarray, own: float) -> np.ndarray:
 
 def _each(what: Callable[[slice], None], pixels: int) -> None:
     """Call ``what`` with slices of all pixels, in parallel on all cores; the kernels release the GIL."""
-    strips = [slice(start, start + PART) for start in range(0, pixels, PART)]
+    strips = [slice(start, start + PIXELS_PER_TASK) for start in range(0, pixels, PIXELS_PER_TASK)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(what, strips))
 

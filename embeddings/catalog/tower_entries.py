@@ -45,6 +45,7 @@ def towers_catalog(folder: str | Path, catalog_folder: str | Path, sites: str | 
             "description": f"{text}: {', '.join(path.name for path in paths)}.",
             "args": args,
         }
+    # In this order and in plain letters: people read and edit the file.
     return yaml.safe_dump(
         {"metadata": {"version": 1}, "sources": sources}, sort_keys=False, allow_unicode=True
     )

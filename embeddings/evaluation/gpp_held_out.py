@@ -220,6 +220,7 @@ def evaluate(
     table = table.assign(year=table["date"].dt.year)
     feature_groups = {MODEL: table_features.GROUPS}
     if model is not None:
+        # The same head on two other inputs: what an embedding tells beyond one raw spectrum.
         table = add_embeddings(table, model)
         feature_groups |= {
             "head on bands": table_features.BANDS_ALONE,

@@ -40,7 +40,7 @@ def scene_paths(data: str | Path) -> list[Path]:
     return inside or [folder]
 
 
-def held_out(size_px: int = 32, each: int = 1) -> Steps[dict[str, xr.DataTree]]:
+def simulate_held_out(size_px: int = 32, each: int = 1) -> Steps[dict[str, xr.DataTree]]:
     """Simulate one year of landscapes that no model was trained on, at every place of ``PLACES``.
 
     Parameters

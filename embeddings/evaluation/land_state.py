@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from fluxlens.embeddings import metrics
 from fluxlens.embeddings.evaluation.gap_filling import ClearReflectance
-from fluxlens.embeddings.evaluation.held_out_scenes import held_out
+from fluxlens.embeddings.evaluation.held_out_scenes import simulate_held_out
 from fluxlens.embeddings.evaluation.linear_probes import prefixes, ridge
 from fluxlens.embeddings.evaluation.reconstruction import HIDDEN_GAP_DAYS
 from fluxlens.embeddings.geometry import target_grid
@@ -201,10 +201,10 @@ def coverage(scene: xr.DataTree, model: Embedder, gap_days: int) -> Coverage:
     clear = hidden_series.valid & ~cloudy
     error = np.where(clear[:, None], hidden_series.values - predicted["reflectance"].values, np.nan)
     # (date, acquisition left, 1, 1) distances; then per pixel to the nearest one that was valid there.
-    away = np.abs(left.day - days[:, None])[:, :, None, None]
+    offset_days = np.abs(left.day - days[:, None])[:, :, None, None]
     # A pixel without any valid acquisition left counts among the farthest.
     none = DISTANCES["21+"][1]
-    distance = np.where(left.valid[None], away, none).min(1, initial=none)
+    distance = np.where(left.valid[None], offset_days, none).min(1, initial=none)
     return Coverage.from_errors(error, predicted["reflectance_sigma"].values, distance)
 
 
@@ -226,7 +226,7 @@ def evaluate(
     -------
     Flat object of numbers, and their tables as text; yields progress.
     """
-    scenes = yield from held_out(size_px, landscapes)
+    scenes = yield from simulate_held_out(size_px, landscapes)
     samples, counted = [], Coverage(*np.zeros((2, len(DISTANCES)), int))
     for i, (name, scene) in enumerate(scenes.items()):
         yield f"embedding {name}", i / len(scenes)

@@ -56,17 +56,17 @@ def evaluate(
     sensors = next(iter(models.values())).config.sensors
     own = {name: encoders / f"{name}.safetensors" for name in sensors} if encoders else {}
     # Encoders are trained once and frozen; what they saw is said beside the scores instead of training them per cube.
-    encoders_saw = set.union(
+    encoder_cubes = set.union(
         *(_measured_cubes(own[s] if s in own and own[s].exists() else s) for s in sensors)
     )
     for model in models.values():
         # The tables call a scene seen that only the encoders saw: add their cubes to the fusion's card.
         card = model.identity.card
-        all_seen = sorted(encoders_saw | set(card["measured_cubes"]))
-        model.identity = replace(model.identity, card=card | {"measured_cubes": all_seen})
+        measured_cubes = sorted(encoder_cubes | set(card["measured_cubes"]))
+        model.identity = replace(model.identity, card=card | {"measured_cubes": measured_cubes})
     numbers, table = yield from reconstruction.evaluate(scenes, models)
-    numbers |= {f"{name}_encoders_saw_it": int(name in encoders_saw) for name in scenes}
-    listed = ", ".join(sorted(encoders_saw & set(scenes))) or "none of them"
+    numbers |= {f"{name}_encoders_saw_it": int(name in encoder_cubes) for name in scenes}
+    listed = ", ".join(sorted(encoder_cubes & set(scenes))) or "none of them"
     return (
         numbers,
         f"{table}\n\nno fusion saw the cube it predicts; the frozen encoders learned from {listed}",

@@ -21,7 +21,7 @@ import xarray as xr
 from fluxlens.embeddings import metrics
 from fluxlens.embeddings.evaluation import linear_probes
 from fluxlens.embeddings.evaluation.mowing import ndvi_of, tables_of
-from fluxlens.embeddings.export.summary import PART_DAYS
+from fluxlens.embeddings.export.summary import SUBPERIOD_DAYS
 from fluxlens.embeddings.geometry import target_grid
 from fluxlens.embeddings.inference import engine
 from fluxlens.embeddings.progress import Steps
@@ -64,7 +64,7 @@ def window_vector(daily: np.ndarray) -> np.ndarray:
     numpy.ndarray
         (..., 3 variable): mean, standard deviation, and half the range of the means of equal parts of about 30 days.
     """
-    periods = np.array_split(daily, max(1, round(len(daily) / PART_DAYS)))
+    periods = np.array_split(daily, max(1, round(len(daily) / SUBPERIOD_DAYS)))
     means = np.stack([period.mean(0) for period in periods])
     return np.concatenate([daily.mean(0), daily.std(0), (means.max(0) - means.min(0)) / 2], -1)
 

@@ -385,8 +385,8 @@ def _learned_detector(units: list[PlotYear], folds: np.ndarray, key: str) -> lis
         on_day = x[MARGIN:][:n]
         changes = [x[MARGIN + lag :][:n] - on_day for lag in LAGS_DAYS]
         inputs.append(np.concatenate([on_day, *changes], 1))  # (day, variable * (1 + lag))
-        away = np.abs(unit.day[:, None] - unit.mown)  # (day, event)
-        mown.append(away.min(1, initial=NEAR_DAYS + 1) <= NEAR_DAYS)
+        distance_days = np.abs(unit.day[:, None] - unit.mown)  # (day, event)
+        mown.append(distance_days.min(1, initial=NEAR_DAYS + 1) <= NEAR_DAYS)
 
     def fit(members: np.ndarray, inverse_penalty: float) -> Pipeline:
         x = np.concatenate([inputs[i][::TRAINING_STRIDE] for i in members])
@@ -448,11 +448,11 @@ def _matches(detected: np.ndarray, mown: np.ndarray) -> Iterator[int]:
 def _scores(units: list[PlotYear], detected: list[np.ndarray]) -> dict[str, float]:
     """F1, precision and recall of found days, and the median distance of right ones, d."""
     off = [d for unit, days in zip(units, detected, strict=True) for d in _matches(days, unit.mown)]
-    right, said = len(off), sum(len(days) for days in detected)
+    right, detections = len(off), sum(len(days) for days in detected)
     true = sum(len(unit.mown) for unit in units)
     return {
-        "f1": 2 * right / max(said + true, 1),
-        "precision": right / max(said, 1),
+        "f1": 2 * right / max(detections + true, 1),
+        "precision": right / max(detections, 1),
         "recall": right / max(true, 1),
         "days_off": float(np.median(off)) if off else float("nan"),
     }

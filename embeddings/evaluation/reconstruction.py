@@ -76,6 +76,7 @@ def score(
             f"the scene {scene.attrs.get('id', '?')} has too few dates with {CLEAR_SHARE:.0%} clear pixels;"
             " at least three are needed to hide one."
         )
+    # Each date hidden by itself; dates far enough apart not to miss each other share a pass of the model.
     rounds = non_overlapping_rounds(days, GAPS_APART * gap_days) if alone else [days]
     requests = [
         reconstruct.Hidden("s2", tuple(int(d) for d in round_days), gap_days, without)

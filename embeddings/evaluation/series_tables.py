@@ -184,16 +184,16 @@ def hide_and_reconstruct(table: SeriesTable, model: Embedder, within_days: int =
         # Contamination by cloud shows in the visible; the rule must not look at our prediction.
         light = values[:, [SENSORS["s2"].bands.index(band) for band in VISIBLE]].mean(1)
         for row in own:
-            away = day - observations.day[row]
-            visible = ~hidden[a:b] if within_days == 0 else np.abs(away) > within_days
+            offset_days = day - observations.day[row]
+            visible = ~hidden[a:b] if within_days == 0 else np.abs(offset_days) > within_days
             # Interpolation needs a date on both sides; a target without is left out for both methods.
-            if not ((away[visible] < 0).any() and (away[visible] > 0).any()):
+            if not ((offset_days[visible] < 0).any() and (offset_days[visible] > 0).any()):
                 continue
             used.append(row)
             # Dates beyond the fusion's window have no weight, and would only make the batch larger.
-            shown.append(a + np.flatnonzero(visible & (np.abs(away) <= WINDOW_DAYS)))
+            shown.append(a + np.flatnonzero(visible & (np.abs(offset_days) <= WINDOW_DAYS)))
             guesses.append(_linear(day[visible], values[visible], int(observations.day[row])))
-            near = (np.abs(away) <= NEIGHBOUR_DAYS) & (away != 0)
+            near = (np.abs(offset_days) <= NEIGHBOUR_DAYS) & (offset_days != 0)
             bright.append(bool(near.any() and light[row - a] > np.nanmax(light[near], initial=-np.inf)))
     rows = np.array(used, np.int64)
     bands = observations.values.shape[1]

@@ -171,6 +171,7 @@ def map_of(store: Any, polygon: list | None = None, start: Any = None, end: Any 
     # One day at a time, so that a year takes no more memory than a day.
     total = known = 0
     for day in range(cubes.days.start, cubes.days.stop):
+        # In float64: sums of a year of days in float32 would lose digits of a mean.
         daily = cubes.window(rows, cols, slice(day, day + 1)).isel(time=0, drop=True).astype(np.float64)
         daily = blank_missing_days(daily)
         # Means over known days only; a day without an acquisition nearby counts for no layer that needs one.
@@ -333,5 +334,6 @@ def _table(series: xr.Dataset, point: Point, named: bool) -> pd.DataFrame:
     if named:
         columns["name"] = point.name
     columns |= {"lon": point.lon, "lat": point.lat, "x": x, "y": y}
+    # Scalars such as the CRS are no columns.
     columns |= {str(name): series[name].values for name in series.data_vars if series[name].dims == ("time",)}
     return pd.DataFrame(columns)

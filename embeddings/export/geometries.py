@@ -84,6 +84,7 @@ def parse_at(text: str) -> Point:
     """
     halves = text.split(",")
     if len(halves) != 2:
+        # Without a comma: each half ends with its letter, as maps copy them.
         halves = re.split(r"(?<=[NSEWnsew])\s+", text.strip())
     (lon, east), (lat, north) = map(parse_degrees, halves) if len(halves) == 2 else ((np.nan, ""),) * 2
     if east in ("N", "S") and north in ("E", "W"):
@@ -285,6 +286,7 @@ def _point_of(path: Path, feature: dict, to_lonlat: Callable[[np.ndarray], np.nd
         )
         raise InputError(f"Got a {geometry.get('type')} in {path}, need Point features; {advice}.")
     try:
+        # A third coordinate is the height.
         lon, lat = to_lonlat(np.array([geometry["coordinates"][:2]], dtype=float))[0]
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"Got a broken Point in {path}, need [lon, lat]; correct it.") from error
@@ -311,9 +313,11 @@ def _features_of_table(path: Path) -> tuple[list[dict], Callable[[np.ndarray], n
             raise InputError(
                 f"Got {str(cell)[:40]!r} in row {row} of {path}, need a polygon as WKT; correct it."
             )
+        # As GeoJSON, so that tables and files pass the same checks.
         geometry = None if shape is None else json.loads(shapely.to_geojson(shape))
         features.append({"geometry": geometry, "properties": properties})
         codes |= set() if shape is None else {code}
+    # The code 0 is a geometry that says no CRS: longitude and latitude.
     if len(codes) > 1:
         raise InputError(
             f"Got {path} with polygons of {len(codes)} coordinate systems, need one; convert them."

@@ -110,7 +110,7 @@ class CubeSelection:
         if outside:
             first, error = outside[0]
             # Swapped coordinates are the usual reason for a point far outside.
-            if self._holds(first.lat, first.lon):
+            if self._is_in_grid(first.lat, first.lon):
                 raise InputError(
                     f"Got lon {first.lon:g}, lat {first.lat:g}, which lies in the scene when they are swapped, need"
                     " longitude first; swap them."
@@ -124,7 +124,7 @@ class CubeSelection:
             )
         return inside
 
-    def _holds(self, lon: float, lat: float) -> bool:
+    def _is_in_grid(self, lon: float, lat: float) -> bool:
         """Whether a place, which may be none on earth, lies in the grid."""
         try:
             self.grid.pixel(lon, lat)
@@ -182,7 +182,7 @@ class CubeSelection:
             swapped = [shapely.transform(region.geometry, lambda at: at[:, ::-1]) for region in regions]
             west, south, east, north = shapely.total_bounds(swapped)
             words = "need one in the scene; move it."
-            if self._holds((west + east) / 2, (south + north) / 2):
+            if self._is_in_grid((west + east) / 2, (south + north) / 2):
                 words = "while it would be with longitude and latitude swapped, need [lon, lat]; swap them."
             raise InputError(f"Got a polygon without a pixel centre inside, {words}")
         partly = [

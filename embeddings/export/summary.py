@@ -36,7 +36,7 @@ STATISTICS = {
 }
 """Endings of the names of variables, and what they are."""
 
-PART_DAYS = 30
+SUBPERIOD_DAYS = 30
 """The window is divided into equal parts near this length for the amplitude: the shortest that a cloudy month fills."""
 
 BLOCK_PX = 256
@@ -88,7 +88,7 @@ def summarise_steps(cube: Any, start: Any, end: Any) -> Steps[xr.Dataset]:
     is_cube = isinstance(cube, xr.Dataset)
     times = cube["time"].values if is_cube else cube.days
     days = _days_inside(times, start, end)
-    season = _parts(times[days])
+    season = _subperiods(times[days])
     grid = Grid.from_cube(cube) if is_cube else cube.grid
     lazy = cube if is_cube else cube.cube()
     features = [str(name) for name in lazy["feature"].values]
@@ -170,12 +170,12 @@ def _days_inside(times: np.ndarray, start: Any, end: Any) -> slice:
     return days
 
 
-def _parts(times: np.ndarray) -> np.ndarray:
-    """(time,) number of the part of about ``PART_DAYS`` that each day belongs to."""
+def _subperiods(times: np.ndarray) -> np.ndarray:
+    """(time,) number of the subperiod of about ``SUBPERIOD_DAYS`` that each day belongs to."""
     since = (times - times[0]).astype("timedelta64[D]").astype(int)
     length = since[-1] + 1
     # Equal parts rather than calendar months: none is cut at the ends of the window.
-    count = max(1, round(length / PART_DAYS))
+    count = max(1, round(length / SUBPERIOD_DAYS))
     return since * count // length
 
 

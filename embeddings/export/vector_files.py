@@ -20,7 +20,7 @@ from typing import Any
 
 import pyproj
 from fluxlens.embeddings.text_encoding import decode_text
-from fluxlens.embeddings.unpacking import MAX_HELD_BYTES, check_unpacked
+from fluxlens.embeddings.unpacking import MAX_IN_MEMORY_BYTES, check_unpacked
 from fluxlens.models.errors import DataWarning, InputError
 
 MAX_XML_BYTES = 64 * 2**20
@@ -130,7 +130,7 @@ def _unzipped(path: Path, suffixes: tuple[str, ...]) -> dict[str, bytes]:
         infos = [one for one in archive.infolist() if "__MACOSX" not in one.filename and not one.is_dir()]
         infos = [one for one in infos if Path(one.filename).suffix.lower() in suffixes]
         size, packed = sum(one.file_size for one in infos), sum(one.compress_size for one in infos)
-        check_unpacked(path.name, size, packed, MAX_HELD_BYTES)
+        check_unpacked(path.name, size, packed, MAX_IN_MEMORY_BYTES)
         return {one.filename: archive.read(one) for one in infos}
 
 
@@ -320,7 +320,7 @@ def _read_geoparquet(path: Path) -> tuple[list[dict], pyproj.CRS | None]:
 
     facts = pq.read_metadata(path)
     unpacked = sum(facts.row_group(number).total_byte_size for number in range(facts.num_row_groups))
-    check_unpacked(path.name, unpacked, path.stat().st_size, MAX_HELD_BYTES)
+    check_unpacked(path.name, unpacked, path.stat().st_size, MAX_IN_MEMORY_BYTES)
     table, column = pq.read_table(path), _geometry_column(path)
     facts = json.loads((table.schema.metadata or {}).get(b"geo", b"{}"))
     features = []

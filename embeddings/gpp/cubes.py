@@ -91,9 +91,9 @@ class DailyGppHead:
         fine = np.ones(len(z), bool) if fine is None else np.asarray(fine, bool)
         mean, spread, distance, air = predict_pixel_days(net, z, sw, drivers, fine)
         if not net.config.correction:  # heads of earlier releases have one limit and one factor for all
-            return mean, float(net.widen) * spread, distance > float(net.far)
+            return mean, float(net.interval_scale) * spread, distance > float(net.far)
         # Rows of 500 m have a factor of their own: the correction has its own spread.
-        factor = np.where(fine, float(net.widen), float(net.widen_of_coarse))
+        factor = np.where(fine, float(net.interval_scale), float(net.coarse_interval_scale))
         return (
             mean,
             factor * spread,
@@ -278,7 +278,7 @@ def predict(
         with torch.inference_mode():
             mean, spread, distance = predict_block(at, steps, torch.from_numpy(pixel))
             # From the standard deviation to half of the 90 % band, widened to its coverage at towers left out.
-            half = NORMAL_90 * head.net.widen * spread
+            half = NORMAL_90 * head.net.interval_scale * spread
         block_gpp = mean.numpy(), (mean - half).numpy(), (mean + half).numpy()
         if adjust is not None:
             block_gpp = adjust.apply(*block_gpp, at)

@@ -110,6 +110,7 @@ def embed_series(
     values = np.full((len(spectra), len(bands)), np.nan, np.float32)
     values[:, [bands.index(name) for name in HLS_BANDS]] = spectra
     with torch.inference_mode():
+        # (1, time, 1, token): one area of one pixel; bands that HLS lacks are missing to the encoder.
         token = encode_isolated(model.encoders["s2"], torch.from_numpy(values))[None, :, None]
         valid = torch.ones(token.shape[:3], dtype=torch.bool)
         output = model.embed(

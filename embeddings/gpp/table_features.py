@@ -206,6 +206,7 @@ def features(
     vpd = (saturation - saturation_vapour_pressure_hpa(rows["TSMDEWMEAN"] - KELVIN)).clip(lower=0)
     out["log_vpd"], out["wet"] = np.log1p(vpd), rows["GWETROOT"]
     out["sw"], out["diffuse"] = np.exp(rows["SWLAND"]), rows["PARDFLAND"] - rows["SWLAND"]
+    # A smooth step at 5 degC, the usual base temperature of growth.
     out["warm"] = 1 / (1 + np.exp(-(out["tmean"] - 5) / 3))
     out["root_nirv_sw"] = np.sqrt(out["nirv"].clip(lower=0) * out["sw"])
     out["root_nirv_sw_warm"] = out["root_nirv_sw"] * out["warm"]

@@ -173,6 +173,7 @@ def check_reflectance(bands: pd.DataFrame) -> None:
         (row, band) numbers, NaN where missing.
     """
     values = bands.stack()
+    # Median and quantile: some wrong cells do not make other units.
     if (middle := values.median()) > 2:
         divisor = 100 if middle < 100 else 10_000
         raise InputError(f"Got bands above 2, need reflectance 0-1; divide by {divisor}.")
@@ -194,6 +195,7 @@ def _numbers(column: pd.Series) -> np.ndarray:
 def _check_units(table: pd.DataFrame) -> None:
     check_reflectance(table[list(BANDS)])
     for name in ("T2MIN", "T2MAX", "T2MEAN", "TSMDEWMEAN"):
+        # No air is as cold as 150 K, nor as warm as 150 degC: the two units cannot be confused.
         if name in table and table[name].notna().any() and table[name].median() < 150:
             raise InputError(f"Got {name} of {table[name].median():.0f}, need kelvin; add 273.15.")
 
@@ -243,6 +245,7 @@ def _latitude(raw: pd.DataFrame) -> np.ndarray:
         if name in raw:
             # Half a band (4 degrees) is near enough: latitude counts by day length and season alone.
             letter = raw[name].astype(str).str.extract(pattern)[0]
+            # C is 80 to 72 S, its middle 76 S.
             return letter.map(
                 {one: -76.0 + 8 * i for i, one in enumerate(MGRS_LATITUDE_BANDS)}
             ).values.astype(float)

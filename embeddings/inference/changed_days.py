@@ -35,8 +35,8 @@ def changed_days(
         bool (day).
     """
     # Round one: acquisitions of groups that see a changed one have another context; changed ones are new themselves.
-    context = acquired[_sees(acquired, changed, CONTEXT_DAYS, causal)]
-    return _sees(days, np.union1d(context, changed), GROUP_DAYS, causal)
+    context = acquired[_is_in_reach(acquired, changed, CONTEXT_DAYS, causal)]
+    return _is_in_reach(days, np.union1d(context, changed), GROUP_DAYS, causal)
 
 
 def needed_acquisitions(days: np.ndarray, causal: bool = False) -> tuple[int, int]:
@@ -84,7 +84,7 @@ def _floor(day: int, size: int) -> int:
     return day // size * size
 
 
-def _sees(days: np.ndarray, changed: np.ndarray, size: int, causal: bool) -> np.ndarray:
+def _is_in_reach(days: np.ndarray, changed: np.ndarray, size: int, causal: bool) -> np.ndarray:
     """Of which days the aligned group has one of the changed days in its window; bool (day)."""
     first = days // size * size - WINDOW_DAYS
     last = days // size * size + size - 1 + (0 if causal else WINDOW_DAYS)

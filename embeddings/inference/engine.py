@@ -30,13 +30,15 @@ class BlockTask:
     request: Request
     causal: bool = False
     """Use acquisitions of the past and the day itself only."""
-    parts: tuple[slice, ...] = (slice(None),)
+    day_slices: tuple[slice, ...] = (slice(None),)
     """Which of the request's days are computed."""
 
     @property
     def days(self) -> np.ndarray:
         """(day) those that are computed, whole days since 1970-01-01."""
-        return np.concatenate([self.request.days[window] for window in self.parts] or [self.request.days[:0]])
+        return np.concatenate(
+            [self.request.days[day_slice] for day_slice in self.day_slices] or [self.request.days[:0]]
+        )
 
     def __call__(self, window: BlockWindow) -> dict[str, np.ndarray]:
         return progress.run(self.steps(window))
@@ -81,7 +83,7 @@ class BlockTask:
         Returns
         -------
         dict of numpy.ndarray
-            The variables of the cube, days of ``parts``: ``embedding`` (day, y, x, feature) int8, the others
+            The variables of the cube, days of ``day_slices``: ``embedding`` (day, y, x, feature) int8, the others
             (day, y, x).
         """
         tokens = {}  # by sensor: (1, time, pixel, channel)
@@ -92,12 +94,12 @@ class BlockTask:
         rows, cols = self._whole_block(window)
         shape = (rows.stop - rows.start, cols.stop - cols.start)
         computed = []
-        for block_window in self.parts:
-            days = self.request.days[block_window]
+        for day_slice in self.day_slices:
+            days = self.request.days[day_slice]
             # (day, y, x[, feature]) of one stretch of days; they are joined below.
             computed.append((yield from embed_pixels_steps(self.model, tokens, shape, days, self.causal)))
         arrays = (
-            {name: np.concatenate([block_window[name] for block_window in computed]) for name in computed[0]}
+            {name: np.concatenate([by_name[name] for by_name in computed]) for name in computed[0]}
             if computed[1:]
             else computed[0]
         )

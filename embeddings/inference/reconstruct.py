@@ -298,9 +298,13 @@ def _block(
     days = torch.tensor([query], device=model.scale.device)
     for start in range(0, pixels, batched_forward.STRIP_PX):
         strip = slice(start, min(start + batched_forward.STRIP_PX, pixels))
-        answer = model.embed({name: t.pixels(strip) for name, t in tokens.items()}, days, causal)
+        fusion_output = model.embed({name: t.pixels(strip) for name, t in tokens.items()}, days, causal)
         if features is not None:
-            answer.z[..., features:] = 0
-        decoder, log_sigma = model.decoders[hidden.sensor], answer.log_sigma[hidden.sensor]
-        mean, sigma = (output[0].transpose(0, 1) for output in (decoder(answer.z), decoder.sigma(log_sigma)))
+            # As in training on prefixes, see ``models.training``.
+            fusion_output.z[..., features:] = 0
+        # (1, query, pixel, band) of one area to (pixel, query, band)
+        decoder, log_sigma = model.decoders[hidden.sensor], fusion_output.log_sigma[hidden.sensor]
+        mean, sigma = (
+            output[0].transpose(0, 1) for output in (decoder(fusion_output.z), decoder.sigma(log_sigma))
+        )
         yield start, (mean.cpu().numpy(), sigma.cpu().numpy())

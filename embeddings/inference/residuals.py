@@ -36,7 +36,7 @@ TARGETS_AT_ONCE = 256
 """Targets solved together: bounds the memory of their covariance matrices."""
 
 
-def correct_by_residuals(value: np.ndarray, away: np.ndarray, residual: np.ndarray) -> np.ndarray:
+def correct_by_residuals(value: np.ndarray, offset_days: np.ndarray, residual: np.ndarray) -> np.ndarray:
     """Decoded reflectance corrected by what the embedding missed of acquisitions nearby in time.
 
     The mean of a Gaussian process of the residuals is added. It weighs near acquisitions and those of the same orbit
@@ -46,7 +46,7 @@ def correct_by_residuals(value: np.ndarray, away: np.ndarray, residual: np.ndarr
     ----------
     value : numpy.ndarray
         (n, band) decoded reflectance of the targets, ``TARGETS_AT_ONCE`` at most.
-    away : numpy.ndarray
+    offset_days : numpy.ndarray
         (n, m) days from each target to acquisitions that are shown.
     residual : numpy.ndarray
         (n, m, band) measured less decoded reflectance of those, NaN where not measured.
@@ -58,7 +58,7 @@ def correct_by_residuals(value: np.ndarray, away: np.ndarray, residual: np.ndarr
     """
     if not residual.shape[1]:
         return value
-    return value + _interpolate(away.astype(np.float64), residual).astype(value.dtype)
+    return value + _interpolate(offset_days.astype(np.float64), residual).astype(value.dtype)
 
 
 def correct_area(
@@ -95,8 +95,8 @@ def correct_area(
     light = np.abs(residual[..., bands[:3]]).mean(-1).sum(1) / np.maximum(clear.sum(1), 1)  # (time,)
     noise = 1 + (light / AREA_RESIDUAL) ** 2
     for k, day in enumerate(days):
-        away = shown_days - day
-        near = np.flatnonzero((np.abs(away) <= RESIDUAL_DAYS) & ((away <= 0) | (not causal)))
+        offset_days = shown_days - day
+        near = np.flatnonzero((np.abs(offset_days) <= RESIDUAL_DAYS) & ((offset_days <= 0) | (not causal)))
         if not len(near):
             continue
         # Pixels clear on the same dates share their weights.
@@ -107,7 +107,7 @@ def correct_area(
             batch = slice(start, start + TARGETS_AT_ONCE)
             size = masks[batch].shape
             weight[batch] = _weights(
-                np.broadcast_to(away[near], size), masks[batch], np.broadcast_to(noise[near], size)
+                np.broadcast_to(offset_days[near], size), masks[batch], np.broadcast_to(noise[near], size)
             )
         correction = np.einsum("pm,mpb->pb", weight[of.ravel()], residual[near][..., bands])
         out[k][:, bands] += correction.astype(value.dtype)
@@ -135,26 +135,26 @@ def covariance(days_apart: np.ndarray) -> np.ndarray:
     )
 
 
-def _interpolate(away: np.ndarray, residual: np.ndarray) -> np.ndarray:
+def _interpolate(offset_days: np.ndarray, residual: np.ndarray) -> np.ndarray:
     """(n, band) mean of the process at distance 0."""
     known = np.isfinite(residual)
     residual = np.where(known, residual, 0.0)
     light = residual[..., VISIBLE].sum(-1) / np.maximum(known[..., VISIBLE].sum(-1), 1)  # (n, m)
     noise = 1 + (light / BRIGHT_RESIDUAL) ** 2
-    out = np.zeros((len(away), residual.shape[-1]))
+    out = np.zeros((len(offset_days), residual.shape[-1]))
     # Bands measured on the same dates share their weights; mostly that is all, and those the table lacks.
     patterns, of = np.unique(known.reshape(-1, known.shape[-1]).T, axis=0, return_inverse=True)
     for k, pattern in enumerate(patterns):
         if pattern.any():
-            weight = _weights(away, pattern.reshape(away.shape), noise)
+            weight = _weights(offset_days, pattern.reshape(offset_days.shape), noise)
             out[:, of.ravel() == k] = (weight[..., None] * residual[..., of.ravel() == k]).sum(1)
     return out
 
 
-def _weights(away: np.ndarray, measured: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """(n, m) weights of the residuals of dates ``away`` from each target, 0 where not measured."""
+def _weights(offset_days: np.ndarray, measured: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """(n, m) weights of the residuals of dates ``offset_days`` from each target, 0 where not measured."""
     # Rows not measured stand alone in the matrix.
-    matrix = covariance(away[:, :, None] - away[:, None, :])  # (n, m, m)
+    matrix = covariance(offset_days[:, :, None] - offset_days[:, None, :])  # (n, m, m)
     matrix = np.where(measured[:, :, None] & measured[:, None, :], matrix, 0.0)
-    matrix += np.where(measured, noise, 1.0)[..., None] * np.eye(away.shape[1])
-    return np.linalg.solve(matrix, (covariance(away) * measured)[..., None])[..., 0]
+    matrix += np.where(measured, noise, 1.0)[..., None] * np.eye(offset_days.shape[1])
+    return np.linalg.solve(matrix, (covariance(offset_days) * measured)[..., None])[..., 0]

@@ -48,7 +48,7 @@ class Update:
 
 @dataclass(frozen=True)
 class UpdateTask(engine.BlockTask):
-    """As ``BlockTask``, with all days of the request: those of ``parts`` computed, the others read from the store."""
+    """As ``BlockTask``, with all days of the request: ``day_slices`` computed, the others read from the store."""
 
     path: Location = Path()
     snapshot: str = ""
@@ -73,7 +73,7 @@ class UpdateTask(engine.BlockTask):
         dict of numpy.ndarray
             The variables of the cube, all days: ``embedding`` (day, y, x, feature) int8, the others (day, y, x).
         """
-        computed = (yield from super().steps(window, read)) if self.parts else {}
+        computed = (yield from super().steps(window, read)) if self.day_slices else {}
         base = _open(self.path, self.snapshot)
         known = base.window(slice(0, len(base.days)), *window)
         # Days of the store keep their place in time; those it does not have are all computed.
@@ -85,7 +85,7 @@ class UpdateTask(engine.BlockTask):
             stored = known[name].values  # (old day, y, x[, feature])
             arrays[str(name)] = array = np.empty((len(days), *stored.shape[1:]), stored.dtype)
             array[at] = stored
-            if self.parts:
+            if self.day_slices:
                 array[computed_at] = computed[str(name)]
         return arrays
 
@@ -168,17 +168,17 @@ def update(
     appended = ~np.isin(request.days, to_epoch_day(base.days))
     # New days are computed even where no acquisition is near: the store has nothing for them.
     which |= appended
-    parts = changes.runs(which)
+    day_slices = changes.runs(which)
     # Fewer acquisitions to read and encode; those out of reach have no weight on the days computed.
     near = _near(scene, sensors, request.days[which], causal)
-    task = UpdateTask(near, model, request, causal, parts, path=path, snapshot=base.snapshot)
+    task = UpdateTask(near, model, request, causal, day_slices, path=path, snapshot=base.snapshot)
     last = cube["time"].values[-1].astype("datetime64[D]")
     count = sum(map(len, new.values()))
     message = (
         f"{cube.attrs['title']}, updated to {last} by {count} acquisitions, model {model.name} {model.digest}"
     )
     # One writer at a time; readers keep the snapshot they have opened until they ask for the new one.
-    with store.writable(path), store.open_update(base, cube, parts) as writer:
+    with store.writable(path), store.open_update(base, cube, day_slices) as writer:
         blocks = BlockFolder(task, finished if resume else writer.scratch, resume)
         with executor(workers, scheduler, writer, device) as compute:
             yield from write_blocks(writer, scene, blocks, compute)

@@ -70,6 +70,7 @@ def compute_on_cluster(
         Each finished one, in any order, and None several times a second meanwhile.
     """
     # a task, not scattered data: a worker that comes later or instead of another makes it anew
+    # ``pure=False``: Dask would hand back the result of an earlier run with the same arguments.
     placed = client.submit(on_device, blocks, device, pure=False)
     ahead = AHEAD * max(1, sum(client.nthreads().values()))
     todo, submitted = iter(windows), deque()
@@ -246,6 +247,7 @@ def dask_client(workers: int, scheduler: str | None, device: str = "cpu") -> Ite
             # Without a dashboard the scheduler still takes port 8787 for metrics: two runs here would clash.
             scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             silence_logs=logging.CRITICAL,
+            # A core per worker: Zarr's own threads would compete for it.
             env={"ZARR_THREADING__MAX_WORKERS": "1"},
         ) as cluster,
         Client(cluster, set_as_default=False) as client,

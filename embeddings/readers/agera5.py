@@ -178,10 +178,10 @@ def _at(array: xr.DataArray, lon: float, lat: float) -> xr.DataArray | None:
             return None
         places = array[dim].values.astype("float64")
         # longitudes may run from 0 to 360
-        away = np.abs((places - value + 180) % 360 - 180) if axis == "lon" else np.abs(places - value)
-        if not away.size or away.min() > NEAR_DEG:
+        distance_deg = np.abs((places - value + 180) % 360 - 180) if axis == "lon" else np.abs(places - value)
+        if not distance_deg.size or distance_deg.min() > NEAR_DEG:
             return None
-        array = array.isel({dim: int(away.argmin())})
+        array = array.isel({dim: int(distance_deg.argmin())})
     # ``valid_time`` is ECMWF's name since 2024.
     time = next((names[one] for one in ("time", "t", "valid_time") if one in names), None)
     if time is None:

@@ -126,6 +126,7 @@ def _clear_of_fmask(array: xr.DataArray, values: xr.DataArray, name: str, notes:
     if words and len(words) == flags.size:
         clear = [flag for flag, word in zip(flags, words, strict=True) if word in FMASK_CLEAR]
         return values.isin([float(flag) for flag in clear])
+    # Names before values: classes 0 to 5 look alike in two of the three encodings.
     if name.lower().startswith(("oa", "nbart")):
         return values.isin([1, 5])
     sample = _corner(values)

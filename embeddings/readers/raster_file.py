@@ -117,6 +117,7 @@ def check_is_raster(path: Path, kind: str) -> None:
     """
     with path.open("rb") as file:
         head = file.read(512)
+    # A byte order mark and blanks may stand before the first letter.
     bare = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     what = None
     if not head:
@@ -129,6 +130,7 @@ def check_is_raster(path: Path, kind: str) -> None:
         what = "a JSON document (an error of the server, perhaps)"
     elif head.startswith((b"PK\x03\x04", b"\x1f\x8b")):
         what = "an archive, to be unpacked first"
+    # Text has no byte below the tab (9); the head of every binary raster has one.
     elif not any(byte < 9 for byte in head):
         what = "a text file"
     if what:

@@ -157,6 +157,7 @@ def to_utc_times(table: pd.DataFrame, what: str) -> np.ndarray:
         return text_cells.to_times(table[columns[0]], what)
     texts = [table[name].astype(str).str.strip().str.removesuffix(".0") for name in columns]
     if len(columns) == 2:
+        # 2020 and 5 become 2020005, which is read as year and day of the year.
         return text_cells.to_times((texts[0] + texts[1].str.zfill(3)).rename(", ".join(columns)), what)
     parts = texts[0] + texts[1].str.zfill(2) + texts[2].str.zfill(2)
     return text_cells.to_times(parts.rename(", ".join(columns)), what)
@@ -180,6 +181,7 @@ def date_columns(table: pd.DataFrame) -> list[str]:
     doy = find_column(table, ("doy", "dayofyear", "julianday", "yday"))
     month = find_column(table, ("month", "mon", "mm"))
     day = find_column(table, ("day", "dom", "dayofmonth", "dd"))
+    # A column `day` beside a year is the day of the month, not a date.
     if (column is None or plain_name(column) == "day") and year is not None:
         if doy is not None:
             return [year, doy]

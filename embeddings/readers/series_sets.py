@@ -17,7 +17,7 @@ SET_NAMES = ("set", "region", "group")
 """Columns that divide a table into sets, by ``plain_name``."""
 
 
-def holds_tables(path: str | Path) -> bool:
+def is_table_folder(path: str | Path) -> bool:
     """Whether a folder holds series tables, and no scenes.
 
     Parameters

@@ -383,11 +383,11 @@ def _one_a_day(
     new[1:] |= day[1:] != day[:-1]
     if not new.all():
         again = ~new
-        alike = int((again[1:] & ((values[1:] == values[:-1]) | np.isnan(values[1:])).all(axis=1)).sum())
+        identical = int((again[1:] & ((values[1:] == values[:-1]) | np.isnan(values[1:])).all(axis=1)).sum())
         how = "averaged as power" if spec.unit == "dB" else "averaged"
         warnings.warn(
             f"{int(again.sum())} of {len(day)} rows of {what} are of a series and day that another row has"
-            f" ({alike} of them alike): {how}.",
+            f" ({identical} of them alike): {how}.",
             DataWarning,
             stacklevel=3,
         )

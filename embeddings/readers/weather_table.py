@@ -238,12 +238,14 @@ def _with_derived(
         return numbers[column]
 
     def put(variable: str, name: str, values: np.ndarray, unit: Unit) -> None:
+        # Cells again, in the table's own decimal mark: all later steps read text.
         text = pd.Series(values, frame.index).astype(str).replace("nan", "")
         frame[name] = text.str.replace(".", table.decimal, regex=False)
         columns[variable] = (name, unit)
 
     if "tair" not in columns and (pair := _extremes(frame)):
         high, low = read(pair[0]), read(pair[1])
+        # As FAO-56 (Allen et al. 1998, equation 9) has the daily mean.
         put("tair", "mean of extremes", _celsius((high + low) / 2), Unit(1.0))
         notes.append(f"tair is the middle of {pair[0]} and {pair[1]}")
     if {"dayl", "srad"} <= set(bare) and columns.get("sw_in", ("",))[0] == bare["srad"]:
@@ -251,6 +253,7 @@ def _with_derived(
         notes.append("sw_in is srad, a mean over daylight, times dayl over a day")
     if {"dayl", "vp"} <= set(bare) and "vpd" not in columns and (pair := _extremes(frame)):
         high, low = (xr.DataArray(read(one)) for one in pair)
+        # Pa to hPa.
         deficit = meteorology.vapour_pressure_deficit_hpa(high, low, xr.DataArray(read(bare["vp"]) / 100))
         put("vpd", "vpd of vp", deficit.values, Unit(1.0))
     # gridMET calls millimetres pr, as CMIP does kg m-2 s-1, whose days of rain are 1e-5 to 1e-3.

@@ -142,6 +142,7 @@ def _packed(name: str, dataset: xr.Dataset) -> xr.Dataset:
 
 def _multiples(values: np.ndarray, step: float) -> np.ndarray:
     # float64: in float32 0.1234 / 0.0001 may fall on the other side of a half.
+    # Clipped to -32767: one more would be the mark of no data.
     numbers = np.round(values.astype("float64") / step).clip(-32767, 32767)
     return np.where(np.isnan(numbers), NO_DATA, numbers).astype("int16")
 

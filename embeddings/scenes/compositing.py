@@ -59,6 +59,7 @@ def optical_node(
         ``reflectance`` and ``clear`` as the scene contract wants them, times at midnight UTC.
     """
     has_data = reflectance.notnull().all("band")
+    # A lazy scene stays lazy: its composites are made as they are read.
     if reflectance.chunks is not None:
         return _lazy(reflectance, bands, (clear & has_data).transpose(*schema.MAPS), grid)
     values, valid, days = composite_daily(

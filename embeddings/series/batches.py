@@ -78,6 +78,7 @@ def batches(table: SeriesTable, chosen: np.ndarray, model: Embedder) -> Iterator
     model : Embedder
         Its device decides how many series a batch has at most.
     """
+    # On a CPU what stays in its cache, on a GPU as many as a block of a scene has pixels.
     widest = batched_forward.STRIP_PX if model.scale.device.type == "cpu" else request.BLOCK_PX**2
     sensors = {name: rows for name, rows in table.sensors.items() if name in model.config.sensors}
     order = chosen[_by_orbit(table, chosen)]

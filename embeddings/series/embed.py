@@ -86,7 +86,7 @@ def embed_series_steps(
     s2, s1, weather, model, device, start, end
         As of ``embed_series``.
     sink : callable
-        Called with a DataFrame of about ``PART_ROWS`` rows at most, whole series in the order of the table; with
+        Called with a DataFrame of about ``ROW_GROUP_ROWS`` rows at most, whole series in the order of the table; with
         ``None`` nothing is kept.
     """
     yield "reading the tables", 0.0
@@ -164,6 +164,7 @@ def _spans_within(table: SeriesTable, start: str | None, end: str | None) -> tup
         first = np.maximum(first, bounds[0])
     if bounds[1] is not None:
         last = np.minimum(last, bounds[1])
+    # At least the day before the first, so that no span has a negative length.
     last = np.maximum(last, first - 1)
     if not (last >= first).any():
         raise InputError(
@@ -188,11 +189,11 @@ def _embed_batch(
     steps = np.empty((len(days), pixels, model.features), np.int8)
     sigma = np.empty((len(days), pixels), np.float32)
     # the same rounding as of cubes
-    for where, answer in batched_forward.predict_days(model, tokens, slice(0, pixels), days):
+    for where, fusion_output in batched_forward.predict_days(model, tokens, slice(0, pixels), days):
         with torch.inference_mode():
-            z = (answer.z[0] / model.scale).round_().clamp_(-127, 127)
+            z = (fusion_output.z[0] / model.scale).round_().clamp_(-127, 127)
             steps[where] = z.to(torch.int8).cpu().numpy()
-            error = (model.sigma(answer)[0] / quantise.SIGMA_STEP).round_().clamp_(0, 254)
+            error = (model.sigma(fusion_output)[0] / quantise.SIGMA_STEP).round_().clamp_(0, 254)
             sigma[where] = error.cpu().numpy() * np.float32(quantise.SIGMA_STEP)
         yield
     ages = {
@@ -219,7 +220,7 @@ def _tidy(
     """Tables of whole series in the order of ``chunk``; their arrays are dropped as they are handed on."""
     scale = model.scale.cpu().numpy()
     lengths = np.array([len(arrays[int(member)]["sigma"]) for member in chunk])
-    number = np.cumsum(lengths) // writers.PART_ROWS
+    number = np.cumsum(lengths) // writers.ROW_GROUP_ROWS
     for one in np.unique(number):
         members = chunk[number == one]
         computed = [arrays.pop(int(member)) for member in members]

@@ -25,7 +25,7 @@ LAT_STEP_DEG = 0.1
 ROWS_TOGETHER = 65_536
 """Pixel-days of some series that are predicted together: their day terms take 40 MB where each has its own weather."""
 
-PLACES_KEPT = 256
+CACHED_PLACES = 256
 """Places whose drivers are kept for the next part of the table; a part's series come in the order of the table."""
 
 GPP_NAMES = ("gpp", "gpp_lo", "gpp_hi")
@@ -140,7 +140,7 @@ class SeriesGpp:
                     line[start : start + CHUNK], steps, torch.from_numpy(pixel)[:, None]
                 )
                 # From the standard deviation to half of the 90 % band, as maps have it.
-                half = NORMAL_90 * self.head.net.widen * spread
+                half = NORMAL_90 * self.head.net.interval_scale * spread
                 chunks.append(tuple(block[:, 0].numpy() for block in (mean, mean - half, mean + half)))
         return {
             name: np.concatenate(blocks)
@@ -156,7 +156,7 @@ class SeriesGpp:
             first, last = int(self.first[at].min()), int(self.last[at].max())
             days = pd.DatetimeIndex(from_epoch_day(np.arange(first, last + 1)))
             # The oldest first: dicts keep the order in which keys came.
-            while len(self._places) >= PLACES_KEPT:
+            while len(self._places) >= CACHED_PLACES:
                 self._places.pop(next(iter(self._places)))
             self._places[key] = PlaceDrivers(
                 first, *daily_drivers(self.weather[name], days, lat * LAT_STEP_DEG)

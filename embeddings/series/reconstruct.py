@@ -148,12 +148,12 @@ def reconstruct(
     order = np.argsort(count, kind="stable")
     for first in range(0, len(order), TARGETS_AT_ONCE):
         some = order[first : first + TARGETS_AT_ONCE]
-        away = np.zeros((len(some), count[some].max()), np.int64)
-        padded = np.full((*away.shape, out.shape[1]), np.nan, np.float32)
+        offset_days = np.zeros((len(some), count[some].max()), np.int64)
+        padded = np.full((*offset_days.shape, out.shape[1]), np.nan, np.float32)
         for k, i in enumerate(some):
-            away[k, : count[i]] = observed.day[near[i]] - days[i]
+            offset_days[k, : count[i]] = observed.day[near[i]] - days[i]
             padded[k, : count[i]] = residual[near[i]]
-        out[some] = correct_by_residuals(out[some], away, padded)
+        out[some] = correct_by_residuals(out[some], offset_days, padded)
     return out, sigma[: len(series)]
 
 
@@ -192,12 +192,12 @@ def decode(
         for first in range(0, len(queries), QUERY_DAYS):
             some = queries[first : first + QUERY_DAYS]
             with torch.inference_mode():
-                answer = model.query(context, torch.from_numpy(some)[None])
+                fusion_output = model.query(context, torch.from_numpy(some)[None])
                 in_batch = np.isin(days[row], some)
                 at = (0, np.searchsorted(some, days[row[in_batch]]), pixel[in_batch])
                 # (area, day, pixel, ...) -> (row, ...)
-                z = answer.z[at]
-                log_sigma = answer.log_sigma[sensor][at]
+                z = fusion_output.z[at]
+                log_sigma = fusion_output.log_sigma[sensor][at]
                 mean[row[in_batch]] = model.decoders[sensor](z).cpu().numpy()
                 sigma[row[in_batch]] = model.decoders[sensor].sigma(log_sigma).cpu().numpy()
             yield

@@ -12,7 +12,7 @@ import pandas as pd
 from fluxlens.models.atomic import atomic_path
 from fluxlens.models.errors import InputError
 
-PART_ROWS = 200_000
+ROW_GROUP_ROWS = 200_000
 """Rows of one table handed on, and of one row group of a Parquet file."""
 
 
@@ -52,7 +52,7 @@ class TableWriter:
                 schema = arrow.schema.with_metadata({**(arrow.schema.metadata or {}), **metadata})
                 self._parquet = pq.ParquetWriter(self.path, schema)
             # Cast: a part whose column is all missing would else come with the type null.
-            self._parquet.write_table(arrow.cast(self._parquet.schema), row_group_size=PART_ROWS)
+            self._parquet.write_table(arrow.cast(self._parquet.schema), row_group_size=ROW_GROUP_ROWS)
             return
         self._append_csv(table)
 

@@ -80,6 +80,7 @@ class Fields:
         summer = np.where(draws.summer_crop < 0.55, MAIZE, BEET)
         self.rotation = np.where(rng.random((units, seasons)) < 0.5, WHEAT, summer[:, None])
         """(unit, season) the crop that is harvested."""
+        # The map of the land is of the main season; the seasons around it are drawn.
         self.rotation[:, main_season] = np.where(cover == CEREAL, WHEAT, summer)
         late = rng.random(self.rotation.shape) < farming.spring_share
         self.rotation[(self.rotation == WHEAT) & late] = SPRING

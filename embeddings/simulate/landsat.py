@@ -50,6 +50,7 @@ def passes(rng: np.random.Generator, days: int, lat: float) -> list[Pass]:
         Latitude, degrees: towards the poles paths overlap more, so that more places lie on two.
     """
     first = int(rng.integers(EVERY_DAYS))
+    # The share of a parallel that lies on two paths: the paths keep their width where parallels shrink.
     on_two_paths = rng.random() < SWATH_KM / (SPACING_KM * np.cos(np.radians(lat))) - 1
     hotspot_weight = rng.uniform(0.25, 0.45) if on_two_paths else rng.uniform(0.35, 0.65)
     planned = [Pass(day, False, hotspot_weight) for day in range(first, days, EVERY_DAYS)]
@@ -105,6 +106,7 @@ def acquire(
         )
 
         def at_30m(field: np.ndarray) -> np.ndarray:
+            # The mean over each 30 m pixel, (coarse y, coarse x), repeated on the 10 m pixels in it.
             return np.einsum("ry,yx...,cx->rc...", rows, field, cols, optimize=True)[row][:, col]
 
         reflectance = np.round(at_30m(image[..., S2_INDEX]) * SLOPE + OFFSET, 4).astype(np.float32)

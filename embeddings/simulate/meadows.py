@@ -24,8 +24,10 @@ class Meadows:
         units = len(cover)
         self.rng, self.is_grass, town = rng, np.isin(cover, (GRASS, TOWN)), cover == TOWN
         cuts = rng.integers(farming.cuts[0], farming.cuts[1] + 1, units)
+        # A quarter of the grass is grazed, and all that is never cut.
         grazed = (draws.grazing < 0.25) | (cuts == 0)
         self.grazed, self.mown = grazed & ~town, self.is_grass & ~grazed & ~town
+        # The cuts share a mowing season of 190 days; 999 is never.
         self.cut_interval_days = np.where(cuts > 0, 190 / np.maximum(cuts, 1), 999)
         self.first_cut = 130 + draws.first_cut * 10
         """First mowing, days since the solstice: about the first week of May."""

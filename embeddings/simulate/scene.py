@@ -235,7 +235,7 @@ def _optical(
 
 
 def _s1(echoes: list, days: pd.DatetimeIndex, lon: float) -> xr.Dataset:
-    # Local solar times of Sentinel-1's nodes.
+    # Local solar times of Sentinel-1's nodes: it flies along the terminator.
     hour = {"ascending": 17.9, "descending": 6.0}
     echoes = sorted(echoes, key=lambda e: (e[0], hour[e[1]]))
     times = [_moment(days[day], hour[orbit], lon, 0) for day, orbit, _ in echoes]

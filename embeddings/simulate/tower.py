@@ -52,6 +52,7 @@ def choose_site(rng: np.random.Generator, land: Land) -> tuple[int, int]:
 
     ny, nx = land.cover.shape
     inside = np.zeros((ny, nx), dtype=bool)
+    # Not at the edge of the scene, which would cut the footprint.
     inside[2 : ny - 2, 2 : nx - 2] = True
     best, where = -1.0, (ny // 2, nx // 2)
     # Beyond 8 pixels more fetch counts little; ties go to the cover that comes first in a random order.
@@ -97,6 +98,7 @@ def measure(rng: np.random.Generator, truth: np.ndarray, days: pd.DatetimeIndex)
     Dataset (time): ``gpp_nt``, ``gpp_dt`` and their percentiles, gC m-2 d-1; ``qc`` 0-1; NaN in long gaps.
     """
     n = len(days)
+    # Structural errors last for weeks, unlike the random error of a day.
     slow, other = autoregressive(rng, n, 40), autoregressive(rng, n, 25)
     # gC m-2 d-1: a constant part, and one in proportion to the flux.
     error = 0.30 + 0.07 * truth

@@ -143,12 +143,12 @@ def sign(url: str) -> str:
 def _token(place: str) -> tuple[str, datetime]:
     # Optional: without a key the limits are lower, and some collections refuse.
     key = os.environ.get(KEY)
-    answer = get(f"{TOKENS}/{place}", {"Ocp-Apim-Subscription-Key": key} if key else None)
-    if answer.status_code in (401, 403):
-        raise account_error(TOKENS, f"code {answer.status_code}")
-    if not answer.ok:
-        raise no_answer_error(TOKENS, f"code {answer.status_code}")
-    content = answer.json()
+    response = get(f"{TOKENS}/{place}", {"Ocp-Apim-Subscription-Key": key} if key else None)
+    if response.status_code in (401, 403):
+        raise account_error(TOKENS, f"code {response.status_code}")
+    if not response.ok:
+        raise no_answer_error(TOKENS, f"code {response.status_code}")
+    content = response.json()
     return content["token"], datetime.fromisoformat(content["msft:expiry"])
 
 
@@ -182,11 +182,11 @@ def read_bytes(url: str, name: str, byte_range: str = "0-0") -> bytes:
     # s3:// needs an account and a library of its own.
     if not url.startswith("http"):
         raise account_error(url, "nothing")
-    answer = get(url, {"Range": f"bytes={byte_range}"})
-    if answer.status_code in (401, 403):
-        raise account_error(url, f"code {answer.status_code}")
-    if answer.status_code in BUSY:
-        raise no_answer_error(url, f"code {answer.status_code}")
-    if not answer.ok:
-        raise UnreadableFile(f"{name} is not there (code {answer.status_code})")
-    return answer.content
+    response = get(url, {"Range": f"bytes={byte_range}"})
+    if response.status_code in (401, 403):
+        raise account_error(url, f"code {response.status_code}")
+    if response.status_code in BUSY:
+        raise no_answer_error(url, f"code {response.status_code}")
+    if not response.ok:
+        raise UnreadableFile(f"{name} is not there (code {response.status_code})")
+    return response.content

@@ -152,6 +152,7 @@ def _joined(known: xr.DataTree, new: dict[str, xr.Dataset]) -> dict[str, xr.Data
     nodes = {name: node.to_dataset(inherit=False) for name, node in known.children.items()}
     for name, node in new.items():
         pieces = [nodes[name], node] if name in nodes else [node]
+        # xarray joins a coordinate only where all pieces have it.
         if not all("orbit" in piece.coords for piece in pieces):
             pieces = [piece.drop_vars("orbit", errors="ignore") for piece in pieces]
         joined = xr.concat(

@@ -91,6 +91,7 @@ def _content(href: str) -> bytes:
     try:
         import fsspec
 
+        # Readers of this bucket pay for what they read.
         with fsspec.open(href, "rb", requester_pays=True) as file:
             return file.read()
     except ImportError as error:

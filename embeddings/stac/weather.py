@@ -70,11 +70,11 @@ def fetch(request: Request, url: str = URL) -> xr.Dataset:
         # The service's own default is local solar time.
         "time-standard": "UTC",
     }
-    answer = access.get(f"{url}?{urlencode(query)}")
-    if not answer.ok:
-        raise _no_weather_error(url, f"code {answer.status_code}")
+    response = access.get(f"{url}?{urlencode(query)}")
+    if not response.ok:
+        raise _no_weather_error(url, f"code {response.status_code}")
     try:
-        content = answer.json()
+        content = response.json()
         missing, units = float(content["header"]["fill_value"]), content["parameters"]
         table = pd.DataFrame(content["properties"]["parameter"]).astype("float64")
         table.index = pd.to_datetime(table.index, format="%Y%m%d").as_unit("ns")

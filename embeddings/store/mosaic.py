@@ -68,7 +68,7 @@ class Mosaic:
         self.calibration: Any = None
         grids = [store.grid for store in self.stores]
         for store in self.stores[1:]:
-            _check_alike(self.stores[0], store)
+            _check_compatible(self.stores[0], store)
         extents = np.array([grid.extent for grid in grids])
         left, top, size = extents[:, 0].min(), extents[:, 3].max(), grids[0].size_m
         # Rounding is safe: the offsets were found to be whole pixels.
@@ -391,7 +391,7 @@ class Mosaic:
         """Bytes of all stores, as of ``Store.nbytes``."""
         return sum(store.nbytes for store in self.stores)
 
-    def holds(self, rows: Any, cols: Any) -> np.ndarray:
+    def covers(self, rows: Any, cols: Any) -> np.ndarray:
         """Whether a store holds each pixel.
 
         Parameters
@@ -473,25 +473,25 @@ def _for_each(function: Callable[..., T], places: Sequence[Any], *arguments: Seq
         return list(pool.map(lambda job: function(*job), jobs))
 
 
-def _check_alike(first: Store, other: Store) -> None:
+def _check_compatible(first: Store, other: Store) -> None:
     """InputError where two stores cannot be one cube: CRS, pixels, weights or days."""
-    grid, its = first.grid, other.grid
+    grid, other_grid = first.grid, other.grid
     both = f"Got the stores {first.path} and {other.path}"
-    if its.crs != grid.crs:
+    if other_grid.crs != grid.crs:
         raise InputError(
-            f"{both} in {_short(grid.crs)} and {_short(its.crs)}, need one CRS; make an entry of each, nothing is"
-            " warped here."
+            f"{both} in {_short(grid.crs)} and {_short(other_grid.crs)}, need one CRS; make an entry of each, nothing"
+            " is warped here."
         )
-    if its.size_m != grid.size_m:
+    if other_grid.size_m != grid.size_m:
         raise InputError(
-            f"{both} of {grid.size_m:g} m and {its.size_m:g} m pixels, need one size; make an entry of each."
+            f"{both} of {grid.size_m:g} m and {other_grid.size_m:g} m pixels, need one size; make an entry of each."
         )
-    for axis, apart in (("x", its.left_m - grid.left_m), ("y", its.top_m - grid.top_m)):
-        offset = apart / grid.size_m
+    for axis, offset_m in (("x", other_grid.left_m - grid.left_m), ("y", other_grid.top_m - grid.top_m)):
+        offset = offset_m / grid.size_m
         if abs(offset - round(offset)) > OFFSET_PX:
             raise InputError(
-                f"{both}, whose pixels lie {apart:g} m apart along {axis}, need a multiple of {grid.size_m:g} m; embed"
-                " both on one grid."
+                f"{both}, whose pixels lie {offset_m:g} m apart along {axis}, need a multiple of {grid.size_m:g} m;"
+                " embed both on one grid."
             )
     for name in SAME_ATTRS:
         mine, theirs = first.attrs.get(name), other.attrs.get(name)
@@ -500,6 +500,7 @@ def _check_alike(first: Store, other: Store) -> None:
                 f"{both} with {name} {mine} and {theirs}, need the same; embed both with the same weights and options."
             )
     for name in ("feature", "scale"):
+        # Bytes are handed on as they are: one step must mean the same in all stores.
         if not first.variables[name].equals(other.variables[name]):
             raise InputError(f"{both} with another {name}, need the same; embed both with the same weights.")
     if not np.array_equal(first.days, other.days):

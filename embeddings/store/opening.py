@@ -26,7 +26,7 @@ METADATA_DIGEST = "digest_of_words"
 """Attribute of the store (its name is part of the file format): digest of attributes and coordinates, which have no
 checksum of their own."""
 
-KEPT = 128
+CACHED_DOCUMENTS = 128
 """Documents and coordinates whose decoded form is kept: some ten of a store."""
 
 
@@ -217,7 +217,7 @@ async def _document(store: Any, path: str) -> bytes:
     return content.to_bytes()
 
 
-@lru_cache(KEPT)
+@lru_cache(CACHED_DOCUMENTS)
 def _metadata(document: bytes) -> tuple[Any, str]:
     """Metadata of an array, and the same as JSON."""
     from zarr.core.metadata import ArrayV3Metadata
@@ -283,7 +283,7 @@ def _keep(key: tuple[str, bytes, bytes], variable: xr.Variable) -> None:
     _latest.pop(key[:2], None)
     _coordinates[key] = _latest[key[:2]] = variable
     for cache in (_coordinates, _latest):
-        while len(cache) > KEPT:
+        while len(cache) > CACHED_DOCUMENTS:
             del cache[next(iter(cache))]
 
 

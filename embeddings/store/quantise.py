@@ -41,6 +41,7 @@ def encode_sigma(sigma: np.ndarray) -> np.ndarray:
     numpy.ndarray
         uint8 of the same shape.
     """
+    # NaN passes through both and is marked before the cast, which would make some number of it.
     codes = np.rint(np.asarray(sigma, np.float32) / np.float32(SIGMA_STEP)).clip(0, SIGMA_LIMIT)
     return np.where(np.isnan(codes), SIGMA_MISSING, codes).astype(np.uint8)
 

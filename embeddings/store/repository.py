@@ -245,6 +245,7 @@ def create_repository(path: Location) -> Any:
             path, lambda: library.Repository.create(storage(path), icechunk_config(path))
         )
     except library.IcechunkError as error:
+        # Icechunk has no class for this error: its text is all there is to know it by.
         if isinstance(path, ObjectUrl) and "clean prefix" in str(error):
             raise InputError(
                 f"Got {path}, where objects lie that are no store, need a new place; choose another."

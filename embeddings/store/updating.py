@@ -61,6 +61,7 @@ class UpdateWriter(StoreWriter):
         if not self._maps_stay:
             return super()._create_arrays(root, template)
         for name in list(root.group_keys()):
+            # Series hold all days in a chunk and are written anew.
             if name not in {"maps", "overviews"}:
                 del root[name]
         store = self._session.store
@@ -68,6 +69,7 @@ class UpdateWriter(StoreWriter):
         for layout in level_layouts(*template["embedding"].shape[1:3]).values():
             for name in DTYPES:
                 array = root[layout][name]
+                # Only longer: chunks of days that stay are not touched.
                 array.resize((template.sizes["time"], *array.shape[1:]))
         return create_layout(store, "series", template)["embedding"]
 

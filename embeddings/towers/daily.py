@@ -12,8 +12,8 @@ from fluxlens.embeddings.towers.stamps import Step, ordered
 from fluxlens.models.errors import DataWarning, InputError
 
 NETWORKS = {"FLX": "FLUXNET", "AMF": "AmeriFlux", "ICOSETC": "ICOS", "EUF": "European Fluxes Database"}
-# Parts a day is cut into before its mean is formed; the first that divides the steps of a day.
-PARTS_OF_A_DAY = (8, 4)
+# Intervals a day is cut into before its mean is formed; the first that divides the steps of a day.
+INTERVALS_PER_DAY = (8, 4)
 
 
 def to_days(name: str, frame: pd.DataFrame, step: Step) -> pd.DataFrame:
@@ -50,16 +50,16 @@ def to_days(name: str, frame: pd.DataFrame, step: Step) -> pd.DataFrame:
     if "precip" in frame:
         frame["precip"] *= step.per_day
     # A mean over what is there of a day leans to the hours that are there: without noon it is low by half. So the
-    # day is cut into parts of three hours, a part is known by half of its steps, and the day by all of its parts.
+    # day is cut into intervals of three hours; one is known by half of its steps, and the day by all of its intervals.
     # Scattered holes of a step or two then move the mean by a few percent at most; a hole of more than three hours,
     # wherever it lies, leaves no day.
-    parts_of_day = next((count for count in PARTS_OF_A_DAY if step.per_day % count == 0), step.per_day)
-    length = pd.Timedelta(days=1) / parts_of_day
+    intervals = next((count for count in INTERVALS_PER_DAY if step.per_day % count == 0), step.per_day)
+    length = pd.Timedelta(days=1) / intervals
     numbers = frame.drop(columns="qc", errors="ignore")
-    by_part = numbers.resample(length, origin="start_day")
-    means_of_parts = by_part.mean().where(by_part.count() >= step.per_day / parts_of_day / 2)
-    days = means_of_parts.resample("D")
-    out = days.mean().where(days.count() == parts_of_day)
+    by_interval = numbers.resample(length, origin="start_day")
+    interval_means = by_interval.mean().where(by_interval.count() >= step.per_day / intervals / 2)
+    days = interval_means.resample("D")
+    out = days.mean().where(days.count() == intervals)
     counts = numbers.resample("D").count()
     if "qc" in frame:
         # 0 measured, 1 filled well. A step without a flag, or without the flux in a day that has one, is not good.

@@ -191,8 +191,8 @@ def weighted_mean(
     # Missing pixels take no part; the rest is weighted to one.
     share = (weights * valid).sum(("y", "x"))
     mean = (weights * cube.fillna(0)).sum(("y", "x")) / share.where(share > 0)
-    away = ((cube - mean) ** 2).where(valid, 0)
-    spread = np.sqrt((weights * away).sum(("y", "x")) / share.where(share > 0))
+    squared_deviation = ((cube - mean) ** 2).where(valid, 0)
+    spread = np.sqrt((weights * squared_deviation).sum(("y", "x")) / share.where(share > 0))
     return mean, spread, share
 
 

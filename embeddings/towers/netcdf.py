@@ -268,6 +268,7 @@ def _times(name: str, variable: xr.DataArray) -> pd.DatetimeIndex:
             f"Got {name} with a time that is no axis of numbers, need one such as days since a date; repair."
         )
     try:
+        # CF units and calendars have many forms; xarray knows them.
         decoded = xr.decode_cf(xr.Dataset({}, {"time": ("time", variable.values, variable.attrs)}))
         times = pd.DatetimeIndex(decoded["time"].values)
     except (ValueError, TypeError, OverflowError, OSError, KeyError) as error:

@@ -129,10 +129,10 @@ def other_years(observed: xr.DataArray) -> xr.DataArray:
     # By month and day of the stamp: the same week or month of every year.
     same = series.groupby(pd.DatetimeIndex(series.index).strftime("%m-%d"))
     # The sum less its own: each year is judged by the others, never by itself.
-    mean_of_others = (same.transform("sum") - series) / (same.transform("count") - 1)
+    mean_of_other_years = (same.transform("sum") - series) / (same.transform("count") - 1)
     # inf and 0 / 0: the only year of its week.
     return xr.DataArray(
-        mean_of_others.replace([np.inf, -np.inf], np.nan).values, observed.coords, observed.dims
+        mean_of_other_years.replace([np.inf, -np.inf], np.nan).values, observed.coords, observed.dims
     )
 
 

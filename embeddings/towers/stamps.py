@@ -236,12 +236,14 @@ def ordered(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     InputError
         Where more than half of the rows share their stamp with a row of other values.
     """
+    # Stable: of rows with one stamp the first of the file stays the first.
     frame = frame.sort_index(kind="stable")
     twice = frame.index.duplicated()
     if not twice.any():
         return frame
     same = frame.assign(_stamp=frame.index).duplicated() & twice
     count, other = int(twice.sum()), int((twice & ~same).sum())
+    # So many are no repeated rows: the column is no stamp.
     if other > len(frame) / 2:
         raise InputError(
             f"Got {name} whose {len(frame)} rows share {len(frame) - count} stamps, need one stamp per"

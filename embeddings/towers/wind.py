@@ -105,6 +105,7 @@ def _turbulence_of_netcdf(path: Path) -> pd.DataFrame:
         raise InputError(
             f"Got {path.name}, need half-hourly or hourly wind; give the tower's half-hourly file."
         )
+    # A length in the file stands for what it is computed of, as in ``turbulence``.
     lost = [ours for ours in NEEDED if ours in lost and not ("length" in frame and ours in OF_LENGTH)]
     if lost:
         names = ", ".join(netcdf_wind.NAMES[ours][0] for ours in lost)

@@ -98,6 +98,7 @@ def read_joined(name: str, tables: list[TowerTable], columns: list[str]) -> pd.D
             DataWarning,
             stacklevel=5,
         )
+        # The caller's list as well: it says which files were read.
         del tables[1:]
         return frames[0]
     tables[:] = [tables[at] for at in order]

@@ -256,6 +256,7 @@ def _architecture(config: TrainingConfig, sensors: tuple[str, ...]) -> Config:
     source = checkpoints.load(config.start, "cpu").config if config.start else Config()
     for name in ("season_heads", "hidden"):
         requested, least = getattr(config, name), getattr(source, name)
+        # Weights fit into a wider network, not into a narrower one.
         if config.start and 0 < requested < least:
             raise InputError(
                 f"Got --{name.replace('_', '-')} {requested} with a start of {least}, need {least} or more; leave"

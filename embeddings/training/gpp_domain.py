@@ -22,7 +22,7 @@ from fluxlens.models.encoder import encode_isolated
 from fluxlens.models.errors import InputError
 from fluxlens.models.gpp.daily_head import RIDGE, DailyHead, mahalanobis_distance
 
-TAUGHT_SHARE = 0.1
+TRAINING_SHARE = 0.1
 """Share in the domain of rows and simulated land, which no map looks like; measured land has the rest, its sets alike.
 With 0.4 dry sand, burnt land and reflectance in wrong units pass more often, and measured farmland is flagged as
 often."""
@@ -63,13 +63,13 @@ def measured_land(folder: str | Path, model: Embedder, seed: int = 0) -> np.ndar
         Where the folder holds neither, or no clear day.
     """
     from fluxlens.embeddings.readers import open_scene
-    from fluxlens.embeddings.readers.series_sets import find_tables, holds_tables
+    from fluxlens.embeddings.readers.series_sets import find_tables, is_table_folder
     from fluxlens.embeddings.training.series import from_table
 
     # One generator for all tables and scenes of the folder: the same folder gives the same sample.
     rng = np.random.default_rng(seed)
     root, by_place = Path(folder), []
-    if holds_tables(root):
+    if is_table_folder(root):
         for name, table in find_tables(root).items():
             by_place += _of_series(from_table(name, table), model, rng)
     elif root.is_dir():
@@ -110,7 +110,11 @@ def shows_clear_land(z: np.ndarray, model: Embedder) -> np.ndarray:
 
 
 def set_map_domain(
-    head: DailyHead, model: Embedder, taught: list[np.ndarray], measured: dict[str, np.ndarray], seed: int = 0
+    head: DailyHead,
+    model: Embedder,
+    training: list[np.ndarray],
+    measured: dict[str, np.ndarray],
+    seed: int = 0,
 ) -> Steps[dict[str, float]]:
     """Set centre, covariance and limit of maps; nothing else of the head changes.
 
@@ -120,7 +124,7 @@ def set_map_domain(
         Fitted, with a correction; changed in place.
     model
         The embedder.
-    taught
+    training
         (row, feature) embeddings of each kind of rows that taught: simulated land, spectra, daily series.
     measured
         (row, feature) of ``measured_land``, by name of the set.
@@ -152,10 +156,10 @@ def set_map_domain(
     def scaled(z: np.ndarray) -> np.ndarray:
         return (np.asarray(z, np.float64) - centre) / size
 
-    own = [scaled(z[shows_clear_land(z, model)]) for z in taught]
+    own = [scaled(z[shows_clear_land(z, model)]) for z in training]
 
     def domain(other_sets: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        shares = [TAUGHT_SHARE / len(own)] * len(own) + [(1 - TAUGHT_SHARE) / len(other_sets)] * len(
+        shares = [TRAINING_SHARE / len(own)] * len(own) + [(1 - TRAINING_SHARE) / len(other_sets)] * len(
             other_sets
         )
         return _moments([*own, *other_sets], shares)

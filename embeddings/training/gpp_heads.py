@@ -148,14 +148,14 @@ def daily(
         gpp_towers.set_band(net, predicted)
         if land:
             kind = days.frame["kind"].values
-            taught = [simulated.z.numpy(), *(days.z[kind == one] for one in np.unique(kind))]
-            flagged = yield from gpp_domain.set_map_domain(net, embedder, taught, measured_land, seed)
+            training = [simulated.z.numpy(), *(days.z[kind == one] for one in np.unique(kind))]
+            flagged = yield from gpp_domain.set_map_domain(net, embedder, training, measured_land, seed)
             # Share of each set that is flagged when it was left out.
             card["map_domain"] = {name: round(share, 4) for name, share in flagged.items()}
     else:
         net = _net(embedder.features, seed)
         fit(net, simulated, seed=seed)
-        net.widen.fill_(float(np.quantile(ratio, COVERAGE)) / NORMAL_90)
+        net.interval_scale.fill_(float(np.quantile(ratio, COVERAGE)) / NORMAL_90)
     config = {name: getattr(net.config, name) for name in ("features", "hidden", "correction")}
     config |= {"model_digest": embedder.digest}
     place = out or checkpoints.WEIGHTS / cubes.WEIGHTS

@@ -296,6 +296,7 @@ def joined(measured, simulated):
         return measured if simulated is None else simulated
     share = SHARES["simulated"]
     measured = replace(measured, share=(1 - share) * measured.share)
+    # Numbers of sites must not meet: each has an effect of its own in the fit.
     simulated = replace(
         simulated, share=share * simulated.share, site=simulated.site + int(measured.site.max()) + 1
     )
@@ -526,10 +527,10 @@ def set_band(net, predicted: pd.DataFrame) -> None:
     is_fine = predicted["is_fine"].astype(bool)
     fine, coarse = predicted[is_fine], predicted[~is_fine]
     factor, level = band_factors(fine if len(fine) else predicted, bool(len(fine)))
-    net.widen.fill_(factor)
-    net.widen_level.fill_(level)
+    net.interval_scale.fill_(factor)
+    net.interval_scale_slope.fill_(level)
     # Without the correction the spread is another one; without such rows the factor stays that of the others.
-    net.widen_of_coarse.fill_(band_factors(coarse, by_level=False)[0] if len(coarse) else factor)
+    net.coarse_interval_scale.fill_(band_factors(coarse, by_level=False)[0] if len(coarse) else factor)
 
 
 def scores(predicted: pd.DataFrame) -> dict[str, dict[str, float]]:

@@ -268,10 +268,10 @@ def measured_sources(
         If the folder holds neither.
     """
     from fluxlens.embeddings.readers import open_scene
-    from fluxlens.embeddings.readers.series_sets import find_tables, holds_tables
+    from fluxlens.embeddings.readers.series_sets import find_tables, is_table_folder
 
     root = Path(folder)
-    if holds_tables(root):
+    if is_table_folder(root):
         tables = find_tables(root)
         return (
             [from_table(name, table) for name, table in tables.items() if name not in leave],

@@ -21,7 +21,7 @@ KERNELS = ("gaussian",)
 PROCESS_SHARE = 0.6
 """Share of the process in the root of GPP where rows are near; the network has the rest. Any share from 0.5 to 0.8 does
 as well at towers left out."""
-FAMILIAR_QUANTILE = 0.9
+REFERENCE_QUANTILE = 0.9
 """Share of the measured rows, each predicted without its site, within whose variance the process counts in full."""
 FADE = 2.0
 """Times that variance at which its share has gone."""
@@ -82,7 +82,7 @@ class Teacher:
         self.head = head
         self.processes = [SiteGaussianProcess(groups, name).fit(x, y, site, steps) for name in KERNELS]
         held_out = torch.stack([process.leave_group_out()[1] for process in self.processes]).mean(0)
-        self.familiar = torch.quantile(held_out, FAMILIAR_QUANTILE)
+        self.reference_variance = torch.quantile(held_out, REFERENCE_QUANTILE)
 
     @torch.no_grad()
     def predict(
@@ -105,7 +105,7 @@ class Teacher:
         predictions = [process.predict(x) for process in self.processes]
         level = torch.stack([moments[0] for moments in predictions]).mean(0)
         variance = torch.stack([moments[1] for moments in predictions]).mean(0)
-        fade = ((FADE - variance / self.familiar) / (FADE - 1)).clamp(0, 1)
+        fade = ((FADE - variance / self.reference_variance) / (FADE - 1)).clamp(0, 1)
         share = PROCESS_SHARE * fade
         own = mean.double().clamp_min(0).sqrt()
         root = (share * level + (1 - share) * own).clamp_min(0)

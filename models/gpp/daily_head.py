@@ -177,13 +177,15 @@ class DailyHead(nn.Module):
         factors: Float[Tensor, "*n 2"],
         has_weather: Float[Tensor, "*#n"],
     ) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
-        """Mean and spread with the correction, and with a spread that suits ``widen`` where it is off."""
+        """Mean and spread with the correction, and with a spread that suits ``interval_scale`` where it is off."""
         # A factor and no addend: no light stays no GPP.
         mean = mean * factors[..., 0]
         # Errors grow with GPP: the spread is widened by the level of the mean as well.
-        corrected = spread * factors[..., 1] * (1 + self.widen_level * mean)
-        # Without weather the correction is off, and ``widen``, by which the caller multiplies, is not for such spreads.
-        return mean, torch.where(has_weather > 0, corrected, spread * (self.widen_of_coarse / self.widen))
+        corrected = spread * factors[..., 1] * (1 + self.interval_scale_slope * mean)
+        # Without weather the correction is off, and ``interval_scale``, by which the caller multiplies, is not for such
+        # spreads.
+        uncorrected = spread * (self.coarse_interval_scale / self.interval_scale)
+        return mean, torch.where(has_weather > 0, corrected, uncorrected)
 
     def _first_layers(self, z: Float[Tensor, "*n f"], drivers: Float[Tensor, "*#n w"]) -> tuple[Tensor, ...]:
         """Activated first layers of absorbed light, physiology and spread, each (*n, hidden)."""
@@ -374,6 +376,23 @@ class DailyHead(nn.Module):
         """
         centre, precision, _ = self._map_domain
         return mahalanobis_distance((z - self.centre) / self.size - centre, precision)
+
+    # Buffers under the field's terms: their own names are keys of the shipped weights.
+
+    @property
+    def interval_scale(self) -> Tensor:
+        """Factor on the spread that gives the 90 % band its coverage: the buffer ``widen``, a unitless scalar."""
+        return self.widen
+
+    @property
+    def interval_scale_slope(self) -> Tensor:
+        """Growth of the spread with the level of the mean, per gC m-2 d-1: the buffer ``widen_level``, a scalar."""
+        return self.widen_level
+
+    @property
+    def coarse_interval_scale(self) -> Tensor:
+        """``interval_scale`` of rows without the correction: the buffer ``widen_of_coarse``, a unitless scalar."""
+        return self.widen_of_coarse
 
     @property
     def map_limit(self) -> float:

@@ -111,6 +111,7 @@ class SiteGaussianProcess:
         SiteGaussianProcess
             This one.
         """
+        # 1e-9: a feature that is the same in all rows has no spread to divide by.
         self.centre, self.spread, self.middle = x.mean(0), x.std(0) + 1e-9, y.mean()
         # All rows in one matrix: some hundreds, so that a step takes milliseconds.
         hyper = self._initial_hyper()

@@ -62,7 +62,7 @@ def test_two_gigabytes_in_a_small_gzip_take_less_than_half_a_gigabyte(tmp_path, 
 def test_a_packed_table_that_is_held_whole_has_a_bound(monkeypatch):
     with pytest.raises(InputError, match="200 times its packed size"):
         text_table.read_text_table(gzip.compress(b"id,date\n" * 2**23 + b"x"), "table.csv.gz")
-    monkeypatch.setattr(unpacking, "MAX_HELD_BYTES", 2**20)
+    monkeypatch.setattr(unpacking, "MAX_IN_MEMORY_BYTES", 2**20)
     rows = "id,date,B04\n" + "".join(f"p{n},2019-05-12,{n}\n" for n in range(80_000))
     with pytest.raises(InputError, match="unpacks to more than 1 MiB"):
         text_table.read_text_table(gzip.compress(rows.encode()), "table.csv.gz")

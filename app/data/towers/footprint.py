@@ -93,7 +93,7 @@ def tower_footprint(
         outlines = find_contours(window, weights.values)
     share = float(weights.sum())
     label = weights.attrs["long_name"] + (f", {share:.0%} of it in the scene" if share < 0.995 else "")
-    return _thin(weights.values, corner, label, outlines)
+    return _subsample(weights.values, corner, label, outlines)
 
 
 def _select_air(tower: TowerObservations, height_m: float | None, lat: float) -> flux_footprint.Air:
@@ -200,7 +200,7 @@ def _window_around(grid: Grid, pixel: tuple[int, int]) -> tuple[Grid, tuple[int,
     return grid.window(rows, cols), (rows.start, cols.start)
 
 
-def _thin(weights: np.ndarray, corner: tuple[int, int], label: str, outlines: tuple) -> Footprint:
+def _subsample(weights: np.ndarray, corner: tuple[int, int], label: str, outlines: tuple) -> Footprint:
     """At most ``areas.MAX_PIXELS`` pixels that stand for all of a footprint (y, x).
 
     Systematic sampling of the cumulative weight: a pixel is drawn as often as its weight covers one of

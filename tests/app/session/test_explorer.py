@@ -154,11 +154,11 @@ def test_a_second_map_that_holds_its_day_says_so(explorer):
     explorer.map_view.split.value = True
     second = explorer.map_view.second
     day = explorer.state.day
-    second.hold.value = True
+    second.fix_day.value = True
     assert "day held" in second._caption.object
     explorer.state.day = day + dt.timedelta(days=1)
     assert format_date(day) in second._caption.object
-    second.hold.value = False
+    second.fix_day.value = False
     assert "day held" not in second._caption.object
     explorer.state.day = day
     explorer.map_view.split.value = False

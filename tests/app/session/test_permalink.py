@@ -127,7 +127,7 @@ def test_a_link_keeps_extents_split_tower_and_theme(data):
         map_extent=(left + 50.0, right - 50.0, bottom + 40.0, top - 40.0),
         chart_extent=(1588291200000.0, 1593561600000.0),
         second_layer="sigma",
-        held_day=dt.date(2020, 4, 3),
+        fixed_day=dt.date(2020, 4, 3),
         show_tower=False,
         dark=True,
         places=[Place(0, 3, 4)],
@@ -135,7 +135,7 @@ def test_a_link_keeps_extents_split_tower_and_theme(data):
     yours = State()
     permalink.restore(permalink.parse_query(permalink.to_query(mine, data)), yours, data)
     assert yours.message == ""
-    for name in ("map_extent", "chart_extent", "second_layer", "held_day", "show_tower", "dark"):
+    for name in ("map_extent", "chart_extent", "second_layer", "fixed_day", "show_tower", "dark"):
         assert getattr(yours, name) == getattr(mine, name), name
 
 

@@ -98,7 +98,7 @@ def test_a_row_of_a_table_gets_what_a_cube_of_its_embeddings_gets(raw, weather):
         steps = torch.from_numpy(z / 0.01)[:, None].float()
         mean, spread, _ = predict(slice(0, len(rows)), steps, torch.from_numpy(pixel))
     np.testing.assert_allclose(found["gpp"], mean[:, 0], rtol=1e-3, atol=1e-4)
-    half = 1.6449 * float(net.widen) * spread[:, 0].numpy()
+    half = 1.6449 * float(net.interval_scale) * spread[:, 0].numpy()
     np.testing.assert_allclose(found["gpp_hi"] - found["gpp"], half, rtol=1e-3)
 
 

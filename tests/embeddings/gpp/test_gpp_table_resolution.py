@@ -86,7 +86,7 @@ def test_rows_that_say_500_m_go_without_the_correction(columns):
     mean, spread, *_ = gpp.cubes.predict_pixel_days(net, z, sw, drivers, np.zeros(len(table), bool))
     np.testing.assert_allclose(coarse["gpp"], mean)
     # The band is that of rows of 500 m, with a factor of their own.
-    half = NORMAL_90 * float(net.widen_of_coarse) * spread
+    half = NORMAL_90 * float(net.coarse_interval_scale) * spread
     np.testing.assert_allclose(coarse["gpp_hi"] - coarse["gpp"], half)
 
 
@@ -187,7 +187,7 @@ def test_daily_series_get_from_predict_what_evaluation_scores(tmp_path, suffix):
     assert (out["resolution_m"] == 500).all()
     assert len(frame) == len(out)
     np.testing.assert_allclose(out["gpp"], found["predicted"], rtol=1e-6)
-    half = NORMAL_90 * float(gpp.load().net.widen_of_coarse) * found["spread"]
+    half = NORMAL_90 * float(gpp.load().net.coarse_interval_scale) * found["spread"]
     np.testing.assert_allclose(out["gpp_hi"] - out["gpp"], half, rtol=1e-6)
     # With the correction it would be another number.
     assert np.abs(found["corrected"] - found["predicted"]).max() > 0.1

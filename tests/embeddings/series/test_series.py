@@ -550,7 +550,7 @@ def test_a_file_is_written_in_parts_and_holds_what_memory_does(
     tmp_path, monkeypatch, model, embedded, suffix
 ):
     monkeypatch.setattr(batches, "CHUNK_PIXEL_DAYS", 150)
-    monkeypatch.setattr(writers, "PART_ROWS", 100)
+    monkeypatch.setattr(writers, "ROW_GROUP_ROWS", 100)
     path = tmp_path / f"daily{suffix}"
     steps = write_embedded_series(path, optical(), radar(), model=model)
     fractions = []

@@ -92,7 +92,7 @@ def test_many_places_are_predicted_in_groups_with_the_same_result(model, monkeyp
     s2["lat"] = s2["id"].map({one: 40 + 3 * number for number, one in enumerate(ids)})
     whole = embed_series(s2, radar(ids), weather(), model=model)
     monkeypatch.setattr(series_gpp, "ROWS_TOGETHER", 150)
-    monkeypatch.setattr(series_gpp, "PLACES_KEPT", 2)
+    monkeypatch.setattr(series_gpp, "CACHED_PLACES", 2)
     monkeypatch.setattr(series_gpp, "CHUNK", 64)
     parts = embed_series(s2, radar(ids), weather(), model=model)
     np.testing.assert_allclose(parts[GPP], whole[GPP], atol=1e-4)
