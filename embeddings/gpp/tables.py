@@ -66,6 +66,8 @@ def read_rows(path: str | Path, need: tuple[str, ...]) -> pd.DataFrame:
     """
     if Path(path).suffix.lower() in text_table.PARQUET:
         return text_table.read_table(path, "table")
+    if Path(path).is_file() and text_table.is_packed(path):
+        return text_table.read_table(path, "table").replace("", np.nan)
     try:
         # pandas first, for plain files of any size; codes of sites such as 007 stay text.
         raw = pd.read_csv(path, dtype={"SITE_ID": str, "site": str})
