@@ -9,7 +9,15 @@ import pandas as pd
 from fluxlens.embeddings import text_cells, text_table
 from fluxlens.embeddings.gpp.table_features import BANDS, MERRA2_COLUMNS
 from fluxlens.embeddings.gpp.table_resolution import looks_coarse, row_resolution_m
-from fluxlens.embeddings.place_columns import CRS_NAMES, ZONE_NAMES, read_places, to_degrees
+from fluxlens.embeddings.place_columns import (
+    CRS_NAMES,
+    ZONE_NAMES,
+    check_place_columns,
+    columns_of_places,
+    find_place_columns,
+    read_places,
+    to_degrees,
+)
 from fluxlens.embeddings.readers.reflectance_units import DARKEST
 from fluxlens.models.errors import InputError
 
@@ -218,7 +226,11 @@ def read_latitude(raw: pd.DataFrame) -> np.ndarray | None:
     InputError
         Where it is beyond 90 degrees.
     """
-    spelled = text_cells.find_column(raw, ("lat", "latitude"))
+    check_place_columns(raw, "the table")
+    spelled = text_cells.find_column(raw, ("lat", "latitude", "latitud", "latitudine", "breitengrad"))
+    # Not y or Breite, which stand for other things as well.
+    if spelled is None and (pair := find_place_columns(raw)) and pair[1] in columns_of_places(raw):
+        spelled = pair[1]
     if spelled is not None:
         lat = to_degrees(raw[spelled], "lat", "the table")
         if (np.abs(lat) > 90).any():

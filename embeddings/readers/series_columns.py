@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import text_cells
-from fluxlens.embeddings.place_columns import find_geometry_column, read_places
+from fluxlens.embeddings.place_columns import columns_of_places, find_geometry_column, read_places
 from fluxlens.embeddings.readers.band_names import MASKS
 from fluxlens.embeddings.readers.cloud_masks import clear_of
 from fluxlens.embeddings.text_cells import find_column, plain_name
@@ -211,6 +211,13 @@ def to_places(table: pd.DataFrame, ids: np.ndarray, what: str) -> pd.DataFrame:
         Where the numbers are no degrees, or look swapped.
     """
     place = read_places(table, what)
+    if place is None and (named := columns_of_places(table)):
+        warnings.warn(
+            f"{', '.join(named)} of {what} look like places and are not understood: its series have none; write columns"
+            " lon and lat.",
+            DataWarning,
+            stacklevel=3,
+        )
     lon, lat = (np.full(len(table), np.nan),) * 2 if place is None else place
     out = pd.DataFrame({"lon": lon, "lat": lat}, index=ids)
     _refuse_many_places(out, what)

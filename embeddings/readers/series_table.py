@@ -20,6 +20,7 @@ from fluxlens.embeddings.readers.optical import SAME_IMAGE
 from fluxlens.embeddings.readers.series_bands import to_backscatter, to_reflectance
 from fluxlens.embeddings.readers.series_columns import (
     ID_NAMES,
+    date_columns,
     is_clear,
     to_epoch_days,
     to_ids,
@@ -27,6 +28,7 @@ from fluxlens.embeddings.readers.series_columns import (
     to_utc_times,
 )
 from fluxlens.embeddings.readers.series_shapes import to_one_row_per_date
+from fluxlens.embeddings.readers.weather_shapes import to_one_column_per_variable
 from fluxlens.embeddings.text_cells import find_column
 from fluxlens.models.errors import DataWarning, InputError
 from fluxlens.models.sensors import SENSORS, SensorSpec
@@ -217,6 +219,10 @@ def read_weather(
         return {None: weather}
     is_text = not isinstance(weather, pd.DataFrame) and Path(weather).suffix.lower() not in text_table.PARQUET
     table, what = _loaded(weather, "weather table")
+    keys = [find_column(table, ID_NAMES), *date_columns(table)]
+    table = to_one_column_per_variable(
+        table, [key for key in keys if key is not None], what, weather_table.find_columns
+    )
     if find_column(table, ID_NAMES) is None:
         # The reader of scenes' weather: units, preambles and hourly rows. It reads a text file by itself.
         if is_text:
