@@ -24,7 +24,8 @@ LON_NAMES = (
 )  # fmt: skip
 LAT_NAMES = (
     "lat", "latitude", "latitud", "latitudine", "breitengrad", "breedtegraad", "y", "decimallatitude", "pointy",
-    "ycoord", "ycoordinate", "ykoord", "ykoordinate", "coordy", "geogrbreite", "geographischebreite", "geografischebreite", "breite",
+    "ycoord", "ycoordinate", "ykoord", "ykoordinate", "coordy", "geogrbreite",
+    "geographischebreite", "geografischebreite", "breite",
 )  # fmt: skip
 """Columns of places by ``plain_name``, the preferred one first; they hold metres where the table says a CRS."""
 SIZE_NAMES = ("breite", "l\u00e4nge", "laenge")

@@ -162,13 +162,12 @@ def _raw_table(path: Path, left_out: dict[str, list[str]]) -> pd.DataFrame:
                 unpacked = sum(info.file_size for info in archive.infolist())
             check_unpacked(path.name, unpacked, len(content), MAX_BYTES)
         try:
-            return _bif(
-                _sheet_of_places(pd.read_excel(io.BytesIO(content), dtype="str", sheet_name=None), path.name)
-            )
+            sheets = pd.read_excel(io.BytesIO(content), dtype="str", sheet_name=None)
         except (zipfile.BadZipFile, ValueError) as error:
             raise InputError(
                 f"Got {path.name}, a damaged Excel file, need a whole one; save it again."
             ) from error
+        return _bif(_sheet_of_places(sheets, path.name))
     # Errors are replaced: one odd letter in a site's name must not cost the list.
     text = content.decode(encoding_of(content), errors="replace").lstrip("\ufeff")
     if path.suffix.lower() in (".geojson", ".json"):
