@@ -41,6 +41,12 @@ DATE_NAMES = (
     "systemindex",
 )
 
+ORBIT_NAMES = (
+    "orbitpropertiespass", "orbit", "pass", "orbitpass", "orbitdirection", "orbitstate", "satorbitstate", "direction",
+    "flightdirection",
+)  # fmt: skip
+"""Columns of the direction of flight, by ``plain_name`` without colons."""
+
 ONE_PLACE_DEG = 0.05
 """Rows of one id are of one plot: five kilometres apart they are of several."""
 
@@ -186,6 +192,27 @@ def date_columns(table: pd.DataFrame) -> list[str]:
         if month is not None and day is not None:
             return [year, month, day]
     return [] if column is None else [column]
+
+
+def to_orbits(table: pd.DataFrame) -> np.ndarray:
+    """The direction of flight of each row of Sentinel-1, by which passes of one day are told apart.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows as they stand in the file.
+
+    Returns
+    -------
+    numpy.ndarray
+        (row,) str: ``ascending``, ``descending``, or empty where nothing tells.
+    """
+    column = find_column(table, ORBIT_NAMES)
+    if column is None:
+        return np.full(len(table), "")
+    text = table[column].astype(str).str.strip().str.lower()
+    kinds = [text.str.match(rf"{letter}$|{word}") for letter, word in (("a", "asc"), ("d", "desc"))]
+    return np.select([kind.to_numpy(bool) for kind in kinds], ["ascending", "descending"], "")
 
 
 def to_places(table: pd.DataFrame, ids: np.ndarray, what: str) -> pd.DataFrame:
