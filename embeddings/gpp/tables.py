@@ -143,7 +143,7 @@ def clean(raw: pd.DataFrame, need_gpp: bool = False, resolution_m: float | None 
     out = pd.DataFrame({"site": raw["site"].astype(str).values, "date": date.dt.normalize().values})
     for name in (*BANDS, *MERRA2_COLUMNS, *(["GPP"] if need_gpp else [])):
         if name in raw:
-            out[name] = _numbers(raw[name])
+            out[name] = text_cells.to_numbers(raw[name], "the table")
     # A table in other units gives plausible, wrong GPP: refuse rather than guess.
     _check_units(out)
     out["lat"] = _latitude(raw)
@@ -191,14 +191,6 @@ def check_reflectance(bands: pd.DataFrame) -> None:
             f"Got bands of {high:.2g} at most, need reflectance 0-1; if they were divided by 10000 twice, multiply by"
             " 10000."
         )
-
-
-def _numbers(column: pd.Series) -> np.ndarray:
-    values = pd.to_numeric(column, errors="coerce")
-    if (values.isna() & column.notna()).any():
-        bad = column[values.isna() & column.notna()].iloc[0]
-        raise InputError(f"Got {bad!r} in the column {column.name}, need a number or nothing; correct it.")
-    return values.where(np.isfinite(values) & (values > -9000)).values.astype(float)  # -9999 is missing
 
 
 def _check_units(table: pd.DataFrame) -> None:
