@@ -2,8 +2,9 @@
 
 Members of a zip are told apart by the codes in their names, in any order: those that describe variables
 (``BIFVARINFO``), sites (``BIF``) or reanalysis (``ERA5``) are no data; products with partitioned fluxes
-(``FULLSET``, ``FLUXMET``, ``SUBSET``) come before AmeriFlux ``BASE``, which has none. The file is long so that one place decides which file of a
-zip, and which of a folder, serves.
+(``FULLSET``, ``FLUXMET``, ``SUBSET``) come before AmeriFlux ``BASE``, which has none.
+
+The file is long so that one place decides which file of a zip, and which of a folder, serves.
 """
 
 from __future__ import annotations

@@ -100,6 +100,15 @@ def test_half_hours_with_whole_hours_alone_are_refused(tmp_path):
         towers.read(tmp_path / "XX-Abc_own.csv")
 
 
+def test_half_hours_without_a_whole_day_are_refused_with_the_count_of_days(tmp_path):
+    table = stamped("doy hrmin")
+    table[table["HRMIN"].between(800, 2000)].to_csv(tmp_path / "XX-Abc_own.csv", index=False)
+    with pytest.raises(
+        InputError, match="of 4 days, none of which has GPP in all of its parts, need whole days"
+    ):
+        towers.read(tmp_path / "XX-Abc_own.csv")
+
+
 def test_columns_that_name_no_day_make_no_stamp():
     assert find_stamp_columns(["YEAR", "MONTH", "GPP"]) == {}
     assert find_stamp_columns(["DOY", "HOUR", "GPP"]) == {}
