@@ -17,9 +17,19 @@ from fluxlens.embeddings.geometry import wrap_longitudes
 from fluxlens.embeddings.text_cells import MISSING_TEXT, find_column, plain_name
 from fluxlens.models.errors import DataWarning, InputError
 
-LON_NAMES = ("lon", "longitude", "long", "lng", "x", "decimallongitude", "pointx", "xcoord", "xcoordinate")
-LAT_NAMES = ("lat", "latitude", "y", "decimallatitude", "pointy", "ycoord", "ycoordinate")
+LON_NAMES = (
+    "lon", "longitude", "long", "lng", "longitud", "longitudine", "l\u00e4ngengrad", "laengengrad", "lengtegraad", "x",
+    "decimallongitude", "pointx", "xcoord", "xcoordinate", "xkoord", "xkoordinate", "coordx",
+    "geogrl\u00e4nge", "geogrlaenge", "geographischel\u00e4nge", "geografischel\u00e4nge", "l\u00e4nge", "laenge",
+)  # fmt: skip
+LAT_NAMES = (
+    "lat", "latitude", "latitud", "latitudine", "breitengrad", "breedtegraad", "y", "decimallatitude", "pointy",
+    "ycoord", "ycoordinate", "ykoord", "ykoordinate", "coordy", "geogrbreite",
+    "geographischebreite", "geografischebreite", "breite",
+)  # fmt: skip
 """Columns of places by ``plain_name``, the preferred one first; they hold metres where the table says a CRS."""
+SIZE_NAMES = ("breite", "l\u00e4nge", "laenge")
+"""Of these, German words that also mean the width and length of a plot."""
 EAST_NAMES = ("easting", "utmx", "xutm", "utmeasting", "utme", "eastingm", "rechtswert", "e")
 NORTH_NAMES = ("northing", "utmy", "yutm", "utmnorthing", "utmn", "northingm", "hochwert", "n")
 GEOMETRY_NAMES = ("geo", "geometry", "geom", "wkt", "thegeom")
@@ -27,7 +37,17 @@ GEOMETRY_NAMES = ("geo", "geometry", "geom", "wkt", "thegeom")
 CRS_NAMES = ("epsg", "epsgcode", "srid", "crs", "srs", "coordinatesystem", "projection")
 ZONE_NAMES = ("utmzone", "zone", "utm", "zoneutm")
 HEMISPHERE_NAMES = ("hemisphere", "hemi", "utmhemisphere")
-WORDS = {"lon": {"lon", "long", "lng", "longitude"}, "lat": {"lat", "latitude"}}
+WORDS = {
+    "lon": {"lon", "long", "lng", "longitude", "longitud", "longitudine"},
+    "lat": {"lat", "latitude", "latitud", "latitudine"},
+}
+_AXIS = "|".join(
+    sorted({re.escape(word) for words in WORDS.values() for word in words}, key=len, reverse=True)
+)
+_MINUTES = re.compile(rf"(?i)({_AXIS})[\s_.(\[-]*(mins?|minutes?|minuten|minutos|minuti|')[)\]]?")
+_SECONDS = re.compile(
+    rf"(?i)({_AXIS})[\s_.(\[-]*(secs?|seconds?|sekunden|segundos|secondes?|secondi|\")[)\]]?"
+)
 MISSING_PLACES = (-999.0, -9999.0, -99999.0)
 """Codes for a missing place."""
 OUTSIDE_DEG = 5.0
@@ -146,14 +166,75 @@ def find_place_columns(table: pd.DataFrame) -> tuple[str, str] | None:
     # Columns such as `gps_lat` or `longitude_wgs84`: by a word, where only one has it.
     for at, axis in enumerate(("lon", "lat")):
         if pair[at] is None:
-            named = [c for c in table.columns if WORDS[axis] & set(re.split(r"[^a-z]+", str(c).lower()))]
+            named = [
+                c
+                for c in table.columns
+                if WORDS[axis] & set(re.split(r"[^a-z\u00e4\u00f6\u00fc]+", str(c).lower()))
+            ]
             pair[at] = named[0] if len(named) == 1 else None
+    # Beside any other word, Breite is the width of a plot.
+    sizes = [name is not None and plain_name(name) in SIZE_NAMES for name in pair]
+    pair = [None if size and not all(sizes) else name for name, size in zip(pair, sizes, strict=True)]
     if None in pair:
         pair = [find_column(table, EAST_NAMES), find_column(table, NORTH_NAMES)]
     if None in pair:
         coded = sorted(column for column in table.columns if _CODE_IN_NAME.match(str(column)))
         pair = coded if len(coded) == 2 else pair
     return None if None in pair or pair[0] == pair[1] else (pair[0], pair[1])
+
+
+def columns_of_places(table: pd.DataFrame) -> list[str]:
+    """Columns whose names have a word for longitude or latitude; x, y, e and n alone are of images as well.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows as they stand in the file.
+
+    Returns
+    -------
+    list of str
+        As they stand in the table.
+    """
+    # Not "long", as in long_name.
+    words = "lon|lng|longitude?|longitudine|lat|latitude?|latitudine|l\u00e4ngengrad|laengengrad|breitengrad"
+    word = re.compile(rf"(?i)(?<![^\W\d_])({words})(?![^\W\d_])")
+    return [
+        str(name) for name in table.columns if word.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)))
+    ]
+
+
+def check_place_columns(table: pd.DataFrame, what: str) -> None:
+    """Refuse degrees, minutes and seconds in columns of their own: the degrees alone would lie up to 100 km off.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows as they stand in the file.
+    what : str
+        The table in words, for messages.
+
+    Raises
+    ------
+    InputError
+        Where there are such columns.
+    """
+    names = [str(name).strip() for name in table.columns]
+    plain = {plain_name(name) for name in names}
+    # One letter each: beside d, m is no metre.
+    letters = [
+        name for name in names if plain_name(name)[-1:] in ("m", "s") and plain_name(name)[:-1] + "d" in plain
+    ]
+    letters = [name for name in letters if re.fullmatch(_AXIS, plain_name(name)[:-1])]
+    parts = letters + [name for name in names if _MINUTES.fullmatch(name) or _SECONDS.fullmatch(name)]
+    # The least and the largest latitude of a box are no minutes.
+    has_largest = any(re.fullmatch(rf"(?i)({_AXIS})[\s_.-]*max(imum)?", name) for name in names)
+    has_seconds = any(_SECONDS.fullmatch(name) for name in parts)
+    if parts and (letters or has_seconds or not has_largest):
+        raise InputError(
+            f"Got {what} with {', '.join(parts[:4])}, minutes or seconds of degrees in columns of their own, need one"
+            " column each for lon and lat; write degrees + minutes / 60 + seconds / 3600."
+        )
 
 
 def _split_pair(table: pd.DataFrame) -> pd.DataFrame:
@@ -198,6 +279,7 @@ def read_places(
     DataWarning
         Longitudes from 0 to 360, which are wrapped, and rows whose geometry is none, with their count.
     """
+    check_place_columns(table, what)
     table = table if find_place_columns(table) else _split_pair(table)
     pair, shape = find_place_columns(table), find_geometry_column(table)
     if pair is None and shape is None:
@@ -233,6 +315,13 @@ def read_places(
             stacklevel=3,
         )
     _check_degrees(lon, lat, pair, what)
+    if plain_name(pair[0]) in SIZE_NAMES or plain_name(pair[1]) in SIZE_NAMES:
+        warnings.warn(
+            f"{pair[0]} and {pair[1]} of {what} are taken for longitude and latitude in degrees; if they are the size"
+            " of the plots, rename them.",
+            DataWarning,
+            stacklevel=3,
+        )
     return lon, lat
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings import spreadsheet_days
+from fluxlens.embeddings import month_words, spreadsheet_days
 from fluxlens.models.errors import DataWarning, InputError
 
 MISSING_TEXT = ("", "na", "n/a", "nan", "null", "none", "-", "--", "#n/a", "#value!")
@@ -166,6 +166,7 @@ def without_blanks_in_dates(text: pd.Series) -> pd.Series:
 
 def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
     """Timestamps of distinct texts; NaT where a text is none."""
+    of = f"the column {name} of {what}"
     if text.str.fullmatch(spreadsheet_days.PATTERN).all() and len(text):
         warnings.warn(
             f"dates such as {text.iloc[0][:8]} in the column {name} of {what} are days as a spreadsheet counts them:"
@@ -181,6 +182,9 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
         )
     if (unclear := text.str.fullmatch(_NO_DAY)).any():
         cell = text[unclear].iloc[0]
+        if re.fullmatch(r"19[0-6]\d{3}", cell):
+            # No month of images: 190512 is 12 May 2019.
+            month_words.refuse_short_years(text, of, r"\d{6}")
         kind = "weeks" if "W" in cell.upper() else "months" if re.search(r"\D|^\d{6}$", cell) else "years"
         kind = "years with decimals" if text.str.fullmatch(r"(19|20)\d\d\.\d{3,}").any() else kind
         raise InputError(
@@ -216,7 +220,12 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
         for style in MONTH_WORDS:
             dates = pd.to_datetime(text, format=style, errors="coerce")
             if dates.notna().all():
+                if style.endswith("%y") and len(text):
+                    month_words.warn_short_years(f"{text.iloc[0]}: read as {dates.iloc[0]:%Y-%m-%d}", of)
                 return dates
+    if (written := month_words.to_iso_dates(text, of)) is not None:
+        return pd.to_datetime(written, format="ISO8601", errors="coerce")
+    month_words.refuse_short_years(text, of)
     if text.str.fullmatch(r"\d{8}").all():
         return pd.to_datetime(text, format="%Y%m%d", errors="coerce")
     split = text.str.extract(r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(?:\D.*)?$")

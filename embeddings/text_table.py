@@ -15,6 +15,7 @@ import csv
 import io
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ import numpy as np
 import pandas as pd
 from fluxlens.embeddings.text_cells import MISSING_NUMBERS, to_numbers
 from fluxlens.embeddings.text_encoding import HEAD_BYTES, decode_text
-from fluxlens.embeddings.unpacking import unpack_gzip
+from fluxlens.embeddings.unpacking import tables_of_zip, unpack_gzip, unpack_zip
 from fluxlens.models.errors import DataWarning, InputError
 
 MAX_BYTES = 4 * 2**30
@@ -45,7 +46,10 @@ _HEADER_BLOCK = re.compile(r"^-?\s*BEGIN HEADER.*?^-?\s*END HEADER[^\n]*\n", re.
 _COMMA_NUMBER = re.compile(r"[-+]?[\d.]*,\d+([eE][-+]?\d+)?")
 _POINT_NUMBER = re.compile(r"[-+]?\d*\.\d+([eE][-+]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"^\s*[+-]?\d+,\d+\s*$")
-_WORKBOOKS = (".xlsx", ".xls", ".ods")
+WORKBOOKS = (".xlsx", ".xls", ".ods")
+TABLES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", *PARQUET)
+"""Endings of tables in small letters."""
+_ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ def read_table(path: str | Path, what: str = "table", long_is_error: bool = True
     Parameters
     ----------
     path : str or Path
-        File ending in ``.parquet``, or text as ``read_text_table`` reads it.
+        File ending in ``.parquet``, text as ``read_text_table`` reads it, or a zip with one of them.
     what : str
         What the file is, for messages.
     long_is_error : bool
@@ -173,14 +177,51 @@ def read_table(path: str | Path, what: str = "table", long_is_error: bool = True
                 f"Got the {what} {path} of over {MAX_BYTES:,} bytes, need a smaller one; split it."
             )
         return _read_parquet(path, what)
-    if path.suffix.lower() in _WORKBOOKS:
+    if path.suffix.lower() in WORKBOOKS:
         raise InputError(f"Got the {what} {path}, a workbook, need CSV or Parquet; save the sheet as CSV.")
-    table = read_text_table(path, f"the {what} {path}")
+    source: Path | bytes = path
+    if is_packed(path, _ZIP):
+        member, source = unpack_zip(path, f"the {what} {path}", TABLES)
+        if member.lower().endswith(PARQUET):
+            return _read_parquet(Path(member), what, source)
+    table = read_text_table(source, f"the {what} {path}")
     table.check_rows(f"the {what} {path.name}", long_is_error)
     return _with_points(table)
 
 
-def _read_parquet(path: Path, what: str) -> pd.DataFrame:
+def is_packed(path: str | Path, magics: bytes | tuple[bytes, ...] = (_ZIP, _GZIP)) -> bool:
+    """Whether a file is a zip or gzip by its first bytes.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of a file.
+    magics : bytes or tuple of bytes
+        First bytes that are looked for.
+    """
+    with open(path, "rb") as stream:
+        return stream.read(4).startswith(magics)
+
+
+def is_zipped_table(path: str | Path) -> bool:
+    """Whether a file is a zip of tables and of no images.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of a file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            others = (".tif", ".tiff", ".nc", ".jp2", "zarr.json", ".zgroup", ".zarray", ".zattrs")
+            is_scene = any(name.lower().endswith(others) for name in archive.namelist())
+            return not is_scene and bool(tables_of_zip(archive, TABLES))
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def _read_parquet(path: Path, what: str, content: bytes | None = None) -> pd.DataFrame:
+    """A Parquet or Feather file, or the content of one in a zip."""
     import pyarrow as pa
     import pyarrow.feather as feather
     import pyarrow.parquet as pq
@@ -188,7 +229,8 @@ def _read_parquet(path: Path, what: str) -> pd.DataFrame:
     is_feather = path.suffix.lower() in (".feather", ".arrow")
     try:
         # The whole file: Parquet's footer lies at its end, and a truncated one fails here.
-        frame = (feather.read_table(path) if is_feather else pq.read_table(path)).to_pandas()
+        source = path if content is None else io.BytesIO(content)
+        frame = (feather.read_table(source) if is_feather else pq.read_table(source)).to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0][:80]
         raise InputError(
@@ -229,7 +271,7 @@ def read_text_table(source: str | Path | bytes, what: str | None = None) -> Tabl
     Parameters
     ----------
     source : str, Path or bytes
-        Path of a file, or its bytes; gzip is unpacked.
+        Path of a file, or its bytes; gzip, and a zip of one text, are unpacked.
     what : str, optional
         The table in words, for messages; default is the file's name.
 
@@ -246,7 +288,9 @@ def read_text_table(source: str | Path | bytes, what: str | None = None) -> Tabl
     what = what or (Path(source).name if isinstance(source, str | Path) else "the table")
     try:
         raw = source if isinstance(source, bytes) else _bounded_bytes(Path(source).expanduser())
-        if raw[:2] == b"\x1f\x8b":
+        if raw.startswith(_ZIP) and not is_workbook(raw):
+            raw = unpack_zip(raw, what, TABLES)[1]
+        if raw.startswith(_GZIP):
             # By its first bytes and not by its name: downloads often lose the suffix.
             raw = unpack_gzip(raw, what)
     except OSError as error:
@@ -257,6 +301,21 @@ def read_text_table(source: str | Path | bytes, what: str | None = None) -> Tabl
         raise InputError(f"Got {what} of over {MAX_BYTES:,} bytes of text, need a smaller one; split it.")
     text, encoding = decode_text(raw, what)
     return split_text(text, what, encoding)
+
+
+def is_workbook(content: bytes) -> bool:
+    """Whether the bytes of a zip are a workbook of a spreadsheet.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole file.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return bool({"[Content_Types].xml", "content.xml"} & set(archive.namelist()))
+    except zipfile.BadZipFile:
+        return False
 
 
 def column_names(path: str | Path) -> list[str]:
@@ -276,6 +335,8 @@ def column_names(path: str | Path) -> list[str]:
     InputError
         Where it is no such table.
     """
+    if is_packed(path):
+        return [str(name) for name in read_text_table(path, Path(path).name).frame.columns]
     with open(path, "rb") as stream:
         head = stream.read(HEAD_BYTES)
     # A row or a letter that is cut in the middle is left out.

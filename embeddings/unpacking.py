@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zipfile
 import zlib
+from pathlib import Path
 from typing import BinaryIO
 
 from fluxlens.models.errors import InputError
@@ -39,6 +41,9 @@ MAX_BYTES_AT_ONCE = 64 * 2**20
 
 SPARE_LINES = 1000
 """Comments and headers, beside the rows."""
+
+NOTES = re.compile(r"(?i)(read_?me|licen[cs]e|metadata|citation)\b")
+"""Texts beside the tables of a download."""
 
 PIECE_BYTES = 2**20
 """Unpacked at a time: small reads of a gzip stream are slow."""
@@ -94,6 +99,69 @@ def unpack_gzip(content: bytes, name: str) -> bytes:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"Got {name}, a damaged gzip file, need a whole one; fetch it again.") from error
     return b"".join(pieces)
+
+
+def unpack_zip(source: bytes | Path, name: str, endings: tuple[str, ...]) -> tuple[str, bytes]:
+    """The only table of a zip, within ``MAX_HELD_BYTES`` and ``MAX_RATIO``.
+
+    Parameters
+    ----------
+    source : bytes or Path
+        The zip.
+    name : str
+        Of the file, for messages.
+    endings : tuple of str
+        Of tables, in small letters; other members, such as notes, are passed over.
+
+    Returns
+    -------
+    tuple of str, bytes
+        Name of the member without folders, and its content.
+
+    Raises
+    ------
+    InputError
+        Where there is no table in it or several, past a bound, or where it is damaged or has a password.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
+            members = tables_of_zip(archive, endings)
+            names = [member.rsplit("/", 1)[-1] for member in members]
+            if len(members) != 1:
+                listed = f" ({', '.join(names[:3])}{', ...' if names[3:] else ''})" if names else ""
+                raise InputError(
+                    f"Got {name}, a zip with {len(names) or 'no'} tables in it{listed}, need one; unpack it and give"
+                    f" {'one of them' if names else 'a table'}."
+                )
+            info = archive.getinfo(members[0])
+            check_unpacked(name, info.file_size, info.compress_size, MAX_HELD_BYTES)
+            # zipfile reads no more than declared.
+            return names[0], archive.read(info)
+    # RuntimeError is what zipfile raises for an encrypted member.
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+        raise InputError(
+            f"Got {name}, a damaged zip or one with a password, need a whole one; unpack it."
+        ) from error
+
+
+def tables_of_zip(archive: zipfile.ZipFile, endings: tuple[str, ...]) -> list[str]:
+    """Members of a zip that are tables by their endings; without hidden ones and what macOS adds.
+
+    Parameters
+    ----------
+    archive : zipfile.ZipFile
+        Opened.
+    endings : tuple of str
+        In small letters.
+    """
+    return [
+        name
+        for name in archive.namelist()
+        if name.lower().endswith(endings)
+        and not name.rsplit("/", 1)[-1].startswith(".")
+        and not name.startswith("__MACOSX/")
+        and not NOTES.match(name.rsplit("/", 1)[-1])
+    ]
 
 
 class BoundedStream(io.RawIOBase):

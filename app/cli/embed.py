@@ -68,7 +68,8 @@ def embed(
 ) -> None:
     """A scene to a store of daily embeddings, a table to rows.
 
-    SCENE is a catalog entry or a path; a .csv or .parquet file is a series table, one row per id and date.
+    SCENE is a catalog entry or a path; a .csv, .tsv or .parquet file, or a zip of one, is a series
+    table, one row per id and date.
     \f
 
     Parameters

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fluxlens.embeddings.driver import EmbeddingsSource
     from fluxlens.embeddings.store import Store
 
-TABLE_SUFFIXES = {".csv", ".parquet"}
+TABLE_SUFFIXES = {".csv", ".tsv", ".txt", ".parquet", ".pq", ".feather", ".xlsx", ".xls", ".ods"}
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,14 @@ def is_series_table(path: str) -> bool:
     path : str
         As typed.
     """
-    return Path(path).suffix.lower() in TABLE_SUFFIXES and Path(path).is_file()
+    file = Path(path)
+    if not file.is_file():
+        return False
+    if file.suffix.lower() == ".zip":
+        from fluxlens.embeddings.text_table import is_zipped_table
+
+        return is_zipped_table(file)
+    return Path(file.name.lower().removesuffix(".gz")).suffix in TABLE_SUFFIXES
 
 
 def disc_weights(radius_m: float | None) -> Callable[[Any, Any], xr.DataArray] | None:

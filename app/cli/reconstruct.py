@@ -33,7 +33,8 @@ def reconstruct(
 ) -> None:
     """Hidden dates of a scene or table, as the model sees them.
 
-    SCENE is a catalog entry or a path; a .csv or .parquet file is a series table, one row per id and date.
+    SCENE is a catalog entry or a path; a .csv, .tsv or .parquet file, or a zip of one, is a series
+    table, one row per id and date.
     \f
 
     Parameters

@@ -42,11 +42,12 @@ def is_daily_file(path: str | Path) -> bool:
     Returns
     -------
     bool
-        True of ``.parquet``, and of a ``.csv`` with the names of the shortwave bands, which no table of spectra has.
+        True of ``.parquet``, and of a text, also packed, with the names of the shortwave bands, which no table of
+        spectra has.
     """
     path = Path(path)
-    if path.suffix != ".csv":
-        return path.suffix == ".parquet"
+    if path.suffix == ".parquet":
+        return True
     try:
         return {"swir1640", "swir2130"} <= set(text_table.column_names(path))
     except (OSError, InputError):  # told by the reader of tables of spectra
@@ -80,7 +81,7 @@ def read(path: str | Path, need_gpp: bool = False, resolution_m: float | None = 
         Where it is no such table.
     """
     path = Path(path)
-    if path.suffix not in (".parquet", ".csv") or not path.exists():
+    if path.suffix not in (".parquet", ".csv", ".zip", ".gz") or not path.is_file():
         raise InputError(f"Got {path.name}, need an existing .csv or .parquet of tower-days; check the path.")
     need = ("site", "date", *(["gpp"] if need_gpp else []), *DAILY_COLUMNS, *DAILY_WEATHER)
     table = tables.rename_site_and_date(tables.read_rows(path, need))

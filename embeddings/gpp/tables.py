@@ -9,7 +9,15 @@ import pandas as pd
 from fluxlens.embeddings import text_cells, text_table
 from fluxlens.embeddings.gpp.table_features import BANDS, MERRA2_COLUMNS
 from fluxlens.embeddings.gpp.table_resolution import looks_coarse, row_resolution_m
-from fluxlens.embeddings.place_columns import CRS_NAMES, ZONE_NAMES, read_places, to_degrees
+from fluxlens.embeddings.place_columns import (
+    CRS_NAMES,
+    ZONE_NAMES,
+    check_place_columns,
+    columns_of_places,
+    find_place_columns,
+    read_places,
+    to_degrees,
+)
 from fluxlens.embeddings.readers.reflectance_units import DARKEST
 from fluxlens.models.errors import InputError
 
@@ -66,6 +74,8 @@ def read_rows(path: str | Path, need: tuple[str, ...]) -> pd.DataFrame:
     """
     if Path(path).suffix.lower() in text_table.PARQUET:
         return text_table.read_table(path, "table")
+    if Path(path).is_file() and text_table.is_packed(path):
+        return text_table.read_table(path, "table").replace("", np.nan)
     try:
         # pandas first, for plain files of any size; codes of sites such as 007 stay text.
         raw = pd.read_csv(path, dtype={"SITE_ID": str, "site": str})
@@ -133,7 +143,7 @@ def clean(raw: pd.DataFrame, need_gpp: bool = False, resolution_m: float | None 
     out = pd.DataFrame({"site": raw["site"].astype(str).values, "date": date.dt.normalize().values})
     for name in (*BANDS, *MERRA2_COLUMNS, *(["GPP"] if need_gpp else [])):
         if name in raw:
-            out[name] = _numbers(raw[name])
+            out[name] = text_cells.to_numbers(raw[name], "the table")
     # A table in other units gives plausible, wrong GPP: refuse rather than guess.
     _check_units(out)
     out["lat"] = _latitude(raw)
@@ -184,14 +194,6 @@ def check_reflectance(bands: pd.DataFrame) -> None:
         )
 
 
-def _numbers(column: pd.Series) -> np.ndarray:
-    values = pd.to_numeric(column, errors="coerce")
-    if (values.isna() & column.notna()).any():
-        bad = column[values.isna() & column.notna()].iloc[0]
-        raise InputError(f"Got {bad!r} in the column {column.name}, need a number or nothing; correct it.")
-    return values.where(np.isfinite(values) & (values > -9000)).values.astype(float)  # -9999 is missing
-
-
 def _check_units(table: pd.DataFrame) -> None:
     check_reflectance(table[list(BANDS)])
     for name in ("T2MIN", "T2MAX", "T2MEAN", "TSMDEWMEAN"):
@@ -218,7 +220,11 @@ def read_latitude(raw: pd.DataFrame) -> np.ndarray | None:
     InputError
         Where it is beyond 90 degrees.
     """
-    spelled = text_cells.find_column(raw, ("lat", "latitude"))
+    check_place_columns(raw, "the table")
+    spelled = text_cells.find_column(raw, ("lat", "latitude", "latitud", "latitudine", "breitengrad"))
+    # Not y or Breite, which stand for other things as well.
+    if spelled is None and (pair := find_place_columns(raw)) and pair[1] in columns_of_places(raw):
+        spelled = pair[1]
     if spelled is not None:
         lat = to_degrees(raw[spelled], "lat", "the table")
         if (np.abs(lat) > 90).any():

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import text_cells
-from fluxlens.embeddings.place_columns import find_geometry_column, read_places
+from fluxlens.embeddings.place_columns import columns_of_places, find_geometry_column, read_places
 from fluxlens.embeddings.readers.band_names import MASKS
 from fluxlens.embeddings.readers.cloud_masks import clear_of
 from fluxlens.embeddings.text_cells import find_column, plain_name
@@ -40,6 +40,12 @@ DATE_NAMES = (
     "acquired",
     "systemindex",
 )
+
+ORBIT_NAMES = (
+    "orbitpropertiespass", "orbit", "pass", "orbitpass", "orbitdirection", "orbitstate", "satorbitstate", "direction",
+    "flightdirection",
+)  # fmt: skip
+"""Columns of the direction of flight, by ``plain_name`` without colons."""
 
 ONE_PLACE_DEG = 0.05
 """Rows of one id are of one plot: five kilometres apart they are of several."""
@@ -190,6 +196,27 @@ def date_columns(table: pd.DataFrame) -> list[str]:
     return [] if column is None else [column]
 
 
+def to_orbits(table: pd.DataFrame) -> np.ndarray:
+    """The direction of flight of each row of Sentinel-1, by which passes of one day are told apart.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows as they stand in the file.
+
+    Returns
+    -------
+    numpy.ndarray
+        (row,) str: ``ascending``, ``descending``, or empty where nothing tells.
+    """
+    column = find_column(table, ORBIT_NAMES)
+    if column is None:
+        return np.full(len(table), "")
+    text = table[column].astype(str).str.strip().str.lower()
+    kinds = [text.str.match(rf"{letter}$|{word}") for letter, word in (("a", "asc"), ("d", "desc"))]
+    return np.select([kind.to_numpy(bool) for kind in kinds], ["ascending", "descending"], "")
+
+
 def to_places(table: pd.DataFrame, ids: np.ndarray, what: str) -> pd.DataFrame:
     """Where each row lies.
 
@@ -213,6 +240,13 @@ def to_places(table: pd.DataFrame, ids: np.ndarray, what: str) -> pd.DataFrame:
         Where the numbers are no degrees, or look swapped.
     """
     place = read_places(table, what)
+    if place is None and (named := columns_of_places(table)):
+        warnings.warn(
+            f"{', '.join(named)} of {what} look like places and are not understood: its series have none; write columns"
+            " lon and lat.",
+            DataWarning,
+            stacklevel=3,
+        )
     lon, lat = (np.full(len(table), np.nan),) * 2 if place is None else place
     out = pd.DataFrame({"lon": lon, "lat": lat}, index=ids)
     _refuse_many_places(out, what)

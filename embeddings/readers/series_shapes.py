@@ -1,4 +1,4 @@
-"""Series tables of other shapes as one row per series and date: one row per band, or one column per band and date.
+"""Series tables of other shapes as one row per series and date: one row per band, one column per band and date or pass.
 
 R's ``sits``, Earth Engine's ``toBands`` and zonal statistics write the one or the other.
 """
@@ -11,7 +11,7 @@ import warnings
 import pandas as pd
 from fluxlens.embeddings.place_columns import find_geometry_column, find_place_columns
 from fluxlens.embeddings.readers.band_names import find_bands
-from fluxlens.embeddings.readers.series_columns import ID_NAMES, date_columns
+from fluxlens.embeddings.readers.series_columns import ID_NAMES, ORBIT_NAMES, date_columns
 from fluxlens.embeddings.text_cells import find_column, plain_name
 from fluxlens.models.errors import DataWarning
 
@@ -24,6 +24,8 @@ VALUE_NAMES = ("value", "values", "val", "reflectance", "backscatter", "mean", "
 _DATED = re.compile(
     r"(?<!\d)((?:19|20)\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?:T(\d{6}))?(?!\d)"
 )
+_DIRECTION = re.compile(r"(?i)(asc|desc)(ending)?")
+_POLARISATION = re.compile(r"(?i)v[vh]")
 _REDUCER = re.compile(r"(?i)[_ ]?(mean|median|first|p50)$")
 
 
@@ -52,6 +54,48 @@ def to_one_row_per_date(table: pd.DataFrame, what: str) -> pd.DataFrame:
     if not date_columns(table):
         return _from_columns_per_date(table)
     return _from_rows_per_band(table, what)
+
+
+def to_one_row_per_pass(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of Sentinel-1 without columns of one direction of flight, such as ``VV_asc`` and ``VV_desc``.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows as they stand in the file.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same table where it has no such columns; else a row for each direction that has a value, named in a column
+        ``orbit``.
+    """
+    named: dict[str, dict[str, str]] = {}
+    for column in map(str, table.columns):
+        words = [word for word in re.split(r"[\s_.-]+", column) if word]
+        direction = next((word for word in words if _DIRECTION.fullmatch(word)), None)
+        rest = "_".join(word for word in words if word != direction)
+        if direction is not None and _POLARISATION.search(rest):
+            key = "ascending" if direction.lower().startswith("asc") else "descending"
+            named.setdefault(key, {})[column] = rest
+    if not named:
+        return table
+    shared = table.drop(columns=[column for columns in named.values() for column in columns])
+    # A column that names one direction cannot be right for both.
+    stated = [column for column in shared.columns if plain_name(column) in ORBIT_NAMES]
+    rows = []
+    for direction, columns in named.items():
+        cells = table[list(columns)].rename(columns=columns)
+        filled = (cells.notna() & (cells != "")).any(axis=1)
+        rows.append(
+            shared.drop(columns=[*cells, *stated], errors="ignore")
+            .join(cells)
+            .assign(orbit=direction)[filled]
+        )
+    # Columns without a direction beside them are of passes of their own.
+    plain = [column for column in shared.columns if _POLARISATION.fullmatch(plain_name(column))]
+    rows += [shared] if plain else []
+    return pd.concat(rows, ignore_index=True)
 
 
 def _bands(names) -> dict[str, str]:

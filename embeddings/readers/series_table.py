@@ -20,13 +20,16 @@ from fluxlens.embeddings.readers.optical import SAME_IMAGE
 from fluxlens.embeddings.readers.series_bands import to_backscatter, to_reflectance
 from fluxlens.embeddings.readers.series_columns import (
     ID_NAMES,
+    date_columns,
     is_clear,
     to_epoch_days,
     to_ids,
+    to_orbits,
     to_places,
     to_utc_times,
 )
-from fluxlens.embeddings.readers.series_shapes import to_one_row_per_date
+from fluxlens.embeddings.readers.series_shapes import to_one_row_per_date, to_one_row_per_pass
+from fluxlens.embeddings.readers.weather_shapes import to_one_column_per_variable
 from fluxlens.embeddings.text_cells import find_column
 from fluxlens.models.errors import DataWarning, InputError
 from fluxlens.models.sensors import SENSORS, SensorSpec
@@ -110,6 +113,7 @@ def read_series(
     if s2 is None and s1 is None:
         raise InputError("Got no table, need one of Sentinel-2 or Sentinel-1; give one.")
     sensor_rows: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+    orbits: np.ndarray | None = None
     places: list[pd.DataFrame] = []
     words: dict[str, str] = {}
     if s2 is not None:
@@ -122,9 +126,10 @@ def read_series(
         words["s2"] = what
     if s1 is not None:
         table, what = _loaded(s1, "Sentinel-1 table")
-        table = to_one_row_per_date(table, what)
+        table = to_one_row_per_pass(to_one_row_per_date(table, what))
         ids, times = to_ids(table, what), to_utc_times(table, what)
         values = to_backscatter(table, what)
+        orbits = to_orbits(table)[np.isfinite(_within_range(values, SENSORS["s1"])).any(axis=1)]
         sensor_rows["s1"] = _usable(ids, times, values, SENSORS["s1"], np.ones(len(ids), bool), what)
         places.append(to_places(table, ids, what))
         words["s1"] = what
@@ -137,7 +142,10 @@ def read_series(
     position = pd.Index(known)
     sensors = {}
     for name, (ids, times, values) in sensor_rows.items():
-        sensors[name] = _one_a_day(position.get_indexer(ids), times, values, words[name], SENSORS[name])
+        passes = orbits if name == "s1" and orbits is not None else np.full(len(ids), "")
+        sensors[name] = _one_a_day(
+            position.get_indexer(ids), times, values, passes, words[name], SENSORS[name]
+        )
     return SeriesTable(known.astype(str), sensors, place["lon"].to_numpy(float), place["lat"].to_numpy(float))
 
 
@@ -217,6 +225,10 @@ def read_weather(
         return {None: weather}
     is_text = not isinstance(weather, pd.DataFrame) and Path(weather).suffix.lower() not in text_table.PARQUET
     table, what = _loaded(weather, "weather table")
+    keys = [find_column(table, ID_NAMES), *date_columns(table)]
+    table = to_one_column_per_variable(
+        table, [key for key in keys if key is not None], what, weather_table.find_columns
+    )
     if find_column(table, ID_NAMES) is None:
         # The reader of scenes' weather: units, preambles and hourly rows. It reads a text file by itself.
         if is_text:
@@ -310,9 +322,9 @@ def _usable(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows that are clear and have a valid band; the others counted in a warning, unless called not clear."""
     low, high = spec.valid_range
-    # Out of the sensor's physical range a number is a fill value or an artefact.
-    outside = np.isfinite(values) & ((values < low) | (values > high))
-    values = np.where(outside, np.nan, values).astype(np.float32)
+    inside = _within_range(values, spec)
+    outside = np.isfinite(values) & ~np.isfinite(inside)
+    values = inside.astype(np.float32)
     known = np.isfinite(values).any(1)
     keep = known & clear
     notes = []
@@ -344,6 +356,13 @@ def _usable(
     return ids[keep], times[keep], values[keep]
 
 
+def _within_range(values: np.ndarray, spec: SensorSpec) -> np.ndarray:
+    """(row, band) with NaN out of the sensor's physical range: there a number is a fill value or an artefact."""
+    low, high = spec.valid_range
+    with np.errstate(invalid="ignore"):
+        return np.where((values < low) | (values > high), np.nan, values)
+
+
 def _warn_unmatched(s2: np.ndarray, s1: np.ndarray) -> None:
     """Warn of ids that only one of the tables has; raise where they share none."""
     s2, s1 = pd.unique(s2), pd.unique(s1)
@@ -362,15 +381,16 @@ def _warn_unmatched(s2: np.ndarray, s1: np.ndarray) -> None:
 
 
 def _one_a_day(
-    series: np.ndarray, times: np.ndarray, values: np.ndarray, what: str, spec: SensorSpec
+    series: np.ndarray, times: np.ndarray, values: np.ndarray, orbits: np.ndarray, what: str, spec: SensorSpec
 ) -> Observations:
     """Sorted; rows of one image, and of one series and day, become their mean, as in cubes; a warning counts them.
 
     Of radar the mean is that of the power: the mean of decibels is lower, by 0.3 dB where two passes differ by 3.
+    ``orbits`` (row,) str names the direction of flight, empty where unknown: passes of two on one day are counted.
     """
     # By series, then by time: all later steps take a series as a slice.
     order = np.lexsort((times, series))
-    series, times, values = series[order], times[order], values[order]
+    series, times, values, orbits = series[order], times[order], values[order], orbits[order]
     day = times.astype("datetime64[D]").astype(np.int64)
     other_series = np.ones(len(day), bool)
     other_series[1:] = series[1:] != series[:-1]
@@ -385,9 +405,14 @@ def _one_a_day(
         again = ~new
         identical = int((again[1:] & ((values[1:] == values[:-1]) | np.isnan(values[1:])).all(axis=1)).sum())
         how = "averaged as power" if spec.unit == "dB" else "averaged"
+        # Beside the row before, of the same day: another direction of flight, or hours later.
+        is_known = (orbits[1:] != "") & (orbits[:-1] != "")
+        is_other = (is_known & (orbits[1:] != orbits[:-1])) | (np.diff(times) > SAME_IMAGE)
+        other = int((again[1:] & is_other).sum()) if spec.unit == "dB" else 0
+        passes = f", {other} of another pass" if other else ""
         warnings.warn(
             f"{int(again.sum())} of {len(day)} rows of {what} are of a series and day that another row has"
-            f" ({identical} of them alike): {how}.",
+            f" ({identical} of them alike{passes}): {how}{', as in cubes' if other else ''}.",
             DataWarning,
             stacklevel=3,
         )

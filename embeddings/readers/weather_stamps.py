@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings import spreadsheet_days
+from fluxlens.embeddings import month_words, spreadsheet_days
 from fluxlens.embeddings.text_cells import MONTH_WORDS
 from fluxlens.models.errors import InputError
 
@@ -105,7 +105,7 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
         if len(columns) == 4:
             days = days + _from_hour_0(pd.to_timedelta(numbers[columns[3]], unit="h"))
         return days, False
-    text = frame[columns[0]].astype(str).str.strip()
+    text, of = frame[columns[0]].astype(str).str.strip(), f"the column {columns[0]} of {name}"
     # A spreadsheet shows 201906010030 as 2.01906E+11, and saves what it shows: the minutes are lost.
     if text.str.fullmatch(r"\d(\.\d+)?[eE]\+?\d+").any():
         raise InputError(
@@ -145,7 +145,13 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
     if bare.str.contains(r"[A-Za-z]{3}", regex=True).all():
         for form in MONTH_WORDS:
             if pd.to_datetime(bare, format=form, errors="coerce").notna().all():
-                return _parsed(bare, form, name), utc
+                stamps = _parsed(bare, form, name)
+                if form.endswith("%y") and len(bare):
+                    month_words.warn_short_years(f"{bare.iloc[0]}: read as {stamps[0]:%Y-%m-%d}", of)
+                return stamps, utc
+    if (written := month_words.to_iso_dates(bare, of)) is not None:
+        return _parsed(written, "ISO8601", name), utc
+    month_words.refuse_short_years(bare, of)
     return _parsed(bare, "ISO8601", name), utc
 
 

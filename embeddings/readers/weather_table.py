@@ -1,9 +1,9 @@
 """A user's table of weather as the node of a scene: daily, or hourly and half-hourly rows made daily.
 
-Read are plain tables, NASA POWER's point files, FLUXNET files (``SW_IN_F``, ``TA_F``, ``VPD_F``, ``P_F``) and exports
-of Open-Meteo and ERA5. Units come from the column name (``vpd_kPa``, ``precip (m)``), from the file's header, or are
-those of the contract; values without a unit must be plausible over the season. The file is long for the names of
-columns in use and for what is told of each step from text to days, which has no other reader.
+Read are plain tables, tables of one row per variable, NASA POWER's point files, FLUXNET files (``SW_IN_F``, ``TA_F``,
+``VPD_F``, ``P_F``) and exports of Open-Meteo and ERA5. Units come from the column name (``vpd_kPa``, ``precip (m)``),
+from the file's header, or are those of the contract; values without a unit must be plausible over the season. The file
+is long for the names of columns in use and for what is told of each step from text to days, which has no other reader.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import meteorology
 from fluxlens.embeddings.readers import weather_units
+from fluxlens.embeddings.readers.weather_shapes import to_one_column_per_variable
 from fluxlens.embeddings.readers.weather_stamps import TIMES, find_time_columns, parse_stamps
 from fluxlens.embeddings.readers.weather_units import DAY_S, Unit
 from fluxlens.embeddings.scenes import schema, validation
@@ -161,6 +162,10 @@ def read_frame(table: Table | pd.DataFrame, name: str) -> xr.Dataset:
     columns = find_columns(frame, table.preamble)
     # One column of dates, or several that make one together.
     stamp = find_time_columns(frame)
+    if stamp and not columns:
+        frame = to_one_column_per_variable(frame, stamp, name, find_columns)
+        frame.columns = [str(column).lower() for column in frame.columns]
+        columns = find_columns(frame, table.preamble)
     if not stamp or not (columns or _extremes(frame)):
         known = ", ".join(f"{one} in {schema.units('weather', one)}" for one in schema.WEATHER)
         raise InputError(

@@ -1,4 +1,7 @@
-"""Search of a STAC API: items of a request, grouped into passes, which become one date of a sensor each."""
+"""Search of a STAC API: items of a request, grouped into passes, which become one date of a sensor each.
+
+The file is long for the properties and names by which providers tell how an image was processed.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,12 @@ BASELINE_PROPERTIES = ("s2:processing_baseline", "processing:version", "sentinel
 """Planetary Computer and Earth Search v1; Copernicus Data Space; Earth Search v0."""
 PRODUCT_NAMES = ("s2:product_uri", "sentinel:product_id", "title")
 """Properties that may hold the product's name, beside the id of the item."""
+PROCESSED_PROPERTIES = ("s2:generation_time", "processing:datetime")
+"""When a product was made: Planetary Computer and Earth Search v1; Copernicus Data Space. Else its names tell."""
+DATASTRIP_PROPERTIES = ("s2:datastrip_id", "eopf:datastrip_id")
+"""Names such as ``S2A_OPER_MSI_L2A_DS_VGS1_20200601T140112_S20200601T104024_N02.14``: made, and sensed from."""
+SAME_FOOTPRINT = 0.95
+"""Share of the union of two footprints that both cover, above which they are of one part of an image."""
 SAME_IMAGE_S = 15 * 60
 """Seconds. Items of one tile and satellite closer than this are one image: processings differ by seconds, the next
 orbit over the same place comes after about 100 minutes."""
@@ -99,7 +108,7 @@ def find_passes(request: Request) -> tuple[list[Pass], list[str]]:
         As of ``passes``.
     left_out : list of str
         A sentence for each image that cannot be used: Sentinel-1 in another mode or without VV and VH, and of an image
-        of Sentinel-2 that was processed more than once all but the newest.
+        of Sentinel-2 that was processed more than once all but the newest, of one baseline the latest.
     """
     left_out: list[str] = []
     with _errors_in_one_sentence(request.url):
@@ -243,7 +252,7 @@ def bounding_boxes(request: Request) -> list[tuple[float, float, float, float]]:
 
 
 def _newest(items: list[Any], left_out: list[str]) -> list[Any]:
-    """Of images processed more than once the newest baseline; two halves of an image share theirs, both stay."""
+    """Of images processed more than once the newest baseline, of one baseline the latest; two halves both stay."""
     images: list[list[Any]] = []
     latest: dict[tuple[str, str], np.datetime64] = {}
     for item in sorted(items, key=_time):
@@ -258,13 +267,59 @@ def _newest(items: list[Any], left_out: list[str]) -> list[Any]:
         latest[source] = _time(item)
     unique = []
     for same in images:
-        newest = max(same, key=baseline)
-        for item in same:
-            if baseline(item) == baseline(newest):
-                unique.append(item)
-            else:
+        newest = max(same, key=lambda item: (baseline(item), _processed(item)))
+        kept: list[Any] = []
+        for item in sorted(same, key=_processed, reverse=True):
+            if baseline(item) < baseline(newest):
                 left_out.append(f"{item.id}: {newest.id} is a newer processing of it")
+                continue
+            later = next((one for one in kept if _is_same_part(item, one)), None)
+            if later is None:
+                kept.append(item)
+            else:
+                left_out.append(f"{item.id}: {later.id} is a later processing of it, with the same baseline")
+        # In the order of the answer, on which the order of equal pixels depends.
+        unique += [item for item in same if any(item is one for one in kept)]
     return unique
+
+
+def _processed(item: Any) -> str:
+    """When an image was processed, as digits that compare as text; empty where nothing tells."""
+    for name in PROCESSED_PROPERTIES:
+        digits = re.sub(r"\D", "", str(item.properties.get(name) or ""))[:14]
+        if len(digits) == 14:
+            return digits
+    # The last of the times in a product's name.
+    names = (re.search(r"_(\d{8}T\d{6})(?:\.SAFE)?$", name) for name in _product_names(item))
+    stamps = [re.search(r"_DS_\w{4}_(\d{8}T\d{6})_S", _datastrip(item)), *names]
+    return next((match[1].replace("T", "") for match in stamps if match), "")
+
+
+def _datastrip(item: Any) -> str:
+    """Name of the strip of data that an image is cut from; empty where not told."""
+    return next(
+        (str(item.properties[name]) for name in DATASTRIP_PROPERTIES if item.properties.get(name)), ""
+    )
+
+
+def _is_same_part(item: Any, other: Any) -> bool:
+    """Whether two items of one image and baseline are processings of one part of it, and not its two halves.
+
+    Where a strip of data ends within a tile, two products hold a half each, and their names differ as those of two
+    processings do: the strip's first second tells, else the footprints of products that were made on different days.
+    """
+    if not (_processed(item) and _processed(other)) or _processed(item) == _processed(other):
+        return False
+    sensed = [re.search(r"_S(\d{8}T\d{6})_", _datastrip(one)) for one in (item, other)]
+    if all(sensed):
+        return sensed[0][1] == sensed[1][1]
+    if _processed(item)[:8] == _processed(other)[:8] or not (item.geometry and other.geometry):
+        return False
+    from shapely.geometry import shape
+
+    ours, theirs = shape(item.geometry), shape(other.geometry)
+    union = ours.union(theirs).area
+    return union > 0 and ours.intersection(theirs).area / union > SAME_FOOTPRINT
 
 
 def _product_names(item: Any) -> list[str]:

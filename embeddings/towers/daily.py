@@ -94,7 +94,13 @@ def _with_shares(name: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _warn_incomplete(name: str, days: pd.DataFrame, counts: pd.DataFrame) -> None:
-    """One warning with the count of days whose GPP has too many holes."""
+    """One warning with the count of days whose GPP has too many holes; InputError where no day is left."""
+    fluxes = [column for column in ("gpp_nt", "gpp_dt") if column in days]
+    if fluxes and counts[fluxes].any(axis=None) and days[fluxes].isna().all(axis=None):
+        raise InputError(
+            f"Got {name} of {int(counts[fluxes].any(axis=1).sum())} days, none of which has GPP in all of its parts,"
+            " need whole days; give a longer file."
+        )
     for flux in [column for column in ("gpp_nt", "gpp_dt") if column in days][:1]:
         some = counts[flux] > 0
         lost = some & days[flux].isna()

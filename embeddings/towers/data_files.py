@@ -3,6 +3,8 @@
 Members of a zip are told apart by the codes in their names, in any order: those that describe variables
 (``BIFVARINFO``), sites (``BIF``) or reanalysis (``ERA5``) are no data; products with partitioned fluxes
 (``FULLSET``, ``FLUXMET``, ``SUBSET``) come before AmeriFlux ``BASE``, which has none.
+
+The file is long so that one place decides which file of a zip, and which of a folder, serves.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fluxlens.embeddings.text_encoding import HEAD_BYTES
+from fluxlens.embeddings.towers import parquet_table
 from fluxlens.embeddings.towers.sensor_columns import team_gpp_columns
 from fluxlens.embeddings.unpacking import PIECE_BYTES, BoundedStream, check_unpacked
 from fluxlens.models.errors import DataWarning, InputError
@@ -33,7 +36,10 @@ YEARS = re.compile(r"(?:^|(?<=[_-]))(\d{4}[-_]\d{4}(?=[_.])|(?:19|20)\d{2}(?=[_.
 BASE = re.compile(r"_BASE[_-]")
 ICOS_FLUXES = re.compile(r"^ICOSETC_.*_FLUXES_(INTERIM_)?(L2|NRT)")
 TEXT_SUFFIXES = (".csv", ".csv.gz")
-DATA_SUFFIXES = (*TEXT_SUFFIXES, ".zip", ".nc")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+UNNAMED_SUFFIXES = (".txt", ".tsv")
+"""Of texts that are a tower's by their columns alone: REddyProc's, and notes beside data."""
+DATA_SUFFIXES = (*TEXT_SUFFIXES, *PARQUET_SUFFIXES, *UNNAMED_SUFFIXES, ".zip", ".nc")
 DAILY_FIRST = ("DD", "HH", "HR", "WW", "MM")
 HOURLY_ONLY = ("HH", "HR")
 
@@ -133,7 +139,8 @@ def as_paths(path: str | Path | list[str | Path]) -> Path | list[Path]:
         return path
     if not any(SITE.search(one.name) for one in path.rglob("*")):
         # Nothing but years: 2017.csv, 2018.csv of one tower.
-        tables = sorted(one for one in path.iterdir() if one.name.lower().endswith(TEXT_SUFFIXES))
+        suffixes = (*TEXT_SUFFIXES, *PARQUET_SUFFIXES)
+        tables = sorted(one for one in path.iterdir() if one.name.lower().endswith(suffixes))
         if tables and len({product(one.name) for one in tables}) == 1:
             return tables
     by_site = files(path)
@@ -244,22 +251,24 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
     Parameters
     ----------
     folder : str or Path
-        Where the downloads lie: ``.csv``, ``.csv.gz``, ``.zip`` and ``.nc`` with the site's code in their name.
+        Where the downloads lie: ``.csv``, ``.csv.gz``, ``.parquet``, ``.zip`` and ``.nc`` with the site's code in their
+        name; ``.txt`` and ``.tsv`` with columns of GPP.
 
     Returns
     -------
     dict of str to Path or list of Path
         By site, in order: daily before finer before coarser steps, a zip by the best file in it; a list where files
-        hold the years of one product. AmeriFlux BASE comes last, and only where it has GPP of the site's team; one
-        warning names the sites that have nothing else.
+        hold the years of one product; of several products of one step that with the most years, of the same years the
+        last by its name, which ends in the version. AmeriFlux BASE comes last, and only where it has GPP of the site's
+        team; one warning names the sites that have nothing else.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise InputError(f"Got {folder}, which is no folder, need one with tower files; check the path.")
-    best: dict[str, tuple[tuple, str, dict[Path, str]]] = {}
+    # By site, rank and product: the names of the tables by their paths.
+    found: dict[str, dict[tuple, dict[str, dict[Path, str]]]] = {}
     left_out: dict[str, str] = {}
     tables_of_size: dict[tuple[str, int], list[DataFile]] = {}
-    years: dict[str, set[str]] = {}
     for path in sorted(folder.rglob("*")):
         site = SITE.search(path.name)
         if not (site and path.name.lower().endswith(DATA_SUFFIXES) and path.is_file()):
@@ -277,16 +286,20 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
         if same and _checksum(table) in map(_checksum, same):
             continue
         same.append(table)
-        years.setdefault(site[1], set()).update(YEARS.findall(name))
         # Of several files of one site the most useful one, whatever the order in the folder.
         code = RESOLUTION.search(name)
         step = DAILY_FIRST.index(code[1]) if code else len(DAILY_FIRST)
         rank = (bool(BASE.search(name)), step, "_SUBSET_" in name)
-        if site[1] not in best or rank < best[site[1]][0]:
-            best[site[1]] = rank, product(name), {path: name}
         # NetCDF is read file by file.
-        elif rank == best[site[1]][0] and product(name) == best[site[1]][1] and path.suffix.lower() != ".nc":
-            best[site[1]][2][path] = name
+        group = "" if path.suffix.lower() == ".nc" else product(name)
+        if not group and group in found.get(site[1], {}).get(rank, {}):
+            continue
+        found.setdefault(site[1], {}).setdefault(rank, {}).setdefault(group, {})[path] = name
+    best, others = {}, {}
+    for site, ranked in found.items():
+        groups = ranked[min(ranked)]
+        best[site] = groups.pop(max(groups, key=lambda group: (_count_years(groups[group]), group)))
+        others[site] = [name for group in groups.values() for name in group.values()]
     # Named only where no other file of the site serves.
     missed = {site: why for site, why in left_out.items() if site not in best}
     listed = ", ".join(f"{site} ({why})" for site, why in list(missed.items())[:5])
@@ -297,26 +310,42 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
         )
     if missed:
         warnings.warn(f"{len(missed)} sites of {folder.name} left out: {listed}", DataWarning, stacklevel=2)
-    # One file of a site is taken: where others hold other years, that is told.
-    split = {
-        site: other
-        for site, several in years.items()
-        if (
-            other := sorted(
-                several - {year for name in best[site][2].values() for year in YEARS.findall(name)}
+    # One product of a site is taken: where others hold other years, or are versions of it, that is told.
+    split, versions = {}, {}
+    for site, ranked in found.items():
+        taken = {year for name in best[site].values() for year in YEARS.findall(name)}
+        all_names = [
+            name for groups in ranked.values() for group in groups.values() for name in group.values()
+        ]
+        other = sorted({year for name in all_names for year in YEARS.findall(name)} - taken)
+        if other:
+            split[site] = f"{site} (not {', '.join(other)})"
+        elif others[site]:
+            versions[site] = f"{next(iter(best[site].values()))} (not {', '.join(sorted(others[site])[:3])})"
+    for cases, what in (
+        (split, "periods, of which one is taken"),
+        (versions, "versions, of which one is taken"),
+    ):
+        if cases:
+            listed = ", ".join(list(cases.values())[:5])
+            warnings.warn(
+                f"{len(cases)} sites of {folder.name} have files of several {what}: {listed}"
+                + ("; years of one product are joined" if cases is split else ""),
+                DataWarning,
+                stacklevel=2,
             )
-        )
-    }
-    if split:
-        listed = ", ".join(f"{site} (not {', '.join(other)})" for site, other in list(split.items())[:5])
-        warnings.warn(
-            f"{len(split)} sites of {folder.name} have files of several periods, of which one is taken: {listed};"
-            " years of one product are joined",
-            DataWarning,
-            stacklevel=2,
-        )
-    by_site = {site: list(names) for site, (*_, names) in sorted(best.items())}
+    by_site = {site: list(names) for site, names in sorted(best.items())}
     return {site: paths if paths[1:] else paths[0] for site, paths in by_site.items()}
+
+
+def _count_years(names: dict[Path, str]) -> int:
+    """Years that the names of one product's tables tell."""
+    years: set[int] = set()
+    for name in names.values():
+        for text in YEARS.findall(name):
+            span = [int(year) for year in re.split("[-_]", text)]
+            years.update(range(span[0], span[-1] + 1))
+    return len(years)
 
 
 def _describe_file(path: Path) -> tuple[DataFile, str] | None:
@@ -343,7 +372,10 @@ def _describe_file(path: Path) -> tuple[DataFile, str] | None:
     if why or path.suffix.lower() == ".nc":
         return table, why
     code = RESOLUTION.search(table.name)
-    is_read = code[1] in DAILY_FIRST if code else _has_gpp(table)
+    is_read = code[1] in DAILY_FIRST if code else True
+    # Without a step in the name, or as a text of any kind, the columns decide.
+    if not code or path.suffix.lower() in UNNAMED_SUFFIXES:
+        is_read = is_read and _has_gpp(table)
     return (table, "") if is_read else None
 
 
@@ -378,6 +410,11 @@ def _read_head(file: DataFile) -> bytes:
 
 def _has_gpp(file: DataFile) -> bool:
     """Whether the first line of a table, whose name does not tell its step, has a column of GPP."""
+    if file.path.suffix.lower() in PARQUET_SUFFIXES:
+        try:
+            return any("GPP" in column.upper() for column in parquet_table.read_header(file.name, file.path))
+        except InputError:
+            return False
     return b"GPP" in _read_head(file).split(b"\n", 1)[0].replace(b"\0", b"").upper()
 
 

@@ -1,10 +1,10 @@
 """Flux tower files of the FLUXNET family as daily series of GPP, its quality and the weather at the tower.
 
 Read are ``FLX_...``, ``AMF_...``, ``ICOSETC_...`` and FluxDataKit files (Pastorello et al. 2020, Scientific Data
-7:225), plain, gzipped or zipped, columns in any order, -9999 as missing, and the NetCDF of OzFlux and PLUMBER2. GPP
-is partitioned from net exchange in two ways: by night-time respiration (``gpp_nt``, Reichstein et al. 2005) and by the
-light response of day-time exchange (``gpp_dt``, Lasslop et al. 2010); their difference is a structural uncertainty.
-Small negative night-time values are kept. Days are days of local standard time, as in the files.
+7:225), plain, gzipped, zipped or as Parquet, columns in any order, -9999 as missing, and the NetCDF of OzFlux and
+PLUMBER2. GPP is partitioned from net exchange in two ways: by night-time respiration (``gpp_nt``, Reichstein et al.
+2005) and by the light response of day-time exchange (``gpp_dt``, Lasslop et al. 2010); their difference is a structural
+uncertainty. Small negative night-time values are kept. Days are days of local standard time, as in the files.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from fluxlens.embeddings.towers.gpp_columns import (
     source_units,
 )
 from fluxlens.embeddings.towers.sensor_columns import WEATHER_NAMES, sensor_columns, team_gpp_columns
+from fluxlens.embeddings.towers.stamp_columns import YEAR_NAMES
 from fluxlens.embeddings.towers.stamps import Step, parse_stamps
 from fluxlens.embeddings.towers.tower_table import TowerTable
 from fluxlens.embeddings.towers.years import read_joined, tables_of_years
@@ -53,8 +54,8 @@ def read(path: str | Path | list[str | Path], sites: pd.DataFrame | None = None)
     Parameters
     ----------
     path : str, Path or list of them
-        A ``.csv``, ``.csv.gz``, ``.zip`` or ``.nc``. Of a zip the daily file is taken, else the finest. Years of one
-        product in a zip, in a folder or in a list are joined; a folder has one tower.
+        A ``.csv``, ``.csv.gz``, ``.parquet``, ``.zip`` or ``.nc``. Of a zip the daily file is taken, else the finest.
+        Years of one product in a zip, in a folder or in a list are joined; a folder has one tower.
     sites : pd.DataFrame, optional
         Of ``towers.sites``: adds lon, lat (degrees) and igbp of the site to the attrs.
 
@@ -109,7 +110,7 @@ def _read_text(path: Path | list[Path]) -> xr.Dataset:
     # Content decides: a column that is there may hold nothing but -9999.
     choice, frame = choice.with_data(table.name, frame)
     units, stated_by, factor = source_units(table.name, table.units, choice, step)
-    if table.time == "DATE" and choice.threshold and stated_by.endswith("files of FLUXNET"):
+    if table.time in ("DATE", *YEAR_NAMES) and choice.threshold and stated_by.endswith("files of FLUXNET"):
         warnings.warn(
             f"GPP of {table.name} is taken for {units}; days of FluxDataKit are umol m-2 s-1 and those of FLUXNET"
             " gC m-2 d-1: write the units in a row below the header",
@@ -254,6 +255,7 @@ def _last_days(tables: list[TowerTable], starts: pd.DatetimeIndex, step: Step) -
         return (starts + pd.offsets.MonthEnd(0)).normalize()
     if {"TIMESTAMP_START", "TIMESTAMP_END"} <= set(tables[0].header):
         ends = pd.concat([table.read([], text=("TIMESTAMP_END",))["TIMESTAMP_END"] for table in tables])
+        ends = ends[~ends.index.duplicated()].sort_index()  # tables that overlap repeat weeks
         return parse_stamps(tables[0].name, ends).normalize()
     # FLUXNET's weeks start on 1 January; the 52nd has eight days, in leap years nine, which the next start tells.
     ends = starts + pd.Timedelta(days=6)

@@ -14,7 +14,12 @@ import zipfile
 from pathlib import Path
 
 import pandas as pd
-from fluxlens.embeddings.place_columns import convert_metres, find_place_columns, to_degrees
+from fluxlens.embeddings.place_columns import (
+    check_place_columns,
+    convert_metres,
+    find_place_columns,
+    to_degrees,
+)
 from fluxlens.embeddings.text_encoding import encoding_of
 from fluxlens.embeddings.towers.data_files import SITE
 from fluxlens.embeddings.unpacking import check_unpacked
@@ -157,11 +162,12 @@ def _raw_table(path: Path, left_out: dict[str, list[str]]) -> pd.DataFrame:
                 unpacked = sum(info.file_size for info in archive.infolist())
             check_unpacked(path.name, unpacked, len(content), MAX_BYTES)
         try:
-            return _bif(pd.read_excel(io.BytesIO(content), dtype="str"))
+            sheets = pd.read_excel(io.BytesIO(content), dtype="str", sheet_name=None)
         except (zipfile.BadZipFile, ValueError) as error:
             raise InputError(
                 f"Got {path.name}, a damaged Excel file, need a whole one; save it again."
             ) from error
+        return _bif(_sheet_of_places(sheets, path.name))
     # Errors are replaced: one odd letter in a site's name must not cost the list.
     text = content.decode(encoding_of(content), errors="replace").lstrip("\ufeff")
     if path.suffix.lower() in (".geojson", ".json"):
@@ -187,6 +193,31 @@ def _raw_table(path: Path, left_out: dict[str, list[str]]) -> pd.DataFrame:
             io.StringIO(text), header=None, names=names, index_col=False, engine="python", **options
         )
     return _bif(pd.read_csv(io.StringIO(text), index_col=False, engine="python", **options))
+
+
+def _sheet_of_places(sheets: dict[str, pd.DataFrame], what: str) -> pd.DataFrame:
+    """The only sheet of a workbook with sites and places, told where there are others."""
+    filled = {str(name): sheet for name, sheet in sheets.items() if len(sheet)}
+    placed = []
+    for name, sheet in filled.items():
+        try:
+            has_places = {"lon", "lat"} <= set(_renamed(_bif(sheet), what))
+        except (KeyError, ValueError, TypeError, AttributeError):
+            has_places = False
+        placed += [name] if has_places else []
+    if len(placed) > 1:
+        raise InputError(
+            f"Got {what} with {len(placed)} sheets of sites ({', '.join(placed[:4])}), need one; save the one you mean"
+            " as CSV."
+        )
+    if placed and len(filled) > 1:
+        others = ", ".join(name for name in filled if name != placed[0])
+        warnings.warn(
+            f"of the {len(filled)} sheets of {what}, {placed[0]!r} is read, not {others}",
+            DataWarning,
+            stacklevel=4,
+        )
+    return filled[placed[0]] if placed else next(iter(filled.values()), pd.DataFrame())
 
 
 def _bif(table: pd.DataFrame) -> pd.DataFrame:
@@ -245,6 +276,7 @@ def _geojson(text: str, left_out: dict[str, list[str]]) -> pd.DataFrame:
 
 def _renamed(table: pd.DataFrame, what: str) -> pd.DataFrame:
     """Columns by our names, text stripped and places in degrees, indexed by site."""
+    check_place_columns(table, what)
     plain = {}
     for column in table.columns:
         # "Latitude (deg)" and "latitude_deg" are one name: units in brackets and punctuation go.

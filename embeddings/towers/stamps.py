@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings import spreadsheet_days
+from fluxlens.embeddings import month_words, spreadsheet_days
 from fluxlens.embeddings.text_cells import without_blanks_in_dates
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -133,6 +133,9 @@ def _days_of_spreadsheet(name: str, days: pd.Series) -> pd.DatetimeIndex:
 
 def _written_dates(name: str, text: pd.Series) -> pd.Series:
     """Times of stamps with separators; NaT where they are no dates."""
+    if text.str.contains(r"[^\W\d]{3}", regex=True).all():
+        written = month_words.to_iso_dates(text, name)
+        text = text if written is None else written
     fields = text.str.extract(f"^{YEAR_FIRST}$")
     is_year_last = fields["y"].isna()
     times = pd.Series(pd.NaT, text.index, dtype="datetime64[ns]")
@@ -143,13 +146,17 @@ def _written_dates(name: str, text: pd.Series) -> pd.Series:
         last = text[is_year_last].str.extract(f"^{YEAR_LAST}$").dropna(subset=["y"])
         if len(last):
             times[last.index] = _day_or_month_first(name, last)
+            short = last.index[last["y"].str.len() == 2]
+            if len(short):
+                example = f"{text[short[0]]}: read as {times[short[0]]:%Y-%m-%d}"
+                month_words.warn_short_years(example, f"{len(short)} stamps of {name}")
             fields.loc[last.index, "off"] = last["off"]
     return _without_offsets(name, times, fields["off"])
 
 
 def _day_or_month_first(name: str, fields: pd.DataFrame) -> pd.Series:
     """Times of 12.05.2019 and 5/12/2019; the month is told by the point, by parts above 12, or by the order."""
-    year = fields["y"].where(fields["y"].str.len() == 4, "20" + fields["y"])
+    year = fields["y"].map(month_words.full_year)
     both = {
         "day": _from_parts(year, fields["b"], fields["a"], fields),
         "month": _from_parts(year, fields["a"], fields["b"], fields),

@@ -8,7 +8,9 @@ import warnings
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings import text_encoding, text_table
+from fluxlens.embeddings.towers import parquet_table
 from fluxlens.embeddings.towers.data_files import DataFile
+from fluxlens.embeddings.towers.stamp_columns import find_stamp_columns, join_stamps
 from fluxlens.embeddings.towers.stamps import Step, infer_step, ordered, parse_stamps
 from fluxlens.embeddings.unpacking import CELLS_AT_ONCE, MAX_ROWS
 from fluxlens.models.errors import DataWarning, InputError
@@ -26,8 +28,8 @@ NO_VALUES = ["-9999", "-6999", *(f"-9999{mark}{'0' * n}" for mark in ".," for n 
 NAME_AND_UNIT = re.compile(r"(\w+)\s*[(\[](.+)[)\]]")
 # Formats without a column of stamps or partitioned GPP by the marks in their header, and what they are.
 OTHER_FORMATS = (
-    ({"YEAR", "DOY", "HOUR"}, "a REddyProc text (columns Year, DoY, Hour)"),
-    ({"YEAR", "DOY"}, "a text with Year and DoY"),
+    ({"YEAR", "DOY", "HOUR"}, "a REddyProc text (columns Year, DoY, Hour) without GPP and wind"),
+    ({"YEAR", "DOY"}, "a text with Year and DoY without GPP and wind"),
     ({"SITE_ID", "VARIABLE", "DATAVALUE"}, "a BIF, the description of a site"),
     ({"FILENAME", "DATE", "TIME"}, "an EddyPro full output, which has no partitioned GPP"),
 )
@@ -48,7 +50,8 @@ class TowerTable:
     units : dict of str to str
         Units by column where a line below the header tells them.
     time : str
-        The column of stamps; ``DATE`` for EddyPro's full output, which has ``TIME`` beside it.
+        The column of stamps; ``DATE`` for EddyPro's full output, which has ``TIME`` beside it; the column of years
+        where several columns make the stamp together.
 
     Raises
     ------
@@ -60,6 +63,10 @@ class TowerTable:
         self.name, self._file, self._has_noted_end = file.name, file, False
         with file.open() as stream:
             head = stream.read(text_encoding.HEAD_BYTES)
+        self._parquet = file.path if head.startswith(parquet_table.MAGIC) and file.plain_path() else None
+        if self._parquet is not None:
+            self.header, self.units, self._decimal = self._parquet_header(), {}, "."
+            return
         self._encoding = text_encoding.encoding_of(head)
         text = head.decode(self._encoding, errors="replace").lstrip("\ufeff")
         lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:HEAD_LINES]
@@ -68,11 +75,7 @@ class TowerTable:
             # By each line anew: a preamble may hold other separators than the table.
             self._separator = max(",;\t", key=line.count)
             self.header = _cells(line, self._separator)
-            time_columns = [column for column in TIMES if column in self.header]
-            if not time_columns and any(column.startswith("GPP") for column in self.header):
-                time_columns = [column for column in TIMES_OF_GPP if column in self.header]
-            if time_columns or {"DATE", "TIME", "DOY"} <= set(self.header):
-                self.time = time_columns[0] if time_columns else "DATE"
+            if self._find_stamps():
                 break
         else:
             self._refuse(lines)
@@ -89,6 +92,35 @@ class TowerTable:
             self.units |= dict(zip(self.header, below.pop(0), strict=False))
             self._first_row += 1
         self._decimal = self._decimal_mark(below)
+
+    def _find_stamps(self) -> bool:
+        """Whether the header has stamps, which ``time`` and ``_stamps`` then name."""
+        self._stamps: dict[str, str] = {}
+        header = set(self.header)
+        time_columns = [column for column in TIMES if column in header]
+        is_of_gpp = any(column.startswith("GPP") for column in header)
+        if not time_columns and is_of_gpp:
+            time_columns = [column for column in TIMES_OF_GPP if column in header]
+        if time_columns or {"DATE", "TIME", "DOY"} <= header:
+            self.time = time_columns[0] if time_columns else "DATE"
+            return True
+        # Year and day of year stand in many texts; beside GPP or wind they are a tower's.
+        if is_of_gpp or {"USTAR", "WD"} <= header:
+            self._stamps = find_stamp_columns(self.header)
+        self.time = self._stamps.get("year", "")
+        return bool(self._stamps)
+
+    def _parquet_header(self) -> list[str]:
+        """Column names of a Parquet file in capitals."""
+        self.header = [
+            column.strip().upper() for column in parquet_table.read_header(self.name, self._parquet)
+        ]
+        if not self._find_stamps():
+            raise InputError(
+                f"Got {self.name}, a Parquet file of {', '.join(self.header[:4])[:60]}, need a tower's table with a"
+                " column TIMESTAMP or TIMESTAMP_START; check that it is a data file and not its description."
+            )
+        return self.header
 
     def _refuse(self, lines: list[str]) -> None:
         """InputError with what the text looks like."""
@@ -107,7 +139,7 @@ class TowerTable:
         kind = (
             "a web page instead of a file (a sign-in, or a failed download)"
             if re.match(r"<(!doctype html|html|\?xml)", line, re.IGNORECASE)
-            else "a Parquet file"
+            else "a packed Parquet file"
             if line.startswith("PAR1")
             else "a workbook or another packed file"
             if line.startswith(("PK\x03\x04", "\u00d0\u00cf"))
@@ -160,6 +192,7 @@ class TowerTable:
             For a column that the file has twice, cells that are no numbers, wrong stamps, or too many rows.
         """
         stamps = [self.time, *(["TIME"] if self.time == "DATE" and "TIME" in self.header else [])]
+        stamps = list(self._stamps.values()) or stamps
         needed = list(dict.fromkeys([*stamps, *text, *columns]))
         twice = [column for column in needed if self.header.count(column) > 1]
         if twice:
@@ -185,10 +218,13 @@ class TowerTable:
         frame = frame.iloc[:-1] if is_cut and len(frame) > 1 else frame
         # Spreadsheets leave rows of empty cells below the last one; they hold nothing.
         frame = frame.dropna(how="all")
-        stamp = frame.pop(stamps[0]).fillna("")
-        if len(stamps) > 1:
-            stamp = stamp + " " + frame.pop("TIME").fillna("")
-        time = parse_stamps(self.name, stamp)
+        cells = frame[stamps].fillna("")
+        frame = frame.drop(columns=stamps)
+        if self._stamps:
+            time = join_stamps(self.name, self._stamps, cells)
+        else:
+            stamp = cells[stamps[0]]
+            time = parse_stamps(self.name, stamp if len(stamps) == 1 else stamp + " " + cells["TIME"])
         numbers = frame.columns.difference(list(text))
         infinite = int(np.isinf(frame[numbers].to_numpy()).sum()) if len(numbers) else 0
         if infinite:
@@ -201,6 +237,11 @@ class TowerTable:
 
     def _parse(self, at: list[int], names: list[str], dtype: dict[str, str]) -> pd.DataFrame | None:
         """The cells by pandas' C parser; None where a cell of a number is none."""
+        if self._parquet is not None:
+            try:
+                return parquet_table.read_columns(self.name, self._parquet, at, dtype)
+            except (ValueError, TypeError):
+                return None
         options = {
             "skip_rows": self._first_row,
             "max_rows": MAX_ROWS + 1,
@@ -233,7 +274,7 @@ class TowerTable:
         """Whether the last row is cut off in the middle, with a warning; one too where its last cell seems to be."""
         # What is packed has a checksum over all of it.
         plain = self._file.plain_path()
-        if not plain or not self._encoding.startswith("utf-8"):
+        if not plain or self._parquet is not None or not self._encoding.startswith("utf-8"):
             return False
         with open(plain, "rb") as stream:
             stream.seek(max(0, stream.seek(0, 2) - TAIL_BYTES))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from itertools import pairwise
 
+import numpy as np
 import pandas as pd
 from fluxlens.embeddings.towers.data_files import DataFile, product
 from fluxlens.embeddings.towers.tower_table import TowerTable
@@ -60,7 +61,7 @@ def tables_of_years(name: str, file: DataFile, table: TowerTable, files: list[Da
 
 
 def read_joined(name: str, tables: list[TowerTable], columns: list[str]) -> pd.DataFrame:
-    """Columns of the tables of one product, one after the other; only the first, told, where their days overlap.
+    """Columns of the tables of one product, one after the other; only the longest where rows of one time differ.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def read_joined(name: str, tables: list[TowerTable], columns: list[str]) -> pd.D
     Warns
     -----
     DataWarning
-        Years that overlap, and holes of more than two months between them.
+        Years that overlap, with the counts of rows, and holes of more than two months between them.
     """
     frames = [table.read(columns) for table in tables]
     order = sorted(range(len(tables)), key=lambda at: frames[at].index.min())
@@ -92,15 +93,24 @@ def read_joined(name: str, tables: list[TowerTable], columns: list[str]) -> pd.D
         frames[after].index.min() <= frames[before].index.max() for before, after in pairwise(order)
     )
     if overlap:
-        warnings.warn(
-            f"{name} holds {len(tables)} tables of other years that overlap, of which {tables[0].name} is read;"
-            f" not read: {', '.join(table.name for table in tables[1:4])}",
-            DataWarning,
-            stacklevel=5,
-        )
-        # The caller's list as well: it says which files were read.
-        del tables[1:]
-        return frames[0]
+        again, other = _count_repeated(frames)
+        rows = sum(map(len, frames))
+        repeats = f"{name} holds {len(tables)} tables of other years that overlap: {again} of {rows} rows are of a time"
+        if other:
+            # Two processings of one tower: joined, a year would be of one and the next of the other.
+            longest = max(range(len(tables)), key=lambda at: (len(frames[at]), -at))
+            left_out = [f"{tables[at].name} ({len(frames[at])} rows)" for at in order if at != longest]
+            warnings.warn(
+                f"{repeats} that another table has, {other} of them with other values; only {tables[longest].name}"
+                f" ({len(frames[longest])} rows) is read, not {', '.join(left_out[:3])}",
+                DataWarning,
+                stacklevel=5,
+            )
+            # The caller's list as well: it says which files were read.
+            tables[:] = [tables[longest]]
+            return frames[longest]
+        if again:
+            warnings.warn(f"{repeats} that another table has, all alike: read once", DataWarning, stacklevel=5)
     tables[:] = [tables[at] for at in order]
     starts = [frames[at].index.min() for at in order[1:]]
     ends = [frames[at].index.max() for at in order[:-1]]
@@ -114,8 +124,24 @@ def read_joined(name: str, tables: list[TowerTable], columns: list[str]) -> pd.D
             stacklevel=5,
         )
     whole = pd.concat([frames[at] for at in order])
+    if overlap:
+        whole = whole[~whole.index.duplicated()].sort_index()
     if len(whole) > MAX_ROWS:
         raise InputError(
             f"Got {name} of {len(whole):,} rows in {len(tables)} tables, need at most {MAX_ROWS:,}; thin it."
         )
     return whole
+
+
+def _count_repeated(frames: list[pd.DataFrame]) -> tuple[int, int]:
+    """Rows of a time that an earlier table has, and how many of them have other values."""
+    again = other = 0
+    seen = frames[0]
+    for frame in frames[1:]:
+        shared = frame.index.intersection(seen.index)
+        ours, theirs = frame.loc[shared], seen.loc[shared, frame.columns]
+        # Releases print other numbers of digits.
+        alike = np.isclose(ours, theirs, rtol=1e-3, atol=1e-3, equal_nan=True).all(axis=1)
+        again, other = again + len(shared), other + int((~alike).sum())
+        seen = pd.concat([seen, frame.drop(index=shared)])
+    return again, other

@@ -1,5 +1,7 @@
 """Places of tables as people write them: one reader gives points, series and lists of towers the same places."""
 
+import contextlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,6 +58,13 @@ PLACES = {
     "code in the names": ({"x_32631": X, "y_32631": Y}, (LON, LAT)),
     "west of Greenwich": ({"x": WEST[0], "y": WEST[1], "epsg": 3857}, (-105.5, 40.0)),
     "CRS of the image": ({"lon": LON, "lat": LAT, "crs": "EPSG:32631"}, (LON, LAT)),
+    "Spanish": ({"Latitud": LAT, "Longitud": LON}, (LON, LAT)),
+    "Italian": ({"latitudine": LAT, "longitudine": LON}, (LON, LAT)),
+    "German": ({"L\u00e4ngengrad": LON, "Breitengrad": LAT}, (LON, LAT)),
+    "Dutch": ({"lengtegraad": LON, "breedtegraad": LAT}, (LON, LAT)),
+    "Spanish, words in the name": ({"gps_latitud": LAT, "gps_longitud": LON}, (LON, LAT)),
+    "X-Koord": ({"X-Koord": LON, "Y-Koord": LAT}, (LON, LAT)),
+    "a box beside": ({"lat": LAT, "lon": LON, "lat_min": 50, "lat_max": 51, "lon_min": 4, "lon_max": 5}, (LON, LAT)),
     "degrees beside metres": ({"easting": 1.0, "northing": 2.0, "lat": LAT, "lon": LON}, (LON, LAT)),
     "geometry of another CRS": ({"WKT": f"SRID=32631;POINT ({X} {Y})"}, (LON, LAT)),
 }  # fmt: skip
@@ -111,6 +120,12 @@ def test_rows_of_several_systems_are_converted_each_by_its_own():
         ({"lat": "50 74 45 N", "lon": "4 3 47 E"}, "Got '50 74 45 N' in the column lat .* write degrees such as"),
         ({"lat": LAT, "lon": "4.0631 O"}, "Got '4.0631 O' in the column lon"),
         ({"lat": 104.1, "lon": 50.7}, "lon and lat look swapped"),
+        ({"lat_deg": 50, "lat_min": 44, "lat_sec": 45.6, "lon_deg": 4, "lon_min": 3, "lon_sec": 47.2},
+         "with lat_min, lat_sec, lon_min, lon_sec, minutes or seconds of degrees in columns of their own"),
+        ({"lat": 50, "lat_min": 44.76, "lon": 4, "lon_min": 3.8}, "lat_min, lon_min, minutes or seconds .* columns"),
+        ({"lat_d": 50, "lat_m": 44, "lon_d": 4, "lon_m": 3}, "with lat_m, lon_m, minutes or seconds of degrees"),
+        ({"Latitude (deg)": 50, "Latitude (min)": 44, "Longitude (deg)": 4, "Longitude (min)": 3},
+         "minutes or seconds"),
     ],
 )  # fmt: skip
 def test_a_place_that_cannot_be_told_is_refused_with_its_cause(tmp_path, columns, message):
@@ -156,9 +171,52 @@ def test_a_point_that_cannot_be_told_is_refused(text):
 
 
 @pytest.mark.parametrize(
+    "names", [("Breite", "Laenge"), ("Breite", "L\u00e4nge"), ("geogr_Breite", "geogr_Laenge")]
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_german_words_for_places_are_places_and_those_of_sizes_are_told(tmp_path, names, encoding):
+    path, (lat, lon) = tmp_path / "places.csv", names
+    rows = pd.DataFrame({"id": "A", **bands(3), lat: LAT, lon: LON})
+    rows.to_csv(path, index=False, sep=";", decimal=",", encoding=encoding)
+    told = pytest.warns(
+        DataWarning, match=f"{lon} and {lat} of .* taken for longitude and latitude in degrees; if"
+    )
+    with told if "geogr" not in lat else contextlib.nullcontext():
+        series = read_series(path)
+    np.testing.assert_allclose([series.lon[0], series.lat[0]], [LON, LAT])
+    with told if "geogr" not in lat else contextlib.nullcontext():
+        assert len(geometries.read_points(path)) == 3
+
+
+def test_columns_that_look_like_places_and_are_none_are_told():
+    rows = pd.DataFrame({"id": "A", **bands(3), "Latitude": LAT, "East": LON})
+    with pytest.warns(
+        DataWarning, match="Latitude of the Sentinel-2 table look like places and are not understood"
+    ):
+        assert np.isnan(read_series(rows).lat).all()
+    # Nothing is told of widths, lengths and other words.
+    read_series(
+        rows.drop(columns="Latitude").assign(
+            long_name="x", Breite=3.0, flat=1, x=12, Laenge_m=4.0, Breite_m=3.0, plateau=2
+        )
+    )
+
+
+def test_degrees_and_minutes_of_towers_and_of_tables_of_gpp_are_refused(tmp_path):
+    columns = {"lat_deg": [50], "lat_min": [44], "lon_deg": [4], "lon_min": [3]}
+    pd.DataFrame({"site": ["XX-Abc"], **columns}).to_csv(tmp_path / "sites.csv", index=False)
+    with pytest.raises(InputError, match=r"Got sites.csv with lat_min, lon_min, minutes or seconds"):
+        towers.sites(tmp_path / "sites.csv")
+    rows = pd.DataFrame({"Site": ["A"], "Date": ["2020-05-01"], **dict.fromkeys(BANDS, 0.1), **columns})
+    with pytest.raises(InputError, match="with lat_min, lon_min, minutes or seconds"):
+        tables.clean(rows)
+
+
+@pytest.mark.parametrize(
     ("columns", "lat"),
     [
-        ({"Latitude": 49.5}, 49.5), ({"lat": "33.4 S"}, -33.4), ({"lat": "49°30'"}, 49.5),
+        ({"Latitude": 49.5}, 49.5), ({"Latitud": 49.5}, 49.5), ({"GPS_lat": 49.5, "GPS_lon": 4.0}, 49.5),
+        ({"lat": "33.4 S"}, -33.4), ({"lat": "49°30'"}, 49.5),
         ({"x": X, "y": Y, "epsg": 32631}, LAT), ({"x": 12, "y": 40}, np.nan),
     ],
 )  # fmt: skip

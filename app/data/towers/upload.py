@@ -10,6 +10,7 @@ import xarray as xr
 from fluxlens.app.data.scene import SceneData
 from fluxlens.app.data.uploaded_file import uploaded_file
 from fluxlens.embeddings import towers
+from fluxlens.embeddings.export.geometries import parse_at
 from fluxlens.models.errors import InputError
 
 UPLOAD_BYTES = 64 * 2**20
@@ -38,7 +39,7 @@ def parse_location(scene: SceneData, text: str, pixel: tuple[int, int]) -> tuple
     scene : SceneData
         The scene in which the tower must be.
     text : str
-        What the user typed; empty for the chosen pixel.
+        What the user typed, two numbers or degrees as maps copy them; empty for the chosen pixel.
     pixel : tuple of int
         (row, col) of the chosen pixel.
 
@@ -50,15 +51,18 @@ def parse_location(scene: SceneData, text: str, pixel: tuple[int, int]) -> tuple
     if not text.strip():
         lon, lat = scene.grid.lonlat(*scene.centre(*pixel))
         return float(lon), float(lat)
+    # Beside a semicolon commas are decimal ones; two numbers may stand behind each other.
+    plain = text.replace(",", ".").replace(";", ",") if ";" in text else text
+    numbers = re.split(r"[,\s]+", plain.strip())
     try:
-        lon, lat = (float(degrees) for degrees in re.split(r"[,;\s]+", text.strip()))
-    except ValueError as error:
+        place = parse_at(",".join(numbers) if len(numbers) == 2 else plain)
+    except InputError as error:
         raise InputError(
             f"Got {text[:60]!r} as the tower's place, need LON, LAT in degrees such as 4.2, 50.75; "
             "or leave it empty for the tapped pixel."
         ) from error
-    scene.grid.pixel(lon, lat)
-    return lon, lat
+    scene.grid.pixel(place.lon, place.lat)
+    return place.lon, place.lat
 
 
 def read_tower_file(scene: SceneData, name: str, content: bytes, lon: float, lat: float) -> UploadedTower:

@@ -136,7 +136,7 @@ SCORES = [
         "GPP from 2018-01-01 to 2018-03-01 beside",
     ),
     ("20_other_tower_formats/FLX_XX-Fld_FLUXNET-CH4_DD_2018-2019_1-1.csv", "a file of FLUXNET-CH4"),
-    ("20_other_tower_formats/REddyProc_DB.txt", "a REddyProc text"),
+    ("20_other_tower_formats/REddyProc_DB.txt", "REddyProc_DB.txt of 1 days, none of which has GPP in all"),
     ("20_other_tower_formats/dup_FLX_XX-Fld_DD_.csv", "the column TA_F 2 times"),
     ("23_eddypro_fluxnet/eddypro_XX-Fld_fluxnet_2019-05-24T120000_adv.csv", "EddyPro output without GPP"),
 ]

@@ -112,7 +112,14 @@ def test_a_zip_that_unpacks_beyond_bounds_is_refused_unread(data, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "match"), [("here", "LON, LAT"), ("4.2", "LON, LAT"), ("4, 50", "inside lon")]
+    ("text", "match"),
+    [
+        ("here", "LON, LAT"),
+        ("4.2", "LON, LAT"),
+        ("4, 50", "inside lon"),
+        ("nan, 50", "LON, LAT"),
+        ("1 2 3", "LON, LAT"),
+    ],
 )
 def test_a_place_that_is_none_is_one_sentence(data, text, match):
     with pytest.raises(InputError, match=match):
@@ -123,6 +130,27 @@ def test_an_empty_place_is_the_chosen_pixel(data):
     assert data.grid.pixel(*upload.parse_location(data.scene, " ", (7, 9))) == (7, 9)
     lon, lat = HERE
     assert upload.parse_location(data.scene, f"{lon:.6f}; {lat:.6f}", (7, 9)) == pytest.approx(HERE, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{lon:.6f}, {lat:.6f}", "{lon:.6f} {lat:.6f}", "{lon:.6f}; {lat:.6f}", "{lat:.6f} N, {lon:.6f} E",
+        "{lat:.6f}N {lon:.6f}E", "{degrees_lat}N {degrees_lon}E", "{comma_lon}; {comma_lat}",
+    ],
+)  # fmt: skip
+def test_a_place_may_be_typed_as_maps_copy_it(data, form):
+    lon, lat = HERE
+
+    def written(degrees: float) -> str:
+        whole, minutes = divmod(degrees * 60, 60)
+        return f"{whole:.0f}\u00b0{int(minutes):02d}'{minutes % 1 * 60:.3f}\""
+
+    text = form.format(
+        lon=lon, lat=lat, degrees_lon=written(lon), degrees_lat=written(lat),
+        comma_lon=f"{lon:.6f}".replace(".", ","), comma_lat=f"{lat:.6f}".replace(".", ","),
+    )  # fmt: skip
+    assert upload.parse_location(data.scene, text, (7, 9)) == pytest.approx(HERE, abs=1e-6)
 
 
 def test_an_upload_sends_a_large_file_in_parts_and_refuses_a_larger_one(data):

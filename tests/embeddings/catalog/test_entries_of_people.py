@@ -114,7 +114,7 @@ def test_files_in_the_wrong_driver_are_one_sentence(home):
         "plots.csv": "fluxlens_series",
         f"my data/{TOWER.format(2018)}": "fluxlens_tower",
         "a.nc": "",
-        "a.zip": "",
+        "a.zip": "fluxlens_series",
     }
     for name, right in {**names, "catalog.yaml": "", ".": "fluxlens_tower", "my data/*": ""}.items():
         for driver in DRIVERS:

@@ -82,7 +82,7 @@ SAME = {
 }  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:Got digital numbers")
+@pytest.mark.filterwarnings("ignore:Got digital numbers", "ignore:years of .* have two digits")
 @pytest.mark.parametrize("make", SAME.values(), ids=SAME)
 def test_each_spelling_has_the_values_of_the_plain_table(tmp_path, make):
     table = plain()
@@ -120,7 +120,11 @@ def test_types_of_parquet_have_the_values_of_the_plain_table(tmp_path, make):
 
 REFUSED = {
     "day of year alone": (lambda table: table.assign(date=table["date"].dt.day_of_year), "'92' in date"),
-    "a year of two digits": (dates("%d/%m/%y"), "'01/04/20' in date"),
+    "years of two digits": (
+        dates("%d/%m/%y"),
+        r"dates such as '01/04/20' in the column date .* have two digits",
+    ),
+    "digits of years of two": (dates("%y%m%d"), "dates such as '200401' .* two digits|months such as 200401"),
     "percent": (
         lambda table: table.assign(**{one: table[one] * 100 for one in BANDS}),
         "if they are percent, divide",

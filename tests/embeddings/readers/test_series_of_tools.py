@@ -55,6 +55,63 @@ def test_two_passes_of_a_day_are_averaged_as_power_in_tables_and_in_cubes(is_pow
     np.testing.assert_allclose(cube[0][:, :, 0, 0], found.values, atol=2e-5)
 
 
+UP = pd.DataFrame({"id": "a", "date": ["2020-05-01", "2020-05-07", "2020-05-13"], "VV": -10.0, "VH": -16.0})
+DOWN = UP.assign(VV=-13.0, VH=-19.0)
+MEAN = [-11.24595, -17.24595]
+
+
+@pytest.mark.parametrize(
+    ("column", "up", "down"),
+    [
+        ("orbitProperties_pass", "ASCENDING", "DESCENDING"),
+        ("sat:orbit_state", "ascending", "descending"),
+        ("pass", "A", "D"),
+    ],
+)
+def test_passes_of_two_directions_on_a_day_are_told_and_on_other_days_kept(column, up, down):
+    later = DOWN.assign(date=["2020-05-03", "2020-05-09", "2020-05-15"])
+    rows = pd.concat(
+        [UP.assign(**{column: up}), DOWN.assign(**{column: down})[:2], later.assign(**{column: down})]
+    )
+    told = r"2 of 8 rows .* of a series and day that another row has \(0 of them alike, 2 of another pass\)"
+    with pytest.warns(DataWarning, match=told + ": averaged as power, as in cubes"):
+        found = read_series(None, rows).sensors["s1"]
+    right = [MEAN, [-13, -19], MEAN, [-13, -19], [-10, -16], [-13, -19]]
+    np.testing.assert_allclose(found.values, right, atol=1e-4)
+
+
+def test_slices_of_one_pass_are_no_passes():
+    rows = pd.concat([UP, UP.assign(VV=-11.0)]).assign(orbit="ascending")
+    with pytest.warns(DataWarning, match=r"3 of 6 rows .* \(0 of them alike\): averaged as power\."):
+        read_series(None, rows)
+    times = pd.to_datetime(rows["date"]) + pd.to_timedelta([17.5] * 3 + [17.51] * 3, unit="h")
+    with pytest.warns(DataWarning, match=r"\(0 of them alike\): averaged as power\."):
+        read_series(None, rows.drop(columns="orbit").assign(date=times))
+    with pytest.warns(DataWarning, match=r"3 of another pass\): averaged as power, as in cubes"):
+        read_series(
+            None,
+            rows.drop(columns="orbit").assign(
+                date=times.mask(rows["VV"] == -11, times - pd.Timedelta("12h"))
+            ),
+        )
+
+
+@pytest.mark.parametrize(
+    "names", [("{}_asc", "{}_desc"), ("ASCENDING_{}", "DESCENDING_{}"), ("{}.mean.asc", "{}.mean.desc")]
+)
+def test_columns_of_one_direction_of_flight_are_passes(names):
+    up, down = (
+        frame.rename(columns={band: name.format(band) for band in ("VV", "VH")})
+        for frame, name in zip((UP, DOWN), names, strict=True)
+    )
+    wide = up.join(down.drop(columns=["id", "date"])).assign(orbit="both")
+    wide.iloc[1, 2:4] = np.nan
+    wide.iloc[2, 4:6] = np.nan
+    with pytest.warns(DataWarning, match="1 of 4 rows .* 1 of another pass"):
+        found = read_series(None, wide).sensors["s1"]
+    np.testing.assert_allclose(found.values, [MEAN, [-13, -19], [-10, -16]], atol=1e-4)
+
+
 def test_reflectance_divided_twice_is_refused():
     rows = table()
     rows[BANDS] /= 10_000

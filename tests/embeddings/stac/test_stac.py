@@ -188,6 +188,59 @@ def test_of_an_image_processed_twice_the_newer_one_counts(world, tmp_path):
     assert [item.id for item in one.items] == ["new"]
 
 
+STRIP = "S2A_OPER_MSI_L2A_DS_VGS1_{}_S{}_N05.00"
+FIRST, LATER, SENSED, NEXT = "20200601T140112", "20200603T081500", "20200601T104024", "20200601T104831"
+PRODUCT = "S2A_MSIL2A_20200601T104021_N0500_R008_T31ABC_{}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"s2:datastrip_id": STRIP.format(FIRST, SENSED)}, {"s2:datastrip_id": STRIP.format(LATER, SENSED)}),
+        (
+            {"s2:generation_time": "2020-06-01T14:01:12.000000Z"},
+            {"s2:generation_time": "2020-06-03T08:15:00Z"},
+        ),
+        (
+            {"processing:datetime": "2020-06-01T14:01:12.000Z"},
+            {"processing:datetime": "2020-06-03T08:15:00.5Z"},
+        ),
+        (
+            {"s2:product_uri": f"{PRODUCT.format(FIRST)}.SAFE"},
+            {"s2:product_uri": f"{PRODUCT.format(LATER)}.SAFE"},
+        ),
+    ],
+    ids=["strip", "generation time", "processing time", "name"],
+)
+def test_of_two_processings_with_one_baseline_the_later_one_counts_and_is_told(world, tmp_path, old, new):
+    world.s2("new", "2020-06-01T10:40:21", baseline="05.00", dn=lambda lon, lat: 4000 + 0 * lon, **new)
+    world.s2("old", "2020-06-01T10:40:22", baseline="05.00", dn=lambda lon, lat: 2000 + 0 * lon, **old)
+    told = "1 of 2 images left out: old: new is a later processing of it, with the same baseline"
+    with pytest.warns(DataWarning, match=told):
+        stac.passes(request_of(world))
+    scene, left_out = fetched(world, tmp_path)
+    assert len(left_out) == 1
+    np.testing.assert_allclose(scene["s2/reflectance"], 0.3, rtol=1e-6)
+
+
+def test_halves_of_an_image_are_no_processings_of_it_whenever_they_were_made(world):
+    # The strip of data ends within the tile: its halves were sensed one after the other.
+    world.s2("A", "2020-06-01T10:40:21", **{"s2:datastrip_id": STRIP.format(FIRST, SENSED)})
+    world.s2("B", "2020-06-01T10:40:21", **{"s2:datastrip_id": STRIP.format(LATER, NEXT)})
+    # Made on one day, and nothing else is told.
+    world.s2("C", "2020-06-06T10:40:21", **{"s2:product_uri": PRODUCT.format("20200606T140112")})
+    world.s2("D", "2020-06-06T10:40:21", **{"s2:product_uri": PRODUCT.format("20200606T141500")})
+    # Made on other days of other footprints.
+    for name, made, edge in (("E", FIRST, -1), ("F", LATER, 1)):
+        item = world.s2(name, "2020-06-11T10:40:21", **{"s2:product_uri": PRODUCT.format(made)})
+        (west, south, east, north), middle = item["bbox"], LON
+        west, east = (west, middle) if edge < 0 else (middle, east)
+        ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+        item["geometry"] = {"type": "Polygon", "coordinates": [ring]}
+    found = stac.passes(request_of(world))
+    assert sorted(item.id for one in found for item in one.items) == list("ABCDEF")
+
+
 def test_two_halves_of_an_image_are_both_read(world, tmp_path):
     for name, side in [("east", 1), ("west", -1)]:
         world.s2(

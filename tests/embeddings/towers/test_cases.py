@@ -58,6 +58,7 @@ STYLES = {
     "american": "%m/%d/%Y %H:%M",
     "british": "%d/%m/%Y %H:%M",
     "twelve hours": "%m/%d/%Y %I:%M %p",
+    "month in words": "%d-%b-%Y %H:%M:%S",
 }
 
 
@@ -68,6 +69,19 @@ def test_stamps_in_the_usual_styles_are_the_same_times(tmp_path, style):
     start = pd.to_datetime(table["TIMESTAMP_START"], format="%Y%m%d%H%M")
     table = table.assign(TIMESTAMP_START=start.dt.strftime(style)).drop(columns="TIMESTAMP_END")
     assert towers.read(write(tmp_path / HALF_HOURLY, table)).identical(expected)
+
+
+@pytest.mark.parametrize(("style", "told"), [("%m/%d/%y %H:%M", "05/12/19 00:00"), ("%d.%m.%y %H:%M", "12.05.19 00:00"),
+                                             ("%d-%b-%y %H:%M", "12-May-19 00:00")])  # fmt: skip
+def test_years_of_two_digits_are_told(tmp_path, style, told):
+    table = half_hours()
+    start = pd.to_datetime(table["TIMESTAMP_START"], format="%Y%m%d%H%M")
+    styled = table.drop(columns="TIMESTAMP_END").assign(TIMESTAMP_START=start.dt.strftime(style))
+    styled.to_csv(tmp_path / HALF_HOURLY, index=False)
+    with pytest.warns(DataWarning, match=f"have two digits, such as {told}: read as 2019-05-12; write four"):
+        found = towers.read(tmp_path / HALF_HOURLY)
+    table.to_csv(tmp_path / "XX-Abc_HH.csv", index=False)
+    np.testing.assert_array_equal(found["time"], towers.read(tmp_path / "XX-Abc_HH.csv")["time"])
 
 
 def test_midnight_may_lack_its_time(tmp_path):
@@ -717,7 +731,7 @@ def test_files_of_several_periods_of_which_one_is_read_are_told(tmp_path):
     path = zip_of(tmp_path / "FLX_XX-Abc_FULLSET_2019-2020.zip", {DAILY: text, later: text})
     with pytest.warns(
         DataWarning,
-        match=f"2 tables of other years that overlap, of which {DAILY} is read; not read: {later}",
+        match="2 tables of other years that overlap: 30 of 60 rows are of a time that another table has, all alike",
     ):
         towers.read(path)
     path.unlink()

@@ -274,6 +274,30 @@ def test_sites_come_from_many_kinds_of_tables(tmp_path, name):
     assert (tower.attrs["lon"], tower.attrs["lat"], tower.attrs["igbp"]) == (-3.25, 51.5, "GRA")
 
 
+def test_of_the_sheets_of_a_workbook_the_one_with_places_is_read_and_told(tmp_path, monkeypatch):
+    path = tmp_path / "sites.xlsx"
+    path.write_bytes(b"a workbook")
+    place = {"site": ["XX-Abc"], "lat": ["51.5"], "lon": ["-3.25"]}
+    sheets = {
+        "Notes": pd.DataFrame({"note": ["made in May"]}),
+        "Sites": pd.DataFrame(place),
+        "Empty": pd.DataFrame(),
+    }
+    # Excel needs openpyxl, which is no dependency.
+    monkeypatch.setattr(
+        pd, "read_excel", lambda *_, **options: sheets if options["sheet_name"] is None else 1 / 0
+    )
+    with pytest.warns(DataWarning, match=r"of the 2 sheets of sites.xlsx, 'Sites' is read, not Notes"):
+        assert towers.sites(path).loc["XX-Abc", ["lon", "lat"]].tolist() == [-3.25, 51.5]
+    sheets["Old"] = pd.DataFrame(place)
+    with pytest.raises(
+        InputError, match=r"with 2 sheets of sites \(Sites, Old\), need one; save the one you mean"
+    ):
+        towers.sites(path)
+    del sheets["Notes"], sheets["Old"]
+    assert list(towers.sites(path).index) == ["XX-Abc"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -63,7 +63,8 @@ def test_years_that_cannot_be_joined_are_told(tmp_path, why):
     first, second = days("2018-01-01", "2018-12-31"), days("2019-01-01", "2019-12-31")
     message = r"1 are not read .*2019-2019_L2.csv \((other columns|cannot be read)\)"
     if why == "overlap":
-        second, message = days("2018-12-01", "2019-12-31"), "2 tables of other years that overlap"
+        second = days("2018-12-01", "2019-12-31")
+        message = r"2 tables .* overlap: 31 of 761 rows .* 31 of them with other values; only .* \(396 rows\) is read"
     elif why == "columns":
         second = second.drop(columns="TA_F")
     else:
@@ -72,7 +73,47 @@ def test_years_that_cannot_be_joined_are_told(tmp_path, why):
         tower = towers.read(
             pack(tmp_path / "XX-Abc.zip", {DD.format(2018, 2018): first, DD.format(2019, 2019): second})
         )
-    assert dict(tower.sizes) == {"time": 365}
+    assert dict(tower.sizes) == {"time": 396 if why == "overlap" else 365}
+
+
+@pytest.mark.parametrize("kind", ["days", "weeks"])
+def test_years_that_repeat_rows_alike_are_joined_and_told(tmp_path, kind):
+    step = {"days": "D", "weeks": "7D"}[kind]
+    whole = days("2017-01-01", "2019-12-31", step)
+    if kind == "weeks":
+        ends = pd.to_datetime(whole["TIMESTAMP"]) + pd.Timedelta("6D")
+        whole = whole.rename(columns={"TIMESTAMP": "TIMESTAMP_START"})
+        whole.insert(1, "TIMESTAMP_END", ends.dt.strftime("%Y%m%d"))
+    half, third = len(whole) // 2, len(whole) // 3
+    name = DD if kind == "days" else DD.replace("_DD_", "_WW_")
+    # One of them prints fewer digits.
+    parts = {name.format(2017, 2018): whole[: half + 7].round(4), name.format(2018, 2019): whole[third:]}
+    rows, again = half + 7 + len(whole) - third, half + 7 - third
+    with pytest.warns(
+        DataWarning, match=f"overlap: {again} of {rows} rows are of a time .* all alike: read once"
+    ):
+        tower = towers.read(spread(tmp_path, parts))
+    np.testing.assert_allclose(tower["gpp_nt"], whole["GPP_NT_VUT_REF"], atol=1e-4)
+    if kind == "weeks":
+        np.testing.assert_array_equal(tower["last_day"].dt.strftime("%Y%m%d"), whole["TIMESTAMP_END"])
+
+
+def test_of_two_versions_that_with_most_years_is_taken_and_told(tmp_path):
+    name = "FLX_XX-Abc_FLUXNET2015_FULLSET_DD_{}_{}.csv"
+    files = {
+        name.format("2015-2016", "1-3"): days("2015-01-01", "2016-12-31"),
+        name.format("2016-2018", "2-4"): days("2016-01-01", "2018-12-31"),
+    }
+    with pytest.warns(
+        DataWarning, match=r"1 sites .* several periods, of which one is taken: XX-Abc \(not 2015-2016"
+    ):
+        assert towers.files(spread(tmp_path / "periods", files))["XX-Abc"].name.endswith("2016-2018_2-4.csv")
+    same = {name.format("2015-2016", version): days("2015-01-01", "2016-12-31").assign(V=version) for version in
+            ("1-4", "1-3")}  # fmt: skip
+    with pytest.warns(
+        DataWarning, match=r"several versions, of which one is taken: .*_1-4.csv \(not .*_1-3.csv\)"
+    ):
+        assert towers.files(spread(tmp_path / "versions", same))["XX-Abc"].name.endswith("_1-4.csv")
 
 
 def half_hours() -> pd.DataFrame:
@@ -130,9 +171,6 @@ def test_days_by_date_say_in_which_unit_they_are_taken(tmp_path):
     with pytest.warns(DataWarning, match="taken for gC m-2 d-1; days of FluxDataKit are umol"):
         tower = towers.read(tmp_path / "XX-Abc_drivers.csv")
     np.testing.assert_allclose(tower["gpp_nt"], table["GPP_NT_VUT_REF"])
-    table.to_parquet(tmp_path / "XX-Abc_DD.parquet")
-    with pytest.raises(InputError, match="a Parquet file, need a FLUXNET file as text"):
-        towers.read(tmp_path / "XX-Abc_DD.parquet")
 
 
 def test_half_hours_of_one_column_of_stamps_may_be_stamped_at_their_end(tmp_path):
