@@ -181,12 +181,6 @@ def go_to(state: State, data: ExplorerData, text: str, add: bool = False) -> boo
     return not state.message
 
 
-def format_latlon(place: Place, data: ExplorerData) -> str:
-    """Latitude and longitude of the centre of a place's pixel, degrees to a metre, as ``go_to`` takes them."""
-    lon, lat = data.grid.lonlat(*data.centre(place.row, place.col))
-    return f"{float(lat):.5f}, {float(lon):.5f}"
-
-
 def read_places(path: Path) -> list[geometries.Region] | list[geometries.Point]:
     """Areas or points of a file, by what it holds.
 

@@ -24,6 +24,10 @@ FIRST_ENTRY_TIMEOUT_S = 3.5
 """Seconds that the server waits for its first entry: a stored one is open by then, before the first session is
 answered; one that is still to be made shows its progress on the page."""
 
+SESSION_TOKEN_S = 3600
+"""Seconds in which a page must open its connection after the server has written it. Bokeh's 300 are too few for a phone
+that loads the scripts for the first time on a slow line, or that sleeps meanwhile."""
+
 COMPILE_AFTER_S = 3.0
 """Seconds from the first page of the process to the compiling of what is drawn later; again where an entry is still
 being opened then, whose own kernels would wait for Numba's lock."""
@@ -86,6 +90,7 @@ def serve(
         title=TITLE,
         address=address,
         prefix=prefix,
+        session_token_expiration=SESSION_TOKEN_S,
         # Bokeh refuses other hosts by default; localhost stays allowed for the administrator.
         websocket_origin=[*origins, f"localhost:{port}"] if origins else None,
         **(login_options if login else {}),

@@ -6,7 +6,7 @@ import panel as pn
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.uploaded_file import PLACES_BYTES, PLACES_ENDINGS
 from fluxlens.app.palette import PLACE_COLOURS
-from fluxlens.app.places import add_uploaded_places, format_latlon, go_to
+from fluxlens.app.places import add_uploaded_places, go_to
 from fluxlens.app.state.place import MAX_NAME_LENGTH
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.file_upload import FileUpload
@@ -70,12 +70,12 @@ class PlaceToolbar:
             label="Name of the place", css_classes=["no-label"], width=112, max_length=MAX_NAME_LENGTH
         )
         self.name.param.watch(self._rename, "value")
-        # Where the place is, and the way to another: a tap finds no pixel by its coordinates.
+        # A tap finds no pixel by its coordinates; those of the place stand above the charts.
         self.coordinates = pn.widgets.TextInput(
-            label="Latitude, longitude (WGS 84); type others to go there",
-            placeholder="lat, lon",
+            label="Go to latitude, longitude (WGS 84)",
+            placeholder="Go to lat, lon",
             css_classes=["no-label"],
-            width=138,
+            width=118,
             max_length=80,
         )
         self.coordinates.param.watch(self._go_to, "value")
@@ -94,26 +94,17 @@ class PlaceToolbar:
             self.chips.param.update(options=options, value=self.state.current, styles=colours)
         self.remove.disabled = len(places) < 2
         self.name.value = self.state.place.label if self.state.place else ""
-        self._show_coordinates()
-
-    def _show_coordinates(self) -> None:
-        place = self.state.place
-        self.coordinates.value = format_latlon(place, self.data) if place else ""
+        self.coordinates.value = ""
 
     def _go_to(self, event) -> None:
-        place = self.state.place
-        # What the toolbar itself has written, or nothing.
-        if place is not None and event.new == format_latlon(place, self.data):
-            return
         if not event.new.strip():
-            self._show_coordinates()
             return
 
         def choose() -> None:
             # What cannot be read stays in the field, to be corrected.
             if go_to(self.state, self.data, event.new, self.add_pin.value):
                 self.add_pin.value = False
-                self._show_coordinates()
+                self.coordinates.value = ""
                 self.on_go(*self.state.pixel)
 
         self._on_next_turn(choose)

@@ -185,14 +185,10 @@ def latlon(row: int, col: int) -> str:
 def test_typed_coordinates_move_the_place_to_their_pixel(data):
     state, moves = State(places=[Place(0, 20, 28)]), []
     toolbar = PlaceToolbar(state, data, on_go=lambda row, col: moves.append((row, col)))
-    assert toolbar.coordinates.value == latlon(20, 28)
     toolbar.coordinates.value = latlon(12, 54)
     assert [(place.slot, place.row, place.col) for place in state.places] == [(0, 12, 54)]
     assert moves == [(12, 54)]
-    # Of a point beside the centre the field goes on to show the centre, also where the pixel stays the same.
-    lat, lon = (float(part) for part in latlon(12, 54).split(","))
-    toolbar.coordinates.value = f"{lat + 2e-5}, {lon}"
-    assert toolbar.coordinates.value == latlon(12, 54)
+    assert toolbar.coordinates.value == ""
     toolbar.add_pin.value = True
     toolbar.coordinates.value = latlon(3, 4)
     assert [(place.row, place.col) for place in state.places] == [(12, 54), (3, 4)]
@@ -209,5 +205,6 @@ def test_typed_coordinates_without_a_pixel_are_said_and_stay_to_be_corrected(dat
     toolbar.coordinates.value = typed
     assert sentence in state.message
     assert (state.pixel, toolbar.coordinates.value) == ((20, 28), typed)
-    toolbar.coordinates.value = ""
-    assert toolbar.coordinates.value == latlon(20, 28)
+    # Of a place that is chosen otherwise they are the coordinates no more.
+    state.pin(12, 54)
+    assert toolbar.coordinates.value == ""
