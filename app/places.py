@@ -142,6 +142,45 @@ def _add_point(state: State, data: ExplorerData, point: geometries.Point) -> Non
     state.pin(row, col, add=True, name=point.name)
 
 
+def go_to(state: State, data: ExplorerData, text: str, add: bool = False) -> bool:
+    """Choose the pixel at coordinates that the user typed; sets ``state.message`` where there is none.
+
+    Parameters
+    ----------
+    state : State
+        Its current place moves; gets another one where that is an area, or with ``add``.
+    data : ExplorerData
+        The store on screen.
+    text : str
+        Latitude and longitude, as ``geometries.parse_latlon`` reads them.
+    add : bool
+        Keep the current place and add one.
+
+    Returns
+    -------
+    bool
+        Whether there is a pixel.
+    """
+    try:
+        point = geometries.parse_latlon(text)
+        try:
+            data.grid.pixel(point.lon, point.lat)
+        except InputError as error:  # whose words have longitude first, as the command line takes it
+            west, south, east, north = data.grid.lonlat_extent()
+            raise InputError(
+                f"Got {point.lat:.5f}, {point.lon:.5f}, which is outside the scene; need latitude {south:.5f} to "
+                f"{north:.5f}, longitude {west:.5f} to {east:.5f}."
+            ) from error
+        row, col = data.locate(*(float(metres) for metres in data.grid.xy(point.lon, point.lat)))
+    except InputError as error:
+        state.message = str(error)
+        return False
+    state.message = ""
+    state.pin(row, col, add=add)
+    # Of more places than there are colours, ``pin`` says so.
+    return not state.message
+
+
 def read_places(path: Path) -> list[geometries.Region] | list[geometries.Point]:
     """Areas or points of a file, by what it holds.
 

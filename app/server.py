@@ -24,8 +24,13 @@ FIRST_ENTRY_TIMEOUT_S = 3.5
 """Seconds that the server waits for its first entry: a stored one is open by then, before the first session is
 answered; one that is still to be made shows its progress on the page."""
 
+SESSION_TOKEN_S = 3600
+"""Seconds in which a page must open its connection after the server has written it. Bokeh's 300 are too few for a phone
+that loads the scripts for the first time on a slow line, or that sleeps meanwhile."""
+
 COMPILE_AFTER_S = 3.0
-"""Seconds from the first page of the process to the compiling of what is drawn later."""
+"""Seconds from the first page of the process to the compiling of what is drawn later; again where an entry is still
+being opened then, whose own kernels would wait for Numba's lock."""
 
 
 def serve(
@@ -74,7 +79,7 @@ def serve(
 
     def show_page() -> pn.Column:
         # After the first page has been drawn in its browser, whose time counts more; nobody draws an area before.
-        pn.state.onload(lambda: IOLoop.current().call_later(COMPILE_AFTER_S, compile_in_background))
+        pn.state.onload(lambda: IOLoop.current().call_later(COMPILE_AFTER_S, compile_when_open))
         return page(catalog_path)
 
     # One process for all sessions: they share open stores and caches.
@@ -85,10 +90,19 @@ def serve(
         title=TITLE,
         address=address,
         prefix=prefix,
+        session_token_expiration=SESSION_TOKEN_S,
         # Bokeh refuses other hosts by default; localhost stays allowed for the administrator.
         websocket_origin=[*origins, f"localhost:{port}"] if origins else None,
         **(login_options if login else {}),
     )
+
+
+def compile_when_open() -> None:
+    """Compile what is drawn later, once no entry is being opened any more."""
+    if LOADER.is_opening:
+        IOLoop.current().call_later(COMPILE_AFTER_S, compile_when_open)
+    else:
+        compile_in_background()
 
 
 async def forget_closed_connections() -> None:

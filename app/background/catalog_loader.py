@@ -115,6 +115,12 @@ class CatalogLoader:
                 threading.Thread(target=load.run, args=(steps(),), daemon=True, name=f"open {entry}").start()
             return load
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether an entry is being opened now."""
+        with self._lock:
+            return any(not load.ended for load in self._loads.values())
+
     def forget(self, catalog: str, entry: str, snapshot: str) -> None:
         """Have the newest snapshot of an entry opened anew by the next session; those that show it keep theirs.
 

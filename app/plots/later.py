@@ -1,22 +1,14 @@
 """Drawing outside the server's loop: what takes longer than a frame is made in a thread and shown when it is there."""
 
-import os
-import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from bokeh.io import curdoc
 
-
-def _lower_priority() -> None:
-    """Lower the priority of the calling thread, where the system has priorities of threads."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-
-
-WORKER = ThreadPoolExecutor(1, "draw-later", _lower_priority)
+# With the priority of the server's own thread: a thread of a lower one that has the interpreter or Numba's lock, on a
+# machine whose cores are busy, waits for minutes with both, and so does every page.
+WORKER = ThreadPoolExecutor(1, "draw-later")
 """One at a time, so that first views of other sessions come first."""
 
 

@@ -206,6 +206,16 @@ class MapPlot:
         # Rounding to whole cells changes their size a little.
         return self.raster.cell_px <= MIN_SHRINK * finest
 
+    def show_pixel(self, row: int, col: int) -> None:
+        """Move the view, at the same zoom, until the pixel (row, col) is in it; not at all where it is in view."""
+        x, y = float(self.grid.x[col]), float(self.grid.y[row])
+        for axis, at in ((self.figure.x_range, x), (self.figure.y_range, y)):
+            start, end = float(axis.start), float(axis.end)
+            if not start <= at <= end:
+                axis.update(start=at - (end - start) / 2, end=at + (end - start) / 2)
+        if self._large:
+            self.update_view()
+
     def draw_places(self, places: list[Place]) -> None:
         """Ring the chosen pixels and outline the chosen areas, each in its colour."""
         self.chart.update(place_tables(places, self.grid))

@@ -5,6 +5,7 @@ Long on purpose: the cloud, its path, its marks and its colour bar share one pai
 
 import datetime as dt
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ MONTH_COLOURS = ("#ffffff", "#566373")
 """Ink and ground of the months' names, readable on points of any colour."""
 FRAME_PX = 400
 """Sides of the frame."""
+LEAST_FRAME_PX = 150
+"""A frame of fewer pixels is one that the browser has not laid out yet: on a phone it is about 300."""
 FEW_POINTS = 200_000
 """So few points are counted in squares of two screen pixels a side: dots of one are hardly seen."""
 PERIOD_DAYS = 24
@@ -187,6 +190,27 @@ def _make_streams(pixel: tuple[int, int] | None) -> tuple:
     return chosen, Area()
 
 
+@cache
+def _frame_streams() -> list[type]:
+    """The streams of what is counted on the screen's pixels: the axes' ranges and the size of the frame.
+
+    A pane that is shown for the first time tells sizes from before its layout is done, such as 70 px. Where the machine
+    is busy, what is counted for the last of them can come after it, and the cloud is drawn in bars; such sizes count as
+    ``FRAME_PX``.
+    """
+    import holoviews as hv
+    from holoviews.plotting.bokeh.callbacks import PlotSizeCallback
+
+    class FrameSize(hv.streams.PlotSize):
+        def transform(self) -> dict[str, int | None]:
+            sizes = super().transform()
+            return {name: FRAME_PX if px and px < LEAST_FRAME_PX else px for name, px in sizes.items()}
+
+    # HoloViews looks for the callback of a stream by its class, not by its bases.
+    hv.streams.Stream._callbacks["bokeh"][FrameSize] = PlotSizeCallback
+    return [FrameSize, hv.streams.RangeXY]
+
+
 def rasterize_points(
     points: pd.DataFrame, xdim: Any, ydim: Any, color: str, palette: str = "CET_L17", dark: bool = False
 ) -> Any:
@@ -221,7 +245,10 @@ def rasterize_points(
         from fluxlens.app.plots.class_counts import shade_classes
 
         source = hv.Points(points, [xdim, ydim], "class")
-        shaded = shade_classes(source, column="class", colours=list(CLASS_COLOURS), pixel_ratio=ratio)
+        colours = list(CLASS_COLOURS)
+        shaded = shade_classes(
+            source, column="class", colours=colours, pixel_ratio=ratio, streams=_frame_streams()
+        )
         return shaded.opts(hv.opts.RGB(tools=["lasso_select"]))
     gpp = hv.Dimension("gpp_color", label="Mean GPP", unit=GPP_UNIT)
     # Datashader compiles a loop for each pair of names of columns, 0.5 s each: all axes go by the same names until
@@ -231,7 +258,9 @@ def rasterize_points(
     source = hv.Points(same, ["x", "y"], [gpp] if color == "gpp" else [])
     aggregator = ds.count() if color == "density" else ds.mean(gpp.name)
     # precompute: the columns are converted once, not at each zoom
-    counted = rasterize(source, aggregator=aggregator, precompute=True, pixel_ratio=ratio)
+    counted = rasterize(
+        source, aggregator=aggregator, precompute=True, pixel_ratio=ratio, streams=_frame_streams()
+    )
     numbers = counted.redim(x=xdim, y=ydim)
     # A few pixels are alike by the thousand, most are not: a logarithm shows both, and unlike ranks (eq_hist) its
     # colour bar can be read.

@@ -9,6 +9,22 @@ from fluxlens.app.plots.area_lines import density_image
 from fluxlens.app.plots.later import WORKER
 
 
+def load_own_kernels() -> None:
+    """Load the kernels of similarity, which no first page needs; those of series and GPP are loaded by then.
+
+    Before Datashader's: Numba has one lock for all that it compiles or loads, and a page that needs a kernel for the
+    first time would wait until Datashader's are compiled.
+    """
+    from fluxlens.embeddings.analysis import similarity
+
+    ones, zeros = np.ones(3, "float32"), np.zeros(3, "float32")
+    for dtype in ("int8", "float32"):  # of stored cubes, and of vectors made by others
+        pixels = np.ones((2, 3), dtype)
+        dot, length = similarity.agreement(pixels, ones, zeros, ones)
+        similarity.cosine(dot, length, 1.0)
+        similarity.project(pixels, np.ones((3, 3), "float32"), zeros)
+
+
 def compile_area_lines() -> None:
     """Compile what counts the lines of an area's pixels."""
     days = pd.date_range("2020-01-01", periods=2)
@@ -34,5 +50,5 @@ def compile_in_background() -> None:
 
     Each step is a task of its own, so that a picture that somebody waits for is drawn between two of them.
     """
-    for step in (compile_area_lines, compile_feature_space):
+    for step in (load_own_kernels, compile_area_lines, compile_feature_space):
         WORKER.submit(step)

@@ -344,7 +344,7 @@ class Explorer(pn.viewable.Viewer):
         )
         figure = self.map_view.plot.figure
         self.export = ExportView(state, data, figure)
-        self.places = PlaceToolbar(state, data, [self.export.view])
+        self.places = PlaceToolbar(state, data, [self.export.view], self.map_view.plot.show_pixel)
         drag_while_pressed(self.places.draw, self.map_view.plot, "area")
         self.series_view = SeriesView(state, data, [self.places.view])
         keep_extent(state, "map_extent", x=figure.x_range, y=figure.y_range)

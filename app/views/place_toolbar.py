@@ -1,10 +1,12 @@
 """The chosen places: a coloured button each, one more, one less, an area drawn or from a file."""
 
+from collections.abc import Callable
+
 import panel as pn
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.uploaded_file import PLACES_BYTES, PLACES_ENDINGS
 from fluxlens.app.palette import PLACE_COLOURS
-from fluxlens.app.places import add_uploaded_places
+from fluxlens.app.places import add_uploaded_places, go_to
 from fluxlens.app.state.place import MAX_NAME_LENGTH
 from fluxlens.app.state.selection import State
 from fluxlens.app.views.file_upload import FileUpload
@@ -31,6 +33,8 @@ class PlaceToolbar:
         The store on screen.
     extra : list of panel.viewable.Viewable
         More widgets at the end of the row.
+    on_go : callable, optional
+        ``on_go(row, col)``: typed coordinates chose a pixel, which may be outside the map's view.
     """
 
     def __init__(
@@ -38,8 +42,9 @@ class PlaceToolbar:
         state: State,
         data: ExplorerData,
         extra: list[pn.viewable.Viewable] = (),
+        on_go: Callable[[int, int], None] = lambda row, col: None,
     ):
-        self.state, self.data, self.extra = state, data, extra
+        self.state, self.data, self.extra, self.on_go = state, data, extra, on_go
         self.chips = pn.widgets.RadioButtonGroup(
             css_classes=["quiet", "places"], stylesheets=[_DOTS], **group_label("Places")
         )
@@ -65,6 +70,15 @@ class PlaceToolbar:
             label="Name of the place", css_classes=["no-label"], width=112, max_length=MAX_NAME_LENGTH
         )
         self.name.param.watch(self._rename, "value")
+        # A tap finds no pixel by its coordinates; those of the place stand above the charts.
+        self.coordinates = pn.widgets.TextInput(
+            label="Go to latitude, longitude (WGS 84)",
+            placeholder="Go to lat, lon",
+            css_classes=["no-label"],
+            width=118,
+            max_length=80,
+        )
+        self.coordinates.param.watch(self._go_to, "value")
         self.remove.on_click(lambda _: state.remove())
         self.chips.param.watch(lambda event: setattr(state, "current", event.new), "value")
         state.watch(self._update, ["places", "current"])
@@ -80,6 +94,20 @@ class PlaceToolbar:
             self.chips.param.update(options=options, value=self.state.current, styles=colours)
         self.remove.disabled = len(places) < 2
         self.name.value = self.state.place.label if self.state.place else ""
+        self.coordinates.value = ""
+
+    def _go_to(self, event) -> None:
+        if not event.new.strip():
+            return
+
+        def choose() -> None:
+            # What cannot be read stays in the field, to be corrected.
+            if go_to(self.state, self.data, event.new, self.add_pin.value):
+                self.add_pin.value = False
+                self.coordinates.value = ""
+                self.on_go(*self.state.pixel)
+
+        self._on_next_turn(choose)
 
     def _rename(self, event) -> None:
         def rename() -> None:
@@ -87,19 +115,27 @@ class PlaceToolbar:
             # A name that is refused, or blanks, give way to the one that the place has.
             self.name.value = self.state.place.label
 
-        # On the next turn of the loop: Panel holds what changes while it takes a typed text, and loses new labels of
-        # the buttons, which are held a second time (Panel 1.9).
+        self._on_next_turn(rename)
+
+    @staticmethod
+    def _on_next_turn(change: Callable[[], None]) -> None:
+        """Call ``change()`` on the next turn of the server's loop; at once where there is none.
+
+        Panel holds what changes while it takes a typed text, and loses new labels of the buttons, which are held a
+        second time (Panel 1.9).
+        """
         page = pn.state.curdoc
         if page is not None and page.session_context is not None:
-            page.add_next_tick_callback(rename)
+            page.add_next_tick_callback(change)
         else:
-            rename()
+            change()
 
     @property
     def view(self) -> pn.Row:
         return pn.Row(
             self.chips,
             self.name,
+            self.coordinates,
             self.add_pin,
             self.draw,
             self.draw_hint,

@@ -94,6 +94,36 @@ def parse_at(text: str) -> Point:
     return Point(lon, lat)
 
 
+def parse_latlon(text: str) -> Point:
+    """The point of ``LAT, LON``, the order in which maps show and copy coordinates.
+
+    Parameters
+    ----------
+    text : str
+        Two numbers in degrees (WGS 84), such as ``50.746, 4.063``, or in any spelling of ``parse_degrees``, with a
+        comma, a semicolon or blanks between them; in either order where both have a letter of the hemisphere.
+
+    Raises
+    ------
+    InputError
+        It is none of these, or no place on Earth.
+    """
+    found = text.strip().strip("()")
+    # The first that cuts it in two: a comma before a blank cuts where numbers have commas of their own (50,746, 4,063).
+    separators = (";", r",\s+", ",", r"(?<=[NSEWnsew])\s+", r"\s+(?=[NSEWnsew])", r"\s+")
+    halves = next((cut for by in separators if len(cut := re.split(by, found)) == 2), ("", ""))
+    (lat, north), (lon, east) = map(parse_degrees, halves)
+    if north in ("E", "W") and east in ("N", "S"):
+        (lat, north), (lon, east) = (lon, east), (lat, north)
+    is_place = abs(lat) <= 90 and abs(lon) <= 180  # False of NaN
+    if not is_place or north in ("E", "W") or east in ("N", "S"):
+        raise InputError(
+            f"Got the coordinates {text.strip()[:60]!r}, need latitude and longitude in degrees, such as 50.746, 4.063;"
+            " correct them."
+        )
+    return Point(lon, lat)
+
+
 def read_points(path: str | Path) -> list[Point]:
     """Points of a table, or of the Point features of a GeoJSON.
 

@@ -110,7 +110,9 @@ def read_joined(name: str, tables: list[TowerTable], columns: list[str]) -> pd.D
             tables[:] = [tables[longest]]
             return frames[longest]
         if again:
-            warnings.warn(f"{repeats} that another table has, all alike: read once", DataWarning, stacklevel=5)
+            warnings.warn(
+                f"{repeats} that another table has, all alike: read once", DataWarning, stacklevel=5
+            )
     tables[:] = [tables[at] for at in order]
     starts = [frames[at].index.min() for at in order[1:]]
     ends = [frames[at].index.max() for at in order[:-1]]

@@ -1,9 +1,16 @@
 """In a real browser: a lost or refused connection is said, messages can be closed, players end with their store."""
 
 import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
 
 import pytest
-from served import line_to, start, stop
+from bokeh.util.token import get_token_payload
+from served import await_answer, line_to, start, stop
 from test_browser import browser, choose_entry, chromium, free_port, local, map_box, shot, tap, until  # noqa: F401
 
 pytestmark = pytest.mark.browser
@@ -70,6 +77,54 @@ def test_a_refused_origin_says_what_to_start_the_server_with(browser, port):  # 
         page.keyboard.press("Escape")
         assert line.count() == 0
         page.close()
+
+
+LATE_S = 12
+"""Longer than the token of the test's server lives."""
+
+
+def test_a_page_that_loads_longer_than_its_token_lives_says_so_and_comes_back(browser, catalog):  # noqa: F811
+    port = free_port()
+    program = (
+        f"from fluxlens.app import server; server.SESSION_TOKEN_S = {LATE_S - 4}; "
+        f"server.serve({str(catalog)!r}, {port})"
+    )
+    server = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=catalog.parent,
+        env=os.environ | {"FLUXLENS_CACHE": str(catalog.parent / "cache")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    late = []
+
+    def delay(route) -> None:
+        # The first time alone, as on a slow line: then the browser has the file.
+        if route.request.method == "GET" and not late:
+            late.append(True)
+            time.sleep(LATE_S)
+        route.continue_()
+
+    try:
+        await_answer(f"http://localhost:{port}/", server)
+        page.route("**/bokeh.min.js*", delay)
+        page.goto(f"http://localhost:{port}/")
+        page.locator(".connection-line").get_by_text("This page took too long to load.").wait_for(
+            timeout=60_000
+        )
+        page.get_by_text("NDVI, Sentinel-2").wait_for(timeout=120_000)
+        assert page.locator(".connection-line").count() == 0
+    finally:
+        page.close()
+        stop(server)
+
+
+def test_a_page_has_an_hour_to_open_its_connection(port):
+    with urllib.request.urlopen(f"http://localhost:{port}/", timeout=60) as answer:
+        token = re.search(r'"token":"([^"]+)"', answer.read().decode())[1]
+    left_s = get_token_payload(token)["session_expiry"] - time.time()
+    assert 3500 < left_s <= 3600
 
 
 def test_an_allowed_origin_opens_the_page(browser, catalog):  # noqa: F811

@@ -200,3 +200,22 @@ def test_a_phone_held_sideways_shows_the_map_and_no_empty_card(open_page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 844
     shot(page, "landscape.png")
     assert page.wrong == []
+
+
+def test_typed_coordinates_lead_to_their_pixel_and_into_the_link(open_page):
+    page = open_page(1400, 900)
+    field = page.get_by_label("Go to latitude, longitude")
+    lon, lat = (float(part) for part in GRID.lonlat(float(GRID.x[54]), float(GRID.y[12])))
+    field.fill(f"{lat:.6f}N {lon:.6f}E")
+    field.press("Enter")
+    page.get_by_text("Pixel 12, 54").wait_for()
+    page.wait_for_function("location.search.includes('12') && location.search.includes('54')")
+    assert field.input_value() == ""
+    field.fill("10, 20")
+    field.press("Enter")
+    page.get_by_role("alert").get_by_text("Got 10.00000, 20.00000, which is outside the scene").wait_for()
+    field.fill("north of the barn")
+    field.press("Enter")
+    page.get_by_role("alert").get_by_text("need latitude and longitude in degrees").wait_for()
+    assert page.get_by_text("Pixel 12, 54").count() > 0
+    assert page.wrong == []

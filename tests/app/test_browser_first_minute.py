@@ -55,6 +55,8 @@ def test_layers_stand_in_groups_and_say_what_they_show(visit):
     visit.get_by_role("button", name="Sigma", exact=True).hover()
     tip.wait_for(state="visible", timeout=60_000)
     shot(visit, "layer_tip.png")
+    # It covers no layer and none of the controls below them.
+    assert tip.bounding_box()["y"] + tip.bounding_box()["height"] <= bar.bounding_box()["y"]
     visit.get_by_role("button", name="Sigma", exact=True).click()
     visit.locator(".caption", has_text="Sigma").wait_for(timeout=60_000)
     assert visit.get_by_role("button", name="Sigma", exact=True).get_attribute("aria-pressed") == "true"

@@ -175,3 +175,36 @@ def test_the_button_takes_names_and_bounds(state, data, tmp_path):
     assert [place.label for place in state.places[1:]] == list(NAMES)
     assert give(toolbar.file, "fields.gpkg", bytes(PLACES_BYTES + 1)) == [None]
     assert state.message.startswith("Got a file of 8,388,609 bytes")
+
+
+def latlon(row: int, col: int) -> str:
+    lon, lat = GRID.lonlat(float(GRID.x[col]), float(GRID.y[row]))
+    return f"{float(lat):.5f}, {float(lon):.5f}"
+
+
+def test_typed_coordinates_move_the_place_to_their_pixel(data):
+    state, moves = State(places=[Place(0, 20, 28)]), []
+    toolbar = PlaceToolbar(state, data, on_go=lambda row, col: moves.append((row, col)))
+    toolbar.coordinates.value = latlon(12, 54)
+    assert [(place.slot, place.row, place.col) for place in state.places] == [(0, 12, 54)]
+    assert moves == [(12, 54)]
+    assert toolbar.coordinates.value == ""
+    toolbar.add_pin.value = True
+    toolbar.coordinates.value = latlon(3, 4)
+    assert [(place.row, place.col) for place in state.places] == [(12, 54), (3, 4)]
+    assert not toolbar.add_pin.value
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [("somewhere", "need latitude and longitude in degrees"), ("10, 20", "which is outside the scene")],
+)
+def test_typed_coordinates_without_a_pixel_are_said_and_stay_to_be_corrected(data, typed, sentence):
+    state = State(places=[Place(0, 20, 28)])
+    toolbar = PlaceToolbar(state, data)
+    toolbar.coordinates.value = typed
+    assert sentence in state.message
+    assert (state.pixel, toolbar.coordinates.value) == ((20, 28), typed)
+    # Of a place that is chosen otherwise they are the coordinates no more.
+    state.pin(12, 54)
+    assert toolbar.coordinates.value == ""

@@ -213,6 +213,32 @@ def test_degrees_and_minutes_of_towers_and_of_tables_of_gpp_are_refused(tmp_path
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "50.746, 4.0631",
+        "(50.746,4.0631)",
+        "50.746 4.0631",
+        "50,746; 4,0631",
+        "50,746, 4,0631",
+        "4.0631 E, 50.746 N",
+        "N 50.746 E 4.0631",
+        "50.746 N 4.0631 E",
+        "50°44'45.6\"N 4°03'47.16\"E",
+        "50°44'45.6\" 4°03'47.16\"",
+    ],
+)
+def test_latitude_comes_first_where_maps_copy_it_so(text):
+    point = geometries.parse_latlon(text)
+    np.testing.assert_allclose((point.lon, point.lat), (LON, LAT), atol=1e-7)
+
+
+@pytest.mark.parametrize("text", ["50.746", "1, 2, 3", "50N, 40N", "a, b", "95, 4", "50, 190", "nan, 5", ","])
+def test_coordinates_that_are_no_place_are_refused(text):
+    with pytest.raises(InputError, match="need latitude and longitude in degrees"):
+        geometries.parse_latlon(text)
+
+
+@pytest.mark.parametrize(
     ("columns", "lat"),
     [
         ({"Latitude": 49.5}, 49.5), ({"Latitud": 49.5}, 49.5), ({"GPS_lat": 49.5, "GPS_lon": 4.0}, 49.5),

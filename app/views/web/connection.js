@@ -48,10 +48,10 @@
     } catch {}
     location.reload();
   };
-  const lost = () => {
+  const lost = (why = "The connection to the server is lost.") => {
     if (looking) return;
     looking = true;
-    say("The connection to the server is lost. This view is loaded again as soon as the server answers.");
+    say(`${why} This view is loaded again as soon as the server answers.`);
     const look = async (ms) => {
       if (await answers()) reload();
       else setTimeout(look, Math.min(1.3 * ms, LONGEST_MS), Math.min(1.3 * ms, LONGEST_MS));
@@ -65,13 +65,27 @@
       `Start it with --allow-origin ${location.host} (behind a proxy, which must let websockets through, too).`);
   };
 
+  // Bokeh's server opens the socket of a page that comes too late, and closes it without a word.
+  const isExpired = (token) => {
+    try {
+      const payload = JSON.parse(atob(token.split(".")[0].replaceAll("-", "+").replaceAll("_", "/")));
+      return payload.session_expiry <= Date.now() / 1000;
+    } catch { return false; }
+  };
+
   const Socket = window.WebSocket;
   window.WebSocket = class extends Socket {
     constructor(...args) {
       super(...args);
-      let opened = false;
+      let opened = false, answered = false;
       this.addEventListener("open", () => { opened = true; });
-      this.addEventListener("close", () => { if (!leaving) { if (opened) lost(); else refused(); } });
+      this.addEventListener("message", () => { answered = true; }, { once: true });
+      this.addEventListener("close", () => {
+        if (leaving) return;
+        if (!opened) refused();
+        else if (!answered && isExpired(args[1]?.[1] ?? "")) lost("This page took too long to load.");
+        else lost();
+      });
     }
   };
   // Bokeh drops a message that it cannot read. Nothing else says so, and what it should have changed stays as it was.

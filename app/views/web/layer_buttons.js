@@ -1,4 +1,4 @@
-// The layers in groups; what a layer shows stands below the row while its button is pointed at or has the focus.
+// The layers in groups; what a layer shows stands above them while its button is pointed at or has the focus.
 
 export function render({ model }) {
   const bar = make("div", { class: "layers", role: "group", "aria-label": "Layer of the map" });
@@ -16,6 +16,15 @@ export function render({ model }) {
     bar.append(make("div", { class: "group", role: "group", "aria-label": group },
       make("span", { class: "title", "aria-hidden": "true" }, group), parts));
   }
+  // Below they would cover the controls of the layer; only where the bar is at the top of the window is no room above.
+  const place = (event) => {
+    const tip = event.target.nextElementSibling;
+    if (tip?.className === "tip") {
+      bar.classList.toggle("below", bar.getBoundingClientRect().top < tip.offsetHeight + 8);
+    }
+  };
+  bar.addEventListener("pointerover", place);
+  bar.addEventListener("focusin", place);
   const show = () => buttons.forEach((button, key) => {
     button.setAttribute("aria-pressed", String(key === model.value));
   });

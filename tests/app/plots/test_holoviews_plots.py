@@ -23,6 +23,7 @@ from fluxlens.app.plots import (
 )
 from fluxlens.app.state import LayerKey
 from fluxlens.models.errors import InputError
+from holoviews.streams import PlotSize
 
 DAY = "2020-07-01"
 hv = elements.load_holoviews()
@@ -378,3 +379,25 @@ def test_the_density_has_round_counts_at_its_colour_bar(data):
     assert {1, 2, 5, 10} <= set(bar.ticker.ticks)
     assert all(str(tick).rstrip("0") in ("1", "2", "5") for tick in bar.ticker.ticks)
     assert max(bar.ticker.ticks) <= bar.color_mapper.high
+
+
+@pytest.mark.parametrize("color", ["density", "gpp", "class"])
+def test_a_cloud_is_not_counted_for_a_frame_that_is_not_laid_out_yet(color):
+    from fluxlens.app.plots.pixel_cloud import FRAME_PX, rasterize_points
+
+    rng = np.random.default_rng(4)
+    points = pd.DataFrame(rng.normal(size=(900, 3)).astype("float32"), columns=["a", "b", "gpp_color"])
+    points["class"] = pd.Categorical.from_codes(rng.integers(0, 2, 900), ["one", "two"])
+    drawn = hv.renderer("bokeh").get_plot(rasterize_points(points, "a", "b", color))
+    (size,) = {
+        stream for callback in drawn.callbacks for stream in callback.streams if isinstance(stream, PlotSize)
+    }
+
+    def cells() -> tuple[int, ...]:
+        return drawn.handles["source"].data["image"][0].shape[:2]
+
+    # What a browser tells of a pane before its layout, and afterwards; two screen pixels a cell.
+    size.event(width=70, height=520)
+    assert cells() == (260, FRAME_PX // 2)
+    size.event(width=600, height=520)
+    assert cells() == (260, 300)
