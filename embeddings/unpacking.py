@@ -102,7 +102,7 @@ def unpack_gzip(content: bytes, name: str) -> bytes:
 
 
 def unpack_zip(source: bytes | Path, name: str, endings: tuple[str, ...]) -> tuple[str, bytes]:
-    """The only table of a zip, within ``MAX_HELD_BYTES`` and ``MAX_RATIO``.
+    """The only table of a zip, within ``MAX_IN_MEMORY_BYTES`` and ``MAX_RATIO``.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def unpack_zip(source: bytes | Path, name: str, endings: tuple[str, ...]) -> tup
                     f" {'one of them' if names else 'a table'}."
                 )
             info = archive.getinfo(members[0])
-            check_unpacked(name, info.file_size, info.compress_size, MAX_HELD_BYTES)
+            check_unpacked(name, info.file_size, info.compress_size, MAX_IN_MEMORY_BYTES)
             # zipfile reads no more than declared.
             return names[0], archive.read(info)
     # RuntimeError is what zipfile raises for an encrypted member.

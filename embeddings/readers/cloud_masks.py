@@ -117,7 +117,7 @@ def clear_of(kind: str, array: xr.DataArray, name: str, notes: list[str]) -> xr.
 def _clear_of_fmask(array: xr.DataArray, values: xr.DataArray, name: str, notes: list[str]) -> xr.DataArray:
     """Clear by one of the three encodings of Fmask, told apart by flags, name and values.
 
-    HLS (user guide, table 9) packs bits: 1 cloud, 2 beside cloud, 3 shadow, 255 no data. Digital Earth Australia's
+    HLS (user guide, table 9) packs bits: 1 cloud, 2 beside cloud, 3 shadow, 4 snow, 255 no data. Digital Earth Australia's
     ``oa_fmask`` has classes 1 valid, 2 cloud, 3 shadow, 4 snow, 5 water. Fmask itself 0 land, 1 water, 2 shadow,
     3 snow, 4 cloud, 255 no data.
     """
@@ -132,7 +132,7 @@ def _clear_of_fmask(array: xr.DataArray, values: xr.DataArray, name: str, notes:
     sample = _corner(values)
     if np.any((sample > 5) & (sample < 255)):
         bits = values.fillna(255).astype("int64")
-        return ((bits >> 1) & 0b111) == 0
+        return ((bits >> 1) & 0b1111) == 0
     notes.append(f"0 (land) and 1 (water) in {name} are taken to mean clear, as Fmask has it")
     return values.isin([0, 1])
 

@@ -86,7 +86,7 @@ def test_a_damaged_zip_is_named(tmp_path, monkeypatch):
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(InputError, match="a damaged zip or one with a password"):
         read_table(path)
-    monkeypatch.setattr(unpacking, "MAX_HELD_BYTES", 100)
+    monkeypatch.setattr(unpacking, "MAX_IN_MEMORY_BYTES", 100)
     with pytest.raises(InputError, match="unpacks to more than 0 MiB"):
         read_table(zipped(tmp_path / "large.zip", {"plots.csv": PLOTS}))
 

@@ -117,6 +117,7 @@ def test_bands_in_two_units_and_pictures_are_refused(tmp_path):
     ("name", "values", "attrs", "message"),
     [
         ("Fmask", lambda clear: np.where(clear, 64, 66).astype("u1"), {}, None),
+        ("Fmask", lambda clear: np.where(clear, 96, 80).astype("u1"), {}, None),  # water is clear, snow is not
         ("oa_fmask", lambda clear: np.where(clear, 1, 2).astype("u1"), {}, None),
         ("fmask", lambda clear: np.where(clear, 0, 4).astype("u1"), {}, "0 .land. and 1 .water. in fmask"),
         ("fmask", lambda clear: np.where(clear, 1, 3).astype("u1"), {"flag_values": np.array([0, 1, 2, 3], "u1"), "flag_meanings": "nodata valid cloud shadow"}, None),  # noqa: E501
