@@ -118,8 +118,8 @@ def _clear_of_fmask(array: xr.DataArray, values: xr.DataArray, name: str, notes:
     """Clear by one of the three encodings of Fmask, told apart by flags, name and values.
 
     HLS (user guide, table 9) packs bits: 1 cloud, 2 beside cloud, 3 shadow, 4 snow, 255 no data. Digital Earth
-    Australia's ``oa_fmask`` has classes 1 valid, 2 cloud, 3 shadow, 4 snow, 5 water. Fmask itself 0 land, 1 water, 2 shadow,
-    3 snow, 4 cloud, 255 no data.
+    Australia's ``oa_fmask`` has classes 1 valid, 2 cloud, 3 shadow, 4 snow, 5 water. Fmask itself 0 land, 1 water, 2
+    shadow, 3 snow, 4 cloud, 255 no data.
     """
     words = str(array.attrs.get("flag_meanings", "")).lower().split()
     flags = np.ravel(array.attrs.get("flag_values", ()))
