@@ -4,8 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Processes that run tests: one more than cores, since many wait for servers and pages, and at most four (2 GB each).
+# Processes that run tests: one more than cores, since many wait for servers, and at most four (2 GB each).
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
+# Of those that drive pages one less: a page and its server each take a core.
+PAGES ?= $(shell $(PYTHON) -c 'print(max(2, $(WORKERS) - 1))')
 
 # Pages that were too slow beside others are looked at once more alone; what failed first stays in the output.
 ONCE_MORE = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser --last-failed --last-failed-no-failures none
@@ -36,7 +38,7 @@ browser: env
 
 test: env browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu and not browser" -n $(WORKERS) --dist loadfile
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -n $(WORKERS) --dist loadfile || $(ONCE_MORE)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -n $(PAGES) --dist loadfile || $(ONCE_MORE)
 
 lint: env
 	$(BIN)/ruff check .
