@@ -25,7 +25,14 @@ import numpy as np
 import pandas as pd
 from fluxlens.embeddings.text_cells import MISSING_NUMBERS, to_numbers
 from fluxlens.embeddings.text_encoding import HEAD_BYTES, decode_text
-from fluxlens.embeddings.unpacking import tables_of_zip, unpack_gzip, unpack_zip
+from fluxlens.embeddings.unpacking import (
+    GZIP_MAGIC,
+    ZIP_MAGIC,
+    has_magic,
+    tables_of_zip,
+    unpack_gzip,
+    unpack_zip,
+)
 from fluxlens.models.errors import DataWarning, InputError
 
 MAX_BYTES = 4 * 2**30
@@ -46,10 +53,9 @@ _HEADER_BLOCK = re.compile(r"^-?\s*BEGIN HEADER.*?^-?\s*END HEADER[^\n]*\n", re.
 _COMMA_NUMBER = re.compile(r"[-+]?[\d.]*,\d+([eE][-+]?\d+)?")
 _POINT_NUMBER = re.compile(r"[-+]?\d*\.\d+([eE][-+]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"^\s*[+-]?\d+,\d+\s*$")
-WORKBOOKS = (".xlsx", ".xls", ".ods")
+_WORKBOOKS = (".xlsx", ".xls", ".ods")
 TABLES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", *PARQUET)
 """Endings of tables in small letters."""
-_ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -177,30 +183,16 @@ def read_table(path: str | Path, what: str = "table", long_is_error: bool = True
                 f"Got the {what} {path} of over {MAX_BYTES:,} bytes, need a smaller one; split it."
             )
         return _read_parquet(path, what)
-    if path.suffix.lower() in WORKBOOKS:
+    if path.suffix.lower() in _WORKBOOKS:
         raise InputError(f"Got the {what} {path}, a workbook, need CSV or Parquet; save the sheet as CSV.")
     source: Path | bytes = path
-    if is_packed(path, _ZIP):
+    if has_magic(path, ZIP_MAGIC):
         member, source = unpack_zip(path, f"the {what} {path}", TABLES)
         if member.lower().endswith(PARQUET):
             return _read_parquet(Path(member), what, source)
     table = read_text_table(source, f"the {what} {path}")
     table.check_rows(f"the {what} {path.name}", long_is_error)
     return _with_points(table)
-
-
-def is_packed(path: str | Path, magics: bytes | tuple[bytes, ...] = (_ZIP, _GZIP)) -> bool:
-    """Whether a file is a zip or gzip by its first bytes.
-
-    Parameters
-    ----------
-    path : str or Path
-        Of a file.
-    magics : bytes or tuple of bytes
-        First bytes that are looked for.
-    """
-    with open(path, "rb") as stream:
-        return stream.read(4).startswith(magics)
 
 
 def is_zipped_table(path: str | Path) -> bool:
@@ -213,8 +205,8 @@ def is_zipped_table(path: str | Path) -> bool:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            others = (".tif", ".tiff", ".nc", ".jp2", "zarr.json", ".zgroup", ".zarray", ".zattrs")
-            is_scene = any(name.lower().endswith(others) for name in archive.namelist())
+            images = (".tif", ".tiff", ".nc", ".jp2", "zarr.json", ".zgroup", ".zarray", ".zattrs")
+            is_scene = any(name.lower().endswith(images) for name in archive.namelist())
             return not is_scene and bool(tables_of_zip(archive, TABLES))
     except (zipfile.BadZipFile, OSError):
         return False
@@ -288,9 +280,9 @@ def read_text_table(source: str | Path | bytes, what: str | None = None) -> Tabl
     what = what or (Path(source).name if isinstance(source, str | Path) else "the table")
     try:
         raw = source if isinstance(source, bytes) else _bounded_bytes(Path(source).expanduser())
-        if raw.startswith(_ZIP) and not is_workbook(raw):
+        if raw.startswith(ZIP_MAGIC) and not is_workbook(raw):
             raw = unpack_zip(raw, what, TABLES)[1]
-        if raw.startswith(_GZIP):
+        if raw.startswith(GZIP_MAGIC):
             # By its first bytes and not by its name: downloads often lose the suffix.
             raw = unpack_gzip(raw, what)
     except OSError as error:
@@ -335,7 +327,7 @@ def column_names(path: str | Path) -> list[str]:
     InputError
         Where it is no such table.
     """
-    if is_packed(path):
+    if has_magic(path, (ZIP_MAGIC, GZIP_MAGIC)):
         return [str(name) for name in read_text_table(path, Path(path).name).frame.columns]
     with open(path, "rb") as stream:
         head = stream.read(HEAD_BYTES)

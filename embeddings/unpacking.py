@@ -45,6 +45,9 @@ SPARE_LINES = 1000
 NOTES = re.compile(r"(?i)(read_?me|licen[cs]e|metadata|citation)\b")
 """Texts beside the tables of a download."""
 
+ZIP_MAGIC, GZIP_MAGIC = b"PK\x03\x04", b"\x1f\x8b"
+"""First bytes of packed files: downloads lose their suffix."""
+
 PIECE_BYTES = 2**20
 """Unpacked at a time: small reads of a gzip stream are slow."""
 
@@ -71,6 +74,20 @@ def check_unpacked(name: str, unpacked: int, packed: int, at_most: int = MAX_UNP
             f"Got {name}, which unpacks to more than {MAX_RATIO} times its packed size, need a table of numbers; check"
             " where the file comes from."
         )
+
+
+def has_magic(path: str | Path, magics: bytes | tuple[bytes, ...]) -> bool:
+    """Whether a file begins with some bytes.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of a file.
+    magics : bytes or tuple of bytes
+        One or several, of at most 4 bytes, such as ``ZIP_MAGIC``.
+    """
+    with open(path, "rb") as stream:
+        return stream.read(4).startswith(magics)
 
 
 def unpack_gzip(content: bytes, name: str) -> bytes:
@@ -154,13 +171,12 @@ def tables_of_zip(archive: zipfile.ZipFile, endings: tuple[str, ...]) -> list[st
     endings : tuple of str
         In small letters.
     """
+    # The name without folders, beside the whole one.
+    names = {name: name.rsplit("/", 1)[-1] for name in archive.namelist() if not name.startswith("__MACOSX/")}
     return [
         name
-        for name in archive.namelist()
-        if name.lower().endswith(endings)
-        and not name.rsplit("/", 1)[-1].startswith(".")
-        and not name.startswith("__MACOSX/")
-        and not NOTES.match(name.rsplit("/", 1)[-1])
+        for name, last in names.items()
+        if last.lower().endswith(endings) and not last.startswith(".") and not NOTES.match(last)
     ]
 
 

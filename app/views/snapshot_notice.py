@@ -55,7 +55,7 @@ class SnapshotNotice:
         if self._newest is not None and self._newest[0] is self._store:
             self._show(self._newest[1])
         self._looking = threading.Thread(
-            target=self._look, args=(self._store,), daemon=True, name="newest snapshot"
+            target=self._fetch_newest, args=(self._store,), daemon=True, name="newest snapshot"
         )
         self._looking.start()
 
@@ -64,7 +64,7 @@ class SnapshotNotice:
         if self._looking is not None:
             self._looking.join()
 
-    def _look(self, store: Any) -> None:
+    def _fetch_newest(self, store: Any) -> None:
         try:
             self._newest = store, store.newest_snapshot()
         except InputError:

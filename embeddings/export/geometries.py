@@ -86,10 +86,8 @@ def parse_at(text: str) -> Point:
     if len(halves) != 2:
         # Without a comma: each half ends with its letter, as maps copy them.
         halves = re.split(r"(?<=[NSEWnsew])\s+", text.strip())
-    (lon, east), (lat, north) = map(parse_degrees, halves) if len(halves) == 2 else ((np.nan, ""),) * 2
-    if east in ("N", "S") and north in ("E", "W"):
-        (lon, east), (lat, north) = (lat, north), (lon, east)
-    if not np.isfinite([lon, lat]).all() or east in ("N", "S") or north in ("E", "W"):
+    lon, lat = _in_order_of_letters(*map(parse_degrees, halves if len(halves) == 2 else ("", "")))
+    if not np.isfinite([lon, lat]).all():
         raise InputError(f"Got --at {text!r}, need LON,LAT in degrees such as 4.2,50.75; correct it.")
     return Point(lon, lat)
 
@@ -108,20 +106,28 @@ def parse_latlon(text: str) -> Point:
     InputError
         It is none of these, or no place on Earth.
     """
-    found = text.strip().strip("()")
+    pair = text.strip().strip("()")
     # The first that cuts it in two: a comma before a blank cuts where numbers have commas of their own (50,746, 4,063).
     separators = (";", r",\s+", ",", r"(?<=[NSEWnsew])\s+", r"\s+(?=[NSEWnsew])", r"\s+")
-    halves = next((cut for by in separators if len(cut := re.split(by, found)) == 2), ("", ""))
-    (lat, north), (lon, east) = map(parse_degrees, halves)
-    if north in ("E", "W") and east in ("N", "S"):
-        (lat, north), (lon, east) = (lon, east), (lat, north)
-    is_place = abs(lat) <= 90 and abs(lon) <= 180  # False of NaN
-    if not is_place or north in ("E", "W") or east in ("N", "S"):
+    halves = next((cut for by in separators if len(cut := re.split(by, pair)) == 2), ("", ""))
+    lon, lat = _in_order_of_letters(*map(parse_degrees, reversed(halves)))
+    if not (abs(lat) <= 90 and abs(lon) <= 180):  # also of NaN
         raise InputError(
             f"Got the coordinates {text.strip()[:60]!r}, need latitude and longitude in degrees, such as 50.746, 4.063;"
             " correct them."
         )
     return Point(lon, lat)
+
+
+def _in_order_of_letters(lon: tuple[float, str], lat: tuple[float, str]) -> tuple[float, float]:
+    """Longitude and latitude (degrees) of two results of ``parse_degrees``, swapped where both letters say so.
+
+    NaN where one letter of the hemisphere contradicts its place.
+    """
+    (x, east), (y, north) = lon, lat
+    if east in ("N", "S") and north in ("E", "W"):
+        return y, x
+    return (np.nan, np.nan) if east in ("N", "S") or north in ("E", "W") else (x, y)
 
 
 def read_points(path: str | Path) -> list[Point]:

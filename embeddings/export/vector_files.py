@@ -309,8 +309,8 @@ def _geometry_column(path: Path) -> str:
         named = str(facts.get("primary_column") or "geometry")
     except (pa.ArrowException, OSError, ValueError, AttributeError):
         return ""
-    is_there = named in schema.names and pa.types.is_binary(schema.field(named).type)
-    return named if is_there or "primary_column" in facts else ""
+    is_in_schema = named in schema.names and pa.types.is_binary(schema.field(named).type)
+    return named if is_in_schema or "primary_column" in facts else ""
 
 
 def _read_geoparquet(path: Path) -> tuple[list[dict], pyproj.CRS | None]:

@@ -19,6 +19,7 @@ from fluxlens.embeddings.place_columns import (
     to_degrees,
 )
 from fluxlens.embeddings.readers.reflectance_units import DARKEST
+from fluxlens.embeddings.unpacking import GZIP_MAGIC, ZIP_MAGIC, has_magic
 from fluxlens.models.errors import InputError
 
 MGRS_LATITUDE_BANDS = "CDEFGHJKLMNPQRSTUVWX"
@@ -74,7 +75,7 @@ def read_rows(path: str | Path, need: tuple[str, ...]) -> pd.DataFrame:
     """
     if Path(path).suffix.lower() in text_table.PARQUET:
         return text_table.read_table(path, "table")
-    if Path(path).is_file() and text_table.is_packed(path):
+    if Path(path).is_file() and has_magic(path, (ZIP_MAGIC, GZIP_MAGIC)):
         return text_table.read_table(path, "table").replace("", np.nan)
     try:
         # pandas first, for plain files of any size; codes of sites such as 007 stay text.

@@ -12,7 +12,7 @@ from fluxlens.embeddings.readers.georeference import decoded_text, note_shifts
 from fluxlens.embeddings.scenes import compositing, schema
 from fluxlens.models.errors import InputError
 
-USUAL_DB = (-40.0, -2.0)
+MEDIAN_RANGE_DB = (-40.0, -2.0)
 """The median of VV and VH over land or water lies in between: what tells dB, dB x 100 and dB x 10000 apart."""
 AMPLITUDE_LIKE = {"VV": 0.4, "VH": 0.1}
 """Median power beyond -4 dB in VV or -10 dB in VH is met over no landscape; amplitude is the root of power."""
@@ -163,7 +163,7 @@ def _band_db(array: xr.DataArray, band: str, name: str, scaled: bool, notes: lis
     if median < 0:
         # of -123456, -1234 and -12 only one step gives a median between -40 and -2 dB
         for factor, step in ((1, 1.0), (100, 0.01), (10_000, STEP)):
-            if USUAL_DB[0] <= median / factor <= USUAL_DB[1]:
+            if MEDIAN_RANGE_DB[0] <= median / factor <= MEDIAN_RANGE_DB[1]:
                 if factor > 1 and not integers:
                     notes.append(f"{band} of {name} (median {median:.0f}) is taken for dB x {factor}")
                 return values if factor == 1 else unpack(array, step, fill)

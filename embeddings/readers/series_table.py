@@ -112,8 +112,7 @@ def read_series(
     """
     if s2 is None and s1 is None:
         raise InputError("Got no table, need one of Sentinel-2 or Sentinel-1; give one.")
-    sensor_rows: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-    orbits: np.ndarray | None = None
+    sensor_rows: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = {}
     places: list[pd.DataFrame] = []
     words: dict[str, str] = {}
     if s2 is not None:
@@ -121,7 +120,9 @@ def read_series(
         table = to_one_row_per_date(table, what)
         ids, times = to_ids(table, what), to_utc_times(table, what)
         values = to_reflectance(table, times.astype("datetime64[D]").astype(np.int64), what)
-        sensor_rows["s2"] = _usable(ids, times, values, SENSORS["s2"], is_clear(table, what), what)
+        # Sentinel-2 takes its images by day, on descending passes alone.
+        orbits = np.full(len(ids), "")
+        sensor_rows["s2"] = _usable(ids, times, values, orbits, SENSORS["s2"], is_clear(table, what), what)
         places.append(to_places(table, ids, what))
         words["s2"] = what
     if s1 is not None:
@@ -129,8 +130,8 @@ def read_series(
         table = to_one_row_per_pass(to_one_row_per_date(table, what))
         ids, times = to_ids(table, what), to_utc_times(table, what)
         values = to_backscatter(table, what)
-        orbits = to_orbits(table)[np.isfinite(_within_range(values, SENSORS["s1"])).any(axis=1)]
-        sensor_rows["s1"] = _usable(ids, times, values, SENSORS["s1"], np.ones(len(ids), bool), what)
+        orbits = to_orbits(table)
+        sensor_rows["s1"] = _usable(ids, times, values, orbits, SENSORS["s1"], np.ones(len(ids), bool), what)
         places.append(to_places(table, ids, what))
         words["s1"] = what
     known = pd.unique(np.concatenate([rows[0] for rows in sensor_rows.values()]))
@@ -141,11 +142,8 @@ def read_series(
     place = pd.concat(places).groupby(level=0).first().reindex(known)
     position = pd.Index(known)
     sensors = {}
-    for name, (ids, times, values) in sensor_rows.items():
-        passes = orbits if name == "s1" and orbits is not None else np.full(len(ids), "")
-        sensors[name] = _one_a_day(
-            position.get_indexer(ids), times, values, passes, words[name], SENSORS[name]
-        )
+    for name, (ids, *rows) in sensor_rows.items():
+        sensors[name] = _one_a_day(position.get_indexer(ids), *rows, words[name], SENSORS[name])
     return SeriesTable(known.astype(str), sensors, place["lon"].to_numpy(float), place["lat"].to_numpy(float))
 
 
@@ -318,13 +316,19 @@ def _loaded(table: str | Path | pd.DataFrame, what: str) -> tuple[pd.DataFrame, 
 
 
 def _usable(
-    ids: np.ndarray, times: np.ndarray, values: np.ndarray, spec: SensorSpec, clear: np.ndarray, what: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ids: np.ndarray,
+    times: np.ndarray,
+    values: np.ndarray,
+    orbits: np.ndarray,
+    spec: SensorSpec,
+    clear: np.ndarray,
+    what: str,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Rows that are clear and have a valid band; the others counted in a warning, unless called not clear."""
     low, high = spec.valid_range
-    inside = _within_range(values, spec)
-    outside = np.isfinite(values) & ~np.isfinite(inside)
-    values = inside.astype(np.float32)
+    # Out of the sensor's physical range a number is a fill value or an artefact.
+    outside = np.isfinite(values) & ((values < low) | (values > high))
+    values = np.where(outside, np.nan, values).astype(np.float32)
     known = np.isfinite(values).any(1)
     keep = known & clear
     notes = []
@@ -353,14 +357,7 @@ def _usable(
             DataWarning,
             stacklevel=3,
         )
-    return ids[keep], times[keep], values[keep]
-
-
-def _within_range(values: np.ndarray, spec: SensorSpec) -> np.ndarray:
-    """(row, band) with NaN out of the sensor's physical range: there a number is a fill value or an artefact."""
-    low, high = spec.valid_range
-    with np.errstate(invalid="ignore"):
-        return np.where((values < low) | (values > high), np.nan, values)
+    return ids[keep], times[keep], values[keep], orbits[keep]
 
 
 def _warn_unmatched(s2: np.ndarray, s1: np.ndarray) -> None:

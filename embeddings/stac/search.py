@@ -268,18 +268,18 @@ def _newest(items: list[Any], left_out: list[str]) -> list[Any]:
     unique = []
     for same in images:
         newest = max(same, key=lambda item: (baseline(item), _processed(item)))
-        kept: list[Any] = []
+        latest_items: list[Any] = []
         for item in sorted(same, key=_processed, reverse=True):
             if baseline(item) < baseline(newest):
                 left_out.append(f"{item.id}: {newest.id} is a newer processing of it")
                 continue
-            later = next((one for one in kept if _is_same_part(item, one)), None)
+            later = next((one for one in latest_items if _cover_the_same(item, one)), None)
             if later is None:
-                kept.append(item)
+                latest_items.append(item)
             else:
                 left_out.append(f"{item.id}: {later.id} is a later processing of it, with the same baseline")
         # In the order of the answer, on which the order of equal pixels depends.
-        unique += [item for item in same if any(item is one for one in kept)]
+        unique += [item for item in same if any(item is one for one in latest_items)]
     return unique
 
 
@@ -302,7 +302,7 @@ def _datastrip(item: Any) -> str:
     )
 
 
-def _is_same_part(item: Any, other: Any) -> bool:
+def _cover_the_same(item: Any, other: Any) -> bool:
     """Whether two items of one image and baseline are processings of one part of it, and not its two halves.
 
     Where a strip of data ends within a tile, two products hold a half each, and their names differ as those of two

@@ -22,7 +22,7 @@ from typing import BinaryIO
 from fluxlens.embeddings.text_encoding import HEAD_BYTES
 from fluxlens.embeddings.towers import parquet_table
 from fluxlens.embeddings.towers.sensor_columns import team_gpp_columns
-from fluxlens.embeddings.unpacking import PIECE_BYTES, BoundedStream, check_unpacked
+from fluxlens.embeddings.unpacking import GZIP_MAGIC, PIECE_BYTES, BoundedStream, check_unpacked, has_magic
 from fluxlens.models.errors import DataWarning, InputError
 
 # Members of a zip that are looked at; a site's full set has about 30.
@@ -71,7 +71,7 @@ class DataFile:
             For a plain file past the bounds.
         """
         # Packed files have no path that a parser could open by itself.
-        if self.member is not None or _is_gzip(self.path):
+        if self.member is not None or has_magic(self.path, GZIP_MAGIC):
             return None
         size = self.path.stat().st_size
         check_unpacked(self.name, size, size)
@@ -103,18 +103,12 @@ class DataFile:
         else:
             raw = open(self.path, "rb")  # noqa: SIM115 - closed by the stream that reads it
         opened.append(raw)
-        if self.member.lower().endswith(".gz") if self.member else _is_gzip(self.path):
+        if self.member.lower().endswith(".gz") if self.member else has_magic(self.path, GZIP_MAGIC):
             raw = gzip.GzipFile(fileobj=raw)  # type: ignore[assignment]
             opened.append(raw)
         if self.member is not None:
             opened.insert(0, archive)
         return io.BufferedReader(BoundedStream(self.name, opened, packed), PIECE_BYTES)
-
-
-def _is_gzip(path: Path) -> bool:
-    """Whether a file is gzip by its first bytes: downloads lose their suffix."""
-    with open(path, "rb") as stream:
-        return stream.read(2) == b"\x1f\x8b"
 
 
 def as_paths(path: str | Path | list[str | Path]) -> Path | list[Path]:
@@ -265,8 +259,7 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise InputError(f"Got {folder}, which is no folder, need one with tower files; check the path.")
-    # By site, rank and product: the names of the tables by their paths.
-    found: dict[str, dict[tuple, dict[str, dict[Path, str]]]] = {}
+    candidates: dict[str, list[_Candidate]] = {}
     left_out: dict[str, str] = {}
     tables_of_size: dict[tuple[str, int], list[DataFile]] = {}
     for path in sorted(folder.rglob("*")):
@@ -291,15 +284,21 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
         step = DAILY_FIRST.index(code[1]) if code else len(DAILY_FIRST)
         rank = (bool(BASE.search(name)), step, "_SUBSET_" in name)
         # NetCDF is read file by file.
-        group = "" if path.suffix.lower() == ".nc" else product(name)
-        if not group and group in found.get(site[1], {}).get(rank, {}):
-            continue
-        found.setdefault(site[1], {}).setdefault(rank, {}).setdefault(group, {})[path] = name
-    best, others = {}, {}
-    for site, ranked in found.items():
-        groups = ranked[min(ranked)]
-        best[site] = groups.pop(max(groups, key=lambda group: (_count_years(groups[group]), group)))
-        others[site] = [name for group in groups.values() for name in group.values()]
+        candidate = _Candidate(path, name, rank, "" if path.suffix.lower() == ".nc" else product(name))
+        of_site = candidates.setdefault(site[1], [])
+        if candidate.product or (rank, "") not in ((one.rank, one.product) for one in of_site):
+            of_site.append(candidate)
+    best, not_taken = {}, {}
+    for site, of_site in candidates.items():
+        rank = min(one.rank for one in of_site)
+        products: dict[str, list[_Candidate]] = {}
+        for one in of_site:
+            if one.rank == rank:
+                products.setdefault(one.product, []).append(one)
+        best[site] = products.pop(
+            max(products, key=lambda name: (_count_years(_periods(products[name])), name))
+        )
+        not_taken[site] = sorted(one.name for group in products.values() for one in group)
     # Named only where no other file of the site serves.
     missed = {site: why for site, why in left_out.items() if site not in best}
     listed = ", ".join(f"{site} ({why})" for site, why in list(missed.items())[:5])
@@ -312,16 +311,11 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
         warnings.warn(f"{len(missed)} sites of {folder.name} left out: {listed}", DataWarning, stacklevel=2)
     # One product of a site is taken: where others hold other years, or are versions of it, that is told.
     split, versions = {}, {}
-    for site, ranked in found.items():
-        taken = {year for name in best[site].values() for year in YEARS.findall(name)}
-        all_names = [
-            name for groups in ranked.values() for group in groups.values() for name in group.values()
-        ]
-        other = sorted({year for name in all_names for year in YEARS.findall(name)} - taken)
-        if other:
+    for site, of_site in candidates.items():
+        if other := sorted(_periods(of_site) - _periods(best[site])):
             split[site] = f"{site} (not {', '.join(other)})"
-        elif others[site]:
-            versions[site] = f"{next(iter(best[site].values()))} (not {', '.join(sorted(others[site])[:3])})"
+        elif not_taken[site]:
+            versions[site] = f"{best[site][0].name} (not {', '.join(not_taken[site][:3])})"
     for cases, what in (
         (split, "periods, of which one is taken"),
         (versions, "versions, of which one is taken"),
@@ -334,18 +328,32 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
                 DataWarning,
                 stacklevel=2,
             )
-    by_site = {site: list(names) for site, names in sorted(best.items())}
+    by_site = {site: [one.path for one in of_site] for site, of_site in sorted(best.items())}
     return {site: paths if paths[1:] else paths[0] for site, paths in by_site.items()}
 
 
-def _count_years(names: dict[Path, str]) -> int:
-    """Years that the names of one product's tables tell."""
-    years: set[int] = set()
-    for name in names.values():
-        for text in YEARS.findall(name):
-            span = [int(year) for year in re.split("[-_]", text)]
-            years.update(range(span[0], span[-1] + 1))
-    return len(years)
+@dataclass(frozen=True)
+class _Candidate:
+    """A file that may serve a site."""
+
+    path: Path
+    name: str
+    """Of its table, which may be in a zip."""
+    rank: tuple
+    """The least serves best."""
+    product: str
+    """Files of one product are joined; empty of NetCDF, which is read file by file."""
+
+
+def _periods(candidates: list[_Candidate]) -> set[str]:
+    """The years, such as 2018 and 2019-2021, that the names of tables tell."""
+    return {text for one in candidates for text in YEARS.findall(one.name)}
+
+
+def _count_years(periods: set[str]) -> int:
+    """Different years of some periods."""
+    spans = [[int(year) for year in re.split("[-_]", text)] for text in periods]
+    return len({year for span in spans for year in range(span[0], span[-1] + 1)})
 
 
 def _describe_file(path: Path) -> tuple[DataFile, str] | None:

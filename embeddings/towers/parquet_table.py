@@ -40,9 +40,7 @@ def read_header(name: str, path: Path) -> list[str]:
         facts = pq.read_metadata(path)
         schema = facts.schema.to_arrow_schema()
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(
-            f"Got {name}, a damaged Parquet file, need a whole one; fetch or write it again."
-        ) from error
+        raise _damaged_error(name) from error
     if facts.num_rows > MAX_ROWS:
         raise InputError(
             f"Got {name} of more than {MAX_ROWS:,} rows, need a tower's half-hours or days; thin it."
@@ -89,14 +87,16 @@ def read_columns(name: str, path: Path, at: list[int], dtypes: dict[str, str]) -
             names = file.schema_arrow.names
             table = file.read([names[i] for i in at])
     except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"Got {name}, a damaged Parquet file, need a whole one; fetch or write it again."
-        ) from error
+        raise _damaged_error(name) from error
     columns = {}
     for i, (column, kind) in zip(at, dtypes.items(), strict=True):
         cells = pd.Series(table[names[i]].to_pandas()).reset_index(drop=True)
         columns[column] = pd.to_numeric(cells).astype("float64") if kind == "float64" else _as_text(cells)
     return pd.DataFrame(columns)
+
+
+def _damaged_error(name: str) -> InputError:
+    return InputError(f"Got {name}, a damaged Parquet file, need a whole one; fetch or write it again.")
 
 
 def _as_text(cells: pd.Series) -> pd.Series:

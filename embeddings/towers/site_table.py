@@ -198,6 +198,8 @@ def _raw_table(path: Path, left_out: dict[str, list[str]]) -> pd.DataFrame:
 def _sheet_of_places(sheets: dict[str, pd.DataFrame], what: str) -> pd.DataFrame:
     """The only sheet of a workbook with sites and places, told where there are others."""
     filled = {str(name): sheet for name, sheet in sheets.items() if len(sheet)}
+    if len(filled) < 2:
+        return next(iter(filled.values()), pd.DataFrame())
     placed = []
     for name, sheet in filled.items():
         try:
@@ -210,14 +212,15 @@ def _sheet_of_places(sheets: dict[str, pd.DataFrame], what: str) -> pd.DataFrame
             f"Got {what} with {len(placed)} sheets of sites ({', '.join(placed[:4])}), need one; save the one you mean"
             " as CSV."
         )
-    if placed and len(filled) > 1:
-        others = ", ".join(name for name in filled if name != placed[0])
-        warnings.warn(
-            f"of the {len(filled)} sheets of {what}, {placed[0]!r} is read, not {others}",
-            DataWarning,
-            stacklevel=4,
-        )
-    return filled[placed[0]] if placed else next(iter(filled.values()), pd.DataFrame())
+    if not placed:
+        return next(iter(filled.values()))
+    not_read = ", ".join(name for name in filled if name != placed[0])
+    warnings.warn(
+        f"of the {len(filled)} sheets of {what}, {placed[0]!r} is read, not {not_read}",
+        DataWarning,
+        stacklevel=4,
+    )
+    return filled[placed[0]]
 
 
 def _bif(table: pd.DataFrame) -> pd.DataFrame:

@@ -36,17 +36,17 @@ def find_stamp_columns(header: list[str]) -> dict[str, str]:
         "year": YEAR_NAMES, "doy": DOY_NAMES, "month": MONTH_NAMES, "day": DAY_NAMES, "clock": CLOCK_NAMES,
         "hour": HOUR_NAMES, "minute": MINUTE_NAMES,
     }  # fmt: skip
-    found = {
-        part: column
-        for part, names in named.items()
+    columns = {
+        field: column
+        for field, names in named.items()
         if (column := next((name for name in names if name in header), None))
     }
-    if "year" not in found or ("doy" not in found and not {"month", "day"} <= set(found)):
+    if "year" not in columns or ("doy" not in columns and not {"month", "day"} <= set(columns)):
         return {}
     # The day of the year is enough, and one spelling of the clock.
-    spare = {"month", "day"} if "doy" in found else set()
-    spare |= {"hour", "minute"} if "clock" in found else set() if "hour" in found else {"minute"}
-    return {part: column for part, column in found.items() if part not in spare}
+    spare = {"month", "day"} if "doy" in columns else set()
+    spare |= {"hour", "minute"} if "clock" in columns else set() if "hour" in columns else {"minute"}
+    return {field: column for field, column in columns.items() if field not in spare}
 
 
 def join_stamps(name: str, columns: dict[str, str], cells: pd.DataFrame) -> pd.DatetimeIndex:
@@ -75,8 +75,8 @@ def join_stamps(name: str, columns: dict[str, str], cells: pd.DataFrame) -> pd.D
         raise InputError(f"Got {name} without rows, need some below the header; fetch the file again.")
     numbers = pd.DataFrame(
         {
-            part: pd.to_numeric(cells[column].astype(str).str.replace(",", "."), errors="coerce")
-            for part, column in columns.items()
+            field: pd.to_numeric(cells[column].astype(str).str.replace(",", "."), errors="coerce")
+            for field, column in columns.items()
         }
     )
     year = numbers["year"]

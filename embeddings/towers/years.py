@@ -138,12 +138,13 @@ def read_joined(name: str, tables: list[TowerTable], columns: list[str]) -> pd.D
 def _count_repeated(frames: list[pd.DataFrame]) -> tuple[int, int]:
     """Rows of a time that an earlier table has, and how many of them have other values."""
     again = other = 0
-    seen = frames[0]
+    earlier = frames[0]
     for frame in frames[1:]:
-        shared = frame.index.intersection(seen.index)
-        ours, theirs = frame.loc[shared], seen.loc[shared, frame.columns]
+        shared = frame.index.intersection(earlier.index)
         # Releases print other numbers of digits.
-        alike = np.isclose(ours, theirs, rtol=1e-3, atol=1e-3, equal_nan=True).all(axis=1)
-        again, other = again + len(shared), other + int((~alike).sum())
-        seen = pd.concat([seen, frame.drop(index=shared)])
+        is_equal = np.isclose(
+            frame.loc[shared], earlier.loc[shared, frame.columns], rtol=1e-3, atol=1e-3, equal_nan=True
+        ).all(axis=1)
+        again, other = again + len(shared), other + int((~is_equal).sum())
+        earlier = pd.concat([earlier, frame.drop(index=shared)])
     return again, other

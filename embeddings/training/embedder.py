@@ -36,7 +36,7 @@ REAL_REPEATS = 6
 SERIES_SHARE = 0.95
 """Share of batches that are series where there are some: a square of a scene takes fifteen times as long."""
 
-SQUARES_BESIDE_SERIES = 8
+SQUARES_WITH_SERIES = 8
 """Squares per batch beside series."""
 
 SIMULATED_PIXELS = 60
@@ -340,7 +340,7 @@ def _mixed(
     if not groups:
         yield from batches(archives, masking, seed)
     rng = np.random.default_rng(seed)
-    squares = batches(archives, masking, seed, SQUARES_BESIDE_SERIES)
+    squares = batches(archives, masking, seed, SQUARES_WITH_SERIES)
     rows = series.series_batches(groups, series.HidingConfig(main=masking.sensors[0]), seed)
     while True:
         yield next(rows) if rng.random() < SERIES_SHARE else next(squares)

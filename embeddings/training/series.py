@@ -38,7 +38,7 @@ LEAST_ACQUISITIONS = 4
 RADAR_DRAWS = 2
 """A measured source with Sentinel-1 is drawn this many times as often: few have it, and what radar tells of land must
 be learned from measured radar."""
-USUAL_MSE = 0.035**2
+REFERENCE_MSE = 0.035**2
 """Squared error of linear interpolation at hidden dates at which a source counts one; a noisier source would decide
 the training otherwise."""
 
@@ -94,7 +94,7 @@ class SeriesSource:
     trusted
         Per sensor (n,) weight as a target, see ``CONTAMINATED_WEIGHT``.
     weight
-        Of the source's targets, see ``USUAL_MSE``.
+        Of the source's targets, see ``REFERENCE_MSE``.
     """
 
     name: str
@@ -233,9 +233,9 @@ def _source(
             square.append(known[np.isfinite(known)].mean() if np.isfinite(known).any() else np.nan)
     # The error of plain interpolation: sources that are hard to interpolate weigh less, or their noise would rule the
     # loss.
-    mse = float(np.nanmean(square)) if np.isfinite(square).any() else USUAL_MSE
+    mse = float(np.nanmean(square)) if np.isfinite(square).any() else REFERENCE_MSE
     # Bounded, so that a source of little noise does not decide everything.
-    weight = float(np.clip(USUAL_MSE / max(mse, 1e-6), 0.4, 3.0))
+    weight = float(np.clip(REFERENCE_MSE / max(mse, 1e-6), 0.4, 3.0))
     return SeriesSource(name, edges, day, values, trusted, weight)
 
 
