@@ -70,6 +70,13 @@ def test_years_of_two_digits_behind_words_are_told(cell):
 
 
 @pytest.mark.parametrize(
+    ("digits", "year"), [("2019", "2019"), ("00", "2000"), ("68", "2068"), ("69", "1969"), ("98", "1998")]
+)
+def test_years_of_two_digits_are_of_the_century_of_posix(digits, year):
+    assert month_words.full_year(digits) == year
+
+
+@pytest.mark.parametrize(
     "cell", ["12/05/19", "13/05/19", "5/13/19", "12.05.19", "19-05-12", "12/05/19 10:50"]
 )
 def test_years_of_two_digits_among_numbers_are_refused(cell):

@@ -223,6 +223,21 @@ def test_of_two_processings_with_one_baseline_the_later_one_counts_and_is_told(w
     np.testing.assert_allclose(scene["s2/reflectance"], 0.3, rtol=1e-6)
 
 
+def test_older_baselines_are_told_with_the_processing_that_counts(world):
+    for name, baseline, made in (
+        ("old", "04.00", FIRST),
+        ("first", "05.00", FIRST),
+        ("later", "05.00", LATER),
+    ):
+        strip = STRIP.format(made, SENSED)
+        world.s2(name, "2020-06-01T10:40:21", baseline=baseline, **{"s2:datastrip_id": strip})
+    with pytest.warns(DataWarning, match="2 of 3 images left out") as told:
+        (one,) = stac.passes(request_of(world))
+    assert [item.id for item in one.items] == ["later"]
+    assert "old: later is a newer processing of it" in str(told[0].message)
+    assert "first: later is a later processing of it" in str(told[0].message)
+
+
 def test_halves_of_an_image_are_no_processings_of_it_whenever_they_were_made(world):
     # The strip of data ends within the tile: its halves were sensed one after the other.
     world.s2("A", "2020-06-01T10:40:21", **{"s2:datastrip_id": STRIP.format(FIRST, SENSED)})

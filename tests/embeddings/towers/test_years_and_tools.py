@@ -108,6 +108,11 @@ def test_of_two_versions_that_with_most_years_is_taken_and_told(tmp_path):
         DataWarning, match=r"1 sites .* several periods, of which one is taken: XX-Abc \(not 2015-2016"
     ):
         assert towers.files(spread(tmp_path / "periods", files))["XX-Abc"].name.endswith("2016-2018_2-4.csv")
+    # The later version has fewer years.
+    files[name.format("2012-2016", "1-3")] = days("2012-01-01", "2016-12-31")
+    del files[name.format("2015-2016", "1-3")]
+    with pytest.warns(DataWarning, match=r"several periods, of which one is taken: XX-Abc \(not 2016-2018\)"):
+        assert towers.files(spread(tmp_path / "fewer", files))["XX-Abc"].name.endswith("2012-2016_1-3.csv")
     same = {name.format("2015-2016", version): days("2015-01-01", "2016-12-31").assign(V=version) for version in
             ("1-4", "1-3")}  # fmt: skip
     with pytest.warns(
