@@ -55,11 +55,13 @@ def atomic_path(path: str | Path, durable: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         if durable:
+            # Opened for writing: some systems refuse to flush a descriptor that can only read.
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
         if path.is_dir():
             shutil.rmtree(path)
         os.replace(temporary, path)
+    # ``GeneratorExit`` and ``KeyboardInterrupt`` are no ``Exception``: they pass, and only the removal below runs.
     except Exception as error:
         # Before the temporary file is removed, which may free what the disk lacks.
         if not isinstance(error, InputError) and (refusal := write_refusal(path, error)):
@@ -88,6 +90,7 @@ def write_refusal(path: Path | str, error: Exception) -> InputError | None:
     code = (error.errno if isinstance(error, OSError) else None) or next(
         (code for code in FULL | FORBIDDEN if f"os error {code})" in str(error)), None
     )
+    # Without any number of the system, as from HDF5, the free space itself must tell.
     if code in FULL or (code is None and _is_full(Path(str(path)).parent)):
         return InputError(
             f"Got {path} on a disk that is full or at its quota, need space; free some or choose another."
@@ -120,6 +123,7 @@ def remove(path: Path) -> bool:
     bool
         Whether there was anything to remove.
     """
+    # Other threads of a cancelled write may still remove their own files: those errors mean that the work is done.
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
         return True

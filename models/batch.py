@@ -67,6 +67,7 @@ class Tokens:
     day: Int[Tensor, "a3 t3"]
 
     def __post_init__(self) -> None:
+        # A wrong axis would broadcast further on, and give numbers.
         if not (self.token.shape[:3] == self.valid.shape and self.token.shape[:2] == self.day.shape):
             raise ValueError(
                 f"token {tuple(self.token.shape)}, valid {tuple(self.valid.shape)} and day"
@@ -140,6 +141,7 @@ def cat(series: list[Tokens]) -> Tokens:
     def pad(array: Tensor) -> Tensor:
         return torch.cat([array, array.new_zeros(1, longest - array.shape[1], *array.shape[2:])], 1)
 
+    # (area, longest series, pixel, ...) of each field.
     return Tokens(
         torch.cat([pad(one.token) for one in series]),
         torch.cat([pad(one.valid) for one in series]),

@@ -89,6 +89,7 @@ def load(name_or_path: str | Path = "default", device: str = "auto") -> Embedder
     header, state = _read(path)
     with building(path, "weights"):
         raw = check_sizes(path, json.loads(header["config"]))
+        # Read inside the guard: any of these keys may be missing from a header that anybody wrote.
         card, name, expected = json.loads(header.get("card", "{}")), header["name"], header["digest"]
         sensors = tuple(raw.pop("sensors"))
         if unknown := set(sensors) - set(SENSORS):
@@ -113,6 +114,7 @@ def load(name_or_path: str | Path = "default", device: str = "auto") -> Embedder
         ) from error
     check_digest(path, state, expected)
     model.identity = Identity(name, expected, card)
+    # Without gradients: a caller that forgets ``no_grad`` would keep the graph of every block it computes.
     return model.eval().requires_grad_(False).to(pick_device(device))
 
 
@@ -170,6 +172,7 @@ def load_head(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict, dic
     InputError
         When the file cannot be read, or holds another format or kind.
     """
+    # Safetensors are mapped and parsed, never executed: a file of unknown origin can be wrong, but cannot run code.
     path = Path(path)
     try:
         with safe_open(path, framework="pt") as file:
@@ -210,6 +213,7 @@ def building(path: Path, what: str) -> Iterator[None]:
     """
     try:
         yield
+    # An ``InputError`` is a ``ValueError``, which the next clause would wrap a second time.
     except InputError:
         raise
     # Each entry may be missing or of any type, so that nearly anything may be raised where it is first used.
@@ -241,6 +245,7 @@ def check_sizes(path: Path, config: Any) -> dict[str, Any]:
     InputError
         Where it is no mapping, or an integer in it is negative or above ``LARGEST_SIZE``.
     """
+    # The header decides how much memory is allocated before a single weight is read, so its sizes are bounded first.
     if not isinstance(config, dict):
         raise InputError(f"Got {path.name} without a configuration, need one; download or train it again.")
     waiting = list(config.items())
@@ -295,6 +300,7 @@ def pick_device(device: str) -> str:
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    # Asked for by name and missing: falling back to the CPU in silence would take hours instead of minutes.
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError("device is cuda, but PyTorch finds no CUDA device here; use --device cpu or auto.")
     if device != "cpu" and not device.startswith("cuda"):
@@ -330,6 +336,7 @@ def sensors(name_or_path: str | Path) -> tuple[str, ...]:
     tuple of str
         Names in ``models.sensors.SENSORS``; empty where the header has none.
     """
+    # The header alone: which sensors a model knows is asked for lists, where no weights are needed.
     with safe_open(_find(str(name_or_path)), framework="pt") as file:
         return tuple(json.loads((file.metadata() or {}).get("config", "{}")).get("sensors", ()))
 

@@ -26,6 +26,8 @@ class Decoder(nn.Module):
     def __init__(self, spec: SensorSpec, features: int, hidden: int = 64) -> None:
         super().__init__()
         bands = len(spec.bands)
+        # Facts of the sensor, not weights: ``persistent=False`` keeps them out of the file, whose digest of sensor
+        # facts is checked when it is read.
         self.register_buffer("centre", torch.tensor(spec.centre), persistent=False)
         self.register_buffer("spread", torch.tensor(spec.spread), persistent=False)
         self.straight = nn.Linear(features, bands)
@@ -60,6 +62,7 @@ class Decoder(nn.Module):
             Standard deviation in the sensor's unit.
         """
         # Bounded, so that a single pixel can neither dominate the likelihood nor overflow.
+        # The bounds are e-6 to e2 of a spread; the -1 makes an untrained network start from a third of it.
         return self.spread * torch.exp(log_sigma.clamp(-5, 3) - 1.0)
 
 
@@ -81,6 +84,7 @@ class Land(nn.Module):
 
     def __init__(self, features: int) -> None:
         super().__init__()
+        # Linear: what this layer reads off the embedding, a linear probe of a user can read off as well.
         # Round numbers near mean and standard deviation over simulated landscapes, in the order and units of LAND.
         self.register_buffer("centre", torch.tensor([2.0, 0.5, 40.0, 0.2]), persistent=False)
         self.register_buffer("spread", torch.tensor([2.0, 0.3, 15.0, 0.1]), persistent=False)

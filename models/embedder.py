@@ -78,6 +78,7 @@ class Embedder(nn.Module):
         super().__init__()
         self.config = config or Config()
         specs = self.config.specs
+        # Not a buffer: names and cards belong to the file, not to the state dict.
         self.identity = Identity()
         self.encoders = nn.ModuleDict({name: Encoder(spec) for name, spec in specs.items()})
         self.fusion = Fusion(specs, self.config.features, self.config.hidden, self.config.season_heads)
@@ -87,6 +88,7 @@ class Embedder(nn.Module):
         # Without it the state dict has no such key, and older weights load.
         self.land = Land(self.config.features) if self.config.land else None
         self.season = Season(self.config.features) if self.config.season_heads else None
+        # Values up to 4 fit into 127 steps, until ``training.set_scale`` has measured the features.
         # Step of the int8 quantisation per feature; part of the model, the same for every cube.
         self.register_buffer("scale", torch.full((self.config.features,), 4 / 127))
 
@@ -145,6 +147,7 @@ class Embedder(nn.Module):
         FusionOutput
             Of each area, day and pixel.
         """
+        # (area, acquisition, pixel, token) per sensor in, (area, day, pixel, feature) out.
         return self.fusion(tokens, days, causal)
 
     def contextualise(
@@ -200,5 +203,6 @@ class Embedder(nn.Module):
             In the unit of that sensor (reflectance for ``s2``).
         """
         # One number per pixel: the error of the sensor whose bands users read off the embedding.
+        # Variances are averaged, not deviations: the root of their mean is the error of a band drawn at random.
         first = self.config.sensors[0]
         return self.decoders[first].sigma(output.log_sigma[first]).square().mean(-1).sqrt()

@@ -58,6 +58,8 @@ class ContextualisedSeries:
         ContextualisedSeries
             Views; at least one acquisition where there was one.
         """
+        # One span for all query days, so that it is a slice and costs no copy; which acquisition counts for which day
+        # is cut exactly in ``_time_distance``.
         ahead = 0 if causal else WINDOW_DAYS
         near = (self.day >= days.min() - WINDOW_DAYS) & (self.day <= days.max() + ahead)
         at = near.any(0).nonzero().flatten().tolist() or [0]
@@ -90,9 +92,11 @@ class Fusion(nn.Module):
         self, specs: dict[str, SensorSpec], features: int, hidden: int, season_heads: int = 0
     ) -> None:
         super().__init__()
+        # The order of ``specs`` is the order of columns of the joining network, hence part of the weights.
         self.sensors = tuple(specs)
         self.bands = {name: len(spec.bands) for name, spec in specs.items()}
         # Round one reads the tokens of each sensor by themselves.
+        # Viewing geometry (``cycles``) counts here only: two acquisitions can share an orbit, a query day has none.
         self.context = nn.ModuleDict(
             {
                 name: KernelRegression(spec.token, self.CONTEXT_HEADS, self.CONTEXT_VALUE, 24, cycles=True)
@@ -152,7 +156,9 @@ class Fusion(nn.Module):
         _copy_known_inputs(
             self.first, other.first, mine["values"] + mine["evidence"], theirs["values"] + theirs["evidence"]
         )
+        # Further units of a layer keep their initial weights, but the layer above reads them with weight 0.
         units = [f"unit {i}" for i in range(self.first.out_features)]
+        # The linear layers of ``bend``; 0 and 2 are activations.
         for layer in (1, 3):
             _copy_known_inputs(self.bend[layer], other.bend[layer], units, units[: other.first.out_features])
         # Labels of inputs alone: their equality says which columns are copied.
@@ -165,6 +171,7 @@ class Fusion(nn.Module):
 
     def _regression_inputs(self, name: str) -> list[str]:
         """Label of each input of a sensor's second regression."""
+        # The token comes first, then the context of each sensor, as ``contextualise`` joins them.
         own = [f"token {i}" for i in range(self.memory[name].read[0].in_features)]
         context = []
         for other, regression in self.context.items():
@@ -243,6 +250,8 @@ class Fusion(nn.Module):
                     near = ContextualisedSeries(tokens[other].day, weighted[other])
                     if group_days is not None:
                         # Zeros of acquisitions out of reach would change how a long sum is cut into parts.
+                        # The whole aligned group and not its first and last acquisition: what is near must not depend
+                        # on which days of it happen to have one.
                         first = day.min() // group_days * group_days
                         near = near.around(torch.stack([first, first + group_days - 1])[None], causal)
                     dt, used = _time_distance(near.day, day, causal)
@@ -275,6 +284,7 @@ class Fusion(nn.Module):
         """
         # For dtype and device of sensors without acquisitions.
         like = self.straight.weight
+        # No tensor tells the number of pixels where no sensor has acquisitions; one is broadcast by the caller.
         p = next((one.values.shape[3] for one in series.values()), 1)
         values, evidence = [], []
         for name, regression in self.memory.items():
@@ -301,6 +311,8 @@ def _copy_known_inputs(mine: nn.Module, theirs: nn.Module, inputs: list[str], av
     Heads and units that ``theirs`` lacks come last and keep their initial weights.
     """
     state, source = mine.state_dict(), theirs.state_dict()
+    # Weights that read the inputs have as many columns as the source has inputs; biases, kernels and layers further on
+    # have equal columns in both and are copied whole.
     at = [inputs.index(label) for label in available]
     for key, value in source.items():
         if value.ndim == 2 and value.shape[1] == len(available) != len(inputs):
@@ -318,6 +330,7 @@ def _time_distance(
     """Day of the acquisition minus query day (days), and which acquisitions count."""
     # (a, 1, t) - (a, q, 1) = (a, q, t)
     dt = (acquired[:, None] - days[:, :, None]).to(torch.float32)
+    # Without the bound an acquisition of another year would still count: a power law never reaches zero.
     used = dt.abs() <= WINDOW_DAYS
     return dt, used & (dt <= 0) if causal else used
 
@@ -328,9 +341,11 @@ def _groups(day: Int[Tensor, "a t"], group_days: int | None) -> list[slice]:
         return [slice(0, day.shape[1])]
     sizes = torch.unique_consecutive(day[0] // group_days, return_counts=True)[1]
     ends = sizes.cumsum(0).tolist()
+    # One more start than ends: the last start is the end of the axis.
     return [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
 
 
 def _cat_time(sensors: list[Float[Tensor, "a h _ p c"]]) -> Float[Tensor, "a h t p c"]:
     """Join groups of acquisitions along time."""
+    # ``torch.cat`` copies a single tensor too.
     return sensors[0] if len(sensors) == 1 else torch.cat(sensors, 2)

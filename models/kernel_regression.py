@@ -85,6 +85,7 @@ class Kernel(nn.Module):
         core, power, side = (
             KERNEL_LR_SCALE * p[:, None, None] for p in (self.log_core, self.power, self.side)
         )
+        # ``softplus`` keeps the exponent positive: a negative one would weight far acquisitions most.
         return LEAST_CORE_DAYS + core.exp(), nn.functional.softplus(power), side
 
     def forward(self, dt: Float[Tensor, "a q t"]) -> Float[Tensor, "a h q t"]:
@@ -221,6 +222,7 @@ class KernelRegression(nn.Module):
         months = dt[:, None] / MONTH  # (a, 1, q, t)
         kernel = torch.exp(self.kernel(dt)) * used[:, None]  # (a, h, q, t)
         lagged = kernel * months
+        # The moments of a straight line fitted by weighted least squares, each a sum over acquisitions.
         # One product for the moments of order 0 and 1: (a, h, 2q, t) x (a, h, t, pc).
         sums = torch.matmul(torch.cat([kernel, lagged], 2), weighted.reshape(a, h, t, p * c)).view(
             a, h, 2, q, p, c
@@ -259,6 +261,8 @@ class KernelRegression(nn.Module):
         values, evidence
             As of ``query``.
         """
+        # The logarithm that ``query`` takes of a total weight of 0, and a centre of 0: the next layers see one and the
+        # same "nothing".
         evidence = like.new_tensor([TINY, 1.0]).log() * like.new_tensor([1 / 8, 0.0])
         return like.new_zeros(a, q, p, self.heads * self.value), evidence.repeat(self.heads).expand(
             a, q, p, -1

@@ -48,8 +48,10 @@ def hidden_measurements(
     # In error scales, so that reflectance and dB count alike.
     scaled = error / error_scale
     huber = torch.nn.functional.huber_loss(scaled, torch.zeros_like(scaled), reduction="none", delta=1.0)
+    # Detached and clipped: sigma may follow the error, the mean must not follow sigma.
     clipped = error.detach().abs().clamp(max=OUTLIER_ERROR_SCALES * error_scale)
     nll = torch.log(sigma / error_scale) + 0.5 * (clipped / sigma).square()
+    # Absent bands and invalid pixels weigh 0; (*n, 1) weights are broadcast over the bands.
     return _mean(huber, known * weight[..., None]) + SIGMA_WEIGHT * _mean(
         nll, known * sigma_weight[..., None]
     )

@@ -135,5 +135,6 @@ def digest(specs: dict[str, SensorSpec]) -> str:
     str
         16 hex digits.
     """
+    # Sorted on both levels, so that neither the order of sensors nor of fields changes the digest.
     text = json.dumps({name: asdict(spec) for name, spec in sorted(specs.items())}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

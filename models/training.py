@@ -179,6 +179,7 @@ def train(
     averaged = copy.deepcopy(model)
     start, curve, recent = time.monotonic(), [], []
     for step in range(1, recipe.steps + 1):
+        # Set by hand: one formula of the share done, which a training of any length follows.
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * _schedule(step / recipe.steps)
         # Some batches may use the past only, so that one set of weights serves both modes.
@@ -244,6 +245,7 @@ def batch_loss(
         if name not in targets:
             continue
         # A prefix explains less on purpose: sigma learns from whole embeddings alone.
+        # (a, q, p, band) in the sensor's unit.
         sigma = decoder.sigma(output.log_sigma[name])
         scale = model.config.specs[name].error_scale
         total = total + hidden_measurements(decoder(z), sigma, targets[name], weight, whole * weight, scale)
@@ -335,10 +337,12 @@ def _prefix_mask(
     (Matryoshka representations: Kusupati et al. 2022, doi:10.48550/arXiv.2205.13147).
     """
     a, _, p, f = z.shape
+    # Drawn per pixel and shared by its query days: a user cuts a cube along features once, not day by day.
     short = torch.rand(a, p) < recipe.prefix_share
     choice = torch.tensor(recipe.prefixes)[torch.randint(len(recipe.prefixes), (a, p))]
     length = torch.where(short, choice, f)
     mask = torch.arange(f) < length[..., None]  # (a, p, f)
+    # The day axis is added as 1, over which both are broadcast.
     return mask[:, None].to(z), (~short)[:, None].to(z)
 
 

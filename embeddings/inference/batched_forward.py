@@ -77,6 +77,7 @@ def encode_steps(model: Embedder, name: str, series: AcquisitionSeries) -> Gener
     # Acquisitions without a valid pixel in the block carry nothing; those with valid pixels in the halo alone are among
     # them.
     inner_steps = np.flatnonzero(inner.any((1, 2)))
+    # Allocated whole and filled in place by the jobs of the queue, which may end in any order.
     token = torch.empty(
         len(inner_steps), h * w, model.config.specs[name].token, device=device
     )  # (time, pixel, channel)
@@ -132,6 +133,7 @@ def embed_pixels_steps(
     def predict_strip(strip: slice) -> Iterator[None]:
         for where, output in predict_days(model, tokens, strip, days, causal):
             with torch.inference_mode():
+                # -128 is never used: the steps are symmetric about 0.
                 steps = (output.z[0] / model.scale).round_().clamp_(-FEATURE_LIMIT, FEATURE_LIMIT)
                 out["embedding"][where] = steps.to(torch.int8).cpu().numpy()  # (day, pixel, feature)
                 steps = (model.sigma(output)[0] / SIGMA_STEP).round_().clamp_(0, SIGMA_LIMIT)
@@ -140,6 +142,7 @@ def embed_pixels_steps(
 
     # a GPU is filled by a block, a core's cache by a strip
     wide = STRIP_PX if model.scale.device.type == "cpu" else request.BLOCK_PX**2
+    # The last strip of a block at the grid's edge is shorter, in every run the same one.
     strips = [slice(a, min(a + wide, pixels)) for a in range(0, pixels, wide)]
     yield from QUEUES[model.scale.device.type].map(predict_strip, strips)
     # The nearest acquisition in days, -1 where the sensor has none: for users, not for the network.
@@ -181,6 +184,7 @@ def predict_days(
     InputError
         Where the device's memory does not hold a single pixel.
     """
+    # Nothing is computed ahead of what is taken: closed between two groups, the generator leaves the device.
     first, last = int(days[0]), int(days[-1])
     try:
         with torch.inference_mode():
@@ -226,12 +230,14 @@ def days_to_nearest(tokens: Tokens, days: np.ndarray, causal: bool = False) -> n
         int16 (day, pixel); -1 where there is none within ``WINDOW_DAYS``, as far as the fusion looks.
     """
     day, valid = tokens.day[0].cpu().numpy(), tokens.valid[0].cpu().numpy()  # (time), (time, pixel)
+    # One day more than the window, so that a distance of ``WINDOW_DAYS`` can be told from "none".
     far = WINDOW_DAYS + 1
     first = int(days[0]) - far
     length = int(days[-1]) + far + 1 - first
     keep = (day >= first) & (day < first + length)
     # distance transform in two sweeps: 0 on days of an acquisition, then one more per day away from it
     past = np.full((length, valid.shape[1]), far, np.int16)
+    # A pixel that was not clear has no acquisition on that day. At most one acquisition a day: an assignment suffices.
     past[day[keep] - first] = np.where(valid[keep], 0, far)
     future = past[::-1].copy()
     for distance in (past,) if causal else (past, future):

@@ -62,6 +62,7 @@ def load_block(path: Path) -> Arrays:
             arrays = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118 (no mapping)
             # The names are compared along with the checksums: a block of other variables is no block of this cube.
             whole = file.metadata() == {name: _checksum(array) for name, array in arrays.items()}
+    # A header cut short may hold bytes that are no UTF-8.
     except (SafetensorError, UnicodeDecodeError):
         whole = False
     if not whole:
@@ -102,6 +103,7 @@ class BlockFolder:
         from fluxlens.embeddings import store
         from fluxlens.embeddings.store import tiles
 
+        # Bytes of all variables side by side, as the tiles of the store take them: nothing is converted a second time.
         codes = store.to_bytes(arrays)
         tiles.save(self.file(window), codes.shape, [codes], self.durable)
 
@@ -129,6 +131,7 @@ class BlockFolder:
 
     def file(self, window: BlockWindow) -> Path:
         """The file of the block of ``window``."""
+        # By its corner in the scene and not by its number in the run, which a resumed run may count otherwise.
         return self.folder / f"{window[0].start}_{window[1].start}.npy"
 
 

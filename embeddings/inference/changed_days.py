@@ -88,8 +88,10 @@ def _is_in_reach(days: np.ndarray, changed: np.ndarray, size: int, causal: bool)
     """Of which days the aligned group has one of the changed days in its window; bool (day)."""
     first = days // size * size - WINDOW_DAYS
     last = days // size * size + size - 1 + (0 if causal else WINDOW_DAYS)
+    # Sorted for the binary search: one look-up per day instead of all pairs of days.
     changed = np.unique(changed)
     # The first changed day that is not before the window lies in it, or none does.
     at = np.searchsorted(changed, first)
+    # A sentinel past all days stands for "none follows".
     following = np.append(changed, np.iinfo(np.int64).max)[at]
     return following <= last

@@ -90,6 +90,7 @@ class Queue:
             What a job raised.
         """
         cancelled = threading.Event()
+        # Generators: nothing is computed before a worker thread takes the first step.
         jobs = [_Job(work(item), cancelled) for item in items]
         if not jobs:
             return
@@ -115,6 +116,7 @@ class Queue:
         self.places = self.places or torch.get_num_threads()
         # a forked process has none of its parent's threads
         self._threads = [thread for thread in self._threads if thread.is_alive()]
+        # Daemon threads: a process that wants to end does not wait for a block that nobody will read.
         for _ in range(self.places - len(self._threads)):
             self._threads.append(threading.Thread(target=self._serve, daemon=True, name="device"))
             self._threads[-1].start()

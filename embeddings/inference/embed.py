@@ -106,12 +106,14 @@ def embed(
     from fluxlens.embeddings.inference import engine
     from fluxlens.embeddings.inference import request as inference_request
 
+    # Both clip the same period to the scene: the cube has its coordinates, the request its blocks.
     cube = engine.empty_cube(scene, model, start, end, window, causal, until, digest)
     request = inference_request.Request.from_scene(scene, model, start, end, window, until)
     # The folder of finished blocks lies beside it, and a relative path may mean another folder to a worker.
     path = locate(path)
     path = path.resolve() if isinstance(path, Path) else path
     finished = resume_folder(path, cube)
+    # Complete already: nothing is computed, and what a killed run left behind is removed.
     if resume and store.exists(path):
         snapshot = _resumable_snapshot(store.Store.open(path), cube)
         shutil.rmtree(finished, ignore_errors=True)  # of a run killed between its last steps
@@ -122,6 +124,7 @@ def embed(
     # Around the writer, whose own clean-up may be what meets the full disk.
     with store.writable(path), store.open_writer(path, cube) as writer:
         task = engine.BlockTask(scene, model, request, causal)
+        # Without ``resume`` the blocks lie in scratch space, which goes with the writer, also after an error.
         blocks = BlockFolder(task, finished if resume else writer.scratch, resume)
         with executor(workers, scheduler, writer, device) as compute:
             stored = scene if window is None else crop(scene, Grid.from_cube(cube))
@@ -175,6 +178,7 @@ def write_blocks(
         done += 1
         # The file is named by the place in the scene, the writer counts from the corner of the store.
         writer.add_file(blocks.file(window), *request.relative(window), keep=blocks.durable)
+        # Pixels, not blocks: those at the edge of the grid are smaller, and a speed counted in blocks would jump there.
         area = math.prod(side.stop - side.start for side in window)
         yield FinishedBlock(area * days, done, len(windows))
     # tiles delegated to workers may still be under way when the last block is known

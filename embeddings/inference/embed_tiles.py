@@ -117,6 +117,7 @@ def embed_tiles(
             raise InputError(
                 f"Got {place}, need a path in a folder that exists; create {place.parent} first."
             )
+        # An existing folder is accepted: ``resume`` finds the stores of the earlier run in it.
         place.mkdir(exist_ok=True)
     # Taken once: it reads the whole scene.
     digest = scenes_digest.digest(scene)
@@ -148,6 +149,7 @@ def embed_tiles(
         # Also of a store that was whole already and yielded nothing.
         yield FinishedBlock(0, before, total)
     if not isinstance(place, ObjectUrl):
+        # Last, so that a catalog on disk means that all its stores are whole.
         with atomic_path(place / CATALOG) as temporary:
             temporary.write_text(catalog_text(place, list(snapshots)))
     return snapshots
@@ -176,6 +178,7 @@ def catalog_text(place: Location, names: list[str]) -> str:
     """
     import yaml
 
+    # Relative names, so that the folder can be moved; a URL has nothing to be relative to.
     paths = [str(child(place, name)) for name in names] if isinstance(place, ObjectUrl) else names
     entry = {"driver": "fluxlens_embeddings", "args": {"store": paths}}
     return yaml.safe_dump({"sources": {place.name: entry}}, sort_keys=False)

@@ -61,6 +61,7 @@ class BlockTask:
             name: read_acquisitions(self.scene, spec, grid, *self._whole_block(window), HALO_PX)
             for name, spec in specs
         }
+        # A sensor without acquisitions is left out altogether; the fusion has an output of its own for that.
         return {name: series for name, series in by_sensor.items() if series is not None and len(series.day)}
 
     def steps(
@@ -95,6 +96,7 @@ class BlockTask:
         shape = (rows.stop - rows.start, cols.stop - cols.start)
         computed = []
         for day_slice in self.day_slices:
+            # The acquisitions are encoded once above, and their tokens serve all stretches of days.
             days = self.request.days[day_slice]
             # (day, y, x[, feature]) of one stretch of days; they are joined below.
             computed.append((yield from embed_pixels_steps(self.model, tokens, shape, days, self.causal)))
@@ -139,6 +141,7 @@ def embed_blocks(
         In the order of :meth:`Request.windows`.
     """
     request = Request.from_scene(scene, model, start, end, window)
+    # Once for all blocks: the digest of the scene reads every image.
     attrs = cube_attrs(scene, model, causal)
     windows, task = request.windows(), BlockTask(scene, model, request, causal)
     for i, (rows, cols) in enumerate(windows):
@@ -218,6 +221,8 @@ def lazy_cube(
             block_window[0].stop - block_window[0].start,
             block_window[1].stop - block_window[1].start,
         )
+        # Windows come tile by tile, not row by row; each block goes to its row of blocks, in which they follow from
+        # west to east.
         line = lines.setdefault(block_window[0].start, {name: [] for name in DTYPES})
         for name, (full, dtype) in shapes_and_dtypes(size, model.features).items():
             line[name].append(da.from_delayed(block[name], full, dtype))
@@ -263,6 +268,7 @@ def empty_cube(
         for name, (full, dtype) in shapes_and_dtypes(request.shape, model.features).items()
     }
     attrs = cube_attrs(scene, model, causal, digest)
+    # Marked: such days rest on the past alone, which nothing else in the cube tells.
     if request.last > request.observed:
         attrs["extrapolated_from"] = str(
             from_epoch_day(np.int64(request.observed + 1)).astype("datetime64[D]")

@@ -143,6 +143,7 @@ def block_cache_key(digest: str, model: Any, request: Any) -> str:
         digest,
         model.digest,
         days,
+        # Its origin too: blocks are named by rows and columns of this grid.
         str(request.grid),
         inference_request.BLOCK_PX,
         code_fingerprint(),
@@ -178,6 +179,7 @@ def cached_block(
     """
     from fluxlens.embeddings.inference import device_queue
 
+    # In the thread that computes: Dask's threads do not inherit it from the one that built the graph.
     device_queue.SESSION.set(session)
     return progress.run(cached_block_steps(folder, task, window), on_progress)
 

@@ -56,6 +56,7 @@ class Hidden:
             return np.zeros(len(day), bool)
         if name != self.sensor:
             return np.ones(len(day), bool)
+        # (time, hidden day): the nearest hidden day decides; with ``within_days`` 0 only its own date is hidden.
         return np.abs(day[:, None] - np.array(self.days)).min(1) > self.within_days
 
 
@@ -158,6 +159,7 @@ def reconstruct_hidden(
         # The blocks of the engine, so that a reconstruction sees the same neighbourhoods as an embedding.
         for rows, cols in area:
             size = (rows.stop - rows.start, cols.stop - cols.start)
+            # (pixel, day, band) of some pixels; days beyond the hidden ones are those shown.
             for start, strip in _block(scene, model, hidden, days, rows, cols, causal, features):
                 # strips run through the block row by row
                 y, x = np.unravel_index(np.arange(start, start + strip[0].shape[0]), size)
@@ -211,6 +213,7 @@ def load_decoder(attrs: Mapping[str, Any]) -> Embedder | None:
     if name not in checkpoints.shipped():
         return None
     model = checkpoints.load(name, "cpu")
+    # The name alone is not enough: a later release may ship other weights under the name of the default.
     return model if model.digest == attrs.get("model_digest") and "s2" in model.decoders else None
 
 
@@ -233,6 +236,7 @@ def decode_reflectance(cube: xr.Dataset, model: Embedder, bands: Sequence[str]) 
         ``reflectance`` (..., band) float32, 0-1.
     """
     features = cube["embedding"].transpose(..., "feature")
+    # (..., feature): steps times their size.
     z = torch.from_numpy(features.values.astype(np.float32) * cube["scale"].values)
     decoded = model.decoders["s2"](z)[..., [SENSORS["s2"].bands.index(band) for band in bands]]
     coords = {name: coord for name, coord in features.coords.items() if "feature" not in coord.dims}
@@ -257,6 +261,7 @@ def _shown(
     series = read_acquisitions(scene, model.config.specs[hidden.sensor], target_grid(scene), rows, cols)
     if series is None:
         return None
+    # Residuals of hidden acquisitions must not leak in: ``keep`` leaves them out, as it does for the fusion.
     near = np.abs(series.day[:, None] - np.array(hidden.days)).min(1) <= RESIDUAL_DAYS
     near &= hidden.keep(hidden.sensor, series.day) & series.valid.any((1, 2))
     return series.select(near) if near.any() else None
@@ -265,6 +270,7 @@ def _shown(
 def _corrected(decoded: np.ndarray, hidden: Hidden, shown: AcquisitionSeries, causal: bool) -> np.ndarray:
     """Decoded hidden days (time, band, y, x) of an area, corrected by the residuals of what is shown."""
     first = len(hidden.days)
+    # (time shown, band, y, x) measured less decoded, on clear pixels.
     residual = np.where(shown.valid[:, None], shown.values - decoded[first:], np.nan)
     # (time, band, y, x) -> (time, pixel, band)
     value, residual = (

@@ -94,11 +94,13 @@ class Request:
             Where nothing remains, or a day is no date.
         """
         grid = target_grid(scene)
+        # Over all sensors of the model: the first image of any of them begins the period.
         first, last = first_and_last_day(scene, model.config.sensors)
         observed = last
         if until is not None:
             if end is not None:
                 raise InputError(f"Got both end {end} and until {until}, need one of them; leave one out.")
+            # ``last`` may grow, ``observed`` stays: the days between them are extrapolated.
             end, last = until, max(last, parse_day(until, last, "until"))
             if last - observed > WINDOW_DAYS:
                 raise InputError(
@@ -200,5 +202,6 @@ def aligned_block(span: slice, size: int) -> slice:
     -------
     slice
     """
+    # The same floor as in ``aligned_blocks``: any part of a block is computed as that block.
     start = span.start // BLOCK_PX * BLOCK_PX
     return slice(start, min(start + BLOCK_PX, size))

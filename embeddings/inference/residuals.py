@@ -92,6 +92,7 @@ def correct_area(
     clear = known.any(-1)  # (time, pixel)
     residual = np.where(known, residual, 0.0)
     # Bands are in the order of their wavelengths: cloud and its shadow show most in the shortest.
+    # Mean over the clear pixels of each date, so that cloudy ones do not dilute it.
     light = np.abs(residual[..., bands[:3]]).mean(-1).sum(1) / np.maximum(clear.sum(1), 1)  # (time,)
     noise = 1 + (light / AREA_RESIDUAL) ** 2
     for k, day in enumerate(days):
@@ -104,11 +105,13 @@ def correct_area(
         shape = masks.shape
         weight = np.empty(shape)
         for start in range(0, len(masks), TARGETS_AT_ONCE):
+            # (mask, m, m) matrices are solved at once; an area of broken cloud has nearly as many masks as pixels.
             batch = slice(start, start + TARGETS_AT_ONCE)
             size = masks[batch].shape
             weight[batch] = _weights(
                 np.broadcast_to(offset_days[near], size), masks[batch], np.broadcast_to(noise[near], size)
             )
+        # (pixel, m) weights of each pixel's mask times (m, pixel, band) residuals.
         correction = np.einsum("pm,mpb->pb", weight[of.ravel()], residual[near][..., bands])
         out[k][:, bands] += correction.astype(value.dtype)
     return out
@@ -157,4 +160,6 @@ def _weights(offset_days: np.ndarray, measured: np.ndarray, noise: np.ndarray) -
     matrix = covariance(offset_days[:, :, None] - offset_days[:, None, :])  # (n, m, m)
     matrix = np.where(measured[:, :, None] & measured[:, None, :], matrix, 0.0)
     matrix += np.where(measured, noise, 1.0)[..., None] * np.eye(offset_days.shape[1])
+    # Simple kriging, without an unknown mean: far from all that is shown the weights, and so the correction, go to
+    # zero.
     return np.linalg.solve(matrix, (covariance(offset_days) * measured)[..., None])[..., 0]

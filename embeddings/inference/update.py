@@ -73,8 +73,10 @@ class UpdateTask(engine.BlockTask):
         dict of numpy.ndarray
             The variables of the cube, all days: ``embedding`` (day, y, x, feature) int8, the others (day, y, x).
         """
+        # Where no day changes, the block is copied alone.
         computed = (yield from super().steps(window, read)) if self.day_slices else {}
         base = _open(self.path, self.snapshot)
+        # At the snapshot of the start: what another writer commits meanwhile changes nothing here.
         known = base.window(slice(0, len(base.days)), *window)
         # Days of the store keep their place in time; those it does not have are all computed.
         days = self.request.days
@@ -155,6 +157,7 @@ def update(
         store.remove_leftovers(path)
         return Update(base.snapshot, is_new=False)
     sensors = model.config.sensors
+    # By digests of the images and not by dates alone: a reprocessed image of a known date changes its days too.
     new = changed_acquisitions(known, scene, sensors)
     # The empty array gives ``concatenate`` its dtype where no sensor has anything new.
     changed = np.unique(np.concatenate([np.empty(0, np.int64), *new.values()]))
@@ -171,6 +174,7 @@ def update(
     day_slices = changes.runs(which)
     # Fewer acquisitions to read and encode; those out of reach have no weight on the days computed.
     near = _near(scene, sensors, request.days[which], causal)
+    # Each block takes its unchanged days from the store itself, on the worker that computes it.
     task = UpdateTask(near, model, request, causal, day_slices, path=path, snapshot=base.snapshot)
     last = cube["time"].values[-1].astype("datetime64[D]")
     count = sum(map(len, new.values()))
@@ -232,6 +236,7 @@ def _near(scene: xr.DataTree, sensors: tuple[str, ...], days: np.ndarray, causal
     if not len(days):
         return scene
     first, last = from_epoch_day(np.array(changes.needed_acquisitions(days, causal))).astype("datetime64[D]")
+    # Other nodes, such as the weather, stay whole: only the time axes of sensors are cut.
     datasets = {node.path: node.to_dataset() for node in scene.subtree}
     for name in sensors:
         if name in scene.children:

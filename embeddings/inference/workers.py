@@ -40,6 +40,7 @@ def compute_locally(blocks: BlockFolder, windows: list[BlockWindow]) -> Iterator
     BlockWindow or None
         Each finished one, and None several times a second meanwhile.
     """
+    # One block ahead: reading and decompressing overlap with computing, and memory holds the images of two blocks.
     with ThreadPoolExecutor(1) as reader:
         waiting = deque(reader.submit(blocks.task.read, window) for window in windows[:1])
         for window, following in zip_longest(windows, windows[1:]):
@@ -72,6 +73,7 @@ def compute_on_cluster(
     # a task, not scattered data: a worker that comes later or instead of another makes it anew
     # ``pure=False``: Dask would hand back the result of an earlier run with the same arguments.
     placed = client.submit(on_device, blocks, device, pure=False)
+    # Bounded, so that blocks are finished about in the order of the tiles, which can then be written and removed.
     ahead = AHEAD * max(1, sum(client.nthreads().values()))
     todo, submitted = iter(windows), deque()
     while True:
@@ -79,6 +81,7 @@ def compute_on_cluster(
         submitted += [(client.submit(run_task, placed, window, pure=False), window) for window in more]
         if not submitted:
             return
+        # Polled and not awaited: the caller may close this generator in any pause.
         finished = [pair for pair in submitted if pair[0].done()]
         for pair in finished:
             submitted.remove(pair)
@@ -181,6 +184,7 @@ def executor(workers: int, scheduler: str | None, writer: Any, device: str = "cp
 
 def _check_shared(client: Any, folder: Path) -> None:
     """InputError where a worker does not see a folder of this machine."""
+    # Certain only where it is missing: another disk may be mounted under the same path.
     blind = [address for address, sees in client.run(os.path.isdir, str(folder)).items() if not sees]
     if blind:
         raise InputError(

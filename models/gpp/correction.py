@@ -81,6 +81,7 @@ class Teacher:
         _, site = rows.site.unique(return_inverse=True)
         self.head = head
         self.processes = [SiteGaussianProcess(groups, name).fit(x, y, site, steps) for name in KERNELS]
+        # Variances at sites left out, since every new pixel is at a site that taught nothing.
         held_out = torch.stack([process.leave_group_out()[1] for process in self.processes]).mean(0)
         self.reference_variance = torch.quantile(held_out, REFERENCE_QUANTILE)
 
@@ -105,6 +106,7 @@ class Teacher:
         predictions = [process.predict(x) for process in self.processes]
         level = torch.stack([moments[0] for moments in predictions]).mean(0)
         variance = torch.stack([moments[1] for moments in predictions]).mean(0)
+        # 1 up to the reference variance, 0 from ``FADE`` times it on, linear between.
         fade = ((FADE - variance / self.reference_variance) / (FADE - 1)).clamp(0, 1)
         share = PROCESS_SHARE * fade
         own = mean.double().clamp_min(0).sqrt()
@@ -138,6 +140,7 @@ def fit_correction(
     seed
         Of the batches and initial weights.
     """
+    # The correction then keeps its zeros, a factor of one: the network stands alone.
     if len(rows.site) < LEAST_ROWS or len(rows.site.unique()) < LEAST_SITES:
         return
     teacher = Teacher(head, rows)
@@ -156,6 +159,7 @@ def fit_correction(
     # The rows themselves, undisturbed, several times.
     inputs += [(rows.z, rows.sw, rows.drivers)] * 4
     z, sw, drivers = (torch.cat(columns) for columns in zip(*inputs, strict=True))
+    # In pieces: the covariance with all rows of the process, (piece, n) in float64, must fit in memory.
     predictions = [
         teacher.predict(z[i : i + 4096], sw[i : i + 4096], drivers[i : i + 4096])
         for i in range(0, len(z), 4096)
@@ -169,6 +173,7 @@ def fit_correction(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
     for _ in range(steps):
         at = torch.randint(len(z), (batch,), generator=generator)
+        # Half of the log factor on GPP is the log factor on its root.
         factor, log_scale = head.correction_of(z[at], drivers[at]).unbind(-1)
         # In the unit of the root: a factor on next to nothing is of no account.
         mean_error = (own[at] * (0.5 * factor).exp() - root[at]) / (own[at] + LEAST_ROOT).sqrt()

@@ -120,6 +120,7 @@ class DailyHead(nn.Module):
         self.doubt_leaf = nn.Linear(config.features, 16)
         self.doubt_air = nn.Linear(len(DRIVERS), 16)
         self.doubt = nn.Sequential(nn.SiLU(), nn.Linear(16, 2))
+        # Only then, so that the state dict of heads of earlier releases has the very keys of their files.
         if config.correction:
             self.correction_leaf = nn.Linear(config.features, config.correction)
             self.correction_air = nn.Linear(len(DRIVERS), config.correction)
@@ -301,6 +302,8 @@ class DailyHead(nn.Module):
 
         def predict(days: slice | Tensor, steps: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             hidden = silu_((torch.cat([steps, pixel], -1) @ first).add_(shift[days]))  # (day, pixel, hidden)
+            # Views: the correction below reads all of ``hidden``, so that ``_combine`` activates its own results in
+            # place and never these.
             branch_inputs = (hidden[..., hidden_span] for hidden_span in (leaf, physiology, spread_features))
             mean, spread = self._combine(*branch_inputs, potential[days], relative_light[days], silu_)
             if correction:
@@ -436,6 +439,8 @@ class DailyHead(nn.Module):
         """
         if not self.config.correction:
             return torch.zeros(drivers.shape[:-1])
+        # Times 0 without weather: the drivers then hold the placeholder of a mild day, which is no evidence of strange
+        # air.
         return mahalanobis_distance(drivers[..., AIR] - self.air_centre, self.air_precision) * _has_weather(
             drivers
         )
@@ -474,6 +479,7 @@ class DailyHead(nn.Module):
         air = rows[:, AIR]
         self.air_centre.copy_(air.mean(0))
         self.air_precision.copy_(_precision(air - self.air_centre))
+        # The same limit of ``torch.quantile`` as below.
         self.air_far.copy_(torch.quantile(self.air_distance(rows[:200_000]), share))
 
     def fit_normalisation(self, z: Float[Tensor, "n f"], share: float = OOD_QUANTILE) -> None:

@@ -58,6 +58,7 @@ def driver_indices(*names: str) -> list[int]:
     list of int
         One position per name, in the order asked.
     """
+    # An unknown name raises here, at import, and not as a wrong column of a prediction.
     return [DRIVERS.index(name) for name in names]
 
 

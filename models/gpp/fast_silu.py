@@ -28,6 +28,7 @@ def silu_(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     Tensor
         ``x`` itself; within 3e-7 (relative) of the exact value, NaN stays NaN.
     """
+    # A view: ``numpy`` shares the tensor's memory, and ``reshape`` copies nothing of a contiguous one.
     _compiled()(x.numpy().reshape(-1))
     return x
 

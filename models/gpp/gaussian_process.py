@@ -167,6 +167,7 @@ class SiteGaussianProcess:
             This one.
         """
         self.x, self.y, self.site = (x - self.centre) / self.spread, y, site
+        # Cubic in the rows, once: predictions and every leave-out reuse the factor.
         rows = _Pairwise(self.x, self.groups, site)
         self._cholesky = torch.linalg.cholesky(self._covariance(self.hyper, rows))
         self._weight = torch.cholesky_solve((y - self.middle)[:, None], self._cholesky)[:, 0]
@@ -235,6 +236,7 @@ class SiteGaussianProcess:
         # Each group's squared distance in units of its own length scale, summed.
         d2 = torch.tensordot(torch.exp(-2 * hyper["length"]), distance, 1)  # (n, m)
         # The linear kernel is not stationary: it lets a trend go on beyond the rows.
+        # Divided by the number of groups, like the site's slope: its size is then comparable whatever the grouping.
         linear = torch.tensordot(torch.exp(-2 * hyper["turn"]), product, 1) / len(product)
         smooth = SHAPES[self.shape](d2)
         return _var(hyper, "smooth") * smooth + _var(hyper, "slope") * linear + _var(hyper, "level")
@@ -251,6 +253,7 @@ class SiteGaussianProcess:
         """Covariance of the measurements of rows, noise included."""
         shared = self._shared_cov(hyper, rows.distance, rows.product)
         # Zero between sites: (n, n), in blocks of a site.
+        # Noise on the diagonal alone: two measurements of one day and site err independently.
         own = rows.same_site * self._site_cov(hyper, rows.distance_sum, rows.product_sum, len(rows.distance))
         return shared + own + torch.diag((_var(hyper, "noise") + JITTER).expand(len(shared)))
 
@@ -314,6 +317,7 @@ def negative_log_likelihood(
 
 def _negative_log_prior(hyper: Hyper) -> Float[Tensor, ""]:
     total = sum((hyper[name] - mean).square() / 2 for name, mean in PRIOR.items())
+    # Log length scales have a prior of their own width, all others one of 1.
     near = (hyper["length"] - LENGTH).square().sum() + hyper["turn"].square().sum()
     return total + near / (2 * SCALE_PRIOR_STD**2)
 

@@ -36,6 +36,7 @@ def pmodel_lue(drivers: Float[Tensor, "*n w"]) -> Float[Tensor, "*n"]:
     Tensor
         Light-use efficiency, gC per mol of absorbed photons, not negative.
     """
+    # The recent means and not the day's values: leaves acclimate over weeks, and the P-model describes them acclimated.
     t = NORMALISATIONS["tair_recent"].denormalise(drivers[..., DRIVERS.index("tair_recent")])
     # Back to degC and hPa: the equations are in physical units.
     vpd_hpa = NORMALISATIONS["vpd_recent"].denormalise(drivers[..., DRIVERS.index("vpd_recent")])
@@ -58,4 +59,5 @@ def pmodel_lue(drivers: Float[Tensor, "*n w"]) -> Float[Tensor, "*n"]:
     m = (CO2_PA - gamma_star) / (CO2_PA + 2 * gamma_star + cost)
     limited = m * (1 - (JMAX_COST / m).clamp(max=0.999) ** (2 / 3)).sqrt()
     quantum_yield = ((0.352 + 0.022 * t - 0.00034 * t**2) / 8).clamp_min(0)  # mol CO2 per mol photons
+    # gC per mol: mol CO2 per mol photons, times the limitation (unitless), times the molar mass.
     return CARBON_G_PER_MOL * quantum_yield * limited

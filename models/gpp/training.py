@@ -173,7 +173,9 @@ def fit(
     sites = int(pixel_days.site.max()) + 1
     effect = nn.Parameter(torch.zeros(sites, 2))  # (site, log factor and offset)
     simulator = nn.Parameter(torch.zeros(2))
+    # No decay on the effects: their prior, in the loss below, is what draws them to 0.
     optimiser = torch.optim.AdamW(
+        # The correction has a fit of its own, ``fit_correction``.
         [{"params": head.base_parameters()}, {"params": [effect, simulator], "weight_decay": 0.0}],
         lr=rate,
         weight_decay=1e-2,
@@ -191,6 +193,7 @@ def fit(
         mean, spread = head(z, taken.sw, hide_drivers(drivers, taken.is_measured, generator), corrected=False)
         own = effect[taken.site] + simulator * ~taken.is_measured[:, None]  # (n, 2)
         fitted = mean * own[:, 0].exp() + own[:, 1]
+        # In units of an error that grows with GPP, like that of eddy covariance (Richardson et al. 2006).
         scaled = (fitted - taken.true) / (1 + VARIANCE_SLOPE * taken.true.clamp_min(0)).sqrt()
         error = nn.functional.huber_loss(
             scaled, torch.zeros_like(scaled), reduction="none", delta=HUBER_DELTA
