@@ -77,6 +77,7 @@ def fit_light_use(nirv: xr.DataArray, sw_in: xr.DataArray, gpp: xr.DataArray, tr
     )
     if not learn.any() or not (light[learn] ** 2).sum() > 0:
         raise InputError("Got no training day with NIRv, light and GPP, need some; name other years.")
+    # The closed form: one parameter and no intercept, so that no solver is needed.
     return float((light[learn] * observed[learn]).sum() / (light[learn] ** 2).sum())
 
 
@@ -104,6 +105,8 @@ def nirv_par(nirv: xr.DataArray, sw_in: xr.DataArray, gpp: xr.DataArray, train: 
     InputError
         When no training day has all three.
     """
+    # On the days of GPP, so that the product is not cut in silence to the days that all three have: xarray aligns by
+    # intersection.
     nirv, sw_in = (series.reindex(time=gpp["time"]) for series in (nirv, sw_in))
     out = fit_light_use(nirv, sw_in, gpp, train) * nirv * sw_in
     return out.rename("gpp").assign_attrs(units="gC m-2 d-1", long_name="k x NIRv x shortwave radiation")

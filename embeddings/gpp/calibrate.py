@@ -78,6 +78,7 @@ def calibrate_table(
             continue
         one = every.iloc[at].reset_index(drop=True)
         z, sw, drivers = table_days.embed_rows(one, embedder)
+        # Without the calibration of any cube: what is fitted below is the departure from the head itself.
         mean, spread, _ = head.predict_rows(z, sw, drivers, fine[at])
         day, gpp = to_epoch_day(one["date"].values), one["gpp"].values
         rows[str(name)] = SiteRows(day, gpp, mean, spread, DayTerms.from_drivers(sw, drivers)).take(measured)
@@ -140,6 +141,7 @@ def calibrate_series(
     # The other partitioning is taken away, so that ``pair`` has nothing left to choose.
     if flux is not None:
         tower = tower.drop_vars([name for name in ("gpp_nt", "gpp_dt") if name in tower and name != flux])
+    # Cut before ``pair``, which chooses a partitioning by how many days it has.
     inside = _within(pd.Series(tower.indexes["time"]), start, end)
     pairs = periods.pair(predicted, tower.isel(time=np.flatnonzero(inside)), least_qc)
     days = pd.DatetimeIndex(pairs.both)
@@ -147,6 +149,7 @@ def calibrate_series(
         name: pairs.predicted[name].sel(time=days).values.astype(float)
         for name in ("gpp", "gpp_lo", "gpp_hi")
     }
+    # The weather as the prediction had it: with other weather the terms would explain what the weather differs by.
     terms = DayTerms.from_drivers(*daily_drivers(weather, days.normalize(), lat))
     rows = SiteRows(
         to_epoch_day(days.values),
@@ -181,6 +184,7 @@ def check_on_blocks(sites: dict[str, SiteRows], prior: engine.Prior) -> dict[str
     if sum(len(rows.day) for rows in sites.values()) < LEAST_BLOCK_DAYS:
         return {}
     # Runs and not random days: neighbours of a day left out would tell it.
+    # The rank of each day, twice argsorted, cut into ``BLOCKS`` runs of equal length.
     block = {name: np.argsort(np.argsort(rows.day)) * BLOCKS // len(rows.day) for name, rows in sites.items()}
     observed, before, after, inside = [], [], [], []
     for left in range(BLOCKS):

@@ -122,6 +122,7 @@ class DayTerms:
         )
         # 20 W m-2: in the polar night clearness would divide by nothing.
         clearness = np.clip(sw / np.maximum(clear_sky, 20.0), 0, 1.2) - 0.5
+        # Within -10 to 30 degC: beyond, a linear term would go on without bound.
         warmth = np.clip(drivers[:, DRIVERS.index("tair_recent")].astype(float), -2, 2)
         factors = np.stack([np.ones_like(sw), warmth, clearness], 1)
         return cls(factors, (sw / REFERENCE_LIGHT)[:, None])
@@ -328,9 +329,12 @@ class DayAdjustment:
         """
         shape = (-1,) + (1,) * (np.ndim(gpp) - 1)
         gain, offset, vgg, vgo, voo = (
+            # (day, 1, ...) in the precision of the prediction: float64 terms would turn a float32 map into twice its
+            # memory.
             term[days].reshape(shape).astype(np.result_type(gpp, np.float32))
             for term in (self.gain, self.offset, self.var_gain, self.cov, self.var_offset)
         )
+        # The offset may outweigh the prediction on a dim day, and GPP is not negative.
         mean = np.maximum(gain * gpp + offset, 0)
         sd = np.maximum(high - low, 1e-3) / (2 * NORMAL_90)
         # Var(gain * gpp + offset), from the posterior of the terms; rounding may leave it below zero.

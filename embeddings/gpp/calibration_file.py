@@ -261,6 +261,7 @@ def _head_text(one: HeadAdjustment) -> dict:
 def _adjustment_text(one: Adjustment) -> dict:
     # Six digits: far below the posterior's width, and the same text after reading and writing again.
     sd = np.sqrt(np.diag(one.covariance))
+    # "sd" is for people who read the file; reading takes the covariance.
     return {
         "mean": {name: _round(value) for name, value in zip(TERMS, one.mean, strict=True)},
         "sd": {name: _round(value, 3) for name, value in zip(TERMS, sd, strict=True)},
@@ -289,6 +290,7 @@ def _adjustment_of(content: dict) -> Adjustment:
     spread, effective = float(content["spread"]), float(content["effective_days"])
     if covariance.shape != (len(TERMS), len(TERMS)):
         raise ValueError(f"covariance of shape {covariance.shape}")
+    # Bounds before use: an adjustment is applied to whole maps without a further look.
     numbers = np.concatenate([mean, covariance.ravel(), [spread]])
     if not (
         np.isfinite(numbers).all() and np.abs(numbers).max() <= LARGEST and spread > 0 and effective >= 0

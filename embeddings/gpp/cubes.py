@@ -121,6 +121,7 @@ def predict_pixel_days(
     """
     import torch
 
+    # float32, as the weights are: float64 inputs would raise in the first layer.
     inputs = [torch.from_numpy(np.asarray(array, np.float32)) for array in (z, sw, drivers)]
     with torch.inference_mode():
         # Rows at 10 to 30 m with the correction; coarser ones, where there are both, in a second pass without it.
@@ -297,6 +298,7 @@ def predict(
     )
     for name, words in LONG_NAMES.items():
         result[name].attrs = {"long_name": words, "units": "1" if name == "ood" else "gC m-2 d-1"}
+    # Without ``time`` the cube is of one day, which was given an axis of length one above.
     return result if "time" in cube["embedding"].dims else result.isel(time=0)
 
 
@@ -325,6 +327,7 @@ def is_compatible(attrs: dict, head: DailyGppHead | None = None) -> bool:
     bool
         True also where either does not say which model.
     """
+    # Only a contradiction is refused: a cube put together by hand says nothing of its model.
     made, need = str(attrs.get("model_digest", "")), (head or load_for(attrs)).model_digest
     return not (made and need and made != need)
 

@@ -120,6 +120,7 @@ def read(path: str | Path, need_gpp: bool = False, resolution_m: float | None = 
 
 def _check_weather(table: pd.DataFrame, name: str) -> None:
     """InputError where the weather of a table cannot be in the units of ``DAILY_WEATHER``."""
+    # High quantiles and medians, so that a few wrong cells do not decide on the unit of a column.
     light = table["ppfd"].quantile(0.99)
     # Of what the air can hold, Pa: it is neither ever almost saturated nor drier than dry.
     dryness = (table["vpd"] / (100 * meteorology.saturation_vapour_pressure_hpa(table["temp"]))).median()
@@ -160,6 +161,7 @@ def embed_site(
     """
     weather = xr.Dataset(
         {
+            # From the units of the table to those of the scene contract.
             "sw_in": ("time", rows["ppfd"].values / PAR_MOL_PER_J),
             "tair": ("time", rows["temp"].values),
             "vpd": ("time", rows["vpd"].values / 100),

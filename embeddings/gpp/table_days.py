@@ -71,6 +71,7 @@ def row_drivers(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         (row, driver) scaled, as ``drivers.daily_drivers`` returns them.
     """
     blank = pd.Series(np.nan, rows.index)
+    # The blank series takes the index of the rows: columns that a table lacks are missing in each.
     tair = rows.get("T2MEAN", blank) - KELVIN
     dew = saturation_vapour_pressure_hpa(rows.get("TSMDEWMEAN", blank) - KELVIN)
     vpd = (saturation_vapour_pressure_hpa(tair) - dew).clip(lower=0)
@@ -79,6 +80,7 @@ def row_drivers(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     dates, of = np.unique(rows["date"].values, return_inverse=True)
     by_day = pd.DataFrame({name: np.asarray(values) for name, values in columns.items()}).groupby(of).mean()
     weather = xr.Dataset({name: ("time", by_day[name].values) for name in by_day}, {"time": dates})
+    # One place per site: rows whose latitude is mistyped do not move its sun.
     lat = rows["lat"].median()
     lat = float(lat) if np.isfinite(lat) else UNKNOWN_LATITUDE
     sw, drivers = daily_drivers(weather, pd.DatetimeIndex(dates), lat)
@@ -107,6 +109,7 @@ def embed_series(
         (day, feature) embedding, dequantised, and (day,) its expected error, reflectance.
     """
     bands = model.config.specs["s2"].bands
+    # (acquisition, band of Sentinel-2).
     values = np.full((len(spectra), len(bands)), np.nan, np.float32)
     values[:, [bands.index(name) for name in HLS_BANDS]] = spectra
     with torch.inference_mode():

@@ -37,6 +37,7 @@ def embed_spectra(
         (n, feature) float32.
     """
     spec = model.config.specs[sensor]
+    # A square as large as the receptive field, all missing but its centre: the encoder gives one token for it.
     side = 2 * HALO_PX + 1
     values = np.full((len(bands), len(spec.bands), side, side), np.nan, np.float32)
     for i, name in enumerate(names):

@@ -99,6 +99,7 @@ def base(table: pd.DataFrame) -> pd.DataFrame:
     for name in (*BANDS, *MERRA2_COLUMNS, "lat"):
         out[name] = table[name].astype(float) if name in table else np.nan
     out[list(BANDS)] = out[list(BANDS)].clip(*REFLECTANCE)
+    # At least 1 W m-2, so that the logarithm of a polar night stays near the others.
     out[["SWLAND", "PARDFLAND"]] = out[["SWLAND", "PARDFLAND"]].clip(lower=1.0)
     out[list(LOGARITHMIC)] = np.log(out[list(LOGARITHMIC)])
     angle = 2 * np.pi * table["date"].dt.day_of_year / YEAR_DAYS
@@ -134,6 +135,7 @@ class GaussianImputer:
         GaussianImputer
             With a small ridge, since pairwise covariances need not be positive definite.
         """
+        # Columns that are missing altogether have no covariance; 0 makes them independent of all others.
         cov = rows.cov().reindex(index=rows.columns, columns=rows.columns).fillna(0).values
         cov = cov + np.diag(1e-3 * np.diag(cov) + 1e-9)
         return cls(rows.mean().fillna(0).values, cov)

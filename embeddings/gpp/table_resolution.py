@@ -96,6 +96,7 @@ def row_resolution_m(raw: pd.DataFrame, resolution_m: float | None = None) -> np
             out = np.where(np.isnan(out), values.values, out)
     if "sensor" not in raw:
         return out
+    # Only rows that the columns of metres leave open, and each spelling once.
     for name in raw["sensor"][np.isnan(out)].dropna().astype(str).unique():
         metres = sensor_resolution_m(name)
         if metres is None and name.strip():

@@ -81,6 +81,7 @@ class PackedScene:
         -------
         float32 in the sensor's unit; NaN where missing.
         """
+        # The mark is compared as an integer, before it is multiplied: as a float it would be a value of -3.2768.
         steps = self.steps[name][where]
         return np.where(
             steps == self.MISSING, np.nan, steps * np.float32(quantisation_step(SENSORS[name]))

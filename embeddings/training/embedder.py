@@ -207,6 +207,7 @@ def train_fusion(
 
 def _masking(sensors: tuple[str, ...], groups: list) -> MaskingConfig:
     """What is hidden from squares of scenes; beside series for as long as from these."""
+    # Windows and gaps of ``series.HidingConfig``: both kinds of batches then ask for the same.
     masking = MaskingConfig(sensors=sensors)
     return replace(masking, time_window_days=(120, 400), gap_days=(4, 60)) if groups else masking
 
@@ -277,6 +278,8 @@ def _start_sensors(config: TrainingConfig) -> tuple[str, ...]:
 
 def _init_from(model: Embedder, source: Embedder) -> None:
     """Copy the weights of a model with fewer sensors, kernels or units."""
+    # Encoders and decoders have the same shapes in both, so that whole state dicts fit; the fusion grows with the
+    # sensors.
     model.fusion.init_from(source.fusion)
     for name in source.config.sensors:
         model.encoders[name].load_state_dict(source.encoders[name].state_dict())
@@ -338,6 +341,7 @@ def _mixed(
 ) -> Iterator[list[Sample] | SeriesBatch]:
     """Squares of scenes, and mostly series where there are."""
     if not groups:
+        # Endless, so that nothing below is reached.
         yield from batches(archives, masking, seed)
     rng = np.random.default_rng(seed)
     squares = batches(archives, masking, seed, SQUARES_WITH_SERIES)

@@ -159,6 +159,7 @@ def set_map_domain(
     own = [scaled(z[shows_clear_land(z, model)]) for z in training]
 
     def domain(other_sets: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        # The kinds that taught share ``TRAINING_SHARE``, the measured sets the rest, whatever their numbers of rows.
         shares = [TRAINING_SHARE / len(own)] * len(own) + [(1 - TRAINING_SHARE) / len(other_sets)] * len(
             other_sets
         )
@@ -193,6 +194,7 @@ def _moments(kinds: list[np.ndarray], shares: list[float]) -> tuple[np.ndarray, 
 def _of_scene(scene, model: Embedder, rng: np.random.Generator) -> np.ndarray:
     """Random pixel-days of a corner of a scene, embedded as maps are, with neighbours: (row, feature)."""
     side = slice(0, SCENE_SIDE_PX)
+    # The engine itself and not isolated pixels: the domain must hold what neighbours and radar do to an embedding.
     cube = engine.compute(scene, model, window=(side, side))
     steps = cube["embedding"].values.reshape(-1, cube.sizes["feature"])
     # Pixels outside a field or a mosaic hold nothing.

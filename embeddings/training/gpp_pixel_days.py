@@ -104,6 +104,7 @@ def landscape(model, seed: int) -> Steps[Landscape]:
 
     path = yield from cache.build_once(cache.key("gpp-pixel-days", *facts) + ".npz", build)
     with np.load(path) as archive:
+        # A text comes back from the file as an array without axes.
         return Landscape(
             **{name: archive[name] for name in archive.files} | {"climate": str(archive["climate"])}
         )
@@ -136,6 +137,7 @@ def simulate_landscape(model, seed: int) -> Landscape:
     rows, cols = np.unravel_index(flat, (cube.sizes["y"], cube.sizes["x"]))
     days = pd.DatetimeIndex(cube["time"].values)
     true = scene["truth"]["gpp"].sel(time=days).values[:, rows, cols].T
+    # (day, pixel, feature) to (pixel, day, feature), dequantised.
     z = (cube["embedding"].values[:, rows, cols] * cube["scale"].values).transpose(1, 0, 2)
     gap = cube["days_from_s2"].values[:, rows, cols].T  # (pixel, day)
     sigma = cube["sigma"].values[:, rows, cols].T  # (pixel, day)

@@ -232,6 +232,7 @@ def _of_days(
 
 
 def _ndvi(red: np.ndarray, nir: np.ndarray) -> np.ndarray:
+    # The floor keeps water and deep shadow, whose sum is near 0, from indices of any size.
     return (nir - red) / np.maximum(nir + red, 1e-3)
 
 
@@ -432,6 +433,7 @@ def set_ood_limits(net, predicted: pd.DataFrame) -> None:
     kinds = [rows for _, rows in predicted.groupby("kind")]
     for limit, column in ((net.far_of_rows, "distance"), (net.air_far, "air_distance")):
         # The kind that lies farthest out decides: none shall be flagged as a whole.
+        # Both columns are in units of the limit as it was fitted: the quantile is by how much it must grow.
         limit.mul_(float(max(rows[column].quantile(OOD_SHARE) for rows in kinds)))
 
 
@@ -487,6 +489,7 @@ def band_factors(rows: pd.DataFrame, by_level: bool) -> tuple[float, float]:
         # The band misses maize and young poplar most, whose predictions are large: a level is known of every row, a
         # plant type is not.
         miss = abs(float((ratio[large] <= width).mean()) - LARGE_COVERAGE)
+        # The first level that is better by half a point of coverage: a smaller one is kept where they are alike.
         if best is None or miss < best[0] - 0.005:
             best = miss, width / NORMAL_90, level
     return best[1], best[2]
@@ -609,6 +612,7 @@ def difference_interval(rows: pd.DataFrame, draws: int = 1000) -> tuple[float, f
         ]
     )
     drawn = np.random.default_rng(0).integers(len(sums), size=(draws, len(sums)))
+    # NSE of both shares its denominator, the sum of squares about the mean; only the difference of errors is left.
     n, total, square, head, base = sums[drawn].sum(1).T
     difference = (base - head) / np.maximum(square - total**2 / n, 1e-9)
     # Sites are drawn, not rows: days of one tower share its error.

@@ -117,6 +117,7 @@ def draw_sample(archive: PackedScene, config: MaskingConfig, rng: np.random.Gene
     None where the square holds nothing to predict.
     """
     # The order of the draws below is fixed: a reordering would train other weights from the same seed.
+    # Within the scene: the halo may reach over its edge, as that of a tile of a map does.
     y, x = (int(rng.integers(0, n - SIDE_PX + 1)) for n in archive.shape)
     transform = _random_orientation(rng)
     window = _time_window(archive, config, rng)
@@ -151,6 +152,7 @@ def draw_sample(archive: PackedScene, config: MaskingConfig, rng: np.random.Gene
         # date.
         keep = ~hidden[name] & inner.any((1, 2))
         values, valid = crop.values[keep].copy(), crop.valid[keep].copy()
+        # On all dates of the sample: a product lacks bands, an image does not.
         values[:, _draw_absent_bands(name, config, rng)] = np.nan
         if is_isolated:
             _blank_neighbours(values, valid, pixels)
@@ -261,6 +263,7 @@ def _hide_acquisitions(
     """Which acquisitions are hidden, per sensor (time,) bool, and the days queried (query,)."""
     main = "s2" if "s2" in crops else next(iter(crops))
     crop = crops[main]
+    # Targets lie in the square; its halo is only seen.
     inner = (slice(None), slice(HALO_PX, -HALO_PX), slice(HALO_PX, -HALO_PX))
     has_target = {n: p.target_valid[inner].mean((1, 2)) >= 0.5 for n, p in crops.items()}
     # Only dates with valid targets on half of the square are worth a query.
@@ -332,6 +335,7 @@ def _land_target(
 
 def _draw_absent_bands(name: str, config: MaskingConfig, rng: np.random.Generator) -> list[int]:
     """Indices of the bands that the sample lacks."""
+    # One draw, cut into ranges, so that each sensor takes the same number of draws whatever is lost.
     bands, chance = SENSORS[name].bands, rng.random()
     if name == "s2":
         if chance < config.no_10m_share:

@@ -364,6 +364,7 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
         return None
     queries = _draw_queries(days, hidden, chance, config, rng)
     target = _targets(days, values, hidden, queries)
+    # (query,) position of the acquisition of each queried day; days without one are told by the comparison below.
     at = np.searchsorted(day, queries).clip(0, len(day) - 1)
     # Targets under a missed cloud count less, noisy sources count less, and days whose image is shown are easy.
     weight = np.where(day[at] == queries, trusted[main][at], 1.0) * source.weight
@@ -546,6 +547,7 @@ def _padded(drawn: list[dict]) -> SeriesBatch:
     a = len(drawn)
     for sensor in ("s2", "s1"):
         if all(sensor not in one["shown"] or not len(one["shown"][sensor][0]) for one in drawn):
+            # Left out of the batch altogether, so that the fusion is trained with a sensor missing as it will be used.
             continue
         bands = len(SENSORS[sensor].bands)
         # (series, time, band) as long as the longest; padding is not valid, and so has no weight.
