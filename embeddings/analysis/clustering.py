@@ -29,8 +29,10 @@ def kmeans(values: np.ndarray, count: int, rounds: int = 25, seed: int = 0) -> n
     with warnings.catch_warnings():
         # Fewer distinct samples than clusters: some centres coincide, which only leaves their clusters empty.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # One start only: it is k-means++, and a map must not wait for ten.
         fitted = KMeans(count, n_init=1, max_iter=rounds, random_state=seed).fit(values.astype("float32"))
     size = np.bincount(fitted.labels_, minlength=count)
+    # Sorted by size, stable: labels and colours of clusters stay when the same pixels are clustered again.
     return fitted.cluster_centers_[np.argsort(-size, kind="stable")]
 
 

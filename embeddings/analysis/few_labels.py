@@ -67,6 +67,7 @@ def ridge(
     """
     from sklearn.linear_model import RidgeCV
 
+    # float64: the closed form of leave-one-out inverts a Gram matrix.
     fit = RidgeCV(penalties).fit(values.astype("float64"), target)
     return np.append(fit.coef_, fit.intercept_)[:, None]
 
@@ -85,6 +86,7 @@ def apply_linear(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     -------
     (pixel, output) float32.
     """
+    # int8 goes into the kernel as it is, without a float copy of the map.
     values = values if values.dtype == np.int8 else values.astype("float32", copy=False)
     return project(values, weights[:-1], weights[-1])
 

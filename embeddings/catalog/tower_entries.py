@@ -31,6 +31,7 @@ def towers_catalog(folder: str | Path, catalog_folder: str | Path, sites: str | 
     sources = {}
     for site, path_or_paths in towers.files(folder).items():
         paths = path_or_paths if isinstance(path_or_paths, list) else [path_or_paths]
+        # Relative, so that folder and catalog can be moved together.
         relative = [os.path.relpath(path, catalog_folder) for path in paths]
         args: dict = {"path": relative if relative[1:] else relative[0]}
         text = f"Flux tower {site}"

@@ -60,6 +60,7 @@ def check(path: str | Path) -> dict[str, dict]:
         raise InputError(f"Got the catalog {path} of more than 1 MiB, need a smaller one; split it.")
     try:
         text = path.read_text(encoding="utf-8")
+        # Safe: the full loader would make any Python object that a tag names.
         loader = yaml.SafeLoader(text)
         # The nodes are looked at before they become a dict, which keeps the last of two names alone.
         node = loader.get_single_node()
@@ -157,6 +158,7 @@ def _plain(text: str) -> None:
     """InputError where intake would run a text as a template."""
     # The one template that is allowed: the catalog's own folder.
     rest = _CATALOG_DIR.sub("", text)
+    # ``env(...)`` and ``shell(...)`` are intake's own notation, without braces.
     if any(mark in rest for mark in ("{{", "{%", "{#", "!template")) or re.match(
         r"(client_)?(env|shell)\(", rest
     ):

@@ -54,6 +54,7 @@ def to_epoch_day(times: np.ndarray) -> np.ndarray:
     numpy.ndarray
         int64 days since 1970-01-01, the same shape.
     """
+    # Cut to days before the subtraction, which rounds down also before 1970.
     return (np.asarray(times).astype("datetime64[D]") - EPOCH).astype(np.int64)
 
 
@@ -136,6 +137,7 @@ def read_acquisitions(
         return None
     node = scene[spec.name]
     own = Grid.from_cube(node.to_dataset(inherit=False))
+    # Centres of the pixels asked for, halo included: rows count from the north, so that y falls.
     y = grid.top_m - (np.arange(rows.start - halo_px, rows.stop + halo_px) + 0.5) * grid.size_m
     x = grid.left_m + (np.arange(cols.start - halo_px, cols.stop + halo_px) + 0.5) * grid.size_m
     # Nearest pixel and no interpolation: a value is one the sensor measured, or missing.
@@ -145,6 +147,7 @@ def read_acquisitions(
     shape = (len(days), len(spec.bands), len(y), len(x))
     values = np.full(shape, np.nan, np.float32)  # (time, band, y, x)
     clear = np.zeros((shape[0], *shape[2:]), bool)  # (time, y, x)
+    # A block beside a coarser or smaller sensor's images: all missing, on the days it was seen elsewhere.
     if not (in_y.any() and in_x.any()):
         return AcquisitionSeries(values, clear, days)
     box = {
@@ -163,6 +166,7 @@ def read_acquisitions(
     low, high = spec.valid_range
     known = (values >= low) & (values <= high)
     values[~known] = np.nan
+    # Sensors without a mask, such as radar, are clear wherever they measured.
     clear[:] = True
     if "clear" in node:
         clear[:, *target] = _load(scene, node["clear"].isel(box))[:, *source]

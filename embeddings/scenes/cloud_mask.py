@@ -130,6 +130,7 @@ def apply_cloud_mask(scene: xr.DataTree, by: str) -> xr.DataTree:
         raise
     except Exception as error:  # somebody else's code
         raise InputError(f"Got the detector {by}, which failed ({error}); choose {SCL}.") from error
+    # Shape and dtype before use: a mask of floats or of another order of dims would be broadcast without a word.
     before, need = node["clear"], (node["clear"].sizes, np.dtype(bool))
     got = (getattr(detected, "sizes", None), getattr(detected, "dtype", None))
     if got[0] is None or (dict(got[0]), got[1]) != (dict(need[0]), need[1]):

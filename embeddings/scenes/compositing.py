@@ -91,6 +91,7 @@ def _lazy(reflectance: xr.DataArray, bands: tuple[str, ...], clear: xr.DataArray
         # Lazy counterpart of ``composite_daily``: the same rule, so that a cube in memory and one on disk agree.
         clear_images, measured = clear.isel(time=same), reflectance.isel(time=same)
         any_clear = clear_images.any("time")
+        # Where no image is clear all of them count, as in memory.
         merged = measured.where(clear_images | ~any_clear).mean("time")
         rounded = xr.apply_ufunc(
             packing.round_to_step, merged, STEP, dask="parallelized", output_dtypes=["float32"]
@@ -99,6 +100,7 @@ def _lazy(reflectance: xr.DataArray, bands: tuple[str, ...], clear: xr.DataArray
         images.append(rounded.expand_dims("time"))
         flags.append(any_clear.expand_dims("time"))
     if (count > 1).any():
+        # Without ``time``, which would else be aligned: images of one day have times of their own.
         reflectance = xr.concat([one.drop_vars("time", errors="ignore") for one in images], dim="time")
         clear = xr.concat([one.drop_vars("time", errors="ignore") for one in flags], dim="time")
     out = xr.Dataset(

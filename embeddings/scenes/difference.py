@@ -57,6 +57,7 @@ def changed_acquisitions(
                 f"Got a scene without the {name} acquisition of {day}, which the store knows, need a scene that holds "
                 "it too; embed it to a new store."
             )
+        # Lists of a day's digests: a second image of a known day changes the day too.
         days = [day for day, digests in after.items() if before.get(day) != digests]
         changed[name] = np.array(sorted(days), np.int64)
     return changed
@@ -78,6 +79,7 @@ def _check_same_pixels(old: xr.DataTree, new: xr.DataTree, name: str) -> None:
 def _image_digests(node: xr.DataTree) -> dict[int, list[bytes]]:
     """By day, the sorted digests of its images: the order of images within a day does not matter."""
     dataset = node.to_dataset(inherit=False)
+    # Masks as well as values: a pixel whose mask changed counts otherwise.
     pixels = [dataset[name] for name in sorted(map(str, dataset.data_vars)) if "time" in dataset[name].dims]
     days, digests = to_epoch_day(dataset["time"].values), defaultdict(list)
     # Whole chunks of our own scenes at a time: an image each would read a chunk of 16 dates 16 times.

@@ -52,6 +52,7 @@ def _blocks(array: xr.DataArray) -> Iterator[bytes]:
     if array.nbytes <= DIGEST_BYTES:
         yield canonical_bytes(array.values)
         return
+    # Dims without a step, such as ``band``, are taken whole.
     steps = [DIGEST_BOX.get(str(dim), size) for dim, size in array.sizes.items()]
     starts = (range(0, size, step) for size, step in zip(array.shape, steps, strict=True))
     for corner in product(*starts):

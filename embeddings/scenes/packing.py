@@ -56,6 +56,7 @@ def round_to_step(values: np.ndarray, step: float) -> np.ndarray:
     numpy.ndarray
         float32 of the same shape.
     """
+    # In float64: the division in float32 could round to the neighbouring multiple.
     return unpack(np.round(np.asarray(values, dtype="float64") / step), step)
 
 

@@ -71,6 +71,7 @@ def find_fault(
     if green.sum() >= need:
         if np.quantile(np.minimum(blue, red)[green], DARK_QUANTILE) > least_offset:
             return TOO_HIGH
+        # The median and not a quantile: deep shadow is below zero on some days of any place.
         if np.median(np.maximum(blue, red)[green]) < 0:
             return TOO_LOW
     # Without division: sums near zero are those of water and shade.

@@ -59,6 +59,7 @@ class CubeArrays:
     @cached_property
     def variable_attrs(self) -> dict[str, dict[str, Any]]:
         """Attributes of the cube's variables by name, without those by which Zarr readers find coordinates."""
+        # From ``maps`` alone: all layouts were created with the same attributes.
         maps = self.by_layout["maps"]
         # xarray writes these for itself and makes them anew.
         hidden = {"grid_mapping", "coordinates"}
@@ -87,6 +88,7 @@ class CubeArrays:
                 # Chunks of the store are blocks of dask, so that one block reads one object.
                 values = da.from_zarr(array, chunks=dask_chunks(array))
                 if marks_missing(array, name):
+                    # ``meta`` is given, or dask would call the check on an empty array to learn its type.
                     values = values.map_blocks(
                         check_complete, self.path, name, dtype=array.dtype, meta=values._meta
                     )
@@ -217,6 +219,7 @@ def read_boxes(
     async def read(cube: CubeArrays, layout: str, name: str, key: tuple[Any, ...]) -> np.ndarray:
         array = cube.by_layout[layout][name]
         with reading(cube.path):
+            # The async array itself: the synchronous one would enter the event loop, which this already runs in.
             codes = np.asarray(await array.async_array.getitem(key))
         return check_complete(codes, cube.path, name) if marks_missing(array, name) else codes
 

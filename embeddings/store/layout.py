@@ -87,6 +87,7 @@ def replace_coords(store: Any, layout: str, template: xr.Dataset) -> None:
 
     group = zarr.open_group(store, path=layout, mode="r+", zarr_format=3)
     # All arrays but embedding and quality are coordinates.
+    # By exclusion and not by ``COORDS``: a cube may have brought further ones.
     for name in set(group.array_keys()) - set(DTYPES):
         del group[name]
     group.attrs.clear()
@@ -201,6 +202,7 @@ def _chunks(layout: str, shape: tuple[int, ...], shard_px: int) -> tuple[tuple, 
     days, ny, nx, last = shape
     if layout == "maps":
         return (1, min(MAP_PX, ny), min(MAP_PX, nx), last), None
+    # A cube smaller than a chunk gets a chunk of its own size, or most of each would be fill values.
     side = [min(SERIES_CHUNK_PX, size) for size in (ny, nx)]
     # A shard must be a whole number of chunks: it is rounded up at a grid's edge.
     shard = [-(-min(shard_px, size) // px) * px for size, px in zip((ny, nx), side, strict=True)]
@@ -330,6 +332,7 @@ def with_text(dataset: xr.Dataset, kinds: str, convert: Callable[[np.ndarray], n
     """
     for name, variable in dataset.variables.items():
         if variable.dtype.kind in kinds:
+            # Without the encoding, in which xarray keeps the text's dtype of the file it was read from.
             plain = xr.Variable(variable.dims, convert(variable.values), variable.attrs)
             # ``assign`` would turn a coordinate into a variable.
             assign = dataset.assign_coords if name in dataset.coords else dataset.assign

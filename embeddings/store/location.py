@@ -72,6 +72,7 @@ def scratch_parent(location: Location) -> Path:
     """
     if isinstance(location, Path):
         return location.parent
+    # The whole URL and the endpoint are in the key: buckets of one name may lie on several servers.
     folder = cache.folder() / "object-stores" / cache.key(location.name, str(location), location.endpoint())
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -222,6 +223,7 @@ def unreachable(location: ObjectUrl, why: str) -> InputError:
 
 def _cause(text: str) -> str:
     """The innermost cause that Icechunk writes, its last line that says something."""
+    # Icechunk draws causes as a tree of text; these are its branches.
     lines = [line.strip(" x|`->") for line in text.splitlines()]
     # The last line is the cause; requests' ids and brackets around it say nothing to a user.
     last = next(filter(None, reversed(lines)), "no reason given")

@@ -44,6 +44,7 @@ def exclusive_scratch(path: Location) -> Iterator[Path]:
 
     scratch = scratch_parent(path) / f".{path.name}.partial"
     with writable(path):
+        # The lock lies inside the folder it guards, so that removing the folder leaves nothing.
         scratch.mkdir(exist_ok=True)
         # A screen may advance a writer from changing threads, so the lock belongs to the object.
         lock = FileLock(scratch / "lock", thread_local=False)

@@ -251,9 +251,11 @@ class Mosaic:
         xarray.Dataset
             In memory, (time, y, x), values and units as of :meth:`cube`.
         """
+        # Resolved against the box first: negative and open ends mean those of the box, not of each store.
         top, bottom, _ = rows.indices(self.grid.ny)
         left, right, _ = cols.indices(self.grid.nx)
         count = len(range(*days.indices(self.days.size)))
+        # A canvas of fill values: what no store writes over below stays unobserved.
         values = self._canvas((count, max(0, bottom - top), max(0, right - left)))
         places, boxes = [], []
         # All reads are collected first, so that stores behind a network are waited for together.
@@ -452,6 +454,7 @@ class Mosaic:
                 slice(*np.searchsorted(self._row_edges, (rows.start, rows.stop))),
                 slice(*np.searchsorted(self._col_edges, (cols.start, cols.stop))),
             )
+            # The largest index of a store among the cells: -1 where all are still free.
             taken = owner[cells].max()
             # Which of two numbers is right nobody has said, so none is preferred.
             if taken >= 0:

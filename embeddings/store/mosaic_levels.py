@@ -64,6 +64,7 @@ def read_level(
             # The coarsest overview is one chunk, so that halving it further costs little.
             boxes.append((store.arrays, levels[max(levels)], (day, slice(None), slice(None))))
         touched.append((row_span, col_span, ys, xs, max(levels)))
+    # One call for all stores, so that those in object stores are waited for together.
     for (row_span, col_span, ys, xs, coarsest), codes in zip(touched, read_boxes(boxes, names), strict=True):
         if coarsest < level:
             codes = _coarsened(codes, level // coarsest)
@@ -87,6 +88,8 @@ def _span(extent: slice, size: int, level: int, wanted: slice) -> tuple[slice, n
     start = max(first_with_centre(extent.start), wanted.start)
     end = -(-size // level) if extent.stop == size else first_with_centre(extent.stop)
     stop = max(start, min(end, wanted.stop))
+    # The own pixel below the centre of each coarse pixel, in whole numbers: the last of a store may lie half outside
+    # it.
     own = ((2 * np.arange(start, stop) + 1) * level - 2 * extent.start) // (2 * level)
     last = -(-(extent.stop - extent.start) // level) - 1
     return slice(start - wanted.start, stop - wanted.start), own.clip(0, last)
@@ -97,6 +100,7 @@ def _coarsened(codes: dict[str, np.ndarray], times: int) -> dict[str, np.ndarray
     features = codes["embedding"].shape[-1]
     joined = [codes["embedding"].view(np.uint8), *([codes["quality"]] if "quality" in codes else [])]
     values = np.concatenate(joined, axis=-1)[None]  # (time, y, x, feature + layer)
+    # Step by step, as the writer made the overviews: a mean of rounded means differs from the mean of all.
     while times > 1:
         values, times = halve_resolution(values, features), times // 2
     out = {"embedding": values[0, ..., :features].view(np.int8)}

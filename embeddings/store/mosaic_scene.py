@@ -166,6 +166,7 @@ def _assemble(
     # Chunks of the file are those of the graph, so that a tap reads one.
     lazy = [_on_times(one, times) for one in maps]
     fill = False if lazy[0].dtype == bool else np.nan
+    # The edges of all maps cut the canvas into cells, each of them whole in one map or in none.
     edges = []
     for axis in (0, 1):
         ends = [corner[axis] + one.shape[axis - 2] for corner, one in zip(corners, lazy, strict=True)]
@@ -188,6 +189,7 @@ def _assemble(
 
 def _on_times(array: xr.DataArray, times: pd.DatetimeIndex) -> Any:
     """A lazy map (time[, band], y, x) at all ``times``; NaN or False at those that it does not have."""
+    # Chunks of the file: others would have dask read and decode an object several times.
     known = array.encoding.get("preferred_chunks") or {}
     chunked = array.chunk({dim: known.get(dim, -1) for dim in array.dims}) if array.chunks is None else array
     if not chunked.indexes["time"].equals(times):

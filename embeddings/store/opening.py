@@ -197,12 +197,14 @@ async def _read(store: Any, digest: str | None) -> Opened:
         return Opened(store, attrs, {name: variables[name] for name in names}, documents, digest)
 
     shared = [name for name in names if name not in ("x", "y")]
+    # Copies: a caller that changes coordinates must not change those of other stores.
     taken = {
         name: _latest[key].copy(deep=True) for name in shared if (key := (name, described[name])) in _latest
     }
     # Without a digest nothing would confirm them.
     whole = await opened(taken if digest else {})
     if digest and taken and whole.own_digest != digest:
+        # What was taken over was another store's after all: read it all, and let the caller compare.
         whole = await opened({})
     return whole
 

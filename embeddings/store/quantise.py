@@ -76,6 +76,7 @@ def encode_days(days: np.ndarray) -> np.ndarray:
     numpy.ndarray
         uint8 of the same shape.
     """
+    # Far is not none: 254 days and more keep a value of their own.
     return np.where(days < 0, NO_DAYS, np.minimum(days, NO_DAYS - 1)).astype(np.uint8)
 
 

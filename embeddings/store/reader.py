@@ -95,6 +95,7 @@ class Store:
             found here.
         """
         path = locate(path, storage_options)
+        # Of a folder a look at it tells more than Icechunk's error; of a URL only opening does.
         if isinstance(path, Path):
             if not path.exists():
                 raise missing(path)
@@ -198,6 +199,7 @@ class Store:
         if not isinstance(self.path, Path):
             with reading(self.path):
                 return self._repository.chunk_storage_stats().native_bytes
+        # Whole files, chunks of earlier snapshots among them: what the disk gives up when the store is removed.
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
     def cube(self, layout: str | None = None) -> xr.Dataset:
@@ -430,6 +432,7 @@ class Store:
         """
 
         def newest() -> Snapshot:
+            # ``ancestry`` is lazy: the commits behind the first that counts are not asked for.
             commits = self._repository.ancestry(branch="main")
             info = next(info for info in commits if info.message != EMPTY_MESSAGE)
             return Snapshot(info.id, pd.Timestamp(info.written_at), info.message)

@@ -328,6 +328,7 @@ def reading(path: Location) -> Iterator[None]:
     except (InputError, MemoryError):
         raise
     except Exception as error:
+        # The connection first: what it broke off would else look like damage.
         raise connection_error(path, error) or damaged(path, error) from error
 
 

@@ -37,6 +37,7 @@ def bytes_touched(arrays: Iterable[Any], key: BoxKey) -> int:
     for array in arrays:
         # Chunks and not shards: a shard's index says where each chunk lies, so that a read fetches single chunks of it.
         chunk_bytes = int(np.prod(array.chunks)) * array.dtype.itemsize
+        # The last axis (features or layers) is in no key: it is always read whole, and ``zip`` stops before it.
         for index, size, chunk in zip(key, array.shape, array.chunks, strict=False):
             first, last, _ = index.indices(size)
             # ceil(last / chunk) - floor(first / chunk); ``-(-a // b)`` is the ceiling in whole numbers.
@@ -76,6 +77,7 @@ def finest_level(
     spans = [index.indices(size)[:2] for index, size in zip((rows, cols), shape, strict=True)]
     most_bytes = FRAME_BYTES * (REMOTE_FRAME_SHARE if remote else 1)
     for level, layout in level_layouts(*shape).items():
+        # Outwards: a coarse pixel that the rectangle touches belongs to it.
         key = (slice(day, day + 1), *(slice(a // level, -(-b // level)) for a, b in spans))
         # From fine to coarse; without a fit the loop ends at the coarsest, which is then used.
         if bytes_touched(arrays[layout].values(), key) <= most_bytes:

@@ -100,6 +100,7 @@ def _array(group: Any, name: str, shape: tuple[int, ...], dtype: str, **attrs: A
     return group.create_array(
         name,
         shape=shape,
+        # All bands of one date together: a picture needs the three at once.
         chunks=(1, *band_sizes, min(TILE_PX, ny), min(TILE_PX, nx)),
         dtype=dtype,
         compressors=[BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle"), Crc32cCodec()],

@@ -101,6 +101,7 @@ def open_update(base: Store, template: xr.Dataset, changed: tuple[slice, ...]) -
     path: Location = base.path
     with writable(path), exclusive_scratch(path) as scratch:
         repository = open_repository(path)
+        # Inside the lock, so that no other process of this machine can commit between this look and the writing.
         if newest_cube(repository) != base.snapshot:
             raise Conflict(
                 f"Got the store {path}, to which another process committed meanwhile, need it alone; give the command "

@@ -214,6 +214,8 @@ def open_writer(path: str | Location, template: xr.Dataset, overwrite: bool = Fa
         repository = create_repository(scratch / "store")
         yield StoreWriter(repository, template, scratch, path)
         try:
+            # ``os.replace`` refuses a folder that holds files, which is how a second writer finds that it came too
+            # late.
             os.replace(scratch / "store", path)
         except OSError as error:
             if not path.exists():
@@ -356,6 +358,7 @@ class StoreWriter:
         # Merging may complete a tile of the next level, whose writing may be done at once: until nothing is finished.
         while finished := [pair for pair in self._pending if pair[0].done()]:
             for pair in finished:
+                # Removed before its result is taken: where it raises, the next call does not raise it a second time.
                 self._pending.remove(pair)
                 future, then = pair
                 fork = future.result()

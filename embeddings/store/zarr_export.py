@@ -81,6 +81,7 @@ def write_zarr(store: Store, path: Path, days: slice, layout: str = "cf") -> Ste
         # Not the path: that is a temporary one, renamed when it is whole.
         yield Progress("writing Zarr", done / len(corners))
         where = tuple(slice(a, min(a + n, size)) for a, n, size in zip(corner, box, shape, strict=True))
+        # Read once per box and written to all variables: a variable at a time would read the store for each feature.
         cube_block = store.window(slice(days.start + where[0].start, days.start + where[0].stop), *where[1:])
         if layout == "cf":
             for i, name in enumerate(cube_block["feature"].values):
