@@ -30,6 +30,7 @@ def folder() -> Path:
     """
     import platformdirs
 
+    # Asked at each call and not at import: tests and a server may set the variable later.
     path = Path(os.environ.get("FLUXLENS_CACHE") or platformdirs.user_cache_dir("fluxlens", appauthor=False))
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -69,6 +70,7 @@ def build_once(name: str, build: Callable[[Path], Steps[Any]], durable: bool = F
     path.parent.mkdir(parents=True, exist_ok=True)
     # A screen may advance this generator from changing threads, so the lock belongs to the object.
     lock = FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
+    # In short attempts: between them the caller can show progress and close the generator.
     while not lock.is_locked:
         try:
             lock.acquire(timeout=LOCK_POLL_S)
@@ -165,6 +167,7 @@ def mtime_digest(place: Path) -> str:
         16 hexadecimal digits.
     """
     total = hashlib.blake2b(digest_size=8)
+    # Sorted: ``rglob`` gives files in the order of the file system.
     for file in sorted(place.rglob("*") if place.is_dir() else [place]):
         status = file.stat()
         total.update(f"{file.relative_to(place)}:{status.st_size}:{status.st_mtime_ns}\n".encode())

@@ -69,6 +69,7 @@ def doy_mean(
     count_near = count[near].sum(axis=1)
     mean = np.full(LEAP_YEAR_DAYS, np.nan)
     np.divide(total[near].sum(axis=1), count_near, out=mean, where=count_near > 0)
+    # How many years, not days: a mean of one year is that year, which no anomaly can be taken from.
     years = time.year.values[valid]
     has_value = np.zeros((LEAP_YEAR_DAYS, np.unique(years).size), bool)  # (366, year)
     has_value[doy[valid], np.unique(years, return_inverse=True)[1]] = True
@@ -100,6 +101,7 @@ def doy_climatology(
         When no training day has a value, or the mask has another length.
     """
     time = pd.DatetimeIndex(series["time"].values)
+    # Missing days are left out before the window is laid, so that they leave no hole in the mean of their neighbours.
     learn = training_mask(time, train) & np.isfinite(series.values)
     if not learn.any():
         raise InputError("Got no training day with a value, need some; name other training years.")
@@ -168,6 +170,7 @@ def pft_climatology(
         (test row,) gC m-2 d-1. Where the group or the season has no training row, the climatology of all training
         rows, else their mean.
     """
+    # The last resort of a season or group without training rows, overwritten below where there is better.
     out = np.full(len(test), float(train["gpp"].mean()))
     day = leap_doy(pd.DatetimeIndex(test["date"]))
     # All rows first, then each group over it.
@@ -229,6 +232,7 @@ def training_mask(time: pd.DatetimeIndex, train: Training) -> np.ndarray:
     InputError
         When the mask has another length than ``time``.
     """
+    # A set or range of years, or a mask: told by the dtype, since both come as arrays.
     train = np.asarray(train if isinstance(train, xr.DataArray | np.ndarray) else list(train))
     if train.dtype == bool:
         if train.shape != time.shape:

@@ -246,7 +246,7 @@ class SceneSource(_Source):
         Returns
         -------
         str
-            As of ``schema.digest``.
+            As of ``scenes.digest.digest``.
         """
         from fluxlens.embeddings.scenes import digest as scenes_digest
 
@@ -637,6 +637,7 @@ class SeriesSource(_Source):
     def check(self) -> None:
         from fluxlens.embeddings.readers import series_table
 
+        # Read but not embedded: all that can be wrong with a table shows when it is read.
         s2, s1, weather = self._tables()
         series_table.read_series(s2, s1)
         series_table.read_weather(weather)

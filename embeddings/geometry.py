@@ -73,6 +73,7 @@ class Grid:
         x, y = (np.asarray(cube[axis].values, dtype=float) for axis in ("x", "y"))
         if not (x.size and y.size):
             raise InputError(f"Got data of {y.size} x {x.size} pixels, need some; widen the box.")
+        # One row or column has no step of its own: the other axis tells it, since pixels are square.
         size = _step(x, "x") if x.size > 1 else -_step(y, "y")
         step_y = _step(y, "y") if y.size > 1 else -size
         if size < 0:
@@ -218,6 +219,8 @@ class Grid:
         tuple of numpy.ndarray
             Rows (row) and columns (column), int; below 0 or beyond the last one outside the grid.
         """
+        # Floor and no rounding: a centre on the edge of two pixels goes to the southern or eastern one, always the
+        # same.
         rows = np.floor((self.top_m - y) / self.size_m).astype(int)
         cols = np.floor((x - self.left_m) / self.size_m).astype(int)
         return rows, cols
@@ -276,6 +279,7 @@ def regrid_nearest(cube: xr.DataArray, grid: Grid) -> xr.DataArray:
         same = np.array_equal(cube["x"], grid.x) and np.array_equal(cube["y"], grid.y)
         return cube if same else cube.assign_coords(grid.coords())
     rows, cols = own.nearest_index(grid.x, grid.y)
+    # Clipped for the selection, and blanked below: ``isel`` has no index outside.
     out = cube.isel(x=cols.clip(0, own.nx - 1), y=rows.clip(0, own.ny - 1)).assign_coords(grid.coords())
     inside_x = xr.DataArray((cols >= 0) & (cols < own.nx), dims="x")
     inside_y = xr.DataArray((rows >= 0) & (rows < own.ny), dims="y")
@@ -349,6 +353,7 @@ def wrap_longitudes(lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, int]:
     known = np.isfinite(lon) & np.isfinite(lat)
     if not known.any():
         return lon, 0
+    # All four conditions: metres, and degrees that never pass 180, stay as they are.
     low, high, north = lon[known].min(), lon[known].max(), np.abs(lat[known]).max()
     if not (low >= 0 and 180 < high <= 360 and north <= 90):
         return lon, 0
@@ -416,6 +421,7 @@ def _parsed(crs: str):
 def _transformer(source: str, target: str):
     from pyproj import Transformer
 
+    # Always longitude first: PROJ follows the axis order of the authority, which for EPSG:4326 is latitude first.
     return Transformer.from_crs(source, target, always_xy=True)
 
 

@@ -99,10 +99,12 @@ def extraterrestrial_radiation(lat: Radiation | float, day_of_year: Radiation) -
     DayRadiation
         Hours; W m-2, daily mean (0, up to a rounding error, in the polar night).
     """
+    # 365 in leap years too, as FAO-56 has it: day 366 is then the first day again, within a degree.
     angle = 2 * np.pi * day_of_year / 365
     phi, declination = np.radians(np.clip(lat, -POLAR_LATITUDE, POLAR_LATITUDE)), 0.409 * np.sin(angle - 1.39)
     # Clipped: no sunset in the polar day (pi), no sunrise in the polar night (0).
     sunset = np.arccos(np.clip(-np.tan(phi) * np.tan(declination), -1, 1))  # rad
+    # The integral of the sun's height above the horizon from sunrise to sunset, equation 21 without its constant.
     height = sunset * np.sin(phi) * np.sin(declination) + np.cos(phi) * np.cos(declination) * np.sin(sunset)
     distance = 1 + 0.033 * np.cos(angle)  # inverse relative distance of the sun
     return DayRadiation(24 / np.pi * sunset, SOLAR_CONSTANT / np.pi * distance * height)
@@ -124,6 +126,7 @@ def clear_sky_radiation(lat: float, day_of_year: np.ndarray) -> DayRadiation:
         Hours; W m-2, daily mean at sea level, not negative.
     """
     above = extraterrestrial_radiation(np.float64(lat), np.asarray(day_of_year))
+    # Rounding may leave the polar night just below zero.
     return DayRadiation(above.day_length_h, CLEAR_SKY_TRANSMISSIVITY * np.maximum(above.radiation_w_m2, 0))
 
 

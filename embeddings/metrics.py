@@ -107,6 +107,7 @@ def kge(observed: Values, predicted: Values) -> float:
         Series or arrays of one shape.
     """
     o, p = _pairs(observed, predicted)
+    # The ratios have no value where the observations do not vary or are 0 on average.
     if o.size < 2 or o.std() == 0 or o.mean() == 0:
         return np.nan
     # Correlation, variability ratio, bias ratio: each is one for a perfect model.
@@ -131,6 +132,7 @@ def mse_split(observed: Values, predicted: Values) -> dict[str, float]:
     return {
         "bias2": float((p.mean() - o.mean()) ** 2),
         "variance": float((p.std() - o.std()) ** 2),
+        # 2 s_o s_p (1 - r), written without the correlation, which a constant series does not have.
         "phase": float(2 * (p.std() * o.std() - covariance)),
     }
 
@@ -144,6 +146,7 @@ def scores(observed: Values, predicted: Values) -> dict[str, float]:
         Series or arrays of one shape.
     """
     o, p = _pairs(observed, predicted)
+    # Cleaned once above: each score would drop the missing pairs again.
     one = {score.__name__: score(o, p) for score in (n, nse, r2, rmse, mae, bias, kge)}
     return one | mse_split(o, p)
 
@@ -290,6 +293,8 @@ def _at(scale: str, pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         time = pd.DatetimeIndex(pairs.index)
         climatology = {key: doy_mean(pairs[key].values, time, HALF_WINDOW_DAYS) for key in ("o", "p")}
         if scale == "seasonal":
+            # Only days of the year that have a pair: a window would else spread one measurement over fifteen days that
+            # count alike.
             has_pair = np.unique(leap_doy(time[pairs["o"].notna()]))
             return climatology["o"][0][has_pair], climatology["p"][0][has_pair]
         slot = leap_doy(time)

@@ -64,6 +64,7 @@ def to_iso_dates(text: pd.Series, what: str) -> pd.Series | None:
         month = MONTHS.get(_plain(match[2])) if match else None
         if match is None or month is None:
             return None
+        # Put together as text: whether there is a 31st of that month is for the parser of ISO dates to say.
         date = f"{full_year(match[3])}-{month:02d}-{int(match[1]):02d}"
         short = short or (f"{cell}: read as {date}" if len(match[3]) == 2 else "")
         out.append(date + (f" {match[4]:0>5}" if match[4] else ""))
@@ -74,6 +75,7 @@ def to_iso_dates(text: pd.Series, what: str) -> pd.Series | None:
 
 def _plain(word: str) -> str:
     """A word in small letters without accents."""
+    # Decomposed first, so that "mär" becomes "mar" and loses its dots alone.
     return "".join(letter for letter in unicodedata.normalize("NFKD", word.lower()) if letter.isascii())
 
 

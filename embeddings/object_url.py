@@ -196,6 +196,7 @@ def locate(path: str | Path | ObjectUrl, storage_options: Mapping[str, Any] | No
     # A host must follow: the signed request goes to it.
     if endpoint is not None and not re.match(r"https?://[^/]", str(endpoint)):
         raise InputError(f"Got the endpoint {endpoint!r}, need http(s)://HOST[:PORT]; correct it.")
+    # Sorted, so that equal locations are equal and hash alike, whatever the order in a catalog.
     return ObjectUrl(url.scheme, url.netloc, prefix, tuple(sorted(options.items())))
 
 
@@ -211,6 +212,7 @@ def is_url(path: object) -> bool:
     -------
     bool
     """
+    # One slash is enough, see ``locate``.
     return isinstance(path, ObjectUrl) or bool(re.match(r"(\w+://|(s3|gs|az):/)", str(path)))
 
 

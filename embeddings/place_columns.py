@@ -526,6 +526,7 @@ def read_geometries(column: pd.Series, what: str) -> tuple[np.ndarray, np.ndarra
     kind : numpy.ndarray
         (row,) str, such as ``Point``; empty where the cell is no geometry.
     """
+    # Plots repeat their geometry in each row: each text is parsed once.
     codes, unique = pd.factorize(column.map(lambda cell: cell if isinstance(cell, bytes) else str(cell)))
     places, kinds = np.full((len(unique), 2), np.nan), np.full(len(unique), "", object)
     srids = np.zeros(len(unique), int)

@@ -41,6 +41,7 @@ def run(steps: Generator[Any, None, T], on_progress: Callable[[Any], None] | Non
     T
         The generator's return value.
     """
+    # Not a for loop, which drops the value that the generator returns.
     while True:
         try:
             step = next(steps)

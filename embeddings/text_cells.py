@@ -66,6 +66,7 @@ def find_column(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
     str or None
         The first name of ``names`` that is there, as it stands in the table.
     """
+    # The first of two columns that become one name wins, as people read from the left.
     plain = {}
     for column in table.columns:
         plain.setdefault(plain_name(column).replace(":", ""), column)
@@ -108,6 +109,7 @@ def to_numbers(column: pd.Series, what: str) -> np.ndarray:
             raise InputError(
                 f"Got {wrong.iloc[0]!r} in the column {column.name} of {what}, need a number or nothing; correct it."
             )
+    # A copy, since pandas may hand out an array of its own that must not be written to.
     out = values.to_numpy(dtype=float, na_value=np.nan, copy=True)
     out[~np.isfinite(out) | (out < MISSING_BELOW)] = np.nan
     return out

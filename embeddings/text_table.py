@@ -203,6 +203,7 @@ def is_zipped_table(path: str | Path) -> bool:
     path : str or Path
         Of a file.
     """
+    # Told by what is inside, not by the name: scenes come zipped as well.
     try:
         with zipfile.ZipFile(path) as archive:
             images = (".tif", ".tiff", ".nc", ".jp2", "zarr.json", ".zgroup", ".zarray", ".zattrs")
@@ -501,6 +502,7 @@ def cut_cell(cells: pd.Series) -> str:
     earlier = earlier[earlier != ""]
     if len(earlier) < MIN_ROWS_TO_JUDGE_END or not last:
         return ""
+    # Either mark: which one is decimal is not known yet.
     mark = r"[.,]"
     if earlier.str.contains(mark, regex=True).all():
         decimals = earlier.str.split(mark, regex=True).str[-1].str.len()
@@ -564,6 +566,7 @@ def choose_separator(lines: Sequence[str]) -> str:
     best, score = "", (0.0, 0)
     for candidate in SEPARATORS:
         try:
+            # By a CSV reader and not by counting: separators inside quotes separate nothing.
             counts = [len(row) for row in csv.reader(lines, delimiter=candidate) if row]
         except csv.Error:
             continue
@@ -666,6 +669,7 @@ def _with_points(decoded: Table) -> pd.DataFrame:
     """The rows with decimal points. A decimal comma can only stand where commas do not separate, or in quotes."""
     table = decoded.frame
     for name in table.columns:
+        # Most columns hold neither mark, and are not gone through a second time.
         if table[name].str.contains("[.,]", regex=True).any():
             table[name] = _without_thousands(table[name], decoded.separator)
         if table[name].str.contains(",", regex=False).any():

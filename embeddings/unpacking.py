@@ -151,6 +151,7 @@ def unpack_zip(source: bytes | Path, name: str, endings: tuple[str, ...]) -> tup
                     f" {'one of them' if names else 'a table'}."
                 )
             info = archive.getinfo(members[0])
+            # The size that the zip declares; it cannot lie, since reading stops there.
             check_unpacked(name, info.file_size, info.compress_size, MAX_IN_MEMORY_BYTES)
             # zipfile reads no more than declared.
             return names[0], archive.read(info)

@@ -18,6 +18,7 @@ from fluxlens.app.cli.options import (
 from fluxlens.app.cli.output import ProgressLine, extrapolated_note, run_with_progress
 from fluxlens.models.errors import InputError
 
+# For annotations alone: at run time these modules would load xarray and Dask before ``--help``.
 if TYPE_CHECKING:
     import xarray as xr
     from fluxlens.embeddings.inference.embed import FinishedBlock
@@ -169,6 +170,7 @@ def _add_weather(opened: xr.DataTree, scene: str, weather: str) -> None:
         )
     # Single cubes from odc-stac, openEO and the like have none, and without it no tower can be compared.
     node = weather_table.open(weather)
+    # Days in common before hours of computing: weather of other years would give no GPP and no error.
     weather_stamps.check_covers(node, opened, weather)
     opened["weather"] = xr.DataTree(node)
 
@@ -184,6 +186,7 @@ def _run_blocks(blocks: Steps[Any]) -> tuple[Any, int]:
         if block is None:  # nothing finished since; yielded so that Ctrl-C is noticed
             return
         pixel_days += block.pixel_days
+        # Over the whole run: a rate of the last block alone would jump with every pause of the workers.
         rate = pixel_days / max(time.monotonic() - began_s, 1e-9)
         line.show(f"embedding: {pixel_days:,} pixel-days, {rate:,.0f} per second", block.share)
 

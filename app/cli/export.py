@@ -32,7 +32,7 @@ class ExportRequest:
     """ISO dates; None for the store's first and last."""
     points: tuple[Point, ...] | None = None
     polygon: Any = None
-    """As ``app.export.read_polygon`` returns it; points or polygon, or neither for the whole store."""
+    """Of ``embeddings.export.geometries.read_polygon``; points or polygon, or neither for the whole store."""
     radius_m: float | None = None
     """A point stands for the mean of the pixels within it."""
     tower: str | None = None
@@ -50,6 +50,7 @@ class ExportRequest:
         InputError
             Where only one of tower and height is known, or the tower file has no wind.
         """
+        # A footprint needs wind and height; with one of them alone the other option was forgotten.
         if (self.tower is None) != (self.height_m is None):
             raise InputError(
                 "Got one of --tower and --height-m, need both or none; add the file, or the sensors' height above the"

@@ -189,7 +189,7 @@ def disc_weights(radius_m: float | None) -> Callable[[Any, Any], xr.DataArray] |
     Returns
     -------
     function or None
-        From a grid and a point to weights (y, x), as ``app.export`` takes it.
+        From a grid and a point to weights (y, x), as ``embeddings.export.extract.collect`` takes it.
     """
     from fluxlens.embeddings.towers import footprint
 

@@ -86,6 +86,7 @@ def model_options(command: Command) -> Command:
     command : function
         Of a click command; gets ``model`` and ``device``.
     """
+    # Applied from the inside out, as decorators are: ``--model`` stands before ``--device`` in ``--help``.
     model = click.option("--model", default="default", metavar="M", help="A name or a .safetensors file.")
     return model(device_option(command))
 

@@ -57,6 +57,7 @@ class LazyGroup(click.Group):
         cmd_name : str
             As typed.
         """
+        # None and no error: click then names the group and the word in its own usage error.
         if cmd_name not in COMMANDS:
             return None
         # Relative to this package, which may be imported under another name.
@@ -88,6 +89,7 @@ def print_version(ctx: click.Context, _: click.Parameter, is_set: bool) -> None:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.option(
+    # Eager: it answers before a missing command is complained of.
     "--version",
     is_flag=True,
     is_eager=True,

@@ -54,6 +54,7 @@ def _commits(store) -> list[dict]:
     """Id, time, message and days of each commit of a store, newest first."""
     log = store.log()
     rows = []
+    # One call for all commits: of an object store they are asked for together.
     for commit, days in zip(log, store.days_of([commit.id for commit in log]), strict=True):
         first, last = (str(day.astype("datetime64[D]")) for day in days[[0, -1]])
         rows.append(

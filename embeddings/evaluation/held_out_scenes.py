@@ -8,7 +8,7 @@ import xarray as xr
 from fluxlens.embeddings.progress import Steps
 
 FIRST_HELD_OUT = 7_000
-"""Seed of the first simulated landscape for scoring; seeds for training begin at ``training.FIRST_SEED``."""
+"""Seed of the first simulated landscape for scoring; seeds for training begin at ``training.simulated.FIRST_SEED``."""
 
 PLACES = {
     "temperate": ("temperate", 10.5, 49.2),

@@ -1,7 +1,7 @@
 """State of the land in the embedding: linear probes to the simulator's truth, and calibration of the predicted sigma.
 
-No model was trained on these landscapes, seeds and places (``evaluation.PLACES``). One probe is fitted on all days of
-the other landscapes and scored separately on days observed by clear Sentinel-2 and on days far from any.
+No model was trained on these landscapes, seeds and places (``held_out_scenes.PLACES``). One probe is fitted on all days
+of the other landscapes and scored separately on days observed by clear Sentinel-2 and on days far from any.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def to_reflectance(numbers: xr.DataArray, offset: int) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        float32, 0-1 with saturated values clipped to ``schema.SATURATION``; NaN for no data.
+        float32, 0-1 with saturated values clipped to ``packing.SATURATION``; NaN for no data.
     """
     # Scaled already, and among reflectances 0 is a value; among digital numbers it is "no data".
     if numbers.dtype.kind == "f":

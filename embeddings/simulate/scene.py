@@ -137,7 +137,7 @@ def build(request: Request) -> Steps[xr.DataTree]:
 
     Returns
     -------
-    The scene as ``embeddings.schema`` describes it, with ``/truth`` and ``/tower`` where ``request.truth``.
+    The scene as ``embeddings.scenes.schema`` describes it, with ``/truth`` and ``/tower`` where ``request.truth``.
     """
     streams = _streams(request)
     days = pd.date_range(request.start, request.end, freq="D").as_unit("ns")

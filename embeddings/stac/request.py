@@ -46,7 +46,7 @@ class Request:
     s1: str = "any"
     """A name of S1_PRODUCTS."""
     clear: str = cloud_mask.SCL
-    """Name of the detector that says what is clear, as in ``embeddings.clear``."""
+    """Name of the detector that says what is clear, as in ``embeddings.scenes.cloud_mask``."""
 
     def __post_init__(self) -> None:
         # UTM ends there; the poles have grids of their own.

@@ -43,7 +43,7 @@ class PackedScene:
         Parameters
         ----------
         scene
-            As ``embeddings.schema`` describes it.
+            As ``embeddings.scenes.schema`` describes it.
         sensors
             Names of the sensors to read; those that the scene lacks are left out.
         """
