@@ -38,6 +38,7 @@ def two_sample_test(measured: list[pd.DataFrame], simulated: list[pd.DataFrame])
     from sklearn.model_selection import LeaveOneGroupOut
 
     frames, folds = measured + simulated, len(measured)
+    # Simulated landscapes are dealt to the folds in turn: each fold tests on both kinds.
     scene_fold = [*range(folds), *(k % folds for k in range(len(simulated)))]
     x = pd.concat(frames).to_numpy()
     scene = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames])  # (pixel,)
@@ -50,6 +51,7 @@ def two_sample_test(measured: list[pd.DataFrame], simulated: list[pd.DataFrame])
     per_scene = 1 / np.bincount(scene)[scene]
     accuracy = float(balanced_accuracy_score(is_measured, predicted, sample_weight=per_scene))
     pool = pd.concat(simulated)
+    # One measured scene at a time against all simulated pixels: a large scene counts as much as a small one.
     auc = {
         name: np.mean(
             [
@@ -103,6 +105,7 @@ def classify(measured: list[pd.DataFrame], simulated: list[pd.DataFrame], seed: 
     -------
     Accuracies and one AUC per statistic (keys ``..._posing`` are the null); empty with too few scenes.
     """
+    # Statistics that every measured scene has: products lack bands, and a column of holes would leave no pixel.
     shared = [
         name for name in measured[0] if all(frame[name].notna().any() for frame in measured if name in frame)
     ]
@@ -115,6 +118,7 @@ def classify(measured: list[pd.DataFrame], simulated: list[pd.DataFrame], seed: 
         return [f.iloc[rng.permutation(len(f))[:PIXELS]] for f in whole if len(f) >= PIXELS // 10]
 
     real, made = subsample(measured), subsample(simulated)
+    # Below, the null distribution cannot be drawn: it takes as many landscapes out, and two must remain.
     if len(real) < 2 or len(made) < 2 * len(real) + 2:
         return {}
     accuracy, auc = two_sample_test(real, made)

@@ -96,6 +96,7 @@ def whittaker(
 
     first, last = truth.day[0], truth.day[-1]
     n = last - first + 1
+    # Rows are 1, -2, 1: the bend of the curve at each inner day, which the penalty holds small.
     difference = np.diff(np.eye(n), 2, axis=0)
     penalty = smoothness * difference.T @ difference
     # The penalty is pentadiagonal: a banded solver needs its upper three diagonals only.
@@ -112,6 +113,7 @@ def whittaker(
             at = truth.day[use] - first
             # Daily axis with weight 1 on measured days and 0 elsewhere: the penalty alone fills the gaps.
             weight[at], target[at] = 1.0, np.nan_to_num(truth.values[use, :, row, col])
+            # The penalty is the same for all pixels, which differ only in the days on its diagonal.
             system = bands.copy()
             system[2] += weight
             out[:, :, row, col] = solveh_banded(system, target)[days - first]

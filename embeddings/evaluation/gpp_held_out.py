@@ -69,6 +69,8 @@ def leave_out(table: pd.DataFrame, by: str, name: str = MODEL, **fit: Any) -> St
         band = gpp_with_band(
             *process.conditioned_on(table).leave_group_out(table[by]), process.interval_scale
         )
+        # The closed form predicts all rows at once; those outside the fold chose the hyperparameters and are not
+        # scored.
         out[in_fold] = np.column_stack([band[column] for column in out])[in_fold]
     return out
 
@@ -93,6 +95,7 @@ def site_folds(site: pd.Series) -> list[list[str]]:
     InputError
         With fewer than three sites.
     """
+    # Sorted by name and then by size, stable both times: ties fall the same way whatever the order of rows.
     names = list(
         site.value_counts().sort_index(kind="stable").sort_values(ascending=False, kind="stable").index
     )

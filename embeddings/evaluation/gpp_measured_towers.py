@@ -136,6 +136,7 @@ def add_climatologies(frame: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         With the two columns, gC m-2 d-1.
     """
+    # A constant group stands for "all towers", so that both columns go through one function.
     frame = frame.assign(day_of_year=np.nan, plant_type=np.nan, all="all")
     for site in frame["site"].unique():
         left = (frame["site"] == site).values
@@ -343,6 +344,7 @@ def one_year(sites: dict[str, SiteRows], priors: dict[str, engine.Prior]) -> dic
 
 
 def _apply(rows: SiteRows, known: np.ndarray, other: np.ndarray, prior: engine.Prior) -> pd.DataFrame:
+    # One tower alone: the pooled adjustment is then its own.
     adjustment, _ = engine.fit({"": rows.take(known)}, prior)
     held_out = rows.take(other)
     mean, inside = adjustment.check(held_out)

@@ -110,6 +110,7 @@ def sample(scene: xr.DataTree, model: Embedder, seed: int) -> Sampled:
     conditions ``tair``, ``days_from_s2``, ``days_from_s1``.
     """
     truth = scene["truth"].to_dataset()
+    # Days with a truth only: acquisitions may reach a little beyond them.
     during = (truth["time"].values[[0, -1]]).astype("datetime64[D]")
     # The same days twice: with all acquisitions, and with those of the past only.
     cube, past = (engine.compute(scene, model, *during, causal=causal) for causal in (False, True))
@@ -197,6 +198,7 @@ def coverage(scene: xr.DataTree, model: Embedder, gap_days: int) -> Coverage:
         series.select(np.isin(series.day, days)),
     )
     predicted = reconstruct.reconstruct_hidden(scene, model, hidden)
+    # By what the simulator knows: a target under a cloud that the mask missed would be scored as an error of sigma.
     cloudy = scene["s2"]["cloud_truth"].values[np.isin(to_epoch_day(scene["s2"]["time"].values), days)]
     clear = hidden_series.valid & ~cloudy
     error = np.where(clear[:, None], hidden_series.values - predicted["reflectance"].values, np.nan)

@@ -40,6 +40,7 @@ def evaluate(
     """
     scenes = held_out_scenes.open_scenes(data)
     paths = dict(zip(scenes, held_out_scenes.scene_paths(data), strict=True))
+    # Else the score would be of land it knows.
     if config.start and (trained_on := _measured_cubes(config.start) & set(scenes)):
         raise InputError(
             f"Got --start {config.start}, which learned from {', '.join(sorted(trained_on))}, need weights that never"

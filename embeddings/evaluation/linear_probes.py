@@ -130,6 +130,7 @@ def ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray, fold: np.ndarray | No
     moments = {name: Moments.from_rows(x[group == name], y[group == name]) for name in groups}
     out = np.empty(len(y))
     for left_out in np.unique(fold):
+        # Groups that lie wholly in the fold are left out; one that reaches beyond it is of other land too, and teaches.
         training = [moments[name] for name in groups if not (fold[group == name] == left_out).all()]
         weights = reduce(Moments.__add__, training).fit(_choose_strength(training))
         out[fold == left_out] = np.column_stack([x, np.ones(len(x))])[fold == left_out] @ weights

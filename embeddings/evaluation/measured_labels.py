@@ -417,6 +417,7 @@ def _window_days(window: str | None) -> tuple[str | None, str | None]:
     start, colon, end = window.partition(":")
     if not (start and colon and end):
         raise InputError(f"Got --window {window}, need START:END such as 2020-05-01:2020-09-30; correct it.")
+    # Both are read for their errors alone: a wrong date is refused before anything is embedded.
     parse_day(start, None, "start"), parse_day(end, None, "end")
     return start, end
 

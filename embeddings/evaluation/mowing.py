@@ -230,6 +230,7 @@ def _plot_years(
         day = rows[one]["time"].to_numpy().astype("datetime64[D]").astype(np.int64)
         z = rows[one][features].to_numpy(np.float32)
         with torch.inference_mode():
+            # A copy: the columns of a frame are not writable, of which PyTorch warns.
             decoded = model.decoders["s2"](torch.from_numpy(z.copy()).to(model.scale.device)).cpu().numpy()
         ndvi = ndvi_of(observed.values[a:b])
         clear = np.isfinite(ndvi)
@@ -385,6 +386,7 @@ def _learned_detector(units: list[PlotYear], folds: np.ndarray, key: str) -> lis
         on_day = x[MARGIN:][:n]
         changes = [x[MARGIN + lag :][:n] - on_day for lag in LAGS_DAYS]
         inputs.append(np.concatenate([on_day, *changes], 1))  # (day, variable * (1 + lag))
+        # Farther than near where a season has no event at all.
         distance_days = np.abs(unit.day[:, None] - unit.mown)  # (day, event)
         mown.append(distance_days.min(1, initial=NEAR_DAYS + 1) <= NEAR_DAYS)
 
@@ -426,6 +428,7 @@ def _best_threshold(units: list[PlotYear], scores: list[np.ndarray]) -> tuple[fl
 def _peaks(score: np.ndarray, day: np.ndarray, threshold: float) -> np.ndarray:
     """Days of highest score (day,) above the threshold, ``LEAST_SEPARATION_DAYS`` apart."""
     peaks: list[int] = []
+    # From the highest score down, so that of two near days the better one is kept.
     for at in np.argsort(-score, kind="stable"):
         if score[at] < threshold:
             break

@@ -162,6 +162,7 @@ def _errors(truth: ClearReflectance, hidden: reconstruct.Hidden, ours: np.ndarra
 
 def rmse(errors: xr.Dataset) -> xr.DataArray:
     """Root-mean-square error (method) of ``score``'s ``errors``: per band over pixels and dates, then their mean."""
+    # Sums of ``skipna=False`` keep a band that the product lacks at NaN, which the mean over bands leaves out.
     return np.sqrt(errors["squares"].sum("time", skipna=False) / errors["pixels"].sum("time")).mean("band")
 
 

@@ -129,6 +129,7 @@ class SceneSample:
         """(triple, band, y, x) middle of three mostly clear dates within 12 days minus the line through the others."""
         # Half of the scene clear: with less the triple's pixels would be a corner of it.
         good = np.flatnonzero(self.clear.mean((1, 2)) >= 0.5)
+        # Short spans only: over twelve days land changes nearly along a line, and what departs from it is noise.
         near = [
             k for k in range(1, len(good) - 1) if self.day[good[k + 1]] - self.day[good[k - 1]] <= TRIPLE_DAYS
         ]
@@ -184,6 +185,8 @@ def local_line(values: np.ndarray, day: np.ndarray) -> np.ndarray:
         # Tricube weights fall to zero just beyond the reach.
         known = np.isfinite(z)
         near_weight = known * (1 - (np.abs(t) / (REACH_DAYS + 1)) ** 3) ** 3
+        # Robust from the start: the first weights come from the distance to the median, not from a line that clouds
+        # have tilted.
         residual = np.abs(z - _median(z, 0))
         z = np.nan_to_num(z)
         for _ in range(3):  # three robust passes, as lowess has them
@@ -317,6 +320,7 @@ def _seasons(scene_sample: SceneSample) -> dict[str, float]:
     month = _month(scene_sample.day)
     out = {}
     for s, season in enumerate(SEASONS):
+        # December, January and February are 0, and so on.
         at = month % 12 // 3 == s
         for i, band in enumerate(scene_sample.bands):
             values = scene_sample.clean[at, i]

@@ -100,6 +100,7 @@ def seams(z: np.ndarray, edge_px: int = BLOCK_PX) -> tuple[float, float]:
 
 def difference(a: xr.Dataset, b: xr.Dataset) -> tuple[float, float]:
     """Largest difference, in feature units, and share of values that differ, where cubes ``a`` and ``b`` overlap."""
+    # Only where both are: requests of a month or a window hold a part of the cube.
     a, b = xr.align(quantise.dequantise(a), quantise.dequantise(b), join="inner")
     return float(np.abs(a - b).max()), float((a != b).mean())
 
