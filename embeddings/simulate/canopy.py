@@ -99,6 +99,7 @@ class CanopyTable:
         values
             Channels, unitless, all between 0 and 1.1.
         """
+        # Shared by all channels: fractions beyond 1.1 do not occur, and a step of 1.7e-5 is below a product's 1e-4.
         return np.round(np.clip(values, 0, 1.1) / 1.1 * 65535).astype(np.uint16)
 
     @classmethod

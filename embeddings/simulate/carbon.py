@@ -64,6 +64,7 @@ def efficiency(weather: Weather, c4: bool = False) -> np.ndarray:
             vpd=vpd_pa,
             co2=np.full(tair.shape, CO2_PPM),
             patm=np.full(tair.shape, weather.pressure_pa),
+            # One mol of absorbed photons: light and fAPAR are multiplied by the caller.
             fapar=np.ones(tair.shape),
             ppfd=np.ones(tair.shape),
         )

@@ -113,6 +113,7 @@ class Fields:
         peak = PEAK_LAI + PEAK_LAI_SPREAD * np.where(is_catch, draws.catch_lai, draws.crop_lai)
         # Poor climates, as their grass shows, grow thinner crops.
         peak *= np.clip(0.45 + farming.grass_lai / 7.5, 0.5, 1)
+        # At least 0.3, since a draw may fall below any crop; 0 for what is no crop.
         self.peak_lai = np.maximum(peak, 0.3) * (np.arange(6) > 0)[:, None]
         # About a third of the fields are tilled within 12 days of harvest, the others up to 82 days later.
         self.tillage_delay_days = np.where(
@@ -142,6 +143,7 @@ class Fields:
         today
             The day's weather and calendar.
         """
+        # Two seasons: what is sown in autumn is harvested in the next one.
         coming, following = (self.rotation[:, today.season + i] for i in (0, 1))
         self._sow(today, coming, following)
         end = np.where(
@@ -173,6 +175,7 @@ class Fields:
             MAIZE: (coming == MAIZE) & (today.season_day < 260),
             BEET: (coming == BEET) & (today.season_day < 260),
         }
+        # A week for the straw to be cleared before anything is sown.
         free = self.is_field & (self.days_since_harvest > 8) & today.is_dry
         for crop, is_wanted in conditions.items():
             window = in_window(today.season_day, self.sown[crop], 30 if crop == SPRING else 45)

@@ -146,12 +146,13 @@ class Pixels:
         if snow > 0:  # some of it stays on the crowns and on short canopies
             on_top = np.where(wood, 0.12, 0.55) * snow
             out = out * (1 - on_top) + SNOW * on_top
-        white = 1 - 0.8 * snow
+        # Never wholly white: under full snow a fifth of a roof or a road still shows.
+        bare = 1 - 0.8 * snow
         roof_tone = land.roof_tone.ravel()[:, None]
         for share, material, tone in ((land.roof, ROOF, roof_tone), (land.road, ASPHALT, 1.0)):
             weight = share.ravel()[:, None]
             out = (
-                out * (1 - weight) + (material * tone * white * (1 - 0.2 * wet) + SNOW * (1 - white)) * weight
+                out * (1 - weight) + (material * tone * bare * (1 - 0.2 * wet) + SNOW * (1 - bare)) * weight
             )
         lake = cover == WATER
         out[lake] = LAKE * lake_tone

@@ -185,6 +185,7 @@ def draw_land(rng: np.random.Generator, size_px: int, config: LandscapeConfig) -
     block, road_m = _blocks(rng, x, y, side)
     parcel = _divide(rng, x, y, block, config.field_ha)
     n = parcel.max() + 1
+    # Drawn for every parcel, also where it is not needed: the stream must not depend on the shares.
     crop_draw = rng.random(n)
     kind = np.where(rng.random(n) < config.grass, GRASS, np.where(crop_draw < config.cereal, CEREAL, SUMMER))
     cover = kind[parcel]

@@ -1,6 +1,6 @@
 """Development tool: compute the simulator's canopy table, and its golden values, with PROSPECT-D and 4SAIL.
 
-Run it by hand (``python -m embeddings.simulate.make_canopy_table``) where ``prosail`` is installed: the extra
+Run it by hand (``python -m fluxlens.embeddings.simulate.make_canopy_table``) where ``prosail`` is installed: the extra
 ``simulator-table``. ``prosail`` is GPL-3 and is never imported at run time; the package only reads the
 numbers.
 

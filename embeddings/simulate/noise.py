@@ -37,6 +37,7 @@ class PlaneWaves:
         angle = rng.random(n) * 2 * np.pi
         k = 2 * np.pi / length
         amplitude = length**slope
+        # A cosine has variance 1/2: waves of any number add up to variance 1.
         amplitude *= np.sqrt(2 / (amplitude**2).sum())
         return cls(k * np.cos(angle), k * np.sin(angle), rng.random(n) * 2 * np.pi, amplitude)
 
@@ -82,6 +83,7 @@ def autoregressive(rng: np.random.Generator, days: int, memory_days: float) -> n
     (day,) float64.
     """
     keep = np.exp(-1 / memory_days)
+    # Scaled so that the series keeps standard deviation 1 whatever its memory.
     shock = rng.standard_normal(days) * np.sqrt(1 - keep**2)
     out = np.empty(days)
     out[0] = rng.standard_normal()

@@ -90,6 +90,7 @@ def passes(rng: np.random.Generator, days: int, orbits: Orbits) -> list[Pass]:
         planned += [Pass(day, True, 1 - edge) for day in range(other, days, orbits.every_days)]
     # Lost at random: tiles that were never produced or published.
     delivered = [p for p in sorted(planned, key=lambda p: p.day) if rng.random() > orbits.lost_share]
+    # A scene without one image is no scene.
     return delivered or sorted(planned, key=lambda p: p.day)[:1]
 
 
@@ -123,8 +124,10 @@ def draw_atmosphere(
         return rise * np.maximum(value - level, 0) ** 1.3
 
     height_m = rng.uniform(600, 3000)
+    # At most 75 degrees: towards the horizon the distance of the shadow grows without bound.
     reach = height_m * np.tan(np.radians(min(sun_deg, 75)))
     azimuth = np.radians(rng.uniform(140, 170))
+    # The cloud that shades a pixel stands towards the sun: the same field, looked up there.
     shading_cloud = thickness(reach * np.sin(azimuth), reach * np.cos(azimuth))
     shadow = (1 - np.exp(-0.35 * shading_cloud)) * 0.9
     thick = thickness(0, 0)

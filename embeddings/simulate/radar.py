@@ -283,6 +283,7 @@ def acquire(
         if rng.random() < LOST_SHARE:
             continue
         at = first + day
+        # As in ``optics.acquire_day``: a change in one acquisition leaves the others alone.
         local = np.random.default_rng(rng.integers(2**63))
         powers = surface_backscatter(
             pixels, scatterers, at, tair[at], precip[at], 2.5 * local.standard_normal(), incidence[orbit]

@@ -73,6 +73,7 @@ class Request:
                 f"the scene would end on {self.end}, before it starts on {self.start}; swap the dates."
             )
         preset = weather.climate_of(self.climate)
+        # Frozen, but its defaults depend on the climate; the place as it is then stands in the attributes.
         object.__setattr__(self, "lon", preset.lon if self.lon is None else float(self.lon))
         object.__setattr__(self, "lat", preset.lat if self.lat is None else float(self.lat))
         if not (-180 <= self.lon <= 180 and -75 <= self.lat <= 75):
@@ -119,6 +120,7 @@ def _streams(request: Request) -> dict[str, np.random.Generator]:
 
 def _moment(day: pd.Timestamp, local_h: float, lon: float, second: int) -> np.datetime64:
     """An acquisition's time, UTC."""
+    # Solar time runs an hour ahead for each 15 degrees east.
     utc = day + pd.Timedelta(hours=(local_h - lon / 15)) + pd.Timedelta(seconds=second)
     return np.datetime64(utc.round("s"), "ns")
 

@@ -57,6 +57,7 @@ def choose_site(rng: np.random.Generator, land: Land) -> tuple[int, int]:
     best, where = -1.0, (ny // 2, nx // 2)
     # Beyond 8 pixels more fetch counts little; ties go to the cover that comes first in a random order.
     for kind in rng.permutation(list(IGBP)):
+        # Padded by one pixel, so that the edge of the scene ends a cover as another one does.
         reach = (
             distance_transform_edt(np.pad((land.cover == kind) & (land.roof < 0.1), 1))[1:-1, 1:-1] * inside
         )

@@ -54,6 +54,7 @@ def _daily_forcing(weather: Weather) -> list[DayForcing]:
     """The weather, one day at a time."""
     # The day of the season falls back by a year at each winter solstice.
     season = np.concatenate([[0], np.cumsum(np.diff(weather.season_day) < -300)])
+    # Plain numbers: the loop over days looks each of them up many times, and NumPy scalars are slow at that.
     series = (weather.tair, weather.precip, weather.sw_in, weather.season_day, weather.daylength_h)
     rows = zip(*(values.tolist() for values in series), season.tolist(), strict=True)
     return [DayForcing(*row) for row in rows]

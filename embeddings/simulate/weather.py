@@ -124,6 +124,7 @@ def sun_zenith_deg(lat: float, doy: float, hour: float) -> float:
 def _extraterrestrial(lat: float, doy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Radiation at the top of the atmosphere, W m-2, and day length, h (FAO-56, eqs 21-34), both (day,)."""
     delta, phi = declination_rad(doy), np.radians(lat)
+    # Clipped for the polar day and night, as in ``meteorology``.
     sunset = np.arccos(np.clip(-np.tan(phi) * np.tan(delta), -1, 1))
     inverse_distance = 1 + 0.033 * np.cos(2 * np.pi * doy / 365)
     height = sunset * np.sin(phi) * np.sin(delta) + np.cos(phi) * np.cos(delta) * np.sin(sunset)
@@ -200,6 +201,7 @@ def generate(rng: np.random.Generator, climate: Climate, lat: float, days: pd.Da
     warm_year = 0.6 * rng.standard_normal()
     season = -climate.tair_swing_k * np.cos(2 * np.pi * (season_day - COLDEST_DAY) / 365.25)
     anomaly = climate.tair_spread_k * (0.85 * autoregressive(rng, n, 5) + 0.5 * autoregressive(rng, n, 20))
+    # The mean of the year is that of ``warm_year`` alone.
     anomaly -= anomaly.mean()
     # Clear days are warm in summer and cold in winter.
     clear_effect = -(cloud - mean) * np.where(winter > 0, -1, 1) * np.abs(winter) * 5
@@ -220,6 +222,7 @@ def generate(rng: np.random.Generator, climate: Climate, lat: float, days: pd.Da
     # Where clouds come in summer (monsoon), so does nearly all of the rain.
     rainy = np.clip((climate.cloud_season < 0) * (1 - winter) ** 2 + (climate.cloud_season >= 0), 0, 4)
     amount *= rainy
+    # Scaled to the climate's yearly sum, which a wet or dry year then misses by an eighth.
     precip = (
         amount / max(amount.mean(), 1e-6) * climate.rain_mm_a / 365.25 * np.exp(0.12 * rng.standard_normal())
     )
