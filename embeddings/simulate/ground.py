@@ -151,9 +151,7 @@ class Pixels:
         roof_tone = land.roof_tone.ravel()[:, None]
         for share, material, tone in ((land.roof, ROOF, roof_tone), (land.road, ASPHALT, 1.0)):
             weight = share.ravel()[:, None]
-            out = (
-                out * (1 - weight) + (material * tone * bare * (1 - 0.2 * wet) + SNOW * (1 - bare)) * weight
-            )
+            out = out * (1 - weight) + (material * tone * bare * (1 - 0.2 * wet) + SNOW * (1 - bare)) * weight
         lake = cover == WATER
         out[lake] = LAKE * lake_tone
         return out.astype(np.float32)
