@@ -33,6 +33,8 @@ RESOLUTION = re.compile(r"_(DD|HH|HR|WW|MM|YY)(?=[_.])")
 NO_DATA = re.compile(r"_(ERA|AUX|VARINFO|BIF|BADM|SITEINFO|METEOSENS|INSTRUMENT|README)", re.IGNORECASE)
 YEARS = re.compile(r"(?:^|(?<=[_-]))(\d{4}[-_]\d{4}(?=[_.])|(?:19|20)\d{2}(?=[_.]))")
 """Years in a file's name, ``_2017-2019_`` or ``_2017.``."""
+MET_OR_FLUX = re.compile(r"(?i)_(met|flux)(?=\.nc$)")
+"""Halves of one tower as FluxnetLSM writes them (OzFlux, PLUMBER2, FluxDataKit)."""
 BASE = re.compile(r"_BASE[_-]")
 ICOS_FLUXES = re.compile(r"^ICOSETC_.*_FLUXES_(INTERIM_)?(L2|NRT)")
 TEXT_SUFFIXES = (".csv", ".csv.gz")
@@ -133,7 +135,7 @@ def as_paths(path: str | Path | list[str | Path]) -> Path | list[Path]:
         return path
     if not any(SITE.search(one.name) for one in path.rglob("*")):
         # Nothing but years: 2017.csv, 2018.csv of one tower.
-        suffixes = (*TEXT_SUFFIXES, *PARQUET_SUFFIXES)
+        suffixes = (*TEXT_SUFFIXES, *PARQUET_SUFFIXES, ".nc")
         tables = sorted(one for one in path.iterdir() if one.name.lower().endswith(suffixes))
         if tables and len({product(one.name) for one in tables}) == 1:
             return tables
@@ -160,12 +162,14 @@ def label(path: Path | list[Path]) -> str:
 def product(name: str) -> str:
     """The name of a table without its years: the same for all years of one product.
 
+    NetCDF of weather and of fluxes are one product.
+
     Parameters
     ----------
     name : str
         Of a file, without folders.
     """
-    return YEARS.sub("", name)
+    return YEARS.sub("", MET_OR_FLUX.sub("", name))
 
 
 def candidates(path: Path | list[Path], resolutions: tuple[str, ...] = DAILY_FIRST) -> list[DataFile]:
@@ -283,11 +287,7 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
         code = RESOLUTION.search(name)
         step = DAILY_FIRST.index(code[1]) if code else len(DAILY_FIRST)
         rank = (bool(BASE.search(name)), step, "_SUBSET_" in name)
-        # NetCDF is read file by file.
-        candidate = _Candidate(path, name, rank, "" if path.suffix.lower() == ".nc" else product(name))
-        of_site = candidates.setdefault(site[1], [])
-        if candidate.product or (rank, "") not in ((one.rank, one.product) for one in of_site):
-            of_site.append(candidate)
+        candidates.setdefault(site[1], []).append(_Candidate(path, name, rank, product(name)))
     best, not_taken = {}, {}
     for site, of_site in candidates.items():
         rank = min(one.rank for one in of_site)
@@ -342,7 +342,7 @@ class _Candidate:
     rank: tuple
     """The least serves best."""
     product: str
-    """Files of one product are joined; empty of NetCDF, which is read file by file."""
+    """Files of one product are joined."""
 
 
 def _periods(candidates: list[_Candidate]) -> set[str]:

@@ -55,7 +55,8 @@ def read(path: str | Path | list[str | Path], sites: pd.DataFrame | None = None)
     ----------
     path : str, Path or list of them
         A ``.csv``, ``.csv.gz``, ``.parquet``, ``.zip`` or ``.nc``. Of a zip the daily file is taken, else the finest.
-        Years of one product in a zip, in a folder or in a list are joined; a folder has one tower.
+        Years of one product in a zip, in a folder or in a list are joined, and NetCDF of weather with that of fluxes; a
+        folder has one tower.
     sites : pd.DataFrame, optional
         Of ``towers.sites``: adds lon, lat (degrees) and igbp of the site to the attrs.
 
@@ -78,9 +79,8 @@ def read(path: str | Path | list[str | Path], sites: pd.DataFrame | None = None)
     DataWarning
         With the count of repeated stamps, incomplete days and whatever else was left out.
     """
-    path = as_paths(path)
-    is_netcdf = isinstance(path, Path) and netcdf.is_netcdf(path)
-    tower = netcdf.read_netcdf(path) if is_netcdf else _read_text(path)
+    path, netcdf_paths = netcdf.part_kinds(as_paths(path))
+    tower = netcdf.read_netcdf(netcdf_paths, label(netcdf_paths)) if netcdf_paths else _read_text(path)
     for name in tower.data_vars:
         tower[name].attrs = {**_attrs_of_variable(str(name)), **tower[name].attrs}
     plausibility.check(str(tower.attrs["source"]), tower)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +15,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings.towers.daily import attrs_of_tower, to_days
-from fluxlens.embeddings.towers.data_files import SITE
 from fluxlens.embeddings.towers.gpp_columns import factor_of_units
+from fluxlens.embeddings.towers.netcdf_files import NetcdfPart, join_parts
 from fluxlens.embeddings.towers.stamps import infer_step, ordered
 from fluxlens.embeddings.towers.tower_table import MISSING
 from fluxlens.embeddings.unpacking import MAX_ROWS
-from fluxlens.models.errors import InputError
+from fluxlens.models.errors import DataWarning, InputError
 
 SUFFIXES = (".nc", ".nc4", ".cdf")
 MAGIC = (b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02", b"CDF\x05")
@@ -73,6 +74,41 @@ def is_netcdf(path: Path) -> bool:
         return stream.read(8).startswith(MAGIC) or path.suffix.lower() in SUFFIXES
 
 
+def part_kinds(path: Path | list[Path]) -> tuple[Path | list[Path], list[Path]]:
+    """A tower's tables and its NetCDF files: one of the two is read.
+
+    Parameters
+    ----------
+    path : Path or list of Path
+        As of ``data_files.as_paths``.
+
+    Returns
+    -------
+    Path or list of Path
+        The tables; empty where all is NetCDF.
+    list of Path
+        The NetCDF files; empty where there are tables.
+
+    Warns
+    -----
+    DataWarning
+        NetCDF beside tables, which is not read.
+    """
+    paths = path if isinstance(path, list) else [path]
+    netcdf_paths = [one for one in paths if is_netcdf(one)]
+    tables = [one for one in paths if one not in netcdf_paths]
+    if tables and netcdf_paths:
+        listed = ", ".join(one.name for one in netcdf_paths[:3])
+        warnings.warn(
+            f"{len(netcdf_paths)} NetCDF files are not read beside {len(tables)} tables such as {tables[0].name}:"
+            f" {listed}; give the one or the others",
+            DataWarning,
+            stacklevel=3,
+        )
+        return tables, []
+    return ([], netcdf_paths) if netcdf_paths else (path, [])
+
+
 @contextlib.contextmanager
 def open_tower(path: Path) -> Iterator[tuple[xr.Dataset, dict[str, str], pd.DatetimeIndex]]:
     """A tower's NetCDF file, opened; nothing but its times is read.
@@ -115,31 +151,67 @@ def open_tower(path: Path) -> Iterator[tuple[xr.Dataset, dict[str, str], pd.Date
         yield data, variables, time
 
 
-def read_netcdf(path: Path) -> xr.Dataset:
-    """The daily tower series of a NetCDF file, as ``towers.read`` gives them.
+def read_netcdf(paths: list[Path], name: str) -> xr.Dataset:
+    """The daily tower series of the NetCDF files of one tower, as ``towers.read`` gives them.
 
     Parameters
     ----------
-    path : Path
-        One site; ``time`` any length of step, other dims of length one.
+    paths : list of Path
+        One file, or its years, or its fluxes and its weather; ``time`` any length of step, other dims of length one.
+    name : str
+        What several files are called in messages.
 
     Returns
     -------
     xr.Dataset
-        On daily ``time``; lon, lat and igbp in the attrs where the file has them.
+        On daily ``time``; lon, lat and igbp in the attrs where the files have them.
 
     Raises
     ------
     InputError
-        Where the file is damaged, has several places, more steps than a tower's, no GPP or GPP without units.
+        Where a file is damaged, has several places, more steps than a tower's, or GPP without units; where none has
+        GPP, or they are of several towers.
+
+    Warns
+    -----
+    DataWarning
+        Files that do not fit the others, see ``netcdf_files.join_parts``.
     """
+    parts = [_read_part(path) for path in paths]
+    if not any(part.fluxes for part in parts):
+        got = parts[0].path.name if len(parts) == 1 else f"{len(parts)} NetCDF files of {name}"
+        raise InputError(f"Got {got} without GPP, need a variable such as GPP; give a file with fluxes.")
+    frame, joined = join_parts(name, parts)
+    first = joined[0]
+    tower = to_days(first.path.name, frame.rename_axis("time"), first.step).to_xarray()
+    for ours, (key, _) in first.fluxes.items():
+        tower[ours].attrs["source_column"] = key
+    # What one file does not tell another may.
+    told = {key: value for part in reversed(joined) for key, value in part.attrs.items()}
+    tower.attrs = attrs_of_tower(first.path.name, first.step)
+    tower.attrs |= {key: told[key] for key in ("lon", "lat") if key in told}
+    site = next((part.site for part in joined if part.site), "")
+    _, units = next(iter(first.fluxes.values()))
+    tower.attrs |= {
+        "site": site or tower.attrs["site"],
+        "network": "OzFlux" if "ozflux" in first.path.name.lower() else tower.attrs["network"],
+        "gpp_source_units": f"{units} (told by the file)",
+    }
+    if len(joined) > 1:
+        tower.attrs["source"] = f"{first.path.name} and {len(joined) - 1} more"
+    igbp = told.get("IGBP_veg_short") or told.get("igbp")
+    return tower.assign_attrs(igbp=str(igbp).strip()) if igbp else tower
+
+
+def _read_part(path: Path) -> NetcdfPart:
+    """One file in our units, by start of its steps; without GPP where it has none."""
     name = path.name
     with open_tower(path) as (data, variables, time):
         frame = pd.DataFrame(index=time)
-        sources, factors = _add_gpp(frame, name, data, variables)
+        fluxes, factors = _add_gpp(frame, name, data, variables)
         _add_quality(frame, name, data, variables)
         depth_per_step = _add_weather(frame, name, data, variables)
-        attrs, place = dict(data.attrs), _place(data, variables)
+        attrs = dict(data.attrs) | _place(data, variables)
     frame = ordered(name, frame)
     step = infer_step(name, pd.DatetimeIndex(frame.index))
     if "precip" in frame and step.is_subdaily and not depth_per_step:
@@ -150,20 +222,7 @@ def read_netcdf(path: Path) -> xr.Dataset:
     # After the step is known and before the days are made: means of umol m-2 s-1 become gC m-2 d-1.
     for ours, factor in factors.items():
         frame[ours] *= factor
-    tower = to_days(name, frame.rename_axis("time"), step).to_xarray()
-    for ours, (key, _) in sources.items():
-        tower[ours].attrs["source_column"] = key
-    code = str(attrs.get("site_code", "")) or str(attrs.get("fluxnet_id", ""))
-    first = next(iter(sources.values()))
-    tower.attrs = attrs_of_tower(name, step) | place
-    if SITE.fullmatch(code):
-        tower.attrs["site"] = code
-    tower.attrs |= {
-        "network": "OzFlux" if "ozflux" in name.lower() else tower.attrs["network"],
-        "gpp_source_units": f"{first[1]} (told by the file)",
-    }
-    igbp = attrs.get("IGBP_veg_short") or attrs.get("igbp")
-    return tower.assign_attrs(igbp=str(igbp).strip()) if igbp else tower
+    return NetcdfPart(path, frame, step, fluxes, attrs)
 
 
 def _add_gpp(
@@ -188,8 +247,6 @@ def _add_gpp(
                     )
                 frame[ours], sources[ours], factors[ours] = values, (key, units), factor
                 break
-    if not sources:
-        raise InputError(f"Got {name} without GPP, need a variable such as GPP; give a file with fluxes.")
     return sources, factors
 
 

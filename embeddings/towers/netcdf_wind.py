@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 from fluxlens.embeddings.towers.netcdf import is_stamped_at_end, open_tower, read_numbers
+from fluxlens.embeddings.towers.netcdf_files import NetcdfPart, join_parts
 from fluxlens.embeddings.towers.stamps import Step, infer_step, ordered
 from fluxlens.models.errors import InputError
 
@@ -41,13 +42,15 @@ UNITS = {
 }
 
 
-def read_wind(path: Path) -> tuple[pd.DataFrame, Step, list[str]]:
-    """Wind and turbulence of a NetCDF file, in the units of ``wind.turbulence``.
+def read_wind(paths: list[Path], name: str) -> tuple[pd.DataFrame, Step, list[str]]:
+    """Wind and turbulence of the NetCDF files of one tower, in the units of ``wind.turbulence``.
 
     Parameters
     ----------
-    path : Path
-        One tower, on ``time``.
+    paths : list of Path
+        One file, or its years, or its fluxes and its weather, on ``time``.
+    name : str
+        What several files are called in messages.
 
     Returns
     -------
@@ -57,13 +60,19 @@ def read_wind(path: Path) -> tuple[pd.DataFrame, Step, list[str]]:
     step : Step
         Of the rows.
     lost : list of str
-        Those of ``NAMES`` that the file lacks, or that are all missing.
+        Those of ``NAMES`` that the files lack, or that are all missing.
 
     Raises
     ------
     InputError
-        Where the file is damaged, has several places, or a variable has no units or other ones.
+        Where a file is damaged, has several places, or a variable has no units or other ones.
     """
+    frame, joined = join_parts(name, [_read_part(path) for path in paths])
+    return frame, joined[0].step, [ours for ours in NAMES if ours not in frame]
+
+
+def _read_part(path: Path) -> NetcdfPart:
+    """One file's wind and turbulence in our units, by start of its steps."""
     with open_tower(path) as (data, variables, time):
         frame = pd.DataFrame(index=time)
         for ours, names in NAMES.items():
@@ -93,4 +102,4 @@ def read_wind(path: Path) -> tuple[pd.DataFrame, Step, list[str]]:
     # Else each half-hour would be paired with the flux of the next one.
     if is_stamped_at_end(attrs) and step.is_subdaily:
         frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
-    return frame, step, [ours for ours in NAMES if ours not in frame]
+    return NetcdfPart(path, frame, step, attrs=attrs)

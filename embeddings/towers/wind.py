@@ -38,12 +38,12 @@ SEA_LEVEL_KPA = 101.325
 GAS_CONSTANT, HEAT_CAPACITY, GRAVITY, KARMAN = 287.05, 1005.0, 9.81, 0.4
 
 
-def turbulence(path: str | Path) -> pd.DataFrame:
+def turbulence(path: str | Path | list[str | Path]) -> pd.DataFrame:
     """Half-hourly wind and turbulence of a tower, as ``footprint.Air.from_turbulence`` takes it.
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or list of them
         FLUXNET HH or HR, AmeriFlux BASE, EddyPro's ``_fluxnet_`` or ``_full_output_``; ``.csv``, ``.csv.gz``, a zip, or
         NetCDF of OzFlux.
 
@@ -60,9 +60,9 @@ def turbulence(path: str | Path) -> pd.DataFrame:
     InputError
         Where the file has no half-hours or hours, or lacks one of wind, direction, u*, heat and temperature.
     """
-    path = as_paths(path)
-    if isinstance(path, Path) and netcdf.is_netcdf(path):
-        return _turbulence_of_netcdf(path)
+    path, netcdf_paths = netcdf.part_kinds(as_paths(path))
+    if netcdf_paths:
+        return _turbulence_of_netcdf(netcdf_paths)
     tables = _tables_with_wind(path)
     table = tables[0]
     options = {ours: sensor_columns(table.header, names) for ours, names in TURBULENCE.items()}
@@ -98,9 +98,10 @@ def turbulence(path: str | Path) -> pd.DataFrame:
     return _with_obukhov(table.name, measured)
 
 
-def _turbulence_of_netcdf(path: Path) -> pd.DataFrame:
+def _turbulence_of_netcdf(paths: list[Path]) -> pd.DataFrame:
     """As ``turbulence``, of NetCDF."""
-    frame, step, lost = netcdf_wind.read_wind(path)
+    path = paths[0]
+    frame, step, lost = netcdf_wind.read_wind(paths, label(paths))
     if not step.is_subdaily:
         raise InputError(
             f"Got {path.name}, need half-hourly or hourly wind; give the tower's half-hourly file."
