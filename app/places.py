@@ -8,6 +8,7 @@ import shapely
 from fluxlens.app.data.areas import sample_members
 from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
+from fluxlens.app.data.typed_place import parse_typed_place
 from fluxlens.app.data.uploaded_file import uploaded_file
 from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.state.place import Place
@@ -162,15 +163,7 @@ def go_to(state: State, data: ExplorerData, text: str, add: bool = False) -> boo
         Whether there is a pixel.
     """
     try:
-        point = geometries.parse_latlon(text)
-        try:
-            data.grid.pixel(point.lon, point.lat)
-        except InputError as error:  # whose words have longitude first, as the command line takes it
-            west, south, east, north = data.grid.lonlat_extent()
-            raise InputError(
-                f"Got {point.lat:.5f}, {point.lon:.5f}, which is outside the scene; need latitude {south:.5f} to "
-                f"{north:.5f}, longitude {west:.5f} to {east:.5f}."
-            ) from error
+        point = parse_typed_place(data.grid, text)
         row, col = data.locate(*(float(metres) for metres in data.grid.xy(point.lon, point.lat)))
     except InputError as error:
         state.message = str(error)

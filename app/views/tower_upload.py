@@ -16,7 +16,7 @@ from fluxlens.models.errors import InputError
 
 HELP = (
     "<p><b>Your own tower.</b> A FLUXNET, AmeriFlux or ICOS file with GPP (.csv, .zip, .gz, .nc); a half-hourly "
-    "file with wind gives the footprint too. It stands at LON, LAT or, where nothing is given, at the chosen pixel; it "
+    "file with wind gives the footprint too. It stands at the latitude and longitude that you type or, where nothing is given, at the chosen pixel; it "
     "is read into memory for this visit alone.</p>"
 )
 _TEXT = "p { color: var(--muted); font-size: 12px; line-height: 1.5; margin: 0 0 6px; } p b { color: var(--ink); }"
@@ -47,7 +47,7 @@ class TowerUpload:
         self.state, self.data, self.on_tower = state, data, on_tower
         self.location = pn.widgets.TextInput(
             width=230,
-            label="Location of the tower",
+            label="Latitude, longitude of the tower (WGS 84)",
             css_classes=["no-label", "text-field"],
         )
         self.file = FileUpload(
@@ -75,7 +75,7 @@ class TowerUpload:
     def _update(self, *_) -> None:
         if self.state.pixel is not None:
             row, col = self.state.pixel
-            self.location.placeholder = f"LON, LAT (empty: pixel {row}, {col})"
+            self.location.placeholder = f"Lat, lon (empty: pixel {row}, {col})"
 
     def _start_reading(self, name: str, content: bytes) -> None:
         try:

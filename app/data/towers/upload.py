@@ -1,6 +1,5 @@
 """A tower file that the user uploads: read as data, never stored, and located in the scene on screen."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -8,9 +7,9 @@ from threading import Lock
 import pandas as pd
 import xarray as xr
 from fluxlens.app.data.scene import SceneData
+from fluxlens.app.data.typed_place import parse_typed_place
 from fluxlens.app.data.uploaded_file import uploaded_file
 from fluxlens.embeddings import towers
-from fluxlens.embeddings.export.geometries import parse_at
 from fluxlens.models.errors import InputError
 
 UPLOAD_BYTES = 64 * 2**20
@@ -32,14 +31,14 @@ class UploadedTower:
 
 
 def parse_location(scene: SceneData, text: str, pixel: tuple[int, int]) -> tuple[float, float]:
-    """Longitude and latitude, degrees, of "LON, LAT".
+    """Longitude and latitude, degrees, of what was typed as "LAT, LON".
 
     Parameters
     ----------
     scene : SceneData
         The scene in which the tower must be.
     text : str
-        What the user typed, two numbers or degrees as maps copy them; empty for the chosen pixel.
+        What the user typed, as ``parse_typed_place`` reads it; empty for the chosen pixel.
     pixel : tuple of int
         (row, col) of the chosen pixel.
 
@@ -51,17 +50,7 @@ def parse_location(scene: SceneData, text: str, pixel: tuple[int, int]) -> tuple
     if not text.strip():
         lon, lat = scene.grid.lonlat(*scene.centre(*pixel))
         return float(lon), float(lat)
-    # Beside a semicolon commas are decimal ones; two numbers may stand behind each other.
-    plain = text.replace(",", ".").replace(";", ",") if ";" in text else text
-    numbers = re.split(r"[,\s]+", plain.strip())
-    try:
-        place = parse_at(",".join(numbers) if len(numbers) == 2 else plain)
-    except InputError as error:
-        raise InputError(
-            f"Got {text[:60]!r} as the tower's place, need LON, LAT in degrees such as 4.2, 50.75; "
-            "or leave it empty for the tapped pixel."
-        ) from error
-    scene.grid.pixel(place.lon, place.lat)
+    place = parse_typed_place(scene.grid, text)
     return place.lon, place.lat
 
 

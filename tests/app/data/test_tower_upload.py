@@ -114,11 +114,11 @@ def test_a_zip_that_unpacks_beyond_bounds_is_refused_unread(data, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("here", "LON, LAT"),
-        ("4.2", "LON, LAT"),
-        ("4, 50", "inside lon"),
-        ("nan, 50", "LON, LAT"),
-        ("1 2 3", "LON, LAT"),
+        ("here", "need latitude and longitude in degrees"),
+        ("4.2", "need latitude and longitude in degrees"),
+        ("50, 4", "outside the scene; need latitude"),
+        ("nan, 50", "need latitude and longitude in degrees"),
+        ("1 2 3", "need latitude and longitude in degrees"),
     ],
 )
 def test_a_place_that_is_none_is_one_sentence(data, text, match):
@@ -126,17 +126,23 @@ def test_a_place_that_is_none_is_one_sentence(data, text, match):
         upload.parse_location(data.scene, text, (0, 0))
 
 
+def test_longitude_first_is_told_to_be_so(data):
+    lon, lat = HERE
+    with pytest.raises(InputError, match="type the latitude first"):
+        upload.parse_location(data.scene, f"{lon:.6f}, {lat:.6f}", (0, 0))
+
+
 def test_an_empty_place_is_the_chosen_pixel(data):
     assert data.grid.pixel(*upload.parse_location(data.scene, " ", (7, 9))) == (7, 9)
     lon, lat = HERE
-    assert upload.parse_location(data.scene, f"{lon:.6f}; {lat:.6f}", (7, 9)) == pytest.approx(HERE, abs=1e-6)
+    assert upload.parse_location(data.scene, f"{lat:.6f}; {lon:.6f}", (7, 9)) == pytest.approx(HERE, abs=1e-6)
 
 
 @pytest.mark.parametrize(
     "form",
     [
-        "{lon:.6f}, {lat:.6f}", "{lon:.6f} {lat:.6f}", "{lon:.6f}; {lat:.6f}", "{lat:.6f} N, {lon:.6f} E",
-        "{lat:.6f}N {lon:.6f}E", "{degrees_lat}N {degrees_lon}E", "{comma_lon}; {comma_lat}",
+        "{lat:.6f}, {lon:.6f}", "{lat:.6f} {lon:.6f}", "{lat:.6f}; {lon:.6f}", "{lat:.6f} N, {lon:.6f} E",
+        "{lat:.6f}N {lon:.6f}E", "{degrees_lat}N {degrees_lon}E", "{comma_lat}; {comma_lon}",
     ],
 )  # fmt: skip
 def test_a_place_may_be_typed_as_maps_copy_it(data, form):
@@ -258,8 +264,8 @@ def test_a_scene_without_a_tower_takes_one():
     explorer.state.page = "tower"
     explorer.tower_upload.location.value = "nowhere"
     arrive(explorer.tower_upload, tower_file())
-    assert "LON, LAT" in explorer.state.message
-    explorer.tower_upload.location.value = "{:.6f}, {:.6f}".format(*HERE)
+    assert "need latitude and longitude" in explorer.state.message
+    explorer.tower_upload.location.value = "{:.6f}, {:.6f}".format(*HERE[::-1])
     arrive(explorer.tower_upload, tower_file())
     assert explorer.state.message == ""
     assert explorer.data.observations.fluxes == ["gpp_nt", "gpp_dt"]
