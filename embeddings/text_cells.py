@@ -135,8 +135,11 @@ def to_times(column: pd.Series, what: str) -> np.ndarray:
         text = column.astype(str).str.strip().str.removesuffix(".0")
         # few distinct dates stand in many rows
         codes, unique = pd.factorize(text)
-        stamps = _parse_dates(pd.Series(unique), str(column.name), what).to_numpy()[codes]
-        stamps = pd.Series(stamps)
+        stamps = pd.Series(np.datetime64("NaT"), range(len(text)), dtype="datetime64[us]")
+        if len(unique):
+            # An empty cell of a text column has the code -1: it must not take the last date's place.
+            parsed = _parse_dates(pd.Series(unique), str(column.name), what).reset_index(drop=True)
+            stamps = parsed.reindex(codes).reset_index(drop=True)
     else:
         stamps = column.reset_index(drop=True)
     if stamps.dt.tz is not None and bool((stamps.dropna() == stamps.dropna().dt.normalize()).all()):
@@ -148,9 +151,11 @@ def to_times(column: pd.Series, what: str) -> np.ndarray:
     if stamps.isna().any():
         wrong = stamps.isna().to_numpy()
         row = int(wrong.argmax())
+        # Of an empty cell there is no first line.
+        cell = "".join(str(column.iloc[row]).splitlines()[:1])[:40]
         raise InputError(
             f"Got {int(wrong.sum())} rows of {what} without a date, the first row {row + 1}"
-            f" ({str(column.iloc[row]).splitlines()[0][:40]!r} in {column.name}), need YYYY-MM-DD; correct them."
+            f" ({cell!r} in {column.name}), need YYYY-MM-DD; correct them."
         )
     return stamps.to_numpy().astype("datetime64[s]")
 

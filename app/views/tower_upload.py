@@ -16,8 +16,8 @@ from fluxlens.models.errors import InputError
 
 HELP = (
     "<p><b>Your own tower.</b> A FLUXNET, AmeriFlux or ICOS file with GPP (.csv, .zip, .gz, .nc); a half-hourly "
-    "file with wind gives the footprint too. It stands at the latitude and longitude that you type or, where nothing is given, at the chosen pixel; it "
-    "is read into memory for this visit alone.</p>"
+    "file with wind gives the footprint too. It stands at the latitude and longitude that you type or, where nothing "
+    "is given, at the chosen pixel; it is read into memory for this visit alone.</p>"
 )
 _TEXT = "p { color: var(--muted); font-size: 12px; line-height: 1.5; margin: 0 0 6px; } p b { color: var(--ink); }"
 
