@@ -121,7 +121,6 @@ def predict_pixel_days(
     """
     import torch
 
-    # float32, as the weights are: float64 inputs would raise in the first layer.
     inputs = [torch.from_numpy(np.asarray(array, np.float32)) for array in (z, sw, drivers)]
     with torch.inference_mode():
         # Rows at 10 to 30 m with the correction; coarser ones, where there are both, in a second pass without it.
@@ -298,7 +297,6 @@ def predict(
     )
     for name, words in LONG_NAMES.items():
         result[name].attrs = {"long_name": words, "units": "1" if name == "ood" else "gC m-2 d-1"}
-    # Without ``time`` the cube is of one day, which was given an axis of length one above.
     return result if "time" in cube["embedding"].dims else result.isel(time=0)
 
 
