@@ -135,11 +135,9 @@ def to_times(column: pd.Series, what: str) -> np.ndarray:
         text = column.astype(str).str.strip().str.removesuffix(".0")
         # few distinct dates stand in many rows
         codes, unique = pd.factorize(text)
-        stamps = pd.Series(np.datetime64("NaT"), range(len(text)), dtype="datetime64[us]")
-        if len(unique):
-            # An empty cell of a text column has the code -1: it must not take the last date's place.
-            parsed = _parse_dates(pd.Series(unique), str(column.name), what).reset_index(drop=True)
-            stamps = parsed.reindex(codes).reset_index(drop=True)
+        parsed = _parse_dates(pd.Series(unique), str(column.name), what).array
+        # An empty cell has the code -1, which as a plain index would be the last date.
+        stamps = pd.Series(parsed.take(codes, allow_fill=True))
     else:
         stamps = column.reset_index(drop=True)
     if stamps.dt.tz is not None and bool((stamps.dropna() == stamps.dropna().dt.normalize()).all()):

@@ -247,8 +247,8 @@ def _stated_baselines(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         column = find_column(table, tuple(plain_name(key).replace(":", "") for key in keys))
         if column is None:
             return None
-        # Some texts stand in many rows.
-        return pd.factorize(table[column].astype(str).str.strip())
+        # Some texts stand in many rows. A missing one becomes a text: else its code is -1, the last one's place.
+        return pd.factorize(table[column].astype(str).str.strip().fillna(""))
 
     baseline, applied = np.full(len(table), np.nan), np.zeros(len(table), bool)
     if (coded := texts(baselines.BASELINES)) is not None:

@@ -162,4 +162,5 @@ def _harmless(column: pd.Series) -> pd.Series:
     safe = np.array(
         [f"'{text}" if str(text)[:1] in "=+-@＝＋－＠" and text else text for text in unique], object
     )
-    return pd.Series(safe[codes], column.index)
+    # A missing cell has the code -1 and stays missing.
+    return pd.Series(pd.api.extensions.take(safe, codes, allow_fill=True), column.index)

@@ -79,7 +79,7 @@ def read(path: str | Path | list[str | Path], sites: pd.DataFrame | None = None)
     DataWarning
         With the count of repeated stamps, incomplete days and whatever else was left out.
     """
-    path, netcdf_paths = netcdf.part_kinds(as_paths(path))
+    path, netcdf_paths = netcdf.split_netcdf(as_paths(path))
     tower = netcdf.read_netcdf(netcdf_paths, label(netcdf_paths)) if netcdf_paths else _read_text(path)
     for name in tower.data_vars:
         tower[name].attrs = {**_attrs_of_variable(str(name)), **tower[name].attrs}

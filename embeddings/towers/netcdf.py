@@ -16,7 +16,7 @@ import pandas as pd
 import xarray as xr
 from fluxlens.embeddings.towers.daily import attrs_of_tower, to_days
 from fluxlens.embeddings.towers.gpp_columns import factor_of_units
-from fluxlens.embeddings.towers.netcdf_files import NetcdfPart, join_parts
+from fluxlens.embeddings.towers.netcdf_files import TowerFile, join_files
 from fluxlens.embeddings.towers.stamps import infer_step, ordered
 from fluxlens.embeddings.towers.tower_table import MISSING
 from fluxlens.embeddings.unpacking import MAX_ROWS
@@ -74,7 +74,7 @@ def is_netcdf(path: Path) -> bool:
         return stream.read(8).startswith(MAGIC) or path.suffix.lower() in SUFFIXES
 
 
-def part_kinds(path: Path | list[Path]) -> tuple[Path | list[Path], list[Path]]:
+def split_netcdf(path: Path | list[Path]) -> tuple[Path | list[Path], list[Path]]:
     """A tower's tables and its NetCDF files: one of the two is read.
 
     Parameters
@@ -175,22 +175,26 @@ def read_netcdf(paths: list[Path], name: str) -> xr.Dataset:
     Warns
     -----
     DataWarning
-        Files that do not fit the others, see ``netcdf_files.join_parts``.
+        Files that do not fit the others, see ``netcdf_files.join_files``.
     """
-    parts = [_read_part(path) for path in paths]
-    if not any(part.fluxes for part in parts):
-        got = parts[0].path.name if len(parts) == 1 else f"{len(parts)} NetCDF files of {name}"
+    tower_files = [_read_file(path) for path in paths]
+    if not any(file.fluxes for file in tower_files):
+        got = (
+            tower_files[0].path.name
+            if len(tower_files) == 1
+            else f"{len(tower_files)} NetCDF files of {name}"
+        )
         raise InputError(f"Got {got} without GPP, need a variable such as GPP; give a file with fluxes.")
-    frame, joined = join_parts(name, parts)
+    frame, joined = join_files(name, tower_files)
     first = joined[0]
     tower = to_days(first.path.name, frame.rename_axis("time"), first.step).to_xarray()
     for ours, (key, _) in first.fluxes.items():
         tower[ours].attrs["source_column"] = key
     # What one file does not tell another may.
-    told = {key: value for part in reversed(joined) for key, value in part.attrs.items()}
+    attrs = {key: value for file in reversed(joined) for key, value in file.attrs.items()}
     tower.attrs = attrs_of_tower(first.path.name, first.step)
-    tower.attrs |= {key: told[key] for key in ("lon", "lat") if key in told}
-    site = next((part.site for part in joined if part.site), "")
+    tower.attrs |= {key: attrs[key] for key in ("lon", "lat") if key in attrs}
+    site = next((file.site for file in joined if file.site), "")
     _, units = next(iter(first.fluxes.values()))
     tower.attrs |= {
         "site": site or tower.attrs["site"],
@@ -199,11 +203,11 @@ def read_netcdf(paths: list[Path], name: str) -> xr.Dataset:
     }
     if len(joined) > 1:
         tower.attrs["source"] = f"{first.path.name} and {len(joined) - 1} more"
-    igbp = told.get("IGBP_veg_short") or told.get("igbp")
+    igbp = attrs.get("IGBP_veg_short") or attrs.get("igbp")
     return tower.assign_attrs(igbp=str(igbp).strip()) if igbp else tower
 
 
-def _read_part(path: Path) -> NetcdfPart:
+def _read_file(path: Path) -> TowerFile:
     """One file in our units, by start of its steps; without GPP where it has none."""
     name = path.name
     with open_tower(path) as (data, variables, time):
@@ -222,7 +226,7 @@ def _read_part(path: Path) -> NetcdfPart:
     # After the step is known and before the days are made: means of umol m-2 s-1 become gC m-2 d-1.
     for ours, factor in factors.items():
         frame[ours] *= factor
-    return NetcdfPart(path, frame, step, fluxes, attrs)
+    return TowerFile(path, frame, step, fluxes, attrs)
 
 
 def _add_gpp(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 from fluxlens.embeddings.towers.netcdf import is_stamped_at_end, open_tower, read_numbers
-from fluxlens.embeddings.towers.netcdf_files import NetcdfPart, join_parts
+from fluxlens.embeddings.towers.netcdf_files import TowerFile, join_files
 from fluxlens.embeddings.towers.stamps import Step, infer_step, ordered
 from fluxlens.models.errors import InputError
 
@@ -67,11 +67,11 @@ def read_wind(paths: list[Path], name: str) -> tuple[pd.DataFrame, Step, list[st
     InputError
         Where a file is damaged, has several places, or a variable has no units or other ones.
     """
-    frame, joined = join_parts(name, [_read_part(path) for path in paths])
+    frame, joined = join_files(name, [_read_file(path) for path in paths])
     return frame, joined[0].step, [ours for ours in NAMES if ours not in frame]
 
 
-def _read_part(path: Path) -> NetcdfPart:
+def _read_file(path: Path) -> TowerFile:
     """One file's wind and turbulence in our units, by start of its steps."""
     with open_tower(path) as (data, variables, time):
         frame = pd.DataFrame(index=time)
@@ -102,4 +102,4 @@ def _read_part(path: Path) -> NetcdfPart:
     # Else each half-hour would be paired with the flux of the next one.
     if is_stamped_at_end(attrs) and step.is_subdaily:
         frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
-    return NetcdfPart(path, frame, step, attrs=attrs)
+    return TowerFile(path, frame, step, attrs=attrs)

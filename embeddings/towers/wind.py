@@ -60,7 +60,7 @@ def turbulence(path: str | Path | list[str | Path]) -> pd.DataFrame:
     InputError
         Where the file has no half-hours or hours, or lacks one of wind, direction, u*, heat and temperature.
     """
-    path, netcdf_paths = netcdf.part_kinds(as_paths(path))
+    path, netcdf_paths = netcdf.split_netcdf(as_paths(path))
     if netcdf_paths:
         return _turbulence_of_netcdf(netcdf_paths)
     tables = _tables_with_wind(path)

@@ -12,6 +12,9 @@ from fluxlens.embeddings.towers.tower_table import TowerTable
 from fluxlens.embeddings.unpacking import MAX_ROWS
 from fluxlens.models.errors import DataWarning, InputError
 
+TOLERANCE = 1e-3
+"""Relative and absolute difference within which two files have the same value: releases print other digits."""
+
 
 def tables_of_years(name: str, file: DataFile, table: TowerTable, files: list[DataFile]) -> list[TowerTable]:
     """A table, and those of the same product and columns in other years.
@@ -141,9 +144,12 @@ def _count_repeated(frames: list[pd.DataFrame]) -> tuple[int, int]:
     earlier = frames[0]
     for frame in frames[1:]:
         shared = frame.index.intersection(earlier.index)
-        # Releases print other numbers of digits.
         is_equal = np.isclose(
-            frame.loc[shared], earlier.loc[shared, frame.columns], rtol=1e-3, atol=1e-3, equal_nan=True
+            frame.loc[shared],
+            earlier.loc[shared, frame.columns],
+            rtol=TOLERANCE,
+            atol=TOLERANCE,
+            equal_nan=True,
         ).all(axis=1)
         again, other = again + len(shared), other + int((~is_equal).sum())
         earlier = pd.concat([earlier, frame.drop(index=shared)])

@@ -11,13 +11,13 @@ from fluxlens.models.errors import InputError
 @pytest.mark.parametrize("empty", [None, ""])
 def test_an_empty_date_is_told_and_never_another_rows_date(dtype, empty):
     column = pd.Series(["2020-05-01", empty, "2020-05-03"], name="date", dtype=dtype)
-    with pytest.raises(InputError, match=r"1 rows of the table without a date, the first row 2|need"):
+    with pytest.raises(InputError, match="1 rows of the table without a date, the first row 2"):
         text_cells.to_times(column, "the table")
 
 
 @pytest.mark.parametrize("dtype", ["object", "string", "str"])
 def test_a_column_without_any_date_is_one_sentence(dtype):
-    with pytest.raises(InputError, match="need"):
+    with pytest.raises(InputError, match="2 rows of the table without a date, the first row 1"):
         text_cells.to_times(pd.Series([None, None], name="date", dtype=dtype), "the table")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
+from fluxlens.embeddings.readers import series_bands
 from fluxlens.embeddings.readers.series_table import read_series
 from fluxlens.embeddings.scenes.compositing import composite_daily
 from fluxlens.models.errors import DataWarning, InputError
@@ -200,3 +201,18 @@ def test_feather_and_blanks_between_thousands_are_read(tmp_path):
     (tmp_path / "cut.feather").write_bytes((tmp_path / "plots.feather").read_bytes()[:200])
     with pytest.raises(InputError, match="need a whole Feather file"):
         read_series(tmp_path / "cut.feather")
+
+
+@pytest.mark.parametrize(
+    ("column", "stated", "expected"),
+    [("processing_baseline", "04.00", 4.0), ("product", "S2A_MSIL2A_20220125T105031_N0400_R051_T31UES", 4.0)],
+)
+def test_a_row_that_does_not_state_its_baseline_has_not_that_of_the_last_row(column, stated, expected):
+    rows = pd.DataFrame({column: pd.Series([None, "other", stated], dtype="str")})
+    baseline, _ = series_bands._stated_baselines(rows)
+    np.testing.assert_array_equal(baseline, [np.nan, np.nan, expected])
+
+
+def test_a_row_that_does_not_state_whether_its_offset_is_off_has_it_on():
+    rows = pd.DataFrame({"earthsearch:boa_offset_applied": pd.Series([None, "false", "true"], dtype="str")})
+    assert series_bands._stated_baselines(rows)[1].tolist() == [False, False, True]

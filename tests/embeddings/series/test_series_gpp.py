@@ -132,6 +132,15 @@ def test_a_table_as_csv_has_every_number_empty_cells_and_harmless_text(tmp_path)
     assert (found["time"].values == table["time"].values).all()
 
 
+def test_an_empty_cell_of_text_stays_empty_in_a_csv(tmp_path):
+    days = pd.date_range("2021-01-01", periods=3)
+    table = pd.DataFrame({"id": ["a", "b", "c"], "time": days, "note": ["=first", None, "last"]})
+    writers.write_table(table, tmp_path / "out.csv")
+    found = pd.read_csv(tmp_path / "out.csv", comment="#")["note"]
+    assert found.tolist()[::2] == ["'=first", "last"]
+    assert np.isnan(found[1])
+
+
 def test_drivers_of_weather_with_holes_repeats_and_no_order_are_those_by_pandas():
     time = np.array(
         ["2020-02-27", "2020-03-05", "2020-02-29", "2020-03-05", "2020-03-01T12"], "datetime64[ns]"
