@@ -15,15 +15,19 @@ CHECKED_PACKAGE = "fluxlens.models"
 signatures.install(CHECKED_PACKAGE)
 
 
+@pytest.fixture(scope="session")
+def cache_of_run(tmp_path_factory) -> Path:
+    """Folder for what is made once in this run: one for all its workers, so that what two of them want is made once."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "cache"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory):
+def _own_cache(cache_of_run):
     """What is made once and kept goes to a folder of this run, never to the user's."""
-    if "FLUXLENS_CACHE" not in os.environ:
-        # One folder for all workers of a run: what two of them want, such as the demo, is made once.
-        folder = tmp_path_factory.getbasetemp()
-        folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "cache"
-        folder.mkdir(exist_ok=True)
-        os.environ["FLUXLENS_CACHE"] = str(folder)
+    os.environ.setdefault("FLUXLENS_CACHE", str(cache_of_run))
     os.environ["FLUXLENS_TILES"] = ""  # no test asks another host
 
 

@@ -40,10 +40,10 @@ GPP_ATOL_GC_M2_D = 0.05
 
 
 @pytest.fixture(scope="module")
-def fresh_cache(tmp_path_factory):
-    """Scenes and stores are made anew by the code under test, never taken from an earlier run."""
+def fresh_cache(cache_of_run):
+    """Scenes and stores are made by the code under test in this run, never taken from an earlier one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FLUXLENS_CACHE", str(tmp_path_factory.mktemp("golden_cache")))
+        patch.setenv("FLUXLENS_CACHE", str(cache_of_run))
         yield
 
 
