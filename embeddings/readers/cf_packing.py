@@ -57,7 +57,10 @@ def unpack(
     """
     scale = _attribute(array, ("scale_factor", "scales"), 1.0)
     offset = _attribute(array, ("add_offset", "offsets"), 0.0)
+    # Variables and not arrays: all share the array's coordinates, which xarray would compare again at each step (half
+    # of the time that a small file takes to open).
     numbers = _unsigned(array)
+    added = added.variable if isinstance(added, xr.DataArray) else added
     fills = [value for key in FILLS for value in np.ravel(array.attrs.get(key, ())) if _is_number(value)]
     # NetCDF 3 writes the fill value of unsigned numbers as the signed number of the same bits: -1 is 65535.
     bits = 2.0 ** (8 * array.dtype.itemsize) if numbers.dtype != array.dtype else 0.0
@@ -104,7 +107,8 @@ def unpack(
         "valid_range",
         "_Unsigned",
     }
-    out = values.where(valid)
+    out = array.copy(deep=False, data=values.where(valid).data)
+    out.encoding = {}
     out.attrs = {key: value for key, value in array.attrs.items() if key not in packing | set(FILLS)}
     return out
 
@@ -119,11 +123,11 @@ def _attribute(array: xr.DataArray, keys: tuple[str, ...], default: float) -> fl
     return default
 
 
-def _unsigned(array: xr.DataArray) -> xr.DataArray:
+def _unsigned(array: xr.DataArray) -> xr.Variable:
     """NetCDF 3 has no unsigned integers: ``_Unsigned`` says that bytes are to be read as such."""
     if str(array.attrs.get("_Unsigned", "")).lower() == "true" and array.dtype.kind == "i":
-        return array.astype(f"u{array.dtype.itemsize}")
-    return array
+        return array.variable.astype(f"u{array.dtype.itemsize}")
+    return array.variable
 
 
 def _valid_range(array: xr.DataArray, scale: float) -> tuple[float | None, float | None]:

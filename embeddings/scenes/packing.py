@@ -24,8 +24,12 @@ def clip_saturated(reflectance: xr.DataArray) -> xr.DataArray:
         The same, at most 2.
     """
     # Clipped and not masked: whether it is cloud is for the mask to say, and snow is bright too.
-    saturated = (reflectance > SATURATION) & (reflectance < 100)
-    return reflectance.where(~saturated, np.float32(SATURATION))
+    values = reflectance.variable
+    saturated = (values > SATURATION) & (values < 100)
+    # As a variable: xarray would compare the coordinates of both with themselves.
+    clipped = reflectance.copy(deep=False, data=values.where(~saturated, np.float32(SATURATION)).data)
+    clipped.encoding = {}
+    return clipped
 
 
 def is_chunked(dataset: xr.Dataset) -> bool:
