@@ -12,7 +12,7 @@ from fluxlens.app.cli.output import print_table
 from fluxlens.models.errors import InputError
 
 SIZES = {
-    "embed": ("side_px", "days"),
+    "embed": ("side_px", "days", "repeats"),
     "store": (),
     "update": ("side_px", "days"),
     "screen": ("side_px", "days", "sessions", "seconds"),
@@ -37,6 +37,9 @@ SIZES = {
 )
 @click.option("--sessions", type=int, metavar="N", help="screen: also N visitors at once, then 10 N in turn.")
 @click.option("--seconds", type=float, metavar="S", help="screen: how long they stay (default 120).")
+@click.option(
+    "--repeats", type=int, metavar="N", help="embed: runs of which the median is taken (default 3)."
+)
 @json_option
 def bench(
     what: str,
@@ -44,6 +47,7 @@ def bench(
     days: int | None,
     sessions: int | None,
     seconds: float | None,
+    repeats: int | None,
     json_path: str | None,
 ) -> None:
     """How fast something is on this machine.
@@ -57,6 +61,8 @@ def bench(
         Width of the wide scene or store and its days; visitors at once.
     seconds : float or None
         How long the visitors stay.
+    repeats : int or None
+        Runs of ``embed`` of which the median is taken.
     json_path : str or None
         File for the numbers.
     """
@@ -67,7 +73,7 @@ def bench(
             f"Got bench {what} without bench_{what}.py, need a checkout of the project; run it there."
         )
     # Each benchmark keeps its own defaults: only what was given is handed on.
-    sizes = {"side_px": side_px, "days": days, "sessions": sessions, "seconds": seconds}
+    sizes = {"side_px": side_px, "days": days, "sessions": sessions, "seconds": seconds, "repeats": repeats}
     options = {name: value for name, value in sizes.items() if value is not None}
     if wrong := [f"--{name.replace('_', '-')}" for name in options if name not in SIZES[what]]:
         raise InputError(f"Got {wrong[0]} with bench {what}, which has no such size; leave it out.")
