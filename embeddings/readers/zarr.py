@@ -2,7 +2,7 @@
 
 Variables with a ``step`` in the contract (reflectance 0.0001, and the maps of the simulator's truth) are
 stored as int16 multiples of it, -32768 for no data: reflectance that came as digital numbers is given back
-bit for bit, anything finer is rounded to the step (``schema.round_scene`` does the same in memory). All else
+bit for bit, anything finer is rounded to the step (``packing.round_scene`` does the same in memory). All else
 is stored as it is. Chunks are 16 dates x all bands x 64 x 64 pixels: small enough for a pixel's series, few
 enough for a map.
 """
@@ -33,7 +33,7 @@ def write(scene: xr.DataTree, target, group: str | None = None) -> None:
     Parameters
     ----------
     scene
-        As ``embeddings.schema`` describes it.
+        As ``embeddings.scenes.schema`` describes it.
     target
         A path that does not exist yet, or a Zarr store object.
     group

@@ -53,7 +53,7 @@ class TowerComparison:
     high: np.ndarray
     """(time,) upper end."""
     scores: dict[str, float] = field(default_factory=dict)
-    """As ``gpp_evaluation.evaluate_at_tower`` gives them, ``NAME.SCALE.SCORE``; empty where nothing can be scored."""
+    """As ``gpp_at_tower.evaluate_at_tower`` gives them, ``NAME.SCALE.SCORE``; empty where nothing can be scored."""
     training_data: str = ""
     """What the model was trained on, and its score at towers left out, as its card says."""
     splits: dict[str, str] = field(default_factory=lambda: dict(SPLITS))
@@ -172,7 +172,7 @@ def _score(
 ) -> tuple[dict[str, float], list[str]]:
     """Scores of all lines under their names, and why there are none.
 
-    ``at_tower`` scores one prediction as "model" together with the day-of-year baseline of the same days.
+    ``evaluate_at_tower`` scores one prediction as "model" together with the day-of-year baseline of the same days.
     """
     # Every line is scored by the same function on the same days, so that the rows compare.
     scores: dict[str, float] = {}
