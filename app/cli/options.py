@@ -116,6 +116,24 @@ def until_option(command: Command) -> Command:
     return click.option("--until", metavar="D", help=text)(command)
 
 
+def cluster_options(command: Command) -> Command:
+    """Add ``--workers``, ``--scheduler`` and ``--resume``: where blocks are computed, and whether a run is taken up.
+
+    Parameters
+    ----------
+    command : function
+        Of a click command; gets ``workers``, ``scheduler`` and ``resume``, for ``check_cluster``.
+    """
+    workers = click.option("--workers", type=int, default=0, metavar="N", help="Compute in N processes.")
+    scheduler = click.option(
+        "--scheduler", metavar="ADDRESS", help="Compute on a Dask scheduler, tcp://HOST:PORT."
+    )
+    resume = click.option(
+        "--resume", is_flag=True, help="Keep finished blocks beside the store until it is whole."
+    )
+    return workers(scheduler(resume(command)))
+
+
 def check_cluster(workers: int, scheduler: str | None) -> None:
     """Refuse what cannot be where blocks are computed.
 

@@ -8,10 +8,10 @@ import xarray as xr
 from fluxlens.app.data.imagery import Imagery
 from fluxlens.app.data.scene import SceneData
 from fluxlens.embeddings.store import QUALITY
+from fluxlens.embeddings.variables import PREDICTED_GPP
 
 GAP_DAYS = 10
 """A stretch without a clear view longer than this many days is shaded in the charts."""
-GPP_COLUMNS = ("gpp", "gpp_lo", "gpp_hi")
 SERIES_ATTRS = {
     "pc": ("principal component of the embedding", "1"),
     "gpp": ("gross primary production", "gC m-2 d-1"),
@@ -98,7 +98,7 @@ class SeriesReader:
         out |= {name: ("time", cube[name].values) for name in QUALITY}
         if scene.predict:
             predicted = scene.predict(cube, scene.weather)
-            for name in GPP_COLUMNS:
+            for name in PREDICTED_GPP:
                 out[name] = ("time", predicted[name].values.astype("float32"), {"units": "gC m-2 d-1"})
             out["gpp_correlation"] = (
                 "feature",

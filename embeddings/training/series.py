@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from fluxlens.embeddings.readers.series_table import SeriesTable
+from fluxlens.embeddings.scenes.schema import S2_BANDS_10M
 from fluxlens.embeddings.training.archive import PackedScene
-from fluxlens.embeddings.training.samples import S2_10M
 from fluxlens.models.decoder import SEASON
 from fluxlens.models.errors import InputError
 from fluxlens.models.sensors import HLS_BANDS, SENSORS
@@ -380,7 +380,7 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
     lost = rng.random() if "s2" in shown else 1.0
     bands = SENSORS["s2"].bands
     if lost < config.no_10m_share:
-        shown["s2"][1][:, [bands.index(name) for name in S2_10M]] = np.nan
+        shown["s2"][1][:, [bands.index(name) for name in S2_BANDS_10M]] = np.nan
     elif lost < config.no_10m_share + config.hls_share:
         shown["s2"][1][:, [i for i, name in enumerate(bands) if name not in HLS_BANDS]] = np.nan
     # The season is read from all dates, hidden ones too: it is a target and no input.
