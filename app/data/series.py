@@ -8,7 +8,7 @@ import xarray as xr
 from fluxlens.app.data.imagery import Imagery
 from fluxlens.app.data.scene import SceneData
 from fluxlens.embeddings.store import QUALITY
-from fluxlens.embeddings.variables import PREDICTED_GPP
+from fluxlens.embeddings.variables import GPP_COLUMNS
 
 GAP_DAYS = 10
 """A stretch without a clear view longer than this many days is shaded in the charts."""
@@ -98,7 +98,7 @@ class SeriesReader:
         out |= {name: ("time", cube[name].values) for name in QUALITY}
         if scene.predict:
             predicted = scene.predict(cube, scene.weather)
-            for name in PREDICTED_GPP:
+            for name in GPP_COLUMNS:
                 out[name] = ("time", predicted[name].values.astype("float32"), {"units": "gC m-2 d-1"})
             out["gpp_correlation"] = (
                 "feature",

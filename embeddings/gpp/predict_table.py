@@ -18,7 +18,7 @@ from fluxlens.embeddings.gpp.table_days import embed_rows
 from fluxlens.embeddings.gpp.table_features import BANDS
 from fluxlens.embeddings.gpp.table_resolution import ASSUMED_M, is_fine
 from fluxlens.embeddings.scenes.reflectance_check import find_fault
-from fluxlens.embeddings.variables import PREDICTED_GPP
+from fluxlens.embeddings.variables import GPP_COLUMNS
 from fluxlens.models.atomic import atomic_path
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
@@ -81,9 +81,9 @@ def predict(
     if adjustment is not None:
         for site, at in table.groupby("site", sort=False).indices.items():
             terms = DayTerms.from_drivers(sw[at], drivers[at])
-            band = (result[name].values[at] for name in PREDICTED_GPP)
+            band = (result[name].values[at] for name in GPP_COLUMNS)
             adjusted = adjustment.at(str(site)).apply(*band, terms)
-            for name, values in zip(PREDICTED_GPP, adjusted, strict=True):
+            for name, values in zip(GPP_COLUMNS, adjusted, strict=True):
                 result.loc[result.index[at], name] = values
         result["calibration"] = f"{calibration.name} ({calibration.digest})"
     result = _with_resolution(result, table["resolution_m"])
@@ -128,14 +128,14 @@ def _predict(
     """GPP of rows, and their radiation (row,), W m-2, and scaled drivers (row, driver)."""
     model = model or embedder_of(head)
     fine = is_fine(table)
-    out = {name: np.empty(len(table)) for name in PREDICTED_GPP} | {"ood": np.zeros(len(table), bool)}
+    out = {name: np.empty(len(table)) for name in GPP_COLUMNS} | {"ood": np.zeros(len(table), bool)}
     every_sw, every_drivers = np.zeros(len(table)), np.zeros((len(table), len(DRIVERS)), np.float32)
     # Site by site: spectra of other sites must not enter.
     for at, (z, sw, drivers), is_lost in _embedded(table, model):
         mean, spread, is_ood = head.predict_rows(z, sw, drivers, fine[at])
         half = NORMAL_90 * spread
         columns = (mean, mean - half, mean + half, is_ood | is_lost)
-        for name, values in zip((*PREDICTED_GPP, "ood"), columns, strict=True):
+        for name, values in zip((*GPP_COLUMNS, "ood"), columns, strict=True):
             out[name][at] = values
         every_sw[at], every_drivers[at] = sw, drivers
     return pd.DataFrame(out, table.index), every_sw, every_drivers

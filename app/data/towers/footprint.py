@@ -11,11 +11,10 @@ import xarray as xr
 from fluxlens.app.data import areas
 from fluxlens.app.data.imagery import Imagery
 from fluxlens.app.data.scene import SceneData
-from fluxlens.app.data.series import SeriesReader
+from fluxlens.app.data.series import GPP_COLUMNS, SeriesReader
 from fluxlens.app.data.towers.observations import TowerObservations
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.towers import footprint as flux_footprint
-from fluxlens.embeddings.variables import PREDICTED_GPP
 from fluxlens.models.errors import InputError
 
 FOOTPRINT_KINDS = {"pixel": "Pixel", "radius": "Radius", "footprint": "Footprint"}
@@ -133,7 +132,7 @@ def predict_over(scene: SceneData, reader: SeriesReader, footprint: Footprint) -
     if not scene.predict:
         return xr.Dataset()
     predicted = scene.predict(areas.read_pixels(scene, footprint.rows, footprint.cols), scene.weather)
-    return xr.Dataset({name: footprint.mean(predicted[name]) for name in PREDICTED_GPP})
+    return xr.Dataset({name: footprint.mean(predicted[name]) for name in GPP_COLUMNS})
 
 
 def mean_clear_reflectance(scene: SceneData, imagery: Imagery, footprint: Footprint) -> xr.DataArray:
