@@ -239,6 +239,11 @@ def predict(
         head = load(head) if head else load_for(cube.attrs)
     _check(cube, head)
     _check_weather(weather)
+    has_days = "time" in cube["embedding"].dims
+    if not has_days:
+        # ``isel(time=0)`` leaves the day as a coordinate; predicted as a cube of one day, which is taken off again.
+        per_day = [name for name in ("embedding", "days_from_s2", "sigma") if name in cube]
+        cube = cube.assign({name: cube[name].expand_dims("time") for name in per_day})
     # Drivers once per day for all pixels, whatever the size of the map.
     days = pd.DatetimeIndex(np.atleast_1d(cube["time"].values)).normalize()
     sw, drivers = daily_drivers(weather, days, latitude(cube))
@@ -274,7 +279,7 @@ def predict(
     )
     for name, words in LONG_NAMES.items():
         result[name].attrs = {"long_name": words, "units": "1" if name == "ood" else "gC m-2 d-1"}
-    return result if "time" in cube["embedding"].dims else result.isel(time=0)
+    return result if has_days else result.isel(time=0)
 
 
 def _predict_pixels(
