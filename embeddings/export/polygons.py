@@ -174,6 +174,7 @@ def boxes_with_centres(xs: np.ndarray, ys: np.ndarray, shapes: np.ndarray) -> np
     import shapely
 
     left, bottom, right, top = shapely.bounds(shapes).T  # NaN where empty
+    # An interval holds a centre where the counts of centres before its two ends differ.
     inside = np.searchsorted(xs, left) < np.searchsorted(xs, right)
     return inside & (np.searchsorted(-ys, -top) < np.searchsorted(-ys, -bottom)) & np.isfinite(left)
 
@@ -278,6 +279,7 @@ def polygons_from_rings(features: Sequence[Any]) -> np.ndarray:
     count = np.array([len(feature) for feature in features])
     shapes = shapely.multipolygons(single, indices=np.repeat(np.arange(len(features)), count))
     alone = count == 1
+    # A feature of one polygon stays a Polygon, not a MultiPolygon of one.
     shapes[alone] = single[(np.cumsum(count) - count)[alone]]
     return shapes
 
@@ -313,6 +315,7 @@ def make_valid(shape: Any) -> Any:
             f"Got {len(wrong):,} polygons whose rings cross, need at most {MENDED_AT_MOST:,} to mend; repair them"
             " with a GIS."
         )
+    # The fewer than 20,000 pairs of edges that a smaller ring has are below the bound in any case.
     for at in wrong[shapely.get_num_coordinates(polygons[wrong]) > SMALL_RING]:
         crossings = _crossings_at_most(polygons[at])
         if crossings > CROSSINGS_AT_MOST:
@@ -325,6 +328,7 @@ def make_valid(shape: Any) -> Any:
     mended, within = shapely.get_parts(mended, return_index=True)
     of = feature[of[within]]
     is_area = shapely.get_type_id(mended) == shapely.GeometryType.POLYGON
+    # Shapes of which mending leaves no area stay empty, so that each feature keeps its place.
     out = np.full(len(shapes), shapely.MultiPolygon(), dtype=object)
     if is_area.any():
         shapely.multipolygons(mended[is_area], indices=of[is_area], out=out)
@@ -338,7 +342,10 @@ def _crossings_at_most(polygon: Any) -> float:
     ends, ring = shapely.get_coordinates(shapely.get_rings(polygon), return_index=True)
     together = ring[1:] == ring[:-1]
     edges = shapely.linestrings(np.stack([ends[:-1][together], ends[1:][together]], axis=1))
+    # Of a sample, since all pairs would take as long as the mending that this bounds; always the same one, so that a
+    # file is accepted or refused for good.
     some = edges[np.random.default_rng(0).integers(0, len(edges), SAMPLED_EDGES)]
     pairs = shapely.STRtree(edges).query(some).shape[1] / SAMPLED_EDGES
     # an edge meets itself and its two neighbours
+    # Each pair is found from both of its edges, hence the half.
     return max(pairs - 3, 0) * len(edges) / 2

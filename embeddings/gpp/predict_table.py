@@ -79,6 +79,7 @@ def predict(
     predicted, sw, drivers = _predict(table, loaded)
     result = pd.concat([table[["site", "date"]], predicted], axis=1)
     if adjustment is not None:
+        # Site by site: a calibration may hold the adjustment of this very tower, which is better than that of the set.
         for site, at in table.groupby("site", sort=False).indices.items():
             terms = DayTerms.from_drivers(sw[at], drivers[at])
             band = (result[name].values[at] for name in GPP_COLUMNS)
@@ -145,6 +146,7 @@ def _embedded(
     table: pd.DataFrame, model: Embedder
 ) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, ...], np.ndarray]]:
     """Positions of rows, their embedding, radiation and drivers, and whether they lack what the head needs to see."""
+    # Both kinds of table have passed their reader; the names of their bands tell them apart.
     is_daily = daily_table.DAILY_COLUMNS[-1] in table
     for at in table.groupby("site", sort=False).indices.values():
         rows = table.iloc[at]
@@ -157,6 +159,8 @@ def _embedded(
         _, first, of = np.unique(rows["date"].values, return_index=True, return_inverse=True)
         for days, inputs, has_spectrum in daily_table.embed_site(rows.iloc[first], model):
             chosen = np.flatnonzero(np.isin(of, days))
+            # ``days`` increases and holds the day of each chosen row, so that the place found is that of the day
+            # itself.
             place = np.searchsorted(days, of[chosen])
             lost = np.full(len(chosen), is_faulty or not has_spectrum)
             yield at[chosen], tuple(values[place] for values in inputs), lost
