@@ -102,6 +102,7 @@ class SeriesReader:
                 out[name] = ("time", predicted[name].values.astype("float32"), {"units": "gC m-2 d-1"})
             out["gpp_correlation"] = (
                 "feature",
+                # Of the stored steps: the scale of a feature changes no correlation.
                 correlate(steps, out["gpp"][1]),
                 {"long_name": "correlation"},
             )

@@ -147,7 +147,9 @@ def daily(
     else:
         net = _net(embedder.features, seed)
         fit(net, simulated, seed=seed)
+        # From a quantile of |error| / spread to a factor on the half width of a normal distribution.
         net.interval_scale.fill_(float(np.quantile(ratio, COVERAGE)) / NORMAL_90)
+    # What the network is built from, before its weights are loaded.
     config = {name: getattr(net.config, name) for name in ("features", "hidden", "correction")}
     config |= {"model_digest": embedder.digest}
     place = out or checkpoints.WEIGHTS / cubes.WEIGHTS
