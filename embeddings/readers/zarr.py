@@ -143,6 +143,7 @@ def _packed(name: str, dataset: xr.Dataset) -> xr.Dataset:
 def _multiples(values: np.ndarray, step: float) -> np.ndarray:
     # float64: in float32 0.1234 / 0.0001 may fall on the other side of a half.
     # Clipped to -32767: one more would be the mark of no data.
+    # To -32767: the least int16 stands for no data.
     numbers = np.round(values.astype("float64") / step).clip(-32767, 32767)
     return np.where(np.isnan(numbers), NO_DATA, numbers).astype("int16")
 
@@ -159,6 +160,7 @@ def _encoding(dataset: xr.Dataset) -> dict[str, dict]:
         | {"chunks": tuple(chunks[dim] for dim in variable.dims)}
         | ({"compressors": packers} if variable.dtype.kind in "biuf" else {})
         for key, variable in dataset.variables.items()
+        # A scalar has no chunks, and indexes are read whole whenever a scene is opened.
         if variable.ndim and key not in dataset.indexes
     }
 
