@@ -197,7 +197,7 @@ def measured_options(command: Command) -> Command:
             "--measured",
             multiple=True,
             metavar="FOLDER",
-            help="Measured series tables, or scenes; repeatable. gpp: land that maps shall not flag as strange.",
+            help="Measured series tables, or scenes; repeatable. gpp: land that maps shall not flag as unlike any.",
         ),
         click.option(
             "--leave",

@@ -36,7 +36,7 @@ NEGLIGIBLE = 1e-3
 """Of the largest weight: farther out a footprint is not looked at."""
 
 FootprintWeights = Callable[[Grid, Any], xr.DataArray]
-"""Weights (y, x) of what is seen from a point, as ``embeddings.towers.footprint`` makes them."""
+"""Weights (y, x) of the footprint around a point, as ``embeddings.towers.footprint`` makes them."""
 
 
 def metadata(store: Any, start: Any = None, end: Any = None) -> dict[str, Any]:
