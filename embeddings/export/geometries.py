@@ -22,11 +22,10 @@ from fluxlens.embeddings.export.geojson import (
 )
 from fluxlens.embeddings.export.polygons import (
     Region,
-    make_valid,
     pixels_inside,
-    polygons_from_rings,
     regions_of,
     rings_of,
+    valid_shapes,
 )
 from fluxlens.embeddings.place_columns import (
     crs_of_text,
@@ -51,9 +50,6 @@ __all__ = [
 ]
 
 POINTS_AT_MOST = 100_000
-
-MAX_VERTICES = 10_000_000
-"""Corners of all polygons of a file; they take 16 bytes each several times over."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +202,7 @@ def read_polygon(path: str | Path) -> list[Region]:
     regions: list[Region] = []
     mended: list[str] = []
     if rings:
-        shapes, crossing = _shapes_of_rings(rings, to_lonlat, path)
+        shapes, crossing = valid_shapes(rings, to_lonlat, path)
         mended = [names[at][1] for at in crossing]
         regions = [Region(shape, name) for shape, (name, _) in zip(shapes, names, strict=True)]
     notes = [
@@ -249,31 +245,6 @@ def _rings_of_features(
         rings_of_regions.append([rings] if kind == "Polygon" else rings)
         names.append((name, name or str(number)))
     return rings_of_regions, names, empty
-
-
-def _shapes_of_rings(rings: list[list], to_lonlat: Callable, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Shapely geometries (feature,) in lon, lat, valid, and the indices of those that were mended."""
-    import shapely
-
-    try:
-        shapes = polygons_from_rings(rings)
-    except (TypeError, ValueError, IndexError, shapely.errors.ShapelyError) as error:
-        raise InputError(
-            f"Got a broken polygon in {path}, need rings of four or more [lon, lat]; correct it."
-        ) from error
-    # Before anything is transformed or mended: each makes copies of all corners.
-    if shapely.get_num_coordinates(shapes).sum() > MAX_VERTICES:
-        raise InputError(
-            f"Got {path} of more than {MAX_VERTICES:,} corners, need fewer; simplify the polygons."
-        )
-    # To longitude and latitude first: a file may be in any CRS that it declares.
-    shapes = shapely.transform(shapes, to_lonlat)
-    # Rings that cross have no defined inside; the repair is reported.
-    polygons, feature_of = shapely.get_parts(shapes, return_index=True)
-    crossing = np.unique(feature_of[~shapely.is_valid(polygons)])
-    if len(crossing):
-        shapes[crossing] = make_valid(shapes[crossing])
-    return shapes, crossing
 
 
 def _check_degrees(regions: list[Region], path: Path) -> None:

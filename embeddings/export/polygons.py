@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,10 @@ CROSSINGS_AT_MOST = 200_000
 
 SAMPLED_EDGES = 200
 """Edges of a part whose boxes tell how many of them may cross."""
+
+
+MAX_VERTICES = 10_000_000
+"""Corners of all polygons of a file; they take 16 bytes each several times over."""
 
 
 @dataclass(frozen=True)
@@ -282,6 +287,50 @@ def polygons_from_rings(features: Sequence[Any]) -> np.ndarray:
     # A feature of one polygon stays a Polygon, not a MultiPolygon of one.
     shapes[alone] = single[(np.cumsum(count) - count)[alone]]
     return shapes
+
+
+def valid_shapes(
+    rings: list[list], to_lonlat: Callable[[np.ndarray], np.ndarray], path: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Geometries of a file's rings, crossing ones mended; InputError for broken or more than ``MAX_VERTICES`` corners.
+
+    Parameters
+    ----------
+    rings : list
+        Per feature the rings of its polygons, nested as in a GeoJSON MultiPolygon, in the coordinates of the file.
+    to_lonlat : function
+        From corners (corner, 2) in these coordinates to lon, lat in degrees.
+    path : Path
+        Of the file, for messages.
+
+    Returns
+    -------
+    shapes : numpy.ndarray
+        (feature,) of ``shapely.Polygon`` or ``shapely.MultiPolygon`` in lon, lat.
+    mended : numpy.ndarray
+        Indices of the features that had rings that cross.
+    """
+    import shapely
+
+    try:
+        shapes = polygons_from_rings(rings)
+    except (TypeError, ValueError, IndexError, shapely.errors.ShapelyError) as error:
+        raise InputError(
+            f"Got a broken polygon in {path}, need rings of four or more [lon, lat]; correct it."
+        ) from error
+    # Before anything is transformed or mended: each makes copies of all corners.
+    if shapely.get_num_coordinates(shapes).sum() > MAX_VERTICES:
+        raise InputError(
+            f"Got {path} of more than {MAX_VERTICES:,} corners, need fewer; simplify the polygons."
+        )
+    # To longitude and latitude first: a file may be in any CRS that it declares.
+    shapes = shapely.transform(shapes, to_lonlat)
+    # Rings that cross have no defined inside; the repair is reported.
+    polygons, feature_of = shapely.get_parts(shapes, return_index=True)
+    crossing = np.unique(feature_of[~shapely.is_valid(polygons)])
+    if len(crossing):
+        shapes[crossing] = make_valid(shapes[crossing])
+    return shapes, crossing
 
 
 def make_valid(shape: Any) -> Any:

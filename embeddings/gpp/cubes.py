@@ -1,4 +1,7 @@
-"""Daily GPP of embedding cubes, pixel series or whole maps, with a 90 % band and an out-of-distribution flag."""
+"""Daily GPP of embedding cubes, pixel series or whole maps, with a 90 % band and an out-of-distribution flag.
+
+Long on purpose: which cubes a head can read, and what it makes of them, must agree.
+"""
 
 from __future__ import annotations
 
