@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from fluxlens.app.cli.inputs import is_series_table, load_for_blocks, open_scene
+from fluxlens.app.cli.inputs import is_series_table, open_scene
 from fluxlens.app.cli.options import (
     check_cluster,
     cluster_options,
     day_options,
+    load_for_blocks,
     model_options,
     scene_argument,
     until_option,

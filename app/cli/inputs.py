@@ -13,9 +13,7 @@ from fluxlens.models.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
     from fluxlens.embeddings.driver import EmbeddingsSource
-    from fluxlens.embeddings.inference.workers import Execution
     from fluxlens.embeddings.store import Store
-    from fluxlens.models.embedder import Embedder
 
 TABLE_SUFFIXES = {".csv", ".tsv", ".txt", ".parquet", ".pq", ".feather", ".xlsx", ".xls", ".ods"}
 
@@ -158,33 +156,6 @@ def open_feature_cube(source: str | EmbeddingsSource) -> xr.Dataset | None:
     if isinstance(source, str):
         return feature_cube.open(source) if feature_cube.is_feature_cube(source) else None
     return source.read() if source.features is not None else None
-
-
-def load_for_blocks(
-    model: str, device: str, workers: int, scheduler: str | None, resume: bool
-) -> tuple[Embedder, Execution]:
-    """Load a model, and say where its blocks are computed.
-
-    Parameters
-    ----------
-    model, device : str
-        Values of ``--model`` and ``--device``.
-    workers : int
-        Processes; 0 computes in this one.
-    scheduler : str or None
-        Address of a Dask scheduler.
-    resume : bool
-        Whether finished blocks are kept and taken.
-    """
-    from fluxlens.embeddings.inference.workers import Execution
-    from fluxlens.models import checkpoints
-
-    # With workers this process only sends the weights: the device is theirs, and `auto` means the processor, since
-    # workers of one machine would share its GPU.
-    has_workers = bool(workers or scheduler)
-    loaded = checkpoints.load(model, "cpu" if has_workers else device)
-    worker_device = "cuda" if has_workers and device == "cuda" else "cpu"
-    return loaded, Execution(workers, scheduler, worker_device, resume)
 
 
 def is_series_table(path: str) -> bool:

@@ -13,7 +13,9 @@ import click
 from fluxlens.models.errors import InputError
 
 if TYPE_CHECKING:
+    from fluxlens.embeddings.inference.workers import Execution
     from fluxlens.embeddings.training.embedder import TrainingConfig
+    from fluxlens.models.embedder import Embedder
 
 Command = TypeVar("Command", bound=Callable)
 
@@ -156,6 +158,33 @@ def check_cluster(workers: int, scheduler: str | None) -> None:
         raise InputError("Got --workers and --scheduler, need one of them; leave one out.")
     if scheduler and not scheduler.startswith(("tcp://", "tls://", "ws://", "wss://")):
         raise InputError(f"Got --scheduler {scheduler!r}, need tcp://HOST:PORT; correct it.")
+
+
+def load_for_blocks(
+    model: str, device: str, workers: int, scheduler: str | None, resume: bool
+) -> tuple[Embedder, Execution]:
+    """Load a model, and say where its blocks are computed.
+
+    Parameters
+    ----------
+    model, device : str
+        Values of ``--model`` and ``--device``.
+    workers : int
+        Processes; 0 computes in this one.
+    scheduler : str or None
+        Address of a Dask scheduler.
+    resume : bool
+        Whether finished blocks are kept and taken.
+    """
+    from fluxlens.embeddings.inference.workers import Execution
+    from fluxlens.models import checkpoints
+
+    # With workers this process only sends the weights: the device is theirs, and `auto` means the processor, since
+    # workers of one machine would share its GPU.
+    has_workers = bool(workers or scheduler)
+    loaded = checkpoints.load(model, "cpu" if has_workers else device)
+    worker_device = "cuda" if has_workers and device == "cuda" else "cpu"
+    return loaded, Execution(workers, scheduler, worker_device, resume)
 
 
 def training_options(command: Command) -> Command:

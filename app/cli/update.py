@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import click
-from fluxlens.app.cli.inputs import load_for_blocks, open_scene
+from fluxlens.app.cli.inputs import open_scene
 from fluxlens.app.cli.options import (
     check_cluster,
     cluster_options,
+    load_for_blocks,
     model_options,
     scene_argument,
     until_option,

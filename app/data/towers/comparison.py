@@ -172,7 +172,7 @@ def _score(
 ) -> tuple[dict[str, float], list[str]]:
     """Scores of all lines under their names, and why there are none.
 
-    ``evaluate_at_tower`` scores one prediction as "model" together with the day-of-year baseline of the same days.
+    ``at_tower`` scores one prediction as "model" together with the day-of-year baseline of the same days.
     """
     # Every line is scored by the same function on the same days, so that the rows compare.
     scores: dict[str, float] = {}
