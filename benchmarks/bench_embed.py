@@ -20,6 +20,7 @@ from fluxlens.embeddings import progress
 from fluxlens.embeddings.geometry import TARGET_SIZE_M, Grid
 from fluxlens.embeddings.inference import batched_forward, embed, engine, on_demand
 from fluxlens.embeddings.inference import request as inference_request
+from fluxlens.embeddings.inference.workers import Execution
 from fluxlens.embeddings.readers import zarr
 from fluxlens.embeddings.scenes import acquisitions
 from fluxlens.embeddings.simulate import simulate
@@ -175,7 +176,7 @@ def _workers(folder: Path, model: Embedder, side_px: int = 256, days: int = 180)
     for workers in (1, 2):
         began, at = time.perf_counter(), []
         out = folder / f"workers{workers}"
-        for block in embed.embed(out, scene, model.to("cpu"), *period, workers=workers):
+        for block in embed.embed(out, scene, model.to("cpu"), *period, execution=Execution(workers)):
             at += [time.perf_counter() - began] if block is not None else []
         whole.append(time.perf_counter() - began)
         start.append(at[workers - 1])

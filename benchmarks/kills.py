@@ -71,21 +71,21 @@ class Place:
     def store(self, turn: int) -> str:
         """Path or URL of the store."""
         if self.server is None:
-            return str(self.beside(turn) / "store")
+            return str(self.folder_of(turn) / "store")
         return f"s3://{s3_world.BUCKET}/turn{turn}/store"
 
-    def beside(self, turn: int) -> Path:
+    def folder_of(self, turn: int) -> Path:
         """The folder in which a writer keeps its scratch."""
         return self.folder / f"turn{turn}"
 
     def prepare(self, turn: int, base: Path | None) -> None:
         """A folder of its own for a store, and the store to update in it."""
-        self.beside(turn).mkdir()
+        self.folder_of(turn).mkdir()
         if self.server is None:
             if base is not None:
                 shutil.copytree(base, self.store(turn))
             return
-        os.environ["FLUXLENS_CACHE"] = str(self.beside(turn))
+        os.environ["FLUXLENS_CACHE"] = str(self.folder_of(turn))
         if turn % RESET == 0:
             self.server.request("POST", "/moto-api/reset")
             self.server.request("PUT", f"/{s3_world.BUCKET}")
@@ -96,7 +96,7 @@ class Place:
 
     def leftovers(self, turn: int) -> list[str]:
         """Names of what a writer left beside the store."""
-        return sorted(path.name for path in self.beside(turn).rglob(".store.*"))
+        return sorted(path.name for path in self.folder_of(turn).rglob(".store.*"))
 
 
 @dataclass
@@ -166,11 +166,11 @@ def child(words: list[str], log: Path, pipe: Any, environment: dict[str, str]) -
             file.write(f"{part[0].start}_{part[1].start}\n")
         return steps(work, part, *more)
 
-    def told(writer: StoreWriter, *words: Any) -> str:
+    def logged_commit(writer: StoreWriter, *words: Any) -> str:
         pipe.send(0)
         return commit(writer, *words)
 
-    engine.BlockTask.steps, StoreWriter.commit = logged, told
+    engine.BlockTask.steps, StoreWriter.commit = logged, logged_commit
     with open(log.with_suffix(".stderr"), "w") as stderr, open(os.devnull, "w") as nowhere:
         os.dup2(stderr.fileno(), 2)
         sys.stdout = nowhere
@@ -184,7 +184,7 @@ def kill_arm(command: str, place: Place, made: Path, outcome: Outcome) -> None:
     while not outcome.is_enough:
         place.prepare(outcome.stores, made / "base" if command == "update" else None)
         bring_to_its_end(command, place, made, cubes, draw, outcome)
-        shutil.rmtree(place.beside(outcome.stores))
+        shutil.rmtree(place.folder_of(outcome.stores))
         outcome.stores += 1
 
 
@@ -206,7 +206,7 @@ def bring_to_its_end(
     log = place.folder / "log"
     while True:
         resumed = outcome.is_enough or draw.random() < RESUMED
-        files = place.beside(turn).rglob("*.blocks/[0-9]*.npy") if resumed else ()
+        files = place.folder_of(turn).rglob("*.blocks/[0-9]*.npy") if resumed else ()
         known = {file.stem for file in files}
         code, at_commit = run_and_kill([*words, *["--resume"] * resumed], log, draw, outcome)
         said = log.with_suffix(".stderr").read_text()
@@ -216,7 +216,7 @@ def bring_to_its_end(
             outcome.at_commit += at_commit
             if outcome.kills % 25 == 0:
                 print(f"  {outcome.kills} kills, {outcome.wrong.total()} wrong", file=sys.stderr, flush=True)
-        state = look(out, cubes, before)
+        state = check_store(out, cubes, before)
         checks = {
             f"traceback: {said[-1500:]}": "Traceback" in said,
             "a finished block was computed again": bool(known & set(log.read_text().split())),
@@ -245,12 +245,12 @@ def run_and_kill(words: list[str], log: Path, draw: random.Random, outcome: Outc
     its.close()
     at_commit = draw.random() < AT_COMMIT
     alone = outcome.is_enough or len(outcome.commit_s) < UNTOUCHED
-    told = None
+    commit_began_s = None
     if (at_commit or alone) and mine.poll(RUN_S):
         # ended without a commit: the store was whole already
         with suppress(EOFError):
             mine.recv()
-            told = time.monotonic()
+            commit_began_s = time.monotonic()
     # up to a fifth longer than usual, so that some are killed, or left, just as all is done
     if alone:
         process.join()
@@ -263,13 +263,13 @@ def run_and_kill(words: list[str], log: Path, draw: random.Random, outcome: Outc
         process.join()
     elif process.exitcode == 0:
         outcome.took_s.append(time.monotonic() - began)
-        if told is not None:
-            outcome.commit_s.append(time.monotonic() - told)
+        if commit_began_s is not None:
+            outcome.commit_s.append(time.monotonic() - commit_began_s)
     mine.close()
     return process.exitcode, at_commit
 
 
-def look(out: str, cubes: dict[str, xr.Dataset], before: str | None) -> str:
+def check_store(out: str, cubes: dict[str, xr.Dataset], before: str | None) -> str:
     """What a reader sees of a store: what was before, the whole new cube, or something that must not be."""
     try:
         store = Store.open(out)

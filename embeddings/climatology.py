@@ -35,6 +35,7 @@ def leap_doy(time: pd.DatetimeIndex) -> np.ndarray:
     ndarray
         (time,) integers, 0 to 365; 29 February is 59 and 1 March 60 in every year.
     """
+    # From March on a common year is one day behind a leap year.
     after_february = (time.month > 2) & ~time.is_leap_year
     return (time.day_of_year - 1 + after_february).values
 
@@ -178,6 +179,7 @@ def pft_climatology(
         (train[train[group] == one], (test[group] == one).values) for one in test[group].unique()
     ]:
         mean = doy_mean(rows["gpp"].values, pd.DatetimeIndex(rows["date"]), half_window_days)[0][day]
+        # Where a group has no row near the day, the mean of all rows stays.
         at = to & np.isfinite(mean)
         out[at] = mean[at]
     return out

@@ -277,6 +277,7 @@ class SceneSource(_Source):
                 )
         try:
             return Request(**self.request)
+        # An InputError is a ValueError: its own sentence must not be wrapped into the one below.
         except InputError:
             raise
         except (TypeError, ValueError) as error:

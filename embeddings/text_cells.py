@@ -180,10 +180,53 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
             stacklevel=4,
         )
         return spreadsheet_days.to_times(text, "s")
+    _refuse_no_days(text, of)
+    # A spreadsheet's mark of text, R's mark of a name, and blanks between the parts of a date.
+    text = without_blanks_in_dates(text.str.replace(r"^[\'X](?=\d)", "", regex=True))
+    if text.str.fullmatch(r"(19|20)\d\d-?W\d\d-?[1-7]").all() and len(text):
+        return pd.to_datetime(text.str.replace("-", "", regex=False), format="%GW%V%u", errors="coerce")
+    # JavaScript, and so Earth Engine's print of a date: Sun May 12 2019 10:50:31 GMT+0000 (Coordinated Universal Time)
+    text = text.str.replace(r"^[A-Z][a-z]{2} ([A-Z][a-z]{2} .*) GMT\+0000.*$", r"\1", regex=True)
+    text = text.str.replace(r"(\d) (UTC|GMT)$", r"\1", regex=True)
+    text = text.str.replace(r"^(\d{4})_(\d\d)_(\d\d)$", r"\1-\2-\3", regex=True)
+    if (counted := _times_of_digits(text)) is not None:
+        return counted
+    # Words for months leave no doubt of the order; Earth Engine and spreadsheets write them.
+    if text.str.contains(r"[A-Za-z]{3}", regex=True).all():
+        for style in MONTH_WORDS:
+            dates = pd.to_datetime(text, format=style, errors="coerce")
+            if dates.notna().all():
+                if style.endswith("%y") and len(text):
+                    month_words.warn_short_years(f"{text.iloc[0]}: read as {dates.iloc[0]:%Y-%m-%d}", of)
+                return dates
+    if (written := month_words.to_iso_dates(text, of)) is not None:
+        return pd.to_datetime(written, format="ISO8601", errors="coerce")
+    month_words.refuse_short_years(text, of)
+    if text.str.fullmatch(r"\d{8}").all():
+        return pd.to_datetime(text, format="%Y%m%d", errors="coerce")
+    if (ordered := _days_before_years(text, of)) is not None:
+        return ordered
+    # Earth Engine's system:index begins with the acquisition, 20210401T103021_..., after numbers of collections that
+    # were merged; names of products have it in the middle.
+    text = text.str.replace(
+        r"^(?:\d+_)*(?:S2[A-D]_MSIL[12][AC]_|S1[A-D]_[A-Z]{2}_GRD[A-Z]_\w{4}_)?(\d{4})(\d{2})(\d{2})T(\d\d)(\d\d)(\d\d)(_.*)?$",
+        r"\1-\2-\3T\4:\5:\6",
+        regex=True,
+    )
+    # Names of images with one date in them: S2A_20200105, T31UES_20200105T105031, 20200105_105031.
+    text = text.str.replace(
+        r"^(?:[A-Za-z]\w*_)?((?:19|20)\d{6})(?:[T_](\d{6}))?(?:_[A-Za-z]\w*)?$", r"\1T\2", regex=True
+    ).str.replace(r"T$", "", regex=True)
+    stamps = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
+    return stamps.dt.tz_localize(None)
+
+
+def _refuse_no_days(text: pd.Series, of: str) -> None:
+    """InputError where texts are dates that a spreadsheet rounded, or weeks, months or years without a day."""
     if text.str.fullmatch(r"\d([.,]\d+)?[eE]\+?\d+").any():
         raise InputError(
-            f"Got dates such as {text.iloc[0]} in the column {name} of {what}, rounded by a spreadsheet, need whole"
-            " dates; use the file as it was exported."
+            f"Got dates such as {text.iloc[0]} in {of}, rounded by a spreadsheet, need whole dates; use the file as it"
+            " was exported."
         )
     if (unclear := text.str.fullmatch(_NO_DAY)).any():
         cell = text[unclear].iloc[0]
@@ -193,17 +236,13 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
         kind = "weeks" if "W" in cell.upper() else "months" if re.search(r"\D|^\d{6}$", cell) else "years"
         kind = "years with decimals" if text.str.fullmatch(r"(19|20)\d\d\.\d{3,}").any() else kind
         raise InputError(
-            f"Got {kind} such as {cell} in the column {name} of {what}, need days as YYYY-MM-DD; write the day of each"
-            " acquisition, or of a composite its middle day."
+            f"Got {kind} such as {cell} in {of}, need days as YYYY-MM-DD; write the day of each acquisition, or of a"
+            " composite its middle day."
         )
-    # A spreadsheet's mark of text, R's mark of a name, and blanks between the parts of a date.
-    text = without_blanks_in_dates(text.str.replace(r"^[\'X](?=\d)", "", regex=True))
-    if text.str.fullmatch(r"(19|20)\d\d-?W\d\d-?[1-7]").all() and len(text):
-        return pd.to_datetime(text.str.replace("-", "", regex=False), format="%GW%V%u", errors="coerce")
-    # JavaScript, and so Earth Engine's print of a date: Sun May 12 2019 10:50:31 GMT+0000 (Coordinated Universal Time)
-    text = text.str.replace(r"^[A-Z][a-z]{2} ([A-Z][a-z]{2} .*) GMT\+0000.*$", r"\1", regex=True)
-    text = text.str.replace(r"(\d) (UTC|GMT)$", r"\1", regex=True)
-    text = text.str.replace(r"^(\d{4})_(\d\d)_(\d\d)$", r"\1-\2-\3", regex=True)
+
+
+def _times_of_digits(text: pd.Series) -> pd.Series | None:
+    """Timestamps where all texts are digits of a date or count from 1970; None where they are not."""
     # Digits that are a date before those that count since 1970, which as dates of images are later or much earlier.
     if len(text) and text.str.fullmatch(_DIGITS_OF_TIME).all():
         return pd.to_datetime(text.str.ljust(14, "0"), format="%Y%m%d%H%M%S", errors="coerce")
@@ -220,40 +259,21 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
     # Year and day of year, as in names of MODIS and HLS files.
     if text.str.fullmatch(r"(19|20)\d\d-?[0-3]\d\d").all():
         return pd.to_datetime(text.str.replace("-", "", regex=False), format="%Y%j", errors="coerce")
-    # Words for months leave no doubt of the order; Earth Engine and spreadsheets write them.
-    if text.str.contains(r"[A-Za-z]{3}", regex=True).all():
-        for style in MONTH_WORDS:
-            dates = pd.to_datetime(text, format=style, errors="coerce")
-            if dates.notna().all():
-                if style.endswith("%y") and len(text):
-                    month_words.warn_short_years(f"{text.iloc[0]}: read as {dates.iloc[0]:%Y-%m-%d}", of)
-                return dates
-    if (written := month_words.to_iso_dates(text, of)) is not None:
-        return pd.to_datetime(written, format="ISO8601", errors="coerce")
-    month_words.refuse_short_years(text, of)
-    if text.str.fullmatch(r"\d{8}").all():
-        return pd.to_datetime(text, format="%Y%m%d", errors="coerce")
+    return None
+
+
+def _days_before_years(text: pd.Series, of: str) -> pd.Series | None:
+    """Timestamps of day, month and year or month, day and year; None where the texts are others."""
     split = text.str.extract(r"^(\d{1,2})([./-])(\d{1,2})[./-](\d{4})(?:\D.*)?$")
-    if split[0].notna().all() and len(split):
-        first, second = split[0].astype(int), split[2].astype(int)
-        # With a full stop the day comes first wherever this is written; with a slash it depends on the country.
-        if first.max() <= 12 and second.max() <= 12 and (split[1] != ".").any():
-            raise InputError(
-                f"Got dates such as {text.iloc[0]!r} in the column {name} of {what}, whose day and month cannot be told"
-                " apart, need YYYY-MM-DD; rewrite them."
-            )
-        day, month = (second, first) if second.max() > 12 else (first, second)
-        return pd.to_datetime({"year": split[3].astype(int), "month": month, "day": day}, errors="coerce")
-    # Earth Engine's system:index begins with the acquisition, 20210401T103021_..., after numbers of collections that
-    # were merged; names of products have it in the middle.
-    text = text.str.replace(
-        r"^(?:\d+_)*(?:S2[A-D]_MSIL[12][AC]_|S1[A-D]_[A-Z]{2}_GRD[A-Z]_\w{4}_)?(\d{4})(\d{2})(\d{2})T(\d\d)(\d\d)(\d\d)(_.*)?$",
-        r"\1-\2-\3T\4:\5:\6",
-        regex=True,
-    )
-    # Names of images with one date in them: S2A_20200105, T31UES_20200105T105031, 20200105_105031.
-    text = text.str.replace(
-        r"^(?:[A-Za-z]\w*_)?((?:19|20)\d{6})(?:[T_](\d{6}))?(?:_[A-Za-z]\w*)?$", r"\1T\2", regex=True
-    ).str.replace(r"T$", "", regex=True)
-    stamps = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
-    return stamps.dt.tz_localize(None)
+    if split[0].isna().any() or not len(split):
+        return None
+    first, second = split[0].astype(int), split[2].astype(int)
+    # With a full stop the day comes first wherever this is written; with a slash it depends on the country.
+    if first.max() <= 12 and second.max() <= 12 and (split[1] != ".").any():
+        raise InputError(
+            f"Got dates such as {text.iloc[0]!r} in {of}, whose day and month cannot be told apart, need YYYY-MM-DD;"
+            " rewrite them."
+        )
+    # One date with a number above 12 decides for all: a column has one order.
+    day, month = (second, first) if second.max() > 12 else (first, second)
+    return pd.to_datetime({"year": split[3].astype(int), "month": month, "day": day}, errors="coerce")

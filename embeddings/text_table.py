@@ -507,6 +507,7 @@ def cut_cell(cells: pd.Series) -> str:
     if earlier.str.contains(mark, regex=True).all():
         decimals = earlier.str.split(mark, regex=True).str[-1].str.len()
         pieces = re.split(mark, last)
+        # Writers drop trailing zeros: fewer decimals than in any other cell are a sign, fewer than in most are none.
         is_short = (len(pieces[-1]) if len(pieces) > 1 else 0) < decimals.min()
     else:
         # Texts of one length, such as dates; whole numbers have all lengths.
@@ -688,6 +689,7 @@ def _without_thousands(cells: pd.Series, separator: str) -> pd.Series:
     for mark, is_expected in ((",", separator == ","), (".", False)):
         marked = cells.str.contains(mark, regex=False)
         escaped = re.escape(mark)
+        # Thousands have one form: one to three digits, the first no zero, then groups of three.
         if not marked.any() or not cells[marked].str.fullmatch(rf"-?[1-9]\d{{0,2}}({escaped}\d{{3}})+").all():
             continue
         plain = pd.to_numeric(cells[~marked & (cells != "")], errors="coerce").abs().dropna()
@@ -728,6 +730,7 @@ def _distinct(head: list[str], width: int) -> list[str]:
     for at in range(max(width, len(head))):
         name = head[at] if at < len(head) and head[at] else f"{UNNAMED} {at + 1}"
         number, distinct = 0, name
+        # The file may have a column of that number too.
         while distinct in names:
             number += 1
             distinct = f"{name}.{number}"

@@ -64,5 +64,7 @@ CUBE_VARIABLES = {
 }
 """Data variables of an embedding cube, in their order. ``embedding`` is (time, y, x, feature), the others
 (time, y, x)."""
+GPP_COLUMNS = ("gpp", "gpp_lo", "gpp_hi")
+"""Variables, and columns of tables, of a GPP prediction: the value and the ends of its 90 % band, gC m-2 d-1."""
 SCALE = Variable("scale", "1", "value of one int8 step")
 """Coordinate of the cube along ``feature``."""

@@ -88,7 +88,7 @@ class Encoder(nn.Module):
 
 
 def encode_isolated(
-    encoder: Encoder, values: Float[Tensor, "n band"], usable: Bool[Tensor, "n"] | None = None
+    encoder: Encoder, values: Float[Tensor, "n band"], valid: Bool[Tensor, "n"] | None = None
 ) -> Float[Tensor, "n token"]:
     """Tokens of spectra without neighbours: what ``encoder`` gives at the centre of 7 x 7 pixels, all others missing.
 
@@ -101,7 +101,7 @@ def encode_isolated(
         Encoder of the sensor.
     values : Tensor
         (n, band) in the sensor's unit, NaN where not measured.
-    usable : Tensor or None
+    valid : Tensor or None
         (n,) bool, all where not given.
 
     Returns
@@ -111,10 +111,10 @@ def encode_isolated(
     """
     # The same layers as the encoder's own forward pass; a test compares both within 2e-6.
     gelu = torch.nn.functional.gelu
-    if usable is None:
-        usable = torch.ones(len(values), dtype=torch.bool, device=values.device)
+    if valid is None:
+        valid = torch.ones(len(values), dtype=torch.bool, device=values.device)
     # (n, channel): a pixel as the encoder scales it
-    x = encoder.inputs(values[:, :, None, None], usable[:, None, None])[:, :, 0, 0]
+    x = encoder.inputs(values[:, :, None, None], valid[:, None, None])[:, :, 0, 0]
     pixel, near, far = encoder.pixel, encoder.near, encoder.far
     empty = gelu(pixel.bias)  # (width,): a missing pixel, all inputs zero
     around = near.weight.sum((2, 3)) @ empty + near.bias  # (width,): only missing pixels in sight

@@ -234,6 +234,8 @@ class KernelRegression(nn.Module):
         centre = first[..., 0] * one_over  # month
         variance = (second * one_over - centre.square()).clamp(min=0)  # month2; rounding may go below 0
         ridge = torch.exp(KERNEL_LR_SCALE * self.log_ridge)[:, None, None]  # month2
+        # The line's value at the query day, its mean less slope times centre; the ridge takes away the slope of
+        # acquisitions that lie close together in time.
         tilt = centre / (variance + ridge)
         level, slope = one_over * (1 + centre * tilt), -one_over * tilt
         values = level[..., None] * zeroth[..., 1:] + slope[..., None] * first[..., 1:]  # (a, h, q, p, v)

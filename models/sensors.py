@@ -87,6 +87,9 @@ S2 = SensorSpec(
 HLS_BANDS = ("B02", "B03", "B04", "B8A", "B11", "B12")
 """Sentinel-2 bands of the six wavelengths that Harmonized Landsat Sentinel-2 (HLS) has from both satellites."""
 
+VISIBLE_BANDS = ("B02", "B03", "B04")
+"""Bands in which clear land is dark, and cloud, haze and snow are not: they tell missed cloud from land."""
+
 # Backscatter of land in VV and VH: ESA, Sentinel-1 product specification; values in decibel.
 S1 = SensorSpec(
     name="s1",

@@ -60,7 +60,7 @@ class SeriesBatch:
 
     Parameters
     ----------
-    values, usable, day
+    values, valid, day
         Per sensor: the acquisitions left visible in its unit, NaN where a band is missing; which of them are not
         padding; days since 1970-01-01 UTC.
     query_days
@@ -74,7 +74,7 @@ class SeriesBatch:
     """
 
     values: dict[str, Float[Tensor, "a _ _"]]
-    usable: dict[str, Bool[Tensor, "a _"]]
+    valid: dict[str, Bool[Tensor, "a _"]]
     day: dict[str, Int[Tensor, "a _"]]
     query_days: Int[Tensor, "a q"]
     target: dict[str, Float[Tensor, "a q 1 _"]]
@@ -281,11 +281,11 @@ def embed_series_batch(model: Embedder, batch: SeriesBatch, causal: bool) -> Fus
     for name, encoder in model.encoders.items():
         if name not in batch.values:
             continue
-        usable = batch.usable[name]
-        a, t = usable.shape
+        valid = batch.valid[name]
+        a, t = valid.shape
         # (a t, token): padding is encoded too, and is invalid afterwards.
-        token = encode_isolated(encoder, batch.values[name].flatten(0, 1), usable.flatten())
-        tokens[name] = Tokens(token.view(a, t, 1, -1), usable[..., None], batch.day[name])
+        token = encode_isolated(encoder, batch.values[name].flatten(0, 1), valid.flatten())
+        tokens[name] = Tokens(token.view(a, t, 1, -1), valid[..., None], batch.day[name])
     return model.embed(tokens, batch.query_days, causal)
 
 

@@ -54,6 +54,7 @@ class Figures:
     without_dims_or_units: list[str] = field(default_factory=list)
     long_files: list[str] = field(default_factory=list)
     cycles: list[str] = field(default_factory=list)
+    dead_names: list[str] = field(default_factory=list)
 
     @property
     def comments_per_code_line(self) -> float:
@@ -169,12 +170,81 @@ def import_cycles() -> list[str]:
     ]
 
 
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines of a page, or of the comments and docstrings of a Python file."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        yield from enumerate(text.splitlines(), 1)
+        return
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT or (
+            token.type == tokenize.STRING and token.string.startswith('"""')
+        ):
+            yield from enumerate(token.string.splitlines(), token.start[0])
+
+
+def code_names(path: Path) -> set[str]:
+    """Names in the code of a Python file, comments and strings left out."""
+    tokens = tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
+    return {token.string for token in tokens if token.type == tokenize.NAME}
+
+
+def is_module_or_its_name(dotted: str, root: Path) -> bool:
+    """Whether ``app.x.y`` is a package, a module, or a name that such a one has."""
+    place = root
+    parts = dotted.split(".")
+    while parts and (place / parts[0]).is_dir():
+        place /= parts.pop(0)
+    if parts and (place / f"{parts[0]}.py").is_file():
+        place = place / f"{parts.pop(0)}.py"
+    elif parts:
+        place = place / "__init__.py"
+    return not parts or (
+        place.is_file() and bool(re.search(rf"\b{parts[0]}\b", place.read_text(encoding="utf-8")))
+    )
+
+
+def dead_names(root: Path = ROOT) -> list[str]:
+    """Modules, functions and files that comments, docstrings and pages name, and that are not there (any more)."""
+    modules_of: dict[str, set[str]] = {}
+    packages = {"fluxlens"}
+    for path in sources(root):
+        packages.add(path.parent.name)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef):
+                modules_of.setdefault(node.name, set()).add(path.stem)
+    pages = [root / "README.md", root / "CONTRIBUTING.md", *sorted((root / "docs").rglob("*.md"))]
+    found = []
+    for path in (*sources(root), *pages):
+        in_code = code_names(path) if path.suffix == ".py" else set()
+        for number, line in prose(path):
+            dead = []
+            for match in re.finditer(r"(?<![\w/.])((?:app|embeddings|models)(?:\.[A-Za-z_]\w*)+)", line):
+                # 'app.py' and the like are files, of a user's own project.
+                if not match[1].endswith(".py") and not is_module_or_its_name(match[1], root):
+                    dead.append(match[1])
+            for match in re.finditer(
+                r"(?<![\w/.-])((?:app|embeddings|models|tests|benchmarks)/[\w/-]+\.\w+)", line
+            ):
+                if not (root / match[1]).is_file():
+                    dead.append(match[1])
+            # `module.function` of a module that has no such function. A package may give a function on that a module of
+            # it has, and a name that the file's code has may be an object with such a method.
+            for module, name in re.findall(r"`([a-z]\w*)\.([a-z]\w+)(?:\(\))?`", line):
+                known = modules_of.get(name, set()) | packages | in_code
+                if name in modules_of and module not in known:
+                    dead.append(f"{module}.{name}")
+            found += [f"{path.relative_to(root)}:{number} {name}" for name in dead]
+    return found
+
+
 def measure(root: Path = ROOT) -> Figures:
     """All figures of a checkout at ``root``."""
     figures = Figures()
     for path in sources(root):
         check_file(path, root, figures)
     figures.cycles = import_cycles()
+    figures.dead_names = dead_names(root)
     return figures
 
 
@@ -187,8 +257,15 @@ def main() -> None:
     print(f"array functions with dims, units   {found.share_of_array_functions_documented:.1%}   (all)")
     print(f"files over {LONGEST_FILE} lines without reason  {len(found.long_files)}")
     print(f"import cycles                      {len(found.cycles)}")
+    print(f"names of modules that are not there {len(found.dead_names)}")
     if "-v" in sys.argv[1:]:
-        for place in (*found.unnamed, *found.without_dims_or_units, *found.long_files, *found.cycles):
+        for place in (
+            *found.unnamed,
+            *found.without_dims_or_units,
+            *found.long_files,
+            *found.cycles,
+            *found.dead_names,
+        ):
             print(" ", place)
 
 

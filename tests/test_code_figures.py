@@ -27,3 +27,7 @@ def test_a_long_file_says_why(figures):
 
 def test_no_imports_go_in_a_circle(figures):
     assert figures.cycles == []
+
+
+def test_comments_and_pages_name_only_modules_and_files_that_are_there(figures):
+    assert figures.dead_names == []

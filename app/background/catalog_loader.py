@@ -69,6 +69,7 @@ class EntryLoad:
             self.error = (
                 f"Got {type(error).__name__} while opening {self.entry!r} ({error}); choose another entry."
             )
+        # Steps may end without data and without an error: sessions would wait for ever.
         if not self.ended:
             self.error = f"Got nothing from {self.entry!r}, need a store of embeddings; choose another entry."
         self._done.set()

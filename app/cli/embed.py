@@ -10,7 +10,9 @@ import click
 from fluxlens.app.cli.inputs import is_series_table, open_scene
 from fluxlens.app.cli.options import (
     check_cluster,
+    cluster_options,
     day_options,
+    load_for_blocks,
     model_options,
     scene_argument,
     until_option,
@@ -44,9 +46,7 @@ if TYPE_CHECKING:
 @click.option(
     "--causal", is_flag=True, help="Each day from acquisitions up to it alone, for near-real-time use."
 )
-@click.option("--workers", type=int, default=0, metavar="N", help="Compute in N processes.")
-@click.option("--scheduler", metavar="ADDRESS", help="Compute on a Dask scheduler, tcp://HOST:PORT.")
-@click.option("--resume", is_flag=True, help="Keep finished blocks beside the store until it is whole.")
+@cluster_options
 @click.option(
     "--tiles", type=int, metavar="N_PX", help="Cut the scene into stores of N_PX pixels a side below STORE."
 )
@@ -131,27 +131,14 @@ def embed(
     if weather:
         _add_weather(opened, scene, weather)
     from fluxlens.embeddings.inference.embed import embed as embed_blocks
-    from fluxlens.models import checkpoints
 
-    # With workers this process only sends the weights: the device is theirs, and `auto` means the processor, since
-    # workers of one machine would share its GPU.
-    has_workers = bool(workers or scheduler)
-    loaded = checkpoints.load(model, "cpu" if has_workers else device)
-    worker_device = "cuda" if has_workers and device == "cuda" else "cpu"
-    options = {
-        "workers": workers,
-        "scheduler": scheduler,
-        "resume": resume,
-        "device": worker_device,
-        "causal": causal,
-        "until": until,
-    }
+    loaded, execution = load_for_blocks(model, device, workers, scheduler, resume)
     if tiles is None:
-        blocks = embed_blocks(place, opened, loaded, start, end, **options)
+        blocks = embed_blocks(place, opened, loaded, start, end, execution, causal, until)
     else:
         from fluxlens.embeddings.inference.embed_tiles import embed_tiles
 
-        blocks = embed_tiles(place, opened, loaded, tiles, start, end, **options)
+        blocks = embed_tiles(place, opened, loaded, tiles, start, end, execution, causal, until)
     snapshot, pixel_days = _run_blocks(blocks)
     if tiles is not None:
         _report_tiles(out, place, list(snapshot), pixel_days)

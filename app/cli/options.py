@@ -13,7 +13,9 @@ import click
 from fluxlens.models.errors import InputError
 
 if TYPE_CHECKING:
+    from fluxlens.embeddings.inference.workers import Execution
     from fluxlens.embeddings.training.embedder import TrainingConfig
+    from fluxlens.models.embedder import Embedder
 
 Command = TypeVar("Command", bound=Callable)
 
@@ -116,6 +118,24 @@ def until_option(command: Command) -> Command:
     return click.option("--until", metavar="D", help=text)(command)
 
 
+def cluster_options(command: Command) -> Command:
+    """Add ``--workers``, ``--scheduler`` and ``--resume``: where blocks are computed, and whether a run is taken up.
+
+    Parameters
+    ----------
+    command : function
+        Of a click command; gets ``workers``, ``scheduler`` and ``resume``, for ``check_cluster``.
+    """
+    workers = click.option("--workers", type=int, default=0, metavar="N", help="Compute in N processes.")
+    scheduler = click.option(
+        "--scheduler", metavar="ADDRESS", help="Compute on a Dask scheduler, tcp://HOST:PORT."
+    )
+    resume = click.option(
+        "--resume", is_flag=True, help="Keep finished blocks beside the store until it is whole."
+    )
+    return workers(scheduler(resume(command)))
+
+
 def check_cluster(workers: int, scheduler: str | None) -> None:
     """Refuse what cannot be where blocks are computed.
 
@@ -138,6 +158,33 @@ def check_cluster(workers: int, scheduler: str | None) -> None:
         raise InputError("Got --workers and --scheduler, need one of them; leave one out.")
     if scheduler and not scheduler.startswith(("tcp://", "tls://", "ws://", "wss://")):
         raise InputError(f"Got --scheduler {scheduler!r}, need tcp://HOST:PORT; correct it.")
+
+
+def load_for_blocks(
+    model: str, device: str, workers: int, scheduler: str | None, resume: bool
+) -> tuple[Embedder, Execution]:
+    """Load a model, and say where its blocks are computed.
+
+    Parameters
+    ----------
+    model, device : str
+        Values of ``--model`` and ``--device``.
+    workers : int
+        Processes; 0 computes in this one.
+    scheduler : str or None
+        Address of a Dask scheduler.
+    resume : bool
+        Whether finished blocks are kept and taken.
+    """
+    from fluxlens.embeddings.inference.workers import Execution
+    from fluxlens.models import checkpoints
+
+    # With workers this process only sends the weights: the device is theirs, and `auto` means the processor, since
+    # workers of one machine would share its GPU.
+    has_workers = bool(workers or scheduler)
+    loaded = checkpoints.load(model, "cpu" if has_workers else device)
+    worker_device = "cuda" if has_workers and device == "cuda" else "cpu"
+    return loaded, Execution(workers, scheduler, worker_device, resume)
 
 
 def training_options(command: Command) -> Command:
@@ -179,7 +226,7 @@ def measured_options(command: Command) -> Command:
             "--measured",
             multiple=True,
             metavar="FOLDER",
-            help="Measured series tables, or scenes; repeatable. gpp: land that maps shall not flag as strange.",
+            help="Measured series tables, or scenes; repeatable. gpp: land that maps shall not flag as unlike any.",
         ),
         click.option(
             "--leave",

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import click
 from fluxlens.app.cli.inputs import open_scene
-from fluxlens.app.cli.options import check_cluster, model_options, scene_argument, until_option
+from fluxlens.app.cli.options import (
+    check_cluster,
+    cluster_options,
+    load_for_blocks,
+    model_options,
+    scene_argument,
+    until_option,
+)
 from fluxlens.app.cli.output import ProgressLine, extrapolated_note
 
 
@@ -13,9 +20,7 @@ from fluxlens.app.cli.output import ProgressLine, extrapolated_note
 @scene_argument
 @model_options
 @until_option
-@click.option("--workers", type=int, default=0, metavar="N", help="Compute in N processes.")
-@click.option("--scheduler", metavar="ADDRESS", help="Compute on a Dask scheduler, tcp://HOST:PORT.")
-@click.option("--resume", is_flag=True, help="Keep finished blocks beside the store until it is whole.")
+@cluster_options
 def update(
     store: str,
     scene: str,
@@ -53,24 +58,15 @@ def update(
     from fluxlens.embeddings.inference.embed import FinishedBlock
     from fluxlens.embeddings.inference.update import update as update_blocks
     from fluxlens.embeddings.store import Store
-    from fluxlens.models import checkpoints
 
-    # As of `embed`: the device is the workers', and `auto` means the processor there.
-    has_workers = bool(workers or scheduler)
-    loaded = checkpoints.load(model, "cpu" if has_workers else device)
-    options = {
-        "workers": workers,
-        "scheduler": scheduler,
-        "resume": resume,
-        "device": "cuda" if has_workers and device == "cuda" else "cpu",
-    }
+    loaded, execution = load_for_blocks(model, device, workers, scheduler, resume)
     line = ProgressLine()
 
     def show(block: FinishedBlock | None) -> None:
         if block is not None:
             line.show(f"updating: block {block.done} of {block.total}", block.share)
 
-    done = progress.run(update_blocks(store, opened, loaded, until, **options), show)
+    done = progress.run(update_blocks(store, opened, loaded, until, execution), show)
     line.end()
     if not done.is_new:
         print(f"{store} is up to date, nothing to do; snapshot {done.snapshot}")

@@ -173,10 +173,12 @@ def read_pixels(scene: SceneData, rows: np.ndarray, cols: np.ndarray) -> xr.Data
     for top, band_rows in bands:
         if len(band_rows):
             window = scene.store.window(all_days, slice(top, band_rows.max() + 1), slice(left, right))
+            # Pixels are in row-major order, so that columns of the band stand in the order of its rows.
             at = {"y": band_rows - top, "x": cols[np.isin(rows, band_rows)] - left}
             windows.append(window.isel({name: xr.DataArray(i, dims="pixel") for name, i in at.items()}))
     if len(windows) == 1:
         return windows[0]
+    # Windows of one store share every coordinate but that of the pixel: there is nothing to compare.
     return xr.concat(
         windows, "pixel", data_vars="minimal", coords="minimal", compat="override", join="override"
     )

@@ -45,6 +45,7 @@ class ByteLimitedCache:
             if key not in self._results:
                 self._results[key] = result
                 self.nbytes += count_bytes(result)
+            # The newest stays even where it is larger than the bound: whoever asked for it asks again.
             while self.nbytes > self.max_bytes and len(self._results) > 1:
                 self.nbytes -= count_bytes(self._results.popitem(last=False)[1])
         return result
@@ -66,4 +67,5 @@ def count_bytes(value: Any) -> int:
     """
     if isinstance(value, tuple | list):
         return sum(count_bytes(item) for item in value)
+    # Images and datasets know their own size; what holds no arrays counts as nothing.
     return int(getattr(value, "nbytes", 0))

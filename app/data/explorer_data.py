@@ -275,6 +275,7 @@ class ExplorerData:
         try:
             footprint = self.tower_footprint(*footprint_args)
         except InputError as error:
+            # A comparison at the tower's pixel, with the reason beside it, says more than no comparison.
             footprint = self.tower_footprint("pixel")
             missing = (f"No {FOOTPRINT_KINDS[footprint_args[0]].lower()}: {error}",)
         inputs = ComparisonInputs(self.scene, self.imagery, self._reader, self.observations)

@@ -143,6 +143,7 @@ class Imagery:
         shape = self.scene.shape(viewport)
         return (
             _repeat_to_shape(np.asarray(values), shape),
+            # Averaged blocks are clear where most of their pixels are.
             _repeat_to_shape(np.asarray(clear) > 0.5, shape),
             acquired,
         )

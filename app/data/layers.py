@@ -131,6 +131,7 @@ class MapLayers:
         stored = self.scene.covered_pixels(viewport)
         shares = image.shares
         if shares:
+            # Of the pixels that stores hold alone: the others got a class too, which says nothing.
             shares = tuple(
                 (
                     np.bincount(image.values[stored, 0].astype(int), minlength=len(shares)) / stored.sum()
@@ -230,6 +231,7 @@ class MapLayers:
     def _pca_stretch(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         weights, mean = self.scene.components
         projected = (self.scene.sample_vectors - mean) @ weights
+        # Not the extremes: a few pixels of water or snow would take most of the colours.
         low, high = np.percentile(projected, [1, 99], axis=0)
         return tuple(low.tolist()), tuple(high.tolist())
 
@@ -239,6 +241,7 @@ class MapLayers:
 
     def _style_feature(self, feature: int) -> LayerStyle:
         name = self.scene.features[feature]
+        # As far below 0 as above it: the middle of the palette, which is pale, stands for 0.
         values = np.abs(self.scene.sample_codes[:, feature] * self.scene.scale[feature])
         top = float(f"{max(np.percentile(values, 99), 1e-6):.2g}")  # two digits, so that ticks are short
         return LayerStyle(f"Feature {name}", "", (name,), (-top,), (top,), palette="CET_CBD1")
@@ -252,6 +255,7 @@ class MapLayers:
         predicted = self.scene.sample_prediction
         top = np.nanpercentile(predicted.gpp.values, 99.5)
         width = np.nanpercentile((predicted.gpp_hi - predicted.gpp_lo).values, 99)
+        # Whole numbers make short ticks; at least 1, since bare ground would stretch noise over all colours.
         return max(1.0, math.ceil(top)), max(1.0, math.ceil(width))
 
     def _style_gpp(self) -> LayerStyle:

@@ -170,6 +170,7 @@ class PublishedEmbeddings:
 
     def _read_clear_share(self, index: int) -> float:
         image = self.cube.embedding.isel(time=index, feature=0).isel(self._thinned)
+        # What was under cloud is NaN in such cubes, which have no mask of their own.
         return float(np.isfinite(image.values).mean())
 
     def _read_components(self, index: int, rows: slice, cols: slice) -> np.ndarray:

@@ -299,6 +299,7 @@ class SceneData:
         ny, nx = self.grid.shape
         spans = (slice(0, ny), slice(0, nx)) if viewport is None else (viewport.rows, viewport.cols)
         rows, cols = (
+            # The middle of a pixel of the viewport stands for all of it.
             np.minimum(np.arange(span.start, span.stop) * level + level // 2, size - 1)
             for span, size in zip(spans, (ny, nx), strict=True)
         )
@@ -307,6 +308,7 @@ class SceneData:
 
 def _save_sample(sample: xr.Dataset, path: Path) -> progress.Steps[None]:
     yield "reading a sample of the scene", 0.0
+    # Opened here: to a name NumPy would add its own suffix.
     with path.open("wb") as file:
         np.savez(file, **{name: array.values for name, array in sample.load().items()})
 
@@ -315,6 +317,7 @@ def _sample_indices(size: int) -> slice | np.ndarray:
     """Pixels of the sample along one side of ``size`` pixels."""
     step = max(1, size // SAMPLE_SIDE_PX)
     if size <= DENSE_SAMPLE_PX:
+        # From half a step on: the middle of each stretch, not its edge, where tiles and swaths may end.
         return slice(step // 2, None, step)
     # Clusters of 4 pixels, 32 apart, inside one map chunk of 128 pixels each: six chunks a side are read, not all.
     clusters = np.linspace(0, size - 1, 2 * (SAMPLE_SIDE_PX // 4) + 1)[1::2].astype(int)

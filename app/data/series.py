@@ -8,10 +8,10 @@ import xarray as xr
 from fluxlens.app.data.imagery import Imagery
 from fluxlens.app.data.scene import SceneData
 from fluxlens.embeddings.store import QUALITY
+from fluxlens.embeddings.variables import GPP_COLUMNS
 
 GAP_DAYS = 10
 """A stretch without a clear view longer than this many days is shaded in the charts."""
-GPP_COLUMNS = ("gpp", "gpp_lo", "gpp_hi")
 SERIES_ATTRS = {
     "pc": ("principal component of the embedding", "1"),
     "gpp": ("gross primary production", "gC m-2 d-1"),
@@ -102,6 +102,7 @@ class SeriesReader:
                 out[name] = ("time", predicted[name].values.astype("float32"), {"units": "gC m-2 d-1"})
             out["gpp_correlation"] = (
                 "feature",
+                # Of the stored steps: the scale of a feature changes no correlation.
                 correlate(steps, out["gpp"][1]),
                 {"long_name": "correlation"},
             )

@@ -217,6 +217,7 @@ class PixelSimilarity:
         """Indices of days evenly spread over the period, as many as fit into ``PERIOD_BYTES``."""
         days, (ny, nx) = self.scene.days, self.scene.shape(self.scene.overview)
         fitting = PERIOD_BYTES // (ny * nx * len(self.scene.features))
+        # Two at least, however large the scene: of one day the period would be that day.
         count = max(2, min(PERIOD_DAYS, fitting, len(days)))
         return np.unique(np.linspace(0, len(days) - 1, count).round().astype(int))
 

@@ -51,4 +51,5 @@ def uploaded_file(name: str, content: bytes, fallback: str) -> Iterator[Path]:
         try:
             yield path
         except InputError as error:
+            # Users know the name of their file, not that of a folder on the server.
             raise InputError(str(error).replace(f"{folder}/", "")) from error

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from fluxlens.app.data.layer_image import Viewport, format_date
 from fluxlens.app.data.series import SeriesReader
+from fluxlens.app.data.similarity import PERIOD_DAYS
 from fluxlens.app.palette import CLASS_COLOURS, MARK_COLOUR, PATH_COLOUR
 from fluxlens.app.plots.colour import rgb
-from fluxlens.app.plots.elements import load_holoviews, make_title, map_dimensions
+from fluxlens.app.plots.elements import GPP_UNIT, load_holoviews, make_title, map_dimensions
 from fluxlens.app.plots.map_raster import image_extent
 from fluxlens.app.state.layer_key import LayerKey
 from fluxlens.models.errors import InputError
@@ -27,8 +28,6 @@ LEAST_FRAME_PX = 150
 """A frame of fewer pixels is one that the browser has not laid out yet: on a phone it is about 300."""
 FEW_POINTS = 200_000
 """So few points are counted in squares of two screen pixels a side: dots of one are hardly seen."""
-PERIOD_DAYS = 24
-"""Days, evenly spread, that stand for the whole period."""
 LABEL_SHARE = 0.08
 """Room for the name of a month (30 px), as a share of the frame; half of it in height."""
 PATH_DAYS = 365
@@ -37,7 +36,6 @@ MARKED_POINTS = 20_000
 """Of more pixels marked on the map that many are drawn in feature space, evenly spread."""
 MARK_RGBA = (*rgb([MARK_COLOUR])[0].tolist(), 210)
 """``MARK_COLOUR`` on the map, a little transparent."""
-GPP_UNIT = "gC m⁻² d⁻¹"
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from fluxlens.app.palette import (
 from fluxlens.app.plots.area_lines import PIXEL_LINES, density_tables, empty_density
 from fluxlens.app.plots.elements import (
     CHART_WIDTH_PX,
+    GPP_UNIT,
     break_at_gaps,
     load_holoviews,
     make_title,
@@ -34,7 +35,6 @@ from fluxlens.app.plots.marks import Mark, as_days, is_empty, make_element
 from fluxlens.models.errors import InputError
 
 CHART_HEIGHT_PX = 130
-GPP_UNIT = "gC m⁻² d⁻¹"
 PASSAGE_GAP_DAYS = 25
 """Radar lines are interrupted where passages are further apart: two repeat cycles of one satellite."""
 TITLES = {"ndvi": "NDVI", "pc": "Embedding", "radar": "Radar", "gpp": "GPP", "weather": "Weather"}

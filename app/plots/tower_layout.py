@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from fluxlens.app.data.towers.comparison import LINES, TowerComparison
 from fluxlens.app.palette import CLIMATOLOGY_COLOUR, GPP_DT_COLOUR, GPP_NT_COLOUR, PREDICTION_COLOUR
-from fluxlens.app.plots.elements import CHART_WIDTH_PX, load_holoviews, make_title, time_dimension
+from fluxlens.app.plots.elements import CHART_WIDTH_PX, GPP_UNIT, load_holoviews, make_title, time_dimension
 from fluxlens.app.plots.marks import Mark, as_days, is_empty, make_element
 from fluxlens.models.errors import InputError
 
@@ -21,7 +21,6 @@ LINE_COLOURS = {
     "p_model": "#b8860b",
 }
 FLUX_COLOURS = {"gpp_nt": GPP_NT_COLOUR, "gpp_dt": GPP_DT_COLOUR}
-GPP_UNIT = "gC m⁻² d⁻¹"
 LEAP_YEAR = pd.date_range("2020-01-01", "2020-12-31")
 """Days of the mean cycle's axis: a leap year, so that 29 February has its place."""
 SQUARE_PX = 260

@@ -186,6 +186,7 @@ class State(param.Parameterized):
 
     def rename(self, name: str) -> None:
         """Give the current place another ``name``; without letters, the one it would have had by itself."""
+        # Blanks of a pasted name would make two places of different names look alike.
         name = " ".join(name.split())
         if self.place is None or name == self.place.label:
             return

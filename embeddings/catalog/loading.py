@@ -1,7 +1,7 @@
 """Catalogs: every scene, cube and tower by name, opened only after their YAML was checked to be harmless.
 
 A catalog may come from a stranger. intake would import modules a catalog names and run its templates, so a
-file is read as plain YAML first: only the four drivers of this project, only their arguments, and no template
+file is read as plain YAML first: only the drivers of this project, only their arguments, and no template
 except ``{{ CATALOG_DIR }}``.
 """
 
@@ -98,6 +98,7 @@ def add_store(catalog: Any, name: str, path: Path, description: str) -> None:
     """
     from intake.catalog.local import LocalCatalogEntry
 
+    # intake renders these arguments too: braces in a path must not read the environment.
     _raw_entries(catalog)[name] = LocalCatalogEntry(
         name, description, "fluxlens_embeddings", args={"store": str(path)}, getenv=False, catalog=catalog
     )
@@ -148,5 +149,6 @@ def problems(catalog: Any) -> Iterator[tuple[str, str]]:
         try:
             source(catalog, name).check()
             yield name, ""
+        # Anything else is a fault of the program, and not of the entry.
         except InputError as error:
             yield name, str(error)

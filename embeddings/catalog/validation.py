@@ -70,6 +70,7 @@ def check(path: str | Path) -> dict[str, dict]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
+        # Exactly ValueError: that of a wrong date says which one; those of a decoder, its subclasses, speak of bytes.
         why = f" ({error})" if type(error) is ValueError else ""
         raise InputError(
             f"Got the catalog {path}, which is not valid YAML{line}{why}; correct it."
@@ -88,6 +89,7 @@ def check(path: str | Path) -> dict[str, dict]:
     for text in _texts(data):
         _plain(text)
     metadata = data.get("metadata") or {}
+    # Parameters of a catalog are templates of arguments, with defaults that may be commands.
     if not isinstance(metadata, dict) or metadata.get("parameters") or metadata.get("version", 1) != 1:
         raise InputError(f"Got the catalog {path} with other metadata than version 1, need that; correct it.")
     for name, entry in data["sources"].items():

@@ -23,7 +23,7 @@ from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
 from fluxlens.models.fusion import WINDOW_DAYS
 from fluxlens.models.gpp.drivers import NORMAL_90
-from fluxlens.models.sensors import SENSORS
+from fluxlens.models.sensors import SENSORS, VISIBLE_BANDS
 
 EVERY = 3
 
@@ -32,8 +32,6 @@ HIDDEN_WITHIN_DAYS = (0, 15, 30, 60)
 
 NEIGHBOUR_DAYS = 45
 """A target brighter in the visible than every clear date this near is taken for undetected cloud or snow."""
-
-VISIBLE = ("B02", "B03", "B04")
 
 
 @dataclass(frozen=True)
@@ -182,7 +180,7 @@ def hide_and_reconstruct(table: SeriesTable, model: Embedder, within_days: int =
     for own, (a, b) in zip(targets, pairwise(edge), strict=True):
         day, values = observations.day[a:b], observations.values[a:b]
         # Contamination by cloud shows in the visible; the rule must not look at our prediction.
-        light = values[:, [SENSORS["s2"].bands.index(band) for band in VISIBLE]].mean(1)
+        light = values[:, [SENSORS["s2"].bands.index(band) for band in VISIBLE_BANDS]].mean(1)
         for row in own:
             offset_days = day - observations.day[row]
             visible = ~hidden[a:b] if within_days == 0 else np.abs(offset_days) > within_days

@@ -29,11 +29,13 @@ def cf(cube: xr.Dataset) -> xr.Dataset:
     """
     cube = cube.drop_encoding().copy()
     if "point" in cube.dims:
+        # CF's form of time series at places: each needs an identifier (section 9.5).
         cube = cube.assign_coords(point=("point", np.arange(cube.sizes["point"], dtype=np.int32)))
         cube["point"].attrs = {"long_name": "number of the point", "cf_role": "timeseries_id"}
         cube.attrs["featureType"] = "timeSeries"
     for name in cube.data_vars:
         if str(name).startswith("days_from_"):
+            # Stores write -1 for "none"; readers of CF expect a missing value, which integers cannot hold.
             cube[name] = cube[name].where(cube[name] >= 0).astype(np.float32)
             cube[name].attrs = {"long_name": _long_name(str(name)), "units": "d"}
         # Of a footprint a flag is a weighted mean, a share and not a flag any more.

@@ -55,20 +55,20 @@ EXPORT_VARIABLES = {
         Variable(
             "gpp_spread",
             _GPP.units,
-            "standard deviation of gross primary production over what is seen",
-            column_note="standard deviation over what is seen",
+            "standard deviation of gross primary production over the footprint",
+            column_note="standard deviation over the footprint",
         ),
         Variable(
             "spread",
             "1",
-            "root mean square over features of their standard deviation over what is seen",
-            column_note="root mean square over features of their standard deviation over what is seen",
+            "root mean square over features of their standard deviation over the footprint",
+            column_note="root mean square over features of their standard deviation over the footprint",
         ),
         Variable(
             "share",
             "1",
-            "share of what is seen that lies in the scene",
-            column_note="of what is seen, 1 = all of it in the scene",
+            "share of the footprint that lies in the scene",
+            column_note="of the footprint, 1 = all of it in the scene",
         ),
         Variable(
             "ood",
@@ -86,8 +86,8 @@ EXPORT_VARIABLES = {
         Variable(
             "ndvi_told",
             "1",
-            "normalised difference vegetation index as the embedding tells it",
-            column_note="read off the embedding of the day, observed or filled",
+            "normalised difference vegetation index decoded from the embedding",
+            column_note="decoded from the embedding of the day, observed or filled",
         ),
         Variable(
             "clear",

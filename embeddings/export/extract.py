@@ -131,6 +131,7 @@ def cube_of(
     else:
         inside = cubes.pixels(points or [])
         inside_points = [point for _, point in inside]
+        # One CRS for all points: along the points it would become an array of equal values.
         series = [
             cubes.series(*pixel, point, footprint_weights).drop_vars("spatial_ref") for pixel, point in inside
         ]
@@ -143,6 +144,7 @@ def cube_of(
         }
         # Coordinates of single pixels differ; along `point` they become coordinates of that dimension.
         bare = [one.drop_vars(("x", "y")) for one in series]
+        # "exact": series of one store have the same days; a union of other days would fill in NaN without a word.
         out = xr.concat(bare, "point", coords="different", compat="equals", join="exact")
         out = out.assign_coords({name: ("point", values) for name, values in places.items()})
         out = out.assign_coords(spatial_ref=cubes.cube["spatial_ref"].variable)
@@ -222,7 +224,9 @@ def gpp_maps(store: Any, start: Any = None, end: Any = None) -> Steps[xr.Dataset
         days = slice(first, min(first + step, cubes.days.stop))
         box = store.window(days, everywhere, everywhere)
         by_period.append(gpp.predict(box, cubes.weather, calibration=cubes.calibration))
+    # Head, calibration and store are the same in all periods, and so are the attributes of the first.
     out = xr.concat(by_period, "time", combine_attrs="override")
+    # A file of GPP alone says nothing of features, nor why there might be no GPP.
     out.attrs |= {name: value for name, value in cubes.metadata().items() if name not in ("features", "gpp")}
     return out
 
@@ -252,6 +256,7 @@ def collect(
         For a map of points.
     """
     if suffix in MAPS:
+        # A GeoTIFF is a grid: of scattered points nearly all of it would be empty.
         if place.get("polygon") is None or place.get("footprint_weights"):
             raise InputError(f"Got points for a map ({suffix}), need --polygon; choose it or another suffix.")
         result = map_of(store, place["polygon"], start, end)

@@ -198,6 +198,7 @@ def feature_name(feature: dict) -> str:
     """
     properties = {plain_name(key): value for key, value in (feature.get("properties") or {}).items()}
     columns = map(properties.get, NAME_COLUMNS)
+    # What GeoJSON itself has for a name comes first; other columns are guessed from how people call them.
     for value in chain((properties.get("name"), feature.get("id")), columns):
         if isinstance(value, str | int | float) and str(value).strip():
             return str(value).strip()

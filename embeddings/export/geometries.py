@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +22,10 @@ from fluxlens.embeddings.export.geojson import (
 )
 from fluxlens.embeddings.export.polygons import (
     Region,
-    make_valid,
     pixels_inside,
-    polygons_from_rings,
     regions_of,
     rings_of,
+    valid_shapes,
 )
 from fluxlens.embeddings.place_columns import (
     crs_of_text,
@@ -51,9 +50,6 @@ __all__ = [
 ]
 
 POINTS_AT_MOST = 100_000
-
-MAX_VERTICES = 10_000_000
-"""Corners of all polygons of a file; they take 16 bytes each several times over."""
 
 
 @dataclass(frozen=True)
@@ -197,50 +193,17 @@ def read_polygon(path: str | Path) -> list[Region]:
     InputError
         If a feature is no polygon, or a ring is broken.
     """
-    import shapely
-
     path = check_file(path, "polygon")
     if path.suffix.lower() in (".geojson", ".json") or has_features(path):
         features, to_lonlat = read_features(path)
     else:
         features, to_lonlat = _features_of_table(path)
-    rings_of_regions, names, empty = [], [], []
-    for number, feature in enumerate(features, 1):
-        name = feature_name(feature)
-        geometry = feature.get("geometry")
-        if geometry is None:
-            empty.append(name or str(number))
-            continue
-        kind = geometry.get("type")
-        # A line has no inside: exporting the pixels it touches would be a guess.
-        if kind not in ("Polygon", "MultiPolygon"):
-            raise InputError(
-                f"Got a {kind} in {path}, need Polygon or MultiPolygon features; remove the others."
-            )
-        rings = geometry.get("coordinates")
-        rings_of_regions.append([rings] if kind == "Polygon" else rings)
-        names.append((name, name or str(number)))
+    rings, names, empty = _rings_of_features(features, path)
     regions: list[Region] = []
     mended: list[str] = []
-    if rings_of_regions:
-        try:
-            shapes = polygons_from_rings(rings_of_regions)
-        except (TypeError, ValueError, IndexError, shapely.errors.ShapelyError) as error:
-            raise InputError(
-                f"Got a broken polygon in {path}, need rings of four or more [lon, lat]; correct it."
-            ) from error
-        if shapely.get_num_coordinates(shapes).sum() > MAX_VERTICES:
-            raise InputError(
-                f"Got {path} of more than {MAX_VERTICES:,} corners, need fewer; simplify the polygons."
-            )
-        # To longitude and latitude first: a file may be in any CRS that it declares.
-        shapes = shapely.transform(shapes, to_lonlat)
-        # Rings that cross have no defined inside; the repair is reported.
-        polygons, feature_of = shapely.get_parts(shapes, return_index=True)
-        crossing = np.unique(feature_of[~shapely.is_valid(polygons)])
-        if len(crossing):
-            shapes[crossing] = make_valid(shapes[crossing])
-            mended = [names[at][1] for at in crossing]
+    if rings:
+        shapes, crossing = valid_shapes(rings, to_lonlat, path)
+        mended = [names[at][1] for at in crossing]
         regions = [Region(shape, name) for shape, (name, _) in zip(shapes, names, strict=True)]
     notes = [
         f"{len(those)} features of {path.name} {what} ({first_few(those)})."
@@ -259,6 +222,29 @@ def read_polygon(path: str | Path) -> list[Region]:
     if len(regions) > 1 and not all(region.name for region in regions):
         regions = [Region(region.geometry, region.name or str(i)) for i, region in enumerate(regions, 1)]
     return regions
+
+
+def _rings_of_features(
+    features: Iterable[dict], path: Path
+) -> tuple[list[list], list[tuple[str, str]], list[str]]:
+    """Rings of each feature with a geometry, its name and what messages call it; and the features without one."""
+    rings_of_regions, names, empty = [], [], []
+    for number, feature in enumerate(features, 1):
+        name = feature_name(feature)
+        geometry = feature.get("geometry")
+        if geometry is None:
+            empty.append(name or str(number))
+            continue
+        kind = geometry.get("type")
+        # A line has no inside: exporting the pixels it touches would be a guess.
+        if kind not in ("Polygon", "MultiPolygon"):
+            raise InputError(
+                f"Got a {kind} in {path}, need Polygon or MultiPolygon features; remove the others."
+            )
+        rings = geometry.get("coordinates")
+        rings_of_regions.append([rings] if kind == "Polygon" else rings)
+        names.append((name, name or str(number)))
+    return rings_of_regions, names, empty
 
 
 def _check_degrees(regions: list[Region], path: Path) -> None:

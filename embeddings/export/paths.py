@@ -44,6 +44,7 @@ def check_path(path: str | Path, suffixes: set[str] = SUFFIXES) -> Path:
         raise InputError(f"Got --out {path.name}, need one of {', '.join(sorted(suffixes))}; rename it.")
     if not path.resolve().parent.is_dir():
         raise InputError(f"Got --out {path}, need a folder that exists; create {path.parent} first.")
+    # A scene or a store may end in .zarr too: only what an export wrote is replaced.
     if path.is_dir() and not (path.suffix.lower() == ".zarr" and _is_export(path)):
         raise InputError(
             f"Got --out {path}, which is a folder that no export made, need a new path; choose another name."

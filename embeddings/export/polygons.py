@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,10 @@ CROSSINGS_AT_MOST = 200_000
 
 SAMPLED_EDGES = 200
 """Edges of a part whose boxes tell how many of them may cross."""
+
+
+MAX_VERTICES = 10_000_000
+"""Corners of all polygons of a file; they take 16 bytes each several times over."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +179,7 @@ def boxes_with_centres(xs: np.ndarray, ys: np.ndarray, shapes: np.ndarray) -> np
     import shapely
 
     left, bottom, right, top = shapely.bounds(shapes).T  # NaN where empty
+    # An interval holds a centre where the counts of centres before its two ends differ.
     inside = np.searchsorted(xs, left) < np.searchsorted(xs, right)
     return inside & (np.searchsorted(-ys, -top) < np.searchsorted(-ys, -bottom)) & np.isfinite(left)
 
@@ -278,8 +284,53 @@ def polygons_from_rings(features: Sequence[Any]) -> np.ndarray:
     count = np.array([len(feature) for feature in features])
     shapes = shapely.multipolygons(single, indices=np.repeat(np.arange(len(features)), count))
     alone = count == 1
+    # A feature of one polygon stays a Polygon, not a MultiPolygon of one.
     shapes[alone] = single[(np.cumsum(count) - count)[alone]]
     return shapes
+
+
+def valid_shapes(
+    rings: list[list], to_lonlat: Callable[[np.ndarray], np.ndarray], path: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Geometries of a file's rings, crossing ones mended; InputError for broken or more than ``MAX_VERTICES`` corners.
+
+    Parameters
+    ----------
+    rings : list
+        Per feature the rings of its polygons, nested as in a GeoJSON MultiPolygon, in the coordinates of the file.
+    to_lonlat : function
+        From corners (corner, 2) in these coordinates to lon, lat in degrees.
+    path : Path
+        Of the file, for messages.
+
+    Returns
+    -------
+    shapes : numpy.ndarray
+        (feature,) of ``shapely.Polygon`` or ``shapely.MultiPolygon`` in lon, lat.
+    mended : numpy.ndarray
+        Indices of the features that had rings that cross.
+    """
+    import shapely
+
+    try:
+        shapes = polygons_from_rings(rings)
+    except (TypeError, ValueError, IndexError, shapely.errors.ShapelyError) as error:
+        raise InputError(
+            f"Got a broken polygon in {path}, need rings of four or more [lon, lat]; correct it."
+        ) from error
+    # Before anything is transformed or mended: each makes copies of all corners.
+    if shapely.get_num_coordinates(shapes).sum() > MAX_VERTICES:
+        raise InputError(
+            f"Got {path} of more than {MAX_VERTICES:,} corners, need fewer; simplify the polygons."
+        )
+    # To longitude and latitude first: a file may be in any CRS that it declares.
+    shapes = shapely.transform(shapes, to_lonlat)
+    # Rings that cross have no defined inside; the repair is reported.
+    polygons, feature_of = shapely.get_parts(shapes, return_index=True)
+    crossing = np.unique(feature_of[~shapely.is_valid(polygons)])
+    if len(crossing):
+        shapes[crossing] = make_valid(shapes[crossing])
+    return shapes, crossing
 
 
 def make_valid(shape: Any) -> Any:
@@ -313,6 +364,7 @@ def make_valid(shape: Any) -> Any:
             f"Got {len(wrong):,} polygons whose rings cross, need at most {MENDED_AT_MOST:,} to mend; repair them"
             " with a GIS."
         )
+    # The fewer than 20,000 pairs of edges that a smaller ring has are below the bound in any case.
     for at in wrong[shapely.get_num_coordinates(polygons[wrong]) > SMALL_RING]:
         crossings = _crossings_at_most(polygons[at])
         if crossings > CROSSINGS_AT_MOST:
@@ -325,6 +377,7 @@ def make_valid(shape: Any) -> Any:
     mended, within = shapely.get_parts(mended, return_index=True)
     of = feature[of[within]]
     is_area = shapely.get_type_id(mended) == shapely.GeometryType.POLYGON
+    # Shapes of which mending leaves no area stay empty, so that each feature keeps its place.
     out = np.full(len(shapes), shapely.MultiPolygon(), dtype=object)
     if is_area.any():
         shapely.multipolygons(mended[is_area], indices=of[is_area], out=out)
@@ -338,7 +391,10 @@ def _crossings_at_most(polygon: Any) -> float:
     ends, ring = shapely.get_coordinates(shapely.get_rings(polygon), return_index=True)
     together = ring[1:] == ring[:-1]
     edges = shapely.linestrings(np.stack([ends[:-1][together], ends[1:][together]], axis=1))
+    # Of a sample, since all pairs would take as long as the mending that this bounds; always the same one, so that a
+    # file is accepted or refused for good.
     some = edges[np.random.default_rng(0).integers(0, len(edges), SAMPLED_EDGES)]
     pairs = shapely.STRtree(edges).query(some).shape[1] / SAMPLED_EDGES
     # an edge meets itself and its two neighbours
+    # Each pair is found from both of its edges, hence the half.
     return max(pairs - 3, 0) * len(edges) / 2

@@ -36,7 +36,7 @@ NEGLIGIBLE = 1e-3
 """Of the largest weight: farther out a footprint is not looked at."""
 
 FootprintWeights = Callable[[Grid, Any], xr.DataArray]
-"""Weights (y, x) of what is seen from a point, as ``embeddings.towers.footprint`` makes them."""
+"""Weights (y, x) of the footprint around a point, as ``embeddings.towers.footprint`` makes them."""
 
 
 def metadata(store: Any, start: Any = None, end: Any = None) -> dict[str, Any]:
@@ -179,6 +179,7 @@ class CubeSelection:
             if len(rows):
                 windows.append((region, (rows, cols)))
         if not windows:
+            # The usual mistake is latitude before longitude: whether it is one is found out by trying.
             swapped = [shapely.transform(region.geometry, lambda at: at[:, ::-1]) for region in regions]
             west, south, east, north = shapely.total_bounds(swapped)
             words = "need one in the scene; move it."
@@ -436,6 +437,7 @@ def weighted_means(cube: xr.Dataset, weights: xr.DataArray) -> xr.Dataset:
     features = [str(name) for name in cube if re.fullmatch(r"e\d\d", str(name))]
     # root mean square, so that one number says how mixed the place is whatever the number of features
     mixed = np.sqrt(sum(spread[name] ** 2 for name in features) / len(features))
+    # Back to the code of "none" that stores and files have.
     out = mean.assign({name: mean[name].fillna(-1) for name in ages})
     out = out.assign(spread=mixed, share=share[features[0]])
     return out.assign(gpp_spread=spread["gpp"]) if "gpp" in spread else out

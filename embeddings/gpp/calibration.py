@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 from fluxlens.models.errors import InputError
-from fluxlens.models.gpp.drivers import DRIVERS, NORMAL_90, NORMALISATIONS
+from fluxlens.models.gpp.drivers import DRIVERS, LEAST_CLEAR_SKY, NORMAL_90, NORMALISATIONS
 
 LEAST_DAYS = 3
 """Measured days below which nothing is calibrated: two tell no error from an outlier."""
@@ -120,8 +120,8 @@ class DayTerms:
         clear_sky = NORMALISATIONS["clear_sky"].denormalise(
             drivers[:, DRIVERS.index("clear_sky")].astype(float)
         )
-        # 20 W m-2: in the polar night clearness would divide by nothing.
-        clearness = np.clip(sw / np.maximum(clear_sky, 20.0), 0, 1.2) - 0.5
+        # On the clearest days measured light exceeds the clear-sky estimate; a fifth is the most that counts.
+        clearness = np.clip(sw / np.maximum(clear_sky, LEAST_CLEAR_SKY), 0, 1.2) - 0.5
         # Within -10 to 30 degC: beyond, a linear term would go on without bound.
         warmth = np.clip(drivers[:, DRIVERS.index("tair_recent")].astype(float), -2, 2)
         factors = np.stack([np.ones_like(sw), warmth, clearness], 1)

@@ -1,8 +1,11 @@
-"""Daily GPP of embedding cubes, pixel series or whole maps, with a 90 % band and an out-of-distribution flag."""
+"""Daily GPP of embedding cubes, pixel series or whole maps, with a 90 % band and an out-of-distribution flag.
+
+Long on purpose: which cubes a head can read, and what it makes of them, must agree.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,12 +15,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings.gpp import calibration_file
-from fluxlens.embeddings.gpp.calibration import DayTerms
+from fluxlens.embeddings.gpp.calibration import DayAdjustment, DayTerms
 from fluxlens.embeddings.gpp.calibration_file import Calibration
 from fluxlens.embeddings.gpp.drivers import daily_drivers, latitude, pixel_drivers
 from fluxlens.embeddings.scenes import reflectance_check
 from fluxlens.embeddings.scenes.schema import WEATHER
 from fluxlens.embeddings.store.quantise import FEATURE_MISSING
+from fluxlens.embeddings.variables import GPP_COLUMNS
 from fluxlens.models.errors import InputError
 from fluxlens.models.gpp.drivers import NORMAL_90
 
@@ -238,6 +242,11 @@ def predict(
         head = load(head) if head else load_for(cube.attrs)
     _check(cube, head)
     _check_weather(weather)
+    has_days = "time" in cube["embedding"].dims
+    if not has_days:
+        # ``isel(time=0)`` leaves the day as a coordinate; predicted as a cube of one day, which is taken off again.
+        per_day = [name for name in ("embedding", "days_from_s2", "sigma") if name in cube]
+        cube = cube.assign({name: cube[name].expand_dims("time") for name in per_day})
     # Drivers once per day for all pixels, whatever the size of the map.
     days = pd.DatetimeIndex(np.atleast_1d(cube["time"].values)).normalize()
     sw, drivers = daily_drivers(weather, days, latitude(cube))
@@ -250,23 +259,50 @@ def predict(
     order = ("time", *(d for d in cube["embedding"].dims if d not in ("time", "feature")), "feature")
     block = cube["embedding"].transpose(*order)
     dims = block.dims[:-1]
-    out = {name: np.empty(block.shape[:-1], np.float32) for name in ("gpp", "gpp_lo", "gpp_hi")}
-    out["ood"] = np.zeros(block.shape[:-1], bool)
-    scale = torch.from_numpy(cube["scale"].values.astype(np.float32).copy())
-
-    # All dims but time become one of pixels; the views in ``flat`` write into ``out``.
+    # All dims but time become one of pixels: what a head takes.
     values = block.values.reshape(len(days), -1, block.shape[-1])  # (day, pixel, feature)
-    flat = {name: array.reshape(values.shape[:2]) for name, array in out.items()}  # (day, pixel)
     gap, sigma = (
         cube[name].transpose(*dims).values.reshape(values.shape[:2]) if name in cube else None
         for name in ("days_from_s2", "sigma")
     )
+    scale = torch.from_numpy(cube["scale"].values.astype(np.float32))
     with torch.inference_mode():
         predict_block = head.net.for_days(scale, torch.from_numpy(sw), torch.from_numpy(drivers))
-        # Weather unlike any that taught makes the whole day out of distribution: (day, 1) against (day, pixel).
-        is_air_ood = head.net.is_air_ood(torch.from_numpy(drivers)).numpy()[:, None]  # (day, 1)
+        # Weather unlike any that taught makes the whole day out of distribution.
+        is_ood_day = head.net.is_air_ood(torch.from_numpy(drivers)).numpy()  # (day)
     # Of the scene as a whole: the embedding of a single day mends an offset in part, and hides it so.
-    is_faulty = bool(cube.attrs.get(reflectance_check.ATTR))
+    is_ood_day = is_ood_day | bool(cube.attrs.get(reflectance_check.ATTR))
+    out = _predict_pixels(head, predict_block, values, gap, sigma, is_ood_day, adjust)
+    # The dim feature is gone, and so are its coordinates.
+    coords = {name: c for name, c in cube.coords.items() if "feature" not in c.dims}
+    result = xr.Dataset(
+        {name: (dims, array.reshape(block.shape[:-1])) for name, array in out.items()},
+        coords,
+        _attrs(cube, weather, head, active_calibration),
+    )
+    for name, words in LONG_NAMES.items():
+        result[name].attrs = {"long_name": words, "units": "1" if name == "ood" else "gC m-2 d-1"}
+    return result if has_days else result.isel(time=0)
+
+
+def _predict_pixels(
+    head: DailyGppHead,
+    predict_block: Callable,
+    values: np.ndarray,
+    gap: np.ndarray | None,
+    sigma: np.ndarray | None,
+    is_ood_day: np.ndarray,
+    adjust: DayAdjustment | None,
+) -> dict[str, np.ndarray]:
+    """GPP with its band and flag, each (day, pixel), in pieces of bounded memory.
+
+    ``predict_block`` is that of ``DailyHead.for_days``; ``values`` (day, pixel, feature) int8 steps; ``gap`` (day,
+    pixel) days from Sentinel-2 and ``sigma`` (day, pixel), None where the cube has none; ``is_ood_day`` (day,) bool.
+    """
+    import torch
+
+    out = {name: np.empty(values.shape[:2], np.float32) for name in GPP_COLUMNS}
+    out["ood"] = np.zeros(values.shape[:2], bool)
     for at, pixels in _chunks(*values.shape[:2]):
         # Still quantised: the network multiplies by the scale inside its first product.
         steps = torch.from_numpy(np.ascontiguousarray(values[at, pixels])).to(torch.float32)
@@ -284,20 +320,11 @@ def predict(
             block_gpp = adjust.apply(*block_gpp, at)
         # Pixels that no store of a mosaic holds have no GPP, and nothing that could be unlike the training data.
         unobserved = (values[at, pixels] == FEATURE_MISSING).all(-1)
-        for name, value in zip(("gpp", "gpp_lo", "gpp_hi"), block_gpp, strict=True):
-            flat[name][at, pixels] = np.where(unobserved, np.float32(np.nan), value)
-        is_ood = (distance > head.net.map_limit).numpy() | is_air_ood[at] | is_faulty
-        flat["ood"][at, pixels] = is_ood & ~unobserved
-    # The dim feature is gone, and so are its coordinates.
-    coords = {name: c for name, c in cube.coords.items() if "feature" not in c.dims}
-    result = xr.Dataset(
-        {name: (dims, value) for name, value in out.items()},
-        coords,
-        _attrs(cube, weather, head, active_calibration),
-    )
-    for name, words in LONG_NAMES.items():
-        result[name].attrs = {"long_name": words, "units": "1" if name == "ood" else "gC m-2 d-1"}
-    return result if "time" in cube["embedding"].dims else result.isel(time=0)
+        for name, value in zip(GPP_COLUMNS, block_gpp, strict=True):
+            out[name][at, pixels] = np.where(unobserved, np.float32(np.nan), value)
+        is_ood = (distance > head.net.map_limit).numpy() | is_ood_day[at, None]
+        out["ood"][at, pixels] = is_ood & ~unobserved
+    return out
 
 
 def _chunks(days: int, pixels: int) -> Iterator[tuple[slice, slice]]:

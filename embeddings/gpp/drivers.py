@@ -271,6 +271,7 @@ def soil_water_balance(rain: np.ndarray, demand: np.ndarray, cover: float) -> np
     # Half full is an arbitrary start, which the first pass forgets.
     water = full / 2
     for days in (min(len(gain), SPIN_UP_DAYS), len(gain)):
+        # Those of the first pass are dropped: it only finds the water to start with.
         mornings = []
         for rain_mm, most_mm in zip(gain[:days], loss[:days], strict=True):
             mornings.append(water)

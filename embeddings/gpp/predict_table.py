@@ -18,12 +18,12 @@ from fluxlens.embeddings.gpp.table_days import embed_rows
 from fluxlens.embeddings.gpp.table_features import BANDS
 from fluxlens.embeddings.gpp.table_resolution import ASSUMED_M, is_fine
 from fluxlens.embeddings.scenes.reflectance_check import find_fault
+from fluxlens.embeddings.variables import GPP_COLUMNS
 from fluxlens.models.atomic import atomic_path
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
 from fluxlens.models.gpp.drivers import DRIVERS, NORMAL_90
 
-BAND = ("gpp", "gpp_lo", "gpp_hi")
 LEAST_ROWS = 5
 """Vegetated spectra of a site from which on its reflectance is checked as a whole."""
 
@@ -79,11 +79,12 @@ def predict(
     predicted, sw, drivers = _predict(table, loaded)
     result = pd.concat([table[["site", "date"]], predicted], axis=1)
     if adjustment is not None:
+        # Site by site: a calibration may hold the adjustment of this very tower, which is better than that of the set.
         for site, at in table.groupby("site", sort=False).indices.items():
             terms = DayTerms.from_drivers(sw[at], drivers[at])
-            band = (result[name].values[at] for name in BAND)
+            band = (result[name].values[at] for name in GPP_COLUMNS)
             adjusted = adjustment.at(str(site)).apply(*band, terms)
-            for name, values in zip(BAND, adjusted, strict=True):
+            for name, values in zip(GPP_COLUMNS, adjusted, strict=True):
                 result.loc[result.index[at], name] = values
         result["calibration"] = f"{calibration.name} ({calibration.digest})"
     result = _with_resolution(result, table["resolution_m"])
@@ -128,14 +129,14 @@ def _predict(
     """GPP of rows, and their radiation (row,), W m-2, and scaled drivers (row, driver)."""
     model = model or embedder_of(head)
     fine = is_fine(table)
-    out = {name: np.empty(len(table)) for name in BAND} | {"ood": np.zeros(len(table), bool)}
+    out = {name: np.empty(len(table)) for name in GPP_COLUMNS} | {"ood": np.zeros(len(table), bool)}
     every_sw, every_drivers = np.zeros(len(table)), np.zeros((len(table), len(DRIVERS)), np.float32)
     # Site by site: spectra of other sites must not enter.
     for at, (z, sw, drivers), is_lost in _embedded(table, model):
         mean, spread, is_ood = head.predict_rows(z, sw, drivers, fine[at])
         half = NORMAL_90 * spread
         columns = (mean, mean - half, mean + half, is_ood | is_lost)
-        for name, values in zip((*BAND, "ood"), columns, strict=True):
+        for name, values in zip((*GPP_COLUMNS, "ood"), columns, strict=True):
             out[name][at] = values
         every_sw[at], every_drivers[at] = sw, drivers
     return pd.DataFrame(out, table.index), every_sw, every_drivers
@@ -145,6 +146,7 @@ def _embedded(
     table: pd.DataFrame, model: Embedder
 ) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, ...], np.ndarray]]:
     """Positions of rows, their embedding, radiation and drivers, and whether they lack what the head needs to see."""
+    # Both kinds of table have passed their reader; the names of their bands tell them apart.
     is_daily = daily_table.DAILY_COLUMNS[-1] in table
     for at in table.groupby("site", sort=False).indices.values():
         rows = table.iloc[at]
@@ -157,6 +159,8 @@ def _embedded(
         _, first, of = np.unique(rows["date"].values, return_index=True, return_inverse=True)
         for days, inputs, has_spectrum in daily_table.embed_site(rows.iloc[first], model):
             chosen = np.flatnonzero(np.isin(of, days))
+            # ``days`` increases and holds the day of each chosen row, so that the place found is that of the day
+            # itself.
             place = np.searchsorted(days, of[chosen])
             lost = np.full(len(chosen), is_faulty or not has_spectrum)
             yield at[chosen], tuple(values[place] for values in inputs), lost

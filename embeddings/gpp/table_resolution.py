@@ -99,6 +99,7 @@ def row_resolution_m(raw: pd.DataFrame, resolution_m: float | None = None) -> np
     # Only rows that the columns of metres leave open, and each spelling once.
     for name in raw["sensor"][np.isnan(out)].dropna().astype(str).unique():
         metres = sensor_resolution_m(name)
+        # Not assumed to be fine: a misspelt coarse sensor would be corrected as 30 m, which makes it worse.
         if metres is None and name.strip():
             raise InputError(
                 f"Got the sensor {name!r}, need {KNOWN_SENSORS}, or a column resolution_m; correct it."
@@ -111,6 +112,7 @@ def row_resolution_m(raw: pd.DataFrame, resolution_m: float | None = None) -> np
 def _check_metres(values: np.ndarray, where: str) -> None:
     # Below 1 m lie degrees and kilometres, which would pass for fine pixels.
     bad = values[~np.isnan(values) & ~((values >= 1) & np.isfinite(values))]
+    # A cell may be empty, an option may not.
     if bad.size or (where.startswith("--") and np.isnan(values).any()):
         got = bad[0] if bad.size else np.nan
         raise InputError(
@@ -139,6 +141,7 @@ def looks_coarse(raw: pd.DataFrame, table: pd.DataFrame) -> str:
             return f"has the column {column}"
         if str(column).casefold() in HINT_COLUMNS:
             for name in raw[column].dropna().astype(str).unique():
+                # Words that name no sensor are people's own, and no hint.
                 if (sensor_resolution_m(name) or 0) >= FINEST_COARSE_M:
                     return f"has {name} in the column {column}"
     for _, date in table["date"][table[["b4", "b5"]].notna().all(axis=1)].groupby(table["site"]):
@@ -170,4 +173,5 @@ def is_fine(table: pd.DataFrame) -> np.ndarray:
             DataWarning,
             stacklevel=2,
         )
+    # Negated, so that rows of unknown size (NaN) count as fine.
     return ~(metres >= FINEST_COARSE_M)

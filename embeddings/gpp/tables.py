@@ -186,6 +186,7 @@ def check_reflectance(bands: pd.DataFrame) -> None:
     values = bands.stack()
     # Median and quantile: some wrong cells do not make other units.
     if (middle := values.median()) > 2:
+        # Percent of land stay below 100, its digital numbers lie in the hundreds and thousands.
         divisor = 100 if middle < 100 else 10_000
         raise InputError(f"Got bands above 2, need reflectance 0-1; divide by {divisor}.")
     if len(values) and (high := values.quantile(0.99)) < DARKEST:

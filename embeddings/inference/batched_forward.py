@@ -132,12 +132,7 @@ def embed_pixels_steps(
 
     def predict_strip(strip: slice) -> Iterator[None]:
         for where, output in predict_days(model, tokens, strip, days, causal):
-            with torch.inference_mode():
-                # -128 is never used: the steps are symmetric about 0.
-                steps = (output.z[0] / model.scale).round_().clamp_(-FEATURE_LIMIT, FEATURE_LIMIT)
-                out["embedding"][where] = steps.to(torch.int8).cpu().numpy()  # (day, pixel, feature)
-                steps = (model.sigma(output)[0] / SIGMA_STEP).round_().clamp_(0, SIGMA_LIMIT)
-                out["sigma"][where] = steps.cpu().numpy() * np.float32(SIGMA_STEP)  # (day, pixel)
+            out["embedding"][where], out["sigma"][where] = quantise_output(model, output)
             yield
 
     # a GPU is filled by a block, a core's cache by a strip
@@ -151,6 +146,31 @@ def embed_pixels_steps(
         out[f"days_from_{sensor}"][:] = distance
     # (day, pixel[, feature]) to (day, y, x[, feature]); pixels are in the order of rows.
     return {name: array.reshape(len(days), *shape, *array.shape[2:]) for name, array in out.items()}
+
+
+@torch.inference_mode()
+def quantise_output(model: Embedder, output: FusionOutput) -> tuple[np.ndarray, np.ndarray]:
+    """Round the output of the fusion to what cubes and series tables hold.
+
+    Parameters
+    ----------
+    model
+        Gives the step of each feature.
+    output
+        Of one area.
+
+    Returns
+    -------
+    embedding : numpy.ndarray
+        (day, pixel, feature) int8 steps of the model's ``scale``.
+    sigma : numpy.ndarray
+        (day, pixel) float32 reflectance 0-1, in whole steps of ``SIGMA_STEP``.
+    """
+    # -128 is never used: the steps are symmetric about 0.
+    steps = (output.z[0] / model.scale).round_().clamp_(-FEATURE_LIMIT, FEATURE_LIMIT)
+    # Sigma is rounded here already, so that a cube in memory has the numbers of its store.
+    error = (model.sigma(output)[0] / SIGMA_STEP).round_().clamp_(0, SIGMA_LIMIT)
+    return steps.to(torch.int8).cpu().numpy(), error.cpu().numpy() * np.float32(SIGMA_STEP)
 
 
 def predict_days(

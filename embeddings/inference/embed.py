@@ -16,7 +16,7 @@ import xarray as xr
 from fluxlens.embeddings import progress
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.inference.block_files import BlockFolder, resume_folder
-from fluxlens.embeddings.inference.workers import POLL_S, executor
+from fluxlens.embeddings.inference.workers import IN_PROCESS, POLL_S, Execution, executor
 from fluxlens.embeddings.object_url import Location, locate
 from fluxlens.embeddings.progress import Progress, Steps
 from fluxlens.embeddings.scenes.crop import crop
@@ -45,10 +45,7 @@ def embed(
     model: Any,
     start: str | None = None,
     end: str | None = None,
-    workers: int = 0,
-    scheduler: str | None = None,
-    resume: bool = False,
-    device: str = "cpu",
+    execution: Execution = IN_PROCESS,
     causal: bool = False,
     until: str | None = None,
     window: tuple[slice, slice] | None = None,
@@ -66,16 +63,9 @@ def embed(
         The ``Embedder``.
     start, end
         First and last day as YYYY-MM-DD; None: of the acquisitions.
-    workers
-        Processes of this machine that compute blocks and write them in forks of the store, which this process commits;
-        0: this process computes.
-    scheduler
-        Address of a Dask scheduler whose workers do so instead.
-    resume
-        Keep finished blocks beside the store until it is complete, and take those of an earlier run. A complete
-        store of the same scene, model and days is left as it is.
-    device
-        Of the workers: on ``cuda`` each has a GPU of its own.
+    execution
+        Which processes compute the blocks, and whether an earlier run is resumed: a complete store of the same scene,
+        model and days is then left as it is.
     causal
         Use acquisitions of the past and the day itself only.
     until
@@ -114,7 +104,7 @@ def embed(
     path = path.resolve() if isinstance(path, Path) else path
     finished = resume_folder(path, cube)
     # Complete already: nothing is computed, and what a killed run left behind is removed.
-    if resume and store.exists(path):
+    if execution.resume and store.exists(path):
         snapshot = _resumable_snapshot(store.Store.open(path), cube)
         shutil.rmtree(finished, ignore_errors=True)  # of a run killed between its last steps
         store.remove_leftovers(path)
@@ -125,18 +115,18 @@ def embed(
     with store.writable(path), store.open_writer(path, cube) as writer:
         task = engine.BlockTask(scene, model, request, causal)
         # Without ``resume`` the blocks lie in scratch space, which goes with the writer, also after an error.
-        blocks = BlockFolder(task, finished if resume else writer.scratch, resume)
-        with executor(workers, scheduler, writer, device) as compute:
+        blocks = BlockFolder(task, finished if execution.resume else writer.scratch, execution.resume)
+        with executor(execution, writer) as compute:
             stored = scene if window is None else crop(scene, Grid.from_cube(cube))
             yield from write_blocks(writer, stored, blocks, compute)
             try:
                 snapshot = writer.commit(message)
             except store.Conflict:
                 # The other process may have written the same cube, which is then as good as this one's.
-                if not resume:
+                if not execution.resume:
                     raise
                 snapshot = _resumable_snapshot(store.Store.open(path), cube)
-    if resume:
+    if execution.resume:
         shutil.rmtree(finished, ignore_errors=True)
     return snapshot
 

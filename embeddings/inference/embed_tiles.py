@@ -8,6 +8,7 @@ from typing import Any
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.inference.embed import FinishedBlock, embed
+from fluxlens.embeddings.inference.workers import IN_PROCESS, Execution
 from fluxlens.embeddings.object_url import Location, ObjectUrl, locate
 from fluxlens.models.atomic import atomic_path
 from fluxlens.models.errors import InputError
@@ -62,10 +63,7 @@ def embed_tiles(
     tile_px: int,
     start: str | None = None,
     end: str | None = None,
-    workers: int = 0,
-    scheduler: str | None = None,
-    resume: bool = False,
-    device: str = "cpu",
+    execution: Execution = IN_PROCESS,
     causal: bool = False,
     until: str | None = None,
 ) -> Generator[FinishedBlock | None, None, dict[str, str]]:
@@ -78,12 +76,12 @@ def embed_tiles(
     ----------
     folder
         Path or URL below which the stores are made.
-    scene, model, start, end, workers, scheduler, device, causal, until
+    scene, model, start, end, causal, until
         As of ``embed``.
     tile_px
         As of :func:`cut_windows`.
-    resume
-        As of ``embed``: stores that are whole are left as they are, and the one that was begun is taken up.
+    execution
+        As of ``embed``. Resumed, stores that are whole are left as they are, and the one that was begun is taken up.
 
     Yields
     ------
@@ -128,14 +126,11 @@ def embed_tiles(
             model,
             start,
             end,
-            workers=workers,
-            scheduler=scheduler,
-            resume=resume,
-            device=device,
-            causal=causal,
-            until=until,
-            window=window,
-            digest=digest,
+            execution,
+            causal,
+            until,
+            window,
+            digest,
         )
         # Not ``yield from``: the counts of each store are turned into those of all.
         while True:

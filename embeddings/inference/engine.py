@@ -14,8 +14,9 @@ import numpy as np
 import xarray as xr
 from fluxlens.embeddings import progress
 from fluxlens.embeddings.inference.batched_forward import embed_pixels_steps, encode_steps
+from fluxlens.embeddings.inference.block_files import BlockWindow
 from fluxlens.embeddings.inference.cube import DTYPES, build_cube, cube_attrs, shapes_and_dtypes
-from fluxlens.embeddings.inference.request import Block, BlockWindow, Request, aligned_block
+from fluxlens.embeddings.inference.request import Block, Request, aligned_block
 from fluxlens.embeddings.scenes.acquisitions import AcquisitionSeries, from_epoch_day, read_acquisitions
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.encoder import HALO_PX

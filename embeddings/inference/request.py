@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid, target_grid
+from fluxlens.embeddings.inference.block_files import BlockWindow
 from fluxlens.embeddings.scenes.acquisitions import first_and_last_day, from_epoch_day, parse_day
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
@@ -17,9 +18,6 @@ BLOCK_PX = 32
 
 TILES_PX = (4096, 2048, 1024, 512, 256, 128)
 """Blocks are computed tile by tile: a store writes whole tiles, then their overviews, and gathers few at a time."""
-
-BlockWindow = tuple[slice, slice]
-"""Rows and columns of the scene's 10 m grid, within one aligned block."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ the decoded value is the mean of the process, and what measurements nearby diffe
 from __future__ import annotations
 
 import numpy as np
-from fluxlens.models.sensors import SENSORS
+from fluxlens.models.sensors import SENSORS, VISIBLE_BANDS
 
 # Variances are relative to that of the noise of one acquisition, which is 1, the same for all bands: so a day has one
 # set of weights, whatever its number of bands. Fits to hidden dates of grassland or of Korea alone score within 0.002
@@ -25,7 +25,7 @@ ORBIT_CYCLE_DAYS = 5
 """Sentinel-2A and 2B see a place from the same relative orbit in turn, each every ten days."""
 BRIGHT_RESIDUAL = 0.02
 """Residual in the visible, reflectance, at which an acquisition's noise variance is doubled: missed cloud or shadow."""
-VISIBLE = [SENSORS["s2"].bands.index(band) for band in ("B02", "B03", "B04")]
+VISIBLE = [SENSORS["s2"].bands.index(band) for band in VISIBLE_BANDS]
 AREA_PX = 64
 """Side of the areas of a scene, aligned to its grid, in which missed cloud is told from change: 640 m."""
 AREA_RESIDUAL = 0.005

@@ -13,10 +13,10 @@ import xarray as xr
 from fluxlens.embeddings import store
 from fluxlens.embeddings.inference import changed_days as changes
 from fluxlens.embeddings.inference import engine
-from fluxlens.embeddings.inference.block_files import BlockFolder, resume_folder
+from fluxlens.embeddings.inference.block_files import BlockFolder, BlockWindow, resume_folder
 from fluxlens.embeddings.inference.embed import FinishedBlock, write_blocks
-from fluxlens.embeddings.inference.request import BlockWindow, Request
-from fluxlens.embeddings.inference.workers import executor
+from fluxlens.embeddings.inference.request import Request
+from fluxlens.embeddings.inference.workers import IN_PROCESS, Execution, executor
 from fluxlens.embeddings.object_url import Location, locate
 from fluxlens.embeddings.scenes import digest as scenes_digest
 from fluxlens.embeddings.scenes.acquisitions import (
@@ -103,10 +103,7 @@ def update(
     scene: xr.DataTree,
     model: Embedder,
     until: str | None = None,
-    workers: int = 0,
-    scheduler: str | None = None,
-    resume: bool = False,
-    device: str = "cpu",
+    execution: Execution = IN_PROCESS,
 ) -> Generator[FinishedBlock | None, None, Update]:
     """Bring a store up to date with a scene that has more acquisitions than when it was written.
 
@@ -123,7 +120,7 @@ def update(
         The one of the store.
     until
         Last day, YYYY-MM-DD, also past the last acquisition.
-    workers, scheduler, resume, device
+    execution
         As of :func:`embed.embed`.
 
     Yields
@@ -183,11 +180,11 @@ def update(
     )
     # One writer at a time; readers keep the snapshot they have opened until they ask for the new one.
     with store.writable(path), store.open_update(base, cube, day_slices) as writer:
-        blocks = BlockFolder(task, finished if resume else writer.scratch, resume)
-        with executor(workers, scheduler, writer, device) as compute:
+        blocks = BlockFolder(task, finished if execution.resume else writer.scratch, execution.resume)
+        with executor(execution, writer) as compute:
             yield from write_blocks(writer, scene, blocks, compute)
             snapshot = writer.commit(message)
-    if resume:
+    if execution.resume:
         shutil.rmtree(finished, ignore_errors=True)
     counts = {name: len(days) for name, days in new.items() if len(days)}
     return Update(snapshot, True, counts, int(which.sum()), int(appended.sum()))

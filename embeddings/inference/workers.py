@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -23,6 +24,33 @@ POLL_S = 0.05
 """Between two checks of what workers have finished."""
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where the blocks of a run are computed, and whether finished ones are kept.
+
+    Parameters
+    ----------
+    workers
+        Processes of this machine that compute blocks and write them in forks of the store, which the calling process
+        commits; 0 and no ``scheduler``: the calling process computes.
+    scheduler
+        Address of a Dask scheduler whose workers do so instead.
+    device
+        Of the workers: on ``cuda`` each has a GPU of its own.
+    resume
+        Keep finished blocks beside the store until it is complete, and take those of an earlier run.
+    """
+
+    workers: int = 0
+    scheduler: str | None = None
+    device: str = "cpu"
+    resume: bool = False
+
+
+IN_PROCESS = Execution()
+"""Computed by the calling process; nothing is kept of a run that fails."""
 
 
 def compute_locally(blocks: BlockFolder, windows: list[BlockWindow]) -> Iterator[BlockWindow | None]:
@@ -130,19 +158,15 @@ def run_task(function: Callable, *arguments: Any) -> Any:
 
 
 @contextmanager
-def executor(workers: int, scheduler: str | None, writer: Any, device: str = "cpu") -> Iterator[Callable]:
+def executor(execution: Execution, writer: Any) -> Iterator[Callable]:
     """The function that computes blocks: in this process, in worker processes, or on a Dask cluster.
 
     Parameters
     ----------
-    workers
-        Processes of this machine with one core each; 0 and no ``scheduler``: this process.
-    scheduler
-        Address of a Dask scheduler.
+    execution
+        Processes of this machine have one core each.
     writer
         The ``StoreWriter``; workers also write its tiles.
-    device
-        Of the workers.
 
     Yields
     ------
@@ -154,6 +178,7 @@ def executor(workers: int, scheduler: str | None, writer: Any, device: str = "cp
     InputError
         Where workers do not see the folder or are killed again and again, and where the scheduler is lost.
     """
+    workers, scheduler, device = execution.workers, execution.scheduler, execution.device
     if not (workers or scheduler):
         yield compute_locally
         return

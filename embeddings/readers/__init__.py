@@ -24,8 +24,8 @@ def open_scene(path: str | Path, storage_options: dict[str, Any] | None = None) 
     Returns
     -------
     xarray.DataTree
-        One node per sensor, as ``embeddings.schema`` describes it: ``/s2`` (time, band, y, x) reflectance 0-1, ``/s1``
-        (time, band, y, x) dB, ``/weather`` (time).
+        One node per sensor, as ``embeddings.scenes.schema`` describes it: ``/s2`` (time, band, y, x) reflectance 0-1,
+        ``/s1`` (time, band, y, x) dB, ``/weather`` (time).
 
     Raises
     ------

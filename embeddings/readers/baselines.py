@@ -152,6 +152,7 @@ def per_date(data: xr.Dataset, key: str) -> list[str] | None:
     count = data.sizes["time"]
     if key in data.variables and data[key].dims in ((), ("time",)):
         values = [decoded_text(value) for value in np.ravel(data[key].values)]
+        # A scalar holds for all images.
         return values if len(values) == count else values * count
     # Attributes of the first band too: a DataArray's own are saved there.
     bands = [data[one].attrs for one in data.data_vars]
@@ -159,5 +160,6 @@ def per_date(data: xr.Dataset, key: str) -> list[str] | None:
         if key in attrs:
             values = np.ravel(attrs[key])
             texts = [decoded_text(value) for value in values]
+            # A list of another length is of other images: it says nothing, unless all in it are the same.
             return texts if len(texts) == count else texts[:1] * count if len(set(texts)) == 1 else None
     return None

@@ -26,13 +26,11 @@ from fluxlens.embeddings.readers.reflectance_units import (
 )
 from fluxlens.embeddings.scenes import compositing, packing, schema
 from fluxlens.models.errors import InputError
+from fluxlens.models.sensors import VISIBLE_BANDS
 
 SAME_IMAGE = np.timedelta64(30, "m")
 """Images of two files this close are one: granules of a datatake are seconds apart, start and centre of sensing some
 minutes, and two overpasses of a place at least 90 minutes."""
-
-VISIBLE = ("B02", "B03", "B04")
-"""Bands in which clear land is dark: near infrared is never below 0.1 over vegetation."""
 
 
 @dataclass(frozen=True)
@@ -274,7 +272,7 @@ def _offsets(
     days = data["time"].values.astype("datetime64[D]")
     unknown = np.isnan(baseline) & ~applied & (days >= OFFSET_SINCE)
     unpacked = [array for array in arrays.values() if not is_packed(array)]
-    visible = [arrays[band] for band in VISIBLE if band in arrays and not is_packed(arrays[band])]
+    visible = [arrays[band] for band in VISIBLE_BANDS if band in arrays and not is_packed(arrays[band])]
     _warn_bright_older(raster, visible, np.isnan(baseline) & ~applied & (days < OFFSET_SINCE), notes)
     if not (due.any() or unknown.any()) or not unpacked:
         return np.float32(0) if not due.any() else _along(data, due)

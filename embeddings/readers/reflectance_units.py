@@ -41,6 +41,7 @@ def find_unit_of_floats(arrays: dict[str, xr.DataArray], name: str) -> str:
     for band, array in arrays.items():
         if array.dtype.kind == "f" and not is_packed(array):
             values = sample_values(unpack(array)).ravel()
+            # Zeros fill the pixels outside of images in many files: counted, they would make any unit look smaller.
             samples[band] = values[np.isfinite(values) & (values != 0)]
     together = np.concatenate([*samples.values(), np.empty(0)])
     if not together.size:

@@ -47,6 +47,7 @@ def to_one_column_per_variable(
         return bool(find_variables(pd.DataFrame(columns=list(lower))))
 
     value = find_column(table, VALUE_NAMES)
+    # Beside columns of variables, one called value is of something else.
     if value is None or not keys or is_known(table.columns):
         return table
     # A column called name or label may be taken for the series; its content tells what it is.
@@ -61,6 +62,7 @@ def to_one_column_per_variable(
         if table[column].nunique() <= MAX_LABELS and is_known(table[column].dropna().unique())
     ]
     keys = [key for key in keys if key not in named]
+    # Of two columns of names neither is surely that of the values.
     if len(named) != 1 or not keys:
         return table
     labels = table[named[0]].astype(str).str.strip()
@@ -74,6 +76,7 @@ def to_one_column_per_variable(
                 f"Got {what} with {several.index[0]} in {len(several.iloc[0])} units"
                 f" ({', '.join(several.iloc[0][:3])}), need one unit a variable; convert it."
             )
+        # Into the name, where the reader of columns looks for a unit.
         labels = labels.where(units == "", labels + " (" + units + ")")
     twice = table[keys].assign(_label=labels).duplicated()
     if twice.any():
@@ -84,6 +87,8 @@ def to_one_column_per_variable(
             " one kind of value."
         )
     rows = pd.MultiIndex.from_frame(table[keys])
+    # In the order of the file: messages count its rows.
     wide = pd.Series(table[value].to_numpy(), [rows.to_flat_index(), labels]).unstack(sort=False)
     out = pd.DataFrame(wide.index.to_list(), columns=keys, index=wide.index).join(wide).reset_index(drop=True)
+    # Tables of text have empty cells in place of NaN.
     return out.where(out.notna(), "") if table[value].dtype == object else out

@@ -2,7 +2,7 @@
 
 Variables with a ``step`` in the contract (reflectance 0.0001, and the maps of the simulator's truth) are
 stored as int16 multiples of it, -32768 for no data: reflectance that came as digital numbers is given back
-bit for bit, anything finer is rounded to the step (``schema.round_scene`` does the same in memory). All else
+bit for bit, anything finer is rounded to the step (``packing.round_scene`` does the same in memory). All else
 is stored as it is. Chunks are 16 dates x all bands x 64 x 64 pixels: small enough for a pixel's series, few
 enough for a map.
 """
@@ -33,7 +33,7 @@ def write(scene: xr.DataTree, target, group: str | None = None) -> None:
     Parameters
     ----------
     scene
-        As ``embeddings.schema`` describes it.
+        As ``embeddings.scenes.schema`` describes it.
     target
         A path that does not exist yet, or a Zarr store object.
     group
@@ -143,6 +143,7 @@ def _packed(name: str, dataset: xr.Dataset) -> xr.Dataset:
 def _multiples(values: np.ndarray, step: float) -> np.ndarray:
     # float64: in float32 0.1234 / 0.0001 may fall on the other side of a half.
     # Clipped to -32767: one more would be the mark of no data.
+    # To -32767: the least int16 stands for no data.
     numbers = np.round(values.astype("float64") / step).clip(-32767, 32767)
     return np.where(np.isnan(numbers), NO_DATA, numbers).astype("int16")
 
@@ -159,6 +160,7 @@ def _encoding(dataset: xr.Dataset) -> dict[str, dict]:
         | {"chunks": tuple(chunks[dim] for dim in variable.dims)}
         | ({"compressors": packers} if variable.dtype.kind in "biuf" else {})
         for key, variable in dataset.variables.items()
+        # A scalar has no chunks, and indexes are read whole whenever a scene is opened.
         if variable.ndim and key not in dataset.indexes
     }
 

@@ -120,6 +120,8 @@ def cut(days: np.ndarray, widest: int) -> list[slice]:
     groups = np.bitwise_or.reduceat(days, edge[:-1], axis=0)
     per_batch = widest // stride
     fixed = FIXED_SHARE * widest
+    # Dynamic programming from left to right: the least cost of the first groups, by their number, and where the last
+    # batch of the cheapest cut of them begins.
     least = np.append(0.0, np.full(len(groups), np.inf))
     previous = np.zeros(len(groups) + 1, np.int64)
     for first in range(len(groups)):
@@ -131,6 +133,7 @@ def cut(days: np.ndarray, widest: int) -> list[slice]:
         better = cost < least[stops]
         least[stops[better]] = cost[better]
         previous[stops[better]] = first
+    # Back along the cheapest cuts.
     slices, stop = [], len(groups)
     while stop:
         slices.append(slice(int(edge[previous[stop]]), int(edge[stop])))

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 import xarray as xr
 from fluxlens.embeddings import progress
 from fluxlens.embeddings.inference import batched_forward
@@ -21,7 +20,6 @@ from fluxlens.embeddings.series.batches import Batch, batches, chunks
 from fluxlens.embeddings.series.gpp import SeriesGpp, gpp_of_series
 from fluxlens.embeddings.series.loading import attributes, check_sensors, load_model
 from fluxlens.embeddings.series.tokens import encode_batch
-from fluxlens.embeddings.store import quantise
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
 
@@ -188,13 +186,8 @@ def _embed_batch(
     days, pixels = np.arange(begin, stop + 1), len(batch.members)
     steps = np.empty((len(days), pixels, model.features), np.int8)
     sigma = np.empty((len(days), pixels), np.float32)
-    # the same rounding as of cubes
     for where, fusion_output in batched_forward.predict_days(model, tokens, slice(0, pixels), days):
-        with torch.inference_mode():
-            z = (fusion_output.z[0] / model.scale).round_().clamp_(-127, 127)
-            steps[where] = z.to(torch.int8).cpu().numpy()
-            error = (model.sigma(fusion_output)[0] / quantise.SIGMA_STEP).round_().clamp_(0, 254)
-            sigma[where] = error.cpu().numpy() * np.float32(quantise.SIGMA_STEP)
+        steps[where], sigma[where] = batched_forward.quantise_output(model, fusion_output)
         yield
     ages = {
         f"days_from_{name}": batched_forward.days_to_nearest(tokens[name], days)

@@ -14,6 +14,7 @@ from fluxlens.embeddings.gpp.cubes import CHUNK
 from fluxlens.embeddings.gpp.drivers import daily_drivers, pixel_drivers
 from fluxlens.embeddings.readers.series_table import SeriesTable
 from fluxlens.embeddings.scenes.acquisitions import from_epoch_day
+from fluxlens.embeddings.variables import GPP_COLUMNS
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import DataWarning, InputError
 from fluxlens.models.gpp.drivers import NORMAL_90
@@ -27,8 +28,6 @@ ROWS_TOGETHER = 65_536
 
 CACHED_PLACES = 256
 """Places whose drivers are kept for the next part of the table; a part's series come in the order of the table."""
-
-GPP_NAMES = ("gpp", "gpp_lo", "gpp_hi")
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class SeriesGpp:
         dict of str to numpy.ndarray
             ``gpp``, ``gpp_lo``, ``gpp_hi`` (row) gC m-2 d-1; NaN for a series that has no weather.
         """
-        out = {name: np.full(len(day), np.nan, np.float32) for name in GPP_NAMES}
+        out = {name: np.full(len(day), np.nan, np.float32) for name in GPP_COLUMNS}
         stop = np.cumsum(size)
         keys = []
         for member in members:
@@ -144,7 +143,7 @@ class SeriesGpp:
                 chunks.append(tuple(block[:, 0].numpy() for block in (mean, mean - half, mean + half)))
         return {
             name: np.concatenate(blocks)
-            for name, blocks in zip(GPP_NAMES, zip(*chunks, strict=True), strict=True)
+            for name, blocks in zip(GPP_COLUMNS, zip(*chunks, strict=True), strict=True)
         }
 
     def _place(self, key: tuple[str | None, int]) -> PlaceDrivers:

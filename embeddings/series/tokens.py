@@ -34,7 +34,7 @@ def encode_batch(model: Embedder, batch: Batch) -> dict[str, Tokens]:
         # The union of the batch's days; a series without an acquisition on one of them is masked there.
         days, at = np.unique(observations.day, return_inverse=True)
         token = torch.zeros(len(days), len(batch.members), model.config.specs[name].token, device=device)
-        usable = torch.zeros(len(days), len(batch.members), dtype=torch.bool, device=device)
+        valid = torch.zeros(len(days), len(batch.members), dtype=torch.bool, device=device)
         with torch.inference_mode():
             # Rows are encoded in pieces that fit the cache of a core: the hidden layers are wider than the input.
             for start in range(0, len(at), ENCODE_ROWS):
@@ -42,6 +42,6 @@ def encode_batch(model: Embedder, batch: Batch) -> dict[str, Tokens]:
                 values = torch.from_numpy(observations.values[rows]).to(device)
                 where = torch.from_numpy(at[rows]), torch.from_numpy(observations.series[rows])
                 token[where] = encode_isolated(model.encoders[name], values)
-                usable[where] = True
-        out[name] = Tokens(token[None], usable[None], torch.from_numpy(days)[None].to(device))
+                valid[where] = True
+        out[name] = Tokens(token[None], valid[None], torch.from_numpy(days)[None].to(device))
     return out

@@ -124,6 +124,7 @@ class CanopyTable:
         (leaf, brown, water, cab, lai, channel)
         """
         low, fraction = _bracket(SUN_DEG, np.asarray(sun_deg))
+        # The view is taken out first: what is left is (leaf, sun, brown, water, cab, lai, channel).
         view = self.values[:, 0] * np.float32(hotspot_weight) + self.values[:, 1] * np.float32(
             1 - hotspot_weight
         )

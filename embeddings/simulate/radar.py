@@ -177,6 +177,7 @@ def surface_backscatter(
     land, g = pixels.land, pixels.growth
     unit, cover = land.unit.ravel(), land.cover.ravel()
     lai, moisture = pixels.lai(day), pixels.moisture(day)
+    frozen = bool(g.frozen[day])
     green = g.green[unit, day]
     # Green leaves hold the water that scatters; dry ones a third of it.
     wet_lai = lai * (0.35 + 0.65 * green)
@@ -184,15 +185,7 @@ def surface_backscatter(
     rough = g.rough_db[unit, day]
     out = {}
     for i, pol in enumerate(POLARISATIONS):
-        # VH gains more from roughness than VV (depolarisation).
-        soil_db = (
-            SOIL[pol].dry_db
-            + SOIL[pol].slope_db * np.minimum(moisture, 0.45)
-            + rough * (1.0 if pol == "VV" else 1.2)
-        )
-        if g.frozen[day]:
-            soil_db = soil_db - 3.5  # frozen ground looks dry (Baghdadi et al. 2018, doi:10.3390/rs10121971)
-        soil = _power(soil_db)
+        soil = _power(_soil_db(pol, moisture, rough, frozen))
         # Grasses and cereals stand upright and weaken VV; other canopies scatter in all directions.
         power = np.where(
             erect,
@@ -201,20 +194,10 @@ def surface_backscatter(
         )
         if g.snow[day] > 0.1:  # wet snow swallows the wave, dry snow does not (Nagler & Rott 2000)
             power = power * _power(-4.0 * g.snow[day] if tair > 0 else -0.4)
-        # Forest is nearly opaque: its own level, a little wetter ground and fewer leaves.
-        for kind, level in FOREST_DB.items():
+        # Forest is nearly opaque: the ground below its crowns hardly counts.
+        for kind in FOREST_DB:
             at = cover == kind
-            wood = (
-                level[i]
-                - (1.3 if g.frozen[day] else 0)
-                + (0.6 if kind == BROAD else 0.2) * (lai[at] < 1.5) * (i == 0)
-            )
-            wood = (
-                wood
-                + 3.0 * (moisture[at] - 0.28) * (1 if pol == "VV" else 0.6)
-                + 0.25 * np.log(np.maximum(lai[at], 0.3) / 4)
-            )
-            power[at] = _power(wood)
+            power[at] = _power(_forest_db(kind, pol, lai[at], moisture[at], frozen))
         power = power * _power(scatterers.fixed_db)
         # Roofs outside villages are single farms: weaker than double bounces of whole streets.
         built = np.clip(land.roof.ravel(), 0, 1) * np.where(cover == TOWN, 1, 0.6)
@@ -228,6 +211,30 @@ def surface_backscatter(
             power = power * _power(0.4)  # drops on the leaves scatter
         out[pol] = power
     return out
+
+
+def _soil_db(pol: str, moisture: np.ndarray, rough_db: np.ndarray, frozen: bool) -> np.ndarray:
+    """Backscatter of bare ground (pixel,) in dB, from soil moisture in m3 m-3 and the gain by roughness in dB."""
+    # Above 0.45 m3 m-3 the pores are full. VH gains more from roughness than VV (depolarisation).
+    soil_db = (
+        SOIL[pol].dry_db
+        + SOIL[pol].slope_db * np.minimum(moisture, 0.45)
+        + rough_db * (1.0 if pol == "VV" else 1.2)
+    )
+    # Frozen ground looks dry (Baghdadi et al. 2018, doi:10.3390/rs10121971).
+    return soil_db - 3.5 if frozen else soil_db
+
+
+def _forest_db(kind: int, pol: str, lai: np.ndarray, moisture: np.ndarray, frozen: bool) -> np.ndarray:
+    """Backscatter of forest (pixel,) in dB: the level of its kind, more where the ground is wet and in full leaf."""
+    is_vv = pol == "VV"
+    # Without leaves VV sees the stems; frozen wood has no liquid water.
+    wood_db = (
+        FOREST_DB[kind][POLARISATIONS.index(pol)]
+        - (1.3 if frozen else 0)
+        + (0.6 if kind == BROAD else 0.2) * (lai < 1.5) * is_vv
+    )
+    return wood_db + 3.0 * (moisture - 0.28) * (1 if is_vv else 0.6) + 0.25 * np.log(np.maximum(lai, 0.3) / 4)
 
 
 def _pass_variation_db(rng: np.random.Generator, pixels: Pixels) -> np.ndarray:

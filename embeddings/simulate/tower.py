@@ -30,6 +30,7 @@ def igbp(cover: int, climate: str) -> str:
         Name of the climate; it decides whether broad leaves stay on all year.
     """
     if cover == BROAD and vegetation.FARMING[climate].evergreen_broad:
+        # Evergreen trees of dry land stand apart, over grass.
         return "SAV" if climate == "semi-arid" else "EBF"
     return IGBP.get(cover, "OSH")
 
@@ -62,6 +63,7 @@ def choose_site(rng: np.random.Generator, land: Land) -> tuple[int, int]:
             distance_transform_edt(np.pad((land.cover == kind) & (land.roof < 0.1), 1))[1:-1, 1:-1] * inside
         )
         reach = np.minimum(reach, 8) + 0.01 * reach
+        # More by rounding is no more: on a tie the cover that came first keeps the tower.
         if reach.max() > best + 1e-9:
             best, where = (
                 float(reach.max()),
@@ -125,6 +127,7 @@ def measure(rng: np.random.Generator, truth: np.ndarray, days: pd.DatetimeIndex)
     half = 0.12 + 0.06 * truth + 0.08 * np.abs(slow)
     for percent, z in PERCENTILES.items():
         out[f"gpp_nt_{percent:02d}"] = nt + z * half
+        # Less than of the night: the light-response curve rests on days, whose air is mixed enough for most thresholds.
         out[f"gpp_dt_{percent:02d}"] = np.maximum(dt + z * 0.7 * half, np.where(lost, np.nan, 0))
     dataset = xr.Dataset({k: ("time", v.astype(np.float32)) for k, v in out.items()}, coords={"time": days})
     for name in dataset.data_vars:

@@ -194,6 +194,7 @@ def generate(rng: np.random.Generator, climate: Climate, lat: float, days: pd.Da
     slow = 0.85 * autoregressive(rng, n, 2.2) + 0.53 * autoregressive(rng, n, 14)
     # Logistic in a wandering index: most days are either mostly clear or mostly overcast.
     cloud = 1 / (1 + np.exp(-(np.log(mean / (1 - mean)) * 1.3 + 1.9 * slow)))
+    # Clean air lets 0.74 of the light at the top through, a closed cover of clouds a fifth of that.
     clearness = 0.74 * (1 - 0.80 * cloud**1.5) * np.exp(0.05 * rng.standard_normal(n))
     # Clearness index between overcast 0.05 and clean air 0.8.
     sw_in = top * np.clip(clearness, 0.05, 0.8)

@@ -59,8 +59,10 @@ def gdal_options() -> dict[str, Any]:
         "GDAL_HTTP_RETRY_DELAY": WAIT_S,
         "GDAL_HTTP_TIMEOUT": TIMEOUT_S,
         "GDAL_HTTP_CONNECTTIMEOUT": TIMEOUT_S,
+        # A bucket has no folders to list: looking for files beside an image would cost requests for each of them.
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
         "GDAL_HTTP_MULTIPLEX": "YES",
+        # Buckets whose readers pay for the transfer, such as that of Sentinel-1 GRD, refuse a request without it.
         "AWS_REQUEST_PAYER": "requester",
     }
 
@@ -132,6 +134,7 @@ def sign(url: str) -> str:
     # Only the Planetary Computer's storage is signed this way; a signed address is left alone.
     if not (split_url.hostname or "").endswith(BLOBS) or split_url.query:
         return url
+    # Tokens are given out for an account and a container of it, not for single files.
     place = f"{split_url.hostname.split('.')[0]}/{split_url.path.split('/')[1]}"
     token, until = _tokens.get(place, ("", datetime.min.replace(tzinfo=UTC)))
     # A token must outlive the read it is for, which may take until the time-out.

@@ -64,10 +64,7 @@ def fetch(
     """
     path = Path(out).expanduser().resolve()
     known = _known_scene(path, request) if update else None
-    if path.exists() and not update:
-        raise InputError(f"Got {path}, which exists already, need a new path; choose another or remove it.")
-    if not path.parent.is_dir():
-        raise InputError(f"Got {path}, need a path in a folder that exists; create {path.parent} first.")
+    _check_place(path, update)
     yield f"asking {request.url}", 0.0
     passes, unusable = find_passes(request)
     if known is not None:
@@ -112,8 +109,17 @@ def fetch(
         with atomic_path(path) as temporary:
             zarr.write(scene, temporary)
     shutil.rmtree(folder)
+    notes = _notes(passes, unusable, left_out, empty)
+    if notes:
+        warnings.warn(f"{path.name}: {'; '.join(notes)}.", DataWarning, stacklevel=2)
+    return left_out
+
+
+def _notes(passes: list[Pass], unusable: list[str], left_out: list[str], empty: list[str]) -> list[str]:
+    """What a user must know of images that were left out, and of dates that have no value in the square."""
     notes = []
     if left_out:
+        # Those that were found unusable are in no pass.
         images = sum(len(one.items) for one in passes) + len(unusable)
         notes.append(describe_left_out(left_out, images))
     if empty:
@@ -121,9 +127,15 @@ def fetch(
         notes.append(
             f"{len(empty)} of {len(passes)} dates have no value in the square and are left out ({names})"
         )
-    if notes:
-        warnings.warn(f"{path.name}: {'; '.join(notes)}.", DataWarning, stacklevel=2)
-    return left_out
+    return notes
+
+
+def _check_place(path: Path, update: bool) -> None:
+    """InputError where a scene cannot be written at a path."""
+    if path.exists() and not update:
+        raise InputError(f"Got {path}, which exists already, need a new path; choose another or remove it.")
+    if not path.parent.is_dir():
+        raise InputError(f"Got {path}, need a path in a folder that exists; create {path.parent} first.")
 
 
 def _known_scene(path: Path, request: Request) -> xr.DataTree:

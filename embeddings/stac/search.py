@@ -244,6 +244,7 @@ def bounding_boxes(request: Request) -> list[tuple[float, float, float, float]]:
     # Longitudes of the corners as offsets from the middle, so that those beyond 180 do not jump to -180.
     lon = request.lon + (np.asarray(lon) - request.lon + 180) % 360 - 180
     west, east, south, north = (float(edge) for edge in (lon.min(), lon.max(), np.min(lat), np.max(lat)))
+    # Across the antimeridian a single box would end west of where it begins, which APIs refuse or turn around.
     if west < -180:
         return [(west + 360, south, 180.0, north), (-180.0, south, east, north)]
     if east > 180:
@@ -269,6 +270,7 @@ def _newest(items: list[Any], left_out: list[str]) -> list[Any]:
     for same in images:
         newest = max(same, key=lambda item: (baseline(item), _processed(item)))
         latest_items: list[Any] = []
+        # The latest first, so that an earlier processing of a part meets the one that takes its place.
         for item in sorted(same, key=_processed, reverse=True):
             if baseline(item) < baseline(newest):
                 left_out.append(f"{item.id}: {newest.id} is a newer processing of it")
@@ -286,6 +288,7 @@ def _newest(items: list[Any], left_out: list[str]) -> list[Any]:
 def _processed(item: Any) -> str:
     """When an image was processed, as digits that compare as text; empty where nothing tells."""
     for name in PROCESSED_PROPERTIES:
+        # Fractions of a second have other lengths in other catalogs, and as text a longer one would count as later.
         digits = re.sub(r"\D", "", str(item.properties.get(name) or ""))[:14]
         if len(digits) == 14:
             return digits
@@ -308,6 +311,7 @@ def _cover_the_same(item: Any, other: Any) -> bool:
     Where a strip of data ends within a tile, two products hold a half each, and their names differ as those of two
     processings do: the strip's first second tells, else the footprints of products that were made on different days.
     """
+    # Without two times nothing says which of the two is the later one: both stay.
     if not (_processed(item) and _processed(other)) or _processed(item) == _processed(other):
         return False
     sensed = [re.search(r"_S(\d{8}T\d{6})_", _datastrip(one)) for one in (item, other)]
@@ -318,6 +322,7 @@ def _cover_the_same(item: Any, other: Any) -> bool:
     from shapely.geometry import shape
 
     ours, theirs = shape(item.geometry), shape(other.geometry)
+    # Made on different days, two halves share at most a seam, two processings nearly everything.
     union = ours.union(theirs).area
     return union > 0 and ours.intersection(theirs).area / union > SAME_FOOTPRINT
 
@@ -412,6 +417,7 @@ def _grouped(sensor: str, items: list[Any]) -> list[Pass]:
     """Items of one UTC day and direction of flight as one pass each."""
     groups: dict[tuple[np.datetime64, str], list[Any]] = defaultdict(list)
     for item in items:
+        # Sentinel-2 images land on the descending side alone; Sentinel-1 may pass both ways on one day, from two sides.
         orbit = str(item.properties.get("sat:orbit_state", "")).lower() if sensor == "s1" else ""
         # Slices of one pass follow each other within a minute and share the UTC day.
         groups[np.datetime64(_time(item), "D"), orbit if orbit in schema.ORBITS else ""].append(item)

@@ -424,6 +424,7 @@ class Mosaic:
         coords = (grid or self.grid).window(rows, cols).coords()
         for axis in ("x", "y"):
             coords[axis].attrs = dict(known[axis].attrs)
+        # What lies on the right wins: the box has its own places, and all else is that of the first store.
         at_box = {name: known[name].variable for name in known.coords} | coords
         at_box["time"] = known["time"].variable[days]
         return xr.Dataset(out, at_box, self.attrs)

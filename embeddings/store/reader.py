@@ -128,6 +128,7 @@ class Store:
                         "or give `fluxlens embed` again."
                     )
                 if newest != store.snapshot:
+                    # From the start: the digest of that commit has to be checked as well.
                     return cls.open(path, newest)
         # only stores from before both were introduced have neither the digest nor our fill values
         if whole is None:

@@ -62,6 +62,7 @@ def is_store(path: str | Path) -> bool:
     -------
     bool
     """
+    # Both folders are of Icechunk's format; a Zarr folder or a scene has neither.
     return (Path(path) / "refs").is_dir() and (Path(path) / "snapshots").is_dir()
 
 
@@ -101,6 +102,7 @@ def newest_cube(repository: Any) -> str | None:
     # Step by step and not by ``history``: of an object store each commit looked at is a request.
     for info in repository.ancestry(branch="main"):
         if info.message != EMPTY_MESSAGE:
+            # The oldest commit has no parent: it is Icechunk's own, of the empty repository.
             return info.id if info.parent_id else None
     return None
 
@@ -302,6 +304,7 @@ def _check_reachable(path: Location) -> None:
     # Three tries with a second between them: a server that is being restarted refuses for a moment.
     for attempt in range(3):
         try:
+            # A quarter of the deadline each: three tries and their pauses end before the command would give up anyway.
             socket.create_connection((url.hostname, port), timeout=DEADLINE_S / 4).close()
             return
         except OSError as error:
@@ -346,6 +349,7 @@ def damaged(path: Location, why: object) -> InputError:
     -------
     InputError
     """
+    # Icechunk draws its errors as a tree of causes: the first line with words says what is wrong.
     lines = (line.strip(" x|`->") for line in str(why).splitlines())
     first = next(filter(None, lines), type(why).__name__)
     return InputError(

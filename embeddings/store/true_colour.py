@@ -45,6 +45,7 @@ def write_overviews(store: Any) -> None:
     image, clear, level = scene["reflectance"], scene["clear"], 1
     # Of the full image the three bands are picked; a level has only these, and the slice at the end takes all.
     bands: Any = [scene["band"][:].tolist().index(band) for band in BANDS]
+    # As many dates at a time as a chunk of the scene holds, so that each chunk is read once.
     count, some, step = clear.shape[0], image.chunks[0], image.attrs["scale_factor"]
     # Each level from the one before, not from the full image: the whole pyramid then reads a third more than its base.
     while max(clear.shape[1:]) > TILE_PX:

@@ -68,6 +68,7 @@ def write_zarr(store: Store, path: Path, days: slice, layout: str = "cf") -> Ste
             shape=(*first, *shape),
             chunks=(*first, *box),
             dtype=dtype,
+            # Version 2 of Zarr has a fill value of its own, which xarray reads as _FillValue.
             fill_value=attrs.pop("_FillValue", np.nan),
             attributes={
                 # Zarr version 2 has no names of dimensions: this attribute is xarray's convention for them.

@@ -137,6 +137,7 @@ def as_paths(path: str | Path | list[str | Path]) -> Path | list[Path]:
         # Nothing but years: 2017.csv, 2018.csv of one tower.
         suffixes = (*TEXT_SUFFIXES, *PARQUET_SUFFIXES, ".nc")
         tables = sorted(one for one in path.iterdir() if one.name.lower().endswith(suffixes))
+        # Of one product: else nothing says that all are of one tower.
         if tables and len({product(one.name) for one in tables}) == 1:
             return tables
     by_site = files(path)
@@ -196,6 +197,7 @@ def candidates(path: Path | list[Path], resolutions: tuple[str, ...] = DAILY_FIR
         return [file for one in path for file in candidates(one, resolutions)]
     if not path.is_file():
         raise InputError(f"Got {path}, which is no file, need a tower file (.csv or .zip); check the path.")
+    # By its content: downloads lose their suffix.
     if not zipfile.is_zipfile(path):
         return [DataFile(re.sub(r"\.gz$", "", path.name, flags=re.IGNORECASE), path)]
     members = _members(path, resolutions)
@@ -296,6 +298,7 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
             if one.rank == rank:
                 products.setdefault(one.product, []).append(one)
         best[site] = products.pop(
+            # The product of most years; of as many the last by name, since releases count up in it.
             max(products, key=lambda name: (_count_years(_periods(products[name])), name))
         )
         not_taken[site] = sorted(one.name for group in products.values() for one in group)
@@ -423,6 +426,7 @@ def _has_gpp(file: DataFile) -> bool:
             return any("GPP" in column.upper() for column in parquet_table.read_header(file.name, file.path))
         except InputError:
             return False
+    # Without the zeros of UTF-16, its letters are those of any other text.
     return b"GPP" in _read_head(file).split(b"\n", 1)[0].replace(b"\0", b"").upper()
 
 

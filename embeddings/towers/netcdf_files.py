@@ -105,6 +105,7 @@ def join_files(name: str, tower_files: list[TowerFile]) -> tuple[pd.DataFrame, l
             rows = int(differ.any(axis=1).sum())
             left_out.append(f"{file.path.name} (other values at {rows} of {len(shared)} common times)")
             continue
+        # Where both have a value they agree, and that of the longer file stays.
         frame = frame.combine_first(file.frame)
         joined.append(file)
         if len(frame) > MAX_ROWS:

@@ -37,6 +37,7 @@ def read_header(name: str, path: Path) -> list[str]:
     import pyarrow.parquet as pq
 
     try:
+        # The footer alone: rows and sizes are known before anything is unpacked.
         facts = pq.read_metadata(path)
         schema = facts.schema.to_arrow_schema()
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -106,5 +107,6 @@ def _as_text(cells: pd.Series) -> pd.Series:
         return cells.dt.strftime(style).astype("str")
     if pd.api.types.is_float_dtype(cells.dtype):
         # A column of whole numbers with gaps; day numbers and hours keep their decimals.
+        # ``repr`` has the fewest digits that give the same number again.
         return cells.map(lambda one: f"{one:.0f}" if one == round(one) else repr(one), na_action="ignore")
     return cells.where(cells.isna(), cells.astype("str"))

@@ -91,6 +91,7 @@ def read_joined(name: str, tables: list[TowerTable], columns: list[str]) -> pd.D
         Years that overlap, with the counts of rows, and holes of more than two months between them.
     """
     frames = [table.read(columns) for table in tables]
+    # By the rows and not by the names, whose years have several forms.
     order = sorted(range(len(tables)), key=lambda at: frames[at].index.min())
     overlap = any(
         frames[after].index.min() <= frames[before].index.max() for before, after in pairwise(order)
@@ -101,6 +102,7 @@ def read_joined(name: str, tables: list[TowerTable], columns: list[str]) -> pd.D
         repeats = f"{name} holds {len(tables)} tables of other years that overlap: {again} of {rows} rows are of a time"
         if other:
             # Two processings of one tower: joined, a year would be of one and the next of the other.
+            # Of two of one length the first, which was ranked before the others.
             longest = max(range(len(tables)), key=lambda at: (len(frames[at]), -at))
             left_out = [f"{tables[at].name} ({len(frames[at])} rows)" for at in order if at != longest]
             warnings.warn(
@@ -130,6 +132,7 @@ def read_joined(name: str, tables: list[TowerTable], columns: list[str]) -> pd.D
         )
     whole = pd.concat([frames[at] for at in order])
     if overlap:
+        # Rows of one time are alike here: which of them stays makes no difference.
         whole = whole[~whole.index.duplicated()].sort_index()
     if len(whole) > MAX_ROWS:
         raise InputError(
@@ -152,5 +155,6 @@ def _count_repeated(frames: list[pd.DataFrame]) -> tuple[int, int]:
             equal_nan=True,
         ).all(axis=1)
         again, other = again + len(shared), other + int((~is_equal).sum())
+        # A third file is compared with all before it, each time once.
         earlier = pd.concat([earlier, frame.drop(index=shared)])
     return again, other

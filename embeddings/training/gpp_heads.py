@@ -121,15 +121,7 @@ def daily(
         yield f"simulated landscape {i + 1} of {count}", 0.5 * i / count
         landscapes.append((yield from gpp_pixel_days.landscape(embedder, gpp_pixel_days.FIRST_SEED + i)))
     simulated = gpp_pixel_days.flat(landscapes)
-    card = {
-        "what": "daily GPP, gC m-2 d-1, of a pixel from its daily embedding and daily weather; 90 % band of what a"
-        " tower would measure",
-        "taught_by": f"{count} simulated landscapes, seeds {gpp_pixel_days.FIRST_SEED} to"
-        f" {gpp_pixel_days.FIRST_SEED + count - 1}, {gpp_pixel_days.PIXELS} pixels each"
-        + ("" if towers else "; no measured GPP"),
-        "embedding_model": embedder.digest,
-        "licence": "CC0-1.0 (simulated)",
-    }
+    card = _card_of_landscapes(count, embedder.digest, has_towers=bool(towers))
     measured = None
     if towers:
         yield "reading towers", 0.5
@@ -155,11 +147,27 @@ def daily(
     else:
         net = _net(embedder.features, seed)
         fit(net, simulated, seed=seed)
+        # From a quantile of |error| / spread to a factor on the half width of a normal distribution.
         net.interval_scale.fill_(float(np.quantile(ratio, COVERAGE)) / NORMAL_90)
+    # What the network is built from, before its weights are loaded.
     config = {name: getattr(net.config, name) for name in ("features", "hidden", "correction")}
     config |= {"model_digest": embedder.digest}
     place = out or checkpoints.WEIGHTS / cubes.WEIGHTS
     return checkpoints.save_head(place, cubes.KIND, net.state_dict(), config, card)
+
+
+def _card_of_landscapes(count: int, embedding_model: str, has_towers: bool) -> dict:
+    """What a model card says of a head and of the ``count`` landscapes it was trained on."""
+    from fluxlens.embeddings.training.gpp_pixel_days import FIRST_SEED, PIXELS
+
+    return {
+        "what": "daily GPP, gC m-2 d-1, of a pixel from its daily embedding and daily weather; 90 % band of what a"
+        " tower would measure",
+        "taught_by": f"{count} simulated landscapes, seeds {FIRST_SEED} to {FIRST_SEED + count - 1},"
+        f" {PIXELS} pixels each" + ("" if has_towers else "; no measured GPP"),
+        "embedding_model": embedding_model,
+        "licence": "CC0-1.0 (simulated)",
+    }
 
 
 def _card_of_towers(frame: pd.DataFrame, simulated: str, sources: str) -> dict:

@@ -611,6 +611,7 @@ def difference_interval(rows: pd.DataFrame, draws: int = 1000) -> tuple[float, f
             for _, one in rows.groupby("site")
         ]
     )
+    # A fixed seed: the same predictions have the same interval.
     drawn = np.random.default_rng(0).integers(len(sums), size=(draws, len(sums)))
     # NSE of both shares its denominator, the sum of squares about the mean; only the difference of errors is left.
     n, total, square, head, base = sums[drawn].sum(1).T

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from fluxlens.embeddings.scenes.schema import S2_BANDS_10M
 from fluxlens.embeddings.training.archive import LAND_STEPS, PackedScene
 from fluxlens.models.batch import Images
 from fluxlens.models.decoder import LAND
@@ -17,8 +18,6 @@ from fluxlens.models.training import Sample
 
 SIDE_PX = 8
 """Side of the square whose pixels may be queried; it is read with the encoder's halo around it."""
-
-S2_10M = ("B02", "B03", "B04", "B08")
 
 PIXEL_PITCH = HALO_PX + 1
 """Pixels this far apart lie outside each other's receptive field: a lattice of pixels without neighbours."""
@@ -339,7 +338,7 @@ def _draw_absent_bands(name: str, config: MaskingConfig, rng: np.random.Generato
     bands, chance = SENSORS[name].bands, rng.random()
     if name == "s2":
         if chance < config.no_10m_share:
-            return [bands.index(b) for b in S2_10M]
+            return [bands.index(b) for b in S2_BANDS_10M]
         if chance < config.no_10m_share + config.hls_share:
             return [i for i, b in enumerate(bands) if b not in HLS_BANDS]
     if chance > 0.93:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from fluxlens.embeddings.readers.series_table import SeriesTable
+from fluxlens.embeddings.scenes.schema import S2_BANDS_10M
 from fluxlens.embeddings.training.archive import PackedScene
-from fluxlens.embeddings.training.samples import S2_10M
 from fluxlens.models.decoder import SEASON
 from fluxlens.models.errors import InputError
 from fluxlens.models.sensors import HLS_BANDS, SENSORS
@@ -380,7 +380,7 @@ def _draw(source: SeriesSource, series: int, config: HidingConfig, rng: np.rando
     lost = rng.random() if "s2" in shown else 1.0
     bands = SENSORS["s2"].bands
     if lost < config.no_10m_share:
-        shown["s2"][1][:, [bands.index(name) for name in S2_10M]] = np.nan
+        shown["s2"][1][:, [bands.index(name) for name in S2_BANDS_10M]] = np.nan
     elif lost < config.no_10m_share + config.hls_share:
         shown["s2"][1][:, [i for i, name in enumerate(bands) if name not in HLS_BANDS]] = np.nan
     # The season is read from all dates, hidden ones too: it is a target and no input.
@@ -543,7 +543,7 @@ def season_of(day: np.ndarray, values: np.ndarray, queries: np.ndarray, clear: n
 
 def _padded(drawn: list[dict]) -> SeriesBatch:
     """Series of a batch in arrays as long as the longest."""
-    values, usable, day = {}, {}, {}
+    values, valid, day = {}, {}, {}
     a = len(drawn)
     for sensor in ("s2", "s1"):
         if all(sensor not in one["shown"] or not len(one["shown"][sensor][0]) for one in drawn):
@@ -553,13 +553,13 @@ def _padded(drawn: list[dict]) -> SeriesBatch:
         # (series, time, band) as long as the longest; padding is not valid, and so has no weight.
         longest = max(1, *(len(one["shown"][sensor][0]) if sensor in one["shown"] else 0 for one in drawn))
         values[sensor] = np.full((a, longest, bands), np.nan, np.float32)
-        usable[sensor] = np.zeros((a, longest), bool)
+        valid[sensor] = np.zeros((a, longest), bool)
         day[sensor] = np.zeros((a, longest), np.int64)
         for i, one in enumerate(drawn):
             if sensor in one["shown"]:
                 d, v = one["shown"][sensor]
                 values[sensor][i, : len(d)], day[sensor][i, : len(d)] = v, d
-                usable[sensor][i, : len(d)] = np.isfinite(v).any(1)
+                valid[sensor][i, : len(d)] = np.isfinite(v).any(1)
     # A sensor that a series lacks has NaN as target, which the loss leaves out. One pixel per series: (a, q, 1, band).
     target = {
         sensor: np.stack(
@@ -576,7 +576,7 @@ def _padded(drawn: list[dict]) -> SeriesBatch:
 
     return SeriesBatch(
         tensors(values),
-        tensors(usable),
+        tensors(valid),
         tensors(day),
         torch.from_numpy(np.stack([one["queries"] for one in drawn])),
         tensors(target),

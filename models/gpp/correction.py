@@ -9,8 +9,8 @@ what they did and the shipped file holds no row. Far from all measured rows the 
 from __future__ import annotations
 
 import torch
-from fluxlens.models.gpp.daily_head import AIR, LEAST_CLEAR_SKY, DailyHead
-from fluxlens.models.gpp.drivers import DRIVERS, NORMALISATIONS, driver_indices
+from fluxlens.models.gpp.daily_head import AIR, DailyHead
+from fluxlens.models.gpp.drivers import DRIVERS, LEAST_CLEAR_SKY, NORMALISATIONS, driver_indices
 from fluxlens.models.gpp.gaussian_process import SiteGaussianProcess
 from fluxlens.models.gpp.training import PixelDays
 from jaxtyping import Float

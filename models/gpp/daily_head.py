@@ -23,6 +23,7 @@ from itertools import accumulate
 import torch
 from fluxlens.models.gpp.drivers import (
     DRIVERS,
+    LEAST_CLEAR_SKY,
     NORMALISATIONS,
     PHOTONS,
     PIXEL,
@@ -40,8 +41,6 @@ from torch.nn import functional as F
 
 MAX_EFFICIENCY = 2.5
 """Upper limit of the efficiency relative to the P-model's; above one for C4 plants and diffuse light."""
-LEAST_CLEAR_SKY = 20.0
-"""W m-2: floor of the divisor of relative light in the polar night."""
 OOD_QUANTILE = 0.995
 """Share of the fitting embeddings whose distance is within the out-of-distribution threshold."""
 MAX_CORRECTION = 1.5

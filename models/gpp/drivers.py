@@ -21,6 +21,8 @@ COVERAGE = 0.90
 """Share of measurements that the band of a prediction holds."""
 NORMAL_90 = 1.6449
 """Half width of the central 90 % interval of a normal distribution, in standard deviations."""
+LEAST_CLEAR_SKY = 20.0
+"""W m-2: floor of clear-sky radiation where light is divided by it, since in the polar night it is 0."""
 
 WEATHER_DRIVERS = (
     "tair",

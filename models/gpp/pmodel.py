@@ -50,7 +50,7 @@ def pmodel_lue(drivers: Float[Tensor, "*n w"]) -> Float[Tensor, "*n"]:
     arrhenius = (t - 25) / (298.15 * GAS_CONSTANT * (t + 273.15))  # mol J-1
     gamma_star = 4.332 * (37_830 * arrhenius).exp()
     michaelis = 39.97 * (79_430 * arrhenius).exp() * (1 + 21_228 / (27_480 * (36_380 * arrhenius).exp()))
-    # Viscosity of water relative to 25 degC.
+    # Viscosity of water relative to 25 degC, by the formula of Vogel: 10 to the power of 247.8 K / (T - 140 K).
     viscosity = 10 ** (247.8 / (t + 133.15) - 247.8 / 158.15)
 
     # CO2 limitation of light-limited assimilation at the optimal ci:ca (equation 11), then co-limitation by the cost
@@ -58,6 +58,7 @@ def pmodel_lue(drivers: Float[Tensor, "*n w"]) -> Float[Tensor, "*n"]:
     cost = 3 * gamma_star * (1.6 * viscosity * vpd_pa / (BETA * (michaelis + gamma_star))).sqrt()
     m = (CO2_PA - gamma_star) / (CO2_PA + 2 * gamma_star + cost)
     limited = m * (1 - (JMAX_COST / m).clamp(max=0.999) ** (2 / 3)).sqrt()
+    # Quantum yield of photosystem II by temperature (Bernacchi et al. 2003); assimilating one CO2 takes eight photons.
     quantum_yield = ((0.352 + 0.022 * t - 0.00034 * t**2) / 8).clamp_min(0)  # mol CO2 per mol photons
     # gC per mol: mol CO2 per mol photons, times the limitation (unitless), times the molar mass.
     return CARBON_G_PER_MOL * quantum_yield * limited

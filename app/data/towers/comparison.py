@@ -53,7 +53,7 @@ class TowerComparison:
     high: np.ndarray
     """(time,) upper end."""
     scores: dict[str, float] = field(default_factory=dict)
-    """As ``gpp_evaluation.evaluate_at_tower`` gives them, ``NAME.SCALE.SCORE``; empty where nothing can be scored."""
+    """As ``gpp_at_tower.evaluate_at_tower`` gives them, ``NAME.SCALE.SCORE``; empty where nothing can be scored."""
     training_data: str = ""
     """What the model was trained on, and its score at towers left out, as its card says."""
     splits: dict[str, str] = field(default_factory=lambda: dict(SPLITS))

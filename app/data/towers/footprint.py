@@ -1,6 +1,7 @@
 """The pixels over which a prediction for a tower is averaged: one pixel, a radius, or its flux footprint.
 
-The footprint is the parameterisation of Kljun et al. (2015), Geosci. Model Dev. 8, 3695, in ``embeddings.footprint``.
+The footprint is the parameterisation of Kljun et al. (2015), Geosci. Model Dev. 8, 3695, in
+``embeddings.towers.footprint``.
 """
 
 from dataclasses import dataclass

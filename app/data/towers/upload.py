@@ -96,6 +96,7 @@ def check_tower(scene: SceneData, tower: xr.Dataset) -> None:
     tower : xarray.Dataset
         With attrs ``lon``, ``lat``, ``source``.
     """
+    # Raises outside the scene, with the words of every other place that is not in it.
     scene.grid.pixel(tower.attrs["lon"], tower.attrs["lat"])
     name = tower.attrs["source"]
     # Days with GPP, not rows: a file may be all gaps in the scene's years.

@@ -59,6 +59,15 @@ def test_a_pixel_a_day_and_the_whole_cube_agree(cube, weather, head):
     assert pixel["gpp"].dims == ("time",)
 
 
+@pytest.mark.parametrize("place", [{}, {"y": 2, "x": 5}])
+def test_a_day_selected_by_its_index_is_predicted_without_the_dim_time(cube, weather, head, place):
+    one, of_many = (gpp.predict(cube.isel(time=day, **place), weather, head) for day in (3, [3]))
+    assert one["gpp"].dims == cube["sigma"].isel(time=3, **place).dims
+    assert one["time"] == cube["time"][3]
+    for name in one.data_vars:
+        np.testing.assert_array_equal(one[name], of_many[name][0])
+
+
 def test_every_pixel_day_of_a_scene_of_wrong_reflectance_is_flagged(cube, weather, head):
     out = gpp.predict(cube.assign_attrs({ATTR: TOO_HIGH}), weather, head)
     assert out["ood"].all()

@@ -57,7 +57,10 @@ def test_tiles_written_by_workers_are_the_same_though_one_is_killed(tmp_path, mo
     monkeypatch.setattr(store_layout, "_shard_px", lambda embedding: 16)
     cube, log = random_cube(), tmp_path / "log"
     store.write(tmp_path / "here", cube, blocks_of(cube))
-    with store.open_writer(tmp_path / "there", cube) as writer, workers.executor(2, None, writer):
+    with (
+        store.open_writer(tmp_path / "there", cube) as writer,
+        workers.executor(workers.Execution(2), writer),
+    ):
         submit = writer._submit
         writer._submit = lambda write, session: submit(partial(written_slowly, log), write.__self__, session)
         for block in blocks_of(cube):

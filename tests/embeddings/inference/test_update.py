@@ -18,6 +18,7 @@ from fluxlens.embeddings.inference.batched_forward import embed_pixels_steps
 from fluxlens.embeddings.inference.changed_days import changed_days
 from fluxlens.embeddings.inference.embed import embed
 from fluxlens.embeddings.inference.update import Update, update
+from fluxlens.embeddings.inference.workers import Execution
 from fluxlens.embeddings.readers import zarr
 from fluxlens.embeddings.scenes import packing
 from fluxlens.embeddings.scenes.acquisitions import to_epoch_day
@@ -186,7 +187,9 @@ def test_killed_before_its_commit_and_given_again_it_ends_with_the_same_bits(
     # The finished blocks are taken: nothing is computed again.
     asked = []
     monkeypatch.setattr(engine, "embed_pixels_steps", lambda *args: asked.append(args))
-    done = progress.run(update(tmp_path / "store", zarr.open(tmp_path / "scene"), model, resume=True))
+    done = progress.run(
+        update(tmp_path / "store", zarr.open(tmp_path / "scene"), model, execution=Execution(resume=True))
+    )
     assert (done.is_new, asked) == (True, [])
     new = Store.open(tmp_path / "store")
     np.testing.assert_array_equal(new.cube().embedding.values, whole.cube().embedding.values)
@@ -222,9 +225,15 @@ def test_what_a_run_left_that_was_killed_after_its_commit_is_removed_by_the_next
         with FileLock(tmp_path / ".store.partial" / "lock") if at_work else nullcontext():
             scene = zarr.open(tmp_path / "scene")
             if command == "embed":
-                progress.run(embed(tmp_path / "store", scene, model, start="2019-03-18", resume=True))
+                progress.run(
+                    embed(
+                        tmp_path / "store", scene, model, start="2019-03-18", execution=Execution(resume=True)
+                    )
+                )
             else:
-                assert not progress.run(update(tmp_path / "store", scene, model, resume=True)).is_new
+                assert not progress.run(
+                    update(tmp_path / "store", scene, model, execution=Execution(resume=True))
+                ).is_new
         left = {"scene", "store", ".store.partial"} if at_work else {"scene", "store"}
         assert {path.name for path in tmp_path.iterdir()} == left
 

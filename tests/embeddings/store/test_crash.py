@@ -172,11 +172,12 @@ def test_workers_whose_starter_is_killed_leave_finished_blocks(world, tmp_path):
 @pytest.mark.slow
 def test_workers_stop_when_their_run_is_closed(world, tmp_path):
     from fluxlens.embeddings.inference.embed import embed as steps_of
+    from fluxlens.embeddings.inference.workers import Execution
     from fluxlens.embeddings.readers import zarr
     from fluxlens.models import checkpoints
 
     model = checkpoints.load(str(world / "m.safetensors"), "cpu")
-    steps = steps_of(tmp_path / "store", zarr.open(world / "scene"), model, workers=2)
+    steps = steps_of(tmp_path / "store", zarr.open(world / "scene"), model, execution=Execution(workers=2))
     next(steps)
     began = time.monotonic()
     steps.close()

@@ -215,16 +215,17 @@ def test_of_two_runs_of_the_same_embedding_the_second_takes_the_first(
     proxy, url, world, monkeypatch, tmp_path
 ):
     from fluxlens.embeddings.inference.embed import embed
+    from fluxlens.embeddings.inference.workers import Execution
     from fluxlens.embeddings.readers import zarr
     from fluxlens.models import checkpoints
 
     scene, model = zarr.open(world / "scene"), checkpoints.load(str(world / "m.safetensors"), "cpu")
     days = ("2020-06-05", "2020-06-08")
-    slow = embed(url, scene, model, *days, resume=True)
+    slow = embed(url, scene, model, *days, execution=Execution(resume=True))
     next(slow)
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("FLUXLENS_CACHE", str(tmp_path / "elsewhere"))
-        fast = embed(url, scene, model, *days, resume=True)
+        fast = embed(url, scene, model, *days, execution=Execution(resume=True))
         first = finish(fast)
     assert finish(slow) == first
     assert len(Store.open(url).log()) == 1

@@ -33,7 +33,7 @@ def test_no_target_of_a_hidden_date_is_shown():
     source = series.from_table("one", table(8, radar=True))
     batch = next(series.series_batches([[source]], series.HidingConfig(visible_weight=0.0), seed=3))
     for i in range(len(batch.query_days)):
-        shown = set(batch.day["s2"][i][batch.usable["s2"][i]].tolist())
+        shown = set(batch.day["s2"][i][batch.valid["s2"][i]].tolist())
         counted = batch.query_days[i][batch.weight[i] > 0].tolist()
         measured = batch.target["s2"][i, :, 0].isfinite().any(-1)[batch.weight[i] > 0]
         assert not shown & {day for day, known in zip(counted, measured, strict=True) if known}
