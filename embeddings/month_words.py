@@ -69,19 +69,30 @@ _LANGUAGES = {
     ),
 }  # fmt: skip
 """Names, those behind a day, and abbreviations by month, without accents."""
-_LETTERS = str.maketrans("\u0131\u0142\u03c2", "il\u03c3")
-"""Letters that no decomposition makes plain: Turkish i without its dot, Polish l, Greek s at the end of a word."""
+_LETTERS = str.maketrans(
+    {"\u0131": "i", "\u0142": "l", "\u03c2": "\u03c3", "\u0111": "d", "\u00f8": "o", "\u00e6": "ae"}
+)
+"""Letters that no decomposition makes plain: Turkish i without its dot, Polish l, Greek s at the end of a word, and
+letters of Croatian, Danish and Norwegian."""
 
 
-def _plain(word: str) -> str:
-    """A word in small letters without accents."""
+def without_accents(text: str) -> str:
+    """A text in small letters without accents.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``Šířka``, which becomes ``sirka``.
+    """
     # Decomposed first, so that "mär" becomes "mar" and loses its dots alone; letters that stand for themselves stay.
-    letters = unicodedata.normalize("NFKD", word.lower().translate(_LETTERS))
+    letters = unicodedata.normalize("NFKD", text.lower().translate(_LETTERS))
     return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 MONTHS = {
-    language: {_plain(word): month for month, words in enumerate(all_words, 1) for word in words.split()}
+    language: {
+        without_accents(word): month for month, words in enumerate(all_words, 1) for word in words.split()
+    }
     for language, all_words in _LANGUAGES.items()
 }
 """Months 1 to 12 by word, by language; the first holds all that share none."""
@@ -142,7 +153,7 @@ def to_iso_dates(text: pd.Series, what: str) -> pd.Series | None:
         match = next((found for one in _DATES if (found := one.fullmatch(cell))), None)
         if match is None:
             return None
-        matches.append((match["y"], _plain(match["m"]), int(match["d"]), match["clock"] or ""))
+        matches.append((match["y"], without_accents(match["m"]), int(match["d"]), match["clock"] or ""))
     words = {month for _, month, _, _ in matches if isinstance(month, str)}
     # The languages that have all words, by the months that these are there.
     readings: dict[tuple[int, ...], list[str]] = {}

@@ -59,7 +59,7 @@ def find_column(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
     table : pandas.DataFrame
         Rows as they stand in the file.
     names : tuple of str
-        By ``plain_name``, the preferred one first.
+        By ``plain_name`` without accents, the preferred one first.
 
     Returns
     -------
@@ -69,7 +69,9 @@ def find_column(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
     # The first of two columns that become one name wins, as people read from the left.
     plain = {}
     for column in table.columns:
-        plain.setdefault(plain_name(column).replace(":", ""), column)
+        name = plain_name(column).replace(":", "")
+        plain.setdefault(name, column)
+        plain.setdefault(month_words.without_accents(name), column)
     return next((plain[name] for name in names if name in plain), None)
 
 

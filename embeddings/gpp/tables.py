@@ -11,6 +11,7 @@ from fluxlens.embeddings.gpp.table_features import BANDS, MERRA2_COLUMNS
 from fluxlens.embeddings.gpp.table_resolution import looks_coarse, row_resolution_m
 from fluxlens.embeddings.place_columns import (
     CRS_NAMES,
+    LAT_WORDS,
     ZONE_NAMES,
     check_place_columns,
     columns_of_places,
@@ -222,7 +223,7 @@ def read_latitude(raw: pd.DataFrame) -> np.ndarray | None:
         Where it is beyond 90 degrees.
     """
     check_place_columns(raw, "the table")
-    spelled = text_cells.find_column(raw, ("lat", "latitude", "latitud", "latitudine", "breitengrad"))
+    spelled = text_cells.find_column(raw, ("lat", *LAT_WORDS))
     # Not y or Breite, which stand for other things as well.
     if spelled is None and (pair := find_place_columns(raw)) and pair[1] in columns_of_places(raw):
         spelled = pair[1]
