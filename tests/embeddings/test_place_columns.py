@@ -254,7 +254,8 @@ def test_coordinates_that_are_no_place_are_refused(text):
 @pytest.mark.parametrize(
     ("columns", "lat"),
     [
-        ({"Latitude": 49.5}, 49.5), ({"Latitud": 49.5}, 49.5), ({"szer. geogr.": 49.5, "dł. geogr.": 4.0}, 49.5), ({"GPS_lat": 49.5, "GPS_lon": 4.0}, 49.5),
+        ({"Latitude": 49.5}, 49.5), ({"Latitud": 49.5}, 49.5),
+        ({"szer. geogr.": 49.5, "dł. geogr.": 4.0}, 49.5), ({"GPS_lat": 49.5, "GPS_lon": 4.0}, 49.5),
         ({"lat": "33.4 S"}, -33.4), ({"lat": "49°30'"}, 49.5),
         ({"x": X, "y": Y, "epsg": 32631}, LAT), ({"x": 12, "y": 40}, np.nan),
     ],
