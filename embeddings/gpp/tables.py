@@ -20,9 +20,12 @@ from fluxlens.embeddings.place_columns import (
     to_degrees,
 )
 from fluxlens.embeddings.readers.reflectance_units import DARKEST
+from fluxlens.embeddings.readers.series_columns import date_columns, to_utc_times
 from fluxlens.embeddings.unpacking import GZIP_MAGIC, ZIP_MAGIC, has_magic
 from fluxlens.models.errors import InputError
 
+SITE_NAMES = ("siteid", "site", "sitecode", "sitename", "fluxnetid", "station", "stationid", "tower")
+"""Columns of sites by ``plain_name``, the preferred one first; not ``id``, which may count rows."""
 MGRS_LATITUDE_BANDS = "CDEFGHJKLMNPQRSTUVWX"
 """Latitude bands of 8 degrees of the Military Grid Reference System, from 80 S."""
 
@@ -169,10 +172,13 @@ def rename_site_and_date(raw: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
     """
-    for name, spellings in (("site", ("siteid", "site")), ("date", ("date",))):
+    for name, spellings in (("site", SITE_NAMES), ("date", ("date",))):
         spelled = text_cells.find_column(raw, spellings)
         if name not in raw and spelled is not None:
             raw = raw.rename(columns={spelled: name})
+    # Dates under another name, or in columns for year, month and day.
+    if "date" not in raw and date_columns(raw):
+        raw = raw.assign(date=to_utc_times(raw, "the table"))
     return raw
 
 
