@@ -30,6 +30,7 @@ from fluxlens.embeddings.unpacking import (
     GZIP_MAGIC,
     ZIP_MAGIC,
     has_magic,
+    read_head,
     tables_of_zip,
     unpack_gzip,
     unpack_zip,
@@ -316,7 +317,7 @@ def is_workbook(source: Path | bytes) -> bool:
 
 
 def column_names(path: str | Path) -> list[str]:
-    """Names of the columns of a text table by its first rows alone.
+    """Names of the columns of a text table, also packed, by its first rows alone.
 
     Parameters
     ----------
@@ -332,13 +333,13 @@ def column_names(path: str | Path) -> list[str]:
     InputError
         Where it is no such table.
     """
-    if has_magic(path, (ZIP_MAGIC, GZIP_MAGIC)):
-        return [str(name) for name in read_text_table(path, Path(path).name).frame.columns]
-    with open(path, "rb") as stream:
-        head = stream.read(HEAD_BYTES)
+    path = Path(path)
+    if has_magic(path, ZIP_MAGIC) and is_workbook(path):
+        return [str(name) for name in read_text_table(path).frame.columns]
+    head = read_head(path, path.name, TABLES, HEAD_BYTES)
     # A row or a letter that is cut in the middle is left out.
     whole = head if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1 + head[1:2].count(0)]
-    return [str(name) for name in read_text_table(whole, Path(path).name).frame.columns]
+    return [str(name) for name in read_text_table(whole, path.name).frame.columns]
 
 
 def _bounded_bytes(path: Path) -> bytes:
