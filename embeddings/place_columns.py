@@ -14,22 +14,53 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings.geometry import wrap_longitudes
+from fluxlens.embeddings.month_words import without_accents
 from fluxlens.embeddings.text_cells import MISSING_TEXT, find_column, plain_name
 from fluxlens.models.errors import DataWarning, InputError
 
+LON_WORDS = (
+    "longitude", "longitud", "longitudine", "langengrad", "laengengrad", "lengtegraad", "lengdegrad", "laengdegrad",
+    "lengdargrad", "boylam", "pituusaste", "pikkuskraad", "ilguma", "долгота",
+    "довгота",
+)  # fmt: skip
+LAT_WORDS = (
+    "latitude", "latitud", "latitudine", "breitengrad", "breedtegraad", "breddegrad", "breiddargrad", "enlem",
+    "leveysaste", "laiuskraad", "platuma", "широта",
+)  # fmt: skip
+"""Words that mean nothing else, by ``without_accents``: Romance and Germanic languages, Turkish, Finnish, Estonian,
+Lithuanian, Russian, Ukrainian."""
+_GEOGRAPHIC = (
+    "geogr", "geographische", "geografische", "geograficzna", "zemepisna", "zemepis", "zem", "zemljepisna",
+    "geografska", "zemljopisna", "foldrajzi", "geografica", "geografisk", "γεωγραφικο",
+)  # fmt: skip
+# Length and width, which are longitude and latitude behind or before a word for geographic: German, Polish, Czech,
+# Slovak, Slovene, Croatian, Hungarian, Greek.
+_LENGTHS = (
+    "lange", "laenge", "dlugosc", "delka", "dlzka", "dolzina", "duzina", "hosszusag", "μηκοσ",
+)  # fmt: skip
+_WIDTHS = (
+    "breite", "szerokosc", "sirka", "sirina", "szelesseg", "πλατοσ",
+)  # fmt: skip
+
+
+def _geographic(sizes: tuple[str, ...]) -> tuple[str, ...]:
+    """Words for a length or width with each word for geographic before and behind it."""
+    pairs = [(size, word) for size in sizes for word in _GEOGRAPHIC]
+    return tuple(name for size, word in pairs for name in (word + size, size + word))
+
+
+_GEOGRAPHIC_LENGTHS, _GEOGRAPHIC_WIDTHS = _geographic((*_LENGTHS, "dl")), _geographic((*_WIDTHS, "szer"))
 LON_NAMES = (
-    "lon", "longitude", "long", "lng", "longitud", "longitudine", "l\u00e4ngengrad", "laengengrad", "lengtegraad", "x",
-    "decimallongitude", "pointx", "xcoord", "xcoordinate", "xkoord", "xkoordinate", "coordx",
-    "geogrl\u00e4nge", "geogrlaenge", "geographischel\u00e4nge", "geografischel\u00e4nge", "l\u00e4nge", "laenge",
+    "lon", "longitude", "long", "lng", "x", "decimallongitude", "pointx", "xcoord", "xcoordinate", "xkoord",
+    "xkoordinate", "coordx", *LON_WORDS, *_GEOGRAPHIC_LENGTHS, *_LENGTHS,
 )  # fmt: skip
 LAT_NAMES = (
-    "lat", "latitude", "latitud", "latitudine", "breitengrad", "breedtegraad", "y", "decimallatitude", "pointy",
-    "ycoord", "ycoordinate", "ykoord", "ykoordinate", "coordy", "geogrbreite",
-    "geographischebreite", "geografischebreite", "breite",
+    "lat", "latitude", "y", "decimallatitude", "pointy", "ycoord", "ycoordinate", "ykoord", "ykoordinate", "coordy",
+    *LAT_WORDS, *_GEOGRAPHIC_WIDTHS, *_WIDTHS,
 )  # fmt: skip
-"""Columns of places by ``plain_name``, the preferred one first; they hold metres where the table says a CRS."""
-SIZE_NAMES = ("breite", "l\u00e4nge", "laenge")
-"""Of these, German words that also mean the width and length of a plot."""
+"""Columns of places by ``find_column``, the preferred one first; they hold metres where the table says a CRS."""
+SIZE_NAMES = (*_LENGTHS, *_WIDTHS)
+"""Of these, words that also mean the length and width of a plot."""
 EAST_NAMES = ("easting", "utmx", "xutm", "utmeasting", "utme", "eastingm", "rechtswert", "e")
 NORTH_NAMES = ("northing", "utmy", "yutm", "utmnorthing", "utmn", "northingm", "hochwert", "n")
 GEOMETRY_NAMES = ("geo", "geometry", "geom", "wkt", "thegeom")
@@ -37,10 +68,7 @@ GEOMETRY_NAMES = ("geo", "geometry", "geom", "wkt", "thegeom")
 CRS_NAMES = ("epsg", "epsgcode", "srid", "crs", "srs", "coordinatesystem", "projection")
 ZONE_NAMES = ("utmzone", "zone", "utm", "zoneutm")
 HEMISPHERE_NAMES = ("hemisphere", "hemi", "utmhemisphere")
-WORDS = {
-    "lon": {"lon", "long", "lng", "longitude", "longitud", "longitudine"},
-    "lat": {"lat", "latitude", "latitud", "latitudine"},
-}
+WORDS = {"lon": {"lon", "long", "lng", *LON_WORDS}, "lat": {"lat", *LAT_WORDS}}
 _AXIS = "|".join(
     sorted({re.escape(word) for words in WORDS.values() for word in words}, key=len, reverse=True)
 )
@@ -167,13 +195,11 @@ def find_place_columns(table: pd.DataFrame) -> tuple[str, str] | None:
     for at, axis in enumerate(("lon", "lat")):
         if pair[at] is None:
             named = [
-                c
-                for c in table.columns
-                if WORDS[axis] & set(re.split(r"[^a-z\u00e4\u00f6\u00fc]+", str(c).lower()))
+                c for c in table.columns if WORDS[axis] & set(re.split(r"[\W\d_]+", without_accents(str(c))))
             ]
             pair[at] = named[0] if len(named) == 1 else None
     # Beside any other word, Breite is the width of a plot.
-    sizes = [name is not None and plain_name(name) in SIZE_NAMES for name in pair]
+    sizes = [name is not None and _is_size(name) for name in pair]
     pair = [None if size and not all(sizes) else name for name, size in zip(pair, sizes, strict=True)]
     if None in pair:
         pair = [find_column(table, EAST_NAMES), find_column(table, NORTH_NAMES)]
@@ -197,11 +223,19 @@ def columns_of_places(table: pd.DataFrame) -> list[str]:
         As they stand in the table.
     """
     # Not "long", as in long_name.
-    words = "lon|lng|longitude?|longitudine|lat|latitude?|latitudine|l\u00e4ngengrad|laengengrad|breitengrad"
-    word = re.compile(rf"(?i)(?<![^\W\d_])({words})(?![^\W\d_])")
+    words = "|".join(sorted({"lon", "lng", "lat", *LON_WORDS, *LAT_WORDS}, key=len, reverse=True))
+    word = re.compile(rf"(?<![^\W\d_])({words})(?![^\W\d_])")
     return [
-        str(name) for name in table.columns if word.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)))
+        str(name)
+        for name in table.columns
+        if word.search(without_accents(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name))))
+        or without_accents(plain_name(name)) in (*_GEOGRAPHIC_LENGTHS, *_GEOGRAPHIC_WIDTHS)
     ]
+
+
+def _is_size(name: str) -> bool:
+    """Whether a column's name is a word for a length or a width as well."""
+    return without_accents(plain_name(name)) in SIZE_NAMES
 
 
 def check_place_columns(table: pd.DataFrame, what: str) -> None:
@@ -315,7 +349,7 @@ def read_places(
             stacklevel=3,
         )
     _check_degrees(lon, lat, pair, what)
-    if plain_name(pair[0]) in SIZE_NAMES or plain_name(pair[1]) in SIZE_NAMES:
+    if _is_size(pair[0]) or _is_size(pair[1]):
         warnings.warn(
             f"{pair[0]} and {pair[1]} of {what} are taken for longitude and latitude in degrees; if they are the size"
             " of the plots, rename them.",

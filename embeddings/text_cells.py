@@ -14,7 +14,7 @@ from fluxlens.models.errors import DataWarning, InputError
 MISSING_TEXT = ("", "na", "n/a", "nan", "null", "none", "-", "--", "#n/a", "#value!")
 MISSING_BELOW = -9000.0
 """Numbers below are the codes for missing values in use (-9999, -99999)."""
-MISSING_NUMBERS = (-999.0, -6999.0)
+MISSING_NUMBERS = (-999.0, -999.9, -999.99, -6999.0)
 """Further codes for missing values of weather services and towers."""
 MONTH_WORDS = (
     "%d-%b-%Y",
@@ -59,7 +59,7 @@ def find_column(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
     table : pandas.DataFrame
         Rows as they stand in the file.
     names : tuple of str
-        By ``plain_name``, the preferred one first.
+        By ``plain_name`` without accents, the preferred one first.
 
     Returns
     -------
@@ -69,7 +69,9 @@ def find_column(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
     # The first of two columns that become one name wins, as people read from the left.
     plain = {}
     for column in table.columns:
-        plain.setdefault(plain_name(column).replace(":", ""), column)
+        name = plain_name(column).replace(":", "")
+        plain.setdefault(name, column)
+        plain.setdefault(month_words.without_accents(name), column)
     return next((plain[name] for name in names if name in plain), None)
 
 
@@ -111,8 +113,24 @@ def to_numbers(column: pd.Series, what: str) -> np.ndarray:
             )
     # A copy, since pandas may hand out an array of its own that must not be written to.
     out = values.to_numpy(dtype=float, na_value=np.nan, copy=True)
-    out[~np.isfinite(out) | (out < MISSING_BELOW)] = np.nan
+    out[is_missing(out)] = np.nan
     return out
+
+
+def is_missing(values: np.ndarray) -> np.ndarray:
+    """Which numbers of a table are codes for missing values, in all readers of tables; not those of places.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Numbers of any shape and unit.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool of the same shape; also True for NaN and infinite numbers.
+    """
+    return ~np.isfinite(values) | (values < MISSING_BELOW) | np.isin(values, MISSING_NUMBERS)
 
 
 def to_times(column: pd.Series, what: str) -> np.ndarray:

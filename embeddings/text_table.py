@@ -23,12 +23,14 @@ from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings.text_cells import MISSING_NUMBERS, to_numbers
+from fluxlens.embeddings import workbook
+from fluxlens.embeddings.text_cells import to_numbers
 from fluxlens.embeddings.text_encoding import HEAD_BYTES, decode_text
 from fluxlens.embeddings.unpacking import (
     GZIP_MAGIC,
     ZIP_MAGIC,
     has_magic,
+    read_head,
     tables_of_zip,
     unpack_gzip,
     unpack_zip,
@@ -53,7 +55,8 @@ _HEADER_BLOCK = re.compile(r"^-?\s*BEGIN HEADER.*?^-?\s*END HEADER[^\n]*\n", re.
 _COMMA_NUMBER = re.compile(r"[-+]?[\d.]*,\d+([eE][-+]?\d+)?")
 _POINT_NUMBER = re.compile(r"[-+]?\d*\.\d+([eE][-+]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"^\s*[+-]?\d+,\d+\s*$")
-_WORKBOOKS = (".xlsx", ".xls", ".ods")
+_WORKBOOKS = (".xls", ".ods")
+"""Of other kinds than Excel's newer files, which are known by their content."""
 TABLES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", *PARQUET)
 """Endings of tables in small letters."""
 
@@ -93,7 +96,7 @@ class Table:
         -------
         pandas.Series
             float64 (row) with the index of ``frame``, in the units of the file; the codes in ``MISSING_TEXT`` and
-            ``MISSING_NUMBERS`` and numbers below ``MISSING_BELOW`` become NaN.
+            those of ``text_cells.is_missing`` become NaN.
 
         Raises
         ------
@@ -106,8 +109,7 @@ class Table:
             swapped = text.str.contains(",", regex=False)
             text = text.where(~swapped, text.str.replace(".", "", regex=False))
             text = text.str.replace(",", ".", regex=False)
-        values = pd.Series(to_numbers(text, "the table"), self.frame.index, name=column)
-        return values.where(~values.isin(MISSING_NUMBERS))
+        return pd.Series(to_numbers(text, "the table"), self.frame.index, name=column)
 
     def check_rows(self, what: str, long_is_error: bool = True) -> None:
         """Tell rows that do not fit the header, and an end that looks cut off.
@@ -186,7 +188,7 @@ def read_table(path: str | Path, what: str = "table", long_is_error: bool = True
     if path.suffix.lower() in _WORKBOOKS:
         raise InputError(f"Got the {what} {path}, a workbook, need CSV or Parquet; save the sheet as CSV.")
     source: Path | bytes = path
-    if has_magic(path, ZIP_MAGIC):
+    if has_magic(path, ZIP_MAGIC) and not is_workbook(path):
         member, source = unpack_zip(path, f"the {what} {path}", TABLES)
         if member.lower().endswith(PARQUET):
             return _read_parquet(Path(member), what, source)
@@ -264,7 +266,8 @@ def read_text_table(source: str | Path | bytes, what: str | None = None) -> Tabl
     Parameters
     ----------
     source : str, Path or bytes
-        Path of a file, or its bytes; gzip, and a zip of one text, are unpacked.
+        Path of a file, or its bytes; gzip, and a zip of one text, are unpacked, and of a workbook the only sheet
+        is taken.
     what : str, optional
         The table in words, for messages; default is the file's name.
 
@@ -281,7 +284,9 @@ def read_text_table(source: str | Path | bytes, what: str | None = None) -> Tabl
     what = what or (Path(source).name if isinstance(source, str | Path) else "the table")
     try:
         raw = source if isinstance(source, bytes) else _bounded_bytes(Path(source).expanduser())
-        if raw.startswith(ZIP_MAGIC) and not is_workbook(raw):
+        if raw.startswith(ZIP_MAGIC) and is_workbook(raw):
+            return split_text(workbook.to_csv(raw, what), what)
+        if raw.startswith(ZIP_MAGIC):
             raw = unpack_zip(raw, what, TABLES)[1]
         if raw.startswith(GZIP_MAGIC):
             # By its first bytes and not by its name: downloads often lose the suffix.
@@ -296,23 +301,23 @@ def read_text_table(source: str | Path | bytes, what: str | None = None) -> Tabl
     return split_text(text, what, encoding)
 
 
-def is_workbook(content: bytes) -> bool:
-    """Whether the bytes of a zip are a workbook of a spreadsheet.
+def is_workbook(source: Path | bytes) -> bool:
+    """Whether a zip is a workbook of a spreadsheet.
 
     Parameters
     ----------
-    content : bytes
+    source : Path or bytes
         The whole file.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
             return bool({"[Content_Types].xml", "content.xml"} & set(archive.namelist()))
     except zipfile.BadZipFile:
         return False
 
 
 def column_names(path: str | Path) -> list[str]:
-    """Names of the columns of a text table by its first rows alone.
+    """Names of the columns of a text table, also packed, by its first rows alone.
 
     Parameters
     ----------
@@ -328,13 +333,13 @@ def column_names(path: str | Path) -> list[str]:
     InputError
         Where it is no such table.
     """
-    if has_magic(path, (ZIP_MAGIC, GZIP_MAGIC)):
-        return [str(name) for name in read_text_table(path, Path(path).name).frame.columns]
-    with open(path, "rb") as stream:
-        head = stream.read(HEAD_BYTES)
+    path = Path(path)
+    if has_magic(path, ZIP_MAGIC) and is_workbook(path):
+        return [str(name) for name in read_text_table(path).frame.columns]
+    head = read_head(path, path.name, TABLES, HEAD_BYTES)
     # A row or a letter that is cut in the middle is left out.
     whole = head if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1 + head[1:2].count(0)]
-    return [str(name) for name in read_text_table(whole, Path(path).name).frame.columns]
+    return [str(name) for name in read_text_table(whole, path.name).frame.columns]
 
 
 def _bounded_bytes(path: Path) -> bytes:

@@ -142,24 +142,66 @@ def unpack_zip(source: bytes | Path, name: str, endings: tuple[str, ...]) -> tup
     """
     try:
         with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
-            members = tables_of_zip(archive, endings)
-            names = [member.rsplit("/", 1)[-1] for member in members]
-            if len(members) != 1:
-                listed = f" ({', '.join(names[:3])}{', ...' if names[3:] else ''})" if names else ""
-                raise InputError(
-                    f"Got {name}, a zip with {len(names) or 'no'} tables in it{listed}, need one; unpack it and give"
-                    f" {'one of them' if names else 'a table'}."
-                )
-            info = archive.getinfo(members[0])
+            info = archive.getinfo(_only_table(archive, name, endings))
             # The size that the zip declares; it cannot lie, since reading stops there.
             check_unpacked(name, info.file_size, info.compress_size, MAX_IN_MEMORY_BYTES)
             # zipfile reads no more than declared.
-            return names[0], archive.read(info)
+            return info.filename.rsplit("/", 1)[-1], archive.read(info)
     # RuntimeError is what zipfile raises for an encrypted member.
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
         raise InputError(
             f"Got {name}, a damaged zip or one with a password, need a whole one; unpack it."
         ) from error
+
+
+def read_head(path: Path, name: str, endings: tuple[str, ...], count: int) -> bytes:
+    """The first bytes of a table, unpacked where it is packed, without those behind them.
+
+    Parameters
+    ----------
+    path : Path
+        Of a text, a gzip file, or a zip of one table.
+    name : str
+        Of the file, for messages.
+    endings : tuple of str
+        As of ``unpack_zip``.
+    count : int
+        Bytes at most.
+
+    Raises
+    ------
+    InputError
+        As ``unpack_zip`` and ``unpack_gzip``.
+    """
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(count)
+        if head.startswith(ZIP_MAGIC):
+            with (
+                zipfile.ZipFile(path) as archive,
+                archive.open(_only_table(archive, name, endings)) as member,
+            ):
+                head = member.read(count)
+        # 31: with the header of gzip. It stops at ``count``, whatever the packed bytes would unpack to.
+        return zlib.decompressobj(31).decompress(head, count) if head.startswith(GZIP_MAGIC) else head
+    # RuntimeError is what zipfile raises for an encrypted member.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise InputError(
+            f"Got {name}, a damaged zip or gz, or one with a password, need a whole one; unpack it."
+        ) from error
+
+
+def _only_table(archive: zipfile.ZipFile, name: str, endings: tuple[str, ...]) -> str:
+    """The only member of a zip that is a table; InputError where there are several or none."""
+    members = tables_of_zip(archive, endings)
+    names = [member.rsplit("/", 1)[-1] for member in members]
+    if len(members) != 1:
+        listed = f" ({', '.join(names[:3])}{', ...' if names[3:] else ''})" if names else ""
+        raise InputError(
+            f"Got {name}, a zip with {len(names) or 'no'} tables in it{listed}, need one; unpack it and give"
+            f" {'one of them' if names else 'a table'}."
+        )
+    return members[0]
 
 
 def tables_of_zip(archive: zipfile.ZipFile, endings: tuple[str, ...]) -> list[str]:

@@ -12,6 +12,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+from fluxlens.embeddings.text_cells import is_missing
 from fluxlens.models.errors import DataWarning, InputError
 
 FINEST_COARSE_M = 100.0
@@ -88,7 +89,7 @@ def row_resolution_m(raw: pd.DataFrame, resolution_m: float | None = None) -> np
     for name in RESOLUTION_COLUMNS:
         if name in raw:
             values = pd.to_numeric(raw[name], errors="coerce")
-            values = values.where(~(values <= -9000))  # -9999 is missing
+            values = values.where(~is_missing(values.to_numpy(float)))
             if (pd.to_numeric(raw[name], errors="coerce").isna() & raw[name].notna()).any():
                 bad = raw[name][values.isna() & raw[name].notna()].iloc[0]
                 raise InputError(f"Got {bad!r} in the column {name}, need metres or nothing; correct it.")

@@ -11,6 +11,7 @@ from fluxlens.embeddings.gpp.table_features import BANDS, MERRA2_COLUMNS
 from fluxlens.embeddings.gpp.table_resolution import looks_coarse, row_resolution_m
 from fluxlens.embeddings.place_columns import (
     CRS_NAMES,
+    LAT_WORDS,
     ZONE_NAMES,
     check_place_columns,
     columns_of_places,
@@ -19,9 +20,12 @@ from fluxlens.embeddings.place_columns import (
     to_degrees,
 )
 from fluxlens.embeddings.readers.reflectance_units import DARKEST
+from fluxlens.embeddings.readers.series_columns import date_columns, to_utc_times
 from fluxlens.embeddings.unpacking import GZIP_MAGIC, ZIP_MAGIC, has_magic
 from fluxlens.models.errors import InputError
 
+SITE_NAMES = ("siteid", "site", "sitecode", "sitename", "fluxnetid", "station", "stationid", "tower")
+"""Columns of sites by ``plain_name``, the preferred one first; not ``id``, which may count rows."""
 MGRS_LATITUDE_BANDS = "CDEFGHJKLMNPQRSTUVWX"
 """Latitude bands of 8 degrees of the Military Grid Reference System, from 80 S."""
 
@@ -168,10 +172,13 @@ def rename_site_and_date(raw: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
     """
-    for name, spellings in (("site", ("siteid", "site")), ("date", ("date",))):
+    for name, spellings in (("site", SITE_NAMES), ("date", ("date",))):
         spelled = text_cells.find_column(raw, spellings)
         if name not in raw and spelled is not None:
             raw = raw.rename(columns={spelled: name})
+    # Dates under another name, or in columns for year, month and day.
+    if "date" not in raw and date_columns(raw):
+        raw = raw.assign(date=to_utc_times(raw, "the table"))
     return raw
 
 
@@ -223,7 +230,7 @@ def read_latitude(raw: pd.DataFrame) -> np.ndarray | None:
         Where it is beyond 90 degrees.
     """
     check_place_columns(raw, "the table")
-    spelled = text_cells.find_column(raw, ("lat", "latitude", "latitud", "latitudine", "breitengrad"))
+    spelled = text_cells.find_column(raw, ("lat", *LAT_WORDS))
     # Not y or Breite, which stand for other things as well.
     if spelled is None and (pair := find_place_columns(raw)) and pair[1] in columns_of_places(raw):
         spelled = pair[1]

@@ -50,11 +50,29 @@ LANDSAT_FILE = re.compile(r"(?<![A-Za-z0-9])(?:L[COTEM]0[4-9]|LND0[4-9]|ga_ls[4-
 """Files of Landsat (USGS, FORCE, Digital Earth) and of harmonised Landsat, whose B5 is near infrared."""
 # What tools put before the name of a band: sensor, level, or kind of correction (Digital Earth, FORCE, MAJA).
 PREFIX = re.compile(
-    r"^(?:sentinel[-_ ]?2(?:[-_ ]?l[12][ac])?|s2(?:[-_ ]?(?:l2a|msi|sr))?|s1(?:[-_ ]?grd)?|nbart?|sr|boa|fre|sre)"
-    r"[-_ :./]+",
+    r"^(?:sentinel[-_ ]?[12](?:[-_ ]?(?:l[12][ac]|grd))?|s2(?:[-_ ]?(?:l2a|msi|sr))?|s1(?:[-_ ]?grd)?|nbart?|sr|boa|fre"
+    r"|sre)[-_ :./]+",
     re.I,
 )
 RADAR = {"vv": "VV", "vh": "VH"}
+_DIRECTION = r"(?:(?P<asc>asc(?:end(?:ing)?)?)|(?P<desc>d(?:e?sc|es)(?:end(?:ing)?)?))"
+_LETTER = r"(?:(?P<asc>a)|(?P<desc>d))"
+# One letter is a direction beside or behind a polarisation alone: VV_A, VHD.
+_DIRECTIONS = tuple(
+    re.compile(pattern, re.I)
+    for pattern in (
+        rf"(?P<before>.*?)(?<![a-z]){_DIRECTION}(?![a-z])(?P<after>.*)",
+        rf"(?P<before>.*?(?<![a-z])v[vh]){_DIRECTION}(?![a-z])(?P<after>.*)",
+        rf"(?P<before>.*?)(?<![a-z]){_DIRECTION}(?P<after>v[vh](?![a-z]).*)",
+        rf"(?P<before>.*?(?<![a-z])v[vh])[\s_.-]*{_LETTER}(?![a-z])(?P<after>.*)",
+        rf"(?P<before>(?:.*[\s_.-])?){_LETTER}(?P<after>[\s_.-]*v[vh](?![a-z]).*)",
+    )
+)
+_RELATIVE_ORBIT = re.compile(r"(?i)(?:^|[\s_.-])(?:orbit|orb|ro|r)?[\s_.-]*(\d{1,3})(?=$|[\s_.-])")
+_RADAR_LIKE = re.compile(r"(?i)(?<![a-z])v[vh](?![a-z])")
+_NO_BACKSCATTER = re.compile(
+    r"(?i)ratio|diff|std|stdev|var(?![a-z])|count|min(?![a-z])|max(?![a-z])|angle|coh|entropy|contrast|[/+*]|div|over"
+)
 
 
 def find_bands(names: Iterable[str]) -> dict[str, str]:
@@ -68,8 +86,9 @@ def find_bands(names: Iterable[str]) -> dict[str, str]:
     Returns
     -------
     dict
-        From ``B02`` ... ``B12``, ``VV``, ``VH`` and ``mask:KIND`` (a value of ``MASKS``) to the name in the file. Of
-        a band in several resolutions (``B02_10m``, ``B02_20m``) the finest is taken.
+        From ``B02`` ... ``B12``, ``VV``, ``VH``, ``VV:PASS`` (see ``split_pass``) and ``mask:KIND`` (a value of
+        ``MASKS``) to the name in the file. Of a band in several resolutions (``B02_10m``, ``B02_20m``) the finest is
+        taken.
     """
     names = [str(name) for name in names]
     common = common_names(names)
@@ -105,6 +124,56 @@ def common_names(names: Iterable[str]) -> dict[str, str]:
     return COMMON | shifted | narrow
 
 
+def split_pass(name: str) -> tuple[str, str]:
+    """The name of a polarisation without its pass, and the pass.
+
+    Parameters
+    ----------
+    name
+        Such as ``VV_asc``, ``VHD``, ``descending.VV`` or ``VV_A_88``.
+
+    Returns
+    -------
+    tuple of str
+        ``VV`` and ``ascending``, ``descending`` or ``ascending:88`` with the relative orbit; the name as it is and an
+        empty text where it says no direction, or is no polarisation.
+    """
+    for pattern in _DIRECTIONS:
+        # Without the 1 of Sentinel-1, which is no relative orbit.
+        match = pattern.fullmatch(PREFIX.sub("", name))
+        if match is None:
+            continue
+        # The words before and behind, without the marks between them.
+        rest = "_".join(part for one in (match["before"], match["after"]) if (part := one.strip(" \t_.-")))
+        if not _RADAR_LIKE.search(rest):
+            continue
+        orbit = _RELATIVE_ORBIT.search(rest)
+        if orbit and 1 <= int(orbit[1]) <= 175:
+            rest = rest[: orbit.start()] + rest[orbit.end() :]
+        direction = "ascending" if match["asc"] else "descending"
+        return rest.strip(" _.-"), direction + (f":{int(orbit[1])}" if orbit else "")
+    return name, ""
+
+
+def like_backscatter(names: Iterable[str]) -> list[str]:
+    """Names that have a polarisation of Sentinel-1 in them and are neither read nor of another quantity.
+
+    Parameters
+    ----------
+    names
+        As a file has them.
+    """
+    names = [str(name) for name in names]
+    known = set(find_bands(names).values())
+    return [
+        name
+        for name in names
+        if name not in known
+        and len({one.lower() for one in _RADAR_LIKE.findall(name)}) == 1
+        and not _NO_BACKSCATTER.search(name)
+    ]
+
+
 def _one(name: str, common: dict[str, str]) -> tuple[str, float] | None:
     """Contract name and pixel size in the name (infinite where it tells none) of one label."""
     bare = PREFIX.sub("", name.strip())
@@ -122,10 +191,12 @@ def _one(name: str, common: dict[str, str]) -> tuple[str, float] | None:
         return common[plain], size_m
     if plain in MASKS:
         return f"mask:{MASKS[plain]}", size_m
+    bare, one_pass = split_pass(bare)
     radar = re.fullmatch(
-        r"(?:sigma0|gamma0|sigma|gamma|s0|g0)?(vv|vh)(?:sigma0|gamma0|db|gamma0rtc|rtc)?", plain
+        r"(?:sigma0?|gamma0?|s0|g0)?(vv|vh)(?:sigma0?|gamma0?|s0|g0|db|rtc|lin(?:ear)?|power)*", _plain(bare)
     )
-    return (RADAR[radar[1]], size_m) if radar else None
+    key = f"{RADAR[radar[1]]}:{one_pass}" if radar and one_pass else RADAR[radar[1]] if radar else ""
+    return (key, size_m) if radar else None
 
 
 def _plain(name: str) -> str:

@@ -88,7 +88,7 @@ def unpack(
     if not packed and step is not None:
         scale = step
     if numbers.dtype.kind == "f":
-        valid &= numbers > -9999
+        valid &= numbers > scenes_packing.NO_DATA_AT_MOST
     shift = offset / scale if scale else 0.0
     if numbers.dtype.kind in "iu" and np.isclose(scale, STEP, rtol=1e-6) and abs(shift - round(shift)) < 1e-3:
         # whole steps of 0.0001: exact, and bit for bit what our own scenes hold

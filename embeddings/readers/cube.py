@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.readers import optical, radar, raster_file
-from fluxlens.embeddings.readers.band_names import LANDSAT, find_bands
+from fluxlens.embeddings.readers.band_names import LANDSAT, find_bands, like_backscatter
 from fluxlens.embeddings.readers.optical import OpticalRaster
 from fluxlens.embeddings.readers.probe import check_readable
 from fluxlens.embeddings.scenes import schema, validation
@@ -124,15 +124,25 @@ def scene_of(rasters: list[tuple[xr.Dataset, str]], name: str, notes: list[str])
         bands = find_bands(map(str, data.data_vars))
         names += [str(one) for one in data.data_vars]
         optic = {key: one for key, one in bands.items() if key in schema.S2_BANDS or key.startswith("mask:")}
-        radio = {key: one for key, one in bands.items() if key in schema.S1_BANDS}
+        # By pass: bands of both directions in one raster are acquisitions of their own.
+        radio: dict[str, dict[str, str]] = {}
+        for key, one in bands.items():
+            polarisation, _, one_pass = key.partition(":")
+            if polarisation in schema.S1_BANDS:
+                radio.setdefault(one_pass, {})[polarisation] = one
+        if unread := like_backscatter(map(str, data.data_vars)):
+            notes.append(f"{', '.join(unread[:4])} of {source} look like backscatter and are not read")
         # A cube of both sensors has the union of their dates: each sensor's own are those with values.
         both = bool(radio) and any(key in schema.S2_BANDS for key in optic)
         # A raster with a mask alone joins the optical files, which may lack one; beside radar bands it is no mask of
         # Sentinel-2.
         if any(key in schema.S2_BANDS for key in optic) or (optic and not radio):
             rasters_s2.append(OpticalRaster(_dates_with_data(data, optic) if both else data, optic, source))
-        if radio:
-            passes.append(radar.Pass(_dates_with_data(data, radio) if both else data, radio, source))
+        for one_pass, by_band in radio.items():
+            dated = _dates_with_data(data, by_band, len(radio) > 1) if both or len(radio) > 1 else data
+            # An image of one pass has bands of the other without a value.
+            if dated.sizes["time"]:
+                passes.append(radar.Pass(dated, by_band, source, one_pass.partition(":")[0] or None))
     if not passes and not any(raster.reflectance_bands for raster in rasters_s2):
         raise InputError(
             f"Got {name} with {', '.join(names)[:80] or 'no raster'}, need bands of Sentinel-2 (B02 or blue ...) or "
@@ -146,7 +156,7 @@ def scene_of(rasters: list[tuple[xr.Dataset, str]], name: str, notes: list[str])
     return finish(nodes, name, notes)
 
 
-def _dates_with_data(data: xr.Dataset, bands: Mapping[str, str]) -> xr.Dataset:
+def _dates_with_data(data: xr.Dataset, bands: Mapping[str, str], may_be_none: bool = False) -> xr.Dataset:
     """Dates of one sensor in a cube of both: the other's dates hold nothing but missing values."""
     used = data[[bands[key] for key in bands if not key.startswith("mask:")]]
     if is_chunked(used):
@@ -162,7 +172,7 @@ def _dates_with_data(data: xr.Dataset, bands: Mapping[str, str]) -> xr.Dataset:
             valid &= ~used[one].isin(fills or [0])
         some = some | valid.any(("y", "x"))
     keep = some.values
-    return data.isel(time=keep) if keep.any() else data
+    return data.isel(time=keep) if keep.any() or may_be_none else data
 
 
 def joined_in_time(

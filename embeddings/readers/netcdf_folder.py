@@ -25,7 +25,7 @@ from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.readers import agera5, cube, optical, radar, raster_file
 from fluxlens.embeddings.readers.band_names import find_bands
 from fluxlens.embeddings.readers.probe import check_readable
-from fluxlens.embeddings.scenes import compositing, schema
+from fluxlens.embeddings.scenes import compositing, packing, schema
 from fluxlens.models.errors import InputError
 
 KINDS = ("S2_L2A_20m", "S2_L2A_10m", "S1_GRD-ASCENDING", "S1_GRD-DESCENDING", "L8_SR", "AgERA5")
@@ -160,7 +160,8 @@ def _landsat8(paths: list[Path], notes: list[str]) -> xr.Dataset | None:
     for file in files:
         # LaSRC gives int16, -2000 to 16000, -9999 = no data; cast to uint16 somewhere, so that -1 became 65535.
         signed = {name: file[name].astype("int16", copy=False) for name in names}
-        bands = [compositing.to_reflectance(image.where(image > -9999, 0), 0) for image in signed.values()]
+        known = [image.where(image > packing.NO_DATA_AT_MOST, 0) for image in signed.values()]
+        bands = [compositing.to_reflectance(image, 0) for image in known]
         image = xr.concat(bands, dim="band").transpose(*schema.CUBE)
         images.append(image.drop_vars(set(image.coords) - {"time", "y", "x", "spatial_ref"}))
         clear.append(

@@ -95,6 +95,13 @@ def radar_node(passes: list[Pass], notes: list[str], scaled: bool = False) -> xr
     day = both["time"].dt.floor("D")
     alone = ~day.to_index().duplicated(keep=False)
     both = both.assign_coords(time=both["time"].where(~xr.DataArray(alone, dims="time"), day))
+    # A cube by days has one stamp for both passes of a day. Descending ones are of the morning (06 h local), ascending
+    # ones of the evening: hours by their rank keep them apart and in order.
+    stamps, orbits = both["time"].values, both["orbit"].values
+    same = both["time"].to_index().duplicated(keep=False)
+    hours = np.select([orbits == "descending", orbits == "ascending"], [0, 12], 6).astype("timedelta64[h]")
+    stamps = np.where(same, stamps.astype("datetime64[D]") + hours, stamps).astype("datetime64[ns]")
+    both = both.assign_coords(time=stamps).sortby("time")
     both.attrs = {"units": "dB", "long_name": "backscatter"}
     out = both.to_dataset(name="backscatter").assign_coords(band=list(bands), **grid.coords())
     return out.drop_vars("orbit") if "" in out["orbit"].values else out

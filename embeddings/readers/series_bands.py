@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from fluxlens.embeddings import text_cells
 from fluxlens.embeddings.readers import baselines
-from fluxlens.embeddings.readers.band_names import PREFIX, common_names
+from fluxlens.embeddings.readers.band_names import PREFIX, common_names, like_backscatter
 from fluxlens.embeddings.readers.radar import AMPLITUDE_LIKE
 from fluxlens.embeddings.readers.reflectance_units import DARKEST
 from fluxlens.embeddings.text_cells import find_column, plain_name
@@ -305,13 +305,23 @@ def to_backscatter(table: pd.DataFrame, what: str) -> np.ndarray:
     plain = {}
     for column in table.columns:
         # Products name the polarisation with the quantity: VV_gamma0_dB, Sigma0_VH.
-        name = re.sub(r"(gamma0?|sigma0?|s1|db|mean)", "", plain_name(column))
+        name = re.sub(
+            r"gamma0?|sigma0?|sentinel1|s1|db|mean|median|first|p50|rtc|lin(ear)?|power",
+            "",
+            plain_name(column),
+        )
         if name in ("vv", "vh"):
             plain.setdefault(name.upper(), column)
     if not plain:
         advice = _pivot_advice(table, ("vv", "vh")) or "rename them"
         raise InputError(
             f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need VV, VH in dB; {advice}."
+        )
+    if unread := [one for one in like_backscatter(map(str, table.columns)) if one not in plain.values()]:
+        warnings.warn(
+            f"{', '.join(unread[:5])} of {what} look like backscatter and are not read.",
+            DataWarning,
+            stacklevel=3,
         )
     values = np.full((len(table), len(spec.bands)), np.nan)
     for band, column in plain.items():

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import text_cells
+from fluxlens.embeddings.date_columns import DATE_WORDS, find_parts
 from fluxlens.embeddings.place_columns import columns_of_places, find_geometry_column, read_places
 from fluxlens.embeddings.readers.band_names import MASKS
 from fluxlens.embeddings.readers.cloud_masks import clear_of
@@ -39,6 +40,7 @@ DATE_NAMES = (
     "sensingtime",
     "acquired",
     "systemindex",
+    *DATE_WORDS,
 )
 
 ORBIT_NAMES = (
@@ -182,17 +184,12 @@ def date_columns(table: pd.DataFrame) -> list[str]:
     list of str
         One, two or three names; none where the table has no dates.
     """
-    column = find_column(table, DATE_NAMES)
-    year = find_column(table, ("year", "yr", "yyyy"))
-    doy = find_column(table, ("doy", "dayofyear", "julianday", "yday"))
-    month = find_column(table, ("month", "mon", "mm"))
-    day = find_column(table, ("day", "dom", "dayofmonth", "dd"))
+    column, parts = find_column(table, DATE_NAMES), find_parts(table.columns)
     # A column `day` beside a year is the day of the month, not a date.
-    if (column is None or plain_name(column) == "day") and year is not None:
-        if doy is not None:
-            return [year, doy]
-        if month is not None and day is not None:
-            return [year, month, day]
+    if (column is None or column == parts.get("day")) and "year" in parts:
+        for fields in (("year", "doy"), ("year", "month", "day")):
+            if set(fields) <= set(parts):
+                return [parts[field] for field in fields]
     return [] if column is None else [column]
 
 

@@ -10,7 +10,7 @@ import warnings
 
 import pandas as pd
 from fluxlens.embeddings.place_columns import find_geometry_column, find_place_columns
-from fluxlens.embeddings.readers.band_names import find_bands
+from fluxlens.embeddings.readers.band_names import find_bands, split_pass
 from fluxlens.embeddings.readers.series_columns import ID_NAMES, ORBIT_NAMES, date_columns
 from fluxlens.embeddings.text_cells import find_column, plain_name
 from fluxlens.models.errors import DataWarning
@@ -24,7 +24,6 @@ VALUE_NAMES = ("value", "values", "val", "reflectance", "backscatter", "mean", "
 _DATED = re.compile(
     r"(?<!\d)((?:19|20)\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?:T(\d{6}))?(?!\d)"
 )
-_DIRECTION = re.compile(r"(?i)(asc|desc)(ending)?")
 _POLARISATION = re.compile(r"(?i)v[vh]")
 _REDUCER = re.compile(r"(?i)[_ ]?(mean|median|first|p50)$")
 
@@ -57,7 +56,7 @@ def to_one_row_per_date(table: pd.DataFrame, what: str) -> pd.DataFrame:
 
 
 def to_one_row_per_pass(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of Sentinel-1 without columns of one direction of flight, such as ``VV_asc`` and ``VV_desc``.
+    """A table of Sentinel-1 without columns of one pass, such as ``VV_asc`` and ``VV_desc``, ``VV_A`` and ``VVD``.
 
     Parameters
     ----------
@@ -72,25 +71,22 @@ def to_one_row_per_pass(table: pd.DataFrame) -> pd.DataFrame:
     """
     named: dict[str, dict[str, str]] = {}
     for column in map(str, table.columns):
-        words = [word for word in re.split(r"[\s_.-]+", column) if word]
-        direction = next((word for word in words if _DIRECTION.fullmatch(word)), None)
-        rest = "_".join(word for word in words if word != direction)
-        if direction is not None and _POLARISATION.search(rest):
-            key = "ascending" if direction.lower().startswith("asc") else "descending"
-            named.setdefault(key, {})[column] = rest
+        polarisation, one_pass = split_pass(column)
+        if one_pass:
+            named.setdefault(one_pass, {})[column] = polarisation
     if not named:
         return table
     shared = table.drop(columns=[column for columns in named.values() for column in columns])
     # A column that names one direction cannot be right for both.
     stated = [column for column in shared.columns if plain_name(column) in ORBIT_NAMES]
     rows = []
-    for direction, columns in named.items():
+    for one_pass, columns in named.items():
         cells = table[list(columns)].rename(columns=columns)
         filled = (cells.notna() & (cells != "")).any(axis=1)
         rows.append(
             shared.drop(columns=[*cells, *stated], errors="ignore")
             .join(cells)
-            .assign(orbit=direction)[filled]
+            .assign(orbit=one_pass.split(":")[0])[filled]
         )
     # Columns without a direction beside them are of passes of their own.
     plain = [column for column in shared.columns if _POLARISATION.fullmatch(plain_name(column))]

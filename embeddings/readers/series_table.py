@@ -293,7 +293,7 @@ def _weather_of_contract(table: pd.DataFrame, days: np.ndarray, what: str) -> pd
             " or precip in mm d-1; rename the columns."
         )
     numbers = {name: text_cells.to_numbers(frame[column], what) for name, (column, _) in columns.items()}
-    values = pd.DataFrame(numbers).replace(list(text_cells.MISSING_NUMBERS), np.nan)
+    values = pd.DataFrame(numbers).apply(weather_table.without_no_data)
     notes: list[str] = []
     values = weather_table.without_empty(values, columns, what, notes)
     for name in values:

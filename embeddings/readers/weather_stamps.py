@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import month_words, spreadsheet_days
+from fluxlens.embeddings.date_columns import DATE_WORDS, find_parts
+from fluxlens.embeddings.month_words import without_accents
 from fluxlens.embeddings.text_cells import MONTH_WORDS
 from fluxlens.models.errors import InputError
 
@@ -24,15 +26,10 @@ TIMES = (
     "dates",
     "system:time_start",
     "system:index",
-    "datum",
     "mess_datum",
+    *DATE_WORDS,
 )
-PARTS = {
-    "year": ("year", "yyyy"),
-    "month": ("mo", "month", "mm"),
-    "day": ("dy", "day", "dd"),
-    "hour": ("hr", "hour", "hh"),
-}
+CLOCK = r"\d{1,2}:\d\d(:\d\d)?"
 
 
 def find_time_columns(frame: pd.DataFrame) -> list[str]:
@@ -49,21 +46,29 @@ def find_time_columns(frame: pd.DataFrame) -> list[str]:
         Empty where there are none.
     """
     # "Date (UTC)" is a date.
-    bare = {re.sub(r"\s*[(\[].*", "", str(column)): column for column in reversed(list(frame.columns))}
+    bare = {
+        without_accents(re.sub(r"\s*[(\[].*", "", str(column))): column
+        for column in reversed(list(frame.columns))
+    }
+    parts = find_parts(frame.columns)
+    has_day = "year" in parts and ("doy" in parts or {"month", "day"} <= set(parts))
     one = next((bare[column] for column in TIMES if column in bare), None)
     # The clock in a column of its own.
     clock = next((bare[name] for name in ("time", "hour", "hr") if name in bare), None)
-    if one is not None and "date" in bare and clock is not None and len(frame):
+    is_clock = clock is not None and len(frame) > 0
+    if is_clock:
         cells = frame[clock].astype(str).str.strip()
-        if cells.str.fullmatch(r"\d{1,2}(:\d\d(:\d\d)?|\.0)?").all():
-            return [bare["date"], clock]
-    if one is not None:
+        is_clock = bool(cells.str.fullmatch(rf"{CLOCK}|\d{{1,2}}(\.0)?").all())
+    if is_clock and one is not None and "date" in bare:
+        return [bare["date"], clock]
+    if one is not None and not (has_day and is_clock and one == clock):
         return [one]
-    chosen = [next((name for name in names if name in frame), None) for names in PARTS.values()]
-    if all(chosen[:3]):
-        return [name for name in chosen if name]
-    doy = next((name for name in ("doy", "yday", "day_of_year") if name in frame), None)
-    return [chosen[0], doy] if chosen[0] and doy else []
+    if not has_day:
+        return []
+    fields = ("year", "doy") if "doy" in parts else ("year", "month", "day")
+    of_clock = ("clock",) if "clock" in parts else ("hour", "minute")
+    named = [parts[field] for field in (*fields, *of_clock) if field in parts]
+    return named if clock is None or clock in named else [*named, clock]
 
 
 def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd.DatetimeIndex, bool]:
@@ -88,23 +93,12 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
     InputError
         A value is no date, or the order of day and month is open.
     """
-    if len(columns) == 2 and columns[-1] not in ("doy", "yday", "day_of_year"):
+    parts = find_parts(columns) if len(columns) > 1 else {}
+    if "year" in parts:
+        return _joined_stamps(frame, columns, parts), False
+    if len(columns) == 2:
         days, _ = parse_stamps(frame, columns[:1], name)
-        clock = frame[columns[1]].astype(str).str.strip().str.removesuffix(".0")
-        clock = clock.where(clock.str.contains(":"), clock + ":00")
-        clock = clock.where(clock.str.count(":") == 2, clock + ":00")
-        return days + _from_hour_0(pd.to_timedelta(clock)), False
-    if len(columns) > 1:
-        numbers = frame[columns].apply(pd.to_numeric)
-        # From 1 January of the year: day of year 1 adds nothing.
-        if columns[-1] in ("doy", "yday", "day_of_year"):
-            days = pd.to_datetime(numbers.iloc[:, 0].astype(int).astype(str) + "-01-01")
-            return pd.DatetimeIndex(days + pd.to_timedelta(numbers.iloc[:, 1] - 1, "D")), False
-        named = dict(zip(("year", "month", "day"), (numbers[one] for one in columns), strict=False))
-        days = pd.DatetimeIndex(pd.to_datetime(pd.DataFrame(named)))
-        if len(columns) == 4:
-            days = days + _from_hour_0(pd.to_timedelta(numbers[columns[3]], unit="h"))
-        return days, False
+        return days + _from_hour_0(_clock_of(frame[columns[1]])), False
     text, of = frame[columns[0]].astype(str).str.strip(), f"the column {columns[0]} of {name}"
     # A spreadsheet shows 201906010030 as 2.01906E+11, and saves what it shows: the minutes are lost.
     if text.str.fullmatch(r"\d(\.\d+)?[eE]\+?\d+").any():
@@ -153,6 +147,46 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
         return _parsed(written, "ISO8601", name), utc
     month_words.refuse_short_years(bare, of)
     return _parsed(bare, "ISO8601", name), utc
+
+
+def _joined_stamps(frame: pd.DataFrame, columns: list[str], parts: dict[str, str]) -> pd.DatetimeIndex:
+    """Stamps (row,) of the parts of dates in columns, the last of which may be a clock."""
+    numbers = {
+        part: pd.to_numeric(frame[column]) for part, column in parts.items() if part not in ("month", "day")
+    }
+    if "doy" in numbers:
+        # 1 January of the year is day 1. Some write the clock once more as a fraction of the day.
+        doy = numbers["doy"] // 1 if len(columns) > 2 else numbers["doy"]
+        if not doy.between(1, 367).all():
+            raise ValueError(f"day of the year {doy[~doy.between(1, 367)].iloc[0]:g}")
+        days = pd.to_datetime(numbers["year"].astype(int).astype(str) + "-01-01")
+        days = days + pd.to_timedelta(doy - 1, "D")
+    else:
+        texts = [frame[parts[one]].astype(str).str.strip().str.removesuffix(".0") for one in ("month", "day")]
+        text = numbers["year"].astype(int).astype(str) + "-" + texts[0] + "-" + texts[1]
+        days = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")
+        if days.isna().any():
+            # With the month in words.
+            written = month_words.to_iso_dates(text, ", ".join(columns))
+            days = pd.to_datetime(text if written is None else written, format="ISO8601")
+    rest = [column for column in columns if column not in parts.values()]
+    if rest:
+        return pd.DatetimeIndex(days) + _from_hour_0(_clock_of(frame[rest[0]]))
+    if "clock" in numbers:
+        hours = numbers["clock"] // 100 + numbers["clock"] % 100 / 60
+    elif "hour" in numbers:
+        hours = numbers["hour"] + numbers.get("minute", 0) / 60
+    else:
+        return pd.DatetimeIndex(days)
+    clock = pd.to_timedelta(hours * 3600, unit="s").dt.round("s")
+    return pd.DatetimeIndex(days) + _from_hour_0(clock)
+
+
+def _clock_of(cells: pd.Series) -> pd.Series:
+    """Time of day (row,) of clocks as text: 13, 13:30 or 13:30:00."""
+    clock = cells.astype(str).str.strip().str.removesuffix(".0")
+    clock = clock.where(clock.str.contains(":"), clock + ":00")
+    return pd.to_timedelta(clock.where(clock.str.count(":") == 2, clock + ":00"))
 
 
 def _from_hour_0(clock: pd.Series) -> pd.TimedeltaIndex:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import meteorology
+from fluxlens.embeddings.date_columns import find_parts
 from fluxlens.embeddings.readers import weather_units
 from fluxlens.embeddings.readers.weather_shapes import to_one_column_per_variable
 from fluxlens.embeddings.readers.weather_stamps import TIMES, find_time_columns, parse_stamps
@@ -23,9 +24,6 @@ from fluxlens.embeddings.readers.weather_units import DAY_S, Unit
 from fluxlens.embeddings.scenes import schema, validation
 from fluxlens.embeddings.text_table import Table, read_text_table
 from fluxlens.models.errors import DataWarning, InputError
-
-NO_DATA = -9990
-"""-9999 and its like are missing values."""
 
 NO_DATA_OF_STATIONS = (-99.0, -99.9, -99.99)
 """Missing values of weather stations: no variable of the table reaches them."""
@@ -346,7 +344,12 @@ def _below_preamble(frame: pd.DataFrame) -> pd.DataFrame:
     for index in range(min(len(frame), 30)):
         cells = [str(cell).strip() for cell in frame.iloc[index]]
         lower = [cell.lower() for cell in cells]
-        if any(cell in TIMES for cell in lower) or {"year", "yday"} <= set(lower):
+        parts = set(find_parts(cells))
+        if (
+            any(cell in TIMES for cell in lower)
+            or {"year", "doy"} <= parts
+            or {"year", "month", "day"} <= parts
+        ):
             below = frame.iloc[index + 1 :].reset_index(drop=True)
             below.columns = [cell or f"unnamed_{place}" for place, cell in enumerate(cells)]
             return below
@@ -445,14 +448,22 @@ def _without_units_row(
 
 def _column(table: Table, frame: pd.DataFrame, column: str) -> np.ndarray:
     subset = Table(frame, table.encoding, table.separator, table.decimal)
-    values = subset.numbers(column)
-    values = values.where(
-        (values > NO_DATA) & (values < NO_DATA_OF_NETCDF) & ~values.isin(NO_DATA_OF_STATIONS)
-    )
+    return without_no_data(subset.numbers(column)).to_numpy()
+
+
+def without_no_data(values: pd.Series) -> pd.Series:
+    """Numbers of weather with NaN for the codes of weather services and NetCDF, beside those of all tables.
+
+    Parameters
+    ----------
+    values
+        (row,) in any unit of weather.
+    """
+    values = values.where((values < NO_DATA_OF_NETCDF) & ~values.isin(NO_DATA_OF_STATIONS))
     # 9999 is a number of some units (kJ m-2 d-1), but not beside values that all lie far below it.
     full = values.isin((9999.0, 99999.0))
     largest = values[~full].abs().max()
-    return values.where(~full | ~(largest < 1000)).to_numpy()
+    return values.where(~full | ~(largest < 1000))
 
 
 def _daily(

@@ -32,7 +32,7 @@ def to_reflectance(numbers: xr.DataArray, offset: int) -> xr.DataArray:
     """
     # Scaled already, and among reflectances 0 is a value; among digital numbers it is "no data".
     if numbers.dtype.kind == "f":
-        return packing.clip_saturated(numbers.where(numbers > -9999).astype("float32"))
+        return packing.clip_saturated(numbers.where(numbers > packing.NO_DATA_AT_MOST).astype("float32"))
     scaled = packing.unpack(numbers.astype("float32") + np.float32(offset), STEP)
     return packing.clip_saturated(scaled.where(numbers != 0))
 

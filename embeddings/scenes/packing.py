@@ -6,6 +6,8 @@ import numpy as np
 import xarray as xr
 from fluxlens.embeddings.scenes.schema import NODES
 
+NO_DATA_AT_MOST = -9999
+"""Digital numbers and reflectance at or below are no data; a baseline's offset takes numbers to -1000."""
 SATURATION = 2.0
 """Highest reflectance of a scene; cloud, snow and glint exceed 1, sensors saturate about here."""
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fluxlens.embeddings.text_encoding import HEAD_BYTES
+from fluxlens.embeddings.text_table import is_workbook
 from fluxlens.embeddings.towers import parquet_table
 from fluxlens.embeddings.towers.sensor_columns import team_gpp_columns
 from fluxlens.embeddings.unpacking import GZIP_MAGIC, PIECE_BYTES, BoundedStream, check_unpacked, has_magic
@@ -200,6 +201,8 @@ def candidates(path: Path | list[Path], resolutions: tuple[str, ...] = DAILY_FIR
     # By its content: downloads lose their suffix.
     if not zipfile.is_zipfile(path):
         return [DataFile(re.sub(r"\.gz$", "", path.name, flags=re.IGNORECASE), path)]
+    if is_workbook(path):
+        raise InputError(f"Got {path.name}, a workbook, need a tower's table as text; save its sheet as CSV.")
     members = _members(path, resolutions)
     if not members:
         raise InputError(

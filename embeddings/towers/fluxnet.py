@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import xarray as xr
+from fluxlens.embeddings.date_columns import find_parts
 from fluxlens.embeddings.scenes import schema
 from fluxlens.embeddings.towers import netcdf, plausibility
 from fluxlens.embeddings.towers.daily import attrs_of_tower, to_days
@@ -27,7 +28,6 @@ from fluxlens.embeddings.towers.gpp_columns import (
     source_units,
 )
 from fluxlens.embeddings.towers.sensor_columns import WEATHER_NAMES, sensor_columns, team_gpp_columns
-from fluxlens.embeddings.towers.stamp_columns import YEAR_NAMES
 from fluxlens.embeddings.towers.stamps import Step, parse_stamps
 from fluxlens.embeddings.towers.tower_table import TowerTable
 from fluxlens.embeddings.towers.years import read_joined, tables_of_years
@@ -110,7 +110,8 @@ def _read_text(path: Path | list[Path]) -> xr.Dataset:
     # Content decides: a column that is there may hold nothing but -9999.
     choice, frame = choice.with_data(table.name, frame)
     units, stated_by, factor = source_units(table.name, table.units, choice, step)
-    if table.time in ("DATE", *YEAR_NAMES) and choice.threshold and stated_by.endswith("files of FLUXNET"):
+    is_own = table.time in ("DATE", find_parts(table.header).get("year"))
+    if is_own and choice.threshold and stated_by.endswith("files of FLUXNET"):
         warnings.warn(
             f"GPP of {table.name} is taken for {units}; days of FluxDataKit are umol m-2 s-1 and those of FLUXNET"
             " gC m-2 d-1: write the units in a row below the header",

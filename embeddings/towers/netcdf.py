@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from fluxlens.embeddings.text_cells import is_missing
 from fluxlens.embeddings.towers.daily import attrs_of_tower, to_days
 from fluxlens.embeddings.towers.gpp_columns import factor_of_units
 from fluxlens.embeddings.towers.netcdf_files import TowerFile, join_files
 from fluxlens.embeddings.towers.stamps import infer_step, ordered
-from fluxlens.embeddings.towers.tower_table import MISSING
 from fluxlens.embeddings.unpacking import MAX_ROWS
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -319,7 +319,7 @@ def read_numbers(name: str, variable: xr.DataArray) -> np.ndarray:
         values = variable.values.reshape(-1).astype("float64")
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"Got {name}, a damaged NetCDF file, need a whole one; fetch it again.") from error
-    return np.where(np.isfinite(values) & (values > MISSING), values, np.nan)
+    return np.where(is_missing(values), np.nan, values)
 
 
 def _times(name: str, variable: xr.DataArray) -> pd.DatetimeIndex:

@@ -7,14 +7,9 @@ Europe year, month, day, hour and minute.
 from __future__ import annotations
 
 import pandas as pd
+from fluxlens.embeddings.date_columns import find_parts
 from fluxlens.models.errors import InputError
 
-YEAR_NAMES = ("YEAR", "YR", "YYYY")
-DOY_NAMES = ("DOY", "DAY_OF_YEAR", "DAYOFYEAR", "YDAY", "JDAY", "JULIAN_DAY")
-MONTH_NAMES, DAY_NAMES = ("MONTH", "MO", "MON"), ("DAY", "DOM")
-CLOCK_NAMES = ("HRMIN", "HHMM", "HOURMIN", "HOUR_MIN")
-"""Hours and minutes as one number: 30, 1330, 2400."""
-HOUR_NAMES, MINUTE_NAMES = ("HOUR", "HR"), ("MINUTE", "MIN", "MINUTES")
 FIRST_YEAR, LAST_YEAR = 1950, 2100
 
 
@@ -32,15 +27,7 @@ def find_stamp_columns(header: list[str]) -> dict[str, str]:
         Names in the header by ``year``, ``doy``, ``month``, ``day``, ``clock``, ``hour`` and ``minute``; empty where
         they name no day.
     """
-    named = {
-        "year": YEAR_NAMES, "doy": DOY_NAMES, "month": MONTH_NAMES, "day": DAY_NAMES, "clock": CLOCK_NAMES,
-        "hour": HOUR_NAMES, "minute": MINUTE_NAMES,
-    }  # fmt: skip
-    columns = {
-        field: column
-        for field, names in named.items()
-        if (column := next((name for name in names if name in header), None))
-    }
+    columns = find_parts(header)
     if "year" not in columns or ("doy" not in columns and not {"month", "day"} <= set(columns)):
         return {}
     # The day of the year is enough, and one spelling of the clock.

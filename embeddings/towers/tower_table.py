@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings import text_encoding, text_table
+from fluxlens.embeddings.text_cells import is_missing
 from fluxlens.embeddings.towers import parquet_table
 from fluxlens.embeddings.towers.data_files import DataFile
 from fluxlens.embeddings.towers.stamp_columns import find_stamp_columns, join_stamps
@@ -15,8 +16,6 @@ from fluxlens.embeddings.towers.stamps import Step, infer_step, ordered, parse_s
 from fluxlens.embeddings.unpacking import CELLS_AT_ONCE, MAX_ROWS
 from fluxlens.models.errors import DataWarning, InputError
 
-# Values at or below are missing: the files write -9999, sometimes with decimals.
-MISSING = -9990.0
 # Lines that the header lies within: BASE has two lines of comments before it, EddyPro one of groups.
 HEAD_LINES = 40
 # Of the end of a file, by which a cut is seen: some rows of a full set's 240 columns.
@@ -231,8 +230,7 @@ class TowerTable:
             warnings.warn(
                 f"{infinite} cells of {self.name} are infinite and read as missing", DataWarning, stacklevel=2
             )
-        # Towers write -9999 for missing, some -9999.99: nothing below MISSING is a measurement.
-        frame[numbers] = frame[numbers].where((frame[numbers] > MISSING) & np.isfinite(frame[numbers]))
+        frame[numbers] = frame[numbers].mask(is_missing(frame[numbers].to_numpy(float)))
         return ordered(self.name, frame.set_index(time))
 
     def _parse(self, at: list[int], names: list[str], dtype: dict[str, str]) -> pd.DataFrame | None:

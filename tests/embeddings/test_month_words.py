@@ -22,25 +22,71 @@ LANGUAGES = {
     "Italian, short": "gen feb mar apr mag giu lug ago set ott nov dic",
     "Portuguese": "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
     "Dutch": "januari februari maart april mei juni juli augustus september oktober november december",
+    "Romanian": "ianuarie februarie martie aprilie mai iunie iulie august septembrie octombrie noiembrie decembrie",
+    "Catalan": "gener febrer març abril maig juny juliol agost setembre octubre novembre desembre",
+    "Polish": "styczeń luty marzec kwiecień maj czerwiec lipiec sierpień wrzesień październik listopad grudzień",
+    "Polish, of": "stycznia lutego marca kwietnia maja czerwca lipca sierpnia września października listopada grudnia",
+    "Polish, short": "sty lut mar kwi maj cze lip sie wrz paź lis gru",
+    "Czech, of": "ledna února března dubna května června července srpna září října listopadu prosince",
+    "Slovak, of": "januára februára marca apríla mája júna júla augusta septembra októbra novembra decembra",
+    "Slovene": "januar februar marec april maj junij julij avgust september oktober november december",
+    "Croatian, of": "siječnja veljače ožujka travnja svibnja lipnja srpnja kolovoza rujna listopada studenoga prosinca",
+    "Serbian": "јануар фебруар март април мај јун јул август септембар октобар новембар децембар",
+    "Bulgarian": "януари февруари март април май юни юли август септември октомври ноември декември",
+    "Russian, of": "января февраля марта апреля мая июня июля августа сентября октября ноября декабря",
+    "Ukrainian, of": "січня лютого березня квітня травня червня липня серпня вересня жовтня листопада грудня",
+    "Greek, of": "Ιανουαρίου Φεβρουαρίου Μαρτίου Απριλίου Μαΐου Ιουνίου Ιουλίου Αυγούστου Σεπτεμβρίου Οκτωβρίου"
+    " Νοεμβρίου Δεκεμβρίου",
+    "Turkish": "Ocak Şubat Mart Nisan Mayıs Haziran Temmuz Ağustos Eylül Ekim Kasım Aralık",
+    "Hungarian": "január február március április május június július augusztus szeptember október november december",
+    "Finnish": "tammikuuta helmikuuta maaliskuuta huhtikuuta toukokuuta kesäkuuta heinäkuuta elokuuta syyskuuta"
+    " lokakuuta marraskuuta joulukuuta",
+    "Estonian": "jaanuar veebruar märts aprill mai juuni juuli august september oktoober november detsember",
+    "Latvian": "janvāris februāris marts aprīlis maijs jūnijs jūlijs augusts septembris oktobris novembris decembris",
+    "Lithuanian": "sausio vasario kovo balandžio gegužės birželio liepos rugpjūčio rugsėjo spalio lapkričio gruodžio",
     "Danish": "januar februar marts april maj juni juli august september oktober november december",
 }
 FORMS = ("{day}. {word} {year}", "{day} {word} {year}", "{day}-{word}-{year}", "{day} de {word} de {year}",
-         "Mi., {day}. {word} {year}", "{day}/{word}/{year}")  # fmt: skip
+         "Mi., {day}. {word} {year}", "{day}/{word}/{year}", "{year}. {word} {day}.",
+         "{word} {day}, {year}")  # fmt: skip
+ODD = {
+    "12 maja 2019 r.": "2019-05-12", "12 мая 2019 г.": "2019-05-12", "2019年5月12日": "2019-05-12",
+    "2019년 5월 12일 10:50": "2019-05-12T10:50", "the 12th of May 2019": "2019-05-12", "May 12th, 2019": "2019-05-12",
+    "2019 m. gegužės 12 d.": "2019-05-12", "12May2019": "2019-05-12", "03-ene-2021": "2021-01-03",
+    "12 listopadu 2019": "2019-11-12",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("form", FORMS)
-def test_months_in_words_of_a_language_are_its_months(language, form):
+def test_months_in_words_of_a_language_are_its_months(language):
     words = LANGUAGES[language].split()
-    text = pd.Series(
-        [form.format(day=day.day, word=word, year=day.year) for day, word in zip(DAYS, words, strict=True)]
-    )
+    for form in FORMS:
+        dates = zip(DAYS, words, strict=True)
+        text = pd.Series([form.format(day=day.day, word=word, year=day.year) for day, word in dates])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            np.testing.assert_array_equal(to_times(text.rename("date"), "the table"), DAYS.values)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for cells in (text, text.str.upper()):
-            np.testing.assert_array_equal(to_times(cells.rename("date"), "the table"), DAYS.values)
+        np.testing.assert_array_equal(to_times(text.str.upper().rename("date"), "the table"), DAYS.values)
         found = weather_table.read_frame(pd.DataFrame({"date": text[:1], "tair": 12.5}), "weather")
     np.testing.assert_array_equal(found["time"], DAYS[:1])
+
+
+def test_dates_with_other_words_beside_the_month_are_read():
+    for cell, date in ODD.items():
+        assert to_times(pd.Series([cell], name="date"), "the table") == np.datetime64(date), cell
+
+
+def test_a_word_of_two_months_is_told_by_the_others_or_refused():
+    for other, month in (("czerwca", 11), ("lipnja", 10)):
+        text = pd.Series(["12 listopada 2019", f"12 {other} 2019"], name="date")
+        assert to_times(text, "the table")[0] == np.datetime64(f"2019-{month}-12")
+    for cell, months in (("12 listopada 2019", (11, 10)), ("12 lip 2019", (7, 6)), ("12. srp 2019", (8, 7))):
+        with pytest.raises(
+            InputError, match=f"Got dates such as '{cell}'.*month {months[0]} in .*month {months[1]} in"
+        ):
+            to_times(pd.Series([cell], name="date"), "the table")
 
 
 def test_times_behind_months_in_words_are_kept():
@@ -52,7 +98,7 @@ def test_times_behind_months_in_words_are_kept():
 
 
 def test_words_of_no_month_and_days_of_no_month_are_refused():
-    for cell in ("12 maja 2019", "31. Februar 2019", "12 listopad 2019"):
+    for cell in ("12 mayonnaise 2019", "31. Februar 2019", "12 czerwca-lipca 2019"):
         with pytest.raises(InputError, match="without a date, the first row 1"):
             to_times(pd.Series([cell], name="date"), "the table")
     assert month_words.to_iso_dates(pd.Series(["2019-05-12"]), "x") is None

@@ -63,6 +63,16 @@ PLACES = {
     "German": ({"L\u00e4ngengrad": LON, "Breitengrad": LAT}, (LON, LAT)),
     "Dutch": ({"lengtegraad": LON, "breedtegraad": LAT}, (LON, LAT)),
     "Spanish, words in the name": ({"gps_latitud": LAT, "gps_longitud": LON}, (LON, LAT)),
+    "Polish": ({"Szerokość geograficzna": LAT, "Długość geograficzna [°]": LON}, (LON, LAT)),
+    "Polish, short": ({"szer. geogr.": LAT, "dł. geogr.": LON}, (LON, LAT)),
+    "Czech": ({"zeměpisná šířka": LAT, "zeměpisná délka": LON}, (LON, LAT)),
+    "Slovene": ({"zemljepisna_širina": LAT, "zemljepisna_dolžina": LON}, (LON, LAT)),
+    "Croatian": ({"geografska širina": LAT, "geografska dužina": LON}, (LON, LAT)),
+    "Hungarian": ({"földrajzi szélesség": LAT, "földrajzi hosszúság": LON}, (LON, LAT)),
+    "Russian": ({"Широта": LAT, "Долгота": LON}, (LON, LAT)),
+    "Turkish": ({"Enlem": LAT, "Boylam": LON}, (LON, LAT)),
+    "Danish": ({"breddegrad": LAT, "længdegrad": LON}, (LON, LAT)),
+    "Finnish, words in the name": ({"wgs84_leveysaste": LAT, "wgs84_pituusaste": LON}, (LON, LAT)),
     "X-Koord": ({"X-Koord": LON, "Y-Koord": LAT}, (LON, LAT)),
     "a box beside": ({"lat": LAT, "lon": LON, "lat_min": 50, "lat_max": 51, "lon_min": 4, "lon_max": 5}, (LON, LAT)),
     "degrees beside metres": ({"easting": 1.0, "northing": 2.0, "lat": LAT, "lon": LON}, (LON, LAT)),
@@ -171,10 +181,13 @@ def test_a_point_that_cannot_be_told_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    "names", [("Breite", "Laenge"), ("Breite", "L\u00e4nge"), ("geogr_Breite", "geogr_Laenge")]
-)
-@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
-def test_german_words_for_places_are_places_and_those_of_sizes_are_told(tmp_path, names, encoding):
+    ("names", "encoding"),
+    [
+        (("Breite", "Laenge"), "utf-8"), (("Breite", "Länge"), "utf-8"), (("Breite", "Länge"), "cp1252"),
+        (("geogr_Breite", "geogr_Laenge"), "utf-8"), (("Šířka", "Délka"), "utf-8"),
+    ],
+)  # fmt: skip
+def test_words_for_places_are_places_and_those_of_sizes_are_told(tmp_path, names, encoding):
     path, (lat, lon) = tmp_path / "places.csv", names
     rows = pd.DataFrame({"id": "A", **bands(3), lat: LAT, lon: LON})
     rows.to_csv(path, index=False, sep=";", decimal=",", encoding=encoding)
@@ -241,7 +254,8 @@ def test_coordinates_that_are_no_place_are_refused(text):
 @pytest.mark.parametrize(
     ("columns", "lat"),
     [
-        ({"Latitude": 49.5}, 49.5), ({"Latitud": 49.5}, 49.5), ({"GPS_lat": 49.5, "GPS_lon": 4.0}, 49.5),
+        ({"Latitude": 49.5}, 49.5), ({"Latitud": 49.5}, 49.5),
+        ({"szer. geogr.": 49.5, "dł. geogr.": 4.0}, 49.5), ({"GPS_lat": 49.5, "GPS_lon": 4.0}, 49.5),
         ({"lat": "33.4 S"}, -33.4), ({"lat": "49°30'"}, 49.5),
         ({"x": X, "y": Y, "epsg": 32631}, LAT), ({"x": 12, "y": 40}, np.nan),
     ],

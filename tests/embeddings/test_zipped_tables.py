@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fluxlens.app.cli.inputs import is_series_table
-from fluxlens.embeddings import unpacking
+from fluxlens.embeddings import text_table, unpacking
 from fluxlens.embeddings.gpp import daily_table, tables
 from fluxlens.embeddings.readers import weather_table
 from fluxlens.embeddings.readers.series_table import read_series
@@ -48,6 +48,25 @@ def test_weather_in_a_zip_is_weather(tmp_path):
     table = pd.DataFrame({"date": pd.date_range("2019-05-01", periods=9).strftime("%Y-%m-%d"), "tair": 12.5})
     weather = weather_table.open(zipped(tmp_path / "weather.zip", BESIDE | {"weather.csv": table}))
     np.testing.assert_allclose(weather["tair"], 12.5)
+
+
+def test_names_of_columns_of_a_packed_table_are_told_by_its_head(tmp_path, monkeypatch):
+    rows = PLOTS.iloc[np.zeros(20_000, int)]
+    rows.to_csv(tmp_path / "plots.csv", index=False)
+    rows.to_csv(tmp_path / "plots.csv.gz", index=False)
+    zipped(tmp_path / "plots.zip", BESIDE | {"plots.csv": rows})
+    zipped(tmp_path / "inside.zip", {"plots.csv.gz": (tmp_path / "plots.csv.gz").read_bytes()})
+    read = []
+    whole = text_table.read_text_table
+    monkeypatch.setattr(
+        text_table, "read_text_table", lambda head, what: read.append(len(head)) or whole(head, what)
+    )
+    for name in ("plots.csv", "plots.csv.gz", "plots.zip", "inside.zip"):
+        assert text_table.column_names(tmp_path / name) == list(PLOTS)
+    assert max(read) <= 2**18 < (tmp_path / "plots.csv").stat().st_size
+    (tmp_path / "broken.csv.gz").write_bytes(b"\x1f\x8b" + b"no gzip" * 9)
+    with pytest.raises(InputError, match=r"broken.csv.gz, a damaged zip or gz"):
+        text_table.column_names(tmp_path / "broken.csv.gz")
 
 
 def test_spectra_of_sites_in_a_zip_or_gzip_are_those_of_the_table(tmp_path):

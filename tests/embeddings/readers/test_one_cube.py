@@ -290,6 +290,62 @@ def test_sentinel_1_in_any_unit_is_decibel(tmp_path, form):
     np.testing.assert_allclose(s1.backscatter.transpose("band", ...), decibel, atol=atol)
 
 
+@pytest.mark.parametrize(
+    ("names", "form", "beside"),
+    [
+        ("{}_{}", "variables", False), ("{}_{:.1}", "variables", True), ("{}{:.1}", "bands", False),
+        ("{1}_{0}", "bands", True), ("sigma0_{}_{:.3}", "tif", False), ("{}_{:.1}", "tif", True),
+    ],
+)  # fmt: skip
+def test_passes_of_both_directions_in_one_cube(tmp_path, names, form, beside):
+    of, decibel = truth(), backscatter().astype("f4")
+    data = as_variables(of) if beside else as_variables(of)[["x", "y", "time", "spatial_ref"]]
+    # The first date has both passes, the others one.
+    seen = {"ascending": [True, True, False], "descending": [True, False, True]}
+    for number, (direction, dates) in enumerate(seen.items()):
+        for band, one in zip(("VV", "VH"), decibel, strict=True):
+            values = np.where(np.array(dates)[:, None, None], one - number, np.float32(np.nan))
+            data[names.format(band, direction)] = (("time", "y", "x"), values)
+    path = tmp_path / "cube.nc"
+    if form == "bands":
+        stack = (
+            data.drop_vars("spatial_ref")
+            .astype("f4")
+            .to_dataarray("band")
+            .transpose("time", "band", "y", "x")
+        )
+        stack.rename("cube").assign_coords(epsg=32631).to_netcdf(path)
+    elif form == "tif":
+        path = tmp_path / "scenes"
+        path.mkdir()
+        for index, time in enumerate(TIMES):
+            one = data.drop_vars("spatial_ref").isel(time=index, drop=True).astype("f4").to_dataarray("band")
+            # Earth Engine leaves out the bands of a pass that an image has not.
+            one = one.dropna("band", how="all")
+            _write_tif(path / f"S1_{time:%Y%m%d}.tif", one.values, list(one.band.values), of.grid)
+    else:
+        data.to_netcdf(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        s1 = open_scene(path)["s1"].to_dataset()
+    for number, (direction, dates) in enumerate(seen.items()):
+        of_direction = s1.isel(time=np.flatnonzero(s1.orbit == direction))
+        np.testing.assert_array_equal(
+            schema.utc_days(of_direction), TIMES[dates].values.astype("datetime64[D]")
+        )
+        expected = decibel[:, dates] - number
+        np.testing.assert_allclose(of_direction.backscatter.transpose("band", ...), expected, rtol=1e-5)
+
+
+def test_bands_like_backscatter_that_are_not_read_are_named(tmp_path):
+    data = as_variables(truth())
+    for name in ("VV", "VV_88", "VV_VH_ratio"):
+        data[name] = (("time", "y", "x"), backscatter()[0])
+    data.to_netcdf(tmp_path / "cube.nc")
+    with pytest.warns(DataWarning, match=r"VV_88 of cube\.nc look like backscatter and are not read"):
+        open_scene(tmp_path / "cube.nc")
+
+
 def test_power_of_zero_or_less_is_missing_and_counted(tmp_path):
     power = 10 ** (backscatter() / 10)
     power[0, 0, 0, 0], power[0, 1, 0, 0] = -1e-4, 0.0
@@ -420,19 +476,21 @@ def test_a_large_cube_stays_lazy_and_gives_the_same(tmp_path, monkeypatch):
 
 
 def _tif(path, of, index: int, bands, descriptions=True, nodata=None, dtype="uint16") -> None:
+    stack = np.stack([*(of.numbers[band][index] for band in bands), of.scl[index]]).astype(dtype)
+    _write_tif(path, stack, [*bands, "SCL"] if descriptions else [], of.grid, nodata)
+
+
+def _write_tif(path, stack: np.ndarray, descriptions: list[str], grid, nodata=None) -> None:
     import rasterio
     from affine import Affine
 
-    stack = [of.numbers[band][index] for band in bands] + [of.scl[index]]
-    grid = of.grid
     with rasterio.open(
-        path, "w", driver="GTiff", width=grid.nx, height=grid.ny, count=len(stack), dtype=dtype, crs=CRS, nodata=nodata,
-        transform=Affine(10, 0, grid.left_m, 0, -10, grid.top_m),
+        path, "w", driver="GTiff", width=grid.nx, height=grid.ny, count=len(stack), dtype=stack.dtype, crs=CRS,
+        nodata=nodata, transform=Affine(10, 0, grid.left_m, 0, -10, grid.top_m),
     ) as file:  # fmt: skip
-        for number, (name, values) in enumerate(zip([*bands, "SCL"], stack, strict=True), 1):
-            file.write(values.astype(dtype), number)
-            if descriptions:
-                file.set_band_description(number, name)
+        file.write(stack)
+        for number, name in enumerate(descriptions, 1):
+            file.set_band_description(number, str(name))
 
 
 @pytest.mark.parametrize(

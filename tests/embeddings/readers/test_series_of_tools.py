@@ -98,8 +98,14 @@ def test_slices_of_one_pass_are_no_passes():
 
 
 @pytest.mark.parametrize(
-    "names", [("{}_asc", "{}_desc"), ("ASCENDING_{}", "DESCENDING_{}"), ("{}.mean.asc", "{}.mean.desc")]
-)
+    "names",
+    [
+        ("{}_asc", "{}_desc"), ("ASCENDING_{}", "DESCENDING_{}"), ("{}.mean.asc", "{}.mean.desc"), ("{}_A", "{}_D"),
+        ("{}A", "{}D"), ("{}_ascending", "{}_descending"), ("{}asc", "{}dsc"), ("S1_{}_A", "S1_{}_D"),
+        ("{}_gamma0_ASC_dB", "{}_gamma0_DESC_dB"), ("{}_A_88", "{}_D110"), ("d{}_asc"[1:], "D_{}"),
+        ("Sentinel-1_{}_ASC_median", "Sentinel-1_{}_DESC_median"),
+    ],
+)  # fmt: skip
 def test_columns_of_one_direction_of_flight_are_passes(names):
     up, down = (
         frame.rename(columns={band: name.format(band) for band in ("VV", "VH")})
@@ -111,6 +117,18 @@ def test_columns_of_one_direction_of_flight_are_passes(names):
     with pytest.warns(DataWarning, match="1 of 4 rows .* 1 of another pass"):
         found = read_series(None, wide).sensors["s1"]
     np.testing.assert_allclose(found.values, [MEAN, [-13, -19], [-10, -16]], atol=1e-4)
+
+
+def test_passes_of_two_relative_orbits_in_columns_keep_their_rows():
+    wide = UP.rename(columns={"VV": "VV_A_88", "VH": "VH_A_88"})
+    wide = wide.assign(VV_A_161=DOWN["VV"], VH_A_161=DOWN["VH"])
+    with pytest.warns(DataWarning, match=r"3 of 6 rows .*: averaged as power"):
+        read_series(None, wide)
+
+
+def test_columns_like_backscatter_that_are_not_read_are_named():
+    with pytest.warns(DataWarning, match="VV_smoothed, VH_88 of .* look like backscatter and are not read"):
+        read_series(None, UP.assign(VV_smoothed=1.0, VH_88=2.0, VV_std=1.0, VVVH_ratio=3.0))
 
 
 def test_reflectance_divided_twice_is_refused():
