@@ -178,7 +178,9 @@ def evaluate_left_out(
     metavar="PATH",
     help="Measured rows, spectra beside GPP; or with an option below a folder of series tables or scenes.",
 )
-@click.option("--label", metavar="COLUMN", help="Classes of series, such as crop; regions are left out.")
+@click.option(
+    "--label", metavar="COLUMN", help="Classes of series, such as crop, each by others of its region."
+)
 @click.option(
     "--in-situ", metavar="FILE", help="Measured at places and dates in scenes; scenes are left out."
 )

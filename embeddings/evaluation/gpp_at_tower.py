@@ -110,7 +110,9 @@ def tower_report(result: dict) -> str:
     """The ``result`` of ``evaluate_at_tower`` as a table of text, with the split of each line below."""
     columns = ("n", "nse", "r2", "rmse", "mae", "bias", "kge", "bias2", "variance", "phase")
     source = ", in ".join(text for text in (result.get("gpp"), result.get("gpp_source_units")) if text)
+    sources = [result["store"], result["data"]] if "store" in result else []
     lines = [
+        *([f"data:      {' beside '.join(sources)}"] if sources else []),
         f"{result['site']} {result['igbp']}: {result['days']} days, {result['start']} to {result['end']},"
         f" {source}, quality"
         f" {result['least_qc']:g} or better; the 90 % band holds {result[f'{MODEL}.coverage']:.0%}; gC m-2 d-1",

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 from fluxlens.embeddings import climatology
 from fluxlens.embeddings.geometry import Grid
-from fluxlens.embeddings.gpp import baselines
+from fluxlens.embeddings.gpp import baselines, cubes
 from fluxlens.embeddings.gpp.tower_light_use import light_use_of_other_towers
 from fluxlens.embeddings.towers import footprint, periods
 from fluxlens.models.errors import InputError
@@ -115,6 +115,11 @@ class BaselineInputs:
             Variables needed.
         days
             At midnight, in order.
+
+        Returns
+        -------
+        Dataset
+            (time,) W m-2, degC, hPa.
 
         Raises
         ------
@@ -230,19 +235,34 @@ def model_split(attrs: dict, tower: xr.Dataset) -> str:
     attrs
         Of the prediction: ``gpp_head_digest``, and ``gpp_calibration`` where it was calibrated.
     tower
-        Its attribute ``site`` is looked for.
-    """
-    from fluxlens.embeddings import gpp
+        Any variables (time); its attribute ``site`` is looked for.
 
+    Returns
+    -------
+    str
+        Without units.
+    """
     if attrs.get("gpp_calibration"):
         # Without the digest at the end of the label, which tells readers nothing.
         return f"not independent: calibrated with {str(attrs['gpp_calibration']).rsplit(';', 1)[0]}"
-    site, card = str(tower.attrs.get("site", "")), gpp.card_of(str(attrs.get("gpp_head_digest", "")))
+    site, card = str(tower.attrs.get("site", "")), _card_of(str(attrs.get("gpp_head_digest", "")))
     if card is None:
         return "not known: the prediction does not say which head it is of"
     if site in {one for sites in card.get("measured_towers", {}).values() for one in sites}:
         return "not independent: the head was trained on this tower among others"
     return SPLITS[MODEL] if site else f"{SPLITS[MODEL]}, if it is none of those that have a site code"
+
+
+def _card_of(digest: str) -> dict | None:
+    """Card of the shipped GPP head with a digest; None where there is none."""
+    # Here, since it imports torch, which the tower's page does without until something is predicted.
+    from fluxlens.models import checkpoints
+
+    for path in ("default", *(checkpoints.WEIGHTS / name for name in cubes.EARLIER_WEIGHTS)):
+        head = cubes.load(path)
+        if head.digest == digest:
+            return head.card
+    return None
 
 
 # --- the baselines ---

@@ -3,14 +3,13 @@
 from fluxlens.embeddings.gpp.calibrate import calibrate_series, calibrate_table
 from fluxlens.embeddings.gpp.calibration_file import Calibration
 from fluxlens.embeddings.gpp.calibration_file import load as load_calibration
-from fluxlens.embeddings.gpp.cubes import DailyGppHead, card_of, is_compatible, load, load_for, predict
+from fluxlens.embeddings.gpp.cubes import DailyGppHead, is_compatible, load, load_for, predict
 
 __all__ = [
     "Calibration",
     "DailyGppHead",
     "calibrate_series",
     "calibrate_table",
-    "card_of",
     "is_compatible",
     "load",
     "load_calibration",

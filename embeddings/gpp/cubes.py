@@ -196,28 +196,6 @@ def load_for(attrs: dict) -> DailyGppHead:
     return next((one for one in earlier if is_compatible(attrs, one)), head)
 
 
-def card_of(digest: str) -> dict | None:
-    """What the card of a shipped head says: its training data, and its scores at towers left out.
-
-    Parameters
-    ----------
-    digest
-        ``gpp_head_digest`` of a prediction.
-
-    Returns
-    -------
-    dict or None
-        None where no shipped head has that digest.
-    """
-    from fluxlens.models import checkpoints
-
-    for name in ("default", *EARLIER_WEIGHTS):
-        head = load(name if name == "default" else checkpoints.WEIGHTS / name)
-        if head.digest == digest:
-            return head.card
-    return None
-
-
 def predict(
     cube: xr.Dataset,
     weather: xr.Dataset | None = None,

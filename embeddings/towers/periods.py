@@ -120,6 +120,11 @@ def last_days(tower: xr.Dataset) -> pd.DatetimeIndex:
     ----------
     tower : xr.Dataset
         Of ``towers.read``.
+
+    Returns
+    -------
+    pd.DatetimeIndex
+        (time,) days, UTC.
     """
     starts, scale = tower.indexes["time"], str(tower.attrs.get("resolution", "daily"))
     if scale not in SCALES:
