@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import click
-from fluxlens.app.cli.inputs import find_embeddings, open_store
+from fluxlens.app.cli.inputs import find_embeddings, open_store, open_tower, predict_at_tower
 from fluxlens.app.cli.options import catalog_option, day_options, resolution_option
 from fluxlens.models.errors import InputError
 
@@ -72,14 +72,13 @@ def calibrate_gpp(
     if table is not None:
         made = calibrate.calibrate_table(table, start, end, resolution_m=resolution_m)
     else:
-        from fluxlens.app.cli.evaluate import store_at_tower
         from fluxlens.embeddings import gpp
         from fluxlens.embeddings.gpp.drivers import latitude
 
         opened = open_store(find_embeddings(store, catalog), None)
-        predicted, tower = store_at_tower(opened, data, at, sites, None)
+        tower, point = open_tower(opened, data, at, sites)
         made = calibrate.calibrate_series(
-            predicted,
+            predict_at_tower(opened, point, None),
             tower,
             # GPP was predicted, so that there is weather.
             opened.scene()["weather"].to_dataset().load(),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from fluxlens.app.cli.inputs import disc_weights, find_embeddings, open_store
+from fluxlens.app.cli.inputs import find_embeddings, open_store, open_tower, predict_at_tower
 from fluxlens.app.cli.options import (
     catalog_option,
     check_exclusive,
@@ -25,7 +25,6 @@ from fluxlens.models.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
-    from fluxlens.embeddings.store import Store
     from fluxlens.models.embedder import Embedder
 
 SCENES = (
@@ -179,7 +178,9 @@ def evaluate_left_out(
     metavar="PATH",
     help="Measured rows, spectra beside GPP; or with an option below a folder of series tables or scenes.",
 )
-@click.option("--label", metavar="COLUMN", help="Classes of series, such as crop; regions are left out.")
+@click.option(
+    "--label", metavar="COLUMN", help="Classes of series, such as crop, each by others of its region."
+)
 @click.option(
     "--in-situ", metavar="FILE", help="Measured at places and dates in scenes; scenes are left out."
 )
@@ -393,9 +394,14 @@ def evaluate_gpp(
         print_evaluation(gpp_measured_towers.evaluate(towers, model, simulated), json_path)
         return
     if store:
+        from fluxlens.embeddings.evaluation.tower_baselines import BaselineInputs
+
         opened = open_store(find_embeddings(store, catalog), None)
-        predicted, tower = store_at_tower(opened, data, at, sites, radius_m)
-        result = gpp_at_tower.evaluate_at_tower(predicted, tower, least_qc)
+        tower, point = open_tower(opened, data, at, sites)
+        predicted = predict_at_tower(opened, point, radius_m)
+        inputs = BaselineInputs.from_scene(opened.scene(), opened.grid, point.lon, point.lat, radius_m)
+        result = {"store": store, "data": data or f"the tower of {store}"}
+        result |= gpp_at_tower.evaluate_at_tower(predicted, tower, least_qc, inputs)
         # For people on stderr; the numbers alone go to stdout.
         print(gpp_at_tower.tower_report(result), file=sys.stderr)
     elif data:
@@ -406,60 +412,6 @@ def evaluate_gpp(
             "Got evaluate gpp without --data or --store, need a table of measured rows, or a store; add one."
         )
     print_json(result, json_path)
-
-
-def store_at_tower(
-    store: Store, data: str | None, at: str | None, sites: str | None, radius_m: float | None
-) -> tuple[xr.Dataset, xr.Dataset]:
-    """Daily GPP of a store at its own scene's tower, or at that of a file.
-
-    Parameters
-    ----------
-    store : Store
-        Opened once: both the series and the scene's own tower come from it.
-    data : str or None
-        Path of a tower file; None for the tower of the store's scene.
-    at : str or None
-        ``LON,LAT`` of the tower, degrees; None where the tower's file or ``sites`` know it.
-    sites : str or None
-        Path of a file with the places of towers.
-    radius_m : float or None
-        Radius of the mean that stands for the tower; None for its pixel.
-
-    Returns
-    -------
-    tuple of xarray.Dataset
-        Predicted ``gpp``, ``gpp_lo``, ``gpp_hi`` (time), gC m-2 d-1; the tower's variables (time).
-
-    Raises
-    ------
-    InputError
-        Where there is no tower, no place of it, or no GPP.
-    """
-    from fluxlens.embeddings import towers
-    from fluxlens.embeddings.export import extract, geometries
-
-    if data:
-        tower = towers.read(data, towers.sites(sites) if sites else None)
-    else:
-        scene = store.scene()
-        if scene is None or "tower" not in scene.children:
-            raise InputError(
-                f"Got {store.path} without a tower in it, need a tower file; add --data FILE.csv."
-            )
-        tower = scene["tower"].to_dataset().load()
-    # What was typed comes before what the tower's file says of its place.
-    if at:
-        point = geometries.parse_at(at)
-    elif {"lon", "lat"} <= set(tower.attrs):
-        point = geometries.Point(float(tower.attrs["lon"]), float(tower.attrs["lat"]))
-    else:
-        raise InputError("Got a tower without a place, need one; add --at LON,LAT or --sites FILE.")
-    cube = extract.cube_of(store, points=[point], footprint_weights=disc_weights(radius_m))
-    if "gpp" not in cube:
-        raise InputError(f"Got {store.path} whose GPP is {cube.attrs['gpp']}, need GPP; embed it again.")
-    # One point: scores are of a series (time).
-    return cube[["gpp", "gpp_lo", "gpp_hi"]].isel(point=0, drop=True), tower
 
 
 def scenes_and_model(

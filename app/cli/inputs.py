@@ -13,6 +13,7 @@ from fluxlens.models.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
     from fluxlens.embeddings.driver import EmbeddingsSource
+    from fluxlens.embeddings.export.geometries import Point
     from fluxlens.embeddings.store import Store
 
 TABLE_SUFFIXES = {".csv", ".tsv", ".txt", ".parquet", ".pq", ".feather", ".xlsx", ".xls", ".ods"}
@@ -197,3 +198,78 @@ def disc_weights(radius_m: float | None) -> Callable[[Any, Any], xr.DataArray] |
     if radius_m is None:
         return None
     return lambda grid, at: footprint.disc(grid, at.lon, at.lat, radius_m)
+
+
+def open_tower(store: Store, data: str | None, at: str | None, sites: str | None) -> tuple[xr.Dataset, Point]:
+    """The tower of a file, or that of a store's own scene, and where it stands.
+
+    Parameters
+    ----------
+    store : Store
+        Open.
+    data : str or None
+        Path of a tower file; None for the tower of the store's scene.
+    at : str or None
+        ``LON,LAT`` of the tower, degrees; None where the tower's file or ``sites`` know it.
+    sites : str or None
+        Path of a file with the places of towers.
+
+    Returns
+    -------
+    tuple of xarray.Dataset and Point
+        The tower's variables (time), and its place.
+
+    Raises
+    ------
+    InputError
+        Where there is no tower, or no place of it.
+    """
+    from fluxlens.embeddings import towers
+    from fluxlens.embeddings.export import geometries
+
+    if data:
+        tower = towers.read(data, towers.sites(sites) if sites else None)
+    else:
+        scene = store.scene()
+        if scene is None or "tower" not in scene.children:
+            raise InputError(
+                f"Got {store.path} without a tower in it, need a tower file; add --data FILE.csv."
+            )
+        tower = scene["tower"].to_dataset().load()
+    # What was typed comes before what the tower's file says of its place.
+    if at:
+        return tower, geometries.parse_at(at)
+    if {"lon", "lat"} <= set(tower.attrs):
+        return tower, geometries.Point(float(tower.attrs["lon"]), float(tower.attrs["lat"]))
+    raise InputError("Got a tower without a place, need one; add --at LON,LAT or --sites FILE.")
+
+
+def predict_at_tower(store: Store, point: Point, radius_m: float | None) -> xr.Dataset:
+    """Daily GPP of a store at a place.
+
+    Parameters
+    ----------
+    store : Store
+        Open.
+    point : Point
+        Lon, lat.
+    radius_m : float or None
+        Radius of the mean that stands for the tower; None for its pixel.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``gpp``, ``gpp_lo``, ``gpp_hi`` (time), gC m-2 d-1.
+
+    Raises
+    ------
+    InputError
+        Where the store has no GPP.
+    """
+    from fluxlens.embeddings.export import extract
+
+    cube = extract.cube_of(store, points=[point], footprint_weights=disc_weights(radius_m))
+    if "gpp" not in cube:
+        raise InputError(f"Got {store.path} whose GPP is {cube.attrs['gpp']}, need GPP; embed it again.")
+    # One point: scores are of a series (time).
+    return cube[["gpp", "gpp_lo", "gpp_hi"]].isel(point=0, drop=True)

@@ -237,6 +237,8 @@ def evaluate(
         "rows": len(table),
         "sites": int(table["site"].nunique()),
         "split": split,
+        "baselines": "NIRv x shortwave and P-model, one factor each, climatologies by day of year and by plant type,"
+        f" and the mean, all fitted on the other {by}s",
     }
     predicted = {name: band["gpp"].values for name, band in bands.items()} | baseline_predictions(table, by)
     for name, values in predicted.items():
@@ -255,6 +257,7 @@ def report(result: dict) -> str:
     lines = [
         f"{result['split']}: {result['data']}, {result['rows']} rows at {result['sites']} sites; RMSE, MAE, bias in"
         " gC m-2 d-1; coverage of the 90 % band",
+        f"baselines: {result['baselines']}",
         f"{'':<28}" + "".join(f"{name:>16}" for name in columns),
     ]
     for name in names:

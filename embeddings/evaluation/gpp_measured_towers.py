@@ -6,11 +6,13 @@ Long on purpose: left-out predictions, scores and their report share one flat se
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings import climatology, metrics
 from fluxlens.embeddings.evaluation import gpp_held_out
+from fluxlens.embeddings.evaluation.protocol import Protocol, describe_weights
 from fluxlens.embeddings.gpp import calibration as engine
 from fluxlens.embeddings.gpp.calibration import DayTerms, SiteRows
 from fluxlens.embeddings.progress import Steps
@@ -120,7 +122,15 @@ def evaluate(
         if j >= i
     }
     result["prior.spread"] = learnt.spread
-    return result, report(result)
+    protocol = Protocol(
+        data=", ".join(Path(path).name for path in paths),
+        split="leave-site-out: each tower by heads trained without it; calibrated, its days that did not calibrate",
+        baselines="NIRv x shortwave and the P-model, one factor each of the other towers; climatologies of the other"
+        " towers by day of year and by plant type",
+        weights=describe_weights(embedder),
+    )
+    # ``split`` of the numbers stays the name alone, as in files of earlier releases.
+    return protocol.attach(result, report(result))
 
 
 def add_climatologies(frame: pd.DataFrame) -> pd.DataFrame:

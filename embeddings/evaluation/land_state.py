@@ -15,6 +15,7 @@ from fluxlens.embeddings import metrics
 from fluxlens.embeddings.evaluation.gap_filling import ClearReflectance
 from fluxlens.embeddings.evaluation.held_out_scenes import simulate_held_out
 from fluxlens.embeddings.evaluation.linear_probes import prefixes, ridge
+from fluxlens.embeddings.evaluation.protocol import Protocol, describe_weights
 from fluxlens.embeddings.evaluation.reconstruction import HIDDEN_GAP_DAYS
 from fluxlens.embeddings.geometry import target_grid
 from fluxlens.embeddings.inference import engine, reconstruct
@@ -244,15 +245,23 @@ def evaluate(
     shares = counted.shares()
     numbers |= {f"sigma_inside_{name}": share for name, share in shares.items()}
     listed = ", ".join(f"{name} {share:.3f}" for name, share in shares.items())
-    return numbers, "\n".join(
-        [
-            f"{len(scenes)} simulated landscapes of {size_px} px and one year at {len(scenes) // landscapes} places,"
-            " none of them trained on",
-            *lines,
-            "",
-            "share of hidden clear Sentinel-2 measurements inside the 90 % band, by days to the nearest one left:",
-            listed,
-        ]
+    protocol = Protocol(
+        data=f"{len(scenes)} simulated landscapes of {size_px} px and one year at {len(scenes) // landscapes} places,"
+        " none of them trained on",
+        split="probes fitted on the other landscapes, or on those of the other places",
+        baselines="the same probes of Sentinel-2 and Sentinel-1, interpolated linearly in time (bands)",
+        weights=describe_weights(model),
+    )
+    return protocol.attach(
+        numbers,
+        "\n".join(
+            [
+                *lines,
+                "",
+                "share of hidden clear Sentinel-2 measurements inside the 90 % band, by days to the nearest one left:",
+                listed,
+            ]
+        ),
     )
 
 

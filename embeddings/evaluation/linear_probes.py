@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from fluxlens.embeddings import metrics
 from fluxlens.embeddings.evaluation.gpp_held_out import site_folds
+from fluxlens.embeddings.evaluation.protocol import Protocol, describe_weights
 from fluxlens.embeddings.gpp import table_embeddings, table_features, tables
 from fluxlens.embeddings.gpp.table_features import BANDS
 from fluxlens.embeddings.progress import Steps
@@ -260,11 +261,18 @@ def evaluate(path: str | Path, model: Embedder) -> Steps[tuple[dict[str, float],
         "type_accuracy": "accuracy",
     }
     rows = pd.DataFrame({n: {c: numbers[f"{n}_{key}"] for key, c in columns.items()} for n in inputs}).T
-    return numbers, (
-        f"Linear probes of single spectra, each site predicted from the others: {Path(path).name}, {len(table)} rows"
-        f" at {numbers['sites']} sites\nGPP: R2 = 1 - SSE/SST, RMSE in gC m-2 d-1; plant type, {len(np.unique(kind))}"
+    protocol = Protocol(
+        data=f"{Path(path).name}: {len(table)} single spectra at {numbers['sites']} sites",
+        split="leave-site-out: each site predicted from the others",
+        baselines="the same probes of raw bands"
+        + (", and of raw bands beside the weather" if weather else ""),
+        weights=describe_weights(model),
+    )
+    return protocol.attach(
+        numbers,
+        f"GPP: R2 = 1 - SSE/SST, RMSE in gC m-2 d-1; plant type, {len(np.unique(kind))}"
         f" kinds: accuracy as the mean of the kinds, and of rows\n{rows.to_string(float_format='{:.3f}'.format)}"
-        + ("\nR2 of GPP, mean of ridge and trees: " + ", ".join(lines) if lines else "")
+        + ("\nR2 of GPP, mean of ridge and trees: " + ", ".join(lines) if lines else ""),
     )
 
 

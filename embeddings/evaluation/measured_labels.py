@@ -21,6 +21,7 @@ import xarray as xr
 from fluxlens.embeddings import metrics
 from fluxlens.embeddings.evaluation import linear_probes
 from fluxlens.embeddings.evaluation.mowing import ndvi_of, tables_of
+from fluxlens.embeddings.evaluation.protocol import Protocol, describe_weights
 from fluxlens.embeddings.export.summary import SUBPERIOD_DAYS
 from fluxlens.embeddings.geometry import target_grid
 from fluxlens.embeddings.inference import engine
@@ -47,6 +48,8 @@ MOST_PIXELS = 400
 """Labelled pixels of a scene that are taken, drawn at random: large fields must not decide."""
 NEAR_DAYS = 3
 """Places measured this near to the last or first acquisition still count."""
+
+BASELINES = "the same probes of bands and of NDVI, interpolated linearly in time"
 
 Result = tuple[dict[str, float], str]
 
@@ -153,11 +156,14 @@ def evaluate_classes(
             numbers[f"{region}_{name}_balanced_accuracy"] = float(scores[-1][0])
         # The mean of the regions, so that the largest region does not decide.
         numbers[f"{name}_balanced_accuracy"], numbers[f"{name}_accuracy"] = map(float, np.mean(scores, 0))
-    return numbers, _text(
-        f"{label}: {numbers['classes']} classes of {numbers['series']} series in {len(series_of_region)} regions,"
-        " each series by others of its region",
-        numbers,
+    protocol = Protocol(
+        data=f"{folder}: {label}, {numbers['classes']} classes of {numbers['series']} series in"
+        f" {len(series_of_region)} regions",
+        split=f"{FOLDS} folds of the series inside each region, drawn at random: neighbours of a series may teach it",
+        baselines=BASELINES,
+        weights=describe_weights(model),
     )
+    return protocol.attach(numbers, _text(f"{label}, each series by others of its region", numbers))
 
 
 def _classify(x: np.ndarray, kind: np.ndarray) -> np.ndarray:
@@ -257,8 +263,16 @@ def evaluate_in_situ(
     # A band of the tables that the product lacks is no input.
     x_of["bands"] = x_of["bands"][:, np.isfinite(x_of["bands"]).any(0)]
     numbers = yield from _probe_variables(measured, x_of)
-    return numbers, _text(
-        f"Measured in {measured['scene'].nunique()} {group or 'scene'}s, each by the others", numbers
+    left_out = group or "scene"
+    protocol = Protocol(
+        data=f"{Path(file).name} inside scenes of {folder}: {measured['scene'].nunique()} {left_out}s",
+        split=f"leave-one-out: each {left_out} predicted from the others",
+        baselines=BASELINES,
+        weights=describe_weights(model),
+    )
+    return protocol.attach(
+        numbers,
+        _text(f"Measured in {measured['scene'].nunique()} {left_out}s, each by the others", numbers),
     )
 
 
@@ -366,8 +380,15 @@ def evaluate_maps(
             np.corrcoef(y[scene_of == one], predicted[scene_of == one])[0, 1] for one in np.unique(scene_of)
         ]
         numbers[f"{name}_correlation"] = float(np.mean(each))
-    return numbers, _text(
-        f"{variable} inside {len(values)} scenes, {len(y)} pixels, each scene by the others", numbers
+    protocol = Protocol(
+        data=f"{folder}: {variable} inside {len(values)} scenes, {len(y)} pixels",
+        split="leave-scene-out: each scene predicted from the others, less each scene's own mean",
+        baselines=BASELINES,
+        weights=describe_weights(model),
+    )
+    return protocol.attach(
+        numbers,
+        _text(f"{variable} inside {len(values)} scenes, {len(y)} pixels, each scene by the others", numbers),
     )
 
 

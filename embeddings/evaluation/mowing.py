@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from fluxlens.embeddings.evaluation.protocol import Protocol, describe_weights
 from fluxlens.embeddings.evaluation.series_tables import without_bright
 from fluxlens.embeddings.place_columns import read_places
 from fluxlens.embeddings.progress import Steps
@@ -160,12 +161,19 @@ def evaluate(
         gains[f"{source}_{kind}"] = numbers[f"all_{source}_{kind}_f1"] - numbers[f"all_ndvi_linear_{kind}_f1"]
     numbers |= {f"gain_{key}_f1": value for key, value in gains.items()}
     table = pd.DataFrame(rows).sort_values(["set", "detector"], kind="stable")
-    return numbers, (
+    protocol = Protocol(
+        data=f"{folder}: {numbers['mowings']} mowings in {len(units)} seasons of {', '.join(sets)}",
+        split=f"{FOLDS} folds of whole places: each place by detectors fitted at the others",
+        baselines="the same detectors on NDVI and on bands, interpolated linearly in time",
+        weights=describe_weights(net),
+    )
+    return protocol.attach(
+        numbers,
         f"Mowing dates: {numbers['mowings']} in {len(units)} seasons, each place by detectors fitted elsewhere;"
         f" right within {TOLERANCE_DAYS} d\n"
         f"{table.to_string(index=False, float_format='{:.3f}'.format)}\n"
         "F1 less that of interpolated NDVI, same detector: "
-        + ", ".join(f"{key.replace('_', ' ')} {value:+.3f}" for key, value in gains.items())
+        + ", ".join(f"{key.replace('_', ' ')} {value:+.3f}" for key, value in gains.items()),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from fluxlens.embeddings.evaluation.gap_filling import CLEAR_SHARE, ClearReflectance, linear, whittaker
+from fluxlens.embeddings.evaluation.protocol import Protocol, describe_weights
 from fluxlens.embeddings.inference import reconstruct
 from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.scenes.acquisitions import from_epoch_day
@@ -200,11 +201,13 @@ CASES = {
     "gap_without_landsat8": Case("... without landsat8", HIDDEN_GAP_DAYS, ("landsat8",)),
 }
 
+TRAINING = "which scenes the weights were trained on is said above their tables"
+
 METHODS = ("rmse", "linear", "whittaker")
 
 
 def evaluate(
-    scenes: dict[str, xr.DataTree], models: dict[str, Embedder]
+    scenes: dict[str, xr.DataTree], models: dict[str, Embedder], training: str = TRAINING
 ) -> Steps[tuple[dict[str, float], str]]:
     """Score every scene by its own model in all cases.
 
@@ -214,6 +217,8 @@ def evaluate(
         Scenes by name.
     models
         A model for each name.
+    training
+        Which scenes the models were trained on, in words.
 
     Returns
     -------
@@ -226,6 +231,7 @@ def evaluate(
     for at, (name, scene) in enumerate(scenes.items()):
         model = models[name]
         is_trained_on = name in model.identity.card.get("measured_cubes", [])
+        numbers[f"{name}_trained_on"] = int(is_trained_on)
         lines += _table_head(f"{name} ({'trained on' if is_trained_on else 'not trained on'} this scene)")
         for key, case in CASES.items():
             # A sensor that scene or model lacks cannot be left out: the case is skipped.
@@ -253,7 +259,13 @@ def evaluate(
                 share = "" if len(scored) == len(scenes) else f" ({len(scored)} scenes)"
                 _add_row(numbers, lines, f"all_{key}", case.label + share, means)
         _s1_benefit(numbers, lines, "all")
-    return numbers, "\n".join(lines)
+    protocol = Protocol(
+        data=", ".join(scenes),
+        split=f"dates hidden from the model, from the other dates of the same scene; {training}",
+        baselines="linear interpolation and Whittaker smoothing of the same dates, which see the future too",
+        weights="; ".join(dict.fromkeys(describe_weights(models[name]) for name in scenes)),
+    )
+    return protocol.attach(numbers, "\n".join(lines))
 
 
 def _table_head(name: str) -> list[str]:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from fluxlens.embeddings.evaluation.protocol import Protocol, describe_weights
 from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.readers.series_sets import find_tables
 from fluxlens.embeddings.readers.series_table import Observations, SeriesTable
@@ -154,7 +155,15 @@ def evaluate_reconstruction_tables(
             scores = {k.removeprefix(prefix): v for k, v in numbers.items() if k.startswith(prefix)}
             if "rmse" in scores:
                 lines.append(_row(_label(days), scores))
-    return numbers, "\n".join(lines)
+    is_trained_on = Path(folder).resolve().name in net.identity.card.get("measured_folders", [])
+    protocol = Protocol(
+        data=f"{folder}: {', '.join(sets)}",
+        split="dates hidden from the model, from the other dates of the same series; the weights were"
+        f" {'' if is_trained_on else 'not '}trained on a folder of that name",
+        baselines="linear interpolation between the neighbouring dates",
+        weights=describe_weights(net),
+    )
+    return protocol.attach(numbers, "\n".join(lines))
 
 
 def hide_and_reconstruct(table: SeriesTable, model: Embedder, within_days: int = 0) -> Steps[Targets]:

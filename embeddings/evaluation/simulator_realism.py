@@ -89,7 +89,14 @@ def compare(scenes: dict[str, xr.DataTree], number: int = LANDSCAPES) -> Steps[d
     )
     table = table.join(summary(pd.DataFrame(simulated)), how="left")
     table["gap"] = gap(table, list(measured))
-    result = {"scenes": list(measured), "landscapes": len(rows), "seeds": [r.seed for r in requests]}
+    result = {
+        "data": f"measured: {', '.join(measured)}; simulated: {len(rows)} landscapes of training",
+        "split": "the classifier is tested on a scene that it has not seen",
+        "baselines": "quantiles over the simulated landscapes; one of them taken for measured (null)",
+        "scenes": list(measured),
+        "landscapes": len(rows),
+        "seeds": [r.seed for r in requests],
+    }
     # The classifier is tested on a scene that it has not seen, which takes two.
     if len(measured) > 1:
         result |= classify(list(real.values()), rows)
@@ -147,6 +154,8 @@ def report(result: dict, most: int = 25) -> str:
         return f"{name:<44}" + "".join(f"{'' if np.isnan(v) else format(v, '.4g'):>18}" for v in cells)
 
     lines = [
+        *(f"{name + ':':11}{result[name]}" for name in ("data", "split", "baselines")),
+        "",
         f"measured beside {result['landscapes']} simulated landscapes (their 5, 50 and 95 % quantiles)",
         head,
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
+from fluxlens.embeddings.evaluation.protocol import Protocol, describe_weights
 from fluxlens.embeddings.geometry import target_grid
 from fluxlens.embeddings.inference import engine
 from fluxlens.embeddings.inference.request import BLOCK_PX
@@ -188,4 +189,10 @@ def evaluate(
             lines.append(
                 f"  {kind}: largest difference {most:.2g} in feature units, {share:.1e} of numbers differ"
             )
-    return numbers, "\n".join(lines)
+    protocol = Protocol(
+        data=", ".join(scenes),
+        split="nothing is fitted: properties of the embedding",
+        baselines="the season's own change from day to day, rounding to int8, and lines inside blocks",
+        weights=describe_weights(model),
+    )
+    return protocol.attach(numbers, "\n".join(lines))

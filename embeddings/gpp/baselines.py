@@ -77,8 +77,26 @@ def fit_light_use(nirv: xr.DataArray, sw_in: xr.DataArray, gpp: xr.DataArray, tr
     )
     if not learn.any() or not (light[learn] ** 2).sum() > 0:
         raise InputError("Got no training day with NIRv, light and GPP, need some; name other years.")
+    return slope_through_origin(light[learn], observed[learn])
+
+
+def slope_through_origin(light: np.ndarray, gpp: np.ndarray) -> float:
+    """k of GPP = k x light by least squares.
+
+    Parameters
+    ----------
+    light
+        (row,) NIRv x shortwave radiation, W m-2, not all 0.
+    gpp
+        (row,) gC m-2 d-1.
+
+    Returns
+    -------
+    float
+        k, gC m-2 d-1 per W m-2.
+    """
     # The closed form: one parameter and no intercept, so that no solver is needed.
-    return float((light[learn] * observed[learn]).sum() / (light[learn] ** 2).sum())
+    return float((light * gpp).sum() / (light**2).sum())
 
 
 def nirv_par(nirv: xr.DataArray, sw_in: xr.DataArray, gpp: xr.DataArray, train: Training) -> xr.DataArray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import xarray as xr
+from fluxlens.embeddings.climatology import leap_doy
 from fluxlens.models.errors import InputError
 
 SCALES = {"weekly": "week", "monthly": "month"}
@@ -69,7 +70,7 @@ def pair(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float) -> TowerPair
     scale = str(tower.attrs.get("resolution", "daily"))
     means, counts = predicted, None
     if scale in SCALES:
-        means, counts = _means_over_periods(predicted, tower, scale)
+        means, counts = _means_over_periods(predicted[["gpp", "gpp_lo", "gpp_hi"]], tower)
     # Days without a prediction, such as outside of its period, make no pair.
     known = means.indexes["time"][means["gpp"].notnull().values]
     candidates = {}
@@ -92,19 +93,56 @@ def pair(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float) -> TowerPair
     return TowerPairs(flux, observed, means, both, scale, days, end)
 
 
-def _means_over_periods(predicted: xr.Dataset, tower: xr.Dataset, scale: str) -> tuple[xr.Dataset, pd.Series]:
-    """Means of a prediction over each period of a tower, NaN where one of its days is missing; days per period."""
-    starts = tower.indexes["time"]
+def align(daily: xr.DataArray, tower: xr.Dataset) -> xr.DataArray:
+    """A daily series at a tower's times: the same days, or means over its weeks or months.
+
+    Parameters
+    ----------
+    daily : xr.DataArray
+        (time,) in any unit.
+    tower : xr.Dataset
+        Of ``towers.read``.
+
+    Returns
+    -------
+    xr.DataArray
+        (time,) at the tower's times; NaN where the day, or one day of the period, is missing.
+    """
+    if str(tower.attrs.get("resolution", "daily")) not in SCALES:
+        return daily.reindex(time=tower.indexes["time"])
+    return _means_over_periods(daily.to_dataset(name="mean"), tower)[0]["mean"]
+
+
+def last_days(tower: xr.Dataset) -> pd.DatetimeIndex:
+    """Last day of each of a tower's times, at midnight: the day itself, or the end of its week or month.
+
+    Parameters
+    ----------
+    tower : xr.Dataset
+        Of ``towers.read``.
+
+    Returns
+    -------
+    pd.DatetimeIndex
+        (time,) days, UTC.
+    """
+    starts, scale = tower.indexes["time"], str(tower.attrs.get("resolution", "daily"))
+    if scale not in SCALES:
+        return starts.normalize()
     if "last_day" in tower.coords:
-        ends = pd.DatetimeIndex(tower["last_day"].values)
-    elif scale == "monthly":
+        return pd.DatetimeIndex(tower["last_day"].values)
+    if scale == "monthly":
         # MonthEnd(0) stays on the last day of a month, where MonthEnd(1) would go to the next.
-        ends = pd.DatetimeIndex(starts + pd.offsets.MonthEnd(0)).normalize()
-    else:
-        # Where a file gives no ends: seven days, the stamped one included.
-        ends = starts + pd.Timedelta(days=6)
-    daily = predicted[["gpp", "gpp_lo", "gpp_hi"]].drop_vars("spatial_ref", errors="ignore").to_dataframe()
-    daily = daily[["gpp", "gpp_lo", "gpp_hi"]]
+        return pd.DatetimeIndex(starts + pd.offsets.MonthEnd(0)).normalize()
+    # Where a file gives no ends: seven days, the stamped one included.
+    return starts + pd.Timedelta(days=6)
+
+
+def _means_over_periods(predicted: xr.Dataset, tower: xr.Dataset) -> tuple[xr.Dataset, pd.Series]:
+    """Means of daily series over each period of a tower, NaN where one of its days is missing; days per period."""
+    starts, ends = tower.indexes["time"], last_days(tower)
+    names = list(predicted.data_vars)
+    daily = predicted.drop_vars("spatial_ref", errors="ignore").to_dataframe()[names]
     daily.index = pd.DatetimeIndex(daily.index).normalize()
     lengths = (ends - starts.normalize()).days + 1
     means = np.full((len(starts), daily.shape[1]), np.nan)
@@ -117,17 +155,21 @@ def _means_over_periods(predicted: xr.Dataset, tower: xr.Dataset, scale: str) ->
     return xr.Dataset(data, {"time": starts}), pd.Series(lengths, starts)
 
 
-def other_years(observed: xr.DataArray) -> xr.DataArray:
+def other_years(observed: xr.DataArray, scale: str) -> xr.DataArray:
     """Mean of the tower's other years in the same week or month; NaN where there is none.
 
     Parameters
     ----------
     observed : xr.DataArray
         Weekly or monthly GPP (time), gC m-2 d-1.
+    scale : str
+        A key of ``SCALES``.
     """
     series = observed.to_series()
-    # By month and day of the stamp: the same week or month of every year.
-    same = series.groupby(pd.DatetimeIndex(series.index).strftime("%m-%d"))
+    starts = pd.DatetimeIndex(series.index)
+    # Weeks by number and not by date: after February those of a leap year begin a day earlier, and calendar weeks
+    # begin on another date every year.
+    same = series.groupby(starts.month if scale == "monthly" else leap_doy(starts) // 7)
     # The sum less its own: each year is judged by the others, never by itself.
     mean_of_other_years = (same.transform("sum") - series) / (same.transform("count") - 1)
     # inf and 0 / 0: the only year of its week.

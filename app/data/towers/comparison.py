@@ -8,12 +8,17 @@ import xarray as xr
 from fluxlens.app.data.imagery import Imagery
 from fluxlens.app.data.scene import SceneData
 from fluxlens.app.data.series import SeriesReader
-from fluxlens.app.data.towers.footprint import Footprint, mean_clear_reflectance, predict_over
+from fluxlens.app.data.towers.footprint import Footprint, predict_over
 from fluxlens.app.data.towers.observations import TowerObservations
 from fluxlens.embeddings import climatology
-from fluxlens.embeddings.evaluation import gpp_at_tower
-from fluxlens.embeddings.gpp import baselines
-from fluxlens.embeddings.gpp.tower_light_use import light_use_of_other_towers
+from fluxlens.embeddings.evaluation import gpp_at_tower, tower_baselines
+from fluxlens.embeddings.evaluation.tower_baselines import (
+    SPLITS,
+    BaselineInputs,
+    TowerBaselines,
+    weights_of_pixels,
+)
+from fluxlens.embeddings.towers import periods
 from fluxlens.models.errors import InputError
 
 LINES = {
@@ -23,18 +28,8 @@ LINES = {
     "p_model": "P-model",
 }
 """Name on screen of the prediction and of each baseline."""
-SPLITS = {
-    "model": "leave-site-out: not trained on this tower",
-    "day_of_year": "leave-year-out: the tower's other years",
-    "nirv": "leave-year-out: k learnt in the tower's other years",
-    "p_model": "nothing learnt: published constants",
-}
-"""What each line was fitted to, so that no score is shown without its split; a line made otherwise says how."""
-DRIVER_WORDS = {
-    "sw_in": "shortwave radiation (sw_in)",
-    "tair": "air temperature (tair)",
-    "vpd": "vapour pressure deficit (vpd)",
-}
+SIGNS = {"NIRv x light": LINES["nirv"], "gC m-2 d-1": "gC m⁻² d⁻¹", "W m-2": "W m⁻²"}
+"""Of plain text that the command line prints too, as it is written on screen."""
 PAIR = ("model", "nirv")
 """The prediction and the line without which it is not shown: light times greenness explains most of GPP."""
 
@@ -116,8 +111,11 @@ def compare(
         Without lines and scores where fewer than two days are measured.
     """
     scene = inputs.scene
-    # What is scored must be called gpp_nt, whichever partitioning the user chose.
-    tower = inputs.tower.dataset.assign(gpp_nt=inputs.tower.dataset[flux])
+    # What is scored must be called gpp_nt, whichever partitioning the user chose, and the other one must not take its
+    # place where it has more days.
+    tower = inputs.tower.dataset.assign(gpp_nt=inputs.tower.dataset[flux]).drop_vars(
+        "gpp_dt", errors="ignore"
+    )
     # Days of low quality are mostly the gap filler's opinion, not a measurement.
     observed = tower.gpp_nt.where(tower.qc >= min_qc) if "qc" in tower else tower.gpp_nt
     time = xr.DataArray(scene.days, dims="time", coords={"time": scene.days})
@@ -131,28 +129,24 @@ def compare(
         return TowerComparison(
             scene.days, measured, {}, low.values, high.values, missing=(reason,), footprint=footprint
         )
-    lines, splits = {}, dict(SPLITS, model=_model_split(scene, tower))
-    if "gpp" in predicted:
-        lines["model"] = predicted["gpp"]
+    weights = weights_of_pixels(scene.grid, footprint.rows, footprint.cols, footprint.weights)
+    baselines = tower_baselines.fit(
+        observed, tower, scene.days, BaselineInputs(inputs.imagery.s2, scene.weather, weights)
+    )
+    lines = {name: line.daily.reindex(time=time) for name, line in baselines.lines.items()}
     # A baseline that lacks an input is named with its reason; the others still stand beside the model.
-    for name, predict_baseline in BASELINES.items():
-        try:
-            line = predict_baseline(inputs, observed, footprint)
-            if not np.isfinite(line).any():
-                raise InputError("Got no day with all of its inputs, need some; give more.")
-        except InputError as error:
-            reasons.append(f"No {LINES[name]}: {str(error).split(';')[0]}.")
-            continue
-        lines[name] = line.reindex(time=time)
-        splits[name] = line.attrs.get("split", splits[name])
-        reasons += [line.attrs["note"]] if "note" in line.attrs else []
+    reasons += [f"No {LINES[name]}: {why.split(';')[0]}." for name, why in baselines.missing.items()]
+    reasons += [_with_signs(line.note) for line in baselines.lines.values() if line.note]
     model, baseline = PAIR
-    if model in lines and baseline not in lines:
-        del lines[model]
+    if "gpp" in predicted and baseline in lines:
+        lines = {model: predicted["gpp"]} | lines
+    elif "gpp" in predicted:
         reasons.append(
             f"The prediction is not drawn: on this page it stands beside {LINES[baseline]} or not at all."
         )
-    scores, score_reasons = _score(lines, low, high, tower, min_qc)
+    scores, score_reasons = _score(lines.get(model), low, high, tower, min_qc, baselines)
+    splits = dict(SPLITS, model=_model_split(scene, tower))
+    splits |= {name: line.split for name, line in baselines.lines.items()}
     return TowerComparison(
         scene.days,
         measured,
@@ -161,55 +155,60 @@ def compare(
         high.values,
         scores,
         _training_data(scene),
-        splits,
+        {name: _with_signs(split) for name, split in splits.items()},
         (*reasons, *score_reasons),
         footprint,
     )
 
 
 def _score(
-    lines: dict[str, xr.DataArray], low: xr.DataArray, high: xr.DataArray, tower: xr.Dataset, min_qc: float
+    model: xr.DataArray | None,
+    low: xr.DataArray,
+    high: xr.DataArray,
+    tower: xr.Dataset,
+    min_qc: float,
+    baselines: TowerBaselines,
 ) -> tuple[dict[str, float], list[str]]:
-    """Scores of all lines under their names, and why there are none.
+    """Scores of all lines under their names on the same days, and why there are none."""
+    # Without a prediction a baseline says which days are scored; it has no band, and its coverage is not used. The
+    # climatology comes last: of weeks and months it is no daily line.
+    first = "model"
+    if model is None:
+        first = next((name for name in ("nirv", "p_model", "day_of_year") if name in baselines.lines), "")
+        if not first:
+            return {}, []
+        model = low = high = baselines.lines[first].daily
+    try:
+        pairs = periods.pair(xr.Dataset({"gpp": model, "gpp_lo": low, "gpp_hi": high}), tower, min_qc)
+    except InputError as error:
+        return {}, [str(error)]
+    by_scale = gpp_at_tower.score_pairs(pairs, tower, min_qc, baselines)
+    # Texts on splits and reasons are the page's own, written in its signs.
+    names = tuple(f"{name}." for name in LINES if name in (first, *baselines.lines))
+    return {
+        key: value
+        for key, value in by_scale.items()
+        if "." not in key or (key.startswith(names) and not isinstance(value, str))
+    }, []
 
-    ``at_tower`` scores one prediction as "model" together with the day-of-year baseline of the same days.
-    """
-    # Every line is scored by the same function on the same days, so that the rows compare.
-    scores: dict[str, float] = {}
-    for name, line in lines.items():
-        if name == "day_of_year" and scores:
-            continue  # scored together with the model
-        # Baselines have no band; their coverage is not used.
-        ends = (low, high) if name == "model" else (line, line)
-        candidate = xr.Dataset({"gpp": line, "gpp_lo": ends[0], "gpp_hi": ends[1]})
-        try:
-            by_scale = gpp_at_tower.evaluate_at_tower(candidate, tower, min_qc)
-        except InputError as error:
-            return scores, [str(error)]
-        prefixes = ("model.", "day_of_year.") if name == "model" else ("model.",)
-        scores |= {
-            key.replace("model.", f"{name}.", 1): value
-            for key, value in by_scale.items()
-            if "." not in key or key.startswith(prefixes)
-        }
-    return scores, []
+
+def _with_signs(text: str) -> str:
+    """Plain text of the evaluation in the signs of the screen."""
+    for plain, sign in SIGNS.items():
+        text = text.replace(plain, sign)
+    return text
 
 
 def _model_split(scene: SceneData, tower: xr.Dataset) -> str:
-    """Whether the shipped head was trained on the tower; its score there is then no test."""
+    """Whether the head was trained on the tower or calibrated; its score there is then no test."""
     from fluxlens.embeddings import gpp
 
+    attrs = {}
+    if scene.predictor is gpp.predict:
+        attrs["gpp_head_digest"] = gpp.load_for(scene.attrs).digest
     if scene.calibration is not None:
-        # Without the digest of its label, which tells readers nothing.
-        name, measured = scene.calibration.name, scene.calibration.measured
-        return (
-            f"not independent: calibrated with {name}: {measured['days']} days, {measured['start']} to "
-            f"{measured['end']}"
-        )
-    towers = gpp.load().card.get("measured_towers", {}) if scene.predictor is gpp.predict else {}
-    if str(tower.attrs.get("site", "")) in {site for sites in towers.values() for site in sites}:
-        return "not independent: the head was trained on this tower among others"
-    return SPLITS["model"]
+        attrs["gpp_calibration"] = scene.calibration.label
+    return tower_baselines.model_split(attrs, tower)
 
 
 def _training_data(scene: SceneData) -> str:
@@ -228,71 +227,3 @@ def _training_data(scene: SceneData) -> str:
         else ""
     )
     return str(card.get("taught_by", "")) + scores
-
-
-# --- baselines: daily GPP, gC m-2 d-1, of the observed series and the footprint ---
-
-
-def _predict_day_of_year(
-    inputs: ComparisonInputs, observed: xr.DataArray, footprint: Footprint
-) -> xr.DataArray:
-    """The climatology of the tower's other years."""
-    years = np.unique(observed.dropna("time").time.dt.year)
-    if len(years) < 2:
-        raise InputError("Got a tower that measured in one year, need two or more; load a longer file.")
-    return climatology.leave_year_out_climatology(observed)
-
-
-def _predict_nirv(inputs: ComparisonInputs, observed: xr.DataArray, footprint: Footprint) -> xr.DataArray:
-    """k x NIRv x shortwave radiation (Badgley et al. 2017), k of each year fitted in the other years.
-
-    Where the tower measured in one year of the scene, k is that of other towers; attrs ``split`` and ``note`` say so.
-    """
-    radiation = _daily_weather(inputs.scene, ("sw_in",))["sw_in"]
-    clear = mean_clear_reflectance(inputs.scene, inputs.imagery, footprint)
-    nirv = climatology.interpolate_daily(baselines.nirv(clear), radiation.time)
-    observed = observed.reindex(time=radiation.time)
-    light = nirv * radiation
-    years = sorted(set(radiation.time.dt.year.values.tolist()))
-    usable = observed.notnull() & light.notnull()
-    measured_years = set(observed.time.dt.year.values[usable.values].tolist())
-    # The factor must come from other days than those it predicts: other years, or else other towers.
-    if len(measured_years) < 2:
-        factor = light_use_of_other_towers(str(inputs.tower.dataset.attrs.get("site", "")))
-        unit = "gC m⁻² d⁻¹ per W m⁻²"
-        return (factor.k * light).assign_attrs(
-            split=f"leave-site-out: k = {factor.k:.3f} {unit}, fitted at {factor.towers} other towers",
-            note=f"{LINES['nirv']} has its factor, {factor.k:.3f} {unit}, from {factor.towers} other towers: this one"
-            " has measured in one year of the scene only, and no other year is left to fit it in.",
-        )
-    # Leave one year out: k of each year is fitted to the others.
-    by_year = []
-    for year in years:
-        predicted = baselines.nirv_par(nirv, radiation, observed, set(years) - {year})
-        by_year.append(predicted.sel(time=predicted.time.dt.year == year))
-    return xr.concat(by_year, "time")
-
-
-def _predict_p_model(inputs: ComparisonInputs, observed: xr.DataArray, footprint: Footprint) -> xr.DataArray:
-    """The P-model with fAPAR from NDVI; nothing is fitted."""
-    weather = _daily_weather(inputs.scene, ("sw_in", "tair", "vpd"))
-    clear = mean_clear_reflectance(inputs.scene, inputs.imagery, footprint)
-    nir_band = "B8A" if "B8A" in clear.band.values else "B08"
-    red, nir = clear.sel(band="B04"), clear.sel(band=nir_band)
-    ndvi = climatology.interpolate_daily((nir - red) / (nir + red).where(nir + red > 0), weather.time)
-    drivers = (weather[name].values for name in ("sw_in", "tair", "vpd"))
-    values = baselines.p_model(baselines.fapar_from_ndvi(ndvi), *drivers)
-    return xr.DataArray(values, dims="time", coords={"time": weather.time})
-
-
-BASELINES = {"day_of_year": _predict_day_of_year, "nirv": _predict_nirv, "p_model": _predict_p_model}
-
-
-def _daily_weather(scene: SceneData, names: tuple[str, ...]) -> xr.Dataset:
-    """Weather on the days of the cube; InputError where one of the drivers is missing."""
-    weather = scene.weather
-    missing = [name for name in names if weather is None or name not in weather]
-    if missing:
-        words = ", ".join(DRIVER_WORDS[name] for name in missing)
-        raise InputError(f"Got a scene without {words}, need it; add the weather.")
-    return weather.sel(time=slice(scene.days[0], scene.days[-1]))

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from fluxlens.app.data import areas
-from fluxlens.app.data.imagery import Imagery
 from fluxlens.app.data.scene import SceneData
 from fluxlens.app.data.series import GPP_COLUMNS, SeriesReader
 from fluxlens.app.data.towers.observations import TowerObservations
+from fluxlens.embeddings.evaluation.tower_baselines import weighted_mean
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.towers import footprint as flux_footprint
 from fluxlens.models.errors import InputError
@@ -50,11 +50,7 @@ class Footprint:
         values : xarray.DataArray
             (pixel, ...), NaN where unknown.
         """
-        weights = xr.DataArray(self.weights, dims="pixel")
-        known = values.notnull()
-        # Days on which clouds hide most of the footprint have no mean.
-        share = (known * weights).sum("pixel")
-        return (values.fillna(0) * weights).sum("pixel") / share.where(share >= areas.MIN_CLEAR_SHARE)
+        return weighted_mean(values, xr.DataArray(self.weights, dims="pixel"))
 
 
 def tower_footprint(
@@ -133,33 +129,6 @@ def predict_over(scene: SceneData, reader: SeriesReader, footprint: Footprint) -
         return xr.Dataset()
     predicted = scene.predict(areas.read_pixels(scene, footprint.rows, footprint.cols), scene.weather)
     return xr.Dataset({name: footprint.mean(predicted[name]) for name in GPP_COLUMNS})
-
-
-def mean_clear_reflectance(scene: SceneData, imagery: Imagery, footprint: Footprint) -> xr.DataArray:
-    """Reflectance over a footprint where half of it or more is clear.
-
-    Parameters
-    ----------
-    scene : SceneData
-        Gives the grid.
-    imagery : Imagery
-        Sentinel-2 of the scene.
-    footprint : Footprint
-        Pixels and weights.
-
-    Returns
-    -------
-    xarray.DataArray
-        (time, band) of red and near infrared, 0-1, one acquisition a day; NaN where masked.
-    """
-    if not imagery.has_ndvi:
-        raise InputError("Got a scene without red and near infrared, need both; add B04 and B8A or B08.")
-    at = areas.pixel_coordinates(scene.grid, footprint.rows, footprint.cols)
-    s2 = imagery.s2
-    bands = [band for band in ("B04", "B8A", "B08") if band in s2.band.values]
-    spectra = s2["reflectance"].sel(band=bands).sel(at, method="nearest").load()
-    mean = footprint.mean(spectra.where(imagery.clear_at(at)))
-    return mean.assign_coords(time=mean.indexes["time"].normalize()).drop_duplicates("time")
 
 
 def find_contours(grid: Grid, weights: np.ndarray) -> tuple[tuple[list[float], list[float]], ...]:

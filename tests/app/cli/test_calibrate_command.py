@@ -162,8 +162,16 @@ def test_entries_of_a_catalog_are_predicted_evaluated_and_calibrated_like_paths(
     for words in (["plain", *of_catalog], [str(store)]):
         capsys.readouterr()
         assert main(["evaluate", "gpp", "--store", *words]) == 0
-        scores.append(json.loads(capsys.readouterr().out))
+        said = capsys.readouterr()
+        scores.append(json.loads(said.out))
+        # What was scored is named as it was typed.
+        assert scores[-1].pop("store") == words[0]
+        assert scores[-1].pop("data") == f"the tower of {words[0]}"
     assert scores[0] == scores[1]
+    # No score without the baselines that users know, at each scale, and the split of each.
+    for name in ("model", "day_of_year", "nirv", "p_model"):
+        assert scores[0][f"{name}.daily.n"] == scores[0]["days"]
+        assert scores[0][f"{name}.split"] in said.err
     said = refused(capsys, ["predict", "gpp", "absent", *of_catalog, "--out", tmp_path / "maps.nc"])
     assert "absent" in said
 

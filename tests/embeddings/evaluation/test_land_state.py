@@ -89,6 +89,7 @@ def test_landscapes_are_made_embedded_probed_and_reported(monkeypatch):
     numbers, text = progress.run(
         land_state.evaluate(checkpoints.load("default", "cpu"), size_px=12, landscapes=1)
     )
+    assert {"data", "split", "baselines", "weights"} <= set(numbers)
     assert numbers["landscape_embedding_fapar_observed_r2"] > 0.5
     assert 0.5 < numbers["sigma_inside_all"] < 1
     assert numbers["lai_far_rows"] > 0

@@ -82,6 +82,7 @@ def test_two_groups_are_too_few(rows):
 def test_on_the_measured_table_the_raw_bands_score_as_known(real_data):
     table = real_data / "flux_hls_table" / "hls_merra2_gpp.csv"
     numbers, text = progress.run(linear_probes.evaluate(table, checkpoints.load("default", "cpu")))
+    assert {"data", "split", "baselines", "weights"} <= set(numbers)
     assert (numbers["rows"], numbers["sites"]) == (751, 30)
     assert numbers["bands_gpp_r2"] == pytest.approx(0.680, abs=0.005)
     assert numbers["embedding_gpp_r2"] > 0.55

@@ -55,6 +55,7 @@ def farms(tmp_path_factory):
 
 def test_leaf_area_is_predicted_at_farms_left_out(farms, model):
     numbers, text = progress.run(measured_labels.evaluate_in_situ(*farms, model))
+    assert {"data", "split", "baselines", "weights"} <= set(numbers)
     assert numbers["GLAI_rows"] == 72
     assert numbers["GLAI_bands_r2"] > 0.9
     assert numbers["GLAI_embedding_r2"] > 0.7
@@ -63,6 +64,7 @@ def test_leaf_area_is_predicted_at_farms_left_out(farms, model):
 
 def test_a_map_is_predicted_inside_fields_left_out(farms, model):
     numbers, _ = progress.run(measured_labels.evaluate_maps(farms[0], "yield_dry", model))
+    assert {"data", "split", "baselines", "weights"} <= set(numbers)
     assert (numbers["scenes"], numbers["pixels"]) == (3, 3 * SIDE**2)
     assert numbers["bands_correlation"] > 0.9
     assert numbers["embedding_correlation"] > 0.7
@@ -96,6 +98,7 @@ def test_classes_of_series_are_told_apart(model, tmp_path):
     pd.DataFrame(rows).to_csv(tmp_path / "s2.csv", index=False)
     pd.DataFrame(plots).to_csv(tmp_path / "parcels.csv", index=False)
     numbers, _ = progress.run(measured_labels.evaluate_classes(tmp_path, "crop", model))
+    assert {"data", "split", "baselines", "weights"} <= set(numbers)
     assert (numbers["series"], numbers["classes"]) == (24, 2)
     assert numbers["embedding_balanced_accuracy"] > 0.9
     assert numbers["bands_balanced_accuracy"] > 0.9

@@ -43,6 +43,7 @@ def meadows(tmp_path_factory):
 @pytest.mark.filterwarnings("ignore::fluxlens.models.errors.DataWarning")
 def test_cuts_are_found_on_interpolated_ndvi_and_on_the_daily_answer(meadows):
     numbers, text = progress.run(mowing.evaluate(meadows, device="cpu"))
+    assert {"data", "split", "baselines", "weights"} <= set(numbers)
     assert (numbers["plot_years"], numbers["mowings"]) == (10, 8)
     assert numbers["all_ndvi_linear_drop_f1"] > 0.8
     assert numbers["all_ndvi_daily_drop_f1"] > 0.8

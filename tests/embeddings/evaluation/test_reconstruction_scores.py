@@ -130,6 +130,7 @@ def test_a_hazy_date_is_named(scene, model):
 def test_tables_hold_every_case_and_their_mean(scene, model):
     scenes = {"one": scene, "two": scene}
     numbers, text = progress.run(reconstruction.evaluate(scenes, dict.fromkeys(scenes, model)))
+    assert {"data", "split", "baselines", "weights"} <= set(numbers)
     for key in reconstruction.CASES:
         # so short a season leaves nothing to interpolate in all gaps; and there is no Landsat to leave out
         if key.startswith("gap") or "landsat8" in reconstruction.CASES[key].without:

@@ -100,6 +100,7 @@ def test_one_other_number_is_seen(scene, model):
 
 def test_a_cube_is_the_same_however_it_is_requested(scene, model):
     numbers, text = progress.run(temporal_coherence.evaluate({"tiny": scene}, model))
+    assert {"data", "split", "baselines", "weights"} <= set(numbers)
     assert numbers["tiny_window_difference"] <= 1e-5
     assert numbers["tiny_month_difference"] <= 1e-5
     assert numbers["tiny_blocks_elsewhere_differing"] < 1e-3  # rounding to int8 may fall to the other side

@@ -258,6 +258,7 @@ def test_both_splits_are_reported_beside_the_same_baselines(raw, tmp_path):
         names[split] = {key.split(".")[0] for key in result if "." in key}
         text = gpp_held_out.report(result)
         assert text.startswith(split)
+        assert f"all fitted on the other {gpp_held_out.SPLITS[split]}s" in text.splitlines()[1]
         assert "day of year" in text.replace("_", " ")
         assert {"model.coverage_GRA", "model.nse_CRO", "nirv_x_sw.nse_GRA"} <= set(result)
     assert names["leave-site-out"] == names["leave-year-out"]

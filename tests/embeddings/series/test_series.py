@@ -594,7 +594,10 @@ def test_a_folder_of_tables_is_scored_beside_linear_interpolation(tmp_path, mode
     )
     radar().to_parquet(tmp_path / "s1.parquet")
     numbers, text = progress.run(series_tables.evaluate_reconstruction_tables(tmp_path, model))
-    assert {"north", "south", "all"} == {key.split("_")[0] for key in numbers}
+    facts = {"data", "split", "baselines", "weights"}
+    assert {"north", "south", "all"} == {key.split("_")[0] for key in numbers if key not in facts}
+    assert facts <= set(numbers)
+    assert "not trained on a folder of that name" in text
     for name in ("north_hidden", "south_within_30d", "north_hidden_without_s1"):
         assert 0 < numbers[f"{name}_rmse"] < 0.2
         assert 0 < numbers[f"{name}_linear"] < 0.1
