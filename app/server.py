@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import dask
+import dask.threaded
 import panel as pn
 from fluxlens.app.background.catalog_loader import LOADER, EntryLoad, open_entry
 from fluxlens.app.dashboard import page
@@ -28,9 +28,9 @@ SESSION_TOKEN_S = 3600
 """Seconds in which a page must open its connection after the server has written it. Bokeh's 300 are too few for a phone
 that loads the scripts for the first time on a slow line, or that sleeps meanwhile."""
 
-COMPILE_AFTER_S = 3.0
-"""Seconds from the first page of the process to the compiling of what is drawn later; again where an entry is still
-being opened then, whose own kernels would wait for Numba's lock."""
+COMPILE_AFTER_S = 30.0
+"""Seconds from a page to the compiling of what is drawn later: 4 s of processor time that the first pages of a server
+need themselves. Again where an entry is still being opened then, whose own kernels would wait for Numba's lock."""
 
 
 def serve(
@@ -62,8 +62,9 @@ def serve(
         Path under which a hub or a proxy hands on its requests unchanged, such as "/user/ada/fluxlens".
     """
     zarr.ignore_text_warning()
-    # All sessions share this process; looking for a cluster would import distributed, which takes a second.
-    dask.config.set(scheduler="threads")
+    # All sessions share this process. The function and not its name: at a name Dask imports distributed, which takes
+    # 0.8 s, to look for a cluster.
+    dask.config.set(scheduler=dask.threaded.get)
     if (first := _load_first_entry(catalog_path)) is not None:
         first.wait(FIRST_ENTRY_TIMEOUT_S)
     # A page makes so many objects that the collector runs often; it need not look through the modules each time.

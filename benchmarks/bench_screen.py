@@ -68,10 +68,8 @@ def measure(side_px: int, days: int, taps: int = 40, seed: int = 0) -> dict:
     from fluxlens.app.background.catalog_loader import gpp_predictor
     from fluxlens.app.data.explorer_data import ExplorerData
     from fluxlens.app.session.explorer import Explorer
-    from fluxlens.app.session.panel_setup import setup
 
     path = tiled(side_px, days)
-    setup()
     started = time.perf_counter()
     store = Store.open(path)
     data = ExplorerData(store, gpp_predictor(store))

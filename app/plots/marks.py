@@ -204,6 +204,9 @@ class RenderedChart:
         self.plot = hv.renderer("bokeh").get_plot(self.overlay)
         self.figure = self.plot.state
         self.figure.toolbar_location = None
+        # HoloViews draws with WebGL: a few thousand points gain nothing, and a browser without a graphics card waits
+        # 1.4 s for the first page's seven figures, each of which is copied out of WebGL's one canvas.
+        self.figure.output_backend = "canvas"
         self._remove_unused_models()
         self.handles = {
             mark.label: plot.handles

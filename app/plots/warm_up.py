@@ -1,5 +1,6 @@
 """Compiling of Datashader's loops before somebody waits for them: Numba takes seconds for each kind of picture."""
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -45,10 +46,21 @@ def compile_feature_space() -> None:
 
 
 @cache
+def compile_soon(step: Callable[[], None]) -> None:
+    """Compile something once in a process, in the thread of pictures that are drawn later.
+
+    Parameters
+    ----------
+    step : callable
+        One of the functions above.
+    """
+    WORKER.submit(step)
+
+
 def compile_in_background() -> None:
-    """Compile everything once in a process, in the thread of pictures that are drawn later.
+    """Compile everything that is not compiled yet.
 
     Each step is a task of its own, so that a picture that somebody waits for is drawn between two of them.
     """
     for step in (load_own_kernels, compile_area_lines, compile_feature_space):
-        WORKER.submit(step)
+        compile_soon(step)

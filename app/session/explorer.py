@@ -22,6 +22,7 @@ from fluxlens.app.palette import PLACE_COLOURS
 from fluxlens.app.places import add_outline
 from fluxlens.app.plots.first_page import draw_first_page
 from fluxlens.app.plots.map_marks import map_overlays, place_tables, tower_point
+from fluxlens.app.plots.warm_up import compile_area_lines, compile_soon
 from fluxlens.app.session import permalink
 from fluxlens.app.session.panel_setup import is_served, setup
 from fluxlens.app.state.layer_key import LAYERS
@@ -346,6 +347,9 @@ class Explorer(pn.viewable.Viewer):
         self.export = ExportView(state, data, figure)
         self.places = PlaceToolbar(state, data, [self.export.view], self.map_view.plot.show_pixel)
         drag_while_pressed(self.places.draw, self.map_view.plot, "area")
+        if is_served():
+            # While the area is being drawn, so that its lines do not wait for what counts them.
+            self.places.draw.param.watch(lambda _: compile_soon(compile_area_lines), "value")
         self.series_view = SeriesView(state, data, [self.places.view])
         keep_extent(state, "map_extent", x=figure.x_range, y=figure.y_range)
         keep_extent(state, "chart_extent", x=self.series_view.charts.range)

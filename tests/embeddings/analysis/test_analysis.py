@@ -47,6 +47,18 @@ def test_components_are_orthonormal_and_their_largest_loading_is_positive():
     assert np.isfinite(principal(np.ones((5, 4)))[0]).all()
 
 
+def test_components_are_those_of_scikit_learn():
+    from sklearn.decomposition import PCA
+
+    draw = np.random.default_rng(1)
+    sample = (draw.normal(size=(400, 3)) @ draw.normal(size=(3, 8)) + draw.normal(0, 0.1, (400, 8))).astype(
+        "float32"
+    )
+    expected = PCA(3).fit(sample.astype("float64")).components_.T
+    weights, _ = principal(sample)
+    np.testing.assert_allclose(np.abs(weights.T @ expected), np.eye(3), atol=1e-5)
+
+
 @pytest.mark.parametrize("count", [2, 3])
 def test_logistic_regression_weights_of_two_classes_are_those_of_the_softmax(count):
     from scipy.optimize import minimize
