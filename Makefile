@@ -37,7 +37,7 @@ browser: env
 		fi; }
 
 test: env browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu and not browser" -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu and not browser" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -n $(PAGES) --dist loadfile || $(ONCE_MORE)
 
 lint: env

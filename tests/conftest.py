@@ -15,6 +15,12 @@ CHECKED_PACKAGE = "fluxlens.models"
 signatures.install(CHECKED_PACKAGE)
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests first: workers take whole files, and one taken last would keep a single core busy."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)  # stable: within both parts as collected
+
+
 @pytest.fixture(scope="session")
 def cache_of_run(tmp_path_factory) -> Path:
     """Folder for what is made once in this run: one for all its workers, so that what two of them want is made once."""
