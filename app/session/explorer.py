@@ -685,6 +685,7 @@ class Explorer(pn.viewable.Viewer):
                     f"Got the pixel {pixel}, need (row, col) with rows 0 to {ny - 1} and columns 0 to {nx - 1}; "
                     "correct it."
                 )
+        # Not strict: there may be more free colours than pixels.
         pins = [Place(slot, int(row), int(col)) for slot, (row, col) in zip(slots, pixels, strict=False)]
         return {"places": [*areas, *pins], "current": pins[-1].slot}
 

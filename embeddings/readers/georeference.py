@@ -191,6 +191,7 @@ def is_geographic(data: xr.Dataset) -> bool:
     from pyproj import CRS
     from pyproj.exceptions import CRSError
 
+    # The one that ``find_crs`` takes: a less trusted one must not decide between degrees and metres.
     candidate = next(iter(_crs_candidates(data)), None)
     if candidate is None:
         return False

@@ -226,6 +226,7 @@ def standardise(data: xr.Dataset, name: str, notes: list[str]) -> xr.Dataset:
     if set(out.coords) & {"band"}:
         out = out.drop_vars("band")
     out = out.assign_coords(spatial_ref=crs).assign_attrs(data.attrs)
+    # North up and in the order of time, whatever the order in the file: grids and series rely on it.
     return out.sortby("x").sortby("y", ascending=False).sortby("time")
 
 

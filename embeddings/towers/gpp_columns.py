@@ -122,6 +122,7 @@ class GppColumns:
         # A percentile may be the flux itself (_50): taken by position, since a frame has a column once.
         chosen = frame[keep].set_axis(list(named), axis=1)
         chosen = chosen[
+            # Percentiles without a value are left out; fluxes without one were, above.
             [column for column in chosen if not column[-2:].isdigit() or chosen[column].notna().any()]
         ]
         return replace(self, columns=named, fluxes=fluxes, threshold=threshold), pd.concat(
