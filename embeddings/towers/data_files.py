@@ -268,6 +268,49 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise InputError(f"Got {folder}, which is no folder, need one with tower files; check the path.")
+    candidates, left_out = _candidates_of(folder)
+    best, not_taken = {}, {}
+    for site, of_site in candidates.items():
+        rank = min(one.rank for one in of_site)
+        products: dict[str, list[_Candidate]] = {}
+        for one in of_site:
+            if one.rank == rank:
+                products.setdefault(one.product, []).append(one)
+        best[site] = products.pop(
+            # The product of most years; of as many the last by name, since releases count up in it.
+            max(products, key=lambda name: (_count_years(_periods(products[name])), name))
+        )
+        not_taken[site] = sorted(one.name for group in products.values() for one in group)
+    # Named only where no other file of the site serves.
+    missed = {site: why for site, why in left_out.items() if site not in best}
+    listed = ", ".join(f"{site} ({why})" for site, why in list(missed.items())[:5])
+    if not best:
+        raise InputError(
+            f"Got {folder} without tower files{f' but {listed}' if missed else ''}, need such as"
+            " FLX_SITE_..._DD_....csv or .zip; choose another."
+        )
+    if missed:
+        warnings.warn(f"{len(missed)} sites of {folder.name} left out: {listed}", DataWarning, stacklevel=2)
+    _warn_of_others(folder, candidates, best, not_taken)
+    by_site = {site: [one.path for one in of_site] for site, of_site in sorted(best.items())}
+    return {site: paths if paths[1:] else paths[0] for site, paths in by_site.items()}
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A file that may serve a site."""
+
+    path: Path
+    name: str
+    """Of its table, which may be in a zip."""
+    rank: tuple
+    """The least serves best."""
+    product: str
+    """Files of one product are joined."""
+
+
+def _candidates_of(folder: Path) -> tuple[dict[str, list[_Candidate]], dict[str, str]]:
+    """By site the files in a folder that may serve it, and why those cannot that would be expected to."""
     candidates: dict[str, list[_Candidate]] = {}
     left_out: dict[str, str] = {}
     tables_of_size: dict[tuple[str, int], list[DataFile]] = {}
@@ -293,28 +336,16 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
         step = DAILY_FIRST.index(code[1]) if code else len(DAILY_FIRST)
         rank = (bool(BASE.search(name)), step, "_SUBSET_" in name)
         candidates.setdefault(site[1], []).append(_Candidate(path, name, rank, product(name)))
-    best, not_taken = {}, {}
-    for site, of_site in candidates.items():
-        rank = min(one.rank for one in of_site)
-        products: dict[str, list[_Candidate]] = {}
-        for one in of_site:
-            if one.rank == rank:
-                products.setdefault(one.product, []).append(one)
-        best[site] = products.pop(
-            # The product of most years; of as many the last by name, since releases count up in it.
-            max(products, key=lambda name: (_count_years(_periods(products[name])), name))
-        )
-        not_taken[site] = sorted(one.name for group in products.values() for one in group)
-    # Named only where no other file of the site serves.
-    missed = {site: why for site, why in left_out.items() if site not in best}
-    listed = ", ".join(f"{site} ({why})" for site, why in list(missed.items())[:5])
-    if not best:
-        raise InputError(
-            f"Got {folder} without tower files{f' but {listed}' if missed else ''}, need such as"
-            " FLX_SITE_..._DD_....csv or .zip; choose another."
-        )
-    if missed:
-        warnings.warn(f"{len(missed)} sites of {folder.name} left out: {listed}", DataWarning, stacklevel=2)
+    return candidates, left_out
+
+
+def _warn_of_others(
+    folder: Path,
+    candidates: dict[str, list[_Candidate]],
+    best: dict[str, list[_Candidate]],
+    not_taken: dict[str, list[str]],
+) -> None:
+    """Warn of sites of which other products hold other years than the one taken, or are other versions of it."""
     # One product of a site is taken: where others hold other years, or are versions of it, that is told.
     split, versions = {}, {}
     for site, of_site in candidates.items():
@@ -332,23 +363,8 @@ def files(folder: str | Path) -> dict[str, Path | list[Path]]:
                 f"{len(cases)} sites of {folder.name} have files of several {what}: {listed}"
                 + ("; years of one product are joined" if cases is split else ""),
                 DataWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-    by_site = {site: [one.path for one in of_site] for site, of_site in sorted(best.items())}
-    return {site: paths if paths[1:] else paths[0] for site, paths in by_site.items()}
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A file that may serve a site."""
-
-    path: Path
-    name: str
-    """Of its table, which may be in a zip."""
-    rank: tuple
-    """The least serves best."""
-    product: str
-    """Files of one product are joined."""
 
 
 def _periods(candidates: list[_Candidate]) -> set[str]:
