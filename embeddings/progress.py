@@ -56,7 +56,7 @@ def run(steps: Generator[Any, None, T], on_progress: Callable[[Any], None] | Non
                 raise
 
 
-def relay(steps: Generator[Any, None, T], as_progress: Callable[[Any], Progress]) -> Steps[T]:
+def relay(steps: Generator[Any, None, T], as_progress: Callable[[Any], Any]) -> Steps[T]:
     """The same work with other progress.
 
     Parameters
@@ -64,11 +64,11 @@ def relay(steps: Generator[Any, None, T], as_progress: Callable[[Any], Progress]
     steps
         Long work that yields anything.
     as_progress
-        From what it yields to progress.
+        From what it yields to what is yielded in its place.
 
     Yields
     ------
-    Progress
+    Progress, or what ``as_progress`` makes of a step
 
     Returns
     -------

@@ -102,32 +102,7 @@ def evaluate_classes(
     """
     from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-    yield "reading the tables", 0.0
-    sets = find_tables(folder)
-    classes = _label_column(Path(folder), label)
-    inputs: dict[str, list[np.ndarray]] = {"embedding": [], "bands": [], "ndvi": []}
-    kinds, regions = [], []
-    for at, (region, table) in enumerate(sets.items()):
-        frames: list[pd.DataFrame] = []
-        yield f"{region}: daily embeddings", 0.6 * at / len(sets)
-        start, end = _window_days(window)
-        yield from embed_series_steps(
-            *tables_of(table), None, model, start=start, end=end, sink=frames.append
-        )
-        daily = dict(list(pd.concat(frames).groupby("id", sort=False)))
-        observed = table.sensors["s2"]
-        for own, name in enumerate(table.ids):
-            rows = observed.series == own
-            if name not in daily or name not in classes or not rows.any():
-                continue
-            days = to_epoch_day(daily[name]["time"].to_numpy())
-            # What the embedding is compared with: bands through clear dates by straight lines, on the same days.
-            bands = _interpolated(observed.day[rows], observed.values[rows], days)
-            z = daily[name][[f"e{i:02d}" for i in range(model.features)]].to_numpy()
-            _append(inputs, z, bands)
-            kinds.append(classes[name])
-            regions.append(region)
-    kind, group = np.array(kinds, object).astype(str), np.array(regions, object).astype(str)
+    inputs, kind, group = yield from _labelled_inputs(folder, label, model, window)
     # Regions grow different crops: a class is told apart from the others of its region.
     name_of = pd.Series([f"{one} {other}" for one, other in zip(group, kind, strict=True)])
     usable = name_of.map(name_of.value_counts()).to_numpy() >= LEAST_OF_A_CLASS
@@ -164,6 +139,38 @@ def evaluate_classes(
         weights=describe_weights(model),
     )
     return protocol.attach(numbers, _text(f"{label}, each series by others of its region", numbers))
+
+
+def _labelled_inputs(
+    folder: str | Path, label: str, model: Embedder, window: str | None
+) -> Steps[tuple[dict[str, list[np.ndarray]], np.ndarray, np.ndarray]]:
+    """Inputs of the probes by name, a row per series that has a label, its label and its region; yields progress."""
+    yield "reading the tables", 0.0
+    sets = find_tables(folder)
+    classes = _label_column(Path(folder), label)
+    inputs: dict[str, list[np.ndarray]] = {"embedding": [], "bands": [], "ndvi": []}
+    kinds, regions = [], []
+    for at, (region, table) in enumerate(sets.items()):
+        frames: list[pd.DataFrame] = []
+        yield f"{region}: daily embeddings", 0.6 * at / len(sets)
+        start, end = _window_days(window)
+        yield from embed_series_steps(
+            *tables_of(table), None, model, start=start, end=end, sink=frames.append
+        )
+        daily = dict(list(pd.concat(frames).groupby("id", sort=False)))
+        observed = table.sensors["s2"]
+        for own, name in enumerate(table.ids):
+            rows = observed.series == own
+            if name not in daily or name not in classes or not rows.any():
+                continue
+            days = to_epoch_day(daily[name]["time"].to_numpy())
+            # What the embedding is compared with: bands through clear dates by straight lines, on the same days.
+            bands = _interpolated(observed.day[rows], observed.values[rows], days)
+            z = daily[name][[f"e{i:02d}" for i in range(model.features)]].to_numpy()
+            _append(inputs, z, bands)
+            kinds.append(classes[name])
+            regions.append(region)
+    return inputs, np.array(kinds, object).astype(str), np.array(regions, object).astype(str)
 
 
 def _classify(x: np.ndarray, kind: np.ndarray) -> np.ndarray:

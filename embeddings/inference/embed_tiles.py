@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import Any
 
 import xarray as xr
+from fluxlens.embeddings import progress
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.inference.embed import FinishedBlock, embed
 from fluxlens.embeddings.inference.workers import IN_PROCESS, Execution
@@ -120,26 +121,12 @@ def embed_tiles(
     # Taken once: it reads the whole scene.
     digest = scenes_digest.digest(scene)
     for name, window in windows.items():
-        steps = embed(
-            child(place, name),
-            scene,
-            model,
-            start,
-            end,
-            execution,
-            causal,
-            until,
-            window,
-            digest,
-        )
-        # Not ``yield from``: the counts of each store are turned into those of all.
-        while True:
-            try:
-                block = next(steps)
-            except StopIteration as ended:
-                snapshots[name] = ended.value
-                break
-            yield None if block is None else FinishedBlock(block.pixel_days, before + block.done, total)
+        steps = embed(child(place, name), scene, model, start, end, execution, causal, until, window, digest)
+
+        def counted_over_all(block: FinishedBlock | None, before: int = before) -> FinishedBlock | None:
+            return None if block is None else FinishedBlock(block.pixel_days, before + block.done, total)
+
+        snapshots[name] = yield from progress.relay(steps, counted_over_all)
         before += counts[name]
         # Also of a store that was whole already and yielded nothing.
         yield FinishedBlock(0, before, total)
