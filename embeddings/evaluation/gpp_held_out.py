@@ -14,13 +14,11 @@ from fluxlens.embeddings.gpp import baselines, table_features
 from fluxlens.embeddings.gpp.table_embeddings import add_embeddings
 from fluxlens.embeddings.gpp.tables import read
 from fluxlens.embeddings.progress import Steps
+from fluxlens.embeddings.training.gpp_towers import RICH_ROWS
 from fluxlens.models.errors import InputError
 
 FOLDS = 6
 """Number of site folds; hyperparameters for a fold are learnt from the other folds."""
-
-RICH_ROWS = 10
-"""Rows a site needs for a score of its own."""
 
 TYPE_ROWS = 50
 """Rows a plant type needs for a coverage and a score of its own."""

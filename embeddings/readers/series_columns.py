@@ -16,6 +16,7 @@ from fluxlens.embeddings.date_columns import DATE_WORDS, find_parts
 from fluxlens.embeddings.place_columns import columns_of_places, find_geometry_column, read_places
 from fluxlens.embeddings.readers.band_names import MASKS
 from fluxlens.embeddings.readers.cloud_masks import clear_of
+from fluxlens.embeddings.scenes.compositing import CLEAR_SCL
 from fluxlens.embeddings.text_cells import find_column, plain_name
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -54,9 +55,6 @@ ONE_PLACE_DEG = 0.05
 
 CLOUD_TEXTS = {"yes": 1, "no": 0, "cloud": 1, "cloudy": 1, "shadow": 1, "clear": 0, "cloudfree": 0}
 """Words in columns of clouds."""
-
-CLEAR_SCL = (4, 5, 6)
-"""Classes of Sen2Cor's scene classification that are clear: vegetation, bare, water; as in cubes."""
 
 
 def to_ids(table: pd.DataFrame, what: str) -> np.ndarray:

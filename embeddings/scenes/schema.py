@@ -144,9 +144,10 @@ _WEATHER = (
 # The CF standard name table has one name for GPP, whatever the partitioning.
 _GPP_STANDARD_NAME = "gross_primary_productivity_of_biomass_expressed_as_carbon"
 
-_PARTITIONINGS = {"nt": "night-time partitioning", "dt": "day-time partitioning"}
+GPP_PARTITIONINGS = {"nt": "night-time partitioning", "dt": "day-time partitioning"}
+"""Of measured net exchange into GPP and respiration: Reichstein et al. (2005), Lasslop et al. (2010)."""
 
-_PERCENTILES = ("05", "16", "25", "50", "75", "84", "95")
+GPP_PERCENTILES = ("05", "16", "25", "50", "75", "84", "95")
 """Of the GPP of FLUXNET2015 over its u* thresholds."""
 
 
@@ -154,7 +155,7 @@ def _tower_gpp(method: str, percentile: str = "") -> SceneVariable:
     """GPP measured at a tower by one partitioning, or a percentile of it over u* thresholds."""
     name = f"gpp_{method}" + (f"_{percentile}" if percentile else "")
     suffix = f", percentile {percentile} over u* thresholds" if percentile else ""
-    long_name = f"gross primary production, {_PARTITIONINGS[method]}{suffix}"
+    long_name = f"gross primary production, {GPP_PARTITIONINGS[method]}{suffix}"
     return SceneVariable(name, "gC m-2 d-1", long_name, _GPP_STANDARD_NAME, dims=SERIES)
 
 
@@ -183,9 +184,9 @@ NODES: dict[str, Node] = {
         Node(
             "tower",
             (
-                *(_tower_gpp(method) for method in _PARTITIONINGS),
+                *(_tower_gpp(method) for method in GPP_PARTITIONINGS),
                 # Percentiles over u* thresholds are the structural uncertainty of the partitioning.
-                *(_tower_gpp(method, p) for method in _PARTITIONINGS for p in _PERCENTILES),
+                *(_tower_gpp(method, p) for method in GPP_PARTITIONINGS for p in GPP_PERCENTILES),
                 SceneVariable(
                     "qc",
                     "1",

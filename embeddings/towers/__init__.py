@@ -2,8 +2,7 @@
 
 from fluxlens.embeddings.towers.data_files import files
 from fluxlens.embeddings.towers.fluxnet import read
-from fluxlens.embeddings.towers.gpp_columns import PERCENTILES
 from fluxlens.embeddings.towers.site_table import sites
 from fluxlens.embeddings.towers.wind import turbulence
 
-__all__ = ["PERCENTILES", "files", "read", "sites", "turbulence"]
+__all__ = ["files", "read", "sites", "turbulence"]

@@ -45,7 +45,6 @@ LONG_NAMES = {
     "vpd": "vapour pressure deficit",
     "precip": "precipitation",
 }
-METHODS = {"nt": "night-time partitioning", "dt": "day-time partitioning"}
 
 
 def read(path: str | Path | list[str | Path], sites: pd.DataFrame | None = None) -> xr.Dataset:
@@ -279,7 +278,7 @@ def _attrs_of_variable(name: str) -> dict[str, str]:
     long_name = LONG_NAMES.get(name)
     if long_name is None:
         _, method, *share = name.split("_")
-        long_name = f"gross primary production, {METHODS[method]}" + (
+        long_name = f"gross primary production, {schema.GPP_PARTITIONINGS[method]}" + (
             f", percentile {share[0]}" if share else ""
         )
     return {"units": schema.units("tower", name), "long_name": long_name}

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 import pandas as pd
+from fluxlens.embeddings.scenes.schema import GPP_PERCENTILES
 from fluxlens.embeddings.towers.data_files import BASE
 from fluxlens.embeddings.towers.sensor_columns import team_gpp_columns
 from fluxlens.embeddings.towers.stamps import Step
@@ -20,7 +21,6 @@ THRESHOLDS = ("VUT", "CUT")
 VARIANTS = ("REF", "MEAN", "50", "USTAR50")
 """Which of the forty realisations of net exchange is partitioned, the recommended first (Pastorello et al. 2020)."""
 
-PERCENTILES = ("05", "16", "25", "50", "75", "84", "95")
 REDDYPROC = {
     "nt": re.compile(r"GPP(?:_(USTAR|U\d\d))?_F"),
     "dt": re.compile(r"GPP_DT(?:_(USTAR|U\d\d))?"),
@@ -107,7 +107,7 @@ class GppColumns:
             kind = next((kind for kind in THRESHOLDS if f"_{kind}_" in column), "")
             named |= {
                 f"gpp_{method}_{share}": f"GPP_{method.upper()}_{kind}_{share}"
-                for share in PERCENTILES
+                for share in GPP_PERCENTILES
                 if f"GPP_{method.upper()}_{kind}_{share}" in self.columns.values()
             }
         # Quality of the net exchange that was partitioned, else that of the other threshold.
@@ -199,7 +199,7 @@ def choose_gpp(table) -> GppColumns:
         columns |= {f"gpp_{method}|{name}": name for name in _options(method.upper()) if name in header}
     for method in ("nt", "dt"):
         for kind in THRESHOLDS:
-            for share in PERCENTILES:
+            for share in GPP_PERCENTILES:
                 name = f"GPP_{method.upper()}_{kind}_{share}"
                 if name in header and f"gpp_{method}|{name}" not in columns:
                     columns[f"p{method}{share}|{name}"] = name

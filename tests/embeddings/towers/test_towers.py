@@ -327,7 +327,7 @@ def test_an_official_file(real_data):
     assert tower.attrs["site"] == "US-Tw1"
     assert tower.attrs["igbp"] == "WET"
     assert (tower.attrs["lon"], tower.attrs["lat"]) == (-121.6469, 38.1074)
-    assert {f"gpp_{kind}_{share}" for kind in ("nt", "dt") for share in towers.PERCENTILES} <= set(tower)
+    assert {f"gpp_{kind}_{share}" for kind in ("nt", "dt") for share in schema.GPP_PERCENTILES} <= set(tower)
 
 
 def windy_table() -> pd.DataFrame:
