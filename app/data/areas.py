@@ -106,7 +106,12 @@ def read_area(
         for suffix, numbers in (("", members.mean(1)), ("_lo", low), ("_hi", high)):
             out[name + suffix] = (dims, numbers.astype("float32"))
     for name in QUALITY:
-        out[name] = ("time", cube[name].transpose("time", "pixel").values.mean(1))
+        members = cube[name].transpose("time", "pixel").values
+        # The code -1, for a pixel without any acquisition, must not enter the mean.
+        is_known = members >= 0 if name.startswith("days_from_") else np.isfinite(members)
+        sums, counts = np.where(is_known, members, 0).sum(1, dtype="float64"), is_known.sum(1)
+        none = -1.0 if name.startswith("days_from_") else np.nan
+        out[name] = ("time", np.where(counts > 0, sums / np.maximum(counts, 1), none).astype("float32"))
     at = pixel_coordinates(scene.grid, rows, cols)
     out = out.assign(_mean_ndvi(imagery, at)).assign(imagery.radar_at(at))
     return label_variables(out.assign_attrs(pixels=count, pixels_read=len(rows)))

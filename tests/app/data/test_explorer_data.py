@@ -11,7 +11,7 @@ from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.layer_image import Viewport
 from fluxlens.app.data.series import find_gaps
 from fluxlens.app.data.towers.observations import other_years_climatology
-from fluxlens.app.state import LayerKey
+from fluxlens.app.state import LayerKey, Place
 from fluxlens.models.errors import InputError
 
 JUNE, OCTOBER = dt.date(2020, 6, 14), dt.date(2020, 10, 20)
@@ -201,3 +201,19 @@ def test_cleared_caches_read_the_store_again(data, store):
     data.clear_caches()
     data.layer_image(LayerKey("sigma", JUNE))
     assert store.reads["map"] == before + 1
+
+
+def test_pixels_without_any_acquisition_do_not_lower_the_days_of_an_area(store):
+    west, south = store.grid.lonlat(float(store.grid.x[10]) - 1, float(store.grid.y[20]) - 1)
+    east, north = store.grid.lonlat(float(store.grid.x[11]) + 1, float(store.grid.y[19]) + 1)
+    area = shapely.MultiPolygon([shapely.box(west, south, east, north)])
+    cube = store._cube.copy(deep=True)
+    cube["days_from_s2"][:, 19:21, 10:12] = 8
+    cube["days_from_s2"][:, 19:21, 10] = -1  # the code of "none", in two of the four pixels
+    cube["days_from_s1"][:, 19:21, 10:12] = -1
+    store._cube = cube
+    data = ExplorerData(store)
+    series = data.place_series(Place(0, 20, 10, area=area))
+    assert series.attrs["pixels"] == 4
+    assert (series.days_from_s2 == 8).all()
+    assert (series.days_from_s1 == -1).all()
