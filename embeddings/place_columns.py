@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from fluxlens.embeddings.geometry import wrap_longitudes
 from fluxlens.embeddings.month_words import without_accents
-from fluxlens.embeddings.text_cells import MISSING_TEXT, find_column, plain_name
+from fluxlens.embeddings.text_cells import GROUPED, MISSING_TEXT, SPREADSHEET_ERROR, find_column, plain_name
 from fluxlens.models.errors import DataWarning, InputError
 
 LON_WORDS = (
@@ -157,7 +157,7 @@ def to_degrees(column: pd.Series, axis: str, what: str, is_strict: bool = True) 
     values = pd.to_numeric(pd.Series(unique), errors="coerce").to_numpy(float, copy=True)
     for at in np.flatnonzero(np.isnan(values)):
         cell = str(unique[at]).translate(_MARKS)
-        if cell.lower() in (*MISSING_TEXT, "<na>"):
+        if cell.lower() in (*MISSING_TEXT, "<na>") or re.fullmatch(SPREADSHEET_ERROR, cell):
             continue
         values[at], letter = parse_degrees(cell)
         if letter and letter in ("NS" if axis == "lon" else "EW"):
@@ -167,6 +167,8 @@ def to_degrees(column: pd.Series, axis: str, what: str, is_strict: bool = True) 
             )
         if np.isnan(values[at]) and _GROUPED.fullmatch(cell):
             values[at] = float(re.sub(r"[^-+\d.]", "", cell))
+        if np.isnan(values[at]) and re.fullmatch(GROUPED, cell):
+            values[at] = float(re.sub(r"[.,](?=.*[.,])", "", cell).replace(",", "."))
         if np.isnan(values[at]) and is_strict:
             raise InputError(
                 f"Got {cell!r} in the column {column.name} of {what}, need a number or nothing; write degrees such as"

@@ -11,7 +11,12 @@ import pandas as pd
 from fluxlens.embeddings import month_words, spreadsheet_days
 from fluxlens.models.errors import DataWarning, InputError
 
-MISSING_TEXT = ("", "na", "n/a", "nan", "null", "none", "-", "--", "#n/a", "#value!")
+MISSING_TEXT = ("", "na", "n/a", "n.a.", "nan", "null", "none", "-", "--", ".")
+# #N/A, #DIV/0!, #REF!, in German #NV and #WERT!, in Spanish ¡...!
+SPREADSHEET_ERROR = r"#¡?[^\W\d][\w/]*[!?]?"
+"""A cell whose formula failed in a spreadsheet: it holds no number."""
+GROUPED = r"[-+]?\d{1,3}(,\d{3})+\.\d+|[-+]?\d{1,3}(\.\d{3})+,\d+"
+"""Numbers with marks both between thousands and before decimals, which leave no doubt: 1,234.5 and 1.234,5."""
 MISSING_BELOW = -9000.0
 """Numbers below are the codes for missing values in use (-9999, -99999)."""
 MISSING_NUMBERS = (-999.0, -999.9, -999.99, -6999.0)
@@ -102,11 +107,15 @@ def to_numbers(column: pd.Series, what: str) -> np.ndarray:
         values[text.index[grouped]] = pd.to_numeric(
             text[grouped].str.replace(r"[ \u00a0\u202f'\u2019]", "", regex=True)
         )
-        text, lower = text[~grouped], lower[~grouped]
+        marked = text.str.fullmatch(GROUPED)
+        values[text.index[marked]] = pd.to_numeric(
+            text[marked].str.replace(r"[.,](?=.*[.,])", "", regex=True).str.replace(",", ".")
+        )
+        text, lower = text[~grouped & ~marked], lower[~grouped & ~marked]
         # spreadsheets and Python write logical values as words
         values[lower.index[lower == "true"]] = 1.0
         values[lower.index[lower == "false"]] = 0.0
-        wrong = text[~lower.isin([*MISSING_TEXT, "true", "false"])]
+        wrong = text[~lower.isin([*MISSING_TEXT, "true", "false"]) & ~text.str.fullmatch(SPREADSHEET_ERROR)]
         if len(wrong):
             raise InputError(
                 f"Got {wrong.iloc[0]!r} in the column {column.name} of {what}, need a number or nothing; correct it."
@@ -206,6 +215,11 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
     # JavaScript, and so Earth Engine's print of a date: Sun May 12 2019 10:50:31 GMT+0000 (Coordinated Universal Time)
     text = text.str.replace(r"^[A-Z][a-z]{2} ([A-Z][a-z]{2} .*) GMT\+0000.*$", r"\1", regex=True)
     text = text.str.replace(r"(\d) (UTC|GMT)$", r"\1", regex=True)
+    # Midnights of a zone are dates: in UTC those of Europe would be of the day before.
+    if text.str.fullmatch(r".*[T ]00:00(:00(\.0+)?)?\s*[+-]\d\d(:?\d\d)?").all():
+        text = text.str.replace(r"[T ]00:00.*$", "", regex=True)
+    # Names of images behind those of their collections: COPERNICUS/S2_SR/20210403T105031_...
+    text = text.str.replace(r"^.*/(?=[^/]*\d{8}T\d{6}[^/]*$)", "", regex=True)
     text = text.str.replace(r"^(\d{4})_(\d\d)_(\d\d)$", r"\1-\2-\3", regex=True)
     if (counted := _times_of_digits(text)) is not None:
         return counted

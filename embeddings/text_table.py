@@ -83,6 +83,8 @@ class Table:
     """Rows with text beyond the last cell of the header."""
     cut_end: str = ""
     """What tells that the file was cut off: part of a sentence; the last row is then left out where it is short."""
+    repeated_headers: int = 0
+    """Lines that repeat the header, which are left out of ``frame``."""
 
     def numbers(self, column: str) -> pd.Series:
         """A column as float64, NaN where missing.
@@ -143,6 +145,8 @@ class Table:
                 f"{len(self.short_rows)} of {len(self.frame)} rows have fewer cells than the header (the first row"
                 f" {self.short_rows[0] + 1}): the cells they lack are missing"
             )
+        if self.repeated_headers:
+            notes.append(f"{self.repeated_headers} lines repeat the header and are left out")
         notes += [self.cut_end] if self.cut_end else []
         if notes:
             warnings.warn(f"{what}: {'; '.join(notes)}.", DataWarning, stacklevel=4)
@@ -375,6 +379,12 @@ def split_text(text: str, what: str, encoding: str = "utf-8") -> Table:
     """
     text, preamble, lines, declared = _without_preamble(text, what)
     header, body = lines[0], [line for line in lines[1:] if line.strip(" \t\x1a")]
+    # Tables of several files, put together, repeat their header.
+    count = len(body)
+    body = (
+        [line for line in body if line.strip() != header.strip()] if any(map(str.isalpha, header)) else body
+    )
+    repeated = count - len(body)
     separator = declared or choose_separator([header, *body[: SEPARATOR_LINES - 1]])
     if "#" in text:
         # A line of the header's width that begins with # is a row, such as that of the plot "#1"; others are comments.
@@ -417,6 +427,7 @@ def split_text(text: str, what: str, encoding: str = "utf-8") -> Table:
         len(lines) - 1 - len(body) + int((~full).sum()),
         *map(tuple, rows),
         cut_end,
+        repeated,
     )
 
 
@@ -674,24 +685,30 @@ def parse_columns(
 def _with_points(decoded: Table) -> pd.DataFrame:
     """The rows with decimal points. A decimal comma can only stand where commas do not separate, or in quotes."""
     table = decoded.frame
+    # Commas in quotes that cannot be marks of thousands, as in "4,0631", are decimal marks in the whole table.
+    has_decimals = decoded.separator != "," or any(
+        table[name].str.fullmatch(r"-?(0,\d+|\d+,(\d{1,2}|\d{4,}))").any()
+        for name in table.columns
+        if table[name].str.contains(",", regex=False).any()
+    )
     for name in table.columns:
         # Most columns hold neither mark, and are not gone through a second time.
         if table[name].str.contains("[.,]", regex=True).any():
-            table[name] = _without_thousands(table[name], decoded.separator)
+            table[name] = _without_thousands(table[name], has_decimals)
         if table[name].str.contains(",", regex=False).any():
             whole = table[name].str.fullmatch(_DECIMAL_COMMA.pattern)
             table[name] = table[name].where(~whole, table[name].str.replace(",", ".", regex=False))
     return table
 
 
-def _without_thousands(cells: pd.Series, separator: str) -> pd.Series:
+def _without_thousands(cells: pd.Series, has_decimal_commas: bool) -> pd.Series:
     """Text (row,) of numbers without marks between thousands, where these cannot be decimal marks.
 
     Between commas, ``"2,145"`` in quotes is two thousand; a decimal comma there has other numbers of digits behind it,
-    or a zero before it. A point is a mark of thousands where numbers without one reach the hundreds and stay below a
-    thousand, while as decimals those with one would all be smaller (780, 2.145).
+    or a zero before it, in some cell of the table. A point is a mark of thousands where numbers without one reach the
+    hundreds and stay below a thousand, while as decimals those with one would all be smaller (780, 2.145).
     """
-    for mark, is_expected in ((",", separator == ","), (".", False)):
+    for mark, is_expected in ((",", not has_decimal_commas), (".", False)):
         marked = cells.str.contains(mark, regex=False)
         escaped = re.escape(mark)
         # Thousands have one form: one to three digits, the first no zero, then groups of three.

@@ -9,6 +9,7 @@ import pandas as pd
 from fluxlens.embeddings import text_cells, text_table
 from fluxlens.embeddings.gpp.table_features import BANDS, MERRA2_COLUMNS
 from fluxlens.embeddings.gpp.table_resolution import looks_coarse, row_resolution_m
+from fluxlens.embeddings.meteorology import extraterrestrial_radiation
 from fluxlens.embeddings.place_columns import (
     CRS_NAMES,
     LAT_WORDS,
@@ -26,6 +27,8 @@ from fluxlens.models.errors import InputError
 
 SITE_NAMES = ("siteid", "site", "sitecode", "sitename", "fluxnetid", "station", "stationid", "tower")
 """Columns of sites by ``plain_name``, the preferred one first; not ``id``, which may count rows."""
+MIN_DAYS_OF_LIGHT = 10
+"""Rows of radiation below which overcast days alone may stand in a table."""
 MGRS_LATITUDE_BANDS = "CDEFGHJKLMNPQRSTUVWX"
 """Latitude bands of 8 degrees of the Military Grid Reference System, from 80 S."""
 
@@ -152,6 +155,7 @@ def clean(raw: pd.DataFrame, need_gpp: bool = False, resolution_m: float | None 
     # A table in other units gives plausible, wrong GPP: refuse rather than guess.
     _check_units(out)
     out["lat"] = _latitude(raw)
+    _check_light(out)
     out["type"] = raw["PFT"].fillna("unknown").astype(str).values if "PFT" in raw else "unknown"
     out["resolution_m"] = row_resolution_m(raw, resolution_m)
     out = out.rename(columns={"GPP": "gpp"})
@@ -209,6 +213,33 @@ def _check_units(table: pd.DataFrame) -> None:
         # No air is as cold as 150 K, nor as warm as 150 degC: the two units cannot be confused.
         if name in table and table[name].notna().any() and table[name].median() < 150:
             raise InputError(f"Got {name} of {table[name].median():.0f}, need kelvin; add 273.15.")
+
+
+def _check_light(table: pd.DataFrame) -> None:
+    """InputError where shortwave radiation (row,) cannot be W m-2 beside that above the atmosphere."""
+    span = table["date"].max() - table["date"].min()
+    # Without a place only tables of more than one season tell: of the middle latitudes of both hemispheres.
+    if "SWLAND" not in table or (table["lat"].isna().all() and span < pd.Timedelta(days=120)):
+        return
+    day = table["date"].dt.day_of_year
+    lat = table["lat"] if table["lat"].notna().any() else pd.Series(45.0, table.index)
+    above = extraterrestrial_radiation(lat, day).radiation_w_m2
+    if table["lat"].isna().all():
+        above = (above + extraterrestrial_radiation(-lat, day).radiation_w_m2) / 2
+    share = (table["SWLAND"] / above.where(above > 150)).dropna()
+    if len(share) < MIN_DAYS_OF_LIGHT:
+        return
+    # The brightest days reach 0.7; MJ m-2 d-1 are 0.0864 of W m-2.
+    if (bright := share.quantile(0.9)) < 0.1:
+        raise InputError(
+            f"Got SWLAND of {bright:.0%} of the radiation above the atmosphere on bright days, need W m-2; it looks"
+            " like MJ m-2 d-1, multiply by 11.574."
+        )
+    if share.median() > 1.2:
+        raise InputError(
+            f"Got SWLAND of {share.median():.1f} times the radiation above the atmosphere, need W m-2 over 24 hours;"
+            " convert it."
+        )
 
 
 def read_latitude(raw: pd.DataFrame) -> np.ndarray | None:

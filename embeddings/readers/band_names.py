@@ -25,7 +25,8 @@ BROAD_NIR = {"bnir", "nirbroad", "broadnir", "widenir"}
 """Names of B08 beside which a plain ``nir`` is the narrow band: FORCE writes ``BNIR`` and ``NIR``."""
 
 MASKS: dict[str, str] = {
-    "scl": "scl", "sceneclassification": "scl", "sceneclassificationlayer": "scl", "sclclassification": "scl",
+    "scl": "scl", "sceneclassification": "scl", "qualitysceneclassification": "scl",
+    "sceneclassificationlayer": "scl", "sclclassification": "scl",
     "qa60": "qa60",
     "clm": "cloud", "cloudmask": "cloud", "cloud": "cloud", "clouds": "cloud", "cldmask": "cloud", "mask": "cloud",
     "clear": "clear", "clearmask": "clear", "valid": "clear", "validmask": "clear",
@@ -54,6 +55,8 @@ PREFIX = re.compile(
     r"|sre)[-_ :./]+",
     re.I,
 )
+# Reducers, and words for reflectance at the surface: B04_mean, mean_B04, B04_surf.
+_AROUND = re.compile(r"(?i)^(mean|median|avg)[_ .-]|[_ .-](mean|median|avg|first|p50|surf|refl|reflectance)$")
 RADAR = {"vv": "VV", "vh": "VH"}
 _DIRECTION = r"(?:(?P<asc>asc(?:end(?:ing)?)?)|(?P<desc>d(?:e?sc|es)(?:end(?:ing)?)?))"
 _LETTER = r"(?:(?P<asc>a)|(?P<desc>d))"
@@ -176,7 +179,7 @@ def like_backscatter(names: Iterable[str]) -> list[str]:
 
 def _one(name: str, common: dict[str, str]) -> tuple[str, float] | None:
     """Contract name and pixel size in the name (infinite where it tells none) of one label."""
-    bare = PREFIX.sub("", name.strip())
+    bare = _AROUND.sub("", PREFIX.sub("", name.strip()))
     sized = re.search(r"[-_ ](\d\d)m$", bare, re.I)
     size_m = float(sized[1]) if sized else 0.0
     bare = bare[: sized.start()] if sized else bare

@@ -48,6 +48,11 @@ def date_in(name: str, day_first: bool = False) -> pd.Timestamp | None:
         stamp = pd.to_datetime(text, format="%Y %j %H %M %S", errors="coerce")
         if not pd.isna(stamp):
             return stamp
+    # SNAP writes 12May2019.
+    for match in re.finditer(r"(?<!\d)(\d{1,2})[-_]?([A-Za-z]{3})[-_]?(20\d\d)(?!\d)", name):
+        stamp = pd.to_datetime(f"{match[1]}-{match[2]}-{match[3]}", format="%d-%b-%Y", errors="coerce")
+        if not pd.isna(stamp):
+            return stamp
     match = DAY_FIRST.search(name) if day_first else None
     stamp = pd.to_datetime(f"{match[3]}-{match[2]}-{match[1]}", errors="coerce") if match else pd.NaT
     return None if pd.isna(stamp) else stamp

@@ -60,7 +60,12 @@ def open(folder: str | Path) -> xr.DataTree:
     paths = (
         [folder]
         if folder.is_file()
-        else sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        # A point begins what macOS writes beside each file on other disks.
+        else sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+        )
     )
     notes: list[str] = []
     paths = _without_landsat(paths, notes)

@@ -158,6 +158,8 @@ def _band_db(array: xr.DataArray, band: str, name: str, scaled: bool, notes: lis
     """dB of one polarisation, by its units where it has them, and by its values where they leave no choice."""
     fill = 0.0 if array.dtype.kind in "iu" else None
     # 0 of integers is no data; 0 of floats is power below the noise, or exactly 0 dB, which is never met.
+    if array.dtype.kind == "f" and not is_packed(array):
+        array = _of_scaled_floats(array, band, name, notes)
     values = unpack(array, None, fill)
     units = str(array.attrs.get("units", "")).strip().lower()
     # A corner is enough to tell the unit, and reads one chunk of a lazy cube.
@@ -196,6 +198,24 @@ def _band_db(array: xr.DataArray, band: str, name: str, scaled: bool, notes: lis
             "set its attribute units to 'amplitude'"
         )
     return (10 * np.log10(power)).astype("float32").assign_attrs(array.attrs)
+
+
+def _of_scaled_floats(array: xr.DataArray, band: str, name: str, notes: list[str]) -> xr.DataArray:
+    """Decibels of floats that are dB x 10000, among which codes for no data are few; others as they are."""
+    sample = array.isel(y=slice(None, 64), x=slice(None, 64)).values
+    sample = sample[np.isfinite(sample) & ~np.isin(sample, (0, -9999, -32768)) & (sample > -1e6)]
+    median = float(np.median(sample)) if sample.size else 0.0
+    low, high = MEDIAN_RANGE_DB
+    if low <= median / 10_000 <= high:
+        notes.append(f"{band} of {name} (median {median:.0f}) is taken for dB x 10000")
+        known = np.isfinite(array) & ~array.isin((-9999, -32768)) & (array > -1e6)
+        return (array.where(known) * np.float32(STEP)).assign_attrs(array.attrs)
+    if median < 100 * low:
+        raise InputError(
+            f"Got {name} with {band} of median {median:.0f}, need dB or linear power; it looks like dB times a factor,"
+            " divide by it."
+        )
+    return array
 
 
 def _one_per_day(decibel: xr.DataArray) -> xr.DataArray:

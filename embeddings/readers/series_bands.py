@@ -100,8 +100,9 @@ def band_columns(columns: list[str], what: str = "the table") -> dict[str, str]:
 
 
 def _without_reducer(column: str) -> str:
-    """A column's name without the reducers of Earth Engine and the resolutions of Sentinel Hub behind the band's."""
-    return re.sub(r"(?i)[_ ]?(mean|median|first|p50|(10|20|60)m)$", "", str(column).strip())
+    """A column's name without reducers before or behind the band's, and the resolutions of Sentinel Hub behind it."""
+    bare = re.sub(r"(?i)^(mean|median|avg|first|p50)[_ .]", "", str(column).strip())
+    return re.sub(r"(?i)[_ .]?(mean|median|avg|first|p50|(10|20|60)m)$", "", bare)
 
 
 def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarray:
@@ -157,7 +158,8 @@ def to_reflectance(table: pd.DataFrame, days: np.ndarray, what: str) -> np.ndarr
     if middle < DN_MIN_MEDIAN:
         raise InputError(
             f"Got bands of {middle:.3g} at the median in {what}, neither reflectance 0-1 nor digital numbers 0-10000,"
-            " need one of them; if they are percent, divide by 100."
+            " need one of them; if they are percent, divide by 100; if points separate thousands, take"
+            " them out."
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # bands without a number

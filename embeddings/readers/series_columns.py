@@ -42,7 +42,19 @@ DATE_NAMES = (
     "acquired",
     "systemindex",
     *DATE_WORDS,
+    # Names of images and products have their date in them.
+    "product",
+    "productid",
+    "producturi",
+    "image",
+    "imageid",
+    "imagename",
+    "sceneid",
+    "granuleid",
 )
+
+GROUP_NAMES = ("site", "siteid", "sitename", "station", "stationid", "farm", "region", "parcel", "parcelid")
+"""Columns of what holds several plots: plots of two of them may have one name."""
 
 ORBIT_NAMES = (
     "orbitpropertiespass", "orbit", "pass", "orbitpass", "orbitdirection", "orbitstate", "satorbitstate", "direction",
@@ -55,6 +67,9 @@ ONE_PLACE_DEG = 0.05
 
 CLOUD_TEXTS = {"yes": 1, "no": 0, "cloud": 1, "cloudy": 1, "shadow": 1, "clear": 0, "cloudfree": 0}
 """Words in columns of clouds."""
+
+CLEAR_TEXTS = {word: 1 for word in ("yes", "Yes", "YES")} | {word: 0 for word in ("no", "No", "NO")}
+"""Words in a column ``clear``, beside true and false."""
 
 
 def to_ids(table: pd.DataFrame, what: str) -> np.ndarray:
@@ -90,12 +105,37 @@ def to_ids(table: pd.DataFrame, what: str) -> np.ndarray:
     if len(names) and all(re.fullmatch(r"\d+\.0", one) for one in names if one):
         names = np.array([one.removesuffix(".0") for one in names], dtype=object)
     out = names[codes] if len(names) else np.empty(0, object)
+    out = _with_groups(table, column, out, what)
     empty = (codes < 0) | (out == "")
     if empty.any():
         raise InputError(
             f"Got row {int(empty.argmax()) + 1} of {what} without a name in {column}, need one in each; fill it in."
         )
     return out
+
+
+def _with_groups(table: pd.DataFrame, column: str, ids: np.ndarray, what: str) -> np.ndarray:
+    """Labels (row,), behind those of their site where plots of several sites have one name: plot 1 of each."""
+    group = find_column(table, tuple(name for name in GROUP_NAMES if name != plain_name(column)))
+    if group is None or not len(ids):
+        return ids
+    of_id, of_group = (pd.factorize(one)[0] for one in (ids, table[group]))
+    keys = pd.DataFrame({"id": of_id, "group": of_group})
+    if len(keys.drop_duplicates()) == of_id.max() + 1:
+        return ids
+    # On one date a plot is in one place; what changes from date to date is no site.
+    dates = date_columns(table)
+    keys = keys.join(table[dates].reset_index(drop=True)).drop_duplicates()
+    if not (keys.groupby(["id", *dates]).size() > 1).any():
+        return ids
+    groups = table[group].astype(str).str.strip().to_numpy(object)
+    warnings.warn(
+        f"rows of one {column} and date are of several {group} in {what}: its series are called by both, such as"
+        f" {groups[0]} {ids[0]}.",
+        DataWarning,
+        stacklevel=4,
+    )
+    return np.where(ids == "", "", groups + " " + ids)
 
 
 def _ids_of_places(table: pd.DataFrame, what: str) -> np.ndarray:
@@ -288,7 +328,7 @@ def is_clear(table: pd.DataFrame, what: str) -> np.ndarray:
     """
     column = find_column(table, ("clear",))
     if column is not None:
-        values = text_cells.to_numbers(table[column], what)
+        values = text_cells.to_numbers(table[column].replace(CLEAR_TEXTS), what)
         is_other = np.isfinite(values) & (values != 0) & (values != 1)
         # Shares and probabilities are refused rather than cut: at which share a pixel is clear is the user's to say.
         if is_other.any():

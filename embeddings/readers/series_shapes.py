@@ -24,6 +24,7 @@ VALUE_NAMES = ("value", "values", "val", "reflectance", "backscatter", "mean", "
 _DATED = re.compile(
     r"(?<!\d)((?:19|20)\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?:T(\d{6}))?(?!\d)"
 )
+_DAY_OF_YEAR = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?([0-3]\d\d)(?!\d)")
 _POLARISATION = re.compile(r"(?i)v[vh]")
 _REDUCER = re.compile(r"(?i)[_ ]?(mean|median|first|p50)$")
 
@@ -53,6 +54,31 @@ def to_one_row_per_date(table: pd.DataFrame, what: str) -> pd.DataFrame:
     if not date_columns(table):
         return _from_columns_per_date(table)
     return _from_rows_per_band(table, what)
+
+
+def without_units_row(table: pd.DataFrame, what: str) -> pd.DataFrame:
+    """A table without a first row of units: it has no digit in any cell, above columns of numbers.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows as they stand in the file.
+    what : str
+        The table in words, for messages.
+    """
+    if len(table) < 2 or table.iloc[0].astype(str).str.contains(r"\d").any():
+        return table
+    below = table.iloc[1:50]
+    numbers = [name for name in table.columns if pd.to_numeric(below[name], errors="coerce").notna().any()]
+    if len(numbers) < MIN_BANDS:
+        return table
+    units = ", ".join(dict.fromkeys(str(cell) for cell in table[numbers].iloc[0] if str(cell).strip()))
+    warnings.warn(
+        f"the first row of {what} has no number ({units[:40]}): left out as one of units.",
+        DataWarning,
+        stacklevel=4,
+    )
+    return table.iloc[1:].reset_index(drop=True)
 
 
 def to_one_row_per_pass(table: pd.DataFrame) -> pd.DataFrame:
@@ -105,18 +131,22 @@ def _from_columns_per_date(table: pd.DataFrame) -> pd.DataFrame:
     parsed: dict[tuple[str, str], dict[str, str]] = {}
     for column in table.columns:
         match = _DATED.search(str(column))
-        if match is None:
+        of_year = None if match else _DAY_OF_YEAR.search(str(column))
+        if match is None and of_year is None:
             continue
-        words = re.split(r"[\s_.:/-]+", _DATED.sub(" ", str(column)))
+        pattern = _DATED if match else _DAY_OF_YEAR
+        words = re.split(r"[\s_.:/-]+", pattern.sub(" ", str(column)))
         words = [word for word in words if word and word != "X"]  # R puts an X before a digit
         # The band is all that is left, or the last or first part of it; the others name the image.
         label, image = "_".join(words), ""
         for band, other_words in ((words[-1:], words[:-1]), (words[:1], words[1:])):
             if not _bands([label]) and _bands(band):
                 label, image = band[0], "_".join(other_words)
-        date = "-".join(match.groups()[:3]) + (
-            f"T{match[4][:2]}:{match[4][2:4]}:{match[4][4:]}" if match[4] else ""
-        )
+        if match:
+            clock = f"T{match[4][:2]}:{match[4][2:4]}:{match[4][4:]}" if match[4] else ""
+            date = "-".join(match.groups()[:3]) + clock
+        else:
+            date = of_year[1] + of_year[2]
         parsed.setdefault((date, image), {})[str(column)] = label
     columns = [column for labels in parsed.values() for column in labels]
     if len(columns) < 2:

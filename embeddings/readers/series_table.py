@@ -28,7 +28,11 @@ from fluxlens.embeddings.readers.series_columns import (
     to_places,
     to_utc_times,
 )
-from fluxlens.embeddings.readers.series_shapes import to_one_row_per_date, to_one_row_per_pass
+from fluxlens.embeddings.readers.series_shapes import (
+    to_one_row_per_date,
+    to_one_row_per_pass,
+    without_units_row,
+)
 from fluxlens.embeddings.readers.weather_shapes import to_one_column_per_variable
 from fluxlens.embeddings.text_cells import find_column
 from fluxlens.models.errors import DataWarning, InputError
@@ -312,7 +316,8 @@ def _loaded(table: str | Path | pd.DataFrame, what: str) -> tuple[pd.DataFrame, 
     """The rows, and the table in words."""
     if isinstance(table, pd.DataFrame):
         return text_table.with_index(table), f"the {what}"
-    return text_table.read_table(table, what), f"the {what} {Path(table).name}"
+    name = f"the {what} {Path(table).name}"
+    return without_units_row(text_table.read_table(table, what), name), name
 
 
 def _usable(

@@ -120,6 +120,12 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
     utc = bool(text.str.fullmatch(r".*(Z|[+-]00:?00)").all())
     # The local date counts for daily rows: a stamp of local midnight with an offset is that local day.
     bare = text.str.replace(r"\s*(Z|UTC|[+-]\d\d:?\d\d)$", "", regex=True).where(text.str.contains(":"), text)
+    # Hour 24 of a day ends it: such stamps are ends of hours, and become their beginnings.
+    if bare.str.contains(r"[T ]24:00", regex=True).any():
+        parts = bare.str.extract(r"^(.*?)[T ]+(\d{1,2}:\d\d(?::\d\d)?)$")
+        if parts.notna().all(axis=None):
+            days, _ = parse_stamps(parts[[0]], [0], name)
+            return days + _from_hour_0(_clock_of(parts[1])), utc
     compact = bare.str.replace(r"\.0$", "", regex=True)
     # By the number of digits: pandas would read eight of them as nanoseconds since 1970.
     for digits, form in (
@@ -134,7 +140,7 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
     # With full stops the day comes first in every country that writes dates so.
     if bare.str.match(r"\d{1,2}\.\d{1,2}\.\d{4}").all():
         return _parsed(bare, "dotted", name), utc
-    if bare.str.match(r"\d{1,2}/\d{1,2}/\d{4}").all():
+    if bare.str.match(r"\d{1,2}([/-])\d{1,2}\1\d{4}").all():
         return _parsed(bare, "slashed", name), utc
     if bare.str.contains(r"[A-Za-z]{3}", regex=True).all():
         for form in MONTH_WORDS:
@@ -190,10 +196,10 @@ def _clock_of(cells: pd.Series) -> pd.Series:
 
 
 def _from_hour_0(clock: pd.Series) -> pd.TimedeltaIndex:
-    """Time of day (row,) of rows whose hours run from 1 to 24, the ends of hours, as the hours' beginnings."""
+    """Time of day (row,) of rows whose hours run from 1 (or 0:30) to 24, the ends of steps, as their beginnings."""
     clock = pd.TimedeltaIndex(clock)
-    hour = pd.Timedelta(hours=1)
-    return clock - hour if len(clock) and clock.max() == 24 * hour and clock.min() >= hour else clock
+    day, first = pd.Timedelta(days=1), clock.min() if len(clock) else pd.Timedelta(0)
+    return clock - first if len(clock) and clock.max() == day and first > pd.Timedelta(0) else clock
 
 
 def _parsed(text: pd.Series, form: str, name: str) -> pd.DatetimeIndex:
@@ -203,16 +209,15 @@ def _parsed(text: pd.Series, form: str, name: str) -> pd.DatetimeIndex:
         both = [
             pd.to_datetime(text, dayfirst=first, errors="coerce", format="mixed") for first in (True, False)
         ]
-        numbers = text.str.extract(r"(\d+)/(\d+)").astype(int)
+        numbers = text.str.extract(r"(\d+)[/-](\d+)").astype(int)
         fits = [
             bool((numbers[0] <= 31).all() and (numbers[1] <= 12).all()),
             bool((numbers[0] <= 12).all() and (numbers[1] <= 31).all()),
         ]
-        # Both orders are dates: days that follow each other lie one day apart in the right order.
+        # Both orders are dates: in the right one rows run through the days, in the other they jump by months.
         if all(fits):
             spread = [
-                float(one.diff().abs().quantile(0.9) / pd.Timedelta("1D")) if len(one) > 2 else 0.0
-                for one in both
+                float(one.diff().abs().sum() / pd.Timedelta("1D")) if len(one) > 2 else 0.0 for one in both
             ]
             fits = [spread[0] < spread[1], spread[1] < spread[0]]
         if sum(fits) != 1:

@@ -41,13 +41,13 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "tair", "ta_f", "ta_f_mds", "ta", "ta_era", "t2m", "t2m_mean", "temperature_2m_mean", "temperature_2m",
         "2m_temperature", "mean_2m_air_temperature",
         "temperature_air", "temperature_mean", "mean_temperature", "air_temperature", "temperature",
-        "tavg", "tmean", "temp", "tas", "tair_f", "tg", "tmk", "lufttemperatur",
+        "tavg", "tmean", "tmed", "temp", "tas", "tair_f", "tg", "tmk", "lufttemperatur",
     ),
     "vpd": ("vpd", "vpd_f", "vpd_f_mds", "vpd_era", "vapour_pressure_deficit", "vapor_pressure_deficit", "vpd_mean"),
     "precip": (
         "precip", "p_f", "p", "p_era", "precipitation_sum", "precipitation", "precipitation_flux", "prectotcorr",
         "prectot", "total_precipitation", "total_precipitation_sum", "tp", "tp_sum", "rainfall",
-        "rain_sum", "rain", "pr", "total_precipitation_hourly", "prcp", "rr", "rsk", "niederschlag",
+        "rain_sum", "rain", "pr", "total_precipitation_hourly", "prcp", "prec", "rr", "rsk", "niederschlag",
     ),
 }  # fmt: skip
 """Column names of each variable (lower case), the preferred first. Names that end in a unit are found as well."""
@@ -76,7 +76,10 @@ PRODUCT_TEMPERATURES = (
 
 MIN_KELVIN = 150.0
 
-EXTREMES = (("tmmx", "tmmn"), ("tmax", "tmin"), ("tasmax", "tasmin"), ("t2m_max", "t2m_min"))
+EXTREMES = (("tmmx", "tmmn"), ("tmax", "tmin"), ("tasmax", "tasmin"), ("t2m_max", "t2m_min"),
+            ("temperature_2m_max", "temperature_2m_min"), ("maximum temperature", "minimum temperature"),
+            ("maximum_temperature", "minimum_temperature"), ("temp_max", "temp_min"), ("max_temp", "min_temp"),
+            ("tx", "tn"), ("ta_max", "ta_min"))  # fmt: skip
 """Names of a day's highest and lowest temperature, whose middle stands for the mean: gridMET, Daymet, CMIP, POWER."""
 
 DEW_POINTS = (
@@ -460,10 +463,12 @@ def without_no_data(values: pd.Series) -> pd.Series:
         (row,) in any unit of weather.
     """
     values = values.where((values < NO_DATA_OF_NETCDF) & ~values.isin(NO_DATA_OF_STATIONS))
-    # 9999 is a number of some units (kJ m-2 d-1), but not beside values that all lie far below it.
-    full = values.isin((9999.0, 99999.0))
-    largest = values[~full].abs().max()
-    return values.where(~full | ~(largest < 1000))
+    # 9999 is a number of some units (kJ m-2 d-1), and 999 of W m-2, but not beside values that all lie far below it.
+    for codes, at_most in (((9999.0, 9999.9, 99999.0), 1000.0), ((999.0, 999.9, 999.99), 450.0)):
+        full = values.isin(codes)
+        if values[~full].abs().max() < at_most:
+            values = values.where(~full)
+    return values
 
 
 def _daily(

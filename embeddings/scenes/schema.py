@@ -118,7 +118,7 @@ _WEATHER = (
         dims=SERIES,
         low=-95,
         high=65,
-        advice="subtract 273.15 from kelvin",
+        advice="subtract 273.15 from kelvin, divide tenths by 10, mask codes for missing values",
     ),
     SceneVariable(
         "vpd",

@@ -23,7 +23,26 @@ TAIL_BYTES = 2**16
 TIMES = ("TIMESTAMP_START", "TIMESTAMP", "TIMESTAMP_END")
 # Of tables that people wrote themselves, and of REddyProc; only beside a column of GPP.
 TIMES_OF_GPP = ("DATETIME", "DATE TIME", "DATE_TIME", "DATE")
-NO_VALUES = ["-9999", "-6999", *(f"-9999{mark}{'0' * n}" for mark in ".," for n in (1, 2, 3))]
+SPREADSHEET_ERRORS = [
+    "#DIV/0!",
+    "#REF!",
+    "#NUM!",
+    "#NAME?",
+    "#VALUE!",
+    "#NULL!",
+    "#N/A",
+    "#NV",
+    "#WERT!",
+    "#ZAHL!",
+    "#BEZUG!",
+]
+"""Cells whose formula failed, in English and German."""
+NO_VALUES = [
+    *SPREADSHEET_ERRORS,
+    "-9999",
+    "-6999",
+    *(f"-9999{mark}{'0' * n}" for mark in ".," for n in (1, 2, 3)),
+]
 NAME_AND_UNIT = re.compile(r"(\w+)\s*[(\[](.+)[)\]]")
 # Formats without a column of stamps or partitioned GPP by the marks in their header, and what they are.
 OTHER_FORMATS = (

@@ -6,6 +6,7 @@ import pytest
 from fluxlens.embeddings import date_columns, text_cells, towers
 from fluxlens.embeddings.gpp import tables
 from fluxlens.embeddings.gpp.table_features import BANDS
+from fluxlens.embeddings.meteorology import extraterrestrial_radiation
 from fluxlens.embeddings.readers import weather_table
 from fluxlens.embeddings.readers.series_table import read_series, read_weather
 from fluxlens.models.errors import InputError
@@ -110,3 +111,20 @@ def test_codes_for_missing_are_missing_in_every_reader(tmp_path, code):
     tower = towers.read(tmp_path / "FLX_XX-Abc_FLUXNET2015_FULLSET_DD.csv")
     assert np.flatnonzero(np.isnan(tower["gpp_nt"])).tolist() == [at]
     assert text_cells.is_missing(np.array([code])).all()
+
+
+@pytest.mark.parametrize("place", [{}, {"lat": 50.7}, {"lat": -35.0}])
+def test_radiation_of_a_gpp_table_that_cannot_be_watts_is_refused(place):
+    days = pd.date_range("2019-03-01", periods=25, freq="8D")
+    above = extraterrestrial_radiation(place.get("lat", 45.0), days.day_of_year.to_numpy()).radiation_w_m2
+    light = above * (0.45 + 0.25 * np.sin(np.arange(25)))
+    rows = pd.DataFrame({"SITE_ID": "A", "date": days, "SWLAND": light, **dict.fromkeys(BANDS, 0.1), **place})
+    np.testing.assert_allclose(tables.clean(rows)["SWLAND"], light)
+    with pytest.raises(InputError, match=r"need W m-2; it looks like MJ m-2 d-1, multiply by 11\.574"):
+        tables.clean(rows.assign(SWLAND=light * 0.0864))
+    with pytest.raises(
+        InputError, match=r"times the radiation above the atmosphere, need W m-2 over 24 hours"
+    ):
+        tables.clean(rows.assign(SWLAND=light * 10))
+    # A few dark days tell nothing.
+    tables.clean(rows.assign(SWLAND=8.0).head(5))

@@ -122,3 +122,12 @@ def test_products_of_esa_and_nested_folders_are_named_for_what_they_are(tmp_path
     geotiff(nested / "2019-05-12" / "response.tif", [truth().scl[0].astype("u2")], ["B4"])
     with pytest.raises(InputError, match=r"dates with 1 folders of GeoTIFFs .* move them together"):
         open_scene(nested)
+
+
+@pytest.mark.parametrize("name", ["{}_mean", "mean_{}", "{}_surf", "S2_{}", "{}_reflectance"])
+def test_words_around_names_of_bands_do_not_matter(tmp_path, name):
+    of = truth()
+    as_variables(
+        of, {band: name.format(band) for band in of.numbers}, scl="quality_scene_classification"
+    ).to_netcdf(tmp_path / "cube.nc")
+    assert_same(open_scene(tmp_path / "cube.nc"), of)

@@ -346,6 +346,23 @@ def test_bands_like_backscatter_that_are_not_read_are_named(tmp_path):
         open_scene(tmp_path / "cube.nc")
 
 
+def test_scaled_decibels_of_floats_are_decibels_or_refused_for_what_they_are(tmp_path):
+    data = as_variables(truth())[["x", "y", "time", "spatial_ref"]]
+    for factor in (10_000, 1000):
+        for band, one in zip(("VV", "VH"), backscatter(), strict=True):
+            values = (one * factor).astype("f4")
+            values[0, 0, 0] = -9999
+            data[band] = (("time", "y", "x"), values)
+        data.to_netcdf(tmp_path / f"{factor}.nc")
+    with pytest.warns(DataWarning, match=r"VV of 10000.nc \(median -\d+\) is taken for dB x 10000"):
+        found = open_scene(tmp_path / "10000.nc")["s1/backscatter"].transpose("band", ...).values
+    right = backscatter()
+    right[:, 0, 0, 0] = np.nan
+    np.testing.assert_allclose(found, right, rtol=1e-5)
+    with pytest.raises(InputError, match=r"VV of median -\d+, need dB .*; it looks like dB times a factor"):
+        open_scene(tmp_path / "1000.nc")
+
+
 def test_power_of_zero_or_less_is_missing_and_counted(tmp_path):
     power = 10 ** (backscatter() / 10)
     power[0, 0, 0, 0], power[0, 1, 0, 0] = -1e-4, 0.0
@@ -441,7 +458,7 @@ def scaled_twice(data: xr.Dataset) -> xr.Dataset:
         (lambda data: data.drop_vars("spatial_ref"), "without a CRS"),
         (lambda data: data.drop_vars("time"), "without times"),
         (lambda data: data.drop_vars("x"), "without x and y"),
-        (lambda data: data.rename({"B02": "red_mean"})[["red_mean"]], "need bands of Sentinel-2"),
+        (lambda data: data.rename({"B02": "redness"})[["redness"]], "need bands of Sentinel-2"),
         (lambda data: data.assign(qa_pixel=data["SCL"]), "Landsat"),
         (lambda data: data.assign_coords(time=[1, 2, 3]), "times that are no dates"),
         (scaled_twice, "scaled twice"),
@@ -500,6 +517,14 @@ def test_a_folder_of_geotiffs_one_per_date(tmp_path, name):
     of = truth()
     for index, time in enumerate(TIMES):
         _tif(tmp_path / name.format(time), of, index, list(of.numbers), nodata=0)
+    assert_same(open_scene(tmp_path), of)
+
+
+def test_what_macos_writes_beside_geotiffs_is_passed_over_and_months_in_words_are_months(tmp_path):
+    of = truth()
+    for index, time in enumerate(TIMES):
+        _tif(tmp_path / f"S2_{time:%d%b%Y}.tif", of, index, list(of.numbers), nodata=0)
+        (tmp_path / f"._S2_{time:%d%b%Y}.tif").write_bytes(b"\0\5\26\7")
     assert_same(open_scene(tmp_path), of)
 
 

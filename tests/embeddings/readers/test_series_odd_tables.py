@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from fluxlens.embeddings.readers.series_table import read_series
+from fluxlens.embeddings.text_cells import to_numbers
+from fluxlens.embeddings.text_table import read_table
 from fluxlens.models.errors import DataWarning, InputError
 
 BANDS = ["B2", "B3", "B4", "B8", "B11"]
@@ -54,6 +56,12 @@ def date_columns() -> dict[str, tuple[dict, str | None]]:
         "whole days of a spreadsheet": ({"date": days.astype(int)}, told),
         "days of a spreadsheet": ({"date": days}, told),
         "index of merged collections": ({"date": "1_2_" + index + "_" + index + "_T31UES_00ab"}, None),
+        "local midnights": ({"date": dates.dt.strftime("%Y-%m-%dT00:00:00+02:00")}, None),
+        "paths of images": (
+            {"image": "COPERNICUS/S2_SR/" + index + "_" + index + "_T31UES", "date": None},
+            None,
+        ),
+        "products": ({"product": "S2A_MSIL2A_" + index + "_N0300_R051_T31UES.SAFE", "date": None}, None),
         "name of a product": ({"date": "S2A_MSIL2A_" + index + "_N0207_R051_T31UES"}, None),
     }
 
@@ -61,7 +69,8 @@ def date_columns() -> dict[str, tuple[dict, str | None]]:
 @pytest.mark.parametrize("style", list(date_columns()))
 def test_dates_as_programs_write_them_are_the_days(tmp_path, style):
     columns, message = date_columns()[style]
-    day, values, _ = read(tmp_path, table(**columns), message)
+    rows = table(**columns).dropna(axis=1)
+    day, values, _ = read(tmp_path, rows, message)
     np.testing.assert_array_equal(day, [*TIMES.values.astype("datetime64[D]")] * 2)
     np.testing.assert_allclose(values, VALUES, atol=1e-7)
 
@@ -143,3 +152,70 @@ def test_the_index_of_sentinel_1_is_its_date(tmp_path, before):
         found.day.astype("datetime64[D]"), np.array(["2019-05-02", "2019-05-14"], "M8[D]")
     )
     np.testing.assert_array_equal(found.values, [[-10, -16], [-11, -17]])
+
+
+def of_text(change):
+    """Rows as text, changed."""
+    rows = table().assign(date=[*TIMES.strftime("%Y-%m-%d")] * 2).astype(object)
+    return change(rows)
+
+
+def with_errors(rows):
+    rows.loc[1, "B4"], rows.loc[2, "B8"], rows.loc[3, "B3"] = "#DIV/0!", "#REF!", "#NV"
+    return rows
+
+
+def below(rows, first: dict):
+    return pd.concat([pd.DataFrame([first]), rows])
+
+
+FORMS = {
+    "header again": (lambda rows: pd.concat([rows[:4], pd.DataFrame([{name: name for name in rows}]), rows[4:]]),
+                     "1 lines repeat the header"),
+    "units below the header": (lambda rows: below(rows, {"id": "-", "date": "UTC", **dict.fromkeys(BANDS, "refl")}),
+                               r"first row of .* has no number \(refl\): left out"),
+    "reducer before": (lambda rows: rows.rename(columns={band: f"mean_{band}" for band in BANDS}), None),
+    "columns by day of year": (
+        lambda rows: rows.assign(date=[*TIMES.strftime("%Y%j")] * 2).pivot(index="id", columns="date", values=BANDS)
+        .pipe(lambda wide: wide.set_axis([f"{band}_{day}" for band, day in wide.columns], axis=1)).reset_index(), None),
+    "clear in words": (lambda rows: rows.assign(clear="yes"), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_tables_with_rows_and_names_of_tools_have_their_numbers(tmp_path, form):
+    change, message = FORMS[form]
+    day, values, found = read(tmp_path, of_text(change), message)
+    assert list(found.ids) == ["A", "B"]
+    np.testing.assert_array_equal(day, [*TIMES.values.astype("datetime64[D]")] * 2)
+    np.testing.assert_allclose(values, VALUES, atol=1e-7)
+
+
+def test_failed_formulas_of_a_spreadsheet_are_missing(tmp_path):
+    right = VALUES.copy()
+    right[1, 2] = right[2, 3] = right[3, 1] = np.nan
+    _, values, _ = read(tmp_path, of_text(with_errors))
+    np.testing.assert_allclose(values, right, atol=1e-7)
+
+
+@pytest.mark.parametrize("cells", [("1,234.5", "2,345.5"), ("1.234,5", "2.345,5")])
+def test_numbers_with_both_marks_are_numbers(cells):
+    assert to_numbers(pd.Series([*cells, "7"]), "the table").tolist() == [1234.5, 2345.5, 7.0]
+
+
+def test_a_comma_in_quotes_is_decimal_where_another_column_tells_it(tmp_path):
+    (tmp_path / "a.csv").write_text('name,lon,lat\na,"4,0631","50,746"\nb,"4,0641","50,747"\n')
+    rows = read_table(tmp_path / "a.csv")
+    assert rows["lat"].tolist() == ["50.746", "50.747"]
+
+
+def test_plots_of_one_name_at_several_sites_are_series_of_their_own(tmp_path):
+    rows = table(plot=1, site=np.repeat(["X", "Y"], 4)).drop(columns="id")
+    _, values, found = read(
+        tmp_path, rows, "rows of one plot and date are of several site in .*, such as X 1"
+    )
+    assert list(found.ids) == ["X 1", "Y 1"]
+    np.testing.assert_allclose(values, VALUES, atol=1e-7)
+    # A column that changes from date to date, or that names each plot's site, is part of no name.
+    for site in (["X"] * 4 + ["Y"] * 4, [*"PQRS"] * 2):
+        assert list(read(tmp_path, table(site=site))[2].ids) == ["A", "B"]

@@ -93,3 +93,42 @@ def test_two_places_in_one_table_are_refused_with_their_count(tmp_path, capsys):
     assert main(["embed", paths[0], "--weather", paths[1], "--out", paths[2]]) == 2
     assert "160 rows of a date and variable that another row has" in capsys.readouterr().err
     assert not (tmp_path / "out.csv").exists()
+
+
+HOURS = pd.date_range("2020-05-01", periods=10 * 24, freq="h")
+AIR = (12 + 6 * np.sin((HOURS.hour - 9) / 24 * 2 * np.pi) + HOURS.day / 10).to_numpy().round(2)
+ENDS = HOURS + pd.Timedelta("1h")
+STAMPS = {
+    "hour 24": [f"{HOURS[at]:%Y-%m-%d} 24:00" if end.hour == 0 else f"{end:%Y-%m-%d %H:%M}"
+                for at, end in enumerate(ENDS)],
+    "month first, twelve hours": [f"{hour.month}/{hour.day}/{hour.year} {hour:%I:%M %p}" for hour in HOURS],
+    "day first, dashes": HOURS.strftime("%d-%m-%Y %H:%M"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("style", STAMPS)
+def test_hours_of_ten_days_are_those_days(style):
+    found = weather_table.read_frame(pd.DataFrame({"time": STAMPS[style], "tair": AIR}), "weather")
+    np.testing.assert_array_equal(found["time"], pd.date_range("2020-05-01", periods=10))
+    np.testing.assert_allclose(found["tair"], AIR.reshape(10, 24).mean(axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "names", [("temperature_2m_max (°C)", "temperature_2m_min (°C)"), ("Max_Temp", "Min_Temp")]
+)
+def test_extremes_under_names_of_providers_give_the_mean(names):
+    high, low = names
+    frame = pd.DataFrame({"date": DATES, high: 20.0 + np.arange(40) / 10, low: 8.0})
+    with pytest.warns(DataWarning, match="tair is the middle of"):
+        found = weather_table.read_frame(frame, "weather")
+    np.testing.assert_allclose(found["tair"], 14 + np.arange(40) / 20, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("code", "is_missing"), [(999.9, True), (9999.9, True), (-99.9, True), (21.5, False)]
+)
+def test_codes_of_stations_beside_small_numbers_are_missing(code, is_missing):
+    air = np.where(np.arange(40) == 3, code, 12.5)
+    found = weather_table.read_frame(pd.DataFrame({"date": DATES, "tair": air}), "weather")["tair"]
+    assert bool(np.isnan(found[3])) == is_missing
+    assert int(np.isnan(found).sum()) == is_missing

@@ -171,3 +171,13 @@ def test_a_text_of_reddyproc_in_a_folder_is_found_by_its_columns(tmp_path):
     stamped("doy hour end").to_csv(tmp_path / "XX-Abc_2019.txt", sep="\t", index=False)
     (tmp_path / "XX-Abc_DD_notes.txt").write_text("mast moved in May\n")
     assert towers.files(tmp_path) == {"XX-Abc": tmp_path / "XX-Abc_2019.txt"}
+
+
+def test_failed_formulas_of_a_spreadsheet_are_missing_in_towers(tmp_path):
+    gpp = pd.Series(6 + 4 * np.sin(np.arange(len(DAYS)) / 20)).round(3)
+    cells = gpp.astype(object)
+    cells[3], cells[5], cells[7] = "#DIV/0!", "#N/A", "#NV"
+    path = tmp_path / "FLX_XX-Abc_FLUXNET2015_FULLSET_DD.csv"
+    table = pd.DataFrame({"TIMESTAMP": DAYS.strftime("%Y%m%d"), "GPP_NT_VUT_REF": cells, "NEE_VUT_REF_QC": 1})
+    table.to_csv(path, index=False)
+    np.testing.assert_allclose(towers.read(path)["gpp_nt"], gpp.where(~np.isin(gpp.index, [3, 5, 7])))
