@@ -224,6 +224,7 @@ class _Map:
             "xlim": (left, right),
             "ylim": (bottom, top),
             "title": "{label}",
+            "show_legend": False,  # composed with points of the user, the title would stand in a legend too
             "xformatter": "%d",  # UTM northings have seven digits; Bokeh would write 5.6e+6
             "yformatter": "%d",
         }

@@ -123,4 +123,7 @@ def map_overlays(tables: dict[str, dict], dimensions: list) -> Any:
         return mark.kind != "RGB" and mark.table in tables and bool(tables[mark.table]["colour"])
 
     drawn = [mark for mark in map_marks() if is_drawn(mark)]
-    return hv.Overlay([make_element(mark, tables, *dimensions, HALO) for mark in drawn])
+    # Without a legend of their own: composed with elements of the user it would name halos and lie over the map.
+    return hv.Overlay(
+        [make_element(mark, tables, *dimensions, HALO).opts(show_legend=False) for mark in drawn]
+    )

@@ -73,7 +73,8 @@ def test_notebook_01_runs_and_a_tap_reaches_the_kernel(lab, chromium):  # noqa: 
         page.add_locator_handler(choose, lambda button: button.click())
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        page.get_by_text("Pixel 20, 28").wait_for(timeout=120_000)
+        # The first of two: the last cell shows a second explorer as an ipywidget.
+        page.get_by_text("Pixel 20, 28").first.wait_for(timeout=120_000)
         page.wait_for_timeout(1500)
         # The cells after it load scripts and change the page.
         page.get_by_text("| Idle").wait_for(timeout=120_000)

@@ -573,6 +573,9 @@ def test_the_figures_handed_out_are_those_on_screen_and_compose(explorer):
     plot = hv.renderer("bokeh").get_plot(composed)
     rings = [r.data_source.data for r in plot.state.renderers if getattr(r.glyph, "size", None) == 20]
     assert [list(ring["x"]) for ring in rings] == [[explorer.data.grid.x[9]]] * 2
+    # No legend of the layer's title and of halos: it covered a third of a small map.
+    assert not [item for legend in plot.state.legend for item in legend.items]
+    assert plot.state.title.text.startswith("Embedding")
     predicted = {e.label: e for chart in explorer.charts for e in chart}["predicted"]
     on_screen = explorer.series_view.charts.source("gpp", "predicted").data["gpp"]
     np.testing.assert_array_equal(predicted["gpp"], on_screen)
