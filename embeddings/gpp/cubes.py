@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -201,6 +202,7 @@ def predict(
     weather: xr.Dataset | None = None,
     head: DailyGppHead | str | Path | None = None,
     calibration: Calibration | str | Path | None = None,
+    threads: int = 1,
 ) -> xr.Dataset:
     """Predict daily GPP of every pixel and day of an embedding cube.
 
@@ -219,6 +221,8 @@ def predict(
     calibration
         To measured towers: of ``calibrate_series``, ``calibrate_table`` or ``load_calibration``, or the path of its
         file. None: that in the cube's attribute ``gpp_calibration_json``, if there is one.
+    threads
+        Threads among which large cubes are divided, beside those of the caller; the numbers are the same.
 
     Returns
     -------
@@ -267,7 +271,10 @@ def predict(
         is_air_ood = head.net.is_air_ood(torch.from_numpy(drivers)).numpy()[:, None]  # (day, 1)
     # Of the scene as a whole: the embedding of a single day mends an offset in part, and hides it so.
     is_faulty = bool(cube.attrs.get(reflectance_check.ATTR))
-    for at, pixels in _chunks(*values.shape[:2]):
+
+    def predict_chunk(chunk: tuple[slice, slice]) -> None:
+        """Predict some days of some pixels, and write them into ``flat``."""
+        at, pixels = chunk
         # Still quantised: the network multiplies by the scale inside its first product.
         steps = torch.from_numpy(np.ascontiguousarray(values[at, pixels])).to(torch.float32)
         pixel = pixel_drivers(
@@ -283,11 +290,21 @@ def predict(
         if adjust is not None:
             block_gpp = adjust.apply(*block_gpp, at)
         # Pixels that no store of a mosaic holds have no GPP, and nothing that could be unlike the training data.
-        unobserved = (values[at, pixels] == FEATURE_MISSING).all(-1)
+        # The first feature tells: no feature of a pixel that is held has that code.
+        unobserved = values[at, pixels, 0] == FEATURE_MISSING
         for name, value in zip(("gpp", "gpp_lo", "gpp_hi"), block_gpp, strict=True):
             flat[name][at, pixels] = np.where(unobserved, np.float32(np.nan), value)
         is_ood = (distance > head.net.map_limit).numpy() | is_air_ood[at] | is_faulty
         flat["ood"][at, pixels] = is_ood & ~unobserved
+
+    chunks = list(_chunks(*values.shape[:2]))
+    if min(threads, len(chunks)) > 1:
+        # Nearly all of a chunk's time is in loops without Python's lock.
+        with ThreadPoolExecutor(min(threads, len(chunks))) as pool:
+            list(pool.map(predict_chunk, chunks))
+    else:
+        for chunk in chunks:
+            predict_chunk(chunk)
     # The dim feature is gone, and so are its coordinates.
     coords = {name: c for name, c in cube.coords.items() if "feature" not in c.dims}
     result = xr.Dataset(
