@@ -1,5 +1,6 @@
 """Catalog entries opened in threads, once per process; every session that waits for one sees its progress."""
 
+import difflib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from fluxlens.app.data.data_warnings import collect_data_warnings
 from fluxlens.app.data.explorer_data import ExplorerData
 from fluxlens.app.data.published import find_published
+from fluxlens.embeddings.export.geometries import first_few
 from fluxlens.models.errors import InputError
 
 IMAGE_LOAD_DELAY_S = 5
@@ -161,12 +163,17 @@ def open_entry(
     ------
     (message, fraction) and finally the ExplorerData.
     """
-    from fluxlens.embeddings.catalog import source
-    from fluxlens.embeddings.driver import EmbeddingsSource
+    from fluxlens.embeddings.catalog import entries, source
 
+    # Before the catalog is asked, whose own message names scenes and towers too, which no page can show.
+    names = [one.name for one in entries(catalog) if one.kind == "embeddings"]
+    if entry not in names:
+        near = difflib.get_close_matches(entry, names, n=1)
+        advice = f"did you mean {near[0]}?" if near else "choose one."
+        raise InputError(
+            f"Got the entry {entry!r}, need one with embeddings: {first_few(sorted(names))}; {advice}"
+        )
     entry_source = source(catalog, entry)
-    if not isinstance(entry_source, EmbeddingsSource):
-        raise InputError(f"Got the entry {entry!r}, need one that holds embeddings; choose another.")
     # HoloViews takes seconds to import and to draw with: they pass beside the opening of the store, whose progress the
     # page shows.
     preparing = threading.Thread(target=prepare, name="prepare page", daemon=True)

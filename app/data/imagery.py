@@ -128,7 +128,7 @@ class Imagery:
     def _read_true_colour(self, index: int, viewport: Viewport | None):
         images, clear = self._images
         acquired = pd.Timestamp(clear.time.values[index])
-        images = images.sel(band=self.rgb_bands)
+        bands = {"band": self.rgb_bands}
         if viewport is not None:
             # image pixels a side in one viewport pixel; sensors of 20 m have fewer than the viewport's level
             image_level = viewport.level * self.s2.sizes["x"] / self.grid.nx
@@ -136,15 +136,19 @@ class Imagery:
             overview = max((level for level in self._overviews if level <= image_level), default=0)
             if overview:
                 images, clear = self._overviews[overview]["reflectance"], self._overviews[overview]["clear"]
+                bands = {}  # an overview has no others
         values, clear = images.isel(time=index).transpose("y", "x", "band"), clear.isel(time=index)
-        if viewport is not None:
+        if viewport is None:
+            values, clear = values.sel(bands), clear.values
+        else:
             spans = tuple(zip(self.grid.shape, (viewport.rows, viewport.cols), strict=True))
-            values, clear = (_average_blocks(array, spans, viewport.level) for array in (values, clear))
+            values = _average_blocks(values, spans, viewport.level, bands)
+            clear = _average_blocks(clear, spans, viewport.level)
         shape = self.scene.shape(viewport)
         return (
             _repeat_to_shape(np.asarray(values), shape),
             # Averaged blocks are clear where most of their pixels are.
-            _repeat_to_shape(np.asarray(clear) > 0.5, shape),
+            _repeat_to_shape(clear > 0.5, shape),
             acquired,
         )
 
@@ -202,7 +206,7 @@ class Imagery:
                 array.load()
 
 
-def _average_blocks(array: xr.DataArray, spans: tuple, level: int) -> np.ndarray:
+def _average_blocks(array: xr.DataArray, spans: tuple, level: int, labels: dict | None = None) -> np.ndarray:
     """A part of an image (y, x, ...) with each block of pixels averaged to one; large blocks are thinned first.
 
     Parameters
@@ -213,6 +217,8 @@ def _average_blocks(array: xr.DataArray, spans: tuple, level: int) -> np.ndarray
         For y and x: (pixels of the scene along that side, slice of the viewport in pixels of ``level``).
     level : int
         Scene pixels a side in one pixel of the result.
+    labels : dict, optional
+        What is selected along further dims: of the part and not before, since it copies what is in memory.
     """
     blocks = []
     for dim, (size, span) in zip(("y", "x"), spans, strict=True):
@@ -223,13 +229,19 @@ def _average_blocks(array: xr.DataArray, spans: tuple, level: int) -> np.ndarray
         step = max(1, block // BLOCK_SAMPLES)
         array = array.isel({dim: slice(int(span.start * ratio), int(np.ceil(span.stop * ratio)), step)})
         blocks.append(block // step)
-    values = array.values.astype("float32")
+    values = array.sel(labels or {}).values.astype("float32")
+    if blocks == [1, 1]:
+        return values
     # The last block of a side may be cut by the edge of the scene; its last pixel is repeated to fill it.
     missing = [(0, -n % block) for n, block in zip(values.shape, blocks, strict=False)]
-    values = np.pad(values, missing + [(0, 0)] * (values.ndim - 2), mode="edge")
-    ny, nx = (n // block for n, block in zip(values.shape, blocks, strict=False))
-    # (ny, block, nx, block, ...), mean over both block axes.
-    return values.reshape(ny, blocks[0], nx, blocks[1], *values.shape[2:]).mean((1, 3))
+    if any(end for _, end in missing):
+        values = np.pad(values, missing + [(0, 0)] * (values.ndim - 2), mode="edge")
+    # A sum of strided views, of the first pixels of all blocks, of the second ones, ...: a mean over axes as short as
+    # a block takes NumPy five times as long.
+    total = sum(
+        values[row :: blocks[0], col :: blocks[1]] for row in range(blocks[0]) for col in range(blocks[1])
+    )
+    return total / np.float32(blocks[0] * blocks[1])
 
 
 def _repeat_to_shape(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import copy
 import datetime as dt
+import os
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandas as pd
 import xarray as xr
 from fluxlens.app.data.byte_cache import ByteLimitedCache
 from fluxlens.app.data.layer_image import QUICK_PX, WHOLE_PX, Viewport
-from fluxlens.embeddings import analysis, cache, progress
+from fluxlens.embeddings import analysis, cache, gpp, progress
 from fluxlens.embeddings.gpp import Calibration, drivers
 from fluxlens.embeddings.store.quantise import FEATURE_MISSING
 from fluxlens.models.errors import InputError
@@ -223,7 +224,10 @@ class SceneData:
         """GPP and its 90 % band (y, x) of one ``day`` in a ``viewport``, gC m-2 d-1."""
         cube = self.cube(day, viewport).expand_dims(time=[pd.Timestamp(day)])
         # The latitude of the middle of the scene, not of the viewport: day length must not change as the user pans.
-        return self.predict(cube.assign_coords(lat=self.latitude), self.weather).isel(time=0)
+        cube = cube.assign_coords(lat=self.latitude)
+        # Who waits for a map waits alone, as a rule: the other cores help.
+        threads = {"threads": os.cpu_count() or 1} if self.predictor is gpp.predict else {}
+        return self.predict(cube, self.weather, **threads).isel(time=0)
 
     # --- a sample of all days ---
 

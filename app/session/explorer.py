@@ -271,10 +271,12 @@ class Explorer(pn.viewable.Viewer):
     def fail(self, message: str) -> None:
         """Show ``message``, one sentence on what is wrong; the page lives on."""
         self.state.message = message
+        # An entry that has just failed is no choice, unless only the snapshot of a link is gone.
+        failed = "" if self._link_fields.get("snapshot") else self.state.entry
         # What this link says of a view is not meant for the entry that is chosen next.
         self._link_fields = {}
         self.header.show(None)
-        self._waiting.object = messages.nothing(self._list_entries())
+        self._waiting.object = messages.nothing([name for name in self._list_entries() if name != failed])
 
     def _poll_load(self) -> None:
         # Panel drops what is put into a page while the page is on its way to the browser.

@@ -180,7 +180,7 @@ def nothing(entries: list[str]) -> str:
         f"Choose one of the entries:</p><ul>{names}</ul><p>"
         if entries
         else (
-            "Start again with a catalog that has embeddings: "
+            "Mend what the message names and load this page again, or start with another catalog: "
             "<code>fluxlens serve --catalog catalog.yaml</code>."
         )
     )

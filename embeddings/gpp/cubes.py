@@ -6,6 +6,7 @@ Long on purpose: which cubes a head can read, and what it makes of them, must ag
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -205,6 +206,7 @@ def predict(
     weather: xr.Dataset | None = None,
     head: DailyGppHead | str | Path | None = None,
     calibration: Calibration | str | Path | None = None,
+    threads: int = 1,
 ) -> xr.Dataset:
     """Predict daily GPP of every pixel and day of an embedding cube.
 
@@ -223,6 +225,8 @@ def predict(
     calibration
         To measured towers: of ``calibrate_series``, ``calibrate_table`` or ``load_calibration``, or the path of its
         file. None: that in the cube's attribute ``gpp_calibration_json``, if there is one.
+    threads
+        Threads among which large cubes are divided, beside those of the caller; the numbers are the same.
 
     Returns
     -------
@@ -272,7 +276,7 @@ def predict(
         is_ood_day = head.net.is_air_ood(torch.from_numpy(drivers)).numpy()  # (day)
     # Of the scene as a whole: the embedding of a single day mends an offset in part, and hides it so.
     is_ood_day = is_ood_day | bool(cube.attrs.get(reflectance_check.ATTR))
-    out = _predict_pixels(head, predict_block, values, gap, sigma, is_ood_day, adjust)
+    out = _predict_pixels(head, predict_block, values, gap, sigma, is_ood_day, adjust, threads)
     # The dim feature is gone, and so are its coordinates.
     coords = {name: c for name, c in cube.coords.items() if "feature" not in c.dims}
     result = xr.Dataset(
@@ -293,17 +297,22 @@ def _predict_pixels(
     sigma: np.ndarray | None,
     is_ood_day: np.ndarray,
     adjust: DayAdjustment | None,
+    threads: int,
 ) -> dict[str, np.ndarray]:
     """GPP with its band and flag, each (day, pixel), in pieces of bounded memory.
 
     ``predict_block`` is that of ``DailyHead.for_days``; ``values`` (day, pixel, feature) int8 steps; ``gap`` (day,
-    pixel) days from Sentinel-2 and ``sigma`` (day, pixel), None where the cube has none; ``is_ood_day`` (day,) bool.
+    pixel) days from Sentinel-2 and ``sigma`` (day, pixel), None where the cube has none; ``is_ood_day`` (day,) bool;
+    ``threads`` as of ``predict``.
     """
     import torch
 
     out = {name: np.empty(values.shape[:2], np.float32) for name in GPP_COLUMNS}
     out["ood"] = np.zeros(values.shape[:2], bool)
-    for at, pixels in _chunks(*values.shape[:2]):
+
+    def predict_chunk(chunk: tuple[slice, slice]) -> None:
+        """Predict some days of some pixels, and write them into ``out``."""
+        at, pixels = chunk
         # Still quantised: the network multiplies by the scale inside its first product.
         steps = torch.from_numpy(np.ascontiguousarray(values[at, pixels])).to(torch.float32)
         pixel = pixel_drivers(
@@ -319,11 +328,21 @@ def _predict_pixels(
         if adjust is not None:
             block_gpp = adjust.apply(*block_gpp, at)
         # Pixels that no store of a mosaic holds have no GPP, and nothing that could be unlike the training data.
-        unobserved = (values[at, pixels] == FEATURE_MISSING).all(-1)
+        # The first feature tells: no feature of a pixel that is held has that code.
+        unobserved = values[at, pixels, 0] == FEATURE_MISSING
         for name, value in zip(GPP_COLUMNS, block_gpp, strict=True):
             out[name][at, pixels] = np.where(unobserved, np.float32(np.nan), value)
         is_ood = (distance > head.net.map_limit).numpy() | is_ood_day[at, None]
         out["ood"][at, pixels] = is_ood & ~unobserved
+
+    chunks = list(_chunks(*values.shape[:2]))
+    if min(threads, len(chunks)) > 1:
+        # Nearly all of a chunk's time is in loops without Python's lock.
+        with ThreadPoolExecutor(min(threads, len(chunks))) as pool:
+            list(pool.map(predict_chunk, chunks))
+    else:
+        for chunk in chunks:
+            predict_chunk(chunk)
     return out
 
 

@@ -25,6 +25,15 @@ BUTTON_STATES = """names => {
 }"""
 
 
+MAP_RANGES = """(() => {
+  const figures = [...Bokeh.documents[0]._all_models.values()].filter((model) => model.type === "Figure");
+  const map = figures.find((figure) => figure.renderers.some((one) => one.glyph.type === "ImageRGBA"
+    && one.data_source.data.v0));
+  return [map.x_range.start, map.x_range.end, map.y_range.start, map.y_range.end];
+})()"""
+"""Left, right, bottom, top of the map's view, metres."""
+
+
 @pytest.fixture
 def open_page(browser, shared_url):  # noqa: F811
     """Opens the page in a context of its own; closes what it opened."""
@@ -205,12 +214,31 @@ def test_a_phone_held_sideways_shows_the_map_and_no_empty_card(open_page):
 def test_typed_coordinates_lead_to_their_pixel_and_into_the_link(open_page):
     page = open_page(1400, 900)
     field = page.get_by_label("Go to latitude, longitude")
-    lon, lat = (float(part) for part in GRID.lonlat(float(GRID.x[54]), float(GRID.y[12])))
+    x, y = float(GRID.x[54]), float(GRID.y[12])
+    lon, lat = (float(part) for part in GRID.lonlat(x, y))
     field.fill(f"{lat:.6f}N {lon:.6f}E")
     field.press("Enter")
     page.get_by_text("Pixel 12, 54").wait_for()
     page.wait_for_function("location.search.includes('12') && location.search.includes('54')")
     assert field.input_value() == ""
+    # Zoomed to where that pixel is not, the map moves until it is in view, at the same zoom.
+    box = map_box(page)
+    page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.9 * box["height"])
+    for _ in range(6):
+        page.mouse.wheel(0, -300)
+        page.wait_for_timeout(100)
+    page.wait_for_function("location.search.includes('map=')")
+    before = page.evaluate(MAP_RANGES)
+    assert before[1] < x
+    assert before[3] < y
+    field.fill(f"{lat:.6f}, {lon:.6f}")
+    field.press("Enter")
+    page.wait_for_function(
+        f"() => {{ const r = {MAP_RANGES}; return r[0] < {x} && {x} < r[1] && r[2] < {y} && {y} < r[3]; }}"
+    )
+    after = page.evaluate(MAP_RANGES)
+    assert after[1] - after[0] == pytest.approx(before[1] - before[0], rel=1e-6)
+    shot(page, "go_to_zoomed.png")
     field.fill("10, 20")
     field.press("Enter")
     page.get_by_role("alert").get_by_text("Got 10.00000, 20.00000, which is outside the scene").wait_for()

@@ -417,6 +417,31 @@ def test_a_bad_entry_becomes_a_message_and_the_next_one_opens(catalog, entry):
     assert explorer.state.message == ""
 
 
+@pytest.mark.parametrize(
+    ("entry", "advice"),
+    [("tinyy", "did you mean tiny?"), ("tiny_scene", "choose one."), ("tiny_tower", "choose one.")],
+)
+def test_a_missing_entrys_message_names_only_those_that_the_screen_can_show(catalog, tmp_path, entry, advice):
+    lines = (
+        f"  tiny: {{driver: fluxlens_embeddings, args: {{store: {catalog.parent / 'store'}}}}}\n"
+        "  tiny_scene: {driver: fluxlens_scene, args: {path: scene.zarr}}\n"
+        "  tiny_tower: {driver: fluxlens_tower, args: {path: tower.csv}}\n"
+        "  gone: {driver: fluxlens_embeddings, args: {store: nowhere}}\n"
+    )
+    (tmp_path / "catalog.yaml").write_text("metadata: {version: 1}\nsources:\n" + lines)
+    explorer = Explorer(catalogs.open(tmp_path / "catalog.yaml"))
+    explorer.start(entry)
+    wait_for(explorer)
+    message = explorer.state.message
+    assert message == f"Got the entry '{entry}', need one with embeddings: gone, tiny; {advice}"
+    # An entry that has just failed is no choice either.
+    explorer.state.entry = "gone"
+    wait_for(explorer)
+    assert "nowhere" in explorer.state.message
+    assert "entry=tiny" in explorer._waiting.object
+    assert "entry=gone" not in explorer._waiting.object
+
+
 def test_a_bad_catalog_becomes_a_page_with_a_message(tmp_path):
     screen = page(tmp_path / "none.yaml")
     texts = [pane.object for pane in screen.select(pn.pane.HTML)]

@@ -80,7 +80,16 @@ def test_every_pixel_day_of_a_scene_of_wrong_reflectance_is_flagged(cube, weathe
 def test_small_chunks_give_the_same(cube, weather, head, monkeypatch):
     whole = gpp.predict(cube, weather, head)
     monkeypatch.setattr(cubes, "CHUNK", 100)
-    np.testing.assert_allclose(gpp.predict(cube, weather, head)["gpp"], whole["gpp"], rtol=1e-5)
+    chunks = gpp.predict(cube, weather, head)
+    np.testing.assert_allclose(chunks["gpp"], whole["gpp"], rtol=1e-5)
+    xr.testing.assert_identical(gpp.predict(cube, weather, head, threads=3), chunks)
+
+
+def test_what_fails_in_a_thread_fails_the_prediction(cube, weather, head, monkeypatch):
+    monkeypatch.setattr(cubes, "CHUNK", 100)
+    monkeypatch.setattr(cubes, "pixel_drivers", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        gpp.predict(cube, weather, head, threads=3)
 
 
 def test_weather_by_other_names_or_of_another_kind_is_refused_and_not_ignored(cube, weather, head):
