@@ -31,6 +31,8 @@ from fluxlens.models.sensors import VISIBLE_BANDS
 SAME_IMAGE = np.timedelta64(30, "m")
 """Images of two files this close are one: granules of a datatake are seconds apart, start and centre of sensing some
 minutes, and two overpasses of a place at least 90 minutes."""
+MIN_CLOUD_REFLECTANCE = 0.2
+"""In the visible; land but snow, salt and bright sand is darker."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ def optical_node(
     if clear is None:
         clear = values.notnull().any("band")
         notes.append("it has no SCL or cloud mask, so every pixel with data counts as clear")
+    else:
+        _note_inverted_mask(images, clear, rasters, notes)
     return compositing.optical_node(values, bands, clear, grid)
 
 
@@ -323,6 +327,31 @@ def _along(data: xr.Dataset, due: np.ndarray) -> xr.DataArray:
     return xr.DataArray(
         np.where(due, np.float32(OFFSET), np.float32(0)), dims="time", coords={"time": data["time"]}
     )
+
+
+def _note_inverted_mask(
+    images: dict[str, xr.DataArray], clear: xr.DataArray, rasters: list[OpticalRaster], notes: list[str]
+) -> None:
+    """A note where what a mask of 0 and 1 calls clear (time, y, x) is brighter in the visible than its clouds."""
+    held = {key.removeprefix("mask:"): name for raster in rasters for key, name in raster.bands.items()}
+    kind = next(one for one in MASK_KINDS if one in held)
+    visible = [band for band in VISIBLE_BANDS if band in images]
+    if kind not in ("cloud", "clear") or not visible:
+        return
+    # A corner of some dates, as for the units: it reads few chunks of a lazy cube.
+    corner = {"time": slice(None, None, max(1, clear.sizes["time"] // 40)), "y": slice(64), "x": slice(64)}
+    sample, is_clear = (
+        one.isel(corner).transpose(*schema.MAPS).values for one in (images[visible[0]], clear)
+    )
+    called = [sample[mask & np.isfinite(sample)] for mask in (is_clear, ~is_clear)]
+    if min(map(len, called)) < 0.02 * sample.size:
+        return
+    bright, dark = (float(np.median(one)) for one in called)
+    if bright > MIN_CLOUD_REFLECTANCE and bright > 2 * dark:
+        notes.append(
+            f"what {held[kind]} calls clear is brighter ({bright:.2f} in {visible[0]}) than what it calls cloud"
+            f" ({dark:.2f}): if it has 1 for clear, call it clear, else cloud"
+        )
 
 
 def clear_pixels(rasters: list[OpticalRaster], grid: Grid, notes: list[str]) -> xr.DataArray | None:

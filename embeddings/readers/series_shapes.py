@@ -66,7 +66,7 @@ def without_units_row(table: pd.DataFrame, what: str) -> pd.DataFrame:
     what : str
         The table in words, for messages.
     """
-    if len(table) < 2 or table.iloc[0].astype(str).str.contains(r"\d").any():
+    if len(table) < 2 or table.iloc[0].map(str).str.contains(r"\d").any():
         return table
     below = table.iloc[1:50]
     numbers = [name for name in table.columns if pd.to_numeric(below[name], errors="coerce").notna().any()]

@@ -162,6 +162,25 @@ def test_coordinates_in_kilometres_are_read_by_their_units_or_refused(tmp_path):
     assert_same(scene_of(data, tmp_path), of)
 
 
+def test_a_mask_whose_clear_pixels_are_the_bright_ones_is_told(tmp_path):
+    of = truth(holes=0.0)
+    is_clear = np.isin(of.scl, (4, 5, 6))
+    for band, values in of.numbers.items():
+        of.numbers[band] = np.where(is_clear, values % 900 + 100, 5000).astype("uint16")
+    data = as_variables(of).drop_vars("SCL")
+    for name, mask, message in (
+        ("mask", is_clear, r"what mask calls clear is brighter \(0\.50 in B02\) than what it calls cloud"),
+        ("clear", ~is_clear, "what clear calls clear is brighter"),
+    ):
+        data.assign({name: (("time", "y", "x"), mask.astype("u1"))}).to_netcdf(tmp_path / f"{name}.nc")
+        with pytest.warns(DataWarning, match=message):
+            open_scene(tmp_path / f"{name}.nc")
+    data.assign(clear=(("time", "y", "x"), is_clear.astype("u1"))).to_netcdf(tmp_path / "right.nc")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_scene(tmp_path / "right.nc")
+
+
 def test_a_mask_without_dates_is_told(tmp_path):
     data = as_variables(truth())
     data["SCL"] = data["SCL"].isel(time=0, drop=True)

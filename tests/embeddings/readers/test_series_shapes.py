@@ -179,7 +179,7 @@ def test_numbers_of_pandas_and_spark_are_dates(unit):
         ("2020W12", "Got weeks such as"), ("2020-04", "Got months such as 2020-04"), ("202004", "Got months such as"),
         ("2020/4", "Got months such as"), ("2020", "Got years such as 2020"),
         ("2020.0123", "Got years with decimals such as"), ("03/04/2020", "whose day and month cannot be told apart"),
-        ("2020-01-05/2020-01-06", "without a date"), ("5 stycznia 2020", "without a date"),
+        ("2020-01-05/2020-01-06", "without a date"), ("5 stycznik 2020", "without a date"),
     ],
 )  # fmt: skip
 def test_what_is_no_day_is_refused_in_series_and_tables_of_gpp(text, message):
