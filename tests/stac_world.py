@@ -43,6 +43,14 @@ def ground(lon, lat):
     return 0.5 + 0.25 * np.sin((lon - LON) * 300) + 0.25 * np.cos((lat - LAT) * 400)
 
 
+class Server(ThreadingHTTPServer):
+    """Takes the connections that come at once: each image is read by several threads, and further ones are dropped."""
+
+    # Of Python it is 5, fewer than `pixels.THREADS`: a connection beyond it waits for a second or is lost.
+    request_queue_size = 128
+    daemon_threads = True
+
+
 class World:
     """The items of an API and the files they point to."""
 
@@ -60,12 +68,11 @@ class World:
         class Handler(_Handler):
             world = self
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", 0), Handler)
         while self.server.server_port in PORTS:
             self.server.server_close()
-            self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+            self.server = Server(("127.0.0.1", 0), Handler)
         PORTS.add(self.server.server_port)
-        self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         world.url = f"http://127.0.0.1:{self.server.server_port}"
 
