@@ -799,7 +799,9 @@ class Explorer(pn.viewable.Viewer):
         day = self.state.param.day
         layer = plots.embedding_map(data, key.layer, day, clusters=clusters, **choices)
         tables = place_tables(self.state.places, data.grid) | {"tower": tower_point(data.observations.xy)}
-        return layer * map_overlays(tables, map_dimensions(data.grid.crs))
+        marks = map_overlays(tables, map_dimensions(data.grid.crs))
+        # An overlay has the title of its image only where it has its label.
+        return layer.apply(lambda image: (image * marks).relabel(image.label))
 
     @property
     def charts(self):
