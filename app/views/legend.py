@@ -24,7 +24,10 @@ CAPTION_CSS = """
 MAP_KEYS = "Map: arrow keys move the chosen pixel, plus and minus zoom, 0 shows the whole scene"
 _FRAME_CSS = """
 :host { position: relative; aspect-ratio: NX / NY; width: 100%; min-width: 120px;
-  max-width: calc(max(100vh - var(--around-map, 312px), 260px) / var(--map-rows, 1) * NX / NY);
+  /* not so small that its buttons cover it: of two maps below each other the second one may need a scroll */
+  max-width: max(calc(max(100vh - var(--around-map, 312px), 260px) / var(--map-rows, 1) * NX / NY),
+    min(250px, 250px * NX / NY));
+  container-type: inline-size;
   min-height: 0 !important; height: auto !important; flex: none !important; align-self: center !important;
   border-radius: 4px; overflow: hidden; background: var(--hover); }
 /* in one column the page scrolls anyway, and the map may be most of a screen */

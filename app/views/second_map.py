@@ -74,7 +74,6 @@ class SecondMap:
     @fluxlens_design()  # the second plot is made when it is first shown
     def show(self, on: bool) -> None:
         """Show the second map where ``on``, else hide it."""
-        self.view.visible = self.layer.visible = self.fix_day.visible = on
         # The crossing lines show the pointer of one map on the other; on one map alone they would only cover it.
         for line in self.first.cross:
             line.visible = on
@@ -92,6 +91,8 @@ class SecondMap:
             )
             self.plot.draw_places(self.state.places)
             self._body[:] = [map_pane(self.plot, self.state)]
+        # Once there is a map to be seen: until then its card would be empty, and the list at a layer of its own.
+        self.view.visible = self.layer.visible = self.fix_day.visible = on
         self.update()
 
     def update(self, *_) -> None:

@@ -115,6 +115,18 @@ def test_split_maps_of_wide_and_tall_scenes_use_the_card(open_entry, entry, is_s
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_two_maps_in_a_low_window_are_not_covered_by_their_buttons(open_entry):
+    page = open_entry("tiny", 900, 900)
+    page.get_by_role("button", name="Split", exact=True).click()
+    first, second = settled_maps(page, 2)
+    assert second["y"] >= first["y"] + first["height"]
+    assert min(first["width"], first["height"]) >= 199
+    zoom_in, home = (
+        page.get_by_role("button", name=name).first.bounding_box() for name in ("Zoom in", "Whole scene")
+    )
+    assert zoom_in["y"] == home["y"] < first["y"] + 0.2 * first["height"]
+
+
 def hover(page) -> str:
     box = maps(page)[0]
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.55 * box["height"])

@@ -90,12 +90,6 @@ export function render({ model, el }) {
     const target = view.canvas_view.events_el;
     figures.set(target, view);
     nameFigure(view);
-    // Bokeh (3.9) moves its origin by half a pixel before it clears: the first column and row of what it has painted
-    // before the axes had their room would stay, pieces of lines at the edge of a chart.
-    for (const layer of [view.canvas_view.primary, view.canvas_view.overlays]) {
-      layer.clear = () => layer.undo_transform((ctx) => ctx.clearRect(0, 0, layer.canvas.width, layer.canvas.height));
-    }
-    view.request_paint();
     view.model.properties.tags.change.connect(() => nameFigure(view));
     // A finger scrolls the page; two fingers are ours on a map. Else Bokeh takes every touch.
     target.style.touchAction = isMap(view) ? "pan-x pan-y" : "pan-y";
