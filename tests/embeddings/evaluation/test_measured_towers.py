@@ -167,3 +167,10 @@ def test_tables_give_the_climate_and_the_p_model_of_their_rows(tmp_path):
 def test_a_scale_that_is_none_is_refused(frame):
     with pytest.raises(InputError, match="Got the scale 'hourly'"):
         gpp_measured_towers.time_scale_scores(frame, "hourly")
+
+
+def test_a_table_that_is_not_there_is_told_before_any_landscape_is_simulated(tmp_path):
+    steps = gpp_measured_towers.evaluate((str(tmp_path / "nowhere.csv"),))
+    assert next(steps)[0] == "reading towers"
+    with pytest.raises(InputError, match="nowhere"):
+        next(steps)
