@@ -800,8 +800,9 @@ class Explorer(pn.viewable.Viewer):
         layer = plots.embedding_map(data, key.layer, day, clusters=clusters, **choices)
         tables = place_tables(self.state.places, data.grid) | {"tower": tower_point(data.observations.xy)}
         marks = map_overlays(tables, map_dimensions(data.grid.crs))
-        # An overlay has the title of its image only where it has its label.
-        return layer.apply(lambda image: (image * marks).relabel(image.label))
+        # As an option of the image, which a plot takes from its parts: composed with a user's own points the overlay
+        # has no label, and the title with its day and "simulated" would be lost.
+        return layer.apply(lambda image: image.opts(title=image.label) * marks)
 
     @property
     def charts(self):

@@ -602,7 +602,9 @@ def test_the_figures_handed_out_are_those_on_screen_and_compose(explorer):
     assert not [item for legend in plot.state.legend for item in legend.items]
     alone = hv.renderer("bokeh").get_plot(explorer.map)
     explorer.day = "2020-05-03"
-    assert alone.state.title.text == "Embedding, first three components, 3 May 2020, simulated"
+    # Alone and composed: what is simulated says so.
+    for shown in (alone, plot):
+        assert shown.state.title.text == "Embedding, first three components, 3 May 2020, simulated"
     predicted = {e.label: e for chart in explorer.charts for e in chart}["predicted"]
     on_screen = explorer.series_view.charts.source("gpp", "predicted").data["gpp"]
     np.testing.assert_array_equal(predicted["gpp"], on_screen)
