@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from fluxlens.app.dashboard import page
 from fluxlens.app.plots.first_page import draw_first_page
 from fluxlens.app.plots.warm_up import compile_in_background
 from fluxlens.app.session.panel_setup import TITLE
+from fluxlens.app.views.connection import is_no_message_after_its_session
 from fluxlens.embeddings.readers import zarr
 from fluxlens.models.errors import InputError
 from tornado.ioloop import IOLoop
@@ -77,6 +79,8 @@ def serve(
         "logout_template": str(Path(__file__).parent / "views" / "logout.html"),
     }
     IOLoop.current().add_callback(forget_closed_connections)
+    for name in ("bokeh.server.protocol_handler", "tornado.application"):
+        logging.getLogger(name).addFilter(is_no_message_after_its_session)
 
     def show_page() -> pn.Column:
         # After the first page has been drawn in its browser, whose time counts more; nobody draws an area before.

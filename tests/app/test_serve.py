@@ -4,14 +4,17 @@ import asyncio
 import gc
 import http.client
 import json
+import logging
 import subprocess
 import sys
 import time
 from urllib.parse import urlencode
 
 import pytest
+from bokeh.server.connection import ServerConnection
 from fluxlens.app.cli import main
 from fluxlens.app.server import forget_closed_connections
+from fluxlens.app.views.connection import is_no_message_after_its_session
 from test_browser import free_port
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError
@@ -155,4 +158,23 @@ def test_a_connection_that_broke_leaves_no_traceback_and_other_errors_do(caplog)
 
     asyncio.run(serve())
     assert len(caplog.records) == 1
+    assert "a defect" in caplog.text
+
+
+def test_a_message_after_its_session_leaves_no_traceback_and_other_failures_do(caplog):
+    log = logging.getLogger("tests.serve")
+    log.addFilter(is_no_message_after_its_session)
+    detached = ServerConnection.__new__(ServerConnection)
+    detached._session = None
+
+    def other_assertion() -> None:
+        raise AssertionError("a defect")
+
+    for access in (lambda: detached.session, other_assertion):
+        try:
+            access()
+        except AssertionError:
+            log.exception("error handling message")
+    log.error("without an error")
+    assert [record.message for record in caplog.records] == ["error handling message", "without an error"]
     assert "a defect" in caplog.text
