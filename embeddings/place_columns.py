@@ -15,7 +15,14 @@ import numpy as np
 import pandas as pd
 from fluxlens.embeddings.geometry import wrap_longitudes
 from fluxlens.embeddings.month_words import without_accents
-from fluxlens.embeddings.text_cells import GROUPED, MISSING_TEXT, SPREADSHEET_ERROR, find_column, plain_name
+from fluxlens.embeddings.text_cells import (
+    GROUPED,
+    MISSING_TEXT,
+    SPREADSHEET_ERROR,
+    find_column,
+    plain_name,
+    to_plain_number,
+)
 from fluxlens.models.errors import DataWarning, InputError
 
 LON_WORDS = (
@@ -168,7 +175,7 @@ def to_degrees(column: pd.Series, axis: str, what: str, is_strict: bool = True) 
         if np.isnan(values[at]) and _GROUPED.fullmatch(cell):
             values[at] = float(re.sub(r"[^-+\d.]", "", cell))
         if np.isnan(values[at]) and re.fullmatch(GROUPED, cell):
-            values[at] = float(re.sub(r"[.,](?=.*[.,])", "", cell).replace(",", "."))
+            values[at] = float(to_plain_number(cell))
         if np.isnan(values[at]) and is_strict:
             raise InputError(
                 f"Got {cell!r} in the column {column.name} of {what}, need a number or nothing; write degrees such as"

@@ -108,9 +108,7 @@ def to_numbers(column: pd.Series, what: str) -> np.ndarray:
             text[grouped].str.replace(r"[ \u00a0\u202f'\u2019]", "", regex=True)
         )
         marked = text.str.fullmatch(GROUPED)
-        values[text.index[marked]] = pd.to_numeric(
-            text[marked].str.replace(r"[.,](?=.*[.,])", "", regex=True).str.replace(",", ".")
-        )
+        values[text.index[marked]] = pd.to_numeric(text[marked].map(to_plain_number))
         text, lower = text[~grouped & ~marked], lower[~grouped & ~marked]
         # spreadsheets and Python write logical values as words
         values[lower.index[lower == "true"]] = 1.0
@@ -124,6 +122,18 @@ def to_numbers(column: pd.Series, what: str) -> np.ndarray:
     out = values.to_numpy(dtype=float, na_value=np.nan, copy=True)
     out[is_missing(out)] = np.nan
     return out
+
+
+def to_plain_number(cell: str) -> str:
+    """A number of the form ``GROUPED`` without marks of thousands and with a decimal point.
+
+    Parameters
+    ----------
+    cell : str
+        Such as ``1,234.5`` or ``1.234,5``, which become ``1234.5``.
+    """
+    # Of the marks the last one is decimal.
+    return re.sub(r"[.,](?=.*[.,])", "", cell).replace(",", ".")
 
 
 def is_missing(values: np.ndarray) -> np.ndarray:

@@ -267,9 +267,10 @@ def predict_at_tower(store: Store, point: Point, radius_m: float | None) -> xr.D
         Where the store has no GPP.
     """
     from fluxlens.embeddings.export import extract
+    from fluxlens.embeddings.variables import GPP_COLUMNS
 
     cube = extract.cube_of(store, points=[point], footprint_weights=disc_weights(radius_m))
     if "gpp" not in cube:
         raise InputError(f"Got {store.path} whose GPP is {cube.attrs['gpp']}, need GPP; embed it again.")
     # One point: scores are of a series (time).
-    return cube[["gpp", "gpp_lo", "gpp_hi"]].isel(point=0, drop=True)
+    return cube[list(GPP_COLUMNS)].isel(point=0, drop=True)

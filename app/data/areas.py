@@ -9,6 +9,8 @@ import xarray as xr
 from fluxlens.app.data.imagery import Imagery
 from fluxlens.app.data.scene import SceneData
 from fluxlens.app.data.series import SeriesReader, label_variables
+from fluxlens.embeddings.evaluation.tower_baselines import LEAST_CLEAR_SHARE
+from fluxlens.embeddings.export.selection import blank_missing_days, restore_missing_days
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.store import QUALITY
 from fluxlens.models.errors import InputError
@@ -19,8 +21,6 @@ BAND_BYTES = 64 * 2**20
 """The bounding box of the pixels is read in bands of rows of at most that many bytes,"""
 MAX_BANDS = 8
 """or pixel by pixel where that would take more bands: a long thin area would else read mostly other pixels."""
-MIN_CLEAR_SHARE = 0.5
-"""An acquisition counts as clear where at least this share of the area is."""
 PERCENTILES = (5, 95)
 """Ends of the range that is drawn around the mean."""
 
@@ -105,13 +105,9 @@ def read_area(
         low, high = np.percentile(members, PERCENTILES, axis=1)
         for suffix, numbers in (("", members.mean(1)), ("_lo", low), ("_hi", high)):
             out[name + suffix] = (dims, numbers.astype("float32"))
-    for name in QUALITY:
-        members = cube[name].transpose("time", "pixel").values
-        # The code -1, for a pixel without any acquisition, must not enter the mean.
-        is_known = members >= 0 if name.startswith("days_from_") else np.isfinite(members)
-        sums, counts = np.where(is_known, members, 0).sum(1, dtype="float64"), is_known.sum(1)
-        none = -1.0 if name.startswith("days_from_") else np.nan
-        out[name] = ("time", np.where(counts > 0, sums / np.maximum(counts, 1), none).astype("float32"))
+    quality = blank_missing_days(cube[list(QUALITY)]).mean("pixel")
+    # Where no pixel has an acquisition, back to the code of "none" that a pixel's series has.
+    out = out.assign(restore_missing_days(quality).astype("float32").reset_coords(drop=True).data_vars)
     at = pixel_coordinates(scene.grid, rows, cols)
     out = out.assign(_mean_ndvi(imagery, at)).assign(imagery.radar_at(at))
     return label_variables(out.assign_attrs(pixels=count, pixels_read=len(rows)))
@@ -195,7 +191,7 @@ def _mean_ndvi(imagery: Imagery, at: dict[str, xr.DataArray]) -> dict:
         return {}
     ndvi = imagery.ndvi_at(at).transpose("time", "pixel")
     values, clear = ndvi.values, imagery.clear_at(at).transpose("time", "pixel").values.astype(bool)
-    mostly_clear = clear.mean(1) >= MIN_CLEAR_SHARE
+    mostly_clear = clear.mean(1) >= LEAST_CLEAR_SHARE
     # Of a mostly clear acquisition only its clear pixels count; of a masked one all, which the chart draws hollow.
     known = np.where(clear | ~mostly_clear[:, None], values, np.nan)
     rows = np.isfinite(known).any(1)

@@ -16,6 +16,7 @@ from fluxlens.app.data.scene import SceneData
 from fluxlens.app.data.similarity import PixelSimilarity
 from fluxlens.app.state.labels import Label, is_fittable
 from fluxlens.app.state.layer_key import LayerKey
+from fluxlens.app.units import GPP_UNIT
 from fluxlens.embeddings import analysis
 
 
@@ -262,13 +263,13 @@ class MapLayers:
         fitted = self.scene.calibration
         label = "GPP" if fitted is None else f"GPP, calibrated with {fitted.name}"
         return LayerStyle(
-            label, "gC m⁻² d⁻¹", ("gpp",), (0.0,), (self._gpp_tops[0],), palette="CET_CBL2", value_name="GPP"
+            label, GPP_UNIT, ("gpp",), (0.0,), (self._gpp_tops[0],), palette="CET_CBL2", value_name="GPP"
         )
 
     def _style_band_width(self) -> LayerStyle:
         label, high = "Width of the 90 % band", (self._gpp_tops[1],)
         return LayerStyle(
-            label, "gC m⁻² d⁻¹", ("gpp_hi−gpp_lo",), (0.0,), high, palette="CET_CBL1", value_name=label
+            label, GPP_UNIT, ("gpp_hi−gpp_lo",), (0.0,), high, palette="CET_CBL1", value_name=label
         )
 
     def _style_sigma(self) -> LayerStyle:

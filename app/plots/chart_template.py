@@ -31,7 +31,7 @@ from bokeh.models import (
     UnionRenderers,
 )
 from bokeh.util.serialization import make_id
-from fluxlens.app import palette, plots
+from fluxlens.app import palette, plots, units
 from fluxlens.app.plots.marks import Mark, RenderedChart
 from fluxlens.embeddings.cache import fingerprint, folder
 from fluxlens.embeddings.cache import key as cache_key
@@ -197,7 +197,7 @@ def template_name(key: str) -> str:
         As of ``copy_charts``.
     """
     versions = [version(name) for name in ("holoviews", "bokeh")]
-    return cache_key(f"charts-{key}", fingerprint(plots, palette), *versions)
+    return cache_key(f"charts-{key}", fingerprint(plots, palette, units), *versions)
 
 
 def template_path(key: str) -> Path:

@@ -175,6 +175,8 @@ class _Map:
         raster = rasterize(self.grid, viewport, image, self._screen_px_m(x_range, y_range, width, height))
         style, cell, bounds = image.style, raster.describe_cell(), raster.extent
         self.origin = [("date", image.date), *([("mean of", cell)] if cell else [])]
+        # Also an option of the element, which a plot takes from its parts: composed with a user's own points the
+        # overlay has no label, and the title with its day and "simulated" would be lost.
         title = make_title(", ".join(filter(None, (style.label, image.caption))), self.simulated)
         if len(style.channels) > 1:
             rgba = raster.shade()
@@ -184,10 +186,10 @@ class _Map:
             while len(self.composites) > COMPOSITES_REMEMBERED:
                 self.composites.popitem(last=False)
             vdims = [hv.Dimension(name, range=(0, 255)) for name in "RGBA"]
-            return hv.RGB(rgba, self.dimensions, vdims, bounds=bounds, label=title)
+            return hv.RGB(rgba, self.dimensions, vdims, bounds=bounds, label=title).opts(title=title)
         value = hv.Dimension(column_name(style.channels[0]), label=style.label, unit=style.unit or None)
         values = np.asarray(raster.image.values[..., 0], "float32")
-        return hv.Image(values, self.dimensions, value, bounds=bounds, label=title)
+        return hv.Image(values, self.dimensions, value, bounds=bounds, label=title).opts(title=title)
 
     def _screen_px_m(self, x_range, y_range, width, height) -> float:
         """Side of a screen pixel, metres; 0 while the plot has no size."""
@@ -223,7 +225,6 @@ class _Map:
             "data_aspect": 1,
             "xlim": (left, right),
             "ylim": (bottom, top),
-            "title": "{label}",
             "show_legend": False,  # composed with points of the user, the title would stand in a legend too
             "xformatter": "%d",  # UTM northings have seven digits; Bokeh would write 5.6e+6
             "yformatter": "%d",

@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from fluxlens.app.units import UNIT_SIGNS
 from fluxlens.embeddings.geometry import Grid
 
 CHART_WIDTH_PX = 620
 """Width of a chart's frame where the caller sets none."""
-UNIT_SIGNS = {"gC m-2 d-1": "gC m⁻² d⁻¹", "W m-2": "W m⁻²", "degC": "°C", "1": ""}
-"""CF units as they are printed on an axis; "1" is a bare number."""
-GPP_UNIT = UNIT_SIGNS["gC m-2 d-1"]
 
 
 def load_holoviews() -> Any:

@@ -15,9 +15,10 @@ from fluxlens.app.data.series import SeriesReader
 from fluxlens.app.data.similarity import PERIOD_DAYS
 from fluxlens.app.palette import CLASS_COLOURS, MARK_COLOUR, PATH_COLOUR
 from fluxlens.app.plots.colour import rgb
-from fluxlens.app.plots.elements import GPP_UNIT, load_holoviews, make_title, map_dimensions
+from fluxlens.app.plots.elements import load_holoviews, make_title, map_dimensions
 from fluxlens.app.plots.map_raster import image_extent
 from fluxlens.app.state.layer_key import LayerKey
+from fluxlens.app.units import GPP_UNIT
 from fluxlens.models.errors import InputError
 
 MONTH_COLOURS = ("#ffffff", "#566373")

@@ -25,13 +25,13 @@ from fluxlens.app.palette import (
 from fluxlens.app.plots.area_lines import PIXEL_LINES, density_tables, empty_density
 from fluxlens.app.plots.elements import (
     CHART_WIDTH_PX,
-    GPP_UNIT,
     break_at_gaps,
     load_holoviews,
     make_title,
     time_dimension,
 )
 from fluxlens.app.plots.marks import Mark, as_days, is_empty, make_element
+from fluxlens.app.units import GPP_UNIT
 from fluxlens.models.errors import InputError
 
 CHART_HEIGHT_PX = 130

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from fluxlens.app.data.towers.comparison import LINES, TowerComparison
 from fluxlens.app.palette import CLIMATOLOGY_COLOUR, GPP_DT_COLOUR, GPP_NT_COLOUR, PREDICTION_COLOUR
-from fluxlens.app.plots.elements import CHART_WIDTH_PX, GPP_UNIT, load_holoviews, make_title, time_dimension
+from fluxlens.app.plots.elements import CHART_WIDTH_PX, load_holoviews, make_title, time_dimension
 from fluxlens.app.plots.marks import Mark, as_days, is_empty, make_element
+from fluxlens.app.units import GPP_UNIT
 from fluxlens.models.errors import InputError
 
 LINE_COLOURS = {

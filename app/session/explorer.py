@@ -51,6 +51,7 @@ from fluxlens.app.views.tower_upload import TowerUpload
 from fluxlens.embeddings.export import extract, geometries
 from fluxlens.embeddings.gpp import Calibration
 from fluxlens.embeddings.store import Store
+from fluxlens.embeddings.variables import GPP_COLUMNS
 from fluxlens.models.errors import InputError
 
 POLL_MS = 250
@@ -632,7 +633,7 @@ class Explorer(pn.viewable.Viewer):
         data = self._require_data()
         cube = data.store.series(*self.state.pixel)
         pixel = data.pixel_series(*self.state.pixel)
-        gpp_names = [name for name in ("gpp", "gpp_lo", "gpp_hi") if name in pixel]
+        gpp_names = [name for name in GPP_COLUMNS if name in pixel]
         row, col = self.state.pixel
         return cube.assign_coords(row=row, col=col).assign(
             {name: ("time", pixel[name].values, pixel[name].attrs) for name in gpp_names}
@@ -799,10 +800,7 @@ class Explorer(pn.viewable.Viewer):
         day = self.state.param.day
         layer = plots.embedding_map(data, key.layer, day, clusters=clusters, **choices)
         tables = place_tables(self.state.places, data.grid) | {"tower": tower_point(data.observations.xy)}
-        marks = map_overlays(tables, map_dimensions(data.grid.crs))
-        # As an option of the image, which a plot takes from its parts: composed with a user's own points the overlay
-        # has no label, and the title with its day and "simulated" would be lost.
-        return layer.apply(lambda image: image.opts(title=image.label) * marks)
+        return layer * map_overlays(tables, map_dimensions(data.grid.crs))
 
     @property
     def charts(self):

@@ -15,6 +15,7 @@ from fluxlens.embeddings.gpp.table_embeddings import add_embeddings
 from fluxlens.embeddings.gpp.tables import read
 from fluxlens.embeddings.progress import Steps
 from fluxlens.embeddings.training.gpp_towers import RICH_ROWS
+from fluxlens.embeddings.variables import GPP_COLUMNS
 from fluxlens.models.errors import InputError
 
 FOLDS = 6
@@ -54,7 +55,7 @@ def leave_out(table: pd.DataFrame, by: str, name: str = MODEL, **fit: Any) -> St
     InputError
         If there is only one site or year.
     """
-    out = pd.DataFrame(np.nan, table.index, ["gpp", "gpp_lo", "gpp_hi"])
+    out = pd.DataFrame(np.nan, table.index, list(GPP_COLUMNS))
     folds = site_folds(table[by]) if by == "site" else [[one] for one in sorted(table[by].unique())]
     if len(folds) < 2:
         raise InputError(f"Got rows of one {by}, need two or more to leave one out; give more.")

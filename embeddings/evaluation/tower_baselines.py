@@ -7,6 +7,7 @@ k of NIRv x light comes from the tower's other years, or from other towers where
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -80,8 +81,9 @@ class BaselineInputs:
         s2, weather = (nodes[name].to_dataset() if name in nodes else None for name in ("s2", "weather"))
         return cls(s2, weather, weights_of_pixels(grid, rows, cols, share))
 
+    @cached_property
     def mean_clear_reflectance(self) -> xr.DataArray:
-        """Reflectance over the pixels, of acquisitions that see half of the weights or more without cloud.
+        """Reflectance over the pixels, of acquisitions that see half of the weights or more without cloud; read once.
 
         Returns
         -------
@@ -285,7 +287,7 @@ def _nirv_x_light(
 ) -> Baseline:
     """k x NIRv x shortwave radiation (Badgley et al. 2017), k of each year fitted in the others."""
     sw_in = inputs.daily_weather(("sw_in",), days)["sw_in"]
-    nirv = climatology.interpolate_daily(baselines.nirv(inputs.mean_clear_reflectance()), sw_in["time"])
+    nirv = climatology.interpolate_daily(baselines.nirv(inputs.mean_clear_reflectance), sw_in["time"])
     light = (nirv * sw_in).rename("light")  # (day,) W m-2
     # A week's or month's GPP belongs to its mean light, not to the light of the day in its stamp.
     light_at_tower = periods.align(light, tower).values
@@ -322,7 +324,7 @@ def _nirv_of_other_towers(light: xr.DataArray, tower: xr.Dataset) -> Baseline:
 def _p_model(tower: xr.Dataset, days: pd.DatetimeIndex, inputs: BaselineInputs) -> Baseline:
     """The P-model with fAPAR from NDVI; nothing is fitted."""
     weather = inputs.daily_weather(("sw_in", "tair", "vpd"), days)
-    clear = inputs.mean_clear_reflectance()
+    clear = inputs.mean_clear_reflectance
     red, nir = clear.sel(band="B04"), clear.sel(band="B8A" if "B8A" in clear["band"].values else "B08")
     ndvi = climatology.interpolate_daily((nir - red) / (nir + red).where(nir + red > 0), weather["time"])
     drivers = (weather[name].values for name in ("sw_in", "tair", "vpd"))

@@ -24,6 +24,7 @@ from fluxlens.embeddings.export.polygons import (
 from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.scenes.acquisitions import parse_day
 from fluxlens.embeddings.store.quantise import FEATURE_MISSING
+from fluxlens.embeddings.variables import GPP_COLUMNS
 from fluxlens.models.errors import InputError
 
 WHOLE_SHARE = 0.999
@@ -394,7 +395,7 @@ class CubeSelection:
         if self._why_no_gpp():
             return None
         predicted = gpp.predict(cube, self.weather, calibration=self.calibration)
-        return {name: predicted[name] for name in ("gpp", "gpp_lo", "gpp_hi", "ood") if name in predicted}
+        return {name: predicted[name] for name in (*GPP_COLUMNS, "ood") if name in predicted}
 
 
 def blank_missing_days(cube: xr.Dataset) -> xr.Dataset:
@@ -410,8 +411,28 @@ def blank_missing_days(cube: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         The same dims, ``days_from_*`` as float.
     """
-    ages = [str(name) for name in cube if str(name).startswith("days_from_")]
-    return cube.assign({name: cube[name].where(cube[name] >= 0) for name in ages})
+    return cube.assign({name: cube[name].where(cube[name] >= 0) for name in _ages(cube)})
+
+
+def restore_missing_days(cube: xr.Dataset) -> xr.Dataset:
+    """The inverse of ``blank_missing_days``: the code of "none" that stores and files have.
+
+    Parameters
+    ----------
+    cube
+        Any dims; ``days_from_*`` in days, NaN for none.
+
+    Returns
+    -------
+    xarray.Dataset
+        The same dims, -1 for none.
+    """
+    return cube.assign({name: cube[name].fillna(-1) for name in _ages(cube)})
+
+
+def _ages(cube: xr.Dataset) -> list[str]:
+    """Names of the distances to an acquisition."""
+    return [str(name) for name in cube if str(name).startswith("days_from_")]
 
 
 def weighted_means(cube: xr.Dataset, weights: xr.DataArray) -> xr.Dataset:
@@ -431,15 +452,12 @@ def weighted_means(cube: xr.Dataset, weights: xr.DataArray) -> xr.Dataset:
     """
     from fluxlens.embeddings.towers import footprint
 
-    ages = [str(name) for name in cube if str(name).startswith("days_from_")]
     cube = blank_missing_days(cube)
     mean, spread, share = footprint.weighted_mean(cube, weights)
     features = [str(name) for name in cube if re.fullmatch(r"e\d\d", str(name))]
     # root mean square, so that one number says how mixed the place is whatever the number of features
     mixed = np.sqrt(sum(spread[name] ** 2 for name in features) / len(features))
-    # Back to the code of "none" that stores and files have.
-    out = mean.assign({name: mean[name].fillna(-1) for name in ages})
-    out = out.assign(spread=mixed, share=share[features[0]])
+    out = restore_missing_days(mean).assign(spread=mixed, share=share[features[0]])
     return out.assign(gpp_spread=spread["gpp"]) if "gpp" in spread else out
 
 

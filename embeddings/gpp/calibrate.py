@@ -17,6 +17,7 @@ from fluxlens.embeddings.gpp.drivers import daily_drivers
 from fluxlens.embeddings.gpp.table_resolution import is_fine
 from fluxlens.embeddings.scenes.acquisitions import parse_day, to_epoch_day
 from fluxlens.embeddings.towers import periods
+from fluxlens.embeddings.variables import GPP_COLUMNS
 from fluxlens.models.errors import InputError
 from fluxlens.models.gpp.drivers import NORMAL_90
 
@@ -145,10 +146,7 @@ def calibrate_series(
     inside = _within(pd.Series(tower.indexes["time"]), start, end)
     pairs = periods.pair(predicted, tower.isel(time=np.flatnonzero(inside)), least_qc)
     days = pd.DatetimeIndex(pairs.both)
-    at = {
-        name: pairs.predicted[name].sel(time=days).values.astype(float)
-        for name in ("gpp", "gpp_lo", "gpp_hi")
-    }
+    at = {name: pairs.predicted[name].sel(time=days).values.astype(float) for name in GPP_COLUMNS}
     # The weather as the prediction had it: with other weather the terms would explain what the weather differs by.
     terms = DayTerms.from_drivers(*daily_drivers(weather, days.normalize(), lat))
     rows = SiteRows(

@@ -333,8 +333,8 @@ def _note_inverted_mask(
     images: dict[str, xr.DataArray], clear: xr.DataArray, rasters: list[OpticalRaster], notes: list[str]
 ) -> None:
     """A note where what a mask of 0 and 1 calls clear (time, y, x) is brighter in the visible than its clouds."""
-    held = {key.removeprefix("mask:"): name for raster in rasters for key, name in raster.bands.items()}
-    kind = next(one for one in MASK_KINDS if one in held)
+    masks = {key.removeprefix("mask:"): name for raster in rasters for key, name in raster.bands.items()}
+    kind = next(one for one in MASK_KINDS if one in masks)
     visible = [band for band in VISIBLE_BANDS if band in images]
     if kind not in ("cloud", "clear") or not visible:
         return
@@ -349,7 +349,7 @@ def _note_inverted_mask(
     bright, dark = (float(np.median(one)) for one in called)
     if bright > MIN_CLOUD_REFLECTANCE and bright > 2 * dark:
         notes.append(
-            f"what {held[kind]} calls clear is brighter ({bright:.2f} in {visible[0]}) than what it calls cloud"
+            f"what {masks[kind]} calls clear is brighter ({bright:.2f} in {visible[0]}) than what it calls cloud"
             f" ({dark:.2f}): if it has 1 for clear, call it clear, else cloud"
         )
 

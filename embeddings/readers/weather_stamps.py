@@ -122,10 +122,10 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
     bare = text.str.replace(r"\s*(Z|UTC|[+-]\d\d:?\d\d)$", "", regex=True).where(text.str.contains(":"), text)
     # Hour 24 of a day ends it: such stamps are ends of hours, and become their beginnings.
     if bare.str.contains(r"[T ]24:00", regex=True).any():
-        parts = bare.str.extract(r"^(.*?)[T ]+(\d{1,2}:\d\d(?::\d\d)?)$")
-        if parts.notna().all(axis=None):
-            days, _ = parse_stamps(parts[[0]], [0], name)
-            return days + _from_hour_0(_clock_of(parts[1])), utc
+        halves = bare.str.extract(r"^(.*?)[T ]+(\d{1,2}:\d\d(?::\d\d)?)$")
+        if halves.notna().all(axis=None):
+            days, _ = parse_stamps(halves[[0]], [0], name)
+            return days + _from_hour_0(_clock_of(halves[1])), utc
     compact = bare.str.replace(r"\.0$", "", regex=True)
     # By the number of digits: pandas would read eight of them as nanoseconds since 1970.
     for digits, form in (

@@ -143,7 +143,6 @@ def _packed(name: str, dataset: xr.Dataset) -> xr.Dataset:
 def _multiples(values: np.ndarray, step: float) -> np.ndarray:
     # float64: in float32 0.1234 / 0.0001 may fall on the other side of a half.
     # Clipped to -32767: one more would be the mark of no data.
-    # To -32767: the least int16 stands for no data.
     numbers = np.round(values.astype("float64") / step).clip(-32767, 32767)
     return np.where(np.isnan(numbers), NO_DATA, numbers).astype("int16")
 

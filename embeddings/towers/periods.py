@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from fluxlens.embeddings.climatology import leap_doy
+from fluxlens.embeddings.variables import GPP_COLUMNS
 from fluxlens.models.errors import InputError
 
 SCALES = {"weekly": "week", "monthly": "month"}
@@ -70,7 +71,7 @@ def pair(predicted: xr.Dataset, tower: xr.Dataset, least_qc: float) -> TowerPair
     scale = str(tower.attrs.get("resolution", "daily"))
     means, counts = predicted, None
     if scale in SCALES:
-        means, counts = _means_over_periods(predicted[["gpp", "gpp_lo", "gpp_hi"]], tower)
+        means, counts = _means_over_periods(predicted[list(GPP_COLUMNS)], tower)
     # Days without a prediction, such as outside of its period, make no pair.
     known = means.indexes["time"][means["gpp"].notnull().values]
     candidates = {}

@@ -6,6 +6,7 @@ from fluxlens.app.data.series import SeriesReader
 from fluxlens.app.data.towers.footprint import Footprint, predict_over
 from fluxlens.app.data.towers.observations import TowerObservations
 from fluxlens.embeddings import gpp
+from fluxlens.embeddings.variables import GPP_COLUMNS
 from fluxlens.models.errors import InputError
 
 
@@ -53,7 +54,7 @@ def calibrate(
     predicted = predict_over(scene, SeriesReader(scene, imagery), footprint)
     weights = gpp.load_for(scene.attrs).digest
     return gpp.calibrate_series(
-        predicted[["gpp", "gpp_lo", "gpp_hi"]],
+        predicted[list(GPP_COLUMNS)],
         observations.dataset,
         scene.weather,
         scene.latitude,

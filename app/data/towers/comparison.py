@@ -10,9 +10,11 @@ from fluxlens.app.data.scene import SceneData
 from fluxlens.app.data.series import SeriesReader
 from fluxlens.app.data.towers.footprint import Footprint, predict_over
 from fluxlens.app.data.towers.observations import TowerObservations
+from fluxlens.app.units import UNIT_SIGNS
 from fluxlens.embeddings import climatology
 from fluxlens.embeddings.evaluation import gpp_at_tower, tower_baselines
 from fluxlens.embeddings.evaluation.tower_baselines import (
+    LABELS,
     SPLITS,
     BaselineInputs,
     TowerBaselines,
@@ -28,7 +30,7 @@ LINES = {
     "p_model": "P-model",
 }
 """Name on screen of the prediction and of each baseline."""
-SIGNS = {"NIRv x light": LINES["nirv"], "gC m-2 d-1": "gC m⁻² d⁻¹", "W m-2": "W m⁻²"}
+SIGNS = {LABELS["nirv"]: LINES["nirv"]} | {unit: UNIT_SIGNS[unit] for unit in ("gC m-2 d-1", "W m-2")}
 """Of plain text that the command line prints too, as it is written on screen."""
 PAIR = ("model", "nirv")
 """The prediction and the line without which it is not shown: light times greenness explains most of GPP."""

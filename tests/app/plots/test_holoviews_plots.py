@@ -66,6 +66,12 @@ def test_the_raster_has_the_layers_numbers_north_up(data):
     assert (source["dw"][0], source["dh"][0]) == (right - left, top - bottom)
 
 
+@pytest.mark.parametrize("name", ["pca", "gpp"])
+def test_a_map_composed_with_points_of_a_user_still_says_its_day_and_simulated(data, name):
+    shown = plot_of(embedding_map(data, name, DAY) * hv.Points([data.centre(2, 3)]))
+    assert shown.state.title.text.endswith("1 Jul 2020, simulated")
+
+
 def test_the_map_is_in_metres_of_its_crs_with_one_stretch(data):
     for day in (DAY, "2020-03-01"):
         shown = plot_of(embedding_map(data, "gpp", day))

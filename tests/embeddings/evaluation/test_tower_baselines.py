@@ -186,7 +186,7 @@ def test_a_short_other_year_gives_no_factor_but_other_towers_do(scene, light, me
 
 def test_a_disc_has_the_mean_of_its_clear_pixels_where_half_of_it_is_clear(scene):
     s2 = scene["s2"].to_dataset()
-    found = BaselineInputs.from_scene(scene, GRID, LON, LAT, 15).mean_clear_reflectance()
+    found = BaselineInputs.from_scene(scene, GRID, LON, LAT, 15).mean_clear_reflectance
     rows, cols = slice(ROW - 1, ROW + 2), slice(COL - 1, COL + 2)  # centres within 15 m: 3 x 3 pixels
     clear = s2["clear"].values[:, rows, cols].reshape(len(found), 9)
     nir = s2["reflectance"].values[:, 2, rows, cols].reshape(len(found), 9)
