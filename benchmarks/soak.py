@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -151,6 +152,13 @@ def report(outcome: Outcome, words: str, minutes: float, count: int) -> int:
     for error, times in outcome.errors.most_common(5):
         print(f"  {times} x {error}")
     if tracebacks:
+        # Kinds by what was raised; the first of them whole.
+        parts = words.split("Traceback (most recent call last)")[1:]
+        raised = (
+            re.search(r"^\w[\w.]*(?:Error|Exception|Interrupt).*", part, re.MULTILINE) for part in parts
+        )
+        for kind, times in Counter(found[0][:150] for found in raised if found).most_common(5):
+            print(f"  {times} x {kind}")
         print(words[words.index("Traceback") :][:3000])
     return int(bool(outcome.errors or tracebacks))
 

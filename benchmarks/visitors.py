@@ -27,6 +27,8 @@ THINKING_S = (1.0, 3.0)
 DISCARDED_S = 40
 """After so long the server has let go of a page that was closed."""
 PATIENCE_S = 30
+MOST_VISITORS = 1000
+"""Pages that are fetched at once, at most."""
 TAPPED = 0.4
 """Share of the map's width: the tower stands in the middle, and a tap there asks for its page instead."""
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -107,7 +109,10 @@ class Visitor:
         from tornado.websocket import websocket_connect
 
         address = f"localhost:{self.server.port}"
-        page = await AsyncHTTPClient().fetch(f"http://{address}/{self.query}", request_timeout=PATIENCE_S * 4)
+        # One client for all visitors of a loop; it queues more than ten requests unless told otherwise, and that queue
+        # is no wait at the server.
+        client = AsyncHTTPClient(max_clients=MOST_VISITORS)
+        page = await client.fetch(f"http://{address}/{self.query}", request_timeout=PATIENCE_S * 4)
         token = re.search(r'"token":"([^"]+)"', page.body.decode())[1]
         request = HTTPRequest(f"ws://{address}/ws", headers={"Origin": f"http://{address}"})
         self.socket = await websocket_connect(request, subprotocols=["bokeh", token], max_message_size=2**30)
