@@ -29,7 +29,7 @@ SMALL, LARGE = (256, 365), (1000, 120)
 """Pixels a side and days of the stores that are always measured."""
 FEATURES = 32
 TILE_PX = 256
-SEEN_PX = 2000
+WIDEST_FINE_SCENE_PX = 2000
 """A wider store carries coarse satellite images: fine ones would be larger than all the rest."""
 BANDS = ("B02", "B03", "B04", "B08")
 
@@ -88,16 +88,16 @@ def measure(side_px: int, days: int, taps: int = 40, seed: int = 0) -> dict:
     steps = [first + dt.timedelta(days=n) for n in range(min(taps, days - days // 3))]
     views = [_view(draw, data.grid) for _ in range(taps)]
     explorer.tap(*data.centre(0, 0))
-    out |= _told("tap", lambda place: explorer.tap(*place), places)
+    out |= _time_each("tap", lambda place: explorer.tap(*place), places)
     for layer in data.layers:
-        _look(plot, data.grid.extent)
+        _show_extent(plot, data.grid.extent)
         explorer.state.param.update(layer=layer, day=data.last)
         data.clear_caches()
-        out |= _told(f"day_{layer}", lambda day: setattr(explorer.state, "day", day), steps)
+        out |= _time_each(f"day_{layer}", lambda day: setattr(explorer.state, "day", day), steps)
         if data.overview is not None:
             data.clear_caches()
-            out |= _told(f"frame_{layer}", lambda view: _look(plot, view), views)
-            out |= _told(f"sharp_{layer}", plot._render, rested[-5:])
+            out |= _time_each(f"frame_{layer}", lambda view: _show_extent(plot, view), views)
+            out |= _time_each(f"sharp_{layer}", plot._render, rested[-5:])
     return out
 
 
@@ -107,13 +107,13 @@ def similarity(pixels: int = 4_000_000, seed: int = 0) -> dict:
     embedding = draw.integers(-100, 101, (pixels, FEATURES)).astype("int8")
     scale, centre = np.full(FEATURES, 1 / 64, "float32"), draw.normal(0, 0.2, FEATURES).astype("float32")
 
-    def alike(_) -> None:
+    def cosine_of_all(_) -> None:
         dot, length = analysis.agreement(embedding, scale, centre, embedding[0] * scale)
         analysis.cosine(dot, length, float(length[0]))
 
     words = embedding.reshape(-1).view("int64")
-    alike(0)
-    took_s = np.median(_milliseconds(alike, range(7))) / 1000
+    cosine_of_all(0)
+    took_s = np.median(_milliseconds(cosine_of_all, range(7))) / 1000
     read_s = (
         min(
             _milliseconds(
@@ -129,7 +129,8 @@ def similarity(pixels: int = 4_000_000, seed: int = 0) -> dict:
     }
 
 
-def _told(name: str, what: Callable, inputs: Iterable) -> dict[str, float]:
+def _time_each(name: str, what: Callable, inputs: Iterable) -> dict[str, float]:
+    """Median, 95th percentile (wall clock) and mean (CPU) of ``what`` over its inputs, ms; keys begin with ``name``."""
     inputs = list(inputs)
     began = time.process_time()
     took = _milliseconds(what, inputs)
@@ -139,14 +140,15 @@ def _told(name: str, what: Callable, inputs: Iterable) -> dict[str, float]:
 
 
 def _view(draw: np.random.Generator, grid: Grid) -> tuple[float, float, float, float]:
-    """Somewhere, between a kilometre and all of the scene wide."""
+    """A random extent (left, bottom, right, top), metres: between a kilometre and all of the scene wide."""
     left, bottom, right, top = grid.extent
     wide = float(np.exp(draw.uniform(np.log(min(1000, right - left)), np.log(right - left))))
     x, y = draw.uniform(left, right - wide), draw.uniform(bottom, top - wide)
     return x, y, x + wide, y + wide
 
 
-def _look(plot: Any, view: tuple[float, float, float, float]) -> None:
+def _show_extent(plot: Any, view: tuple[float, float, float, float]) -> None:
+    """What the server does when a browser pans or zooms the map to ``view`` (left, bottom, right, top in metres)."""
     left, bottom, right, top = view
     plot.figure.x_range.update(start=left, end=right)
     plot.figure.y_range.update(start=bottom, end=top)
@@ -190,7 +192,7 @@ def tiled(side_px: int, days: int, seed: int = 0) -> Path:
         session = icechunk.Repository.create(repository.storage(path)).writable_session("main")
         root = zarr.open_group(session.store, mode="a", zarr_format=3)
         observed = grid
-        if side_px > SEEN_PX:
+        if side_px > WIDEST_FINE_SCENE_PX:
             coarse = side_px // (TILE_PX // 2)
             observed = Grid(
                 grid.crs, grid.left_m, grid.top_m, 10.0 * coarse, side_px // coarse, side_px // coarse
@@ -228,7 +230,7 @@ def _repeat(store: Any, name: str, array: Any, tile: np.ndarray) -> None:
 
     async def copy(day: int) -> None:
         kind = default_buffer_prototype()
-        held = {
+        chunks = {
             (i, j): await store.get(f"{name}/c/{day}/{i}/{j}/0", kind)
             for i in range(down)
             for j in range(across)
@@ -238,7 +240,7 @@ def _repeat(store: Any, name: str, array: Any, tile: np.ndarray) -> None:
         for start in range(0, len(todo), 64):
             await asyncio.gather(
                 *(
-                    store.set(f"{name}/c/{day}/{i}/{j}/0", held[i % down, j % across])
+                    store.set(f"{name}/c/{day}/{i}/{j}/0", chunks[i % down, j % across])
                     for i, j in todo[start : start + 64]
                 )
             )

@@ -152,7 +152,7 @@ def world(folder: Path) -> Path:
 
 
 def child(words: list[str], log: Path, pipe: Any, environment: dict[str, str]) -> None:
-    """One command, in small blocks, each told in ``log`` before it is computed; the beginning of the commit is sent."""
+    """One command, in small blocks, each logged before it is computed; the beginning of the commit is sent."""
     os.environ.update(environment)
     from fluxlens.app.cli import main
     from fluxlens.embeddings.inference import engine, request

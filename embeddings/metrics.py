@@ -291,6 +291,7 @@ def _at(scale: str, pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         pairs = periods.mean().where((periods.count() >= DAYS_AT_LEAST * days) & whole)
     elif scale in ("seasonal", "anomaly") and len(pairs):
         time = pd.DatetimeIndex(pairs.index)
+        # By series: its mean (366,) by day of the year, and of how many years each mean is (366,).
         climatology = {key: doy_mean(pairs[key].values, time, HALF_WINDOW_DAYS) for key in ("o", "p")}
         if scale == "seasonal":
             # Only days of the year that have a pair: a window would else spread one measurement over fifteen days that

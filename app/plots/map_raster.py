@@ -63,6 +63,7 @@ def pick_viewport(
     """
     left, _, _, top = grid.extent
     cols = sorted((float(end) - left) / grid.size_m for end in x_range)
+    # Rows count from the north, while northings grow towards it.
     rows = sorted((top - float(end)) / grid.size_m for end in y_range)
     return Viewport.covering(grid.shape, tuple(rows), tuple(cols), max_px, margin)
 

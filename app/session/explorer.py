@@ -93,7 +93,7 @@ class _Day(param.CalendarDate):
 
 
 class Explorer(pn.viewable.Viewer):
-    """The dashboard as an object: ``.panel()`` to show, ``.selection`` and ``.series`` to work with.
+    """The dashboard as an object: it displays itself in a notebook; ``.selection`` and ``.series`` are its data.
 
     Parameters
     ----------

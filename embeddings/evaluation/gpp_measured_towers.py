@@ -171,7 +171,7 @@ def group_scores(rows: pd.DataFrame) -> dict[str, float]:
         that of NIRv x shortwave.
     """
     out: dict[str, float] = {"rows": len(rows), "sites": rows["site"].nunique()}
-    half = NORMAL_90 * rows["spread"]
+    half = NORMAL_90 * rows["spread"]  # (row,) gC m-2 d-1
     inside = (rows["gpp"] - rows["predicted"]).abs() <= half
     # Prefix of the scores, then the rows of each part that is large enough for scores of its own.
     rows_of = {
@@ -334,7 +334,7 @@ def one_year(sites: dict[str, SiteRows], priors: dict[str, engine.Prior]) -> dic
     each: dict[str, list[pd.DataFrame]] = {}
     before, after = [], []
     for name, rows in sites.items():
-        year = rows.day.astype("datetime64[D]").astype("datetime64[Y]")
+        year = rows.day.astype("datetime64[D]").astype("datetime64[Y]")  # (row,)
         years = [one for one in np.unique(year) if (year == one).sum() >= YEAR_DAYS]
         for known in years:
             for other in years:

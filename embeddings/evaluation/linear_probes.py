@@ -134,6 +134,7 @@ def ridge(x: np.ndarray, y: np.ndarray, group: np.ndarray, fold: np.ndarray | No
         # Groups that lie wholly in the fold are left out; one that reaches beyond it is of other land too, and teaches.
         training = [moments[name] for name in groups if not (fold[group == name] == left_out).all()]
         weights = reduce(Moments.__add__, training).fit(_choose_strength(training))
+        # The column of ones meets the intercept, the last of the weights.
         out[fold == left_out] = np.column_stack([x, np.ones(len(x))])[fold == left_out] @ weights
     return out
 
@@ -230,6 +231,7 @@ def evaluate(path: str | Path, model: Embedder) -> Steps[tuple[dict[str, float],
 
     table = tables.read(path, need_gpp=True)
     table = table[table[[*BANDS, "gpp"]].notna().all(axis=1)].reset_index(drop=True)
+    # (row, band), and (row,) of site and plant type
     bands, (site, kind) = table[list(BANDS)].values, table[["site", "type"]].values.T.astype(str)
     # The embedding's first features too: how much of it is in how many numbers.
     inputs = prefixes("embedding", table_embeddings.embed_spectra(model, bands, HLS_BANDS)) | {"bands": bands}
@@ -246,7 +248,7 @@ def evaluate(path: str | Path, model: Embedder) -> Steps[tuple[dict[str, float],
     lines = []
     if weather:
         embedded = table_embeddings.add_embeddings(table, model)
-        z = embedded[[f"e{i:02d}" for i in range(model.features)]].to_numpy(float)
+        z = embedded[[f"e{i:02d}" for i in range(model.features)]].to_numpy(float)  # (row, feature)
         # A model without missing values: the median adds no signal.
         air = table[weather].fillna(table[weather].median()).to_numpy(float)
         for name, x in {"bands": bands, "embedding": z, "both": np.column_stack([z, bands])}.items():

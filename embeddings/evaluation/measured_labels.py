@@ -120,7 +120,7 @@ def evaluate_classes(
     numbers["classes"] = len(np.unique(name_of[np.any(list(series_of_region.values()), 0)]))
     for at, (name, rows) in enumerate(inputs.items()):
         yield f"probing {name}", 0.6 + 0.4 * at / len(inputs)
-        x = np.concatenate(rows)
+        x = np.concatenate(rows)  # (series, 3 variable)
         x = x[:, np.isfinite(x).all(0)]
         scores = []
         for region, members in series_of_region.items():
@@ -249,6 +249,7 @@ def evaluate_in_situ(
         days, z, bands = _daily_of_pixels(scene, model, *pixels)
         # Days just outside the cube take its first or last day.
         when = np.clip(day[inside] - days[0], 0, len(days) - 1)
+        # NumPy 2.0.0 gives the inverse as (1, row), other versions as (row,).
         of = np.ravel(of)
         inputs["embedding"].append(z[when, of])
         inputs["bands"].append(bands[when, of])
@@ -367,13 +368,14 @@ def evaluate_maps(
         row, col = row[some], col[some]
         _, z, bands = _daily_of_pixels(scene, model, row, col, window)
         # Pixels with a band on every day; bands that are missing throughout are dropped below.
+        # (pixel,) of bands (day, pixel, band)
         known = np.isfinite(bands).any(2).all(0)
         _append(inputs, z[:, known], bands[:, known])
         values.append(label[row, col][known])
         group.append(np.full(int(known.sum()), name))
     if len(values) < 3:
         raise InputError(f"Got {len(values)} scenes with {variable}, need three to leave one out; add some.")
-    y, scene_of = np.concatenate(values), np.concatenate(group)
+    y, scene_of = np.concatenate(values), np.concatenate(group)  # (pixel,) of all scenes
     # Differences between scenes are taken out: what is asked is whether the inside of a scene can be told, not which
     # scene it is.
     y = _less_mean(y[:, None], scene_of)[:, 0]
@@ -462,9 +464,10 @@ def _daily_of_pixels(
     """Days (day,), embeddings (day, pixel, feature) with their neighbourhood, interpolated bands (day, pixel, band)."""
     cube = engine.compute(scene, model, *_window_days(window))
     days = to_epoch_day(cube["time"].values)
-    z = quantise.dequantise(cube).values[:, row, col]
+    z = quantise.dequantise(cube).values[:, row, col]  # (day, pixel, feature)
     grid = target_grid(scene)
     series = read_acquisitions(scene, SENSORS["s2"], grid, slice(0, grid.ny), slice(0, grid.nx))
+    # (acquisition, band, pixel) and (acquisition, pixel)
     values, valid = series.values[:, :, row, col], series.valid[:, row, col]
     bands = np.stack(
         [_interpolated(series.day[valid[:, i]], values[valid[:, i], :, i], days) for i in range(len(row))], 1

@@ -126,15 +126,15 @@ def _errors(truth: ClearReflectance, hidden: reconstruct.Hidden, ours: np.ndarra
     visible = hidden.keep("s2", truth.day)
     _, b, y, x = truth.values.shape
     # Means of 2 x 2: the truth is at 20 m, where all ten bands are measured.
-    ours = ours[:, :, : 2 * y, : 2 * x].reshape(len(test), b, y, 2, x, 2).mean((3, 5))
+    ours = ours[:, :, : 2 * y, : 2 * x].reshape(len(test), b, y, 2, x, 2).mean((3, 5))  # (date, band, y, x)
     smooth = whittaker(truth, visible, truth.day[test])
     # A product may lack bands altogether: they are left out of the scores.
-    bands = ~np.isnan(truth.values).all((0, 2, 3))
+    bands = ~np.isnan(truth.values).all((0, 2, 3))  # (band,)
     # Sums and counts instead of means: scenes and dates are pooled later by the pixels they have.
-    squares = np.full((3, len(test), b), np.nan)
+    squares = np.full((3, len(test), b), np.nan)  # (method, date, band)
     count, blue = np.zeros(len(test)), np.zeros(len(test))
     for k, i in enumerate(test):
-        interpolated = linear(truth, visible, i)
+        interpolated = linear(truth, visible, i)  # (band, y, x)
         # All three methods are scored on the same pixels: those that both baselines can predict.
         known = (
             truth.clear[i] & np.isfinite(interpolated[bands]).all(0) & np.isfinite(smooth[k][bands]).all(0)

@@ -101,7 +101,7 @@ class TableProcess:
 
         table = table[table["gpp"].notna()]
         x, imputer, y, site = _training_tensors(table, groups)
-        index = torch.from_numpy(table_features.group_index(groups))
+        index = torch.from_numpy(table_features.group_index(groups))  # (feature,)
         # Several kernels: how smooth GPP is in its drivers nobody knows, and the mixture is wider where they differ.
         processes = [SiteGaussianProcess(index, kernel).fit(x, y, site, steps) for kernel in kernels]
         return cls(processes, imputer, groups=groups).calibrate(table[by])
@@ -178,10 +178,11 @@ def gpp_with_band(mean: np.ndarray, spread: np.ndarray, interval_scale: float) -
     dict
         ``gpp`` (not negative), ``gpp_lo`` and ``gpp_hi`` (which may be, as measurements are), (row,) gC m-2 d-1.
     """
-    half = NORMAL_90 * interval_scale * spread
+    half = NORMAL_90 * interval_scale * spread  # (row,) of the signed root
     return {
         # The median: a square of the mean root, without its variance.
         "gpp": np.square(np.maximum(mean, 0)),
+        # Quantiles pass through a monotonic map as they are: the ends of the root's band are squared, not its width.
         "gpp_lo": signed_square(mean - half),
         "gpp_hi": signed_square(mean + half),
     }
@@ -200,8 +201,8 @@ def _training_tensors(
     drawn = imputer.impute(base)
     # Training rows are completed by the mean of their imputations: draws would add noise to the kernels' inputs.
     complete = sum(drawn[1:], drawn[0]) / len(drawn)
-    x = table_features.features(complete, table, groups).values
-    site = np.unique(table["site"], return_inverse=True)[1]
+    x = table_features.features(complete, table, groups).values  # (row, feature)
+    site = np.unique(table["site"], return_inverse=True)[1]  # (row,) integers
     return torch.tensor(x), imputer, torch.tensor(signed_sqrt(table["gpp"].values)), torch.tensor(site)
 
 

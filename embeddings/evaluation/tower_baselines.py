@@ -100,7 +100,9 @@ class BaselineInputs:
         if "B04" not in bands or len(bands) < 2:
             raise InputError("Got a scene without red and near infrared, need both; add B04 and B8A or B08.")
         # Nearest and not exact: sensors of 20 m have their own grid.
+        # Indexers on `pixel` pick its pixels one by one; each on its own dim would give the box around them.
         at = {name: self.weights[name].drop_vars(("x", "y")) for name in ("x", "y")}
+        # (time, band, pixel) and (time, pixel)
         spectra, clear = (
             values.sel(at, method="nearest").load()
             for values in (self.s2["reflectance"].sel(band=bands), self.s2["clear"])
@@ -294,6 +296,7 @@ def _nirv_x_light(
     measured = observed.values
     first, last = tower.indexes["time"].normalize(), periods.last_days(tower)
     usable = np.isfinite(light_at_tower) & np.isfinite(measured)
+    # Counted in days, so that ten weeks are as much to learn from as seventy days.
     lengths = (last - first).days.values + 1
     k_of_year = {}
     for year in np.unique(sw_in["time"].dt.year):
@@ -302,6 +305,7 @@ def _nirv_x_light(
         if lengths[training].sum() < LEAST_TRAINING_DAYS or not (light_at_tower[training] > 0).any():
             return _nirv_of_other_towers(light, tower)
         k_of_year[year] = baselines.slope_through_origin(light_at_tower[training], measured[training])
+    # Each day takes the k that the other years gave: none of its own year's measurements is in it.
     line = light * [k_of_year[year] for year in light["time"].dt.year.values]
     low, high = min(k_of_year.values()), max(k_of_year.values())
     between = f"{low:.3f}" if f"{low:.3f}" == f"{high:.3f}" else f"{low:.3f} to {high:.3f}"

@@ -160,7 +160,8 @@ class CubeSelection:
         shapes = project_regions(self.grid, regions)
         frame = shapely.box(*self.grid.extent)
         # part by part: parts of a region may overlap, which an intersection of the whole does not take
-        polygons, of = shapely.get_parts(shapes, return_index=True)
+        polygons, of = shapely.get_parts(shapes, return_index=True)  # (part,), and the region of each
+        # (region,) m2: all of it, and what lies in the grid
         areas, within = (
             np.bincount(of, shapely.area(some), len(shapes))
             for some in (polygons, shapely.intersection(polygons, frame))

@@ -78,7 +78,7 @@ def calibrate_table(
         if not measured.any():
             continue
         one = every.iloc[at].reset_index(drop=True)
-        z, sw, drivers = table_days.embed_rows(one, embedder)
+        z, sw, drivers = table_days.embed_rows(one, embedder)  # (row, feature), (row,), (row, driver)
         # Without the calibration of any cube: what is fitted below is the departure from the head itself.
         mean, spread, _ = head.predict_rows(z, sw, drivers, fine[at])
         day, gpp = to_epoch_day(one["date"].values), one["gpp"].values

@@ -157,15 +157,16 @@ class GaussianImputer:
         if not missing.any():
             return [rows]
         # The same normal numbers for every row: a row's imputations never depend on other rows or their order.
-        normal = np.random.default_rng(0).standard_normal((DRAWS, len(self.mean)))
+        normal = np.random.default_rng(0).standard_normal((DRAWS, len(self.mean)))  # (draw, column)
         drawn = [rows.values.copy() for _ in range(DRAWS)]
         for pattern in np.unique(missing, axis=0):
             if not pattern.any():
                 continue
-            at = np.flatnonzero((missing == pattern).all(1))
+            at = np.flatnonzero((missing == pattern).all(1))  # rows that lack the same columns
             have, lack = np.flatnonzero(~pattern), np.flatnonzero(pattern)
             # Conditional mean and covariance of a partitioned normal vector.
             slope = np.linalg.solve(self.cov[np.ix_(have, have)], self.cov[np.ix_(have, lack)]).T
+            # (row, lacking column)
             expected = self.mean[lack] + (rows.values[np.ix_(at, have)] - self.mean[have]) @ slope.T
             conditional = self.cov[np.ix_(lack, lack)] - slope @ self.cov[np.ix_(have, lack)]
             root = np.linalg.cholesky(conditional + 1e-9 * np.eye(len(lack)))
@@ -270,7 +271,7 @@ def _of_site(now: pd.DataFrame, clear: pd.Series, table: pd.DataFrame) -> dict[s
 def _near_in_time(now: pd.DataFrame, clear: pd.Series, table: pd.DataFrame) -> dict[str, pd.Series]:
     """Kernel-weighted mean over the site's spectra around each date (Nadaraya 1964, Watson 1964)."""
     names = ("nirv", "ndvi", "lswi", "green_red")
-    values, out = now[list(names)].values, np.empty((len(now), len(names)))
+    values, out = now[list(names)].values, np.empty((len(now), len(names)))  # (row, name)
     day = table["date"].values.astype("datetime64[D]").astype(float)
     row_weight = np.where(clear, 1.0, CLOUDY_WEIGHT)
     for rows in table.groupby("site").indices.values():

@@ -152,7 +152,7 @@ class CanopyTable:
         """
         b, pb = _bracket(AXES["brown"], brown)
         w, pw = _bracket(AXES["water"], water)
-        pb, pw = pb[:, None, None, None], pw[:, None, None, None]
+        pb, pw = pb[:, None, None, None], pw[:, None, None, None]  # (unit, 1, 1, 1)
         # Bilinear in brown pigment and leaf water, one gather per corner.
         dry = acquisition[leaf, b, w] * (1 - pb) + acquisition[leaf, b + 1, w] * pb
         wet = acquisition[leaf, b, w + 1] * (1 - pb) + acquisition[leaf, b + 1, w + 1] * pb
@@ -183,7 +183,7 @@ class CanopyTable:
         # Flat rows (unit x cab x lai, channel): the four corners are then plain row look-ups.
         flat = units.reshape(-1, units.shape[-1])
         lais, cabs = units.shape[2], units.shape[1]
-        at = (unit * cabs + c) * lais + n
+        at = (unit * cabs + c) * lais + n  # (pixel,) row of the lower corner
         # Bilinear in chlorophyll and leaf area.
         out = flat[at] * ((1 - pc) * (1 - pn))
         out += flat[at + 1] * ((1 - pc) * pn)

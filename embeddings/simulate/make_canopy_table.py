@@ -118,8 +118,8 @@ def cell(
         zeros = np.zeros(len(BANDS))
         return np.concatenate([zeros, zeros + 1, zeros, [0.0]])
     t = terms(leaf, lai, cab, brown, water, sun_deg, azimuth_deg)
-    weight = responses()
-    black = weight @ t["rso"]
+    weight = responses()  # (band, wavelength)
+    black = weight @ t["rso"]  # (band,)
     # Reflectances over black and two grey soils solve a + b s / (1 - c s) for a, b and c.
     low, high = ((weight @ over_soil(t, s) - black) / s for s in SOILS)
     # Clipped: a thin canopy leaves a quotient of two near zeros, and 1 - c s must stay positive for any soil and snow.

@@ -159,7 +159,7 @@ def _blur(image: np.ndarray, dx: float, dy: float, width: float) -> np.ndarray:
 def _average_to_20m(image: np.ndarray, where: list[int]) -> None:
     """Average the listed bands of (y, x, band) over 2 x 2 pixels, in place."""
     ny, nx, _ = image.shape
-    block = image[..., where].reshape(ny // 2, 2, nx // 2, 2, -1).mean(axis=(1, 3))
+    block = image[..., where].reshape(ny // 2, 2, nx // 2, 2, -1).mean(axis=(1, 3))  # (y / 2, x / 2, band)
     image[..., where] = block.repeat(2, axis=0).repeat(2, axis=1)
 
 
@@ -196,7 +196,7 @@ def observe(
     bands = surface.shape[-1]
     # Geolocation errs by about a quarter of a pixel, anew at each pass.
     image = _blur(surface, *(0.28 * rng.standard_normal(2)), 0.55)
-    thick, shadow = air.cloud_thickness[..., None], air.shadow[..., None]
+    thick, shadow = air.cloud_thickness[..., None], air.shadow[..., None]  # (y, x, 1)
     image = image * (1 - shadow * (1 - SKYLIGHT))
     # Two-stream albedo (1 - g) tau / (2 + (1 - g) tau) with g = 0.85, scaled to the level-2A view of bright cloud.
     albedo = 0.15 * thick / (2 + 0.15 * thick) * 1.55
@@ -254,7 +254,7 @@ def _scl_clear(
         grown[:, 1:] |= flagged[:, :-1]
         grown[:, :-1] |= flagged[:, 1:]
         flagged = grown
-    blue, nir = block_mean(image[..., 0]), block_mean(image[..., 6])
+    blue, nir = block_mean(image[..., 0]), block_mean(image[..., 6])  # B02 and B08
     # On some dates bright soil and roofs pass for cloud, dark forest and water for shadow.
     bright = (blue > 0.20) & (rng.random() < 0.7) & (thick < 0.2)
     dark = (nir < 0.10) & (blue < 0.035) & (rng.random() < 0.35)

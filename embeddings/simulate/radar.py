@@ -134,7 +134,7 @@ def draw_scatterers(rng: np.random.Generator, pixels: Pixels) -> Scatterers:
     land = pixels.land
     cover = land.cover.ravel()
     # Fields differ by row direction and slope, pixels by single objects; water has neither.
-    per_unit = 1.0 * rng.standard_normal(len(land.unit_cover))[land.unit.ravel()]
+    per_unit = 1.0 * rng.standard_normal(len(land.unit_cover))[land.unit.ravel()]  # (pixel,)
     fixed = per_unit + 0.45 * rng.standard_normal(cover.size)
     town = np.where(
         cover == TOWN, 2.6 * rng.standard_normal(cover.size) + 4.0 * (rng.random(cover.size) < 0.06), 0
@@ -180,7 +180,7 @@ def surface_backscatter(
     frozen = bool(g.frozen[day])
     green = g.green[unit, day]
     # Green leaves hold the water that scatters; dry ones a third of it.
-    wet_lai = lai * (0.35 + 0.65 * green)
+    wet_lai = lai * (0.35 + 0.65 * green)  # (pixel,)
     erect = g.leaf[unit, day] == GRASS_LEAF
     rough = g.rough_db[unit, day]
     out = {}
@@ -292,6 +292,7 @@ def acquire(
         at = first + day
         # As in ``optics.acquire_day``: a change in one acquisition leaves the others alone.
         local = np.random.default_rng(rng.integers(2**63))
+        # By polarisation (pixel,), linear power: means over pixels and speckle are of power, not of dB.
         powers = surface_backscatter(
             pixels, scatterers, at, tair[at], precip[at], 2.5 * local.standard_normal(), incidence[orbit]
         )

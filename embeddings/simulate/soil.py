@@ -80,6 +80,7 @@ class SoilColumn:
             / LATENT_HEAT_MJ_KG,
             0,
         )
+        # 4 mm of water fill the skin; a demand of 3 mm dries it to 1 / e.
         self.skin = min(self.skin + liquid / 4, 1) * np.exp(-demand / 3.0)
         # Beer's law shares the demand between leaves and soil; a dry top layer evaporates less (FAO-56's Kr).
         shade = 1 - np.exp(-0.6 * lai * green)

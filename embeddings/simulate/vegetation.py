@@ -102,10 +102,10 @@ def grow(
         fields.manage(today)
         trees.accumulate_chill(today)
         # Of yesterday's water, since today's depends on the leaves computed below.
-        stress = soil.stress
+        stress = soil.stress  # (unit,)
         # Vigour follows water stress with a memory of 18 days: a dry week does not yet thin the canopy.
         vigour += (0.25 + 0.75 * stress - vigour) / 18
-        state = np.array(fields.canopy_state(today, stress, vigour))
+        state = np.array(fields.canopy_state(today, stress, vigour))  # (lai green cab, unit)
         for is_kind, of_kind in (
             (meadows.is_grass, meadows.grow(today, stress)),
             (broad, trees.broadleaf_state(today, vigour)),

@@ -156,7 +156,7 @@ def set_map_domain(
     def scaled(z: np.ndarray) -> np.ndarray:
         return (np.asarray(z, np.float64) - centre) / size
 
-    own = [scaled(z[shows_clear_land(z, model)]) for z in training]
+    own = [scaled(z[shows_clear_land(z, model)]) for z in training]  # (row, feature) each
 
     def domain(other_sets: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         # The kinds that taught share ``TRAINING_SHARE``, the measured sets the rest, whatever their numbers of rows.
@@ -196,7 +196,7 @@ def _of_scene(scene, model: Embedder, rng: np.random.Generator) -> np.ndarray:
     side = slice(0, SCENE_SIDE_PX)
     # The engine itself and not isolated pixels: the domain must hold what neighbours and radar do to an embedding.
     cube = engine.compute(scene, model, window=(side, side))
-    steps = cube["embedding"].values.reshape(-1, cube.sizes["feature"])
+    steps = cube["embedding"].values.reshape(-1, cube.sizes["feature"])  # (pixel-day, feature) int8
     # Pixels outside a field or a mosaic hold nothing.
     observed = np.flatnonzero((steps != FEATURE_MISSING).any(1))
     rows = rng.choice(observed, min(SCENE_SAMPLE, len(observed)), replace=False)

@@ -227,6 +227,7 @@ def leave_climate_out(
         fit(net, gpp_towers.joined(measured, rest), seed=seed)
         held_out = [one for one in landscapes if one.climate == name]
         predictions = [predict(net, one) for one in held_out]
+        # (pixel, day) each, in units of the predicted spread
         errors = [
             np.abs(one.measured - mean) / spread
             for one, (mean, spread) in zip(held_out, predictions, strict=True)
