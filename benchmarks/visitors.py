@@ -142,6 +142,8 @@ class Visitor:
         by_id = {model["id"]: model for model in models}
         slider = next(model for model in models if model["name"] == "DateSlider")
         self.slider = slider["id"], slider["attributes"]["start"], slider["attributes"]["end"]
+        # A step to the day that is shown already would wait for a picture that never comes.
+        self.day = round((slider["attributes"]["value"] - slider["attributes"]["start"]) / 86_400_000)
         glyphs = [model for model in models if model["name"] == "GlyphRenderer"]
         images = [g for g in glyphs if by_id[g["attributes"]["glyph"]["id"]]["name"] == "ImageRGBA"]
         # the layer carries its values along; what lies beneath it and what is being computed do not
@@ -186,7 +188,7 @@ class Visitor:
         """Milliseconds until the map holds another day."""
         slider, first, last = self.slider
         days = round((last - first) / 86_400_000)
-        self.day = draw.choice([n for n in range(days + 1) if n != getattr(self, "day", None)])
+        self.day = draw.choice([n for n in range(days + 1) if n != self.day])
         change = {"kind": "ModelChanged", "model": {"id": slider}, "attr": "value"}
         return await self._ask(change | {"new": first + self.day * 86_400_000}, self.image)
 
