@@ -337,11 +337,12 @@ def _predict_pixels(
 
     chunks = list(_chunks(*values.shape[:2]))
     if min(threads, len(chunks)) > 1:
-        # Nearly all of a chunk's time is in loops without Python's lock. One thread of torch in each: a new thread would
-        # start a team of OpenMP threads for its few products, which takes longer than they do (404 to 270 ms for 800 x
-        # 800 pixels on two cores; 330 ms with both).
+        # Nearly all of a chunk's time is in loops without Python's lock. One thread of torch in each: a new thread
+        # would start a team of OpenMP threads for its few products, which takes longer than they do (800 x 800 pixels
+        # on two cores: 330 ms; 270 ms with one thread, 404 ms without the pool).
         caller_threads = torch.get_num_threads()
-        with ThreadPoolExecutor(min(threads, len(chunks)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        workers = min(threads, len(chunks))
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             list(pool.map(predict_chunk, chunks))
         # Torch hands the number set last to threads that start later: theirs is the caller's again.
         torch.set_num_threads(caller_threads)
