@@ -205,4 +205,5 @@ class Embedder(nn.Module):
         # One number per pixel: the error of the sensor whose bands users read off the embedding.
         # Variances are averaged, not deviations: the root of their mean is the error of a band drawn at random.
         first = self.config.sensors[0]
+        # (area, day, pixel, band) to (area, day, pixel)
         return self.decoders[first].sigma(output.log_sigma[first]).square().mean(-1).sqrt()

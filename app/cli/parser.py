@@ -81,6 +81,7 @@ def print_version(ctx: click.Context, _: click.Parameter, is_set: bool) -> None:
         ctx.exit()
 
 
+# Docstrings of commands are their `--help` up to the form feed, where click stops: what follows is for readers of code.
 @click.group(
     "fluxlens",
     cls=LazyGroup,

@@ -153,7 +153,7 @@ class PixelSimilarity:
         """
         series = [self._pixel_series(*pixel) for pixel in pixels]  # each (time, feature) int8
         if day is None:
-            weights = self.scene.components[0]
+            weights = self.scene.components[0]  # (feature, 3)
             picks = self._period_indices
             return np.stack([(self._dequantise(one[picks]) @ weights).reshape(-1) for one in series])
         index = int(self.scene.days.get_indexer([pd.Timestamp(day)])[0])

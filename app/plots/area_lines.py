@@ -42,6 +42,7 @@ def joined_lines(values: np.ndarray, days: pd.DatetimeIndex) -> pd.DataFrame:
         Columns "time" (datetime64[ns]) and "value" (float32).
     """
     count = len(values)
+    # Each pixel gets one row more, whose NaN ends its line before the next pixel's.
     stamps = np.tile(np.append(days.values, days.values[-1]), count)
     broken = np.column_stack([values.astype("float32"), np.full(count, np.nan, "float32")]).ravel()
     return pd.DataFrame({"time": stamps.astype("datetime64[ns]"), "value": broken})
@@ -79,7 +80,7 @@ def density_image(series: xr.DataArray, width: int, height: int, time_range: tup
     # A line that is level all the time has no height; a frame needs one.
     high = max(high, low + 1e-3)
     canvas = ds.Canvas(max(1, int(width)), max(1, int(height)), (first.value, last.value), (low, high))
-    counts = canvas.line(lines, "time", "value", agg=ds.count()).values[::-1]
+    counts = canvas.line(lines, "time", "value", agg=ds.count()).values[::-1]  # (y, x), highest first
     rgba = np.zeros((*counts.shape, 4), "uint8")
     rgba[..., :3] = rgb([AREA_LINES_COLOUR])
     # By the square root: most lines run together for most of the year, and single ones are what the image adds. By the

@@ -86,7 +86,7 @@ def lonlat_terms(grid: Grid) -> tuple[list[float], list[float], tuple[float, flo
     cx, cy, hx, hy = (left + right) / 2, (bottom + top) / 2, (right - left) / 2, (top - bottom) / 2
     u, v = (axis.ravel() for axis in np.meshgrid(np.linspace(-1, 1, 7), np.linspace(-1, 1, 7)))
     # Scaled to -1 .. 1 before squares are taken: metres of UTM squared would leave least squares without digits.
-    design = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
+    design = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)  # (point, term)
     lon, lat = grid.lonlat(cx + u * hx, cy + v * hy)
     terms = [np.linalg.lstsq(design, np.asarray(values), rcond=None)[0].tolist() for values in (lon, lat)]
     return terms[0], terms[1], (cx, cy, hx, hy)

@@ -71,7 +71,7 @@ def area_outline(x: Any, low: Any, high: Any) -> tuple[np.ndarray, np.ndarray]:
     """
     x, low, high = np.asarray(x), np.asarray(low, float), np.asarray(high, float)
     missing = np.nan if x.dtype.kind == "f" else np.datetime64("NaT")
-    known = np.concatenate([[False], np.isfinite(low) & np.isfinite(high), [False]])
+    known = np.concatenate([[False], np.isfinite(low) & np.isfinite(high), [False]])  # (row + 2,)
     # A run begins where "known" turns on and ends where it turns off.
     starts, ends = np.flatnonzero(known[1:] & ~known[:-1]), np.flatnonzero(~known[1:] & known[:-1])
     xs, ys = [], []

@@ -320,6 +320,7 @@ def series_tables(series: xr.Dataset) -> dict[str, dict]:
                 columns[f"{name}{end}"] = series[f"pc{end}"].values[:, i]
     for name in COMPONENT_COLOURS:
         if name in columns:
+            # Dots on the line where a clear Sentinel-2 image is of that very day: the rest of it is filled.
             columns[f"{name}_s2"] = np.where(days_from_s2 == 0, columns[name], np.nan)
     # A gap in the days is a gap in the line, never a straight bridge.
     time, days, *values = break_at_gaps(pd.DatetimeIndex(series.time.values), days_from_s2, *columns.values())

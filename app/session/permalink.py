@@ -61,6 +61,7 @@ CHOICES = (
     UrlChoice("feature", "feature", int),
     UrlChoice("clusters", "clusters", int),
     UrlChoice("threshold", "threshold", float),
+    # Keys that no longer are the names of their parameters (year, sight, held ...) are those of links in use.
     UrlChoice("year", "whole_period", _parse_boolean),
     UrlChoice("page", "page", str),
     UrlChoice("flux", "flux", str),

@@ -187,6 +187,7 @@ def file_content(
         # Through a file even for a download: netCDF and Zarr cannot be written to memory.
         path = Path(folder) / f"places{written_suffix}"
         writers.write(result, path)
+        # A Zarr is a folder, and a browser downloads one file.
         if suffix == ".zarr.zip":
             path = Path(shutil.make_archive(str(Path(folder) / "packed"), "zip", path))
         return io.BytesIO(path.read_bytes())

@@ -117,6 +117,7 @@ def sample(scene: xr.DataTree, model: Embedder, seed: int) -> Sampled:
     cube, past = (engine.compute(scene, model, *during, causal=causal) for causal in (False, True))
     grid, days = target_grid(scene), to_epoch_day(cube["time"].values)
     everywhere = slice(0, grid.ny), slice(0, grid.nx)
+    # (day, band, y, x), those of Sentinel-2 before those of Sentinel-1
     bands = np.concatenate(
         [interpolate_series(read_acquisitions(scene, spec, grid, *everywhere), days) for spec in (S2, S1)], 1
     )

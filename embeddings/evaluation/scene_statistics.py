@@ -87,7 +87,7 @@ class SceneSample:
         series = read_acquisitions(scene, S2, grid, slice(0, grid.ny // 2 * 2), slice(0, grid.nx // 2 * 2))
         present = [i for i in range(len(S2.bands)) if np.isfinite(series.values[:, i]).any()]
         t, y, x = series.valid.shape
-        clear = series.valid.reshape(t, y // 2, 2, x // 2, 2).all((2, 4))
+        clear = series.valid.reshape(t, y // 2, 2, x // 2, 2).all((2, 4))  # (time, y / 2, x / 2)
         s1 = scene["s1"]
         track = s1["orbit"].values if "orbit" in s1 else np.full(s1.sizes["time"], "")
         return cls(
@@ -152,7 +152,7 @@ class SceneSample:
         values: np.ndarray, day: np.ndarray, triples: list[tuple[int, int, int]]
     ) -> np.ndarray:
         """(triple, band, y, x) the middle value minus the line through the two others."""
-        i, j, k = np.array(triples, dtype=int).reshape(-1, 3).T
+        i, j, k = np.array(triples, dtype=int).reshape(-1, 3).T  # (triple,) each
         # How far the middle date is along the line, 0 at the first and 1 at the last one.
         share = ((day[j] - day[i]) / np.maximum(day[k] - day[i], 1))[:, None, None, None]
         return values[j] - (1 - share) * values[i] - share * values[k]
@@ -249,7 +249,7 @@ def pixels(scene_sample: SceneSample) -> pd.DataFrame:
         "clear, far too dark": _share(scene_sample.deviation < -FAR, known),
     }
     # VH - VV in dB is the ratio of powers: free of soil moisture to first order.
-    ratio = scene_sample.radar[:, 1] - scene_sample.radar[:, 0]
+    ratio = scene_sample.radar[:, 1] - scene_sample.radar[:, 0]  # (time, y, x)
     green = _at_days(scene_sample.index("B05"), scene_sample.day, scene_sample.radar_day)
     for name, values, residual in (
         ("VV", scene_sample.radar[:, 0], scene_sample.radar_triples[:, 0]),
@@ -351,6 +351,7 @@ def _sky(scene_sample: SceneSample) -> dict[str, float]:
     whole = pd.Series(scene_sample.day).diff().median()
     out = {
         "days between dates": float(whole),
+        # 30.4 days: a mean month.
         "dates per month": len(month) / np.ptp(scene_sample.day) * 30.4,
     }
     out |= {f"clear share month {m:02d}": float(_mean(share[month == m], None)) for m in range(1, 13)}
@@ -377,7 +378,7 @@ def _texture(values: np.ndarray) -> np.ndarray:
     wide = np.lib.stride_tricks.sliding_window_view(
         np.pad(values, ((0, 0), (0, 0), (2, 2), (2, 2)), constant_values=np.nan), 5, 2
     )
-    wide = np.lib.stride_tricks.sliding_window_view(wide, 5, 3)
+    wide = np.lib.stride_tricks.sliding_window_view(wide, 5, 3)  # (time, band, y, x, 5, 5)
     # Var = E[x2] - E[x]2 in float64; tiny negative values are rounding.
     total, squares = wide.sum((4, 5)), (wide.astype(np.float64) ** 2).sum((4, 5))
     return np.sqrt(np.maximum(squares / 25 - (total / 25.0) ** 2, 0))

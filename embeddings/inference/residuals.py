@@ -94,7 +94,7 @@ def correct_area(
     # Bands are in the order of their wavelengths: cloud and its shadow show most in the shortest.
     # Mean over the clear pixels of each date, so that cloudy ones do not dilute it.
     light = np.abs(residual[..., bands[:3]]).mean(-1).sum(1) / np.maximum(clear.sum(1), 1)  # (time,)
-    noise = 1 + (light / AREA_RESIDUAL) ** 2
+    noise = 1 + (light / AREA_RESIDUAL) ** 2  # (time,)
     for k, day in enumerate(days):
         offset_days = shown_days - day
         near = np.flatnonzero((np.abs(offset_days) <= RESIDUAL_DAYS) & ((offset_days <= 0) | (not causal)))
@@ -140,7 +140,7 @@ def covariance(days_apart: np.ndarray) -> np.ndarray:
 
 def _interpolate(offset_days: np.ndarray, residual: np.ndarray) -> np.ndarray:
     """(n, band) mean of the process at distance 0."""
-    known = np.isfinite(residual)
+    known = np.isfinite(residual)  # (n, m, band)
     residual = np.where(known, residual, 0.0)
     light = residual[..., VISIBLE].sum(-1) / np.maximum(known[..., VISIBLE].sum(-1), 1)  # (n, m)
     noise = 1 + (light / BRIGHT_RESIDUAL) ** 2

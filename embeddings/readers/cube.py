@@ -229,6 +229,7 @@ def joined_in_time(
             clear = optical.clear_pixels([raster], grids[0], notes)
             piece = piece if clear is None else piece.assign({"mask:clear": clear.astype("uint8")})
             pieces.append(piece.drop_vars(set(piece.coords) - {"time", "y", "x", "spatial_ref"}))
+        # Grids were found equal above: the first file's coordinates are taken without comparing them.
         whole = xr.concat(pieces, dim="time", coords="minimal", compat="override").sortby("time")
         # From here on the bands have the contract's names.
         bands = {str(one): str(one) for one in whole.data_vars}

@@ -179,5 +179,5 @@ def _landsat_clear(pixel_qa: xr.DataArray) -> xr.DataArray:
     USGS, Landsat 8 Collection 1 Land Surface Reflectance Code (LaSRC) Product Guide, table 7.
     """
     # Confidence 0 none, 1 low, 2 medium, 3 high: medium is cloud often enough to be left out.
-    land_or_water = (pixel_qa & 0b110) > 0
+    land_or_water = (pixel_qa & 0b110) > 0  # bit 0 is fill
     return land_or_water & (((pixel_qa >> 6) & 3) < 2) & (((pixel_qa >> 8) & 3) < 2)

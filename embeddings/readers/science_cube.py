@@ -85,6 +85,7 @@ def opened(path: str | Path, need: str = "one") -> xr.Dataset:
         It is no readable Zarr.
     """
     try:
+        # Said outright: xarray would look for consolidated metadata first and warn where there is none.
         return xr.open_zarr(path, chunks={}, consolidated=(Path(path) / ".zmetadata").exists())
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(

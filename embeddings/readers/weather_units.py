@@ -62,6 +62,7 @@ UNITS: dict[str, dict[str, Unit]] = {
         "kwhm-2": Unit(1e3 / 24, amount=True),
         "whm-2d-1": Unit(1 / 24),
         "whm-2": Unit(1 / 24, amount=True),
+        # The thermochemical calorie, 4.184 J.
         "calcm-2d-1": Unit(4.184e4 / DAY_S),
     },
     "tair": {"degc": Unit(1.0), "k": Unit(1.0, -273.15), "degf": Unit(5 / 9, -160 / 9)},

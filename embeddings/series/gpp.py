@@ -84,7 +84,8 @@ class SeriesGpp:
             ``gpp``, ``gpp_lo``, ``gpp_hi`` (row) gC m-2 d-1; NaN for a series that has no weather.
         """
         out = {name: np.full(len(day), np.nan, np.float32) for name in GPP_COLUMNS}
-        stop = np.cumsum(size)
+        stop = np.cumsum(size)  # (member,) end of each series' rows
+        # Weather and latitude decide what series share: by them, not by series, drivers are computed.
         keys = []
         for member in members:
             key = None if None in self.weather else str(self.table.ids[member])
@@ -96,7 +97,7 @@ class SeriesGpp:
         for at in known:
             order.setdefault(keys[at], []).append(at)
         ordered = np.array([at for group in order.values() for at in group], dtype=np.int64)
-        group_of = np.cumsum(size[ordered]) // ROWS_TOGETHER
+        group_of = np.cumsum(size[ordered]) // ROWS_TOGETHER  # (series,)
         for group in np.unique(group_of):
             some = ordered[group_of == group]
             rows = np.concatenate([np.arange(stop[at] - size[at], stop[at]) for at in some])

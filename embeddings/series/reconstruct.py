@@ -130,7 +130,7 @@ def reconstruct(
     if sensor != "s2" or observed is None or not len(observed.day):
         return (yield from decode(table, series, days, model, sensor))
     edge = np.searchsorted(observed.series, np.arange(len(table.ids) + 1))
-    near = []
+    near = []  # by target: rows of the acquisitions within ``RESIDUAL_DAYS``
     for one, day in zip(series, days, strict=True):
         # Sorted by day within a series.
         bounds = (day - RESIDUAL_DAYS, day + RESIDUAL_DAYS + 1)
@@ -140,6 +140,7 @@ def reconstruct(
     shown = np.unique(np.concatenate([*near, np.empty(0, np.int64)]))
     both = np.concatenate([series, observed.series[shown]]), np.concatenate([days, observed.day[shown]])
     mean, sigma = yield from decode(table, *both, model, sensor)
+    # (acquisition, band) measured less decoded; those that no target is near to stay NaN.
     residual = np.full_like(observed.values, np.nan)
     residual[shown] = observed.values[shown] - mean[len(series) :]
     out = mean[: len(series)]
@@ -148,7 +149,8 @@ def reconstruct(
     order = np.argsort(count, kind="stable")
     for first in range(0, len(order), TARGETS_AT_ONCE):
         some = order[first : first + TARGETS_AT_ONCE]
-        offset_days = np.zeros((len(some), count[some].max()), np.int64)
+        offset_days = np.zeros((len(some), count[some].max()), np.int64)  # (target, m)
+        # (target, m, band); NaN counts as not measured, so that padding at distance 0 has no weight.
         padded = np.full((*offset_days.shape, out.shape[1]), np.nan, np.float32)
         for k, i in enumerate(some):
             offset_days[k, : count[i]] = observed.day[near[i]] - days[i]

@@ -213,6 +213,7 @@ def choose_gpp(table) -> GppColumns:
 
 def _options(method: str) -> list[str]:
     """Columns of a method's GPP, the recommended one first."""
+    # The variant outranks the threshold: CUT_REF comes before VUT_MEAN.
     return [f"GPP_{method}_{kind}_{variant}" for variant in VARIANTS for kind in THRESHOLDS]
 
 
@@ -292,6 +293,7 @@ def source_units(name: str, units: dict[str, str], choice: GppColumns, step: Ste
     if step.is_subdaily:
         kind = "AmeriFlux BASE" if not choice.threshold else f"{step.name} files"
         return "umol m-2 s-1", kind, GC_PER_UMOL
+    # The name alone tells: its columns are called as FLUXNET calls those of daily files in gC.
     if FLUXDATAKIT.search(name):
         # FluxDataKit's days are means of its half-hours in their units
         # (Hufkens and Stocker, doi:10.5281/zenodo.8403081).

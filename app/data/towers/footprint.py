@@ -149,7 +149,7 @@ def find_contours(grid: Grid, weights: np.ndarray) -> tuple[tuple[list[float], l
     from contourpy import LineType, contour_generator
 
     # The level of a share is the weight of the last pixel needed when pixels are added from the heaviest on.
-    falling = np.sort(weights.ravel())[::-1]
+    falling = np.sort(weights.ravel())[::-1]  # (pixel,), heaviest first
     total = np.cumsum(falling)
     levels = [falling[np.searchsorted(total, share)] for share in CONTOUR_SHARES if total[-1] > share]
     contours = contour_generator(grid.x, grid.y, weights, line_type=LineType.ChunkCombinedNan)
