@@ -2,6 +2,7 @@
 
 import datetime as dt
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -154,16 +155,21 @@ class Imagery:
 
     def clear_at(self, at: dict) -> xr.DataArray:
         """Clear mask (time[, pixel]) at coordinates; ``at`` has x and y in metres, scalars or along ``pixel``."""
-        # Nearest and not exact: sensors of 20 m have their own grid.
-        return self._images[1].sel(at, method="nearest").load()
+        clear = self._images[1]
+        return clear.isel(_nearest_positions(clear, at)).load()
 
     def ndvi_at(self, at: dict) -> xr.DataArray:
         """NDVI (time[, pixel]) float32 of every acquisition, clear or not, at coordinates as in ``clear_at``."""
-        spectra = self._images[0].sel(at, method="nearest").sel(band=["B04", self.nir_band]).load()
-        red, nir = (spectra.sel(band=band, drop=True) for band in ("B04", self.nir_band))
+        images = self._images[0]
+        bands = images.get_index("band").get_indexer(["B04", self.nir_band])
+        spectra = images.isel(_nearest_positions(images, at) | {"band": bands}).transpose("band", ...).load()
+        # NumPy from here on: a tap waits for it, and Xarray's arithmetic took longer than reading the pixel.
+        red, nir = spectra.values  # (time[, pixel]) each, as dims that follow the band
         total = nir + red
         # Below 1 % reflectance the ratio is noise: deep shadow and water after over-correction.
-        return ((nir - red) / total.where(total > 0.01)).astype("float32")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ndvi = np.where(total > 0.01, (nir - red) / total, np.nan).astype("float32")
+        return spectra.isel(band=0, drop=True).copy(data=ndvi)
 
     # --- Sentinel-1 ---
 
@@ -187,7 +193,7 @@ class Imagery:
         """
         if self.backscatter is None:
             return {}
-        values = self.backscatter.sel(at, method="nearest").load()
+        values = self.backscatter.isel(_nearest_positions(self.backscatter, at)).load()
         if "pixel" in values.dims:
             # dB is a logarithm: the mean of an area is that of the power
             values = 10 * np.log10((10 ** (values / 10)).mean("pixel"))
@@ -204,6 +210,20 @@ class Imagery:
         if self.s2 is not None and self._images[0].nbytes <= 2 * scene_module.CACHE_BYTES:
             for array in self._images:
                 array.load()
+
+
+def _nearest_positions(array: xr.DataArray, at: dict) -> dict[str, Any]:
+    """Positions along y and x of the pixels of an ``array`` that are nearest to coordinates, for ``isel``.
+
+    ``at`` has x and y in metres, scalars or (pixel). Nearest and not exact: sensors of 20 m have their own grid.
+    """
+    positions = {}
+    for dim in ("y", "x"):
+        wanted = xr.DataArray(at[dim])
+        found = array.get_index(dim).get_indexer(np.atleast_1d(wanted.values), method="nearest")
+        # A scalar takes the dim away, as it does in ``sel``.
+        positions[dim] = xr.Variable(wanted.dims, found) if wanted.dims else int(found[0])
+    return positions
 
 
 def _average_blocks(array: xr.DataArray, spans: tuple, level: int, labels: dict | None = None) -> np.ndarray:

@@ -648,7 +648,9 @@ class Explorer(pn.viewable.Viewer):
 
     def _publish_choices(self, *_) -> None:
         pixels = [(place.row, place.col) for place in self.state.places if not place.area]
-        self.param.update(day=self.state.day, layer=self.state.layer, pixels=pixels)
+        # Not ``param.update``: it asks for all parameters first, and ``selection`` would be read from the store.
+        with param.parameterized.batch_call_watchers(self):
+            self.day, self.layer, self.pixels = self.state.day, self.state.layer, pixels
 
     def _take_choices(self, *events) -> None:
         """Take parameters that a notebook sets; what this store does not have is refused, and nothing changes."""

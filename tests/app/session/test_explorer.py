@@ -8,6 +8,7 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 import panel as pn
+import param
 import pytest
 import xarray as xr
 from app_world import TinyStore, give, predict
@@ -110,6 +111,23 @@ def test_a_tap_in_a_chart_moves_the_day_within_the_period(explorer):
     assert explorer.state.day == dt.date(2020, 5, 2)
     explorer.series_view.charts.choose_day(dt.datetime(2031, 1, 1, tzinfo=dt.UTC).timestamp() * 1000)
     assert explorer.state.day == explorer.data.last
+
+
+def test_a_served_page_reads_a_pixel_once_and_a_change_of_day_reads_none(explorer, monkeypatch):
+    monkeypatch.setattr("fluxlens.app.session.explorer.is_served", lambda: True)
+    monkeypatch.setattr(
+        type(explorer), "_write_link", lambda self, *_: None
+    )  # it needs the browser's address
+    with param.edit_constant(explorer):
+        explorer.selection = None  # as on a page, where nobody asked for it
+    read, series = [], explorer.data.store.series
+    monkeypatch.setattr(explorer.data.store, "series", lambda *at: read.append(at) or series(*at))
+    explorer.data.clear_caches()
+    explorer.tap(*explorer.data.centre(3, 1))
+    assert read == [(3, 1)]
+    explorer.state.day = dt.date(2020, 7, 9)
+    assert explorer.day == dt.date(2020, 7, 9)
+    assert read == [(3, 1)]
 
 
 def test_arrow_keys_step_the_day(explorer):
