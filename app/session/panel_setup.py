@@ -1,6 +1,7 @@
 """What Panel needs once per session."""
 
 import panel as pn
+from fluxlens.app.session.socket_delay import send_frames_at_once
 from fluxlens.app.views.inline_styles import inline_all_styles
 from fluxlens.app.views.message_order import keep_message_order
 from fluxlens.app.views.page_template import set_page_template
@@ -23,6 +24,7 @@ def setup() -> None:
     raw_css = [] if is_served() else [page_css()]
     pn.extension(raw_css=raw_css, respect_explicit_sizing=True, inline=not is_served())
     if is_served():
+        send_frames_at_once()
         keep_message_order()
         share_all_styles()
     else:

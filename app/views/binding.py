@@ -32,4 +32,10 @@ def bind_widget(state: State, name: str, widget: pn.widgets.base.Widget, trigger
 
     state.watch(show, name)
     show()
-    widget.param.watch(lambda event: setattr(state, name, event.new), trigger)
+
+    def write(event) -> None:
+        # All that follows goes out as one message; as many as there are changes took longer than some of the answers.
+        with pn.io.unlocked():
+            setattr(state, name, event.new)
+
+    widget.param.watch(write, trigger)
