@@ -19,6 +19,8 @@ GROUPED = r"[-+]?\d{1,3}(,\d{3})+\.\d+|[-+]?\d{1,3}(\.\d{3})+,\d+"
 """Numbers with marks both between thousands and before decimals, which leave no doubt: 1,234.5 and 1.234,5."""
 MISSING_BELOW = -9000.0
 """Numbers below are the codes for missing values in use (-9999, -99999)."""
+MISSING_ABOVE = 1e15
+"""Numbers from here on are fill values of NetCDF that a file does not declare: 1e20, 9.97e36."""
 MISSING_NUMBERS = (-999.0, -999.9, -999.99, -6999.0)
 """Further codes for missing values of weather services and towers."""
 MONTH_WORDS = (
@@ -149,7 +151,8 @@ def is_missing(values: np.ndarray) -> np.ndarray:
     numpy.ndarray
         bool of the same shape; also True for NaN and infinite numbers.
     """
-    return ~np.isfinite(values) | (values < MISSING_BELOW) | np.isin(values, MISSING_NUMBERS)
+    is_code = (values < MISSING_BELOW) | (values >= MISSING_ABOVE) | np.isin(values, MISSING_NUMBERS)
+    return ~np.isfinite(values) | is_code
 
 
 def to_times(column: pd.Series, what: str) -> np.ndarray:

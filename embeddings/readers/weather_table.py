@@ -20,9 +20,9 @@ from fluxlens.embeddings.date_columns import find_parts
 from fluxlens.embeddings.readers import weather_units
 from fluxlens.embeddings.readers.weather_shapes import to_one_column_per_variable
 from fluxlens.embeddings.readers.weather_stamps import TIMES, find_time_columns, parse_stamps
-from fluxlens.embeddings.readers.weather_units import DAY_S, Unit
 from fluxlens.embeddings.scenes import schema, validation
 from fluxlens.embeddings.text_table import Table, read_text_table
+from fluxlens.embeddings.units import DAY_S, Unit, parse_unit
 from fluxlens.models.errors import DataWarning, InputError
 
 NO_DATA_OF_STATIONS = (-99.0, -99.9, -99.99)
@@ -384,7 +384,7 @@ def find_columns(frame: pd.DataFrame, preamble: tuple[str, ...] = ()) -> dict[st
             if base in names:
                 text = bracket or stated.get(base, "") or KNOWN_UNITS.get(base, "")
                 ranked.append(
-                    (names.index(base), column, weather_units.parse_unit(variable, text) if text else None)
+                    (names.index(base), column, parse_unit(variable, text) if text else None)
                 )
                 continue
             # longest name first, so that sw_in_f_mj is SW_IN_F in MJ and not SW_IN in "f mj"
@@ -399,7 +399,7 @@ def find_columns(frame: pd.DataFrame, preamble: tuple[str, ...] = ()) -> dict[st
             # The same name in two products: ERA5 has K and Open-Meteo degC, which no day of one shares with the other.
             if unit is None and column in PRODUCT_TEMPERATURES:
                 middle = pd.to_numeric(frame[column].head(1000), errors="coerce").median()
-                unit = weather_units.parse_unit(variable, "K") if middle > MIN_KELVIN else None
+                unit = parse_unit(variable, "K") if middle > MIN_KELVIN else None
             out[variable] = (column, unit)
     return out
 
@@ -417,7 +417,7 @@ def _suffix_unit(variable: str, suffix: str) -> Unit | None:
     # The minus of an exponent became an underscore with those between words: mm_h_1 was mm_h-1.
     suffix = re.sub(r"(?<=[a-z])_([12])(?=_|$)", r"-\1", suffix)
     text = short.get(suffix, suffix) if variable == "sw_in" else suffix
-    return weather_units.parse_unit(variable, re.sub(r"m2(?=_|$)", "m-2", text).replace("_", " "))
+    return parse_unit(variable, re.sub(r"m2(?=_|$)", "m-2", text).replace("_", " "))
 
 
 def _units_of_preamble(preamble: tuple[str, ...]) -> dict[str, str]:
@@ -440,7 +440,7 @@ def _without_units_row(
     if not len(frame):
         return frame, columns
     units = {
-        one: weather_units.parse_unit(one, frame[column].iloc[0]) for one, (column, _) in columns.items()
+        one: parse_unit(one, frame[column].iloc[0]) for one, (column, _) in columns.items()
     }
     # A row of units has a unit in every column; anything else is data.
     if not units or not all(units.values()):

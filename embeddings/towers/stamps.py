@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings import month_words, spreadsheet_days
+from fluxlens.embeddings import month_words, spreadsheet_days, time_zones
 from fluxlens.embeddings.text_cells import without_blanks_in_dates
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -91,6 +91,10 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
             )
         if text.str.fullmatch(spreadsheet_days.PATTERN).all():
             return _days_of_spreadsheet(name, text.astype(float))
+    # Words such as CEST as offsets, of which the smaller is standard time.
+    standard = None
+    if text.str.contains(r"\d\s*\(?[A-Z]{3,5}", regex=True).any():
+        standard, text = time_zones.standard_minutes(text), time_zones.to_offsets(text)
     times = pd.Series(pd.NaT, text.index, dtype="datetime64[ns]")
     # Hour 24 is the next midnight; dates know hours to 23 alone.
     is_24 = numeric & (length >= 12) & text.str[8:].str.fullmatch("2400(00)?")
@@ -105,7 +109,7 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
             )
     times[is_24] += pd.Timedelta(days=1)
     if not numeric.all():
-        times[~numeric] = _written_dates(name, text[~numeric])
+        times[~numeric] = _written_dates(name, text[~numeric], standard)
     wrong = times.isna()
     if wrong.any():
         raise InputError(
@@ -131,8 +135,8 @@ def _days_of_spreadsheet(name: str, days: pd.Series) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(spreadsheet_days.to_times(days), name="time").as_unit("ns")
 
 
-def _written_dates(name: str, text: pd.Series) -> pd.Series:
-    """Times of stamps with separators; NaT where they are no dates."""
+def _written_dates(name: str, text: pd.Series, standard: int | None = None) -> pd.Series:
+    """Times of stamps with separators; NaT where they are no dates. ``standard`` as of ``_without_offsets``."""
     if text.str.contains(r"[^\W\d]{3}", regex=True).all():
         written = month_words.to_iso_dates(text, name)
         text = text if written is None else written
@@ -151,7 +155,7 @@ def _written_dates(name: str, text: pd.Series) -> pd.Series:
                 example = f"{text[short[0]]}: read as {times[short[0]]:%Y-%m-%d}"
                 month_words.warn_short_years(example, f"{len(short)} stamps of {name}")
             fields.loc[last.index, "off"] = last["off"]
-    return _without_offsets(name, times, fields["off"])
+    return _without_offsets(name, times, fields["off"], standard)
 
 
 def _day_or_month_first(name: str, fields: pd.DataFrame) -> pd.Series:
@@ -190,8 +194,13 @@ def _from_parts(year: pd.Series, month: pd.Series, day: pd.Series, clock: pd.Dat
     return out.where((hour <= 24) & (minute < 60) & (second < 60))
 
 
-def _without_offsets(name: str, times: pd.Series, offsets: pd.Series) -> pd.Series:
-    """Local standard times of stamps with offsets: the clock as written, unless the offset changes over the year."""
+def _without_offsets(
+    name: str, times: pd.Series, offsets: pd.Series, standard: int | None = None
+) -> pd.Series:
+    """Local standard times of stamps with offsets: the clock as written, unless the offset changes over the year.
+
+    ``standard`` is the offset of standard time in minutes, where words such as CEST tell it.
+    """
     offset = offsets.dropna().replace({"Z": "+00:00", "UTC": "+00:00"}).str.replace(":", "")
     if offset.empty:
         return times
@@ -210,7 +219,7 @@ def _without_offsets(name: str, times: pd.Series, offsets: pd.Series) -> pd.Seri
         )
         return times
     # Of two offsets the smaller one is standard time: summer time is ahead of it.
-    standard = int(minutes.min())
+    standard = int(minutes.min()) if standard is None else standard
     if (minutes != standard).any():
         moved = int((minutes != standard).sum())
         times = times.copy()
