@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import xarray as xr
+from fluxlens.embeddings import clocks
 from fluxlens.embeddings.date_columns import find_parts
 from fluxlens.embeddings.scenes import schema
 from fluxlens.embeddings.towers import netcdf, plausibility
@@ -185,13 +186,10 @@ def _is_stamped_at_end(table: TowerTable, frame: pd.DataFrame, step: Step) -> bo
     if table.is_of_logger:
         return True
     length = pd.Timedelta(days=1) / step.per_day
-    first, last = frame.index[0], frame.index[-1]
-    # Whole days without a hole: where rows are missing, the first and the last of those left tell nothing.
-    is_whole = len(frame) % step.per_day == 0 and last - first == (len(frame) - 1) * length
-    is_end = is_whole and first == first.normalize() + length
+    is_end = clocks.are_ends(pd.DatetimeIndex(frame.index), length)
     if is_end:
         warnings.warn(
-            f"stamps of {table.name} run from {first:%H:%M} of the first day to midnight after the last: taken for the"
+            f"stamps of {table.name} run from {frame.index[0]:%H:%M} of the first day to midnight after the last: taken for the"
             " end of each step",
             DataWarning,
             stacklevel=4,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings import month_words, spreadsheet_days, time_zones
+from fluxlens.embeddings import month_words, spreadsheet_days, clocks
 from fluxlens.embeddings.text_cells import without_blanks_in_dates
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -94,7 +94,7 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
     # Words such as CEST as offsets, of which the smaller is standard time.
     standard = None
     if text.str.contains(r"\d\s*\(?[A-Z]{3,5}", regex=True).any():
-        standard, text = time_zones.standard_minutes(text), time_zones.to_offsets(text)
+        standard, text = clocks.standard_minutes(text), clocks.to_offsets(text)
     times = pd.Series(pd.NaT, text.index, dtype="datetime64[ns]")
     # Hour 24 is the next midnight; dates know hours to 23 alone.
     is_24 = numeric & (length >= 12) & text.str[8:].str.fullmatch("2400(00)?")
@@ -269,7 +269,9 @@ def ordered(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     kind = (
         f"{other} of them with other values (the first row of each stamp is kept)" if other else "all alike"
     )
-    warnings.warn(f"{count} rows of {name} repeat a stamp, {kind}", DataWarning, stacklevel=2)
+    is_summer = clocks.are_of_summer_time(pd.DatetimeIndex(frame.index[twice]))
+    hint = ": in nights in which summer time ends, so that stamps are no standard time" if is_summer else ""
+    warnings.warn(f"{count} rows of {name} repeat a stamp, {kind}{hint}", DataWarning, stacklevel=2)
     return frame[~twice]
 
 

@@ -1,6 +1,7 @@
-"""Words for time zones behind clocks, as R, Python and spreadsheets write them: ``2019-06-01 00:30 CEST``.
+"""Clocks of tables: words for time zones, stamps at the end of steps, and summer time.
 
-A word that names two zones (``CST`` of China, ``IST``) stands for that of the tower networks, or is not known.
+R, Python and spreadsheets write ``2019-06-01 00:30 CEST``. A word that names two zones (``CST`` of China, ``IST``) stands
+for that of the tower networks, or is not known.
 """
 
 from __future__ import annotations
@@ -24,6 +25,36 @@ ZONES: dict[str, tuple[int, bool]] = {
 """Minutes east of Greenwich, and whether it is summer time, an hour ahead of the standard time of its zone."""
 _WORD = re.compile(r"(?<=\d)\s*\(?([A-Z]{3,5})\)?$")
 _FROM_UTC = re.compile(r"(?<=\d)\s*(?:UTC|GMT)\s*([+-])(\d{1,2}):?(\d\d)?$")
+
+
+def are_ends(stamps: pd.DatetimeIndex, step: pd.Timedelta) -> bool:
+    """Whether stamps are the ends of the steps of whole days, by the first and the last of them.
+
+    Parameters
+    ----------
+    stamps : pandas.DatetimeIndex
+        (row,) in order, without repeats.
+    step : pandas.Timedelta
+        Between rows, a part of a day.
+    """
+    # Whole days without a hole: where rows are missing, the first and the last of those left tell nothing.
+    per_day = pd.Timedelta(days=1) / step
+    is_whole = len(stamps) % per_day == 0 and stamps[-1] - stamps[0] == (len(stamps) - 1) * step
+    return bool(is_whole and stamps[0] == stamps[0].normalize() + step)
+
+
+def are_of_summer_time(repeated: pd.DatetimeIndex) -> bool:
+    """Whether repeated stamps are those of the nights in which summer time ends.
+
+    Parameters
+    ----------
+    repeated : pandas.DatetimeIndex
+        (row,) stamps that an earlier row has.
+    """
+    # In all zones a Sunday, before four in the morning: in October or November, south of the equator in April.
+    is_night = (repeated.day_of_week == 6) & (repeated.hour < 4) & repeated.month.isin([4, 10, 11])
+    nights = repeated.normalize().unique()
+    return len(repeated) > 0 and bool(is_night.all()) and len(nights) == nights.year.nunique()
 
 
 def to_offsets(text: pd.Series) -> pd.Series:
