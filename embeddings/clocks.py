@@ -23,8 +23,9 @@ ZONES: dict[str, tuple[int, bool]] = {
     "NZST": (720, False), "NZDT": (780, True),
 }  # fmt: skip
 """Minutes east of Greenwich, and whether it is summer time, an hour ahead of the standard time of its zone."""
-_WORD = re.compile(r"(?<=\d)\s*\(?([A-Z]{3,5})\)?$")
-_FROM_UTC = re.compile(r"(?<=\d)\s*(?:UTC|GMT)\s*([+-])(\d{1,2}):?(\d\d)?$")
+# Behind a clock alone: a date with a zone is that date.
+_WORD = re.compile(r"(?<=:\d\d)\s*\(?([A-Z]{3,5})\)?$")
+_FROM_UTC = re.compile(r"(?<=:\d\d)\s*(?:UTC|GMT)\s*([+-])(\d{1,2}):?(\d\d)?$")
 
 
 def are_ends(stamps: pd.DatetimeIndex, step: pd.Timedelta) -> bool:

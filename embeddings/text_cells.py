@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings import month_words, spreadsheet_days
+from fluxlens.embeddings import clocks, month_words, spreadsheet_days
 from fluxlens.models.errors import DataWarning, InputError
 
 MISSING_TEXT = ("", "na", "n/a", "n.a.", "nan", "null", "none", "-", "--", ".")
@@ -228,6 +228,8 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
     # JavaScript, and so Earth Engine's print of a date: Sun May 12 2019 10:50:31 GMT+0000 (Coordinated Universal Time)
     text = text.str.replace(r"^[A-Z][a-z]{2} ([A-Z][a-z]{2} .*) GMT\+0000.*$", r"\1", regex=True)
     text = text.str.replace(r"(\d) (UTC|GMT)$", r"\1", regex=True)
+    # Other zones as offsets, which lead to UTC.
+    text = clocks.to_offsets(text)
     # Midnights of a zone are dates: in UTC those of Europe would be of the day before.
     if text.str.fullmatch(r".*[T ]00:00(:00(\.0+)?)?\s*[+-]\d\d(:?\d\d)?").all():
         text = text.str.replace(r"[T ]00:00.*$", "", regex=True)
