@@ -1,7 +1,7 @@
 """Clocks of tables: words for time zones, stamps at the end of steps, and summer time.
 
-R, Python and spreadsheets write ``2019-06-01 00:30 CEST``. A word that names two zones (``CST`` of China, ``IST``) stands
-for that of the tower networks, or is not known.
+R, Python and spreadsheets write ``2019-06-01 00:30 CEST``. A word that names two zones (``CST`` of China, ``IST``)
+stands for that of the tower networks, or is not known.
 """
 
 from __future__ import annotations

@@ -669,8 +669,8 @@ def parse_columns(
         A cell of a number is none, or rows cannot be split (``pandas.errors.ParserError``).
     """
     options = {
-        "sep": r"\s+" if separator == " " else separator, "header": None, "names": list(dtypes), "usecols": at, "index_col": False,
-        "skiprows": skip_rows, "skip_blank_lines": True, "nrows": max_rows, "dtype": dtypes, "decimal": decimal,
+        "sep": r"\s+" if separator == " " else separator, "header": None, "names": list(dtypes), "usecols": at,
+        "index_col": False, "skiprows": skip_rows, "skip_blank_lines": True, "nrows": max_rows, "dtype": dtypes, "decimal": decimal,
         "na_values": na_values, "skipinitialspace": True, "encoding": encoding, "encoding_errors": "replace",
         "low_memory": True,
     }  # fmt: skip

@@ -98,7 +98,9 @@ UNITS: dict[str, dict[str, Unit]] = {
 ``length`` m, ``variance_v`` m2 s-2; ``wind``, ``ustar`` and ``sigma_v`` m s-1 and ``direction`` degrees by patterns."""
 
 SPEEDS = ("wind", "ustar", "sigma_v")
-_SPEED = re.compile(r"(?P<size>[ck])?m(?:et(?:er|re)s?)?(?:/|per)?(?P<time>s|sec|seconds?|h|hr|hours?)(?:-?1)?")
+_SPEED = re.compile(
+    r"(?P<size>[ck])?m(?:et(?:er|re)s?)?(?:/|per)?(?P<time>s|sec|seconds?|h|hr|hours?)(?:-?1)?"
+)
 _SPEED_WORDS = {
     **dict.fromkeys(("kt", "kts", "kn", "knot", "knots"), 0.514444),
     **dict.fromkeys(("mph", "mi/h", "milesperhour"), 0.44704),
@@ -143,7 +145,17 @@ _TENTHS = re.compile(r"(?P<part>0[.,]0*1|1/10|1/100)\s*\*?\s*(?=[^\d\s])")
 _FLUX = re.compile(
     r"(?P<size>nano|micro|milli|kilo|[numk])?(?P<what>mol(?:es|s(?=[m/c]))?|g(?:r|rams?)?)(?P<of>co2-?c|co2|carbon|c)?(?P<rest>.*)"
 )
-_SIZES = {"": 1.0, "n": 1e-9, "nano": 1e-9, "u": 1e-6, "micro": 1e-6, "m": 1e-3, "milli": 1e-3, "k": 1e3, "kilo": 1e3}
+_SIZES = {
+    "": 1.0,
+    "n": 1e-9,
+    "nano": 1e-9,
+    "u": 1e-6,
+    "micro": 1e-6,
+    "m": 1e-3,
+    "milli": 1e-3,
+    "k": 1e3,
+    "kilo": 1e3,
+}
 _PER_DAY = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), DAY_S),
     **dict.fromkeys(("min", "minute"), 1440.0),
@@ -194,7 +206,13 @@ def parse_unit(variable: str, text: str) -> Unit | None:
     # Without marks, exponents and bars kept.
     plain = re.sub(r"[\s\^*.\[\](){}·_]", "", normal)
     if variable == "direction":
-        return Unit(180 / np.pi) if re.match("rad", plain) else Unit(1.0) if re.match("(decimal)?deg", plain) else None
+        return (
+            Unit(180 / np.pi)
+            if re.match("rad", plain)
+            else Unit(1.0)
+            if re.match("(decimal)?deg", plain)
+            else None
+        )
     if variable in SPEEDS:
         if plain in _SPEED_WORDS:
             return Unit(_SPEED_WORDS[plain])
@@ -203,7 +221,9 @@ def parse_unit(variable: str, text: str) -> Unit | None:
         size = {"c": 0.01, "k": 1e3, None: 1.0}[speed["size"]]
         return Unit(size / (3600 if speed["time"].startswith("h") else 1))
     if variable == "tair":
-        return next((UNITS["tair"][one] for one, words in _TEMPERATURES.items() if words.fullmatch(plain)), None)
+        return next(
+            (UNITS["tair"][one] for one, words in _TEMPERATURES.items() if words.fullmatch(plain)), None
+        )
     if plain in UNITS[variable]:
         return UNITS[variable][plain]
     for pattern, spelling in _SPELLINGS:
@@ -217,7 +237,8 @@ def parse_carbon_flux(text: str, is_carbon: bool = False) -> Unit | None:
     Parameters
     ----------
     text : str
-        Such as ``umol/m2/s``, ``gC m-2 d-1``, ``kg C m-2 s-1``, ``mg CO2 m-2 s-1``, ``gC m-2 hh-1``, ``[µmol+1s-1m-2]``.
+        Such as ``umol/m2/s``, ``gC m-2 d-1``, ``kg C m-2 s-1``, ``mg CO2 m-2 s-1``, ``gC m-2 hh-1``,
+        ``[µmol+1s-1m-2]``.
     is_carbon : bool
         Whether grams that say not of what are of carbon, as a CF standard name tells.
 

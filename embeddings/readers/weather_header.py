@@ -92,9 +92,13 @@ def check_stated_units(name: str, columns: dict[str, tuple[str, Unit | None]]) -
 def _is_head(row: pd.Series, used: list[str]) -> bool:
     """Whether no cell of the variables is a number, and one has letters."""
     cells = row[used].astype(str).str.strip()
-    is_number = pd.to_numeric(cells.str.replace(",", ".", regex=False).str.rstrip("% "), errors="coerce").notna()
+    is_number = pd.to_numeric(
+        cells.str.replace(",", ".", regex=False).str.rstrip("% "), errors="coerce"
+    ).notna()
     words = cells.str.lower()
-    has_letters = cells.str.contains(r"[^\W\d]|°", regex=True) & ~words.isin(["nan", "na", "null", "none", "n/a"])
+    has_letters = cells.str.contains(r"[^\W\d]|°", regex=True) & ~words.isin(
+        ["nan", "na", "null", "none", "n/a"]
+    )
     return not is_number.any() and bool(has_letters.any())
 
 

@@ -18,8 +18,8 @@ import xarray as xr
 from fluxlens.embeddings import clocks, meteorology
 from fluxlens.embeddings.date_columns import find_parts
 from fluxlens.embeddings.readers import weather_units
-from fluxlens.embeddings.readers.weather_shapes import to_one_column_per_variable
 from fluxlens.embeddings.readers.weather_header import check_stated_units, is_of_logger, without_units_rows
+from fluxlens.embeddings.readers.weather_shapes import to_one_column_per_variable
 from fluxlens.embeddings.readers.weather_stamps import TIMES, find_time_columns, parse_stamps
 from fluxlens.embeddings.scenes import schema, validation
 from fluxlens.embeddings.text_cells import is_missing
@@ -404,9 +404,7 @@ def find_columns(frame: pd.DataFrame, preamble: tuple[str, ...] = ()) -> dict[st
                 continue
             if base in names:
                 text = bracket or stated.get(base, "") or KNOWN_UNITS.get(base, "")
-                ranked.append(
-                    (names.index(base), column, parse_unit(variable, text) if text else None)
-                )
+                ranked.append((names.index(base), column, parse_unit(variable, text) if text else None))
                 continue
             # longest name first, so that sw_in_f_mj is SW_IN_F in MJ and not SW_IN in "f mj"
             for alias in sorted(names, key=len, reverse=True):
@@ -552,8 +550,8 @@ def _without_repeats(values: pd.DataFrame, name: str, notes: list[str]) -> pd.Da
     twice = f"Got {name} with {values.index[again][0]:%Y-%m-%d %H:%M} twice"
     if clocks.are_of_summer_time(pd.DatetimeIndex(values.index[again])):
         raise InputError(
-            f"{twice}, as clocks have it where summer time ends, need standard time; move the stamps of summer, or write"
-            " offsets such as +02:00 behind them all."
+            f"{twice}, as clocks have it where summer time ends, need standard time; move the stamps of summer, or"
+            " write offsets such as +02:00 behind them all."
         )
     alike = values.assign(_time=values.index).duplicated().to_numpy()
     if (again & ~alike).any():

@@ -21,6 +21,7 @@ OTHER_QUANTITIES = {
 }
 """What a variable may be mistaken for, and what to do: no factor converts them."""
 
+
 def check_season(variable: str, values: pd.Series, tair: pd.Series | None = None) -> tuple[str, bool] | None:
     """What daily values without a stated unit look like where they cannot be in the unit of the contract.
 

@@ -189,8 +189,8 @@ def _is_stamped_at_end(table: TowerTable, frame: pd.DataFrame, step: Step) -> bo
     is_end = clocks.are_ends(pd.DatetimeIndex(frame.index), length)
     if is_end:
         warnings.warn(
-            f"stamps of {table.name} run from {frame.index[0]:%H:%M} of the first day to midnight after the last: taken for the"
-            " end of each step",
+            f"stamps of {table.name} run from {frame.index[0]:%H:%M} of the first day to midnight after the last:"
+            " taken for the end of each step",
             DataWarning,
             stacklevel=4,
         )

@@ -33,6 +33,7 @@ FLUXDATAKIT = re.compile(r"FLUXDATAKIT", re.IGNORECASE)
 # A column of a lower rank is taken where the better one has less than this share of its values.
 WORTHWHILE_SHARE = 0.5
 
+
 @dataclass(frozen=True)
 class GppColumns:
     """Columns of GPP and its quality, theirs by ours.

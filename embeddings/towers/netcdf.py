@@ -44,7 +44,9 @@ QUALITY = ("nee_vut_ref_qc", "nee_qc", "gpp_qc")
 # PyFluxPro's flags: those that end in 0 are good, measured or filled (Isaac et al. 2017).
 QUALITY_OZFLUX = ("gpp_qcflag", "gpp_solo_qcflag", "gpp_lt_qcflag", "nee_qcflag", "fco2_qcflag", "fc_qcflag")
 # A clock and the zone behind it in CF's units of time.
-ZONE_OF_EPOCH = re.compile(r"(\d{1,2}:\d{2}(?::\d{2}(?:\.\d*)?)?)\s*[+-](?!00?:?(?:00)?$)\d{1,2}(?::?\d{2})?$")
+ZONE_OF_EPOCH = re.compile(
+    r"(\d{1,2}:\d{2}(?::\d{2}(?:\.\d*)?)?)\s*[+-](?!00?:?(?:00)?$)\d{1,2}(?::?\d{2})?$"
+)
 
 
 def is_netcdf(path: Path) -> bool:
@@ -338,7 +340,9 @@ def _times(name: str, variable: xr.DataArray) -> pd.DatetimeIndex:
         )
     try:
         # The clock as it is written, as of stamps in text: a zone behind it would move days to those of Greenwich.
-        attrs = variable.attrs | {"units": ZONE_OF_EPOCH.sub(r"\1", str(variable.attrs.get("units", "")).strip())}
+        attrs = variable.attrs | {
+            "units": ZONE_OF_EPOCH.sub(r"\1", str(variable.attrs.get("units", "")).strip())
+        }
         # CF units and calendars have many forms; xarray knows them.
         decoded = xr.decode_cf(xr.Dataset({}, {"time": ("time", variable.values, attrs)}))
         times = pd.DatetimeIndex(decoded["time"].values)

@@ -29,6 +29,7 @@ NAMES = {
     "length": ("l", "mo_length", "obukhov_length", "monin_obukhov_length"),
 }
 
+
 def read_wind(paths: list[Path], name: str) -> tuple[pd.DataFrame, Step, list[str]]:
     """Wind and turbulence of the NetCDF files of one tower, in the units of ``wind.turbulence``.
 

@@ -17,7 +17,17 @@ CLASSES = (
     (1.0, r"good|high|best|valid|pass|ok|accept|fill|gap|model"),
 )
 IN_WORDS = re.compile(r"(?<![\d.])(\d{1,3})\s*(?:=|:|\bis\b|\bmeans\b)\s*([a-z][a-z _-]*)")
-PROSE = ("long_name", "description", "comment", "comments", "note", "flag_meanings", "flag_meaning", "flags", "values")
+PROSE = (
+    "long_name",
+    "description",
+    "comment",
+    "comments",
+    "note",
+    "flag_meanings",
+    "flag_meaning",
+    "flags",
+    "values",
+)
 """Attributes in which people write what flags mean."""
 
 

@@ -39,7 +39,9 @@ def without_stray_rows(name: str, frame: pd.DataFrame, stamp: str) -> pd.DataFra
         beside = is_header.shift(1, fill_value=False) | is_header.shift(-1, fill_value=False)
         is_header |= frame[stamp].isna() & beside
     if is_comment.any() or is_header.any():
-        told = [f"{int(is_header.sum())} lines that repeat the header or its units"] if is_header.any() else []
+        told = (
+            [f"{int(is_header.sum())} lines that repeat the header or its units"] if is_header.any() else []
+        )
         told += [f"{int(is_comment.sum())} comments"] if is_comment.any() else []
         warnings.warn(f"left out of {name}: {' and '.join(told)}", DataWarning, stacklevel=4)
         return frame[~(is_comment | is_header)].copy()

@@ -114,8 +114,8 @@ def _check_units(name: str, frame: pd.DataFrame) -> None:
     ustar, direction = frame["ustar"].median(), frame["direction"].dropna()
     if ustar > MOST_USTAR:
         raise InputError(
-            f"Got {name} with u* of {ustar:.3g} at the median, need m s-1; it looks like cm s-1: convert it, or write the"
-            " units in a row below the header."
+            f"Got {name} with u* of {ustar:.3g} at the median, need m s-1; it looks like cm s-1: convert it, or write"
+            " the units in a row below the header."
         )
     # Degrees of a day and more go round farther than two pi.
     if direction.nunique() >= ROWS_TO_JUDGE / 2 and direction.abs().max() < 6.3:

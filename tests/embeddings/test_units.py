@@ -24,7 +24,8 @@ def test_a_flux_of_carbon_has_its_factor_to_grams_a_day(text, factor):
 
 @pytest.mark.parametrize(
     "text",
-    ["g m-2 d-1", "umol m-2", "gC m-2 month-1", "gC m-2 yr-1", "umol mol-1", "gC cm-2 d-1", "gC", "1", "umol m-2 leaf s-1"],
+    ["g m-2 d-1", "umol m-2", "gC m-2 month-1", "gC m-2 yr-1", "umol mol-1", "gC cm-2 d-1", "gC", "1",
+     "umol m-2 leaf s-1"],
 )  # fmt: skip
 def test_what_is_no_flux_of_carbon_over_days_has_none(text):
     assert parse_carbon_flux(text) is None
@@ -39,13 +40,15 @@ def test_grams_without_time_are_an_amount_and_grams_of_what_are_asked_for():
 @pytest.mark.parametrize(
     ("variable", "text", "value", "ours"),
     [
-        ("wind", "[m+1s-1]", 3, 3), ("wind", "km/h", 36, 10), ("wind", "knots", 10, 5.14444), ("wind", "mph", 10, 4.4704),
-        ("wind", "metres per second", 3, 3), ("ustar", "cm s-1", 40, 0.4), ("sigma_v", "cm/s", 60, 0.6),
-        ("direction", "deg_from_north", 90, 90), ("direction", "decimal degrees", 90, 90), ("direction", "rad", 1, 57.29578),
+        ("wind", "[m+1s-1]", 3, 3), ("wind", "km/h", 36, 10), ("wind", "knots", 10, 5.14444),
+        ("wind", "mph", 10, 4.4704), ("wind", "metres per second", 3, 3), ("ustar", "cm s-1", 40, 0.4), ("sigma_v", "cm/s", 60, 0.6),
+        ("direction", "deg_from_north", 90, 90), ("direction", "decimal degrees", 90, 90),
+        ("direction", "rad", 1, 57.29578),
         ("heat", "[W+1m-2]", 50, 50), ("pressure", "mb", 1000, 100), ("pressure", "mmHg", 750.062, 100),
         ("pressure", "[Pa]", 98500, 98.5), ("variance_v", "[m+2s-2]", 2, 2), ("length", "km", 1, 1000),
         ("tair", "degrees_Celsius", 7, 7), ("tair", "°C", 7, 7), ("tair", "0.1 degC", 70, 7), ("tair", "degF", 50, 10),
-        ("precip", "0.1 mm", 42, 4.2), ("precip", "mm/30min", 1, 48), ("precip", "kg m-2", 3, 3), ("sw_in", "kW m-2", 0.3, 300),
+        ("precip", "0.1 mm", 42, 4.2), ("precip", "mm/30min", 1, 48), ("precip", "kg m-2", 3, 3),
+        ("sw_in", "kW m-2", 0.3, 300),
         ("sw_in", "MJ m-2 30min-1", 0.9, 500), ("vpd", "mmHg", 3, 3.99966),
     ],
 )  # fmt: skip
@@ -54,7 +57,8 @@ def test_weather_and_wind_are_converted_by_their_units(variable, text, value, ou
 
 
 @pytest.mark.parametrize(
-    ("variable", "text"), [("heat", "K m s-1"), ("heat", "MJ m-2 d-1"), ("wind", "m"), ("direction", "NNE"), ("vpd", "psi")]
+    ("variable", "text"),
+    [("heat", "K m s-1"), ("heat", "MJ m-2 d-1"), ("wind", "m"), ("direction", "NNE"), ("vpd", "psi")],
 )  # fmt: skip
 def test_units_of_something_else_are_none(variable, text):
     assert parse_unit(variable, text) is None

@@ -1,4 +1,4 @@
-"""Tables of spectra whose units are stated, and rows that are no rows: the numbers of the plain table, or one sentence."""
+"""Tables of spectra whose units are stated, and lines that are no rows: the plain table's numbers, or one sentence."""
 
 import numpy as np
 import pandas as pd
@@ -53,7 +53,9 @@ def test_units_that_are_others_are_refused(tmp_path, where, column, unit, need):
 
 
 def test_units_that_are_right_may_stand_in_names(tmp_path):
-    assert_right(opened(tmp_path, table().rename(columns={"GPP": "GPP (gC m-2 d-1)", "T2MEAN": "T2MEAN [K]"})))
+    assert_right(
+        opened(tmp_path, table().rename(columns={"GPP": "GPP (gC m-2 d-1)", "T2MEAN": "T2MEAN [K]"}))
+    )
 
 
 def test_headers_once_more_comments_and_decimal_commas_in_quotes_change_nothing(tmp_path):
@@ -67,7 +69,10 @@ def test_headers_once_more_comments_and_decimal_commas_in_quotes_change_nothing(
 
 @pytest.mark.parametrize(
     ("gpp", "message"),
-    [(GPP * 1000, "GPP up to .* need less than 60, which no vegetation passes"), (-GPP, "below 0 on 70 of 70 days")],
+    [
+        (GPP * 1000, "GPP up to .* need less than 60, which no vegetation passes"),
+        (-GPP, "below 0 on 70 of 70 days"),
+    ],
 )
 def test_gpp_that_no_vegetation_reaches_is_refused(tmp_path, gpp, message):
     with pytest.raises(InputError, match=message):

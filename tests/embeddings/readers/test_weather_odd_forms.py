@@ -85,7 +85,12 @@ def test_full_output_of_eddypro_has_its_clock_in_a_column_of_its_own(tmp_path):
 
 @pytest.mark.parametrize(
     ("variable", "unit", "factor"),
-    [("vpd", "mmHg", 1 / 1.33322), ("precip", "0.1 mm", 10), ("precip", "mm/30min", 1), ("sw_in", "kW m-2", 1e-3)],
+    [
+        ("vpd", "mmHg", 1 / 1.33322),
+        ("precip", "0.1 mm", 10),
+        ("precip", "mm/30min", 1),
+        ("sw_in", "kW m-2", 1e-3),
+    ],
 )
 @pytest.mark.parametrize("where", ["name", "row"])
 def test_units_stand_in_names_or_in_a_row(tmp_path, where, variable, unit, factor):
@@ -107,7 +112,7 @@ def test_units_of_something_else_are_refused_by_their_name(tmp_path, where):
             opened(tmp_path, frame.rename(columns={"sw_in": "sw_in (lux)"}))
         return
     header, *rows = frame.to_csv(index=False).splitlines()
-    with pytest.raises(InputError, match="w.csv with precip in 'l', need mm d-1; convert it"):
+    with pytest.raises(InputError, match=r"w\.csv with precip in 'l', need mm d-1; convert it"):
         opened(tmp_path, [header, "-,W/m2,degC,hPa,l", *rows])
 
 
@@ -126,7 +131,9 @@ def test_words_of_summer_time_lead_to_standard_time(tmp_path, style):
 
 def test_a_clock_of_summer_time_without_a_word_is_refused_as_such(tmp_path):
     starts = pd.date_range("2019-10-26", periods=len(STARTS), freq="30min", tz="Etc/GMT-1")
-    with pytest.raises(InputError, match="2019-10-27 02:00 twice, as clocks have it where summer time ends, need standard"):
+    with pytest.raises(
+        InputError, match="2019-10-27 02:00 twice, as clocks have it where summer time ends, need standard"
+    ):
         opened(tmp_path, table(starts.tz_convert("Europe/Berlin").strftime("%Y-%m-%d %H:%M")))
 
 
@@ -139,7 +146,7 @@ def test_rows_that_say_once_more_the_same_are_left_out_and_others_refused(tmp_pa
     lines = table().to_csv(index=False).splitlines()
     with pytest.warns(DataWarning, match="5 rows repeat another one"):
         assert_right(opened(tmp_path, [*lines[:50], *lines[45:]]))
-    with pytest.raises(InputError, match="twice .* need one row a step; remove them"):
+    with pytest.raises(InputError, match=r"twice .* need one row a step; remove them"):
         opened(tmp_path, [*lines, lines[20].replace("0.0", "7.0")])
 
 

@@ -21,7 +21,10 @@ def write(folder, gpp=GPP, attrs=None, since="2019-06-01 00:00:00", encoding=Non
     """A file of one tower as PLUMBER2 has it, with ``others`` as (values, attrs)."""
     variables = {"GPP": (gpp, {"units": "umol/m2/s"} | (attrs or {}))} | others
     data = xr.Dataset(
-        {name: (("time", "y", "x"), np.asarray(one)[:, None, None], of) for name, (one, of) in variables.items()}
+        {
+            name: (("time", "y", "x"), np.asarray(one)[:, None, None], of)
+            for name, (one, of) in variables.items()
+        }
     )
     data["time"] = "time", np.arange(len(STARTS)) * 1800, {"units": f"seconds since {since}"}
     path = folder / "XX-Abc_2019-2019_FLUXNET2015_Flux.nc"
@@ -119,8 +122,15 @@ def test_weather_in_units_of_something_else_does_not_cost_gpp(tmp_path):
 def test_summaries_of_pyfluxpro_have_daily_sums_in_a_group(tmp_path, group):
     path = tmp_path / "AbcSite_L6_Summary.nc"
     dims = ("time", "latitude", "longitude")
-    columns = {"GPP_SOLO": (4.0, "gC/m^2"), "Fsd": (8.64, "MJ/m^2"), "Precip": (3.0, "mm"), "Ta": (12.0, "degC")}
-    days = xr.Dataset({name: (dims, np.full((90, 1, 1), one), {"units": of}) for name, (one, of) in columns.items()})
+    columns = {
+        "GPP_SOLO": (4.0, "gC/m^2"),
+        "Fsd": (8.64, "MJ/m^2"),
+        "Precip": (3.0, "mm"),
+        "Ta": (12.0, "degC"),
+    }
+    days = xr.Dataset(
+        {name: (dims, np.full((90, 1, 1), one), {"units": of}) for name, (one, of) in columns.items()}
+    )
     days["time"] = "time", np.arange(90.0), {"units": "days since 2019-01-01 00:00:00"}
     days.attrs = {"nc_level": "L6"}
     if group:
@@ -132,9 +142,17 @@ def test_summaries_of_pyfluxpro_have_daily_sums_in_a_group(tmp_path, group):
         np.testing.assert_allclose(tower[name], right, rtol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize(("name", "units", "factor"), [("Ws", "km/h", 3.6), ("ustar", "cm/s", 100), ("Wd", "degrees true", 1)])
+@pytest.mark.parametrize(
+    ("name", "units", "factor"), [("Ws", "km/h", 3.6), ("ustar", "cm/s", 100), ("Wd", "degrees true", 1)]
+)
 def test_wind_has_many_spellings_of_its_units(tmp_path, name, units, factor):
-    plain = {"Ws": (3.0, "m/s"), "Wd": (200.0, "deg"), "ustar": (0.4, "m/s"), "Fh": (60.0, "W/m^2"), "Ta": (15.0, "degC")}
+    plain = {
+        "Ws": (3.0, "m/s"),
+        "Wd": (200.0, "deg"),
+        "ustar": (0.4, "m/s"),
+        "Fh": (60.0, "W/m^2"),
+        "Ta": (15.0, "degC"),
+    }
     wind = {key: (np.full(len(STARTS), one), {"units": of}) for key, (one, of) in plain.items()}
     right = towers.turbulence(write(tmp_path, **wind))
     wind[name] = np.full(len(STARTS), plain[name][0] * factor), {"units": units}

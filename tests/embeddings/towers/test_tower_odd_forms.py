@@ -1,4 +1,4 @@
-"""Tower tables in forms that loggers, spreadsheets and people give them: the numbers of the plain file, or one sentence."""
+"""Tower tables in forms that loggers, spreadsheets and people give them: the plain file's numbers, or one sentence."""
 
 import numpy as np
 import pandas as pd
@@ -62,7 +62,9 @@ def test_a_loggers_table_is_read_by_its_units_from_the_ends_of_steps(tmp_path):
 @pytest.mark.parametrize("kind", ["header", "header and units", "comment"])
 def test_lines_among_the_rows_that_are_no_rows_are_left_out_and_told(tmp_path, kind):
     lines = with_units(half_hours(), {"GPP_NT_VUT_REF": "umol m-2 s-1"})
-    stray = {"header": lines[:1], "header and units": lines[:2], "comment": ["# a new sensor, from here on"]}[kind]
+    stray = {"header": lines[:1], "header and units": lines[:2], "comment": ["# a new sensor, from here on"]}[
+        kind
+    ]
     told = "1 comments" if kind == "comment" else f"{len(stray)} lines that repeat the header or its units"
     path = write(tmp_path / "XX-Abc_HH.csv", [*lines[:60], *stray, *lines[60:]])
     with pytest.warns(DataWarning, match=told):
@@ -71,7 +73,10 @@ def test_lines_among_the_rows_that_are_no_rows_are_left_out_and_told(tmp_path, k
 
 def test_decimal_commas_in_quotes_between_commas_are_decimals(tmp_path):
     table = half_hours()
-    rows = [",".join('"' + str(cell).replace(".", ",") + '"' for cell in row) for row in table.itertuples(index=False)]
+    rows = [
+        ",".join('"' + str(cell).replace(".", ",") + '"' for cell in row)
+        for row in table.itertuples(index=False)
+    ]
     assert_right(towers.read(write(tmp_path / "XX-Abc_HH.csv", [",".join(table), *rows])))
 
 
@@ -81,7 +86,9 @@ def test_bars_and_blanks_separate_columns(tmp_path, separator):
     assert_right(towers.read(tmp_path / "XX-Abc_HH.csv"))
 
 
-@pytest.mark.parametrize(("zone", "standard"), [("Europe/Berlin", "Etc/GMT-1"), ("America/New_York", "Etc/GMT+5")])
+@pytest.mark.parametrize(
+    ("zone", "standard"), [("Europe/Berlin", "Etc/GMT-1"), ("America/New_York", "Etc/GMT+5")]
+)
 def test_words_of_summer_and_standard_time_give_days_of_standard_time(tmp_path, zone, standard):
     starts = pd.date_range("2019-10-26", periods=3 * 48, freq="30min")
     starts = starts if "Berlin" in zone else starts + pd.Timedelta("7D")
@@ -96,21 +103,29 @@ def test_words_of_summer_and_standard_time_give_days_of_standard_time(tmp_path, 
 
 
 def test_repeated_stamps_of_the_night_in_which_summer_time_ends_are_told_as_such(tmp_path):
-    local = pd.date_range("2019-10-26", periods=3 * 48, freq="30min", tz="Etc/GMT-1").tz_convert("Europe/Berlin")
+    local = pd.date_range("2019-10-26", periods=3 * 48, freq="30min", tz="Etc/GMT-1").tz_convert(
+        "Europe/Berlin"
+    )
     table = half_hours(TIMESTAMP_START=local.strftime("%Y%m%d%H%M"))
     table.to_csv(tmp_path / "XX-Abc_HH.csv", index=False)
-    with pytest.warns(DataWarning, match="2 rows .* nights in which summer time ends, so that stamps are no standard"):
+    with pytest.warns(
+        DataWarning, match="2 rows .* nights in which summer time ends, so that stamps are no standard"
+    ):
         towers.read(tmp_path / "XX-Abc_HH.csv")
 
 
 def test_a_share_in_percent_is_a_share_and_a_flux_in_percent_is_refused(tmp_path):
     days = pd.date_range("2019-01-01", periods=90)
-    table = pd.DataFrame({"TIMESTAMP": days.strftime("%Y%m%d"), "GPP_NT_VUT_REF": 5.5, "NEE_VUT_REF_QC": "95%"})
+    table = pd.DataFrame(
+        {"TIMESTAMP": days.strftime("%Y%m%d"), "GPP_NT_VUT_REF": 5.5, "NEE_VUT_REF_QC": "95%"}
+    )
     table.to_csv(tmp_path / "XX-Abc_DD.csv", index=False)
     tower = towers.read(tmp_path / "XX-Abc_DD.csv")
     np.testing.assert_allclose(tower["qc"], 0.95)
     table.assign(GPP_NT_VUT_REF="5%").to_csv(tmp_path / "XX-Abc_DD.csv", index=False)
-    with pytest.raises(InputError, match=r"90 cells that are no numbers, such as '5%' in GPP_NT_VUT_REF.*without the sign"):
+    with pytest.raises(
+        InputError, match=r"90 cells that are no numbers, such as '5%' in GPP_NT_VUT_REF.*without the sign"
+    ):
         towers.read(tmp_path / "XX-Abc_DD.csv")
 
 
@@ -125,7 +140,9 @@ def test_weather_is_read_in_the_units_that_the_file_states(tmp_path):
 
 def test_weather_in_units_of_something_else_is_left_out_and_gpp_stays(tmp_path):
     lines = with_units(half_hours(VPD_F=6.0, TA_F=12.0), {"VPD_F": "mmol mol-1"})
-    with pytest.warns(DataWarning, match="VPD_F of XX-Abc_HH.csv in mmol mol-1 is left out: needs hPa, kPa or Pa"):
+    with pytest.warns(
+        DataWarning, match="VPD_F of XX-Abc_HH.csv in mmol mol-1 is left out: needs hPa, kPa or Pa"
+    ):
         tower = towers.read(write(tmp_path / "XX-Abc_HH.csv", lines))
     assert_right(tower)
     assert "vpd" not in tower

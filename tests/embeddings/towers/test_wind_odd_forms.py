@@ -16,7 +16,15 @@ WIND = pd.DataFrame(
         "V_SIGMA": DRAW.uniform(0.5, 0.9, COUNT).round(4),
     }
 )  # fmt: skip
-UNITS = {"WS": "m s-1", "WD": "deg", "USTAR": "m s-1", "H": "W m-2", "TA": "degC", "PA": "kPa", "V_SIGMA": "m s-1"}
+UNITS = {
+    "WS": "m s-1",
+    "WD": "deg",
+    "USTAR": "m s-1",
+    "H": "W m-2",
+    "TA": "degC",
+    "PA": "kPa",
+    "V_SIGMA": "m s-1",
+}
 KELVIN = 288.15
 LENGTH = -1000 * 98.5 / (287.05 * KELVIN) * 1005 * KELVIN * WIND["USTAR"] ** 3 / (0.4 * 9.81 * 60)
 
@@ -38,9 +46,9 @@ def assert_right(wind: pd.DataFrame, columns=("wind", "direction", "ustar", "sig
 @pytest.mark.parametrize(
     ("column", "unit", "values"),
     [
-        ("WS", "km/h", WIND["WS"] * 3.6), ("WS", "knots", WIND["WS"] / 0.514444), ("USTAR", "cm s-1", WIND["USTAR"] * 100),
-        ("WD", "rad", np.radians(WIND["WD"])), ("PA", "mmHg", 98.5 * 7.50062), ("PA", "hPa", 985.0), ("TA", "K", KELVIN),
-        ("V_SIGMA", "cm/s", WIND["V_SIGMA"] * 100), ("WS", "[m+1s-1]", WIND["WS"]),
+        ("WS", "km/h", WIND["WS"] * 3.6), ("WS", "knots", WIND["WS"] / 0.514444), ("WS", "[m+1s-1]", WIND["WS"]),
+        ("USTAR", "cm s-1", WIND["USTAR"] * 100), ("V_SIGMA", "cm/s", WIND["V_SIGMA"] * 100), ("TA", "K", KELVIN),
+        ("WD", "rad", np.radians(WIND["WD"])), ("PA", "mmHg", 98.5 * 7.50062), ("PA", "hPa", 985.0),
     ],
 )  # fmt: skip
 def test_wind_is_read_in_the_units_that_the_file_states(tmp_path, column, unit, values):
@@ -50,7 +58,7 @@ def test_wind_is_read_in_the_units_that_the_file_states(tmp_path, column, unit, 
 
 def test_wind_in_units_that_are_none_of_it_is_refused(tmp_path):
     lines = with_units(stamped(), UNITS | {"H": "K m s-1"})
-    with pytest.raises(InputError, match="XX-Abc_HH.csv with H in 'K m s-1', need W m-2; convert it"):
+    with pytest.raises(InputError, match=r"XX-Abc_HH\.csv with H in 'K m s-1', need W m-2; convert it"):
         towers.turbulence(write(tmp_path / "XX-Abc_HH.csv", lines))
 
 
@@ -77,7 +85,9 @@ def test_codes_beyond_what_air_can_do_are_left_out_and_directions_turned(tmp_pat
     ustar = WIND["USTAR"].where(np.arange(COUNT) != 5, 9999.0)
     direction = WIND["WD"].where(WIND["WD"] <= 180, WIND["WD"] - 360)
     stamped(USTAR=ustar, WD=direction).to_csv(tmp_path / "XX-Abc_HH.csv", index=False)
-    with pytest.warns(DataWarning, match="1 of 144 numbers of ustar of .*, such as 9999, are not 0 to 10 m s-1"):
+    with pytest.warns(
+        DataWarning, match="1 of 144 numbers of ustar of .*, such as 9999, are not 0 to 10 m s-1"
+    ):
         wind = towers.turbulence(tmp_path / "XX-Abc_HH.csv")
     assert np.flatnonzero(wind["ustar"].isna()).tolist() == [5]
     np.testing.assert_allclose(wind["direction"], WIND["WD"], atol=1e-6)
@@ -85,7 +95,9 @@ def test_codes_beyond_what_air_can_do_are_left_out_and_directions_turned(tmp_pat
 
 def test_a_loggers_table_serves_for_the_footprint(tmp_path):
     names = {"WD": "wnd_dir_compass", "WS": "wnd_spd", "USTAR": "u_star"}
-    lines = toa5(WIND.rename(columns=names), ["m/s", "decimal degrees", "m/s", "W/m^2", "deg_C", "kPa", "m/s"])
+    lines = toa5(
+        WIND.rename(columns=names), ["m/s", "decimal degrees", "m/s", "W/m^2", "deg_C", "kPa", "m/s"]
+    )
     assert_right(towers.turbulence(write(tmp_path / "XX-Abc_Flux_CSFormat.csv", lines)))
 
 
