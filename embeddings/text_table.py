@@ -670,7 +670,8 @@ def parse_columns(
     """
     options = {
         "sep": r"\s+" if separator == " " else separator, "header": None, "names": list(dtypes), "usecols": at,
-        "index_col": False, "skiprows": skip_rows, "skip_blank_lines": True, "nrows": max_rows, "dtype": dtypes, "decimal": decimal,
+        "index_col": False, "skiprows": skip_rows,
+        "skip_blank_lines": True, "nrows": max_rows, "dtype": dtypes, "decimal": decimal,
         "na_values": na_values, "skipinitialspace": True, "encoding": encoding, "encoding_errors": "replace",
         "low_memory": True,
     }  # fmt: skip

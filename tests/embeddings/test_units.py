@@ -41,7 +41,8 @@ def test_grams_without_time_are_an_amount_and_grams_of_what_are_asked_for():
     ("variable", "text", "value", "ours"),
     [
         ("wind", "[m+1s-1]", 3, 3), ("wind", "km/h", 36, 10), ("wind", "knots", 10, 5.14444),
-        ("wind", "mph", 10, 4.4704), ("wind", "metres per second", 3, 3), ("ustar", "cm s-1", 40, 0.4), ("sigma_v", "cm/s", 60, 0.6),
+        ("wind", "mph", 10, 4.4704), ("wind", "metres per second", 3, 3),
+        ("ustar", "cm s-1", 40, 0.4), ("sigma_v", "cm/s", 60, 0.6),
         ("direction", "deg_from_north", 90, 90), ("direction", "decimal degrees", 90, 90),
         ("direction", "rad", 1, 57.29578),
         ("heat", "[W+1m-2]", 50, 50), ("pressure", "mb", 1000, 100), ("pressure", "mmHg", 750.062, 100),
