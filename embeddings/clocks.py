@@ -23,6 +23,8 @@ ZONES: dict[str, tuple[int, bool]] = {
     "NZST": (720, False), "NZDT": (780, True),
 }  # fmt: skip
 """Minutes east of Greenwich, and whether it is summer time, an hour ahead of the standard time of its zone."""
+MIN_SHARE_OF_ROWS = 0.9
+"""Rows from the first to the last stamp that must be there for these to tell where a step is stamped."""
 # Behind a clock alone: a date with a zone is that date.
 _WORD = re.compile(r"(?<=:\d\d)\s*\(?([A-Z]{3,5})\)?$")
 _FROM_UTC = re.compile(r"(?<=:\d\d)\s*(?:UTC|GMT)\s*([+-])(\d{1,2}):?(\d\d)?$")
@@ -38,10 +40,10 @@ def are_ends(stamps: pd.DatetimeIndex, step: pd.Timedelta) -> bool:
     step : pandas.Timedelta
         Between rows, a part of a day.
     """
-    # Whole days without a hole: where rows are missing, the first and the last of those left tell nothing.
-    per_day = pd.Timedelta(days=1) / step
-    is_whole = len(stamps) % per_day == 0 and stamps[-1] - stamps[0] == (len(stamps) - 1) * step
-    return bool(is_whole and stamps[0] == stamps[0].normalize() + step)
+    # Of whole days with few holes: where many rows are missing, the first and the last of those left tell nothing.
+    is_whole = stamps[-1] == stamps[-1].normalize() and stamps[0] == stamps[0].normalize() + step
+    rows = (stamps[-1] - stamps[0]) / step + 1
+    return bool(is_whole and len(stamps) >= MIN_SHARE_OF_ROWS * rows)
 
 
 def are_of_summer_time(repeated: pd.DatetimeIndex) -> bool:

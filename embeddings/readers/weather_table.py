@@ -22,13 +22,10 @@ from fluxlens.embeddings.readers.weather_header import check_stated_units, is_of
 from fluxlens.embeddings.readers.weather_shapes import to_one_column_per_variable
 from fluxlens.embeddings.readers.weather_stamps import TIMES, find_time_columns, parse_stamps
 from fluxlens.embeddings.scenes import schema, validation
-from fluxlens.embeddings.text_cells import is_missing
+from fluxlens.embeddings.text_cells import is_missing, is_missing_weather
 from fluxlens.embeddings.text_table import Table, read_text_table
 from fluxlens.embeddings.units import DAY_S, Unit, parse_unit
 from fluxlens.models.errors import DataWarning, InputError
-
-NO_DATA_OF_STATIONS = (-99.0, -99.9, -99.99)
-"""Missing values of weather stations: no variable of the table reaches them."""
 
 PLACE_OF_SENSOR = re.compile(r"(_pi)?(_f)?(_\d+_\d+_(\d+|a))$|_pi(_f)?$|_(avg|tot|smp)$")
 """Ends of names in AmeriFlux BASE and EddyPro's biomet files, and in tables of Campbell's loggers."""
@@ -101,9 +98,6 @@ DEW_POINTS = (
 )
 
 HUMIDITIES = ("relative_humidity_2m", "rh2m", "relative_humidity", "rh", "hurs", "hu", "upm", "rh_mean")
-
-NO_DATA_OF_NETCDF = 1e30
-"""The fill value 9.97e36 and its like end up in tables made of NetCDF."""
 
 
 def open(path: str | Path) -> xr.Dataset:
@@ -475,13 +469,7 @@ def without_no_data(values: pd.Series) -> pd.Series:
     values
         (row,) in any unit of weather.
     """
-    values = values.where((values < NO_DATA_OF_NETCDF) & ~values.isin(NO_DATA_OF_STATIONS))
-    # 9999 is a number of some units (kJ m-2 d-1), and 999 of W m-2, but not beside values that all lie far below it.
-    for codes, at_most in (((9999.0, 9999.9, 99999.0), 1000.0), ((999.0, 999.9, 999.99), 450.0)):
-        full = values.isin(codes)
-        if values[~full].abs().max() < at_most:
-            values = values.where(~full)
-    return values
+    return values.where(~is_missing_weather(values.to_numpy(float)))
 
 
 def _daily(

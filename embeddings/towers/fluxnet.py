@@ -17,6 +17,7 @@ import xarray as xr
 from fluxlens.embeddings import clocks
 from fluxlens.embeddings.date_columns import find_parts
 from fluxlens.embeddings.scenes import schema
+from fluxlens.embeddings.text_cells import is_missing_weather
 from fluxlens.embeddings.towers import netcdf, plausibility
 from fluxlens.embeddings.towers.daily import attrs_of_tower, to_days
 from fluxlens.embeddings.towers.data_files import BASE, ICOS_FLUXES, as_paths, candidates, label
@@ -99,6 +100,7 @@ def _read_text(path: Path | list[Path]) -> xr.Dataset:
     }
     frame = read_joined(label(path), tables, list(dict.fromkeys(columns.values())))
     frame = frame[list(columns.values())].set_axis(list(columns), axis=1)
+    frame = frame.apply(lambda one: one.mask(is_missing_weather(one.to_numpy(float))))
     # Of several sensors the first with a value, and the units that the file tells of it.
     stated = {}
     for ours, options in weather.items():

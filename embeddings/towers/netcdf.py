@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings.text_cells import is_missing
+from fluxlens.embeddings.text_cells import is_missing, is_missing_weather
 from fluxlens.embeddings.towers.daily import attrs_of_tower, to_days
 from fluxlens.embeddings.towers.gpp_columns import factor_of_units
 from fluxlens.embeddings.towers.netcdf_files import TowerFile, join_files
@@ -224,6 +224,8 @@ def _read_file(path: Path) -> TowerFile:
         _add_quality(frame, name, data, variables)
         stated = _add_weather(frame, name, data, variables)
         attrs = dict(data.attrs) | _place(data, variables)
+    numbers = frame.columns.difference(["qc"])
+    frame[numbers] = frame[numbers].apply(lambda one: one.mask(is_missing_weather(one.to_numpy(float))))
     frame = to_our_weather(name, ordered(name, frame), stated, step, must_state=True)
     # Stamped at the end of a step, the last half-hour of a day would count to the next day.
     if is_stamped_at_end(attrs) and step.is_subdaily:

@@ -21,6 +21,8 @@ CLOCK = r"(?:[T, ]+(?P<h>\d{1,2}):(?P<mi>\d{2})(?::(?P<s>\d{2})(?:[.,]\d+)?)?\s*
 OFFSET = r"\s*(?P<off>Z|UTC|[+-]\d{2}:?\d{2})?"
 YEAR_FIRST = rf"(?P<y>\d{{4}})[-/.](?P<a>\d{{1,2}})(?:[-/.](?P<b>\d{{1,2}}){CLOCK}{OFFSET})?"
 YEAR_LAST = rf"(?P<a>\d{{1,2}})(?P<sep>[./-])(?P<b>\d{{1,2}})[./-](?P<y>\d{{4}}|\d{{2}}){CLOCK}{OFFSET}"
+COUNTED_SINCE_1970 = r"1[0-8]\d{8}|1[0-8]\d{11}"
+"""Seconds or milliseconds of 2001 to 2030; as a date of ten digits they would be of a year before 1900."""
 ROUNDED = r"\d(?:[.,]\d+)?[eE]\+?\d+"
 
 
@@ -78,6 +80,12 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
     # 20180512T003000 has no separators else; blanks behind points are of spreadsheets.
     if not text.str.isdigit().all():
         text = without_blanks_in_dates(text.str.replace(r"^(\d{8})T(\d{4}(?:\d\d)?)$", r"\1\2", regex=True))
+        # 20190601 0030, and EddyPro's 2019-06-01 0030.
+        pattern = r"^(\d{4})-?(\d\d)-?(\d\d)[ _T](\d\d):?(\d\d)$"
+        is_iso = text.str.contains("-", regex=False) & text.str.contains(":", regex=False)
+        text = text.where(is_iso, text.str.replace(pattern, r"\1\2\3\4\5", regex=True))
+    if text.str.fullmatch(COUNTED_SINCE_1970).all():
+        return _since_1970(name, text)
     length = text.str.len()
     # Parsed by their length as dates, never as numbers: 201905010030 has twelve digits and a meaning.
     numeric = text.str.isdigit() & length.isin(list(DIGITS))
@@ -123,6 +131,22 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
         )
     # Seconds such as 00:29:59.999 come from dates kept as fractions of a day.
     return pd.DatetimeIndex(times, name="time").round("min").as_unit("ns")
+
+
+def _since_1970(name: str, text: pd.Series) -> pd.DatetimeIndex:
+    """Times of seconds or milliseconds since 1970, with a warning."""
+    warnings.warn(
+        f"stamps of {name} such as {text.iloc[0]} count from 1970, so in UTC; days are those of UTC, not of local"
+        " standard time",
+        DataWarning,
+        stacklevel=4,
+    )
+    unit = "s" if len(text.iloc[0]) == 10 else "ms"
+    return (
+        pd.DatetimeIndex(pd.to_datetime(text.astype("int64"), unit=unit), name="time")
+        .round("min")
+        .as_unit("ns")
+    )
 
 
 def _days_of_spreadsheet(name: str, days: pd.Series) -> pd.DatetimeIndex:

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings import text_encoding, text_table
-from fluxlens.embeddings.text_cells import is_missing
+from fluxlens.embeddings.text_cells import GROUPED, MISSING_TEXT, is_missing, to_plain_number
 from fluxlens.embeddings.towers import parquet_table
 from fluxlens.embeddings.towers.data_files import DataFile
 from fluxlens.embeddings.towers.sensor_columns import has_wind
@@ -352,7 +352,9 @@ class TowerTable:
             # A share of good half-hours in percent; a flux has no percent.
             is_share = cells.str.endswith("%") & column.endswith("_QC")
             numbers = pd.to_numeric(cells.str.rstrip("% ").where(is_share, cells), errors="coerce")
-            wrong = numbers.isna() & (cells != "") & (cells.str.lower() != "nan")
+            grouped = cells.str.fullmatch(GROUPED)
+            numbers = numbers.where(~grouped, pd.to_numeric(cells.map(to_plain_number), errors="coerce"))
+            wrong = numbers.isna() & ~cells.str.lower().isin(MISSING_TEXT)
             if wrong.any():
                 cell = frame[column][wrong].iloc[0][:30]
                 do = "write them without the sign" if "%" in cell else "correct them, or fetch the file again"

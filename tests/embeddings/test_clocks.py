@@ -35,7 +35,9 @@ def test_whole_days_that_begin_with_the_first_step_are_stamped_at_the_end():
     ends = pd.date_range("2019-06-01 00:30", periods=96, freq=step)
     assert clocks.are_ends(ends, step)
     assert not clocks.are_ends(ends - step, step)
-    assert not clocks.are_ends(ends.delete(40), step)
+    assert clocks.are_ends(ends.delete(40), step)
+    assert not clocks.are_ends(ends.delete(range(20, 40)), step)
+    assert not clocks.are_ends(ends.delete(95), step)
 
 
 @pytest.mark.parametrize(

@@ -156,3 +156,35 @@ def test_units_stand_in_the_name_of_a_column(tmp_path):
     tower = towers.read(tmp_path / "XX-Abc_HH.csv")
     assert_right(tower)
     np.testing.assert_allclose(tower["tair"], 12)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms"])
+def test_seconds_since_1970_are_times_of_utc_and_told(tmp_path, unit):
+    counted = (STARTS - pd.Timestamp(0)) // pd.Timedelta(1, unit)
+    half_hours(TIMESTAMP_START=counted).to_csv(tmp_path / "XX-Abc_HH.csv", index=False)
+    with pytest.warns(DataWarning, match="count from 1970, so in UTC"):
+        assert_right(towers.read(tmp_path / "XX-Abc_HH.csv"))
+
+
+@pytest.mark.parametrize("style", ["%Y%m%d %H%M", "%Y%m%d %H:%M", "%Y-%m-%d %H%M"])
+def test_stamps_of_digits_may_have_a_blank_before_the_clock(tmp_path, style):
+    half_hours(TIMESTAMP_START=STARTS.strftime(style)).to_csv(tmp_path / "XX-Abc_HH.csv", index=False)
+    assert_right(towers.read(tmp_path / "XX-Abc_HH.csv"))
+
+
+@pytest.mark.parametrize("code", ["9999", "-99.9", "-", "n.a.", "1e20"])
+def test_codes_for_missing_of_loggers_and_people_are_missing(tmp_path, code):
+    cells = np.where(np.arange(len(STARTS)) < 48, code, GPP.astype(str))
+    half_hours(GPP_NT_VUT_REF=cells).to_csv(tmp_path / "XX-Abc_HH.csv", index=False)
+    tower = towers.read(tmp_path / "XX-Abc_HH.csv")
+    np.testing.assert_array_equal(tower["gpp_nt"].dropna("time")["time"], DAYS[1:])
+
+
+def test_stamps_at_the_end_of_steps_are_known_beside_a_few_holes(tmp_path):
+    ends = STARTS + pd.Timedelta("30min")
+    table = half_hours().assign(TIMESTAMP=ends.strftime("%Y%m%d%H%M")).drop(columns="TIMESTAMP_START")
+    table.drop(index=[10, 70]).to_csv(tmp_path / "XX-Abc_HH.csv", index=False)
+    with pytest.warns(DataWarning, match="taken for the end of each step"):
+        tower = towers.read(tmp_path / "XX-Abc_HH.csv")
+    np.testing.assert_array_equal(tower["time"], DAYS)
+    np.testing.assert_allclose(tower["gpp_nt"][2], RIGHT[2], rtol=1e-4)
