@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fluxlens.embeddings.readers import weather_table
+from fluxlens.embeddings.readers import series_table, weather_table
 from fluxlens.models.errors import DataWarning, InputError
 
 STARTS = pd.date_range("2019-06-01", periods=4 * 48, freq="30min")
@@ -158,3 +158,21 @@ def test_relative_humidity_may_have_the_sign_of_percent_and_radiation_not(tmp_pa
         np.testing.assert_array_equal(opened(tmp_path, plain.assign(rh="60%"))["vpd"], right)
     with pytest.raises(InputError, match="'50%' in the column sw_in"):
         opened(tmp_path, table(sw_in="50%"))
+
+
+def test_weather_of_several_series_is_converted_by_its_row_of_units(tmp_path):
+    days = pd.date_range("2019-05-01", periods=30).strftime("%Y-%m-%d")
+    series = [
+        pd.DataFrame({"id": name, "date": days, "sw_in": 17.28, "tair": 285.15, "vpd": 0.6, "precip": 2.0})
+        for name in ("a", "b")
+    ]
+    header, *rows = pd.concat(series).to_csv(index=False).splitlines()
+    path = tmp_path / "weather.csv"
+    path.write_text("\n".join([header, "-,-,MJ m-2 d-1,K,kPa,mm", *rows]) + "\n")
+    weather = series_table.read_weather(path)
+    assert sorted(weather) == ["a", "b"]
+    for name, right in (("sw_in", 200), ("tair", 12), ("vpd", 6), ("precip", 2)):
+        np.testing.assert_allclose(weather["b"][name], right, rtol=1e-4, err_msg=name)
+    path.write_text("\n".join([header, "-,-,MJ m-2 d-1,K,psi,mm", *rows]) + "\n")
+    with pytest.raises(InputError, match="vpd in 'psi', need hPa; convert it"):
+        series_table.read_weather(path)
