@@ -84,7 +84,7 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
         pattern = r"^(\d{4})-?(\d\d)-?(\d\d)[ _T](\d\d):?(\d\d)$"
         is_iso = text.str.contains("-", regex=False) & text.str.contains(":", regex=False)
         text = text.where(is_iso, text.str.replace(pattern, r"\1\2\3\4\5", regex=True))
-    if text.str.fullmatch(COUNTED_SINCE_1970).all():
+    if re.fullmatch(COUNTED_SINCE_1970, text.iloc[0]) and text.str.fullmatch(COUNTED_SINCE_1970).all():
         return _since_1970(name, text)
     length = text.str.len()
     # Parsed by their length as dates, never as numbers: 201905010030 has twelve digits and a meaning.
@@ -101,7 +101,7 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
             return _days_of_spreadsheet(name, text.astype(float))
     # Words such as CEST as offsets, of which the smaller is standard time.
     standard = None
-    if text.str.contains(r"\d\s*\(?[A-Z]{3,5}", regex=True).any():
+    if not numeric.all() and text.str.contains(r"\d\s*\(?[A-Z]{3,5}", regex=True).any():
         standard, text = clocks.standard_minutes(text), clocks.to_offsets(text)
     times = pd.Series(pd.NaT, text.index, dtype="datetime64[ns]")
     # Hour 24 is the next midnight; dates know hours to 23 alone.

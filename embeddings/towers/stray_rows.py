@@ -30,6 +30,9 @@ def without_stray_rows(name: str, frame: pd.DataFrame, stamp: str) -> pd.DataFra
     DataWarning
         With the counts.
     """
+    # Ten years of half-hours are 175,000 rows, nearly always without any.
+    if frame[stamp].str.isdigit().all():
+        return frame
     cells = frame[stamp].astype("str").str.strip().str.strip('"')
     is_comment = cells.str.startswith("#") & ~cells.str.fullmatch(r"#[^\W\d][\w/]*[!?]?")
     is_header = cells.str.upper() == stamp
