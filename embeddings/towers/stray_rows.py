@@ -38,9 +38,10 @@ def without_stray_rows(name: str, frame: pd.DataFrame, stamp: str) -> pd.DataFra
     is_header = cells.str.upper() == stamp
     # Below its header and above it stand the units and groups of columns, without a date as well.
     if is_header.any():
-        is_header |= ~cells.str.contains(r"\d", regex=True) & frame[stamp].notna()
-        beside = is_header.shift(1, fill_value=False) | is_header.shift(-1, fill_value=False)
-        is_header |= frame[stamp].isna() & beside
+        beside = is_header.copy()
+        for rows in (-1, 1, 2):
+            beside |= is_header.shift(rows, fill_value=False)
+        is_header |= beside & (frame[stamp].isna() | ~cells.str.contains(r"\d", regex=True))
     if is_comment.any() or is_header.any():
         told = (
             [f"{int(is_header.sum())} lines that repeat the header or its units"] if is_header.any() else []

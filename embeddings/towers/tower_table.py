@@ -45,6 +45,7 @@ NO_VALUES = [
     "-6999",
     *(f"-9999{mark}{'0' * n}" for mark in ".," for n in (1, 2, 3)),
 ]
+DATE_OR_DECIMALS = re.compile(r"[-+]?\d+[.,]\d+([eE][-+]?\d+)?|\d{1,4}[./:-]\d{1,2}([./:-].*)?")
 NAME_AND_UNIT = re.compile(r"([\w*]+)\s*[(\[](.+)[)\]]")
 # Formats without a column of stamps or partitioned GPP by the marks in their header, and what they are.
 OTHER_FORMATS = (
@@ -116,7 +117,7 @@ class TowerTable:
         # A row of units has no date and no decimal number; the first row of data has both. Loggers have one more such
         # row, of means and totals.
         for number in range(2):
-            if not below or any(re.search(r"\d{4}|\d[.,/:]\d", cell) for cell in below[0]):
+            if not below or any(map(_is_of_data, below[0])):
                 break
             cells = below.pop(0)
             self._first_row += 1
@@ -373,6 +374,11 @@ class TowerTable:
             Index of what ``read`` returned.
         """
         return infer_step(self.name, times, has_end={"TIMESTAMP_START", "TIMESTAMP_END"} <= set(self.header))
+
+
+def _is_of_data(cell: str) -> bool:
+    """Whether a cell is a date or a number with decimals, not a unit such as ``0.1 mm``."""
+    return bool(re.search(r"\d{4}", cell) or DATE_OR_DECIMALS.fullmatch(cell))
 
 
 def _cells(line: str, separator: str, upper: bool = True) -> list[str]:

@@ -188,3 +188,12 @@ def test_stamps_at_the_end_of_steps_are_known_beside_a_few_holes(tmp_path):
         tower = towers.read(tmp_path / "XX-Abc_HH.csv")
     np.testing.assert_array_equal(tower["time"], DAYS)
     np.testing.assert_allclose(tower["gpp_nt"][2], RIGHT[2], rtol=1e-4)
+
+
+def test_a_row_of_units_may_have_digits_and_stands_once_more_below_a_repeated_header(tmp_path):
+    lines = with_units(half_hours(P_F=2.5, GPP_NT_VUT_REF=GPP * 1.0377 / 48), {"P_F": "0.1 mm"})
+    lines[1] = "-,gC m-2 30min-1,-,0.1 mm"
+    with pytest.warns(DataWarning, match="2 lines that repeat the header or its units"):
+        tower = towers.read(write(tmp_path / "XX-Abc_HH.csv", [*lines[:60], *lines[:2], *lines[60:]]))
+    assert_right(tower)
+    np.testing.assert_allclose(tower["precip"], 12)
