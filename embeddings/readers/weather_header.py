@@ -90,7 +90,7 @@ def check_stated_units(name: str, columns: dict[str, tuple[str, Unit | None]]) -
 
 
 def _is_head(row: pd.Series, used: list[str]) -> bool:
-    """Whether no cell of the variables is a number, and one has letters."""
+    """Whether no cell of the variables is a number, and one has letters or all are dashes."""
     cells = row[used].astype(str).str.strip()
     is_number = pd.to_numeric(
         cells.str.replace(",", ".", regex=False).str.rstrip("% "), errors="coerce"
@@ -99,7 +99,8 @@ def _is_head(row: pd.Series, used: list[str]) -> bool:
     has_letters = cells.str.contains(r"[^\W\d]|°", regex=True) & ~words.isin(
         ["nan", "na", "null", "none", "n/a"]
     )
-    return not is_number.any() and bool(has_letters.any())
+    # Dashes alone are of units too: other columns may have some.
+    return not is_number.any() and bool(has_letters.any() or words.isin(["-", "--", "[-]"]).all())
 
 
 def _parse(name: str, variable: str, column: str, text: str) -> Unit:

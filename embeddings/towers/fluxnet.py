@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings import clocks
 from fluxlens.embeddings.date_columns import find_parts
 from fluxlens.embeddings.scenes import schema
 from fluxlens.embeddings.text_cells import is_missing_weather
@@ -32,6 +31,7 @@ from fluxlens.embeddings.towers.gpp_columns import (
 from fluxlens.embeddings.towers.sensor_columns import WEATHER_NAMES, sensor_columns, team_gpp_columns
 from fluxlens.embeddings.towers.stamps import Step, parse_stamps
 from fluxlens.embeddings.towers.stated_units import to_our_weather
+from fluxlens.embeddings.towers.step_starts import to_starts
 from fluxlens.embeddings.towers.tower_table import TowerTable
 from fluxlens.embeddings.towers.years import read_joined, tables_of_years
 from fluxlens.models.errors import DataWarning, InputError
@@ -112,9 +112,7 @@ def _read_text(path: Path | list[Path]) -> xr.Dataset:
             stated[ours] = column, table.units.get(column, "")
     step = table.step(pd.DatetimeIndex(frame.index))
     # Rows stamped at their end are moved to their start, as all others are.
-    if step.is_subdaily and _is_stamped_at_end(table, frame, step):
-        frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
-    frame = to_our_weather(table.name, frame, stated, step)
+    frame = to_our_weather(table.name, to_starts(table, frame, step), stated, step)
     # Content decides: a column that is there may hold nothing but -9999.
     choice, frame = choice.with_data(table.name, frame)
     units, stated_by, factor = source_units(table.name, table.units, choice, step)
@@ -179,24 +177,6 @@ def _warn_of_team(table: TowerTable, choice: GppColumns) -> None:
         DataWarning,
         stacklevel=4,
     )
-
-
-def _is_stamped_at_end(table: TowerTable, frame: pd.DataFrame, step: Step) -> bool:
-    """Whether the rows of parts of a day are stamped at their end: by the column's name, else by first and last."""
-    if table.time in ("TIMESTAMP_START", "TIMESTAMP_END"):
-        return table.time == "TIMESTAMP_END"
-    if table.is_of_logger:
-        return True
-    length = pd.Timedelta(days=1) / step.per_day
-    is_end = clocks.are_ends(pd.DatetimeIndex(frame.index), length)
-    if is_end:
-        warnings.warn(
-            f"stamps of {table.name} run from {frame.index[0]:%H:%M} of the first day to midnight after the last:"
-            " taken for the end of each step",
-            DataWarning,
-            stacklevel=4,
-        )
-    return is_end
 
 
 def _tables_with_gpp(path: Path | list[Path]) -> list[TowerTable]:

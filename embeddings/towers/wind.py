@@ -11,6 +11,7 @@ from fluxlens.embeddings.towers import netcdf, netcdf_wind
 from fluxlens.embeddings.towers.data_files import HOURLY_ONLY, as_paths, candidates, label
 from fluxlens.embeddings.towers.sensor_columns import TURBULENCE, has_wind, sensor_columns
 from fluxlens.embeddings.towers.stamps import Step
+from fluxlens.embeddings.towers.step_starts import to_starts
 from fluxlens.embeddings.towers.tower_table import TowerTable
 from fluxlens.embeddings.towers.wind_units import check_wind, to_our_wind
 from fluxlens.embeddings.towers.years import read_joined, tables_of_years
@@ -67,9 +68,7 @@ def turbulence(path: str | Path | list[str | Path]) -> pd.DataFrame:
     wanted = list(dict.fromkeys(column for columns in options.values() for column in columns))
     frame = read_joined(label(path), tables, wanted)
     step = _check_step(table, frame)
-    # EddyPro's full output is stamped at the end of the step, as are loggers' tables.
-    if table.time in ("TIMESTAMP_END", "DATE") or table.is_of_logger:
-        frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
+    frame = to_starts(table, frame, step)
     # By content: the first column with a value; all-missing ones are passed over.
     chosen = {
         ours: next((column for column in columns if frame[column].notna().any()), None)

@@ -136,3 +136,13 @@ def test_full_outputs_put_together_repeat_three_lines(tmp_path):
     path = write(tmp_path / "eddypro_full_output.csv", [*lines[:63], *lines[:3], *lines[63:]])
     with pytest.warns(DataWarning, match="3 lines that repeat the header or its units"):
         assert_right(towers.turbulence(path))
+
+
+def test_wind_and_gpp_of_one_file_are_of_the_same_half_hours(tmp_path):
+    table = stamped(GPP_NT_VUT_REF=5.0).rename(columns={"TIMESTAMP_START": "TIMESTAMP"})
+    table["TIMESTAMP"] = (STARTS + pd.Timedelta("30min")).strftime("%Y%m%d%H%M")
+    table.to_csv(tmp_path / "XX-Abc_HH.csv", index=False)
+    with pytest.warns(DataWarning, match="taken for the end of each step"):
+        assert towers.read(tmp_path / "XX-Abc_HH.csv").sizes["time"] == 3
+    with pytest.warns(DataWarning, match="taken for the end of each step"):
+        assert_right(towers.turbulence(tmp_path / "XX-Abc_HH.csv"))
