@@ -221,7 +221,7 @@ def _read_file(path: Path) -> TowerFile:
         frame = pd.DataFrame(index=time)
         step = infer_step(name, time.unique().sort_values())
         fluxes = _add_gpp(frame, name, data, variables, step)
-        _add_quality(frame, name, data, variables)
+        _add_quality(frame, name, data, variables, step)
         stated = _add_weather(frame, name, data, variables)
         attrs = dict(data.attrs) | _place(data, variables)
     numbers = frame.columns.difference(["qc"])
@@ -260,7 +260,9 @@ def _add_gpp(
     return sources
 
 
-def _add_quality(frame: pd.DataFrame, name: str, data: xr.Dataset, variables: dict[str, str]) -> None:
+def _add_quality(
+    frame: pd.DataFrame, name: str, data: xr.Dataset, variables: dict[str, str], step: Step
+) -> None:
     """Add the quality where the file has one.
 
     There are two kinds: a share or class per day as FLUXNET has it, or OzFlux's flags per step. Of these a last digit
@@ -268,7 +270,9 @@ def _add_quality(frame: pd.DataFrame, name: str, data: xr.Dataset, variables: di
     """
     key = next((variables[key] for key in QUALITY if key in variables), None)
     if key is not None:
-        flags = to_fluxnet_flags(name, key, read_numbers(name, data[key]), data[key].attrs)
+        flags = read_numbers(name, data[key])
+        # Days have shares of good half-hours in place of flags.
+        flags = to_fluxnet_flags(name, key, flags, data[key].attrs) if step.is_subdaily else flags
         if flags is not None:
             frame["qc"] = flags
         return

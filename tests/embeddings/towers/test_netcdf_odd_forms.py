@@ -157,3 +157,15 @@ def test_wind_has_many_spellings_of_its_units(tmp_path, name, units, factor):
     right = towers.turbulence(write(tmp_path, **wind))
     wind[name] = np.full(len(STARTS), plain[name][0] * factor), {"units": units}
     pd.testing.assert_frame_equal(towers.turbulence(write(tmp_path, **wind)), right)
+
+
+@pytest.mark.parametrize(("share", "units"), [(0.95, "1"), (95.0, "%")])
+def test_the_quality_of_days_is_a_share_whatever_is_said_of_it(tmp_path, share, units):
+    attrs = {"units": units, "long_name": "good half-hours, 1 = good"}
+    days = xr.Dataset({"GPP": ("time", np.full(90, 5.0), {"units": "gC m-2 d-1"})})
+    days["NEE_qc"] = "time", np.full(90, share), attrs
+    days["time"] = "time", np.arange(90), {"units": "days since 2019-01-01"}
+    days.to_netcdf(tmp_path / "XX-Abc_Flux.nc")
+    with pytest.warns(DataWarning, match="read as percent") if share > 1 else contextlib.nullcontext():
+        tower = towers.read(tmp_path / "XX-Abc_Flux.nc")
+    np.testing.assert_allclose(tower["qc"], 0.95)
